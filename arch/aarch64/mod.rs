@@ -1,0 +1,110 @@
+//! arm64: 64-bit Arm.
+//!
+//! | instruction | effect | to the point of | permitted at EL0 by Linux if |
+//! |---|---|---|---|
+//! | `dc cvac` | cleans (writes back) | coherency | always |
+//! | `dc cvap` | cleans | persistence | `HWCAP_DCPOP` (`FEAT_DPB`) |
+//! | `dc cvadp` | cleans | deep persistence | `HWCAP2_DCPODP` (`FEAT_DPB2`) |
+//! | `dc civac` | cleans and invalidates | coherency | always |
+//!
+//! An instruction by address is ordered after this CPU's own earlier accesses to the same line
+//! without a barrier, and it is complete only after a DSB; a DMB gives no completion. `dmb osh`
+//! before the instructions is needed only for data that this CPU has *observed* from others (Linux
+//! `arch/arm64/mm/flush.c`, `arch_wb_cache_pmem`).
+//!
+//! Whether the memory system has a point of persistence cannot be found out: where it has none,
+//! `dc cvap` behaves as `dc cvac` (Arm ARM, DC CVAP). A memory's guarantee is the platform's claim.
+//!
+//! `dc ivac`, which drops dirty lines, is undefined at EL0 and is not used here.
+//!
+//! Sources: Arm ARM (DDI 0487), "Ordering and completion of data and instruction cache
+//! instructions" and the pages of the instructions; Linux `arch/arm64/mm/cache.S` (DSB SY behind
+//! each loop), `arch/arm64/kernel/cpufeature.c`, `arch/arm64/include/uapi/asm/hwcap.h`.
+
+#[cfg(target_arch = "aarch64")]
+#[expect(unsafe_code, reason = "the instructions are written in assembly")]
+pub mod ops;
+
+use super::{Architecture, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported};
+
+/// Completes all earlier maintenance instructions of this CPU, for every observer.
+pub const DSB_SY: Fence = Fence(1);
+/// Orders what was observed before the maintenance instructions that follow; completes nothing.
+pub const DMB_OSH: Fence = Fence(2);
+
+const DSB_AFTER: Fences = Fences { before: Fence::NONE, after: DSB_SY };
+
+/// Cleans the line to the point of coherency.
+pub const DC_CVAC: Instruction = Instruction {
+    name: "dc cvac",
+    code: 1 << 0,
+    effect: Effect::Writeback,
+    point: Point::Coherency,
+    writeback: DSB_AFTER,
+    invalidate: DSB_AFTER,
+    requires: "ARMv8.0",
+    source: "Arm ARM (DDI 0487), DC CVAC",
+};
+
+/// Cleans the line to the point of persistence.
+pub const DC_CVAP: Instruction = Instruction {
+    name: "dc cvap",
+    code: 1 << 1,
+    effect: Effect::Writeback,
+    point: Point::Persistence,
+    writeback: DSB_AFTER,
+    invalidate: DSB_AFTER,
+    requires: "FEAT_DPB",
+    source: "Arm ARM (DDI 0487), DC CVAP",
+};
+
+/// Cleans the line to the point of deep persistence.
+pub const DC_CVADP: Instruction = Instruction {
+    name: "dc cvadp",
+    code: 1 << 2,
+    effect: Effect::Writeback,
+    point: Point::DeepPersistence,
+    writeback: DSB_AFTER,
+    invalidate: DSB_AFTER,
+    requires: "FEAT_DPB2",
+    source: "Arm ARM (DDI 0487), DC CVADP",
+};
+
+/// Cleans and invalidates the line to the point of coherency.
+pub const DC_CIVAC: Instruction = Instruction {
+    name: "dc civac",
+    code: 1 << 3,
+    effect: Effect::WritebackInvalidate,
+    point: Point::Coherency,
+    writeback: DSB_AFTER,
+    invalidate: DSB_AFTER,
+    requires: "ARMv8.0",
+    source: "Arm ARM (DDI 0487), DC CIVAC",
+};
+
+/// The architecture as data.
+pub const ARCHITECTURE: Architecture = Architecture {
+    name: "aarch64",
+    // The nearest point first: the first instruction that reaches the point is the right one.
+    instructions: &[DC_CVAC, DC_CVAP, DC_CVADP, DC_CIVAC],
+    fences: &["none", "dsb sy", "dmb osh"],
+    observed: DMB_OSH,
+    unreachable: [
+        Unsupported::new(
+            Missing::Permission,
+            "the operating system does not let user mode maintain caches",
+            "use an operating system that sets SCTLR_EL1.UCI, as Linux does",
+        ),
+        Unsupported::new(
+            Missing::Point,
+            "this CPU has no DC CVAP (FEAT_DPB): nothing cleans to the point of persistence",
+            "persist through the kernel (msync), or accept the point of coherency by name where the \
+             platform says that it is persistent",
+        ),
+        Unsupported::new(
+            Missing::Point,
+            "this CPU has no DC CVADP (FEAT_DPB2): nothing cleans to the point of deep persistence",
+            "let the kernel do it: fsync or msync on a DAX file, deep_flush on a device",
+        ),
+    ],
+};

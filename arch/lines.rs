@@ -1,0 +1,167 @@
+//! The one walk from a range of bytes to its lines.
+//!
+//! Every line that the range touches is visited once, in ascending order, and no other. A line is
+//! named by any address in it, as the instructions take it: the first by the start of the range, so
+//! that nothing needs aligning. The walk compares with the last byte instead of counting up to an
+//! end, so a range that ends at the top of the address space does not wrap.
+//!
+//! Lines are addresses, not pointers, since an instruction takes no more. The provenance of the
+//! range is exposed, so that the compiler counts its bytes among those that the instructions, being
+//! assembly, may read: it has stored them by then.
+
+/// The size of a cache line: a power of two, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LineSize {
+    /// One less than the size: the bits of an address within a line.
+    within: u16,
+}
+
+impl LineSize {
+    /// The smallest size that is believed: no CPU with maintenance by address has smaller lines.
+    pub const MIN: usize = 16;
+    /// The largest size that is believed: the architectural maximum of arm64's `CTR_EL0.CWG`. A
+    /// size that is too large would skip lines.
+    pub const MAX: usize = 2048;
+
+    /// A line of so many bytes, if that is a power of two from [`MIN`](Self::MIN) to
+    /// [`MAX`](Self::MAX).
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "what is believed fits 16 bits")]
+    pub const fn new(bytes: usize) -> Option<Self> {
+        if bytes.is_power_of_two() && bytes >= Self::MIN && bytes <= Self::MAX {
+            Some(Self { within: (bytes - 1) as u16 })
+        } else {
+            None
+        }
+    }
+
+    /// The size in bytes.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        self.within as usize + 1
+    }
+
+    /// The bits of an address within a line.
+    #[inline(always)]
+    pub(crate) const fn within(self) -> u16 {
+        self.within
+    }
+
+    /// The size whose [`within`](Self::within) was kept.
+    #[inline(always)]
+    pub(crate) const fn from_within(within: u16) -> Self {
+        Self { within }
+    }
+}
+
+/// The lines that a range of bytes touches. Never empty.
+#[derive(Clone, Copy, Debug)]
+pub struct Lines {
+    first_byte: usize,
+    last_byte: usize,
+    within: usize,
+}
+
+impl Lines {
+    /// The lines that `len` bytes from `start` touch; `None` if `len` is 0.
+    ///
+    /// `start + len` may be the end of the address space and must not lie beyond it.
+    #[inline(always)]
+    pub fn covering(start: *const u8, len: usize, line: LineSize) -> Option<Self> {
+        if len == 0 {
+            return None;
+        }
+        let first_byte = start.expose_provenance();
+        let last_byte = first_byte.wrapping_add(len).wrapping_sub(1);
+        Some(Self { first_byte, last_byte, within: usize::from(line.within) })
+    }
+
+    /// Calls `op` with an address in each line.
+    #[inline(always)]
+    pub fn for_each(self, mut op: impl FnMut(usize)) {
+        op(self.first_byte);
+        let mut end_of_line = self.first_byte | self.within;
+        while end_of_line < self.last_byte {
+            let line = end_of_line.wrapping_add(1);
+            op(line);
+            end_of_line = line | self.within;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate alloc;
+
+    use super::{LineSize, Lines};
+    use alloc::vec::Vec;
+    use core::ptr::without_provenance;
+
+    fn walk(start: usize, len: usize, line: usize) -> Vec<usize> {
+        let mut seen = Vec::new();
+        let line = LineSize::new(line).unwrap();
+        if let Some(lines) = Lines::covering(without_provenance(start), len, line) {
+            lines.for_each(|address| seen.push(address & !usize::from(line.within())));
+        }
+        seen
+    }
+
+    /// By division: from the line of the first byte to that of the last.
+    fn by_division(start: usize, len: usize, line: usize) -> Vec<usize> {
+        match len.checked_sub(1) {
+            Some(rest) => {
+                (start / line..=(start + rest) / line).map(|place| place * line).collect()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn every_small_range_is_covered_once() {
+        // Miri interprets, some hundred times slower.
+        let sizes: &[usize] = if cfg!(miri) { &[16] } else { &[16, 32, 64, 128, 256] };
+        for line in sizes.iter().copied() {
+            for offset in 0..2 * line {
+                for len in 0..=3 * line {
+                    let start = 0x10000 + offset;
+                    assert_eq!(
+                        walk(start, len, line),
+                        by_division(start, len, line),
+                        "start {start:#x}, len {len}, line {line}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_byte_of_the_address_space_is_reached() {
+        let top = usize::MAX & !63;
+        assert_eq!(walk(usize::MAX, 1, 64), [top]);
+        assert_eq!(walk(top, 64, 64), [top]);
+        assert_eq!(walk(top - 64 + 63, 65, 64), [top - 64, top]);
+        assert_eq!(walk(0, 1, 64), [0]);
+    }
+
+    #[test]
+    fn only_powers_of_two_in_range_are_line_sizes() {
+        for bytes in [0, 1, 8, 48, 63, 65, 4096, usize::MAX] {
+            assert_eq!(LineSize::new(bytes), None, "{bytes}");
+        }
+        for bytes in [16, 32, 64, 128, 256, 512, 1024, 2048] {
+            assert_eq!(LineSize::new(bytes).map(LineSize::bytes), Some(bytes));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_range_is_covered_exactly(
+            start in 0_usize..usize::MAX - 0x10000,
+            len in 0_usize..0x4000,
+            log2 in 4_u32..=11,
+        ) {
+            let line = 1_usize << log2;
+            proptest::prop_assert_eq!(walk(start, len, line), by_division(start, len, line));
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! What each architecture's cache maintenance instructions are, what permits them, and which fence
+//! completes them.
+//!
+//! A back end holds facts about its architecture and the instructions themselves, no policy: which
+//! of the instructions serves an operation is chosen in `src/cache`. It names nothing outside this
+//! folder but `core`, so that the folder can be compiled alone.
+//!
+//! Every back end is one folder with
+//! - `mod.rs`: its documentation and [`ARCHITECTURE`](native::ARCHITECTURE), pure data that compiles
+//!   on every host, so that its rules are tested on every host;
+//! - `ops.rs`, on that architecture only: `select` finds the instruction of a code (so that what
+//!   follows is compiled for each and branches once a call), `execute` executes it on one line,
+//!   `fence` a fence.
+//!
+//! `README.md` beside this file has the table of architectures.
+
+mod lines;
+
+#[cfg(any(target_arch = "aarch64", test))]
+pub mod aarch64;
+#[cfg(any(loom, miri, test))]
+pub mod modelled;
+#[cfg(any(test, not(any(target_arch = "aarch64", target_arch = "x86", target_arch = "x86_64"))))]
+pub mod unsupported;
+#[cfg(any(target_arch = "x86", target_arch = "x86_64", test))]
+pub mod x86;
+
+pub use lines::{LineSize, Lines};
+
+cfg_if::cfg_if! {
+    if #[cfg(any(loom, miri))] {
+        pub use modelled as native;
+    } else if #[cfg(any(target_arch = "x86", target_arch = "x86_64"))] {
+        pub use x86 as native;
+    } else if #[cfg(target_arch = "aarch64")] {
+        pub use aarch64 as native;
+    } else {
+        pub use unsupported as native;
+    }
+}
+
+/// How far a write-back is aimed. A farther point includes the nearer ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Point {
+    /// Where all observers of memory agree: the point to reach for devices and other hosts.
+    Coherency,
+    /// What power loss keeps, if the platform has such a point.
+    Persistence,
+    /// What power loss keeps even if the energy store of the platform fails.
+    DeepPersistence,
+}
+
+impl Point {
+    /// All points, the nearest first.
+    pub const ALL: [Self; 3] = [Self::Coherency, Self::Persistence, Self::DeepPersistence];
+
+    /// The point's name in a sentence.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Coherency => "coherency",
+            Self::Persistence => "persistence",
+            Self::DeepPersistence => "deep persistence",
+        }
+    }
+}
+
+impl core::fmt::Display for Point {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What an instruction does to a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Effect {
+    /// Copies a dirty line to the point; the line may stay cached.
+    Writeback,
+    /// Copies a dirty line to the point and drops it.
+    WritebackInvalidate,
+}
+
+/// A fence of the architecture, by its place in [`Architecture::fences`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fence(pub u8);
+
+impl Fence {
+    /// Nothing is executed. Every architecture has it at place 0.
+    pub const NONE: Self = Self(0);
+}
+
+/// The fences around one operation, all ranges of it together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fences {
+    /// Executed before the first line.
+    pub before: Fence,
+    /// Executed after the last line; the operation is complete when it is.
+    pub after: Fence,
+}
+
+/// One maintenance instruction: what it does, what permits it, what completes it, and who says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Instruction {
+    /// Its mnemonic in lower case, as an assembler takes it.
+    pub name: &'static str,
+    /// The one bit that stands for it: `1 <<` its place in [`Architecture::instructions`].
+    pub(crate) code: u8,
+    /// What it does to the line.
+    pub effect: Effect,
+    /// The farthest point it reaches.
+    pub point: Point,
+    /// The fences when it serves to write back.
+    pub(crate) writeback: Fences,
+    /// The fences when it serves to invalidate.
+    pub(crate) invalidate: Fences,
+    /// The feature bit that says that the CPU has it.
+    pub requires: &'static str,
+    /// Where its effect and its ordering are specified.
+    pub source: &'static str,
+}
+
+/// One architecture as data.
+#[derive(Debug)]
+pub struct Architecture {
+    /// The name that Rust gives it in `target_arch`.
+    pub name: &'static str,
+    /// Every instruction known, the preferred write-back first. At most 8: [`Facts`] has a bit for each.
+    pub instructions: &'static [Instruction],
+    /// The fences' names; place 0 is [`Fence::NONE`].
+    pub fences: &'static [&'static str],
+    /// Orders what this thread has observed from others before its maintenance operations.
+    pub observed: Fence,
+    /// Why a point cannot be reached when no instruction that is present reaches it, in the order of
+    /// [`Point::ALL`].
+    pub unreachable: [Unsupported; 3],
+}
+
+/// What was found out about a CPU: its line size and which instructions may be executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    line: LineSize,
+    present: u8,
+}
+
+impl Facts {
+    /// A CPU with lines of this size and no maintenance instruction yet.
+    #[must_use]
+    pub const fn new(line: LineSize) -> Self {
+        Self { line, present: 0 }
+    }
+
+    /// The same CPU, which also has `instruction`.
+    #[must_use]
+    pub const fn with(self, instruction: Instruction) -> Self {
+        Self { line: self.line, present: self.present | instruction.code }
+    }
+
+    /// The same CPU, which has `instruction` if `present`.
+    #[must_use]
+    pub const fn with_if(self, present: bool, instruction: Instruction) -> Self {
+        if present { self.with(instruction) } else { self }
+    }
+
+    /// Whether the CPU has `instruction`.
+    #[must_use]
+    pub const fn has(self, instruction: Instruction) -> bool {
+        self.present & instruction.code != 0
+    }
+
+    /// The unit that one instruction works on.
+    #[must_use]
+    pub const fn line(self) -> LineSize {
+        self.line
+    }
+
+    /// One bit for each instruction that is present, by its code.
+    pub(crate) const fn present(self) -> u8 {
+        self.present
+    }
+
+    /// The facts whose [`present`](Self::present) was kept.
+    pub(crate) const fn from_present(line: LineSize, present: u8) -> Self {
+        Self { line, present }
+    }
+}
+
+/// What kind of thing is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Missing {
+    /// The architecture has no such operation at this privilege level.
+    Operation,
+    /// The CPU, or what the hypervisor shows of it, lacks the instruction.
+    Instruction,
+    /// No instruction that is present reaches the point.
+    Point,
+    /// What the CPU reports as its line size cannot be one. In bytes.
+    LineSize(u32),
+    /// There is no operating system, or none this crate knows, to ask what is permitted.
+    Permission,
+    /// The instruction asked for is not one of this architecture, or not on this machine.
+    Choice,
+}
+
+/// An operation that this machine does not offer: what is missing, why, and what to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unsupported {
+    /// What kind of thing is missing.
+    pub missing: Missing,
+    /// Why it is missing.
+    pub reason: &'static str,
+    /// What the caller can do.
+    pub advice: &'static str,
+}
+
+impl Unsupported {
+    /// States what is missing, why, and what to do.
+    #[must_use]
+    pub(crate) const fn new(missing: Missing, reason: &'static str, advice: &'static str) -> Self {
+        Self { missing, reason, advice }
+    }
+}
+
+impl core::fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.reason)?;
+        if let Missing::LineSize(bytes) = self.missing {
+            write!(f, " (found {bytes} bytes)")?;
+        }
+        write!(f, "; {}", self.advice)
+    }
+}
+
+impl core::error::Error for Unsupported {}
+
+#[cfg(test)]
+mod tests {
+    use super::{Architecture, Fence, aarch64, modelled, unsupported, x86};
+
+    const ALL: [&Architecture; 4] = [
+        &x86::ARCHITECTURE,
+        &aarch64::ARCHITECTURE,
+        &modelled::ARCHITECTURE,
+        &unsupported::ARCHITECTURE,
+    ];
+
+    /// `Facts` and the packed choice address instructions and fences by place.
+    #[test]
+    fn places_are_codes() {
+        for architecture in ALL {
+            assert!(architecture.instructions.len() <= 8, "{}", architecture.name);
+            assert!(architecture.fences.len() <= 16, "{}", architecture.name);
+            for (place, instruction) in architecture.instructions.iter().enumerate() {
+                assert_eq!(instruction.code, 1 << place, "{}", instruction.name);
+            }
+        }
+    }
+
+    /// An instruction whose completion nothing waits for would make every guarantee void.
+    #[test]
+    fn every_instruction_is_completed_by_a_fence() {
+        for architecture in ALL {
+            for instruction in architecture.instructions {
+                for fences in [instruction.writeback, instruction.invalidate] {
+                    assert_ne!(fences.after, Fence::NONE, "{}", instruction.name);
+                    assert!(usize::from(fences.before.0) < architecture.fences.len());
+                    assert!(usize::from(fences.after.0) < architecture.fences.len());
+                }
+            }
+        }
+    }
+}

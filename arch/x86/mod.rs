@@ -1,0 +1,112 @@
+//! x86 and `x86_64`.
+//!
+//! | instruction | effect | CPUID | ordering and completion |
+//! |---|---|---|---|
+//! | `clwb` | writes back, may keep the line | 7.0:EBX\[24\] | by SFENCE, MFENCE or a locked instruction |
+//! | `clflushopt` | writes back and drops | 7.0:EBX\[23\] | the same |
+//! | `clflush` | writes back and drops | 1:EDX\[19\] | Intel: ordered with stores and fences; others: by MFENCE only |
+//!
+//! All of them work in user mode, on every level of the coherence domain, and need only read
+//! permission. A hypervisor can hide them in CPUID but cannot trap them; what CPUID does not show is
+//! not executed, since `clwb` shares its opcode with XSAVEOPT, which writes memory.
+//!
+//! Every one of them is aimed at memory, and what power loss keeps begins there or nearer, so the
+//! point of persistence costs nothing more than the point of coherency. Nothing reaches the buffers
+//! of the medium from user mode.
+//!
+//! Sources: Intel SDM vol. 2A (CLFLUSH, CLFLUSHOPT, CLWB) and vol. 3A ("Memory Ordering"); AMD APM
+//! vol. 3 (24594); Linux `arch/x86/mm/pat/set_memory.c`, `arch/x86/lib/usercopy_64.c`; FreeBSD
+//! `sys/amd64/amd64/pmap.c`, which makes the same difference between vendors.
+
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+#[expect(unsafe_code, reason = "the instructions are written in assembly")]
+pub mod ops;
+
+use super::{Architecture, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported};
+
+/// Orders stores, and completes `clwb` and `clflushopt`; not loads.
+pub const SFENCE: Fence = Fence(1);
+/// Orders loads and stores, and completes every flush on every vendor's CPUs.
+pub const MFENCE: Fence = Fence(2);
+
+/// Persistence does not need loads to wait, so SFENCE suffices (Linux `pmem_wmb()`).
+const SFENCE_AFTER: Fences = Fences { before: Fence::NONE, after: SFENCE };
+/// The only fence that orders CLFLUSH on AMD (APM vol. 3, CLFLUSH), and the only one that keeps a
+/// later load from being served by the line as it was before.
+const MFENCE_AROUND: Fences = Fences { before: MFENCE, after: MFENCE };
+
+/// Writes the line back; the CPU may keep it, and no CPU promises to.
+pub const CLWB: Instruction = Instruction {
+    name: "clwb",
+    code: 1 << 0,
+    effect: Effect::Writeback,
+    point: Point::Persistence,
+    writeback: SFENCE_AFTER,
+    // Never chosen: the line may stay, so a later load could be served by it.
+    invalidate: MFENCE_AROUND,
+    requires: "CPUID.7.0:EBX[24]",
+    source: "Intel SDM vol. 2A, CLWB; AMD APM vol. 3, CLWB",
+};
+
+/// Writes the line back and drops it, weakly ordered.
+pub const CLFLUSHOPT: Instruction = Instruction {
+    name: "clflushopt",
+    code: 1 << 1,
+    effect: Effect::WritebackInvalidate,
+    point: Point::Persistence,
+    writeback: SFENCE_AFTER,
+    invalidate: MFENCE_AROUND,
+    requires: "CPUID.7.0:EBX[23]",
+    source: "Intel SDM vol. 2A, CLFLUSHOPT; AMD APM vol. 3, CLFLUSHOPT",
+};
+
+/// Writes the line back and drops it, ordered with stores and with SFENCE: CLFLUSH of `GenuineIntel`.
+///
+/// Intel's older manuals ordered it by MFENCE alone; the current one says that all its processors
+/// that have CLFLUSH order it as listed.
+pub const CLFLUSH_ORDERED: Instruction = Instruction {
+    name: "clflush",
+    code: 1 << 2,
+    effect: Effect::WritebackInvalidate,
+    point: Point::Persistence,
+    writeback: SFENCE_AFTER,
+    invalidate: MFENCE_AROUND,
+    requires: "CPUID.1:EDX[19]",
+    source: "Intel SDM vol. 2A, CLFLUSH",
+};
+
+/// Writes the line back and drops it, ordered by MFENCE alone: CLFLUSH of every other vendor.
+pub const CLFLUSH: Instruction = Instruction {
+    name: "clflush",
+    code: 1 << 3,
+    effect: Effect::WritebackInvalidate,
+    point: Point::Persistence,
+    writeback: MFENCE_AROUND,
+    invalidate: MFENCE_AROUND,
+    requires: "CPUID.1:EDX[19]",
+    source: "AMD APM vol. 3, CLFLUSH",
+};
+
+const NONE_PRESENT: Unsupported = Unsupported::new(
+    Missing::Instruction,
+    "this CPU shows no CLFLUSH in CPUID.1:EDX[19]",
+    "only privileged code can write back here, the whole cache at once (WBINVD)",
+);
+
+/// The architecture as data.
+pub const ARCHITECTURE: Architecture = Architecture {
+    name: "x86",
+    instructions: &[CLWB, CLFLUSHOPT, CLFLUSH_ORDERED, CLFLUSH],
+    fences: &["none", "sfence", "mfence"],
+    // Total store order: a store that was observed is in memory order before what follows.
+    observed: Fence::NONE,
+    unreachable: [
+        NONE_PRESENT,
+        NONE_PRESENT,
+        Unsupported::new(
+            Missing::Point,
+            "no x86 instruction reaches the medium's own buffers",
+            "let the kernel do it: fsync or msync on a DAX file, deep_flush on a device",
+        ),
+    ],
+};

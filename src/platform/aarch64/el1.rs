@@ -1,0 +1,78 @@
+//! At EL1, from ID registers.
+
+#[cfg(target_arch = "aarch64")]
+use super::registers;
+use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, size_field};
+use crate::arch::{Facts, Unsupported};
+use crate::platform::{Midr, line_size};
+
+/// What an ID register says, at EL1 and without an operating system.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IdRegisters {
+    pub(crate) ctr_el0: u64,
+    pub(crate) id_aa64isar1_el1: u64,
+    pub(crate) midr_el1: u64,
+}
+
+/// The facts at EL1.
+///
+/// Early Cortex-A53 have errata 826319, 827319, 824069 and 819472, for which a clean must be done as
+/// clean-and-invalidate (Linux `ARM64_WORKAROUND_CLEAN_CACHE`); under Linux the kernel traps and
+/// does it, here it must be chosen.
+pub(crate) fn from_id_registers(registers: IdRegisters) -> Result<Facts, Unsupported> {
+    let dpb = registers.id_aa64isar1_el1 & 0xf;
+    let clean_is_broken = Midr(registers.midr_el1).needs_clean_as_invalidate();
+    Ok(Facts::new(line_size(size_field(registers.ctr_el0, 16))?)
+        .with(DC_CIVAC)
+        .with_if(!clean_is_broken, DC_CVAC)
+        .with_if(dpb >= 1, DC_CVAP)
+        .with_if(dpb >= 2, DC_CVADP))
+}
+
+/// The facts of this CPU from its ID registers.
+///
+/// # Safety
+/// 1. The CPU is at EL1 or higher.
+#[cfg(target_arch = "aarch64")]
+#[expect(unsafe_code, reason = "the caller vouches for the exception level")]
+pub(crate) unsafe fn privileged_facts() -> Result<Facts, Unsupported> {
+    from_id_registers(IdRegisters {
+        ctr_el0: registers::ctr_el0(),
+        // SAFETY: (1) is the caller's duty.
+        id_aa64isar1_el1: unsafe { registers::id_aa64isar1_el1() },
+        midr_el1: registers::midr_el1(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, IdRegisters, from_id_registers};
+
+    /// At EL1 nobody traps and replaces what an erratum forbids.
+    #[test]
+    fn an_early_cortex_a53_cleans_by_clean_and_invalidate_at_el1() {
+        for (midr_el1, cleans) in
+            [(0x410f_d030, false), (0x410f_d032, false), (0x410f_d033, true), (0x410f_d034, true)]
+        {
+            let registers = IdRegisters { ctr_el0: 0x8444_8004, id_aa64isar1_el1: 0, midr_el1 };
+            let facts = from_id_registers(registers).unwrap();
+            assert_eq!(facts.has(DC_CVAC), cleans, "{midr_el1:#x}");
+            assert!(facts.has(DC_CIVAC));
+            assert_eq!(facts.line().bytes(), 64);
+        }
+    }
+
+    /// `ID_AA64ISAR1_EL1.DPB`, bits 3:0: 0 neither, 1 DC CVAP, 2 DC CVADP too.
+    #[test]
+    fn the_dpb_field_says_which_points_are_reached_at_el1() {
+        for (dpb, cvap, cvadp) in [(0, false, false), (1, true, false), (2, true, true)] {
+            let registers = IdRegisters {
+                ctr_el0: 0x8444_c004,
+                id_aa64isar1_el1: 0x0011_0000_0121_1030 | dpb,
+                midr_el1: 0x411f_d402,
+            };
+            let facts = from_id_registers(registers).unwrap();
+            assert_eq!((facts.has(DC_CVAP), facts.has(DC_CVADP)), (cvap, cvadp), "DPB {dpb}");
+        }
+    }
+}

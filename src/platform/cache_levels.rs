@@ -1,0 +1,80 @@
+//! The caches of CPU 0, as Linux shows them in sysfs
+//! (`Documentation/ABI/testing/sysfs-devices-system-cpu`).
+//!
+//! They are shown for orientation: no operation here works on a level. On arm64 they come from
+//! firmware tables and are often missing.
+
+use super::tree::{Tree, Unknown};
+use alloc::vec::Vec;
+use std::path::Path;
+
+/// One cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct CacheLevel {
+    /// 1 is next to the CPU.
+    pub level: u32,
+    /// What it holds.
+    pub kind: CacheKind,
+    /// Its size in bytes, if it is shown.
+    pub size: Option<u64>,
+    /// Its line in bytes, if it is shown.
+    pub line: Option<u64>,
+}
+
+/// What a cache holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum CacheKind {
+    /// Data.
+    Data,
+    /// Instructions.
+    Instruction,
+    /// Both.
+    Unified,
+    /// It is not shown, or not in a word known here.
+    Unknown,
+}
+
+const CACHES: &str = "/sys/devices/system/cpu/cpu0/cache";
+
+/// The caches of CPU 0, in the kernel's order.
+pub(crate) fn levels(tree: &Tree) -> Result<Vec<CacheLevel>, Unknown> {
+    let directory = Path::new(CACHES);
+    let levels: Vec<_> = tree
+        .list(directory)
+        .iter()
+        .filter(|name| {
+            name.strip_prefix("index").is_some_and(|number| number.parse::<u32>().is_ok())
+        })
+        .filter_map(|name| cache(tree, &directory.join(name)))
+        .collect();
+    if levels.is_empty() {
+        return Err(Unknown::new(CACHES, "none", "see the CPU's manual"));
+    }
+    Ok(levels)
+}
+
+/// A cache without a level is nothing that can be named.
+fn cache(tree: &Tree, path: &Path) -> Option<CacheLevel> {
+    let attribute = |name| tree.read(&path.join(name));
+    let number = |name| attribute(name).value().and_then(|text| text.parse().ok());
+    Some(CacheLevel {
+        level: attribute("level").value()?.parse().ok()?,
+        kind: match attribute("type").value() {
+            Some("Data") => CacheKind::Data,
+            Some("Instruction") => CacheKind::Instruction,
+            Some("Unified") => CacheKind::Unified,
+            _ => CacheKind::Unknown,
+        },
+        size: attribute("size").value().and_then(kibibytes),
+        line: number("coherency_line_size"),
+    })
+}
+
+/// The kernel writes sizes as `32K`.
+fn kibibytes(text: &str) -> Option<u64> {
+    text.strip_suffix('K')?.parse::<u64>().ok()?.checked_mul(1024)
+}

@@ -1,0 +1,108 @@
+//! Which CPU it is.
+
+use super::Text;
+
+/// Which CPU it is, as far as it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Identity {
+    /// An x86 CPU, by CPUID.
+    #[non_exhaustive]
+    X86 {
+        /// The vendor of leaf 0: `GenuineIntel`, `AuthenticAMD`, …
+        vendor: Text<12>,
+        /// The family, the extended one added where the architecture adds it.
+        family: u16,
+        /// The model, with the extended one.
+        model: u8,
+        /// The stepping.
+        stepping: u8,
+        /// The name that the CPU or a hypervisor gives itself; empty if it has none.
+        brand: Text<48>,
+    },
+    /// An arm64 CPU: the one that was asked; others of the machine can differ.
+    #[non_exhaustive]
+    Aarch64 {
+        /// `MIDR_EL1`, if the kernel shows it.
+        midr: Option<Midr>,
+    },
+    /// Nothing is known.
+    Unknown,
+}
+
+/// `MIDR_EL1`: which core, and which revision of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Midr(pub u64);
+
+impl Midr {
+    /// Bits 31:24: who made it.
+    #[must_use]
+    pub const fn implementer(self) -> u8 {
+        (self.0 >> 24 & 0xff) as u8
+    }
+
+    /// Bits 23:20: the `N` of revision rNpM.
+    #[must_use]
+    pub const fn variant(self) -> u8 {
+        (self.0 >> 20 & 0xf) as u8
+    }
+
+    /// Bits 15:4: which of the implementer's cores.
+    #[must_use]
+    pub const fn part(self) -> u16 {
+        (self.0 >> 4 & 0xfff) as u16
+    }
+
+    /// Bits 3:0: the `M` of revision rNpM.
+    #[must_use]
+    pub const fn revision(self) -> u8 {
+        (self.0 & 0xf) as u8
+    }
+
+    /// The implementer's name, if it is known here (Linux `arch/arm64/include/asm/cputype.h`).
+    #[must_use]
+    pub const fn implementer_name(self) -> Option<&'static str> {
+        Some(match self.implementer() {
+            0x41 => "Arm",
+            0x42 => "Broadcom",
+            0x43 => "Cavium",
+            0x46 => "Fujitsu",
+            0x48 => "HiSilicon",
+            0x4e => "NVIDIA",
+            0x50 => "APM",
+            0x51 => "Qualcomm",
+            0x61 => "Apple",
+            0x6d => "Microsoft",
+            0xc0 => "Ampere",
+            _ => return None,
+        })
+    }
+
+    /// The core's name, if it is known here: those of Arm and Fujitsu that this crate is tested
+    /// with (the same file).
+    #[must_use]
+    pub const fn part_name(self) -> Option<&'static str> {
+        Some(match (self.implementer(), self.part()) {
+            (0x41, 0xd03) => "Cortex-A53",
+            (0x41, 0xd07) => "Cortex-A57",
+            (0x41, 0xd08) => "Cortex-A72",
+            (0x41, 0xd0b) => "Cortex-A76",
+            (0x41, 0xd0c) => "Neoverse N1",
+            (0x41, 0xd40) => "Neoverse V1",
+            (0x41, 0xd49) => "Neoverse N2",
+            (0x41, 0xd4f) => "Neoverse V2",
+            (0x46, 0x001) => "A64FX",
+            _ => return None,
+        })
+    }
+
+    /// Whether errata 826319, 827319, 824069 and 819472 of the Cortex-A53 may apply: revisions r0p0
+    /// to r0p2, for which a clean must be done as clean-and-invalidate (Linux
+    /// `ARM64_WORKAROUND_CLEAN_CACHE`).
+    pub(crate) const fn needs_clean_as_invalidate(self) -> bool {
+        self.implementer() == 0x41
+            && self.part() == 0xd03
+            && self.variant() == 0
+            && self.revision() <= 2
+    }
+}

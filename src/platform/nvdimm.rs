@@ -1,0 +1,142 @@
+//! Persistent memory regions, as Linux shows them under `/sys/bus/nd`.
+//!
+//! What a region promises at power loss is its `persistence_domain` attribute, which the kernel
+//! passes on from firmware without checking it (`drivers/nvdimm/region_devs.c`,
+//! `drivers/acpi/nfit/core.c`). The kernel hides the attribute where no one made a claim: emulated
+//! persistent memory and virtio-pmem have none. Which it is, the provider of the bus tells.
+//!
+//! A claim is not a proof: a hypervisor can claim any domain for any file
+//! (QEMU `nvdimm-persistence=`), and a device tree's `pmem-region` counts as `memory_controller`
+//! whatever memory it names (`drivers/nvdimm/of_pmem.c`).
+
+use super::tree::{Attribute, Evidence, Tree, printable};
+use alloc::string::String;
+use alloc::vec::Vec;
+use std::path::{Path, PathBuf};
+
+/// What power loss does not lose, by the claim of firmware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Domain {
+    /// The CPU caches and all behind them (eADR): `cpu_cache`.
+    CpuCaches,
+    /// What the memory controller has accepted (ADR): `memory_controller`.
+    MemoryController,
+    /// What the host has flushed on request (virtio-pmem).
+    HostFlush,
+    /// Nothing: RAM that was set aside (`memmap=nn!ss`, e820 type 12), or a region that the kernel
+    /// itself calls volatile.
+    None,
+    /// Nobody made a claim.
+    Unknown,
+}
+
+impl Domain {
+    /// The domain in a few words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CpuCaches => "CPU caches (eADR)",
+            Self::MemoryController => "memory controller (ADR)",
+            Self::HostFlush => "the host, on request",
+            Self::None => "none (RAM)",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// What the domain is worth, and what to do about it.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::CpuCaches => "firmware claims that stored data survive power loss",
+            Self::MemoryController => {
+                "firmware claims that what was written back and fenced survives power loss"
+            }
+            Self::HostFlush => "nothing but fsync or msync asks the host to keep it",
+            Self::None => "power loss erases it; use it for tests and to outlive a kexec",
+            Self::Unknown => "nobody makes a claim; ask the platform's vendor before relying on it",
+        }
+    }
+}
+
+/// One region of persistent memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Region {
+    /// The kernel's name: `region0`.
+    pub name: String,
+    /// Who provides the bus: `ACPI.NFIT`, `e820`, `virtio-pmem`, …; empty if not shown.
+    pub provider: String,
+    /// Its size in bytes, if the kernel shows it.
+    pub size: Option<u64>,
+    /// What power loss does not lose.
+    pub domain: Domain,
+    /// What this was concluded from.
+    pub evidence: Vec<Evidence>,
+}
+
+pub(crate) const DEVICES: &str = "/sys/bus/nd/devices";
+/// `devtype` of a region that keeps nothing (`drivers/nvdimm/region_devs.c`, `nd_volatile_device_type`).
+const VOLATILE: &str = "nd_volatile";
+
+/// All regions of the machine, by name.
+pub(crate) fn regions(tree: &Tree) -> Vec<Region> {
+    let devices = Path::new(DEVICES);
+    tree.list(devices)
+        .iter()
+        .filter(|name| is_region(name))
+        .filter_map(|name| tree.resolve(&devices.join(name)))
+        .map(|path| region(tree, &path))
+        .collect()
+}
+
+#[cfg(all(feature = "dax", target_os = "linux"))]
+/// The region that a device below it in `/sys/devices` belongs to.
+pub(crate) fn region_of(tree: &Tree, device: &Path) -> Option<Region> {
+    device
+        .ancestors()
+        .find(|path| path.file_name().is_some_and(|name| is_region(&name.to_string_lossy())))
+        .map(|path| region(tree, path))
+}
+
+fn is_region(name: &str) -> bool {
+    name.strip_prefix("region").is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
+fn region(tree: &Tree, path: &Path) -> Region {
+    let mut evidence = Vec::new();
+    let mut ask = |path: PathBuf| {
+        let attribute = tree.read(&path);
+        evidence.push(Evidence::new(path.to_string_lossy(), attribute.describe()));
+        attribute
+    };
+    let provider = path.parent().map_or(Attribute::Absent, |bus| ask(bus.join("provider")));
+    let domain = ask(path.join("persistence_domain"));
+    let kind = tree.read(&path.join("devtype"));
+    let is_volatile = kind.value() == Some(VOLATILE);
+    if is_volatile {
+        ask(path.join("devtype"));
+    }
+    let size = tree.read(&path.join("size"));
+    Region {
+        name: printable(&path.file_name().unwrap_or_default().to_string_lossy()),
+        domain: conclude(provider.value(), domain.value(), is_volatile),
+        provider: printable(provider.value().unwrap_or_default()),
+        size: size.value().and_then(|text| text.parse().ok()),
+        evidence,
+    }
+}
+
+/// The kernel and the provider come first: nobody makes a claim for RAM, and what a flush of
+/// virtio-pmem means is for the host to say.
+fn conclude(provider: Option<&str>, domain: Option<&str>, is_volatile: bool) -> Domain {
+    match (provider, domain) {
+        _ if is_volatile => Domain::None,
+        (Some("e820"), _) => Domain::None,
+        (Some("virtio-pmem"), _) => Domain::HostFlush,
+        (_, Some("cpu_cache")) => Domain::CpuCaches,
+        (_, Some("memory_controller")) => Domain::MemoryController,
+        _ => Domain::Unknown,
+    }
+}

@@ -1,0 +1,78 @@
+//! Short texts that need no allocation, safe to print.
+
+/// A short text that the CPU or a hypervisor gave: a vendor, a brand, a signature. At most `N` bytes
+/// of printable ASCII.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Text<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
+}
+
+/// x86 alone has texts to give.
+#[cfg(any(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))), test))]
+impl<const N: usize> Text<N> {
+    pub(crate) const EMPTY: Self = Self { bytes: [0; N], len: 0 };
+
+    /// The text in `bytes` without what pads it; control characters and what is not ASCII become
+    /// `?`, since a hypervisor can put anything there and a terminal would execute it.
+    pub(crate) fn new(bytes: &[u8]) -> Self {
+        let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+        let text = text.trim_ascii();
+        let mut cleaned = Self::EMPTY;
+        for (to, from) in cleaned.bytes.iter_mut().zip(text) {
+            *to = if from.is_ascii_graphic() || *from == b' ' { *from } else { b'?' };
+        }
+        cleaned.len = text.len().min(N);
+        cleaned
+    }
+}
+
+impl<const N: usize> Text<N> {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let text = self.bytes.get(..self.len).unwrap_or_default();
+        core::str::from_utf8(text).unwrap_or_default()
+    }
+
+    /// Whether nothing was there.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl<const N: usize> core::fmt::Debug for Text<N> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        core::fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl<const N: usize> core::fmt::Display for Text<N> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Text;
+
+    #[test]
+    fn padding_goes_and_what_follows_a_nul_is_not_text() {
+        assert_eq!(Text::<12>::new(b"KVMKVMKVM\0\0\0").as_str(), "KVMKVMKVM");
+        assert_eq!(Text::<12>::new(b"bhyve bhyve ").as_str(), "bhyve bhyve");
+        assert_eq!(Text::<48>::new(b"  AMD EPYC \0 junk").as_str(), "AMD EPYC");
+        assert!(Text::<12>::new(b"\0\0\0").is_empty());
+    }
+
+    #[test]
+    fn what_a_terminal_would_execute_is_replaced() {
+        assert_eq!(Text::<12>::new(b"\x1b[31mRED\x07\x9b!").as_str(), "?[31mRED??!");
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_is_cut() {
+        assert_eq!(Text::<4>::new(b"abcdef").as_str(), "abcd");
+    }
+}

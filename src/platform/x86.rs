@@ -1,0 +1,160 @@
+//! x86: everything comes from CPUID.
+//!
+//! A leaf above the highest that the CPU has answers with another leaf's words (Intel SDM vol. 2A,
+//! CPUID), so every leaf is compared with the highest before it is believed: raw-cpuid does that for
+//! the leaves it decodes, [`leaf`] for the others (TDX, hypervisors, SEV).
+
+use super::{Confidential, Cpu, Hypervisor, Identity, Line, Text, guest, line_size, shown};
+use crate::arch::x86::{ARCHITECTURE, CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB};
+use crate::arch::{Facts, Missing, Point, Unsupported};
+use raw_cpuid::{CpuId, CpuIdReader, CpuIdResult, ExtendedFeatures, FeatureInfo};
+
+/// The vendor whose CLFLUSH is ordered by SFENCE (Intel SDM vol. 2A, CLFLUSH).
+const INTEL: &str = "GenuineIntel";
+/// Leaf 21H of a TDX guest, in the order EBX, EDX, ECX (Linux `arch/x86/coco/tdx/tdx.c`).
+const TDX_SIGNATURE: &[u8; 12] = b"IntelTDX    ";
+
+const LEAF_BASIC: u32 = 0;
+const LEAF_TDX: u32 = 0x21;
+const LEAF_HYPERVISOR: u32 = 0x4000_0000;
+/// Where KVM and Xen put their own leaves when the first place has Hyper-V's (Linux
+/// `hypervisor_cpuid_base` finds them there).
+const LEAF_SECOND_HYPERVISOR: u32 = 0x4000_0100;
+const LEAF_EXTENDED: u32 = 0x8000_0000;
+const LEAF_ENCRYPTION: u32 = 0x8000_001f;
+
+/// CLFLUSH came before SSE2 on some 32-bit CPUs (AMD Geode LX), the fences did not.
+const NO_FENCE: Unsupported = Unsupported::new(
+    Missing::Instruction,
+    "this CPU has no SSE2 (CPUID.1:EDX[26]), so no MFENCE: nothing completes a write-back",
+    "only privileged code can write back here, the whole cache at once (WBINVD)",
+);
+
+/// The CPU this program runs on.
+#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
+pub(crate) fn cpu() -> Cpu {
+    read(&raw_cpuid::CpuIdReaderNative)
+}
+
+/// Only what a choice needs: a virtual machine is left for every CPUID.
+#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
+pub(crate) fn native_facts() -> Result<Facts, Unsupported> {
+    facts(&CpuId::with_cpuid_reader(raw_cpuid::CpuIdReaderNative), &raw_cpuid::CpuIdReaderNative).1
+}
+
+/// The CPU whose CPUID `reader` has.
+pub(crate) fn read<R: CpuIdReader>(reader: &R) -> Cpu {
+    let cpuid = CpuId::with_cpuid_reader(reader.clone());
+    let (present, facts) = facts(&cpuid, reader);
+    Cpu {
+        identity: identity(&cpuid, reader),
+        hypervisor: hypervisor(&cpuid, reader),
+        confidential: confidential(reader),
+        present,
+        line: facts.map(|facts| Line {
+            size: facts.line(),
+            granule: facts.line().bytes(),
+            source: "CPUID.1:EBX[15:8]",
+        }),
+    }
+}
+
+/// The instructions shown, and the facts if they can be used.
+fn facts<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> (u8, Result<Facts, Unsupported>) {
+    let features = cpuid.get_feature_info();
+    let extended = cpuid.get_extended_feature_info();
+    let clflush = features.as_ref().is_some_and(FeatureInfo::has_clflush);
+    let ordered = vendor(reader).as_str() == INTEL;
+    let present = shown([
+        (clflush, CLFLUSH),
+        (clflush && ordered, CLFLUSH_ORDERED),
+        (extended.as_ref().is_some_and(ExtendedFeatures::has_clflushopt), CLFLUSHOPT),
+        (extended.as_ref().is_some_and(ExtendedFeatures::has_clwb), CLWB),
+    ]);
+    let line = match &features {
+        // Without CLFLUSH the line size is not valid (Intel SDM vol. 2A, CPUID leaf 1).
+        Some(features) if features.has_clflush() => {
+            if features.has_sse2() {
+                line_size(usize::from(features.cflush_cache_line_size()) * 8)
+            } else {
+                Err(NO_FENCE)
+            }
+        }
+        _ => Err(ARCHITECTURE.unreachable[Point::Coherency as usize]),
+    };
+    (present, line.map(|line| Facts::from_present(line, present)))
+}
+
+fn vendor<R: CpuIdReader>(reader: &R) -> Text<12> {
+    let leaf = reader.cpuid1(LEAF_BASIC);
+    text([leaf.ebx, leaf.edx, leaf.ecx])
+}
+
+/// Family and model are added up as Linux does (`x86_family`, `x86_model`).
+fn identity<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> Identity {
+    let features = cpuid.get_feature_info();
+    let base = features.as_ref().map_or(0, FeatureInfo::base_family_id);
+    let family = match &features {
+        Some(features) if base == 0xf => u16::from(base) + u16::from(features.extended_family_id()),
+        _ => u16::from(base),
+    };
+    let model = features.as_ref().map_or(0, |features| {
+        let extended = if base >= 6 { features.extended_model_id() } else { 0 };
+        extended << 4 | features.base_model_id()
+    });
+    Identity::X86 {
+        vendor: vendor(reader),
+        family,
+        model,
+        stepping: features.as_ref().map_or(0, FeatureInfo::stepping_id),
+        brand: cpuid
+            .get_processor_brand_string()
+            .map_or(Text::EMPTY, |brand| Text::new(brand.as_str().as_bytes())),
+    }
+}
+
+fn hypervisor<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> Hypervisor {
+    if !cpuid.get_feature_info().is_some_and(|features| features.has_hypervisor()) {
+        return Hypervisor::Absent;
+    }
+    Hypervisor::Present {
+        signature: signature(reader, LEAF_HYPERVISOR).unwrap_or(Text::EMPTY),
+        // Nothing says that there is a second place, so only a known signature is believed.
+        second: signature(reader, LEAF_SECOND_HYPERVISOR)
+            .filter(|signature| guest::known_name(signature.as_str()).is_some()),
+    }
+}
+
+/// The signature of the hypervisor whose leaves begin at `base`: EAX names the highest of them, or is
+/// 0 under an old KVM (Linux `Documentation/virt/kvm/x86/cpuid.rst`).
+fn signature<R: CpuIdReader>(reader: &R, base: u32) -> Option<Text<12>> {
+    let leaf = reader.cpuid1(base);
+    let is_base = leaf.eax == 0 || leaf.eax & !0xff == base;
+    is_base.then(|| text([leaf.ebx, leaf.ecx, leaf.edx]))
+}
+
+fn confidential<R: CpuIdReader>(reader: &R) -> Confidential {
+    let is_tdx =
+        |leaf: CpuIdResult| text([leaf.ebx, leaf.edx, leaf.ecx]) == Text::<12>::new(TDX_SIGNATURE);
+    if leaf(reader, LEAF_BASIC, LEAF_TDX).is_some_and(is_tdx) {
+        return Confidential::Tdx;
+    }
+    match leaf(reader, LEAF_EXTENDED, LEAF_ENCRYPTION) {
+        Some(leaf) if leaf.eax & 1 << 1 != 0 => Confidential::SevOffered,
+        _ => Confidential::Unknown,
+    }
+}
+
+/// A leaf of the range that begins at `base`, if the range reaches so far.
+fn leaf<R: CpuIdReader>(reader: &R, base: u32, leaf: u32) -> Option<CpuIdResult> {
+    (reader.cpuid1(base).eax >= leaf).then(|| reader.cpuid1(leaf))
+}
+
+/// The text in three registers.
+fn text(registers: [u32; 3]) -> Text<12> {
+    let mut bytes = [0; 12];
+    for (to, register) in bytes.chunks_exact_mut(4).zip(registers) {
+        to.copy_from_slice(&register.to_le_bytes());
+    }
+    Text::new(&bytes)
+}

@@ -1,0 +1,153 @@
+//! Overrides of the choice.
+
+use super::Cache;
+use super::plan::Policy;
+use crate::arch::{Instruction, Point, Unsupported, native::ARCHITECTURE};
+use crate::platform;
+
+/// Makes a [`Cache`] with overrides: a write-back instruction, a point, a weaker point accepted.
+///
+/// It can only choose what the machine has and what satisfies the point; anything else is an error.
+///
+/// ```
+/// # fn main() -> Result<(), cachemaint::Unsupported> {
+/// use cachemaint::{Cache, Point};
+/// let host = Cache::host()?;
+/// let same = Cache::builder()
+///     .writeback_with(host.writeback_instruction())
+///     .point(Point::Coherency)
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Builder {
+    point: Point,
+    policy: Policy,
+}
+
+impl Builder {
+    pub(super) const fn new() -> Self {
+        Self { point: Point::Coherency, policy: Policy::ANY }
+    }
+
+    /// Writes back with `instruction` and no other.
+    #[must_use]
+    pub fn writeback_with(self, instruction: Instruction) -> Self {
+        self.writeback_named(instruction.name).unwrap_or(self)
+    }
+
+    /// Writes back with the instruction of this mnemonic and no other, in lower case as in
+    /// [`Instruction::name`]; `None` if the architecture has no such instruction.
+    #[must_use]
+    pub fn writeback_named(self, name: &str) -> Option<Self> {
+        let policy = self.policy.only_named(&ARCHITECTURE, name)?;
+        Some(Self { point: self.point, policy })
+    }
+
+    /// Aims write-backs at `point`.
+    #[must_use]
+    pub const fn point(self, point: Point) -> Self {
+        Self { point, policy: self.policy }
+    }
+
+    /// Takes the point of coherency for the point of persistence: the caller knows that on this
+    /// platform what has reached memory survives. [`CpuReport`](crate::report::CpuReport) and
+    /// [`Cache::accepts_coherency_as_persistence`] tell of it.
+    ///
+    /// It changes something only on arm64 CPUs without `FEAT_DPB` (DC CVAP), and with it `dc cvac`
+    /// is executed on all.
+    #[must_use]
+    pub const fn accept_coherency_as_persistence(self) -> Self {
+        Self { point: self.point, policy: self.policy.accepting_coherency() }
+    }
+
+    /// Makes the handle for the machine this program runs on.
+    ///
+    /// # Errors
+    /// As [`Cache::host`]; and if the instruction is not on this machine or does not reach the point.
+    pub fn build(self) -> Result<Cache, Unsupported> {
+        Cache::planned(platform::facts()?, self.point, self.policy)
+    }
+}
+
+#[cfg(feature = "std")]
+mod env {
+    use super::Builder;
+    use crate::arch::native::ARCHITECTURE;
+    use std::ffi::OsString;
+
+    /// The environment variable that [`Builder::from_env`] reads: the name of a write-back
+    /// instruction, such as `clflushopt`.
+    pub const ENV_WRITEBACK: &str = "CACHEMAINT_WRITEBACK";
+
+    /// What was found in [`ENV_WRITEBACK`] is no instruction of this architecture.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct EnvError {
+        /// What was found.
+        pub found: OsString,
+    }
+
+    impl core::fmt::Display for EnvError {
+        fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            write!(
+                f,
+                "{ENV_WRITEBACK}={} names no instruction of {}; unset it or use one of",
+                self.found.display(),
+                ARCHITECTURE.name,
+            )?;
+            let mut last = "";
+            for instruction in ARCHITECTURE.instructions {
+                if instruction.name != last {
+                    write!(f, " {}", instruction.name)?;
+                }
+                last = instruction.name;
+            }
+            Ok(())
+        }
+    }
+
+    impl core::error::Error for EnvError {}
+
+    impl Builder {
+        /// A builder that writes back with the instruction that [`ENV_WRITEBACK`] names, if it is
+        /// set. Nothing else in this crate reads the environment.
+        ///
+        /// # Errors
+        /// If the variable is set and names no instruction of this architecture.
+        pub fn from_env() -> Result<Self, EnvError> {
+            match std::env::var_os(ENV_WRITEBACK) {
+                None => Ok(Self::new()),
+                Some(value) => Self::from_name(value),
+            }
+        }
+
+        fn from_name(value: OsString) -> Result<Self, EnvError> {
+            match value.into_string() {
+                Ok(name) => Self::new()
+                    .writeback_named(&name)
+                    .ok_or_else(|| EnvError { found: OsString::from(name) }),
+                Err(found) => Err(EnvError { found }),
+            }
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::{Builder, OsString};
+        use alloc::string::ToString;
+
+        #[test]
+        fn a_name_that_is_no_instruction_is_refused_with_the_names_that_are() {
+            let error = Builder::from_name(OsString::from("clzap")).unwrap_err();
+            let text = error.to_string();
+            assert!(text.starts_with("CACHEMAINT_WRITEBACK=clzap names no instruction"), "{text}");
+            if cfg!(target_arch = "x86_64") && !cfg!(any(miri, loom)) {
+                assert!(text.ends_with("use one of clwb clflushopt clflush"), "{text}");
+            }
+        }
+    }
+}
+
+#[cfg(feature = "std")]
+pub use env::{ENV_WRITEBACK, EnvError};

@@ -1,0 +1,421 @@
+//! The operations: write back and invalidate ranges of bytes, line by line.
+//!
+//! A [`Cache`] is a small `Copy` value made once for a machine: which instruction, between which
+//! fences, for which line size, aimed at which [`Point`]. Making it can fail, with the reason;
+//! afterwards no operation fails, allocates, locks or traps. The choice itself is a pure function of
+//! the machine's facts (`plan.rs`), so every machine's choice is tested on any machine.
+//!
+//! Work on a range is *issued* line by line and *completed* by a fence. The plain operations do
+//! both; [`Cache::batch`] issues for several ranges and completes them together.
+//!
+//! A virtual machine that is migrated to another host can lose an instruction that it was started
+//! with; no program can defend itself against that, and hypervisors are configured so that it does
+//! not happen.
+
+mod batch;
+mod builder;
+#[cfg(all(target_has_atomic = "64", any(test, not(loom))))]
+mod chosen;
+mod integer;
+pub(crate) mod plan;
+mod run;
+
+#[cfg(test)]
+mod tests;
+
+use crate::arch::{
+    Facts, Fence, Fences, Instruction, Point, Unsupported,
+    native::{self, ARCHITECTURE},
+};
+use crate::platform;
+use plan::{Plan, Policy};
+use run::{Machine, Operation};
+
+pub use batch::Batch;
+pub use builder::Builder;
+#[cfg(feature = "std")]
+pub use builder::{ENV_WRITEBACK, EnvError};
+pub use integer::Integer;
+
+/// Cache maintenance on ranges of bytes, as this machine does it.
+///
+/// Made by [`host`](Self::host), [`builder`](Self::builder) or [`from_facts`](Self::from_facts);
+/// aimed at [`Point::Coherency`] unless [`to`](Self::to) aimed it farther. It is one word.
+///
+/// # Guarantees
+/// When the call that writes back returns, *the operation to the point has completed* as the
+/// architecture means it. What such completion is worth at a power cut is the platform's claim: see
+/// [`HostReport`](crate::report::HostReport) and [`dax`](crate::dax).
+///
+/// # Cost
+/// One instruction a line, and the fences of [`fences`](Self::fences) a call. One predictable branch
+/// a call chooses the instruction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Cache {
+    plan: Plan,
+}
+
+impl Cache {
+    /// The caches of the machine this program runs on, aimed at the point of coherency.
+    ///
+    /// Finds out once what the machine has; later calls are one relaxed load and a branch. All
+    /// calls in a process give the same answer.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), cachemaint::Unsupported> {
+    /// let cache = cachemaint::Cache::host()?;
+    /// let record = [7_u8; 100];
+    /// cache.writeback(&record);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If user mode has no operation on this architecture, the CPU shows no instruction for it, or
+    /// there is no operating system to ask what is permitted.
+    #[inline]
+    pub fn host() -> Result<Self, Unsupported> {
+        #[cfg(all(target_has_atomic = "64", not(loom)))]
+        {
+            static CHOSEN: chosen::Chosen = chosen::Chosen::new();
+            match CHOSEN.get() {
+                Some(cache) => Ok(cache),
+                None => CHOSEN.choose(Self::detect),
+            }
+        }
+        #[cfg(not(all(target_has_atomic = "64", not(loom))))]
+        Self::detect()
+    }
+
+    /// Asks the machine.
+    #[cold]
+    fn detect() -> Result<Self, Unsupported> {
+        Self::planned(platform::facts()?, Point::Coherency, Policy::ANY)
+    }
+
+    /// The caches of the machine this kernel or hypervisor runs on, asked from ring 0 or EL1: reads
+    /// ID registers instead of asking an operating system, and avoids instructions that have errata
+    /// which an operating system would hide.
+    ///
+    /// The handle executes clean-and-invalidate for [`invalidate`](Self::invalidate), like any
+    /// other: nothing in this type discards dirty lines.
+    ///
+    /// # Errors
+    /// If the architecture has no back end, or the CPU no instruction.
+    ///
+    /// # Safety
+    /// 1. On arm64 this CPU is at EL1 or higher, where `ID_AA64ISAR1_EL1`, `MIDR_EL1` and `CTR_EL0`
+    ///    can be read.
+    /// 2. All CPUs that the handle is used on have the instructions and the line size of this one.
+    #[cfg(feature = "privileged")]
+    pub unsafe fn privileged() -> Result<Self, Unsupported> {
+        // SAFETY: (1) is the caller's duty.
+        let facts = unsafe { platform::privileged_facts() }?;
+        Self::planned(facts, Point::Coherency, Policy::ANY)
+    }
+
+    /// The caches of a machine that the caller describes: for code that knows its hardware, or that
+    /// has asked by means of its own. With constant facts the choice is made at compile time.
+    ///
+    /// ```
+    /// # #[cfg(all(target_arch = "x86_64", not(miri)))] {
+    /// use cachemaint::{Cache, Facts, LineSize, instruction::CLFLUSH};
+    /// const FACTS: Facts = Facts::new(LineSize::new(64).unwrap()).with(CLFLUSH);
+    /// // SAFETY: every x86_64 CPU has CLFLUSH, and the board's has lines of 64 bytes.
+    /// let cache = unsafe { Cache::from_facts(FACTS) }.unwrap();
+    /// assert_eq!(cache.writeback_instruction().name, "clflush");
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the facts hold no instruction that writes back, or none that invalidates.
+    ///
+    /// # Safety
+    /// Every CPU that the handle is used on
+    /// 1. has the instructions that `facts` names, permitted at the privilege level of the caller,
+    ///    with the ordering that their documentation says;
+    /// 2. has lines of at least the size that `facts` says.
+    pub const unsafe fn from_facts(facts: Facts) -> Result<Self, Unsupported> {
+        Self::planned(facts, Point::Coherency, Policy::ANY)
+    }
+
+    /// A handle with the caller's overrides, for tests, benchmarks and command lines.
+    #[must_use]
+    pub const fn builder() -> Builder {
+        Builder::new()
+    }
+
+    const fn planned(facts: Facts, point: Point, policy: Policy) -> Result<Self, Unsupported> {
+        match Plan::choose(&ARCHITECTURE, facts, point, policy) {
+            Ok(plan) => Ok(Self { plan }),
+            Err(why) => Err(why),
+        }
+    }
+
+    /// The same caches, aimed at `point`: later write-backs go that far.
+    ///
+    /// | point | x86 | arm64 |
+    /// |---|---|---|
+    /// | coherency | `clwb`, else `clflushopt`, else `clflush` | `dc cvac` |
+    /// | persistence | the same | `dc cvap`; refused without `FEAT_DPB` unless the [`Builder`] accepts coherency for it |
+    /// | deep persistence | refused: the kernel does it | `dc cvadp`; refused without `FEAT_DPB2` |
+    ///
+    /// # Errors
+    /// If no instruction of this machine reaches the point, with the reason and what to do instead.
+    pub const fn to(self, point: Point) -> Result<Self, Unsupported> {
+        Self::planned(self.plan.facts(), point, self.plan.policy())
+    }
+
+    /// What the caller asked of the choice.
+    pub(crate) const fn policy(self) -> Policy {
+        self.plan.policy()
+    }
+
+    /// The point that write-backs are aimed at.
+    #[must_use]
+    pub const fn point(self) -> Point {
+        self.plan.point()
+    }
+
+    /// Whether [`Point::Persistence`] stands for the point of coherency here, because the builder
+    /// was told to accept that.
+    #[must_use]
+    pub const fn accepts_coherency_as_persistence(self) -> bool {
+        self.plan.policy().accepts_coherency()
+    }
+
+    /// What the choice was made from.
+    #[must_use]
+    pub const fn facts(self) -> Facts {
+        self.plan.facts()
+    }
+
+    /// The unit that one instruction works on, in bytes.
+    #[must_use]
+    pub const fn line_size(self) -> usize {
+        self.plan.line().bytes()
+    }
+
+    /// The instruction that writes back.
+    #[must_use]
+    pub const fn writeback_instruction(self) -> Instruction {
+        instruction(self.plan.writeback())
+    }
+
+    /// The instruction that invalidates.
+    #[must_use]
+    pub const fn invalidate_instruction(self) -> Instruction {
+        instruction(self.plan.invalidate())
+    }
+
+    /// The instructions of this machine that can write back to the point, the preferred one first.
+    /// Each is shown once.
+    pub fn available_writebacks(self) -> impl Iterator<Item = Instruction> {
+        let (facts, aim) = (self.plan.facts(), self.plan.policy().aim(self.point()));
+        // One mnemonic can stand in the list twice in a row, with different fences.
+        let mut last = "";
+        ARCHITECTURE.instructions.iter().copied().filter(move |instruction| {
+            let fits = facts.has(*instruction) && instruction.point >= aim;
+            fits && core::mem::replace(&mut last, instruction.name) != instruction.name
+        })
+    }
+
+    /// The names of the fences around a write-back (before, after) and around an invalidation.
+    #[must_use]
+    pub const fn fences(self) -> [(Option<&'static str>, &'static str); 2] {
+        [
+            fence_names(self.writeback_instruction().writeback),
+            fence_names(self.invalidate_instruction().invalidate),
+        ]
+    }
+
+    /// Writes the lines of `value` back to the point. They may stay cached.
+    ///
+    /// # Ordering
+    /// When this returns, every byte of `value` that this thread stored before the call, and every
+    /// byte that was in memory order on those lines, has been written back to the point. Stores of
+    /// *other* threads that this thread knows of through another location need
+    /// [`order_observed`](Self::order_observed) first. Stores that follow are not observed before
+    /// the write-back is complete.
+    ///
+    /// Not guaranteed: that bytes which were *not* written back stay out of memory. A line can be
+    /// written back at any time, and a line can be torn in units of 8 bytes by a crash before this
+    /// returns.
+    ///
+    /// # Cost
+    /// One instruction a line, and the fences of a write-back: on arm64 and on x86 with `clwb` or
+    /// `clflushopt` one after, see [`fences`](Self::fences).
+    #[doc(alias("clean", "flush", "clwb", "clflushopt", "persist", "dc cvac", "dc cvap", "wback"))]
+    #[inline]
+    pub fn writeback<T: ?Sized>(self, value: &T) {
+        // SAFETY: (1) all bytes of a reference can be read.
+        unsafe { self.writeback_range(address(value), size_of_val(value)) };
+    }
+
+    /// Drops the lines of `bytes`, so that later loads see what an observer wrote to memory.
+    ///
+    /// # Ordering
+    /// When this returns, loads that follow return data no older than the start of the call.
+    ///
+    /// In user mode no architecture discards: dirty lines are written back first, **over what an
+    /// observer wrote meanwhile**. So:
+    /// 1. have no dirty line there while the observer writes ([`writeback_invalidate`] before it
+    ///    starts);
+    /// 2. invalidate after it has finished, since a CPU can fetch lines by speculation at any time.
+    ///
+    /// Bytes outside `bytes` are never lost: lines that are shared at the ends are written back too.
+    ///
+    /// # Cost
+    /// One instruction a line, and the fences of an invalidation: on x86 MFENCE before and after, on
+    /// arm64 DSB after.
+    ///
+    /// [`writeback_invalidate`]: Self::writeback_invalidate
+    #[doc(alias("inv", "clflush", "dc civac", "dma_sync_for_cpu"))]
+    #[inline]
+    pub fn invalidate<T: Integer>(self, integers: &mut [T]) {
+        // SAFETY: (1) all bytes of a slice can be read; (2) it is borrowed for writing, and every
+        // bit pattern is an integer.
+        unsafe { self.invalidate_range(integers.as_mut_ptr().cast(), size_of_val(integers)) };
+    }
+
+    /// Writes the lines of `value` back and drops them, so that an observer sees what was stored and
+    /// later loads fetch from memory.
+    ///
+    /// # Ordering
+    /// Both that of [`writeback`](Self::writeback), to the point of coherency whatever the handle is
+    /// aimed at, and that of [`invalidate`](Self::invalidate).
+    ///
+    /// # Cost
+    /// As [`invalidate`](Self::invalidate).
+    #[doc(alias("flush", "clflush", "clflushopt", "dc civac", "wback_inv", "purge"))]
+    #[inline]
+    pub fn writeback_invalidate<T: ?Sized>(self, value: &T) {
+        // SAFETY: (1) all bytes of a reference can be read.
+        unsafe { self.writeback_invalidate_range(address(value), size_of_val(value)) };
+    }
+
+    /// [`writeback`](Self::writeback) of `len` bytes from `start`.
+    ///
+    /// # Safety
+    /// 1. Each line that the range touches holds a byte of the range that this thread may read, and
+    ///    the range does not wrap round the end of the address space.
+    #[inline]
+    pub unsafe fn writeback_range(self, start: *const u8, len: usize) {
+        // SAFETY: a handle's plan is for its machine (1); (2) is the caller's duty (1).
+        unsafe { run::issue_and_complete(Machine, self.plan, Operation::Writeback, start, len) };
+    }
+
+    /// [`invalidate`](Self::invalidate) of `len` bytes from `start`.
+    ///
+    /// # Safety
+    /// 1. As for [`writeback_range`](Self::writeback_range).
+    /// 2. No reference exists to any byte of the range, unless to integers or to cells that others
+    ///    may change: after the call they can have other values.
+    #[inline]
+    pub unsafe fn invalidate_range(self, start: *mut u8, len: usize) {
+        // SAFETY: (1) is the caller's duty.
+        unsafe { self.writeback_invalidate_range(start, len) };
+    }
+
+    /// [`writeback_invalidate`](Self::writeback_invalidate) of `len` bytes from `start`.
+    ///
+    /// # Safety
+    /// 1. As for [`writeback_range`](Self::writeback_range).
+    #[inline]
+    pub unsafe fn writeback_invalidate_range(self, start: *const u8, len: usize) {
+        // SAFETY: a handle's plan is for its machine (1); (2) is the caller's duty (1).
+        unsafe { run::issue_and_complete(Machine, self.plan, Operation::Invalidate, start, len) };
+    }
+
+    /// Issues write-backs for several ranges and completes them with one fence.
+    ///
+    /// The fence is executed when `work` returns or unwinds, so it cannot be forgotten; what was
+    /// issued is borrowed until then.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), cachemaint::Unsupported> {
+    /// # let cache = cachemaint::Cache::host()?;
+    /// let (header, payload) = ([1_u8; 64], vec![2_u8; 4096]);
+    /// cache.batch(|batch| {
+    ///     batch.writeback(&header);
+    ///     batch.writeback(&payload[..]);
+    /// }); // one fence, here
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Ordering
+    /// When this returns, each operation of the batch has the guarantee of its plain form. Between
+    /// the operations of a batch there is no order.
+    #[inline]
+    pub fn batch<'a, R>(self, work: impl FnOnce(&mut Batch<'a>) -> R) -> R {
+        work(&mut Batch::new(self.plan))
+    }
+
+    /// Issues write-backs for `len` bytes from `start` and does not wait for them.
+    ///
+    /// # Ordering
+    /// Guarantees nothing until [`fence`](Self::fence) has been called on the same thread.
+    ///
+    /// # Safety
+    /// 1. As for [`writeback_range`](Self::writeback_range).
+    /// 2. Nothing is done that relies on the write-back before the fence.
+    #[inline]
+    pub unsafe fn writeback_range_unfenced(self, start: *const u8, len: usize) {
+        // SAFETY: a handle's plan is for its machine (1); (2) is the caller's duty (1).
+        unsafe { run::issue(Machine, self.plan, Operation::Writeback, start, len) };
+    }
+
+    /// Completes the write-backs that *this thread* has issued.
+    ///
+    /// # Ordering
+    /// When this returns they have reached their point. On x86 and arm64 a fence completes nothing
+    /// that another thread issued.
+    #[doc(alias("drain", "sfence", "dsb"))]
+    #[inline]
+    pub fn fence(self) {
+        run::complete(Machine, self.plan, Operation::Writeback);
+    }
+
+    /// Orders what this thread has observed of others' stores before the operations that follow, so
+    /// that a write-back takes up data which this thread knows of through another location.
+    ///
+    /// Nothing on x86 (total store order); DMB OSH on arm64 (Linux `arch_wb_cache_pmem`).
+    #[inline]
+    pub fn order_observed(self) {
+        native::ops::fence(ARCHITECTURE.observed);
+    }
+}
+
+impl core::fmt::Debug for Cache {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let [writeback, invalidate] = self.fences();
+        f.debug_struct("Cache")
+            .field("point", &self.point())
+            .field("line_size", &self.line_size())
+            .field("writeback", &self.writeback_instruction().name)
+            .field("writeback_fences", &writeback)
+            .field("invalidate", &self.invalidate_instruction().name)
+            .field("invalidate_fences", &invalidate)
+            .finish()
+    }
+}
+
+#[inline(always)]
+fn address<T: ?Sized>(value: &T) -> *const u8 {
+    core::ptr::from_ref(value).cast()
+}
+
+/// The instruction of a code that a plan holds: its one bit says its place.
+const fn instruction(code: u8) -> Instruction {
+    ARCHITECTURE.instructions[code.trailing_zeros() as usize]
+}
+
+const fn fence_names(fences: Fences) -> (Option<&'static str>, &'static str) {
+    let names = ARCHITECTURE.fences;
+    let before = match fences.before {
+        Fence::NONE => None,
+        Fence(place) => Some(names[place as usize]),
+    };
+    (before, names[fences.after.0 as usize])
+}

@@ -1,0 +1,195 @@
+//! What was chosen for a machine, packed in one word.
+//!
+//! A [`Plan`] holds the facts it was chosen from as well, so that a handle can be aimed at another
+//! point without asking the machine again.
+
+use crate::arch::{
+    Architecture, Effect, Facts, Instruction, LineSize, Missing, Point, Unsupported,
+};
+
+/// What the caller asks of the choice besides the point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Policy {
+    /// The codes of the instructions that may write back.
+    writeback: u8,
+    /// Whether the point of coherency is taken for the point of persistence.
+    accept_coherency: bool,
+}
+
+impl Policy {
+    /// Every instruction may serve, and every point is meant as the architecture means it.
+    pub(crate) const ANY: Self = Self { writeback: u8::MAX, accept_coherency: false };
+
+    /// Only the instruction with this mnemonic may write back, with whichever ordering this CPU
+    /// gives it; `None` if the architecture has no such instruction.
+    pub(crate) fn only_named(self, architecture: &Architecture, name: &str) -> Option<Self> {
+        let named = architecture.instructions.iter().filter(|instruction| instruction.name == name);
+        let writeback = named.fold(0, |codes, instruction| codes | instruction.code);
+        (writeback != 0).then_some(Self { writeback, ..self })
+    }
+
+    /// The same, which takes the point of coherency for the point of persistence.
+    pub(crate) const fn accepting_coherency(self) -> Self {
+        Self { writeback: self.writeback, accept_coherency: true }
+    }
+
+    /// Whether the point of coherency is taken for the point of persistence.
+    pub(crate) const fn accepts_coherency(self) -> bool {
+        self.accept_coherency
+    }
+
+    /// How far an instruction must reach for `point`.
+    pub(crate) const fn aim(self, point: Point) -> Point {
+        match point {
+            Point::Persistence if self.accept_coherency => Point::Coherency,
+            point => point,
+        }
+    }
+}
+
+/// The choice. The layout, from the lowest bit:
+///
+/// | bits | what |
+/// |---|---|
+/// | 16 | the bits of an address within a line, never 0 |
+/// | 8 | code of the write-back instruction: one bit, so that one test finds it |
+/// | 8 | code of the invalidate instruction |
+/// | 8 | codes of the instructions present |
+/// | 8 | codes of the instructions that may write back |
+/// | 3 | the point |
+/// | 1 | coherency is accepted as persistence |
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Plan(u64);
+
+const WRITEBACK: u32 = 16;
+const INVALIDATE: u32 = 24;
+const PRESENT: u32 = 32;
+const PERMITTED: u32 = 40;
+const POINT: u32 = 48;
+const ACCEPT_COHERENCY: u32 = 51;
+
+const CHOICE_IN_THE_WAY: Unsupported = Unsupported::new(
+    Missing::Choice,
+    "the write-back instruction that was asked for is not on this machine, or does not reach the point",
+    "ask for another one, or for none",
+);
+
+impl Plan {
+    /// Chooses for a machine: the first instruction of the architecture's list that is present, may
+    /// serve, and reaches the point; and the first that invalidates.
+    pub(crate) const fn choose(
+        architecture: &Architecture,
+        facts: Facts,
+        point: Point,
+        policy: Policy,
+    ) -> Result<Self, Unsupported> {
+        let aim = policy.aim(point);
+        let Some(writeback) = first_writeback(architecture, facts, aim, policy.writeback) else {
+            let machine_could =
+                first_writeback(architecture, facts, aim, Policy::ANY.writeback).is_some();
+            return Err(if machine_could {
+                CHOICE_IN_THE_WAY
+            } else {
+                architecture.unreachable[point as usize]
+            });
+        };
+        let Some(invalidate) = first_invalidate(architecture, facts) else {
+            return Err(architecture.unreachable[Point::Coherency as usize]);
+        };
+        Ok(Self(
+            facts.line().within() as u64
+                | (point as u64) << POINT
+                | (policy.accept_coherency as u64) << ACCEPT_COHERENCY
+                | (writeback.code as u64) << WRITEBACK
+                | (invalidate.code as u64) << INVALIDATE
+                | (facts.present() as u64) << PRESENT
+                | (policy.writeback as u64) << PERMITTED,
+        ))
+    }
+
+    /// The unit that one instruction works on.
+    #[inline(always)]
+    pub(crate) const fn line(self) -> LineSize {
+        LineSize::from_within((self.0 & 0xffff) as u16)
+    }
+
+    /// The code of the instruction that writes back.
+    #[inline(always)]
+    pub(crate) const fn writeback(self) -> u8 {
+        self.byte(WRITEBACK)
+    }
+
+    /// The code of the instruction that invalidates.
+    #[inline(always)]
+    pub(crate) const fn invalidate(self) -> u8 {
+        self.byte(INVALIDATE)
+    }
+
+    /// The point that write-backs are aimed at.
+    pub(crate) const fn point(self) -> Point {
+        match self.0 >> POINT & 0x7 {
+            0 => Point::Coherency,
+            1 => Point::Persistence,
+            _ => Point::DeepPersistence,
+        }
+    }
+
+    /// What was found out about the machine.
+    pub(crate) const fn facts(self) -> Facts {
+        Facts::from_present(self.line(), self.byte(PRESENT))
+    }
+
+    /// What the caller asked for.
+    pub(crate) const fn policy(self) -> Policy {
+        Policy {
+            writeback: self.byte(PERMITTED),
+            accept_coherency: self.0 >> ACCEPT_COHERENCY & 1 != 0,
+        }
+    }
+
+    #[inline(always)]
+    const fn byte(self, shift: u32) -> u8 {
+        (self.0 >> shift & 0xff) as u8
+    }
+
+    /// The word, never 0.
+    #[cfg(all(target_has_atomic = "64", any(test, not(loom))))]
+    pub(crate) const fn to_word(self) -> u64 {
+        self.0
+    }
+
+    /// The plan whose [`to_word`](Self::to_word) was stored; `None` for 0.
+    #[cfg(all(target_has_atomic = "64", any(test, not(loom))))]
+    #[inline(always)]
+    pub(crate) const fn from_word(word: u64) -> Option<Self> {
+        if word == 0 { None } else { Some(Self(word)) }
+    }
+}
+
+const fn first_writeback(
+    architecture: &Architecture,
+    facts: Facts,
+    aim: Point,
+    permitted: u8,
+) -> Option<Instruction> {
+    let mut rest = architecture.instructions;
+    while let [instruction, tail @ ..] = rest {
+        let reaches = instruction.point as u8 >= aim as u8;
+        if reaches && facts.has(*instruction) && permitted & instruction.code != 0 {
+            return Some(*instruction);
+        }
+        rest = tail;
+    }
+    None
+}
+
+const fn first_invalidate(architecture: &Architecture, facts: Facts) -> Option<Instruction> {
+    let mut rest = architecture.instructions;
+    while let [instruction, tail @ ..] = rest {
+        if matches!(instruction.effect, Effect::WritebackInvalidate) && facts.has(*instruction) {
+            return Some(*instruction);
+        }
+        rest = tail;
+    }
+    None
+}

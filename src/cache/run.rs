@@ -1,0 +1,137 @@
+//! Carrying out a plan: which fence and which instruction, in which order.
+//!
+//! It is written once, over what executes: the instructions of this machine, or a recording of them
+//! on which tests compare the order and number of operations of any architecture.
+
+use super::plan::Plan;
+use crate::arch::{Fence, Fences, Instruction, Lines, native};
+
+/// What executes instructions and fences.
+pub(super) trait Execute {
+    /// Calls `then` with this and the instruction of the code.
+    fn select(self, code: u8, then: impl FnOnce(Self, Instruction))
+    where
+        Self: Sized;
+
+    /// Executes the instruction on the line that holds the address.
+    ///
+    /// # Safety
+    /// 1. The instruction may be executed here.
+    /// 2. This thread may read the byte at the address.
+    unsafe fn line(&mut self, instruction: Instruction, line: usize);
+
+    /// Executes the fence.
+    fn fence(&mut self, fence: Fence);
+}
+
+/// This machine.
+#[derive(Clone, Copy)]
+pub(super) struct Machine;
+
+impl Execute for Machine {
+    #[inline(always)]
+    fn select(self, code: u8, then: impl FnOnce(Self, Instruction)) {
+        native::ops::select(code, |instruction| then(self, instruction));
+    }
+
+    #[inline(always)]
+    unsafe fn line(&mut self, instruction: Instruction, line: usize) {
+        // SAFETY: (1) and (2) are the caller's duties.
+        unsafe { native::ops::execute(instruction, line) };
+    }
+
+    #[inline(always)]
+    fn fence(&mut self, fence: Fence) {
+        native::ops::fence(fence);
+    }
+}
+
+/// What an instruction is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    Writeback,
+    Invalidate,
+}
+
+impl Operation {
+    #[inline(always)]
+    const fn code(self, plan: Plan) -> u8 {
+        match self {
+            Self::Writeback => plan.writeback(),
+            Self::Invalidate => plan.invalidate(),
+        }
+    }
+
+    #[inline(always)]
+    const fn fences(self, instruction: Instruction) -> Fences {
+        match self {
+            Self::Writeback => instruction.writeback,
+            Self::Invalidate => instruction.invalidate,
+        }
+    }
+}
+
+/// Executes the fence before, then the instruction on every line. Nothing for an empty range.
+///
+/// # Safety
+/// 1. The plan is for the machine that executes.
+/// 2. Each line that the range touches holds a byte of the range that this thread may read, and the
+///    range does not wrap round the end of the address space.
+#[inline(always)]
+pub(super) unsafe fn issue(
+    execute: impl Execute,
+    plan: Plan,
+    operation: Operation,
+    start: *const u8,
+    len: usize,
+) {
+    let Some(lines) = Lines::covering(start, len, plan.line()) else { return };
+    execute.select(operation.code(plan), |mut execute, instruction| {
+        // SAFETY: (1) and (2) are the caller's duties.
+        unsafe { issue_lines(&mut execute, operation, instruction, lines) };
+    });
+}
+
+/// [`issue`] and [`complete`]; nothing for an empty range.
+///
+/// # Safety
+/// As [`issue`].
+#[inline(always)]
+pub(super) unsafe fn issue_and_complete(
+    execute: impl Execute,
+    plan: Plan,
+    operation: Operation,
+    start: *const u8,
+    len: usize,
+) {
+    let Some(lines) = Lines::covering(start, len, plan.line()) else { return };
+    execute.select(operation.code(plan), |mut execute, instruction| {
+        // SAFETY: (1) and (2) are the caller's duties.
+        unsafe { issue_lines(&mut execute, operation, instruction, lines) };
+        execute.fence(operation.fences(instruction).after);
+    });
+}
+
+/// Executes the fence after, which completes what this thread has issued.
+#[inline(always)]
+pub(super) fn complete(execute: impl Execute, plan: Plan, operation: Operation) {
+    execute.select(operation.code(plan), |mut execute, instruction| {
+        execute.fence(operation.fences(instruction).after);
+    });
+}
+
+/// # Safety
+/// As [`issue`].
+#[inline(always)]
+unsafe fn issue_lines(
+    execute: &mut impl Execute,
+    operation: Operation,
+    instruction: Instruction,
+    lines: Lines,
+) {
+    execute.fence(operation.fences(instruction).before);
+    // SAFETY: a plan holds only instructions that its maker found present or vouched for (1); the
+    // first address is the range's first byte, and the others are first bytes of lines that the
+    // range reaches into (2).
+    lines.for_each(|line| unsafe { execute.line(instruction, line) });
+}

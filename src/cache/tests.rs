@@ -1,0 +1,285 @@
+//! The order and number of operations, on a recording instead of a CPU: for each architecture and
+//! each choice, on any host. The expected fences are those of DESIGN's sources: Intel SDM vol. 2A
+//! (CLFLUSH, CLFLUSHOPT, CLWB), AMD APM vol. 3 (CLFLUSH), Arm ARM (DC, DSB), Linux
+//! `arch/arm64/mm/cache.S` and `flush.c`, FreeBSD `sys/amd64/amd64/pmap.c`.
+
+use super::plan::{Plan, Policy};
+use super::run::{Execute, Operation, complete, issue, issue_and_complete};
+use super::{Batch, Cache};
+use crate::arch::aarch64::{self, DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP};
+use crate::arch::x86::{self, CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB};
+use crate::arch::{Architecture, Facts, Fence, Instruction, LineSize, Missing, Point};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// Writes down what would be executed.
+struct Recording<'a> {
+    architecture: &'static Architecture,
+    log: &'a mut Vec<String>,
+}
+
+impl Execute for Recording<'_> {
+    fn select(self, code: u8, then: impl FnOnce(Self, Instruction)) {
+        let mut all = self.architecture.instructions.iter();
+        let instruction = *all.find(|instruction| instruction.code == code).unwrap();
+        then(self, instruction);
+    }
+
+    unsafe fn line(&mut self, instruction: Instruction, line: usize) {
+        self.log.push(format!("{} {line:#x}", instruction.name));
+    }
+
+    fn fence(&mut self, fence: Fence) {
+        if fence != Fence::NONE {
+            self.log.push(self.architecture.fences[usize::from(fence.0)].into());
+        }
+    }
+}
+
+fn facts(line: usize, instructions: &[Instruction]) -> Facts {
+    let facts = Facts::new(LineSize::new(line).unwrap());
+    instructions.iter().fold(facts, |facts, instruction| facts.with(*instruction))
+}
+
+fn plan(architecture: &'static Architecture, facts: Facts, point: Point) -> Plan {
+    Plan::choose(architecture, facts, point, Policy::ANY).unwrap()
+}
+
+/// What a plain operation on a range executes.
+fn record(
+    architecture: &'static Architecture,
+    plan: Plan,
+    operation: Operation,
+    start: usize,
+    len: usize,
+) -> Vec<String> {
+    let mut log = Vec::new();
+    let recording = Recording { architecture, log: &mut log };
+    let start = core::ptr::without_provenance(start);
+    // SAFETY: nothing is executed.
+    unsafe { issue_and_complete(recording, plan, operation, start, len) };
+    log
+}
+
+const X86: &Architecture = &x86::ARCHITECTURE;
+const ARM: &Architecture = &aarch64::ARCHITECTURE;
+
+const INTEL_CLWB: &[Instruction] = &[CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB];
+const INTEL_CLFLUSHOPT: &[Instruction] = &[CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT];
+const INTEL_CLFLUSH: &[Instruction] = &[CLFLUSH, CLFLUSH_ORDERED];
+const AMD_CLWB: &[Instruction] = &[CLFLUSH, CLFLUSHOPT, CLWB];
+const AMD_CLFLUSHOPT: &[Instruction] = &[CLFLUSH, CLFLUSHOPT];
+const AMD_CLFLUSH: &[Instruction] = &[CLFLUSH];
+
+#[test]
+fn x86_writes_back_with_the_strongest_that_keeps_the_line_and_the_fences_of_the_vendor() {
+    let rows: [(&[Instruction], &[&str]); 6] = [
+        (INTEL_CLWB, &["clwb 0x1010", "clwb 0x1040", "sfence"]),
+        (INTEL_CLFLUSHOPT, &["clflushopt 0x1010", "clflushopt 0x1040", "sfence"]),
+        (INTEL_CLFLUSH, &["clflush 0x1010", "clflush 0x1040", "sfence"]),
+        (AMD_CLWB, &["clwb 0x1010", "clwb 0x1040", "sfence"]),
+        (AMD_CLFLUSHOPT, &["clflushopt 0x1010", "clflushopt 0x1040", "sfence"]),
+        (AMD_CLFLUSH, &["mfence", "clflush 0x1010", "clflush 0x1040", "mfence"]),
+    ];
+    for (instructions, expected) in rows {
+        for point in [Point::Coherency, Point::Persistence] {
+            let plan = plan(X86, facts(64, instructions), point);
+            assert_eq!(record(X86, plan, Operation::Writeback, 0x1010, 0x31), expected);
+        }
+    }
+}
+
+/// SFENCE does not order loads, so a load after the operation could be served by the old line; and
+/// CLWB may keep the line.
+#[test]
+fn x86_invalidates_between_mfences_and_never_with_clwb() {
+    let rows: [(&[Instruction], &str); 6] = [
+        (INTEL_CLWB, "clflushopt 0x40"),
+        (INTEL_CLFLUSHOPT, "clflushopt 0x40"),
+        (INTEL_CLFLUSH, "clflush 0x40"),
+        (AMD_CLWB, "clflushopt 0x40"),
+        (AMD_CLFLUSHOPT, "clflushopt 0x40"),
+        (AMD_CLFLUSH, "clflush 0x40"),
+    ];
+    for (instructions, expected) in rows {
+        let plan = plan(X86, facts(64, instructions), Point::Coherency);
+        let log = record(X86, plan, Operation::Invalidate, 0x40, 64);
+        assert_eq!(log, ["mfence", expected, "mfence"]);
+    }
+}
+
+#[test]
+fn arm64_cleans_to_the_point_and_completes_with_dsb() {
+    let all = facts(64, &[DC_CVAC, DC_CVAP, DC_CVADP, DC_CIVAC]);
+    for (point, expected) in [
+        (Point::Coherency, "dc cvac 0x7f"),
+        (Point::Persistence, "dc cvap 0x7f"),
+        (Point::DeepPersistence, "dc cvadp 0x7f"),
+    ] {
+        let log = record(ARM, plan(ARM, all, point), Operation::Writeback, 0x7f, 1);
+        assert_eq!(log, [expected, "dsb sy"]);
+        let log = record(ARM, plan(ARM, all, point), Operation::Invalidate, 0x7f, 1);
+        assert_eq!(log, ["dc civac 0x7f", "dsb sy"]);
+    }
+}
+
+/// Cortex-A53 errata 826319, 827319, 824069, 819472: a clean must be a clean-and-invalidate.
+#[test]
+fn arm64_without_a_sound_clean_cleans_and_invalidates() {
+    let plan = plan(ARM, facts(64, &[DC_CIVAC]), Point::Coherency);
+    assert_eq!(record(ARM, plan, Operation::Writeback, 0, 1), ["dc civac 0x0", "dsb sy"]);
+}
+
+#[test]
+fn every_line_of_a_range_gets_one_instruction_at_any_line_size() {
+    for line in [32, 64, 128, 256] {
+        let plan = plan(ARM, facts(line, &[DC_CVAC, DC_CIVAC]), Point::Coherency);
+        let log = record(ARM, plan, Operation::Writeback, 0x10000 + line - 1, 2 * line + 2);
+        let lines = log.len() - 1;
+        assert_eq!(lines, 4, "a byte, two whole lines, a byte, in lines of {line}");
+    }
+}
+
+#[test]
+fn an_empty_range_executes_nothing() {
+    for instructions in [INTEL_CLWB, AMD_CLFLUSH] {
+        let plan = plan(X86, facts(64, instructions), Point::Persistence);
+        for operation in [Operation::Writeback, Operation::Invalidate] {
+            assert!(record(X86, plan, operation, 0x1000, 0).is_empty());
+        }
+    }
+}
+
+/// Issued separately, the fence before belongs to each range: stores between two ranges must be
+/// ordered before the second. The fence after is executed once.
+#[test]
+fn issue_and_complete_apart_make_the_same_sequence() {
+    let plan = plan(X86, facts(64, AMD_CLFLUSH), Point::Persistence);
+    let mut log = Vec::new();
+    for start in [0x100, 0x200] {
+        let recording = Recording { architecture: X86, log: &mut log };
+        let start = core::ptr::without_provenance(start);
+        // SAFETY: nothing is executed.
+        unsafe { issue(recording, plan, Operation::Writeback, start, 8) };
+    }
+    complete(Recording { architecture: X86, log: &mut log }, plan, Operation::Writeback);
+    assert_eq!(log, ["mfence", "clflush 0x100", "mfence", "clflush 0x200", "mfence"]);
+}
+
+#[test]
+fn a_point_that_nothing_reaches_is_refused_with_the_reason() {
+    let choose = |architecture, facts, point| {
+        Plan::choose(architecture, facts, point, Policy::ANY).map(Plan::point)
+    };
+    let a53 = facts(64, &[DC_CVAC, DC_CIVAC]);
+    let error = choose(ARM, a53, Point::Persistence).unwrap_err();
+    assert_eq!(error.missing, Missing::Point);
+    assert!(error.reason.contains("FEAT_DPB"), "{error}");
+    let n1 = facts(64, &[DC_CVAC, DC_CVAP, DC_CIVAC]);
+    assert_eq!(choose(ARM, n1, Point::Persistence), Ok(Point::Persistence));
+    let error = choose(ARM, n1, Point::DeepPersistence).unwrap_err();
+    assert!(error.reason.contains("FEAT_DPB2"), "{error}");
+    let error = choose(X86, facts(64, INTEL_CLWB), Point::DeepPersistence).unwrap_err();
+    assert!(error.advice.contains("fsync"), "{error}");
+    let error = choose(X86, facts(64, &[]), Point::Coherency).unwrap_err();
+    assert_eq!(error.missing, Missing::Instruction);
+}
+
+#[test]
+fn coherency_stands_for_persistence_only_where_it_was_accepted() {
+    let accepting = Policy::ANY.accepting_coherency();
+    let a53 = facts(64, &[DC_CVAC, DC_CIVAC]);
+    let plan = Plan::choose(ARM, a53, Point::Persistence, accepting).unwrap();
+    assert_eq!(plan.point(), Point::Persistence);
+    assert_eq!(record(ARM, plan, Operation::Writeback, 0, 1), ["dc cvac 0x0", "dsb sy"]);
+    assert!(plan.policy().accepts_coherency());
+    assert!(Plan::choose(ARM, a53, Point::DeepPersistence, accepting).is_err());
+}
+
+#[test]
+fn an_override_chooses_only_what_is_there_and_reaches_the_point() {
+    let only = |architecture, name| Policy::ANY.only_named(architecture, name).unwrap();
+    let zen4 = facts(64, AMD_CLWB);
+    let forced = Plan::choose(X86, zen4, Point::Persistence, only(X86, "clflush")).unwrap();
+    let log = record(X86, forced, Operation::Writeback, 0, 1);
+    assert_eq!(log, ["mfence", "clflush 0x0", "mfence"]);
+    // The override is for write-back alone.
+    let log = record(X86, forced, Operation::Invalidate, 0, 1);
+    assert_eq!(log, ["mfence", "clflushopt 0x0", "mfence"]);
+    // On Intel the same name means the ordered one.
+    let forced = Plan::choose(X86, facts(64, INTEL_CLWB), Point::Persistence, only(X86, "clflush"));
+    let log = record(X86, forced.unwrap(), Operation::Writeback, 0, 1);
+    assert_eq!(log, ["clflush 0x0", "sfence"]);
+
+    let zen1 = facts(64, AMD_CLFLUSHOPT);
+    let error = Plan::choose(X86, zen1, Point::Persistence, only(X86, "clwb")).err().unwrap();
+    assert_eq!(error.missing, Missing::Choice);
+    let n1 = facts(64, &[DC_CVAC, DC_CVAP, DC_CIVAC]);
+    let error = Plan::choose(ARM, n1, Point::Persistence, only(ARM, "dc cvac")).err().unwrap();
+    assert_eq!(error.missing, Missing::Choice);
+    assert_eq!(Policy::ANY.only_named(X86, "dc cvac"), None);
+}
+
+/// A handle is aimed again without asking the machine: nothing of the choice may get lost.
+#[test]
+fn a_plan_keeps_what_it_was_made_from() {
+    let policy = Policy::ANY.only_named(ARM, "dc cvap").unwrap().accepting_coherency();
+    let facts = facts(256, &[DC_CVAC, DC_CVAP, DC_CIVAC]);
+    let plan = Plan::choose(ARM, facts, Point::Persistence, policy).unwrap();
+    assert_eq!(plan.facts(), facts);
+    assert_eq!(plan.policy(), policy);
+    assert_eq!(plan.line().bytes(), 256);
+    assert_eq!(Plan::from_word(plan.to_word()).map(Plan::to_word), Some(plan.to_word()));
+    assert_eq!(Plan::from_word(0).map(Plan::to_word), None);
+}
+
+/// The data is where it was, whatever was executed on it.
+#[test]
+fn operations_of_the_host_change_no_value() {
+    let Ok(host) = Cache::host() else { return };
+    for instruction in host.available_writebacks() {
+        let cache = Cache::builder().writeback_with(instruction).build().unwrap();
+        let mut bytes: Vec<u8> = (0..=255).cycle().take(1000).collect();
+        let before = bytes.clone();
+        cache.writeback(&bytes[..]);
+        cache.writeback_invalidate(&bytes[3..777]);
+        cache.invalidate(&mut bytes[1..999]);
+        cache.writeback::<[u8]>(&[]);
+        cache.batch(|batch: &mut Batch<'_>| {
+            batch.writeback(&before[..]);
+            batch.writeback_invalidate(&before[..1]);
+        });
+        cache.order_observed();
+        assert_eq!(bytes, before, "{}", instruction.name);
+        assert_eq!(cache.writeback_instruction().name, instruction.name);
+    }
+}
+
+#[test]
+fn a_batch_completes_when_its_closure_unwinds() {
+    let Ok(host) = Cache::host() else { return };
+    let value = 7_u64;
+    let unwound = std::panic::catch_unwind(|| {
+        host.batch(|batch| {
+            batch.writeback(&value);
+            panic!("in the closure");
+        })
+    });
+    assert!(unwound.is_err());
+    let result = host.batch(|batch| {
+        batch.writeback(&value);
+        42
+    });
+    assert_eq!(result, 42);
+}
+
+#[test]
+fn all_calls_give_the_same_handle() {
+    assert_eq!(Cache::host(), Cache::host());
+}
+
+#[test]
+fn a_handle_is_one_word() {
+    assert_eq!(size_of::<Cache>(), size_of::<u64>());
+}

@@ -1,0 +1,33 @@
+//! How the crate is built, and why it can be relied on. There is no code here.
+//!
+//! # Layers
+//! Each may use only those above it.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | `arch` | what one architecture's instructions are, what permits them, which fence completes them: facts, no policy |
+//! | `platform` | what the CPU and the operating system say |
+//! | [`cache`](crate::cache) | the choice, made once, and the operations on ranges |
+//! | [`medium`](crate::medium) | the trait that logs are written against |
+//! | [`report`](crate::report) | what is there, what was chosen, why not, what survives what |
+//! | [`dax`](crate::dax) | a file on DAX, or what comes nearest; a medium |
+//!
+//! # Why write-back and fence are two steps
+//! A write-back instruction starts the transfer of a line and returns. On x86 SFENCE or MFENCE waits
+//! for those of the same CPU (Intel SDM vol. 2A, CLWB), on arm64 DSB does (Arm ARM, "Ordering and
+//! completion of data and instruction cache instructions"); a DMB orders but does not wait. So a
+//! fence is as much a part of the guarantee as the instruction, and it must be executed by the
+//! thread that issued. The plain operations do both; [`Batch`](crate::Batch) does the second when it
+//! is dropped.
+//!
+//! # What a crash can leave
+//! A line can be written back at any time, asked for or not. So "not written back" never means "not
+//! persistent": code is right only if each order in which lines could reach memory leaves something
+//! it can recover from. Within a line, aligned words of 8 bytes do not tear.
+//!
+//! # What no test on one machine can show
+//! A process that is killed keeps all its stores: the caches are coherent and belong to the machine.
+//! Neither SIGKILL nor an emulator (which has no caches) can show a missing write-back. What stands
+//! below the medium is therefore checked against the manuals as tables, by the emitted machine code,
+//! and by executing on CPU models; what stands above it can be checked against a medium that
+//! remembers what was written back.

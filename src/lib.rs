@@ -1,0 +1,41 @@
+// The README's examples need the whole crate.
+#![cfg_attr(any(not(doctest), feature = "dax"), doc = include_str!("../README.md"))]
+#![no_std]
+#![warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]
+
+#[cfg(any(feature = "std", test))]
+extern crate alloc;
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+#[path = "../arch/mod.rs"]
+#[expect(unreachable_pub, reason = "the folder also compiles alone, where these are its interface")]
+mod arch;
+#[expect(unsafe_code, reason = "what a range may be is the contract of these operations")]
+pub mod cache;
+#[cfg(target_has_atomic = "64")]
+pub mod medium;
+mod platform;
+pub mod report;
+
+#[cfg(all(feature = "dax", target_os = "linux"))]
+pub mod dax;
+
+pub mod design;
+
+pub use arch::{Effect, Facts, Instruction, LineSize, Missing, Point, Unsupported};
+pub use cache::{Batch, Builder, Cache};
+
+/// The instructions of this architecture, by name, for [`Cache::from_facts`] and [`Builder`].
+pub mod instruction {
+    #[cfg(all(not(any(loom, miri)), target_arch = "aarch64"))]
+    pub use crate::arch::aarch64::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP};
+    #[cfg(any(loom, miri))]
+    pub use crate::arch::modelled::{WRITEBACK, WRITEBACK_INVALIDATE};
+    #[cfg(all(not(any(loom, miri)), any(target_arch = "x86", target_arch = "x86_64")))]
+    pub use crate::arch::x86::{CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB};
+    use crate::arch::{Instruction, native::ARCHITECTURE};
+
+    /// Every instruction known for this architecture, the preferred write-back first.
+    pub const ALL: &[Instruction] = ARCHITECTURE.instructions;
+}

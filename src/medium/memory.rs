@@ -1,0 +1,258 @@
+//! A medium over plain memory.
+
+use super::{Granularity, Medium};
+use crate::cache::Cache;
+use core::convert::Infallible;
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+
+#[cfg(not(loom))]
+use core::sync::atomic::AtomicU64;
+#[cfg(loom)]
+use loom::sync::atomic::AtomicU64;
+
+const WORD: usize = size_of::<u64>();
+
+/// Words of plain memory as a medium: RAM that a kernel keeps over a reboot, a region a hypervisor
+/// hands out, or ordinary memory in a test.
+///
+/// What survives is for the owner of the memory to say; this type writes lines back to the point
+/// that its [`Cache`] is aimed at. It copies word by word.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use cachemaint::{Cache, medium::{Medium, Memory}};
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// let words: Vec<AtomicU64> = (0..512).map(|_| AtomicU64::new(0)).collect();
+/// let memory = Memory::new(&words, Cache::host()?);
+/// memory.persist_copy(&[(64, b"a record of 27 bytes at 64.")])?;
+/// memory.store(0, 64, Ordering::Relaxed); // publish it
+/// memory.persist(0..8)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Memory<'a> {
+    words: &'a [AtomicU64],
+    cache: Cache,
+}
+
+impl<'a> Memory<'a> {
+    /// A medium over `words`, written back by `cache`.
+    #[must_use]
+    pub const fn new(words: &'a [AtomicU64], cache: Cache) -> Self {
+        Self { words, cache }
+    }
+
+    /// The word at a byte offset.
+    ///
+    /// # Panics
+    /// If the offset is no multiple of 8 or out of range.
+    #[track_caller]
+    fn word(&self, at: u64) -> &AtomicU64 {
+        assert!(at.is_multiple_of(WORD as u64), "offset {at} is no multiple of {WORD}");
+        let place = usize::try_from(at / WORD as u64).ok();
+        match place.and_then(|place| self.words.get(place)) {
+            Some(word) => word,
+            None => out_of_range(at, WORD as u64, self.len()),
+        }
+    }
+
+    /// `at` as a place in memory.
+    ///
+    /// # Panics
+    /// If not all of `len` bytes from there are in range.
+    #[track_caller]
+    #[expect(clippy::cast_possible_truncation, reason = "what is in memory fits its address type")]
+    fn checked(&self, at: u64, len: usize) -> usize {
+        match at.checked_add(len as u64) {
+            Some(end) if end <= self.len() => at as usize,
+            _ => out_of_range(at, len as u64, self.len()),
+        }
+    }
+
+    /// The words that `len` bytes at `at` touch, each with the part of it that they cover.
+    #[track_caller]
+    fn words(&self, at: u64, len: usize) -> impl Iterator<Item = (&AtomicU64, Range<usize>)> {
+        let mut at = self.checked(at, len);
+        let end = at + len;
+        core::iter::from_fn(move || {
+            let from = at % WORD;
+            let to = (from + (end - at)).min(WORD);
+            let word = self.words.get(at / WORD).filter(|_| at < end)?;
+            at += to - from;
+            Some((word, from..to))
+        })
+    }
+}
+
+#[cold]
+#[track_caller]
+#[expect(clippy::panic, reason = "offsets are checked above a medium; out of range is a bug there")]
+fn out_of_range(at: u64, len: u64, size: u64) -> ! {
+    panic!("{len} bytes at offset {at} are out of range: the medium has {size} bytes")
+}
+
+impl Medium for Memory<'_> {
+    type Error = Infallible;
+
+    fn len(&self) -> u64 {
+        size_of_val(self.words) as u64
+    }
+
+    fn granularity(&self) -> Granularity {
+        Granularity::Line(self.cache.line_size())
+    }
+
+    fn atomic_unit(&self) -> usize {
+        WORD
+    }
+
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        u64::from_le(self.word(at).load(order))
+    }
+
+    fn store(&self, at: u64, word: u64, order: Ordering) {
+        self.word(at).store(word.to_le(), order);
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
+        let mut rest = into;
+        for (word, part) in self.words(at, rest.len()) {
+            let bytes = word.load(Ordering::Relaxed).to_ne_bytes();
+            let (here, after) = rest.split_at_mut(part.len());
+            here.copy_from_slice(&bytes[part]);
+            rest = after;
+        }
+        Ok(())
+    }
+
+    fn write(&self, at: u64, from: &[u8]) {
+        let mut rest = from;
+        for (word, part) in self.words(at, from.len()) {
+            let (here, after) = rest.split_at(part.len());
+            let mut bytes = [0; WORD];
+            if part.len() < WORD {
+                bytes = word.load(Ordering::Relaxed).to_ne_bytes();
+            }
+            bytes[part].copy_from_slice(here);
+            word.store(u64::from_ne_bytes(bytes), Ordering::Relaxed);
+            rest = after;
+        }
+    }
+
+    fn writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
+        let len = range.end.saturating_sub(range.start);
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        let start = self.words.as_ptr().cast::<u8>().wrapping_add(self.checked(range.start, len));
+        // SAFETY: (1) the range lies within the words, which are borrowed; (2) that nothing may rely
+        // on it before the fence is this trait's rule 1.
+        unsafe { self.cache.writeback_range_unfenced(start, len) };
+        Ok(())
+    }
+
+    fn fence(&self) {
+        self.cache.fence();
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::{AtomicU64, Memory};
+    use crate::cache::Cache;
+    use crate::medium::Medium;
+    use alloc::vec::Vec;
+    use core::sync::atomic::Ordering;
+
+    fn cache() -> Cache {
+        Cache::host().unwrap()
+    }
+
+    fn words(count: usize) -> Vec<AtomicU64> {
+        (0..count).map(|_| AtomicU64::new(u64::MAX)).collect()
+    }
+
+    #[test]
+    fn copies_of_every_alignment_touch_exactly_their_bytes() {
+        let pattern: Vec<u8> = (1..=24).collect();
+        for at in 0..16_usize {
+            for len in 0..=24 {
+                let words = words(8);
+                let memory = Memory::new(&words, cache());
+                memory.write(at as u64, &pattern[..len]);
+                let mut expected = [0xff; 64];
+                expected[at..at + len].copy_from_slice(&pattern[..len]);
+                let mut all = [0; 64];
+                memory.read(0, &mut all).unwrap();
+                assert_eq!(all, expected, "at {at}, len {len}");
+                let mut part = std::vec![0; len];
+                memory.read(at as u64, &mut part).unwrap();
+                assert_eq!(part, pattern[..len], "at {at}, len {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn words_are_little_endian_in_the_bytes() {
+        let words = words(2);
+        let memory = Memory::new(&words, cache());
+        memory.store(8, 0x0807_0605_0403_0201, Ordering::Relaxed);
+        let mut bytes = [0; 8];
+        memory.read(8, &mut bytes).unwrap();
+        assert_eq!(bytes, [1, 2, 3, 4, 5, 6, 7, 8]);
+        memory.write(8, &[9]);
+        assert_eq!(memory.load(8, Ordering::Relaxed), 0x0807_0605_0403_0209);
+    }
+
+    #[test]
+    fn persist_copy_writes_all_parts() {
+        let words = words(64);
+        let memory = Memory::new(&words, cache());
+        memory.persist_copy(&[(0, b"first"), (300, b"second"), (8, b"")]).unwrap();
+        let mut bytes = [0; 6];
+        memory.read(300, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"second");
+    }
+
+    #[test]
+    #[should_panic(expected = "16 bytes at offset 505 are out of range: the medium has 512 bytes")]
+    fn a_write_back_beyond_the_end_panics() {
+        let words = words(64);
+        Memory::new(&words, cache()).writeback(505..521).unwrap();
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::{AtomicU64, Memory};
+    use crate::cache::Cache;
+    use crate::medium::Medium;
+    use core::sync::atomic::Ordering;
+    use loom::sync::Arc;
+
+    /// Logs publish a record by one word: the orders that they ask for must be those they get.
+    #[test]
+    fn what_was_written_before_a_release_store_is_seen_after_an_acquire_load() {
+        loom::model(|| {
+            let words = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+            let cache = Cache::host().unwrap();
+            let writer = {
+                let words = Arc::clone(&words);
+                loom::thread::spawn(move || {
+                    let memory = Memory::new(&words[..], cache);
+                    memory.write(8, &[7; 8]);
+                    memory.store(0, 1, Ordering::Release);
+                })
+            };
+            let memory = Memory::new(&words[..], cache);
+            if memory.load(0, Ordering::Acquire) == 1 {
+                let mut record = [0; 8];
+                memory.read(8, &mut record).unwrap();
+                assert_eq!(record, [7; 8]);
+            }
+            writer.join().unwrap();
+        });
+    }
+}

@@ -1,0 +1,151 @@
+//! Bytes that may survive: the trait that logs and stores are written against.
+//!
+//! A [`Medium`] is a range of bytes with ordinary stores, a write-back and a fence. What is written
+//! against it runs unchanged on a DAX file, on memory that a kernel keeps, and on a simulator that
+//! shows every state a crash may leave. On a DAX mapping it costs nothing over the bare instructions.
+//!
+//! A word is a `u64`, little-endian in the bytes. Whole words inside [`read`](Medium::read) and [`write`](Medium::write) are
+//! accessed by the same 8-byte atomics as [`load`](Medium::load) and [`store`](Medium::store), so
+//! accesses that race are never of mixed size, provided that offset and length are multiples of 8
+//! wherever a writer may race. Formats pad to 8.
+
+#[expect(unsafe_code, reason = "hands ranges of its words to the cache's operations")]
+mod memory;
+
+pub use memory::Memory;
+
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+
+/// The smallest unit that a medium makes persistent, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+pub enum Granularity {
+    /// Single bytes: the caches are in the persistence domain (eADR), a fence suffices.
+    Byte,
+    /// Cache lines of this size: write-back by line and a fence.
+    Line(usize),
+    /// Pages of this size: the operating system writes them back (`msync`).
+    Page(usize),
+}
+
+impl Granularity {
+    /// The unit in bytes.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Byte => 1,
+            Self::Line(bytes) | Self::Page(bytes) => bytes,
+        }
+    }
+}
+
+impl core::fmt::Display for Granularity {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Byte => f.write_str("byte"),
+            Self::Line(bytes) => write!(f, "cache line ({bytes} bytes)"),
+            Self::Page(bytes) => write!(f, "page ({bytes} bytes)"),
+        }
+    }
+}
+
+/// A range of bytes that may survive a crash.
+///
+/// Offsets are checked in the code above; out of range panics, and so does a `load` or `store` whose
+/// offset is no multiple of 8. Other threads and processes may write meanwhile: `read` and `write`
+/// tolerate that, and may see or leave a mix of whole words.
+///
+/// # Rules for implementations
+/// 1. Nothing stored is *known* to be persistent before [`writeback`](Self::writeback) of its range
+///    and then [`fence`](Self::fence) on the same thread have returned, and all of it is then.
+/// 2. Anything stored may be persistent at any time, in units of
+///    [`atomic_unit`](Self::atomic_unit) that never tear.
+pub trait Medium: Sync {
+    /// What can fail; [`Infallible`](core::convert::Infallible) where nothing can.
+    type Error: core::error::Error;
+
+    /// Its size in bytes.
+    fn len(&self) -> u64;
+
+    /// Whether it has no bytes.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The smallest unit made persistent.
+    fn granularity(&self) -> Granularity;
+
+    /// How many aligned bytes never tear in a crash: old or new, never a mix.
+    fn atomic_unit(&self) -> usize;
+
+    /// Loads the word at `at`.
+    ///
+    /// # Panics
+    /// If `at` is no multiple of 8 or the word is out of range; if `order` is no order of a load.
+    fn load(&self, at: u64, order: Ordering) -> u64;
+
+    /// Stores the word at `at`.
+    ///
+    /// # Panics
+    /// If `at` is no multiple of 8 or the word is out of range; if `order` is no order of a store.
+    fn store(&self, at: u64, word: u64, order: Ordering);
+
+    /// Copies bytes out.
+    ///
+    /// # Errors
+    /// If the medium finds the bytes unreadable.
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error>;
+
+    /// Copies bytes in, by ordinary stores.
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    fn write(&self, at: u64, from: &[u8]);
+
+    /// Issues the write-back of a range; where the granularity is a page this is the `msync` itself.
+    ///
+    /// # Errors
+    /// If the operating system reports that it could not be written.
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    fn writeback(&self, range: Range<u64>) -> Result<(), Self::Error>;
+
+    /// Completes the write-backs that this thread has issued.
+    fn fence(&self);
+
+    /// Writes several parts and makes them persistent: they are when this returns.
+    ///
+    /// # Errors
+    /// As [`writeback`](Self::writeback).
+    ///
+    /// # Panics
+    /// If a part is out of range.
+    fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
+        for (at, bytes) in parts {
+            self.write(*at, bytes);
+        }
+        for (at, bytes) in parts {
+            self.writeback(*at..at.saturating_add(bytes.len() as u64))?;
+        }
+        self.fence();
+        Ok(())
+    }
+
+    /// Makes a range persistent: write-back and fence.
+    ///
+    /// # Errors
+    /// As [`writeback`](Self::writeback).
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    fn persist(&self, range: Range<u64>) -> Result<(), Self::Error> {
+        self.writeback(range)?;
+        self.fence();
+        Ok(())
+    }
+}

@@ -1,0 +1,388 @@
+//! What the CPU gives, as a pure function of what was read from it.
+
+use crate::arch::{
+    Architecture, Facts, Fence, Fences, Instruction, Missing, Point, Unsupported, native,
+};
+use crate::cache::Cache;
+use crate::cache::plan::{Plan, Policy};
+use crate::platform::{self, Confidential, Cpu, Hypervisor, Identity, Line};
+
+/// What this CPU offers for cache maintenance, and what was chosen.
+///
+/// Made by [`host`](Self::host) or [`for_cache`](Self::for_cache); all its answers were settled then.
+/// It prints on one screen with `{}`.
+///
+/// ```
+/// use cachemaint::{Point, report::CpuReport};
+/// let report = CpuReport::host();
+/// match report.writeback(Point::Persistence) {
+///     Ok(choice) => println!("{} then {}", choice.instruction.name, choice.after),
+///     Err(why) => println!("not here: {why}"),
+/// }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct CpuReport {
+    target: &'static str,
+    architecture: &'static Architecture,
+    cpu: Cpu,
+    policy: Policy,
+}
+
+/// One instruction of the architecture, and whether it can be used here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Availability {
+    /// The instruction.
+    pub instruction: Instruction,
+    /// Whether it can be used.
+    pub status: Status,
+}
+
+/// Whether an instruction can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status {
+    /// It can.
+    Present,
+    /// The CPU does not show it.
+    Absent(Unsupported),
+    /// The CPU shows it, and it is not to be used.
+    Refused(Unsupported),
+}
+
+/// The instruction that serves an operation, and the fences around all lines of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Choice {
+    /// The instruction, executed on each line.
+    pub instruction: Instruction,
+    /// The fence before the first line, if one is needed.
+    pub before: Option<&'static str>,
+    /// The fence after the last line, which completes the operation.
+    pub after: &'static str,
+}
+
+/// Whether one page can be in the data cache twice, under two virtual addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Aliasing {
+    /// It cannot: a mapping in one process and another elsewhere always agree.
+    #[non_exhaustive]
+    No {
+        /// Who says so.
+        source: &'static str,
+    },
+    /// It is not known.
+    #[non_exhaustive]
+    Unknown {
+        /// Why.
+        reason: &'static str,
+        /// What to do about it.
+        advice: &'static str,
+    },
+}
+
+/// Something to know about this CPU before relying on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Note {
+    /// What there is to know.
+    pub text: &'static str,
+    /// Who says so.
+    pub source: &'static str,
+}
+
+impl CpuReport {
+    /// The CPU this program runs on, with the choices that [`Cache::host`] makes.
+    ///
+    /// Reads CPUID on x86 (a virtual machine is left a dozen times), the auxiliary vector and two
+    /// registers on arm64. Cannot fail: what is missing is in the report with its reason.
+    #[must_use]
+    pub fn host() -> Self {
+        Self::of_host(Policy::ANY)
+    }
+
+    /// The CPU this program runs on, with the choices of `cache`: its instruction, if the builder
+    /// was told one, and what it accepts.
+    #[must_use]
+    pub fn for_cache(cache: Cache) -> Self {
+        Self::of_host(cache.policy())
+    }
+
+    fn of_host(policy: Policy) -> Self {
+        Self { target: TARGET, ..Self::new(&native::ARCHITECTURE, platform::cpu(), policy) }
+    }
+
+    /// The report on any machine of any architecture.
+    pub(crate) const fn new(architecture: &'static Architecture, cpu: Cpu, policy: Policy) -> Self {
+        Self { target: architecture.name, architecture, cpu, policy }
+    }
+
+    /// The architecture, as Rust names it in `target_arch`.
+    #[must_use]
+    pub const fn architecture(&self) -> &'static str {
+        self.target
+    }
+
+    /// Which CPU it is, as far as it says.
+    #[must_use]
+    pub const fn identity(&self) -> Identity {
+        self.cpu.identity
+    }
+
+    /// Its cache lines.
+    ///
+    /// # Errors
+    /// Why no maintenance instruction can be used here at all.
+    pub const fn line(&self) -> Result<Line, Unsupported> {
+        self.cpu.line
+    }
+
+    /// Every instruction known for the architecture, each mnemonic once, the preferred write-back
+    /// first.
+    pub fn instructions(&self) -> impl Iterator<Item = Availability> + '_ {
+        let all = self.architecture.instructions;
+        let is_first = move |place: usize, name| all.iter().take(place).all(|i| i.name != name);
+        all.iter()
+            .enumerate()
+            .filter(move |(place, instruction)| is_first(*place, instruction.name))
+            .map(|(_, instruction)| self.availability(*instruction))
+    }
+
+    /// A mnemonic can stand for several entries, whose orderings differ by vendor: that of this CPU
+    /// speaks for it.
+    fn availability(&self, instruction: Instruction) -> Availability {
+        let mut same_name =
+            self.architecture.instructions.iter().filter(|other| other.name == instruction.name);
+        let Some(shown) = same_name.find(|other| self.cpu.present & other.code != 0) else {
+            return Availability { instruction, status: Status::Absent(self.why_absent()) };
+        };
+        let status = match self.cpu.line {
+            Ok(_) => Status::Present,
+            Err(refusal) => Status::Refused(refusal),
+        };
+        Availability { instruction: *shown, status }
+    }
+
+    fn why_absent(&self) -> Unsupported {
+        let (reason, advice) = match self.cpu.hypervisor {
+            Hypervisor::Present { .. } => (
+                "the hypervisor does not show it; the CPU itself may have it",
+                "ask for a virtual CPU that passes it on, if what was chosen instead is not enough",
+            ),
+            Hypervisor::Absent => {
+                ("this CPU does not have it", "see what was chosen instead for each point")
+            }
+            Hypervisor::Unknown => (
+                "the kernel does not report it: not every CPU of the machine has it, or a hypervisor \
+                 hides it",
+                "see what was chosen instead for each point",
+            ),
+        };
+        Unsupported::new(Missing::Instruction, reason, advice)
+    }
+
+    /// What writes back to `point`.
+    ///
+    /// # Errors
+    /// Why nothing here does.
+    pub fn writeback(&self, point: Point) -> Result<Choice, Unsupported> {
+        let plan = Plan::choose(self.architecture, self.facts()?, point, self.policy)?;
+        let instruction = self.instruction(plan.writeback());
+        Ok(self.choice(instruction, instruction.writeback))
+    }
+
+    /// What invalidates. In user mode no architecture discards dirty lines: they are written back
+    /// too, over what an observer wrote meanwhile.
+    ///
+    /// # Errors
+    /// Why nothing here does.
+    pub fn invalidate(&self) -> Result<Choice, Unsupported> {
+        let plan = Plan::choose(self.architecture, self.facts()?, Point::Coherency, Policy::ANY)?;
+        let instruction = self.instruction(plan.invalidate());
+        Ok(self.choice(instruction, instruction.invalidate))
+    }
+
+    fn facts(&self) -> Result<Facts, Unsupported> {
+        self.cpu.facts()
+    }
+
+    /// The instruction of a code that a plan holds: its one bit says its place.
+    fn instruction(&self, code: u8) -> Instruction {
+        self.architecture.instructions[code.trailing_zeros() as usize]
+    }
+
+    fn choice(&self, instruction: Instruction, fences: Fences) -> Choice {
+        let name = |fence: Fence| self.architecture.fences[usize::from(fence.0)];
+        let before = (fences.before != Fence::NONE).then(|| name(fences.before));
+        Choice { instruction, before, after: name(fences.after) }
+    }
+
+    /// Whether the point of coherency is taken for that of persistence, because the caller of
+    /// [`for_cache`](Self::for_cache) told the builder so.
+    #[must_use]
+    pub const fn accepts_coherency_as_persistence(&self) -> bool {
+        self.policy.accepts_coherency()
+    }
+
+    /// What is known of a hypervisor.
+    #[must_use]
+    pub const fn hypervisor(&self) -> Hypervisor {
+        self.cpu.hypervisor
+    }
+
+    /// Whether this is a confidential guest, as far as the CPU tells it.
+    #[must_use]
+    pub const fn confidential(&self) -> Confidential {
+        self.cpu.confidential
+    }
+
+    /// Whether the data cache aliases.
+    #[must_use]
+    pub fn aliasing(&self) -> Aliasing {
+        match self.architecture.name {
+            "x86" => Aliasing::No {
+                source: "Linux arch/x86/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected",
+            },
+            "aarch64" => Aliasing::No {
+                source: "Linux arch/arm64/include/asm/cache.h: the data side behaves as PIPT",
+            },
+            _ => Aliasing::Unknown {
+                reason: "this crate does not know it for this architecture",
+                advice: "place shared mappings of one page at the same address modulo SHMLBA",
+            },
+        }
+    }
+
+    /// Why the whole cache cannot be written back or invalidated at once from user mode, and what
+    /// becomes of it in a kernel on this machine.
+    #[must_use]
+    pub fn whole_cache(&self) -> Unsupported {
+        let (reason, advice) = match self.architecture.name {
+            "x86" => self.whole_cache_of_x86(),
+            "aarch64" => (
+                "on arm64 only set/way instructions do it: privileged, and other CPUs do not see them",
+                "maintain ranges instead",
+            ),
+            _ => ("no instruction is known here that does it", "maintain ranges instead"),
+        };
+        Unsupported::new(Missing::Operation, reason, advice)
+    }
+
+    /// Sources: Intel SDM vol. 2B, WBINVD; Linux `arch/x86/kvm/x86.c` (`kvm_emulate_wbinvd`),
+    /// `Documentation/arch/x86/tdx.rst`, `arch/x86/coco/sev/core.c`; `cpu_cache_has_invalidate_memregion`
+    /// in `arch/x86/mm/pat/set_memory.c`, which is false under any hypervisor.
+    fn whole_cache_of_x86(&self) -> (&'static str, &'static str) {
+        const RANGES: &str = "maintain ranges instead";
+        match (self.cpu.confidential, self.cpu.hypervisor, self.cpu.hypervisor.name()) {
+            (Confidential::Tdx, ..) => (
+                "WBINVD is privileged (#GP in user mode), and in a TDX guest it raises #VE, which \
+                 kills a Linux kernel",
+                RANGES,
+            ),
+            (Confidential::SevOffered, Hypervisor::Present { .. }, _) => (
+                "WBINVD is privileged (#GP in user mode), and in an SEV guest it is a request that \
+                 the host may ignore",
+                RANGES,
+            ),
+            (_, _, Some("KVM" | "KVM with Hyper-V's interface")) => (
+                "WBINVD is privileged (#GP in user mode), and KVM ignores it unless it has assigned a \
+                 device that does not snoop",
+                RANGES,
+            ),
+            (_, _, Some("Xen")) => (
+                "WBINVD is privileged (#GP in user mode), and Xen ignores it unless the guest has \
+                 cache control",
+                RANGES,
+            ),
+            (_, Hypervisor::Present { .. }, _) => (
+                "WBINVD is privileged (#GP in user mode), and this hypervisor may ignore it",
+                RANGES,
+            ),
+            _ => (
+                "WBINVD is privileged (#GP in user mode)",
+                "in a driver: cpu_cache_invalidate_memregion of Linux, on all CPUs",
+            ),
+        }
+    }
+
+    /// What else to know before relying on this CPU.
+    pub fn notes(&self) -> impl Iterator<Item = Note> + use<> {
+        let notes = [
+            self.accepted_coherency(),
+            self.trapped_clean(),
+            self.unknown_persistence(),
+            self.streaming_stores(),
+        ];
+        notes.into_iter().flatten()
+    }
+
+    fn accepted_coherency(&self) -> Option<Note> {
+        self.accepts_coherency_as_persistence().then_some(Note {
+            text: "the caller accepts coherency as persistence: that memory itself is persistent is \
+                   the caller's word",
+            source: "Builder::accept_coherency_as_persistence",
+        })
+    }
+
+    fn trapped_clean(&self) -> Option<Note> {
+        let Identity::Aarch64 { midr: Some(midr) } = self.cpu.identity else { return None };
+        midr.needs_clean_as_invalidate().then_some(Note {
+            text: "Cortex-A53 before r0p3: Linux traps dc cvac and executes dc civac, which takes \
+                   microseconds a line and drops it",
+            source: "errata 826319, 827319, 824069, 819472; Linux ARM64_WORKAROUND_CLEAN_CACHE",
+        })
+    }
+
+    fn unknown_persistence(&self) -> Option<Note> {
+        let aims_there = |choice: Choice| choice.instruction.point >= Point::Persistence;
+        let is_arm64 = self.architecture.name == "aarch64";
+        (is_arm64 && self.writeback(Point::Persistence).is_ok_and(aims_there)).then_some(Note {
+            text: "whether memory has a point of persistence cannot be found out; if not, dc cvap \
+                   and dc cvadp reach coherency only",
+            source: "Arm ARM (DDI 0487), DC CVAP and DC CVADP",
+        })
+    }
+
+    /// Intel's Pentium M (family 6, models 9 and 13) updates a line in place that is in L1.
+    fn streaming_stores(&self) -> Option<Note> {
+        let Identity::X86 { vendor, family, model, .. } = self.cpu.identity else { return None };
+        Some(match (vendor.as_str(), family, model) {
+            ("GenuineIntel", 6, 9 | 13) => Note {
+                text: "streaming stores stay in L1 if the line is there: write back after them",
+                source: "Intel 248966, \"Streaming Non-temporal Stores\" (Pentium M)",
+            },
+            ("GenuineIntel", ..) => Note {
+                text: "streaming stores evict the line (Intel SDM); sfence completes them",
+                source: "Intel SDM vol. 1, 10.4.6.2",
+            },
+            ("AuthenticAMD", 26, _) => Note {
+                text: "streaming stores to lines in L1 stayed there on this family (measured): \
+                       write back after them",
+                source: "measured by timing on an AMD Zen 5 (family 26) KVM guest",
+            },
+            _ => Note {
+                text: "no manual promises that streaming stores leave the cache here: write back \
+                       after them",
+                source: "none found in the vendor's manuals",
+            },
+        })
+    }
+}
+
+/// The architecture that this is compiled for.
+const TARGET: &str = if cfg!(target_arch = "x86_64") {
+    "x86_64"
+} else if cfg!(target_arch = "arm") {
+    "arm"
+} else if cfg!(target_arch = "riscv64") {
+    "riscv64"
+} else if cfg!(target_arch = "powerpc64") {
+    "powerpc64"
+} else if cfg!(target_arch = "s390x") {
+    "s390x"
+} else if cfg!(target_arch = "loongarch64") {
+    "loongarch64"
+} else {
+    native::ARCHITECTURE.name
+};

@@ -1,0 +1,308 @@
+//! What the whole machine promises, as a pure function of the CPU's report and a `/proc` and `/sys`.
+
+use super::cpu::{Aliasing, CpuReport};
+use super::screen::{AliasingOf, GuestOf, row, row_at};
+use super::survival::{Backing, Event, Progress, Survival, survival};
+use crate::platform::cache_levels::{self, CacheKind, CacheLevel};
+use crate::platform::kernel::{self, Kernel};
+use crate::platform::nvdimm::{self, Domain, Region};
+use crate::platform::tree::{Evidence, Tree, Unknown};
+use crate::platform::{self, Hypervisor};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt::{self, Display, Formatter};
+use std::path::Path;
+
+/// What this machine promises: the CPU, the kernel, caches, persistent memory, and what survives
+/// what.
+///
+/// It prints on one screen (80 columns, 40 lines) with `{}`. On another system than Linux it says
+/// what the CPU does, and of the rest that it is not known.
+///
+/// ```
+/// let report = cachemaint::report::HostReport::host();
+/// println!("{report}");
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HostReport {
+    /// The CPU.
+    pub cpu: CpuReport,
+    /// The kernel, or why it is not known.
+    pub kernel: Result<Kernel, Unknown>,
+    /// The size of a page in bytes, or why it is not known.
+    pub page_size: Result<u64, Unknown>,
+    /// The caches of CPU 0, or why they are not known.
+    pub caches: Result<Vec<CacheLevel>, Unknown>,
+    /// What else tells of a virtual machine or a confidential guest: firmware's names for it, and
+    /// devices. A hint, no proof.
+    pub guest_hints: Vec<Evidence>,
+    /// Persistent memory, by the kernel's names, or why it is not known. Each domain is a claim that
+    /// nobody has verified.
+    pub regions: Result<Vec<Region>, Unknown>,
+}
+
+impl HostReport {
+    /// The machine this program runs on.
+    ///
+    /// Reads some dozens of small files. Cannot fail: what cannot be read is in the report with its
+    /// reason.
+    #[must_use]
+    pub fn host() -> Self {
+        Self::from_tree(CpuReport::host(), &Tree::host())
+    }
+
+    /// Any machine.
+    pub(crate) fn from_tree(cpu: CpuReport, tree: &Tree) -> Self {
+        Self {
+            cpu,
+            kernel: kernel::kernel(tree),
+            page_size: kernel::page_size(tree),
+            caches: cache_levels::levels(tree),
+            guest_hints: platform::hints(tree),
+            regions: regions(tree),
+        }
+    }
+
+    /// At what distance in bytes two mappings of one page agree: multiples of it (`SHMLBA`).
+    ///
+    /// # Errors
+    /// Why it is not known.
+    pub fn shmlba(&self) -> Result<u64, Unknown> {
+        match self.cpu.aliasing() {
+            // Linux include/asm-generic/shmparam.h: a page, where the data cache does not alias.
+            Aliasing::No { .. } => self.page_size.clone(),
+            Aliasing::Unknown { reason, advice } => Err(Unknown::new("SHMLBA", reason, advice)),
+        }
+    }
+
+    /// What can back a file here: storage and RAM always, and each kind of region that there is.
+    #[must_use]
+    pub fn backings(&self) -> Vec<Backing> {
+        let mut backings = alloc::vec![Backing::Storage, Backing::Ram];
+        for region in self.regions.iter().flatten() {
+            let backing = Backing::of(region.domain);
+            if !backings.contains(&backing) {
+                backings.push(backing);
+            }
+        }
+        backings
+    }
+}
+
+/// What it means that there is no region, and what to do.
+pub(super) const NO_REGION: [&str; 2] = [
+    "the kernel shows no region, so nothing that is in memory outlives power loss here",
+    "persist files by fsync or msync; for tests set RAM aside (memmap=nn!ss on the kernel's command \
+     line)",
+];
+
+/// Without the bus there may be memory that no driver was loaded for.
+fn regions(tree: &Tree) -> Result<Vec<Region>, Unknown> {
+    let bus = nvdimm::DEVICES;
+    if tree.exists(Path::new(bus)) {
+        return Ok(nvdimm::regions(tree));
+    }
+    Err(Unknown::new(
+        bus,
+        "absent",
+        "load the kernel's nvdimm drivers (nfit, nd_e820, virtio_pmem)",
+    ))
+}
+
+impl Backing {
+    /// What backs a file that is mapped directly from a region of this domain.
+    const fn of(domain: Domain) -> Self {
+        match domain {
+            Domain::CpuCaches => Self::PmemEadr,
+            Domain::MemoryController => Self::PmemAdr,
+            Domain::HostFlush => Self::VirtioPmem,
+            Domain::None => Self::EmulatedPmem,
+            Domain::Unknown => Self::PmemUnknown,
+        }
+    }
+}
+
+/// Regions that are printed; the others are counted.
+const REGIONS_SHOWN: usize = 3;
+
+impl Display for HostReport {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        row(f, "CPU", format_args!("{}; {}", self.cpu.identity(), self.cpu.architecture()))?;
+        self.kernel_row(f)?;
+        row(f, "Hypervisor", format_args!("{}", GuestOf(&self.cpu, &Hints(self))))?;
+        let aliasing = AliasingOf(&self.cpu);
+        match &self.caches {
+            Ok(levels) => row(f, "Caches", format_args!("{}; {aliasing}", Caches(levels)))?,
+            Err(why) => row(f, "Caches", format_args!("unknown: {why}; {aliasing}"))?,
+        }
+        self.cpu.lines_and_choices(f)?;
+        self.region_rows(f)?;
+        self.survival_rows(f)
+    }
+}
+
+impl HostReport {
+    fn kernel_row(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match (&self.kernel, &self.page_size) {
+            (Ok(kernel), Ok(bytes)) => row(
+                f,
+                "Kernel",
+                format_args!("{} {}; pages of {}", kernel.name, kernel.release, Bytes(*bytes)),
+            ),
+            (Ok(kernel), Err(why)) => row(
+                f,
+                "Kernel",
+                format_args!("{} {}; page size unknown: {why}", kernel.name, kernel.release),
+            ),
+            (Err(why), _) => row(f, "Kernel", format_args!("unknown: {why}")),
+        }
+    }
+
+    fn region_rows(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let regions = match &self.regions {
+            Ok(regions) => regions,
+            Err(why) => return row(f, "Pmem", format_args!("unknown: {why}")),
+        };
+        if regions.is_empty() {
+            let [reason, advice] = NO_REGION;
+            return row(f, "Pmem", format_args!("none: {reason}; {advice}"));
+        }
+        let of_how_many = format!("  {REGIONS_SHOWN} of {}", regions.len());
+        let more = if regions.len() > REGIONS_SHOWN { of_how_many.as_str() } else { "" };
+        for (label, region) in ["Pmem, claimed", more, ""].into_iter().zip(regions) {
+            row(f, label, format_args!("{}", RegionRow(region)))?;
+        }
+        Ok(())
+    }
+
+    fn survival_rows(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let mut conditions = Conditions::default();
+        table_row(f, "Survives", Event::ALL.map(|event| event.name().to_string()))?;
+        for backing in self.backings() {
+            let cells = Event::ALL.map(|event| {
+                let cell = |progress| survival(backing, progress, event);
+                let stored = conditions.mark(cell(Progress::Stored));
+                let persisted = conditions.mark(cell(Progress::Persisted));
+                if stored == persisted { stored } else { format!("{stored} / {persisted}") }
+            });
+            table_row(f, &format!("  {}", backing.name()), cells)?;
+        }
+        row_at(
+            f,
+            2,
+            "",
+            format_args!("left of /: only stored, right: persisted; ?: not promised{conditions}"),
+        )
+    }
+}
+
+/// A label and four cells.
+fn table_row(f: &mut Formatter<'_>, label: &str, cells: [String; 4]) -> fmt::Result {
+    let row =
+        cells.into_iter().fold(format!("{label:<17}"), |row, cell| row + &format!("{cell:<16}"));
+    writeln!(f, "{}", row.trim_end())
+}
+
+/// A region and the claim for it. The kernel passes on what firmware says, or a hypervisor.
+struct RegionRow<'a>(&'a Region);
+
+impl Display for RegionRow<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Region { name, provider, size, domain, .. } = self.0;
+        write!(f, "{name}, ")?;
+        match size {
+            Some(bytes) => write!(f, "{}, ", Bytes(*bytes))?,
+            None => f.write_str("size not shown, ")?,
+        }
+        f.write_str(if provider.is_empty() { "provider not shown" } else { provider })?;
+        match domain {
+            Domain::Unknown => f.write_str(": no domain; ask the platform's vendor"),
+            Domain::None => f.write_str(": none, power loss erases it"),
+            domain => write!(f, ": {}", domain.name()),
+        }
+    }
+}
+
+/// The conditions in a survival table, each with a number.
+#[derive(Default)]
+struct Conditions(Vec<&'static str>);
+
+impl Conditions {
+    fn mark(&mut self, survival: Survival) -> String {
+        let condition = match survival {
+            Survival::Yes => return "yes".into(),
+            Survival::No => return "no".into(),
+            Survival::NotPromised => return "?".into(),
+            Survival::If(condition) => condition,
+        };
+        let place = self.0.iter().position(|known| *known == condition).unwrap_or_else(|| {
+            self.0.push(condition);
+            self.0.len() - 1
+        });
+        format!("if [{}]", place + 1)
+    }
+}
+
+impl Display for Conditions {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (place, condition) in self.0.iter().enumerate() {
+            write!(f, "; [{}] {condition}", place + 1)?;
+        }
+        Ok(())
+    }
+}
+
+/// What the files say of a guest, where the CPU says nothing, or more.
+struct Hints<'a>(&'a HostReport);
+
+impl Display for Hints<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let is_unknown = matches!(self.0.cpu.hypervisor(), Hypervisor::Unknown);
+        let hints = self.0.guest_hints.iter();
+        let worth = |hint: &&Evidence| is_unknown || hint.asked.starts_with("/dev/");
+        for hint in hints.filter(worth) {
+            let name = hint.asked.rsplit('/').next().unwrap_or_default();
+            write!(f, "; {name}: {}", hint.answer)?;
+        }
+        Ok(())
+    }
+}
+
+struct Caches<'a>(&'a [CacheLevel]);
+
+impl Display for Caches<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (place, cache) in self.0.iter().enumerate() {
+            let kind = match cache.kind {
+                CacheKind::Data => "d",
+                CacheKind::Instruction => "i",
+                CacheKind::Unified => "",
+                CacheKind::Unknown => "?",
+            };
+            let comma = if place == 0 { "" } else { ", " };
+            write!(f, "{comma}L{}{kind} ", cache.level)?;
+            match cache.size {
+                Some(bytes) => write!(f, "{}", Bytes(bytes))?,
+                None => f.write_str("of unknown size")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A number of bytes in the largest binary unit that holds it exactly.
+struct Bytes(u64);
+
+impl Display for Bytes {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self(bytes) = *self;
+        let units = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+        let exact = |(unit, _): &(u64, &str)| bytes != 0 && bytes % unit == 0;
+        match units.into_iter().find(exact) {
+            Some((unit, name)) => write!(f, "{} {name}", bytes / unit),
+            None => write!(f, "{bytes} bytes"),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What this machine can do, what was chosen, why not, and what survives what.
+//!
+//! [`CpuReport`] says what the CPU and the operating system's permissions give; it needs neither an
+//! operating system nor an allocator. [`HostReport`] adds what Linux shows in `/proc` and `/sys`. Both
+//! are pure functions of what was read, print on one screen (80 columns, 40 lines, plain ASCII text),
+//! and are [serialised](#json) with feature `serde`. Every "no" and every "unknown" comes with its
+//! reason and what to do about it.
+//!
+//! # JSON
+//! Both reports are objects with `"schema": 1`. Names are in snake case; names may be added within a
+//! schema, the meaning of one that is there does not change.
+//!
+//! | name | of | what |
+//! |---|---|---|
+//! | `architecture` | CPU | as Rust names it |
+//! | `identity` | CPU | `kind` is `x86` (`vendor`, `family`, `model`, `stepping`, `brand`), `aarch64` (`midr`, and of it `implementer`, `part`, `variant`, `revision`, names if known) or `unknown` |
+//! | `line` | CPU | `available`; `bytes`, `granule_bytes`, `source` |
+//! | `instructions` | CPU | list of `name`, `effect`, `point`, `requires`, `source`, `status` (`present`, `absent`, `refused`), and for the latter two `missing`, `reason`, `advice` |
+//! | `writeback` | CPU | `coherency`, `persistence`, `deep_persistence`: each `available`; `instruction`, `effect`, `before`, `after` (fences), `source` |
+//! | `invalidate` | CPU | the same |
+//! | `accepts_coherency_as_persistence` | CPU | whether the caller said so |
+//! | `aliasing` | CPU | `aliases` (`false` or `null`), `reason`, `advice` |
+//! | `hypervisor` | CPU | `present` (`true`, `false`, `null`), `name`, `signature`, `second_signature` |
+//! | `confidential` | CPU | `tdx`, `sev_offered` or `unknown` |
+//! | `whole_cache` | CPU | `available` (`false`), `missing`, `reason`, `advice` |
+//! | `notes` | CPU | list of `text`, `source` |
+//! | `cpu` | host | all of the above |
+//! | `kernel` | host | `name`, `release` |
+//! | `page_size`, `shmlba` | host | `bytes` |
+//! | `caches` | host | `levels`: list of `level`, `kind`, `size`, `line` (bytes) |
+//! | `guest_hints` | host | list of `asked`, `answer` |
+//! | `regions` | host | `list`: `name`, `provider`, `size`, `domain`, `meaning`, `is_claim` (always true), `evidence`; if empty, `reason` and `advice` |
+//! | `backings` | host | what [`survival`](HostReport::backings) is shown for |
+//! | `survival` | host | backing, event, `stored` and `persisted`: `yes`, `no`, `not_promised` or `{"if": …}` |
+//!
+//! An answer that has `available` is `false` there with `missing`, `reason` and `advice` in place of
+//! the rest; `kernel`, `page_size`, `shmlba`, `caches` and `regions` have `reason` and `advice` alone
+//! if they are not known.
+
+mod cpu;
+#[cfg(feature = "std")]
+mod host;
+#[cfg(feature = "serde")]
+mod json;
+mod screen;
+mod survival;
+
+#[cfg(test)]
+mod tests;
+
+pub use crate::platform::{Confidential, Hypervisor, Identity, Line, Midr, Text};
+pub use cpu::{Aliasing, Availability, Choice, CpuReport, Note, Status};
+pub use survival::{Backing, Event, Progress, Survival, survival};
+
+#[cfg(feature = "std")]
+pub use crate::platform::{
+    cache_levels::{CacheKind, CacheLevel},
+    kernel::Kernel,
+    nvdimm::{Domain, Region},
+    tree::{Evidence, Unknown},
+};
+#[cfg(feature = "std")]
+pub use host::HostReport;

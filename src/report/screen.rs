@@ -1,0 +1,273 @@
+//! The reports as text: labelled rows, wrapped at 80 columns.
+
+use super::cpu::{Aliasing, Choice, CpuReport, Status};
+use crate::arch::{Effect, Point};
+use crate::platform::{Confidential, Hypervisor, Identity, Midr};
+use core::fmt::{self, Display, Formatter, Write};
+
+/// Columns of a screen.
+const WIDTH: usize = 80;
+/// Where the text of a row begins, behind its label.
+const INDENT: usize = 14;
+
+/// Writes a label and a text that is wrapped beside it.
+pub(super) fn row(out: &mut Formatter<'_>, label: &str, text: fmt::Arguments<'_>) -> fmt::Result {
+    row_at(out, INDENT, label, text)
+}
+
+/// The same with an indentation of its own.
+pub(super) fn row_at(
+    out: &mut Formatter<'_>,
+    indent: usize,
+    label: &str,
+    text: fmt::Arguments<'_>,
+) -> fmt::Result {
+    write!(out, "{label:<indent$}")?;
+    let (column, word) = (indent, [0; WIDTH]);
+    let mut wrapped = Wrapped { out, indent, column, spaces: 0, word, length: 0 };
+    wrapped.write_fmt(text)?;
+    wrapped.word()?;
+    wrapped.out.write_char('\n')
+}
+
+/// Puts words on lines. A word is kept until its end, since it can come in pieces.
+struct Wrapped<'a, 'b> {
+    out: &'a mut Formatter<'b>,
+    indent: usize,
+    column: usize,
+    /// Spaces before the word.
+    spaces: usize,
+    word: [u8; WIDTH],
+    length: usize,
+}
+
+impl Write for Wrapped<'_, '_> {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        for c in s.chars() {
+            if c == ' ' {
+                self.word()?;
+                self.spaces += 1;
+                continue;
+            }
+            // A word that is too long for any line is broken.
+            if self.length + c.len_utf8() > WIDTH - self.indent {
+                self.word()?;
+            }
+            let rest = self.word.get_mut(self.length..).unwrap_or_default();
+            self.length += c.encode_utf8(rest).len();
+        }
+        Ok(())
+    }
+}
+
+impl Wrapped<'_, '_> {
+    /// Writes the word that was kept, on the next line if it does not fit on this one.
+    fn word(&mut self) -> fmt::Result {
+        let bytes = self.word.get(..self.length).unwrap_or_default();
+        let word = core::str::from_utf8(bytes).unwrap_or_default();
+        if word.is_empty() {
+            return Ok(());
+        }
+        let width = word.chars().count();
+        if self.column + self.spaces + width > WIDTH {
+            let indent = self.indent;
+            write!(self.out, "\n{:indent$}", "")?;
+            self.column = indent;
+            self.spaces = 0;
+        }
+        write!(self.out, "{:spaces$}{word}", "", spaces = self.spaces)?;
+        self.column += self.spaces + width;
+        self.spaces = 0;
+        self.length = 0;
+        Ok(())
+    }
+}
+
+impl Display for CpuReport {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        row(f, "CPU", format_args!("{}; {}", self.identity(), self.architecture()))?;
+        row(f, "Hypervisor", format_args!("{}", GuestOf(self, &"")))?;
+        row(f, "Data cache", format_args!("{}", AliasingOf(self)))?;
+        self.lines_and_choices(f)
+    }
+}
+
+impl CpuReport {
+    /// All but the first rows, into which a host's report puts its own.
+    pub(super) fn lines_and_choices(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.line() {
+            Ok(line) => row(
+                f,
+                "Line",
+                format_args!(
+                    "{} bytes ({}); align and pad separate data to {}",
+                    line.size.bytes(),
+                    line.source,
+                    line.granule,
+                ),
+            )?,
+            Err(_) => row(f, "Line", format_args!("unknown, for the reason below"))?,
+        }
+        self.instruction_rows(f)?;
+        self.writeback_rows(f)?;
+        match self.invalidate() {
+            Ok(choice) => row(
+                f,
+                "Invalidate",
+                format_args!(
+                    "{choice}; dirty lines are written back too: user mode cannot discard"
+                ),
+            )?,
+            Err(_) => row(f, "Invalidate", format_args!("no: as above"))?,
+        }
+        row(f, "Whole cache", format_args!("no: {}", self.whole_cache()))?;
+        for note in self.notes() {
+            row(f, "Note", format_args!("{}", note.text))?;
+        }
+        Ok(())
+    }
+
+    fn instruction_rows(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let mut label = "Instructions";
+        for availability in self.instructions() {
+            let instruction = availability.instruction;
+            let does = match instruction.effect {
+                Effect::Writeback => "writes back, may keep",
+                Effect::WritebackInvalidate => "writes back, drops",
+            };
+            let (status, hint) = match availability.status {
+                Status::Present => ("present", ""),
+                Status::Absent(_) if matches!(self.hypervisor(), Hypervisor::Present { .. }) => {
+                    ("absent", " hidden?")
+                }
+                Status::Absent(_) => ("absent", ""),
+                Status::Refused(_) => ("refused", ""),
+            };
+            let (name, requires) = (instruction.name, instruction.requires);
+            row(f, label, format_args!("{name:<10} {status:<7} {does:<21} {requires}{hint}"))?;
+            label = "";
+        }
+        Ok(())
+    }
+
+    fn writeback_rows(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let choices = Point::ALL.map(|point| self.writeback(point));
+        // If all of them fail for one reason, it is said once.
+        if let [Err(first), rest @ ..] = choices
+            && rest.iter().all(|choice| *choice == Err(first))
+        {
+            return row(f, "Write-back", format_args!("no: {first}"));
+        }
+        let mut label = "Write-back";
+        for (point, choice) in Point::ALL.into_iter().zip(choices) {
+            match choice {
+                Ok(choice) => row(f, label, format_args!("to {point}: {choice}"))?,
+                Err(why) => row(f, label, format_args!("to {point}: no: {why}"))?,
+            }
+            label = "";
+        }
+        Ok(())
+    }
+}
+
+/// `clwb each line, then sfence`.
+impl Display for Choice {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if let Some(before) = self.before {
+            write!(f, "{before}, then ")?;
+        }
+        write!(f, "{} each line, then {}", self.instruction.name, self.after)
+    }
+}
+
+impl Display for Identity {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::X86 { vendor, family, model, stepping, brand } => {
+                let name = if brand.is_empty() { "unnamed" } else { brand.as_str() };
+                write!(f, "{name} ({vendor}, family {family} model {model} stepping {stepping})")
+            }
+            Self::Aarch64 { midr: Some(midr) } => midr.fmt(f),
+            Self::Aarch64 { midr: None } => {
+                f.write_str("unknown: the kernel does not show MIDR_EL1; see /proc/cpuinfo")
+            }
+            Self::Unknown => f.write_str("unknown: there is nothing here to ask"),
+        }
+    }
+}
+
+impl Display for Midr {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (maker, core) = (self.implementer_name(), self.part_name());
+        let (implementer, part) = (self.implementer(), self.part());
+        match (maker, core) {
+            (Some(maker), Some(core)) => write!(f, "{maker} {core}")?,
+            (Some(maker), None) => write!(f, "{maker} part {part:#x}")?,
+            (None, _) => write!(f, "implementer {implementer:#x} part {part:#x}")?,
+        }
+        write!(f, " r{}p{} (MIDR_EL1 {:#x})", self.variant(), self.revision(), self.0)
+    }
+}
+
+/// Its name and signature: `KVM (signature "KVMKVMKVM")`.
+impl Display for Hypervisor {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (signature, second) = match self {
+            Self::Present { signature, second } => (signature, second),
+            Self::Absent => return f.write_str("none"),
+            Self::Unknown => return f.write_str("unknown"),
+        };
+        write!(f, "{} (signature \"{signature}\"", self.name().unwrap_or("one not known here"))?;
+        if let Some(second) = second {
+            write!(f, ", behind it \"{second}\"")?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// What is known of a guest, with hints from elsewhere.
+pub(super) struct GuestOf<'a>(pub(super) &'a CpuReport, pub(super) &'a dyn Display);
+
+impl Display for GuestOf<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self(report, hints) = *self;
+        match report.hypervisor() {
+            Hypervisor::Absent => f.write_str("none shown (CPUID.1:ECX[31] is 0)")?,
+            present @ Hypervisor::Present { .. } => present.fmt(f)?,
+            Hypervisor::Unknown => {
+                let target = report.architecture();
+                return write!(
+                    f,
+                    "unknown{hints}: {target} tells user mode neither this nor of a confidential \
+                     guest; ask who runs the machine"
+                );
+            }
+        }
+        write!(f, "{hints}; confidential guest: {}", confidential(report))
+    }
+}
+
+fn confidential(report: &CpuReport) -> &'static str {
+    let is_guest = matches!(report.hypervisor(), Hypervisor::Present { .. });
+    match report.confidential() {
+        Confidential::Tdx => "TDX (CPUID.21H)",
+        Confidential::SevOffered if is_guest => {
+            "SEV is offered; whether it is on only the kernel can read (dmesg)"
+        }
+        // A host offers it to its guests.
+        Confidential::SevOffered | Confidential::Unknown => "no sign",
+    }
+}
+
+pub(super) struct AliasingOf<'a>(pub(super) &'a CpuReport);
+
+impl Display for AliasingOf<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0.aliasing() {
+            Aliasing::No { .. } => f.write_str("data do not alias"),
+            Aliasing::Unknown { reason, advice } => {
+                write!(f, "whether data aliases: {reason}; {advice}")
+            }
+        }
+    }
+}

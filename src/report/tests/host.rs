@@ -1,0 +1,255 @@
+//! Whole machines: a recorded CPU and a tree written by hand.
+
+use super::assert_fits;
+use crate::cache::plan::Policy;
+use crate::platform::recorded::{Fixture, all};
+use crate::report::{Backing, CacheKind, CpuReport, Domain, HostReport};
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+fn cpu(name: &str) -> CpuReport {
+    let (_, architecture, cpu) = all().into_iter().find(|row| row.0.contains(name)).unwrap();
+    CpuReport::new(architecture, cpu, Policy::ANY)
+}
+
+fn kvm_guest(fixture: &Fixture) -> HostReport {
+    HostReport::from_tree(cpu("9xx4 (family 25 model 17), KVM"), &fixture.tree())
+}
+
+/// One of each kind, as the kernel's drivers describe them (ACPI NFIT with and without eADR, an old
+/// kernel's empty attribute, e820, virtio-pmem, CXL, a volatile region).
+fn every_region() -> Fixture {
+    let size = ("size", "137438953472\n");
+    Fixture::new()
+        .kernel_and_caches()
+        .region(0, Some("ACPI.NFIT\n"), &[size, ("persistence_domain", "cpu_cache\n")])
+        .region(1, Some("ACPI.NFIT\n"), &[size, ("persistence_domain", "memory_controller\n")])
+        .region(2, Some("ACPI.NFIT\n"), &[size])
+        .region(3, Some("e820\n"), &[size])
+        .region(4, Some("virtio-pmem\n"), &[size])
+        .region(5, Some("CXL\n"), &[size, ("persistence_domain", "memory_controller\n")])
+        .region(6, Some("ACPI.NFIT\n"), &[size, ("persistence_domain", "\n")])
+        .region(7, None, &[("persistence_domain", "memory_controller\n")])
+        .region(8, Some("ACPI.NFIT\n"), &[size, ("devtype", "nd_volatile\n")])
+        .region(9, None, &[("size", "many\n"), ("persistence_domain", "memory_contro")])
+}
+
+#[test]
+fn each_region_gets_the_domain_that_somebody_claims() {
+    let report = kvm_guest(&every_region());
+    let domains: Vec<_> = report.regions.unwrap().iter().map(|region| region.domain).collect();
+    assert_eq!(
+        domains,
+        [
+            Domain::CpuCaches,
+            Domain::MemoryController,
+            Domain::Unknown,
+            Domain::None,
+            Domain::HostFlush,
+            Domain::MemoryController,
+            Domain::Unknown,
+            Domain::MemoryController,
+            Domain::None,
+            Domain::Unknown,
+        ]
+    );
+}
+
+#[test]
+fn a_region_shows_what_its_domain_was_concluded_from() {
+    let fixture = Fixture::new().region(0, Some("e820\n"), &[("size", "1073741824\n")]);
+    let regions = kvm_guest(&fixture).regions.unwrap();
+    let region = &regions[0];
+    assert_eq!((region.name.as_str(), region.size), ("region0", Some(1 << 30)));
+    let evidence: Vec<_> =
+        region.evidence.iter().map(|row| (row.asked.as_str(), row.answer.as_str())).collect();
+    assert_eq!(
+        evidence,
+        [
+            ("/sys/devices/platform/ndbus0/provider", "e820"),
+            ("/sys/devices/platform/ndbus0/region0/persistence_domain", "absent"),
+        ]
+    );
+}
+
+/// An attribute that cannot be read is no claim. (A directory in its place, since root may read any
+/// file.)
+#[test]
+fn an_unreadable_claim_is_no_claim() {
+    let fixture = Fixture::new().region(0, Some("ACPI.NFIT\n"), &[]);
+    let attribute = "sys/devices/platform/ndbus0/region0/persistence_domain";
+    std::fs::create_dir(fixture.inside(attribute)).unwrap();
+    let regions = kvm_guest(&fixture).regions.unwrap();
+    assert_eq!(regions[0].domain, Domain::Unknown);
+    assert!(regions[0].evidence[1].answer.starts_with("unreadable: "));
+}
+
+#[test]
+fn namespaces_and_other_devices_of_the_bus_are_no_regions() {
+    let fixture = Fixture::new()
+        .region(0, Some("e820\n"), &[])
+        .file("sys/bus/nd/devices/namespace0.0/size", "1\n")
+        .file("sys/bus/nd/devices/regionx/size", "1\n")
+        .file("sys/bus/nd/devices/ndbus0/provider", "e820\n");
+    assert_eq!(kvm_guest(&fixture).regions.unwrap().len(), 1);
+}
+
+#[test]
+fn kernel_pages_and_caches_come_from_the_tree() {
+    let report = kvm_guest(&Fixture::new().kernel_and_caches());
+    let kernel = report.kernel.as_ref().unwrap();
+    assert_eq!(
+        (kernel.name.as_str(), kernel.release.as_str()),
+        ("Linux", "6.12.48+deb13-cloud-amd64")
+    );
+    assert_eq!(report.page_size, Ok(4096));
+    assert_eq!(report.shmlba(), Ok(4096));
+    let caches = report.caches.as_ref().unwrap();
+    let found: Vec<_> = caches.iter().map(|cache| (cache.level, cache.kind, cache.size)).collect();
+    assert_eq!(
+        found,
+        [
+            (1, CacheKind::Data, Some(48 << 10)),
+            (1, CacheKind::Instruction, Some(32 << 10)),
+            (2, CacheKind::Unified, Some(2 << 20)),
+            (3, CacheKind::Unified, Some(105 << 20)),
+        ]
+    );
+    let screen = report.to_string();
+    assert!(
+        screen.contains("L1d 48 KiB, L1i 32 KiB, L2 2 MiB, L3 105 MiB; data do not alias\n"),
+        "{screen}"
+    );
+    assert!(screen.contains("Linux 6.12.48+deb13-cloud-amd64; pages of 4 KiB\n"), "{screen}");
+}
+
+#[test]
+fn odd_attributes_of_a_cache_leave_the_rest_standing() {
+    let fixture = Fixture::new()
+        .file("sys/devices/system/cpu/cpu0/cache/index0/level", "1\n")
+        .file("sys/devices/system/cpu/cpu0/cache/index0/type", "Trace\n")
+        .file("sys/devices/system/cpu/cpu0/cache/index0/size", "32\n")
+        .file("sys/devices/system/cpu/cpu0/cache/index1/type", "Data\n")
+        .file("sys/devices/system/cpu/cpu0/cache/index2/level", "2\n")
+        .file("sys/devices/system/cpu/cpu0/cache/index2/type", "Unified\n")
+        .file("sys/devices/system/cpu/cpu0/cache/index2/size", "18446744073709551615K\n");
+    let caches = kvm_guest(&fixture).caches.unwrap();
+    let found: Vec<_> = caches.iter().map(|cache| (cache.level, cache.kind, cache.size)).collect();
+    assert_eq!(found, [(1, CacheKind::Unknown, None), (2, CacheKind::Unified, None)]);
+}
+
+/// Half a word, no entry, a page size of 0: none is a page size.
+#[test]
+fn a_damaged_auxiliary_vector_gives_no_page_size() {
+    for words in [&[][..], &[6_usize, 0], &[6, 4097], &[3, 4096]] {
+        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        bytes.push(1);
+        let why = kvm_guest(&Fixture::new().file("proc/self/auxv", bytes)).page_size.unwrap_err();
+        assert!(why.reason.contains("/proc/self/auxv"), "{why}");
+    }
+}
+
+/// A container without `/proc` and `/sys`, or another system: every answer says what was asked.
+#[test]
+fn an_empty_tree_is_unknown_with_reasons() {
+    let report = kvm_guest(&Fixture::new());
+    for why in [
+        report.kernel.as_ref().unwrap_err(),
+        report.page_size.as_ref().unwrap_err(),
+        report.caches.as_ref().unwrap_err(),
+        report.regions.as_ref().unwrap_err(),
+    ] {
+        assert!(why.reason.starts_with('/'), "{why}");
+        assert!(!why.advice.is_empty());
+    }
+    assert_eq!(report.backings(), [Backing::Storage, Backing::Ram]);
+    assert_fits(&report.to_string(), 40, "nothing is known");
+}
+
+/// No region on the bus is a "no"; no bus is an "unknown", since no driver may have been loaded.
+#[test]
+fn a_bus_without_regions_is_not_a_bus_that_is_missing() {
+    let fixture = Fixture::new();
+    assert!(kvm_guest(&fixture).to_string().contains("Pmem          unknown: "));
+
+    let fixture = Fixture::new();
+    std::fs::create_dir_all(fixture.inside("sys/bus/nd/devices")).unwrap();
+    let report = kvm_guest(&fixture);
+    assert_eq!(report.regions.as_deref(), Ok(&[][..]));
+    assert!(report.to_string().contains("Pmem          none: "), "{report}");
+    assert!(report.to_string().contains("outlives power loss here"), "{report}");
+}
+
+#[test]
+fn what_sysfs_and_a_device_tree_hold_cannot_command_the_terminal() {
+    let fixture = Fixture::new()
+        .kernel_and_caches()
+        .file("proc/sys/kernel/osrelease", "6.1\x1b]0;pwned\x07\n")
+        .file("proc/device-tree/hypervisor/compatible", "linux,kvm\x1b[2J\0")
+        .file("dev/sev-guest", "")
+        .region(0, Some("e820\x1b[31m\u{202e}\n"), &[]);
+    let report = HostReport::from_tree(cpu("Altra"), &fixture.tree());
+    let screen = report.to_string();
+    assert_fits(&screen, 40, "escapes");
+    assert!(screen.contains("linux,kvm?[2J"), "{screen}");
+    assert!(screen.contains("6.1?]0;pwned?"), "{screen}");
+    assert!(screen.contains("e820?[31m?"), "{screen}");
+    assert!(screen.contains("sev-guest: is there"), "{screen}");
+}
+
+#[test]
+fn every_machine_with_its_regions_fits_on_one_screen() {
+    let size = ("size", "137438953472\n");
+    let fixtures = [
+        Fixture::new()
+            .kernel_and_caches()
+            .region(0, Some("ACPI.NFIT\n"), &[size, ("persistence_domain", "cpu_cache\n")])
+            .region(1, Some("ACPI.NFIT\n"), &[size, ("persistence_domain", "memory_controller\n")])
+            .region(2, Some("e820\n"), &[size]),
+        Fixture::new()
+            .kernel_and_caches()
+            .region(0, Some("virtio-pmem\n"), &[size])
+            .region(1, Some("CXL\n"), &[size])
+            .region(2, Some("e820\n"), &[size]),
+        every_region(),
+        Fixture::new(),
+    ];
+    for (name, architecture, cpu) in all() {
+        for fixture in &fixtures {
+            let report = CpuReport::new(architecture, cpu, Policy::ANY);
+            let screen = HostReport::from_tree(report, &fixture.tree()).to_string();
+            assert_fits(&screen, 40, name);
+        }
+    }
+}
+
+#[test]
+fn regions_that_do_not_fit_are_counted() {
+    let screen = kvm_guest(&every_region()).to_string();
+    assert!(screen.contains("\n  3 of 10     region1, "), "{screen}");
+    assert_fits(&screen, 40, "ten regions");
+}
+
+#[test]
+fn the_survival_table_has_a_row_for_each_kind_of_region() {
+    let report = kvm_guest(&every_region());
+    assert_eq!(
+        report.backings(),
+        [
+            Backing::Storage,
+            Backing::Ram,
+            Backing::PmemEadr,
+            Backing::PmemAdr,
+            Backing::PmemUnknown,
+            Backing::EmulatedPmem,
+            Backing::VirtioPmem,
+        ]
+    );
+    let screen = report.to_string();
+    assert!(
+        screen.contains(
+            "  pmem, ADR      yes             yes             ? / yes         no / yes\n"
+        ),
+        "{screen}"
+    );
+}

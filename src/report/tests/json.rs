@@ -1,0 +1,238 @@
+//! The shape of the reports as JSON.
+
+use super::super::{CpuReport, HostReport};
+use crate::arch::aarch64;
+use crate::cache::plan::Policy;
+use crate::platform::recorded::{Fixture, all, arm64, arm64_cpu};
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::{String, ToString};
+use serde_json::{Value, json};
+
+fn report(name: &str) -> CpuReport {
+    let (_, architecture, cpu) = all().into_iter().find(|row| row.0.contains(name)).unwrap();
+    CpuReport::new(architecture, cpu, Policy::ANY)
+}
+
+fn host() -> Value {
+    let fixture = Fixture::new()
+        .kernel_and_caches()
+        .file("sys/class/dmi/id/sys_vendor", "Amazon EC2\n")
+        .region(0, Some("ACPI.NFIT\n"), &[("persistence_domain", "memory_controller\n")]);
+    let report = HostReport::from_tree(report("Xeon E5-2676 v3"), &fixture.tree());
+    serde_json::to_value(report).unwrap()
+}
+
+/// Every path of names; the items of a list share one.
+fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object {
+                paths(value, &format!("{path}.{name}"), found);
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                paths(item, &format!("{path}[]"), found);
+            }
+        }
+        _ => {
+            found.insert(path.trim_start_matches('.').to_string());
+        }
+    }
+}
+
+/// Written by hand from the documentation of the module. What is missing here would break a program
+/// that reads the report.
+const NAMES: &[&str] = &[
+    "schema",
+    "cpu.architecture",
+    "cpu.identity.kind",
+    "cpu.identity.vendor",
+    "cpu.identity.family",
+    "cpu.identity.model",
+    "cpu.identity.stepping",
+    "cpu.identity.brand",
+    "cpu.line.available",
+    "cpu.line.bytes",
+    "cpu.line.granule_bytes",
+    "cpu.line.source",
+    "cpu.instructions[].name",
+    "cpu.instructions[].effect",
+    "cpu.instructions[].point",
+    "cpu.instructions[].requires",
+    "cpu.instructions[].source",
+    "cpu.instructions[].status",
+    "cpu.instructions[].missing",
+    "cpu.instructions[].reason",
+    "cpu.instructions[].advice",
+    "cpu.writeback.coherency.available",
+    "cpu.writeback.coherency.instruction",
+    "cpu.writeback.coherency.effect",
+    "cpu.writeback.coherency.before",
+    "cpu.writeback.coherency.after",
+    "cpu.writeback.coherency.source",
+    "cpu.writeback.persistence.available",
+    "cpu.writeback.persistence.instruction",
+    "cpu.writeback.persistence.effect",
+    "cpu.writeback.persistence.before",
+    "cpu.writeback.persistence.after",
+    "cpu.writeback.persistence.source",
+    "cpu.writeback.deep_persistence.available",
+    "cpu.writeback.deep_persistence.missing",
+    "cpu.writeback.deep_persistence.reason",
+    "cpu.writeback.deep_persistence.advice",
+    "cpu.invalidate.available",
+    "cpu.invalidate.instruction",
+    "cpu.invalidate.effect",
+    "cpu.invalidate.before",
+    "cpu.invalidate.after",
+    "cpu.invalidate.source",
+    "cpu.accepts_coherency_as_persistence",
+    "cpu.aliasing.aliases",
+    "cpu.aliasing.source",
+    "cpu.hypervisor.present",
+    "cpu.hypervisor.name",
+    "cpu.hypervisor.signature",
+    "cpu.hypervisor.second_signature",
+    "cpu.confidential",
+    "cpu.whole_cache.available",
+    "cpu.whole_cache.missing",
+    "cpu.whole_cache.reason",
+    "cpu.whole_cache.advice",
+    "cpu.notes[].text",
+    "cpu.notes[].source",
+    "kernel.name",
+    "kernel.release",
+    "page_size.bytes",
+    "shmlba.bytes",
+    "caches.levels[].level",
+    "caches.levels[].kind",
+    "caches.levels[].size",
+    "caches.levels[].line",
+    "guest_hints[].asked",
+    "guest_hints[].answer",
+    "regions.list[].name",
+    "regions.list[].provider",
+    "regions.list[].size",
+    "regions.list[].domain",
+    "regions.list[].meaning",
+    "regions.list[].is_claim",
+    "regions.list[].evidence[].asked",
+    "regions.list[].evidence[].answer",
+    "backings[]",
+];
+
+const BACKINGS: [&str; 8] = [
+    "storage",
+    "ram",
+    "emulated_pmem",
+    "pmem_adr",
+    "pmem_eadr",
+    "pmem_unknown",
+    "virtio_pmem",
+    "unknown",
+];
+const EVENTS: [&str; 4] = ["process_crash", "kexec", "warm_reboot", "power_loss"];
+
+#[test]
+fn the_names_of_a_host_report_are_those_documented() {
+    let mut found = BTreeSet::new();
+    paths(&host(), "", &mut found);
+    let mut expected: BTreeSet<String> = NAMES.iter().map(ToString::to_string).collect();
+    for backing in BACKINGS {
+        for event in EVENTS {
+            for progress in ["stored", "persisted"] {
+                expected.insert(format!("survival.{backing}.{event}.{progress}"));
+            }
+        }
+    }
+    // A condition is an object, so its path has one name more.
+    let found: BTreeSet<String> =
+        found.iter().map(|path| path.trim_end_matches(".if").to_string()).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn the_values_are_the_machine_s() {
+    let host = host();
+    assert_eq!(host["schema"], 1);
+    assert_eq!(host["cpu"]["hypervisor"]["name"], "Xen");
+    assert_eq!(
+        host["cpu"]["writeback"]["persistence"],
+        json!({
+            "available": true,
+            "instruction": "clflush",
+            "effect": "writeback_invalidate",
+            "before": null,
+            "after": "sfence",
+            "source": "Intel SDM vol. 2A, CLFLUSH",
+        })
+    );
+    assert_eq!(host["cpu"]["writeback"]["deep_persistence"]["missing"], "point");
+    assert_eq!(host["cpu"]["instructions"][0]["status"], "absent");
+    assert_eq!(host["regions"]["list"][0]["domain"], "memory_controller");
+    assert_eq!(host["regions"]["list"][0]["is_claim"], true);
+    assert_eq!(host["backings"], json!(["storage", "ram", "pmem_adr"]));
+    assert_eq!(host["survival"]["pmem_adr"]["power_loss"]["stored"], "no");
+    assert_eq!(host["survival"]["pmem_adr"]["warm_reboot"]["stored"], "not_promised");
+    assert_eq!(
+        host["survival"]["storage"]["power_loss"]["persisted"],
+        json!({"if": "the drive honours flushes"})
+    );
+}
+
+#[test]
+fn an_arm64_cpu_is_known_by_its_registers() {
+    let report = serde_json::to_value(report("Cortex-A53 r0p2")).unwrap();
+    assert_eq!(report["schema"], 1);
+    assert_eq!(
+        report["identity"],
+        json!({
+            "kind": "aarch64",
+            "midr": 0x410f_d032,
+            "implementer": 0x41,
+            "implementer_name": "Arm",
+            "part": 0xd03,
+            "part_name": "Cortex-A53",
+            "variant": 0,
+            "revision": 2,
+        })
+    );
+    assert_eq!(report["hypervisor"]["present"], Value::Null);
+    assert_eq!(report["writeback"]["persistence"]["available"], false);
+}
+
+#[test]
+fn a_refusal_has_its_number_and_its_advice() {
+    let machine = arm64::Machine { ctr_el0: 0x800a_c004, ..arm64::MACHINES[0] };
+    let report = CpuReport::new(&aarch64::ARCHITECTURE, arm64_cpu(&machine), Policy::ANY);
+    let report = serde_json::to_value(report).unwrap();
+    let line = &report["line"];
+    assert_eq!(line["available"], false);
+    assert_eq!(line["missing"], "line_size");
+    assert_eq!(line["found_bytes"], 4096);
+    assert!(!line["advice"].as_str().unwrap().is_empty());
+    assert_eq!(report["instructions"][0]["status"], "refused");
+}
+
+#[test]
+fn no_region_is_an_empty_list_with_what_it_means() {
+    let fixture = Fixture::new();
+    std::fs::create_dir_all(fixture.inside("sys/bus/nd/devices")).unwrap();
+    let report = HostReport::from_tree(report("Nehalem"), &fixture.tree());
+    let regions = &serde_json::to_value(report).unwrap()["regions"];
+    assert_eq!(regions["list"], json!([]));
+    assert!(regions["reason"].as_str().unwrap().contains("power loss"));
+    assert!(regions["advice"].is_string());
+}
+
+#[test]
+fn what_is_not_known_has_its_reason() {
+    let report = HostReport::from_tree(report("Nehalem"), &Fixture::new().tree());
+    let report = serde_json::to_value(report).unwrap();
+    for name in ["kernel", "page_size", "shmlba", "caches", "regions"] {
+        assert!(report[name]["reason"].is_string(), "{name}");
+        assert!(report[name]["advice"].is_string(), "{name}");
+    }
+}

@@ -1,0 +1,470 @@
+//! Every recorded machine, replayed on this one.
+
+use super::{Aliasing, Availability, Confidential, CpuReport, Hypervisor, Identity, Status};
+use crate::arch::{Missing, Point, aarch64, unsupported, x86};
+use crate::cache::plan::Policy;
+use crate::platform::recorded::{Leaf, all, arm64, arm64_cpu, x86 as x86_machines, x86_cpu};
+use crate::platform::{Cpu, Midr};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use proptest::prelude::*;
+
+fn x86_report(leaves: &[Leaf]) -> CpuReport {
+    CpuReport::new(&x86::ARCHITECTURE, x86_cpu(leaves), Policy::ANY)
+}
+
+fn x86_machine(name: &str) -> CpuReport {
+    let machine = x86_machines::MACHINES.iter().find(|machine| machine.name.contains(name));
+    x86_report(machine.unwrap().cpuid)
+}
+
+fn arm64_report(machine: &arm64::Machine) -> CpuReport {
+    CpuReport::new(&aarch64::ARCHITECTURE, arm64_cpu(machine), Policy::ANY)
+}
+
+fn arm64_machine(name: &str) -> CpuReport {
+    let machine = arm64::MACHINES.iter().find(|machine| machine.name.contains(name));
+    arm64_report(machine.unwrap())
+}
+
+fn status(report: &CpuReport, name: &str) -> Status {
+    let mut rows = report.instructions().filter(|row| row.instruction.name == name);
+    let row = rows.next().unwrap();
+    assert!(rows.next().is_none(), "{name} has more than one row");
+    row.status
+}
+
+fn notes(report: &CpuReport) -> String {
+    report.notes().map(|note| note.text).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn each_x86_machine_gets_what_its_words_say() {
+    for machine in x86_machines::MACHINES {
+        let (name, report) = (machine.name, x86_report(machine.cpuid));
+        for point in [Point::Coherency, Point::Persistence] {
+            let choice = report.writeback(point).unwrap();
+            assert_eq!(choice.instruction.name, machine.writeback, "{name}");
+            assert_eq!((choice.before, choice.after), machine.writeback_fences, "{name}");
+        }
+        let deep = report.writeback(Point::DeepPersistence).unwrap_err();
+        assert_eq!(deep.missing, Missing::Point, "{name}");
+
+        let invalidate = report.invalidate().unwrap();
+        assert_eq!(invalidate.instruction.name, machine.invalidate, "{name}");
+        assert_eq!((invalidate.before, invalidate.after), (Some("mfence"), "mfence"), "{name}");
+
+        let line = report.line().unwrap();
+        assert_eq!((line.size.bytes(), line.granule), (machine.line, machine.line), "{name}");
+        assert_eq!(line.source, "CPUID.1:EBX[15:8]");
+
+        let is_tdx = report.confidential() == Confidential::Tdx;
+        assert_eq!(is_tdx, machine.confidential == Some("TDX"), "{name}");
+        match (report.hypervisor(), machine.hypervisor) {
+            (Hypervisor::Absent, None) => {}
+            (Hypervisor::Present { signature, second: None }, Some(expected)) => {
+                assert_eq!(signature.as_str(), expected, "{name}");
+            }
+            (found, expected) => panic!("{name}: {found:?} instead of {expected:?}"),
+        }
+    }
+}
+
+#[test]
+fn each_arm64_machine_gets_what_its_words_say() {
+    for machine in arm64::MACHINES {
+        let (name, report) = (machine.name, arm64_report(machine));
+        let expected = [Some(machine.coherency), machine.persistence, machine.deep];
+        for (point, expected) in Point::ALL.into_iter().zip(expected) {
+            match report.writeback(point) {
+                Ok(choice) => {
+                    assert_eq!(Some(choice.instruction.name), expected, "{name} {point}");
+                    assert_eq!((choice.before, choice.after), (None, "dsb sy"), "{name}");
+                }
+                Err(why) => {
+                    assert_eq!(expected, None, "{name} {point}");
+                    assert_eq!(why.missing, Missing::Point, "{name} {point}");
+                }
+            }
+        }
+        let invalidate = report.invalidate().unwrap();
+        assert_eq!(invalidate.instruction.name, "dc civac", "{name}");
+        assert_eq!((invalidate.before, invalidate.after), (None, "dsb sy"), "{name}");
+
+        let line = report.line().unwrap();
+        assert_eq!((line.size.bytes(), line.granule), (machine.line, machine.granule), "{name}");
+        assert_eq!(report.hypervisor(), Hypervisor::Unknown, "{name}");
+        assert_eq!(report.confidential(), Confidential::Unknown, "{name}");
+    }
+}
+
+/// The family and model in the names of the recorded machines are the vendors'.
+#[test]
+fn families_and_models_are_the_vendors() {
+    let machines = [
+        ("Nehalem", 6, 26, "Intel(R) Core(TM) i7 CPU         920  @ 2.67GHz"),
+        ("Zen 5, family 1Ah", 0x1a, 2, "AMD EPYC 9655 96-Core Processor"),
+        ("Jaguar", 0x16, 0, "AMD Athlon 5370 APU with Radeon R3"),
+        ("Dhyana", 0x18, 1, "Hygon C86 3250  8-core Processor"),
+        ("KX-6000G", 7, 59, "ZHAOXIN KaiXian KX-6000G/4@2.6GHz"),
+        ("VIA Nano", 6, 15, "VIA Nano L3050@1800MHz"),
+    ];
+    for (name, expected_family, expected_model, expected_brand) in machines {
+        let Identity::X86 { family, model, brand, .. } = x86_machine(name).identity() else {
+            panic!("{name} is an x86 CPU")
+        };
+        assert_eq!((family, model), (expected_family, expected_model), "{name}");
+        assert_eq!(brand.as_str(), expected_brand);
+    }
+}
+
+#[test]
+fn a_midr_names_the_core() {
+    assert_eq!(Midr(0x410f_d034).to_string(), "Arm Cortex-A53 r0p4 (MIDR_EL1 0x410fd034)");
+    assert_eq!(Midr(0x413f_d0c1).to_string(), "Arm Neoverse N1 r3p1 (MIDR_EL1 0x413fd0c1)");
+    assert_eq!(Midr(0x461f_0010).to_string(), "Fujitsu A64FX r1p0 (MIDR_EL1 0x461f0010)");
+    assert_eq!(Midr(0x611f_0231).to_string(), "Apple part 0x23 r1p1 (MIDR_EL1 0x611f0231)");
+    assert_eq!(Midr(0x000f_0510).to_string(), "implementer 0x0 part 0x51 r0p0 (MIDR_EL1 0xf0510)");
+}
+
+#[test]
+fn instructions_are_listed_once_with_their_status() {
+    let report = x86_machine("Nehalem");
+    let names: Vec<_> = report.instructions().map(|row| row.instruction.name).collect();
+    assert_eq!(names, ["clwb", "clflushopt", "clflush"]);
+    assert_eq!(status(&report, "clflush"), Status::Present);
+    let Status::Absent(why) = status(&report, "clwb") else { panic!("Nehalem has no clwb") };
+    assert_eq!(why.reason, "this CPU does not have it");
+
+    // Intel's ordering for Intel, AMD's for AMD, under the one name.
+    let source = |name| {
+        let is_clflush = |row: &Availability| row.instruction.name == "clflush";
+        x86_machine(name).instructions().find(is_clflush).unwrap().instruction.source
+    };
+    assert_eq!(source("Nehalem"), "Intel SDM vol. 2A, CLFLUSH");
+    assert_eq!(source("FX-8350"), "AMD APM vol. 3, CLFLUSH");
+}
+
+#[test]
+fn under_a_hypervisor_an_absent_instruction_may_be_hidden() {
+    let Status::Absent(why) = status(&x86_machine("Xen guest"), "clwb") else {
+        panic!("Haswell has no clwb")
+    };
+    assert!(why.reason.contains("the CPU itself may have it"), "{}", why.reason);
+    assert!(!why.advice.is_empty());
+}
+
+/// Above the highest leaf QEMU and Intel's CPUs answer with another leaf: `8000_001FH` has the bit of
+/// SEV there, and 21H and `4000_0100H` some words.
+#[test]
+fn leaves_above_the_highest_are_not_believed() {
+    let report = x86_machine("CPU model max");
+    assert_eq!(report.confidential(), Confidential::Unknown);
+    let Hypervisor::Present { signature, second } = report.hypervisor() else {
+        panic!("QEMU says that it is a hypervisor")
+    };
+    assert_eq!((signature.as_str(), second), ("TCGTCGTCGTCG", None));
+
+    let with_tdx_words_above_the_end = x86_report(&[
+        (0, 0, [0x20, 0x756e_6547, 0x6c65_746e, 0x4965_6e69]),
+        MINIMAL_FEATURES,
+        (0x21, 0, [0, 0x6574_6e49, 0x2020_2020, 0x5844_546c]),
+    ]);
+    assert_eq!(with_tdx_words_above_the_end.confidential(), Confidential::Unknown);
+}
+
+#[test]
+fn sev_is_an_offer_on_a_host_and_a_doubt_in_a_guest() {
+    let host = x86_machine("EPYC 7763");
+    assert_eq!(host.confidential(), Confidential::SevOffered);
+    assert!(host.to_string().contains("confidential guest: no sign"));
+
+    let guest = x86_report(&[
+        (0, 0, [0x10, 0x6874_7541, 0x444d_4163, 0x6974_6e65]),
+        (1, 0, [0x00a0_0f11, 0x0800, 1 << 31, 1 << 19 | 1 << 26]),
+        (0x4000_0000, 0, [0x4000_0001, 0x4b4d_564b, 0x564b_4d56, 0x4d]),
+        (0x8000_0000, 0, [0x8000_001f, 0, 0, 0]),
+        (0x8000_001f, 0, [1 << 1, 0, 0, 0]),
+    ]);
+    let screen = guest.to_string().replace("\n              ", " ");
+    assert!(
+        screen.contains("SEV is offered; whether it is on only the kernel can read"),
+        "{screen}"
+    );
+    assert!(guest.whole_cache().reason.contains("in an SEV guest"));
+}
+
+/// What a hypervisor does with WBINVD decides what a kernel in it can rely on.
+#[test]
+fn the_whole_cache_is_refused_with_what_becomes_of_it() {
+    let machines = [
+        ("Nehalem", "WBINVD is privileged (#GP in user mode)"),
+        ("9xx4 (family 25 model 17), KVM", "KVM ignores it"),
+        ("TDX", "#VE"),
+        ("Xen guest", "Xen ignores it"),
+        ("VMware", "this hypervisor may ignore it"),
+    ];
+    for (name, words) in machines {
+        let refusal = x86_machine(name).whole_cache();
+        assert_eq!(refusal.missing, Missing::Operation);
+        assert!(refusal.reason.contains(words), "{name}: {}", refusal.reason);
+    }
+    assert!(arm64_machine("Altra").whole_cache().reason.contains("set/way"));
+}
+
+/// KVM that shows Hyper-V's interface first has its own signature at the second place.
+#[test]
+fn the_second_signature_names_the_hypervisor() {
+    let first = (0x4000_0000, 0, [0x4000_000c, 0x7263_694d, 0x666f_736f, 0x7648_2074]);
+    let second = (0x4000_0100, 0, [0x4000_0101, 0x4b4d_564b, 0x564b_4d56, 0x4d]);
+    let report = x86_report(&[VENDOR, UNDER_HYPERVISOR, first, second]);
+    assert_eq!(report.hypervisor().name(), Some("KVM"));
+    let report = x86_report(&[VENDOR, UNDER_HYPERVISOR, first]);
+    assert_eq!(report.hypervisor().name(), Some("Hyper-V"));
+}
+
+/// EAX of a hypervisor's first leaf names its highest; other words there are another leaf's. At the
+/// second place even right-looking leaves count only with a known signature.
+#[test]
+fn words_that_are_no_hypervisor_leaf_are_no_signature() {
+    let another_leaf = (0x4000_0000, 0, [0x0000_021f, 0x4141_4141, 0x4141_4141, 0x4141_4141]);
+    let report = x86_report(&[VENDOR, UNDER_HYPERVISOR, another_leaf]);
+    assert!(report.to_string().contains("one not known here (signature \"\")"), "{report}");
+
+    let first = (0x4000_0000, 0, [0x4000_0001, 0x4b4d_564b, 0x564b_4d56, 0x4d]);
+    let unknown = (0x4000_0100, 0, [0x4000_0101, 0x4141_4141, 0x4141_4141, 0x4141_4141]);
+    let report = x86_report(&[VENDOR, UNDER_HYPERVISOR, first, unknown]);
+    assert_eq!(report.hypervisor().name(), Some("KVM"));
+}
+
+const VENDOR: Leaf = (0, 0, [7, 0x756e_6547, 0x6c65_746e, 0x4965_6e69]);
+/// CLFLUSH, SSE2, lines of 64 bytes.
+const MINIMAL_FEATURES: Leaf = (1, 0, [0x0005_0654, 0x0800, 0, 1 << 19 | 1 << 26]);
+const UNDER_HYPERVISOR: Leaf = (1, 0, [0x0005_0654, 0x0800, 1 << 31, 1 << 19 | 1 << 26]);
+
+#[test]
+fn a_signature_cannot_command_the_terminal() {
+    let [ebx, ecx, edx] = [*b"\x1b]0;", *b"own\x07", *b"\x9b2J!"].map(u32::from_le_bytes);
+    let report =
+        x86_report(&[VENDOR, UNDER_HYPERVISOR, (0x4000_0000, 0, [0x4000_0001, ebx, ecx, edx])]);
+    let screen = report.to_string();
+    assert!(screen.contains("one not known here (signature \"?]0;own??2J!\")"), "{screen}");
+    assert!(screen.chars().all(|c| c == '\n' || !c.is_control()));
+}
+
+fn refused(leaves: &[Leaf]) -> (Missing, CpuReport) {
+    let report = x86_report(leaves);
+    let refusal = report.line().unwrap_err();
+    for point in Point::ALL {
+        assert_eq!(report.writeback(point), Err(refusal));
+    }
+    assert_eq!(report.invalidate(), Err(refusal));
+    assert!(report.to_string().contains("Write-back    no: "), "{report}");
+    (refusal.missing, report)
+}
+
+#[test]
+fn a_cpu_without_clflush_is_refused_and_still_named() {
+    let (missing, report) = refused(&[VENDOR, (1, 0, [0x0543, 0, 0, 0x0183_fbff & !(1 << 19)])]);
+    assert_eq!(missing, Missing::Instruction);
+    assert!(report.to_string().contains("GenuineIntel, family 5 model 4 stepping 3"), "{report}");
+}
+
+/// AMD Geode LX: CLFLUSH with lines of 32 bytes and neither SFENCE nor MFENCE. Its words: CPUID dump
+/// of `AuthenticAMD00005A2` in jcurl/RJCP.DLL.CpuId, 1:EDX = 0088A93DH.
+#[test]
+fn clflush_without_a_fence_is_refused() {
+    let (missing, report) = refused(&[
+        (0, 0, [1, 0x6874_7541, 0x444d_4163, 0x6974_6e65]),
+        (1, 0, [0x05a2, 0x0400, 0, 0x0088_a93d]),
+    ]);
+    assert_eq!(missing, Missing::Instruction);
+    assert!(report.line().unwrap_err().reason.contains("no SSE2"));
+    assert!(matches!(status(&report, "clflush"), Status::Refused(_)));
+    assert!(matches!(status(&report, "clflushopt"), Status::Absent(_)));
+}
+
+/// EBX\[15:8\] counts 8 bytes: 0, 6 (48 bytes, no power of two); 2040 bytes is the most it can say.
+#[test]
+fn a_line_size_that_cannot_be_one_is_refused_by_its_number() {
+    for (ebx, bytes) in [(0x0000, 0), (0x0100, 8), (0x0600, 48), (0xff00, 2040)] {
+        let (missing, _) = refused(&[VENDOR, (1, 0, [0, ebx, 0, 1 << 19 | 1 << 26])]);
+        assert_eq!(missing, Missing::LineSize(bytes));
+    }
+    // arm64: 4 << DminLine. 8 bytes (1) and 4096 bytes (10) are outside of what the architecture has.
+    for (dminline, bytes) in [(0, 4), (1, 8), (10, 4096), (15, 131_072)] {
+        let machine =
+            arm64::Machine { ctr_el0: 0x8000_c004 | dminline << 16, ..arm64::MACHINES[0] };
+        let why = arm64_report(&machine).writeback(Point::Coherency).unwrap_err();
+        assert_eq!(why.missing, Missing::LineSize(bytes));
+    }
+}
+
+/// A granule smaller than a line would let two buffers share one.
+#[test]
+fn the_granule_is_never_smaller_than_the_line() {
+    // CWG 3 (32 bytes), DminLine 4 (64 bytes).
+    let machine = arm64::Machine { ctr_el0: 0x8344_c004, ..arm64::MACHINES[0] };
+    assert_eq!(arm64_report(&machine).line().unwrap().granule, 64);
+}
+
+#[test]
+fn an_early_cortex_a53_is_slow_and_says_so() {
+    assert!(notes(&arm64_machine("Cortex-A53 r0p2")).contains("traps dc cvac"));
+    assert!(!notes(&arm64_machine("Cortex-A53 r0p4")).contains("traps dc cvac"));
+}
+
+#[test]
+fn a_point_of_persistence_is_not_proven_by_its_instruction() {
+    assert!(notes(&arm64_machine("Altra")).contains("cannot be found out"));
+    assert!(!notes(&arm64_machine("Cortex-A53 r0p4")).contains("cannot be found out"));
+}
+
+#[test]
+fn streaming_stores_are_trusted_only_where_the_vendor_promises() {
+    assert!(notes(&x86_machine("Skylake-SP")).contains("evict the line"));
+    for name in ["EPYC 7763", "KX-6000G", "Dhyana"] {
+        assert!(notes(&x86_machine(name)).contains("no manual promises"), "{name}");
+    }
+    assert!(notes(&x86_machine("Zen 5, family 1Ah")).contains("(measured)"));
+}
+
+#[test]
+fn accepting_coherency_shows_in_the_choice_and_in_the_report() {
+    let machine = arm64::MACHINES.iter().find(|machine| machine.name.contains("A57")).unwrap();
+    let cpu = arm64_cpu(machine);
+    let accepting = Policy::ANY.accepting_coherency();
+    let report = CpuReport::new(&aarch64::ARCHITECTURE, cpu, accepting);
+    assert!(report.accepts_coherency_as_persistence());
+    assert_eq!(report.writeback(Point::Persistence).unwrap().instruction.name, "dc cvac");
+    assert!(notes(&report).contains("accepts coherency as persistence"));
+    assert!(report.writeback(Point::DeepPersistence).is_err());
+}
+
+#[test]
+fn data_do_not_alias_on_x86_and_arm64() {
+    for (name, architecture, cpu) in all() {
+        let report = CpuReport::new(architecture, cpu, Policy::ANY);
+        assert!(matches!(report.aliasing(), Aliasing::No { .. }), "{name}");
+    }
+}
+
+/// A target without a back end gets a report like any other: nothing in it, with the reason.
+#[test]
+fn an_architecture_without_operations_says_why() {
+    let reason = unsupported::ARCHITECTURE.unreachable[0];
+    let cpu = Cpu {
+        identity: Identity::Unknown,
+        hypervisor: Hypervisor::Unknown,
+        confidential: Confidential::Unknown,
+        present: 0,
+        line: Err(reason),
+    };
+    let report = CpuReport::new(&unsupported::ARCHITECTURE, cpu, Policy::ANY);
+    assert_eq!(report.writeback(Point::Coherency), Err(reason));
+    assert_eq!(report.instructions().count(), 0);
+    assert!(report.to_string().contains("Write-back    no: "), "{report}");
+    assert!(matches!(report.aliasing(), Aliasing::Unknown { .. }));
+}
+
+#[test]
+fn the_report_on_this_machine_is_what_its_cache_does() {
+    let report = CpuReport::host();
+    match crate::Cache::host() {
+        Ok(cache) => {
+            let choice = report.writeback(Point::Coherency).unwrap();
+            assert_eq!(choice.instruction, cache.writeback_instruction());
+            assert_eq!((choice.before, choice.after), cache.fences()[0]);
+            let choice = report.invalidate().unwrap();
+            assert_eq!(choice.instruction, cache.invalidate_instruction());
+            assert_eq!((choice.before, choice.after), cache.fences()[1]);
+            assert_eq!(report.line().unwrap().size.bytes(), cache.line_size());
+        }
+        Err(why) => assert_eq!(report.writeback(Point::Coherency), Err(why)),
+    }
+}
+
+#[test]
+fn the_report_on_a_cache_has_the_instruction_that_was_asked_for() {
+    let Ok(host) = crate::Cache::host() else { return };
+    let slowest = host.invalidate_instruction();
+    let cache = crate::Cache::builder().writeback_with(slowest).build().unwrap();
+    let choice = CpuReport::for_cache(cache).writeback(Point::Coherency).unwrap();
+    assert_eq!(choice.instruction.name, slowest.name);
+}
+
+pub(super) fn assert_fits(screen: &str, lines: usize, what: &str) {
+    let count = screen.lines().count();
+    assert!(count <= lines, "{what}: {count} lines\n{screen}");
+    for line in screen.lines() {
+        assert!(line.chars().count() <= 80, "{what}: {line}");
+        assert_eq!(line.trim_end(), line, "{what}: ends in blanks");
+    }
+    assert!(screen.chars().all(|c| c == '\n' || !c.is_control()), "{what}");
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "takes minutes there, and is about words")]
+fn each_cpu_report_fits_on_a_screen() {
+    for (name, architecture, cpu) in all() {
+        let report = CpuReport::new(architecture, cpu, Policy::ANY);
+        assert_fits(&report.to_string(), 30, name);
+    }
+}
+
+/// The leaves that anything reads.
+const LEAVES: [(u32, u32); 12] = [
+    (0, 0),
+    (1, 0),
+    (7, 0),
+    (7, 1),
+    (0x21, 0),
+    (0x4000_0000, 0),
+    (0x4000_0100, 0),
+    (0x8000_0000, 0),
+    (0x8000_0002, 0),
+    (0x8000_0003, 0),
+    (0x8000_0004, 0),
+    (0x8000_001f, 0),
+];
+
+proptest! {
+    #[test]
+    fn no_cpuid_words_make_detection_panic(words: [[u32; 4]; 12], far: bool) {
+        let mut leaves: Vec<Leaf> = LEAVES
+            .into_iter()
+            .zip(words)
+            .map(|((leaf, subleaf), words)| (leaf, subleaf, words))
+            .collect();
+        if far {
+            // Every leaf counts as there.
+            for (leaf, _, words) in &mut leaves {
+                if matches!(leaf, 0 | 0x8000_0000) {
+                    words[0] = u32::MAX;
+                }
+            }
+        }
+        let report = x86_report(&leaves);
+        if let Ok(line) = report.line() {
+            prop_assert!(line.size.bytes().is_power_of_two());
+        }
+        assert_fits(&report.to_string(), 40, &format!("{words:x?}"));
+    }
+
+    #[test]
+    fn no_arm64_words_make_detection_panic(midr_el1: u64, ctr_el0: u64, hwcap: u64, hwcap2: u64) {
+        let machine = arm64::Machine { midr_el1, ctr_el0, hwcap, hwcap2, ..arm64::MACHINES[0] };
+        let report = arm64_report(&machine);
+        if let Ok(line) = report.line() {
+            prop_assert!(line.granule >= line.size.bytes());
+        }
+        assert_fits(&report.to_string(), 40, &format!("{ctr_el0:x} {hwcap:x} {hwcap2:x} {midr_el1:x}"));
+    }
+}
+
+// Safe code over many files: minutes under Miri, and nothing for it to find.
+#[cfg(all(feature = "std", not(miri)))]
+mod host;
+#[cfg(all(feature = "std", feature = "serde", not(miri)))]
+mod json;

@@ -1,0 +1,50 @@
+//! Several ranges of a file under one fence.
+
+use super::{DaxFile, Error};
+use crate::medium::Medium;
+use core::marker::PhantomData;
+use core::ops::Range;
+
+/// What [`DaxFile::batch`] hands to its closure. It stays on its thread, as a fence completes only
+/// the write-backs of its own thread.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    pending: Pending<'a>,
+    failed: Result<(), Error>,
+    stays_on_its_thread: PhantomData<*mut ()>,
+}
+
+/// Write-backs that were issued. Completes them when dropped.
+#[derive(Debug)]
+struct Pending<'a> {
+    file: &'a DaxFile,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) const fn new(file: &'a DaxFile) -> Self {
+        Self { pending: Pending { file }, failed: Ok(()), stays_on_its_thread: PhantomData }
+    }
+
+    /// Writes a range back; it is persistent when the batch has ended without an error.
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    pub fn writeback(&mut self, range: Range<u64>) {
+        let written = self.pending.file.writeback(range);
+        if self.failed.is_ok() {
+            self.failed = written;
+        }
+    }
+
+    /// The fence, and the first error.
+    pub(super) fn complete(self) -> Result<(), Error> {
+        drop(self.pending);
+        self.failed
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.file.fence();
+    }
+}

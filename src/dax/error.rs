@@ -1,0 +1,215 @@
+//! What can go wrong with a file, and what to do about it.
+
+use super::Guarantee;
+use crate::arch::Unsupported;
+use alloc::boxed::Box;
+use rustix::io::Errno;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An operation on a DAX file that failed: which file, what happened, what to do.
+///
+/// An operation that fails leaves the file as it was; a file that could not be created whole is
+/// removed.
+#[derive(Debug)]
+pub struct Error {
+    path: PathBuf,
+    kind: ErrorKind,
+}
+
+/// What happened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// There is no such file, or no such directory to create it in.
+    Missing,
+    /// There is something at the path already.
+    Exists,
+    /// The last component of the path is a symbolic link.
+    SymbolicLink,
+    /// It is a directory.
+    Directory,
+    /// It is neither a regular file nor a directory.
+    NotRegular,
+    /// The file has no bytes.
+    Empty,
+    /// A length of zero was asked for.
+    ZeroLength,
+    /// This user may not do it.
+    NoPermission,
+    /// The file system is mounted read-only.
+    ReadOnlyFileSystem,
+    /// The file system has no room for so many bytes.
+    NoSpace {
+        /// Bytes asked for.
+        len: u64,
+    },
+    /// Another open file holds the lock, in this process or in another.
+    Locked,
+    /// The file is shorter than what is to be mapped.
+    Shorter {
+        /// Bytes the file has.
+        size: u64,
+        /// Bytes it would need: offset plus length.
+        needed: u64,
+    },
+    /// Offset plus length is more than a file can have.
+    Overflow {
+        /// The offset asked for, in bytes.
+        offset: u64,
+        /// The length asked for, in bytes.
+        len: u64,
+    },
+    /// The offset is no multiple of the page size.
+    Misaligned {
+        /// The offset asked for, in bytes.
+        offset: u64,
+        /// What it must be a multiple of, in bytes.
+        alignment: u64,
+    },
+    /// A part of the file has no blocks of its own that are written, so a store could still need the
+    /// file system: a hole, an extent that was allocated and never written, or one that is shared
+    /// with another file.
+    NotAllocated {
+        /// Where it begins, in bytes.
+        at: u64,
+        /// What is there.
+        what: &'static str,
+    },
+    /// The file can be made persistent in whole pages only, and the caller did not allow that.
+    PageGranular(Box<Guarantee>),
+    /// This CPU cannot write back to the point of persistence.
+    Unsupported(Unsupported),
+    /// A write-back by the operating system failed. What was stored in the range since the last
+    /// successful one may be lost, also if it is tried again.
+    Writeback {
+        /// Where the range begins, in bytes of the mapping.
+        at: u64,
+        /// Its length in bytes.
+        len: u64,
+        /// The error of `msync`.
+        errno: i32,
+    },
+    /// Another call of the operating system failed.
+    Os {
+        /// The call.
+        call: &'static str,
+        /// Its error.
+        errno: i32,
+    },
+}
+
+impl Error {
+    pub(super) fn new(path: &Path, kind: ErrorKind) -> Self {
+        Self { path: path.to_path_buf(), kind }
+    }
+
+    /// The meaning of an error of the operating system where no more is known.
+    pub(super) fn os(path: &Path, call: &'static str, errno: Errno) -> Self {
+        let kind = match errno {
+            Errno::NOENT | Errno::NOTDIR => ErrorKind::Missing,
+            Errno::EXIST => ErrorKind::Exists,
+            Errno::LOOP => ErrorKind::SymbolicLink,
+            Errno::ISDIR => ErrorKind::Directory,
+            Errno::NXIO | Errno::NODEV => ErrorKind::NotRegular,
+            Errno::ACCESS | Errno::PERM => ErrorKind::NoPermission,
+            Errno::ROFS => ErrorKind::ReadOnlyFileSystem,
+            errno => ErrorKind::Os { call, errno: errno.raw_os_error() },
+        };
+        Self::new(path, kind)
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What happened.
+    #[must_use]
+    pub const fn kind(&self) -> &ErrorKind {
+        &self.kind
+    }
+}
+
+impl core::fmt::Display for Error {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.kind)
+    }
+}
+
+impl core::fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Missing => f.write_str("no such file or directory; create it first"),
+            Self::Exists => f.write_str(
+                "exists already; open it instead of creating it, or choose another name",
+            ),
+            Self::SymbolicLink => {
+                f.write_str("is a symbolic link, which is not followed; name its target")
+            }
+            Self::Directory => f.write_str("is a directory; name a file in it"),
+            Self::NotRegular => f.write_str("is no regular file; name one"),
+            Self::Empty => f.write_str("has no bytes to map; create it with a length"),
+            Self::ZeroLength => {
+                f.write_str("a length of 0 bytes was asked for; ask for at least 1")
+            }
+            Self::NoPermission => f.write_str(
+                "permission denied; reading and writing are needed (new files have mode 0600)",
+            ),
+            Self::ReadOnlyFileSystem => {
+                f.write_str("its file system is mounted read-only; remount it for writing")
+            }
+            Self::NoSpace { len } => {
+                write!(f, "no space for {len} bytes; free some, or ask for less")
+            }
+            Self::Locked => f.write_str(
+                "is locked by another user of it; wait until that one has closed it (one process \
+                 writes a file)",
+            ),
+            Self::Shorter { size, needed } => write!(
+                f,
+                "has {size} bytes, and offset and length need {needed}; ask for less, or create a \
+                 larger file"
+            ),
+            Self::Overflow { offset, len } => {
+                write!(f, "offset {offset} and length {len} exceed the largest file; ask for less")
+            }
+            Self::Misaligned { offset, alignment } => {
+                write!(f, "offset {offset} is no multiple of {alignment}; round it down")
+            }
+            Self::NotAllocated { at, what } => write!(
+                f,
+                "has {what} at offset {at}, so a store there would need the file system; copy the \
+                 file with its bytes written out (cp --sparse=never --reflink=never)"
+            ),
+            Self::PageGranular(guarantee) => {
+                write!(
+                    f,
+                    "can be made persistent in whole pages only: {}; {}, or allow page granularity",
+                    guarantee.reason(),
+                    guarantee.advice().unwrap_or("use a file on DAX"),
+                )
+            }
+            Self::Unsupported(why) => why.fmt(f),
+            Self::Writeback { at, len, errno } => write!(
+                f,
+                "msync of {len} bytes at offset {at} failed: {}; what was stored there may be lost: \
+                 check the device, and write it again from elsewhere",
+                io::Error::from_raw_os_error(*errno),
+            ),
+            Self::Os { call, errno } => {
+                write!(f, "{call} failed: {}", io::Error::from_raw_os_error(*errno))
+            }
+        }
+    }
+}
+
+impl core::error::Error for Error {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match &self.kind {
+            ErrorKind::Unsupported(why) => Some(why),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Whether every byte of a file has a written block of its own.
+//!
+//! A store to a hole, or to an extent that was allocated and never written, makes the file system
+//! allocate or convert blocks and commit its journal; one that is shared with another file
+//! (a reflink) makes it copy. A mapping that promises persistence by cache lines alone must meet
+//! neither. FIEMAP tells (Linux `Documentation/filesystems/fiemap.rst`).
+//!
+//! # Why this file is unsafe
+//! FIEMAP is an `ioctl` over a structure with a variable tail, which libc and rustix do not wrap.
+
+use alloc::vec::Vec;
+use rustix::io::Errno;
+use rustix::ioctl::{Direction, Opcode, Updater, ioctl, opcode};
+use std::os::fd::AsFd;
+
+/// The first part of a file that has no written block of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unwritten {
+    /// Where it begins, in bytes.
+    pub(super) at: u64,
+    pub(super) what: &'static str,
+}
+
+/// `include/uapi/linux/fiemap.h`.
+const FLAG_SYNC: u32 = 0x1;
+const EXTENT_LAST: u32 = 0x1;
+const EXTENT_UNKNOWN_OR_DELALLOC: u32 = 0x2 | 0x4;
+const EXTENT_UNWRITTEN: u32 = 0x800;
+const EXTENT_SHARED: u32 = 0x2000;
+
+/// How many extents one call asks for.
+const BATCH: u32 = 64;
+
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Extent {
+    logical: u64,
+    physical: u64,
+    length: u64,
+    reserved64: [u64; 2],
+    flags: u32,
+    reserved: [u32; 3],
+}
+
+#[repr(C)]
+struct Fiemap {
+    start: u64,
+    length: u64,
+    flags: u32,
+    mapped_extents: u32,
+    extent_count: u32,
+    reserved: u32,
+    extents: [Extent; BATCH as usize],
+}
+
+/// The size of the structure without its tail, which is what the request's number is made from.
+const HEADER: usize = core::mem::offset_of!(Fiemap, extents);
+
+/// `FS_IOC_FIEMAP`, `_IOWR('f', 11, struct fiemap)`.
+const FS_IOC_FIEMAP: Opcode = opcode::from_components(Direction::ReadWrite, b'f', 11, HEADER);
+
+/// The first part of `len` bytes from `offset` that has no written block of its own; `None` if all
+/// have one.
+///
+/// # Errors
+/// If the file system cannot tell.
+pub(super) fn first_unwritten(
+    file: impl AsFd,
+    offset: u64,
+    len: u64,
+) -> Result<Option<Unwritten>, Errno> {
+    let end = offset.saturating_add(len);
+    let mut at = offset;
+    while at < end {
+        let extents = extents_from(&file, at, end - at)?;
+        if extents.is_empty() {
+            return Ok(Some(Unwritten { at, what: "a hole" }));
+        }
+        for extent in extents {
+            if let Some(found) = judge(at, &extent) {
+                return Ok(Some(found).filter(|found| found.at < end));
+            }
+            at = extent.logical.saturating_add(extent.length);
+            if extent.flags & EXTENT_LAST != 0 && at < end {
+                return Ok(Some(Unwritten { at, what: "a hole" }));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// What is wrong with the next extent, if everything before `at` was right.
+fn judge(at: u64, extent: &Extent) -> Option<Unwritten> {
+    let from = extent.logical.max(at);
+    let what = if extent.logical > at {
+        return Some(Unwritten { at, what: "a hole" });
+    } else if extent.flags & EXTENT_UNWRITTEN != 0 {
+        "an extent that was allocated and never written"
+    } else if extent.flags & EXTENT_SHARED != 0 {
+        "an extent that is shared with another file"
+    } else if extent.flags & EXTENT_UNKNOWN_OR_DELALLOC != 0 {
+        "an extent whose place is not decided"
+    } else {
+        return None;
+    };
+    Some(Unwritten { at: from, what })
+}
+
+fn extents_from(file: impl AsFd, start: u64, length: u64) -> Result<Vec<Extent>, Errno> {
+    let mut fiemap = Fiemap {
+        start,
+        length,
+        flags: FLAG_SYNC,
+        mapped_extents: 0,
+        extent_count: BATCH,
+        reserved: 0,
+        extents: [Extent::default(); BATCH as usize],
+    };
+    // SAFETY: the structure is the one that this request reads and writes; the kernel writes at most
+    // `extent_count` extents behind its header, and there is room for them.
+    let request = unsafe { Updater::<FS_IOC_FIEMAP, Fiemap>::new(&mut fiemap) };
+    // SAFETY: the request does nothing but fill the structure.
+    unsafe { ioctl(file, request) }?;
+    let mapped = fiemap.mapped_extents.min(BATCH) as usize;
+    Ok(fiemap.extents.get(..mapped).unwrap_or_default().to_vec())
+}

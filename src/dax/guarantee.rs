@@ -1,0 +1,365 @@
+//! What a file's medium guarantees, and from which evidence.
+//!
+//! The conclusion is a pure function of what was asked of the file ([`Asked`]) and of a tree of
+//! `/proc` and `/sys`, so that any machine can be replayed. It rests on the file's own mount, device
+//! and region, never on other regions of the machine.
+//!
+//! `MAP_SYNC` says that stores reach the medium without the file system's help. It says nothing about
+//! the medium: the kernel grants it on emulated persistent memory too, and on some network file
+//! systems it has been seen granted without any direct access, so that the inode's DAX attribute must
+//! agree.
+
+use crate::medium::Granularity;
+use crate::platform::nvdimm::{self, Domain, Region};
+use crate::platform::tree::{Evidence, Tree};
+use crate::report::{Backing, Event, Progress, Survival, survival};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use rustix::io::Errno;
+use std::path::{Path, PathBuf};
+
+/// What a file gets: the granularity at which it is made persistent and why, what backs it, which
+/// events its bytes survive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Guarantee {
+    granularity: Granularity,
+    backing: Backing,
+    reason: String,
+    advice: Option<&'static str>,
+    file_system: String,
+    mount_point: String,
+    device: String,
+    region: Option<Region>,
+    evidence: Vec<Evidence>,
+}
+
+impl Guarantee {
+    /// The smallest unit that is made persistent.
+    #[must_use]
+    pub const fn granularity(&self) -> Granularity {
+        self.granularity
+    }
+
+    /// What backs the bytes.
+    #[must_use]
+    pub const fn backing(&self) -> Backing {
+        self.backing
+    }
+
+    /// Why the granularity is what it is.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// What to do if that is not enough; `None` if there is nothing finer.
+    #[must_use]
+    pub const fn advice(&self) -> Option<&'static str> {
+        self.advice
+    }
+
+    /// The type of the file system, as in `/proc/self/mountinfo`; empty if it was not found.
+    #[must_use]
+    pub fn file_system(&self) -> &str {
+        &self.file_system
+    }
+
+    /// Where the file system is mounted; empty if it was not found.
+    #[must_use]
+    pub fn mount_point(&self) -> &str {
+        &self.mount_point
+    }
+
+    /// The kernel's name of the block device; empty if there is none.
+    #[must_use]
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
+    /// The region of persistent memory that the file lies in.
+    #[must_use]
+    pub const fn region(&self) -> Option<&Region> {
+        self.region.as_ref()
+    }
+
+    /// What was asked and answered, in order.
+    #[must_use]
+    pub fn evidence(&self) -> &[Evidence] {
+        &self.evidence
+    }
+
+    /// Whether bytes that have got so far are there after the event.
+    #[must_use]
+    pub const fn survives(&self, progress: Progress, event: Event) -> Survival {
+        survival(self.backing, progress, event)
+    }
+}
+
+/// What was asked of the file itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// Device numbers of the file system.
+    pub(super) device: (u32, u32),
+    pub(super) mount_id: u64,
+    /// The inode's DAX attribute; `None` if the kernel or the file system does not tell.
+    pub(super) dax_attribute: Option<bool>,
+    /// The kernel's answer to `MAP_SYNC`.
+    pub(super) map_sync: Result<(), Errno>,
+    /// What the CPU writes back at once, or `None` if it cannot reach the point of persistence.
+    pub(super) line: Option<usize>,
+    pub(super) page: usize,
+}
+
+/// A line of `/proc/self/mountinfo`.
+#[derive(Debug, Default)]
+struct Mount {
+    point: String,
+    file_system: String,
+    options: String,
+}
+
+/// Concludes what the file gets.
+pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
+    let mut evidence = Vec::new();
+    evidence.push(Evidence::new(
+        "mmap(MAP_SHARED_VALIDATE | MAP_SYNC)",
+        match asked.map_sync {
+            Ok(()) => "granted".to_string(),
+            Err(errno) => format!("refused: {}", std::io::Error::from(errno)),
+        },
+    ));
+    evidence.push(Evidence::new(
+        "statx: STATX_ATTR_DAX",
+        match asked.dax_attribute {
+            Some(true) => "set",
+            Some(false) => "clear",
+            None => "not told",
+        },
+    ));
+    let mount = mount(tree, asked.mount_id, &mut evidence);
+    let (device, region) = device_and_region(tree, asked.device, &mut evidence);
+
+    let direct = asked.map_sync.is_ok() && asked.dax_attribute != Some(false);
+    let backing = backing(direct, &mount, region.as_ref());
+    let (granularity, reason, advice) = if direct {
+        direct_granularity(asked, backing, region.as_ref())
+    } else {
+        let (reason, advice) = why_not_direct(asked, &mount, region.as_ref());
+        (Granularity::Page(asked.page), reason, Some(advice))
+    };
+    Guarantee {
+        granularity,
+        backing,
+        reason,
+        advice,
+        file_system: mount.file_system,
+        mount_point: mount.point,
+        device,
+        region,
+        evidence,
+    }
+}
+
+fn backing(direct: bool, mount: &Mount, region: Option<&Region>) -> Backing {
+    let domain = region.map(|region| region.domain);
+    match (direct, domain) {
+        (_, Some(Domain::HostFlush)) => Backing::VirtioPmem,
+        (true, Some(Domain::CpuCaches)) => Backing::PmemEadr,
+        (true, Some(Domain::MemoryController)) => Backing::PmemAdr,
+        (true, Some(Domain::Unknown) | None) => Backing::PmemUnknown,
+        // RAM stays RAM, also through the page cache.
+        (_, Some(Domain::None)) => Backing::EmulatedPmem,
+        (false, _) if is_ram(&mount.file_system) => Backing::Ram,
+        (false, _) if mount.file_system.is_empty() => Backing::Unknown,
+        (false, _) => Backing::Storage,
+    }
+}
+
+fn is_ram(file_system: &str) -> bool {
+    matches!(file_system, "tmpfs" | "ramfs" | "hugetlbfs" | "devtmpfs" | "rootfs")
+}
+
+fn direct_granularity(
+    asked: &Asked,
+    backing: Backing,
+    region: Option<&Region>,
+) -> (Granularity, String, Option<&'static str>) {
+    let claim = claim(region);
+    match (backing, asked.line) {
+        (Backing::PmemEadr, _) => {
+            (Granularity::Byte, format!("mapped directly, and {claim}: a fence suffices"), None)
+        }
+        (Backing::VirtioPmem, _) => (
+            Granularity::Page(asked.page),
+            "what is written back reaches the host's memory; only a flush request makes it persistent"
+                .to_string(),
+            Some(ADVICE_VIRTIO),
+        ),
+        (_, Some(line)) => {
+            (Granularity::Line(line), format!("mapped directly, and {claim}"), advice_for(backing))
+        }
+        (_, None) => (
+            Granularity::Page(asked.page),
+            "mapped directly, but this CPU cannot write back to the point of persistence".to_string(),
+            Some("accept the point of coherency by name where the platform says that it is persistent"),
+        ),
+    }
+}
+
+/// Who says what power loss does not lose.
+fn claim(region: Option<&Region>) -> String {
+    let Some(Region { name, domain, .. }) = region else {
+        return "no region of persistent memory was found for its device".to_string();
+    };
+    match domain {
+        Domain::None => format!("{name} is RAM that was set aside as persistent memory"),
+        Domain::Unknown => format!("nobody claims a persistence domain for {name}"),
+        claimed => format!("firmware claims for {name} the domain: {}", claimed.name()),
+    }
+}
+
+const ADVICE_VIRTIO: &str =
+    "give the guest an emulated NVDIMM instead, if the host has real persistent memory";
+
+const fn advice_for(backing: Backing) -> Option<&'static str> {
+    match backing {
+        Backing::EmulatedPmem => Some(
+            "for power loss use real persistent memory; this is RAM, and survives what RAM survives",
+        ),
+        Backing::PmemUnknown => {
+            Some("ask the firmware's vendor what its persistence domain is; no claim is shown")
+        }
+        _ => None,
+    }
+}
+
+/// Why the kernel does not map the file directly, and what could be done.
+fn why_not_direct(asked: &Asked, mount: &Mount, region: Option<&Region>) -> (String, &'static str) {
+    let file_system = mount.file_system.as_str();
+    let refused_though_granted = asked.map_sync.is_ok();
+    if refused_though_granted {
+        return (
+            format!(
+                "{file_system} granted MAP_SYNC, but the file is not mapped directly (DAX is off)"
+            ),
+            "use ext4 or xfs on persistent memory",
+        );
+    }
+    match (file_system, region) {
+        ("tmpfs" | "ramfs" | "devtmpfs" | "rootfs" | "hugetlbfs", _) => (
+            format!("{file_system} is RAM of the kernel"),
+            "use a file on persistent memory, or on emulated persistent memory (memmap=nn!ss)",
+        ),
+        (_, Some(Region { domain: Domain::HostFlush, .. })) => {
+            ("virtio-pmem reaches the host by flush requests only".to_string(), ADVICE_VIRTIO)
+        }
+        ("ext4" | "xfs", Some(region)) => {
+            let advice = if mount.options.contains("dax=inode") {
+                "set the inode's DAX flag while the file is empty (xfs_io -c 'chattr +x'), or mount \
+                 with -o dax=always"
+            } else {
+                "mount with -o dax=always (block size = page size, namespace in fsdax mode)"
+            };
+            (format!("{file_system} on {} does not map this file directly", region.name), advice)
+        }
+        (_, Some(region)) => (
+            format!("{file_system} on {} cannot map synchronously", region.name),
+            "use ext4 or xfs with -o dax=always on it",
+        ),
+        ("", None) => {
+            ("its mount could not be found".to_string(), "make /proc/self/mountinfo readable")
+        }
+        (_, None) => (
+            format!("{file_system} keeps it in the page cache: its device is no persistent memory"),
+            "use a file on persistent memory, or on emulated persistent memory (memmap=nn!ss)",
+        ),
+    }
+}
+
+const MOUNTS: &str = "/proc/self/mountinfo";
+
+/// Finds a mount by its number. The format is that of `Documentation/filesystems/proc.rst`, 3.5.
+fn mount(tree: &Tree, id: u64, evidence: &mut Vec<Evidence>) -> Mount {
+    let attribute = tree.read(Path::new(MOUNTS));
+    let Some(text) = attribute.value() else {
+        evidence.push(Evidence::new(MOUNTS, attribute.describe()));
+        return Mount::default();
+    };
+    let id = id.to_string();
+    let line = text.lines().find(|line| line.split(' ').next() == Some(&id));
+    let Some((line, mount)) = line.and_then(|line| Some((line, parse_mount(line)?))) else {
+        evidence.push(Evidence::new(format!("{MOUNTS}: {id}"), "no such mount"));
+        return Mount::default();
+    };
+    evidence.push(Evidence::new(format!("{MOUNTS}: {id}"), line));
+    mount
+}
+
+fn parse_mount(line: &str) -> Option<Mount> {
+    let (first, second) = line.split_once(" - ")?;
+    let mut first = first.split(' ');
+    let point = first.nth(4)?.to_string();
+    let per_mount = first.next()?;
+    let mut second = second.split(' ');
+    let file_system = second.next()?.to_string();
+    let per_file_system = second.nth(1).unwrap_or_default();
+    Some(Mount { point, file_system, options: format!("{per_mount},{per_file_system}") })
+}
+
+/// The block device under a file system, and the region under that, through device mapper and md.
+fn device_and_region(
+    tree: &Tree,
+    (major, minor): (u32, u32),
+    evidence: &mut Vec<Evidence>,
+) -> (String, Option<Region>) {
+    let link = PathBuf::from(format!("/sys/dev/block/{major}:{minor}"));
+    let Some(device) = tree.resolve(&link) else {
+        evidence.push(Evidence::new(link.display().to_string(), "absent: no block device"));
+        return (String::new(), None);
+    };
+    evidence.push(Evidence::new(link.display().to_string(), device.display().to_string()));
+    let name = device.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let region = weakest_region(tree, &device, 0);
+    if let Some(region) = &region {
+        evidence.extend(region.evidence.iter().cloned());
+    }
+    (name, region)
+}
+
+/// How deep device mappers may be stacked before they are not followed any more.
+const DEEPEST_STACK: u32 = 8;
+
+/// The region of a device, or the weakest of those under it; `None` if any part of it is no
+/// persistent memory.
+fn weakest_region(tree: &Tree, device: &Path, depth: u32) -> Option<Region> {
+    if let Some(region) = nvdimm::region_of(tree, device) {
+        return Some(region);
+    }
+    if depth == DEEPEST_STACK {
+        return None;
+    }
+    let below = device.join("slaves");
+    let regions: Option<Vec<Region>> = tree
+        .list(&below)
+        .iter()
+        .map(|name| weakest_region(tree, &tree.resolve(&below.join(name))?, depth + 1))
+        .collect();
+    regions?.into_iter().reduce(weaker)
+}
+
+/// Of two regions under one device the one that promises less.
+fn weaker(a: Region, b: Region) -> Region {
+    if promise(b.domain) < promise(a.domain) { b } else { a }
+}
+
+const fn promise(domain: Domain) -> u8 {
+    match domain {
+        Domain::None => 0,
+        Domain::Unknown => 1,
+        Domain::HostFlush => 2,
+        Domain::MemoryController => 3,
+        Domain::CpuCaches => 4,
+    }
+}

@@ -1,0 +1,274 @@
+//! Files on DAX: mapped, with what their medium guarantees, persisted at its granularity.
+//!
+//! On a DAX file system over persistent memory a mapped store reaches the medium without the page
+//! cache, and writing cache lines back makes it persistent (`MAP_SYNC`). Everywhere else the
+//! operating system must be asked, page by page (`msync`). A [`DaxFile`] finds out which it is, says
+//! why ([`Guarantee`]), and never pretends: a file that cannot be persisted by cache lines is refused
+//! unless [`Options::allow_page_granularity`] was called.
+//!
+//! ```
+//! use cachemaint::dax::Options;
+//! use cachemaint::medium::Medium;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path().join("records");
+//! let file = Options::new().allow_page_granularity().create(&path, 1 << 20)?;
+//! println!("{}: {}", file.granularity(), file.guarantee().reason());
+//!
+//! file.write(64, b"eight by eight");
+//! file.persist(64..78)?; // durable at return, as far as the guarantee goes
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it takes care of
+//! - New files are created exclusively, with mode 0600, filled with zeros that are on the medium,
+//!   and their name is durable. A symbolic link as the last component is not followed.
+//! - A file is locked (`flock`, exclusive) while it is open: one process writes it. The lock belongs
+//!   to the open file: a forked child shares it and keeps it alive until it exits or executes
+//!   another program, and it does not inherit the mapping, so it cannot write.
+//! - A file with holes, unwritten or shared extents is not mapped by cache lines.
+//!
+//! # What it cannot take care of
+//! - A file that shrinks while it is mapped, and a page with a media error, raise SIGBUS at the next
+//!   access, which ends the process.
+//! - The persistence domain is the claim of firmware ([`Domain`](crate::report::Domain)), and nobody
+//!   can verify it.
+
+mod batch;
+mod error;
+#[expect(unsafe_code, reason = "FIEMAP is an ioctl that no safe wrapper offers")]
+mod extents;
+mod file;
+mod guarantee;
+#[expect(unsafe_code, reason = "maps memory and accesses it by address")]
+mod mapping;
+mod options;
+
+#[cfg(test)]
+mod tests;
+
+pub use batch::Batch;
+pub use error::{Error, ErrorKind};
+pub use guarantee::Guarantee;
+pub use options::{Options, probe};
+
+use crate::cache::Cache;
+use crate::medium::{Granularity, Medium};
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+use mapping::{Mapping, WORD};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// A mapped file: bytes that survive what its [`Guarantee`] says.
+///
+/// Its operations are those of [`Medium`]. Other threads, and other processes that map the file, may
+/// read and write at the same time; so it hands out no slices but by `unsafe` methods.
+///
+/// Closing it (dropping) persists nothing that was not persisted before.
+#[derive(Debug)]
+pub struct DaxFile {
+    mapping: Mapping,
+    /// How lines are written back; there is none where the granularity is a page.
+    writeback: Writeback,
+    guarantee: Guarantee,
+    path: PathBuf,
+    /// Holds the lock.
+    file: File,
+}
+
+/// How a range is made persistent.
+#[derive(Clone, Copy, Debug)]
+enum Writeback {
+    /// The caches are in the persistence domain: the fence is all.
+    Fence(Cache),
+    /// Line by line, then the fence.
+    Lines(Cache),
+    /// By the operating system, in pages of so many bytes.
+    Pages(usize),
+}
+
+impl DaxFile {
+    /// Opens a whole file that can be persisted by cache lines or finer, with the defaults of
+    /// [`Options`].
+    ///
+    /// # Errors
+    /// As [`Options::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Options::new().open(path)
+    }
+
+    /// Creates a file of `len` zero bytes that can be persisted by cache lines or finer, with the
+    /// defaults of [`Options`].
+    ///
+    /// # Errors
+    /// As [`Options::create`].
+    pub fn create(path: impl AsRef<Path>, len: u64) -> Result<Self, Error> {
+        Options::new().create(path, len)
+    }
+
+    /// What its medium guarantees, why, and from which evidence.
+    #[must_use]
+    pub const fn guarantee(&self) -> &Guarantee {
+        &self.guarantee
+    }
+
+    /// Where it was opened.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The open file, for what this type does not do. Shrinking it while it is mapped makes later
+    /// accesses end the process.
+    #[must_use]
+    pub const fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The caches that write its lines back; `None` where the operating system does it by pages.
+    #[must_use]
+    pub const fn cache(&self) -> Option<Cache> {
+        match self.writeback {
+            Writeback::Fence(cache) | Writeback::Lines(cache) => Some(cache),
+            Writeback::Pages(_) => None,
+        }
+    }
+
+    /// Writes several ranges back and completes them with one fence, when `work` returns or unwinds.
+    ///
+    /// ```
+    /// # use cachemaint::{dax::Options, medium::Medium};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("records");
+    /// let file = Options::new().allow_page_granularity().create(&path, 1 << 16)?;
+    /// file.write(0, &[1; 64]);
+    /// file.write(8192, &[2; 64]);
+    /// file.batch(|batch| {
+    ///     batch.writeback(0..64);
+    ///     batch.writeback(8192..8256);
+    /// })?; // one fence; both are persistent
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Writeback`], the first one, if the operating system could not write a range; the
+    /// others were tried all the same.
+    pub fn batch<R>(&self, work: impl FnOnce(&mut Batch<'_>) -> R) -> Result<R, Error> {
+        let mut batch = Batch::new(self);
+        let result = work(&mut batch);
+        batch.complete()?;
+        Ok(result)
+    }
+
+    /// The address of a byte of the mapping.
+    ///
+    /// # Panics
+    /// If the offset is out of range.
+    #[must_use]
+    pub fn as_ptr(&self, at: u64) -> *mut u8 {
+        self.mapping.base().as_ptr().wrapping_add(self.mapping.checked(at, 1).start)
+    }
+
+    /// The bytes of a range in place.
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    ///
+    /// # Safety
+    /// While the slice exists
+    /// 1. nobody writes the range: no thread of this process, and no other process that maps the
+    ///    file or writes to it;
+    /// 2. nobody shrinks the file.
+    #[expect(unsafe_code, reason = "that nobody writes meanwhile is for the caller to know")]
+    #[must_use]
+    pub unsafe fn as_slice(&self, range: Range<u64>) -> &[u8] {
+        let range = self.mapping.checked(range.start, range.end.saturating_sub(range.start));
+        let start = self.mapping.base().as_ptr().wrapping_add(range.start);
+        // SAFETY: the range is in the mapping, which outlives the slice; that nobody writes is the
+        // caller's duty (1), and that the bytes stay there (2).
+        unsafe { core::slice::from_raw_parts(start, range.len()) }
+    }
+
+    fn writeback_pages(&self, range: &Range<u64>, page: usize) -> Result<(), Error> {
+        let len = range.end.saturating_sub(range.start);
+        self.mapping.sync(range.start, len, page).map_err(|errno| {
+            let errno = errno.raw_os_error();
+            Error::new(&self.path, ErrorKind::Writeback { at: range.start, len, errno })
+        })
+    }
+
+    #[inline]
+    #[expect(unsafe_code, reason = "hands a range of the mapping to the cache's operations")]
+    fn writeback_lines(&self, range: &Range<u64>, cache: Cache) {
+        let range = self.mapping.checked(range.start, range.end.saturating_sub(range.start));
+        let start = self.mapping.base().as_ptr().wrapping_add(range.start);
+        // SAFETY: (1) the range is in the mapping; (2) that nothing may rely on it before the fence
+        // is the rule of `Medium`.
+        unsafe { cache.writeback_range_unfenced(start, range.len()) };
+    }
+}
+
+impl Medium for DaxFile {
+    type Error = Error;
+
+    fn len(&self) -> u64 {
+        self.mapping.len() as u64
+    }
+
+    fn granularity(&self) -> Granularity {
+        self.guarantee.granularity()
+    }
+
+    /// 8 bytes: what an aligned store writes at once (SNIA NVM Programming Model, power-fail
+    /// atomicity).
+    fn atomic_unit(&self) -> usize {
+        WORD
+    }
+
+    #[inline]
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        u64::from_le(self.mapping.word(at).load(order))
+    }
+
+    #[inline]
+    fn store(&self, at: u64, word: u64, order: Ordering) {
+        self.mapping.word(at).store(word.to_le(), order);
+    }
+
+    /// Reads by loads from the mapping: a page with a media error ends the process by SIGBUS.
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
+        self.mapping.read(at, into);
+        Ok(())
+    }
+
+    fn write(&self, at: u64, from: &[u8]) {
+        self.mapping.write(at, from);
+    }
+
+    /// By lines this costs an instruction each; by pages it is an `msync` of those that the range
+    /// touches, whose failure is an error.
+    #[inline]
+    fn writeback(&self, range: Range<u64>) -> Result<(), Error> {
+        match self.writeback {
+            Writeback::Lines(cache) => {
+                self.writeback_lines(&range, cache);
+                Ok(())
+            }
+            Writeback::Fence(_) => Ok(()),
+            Writeback::Pages(page) => self.writeback_pages(&range, page),
+        }
+    }
+
+    #[inline]
+    fn fence(&self) {
+        match self.writeback {
+            Writeback::Fence(cache) | Writeback::Lines(cache) => cache.fence(),
+            Writeback::Pages(_) => {}
+        }
+    }
+}

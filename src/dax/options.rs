@@ -1,0 +1,206 @@
+//! How a file is opened, and what it gets.
+
+use super::error::{Error, ErrorKind};
+use super::guarantee::{self, Asked, Guarantee};
+use super::mapping::{Kind, Mapping};
+use super::{DaxFile, Writeback, extents, file};
+use crate::arch::{Point, Unsupported};
+use crate::cache::Cache;
+use crate::medium::Granularity;
+use crate::platform::tree::Tree;
+use rustix::fs::{AtFlags, Mode, OFlags, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+/// How a file is opened or created.
+///
+/// The defaults map the whole file, and refuse it unless it can be made persistent by cache lines or
+/// finer.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    offset: u64,
+    len: Option<u64>,
+    allow_page_granularity: bool,
+    cache: Option<Cache>,
+}
+
+impl Options {
+    /// The defaults.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { offset: 0, len: None, allow_page_granularity: false, cache: None }
+    }
+
+    /// Maps from this offset on, in bytes; it must be a multiple of the page size.
+    #[must_use]
+    pub const fn offset(mut self, offset: u64) -> Self {
+        self.offset = offset;
+        self
+    }
+
+    /// Maps so many bytes instead of all up to the end of the file.
+    #[must_use]
+    pub const fn len(mut self, len: u64) -> Self {
+        self.len = Some(len);
+        self
+    }
+
+    /// Takes page granularity where there is no finer one: `msync` on the page cache, which is the
+    /// best that an ordinary file gets. [`DaxFile::guarantee`] tells.
+    #[must_use]
+    pub const fn allow_page_granularity(mut self) -> Self {
+        self.allow_page_granularity = true;
+        self
+    }
+
+    /// Writes lines back by this handle, aimed at the point of persistence, instead of by
+    /// [`Cache::host`]: for a [`Builder`](crate::Builder) that accepts coherency as persistence.
+    #[must_use]
+    pub const fn cache(mut self, cache: Cache) -> Self {
+        self.cache = Some(cache);
+        self
+    }
+
+    /// Creates a file of `len` zero bytes and maps it whole. Its zeros and its name are on the medium
+    /// when this returns.
+    ///
+    /// # Errors
+    /// If there is something at the path, no room, no permission, or only page granularity; nothing
+    /// is left behind then.
+    pub fn create(&self, path: impl AsRef<Path>, len: u64) -> Result<DaxFile, Error> {
+        let path = path.as_ref();
+        let file = file::create(path, len)?;
+        let page = rustix::param::page_size() as u64;
+        let mapped = file::checked_len(len, self.offset, self.len, page)
+            .map_err(|kind| Error::new(path, kind))
+            .and_then(|len| {
+                self.map(
+                    path,
+                    file.try_clone().map_err(|error| {
+                        Error::os(path, "dup", Errno::from_io_error(&error).unwrap_or(Errno::IO))
+                    })?,
+                    len,
+                )
+            });
+        if mapped.is_err() {
+            file::remove_own(path, &file);
+        }
+        mapped
+    }
+
+    /// Opens a file that exists, locks it and maps it.
+    ///
+    /// # Errors
+    /// If it is no regular file, is a symbolic link, is locked, is shorter than asked, cannot be read
+    /// and written by this user, or gets only page granularity. The file is as it was then.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<DaxFile, Error> {
+        let path = path.as_ref();
+        let page = rustix::param::page_size() as u64;
+        let (file, len) = file::open(path, self.offset, self.len, page)?;
+        self.map(path, file, len)
+    }
+
+    fn map(&self, path: &Path, file: File, len: usize) -> Result<DaxFile, Error> {
+        let cache = self.persistent_cache();
+        let guarantee = ask(path, &file, cache.ok())?;
+        let writeback = self.choose(path, &guarantee, cache)?;
+        let kind = match writeback {
+            Writeback::Pages(_) => Kind::Shared,
+            Writeback::Fence(_) | Writeback::Lines(_) => Kind::Synchronous,
+        };
+        if kind == Kind::Synchronous {
+            require_written(path, &file, self.offset, len)?;
+        }
+        let mapping = Mapping::new(file.as_fd(), self.offset, len, kind)
+            .map_err(|errno| Error::os(path, "mmap", errno))?;
+        Ok(DaxFile { mapping, writeback, guarantee, path: path.to_path_buf(), file })
+    }
+
+    fn persistent_cache(&self) -> Result<Cache, Unsupported> {
+        let cache = match self.cache {
+            Some(cache) => cache,
+            None => Cache::host()?,
+        };
+        cache.to(Point::Persistence)
+    }
+
+    /// By lines or finer where the medium and the CPU allow it, by pages where the caller does.
+    fn choose(
+        &self,
+        path: &Path,
+        guarantee: &Guarantee,
+        cache: Result<Cache, Unsupported>,
+    ) -> Result<Writeback, Error> {
+        match (guarantee.granularity(), cache) {
+            (Granularity::Byte, Ok(cache)) => Ok(Writeback::Fence(cache)),
+            (Granularity::Line(_), Ok(cache)) => Ok(Writeback::Lines(cache)),
+            (Granularity::Page(page), _) if self.allow_page_granularity => {
+                Ok(Writeback::Pages(page))
+            }
+            (Granularity::Page(_), _) => {
+                Err(Error::new(path, ErrorKind::PageGranular(guarantee.clone().into())))
+            }
+            (Granularity::Byte | Granularity::Line(_), Err(why)) => {
+                Err(Error::new(path, ErrorKind::Unsupported(why)))
+            }
+        }
+    }
+}
+
+/// What a file at `path` gets, without opening it for use: nothing is locked, written or created.
+/// For a directory it is what a new file in it would get.
+///
+/// # Errors
+/// If there is nothing at the path, or it cannot be opened by this user.
+pub fn probe(path: impl AsRef<Path>) -> Result<Guarantee, Error> {
+    let path = path.as_ref();
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = rustix::fs::open(path, flags, Mode::empty())
+        .map_err(|errno| Error::os(path, "open", errno))?;
+    let file = File::from(file);
+    let file = match file::regular_size(path, &file) {
+        Ok(_) => file,
+        Err(error) if matches!(error.kind(), ErrorKind::Directory) => unnamed_file_in(path)?,
+        Err(error) => return Err(error),
+    };
+    ask(path, &file, Cache::host().and_then(|cache| cache.to(Point::Persistence)).ok())
+}
+
+/// A file without a name, which is gone when it is closed.
+fn unnamed_file_in(directory: &Path) -> Result<File, Error> {
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+    rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR)
+        .map(File::from)
+        .map_err(|errno| Error::os(directory, "open of an unnamed file in it", errno))
+}
+
+/// Asks the kernel about an open file, and concludes.
+fn ask(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Error> {
+    let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+    let status = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, wanted)
+        .map_err(|errno| Error::os(path, "statx", errno))?;
+    let tells_dax = status.stx_attributes_mask.contains(StatxAttributes::DAX);
+    let page = rustix::param::page_size();
+    let asked = Asked {
+        device: (status.stx_dev_major, status.stx_dev_minor),
+        mount_id: status.stx_mnt_id,
+        dax_attribute: tells_dax.then(|| status.stx_attributes.contains(StatxAttributes::DAX)),
+        map_sync: Mapping::probe(file.as_fd(), Kind::Synchronous, page),
+        line: cache.map(Cache::line_size),
+        page,
+    };
+    Ok(guarantee::conclude(&Tree::host(), &asked))
+}
+
+/// Refuses a file in which a store could still need the file system.
+fn require_written(path: &Path, file: &File, offset: u64, len: usize) -> Result<(), Error> {
+    match extents::first_unwritten(file, offset, len as u64) {
+        Ok(None) => Ok(()),
+        Ok(Some(found)) => {
+            Err(Error::new(path, ErrorKind::NotAllocated { at: found.at, what: found.what }))
+        }
+        Err(errno) => Err(Error::os(path, "FIEMAP", errno)),
+    }
+}

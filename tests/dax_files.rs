@@ -1,0 +1,396 @@
+//! DAX files on the file systems that every machine has: what works is labelled for what it is, and
+//! what cannot work is refused with the path and the numbers, leaving files as they were.
+
+#![cfg(all(feature = "dax", target_os = "linux", not(miri), not(loom)))]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it skips"
+)]
+
+use cachemaint::dax::{DaxFile, ErrorKind, Options, probe};
+use cachemaint::medium::{Granularity, Medium};
+use cachemaint::report::Backing;
+use core::sync::atomic::Ordering;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+const LEN: u64 = 64 << 10;
+/// The same as a length in memory.
+const SIZE: usize = 64 << 10;
+
+fn directory() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn options() -> Options {
+    Options::new().allow_page_granularity()
+}
+
+/// The error's text, which must begin with the path.
+fn refusal<T: core::fmt::Debug>(path: &Path, result: Result<T, cachemaint::dax::Error>) -> String {
+    let error = result.unwrap_err();
+    assert_eq!(error.path(), path);
+    let text = error.to_string();
+    let rest = text.strip_prefix(&format!("{}: ", path.display()));
+    rest.unwrap_or_else(|| panic!("names no path: {text}")).to_string()
+}
+
+#[test]
+fn a_new_file_is_whole_private_and_zero() {
+    let directory = directory();
+    let path = directory.path().join("new");
+    let file = options().create(&path, LEN).unwrap();
+    let metadata = fs::metadata(&path).unwrap();
+    assert_eq!(metadata.len(), LEN);
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+    assert!(metadata.blocks() * 512 >= LEN, "zeros are written, not a hole");
+    assert_eq!(file.len(), LEN);
+    let mut bytes = vec![1; SIZE];
+    file.read(0, &mut bytes).unwrap();
+    assert!(bytes.iter().all(|byte| *byte == 0));
+}
+
+#[test]
+fn what_was_written_is_in_the_file() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    let file = options().create(&path, LEN).unwrap();
+    file.write(8, b"sixteen bytes...");
+    file.write(33, b"odd");
+    file.write(LEN - 5, b"at 5!");
+    file.store(4096, 0x0807_0605_0403_0201, Ordering::Release);
+    file.batch(|batch| {
+        batch.writeback(8..36);
+        batch.writeback(4096..4104);
+        batch.writeback(LEN - 5..LEN);
+        batch.writeback(100..100);
+    })
+    .unwrap();
+    drop(file);
+
+    let bytes = fs::read(&path).unwrap();
+    assert_eq!(&bytes[8..24], b"sixteen bytes...");
+    assert_eq!(&bytes[33..36], b"odd");
+    assert_eq!(&bytes[bytes.len() - 5..], b"at 5!");
+    assert_eq!(&bytes[4096..4104], [1, 2, 3, 4, 5, 6, 7, 8], "words are little-endian");
+    assert_eq!(bytes.iter().filter(|byte| **byte != 0).count(), 16 + 3 + 5 + 8);
+
+    let file = options().open(&path).unwrap();
+    let mut read = [0; 3];
+    file.read(33, &mut read).unwrap();
+    assert_eq!(&read, b"odd");
+    assert_eq!(file.load(4096, Ordering::Acquire), 0x0807_0605_0403_0201);
+}
+
+/// Every offset and length up to three words, against the plain file.
+#[test]
+fn copies_of_every_alignment_touch_exactly_their_bytes() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    let file = options().create(&path, 4096).unwrap();
+    let pattern: Vec<u8> = (1..=24).collect();
+    for at in 0..16_usize {
+        for len in 0..=24 {
+            file.write(0, &[0xee; 64]);
+            file.write(at as u64, &pattern[..len]);
+            let mut expected = [0xee; 64];
+            expected[at..at + len].copy_from_slice(&pattern[..len]);
+            assert_eq!(fs::read(&path).unwrap()[..64], expected, "at {at}, len {len}");
+            let mut read = vec![0; len];
+            file.read(at as u64, &mut read).unwrap();
+            assert_eq!(read, pattern[..len], "at {at}, len {len}");
+        }
+    }
+}
+
+#[test]
+fn persist_copy_writes_all_parts() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    let file = options().create(&path, LEN).unwrap();
+    file.persist_copy(&[(0, b"first"), (9000, b"second"), (50, b"")]).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    assert_eq!((&bytes[..5], &bytes[9000..9006]), (&b"first"[..], &b"second"[..]));
+}
+
+#[test]
+fn a_mapping_can_begin_within_the_file() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    drop(options().create(&path, LEN).unwrap());
+    let file = options().offset(8192).len(100).open(&path).unwrap();
+    assert_eq!(file.len(), 100);
+    file.write(0, b"here");
+    file.persist(0..4).unwrap();
+    assert_eq!(&fs::read(&path).unwrap()[8192..8196], b"here");
+}
+
+/// Large mappings are congruent to their offset modulo 2 MiB, so that huge pages can serve.
+#[test]
+fn a_large_mapping_is_aligned_for_huge_pages() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    drop(options().create(&path, 6 << 20).unwrap());
+    for offset in [0, 4096, 2 << 20] {
+        let file = options().offset(offset).open(&path).unwrap();
+        assert_eq!(file.as_ptr(0).addr() as u64 % (2 << 20), offset % (2 << 20));
+        file.write(file.len() - 1, &[7]);
+        file.persist(file.len() - 1..file.len()).unwrap();
+    }
+}
+
+#[test]
+fn ordinary_file_systems_are_labelled_for_what_they_are() {
+    let shm = Path::new("/dev/shm");
+    if !shm.is_dir() {
+        println!("skipped: there is no /dev/shm");
+        return;
+    }
+    let directory = tempfile::tempdir_in(shm).unwrap();
+    let path = directory.path().join("file");
+    let text = refusal(&path, DaxFile::create(&path, LEN));
+    assert!(text.starts_with("can be made persistent in whole pages only: "), "{text}");
+    assert!(text.contains("is RAM of the kernel"), "{text}");
+    assert!(!path.exists(), "nothing is left of a file that was refused");
+
+    let file = options().create(&path, LEN).unwrap();
+    assert!(matches!(file.granularity(), Granularity::Page(_)));
+    assert_eq!(file.guarantee().backing(), Backing::Ram);
+    assert!(file.cache().is_none());
+    assert_eq!(&probe(&path).unwrap(), file.guarantee());
+    assert_eq!(probe(directory.path()).unwrap().backing(), Backing::Ram);
+}
+
+#[test]
+fn probing_changes_nothing() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    fs::write(&path, b"contents").unwrap();
+    let before = fs::metadata(&path).unwrap();
+    probe(&path).unwrap();
+    let after = fs::metadata(&path).unwrap();
+    assert_eq!((before.mtime(), before.ctime(), before.len()), (after.mtime(), after.ctime(), 8));
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    let _holds_the_lock = options().open(&path).unwrap();
+    probe(&path).unwrap();
+}
+
+#[test]
+fn what_is_no_usable_file_is_refused() {
+    let directory = directory();
+    let at = |name: &str| directory.path().join(name);
+
+    let missing = at("missing");
+    assert!(refusal(&missing, options().open(&missing)).starts_with("no such file"));
+    let in_missing = at("missing/file");
+    assert!(refusal(&in_missing, options().create(&in_missing, LEN)).starts_with("no such file"));
+    assert!(refusal(&missing, probe(&missing)).starts_with("no such file"));
+
+    assert!(
+        refusal(directory.path(), options().open(directory.path())).starts_with("is a directory")
+    );
+
+    let zero = at("zero");
+    assert!(refusal(&zero, options().create(&zero, 0)).starts_with("a length of 0 bytes"));
+    assert!(!zero.exists());
+    fs::write(&zero, b"").unwrap();
+    assert!(refusal(&zero, options().open(&zero)).starts_with("has no bytes to map"));
+
+    let target = at("target");
+    fs::write(&target, b"secret").unwrap();
+    let link = at("link");
+    symlink(&target, &link).unwrap();
+    assert!(refusal(&link, options().open(&link)).starts_with("is a symbolic link"));
+    assert!(refusal(&link, options().create(&link, LEN)).starts_with("exists already"));
+    assert_eq!(fs::read(&target).unwrap(), b"secret");
+
+    let null = PathBuf::from("/dev/null");
+    assert!(refusal(&null, options().open(&null)).starts_with("is no regular file"));
+
+    let short = at("short");
+    fs::write(&short, [1; 100]).unwrap();
+    let text = refusal(&short, options().len(4096).open(&short));
+    assert!(text.starts_with("has 100 bytes, and offset and length need 4096"), "{text}");
+    let text = refusal(&short, options().offset(u64::MAX - 4095).len(5000).open(&short));
+    assert!(text.contains("exceed the largest file"), "{text}");
+    let text = refusal(&short, options().offset(10).open(&short));
+    assert!(text.starts_with("offset 10 is no multiple of"), "{text}");
+    assert_eq!(fs::read(&short).unwrap(), [1; 100]);
+
+    let huge = at("huge");
+    let text = refusal(&huge, options().create(&huge, u64::MAX));
+    assert!(text.contains("exceed the largest file"), "{text}");
+    assert!(!huge.exists());
+}
+
+#[test]
+fn creating_never_touches_what_is_there() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    fs::write(&path, b"precious").unwrap();
+    assert!(refusal(&path, options().create(&path, LEN)).starts_with("exists already"));
+    assert_eq!(fs::read(&path).unwrap(), b"precious");
+}
+
+/// The kernel refuses to open this attribute for writing whoever asks, so that the test means the
+/// same for root.
+#[test]
+fn a_file_that_may_not_be_written_is_refused() {
+    let path = Path::new("/sys/kernel/uevent_seqnum");
+    if !path.exists() {
+        println!("skipped: there is no {}", path.display());
+        return;
+    }
+    assert!(refusal(path, options().open(path)).starts_with("permission denied"));
+}
+
+#[test]
+fn one_writer_at_a_time() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    let first = options().create(&path, LEN).unwrap();
+    assert!(refusal(&path, options().open(&path)).starts_with("is locked by another user"));
+    drop(first);
+    options().open(&path).unwrap();
+}
+
+#[test]
+fn another_processes_lock_is_seen() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    drop(options().create(&path, LEN).unwrap());
+    // flock(1) holds the lock while its command waits for input that never comes.
+    let holder = std::process::Command::new("flock")
+        .args(["--exclusive", path.to_str().unwrap(), "sh", "-c", "echo held; read wait"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn();
+    let Ok(mut holder) = holder else {
+        println!("skipped: flock(1) is not installed");
+        return;
+    };
+    let mut line = String::new();
+    let stdout = holder.stdout.take().unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).unwrap();
+    assert_eq!(line, "held\n");
+    assert!(refusal(&path, options().open(&path)).starts_with("is locked by another user"));
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    options().open(&path).unwrap();
+}
+
+/// A store through a mapping by cache lines must not need the file system. By pages it may.
+#[test]
+fn unwritten_parts_are_refused_where_cache_lines_are_persisted() {
+    let directory = directory();
+    let by_pages = matches!(probe(directory.path()).unwrap().granularity(), Granularity::Page(_));
+    let sparse = directory.path().join("sparse");
+    fs::File::create(&sparse).unwrap().set_len(LEN).unwrap();
+    let unwritten = directory.path().join("unwritten");
+    let file = fs::File::create(&unwritten).unwrap();
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, LEN).unwrap();
+    drop(file);
+
+    for (path, what) in [(sparse, "a hole"), (unwritten, "an extent that was allocated and never")]
+    {
+        if by_pages {
+            let file = options().open(&path).unwrap();
+            file.persist_copy(&[(5000, b"into a hole")]).unwrap();
+            assert_eq!(&fs::read(&path).unwrap()[5000..5011], b"into a hole");
+        } else {
+            let text = refusal(&path, options().open(&path));
+            assert!(text.starts_with(&format!("has {what}")), "{text}");
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "8 bytes at offset 65536 are out of range: the mapping has 65536 bytes")]
+fn a_word_beyond_the_end_panics() {
+    let directory = directory();
+    let file = options().create(directory.path().join("file"), LEN).unwrap();
+    file.load(LEN, Ordering::Relaxed);
+}
+
+#[test]
+#[should_panic(expected = "are out of range: the mapping has 65536 bytes")]
+fn a_range_that_wraps_panics() {
+    let directory = directory();
+    let file = options().create(directory.path().join("file"), LEN).unwrap();
+    file.write(u64::MAX - 3, b"wraps round");
+}
+
+/// Work on mounts of the test's own, which needs root.
+mod mounts {
+    use super::{LEN, Options, options, refusal};
+    use rustix::mount::{MountFlags, MountPropagationFlags};
+    use std::fs;
+    use std::path::Path;
+
+    /// Runs `test` with a fresh tmpfs of 1 MiB that only its thread sees; skips without the right to.
+    fn with_small_tmpfs(test: impl FnOnce(&Path) + Send) {
+        let directory = super::directory();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // SAFETY: the thread ends with this scope, and nothing else shares its file system
+                // attributes afterwards.
+                #[expect(unsafe_code, reason = "a mount namespace for this thread")]
+                let unshared =
+                    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS) };
+                if let Err(error) = unshared {
+                    println!("skipped: no mount namespace: {error}");
+                    return;
+                }
+                let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
+                rustix::mount::mount_change("/", private).unwrap();
+                let none = MountFlags::empty();
+                rustix::mount::mount("none", directory.path(), "tmpfs", none, c"size=1m").unwrap();
+                test(directory.path());
+            });
+        });
+    }
+
+    #[test]
+    fn a_full_file_system_is_left_as_it_was() {
+        with_small_tmpfs(|directory| {
+            let path = directory.join("large");
+            let text = refusal(&path, options().create(&path, 2 << 20));
+            assert!(text.starts_with("no space for 2097152 bytes"), "{text}");
+            assert!(!path.exists(), "nothing is left behind");
+            options().create(&path, LEN).unwrap();
+        });
+    }
+
+    #[test]
+    fn a_read_only_file_system_is_named() {
+        with_small_tmpfs(|directory| {
+            let path = directory.join("file");
+            drop(options().create(&path, LEN).unwrap());
+            let before = fs::read(&path).unwrap();
+            let read_only = MountFlags::RDONLY;
+            rustix::mount::mount_remount(directory, read_only, c"").unwrap();
+            let text = refusal(&path, options().open(&path));
+            assert!(text.starts_with("its file system is mounted read-only"), "{text}");
+            let other = directory.join("other");
+            let text = refusal(&other, Options::new().create(&other, LEN));
+            assert!(text.starts_with("its file system is mounted read-only"), "{text}");
+            assert_eq!(fs::read(&path).unwrap(), before);
+        });
+    }
+}
+
+/// A kind that callers can match on, besides the text.
+#[test]
+fn the_kind_tells_what_the_text_says() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    let error = options().open(&path).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Missing));
+    drop(options().create(&path, LEN).unwrap());
+    let error = options().len(LEN + 1).open(&path).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Shorter { size: LEN, needed } if *needed == LEN + 1));
+}

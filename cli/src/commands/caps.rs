@@ -1,0 +1,102 @@
+//! `cachemaint caps`: what this machine promises, on one screen.
+
+use anstyle::{AnsiColor, Style};
+use cachemaint::report::HostReport;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Show what this machine promises: instructions, fences, caches, persistent memory, what survives what
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Print everything as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let report = HostReport::host();
+    let mut out = anstream::stdout().lock();
+    if arguments.json {
+        serde_json::to_writer_pretty(&mut out, &report).map_err(io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        for line in report.to_string().lines() {
+            writeln!(out, "{}", painted(line))?;
+        }
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where the text of a row begins, behind its label.
+const TEXT: usize = 14;
+
+/// The line with its label in bold and its verdicts in colour; anstream takes the colours out unless
+/// this is a terminal.
+fn painted(line: &str) -> String {
+    let (label, text) = match line.split_at_checked(TEXT) {
+        Some((label, text)) if !label.starts_with(' ') => (label, text),
+        _ => ("", line),
+    };
+    let is_table = line.strip_prefix("  ").is_some_and(|rest| !rest.starts_with(' '));
+    let bold = if label.is_empty() { Style::new() } else { Style::new().bold() };
+    let mut painted = format!("{bold}{label}{bold:#}");
+    for piece in text.split_inclusive(' ') {
+        let word = piece.trim_end();
+        let style = if is_table { cell(word) } else { verdict(word) };
+        let blank = &piece[word.len()..];
+        painted.extend([&format!("{style}{word}{style:#}"), blank]);
+    }
+    painted
+}
+
+/// The colour of a word in a row.
+fn verdict(word: &str) -> Style {
+    match word {
+        "present" => GREEN,
+        "absent" | "refused" | "no:" | "none:" => RED,
+        "unknown:" | "hidden?" => YELLOW,
+        _ => Style::new(),
+    }
+}
+
+/// The colour of a word in the survival table.
+fn cell(word: &str) -> Style {
+    match word {
+        "yes" => GREEN,
+        "no" => RED,
+        "if" | "?" => YELLOW,
+        _ => Style::new(),
+    }
+}
+
+const GREEN: Style = AnsiColor::Green.on_default();
+const RED: Style = AnsiColor::Red.on_default();
+const YELLOW: Style = AnsiColor::Yellow.on_default();
+
+#[cfg(test)]
+mod tests {
+    use super::painted;
+
+    /// Colours may add to a line and never change what it says.
+    #[test]
+    fn colours_only_add() {
+        for line in [
+            "Whole cache   no: WBINVD is privileged, and no one may",
+            "              clflush    present writes back, drops    CPUID.1:EDX[19]",
+            "  pmem, ADR      yes             yes             ? / yes         no / yes",
+            "Short",
+            "",
+        ] {
+            assert_eq!(anstream::adapter::strip_str(&painted(line)).to_string(), line);
+        }
+    }
+
+    #[test]
+    fn verdicts_are_coloured_and_prose_is_not() {
+        let line = painted("Whole cache   no: no x86 instruction");
+        assert_eq!(line.matches("\u{1b}[31m").count(), 1, "{line:?}");
+        let row = painted("  RAM (tmpfs)    yes             no              no              no");
+        assert_eq!(row.matches("\u{1b}[31m").count(), 3, "{row:?}");
+    }
+}

@@ -1,0 +1,382 @@
+//! `cachemaint demo`: the main job on a real file.
+//!
+//! A child process persists numbered, checksummed records and reports each one when it is persistent.
+//! It is killed with SIGKILL in the middle. Then the file is mapped again, and every record that was
+//! acknowledged must be there.
+
+use super::inspect;
+use super::text::{self, duration, heading, row, thousands};
+use anyhow::{Context, ensure};
+use cachemaint::dax::{DaxFile, Guarantee, Options};
+use cachemaint::medium::{Granularity, Medium, Memory};
+use cachemaint::{Cache, Point};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+/// Persists records in a child process, kills it, and checks that nothing acknowledged is missing
+///
+/// Exits with 1 if an acknowledged record is missing or damaged; the file is kept then.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// A directory for the demo's file, which is removed afterwards [default: a temporary one]
+    path: Option<PathBuf>,
+}
+
+/// Persists records until it is killed (the child of `demo`)
+#[derive(clap::Args)]
+pub(crate) struct WriterArguments {
+    path: PathBuf,
+}
+
+/// Bytes of a record: a cache line on most machines.
+const RECORD: usize = 64;
+/// Bytes of the file.
+const FILE: u64 = 4 << 20;
+/// The child is killed when it has acknowledged so many records, or after [`PATIENCE`].
+const KILL_AFTER: u64 = FILE / RECORD as u64 / 2;
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A record: its number, a payload that depends on it, and the CRC32C of both.
+fn record(number: u64) -> [u8; RECORD] {
+    let mut bytes = [0; RECORD];
+    let (words, _) = bytes.as_chunks_mut::<8>();
+    // Never zero, so that memory which treats zeros specially is not flattered.
+    let mut payload = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    for word in words.iter_mut() {
+        *word = payload.to_le_bytes();
+        payload = payload.rotate_left(7);
+    }
+    words[0] = number.to_le_bytes();
+    let (content, checksum) = bytes.split_at_mut(RECORD - 4);
+    checksum.copy_from_slice(&crc32c::crc32c(content).to_le_bytes());
+    bytes
+}
+
+/// Where a record lies in the file.
+const fn place(number: u64) -> u64 {
+    number * RECORD as u64
+}
+
+/// What the writer reported: how many records it acknowledged and how long each persist took, in
+/// nanoseconds.
+#[derive(Default)]
+struct Acknowledged {
+    times: Vec<u64>,
+}
+
+/// What was found in the file afterwards.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Findings {
+    /// Acknowledged and intact.
+    intact: u64,
+    /// Acknowledged and missing or damaged.
+    lost: Vec<u64>,
+    /// Intact though not acknowledged: persisted when the kill came.
+    beyond: u64,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let directory = match &arguments.path {
+        Some(path) => tempfile::Builder::new().prefix("cachemaint-demo-").tempdir_in(path),
+        None => tempfile::Builder::new().prefix("cachemaint-demo-").tempdir(),
+    };
+    let directory = directory.with_context(|| {
+        let place = arguments.path.clone().unwrap_or_else(std::env::temp_dir);
+        format!("no directory can be made in {}", place.display())
+    })?;
+    let path = directory.path().join("records");
+    drop(Options::new().allow_page_granularity().create(&path, FILE)?);
+
+    let started = Instant::now();
+    let acknowledged = write_and_kill(&path)?;
+    let ran = started.elapsed();
+
+    let file = Options::new().allow_page_granularity().open(&path)?;
+    let findings = check(&file, acknowledged.times.len() as u64)?;
+    let mut out = anstream::stdout().lock();
+    print(&mut out, &file, &acknowledged, &findings, ran)?;
+    if findings.lost.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    writeln!(out, "The file is kept: {}", directory.keep().join("records").display())?;
+    Ok(ExitCode::FAILURE)
+}
+
+/// Runs the child, kills it in the middle, and collects what it acknowledged.
+fn write_and_kill(path: &Path) -> anyhow::Result<Acknowledged> {
+    let program = std::env::current_exe().context("the path of this program")?;
+    let mut child = Command::new(program)
+        .arg("demo-writer")
+        .arg(path)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("the writing process cannot be started")?;
+    let acknowledged = collect(&mut child);
+    // Whatever went wrong, no child is left behind.
+    child.kill().context("the writing process cannot be killed")?;
+    let status = child.wait().context("the writing process cannot be waited for")?;
+    let acknowledged = acknowledged?;
+    ensure!(
+        std::os::unix::process::ExitStatusExt::signal(&status) == Some(9),
+        "the writing process ended by itself ({status}) after {} records",
+        acknowledged.times.len(),
+    );
+    Ok(acknowledged)
+}
+
+/// Reads acknowledgements until it is time to kill, kills, and reads what was still in the pipe.
+fn collect(child: &mut Child) -> anyhow::Result<Acknowledged> {
+    let stdout = child.stdout.take().context("the writing process has no output")?;
+    let mut reader = BufReader::new(stdout);
+    let mut acknowledged = Acknowledged::default();
+    let started = Instant::now();
+    while (acknowledged.times.len() as u64) < KILL_AFTER && started.elapsed() < PATIENCE {
+        if !take_one(&mut reader, &mut acknowledged)? {
+            break;
+        }
+    }
+    child.kill().context("the writing process cannot be killed")?;
+    while take_one(&mut reader, &mut acknowledged)? {}
+    Ok(acknowledged)
+}
+
+/// Takes one whole acknowledgement; what the kill cut off is none.
+fn take_one(reader: &mut impl BufRead, acknowledged: &mut Acknowledged) -> anyhow::Result<bool> {
+    let mut bytes = [0; ACKNOWLEDGEMENT];
+    match reader.read_exact(&mut bytes) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(false),
+        Err(error) => return Err(error).context("the writing process's output cannot be read"),
+    }
+    let (number, time) = decode(bytes);
+    let expected = acknowledged.times.len() as u64;
+    ensure!(number == expected, "record {number} was acknowledged instead of {expected}");
+    acknowledged.times.push(time);
+    Ok(true)
+}
+
+/// Bytes of an acknowledgement in the pipe: the record's number and the nanoseconds it took.
+const ACKNOWLEDGEMENT: usize = 16;
+
+fn encode(number: u64, nanoseconds: u64) -> [u8; ACKNOWLEDGEMENT] {
+    let mut bytes = [0; ACKNOWLEDGEMENT];
+    let (first, second) = bytes.split_at_mut(8);
+    first.copy_from_slice(&number.to_le_bytes());
+    second.copy_from_slice(&nanoseconds.to_le_bytes());
+    bytes
+}
+
+fn decode(bytes: [u8; ACKNOWLEDGEMENT]) -> (u64, u64) {
+    let (words, _) = bytes.as_chunks::<8>();
+    (u64::from_le_bytes(words[0]), u64::from_le_bytes(words[1]))
+}
+
+/// The child: persists record after record, and acknowledges each when it is persistent.
+pub(crate) fn write_until_killed(arguments: &WriterArguments) -> anyhow::Result<ExitCode> {
+    let file = Options::new().allow_page_granularity().open(&arguments.path)?;
+    let mut acknowledge = std::io::stdout().lock();
+    for number in 0..file.len() / RECORD as u64 {
+        let bytes = record(number);
+        let started = Instant::now();
+        file.persist_copy(&[(place(number), &bytes)])?;
+        let taken = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        acknowledge.write_all(&encode(number, taken))?;
+        acknowledge.flush()?;
+    }
+    // The file is full, and the kill is still to come.
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Looks for every record that was acknowledged, and for those behind them.
+fn check<M: Medium>(medium: &M, acknowledged: u64) -> anyhow::Result<Findings>
+where
+    M::Error: Send + Sync + 'static,
+{
+    let mut findings = Findings::default();
+    for number in 0..medium.len() / RECORD as u64 {
+        let mut found = [0; RECORD];
+        medium.read(place(number), &mut found)?;
+        match (found == record(number), number < acknowledged) {
+            (true, true) => findings.intact += 1,
+            (false, true) => findings.lost.push(number),
+            (true, false) => findings.beyond += 1,
+            (false, false) => {}
+        }
+    }
+    Ok(findings)
+}
+
+fn print(
+    out: &mut impl Write,
+    file: &DaxFile,
+    acknowledged: &Acknowledged,
+    findings: &Findings,
+    ran: Duration,
+) -> anyhow::Result<()> {
+    let guarantee = file.guarantee();
+    heading(out, "A child process persisted records and was killed in the middle")?;
+    row(out, "file", format!("{}, {}", text::bytes(file.len()), inspect::place(guarantee)))?;
+    row(out, "granularity", guarantee.granularity())?;
+    row(out, "because", guarantee.reason())?;
+    row(out, "persisted", how(file, guarantee))?;
+    let count = thousands(acknowledged.times.len() as u64);
+    let seconds = format!("{:.1} s", ran.as_secs_f64());
+    row(out, "killed", format!("SIGKILL after {seconds}, {count} records acknowledged"))?;
+    row(out, "found", verdict(findings))?;
+    row(out, "time", times(&acknowledged.times))?;
+    row(out, "compare", in_ram())?;
+    writeln!(out)?;
+    text::survival(out, guarantee)?;
+    writeln!(out)?;
+    row(
+        out,
+        "It proves",
+        "that what was acknowledged can be found again by a new process, and that the order of \
+         persisting and acknowledging is right.",
+    )?;
+    row(
+        out,
+        "It does not",
+        "prove that anything was written back: a killed process keeps all its stores, since caches \
+         and page cache belong to the machine. For the other events the table says what is promised.",
+    )?;
+    Ok(())
+}
+
+/// By which means, and by which other ones on a DAX file.
+fn how(file: &DaxFile, guarantee: &Guarantee) -> String {
+    let on_dax = match Cache::host().and_then(|cache| cache.to(Point::Persistence)) {
+        Ok(cache) => {
+            let [(before, after), _] = cache.fences();
+            let before = before.map(|fence| format!("{fence}, ")).unwrap_or_default();
+            format!("{before}{} and {after}", cache.writeback_instruction().name)
+        }
+        Err(why) => format!("msync as well ({why})"),
+    };
+    match (guarantee.granularity(), file.cache()) {
+        (Granularity::Byte, Some(cache)) => {
+            format!("{} alone: the caches are in the persistence domain", cache.fences()[0].1)
+        }
+        (_, Some(_)) => on_dax,
+        (_, None) => format!("msync (on a DAX file this machine would use {on_dax})"),
+    }
+}
+
+fn verdict(findings: &Findings) -> String {
+    let text = match findings.lost.as_slice() {
+        [] => format!("all {} acknowledged records, intact", thousands(findings.intact)),
+        [first, ..] => format!(
+            "{} of the acknowledged records ARE MISSING OR DAMAGED, the first is number {first}",
+            thousands(findings.lost.len() as u64)
+        ),
+    };
+    match findings.beyond {
+        0 => text,
+        beyond => format!("{text}; {beyond} more that was not acknowledged yet"),
+    }
+}
+
+/// What the same persists take in RAM, line by line: what a DAX file costs at least.
+fn in_ram() -> String {
+    let cache = match Cache::host().and_then(|cache| cache.to(Point::Persistence)) {
+        Ok(cache) => cache,
+        Err(why) => return format!("nothing: {why}"),
+    };
+    let words: Vec<AtomicU64> = (0..FILE / 8).map(|_| AtomicU64::new(0)).collect();
+    let memory = Memory::new(&words, cache);
+    let times: Vec<u64> = (0..memory.len() / RECORD as u64)
+        .map(|number| {
+            let bytes = record(number);
+            let started = Instant::now();
+            let Ok(()) = memory.persist_copy(&[(place(number), &bytes)]);
+            u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        })
+        .collect();
+    format!("{}, by {} in RAM", times_of(&times), cache.writeback_instruction().name)
+}
+
+fn times(times: &[u64]) -> String {
+    format!("{} (clock included)", times_of(times))
+}
+
+fn times_of(times: &[u64]) -> String {
+    let mut times = times.to_vec();
+    times.sort_unstable();
+    let at = |percent: usize| {
+        times.get((times.len() * percent / 100).min(times.len().saturating_sub(1)))
+    };
+    match (at(50), at(99)) {
+        (Some(median), Some(slow)) => format!(
+            "{} median for a persist of {RECORD} bytes, 99 % within {}",
+            duration(*median),
+            duration(*slow)
+        ),
+        _ => "no record was acknowledged".to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        Acknowledged, Findings, check, decode, encode, place, record, take_one, times_of, verdict,
+    };
+    use cachemaint::Cache;
+    use cachemaint::medium::{Medium, Memory};
+    use std::sync::atomic::AtomicU64;
+
+    fn words() -> Vec<AtomicU64> {
+        (0..64).map(|_| AtomicU64::new(0)).collect()
+    }
+
+    /// Eight records fit; five are written, of which four were acknowledged.
+    #[test]
+    fn what_is_missing_or_damaged_is_found() {
+        let words = words();
+        let memory = Memory::new(&words, Cache::host().unwrap());
+        for number in 0..5 {
+            memory.write(place(number), &record(number));
+        }
+        let expected = Findings { intact: 4, lost: vec![], beyond: 1 };
+        assert_eq!(check(&memory, 4).unwrap(), expected);
+
+        // One bit of record 2, and record 3 in the place of record 1.
+        memory.write(place(2) + 40, &[record(2)[40] ^ 0x10]);
+        memory.write(place(1), &record(3));
+        let findings = check(&memory, 4).unwrap();
+        assert_eq!(findings, Findings { intact: 2, lost: vec![1, 2], beyond: 1 });
+        assert!(verdict(&findings).starts_with("2 of the acknowledged records ARE MISSING"));
+
+        // Acknowledged and never written: zeros are no record.
+        assert_eq!(check(&memory, 7).unwrap().lost, [1, 2, 5, 6]);
+    }
+
+    #[test]
+    fn an_acknowledgement_that_was_cut_off_is_none() {
+        let mut pipe = [encode(0, 170), encode(1, 180)].concat();
+        pipe.truncate(20);
+        let mut acknowledged = Acknowledged::default();
+        let mut reader = pipe.as_slice();
+        assert!(take_one(&mut reader, &mut acknowledged).unwrap());
+        assert!(!take_one(&mut reader, &mut acknowledged).unwrap());
+        assert_eq!(acknowledged.times, [170]);
+        assert_eq!(decode(encode(7, 9)), (7, 9));
+    }
+
+    #[test]
+    fn acknowledgements_out_of_order_are_an_error() {
+        let mut acknowledged = Acknowledged::default();
+        assert!(take_one(&mut encode(1, 170).as_slice(), &mut acknowledged).is_err());
+    }
+
+    #[test]
+    fn times_of_few_records_are_told_too() {
+        assert_eq!(times_of(&[]), "no record was acknowledged");
+        assert!(times_of(&[170]).starts_with("170 ns median"), "{}", times_of(&[170]));
+    }
+}

@@ -1,0 +1,141 @@
+//! How results are written: headings, tables, and nothing that a terminal would execute.
+
+use anstyle::{AnsiColor, Style};
+use cachemaint::dax::Guarantee;
+use cachemaint::report::{Event, Progress, Survival};
+use std::fmt::Display;
+use std::io::{self, Write};
+
+const HEADING: Style = Style::new().bold();
+const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default();
+const UNSURE: Style = AnsiColor::Yellow.on_default();
+
+/// How wide the column of labels is.
+const LABEL: usize = 12;
+/// How wide a screen is.
+const WIDTH: usize = 80;
+
+/// The text without control characters: names of files and devices are not ours.
+pub(crate) fn printable(text: impl Display) -> String {
+    let clean = |character: char| if character.is_control() { '?' } else { character };
+    text.to_string().chars().map(clean).collect()
+}
+
+pub(crate) fn heading(out: &mut impl Write, text: &str) -> io::Result<()> {
+    writeln!(out, "{HEADING}{text}{HEADING:#}")
+}
+
+/// A label and its value, which is wrapped at words to the width of the screen.
+pub(crate) fn row(out: &mut impl Write, label: &str, value: impl Display) -> io::Result<()> {
+    let mut label = label;
+    let mut line = String::new();
+    for word in printable(value).split(' ') {
+        if !line.is_empty() && LABEL + 1 + line.chars().count() + word.chars().count() > WIDTH {
+            writeln!(out, "{label:LABEL$}{}", line.trim_end())?;
+            label = "";
+            line.clear();
+        }
+        line.push_str(word);
+        line.push(' ');
+    }
+    writeln!(out, "{label:LABEL$}{}", line.trim_end())
+}
+
+/// Which events the bytes of a file survive, stored and persisted.
+pub(crate) fn survival(out: &mut impl Write, guarantee: &Guarantee) -> io::Result<()> {
+    heading(out, "What survives           stored only       persisted")?;
+    let mut conditions = Vec::new();
+    for event in Event::ALL {
+        let mut cell = |progress| cell(guarantee.survives(progress, event), &mut conditions);
+        let (stored_style, stored) = cell(Progress::Stored);
+        let (style, persisted) = cell(Progress::Persisted);
+        write!(out, "  {:22}{stored_style}{stored:18}{stored_style:#}", event.name())?;
+        writeln!(out, "{style}{persisted}{style:#}")?;
+    }
+    for (place, condition) in conditions.iter().enumerate() {
+        writeln!(out, "  [{}] if {condition}", place + 1)?;
+    }
+    Ok(())
+}
+
+/// A cell of the table; a condition is named by its number, and written once below.
+fn cell(survival: Survival, conditions: &mut Vec<&'static str>) -> (Style, String) {
+    match survival {
+        Survival::Yes => (GOOD, "yes".to_string()),
+        Survival::No => (BAD, "no".to_string()),
+        Survival::If(condition) => {
+            let known = conditions.iter().position(|known| *known == condition);
+            let place = known.unwrap_or_else(|| {
+                conditions.push(condition);
+                conditions.len() - 1
+            });
+            (UNSURE, format!("if [{}]", place + 1))
+        }
+        other => (UNSURE, other.to_string()),
+    }
+}
+
+/// A number with its thousands apart.
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A time in the unit that suits it.
+pub(crate) fn duration(nanoseconds: u64) -> String {
+    match nanoseconds {
+        0..10_000 => format!("{nanoseconds} ns"),
+        10_000..10_000_000 => format!("{}.{} us", nanoseconds / 1000, nanoseconds / 100 % 10),
+        _ => format!("{}.{} ms", nanoseconds / 1_000_000, nanoseconds / 100_000 % 10),
+    }
+}
+
+/// A number of bytes in the largest unit that divides it.
+pub(crate) fn bytes(count: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let unit = UNITS.iter().find(|(size, _)| count >= *size && count.is_multiple_of(*size));
+    unit.map_or_else(|| format!("{count} bytes"), |(size, name)| format!("{} {name}", count / size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{bytes, duration, printable, row, thousands};
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(thousands(0), "0");
+        assert_eq!(thousands(999), "999");
+        assert_eq!(thousands(1_000), "1,000");
+        assert_eq!(thousands(12_345_678), "12,345,678");
+        assert_eq!(duration(9_999), "9999 ns");
+        assert_eq!(duration(35_249), "35.2 us");
+        assert_eq!(duration(12_340_000), "12.3 ms");
+        assert_eq!(bytes(4 << 20), "4 MiB");
+        assert_eq!(bytes(4097), "4097 bytes");
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_executes_is_printed() {
+        assert_eq!(printable("a\u{1b}[31mred\n\u{9b}x"), "a?[31mred??x");
+    }
+
+    #[test]
+    fn long_values_are_wrapped_under_their_label() {
+        let mut out = Vec::new();
+        row(&mut out, "label", "word ".repeat(20).trim_end()).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2);
+        assert!(lines.iter().all(|line| line.len() <= 80), "{text}");
+        assert!(lines[0].starts_with("label       word"));
+        assert!(lines[1].starts_with("            word"));
+    }
+}

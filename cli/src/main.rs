@@ -1,0 +1,55 @@
+//! The command `cachemaint`.
+//!
+//! Exit codes: 0 all is well; 1 the command found what it looks for (damage, loss) or failed; 2 the
+//! command line is wrong. Results go to standard output, errors to standard error. A reader that
+//! closes the pipe ends the command quietly.
+
+mod commands;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Cache maintenance and persistence: what this machine promises, and the proof on a real file.
+#[derive(Parser)]
+#[command(name = "cachemaint", version, about, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Caps(commands::caps::Arguments),
+    Inspect(commands::inspect::Arguments),
+    Demo(commands::demo::Arguments),
+    Bench(commands::bench::Arguments),
+    #[command(hide = true)]
+    DemoWriter(commands::demo::WriterArguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Caps(arguments) => commands::caps::run(&arguments),
+        Command::Inspect(arguments) => commands::inspect::run(&arguments),
+        Command::Demo(arguments) => commands::demo::run(&arguments),
+        Command::Bench(arguments) => commands::bench::run(&arguments),
+        Command::DemoWriter(arguments) => commands::demo::write_until_killed(&arguments),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            anstream::eprintln!("cachemaint: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether the reader of our output went away, as in `cachemaint caps | head`.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,0 +1,104 @@
+//! Several loops, one block of each in turn, so that what changes with time (frequency, neighbours,
+//! interrupts) meets all of them alike.
+
+/// How many blocks of each loop are measured: at least [`MINIMUM`](Self::MINIMUM).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blocks(usize);
+
+impl Blocks {
+    /// Below this an interval of a median is too wide to say anything.
+    pub const MINIMUM: usize = 30;
+    /// The fewest that are allowed.
+    pub const FEWEST: Self = Self(Self::MINIMUM);
+
+    /// This many blocks; `None` if they are fewer than [`MINIMUM`](Self::MINIMUM).
+    #[must_use]
+    pub const fn new(blocks: usize) -> Option<Self> {
+        if blocks < Self::MINIMUM { None } else { Some(Self(blocks)) }
+    }
+
+    /// This many blocks, or the fewest that are allowed.
+    #[must_use]
+    pub const fn at_least(blocks: usize) -> Self {
+        if blocks < Self::MINIMUM { Self::FEWEST } else { Self(blocks) }
+    }
+
+    /// How many.
+    #[must_use]
+    pub const fn get(self) -> usize {
+        self.0
+    }
+}
+
+/// One loop: measures one block of itself and returns what it found. What prepares the block and
+/// checks its result is in the loop, outside the part that it times.
+pub type Loop<'a, T> = Box<dyn FnMut() -> T + 'a>;
+
+/// Measures `blocks` blocks of each loop, interleaved, after one that is not counted. In each round
+/// another loop is the first, so that none always has the same predecessor at the same place.
+///
+/// Returns the samples of each loop, in the order of the loops; the samples with the same index were
+/// taken in the same round. Calls `progress` after each round.
+pub fn interleave<T>(
+    blocks: Blocks,
+    loops: &mut [Loop<'_, T>],
+    progress: &mut dyn FnMut(),
+) -> Vec<Vec<T>> {
+    for each in loops.iter_mut() {
+        drop(each());
+    }
+    let mut samples: Vec<Vec<T>> = loops.iter().map(|_| Vec::with_capacity(blocks.0)).collect();
+    for round in 0..blocks.0 {
+        let (before, from) = split(loops.len(), round);
+        for place in from.chain(before) {
+            if let (Some(each), Some(into)) = (loops.get_mut(place), samples.get_mut(place)) {
+                into.push(each());
+            }
+        }
+        progress();
+    }
+    samples
+}
+
+/// The places before and from the one that is the first in this round.
+fn split(loops: usize, round: usize) -> (core::ops::Range<usize>, core::ops::Range<usize>) {
+    let first = round % loops.max(1);
+    (0..first, first..loops)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Blocks, Loop, interleave};
+    use core::cell::RefCell;
+
+    #[test]
+    fn fewer_than_thirty_blocks_are_refused() {
+        assert_eq!(Blocks::new(29), None);
+        assert_eq!(Blocks::new(30).map(Blocks::get), Some(30));
+        assert_eq!(Blocks::at_least(3).get(), 30);
+    }
+
+    #[test]
+    fn blocks_alternate_and_each_loop_is_first_in_turn() {
+        let order = &RefCell::new(String::new());
+        let mut loops: Vec<Loop<'_, ()>> = ['a', 'b', 'c']
+            .into_iter()
+            .map(|name| -> Loop<'_, ()> { Box::new(move || order.borrow_mut().push(name)) })
+            .collect();
+        interleave(Blocks::FEWEST, &mut loops, &mut || order.borrow_mut().push(' '));
+        let order = order.borrow();
+        // The first `abc` is the block that is not counted.
+        assert!(order.starts_with("abcabc bca cab abc bca "), "{order}");
+        assert_eq!(order.matches(' ').count(), 30);
+    }
+
+    #[test]
+    fn samples_of_one_round_have_the_same_index() {
+        let rounds = RefCell::new(0);
+        let mut loops: Vec<Loop<'_, usize>> =
+            vec![Box::new(|| *rounds.borrow()), Box::new(|| 1000 + *rounds.borrow())];
+        let samples = interleave(Blocks::FEWEST, &mut loops, &mut || *rounds.borrow_mut() += 1);
+        assert_eq!(samples[0], (0..30).collect::<Vec<_>>());
+        assert_eq!(samples[1], (1000..1030).collect::<Vec<_>>());
+    }
+}

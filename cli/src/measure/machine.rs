@@ -1,0 +1,40 @@
+//! What was measured on. A figure without its machine says nothing.
+
+use cachemaint::report::{HostReport, Hypervisor};
+use serde::Serialize;
+
+/// The machine, as far as it says what it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Machine {
+    /// The CPU.
+    pub cpu: String,
+    /// The hypervisor, `none shown`, or `unknown` where the architecture does not tell.
+    pub hypervisor: String,
+    /// The kernel and its release, or why it is not known.
+    pub kernel: String,
+}
+
+impl Machine {
+    /// This machine.
+    #[must_use]
+    pub fn this() -> Self {
+        let HostReport { cpu, kernel, .. } = HostReport::host();
+        Self {
+            cpu: cpu.identity().to_string(),
+            hypervisor: name(cpu.hypervisor()),
+            kernel: match kernel {
+                Ok(kernel) => format!("{} {}", kernel.name, kernel.release),
+                Err(unknown) => unknown.to_string(),
+            },
+        }
+    }
+}
+
+fn name(hypervisor: Hypervisor) -> String {
+    match (hypervisor.name(), hypervisor) {
+        (Some(name), _) => name.to_owned(),
+        (None, Hypervisor::Present { signature, .. }) => format!("hypervisor \"{signature}\""),
+        (None, Hypervisor::Absent) => "none shown".to_owned(),
+        (None, _) => "unknown".to_owned(),
+    }
+}

@@ -1,0 +1,37 @@
+//! Measuring what cache maintenance costs, soundly enough to compare.
+//!
+//! | module | what for |
+//! |---|---|
+//! | [`pinning`] | one core for the whole measurement |
+//! | [`clock`] | short times in nanoseconds, its own cost subtracted |
+//! | [`lines`] | memory whose lines are brought into a known state, outside the timed part |
+//! | [`blocks`] | several loops in one process, in interleaved blocks |
+//! | [`statistics`] | medians and ratios with their 95 % intervals |
+//! | [`writeback`] | what each write-back instruction costs, a line and a fence |
+//! | [`streaming`] | whether streaming stores leave the L1 cache on this CPU |
+//! | [`machine`] | what was measured on: CPU, kernel |
+//!
+//! The medium is ordinary memory (DRAM) throughout. So the figures are costs of caches and memory
+//! controllers; persistent media add their own. All data are non-zero and change from sample to
+//! sample, since memory paths treat zeros specially.
+
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "counts and times are far below 2^53, where f64 becomes inexact"
+)]
+
+pub mod blocks;
+pub mod clock;
+pub mod lines;
+pub mod machine;
+pub mod pinning;
+pub mod statistics;
+pub mod streaming;
+pub mod writeback;
+
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "the time stamp counter and streaming stores have no safe form")]
+mod x86_64;
+
+/// What all figures are measured on.
+pub const MEDIUM: &str = "DRAM";

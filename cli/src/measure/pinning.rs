@@ -1,0 +1,101 @@
+//! One core for the whole measurement: a thread that moves leaves its lines in another core's cache.
+//!
+//! The work runs on a thread of its own, which is pinned; the caller's is not, so nothing has to be
+//! undone. The cores are asked for once, before, since a pinned thread sees only its own.
+
+use core::fmt;
+use core_affinity::CoreId;
+
+/// Runs `work` on a thread that is pinned to `core`, or to the last core that this process may use
+/// (the first ones get most interrupts), and returns what it returns. It is told the core.
+///
+/// # Errors
+/// If the cores cannot be found out, the process may not use this one, or pinning is refused.
+///
+/// # Panics
+/// If `work` panics.
+pub fn pinned<R: Send>(
+    core: Option<usize>,
+    work: impl FnOnce(usize) -> R + Send,
+) -> Result<R, PinError> {
+    let available: Vec<usize> = core_affinity::get_core_ids()
+        .ok_or(PinError::Unknown)?
+        .iter()
+        .map(|core| core.id)
+        .collect();
+    let id = choose(core, &available)?;
+    let on_the_core =
+        || if core_affinity::set_for_current(CoreId { id }) { Ok(work(id)) } else { Err(id) };
+    std::thread::scope(|scope| match scope.spawn(on_the_core).join() {
+        Ok(outcome) => outcome.map_err(|core| PinError::Refused { core }),
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}
+
+fn choose(wanted: Option<usize>, available: &[usize]) -> Result<usize, PinError> {
+    match wanted {
+        None => available.last().copied().ok_or(PinError::Unknown),
+        Some(core) if available.contains(&core) => Ok(core),
+        Some(core) => Err(PinError::NotAvailable { core, available: available.to_vec() }),
+    }
+}
+
+/// Why a thread was not pinned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PinError {
+    /// The system does not say which cores there are.
+    Unknown,
+    /// This process may not use the core.
+    NotAvailable {
+        /// The core that was asked for.
+        core: usize,
+        /// The cores that the process may use.
+        available: Vec<usize>,
+    },
+    /// The system refused.
+    Refused {
+        /// The core that was asked for.
+        core: usize,
+    },
+}
+
+impl fmt::Display for PinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("the system does not say which CPU cores there are"),
+            Self::NotAvailable { core, available } => {
+                write!(f, "this process may not use CPU core {core}; it may use")?;
+                available.iter().try_for_each(|core| write!(f, " {core}"))
+            }
+            Self::Refused { core } => {
+                write!(f, "the system refuses to pin a thread to CPU core {core}; try another")
+            }
+        }
+    }
+}
+
+impl core::error::Error for PinError {}
+
+#[cfg(test)]
+mod tests {
+    use super::{PinError, choose, pinned};
+
+    #[test]
+    fn the_last_core_is_the_default_and_others_must_be_available() {
+        assert_eq!(choose(None, &[0, 2, 5]), Ok(5));
+        assert_eq!(choose(Some(2), &[0, 2, 5]), Ok(2));
+        let error = choose(Some(1), &[0, 2, 5]).unwrap_err();
+        assert_eq!(error, PinError::NotAvailable { core: 1, available: vec![0, 2, 5] });
+        assert!(error.to_string().ends_with("core 1; it may use 0 2 5"), "{error}");
+    }
+
+    /// A caller that stayed pinned would measure the next time on one core only.
+    #[test]
+    fn the_thread_is_pinned_and_the_caller_is_not() {
+        let cores = || core_affinity::get_core_ids().map(|ids| ids.len());
+        let before = cores();
+        assert_eq!(pinned(None, |_| cores()), Ok(Some(1)));
+        assert_eq!(cores(), before);
+    }
+}

@@ -1,0 +1,140 @@
+//! Do streaming (non-temporal) stores leave the L1 data cache on this CPU?
+//!
+//! A streaming store to a line that is cached may, by Intel's optimization manual (248966,
+//! "Streaming Non-temporal Stores"), update the line in place or evict it. Where it updates in
+//! place, a fence brings nothing to memory, and "streaming store + SFENCE" persists nothing. CPUs do
+//! not say which kind they are, so it is measured here, against controls, in four ways ([`Figures`]),
+//! and [`conclude`] draws the conclusion.
+//!
+//! A timing on one CPU is not a promise of its vendor: nothing relies on the answer.
+
+#[cfg(target_arch = "x86_64")]
+mod probe;
+mod verdict;
+
+use super::statistics::Estimate;
+use core::sync::atomic::AtomicU64;
+use serde::Serialize;
+
+#[cfg(target_arch = "x86_64")]
+pub use probe::{Loops, measure};
+pub use verdict::{Answer, Conclusion, Finding, Verdict, conclude};
+
+/// The bytes that the loops over a buffer store in one pass.
+pub const PASS: usize = LINES * size_of::<Line>();
+
+/// How many lines one sample works on.
+const LINES: usize = 64;
+
+/// A cache line of x86.
+#[repr(C, align(64))]
+#[derive(Debug, Default)]
+pub struct Line(pub(super) [AtomicU64; 8]);
+
+/// How many bytes one streaming store writes; a line is always filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the instruction set has these")]
+pub enum Width {
+    /// MOVNTI.
+    Bytes8,
+    /// MOVNTDQ.
+    Bytes16,
+    /// VMOVNTDQ with AVX.
+    Bytes32,
+    /// VMOVNTDQ with AVX-512F.
+    Bytes64,
+}
+
+impl Width {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Bytes8, Self::Bytes16, Self::Bytes32, Self::Bytes64];
+
+    /// The bytes of one store.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Bytes8 => 8,
+            Self::Bytes16 => 16,
+            Self::Bytes32 => 32,
+            Self::Bytes64 => 64,
+        }
+    }
+}
+
+impl Serialize for Width {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.bytes().serialize(serializer)
+    }
+}
+
+/// What known lines cost, in nanoseconds a line.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Controls {
+    /// A dependent load from a line in L1.
+    pub load_cached_ns: Estimate,
+    /// A dependent load from a line in no cache.
+    pub load_not_cached_ns: Estimate,
+    /// Write-back and MFENCE of a line that ordinary stores made dirty.
+    pub writeback_dirty_ns: Estimate,
+    /// Write-back and MFENCE of a clean line in L1.
+    pub writeback_clean_ns: Estimate,
+    /// Write-back and MFENCE of a line in no cache.
+    pub writeback_not_cached_ns: Estimate,
+}
+
+/// What something cost after streaming stores, by what the lines were before them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct After {
+    /// The lines were clean and in L1.
+    pub clean: Estimate,
+    /// The lines were dirty and in L1.
+    pub dirty: Estimate,
+    /// The lines were in no cache.
+    pub not_cached: Estimate,
+}
+
+/// A loop that never touches its lines but by streaming stores, by where they were at the start.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Repeated {
+    /// They were read before, so they were in L1.
+    pub cached: Estimate,
+    /// They were flushed before, so they were in no cache.
+    pub not_cached: Estimate,
+}
+
+/// What was measured of streaming stores of one width, in nanoseconds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Figures {
+    /// Bytes of one store.
+    pub store_bytes: Width,
+    /// A dependent load from a line after it was filled, and SFENCE: is the line in L1?
+    pub load_ns: After,
+    /// Write-back and MFENCE of a line after it was filled, and SFENCE: is the line dirty?
+    pub writeback_ns: After,
+    /// Filling one line, and SFENCE, again and again: does it reach memory each time?
+    pub line_ns: Repeated,
+    /// Filling 4 KiB, and SFENCE, again and again: does it reach memory each time?
+    pub pass_ns: Repeated,
+}
+
+impl Figures {
+    /// The passes over 4 KiB as gigabytes a second: lines read before, lines flushed before.
+    #[must_use]
+    pub fn pass_gigabytes_per_second(&self) -> [f64; 2] {
+        // Bytes a nanosecond.
+        [&self.pass_ns.cached, &self.pass_ns.not_cached].map(|ns| PASS as f64 / ns.median)
+    }
+}
+
+/// What was measured, and what it says.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Streaming {
+    /// The instruction that the write-backs were done with.
+    pub writeback: &'static str,
+    /// What known lines cost.
+    pub controls: Controls,
+    /// What streaming stores did, by their width.
+    pub figures: Vec<Figures>,
+    /// What follows from that.
+    pub conclusion: Conclusion,
+}

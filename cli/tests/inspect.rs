@@ -1,0 +1,71 @@
+//! `cachemaint inspect` as a user runs it.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use assert_cmd::Command;
+
+fn inspect(arguments: &[&str]) -> assert_cmd::assert::Assert {
+    Command::cargo_bin("cachemaint").unwrap().arg("inspect").args(arguments).assert()
+}
+
+fn stdout(assert: &assert_cmd::assert::Assert) -> String {
+    String::from_utf8(assert.get_output().stdout.clone()).unwrap()
+}
+
+#[test]
+fn a_file_of_an_ordinary_file_system_is_labelled_with_reason_and_evidence() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    std::fs::write(&path, b"contents").unwrap();
+    let assert = inspect(&[path.to_str().unwrap()]).success();
+    let text = stdout(&assert);
+    for label in ["granularity", "because", "file system", "What survives", "Evidence"] {
+        assert!(text.contains(label), "{label}: {text}");
+    }
+    assert!(text.contains("mmap(MAP_SHARED_VALIDATE | MAP_SYNC)"), "{text}");
+    assert_eq!(std::fs::read(&path).unwrap(), b"contents");
+}
+
+#[test]
+fn a_directory_stands_for_a_new_file_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    inspect(&[directory.path().to_str().unwrap()]).success();
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_json_says_what_the_text_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap().to_string();
+    let json: serde_json::Value =
+        serde_json::from_str(&stdout(&inspect(&[&path, "--json"]).success())).unwrap();
+    assert_eq!(json["schema"], 1);
+    assert_eq!(json["path"], path.as_str());
+    let reason = json["guarantee"]["reason"].as_str().unwrap();
+    assert_eq!(json["survival"].as_array().unwrap().len(), 8, "4 events, stored and persisted");
+    let unwrapped = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = unwrapped(&stdout(&inspect(&[&path]).success()));
+    assert!(text.contains(&unwrapped(reason)), "{reason} in {text}");
+}
+
+#[test]
+fn what_is_not_there_is_an_error_with_the_path() {
+    let assert = inspect(&["/no/such/file"]).code(1);
+    let text = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+    assert!(text.starts_with("cachemaint: /no/such/file: no such file"), "{text}");
+    assert!(stdout(&assert).is_empty());
+}
+
+#[test]
+fn the_command_line_is_explained() {
+    let command = || Command::cargo_bin("cachemaint").unwrap();
+    let help = stdout(&command().arg("--help").assert().success());
+    for name in ["caps", "inspect", "demo", "bench"] {
+        assert!(help.contains(name), "{help}");
+    }
+    assert!(!help.contains("demo-writer"), "the demo's child is not for users");
+    let version = stdout(&command().arg("--version").assert().success());
+    assert_eq!(version, format!("cachemaint {}\n", env!("CARGO_PKG_VERSION")));
+    command().assert().code(2);
+    command().arg("inspect").assert().code(2);
+}

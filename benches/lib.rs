@@ -1,0 +1,62 @@
+//! What only the benchmarks need: how they run, and the peers they are compared with.
+//!
+//! The measuring itself is in `cachemaint_cli::measure`, which the command uses too.
+
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+pub mod bare;
+pub mod libpmem;
+
+use cachemaint_cli::measure::pinning;
+use core::error::Error;
+use core::time::Duration;
+use criterion::Criterion;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Of a benchmark.
+pub type Outcome = Result<(), Box<dyn Error>>;
+
+/// Runs a benchmark on one core, and prints `summary` if criterion measured all of it: not when it
+/// was only tested, listed or filtered.
+pub fn run(
+    measure: impl FnOnce(&mut Criterion) -> Outcome + Send,
+    summary: impl FnOnce(&mut dyn Write) -> Outcome + Send,
+) -> ExitCode {
+    let on_the_core =
+        |_core| measure_and_summarize(measure, summary).map_err(|error| error.to_string());
+    let outcome = pinning::pinned(None, on_the_core).map_err(|error| error.to_string()).flatten();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing is left to do if standard error is closed too.
+            drop(writeln!(io::stderr(), "{error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure_and_summarize(
+    measure: impl FnOnce(&mut Criterion) -> Outcome,
+    summary: impl FnOnce(&mut dyn Write) -> Outcome,
+) -> Outcome {
+    let mut criterion = Criterion::default()
+        .sample_size(30)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_secs(1))
+        .configure_from_args();
+    measure(&mut criterion)?;
+    criterion.final_summary();
+    // `cargo bench` passes `--bench`; anything else tests, lists or filters.
+    let mut arguments = std::env::args().skip(1).peekable();
+    let all = arguments.peek().is_some() && arguments.all(|argument| argument == "--bench");
+    if all { summary(&mut io::stdout().lock()) } else { Ok(()) }
+}
+
+/// For criterion's `iter_custom`: the time of `iterations` from samples of `each` iterations, whose
+/// mean is `ns_of_one`.
+#[expect(clippy::cast_precision_loss, reason = "a run has fewer iterations than 2^53")]
+pub fn scaled(iterations: u64, each: usize, mut ns_of_one: impl FnMut() -> f64) -> Duration {
+    let samples = iterations.div_ceil(each as u64);
+    let total: f64 = (0..samples).map(|_| ns_of_one()).sum();
+    Duration::from_secs_f64(total / samples as f64 * iterations as f64 * 1e-9)
+}

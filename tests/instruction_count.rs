@@ -1,0 +1,117 @@
+//! How many instructions the hot path executes, counted by single steps on the real CPU.
+//!
+//! libpmem executes 48 for `pmem_persist` of 8 bytes and 29 for `pmem_flush` (callgrind, gcc -O2);
+//! here at most 24 and 12 are allowed for a range within one line. The count is that of optimised
+//! code, so in a debug build there is nothing to count.
+
+#![cfg(all(
+    target_os = "linux",
+    target_arch = "x86_64",
+    not(debug_assertions),
+    not(any(miri, loom))
+))]
+#![expect(unsafe_code, reason = "a child is traced, step by step")]
+
+use cachemaint::{Cache, Point};
+use std::hint::black_box;
+
+/// Calls `pmem_persist`'s counterpart, out of line as that is.
+#[inline(never)]
+fn persist(cache: Cache, start: *const u8, len: usize) {
+    // SAFETY: the only caller passes a range of its own.
+    unsafe { cache.writeback_range(start, len) };
+}
+
+/// Calls `pmem_flush`'s counterpart, out of line as that is.
+#[inline(never)]
+fn writeback_unfenced(cache: Cache, start: *const u8, len: usize) {
+    // SAFETY: the only caller passes a range of its own, and fences.
+    unsafe { cache.writeback_range_unfenced(start, len) };
+}
+
+type Call = fn(Cache, *const u8, usize);
+
+/// Executes the call in a traced child, and counts the steps from its first instruction to the one
+/// after its return.
+fn count(call: Call, cache: Cache, bytes: &[u8]) -> usize {
+    let entry = call as usize as u64;
+    // SAFETY: the child calls nothing that needs another thread, and leaves by `_exit`.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: asks to be traced by the parent.
+        unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) };
+        // SAFETY: stops, so that the parent can begin to step.
+        unsafe { libc::raise(libc::SIGSTOP) };
+        black_box(call)(black_box(cache), black_box(bytes.as_ptr()), black_box(bytes.len()));
+        // SAFETY: ends the child without running anything of the parent's.
+        unsafe { libc::_exit(0) };
+    }
+    let steps = steps_within(child, entry);
+    // SAFETY: the child is ours; it may have ended already.
+    unsafe { libc::kill(child, libc::SIGKILL) };
+    // SAFETY: collects the child.
+    unsafe { libc::waitpid(child, core::ptr::null_mut(), 0) };
+    steps
+}
+
+fn steps_within(child: libc::pid_t, entry: u64) -> usize {
+    assert!(wait_for_stop(child), "the child stops itself");
+    let mut return_to = None;
+    let mut steps = 0;
+    loop {
+        let registers = registers(child);
+        match return_to {
+            None if registers.rip == entry => return_to = Some(peek(child, registers.rsp)),
+            Some(address) if registers.rip == address => return steps,
+            _ => {}
+        }
+        steps += usize::from(return_to.is_some());
+        // SAFETY: the child is stopped.
+        unsafe { libc::ptrace(libc::PTRACE_SINGLESTEP, child, 0, 0) };
+        assert!(wait_for_stop(child), "the child ended before the call returned");
+    }
+}
+
+fn wait_for_stop(child: libc::pid_t) -> bool {
+    let mut status = 0;
+    // SAFETY: the status is ours to write.
+    let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
+    waited == child && libc::WIFSTOPPED(status)
+}
+
+fn registers(child: libc::pid_t) -> libc::user_regs_struct {
+    // SAFETY: the structure is made of integers.
+    let mut registers: libc::user_regs_struct = unsafe { core::mem::zeroed() };
+    // SAFETY: the child is stopped and the structure is what the request writes.
+    let result = unsafe { libc::ptrace(libc::PTRACE_GETREGS, child, 0, &raw mut registers) };
+    assert_eq!(result, 0, "PTRACE_GETREGS");
+    registers
+}
+
+fn peek(child: libc::pid_t, address: u64) -> u64 {
+    // SAFETY: the child is stopped; an address that it does not have is an error.
+    let word = unsafe { libc::ptrace(libc::PTRACE_PEEKDATA, child, address, 0) };
+    word as u64
+}
+
+#[repr(align(64))]
+struct Line([u8; 64]);
+
+#[test]
+fn a_range_within_a_line_takes_few_instructions() {
+    let cache = Cache::host().unwrap().to(Point::Persistence).unwrap();
+    if cache.writeback_instruction().name != "clwb" {
+        println!("skipped: the CPU has no clwb, whose path is counted");
+        return;
+    }
+    let line = Line([7; 64]);
+    for len in [1, 8, 64] {
+        let bytes = &line.0[..len];
+        let (fenced, unfenced) =
+            (count(persist, cache, bytes), count(writeback_unfenced, cache, bytes));
+        println!("{len} bytes: persist {fenced}, write-back without fence {unfenced} instructions");
+        // The clwb, the sfence and the return are executed at least; a count below would be wrong.
+        assert!((3..=24).contains(&fenced), "persist of {len} bytes: {fenced}");
+        assert!((2..=12).contains(&unfenced), "write-back of {len} bytes: {unfenced}");
+    }
+}

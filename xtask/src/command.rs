@@ -1,0 +1,200 @@
+//! One child process: how it is shown, run and read.
+//!
+//! Children get no standard input. What they print on standard output passes through line by line,
+//! so that the result lines of the test harness can be counted on the way.
+
+use core::fmt;
+use std::ffi::OsStr;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::{env, fs};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::report::{Finding, Tests};
+
+/// Exit status of `timeout` when the time was up.
+const TIMED_OUT: i32 = 124;
+
+/// Seconds for any one command on a CI machine.
+const CI_LIMIT: u32 = 900;
+
+/// A command line with its environment, printable as one would type it.
+#[derive(Clone, Debug)]
+pub(crate) struct Cmd {
+    program: String,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    folder: Option<PathBuf>,
+    limit: Option<u32>,
+}
+
+impl Cmd {
+    pub(crate) fn new(program: impl Into<String>) -> Self {
+        Self {
+            program: program.into(),
+            args: Vec::new(),
+            env: Vec::new(),
+            folder: None,
+            limit: None,
+        }
+    }
+
+    /// `cargo` with the words of `line`.
+    pub(crate) fn cargo(line: &str) -> Self {
+        Self::new("cargo").words(line)
+    }
+
+    pub(crate) fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    pub(crate) fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds each word of `line` as an argument.
+    pub(crate) fn words(self, line: &str) -> Self {
+        self.args(line.split_whitespace())
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.env.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Runs the command in this folder.
+    pub(crate) fn folder(mut self, folder: &Path) -> Self {
+        self.folder = Some(folder.to_path_buf());
+        self
+    }
+
+    /// Ends the command and its children after this many seconds, where the machine has `timeout`.
+    pub(crate) fn limit(mut self, seconds: u32) -> Self {
+        self.limit = Some(seconds);
+        self
+    }
+
+    /// The time limit. At home a run without one can be stopped by hand; nobody watches a CI
+    /// machine.
+    fn seconds(&self) -> Option<u32> {
+        self.limit.or_else(|| env::var_os("CI").map(|_set| CI_LIMIT))
+    }
+
+    fn command(&self) -> Command {
+        let mut command = match self.seconds() {
+            Some(seconds) if find_program("timeout").is_some() => {
+                let mut timeout = Command::new("timeout");
+                timeout.args(["--kill-after=10", &seconds.to_string(), &self.program]);
+                timeout
+            }
+            _ => Command::new(&self.program),
+        };
+        command.args(&self.args).stdin(Stdio::null());
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
+        // `cargo run` sets it for us; another compiler must not load this one's libraries.
+        command.env_remove("LD_LIBRARY_PATH");
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Runs it with its output shown; what it came to, with the tests it counted.
+    pub(crate) fn check(&self) -> Result<Finding> {
+        writeln!(io::stdout(), "$ {self}")?;
+        let mut child = self
+            .command()
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start `{self}`"))?;
+        let mut tests = Tests::default();
+        if let Some(output) = child.stdout.take() {
+            let mut output = BufReader::new(output);
+            let mut line = Vec::new();
+            while output.read_until(b'\n', &mut line)? != 0 {
+                io::stdout().write_all(&line)?;
+                tests.add_result_line(&String::from_utf8_lossy(&line));
+                line.clear();
+            }
+        }
+        let status = child.wait().with_context(|| format!("cannot wait for `{self}`"))?;
+        Ok(if status.success() {
+            Finding::passed(tests)
+        } else {
+            Finding::failed(tests, format!("`{self}` {}", self.describe(status)))
+        })
+    }
+
+    /// As [`check`](Self::check), and a run of no test at all is a failure.
+    pub(crate) fn check_tests(&self) -> Result<Finding> {
+        let finding = self.check()?;
+        Ok(if finding.is_pass_without_tests() {
+            Finding::failed(Tests::default(), format!("`{self}` ran no test"))
+        } else {
+            finding
+        })
+    }
+
+    /// Runs it silently and returns its standard output; a failure carries the reason given on
+    /// standard error.
+    pub(crate) fn read(&self) -> Result<String> {
+        let output = self.command().output().with_context(|| format!("cannot start `{self}`"))?;
+        if !output.status.success() {
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            bail!("`{self}` {}: {}", self.describe(output.status), reason_in(&complaint));
+        }
+        String::from_utf8(output.stdout)
+            .with_context(|| format!("`{self}` printed something that is not UTF-8"))
+    }
+
+    fn describe(&self, status: ExitStatus) -> String {
+        match (status.code(), self.seconds()) {
+            (Some(TIMED_OUT), Some(seconds)) => format!("took longer than {seconds} s"),
+            (Some(code), _) => format!("ended with exit code {code}"),
+            (None, _) => format!("ended by a signal ({status})"),
+        }
+    }
+}
+
+impl fmt::Display for Cmd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(folder) = &self.folder {
+            write!(f, "cd {} && ", quoted(&folder.display().to_string()))?;
+        }
+        for (name, value) in &self.env {
+            write!(f, "{name}={} ", quoted(value))?;
+        }
+        write!(f, "{}", quoted(&self.program))?;
+        self.args.iter().try_for_each(|arg| write!(f, " {}", quoted(arg)))
+    }
+}
+
+/// The line of standard error that says most: the first that apt, rustup or cargo marks as an
+/// error, else the last.
+fn reason_in(complaint: &str) -> &str {
+    let marked = |line: &&str| line.starts_with("E: ") || line.starts_with("error");
+    let mut lines = complaint.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.clone().find(marked).or_else(|| lines.next_back()).unwrap_or("it said nothing")
+}
+
+/// `word` as a shell wants it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+./:,@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// Where `PATH` has a program of this name.
+pub(crate) fn find_program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
+    let name = Path::new(name.as_ref());
+    env::split_paths(&env::var_os("PATH")?)
+        .map(|folder| folder.join(name))
+        .find(|file| fs::metadata(file).is_ok_and(|meta| meta.is_file()))
+}

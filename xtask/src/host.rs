@@ -1,0 +1,71 @@
+//! The machine and the tree that the checks run on.
+
+use core::cell::RefCell;
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::command::Cmd;
+
+/// The machine: where the workspace and the caches are, and which ways to a compiler are open.
+#[derive(Debug)]
+pub(crate) struct Host {
+    root: PathBuf,
+    cache: PathBuf,
+    pub(crate) without_rustup: bool,
+    /// Why rustup's server is not asked again.
+    pub(crate) rustup_unreachable: RefCell<Option<String>>,
+}
+
+impl Host {
+    /// Finds the workspace and makes it the current directory.
+    pub(crate) fn new(without_rustup: bool) -> Result<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .context("xtask is not inside the workspace")?;
+        env::set_current_dir(root).with_context(|| format!("cannot enter {}", root.display()))?;
+        let caches = env::var_os("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+            .or_else(|| env::home_dir().map(|home| home.join(".cache")))
+            .context("neither XDG_CACHE_HOME nor HOME is set: set one, downloads are kept there")?;
+        Ok(Self {
+            root: root.to_path_buf(),
+            cache: caches.join("cachemaint-lab"),
+            without_rustup,
+            rustup_unreachable: RefCell::new(None),
+        })
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where downloads are kept.
+    pub(crate) fn cache(&self) -> &Path {
+        &self.cache
+    }
+
+    /// A folder inside cargo's target directory.
+    pub(crate) fn target_dir(&self, name: &str) -> PathBuf {
+        env::var_os("CARGO_TARGET_DIR")
+            .map_or_else(|| self.root.join("target"), |path| self.root.join(path))
+            .join(name)
+    }
+
+    /// Files of this kind that git tracks or would track: what rustfmt and the package must not
+    /// miss.
+    pub(crate) fn sources(&self, pattern: &str) -> Result<Vec<String>> {
+        // The tree may belong to another user, as in a container.
+        let listed = Cmd::new("git")
+            .words("-c safe.directory=* ls-files --cached --others --exclude-standard --deduplicate --")
+            .arg(pattern)
+            .read()?;
+        Ok(listed
+            .lines()
+            .filter(|file| self.root.join(file).is_file())
+            .map(str::to_owned)
+            .collect())
+    }
+}

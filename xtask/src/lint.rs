@@ -1,0 +1,48 @@
+//! Checks of the text: format, lints, documentation.
+
+use anyhow::Result;
+
+use crate::command::Cmd;
+use crate::host::Host;
+use crate::report::Report;
+use crate::toolchain;
+
+/// The library's features one by one, besides all and none: each must stand alone.
+const ALONE: [&str; 4] = ["std", "dax", "serde", "privileged"];
+
+pub(crate) fn fmt(host: &Host, report: &mut Report) -> Result<()> {
+    if let Err(reason) = toolchain::component(host, "rustfmt", "rustfmt") {
+        return report.skip("format", format!("{reason:#}"));
+    }
+    report.check("format", "every Rust file in the tree, in a module or not, is formatted", || {
+        Cmd::new("rustfmt").words("--check --edition 2024").args(host.sources("*.rs")?).check()
+    })
+}
+
+pub(crate) fn clippy(host: &Host, report: &mut Report) -> Result<()> {
+    if let Err(reason) = toolchain::component(host, "clippy", "cargo-clippy") {
+        return report.skip("lints", format!("{reason:#}"));
+    }
+    report.check("workspace", "no lint in any target with every feature", || {
+        Cmd::cargo("clippy --workspace --all-targets --all-features -- -D warnings").check()
+    })?;
+    report.check("no features", "no lint in the bare library", || {
+        Cmd::cargo("clippy -p cachemaint --no-default-features -- -D warnings").check()
+    })?;
+    ALONE.into_iter().try_for_each(|feature| {
+        report.check(feature, "the feature needs no other one", || {
+            let line = format!(
+                "clippy -p cachemaint --no-default-features --features {feature} -- -D warnings"
+            );
+            Cmd::cargo(&line).check()
+        })
+    })
+}
+
+pub(crate) fn doc(_host: &Host, report: &mut Report) -> Result<()> {
+    report.check("rustdoc", "the documentation builds, every link leads somewhere", || {
+        Cmd::cargo("doc --workspace --no-deps --all-features")
+            .env("RUSTDOCFLAGS", "-D warnings")
+            .check()
+    })
+}

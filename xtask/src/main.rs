@@ -1,0 +1,142 @@
+//! The checks of this workspace. Each step is one command, `cargo xtask STEP`; `cargo xtask ci`
+//! runs them all.
+//!
+//! A step holds checks; each says what it proves, runs, and leaves a row in the table at the end. A
+//! failure stops nothing. What this machine cannot run (no server for a toolchain, no root for a
+//! package) is skipped by name with the reason. The last line counts tests one by one, and a check
+//! that holds no tests as one.
+
+extern crate alloc;
+
+mod asm;
+mod command;
+mod cpus;
+mod debian;
+mod host;
+mod lint;
+mod package;
+mod report;
+mod run;
+mod targets;
+mod toolchain;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::host::Host;
+use crate::report::Report;
+
+/// The checks of this workspace, each one command.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+    /// Take other compilers from Debian's packages, as where rustup's server is out of reach.
+    #[arg(long, global = true)]
+    without_rustup: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Every step below.
+    Ci,
+    /// Every step below, then the longer ones.
+    Full,
+    /// Every Rust file in the tree is formatted.
+    Fmt,
+    /// No lint, whichever features are on.
+    Clippy,
+    /// The documentation builds without a warning.
+    Doc,
+    /// The tests pass on this machine.
+    Test,
+    /// The library builds without the standard library.
+    NoStd,
+    /// The library compiles with the oldest compiler promised.
+    Msrv,
+    /// Miri finds no undefined behaviour.
+    Miri,
+    /// Every interleaving that loom tries is right.
+    Loom,
+    /// The tests pass on emulated CPUs, and each chooses its right instruction.
+    Cpus,
+    /// The compiler makes the instructions that were reviewed.
+    Asm(Asm),
+    /// The demonstration loses no acknowledged record.
+    Demo,
+    /// The package holds what it must.
+    Package,
+    /// The bare library depends on little.
+    Tree,
+}
+
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct Asm {
+    /// Compare with the files under tests/asm (the default).
+    #[arg(long)]
+    check: bool,
+    /// Rewrite these files.
+    #[arg(long)]
+    bless: bool,
+}
+
+type Step = (&'static str, fn(&Host, &mut Report) -> Result<()>);
+
+const FMT: Step = ("fmt", lint::fmt);
+const CLIPPY: Step = ("clippy", lint::clippy);
+const DOC: Step = ("doc", lint::doc);
+const TEST: Step = ("test", run::test);
+const NO_STD: Step = ("no-std", targets::no_std);
+const MSRV: Step = ("msrv", targets::msrv);
+const MIRI: Step = ("miri", run::miri);
+const LOOM: Step = ("loom", run::loom);
+const CPUS: Step = ("cpus", cpus::cpus);
+const ASM: Step = ("asm", asm::check);
+const DEMO: Step = ("demo", run::demo);
+const PACKAGE: Step = ("package", package::package);
+const TREE: Step = ("tree", package::tree);
+
+const CI: [Step; 13] =
+    [FMT, CLIPPY, DOC, TEST, NO_STD, MSRV, MIRI, LOOM, CPUS, ASM, DEMO, PACKAGE, TREE];
+/// What only `full` runs.
+const LONGER: [Step; 2] = [("full", run::test_long), ("full", package::package_builds)];
+
+impl Task {
+    fn steps(&self) -> Vec<Step> {
+        match self {
+            Self::Ci => CI.to_vec(),
+            Self::Full => CI.into_iter().chain(LONGER).collect(),
+            Self::Fmt => vec![FMT],
+            Self::Clippy => vec![CLIPPY],
+            Self::Doc => vec![DOC],
+            Self::Test => vec![TEST],
+            Self::NoStd => vec![NO_STD],
+            Self::Msrv => vec![MSRV],
+            Self::Miri => vec![MIRI],
+            Self::Loom => vec![LOOM],
+            Self::Cpus => vec![CPUS],
+            Self::Asm(Asm { bless: true, .. }) => vec![("asm", asm::bless)],
+            Self::Asm(_) => vec![ASM],
+            Self::Demo => vec![DEMO],
+            Self::Package => vec![PACKAGE],
+            Self::Tree => vec![TREE],
+        }
+    }
+}
+
+fn main() -> Result<ExitCode> {
+    let cli = Cli::parse();
+    let host = Host::new(cli.without_rustup)?;
+    let mut report = Report::default();
+    for (name, step) in cli.task.steps() {
+        report.begin(name);
+        if let Err(error) = step(&host, &mut report) {
+            report.check("preparation", "what the step needs is there", || Err(error))?;
+        }
+    }
+    Ok(if report.finish()? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

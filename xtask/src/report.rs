@@ -1,0 +1,234 @@
+//! What each check came to, and the table and counts at the end.
+
+use core::fmt;
+use core::time::Duration;
+use std::io::{self, Write as _};
+use std::time::Instant;
+
+use anyhow::Result;
+
+/// Counts from the result lines of the test harness.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tests {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl Tests {
+    /// Adds the counts of `line` if it is a harness's `test result:` line.
+    pub(crate) fn add_result_line(&mut self, line: &str) {
+        let Some((_, counts)) = line.split_once("test result: ") else {
+            return;
+        };
+        for part in counts.split(['.', ';']) {
+            let mut words = part.split_whitespace();
+            let (Some(number), Some(kind)) =
+                (words.next().and_then(|word| word.parse::<u64>().ok()), words.next())
+            else {
+                continue;
+            };
+            match kind {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Outcome {
+    Passed,
+    Failed(String),
+    Skipped(String),
+}
+
+/// What one check came to.
+#[derive(Clone, Debug)]
+pub(crate) struct Finding {
+    outcome: Outcome,
+    tests: Tests,
+}
+
+impl Finding {
+    pub(crate) fn passed(tests: Tests) -> Self {
+        Self { outcome: Outcome::Passed, tests }
+    }
+
+    pub(crate) fn failed(tests: Tests, why: String) -> Self {
+        Self { outcome: Outcome::Failed(why), tests }
+    }
+
+    fn skipped(why: String) -> Self {
+        Self { outcome: Outcome::Skipped(why), tests: Tests::default() }
+    }
+
+    pub(crate) fn is_pass_without_tests(&self) -> bool {
+        matches!(self.outcome, Outcome::Passed) && self.tests.passed == 0
+    }
+}
+
+/// Says what is passed, failed and skipped: tests one by one, a check that holds no tests as one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+impl Counts {
+    fn add(&mut self, finding: &Finding) {
+        let Tests { passed, failed, ignored } = finding.tests;
+        self.skipped += ignored;
+        match finding.outcome {
+            Outcome::Passed => self.passed += passed.max(1),
+            Outcome::Failed(_) => {
+                self.passed += passed;
+                self.failed += failed.max(1);
+            }
+            Outcome::Skipped(_) => self.skipped += 1,
+        }
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
+    }
+}
+
+#[derive(Debug)]
+struct Row {
+    step: &'static str,
+    name: String,
+    finding: Finding,
+    took: Duration,
+}
+
+/// The checks run so far.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    step: &'static str,
+    rows: Vec<Row>,
+}
+
+impl Report {
+    /// The step that the next checks belong to.
+    pub(crate) fn begin(&mut self, step: &'static str) {
+        self.step = step;
+    }
+
+    /// Runs one check after saying what it proves. An error of `work` is the check's failure, not
+    /// the end of the run.
+    pub(crate) fn check(
+        &mut self,
+        name: &str,
+        proves: &str,
+        work: impl FnOnce() -> Result<Finding>,
+    ) -> Result<()> {
+        writeln!(io::stdout(), "\n== {} / {name}: {proves}", self.step)?;
+        let start = Instant::now();
+        let finding =
+            work().unwrap_or_else(|error| Finding::failed(Tests::default(), format!("{error:#}")));
+        self.record(name, finding, start.elapsed())
+    }
+
+    /// Records that a check was not run, and why.
+    pub(crate) fn skip(&mut self, name: &str, why: impl fmt::Display) -> Result<()> {
+        writeln!(io::stdout(), "\n== {} / {name}", self.step)?;
+        self.record(name, Finding::skipped(why.to_string()), Duration::ZERO)
+    }
+
+    fn record(&mut self, name: &str, finding: Finding, took: Duration) -> Result<()> {
+        let step = self.step;
+        match &finding.outcome {
+            Outcome::Passed => {
+                writeln!(io::stdout(), "-- passed: {step} / {name}, {:.1} s", took.as_secs_f64())?
+            }
+            Outcome::Failed(why) => {
+                writeln!(
+                    io::stdout(),
+                    "-- FAILED: {step} / {name}: {why}\n   this step alone: cargo xtask {step}"
+                )?;
+            }
+            Outcome::Skipped(why) => writeln!(io::stdout(), "-- skipped: {step} / {name}: {why}")?,
+        }
+        self.rows.push(Row { step, name: name.to_owned(), finding, took });
+        Ok(())
+    }
+
+    /// Prints the table and the line of counts; whether nothing failed.
+    pub(crate) fn finish(&self) -> Result<bool> {
+        let mut out = io::stdout().lock();
+        let mut counts = Counts::default();
+        let width = self.rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
+        writeln!(
+            out,
+            "\n{:8} {:width$} {:8} {:>7} {:>6}",
+            "step", "check", "result", "seconds", "tests"
+        )?;
+        for Row { step, name, finding, took } in &self.rows {
+            counts.add(finding);
+            let (result, why) = match &finding.outcome {
+                Outcome::Passed => ("passed", ""),
+                Outcome::Failed(why) => ("FAILED", why.lines().next().unwrap_or_default()),
+                Outcome::Skipped(why) => ("skipped", why.as_str()),
+            };
+            let tests = match finding.tests.passed {
+                0 => String::from("-"),
+                passed => passed.to_string(),
+            };
+            let line = format!(
+                "{step:8} {name:width$} {result:8} {:7.1} {tests:>6}  {why}",
+                took.as_secs_f64()
+            );
+            writeln!(out, "{}", line.trim_end())?;
+        }
+        writeln!(out, "\n{counts}")?;
+        Ok(counts.failed == 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Counts, Finding, Tests};
+
+    fn counted(lines: &[&str]) -> Tests {
+        let mut tests = Tests::default();
+        for line in lines {
+            tests.add_result_line(line);
+        }
+        tests
+    }
+
+    #[test]
+    fn result_lines_are_summed_and_others_ignored() {
+        let tests = counted(&[
+            "running 3 tests",
+            "test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+            "test result: FAILED. 4 passed; 3 failed; 0 ignored; 0 measured; 9 filtered out; finished in 1.25s",
+        ]);
+        assert_eq!((tests.passed, tests.failed, tests.ignored), (6, 3, 1));
+    }
+
+    #[test]
+    fn a_check_without_tests_counts_as_one() {
+        let mut counts = Counts::default();
+        counts.add(&Finding::passed(Tests::default()));
+        counts.add(&Finding::failed(Tests::default(), String::from("did not compile")));
+        counts.add(&Finding::skipped(String::from("no rustup")));
+        assert_eq!(counts.to_string(), "1 passed, 1 failed, 1 skipped");
+    }
+
+    #[test]
+    fn a_crashed_test_binary_is_a_failure_beside_the_tests_that_passed() {
+        let mut counts = Counts::default();
+        counts.add(&Finding::failed(
+            counted(&["test result: ok. 5 passed; 0 failed; 2 ignored"]),
+            String::from("signal"),
+        ));
+        assert_eq!(counts.to_string(), "5 passed, 1 failed, 2 skipped");
+    }
+}

@@ -1,0 +1,64 @@
+//! Checks that run the code on this machine: tests, Miri, loom, the demonstration.
+
+use anyhow::Result;
+
+use crate::command::Cmd;
+use crate::host::Host;
+use crate::report::Report;
+use crate::toolchain;
+
+pub(crate) fn test(_host: &Host, report: &mut Report) -> Result<()> {
+    report.check("as in the README", "the tests pass as a new user runs them", || {
+        Cmd::cargo("test").check_tests()
+    })?;
+    report.check("everything", "the tests of every member pass with every feature", || {
+        Cmd::cargo("test --workspace --all-features --no-fail-fast").check_tests()
+    })?;
+    report.check(
+        "instruction count",
+        "a persist executes no more instructions than promised",
+        || Cmd::cargo("test --release -p cachemaint --test instruction_count").check_tests(),
+    )
+}
+
+/// As the step `test` with many more generated cases.
+pub(crate) fn test_long(_host: &Host, report: &mut Report) -> Result<()> {
+    report.check("many cases", "the properties hold for far more generated cases", || {
+        Cmd::cargo("test --release -p cachemaint --all-features")
+            .env("PROPTEST_CASES", "20000")
+            .check_tests()
+    })
+}
+
+pub(crate) fn miri(host: &Host, report: &mut Report) -> Result<()> {
+    if let Err(reason) = toolchain::miri(host) {
+        return report.skip("library", format!("Miri is not to be had: {reason:#}"));
+    }
+    report.check(
+        "library",
+        "no undefined behaviour above the instructions, on the modelled back end",
+        || {
+            // Miri interprets: few generated cases must do.
+            Cmd::cargo("+nightly miri test -p cachemaint --lib --tests")
+                .env("MIRIFLAGS", "-Zmiri-disable-isolation")
+                .env("PROPTEST_CASES", "4")
+                .check_tests()
+        },
+    )
+}
+
+pub(crate) fn loom(host: &Host, report: &mut Report) -> Result<()> {
+    report.check("selection", "every interleaving of threads that select at once agrees", || {
+        // Its own directory: the flag would rebuild everything else.
+        Cmd::cargo("test -p cachemaint --release --lib loom_tests")
+            .env("RUSTFLAGS", "--cfg loom")
+            .env("CARGO_TARGET_DIR", host.target_dir("loom").display().to_string())
+            .check_tests()
+    })
+}
+
+pub(crate) fn demo(_host: &Host, report: &mut Report) -> Result<()> {
+    report.check("kill and recover", "every acknowledged record is found after a SIGKILL", || {
+        Cmd::cargo("run --release -- demo").check()
+    })
+}

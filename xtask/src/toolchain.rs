@@ -1,0 +1,172 @@
+//! Compilers and standard libraries for other targets: by rustup, or from Debian's packages.
+//!
+//! rustup's server may be out of reach. Debian's second compiler (`rustc-web`, kept current for
+//! browsers) then serves: its standard library for arm64 and i386 is unpacked into the cache and
+//! named by `--sysroot`; for any other target `core` is built from `rust-web-src`. Errors of this
+//! module are reasons to skip a check.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::command::{Cmd, find_program};
+use crate::debian;
+use crate::host::Host;
+
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+const COMPONENT_LIMIT: u32 = 60;
+const TOOLCHAIN_LIMIT: u32 = 180;
+
+/// How cargo is to be called to compile for a target.
+#[derive(Clone, Debug)]
+pub(crate) struct Compiler {
+    pub(crate) name: String,
+    args: Vec<String>,
+    env: Vec<(&'static str, String)>,
+}
+
+impl Compiler {
+    fn rustup(name: &str) -> Self {
+        Self { name: name.to_owned(), args: Vec::new(), env: Vec::new() }
+    }
+
+    /// `cargo` with the words of `line`, compiling with this compiler.
+    pub(crate) fn cargo(&self, line: &str) -> Cmd {
+        self.env.iter().fold(Cmd::cargo(line).args(self.args.clone()), |cmd, (name, value)| {
+            cmd.env(name, value)
+        })
+    }
+
+    fn debian(host: &Host, args: Vec<String>) -> Result<Self> {
+        let name = Cmd::new(DEBIAN_RUSTC).arg("--version").read()?.trim().to_owned();
+        let oldest = rust_version(host)?;
+        ensure!(minor(&name) >= minor(&oldest), "Debian's {name} is older than {oldest}");
+        let target_dir = host.target_dir("debian").display().to_string();
+        Ok(Self {
+            name,
+            args,
+            env: vec![("RUSTC", DEBIAN_RUSTC.to_owned()), ("CARGO_TARGET_DIR", target_dir)],
+        })
+    }
+}
+
+/// The target that the compiler in use makes programs for by itself.
+pub(crate) fn native() -> Result<String> {
+    Ok(Cmd::new("rustc").args(["--print", "host-tuple"]).read()?.trim().to_owned())
+}
+
+/// A compiler with the whole standard library for `triple`; `debian_arch` is Debian's name of that
+/// architecture.
+pub(crate) fn with_std(host: &Host, triple: &str, debian_arch: &str) -> Result<Compiler> {
+    let no_rustup = match in_use(host, triple) {
+        Ok(compiler) => return Ok(compiler),
+        Err(reason) => reason,
+    };
+    let packaged = || -> Result<Compiler> {
+        debian::install(&["rustc-web"])?;
+        let version =
+            Cmd::new("dpkg-query").words("--show --showformat=${Version} rustc-web").read()?;
+        let package = format!("libstd-rust-web-dev:{debian_arch}={version}");
+        let sysroot = debian::fetch(host, &package, None)?.join("usr");
+        let flag = format!(r#"target.{triple}.rustflags=["--sysroot={}"]"#, sysroot.display());
+        Compiler::debian(host, vec![String::from("--config"), flag])
+    };
+    packaged().with_context(|| format!("no standard library for {triple} ({no_rustup:#})"))
+}
+
+/// A compiler with at least `core` for `triple`.
+pub(crate) fn with_core(host: &Host, triple: &str) -> Result<Compiler> {
+    let no_rustup = match in_use(host, triple) {
+        Ok(compiler) => return Ok(compiler),
+        Err(reason) => reason,
+    };
+    let packaged = || -> Result<Compiler> {
+        debian::install(&["rustc-web", "rust-web-src"])?;
+        let mut compiler = Compiler::debian(host, vec![String::from("-Zbuild-std=core")])?;
+        compiler.env.push(("RUSTC_BOOTSTRAP", String::from("1")));
+        Ok(compiler)
+    };
+    packaged().with_context(|| format!("no core for {triple} ({no_rustup:#})"))
+}
+
+/// The compiler in use, with the target added by rustup if need be.
+pub(crate) fn in_use(host: &Host, triple: &str) -> Result<Compiler> {
+    let installed = || -> Result<bool> {
+        let folder =
+            Cmd::new("rustc").words("--print target-libdir --target").arg(triple).read()?;
+        Ok(Path::new(folder.trim()).is_dir())
+    };
+    if host.without_rustup {
+        bail!("rustup is not to be used");
+    }
+    if !installed()? {
+        rustup(host, &format!("target add {triple}"), COMPONENT_LIMIT)?;
+    }
+    Ok(Compiler::rustup(Cmd::new("rustc").arg("--version").read()?.trim()))
+}
+
+/// The release named as `rust-version` in the workspace's manifest.
+fn rust_version(host: &Host) -> Result<String> {
+    let manifest =
+        fs::read_to_string(host.root().join("Cargo.toml")).context("cannot read Cargo.toml")?;
+    let value = manifest.lines().find_map(|line| line.strip_prefix("rust-version = "));
+    Ok(value.context("Cargo.toml names no rust-version")?.trim().trim_matches('"').to_owned())
+}
+
+/// The 89 of `1.89.0`.
+fn minor(version: &str) -> Option<u32> {
+    version.split('.').nth(1)?.parse().ok()
+}
+
+/// Makes the release named as `rust-version` available; the word that selects it (`+1.89.0`).
+pub(crate) fn msrv(host: &Host) -> Result<String> {
+    let version = rust_version(host)?;
+    let patch = if version.matches('.').count() == 1 { ".0" } else { "" };
+    let select = format!("+{version}{patch}");
+    let probe = Cmd::new("rustc").args([&select, "--version"]).env("RUSTUP_AUTO_INSTALL", "0");
+    if host.without_rustup || probe.read().is_err() {
+        rustup(
+            host,
+            &format!("toolchain install {version}{patch} --profile minimal --no-self-update"),
+            TOOLCHAIN_LIMIT,
+        )?;
+    }
+    Ok(select)
+}
+
+/// Makes `cargo +nightly miri` available.
+pub(crate) fn miri(host: &Host) -> Result<()> {
+    let probe = Cmd::cargo("+nightly miri --version").env("RUSTUP_AUTO_INSTALL", "0");
+    let installed =
+        "toolchain install nightly --profile minimal --component miri,rust-src --no-self-update";
+    if host.without_rustup || probe.read().is_err() {
+        rustup(host, "component add miri rust-src --toolchain nightly", COMPONENT_LIMIT)
+            .or_else(|_absent| rustup(host, installed, TOOLCHAIN_LIMIT))?;
+    }
+    Ok(())
+}
+
+/// Makes a component of the toolchain in use (clippy, rustfmt) available.
+pub(crate) fn component(host: &Host, name: &str, program: &str) -> Result<()> {
+    if Cmd::new(program).arg("--version").read().is_err() {
+        rustup(host, &format!("component add {name}"), COMPONENT_LIMIT)?;
+    }
+    Ok(())
+}
+
+/// Runs rustup with a time limit; after the first time-out it is not tried again.
+fn rustup(host: &Host, line: &str, limit: u32) -> Result<()> {
+    if host.without_rustup {
+        bail!("rustup is not to be used");
+    }
+    if let Some(reason) = host.rustup_unreachable.borrow().as_deref() {
+        bail!("{reason}");
+    }
+    find_program("rustup").context("rustup is not installed")?;
+    Cmd::new("rustup").words(line).limit(limit).read().map(drop).inspect_err(|error| {
+        if error.to_string().contains("took longer") {
+            *host.rustup_unreachable.borrow_mut() = Some(format!("{error:#}"));
+        }
+    })
+}

@@ -135,6 +135,11 @@ pub struct Architecture {
     /// Why a point cannot be reached when no instruction that is present reaches it, in the order of
     /// [`Point::ALL`].
     pub unreachable: [Unsupported; 3],
+    /// Who says that one page cannot be in the data cache twice, under two virtual addresses; `None`
+    /// if it can, or if nobody says.
+    pub no_aliasing: Option<&'static str>,
+    /// Why user mode cannot write back or invalidate the whole cache at once.
+    pub no_whole_cache: Unsupported,
 }
 
 /// What was found out about a CPU: its line size and which instructions may be executed.

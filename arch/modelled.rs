@@ -49,6 +49,12 @@ pub const ARCHITECTURE: Architecture = Architecture {
     fences: &["none", "fence"],
     observed: FENCE,
     unreachable: [NO_DEEPER, NO_DEEPER, NO_DEEPER],
+    no_aliasing: None,
+    no_whole_cache: Unsupported::new(
+        Missing::Operation,
+        "the modelled back end has no whole-cache operation",
+        "maintain ranges instead",
+    ),
 };
 
 /// The instructions.

@@ -39,6 +39,8 @@ pub const ARCHITECTURE: Architecture = Architecture {
     fences: &["none"],
     observed: Fence::NONE,
     unreachable: [WHY, WHY, WHY],
+    no_aliasing: None,
+    no_whole_cache: WHY,
 };
 
 /// The instructions: there are none.

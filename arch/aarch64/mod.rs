@@ -107,4 +107,11 @@ pub const ARCHITECTURE: Architecture = Architecture {
             "let the kernel do it: fsync or msync on a DAX file, deep_flush on a device",
         ),
     ],
+    no_aliasing: Some("Linux arch/arm64/include/asm/cache.h: the data side behaves as PIPT"),
+    // Arm ARM (DDI 0487), DC CISW: other CPUs and system caches do not see it.
+    no_whole_cache: Unsupported::new(
+        Missing::Operation,
+        "on arm64 only set/way instructions do it: privileged, and other CPUs do not see them",
+        "maintain ranges instead",
+    ),
 };

@@ -109,4 +109,11 @@ pub const ARCHITECTURE: Architecture = Architecture {
             "let the kernel do it: fsync or msync on a DAX file, deep_flush on a device",
         ),
     ],
+    no_aliasing: Some("Linux arch/x86/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected"),
+    // Intel SDM vol. 2B, WBINVD.
+    no_whole_cache: Unsupported::new(
+        Missing::Operation,
+        "WBINVD is privileged (#GP in user mode)",
+        "in a driver: cpu_cache_invalidate_memregion of Linux, on all CPUs",
+    ),
 };

@@ -5,7 +5,7 @@
 use super::error::{Error, ErrorKind};
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
-use std::fs::{File, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
@@ -13,31 +13,34 @@ use std::path::Path;
 /// How many zeros are written at a time, in bytes.
 const CHUNK: usize = 1 << 20;
 
-/// Creates a file of `len` zero bytes that are on the medium, with its name, when this returns; or
-/// leaves nothing behind.
-///
-/// Zeros are written, not just allocated: an extent that was allocated and never written makes the
-/// file system commit its journal at the first store to each of its pages.
-pub(super) fn create(path: &Path, len: u64) -> Result<File, Error> {
+/// Refuses a length that no file can have.
+pub(super) fn check_new_len(path: &Path, len: u64) -> Result<(), Error> {
     if len == 0 {
         return Err(Error::new(path, ErrorKind::ZeroLength));
     }
     if i64::try_from(len).is_err() {
         return Err(Error::new(path, ErrorKind::Overflow { offset: 0, len }));
     }
+    Ok(())
+}
+
+/// Creates an empty file for this user alone, and locks it.
+pub(super) fn create(path: &Path) -> Result<File, Error> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)
         .map_err(|errno| Error::os(path, "open", errno))?;
     let file = File::from(file);
-    let filled =
-        lock(path, &file).and_then(|()| fill(path, &file, len)).and_then(|()| sync_directory(path));
-    match filled {
-        Ok(()) => Ok(file),
-        Err(error) => {
-            remove_own(path, &file);
-            Err(error)
-        }
-    }
+    lock(path, &file)?;
+    Ok(file)
+}
+
+/// Gives a new file `len` zero bytes, which are on the medium, with its name, when this returns.
+///
+/// Zeros are written, not just allocated: an extent that was allocated and never written makes the
+/// file system commit its journal at the first store to each of its pages.
+pub(super) fn fill(path: &Path, file: &File, len: u64) -> Result<(), Error> {
+    write_zeros(path, file, len)?;
+    sync_directory(path)
 }
 
 /// Opens a file to be mapped from `offset`, checks it, and locks it; gives the length of the mapping.
@@ -87,7 +90,7 @@ pub(super) fn checked_len(
 
 /// The size in bytes of what must be a regular file.
 pub(super) fn regular_size(path: &Path, file: &File) -> Result<u64, Error> {
-    let metadata = file.metadata().map_err(|error| from_io(path, "fstat", &error))?;
+    let metadata = metadata(path, file)?;
     if metadata.is_dir() {
         return Err(Error::new(path, ErrorKind::Directory));
     }
@@ -107,7 +110,7 @@ fn lock(path: &Path, file: &File) -> Result<(), Error> {
 }
 
 /// Writes zeros and has them on the medium.
-fn fill(path: &Path, file: &File, len: u64) -> Result<(), Error> {
+fn write_zeros(path: &Path, file: &File, len: u64) -> Result<(), Error> {
     let no_space = |error: &io::Error| match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             Error::new(path, ErrorKind::NoSpace { len })
@@ -146,12 +149,17 @@ fn sync_directory(path: &Path) -> Result<(), Error> {
 }
 
 /// Removes a file that could not be created whole, unless something else is at its path by now.
-pub(super) fn remove_own(path: &Path, file: &File) {
-    let (Ok(own), Ok(there)) = (file.metadata(), path.symlink_metadata()) else { return };
+pub(super) fn remove_own(path: &Path, own: &Metadata) {
+    let Ok(there) = path.symlink_metadata() else { return };
     if (own.dev(), own.ino()) == (there.dev(), there.ino()) {
         // The error that led here is the one to report; what is left is an empty or zero file.
         drop(std::fs::remove_file(path));
     }
+}
+
+/// `fstat`.
+pub(super) fn metadata(path: &Path, file: &File) -> Result<Metadata, Error> {
+    file.metadata().map_err(|error| from_io(path, "fstat", &error))
 }
 
 fn from_io(path: &Path, call: &'static str, error: &io::Error) -> Error {

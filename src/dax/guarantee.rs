@@ -17,6 +17,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use rustix::io::Errno;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 /// What a file gets: the granularity at which it is made persistent and why, what backs it, which
@@ -102,7 +103,8 @@ impl Guarantee {
 pub(super) struct Asked {
     /// Device numbers of the file system.
     pub(super) device: (u32, u32),
-    pub(super) mount_id: u64,
+    /// The number of the mount in `/proc/self/mountinfo`, if the kernel tells.
+    pub(super) mount_id: Option<u64>,
     /// The inode's DAX attribute; `None` if the kernel or the file system does not tell.
     pub(super) dax_attribute: Option<bool>,
     /// The kernel's answer to `MAP_SYNC`.
@@ -278,10 +280,22 @@ fn why_not_direct(asked: &Asked, mount: &Mount, region: Option<&Region>) -> (Str
     }
 }
 
+/// The number of the mount that a file was opened on (`Documentation/filesystems/proc.rst`, 3.8).
+pub(super) fn mount_id(tree: &Tree, file: &impl AsRawFd) -> Option<u64> {
+    let path = format!("/proc/self/fdinfo/{}", file.as_raw_fd());
+    let attribute = tree.read(Path::new(&path));
+    let line = attribute.value()?.lines().find_map(|line| line.strip_prefix("mnt_id:"))?;
+    line.trim().parse().ok()
+}
+
 const MOUNTS: &str = "/proc/self/mountinfo";
 
 /// Finds a mount by its number. The format is that of `Documentation/filesystems/proc.rst`, 3.5.
-fn mount(tree: &Tree, id: u64, evidence: &mut Vec<Evidence>) -> Mount {
+fn mount(tree: &Tree, id: Option<u64>, evidence: &mut Vec<Evidence>) -> Mount {
+    let Some(id) = id else {
+        evidence.push(Evidence::new("/proc/self/fdinfo: mnt_id", "absent"));
+        return Mount::default();
+    };
     let attribute = tree.read(Path::new(MOUNTS));
     let Some(text) = attribute.value() else {
         evidence.push(Evidence::new(MOUNTS, attribute.describe()));

@@ -9,7 +9,6 @@ use crate::cache::Cache;
 use crate::medium::Granularity;
 use crate::platform::tree::Tree;
 use rustix::fs::{AtFlags, Mode, OFlags, StatxAttributes, StatxFlags};
-use rustix::io::Errno;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -71,23 +70,24 @@ impl Options {
     /// is left behind then.
     pub fn create(&self, path: impl AsRef<Path>, len: u64) -> Result<DaxFile, Error> {
         let path = path.as_ref();
-        let file = file::create(path, len)?;
-        let page = rustix::param::page_size() as u64;
-        let mapped = file::checked_len(len, self.offset, self.len, page)
-            .map_err(|kind| Error::new(path, kind))
-            .and_then(|len| {
-                self.map(
-                    path,
-                    file.try_clone().map_err(|error| {
-                        Error::os(path, "dup", Errno::from_io_error(&error).unwrap_or(Errno::IO))
-                    })?,
-                    len,
-                )
-            });
+        file::check_new_len(path, len)?;
+        let file = file::create(path)?;
+        let own = file::metadata(path, &file)?;
+        let mapped = self.fill_and_map(path, file, len);
         if mapped.is_err() {
-            file::remove_own(path, &file);
+            file::remove_own(path, &own);
         }
         mapped
+    }
+
+    /// Whether the medium will do is asked of the empty file, before it is filled.
+    fn fill_and_map(&self, path: &Path, file: File, len: u64) -> Result<DaxFile, Error> {
+        let page = rustix::param::page_size() as u64;
+        let mapped_len = file::checked_len(len, self.offset, self.len, page)
+            .map_err(|kind| Error::new(path, kind))?;
+        let chosen = self.choose(path, &file)?;
+        file::fill(path, &file, len)?;
+        self.map(path, file, mapped_len, chosen)
     }
 
     /// Opens a file that exists, locks it and maps it.
@@ -99,13 +99,17 @@ impl Options {
         let path = path.as_ref();
         let page = rustix::param::page_size() as u64;
         let (file, len) = file::open(path, self.offset, self.len, page)?;
-        self.map(path, file, len)
+        let chosen = self.choose(path, &file)?;
+        self.map(path, file, len, chosen)
     }
 
-    fn map(&self, path: &Path, file: File, len: usize) -> Result<DaxFile, Error> {
-        let cache = self.persistent_cache();
-        let guarantee = ask(path, &file, cache.ok())?;
-        let writeback = self.choose(path, &guarantee, cache)?;
+    fn map(
+        &self,
+        path: &Path,
+        file: File,
+        len: usize,
+        (guarantee, writeback): (Guarantee, Writeback),
+    ) -> Result<DaxFile, Error> {
         let kind = match writeback {
             Writeback::Pages(_) => Kind::Shared,
             Writeback::Fence(_) | Writeback::Lines(_) => Kind::Synchronous,
@@ -126,26 +130,23 @@ impl Options {
         cache.to(Point::Persistence)
     }
 
-    /// By lines or finer where the medium and the CPU allow it, by pages where the caller does.
-    fn choose(
-        &self,
-        path: &Path,
-        guarantee: &Guarantee,
-        cache: Result<Cache, Unsupported>,
-    ) -> Result<Writeback, Error> {
-        match (guarantee.granularity(), cache) {
-            (Granularity::Byte, Ok(cache)) => Ok(Writeback::Fence(cache)),
-            (Granularity::Line(_), Ok(cache)) => Ok(Writeback::Lines(cache)),
-            (Granularity::Page(page), _) if self.allow_page_granularity => {
-                Ok(Writeback::Pages(page))
-            }
+    /// What the medium guarantees, and how to persist on it: by lines or finer where the medium and
+    /// the CPU allow it, by pages where the caller does.
+    fn choose(&self, path: &Path, file: &File) -> Result<(Guarantee, Writeback), Error> {
+        let cache = self.persistent_cache();
+        let guarantee = ask(path, file, cache.ok())?;
+        let writeback = match (guarantee.granularity(), cache) {
+            (Granularity::Byte, Ok(cache)) => Writeback::Fence(cache),
+            (Granularity::Line(_), Ok(cache)) => Writeback::Lines(cache),
+            (Granularity::Page(page), _) if self.allow_page_granularity => Writeback::Pages(page),
             (Granularity::Page(_), _) => {
-                Err(Error::new(path, ErrorKind::PageGranular(guarantee.clone().into())))
+                return Err(Error::new(path, ErrorKind::PageGranular(guarantee.into())));
             }
             (Granularity::Byte | Granularity::Line(_), Err(why)) => {
-                Err(Error::new(path, ErrorKind::Unsupported(why)))
+                return Err(Error::new(path, ErrorKind::Unsupported(why)));
             }
-        }
+        };
+        Ok((guarantee, writeback))
     }
 }
 
@@ -178,20 +179,19 @@ fn unnamed_file_in(directory: &Path) -> Result<File, Error> {
 
 /// Asks the kernel about an open file, and concludes.
 fn ask(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Error> {
-    let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
-    let status = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, wanted)
+    let status = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
         .map_err(|errno| Error::os(path, "statx", errno))?;
     let tells_dax = status.stx_attributes_mask.contains(StatxAttributes::DAX);
-    let page = rustix::param::page_size();
+    let (tree, page) = (Tree::host(), rustix::param::page_size());
     let asked = Asked {
         device: (status.stx_dev_major, status.stx_dev_minor),
-        mount_id: status.stx_mnt_id,
+        mount_id: guarantee::mount_id(&tree, file),
         dax_attribute: tells_dax.then(|| status.stx_attributes.contains(StatxAttributes::DAX)),
         map_sync: Mapping::probe(file.as_fd(), Kind::Synchronous, page),
         line: cache.map(Cache::line_size),
         page,
     };
-    Ok(guarantee::conclude(&Tree::host(), &asked))
+    Ok(guarantee::conclude(&tree, &asked))
 }
 
 /// Refuses a file in which a store could still need the file system.

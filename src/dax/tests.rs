@@ -69,7 +69,7 @@ const EXT4_DAX: &str =
 /// A CPU with lines of 64 bytes; the kernel grants `MAP_SYNC` and the inode is DAX.
 const DIRECT: Asked = Asked {
     device: (259, 0),
-    mount_id: 29,
+    mount_id: Some(29),
     dax_attribute: Some(true),
     map_sync: Ok(()),
     line: Some(64),

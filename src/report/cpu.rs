@@ -240,14 +240,9 @@ impl CpuReport {
     /// Whether the data cache aliases.
     #[must_use]
     pub fn aliasing(&self) -> Aliasing {
-        match self.architecture.name {
-            "x86" => Aliasing::No {
-                source: "Linux arch/x86/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected",
-            },
-            "aarch64" => Aliasing::No {
-                source: "Linux arch/arm64/include/asm/cache.h: the data side behaves as PIPT",
-            },
-            _ => Aliasing::Unknown {
+        match self.architecture.no_aliasing {
+            Some(source) => Aliasing::No { source },
+            None => Aliasing::Unknown {
                 reason: "this crate does not know it for this architecture",
                 advice: "place shared mappings of one page at the same address modulo SHMLBA",
             },
@@ -258,52 +253,38 @@ impl CpuReport {
     /// becomes of it in a kernel on this machine.
     #[must_use]
     pub fn whole_cache(&self) -> Unsupported {
-        let (reason, advice) = match self.architecture.name {
-            "x86" => self.whole_cache_of_x86(),
-            "aarch64" => (
-                "on arm64 only set/way instructions do it: privileged, and other CPUs do not see them",
-                "maintain ranges instead",
-            ),
-            _ => ("no instruction is known here that does it", "maintain ranges instead"),
-        };
-        Unsupported::new(Missing::Operation, reason, advice)
+        match self.why_guests_lose_it() {
+            Some(reason) => Unsupported::new(Missing::Operation, reason, "maintain ranges instead"),
+            None => self.architecture.no_whole_cache,
+        }
     }
 
-    /// Sources: Intel SDM vol. 2B, WBINVD; Linux `arch/x86/kvm/x86.c` (`kvm_emulate_wbinvd`),
-    /// `Documentation/arch/x86/tdx.rst`, `arch/x86/coco/sev/core.c`; `cpu_cache_has_invalidate_memregion`
-    /// in `arch/x86/mm/pat/set_memory.c`, which is false under any hypervisor.
-    fn whole_cache_of_x86(&self) -> (&'static str, &'static str) {
-        const RANGES: &str = "maintain ranges instead";
-        match (self.cpu.confidential, self.cpu.hypervisor, self.cpu.hypervisor.name()) {
-            (Confidential::Tdx, ..) => (
+    /// What becomes of WBINVD in a guest.
+    ///
+    /// Sources: Linux `arch/x86/kvm/x86.c` (`kvm_emulate_wbinvd`), `Documentation/arch/x86/tdx.rst`,
+    /// `arch/x86/coco/sev/core.c`; `cpu_cache_has_invalidate_memregion` in
+    /// `arch/x86/mm/pat/set_memory.c`, which is false under any hypervisor.
+    fn why_guests_lose_it(&self) -> Option<&'static str> {
+        let Hypervisor::Present { .. } = self.cpu.hypervisor else { return None };
+        Some(match (self.cpu.confidential, self.cpu.hypervisor.name()) {
+            (Confidential::Tdx, _) => {
                 "WBINVD is privileged (#GP in user mode), and in a TDX guest it raises #VE, which \
-                 kills a Linux kernel",
-                RANGES,
-            ),
-            (Confidential::SevOffered, Hypervisor::Present { .. }, _) => (
+                 kills a Linux kernel"
+            }
+            (Confidential::SevOffered, _) => {
                 "WBINVD is privileged (#GP in user mode), and in an SEV guest it is a request that \
-                 the host may ignore",
-                RANGES,
-            ),
-            (_, _, Some("KVM" | "KVM with Hyper-V's interface")) => (
+                 the host may ignore"
+            }
+            (_, Some("KVM" | "KVM with Hyper-V's interface")) => {
                 "WBINVD is privileged (#GP in user mode), and KVM ignores it unless it has assigned a \
-                 device that does not snoop",
-                RANGES,
-            ),
-            (_, _, Some("Xen")) => (
+                 device that does not snoop"
+            }
+            (_, Some("Xen")) => {
                 "WBINVD is privileged (#GP in user mode), and Xen ignores it unless the guest has \
-                 cache control",
-                RANGES,
-            ),
-            (_, Hypervisor::Present { .. }, _) => (
-                "WBINVD is privileged (#GP in user mode), and this hypervisor may ignore it",
-                RANGES,
-            ),
-            _ => (
-                "WBINVD is privileged (#GP in user mode)",
-                "in a driver: cpu_cache_invalidate_memregion of Linux, on all CPUs",
-            ),
-        }
+                 cache control"
+            }
+            _ => "WBINVD is privileged (#GP in user mode), and this hypervisor may ignore it",
+        })
     }
 
     /// What else to know before relying on this CPU.
@@ -336,8 +317,8 @@ impl CpuReport {
 
     fn unknown_persistence(&self) -> Option<Note> {
         let aims_there = |choice: Choice| choice.instruction.point >= Point::Persistence;
-        let is_arm64 = self.architecture.name == "aarch64";
-        (is_arm64 && self.writeback(Point::Persistence).is_ok_and(aims_there)).then_some(Note {
+        let Identity::Aarch64 { .. } = self.cpu.identity else { return None };
+        self.writeback(Point::Persistence).is_ok_and(aims_there).then_some(Note {
             text: "whether memory has a point of persistence cannot be found out; if not, dc cvap \
                    and dc cvadp reach coherency only",
             source: "Arm ARM (DDI 0487), DC CVAP and DC CVADP",
@@ -360,6 +341,11 @@ impl CpuReport {
                 text: "streaming stores to lines in L1 stayed there on this family (measured): \
                        write back after them",
                 source: "measured by timing on an AMD Zen 5 (family 26) KVM guest",
+            },
+            ("AuthenticAMD", 25, _) => Note {
+                text: "streaming stores evicted lines from L1 on one CPU of this family (measured), \
+                       but no manual promises it: write back after them",
+                source: "measured by timing on an AMD EPYC (family 25, model 17) KVM guest",
             },
             _ => Note {
                 text: "no manual promises that streaming stores leave the cache here: write back \

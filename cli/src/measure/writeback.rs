@@ -38,8 +38,7 @@ const TOGETHER: usize = 16 << 10;
 /// # Errors
 /// If user mode has none.
 pub fn available() -> Result<Vec<Instruction>, Unsupported> {
-    let facts = Cache::host()?.facts();
-    Ok(instruction::ALL.iter().filter(|known| facts.has(**known)).copied().collect())
+    Ok(Cache::host()?.available_writebacks().collect())
 }
 
 /// A handle that writes back with the instruction of this name and no other.

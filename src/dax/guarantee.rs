@@ -165,17 +165,14 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
 }
 
 fn backing(direct: bool, mount: &Mount, region: Option<&Region>) -> Backing {
-    let domain = region.map(|region| region.domain);
-    match (direct, domain) {
-        (_, Some(Domain::HostFlush)) => Backing::VirtioPmem,
-        (true, Some(Domain::CpuCaches)) => Backing::PmemEadr,
-        (true, Some(Domain::MemoryController)) => Backing::PmemAdr,
-        (true, Some(Domain::Unknown) | None) => Backing::PmemUnknown,
-        // RAM stays RAM, also through the page cache.
-        (_, Some(Domain::None)) => Backing::EmulatedPmem,
-        (false, _) if is_ram(&mount.file_system) => Backing::Ram,
-        (false, _) if mount.file_system.is_empty() => Backing::Unknown,
-        (false, _) => Backing::Storage,
+    match region.map(|region| region.domain) {
+        // RAM stays RAM, and the host's memory the host's, also through the page cache.
+        Some(domain @ (Domain::None | Domain::HostFlush)) => Backing::of(domain),
+        Some(domain) if direct => Backing::of(domain),
+        None if direct => Backing::PmemUnknown,
+        _ if is_ram(&mount.file_system) => Backing::Ram,
+        _ if mount.file_system.is_empty() => Backing::Unknown,
+        _ => Backing::Storage,
     }
 }
 

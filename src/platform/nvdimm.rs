@@ -91,8 +91,8 @@ pub(crate) fn regions(tree: &Tree) -> Vec<Region> {
         .collect()
 }
 
-#[cfg(all(feature = "dax", target_os = "linux"))]
 /// The region that a device below it in `/sys/devices` belongs to.
+#[cfg(all(feature = "dax", target_os = "linux"))]
 pub(crate) fn region_of(tree: &Tree, device: &Path) -> Option<Region> {
     device
         .ancestors()

@@ -113,7 +113,7 @@ fn regions(tree: &Tree) -> Result<Vec<Region>, Unknown> {
 
 impl Backing {
     /// What backs a file that is mapped directly from a region of this domain.
-    const fn of(domain: Domain) -> Self {
+    pub(crate) const fn of(domain: Domain) -> Self {
         match domain {
             Domain::CpuCaches => Self::PmemEadr,
             Domain::MemoryController => Self::PmemAdr,

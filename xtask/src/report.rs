@@ -145,7 +145,7 @@ impl Report {
         let step = self.step;
         match &finding.outcome {
             Outcome::Passed => {
-                writeln!(io::stdout(), "-- passed: {step} / {name}, {:.1} s", took.as_secs_f64())?
+                writeln!(io::stdout(), "-- passed: {step} / {name}, {:.1} s", took.as_secs_f64())?;
             }
             Outcome::Failed(why) => {
                 writeln!(

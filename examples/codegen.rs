@@ -49,3 +49,12 @@ pub fn golden_host(word: &u64) -> bool {
         Err(_) => false,
     }
 }
+
+/// Two ranges under one fence.
+#[unsafe(no_mangle)]
+pub fn golden_batch(cache: Cache, header: &[u64; 8], payload: &[u64; 8]) {
+    cache.batch(|batch| {
+        batch.writeback(header);
+        batch.writeback(payload);
+    });
+}

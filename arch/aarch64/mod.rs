@@ -21,7 +21,7 @@
 //! instructions" and the pages of the instructions; Linux `arch/arm64/mm/cache.S` (DSB SY behind
 //! each loop), `arch/arm64/kernel/cpufeature.c`, `arch/arm64/include/uapi/asm/hwcap.h`.
 
-#[cfg(target_arch = "aarch64")]
+#[cfg(all(target_arch = "aarch64", not(any(loom, miri))))]
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod ops;
 

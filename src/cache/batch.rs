@@ -6,7 +6,8 @@ use super::{Integer, address};
 use core::marker::PhantomData;
 
 /// What [`Cache::batch`](super::Cache::batch) hands to its closure: operations that are issued now
-/// and completed together when the closure returns or unwinds.
+/// and completed together when the closure returns or unwinds. Completing costs one fence for all
+/// write-backs and one for all invalidations, however many ranges there were.
 ///
 /// It stays on its thread, as a fence completes only the operations of its own thread:
 ///

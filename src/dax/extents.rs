@@ -124,3 +124,60 @@ fn extents_from(file: impl AsFd, start: u64, length: u64) -> Result<Vec<Extent>,
     let mapped = fiemap.mapped_extents.min(BATCH) as usize;
     Ok(fiemap.extents.get(..mapped).unwrap_or_default().to_vec())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{EXTENT_SHARED, EXTENT_UNWRITTEN, Extent, Unwritten, first_unwritten, judge};
+    use rustix::fs::FallocateFlags;
+    use rustix::io::Errno;
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+
+    const PAGE: u64 = 4096;
+
+    fn extent(logical: u64, flags: u32) -> Extent {
+        Extent { logical, length: PAGE, flags, ..Extent::default() }
+    }
+
+    #[test]
+    fn only_a_written_extent_of_the_files_own_will_do() {
+        let found = |at, flags| judge(at, &extent(PAGE, flags)).map(|found| (found.at, found.what));
+        assert_eq!(found(PAGE, 0), None);
+        assert_eq!(found(PAGE + 100, 0), None, "from within the extent");
+        assert_eq!(found(0, 0), Some((0, "a hole")));
+        let unwritten = "an extent that was allocated and never written";
+        assert_eq!(found(PAGE, EXTENT_UNWRITTEN), Some((PAGE, unwritten)));
+        let shared = "an extent that is shared with another file";
+        assert_eq!(found(PAGE, EXTENT_SHARED), Some((PAGE, shared)));
+    }
+
+    /// Four pages: written, allocated, a hole, written.
+    #[test]
+    #[cfg_attr(miri, ignore = "asks the kernel")]
+    fn a_real_file_system_tells_holes_and_unwritten_extents() {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        let file: &File = path.as_file();
+        file.set_len(4 * PAGE).unwrap();
+        for page in [0, 3] {
+            file.write_all_at(&[7; 4096], page * PAGE).unwrap();
+        }
+        let allocated = rustix::fs::fallocate(file, FallocateFlags::empty(), PAGE, PAGE);
+        file.sync_all().unwrap();
+        let whole = match (allocated, first_unwritten(file, 0, 4 * PAGE)) {
+            (Ok(()), Ok(found)) => found,
+            (Err(errno), _) | (_, Err(errno)) => {
+                assert!(matches!(errno, Errno::OPNOTSUPP | Errno::NOTTY), "{errno}");
+                std::eprintln!("skipped: the file system of temporary files has no FIEMAP");
+                return;
+            }
+        };
+        let unwritten = "an extent that was allocated and never written";
+        assert_eq!(whole, Some(Unwritten { at: PAGE, what: unwritten }));
+        assert_eq!(first_unwritten(file, 0, PAGE).unwrap(), None);
+        assert_eq!(first_unwritten(file, 3 * PAGE, PAGE).unwrap(), None);
+        let hole = Unwritten { at: 2 * PAGE, what: "a hole" };
+        assert_eq!(first_unwritten(file, 2 * PAGE, 2 * PAGE).unwrap(), Some(hole));
+        let beyond = Unwritten { at: 4 * PAGE, what: "a hole" };
+        assert_eq!(first_unwritten(file, 3 * PAGE, 2 * PAGE).unwrap(), Some(beyond));
+    }
+}

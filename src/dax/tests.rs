@@ -6,61 +6,40 @@ use super::error::ErrorKind;
 use super::file::checked_len;
 use super::guarantee::{Asked, Guarantee, conclude};
 use crate::medium::Granularity;
+use crate::platform::fixture::Fixture;
 use crate::platform::nvdimm::Domain;
-use crate::platform::tree::Tree;
 use crate::report::{Backing, Event, Progress, Survival};
-use alloc::string::ToString;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use rustix::io::Errno;
-use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::Path;
-use tempfile::TempDir;
-
-const REGION: &str = "sys/devices/LNXSYSTM:00/ACPI0012:00/ndbus0/region0";
 
 /// A machine with one file system, mount number 29, on device 259:0.
-struct Host {
-    root: TempDir,
+fn host(mount: &str) -> Fixture {
+    Fixture::new().file("proc/self/mountinfo", mount)
 }
 
-impl Host {
-    fn new(mount: &str) -> Self {
-        let host = Self { root: tempfile::tempdir().unwrap() };
-        host.put("proc/self/mountinfo", mount);
-        fs::create_dir_all(host.root.path().join("sys/dev/block")).unwrap();
-        host
-    }
+/// The same, on a block device in a region.
+fn host_with_region(mount: &str, provider: &str, domain: Option<&str>) -> Fixture {
+    let attributes: Vec<_> =
+        domain.map(|domain| ("persistence_domain", domain)).into_iter().collect();
+    with_disk_in_region(host(mount).region(0, Some(provider), &attributes), 0)
+        .link("sys/dev/block/259:0", &disk_in_region(0))
+}
 
-    fn put(&self, path: &str, text: &str) {
-        let path = self.root.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
+/// Where the block device of a region is, as the kernel lays it out.
+fn disk_in_region(number: u32) -> String {
+    format!(
+        "sys/devices/platform/ndbus{number}/region{number}/namespace{number}.0/block/pmem{number}"
+    )
+}
 
-    /// A block device in a region, as the kernel lays it out.
-    fn with_region(self, provider: &str, domain: Option<&str>) -> Self {
-        self.put(&alloc::format!("{REGION}/../provider"), "");
-        self.put(&alloc::format!("{REGION}/namespace0.0/block/pmem0/size"), "4096\n");
-        self.put(
-            &alloc::format!("{}/provider", Path::new(REGION).parent().unwrap().display()),
-            provider,
-        );
-        if let Some(domain) = domain {
-            self.put(&alloc::format!("{REGION}/persistence_domain"), domain);
-        }
-        self.link("259:0", &alloc::format!("{REGION}/namespace0.0/block/pmem0"))
-    }
+fn with_disk_in_region(fixture: Fixture, number: u32) -> Fixture {
+    fixture.file(&format!("{}/size", disk_in_region(number)), "4096\n")
+}
 
-    fn link(self, number: &str, device: &str) -> Self {
-        let device = self.root.path().join(device);
-        fs::create_dir_all(&device).unwrap();
-        symlink(device, self.root.path().join("sys/dev/block").join(number)).unwrap();
-        self
-    }
-
-    fn conclude(&self, asked: &Asked) -> Guarantee {
-        conclude(&Tree::at(self.root.path()), asked)
-    }
+fn concluded(fixture: &Fixture, asked: &Asked) -> Guarantee {
+    conclude(&fixture.tree(), asked)
 }
 
 const EXT4_DAX: &str =
@@ -89,10 +68,13 @@ fn the_domain_is_that_of_the_files_own_region() {
         ("e820", None, Backing::EmulatedPmem, Granularity::Line(64)),
     ];
     for (provider, domain, backing, granularity) in rows {
-        let host = Host::new(EXT4_DAX).with_region(provider, domain);
         // Another region promises more; libpmem2 asks all regions of the machine, which is wrong.
-        host.put("sys/devices/other/ndbus1/region1/persistence_domain", "cpu_cache\n");
-        let guarantee = host.conclude(&DIRECT);
+        let host = host_with_region(EXT4_DAX, provider, domain).region(
+            1,
+            Some("ACPI.NFIT"),
+            &[("persistence_domain", "cpu_cache\n")],
+        );
+        let guarantee = concluded(&host, &DIRECT);
         assert_eq!(guarantee.backing(), backing, "{provider} {domain:?}");
         assert_eq!(guarantee.granularity(), granularity, "{provider} {domain:?}");
         assert_eq!(guarantee.region().unwrap().name, "region0");
@@ -103,8 +85,8 @@ fn the_domain_is_that_of_the_files_own_region() {
 
 #[test]
 fn each_answer_carries_its_evidence() {
-    let host = Host::new(EXT4_DAX).with_region("ACPI.NFIT", Some("memory_controller\n"));
-    let guarantee = host.conclude(&DIRECT);
+    let host = host_with_region(EXT4_DAX, "ACPI.NFIT", Some("memory_controller\n"));
+    let guarantee = concluded(&host, &DIRECT);
     let found = |asked: &str| {
         let all = guarantee.evidence();
         all.iter()
@@ -124,8 +106,9 @@ fn each_answer_carries_its_evidence() {
 
 #[test]
 fn map_sync_is_not_believed_where_the_inode_is_not_dax() {
-    let host = Host::new("29 1 0:40 / /mnt rw - 9p share rw\n");
-    let guarantee = host.conclude(&Asked { device: (0, 40), dax_attribute: Some(false), ..DIRECT });
+    let host = host("29 1 0:40 / /mnt rw - 9p share rw\n");
+    let guarantee =
+        concluded(&host, &Asked { device: (0, 40), dax_attribute: Some(false), ..DIRECT });
     assert_eq!(guarantee.granularity(), Granularity::Page(4096));
     assert_eq!(guarantee.backing(), Backing::Storage);
     assert!(guarantee.reason().contains("9p granted MAP_SYNC, but"), "{}", guarantee.reason());
@@ -165,12 +148,13 @@ fn page_granularity_says_why_and_what_to_do() {
         ),
     ];
     for (mount, device, reason, advice, backing) in rows {
-        let host = Host::new(mount);
         let host = match device {
-            Some(device) => host.link("259:0", device),
-            None => host,
+            Some(device) => host(mount)
+                .file(&format!("{device}/size"), "1\n")
+                .link("sys/dev/block/259:0", device),
+            None => host(mount),
         };
-        let guarantee = host.conclude(&REFUSED);
+        let guarantee = concluded(&host, &REFUSED);
         assert_eq!(guarantee.granularity(), Granularity::Page(4096));
         assert_eq!(guarantee.backing(), backing, "{mount}");
         assert!(guarantee.reason().contains(reason), "{}", guarantee.reason());
@@ -181,9 +165,9 @@ fn page_granularity_says_why_and_what_to_do() {
 #[test]
 fn persistent_memory_that_is_not_mapped_directly_names_the_mount_option() {
     for (options, advice) in [("rw", "-o dax=always"), ("rw,dax=inode", "the inode's DAX flag")] {
-        let mount = alloc::format!("29 1 259:0 / /mnt rw - ext4 /dev/pmem0 {options}\n");
-        let host = Host::new(&mount).with_region("ACPI.NFIT", Some("memory_controller\n"));
-        let guarantee = host.conclude(&REFUSED);
+        let mount = format!("29 1 259:0 / /mnt rw - ext4 /dev/pmem0 {options}\n");
+        let host = host_with_region(&mount, "ACPI.NFIT", Some("memory_controller\n"));
+        let guarantee = concluded(&host, &REFUSED);
         assert_eq!(guarantee.granularity(), Granularity::Page(4096));
         assert_eq!(guarantee.backing(), Backing::Storage);
         assert!(guarantee.advice().unwrap().contains(advice), "{:?}", guarantee.advice());
@@ -194,8 +178,8 @@ fn persistent_memory_that_is_not_mapped_directly_names_the_mount_option() {
 #[test]
 fn virtio_pmem_is_page_granular_even_if_map_sync_were_granted() {
     for asked in [DIRECT, REFUSED] {
-        let host = Host::new(EXT4_DAX).with_region("virtio-pmem", None);
-        let guarantee = host.conclude(&asked);
+        let host = host_with_region(EXT4_DAX, "virtio-pmem", None);
+        let guarantee = concluded(&host, &asked);
         assert_eq!(guarantee.granularity(), Granularity::Page(4096));
         assert_eq!(guarantee.backing(), Backing::VirtioPmem);
         assert_eq!(guarantee.region().unwrap().domain, Domain::HostFlush);
@@ -204,44 +188,42 @@ fn virtio_pmem_is_page_granular_even_if_map_sync_were_granted() {
 
 #[test]
 fn a_cpu_that_cannot_reach_the_point_gets_pages() {
-    let host = Host::new(EXT4_DAX).with_region("ACPI.NFIT", Some("memory_controller\n"));
-    let guarantee = host.conclude(&Asked { line: None, ..DIRECT });
+    let host = host_with_region(EXT4_DAX, "ACPI.NFIT", Some("memory_controller\n"));
+    let guarantee = concluded(&host, &Asked { line: None, ..DIRECT });
     assert_eq!(guarantee.granularity(), Granularity::Page(4096));
     assert!(guarantee.reason().contains("this CPU cannot write back"), "{}", guarantee.reason());
     // With the caches in the domain nothing needs writing back.
-    let host = Host::new(EXT4_DAX).with_region("ACPI.NFIT", Some("cpu_cache\n"));
-    assert_eq!(host.conclude(&Asked { line: None, ..DIRECT }).granularity(), Granularity::Byte);
+    let host = host_with_region(EXT4_DAX, "ACPI.NFIT", Some("cpu_cache\n"));
+    assert_eq!(concluded(&host, &Asked { line: None, ..DIRECT }).granularity(), Granularity::Byte);
 }
 
 /// A striped device is worth what the weakest region under it is worth, and nothing if a part of it
 /// is no persistent memory.
 #[test]
 fn device_mappers_are_followed_to_the_weakest_region() {
-    let host = Host::new(EXT4_DAX).link("259:0", "sys/devices/virtual/block/dm-0");
-    let slaves = host.root.path().join("sys/devices/virtual/block/dm-0/slaves");
-    fs::create_dir_all(&slaves).unwrap();
-    for (number, domain) in [(0, "cpu_cache"), (1, "memory_controller")] {
-        let region = alloc::format!("sys/devices/ndbus0/region{number}");
-        host.put(&alloc::format!("{region}/persistence_domain"), domain);
-        host.put(&alloc::format!("{region}/ns/block/pmem{number}/size"), "1");
-        let device = host.root.path().join(alloc::format!("{region}/ns/block/pmem{number}"));
-        symlink(device, slaves.join(alloc::format!("pmem{number}"))).unwrap();
+    let mapper = "sys/devices/virtual/block/dm-0";
+    let mut host =
+        host(EXT4_DAX).file(&format!("{mapper}/size"), "1\n").link("sys/dev/block/259:0", mapper);
+    for (number, domain) in [(0, "cpu_cache\n"), (1, "memory_controller\n")] {
+        host = host.region(number, Some("ACPI.NFIT"), &[("persistence_domain", domain)]);
+        host = with_disk_in_region(host, number)
+            .link(&format!("{mapper}/slaves/pmem{number}"), &disk_in_region(number));
     }
-    let guarantee = host.conclude(&DIRECT);
+    let guarantee = concluded(&host, &DIRECT);
     assert_eq!(guarantee.backing(), Backing::PmemAdr);
     assert_eq!(guarantee.region().unwrap().name, "region1");
 
-    let disk = host.root.path().join("sys/devices/pci/sda");
-    fs::create_dir_all(&disk).unwrap();
-    symlink(disk, slaves.join("sda")).unwrap();
-    assert_eq!(host.conclude(&DIRECT).region(), None);
+    let with_a_disk = host
+        .file("sys/devices/pci/sda/size", "1\n")
+        .link(&format!("{mapper}/slaves/sda"), "sys/devices/pci/sda");
+    assert_eq!(concluded(&with_a_disk, &DIRECT).region(), None);
 }
 
 /// The events, as a user would ask for one file.
 #[test]
 fn emulated_persistent_memory_never_promises_power_loss() {
-    let host = Host::new(EXT4_DAX).with_region("e820", None);
-    let guarantee = host.conclude(&DIRECT);
+    let host = host_with_region(EXT4_DAX, "e820", None);
+    let guarantee = concluded(&host, &DIRECT);
     let after = |progress, event| guarantee.survives(progress, event);
     assert_eq!(after(Progress::Persisted, Event::PowerLoss), Survival::No);
     assert_eq!(after(Progress::Stored, Event::WarmReboot), Survival::NotPromised);
@@ -268,8 +250,7 @@ fn offsets_and_lengths_are_checked_without_overflow() {
     );
     let top = u64::MAX - 4095;
     assert!(
-        refused(8192, top, Some(4096))
-            .starts_with(&alloc::format!("offset {top} and length 4096 exceed"))
+        refused(8192, top, Some(4096)).starts_with(&format!("offset {top} and length 4096 exceed"))
     );
     assert!(matches!(
         checked_len(8192, top, None, page),

@@ -6,6 +6,9 @@
 
 #[cfg(any(all(target_arch = "aarch64", not(any(loom, miri))), test))]
 mod aarch64;
+#[cfg(test)]
+#[cfg(feature = "std")]
+pub(crate) mod fixture;
 mod guest;
 mod identity;
 #[cfg(test)]

@@ -53,6 +53,8 @@ enum Task {
     Doc,
     /// The tests pass on this machine.
     Test,
+    /// The benchmarks run and their answers are right.
+    Bench,
     /// The library builds without the standard library.
     NoStd,
     /// The library compiles with the oldest compiler promised.
@@ -90,6 +92,7 @@ const FMT: Step = ("fmt", lint::fmt);
 const CLIPPY: Step = ("clippy", lint::clippy);
 const DOC: Step = ("doc", lint::doc);
 const TEST: Step = ("test", run::test);
+const BENCH: Step = ("bench", run::bench);
 const NO_STD: Step = ("no-std", targets::no_std);
 const MSRV: Step = ("msrv", targets::msrv);
 const MIRI: Step = ("miri", run::miri);
@@ -100,8 +103,8 @@ const DEMO: Step = ("demo", run::demo);
 const PACKAGE: Step = ("package", package::package);
 const TREE: Step = ("tree", package::tree);
 
-const CI: [Step; 13] =
-    [FMT, CLIPPY, DOC, TEST, NO_STD, MSRV, MIRI, LOOM, CPUS, ASM, DEMO, PACKAGE, TREE];
+const CI: [Step; 14] =
+    [FMT, CLIPPY, DOC, TEST, BENCH, NO_STD, MSRV, MIRI, LOOM, CPUS, ASM, DEMO, PACKAGE, TREE];
 /// What only `full` runs.
 const LONGER: [Step; 2] = [("full", run::test_long), ("full", package::package_builds)];
 
@@ -114,6 +117,7 @@ impl Task {
             Self::Clippy => vec![CLIPPY],
             Self::Doc => vec![DOC],
             Self::Test => vec![TEST],
+            Self::Bench => vec![BENCH],
             Self::NoStd => vec![NO_STD],
             Self::Msrv => vec![MSRV],
             Self::Miri => vec![MIRI],

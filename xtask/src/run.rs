@@ -14,11 +14,21 @@ pub(crate) fn test(_host: &Host, report: &mut Report) -> Result<()> {
     report.check("everything", "the tests of every member pass with every feature", || {
         Cmd::cargo("test --workspace --all-features --no-fail-fast").check_tests()
     })?;
+    report.check("bare library", "the tests pass without any feature", || {
+        Cmd::cargo("test -p cachemaint --no-default-features").check_tests()
+    })?;
     report.check(
         "instruction count",
         "a persist executes no more instructions than promised",
         || Cmd::cargo("test --release -p cachemaint --test instruction_count").check_tests(),
     )
+}
+
+/// Times mean nothing here: a benchmark is run for the answer that it checks.
+pub(crate) fn bench(_host: &Host, report: &mut Report) -> Result<()> {
+    report.check("once each", "every benchmark runs, and its data are right afterwards", || {
+        Cmd::cargo("bench -p cachemaint-benches -- --test").check()
+    })
 }
 
 /// As the step `test` with many more generated cases.

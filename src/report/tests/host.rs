@@ -2,7 +2,8 @@
 
 use super::assert_fits;
 use crate::cache::plan::Policy;
-use crate::platform::recorded::{Fixture, all};
+use crate::platform::fixture::Fixture;
+use crate::platform::recorded::all;
 use crate::report::{Backing, CacheKind, CpuReport, Domain, HostReport};
 use alloc::string::ToString;
 use alloc::vec::Vec;

@@ -3,7 +3,8 @@
 use super::super::{CpuReport, HostReport};
 use crate::arch::aarch64;
 use crate::cache::plan::Policy;
-use crate::platform::recorded::{Fixture, all, arm64, arm64_cpu};
+use crate::platform::fixture::Fixture;
+use crate::platform::recorded::{all, arm64, arm64_cpu};
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};

@@ -18,7 +18,7 @@ pub mod medium;
 mod platform;
 pub mod report;
 
-#[cfg(all(feature = "dax", target_os = "linux"))]
+#[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
 pub mod dax;
 
 pub mod design;

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 /// Cache maintenance and persistence: what this machine promises, and the proof on a real file.
 #[derive(Parser)]
-#[command(name = "cachemaint", version, about, max_term_width = 100)]
+#[command(name = "cachemaint", version, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

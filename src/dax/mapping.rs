@@ -1,8 +1,7 @@
 //! The mapping itself: the one place where memory is mapped, unmapped and accessed.
 //!
 //! Other threads and processes may write the bytes at any time, so nothing here makes a reference to
-//! them. They are accessed by atomics: whole aligned words by 8-byte ones, what is left at the ends
-//! of a copy by single bytes.
+//! them but to atomic words, which is how all of them are accessed.
 //!
 //! # Why this file is unsafe
 //! It calls `mmap` and `munmap`, and dereferences addresses of the mapping, which stays in place
@@ -10,16 +9,13 @@
 //! ends the process by SIGBUS; that is no undefined behaviour, and the documentation of
 //! [`DaxFile`](super::DaxFile) says so.
 
+use crate::medium::words::{self, AtomicU64, WORD};
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, MsyncFlags, ProtFlags};
 use std::os::fd::BorrowedFd;
 use std::process;
-
-/// The size of a word in bytes.
-pub(super) const WORD: usize = size_of::<u64>();
 
 /// What a huge page covers on the architectures that map DAX with them, in bytes. A mapping that is
 /// congruent to its file offset modulo this size can use them.
@@ -102,9 +98,7 @@ impl Mapping {
     pub(super) fn word(&self, at: u64) -> &AtomicU64 {
         let at = self.checked(at, WORD as u64).start;
         assert!(at.is_multiple_of(WORD), "offset {at} is no multiple of {WORD}");
-        // SAFETY: the word is in the mapping, which outlives the reference, and aligned, as the
-        // mapping begins at a page; every other access to it here is atomic as well.
-        unsafe { AtomicU64::from_ptr(self.base.as_ptr().wrapping_add(at).cast()) }
+        self.word_at(at)
     }
 
     /// Copies bytes out of the mapping.
@@ -113,21 +107,8 @@ impl Mapping {
     /// If they are out of range.
     #[track_caller]
     pub(super) fn read(&self, at: u64, into: &mut [u8]) {
-        let mut at = self.checked(at, into.len() as u64).start;
-        let (head, rest) = into.split_at_mut(head_of(at, into.len()));
-        for byte in head {
-            *byte = self.byte(at).load(Ordering::Relaxed);
-            at += 1;
-        }
-        let (words, tail) = rest.as_chunks_mut::<WORD>();
-        for bytes in words {
-            *bytes = self.whole_word(at).load(Ordering::Relaxed).to_ne_bytes();
-            at += WORD;
-        }
-        for byte in tail {
-            *byte = self.byte(at).load(Ordering::Relaxed);
-            at += 1;
-        }
+        let at = self.checked(at, into.len() as u64).start;
+        words::copy_out(|place| self.word_at(place * WORD), at, into);
     }
 
     /// Copies bytes into the mapping, by ordinary stores in ascending order.
@@ -136,21 +117,8 @@ impl Mapping {
     /// If they are out of range.
     #[track_caller]
     pub(super) fn write(&self, at: u64, from: &[u8]) {
-        let mut at = self.checked(at, from.len() as u64).start;
-        let (head, rest) = from.split_at(head_of(at, from.len()));
-        for byte in head {
-            self.byte(at).store(*byte, Ordering::Relaxed);
-            at += 1;
-        }
-        let (words, tail) = rest.as_chunks::<WORD>();
-        for bytes in words {
-            self.whole_word(at).store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
-            at += WORD;
-        }
-        for byte in tail {
-            self.byte(at).store(*byte, Ordering::Relaxed);
-            at += 1;
-        }
+        let at = self.checked(at, from.len() as u64).start;
+        words::copy_in(|place| self.word_at(place * WORD), at, from);
     }
 
     /// Has the operating system write back the pages that a range touches, and waits.
@@ -183,17 +151,12 @@ impl Mapping {
         }
     }
 
-    /// A byte whose offset was checked.
+    /// The aligned word that holds a byte of the mapping. The last one can reach beyond the end, into
+    /// the rest of the last page, which is mapped too.
     #[inline(always)]
-    fn byte(&self, at: usize) -> &AtomicU8 {
-        // SAFETY: the byte is in the mapping, which outlives the reference.
-        unsafe { AtomicU8::from_ptr(self.base.as_ptr().wrapping_add(at)) }
-    }
-
-    /// A whole word whose offset was checked.
-    #[inline(always)]
-    fn whole_word(&self, at: usize) -> &AtomicU64 {
-        // SAFETY: the word is in the mapping, which outlives the reference, and aligned.
+    fn word_at(&self, at: usize) -> &AtomicU64 {
+        // SAFETY: the word is in a page of the mapping, which outlives the reference, and aligned, as
+        // the mapping begins at a page; every other access to it here is atomic and of its size.
         unsafe { AtomicU64::from_ptr(self.base.as_ptr().wrapping_add(at).cast()) }
     }
 }
@@ -217,12 +180,6 @@ impl Kind {
             Self::Shared => MapFlags::SHARED,
         }
     }
-}
-
-/// How many bytes of a copy come before its first whole word.
-const fn head_of(at: usize, len: usize) -> usize {
-    let head = at.next_multiple_of(WORD) - at;
-    if head < len { head } else { len }
 }
 
 fn map(

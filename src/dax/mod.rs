@@ -55,10 +55,11 @@ pub use guarantee::Guarantee;
 pub use options::{Options, probe};
 
 use crate::cache::Cache;
+use crate::medium::words::WORD;
 use crate::medium::{Granularity, Medium};
 use core::ops::Range;
 use core::sync::atomic::Ordering;
-use mapping::{Mapping, WORD};
+use mapping::Mapping;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 

@@ -1,17 +1,11 @@
 //! A medium over plain memory.
 
+use super::words::{self, AtomicU64, WORD};
 use super::{Granularity, Medium};
 use crate::cache::Cache;
 use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
-
-#[cfg(not(loom))]
-use core::sync::atomic::AtomicU64;
-#[cfg(loom)]
-use loom::sync::atomic::AtomicU64;
-
-const WORD: usize = size_of::<u64>();
 
 /// Words of plain memory as a medium: RAM that a kernel keeps over a reboot, a region a hypervisor
 /// hands out, or ordinary memory in a test.
@@ -71,20 +65,6 @@ impl<'a> Memory<'a> {
             _ => out_of_range(at, len as u64, self.len()),
         }
     }
-
-    /// The words that `len` bytes at `at` touch, each with the part of it that they cover.
-    #[track_caller]
-    fn words(&self, at: u64, len: usize) -> impl Iterator<Item = (&AtomicU64, Range<usize>)> {
-        let mut at = self.checked(at, len);
-        let end = at + len;
-        core::iter::from_fn(move || {
-            let from = at % WORD;
-            let to = (from + (end - at)).min(WORD);
-            let word = self.words.get(at / WORD).filter(|_| at < end)?;
-            at += to - from;
-            Some((word, from..to))
-        })
-    }
 }
 
 #[cold]
@@ -118,28 +98,14 @@ impl Medium for Memory<'_> {
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
-        let mut rest = into;
-        for (word, part) in self.words(at, rest.len()) {
-            let bytes = word.load(Ordering::Relaxed).to_ne_bytes();
-            let (here, after) = rest.split_at_mut(part.len());
-            here.copy_from_slice(&bytes[part]);
-            rest = after;
-        }
+        let at = self.checked(at, into.len());
+        words::copy_out(|place| &self.words[place], at, into);
         Ok(())
     }
 
     fn write(&self, at: u64, from: &[u8]) {
-        let mut rest = from;
-        for (word, part) in self.words(at, from.len()) {
-            let (here, after) = rest.split_at(part.len());
-            let mut bytes = [0; WORD];
-            if part.len() < WORD {
-                bytes = word.load(Ordering::Relaxed).to_ne_bytes();
-            }
-            bytes[part].copy_from_slice(here);
-            word.store(u64::from_ne_bytes(bytes), Ordering::Relaxed);
-            rest = after;
-        }
+        let at = self.checked(at, from.len());
+        words::copy_in(|place| &self.words[place], at, from);
     }
 
     fn writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
@@ -172,26 +138,6 @@ mod tests {
 
     fn words(count: usize) -> Vec<AtomicU64> {
         (0..count).map(|_| AtomicU64::new(u64::MAX)).collect()
-    }
-
-    #[test]
-    fn copies_of_every_alignment_touch_exactly_their_bytes() {
-        let pattern: Vec<u8> = (1..=24).collect();
-        for at in 0..16_usize {
-            for len in 0..=24 {
-                let words = words(8);
-                let memory = Memory::new(&words, cache());
-                memory.write(at as u64, &pattern[..len]);
-                let mut expected = [0xff; 64];
-                expected[at..at + len].copy_from_slice(&pattern[..len]);
-                let mut all = [0; 64];
-                memory.read(0, &mut all).unwrap();
-                assert_eq!(all, expected, "at {at}, len {len}");
-                let mut part = std::vec![0; len];
-                memory.read(at as u64, &mut part).unwrap();
-                assert_eq!(part, pattern[..len], "at {at}, len {len}");
-            }
-        }
     }
 
     #[test]

@@ -4,13 +4,15 @@
 //! against it runs unchanged on a DAX file, on memory that a kernel keeps, and on a simulator that
 //! shows every state a crash may leave. On a DAX mapping it costs nothing over the bare instructions.
 //!
-//! A word is a `u64`, little-endian in the bytes. Whole words inside [`read`](Medium::read) and [`write`](Medium::write) are
-//! accessed by the same 8-byte atomics as [`load`](Medium::load) and [`store`](Medium::store), so
-//! accesses that race are never of mixed size, provided that offset and length are multiples of 8
-//! wherever a writer may race. Formats pad to 8.
+//! A word is a `u64`, little-endian in the bytes. [`read`](Medium::read) and
+//! [`write`](Medium::write) access whole words by the same 8-byte atomics as [`load`](Medium::load) and
+//! [`store`](Medium::store), so accesses that race are never of mixed size. A part of a word is merged
+//! in by compare-and-exchange, which on x86 also waits for write-backs under way; formats pad to 8,
+//! so that it is never on their path.
 
 #[expect(unsafe_code, reason = "hands ranges of its words to the cache's operations")]
 mod memory;
+pub(crate) mod words;
 
 pub use memory::Memory;
 

@@ -15,7 +15,7 @@ use serde::Serialize;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Measure what each write-back instruction costs, a line and a fence.
+/// Measure what each write-back instruction costs, a line and a fence
 ///
 /// Lines that are dirty, clean and not cached, in ranges of 64 B, 4 KiB and 1 MiB; then whether
 /// streaming stores leave the L1 cache on this CPU. The memory is DRAM: the figures are costs of

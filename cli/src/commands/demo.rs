@@ -16,7 +16,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-/// Persists records in a child process, kills it, and checks that nothing acknowledged is missing
+/// Persist records in a child process, kill it, and check that nothing acknowledged is missing
 ///
 /// Exits with 1 if an acknowledged record is missing or damaged; the file is kept then.
 #[derive(clap::Args)]
@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     path: Option<PathBuf>,
 }
 
-/// Persists records until it is killed (the child of `demo`)
+/// Persist records until killed (the child of `demo`)
 #[derive(clap::Args)]
 pub(crate) struct WriterArguments {
     path: PathBuf,

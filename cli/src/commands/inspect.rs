@@ -1,14 +1,13 @@
 //! `cachemaint inspect`: what a file at a path gets.
 
 use super::text::{self, heading, row};
-use anyhow::Context;
 use cachemaint::dax::{Guarantee, probe};
 use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// What a file there gets: medium, granularity, evidence, which events its data survive
+/// Show what a file there gets: medium, granularity, evidence, which events its data survive
 ///
 /// Nothing is written: a file is opened for reading only, and for a directory an unnamed file that
 /// is gone at once stands for a new file in it.
@@ -47,8 +46,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             guarantee: &guarantee,
             survival: cells(&guarantee),
         };
-        serde_json::to_writer_pretty(&mut out, &document).context("writing JSON")?;
-        writeln!(out)?;
+        // Through a string: serde_json hides from its callers that a pipe is broken.
+        writeln!(out, "{}", serde_json::to_string_pretty(&document)?)?;
     } else {
         print(&mut out, &arguments.path, &guarantee)?;
     }

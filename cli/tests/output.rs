@@ -1,0 +1,40 @@
+//! Where the output of a command goes, whichever command it is.
+
+use std::fs::File;
+use std::process::{Command, Output, Stdio};
+
+const COMMANDS: [&[&str]; 4] =
+    [&["caps"], &["caps", "--json"], &["inspect", "."], &["inspect", ".", "--json"]];
+
+fn run(arguments: &[&str], stdout: impl Into<Stdio>) -> std::io::Result<Output> {
+    Command::new(assert_cmd::cargo::cargo_bin!("cachemaint"))
+        .args(arguments)
+        .stdout(stdout)
+        .output()
+}
+
+/// As in `cachemaint caps | head -1`, with a reader that is gone before the first byte.
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    for arguments in COMMANDS {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = run(arguments, writer).unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        assert!(output.stderr.is_empty(), "{arguments:?}: {output:?}");
+    }
+}
+
+/// A full disk is an error, unlike a reader that has read enough.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_result_that_cannot_be_written_fails() {
+    for arguments in COMMANDS {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = run(arguments, full).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(message.starts_with("cachemaint: "), "{message}");
+        assert!(message.contains("No space left"), "{message}");
+    }
+}

@@ -2,7 +2,8 @@
 //!
 //! A [`Medium`] is a range of bytes with ordinary stores, a write-back and a fence. What is written
 //! against it runs unchanged on a DAX file, on memory that a kernel keeps, and on a simulator that
-//! shows every state a crash may leave. On a DAX mapping it costs nothing over the bare instructions.
+//! shows every state a crash may leave. On a DAX mapping an operation is the bare instructions, a check
+//! of its range and a branch.
 //!
 //! A word is a `u64`, little-endian in the bytes. [`read`](Medium::read) and
 //! [`write`](Medium::write) access whole words by the same 8-byte atomics as [`load`](Medium::load) and

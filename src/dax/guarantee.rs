@@ -311,12 +311,20 @@ fn mount(tree: &Tree, id: Option<u64>, evidence: &mut Vec<Evidence>) -> Mount {
 fn parse_mount(line: &str) -> Option<Mount> {
     let (first, second) = line.split_once(" - ")?;
     let mut first = first.split(' ');
-    let point = first.nth(4)?.to_string();
+    let point = unescaped(first.nth(4)?);
     let per_mount = first.next()?;
     let mut second = second.split(' ');
     let file_system = second.next()?.to_string();
     let per_file_system = second.nth(1).unwrap_or_default();
     Some(Mount { point, file_system, options: format!("{per_mount},{per_file_system}") })
+}
+
+/// White space and backslashes of a path are written as octal numbers (`fs/proc_namespace.c`,
+/// `mangle`).
+fn unescaped(text: &str) -> String {
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\043", "#"), ("\\134", "\\")]
+        .into_iter()
+        .fold(text.to_string(), |text, (escaped, plain)| text.replace(escaped, plain))
 }
 
 /// The block device under a file system, and the region under that, through device mapper and md.

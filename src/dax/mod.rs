@@ -32,7 +32,8 @@
 //!
 //! # What it cannot take care of
 //! - A file that shrinks while it is mapped, and a page with a media error, raise SIGBUS at the next
-//!   access, which ends the process.
+//!   access, which ends the process. So does a store to a hole, where page granularity allows holes,
+//!   if the file system is full.
 //! - The persistence domain is the claim of firmware ([`Domain`](crate::report::Domain)), and nobody
 //!   can verify it.
 

@@ -257,3 +257,19 @@ fn offsets_and_lengths_are_checked_without_overflow() {
         Err(ErrorKind::Shorter { size: 8192, .. })
     ));
 }
+
+#[test]
+fn a_mount_point_is_named_as_it_is() {
+    let host = host(r"29 1 259:0 / /mnt/my\040disk\134n rw - ext4 /dev/sda rw");
+    let guarantee = concluded(&host, &REFUSED);
+    assert_eq!(guarantee.mount_point(), r"/mnt/my disk\n");
+    assert_eq!(guarantee.file_system(), "ext4");
+}
+
+proptest::proptest! {
+    /// The kernel's files are not trusted to be whole.
+    #[test]
+    fn no_mountinfo_makes_it_panic(text in "(29 |[0-9/: -]|ext4|rw,|\\PC){0,40}") {
+        concluded(&host(&text), &REFUSED);
+    }
+}

@@ -258,31 +258,6 @@ fn one_writer_at_a_time() {
     options().open(&path).unwrap();
 }
 
-#[test]
-fn another_processes_lock_is_seen() {
-    let directory = directory();
-    let path = directory.path().join("file");
-    drop(options().create(&path, LEN).unwrap());
-    // flock(1) holds the lock while its command waits for input that never comes.
-    let holder = std::process::Command::new("flock")
-        .args(["--exclusive", path.to_str().unwrap(), "sh", "-c", "echo held; read wait"])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn();
-    let Ok(mut holder) = holder else {
-        println!("skipped: flock(1) is not installed");
-        return;
-    };
-    let mut line = String::new();
-    let stdout = holder.stdout.take().unwrap();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).unwrap();
-    assert_eq!(line, "held\n");
-    assert!(refusal(&path, options().open(&path)).starts_with("is locked by another user"));
-    drop(holder.stdin.take());
-    holder.wait().unwrap();
-    options().open(&path).unwrap();
-}
-
 /// A store through a mapping by cache lines must not need the file system. By pages it may.
 #[test]
 fn unwritten_parts_are_refused_where_cache_lines_are_persisted() {

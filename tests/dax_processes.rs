@@ -1,0 +1,77 @@
+//! One process writes a file: what its children and other processes can do.
+//!
+//! These tests have a process of their own and run one after the other: a child shares the locks of
+//! every file that is open when it is forked, until it ends or executes another program, so other
+//! tests would find theirs locked.
+
+#![cfg(all(feature = "dax", target_os = "linux", not(miri), not(loom)))]
+#![expect(unsafe_code, reason = "a child is forked, and asked what it has mapped")]
+
+use cachemaint::dax::{DaxFile, ErrorKind, Options};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+/// Held by the test that runs.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Whether the first page of the file is mapped in the process that asks: `msync` of what is not
+/// mapped fails with ENOMEM (POSIX). It may be called after a fork.
+fn is_mapped(file: &DaxFile) -> bool {
+    let page = rustix::param::page_size();
+    // SAFETY: msync accesses no byte of the range.
+    unsafe { libc::msync(file.as_ptr(0).cast(), page, libc::MS_ASYNC) == 0 }
+}
+
+/// A forked child would be a second writer, which the lock cannot tell from the first.
+#[test]
+fn a_forked_child_does_not_inherit_the_mapping() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    if std::env::var_os("CACHEMAINT_EXPECT").is_some() {
+        println!("skipped: user-mode emulation does not pass MADV_DONTFORK on to the kernel");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options::new().allow_page_granularity();
+    let file = options.create(directory.path().join("file"), 64 << 10).unwrap();
+    assert!(is_mapped(&file));
+    // SAFETY: the child calls nothing but msync and _exit.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: ends the child without running anything of the parent's.
+        unsafe { libc::_exit(i32::from(is_mapped(&file))) };
+    }
+    let mut status = 0;
+    // SAFETY: the child is ours, and so is the status.
+    unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert!(libc::WIFEXITED(status), "the child ended by itself");
+    assert_eq!(libc::WEXITSTATUS(status), 0, "nothing is mapped there in the child");
+    assert!(is_mapped(&file));
+}
+
+#[test]
+fn another_processes_lock_is_seen() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let options = Options::new().allow_page_granularity();
+    drop(options.create(&path, 64 << 10).unwrap());
+    // flock(1) holds the lock while its command waits for input that never comes.
+    let holder = Command::new("flock")
+        .args(["--exclusive", path.to_str().unwrap(), "sh", "-c", "echo held; read wait"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let Ok(mut holder) = holder else {
+        println!("skipped: flock(1) is not installed");
+        return;
+    };
+    let mut line = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "held\n");
+    let error = options.open(&path).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Locked), "{error}");
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    options.open(&path).unwrap();
+}

@@ -3,6 +3,7 @@
 use super::plan::Plan;
 use super::run::{self, Machine, Operation};
 use super::{Integer, address};
+use core::cell::Cell;
 use core::marker::PhantomData;
 
 /// What [`Cache::batch`](super::Cache::batch) hands to its closure: operations that are issued now
@@ -18,6 +19,9 @@ use core::marker::PhantomData;
 /// }));
 /// ```
 ///
+/// The closure gets it by shared reference, so that it cannot be exchanged for another batch, which
+/// would be completed at another time.
+///
 /// What it was given is borrowed until the fence, so it can neither be freed nor changed before:
 ///
 /// ```compile_fail
@@ -30,34 +34,35 @@ use core::marker::PhantomData;
 #[derive(Debug)]
 pub struct Batch<'a> {
     pending: Pending,
-    borrows: PhantomData<&'a mut [u8]>,
+    /// Invariant, so that nothing can be lent for less than `'a`.
+    borrows: PhantomData<fn(&'a ()) -> &'a ()>,
     stays_on_its_thread: PhantomData<*mut ()>,
 }
 
 /// What was issued and not completed. Completes it when dropped.
 struct Pending {
     plan: Plan,
-    writeback: bool,
-    invalidate: bool,
+    writeback: Cell<bool>,
+    invalidate: Cell<bool>,
 }
 
 impl<'a> Batch<'a> {
     #[inline]
     pub(super) const fn new(plan: Plan) -> Self {
-        let pending = Pending { plan, writeback: false, invalidate: false };
+        let pending = Pending { plan, writeback: Cell::new(false), invalidate: Cell::new(false) };
         Self { pending, borrows: PhantomData, stays_on_its_thread: PhantomData }
     }
 
     /// Issues the write-back of `value`; see [`Cache::writeback`](super::Cache::writeback).
     #[inline]
-    pub fn writeback<T: ?Sized>(&mut self, value: &'a T) {
+    pub fn writeback<T: ?Sized>(&self, value: &'a T) {
         // SAFETY: (1) all bytes of a reference can be read; (2) it is borrowed until the fence.
         unsafe { self.writeback_range(address(value), size_of_val(value)) };
     }
 
     /// Issues the invalidation of `integers`; see [`Cache::invalidate`](super::Cache::invalidate).
     #[inline]
-    pub fn invalidate<T: Integer>(&mut self, integers: &'a mut [T]) {
+    pub fn invalidate<T: Integer>(&self, integers: &'a mut [T]) {
         // SAFETY: (1) all bytes of a slice can be read; (2) it is borrowed until the fence.
         unsafe {
             self.writeback_invalidate_range(integers.as_ptr().cast(), size_of_val(integers));
@@ -67,7 +72,7 @@ impl<'a> Batch<'a> {
     /// Issues the write-back and invalidation of `value`; see
     /// [`Cache::writeback_invalidate`](super::Cache::writeback_invalidate).
     #[inline]
-    pub fn writeback_invalidate<T: ?Sized>(&mut self, value: &'a T) {
+    pub fn writeback_invalidate<T: ?Sized>(&self, value: &'a T) {
         // SAFETY: (1) all bytes of a reference can be read; (2) it is borrowed until the fence.
         unsafe { self.writeback_invalidate_range(address(value), size_of_val(value)) };
     }
@@ -78,8 +83,8 @@ impl<'a> Batch<'a> {
     /// 1. As for [`Cache::writeback_range`](super::Cache::writeback_range).
     /// 2. The range stays mapped until the batch has ended.
     #[inline]
-    pub unsafe fn writeback_range(&mut self, start: *const u8, len: usize) {
-        self.pending.writeback = true;
+    pub unsafe fn writeback_range(&self, start: *const u8, len: usize) {
+        self.pending.writeback.set(true);
         // SAFETY: (1) is the caller's duty.
         unsafe { self.issue(Operation::Writeback, start, len) };
     }
@@ -90,8 +95,8 @@ impl<'a> Batch<'a> {
     /// 1. As for [`Cache::writeback_range`](super::Cache::writeback_range).
     /// 2. The range stays mapped until the batch has ended.
     #[inline]
-    pub unsafe fn writeback_invalidate_range(&mut self, start: *const u8, len: usize) {
-        self.pending.invalidate = true;
+    pub unsafe fn writeback_invalidate_range(&self, start: *const u8, len: usize) {
+        self.pending.invalidate.set(true);
         // SAFETY: (1) is the caller's duty.
         unsafe { self.issue(Operation::Invalidate, start, len) };
     }
@@ -111,10 +116,10 @@ impl<'a> Batch<'a> {
 impl Drop for Pending {
     #[inline]
     fn drop(&mut self) {
-        if self.writeback {
+        if self.writeback.get() {
             run::complete(Machine, self.plan, Operation::Writeback);
         }
-        if self.invalidate {
+        if self.invalidate.get() {
             run::complete(Machine, self.plan, Operation::Invalidate);
         }
     }

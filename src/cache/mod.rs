@@ -348,8 +348,8 @@ impl Cache {
     /// When this returns, each operation of the batch has the guarantee of its plain form. Between
     /// the operations of a batch there is no order.
     #[inline]
-    pub fn batch<'a, R>(self, work: impl FnOnce(&mut Batch<'a>) -> R) -> R {
-        work(&mut Batch::new(self.plan))
+    pub fn batch<'a, R>(self, work: impl FnOnce(&Batch<'a>) -> R) -> R {
+        work(&Batch::new(self.plan))
     }
 
     /// Issues write-backs for `len` bytes from `start` and does not wait for them.

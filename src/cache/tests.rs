@@ -246,7 +246,7 @@ fn operations_of_the_host_change_no_value() {
         cache.writeback_invalidate(&bytes[3..777]);
         cache.invalidate(&mut bytes[1..999]);
         cache.writeback::<[u8]>(&[]);
-        cache.batch(|batch: &mut Batch<'_>| {
+        cache.batch(|batch: &Batch<'_>| {
             batch.writeback(&before[..]);
             batch.writeback_invalidate(&before[..1]);
         });

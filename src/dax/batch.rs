@@ -2,6 +2,7 @@
 
 use super::{DaxFile, Error};
 use crate::medium::Medium;
+use core::cell::RefCell;
 use core::marker::PhantomData;
 use core::ops::Range;
 
@@ -10,7 +11,8 @@ use core::ops::Range;
 #[derive(Debug)]
 pub struct Batch<'a> {
     pending: Pending<'a>,
-    failed: Result<(), Error>,
+    /// The first error.
+    failed: RefCell<Option<Error>>,
     stays_on_its_thread: PhantomData<*mut ()>,
 }
 
@@ -22,24 +24,29 @@ struct Pending<'a> {
 
 impl<'a> Batch<'a> {
     pub(super) const fn new(file: &'a DaxFile) -> Self {
-        Self { pending: Pending { file }, failed: Ok(()), stays_on_its_thread: PhantomData }
+        Self {
+            pending: Pending { file },
+            failed: RefCell::new(None),
+            stays_on_its_thread: PhantomData,
+        }
     }
 
     /// Writes a range back; it is persistent when the batch has ended without an error.
     ///
     /// # Panics
     /// If the range is out of range.
-    pub fn writeback(&mut self, range: Range<u64>) {
+    pub fn writeback(&self, range: Range<u64>) {
         let written = self.pending.file.writeback(range);
-        if self.failed.is_ok() {
-            self.failed = written;
+        let mut failed = self.failed.borrow_mut();
+        if failed.is_none() {
+            *failed = written.err();
         }
     }
 
     /// The fence, and the first error.
     pub(super) fn complete(self) -> Result<(), Error> {
         drop(self.pending);
-        self.failed
+        self.failed.into_inner().map_or(Ok(()), Err)
     }
 }
 

@@ -160,9 +160,9 @@ impl DaxFile {
     /// # Errors
     /// [`ErrorKind::Writeback`], the first one, if the operating system could not write a range; the
     /// others were tried all the same.
-    pub fn batch<R>(&self, work: impl FnOnce(&mut Batch<'_>) -> R) -> Result<R, Error> {
-        let mut batch = Batch::new(self);
-        let result = work(&mut batch);
+    pub fn batch<R>(&self, work: impl FnOnce(&Batch<'_>) -> R) -> Result<R, Error> {
+        let batch = Batch::new(self);
+        let result = work(&batch);
         batch.complete()?;
         Ok(result)
     }

@@ -24,14 +24,12 @@ pub(super) fn check_new_len(path: &Path, len: u64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Creates an empty file for this user alone, and locks it.
+/// Creates an empty file for this user alone.
 pub(super) fn create(path: &Path) -> Result<File, Error> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)
         .map_err(|errno| Error::os(path, "open", errno))?;
-    let file = File::from(file);
-    lock(path, &file)?;
-    Ok(file)
+    Ok(File::from(file))
 }
 
 /// Gives a new file `len` zero bytes, which are on the medium, with its name, when this returns.
@@ -102,7 +100,7 @@ pub(super) fn regular_size(path: &Path, file: &File) -> Result<u64, Error> {
 
 /// Takes the exclusive lock (`flock`), which lasts until every descriptor of this open file is
 /// closed.
-fn lock(path: &Path, file: &File) -> Result<(), Error> {
+pub(super) fn lock(path: &Path, file: &File) -> Result<(), Error> {
     file.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => Error::new(path, ErrorKind::Locked),
         TryLockError::Error(error) => from_io(path, "flock", &error),

@@ -85,6 +85,7 @@ impl Options {
         let page = rustix::param::page_size() as u64;
         let mapped_len = file::checked_len(len, self.offset, self.len, page)
             .map_err(|kind| Error::new(path, kind))?;
+        file::lock(path, &file)?;
         let chosen = self.choose(path, &file)?;
         file::fill(path, &file, len)?;
         self.map(path, file, mapped_len, chosen)

@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering;
 const STRIDE: u64 = 64 << 10;
 
 fn open(path: &str) -> Result<DaxFile, cachemaint::dax::Error> {
-    let options = Options::new().allow_page_granularity();
+    let options = Options::new().len(2 * STRIDE).allow_page_granularity();
     match options.open(path) {
         Err(error) if matches!(error.kind(), ErrorKind::Missing) => {
             options.create(path, 2 * STRIDE)

@@ -245,7 +245,12 @@ fn a_file_that_may_not_be_written_is_refused() {
         println!("skipped: there is no {}", path.display());
         return;
     }
-    assert!(refusal(path, options().open(path)).starts_with("permission denied"));
+    let text = refusal(path, options().open(path));
+    if text.starts_with("its file system is mounted read-only") {
+        println!("skipped: /sys is mounted read-only, as in a container");
+        return;
+    }
+    assert!(text.starts_with("permission denied"), "{text}");
 }
 
 #[test]
@@ -321,7 +326,10 @@ mod mounts {
                     return;
                 }
                 let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
-                rustix::mount::mount_change("/", private).unwrap();
+                if let Err(error) = rustix::mount::mount_change("/", private) {
+                    println!("skipped: / is no mount point, as in a chroot: {error}");
+                    return;
+                }
                 let none = MountFlags::empty();
                 rustix::mount::mount("none", directory.path(), "tmpfs", none, c"size=1m").unwrap();
                 test(directory.path());

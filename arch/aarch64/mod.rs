@@ -8,8 +8,9 @@
 //! | `dc civac` | cleans and invalidates | coherency | always |
 //!
 //! An instruction by address is ordered after this CPU's own earlier accesses to the same line
-//! without a barrier, and it is complete only after a DSB; a DMB gives no completion. `dmb osh`
-//! before the instructions is needed only for data that this CPU has *observed* from others (Linux
+//! without a barrier, and it is complete only after a DSB; a DMB gives no completion. With accesses to
+//! other lines it is unordered, so `dmb osh` before the instructions is needed for what this CPU has
+//! *observed* from others: always when it invalidates, and on request when it writes back (Linux
 //! `arch/arm64/mm/flush.c`, `arch_wb_cache_pmem`).
 //!
 //! Whether the memory system has a point of persistence cannot be found out: where it has none,
@@ -32,7 +33,11 @@ pub const DSB_SY: Fence = Fence(1);
 /// Orders what was observed before the maintenance instructions that follow; completes nothing.
 pub const DMB_OSH: Fence = Fence(2);
 
+/// The instruction is ordered after this CPU's own accesses to the line.
 const DSB_AFTER: Fences = Fences { before: Fence::NONE, after: DSB_SY };
+/// An invalidation takes up what an observer wrote, and the load that told of it is of another line:
+/// without a barrier the instruction may be executed before it.
+const DMB_BEFORE_DSB_AFTER: Fences = Fences { before: DMB_OSH, after: DSB_SY };
 
 /// Cleans the line to the point of coherency.
 pub const DC_CVAC: Instruction = Instruction {
@@ -41,7 +46,7 @@ pub const DC_CVAC: Instruction = Instruction {
     effect: Effect::Writeback,
     point: Point::Coherency,
     writeback: DSB_AFTER,
-    invalidate: DSB_AFTER,
+    invalidate: DMB_BEFORE_DSB_AFTER,
     requires: "ARMv8.0",
     source: "Arm ARM (DDI 0487), DC CVAC",
 };
@@ -53,7 +58,7 @@ pub const DC_CVAP: Instruction = Instruction {
     effect: Effect::Writeback,
     point: Point::Persistence,
     writeback: DSB_AFTER,
-    invalidate: DSB_AFTER,
+    invalidate: DMB_BEFORE_DSB_AFTER,
     requires: "FEAT_DPB",
     source: "Arm ARM (DDI 0487), DC CVAP",
 };
@@ -65,7 +70,7 @@ pub const DC_CVADP: Instruction = Instruction {
     effect: Effect::Writeback,
     point: Point::DeepPersistence,
     writeback: DSB_AFTER,
-    invalidate: DSB_AFTER,
+    invalidate: DMB_BEFORE_DSB_AFTER,
     requires: "FEAT_DPB2",
     source: "Arm ARM (DDI 0487), DC CVADP",
 };
@@ -77,7 +82,7 @@ pub const DC_CIVAC: Instruction = Instruction {
     effect: Effect::WritebackInvalidate,
     point: Point::Coherency,
     writeback: DSB_AFTER,
-    invalidate: DSB_AFTER,
+    invalidate: DMB_BEFORE_DSB_AFTER,
     requires: "ARMv8.0",
     source: "Arm ARM (DDI 0487), DC CIVAC",
 };

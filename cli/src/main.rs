@@ -39,7 +39,8 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            anstream::eprintln!("cachemaint: {error:#}");
+            // Names of files and devices are not ours: a terminal would execute what is in them.
+            anstream::eprintln!("cachemaint: {}", commands::text::printable(format!("{error:#}")));
             ExitCode::FAILURE
         }
     }

@@ -35,3 +35,29 @@ fn a_place_where_nothing_can_be_made_is_named() {
     let expected = "cachemaint: no directory can be made in /proc/no-such-place";
     assert!(text.starts_with(expected), "{text}");
 }
+
+/// Whoever loses patience finds no file and no process left.
+#[test]
+fn nothing_is_left_behind_by_an_interrupt() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut demo = std::process::Command::new(assert_cmd::cargo::cargo_bin!("cachemaint"))
+        .arg("demo")
+        .arg(directory.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    // The demo's own directory appears once interrupts are handled or just before; a file in it after.
+    let has_file = || {
+        let made = std::fs::read_dir(directory.path()).unwrap().next();
+        made.is_some_and(|made| made.unwrap().path().join("records").exists())
+    };
+    while !has_file() && demo.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    let pid = rustix::process::Pid::from_child(&demo);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let status = demo.wait().unwrap();
+    assert_eq!(status.code(), Some(130), "{status}");
+    assert_eq!(entries(directory.path()), 0);
+}

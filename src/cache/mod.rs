@@ -252,7 +252,7 @@ impl Cache {
         unsafe { self.writeback_range(address(value), size_of_val(value)) };
     }
 
-    /// Drops the lines of `bytes`, so that later loads see what an observer wrote to memory.
+    /// Drops the lines of `integers`, so that later loads see what an observer wrote to memory.
     ///
     /// # Ordering
     /// When this returns, loads that follow return data no older than the start of the call.
@@ -263,11 +263,11 @@ impl Cache {
     ///    starts);
     /// 2. invalidate after it has finished, since a CPU can fetch lines by speculation at any time.
     ///
-    /// Bytes outside `bytes` are never lost: lines that are shared at the ends are written back too.
+    /// Bytes outside them are never lost: lines that are shared at the ends are written back too.
     ///
     /// # Cost
     /// One instruction a line, and the fences of an invalidation: on x86 MFENCE before and after, on
-    /// arm64 DSB after.
+    /// arm64 DMB before and DSB after.
     ///
     /// [`writeback_invalidate`]: Self::writeback_invalidate
     #[doc(alias("inv", "clflush", "dc civac", "dma_sync_for_cpu"))]

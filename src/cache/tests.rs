@@ -120,7 +120,7 @@ fn arm64_cleans_to_the_point_and_completes_with_dsb() {
         let log = record(ARM, plan(ARM, all, point), Operation::Writeback, 0x7f, 1);
         assert_eq!(log, [expected, "dsb sy"]);
         let log = record(ARM, plan(ARM, all, point), Operation::Invalidate, 0x7f, 1);
-        assert_eq!(log, ["dc civac 0x7f", "dsb sy"]);
+        assert_eq!(log, ["dmb osh", "dc civac 0x7f", "dsb sy"]);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Guarantee;
 use crate::arch::Unsupported;
+use crate::platform::tree::printable;
 use alloc::boxed::Box;
 use rustix::io::Errno;
 use std::io;
@@ -11,7 +12,8 @@ use std::path::{Path, PathBuf};
 ///
 /// An operation that fails leaves the file as it was; a file that could not be created whole is
 /// removed.
-#[derive(Debug)]
+///
+/// `{:?}` prints what `{}` does, so that a `main` which returns it tells the user what to do.
 pub struct Error {
     path: PathBuf,
     kind: ErrorKind,
@@ -23,6 +25,8 @@ pub struct Error {
 pub enum ErrorKind {
     /// There is no such file, or no such directory to create it in.
     Missing,
+    /// A part of the path before the last is no directory.
+    NotADirectory,
     /// There is something at the path already.
     Exists,
     /// The last component of the path is a symbolic link.
@@ -107,7 +111,8 @@ impl Error {
     /// The meaning of an error of the operating system where no more is known.
     pub(super) fn os(path: &Path, call: &'static str, errno: Errno) -> Self {
         let kind = match errno {
-            Errno::NOENT | Errno::NOTDIR => ErrorKind::Missing,
+            Errno::NOENT => ErrorKind::Missing,
+            Errno::NOTDIR => ErrorKind::NotADirectory,
             Errno::EXIST => ErrorKind::Exists,
             Errno::LOOP => ErrorKind::SymbolicLink,
             Errno::ISDIR => ErrorKind::Directory,
@@ -134,7 +139,14 @@ impl Error {
 
 impl core::fmt::Display for Error {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{}: {}", self.path.display(), self.kind)
+        // A name can hold what a terminal would execute.
+        write!(f, "{}: {}", printable(&self.path.to_string_lossy()), self.kind)
+    }
+}
+
+impl core::fmt::Debug for Error {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        core::fmt::Display::fmt(self, f)
     }
 }
 
@@ -142,6 +154,9 @@ impl core::fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Missing => f.write_str("no such file or directory; create it first"),
+            Self::NotADirectory => {
+                f.write_str("a part of the path is no directory; correct the path")
+            }
             Self::Exists => f.write_str(
                 "exists already; open it instead of creating it, or choose another name",
             ),
@@ -155,7 +170,7 @@ impl core::fmt::Display for ErrorKind {
                 f.write_str("a length of 0 bytes was asked for; ask for at least 1")
             }
             Self::NoPermission => f.write_str(
-                "permission denied; reading and writing are needed (new files have mode 0600)",
+                "permission denied; let its owner change the mode (new files have mode 0600)",
             ),
             Self::ReadOnlyFileSystem => {
                 f.write_str("its file system is mounted read-only; remount it for writing")

@@ -5,7 +5,7 @@
 use super::error::{Error, ErrorKind};
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
-use std::fs::{File, Metadata, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
@@ -53,8 +53,11 @@ pub(super) fn open(
     let file = rustix::fs::open(path, flags, Mode::empty())
         .map_err(|errno| Error::os(path, "open", errno))?;
     let file = File::from(file);
-    let size = regular_size(path, &file)?;
+    regular_size(path, &file)?;
     lock(path, &file)?;
+    // The one that held the lock before may have removed it, or changed its size.
+    require_name(path, &file)?;
+    let size = regular_size(path, &file)?;
     let len = checked_len(size, offset, len, page).map_err(|kind| Error::new(path, kind))?;
     Ok((file, len))
 }
@@ -88,7 +91,7 @@ pub(super) fn checked_len(
 
 /// The size in bytes of what must be a regular file.
 pub(super) fn regular_size(path: &Path, file: &File) -> Result<u64, Error> {
-    let metadata = metadata(path, file)?;
+    let metadata = file.metadata().map_err(|error| from_io(path, "fstat", &error))?;
     if metadata.is_dir() {
         return Err(Error::new(path, ErrorKind::Directory));
     }
@@ -96,6 +99,15 @@ pub(super) fn regular_size(path: &Path, file: &File) -> Result<u64, Error> {
         return Err(Error::new(path, ErrorKind::NotRegular));
     }
     Ok(metadata.len())
+}
+
+/// Refuses a file whose name is gone: what is persisted in it could not be found again.
+fn require_name(path: &Path, file: &File) -> Result<(), Error> {
+    let metadata = file.metadata().map_err(|error| from_io(path, "fstat", &error))?;
+    if metadata.nlink() == 0 {
+        return Err(Error::new(path, ErrorKind::Missing));
+    }
+    Ok(())
 }
 
 /// Takes the exclusive lock (`flock`), which lasts until every descriptor of this open file is
@@ -147,17 +159,12 @@ fn sync_directory(path: &Path) -> Result<(), Error> {
 }
 
 /// Removes a file that could not be created whole, unless something else is at its path by now.
-pub(super) fn remove_own(path: &Path, own: &Metadata) {
-    let Ok(there) = path.symlink_metadata() else { return };
+pub(super) fn remove_own(path: &Path, file: &File) {
+    let (Ok(own), Ok(there)) = (file.metadata(), path.symlink_metadata()) else { return };
     if (own.dev(), own.ino()) == (there.dev(), there.ino()) {
         // The error that led here is the one to report; what is left is an empty or zero file.
         drop(std::fs::remove_file(path));
     }
-}
-
-/// `fstat`.
-pub(super) fn metadata(path: &Path, file: &File) -> Result<Metadata, Error> {
-    file.metadata().map_err(|error| from_io(path, "fstat", &error))
 }
 
 fn from_io(path: &Path, call: &'static str, error: &io::Error) -> Error {

@@ -33,6 +33,8 @@ pub struct Guarantee {
     mount_point: String,
     device: String,
     region: Option<Region>,
+    /// Whether stores go to the page cache, from which only a write-back takes them to the medium.
+    through_page_cache: bool,
     evidence: Vec<Evidence>,
 }
 
@@ -94,7 +96,16 @@ impl Guarantee {
     /// Whether bytes that have got so far are there after the event.
     #[must_use]
     pub const fn survives(&self, progress: Progress, event: Event) -> Survival {
-        survival(self.backing, progress, event)
+        match (self.backing, progress, event) {
+            (_, _, Event::ProcessCrash) => survival(self.backing, progress, event),
+            // The page cache is ordinary RAM of a kernel that is gone then.
+            (Backing::EmulatedPmem | Backing::VirtioPmem, Progress::Stored, _)
+                if self.through_page_cache =>
+            {
+                Survival::No
+            }
+            _ => survival(self.backing, progress, event),
+        }
     }
 }
 
@@ -119,6 +130,7 @@ pub(super) struct Asked {
 struct Mount {
     point: String,
     file_system: String,
+    source: String,
     options: String,
 }
 
@@ -141,14 +153,14 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         },
     ));
     let mount = mount(tree, asked.mount_id, &mut evidence);
-    let (device, region) = device_and_region(tree, asked.device, &mut evidence);
+    let disk = disk(tree, asked.device, &mount, &mut evidence);
 
     let direct = asked.map_sync.is_ok() && asked.dax_attribute != Some(false);
-    let backing = backing(direct, &mount, region.as_ref());
+    let backing = backing(direct, &mount, &disk);
     let (granularity, reason, advice) = if direct {
-        direct_granularity(asked, backing, region.as_ref())
+        direct_granularity(asked, backing, disk.region.as_ref())
     } else {
-        let (reason, advice) = why_not_direct(asked, &mount, region.as_ref());
+        let (reason, advice) = why_not_direct(asked, &mount, &disk);
         (Granularity::Page(asked.page), reason, Some(advice))
     };
     Guarantee {
@@ -158,21 +170,22 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         advice,
         file_system: mount.file_system,
         mount_point: mount.point,
-        device,
-        region,
+        device: disk.name,
+        region: disk.region,
+        through_page_cache: !direct && asked.dax_attribute != Some(true),
         evidence,
     }
 }
 
-fn backing(direct: bool, mount: &Mount, region: Option<&Region>) -> Backing {
-    match region.map(|region| region.domain) {
+fn backing(direct: bool, mount: &Mount, disk: &Disk) -> Backing {
+    match disk.region.as_ref().map(|region| region.domain) {
         // RAM stays RAM, and the host's memory the host's, also through the page cache.
         Some(domain @ (Domain::None | Domain::HostFlush)) => Backing::of(domain),
         Some(domain) if direct => Backing::of(domain),
         None if direct => Backing::PmemUnknown,
         _ if is_ram(&mount.file_system) => Backing::Ram,
-        _ if mount.file_system.is_empty() => Backing::Unknown,
-        _ => Backing::Storage,
+        _ if disk.is_storage => Backing::Storage,
+        _ => Backing::Unknown,
     }
 }
 
@@ -235,8 +248,9 @@ const fn advice_for(backing: Backing) -> Option<&'static str> {
 }
 
 /// Why the kernel does not map the file directly, and what could be done.
-fn why_not_direct(asked: &Asked, mount: &Mount, region: Option<&Region>) -> (String, &'static str) {
+fn why_not_direct(asked: &Asked, mount: &Mount, disk: &Disk) -> (String, &'static str) {
     let file_system = mount.file_system.as_str();
+    let region = disk.region.as_ref();
     let refused_though_granted = asked.map_sync.is_ok();
     if refused_though_granted {
         return (
@@ -270,6 +284,10 @@ fn why_not_direct(asked: &Asked, mount: &Mount, region: Option<&Region>) -> (Str
         ("", None) => {
             ("its mount could not be found".to_string(), "make /proc/self/mountinfo readable")
         }
+        (_, None) if disk.name.is_empty() => (
+            format!("{file_system} keeps it in the page cache, and no device is known under it"),
+            "use a file on persistent memory, or on a file system whose device is known here",
+        ),
         (_, None) => (
             format!("{file_system} keeps it in the page cache: its device is no persistent memory"),
             "use a file on persistent memory, or on emulated persistent memory (memmap=nn!ss)",
@@ -315,8 +333,9 @@ fn parse_mount(line: &str) -> Option<Mount> {
     let per_mount = first.next()?;
     let mut second = second.split(' ');
     let file_system = second.next()?.to_string();
-    let per_file_system = second.nth(1).unwrap_or_default();
-    Some(Mount { point, file_system, options: format!("{per_mount},{per_file_system}") })
+    let source = unescaped(second.next().unwrap_or_default());
+    let per_file_system = second.next().unwrap_or_default();
+    Some(Mount { point, file_system, source, options: format!("{per_mount},{per_file_system}") })
 }
 
 /// White space and backslashes of a path are written as octal numbers (`fs/proc_namespace.c`,
@@ -327,28 +346,75 @@ fn unescaped(text: &str) -> String {
         .fold(text.to_string(), |text, (escaped, plain)| text.replace(escaped, plain))
 }
 
-/// The block device under a file system, and the region under that, through device mapper and md.
-fn device_and_region(
+/// The block device under a file system.
+#[derive(Debug, Default)]
+struct Disk {
+    /// The kernel's name of it; empty if there is none.
+    name: String,
+    /// The region of persistent memory that it is, or the weakest one under it.
+    region: Option<Region>,
+    /// Whether everything under it keeps data over a reboot, as far as it shows.
+    is_storage: bool,
+}
+
+/// Finds the device by its number, or where a file system has several by the one it was mounted
+/// from.
+fn disk(
     tree: &Tree,
     (major, minor): (u32, u32),
+    mount: &Mount,
     evidence: &mut Vec<Evidence>,
-) -> (String, Option<Region>) {
-    let link = PathBuf::from(format!("/sys/dev/block/{major}:{minor}"));
-    let Some(device) = tree.resolve(&link) else {
-        evidence.push(Evidence::new(link.display().to_string(), "absent: no block device"));
-        return (String::new(), None);
-    };
-    evidence.push(Evidence::new(link.display().to_string(), device.display().to_string()));
-    let name = device.file_name().unwrap_or_default().to_string_lossy().into_owned();
+) -> Disk {
+    let by_number = PathBuf::from(format!("/sys/dev/block/{major}:{minor}"));
+    let mounted_from = mount.source.strip_prefix("/dev/").unwrap_or_default();
+    let by_name = Path::new("/sys/class/block").join(mounted_from.replace('/', "!"));
+    let found = [Some(by_number), (!mounted_from.is_empty()).then_some(by_name)]
+        .into_iter()
+        .flatten()
+        .find_map(|link| {
+            let device = tree.resolve(&link);
+            let answer = device.as_ref().map_or("absent".into(), |device| device.to_string_lossy());
+            evidence.push(Evidence::new(link.to_string_lossy(), answer));
+            device
+        });
+    let Some(device) = found else { return Disk::default() };
     let region = weakest_region(tree, &device, 0);
     if let Some(region) = &region {
         evidence.extend(region.evidence.iter().cloned());
     }
-    (name, region)
+    let is_storage = leaves(tree, &device, 0).iter().all(|name| keeps_data(name));
+    Disk { name: name_of(&device), region, is_storage }
+}
+
+fn name_of(device: &Path) -> String {
+    device.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Not a file, not RAM, and not on another machine, about which nothing is known here.
+fn keeps_data(name: &str) -> bool {
+    !["loop", "zram", "ram", "nbd"].iter().any(|volatile| name.starts_with(volatile))
 }
 
 /// How deep device mappers may be stacked before they are not followed any more.
 const DEEPEST_STACK: u32 = 8;
+
+/// The devices under a device, through device mapper and md: their paths in `/sys/devices`.
+fn slaves(tree: &Tree, device: &Path, depth: u32) -> Vec<Option<PathBuf>> {
+    let below = device.join("slaves");
+    if depth == DEEPEST_STACK {
+        return Vec::new();
+    }
+    tree.list(&below).iter().map(|name| tree.resolve(&below.join(name))).collect()
+}
+
+/// The names of the devices that stand on no other one.
+fn leaves(tree: &Tree, device: &Path, depth: u32) -> Vec<String> {
+    let slaves = slaves(tree, device, depth);
+    if slaves.is_empty() {
+        return Vec::from([name_of(device)]);
+    }
+    slaves.iter().flatten().flat_map(|slave| leaves(tree, slave, depth + 1)).collect()
+}
 
 /// The region of a device, or the weakest of those under it; `None` if any part of it is no
 /// persistent memory.
@@ -356,14 +422,9 @@ fn weakest_region(tree: &Tree, device: &Path, depth: u32) -> Option<Region> {
     if let Some(region) = nvdimm::region_of(tree, device) {
         return Some(region);
     }
-    if depth == DEEPEST_STACK {
-        return None;
-    }
-    let below = device.join("slaves");
-    let regions: Option<Vec<Region>> = tree
-        .list(&below)
+    let regions: Option<Vec<Region>> = slaves(tree, device, depth)
         .iter()
-        .map(|name| weakest_region(tree, &tree.resolve(&below.join(name))?, depth + 1))
+        .map(|slave| weakest_region(tree, slave.as_ref()?, depth + 1))
         .collect();
     regions?.into_iter().reduce(weaker)
 }

@@ -9,6 +9,7 @@ use crate::cache::Cache;
 use crate::medium::Granularity;
 use crate::platform::tree::Tree;
 use rustix::fs::{AtFlags, Mode, OFlags, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -72,22 +73,24 @@ impl Options {
         let path = path.as_ref();
         file::check_new_len(path, len)?;
         let file = file::create(path)?;
-        let own = file::metadata(path, &file)?;
-        let mapped = self.fill_and_map(path, file, len);
-        if mapped.is_err() {
-            file::remove_own(path, &own);
+        match self.fill_and_map(path, &file, len) {
+            Ok(mapped) => Ok(mapped.into_file(path, file)),
+            Err(error) => {
+                // While it is still locked: who opens it now finds no name left when it gets the lock.
+                file::remove_own(path, &file);
+                Err(error)
+            }
         }
-        mapped
     }
 
     /// Whether the medium will do is asked of the empty file, before it is filled.
-    fn fill_and_map(&self, path: &Path, file: File, len: u64) -> Result<DaxFile, Error> {
+    fn fill_and_map(&self, path: &Path, file: &File, len: u64) -> Result<Mapped, Error> {
         let page = rustix::param::page_size() as u64;
         let mapped_len = file::checked_len(len, self.offset, self.len, page)
             .map_err(|kind| Error::new(path, kind))?;
-        file::lock(path, &file)?;
-        let chosen = self.choose(path, &file)?;
-        file::fill(path, &file, len)?;
+        file::lock(path, file)?;
+        let chosen = self.choose(path, file)?;
+        file::fill(path, file, len)?;
         self.map(path, file, mapped_len, chosen)
     }
 
@@ -101,26 +104,26 @@ impl Options {
         let page = rustix::param::page_size() as u64;
         let (file, len) = file::open(path, self.offset, self.len, page)?;
         let chosen = self.choose(path, &file)?;
-        self.map(path, file, len, chosen)
+        Ok(self.map(path, &file, len, chosen)?.into_file(path, file))
     }
 
     fn map(
         &self,
         path: &Path,
-        file: File,
+        file: &File,
         len: usize,
         (guarantee, writeback): (Guarantee, Writeback),
-    ) -> Result<DaxFile, Error> {
+    ) -> Result<Mapped, Error> {
         let kind = match writeback {
             Writeback::Pages(_) => Kind::Shared,
             Writeback::Fence(_) | Writeback::Lines(_) => Kind::Synchronous,
         };
         if kind == Kind::Synchronous {
-            require_written(path, &file, self.offset, len)?;
+            require_written(path, file, self.offset, len)?;
         }
         let mapping = Mapping::new(file.as_fd(), self.offset, len, kind)
             .map_err(|errno| Error::os(path, "mmap", errno))?;
-        Ok(DaxFile { mapping, writeback, guarantee, path: path.to_path_buf(), file })
+        Ok(Mapped { mapping, writeback, guarantee })
     }
 
     fn persistent_cache(&self) -> Result<Cache, Unsupported> {
@@ -151,6 +154,20 @@ impl Options {
     }
 }
 
+/// A [`DaxFile`] that does not hold its file yet.
+struct Mapped {
+    mapping: Mapping,
+    writeback: Writeback,
+    guarantee: Guarantee,
+}
+
+impl Mapped {
+    fn into_file(self, path: &Path, file: File) -> DaxFile {
+        let Self { mapping, writeback, guarantee } = self;
+        DaxFile { mapping, writeback, guarantee, path: path.to_path_buf(), file }
+    }
+}
+
 /// What a file at `path` gets, without opening it for use: nothing is locked, written or created.
 /// For a directory it is what a new file in it would get.
 ///
@@ -159,8 +176,13 @@ impl Options {
 pub fn probe(path: impl AsRef<Path>) -> Result<Guarantee, Error> {
     let path = path.as_ref();
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = rustix::fs::open(path, flags, Mode::empty())
-        .map_err(|errno| Error::os(path, "open", errno))?;
+    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| match errno {
+        // Here links are followed, so there are too many of them.
+        Errno::LOOP => {
+            Error::new(path, ErrorKind::Os { call: "open", errno: errno.raw_os_error() })
+        }
+        errno => Error::os(path, "open", errno),
+    })?;
     let file = File::from(file);
     let file = match file::regular_size(path, &file) {
         Ok(_) => file,

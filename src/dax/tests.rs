@@ -110,7 +110,7 @@ fn map_sync_is_not_believed_where_the_inode_is_not_dax() {
     let guarantee =
         concluded(&host, &Asked { device: (0, 40), dax_attribute: Some(false), ..DIRECT });
     assert_eq!(guarantee.granularity(), Granularity::Page(4096));
-    assert_eq!(guarantee.backing(), Backing::Storage);
+    assert_eq!(guarantee.backing(), Backing::Unknown);
     assert!(guarantee.reason().contains("9p granted MAP_SYNC, but"), "{}", guarantee.reason());
 }
 
@@ -135,9 +135,9 @@ fn page_granularity_says_why_and_what_to_do() {
         (
             "29 1 0:50 / / rw - overlay overlay rw\n",
             None,
-            "overlay keeps it in the page cache",
-            "persistent memory",
-            Backing::Storage,
+            "overlay keeps it in the page cache, and no device is known",
+            "a file system whose device is known",
+            Backing::Unknown,
         ),
         (
             "77 1 0:50 / / rw - overlay overlay rw\n",
@@ -217,6 +217,60 @@ fn device_mappers_are_followed_to_the_weakest_region() {
         .file("sys/devices/pci/sda/size", "1\n")
         .link(&format!("{mapper}/slaves/sda"), "sys/devices/pci/sda");
     assert_eq!(concluded(&with_a_disk, &DIRECT).region(), None);
+}
+
+/// What is under a file system decides whether it is storage at all.
+#[test]
+fn storage_is_claimed_only_for_devices_that_keep_data() {
+    let on = |name: &str| {
+        host(&format!("29 1 259:0 / /d rw - ext4 /dev/{name} rw"))
+            .file(&format!("sys/devices/x/{name}/size"), "1\n")
+            .link("sys/dev/block/259:0", &format!("sys/devices/x/{name}"))
+    };
+    for (name, backing) in [
+        ("sda1", Backing::Storage),
+        ("nvme0n1p2", Backing::Storage),
+        ("vda", Backing::Storage),
+        ("loop0", Backing::Unknown),
+        ("zram1", Backing::Unknown),
+        ("ram0", Backing::Unknown),
+        ("nbd0", Backing::Unknown),
+    ] {
+        assert_eq!(concluded(&on(name), &REFUSED).backing(), backing, "{name}");
+    }
+    let over_a_loop = on("dm-0")
+        .file("sys/devices/x/loop0/size", "1\n")
+        .link("sys/devices/x/dm-0/slaves/loop0", "sys/devices/x/loop0");
+    assert_eq!(concluded(&over_a_loop, &REFUSED).backing(), Backing::Unknown);
+    let unknown = concluded(&over_a_loop, &REFUSED);
+    assert_eq!(unknown.survives(Progress::Persisted, Event::WarmReboot), Survival::NotPromised);
+}
+
+/// btrfs has a device number of its own for each subvolume.
+#[test]
+fn a_file_system_with_numbers_of_its_own_is_found_by_what_it_was_mounted_from() {
+    let host = host("29 1 0:42 / /d rw - btrfs /dev/sdb1 rw")
+        .file("sys/devices/pci/sdb/sdb1/size", "1\n")
+        .link("sys/class/block/sdb1", "sys/devices/pci/sdb/sdb1");
+    let guarantee = concluded(&host, &Asked { device: (0, 42), ..REFUSED });
+    assert_eq!(guarantee.backing(), Backing::Storage);
+    assert_eq!(guarantee.device(), "sdb1");
+}
+
+/// Without DAX the page cache is between, and a new kernel does not know the old one's.
+#[test]
+fn what_is_only_in_the_page_cache_does_not_survive_a_kexec() {
+    for provider in ["e820", "virtio-pmem"] {
+        let host = host_with_region(EXT4_DAX, provider, None);
+        let through_page_cache = concluded(&host, &REFUSED);
+        assert_eq!(through_page_cache.survives(Progress::Stored, Event::Kexec), Survival::No);
+        assert!(matches!(
+            through_page_cache.survives(Progress::Persisted, Event::Kexec),
+            Survival::If(_)
+        ));
+        let direct = concluded(&host, &DIRECT);
+        assert!(matches!(direct.survives(Progress::Stored, Event::Kexec), Survival::If(_)));
+    }
 }
 
 /// The events, as a user would ask for one file.

@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use cachemaint::dax::{DaxFile, Guarantee, Options};
 use cachemaint::medium::{Granularity, Medium, Memory};
 use cachemaint::{Cache, Point};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::atomic::AtomicU64;
@@ -87,6 +87,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let place = arguments.path.clone().unwrap_or_else(std::env::temp_dir);
         format!("no directory can be made in {}", place.display())
     })?;
+    remove_when_interrupted(directory.path())?;
     let path = directory.path().join("records");
     drop(Options::new().allow_page_granularity().create(&path, FILE)?);
 
@@ -105,13 +106,28 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
+/// Exit code of a command that was interrupted (128 and SIGINT), as shells have it.
+const INTERRUPTED: i32 = 130;
+
+/// Leaves nothing behind on SIGINT, SIGTERM and SIGHUP. The child ends by itself when nobody reads
+/// what it acknowledges.
+fn remove_when_interrupted(directory: &Path) -> anyhow::Result<()> {
+    let directory = directory.to_path_buf();
+    ctrlc::set_handler(move || {
+        // What cannot be removed is a temporary file; there is nobody left to tell.
+        drop(std::fs::remove_dir_all(&directory));
+        std::process::exit(INTERRUPTED);
+    })
+    .context("interrupts cannot be handled")
+}
+
 /// Runs the child, kills it in the middle, and collects what it acknowledged.
 fn write_and_kill(path: &Path) -> anyhow::Result<Acknowledged> {
     let program = std::env::current_exe().context("the path of this program")?;
     let mut child = Command::new(program)
         .arg("demo-writer")
         .arg(path)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .context("the writing process cannot be started")?;
@@ -187,10 +203,9 @@ pub(crate) fn write_until_killed(arguments: &WriterArguments) -> anyhow::Result<
         acknowledge.write_all(&encode(number, taken))?;
         acknowledge.flush()?;
     }
-    // The file is full, and the kill is still to come.
-    loop {
-        std::thread::park();
-    }
+    // The file is full, and the kill is still to come; or the parent's end, which closes the pipe.
+    std::io::stdin().read_exact(&mut [0])?;
+    Ok(ExitCode::FAILURE)
 }
 
 /// Looks for every record that was acknowledged, and for those behind them.

@@ -3,6 +3,7 @@
 use super::text::{self, heading, row};
 use cachemaint::dax::{Guarantee, probe};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,7 +25,8 @@ pub(crate) struct Arguments {
 #[derive(Serialize)]
 struct Document<'a> {
     schema: u32,
-    path: &'a Path,
+    /// What is no UTF-8 in it is replaced.
+    path: Cow<'a, str>,
     guarantee: &'a Guarantee,
     survival: Vec<Cell>,
 }
@@ -42,7 +44,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.json {
         let document = Document {
             schema: 1,
-            path: &arguments.path,
+            path: arguments.path.to_string_lossy(),
             guarantee: &guarantee,
             survival: cells(&guarantee),
         };

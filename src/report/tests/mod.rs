@@ -90,7 +90,7 @@ fn each_arm64_machine_gets_what_its_words_say() {
         }
         let invalidate = report.invalidate().unwrap();
         assert_eq!(invalidate.instruction.name, "dc civac", "{name}");
-        assert_eq!((invalidate.before, invalidate.after), (None, "dsb sy"), "{name}");
+        assert_eq!((invalidate.before, invalidate.after), (Some("dmb osh"), "dsb sy"), "{name}");
 
         let line = report.line().unwrap();
         assert_eq!((line.size.bytes(), line.granule), (machine.line, machine.granule), "{name}");

@@ -3,6 +3,7 @@
     and x9, x0, #0xffff
     tbnz w11, #0, .L0
     tbnz w11, #1, .L1
+    dmb osh
     orr x10, x9, x1
     tbnz w11, #2, .L2
     dc civac, x1
@@ -18,8 +19,9 @@
     dsb sy
     ret
 .L0:
-    dc cvac, x1
+    dmb osh
     orr x10, x9, x1
+    dc cvac, x1
     cmp x10, x8
     b.hs .L5
 .L6:
@@ -32,8 +34,9 @@
     dsb sy
     ret
 .L1:
-    sys #3, c7, c12, #1, x1
+    dmb osh
     orr x10, x9, x1
+    sys #3, c7, c12, #1, x1
     cmp x10, x8
     b.hs .L7
 .L8:

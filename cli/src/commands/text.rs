@@ -94,7 +94,10 @@ pub(crate) fn duration(nanoseconds: u64) -> String {
     match nanoseconds {
         0..10_000 => format!("{nanoseconds} ns"),
         10_000..10_000_000 => format!("{}.{} us", nanoseconds / 1000, nanoseconds / 100 % 10),
-        _ => format!("{}.{} ms", nanoseconds / 1_000_000, nanoseconds / 100_000 % 10),
+        10_000_000..1_000_000_000 => {
+            format!("{}.{} ms", nanoseconds / 1_000_000, nanoseconds / 100_000 % 10)
+        }
+        _ => format!("{}.{} s", nanoseconds / 1_000_000_000, nanoseconds / 100_000_000 % 10),
     }
 }
 
@@ -118,6 +121,7 @@ mod tests {
         assert_eq!(duration(9_999), "9999 ns");
         assert_eq!(duration(35_249), "35.2 us");
         assert_eq!(duration(12_340_000), "12.3 ms");
+        assert_eq!(duration(2_049_000_000), "2.0 s");
         assert_eq!(bytes(4 << 20), "4 MiB");
         assert_eq!(bytes(4097), "4097 bytes");
     }

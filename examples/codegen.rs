@@ -5,6 +5,12 @@
 #![expect(clippy::no_mangle_with_rust_abi, reason = "nothing is linked with them; they are read")]
 
 use cachemaint::Cache;
+#[cfg(all(feature = "dax", target_os = "linux"))]
+use cachemaint::dax::DaxFile;
+#[cfg(target_has_atomic = "64")]
+use cachemaint::medium::{Medium, Memory};
+#[cfg(target_has_atomic = "64")]
+use core::sync::atomic::Ordering;
 
 /// A persist of any range: write-back and fence.
 ///
@@ -57,4 +63,35 @@ pub fn golden_batch(cache: Cache, header: &[u64; 8], payload: &[u64; 8]) {
         batch.writeback(header);
         batch.writeback(payload);
     });
+}
+
+/// The fence alone.
+#[unsafe(no_mangle)]
+pub fn golden_fence(cache: Cache) {
+    cache.fence();
+}
+
+/// The order before a write-back of what others stored.
+#[unsafe(no_mangle)]
+pub fn golden_order_observed(cache: Cache) {
+    cache.order_observed();
+}
+
+/// A store to plain memory, persisted.
+#[cfg(target_has_atomic = "64")]
+#[unsafe(no_mangle)]
+pub fn golden_memory_persist(memory: &Memory<'_>, at: u64) {
+    memory.store(at, 7, Ordering::Release);
+    memory.writeback(at..at + 8).unwrap_or_else(|never| match never {});
+    memory.fence();
+}
+
+/// A store to a DAX file, persisted.
+#[cfg(all(feature = "dax", target_os = "linux"))]
+#[unsafe(no_mangle)]
+pub fn golden_dax_persist(file: &DaxFile, at: u64) -> bool {
+    file.store(at, 7, Ordering::Release);
+    let written = file.writeback(at..at + 8).is_ok();
+    file.fence();
+    written
 }

@@ -18,7 +18,7 @@ pub mod medium;
 mod platform;
 pub mod report;
 
-#[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
+#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
 pub mod dax;
 
 pub mod design;

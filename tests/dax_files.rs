@@ -304,6 +304,15 @@ fn a_range_that_wraps_panics() {
     file.write(u64::MAX - 3, b"wraps round");
 }
 
+#[test]
+#[should_panic(expected = "the range 96..64 ends before it starts")]
+fn a_reversed_range_panics() {
+    let directory = directory();
+    let file = options().create(directory.path().join("file"), LEN).unwrap();
+    #[expect(clippy::reversed_empty_ranges, reason = "this is the test")]
+    file.persist(96..64).unwrap();
+}
+
 /// Work on mounts of the test's own, which needs root.
 mod mounts {
     use super::{LEN, Options, options, refusal};
@@ -331,7 +340,12 @@ mod mounts {
                     return;
                 }
                 let none = MountFlags::empty();
-                rustix::mount::mount("none", directory.path(), "tmpfs", none, c"size=1m").unwrap();
+                let mounted =
+                    rustix::mount::mount("none", directory.path(), "tmpfs", none, c"size=1m");
+                if let Err(error) = mounted {
+                    println!("skipped: nothing may be mounted here: {error}");
+                    return;
+                }
                 test(directory.path());
             });
         });

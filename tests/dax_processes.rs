@@ -5,9 +5,10 @@
 //! tests would find theirs locked.
 
 #![cfg(all(feature = "dax", target_os = "linux", not(miri), not(loom)))]
-#![expect(unsafe_code, reason = "a child is forked, and asked what it has mapped")]
+#![expect(unsafe_code, reason = "a child is forked, and a page is unmapped under a file")]
 
 use cachemaint::dax::{DaxFile, ErrorKind, Options};
+use cachemaint::medium::{Granularity, Medium};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -74,4 +75,36 @@ fn another_processes_lock_is_seen() {
     drop(holder.stdin.take());
     holder.wait().unwrap();
     options.open(&path).unwrap();
+}
+
+/// A page that is not mapped any more stands for one that cannot be written: `msync` fails with ENOMEM
+/// (POSIX). It is asked at all, and its failure is an error, with the range.
+#[test]
+fn a_failed_msync_is_an_error() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let file = Options::new().allow_page_granularity().create(&path, 256 << 10).unwrap();
+    let Granularity::Page(page) = file.granularity() else {
+        println!("skipped: this file is persisted by cache lines");
+        return;
+    };
+    let at = 2 * page as u64;
+    // SAFETY: the page is in the mapping, and nothing accesses it from here on.
+    assert_eq!(unsafe { libc::munmap(file.as_ptr(at).cast(), page) }, 0);
+
+    file.persist(0..at).unwrap();
+    let error = file.persist(at + 8..at + 16).unwrap_err();
+    let ErrorKind::Writeback { at: from, len, errno } = *error.kind() else { panic!("{error}") };
+    assert_eq!((from, len, errno), (at + 8, 8, libc::ENOMEM));
+    assert_eq!(error.raw_os_error(), Some(libc::ENOMEM));
+
+    // The others of a batch are written all the same, and the first error is the one returned.
+    let error = file.batch(|batch| {
+        batch.writeback(at..at + 1);
+        batch.writeback(0..at);
+        batch.writeback(at + 8..at + 16);
+    });
+    let first = error.unwrap_err();
+    assert!(matches!(first.kind(), ErrorKind::Writeback { len: 1, .. }), "{first}");
 }

@@ -10,6 +10,9 @@ use super::super::{Fence, Instruction};
 use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, DMB_OSH, DSB_SY};
 use core::arch::asm;
 
+/// What holds an address in an instruction: the whole register, also where a pointer is half of one.
+type Register = u64;
+
 /// Calls `then` with the instruction of this code, a constant in each branch.
 #[inline(always)]
 pub fn select<R>(code: u8, then: impl FnOnce(Instruction) -> R) -> R {
@@ -62,7 +65,7 @@ pub fn fence(fence: Fence) {
 unsafe fn dc_cvac(line: usize) {
     // SAFETY: the instruction is permitted and the byte readable, so it neither is undefined nor
     // faults; it changes no value that the program can see.
-    unsafe { asm!("dc cvac, {}", in(reg) line, options(nostack, preserves_flags)) };
+    unsafe { asm!("dc cvac, {}", in(reg) line as Register, options(nostack, preserves_flags)) };
 }
 
 /// # Safety
@@ -70,7 +73,9 @@ unsafe fn dc_cvac(line: usize) {
 #[inline(always)]
 unsafe fn dc_cvap(line: usize) {
     // SAFETY: as for `dc_cvac`; the encoding is op1=3, CRn=7, CRm=12, op2=1 (Arm ARM, DC CVAP).
-    unsafe { asm!("sys #3, c7, c12, #1, {}", in(reg) line, options(nostack, preserves_flags)) };
+    unsafe {
+        asm!("sys #3, c7, c12, #1, {}", in(reg) line as Register, options(nostack, preserves_flags))
+    };
 }
 
 /// # Safety
@@ -78,7 +83,9 @@ unsafe fn dc_cvap(line: usize) {
 #[inline(always)]
 unsafe fn dc_cvadp(line: usize) {
     // SAFETY: as for `dc_cvac`; the encoding is op1=3, CRn=7, CRm=13, op2=1 (Arm ARM, DC CVADP).
-    unsafe { asm!("sys #3, c7, c13, #1, {}", in(reg) line, options(nostack, preserves_flags)) };
+    unsafe {
+        asm!("sys #3, c7, c13, #1, {}", in(reg) line as Register, options(nostack, preserves_flags))
+    };
 }
 
 /// # Safety
@@ -86,7 +93,7 @@ unsafe fn dc_cvadp(line: usize) {
 #[inline(always)]
 unsafe fn dc_civac(line: usize) {
     // SAFETY: as for `dc_cvac`.
-    unsafe { asm!("dc civac, {}", in(reg) line, options(nostack, preserves_flags)) };
+    unsafe { asm!("dc civac, {}", in(reg) line as Register, options(nostack, preserves_flags)) };
 }
 
 #[inline(always)]

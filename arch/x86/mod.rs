@@ -98,8 +98,9 @@ pub const ARCHITECTURE: Architecture = Architecture {
     name: "x86",
     instructions: &[CLWB, CLFLUSHOPT, CLFLUSH_ORDERED, CLFLUSH],
     fences: &["none", "sfence", "mfence"],
-    // Total store order: a store that was observed is in memory order before what follows.
-    observed: Fence::NONE,
+    // No manual orders CLWB or CLFLUSHOPT with older loads (Intel SDM vol. 2A lists older writes to the
+    // line, fences and locked instructions), so the load that observed a store could come after.
+    observed: MFENCE,
     unreachable: [
         NONE_PRESENT,
         NONE_PRESENT,

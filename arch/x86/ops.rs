@@ -8,6 +8,12 @@ use super::super::{Fence, Instruction};
 use super::{CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB, MFENCE, SFENCE};
 use core::arch::asm;
 
+/// What holds an address in an instruction: the whole register, also where a pointer is half of one.
+#[cfg(target_arch = "x86_64")]
+type Register = u64;
+#[cfg(target_arch = "x86")]
+type Register = u32;
+
 /// Calls `then` with the instruction of this code, a constant in each branch.
 #[inline(always)]
 pub fn select<R>(code: u8, then: impl FnOnce(Instruction) -> R) -> R {
@@ -57,7 +63,7 @@ pub fn fence(fence: Fence) {
 unsafe fn clwb(line: usize) {
     // SAFETY: the instruction is there and the byte readable, so it neither is undefined nor faults;
     // it changes no value that the program can see.
-    unsafe { asm!("clwb [{}]", in(reg) line, options(nostack, preserves_flags)) };
+    unsafe { asm!("clwb [{}]", in(reg) line as Register, options(nostack, preserves_flags)) };
 }
 
 /// # Safety
@@ -65,7 +71,7 @@ unsafe fn clwb(line: usize) {
 #[inline(always)]
 unsafe fn clflushopt(line: usize) {
     // SAFETY: as for `clwb`.
-    unsafe { asm!("clflushopt [{}]", in(reg) line, options(nostack, preserves_flags)) };
+    unsafe { asm!("clflushopt [{}]", in(reg) line as Register, options(nostack, preserves_flags)) };
 }
 
 /// # Safety
@@ -73,7 +79,7 @@ unsafe fn clflushopt(line: usize) {
 #[inline(always)]
 unsafe fn clflush(line: usize) {
     // SAFETY: as for `clwb`.
-    unsafe { asm!("clflush [{}]", in(reg) line, options(nostack, preserves_flags)) };
+    unsafe { asm!("clflush [{}]", in(reg) line as Register, options(nostack, preserves_flags)) };
 }
 
 #[inline(always)]

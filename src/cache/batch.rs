@@ -65,7 +65,10 @@ impl<'a> Batch<'a> {
     pub fn invalidate<T: Integer>(&self, integers: &'a mut [T]) {
         // SAFETY: (1) all bytes of a slice can be read; (2) it is borrowed until the fence.
         unsafe {
-            self.writeback_invalidate_range(integers.as_ptr().cast(), size_of_val(integers));
+            self.writeback_invalidate_range(
+                integers.as_mut_ptr().cast_const().cast(),
+                size_of_val(integers),
+            );
         };
     }
 

@@ -34,7 +34,7 @@ impl Builder {
     /// Writes back with `instruction` and no other.
     #[must_use]
     pub fn writeback_with(self, instruction: Instruction) -> Self {
-        self.writeback_named(instruction.name).unwrap_or(self)
+        Self { point: self.point, policy: self.policy.only(&ARCHITECTURE, instruction) }
     }
 
     /// Writes back with the instruction of this mnemonic and no other, in lower case as in
@@ -55,8 +55,8 @@ impl Builder {
     /// platform what has reached memory survives. [`CpuReport`](crate::report::CpuReport) and
     /// [`Cache::accepts_coherency_as_persistence`] tell of it.
     ///
-    /// It changes something only on arm64 CPUs without `FEAT_DPB` (DC CVAP), and with it `dc cvac`
-    /// is executed on all.
+    /// It changes something only on machines that cannot reach the point of persistence: arm64 CPUs
+    /// without `FEAT_DPB` (DC CVAP), where `dc cvac` is executed then.
     #[must_use]
     pub const fn accept_coherency_as_persistence(self) -> Self {
         Self { point: self.point, policy: self.policy.accepting_coherency() }

@@ -231,6 +231,9 @@ impl Cache {
 
     /// Writes the lines of `value` back to the point. They may stay cached.
     ///
+    /// These are the bytes of the value itself, not of what it points to: for a `Vec` or a `Box` pass
+    /// the contents, `&vec[..]` or `&*boxed`, else only the pointer is written back.
+    ///
     /// # Ordering
     /// When this returns, every byte of `value` that this thread stored before the call, and every
     /// byte that was in memory order on those lines, has been written back to the point. Stores of
@@ -279,7 +282,8 @@ impl Cache {
     }
 
     /// Writes the lines of `value` back and drops them, so that an observer sees what was stored and
-    /// later loads fetch from memory.
+    /// later loads fetch from memory. As with [`writeback`](Self::writeback), these are the bytes of the
+    /// value itself.
     ///
     /// # Ordering
     /// Both that of [`writeback`](Self::writeback), to the point of coherency whatever the handle is
@@ -380,7 +384,8 @@ impl Cache {
     /// Orders what this thread has observed of others' stores before the operations that follow, so
     /// that a write-back takes up data which this thread knows of through another location.
     ///
-    /// Nothing on x86 (total store order); DMB OSH on arm64 (Linux `arch_wb_cache_pmem`).
+    /// MFENCE on x86, since no manual orders a flush with older loads; DMB OSH on arm64 (Linux
+    /// `arch_wb_cache_pmem`).
     #[inline]
     pub fn order_observed(self) {
         native::ops::fence(ARCHITECTURE.observed);

@@ -28,6 +28,16 @@ impl Policy {
         (writeback != 0).then_some(Self { writeback, ..self })
     }
 
+    /// Only this instruction of the architecture may write back, with whichever ordering this CPU
+    /// gives it.
+    pub(crate) fn only(self, architecture: &Architecture, instruction: Instruction) -> Self {
+        let mut known = architecture.instructions.iter();
+        known
+            .find(|known| known.code == instruction.code)
+            .and_then(|known| self.only_named(architecture, known.name))
+            .unwrap_or(Self { writeback: 0, ..self })
+    }
+
     /// The same, which takes the point of coherency for the point of persistence.
     pub(crate) const fn accepting_coherency(self) -> Self {
         Self { writeback: self.writeback, accept_coherency: true }
@@ -38,7 +48,7 @@ impl Policy {
         self.accept_coherency
     }
 
-    /// How far an instruction must reach for `point`.
+    /// How far an instruction must reach for `point` at least.
     pub(crate) const fn aim(self, point: Point) -> Point {
         match point {
             Point::Persistence if self.accept_coherency => Point::Coherency,
@@ -83,11 +93,9 @@ impl Plan {
         point: Point,
         policy: Policy,
     ) -> Result<Self, Unsupported> {
-        let aim = policy.aim(point);
-        let Some(writeback) = first_writeback(architecture, facts, aim, policy.writeback) else {
-            let machine_could =
-                first_writeback(architecture, facts, aim, Policy::ANY.writeback).is_some();
-            return Err(if machine_could {
+        let Some(writeback) = writeback_for(architecture, facts, point, policy) else {
+            let any = Policy { writeback: Policy::ANY.writeback, ..policy };
+            return Err(if writeback_for(architecture, facts, point, any).is_some() {
                 CHOICE_IN_THE_WAY
             } else {
                 architecture.unreachable[point as usize]
@@ -163,6 +171,20 @@ impl Plan {
     #[inline(always)]
     pub(crate) const fn from_word(word: u64) -> Option<Self> {
         if word == 0 { None } else { Some(Self(word)) }
+    }
+}
+
+/// The point itself comes first: what a policy accepts in its place is for machines that cannot
+/// reach it.
+const fn writeback_for(
+    architecture: &Architecture,
+    facts: Facts,
+    point: Point,
+    policy: Policy,
+) -> Option<Instruction> {
+    match first_writeback(architecture, facts, point, policy.writeback) {
+        None => first_writeback(architecture, facts, policy.aim(point), policy.writeback),
+        found => found,
     }
 }
 

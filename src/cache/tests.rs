@@ -194,6 +194,10 @@ fn coherency_stands_for_persistence_only_where_it_was_accepted() {
     assert_eq!(plan.point(), Point::Persistence);
     assert_eq!(record(ARM, plan, Operation::Writeback, 0, 1), ["dc cvac 0x0", "dsb sy"]);
     assert!(plan.policy().accepts_coherency());
+    // Where the point can be reached, nothing is taken in its place.
+    let n1 = facts(64, &[DC_CVAC, DC_CVAP, DC_CIVAC]);
+    let plan = Plan::choose(ARM, n1, Point::Persistence, accepting).unwrap();
+    assert_eq!(record(ARM, plan, Operation::Writeback, 0, 1), ["dc cvap 0x0", "dsb sy"]);
     assert!(Plan::choose(ARM, a53, Point::DeepPersistence, accepting).is_err());
 }
 

@@ -108,8 +108,13 @@ impl Error {
         Self { path: path.to_path_buf(), kind }
     }
 
-    /// The meaning of an error of the operating system where no more is known.
+    /// An error of a call of the operating system.
     pub(super) fn os(path: &Path, call: &'static str, errno: Errno) -> Self {
+        Self::new(path, ErrorKind::Os { call, errno: errno.raw_os_error() })
+    }
+
+    /// The meaning of an error of opening the file itself.
+    pub(super) fn opening(path: &Path, errno: Errno) -> Self {
         let kind = match errno {
             Errno::NOENT => ErrorKind::Missing,
             Errno::NOTDIR => ErrorKind::NotADirectory,
@@ -119,7 +124,7 @@ impl Error {
             Errno::NXIO | Errno::NODEV => ErrorKind::NotRegular,
             Errno::ACCESS | Errno::PERM => ErrorKind::NoPermission,
             Errno::ROFS => ErrorKind::ReadOnlyFileSystem,
-            errno => ErrorKind::Os { call, errno: errno.raw_os_error() },
+            errno => return Self::os(path, "open", errno),
         };
         Self::new(path, kind)
     }
@@ -128,6 +133,15 @@ impl Error {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The error number of the operating system, if a call of it failed.
+    #[must_use]
+    pub const fn raw_os_error(&self) -> Option<i32> {
+        match self.kind {
+            ErrorKind::Writeback { errno, .. } | ErrorKind::Os { errno, .. } => Some(errno),
+            _ => None,
+        }
     }
 
     /// What happened.

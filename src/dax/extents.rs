@@ -134,6 +134,8 @@ mod tests {
     use std::os::unix::fs::FileExt;
 
     const PAGE: u64 = 4096;
+    /// A multiple of the block size of every file system in use.
+    const BLOCK: usize = 64 << 10;
 
     fn extent(logical: u64, flags: u32) -> Extent {
         Extent { logical, length: PAGE, flags, ..Extent::default() }
@@ -151,19 +153,20 @@ mod tests {
         assert_eq!(found(PAGE, EXTENT_SHARED), Some((PAGE, shared)));
     }
 
-    /// Four pages: written, allocated, a hole, written.
+    /// Four stretches: written, allocated, a hole, written.
     #[test]
     #[cfg_attr(miri, ignore = "asks the kernel")]
     fn a_real_file_system_tells_holes_and_unwritten_extents() {
         let path = tempfile::NamedTempFile::new().unwrap();
         let file: &File = path.as_file();
-        file.set_len(4 * PAGE).unwrap();
-        for page in [0, 3] {
-            file.write_all_at(&[7; 4096], page * PAGE).unwrap();
+        let stretch = BLOCK as u64;
+        file.set_len(4 * stretch).unwrap();
+        for place in [0, 3] {
+            file.write_all_at(&alloc::vec![7; BLOCK], place * stretch).unwrap();
         }
-        let allocated = rustix::fs::fallocate(file, FallocateFlags::empty(), PAGE, PAGE);
+        let allocated = rustix::fs::fallocate(file, FallocateFlags::empty(), stretch, stretch);
         file.sync_all().unwrap();
-        let whole = match (allocated, first_unwritten(file, 0, 4 * PAGE)) {
+        let whole = match (allocated, first_unwritten(file, 0, 4 * stretch)) {
             (Ok(()), Ok(found)) => found,
             (Err(errno), _) | (_, Err(errno)) => {
                 assert!(matches!(errno, Errno::OPNOTSUPP | Errno::NOTTY), "{errno}");
@@ -172,12 +175,12 @@ mod tests {
             }
         };
         let unwritten = "an extent that was allocated and never written";
-        assert_eq!(whole, Some(Unwritten { at: PAGE, what: unwritten }));
-        assert_eq!(first_unwritten(file, 0, PAGE).unwrap(), None);
-        assert_eq!(first_unwritten(file, 3 * PAGE, PAGE).unwrap(), None);
-        let hole = Unwritten { at: 2 * PAGE, what: "a hole" };
-        assert_eq!(first_unwritten(file, 2 * PAGE, 2 * PAGE).unwrap(), Some(hole));
-        let beyond = Unwritten { at: 4 * PAGE, what: "a hole" };
-        assert_eq!(first_unwritten(file, 3 * PAGE, 2 * PAGE).unwrap(), Some(beyond));
+        assert_eq!(whole, Some(Unwritten { at: stretch, what: unwritten }));
+        assert_eq!(first_unwritten(file, 0, stretch).unwrap(), None);
+        assert_eq!(first_unwritten(file, 3 * stretch, stretch).unwrap(), None);
+        let hole = Unwritten { at: 2 * stretch, what: "a hole" };
+        assert_eq!(first_unwritten(file, 2 * stretch, 2 * stretch).unwrap(), Some(hole));
+        let beyond = Unwritten { at: 4 * stretch, what: "a hole" };
+        assert_eq!(first_unwritten(file, 3 * stretch, 2 * stretch).unwrap(), Some(beyond));
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn check_new_len(path: &Path, len: u64) -> Result<(), Error> {
 pub(super) fn create(path: &Path) -> Result<File, Error> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)
-        .map_err(|errno| Error::os(path, "open", errno))?;
+        .map_err(|errno| Error::opening(path, errno))?;
     Ok(File::from(file))
 }
 
@@ -48,10 +48,11 @@ pub(super) fn open(
     len: Option<u64>,
     page: u64,
 ) -> Result<(File, usize), Error> {
+    require_regular_name(path)?;
     let flags =
         OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = rustix::fs::open(path, flags, Mode::empty())
-        .map_err(|errno| Error::os(path, "open", errno))?;
+        .map_err(|errno| Error::opening(path, errno))?;
     let file = File::from(file);
     regular_size(path, &file)?;
     lock(path, &file)?;
@@ -101,6 +102,21 @@ pub(super) fn regular_size(path: &Path, file: &File) -> Result<u64, Error> {
     Ok(metadata.len())
 }
 
+/// Refuses what is no regular file before it is opened, since opening a device can do something. What
+/// was opened is checked again.
+fn require_regular_name(path: &Path) -> Result<(), Error> {
+    let there = path
+        .symlink_metadata()
+        .map_err(|error| Error::opening(path, Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+    let kind = match there.file_type() {
+        kind if kind.is_file() => return Ok(()),
+        kind if kind.is_symlink() => ErrorKind::SymbolicLink,
+        kind if kind.is_dir() => ErrorKind::Directory,
+        _ => ErrorKind::NotRegular,
+    };
+    Err(Error::new(path, kind))
+}
+
 /// Refuses a file whose name is gone: what is persisted in it could not be found again.
 fn require_name(path: &Path, file: &File) -> Result<(), Error> {
     let metadata = file.metadata().map_err(|error| from_io(path, "fstat", &error))?;
@@ -110,9 +126,15 @@ fn require_name(path: &Path, file: &File) -> Result<(), Error> {
     Ok(())
 }
 
+/// Takes the lock of a file that was just created. Who opened it in between has it for a moment only,
+/// since an empty file is refused.
+pub(super) fn lock_new(path: &Path, file: &File) -> Result<(), Error> {
+    file.lock().map_err(|error| from_io(path, "flock", &error))
+}
+
 /// Takes the exclusive lock (`flock`), which lasts until every descriptor of this open file is
 /// closed.
-pub(super) fn lock(path: &Path, file: &File) -> Result<(), Error> {
+fn lock(path: &Path, file: &File) -> Result<(), Error> {
     file.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => Error::new(path, ErrorKind::Locked),
         TryLockError::Error(error) => from_io(path, "flock", &error),
@@ -129,7 +151,8 @@ fn write_zeros(path: &Path, file: &File, len: u64) -> Result<(), Error> {
     };
     // Finds out at once whether there is room, where the file system can tell.
     match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
-        Ok(()) | Err(Errno::OPNOTSUPP) => {}
+        // It is a hint; what it could not do the writes find out.
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => {}
         Err(errno) => return Err(no_space(&io::Error::from(errno))),
     }
     let zeros = alloc::vec![0; CHUNK];

@@ -122,6 +122,10 @@ pub(super) struct Asked {
     pub(super) map_sync: Result<(), Errno>,
     /// What the CPU writes back at once, or `None` if it cannot reach the point of persistence.
     pub(super) line: Option<usize>,
+    /// Whether the caller takes the point of coherency for that of persistence on this CPU.
+    pub(super) coherency_accepted: bool,
+    /// Whether the CPU says that this is a guest, so that claims are the hypervisor's.
+    pub(super) in_guest: bool,
     pub(super) page: usize,
 }
 
@@ -132,6 +136,26 @@ struct Mount {
     file_system: String,
     source: String,
     options: String,
+}
+
+impl Mount {
+    /// The name of the block device it was mounted from, where the number is not that of a device. Of
+    /// other file systems the source is any text.
+    fn device(&self) -> Option<&str> {
+        let has_own_numbers = matches!(self.file_system.as_str(), "btrfs" | "bcachefs");
+        self.source.strip_prefix("/dev/").filter(|_| has_own_numbers)
+    }
+
+    /// Whether the file system passes flushes on: some mount options give that up.
+    fn flushes(&self) -> bool {
+        let gives_up = ["nobarrier", "barrier=0", "volatile", "fsync=volatile"];
+        !self.options.split(',').any(|option| gives_up.contains(&option))
+    }
+
+    /// Whether files can lie on another device than the one that the file system's number names.
+    fn has_realtime_device(&self) -> bool {
+        self.options.split(',').any(|option| option.starts_with("rtdev="))
+    }
 }
 
 /// Concludes what the file gets.
@@ -152,10 +176,16 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
             None => "not told",
         },
     ));
+    if asked.coherency_accepted {
+        let (asked, answer) = ("Builder::accept_coherency_as_persistence", "the caller's word");
+        evidence.push(Evidence::new(asked, answer));
+    }
     let mount = mount(tree, asked.mount_id, &mut evidence);
     let disk = disk(tree, asked.device, &mount, &mut evidence);
 
-    let direct = asked.map_sync.is_ok() && asked.dax_attribute != Some(false);
+    // Where the inode does not tell, a region must: MAP_SYNC has been granted without either.
+    let is_dax = asked.dax_attribute.unwrap_or(disk.region.is_some());
+    let direct = asked.map_sync.is_ok() && is_dax;
     let backing = backing(direct, &mount, &disk);
     let (granularity, reason, advice) = if direct {
         direct_granularity(asked, backing, disk.region.as_ref())
@@ -184,7 +214,7 @@ fn backing(direct: bool, mount: &Mount, disk: &Disk) -> Backing {
         Some(domain) if direct => Backing::of(domain),
         None if direct => Backing::PmemUnknown,
         _ if is_ram(&mount.file_system) => Backing::Ram,
-        _ if disk.is_storage => Backing::Storage,
+        _ if disk.is_storage && mount.flushes() => Backing::Storage,
         _ => Backing::Unknown,
     }
 }
@@ -198,9 +228,9 @@ fn direct_granularity(
     backing: Backing,
     region: Option<&Region>,
 ) -> (Granularity, String, Option<&'static str>) {
-    let claim = claim(region);
+    let claim = claim(region, asked.in_guest);
     match (backing, asked.line) {
-        (Backing::PmemEadr, _) => {
+        (Backing::PmemEadr, Some(_)) => {
             (Granularity::Byte, format!("mapped directly, and {claim}: a fence suffices"), None)
         }
         (Backing::VirtioPmem, _) => (
@@ -221,14 +251,17 @@ fn direct_granularity(
 }
 
 /// Who says what power loss does not lose.
-fn claim(region: Option<&Region>) -> String {
+fn claim(region: Option<&Region>, in_guest: bool) -> String {
     let Some(Region { name, domain, .. }) = region else {
         return "no region of persistent memory was found for its device".to_string();
     };
     match domain {
         Domain::None => format!("{name} is RAM that was set aside as persistent memory"),
         Domain::Unknown => format!("nobody claims a persistence domain for {name}"),
-        claimed => format!("firmware claims for {name} the domain: {}", claimed.name()),
+        claimed => {
+            let who = if in_guest { "the hypervisor's firmware" } else { "firmware" };
+            format!("{who} claims for {name} the domain: {}", claimed.name())
+        }
     }
 }
 
@@ -366,7 +399,7 @@ fn disk(
     evidence: &mut Vec<Evidence>,
 ) -> Disk {
     let by_number = PathBuf::from(format!("/sys/dev/block/{major}:{minor}"));
-    let mounted_from = mount.source.strip_prefix("/dev/").unwrap_or_default();
+    let mounted_from = mount.device().unwrap_or_default();
     let by_name = Path::new("/sys/class/block").join(mounted_from.replace('/', "!"));
     let found = [Some(by_number), (!mounted_from.is_empty()).then_some(by_name)]
         .into_iter()
@@ -378,11 +411,16 @@ fn disk(
             device
         });
     let Some(device) = found else { return Disk::default() };
-    let region = weakest_region(tree, &device, 0);
+    let mut region = weakest_region(tree, &device, 0);
     if let Some(region) = &region {
         evidence.extend(region.evidence.iter().cloned());
     }
-    let is_storage = leaves(tree, &device, 0).iter().all(|name| keeps_data(name));
+    if mount.has_realtime_device() {
+        // xfs: a file with the realtime flag lies there, and its DAX is that device's.
+        evidence.push(Evidence::new("mount option rtdev", "the file may lie on that device"));
+        region = None;
+    }
+    let is_storage = keeps_data(tree, &device, 0);
     Disk { name: name_of(&device), region, is_storage }
 }
 
@@ -390,30 +428,33 @@ fn name_of(device: &Path) -> String {
     device.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Not a file, not RAM, and not on another machine, about which nothing is known here.
-fn keeps_data(name: &str) -> bool {
-    !["loop", "zram", "ram", "nbd"].iter().any(|volatile| name.starts_with(volatile))
-}
-
 /// How deep device mappers may be stacked before they are not followed any more.
 const DEEPEST_STACK: u32 = 8;
 
-/// The devices under a device, through device mapper and md: their paths in `/sys/devices`.
+/// The devices under a device, through device mapper and md: their paths in `/sys/devices`. Those of
+/// a partition are those of the device that it is a part of.
 fn slaves(tree: &Tree, device: &Path, depth: u32) -> Vec<Option<PathBuf>> {
-    let below = device.join("slaves");
+    let is_partition = tree.read(&device.join("partition")).value().is_some();
+    let whole = if is_partition { device.parent().unwrap_or(device) } else { device };
+    let below = whole.join("slaves");
     if depth == DEEPEST_STACK {
         return Vec::new();
     }
     tree.list(&below).iter().map(|name| tree.resolve(&below.join(name))).collect()
 }
 
-/// The names of the devices that stand on no other one.
-fn leaves(tree: &Tree, device: &Path, depth: u32) -> Vec<String> {
+/// Whether all that is under a device keeps data: it is no file, no RAM, and not on another machine,
+/// about which nothing is known here.
+fn keeps_data(tree: &Tree, device: &Path, depth: u32) -> bool {
     let slaves = slaves(tree, device, depth);
-    if slaves.is_empty() {
-        return Vec::from([name_of(device)]);
+    let kept = |slave: &Option<PathBuf>| {
+        slave.as_ref().is_some_and(|slave| keeps_data(tree, slave, depth + 1))
+    };
+    if !slaves.is_empty() {
+        return slaves.iter().all(kept);
     }
-    slaves.iter().flatten().flat_map(|slave| leaves(tree, slave, depth + 1)).collect()
+    let name = name_of(device);
+    !["loop", "zram", "ram", "nbd"].iter().any(|kind| name.starts_with(kind))
 }
 
 /// The region of a device, or the weakest of those under it; `None` if any part of it is no

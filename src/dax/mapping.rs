@@ -126,8 +126,8 @@ impl Mapping {
     /// # Panics
     /// If it is out of range.
     #[track_caller]
-    pub(super) fn sync(&self, at: u64, len: u64, page: usize) -> Result<(), Errno> {
-        let range = self.checked(at, len);
+    pub(super) fn sync(&self, range: &Range<u64>, page: usize) -> Result<(), Errno> {
+        let range = self.checked_range(range);
         if range.is_empty() {
             return Ok(());
         }
@@ -135,6 +135,17 @@ impl Mapping {
         let address = self.base.as_ptr().wrapping_add(first_page).cast();
         // SAFETY: the range is in the mapping; msync changes no byte of it.
         unsafe { rustix::mm::msync(address, range.end - first_page, MsyncFlags::SYNC) }
+    }
+
+    /// The range as one of the mapping.
+    ///
+    /// # Panics
+    /// If it ends before it starts, or is out of range.
+    #[inline]
+    #[track_caller]
+    pub(super) fn checked_range(&self, range: &Range<u64>) -> Range<usize> {
+        assert!(range.start <= range.end, "the range {range:?} ends before it starts");
+        self.checked(range.start, range.end - range.start)
     }
 
     /// `len` bytes from `at` as a range of the mapping.
@@ -219,16 +230,24 @@ fn map_aligned(
     let reserved_from = reservation.addr() as u64;
     let gap = usize::try_from(offset.wrapping_sub(reserved_from) % HUGE as u64).unwrap_or_default();
     let place = reservation.wrapping_byte_add(gap);
-    let base = match map(place, len, kind.flags() | MapFlags::FIXED, file, offset) {
-        Ok(base) => base,
-        Err(errno) => {
-            unmap(reservation, reserved)?;
-            return Err(errno);
-        }
+    let trim = || {
+        unmap(reservation, gap)?;
+        unmap(place.wrapping_byte_add(mapped), HUGE - gap)
     };
-    unmap(reservation, gap)?;
-    unmap(place.wrapping_byte_add(mapped), HUGE - gap)?;
-    Ok(base)
+    match map(place, len, kind.flags() | MapFlags::FIXED, file, offset) {
+        Ok(base) => match trim() {
+            Ok(()) => Ok(base),
+            Err(errno) => {
+                unmap(place, mapped)?;
+                Err(errno)
+            }
+        },
+        Err(errno) => {
+            // What was to be replaced may be gone already, and another thread's mapping there.
+            trim()?;
+            Err(errno)
+        }
+    }
 }
 
 /// Gives back a part of a reservation.

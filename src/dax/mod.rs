@@ -189,7 +189,7 @@ impl DaxFile {
     #[expect(unsafe_code, reason = "that nobody writes meanwhile is for the caller to know")]
     #[must_use]
     pub unsafe fn as_slice(&self, range: Range<u64>) -> &[u8] {
-        let range = self.mapping.checked(range.start, range.end.saturating_sub(range.start));
+        let range = self.mapping.checked_range(&range);
         let start = self.mapping.base().as_ptr().wrapping_add(range.start);
         // SAFETY: the range is in the mapping, which outlives the slice; that nobody writes is the
         // caller's duty (1), and that the bytes stay there (2).
@@ -197,17 +197,17 @@ impl DaxFile {
     }
 
     fn writeback_pages(&self, range: &Range<u64>, page: usize) -> Result<(), Error> {
-        let len = range.end.saturating_sub(range.start);
-        self.mapping.sync(range.start, len, page).map_err(|errno| {
+        self.mapping.sync(range, page).map_err(|errno| {
+            let (at, len) = (range.start, range.end - range.start);
             let errno = errno.raw_os_error();
-            Error::new(&self.path, ErrorKind::Writeback { at: range.start, len, errno })
+            Error::new(&self.path, ErrorKind::Writeback { at, len, errno })
         })
     }
 
     #[inline]
     #[expect(unsafe_code, reason = "hands a range of the mapping to the cache's operations")]
     fn writeback_lines(&self, range: &Range<u64>, cache: Cache) {
-        let range = self.mapping.checked(range.start, range.end.saturating_sub(range.start));
+        let range = self.mapping.checked_range(range);
         let start = self.mapping.base().as_ptr().wrapping_add(range.start);
         // SAFETY: (1) the range is in the mapping; (2) that nothing may rely on it before the fence
         // is the rule of `Medium`.
@@ -261,7 +261,10 @@ impl Medium for DaxFile {
                 self.writeback_lines(&range, cache);
                 Ok(())
             }
-            Writeback::Fence(_) => Ok(()),
+            Writeback::Fence(_) => {
+                self.mapping.checked_range(&range);
+                Ok(())
+            }
             Writeback::Pages(page) => self.writeback_pages(&range, page),
         }
     }

@@ -8,6 +8,7 @@ use crate::arch::{Point, Unsupported};
 use crate::cache::Cache;
 use crate::medium::Granularity;
 use crate::platform::tree::Tree;
+use crate::platform::{self, Hypervisor};
 use rustix::fs::{AtFlags, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -63,8 +64,8 @@ impl Options {
         self
     }
 
-    /// Creates a file of `len` zero bytes and maps it whole. Its zeros and its name are on the medium
-    /// when this returns.
+    /// Creates a file of `len` zero bytes and maps it: whole, unless [`offset`](Self::offset) or
+    /// [`len`](Self::len) say otherwise. Its zeros and its name are on the medium when this returns.
     ///
     /// # Errors
     /// If there is something at the path, no room, no permission, or only page granularity; nothing
@@ -72,8 +73,11 @@ impl Options {
     pub fn create(&self, path: impl AsRef<Path>, len: u64) -> Result<DaxFile, Error> {
         let path = path.as_ref();
         file::check_new_len(path, len)?;
+        let page = rustix::param::page_size() as u64;
+        let mapped_len = file::checked_len(len, self.offset, self.len, page)
+            .map_err(|kind| Error::new(path, kind))?;
         let file = file::create(path)?;
-        match self.fill_and_map(path, &file, len) {
+        match self.fill_and_map(path, &file, len, mapped_len) {
             Ok(mapped) => Ok(mapped.into_file(path, file)),
             Err(error) => {
                 // While it is still locked: who opens it now finds no name left when it gets the lock.
@@ -84,11 +88,14 @@ impl Options {
     }
 
     /// Whether the medium will do is asked of the empty file, before it is filled.
-    fn fill_and_map(&self, path: &Path, file: &File, len: u64) -> Result<Mapped, Error> {
-        let page = rustix::param::page_size() as u64;
-        let mapped_len = file::checked_len(len, self.offset, self.len, page)
-            .map_err(|kind| Error::new(path, kind))?;
-        file::lock(path, file)?;
+    fn fill_and_map(
+        &self,
+        path: &Path,
+        file: &File,
+        len: u64,
+        mapped_len: usize,
+    ) -> Result<Mapped, Error> {
+        file::lock_new(path, file)?;
         let chosen = self.choose(path, file)?;
         file::fill(path, file, len)?;
         self.map(path, file, mapped_len, chosen)
@@ -178,10 +185,8 @@ pub fn probe(path: impl AsRef<Path>) -> Result<Guarantee, Error> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| match errno {
         // Here links are followed, so there are too many of them.
-        Errno::LOOP => {
-            Error::new(path, ErrorKind::Os { call: "open", errno: errno.raw_os_error() })
-        }
-        errno => Error::os(path, "open", errno),
+        Errno::LOOP => Error::os(path, "open", errno),
+        errno => Error::opening(path, errno),
     })?;
     let file = File::from(file);
     let file = match file::regular_size(path, &file) {
@@ -197,7 +202,7 @@ fn unnamed_file_in(directory: &Path) -> Result<File, Error> {
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
     rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR)
         .map(File::from)
-        .map_err(|errno| Error::os(directory, "open of an unnamed file in it", errno))
+        .map_err(|errno| Error::opening(directory, errno))
 }
 
 /// Asks the kernel about an open file, and concludes.
@@ -210,11 +215,28 @@ fn ask(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Erro
         device: (status.stx_dev_major, status.stx_dev_minor),
         mount_id: guarantee::mount_id(&tree, file),
         dax_attribute: tells_dax.then(|| status.stx_attributes.contains(StatxAttributes::DAX)),
-        map_sync: Mapping::probe(file.as_fd(), Kind::Synchronous, page),
+        map_sync: map_sync(path, file, page)?,
         line: cache.map(Cache::line_size),
+        coherency_accepted: cache.is_some_and(takes_coherency_for_persistence),
+        in_guest: matches!(platform::cpu().hypervisor, Hypervisor::Present { .. }),
         page,
     };
     Ok(guarantee::conclude(&tree, &asked))
+}
+
+/// The kernel's answer to `MAP_SYNC`. Only these two are refusals (mmap(2)); other errors tell nothing
+/// about the file.
+fn map_sync(path: &Path, file: &File, page: usize) -> Result<Result<(), Errno>, Error> {
+    match Mapping::probe(file.as_fd(), Kind::Synchronous, page) {
+        Ok(()) => Ok(Ok(())),
+        Err(refusal @ (Errno::OPNOTSUPP | Errno::INVAL)) => Ok(Err(refusal)),
+        Err(errno) => Err(Error::os(path, "mmap", errno)),
+    }
+}
+
+/// Whether this handle, aimed at persistence, reaches coherency only.
+fn takes_coherency_for_persistence(cache: Cache) -> bool {
+    cache.writeback_instruction().point < Point::Persistence
 }
 
 /// Refuses a file in which a store could still need the file system.

@@ -11,7 +11,7 @@ use core::sync::atomic::Ordering;
 /// hands out, or ordinary memory in a test.
 ///
 /// What survives is for the owner of the memory to say; this type writes lines back to the point
-/// that its [`Cache`] is aimed at. It copies word by word.
+/// that its [`Cache`] is aimed at, and to *persist* means that here. It copies word by word.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -109,8 +109,8 @@ impl Medium for Memory<'_> {
     }
 
     fn writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
-        let len = range.end.saturating_sub(range.start);
-        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        assert!(range.start <= range.end, "the range {range:?} ends before it starts");
+        let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let start = self.words.as_ptr().cast::<u8>().wrapping_add(self.checked(range.start, len));
         // SAFETY: (1) the range lies within the words, which are borrowed; (2) that nothing may rely
         // on it before the fence is this trait's rule 1.

@@ -115,7 +115,7 @@ pub trait Medium: Sync {
     /// If the operating system reports that it could not be written.
     ///
     /// # Panics
-    /// If the range is out of range.
+    /// If the range is out of range, or ends before it starts.
     fn writeback(&self, range: Range<u64>) -> Result<(), Self::Error>;
 
     /// Completes the write-backs that this thread has issued.

@@ -92,7 +92,7 @@ pub(crate) fn regions(tree: &Tree) -> Vec<Region> {
 }
 
 /// The region that a device below it in `/sys/devices` belongs to.
-#[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
+#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
 pub(crate) fn region_of(tree: &Tree, device: &Path) -> Option<Region> {
     device
         .ancestors()

@@ -93,7 +93,7 @@ impl HostReport {
 
 /// What it means that there is no region, and what to do.
 pub(super) const NO_REGION: [&str; 2] = [
-    "the kernel shows no region, so nothing that is in memory outlives power loss here",
+    "the kernel shows no region, so nothing in memory is known to outlive power loss",
     "persist files by fsync or msync; for tests set RAM aside (memmap=nn!ss on the kernel's command \
      line)",
 ];

@@ -176,7 +176,9 @@ pub const fn survival(backing: Backing, progress: Progress, event: Event) -> Sur
         (EmulatedPmem, WarmReboot, Persisted) => KEEPS_RAM,
         (EmulatedPmem, PowerLoss, _) => No,
 
-        (PmemAdr | PmemEadr | PmemUnknown, Kexec, _) => Yes,
+        (PmemAdr | PmemEadr, Kexec, _) => Yes,
+        // It can be RAM that was set aside, whose region is not visible here.
+        (PmemUnknown, Kexec, _) => SAME_MEMMAP,
         // A reset may drop dirty lines. With eADR persisting takes a fence alone, so that they can
         // be dirty after it, and the claim is about power, not about a reset.
         (PmemAdr | PmemEadr | PmemUnknown, WarmReboot, Stored) => NotPromised,
@@ -187,7 +189,9 @@ pub const fn survival(backing: Backing, progress: Progress, event: Event) -> Sur
         (PmemUnknown, WarmReboot | PowerLoss, Persisted) => NotPromised,
         (PmemUnknown, PowerLoss, Stored) => No,
 
-        (VirtioPmem, Kexec | WarmReboot, _) => HOST_LIVES,
+        // Without MAP_SYNC the blocks under a store may not be the file's yet.
+        (VirtioPmem, Kexec | WarmReboot, Stored) => NotPromised,
+        (VirtioPmem, Kexec | WarmReboot, Persisted) => HOST_LIVES,
         (VirtioPmem, PowerLoss, Stored) => No,
         (VirtioPmem, PowerLoss, Persisted) => HOST_PERSISTS,
 
@@ -216,6 +220,8 @@ mod tests {
     ///   dirty is not promised, with eADR after a persist too, since that is a fence; what the memory
     ///   controller has accepted is in the DIMMs with ADR;
     /// - RAM keeps nothing without power; ADR keeps what was written back, eADR what was stored;
+    /// - memory without a claim can be RAM that was set aside;
+    /// - virtio-pmem has no `MAP_SYNC`, so the blocks under a store need not be the file's yet;
     /// - nothing is promised where nobody makes a claim.
     const TABLE: [Row; 16] = [
         (Storage, Stored, ["yes", "if synced", "if synced", "no"]),
@@ -228,9 +234,9 @@ mod tests {
         (PmemAdr, Persisted, ["yes", "yes", "yes", "yes"]),
         (PmemEadr, Stored, ["yes", "yes", "?", "yes"]),
         (PmemEadr, Persisted, ["yes", "yes", "if written back too", "yes"]),
-        (PmemUnknown, Stored, ["yes", "yes", "?", "no"]),
-        (PmemUnknown, Persisted, ["yes", "yes", "?", "?"]),
-        (VirtioPmem, Stored, ["yes", "if host", "if host", "no"]),
+        (PmemUnknown, Stored, ["yes", "if memory map", "?", "no"]),
+        (PmemUnknown, Persisted, ["yes", "if memory map", "?", "?"]),
+        (VirtioPmem, Stored, ["yes", "?", "?", "no"]),
         (VirtioPmem, Persisted, ["yes", "if host", "if host", "if host's storage"]),
         (Unknown, Stored, ["yes", "?", "?", "?"]),
         (Unknown, Persisted, ["yes", "?", "?", "?"]),

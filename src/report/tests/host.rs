@@ -178,7 +178,7 @@ fn a_bus_without_regions_is_not_a_bus_that_is_missing() {
     let report = kvm_guest(&fixture);
     assert_eq!(report.regions.as_deref(), Ok(&[][..]));
     assert!(report.to_string().contains("Pmem          none: "), "{report}");
-    assert!(report.to_string().contains("outlives power loss here"), "{report}");
+    assert!(report.to_string().contains("so nothing in memory is known to"), "{report}");
 }
 
 #[test]

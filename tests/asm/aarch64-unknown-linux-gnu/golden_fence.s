@@ -1,0 +1,2 @@
+    dsb sy
+    ret

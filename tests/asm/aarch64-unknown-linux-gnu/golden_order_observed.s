@@ -1,0 +1,2 @@
+    dmb osh
+    ret

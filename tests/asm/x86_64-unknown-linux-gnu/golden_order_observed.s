@@ -1,0 +1,2 @@
+    mfence
+    ret

@@ -15,8 +15,8 @@ pub type Loop = fn(words: &[&AtomicU64], first: u64);
 /// here.
 #[must_use]
 pub fn persisting(cache: Cache) -> Option<Loop> {
-    let [(before, after), _] = cache.fences();
-    match (before, cache.writeback_instruction().name, after) {
+    let fences = cache.writeback_fences();
+    match (fences.before, cache.writeback_instruction().name, fences.after) {
         #[cfg(target_arch = "x86_64")]
         (None, "clwb", "sfence") => Some(clwb_sfence),
         #[cfg(target_arch = "x86_64")]

@@ -37,6 +37,16 @@ pub use builder::Builder;
 pub use builder::{ENV_WRITEBACK, EnvError};
 pub use integer::Integer;
 
+/// The fences around all lines of one call, by their mnemonics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FenceNames {
+    /// Executed before the first line, if one is needed.
+    pub before: Option<&'static str>,
+    /// Executed after the last line; it completes the operation.
+    pub after: &'static str,
+}
+
 /// Cache maintenance on ranges of bytes, as this machine does it.
 ///
 /// Made by [`host`](Self::host), [`builder`](Self::builder) or [`from_facts`](Self::from_facts);
@@ -48,7 +58,7 @@ pub use integer::Integer;
 /// [`HostReport`](crate::report::HostReport) and [`dax`](crate::dax).
 ///
 /// # Cost
-/// One instruction a line, and the fences of [`fences`](Self::fences) a call. One predictable branch
+/// One instruction a line, and the fences of [`writeback_fences`](Self::writeback_fences) a call. One predictable branch
 /// a call chooses the instruction.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Cache {
@@ -220,13 +230,16 @@ impl Cache {
         })
     }
 
-    /// The names of the fences around a write-back (before, after) and around an invalidation.
+    /// The fences around a write-back.
     #[must_use]
-    pub const fn fences(self) -> [(Option<&'static str>, &'static str); 2] {
-        [
-            fence_names(self.writeback_instruction().writeback),
-            fence_names(self.invalidate_instruction().invalidate),
-        ]
+    pub const fn writeback_fences(self) -> FenceNames {
+        fence_names(self.writeback_instruction().writeback)
+    }
+
+    /// The fences around an invalidation.
+    #[must_use]
+    pub const fn invalidate_fences(self) -> FenceNames {
+        fence_names(self.invalidate_instruction().invalidate)
     }
 
     /// Writes the lines of `value` back to the point. They may stay cached.
@@ -247,7 +260,7 @@ impl Cache {
     ///
     /// # Cost
     /// One instruction a line, and the fences of a write-back: on arm64 and on x86 with `clwb` or
-    /// `clflushopt` one after, see [`fences`](Self::fences).
+    /// `clflushopt` one after, see [`writeback_fences`](Self::writeback_fences).
     #[doc(alias("clean", "flush", "clwb", "clflushopt", "persist", "dc cvac", "dc cvap", "wback"))]
     #[inline]
     pub fn writeback<T: ?Sized>(self, value: &T) {
@@ -394,14 +407,13 @@ impl Cache {
 
 impl core::fmt::Debug for Cache {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let [writeback, invalidate] = self.fences();
         f.debug_struct("Cache")
             .field("point", &self.point())
             .field("line_size", &self.line_size())
             .field("writeback", &self.writeback_instruction().name)
-            .field("writeback_fences", &writeback)
+            .field("writeback_fences", &self.writeback_fences())
             .field("invalidate", &self.invalidate_instruction().name)
-            .field("invalidate_fences", &invalidate)
+            .field("invalidate_fences", &self.invalidate_fences())
             .finish()
     }
 }
@@ -416,11 +428,11 @@ const fn instruction(code: u8) -> Instruction {
     ARCHITECTURE.instructions[code.trailing_zeros() as usize]
 }
 
-const fn fence_names(fences: Fences) -> (Option<&'static str>, &'static str) {
+const fn fence_names(fences: Fences) -> FenceNames {
     let names = ARCHITECTURE.fences;
     let before = match fences.before {
         Fence::NONE => None,
         Fence(place) => Some(names[place as usize]),
     };
-    (before, names[fences.after.0 as usize])
+    FenceNames { before, after: names[fences.after.0 as usize] }
 }

@@ -43,6 +43,7 @@ impl<'a> Memory<'a> {
     ///
     /// # Panics
     /// If the offset is no multiple of 8 or out of range.
+    #[inline]
     #[track_caller]
     fn word(&self, at: u64) -> &AtomicU64 {
         assert!(at.is_multiple_of(WORD as u64), "offset {at} is no multiple of {WORD}");
@@ -57,6 +58,7 @@ impl<'a> Memory<'a> {
     ///
     /// # Panics
     /// If not all of `len` bytes from there are in range.
+    #[inline]
     #[track_caller]
     #[expect(clippy::cast_possible_truncation, reason = "what is in memory fits its address type")]
     fn checked(&self, at: u64, len: usize) -> usize {
@@ -89,10 +91,12 @@ impl Medium for Memory<'_> {
         WORD
     }
 
+    #[inline]
     fn load(&self, at: u64, order: Ordering) -> u64 {
         u64::from_le(self.word(at).load(order))
     }
 
+    #[inline]
     fn store(&self, at: u64, word: u64, order: Ordering) {
         self.word(at).store(word.to_le(), order);
     }
@@ -108,6 +112,7 @@ impl Medium for Memory<'_> {
         words::copy_in(|place| &self.words[place], at, from);
     }
 
+    #[inline]
     fn writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
         assert!(range.start <= range.end, "the range {range:?} ends before it starts");
         let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
@@ -118,6 +123,7 @@ impl Medium for Memory<'_> {
         Ok(())
     }
 
+    #[inline]
     fn fence(&self) {
         self.cache.fence();
     }

@@ -7,6 +7,7 @@
 use super::inspect;
 use super::text::{self, duration, heading, row, thousands};
 use anyhow::{Context, ensure};
+use cachemaint::cache::FenceNames;
 use cachemaint::dax::{DaxFile, Guarantee, Options};
 use cachemaint::medium::{Granularity, Medium, Memory};
 use cachemaint::{Cache, Point};
@@ -268,7 +269,7 @@ fn print(
 fn how(file: &DaxFile, guarantee: &Guarantee) -> String {
     let on_dax = match Cache::host().and_then(|cache| cache.to(Point::Persistence)) {
         Ok(cache) => {
-            let [(before, after), _] = cache.fences();
+            let FenceNames { before, after, .. } = cache.writeback_fences();
             let before = before.map(|fence| format!("{fence}, ")).unwrap_or_default();
             format!("{before}{} and {after}", cache.writeback_instruction().name)
         }
@@ -276,7 +277,10 @@ fn how(file: &DaxFile, guarantee: &Guarantee) -> String {
     };
     match (guarantee.granularity(), file.cache()) {
         (Granularity::Byte, Some(cache)) => {
-            format!("{} alone: the caches are in the persistence domain", cache.fences()[0].1)
+            format!(
+                "{} alone: the caches are in the persistence domain",
+                cache.writeback_fences().after
+            )
         }
         (_, Some(_)) => on_dax,
         (_, None) => format!("msync (on a DAX file this machine would use {on_dax})"),

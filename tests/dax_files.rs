@@ -288,6 +288,21 @@ fn unwritten_parts_are_refused_where_cache_lines_are_persisted() {
     }
 }
 
+/// What is persisted by cache lines must be mapped with `MAP_SYNC`: the kernel shows it as `sf`
+/// (`fs/proc/task_mmu.c`). By pages it must not matter.
+#[test]
+fn a_file_persisted_by_cache_lines_is_mapped_synchronously() {
+    let directory = directory();
+    let file = options().create(directory.path().join("file"), LEN).unwrap();
+    let smaps = fs::read_to_string("/proc/self/smaps").unwrap();
+    let start = format!("{:x}-", file.as_ptr(0).addr());
+    let mapping = smaps.lines().skip_while(|line| !line.starts_with(&start));
+    let flags = mapping.skip(1).find_map(|line| line.strip_prefix("VmFlags:")).unwrap();
+    let synchronous = flags.split(' ').any(|flag| flag == "sf");
+    let by_pages = matches!(file.granularity(), Granularity::Page(_));
+    assert_eq!(synchronous, !by_pages, "granularity {}, flags {flags}", file.granularity());
+}
+
 #[test]
 #[should_panic(expected = "8 bytes at offset 65536 are out of range: the mapping has 65536 bytes")]
 fn a_word_beyond_the_end_panics() {

@@ -16,13 +16,13 @@
 
 mod lines;
 
-#[cfg(any(target_arch = "aarch64", test))]
+#[cfg(any(all(target_arch = "aarch64", not(any(loom, miri))), test))]
 pub mod aarch64;
 #[cfg(any(loom, miri, test))]
 pub mod modelled;
 #[cfg(any(test, not(any(target_arch = "aarch64", target_arch = "x86", target_arch = "x86_64"))))]
 pub mod unsupported;
-#[cfg(any(target_arch = "x86", target_arch = "x86_64", test))]
+#[cfg(any(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))), test))]
 pub mod x86;
 
 pub use lines::{LineSize, Lines};
@@ -210,7 +210,9 @@ pub enum Missing {
 }
 
 /// An operation that this machine does not offer: what is missing, why, and what to do about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// `{:?}` prints what `{}` does, so that a `main` which returns it tells the user what to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unsupported {
     /// What kind of thing is missing.
@@ -236,6 +238,12 @@ impl core::fmt::Display for Unsupported {
             write!(f, " (found {bytes} bytes)")?;
         }
         write!(f, "; {}", self.advice)
+    }
+}
+
+impl core::fmt::Debug for Unsupported {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        core::fmt::Display::fmt(self, f)
     }
 }
 

@@ -7,8 +7,11 @@
 #![cfg(all(feature = "dax", target_os = "linux", not(miri), not(loom)))]
 #![expect(unsafe_code, reason = "a child is forked, and a page is unmapped under a file")]
 
+mod skip;
+
 use cachemaint::dax::{DaxFile, ErrorKind, Options};
 use cachemaint::medium::{Granularity, Medium};
+use skip::skip;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -34,7 +37,10 @@ fn is_emulated() -> bool {
 fn a_forked_child_does_not_inherit_the_mapping() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     if is_emulated() {
-        println!("skipped: user-mode emulation does not pass MADV_DONTFORK on to the kernel");
+        skip(
+            "a_forked_child_does_not_inherit_the_mapping",
+            "user-mode emulation does not pass MADV_DONTFORK on to the kernel",
+        );
         return;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -69,7 +75,7 @@ fn another_processes_lock_is_seen() {
         .stdout(Stdio::piped())
         .spawn();
     let Ok(mut holder) = holder else {
-        println!("skipped: flock(1) is not installed");
+        skip("another_processes_lock_is_seen", "flock(1) is not installed");
         return;
     };
     let mut line = String::new();
@@ -88,14 +94,17 @@ fn another_processes_lock_is_seen() {
 fn a_failed_msync_is_an_error() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     if is_emulated() {
-        println!("skipped: user-mode emulation of a 32-bit CPU has msync succeed on anything");
+        skip(
+            "a_failed_msync_is_an_error",
+            "user-mode emulation of a 32-bit CPU has msync succeed on anything",
+        );
         return;
     }
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     let file = Options::new().allow_page_granularity().create(&path, 256 << 10).unwrap();
     let Granularity::Page(page) = file.granularity() else {
-        println!("skipped: this file is persisted by cache lines");
+        skip("a_failed_msync_is_an_error", "this file is persisted by cache lines");
         return;
     };
     let at = 2 * page as u64;

@@ -12,7 +12,10 @@
 ))]
 #![expect(unsafe_code, reason = "a child is traced, step by step")]
 
+mod skip;
+
 use cachemaint::{Cache, Point};
+use skip::skip;
 use std::hint::black_box;
 
 /// Calls `pmem_persist`'s counterpart, out of line as that is.
@@ -110,7 +113,7 @@ struct Line([u8; 64]);
 fn a_range_within_a_line_takes_few_instructions() {
     let cache = Cache::host().unwrap().to(Point::Persistence).unwrap();
     if cache.writeback_instruction().name != "clwb" {
-        println!("skipped: the CPU has no clwb, whose path is counted");
+        skip("instruction_count", "the CPU has no clwb, whose path is counted");
         return;
     }
     let line = Line([7; 64]);
@@ -119,7 +122,7 @@ fn a_range_within_a_line_takes_few_instructions() {
         let (Some(fenced), Some(unfenced)) =
             (count(persist, cache, bytes), count(writeback_unfenced, cache, bytes))
         else {
-            println!("skipped: no process may be traced here");
+            skip("instruction_count", "no process may be traced here");
             return;
         };
         println!("{len} bytes: persist {fenced}, write-back without fence {unfenced} instructions");

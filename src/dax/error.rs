@@ -25,6 +25,10 @@ pub struct Error {
 pub enum ErrorKind {
     /// There is no such file, or no such directory to create it in.
     Missing,
+    /// The directory to create it in does not exist.
+    NoDirectory,
+    /// The file system has no unnamed files, by which a directory is tried.
+    NoUnnamedFiles,
     /// A part of the path before the last is no directory.
     NotADirectory,
     /// There is something at the path already.
@@ -168,6 +172,10 @@ impl core::fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Missing => f.write_str("no such file or directory; create it first"),
+            Self::NoDirectory => f.write_str("its directory does not exist; create that first"),
+            Self::NoUnnamedFiles => {
+                f.write_str("this file system has no unnamed files to try with; name a file in it")
+            }
             Self::NotADirectory => {
                 f.write_str("a part of the path is no directory; correct the path")
             }

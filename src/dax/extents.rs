@@ -131,6 +131,7 @@ mod tests {
     use rustix::fs::FallocateFlags;
     use rustix::io::Errno;
     use std::fs::File;
+    use std::io::Write;
     use std::os::unix::fs::FileExt;
 
     const PAGE: u64 = 4096;
@@ -170,7 +171,9 @@ mod tests {
             (Ok(()), Ok(found)) => found,
             (Err(errno), _) | (_, Err(errno)) => {
                 assert!(matches!(errno, Errno::OPNOTSUPP | Errno::NOTTY), "{errno}");
-                std::eprintln!("skipped: the file system of temporary files has no FIEMAP");
+                // Not by a macro, whose output the harness keeps when the test passes.
+                writeln!(std::io::stdout(), "skipped: extents: no FIEMAP for temporary files")
+                    .unwrap();
                 return;
             }
         };

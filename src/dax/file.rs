@@ -27,8 +27,11 @@ pub(super) fn check_new_len(path: &Path, len: u64) -> Result<(), Error> {
 /// Creates an empty file for this user alone.
 pub(super) fn create(path: &Path) -> Result<File, Error> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)
-        .map_err(|errno| Error::opening(path, errno))?;
+    let file =
+        rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(|errno| match errno {
+            Errno::NOENT => Error::new(path, ErrorKind::NoDirectory),
+            errno => Error::opening(path, errno),
+        })?;
     Ok(File::from(file))
 }
 

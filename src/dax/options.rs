@@ -200,9 +200,12 @@ pub fn probe(path: impl AsRef<Path>) -> Result<Guarantee, Error> {
 /// A file without a name, which is gone when it is closed.
 fn unnamed_file_in(directory: &Path) -> Result<File, Error> {
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-    rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR)
-        .map(File::from)
-        .map_err(|errno| Error::opening(directory, errno))
+    rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR).map(File::from).map_err(|errno| {
+        match errno {
+            Errno::OPNOTSUPP => Error::new(directory, ErrorKind::NoUnnamedFiles),
+            errno => Error::opening(directory, errno),
+        }
+    })
 }
 
 /// Asks the kernel about an open file, and concludes.

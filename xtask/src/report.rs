@@ -13,11 +13,18 @@ pub(crate) struct Tests {
     passed: u64,
     failed: u64,
     ignored: u64,
+    /// Tests that said so and returned, as the harness has no other way.
+    skipped: u64,
 }
 
 impl Tests {
-    /// Adds the counts of `line` if it is a harness's `test result:` line.
+    /// Adds the counts of `line` if it is a harness's `test result:` line. A test that says that it was
+    /// skipped is counted among the passed there.
     pub(crate) fn add_result_line(&mut self, line: &str) {
+        if line.contains("skipped: ") {
+            self.skipped += 1;
+            return;
+        }
         let Some((_, counts)) = line.split_once("test result: ") else {
             return;
         };
@@ -80,8 +87,9 @@ pub(crate) struct Counts {
 
 impl Counts {
     fn add(&mut self, finding: &Finding) {
-        let Tests { passed, failed, ignored } = finding.tests;
-        self.skipped += ignored;
+        let Tests { passed, failed, ignored, skipped } = finding.tests;
+        let passed = passed.saturating_sub(skipped);
+        self.skipped += ignored + skipped;
         match finding.outcome {
             Outcome::Passed => self.passed += passed.max(1),
             Outcome::Failed(_) => {

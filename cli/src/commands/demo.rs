@@ -80,14 +80,13 @@ struct Findings {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let directory = match &arguments.path {
-        Some(path) => tempfile::Builder::new().prefix("cachemaint-demo-").tempdir_in(path),
-        None => tempfile::Builder::new().prefix("cachemaint-demo-").tempdir(),
-    };
-    let directory = directory.with_context(|| {
-        let place = arguments.path.clone().unwrap_or_else(std::env::temp_dir);
-        format!("no directory can be made in {}", place.display())
-    })?;
+    let place = arguments.path.clone().unwrap_or_else(std::env::temp_dir);
+    let is_directory = place.is_dir();
+    ensure!(is_directory, "{}: no such directory; name one that exists", place.display());
+    let directory = tempfile::Builder::new()
+        .prefix("cachemaint-demo-")
+        .tempdir_in(&place)
+        .with_context(|| format!("{}: no directory can be made in it", place.display()))?;
     remove_when_interrupted(directory.path())?;
     let path = directory.path().join("records");
     drop(Options::new().allow_page_granularity().create(&path, FILE)?);
@@ -195,6 +194,10 @@ fn decode(bytes: [u8; ACKNOWLEDGEMENT]) -> (u64, u64) {
 /// The child: persists record after record, and acknowledges each when it is persistent.
 pub(crate) fn write_until_killed(arguments: &WriterArguments) -> anyhow::Result<ExitCode> {
     let file = Options::new().allow_page_granularity().open(&arguments.path)?;
+    // It is called by the demo, on its own file; another one must not be overwritten.
+    let mut first = [0; RECORD];
+    file.read(0, &mut first)?;
+    ensure!(file.len() == FILE && first == [0; RECORD], "this is not the demo's file");
     let mut acknowledge = std::io::stdout().lock();
     for number in 0..file.len() / RECORD as u64 {
         let bytes = record(number);

@@ -10,15 +10,15 @@
 //! agree.
 
 use crate::medium::Granularity;
-use crate::platform::nvdimm::{self, Domain, Region};
+use crate::platform::disks::{Disk, disk};
+use crate::platform::mounts::{Mount, mount};
+use crate::platform::nvdimm::{Domain, Region};
 use crate::platform::tree::{Evidence, Tree};
 use crate::report::{Backing, Event, Progress, Survival, survival};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use rustix::io::Errno;
-use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
 
 /// What a file gets: the granularity at which it is made persistent and why, what backs it, which
 /// events its bytes survive.
@@ -127,35 +127,6 @@ pub(super) struct Asked {
     /// Whether the CPU says that this is a guest, so that claims are the hypervisor's.
     pub(super) in_guest: bool,
     pub(super) page: usize,
-}
-
-/// A line of `/proc/self/mountinfo`.
-#[derive(Debug, Default)]
-struct Mount {
-    point: String,
-    file_system: String,
-    source: String,
-    options: String,
-}
-
-impl Mount {
-    /// The name of the block device it was mounted from, where the number is not that of a device. Of
-    /// other file systems the source is any text.
-    fn device(&self) -> Option<&str> {
-        let has_own_numbers = matches!(self.file_system.as_str(), "btrfs" | "bcachefs");
-        self.source.strip_prefix("/dev/").filter(|_| has_own_numbers)
-    }
-
-    /// Whether the file system passes flushes on: some mount options give that up.
-    fn flushes(&self) -> bool {
-        let gives_up = ["nobarrier", "barrier=0", "volatile", "fsync=volatile"];
-        !self.options.split(',').any(|option| gives_up.contains(&option))
-    }
-
-    /// Whether files can lie on another device than the one that the file system's number names.
-    fn has_realtime_device(&self) -> bool {
-        self.options.split(',').any(|option| option.starts_with("rtdev="))
-    }
 }
 
 /// Concludes what the file gets.
@@ -325,162 +296,5 @@ fn why_not_direct(asked: &Asked, mount: &Mount, disk: &Disk) -> (String, &'stati
             format!("{file_system} keeps it in the page cache: its device is no persistent memory"),
             "use a file on persistent memory, or on emulated persistent memory (memmap=nn!ss)",
         ),
-    }
-}
-
-/// The number of the mount that a file was opened on (`Documentation/filesystems/proc.rst`, 3.8).
-pub(super) fn mount_id(tree: &Tree, file: &impl AsRawFd) -> Option<u64> {
-    let path = format!("/proc/self/fdinfo/{}", file.as_raw_fd());
-    let attribute = tree.read(Path::new(&path));
-    let line = attribute.value()?.lines().find_map(|line| line.strip_prefix("mnt_id:"))?;
-    line.trim().parse().ok()
-}
-
-const MOUNTS: &str = "/proc/self/mountinfo";
-
-/// Finds a mount by its number. The format is that of `Documentation/filesystems/proc.rst`, 3.5.
-fn mount(tree: &Tree, id: Option<u64>, evidence: &mut Vec<Evidence>) -> Mount {
-    let Some(id) = id else {
-        evidence.push(Evidence::new("/proc/self/fdinfo: mnt_id", "absent"));
-        return Mount::default();
-    };
-    let attribute = tree.read(Path::new(MOUNTS));
-    let Some(text) = attribute.value() else {
-        evidence.push(Evidence::new(MOUNTS, attribute.describe()));
-        return Mount::default();
-    };
-    let id = id.to_string();
-    let line = text.lines().find(|line| line.split(' ').next() == Some(&id));
-    let Some((line, mount)) = line.and_then(|line| Some((line, parse_mount(line)?))) else {
-        evidence.push(Evidence::new(format!("{MOUNTS}: {id}"), "no such mount"));
-        return Mount::default();
-    };
-    evidence.push(Evidence::new(format!("{MOUNTS}: {id}"), line));
-    mount
-}
-
-fn parse_mount(line: &str) -> Option<Mount> {
-    let (first, second) = line.split_once(" - ")?;
-    let mut first = first.split(' ');
-    let point = unescaped(first.nth(4)?);
-    let per_mount = first.next()?;
-    let mut second = second.split(' ');
-    let file_system = second.next()?.to_string();
-    let source = unescaped(second.next().unwrap_or_default());
-    let per_file_system = second.next().unwrap_or_default();
-    Some(Mount { point, file_system, source, options: format!("{per_mount},{per_file_system}") })
-}
-
-/// White space and backslashes of a path are written as octal numbers (`fs/proc_namespace.c`,
-/// `mangle`).
-fn unescaped(text: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\043", "#"), ("\\134", "\\")]
-        .into_iter()
-        .fold(text.to_string(), |text, (escaped, plain)| text.replace(escaped, plain))
-}
-
-/// The block device under a file system.
-#[derive(Debug, Default)]
-struct Disk {
-    /// The kernel's name of it; empty if there is none.
-    name: String,
-    /// The region of persistent memory that it is, or the weakest one under it.
-    region: Option<Region>,
-    /// Whether everything under it keeps data over a reboot, as far as it shows.
-    is_storage: bool,
-}
-
-/// Finds the device by its number, or where a file system has several by the one it was mounted
-/// from.
-fn disk(
-    tree: &Tree,
-    (major, minor): (u32, u32),
-    mount: &Mount,
-    evidence: &mut Vec<Evidence>,
-) -> Disk {
-    let by_number = PathBuf::from(format!("/sys/dev/block/{major}:{minor}"));
-    let mounted_from = mount.device().unwrap_or_default();
-    let by_name = Path::new("/sys/class/block").join(mounted_from.replace('/', "!"));
-    let found = [Some(by_number), (!mounted_from.is_empty()).then_some(by_name)]
-        .into_iter()
-        .flatten()
-        .find_map(|link| {
-            let device = tree.resolve(&link);
-            let answer = device.as_ref().map_or("absent".into(), |device| device.to_string_lossy());
-            evidence.push(Evidence::new(link.to_string_lossy(), answer));
-            device
-        });
-    let Some(device) = found else { return Disk::default() };
-    let mut region = weakest_region(tree, &device, 0);
-    if let Some(region) = &region {
-        evidence.extend(region.evidence.iter().cloned());
-    }
-    if mount.has_realtime_device() {
-        // xfs: a file with the realtime flag lies there, and its DAX is that device's.
-        evidence.push(Evidence::new("mount option rtdev", "the file may lie on that device"));
-        region = None;
-    }
-    let is_storage = keeps_data(tree, &device, 0);
-    Disk { name: name_of(&device), region, is_storage }
-}
-
-fn name_of(device: &Path) -> String {
-    device.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// How deep device mappers may be stacked before they are not followed any more.
-const DEEPEST_STACK: u32 = 8;
-
-/// The devices under a device, through device mapper and md: their paths in `/sys/devices`. Those of
-/// a partition are those of the device that it is a part of.
-fn slaves(tree: &Tree, device: &Path, depth: u32) -> Vec<Option<PathBuf>> {
-    let is_partition = tree.read(&device.join("partition")).value().is_some();
-    let whole = if is_partition { device.parent().unwrap_or(device) } else { device };
-    let below = whole.join("slaves");
-    if depth == DEEPEST_STACK {
-        return Vec::new();
-    }
-    tree.list(&below).iter().map(|name| tree.resolve(&below.join(name))).collect()
-}
-
-/// Whether all that is under a device keeps data: it is no file, no RAM, and not on another machine,
-/// about which nothing is known here.
-fn keeps_data(tree: &Tree, device: &Path, depth: u32) -> bool {
-    let slaves = slaves(tree, device, depth);
-    let kept = |slave: &Option<PathBuf>| {
-        slave.as_ref().is_some_and(|slave| keeps_data(tree, slave, depth + 1))
-    };
-    if !slaves.is_empty() {
-        return slaves.iter().all(kept);
-    }
-    let name = name_of(device);
-    !["loop", "zram", "ram", "nbd"].iter().any(|kind| name.starts_with(kind))
-}
-
-/// The region of a device, or the weakest of those under it; `None` if any part of it is no
-/// persistent memory.
-fn weakest_region(tree: &Tree, device: &Path, depth: u32) -> Option<Region> {
-    if let Some(region) = nvdimm::region_of(tree, device) {
-        return Some(region);
-    }
-    let regions: Option<Vec<Region>> = slaves(tree, device, depth)
-        .iter()
-        .map(|slave| weakest_region(tree, slave.as_ref()?, depth + 1))
-        .collect();
-    regions?.into_iter().reduce(weaker)
-}
-
-/// Of two regions under one device the one that promises less.
-fn weaker(a: Region, b: Region) -> Region {
-    if promise(b.domain) < promise(a.domain) { b } else { a }
-}
-
-const fn promise(domain: Domain) -> u8 {
-    match domain {
-        Domain::None => 0,
-        Domain::Unknown => 1,
-        Domain::HostFlush => 2,
-        Domain::MemoryController => 3,
-        Domain::CpuCaches => 4,
     }
 }

@@ -7,6 +7,7 @@ use super::{DaxFile, Writeback, extents, file};
 use crate::arch::{Point, Unsupported};
 use crate::cache::Cache;
 use crate::medium::Granularity;
+use crate::platform::mounts::mount_id;
 use crate::platform::tree::Tree;
 use crate::platform::{self, Hypervisor};
 use rustix::fs::{AtFlags, Mode, OFlags, StatxAttributes, StatxFlags};
@@ -216,7 +217,7 @@ fn ask(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Erro
     let (tree, page) = (Tree::host(), rustix::param::page_size());
     let asked = Asked {
         device: (status.stx_dev_major, status.stx_dev_minor),
-        mount_id: guarantee::mount_id(&tree, file),
+        mount_id: mount_id(&tree, file),
         dax_attribute: tells_dax.then(|| status.stx_attributes.contains(StatxAttributes::DAX)),
         map_sync: map_sync(path, file, page)?,
         line: cache.map(Cache::line_size),

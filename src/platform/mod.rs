@@ -19,8 +19,12 @@ mod x86;
 
 #[cfg(feature = "std")]
 pub(crate) mod cache_levels;
+#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
+pub(crate) mod disks;
 #[cfg(feature = "std")]
 pub(crate) mod kernel;
+#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
+pub(crate) mod mounts;
 #[cfg(feature = "std")]
 pub(crate) mod nvdimm;
 #[cfg(feature = "std")]

@@ -1,0 +1,116 @@
+//! Block devices under file systems: which region of persistent memory they are, and whether they
+//! keep data.
+
+use super::mounts::Mount;
+use super::nvdimm::{self, Domain, Region};
+use super::tree::{Evidence, Tree};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use std::path::{Path, PathBuf};
+
+/// The block device under a file system.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    /// The kernel's name of it; empty if there is none.
+    pub(crate) name: String,
+    /// The region of persistent memory that it is, or the weakest one under it.
+    pub(crate) region: Option<Region>,
+    /// Whether everything under it keeps data over a reboot, as far as it shows.
+    pub(crate) is_storage: bool,
+}
+
+/// Finds the device by its number, or where a file system has several by the one it was mounted
+/// from.
+pub(crate) fn disk(
+    tree: &Tree,
+    (major, minor): (u32, u32),
+    mount: &Mount,
+    evidence: &mut Vec<Evidence>,
+) -> Disk {
+    let by_number = PathBuf::from(format!("/sys/dev/block/{major}:{minor}"));
+    let mounted_from = mount.device().unwrap_or_default();
+    let by_name = Path::new("/sys/class/block").join(mounted_from.replace('/', "!"));
+    let found = [Some(by_number), (!mounted_from.is_empty()).then_some(by_name)]
+        .into_iter()
+        .flatten()
+        .find_map(|link| {
+            let device = tree.resolve(&link);
+            let answer = device.as_ref().map_or("absent".into(), |device| device.to_string_lossy());
+            evidence.push(Evidence::new(link.to_string_lossy(), answer));
+            device
+        });
+    let Some(device) = found else { return Disk::default() };
+    let mut region = weakest_region(tree, &device, 0);
+    if let Some(region) = &region {
+        evidence.extend(region.evidence.iter().cloned());
+    }
+    if mount.has_realtime_device() {
+        // xfs: a file with the realtime flag lies there, and its DAX is that device's.
+        evidence.push(Evidence::new("mount option rtdev", "the file may lie on that device"));
+        region = None;
+    }
+    let is_storage = keeps_data(tree, &device, 0);
+    Disk { name: name_of(&device), region, is_storage }
+}
+
+fn name_of(device: &Path) -> String {
+    device.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// How deep device mappers may be stacked before they are not followed any more.
+const DEEPEST_STACK: u32 = 8;
+
+/// The devices under a device, through device mapper and md: their paths in `/sys/devices`. Those of
+/// a partition are those of the device that it is a part of.
+fn slaves(tree: &Tree, device: &Path, depth: u32) -> Vec<Option<PathBuf>> {
+    let is_partition = tree.read(&device.join("partition")).value().is_some();
+    let whole = if is_partition { device.parent().unwrap_or(device) } else { device };
+    let below = whole.join("slaves");
+    if depth == DEEPEST_STACK {
+        return Vec::new();
+    }
+    tree.list(&below).iter().map(|name| tree.resolve(&below.join(name))).collect()
+}
+
+/// Whether all that is under a device keeps data: it is no file, no RAM, and not on another machine,
+/// about which nothing is known here.
+fn keeps_data(tree: &Tree, device: &Path, depth: u32) -> bool {
+    let slaves = slaves(tree, device, depth);
+    let kept = |slave: &Option<PathBuf>| {
+        slave.as_ref().is_some_and(|slave| keeps_data(tree, slave, depth + 1))
+    };
+    if !slaves.is_empty() || depth == DEEPEST_STACK {
+        return depth < DEEPEST_STACK && slaves.iter().all(kept);
+    }
+    let name = name_of(device);
+    !["loop", "zram", "ram", "nbd"].iter().any(|kind| name.starts_with(kind))
+}
+
+/// The region of a device, or the weakest of those under it; `None` if any part of it is no
+/// persistent memory.
+fn weakest_region(tree: &Tree, device: &Path, depth: u32) -> Option<Region> {
+    if let Some(region) = nvdimm::region_of(tree, device) {
+        return Some(region);
+    }
+    let regions: Option<Vec<Region>> = slaves(tree, device, depth)
+        .iter()
+        .map(|slave| weakest_region(tree, slave.as_ref()?, depth + 1))
+        .collect();
+    regions?.into_iter().reduce(weaker)
+}
+
+/// Of two regions under one device the one that promises less.
+fn weaker(a: Region, b: Region) -> Region {
+    if promise(b.domain) < promise(a.domain) { b } else { a }
+}
+
+const fn promise(domain: Domain) -> u8 {
+    match domain {
+        Domain::None => 0,
+        Domain::Unknown => 1,
+        Domain::HostFlush => 2,
+        Domain::MemoryController => 3,
+        Domain::CpuCaches => 4,
+    }
+}

@@ -339,7 +339,7 @@ mod mounts {
     use std::path::Path;
 
     /// Runs `test` with a fresh tmpfs of 1 MiB that only its thread sees; skips without the right to.
-    fn with_small_tmpfs(test: impl FnOnce(&Path) + Send) {
+    fn with_small_tmpfs(name: &str, test: impl FnOnce(&Path) + Send) {
         let directory = super::directory();
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -349,19 +349,19 @@ mod mounts {
                 let unshared =
                     unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS) };
                 if let Err(error) = unshared {
-                    skip("mounts", format_args!("no mount namespace: {error}"));
+                    skip(name, format_args!("no mount namespace: {error}"));
                     return;
                 }
                 let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
                 if let Err(error) = rustix::mount::mount_change("/", private) {
-                    skip("mounts", format_args!("/ is no mount point, as in a chroot: {error}"));
+                    skip(name, format_args!("/ is no mount point, as in a chroot: {error}"));
                     return;
                 }
                 let none = MountFlags::empty();
                 let mounted =
                     rustix::mount::mount("none", directory.path(), "tmpfs", none, c"size=1m");
                 if let Err(error) = mounted {
-                    skip("mounts", format_args!("nothing may be mounted here: {error}"));
+                    skip(name, format_args!("nothing may be mounted here: {error}"));
                     return;
                 }
                 test(directory.path());
@@ -371,7 +371,7 @@ mod mounts {
 
     #[test]
     fn a_full_file_system_is_left_as_it_was() {
-        with_small_tmpfs(|directory| {
+        with_small_tmpfs("a_full_file_system_is_left_as_it_was", |directory| {
             let path = directory.join("large");
             let text = refusal(&path, options().create(&path, 2 << 20));
             assert!(text.starts_with("no space for 2097152 bytes"), "{text}");
@@ -382,7 +382,7 @@ mod mounts {
 
     #[test]
     fn a_read_only_file_system_is_named() {
-        with_small_tmpfs(|directory| {
+        with_small_tmpfs("a_read_only_file_system_is_named", |directory| {
             let path = directory.join("file");
             drop(options().create(&path, LEN).unwrap());
             let before = fs::read(&path).unwrap();

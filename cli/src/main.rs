@@ -1,7 +1,7 @@
 //! The command `cachemaint`.
 //!
 //! Exit codes: 0 all is well; 1 the command found what it looks for (damage, loss) or failed; 2 the
-//! command line is wrong. Results go to standard output, errors to standard error. A reader that
+//! command line is not understood. Results go to standard output, errors to standard error. A reader that
 //! closes the pipe ends the command quietly.
 
 mod commands;

@@ -183,17 +183,22 @@ impl Mapped {
 /// If there is nothing at the path, or it cannot be opened by this user.
 pub fn probe(path: impl AsRef<Path>) -> Result<Guarantee, Error> {
     let path = path.as_ref();
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| match errno {
-        // Here links are followed, so there are too many of them.
+    // Here links are followed, so ELOOP says that there are too many of them.
+    let opening = |errno| match errno {
         Errno::LOOP => Error::os(path, "open", errno),
         errno => Error::opening(path, errno),
-    })?;
-    let file = File::from(file);
-    let file = match file::regular_size(path, &file) {
-        Ok(_) => file,
-        Err(error) if matches!(error.kind(), ErrorKind::Directory) => unnamed_file_in(path)?,
-        Err(error) => return Err(error),
+    };
+    // What is neither is not opened: that does something to some devices.
+    let there = path
+        .metadata()
+        .map_err(|error| opening(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+    let file = if there.is_dir() {
+        unnamed_file_in(path)?
+    } else if there.is_file() {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(opening)?)
+    } else {
+        return Err(Error::new(path, ErrorKind::NotRegular));
     };
     ask(path, &file, Cache::host().and_then(|cache| cache.to(Point::Persistence)).ok())
 }

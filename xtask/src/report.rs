@@ -182,14 +182,15 @@ impl Report {
             let (result, why) = match &finding.outcome {
                 Outcome::Passed => ("passed", ""),
                 Outcome::Failed(why) => ("FAILED", why.lines().next().unwrap_or_default()),
-                Outcome::Skipped(why) => ("skipped", why.as_str()),
+                Outcome::Skipped(why) => ("skipped", why.lines().next().unwrap_or_default()),
             };
             let tests = match finding.tests.passed {
                 0 => String::from("-"),
                 passed => passed.to_string(),
             };
+            // The whole reason stands where the check ran.
             let line = format!(
-                "{step:8} {name:width$} {result:8} {:7.1} {tests:>6}  {why}",
+                "{step:8} {name:width$} {result:8} {:7.1} {tests:>6}  {why:.120}",
                 took.as_secs_f64()
             );
             writeln!(out, "{}", line.trim_end())?;

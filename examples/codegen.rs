@@ -6,7 +6,7 @@
 
 use cachemaint::Cache;
 #[cfg(all(feature = "dax", target_os = "linux"))]
-use cachemaint::dax::DaxFile;
+use cachemaint::dax::{DaxFile, Error};
 #[cfg(target_has_atomic = "64")]
 use cachemaint::medium::{Medium, Memory};
 #[cfg(target_has_atomic = "64")]
@@ -86,12 +86,16 @@ pub fn golden_memory_persist(memory: &Memory<'_>, at: u64) {
     memory.fence();
 }
 
-/// A store to a DAX file, persisted.
+/// A store to a DAX file, persisted. (The number that stands for `Ok` changes with the number of kinds
+/// of errors.)
+///
+/// # Errors
+/// As `Medium::writeback`.
 #[cfg(all(feature = "dax", target_os = "linux"))]
 #[unsafe(no_mangle)]
-pub fn golden_dax_persist(file: &DaxFile, at: u64) -> bool {
+pub fn golden_dax_persist(file: &DaxFile, at: u64) -> Result<(), Error> {
     file.store(at, 7, Ordering::Release);
-    let written = file.writeback(at..at + 8).is_ok();
+    let written = file.writeback(at..at + 8);
     file.fence();
     written
 }

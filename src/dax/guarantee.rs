@@ -265,7 +265,7 @@ fn why_not_direct(asked: &Asked, mount: &Mount, disk: &Disk) -> (String, &'stati
         );
     }
     match (file_system, region) {
-        ("tmpfs" | "ramfs" | "devtmpfs" | "rootfs" | "hugetlbfs", _) => (
+        _ if is_ram(file_system) => (
             format!("{file_system} is RAM of the kernel"),
             "use a file on persistent memory, or on emulated persistent memory (memmap=nn!ss)",
         ),

@@ -1,17 +1,19 @@
 //! One child process: how it is shown, run and read.
 //!
 //! Children get no standard input. What they print on standard output passes through line by line,
-//! so that the result lines of the test harness can be counted on the way.
+//! to this program's or to a log, so that the result lines of the test harness can be counted on the
+//! way.
 
 use core::fmt;
 use std::ffi::OsStr;
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::lab::Log;
 use crate::report::{Finding, Tests};
 
 /// Exit status of `timeout` when the time was up.
@@ -66,6 +68,11 @@ impl Cmd {
         self
     }
 
+    /// As [`env`](Self::env), unless the command sets the variable already.
+    pub(crate) fn env_default(self, name: &str, value: impl Into<String>) -> Self {
+        if self.env.iter().any(|(set, _)| set == name) { self } else { self.env(name, value) }
+    }
+
     /// Runs the command in this folder.
     pub(crate) fn folder(mut self, folder: &Path) -> Self {
         self.folder = Some(folder.to_path_buf());
@@ -105,10 +112,21 @@ impl Cmd {
 
     /// Runs it with its output shown; what it came to, with the tests it counted.
     pub(crate) fn check(&self) -> Result<Finding> {
-        writeln!(io::stdout(), "$ {self}")?;
+        self.pass_through(Stdio::inherit(), &mut io::stdout())
+    }
+
+    /// As [`check`](Self::check), with its output in the log.
+    pub(crate) fn check_in(&self, log: &mut Log) -> Result<Finding> {
+        let complaints = log.complaints()?;
+        self.pass_through(complaints, log)
+    }
+
+    fn pass_through(&self, complaints: Stdio, out: &mut impl Write) -> Result<Finding> {
+        writeln!(out, "$ {self}")?;
         let mut child = self
             .command()
             .stdout(Stdio::piped())
+            .stderr(complaints)
             .spawn()
             .with_context(|| format!("cannot start `{self}`"))?;
         let mut tests = Tests::default();
@@ -116,7 +134,7 @@ impl Cmd {
             let mut output = BufReader::new(output);
             let mut line = Vec::new();
             while output.read_until(b'\n', &mut line)? != 0 {
-                io::stdout().write_all(&line)?;
+                out.write_all(&line)?;
                 tests.add_result_line(&String::from_utf8_lossy(&line));
                 line.clear();
             }
@@ -131,12 +149,20 @@ impl Cmd {
 
     /// As [`check`](Self::check), and a run of no test at all is a failure.
     pub(crate) fn check_tests(&self) -> Result<Finding> {
-        let finding = self.check()?;
-        Ok(if finding.is_pass_without_tests() {
+        Ok(self.with_tests(self.check()?))
+    }
+
+    /// As [`check_tests`](Self::check_tests), with its output in the log.
+    pub(crate) fn check_tests_in(&self, log: &mut Log) -> Result<Finding> {
+        Ok(self.with_tests(self.check_in(log)?))
+    }
+
+    fn with_tests(&self, finding: Finding) -> Finding {
+        if finding.is_pass_without_tests() {
             Finding::failed(Tests::default(), format!("`{self}` ran no test"))
         } else {
             finding
-        })
+        }
     }
 
     /// Runs it silently and returns its standard output; a failure carries the reason given on

@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::command::{Cmd, find_program};
 use crate::host::Host;
@@ -77,100 +77,209 @@ pub(crate) fn offers(package: &str, major: u32) -> bool {
 ///
 /// With `suite` (`backports`) only that sister suite of the system's release is consulted.
 pub(crate) fn fetch(host: &Host, package: &str, suite: Option<&str>) -> Result<PathBuf> {
-    let place = host
-        .cache()
-        .join("packages")
-        .join(format!("{package}_{}", suite.unwrap_or("system")).replace([':', '=', '/'], "_"));
+    let place = place(host, package, suite);
     if place.is_dir() {
         return Ok(place);
     }
-    find_program("apt-get").context("apt-get is not there")?;
-    let state = host.cache().join("apt").join(suite.unwrap_or("system"));
-    let download = state.join("download");
-    for folder in ["lists/partial", "cache/archives/partial"] {
-        fs::create_dir_all(state.join(folder))
-            .with_context(|| format!("cannot make {}", state.display()))?;
-    }
-    // Left over from a run that was stopped.
-    if download.exists() {
-        fs::remove_dir_all(&download)
-            .with_context(|| format!("cannot remove {}", download.display()))?;
-    }
-    fs::create_dir(&download).with_context(|| format!("cannot make {}", download.display()))?;
-    let settings = settings(&state, package, suite)?.display().to_string();
-    let apt = Cmd::new("apt-get").env("APT_CONFIG", settings).arg("--quiet").words(IMPATIENT);
+    let state = State::new(host, suite.unwrap_or("system"))?;
+    let name = package.split('=').next().unwrap_or(package);
+    let architecture = name.split_once(':').map(|(_, architecture)| architecture);
+    let sources = suite.map(|suite| sister_suite(&state.folder, suite)).transpose()?;
+    let apt = state.apt(architecture, sources.as_deref())?;
     apt.clone().arg("update").limit(UPDATE_LIMIT).read()?;
+    let download = state.emptied("download")?;
     apt.args(["download", package]).folder(&download).limit(INSTALL_LIMIT).read()?;
-    let archive = fs::read_dir(&download)?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .find(|path| path.extension() == Some(OsStr::new("deb")))
-        .with_context(|| format!("apt-get downloaded no file for {package}"))?;
-    let unpacked = download.join("unpacked");
-    Cmd::new("dpkg")
-        .arg("-x")
-        .arg(archive.display().to_string())
-        .arg(unpacked.display().to_string())
-        .read()?;
-    let parent = place.parent().context("the cache has no parent folder")?;
-    fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
-    fs::rename(&unpacked, &place)
-        .with_context(|| format!("cannot move the unpacked files to {}", place.display()))?;
-    fs::remove_dir_all(&download)
-        .with_context(|| format!("cannot remove {}", download.display()))?;
+    unpack(&download, &place)?;
     Ok(place)
 }
 
-/// Writes the settings that keep apt's state for `package` in the folder `state`.
-fn settings(state: &Path, package: &str, suite: Option<&str>) -> Result<PathBuf> {
-    let mut text = format!(
-        "Dir::State::Lists \"{0}/lists\";\nDir::Cache \"{0}/cache\";\nAPT::Sandbox::User \"\";\nAcquire::Languages \"none\";\n",
-        state.display()
-    );
-    let name = package.split('=').next().unwrap_or(package);
-    if let Some((_, architecture)) = name.split_once(':') {
-        writeln!(text, "APT::Architectures {{ \"{architecture}\"; }};")?;
+/// Fetches packages with all that they depend on, and unpacks them into one folder, which is then
+/// a root file system but for what maintainers' scripts would do. Nothing of this system is taken
+/// into account but its sources, so that the folder depends on the release alone.
+///
+/// `backports` prefers that sister suite of the system's release, where it has one.
+pub(crate) fn root(
+    host: &Host,
+    architecture: &str,
+    packages: &[&str],
+    backports: bool,
+) -> Result<PathBuf> {
+    let name = format!("{architecture}_{}", packages.join("_"));
+    let place = place(host, &name, Some("root"));
+    if place.is_dir() {
+        return Ok(place);
     }
-    if let Some(suite) = suite {
-        let list = sister_suite(state, suite)?;
-        writeln!(
-            text,
-            "Dir::Etc::SourceList \"{}\";\nDir::Etc::SourceParts \"/dev/null\";",
-            list.display()
-        )?;
-    }
-    let file = state.join("apt.conf");
-    fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
-    Ok(file)
+    let state = State::new(host, &format!("root-{architecture}"))?;
+    let sources = backports.then(|| with_backports(&state.folder)).transpose()?;
+    let apt = state.apt(Some(architecture), sources.as_ref().map(|(_, list)| list.as_path()))?;
+    let empty = state.folder.join("status");
+    fs::write(&empty, "").with_context(|| format!("cannot write {}", empty.display()))?;
+    let apt = apt
+        .args(["-o", &format!("Dir::State::status={}", empty.display())])
+        .args(["-o", &format!("APT::Architecture={architecture}")]);
+    apt.clone().arg("update").limit(UPDATE_LIMIT).read()?;
+    let download = state.emptied("cache/archives")?;
+    fs::create_dir(download.join("partial"))
+        .with_context(|| format!("cannot make a folder in {}", download.display()))?;
+    let release = sources.iter().flat_map(|(suite, _)| ["-t", suite.as_str()]);
+    apt.words("install --yes --no-install-recommends --download-only")
+        .args(release)
+        .args(packages.iter().copied())
+        .limit(INSTALL_LIMIT)
+        .read()?;
+    unpack(&download, &place)?;
+    Ok(place)
 }
 
-/// Writes a source list for the `suite` that belongs to this system's release, on the system's own
+fn place(host: &Host, name: &str, kind: Option<&str>) -> PathBuf {
+    let name = format!("{name}_{}", kind.unwrap_or("system")).replace([':', '=', '/'], "_");
+    host.cache().join("packages").join(name)
+}
+
+/// Unpacks every package file in `download` into the folder `place`, which appears when it is
+/// complete, and removes them.
+fn unpack(download: &Path, place: &Path) -> Result<()> {
+    let unpacked = download.join("unpacked");
+    let is_package = |path: &PathBuf| path.extension() == Some(OsStr::new("deb"));
+    let archives: Vec<PathBuf> = fs::read_dir(download)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(is_package)
+        .collect();
+    ensure!(!archives.is_empty(), "apt-get downloaded no file for {}", place.display());
+    for archive in &archives {
+        Cmd::new("dpkg")
+            .arg("-x")
+            .arg(archive.display().to_string())
+            .arg(unpacked.display().to_string())
+            .read()?;
+    }
+    let parent = place.parent().context("the cache has no parent folder")?;
+    fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+    fs::rename(&unpacked, place)
+        .with_context(|| format!("cannot move the unpacked files to {}", place.display()))?;
+    fs::remove_dir_all(download).with_context(|| format!("cannot remove {}", download.display()))
+}
+
+/// apt's state for one purpose, apart from the system's.
+struct State {
+    folder: PathBuf,
+}
+
+impl State {
+    fn new(host: &Host, name: &str) -> Result<Self> {
+        find_program("apt-get").context("apt-get is not there")?;
+        let folder = host.cache().join("apt").join(name);
+        for part in ["lists/partial", "cache/archives/partial"] {
+            fs::create_dir_all(folder.join(part))
+                .with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        Ok(Self { folder })
+    }
+
+    /// The folder `name` in it, with nothing left over from a run that was stopped.
+    fn emptied(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.folder.join(name);
+        if folder.exists() {
+            fs::remove_dir_all(&folder)
+                .with_context(|| format!("cannot remove {}", folder.display()))?;
+        }
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(folder)
+    }
+
+    /// `apt-get` with this state, for packages of an architecture, from the sources of a list.
+    fn apt(&self, architecture: Option<&str>, sources: Option<&Path>) -> Result<Cmd> {
+        let mut text = format!(
+            "Dir::State::Lists \"{0}/lists\";\nDir::Cache \"{0}/cache\";\nAPT::Sandbox::User \"\";\nAcquire::Languages \"none\";\n",
+            self.folder.display()
+        );
+        if let Some(architecture) = architecture {
+            writeln!(text, "APT::Architectures {{ \"{architecture}\"; }};")?;
+        }
+        if let Some(list) = sources {
+            writeln!(
+                text,
+                "Dir::Etc::SourceList \"{}\";\nDir::Etc::SourceParts \"/dev/null\";",
+                list.display()
+            )?;
+        }
+        let file = self.folder.join("apt.conf");
+        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(Cmd::new("apt-get")
+            .env("APT_CONFIG", file.display().to_string())
+            .arg("--quiet")
+            .words(IMPATIENT))
+    }
+}
+
+/// Writes a source list of one `suite` that belongs to this system's release, on the system's own
 /// mirror.
 fn sister_suite(state: &Path, suite: &str) -> Result<PathBuf> {
+    let sources = sources()?;
+    let Some(release) = sources.iter().find(|source| source.is_release) else {
+        bail!("no {suite} suite is known for this system");
+    };
+    write_sources(state, &[release.line(Some(suite))])
+}
+
+/// Writes a source list of what this system has and its release's backports; with their name.
+fn with_backports(state: &Path) -> Result<(String, PathBuf)> {
+    let sources = sources()?;
+    let mut lines: Vec<String> = sources.iter().map(|source| source.line(None)).collect();
+    let Some(release) = sources.iter().find(|source| source.is_release) else {
+        bail!("no backports are known for this system");
+    };
+    lines.push(release.line(Some("backports")));
+    Ok((format!("{}-backports", release.codename), write_sources(state, &lines)?))
+}
+
+fn write_sources(state: &Path, lines: &[String]) -> Result<PathBuf> {
+    let list = state.join("sources.list");
+    fs::write(&list, lines.concat()).with_context(|| format!("cannot write {}", list.display()))?;
+    Ok(list)
+}
+
+/// A suite of Debian that this system takes packages from.
+struct Source {
+    address: String,
+    codename: String,
+    signed_by: String,
+    /// The release itself, not its updates.
+    is_release: bool,
+}
+
+impl Source {
+    /// Its line in a source list, or that of a sister suite.
+    fn line(&self, suite: Option<&str>) -> String {
+        let Self { address, codename, signed_by, .. } = self;
+        let suite = suite.map(|suite| format!("-{suite}")).unwrap_or_default();
+        format!("deb {signed_by}{address} {codename}{suite} main\n")
+    }
+}
+
+/// The suites of Debian that this system takes packages from.
+fn sources() -> Result<Vec<Source>> {
     let targets = Cmd::new("apt-get")
         .args([
             "indextargets",
             "--format",
             "$(LABEL)|$(CODENAME)|$(COMPONENT)|$(REPO_URI)|$(SOURCESENTRY)",
         ])
-        .args(["Created-By: Packages", "Label: Debian", "Component: main"])
+        .args(["Created-By: Packages", "Component: main"])
         .read()?;
-    let release =
-        targets.lines().map(|line| line.split('|').collect::<Vec<_>>()).find_map(|fields| {
-            match fields[..] {
-                ["Debian", codename, "main", address, entry] if !codename.contains('-') => {
-                    Some((codename, address, entry))
-                }
-                _ => None,
-            }
-        });
-    let Some((codename, address, entry)) = release else {
-        bail!("no {suite} suite is known for this system");
+    let source = |line: &str| match line.split('|').collect::<Vec<_>>()[..] {
+        [label @ ("Debian" | "Debian-Security"), codename, "main", address, entry] => {
+            let signed_by = keyring(entry).map(|path| format!("[signed-by={path}] "));
+            Some(Source {
+                address: address.to_owned(),
+                codename: codename.to_owned(),
+                signed_by: signed_by.unwrap_or_default(),
+                is_release: label == "Debian" && !codename.contains('-'),
+            })
+        }
+        _ => None,
     };
-    let signed_by = keyring(entry).map(|path| format!("[signed-by={path}] ")).unwrap_or_default();
-    let list = state.join("sources.list");
-    fs::write(&list, format!("deb {signed_by}{address} {codename}-{suite} main\n"))
-        .with_context(|| format!("cannot write {}", list.display()))?;
-    Ok(list)
+    Ok(targets.lines().filter_map(source).collect())
 }
 
 /// The keyring file that the sources entry `file:line` names; without one apt uses its default

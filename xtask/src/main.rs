@@ -10,9 +10,9 @@ extern crate alloc;
 
 mod asm;
 mod command;
-mod cpus;
 mod debian;
 mod host;
+mod lab;
 mod lint;
 mod package;
 mod report;
@@ -63,8 +63,8 @@ enum Task {
     Miri,
     /// Every interleaving that loom tries is right.
     Loom,
-    /// The tests pass on emulated CPUs, and each chooses its right instruction.
-    Cpus,
+    /// The lab: every claim on other CPUs and on whole machines.
+    Lab(lab::Request),
     /// The compiler makes the instructions that were reviewed.
     Asm(Asm),
     /// The demonstration loses no acknowledged record.
@@ -97,20 +97,22 @@ const NO_STD: Step = ("no-std", targets::no_std);
 const MSRV: Step = ("msrv", targets::msrv);
 const MIRI: Step = ("miri", run::miri);
 const LOOM: Step = ("loom", run::loom);
-const CPUS: Step = ("cpus", cpus::cpus);
+const LAB: Step = ("lab", lab::lab);
 const ASM: Step = ("asm", asm::check);
 const DEMO: Step = ("demo", run::demo);
 const PACKAGE: Step = ("package", package::package);
 const TREE: Step = ("tree", package::tree);
 
 const CI: [Step; 14] =
-    [FMT, CLIPPY, DOC, TEST, BENCH, NO_STD, MSRV, MIRI, LOOM, CPUS, ASM, DEMO, PACKAGE, TREE];
+    [FMT, CLIPPY, DOC, TEST, BENCH, NO_STD, MSRV, MIRI, LOOM, LAB, ASM, DEMO, PACKAGE, TREE];
 /// What only `full` runs.
-const LONGER: [Step; 2] = [("full", run::test_long), ("full", package::package_builds)];
+const LONGER: [Step; 3] =
+    [("full", run::test_long), ("full", package::package_builds), ("full", lab::lab_long)];
 
 impl Task {
     fn steps(&self) -> Vec<Step> {
         match self {
+            Self::Lab(_) => Vec::new(),
             Self::Ci => CI.to_vec(),
             Self::Full => CI.into_iter().chain(LONGER).collect(),
             Self::Fmt => vec![FMT],
@@ -122,7 +124,6 @@ impl Task {
             Self::Msrv => vec![MSRV],
             Self::Miri => vec![MIRI],
             Self::Loom => vec![LOOM],
-            Self::Cpus => vec![CPUS],
             Self::Asm(Asm { bless: true, .. }) => vec![("asm", asm::bless)],
             Self::Asm(_) => vec![ASM],
             Self::Demo => vec![DEMO],
@@ -136,6 +137,12 @@ fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
     let host = Host::new(cli.without_rustup)?;
     let mut report = Report::default();
+    if let Task::Lab(request) = &cli.task {
+        report.begin("lab");
+        if !lab::run(&host, &mut report, request)? {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
     for (name, step) in cli.task.steps() {
         report.begin(name);
         if let Err(error) = step(&host, &mut report) {

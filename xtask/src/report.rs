@@ -68,8 +68,21 @@ impl Finding {
         Self { outcome: Outcome::Failed(why), tests }
     }
 
-    fn skipped(why: String) -> Self {
+    pub(crate) fn skipped(why: String) -> Self {
         Self { outcome: Outcome::Skipped(why), tests: Tests::default() }
+    }
+
+    /// The tests that it counted.
+    pub(crate) fn tests(&self) -> Tests {
+        self.tests
+    }
+
+    /// Why it failed, if it did.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        match &self.outcome {
+            Outcome::Failed(why) => Some(why),
+            Outcome::Passed | Outcome::Skipped(_) => None,
+        }
     }
 
     pub(crate) fn is_pass_without_tests(&self) -> bool {
@@ -149,7 +162,8 @@ impl Report {
         self.record(name, Finding::skipped(why.to_string()), Duration::ZERO)
     }
 
-    fn record(&mut self, name: &str, finding: Finding, took: Duration) -> Result<()> {
+    /// Records what a check came to, which ran elsewhere.
+    pub(crate) fn record(&mut self, name: &str, finding: Finding, took: Duration) -> Result<()> {
         let step = self.step;
         match &finding.outcome {
             Outcome::Passed => {

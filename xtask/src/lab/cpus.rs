@@ -9,16 +9,16 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use super::{Lab, Lane, Prepared};
 use crate::command::{Cmd, find_program};
 use crate::debian;
 use crate::host::Host;
-use crate::report::Report;
 use crate::toolchain::{self, Compiler};
 
 /// Seconds for one test binary on one model.
 const LIMIT: u32 = 300;
 
-/// The emulator's version that is right about every lane.
+/// The emulator's version that is right about every target.
 const CURRENT: u32 = 10;
 
 /// One emulated CPU and what must be chosen on it.
@@ -27,7 +27,7 @@ struct Model {
     expect: &'static str,
 }
 
-struct Lane {
+struct Target {
     triple: &'static str,
     debian_arch: &'static str,
     /// The C compiler that links for it and its library, where this is not the host's own
@@ -78,8 +78,8 @@ const ARM64: &[Model] = &[
     Model { cpu: "max", expect: "writeback=dc cvac,persistence=dc cvap,deep=dc cvadp,line=32" },
 ];
 
-const LANES: [Lane; 3] = [
-    Lane {
+const TARGETS: [Target; 3] = [
+    Target {
         triple: "x86_64-unknown-linux-gnu",
         debian_arch: "amd64",
         cross: None,
@@ -87,7 +87,7 @@ const LANES: [Lane; 3] = [
         oldest_emulator: 7,
         models: X86,
     },
-    Lane {
+    Target {
         triple: "i686-unknown-linux-gnu",
         debian_arch: "i386",
         cross: Some(Cross {
@@ -99,7 +99,7 @@ const LANES: [Lane; 3] = [
         oldest_emulator: 7,
         models: X86,
     },
-    Lane {
+    Target {
         triple: "aarch64-unknown-linux-gnu",
         debian_arch: "arm64",
         cross: Some(Cross {
@@ -114,47 +114,59 @@ const LANES: [Lane; 3] = [
     },
 ];
 
-pub(crate) fn cpus(host: &Host, report: &mut Report) -> Result<()> {
-    let native = toolchain::native()?;
-    LANES.iter().try_for_each(|lane| match prepare(host, lane, &native) {
-        Err(reason) => report.skip(lane.triple, format!("{reason:#}")),
-        Ok(ready) => lane.models.iter().try_for_each(|model| {
-            let name = format!("{} {}", lane.emulator, model.cpu);
-            let proves = format!("the tests pass and the choice is {}", model.expect);
-            report.check(&name, &proves, || ready.tests_on(model).check_tests())
-        }),
-    })
+pub(super) fn lanes() -> Vec<Lane> {
+    let lane = |target: &'static Target, model: &'static Model| {
+        let name = format!("cpu/{}/{}", target.emulator, model.cpu);
+        let proves = format!("the tests pass and the choice is {}", model.expect);
+        Lane::new(name, proves, move |lab| prepare(lab, target, model))
+    };
+    TARGETS
+        .iter()
+        .flat_map(|target| target.models.iter().map(move |model| lane(target, model)))
+        .collect()
 }
 
-/// A lane with what it needs, found or installed.
-struct Ready<'a> {
-    lane: &'a Lane,
+fn prepare(lab: &Lab<'_>, target: &'static Target, model: &'static Model) -> Result<Prepared> {
+    let ready = match ready(lab.host, target) {
+        Ok(ready) => ready,
+        Err(why) => return Ok(Prepared::Unavailable(why)),
+    };
+    let tests = ready.tests_on(lab, model);
+    Ok(Prepared::Ready(Box::new(move |log| tests.check_tests_in(log))))
+}
+
+/// A target with what it needs, found or installed.
+struct Ready {
+    target: &'static Target,
     compiler: Compiler,
     emulator: String,
     /// What links for it, unless this machine is of that architecture.
-    cross: Option<&'a Cross>,
+    cross: Option<&'static Cross>,
 }
 
-fn prepare<'a>(host: &Host, lane: &'a Lane, native: &str) -> Result<Ready<'a>> {
-    let cross = lane.cross.as_ref().filter(|_| lane.triple != native);
-    if cross.is_none() && lane.triple != native {
+fn ready(host: &Host, target: &'static Target) -> Result<Ready> {
+    let native = toolchain::native()?;
+    let cross = target.cross.as_ref().filter(|_| target.triple != native);
+    if cross.is_none() && target.triple != native {
         bail!("this lane needs a host of its own architecture, this is {native}");
     }
-    let emulator = emulator(host, lane)?;
+    let emulator = emulator(host, target)?;
     if let Some(cross) = cross {
         debian::install(&cross.packages).context("no cross linker")?;
     }
-    let compiler = toolchain::with_std(host, lane.triple, lane.debian_arch)?;
-    Ok(Ready { lane, compiler, emulator, cross })
+    let compiler = toolchain::with_std(host, target.triple, target.debian_arch)?;
+    Ok(Ready { target, compiler, emulator, cross })
 }
 
-impl Ready<'_> {
-    fn tests_on(&self, model: &Model) -> Cmd {
-        let triple = self.lane.triple;
+impl Ready {
+    fn tests_on(&self, lab: &Lab<'_>, model: &Model) -> Cmd {
+        let triple = self.target.triple;
         let limit = LIMIT.to_string();
         let mut runner = vec!["timeout", &limit, &self.emulator, "-cpu", model.cpu];
-        let mut cmd =
-            self.compiler.cargo("test -p cachemaint --all-features --lib --tests --no-fail-fast");
+        let mut cmd = lab.cargo(
+            &self.compiler,
+            "test -p cachemaint --all-features --lib --tests --no-fail-fast",
+        );
         // Without `--target` the native tests are the ones that are built already.
         if let Some(cross) = self.cross {
             runner.extend(["-L", cross.sysroot]);
@@ -172,34 +184,34 @@ impl Ready<'_> {
 
 /// An emulator that is new enough for the lane: the one installed; else a current one, from this
 /// release of Debian or Ubuntu or its backports; else whatever this release has.
-fn emulator(host: &Host, lane: &Lane) -> Result<String> {
+fn emulator(host: &Host, target: &Target) -> Result<String> {
     let current = || -> Result<String> {
         let suite = if debian::offers("qemu-user", CURRENT) { None } else { Some("backports") };
         let folder = debian::fetch(host, "qemu-user", suite)?;
-        new_enough(&folder.join("usr/bin").join(lane.emulator), lane.oldest_emulator)
+        new_enough(&folder.join("usr/bin").join(target.emulator), target.oldest_emulator)
     };
     let packaged = || -> Result<String> {
         debian::install(&["qemu-user"])?;
-        installed(lane)
+        installed(target)
     };
-    installed(lane)
+    installed(target)
         .or_else(|_none| current())
         .or_else(|no_current| packaged().context(no_current))
         .with_context(|| {
             format!(
                 "{} of version {} or newer is not to be had",
-                lane.emulator, lane.oldest_emulator
+                target.emulator, target.oldest_emulator
             )
         })
 }
 
-fn installed(lane: &Lane) -> Result<String> {
+fn installed(target: &Target) -> Result<String> {
     ["", "-static"]
         .into_iter()
-        .filter_map(|suffix| find_program(format!("{}{suffix}", lane.emulator)))
-        .map(|path| new_enough(&path, lane.oldest_emulator))
+        .filter_map(|suffix| find_program(format!("{}{suffix}", target.emulator)))
+        .map(|path| new_enough(&path, target.oldest_emulator))
         .reduce(Result::or)
-        .with_context(|| format!("{} is not installed", lane.emulator))?
+        .with_context(|| format!("{} is not installed", target.emulator))?
 }
 
 fn new_enough(program: &Path, oldest: u32) -> Result<String> {

@@ -8,7 +8,7 @@ use core::fmt;
 use std::ffi::OsStr;
 use std::io::{self, BufRead as _, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail};
@@ -145,6 +145,24 @@ impl Cmd {
         } else {
             Finding::failed(tests, format!("`{self}` {}", self.describe(status)))
         })
+    }
+
+    /// Starts it for a conversation by its standard input and output. It ends with this program.
+    pub(crate) fn converse(&self, log: &Log) -> Result<(Child, ChildStdin, ChildStdout)> {
+        // It must not outlive a caller that is killed; exec keeps the process that setpriv(1) began.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--", &self.program]).args(&self.args);
+        command.env_remove("LD_LIBRARY_PATH");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log.complaints()?)
+            .spawn()
+            .with_context(|| format!("cannot start `{self}`"))?;
+        match (child.stdin.take(), child.stdout.take()) {
+            (Some(input), Some(output)) => Ok((child, input, output)),
+            _ => bail!("`{self}` has no pipes"),
+        }
     }
 
     /// As [`check`](Self::check), and a run of no test at all is a failure.

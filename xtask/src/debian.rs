@@ -131,6 +131,24 @@ pub(crate) fn root(
     Ok(place)
 }
 
+/// The first package that `package` depends on in this release: with a package that stands for a
+/// kernel's current version, that kernel.
+pub(crate) fn dependency(host: &Host, architecture: &str, package: &str) -> Result<String> {
+    let state = State::new(host, &format!("root-{architecture}"))?;
+    let apt = state.apt(Some(architecture), None)?;
+    let depends = Cmd::new("apt-cache")
+        .env("APT_CONFIG", state.settings().display().to_string())
+        .args(["depends", "--important", &format!("{package}:{architecture}")]);
+    let listed = depends.read().or_else(|_not_yet| {
+        apt.arg("update").limit(UPDATE_LIMIT).read()?;
+        depends.read()
+    })?;
+    let name = listed.lines().find_map(|line| line.trim().strip_prefix("Depends: "));
+    let name = name.with_context(|| format!("{package} depends on nothing"))?;
+    let (name, _) = name.split_once(':').unwrap_or((name, ""));
+    Ok(format!("{name}:{architecture}"))
+}
+
 fn place(host: &Host, name: &str, kind: Option<&str>) -> PathBuf {
     let name = format!("{name}_{}", kind.unwrap_or("system")).replace([':', '=', '/'], "_");
     host.cache().join("packages").join(name)
@@ -187,6 +205,10 @@ impl State {
         Ok(folder)
     }
 
+    fn settings(&self) -> PathBuf {
+        self.folder.join("apt.conf")
+    }
+
     /// `apt-get` with this state, for packages of an architecture, from the sources of a list.
     fn apt(&self, architecture: Option<&str>, sources: Option<&Path>) -> Result<Cmd> {
         let mut text = format!(
@@ -203,7 +225,7 @@ impl State {
                 list.display()
             )?;
         }
-        let file = self.folder.join("apt.conf");
+        let file = self.settings();
         fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
         Ok(Cmd::new("apt-get")
             .env("APT_CONFIG", file.display().to_string())

@@ -38,6 +38,12 @@ impl Compiler {
         })
     }
 
+    /// The same, linking for `triple` by this C compiler.
+    pub(crate) fn linker(mut self, triple: &str, program: &str) -> Self {
+        self.args.extend([String::from("--config"), format!("target.{triple}.linker={program:?}")]);
+        self
+    }
+
     fn debian(host: &Host, args: Vec<String>) -> Result<Self> {
         let name = Cmd::new(DEBIAN_RUSTC).arg("--version").read()?.trim().to_owned();
         let oldest = rust_version(host)?;

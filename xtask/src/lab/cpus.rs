@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{Lab, Lane, Prepared};
+use super::{Lab, Lane, Prepared, Unavailable};
 use crate::command::{Cmd, find_program};
 use crate::debian;
 use crate::host::Host;
@@ -142,6 +142,22 @@ struct Ready {
     emulator: String,
     /// What links for it, unless this machine is of that architecture.
     cross: Option<&'static Cross>,
+}
+
+/// A compiler and a linker for a target of these lanes.
+pub(super) fn compiler(host: &Host, triple: &str) -> Result<Compiler> {
+    let target = TARGETS.iter().find(|target| target.triple == triple);
+    let target = target.with_context(|| format!("no lane is for {triple}"))?;
+    let found = || -> Result<Compiler> {
+        let compiler = toolchain::with_std(host, triple, target.debian_arch)?;
+        let native = toolchain::native()?;
+        let Some(cross) = target.cross.as_ref().filter(|_| triple != native) else {
+            return Ok(compiler);
+        };
+        debian::install(&cross.packages).context("no cross linker")?;
+        Ok(compiler.linker(triple, cross.linker))
+    };
+    found().map_err(|why| Unavailable::because(why).into())
 }
 
 fn ready(host: &Host, target: &'static Target) -> Result<Ready> {

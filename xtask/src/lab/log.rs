@@ -1,4 +1,4 @@
-//! What a lane writes: kept if it fails.
+//! What a lane writes. It stays until the lane runs again; of a failed one the end is told.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -30,28 +30,27 @@ impl Log {
 
     /// The log as the standard error of a child.
     pub(crate) fn complaints(&self) -> Result<Stdio> {
+        Ok(self.writer()?.into())
+    }
+
+    /// The log for another thread to write.
+    pub(super) fn writer(&self) -> Result<File> {
         let file = self.file.try_clone();
-        Ok(file.with_context(|| format!("cannot share {}", self.path.display()))?.into())
+        file.with_context(|| format!("cannot share {}", self.path.display()))
     }
 
     /// Where it is, with its last lines.
-    pub(super) fn keep(self) -> Result<String> {
-        let bytes =
-            fs::read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
+    pub(super) fn end(&self) -> String {
+        let mut told = format!("   the end of {}:", self.path.display());
+        // A log that cannot be read says as little as an empty one.
+        let bytes = fs::read(&self.path).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
         let lines: Vec<&str> = text.lines().collect();
-        let skipped = lines.len().saturating_sub(LAST_LINES);
-        let mut told = format!("   the end of {}:", self.path.display());
-        for line in lines.iter().skip(skipped) {
+        for line in lines.iter().skip(lines.len().saturating_sub(LAST_LINES)) {
             told.push_str("\n   | ");
             told.push_str(line);
         }
-        Ok(told)
-    }
-
-    pub(super) fn discard(self) -> Result<()> {
-        fs::remove_file(&self.path)
-            .with_context(|| format!("cannot remove {}", self.path.display()))
+        told
     }
 }
 

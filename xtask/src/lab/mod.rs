@@ -3,12 +3,18 @@
 //!
 //! A [`Lane`] is prepared first, one after the other: what it needs is found, fetched or built. What
 //! cannot be had is the reason to skip it; what does not build is its failure. Prepared lanes then
-//! run side by side, as many as there are cores, each with a log of its own that is kept if it fails.
+//! run side by side, as many as there are cores, each with a log of its own.
 
 mod cpus;
+mod elf;
 mod emulator;
+mod initramfs;
+mod kit;
 mod log;
+mod machine;
+mod machines;
 
+use core::fmt;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::io::{self, Write as _};
@@ -20,6 +26,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use clap::Args;
 
+use self::kit::Kits;
 pub(crate) use self::log::Log;
 use crate::command::Cmd;
 use crate::host::Host;
@@ -34,17 +41,18 @@ pub(crate) struct Request {
     /// List the lanes and what each proves.
     #[arg(long)]
     list: bool,
-    /// Run the long lanes.
-    #[arg(long, conflicts_with = "lanes")]
+    /// Run the long lanes instead of the others.
+    #[arg(long)]
     long: bool,
 }
 
 impl Request {
+    /// A long lane is run by its own name too.
     fn selects(&self, lane: &Lane) -> bool {
-        if self.lanes.is_empty() {
-            return self.long == lane.is_long;
-        }
-        self.lanes.iter().any(|wanted| lane.name.starts_with(wanted.as_str()))
+        let is_named = |wanted: &String| lane.name.starts_with(wanted.as_str());
+        self.lanes.contains(&lane.name)
+            || self.long == lane.is_long
+                && (self.lanes.is_empty() || self.lanes.iter().any(is_named))
     }
 }
 
@@ -68,6 +76,25 @@ pub(crate) enum Prepared {
     /// What the lane needs and this machine cannot have.
     Unavailable(anyhow::Error),
 }
+
+/// Why a lane cannot be run on this machine: something that it needs is not to be had.
+#[derive(Clone, Debug)]
+pub(crate) struct Unavailable(String);
+
+impl Unavailable {
+    #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+    pub(crate) fn because(why: anyhow::Error) -> Self {
+        Self(format!("{why:#}"))
+    }
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl core::error::Error for Unavailable {}
 
 /// The work of a lane. It has its own time limit.
 pub(crate) type Run = Box<dyn FnOnce(&mut Log) -> Result<Finding> + Send>;
@@ -100,11 +127,17 @@ pub(crate) struct Lab<'a> {
     tree: PathBuf,
     /// Below it everything is built and logged.
     work: PathBuf,
+    kits: Kits,
 }
 
 impl<'a> Lab<'a> {
     fn new(host: &'a Host) -> Self {
-        Self { host, tree: host.root().to_path_buf(), work: host.target_dir("lab") }
+        Self {
+            host,
+            tree: host.root().to_path_buf(),
+            work: host.target_dir("lab"),
+            kits: Kits::default(),
+        }
     }
 
     /// `cargo` with the words of `line`, in the workspace that is put to the test.
@@ -128,7 +161,9 @@ impl<'a> Lab<'a> {
 
 /// Every lane there is.
 fn lanes() -> Vec<Lane> {
-    cpus::lanes()
+    let mut lanes = cpus::lanes();
+    lanes.extend(machines::lanes());
+    lanes
 }
 
 /// The step `lab` of the checks: all lanes but the long ones.
@@ -184,6 +219,9 @@ fn run_lanes(
             Ok(Prepared::Unavailable(why)) => {
                 record(&lane.name, Finding::skipped(format!("{why:#}")), start.elapsed())?;
             }
+            Err(why) if why.is::<Unavailable>() => {
+                record(&lane.name, Finding::skipped(format!("{why:#}")), start.elapsed())?;
+            }
             Err(why) => {
                 let finding = Finding::failed(Tests::default(), format!("{why:#}"));
                 record(&lane.name, finding, start.elapsed())?;
@@ -216,15 +254,16 @@ fn next(queue: &Mutex<VecDeque<Queued>>) -> Option<Queued> {
     queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
 }
 
-/// Runs a lane with a log that is kept, and whose end is told, if it fails.
+/// Runs a lane with a log, whose end is told if it fails.
 fn run_one(work: &Path, name: &str, run: Run) -> Finding {
-    let outcome = Log::create(work, name).and_then(|mut log| {
-        let finding = run(&mut log)
-            .unwrap_or_else(|error| Finding::failed(Tests::default(), format!("{error:#}")));
-        match finding.failure() {
-            Some(why) => Ok(Finding::failed(finding.tests(), format!("{why}\n{}", log.keep()?))),
-            None => log.discard().map(|()| finding),
-        }
-    });
-    outcome.unwrap_or_else(|error| Finding::failed(Tests::default(), format!("{error:#}")))
+    let failed = |why: &anyhow::Error| Finding::failed(Tests::default(), format!("{why:#}"));
+    let mut log = match Log::create(work, name) {
+        Ok(log) => log,
+        Err(why) => return failed(&why),
+    };
+    let finding = run(&mut log).unwrap_or_else(|why| failed(&why));
+    match finding.failure() {
+        Some(why) => Finding::failed(finding.tests(), format!("{why}\n{}", log.end())),
+        None => finding,
+    }
 }

@@ -1,0 +1,119 @@
+//! The conversation with the host, and what each request does.
+
+use crate::{boot, console, kexec, records};
+use anyhow::{Context as _, Result};
+use cachemaint::report::HostReport;
+use cachemaint_lab_protocol::{Reply, Request};
+use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::system::{RebootCommand, reboot};
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, ExitCode};
+
+/// Does what the host asks for until it ends the machine.
+pub(crate) fn serve() -> Result<ExitCode> {
+    boot::boot()?;
+    console::make_raw()?;
+    console::say(&hello()?)?;
+    loop {
+        let request = console::next()?;
+        let reply = answer(request).unwrap_or_else(|error| Reply::Refused(format!("{error:#}")));
+        console::say(&reply)?;
+    }
+}
+
+fn hello() -> Result<Reply> {
+    Ok(Reply::Hello {
+        boot: read("/proc/sys/kernel/random/boot_id")?,
+        kernel: read("/proc/sys/kernel/osrelease")?,
+    })
+}
+
+fn answer(request: Request) -> Result<Reply> {
+    match request {
+        Request::Report => Ok(Reply::Json(serde_json::to_string(&HostReport::host())?)),
+        Request::Probe { path } => {
+            Ok(Reply::Json(serde_json::to_string(&cachemaint::dax::probe(path)?)?))
+        }
+        Request::Persist(records) => records::persist(&records),
+        Request::Verify(records) => records::verify(&records),
+        Request::PersistForever(records) => {
+            records::persist_forever(&records, |number| console::say(&Reply::Acknowledged(number)))
+        }
+        Request::Run { program, arguments, environment } => run(&program, &arguments, &environment),
+        Request::Mount { device, directory, kind, options, read_only } => {
+            mount(&device, &directory, &kind, &options, read_only)
+        }
+        Request::Unmount { directory } => {
+            rustix::mount::unmount(&directory, UnmountFlags::empty())
+                .with_context(|| format!("cannot unmount {directory}"))?;
+            Ok(Reply::Done)
+        }
+        Request::Read { path } => Ok(Reply::Text(read(&path)?)),
+        Request::Write { path, text } => {
+            fs::write(&path, text).with_context(|| format!("cannot write {path}"))?;
+            Ok(Reply::Done)
+        }
+        Request::Remove { path } => {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {path}"))?;
+            Ok(Reply::Done)
+        }
+        Request::List { path } => list(&path),
+        Request::Kexec { command_line, kernel, initrd } => {
+            kexec::kexec(&command_line, kernel, initrd).map(|()| Reply::Done)
+        }
+        // Neither returns; nothing is written back first: what was persisted must do.
+        Request::Reboot => end(RebootCommand::Restart),
+        Request::PowerOff => end(RebootCommand::PowerOff),
+    }
+}
+
+fn end(how: RebootCommand) -> Result<Reply> {
+    reboot(how).context("the machine does not end")?;
+    Ok(Reply::Done)
+}
+
+fn read(path: &str) -> Result<String> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    Ok(text.trim_end().to_string())
+}
+
+fn list(path: &str) -> Result<Reply> {
+    let entries = fs::read_dir(path).with_context(|| format!("cannot list {path}"))?;
+    let mut names = entries
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<Vec<_>>>()
+        .with_context(|| format!("cannot list {path}"))?;
+    names.sort();
+    Ok(Reply::Names(names))
+}
+
+fn run(
+    program: &str,
+    arguments: &[String],
+    environment: &BTreeMap<String, String>,
+) -> Result<Reply> {
+    let status = Command::new(program)
+        .args(arguments)
+        .envs(environment)
+        .status()
+        .with_context(|| format!("cannot start {program}"))?;
+    Ok(Reply::Ended { code: status.code(), signal: status.signal() })
+}
+
+fn mount(
+    device: &str,
+    directory: &str,
+    kind: &str,
+    options: &str,
+    read_only: bool,
+) -> Result<Reply> {
+    fs::create_dir_all(directory).with_context(|| format!("cannot make {directory}"))?;
+    let flags = if read_only { MountFlags::RDONLY } else { MountFlags::empty() };
+    let options = CString::new(options)?;
+    rustix::mount::mount(device, directory, kind, flags, options.as_c_str())
+        .with_context(|| format!("cannot mount {device} at {directory}"))?;
+    Ok(Reply::Done)
+}

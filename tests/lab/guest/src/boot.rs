@@ -1,0 +1,41 @@
+//! What a kernel's first program has to do before others can run.
+
+use anyhow::{Context as _, Result};
+use rustix::mount::{MountFlags, mount};
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::path::Path;
+
+/// The modules that the machine was given, one path a line, in the order to load them in.
+const MODULES: &str = "/lab/modules";
+
+/// File systems of the kernel's own: what, where.
+const KERNEL: [(&str, &str); 5] = [
+    ("proc", "/proc"),
+    ("sysfs", "/sys"),
+    ("devtmpfs", "/dev"),
+    ("tmpfs", "/dev/shm"),
+    ("tmpfs", "/tmp"),
+];
+
+/// Mounts the kernel's file systems, keeps its messages off the console, loads the modules.
+pub(crate) fn boot() -> Result<()> {
+    for (kind, directory) in KERNEL {
+        fs::create_dir_all(directory).with_context(|| format!("cannot make {directory}"))?;
+        mount("none", directory, kind, MountFlags::empty(), None)
+            .with_context(|| format!("cannot mount {kind} at {directory}"))?;
+    }
+    // They would be printed into the lines of the conversation; a panic is printed all the same.
+    fs::write("/proc/sys/kernel/printk", "1").context("cannot lower the console's log level")?;
+    let list = fs::read_to_string(MODULES).with_context(|| format!("cannot read {MODULES}"))?;
+    list.lines().map(Path::new).try_for_each(load)
+}
+
+fn load(module: &Path) -> Result<()> {
+    let file = File::open(module).with_context(|| format!("cannot open {}", module.display()))?;
+    match rustix::system::finit_module(&file, &CString::default(), 0) {
+        // Built into this kernel, or loaded already; or for a device that is not there.
+        Ok(()) | Err(rustix::io::Errno::EXIST | rustix::io::Errno::NODEV) => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("cannot load {}", module.display())),
+    }
+}

@@ -1,0 +1,66 @@
+//! The next kernel, started by this one without firmware: RAM and what the caches hold stay.
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::system::{RebootCommand, reboot};
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+
+/// The disk that the host put both on.
+const DISK: &str = "/dev/vda";
+const KERNEL: &str = "/tmp/kernel";
+const INITRD: &str = "/tmp/initrd";
+
+/// Starts the kernel of so many bytes at the start of the disk, with the initial file system behind
+/// it. Returns only if that fails.
+pub(crate) fn kexec(command_line: &str, kernel: u64, initrd: u64) -> Result<()> {
+    let mut disk = File::open(DISK).with_context(|| format!("cannot open {DISK}"))?;
+    copy(&mut disk, KERNEL, kernel)?;
+    copy(&mut disk, INITRD, initrd)?;
+    load(command_line)?;
+    reboot(RebootCommand::Kexec).context("the loaded kernel cannot be started")
+}
+
+fn copy(disk: &mut File, path: &str, len: u64) -> Result<()> {
+    let mut file = File::create(path).with_context(|| format!("cannot write {path}"))?;
+    let copied = std::io::copy(&mut disk.take(len), &mut file)
+        .with_context(|| format!("cannot copy {len} bytes of {DISK} to {path}"))?;
+    ensure!(copied == len, "{DISK} ends after {copied} of {len} bytes");
+    file.flush().with_context(|| format!("cannot write {path}"))
+}
+
+/// By the kernel itself, where it can read its own format.
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "no library has this system call")]
+fn load(command_line: &str) -> Result<()> {
+    use std::os::fd::AsRawFd as _;
+
+    let kernel = File::open(KERNEL).with_context(|| format!("cannot open {KERNEL}"))?;
+    let initrd = File::open(INITRD).with_context(|| format!("cannot open {INITRD}"))?;
+    let command_line = std::ffi::CString::new(command_line)?;
+    let bytes = command_line.as_bytes_with_nul();
+    // SAFETY: the descriptors are open and the command line is as long as it says, with its zero
+    // (kexec_file_load(2)); no memory of this process changes.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_kexec_file_load,
+            kernel.as_raw_fd(),
+            initrd.as_raw_fd(),
+            bytes.len(),
+            bytes.as_ptr(),
+            0_u64,
+        )
+    };
+    ensure!(result == 0, "kexec_file_load: {}", std::io::Error::last_os_error());
+    Ok(())
+}
+
+/// By kexec(8) elsewhere: Debian's arm64 kernel has no kexec_file_load(2).
+#[cfg(not(target_arch = "x86_64"))]
+fn load(command_line: &str) -> Result<()> {
+    let status = std::process::Command::new("/sbin/kexec")
+        .args(["--load", KERNEL, "--initrd", INITRD, "--command-line", command_line])
+        .status()
+        .context("cannot start kexec(8)")?;
+    ensure!(status.success(), "kexec(8) ended with {status}");
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! The first program of the lab's machines (process 1): mounts what a program expects, loads the
+//! kernel modules that the machine was given, and then does what the host asks for, one request after
+//! the other. With arguments it is one of the small programs that a lane runs beside it.
+//!
+//! It decides nothing: what is right is known to the host alone.
+
+#[cfg(target_os = "linux")]
+mod agent;
+#[cfg(target_os = "linux")]
+mod boot;
+#[cfg(target_os = "linux")]
+mod console;
+#[cfg(target_os = "linux")]
+mod kexec;
+#[cfg(target_os = "linux")]
+mod processes;
+#[cfg(target_os = "linux")]
+mod records;
+
+#[cfg(target_os = "linux")]
+fn main() -> anyhow::Result<std::process::ExitCode> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["shrink", path] => processes::shrink(path.as_ref()),
+        ["truncate", path, len] => processes::truncate(path.as_ref(), len),
+        ["contend", path] => processes::contend(path.as_ref()),
+        ["open", path] => processes::open(path.as_ref()),
+        // The kernel hands words of its command line to its first program.
+        _ if std::process::id() == 1 => agent::serve(),
+        _ => anyhow::bail!("this is the first program of a machine: it runs as process 1"),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() {}

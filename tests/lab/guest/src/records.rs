@@ -1,0 +1,115 @@
+//! Records that prove themselves: number, seed, a payload that depends on both, and a checksum.
+
+use anyhow::{Context as _, Result};
+use cachemaint::dax::{DaxFile, Options};
+use cachemaint::medium::Medium;
+use cachemaint_lab_protocol::{Records, Reply};
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+
+/// Bytes of a record: a cache line of most machines.
+const RECORD: usize = 64;
+/// So many damaged records are named.
+const NAMED: usize = 8;
+
+/// The record of a number. No byte pattern repeats, and none is all zeros.
+pub(crate) fn record(seed: u64, number: u64) -> [u8; RECORD] {
+    let mut bytes = [0; RECORD];
+    let mut word = (seed ^ (number + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    for place in bytes.chunks_exact_mut(8) {
+        place.copy_from_slice(&word.to_le_bytes());
+        word = word.rotate_left(9).wrapping_add(number);
+    }
+    bytes[..8].copy_from_slice(&number.to_le_bytes());
+    bytes[8..16].copy_from_slice(&seed.to_le_bytes());
+    let (content, checksum) = bytes.split_at_mut(RECORD - 4);
+    checksum.copy_from_slice(&crc32c::crc32c(content).to_le_bytes());
+    bytes
+}
+
+const fn place(number: u64) -> u64 {
+    number * RECORD as u64
+}
+
+fn options(records: &Records) -> Options {
+    let options = Options::new();
+    if records.allow_pages { options.allow_page_granularity() } else { options }
+}
+
+fn create(records: &Records) -> Result<DaxFile> {
+    Ok(options(records).create(&records.path, place(records.count))?)
+}
+
+/// Creates the file and persists all records in it.
+pub(crate) fn persist(records: &Records) -> Result<Reply> {
+    let file = create(records)?;
+    for number in 0..records.count {
+        file.persist_copy(&[(place(number), &record(records.seed, number))])?;
+    }
+    Ok(Reply::Persisted {
+        granularity: file.granularity().to_string(),
+        reason: file.guarantee().reason().to_string(),
+        flags: flags(file.as_ptr(0).addr())?,
+    })
+}
+
+/// Creates the file and persists its records, each told when it is persistent; then waits for the
+/// machine's end.
+pub(crate) fn persist_forever(
+    records: &Records,
+    mut tell: impl FnMut(u64) -> Result<()>,
+) -> Result<Reply> {
+    let file = create(records)?;
+    for number in 0..records.count {
+        file.persist_copy(&[(place(number), &record(records.seed, number))])?;
+        tell(number + 1)?;
+    }
+    Ok(Reply::Done)
+}
+
+/// Looks for the records through a mapping and through read(2): both must find the same.
+pub(crate) fn verify(records: &Records) -> Result<Reply> {
+    let mapped = options(records).open(&records.path)?;
+    let plain =
+        fs::File::open(&records.path).with_context(|| format!("cannot open {}", records.path))?;
+    let mut damaged = Vec::new();
+    for number in 0..records.count {
+        let (mut through_mapping, mut through_read) = ([0; RECORD], [0; RECORD]);
+        mapped.read(place(number), &mut through_mapping)?;
+        plain
+            .read_exact_at(&mut through_read, place(number))
+            .with_context(|| format!("cannot read record {number} of {}", records.path))?;
+        let expected = record(records.seed, number);
+        if through_mapping != expected || through_read != expected {
+            damaged.push(number);
+        }
+    }
+    let intact = records.count - damaged.len() as u64;
+    damaged.truncate(NAMED);
+    Ok(Reply::Found { intact, damaged })
+}
+
+/// The kernel's flags of the mapping at an address.
+fn flags(address: usize) -> Result<String> {
+    let smaps = fs::read_to_string("/proc/self/smaps").context("cannot read /proc/self/smaps")?;
+    let start = format!("{address:x}-");
+    smaps
+        .lines()
+        .skip_while(|line| !line.starts_with(&start))
+        .find_map(|line| line.strip_prefix("VmFlags:"))
+        .map(|flags| flags.trim().to_string())
+        .with_context(|| format!("/proc/self/smaps shows no mapping at {address:#x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::record;
+
+    #[test]
+    fn records_differ_by_number_and_seed() {
+        assert_ne!(record(1, 0), record(1, 1));
+        assert_ne!(record(1, 0), record(2, 0));
+        // Of an exchanged seed and number not even the checksums may agree.
+        assert_ne!(record(5, 9)[60..], record(9, 5)[60..]);
+    }
+}

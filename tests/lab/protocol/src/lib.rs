@@ -1,0 +1,206 @@
+//! The conversation between the lab's host and the agent inside a machine, over a serial line.
+//!
+//! The host drives: it sends one [`Request`] a line and reads one [`Reply`]. Everything else that comes
+//! out of the machine (firmware, kernel, the programs it runs) is log. So all of a lane's story is
+//! told in one place, on the host, and a machine that resets when it should not is seen at once: it
+//! says [`Reply::Hello`] again.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What the agent's lines begin with.
+pub const MARK: &str = "@lab ";
+
+/// What the host asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// `HostReport`: answered by [`Reply::Json`].
+    Report,
+    /// `dax::probe`: answered by [`Reply::Json`].
+    Probe {
+        /// A file, or a directory.
+        path: String,
+    },
+    /// Creates a file and persists records in it: answered by [`Reply::Persisted`].
+    Persist(Records),
+    /// Looks for all of these records, through the library and through read(2): answered by
+    /// [`Reply::Found`].
+    Verify(Records),
+    /// Creates a file and persists record after record until the machine ends, each acknowledged by
+    /// [`Reply::Acknowledged`].
+    PersistForever(Records),
+    /// Runs a program with the console as its output: answered by [`Reply::Ended`].
+    Run {
+        /// The program.
+        program: String,
+        /// Its arguments.
+        arguments: Vec<String>,
+        /// What is added to its environment.
+        environment: BTreeMap<String, String>,
+    },
+    /// Mounts a file system: answered by [`Reply::Done`].
+    Mount {
+        /// What is mounted.
+        device: String,
+        /// Where.
+        directory: String,
+        /// `ext4`.
+        kind: String,
+        /// `dax=always`.
+        options: String,
+        /// Nothing can be written there.
+        read_only: bool,
+    },
+    /// Writes a file system back and detaches it: answered by [`Reply::Done`].
+    Unmount {
+        /// Where it is mounted.
+        directory: String,
+    },
+    /// Reads a file, as of sysfs: answered by [`Reply::Text`], without the blank at its end.
+    Read {
+        /// The file.
+        path: String,
+    },
+    /// Writes a file, as of sysfs: answered by [`Reply::Done`].
+    Write {
+        /// The file.
+        path: String,
+        /// What is written.
+        text: String,
+    },
+    /// Removes a file: answered by [`Reply::Done`].
+    Remove {
+        /// The file.
+        path: String,
+    },
+    /// The names in a directory, in order: answered by [`Reply::Names`].
+    List {
+        /// The directory.
+        path: String,
+    },
+    /// Starts the kernel that this machine has on its disk, without firmware. The answer is the next
+    /// kernel's [`Reply::Hello`].
+    Kexec {
+        /// The next kernel's command line.
+        command_line: String,
+        /// Bytes of the kernel, at the start of the disk.
+        kernel: u64,
+        /// Bytes of the initial file system, after it.
+        initrd: u64,
+    },
+    /// Resets the machine: firmware runs. The answer is [`Reply::Hello`].
+    Reboot,
+    /// Ends the machine.
+    PowerOff,
+}
+
+/// A file of records that can be told from any others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Records {
+    /// The file.
+    pub path: String,
+    /// Tells these records from those of another run.
+    pub seed: u64,
+    /// How many.
+    pub count: u64,
+    /// Whether whole pages will do (msync), where lines cannot be persisted.
+    pub allow_pages: bool,
+}
+
+/// What the agent answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// The machine is up.
+    Hello {
+        /// The kernel's `boot_id`.
+        boot: String,
+        /// The kernel's release.
+        kernel: String,
+    },
+    /// A document.
+    Json(String),
+    /// The records are persistent, as far as the medium goes.
+    Persisted {
+        /// `byte`, `line of 64 bytes`, `page of 4096 bytes`.
+        granularity: String,
+        /// Why it is no finer.
+        reason: String,
+        /// The kernel's flags of the mapping, as in `/proc/self/smaps`.
+        flags: String,
+    },
+    /// So many records of the file are durable.
+    Acknowledged(u64),
+    /// What was looked for.
+    Found {
+        /// Records that are as they were written.
+        intact: u64,
+        /// The first that are not.
+        damaged: Vec<u64>,
+    },
+    /// A program ended by itself, or by a signal.
+    Ended {
+        /// Its exit code.
+        code: Option<i32>,
+        /// The signal.
+        signal: Option<i32>,
+    },
+    /// What was read.
+    Text(String),
+    /// What is there.
+    Names(Vec<String>),
+    /// It is done.
+    Done,
+    /// It cannot be done.
+    Refused(String),
+}
+
+/// One line that says it.
+///
+/// # Errors
+/// None of these types fails to serialize; the error is that of the serializer.
+pub fn encode(message: &impl Serialize) -> Result<String, serde_json::Error> {
+    Ok(format!("{MARK}{}\n", serde_json::to_string(message)?))
+}
+
+/// What a line says, unless it is log.
+///
+/// # Errors
+/// If it is marked as ours and does not parse, as when something else was printed into it.
+pub fn decode<T: DeserializeOwned>(line: &str) -> Result<Option<T>, serde_json::Error> {
+    match line.split_once(MARK) {
+        Some((_, message)) => serde_json::from_str(message.trim_end()).map(Some),
+        None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Records, Reply, Request, decode, encode};
+
+    #[test]
+    fn a_message_survives_the_line() {
+        let request = Request::Verify(Records {
+            path: "/mnt/two words\n".to_string(),
+            seed: u64::MAX,
+            count: 3,
+            allow_pages: true,
+        });
+        let line = encode(&request).unwrap();
+        assert_eq!(line.matches('\n').count(), 1);
+        assert_eq!(decode(&line).unwrap(), Some(request));
+    }
+
+    /// What the kernel printed before it on the same line is no part of it.
+    #[test]
+    fn a_reply_behind_other_output_is_read() {
+        let line = format!("[    1.0] ext4 {}", encode(&Reply::Acknowledged(7)).unwrap());
+        assert_eq!(decode(&line).unwrap(), Some(Reply::Acknowledged(7)));
+    }
+
+    #[test]
+    fn log_is_no_message_and_a_broken_message_is_an_error() {
+        assert_eq!(decode::<Reply>("SeaBIOS (version 1.16)").unwrap(), None);
+        assert!(decode::<Reply>("@lab {\"Acknowl[    1.0] ext4").is_err());
+    }
+}

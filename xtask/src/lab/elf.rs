@@ -1,0 +1,132 @@
+//! What programs and kernel modules need, read from the files themselves: so a file system for
+//! another architecture is put together without a loader or a depmod(8) for it.
+
+use alloc::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use goblin::elf::Elf;
+
+use super::initramfs;
+
+/// Where Debian's packages keep libraries, below the folder of the architecture's name.
+const LIBRARIES: [&str; 2] = ["lib", "usr/lib"];
+
+/// The libraries and the loader that the file names, as paths below `root`.
+pub(super) fn needs(root: &Path, file: &Path) -> Result<Vec<PathBuf>> {
+    let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let elf = Elf::parse(&bytes).with_context(|| format!("{} is no ELF file", file.display()))?;
+    let mut needed: Vec<PathBuf> = elf
+        .libraries
+        .iter()
+        .map(|name| library(root, name).with_context(|| format!("{} needs {name}", file.display())))
+        .collect::<Result<_>>()?;
+    needed.extend(elf.interpreter.map(|path| PathBuf::from(path.trim_start_matches('/'))));
+    Ok(needed)
+}
+
+fn library(root: &Path, name: &str) -> Result<PathBuf> {
+    for folder in LIBRARIES {
+        for entry in fs::read_dir(root.join(folder)).into_iter().flatten() {
+            let path = entry?.path().join(name);
+            if path.is_file() {
+                return Ok(path.strip_prefix(root)?.to_path_buf());
+            }
+        }
+    }
+    anyhow::bail!("no package has this library")
+}
+
+/// The modules of a kernel: name (with `_` for `-`) to file.
+pub(super) struct Modules {
+    files: BTreeMap<String, PathBuf>,
+    work: PathBuf,
+}
+
+impl Modules {
+    /// All below a folder; compressed ones are unpacked into `work`.
+    pub(super) fn below(folder: &Path, work: &Path) -> Result<Self> {
+        let mut files = BTreeMap::new();
+        let mut folders = vec![folder.to_path_buf()];
+        while let Some(folder) = folders.pop() {
+            let entries = fs::read_dir(&folder)
+                .with_context(|| format!("cannot list {}", folder.display()))?;
+            for entry in entries {
+                let path = entry?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if let Some(name) = module_name(&path) {
+                    files.insert(name, path);
+                }
+            }
+        }
+        Ok(Self { files, work: work.to_path_buf() })
+    }
+
+    /// The files of these modules and of those that they depend on, these first.
+    pub(super) fn in_order(&self, names: &[&str]) -> Result<Vec<PathBuf>> {
+        let mut order = Vec::new();
+        names.iter().try_for_each(|name| self.append(name, &mut order))?;
+        Ok(order)
+    }
+
+    fn append(&self, name: &str, order: &mut Vec<PathBuf>) -> Result<()> {
+        let Some(file) = self.files.get(name) else { return Ok(()) };
+        let file = initramfs::decompressed(file, &self.work)?;
+        if order.contains(&file) {
+            return Ok(());
+        }
+        let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        for dependency in
+            dependencies(&bytes).with_context(|| format!("what {} depends on", file.display()))?
+        {
+            self.append(&dependency, order)?;
+        }
+        order.push(file);
+        Ok(())
+    }
+}
+
+/// `nd_pmem` of `nd_pmem.ko` and `nd_pmem.ko.xz`.
+fn module_name(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let (name, _) = name.split_once(".ko")?;
+    Some(name.replace('-', "_"))
+}
+
+/// The names behind `depends=` in the module's section `.modinfo`: strings that end with a zero
+/// (Linux, `include/linux/moduleparam.h`, `scripts/mod/modpost.c`).
+fn dependencies(module: &[u8]) -> Result<Vec<String>> {
+    let elf = Elf::parse(module)?;
+    let section = elf
+        .section_headers
+        .iter()
+        .find(|section| elf.shdr_strtab.get_at(section.sh_name) == Some(".modinfo"))
+        .and_then(|section| module.get(section.file_range()?))
+        .context("there is no section .modinfo")?;
+    let names = section
+        .split(|byte| *byte == 0)
+        .find_map(|text| text.strip_prefix(b"depends="))
+        .unwrap_or_default();
+    let names = str::from_utf8(names)?;
+    Ok(names
+        .split(',')
+        .filter(|name| !name.is_empty())
+        .map(|name| name.replace('-', "_"))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::module_name;
+    use std::path::Path;
+
+    #[test]
+    fn a_module_has_one_name_in_every_spelling() {
+        for file in ["/lib/nd-pmem.ko", "/lib/nd_pmem.ko", "nd-pmem.ko.xz"] {
+            assert_eq!(module_name(Path::new(file)).as_deref(), Some("nd_pmem"));
+        }
+        assert_eq!(module_name(Path::new("modules.dep")), None);
+    }
+}

@@ -1,0 +1,149 @@
+//! The file system that a machine's kernel starts with: an archive of directories and files, made
+//! without root.
+//!
+//! Archives can be joined end to end (Linux, `Documentation/driver-api/early-userspace/
+//! buffer-format.rst`): what all machines share is made once.
+
+use alloc::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use cpio::newc::{Builder, ModeFileType, trailer};
+
+use super::elf;
+use crate::command::Cmd;
+
+/// Files by the path that they get in the machine.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Initramfs {
+    files: BTreeMap<PathBuf, Content>,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    /// A copy of this file.
+    Of(PathBuf),
+    Text(String),
+}
+
+impl Initramfs {
+    /// Adds a copy of `from` as the absolute path `place`.
+    pub(super) fn file(&mut self, place: &str, from: impl Into<PathBuf>) -> &mut Self {
+        self.files.insert(PathBuf::from(place), Content::Of(from.into()));
+        self
+    }
+
+    pub(super) fn text(&mut self, place: &str, text: impl Into<String>) -> &mut Self {
+        self.files.insert(PathBuf::from(place), Content::Text(text.into()));
+        self
+    }
+
+    /// Adds a program of the unpacked packages below `root`, with every library that it names.
+    pub(super) fn program(&mut self, root: &Path, path: &str) -> Result<()> {
+        let mut wanted = vec![PathBuf::from(path)];
+        while let Some(path) = wanted.pop() {
+            let place = Path::new("/").join(&path);
+            if self.files.contains_key(&place) {
+                continue;
+            }
+            let from = root.join(&path);
+            wanted.extend(elf::needs(root, &from)?);
+            self.files.insert(place, Content::Of(from));
+        }
+        Ok(())
+    }
+
+    /// Adds kernel modules and those that they depend on, and the list `/lab/modules` in the order
+    /// to load them in. What the kernel has built in is no module.
+    pub(super) fn modules(&mut self, modules: &Path, names: &[&str], work: &Path) -> Result<()> {
+        let tree = elf::Modules::below(modules, work)?;
+        let mut list = String::new();
+        for file in tree.in_order(names)? {
+            let name = file.file_name().context("a module has no name")?.to_string_lossy();
+            let place = format!("/lab/{name}");
+            list.push_str(&place);
+            list.push('\n');
+            self.file(&place, file);
+        }
+        self.text("/lab/modules", list);
+        Ok(())
+    }
+
+    /// Writes the archive.
+    pub(super) fn write(&self, path: &Path) -> Result<()> {
+        let cannot = || format!("cannot write {}", path.display());
+        let mut archive = BufWriter::new(File::create(path).with_context(cannot)?);
+        for folder in self.folders() {
+            let entry = Builder::new(&name(&folder))
+                .mode(0o755)
+                .set_mode_file_type(ModeFileType::Directory);
+            archive = entry.write(archive, 0).finish().with_context(cannot)?;
+        }
+        for (place, content) in &self.files {
+            let bytes = match content {
+                Content::Of(from) => {
+                    fs::read(from).with_context(|| format!("cannot read {}", from.display()))?
+                }
+                Content::Text(text) => text.clone().into_bytes(),
+            };
+            let size = u32::try_from(bytes.len()).context("a file of 4 GiB")?;
+            let entry =
+                Builder::new(&name(place)).mode(0o755).set_mode_file_type(ModeFileType::Regular);
+            let mut file = entry.write(archive, size);
+            file.write_all(&bytes).with_context(cannot)?;
+            archive = file.finish().with_context(cannot)?;
+        }
+        trailer(archive).with_context(cannot)?.flush().with_context(cannot)
+    }
+
+    /// Every folder that a file lies in, the outer ones first; and those that the kernel or the
+    /// agent expects.
+    fn folders(&self) -> Vec<PathBuf> {
+        let mut folders: Vec<PathBuf> = ["/dev", "/proc", "/sys", "/tmp", "/mnt"]
+            .into_iter()
+            .map(PathBuf::from)
+            .chain(self.files.keys().flat_map(|file| file.ancestors().skip(1)).map(PathBuf::from))
+            .filter(|folder| folder != Path::new("/"))
+            .collect();
+        folders.sort();
+        folders.dedup();
+        folders
+    }
+}
+
+/// The name in the archive: relative to the root.
+fn name(path: &Path) -> String {
+    path.to_string_lossy().trim_start_matches('/').to_owned()
+}
+
+/// Joins archives to one.
+pub(super) fn join(archives: &[&Path], to: &Path) -> Result<()> {
+    let mut joined = File::create(to).with_context(|| format!("cannot write {}", to.display()))?;
+    for archive in archives {
+        let mut file =
+            File::open(archive).with_context(|| format!("cannot open {}", archive.display()))?;
+        std::io::copy(&mut file, &mut joined)
+            .with_context(|| format!("cannot copy {}", archive.display()))?;
+    }
+    Ok(())
+}
+
+/// The file, decompressed if its name says that it is not.
+pub(super) fn decompressed(file: &Path, work: &Path) -> Result<PathBuf> {
+    let name = file.file_name().context("a file has no name")?.to_string_lossy();
+    let Some(plain) = name.strip_suffix(".xz") else {
+        return Ok(file.to_path_buf());
+    };
+    let place = work.join(plain);
+    if !place.is_file() {
+        fs::copy(file, work.join(&*name))
+            .with_context(|| format!("cannot copy {}", file.display()))?;
+        Cmd::new("xz")
+            .args(["--decompress", "--force"])
+            .arg(work.join(&*name).display().to_string())
+            .read()?;
+    }
+    Ok(place)
+}

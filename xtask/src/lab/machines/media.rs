@@ -1,0 +1,211 @@
+//! One lane for each kind of medium.
+
+use anyhow::{Context as _, Result, ensure};
+use cachemaint_lab_protocol::{Records, Request};
+
+use super::{
+    Contents, DAX, DIRECTORY, EMULATED, Setup, emulated, expect, expect_value, found_again, lane,
+    make_ext4, make_namespace, nvdimm, probe, records,
+};
+use crate::lab::kit::{Architecture, Kit};
+use crate::lab::machine::Machine;
+use crate::lab::{Lane, Log};
+
+const LINE: &str = "cache line (64 bytes)";
+const PAGE: &str = "page (4096 bytes)";
+
+pub(super) fn lanes() -> Vec<Lane> {
+    let x86 = |name, proves, story| lane(Architecture::X86, name, proves, story);
+    vec![
+        x86(
+            "emulated-pmem",
+            "on RAM set aside as pmem (ext4) records outlive a reset through firmware and a kexec",
+            emulated_pmem,
+        ),
+        x86("xfs", "the same on xfs, through a reset", xfs),
+        x86(
+            "without-dax",
+            "ext4 without DAX is refused, or by pages if the caller allows it",
+            without_dax,
+        ),
+        x86(
+            "nvdimm-adr",
+            "an NVDIMM with its domain at the memory controller is persisted by lines",
+            nvdimm_adr,
+        ),
+        x86("nvdimm-eadr", "one with the caches in its domain by bytes", nvdimm_eadr),
+        x86(
+            "nvdimm-no-claim",
+            "one without a claim by lines, and nothing is promised",
+            nvdimm_bare,
+        ),
+        x86("virtio-pmem", "virtio-pmem is refused, or by pages, with the reason", virtio_pmem),
+        x86("two-regions", "each file gets what its own region claims", two_regions),
+    ]
+}
+
+fn emulated_pmem(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+    let mut machine = Machine::start(kit, &emulated(name).with_kexec(), log)?;
+    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    let written = records("/mnt/records", 1);
+    expect(&machine.persist(&written)?, LINE)?;
+    let guarantee = probe(&mut machine, "/mnt/records")?;
+    expect_value(&guarantee, "/backing", "emulated_pmem")?;
+    expect_value(&guarantee, "/region/domain", "none")?;
+
+    // Nothing is unmounted first: what was persisted must do.
+    machine.reboot()?;
+    found_again(&mut machine, "/dev/pmem0", DAX, &written)
+        .context("after a reset through firmware")?;
+    machine.kexec()?;
+    found_again(&mut machine, "/dev/pmem0", DAX, &written).context("after a kexec")?;
+    machine.power_off()
+}
+
+fn xfs(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+    // The smallest file system that mkfs.xfs makes has 300 MiB.
+    let setup = Setup::new(name, "pc", "2G").kernel("memmap=512M!1G");
+    let mut machine = Machine::start(kit, &setup, log)?;
+    machine.wait_for("/dev/pmem0")?;
+    machine.run("/sbin/mkfs.xfs -q -f -m reflink=0 /dev/pmem0")?;
+    machine.mount_as("xfs", "/dev/pmem0", DIRECTORY, DAX)?;
+    let written = records("/mnt/records", 2);
+    expect(&machine.persist(&written)?, LINE)?;
+    machine.reboot()?;
+    machine.wait_for("/dev/pmem0")?;
+    machine.mount_as("xfs", "/dev/pmem0", DIRECTORY, DAX)?;
+    machine.verify(&written)?;
+    machine.power_off()
+}
+
+fn without_dax(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+    let mut machine = Machine::start(kit, &emulated(name), log)?;
+    make_ext4(&mut machine, "/dev/pmem0", "dax=never")?;
+    let written = records("/mnt/records", 3);
+    refused(&mut machine, &written, "does not map this file directly")?;
+    let written = Records { allow_pages: true, ..written };
+    expect(&machine.persist(&written)?, PAGE)?;
+    machine.verify(&written)?;
+    machine.power_off()
+}
+
+/// The file must be refused by pages, for a reason, and nothing be left of it.
+fn refused(machine: &mut Machine, records: &Records, reason: &str) -> Result<()> {
+    let why = machine.refusal(&Request::Persist(records.clone()))?;
+    let expected = format!("{}: can be made persistent in whole pages only: ", records.path);
+    ensure!(why.starts_with(&expected) && why.contains(reason), "refused otherwise: {why}");
+    let left = machine.list(DIRECTORY)?;
+    ensure!(!records.path.ends_with(left.last().map_or("/", String::as_str)), "left: {left:?}");
+    Ok(())
+}
+
+fn nvdimm_adr(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+    nvdimm_with(kit, name, log, Some("mem-ctrl"), ["memory_controller", "pmem_adr", LINE])
+}
+
+fn nvdimm_eadr(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+    nvdimm_with(kit, name, log, Some("cpu"), ["cpu_caches", "pmem_eadr", "byte"])
+}
+
+fn nvdimm_bare(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+    nvdimm_with(kit, name, log, None, ["unknown", "pmem_unknown", LINE])
+}
+
+/// An NVDIMM's files get what its firmware claims, in both modes of a namespace; and what was
+/// persisted is there when another machine has it.
+fn nvdimm_with(
+    kit: &Kit,
+    name: &str,
+    log: &mut Log,
+    claim: Option<&str>,
+    [domain, backing, granularity]: [&str; 3],
+) -> Result<()> {
+    let contents = Contents::new(kit, name)?;
+    let setup = nvdimm(name, claim, &contents);
+    let mut machine = Machine::start(kit, &setup, log)?;
+    make_namespace(&mut machine, "region0", "fsdax")?;
+    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    let written = records("/mnt/records", 4);
+    expect(&machine.persist(&written)?, granularity)?;
+    let guarantee = probe(&mut machine, "/mnt/records")?;
+    expect_value(&guarantee, "/backing", backing)?;
+    expect_value(&guarantee, "/region/domain", domain)?;
+    let report = machine.json(&Request::Report)?;
+    expect_value(&report, "/regions/list/0/domain", domain)?;
+    machine.power_off()?;
+
+    let mut machine = Machine::start(kit, &setup, log)?;
+    found_again(&mut machine, "/dev/pmem0", DAX, &written).context("in another machine")?;
+    machine.unmount(DIRECTORY)?;
+    make_namespace(&mut machine, "region0", "devdax")?;
+    machine.wait_for("/dev/dax0.0")?;
+    let why = machine.refusal(&Request::Probe { path: String::from("/dev/dax0.0") })?;
+    ensure!(why.contains("is no regular file"), "device DAX is refused otherwise: {why}");
+    machine.power_off()
+}
+
+fn virtio_pmem(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+    let contents = Contents::new(kit, name)?;
+    let setup = Setup::new(name, "q35", "768M,maxmem=4G")
+        .devices(["-object", &contents.backend()])
+        .devices(["-device", "virtio-pmem-pci,memdev=contents"]);
+    let mut machine = Machine::start(kit, &setup, log)?;
+    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    let written = records("/mnt/records", 5);
+    refused(&mut machine, &written, "virtio-pmem reaches the host by flush requests only")?;
+    let written = Records { allow_pages: true, ..written };
+    expect(&machine.persist(&written)?, PAGE)?;
+    expect_value(&probe(&mut machine, "/mnt/records")?, "/backing", "virtio_pmem")?;
+    machine.power_off()?;
+
+    let mut machine = Machine::start(kit, &setup, log)?;
+    found_again(&mut machine, "/dev/pmem0", DAX, &written).context("in another machine")?;
+    machine.power_off()
+}
+
+/// An NVDIMM with the caches in its domain, and RAM set aside: QEMU has one claim for all NVDIMMs of
+/// a machine, and RAM has none.
+fn two_regions(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+    let contents = Contents::new(kit, name)?;
+    let mut setup = nvdimm(name, Some("cpu"), &contents).kernel(EMULATED);
+    setup.memory = String::from("1536M,slots=2,maxmem=4G");
+    let mut machine = Machine::start(kit, &setup, log)?;
+    let (claimed, volatile) = regions(&mut machine)?;
+    make_namespace(&mut machine, &claimed, "fsdax")?;
+    let expected = [(claimed, "cpu_caches", "byte"), (volatile, "none", LINE)];
+    for (region, domain, granularity) in expected {
+        let device = device_of(&mut machine, &region)?;
+        make_ext4(&mut machine, &device, DAX)?;
+        let written = records("/mnt/records", 6);
+        expect(&machine.persist(&written)?, granularity)?;
+        let guarantee = probe(&mut machine, "/mnt/records")?;
+        expect_value(&guarantee, "/region/name", region)?;
+        expect_value(&guarantee, "/region/domain", domain)?;
+        machine.unmount(DIRECTORY)?;
+    }
+    machine.power_off()
+}
+
+const DEVICES: &str = "/sys/bus/nd/devices";
+
+/// The names of the region that has a claim and of the one that has none: the kernel hides the
+/// attribute of RAM (`drivers/nvdimm/region_devs.c`, `region_visible`).
+fn regions(machine: &mut Machine) -> Result<(String, String)> {
+    machine.wait_for(&format!("{DEVICES}/region1"))?;
+    let first = machine.read(&format!("{DEVICES}/region0/persistence_domain"))?;
+    let second = machine.read(&format!("{DEVICES}/region1/persistence_domain"))?;
+    let names = (String::from("region0"), String::from("region1"));
+    match (first.as_deref(), second.as_deref()) {
+        (Some("cpu_cache"), None) => Ok(names),
+        (None, Some("cpu_cache")) => Ok((names.1, names.0)),
+        other => anyhow::bail!("the regions' domains are {other:?}"),
+    }
+}
+
+/// The block device of the namespace on a region.
+fn device_of(machine: &mut Machine, region: &str) -> Result<String> {
+    let number = region.strip_prefix("region").context("no region")?;
+    let name = format!("pmem{number}");
+    machine.wait_for(&format!("/dev/{name}"))?;
+    Ok(format!("/dev/{name}"))
+}

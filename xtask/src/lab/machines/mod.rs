@@ -1,0 +1,159 @@
+//! Lanes on whole machines: what each medium promises is what the library says, and what was
+//! persisted is there after a kexec, a reset through firmware, a power cut.
+
+mod cpuid;
+mod files;
+mod media;
+mod power;
+mod suite;
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use cachemaint_lab_protocol::{Records, Request};
+use serde_json::Value;
+
+use super::kit::{Architecture, Kit};
+use super::machine::{Machine, Persisted, Setup};
+use super::{Lab, Lane, Log, Prepared};
+use crate::report::{Finding, Tests};
+
+/// RAM set aside as pmem on the kernel's command line (Linux,
+/// `Documentation/admin-guide/kernel-parameters.txt`, `memmap=nn!ss`).
+const EMULATED: &str = "memmap=256M!1G";
+
+/// Where the file system under test is mounted.
+const DIRECTORY: &str = "/mnt";
+
+/// What ext4 needs to map files directly.
+const DAX: &str = "dax=always";
+
+/// What a lane does with its machines.
+type Story = fn(&Kit, &str, &mut Log) -> Result<()>;
+
+pub(super) fn lanes() -> Vec<Lane> {
+    let mut lanes = media::lanes();
+    lanes.extend(power::lanes());
+    lanes.extend(files::lanes());
+    lanes.extend(cpuid::lanes());
+    lanes.extend(suite::lanes());
+    lanes
+}
+
+fn lane(architecture: Architecture, name: &str, proves: &str, story: Story) -> Lane {
+    let name = format!("machine/{}/{name}", architecture.qemu());
+    Lane::new(name.clone(), proves, move |lab: &Lab<'_>| {
+        let kit = lab.kit(architecture)?;
+        Ok(Prepared::Ready(Box::new(move |log| {
+            story(&kit, &name, log).map(|()| Finding::passed(Tests::default()))
+        })))
+    })
+}
+
+/// Records enough for some pages of a file.
+fn records(path: &str, seed: u64) -> Records {
+    Records { path: path.to_owned(), seed, count: 4096, allow_pages: false }
+}
+
+/// A PC with emulated pmem at 1 GiB.
+fn emulated(name: &str) -> Setup {
+    Setup::new(name, "pc", "1536M").kernel(EMULATED)
+}
+
+/// A PC with one NVDIMM, whose contents are in the file; `claim` is the domain that its firmware
+/// claims, in QEMU's words.
+fn nvdimm(name: &str, claim: Option<&str>, contents: &Contents) -> Setup {
+    let claim = claim.map(|claim| format!(",nvdimm-persistence={claim}")).unwrap_or_default();
+    Setup::new(name, &format!("q35,nvdimm=on{claim}"), "768M,slots=2,maxmem=4G")
+        .devices(["-object", &contents.backend()])
+        .devices(["-device", "nvdimm,memdev=contents"])
+}
+
+/// A file that stands for a medium: it stays when its machine ends.
+struct Contents {
+    path: PathBuf,
+}
+
+impl Contents {
+    const SIZE: u64 = 256 << 20;
+
+    /// An empty one.
+    fn new(kit: &Kit, name: &str) -> Result<Self> {
+        let path = kit.work.join(format!("{}.medium", name.replace('/', "-")));
+        File::create(&path)
+            .and_then(|file| file.set_len(Self::SIZE))
+            .with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self { path })
+    }
+
+    /// As the memory of a device.
+    fn backend(&self) -> String {
+        let path = self.path.display();
+        format!("memory-backend-file,id=contents,share=on,mem-path={path},size={}", Self::SIZE)
+    }
+}
+
+impl Drop for Contents {
+    fn drop(&mut self) {
+        // A sparse file in the build folder that stays behind harms nobody.
+        drop(std::fs::remove_file(&self.path));
+    }
+}
+
+/// Makes a namespace of a mode on a region, which then is a device.
+fn make_namespace(machine: &mut Machine, region: &str, mode: &str) -> Result<()> {
+    let number = region.strip_prefix("region").context("no region")?;
+    machine.wait_for(&format!("/sys/bus/nd/devices/{region}"))?;
+    machine.run(&format!(
+        "/usr/bin/ndctl create-namespace --force --reconfig=namespace{number}.0 --mode={mode} --map=mem --no-autolabel"
+    ))
+}
+
+/// Makes ext4 on a device and mounts it.
+fn make_ext4(machine: &mut Machine, device: &str, options: &str) -> Result<()> {
+    machine.wait_for(device)?;
+    machine.run(&format!("/sbin/mke2fs -q -F -t ext4 -b 4096 {device}"))?;
+    machine.mount(device, DIRECTORY, options)
+}
+
+/// Mounts a device anew and looks for the records.
+fn found_again(
+    machine: &mut Machine,
+    device: &str,
+    options: &str,
+    written: &Records,
+) -> Result<()> {
+    machine.wait_for(device)?;
+    machine.mount(device, DIRECTORY, options)?;
+    machine.verify(written)
+}
+
+/// What a file got must be this granularity, through a synchronous mapping unless it is by pages.
+fn expect(persisted: &Persisted, granularity: &str) -> Result<()> {
+    ensure!(
+        persisted.granularity == granularity,
+        "the granularity is {}, not {granularity}: {}",
+        persisted.granularity,
+        persisted.reason
+    );
+    let by_pages = granularity.starts_with("page");
+    ensure!(
+        persisted.is_synchronous != by_pages,
+        "persisted by {granularity}, and the mapping {} MAP_SYNC (flag sf in smaps)",
+        if by_pages { "has" } else { "lacks" }
+    );
+    Ok(())
+}
+
+/// The value at a JSON pointer must be this.
+fn expect_value(document: &Value, pointer: &str, expected: impl Into<Value>) -> Result<()> {
+    let (found, expected) = (document.pointer(pointer), expected.into());
+    ensure!(found == Some(&expected), "{pointer} is {found:?}, not {expected}");
+    Ok(())
+}
+
+/// What the library says of a path.
+fn probe(machine: &mut Machine, path: &str) -> Result<Value> {
+    machine.json(&Request::Probe { path: path.to_owned() })
+}

@@ -131,22 +131,28 @@ pub(crate) fn root(
     Ok(place)
 }
 
-/// The first package that `package` depends on in this release: with a package that stands for a
-/// kernel's current version, that kernel.
-pub(crate) fn dependency(host: &Host, architecture: &str, package: &str) -> Result<String> {
+/// What the first known of some packages depends on in this release: with a package that stands for
+/// the current version of a kernel, that kernel.
+pub(crate) fn dependency(host: &Host, architecture: &str, packages: &[&str]) -> Result<String> {
     let state = State::new(host, &format!("root-{architecture}"))?;
     let apt = state.apt(Some(architecture), None)?;
-    let depends = Cmd::new("apt-cache")
-        .env("APT_CONFIG", state.settings().display().to_string())
-        .args(["depends", "--important", &format!("{package}:{architecture}")]);
-    let listed = depends.read().or_else(|_not_yet| {
-        apt.arg("update").limit(UPDATE_LIMIT).read()?;
-        depends.read()
-    })?;
-    let name = listed.lines().find_map(|line| line.trim().strip_prefix("Depends: "));
-    let name = name.with_context(|| format!("{package} depends on nothing"))?;
-    let (name, _) = name.split_once(':').unwrap_or((name, ""));
-    Ok(format!("{name}:{architecture}"))
+    let depends = || {
+        packages.iter().find_map(|package| {
+            let listed = Cmd::new("apt-cache")
+                .env("APT_CONFIG", state.settings().display().to_string())
+                .args(["depends", "--important", &format!("{package}:{architecture}")])
+                .read()
+                .ok()?;
+            let name = listed.lines().find_map(|line| line.trim().strip_prefix("Depends: "))?;
+            let (name, _) = name.split_once(':').unwrap_or((name, ""));
+            Some(format!("{name}:{architecture}"))
+        })
+    };
+    if let Some(name) = depends() {
+        return Ok(name);
+    }
+    apt.arg("update").limit(UPDATE_LIMIT).read()?;
+    depends().with_context(|| format!("this release has none of {}", packages.join(", ")))
 }
 
 fn place(host: &Host, name: &str, kind: Option<&str>) -> PathBuf {

@@ -42,11 +42,12 @@ impl Architecture {
         }
     }
 
-    /// The package whose dependency is the release's current kernel, in a build for virtual machines.
-    const fn kernel(self) -> &'static str {
+    /// Packages whose dependency is the release's current kernel, in a build for virtual machines; the
+    /// first that there is. Debian 12's older kernel for arm64 is built without `FS_DAX`.
+    const fn kernels(self) -> &'static [&'static str] {
         match self {
-            Self::X86 => "linux-image-cloud-amd64",
-            Self::Arm64 => "linux-image-cloud-arm64",
+            Self::X86 => &["linux-image-cloud-amd64"],
+            Self::Arm64 => &["linux-image-6.12-cloud-arm64", "linux-image-cloud-arm64"],
         }
     }
 
@@ -141,7 +142,7 @@ impl Lab<'_> {
     fn fetch(&self, architecture: Architecture) -> Result<Parts> {
         let (packages, programs) = architecture.programs();
         let root = debian::root(self.host, architecture.debian(), packages, false)?;
-        let package = debian::dependency(self.host, architecture.debian(), architecture.kernel())?;
+        let package = debian::dependency(self.host, architecture.debian(), architecture.kernels())?;
         let kernel = debian::fetch(self.host, &package, None)?;
 
         let folder = self.machines()?.join(architecture.debian());

@@ -1,6 +1,7 @@
 //! Lanes on whole machines: what each medium promises is what the library says, and what was
 //! persisted is there after a kexec, a reset through firmware, a power cut.
 
+mod arm64;
 mod cpuid;
 mod files;
 mod media;
@@ -34,6 +35,7 @@ type Story = fn(&Kit, &str, &mut Log) -> Result<()>;
 
 pub(super) fn lanes() -> Vec<Lane> {
     let mut lanes = media::lanes();
+    lanes.extend(arm64::lanes());
     lanes.extend(power::lanes());
     lanes.extend(files::lanes());
     lanes.extend(cpuid::lanes());

@@ -1,0 +1,159 @@
+//! arm64 machines with pmem, described by ACPI (NFIT) and by a device tree, on CPUs without DC CVAP,
+//! with it, and with DC CVADP.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use cachemaint_lab_protocol::{Records, Request};
+
+use super::{
+    Contents, DAX, Setup, expect, expect_value, found_again, lane, make_ext4, make_namespace,
+    probe, records,
+};
+use crate::lab::kit::{Architecture, Kit};
+use crate::lab::machine::Machine;
+use crate::lab::{Lane, Log};
+
+const LINE: &str = "cache line (64 bytes)";
+const PAGE: &str = "page (4096 bytes)";
+
+pub(super) fn lanes() -> Vec<Lane> {
+    let arm64 = |name, proves, story| lane(Architecture::Arm64, name, proves, story);
+    vec![
+        arm64(
+            "nvdimm-acpi",
+            "an NVDIMM found through ACPI is persisted by DC CVAP, and nothing is promised",
+            nvdimm_acpi,
+        ),
+        arm64(
+            "pmem-device-tree",
+            "on a pmem-region records outlive a reset and a kexec (Neoverse N1: DC CVAP)",
+            device_tree,
+        ),
+        arm64(
+            "without-cvap",
+            "a CPU without DC CVAP is refused, or persists by pages (Cortex-A57)",
+            without_cvap,
+        ),
+        arm64(
+            "with-cvadp",
+            "a CPU with DC CVADP reaches the point of deep persistence (Neoverse V1)",
+            with_cvadp,
+        ),
+    ]
+}
+
+/// QEMU's firmware makes no claim for NVDIMMs of arm64 machines: the region has no domain.
+fn nvdimm_acpi(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+    let contents = Contents::new(kit, name)?;
+    let board = "virt,gic-version=3,nvdimm=on";
+    let setup = Setup::new(name, board, "1G,slots=2,maxmem=4G")
+        .cpu("neoverse-n1")
+        .devices(["-bios", &kit.emulators.file("usr/share/qemu-efi-aarch64/QEMU_EFI.fd")])
+        .devices(["-object", &contents.backend()])
+        .devices(["-device", "nvdimm,memdev=contents"]);
+    let mut machine = Machine::start(kit, &setup, log)?;
+    chooses(&mut machine, "dc cvap", None)?;
+    make_namespace(&mut machine, "region0", "fsdax")?;
+    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    let written = records("/mnt/records", 11);
+    expect(&machine.persist(&written)?, LINE)?;
+    expect_value(&probe(&mut machine, "/mnt/records")?, "/region/domain", "unknown")?;
+    machine.verify(&written)?;
+    machine.power_off()
+}
+
+/// The region counts as one with its domain at the memory controller, whatever memory it names
+/// (Linux `drivers/nvdimm/of_pmem.c`).
+fn device_tree(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+    let tree = Tree::new(kit, name, "neoverse-n1")?;
+    let mut machine = Machine::start(kit, &tree.setup.clone().with_kexec(), log)?;
+    chooses(&mut machine, "dc cvap", None)?;
+    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    let written = records("/mnt/records", 12);
+    expect(&machine.persist(&written)?, LINE)?;
+    let guarantee = probe(&mut machine, "/mnt/records")?;
+    expect_value(&guarantee, "/region/domain", "memory_controller")?;
+    machine.reboot()?;
+    found_again(&mut machine, "/dev/pmem0", DAX, &written).context("after a reset")?;
+    machine.kexec()?;
+    found_again(&mut machine, "/dev/pmem0", DAX, &written).context("after a kexec")?;
+    machine.power_off()
+}
+
+fn without_cvap(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+    let tree = Tree::new(kit, name, "cortex-a57")?;
+    let mut machine = Machine::start(kit, &tree.setup, log)?;
+    let report = machine.json(&Request::Report)?;
+    expect_value(&report, "/cpu/writeback/coherency/instruction", "dc cvac")?;
+    expect_value(&report, "/cpu/writeback/persistence/available", false)?;
+    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    let written = records("/mnt/records", 13);
+    let why = machine.refusal(&Request::Persist(written.clone()))?;
+    ensure!(why.contains("this CPU cannot write back to the point of persistence"), "{why}");
+    let written = Records { allow_pages: true, ..written };
+    expect(&machine.persist(&written)?, PAGE)?;
+    machine.reboot()?;
+    found_again(&mut machine, "/dev/pmem0", DAX, &written).context("after a reset")?;
+    machine.power_off()
+}
+
+fn with_cvadp(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+    let tree = Tree::new(kit, name, "neoverse-v1")?;
+    let mut machine = Machine::start(kit, &tree.setup, log)?;
+    chooses(&mut machine, "dc cvap", Some("dc cvadp"))?;
+    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    let written = records("/mnt/records", 14);
+    expect(&machine.persist(&written)?, LINE)?;
+    machine.verify(&written)?;
+    machine.power_off()
+}
+
+/// What the report must say of the points of persistence and of deep persistence.
+fn chooses(machine: &mut Machine, persistence: &str, deep: Option<&str>) -> Result<()> {
+    let report = machine.json(&Request::Report)?;
+    expect_value(&report, "/cpu/writeback/persistence/instruction", persistence)?;
+    expect_value(&report, "/cpu/writeback/deep_persistence/available", deep.is_some())?;
+    deep.map_or(Ok(()), |deep| {
+        expect_value(&report, "/cpu/writeback/deep_persistence/instruction", deep)
+    })
+}
+
+/// A machine whose device tree sets the last 256 MiB of its RAM aside as pmem.
+struct Tree {
+    setup: Setup,
+    file: PathBuf,
+}
+
+impl Tree {
+    /// Takes the tree that QEMU makes for the board, and changes what differs: the end of the RAM,
+    /// and a node for what follows it (Linux,
+    /// `Documentation/devicetree/bindings/pmem/pmem-region.txt`).
+    fn new(kit: &Kit, name: &str, cpu: &str) -> Result<Self> {
+        let file = kit.work.join(format!("{}.dtb", name.replace('/', "-")));
+        let path = file.display().to_string();
+        kit.emulators
+            .system("aarch64")
+            .args(["-machine", &format!("virt,gic-version=3,dumpdtb={path}")])
+            .args(["-cpu", cpu, "-m", "1024M"])
+            .read()?;
+        let put = |line: &str| kit.emulators.program("usr/bin/fdtput").words(line).read();
+        put(&format!("-t x {path} /memory@40000000 reg 0 40000000 0 30000000"))?;
+        put(&format!("-c {path} /pmem@70000000"))?;
+        put(&format!("-t s {path} /pmem@70000000 compatible pmem-region"))?;
+        put(&format!("-t x {path} /pmem@70000000 reg 0 70000000 0 10000000"))?;
+        let setup = Setup::new(name, "virt,gic-version=3", "1024M")
+            .cpu(cpu)
+            // QEMU completes the tree's memory node by what `-m` says.
+            .kernel("mem=768M")
+            .devices(["-dtb", &path]);
+        Ok(Self { setup, file })
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        // A small file in the build folder that stays behind harms nobody.
+        drop(std::fs::remove_file(&self.file));
+    }
+}

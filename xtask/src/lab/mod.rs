@@ -7,6 +7,7 @@
 
 mod cpus;
 mod emulator;
+mod freestanding;
 mod log;
 
 use core::time::Duration;
@@ -128,7 +129,7 @@ impl<'a> Lab<'a> {
 
 /// Every lane there is.
 fn lanes() -> Vec<Lane> {
-    cpus::lanes()
+    cpus::lanes().into_iter().chain(freestanding::lanes()).collect()
 }
 
 /// The step `lab` of the checks: all lanes but the long ones.

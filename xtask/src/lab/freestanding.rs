@@ -152,7 +152,9 @@ fn prepare(lab: &Lab<'_>, board: &'static Board, model: &'static Model) -> Resul
 }
 
 fn needs(lab: &Lab<'_>, board: &Board) -> Result<(Emulators, Compiler)> {
-    Ok((Emulators::fetch(lab.host)?, toolchain::with_core(lab.host, board.triple)?))
+    let gnu = format!("{}-linux-gnu", board.architecture);
+    let compiler = toolchain::with_core_and_linker(lab.host, board.triple, &gnu)?;
+    Ok((Emulators::fetch(lab.host)?, compiler))
 }
 
 /// The image, in a folder of its own whatever the compiler.

@@ -74,7 +74,7 @@ unsafe fn dc_cvac(line: usize) {
 unsafe fn dc_cvap(line: usize) {
     // SAFETY: as for `dc_cvac`; the encoding is op1=3, CRn=7, CRm=12, op2=1 (Arm ARM, DC CVAP).
     unsafe {
-        asm!("sys #3, c7, c12, #1, {}", in(reg) line as Register, options(nostack, preserves_flags))
+        asm!("sys #3, c7, c12, #1, {}", in(reg) line as Register, options(nostack, preserves_flags));
     };
 }
 
@@ -84,7 +84,7 @@ unsafe fn dc_cvap(line: usize) {
 unsafe fn dc_cvadp(line: usize) {
     // SAFETY: as for `dc_cvac`; the encoding is op1=3, CRn=7, CRm=13, op2=1 (Arm ARM, DC CVADP).
     unsafe {
-        asm!("sys #3, c7, c13, #1, {}", in(reg) line as Register, options(nostack, preserves_flags))
+        asm!("sys #3, c7, c13, #1, {}", in(reg) line as Register, options(nostack, preserves_flags));
     };
 }
 

@@ -32,6 +32,15 @@ pub(crate) struct Cmd {
     limit: Option<u32>,
 }
 
+/// How a command ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Ending {
+    /// The exit code, unless a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// The same in words, or that the time was up.
+    pub(crate) told: String,
+}
+
 impl Cmd {
     pub(crate) fn new(program: impl Into<String>) -> Self {
         Self {
@@ -121,7 +130,29 @@ impl Cmd {
         self.pass_through(complaints, log)
     }
 
+    /// Runs it with its output in the log and hands over each line of it; how it ended.
+    pub(crate) fn watch_in(&self, log: &mut Log, take: impl FnMut(&str)) -> Result<Ending> {
+        let complaints = log.complaints()?;
+        let status = self.each_line(complaints, log, take)?;
+        Ok(Ending { code: status.code(), told: self.describe(status) })
+    }
+
     fn pass_through(&self, complaints: Stdio, out: &mut impl Write) -> Result<Finding> {
+        let mut tests = Tests::default();
+        let status = self.each_line(complaints, out, |line| tests.add_result_line(line))?;
+        Ok(if status.success() {
+            Finding::passed(tests)
+        } else {
+            Finding::failed(tests, format!("`{self}` {}", self.describe(status)))
+        })
+    }
+
+    fn each_line(
+        &self,
+        complaints: Stdio,
+        out: &mut impl Write,
+        mut take: impl FnMut(&str),
+    ) -> Result<ExitStatus> {
         writeln!(out, "$ {self}")?;
         let mut child = self
             .command()
@@ -129,22 +160,16 @@ impl Cmd {
             .stderr(complaints)
             .spawn()
             .with_context(|| format!("cannot start `{self}`"))?;
-        let mut tests = Tests::default();
         if let Some(output) = child.stdout.take() {
             let mut output = BufReader::new(output);
             let mut line = Vec::new();
             while output.read_until(b'\n', &mut line)? != 0 {
                 out.write_all(&line)?;
-                tests.add_result_line(&String::from_utf8_lossy(&line));
+                take(&String::from_utf8_lossy(&line));
                 line.clear();
             }
         }
-        let status = child.wait().with_context(|| format!("cannot wait for `{self}`"))?;
-        Ok(if status.success() {
-            Finding::passed(tests)
-        } else {
-            Finding::failed(tests, format!("`{self}` {}", self.describe(status)))
-        })
+        child.wait().with_context(|| format!("cannot wait for `{self}`"))
     }
 
     /// Starts it for a conversation by its standard input and output. It ends with this program.

@@ -9,6 +9,8 @@ use crate::toolchain;
 
 /// The library's features one by one, besides all and none: each must stand alone.
 const ALONE: [&str; 4] = ["std", "dax", "serde", "privileged"];
+/// Where most of the lab's images exist, and with them the library's privileged side.
+const FREESTANDING: [&str; 2] = ["x86_64-unknown-none", "aarch64-unknown-none"];
 
 pub(crate) fn fmt(host: &Host, report: &mut Report) -> Result<()> {
     if let Err(reason) = toolchain::component(host, "rustfmt", "rustfmt") {
@@ -36,6 +38,13 @@ pub(crate) fn clippy(host: &Host, report: &mut Report) -> Result<()> {
             );
             Cmd::cargo(&line).check()
         })
+    })?;
+    FREESTANDING.into_iter().try_for_each(|triple| match toolchain::in_use(host, triple) {
+        Err(reason) => report.skip(triple, format!("{reason:#}")),
+        Ok(_) => report.check(triple, "no lint in the image and what it links", || {
+            let line = "clippy -p cachemaint-lab-freestanding --target";
+            Cmd::cargo(line).args([triple, "--", "-D", "warnings"]).check()
+        }),
     })
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-/// Counts from the result lines of the test harness.
+/// Counts from the result lines of the test harness, or of other tests.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tests {
     passed: u64,
@@ -18,6 +18,12 @@ pub(crate) struct Tests {
 }
 
 impl Tests {
+    /// Tests that were counted one by one, each as one thing.
+    pub(crate) fn counted(passed: usize, failed: usize, skipped: usize) -> Self {
+        let [passed, failed, ignored] = [passed, failed, skipped].map(|count| count as u64);
+        Self { passed, failed, ignored, skipped: 0 }
+    }
+
     /// Adds the counts of `line` if it is a harness's `test result:` line. A test that says that it was
     /// skipped is counted among the passed there.
     pub(crate) fn add_result_line(&mut self, line: &str) {

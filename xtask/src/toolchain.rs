@@ -44,6 +44,10 @@ impl Compiler {
         self
     }
 
+    fn is_debian(&self) -> bool {
+        self.env.iter().any(|(name, value)| *name == "RUSTC" && value == DEBIAN_RUSTC)
+    }
+
     fn debian(host: &Host, args: Vec<String>) -> Result<Self> {
         let name = Cmd::new(DEBIAN_RUSTC).arg("--version").read()?.trim().to_owned();
         let oldest = rust_version(host)?;
@@ -94,6 +98,18 @@ pub(crate) fn with_core(host: &Host, triple: &str) -> Result<Compiler> {
         Ok(compiler)
     };
     packaged().with_context(|| format!("no core for {triple} ({no_rustup:#})"))
+}
+
+/// As [`with_core`], with a linker: rustup's compilers bring one for every target, Debian's does not
+/// and gets GNU's for `gnu`, as in `aarch64-linux-gnu`.
+pub(crate) fn with_core_and_linker(host: &Host, triple: &str, gnu: &str) -> Result<Compiler> {
+    let mut compiler = with_core(host, triple)?;
+    if compiler.is_debian() {
+        debian::install(&[&format!("binutils-{}", gnu.replace('_', "-"))]).context("no linker")?;
+        let linker = format!(r#"target.{triple}.linker="{gnu}-ld""#);
+        compiler.args.extend([String::from("--config"), linker]);
+    }
+    Ok(compiler)
 }
 
 /// The compiler in use, with the target added by rustup if need be.

@@ -3,9 +3,10 @@
 //! They come with every library that they need, and run with these, so that nothing is installed and
 //! nothing depends on what this system has.
 
+use std::env::consts::ARCH;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::command::Cmd;
 use crate::debian;
@@ -25,17 +26,30 @@ const PACKAGES: [&str; 6] = [
 /// Where QEMU looks for firmware.
 const DATA: [&str; 3] = ["usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"];
 
+/// Where their libraries are: in the second folder alone since Debian 13, which has no other `lib`.
+const LIBRARIES: [&str; 2] = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"];
+
 /// A root file system with emulators in it.
 #[derive(Clone, Debug)]
 pub(super) struct Emulators {
     root: PathBuf,
+    /// The dynamic loader in it.
+    loader: PathBuf,
 }
 
 impl Emulators {
     /// Fetches them; an error is the reason why they are not to be had.
     pub(super) fn fetch(host: &Host) -> Result<Self> {
+        ensure!(ARCH == "x86_64", "the emulators are programs for x86_64, this machine is {ARCH}");
         let root = debian::root(host, "amd64", &PACKAGES, true).context("no emulator")?;
-        Ok(Self { root })
+        // Not by `lib64`: the link there is absolute and would lead to the loader of this system,
+        // which need not be of the same release as the library.
+        let loader = LIBRARIES
+            .into_iter()
+            .map(|folder| root.join(folder).join("ld-linux-x86-64.so.2"))
+            .find(|file| file.is_file())
+            .context("no emulator: its packages brought no dynamic loader")?;
+        Ok(Self { root, loader })
     }
 
     /// `qemu-system-ARCHITECTURE`, without a display, defaults or a configuration of the user's.
@@ -48,10 +62,9 @@ impl Emulators {
 
     /// A program of theirs, run with their libraries.
     pub(super) fn program(&self, path: &str) -> Cmd {
-        let libraries = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"];
-        Cmd::new(self.file("lib64/ld-linux-x86-64.so.2"))
+        Cmd::new(self.loader.display().to_string())
             .arg("--library-path")
-            .arg(libraries.map(|folder| self.file(folder)).join(":"))
+            .arg(LIBRARIES.map(|folder| self.file(folder)).join(":"))
             .arg(self.file(path))
     }
 

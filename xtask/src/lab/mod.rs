@@ -8,6 +8,7 @@
 mod cpus;
 mod elf;
 mod emulator;
+mod freestanding;
 mod initramfs;
 mod kit;
 mod log;
@@ -161,9 +162,8 @@ impl<'a> Lab<'a> {
 
 /// Every lane there is.
 fn lanes() -> Vec<Lane> {
-    let mut lanes = cpus::lanes();
-    lanes.extend(machines::lanes());
-    lanes
+    let groups = [cpus::lanes(), freestanding::lanes(), machines::lanes()];
+    groups.into_iter().flatten().collect()
 }
 
 /// The step `lab` of the checks: all lanes but the long ones.

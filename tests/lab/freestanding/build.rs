@@ -1,0 +1,21 @@
+//! Places the image where its board expects it. A program of a hosted system is linked as usual.
+
+use std::env::{self, VarError};
+
+fn main() -> Result<(), VarError> {
+    let of_target = |name: &str| env::var(format!("CARGO_CFG_TARGET_{name}"));
+    let architecture = of_target("ARCH")?;
+    let board = match architecture.as_str() {
+        "aarch64" => "virt.ld",
+        _ => "pc.ld",
+    };
+    let script = format!("src/image/{architecture}/{board}");
+    println!("cargo::rerun-if-changed={script}");
+    if of_target("OS")? == "none" {
+        let folder = env::var("CARGO_MANIFEST_DIR")?;
+        println!("cargo::rustc-link-arg-bins=-T{folder}/{script}");
+        // Nobody is there to relocate it.
+        println!("cargo::rustc-link-arg-bins=--no-pie");
+    }
+    Ok(())
+}

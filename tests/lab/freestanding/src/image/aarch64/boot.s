@@ -1,0 +1,51 @@
+// From the state that the loader leaves to mapped and cacheable memory: EL1, MMU off, interrupts masked.
+// Names of fields: Arm ARM (DDI 0487), "AArch64 System register descriptions".
+
+.section .text.entry, "ax"
+.globl entry
+entry:
+    ldr x0, =vectors
+    msr vbar_el1, x0
+    mov x0, #3 << 20            // FPEN: no trap of floating point, which copies of memory use
+    msr cpacr_el1, x0
+    mov x0, #0xff00             // 0 is a device, 1 is write-back memory
+    msr mair_el1, x0
+    // T0SZ 25, so that the table below comes first; walks are cached; 4 KiB; EPD1; addresses of 32 bits.
+    ldr x0, =0x803519
+    msr tcr_el1, x0
+    ldr x0, =table
+    msr ttbr0_el1, x0
+    tlbi vmalle1
+    dsb sy
+    isb
+    ldr x0, =0x30d01805         // I, C, M, and what is 1 in ARMv8.0
+    msr sctlr_el1, x0
+    isb
+    ldr x0, =stack_top
+    mov sp, x0
+    mov x29, xzr
+    bl {start}
+.ltorg
+
+// "Exception vectors": 16 entries of 128 bytes. The link register says which one it was.
+.balign 2048
+vectors:
+.rept 16
+    .balign 128
+    bl trap
+.endr
+.balign 128
+trap:
+    mov x0, x30
+    mrs x1, esr_el1
+    mrs x2, elr_el1
+    mrs x3, far_el1
+    b {trapped}
+
+// One entry a GiB, one to one: devices, never executed; memory, shared with all CPUs. The access flag is set.
+.section .rodata.boot, "a"
+.balign 4096
+table:
+    .quad 0x0060000000000401
+    .quad 0x0000000040000705
+    .fill 510, 8, 0

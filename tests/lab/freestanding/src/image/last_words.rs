@@ -1,0 +1,56 @@
+//! What a kernel's record of its own end does: it writes back the lines of a buffer in a panic handler,
+//! with one CPU alive and no interrupt to tell another one of it.
+//!
+//! Nothing is found out in the handler: the handle was made while all was well. To find out, x86
+//! executes CPUID, for which a guest is left, and a handler must not depend on more than it has.
+
+use core::cell::{Cell, RefCell};
+use core::fmt::{self, Write};
+use core::panic::PanicInfo;
+
+use cachemaint::{Cache, Point};
+use cachemaint_lab_freestanding::Board as _;
+
+use super::{Machine, OneCpu, done};
+
+/// The handle for the panic that is meant; any other panic is a failure.
+static PREPARED: OneCpu<Cell<Option<Cache>>> = OneCpu(Cell::new(None));
+static RECORD: OneCpu<RefCell<Record>> = OneCpu(RefCell::new(Record { text: [0; 256], len: 0 }));
+
+/// Memory that outlives the program, on a machine that has such.
+struct Record {
+    text: [u8; 256],
+    len: usize,
+}
+
+impl Write for Record {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        let free = self.text.get_mut(self.len..).and_then(|rest| rest.get_mut(..s.len()));
+        free.ok_or(fmt::Error)?.copy_from_slice(s.as_bytes());
+        self.len += s.len();
+        Ok(())
+    }
+}
+
+const WORDS: &str = "a panic that is meant";
+
+/// Panics when the handle for it is prepared: to the point of persistence if the CPU reaches that.
+#[expect(clippy::panic, reason = "what the handler does is what is to be proved")]
+pub(super) fn panic_with(cache: Cache) -> ! {
+    Machine.begin("panic write-back");
+    PREPARED.0.set(Some(cache.to(Point::Persistence).unwrap_or(cache)));
+    panic!("{WORDS}");
+}
+
+/// Records the panic that is meant and ends the run; returns from any other.
+pub(super) fn keep(panic: &PanicInfo<'_>) {
+    // A panic in here finds nothing prepared.
+    let Some(cache) = PREPARED.0.take() else { return };
+    let mut record = RECORD.0.borrow_mut();
+    let written = write!(record, "{}", panic.message());
+    assert!(written.is_ok(), "the record is too short");
+    cache.writeback(&*record);
+    assert_eq!(record.text.get(..record.len), Some(WORDS.as_bytes()), "after the write-back");
+    Machine.print(format_args!("passed panic write-back"));
+    done()
+}

@@ -1,0 +1,97 @@
+# From the state that the loader leaves to 64-bit mode: 32-bit code and data segments over all of memory, paging
+# off, CR0.CD clear (Xen docs/misc/pvh.pandoc).
+
+# Tells the loader where to enter (Xen xen/include/public/elfnote.h). QEMU reads the address as 64 bits.
+.section .note.pvh, "a", @note
+.balign 4
+    .long 4
+    .long 8
+    .long 18                    # XEN_ELFNOTE_PHYS32_ENTRY
+    .asciz "Xen"
+    .quad entry
+
+.section .text.entry, "ax"
+.code32
+.globl entry
+entry:
+    cli
+    cld
+    lgdt [gdt_register]
+    mov eax, 16
+    mov ss, eax
+    mov esp, offset stack_top
+    # Intel SDM vol. 3A, "Initializing IA-32e Mode".
+    mov eax, cr4
+    or eax, 1 << 5              # PAE
+    mov cr4, eax
+    mov eax, offset pml4
+    mov cr3, eax
+    mov ecx, 0xc0000080         # IA32_EFER
+    rdmsr
+    or eax, 1 << 8              # LME
+    wrmsr
+    mov eax, cr0
+    or eax, 1 << 31             # PG
+    mov cr0, eax
+    push 8
+    mov eax, offset in_64_bits
+    push eax
+    retf
+
+.code64
+in_64_bits:
+    mov eax, 16
+    mov ds, eax
+    mov es, eax
+    mov ss, eax
+    mov esp, offset stack_top
+    xor ebp, ebp
+    call {start}
+
+# One entry of 16 bytes for each vector; where the CPU pushes no error code, 0 is pushed (Intel SDM vol. 3A,
+# "Error Code": vectors 8, 10 to 14, 17, 21, 29, 30).
+.balign 16
+.globl TRAPS
+TRAPS:
+.set vector, 0
+.rept 32
+    .balign 16
+    .if ((0x60227d00 >> vector) & 1) == 0
+    push 0
+    .endif
+    .byte 0x6a, vector          # push vector
+    jmp trap
+    .set vector, vector + 1
+.endr
+.balign 16
+trap:
+    mov rdi, rsp
+    and rsp, -16
+    call {trapped}
+
+.section .rodata.boot, "a"
+# None, code of 64 bits, data (Intel SDM vol. 3A, "Segment Descriptors").
+.balign 8
+gdt:
+    .quad 0, 0x00af9a000000ffff, 0x00cf92000000ffff
+gdt_end:
+gdt_register:
+    .word gdt_end - gdt - 1
+    .long gdt
+
+# The first GiB, one to one, in pages of 2 MiB: present, writable, write-back (Intel SDM vol. 3A, "4-Level Paging").
+# Data, as the CPU marks in it what was accessed.
+.section .data.boot, "aw"
+.balign 4096
+pml4:
+    .quad pdpt + 3
+    .fill 511, 8, 0
+pdpt:
+    .quad pd + 3
+    .fill 511, 8, 0
+pd:
+.set page, 0
+.rept 512
+    .quad page + 0x83
+    .set page, page + 0x200000
+.endr

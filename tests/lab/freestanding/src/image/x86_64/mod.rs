@@ -1,0 +1,151 @@
+//! A PC in ring 0, entered in 32-bit mode with paging off (Xen `docs/misc/pvh.pandoc`, "x86/HVM direct
+//! boot ABI").
+
+use core::arch::{asm, global_asm};
+use core::array;
+use core::cell::Cell;
+use core::hint::black_box;
+
+use cachemaint::Cache;
+use cachemaint_lab_freestanding::{Buffer, Outcome, Step};
+use raw_cpuid::{CpuId, CpuIdReaderNative, ProcessorCapacityAndFeatureInfo as Capacity};
+
+use super::{OneCpu, fail, start};
+
+global_asm!(include_str!("boot.s"), start = sym start, trapped = sym trapped);
+
+/// The first serial port, a 16550 (data sheet PC16550D: offset 0 transmits; offset 5 is the line status,
+/// bit 5 of which says that the transmitter takes a byte).
+const SERIAL: u16 = 0x3f8;
+const LINE_STATUS: u16 = SERIAL + 5;
+const TRANSMITTER_EMPTY: u8 = 1 << 5;
+
+/// QEMU's `isa-debug-exit` at its default port (QEMU `hw/misc/debugexit.c`): `value` ends the emulator
+/// with the exit status `value << 1 | 1`.
+const DEBUG_EXIT: u16 = 0x501;
+/// Status 33, which QEMU has for nothing else.
+const ORDERED_END: u8 = 0x10;
+
+/// Vectors that the CPU keeps for exceptions (Intel SDM vol. 3A, "Exception and Interrupt Vectors").
+const VECTORS: usize = 32;
+/// Of a table with a gate of 16 bytes for each.
+const LAST_BYTE: u16 = 32 * 16 - 1;
+/// The mnemonics of the first of them (the same table).
+const MNEMONICS: [&str; 15] = [
+    "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "", "#TS", "#NP", "#SS", "#GP",
+    "#PF",
+];
+
+/// What the library may rely on in ring 0, executed by the image itself: that it executes is the truth of
+/// this machine, whatever the library makes of it.
+pub(super) const STEPS: [Step; 2] =
+    [Step { name: "wbinvd", run: wbinvd }, Step { name: "wbnoinvd", run: wbnoinvd }];
+
+unsafe extern "C" {
+    /// The entries of all vectors, in `boot.s`.
+    static TRAPS: [[u8; 16]; VECTORS];
+}
+
+/// A gate of the interrupt descriptor table (Intel SDM vol. 3A, "64-Bit Mode IDT").
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Gate {
+    low: usize,
+    high: usize,
+}
+
+impl Gate {
+    /// An interrupt gate: present, of ring 0, to the code segment 8 of `boot.s`.
+    const fn to(entry: usize) -> Self {
+        let selector = 8 << 16;
+        let kind = 0x8e00 << 32;
+        Self {
+            low: entry & 0xffff | selector | kind | (entry >> 16 & 0xffff) << 48,
+            high: entry >> 32,
+        }
+    }
+}
+
+/// The CPU reads it at each exception.
+static TABLE: OneCpu<Cell<[Gate; VECTORS]>> =
+    OneCpu(Cell::new([Gate { low: 0, high: 0 }; VECTORS]));
+
+/// The operand of LIDT.
+#[repr(C, packed)]
+struct TableRegister {
+    limit: u16,
+    base: usize,
+}
+
+/// What `boot.s` and the CPU push (Intel SDM vol. 3A, "64-Bit Mode Stack Frame").
+#[repr(C)]
+struct Frame {
+    vector: usize,
+    error: usize,
+    instruction: usize,
+}
+
+/// From here on an exception is a failure of the running step, not a reset.
+pub(super) fn catch_exceptions() {
+    let entry = |vector: usize| (&raw const TRAPS).cast::<[u8; 16]>().wrapping_add(vector);
+    TABLE.0.set(array::from_fn(|vector| Gate::to(entry(vector).addr())));
+    let register = TableRegister { limit: LAST_BYTE, base: TABLE.0.as_ptr().addr() };
+    // SAFETY: the table is static and each gate leads to code that never returns.
+    unsafe { asm!("lidt [{}]", in(reg) &raw const register, options(readonly, nostack)) };
+}
+
+extern "C" fn trapped(frame: &Frame) -> ! {
+    let Frame { vector, error, instruction } = frame;
+    let mnemonic = MNEMONICS.get(*vector).unwrap_or(&"");
+    fail(format_args!("exception {vector} {mnemonic}, error code {error:#x}, at {instruction:#x}"))
+}
+
+pub(super) fn put(byte: u8) {
+    while read_port(LINE_STATUS) & TRANSMITTER_EMPTY == 0 {}
+    write_port(SERIAL, byte);
+}
+
+pub(super) fn power_off() -> ! {
+    write_port(DEBUG_EXIT, ORDERED_END);
+    loop {
+        // SAFETY: it waits.
+        unsafe { asm!("hlt", options(nomem, nostack)) };
+    }
+}
+
+fn read_port(port: u16) -> u8 {
+    let byte;
+    // SAFETY: reading from the ports used here has no effect on memory.
+    unsafe { asm!("in al, dx", in("dx") port, out("al") byte, options(nomem, nostack)) };
+    byte
+}
+
+fn write_port(port: u16, byte: u8) {
+    // SAFETY: writing to the ports used here has no effect on memory.
+    unsafe { asm!("out dx, al", in("dx") port, in("al") byte, options(nomem, nostack)) };
+}
+
+fn wbinvd(_cache: Cache) -> Outcome {
+    let mut buffer = Buffer::filled(1);
+    black_box(&mut buffer);
+    // SAFETY: ring 0; it writes all dirty lines back (Intel SDM vol. 2D, WBINVD).
+    unsafe { asm!("wbinvd", options(nostack, preserves_flags)) };
+    buffer.assert_intact("wbinvd");
+    Outcome::Passed
+}
+
+/// A CPU that does not show it executes WBINVD in its place, as its prefix is ignored then: that would
+/// prove nothing.
+fn wbnoinvd(_cache: Cache) -> Outcome {
+    let capacity =
+        CpuId::with_cpuid_reader(CpuIdReaderNative).get_processor_capacity_feature_info();
+    if !capacity.as_ref().is_some_and(Capacity::has_wbnoinvd) {
+        return Outcome::Skipped("CPUID.80000008:EBX[9] is 0");
+    }
+    let mut buffer = Buffer::filled(1);
+    black_box(&mut buffer);
+    // SAFETY: ring 0; it writes all dirty lines back (Intel SDM vol. 2D, WBNOINVD).
+    unsafe { asm!("wbnoinvd", options(nostack, preserves_flags)) };
+    buffer.assert_intact("wbnoinvd");
+    Outcome::Passed
+}

@@ -1,0 +1,145 @@
+//! What the images prove, as far as it is the same on every machine: written against the library
+//! and a [`Board`], so that it runs, as a test, on a hosted system too.
+//!
+//! A step is a function that asserts. What it comes to is one line on the board's serial port:
+//! `passed STEP`, `failed STEP: why` or `skipped STEP: why`; a failure ends the run. The last line of
+//! a run that came to its end is `done`. What has to be compared with the manual of the CPU is
+//! printed too, and compared by whoever started the machine.
+
+#![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+mod steps;
+
+use core::fmt;
+
+use cachemaint::report::{CpuReport, Hypervisor};
+use cachemaint::{Cache, Point};
+
+pub use steps::{Buffer, STEPS};
+
+/// The machine that the steps run on.
+pub trait Board {
+    /// From here on, what goes wrong is the failure of this step.
+    fn begin(&self, step: &'static str);
+
+    /// Prints a line on the serial port.
+    fn print(&self, line: fmt::Arguments<'_>);
+}
+
+/// One thing to prove. It asserts.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// What stands behind the verdict.
+    pub name: &'static str,
+    /// The proof.
+    pub run: fn(Cache) -> Outcome,
+}
+
+/// What a step that returns came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All its assertions hold.
+    Passed,
+    /// What this machine lacks.
+    Skipped(&'static str),
+}
+
+/// Runs the steps one after the other.
+pub fn run(board: &impl Board, cache: Cache, steps: &[Step]) {
+    for step in steps {
+        board.begin(step.name);
+        match (step.run)(cache) {
+            Outcome::Passed => board.print(format_args!("passed {}", step.name)),
+            Outcome::Skipped(why) => board.print(format_args!("skipped {}: {why}", step.name)),
+        }
+    }
+}
+
+/// Prints what must be compared with the manual of the CPU.
+pub fn tell(board: &impl Board, cache: Cache) {
+    board.print(format_args!("chosen {}", Chosen(cache)));
+    match CpuReport::host().hypervisor() {
+        Hypervisor::Present { signature, .. } if signature.is_empty() => {
+            board.print(format_args!("hypervisor unnamed"));
+        }
+        Hypervisor::Present { signature, .. } => {
+            board.print(format_args!("hypervisor {}", signature.as_str()));
+        }
+        Hypervisor::Absent => board.print(format_args!("hypervisor absent")),
+        _ => board.print(format_args!("hypervisor unknown")),
+    }
+}
+
+/// What was chosen, in the notation of the library's test `chosen_here`.
+struct Chosen(Cache);
+
+impl fmt::Display for Chosen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let aims = [
+            ("writeback", Point::Coherency),
+            ("persistence", Point::Persistence),
+            ("deep", Point::DeepPersistence),
+        ];
+        for (name, point) in aims {
+            let aimed = self.0.to(point);
+            let chosen = aimed.map_or("refused", |cache| cache.writeback_instruction().name);
+            write!(f, "{name}={chosen},")?;
+        }
+        write!(f, "line={}", self.0.line_size())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Board, Outcome, STEPS, Step, run, tell};
+    use cachemaint::Cache;
+    use core::cell::RefCell;
+    use core::fmt;
+    use std::string::{String, ToString};
+    use std::vec::Vec;
+
+    #[derive(Default)]
+    struct Paper(RefCell<Vec<String>>);
+
+    impl Board for Paper {
+        fn begin(&self, _step: &'static str) {}
+
+        fn print(&self, line: fmt::Arguments<'_>) {
+            self.0.borrow_mut().push(line.to_string());
+        }
+    }
+
+    #[test]
+    fn the_steps_that_need_no_privilege_pass_here() {
+        let Ok(cache) = Cache::host() else { return };
+        let paper = Paper::default();
+        run(&paper, cache, &STEPS);
+        let passed: Vec<String> =
+            STEPS.iter().map(|step| ["passed ", step.name].concat()).collect();
+        assert_eq!(paper.0.into_inner(), passed);
+    }
+
+    #[test]
+    fn a_step_that_the_machine_cannot_run_is_named_with_the_reason() {
+        let Ok(cache) = Cache::host() else { return };
+        let paper = Paper::default();
+        let step = Step { name: "fly", run: |_cache| Outcome::Skipped("no wings") };
+        run(&paper, cache, &[step]);
+        assert_eq!(paper.0.into_inner(), ["skipped fly: no wings"]);
+    }
+
+    #[test]
+    fn the_choice_is_told_as_lanes_expect_it() {
+        let Ok(cache) = Cache::host() else { return };
+        let paper = Paper::default();
+        tell(&paper, cache);
+        let lines = paper.0.into_inner();
+        let writeback = cache.writeback_instruction().name;
+        assert!(lines[0].starts_with(&["chosen writeback=", writeback, ","].concat()), "{lines:?}");
+        assert!(lines[0].ends_with(&["line=", &cache.line_size().to_string()].concat()));
+        assert!(lines[1].starts_with("hypervisor "), "{lines:?}");
+    }
+}

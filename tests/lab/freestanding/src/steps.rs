@@ -1,0 +1,143 @@
+//! The steps that need nothing but the library.
+//!
+//! Nobody but the CPU looks at these buffers, so that an operation must leave every byte as it was,
+//! on the lines that a range shares with others too.
+
+use core::hint::black_box;
+
+use cachemaint::report::{CpuReport, Hypervisor};
+use cachemaint::{Cache, Effect, Facts, Instruction, Missing, Point};
+
+use crate::{Outcome, Step};
+
+/// On every board, in this order.
+pub const STEPS: [Step; 6] = [
+    Step { name: "whole cache refused", run: whole_cache_refused },
+    Step { name: "writeback", run: writeback },
+    Step { name: "invalidate", run: invalidate },
+    Step { name: "writeback_invalidate", run: writeback_invalidate },
+    Step { name: "batch", run: batch },
+    Step { name: "every instruction", run: every_instruction },
+];
+
+/// Room for 16 lines of the largest CPUs that are emulated, which have 256 bytes.
+const SIZE: usize = 4096;
+
+/// Memory with a known content, which shares no line with anything else: 2048 bytes is the largest
+/// unit there is (Arm ARM, `CTR_EL0`.CWG).
+#[derive(Clone, Debug)]
+#[repr(align(2048))]
+pub struct Buffer {
+    bytes: [u8; SIZE],
+    seed: u8,
+}
+
+impl Buffer {
+    /// Freshly stored content, a different one for each `seed`.
+    #[must_use]
+    pub fn filled(seed: u8) -> Self {
+        Self { bytes: core::array::from_fn(|place| Self::expected(seed, place)), seed }
+    }
+
+    const fn expected(seed: u8, place: usize) -> u8 {
+        // The second byte differs from line to line.
+        place.to_le_bytes()[0] ^ place.to_le_bytes()[1] ^ seed
+    }
+
+    /// The content.
+    pub const fn bytes(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    /// Asserts that it is as it was stored.
+    ///
+    /// # Panics
+    /// Names the first byte that is not.
+    pub fn assert_intact(&self, after: &str) {
+        // The compiler knows what was stored; memory is asked.
+        for (place, byte) in black_box(&self.bytes).iter().enumerate() {
+            let expected = Self::expected(self.seed, place);
+            assert_eq!(*byte, expected, "byte {place} after {after}");
+        }
+    }
+}
+
+/// Places and lengths that begin and end within lines, at their edges, and nowhere.
+fn ranges(line: usize) -> [(usize, usize); 7] {
+    [(0, 0), (0, 1), (line - 1, 2), (7, 3 * line + 1), (line, line), (1, SIZE - 2), (0, SIZE)]
+}
+
+/// Does `operation` on each range after storing to all of the buffer.
+fn on_ranges(name: &str, line: usize, operation: impl Fn(&mut [u8])) -> Outcome {
+    for (seed, (start, len)) in (1..).zip(ranges(line)) {
+        let mut buffer = Buffer::filled(seed);
+        operation(&mut buffer.bytes()[start..start + len]);
+        buffer.assert_intact(name);
+    }
+    Outcome::Passed
+}
+
+fn writeback(cache: Cache) -> Outcome {
+    on_ranges("writeback", cache.line_size(), |range| cache.writeback(range))
+}
+
+fn invalidate(cache: Cache) -> Outcome {
+    on_ranges("invalidate", cache.line_size(), |range| cache.invalidate(range))
+}
+
+fn writeback_invalidate(cache: Cache) -> Outcome {
+    on_ranges("writeback_invalidate", cache.line_size(), |range| cache.writeback_invalidate(range))
+}
+
+/// Neighbours that share lines, each with another operation, under one fence.
+fn batch(cache: Cache) -> Outcome {
+    let mut buffer = Buffer::filled(1);
+    let (first, rest) = buffer.bytes().split_at_mut(cache.line_size() + 7);
+    let (second, third) = rest.split_at_mut(2 * cache.line_size() + 1);
+    cache.batch(|batch| {
+        batch.writeback(first);
+        batch.writeback_invalidate(second);
+        batch.invalidate(third);
+    });
+    buffer.assert_intact("batch");
+    Outcome::Passed
+}
+
+/// Whatever the CPU shows must execute: here nobody traps and emulates what is missing.
+fn every_instruction(cache: Cache) -> Outcome {
+    let aimed = Point::ALL.into_iter().filter_map(|point| cache.to(point).ok());
+    for cache in aimed {
+        for instruction in cache.available_writebacks() {
+            let only = with(cache, instruction);
+            assert_eq!(only.writeback_instruction().name, instruction.name, "the only one");
+            on_ranges(instruction.name, only.line_size(), |range| only.writeback(range));
+        }
+    }
+    Outcome::Passed
+}
+
+/// The handle of the same CPU that writes back with `instruction`.
+#[expect(unsafe_code, reason = "the library cannot know that these facts are its own")]
+#[expect(clippy::expect_used, reason = "a failed expectation is the verdict on the step")]
+fn with(cache: Cache, instruction: Instruction) -> Cache {
+    let alone = Facts::new(cache.facts().line()).with(instruction);
+    let invalidates = matches!(instruction.effect, Effect::WritebackInvalidate);
+    let facts = alone.with_if(!invalidates, cache.invalidate_instruction());
+    // SAFETY: the facts are fewer than those of a handle for this machine (1), with its line (2).
+    let only = unsafe { Cache::from_facts(facts) };
+    only.and_then(|only| only.to(cache.point())).expect("it reaches the point and invalidates")
+}
+
+/// The library has no operation on the whole cache. Its report says so with a reason, and on a guest
+/// the reason is what becomes of such an operation there.
+fn whole_cache_refused(_cache: Cache) -> Outcome {
+    let report = CpuReport::host();
+    let refusal = report.whole_cache();
+    assert_eq!(refusal.missing, Missing::Operation);
+    assert!(!refusal.advice.is_empty(), "a refusal says what to do");
+    let is_guest = matches!(report.hypervisor(), Hypervisor::Present { .. });
+    let tells_of_guests =
+        ["hypervisor", "guest", "KVM", "Xen"].iter().any(|word| refusal.reason.contains(word));
+    assert_eq!(tells_of_guests, is_guest, "{}", refusal.reason);
+    Outcome::Passed
+}

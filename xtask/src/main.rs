@@ -65,6 +65,8 @@ enum Task {
     Loom,
     /// The lab: every claim on other CPUs and on whole machines.
     Lab(lab::Request),
+    /// Run a program inside a machine with a DAX file system: a runner for cargo.
+    Machine(lab::runner::Program),
     /// The compiler makes the instructions that were reviewed.
     Asm(Asm),
     /// The demonstration loses no acknowledged record.
@@ -106,13 +108,17 @@ const TREE: Step = ("tree", package::tree);
 const CI: [Step; 14] =
     [FMT, CLIPPY, DOC, TEST, BENCH, NO_STD, MSRV, MIRI, LOOM, LAB, ASM, DEMO, PACKAGE, TREE];
 /// What only `full` runs.
-const LONGER: [Step; 3] =
-    [("full", run::test_long), ("full", package::package_builds), ("full", lab::lab_long)];
+const LONGER: [Step; 4] = [
+    ("full", run::test_long),
+    ("full", package::package_builds),
+    ("full", lab::lab_long),
+    ("full", lab::lab_prove),
+];
 
 impl Task {
     fn steps(&self) -> Vec<Step> {
         match self {
-            Self::Lab(_) => Vec::new(),
+            Self::Lab(_) | Self::Machine(_) => Vec::new(),
             Self::Ci => CI.to_vec(),
             Self::Full => CI.into_iter().chain(LONGER).collect(),
             Self::Fmt => vec![FMT],
@@ -136,6 +142,9 @@ impl Task {
 fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
     let host = Host::new(cli.without_rustup)?;
+    if let Task::Machine(program) = &cli.task {
+        return lab::runner::run(&host, program).map(ExitCode::from);
+    }
     let mut report = Report::default();
     if let Task::Lab(request) = &cli.task {
         report.begin("lab");

@@ -78,6 +78,10 @@ impl Finding {
         Self { outcome: Outcome::Skipped(why), tests: Tests::default() }
     }
 
+    pub(crate) fn is_skipped(&self) -> bool {
+        matches!(self.outcome, Outcome::Skipped(_))
+    }
+
     /// The tests that it counted.
     pub(crate) fn tests(&self) -> Tests {
         self.tests

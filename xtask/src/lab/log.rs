@@ -9,6 +9,8 @@ use anyhow::{Context as _, Result};
 
 /// So many lines of a failed lane's log are told at once.
 const LAST_LINES: usize = 40;
+/// So many characters of a line: documents are in the log whole.
+const LONGEST_LINE: usize = 200;
 
 /// The log of one lane.
 #[derive(Debug)]
@@ -18,11 +20,21 @@ pub(crate) struct Log {
 }
 
 impl Log {
+    fn path(work: &Path, name: &str) -> PathBuf {
+        work.join("logs").join(format!("{}.log", name.replace('/', "-")))
+    }
+
+    /// What the log of the lane `name` says since it was run last; nothing if it was not.
+    pub(super) fn read(work: &Path, name: &str) -> String {
+        let bytes = fs::read(Self::path(work, name)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// Begins the log of the lane `name` below `work`.
     pub(super) fn create(work: &Path, name: &str) -> Result<Self> {
         let folder = work.join("logs");
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let path = folder.join(format!("{}.log", name.replace('/', "-")));
+        let path = Self::path(work, name);
         let file =
             File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Self { path, file })
@@ -39,16 +51,27 @@ impl Log {
         file.with_context(|| format!("cannot share {}", self.path.display()))
     }
 
+    /// All of it so far.
+    pub(super) fn text(&self) -> Result<String> {
+        let bytes =
+            fs::read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    pub(super) fn remove(self) -> Result<()> {
+        fs::remove_file(&self.path)
+            .with_context(|| format!("cannot remove {}", self.path.display()))
+    }
+
     /// Where it is, with its last lines.
     pub(super) fn end(&self) -> String {
         let mut told = format!("   the end of {}:", self.path.display());
         // A log that cannot be read says as little as an empty one.
-        let bytes = fs::read(&self.path).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
+        let text = self.text().unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         for line in lines.iter().skip(lines.len().saturating_sub(LAST_LINES)) {
             told.push_str("\n   | ");
-            told.push_str(line);
+            told.extend(line.chars().take(LONGEST_LINE));
         }
         told
     }

@@ -14,6 +14,8 @@ mod kit;
 mod log;
 mod machine;
 mod machines;
+mod prove;
+pub(crate) mod runner;
 
 use core::fmt;
 use core::time::Duration;
@@ -45,6 +47,9 @@ pub(crate) struct Request {
     /// Run the long lanes instead of the others.
     #[arg(long)]
     long: bool,
+    /// Prove that the lab can fail: plant breakages, and demand that a lane notices each.
+    #[arg(long, conflicts_with_all = ["lanes", "list", "long"])]
+    prove: bool,
 }
 
 impl Request {
@@ -133,12 +138,12 @@ pub(crate) struct Lab<'a> {
 
 impl<'a> Lab<'a> {
     fn new(host: &'a Host) -> Self {
-        Self {
-            host,
-            tree: host.root().to_path_buf(),
-            work: host.target_dir("lab"),
-            kits: Kits::default(),
-        }
+        Self::of(host, host.root())
+    }
+
+    /// The lab for another tree than the one that it is part of.
+    fn of(host: &'a Host, tree: &Path) -> Self {
+        Self { host, tree: tree.to_path_buf(), work: host.target_dir("lab"), kits: Kits::default() }
     }
 
     /// `cargo` with the words of `line`, in the workspace that is put to the test.
@@ -176,13 +181,22 @@ pub(crate) fn lab_long(host: &Host, report: &mut Report) -> Result<()> {
     run_selected(host, report, &Request { long: true, ..Request::default() })
 }
 
+/// Each planted breakage is noticed.
+pub(crate) fn lab_prove(host: &Host, report: &mut Report) -> Result<()> {
+    prove::prove(host, report)
+}
+
 /// Does what was asked for; whether that was to run lanes.
 pub(crate) fn run(host: &Host, report: &mut Report, request: &Request) -> Result<bool> {
     if request.list {
         list()?;
         return Ok(false);
     }
-    run_selected(host, report, request)?;
+    if request.prove {
+        prove::prove(host, report)?;
+    } else {
+        run_selected(host, report, request)?;
+    }
     Ok(true)
 }
 

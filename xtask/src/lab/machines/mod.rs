@@ -8,6 +8,7 @@ mod media;
 mod power;
 mod suite;
 
+use core::time::Duration;
 use std::fs::File;
 use std::path::PathBuf;
 
@@ -25,7 +26,7 @@ use crate::report::{Finding, Tests};
 const EMULATED: &str = "memmap=256M!1G";
 
 /// Where the file system under test is mounted.
-const DIRECTORY: &str = "/mnt";
+pub(super) const DIRECTORY: &str = "/mnt";
 
 /// What ext4 needs to map files directly.
 const DAX: &str = "dax=always";
@@ -61,6 +62,24 @@ fn records(path: &str, seed: u64) -> Records {
 /// A PC with emulated pmem at 1 GiB.
 fn emulated(name: &str) -> Setup {
     Setup::new(name, "pc", "1536M").kernel(EMULATED)
+}
+
+/// A PC that runs, with these files in it, and a DAX file system for more.
+pub(super) fn dax_machine(
+    kit: &Kit,
+    name: &str,
+    files: &[(&str, &PathBuf)],
+    log: &mut Log,
+) -> Result<Machine> {
+    let mut setup = emulated(name);
+    // Whole test programs: emulation is some fifty times slower.
+    setup.limit = Duration::from_secs(400);
+    for (place, file) in files {
+        setup.files.file(place, *file);
+    }
+    let mut machine = Machine::start(kit, &setup, log)?;
+    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    Ok(machine)
 }
 
 /// A PC with one NVDIMM, whose contents are in the file; `claim` is the domain that its firmware

@@ -5,14 +5,10 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use serde_json::Value;
 
-use super::{DAX, DIRECTORY, emulated, make_ext4};
+use super::{DIRECTORY, dax_machine};
 use crate::lab::kit::{Architecture, Kit};
-use crate::lab::machine::Machine;
 use crate::lab::{Lab, Lane, Log, Prepared};
 use crate::report::Finding;
-
-/// Seconds for all of them: emulation is some fifty times slower.
-const LIMIT: u64 = 400;
 
 pub(super) fn lanes() -> Vec<Lane> {
     let name = "machine/x86_64/tests-on-dax";
@@ -24,19 +20,14 @@ pub(super) fn lanes() -> Vec<Lane> {
 }
 
 fn all(kit: &Kit, name: &str, tests: &[PathBuf], log: &mut Log) -> Result<Finding> {
-    let mut setup = emulated(name);
-    setup.limit = core::time::Duration::from_secs(LIMIT);
     let places: Vec<String> =
         (0..tests.len()).map(|number| format!("/lab/test-{number}")).collect();
-    for (place, program) in places.iter().zip(tests) {
-        setup.files.file(place, program);
-    }
-    let mut machine = Machine::start(kit, &setup, log)?;
-    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    let files: Vec<(&str, &PathBuf)> = places.iter().map(String::as_str).zip(tests).collect();
+    let mut machine = dax_machine(kit, name, &files, log)?;
     // Emulation is slow; the native run tries all cases.
     let environment = [("TMPDIR", DIRECTORY), ("PROPTEST_CASES", "16")];
     let mut failed = Vec::new();
-    for (place, program) in places.iter().zip(tests) {
+    for (place, program) in files {
         let ended = machine.run_any(place, environment)?;
         if ended != (Some(0), None) {
             failed.push(format!("{} ended with {ended:?}", program.display()));

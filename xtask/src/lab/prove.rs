@@ -1,0 +1,137 @@
+//! Whether the lab can fail: plants breakages in a copy of the workspace, one at a time, and demands
+//! that a lane turns red, for the reason that the breakage gives it.
+//!
+//! A breakage is a replacement in one file. If its text is not there exactly once, the code has moved
+//! on and the breakage must follow: that is a failure too.
+
+use core::time::Duration;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use super::{Lab, Lane, Log, lanes, run_lanes};
+use crate::host::Host;
+use crate::report::{Finding, Report, Tests};
+
+/// One mistake, and how it shows.
+struct Breakage {
+    name: &'static str,
+    file: &'static str,
+    /// What is replaced, and by what.
+    text: &'static str,
+    by: &'static str,
+    /// The lane that notices.
+    lane: &'static str,
+    /// What it or its log says: a lane that fails for another reason proves nothing.
+    complaint: &'static str,
+}
+
+const BREAKAGES: [Breakage; 4] = [
+    Breakage {
+        name: "DC CVAP is used where the CPU has none",
+        file: "src/platform/aarch64/linux.rs",
+        text: "(words.hwcap & HWCAP_DCPOP != 0, DC_CVAP)",
+        by: "(true, DC_CVAP)",
+        lane: "cpu/qemu-aarch64/cortex-a53",
+        complaint: "SIGILL",
+    },
+    Breakage {
+        name: "MAP_SYNC is dropped",
+        file: "src/dax/mapping.rs",
+        text: "MapFlags::SHARED_VALIDATE.union(MapFlags::SYNC)",
+        by: "MapFlags::SHARED",
+        lane: "machine/x86_64/emulated-pmem",
+        complaint: "the mapping lacks MAP_SYNC",
+    },
+    Breakage {
+        name: "msync is left out where pages are persisted",
+        file: "src/dax/mapping.rs",
+        text: "unsafe { rustix::mm::msync(address, range.end - first_page, MsyncFlags::SYNC) }",
+        by: "if page != 0 { return Ok(()) }
+        unsafe { rustix::mm::msync(address, range.end - first_page, MsyncFlags::SYNC) }",
+        lane: "machine/x86_64/power-cut-disk",
+        complaint: "are lost or damaged",
+    },
+    Breakage {
+        name: "another region than the file's own is read",
+        file: "src/platform/nvdimm.rs",
+        text:
+            ".find(|path| path.file_name().is_some_and(|name| is_region(&name.to_string_lossy())))
+        .map(|path| region(tree, path))",
+        by: ".find(|path| path.file_name().is_some_and(|name| is_region(&name.to_string_lossy())))
+        .and_then(|_own| regions(tree).into_iter().next_back())",
+        lane: "machine/x86_64/two-regions",
+        complaint: "the granularity is",
+    },
+];
+
+/// Runs each breakage; a row of the report says whether its lane noticed.
+pub(super) fn prove(host: &Host, report: &mut Report) -> Result<()> {
+    let copy = copy_of(host)?;
+    for breakage in &BREAKAGES {
+        let start = Instant::now();
+        let finding = breakage
+            .noticed(host, &copy)
+            .unwrap_or_else(|why| Finding::failed(Tests::default(), format!("{why:#}")));
+        report.record(&format!("prove/{}", breakage.name), finding, start.elapsed())?;
+    }
+    Ok(())
+}
+
+/// A copy of the workspace as it is, without what was built.
+fn copy_of(host: &Host) -> Result<PathBuf> {
+    let copy = host.target_dir("lab").join("broken");
+    if copy.exists() {
+        fs::remove_dir_all(&copy).with_context(|| format!("cannot remove {}", copy.display()))?;
+    }
+    for file in host.sources("*")? {
+        let to = copy.join(&file);
+        let folder = to.parent().context("a file has no folder")?;
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::copy(host.root().join(&file), &to)
+            .with_context(|| format!("cannot copy {file} to {}", to.display()))?;
+    }
+    Ok(copy)
+}
+
+impl Breakage {
+    /// Whether the lane noticed.
+    fn noticed(&self, host: &Host, copy: &Path) -> Result<Finding> {
+        let file = copy.join(self.file);
+        let original =
+            fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let found = original.matches(self.text).count();
+        ensure!(found == 1, "{} has the text to be replaced {found} times", self.file);
+        let write = |text: &str| {
+            fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
+        };
+        write(&original.replace(self.text, self.by))?;
+        let finding = self.run(host, copy);
+        write(&original)?;
+        finding
+    }
+
+    fn run(&self, host: &Host, copy: &Path) -> Result<Finding> {
+        let is_it = |lane: &Lane| lane.name == self.lane;
+        let selected: Vec<Lane> = lanes().into_iter().filter(is_it).collect();
+        ensure!(!selected.is_empty(), "there is no lane {}", self.lane);
+        let mut finding = None;
+        let lab = Lab::of(host, copy);
+        run_lanes(&lab, selected, |_name, found, _took: Duration| {
+            finding = Some(found);
+            Ok(())
+        })?;
+        let finding = finding.context("the lane came to nothing")?;
+        let log = Log::read(lab.work(), self.lane);
+        match finding.failure() {
+            Some(why) if why.contains(self.complaint) || log.contains(self.complaint) => {
+                Ok(Finding::passed(Tests::default()))
+            }
+            Some(why) => bail!("{} failed for another reason: {why}", self.lane),
+            None if finding.is_skipped() => Ok(finding),
+            None => bail!("{} does not notice it", self.lane),
+        }
+    }
+}

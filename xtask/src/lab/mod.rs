@@ -8,6 +8,7 @@
 mod cpus;
 mod emulator;
 mod log;
+mod plugin;
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -128,7 +129,7 @@ impl<'a> Lab<'a> {
 
 /// Every lane there is.
 fn lanes() -> Vec<Lane> {
-    cpus::lanes()
+    [cpus::lanes(), plugin::lanes()].into_iter().flatten().collect()
 }
 
 /// The step `lab` of the checks: all lanes but the long ones.

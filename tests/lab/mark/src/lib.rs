@@ -22,7 +22,7 @@ compile_error!("the marks are instructions of x86-64 and arm64");
 /// Forgets what was seen, and begins to watch the lines of this range: of
 /// [`as_ptr_range`](slice::as_ptr_range), or of a mapping.
 #[inline]
-pub fn watch(range: Range<*const u8>) {
+pub fn watch<T>(range: Range<*const T>) {
     let len = range.end.addr().saturating_sub(range.start.addr());
     #[cfg(target_arch = "x86_64")]
     #[expect(unsafe_code, reason = "no safe function executes a chosen instruction")]

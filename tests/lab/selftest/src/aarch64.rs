@@ -2,16 +2,18 @@
 
 use core::arch::asm;
 
+use crate::planted::Line;
+
 /// Stores 8 bytes.
-pub(crate) fn store(to: *mut u8) {
-    // SAFETY: the caller passes the start of a line of its own memory.
-    unsafe { to.cast::<u64>().write_volatile(1) };
+pub(crate) fn store(line: &mut Line) {
+    // SAFETY: the reference is to a whole line; the compiler must not leave the store out.
+    unsafe { (&raw mut line[0]).write_volatile(1) };
 }
 
 /// Writes the line back.
-pub(crate) fn write_back(line: *mut u8) {
+pub(crate) fn write_back(line: &Line) {
     // SAFETY: the instruction is there, and changes no value.
-    unsafe { asm!("dc cvac, {}", in(reg) line, options(nostack, preserves_flags)) };
+    unsafe { asm!("dc cvac, {}", in(reg) line.as_ptr(), options(nostack, preserves_flags)) };
 }
 
 /// Completes write-backs.
@@ -43,21 +45,21 @@ pub(crate) fn locked() {
 }
 
 /// Stores with a non-temporal hint to two lines.
-pub(crate) fn streaming_stores(first: *mut u8, second: *mut u8) {
-    // SAFETY: the caller passes the starts of lines of its own memory.
+pub(crate) fn streaming_stores(lines: &mut [Line; 8]) {
+    // SAFETY: the stores are to the first two lines.
     unsafe {
         asm!(
             "stnp xzr, xzr, [{}]",
             "stnp xzr, xzr, [{}]",
-            in(reg) first,
-            in(reg) second,
+            in(reg) &raw mut lines[0],
+            in(reg) &raw mut lines[1],
             options(nostack, preserves_flags),
         );
     };
 }
 
 /// Writes 8 lines back, by different instructions, registers and bytes of the lines.
-pub(crate) fn write_back_in_every_way(lines: *mut u8) {
+pub(crate) fn write_back_in_every_way(lines: &mut [Line; 8]) {
     // SAFETY: the addresses are those of the 8 lines; each instruction is there and changes no value.
     unsafe {
         asm!(
@@ -76,7 +78,7 @@ pub(crate) fn write_back_in_every_way(lines: *mut u8) {
             "sys #3, c7, c12, #1, x30",
             "add x1, x0, #0x1c0",
             "sys #3, c7, c13, #1, x1",
-            in("x0") lines,
+            in("x0") lines.as_mut_ptr(),
             out("x1") _,
             out("x15") _,
             out("x17") _,
@@ -90,8 +92,8 @@ pub(crate) fn write_back_in_every_way(lines: *mut u8) {
 
 /// Stores to the first 6 lines by zeroing a block (0), by pairs (1, 2), atomically (3), and across
 /// the boundary of two lines (4, 5).
-pub(crate) fn store_in_other_ways(lines: *mut u8) {
-    // SAFETY: the addresses are those of the lines.
+pub(crate) fn store_in_other_ways(lines: &mut [Line; 8]) {
+    // SAFETY: all addresses are inside the lines.
     unsafe {
         asm!(
             ".arch_extension lse",
@@ -103,7 +105,7 @@ pub(crate) fn store_in_other_ways(lines: *mut u8) {
             "ldadd x1, x2, [x1]",
             "add x1, x0, #0x138",
             "stp xzr, xzr, [x1]",
-            in("x0") lines,
+            in("x0") lines.as_mut_ptr(),
             out("x1") _,
             out("x2") _,
             options(nostack, preserves_flags),

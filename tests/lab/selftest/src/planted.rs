@@ -1,45 +1,34 @@
 //! The sequences, each under a number.
 
-use core::ops::Range;
-
 use cachemaint::Cache;
 use cachemaint_lab_mark as mark;
 
 use crate::machine;
 
-const LINE: usize = 64;
-const LINES: usize = 8;
+/// One line of 64 bytes.
+pub(crate) type Line = [u64; 8];
 
 /// Memory that is watched.
 #[repr(C, align(4096))]
-struct Memory([u8; LINE * LINES]);
+struct Memory([Line; 8]);
 
 impl Memory {
-    /// The first byte of a line.
-    fn line(&mut self, number: usize) -> *mut u8 {
-        self.0[number * LINE..].as_mut_ptr()
-    }
-
     fn watch(&self) {
         mark::watch(self.0.as_ptr_range());
     }
-}
 
-fn store_all(memory: &mut Memory, lines: Range<usize>) {
-    for line in lines {
-        machine::store(memory.line(line));
+    fn store_all(&mut self) {
+        self.0.iter_mut().for_each(machine::store);
     }
 }
 
-fn write_back_all(memory: &mut Memory, lines: Range<usize>) {
-    for line in lines {
-        machine::write_back(memory.line(line));
-    }
+fn write_back_all(lines: &[Line]) {
+    lines.iter().for_each(machine::write_back);
 }
 
 /// Runs every sequence.
 pub(crate) fn run() {
-    let mut memory = Memory([0; LINE * LINES]);
+    let mut memory = Memory([[0; 8]; 8]);
     by_hand(&mut memory);
     streaming(&mut memory);
     addressing(&mut memory);
@@ -48,81 +37,81 @@ pub(crate) fn run() {
 
 fn by_hand(memory: &mut Memory) {
     memory.watch();
-    store_all(memory, 0..8);
-    write_back_all(memory, 0..8);
+    memory.store_all();
+    write_back_all(&memory.0);
     machine::fence();
     mark::verdict(1);
 
     memory.watch();
-    store_all(memory, 0..8);
-    write_back_all(memory, 0..3);
-    write_back_all(memory, 4..8);
+    memory.store_all();
+    write_back_all(&memory.0[0..3]);
+    write_back_all(&memory.0[4..8]);
     machine::fence();
     mark::verdict(2);
 
     memory.watch();
-    store_all(memory, 0..8);
-    write_back_all(memory, 0..7);
+    memory.store_all();
+    write_back_all(&memory.0[0..7]);
     machine::fence();
-    write_back_all(memory, 7..8);
+    write_back_all(&memory.0[7..8]);
     mark::verdict(3);
 
     memory.watch();
-    store_all(memory, 0..8);
-    write_back_all(memory, 0..8);
-    store_all(memory, 2..4);
+    memory.store_all();
+    write_back_all(&memory.0);
+    memory.0[2..4].iter_mut().for_each(machine::store);
     machine::fence();
     mark::verdict(4);
 
     memory.watch();
-    write_back_all(memory, 0..8);
-    store_all(memory, 0..8);
+    write_back_all(&memory.0);
+    memory.store_all();
     machine::fence();
     mark::verdict(5);
 
     memory.watch();
-    store_all(memory, 0..8);
-    write_back_all(memory, 0..8);
+    memory.store_all();
+    write_back_all(&memory.0);
     machine::not_a_fence();
     mark::verdict(6);
 
     memory.watch();
-    store_all(memory, 0..8);
+    memory.store_all();
     machine::fence();
     mark::verdict(7);
 }
 
 fn streaming(memory: &mut Memory) {
     memory.watch();
-    machine::streaming_stores(memory.line(0), memory.line(1));
+    machine::streaming_stores(&mut memory.0);
     machine::fence();
     mark::verdict(10);
 
     memory.watch();
-    machine::streaming_stores(memory.line(0), memory.line(1));
+    machine::streaming_stores(&mut memory.0);
     mark::verdict(11);
 
     memory.watch();
-    machine::streaming_stores(memory.line(0), memory.line(1));
-    write_back_all(memory, 0..2);
+    machine::streaming_stores(&mut memory.0);
+    write_back_all(&memory.0[0..2]);
     machine::fence();
     mark::verdict(12);
 }
 
 fn addressing(memory: &mut Memory) {
     memory.watch();
-    store_all(memory, 0..8);
-    machine::write_back_in_every_way(memory.line(0));
+    memory.store_all();
+    machine::write_back_in_every_way(&mut memory.0);
     machine::fence();
     mark::verdict(20);
 
     memory.watch();
-    machine::store_in_other_ways(memory.line(0));
+    machine::store_in_other_ways(&mut memory.0);
     mark::verdict(21);
 
     memory.watch();
-    store_all(memory, 0..8);
-    write_back_all(memory, 0..8);
+    memory.store_all();
+    write_back_all(&memory.0);
     machine::locked();
     mark::verdict(22);
 }
@@ -131,36 +120,35 @@ fn addressing(memory: &mut Memory) {
 fn library(memory: &mut Memory) {
     // SAFETY: (1) this program has EL1 or ring 0; (2) and the machine one CPU.
     let Ok(cache) = (unsafe { Cache::privileged() }) else { return };
-    let all = memory.0.as_ptr_range();
 
     memory.watch();
-    store_all(memory, 0..8);
+    memory.store_all();
     cache.writeback(&memory.0);
     mark::verdict(30);
 
     memory.watch();
-    store_all(memory, 0..8);
+    memory.store_all();
     cache.batch(|batch| {
-        batch.writeback(&memory.0[..LINE + 1]);
-        batch.writeback(&memory.0[2 * LINE..]);
+        batch.writeback(&memory.0.as_flattened()[..=8]);
+        batch.writeback(&memory.0[2..]);
     });
     mark::verdict(31);
 
     memory.watch();
-    store_all(memory, 0..8);
+    memory.store_all();
     // SAFETY: (1) the range is the array; (2) nothing relies on it.
-    unsafe { cache.writeback_range_unfenced(all.start, LINE * LINES) };
+    unsafe { cache.writeback_range_unfenced(memory.0.as_ptr().cast(), size_of_val(memory)) };
     mark::verdict(32);
     cache.fence();
     mark::verdict(33);
 
     memory.watch();
-    store_all(memory, 0..8);
+    memory.store_all();
     cache.writeback_invalidate(&memory.0);
     mark::verdict(34);
 
     memory.watch();
-    store_all(memory, 0..8);
-    cache.writeback(&memory.0[..7 * LINE]);
+    memory.store_all();
+    cache.writeback(&memory.0[..7]);
     mark::verdict(35);
 }

@@ -12,8 +12,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::emulator::Emulators;
 use super::{Lab, Lane, Log, Prepared};
 use crate::command::Cmd;
+use crate::debian;
+use crate::host::Host;
 use crate::report::{Finding, Tests};
-use crate::toolchain;
+use crate::toolchain::{self, Compiler};
 
 /// Seconds for one boot of the program, which takes less than one.
 const LIMIT: u32 = 60;
@@ -49,9 +51,12 @@ pub(super) struct Plugin {
 impl Plugin {
     /// Builds it, for this machine.
     pub(super) fn build(lab: &Lab<'_>) -> Result<Self> {
-        let compiler = toolchain::in_use(lab.host, &toolchain::native()?)?;
-        lab.cargo(&compiler, "build --quiet --release -p cachemaint-lab-plugin").read()?;
-        let library = lab.work().join("target/release/libcachemaint_lab_plugin.so");
+        let target = lab.work().join("target");
+        Cmd::cargo("build --quiet --release -p cachemaint-lab-plugin")
+            .folder(lab.tree())
+            .env("CARGO_TARGET_DIR", target.display().to_string())
+            .read()?;
+        let library = target.join("release/libcachemaint_lab_plugin.so");
         ensure!(library.is_file(), "the plugin was built, but not as {}", library.display());
         Ok(Self { library })
     }
@@ -183,6 +188,8 @@ const PLANTED: [Planted; 16] = [
 struct Machine {
     architecture: &'static str,
     triple: &'static str,
+    /// What links for it if the compiler brings no linker, and the package that has it.
+    linker: [&'static str; 2],
     /// Arguments of its emulator.
     line: &'static str,
     /// What differs from other architectures.
@@ -193,6 +200,7 @@ struct Machine {
 const X86_64: Machine = Machine {
     architecture: "x86_64",
     triple: "x86_64-unknown-none",
+    linker: ["x86_64-linux-gnu-ld", "binutils-x86-64-linux-gnu"],
     line: "-machine q35,accel=tcg -cpu max -no-reboot",
     planted: [
         (10, "two streaming stores are fenced", [(2, 0), (0, 0), (2, 0)]),
@@ -206,6 +214,7 @@ const X86_64: Machine = Machine {
 const AARCH64: Machine = Machine {
     architecture: "aarch64",
     triple: "aarch64-unknown-none",
+    linker: ["aarch64-linux-gnu-ld", "binutils-aarch64-linux-gnu"],
     line: "-machine virt,accel=tcg -cpu neoverse-v1 -no-reboot",
     planted: [
         (10, "two hinted stores are fenced", [(2, 0); 3]),
@@ -231,12 +240,12 @@ fn prepare(lab: &Lab<'_>, machine: &'static Machine) -> Result<Prepared> {
         Ok(emulator) => emulator,
         Err(why) => return Ok(Prepared::Unavailable(why)),
     };
-    let compiler = match toolchain::in_use(lab.host, machine.triple) {
-        Ok(compiler) => compiler,
+    let (compiler, flags) = match compiler(lab.host, machine) {
+        Ok(found) => found,
         Err(why) => return Ok(Prepared::Unavailable(why)),
     };
     let plugin = Plugin::build(lab)?;
-    let program = build_program(lab, &compiler, machine)?;
+    let program = build_program(lab, &compiler, flags, machine)?;
     let emulator = emulator.words(machine.line).args(["-kernel", &program]).limit(LIMIT);
     let outs = out_folder(lab)?;
     Ok(Prepared::Ready(Box::new(move |log| {
@@ -250,20 +259,34 @@ fn prepare(lab: &Lab<'_>, machine: &'static Machine) -> Result<Prepared> {
     })))
 }
 
+/// What compiles for the machine, and the flags by which it links.
+fn compiler(host: &Host, machine: &Machine) -> Result<(Compiler, Vec<String>)> {
+    if let Ok(compiler) = toolchain::in_use(host, machine.triple) {
+        return Ok((compiler, Vec::new()));
+    }
+    let compiler = toolchain::with_core(host, machine.triple)?;
+    let [linker, package] = machine.linker;
+    debian::install(&[package]).context("no linker")?;
+    Ok((compiler, vec![format!("-Clinker={linker}"), String::from("-Clinker-flavor=ld")]))
+}
+
 fn build_program(
     lab: &Lab<'_>,
-    compiler: &toolchain::Compiler,
+    compiler: &Compiler,
+    mut flags: Vec<String>,
     machine: &Machine,
 ) -> Result<String> {
     let Machine { architecture, triple, .. } = machine;
     let script = lab.tree().join(format!("tests/lab/selftest/{architecture}.ld"));
-    let script = format!("-Clink-arg=-T{}", script.display());
-    let flags = ["-Crelocation-model=static", &script];
+    flags.push(format!("-Clink-arg=-T{}", script.display()));
+    flags.push(String::from("-Crelocation-model=static"));
+    let target = lab.work().join("target");
     lab.cargo(compiler, "build --quiet --release -p cachemaint-lab-selftest")
         .args(["--target", triple, "--config"])
         .arg(format!("target.{triple}.rustflags={flags:?}"))
+        .env("CARGO_TARGET_DIR", target.display().to_string())
         .read()?;
-    let program = lab.work().join(format!("target/{triple}/release/cachemaint-lab-selftest"));
+    let program = target.join(format!("{triple}/release/cachemaint-lab-selftest"));
     ensure!(program.is_file(), "the program was built, but not as {}", program.display());
     Ok(program.display().to_string())
 }

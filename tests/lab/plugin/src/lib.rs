@@ -21,10 +21,16 @@
 //!   kernel's own) does not.
 //! - The guest has one CPU: fences are not told apart by CPU.
 //! - `line` must be the guest's line size; a larger one lets one instruction clean too much.
+//! - A locked access of x86 is a fence unless `locked=ordinary` is given. Programs lock so often that
+//!   a forgotten fence is soon hidden: give it where SFENCE and MFENCE are what must be there.
+//! - `stores` and `streaming` count accesses as the emulator makes them: those of a string
+//!   instruction or a wide vector one by one, and some twice that were repeated after a page fault.
 //! - Stores that the emulator makes by itself are not reported to plugins: SVE and MOPS of arm64,
 //!   XSAVE of x86. DC ZVA is, by its instruction.
-//! - What writes back whole caches (WBINVD, DC CSW), discards lines or is not 64-bit code is not
-//!   modelled.
+//! - What writes back whole caches (WBINVD, DC CSW), discards lines (INVD, DC IVAC) or is not 64-bit
+//!   code is not modelled, nor are MOVDIRI and MOVDIR64B, which the emulator lacks.
+//! - The plugin is loaded into the emulator's process and runs with its C library, which must not be
+//!   older than the one that the plugin was built with.
 
 pub mod aarch64;
 pub mod decode;

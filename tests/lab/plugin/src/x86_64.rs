@@ -2,10 +2,12 @@
 //!
 //! CLWB, CLFLUSHOPT and CLFLUSH write back. They are ordered by SFENCE, MFENCE and locked
 //! read-modify-write instructions (Intel SDM vol. 2A, CLWB and CLFLUSHOPT), and XCHG with memory is
-//! always locked (vol. 2D, XCHG). CLFLUSH would need no fence on Intel to be ordered; that it has
-//! reached memory is waited for all the same. Serializing
-//! instructions are not in that list and not taken for fences. The library relies on SFENCE and
-//! MFENCE alone, which is what [`Locked`](Action::Locked) is told apart for.
+//! always locked (vol. 2D, XCHG). Serializing instructions are not in that list and not taken for
+//! fences. The library relies on SFENCE and MFENCE alone, which is what [`Locked`](Action::Locked)
+//! is told apart for.
+//!
+//! CLFLUSH would need no fence on Intel to be ordered; that it has reached memory is waited for all
+//! the same. That other vendors order it by MFENCE alone (AMD APM vol. 3, CLFLUSH) is not told apart.
 //!
 //! Streaming stores are those that vol. 1, 10.4.6.2 "Caching of Temporal vs. Non-Temporal Data" and
 //! the reference call non-temporal, in their SSE, VEX and EVEX forms, and AMD's MOVNTSD and MOVNTSS.

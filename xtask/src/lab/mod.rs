@@ -14,6 +14,7 @@ mod kit;
 mod log;
 mod machine;
 mod machines;
+mod plugin;
 mod prove;
 pub(crate) mod runner;
 
@@ -167,7 +168,7 @@ impl<'a> Lab<'a> {
 
 /// Every lane there is.
 fn lanes() -> Vec<Lane> {
-    let groups = [cpus::lanes(), freestanding::lanes(), machines::lanes()];
+    let groups = [cpus::lanes(), freestanding::lanes(), plugin::lanes(), machines::lanes()];
     groups.into_iter().flatten().collect()
 }
 

@@ -1,0 +1,45 @@
+//! Finds stores that were not written back, or not fenced, in binaries that run in an emulator.
+//!
+//! No emulator has caches, so a test in one passes whatever write-back was forgotten. This plugin of
+//! QEMU's watches the instructions instead: between two marks of the guest program
+//! (`tests/lab/mark`), each store to the watched range makes its lines dirty, each write-back
+//! instruction counts with the address that its registers give, and each fence completes what was
+//! written back. A verdict is one line of text with what is left.
+//!
+//! ```text
+//! qemu-system-x86_64 … -plugin libcachemaint_lab_plugin.so,out=FILE,streaming=ordinary
+//! verdict id=1 stores=64 streaming=0 writebacks=63 fences=1 dirty_lines=1 unfenced_lines=0
+//! ```
+//!
+//! Layers, each using only those above it: [`lines`] is the model; [`options`] and [`tracker`] say
+//! what is watched; [`decode`], [`x86_64`] and [`aarch64`] read instructions; `ffi` is the emulator's
+//! interface, the only part with `unsafe`.
+//!
+//! Limits:
+//! - Lines are told apart by the guest's virtual address. Another program that maps something at the
+//!   same address would count too, and a store through a second mapping of the same memory (a
+//!   kernel's own) does not.
+//! - The guest has one CPU: fences are not told apart by CPU.
+//! - `line` must be the guest's line size; a larger one lets one instruction clean too much.
+//! - A locked access of x86 is a fence unless `locked=ordinary` is given. Programs lock so often that
+//!   a forgotten fence is soon hidden: give it where SFENCE and MFENCE are what must be there.
+//! - `stores` and `streaming` count accesses as the emulator makes them: those of a string
+//!   instruction or a wide vector one by one, and some twice that were repeated after a page fault.
+//! - Stores that the emulator makes by itself are not reported to plugins: SVE and MOPS of arm64,
+//!   XSAVE of x86. DC ZVA is, by its instruction.
+//! - What writes back whole caches (WBINVD, DC CSW), discards lines (INVD, DC IVAC) or is not 64-bit
+//!   code is not modelled, nor are MOVDIRI and MOVDIR64B, which the emulator lacks.
+//! - The plugin is loaded into the emulator's process and runs with its C library, which must not be
+//!   older than the one that the plugin was built with.
+
+pub mod aarch64;
+pub mod decode;
+pub mod lines;
+pub mod options;
+pub mod tracker;
+pub mod x86_64;
+
+// Tests are programs, which have no emulator to link with.
+#[cfg(all(not(test), target_os = "linux"))]
+#[expect(unsafe_code, reason = "the emulator calls and is called in C")]
+mod ffi;

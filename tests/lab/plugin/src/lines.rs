@@ -1,0 +1,280 @@
+//! The model: what has become of each line of one range.
+//!
+//! A line is clean, dirty, or written back but not fenced. A store makes it dirty whatever it was. A
+//! write-back has effect on a dirty line; a fence completes every write-back before it. Nothing else
+//! makes a line clean: that a CPU may write lines back by itself is never relied on.
+
+use core::fmt;
+use core::ops::Range;
+
+/// A range of more lines is a mistake in the arguments of a mark.
+const MOST_LINES: u64 = 1 << 26;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing was stored since the last completed write-back.
+    Clean,
+    /// Stored to, and not written back since.
+    Dirty,
+    /// Written back by an instruction that no fence has completed.
+    Unfenced,
+}
+
+/// What becomes of a line that a streaming (non-temporal) store writes to. Vendors permit both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Streaming {
+    /// The line is updated where it is cached, and stays dirty, as measured on AMD Zen 5 and as
+    /// Intel's optimization manual allows an implementation.
+    #[default]
+    Ordinary,
+    /// The line leaves the caches, what was dirty in it too, so that a fence completes it (Intel SDM
+    /// vol. 1, 10.4.6.2).
+    Evicting,
+}
+
+/// What was seen since watching began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    stores: u64,
+    streaming: u64,
+    writebacks: u64,
+    fences: u64,
+}
+
+/// The lines of a watched range.
+#[derive(Debug)]
+pub struct Lines {
+    /// The bytes watched: the first and the last line may hold others.
+    range: Range<u64>,
+    line: u64,
+    states: Vec<State>,
+    /// The lines that were written back since the last fence: a fence need not look at the others.
+    unfenced: Vec<usize>,
+    seen: Seen,
+}
+
+impl Lines {
+    /// The lines of `line` bytes, a power of two, that hold the `len` bytes from `start`; `None` if
+    /// these are more than a program would watch, or wrap round the end of the address space.
+    #[must_use]
+    pub fn covering(start: u64, len: u64, line: u64) -> Option<Self> {
+        let range = start..start.checked_add(len)?;
+        let first = start / line;
+        let count = if len == 0 { 0 } else { (range.end - 1) / line - first + 1 };
+        if count > MOST_LINES {
+            return None;
+        }
+        let states = vec![State::Clean; usize::try_from(count).ok()?];
+        Some(Self { range, line, states, unfenced: Vec::new(), seen: Seen::default() })
+    }
+
+    /// The bytes watched.
+    #[must_use]
+    pub fn range(&self) -> Range<u64> {
+        self.range.clone()
+    }
+
+    /// An ordinary store of `len` bytes.
+    pub fn store(&mut self, address: u64, len: u64) {
+        let lines = self.touched(address, len);
+        self.seen.stores += u64::from(!lines.is_empty());
+        self.states[lines].fill(State::Dirty);
+    }
+
+    /// A streaming store of `len` bytes.
+    pub fn streaming_store(&mut self, address: u64, len: u64, streaming: Streaming) {
+        let lines = self.touched(address, len);
+        self.seen.streaming += u64::from(!lines.is_empty());
+        self.states[lines.clone()].fill(State::Dirty);
+        if streaming == Streaming::Evicting {
+            lines.for_each(|line| self.issue(line));
+        }
+    }
+
+    /// An instruction that writes back the line of `address`.
+    pub fn writeback(&mut self, address: u64) {
+        // Its first byte may lie before the range: any byte of the line stands for it.
+        let start = address / self.line * self.line;
+        let lines = self.touched(start, self.line);
+        self.seen.writebacks += u64::from(!lines.is_empty());
+        lines.for_each(|line| self.issue(line));
+    }
+
+    /// An instruction that completes every write-back before it.
+    pub fn fence(&mut self) {
+        self.seen.fences += 1;
+        for line in self.unfenced.drain(..) {
+            // A line that was stored to meanwhile stays dirty.
+            if self.states[line] == State::Unfenced {
+                self.states[line] = State::Clean;
+            }
+        }
+    }
+
+    fn issue(&mut self, line: usize) {
+        if self.states[line] == State::Dirty {
+            self.states[line] = State::Unfenced;
+            self.unfenced.push(line);
+        }
+    }
+
+    /// The places in `states` of the lines in which these bytes and the range meet.
+    fn touched(&self, address: u64, len: u64) -> Range<usize> {
+        let start = address.max(self.range.start);
+        let end = address.saturating_add(len).min(self.range.end);
+        if start >= end {
+            return 0..0;
+        }
+        let place = |address: u64| {
+            let lines = address / self.line - self.range.start / self.line;
+            usize::try_from(lines).unwrap_or(usize::MAX)
+        };
+        place(start)..place(end - 1) + 1
+    }
+
+    fn count(&self, state: State) -> usize {
+        self.states.iter().filter(|is| **is == state).count()
+    }
+}
+
+/// As `stores=1 streaming=0 writebacks=1 fences=1 dirty_lines=0 unfenced_lines=0`.
+impl fmt::Display for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Seen { stores, streaming, writebacks, fences } = self.seen;
+        let (dirty, unfenced) = (self.count(State::Dirty), self.count(State::Unfenced));
+        write!(
+            f,
+            "stores={stores} streaming={streaming} writebacks={writebacks} fences={fences} "
+        )?;
+        write!(f, "dirty_lines={dirty} unfenced_lines={unfenced}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Lines, State, Streaming};
+
+    const START: u64 = 0x1000;
+
+    fn lines(len: u64) -> Lines {
+        Lines::covering(START, len, 64).unwrap()
+    }
+
+    fn left(lines: &Lines) -> (usize, usize) {
+        (lines.count(State::Dirty), lines.count(State::Unfenced))
+    }
+
+    #[test]
+    fn a_store_is_clean_when_it_was_written_back_and_fenced() {
+        let mut lines = lines(256);
+        lines.store(START + 8, 8);
+        assert_eq!(left(&lines), (1, 0));
+        lines.writeback(START);
+        assert_eq!(left(&lines), (0, 1));
+        lines.fence();
+        assert_eq!(left(&lines), (0, 0));
+        assert_eq!(
+            lines.to_string(),
+            "stores=1 streaming=0 writebacks=1 fences=1 dirty_lines=0 unfenced_lines=0"
+        );
+    }
+
+    #[test]
+    fn a_fence_without_a_write_back_leaves_a_line_dirty() {
+        let mut lines = lines(256);
+        lines.store(START, 8);
+        lines.fence();
+        assert_eq!(left(&lines), (1, 0));
+    }
+
+    #[test]
+    fn a_write_back_before_the_store_has_no_effect() {
+        let mut lines = lines(256);
+        lines.writeback(START);
+        lines.store(START, 8);
+        lines.fence();
+        assert_eq!(left(&lines), (1, 0));
+    }
+
+    #[test]
+    fn a_store_between_write_back_and_fence_makes_the_line_dirty_again() {
+        let mut lines = lines(256);
+        lines.store(START, 8);
+        lines.writeback(START);
+        lines.store(START, 8);
+        lines.fence();
+        assert_eq!(left(&lines), (1, 0));
+        lines.writeback(START);
+        lines.fence();
+        assert_eq!(left(&lines), (0, 0));
+    }
+
+    #[test]
+    fn a_store_across_a_boundary_makes_both_lines_dirty() {
+        let mut lines = lines(256);
+        lines.store(START + 60, 8);
+        assert_eq!(left(&lines), (2, 0));
+    }
+
+    #[test]
+    fn a_store_outside_is_not_seen() {
+        let mut lines = Lines::covering(START + 8, 100, 64).unwrap();
+        lines.store(START, 8);
+        lines.store(START + 108, 8);
+        lines.store(0, 8);
+        lines.store(u64::MAX, 8);
+        assert_eq!(left(&lines), (0, 0));
+        lines.store(START + 4, 8);
+        lines.store(START + 104, 8);
+        assert_eq!(left(&lines), (2, 0));
+        // By an address of the line that lies outside the range.
+        lines.writeback(START);
+        lines.writeback(START + 127);
+        lines.fence();
+        assert!(
+            lines
+                .to_string()
+                .starts_with("stores=2 streaming=0 writebacks=2 fences=1 dirty_lines=0")
+        );
+    }
+
+    #[test]
+    fn a_streaming_store_needs_a_write_back_unless_it_evicts() {
+        let mut ordinary = lines(256);
+        ordinary.streaming_store(START, 16, Streaming::Ordinary);
+        ordinary.fence();
+        assert_eq!(left(&ordinary), (1, 0));
+        ordinary.writeback(START);
+        ordinary.fence();
+        assert_eq!(left(&ordinary), (0, 0));
+
+        let mut evicting = lines(256);
+        evicting.streaming_store(START, 16, Streaming::Evicting);
+        assert_eq!(left(&evicting), (0, 1));
+        evicting.fence();
+        assert_eq!(left(&evicting), (0, 0));
+        assert!(evicting.to_string().starts_with("stores=0 streaming=1 "));
+    }
+
+    #[test]
+    fn lines_of_any_size_are_counted() {
+        for line in [32, 64, 128, 256] {
+            let mut lines = Lines::covering(START + line - 1, 2 * line + 2, line).unwrap();
+            lines.store(START, 5 * line);
+            assert_eq!(left(&lines), (4, 0), "a byte, two whole lines, a byte, in lines of {line}");
+        }
+    }
+
+    #[test]
+    fn a_range_can_be_empty_or_end_with_the_address_space_but_not_wrap() {
+        let mut empty = lines(0);
+        empty.store(START, 8);
+        assert_eq!(left(&empty), (0, 0));
+        let mut last = Lines::covering(u64::MAX - 63, 63, 64).unwrap();
+        last.store(u64::MAX - 7, 8);
+        last.writeback(u64::MAX);
+        assert_eq!(left(&last), (0, 1));
+        assert!(Lines::covering(u64::MAX, 2, 64).is_none());
+        assert!(Lines::covering(0, u64::MAX, 64).is_none());
+    }
+}

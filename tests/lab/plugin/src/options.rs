@@ -1,0 +1,87 @@
+//! The arguments of the plugin, each `name=value`.
+
+use std::path::PathBuf;
+
+use crate::lines::Streaming;
+
+/// What the plugin was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// `streaming=ordinary|evicting`: what a streaming store leaves; ordinary unless told.
+    pub streaming: Streaming,
+    /// `locked=fence|ordinary`: whether a locked access of x86 completes write-backs, as Intel's
+    /// manual has it, or only SFENCE and MFENCE do; a fence unless told.
+    pub is_locked_fence: bool,
+    /// `line=BYTES`: the size of a line of the guest's CPU; 64 unless told.
+    pub line: u64,
+    /// `out=FILE`: where verdicts are written.
+    pub out: PathBuf,
+}
+
+impl Options {
+    /// Reads the arguments.
+    ///
+    /// # Errors
+    /// If one is unknown or has no meaning, or if `out` is missing; with what to do.
+    pub fn parse(arguments: &[&str]) -> Result<Self, String> {
+        let (mut streaming, mut is_locked_fence, mut line) = (Streaming::Ordinary, true, 64);
+        let mut out = None;
+        for argument in arguments {
+            match argument.split_once('=') {
+                Some(("streaming", "ordinary")) => streaming = Streaming::Ordinary,
+                Some(("streaming", "evicting")) => streaming = Streaming::Evicting,
+                Some(("locked", "fence")) => is_locked_fence = true,
+                Some(("locked", "ordinary")) => is_locked_fence = false,
+                Some(("line", bytes)) => line = line_size(bytes)?,
+                Some(("out", file)) => out = Some(PathBuf::from(file)),
+                _ => return Err(format!("{argument}: {KNOWN}")),
+            }
+        }
+        let out = out.ok_or_else(|| format!("out is missing: {KNOWN}"))?;
+        Ok(Self { streaming, is_locked_fence, line, out })
+    }
+}
+
+const KNOWN: &str = "the arguments are out=FILE, streaming=ordinary or streaming=evicting, \
+                     locked=fence or locked=ordinary, and line=BYTES";
+
+fn line_size(bytes: &str) -> Result<u64, String> {
+    match bytes.parse::<u64>() {
+        Ok(line) if line.is_power_of_two() => Ok(line),
+        _ => Err(format!("line={bytes}: the size of a line is a power of two, as 64")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Options, Streaming};
+    use std::path::PathBuf;
+
+    #[test]
+    fn what_is_not_told_has_a_default() {
+        let options = Options {
+            streaming: Streaming::Ordinary,
+            is_locked_fence: true,
+            line: 64,
+            out: PathBuf::from("/tmp/a=b"),
+        };
+        assert_eq!(Options::parse(&["out=/tmp/a=b"]), Ok(options.clone()));
+        let told = ["line=128", "streaming=evicting", "locked=ordinary", "out=/tmp/a=b"];
+        let expected = Options {
+            streaming: Streaming::Evicting,
+            is_locked_fence: false,
+            line: 128,
+            ..options
+        };
+        assert_eq!(Options::parse(&told), Ok(expected));
+    }
+
+    #[test]
+    fn what_has_no_meaning_is_refused() {
+        for wrong in ["line=0", "line=48", "line=x", "streaming=maybe", "color=red", "out"] {
+            let error = Options::parse(&["out=/tmp/out", wrong]).unwrap_err();
+            assert!(error.starts_with(wrong), "{error}");
+        }
+        assert!(Options::parse(&[]).unwrap_err().starts_with("out is missing"));
+    }
+}

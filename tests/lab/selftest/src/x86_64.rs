@@ -1,0 +1,95 @@
+//! x86-64 instructions by hand. `max`, the emulator's CPU, has them all.
+
+use core::arch::asm;
+
+use crate::planted::Line;
+
+/// Stores 8 bytes.
+pub(crate) fn store(line: &mut Line) {
+    // SAFETY: the reference is to a whole line; the compiler must not leave the store out.
+    unsafe { (&raw mut line[0]).write_volatile(1) };
+}
+
+/// Writes the line back.
+pub(crate) fn write_back(line: &Line) {
+    // SAFETY: the instruction is there, and changes no value.
+    unsafe { asm!("clwb [{}]", in(reg) line.as_ptr(), options(nostack, preserves_flags)) };
+}
+
+/// Completes write-backs.
+pub(crate) fn fence() {
+    // SAFETY: a fence changes no value.
+    unsafe { asm!("sfence", options(nostack, preserves_flags)) };
+}
+
+/// Orders loads alone.
+pub(crate) fn not_a_fence() {
+    // SAFETY: a fence changes no value.
+    unsafe { asm!("lfence", options(nostack, preserves_flags)) };
+}
+
+/// A locked access to memory that is not watched.
+pub(crate) fn locked() {
+    let mut word = 0_u64;
+    // SAFETY: the word is a local variable.
+    unsafe { asm!("lock add qword ptr [{}], 1", in(reg) &raw mut word, options(nostack)) };
+}
+
+/// Streaming stores to two lines: of a general register, and of a vector register.
+pub(crate) fn streaming_stores(lines: &mut [Line; 8]) {
+    // SAFETY: the stores are to the first two lines; nothing else uses vector
+    // registers here.
+    unsafe {
+        asm!(
+            "movnti [{first}], {value}",
+            "movntdq [{second}], xmm0",
+            first = in(reg) &raw mut lines[0],
+            second = in(reg) &raw mut lines[1],
+            value = in(reg) 1_u64,
+            options(nostack, preserves_flags),
+        );
+    };
+}
+
+/// Writes 8 lines back, each by another form of address and by the instructions in turn.
+pub(crate) fn write_back_in_every_way(lines: &mut [Line; 8]) {
+    // SAFETY: the addresses are those of the 8 lines, which lie below 4 GiB; each instruction is there
+    // and changes no value.
+    unsafe {
+        asm!(
+            "clwb [r12]",
+            "clwb [r13 + 0x40]",
+            "clflushopt [r13 + rcx]",
+            "clflush [r12 + rcx*2 - 0x40]",
+            "clwb [rcx*2 + r12]",
+            "lea rdx, [r12 + 0x12345678]",
+            "clwb [rdx - 0x12345678 + 0x140]",
+            "lea rdx, [r12 - 0x10000]",
+            "clflushopt [rdx + rcx*8 + 0x10000 - 0x280]",
+            "clflush [r12d + 0x1c0]",
+            in("r12") lines.as_mut_ptr(),
+            in("r13") lines.as_mut_ptr(),
+            in("rcx") 0x80_u64,
+            out("rdx") _,
+            options(nostack, preserves_flags),
+        );
+    };
+}
+
+/// Stores to the first 6 lines by a string instruction (0, 1), under lock (2, 3), and across the
+/// boundary of two lines (4, 5).
+pub(crate) fn store_in_other_ways(lines: &mut [Line; 8]) {
+    // SAFETY: all addresses are inside the lines.
+    unsafe {
+        asm!(
+            "rep stosq",
+            "lock add qword ptr [rdi], 1",
+            "xchg [rdi + 0x40], rax",
+            "mov [rdi + 0x80 + 60], rax",
+            inout("rdi") lines.as_mut_ptr() => _,
+            inout("rcx") 16_u64 => _,
+            inout("rax") 0_u64 => _,
+            options(nostack),
+        );
+    };
+}

@@ -7,6 +7,7 @@
 
 mod cpus;
 mod emulator;
+mod expectation;
 mod log;
 
 use core::time::Duration;

@@ -7,7 +7,6 @@
 //! instruction that the model lacks would end it by SIGILL. An emulator has no caches: a lane
 //! proves what is chosen and that it executes, never that data became durable.
 
-use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -228,6 +227,7 @@ fn prepare(lab: &Lab<'_>, target: &'static Target, model: &'static Model) -> Res
     let tests = "test -p cachemaint --all-features --lib --tests --no-fail-fast";
     let checks = Checks {
         expectation,
+        name: model.expected,
         report: report.words("-- caps --json"),
         tests: ready
             .run_on(lab, model, tests)
@@ -241,6 +241,7 @@ fn prepare(lab: &Lab<'_>, target: &'static Target, model: &'static Model) -> Res
 /// What a lane does on its CPU.
 struct Checks {
     expectation: Expectation,
+    name: &'static str,
     /// Prints the report.
     report: Cmd,
     tests: Cmd,
@@ -252,8 +253,8 @@ impl Checks {
             Ok(report) => self.expectation.differences(&report),
             Err(error) => vec![format!("{error:#}")],
         };
-        for failure in &failures {
-            writeln!(log, "{failure}")?;
+        if !failures.is_empty() {
+            failures.push(format!("as {FOLDER}/{}.json demands", self.name));
         }
         // They run either way: what is wrong in the report may be right in what is executed.
         let tests = self.tests.check_tests_in(log)?;

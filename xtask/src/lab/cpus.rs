@@ -254,7 +254,7 @@ impl Checks {
             Err(error) => vec![format!("{error:#}")],
         };
         if !failures.is_empty() {
-            failures.push(format!("as {FOLDER}/{}.json demands", self.name));
+            failures.push(format!("(expected by {FOLDER}/{}.json)", self.name));
         }
         // They run either way: what is wrong in the report may be right in what is executed.
         let tests = self.tests.check_tests_in(log)?;
@@ -352,4 +352,20 @@ fn major_version(program: &str) -> Result<u32> {
     text.split_once("version ")
         .and_then(|(_, rest)| rest.split('.').next()?.parse().ok())
         .with_context(|| format!("{program} does not say its version"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Expectation, TARGETS};
+
+    #[test]
+    fn every_model_has_an_expectation_that_says_what_is_chosen() {
+        let tree = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for model in TARGETS.iter().flat_map(|target| target.models) {
+            let choice = Expectation::read(tree, model.expected).unwrap().choice().unwrap();
+            assert_eq!(choice.matches('=').count(), 4, "{choice}");
+        }
+    }
 }

@@ -18,6 +18,9 @@ pub mod cache;
 pub mod medium;
 mod platform;
 pub mod report;
+#[cfg(test)]
+#[path = "../tests/skip/mod.rs"]
+mod skip;
 
 #[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
 pub mod dax;

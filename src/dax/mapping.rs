@@ -135,6 +135,7 @@ impl Mapping {
         let address = self.base.as_ptr().wrapping_add(first_page).cast();
         // SAFETY: the range is in the mapping; msync changes no byte of it.
         unsafe { rustix::mm::msync(address, range.end - first_page, MsyncFlags::SYNC) }
+            .map_err(reason_of_msync)
     }
 
     /// The range as one of the mapping.
@@ -248,6 +249,16 @@ fn map_aligned(
             Err(errno)
         }
     }
+}
+
+/// Why `msync` failed. Where rustix calls the C library (powerpc64, s390x and others), version 1.1
+/// takes the return value, -1, for the error, which the C library leaves in `errno`.
+#[cold]
+fn reason_of_msync(error: Errno) -> Errno {
+    if error.raw_os_error() != -1 {
+        return error;
+    }
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(error)
 }
 
 /// Gives back a part of a reservation.

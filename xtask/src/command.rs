@@ -220,6 +220,23 @@ impl Cmd {
             .with_context(|| format!("`{self}` printed something that is not UTF-8"))
     }
 
+    /// Runs it and returns its standard output, which the log gets too, with what it says on standard
+    /// error.
+    pub(crate) fn read_in(&self, log: &mut Log) -> Result<String> {
+        writeln!(log, "$ {self}")?;
+        let output = self
+            .command()
+            .stderr(log.complaints()?)
+            .output()
+            .with_context(|| format!("cannot start `{self}`"))?;
+        log.write_all(&output.stdout)?;
+        if !output.status.success() {
+            bail!("`{self}` {}", self.describe(output.status));
+        }
+        String::from_utf8(output.stdout)
+            .with_context(|| format!("`{self}` printed something that is not UTF-8"))
+    }
+
     fn describe(&self, status: ExitStatus) -> String {
         match (status.code(), self.seconds()) {
             (Some(TIMED_OUT), Some(seconds)) => format!("took longer than {seconds} s"),

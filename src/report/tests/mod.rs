@@ -5,6 +5,7 @@ use crate::arch::{Missing, Point, aarch64, unsupported, x86};
 use crate::cache::plan::Policy;
 use crate::platform::recorded::{Leaf, all, arm64, arm64_cpu, x86 as x86_machines, x86_cpu};
 use crate::platform::{Cpu, Midr};
+use crate::skip::skip;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -115,7 +116,10 @@ fn families_and_models_are_the_vendors() {
             panic!("{name} is an x86 CPU")
         };
         assert_eq!((family, model), (expected_family, expected_model), "{name}");
-        assert_eq!(brand.as_str(), expected_brand);
+        // raw-cpuid takes the brand's words apart in the order of the host's bytes.
+        if cfg!(target_endian = "little") {
+            assert_eq!(brand.as_str(), expected_brand);
+        }
     }
 }
 
@@ -389,7 +393,12 @@ fn the_report_on_this_machine_is_what_its_cache_does() {
 
 #[test]
 fn the_report_on_a_cache_has_the_instruction_that_was_asked_for() {
-    let Ok(host) = crate::Cache::host() else { return };
+    let host = match crate::Cache::host() {
+        Ok(host) => host,
+        Err(why) => {
+            return skip("the_report_on_a_cache_has_the_instruction_that_was_asked_for", why);
+        }
+    };
     let slowest = host.invalidate_instruction();
     let cache = crate::Cache::builder().writeback_with(slowest).build().unwrap();
     let choice = CpuReport::for_cache(cache).writeback(Point::Coherency).unwrap();

@@ -1,30 +1,34 @@
-//! The library's tests on CPUs that this machine does not have, under QEMU's user emulation.
+//! The library's tests and the command's report on CPUs that this machine does not have, under QEMU's
+//! user emulation.
 //!
-//! A lane builds the tests of one target once and runs them for each model of that architecture.
-//! The test `chosen_here` reads `CACHEMAINT_EXPECT` and asserts that exactly this was chosen; an
-//! instruction that the model lacks would end the test by SIGILL. An emulator has no caches: a lane
+//! A lane builds for one target once and runs on one model of that architecture: the command must
+//! report what the model's [`Expectation`] demands, and the tests must pass. The test `chosen_here`
+//! reads the same expectation's choice from `CACHEMAINT_EXPECT` and executes what was chosen; an
+//! instruction that the model lacks would end it by SIGILL. An emulator has no caches: a lane
 //! proves what is chosen and that it executes, never that data became durable.
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
-use super::{Lab, Lane, Prepared, Unavailable};
+use super::expectation::{Expectation, FOLDER};
+use super::{Lab, Lane, Log, Prepared, Unavailable};
 use crate::command::{Cmd, find_program};
 use crate::debian;
 use crate::host::Host;
+use crate::report::Finding;
 use crate::toolchain::{self, Compiler};
 
-/// Seconds for one test binary on one model.
+/// Seconds for one program on one model.
 const LIMIT: u32 = 300;
 
 /// The emulator's version that is right about every target.
 const CURRENT: u32 = 10;
 
-/// One emulated CPU and what must be chosen on it.
+/// One emulated CPU, as QEMU takes it, and the name of its expectation.
 struct Model {
     cpu: &'static str,
-    expect: &'static str,
+    expected: &'static str,
 }
 
 struct Target {
@@ -37,6 +41,8 @@ struct Target {
     /// The oldest QEMU that is right about this architecture.
     oldest_emulator: u32,
     models: &'static [Model],
+    /// Whether its lanes run only when asked for.
+    is_long: bool,
 }
 
 struct Cross {
@@ -49,36 +55,26 @@ struct Cross {
 /// `max` without some feature bits: QEMU raises #UD for an instruction whose CPUID bit is off, and
 /// its models named after real CPUs lack CLWB and CLFLUSHOPT even where the silicon has them.
 const X86: &[Model] = &[
-    Model { cpu: "max", expect: "writeback=clwb,line=64" },
-    Model { cpu: "max,-clwb", expect: "writeback=clflushopt,line=64" },
-    Model { cpu: "max,-clwb,-clflushopt", expect: "writeback=clflush,line=64" },
+    Model { cpu: "max", expected: "x86-max" },
+    Model { cpu: "max,-clwb", expected: "x86-max-no-clwb" },
+    Model { cpu: "max,-clwb,-clflushopt", expected: "x86-max-no-clflushopt" },
+    Model {
+        cpu: "max,vendor=GenuineIntel,-clwb,-clflushopt",
+        expected: "x86-max-intel-no-clflushopt",
+    },
+    Model { cpu: "max,-clwb,-clflushopt,-clflush", expected: "x86-max-no-clflush" },
 ];
 
-/// `FEAT_DPB` (CVAP) and `FEAT_DPB2` (CVADP) by the cores' technical reference manuals: Cortex-A53
-/// and A72 are Armv8.0 without either, Neoverse N1 and A64FX have the first, V1 has both. A64FX has
-/// lines of 256 bytes; QEMU's `max` reports 32 in `CTR_EL0`.
 const ARM64: &[Model] = &[
-    Model {
-        cpu: "cortex-a53",
-        expect: "writeback=dc cvac,persistence=refused,deep=refused,line=64",
-    },
-    Model {
-        cpu: "cortex-a72",
-        expect: "writeback=dc cvac,persistence=refused,deep=refused,line=64",
-    },
-    Model {
-        cpu: "neoverse-n1",
-        expect: "writeback=dc cvac,persistence=dc cvap,deep=refused,line=64",
-    },
-    Model { cpu: "a64fx", expect: "writeback=dc cvac,persistence=dc cvap,deep=refused,line=256" },
-    Model {
-        cpu: "neoverse-v1",
-        expect: "writeback=dc cvac,persistence=dc cvap,deep=dc cvadp,line=64",
-    },
-    Model { cpu: "max", expect: "writeback=dc cvac,persistence=dc cvap,deep=dc cvadp,line=32" },
+    Model { cpu: "cortex-a53", expected: "arm64-cortex-a53" },
+    Model { cpu: "cortex-a72", expected: "arm64-cortex-a72" },
+    Model { cpu: "neoverse-n1", expected: "arm64-neoverse-n1" },
+    Model { cpu: "a64fx", expected: "arm64-a64fx" },
+    Model { cpu: "neoverse-v1", expected: "arm64-neoverse-v1" },
+    Model { cpu: "max", expected: "arm64-max" },
 ];
 
-const TARGETS: [Target; 3] = [
+const TARGETS: [Target; 8] = [
     Target {
         triple: "x86_64-unknown-linux-gnu",
         debian_arch: "amd64",
@@ -86,6 +82,7 @@ const TARGETS: [Target; 3] = [
         emulator: "qemu-x86_64",
         oldest_emulator: 7,
         models: X86,
+        is_long: false,
     },
     Target {
         triple: "i686-unknown-linux-gnu",
@@ -98,6 +95,7 @@ const TARGETS: [Target; 3] = [
         emulator: "qemu-i386",
         oldest_emulator: 7,
         models: X86,
+        is_long: false,
     },
     Target {
         triple: "aarch64-unknown-linux-gnu",
@@ -111,28 +109,161 @@ const TARGETS: [Target; 3] = [
         // 7.2 announces CVAP and CVADP on models where they then trap.
         oldest_emulator: CURRENT,
         models: ARM64,
+        is_long: false,
+    },
+    Target {
+        triple: "armv7-unknown-linux-gnueabihf",
+        debian_arch: "armhf",
+        cross: Some(Cross {
+            linker: "arm-linux-gnueabihf-gcc",
+            packages: ["gcc-arm-linux-gnueabihf", "libc6-dev-armhf-cross"],
+            sysroot: "/usr/arm-linux-gnueabihf",
+        }),
+        emulator: "qemu-arm",
+        oldest_emulator: 7,
+        models: &[Model { cpu: "cortex-a15", expected: "armv7-cortex-a15" }],
+        is_long: false,
+    },
+    Target {
+        triple: "riscv64gc-unknown-linux-gnu",
+        debian_arch: "riscv64",
+        cross: Some(Cross {
+            linker: "riscv64-linux-gnu-gcc",
+            packages: ["gcc-riscv64-linux-gnu", "libc6-dev-riscv64-cross"],
+            sysroot: "/usr/riscv64-linux-gnu",
+        }),
+        emulator: "qemu-riscv64",
+        // 7.2 knows no Zicbom.
+        oldest_emulator: CURRENT,
+        models: &[
+            Model { cpu: "rv64,zicbom=true", expected: "riscv64-rv64-zicbom" },
+            Model { cpu: "rv64,zicbom=false", expected: "riscv64-rv64-no-zicbom" },
+        ],
+        is_long: false,
+    },
+    Target {
+        triple: "powerpc64le-unknown-linux-gnu",
+        debian_arch: "ppc64el",
+        cross: Some(Cross {
+            linker: "powerpc64le-linux-gnu-gcc",
+            packages: ["gcc-powerpc64le-linux-gnu", "libc6-dev-ppc64el-cross"],
+            sysroot: "/usr/powerpc64le-linux-gnu",
+        }),
+        emulator: "qemu-ppc64le",
+        oldest_emulator: 7,
+        models: &[Model { cpu: "power10", expected: "powerpc64le-power10" }],
+        is_long: false,
+    },
+    // The big-endian one.
+    Target {
+        triple: "s390x-unknown-linux-gnu",
+        debian_arch: "s390x",
+        cross: Some(Cross {
+            linker: "s390x-linux-gnu-gcc",
+            packages: ["gcc-s390x-linux-gnu", "libc6-dev-s390x-cross"],
+            sysroot: "/usr/s390x-linux-gnu",
+        }),
+        emulator: "qemu-s390x",
+        oldest_emulator: 7,
+        models: &[Model { cpu: "max", expected: "s390x-max" }],
+        is_long: false,
+    },
+    // Few releases of Debian have a compiler for it, and looking for one takes time.
+    Target {
+        triple: "loongarch64-unknown-linux-gnu",
+        debian_arch: "loong64",
+        cross: Some(Cross {
+            linker: "loongarch64-linux-gnu-gcc",
+            packages: ["gcc-loongarch64-linux-gnu", "libc6-dev-loong64-cross"],
+            sysroot: "/usr/loongarch64-linux-gnu",
+        }),
+        emulator: "qemu-loongarch64",
+        oldest_emulator: CURRENT,
+        models: &[Model { cpu: "la464", expected: "loongarch64-la464" }],
+        is_long: true,
     },
 ];
 
+/// What one would ask of these CPUs and user emulation cannot show: a name, the claim, the reason.
+const OUT_OF_REACH: [[&str; 3]; 3] = [
+    [
+        "cpu/qemu-aarch64/traps",
+        "dc cvac works where Linux traps it (Cortex-A53 before r0p3)",
+        "user emulation runs no kernel of the guest's that could trap, and its Cortex-A53 is an r0p4",
+    ],
+    [
+        "cpu/qemu-riscv64/hwprobe",
+        "Zicbom is found by riscv_hwprobe",
+        "measured: QEMU 10 executes cbo.clean in user emulation, and its riscv_hwprobe does not tell \
+         of it; QEMU 11 tells of it and raises SIGILL",
+    ],
+    ["cpu/all/caches", "what was written back is in memory", "an emulator has no caches"],
+];
+
 pub(super) fn lanes() -> Vec<Lane> {
-    let lane = |target: &'static Target, model: &'static Model| {
-        let name = format!("cpu/{}/{}", target.emulator, model.cpu);
-        let proves = format!("the tests pass and the choice is {}", model.expect);
-        Lane::new(name, proves, move |lab| prepare(lab, target, model))
-    };
-    TARGETS
-        .iter()
-        .flat_map(|target| target.models.iter().map(move |model| lane(target, model)))
-        .collect()
+    let models =
+        TARGETS.iter().flat_map(|target| target.models.iter().map(move |model| (target, model)));
+    let out_of_reach = OUT_OF_REACH.into_iter().map(|[name, proves, reason]| {
+        Lane::new(name, proves, move |_lab| Ok(Prepared::Unavailable(anyhow!(reason))))
+    });
+    models.map(|(target, model)| lane(target, model)).chain(out_of_reach).collect()
+}
+
+fn lane(target: &'static Target, model: &'static Model) -> Lane {
+    let name = format!("cpu/{}/{}", target.emulator, model.cpu);
+    let proves = format!("the tests pass, the report is as in {FOLDER}/{}.json", model.expected);
+    let lane = Lane::new(name, proves, move |lab| prepare(lab, target, model));
+    if target.is_long { lane.long() } else { lane }
 }
 
 fn prepare(lab: &Lab<'_>, target: &'static Target, model: &'static Model) -> Result<Prepared> {
+    let expectation = Expectation::read(lab.tree(), model.expected)?;
+    let choice = expectation.choice().with_context(|| model.expected)?;
     let ready = match ready(lab.host, target) {
         Ok(ready) => ready,
         Err(why) => return Ok(Prepared::Unavailable(why)),
     };
-    let tests = ready.tests_on(lab, model);
-    Ok(Prepared::Ready(Box::new(move |log| tests.check_tests_in(log))))
+    let report = ready.run_on(lab, model, "run -p cachemaint-cli --bin cachemaint");
+    let tests = "test -p cachemaint --all-features --lib --tests --no-fail-fast";
+    let checks = Checks {
+        expectation,
+        name: model.expected,
+        report: report.words("-- caps --json"),
+        tests: ready
+            .run_on(lab, model, tests)
+            .env("CACHEMAINT_EXPECT", choice)
+            // Emulation is some twenty times slower; the native run tries all cases.
+            .env("PROPTEST_CASES", "16"),
+    };
+    Ok(Prepared::Ready(Box::new(move |log| checks.run(log))))
+}
+
+/// What a lane does on its CPU.
+struct Checks {
+    expectation: Expectation,
+    name: &'static str,
+    /// Prints the report.
+    report: Cmd,
+    tests: Cmd,
+}
+
+impl Checks {
+    fn run(&self, log: &mut Log) -> Result<Finding> {
+        let mut failures = match self.report.read_in(log) {
+            Ok(report) => self.expectation.differences(&report),
+            Err(error) => vec![format!("{error:#}")],
+        };
+        if !failures.is_empty() {
+            failures.push(format!("(expected by {FOLDER}/{}.json)", self.name));
+        }
+        // They run either way: what is wrong in the report may be right in what is executed.
+        let tests = self.tests.check_tests_in(log)?;
+        if failures.is_empty() {
+            return Ok(tests);
+        }
+        failures.extend(tests.failure().map(str::to_owned));
+        Ok(Finding::failed(tests.tests(), failures.join("\n")))
+    }
 }
 
 /// A target with what it needs, found or installed.
@@ -175,26 +306,20 @@ fn ready(host: &Host, target: &'static Target) -> Result<Ready> {
 }
 
 impl Ready {
-    fn tests_on(&self, lab: &Lab<'_>, model: &Model) -> Cmd {
+    /// `cargo` with the words of `line`, its program run on the model.
+    fn run_on(&self, lab: &Lab<'_>, model: &Model, line: &str) -> Cmd {
         let triple = self.target.triple;
         let limit = LIMIT.to_string();
         let mut runner = vec!["timeout", &limit, &self.emulator, "-cpu", model.cpu];
-        let mut cmd = lab.cargo(
-            &self.compiler,
-            "test -p cachemaint --all-features --lib --tests --no-fail-fast",
-        );
-        // Without `--target` the native tests are the ones that are built already.
+        let mut cmd = lab.cargo(&self.compiler, line);
+        // Without `--target` the native programs are the ones that are built already.
         if let Some(cross) = self.cross {
             runner.extend(["-L", cross.sysroot]);
             cmd = cmd
                 .args(["--target", triple, "--config"])
                 .arg(format!("target.{triple}.linker={:?}", cross.linker));
         }
-        cmd.arg("--config")
-            .arg(format!("target.{triple}.runner={runner:?}"))
-            .env("CACHEMAINT_EXPECT", model.expect)
-            // Emulation is some twenty times slower; the native run tries all cases.
-            .env("PROPTEST_CASES", "16")
+        cmd.arg("--config").arg(format!("target.{triple}.runner={runner:?}"))
     }
 }
 
@@ -243,4 +368,20 @@ fn major_version(program: &str) -> Result<u32> {
     text.split_once("version ")
         .and_then(|(_, rest)| rest.split('.').next()?.parse().ok())
         .with_context(|| format!("{program} does not say its version"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Expectation, TARGETS};
+
+    #[test]
+    fn every_model_has_an_expectation_that_says_what_is_chosen() {
+        let tree = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for model in TARGETS.iter().flat_map(|target| target.models) {
+            let choice = Expectation::read(tree, model.expected).unwrap().choice().unwrap();
+            assert_eq!(choice.matches('=').count(), 4, "{choice}");
+        }
+    }
 }

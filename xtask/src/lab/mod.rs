@@ -8,6 +8,7 @@
 mod cpus;
 mod elf;
 mod emulator;
+mod expectation;
 mod freestanding;
 mod initramfs;
 mod kit;

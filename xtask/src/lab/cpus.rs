@@ -7,12 +7,14 @@
 //! instruction that the model lacks would end it by SIGILL. An emulator has no caches: a lane
 //! proves what is chosen and that it executes, never that data became durable.
 
+use alloc::collections::BTreeMap;
+use core::cell::RefCell;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 use super::expectation::{Expectation, FOLDER};
-use super::{Lab, Lane, Log, Prepared, Unavailable};
+use super::{Lab, Lane, Log, Run, Unavailable};
 use crate::command::{Cmd, find_program};
 use crate::debian;
 use crate::host::Host;
@@ -26,11 +28,13 @@ const LIMIT: u32 = 300;
 const CURRENT: u32 = 10;
 
 /// One emulated CPU, as QEMU takes it, and the name of its expectation.
+#[derive(Debug)]
 struct Model {
     cpu: &'static str,
     expected: &'static str,
 }
 
+#[derive(Debug)]
 struct Target {
     triple: &'static str,
     debian_arch: &'static str,
@@ -45,6 +49,7 @@ struct Target {
     is_long: bool,
 }
 
+#[derive(Debug)]
 struct Cross {
     linker: &'static str,
     packages: [&'static str; 2],
@@ -204,7 +209,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     let models =
         TARGETS.iter().flat_map(|target| target.models.iter().map(move |model| (target, model)));
     let out_of_reach = OUT_OF_REACH.into_iter().map(|[name, proves, reason]| {
-        Lane::new(name, proves, move |_lab| Ok(Prepared::Unavailable(anyhow!(reason))))
+        Lane::new(name, proves, move |_lab| Err(Unavailable::because(anyhow!(reason)).into()))
     });
     models.map(|(target, model)| lane(target, model)).chain(out_of_reach).collect()
 }
@@ -216,13 +221,10 @@ fn lane(target: &'static Target, model: &'static Model) -> Lane {
     if target.is_long { lane.long() } else { lane }
 }
 
-fn prepare(lab: &Lab<'_>, target: &'static Target, model: &'static Model) -> Result<Prepared> {
+fn prepare(lab: &Lab<'_>, target: &'static Target, model: &'static Model) -> Result<Run> {
     let expectation = Expectation::read(lab.tree(), model.expected)?;
     let choice = expectation.choice().with_context(|| model.expected)?;
-    let ready = match ready(lab.host, target) {
-        Ok(ready) => ready,
-        Err(why) => return Ok(Prepared::Unavailable(why)),
-    };
+    let ready = lab.ready(target)?;
     let report = ready.run_on(lab, model, "run -p cachemaint-cli --bin cachemaint");
     let tests = "test -p cachemaint --all-features --lib --tests --no-fail-fast";
     let checks = Checks {
@@ -235,7 +237,7 @@ fn prepare(lab: &Lab<'_>, target: &'static Target, model: &'static Model) -> Res
             // Emulation is some twenty times slower; the native run tries all cases.
             .env("PROPTEST_CASES", "16"),
     };
-    Ok(Prepared::Ready(Box::new(move |log| checks.run(log))))
+    Ok(Box::new(move |log| checks.run(log)))
 }
 
 /// What a lane does on its CPU.
@@ -267,7 +269,8 @@ impl Checks {
 }
 
 /// A target with what it needs, found or installed.
-struct Ready {
+#[derive(Clone, Debug)]
+pub(super) struct Ready {
     target: &'static Target,
     compiler: Compiler,
     emulator: String,
@@ -275,34 +278,46 @@ struct Ready {
     cross: Option<&'static Cross>,
 }
 
-/// A compiler and a linker for a target of these lanes.
+/// The targets that were looked for, and the reason where one cannot be had.
+pub(super) type Targets = RefCell<BTreeMap<&'static str, Result<Ready, Unavailable>>>;
+
+impl Lab<'_> {
+    fn ready(&self, target: &'static Target) -> Result<Ready, Unavailable> {
+        let mut targets = self.targets.borrow_mut();
+        let look = || ready(self.host, target).map_err(Unavailable::because);
+        targets.entry(target.triple).or_insert_with(look).clone()
+    }
+}
+
+/// A compiler that links for a target of these lanes.
 pub(super) fn compiler(host: &Host, triple: &str) -> Result<Compiler> {
     let target = TARGETS.iter().find(|target| target.triple == triple);
     let target = target.with_context(|| format!("no lane is for {triple}"))?;
-    let found = || -> Result<Compiler> {
-        let compiler = toolchain::with_std(host, triple, target.debian_arch)?;
+    let (compiler, _cross) = linking(host, target)?;
+    Ok(compiler)
+}
+
+fn linking(
+    host: &Host,
+    target: &'static Target,
+) -> Result<(Compiler, Option<&'static Cross>), Unavailable> {
+    let found = || {
         let native = toolchain::native()?;
-        let Some(cross) = target.cross.as_ref().filter(|_| triple != native) else {
-            return Ok(compiler);
-        };
+        let cross = target.cross.as_ref().filter(|_| target.triple != native);
+        if cross.is_none() && target.triple != native {
+            bail!("this lane needs a host of its own architecture, this is {native}");
+        }
+        let compiler = toolchain::with_std(host, target.triple, target.debian_arch)?;
+        let Some(cross) = cross else { return Ok((compiler, None)) };
         debian::install(&cross.packages).context("no cross linker")?;
-        Ok(compiler.linker(triple, cross.linker))
+        Ok((compiler.linker(target.triple, cross.linker), Some(cross)))
     };
-    found().map_err(|why| Unavailable::because(why).into())
+    found().map_err(Unavailable::because)
 }
 
 fn ready(host: &Host, target: &'static Target) -> Result<Ready> {
-    let native = toolchain::native()?;
-    let cross = target.cross.as_ref().filter(|_| target.triple != native);
-    if cross.is_none() && target.triple != native {
-        bail!("this lane needs a host of its own architecture, this is {native}");
-    }
-    let emulator = emulator(host, target)?;
-    if let Some(cross) = cross {
-        debian::install(&cross.packages).context("no cross linker")?;
-    }
-    let compiler = toolchain::with_std(host, target.triple, target.debian_arch)?;
-    Ok(Ready { target, compiler, emulator, cross })
+    let (compiler, cross) = linking(host, target)?;
+    Ok(Ready { target, compiler, emulator: emulator(host, target)?, cross })
 }
 
 impl Ready {
@@ -315,9 +330,7 @@ impl Ready {
         // Without `--target` the native programs are the ones that are built already.
         if let Some(cross) = self.cross {
             runner.extend(["-L", cross.sysroot]);
-            cmd = cmd
-                .args(["--target", triple, "--config"])
-                .arg(format!("target.{triple}.linker={:?}", cross.linker));
+            cmd = cmd.args(["--target", triple]);
         }
         cmd.arg("--config").arg(format!("target.{triple}.runner={runner:?}"))
     }

@@ -9,8 +9,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::emulator::Emulators;
-use super::{Lab, Lane, Log, Prepared};
+use super::{Lab, Lane, Log, Run, Unavailable};
 use crate::command::{Cmd, Ending};
 use crate::report::{Finding, Tests};
 use crate::toolchain::{self, Compiler};
@@ -135,11 +134,9 @@ pub(super) fn lanes() -> Vec<Lane> {
         .collect()
 }
 
-fn prepare(lab: &Lab<'_>, board: &'static Board, model: &'static Model) -> Result<Prepared> {
-    let (emulators, compiler) = match needs(lab, board) {
-        Ok(needs) => needs,
-        Err(why) => return Ok(Prepared::Unavailable(why)),
-    };
+fn prepare(lab: &Lab<'_>, board: &'static Board, model: &'static Model) -> Result<Run> {
+    let emulators = lab.emulators()?;
+    let compiler = compiler(lab, board)?;
     let image = build(lab, &compiler, board)?;
     let machine = emulators
         .system(board.architecture)
@@ -148,13 +145,12 @@ fn prepare(lab: &Lab<'_>, board: &'static Board, model: &'static Model) -> Resul
         .args(["-cpu", model.cpu, "-kernel"])
         .arg(image.display().to_string())
         .limit(LIMIT);
-    Ok(Prepared::Ready(Box::new(move |log| run(&machine, board, model, log))))
+    Ok(Box::new(move |log| run(&machine, board, model, log)))
 }
 
-fn needs(lab: &Lab<'_>, board: &Board) -> Result<(Emulators, Compiler)> {
+fn compiler(lab: &Lab<'_>, board: &Board) -> Result<Compiler, Unavailable> {
     let gnu = format!("{}-linux-gnu", board.architecture);
-    let compiler = toolchain::with_core_and_linker(lab.host, board.triple, &gnu)?;
-    Ok((Emulators::fetch(lab.host)?, compiler))
+    toolchain::with_core_and_linker(lab.host, board.triple, &gnu).map_err(Unavailable::because)
 }
 
 /// The image, in a folder of its own whatever the compiler.

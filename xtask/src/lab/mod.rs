@@ -31,6 +31,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use clap::Args;
 
+use self::cpus::Targets;
 use self::kit::Kits;
 pub(crate) use self::log::Log;
 use crate::command::Cmd;
@@ -75,15 +76,9 @@ pub(crate) struct Lane {
     prepare: Box<Prepare>,
 }
 
-/// Finds, fetches or builds what a lane needs.
-type Prepare = dyn FnOnce(&Lab<'_>) -> Result<Prepared>;
-
-/// What preparing a lane came to, other than an error.
-pub(crate) enum Prepared {
-    Ready(Run),
-    /// What the lane needs and this machine cannot have.
-    Unavailable(anyhow::Error),
-}
+/// Finds, fetches or builds what a lane needs. An error that is [`Unavailable`] is the reason to skip
+/// the lane; any other is its failure.
+type Prepare = dyn FnOnce(&Lab<'_>) -> Result<Run>;
 
 /// Why a lane cannot be run on this machine: something that it needs is not to be had.
 #[derive(Clone, Debug)]
@@ -111,7 +106,7 @@ impl Lane {
     pub(crate) fn new(
         name: impl Into<String>,
         proves: impl Into<String>,
-        prepare: impl FnOnce(&Lab<'_>) -> Result<Prepared> + 'static,
+        prepare: impl FnOnce(&Lab<'_>) -> Result<Run> + 'static,
     ) -> Self {
         Self {
             name: name.into(),
@@ -136,6 +131,7 @@ pub(crate) struct Lab<'a> {
     /// Below it everything is built and logged.
     work: PathBuf,
     kits: Kits,
+    targets: Targets,
 }
 
 impl<'a> Lab<'a> {
@@ -145,7 +141,13 @@ impl<'a> Lab<'a> {
 
     /// The lab for another tree than the one that it is part of.
     fn of(host: &'a Host, tree: &Path) -> Self {
-        Self { host, tree: tree.to_path_buf(), work: host.target_dir("lab"), kits: Kits::default() }
+        Self {
+            host,
+            tree: tree.to_path_buf(),
+            work: host.target_dir("lab"),
+            kits: Kits::default(),
+            targets: Targets::default(),
+        }
     }
 
     /// `cargo` with the words of `line`, in the workspace that is put to the test.
@@ -231,10 +233,7 @@ fn run_lanes(
     for lane in lanes {
         let start = Instant::now();
         match (lane.prepare)(lab) {
-            Ok(Prepared::Ready(run)) => queue.push_back((lane.name, run)),
-            Ok(Prepared::Unavailable(why)) => {
-                record(&lane.name, Finding::skipped(format!("{why:#}")), start.elapsed())?;
-            }
+            Ok(run) => queue.push_back((lane.name, run)),
             Err(why) if why.is::<Unavailable>() => {
                 record(&lane.name, Finding::skipped(format!("{why:#}")), start.elapsed())?;
             }

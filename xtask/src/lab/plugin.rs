@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::emulator::Emulators;
-use super::{Lab, Lane, Log, Prepared};
+use super::{Lab, Lane, Log, Run, Unavailable};
 use crate::command::Cmd;
 use crate::debian;
 use crate::host::Host;
@@ -74,15 +73,19 @@ impl Plugin {
         [String::from("-plugin"), arguments]
     }
 
-    /// Whether this emulator can load it; an error is the reason why not.
-    pub(super) fn fits(emulator: &Cmd) -> Result<()> {
-        let text = emulator.clone().arg("--version").read()?;
-        let (major, minor) = version(&text).with_context(|| format!("no version in {text:?}"))?;
-        ensure!(
-            major == 10 && MINOR_VERSIONS.contains(&minor),
-            "QEMU {major}.{minor} has another interface for plugins than QEMU 10.0"
-        );
-        Ok(())
+    /// Whether this emulator can load it.
+    pub(super) fn fits(emulator: &Cmd) -> Result<(), Unavailable> {
+        let fits = || {
+            let text = emulator.clone().arg("--version").read()?;
+            let (major, minor) =
+                version(&text).with_context(|| format!("no version in {text:?}"))?;
+            ensure!(
+                major == 10 && MINOR_VERSIONS.contains(&minor),
+                "QEMU {major}.{minor} has another interface for plugins than QEMU 10.0"
+            );
+            Ok(())
+        };
+        fits().map_err(Unavailable::because)
     }
 }
 
@@ -232,23 +235,15 @@ pub(super) fn lanes() -> Vec<Lane> {
     [&X86_64, &AARCH64].into_iter().map(lane).collect()
 }
 
-fn prepare(lab: &Lab<'_>, machine: &'static Machine) -> Result<Prepared> {
-    let emulator = Emulators::fetch(lab.host)
-        .map(|emulators| emulators.system(machine.architecture))
-        .and_then(|emulator| Plugin::fits(&emulator).map(|()| emulator));
-    let emulator = match emulator {
-        Ok(emulator) => emulator,
-        Err(why) => return Ok(Prepared::Unavailable(why)),
-    };
-    let (compiler, flags) = match compiler(lab.host, machine) {
-        Ok(found) => found,
-        Err(why) => return Ok(Prepared::Unavailable(why)),
-    };
+fn prepare(lab: &Lab<'_>, machine: &'static Machine) -> Result<Run> {
+    let emulator = lab.emulators()?.system(machine.architecture);
+    Plugin::fits(&emulator)?;
+    let (compiler, flags) = compiler(lab.host, machine).map_err(Unavailable::because)?;
     let plugin = Plugin::build(lab)?;
     let program = build_program(lab, &compiler, flags, machine)?;
     let emulator = emulator.words(machine.line).args(["-kernel", &program]).limit(LIMIT);
     let outs = out_folder(lab)?;
-    Ok(Prepared::Ready(Box::new(move |log| {
+    Ok(Box::new(move |log| {
         for mode in 0..MODES.len() {
             let finding = boot(&emulator, &plugin, machine, mode, &outs, log)?;
             if finding.failure().is_some() {
@@ -256,7 +251,7 @@ fn prepare(lab: &Lab<'_>, machine: &'static Machine) -> Result<Prepared> {
             }
         }
         Ok(Finding::passed(Tests::default()))
-    })))
+    }))
 }
 
 /// What compiles for the machine, and the flags by which it links.

@@ -1,71 +1,48 @@
 //! Machines whose CPUs differ: what is chosen, and what the report says of the hypervisor.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use cachemaint_lab_protocol::Request;
 use serde_json::Value;
 
 use super::{DAX, emulated, expect, expect_value, make_ext4, records};
+use crate::lab::Lane;
+use crate::lab::expectation::{Expectation, FOLDER};
 use crate::lab::kit::Architecture;
 use crate::lab::machine::Machine;
-use crate::lab::{Lane, Prepared};
 use crate::report::{Finding, Tests};
 
-/// A CPU model of QEMU's and what it must give.
+/// A CPU model of QEMU's, what must be reported of its instructions, and of who runs it.
 struct Model {
     cpu: &'static str,
-    instruction: &'static str,
-    /// By the rules that the library states, for a vendor that is not Intel: CLFLUSH is ordered by
-    /// MFENCE alone.
-    fences: [Option<&'static str>; 2],
+    expected: &'static str,
     hypervisor: Hypervisor,
 }
 
+/// What CPUID says of the hypervisor.
 enum Hypervisor {
-    /// CPUID.1:ECX[31] is set and leaf `4000_0000h` has a signature.
+    /// Leaf 1, ECX\[31\] is set, and leaf `4000_0000h` has a signature.
     Signed(&'static str),
-    /// The bit is set, and the leaves are empty.
+    /// The bit is set, and the leaf is empty.
     Unsigned,
     /// The bit is clear.
     Absent,
 }
 
-/// TCG's own signature (QEMU `target/i386/cpu.c`, leaf `4000_0000h`).
+/// TCG's own signature (QEMU `target/i386/cpu.c`, leaf `4000_0000h`). Other ones need KVM;
+/// `tests/cpus` has them as recorded machines.
 const TCG: Hypervisor = Hypervisor::Signed("TCGTCGTCGTCG");
 
-/// `max` has CLWB and CLFLUSHOPT, and is an AMD family 15 model (QEMU `target/i386/cpu.c`). Other
-/// signatures need KVM's help; `tests/cpus` has them as recorded machines.
 const MODELS: [Model; 6] = [
-    Model { cpu: "max", instruction: "clwb", fences: [None, Some("sfence")], hypervisor: TCG },
+    Model { cpu: "max", expected: "x86-max", hypervisor: TCG },
+    Model { cpu: "max,-clwb", expected: "x86-max-no-clwb", hypervisor: TCG },
+    Model { cpu: "max,-clwb,-clflushopt", expected: "x86-max-no-clflushopt", hypervisor: TCG },
     Model {
-        cpu: "max,-clwb",
-        instruction: "clflushopt",
-        fences: [None, Some("sfence")],
+        cpu: "max,vendor=GenuineIntel,-clwb,-clflushopt",
+        expected: "x86-max-intel-no-clflushopt",
         hypervisor: TCG,
     },
-    Model {
-        cpu: "max,-clwb,-clflushopt",
-        instruction: "clflush",
-        fences: [Some("mfence"), Some("mfence")],
-        hypervisor: TCG,
-    },
-    Model {
-        cpu: "max,-clwb,-clflushopt,vendor=GenuineIntel",
-        instruction: "clflush",
-        fences: [None, Some("sfence")],
-        hypervisor: TCG,
-    },
-    Model {
-        cpu: "max,-hypervisor",
-        instruction: "clwb",
-        fences: [None, Some("sfence")],
-        hypervisor: Hypervisor::Absent,
-    },
-    Model {
-        cpu: "max,tcg-cpuid=off",
-        instruction: "clwb",
-        fences: [None, Some("sfence")],
-        hypervisor: Hypervisor::Unsigned,
-    },
+    Model { cpu: "max,-hypervisor", expected: "x86-max", hypervisor: Hypervisor::Absent },
+    Model { cpu: "max,tcg-cpuid=off", expected: "x86-max", hypervisor: Hypervisor::Unsigned },
 ];
 
 pub(super) fn lanes() -> Vec<Lane> {
@@ -74,40 +51,35 @@ pub(super) fn lanes() -> Vec<Lane> {
 
 fn lane(model: &'static Model) -> Lane {
     let name = format!("machine/x86_64/cpu/{}", model.cpu);
-    let proves = format!("persists by {}, and the report agrees with CPUID", model.instruction);
+    let proves = format!("the report is as in {FOLDER}/{}.json, and DAX works", model.expected);
     Lane::new(name.clone(), proves, move |lab| {
         let kit = lab.kit(Architecture::X86)?;
-        Ok(Prepared::Ready(Box::new(move |log| {
-            let setup = emulated(&name).cpu(model.cpu);
-            let mut machine = Machine::start(&kit, &setup, log)?;
+        let expectation = Expectation::read(lab.tree(), model.expected)?;
+        Ok(Box::new(move |log| {
+            let mut machine = Machine::start(&kit, &emulated(&name).cpu(model.cpu), log)?;
             let report = machine.json(&Request::Report)?;
-            model.agrees(&report)?;
+            let differences = expectation.differences(&report.to_string());
+            ensure!(differences.is_empty(), "{}", differences.join("; "));
+            model.hypervisor.is_reported(&report)?;
             make_ext4(&mut machine, "/dev/pmem0", DAX)?;
             let written = records("/mnt/records", 10);
             expect(&machine.persist(&written)?, "cache line (64 bytes)")?;
             machine.verify(&written)?;
             machine.power_off()?;
             Ok(Finding::passed(Tests::default()))
-        })))
+        }))
     })
 }
 
-impl Model {
-    fn agrees(&self, report: &Value) -> Result<()> {
-        let [before, after] = self.fences;
-        expect_value(report, "/cpu/writeback/persistence/instruction", self.instruction)?;
-        expect_value(report, "/cpu/writeback/persistence/before", before)?;
-        expect_value(report, "/cpu/writeback/persistence/after", after)?;
-        expect_value(report, "/cpu/whole_cache/available", false)?;
-        let (present, signature) = match self.hypervisor {
-            Hypervisor::Signed(signature) => (true, Some(signature)),
-            Hypervisor::Unsigned => (true, None),
-            Hypervisor::Absent => (false, None),
-        };
-        expect_value(report, "/cpu/hypervisor/present", present)?;
-        match signature {
-            Some(signature) => expect_value(report, "/cpu/hypervisor/signature", signature),
-            None => Ok(()),
+impl Hypervisor {
+    fn is_reported(&self, report: &Value) -> Result<()> {
+        let is_there = !matches!(self, Self::Absent);
+        expect_value(report, "/cpu/hypervisor/present", is_there)?;
+        match self {
+            Self::Signed(signature) => {
+                expect_value(report, "/cpu/hypervisor/signature", *signature)
+            }
+            Self::Unsigned | Self::Absent => Ok(()),
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{DIRECTORY, dax_machine};
 use crate::lab::kit::{Architecture, Kit};
-use crate::lab::{Lab, Lane, Log, Prepared};
+use crate::lab::{Lab, Lane, Log};
 use crate::report::Finding;
 
 pub(super) fn lanes() -> Vec<Lane> {
@@ -15,7 +15,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     vec![Lane::new(name, "the library's tests pass with their files on DAX", move |lab| {
         let kit = lab.kit(Architecture::X86)?;
         let tests = lab.static_tests(Architecture::X86)?;
-        Ok(Prepared::Ready(Box::new(move |log| all(&kit, name, &tests, log))))
+        Ok(Box::new(move |log| all(&kit, name, &tests, log)))
     })]
 }
 

@@ -12,6 +12,8 @@ mod boot;
 mod console;
 #[cfg(target_os = "linux")]
 mod kexec;
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod paths;
 #[cfg(target_os = "linux")]
 mod processes;
 #[cfg(target_os = "linux")]

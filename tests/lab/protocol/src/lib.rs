@@ -30,6 +30,13 @@ pub enum Request {
     /// Creates a file and persists record after record until the machine ends, each acknowledged by
     /// [`Reply::Acknowledged`].
     PersistForever(Records),
+    /// Creates a file and calls everything of the library that persists or writes back, on it and on
+    /// memory, each between two marks for the emulator's plugin: answered by [`Reply::Names`], in the
+    /// order of the marks' numbers.
+    PersistEveryWay {
+        /// The file.
+        path: String,
+    },
     /// Runs a program with the console as its output: answered by [`Reply::Ended`].
     Run {
         /// The program.

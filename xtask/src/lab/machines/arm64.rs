@@ -120,8 +120,8 @@ fn chooses(machine: &mut Machine, persistence: &str, deep: Option<&str>) -> Resu
 }
 
 /// A machine whose device tree sets the last 256 MiB of its RAM aside as pmem.
-struct Tree {
-    setup: Setup,
+pub(super) struct Tree {
+    pub(super) setup: Setup,
     file: PathBuf,
 }
 
@@ -129,7 +129,7 @@ impl Tree {
     /// Takes the tree that QEMU makes for the board, and changes what differs: the end of the RAM,
     /// and a node for what follows it (Linux,
     /// `Documentation/devicetree/bindings/pmem/pmem-region.txt`).
-    fn new(kit: &Kit, name: &str, cpu: &str) -> Result<Self> {
+    pub(super) fn new(kit: &Kit, name: &str, cpu: &str) -> Result<Self> {
         let file = kit.work.join(format!("{}.dtb", name.replace('/', "-")));
         let path = file.display().to_string();
         kit.emulators

@@ -4,6 +4,7 @@
 mod arm64;
 mod cpuid;
 mod files;
+mod flush;
 mod media;
 mod power;
 mod suite;
@@ -41,6 +42,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     lanes.extend(files::lanes());
     lanes.extend(cpuid::lanes());
     lanes.extend(suite::lanes());
+    lanes.extend(flush::lanes());
     lanes
 }
 

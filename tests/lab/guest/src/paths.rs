@@ -1,0 +1,159 @@
+//! Every way by which the library persists or writes back, each between two marks for the emulator's
+//! plugin, which then says whether a line was left dirty or a write-back unfenced.
+//!
+//! A path stores over whole lines, parts of lines and the ends of pages, and calls the library as a
+//! user would. Data that is not zero is stored, at places that differ from path to path.
+
+use anyhow::{Context as _, Result};
+use cachemaint::dax::{DaxFile, Options};
+use cachemaint::medium::{Medium, Memory};
+use cachemaint::{Cache, Instruction, Point};
+use cachemaint_lab_mark as mark;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes of the file and of the memory.
+const LEN: u64 = 4 << 20;
+const WORDS: usize = 1 << 16;
+
+/// A path on a file: its name and what it does.
+type OnFile = (&'static str, fn(&DaxFile) -> Result<()>);
+/// A path on memory.
+type OnMemory = (&'static str, fn(Cache, &[AtomicU64]));
+
+const ON_FILE: [OnFile; 9] = [
+    ("persist within a line", |file| {
+        file.write(72, &[1; 40]);
+        Ok(file.persist(72..112)?)
+    }),
+    ("persist over the end of a page", |file| {
+        file.write(4090, &[2; 4105]);
+        Ok(file.persist(4090..8195)?)
+    }),
+    ("persist of stored words", |file| {
+        for at in [1 << 20, (1 << 20) + 56, (1 << 20) + 64] {
+            file.store(at, 3, Ordering::Release);
+        }
+        Ok(file.persist(1 << 20..(1 << 20) + 72)?)
+    }),
+    ("writeback, then fence", |file| {
+        file.write(300, &[4; 1000]);
+        file.writeback(300..1300)?;
+        file.fence();
+        Ok(())
+    }),
+    ("batch of ranges", |file| {
+        file.write(128, &[5; 1]);
+        file.write(65_530, &[5; 100]);
+        Ok(file.batch(|batch| {
+            batch.writeback(128..129);
+            batch.writeback(65_530..65_630);
+        })?)
+    }),
+    ("batch that unwinds", |file| {
+        file.write(9000, &[6; 200]);
+        let batch = || file.batch(|batch| unwind_after(|| batch.writeback(9000..9200)));
+        let unwound = std::panic::catch_unwind(core::panic::AssertUnwindSafe(batch));
+        unwound.err().map(drop).context("nothing unwound")
+    }),
+    ("copy of several parts", |file| {
+        Ok(file.persist_copy(&[(8, &[7; 8]), (200_001, &[7; 77]), (4095, &[7; 2])])?)
+    }),
+    ("copy of 3 MiB", |file| Ok(file.persist_copy(&[(5, &vec![8; 3 << 20])])?)),
+    ("streaming stores, then persist", |file| {
+        stream(file, 16_384, 512);
+        // No manual orders a write-back behind them.
+        file.fence();
+        Ok(file.persist(16_384..16_896)?)
+    }),
+];
+
+const ON_MEMORY: [OnMemory; 4] = [
+    ("cache: writeback", |cache, words| {
+        store(&words[3..1000]);
+        cache.writeback(&words[3..1000]);
+    }),
+    ("cache: writeback_invalidate", |cache, words| {
+        store(&words[7..100]);
+        cache.writeback_invalidate(&words[7..100]);
+    }),
+    ("cache: batch", |cache, words| {
+        store(&words[1..2]);
+        store(&words[500..777]);
+        cache.batch(|batch| {
+            batch.writeback(&words[1..2]);
+            batch.writeback_invalidate(&words[500..777]);
+        });
+    }),
+    ("memory: persist and copy", |cache, words| {
+        let memory = Memory::new(words, cache);
+        memory.write(11, &[9; 3000]);
+        let Ok(()) = memory.persist(11..3011);
+        let Ok(()) = memory.persist_copy(&[(4096, &[9; 100]), (6000, &[9; 1])]);
+    }),
+];
+
+/// Runs every path, those on memory by each instruction that this machine has; their names, in the
+/// order of the verdicts' numbers.
+pub(crate) fn run(path: &str) -> Result<Vec<String>> {
+    let file = Options::new().create(path, LEN)?;
+    let mut names = Vec::new();
+    let mut verdict = |name: String| {
+        mark::verdict(names.len() as u64);
+        names.push(name);
+    };
+    let start = file.as_ptr(0).cast_const();
+    let end = start.wrapping_add(usize::try_from(LEN)?);
+    for (name, work) in ON_FILE {
+        mark::watch(start..end);
+        work(&file)?;
+        verdict(name.to_string());
+    }
+    let words: Vec<AtomicU64> = (0..WORDS).map(|_| AtomicU64::new(1)).collect();
+    let host = Cache::host()?;
+    for point in Point::ALL {
+        let Ok(aimed) = host.to(point) else { continue };
+        for instruction in aimed.available_writebacks() {
+            let cache = with(instruction, point)?;
+            for (name, work) in ON_MEMORY {
+                mark::watch(words.as_ptr_range());
+                work(cache, &words);
+                verdict(format!("{name}, {} to {point}", instruction.name));
+            }
+        }
+    }
+    Ok(names)
+}
+
+fn with(instruction: Instruction, point: Point) -> Result<Cache> {
+    Ok(Cache::builder().writeback_with(instruction).point(point).build()?)
+}
+
+fn store(words: &[AtomicU64]) {
+    for word in words {
+        word.store(0x5a5a, Ordering::Relaxed);
+    }
+}
+
+/// Does the work and unwinds, without a message.
+fn unwind_after(work: impl FnOnce()) {
+    work();
+    std::panic::resume_unwind(Box::new("on purpose"));
+}
+
+/// Stores `len` bytes by streaming stores, where the architecture has them.
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "there is no safe streaming store")]
+#[expect(clippy::cast_ptr_alignment, reason = "every offset is a multiple of 8")]
+fn stream(file: &DaxFile, at: u64, len: u64) {
+    for at in (at..at + len).step_by(8) {
+        let word = file.as_ptr(at).cast::<i64>();
+        // SAFETY: the word is in the mapping and aligned, and nobody else accesses the file.
+        unsafe { core::arch::x86_64::_mm_stream_si64(word, 0x5a5a) };
+    }
+}
+
+/// Its hint for non-temporal pairs has the ordering of any other store (Arm ARM, STNP).
+#[cfg(target_arch = "aarch64")]
+fn stream(file: &DaxFile, at: u64, len: u64) {
+    file.write(at, &vec![0x5a; usize::try_from(len).unwrap_or_default()]);
+}

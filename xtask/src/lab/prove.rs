@@ -28,7 +28,7 @@ struct Breakage {
     complaint: &'static str,
 }
 
-const BREAKAGES: [Breakage; 4] = [
+const BREAKAGES: [Breakage; 8] = [
     Breakage {
         name: "DC CVAP is used where the CPU has none",
         file: "src/platform/aarch64/linux.rs",
@@ -64,6 +64,39 @@ const BREAKAGES: [Breakage; 4] = [
         .and_then(|_own| regions(tree).into_iter().next_back())",
         lane: "machine/x86_64/two-regions",
         complaint: "the granularity is",
+    },
+    Breakage {
+        name: "the last line of a range is not written back",
+        file: "arch/lines.rs",
+        text: "while end_of_line < self.last_byte {",
+        by: "while end_of_line.wrapping_add(self.within) < self.last_byte {",
+        lane: "flush/x86_64/max",
+        complaint: "persist over the end of a page: Verdict",
+    },
+    Breakage {
+        name: "persist has no fence",
+        file: "src/medium/mod.rs",
+        text: "self.writeback(range)?;
+        self.fence();",
+        by: "self.writeback(range)?;",
+        lane: "flush/x86_64/eadr",
+        complaint: "persist within a line: Verdict",
+    },
+    Breakage {
+        name: "a batch that unwinds has no fence",
+        file: "src/dax/batch.rs",
+        text: "        self.file.fence();",
+        by: "        if !std::thread::panicking() { self.file.fence() }",
+        lane: "flush/x86_64/max,-clwb",
+        complaint: "batch that unwinds: Verdict",
+    },
+    Breakage {
+        name: "DMB instead of DSB",
+        file: "arch/aarch64/ops.rs",
+        text: "asm!(\"dsb sy\"",
+        by: "asm!(\"dmb sy\"",
+        lane: "flush/aarch64/neoverse-n1",
+        complaint: "persist within a line: Verdict",
     },
 ];
 

@@ -72,19 +72,50 @@ pub(crate) fn offers(package: &str, major: u32) -> bool {
         .is_some_and(|candidate| candidate >= major)
 }
 
+/// Where packages are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Suite {
+    /// In the system's own sources.
+    System,
+    /// In a sister suite of the system's release alone: `backports`.
+    Sister(&'static str),
+    /// In another release of Debian alone, on the system's own mirror.
+    Release(&'static str),
+}
+
+impl Suite {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Sister(name) | Self::Release(name) => name,
+        }
+    }
+
+    /// The list of its sources; `None` if the system's own will do.
+    fn list(self, state: &Path) -> Result<Option<PathBuf>> {
+        let line = match self {
+            Self::System => return Ok(None),
+            Self::Sister(name) => {
+                let release = release()?;
+                release.line(&format!("{}-{name}", release.codename))
+            }
+            Self::Release(codename) => release()?.line(codename),
+        };
+        write_sources(state, &[line]).map(Some)
+    }
+}
+
 /// Fetches `package` (apt's notation, `name:arch=version`) and unpacks it; the folder that then
 /// holds its files.
-///
-/// With `suite` (`backports`) only that sister suite of the system's release is consulted.
-pub(crate) fn fetch(host: &Host, package: &str, suite: Option<&str>) -> Result<PathBuf> {
-    let place = place(host, package, suite);
+pub(crate) fn fetch(host: &Host, package: &str, suite: Suite) -> Result<PathBuf> {
+    let place = place(host, package, suite.name());
     if place.is_dir() {
         return Ok(place);
     }
-    let state = State::new(host, suite.unwrap_or("system"))?;
+    let state = State::new(host, suite.name())?;
     let name = package.split('=').next().unwrap_or(package);
     let architecture = name.split_once(':').map(|(_, architecture)| architecture);
-    let sources = suite.map(|suite| sister_suite(&state.folder, suite)).transpose()?;
+    let sources = suite.list(&state.folder)?;
     let apt = state.apt(architecture, sources.as_deref())?;
     apt.clone().arg("update").limit(UPDATE_LIMIT).read()?;
     let download = state.emptied("download")?;
@@ -105,7 +136,7 @@ pub(crate) fn root(
     backports: bool,
 ) -> Result<PathBuf> {
     let name = format!("{architecture}_{}", packages.join("_"));
-    let place = place(host, &name, Some("root"));
+    let place = place(host, &name, "root");
     if place.is_dir() {
         return Ok(place);
     }
@@ -131,32 +162,42 @@ pub(crate) fn root(
     Ok(place)
 }
 
-/// What the first known of some packages depends on in this release: with a package that stands for
-/// the current version of a kernel, that kernel.
-pub(crate) fn dependency(host: &Host, architecture: &str, packages: &[&str]) -> Result<String> {
-    let state = State::new(host, &format!("root-{architecture}"))?;
-    let apt = state.apt(Some(architecture), None)?;
-    let depends = || {
-        packages.iter().find_map(|package| {
-            let listed = Cmd::new("apt-cache")
-                .env("APT_CONFIG", state.settings().display().to_string())
-                .args(["depends", "--important", &format!("{package}:{architecture}")])
-                .read()
-                .ok()?;
-            let name = listed.lines().find_map(|line| line.trim().strip_prefix("Depends: "))?;
-            let (name, _) = name.split_once(':').unwrap_or((name, ""));
-            Some(format!("{name}:{architecture}"))
-        })
+/// The package `linux-image-VERSION:ARCHITECTURE` of a suite's current kernel, by the first known of some
+/// packages that depend on whichever that is.
+pub(crate) fn kernel(
+    host: &Host,
+    architecture: &str,
+    suite: Suite,
+    packages: &[&str],
+) -> Result<String> {
+    let state = State::new(host, &format!("kernel-{architecture}"))?;
+    let sources = suite.list(&state.folder)?;
+    let apt = state.apt(Some(architecture), sources.as_deref())?;
+    let settings = state.settings().display().to_string();
+    let kernel = |package: &&str| {
+        let package = format!("{package}:{architecture}");
+        let cache = Cmd::new("apt-cache").env("APT_CONFIG", &*settings);
+        let listed = cache.words("depends --important").arg(package).read().ok()?;
+        kernel_among(&listed).map(|name| format!("{name}:{architecture}"))
     };
-    if let Some(name) = depends() {
+    let known = || packages.iter().find_map(kernel);
+    if let Some(name) = known() {
         return Ok(name);
     }
     apt.arg("update").limit(UPDATE_LIMIT).read()?;
-    depends().with_context(|| format!("this release has none of {}", packages.join(", ")))
+    known().with_context(|| format!("{} has none of {}", suite.name(), packages.join(", ")))
 }
 
-fn place(host: &Host, name: &str, kind: Option<&str>) -> PathBuf {
-    let name = format!("{name}_{}", kind.unwrap_or("system")).replace([':', '=', '/'], "_");
+/// The kernel's package among the dependencies that apt-cache lists.
+fn kernel_among(listed: &str) -> Option<String> {
+    let mut names = listed.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
+    let name = names.find(|name| name.starts_with("linux-image-"))?;
+    let (name, _architecture) = name.split_once(':').unwrap_or((name, ""));
+    Some(name.to_owned())
+}
+
+fn place(host: &Host, name: &str, kind: &str) -> PathBuf {
+    let name = format!("{name}_{kind}").replace([':', '=', '/'], "_");
     host.cache().join("packages").join(name)
 }
 
@@ -240,25 +281,20 @@ impl State {
     }
 }
 
-/// Writes a source list of one `suite` that belongs to this system's release, on the system's own
-/// mirror.
-fn sister_suite(state: &Path, suite: &str) -> Result<PathBuf> {
-    let sources = sources()?;
-    let Some(release) = sources.iter().find(|source| source.is_release) else {
-        bail!("no {suite} suite is known for this system");
-    };
-    write_sources(state, &[release.line(Some(suite))])
+/// The release of Debian that this system is of.
+fn release() -> Result<Source> {
+    let release = sources()?.into_iter().find(|source| source.is_release);
+    release.context("this system's sources name no release of Debian")
 }
 
 /// Writes a source list of what this system has and its release's backports; with their name.
 fn with_backports(state: &Path) -> Result<(String, PathBuf)> {
-    let sources = sources()?;
-    let mut lines: Vec<String> = sources.iter().map(|source| source.line(None)).collect();
-    let Some(release) = sources.iter().find(|source| source.is_release) else {
-        bail!("no backports are known for this system");
-    };
-    lines.push(release.line(Some("backports")));
-    Ok((format!("{}-backports", release.codename), write_sources(state, &lines)?))
+    let release = release()?;
+    let backports = format!("{}-backports", release.codename);
+    let mut lines: Vec<String> =
+        sources()?.iter().map(|source| source.line(&source.codename)).collect();
+    lines.push(release.line(&backports));
+    Ok((backports, write_sources(state, &lines)?))
 }
 
 fn write_sources(state: &Path, lines: &[String]) -> Result<PathBuf> {
@@ -277,11 +313,10 @@ struct Source {
 }
 
 impl Source {
-    /// Its line in a source list, or that of a sister suite.
-    fn line(&self, suite: Option<&str>) -> String {
-        let Self { address, codename, signed_by, .. } = self;
-        let suite = suite.map(|suite| format!("-{suite}")).unwrap_or_default();
-        format!("deb {signed_by}{address} {codename}{suite} main\n")
+    /// The line in a source list for a suite at this address.
+    fn line(&self, suite: &str) -> String {
+        let Self { address, signed_by, .. } = self;
+        format!("deb {signed_by}{address} {suite} main\n")
     }
 }
 

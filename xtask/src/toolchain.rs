@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::command::{Cmd, find_program};
-use crate::debian;
+use crate::debian::{self, Suite};
 use crate::host::Host;
 
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
@@ -78,7 +78,7 @@ pub(crate) fn with_std(host: &Host, triple: &str, debian_arch: &str) -> Result<C
         let version =
             Cmd::new("dpkg-query").words("--show --showformat=${Version} rustc-web").read()?;
         let package = format!("libstd-rust-web-dev:{debian_arch}={version}");
-        let sysroot = debian::fetch(host, &package, None)?.join("usr");
+        let sysroot = debian::fetch(host, &package, Suite::System)?.join("usr");
         let flag = format!(r#"target.{triple}.rustflags=["--sysroot={}"]"#, sysroot.display());
         Compiler::debian(host, vec![String::from("--config"), flag])
     };

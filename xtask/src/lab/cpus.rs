@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use super::expectation::{Expectation, FOLDER};
 use super::{Lab, Lane, Log, Run, Unavailable};
 use crate::command::{Cmd, find_program};
-use crate::debian;
+use crate::debian::{self, Suite};
 use crate::host::Host;
 use crate::report::Finding;
 use crate::toolchain::{self, Compiler};
@@ -340,7 +340,11 @@ impl Ready {
 /// release of Debian or Ubuntu or its backports; else whatever this release has.
 fn emulator(host: &Host, target: &Target) -> Result<String> {
     let current = || -> Result<String> {
-        let suite = if debian::offers("qemu-user", CURRENT) { None } else { Some("backports") };
+        let suite = if debian::offers("qemu-user", CURRENT) {
+            Suite::System
+        } else {
+            Suite::Sister("backports")
+        };
         let folder = debian::fetch(host, "qemu-user", suite)?;
         new_enough(&folder.join("usr/bin").join(target.emulator), target.oldest_emulator)
     };

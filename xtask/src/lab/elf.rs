@@ -45,10 +45,9 @@ pub(super) struct Modules {
 }
 
 impl Modules {
-    /// All below a folder; compressed ones are unpacked into `work`.
-    pub(super) fn below(folder: &Path, work: &Path) -> Result<Self> {
+    /// All below some folders; compressed ones are unpacked into `work`.
+    pub(super) fn below(mut folders: Vec<PathBuf>, work: &Path) -> Result<Self> {
         let mut files = BTreeMap::new();
-        let mut folders = vec![folder.to_path_buf()];
         while let Some(folder) = folders.pop() {
             let entries = fs::read_dir(&folder)
                 .with_context(|| format!("cannot list {}", folder.display()))?;

@@ -57,10 +57,14 @@ impl Initramfs {
 
     /// Adds kernel modules and those that they depend on, and the list `/lab/modules` in the order
     /// to load them in. What the kernel has built in is no module.
-    pub(super) fn modules(&mut self, modules: &Path, names: &[&str], work: &Path) -> Result<()> {
-        let tree = elf::Modules::below(modules, work)?;
+    pub(super) fn modules(
+        &mut self,
+        folders: Vec<PathBuf>,
+        names: &[&str],
+        work: &Path,
+    ) -> Result<()> {
         let mut list = String::new();
-        for file in tree.in_order(names)? {
+        for file in elf::Modules::below(folders, work)?.in_order(names)? {
             let name = file.file_name().context("a module has no name")?.to_string_lossy();
             let place = format!("/lab/{name}");
             list.push_str(&place);

@@ -1,6 +1,7 @@
 //! What the machines of one architecture are put together from: emulator, kernel, programs.
 
-use std::cell::OnceCell;
+use alloc::collections::BTreeMap;
+use core::cell::{OnceCell, RefCell};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,13 +11,14 @@ use super::emulator::Emulators;
 use super::initramfs::{self, Initramfs};
 use super::{Lab, Unavailable, cpus};
 use crate::command::Cmd;
-use crate::debian;
+use crate::debian::{self, Suite};
 
 /// An architecture that machines can be had of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Architecture {
     X86,
     Arm64,
+    Riscv64,
 }
 
 impl Architecture {
@@ -25,6 +27,7 @@ impl Architecture {
         match self {
             Self::X86 => "x86_64",
             Self::Arm64 => "aarch64",
+            Self::Riscv64 => "riscv64",
         }
     }
 
@@ -32,6 +35,7 @@ impl Architecture {
         match self {
             Self::X86 => "amd64",
             Self::Arm64 => "arm64",
+            Self::Riscv64 => "riscv64",
         }
     }
 
@@ -39,15 +43,30 @@ impl Architecture {
         match self {
             Self::X86 => "x86_64-unknown-linux-gnu",
             Self::Arm64 => "aarch64-unknown-linux-gnu",
+            Self::Riscv64 => "riscv64gc-unknown-linux-gnu",
         }
     }
 
-    /// Packages whose dependency is the release's current kernel, in a build for virtual machines; the
-    /// first that there is. Debian 12's older kernel for arm64 is built without `FS_DAX`.
-    const fn kernels(self) -> &'static [&'static str] {
+    /// Where its kernel is found; builds for virtual machines where there are. Debian 12's older kernel
+    /// for arm64 is built without `FS_DAX`; a kernel for riscv64 that tells user mode of Zicbom is in
+    /// the release to come alone.
+    const fn kernel(self) -> Kernel {
         match self {
-            Self::X86 => &["linux-image-cloud-amd64"],
-            Self::Arm64 => &["linux-image-6.12-cloud-arm64", "linux-image-cloud-arm64"],
+            Self::X86 => Kernel {
+                suite: Suite::System,
+                depending: &["linux-image-cloud-amd64"],
+                named: "linux-image-",
+            },
+            Self::Arm64 => Kernel {
+                suite: Suite::System,
+                depending: &["linux-image-6.12-cloud-arm64", "linux-image-cloud-arm64"],
+                named: "linux-image-",
+            },
+            Self::Riscv64 => Kernel {
+                suite: Suite::Release("forky"),
+                depending: &["linux-image-riscv64"],
+                named: "linux-binary-",
+            },
         }
     }
 
@@ -76,23 +95,40 @@ impl Architecture {
                 "dax_pmem",
                 "device_dax",
             ],
+            Self::Riscv64 => &[],
         }
     }
 
-    /// Packages with the programs, and these.
-    const fn programs(self) -> (&'static [&'static str], &'static [&'static str]) {
+    /// What programs need to make file systems and namespaces. Kernels for arm64 also leave it to
+    /// kexec(8) to read a kernel.
+    const fn programs(self) -> Option<Programs> {
         match self {
-            Self::X86 => (
-                &["e2fsprogs", "ndctl", "xfsprogs"],
-                &["sbin/mke2fs", "sbin/mkfs.xfs", "usr/bin/ndctl"],
-            ),
-            // Its kernel leaves reading kernel images to kexec(8).
-            Self::Arm64 => (
-                &["e2fsprogs", "ndctl", "kexec-tools"],
-                &["sbin/mke2fs", "usr/bin/ndctl", "sbin/kexec"],
-            ),
+            Self::X86 => Some(Programs {
+                packages: &["e2fsprogs", "ndctl", "xfsprogs"],
+                paths: &["sbin/mke2fs", "sbin/mkfs.xfs", "usr/bin/ndctl"],
+            }),
+            Self::Arm64 => Some(Programs {
+                packages: &["e2fsprogs", "ndctl", "kexec-tools"],
+                paths: &["sbin/mke2fs", "usr/bin/ndctl", "sbin/kexec"],
+            }),
+            Self::Riscv64 => None,
         }
     }
+}
+
+/// A kernel's package, whose name has its version.
+struct Kernel {
+    suite: Suite,
+    /// Packages that depend on the current version, of which the first known is asked.
+    depending: &'static [&'static str],
+    /// What stands before the version in the name of the package that has the kernel itself.
+    named: &'static str,
+}
+
+/// Programs, and the packages that they come in.
+struct Programs {
+    packages: &'static [&'static str],
+    paths: &'static [&'static str],
 }
 
 /// Everything that a machine is started with but its devices.
@@ -113,8 +149,8 @@ pub(super) struct Kit {
 #[derive(Debug, Default)]
 pub(super) struct Kits {
     emulators: OnceCell<Result<Emulators, Unavailable>>,
-    x86: OnceCell<Result<Parts, Unavailable>>,
-    arm64: OnceCell<Result<Parts, Unavailable>>,
+    parts: RefCell<BTreeMap<Architecture, Result<Parts, Unavailable>>>,
+    agents: RefCell<BTreeMap<Architecture, PathBuf>>,
 }
 
 /// What is fetched, and does not depend on the sources that are put to the test.
@@ -132,25 +168,29 @@ impl Lab<'_> {
     }
 
     fn parts(&self, architecture: Architecture) -> Result<Parts, Unavailable> {
-        let cell = match architecture {
-            Architecture::X86 => &self.kits.x86,
-            Architecture::Arm64 => &self.kits.arm64,
-        };
-        cell.get_or_init(|| self.fetch(architecture).map_err(Unavailable::because)).clone()
+        let mut parts = self.kits.parts.borrow_mut();
+        let fetch = || self.fetch(architecture).map_err(Unavailable::because);
+        parts.entry(architecture).or_insert_with(fetch).clone()
     }
 
     fn fetch(&self, architecture: Architecture) -> Result<Parts> {
-        let (packages, programs) = architecture.programs();
-        let root = debian::root(self.host, architecture.debian(), packages, false)?;
-        let package = debian::dependency(self.host, architecture.debian(), architecture.kernels())?;
-        let kernel = debian::fetch(self.host, &package, None)?;
+        let Kernel { suite, depending, named } = architecture.kernel();
+        let package = debian::kernel(self.host, architecture.debian(), suite, depending)?.replacen(
+            "linux-image-",
+            named,
+            1,
+        );
+        let kernel = debian::fetch(self.host, &package, suite)?;
 
         let folder = self.machines()?.join(architecture.debian());
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let mut base = Initramfs::default();
-        programs.iter().try_for_each(|program| base.program(&root, program))?;
-        base.file("/etc/mke2fs.conf", root.join("etc/mke2fs.conf"));
-        base.modules(&kernel.join("lib/modules"), architecture.modules(), &folder)?;
+        base.modules(releases(&kernel), architecture.modules(), &folder)?;
+        if let Some(Programs { packages, paths }) = architecture.programs() {
+            let root = debian::root(self.host, architecture.debian(), packages, false)?;
+            paths.iter().try_for_each(|path| base.program(&root, path))?;
+            base.file("/etc/mke2fs.conf", root.join("etc/mke2fs.conf"));
+        }
         let archive = folder.join("base.cpio");
         base.write(&archive)?;
         Ok(Parts { kernel: image(&kernel)?, base: archive })
@@ -160,18 +200,25 @@ impl Lab<'_> {
     pub(super) fn kit(&self, architecture: Architecture) -> Result<Kit> {
         let emulators = self.emulators()?;
         let Parts { kernel, base } = self.parts(architecture)?;
-        let agent =
-            self.build_static(architecture, "build -p cachemaint-lab-guest")?.join("lab-guest");
-        let work = self.machines()?;
-        let archive = work.join(format!("agent-{}.cpio", architecture.debian()));
-        Initramfs::default().file("/init", agent).write(&archive)?;
-        Ok(Kit { architecture, emulators, kernel, base, agent: archive, work })
+        let agent = self.agent(architecture)?;
+        Ok(Kit { architecture, emulators, kernel, base, agent, work: self.machines()? })
     }
 
-    /// Builds programs that need no library where they run; the folder that they are in.
-    pub(super) fn build_static(&self, architecture: Architecture, line: &str) -> Result<PathBuf> {
-        self.cargo_static(architecture, line)?.arg("--release").read()?;
-        Ok(self.work().join("static").join(architecture.triple()).join("release"))
+    /// The archive with the agent, which is built once.
+    fn agent(&self, architecture: Architecture) -> Result<PathBuf> {
+        if let Some(agent) = self.kits.agents.borrow().get(&architecture) {
+            return Ok(agent.clone());
+        }
+        self.cargo_static(architecture, "build --release -p cachemaint-lab-guest")?.read()?;
+        let program = self.static_folder().join(architecture.triple()).join("release/lab-guest");
+        let archive = self.machines()?.join(format!("agent-{}.cpio", architecture.debian()));
+        Initramfs::default().file("/init", program).write(&archive)?;
+        self.kits.agents.borrow_mut().insert(architecture, archive.clone());
+        Ok(archive)
+    }
+
+    fn static_folder(&self) -> PathBuf {
+        self.work().join("static")
     }
 
     /// `cargo` with the words of `line`, for programs that need no library where they run.
@@ -183,7 +230,7 @@ impl Lab<'_> {
             .folder(self.tree())
             .args(["--target", triple, "--config"])
             .arg(format!(r#"target.{triple}.rustflags=["-Ctarget-feature=+crt-static"]"#))
-            .env("CARGO_TARGET_DIR", self.work().join("static").display().to_string())
+            .env("CARGO_TARGET_DIR", self.static_folder().display().to_string())
             // They are copied into memory at each start.
             .env("CARGO_PROFILE_DEV_STRIP", "symbols")
             .env("CARGO_PROFILE_RELEASE_STRIP", "symbols"))
@@ -197,17 +244,31 @@ impl Lab<'_> {
     }
 }
 
-/// The kernel in an unpacked package of one.
+/// The kernel in an unpacked package of one: in `boot`, and in later releases beside its modules.
 fn image(package: &Path) -> Result<PathBuf> {
-    let boot = package.join("boot");
+    let folders = [vec![package.join("boot")], releases(package)].concat();
     let is_kernel = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz-"))
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz"))
     };
-    fs::read_dir(&boot)
-        .with_context(|| format!("cannot list {}", boot.display()))?
-        .filter_map(|entry| Some(entry.ok()?.path()))
+    folders
+        .iter()
+        .flat_map(|folder| entries(folder))
         .find(is_kernel)
-        .with_context(|| format!("{} has no kernel", boot.display()))
+        .with_context(|| format!("{} has no kernel", package.display()))
+}
+
+/// The folders of modules in an unpacked package, one for each release of a kernel.
+fn releases(package: &Path) -> Vec<PathBuf> {
+    ["lib/modules", "usr/lib/modules"]
+        .into_iter()
+        .flat_map(|folder| entries(&package.join(folder)))
+        .collect()
+}
+
+/// What is in a folder; nothing in one that is not there.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
 }
 
 impl Kit {

@@ -119,7 +119,7 @@ impl Machine {
         let initrd = kit.initrd(&setup.files, &setup.name)?;
         let mut files = vec![initrd.clone()];
         let console = match kit.architecture {
-            Architecture::X86 => "ttyS0",
+            Architecture::X86 | Architecture::Riscv64 => "ttyS0",
             Architecture::Arm64 => "ttyAMA0",
         };
         let command_line =

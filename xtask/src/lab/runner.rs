@@ -29,7 +29,8 @@ pub(crate) fn run(host: &Host, program: &Program) -> Result<u8> {
     let kit = lab.kit(Architecture::X86)?;
     let name = format!("machine-{}", std::process::id());
     let mut log = Log::create(lab.work(), &name)?;
-    let mut machine = dax_machine(&kit, &name, &[("/lab/program", &program.program)], &mut log)?;
+    let mut machine =
+        dax_machine(&kit, &name, &[(String::from("/lab/program"), &program.program)], &mut log)?;
     let line = format!("/lab/program {}", program.arguments.join(" "));
     let ended = run_in(&mut machine, &line);
     machine.power_off()?;

@@ -21,38 +21,47 @@ use crate::report::{Finding, Tests};
 /// write-back, and only the fence is asked for.
 const ON_FILE: u64 = 9;
 
-/// What is demanded of a file's paths.
+/// A kind of machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Demand {
-    WriteBackAndFence,
-    FenceOnly,
+enum Kind {
+    /// A PC with emulated pmem.
+    Pc,
+    /// A PC with an NVDIMM whose domain has the CPU caches in it.
+    PcEadr,
+    /// An arm64 board with pmem in its device tree.
+    Board,
+}
+
+impl Kind {
+    const fn architecture(self) -> Architecture {
+        match self {
+            Self::Pc | Self::PcEadr => Architecture::X86,
+            Self::Board => Architecture::Arm64,
+        }
+    }
 }
 
 /// A machine to watch.
 struct Watched {
-    architecture: Architecture,
+    kind: Kind,
     name: &'static str,
     cpu: &'static str,
-    demand: Demand,
 }
 
-const fn x86(name: &'static str, cpu: &'static str, demand: Demand) -> Watched {
-    Watched { architecture: Architecture::X86, name, cpu, demand }
-}
-
-const fn arm64(cpu: &'static str) -> Watched {
-    let demand = Demand::WriteBackAndFence;
-    Watched { architecture: Architecture::Arm64, name: cpu, cpu, demand }
+impl Watched {
+    const fn new(kind: Kind, name: &'static str, cpu: &'static str) -> Self {
+        Self { kind, name, cpu }
+    }
 }
 
 /// `max` is taken for a CPU of AMD's, whose CLFLUSH is completed by MFENCE.
 const WATCHED: [Watched; 6] = [
-    x86("max", "max", Demand::WriteBackAndFence),
-    x86("max,-clwb", "max,-clwb", Demand::WriteBackAndFence),
-    x86("max,-clwb,-clflushopt", "max,-clwb,-clflushopt", Demand::WriteBackAndFence),
-    x86("eadr", "max", Demand::FenceOnly),
-    arm64("neoverse-n1"),
-    arm64("neoverse-v1"),
+    Watched::new(Kind::Pc, "max", "max"),
+    Watched::new(Kind::Pc, "max,-clwb", "max,-clwb"),
+    Watched::new(Kind::Pc, "max,-clwb,-clflushopt", "max,-clwb,-clflushopt"),
+    Watched::new(Kind::PcEadr, "eadr", "max"),
+    Watched::new(Kind::Board, "neoverse-n1", "neoverse-n1"),
+    Watched::new(Kind::Board, "neoverse-v1", "neoverse-v1"),
 ];
 
 pub(super) fn lanes() -> Vec<Lane> {
@@ -60,12 +69,13 @@ pub(super) fn lanes() -> Vec<Lane> {
 }
 
 fn lane(watched: &'static Watched) -> Lane {
-    let name = format!("flush/{}/{}", watched.architecture.qemu(), watched.name);
+    let architecture = watched.kind.architecture();
+    let name = format!("flush/{}/{}", architecture.qemu(), watched.name);
     let proves = "no path of the library leaves a line dirty or a write-back unfenced";
     Lane::new(name.clone(), proves, move |lab| {
-        Plugin::fits(&lab.emulators()?.system(watched.architecture.qemu()))?;
+        Plugin::fits(&lab.emulators()?.system(architecture.qemu()))?;
         let plugin = Plugin::build(lab)?;
-        let kit = lab.kit(watched.architecture)?;
+        let kit = lab.kit(architecture)?;
         Ok(Box::new(move |log| {
             let mut paths = 0;
             for streaming in [Streaming::Ordinary, Streaming::Evicting] {
@@ -90,20 +100,18 @@ impl Watched {
     ) -> Result<usize> {
         let out = Output::new(kit, name);
         let arguments = plugin.arguments(streaming, &out.0);
-        let names = match (self.architecture, self.demand) {
-            (Architecture::Arm64, _) => {
-                let tree = Tree::new(kit, name, self.cpu)?;
-                on(kit, &tree.setup.clone().devices(arguments), log, false)
-            }
-            (Architecture::X86, Demand::WriteBackAndFence) => {
-                on(kit, &emulated(name).cpu(self.cpu).devices(arguments), log, false)
-            }
-            (Architecture::X86, Demand::FenceOnly) => {
+        let names = match self.kind {
+            Kind::Pc => on(kit, &emulated(name).cpu(self.cpu).devices(arguments), log)?,
+            Kind::PcEadr => {
                 let contents = Contents::new(kit, name)?;
                 let setup = nvdimm(name, Some("cpu"), &contents).devices(arguments);
-                on(kit, &setup, log, true)
+                on_nvdimm(kit, &setup, log)?
             }
-        }?;
+            Kind::Board => {
+                let tree = Tree::new(kit, name, self.cpu)?;
+                on(kit, &tree.setup.clone().devices(arguments), log)?
+            }
+        };
         self.judge(&names, &Verdict::read(&out.0)?)?;
         Ok(names.len())
     }
@@ -130,17 +138,23 @@ impl Watched {
     fn is_right(&self, verdict: &Verdict) -> bool {
         let stored_and_fenced = verdict.stores + verdict.streaming > 0 && verdict.fences > 0;
         let wrote_back = verdict.writebacks > 0 && verdict.dirty_lines == 0;
-        let in_domain = self.demand == Demand::FenceOnly && verdict.id < ON_FILE;
+        let in_domain = self.kind == Kind::PcEadr && verdict.id < ON_FILE;
         stored_and_fenced && verdict.unfenced_lines == 0 && (wrote_back || in_domain)
     }
 }
 
-/// Starts the machine, makes its file system and has every path run.
-fn on(kit: &Kit, setup: &Setup, log: &mut Log, is_nvdimm: bool) -> Result<Vec<String>> {
+/// Starts the machine and has every path run; their names.
+fn on(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<Vec<String>> {
+    persist_every_way(Machine::start(kit, setup, log)?)
+}
+
+fn on_nvdimm(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<Vec<String>> {
     let mut machine = Machine::start(kit, setup, log)?;
-    if is_nvdimm {
-        make_namespace(&mut machine, "region0", "fsdax")?;
-    }
+    make_namespace(&mut machine, "region0", "fsdax")?;
+    persist_every_way(machine)
+}
+
+fn persist_every_way(mut machine: Machine) -> Result<Vec<String>> {
     make_ext4(&mut machine, "/dev/pmem0", DAX)?;
     let names = match machine.ask(&Request::PersistEveryWay { path: String::from("/mnt/file") })? {
         Reply::Names(names) => names,

@@ -7,6 +7,7 @@ mod files;
 mod flush;
 mod media;
 mod power;
+mod riscv64;
 mod suite;
 
 use core::time::Duration;
@@ -17,6 +18,7 @@ use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
 use serde_json::Value;
 
+use self::suite::{run_tests, setup_for_tests};
 use super::kit::{Architecture, Kit};
 use super::machine::{Machine, Persisted, Setup};
 use super::{Lab, Lane, Log};
@@ -42,6 +44,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     lanes.extend(files::lanes());
     lanes.extend(cpuid::lanes());
     lanes.extend(suite::lanes());
+    lanes.extend(riscv64::lanes());
     lanes.extend(flush::lanes());
     lanes
 }
@@ -68,7 +71,7 @@ fn emulated(name: &str) -> Setup {
 pub(super) fn dax_machine(
     kit: &Kit,
     name: &str,
-    files: &[(&str, &PathBuf)],
+    files: &[(String, &PathBuf)],
     log: &mut Log,
 ) -> Result<Machine> {
     let mut setup = emulated(name);

@@ -1,49 +1,78 @@
 //! The library's own tests inside a machine, with their files on a DAX file system.
 
-use std::path::PathBuf;
+use core::time::Duration;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use serde_json::Value;
 
 use super::{DIRECTORY, dax_machine};
-use crate::lab::kit::{Architecture, Kit};
-use crate::lab::{Lab, Lane, Log};
+use crate::lab::kit::Architecture;
+use crate::lab::machine::{Machine, Setup};
+use crate::lab::{Lab, Lane};
 use crate::report::Finding;
+
+/// For all of them: emulation is some fifty times slower.
+const LIMIT: Duration = Duration::from_secs(400);
 
 pub(super) fn lanes() -> Vec<Lane> {
     let name = "machine/x86_64/tests-on-dax";
     vec![Lane::new(name, "the library's tests pass with their files on DAX", move |lab| {
         let kit = lab.kit(Architecture::X86)?;
         let tests = lab.static_tests(Architecture::X86)?;
-        Ok(Box::new(move |log| all(&kit, name, &tests, log)))
+        Ok(Box::new(move |log| {
+            let files: Vec<(String, &PathBuf)> = places(&tests).collect();
+            let mut machine = dax_machine(&kit, name, &files, log)?;
+            let finding = run_tests(&mut machine, &tests, DIRECTORY)?;
+            machine.power_off()?;
+            Ok(finding)
+        }))
     })]
 }
 
-fn all(kit: &Kit, name: &str, tests: &[PathBuf], log: &mut Log) -> Result<Finding> {
-    let places: Vec<String> =
-        (0..tests.len()).map(|number| format!("/lab/test-{number}")).collect();
-    let files: Vec<(&str, &PathBuf)> = places.iter().map(String::as_str).zip(tests).collect();
-    let mut machine = dax_machine(kit, name, &files, log)?;
+/// A machine that has these test programs in it.
+pub(super) fn setup_for_tests(name: &str, board: &str, memory: &str, tests: &[PathBuf]) -> Setup {
+    let mut setup = Setup::new(name, board, memory);
+    setup.limit = LIMIT;
+    for (place, program) in places(tests) {
+        setup.files.file(&place, program);
+    }
+    setup
+}
+
+/// Each program with its path in the machine.
+fn places(tests: &[PathBuf]) -> impl Iterator<Item = (String, &PathBuf)> {
+    tests.iter().enumerate().map(|(number, program)| (format!("/lab/test-{number}"), program))
+}
+
+/// Runs the test programs that the machine has in it, with their files below `directory`.
+pub(super) fn run_tests(
+    machine: &mut Machine,
+    tests: &[PathBuf],
+    directory: &str,
+) -> Result<Finding> {
     // Emulation is slow; the native run tries all cases.
-    let environment = [("TMPDIR", DIRECTORY), ("PROPTEST_CASES", "16")];
+    let environment = [("TMPDIR", directory), ("PROPTEST_CASES", "16")];
     let mut failed = Vec::new();
-    for (place, program) in files {
-        let ended = machine.run_any(place, environment)?;
+    for (place, program) in places(tests) {
+        let ended = machine.run_any(&place, environment)?;
         if ended != (Some(0), None) {
-            failed.push(format!("{} ended with {ended:?}", program.display()));
+            failed.push(format!("{} ended with {ended:?}", name_of(program)));
         }
     }
-    let tests = machine.tests();
-    machine.power_off()?;
     Ok(match failed.as_slice() {
-        [] => Finding::passed(tests),
-        failed => Finding::failed(tests, failed.join("; ")),
+        [] => Finding::passed(machine.tests()),
+        failed => Finding::failed(machine.tests(), failed.join("; ")),
     })
+}
+
+fn name_of(program: &Path) -> String {
+    program.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 impl Lab<'_> {
     /// The library's test programs, which need no library of the machine's.
-    fn static_tests(&self, architecture: Architecture) -> Result<Vec<PathBuf>> {
+    pub(super) fn static_tests(&self, architecture: Architecture) -> Result<Vec<PathBuf>> {
         let line = "test -p cachemaint --all-features --lib --tests --no-run --message-format json";
         let messages = self.cargo_static(architecture, line)?.read()?;
         let programs: Vec<PathBuf> = messages.lines().filter_map(program).collect();

@@ -1,0 +1,54 @@
+//! riscv64 machines with Zicbom, without it, and with another block size: what the kernel says, what
+//! executes in user mode, and what the library makes of it.
+
+use anyhow::ensure;
+use cachemaint_lab_protocol::Request;
+
+use super::{run_tests, setup_for_tests};
+use crate::lab::Lane;
+use crate::lab::expectation::{Expectation, FOLDER};
+use crate::lab::kit::Architecture;
+use crate::lab::machine::Machine;
+
+/// A CPU of QEMU's, what must be reported of it, and the logarithm of its block size: 0 without Zicbom.
+struct Model {
+    cpu: &'static str,
+    expected: &'static str,
+    block: i32,
+}
+
+/// QEMU `target/riscv/cpu.c`: `rv64` has Zicbom with blocks of 64 bytes.
+const MODELS: [Model; 3] = [
+    Model { cpu: "rv64", expected: "riscv64-rv64-zicbom", block: 6 },
+    Model { cpu: "rv64,cbom_blocksize=128", expected: "riscv64-rv64-zicbom", block: 7 },
+    Model { cpu: "rv64,zicbom=false", expected: "riscv64-rv64-no-zicbom", block: 0 },
+];
+
+pub(super) fn lanes() -> Vec<Lane> {
+    MODELS.iter().map(lane).collect()
+}
+
+fn lane(model: &'static Model) -> Lane {
+    let name = format!("machine/riscv64/{}", model.cpu);
+    let proves = format!(
+        "user mode executes what the kernel announces, the tests pass, the report is as in {FOLDER}/{}.json",
+        model.expected
+    );
+    Lane::new(name.clone(), proves, move |lab| {
+        let kit = lab.kit(Architecture::Riscv64)?;
+        let expectation = Expectation::read(lab.tree(), model.expected)?;
+        let tests = lab.static_tests(Architecture::Riscv64)?;
+        Ok(Box::new(move |log| {
+            let setup = setup_for_tests(&name, "virt", "1G", &tests).cpu(model.cpu);
+            let mut machine = Machine::start(&kit, &setup, log)?;
+            let ended = machine.run_any("/init zicbom", [])?;
+            ensure!(ended == (Some(model.block), None), "asking for Zicbom ended with {ended:?}");
+            let report = machine.json(&Request::Report)?;
+            let differences = expectation.differences(&report.to_string());
+            ensure!(differences.is_empty(), "{}", differences.join("; "));
+            let finding = run_tests(&mut machine, &tests, "/tmp")?;
+            machine.power_off()?;
+            Ok(finding)
+        }))
+    })
+}

@@ -163,17 +163,23 @@ impl Report {
         let start = Instant::now();
         let finding =
             work().unwrap_or_else(|error| Finding::failed(Tests::default(), format!("{error:#}")));
-        self.record(name, finding, start.elapsed())
+        self.record(name, self.step, finding, start.elapsed())
     }
 
     /// Records that a check was not run, and why.
     pub(crate) fn skip(&mut self, name: &str, why: impl fmt::Display) -> Result<()> {
         writeln!(io::stdout(), "\n== {} / {name}", self.step)?;
-        self.record(name, Finding::skipped(why.to_string()), Duration::ZERO)
+        self.record(name, self.step, Finding::skipped(why.to_string()), Duration::ZERO)
     }
 
-    /// Records what a check came to, which ran elsewhere.
-    pub(crate) fn record(&mut self, name: &str, finding: Finding, took: Duration) -> Result<()> {
+    /// Records what a check came to, and the task that runs it alone.
+    pub(crate) fn record(
+        &mut self,
+        name: &str,
+        alone: &str,
+        finding: Finding,
+        took: Duration,
+    ) -> Result<()> {
         let step = self.step;
         match &finding.outcome {
             Outcome::Passed => {
@@ -182,7 +188,7 @@ impl Report {
             Outcome::Failed(why) => {
                 writeln!(
                     io::stdout(),
-                    "-- FAILED: {step} / {name}: {why}\n   this step alone: cargo xtask {step}"
+                    "-- FAILED: {step} / {name}: {why}\n   this alone: cargo xtask {alone}"
                 )?;
             }
             Outcome::Skipped(why) => writeln!(io::stdout(), "-- skipped: {step} / {name}: {why}")?,

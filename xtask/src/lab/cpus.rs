@@ -23,6 +23,8 @@ use crate::toolchain::{self, Compiler};
 
 /// Seconds for one program on one model.
 const LIMIT: u32 = 300;
+/// Seconds for one target's compilation and all its programs on one model.
+const LANE_LIMIT: u32 = 900;
 
 /// The emulator's version that is right about every target.
 const CURRENT: u32 = 10;
@@ -326,7 +328,7 @@ impl Ready {
         let triple = self.target.triple;
         let limit = LIMIT.to_string();
         let mut runner = vec!["timeout", &limit, &self.emulator, "-cpu", model.cpu];
-        let mut cmd = lab.cargo(&self.compiler, line);
+        let mut cmd = lab.cargo(&self.compiler, line).limit(LANE_LIMIT);
         // Without `--target` the native programs are the ones that are built already.
         if let Some(cross) = self.cross {
             runner.extend(["-L", cross.sysroot]);

@@ -207,7 +207,9 @@ pub(crate) fn run(host: &Host, report: &mut Report, request: &Request) -> Result
 fn run_selected(host: &Host, report: &mut Report, request: &Request) -> Result<()> {
     let selected: Vec<Lane> = lanes().into_iter().filter(|lane| request.selects(lane)).collect();
     ensure!(!selected.is_empty(), "no lane of this name: `cargo xtask lab --list` names them");
-    run_lanes(&Lab::new(host), selected, |name, finding, took| report.record(name, finding, took))
+    run_lanes(&Lab::new(host), selected, |name, finding, took| {
+        report.record(name, &format!("lab {name}"), finding, took)
+    })
 }
 
 fn list() -> Result<()> {
@@ -229,6 +231,7 @@ fn run_lanes(
     lanes: Vec<Lane>,
     mut record: impl FnMut(&str, Finding, Duration) -> Result<()>,
 ) -> Result<()> {
+    writeln!(io::stdout(), "\nlab: fetching and building what {} lanes need", lanes.len())?;
     let mut queue = VecDeque::new();
     for lane in lanes {
         let start = Instant::now();
@@ -244,6 +247,7 @@ fn run_lanes(
         }
     }
     let jobs = thread::available_parallelism().map_or(1, usize::from).min(queue.len());
+    writeln!(io::stdout(), "\nlab: running {} lanes, {jobs} side by side", queue.len())?;
     let queue = Mutex::new(queue);
     thread::scope(|scope| {
         let (results, arriving) = mpsc::channel();

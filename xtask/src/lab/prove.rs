@@ -108,7 +108,8 @@ pub(super) fn prove(host: &Host, report: &mut Report) -> Result<()> {
         let finding = breakage
             .noticed(host, &copy)
             .unwrap_or_else(|why| Finding::failed(Tests::default(), format!("{why:#}")));
-        report.record(&format!("prove/{}", breakage.name), finding, start.elapsed())?;
+        let name = format!("prove/{}", breakage.name);
+        report.record(&name, "lab --prove", finding, start.elapsed())?;
     }
     Ok(())
 }

@@ -39,9 +39,8 @@ fn probe(key: i64) -> Result<u64> {
     let mut pair = Pair { key, value: 0 };
     // SAFETY: one pair is passed, and no set of CPUs: it is asked of all (Linux,
     // Documentation/arch/riscv/hwprobe.rst).
-    let result = unsafe {
-        libc::syscall(RISCV_HWPROBE, &raw mut pair, 1_usize, 0_usize, 0_usize, 0_u32)
-    };
+    let result =
+        unsafe { libc::syscall(RISCV_HWPROBE, &raw mut pair, 1_usize, 0_usize, 0_usize, 0_u32) };
     ensure!(result == 0, "riscv_hwprobe: {}", std::io::Error::last_os_error());
     (pair.key == key).then_some(pair.value).with_context(|| format!("the kernel has no key {key}"))
 }

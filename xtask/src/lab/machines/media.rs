@@ -95,7 +95,7 @@ fn refused(machine: &mut Machine, records: &Records, reason: &str) -> Result<()>
     let expected = format!("{}: can be made persistent in whole pages only: ", records.path);
     ensure!(why.starts_with(&expected) && why.contains(reason), "refused otherwise: {why}");
     let left = machine.list(DIRECTORY)?;
-    ensure!(!records.path.ends_with(left.last().map_or("/", String::as_str)), "left: {left:?}");
+    ensure!(left == ["lost+found"], "left of a refused file: {left:?}");
     Ok(())
 }
 

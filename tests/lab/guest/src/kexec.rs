@@ -54,7 +54,7 @@ fn load(command_line: &str) -> Result<()> {
     Ok(())
 }
 
-/// By kexec(8) elsewhere: Debian's arm64 kernel has no kexec_file_load(2).
+/// By kexec(8) elsewhere: Debian's arm64 kernel has no `kexec_file_load(2)`.
 #[cfg(not(target_arch = "x86_64"))]
 fn load(command_line: &str) -> Result<()> {
     let status = std::process::Command::new("/sbin/kexec")

@@ -7,15 +7,12 @@ use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
 
 use super::{
-    Contents, DAX, Setup, expect, expect_value, found_again, lane, make_ext4, make_namespace,
-    probe, records,
+    Contents, DAX, LINE, PAGE, Setup, expect, expect_value, found_again, lane, make_ext4,
+    make_namespace, probe, records,
 };
 use crate::lab::kit::{Architecture, Kit};
 use crate::lab::machine::Machine;
 use crate::lab::{Lane, Log};
-
-const LINE: &str = "cache line (64 bytes)";
-const PAGE: &str = "page (4096 bytes)";
 
 pub(super) fn lanes() -> Vec<Lane> {
     let arm64 = |name, proves, story| lane(Architecture::Arm64, name, proves, story);

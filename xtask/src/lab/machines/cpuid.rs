@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow, ensure};
 use cachemaint_lab_protocol::Request;
 use serde_json::Value;
 
-use super::{DAX, emulated, expect, expect_value, make_ext4, records};
+use super::{DAX, LINE, emulated, expect, expect_value, make_ext4, records};
 use crate::lab::expectation::{Expectation, FOLDER};
 use crate::lab::kit::Architecture;
 use crate::lab::machine::Machine;
@@ -71,7 +71,7 @@ fn lane(model: &'static Model) -> Lane {
             model.hypervisor.is_reported(&report)?;
             make_ext4(&mut machine, "/dev/pmem0", DAX)?;
             let written = records("/mnt/records", 10);
-            expect(&machine.persist(&written)?, "cache line (64 bytes)")?;
+            expect(&machine.persist(&written)?, LINE)?;
             machine.verify(&written)?;
             machine.power_off()?;
             Ok(Finding::passed(Tests::default()))

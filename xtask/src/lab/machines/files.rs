@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
 
-use super::{DAX, DIRECTORY, emulated, expect, lane, make_ext4, records};
+use super::{DAX, DIRECTORY, LINE, emulated, expect, lane, make_ext4, records};
 use crate::lab::kit::{Architecture, Kit};
 use crate::lab::machine::Machine;
 use crate::lab::{Lane, Log};
@@ -24,7 +24,7 @@ fn files(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let mut machine = Machine::start(kit, &emulated(name), log)?;
     make_ext4(&mut machine, "/dev/pmem0", DAX)?;
     let written = records("/mnt/records", 7);
-    expect(&machine.persist(&written)?, "cache line (64 bytes)")?;
+    expect(&machine.persist(&written)?, LINE)?;
 
     full(&mut machine)?;
     machine.verify(&written)?;

@@ -4,15 +4,12 @@ use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
 
 use super::{
-    Contents, DAX, DIRECTORY, EMULATED, Setup, emulated, expect, expect_value, found_again, lane,
-    make_ext4, make_namespace, nvdimm, probe, records,
+    Contents, DAX, DIRECTORY, EMULATED, LINE, PAGE, Setup, emulated, expect, expect_value,
+    found_again, lane, make_ext4, make_namespace, nvdimm, probe, records,
 };
 use crate::lab::kit::{Architecture, Kit};
 use crate::lab::machine::Machine;
 use crate::lab::{Lane, Log};
-
-const LINE: &str = "cache line (64 bytes)";
-const PAGE: &str = "page (4096 bytes)";
 
 pub(super) fn lanes() -> Vec<Lane> {
     let x86 = |name, proves, story| lane(Architecture::X86, name, proves, story);

@@ -34,6 +34,10 @@ pub(super) const DIRECTORY: &str = "/mnt";
 /// What ext4 needs to map files directly.
 const DAX: &str = "dax=always";
 
+/// Granularities, as the library names them.
+const LINE: &str = "cache line (64 bytes)";
+const PAGE: &str = "page (4096 bytes)";
+
 /// What a lane does with its machines.
 type Story = fn(&Kit, &str, &mut Log) -> Result<()>;
 

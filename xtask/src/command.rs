@@ -13,7 +13,7 @@ use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::lab::Log;
+use crate::log::Log;
 use crate::report::{Finding, Tests};
 
 /// Exit status of `timeout` when the time was up.

@@ -14,6 +14,7 @@ mod debian;
 mod host;
 mod lab;
 mod lint;
+mod log;
 mod package;
 mod report;
 mod run;

@@ -14,10 +14,11 @@ use std::path::Path;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 use super::expectation::{Expectation, FOLDER};
-use super::{Lab, Lane, Log, Run, Unavailable};
+use super::{Lab, Lane, Run, Unavailable};
 use crate::command::{Cmd, find_program};
 use crate::debian::{self, Suite};
 use crate::host::Host;
+use crate::log::Log;
 use crate::report::Finding;
 use crate::toolchain::{self, Compiler};
 

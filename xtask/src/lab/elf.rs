@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use goblin::elf::Elf;
 
-use super::initramfs;
+use crate::command::Cmd;
 
 /// Where Debian's packages keep libraries, below the folder of the architecture's name.
 const LIBRARIES: [&str; 2] = ["lib", "usr/lib"];
@@ -72,7 +72,7 @@ impl Modules {
 
     fn append(&self, name: &str, order: &mut Vec<PathBuf>) -> Result<()> {
         let Some(file) = self.files.get(name) else { return Ok(()) };
-        let file = initramfs::decompressed(file, &self.work)?;
+        let file = decompressed(file, &self.work)?;
         if order.contains(&file) {
             return Ok(());
         }
@@ -85,6 +85,24 @@ impl Modules {
         order.push(file);
         Ok(())
     }
+}
+
+/// The file, decompressed if its name says that it is not.
+fn decompressed(file: &Path, work: &Path) -> Result<PathBuf> {
+    let name = file.file_name().context("a file has no name")?.to_string_lossy();
+    let Some(plain) = name.strip_suffix(".xz") else {
+        return Ok(file.to_path_buf());
+    };
+    let place = work.join(plain);
+    if !place.is_file() {
+        fs::copy(file, work.join(&*name))
+            .with_context(|| format!("cannot copy {}", file.display()))?;
+        Cmd::new("xz")
+            .args(["--decompress", "--force"])
+            .arg(work.join(&*name).display().to_string())
+            .read()?;
+    }
+    Ok(place)
 }
 
 /// `nd_pmem` of `nd_pmem.ko` and `nd_pmem.ko.xz`.

@@ -9,8 +9,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::{Lab, Lane, Log, Run, Unavailable};
+use super::{Lab, Lane, Run, Unavailable};
 use crate::command::{Cmd, Ending};
+use crate::log::Log;
 use crate::report::{Finding, Tests};
 use crate::toolchain::{self, Compiler};
 

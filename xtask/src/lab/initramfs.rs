@@ -13,7 +13,6 @@ use anyhow::{Context as _, Result};
 use cpio::newc::{Builder, ModeFileType, trailer};
 
 use super::elf;
-use crate::command::Cmd;
 
 /// Files by the path that they get in the machine.
 #[derive(Clone, Debug, Default)]
@@ -132,22 +131,4 @@ pub(super) fn join(archives: &[&Path], to: &Path) -> Result<()> {
             .with_context(|| format!("cannot copy {}", archive.display()))?;
     }
     Ok(())
-}
-
-/// The file, decompressed if its name says that it is not.
-pub(super) fn decompressed(file: &Path, work: &Path) -> Result<PathBuf> {
-    let name = file.file_name().context("a file has no name")?.to_string_lossy();
-    let Some(plain) = name.strip_suffix(".xz") else {
-        return Ok(file.to_path_buf());
-    };
-    let place = work.join(plain);
-    if !place.is_file() {
-        fs::copy(file, work.join(&*name))
-            .with_context(|| format!("cannot copy {}", file.display()))?;
-        Cmd::new("xz")
-            .args(["--decompress", "--force"])
-            .arg(work.join(&*name).display().to_string())
-            .read()?;
-    }
-    Ok(place)
 }

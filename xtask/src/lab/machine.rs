@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::initramfs::Initramfs;
 use super::kit::{Architecture, Kit};
-use super::log::Log;
+use crate::log::Log;
 use crate::report::Tests;
 
 /// Where a machine is started with a device of its own.

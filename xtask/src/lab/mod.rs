@@ -12,7 +12,6 @@ mod expectation;
 mod freestanding;
 mod initramfs;
 mod kit;
-mod log;
 mod machine;
 mod machines;
 mod plugin;
@@ -33,9 +32,10 @@ use clap::Args;
 
 use self::cpus::Targets;
 use self::kit::Kits;
-pub(crate) use self::log::Log;
+
 use crate::command::Cmd;
 use crate::host::Host;
+use crate::log::Log;
 use crate::report::{Finding, Report, Tests};
 use crate::toolchain::Compiler;
 

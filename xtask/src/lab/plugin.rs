@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{Lab, Lane, Log, Run, Unavailable};
+use super::{Lab, Lane, Run, Unavailable};
 use crate::command::Cmd;
 use crate::debian;
 use crate::host::Host;
+use crate::log::Log;
 use crate::report::{Finding, Tests};
 use crate::toolchain::{self, Compiler};
 

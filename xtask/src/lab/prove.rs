@@ -11,8 +11,9 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{Lab, Lane, Log, lanes, run_lanes};
+use super::{Lab, Lane, lanes, run_lanes};
 use crate::host::Host;
+use crate::log::Log;
 use crate::report::{Finding, Report, Tests};
 
 /// One mistake, and how it shows.

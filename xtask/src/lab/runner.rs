@@ -7,11 +7,12 @@ use anyhow::{Context as _, Result, bail};
 use cachemaint_lab_protocol::MARK;
 use clap::Args;
 
+use super::Lab;
 use super::kit::Architecture;
 use super::machine::Machine;
 use super::machines::{DIRECTORY, dax_machine};
-use super::{Lab, Log};
 use crate::host::Host;
+use crate::log::Log;
 
 /// What `cargo xtask machine` is asked for.
 #[derive(Args, Clone, Debug)]

@@ -10,9 +10,10 @@ use super::{
     Contents, DAX, LINE, PAGE, Setup, expect, expect_value, found_again, lane, make_ext4,
     make_namespace, probe, records,
 };
+use crate::lab::Lane;
 use crate::lab::kit::{Architecture, Kit};
 use crate::lab::machine::Machine;
-use crate::lab::{Lane, Log};
+use crate::log::Log;
 
 pub(super) fn lanes() -> Vec<Lane> {
     let arm64 = |name, proves, story| lane(Architecture::Arm64, name, proves, story);

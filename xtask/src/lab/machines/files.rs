@@ -4,9 +4,10 @@ use anyhow::{Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
 
 use super::{DAX, DIRECTORY, LINE, emulated, expect, lane, make_ext4, records};
+use crate::lab::Lane;
 use crate::lab::kit::{Architecture, Kit};
 use crate::lab::machine::Machine;
-use crate::lab::{Lane, Log};
+use crate::log::Log;
 
 /// `SIGBUS` on x86 (signal(7)).
 const SIGBUS: i32 = 7;

@@ -11,10 +11,11 @@ use cachemaint_lab_protocol::{Reply, Request};
 
 use super::arm64::Tree;
 use super::{Contents, DAX, emulated, make_ext4, make_namespace, nvdimm};
+use crate::lab::Lane;
 use crate::lab::kit::{Architecture, Kit};
 use crate::lab::machine::{Machine, Setup};
 use crate::lab::plugin::{Plugin, Streaming, Verdict};
-use crate::lab::{Lane, Log};
+use crate::log::Log;
 use crate::report::{Finding, Tests};
 
 /// Marks on files, the first of all: where the caches are in the persistence domain these need no

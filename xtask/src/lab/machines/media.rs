@@ -7,9 +7,10 @@ use super::{
     Contents, DAX, DIRECTORY, EMULATED, LINE, PAGE, Setup, emulated, expect, expect_value,
     found_again, lane, make_ext4, make_namespace, nvdimm, probe, records,
 };
+use crate::lab::Lane;
 use crate::lab::kit::{Architecture, Kit};
 use crate::lab::machine::Machine;
-use crate::lab::{Lane, Log};
+use crate::log::Log;
 
 pub(super) fn lanes() -> Vec<Lane> {
     let x86 = |name, proves, story| lane(Architecture::X86, name, proves, story);

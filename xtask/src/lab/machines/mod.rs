@@ -21,7 +21,8 @@ use serde_json::Value;
 use self::suite::{run_tests, setup_for_tests};
 use super::kit::{Architecture, Kit};
 use super::machine::{Machine, Persisted, Setup};
-use super::{Lab, Lane, Log};
+use super::{Lab, Lane};
+use crate::log::Log;
 use crate::report::{Finding, Tests};
 
 /// RAM set aside as pmem on the kernel's command line (Linux,

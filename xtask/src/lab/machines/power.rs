@@ -17,9 +17,10 @@ use super::{
     Contents, DAX, DIRECTORY, Setup, emulated, found_again, lane, make_ext4, make_namespace,
     nvdimm, records,
 };
+use crate::lab::Lane;
 use crate::lab::kit::{Architecture, Kit};
 use crate::lab::machine::{Machine, drive};
-use crate::lab::{Lane, Log};
+use crate::log::Log;
 
 /// Power cuts of a usual run.
 const USUAL: u32 = 3;

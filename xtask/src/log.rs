@@ -25,13 +25,13 @@ impl Log {
     }
 
     /// What the log of the lane `name` says since it was run last; nothing if it was not.
-    pub(super) fn read(work: &Path, name: &str) -> String {
+    pub(crate) fn read(work: &Path, name: &str) -> String {
         let bytes = fs::read(Self::path(work, name)).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Begins the log of the lane `name` below `work`.
-    pub(super) fn create(work: &Path, name: &str) -> Result<Self> {
+    pub(crate) fn create(work: &Path, name: &str) -> Result<Self> {
         let folder = work.join("logs");
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let path = Self::path(work, name);
@@ -46,25 +46,25 @@ impl Log {
     }
 
     /// The log for another thread to write.
-    pub(super) fn writer(&self) -> Result<File> {
+    pub(crate) fn writer(&self) -> Result<File> {
         let file = self.file.try_clone();
         file.with_context(|| format!("cannot share {}", self.path.display()))
     }
 
     /// All of it so far.
-    pub(super) fn text(&self) -> Result<String> {
+    pub(crate) fn text(&self) -> Result<String> {
         let bytes =
             fs::read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    pub(super) fn remove(self) -> Result<()> {
+    pub(crate) fn remove(self) -> Result<()> {
         fs::remove_file(&self.path)
             .with_context(|| format!("cannot remove {}", self.path.display()))
     }
 
     /// Where it is, with its last lines.
-    pub(super) fn end(&self) -> String {
+    pub(crate) fn end(&self) -> String {
         let mut told = format!("   the end of {}:", self.path.display());
         // A log that cannot be read says as little as an empty one.
         let text = self.text().unwrap_or_default();

@@ -67,7 +67,7 @@ const ON_FILE: [OnFile; 9] = [
     }),
 ];
 
-const ON_MEMORY: [OnMemory; 4] = [
+const ON_MEMORY: [OnMemory; 5] = [
     ("cache: writeback", |cache, words| {
         store(&words[3..1000]);
         cache.writeback(&words[3..1000]);
@@ -75,6 +75,10 @@ const ON_MEMORY: [OnMemory; 4] = [
     ("cache: writeback_invalidate", |cache, words| {
         store(&words[7..100]);
         cache.writeback_invalidate(&words[7..100]);
+    }),
+    ("cache: invalidate", |cache, words| {
+        store(&words[200..300]);
+        invalidate(cache, &words[200..300]);
     }),
     ("cache: batch", |cache, words| {
         store(&words[1..2]);
@@ -132,6 +136,13 @@ fn store(words: &[AtomicU64]) {
     for word in words {
         word.store(0x5a5a, Ordering::Relaxed);
     }
+}
+
+/// What was stored is written back first, as nothing discards it in user mode.
+#[expect(unsafe_code, reason = "of words that others may change")]
+fn invalidate(cache: Cache, words: &[AtomicU64]) {
+    // SAFETY: (1) the words can be read; (2) they are atomic.
+    unsafe { cache.invalidate_range(words.as_ptr().cast_mut().cast(), size_of_val(words)) };
 }
 
 /// Does the work and unwinds, without a message.

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{Lab, Lane, lanes, run_lanes};
+use super::{Lab, Lane, lane, lanes};
 use crate::host::Host;
 use crate::log::Log;
 use crate::report::{Finding, Report, Tests};
@@ -154,7 +154,7 @@ impl Breakage {
         ensure!(!selected.is_empty(), "there is no lane {}", self.lane);
         let mut finding = None;
         let lab = Lab::of(host, copy);
-        run_lanes(&lab, selected, |_name, found, _took: Duration| {
+        lane::run_all(&lab, selected, |_name, found, _took: Duration| {
             finding = Some(found);
             Ok(())
         })?;

@@ -1,0 +1,139 @@
+//! One thing to prove, and how many of them run side by side.
+
+use core::fmt;
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use super::Lab;
+use crate::log::Log;
+use crate::report::{Finding, Tests};
+
+/// One thing to prove, on one machine.
+pub(crate) struct Lane {
+    /// `group/name`; how it is selected.
+    pub(super) name: String,
+    /// What holds if it passes.
+    pub(super) proves: String,
+    /// Takes minutes or gigabytes: run only when asked for.
+    pub(super) is_long: bool,
+    prepare: Box<Prepare>,
+}
+
+/// Finds, fetches or builds what a lane needs. An error that is [`Unavailable`] is the reason to skip
+/// the lane; any other is its failure.
+type Prepare = dyn FnOnce(&Lab<'_>) -> Result<Run>;
+
+/// Why a lane cannot be run on this machine: something that it needs is not to be had.
+#[derive(Clone, Debug)]
+pub(crate) struct Unavailable(String);
+
+impl Unavailable {
+    #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+    pub(crate) fn because(why: anyhow::Error) -> Self {
+        Self(format!("{why:#}"))
+    }
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl core::error::Error for Unavailable {}
+
+/// The work of a lane. It has its own time limit.
+pub(crate) type Run = Box<dyn FnOnce(&mut Log) -> Result<Finding> + Send>;
+
+impl Lane {
+    pub(crate) fn new(
+        name: impl Into<String>,
+        proves: impl Into<String>,
+        prepare: impl FnOnce(&Lab<'_>) -> Result<Run> + 'static,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            proves: proves.into(),
+            is_long: false,
+            prepare: Box::new(prepare),
+        }
+    }
+
+    /// Runs only when it is asked for.
+    pub(crate) fn long(mut self) -> Self {
+        self.is_long = true;
+        self
+    }
+}
+
+/// A lane that can run, and its name.
+type Queued = (String, Run);
+
+/// Prepares the lanes, runs them side by side, and hands over what each came to.
+pub(super) fn run_all(
+    lab: &Lab<'_>,
+    lanes: Vec<Lane>,
+    mut record: impl FnMut(&str, Finding, Duration) -> Result<()>,
+) -> Result<()> {
+    writeln!(io::stdout(), "\nlab: fetching and building what {} lanes need", lanes.len())?;
+    let mut queue = VecDeque::new();
+    for lane in lanes {
+        let start = Instant::now();
+        match (lane.prepare)(lab) {
+            Ok(run) => queue.push_back((lane.name, run)),
+            Err(why) if why.is::<Unavailable>() => {
+                record(&lane.name, Finding::skipped(format!("{why:#}")), start.elapsed())?;
+            }
+            Err(why) => {
+                let finding = Finding::failed(Tests::default(), format!("{why:#}"));
+                record(&lane.name, finding, start.elapsed())?;
+            }
+        }
+    }
+    let jobs = thread::available_parallelism().map_or(1, usize::from).min(queue.len());
+    writeln!(io::stdout(), "\nlab: running {} lanes, {jobs} side by side", queue.len())?;
+    let queue = Mutex::new(queue);
+    thread::scope(|scope| {
+        let (results, arriving) = mpsc::channel();
+        for _ in 0..jobs {
+            let (queue, work, results) = (&queue, &lab.work, results.clone());
+            scope.spawn(move || {
+                while let Some((name, run)) = next(queue) {
+                    let start = Instant::now();
+                    let finding = run_one(work, &name, run);
+                    // Nobody listens any more if the table cannot be written.
+                    if results.send((name, finding, start.elapsed())).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(results);
+        arriving.into_iter().try_for_each(|(name, finding, took)| record(&name, finding, took))
+    })
+}
+
+fn next(queue: &Mutex<VecDeque<Queued>>) -> Option<Queued> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+}
+
+/// Runs a lane with a log, whose end is told if it fails.
+fn run_one(work: &Path, name: &str, run: Run) -> Finding {
+    let failed = |why: &anyhow::Error| Finding::failed(Tests::default(), format!("{why:#}"));
+    let mut log = match Log::create(work, name) {
+        Ok(log) => log,
+        Err(why) => return failed(&why),
+    };
+    let finding = run(&mut log).unwrap_or_else(|why| failed(&why));
+    match finding.failure() {
+        Some(why) => Finding::failed(finding.tests(), format!("{why}\n{}", log.end())),
+        None => finding,
+    }
+}

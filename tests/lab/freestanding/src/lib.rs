@@ -1,5 +1,6 @@
 //! What the images prove, as far as it is the same on every machine: written against the library
-//! and a [`Board`], so that it runs, as a test, on a hosted system too.
+//! and a [`Board`], so that it runs, as a test, on a hosted system too. On a machine without an
+//! operating system `image` is there besides: what every image has from the entry to the power-off.
 //!
 //! A step is a function that asserts. What it comes to is one line on the board's serial port:
 //! `passed STEP`, `failed STEP: why` or `skipped STEP: why`; a failure ends the run. The last line of
@@ -11,6 +12,8 @@
 #[cfg(test)]
 extern crate std;
 
+#[cfg(target_os = "none")]
+pub mod image;
 mod steps;
 
 use core::fmt;

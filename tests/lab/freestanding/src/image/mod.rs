@@ -1,12 +1,15 @@
-//! From the entry to the power-off, with what is the same on every board.
+//! From the entry to the power-off, with what is the same on every board and in every image.
 //!
-//! The board's assembly comes first: it makes a stack, maps memory one to one and cacheable, and
-//! calls [`start`]. There is one CPU, and no interrupt is ever enabled.
+//! The board's assembly comes first: it makes a stack, lets vector registers be used, maps memory one
+//! to one and cacheable, and calls `start`. There is one CPU, and no interrupt is ever enabled.
+//!
+//! An image is a binary with a function `program` and a panic handler that ends in [`panicked`]. Its
+//! run is in order if the last line is `done` and the machine was powered off by [`done`]; an
+//! exception and a panic are told as `failed STEP: why`.
 
 #[cfg(target_arch = "aarch64")]
 #[expect(unsafe_code, reason = "registers, devices and instructions of the machine")]
 mod aarch64;
-mod last_words;
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "registers, devices and instructions of the machine")]
 mod x86_64;
@@ -16,15 +19,24 @@ use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 
 use cachemaint::Cache;
-use cachemaint_lab_freestanding::{Board, STEPS, run, tell};
+
+use crate::Board;
 
 #[cfg(target_arch = "aarch64")]
 use aarch64 as machine;
 #[cfg(target_arch = "x86_64")]
 use x86_64 as machine;
 
+#[expect(unsafe_code, reason = "nobody checks that the binary has it")]
+unsafe extern "Rust" {
+    /// What the image is for, in the binary: with the machine for itself and the handle for its caches.
+    /// When it returns, the run has come to its end.
+    safe fn program(cache: Cache);
+}
+
 /// What only this one CPU, which nothing interrupts, can reach.
-struct OneCpu<T>(T);
+#[derive(Debug)]
+pub struct OneCpu<T>(pub T);
 
 #[expect(unsafe_code, reason = "statics must be shareable between threads")]
 // SAFETY: no second CPU is started, and interrupts stay disabled, so there is one thread.
@@ -33,7 +45,9 @@ unsafe impl<T> Sync for OneCpu<T> {}
 /// The step that is running: whatever goes wrong is its failure.
 static RUNNING: OneCpu<Cell<&str>> = OneCpu(Cell::new("start"));
 
-struct Machine;
+/// The board that the image runs on.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine;
 
 impl Board for Machine {
     fn begin(&self, step: &'static str) {
@@ -63,15 +77,10 @@ extern "C" fn start() -> ! {
     machine::catch_exceptions();
     Machine.begin("privileged");
     match privileged() {
+        Ok(cache) => program(cache),
         Err(why) => fail(format_args!("{why}")),
-        Ok(cache) => {
-            tell(&Machine, cache);
-            Machine.print(format_args!("passed privileged"));
-            run(&Machine, cache, &STEPS);
-            run(&Machine, cache, &machine::STEPS);
-            last_words::panic_with(cache)
-        }
     }
+    done()
 }
 
 #[expect(unsafe_code, reason = "the library cannot know the privilege level")]
@@ -86,16 +95,14 @@ fn fail(why: fmt::Arguments<'_>) -> ! {
     machine::power_off()
 }
 
-/// Ends the run.
-fn done() -> ! {
+/// Ends the run, which went as it should.
+pub fn done() -> ! {
     Machine.print(format_args!("done"));
     machine::power_off()
 }
 
-/// Reached by the assertion of a step, or on purpose.
-#[panic_handler]
-fn panicked(panic: &PanicInfo<'_>) -> ! {
-    last_words::keep(panic);
+/// Ends the run with a panic as the failure of the running step.
+pub fn panicked(panic: &PanicInfo<'_>) -> ! {
     match panic.location() {
         Some(place) => fail(format_args!("{} ({place})", panic.message())),
         None => fail(format_args!("{}", panic.message())),

@@ -1,10 +1,6 @@
 //! QEMU's arm64 board `virt` at EL1 (QEMU `docs/system/arm/virt.rst`).
 
 use core::arch::{asm, global_asm};
-use core::hint::black_box;
-
-use cachemaint::Cache;
-use cachemaint_lab_freestanding::{Buffer, Outcome, Step};
 
 use super::{fail, start};
 
@@ -21,11 +17,6 @@ const ENABLE_TRANSMITTER: u32 = 1 << 8 | 1;
 
 /// PSCI (Arm DEN 0022, `SYSTEM_OFF`), which this board reaches by HVC. QEMU's exit status is 0 then.
 const SYSTEM_OFF: u32 = 0x8400_0008;
-
-/// What the library may rely on at EL1, executed by the image itself: that it executes is the truth of this
-/// machine, whatever the library makes of it.
-pub(super) const STEPS: [Step; 2] =
-    [Step { name: "dc ivac", run: dc_ivac }, Step { name: "dc cisw", run: dc_cisw }];
 
 /// `boot.s` has set the exception vectors before memory was mapped; the serial port is enabled here.
 pub(super) fn catch_exceptions() {
@@ -68,25 +59,4 @@ pub(super) fn put(byte: u8) {
 pub(super) fn power_off() -> ! {
     // SAFETY: it does not return.
     unsafe { asm!("hvc #0", "2:", "wfi", "b 2b", in("w0") SYSTEM_OFF, options(noreturn)) }
-}
-
-/// On a clean line it loses nothing; on a dirty one it may drop what was stored.
-fn dc_ivac(cache: Cache) -> Outcome {
-    let buffer = Buffer::filled(1);
-    cache.writeback_invalidate(&buffer);
-    let line = &raw const buffer;
-    // SAFETY: EL1; the line is this buffer's alone and was written back.
-    unsafe { asm!("dc ivac, {}", "dsb sy", in(reg) line, options(nostack, preserves_flags)) };
-    buffer.assert_intact("dc ivac");
-    Outcome::Passed
-}
-
-/// The first way of the first set of the first level.
-fn dc_cisw(_cache: Cache) -> Outcome {
-    let mut buffer = Buffer::filled(1);
-    black_box(&mut buffer);
-    // SAFETY: EL1; it writes back what it drops.
-    unsafe { asm!("dc cisw, {}", "dsb sy", in(reg) 0_u64, options(nostack, preserves_flags)) };
-    buffer.assert_intact("dc cisw");
-    Outcome::Passed
 }

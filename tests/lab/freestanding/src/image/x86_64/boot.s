@@ -20,9 +20,10 @@ entry:
     mov eax, 16
     mov ss, eax
     mov esp, offset stack_top
-    # Intel SDM vol. 3A, "Initializing IA-32e Mode".
+    # Intel SDM vol. 3A, "Initializing IA-32e Mode", and "Initialization of the SSE Extensions", for programs
+    # that use vector registers; CR0.EM is clear.
     mov eax, cr4
-    or eax, 1 << 5              # PAE
+    or eax, 1 << 5 | 1 << 9 | 1 << 10 # PAE, OSFXSR, OSXMMEXCPT
     mov cr4, eax
     mov eax, offset pml4
     mov cr3, eax
@@ -31,7 +32,7 @@ entry:
     or eax, 1 << 8              # LME
     wrmsr
     mov eax, cr0
-    or eax, 1 << 31             # PG
+    or eax, 1 << 31 | 1 << 1    # PG, MP
     mov cr0, eax
     push 8
     mov eax, offset in_64_bits

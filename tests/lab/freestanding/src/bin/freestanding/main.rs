@@ -7,7 +7,7 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]
-mod image;
+mod proof;
 
 #[cfg(not(target_os = "none"))]
 fn main() -> Result<(), &'static str> {

@@ -10,8 +10,7 @@ use core::panic::PanicInfo;
 
 use cachemaint::{Cache, Point};
 use cachemaint_lab_freestanding::Board as _;
-
-use super::{Machine, OneCpu, done};
+use cachemaint_lab_freestanding::image::{Machine, OneCpu, done};
 
 /// The handle for the panic that is meant; any other panic is a failure.
 static PREPARED: OneCpu<Cell<Option<Cache>>> = OneCpu(Cell::new(None));

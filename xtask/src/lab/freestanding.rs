@@ -1,22 +1,16 @@
-//! The images of `tests/lab/freestanding`: the library at EL1 and in ring 0, without an operating
-//! system, on emulated boards.
+//! The image `freestanding` of `tests/lab/freestanding`: the library at EL1 and in ring 0, without an
+//! operating system, on emulated boards.
 //!
-//! An image prints one verdict a step, what it chose and what it found out; here it is known which
-//! steps there must be, and what the manual of the CPU demands. An emulator has no caches: a lane
-//! proves what is chosen and that it executes where nobody traps it, never that data became durable.
-
-use std::path::PathBuf;
+//! It prints one verdict a step, what it chose and what it found out; here it is known which steps
+//! there must be, and what the manual of the CPU demands. An emulator has no caches: a lane proves
+//! what is chosen and that it executes where nobody traps it, never that data became durable.
 
 use anyhow::Result;
 
-use super::{Lab, Lane, Run, Unavailable};
-use crate::command::{Cmd, Ending};
-use crate::log::Log;
+use super::board::{self, Board};
+use super::{Lab, Lane, Run};
+use crate::command::Ending;
 use crate::report::{Finding, Tests};
-use crate::toolchain::{self, Compiler};
-
-/// Seconds for one image, which needs less than one.
-const LIMIT: u32 = 60;
 
 /// One emulated CPU and what must be said on it.
 struct Model {
@@ -33,13 +27,9 @@ impl Model {
     }
 }
 
-/// A board with the CPUs that it is run with.
-struct Board {
-    architecture: &'static str,
-    triple: &'static str,
-    options: &'static str,
-    /// The emulator's exit code when the image powers the board off.
-    powered_off: i32,
+/// What is run on a board.
+struct Proof {
+    board: Board,
     /// The steps that only this architecture has.
     own_steps: [&'static str; 2],
     models: &'static [Model],
@@ -103,87 +93,40 @@ const ARM64: &[Model] = &[
     Model::new("max", CVADP, "unknown"),
 ];
 
-const BOARDS: [Board; 2] = [
-    Board {
-        architecture: "x86_64",
-        triple: "x86_64-unknown-none",
-        options: "-M q35 -device isa-debug-exit",
-        // The image's 0x10 (QEMU `hw/misc/debugexit.c`: value << 1 | 1).
-        powered_off: 33,
-        own_steps: ["wbinvd", "wbnoinvd"],
-        models: X86,
-    },
-    Board {
-        architecture: "aarch64",
-        triple: "aarch64-unknown-none",
-        options: "-M virt",
-        powered_off: 0,
-        own_steps: ["dc ivac", "dc cisw"],
-        models: ARM64,
-    },
+const PROOFS: [Proof; 2] = [
+    Proof { board: board::X86_64, own_steps: ["wbinvd", "wbnoinvd"], models: X86 },
+    Proof { board: board::AARCH64, own_steps: ["dc ivac", "dc cisw"], models: ARM64 },
 ];
 
 pub(super) fn lanes() -> Vec<Lane> {
-    let lane = |board: &'static Board, model: &'static Model| {
-        let name = format!("freestanding/{}/{}", board.architecture, model.cpu);
+    let lane = |proof: &'static Proof, model: &'static Model| {
+        let name = format!("freestanding/{}/{}", proof.board.architecture, model.cpu);
         let proves = format!("privileged code runs without a system, choosing {}", model.chosen);
-        Lane::new(name, proves, move |lab| prepare(lab, board, model))
+        Lane::new(name, proves, move |lab| prepare(lab, proof, model))
     };
-    BOARDS
+    PROOFS
         .iter()
-        .flat_map(|board| board.models.iter().map(move |model| lane(board, model)))
+        .flat_map(|proof| proof.models.iter().map(move |model| lane(proof, model)))
         .collect()
 }
 
-fn prepare(lab: &Lab<'_>, board: &'static Board, model: &'static Model) -> Result<Run> {
-    let emulators = lab.emulators()?;
-    let compiler = compiler(lab, board)?;
-    let image = build(lab, &compiler, board)?;
-    let machine = emulators
-        .system(board.architecture)
-        .words("-accel tcg -m 128M -no-reboot -serial stdio")
-        .words(board.options)
-        .args(["-cpu", model.cpu, "-kernel"])
-        .arg(image.display().to_string())
-        .limit(LIMIT);
-    Ok(Box::new(move |log| run(&machine, board, model, log)))
-}
-
-fn compiler(lab: &Lab<'_>, board: &Board) -> Result<Compiler, Unavailable> {
-    let gnu = format!("{}-linux-gnu", board.architecture);
-    toolchain::with_core_and_linker(lab.host, board.triple, &gnu).map_err(Unavailable::because)
-}
-
-/// The image, in a folder of its own whatever the compiler.
-fn build(lab: &Lab<'_>, compiler: &Compiler, board: &Board) -> Result<PathBuf> {
-    let folder = lab.work().join("freestanding");
-    lab.cargo(compiler, "build --release -p cachemaint-lab-freestanding")
-        .args(["--target", board.triple])
-        .env("CARGO_TARGET_DIR", folder.display().to_string())
-        .read()?;
-    Ok(folder.join(board.triple).join("release/freestanding"))
-}
-
-fn run(machine: &Cmd, board: &Board, model: &Model, log: &mut Log) -> Result<Finding> {
-    let mut lines = Vec::new();
-    let ending = machine.watch_in(log, |line| lines.push(line.trim_end().to_owned()))?;
-    Ok(judge(board, model, &lines, &ending))
+fn prepare(lab: &Lab<'_>, proof: &'static Proof, model: &'static Model) -> Result<Run> {
+    let machine = proof.board.booting(lab, "freestanding", model.cpu)?;
+    Ok(Box::new(move |log| {
+        let (lines, ending) = board::run(&machine, log)?;
+        Ok(judge(proof, model, &lines, &ending))
+    }))
 }
 
 /// Nothing may be wrong: every step with its verdict, what the CPU's manual demands, an ordered end.
-fn judge(board: &Board, model: &Model, lines: &[String], ending: &Ending) -> Finding {
+fn judge(proof: &Proof, model: &Model, lines: &[String], ending: &Ending) -> Finding {
     let verdicts: Vec<Verdict<'_>> = lines.iter().filter_map(|line| verdict(line)).collect();
     let count = |word| verdicts.iter().filter(|verdict| verdict.word == word).count();
     let tests = Tests::counted(count("passed"), count("failed"), count("skipped"));
-    let mut wrong = wrong_verdicts(board, model, &verdicts);
+    let mut wrong = wrong_verdicts(proof, model, &verdicts);
     wrong.extend(wrong_fact(lines, "chosen", model.chosen));
     wrong.extend(wrong_fact(lines, "hypervisor", model.hypervisor));
-    if lines.last().is_none_or(|line| line != "done") {
-        wrong.push(String::from("the image did not come to its end"));
-    }
-    if ending.code != Some(board.powered_off) {
-        wrong.push(format!("the emulator {}, not by the image's power-off", ending.told));
-    }
+    wrong.extend(proof.board.wrong_end(lines, ending));
     if wrong.is_empty() { Finding::passed(tests) } else { Finding::failed(tests, wrong.join("; ")) }
 }
 
@@ -211,8 +154,8 @@ fn verdict(line: &str) -> Option<Verdict<'_>> {
 }
 
 /// Failures first: they say most.
-fn wrong_verdicts(board: &Board, model: &Model, verdicts: &[Verdict<'_>]) -> Vec<String> {
-    let wanted = || STEPS.into_iter().chain(board.own_steps).chain([LAST_STEP]);
+fn wrong_verdicts(proof: &Proof, model: &Model, verdicts: &[Verdict<'_>]) -> Vec<String> {
+    let wanted = || STEPS.into_iter().chain(proof.own_steps).chain([LAST_STEP]);
     let word_on = |step| if model.lacks.contains(&step) { "skipped" } else { "passed" };
     let is_wanted = |verdict: &&Verdict<'_>| {
         wanted().any(|step| step == verdict.step && word_on(step) == verdict.word)
@@ -238,18 +181,11 @@ fn wrong_fact(lines: &[String], name: &str, wanted: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Board, Ending, Finding, LAST_STEP, Model, STEPS, judge};
+    use super::{Ending, Finding, LAST_STEP, Model, Proof, STEPS, board, judge};
 
     const MODEL: Model =
         Model { lacks: &["two"], ..Model::new("a", "writeback=b,line=64", "absent") };
-    const BOARD: Board = Board {
-        architecture: "x",
-        triple: "x-unknown-none",
-        options: "",
-        powered_off: 33,
-        own_steps: ["one", "two"],
-        models: &[],
-    };
+    const PROOF: Proof = Proof { board: board::X86_64, own_steps: ["one", "two"], models: &[] };
 
     /// What an image prints if all is well.
     fn whole() -> Vec<String> {
@@ -262,7 +198,7 @@ mod tests {
     }
 
     fn judged(lines: &[String], code: i32, told: &str) -> Finding {
-        judge(&BOARD, &MODEL, lines, &Ending { code: Some(code), told: told.to_owned() })
+        judge(&PROOF, &MODEL, lines, &Ending { code: Some(code), told: told.to_owned() })
     }
 
     fn failure(lines: &[String]) -> String {

@@ -5,6 +5,7 @@
 //! cannot be had is the reason to skip it; what does not build is its failure. Prepared lanes then
 //! run side by side, as many as there are cores, each with a log of its own.
 
+mod board;
 mod cpus;
 mod elf;
 mod emulator;

@@ -1,0 +1,85 @@
+//! Emulated boards without an operating system, and the images of `tests/lab/freestanding` for them:
+//! how lanes build and boot one, and which end of a run is in order.
+
+use anyhow::{Result, ensure};
+
+use super::{Lab, Unavailable};
+use crate::command::{Cmd, Ending};
+use crate::log::Log;
+use crate::toolchain;
+
+/// Seconds for one boot, which takes less than one.
+const LIMIT: u32 = 60;
+
+/// A board, whatever its CPU.
+#[derive(Debug)]
+pub(super) struct Board {
+    pub(super) architecture: &'static str,
+    triple: &'static str,
+    options: &'static str,
+    /// The emulator's exit code when the image powers the board off.
+    powered_off: i32,
+}
+
+pub(super) const X86_64: Board = Board {
+    architecture: "x86_64",
+    triple: "x86_64-unknown-none",
+    options: "-M q35 -device isa-debug-exit",
+    // The image's 0x10 (QEMU `hw/misc/debugexit.c`: value << 1 | 1).
+    powered_off: 33,
+};
+
+pub(super) const AARCH64: Board = Board {
+    architecture: "aarch64",
+    triple: "aarch64-unknown-none",
+    options: "-M virt",
+    powered_off: 0,
+};
+
+impl Board {
+    /// The emulator of the board with this CPU, which boots the image of this name.
+    pub(super) fn booting(&self, lab: &Lab<'_>, image: &str, cpu: &str) -> Result<Cmd> {
+        let emulators = lab.emulators()?;
+        let image = self.build(lab, image)?;
+        Ok(emulators
+            .system(self.architecture)
+            .words("-accel tcg -m 128M -no-reboot -serial stdio")
+            .words(self.options)
+            .args(["-cpu", cpu, "-kernel", &image])
+            .limit(LIMIT))
+    }
+
+    /// The image, in a folder of its own whatever the compiler.
+    fn build(&self, lab: &Lab<'_>, image: &str) -> Result<String> {
+        let gnu = format!("{}-linux-gnu", self.architecture);
+        let compiler = toolchain::with_core_and_linker(lab.host, self.triple, &gnu)
+            .map_err(Unavailable::because)?;
+        let folder = lab.work().join("freestanding");
+        lab.cargo(&compiler, "build --release -p cachemaint-lab-freestanding")
+            .args(["--target", self.triple])
+            .env("CARGO_TARGET_DIR", folder.display().to_string())
+            .read()?;
+        let file = folder.join(self.triple).join("release").join(image);
+        ensure!(file.is_file(), "the image was built, but not as {}", file.display());
+        Ok(file.display().to_string())
+    }
+
+    /// What is wrong with the end of a run: an image says that it is done and powers the board off.
+    pub(super) fn wrong_end(&self, lines: &[String], ending: &Ending) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if lines.last().is_none_or(|line| line != "done") {
+            wrong.push(String::from("the image did not come to its end"));
+        }
+        if ending.code != Some(self.powered_off) {
+            wrong.push(format!("the emulator {}, not by the image's power-off", ending.told));
+        }
+        wrong
+    }
+}
+
+/// Runs the emulator; what the image printed, and how the emulator ended.
+pub(super) fn run(machine: &Cmd, log: &mut Log) -> Result<(Vec<String>, Ending)> {
+    let mut lines = Vec::new();
+    let ending = machine.watch_in(log, |line| lines.push(line.trim_end().to_owned()))?;
+    Ok((lines, ending))
+}

@@ -41,7 +41,7 @@ pub(crate) fn clippy(host: &Host, report: &mut Report) -> Result<()> {
     })?;
     FREESTANDING.into_iter().try_for_each(|triple| match toolchain::in_use(host, triple) {
         Err(reason) => report.skip(triple, format!("{reason:#}")),
-        Ok(_) => report.check(triple, "no lint in the image and what it links", || {
+        Ok(_) => report.check(triple, "no lint in the images and what they link", || {
             let line = "clippy -p cachemaint-lab-freestanding --target";
             Cmd::cargo(line).args([triple, "--", "-D", "warnings"]).check()
         }),

@@ -1,4 +1,4 @@
-//! Places the image where its board expects it. A program of a hosted system is linked as usual.
+//! Places images where their board expects them. A program of a hosted system is linked as usual.
 
 use std::env::{self, VarError};
 

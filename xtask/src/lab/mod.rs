@@ -19,6 +19,7 @@ mod machines;
 mod plugin;
 mod prove;
 pub(crate) mod runner;
+mod selftest;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -108,7 +109,7 @@ impl<'a> Lab<'a> {
 
 /// Every lane there is.
 fn lanes() -> Vec<Lane> {
-    let groups = [cpus::lanes(), freestanding::lanes(), plugin::lanes(), machines::lanes()];
+    let groups = [cpus::lanes(), freestanding::lanes(), selftest::lanes(), machines::lanes()];
     groups.into_iter().flatten().collect()
 }
 

@@ -2,34 +2,34 @@
 
 use core::arch::asm;
 
-use crate::planted::Line;
+use super::Line;
 
 /// Stores 8 bytes.
-pub(crate) fn store(line: &mut Line) {
+pub(super) fn store(line: &mut Line) {
     // SAFETY: the reference is to a whole line; the compiler must not leave the store out.
     unsafe { (&raw mut line[0]).write_volatile(1) };
 }
 
 /// Writes the line back.
-pub(crate) fn write_back(line: &Line) {
+pub(super) fn write_back(line: &Line) {
     // SAFETY: the instruction is there, and changes no value.
     unsafe { asm!("dc cvac, {}", in(reg) line.as_ptr(), options(nostack, preserves_flags)) };
 }
 
 /// Completes write-backs.
-pub(crate) fn fence() {
+pub(super) fn fence() {
     // SAFETY: a barrier changes no value.
     unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
 }
 
 /// Orders accesses, and completes nothing.
-pub(crate) fn not_a_fence() {
+pub(super) fn not_a_fence() {
     // SAFETY: a barrier changes no value.
     unsafe { asm!("dmb sy", "dsb ld", "isb", options(nostack, preserves_flags)) };
 }
 
 /// An atomic access to memory that is not watched.
-pub(crate) fn locked() {
+pub(super) fn locked() {
     let mut word = 0_u64;
     // SAFETY: the word is a local variable.
     unsafe {
@@ -45,7 +45,7 @@ pub(crate) fn locked() {
 }
 
 /// Stores with a non-temporal hint to two lines.
-pub(crate) fn streaming_stores(lines: &mut [Line; 8]) {
+pub(super) fn streaming_stores(lines: &mut [Line; 8]) {
     // SAFETY: the stores are to the first two lines.
     unsafe {
         asm!(
@@ -59,7 +59,7 @@ pub(crate) fn streaming_stores(lines: &mut [Line; 8]) {
 }
 
 /// Writes 8 lines back, by different instructions, registers and bytes of the lines.
-pub(crate) fn write_back_in_every_way(lines: &mut [Line; 8]) {
+pub(super) fn write_back_in_every_way(lines: &mut [Line; 8]) {
     // SAFETY: the addresses are those of the 8 lines; each instruction is there and changes no value.
     unsafe {
         asm!(
@@ -92,7 +92,7 @@ pub(crate) fn write_back_in_every_way(lines: &mut [Line; 8]) {
 
 /// Stores to the first 6 lines by zeroing a block (0), by pairs (1, 2), atomically (3), and across
 /// the boundary of two lines (4, 5).
-pub(crate) fn store_in_other_ways(lines: &mut [Line; 8]) {
+pub(super) fn store_in_other_ways(lines: &mut [Line; 8]) {
     // SAFETY: all addresses are inside the lines.
     unsafe {
         asm!(

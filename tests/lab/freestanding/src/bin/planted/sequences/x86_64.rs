@@ -2,41 +2,41 @@
 
 use core::arch::asm;
 
-use crate::planted::Line;
+use super::Line;
 
 /// Stores 8 bytes.
-pub(crate) fn store(line: &mut Line) {
+pub(super) fn store(line: &mut Line) {
     // SAFETY: the reference is to a whole line; the compiler must not leave the store out.
     unsafe { (&raw mut line[0]).write_volatile(1) };
 }
 
 /// Writes the line back.
-pub(crate) fn write_back(line: &Line) {
+pub(super) fn write_back(line: &Line) {
     // SAFETY: the instruction is there, and changes no value.
     unsafe { asm!("clwb [{}]", in(reg) line.as_ptr(), options(nostack, preserves_flags)) };
 }
 
 /// Completes write-backs.
-pub(crate) fn fence() {
+pub(super) fn fence() {
     // SAFETY: a fence changes no value.
     unsafe { asm!("sfence", options(nostack, preserves_flags)) };
 }
 
 /// Orders loads alone.
-pub(crate) fn not_a_fence() {
+pub(super) fn not_a_fence() {
     // SAFETY: a fence changes no value.
     unsafe { asm!("lfence", options(nostack, preserves_flags)) };
 }
 
 /// A locked access to memory that is not watched.
-pub(crate) fn locked() {
+pub(super) fn locked() {
     let mut word = 0_u64;
     // SAFETY: the word is a local variable.
     unsafe { asm!("lock add qword ptr [{}], 1", in(reg) &raw mut word, options(nostack)) };
 }
 
 /// Streaming stores to two lines: of a general register, and of a vector register.
-pub(crate) fn streaming_stores(lines: &mut [Line; 8]) {
+pub(super) fn streaming_stores(lines: &mut [Line; 8]) {
     // SAFETY: the stores are to the first two lines; nothing else uses vector
     // registers here.
     unsafe {
@@ -52,7 +52,7 @@ pub(crate) fn streaming_stores(lines: &mut [Line; 8]) {
 }
 
 /// Writes 8 lines back, each by another form of address and by the instructions in turn.
-pub(crate) fn write_back_in_every_way(lines: &mut [Line; 8]) {
+pub(super) fn write_back_in_every_way(lines: &mut [Line; 8]) {
     // SAFETY: the addresses are those of the 8 lines, which lie below 4 GiB; each instruction is there
     // and changes no value.
     unsafe {
@@ -78,7 +78,7 @@ pub(crate) fn write_back_in_every_way(lines: &mut [Line; 8]) {
 
 /// Stores to the first 6 lines by a string instruction (0, 1), under lock (2, 3), and across the
 /// boundary of two lines (4, 5).
-pub(crate) fn store_in_other_ways(lines: &mut [Line; 8]) {
+pub(super) fn store_in_other_ways(lines: &mut [Line; 8]) {
     // SAFETY: all addresses are inside the lines.
     unsafe {
         asm!(

@@ -1,12 +1,26 @@
-//! The sequences, each under a number.
+//! The sequences, each between two marks of `cachemaint-lab-mark` and under a number.
+
+#[cfg(target_arch = "aarch64")]
+#[expect(unsafe_code, reason = "the mistakes are made of instructions")]
+mod aarch64;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "the mistakes are made of instructions")]
+mod x86_64;
+
+use core::panic::PanicInfo;
 
 use cachemaint::Cache;
+use cachemaint_lab_freestanding::Board as _;
+use cachemaint_lab_freestanding::image::{self, Machine};
 use cachemaint_lab_mark as mark;
 
-use crate::machine;
+#[cfg(target_arch = "aarch64")]
+use aarch64 as machine;
+#[cfg(target_arch = "x86_64")]
+use x86_64 as machine;
 
 /// One line of 64 bytes.
-pub(crate) type Line = [u64; 8];
+type Line = [u64; 8];
 
 /// Memory that is watched.
 #[repr(C, align(4096))]
@@ -26,16 +40,26 @@ fn write_back_all(lines: &[Line]) {
     lines.iter().for_each(machine::write_back);
 }
 
-/// Runs every sequence.
-pub(crate) fn run() {
+/// What the boot code calls: every sequence.
+#[expect(unsafe_code, reason = "it is found by a name, which nothing else has")]
+#[unsafe(no_mangle)]
+extern "Rust" fn program(cache: Cache) {
     let mut memory = Memory([[0; 8]; 8]);
     by_hand(&mut memory);
     streaming(&mut memory);
     addressing(&mut memory);
-    library(&mut memory);
+    library(&mut memory, cache);
+}
+
+/// No panic is planted.
+#[panic_handler]
+fn panicked(panic: &PanicInfo<'_>) -> ! {
+    image::panicked(panic)
 }
 
 fn by_hand(memory: &mut Memory) {
+    Machine.begin("by hand");
+
     memory.watch();
     memory.store_all();
     write_back_all(&memory.0);
@@ -82,6 +106,8 @@ fn by_hand(memory: &mut Memory) {
 }
 
 fn streaming(memory: &mut Memory) {
+    Machine.begin("streaming");
+
     memory.watch();
     machine::streaming_stores(&mut memory.0);
     machine::fence();
@@ -99,6 +125,8 @@ fn streaming(memory: &mut Memory) {
 }
 
 fn addressing(memory: &mut Memory) {
+    Machine.begin("addressing");
+
     memory.watch();
     memory.store_all();
     machine::write_back_in_every_way(&mut memory.0);
@@ -117,9 +145,8 @@ fn addressing(memory: &mut Memory) {
 }
 
 /// The library's own paths.
-fn library(memory: &mut Memory) {
-    // SAFETY: (1) this program has EL1 or ring 0; (2) and the machine one CPU.
-    let Ok(cache) = (unsafe { Cache::privileged() }) else { return };
+fn library(memory: &mut Memory, cache: Cache) {
+    Machine.begin("library");
 
     memory.watch();
     memory.store_all();
@@ -136,8 +163,7 @@ fn library(memory: &mut Memory) {
 
     memory.watch();
     memory.store_all();
-    // SAFETY: (1) the range is the array; (2) nothing relies on it.
-    unsafe { cache.writeback_range_unfenced(memory.0.as_ptr().cast(), size_of_val(memory)) };
+    unfenced(cache, memory);
     mark::verdict(32);
     cache.fence();
     mark::verdict(33);
@@ -151,4 +177,10 @@ fn library(memory: &mut Memory) {
     memory.store_all();
     cache.writeback(&memory.0[..7]);
     mark::verdict(35);
+}
+
+#[expect(unsafe_code, reason = "what relies on data before a fence must be vouched for")]
+fn unfenced(cache: Cache, memory: &Memory) {
+    // SAFETY: (1) the range is the array; (2) nothing relies on it.
+    unsafe { cache.writeback_range_unfenced(memory.0.as_ptr().cast(), size_of_val(memory)) };
 }

@@ -1,0 +1,15 @@
+//! The image with mistakes: a program for a machine without an operating system that forgets
+//! write-backs and fences on purpose, so that the lab can tell whether its emulator plugin finds
+//! them. What each verdict must say stands in `xtask/src/lab/selftest.rs`.
+//!
+//! It is built as the other image is; `cargo xtask lab flush/selftest` builds and runs it.
+
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[cfg(target_os = "none")]
+mod sequences;
+
+#[cfg(not(target_os = "none"))]
+fn main() -> Result<(), &'static str> {
+    Err("this runs on machines without an operating system: cargo xtask lab flush/selftest")
+}

@@ -160,13 +160,21 @@ pub(crate) fn msrv(host: &Host) -> Result<String> {
 /// Makes `cargo +nightly miri` available.
 pub(crate) fn miri(host: &Host) -> Result<()> {
     let probe = Cmd::cargo("+nightly miri --version").env("RUSTUP_AUTO_INSTALL", "0");
-    let installed =
-        "toolchain install nightly --profile minimal --component miri,rust-src --no-self-update";
     if host.without_rustup || probe.read().is_err() {
-        rustup(host, "component add miri rust-src --toolchain nightly", COMPONENT_LIMIT)
-            .or_else(|_absent| rustup(host, installed, TOOLCHAIN_LIMIT))?;
+        nightly(host, &["miri", "rust-src"])?;
     }
     Ok(())
+}
+
+/// Adds components to the nightly compiler, which is installed if need be.
+fn nightly(host: &Host, components: &[&str]) -> Result<()> {
+    let added = format!("component add {} --toolchain nightly", components.join(" "));
+    let installed = format!(
+        "toolchain install nightly --profile minimal --component {} --no-self-update",
+        components.join(",")
+    );
+    rustup(host, &added, COMPONENT_LIMIT)
+        .or_else(|_absent| rustup(host, &installed, TOOLCHAIN_LIMIT))
 }
 
 /// Makes a component of the toolchain in use (clippy, rustfmt) available.

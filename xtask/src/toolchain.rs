@@ -4,6 +4,10 @@
 //! browsers) then serves: its standard library for arm64 and i386 is unpacked into the cache and
 //! named by `--sysroot`; for any other target `core` is built from `rust-web-src`. Errors of this
 //! module are reasons to skip a check.
+//!
+//! For a target whose standard library neither has, the nightly compiler builds it from its sources
+//! ([`with_built_std`]). No C compiler takes part: the compiler's own LLD links static programs with
+//! the C library for cross compilers of a fixed release of Debian, which is unpacked into the cache.
 
 use std::fs;
 use std::path::Path;
@@ -17,6 +21,11 @@ use crate::host::Host;
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const COMPONENT_LIMIT: u32 = 60;
 const TOOLCHAIN_LIMIT: u32 = 180;
+const CRATES_LIMIT: u32 = 120;
+
+/// The release of Debian whose C library is linked to programs with a built standard library, and its
+/// version of GCC. Debian 13 has them for more architectures than Debian 12, and does not change.
+const C_LIBRARY: (Suite, u32) = (Suite::Release("trixie"), 14);
 
 /// How cargo is to be called to compile for a target.
 #[derive(Clone, Debug)]
@@ -83,6 +92,53 @@ pub(crate) fn with_std(host: &Host, triple: &str, debian_arch: &str) -> Result<C
         Compiler::debian(host, vec![String::from("--config"), flag])
     };
     packaged().with_context(|| format!("no standard library for {triple} ({no_rustup:#})"))
+}
+
+/// A compiler that builds the whole standard library for `triple` and links static programs;
+/// `debian_arch` and `gnu` are Debian's and GNU's names of that architecture, as in `loong64` and
+/// `loongarch64-linux-gnu`.
+///
+/// Without a C compiler nobody adds the objects that come before and after a program's own. Here `crt1.o`
+/// will do: the C library for loongarch64 calls constructors by `.init_array` alone, its `crti.o` and
+/// `crtn.o` are empty, and the unwinder finds its tables by a program header. Older architectures need
+/// more.
+pub(crate) fn with_built_std(
+    host: &Host,
+    triple: &str,
+    debian_arch: &str,
+    gnu: &str,
+) -> Result<Compiler> {
+    standard_library_sources(host)?;
+    let (suite, gcc) = C_LIBRARY;
+    let unpacked = |package: &str| {
+        debian::fetch(host, &format!("{package}-dev-{debian_arch}-cross"), suite)
+            .context("no C library")
+    };
+    let libc = unpacked("libc6")?.join("usr").join(gnu).join("lib");
+    let libgcc = unpacked(&format!("libgcc-{gcc}"))?;
+    let libgcc = libgcc.join("usr/lib/gcc-cross").join(gnu).join(gcc.to_string());
+    let flags = [
+        String::from("-Clinker-flavor=ld.lld"),
+        String::from("-Ctarget-feature=+crt-static"),
+        // A static program that can be moved would need its own `crt1.o`, and gains nothing here.
+        String::from("-Crelocation-model=static"),
+        // Before the libraries: the C library has another `_dl_relocate_static_pie`, for other programs.
+        format!("-Zpre-link-arg={}", libc.join("crt1.o").display()),
+        format!("-Lnative={}", libc.display()),
+        format!("-Lnative={}", libgcc.display()),
+    ];
+    let compiler = Compiler {
+        name: Cmd::new("rustc").words("+nightly --version").read()?.trim().to_owned(),
+        args: vec![
+            String::from("-Zbuild-std=std,panic_unwind,test"),
+            String::from("--config"),
+            format!("target.{triple}.rustflags={flags:?}"),
+        ],
+        env: vec![("RUSTUP_TOOLCHAIN", String::from("nightly"))],
+    };
+    // What the standard library depends on comes from crates.io, which may be out of reach.
+    compiler.cargo(&format!("fetch --target {triple}")).limit(CRATES_LIMIT).read()?;
+    Ok(compiler.linker(triple, "rust-lld"))
 }
 
 /// A compiler with at least `core` for `triple`.
@@ -160,13 +216,33 @@ pub(crate) fn msrv(host: &Host) -> Result<String> {
 /// Makes `cargo +nightly miri` available.
 pub(crate) fn miri(host: &Host) -> Result<()> {
     let probe = Cmd::cargo("+nightly miri --version").env("RUSTUP_AUTO_INSTALL", "0");
-    let installed =
-        "toolchain install nightly --profile minimal --component miri,rust-src --no-self-update";
     if host.without_rustup || probe.read().is_err() {
-        rustup(host, "component add miri rust-src --toolchain nightly", COMPONENT_LIMIT)
-            .or_else(|_absent| rustup(host, installed, TOOLCHAIN_LIMIT))?;
+        nightly(host, &["miri", "rust-src"])?;
     }
     Ok(())
+}
+
+/// Makes the nightly compiler available with the standard library's sources.
+fn standard_library_sources(host: &Host) -> Result<()> {
+    let sysroot =
+        Cmd::new("rustc").words("+nightly --print sysroot").env("RUSTUP_AUTO_INSTALL", "0");
+    let has_sources =
+        |folder: String| Path::new(folder.trim()).join("lib/rustlib/src/rust/library").is_dir();
+    if host.without_rustup || !sysroot.read().is_ok_and(has_sources) {
+        nightly(host, &["rust-src"])?;
+    }
+    Ok(())
+}
+
+/// Adds components to the nightly compiler, which is installed if need be.
+fn nightly(host: &Host, components: &[&str]) -> Result<()> {
+    let added = format!("component add {} --toolchain nightly", components.join(" "));
+    let installed = format!(
+        "toolchain install nightly --profile minimal --component {} --no-self-update",
+        components.join(",")
+    );
+    rustup(host, &added, COMPONENT_LIMIT)
+        .or_else(|_absent| rustup(host, &installed, TOOLCHAIN_LIMIT))
 }
 
 /// Makes a component of the toolchain in use (clippy, rustfmt) available.

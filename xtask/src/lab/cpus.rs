@@ -56,8 +56,11 @@ struct Target {
 struct Cross {
     linker: &'static str,
     packages: [&'static str; 2],
-    /// Where the foreign C library is, for the emulator.
+    /// Where the foreign C library is, for the emulator. A static program asks nothing of it.
     sysroot: &'static str,
+    /// Whether the standard library is built, and linked without that compiler, where one of the
+    /// two is not to be had.
+    builds_std: bool,
 }
 
 /// `max` without some feature bits: QEMU raises #UD for an instruction whose CPUID bit is off, and
@@ -99,6 +102,7 @@ const TARGETS: [Target; 8] = [
             linker: "i686-linux-gnu-gcc",
             packages: ["gcc-i686-linux-gnu", "libc6-dev-i386-cross"],
             sysroot: "/usr/i686-linux-gnu",
+            builds_std: false,
         }),
         emulator: "qemu-i386",
         oldest_emulator: 7,
@@ -112,6 +116,7 @@ const TARGETS: [Target; 8] = [
             linker: "aarch64-linux-gnu-gcc",
             packages: ["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
             sysroot: "/usr/aarch64-linux-gnu",
+            builds_std: false,
         }),
         emulator: "qemu-aarch64",
         // 7.2 announces CVAP and CVADP on models where they then trap.
@@ -126,6 +131,7 @@ const TARGETS: [Target; 8] = [
             linker: "arm-linux-gnueabihf-gcc",
             packages: ["gcc-arm-linux-gnueabihf", "libc6-dev-armhf-cross"],
             sysroot: "/usr/arm-linux-gnueabihf",
+            builds_std: false,
         }),
         emulator: "qemu-arm",
         oldest_emulator: 7,
@@ -139,6 +145,7 @@ const TARGETS: [Target; 8] = [
             linker: "riscv64-linux-gnu-gcc",
             packages: ["gcc-riscv64-linux-gnu", "libc6-dev-riscv64-cross"],
             sysroot: "/usr/riscv64-linux-gnu",
+            builds_std: false,
         }),
         emulator: "qemu-riscv64",
         // 7.2 knows no Zicbom.
@@ -156,6 +163,7 @@ const TARGETS: [Target; 8] = [
             linker: "powerpc64le-linux-gnu-gcc",
             packages: ["gcc-powerpc64le-linux-gnu", "libc6-dev-ppc64el-cross"],
             sysroot: "/usr/powerpc64le-linux-gnu",
+            builds_std: false,
         }),
         emulator: "qemu-ppc64le",
         oldest_emulator: 7,
@@ -170,13 +178,15 @@ const TARGETS: [Target; 8] = [
             linker: "s390x-linux-gnu-gcc",
             packages: ["gcc-s390x-linux-gnu", "libc6-dev-s390x-cross"],
             sysroot: "/usr/s390x-linux-gnu",
+            builds_std: false,
         }),
         emulator: "qemu-s390x",
         oldest_emulator: 7,
         models: &[Model { cpu: "max", expected: "s390x-max" }],
         is_long: false,
     },
-    // Few releases of Debian have a compiler for it, and looking for one takes time.
+    // Not every mirror of rustup's has its standard library, and few releases of Debian have a compiler
+    // for it; building the library takes minutes.
     Target {
         triple: "loongarch64-unknown-linux-gnu",
         debian_arch: "loong64",
@@ -184,6 +194,7 @@ const TARGETS: [Target; 8] = [
             linker: "loongarch64-linux-gnu-gcc",
             packages: ["gcc-loongarch64-linux-gnu", "libc6-dev-loong64-cross"],
             sysroot: "/usr/loongarch64-linux-gnu",
+            builds_std: true,
         }),
         emulator: "qemu-loongarch64",
         oldest_emulator: CURRENT,
@@ -310,12 +321,29 @@ fn linking(
         if cross.is_none() && target.triple != native {
             bail!("this lane needs a host of its own architecture, this is {native}");
         }
-        let compiler = toolchain::with_std(host, target.triple, target.debian_arch)?;
-        let Some(cross) = cross else { return Ok((compiler, None)) };
-        debian::install(&cross.packages).context("no cross linker")?;
-        Ok((compiler.linker(target.triple, cross.linker), Some(cross)))
+        let compiler = match cross {
+            None => toolchain::with_std(host, target.triple, target.debian_arch)?,
+            Some(cross) => cross_compiler(host, target, cross)?,
+        };
+        Ok((compiler, cross))
     };
     found().map_err(Unavailable::because)
+}
+
+fn cross_compiler(host: &Host, target: &Target, cross: &Cross) -> Result<Compiler> {
+    let Target { triple, debian_arch, .. } = target;
+    let linking = |compiler: Compiler| {
+        debian::install(&cross.packages).context("no cross linker")?;
+        Ok(compiler.linker(triple, cross.linker))
+    };
+    if !cross.builds_std {
+        return linking(toolchain::with_std(host, triple, debian_arch)?);
+    }
+    let gnu = cross.linker.trim_end_matches("-gcc");
+    toolchain::in_use(host, triple).and_then(linking).or_else(|reason| {
+        toolchain::with_built_std(host, triple, debian_arch, gnu)
+            .with_context(|| format!("no standard library to link ({reason:#})"))
+    })
 }
 
 fn ready(host: &Host, target: &'static Target) -> Result<Ready> {

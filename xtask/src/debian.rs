@@ -7,7 +7,7 @@
 
 use core::fmt::Write as _;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -113,6 +113,9 @@ pub(crate) fn fetch(host: &Host, package: &str, suite: Suite) -> Result<PathBuf>
         return Ok(place);
     }
     let state = State::new(host, suite.name())?;
+    if place.is_dir() {
+        return Ok(place);
+    }
     let name = package.split('=').next().unwrap_or(package);
     let architecture = name.split_once(':').map(|(_, architecture)| architecture);
     let sources = suite.list(&state.folder)?;
@@ -141,6 +144,9 @@ pub(crate) fn root(
         return Ok(place);
     }
     let state = State::new(host, &format!("root-{architecture}"))?;
+    if place.is_dir() {
+        return Ok(place);
+    }
     let sources = backports.then(|| with_backports(&state.folder)).transpose()?;
     let apt = state.apt(Some(architecture), sources.as_ref().map(|(_, list)| list.as_path()))?;
     let empty = state.folder.join("status");
@@ -225,12 +231,14 @@ fn unpack(download: &Path, place: &Path) -> Result<()> {
     fs::remove_dir_all(download).with_context(|| format!("cannot remove {}", download.display()))
 }
 
-/// apt's state for one purpose, apart from the system's.
+/// apt's state for one purpose, apart from the system's. One process has it at a time.
 struct State {
     folder: PathBuf,
+    _lock: File,
 }
 
 impl State {
+    /// Waits for another process that has it. What is wanted may be there then.
     fn new(host: &Host, name: &str) -> Result<Self> {
         find_program("apt-get").context("apt-get is not there")?;
         let folder = host.cache().join("apt").join(name);
@@ -238,7 +246,11 @@ impl State {
             fs::create_dir_all(folder.join(part))
                 .with_context(|| format!("cannot make {}", folder.display()))?;
         }
-        Ok(Self { folder })
+        let lock = folder.join("lock");
+        let lock = File::create(&lock)
+            .and_then(|file| file.lock().map(|()| file))
+            .with_context(|| format!("cannot lock {}", lock.display()))?;
+        Ok(Self { folder, _lock: lock })
     }
 
     /// The folder `name` in it, with nothing left over from a run that was stopped.

@@ -10,19 +10,27 @@ use goblin::elf::Elf;
 
 use super::initramfs;
 
-/// Where Debian's packages keep libraries, below the folder of the architecture's name.
+/// Where packages keep libraries, below the folder of the architecture's name.
 const LIBRARIES: [&str; 2] = ["lib", "usr/lib"];
 
-/// The libraries and the loader that the file names, as paths below `root`.
-pub(super) fn needs(root: &Path, file: &Path) -> Result<Vec<PathBuf>> {
+/// The libraries and the loader that the file names: where they must be, and their files below `root`.
+pub(super) fn needs(root: &Path, file: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
     let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let elf = Elf::parse(&bytes).with_context(|| format!("{} is no ELF file", file.display()))?;
-    let mut needed: Vec<PathBuf> = elf
-        .libraries
-        .iter()
-        .map(|name| library(root, name).with_context(|| format!("{} needs {name}", file.display())))
-        .collect::<Result<_>>()?;
-    needed.extend(elf.interpreter.map(|path| PathBuf::from(path.trim_start_matches('/'))));
+    let library = |name: &str| {
+        library(root, name).with_context(|| format!("{} needs {name}", file.display()))
+    };
+    let mut needed = Vec::new();
+    for name in &elf.libraries {
+        let from = library(name)?;
+        needed.push((Path::new("/").join(from.strip_prefix(root)?), from));
+    }
+    if let Some(place) = elf.interpreter {
+        // It lies among the libraries. What the packages have at its place is a link, which may be
+        // absolute and lead to the loader of this system.
+        let (_, name) = place.rsplit_once('/').context("the loader has no absolute path")?;
+        needed.push((PathBuf::from(place), library(name)?));
+    }
     Ok(needed)
 }
 
@@ -31,7 +39,7 @@ fn library(root: &Path, name: &str) -> Result<PathBuf> {
         for entry in fs::read_dir(root.join(folder)).into_iter().flatten() {
             let path = entry?.path().join(name);
             if path.is_file() {
-                return Ok(path.strip_prefix(root)?.to_path_buf());
+                return Ok(path);
             }
         }
     }

@@ -15,6 +15,9 @@ use cpio::newc::{Builder, ModeFileType, trailer};
 use super::elf;
 use crate::command::Cmd;
 
+/// Where packages keep programs: since Debian 13 below `usr` alone.
+const PROGRAMS: [&str; 4] = ["usr/bin", "usr/sbin", "bin", "sbin"];
+
 /// Files by the path that they get in the machine.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Initramfs {
@@ -40,15 +43,19 @@ impl Initramfs {
         self
     }
 
-    /// Adds a program of the unpacked packages below `root`, with every library that it names.
-    pub(super) fn program(&mut self, root: &Path, path: &str) -> Result<()> {
-        let mut wanted = vec![PathBuf::from(path)];
-        while let Some(path) = wanted.pop() {
-            let place = Path::new("/").join(&path);
+    /// Adds a program of the unpacked packages below `root` as `/bin/NAME`, with every library that
+    /// it names.
+    pub(super) fn program(&mut self, root: &Path, name: &str) -> Result<()> {
+        let from = PROGRAMS
+            .into_iter()
+            .map(|folder| root.join(folder).join(name))
+            .find(|file| file.is_file())
+            .with_context(|| format!("{} has no {name}", root.display()))?;
+        let mut wanted = vec![(Path::new("/bin").join(name), from)];
+        while let Some((place, from)) = wanted.pop() {
             if self.files.contains_key(&place) {
                 continue;
             }
-            let from = root.join(&path);
             wanted.extend(elf::needs(root, &from)?);
             self.files.insert(place, Content::Of(from));
         }

@@ -105,11 +105,11 @@ impl Architecture {
         match self {
             Self::X86 => Some(Programs {
                 packages: &["e2fsprogs", "ndctl", "xfsprogs"],
-                paths: &["sbin/mke2fs", "sbin/mkfs.xfs", "usr/bin/ndctl"],
+                names: &["mke2fs", "mkfs.xfs", "ndctl"],
             }),
             Self::Arm64 => Some(Programs {
                 packages: &["e2fsprogs", "ndctl", "kexec-tools"],
-                paths: &["sbin/mke2fs", "usr/bin/ndctl", "sbin/kexec"],
+                names: &["mke2fs", "ndctl", "kexec"],
             }),
             Self::Riscv64 => None,
         }
@@ -128,7 +128,7 @@ struct Kernel {
 /// Programs, and the packages that they come in.
 struct Programs {
     packages: &'static [&'static str],
-    paths: &'static [&'static str],
+    names: &'static [&'static str],
 }
 
 /// Everything that a machine is started with but its devices.
@@ -186,9 +186,9 @@ impl Lab<'_> {
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let mut base = Initramfs::default();
         base.modules(releases(&kernel), architecture.modules(), &folder)?;
-        if let Some(Programs { packages, paths }) = architecture.programs() {
+        if let Some(Programs { packages, names }) = architecture.programs() {
             let root = debian::root(self.host, architecture.debian(), packages, false)?;
-            paths.iter().try_for_each(|path| base.program(&root, path))?;
+            names.iter().try_for_each(|name| base.program(&root, name))?;
             base.file("/etc/mke2fs.conf", root.join("etc/mke2fs.conf"));
         }
         let archive = folder.join("base.cpio");

@@ -29,6 +29,10 @@ const DATA: [&str; 3] = ["usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qe
 /// Where their libraries are: in the second folder alone since Debian 13, which has no other `lib`.
 const LIBRARIES: [&str; 2] = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"];
 
+/// Where QEMU's own modules are: Ubuntu's has its accelerator in one. QEMU looks beside its executable,
+/// which is the loader here.
+const MODULES: &str = "usr/lib/x86_64-linux-gnu/qemu";
+
 /// A root file system with emulators in it.
 #[derive(Clone, Debug)]
 pub(super) struct Emulators {
@@ -56,6 +60,7 @@ impl Emulators {
     pub(super) fn system(&self, architecture: &str) -> Cmd {
         let data = DATA.iter().flat_map(|folder| [String::from("-L"), self.file(folder)]);
         self.program(&format!("usr/bin/qemu-system-{architecture}"))
+            .env("QEMU_MODULE_DIR", self.file(MODULES))
             .args(data)
             .words("-no-user-config -nodefaults -display none")
     }

@@ -78,7 +78,7 @@ pub(crate) fn with_std(host: &Host, triple: &str, debian_arch: &str) -> Result<C
         let version =
             Cmd::new("dpkg-query").words("--show --showformat=${Version} rustc-web").read()?;
         let package = format!("libstd-rust-web-dev:{debian_arch}={version}");
-        let sysroot = debian::fetch(host, &package, Suite::System)?.join("usr");
+        let sysroot = debian::fetch(host, &[package], Suite::System)?.join("usr");
         let flag = format!(r#"target.{triple}.rustflags=["--sysroot={}"]"#, sysroot.display());
         Compiler::debian(host, vec![String::from("--config"), flag])
     };

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use goblin::elf::Elf;
 
+use super::emulator::Emulators;
 use super::initramfs;
 
 /// Where packages keep libraries, below the folder of the architecture's name.
@@ -47,14 +48,19 @@ fn library(root: &Path, name: &str) -> Result<PathBuf> {
 }
 
 /// The modules of a kernel: name (with `_` for `-`) to file.
-pub(super) struct Modules {
+pub(super) struct Modules<'a> {
     files: BTreeMap<String, PathBuf>,
-    work: PathBuf,
+    work: &'a Path,
+    tools: &'a Emulators,
 }
 
-impl Modules {
+impl<'a> Modules<'a> {
     /// All below some folders; compressed ones are unpacked into `work`.
-    pub(super) fn below(mut folders: Vec<PathBuf>, work: &Path) -> Result<Self> {
+    pub(super) fn below(
+        mut folders: Vec<PathBuf>,
+        work: &'a Path,
+        tools: &'a Emulators,
+    ) -> Result<Self> {
         let mut files = BTreeMap::new();
         while let Some(folder) = folders.pop() {
             let entries = fs::read_dir(&folder)
@@ -68,7 +74,7 @@ impl Modules {
                 }
             }
         }
-        Ok(Self { files, work: work.to_path_buf() })
+        Ok(Self { files, work, tools })
     }
 
     /// The files of these modules and of those that they depend on, these first.
@@ -80,7 +86,7 @@ impl Modules {
 
     fn append(&self, name: &str, order: &mut Vec<PathBuf>) -> Result<()> {
         let Some(file) = self.files.get(name) else { return Ok(()) };
-        let file = initramfs::decompressed(file, &self.work)?;
+        let file = initramfs::decompressed(file, self.work, self.tools)?;
         if order.contains(&file) {
             return Ok(());
         }
@@ -95,7 +101,7 @@ impl Modules {
     }
 }
 
-/// `nd_pmem` of `nd_pmem.ko` and `nd_pmem.ko.xz`.
+/// `nd_pmem` of `nd_pmem.ko`, `nd_pmem.ko.xz` and `nd_pmem.ko.zst`.
 fn module_name(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     let (name, _) = name.split_once(".ko")?;
@@ -131,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_module_has_one_name_in_every_spelling() {
-        for file in ["/lib/nd-pmem.ko", "/lib/nd_pmem.ko", "nd-pmem.ko.xz"] {
+        for file in ["/lib/nd-pmem.ko", "/lib/nd_pmem.ko", "nd-pmem.ko.xz", "nd_pmem.ko.zst"] {
             assert_eq!(module_name(Path::new(file)).as_deref(), Some("nd_pmem"));
         }
         assert_eq!(module_name(Path::new("modules.dep")), None);

@@ -13,10 +13,13 @@ use anyhow::{Context as _, Result};
 use cpio::newc::{Builder, ModeFileType, trailer};
 
 use super::elf;
-use crate::command::Cmd;
+use super::emulator::Emulators;
 
 /// Where packages keep programs: since Debian 13 below `usr` alone.
 const PROGRAMS: [&str; 4] = ["usr/bin", "usr/sbin", "bin", "sbin"];
+
+/// How compressed files end, and what decompresses them.
+const COMPRESSED: [(&str, &str); 2] = [(".xz", "usr/bin/xz"), (".zst", "usr/bin/zstd")];
 
 /// Files by the path that they get in the machine.
 #[derive(Clone, Debug, Default)]
@@ -69,9 +72,10 @@ impl Initramfs {
         folders: Vec<PathBuf>,
         names: &[&str],
         work: &Path,
+        tools: &Emulators,
     ) -> Result<()> {
         let mut list = String::new();
-        for file in elf::Modules::below(folders, work)?.in_order(names)? {
+        for file in elf::Modules::below(folders, work, tools)?.in_order(names)? {
             let name = file.file_name().context("a module has no name")?.to_string_lossy();
             let place = format!("/lab/{name}");
             list.push_str(&place);
@@ -141,19 +145,21 @@ pub(super) fn join(archives: &[&Path], to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The file, decompressed if its name says that it is not.
-pub(super) fn decompressed(file: &Path, work: &Path) -> Result<PathBuf> {
+/// The file, decompressed into `work` if its name says that it is not.
+pub(super) fn decompressed(file: &Path, work: &Path, tools: &Emulators) -> Result<PathBuf> {
     let name = file.file_name().context("a file has no name")?.to_string_lossy();
-    let Some(plain) = name.strip_suffix(".xz") else {
+    let plain = |(end, program)| Some((name.strip_suffix(end)?, program));
+    let Some((plain, program)) = COMPRESSED.into_iter().find_map(plain) else {
         return Ok(file.to_path_buf());
     };
     let place = work.join(plain);
     if !place.is_file() {
-        fs::copy(file, work.join(&*name))
-            .with_context(|| format!("cannot copy {}", file.display()))?;
-        Cmd::new("xz")
-            .args(["--decompress", "--force"])
-            .arg(work.join(&*name).display().to_string())
+        let copy = work.join(&*name);
+        fs::copy(file, &copy).with_context(|| format!("cannot copy {}", file.display()))?;
+        tools
+            .program(program)
+            .words("--decompress --force --quiet")
+            .arg(copy.display().to_string())
             .read()?;
     }
     Ok(place)

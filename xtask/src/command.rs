@@ -178,6 +178,7 @@ impl Cmd {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--", &self.program]).args(&self.args);
         command.env_remove("LD_LIBRARY_PATH");
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

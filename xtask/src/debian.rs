@@ -6,8 +6,9 @@
 //! download against the archive's signature, and every address comes from the system's own sources.
 
 use core::fmt::Write as _;
+use core::iter;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -57,19 +58,22 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Whether this system's own sources offer `package` in a version that begins with a number of at
-/// least `major`.
-pub(crate) fn offers(package: &str, major: u32) -> bool {
-    let Ok(policy) = Cmd::new("apt-cache").args(["policy", package]).read() else {
-        return false;
+/// Where `package` is to be had in a version that begins with a number of at least `major`: in the
+/// system's own sources, or else, if at all, in the backports.
+pub(crate) fn offering(host: &Host, package: &str, major: u32) -> Suite {
+    let newest = || {
+        let state = State::open(host, Suite::System, &native()?)?;
+        state.known(|| candidate(&state.ask(&format!("policy {package}")).ok()?))
     };
-    policy
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("Candidate: "))
-        .and_then(|version| {
-            version.rsplit(':').next()?.split(['.', '+', '-']).next()?.parse::<u32>().ok()
-        })
-        .is_some_and(|candidate| candidate >= major)
+    // Without apt or its servers, whoever fetches it tells of that.
+    let is_new = matches!(newest(), Ok(Some(newest)) if newest >= major);
+    if is_new { Suite::System } else { Suite::Sister("backports") }
+}
+
+/// The 10 of `Candidate: 1:10.0.2+ds-2`.
+fn candidate(policy: &str) -> Option<u32> {
+    let version = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate: "))?;
+    version.rsplit(':').next()?.split(['.', '+', '-']).next()?.parse().ok()
 }
 
 /// Where packages are looked for.
@@ -91,35 +95,47 @@ impl Suite {
         }
     }
 
-    /// The list of its sources; `None` if the system's own will do.
-    fn list(self, state: &Path) -> Result<Option<PathBuf>> {
-        let line = match self {
-            Self::System => return Ok(None),
+    /// The lines of its source list; none if the system's own will do.
+    fn lines(self, host: &Host) -> Result<Vec<String>> {
+        match self {
+            Self::System => Ok(Vec::new()),
             Self::Sister(name) => {
-                let release = release()?;
-                release.line(&format!("{}-{name}", release.codename))
+                let own = release(sources(host)?)?;
+                Ok(vec![own.line(&own.sister(name))])
             }
-            Self::Release(codename) => release()?.line(codename),
-        };
-        write_sources(state, &[line]).map(Some)
+            Self::Release(codename) => {
+                let own = release(sources(host)?)?;
+                let origin = own.archive.origin;
+                ensure!(origin == "Debian", "{codename} is of Debian, this system is of {origin}");
+                Ok(vec![own.line(codename)])
+            }
+        }
     }
 }
 
-/// Fetches `package` (apt's notation, `name:arch=version`) and unpacks it; the folder that then
-/// holds its files.
-pub(crate) fn fetch(host: &Host, package: &str, suite: Suite) -> Result<PathBuf> {
-    let place = place(host, package, suite.name());
+/// Fetches `packages` (apt's notation, `name:arch=version`; all of one architecture) and unpacks
+/// them; the folder that then holds their files.
+pub(crate) fn fetch(host: &Host, packages: &[impl AsRef<str>], suite: Suite) -> Result<PathBuf> {
+    let packages: Vec<&str> = packages.iter().map(AsRef::as_ref).collect();
+    let first = packages.first().context("no package")?;
+    let place = place(host, first, suite.name());
     if place.is_dir() {
         return Ok(place);
     }
-    let state = State::new(host, suite.name())?;
-    let name = package.split('=').next().unwrap_or(package);
-    let architecture = name.split_once(':').map(|(_, architecture)| architecture);
-    let sources = suite.list(&state.folder)?;
-    let apt = state.apt(architecture, sources.as_deref())?;
-    apt.clone().arg("update").limit(UPDATE_LIMIT).read()?;
+    let name = first.split('=').next().unwrap_or(first);
+    let architecture = match name.split_once(':') {
+        Some((_, architecture)) => architecture.to_owned(),
+        None => native()?,
+    };
+    let state = State::open(host, suite, &architecture)?;
+    if place.is_dir() {
+        return Ok(place);
+    }
+    let updated = state.update();
     let download = state.emptied("download")?;
-    apt.args(["download", package]).folder(&download).limit(INSTALL_LIMIT).read()?;
+    let fetched =
+        state.apt().arg("download").args(packages).folder(&download).limit(INSTALL_LIMIT).read();
+    in_spite_of(updated, fetched)?;
     unpack(&download, &place)?;
     Ok(place)
 }
@@ -128,72 +144,101 @@ pub(crate) fn fetch(host: &Host, package: &str, suite: Suite) -> Result<PathBuf>
 /// a root file system but for what maintainers' scripts would do. Nothing of this system is taken
 /// into account but its sources, so that the folder depends on the release alone.
 ///
-/// `backports` prefers that sister suite of the system's release, where it has one.
+/// A sister suite is preferred, where the system's release has one, and not the only one.
 pub(crate) fn root(
     host: &Host,
     architecture: &str,
     packages: &[&str],
-    backports: bool,
+    suite: Suite,
 ) -> Result<PathBuf> {
     let name = format!("{architecture}_{}", packages.join("_"));
     let place = place(host, &name, "root");
     if place.is_dir() {
         return Ok(place);
     }
-    let state = State::new(host, &format!("root-{architecture}"))?;
-    let sources = backports.then(|| with_backports(&state.folder)).transpose()?;
-    let apt = state.apt(Some(architecture), sources.as_ref().map(|(_, list)| list.as_path()))?;
+    let (lines, preferred) = match suite {
+        Suite::Sister(name) => with_sister(host, name)?,
+        Suite::System | Suite::Release(_) => (suite.lines(host)?, None),
+    };
+    let state = State::with(host, &format!("root-{architecture}"), architecture, &lines)?;
+    if place.is_dir() {
+        return Ok(place);
+    }
     let empty = state.folder.join("status");
     fs::write(&empty, "").with_context(|| format!("cannot write {}", empty.display()))?;
-    let apt = apt
-        .args(["-o", &format!("Dir::State::status={}", empty.display())])
-        .args(["-o", &format!("APT::Architecture={architecture}")]);
-    apt.clone().arg("update").limit(UPDATE_LIMIT).read()?;
+    let updated = state.update();
     let download = state.emptied("cache/archives")?;
     fs::create_dir(download.join("partial"))
         .with_context(|| format!("cannot make a folder in {}", download.display()))?;
-    let release = sources.iter().flat_map(|(suite, _)| ["-t", suite.as_str()]);
-    apt.words("install --yes --no-install-recommends --download-only")
-        .args(release)
+    let fetched = state
+        .apt()
+        .args(["-o", &format!("Dir::State::status={}", empty.display())])
+        .args(["-o", &format!("APT::Architecture={architecture}")])
+        .words("install --yes --no-install-recommends --download-only")
+        .args(preferred.iter().flat_map(|suite| ["-t", suite.as_str()]))
         .args(packages.iter().copied())
         .limit(INSTALL_LIMIT)
-        .read()?;
+        .read();
+    in_spite_of(updated, fetched)?;
     unpack(&download, &place)?;
     Ok(place)
 }
 
-/// The package `linux-image-VERSION:ARCHITECTURE` of a suite's current kernel, by the first known of some
-/// packages that depend on whichever that is.
+/// The packages of a suite's current kernel, by the first known of some packages that depend on
+/// whichever that is: `linux-image-VERSION`, and those with this version that it or the asked one
+/// depends on, as the kernel itself and its modules may have packages of their own.
 pub(crate) fn kernel(
     host: &Host,
     architecture: &str,
     suite: Suite,
-    packages: &[&str],
-) -> Result<String> {
-    let state = State::new(host, &format!("kernel-{architecture}"))?;
-    let sources = suite.list(&state.folder)?;
-    let apt = state.apt(Some(architecture), sources.as_deref())?;
-    let settings = state.settings().display().to_string();
-    let kernel = |package: &&str| {
-        let package = format!("{package}:{architecture}");
-        let cache = Cmd::new("apt-cache").env("APT_CONFIG", &*settings);
-        let listed = cache.words("depends --important").arg(package).read().ok()?;
-        kernel_among(&listed).map(|name| format!("{name}:{architecture}"))
+    asked: &[&str],
+) -> Result<Vec<String>> {
+    let state = State::open(host, suite, architecture)?;
+    let depends = |package: &str| {
+        let listed = state.ask(&format!("depends --important {package}:{architecture}")).ok()?;
+        Some(dependencies(&listed))
     };
-    let known = || packages.iter().find_map(kernel);
-    if let Some(name) = known() {
-        return Ok(name);
-    }
-    apt.arg("update").limit(UPDATE_LIMIT).read()?;
-    known().with_context(|| format!("{} has none of {}", suite.name(), packages.join(", ")))
+    let kernel = |package: &&str| {
+        let mut names = depends(package)?;
+        let image = names.iter().find(|name| name.starts_with("linux-image-"))?.clone();
+        names.extend(depends(&image)?);
+        Some(of_one_version(image, &names))
+    };
+    let none = || {
+        format!("the sources `{}` have no {} for {architecture}", suite.name(), asked.join(" or "))
+    };
+    let known = state.known(|| asked.iter().find_map(kernel));
+    let names = known.with_context(none)?.with_context(none)?;
+    Ok(names.iter().map(|name| format!("{name}:{architecture}")).collect())
 }
 
-/// The kernel's package among the dependencies that apt-cache lists.
-fn kernel_among(listed: &str) -> Option<String> {
-    let mut names = listed.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
-    let name = names.find(|name| name.starts_with("linux-image-"))?;
-    let (name, _architecture) = name.split_once(':').unwrap_or((name, ""));
-    Some(name.to_owned())
+/// The names of the dependencies that apt-cache lists.
+fn dependencies(listed: &str) -> Vec<String> {
+    let names = listed.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
+    names.map(|name| name.split_once(':').map_or(name, |(name, _)| name).to_owned()).collect()
+}
+
+/// `linux-image-VERSION` and those of the names that end with the same version.
+fn of_one_version(image: String, names: &[String]) -> Vec<String> {
+    let version = image.strip_prefix("linux-image").unwrap_or(&image);
+    let others = names.iter().filter(|name| name.ends_with(version) && **name != image).cloned();
+    let others: Vec<String> = others.collect();
+    iter::once(image).chain(others).collect()
+}
+
+/// This system's own architecture.
+fn native() -> Result<String> {
+    Ok(Cmd::new("dpkg").arg("--print-architecture").read()?.trim().to_owned())
+}
+
+/// A list that cannot be renewed, as while its mirror is, does no harm if what is wanted was fetched all
+/// the same; or else it is the reason.
+fn in_spite_of(updated: Result<()>, fetched: Result<String>) -> Result<()> {
+    match (updated, fetched) {
+        (_, Ok(_)) => Ok(()),
+        (Ok(()), Err(why)) => Err(why),
+        (Err(stale), Err(why)) => Err(why.context(format!("{stale:#}"))),
+    }
 }
 
 fn place(host: &Host, name: &str, kind: &str) -> PathBuf {
@@ -225,20 +270,82 @@ fn unpack(download: &Path, place: &Path) -> Result<()> {
     fs::remove_dir_all(download).with_context(|| format!("cannot remove {}", download.display()))
 }
 
-/// apt's state for one purpose, apart from the system's.
+/// apt's state for one purpose, apart from the system's. One process has it at a time.
 struct State {
     folder: PathBuf,
+    _lock: File,
 }
 
 impl State {
-    fn new(host: &Host, name: &str) -> Result<Self> {
+    /// The state for packages of a suite.
+    fn open(host: &Host, suite: Suite, architecture: &str) -> Result<Self> {
+        let name = format!("{}-{architecture}", suite.name());
+        Self::with(host, &name, architecture, &suite.lines(host)?)
+    }
+
+    /// The state for packages from the sources of a list, or from the system's own if it is empty.
+    /// Waits for another process that has it: what is wanted may be there then.
+    fn with(host: &Host, name: &str, architecture: &str, lines: &[String]) -> Result<Self> {
         find_program("apt-get").context("apt-get is not there")?;
         let folder = host.cache().join("apt").join(name);
         for part in ["lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(folder.join(part))
                 .with_context(|| format!("cannot make {}", folder.display()))?;
         }
-        Ok(Self { folder })
+        let lock = folder.join("lock");
+        let lock = File::create(&lock)
+            .and_then(|file| file.lock().map(|()| file))
+            .with_context(|| format!("cannot lock {}", lock.display()))?;
+        let state = Self { folder, _lock: lock };
+        state.configure(architecture, lines)?;
+        Ok(state)
+    }
+
+    /// Writes what [`apt`](Self::apt) and [`ask`](Self::ask) go by.
+    fn configure(&self, architecture: &str, lines: &[String]) -> Result<()> {
+        let mut text = format!(
+            "Dir::State::Lists \"{0}/lists\";\nDir::Cache \"{0}/cache\";\nAPT::Sandbox::User \"\";\nAcquire::Languages \"none\";\nAPT::Architectures {{ \"{architecture}\"; }};\n",
+            self.folder.display()
+        );
+        if !lines.is_empty() {
+            let list = self.folder.join("sources.list");
+            fs::write(&list, lines.concat())
+                .with_context(|| format!("cannot write {}", list.display()))?;
+            writeln!(
+                text,
+                "Dir::Etc::SourceList \"{}\";\nDir::Etc::SourceParts \"/dev/null\";\nAPT::Update::Error-Mode \"any\";",
+                list.display()
+            )?;
+        }
+        let file = self.folder.join("apt.conf");
+        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
+    }
+
+    fn program(&self, name: &str) -> Cmd {
+        Cmd::new(name).env("APT_CONFIG", self.folder.join("apt.conf").display().to_string())
+    }
+
+    /// `apt-get` with this state.
+    fn apt(&self) -> Cmd {
+        self.program("apt-get").arg("--quiet").words(IMPATIENT)
+    }
+
+    fn update(&self) -> Result<()> {
+        self.apt().arg("update").limit(UPDATE_LIMIT).read().map(drop)
+    }
+
+    /// What `apt-cache` with this state says.
+    fn ask(&self, line: &str) -> Result<String> {
+        self.program("apt-cache").words(line).read()
+    }
+
+    /// What `find` finds by asking, in new lists if the old ones do not know it.
+    fn known<T>(&self, find: impl Fn() -> Option<T>) -> Result<Option<T>> {
+        if let Some(found) = find() {
+            return Ok(Some(found));
+        }
+        let updated = self.update();
+        find().map_or_else(|| updated.map(|()| None), |found| Ok(Some(found)))
     }
 
     /// The folder `name` in it, with nothing left over from a run that was stopped.
@@ -251,98 +358,94 @@ impl State {
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         Ok(folder)
     }
-
-    fn settings(&self) -> PathBuf {
-        self.folder.join("apt.conf")
-    }
-
-    /// `apt-get` with this state, for packages of an architecture, from the sources of a list.
-    fn apt(&self, architecture: Option<&str>, sources: Option<&Path>) -> Result<Cmd> {
-        let mut text = format!(
-            "Dir::State::Lists \"{0}/lists\";\nDir::Cache \"{0}/cache\";\nAPT::Sandbox::User \"\";\nAcquire::Languages \"none\";\n",
-            self.folder.display()
-        );
-        if let Some(architecture) = architecture {
-            writeln!(text, "APT::Architectures {{ \"{architecture}\"; }};")?;
-        }
-        if let Some(list) = sources {
-            writeln!(
-                text,
-                "Dir::Etc::SourceList \"{}\";\nDir::Etc::SourceParts \"/dev/null\";",
-                list.display()
-            )?;
-        }
-        let file = self.settings();
-        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
-        Ok(Cmd::new("apt-get")
-            .env("APT_CONFIG", file.display().to_string())
-            .arg("--quiet")
-            .words(IMPATIENT))
-    }
 }
 
-/// The release of Debian that this system is of.
-fn release() -> Result<Source> {
-    let release = sources()?.into_iter().find(|source| source.is_release);
-    release.context("this system's sources name no release of Debian")
+/// The release that this system is of.
+fn release(sources: Vec<Source>) -> Result<Source> {
+    let release = sources.into_iter().find(|source| source.is_release);
+    release.context("this system's sources name no release of Debian or Ubuntu")
 }
 
-/// Writes a source list of what this system has and its release's backports; with their name.
-fn with_backports(state: &Path) -> Result<(String, PathBuf)> {
-    let release = release()?;
-    let backports = format!("{}-backports", release.codename);
-    let mut lines: Vec<String> =
-        sources()?.iter().map(|source| source.line(&source.codename)).collect();
-    lines.push(release.line(&backports));
-    Ok((backports, write_sources(state, &lines)?))
+/// The lines for what this system has and a sister suite of its release; with the sister's name.
+fn with_sister(host: &Host, name: &str) -> Result<(Vec<String>, Option<String>)> {
+    let sources = sources(host)?;
+    let mut lines: Vec<String> = sources.iter().map(|source| source.line(&source.suite)).collect();
+    let own = release(sources)?;
+    let sister = own.sister(name);
+    lines.push(own.line(&sister));
+    Ok((lines, Some(sister)))
 }
 
-fn write_sources(state: &Path, lines: &[String]) -> Result<PathBuf> {
-    let list = state.join("sources.list");
-    fs::write(&list, lines.concat()).with_context(|| format!("cannot write {}", list.display()))?;
-    Ok(list)
+/// Who makes releases.
+#[derive(Debug)]
+struct Archive {
+    /// What its suites call it.
+    origin: &'static str,
+    /// The parts of a suite that packages are taken from.
+    components: &'static str,
 }
 
-/// A suite of Debian that this system takes packages from.
+const ARCHIVES: [Archive; 2] = [
+    Archive { origin: "Debian", components: "main" },
+    Archive { origin: "Ubuntu", components: "main universe" },
+];
+
+/// A suite that this system takes packages from.
 struct Source {
+    archive: &'static Archive,
     address: String,
-    codename: String,
+    /// As the system's sources name it.
+    suite: String,
     signed_by: String,
     /// The release itself, not its updates.
     is_release: bool,
 }
 
 impl Source {
-    /// The line in a source list for a suite at this address.
+    /// From what apt says of one of its lists; none of other archives.
+    fn of(target: &str) -> Option<Self> {
+        let [origin, suite, address, entry] = target.split('|').collect::<Vec<_>>()[..] else {
+            return None;
+        };
+        let signed_by = keyring(entry).map(|path| format!("[signed-by={path}] "));
+        Some(Self {
+            archive: ARCHIVES.iter().find(|archive| archive.origin == origin)?,
+            address: address.to_owned(),
+            suite: suite.to_owned(),
+            signed_by: signed_by.unwrap_or_default(),
+            is_release: !suite.contains('-'),
+        })
+    }
+
+    /// The line in a source list for a suite of this archive.
     fn line(&self, suite: &str) -> String {
-        let Self { address, signed_by, .. } = self;
-        format!("deb {signed_by}{address} {suite} main\n")
+        let Self { archive, address, signed_by, .. } = self;
+        format!("deb {signed_by}{address} {suite} {}\n", archive.components)
+    }
+
+    /// What the suite beside this one is called.
+    fn sister(&self, name: &str) -> String {
+        format!("{}-{name}", self.suite)
     }
 }
 
-/// The suites of Debian that this system takes packages from.
-fn sources() -> Result<Vec<Source>> {
-    let targets = Cmd::new("apt-get")
-        .args([
-            "indextargets",
-            "--format",
-            "$(LABEL)|$(CODENAME)|$(COMPONENT)|$(REPO_URI)|$(SOURCESENTRY)",
-        ])
-        .args(["Created-By: Packages", "Component: main"])
-        .read()?;
-    let source = |line: &str| match line.split('|').collect::<Vec<_>>()[..] {
-        [label @ ("Debian" | "Debian-Security"), codename, "main", address, entry] => {
-            let signed_by = keyring(entry).map(|path| format!("[signed-by={path}] "));
-            Some(Source {
-                address: address.to_owned(),
-                codename: codename.to_owned(),
-                signed_by: signed_by.unwrap_or_default(),
-                is_release: label == "Debian" && !codename.contains('-'),
-            })
-        }
-        _ => None,
+/// The suites that this system takes packages from, of the archives known here. Their lists are
+/// fetched to know them by: this system may have none, as in a container.
+fn sources(host: &Host) -> Result<Vec<Source>> {
+    let architecture = native()?;
+    let name = format!("{}-{architecture}", Suite::System.name());
+    let state = State::with(host, &name, &architecture, &[])?;
+    let known = || {
+        let targets = state
+            .program("apt-get")
+            .args(["indextargets", "--format", "$(ORIGIN)|$(RELEASE)|$(REPO_URI)|$(SOURCESENTRY)"])
+            .args(["Created-By: Packages", "Component: main"])
+            .read()
+            .ok()?;
+        let sources: Vec<Source> = targets.lines().filter_map(Source::of).collect();
+        (!sources.is_empty()).then_some(sources)
     };
-    Ok(targets.lines().filter_map(source).collect())
+    Ok(state.known(known)?.unwrap_or_default())
 }
 
 /// The keyring file that the sources entry `file:line` names; without one apt uses its default
@@ -353,4 +456,29 @@ fn keyring(entry: &str) -> Option<String> {
     let (_, rest) = text.split_once("Signed-By:").or_else(|| text.split_once("signed-by="))?;
     let path = rest.split([' ', '\n', ']']).find(|word| !word.is_empty())?;
     path.starts_with('/').then(|| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{candidate, dependencies, of_one_version};
+
+    #[test]
+    fn a_version_begins_with_its_major_number() {
+        let policy = |version| format!("qemu-user:\n  Installed: (none)\n  Candidate: {version}\n");
+        assert_eq!(candidate(&policy("1:8.2.2+ds-0ubuntu1.18")), Some(8));
+        assert_eq!(candidate(&policy("1:10.0.2+ds-2~bpo12+1")), Some(10));
+        assert_eq!(candidate(&policy("(none)")), None);
+        assert_eq!(candidate(""), None);
+    }
+
+    #[test]
+    fn a_kernel_is_all_packages_of_its_version() {
+        let listed = "linux-image-generic\n  Depends: linux-image-6.8.0-149-generic\n \
+            |Depends: linux-firmware\n  Depends: linux-modules-6.8.0-149-generic:arm64\n";
+        let names = dependencies(listed);
+        assert_eq!(
+            of_one_version(String::from("linux-image-6.8.0-149-generic"), &names),
+            ["linux-image-6.8.0-149-generic", "linux-modules-6.8.0-149-generic"]
+        );
+    }
 }

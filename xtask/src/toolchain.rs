@@ -87,7 +87,7 @@ pub(crate) fn with_std(host: &Host, triple: &str, debian_arch: &str) -> Result<C
         let version =
             Cmd::new("dpkg-query").words("--show --showformat=${Version} rustc-web").read()?;
         let package = format!("libstd-rust-web-dev:{debian_arch}={version}");
-        let sysroot = debian::fetch(host, &package, Suite::System)?.join("usr");
+        let sysroot = debian::fetch(host, &[package], Suite::System)?.join("usr");
         let flag = format!(r#"target.{triple}.rustflags=["--sysroot={}"]"#, sysroot.display());
         Compiler::debian(host, vec![String::from("--config"), flag])
     };
@@ -111,7 +111,7 @@ pub(crate) fn with_built_std(
     standard_library_sources(host)?;
     let (suite, gcc) = C_LIBRARY;
     let unpacked = |package: &str| {
-        debian::fetch(host, &format!("{package}-dev-{debian_arch}-cross"), suite)
+        debian::fetch(host, &[format!("{package}-dev-{debian_arch}-cross")], suite)
             .context("no C library")
     };
     let libc = unpacked("libc6")?.join("usr").join(gnu).join("lib");

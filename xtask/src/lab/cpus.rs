@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use super::expectation::{Expectation, FOLDER};
 use super::{Lab, Lane, Run, Unavailable};
 use crate::command::{Cmd, find_program};
-use crate::debian::{self, Suite};
+use crate::debian;
 use crate::host::Host;
 use crate::log::Log;
 use crate::report::Finding;
@@ -27,8 +27,8 @@ const LIMIT: u32 = 300;
 /// Seconds for one target's compilation and all its programs on one model.
 const LANE_LIMIT: u32 = 900;
 
-/// The emulator's version that is right about every target.
-const CURRENT: u32 = 10;
+/// The emulators' version that is right about every target.
+pub(super) const CURRENT: u32 = 10;
 
 /// One emulated CPU, as QEMU takes it, and the name of its expectation.
 #[derive(Debug)]
@@ -371,12 +371,8 @@ impl Ready {
 /// release of Debian or Ubuntu or its backports; else whatever this release has.
 fn emulator(host: &Host, target: &Target) -> Result<String> {
     let current = || -> Result<String> {
-        let suite = if debian::offers("qemu-user", CURRENT) {
-            Suite::System
-        } else {
-            Suite::Sister("backports")
-        };
-        let folder = debian::fetch(host, "qemu-user", suite)?;
+        let suite = debian::offering(host, "qemu-user", CURRENT);
+        let folder = debian::fetch(host, &["qemu-user"], suite)?;
         new_enough(&folder.join("usr/bin").join(target.emulator), target.oldest_emulator)
     };
     let packaged = || -> Result<String> {

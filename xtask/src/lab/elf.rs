@@ -8,21 +8,32 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use goblin::elf::Elf;
 
-use crate::command::Cmd;
+use super::emulator::Emulators;
 
-/// Where Debian's packages keep libraries, below the folder of the architecture's name.
+/// Where packages keep libraries, below the folder of the architecture's name.
 const LIBRARIES: [&str; 2] = ["lib", "usr/lib"];
 
-/// The libraries and the loader that the file names, as paths below `root`.
-pub(super) fn needs(root: &Path, file: &Path) -> Result<Vec<PathBuf>> {
+/// How compressed files end, and what decompresses them.
+const COMPRESSED: [(&str, &str); 2] = [(".xz", "usr/bin/xz"), (".zst", "usr/bin/zstd")];
+
+/// The libraries and the loader that the file names: where they must be, and their files below `root`.
+pub(super) fn needs(root: &Path, file: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
     let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let elf = Elf::parse(&bytes).with_context(|| format!("{} is no ELF file", file.display()))?;
-    let mut needed: Vec<PathBuf> = elf
-        .libraries
-        .iter()
-        .map(|name| library(root, name).with_context(|| format!("{} needs {name}", file.display())))
-        .collect::<Result<_>>()?;
-    needed.extend(elf.interpreter.map(|path| PathBuf::from(path.trim_start_matches('/'))));
+    let library = |name: &str| {
+        library(root, name).with_context(|| format!("{} needs {name}", file.display()))
+    };
+    let mut needed = Vec::new();
+    for name in &elf.libraries {
+        let from = library(name)?;
+        needed.push((Path::new("/").join(from.strip_prefix(root)?), from));
+    }
+    if let Some(place) = elf.interpreter {
+        // It lies among the libraries. What the packages have at its place is a link, which may be
+        // absolute and lead to the loader of this system.
+        let (_, name) = place.rsplit_once('/').context("the loader has no absolute path")?;
+        needed.push((PathBuf::from(place), library(name)?));
+    }
     Ok(needed)
 }
 
@@ -31,7 +42,7 @@ fn library(root: &Path, name: &str) -> Result<PathBuf> {
         for entry in fs::read_dir(root.join(folder)).into_iter().flatten() {
             let path = entry?.path().join(name);
             if path.is_file() {
-                return Ok(path.strip_prefix(root)?.to_path_buf());
+                return Ok(path);
             }
         }
     }
@@ -39,14 +50,19 @@ fn library(root: &Path, name: &str) -> Result<PathBuf> {
 }
 
 /// The modules of a kernel: name (with `_` for `-`) to file.
-pub(super) struct Modules {
+pub(super) struct Modules<'a> {
     files: BTreeMap<String, PathBuf>,
-    work: PathBuf,
+    work: &'a Path,
+    tools: &'a Emulators,
 }
 
-impl Modules {
+impl<'a> Modules<'a> {
     /// All below some folders; compressed ones are unpacked into `work`.
-    pub(super) fn below(mut folders: Vec<PathBuf>, work: &Path) -> Result<Self> {
+    pub(super) fn below(
+        mut folders: Vec<PathBuf>,
+        work: &'a Path,
+        tools: &'a Emulators,
+    ) -> Result<Self> {
         let mut files = BTreeMap::new();
         while let Some(folder) = folders.pop() {
             let entries = fs::read_dir(&folder)
@@ -60,7 +76,7 @@ impl Modules {
                 }
             }
         }
-        Ok(Self { files, work: work.to_path_buf() })
+        Ok(Self { files, work, tools })
     }
 
     /// The files of these modules and of those that they depend on, these first.
@@ -72,7 +88,7 @@ impl Modules {
 
     fn append(&self, name: &str, order: &mut Vec<PathBuf>) -> Result<()> {
         let Some(file) = self.files.get(name) else { return Ok(()) };
-        let file = decompressed(file, &self.work)?;
+        let file = decompressed(file, self.work, self.tools)?;
         if order.contains(&file) {
             return Ok(());
         }
@@ -87,25 +103,27 @@ impl Modules {
     }
 }
 
-/// The file, decompressed if its name says that it is not.
-fn decompressed(file: &Path, work: &Path) -> Result<PathBuf> {
+/// The file, decompressed into `work` if its name says that it is not.
+fn decompressed(file: &Path, work: &Path, tools: &Emulators) -> Result<PathBuf> {
     let name = file.file_name().context("a file has no name")?.to_string_lossy();
-    let Some(plain) = name.strip_suffix(".xz") else {
+    let plain = |(end, program)| Some((name.strip_suffix(end)?, program));
+    let Some((plain, program)) = COMPRESSED.into_iter().find_map(plain) else {
         return Ok(file.to_path_buf());
     };
     let place = work.join(plain);
     if !place.is_file() {
-        fs::copy(file, work.join(&*name))
-            .with_context(|| format!("cannot copy {}", file.display()))?;
-        Cmd::new("xz")
-            .args(["--decompress", "--force"])
-            .arg(work.join(&*name).display().to_string())
+        let copy = work.join(&*name);
+        fs::copy(file, &copy).with_context(|| format!("cannot copy {}", file.display()))?;
+        tools
+            .program(program)
+            .words("--decompress --force --quiet")
+            .arg(copy.display().to_string())
             .read()?;
     }
     Ok(place)
 }
 
-/// `nd_pmem` of `nd_pmem.ko` and `nd_pmem.ko.xz`.
+/// `nd_pmem` of `nd_pmem.ko` and `nd-pmem.ko.xz`.
 fn module_name(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     let (name, _) = name.split_once(".ko")?;
@@ -141,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_module_has_one_name_in_every_spelling() {
-        for file in ["/lib/nd-pmem.ko", "/lib/nd_pmem.ko", "nd-pmem.ko.xz"] {
+        for file in ["/lib/nd-pmem.ko", "/lib/nd_pmem.ko", "nd-pmem.ko.xz", "nd_pmem.ko.zst"] {
             assert_eq!(module_name(Path::new(file)).as_deref(), Some("nd_pmem"));
         }
         assert_eq!(module_name(Path::new("modules.dep")), None);

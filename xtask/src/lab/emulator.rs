@@ -1,4 +1,4 @@
-//! QEMU's emulators of whole machines, from Debian's packages, unpacked into the cache.
+//! QEMU's emulators of whole machines, from packages, unpacked into the cache.
 //!
 //! They come with every library that they need, and run with these, so that nothing is installed and
 //! nothing depends on what this system has.
@@ -8,26 +8,36 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::cpus;
 use crate::command::Cmd;
 use crate::debian;
 use crate::host::Host;
 
-/// What the emulators are unpacked from: the emulators, the firmware, and the flattened device
-/// trees' compiler.
-const PACKAGES: [&str; 6] = [
-    "qemu-system-x86",
+/// What the emulators are unpacked from: the emulators (releases differ in which package brings the
+/// last one), the firmware, and the tools for flattened device trees and compressed modules.
+const PACKAGES: [&str; 8] = [
+    PACKAGE,
     "qemu-system-arm",
-    "qemu-system-riscv",
+    "qemu-system-riscv64",
     "qemu-efi-aarch64",
     "opensbi",
     "device-tree-compiler",
+    "xz-utils",
+    "zstd",
 ];
+
+/// The one whose version tells that of all emulators.
+const PACKAGE: &str = "qemu-system-x86";
 
 /// Where QEMU looks for firmware.
 const DATA: [&str; 3] = ["usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"];
 
 /// Where their libraries are: in the second folder alone since Debian 13, which has no other `lib`.
 const LIBRARIES: [&str; 2] = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"];
+
+/// Where QEMU's own modules are: Ubuntu's has its accelerator in one. QEMU looks beside its executable,
+/// which is the loader here.
+const MODULES: &str = "usr/lib/x86_64-linux-gnu/qemu";
 
 /// A root file system with emulators in it.
 #[derive(Clone, Debug)]
@@ -41,7 +51,8 @@ impl Emulators {
     /// Fetches them; an error is the reason why they are not to be had.
     pub(super) fn fetch(host: &Host) -> Result<Self> {
         ensure!(ARCH == "x86_64", "the emulators are programs for x86_64, this machine is {ARCH}");
-        let root = debian::root(host, "amd64", &PACKAGES, true).context("no emulator")?;
+        let suite = debian::offering(host, PACKAGE, cpus::CURRENT);
+        let root = debian::root(host, "amd64", &PACKAGES, suite).context("no emulator")?;
         // Not by `lib64`: the link there is absolute and would lead to the loader of this system,
         // which need not be of the same release as the library.
         let loader = LIBRARIES
@@ -56,6 +67,7 @@ impl Emulators {
     pub(super) fn system(&self, architecture: &str) -> Cmd {
         let data = DATA.iter().flat_map(|folder| [String::from("-L"), self.file(folder)]);
         self.program(&format!("usr/bin/qemu-system-{architecture}"))
+            .env("QEMU_MODULE_DIR", self.file(MODULES))
             .args(data)
             .words("-no-user-config -nodefaults -display none")
     }

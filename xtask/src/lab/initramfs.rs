@@ -13,6 +13,10 @@ use anyhow::{Context as _, Result};
 use cpio::newc::{Builder, ModeFileType, trailer};
 
 use super::elf;
+use super::emulator::Emulators;
+
+/// Where packages keep programs: since Debian 13 below `usr` alone.
+const PROGRAMS: [&str; 4] = ["usr/bin", "usr/sbin", "bin", "sbin"];
 
 /// Files by the path that they get in the machine.
 #[derive(Clone, Debug, Default)]
@@ -39,15 +43,19 @@ impl Initramfs {
         self
     }
 
-    /// Adds a program of the unpacked packages below `root`, with every library that it names.
-    pub(super) fn program(&mut self, root: &Path, path: &str) -> Result<()> {
-        let mut wanted = vec![PathBuf::from(path)];
-        while let Some(path) = wanted.pop() {
-            let place = Path::new("/").join(&path);
+    /// Adds a program of the unpacked packages below `root` as `/bin/NAME`, with every library that
+    /// it names.
+    pub(super) fn program(&mut self, root: &Path, name: &str) -> Result<()> {
+        let from = PROGRAMS
+            .into_iter()
+            .map(|folder| root.join(folder).join(name))
+            .find(|file| file.is_file())
+            .with_context(|| format!("{} has no {name}", root.display()))?;
+        let mut wanted = vec![(Path::new("/bin").join(name), from)];
+        while let Some((place, from)) = wanted.pop() {
             if self.files.contains_key(&place) {
                 continue;
             }
-            let from = root.join(&path);
             wanted.extend(elf::needs(root, &from)?);
             self.files.insert(place, Content::Of(from));
         }
@@ -61,9 +69,10 @@ impl Initramfs {
         folders: Vec<PathBuf>,
         names: &[&str],
         work: &Path,
+        tools: &Emulators,
     ) -> Result<()> {
         let mut list = String::new();
-        for file in elf::Modules::below(folders, work)?.in_order(names)? {
+        for file in elf::Modules::below(folders, work, tools)?.in_order(names)? {
             let name = file.file_name().context("a module has no name")?.to_string_lossy();
             let place = format!("/lab/{name}");
             list.push_str(&place);

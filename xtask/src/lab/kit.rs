@@ -48,25 +48,22 @@ impl Architecture {
     }
 
     /// Where its kernel is found; builds for virtual machines where there are. Debian 12's older kernel
-    /// for arm64 is built without `FS_DAX`; a kernel for riscv64 that tells user mode of Zicbom is in
-    /// the release to come alone.
+    /// for arm64 is built without `FS_DAX`; Ubuntu's come with the modules for pmem by `generic` alone,
+    /// and its mirrors have none for arm64; a kernel for riscv64 that tells user mode of Zicbom is in
+    /// Debian's release to come alone.
     const fn kernel(self) -> Kernel {
         match self {
             Self::X86 => Kernel {
                 suite: Suite::System,
-                depending: &["linux-image-cloud-amd64"],
-                named: "linux-image-",
+                depending: &["linux-image-cloud-amd64", "linux-image-generic"],
             },
             Self::Arm64 => Kernel {
                 suite: Suite::System,
                 depending: &["linux-image-6.12-cloud-arm64", "linux-image-cloud-arm64"],
-                named: "linux-image-",
             },
-            Self::Riscv64 => Kernel {
-                suite: Suite::Release("forky"),
-                depending: &["linux-image-riscv64"],
-                named: "linux-binary-",
-            },
+            Self::Riscv64 => {
+                Kernel { suite: Suite::Release("forky"), depending: &["linux-image-riscv64"] }
+            }
         }
     }
 
@@ -105,30 +102,28 @@ impl Architecture {
         match self {
             Self::X86 => Some(Programs {
                 packages: &["e2fsprogs", "ndctl", "xfsprogs"],
-                paths: &["sbin/mke2fs", "sbin/mkfs.xfs", "usr/bin/ndctl"],
+                names: &["mke2fs", "mkfs.xfs", "ndctl"],
             }),
             Self::Arm64 => Some(Programs {
                 packages: &["e2fsprogs", "ndctl", "kexec-tools"],
-                paths: &["sbin/mke2fs", "usr/bin/ndctl", "sbin/kexec"],
+                names: &["mke2fs", "ndctl", "kexec"],
             }),
             Self::Riscv64 => None,
         }
     }
 }
 
-/// A kernel's package, whose name has its version.
+/// A kernel's packages, whose names have its version.
 struct Kernel {
     suite: Suite,
     /// Packages that depend on the current version, of which the first known is asked.
     depending: &'static [&'static str],
-    /// What stands before the version in the name of the package that has the kernel itself.
-    named: &'static str,
 }
 
 /// Programs, and the packages that they come in.
 struct Programs {
     packages: &'static [&'static str],
-    paths: &'static [&'static str],
+    names: &'static [&'static str],
 }
 
 /// Everything that a machine is started with but its devices.
@@ -174,21 +169,20 @@ impl Lab<'_> {
     }
 
     fn fetch(&self, architecture: Architecture) -> Result<Parts> {
-        let Kernel { suite, depending, named } = architecture.kernel();
-        let package = debian::kernel(self.host, architecture.debian(), suite, depending)?.replacen(
-            "linux-image-",
-            named,
-            1,
-        );
-        let kernel = debian::fetch(self.host, &package, suite)?;
+        let Kernel { suite, depending } = architecture.kernel();
+        let modules = architecture.modules();
+        let mut packages = debian::kernel(self.host, architecture.debian(), suite, depending)?;
+        packages.retain(|name| !modules.is_empty() || !name.starts_with("linux-modules-"));
+        let kernel = debian::fetch(self.host, &packages, suite)?;
 
-        let folder = self.machines()?.join(architecture.debian());
+        // What is decompressed into it must not be taken for another kernel's.
+        let folder = self.machines()?.join(kernel.file_name().context("a package has no name")?);
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let mut base = Initramfs::default();
-        base.modules(releases(&kernel), architecture.modules(), &folder)?;
-        if let Some(Programs { packages, paths }) = architecture.programs() {
-            let root = debian::root(self.host, architecture.debian(), packages, false)?;
-            paths.iter().try_for_each(|path| base.program(&root, path))?;
+        base.modules(releases(&kernel), modules, &folder, &self.emulators()?)?;
+        if let Some(Programs { packages, names }) = architecture.programs() {
+            let root = debian::root(self.host, architecture.debian(), packages, Suite::System)?;
+            names.iter().try_for_each(|name| base.program(&root, name))?;
             base.file("/etc/mke2fs.conf", root.join("etc/mke2fs.conf"));
         }
         let archive = folder.join("base.cpio");

@@ -57,7 +57,7 @@ fn load(command_line: &str) -> Result<()> {
 /// By kexec(8) elsewhere: Debian's arm64 kernel has no `kexec_file_load(2)`.
 #[cfg(not(target_arch = "x86_64"))]
 fn load(command_line: &str) -> Result<()> {
-    let status = std::process::Command::new("/sbin/kexec")
+    let status = std::process::Command::new("/bin/kexec")
         .args(["--load", KERNEL, "--initrd", INITRD, "--command-line", command_line])
         .status()
         .context("cannot start kexec(8)")?;

@@ -65,7 +65,7 @@ fn xfs(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let setup = Setup::new(name, "pc", "2G").kernel("memmap=512M!1G");
     let mut machine = Machine::start(kit, &setup, log)?;
     machine.wait_for("/dev/pmem0")?;
-    machine.run("/sbin/mkfs.xfs -q -f -m reflink=0 /dev/pmem0")?;
+    machine.run("/bin/mkfs.xfs -q -f -m reflink=0 /dev/pmem0")?;
     machine.mount_as("xfs", "/dev/pmem0", DIRECTORY, DAX)?;
     let written = records("/mnt/records", 2);
     expect(&machine.persist(&written)?, LINE)?;

@@ -135,14 +135,14 @@ fn make_namespace(machine: &mut Machine, region: &str, mode: &str) -> Result<()>
     let number = region.strip_prefix("region").context("no region")?;
     machine.wait_for(&format!("/sys/bus/nd/devices/{region}"))?;
     machine.run(&format!(
-        "/usr/bin/ndctl create-namespace --force --reconfig=namespace{number}.0 --mode={mode} --map=mem --no-autolabel"
+        "/bin/ndctl create-namespace --force --reconfig=namespace{number}.0 --mode={mode} --map=mem --no-autolabel"
     ))
 }
 
 /// Makes ext4 on a device and mounts it.
 fn make_ext4(machine: &mut Machine, device: &str, options: &str) -> Result<()> {
     machine.wait_for(device)?;
-    machine.run(&format!("/sbin/mke2fs -q -F -t ext4 -b 4096 {device}"))?;
+    machine.run(&format!("/bin/mke2fs -q -F -t ext4 -b 4096 {device}"))?;
     machine.mount(device, DIRECTORY, options)
 }
 

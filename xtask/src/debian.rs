@@ -304,7 +304,7 @@ impl State {
     /// Writes what [`apt`](Self::apt) and [`ask`](Self::ask) go by.
     fn configure(&self, architecture: &str, lines: &[String]) -> Result<()> {
         let mut text = format!(
-            "Dir::State::Lists \"{0}/lists\";\nDir::Cache \"{0}/cache\";\nAPT::Sandbox::User \"\";\nAcquire::Languages \"none\";\nAPT::Architectures {{ \"{architecture}\"; }};\n",
+            "Dir::State::Lists \"{0}/lists\";\nDir::Cache \"{0}/cache\";\nAPT::Sandbox::User \"\";\nAcquire::Languages \"none\";\nAcquire::GzipIndexes \"true\";\nAPT::Architectures {{ \"{architecture}\"; }};\n",
             self.folder.display()
         );
         if !lines.is_empty() {

@@ -52,12 +52,17 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// A long lane is run by its own name too.
-    fn selects(&self, lane: &Lane) -> bool {
-        let is_named = |wanted: &String| lane.name.starts_with(wanted.as_str());
-        self.lanes.contains(&lane.name)
-            || self.long == lane.is_long
-                && (self.lanes.is_empty() || self.lanes.iter().any(is_named))
+    /// The lanes asked for. A whole name means that lane alone, a long one too.
+    fn select(&self, lanes: Vec<Lane>) -> Vec<Lane> {
+        let is_whole = |wanted: &String| lanes.iter().any(|lane| lane.name == *wanted);
+        let (whole, beginnings): (Vec<&String>, Vec<&String>) =
+            self.lanes.iter().partition(|wanted| is_whole(wanted));
+        let is_selected = |lane: &Lane| {
+            let is_begun = |wanted: &&String| lane.name.starts_with(wanted.as_str());
+            let is_asked = self.lanes.is_empty() || beginnings.iter().any(is_begun);
+            whole.contains(&&lane.name) || is_asked && self.long == lane.is_long
+        };
+        lanes.into_iter().filter(is_selected).collect()
     }
 }
 
@@ -143,8 +148,17 @@ pub(crate) fn run(host: &Host, report: &mut Report, request: &Request) -> Result
 }
 
 fn run_selected(host: &Host, report: &mut Report, request: &Request) -> Result<()> {
-    let selected: Vec<Lane> = lanes().into_iter().filter(|lane| request.selects(lane)).collect();
-    ensure!(!selected.is_empty(), "no lane of this name: `cargo xtask lab --list` names them");
+    let lanes = lanes();
+    for wanted in &request.lanes {
+        let is_known = lanes.iter().any(|lane| lane.name.starts_with(wanted.as_str()));
+        ensure!(
+            is_known,
+            "no lane's name begins with {wanted}: `cargo xtask lab --list` names them"
+        );
+    }
+    let selected = request.select(lanes);
+    let other = if request.long { "leave out --long" } else { "add --long, or name one whole" };
+    ensure!(!selected.is_empty(), "there are lanes of this name, but of the other kind: {other}");
     lane::run_all(&Lab::new(host), selected, |name, finding, took| {
         report.record(name, &format!("lab {name}"), finding, took)
     })
@@ -158,4 +172,27 @@ fn list() -> Result<()> {
         writeln!(io::stdout(), "{:width$}  {}{long}", lane.name, lane.proves)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Lane, Request};
+
+    fn selected(lanes: &[&str], long: bool) -> Vec<String> {
+        let lane = |name| Lane::new(name, "nothing", |_lab| Ok(Box::new(|_log| unreachable!())));
+        let all = vec![lane("cpu/a"), lane("cpu/a,-b"), lane("cpu/a,-c").long(), lane("machine/a")];
+        let lanes = lanes.iter().map(|name| (*name).to_owned()).collect();
+        let request = Request { lanes, long, ..Request::default() };
+        request.select(all).into_iter().map(|lane| lane.name).collect()
+    }
+
+    #[test]
+    fn a_whole_name_is_one_lane_and_a_beginning_all_of_its_kind() {
+        assert_eq!(selected(&[], false), ["cpu/a", "cpu/a,-b", "machine/a"]);
+        assert_eq!(selected(&[], true), ["cpu/a,-c"]);
+        assert_eq!(selected(&["cpu"], false), ["cpu/a", "cpu/a,-b"]);
+        assert_eq!(selected(&["cpu/a"], false), ["cpu/a"]);
+        assert_eq!(selected(&["cpu/a,-c", "machine"], false), ["cpu/a,-c", "machine/a"]);
+        assert!(selected(&["none"], false).is_empty());
+    }
 }

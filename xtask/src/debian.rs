@@ -107,7 +107,8 @@ impl Suite {
                 let own = release(sources(host)?)?;
                 let origin = own.archive.origin;
                 ensure!(origin == "Debian", "{codename} is of Debian, this system is of {origin}");
-                Ok(vec![own.line(codename)])
+                // Between two of its states a mirror's may be older than it says that it should be.
+                Ok(vec![own.line_with(codename, Some("check-valid-until=no"))])
             }
         }
     }
@@ -396,7 +397,7 @@ struct Source {
     address: String,
     /// As the system's sources name it.
     suite: String,
-    signed_by: String,
+    keyring: Option<String>,
     /// The release itself, not its updates.
     is_release: bool,
 }
@@ -407,20 +408,27 @@ impl Source {
         let [origin, suite, address, entry] = target.split('|').collect::<Vec<_>>()[..] else {
             return None;
         };
-        let signed_by = keyring(entry).map(|path| format!("[signed-by={path}] "));
         Some(Self {
             archive: ARCHIVES.iter().find(|archive| archive.origin == origin)?,
             address: address.to_owned(),
             suite: suite.to_owned(),
-            signed_by: signed_by.unwrap_or_default(),
+            keyring: keyring(entry),
             is_release: !suite.contains('-'),
         })
     }
 
     /// The line in a source list for a suite of this archive.
     fn line(&self, suite: &str) -> String {
-        let Self { archive, address, signed_by, .. } = self;
-        format!("deb {signed_by}{address} {suite} {}\n", archive.components)
+        self.line_with(suite, None)
+    }
+
+    fn line_with(&self, suite: &str, option: Option<&str>) -> String {
+        let Self { archive, address, keyring, .. } = self;
+        let signed_by = keyring.as_ref().map(|path| format!("signed-by={path}"));
+        let options: Vec<&str> = signed_by.as_deref().into_iter().chain(option).collect();
+        let options =
+            if options.is_empty() { String::new() } else { format!("[{}] ", options.join(" ")) };
+        format!("deb {options}{address} {suite} {}\n", archive.components)
     }
 
     /// What the suite beside this one is called.

@@ -9,6 +9,7 @@ use cachemaint::dax::{DaxFile, Options};
 use cachemaint::medium::{Medium, Memory};
 use cachemaint::{Cache, Instruction, Point};
 use cachemaint_lab_mark as mark;
+use cachemaint_lab_protocol::ON_FILES;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of the file and of the memory.
@@ -110,7 +111,7 @@ pub(crate) fn run(path: &str) -> Result<Vec<String>> {
     for (name, work) in ON_FILE {
         mark::watch(start..end);
         work(&file)?;
-        verdict(name.to_string());
+        verdict(format!("{ON_FILES}{name}"));
     }
     let words: Vec<AtomicU64> = (0..WORDS).map(|_| AtomicU64::new(1)).collect();
     let host = Cache::host()?;

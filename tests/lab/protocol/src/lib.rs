@@ -12,6 +12,9 @@ use std::collections::BTreeMap;
 /// What the agent's lines begin with.
 pub const MARK: &str = "@lab ";
 
+/// What the names of paths on a file begin with, among those of [`Request::PersistEveryWay`].
+pub const ON_FILES: &str = "file: ";
+
 /// What the host asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {

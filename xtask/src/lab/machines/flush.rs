@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use cachemaint_lab_protocol::{Reply, Request};
+use cachemaint_lab_protocol::{ON_FILES, Reply, Request};
 
 use super::arm64::Tree;
 use super::{Contents, DAX, emulated, make_ext4, make_namespace, nvdimm};
@@ -17,10 +17,6 @@ use crate::lab::machine::{Machine, Setup};
 use crate::lab::plugin::{Plugin, Streaming, Verdict};
 use crate::log::Log;
 use crate::report::{Finding, Tests};
-
-/// Marks on files, the first of all: where the caches are in the persistence domain these need no
-/// write-back, and only the fence is asked for.
-const ON_FILE: u64 = 9;
 
 /// A kind of machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,17 +125,18 @@ impl Watched {
         let wrong: Vec<String> = names
             .iter()
             .zip(verdicts)
-            .filter(|(_, verdict)| !self.is_right(verdict))
+            .filter(|(name, verdict)| !self.is_right(name, verdict))
             .map(|(name, verdict)| format!("{name}: {verdict:?}"))
             .collect();
         ensure!(wrong.is_empty(), "{}", wrong.join("; "));
         Ok(())
     }
 
-    fn is_right(&self, verdict: &Verdict) -> bool {
+    /// Where the caches are in the persistence domain, a path on a file needs no write-back.
+    fn is_right(&self, name: &str, verdict: &Verdict) -> bool {
         let stored_and_fenced = verdict.stores + verdict.streaming > 0 && verdict.fences > 0;
         let wrote_back = verdict.writebacks > 0 && verdict.dirty_lines == 0;
-        let in_domain = self.kind == Kind::PcEadr && verdict.id < ON_FILE;
+        let in_domain = self.kind == Kind::PcEadr && name.starts_with(ON_FILES);
         stored_and_fenced && verdict.unfenced_lines == 0 && (wrote_back || in_domain)
     }
 }

@@ -47,7 +47,7 @@ impl Compiler {
         })
     }
 
-    /// The same, linking for `triple` by this C compiler.
+    /// The same, linking for `triple` by this program.
     pub(crate) fn linker(mut self, triple: &str, program: &str) -> Self {
         self.args.extend([String::from("--config"), format!("target.{triple}.linker={program:?}")]);
         self
@@ -159,13 +159,12 @@ pub(crate) fn with_core(host: &Host, triple: &str) -> Result<Compiler> {
 /// As [`with_core`], with a linker: rustup's compilers bring one for every target, Debian's does not
 /// and gets GNU's for `gnu`, as in `aarch64-linux-gnu`.
 pub(crate) fn with_core_and_linker(host: &Host, triple: &str, gnu: &str) -> Result<Compiler> {
-    let mut compiler = with_core(host, triple)?;
-    if compiler.is_debian() {
-        debian::install(&[&format!("binutils-{}", gnu.replace('_', "-"))]).context("no linker")?;
-        let linker = format!(r#"target.{triple}.linker="{gnu}-ld""#);
-        compiler.args.extend([String::from("--config"), linker]);
+    let compiler = with_core(host, triple)?;
+    if !compiler.is_debian() {
+        return Ok(compiler);
     }
-    Ok(compiler)
+    debian::install(&[&format!("binutils-{}", gnu.replace('_', "-"))]).context("no linker")?;
+    Ok(compiler.linker(triple, &format!("{gnu}-ld")))
 }
 
 /// The compiler in use, with the target added by rustup if need be.

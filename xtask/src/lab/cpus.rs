@@ -41,8 +41,7 @@ struct Model {
 struct Target {
     triple: &'static str,
     debian_arch: &'static str,
-    /// The C compiler that links for it and its library, where this is not the host's own
-    /// architecture.
+    /// What is needed where this is not the host's own architecture.
     cross: Option<Cross>,
     emulator: &'static str,
     /// The oldest QEMU that is right about this architecture.
@@ -52,15 +51,35 @@ struct Target {
     is_long: bool,
 }
 
+/// What makes programs for another architecture than the host's.
 #[derive(Debug)]
 struct Cross {
-    linker: &'static str,
-    packages: [&'static str; 2],
-    /// Where the foreign C library is, for the emulator. A static program asks nothing of it.
-    sysroot: &'static str,
-    /// Whether the standard library is built, and linked without that compiler, where one of the
-    /// two is not to be had.
+    /// GNU's name of it: `aarch64-linux-gnu`.
+    gnu: &'static str,
+    /// Whether the standard library is built, and linked without a C compiler, where one of the two is
+    /// not to be had.
     builds_std: bool,
+}
+
+impl Cross {
+    const fn new(gnu: &'static str) -> Self {
+        Self { gnu, builds_std: false }
+    }
+
+    /// The C compiler that links.
+    fn linker(&self) -> String {
+        format!("{}-gcc", self.gnu)
+    }
+
+    /// The packages with that compiler and its library.
+    fn packages(&self, debian_arch: &str) -> [String; 2] {
+        [format!("gcc-{}", self.gnu), format!("libc6-dev-{debian_arch}-cross")]
+    }
+
+    /// Where the foreign C library is, for the emulator. A static program asks nothing of it.
+    fn sysroot(&self) -> String {
+        format!("/usr/{}", self.gnu)
+    }
 }
 
 /// `max` without some feature bits: QEMU raises #UD for an instruction whose CPUID bit is off, and
@@ -98,12 +117,7 @@ const TARGETS: [Target; 8] = [
     Target {
         triple: "i686-unknown-linux-gnu",
         debian_arch: "i386",
-        cross: Some(Cross {
-            linker: "i686-linux-gnu-gcc",
-            packages: ["gcc-i686-linux-gnu", "libc6-dev-i386-cross"],
-            sysroot: "/usr/i686-linux-gnu",
-            builds_std: false,
-        }),
+        cross: Some(Cross::new("i686-linux-gnu")),
         emulator: "qemu-i386",
         oldest_emulator: 7,
         models: X86,
@@ -112,12 +126,7 @@ const TARGETS: [Target; 8] = [
     Target {
         triple: "aarch64-unknown-linux-gnu",
         debian_arch: "arm64",
-        cross: Some(Cross {
-            linker: "aarch64-linux-gnu-gcc",
-            packages: ["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
-            sysroot: "/usr/aarch64-linux-gnu",
-            builds_std: false,
-        }),
+        cross: Some(Cross::new("aarch64-linux-gnu")),
         emulator: "qemu-aarch64",
         // 7.2 announces CVAP and CVADP on models where they then trap.
         oldest_emulator: CURRENT,
@@ -127,12 +136,7 @@ const TARGETS: [Target; 8] = [
     Target {
         triple: "armv7-unknown-linux-gnueabihf",
         debian_arch: "armhf",
-        cross: Some(Cross {
-            linker: "arm-linux-gnueabihf-gcc",
-            packages: ["gcc-arm-linux-gnueabihf", "libc6-dev-armhf-cross"],
-            sysroot: "/usr/arm-linux-gnueabihf",
-            builds_std: false,
-        }),
+        cross: Some(Cross::new("arm-linux-gnueabihf")),
         emulator: "qemu-arm",
         oldest_emulator: 7,
         models: &[Model { cpu: "cortex-a15", expected: "armv7-cortex-a15" }],
@@ -141,12 +145,7 @@ const TARGETS: [Target; 8] = [
     Target {
         triple: "riscv64gc-unknown-linux-gnu",
         debian_arch: "riscv64",
-        cross: Some(Cross {
-            linker: "riscv64-linux-gnu-gcc",
-            packages: ["gcc-riscv64-linux-gnu", "libc6-dev-riscv64-cross"],
-            sysroot: "/usr/riscv64-linux-gnu",
-            builds_std: false,
-        }),
+        cross: Some(Cross::new("riscv64-linux-gnu")),
         emulator: "qemu-riscv64",
         // 7.2 knows no Zicbom.
         oldest_emulator: CURRENT,
@@ -159,12 +158,7 @@ const TARGETS: [Target; 8] = [
     Target {
         triple: "powerpc64le-unknown-linux-gnu",
         debian_arch: "ppc64el",
-        cross: Some(Cross {
-            linker: "powerpc64le-linux-gnu-gcc",
-            packages: ["gcc-powerpc64le-linux-gnu", "libc6-dev-ppc64el-cross"],
-            sysroot: "/usr/powerpc64le-linux-gnu",
-            builds_std: false,
-        }),
+        cross: Some(Cross::new("powerpc64le-linux-gnu")),
         emulator: "qemu-ppc64le",
         oldest_emulator: 7,
         models: &[Model { cpu: "power10", expected: "powerpc64le-power10" }],
@@ -174,12 +168,7 @@ const TARGETS: [Target; 8] = [
     Target {
         triple: "s390x-unknown-linux-gnu",
         debian_arch: "s390x",
-        cross: Some(Cross {
-            linker: "s390x-linux-gnu-gcc",
-            packages: ["gcc-s390x-linux-gnu", "libc6-dev-s390x-cross"],
-            sysroot: "/usr/s390x-linux-gnu",
-            builds_std: false,
-        }),
+        cross: Some(Cross::new("s390x-linux-gnu")),
         emulator: "qemu-s390x",
         oldest_emulator: 7,
         models: &[Model { cpu: "max", expected: "s390x-max" }],
@@ -190,12 +179,7 @@ const TARGETS: [Target; 8] = [
     Target {
         triple: "loongarch64-unknown-linux-gnu",
         debian_arch: "loong64",
-        cross: Some(Cross {
-            linker: "loongarch64-linux-gnu-gcc",
-            packages: ["gcc-loongarch64-linux-gnu", "libc6-dev-loong64-cross"],
-            sysroot: "/usr/loongarch64-linux-gnu",
-            builds_std: true,
-        }),
+        cross: Some(Cross { gnu: "loongarch64-linux-gnu", builds_std: true }),
         emulator: "qemu-loongarch64",
         oldest_emulator: CURRENT,
         models: &[Model { cpu: "la464", expected: "loongarch64-la464" }],
@@ -333,15 +317,15 @@ fn linking(
 fn cross_compiler(host: &Host, target: &Target, cross: &Cross) -> Result<Compiler> {
     let Target { triple, debian_arch, .. } = target;
     let linking = |compiler: Compiler| {
-        debian::install(&cross.packages).context("no cross linker")?;
-        Ok(compiler.linker(triple, cross.linker))
+        debian::install(&cross.packages(debian_arch).each_ref().map(String::as_str))
+            .context("no cross linker")?;
+        Ok(compiler.linker(triple, &cross.linker()))
     };
     if !cross.builds_std {
         return linking(toolchain::with_std(host, triple, debian_arch)?);
     }
-    let gnu = cross.linker.trim_end_matches("-gcc");
     toolchain::in_use(host, triple).and_then(linking).or_else(|reason| {
-        toolchain::with_built_std(host, triple, debian_arch, gnu)
+        toolchain::with_built_std(host, triple, debian_arch, cross.gnu)
             .with_context(|| format!("no standard library to link ({reason:#})"))
     })
 }
@@ -358,9 +342,10 @@ impl Ready {
         let limit = LIMIT.to_string();
         let mut runner = vec!["timeout", &limit, &self.emulator, "-cpu", model.cpu];
         let mut cmd = lab.cargo(&self.compiler, line).limit(LANE_LIMIT);
+        let sysroot = self.cross.map(Cross::sysroot);
         // Without `--target` the native programs are the ones that are built already.
-        if let Some(cross) = self.cross {
-            runner.extend(["-L", cross.sysroot]);
+        if let Some(sysroot) = &sysroot {
+            runner.extend(["-L", sysroot]);
             cmd = cmd.args(["--target", triple]);
         }
         cmd.arg("--config").arg(format!("target.{triple}.runner={runner:?}"))

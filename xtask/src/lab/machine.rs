@@ -21,7 +21,7 @@ use super::kit::{Architecture, Kit};
 use crate::log::Log;
 use crate::report::Tests;
 
-/// Where a machine is started with a device of its own.
+/// What a machine is made of.
 #[derive(Clone, Debug)]
 pub(super) struct Setup {
     /// The lane's name: the machine's files have it.
@@ -81,13 +81,6 @@ impl Setup {
     }
 }
 
-/// What a machine said when it was up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Hello {
-    boot: String,
-    kernel: String,
-}
-
 /// What a file of persisted records got.
 #[derive(Clone, Debug)]
 pub(super) struct Persisted {
@@ -110,7 +103,8 @@ pub(super) struct Machine {
     files: Vec<PathBuf>,
     /// What test programs said.
     tests: Arc<Mutex<Tests>>,
-    hello: Hello,
+    /// The running kernel's `boot_id`.
+    boot: String,
 }
 
 impl Machine {
@@ -148,11 +142,11 @@ impl Machine {
         let tests = Arc::new(Mutex::new(Tests::default()));
         let counted = Arc::clone(&tests);
         thread::spawn(move || listen(BufReader::new(output), copy, &counted, &sender));
-        let hello = Hello { boot: String::new(), kernel: String::new() };
+        let boot = String::new();
         let deadline = Instant::now() + setup.limit;
         let mut machine =
-            Self { child, input, replies, deadline, command_line, disk, files, tests, hello };
-        machine.hello = machine.greeting().context("the machine did not come up")?;
+            Self { child, input, replies, deadline, command_line, disk, files, tests, boot };
+        machine.boot = machine.greeting().context("the machine did not come up")?;
         Ok(machine)
     }
 
@@ -166,9 +160,10 @@ impl Machine {
         }
     }
 
-    fn greeting(&mut self) -> Result<Hello> {
+    /// The boot that the agent greets from.
+    fn greeting(&mut self) -> Result<String> {
         match self.reply()? {
-            Reply::Hello { boot, kernel } => Ok(Hello { boot, kernel }),
+            Reply::Hello { boot, .. } => Ok(boot),
             other => bail!("the agent said {other:?} instead of a greeting"),
         }
     }
@@ -256,15 +251,22 @@ impl Machine {
     ) -> Result<(Option<i32>, Option<i32>)> {
         let mut words = line.split_whitespace().map(str::to_owned);
         let program = words.next().context("no program")?;
+        self.run_with(&program, words.collect(), environment)
+    }
+
+    /// As [`run_any`](Self::run_any), with arguments that may have blanks in them.
+    pub(super) fn run_with<const N: usize>(
+        &mut self,
+        program: &str,
+        arguments: Vec<String>,
+        environment: [(&str, &str); N],
+    ) -> Result<(Option<i32>, Option<i32>)> {
         let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let request = Request::Run {
-            program,
-            arguments: words.collect(),
-            environment: environment.into_iter().collect(),
-        };
+        let environment = environment.into_iter().collect();
+        let request = Request::Run { program: program.to_owned(), arguments, environment };
         match self.ask(&request)? {
             Reply::Ended { code, signal } => Ok((code, signal)),
-            other => bail!("`{line}`: {other:?}"),
+            other => bail!("{request:?}: {other:?}"),
         }
     }
 
@@ -336,22 +338,17 @@ impl Machine {
     }
 
     fn come_up_again(&mut self) -> Result<()> {
-        let hello = self.greeting()?;
-        ensure!(hello.boot != self.hello.boot, "this is still the boot {}", hello.boot);
-        self.hello = hello;
+        let boot = self.greeting()?;
+        ensure!(boot != self.boot, "this is still the boot {boot}");
+        self.boot = boot;
         Ok(())
     }
 
-    /// Has records persisted one by one until `enough`, given how many are acknowledged, says so; then
-    /// cuts the power: the emulator ends by SIGKILL. How many were acknowledged up to then.
-    pub(super) fn persist_until_power_cut(
-        mut self,
-        records: &Records,
-        mut enough: impl FnMut(u64) -> bool,
-    ) -> Result<u64> {
+    /// Has records persisted one by one until so many are acknowledged; then cuts the power: the emulator ends by SIGKILL. How many were acknowledged up to then.
+    pub(super) fn persist_until_power_cut(mut self, records: &Records, enough: u64) -> Result<u64> {
         self.send(&Request::PersistForever(records.clone()))?;
         let mut acknowledged = 0;
-        while !enough(acknowledged) {
+        while acknowledged < enough {
             match self.reply()? {
                 Reply::Acknowledged(count) => acknowledged = count,
                 other => bail!("persisting {records:?}: {other:?}"),

@@ -32,8 +32,7 @@ pub(crate) fn run(host: &Host, program: &Program) -> Result<u8> {
     let mut log = Log::create(lab.work(), &name)?;
     let mut machine =
         dax_machine(&kit, &name, &[(String::from("/lab/program"), &program.program)], &mut log)?;
-    let line = format!("/lab/program {}", program.arguments.join(" "));
-    let ended = run_in(&mut machine, &line);
+    let ended = run_in(&mut machine, program.arguments.clone());
     machine.power_off()?;
     show(&log)?;
     log.remove()?;
@@ -43,10 +42,11 @@ pub(crate) fn run(host: &Host, program: &Program) -> Result<u8> {
     }
 }
 
-fn run_in(machine: &mut Machine, line: &str) -> Result<(Option<i32>, Option<i32>)> {
+fn run_in(machine: &mut Machine, arguments: Vec<String>) -> Result<(Option<i32>, Option<i32>)> {
     // Few generated cases unless told otherwise: emulation is slow.
     let cases = std::env::var("PROPTEST_CASES").unwrap_or_else(|_unset| String::from("16"));
-    machine.run_any(line, [("TMPDIR", DIRECTORY), ("PROPTEST_CASES", &cases)])
+    let environment = [("TMPDIR", DIRECTORY), ("PROPTEST_CASES", &*cases)];
+    machine.run_with("/lab/program", arguments, environment)
 }
 
 /// Prints what the machine printed, without the conversation.

@@ -10,7 +10,6 @@ mod power;
 mod riscv64;
 mod suite;
 
-use core::time::Duration;
 use std::fs::File;
 use std::path::PathBuf;
 
@@ -80,8 +79,7 @@ pub(super) fn dax_machine(
     log: &mut Log,
 ) -> Result<Machine> {
     let mut setup = emulated(name);
-    // Whole test programs: emulation is some fifty times slower.
-    setup.limit = Duration::from_secs(400);
+    setup.limit = suite::LIMIT;
     for (place, file) in files {
         setup.files.file(place, *file);
     }

@@ -107,7 +107,7 @@ fn cut_repeatedly(
         };
         let moment = 1 + random() % LATEST;
         let acknowledged = machine
-            .persist_until_power_cut(&records, |count| count >= moment)
+            .persist_until_power_cut(&records, moment)
             .with_context(|| format!("before power cut {round}"))?;
         writeln!(log, "power cut {round} after {acknowledged} records")?;
 

@@ -12,8 +12,8 @@ use crate::lab::machine::{Machine, Setup};
 use crate::lab::{Lab, Lane};
 use crate::report::Finding;
 
-/// For all of them: emulation is some fifty times slower.
-const LIMIT: Duration = Duration::from_secs(400);
+/// For all of them: emulation is slow.
+pub(super) const LIMIT: Duration = Duration::from_secs(400);
 
 pub(super) fn lanes() -> Vec<Lane> {
     let name = "machine/x86_64/tests-on-dax";

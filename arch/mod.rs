@@ -8,36 +8,78 @@
 //! Every back end is one folder with
 //! - `mod.rs`: its documentation and [`ARCHITECTURE`](native::ARCHITECTURE), pure data that compiles
 //!   on every host, so that its rules are tested on every host;
+//! - `instruction`, on that architecture only: the names that users may give;
 //! - `ops.rs`, on that architecture only: `select` finds the instruction of a code (so that what
 //!   follows is compiled for each and branches once a call), `execute` executes it on one line,
 //!   `fence` a fence.
+//!
+//! Where user mode has no operation, `no_operation.rs` stands for the last two.
 //!
 //! `README.md` beside this file has the table of architectures.
 
 mod lines;
 
-#[cfg(any(all(target_arch = "aarch64", not(any(loom, miri))), test))]
-pub mod aarch64;
-#[cfg(any(loom, miri, test))]
-pub mod modelled;
-#[cfg(any(test, not(any(target_arch = "aarch64", target_arch = "x86", target_arch = "x86_64"))))]
-pub mod unsupported;
-#[cfg(any(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))), test))]
-pub mod x86;
-
 pub use lines::{LineSize, Lines};
 
-cfg_if::cfg_if! {
-    if #[cfg(any(loom, miri))] {
-        pub use modelled as native;
-    } else if #[cfg(any(target_arch = "x86", target_arch = "x86_64"))] {
-        pub use x86 as native;
-    } else if #[cfg(target_arch = "aarch64")] {
-        pub use aarch64 as native;
-    } else {
-        pub use unsupported as native;
+/// Makes each folder a module, and the one that the compiler's target belongs to `native`; its
+/// instructions by name are `instruction`, and what executes them is `ops`.
+///
+/// A unit test compiles all of them, since their rules are data that holds on every host.
+macro_rules! architectures {
+    (
+        with_operations: { $($with:ident: $with_target:meta,)* }
+        without_operation: { $($without:ident: $without_target:meta,)* }
+    ) => {
+        architectures!(modules $($with: $with_target,)* $($without: $without_target,)*);
+        $(
+            #[cfg(all($with_target, not(any(loom, miri))))]
+            pub use $with::{instruction, ops};
+        )*
+
+        #[cfg(any(not(any($($with_target,)* loom, miri)), test))]
+        mod refused;
+        #[cfg(not(any($($with_target,)* loom, miri)))]
+        mod no_operation;
+        #[cfg(not(any($($with_target,)* loom, miri)))]
+        pub use no_operation::{instruction, ops};
+        #[cfg(any(not(any($($with_target,)* $($without_target,)* loom, miri)), test))]
+        pub mod other;
+        #[cfg(not(any($($with_target,)* $($without_target,)* loom, miri)))]
+        pub use other as native;
+    };
+    (modules $($name:ident: $target:meta,)*) => {
+        $(
+            #[cfg(any(all($target, not(any(loom, miri))), test))]
+            pub mod $name;
+            #[cfg(all($target, not(any(loom, miri))))]
+            pub use $name as native;
+        )*
+
+        /// Every architecture there is, and what stands for those that have no folder.
+        #[cfg(test)]
+        pub const ALL: &[&Architecture] =
+            &[$(&$name::ARCHITECTURE,)* &modelled::ARCHITECTURE, &other::ARCHITECTURE];
+    };
+}
+
+architectures! {
+    with_operations: {
+        aarch64: target_arch = "aarch64",
+        powerpc: any(target_arch = "powerpc64", target_arch = "powerpc"),
+        riscv: any(target_arch = "riscv64", target_arch = "riscv32"),
+        x86: any(target_arch = "x86_64", target_arch = "x86"),
+    }
+    without_operation: {
+        arm: target_arch = "arm",
+        loongarch64: any(target_arch = "loongarch64", target_arch = "loongarch32"),
+        s390x: target_arch = "s390x",
     }
 }
+
+#[cfg(any(loom, miri, test))]
+pub mod modelled;
+#[cfg(any(loom, miri))]
+pub use modelled::{self as native, instruction, ops};
 
 /// How far a write-back is aimed. A farther point includes the nearer ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -199,6 +241,8 @@ pub enum Missing {
     Operation,
     /// The CPU, or what the hypervisor shows of it, lacks the instruction.
     Instruction,
+    /// The CPU has the instruction, and an erratum of it says to use another one.
+    Erratum,
     /// No instruction that is present reaches the point.
     Point,
     /// What the CPU reports as its line size cannot be one. In bytes.
@@ -251,14 +295,7 @@ impl core::error::Error for Unsupported {}
 
 #[cfg(test)]
 mod tests {
-    use super::{Architecture, Fence, aarch64, modelled, unsupported, x86};
-
-    const ALL: [&Architecture; 4] = [
-        &x86::ARCHITECTURE,
-        &aarch64::ARCHITECTURE,
-        &modelled::ARCHITECTURE,
-        &unsupported::ARCHITECTURE,
-    ];
+    use super::{ALL, Fence, Missing};
 
     /// `Facts` and the packed choice address instructions and fences by place.
     #[test]
@@ -284,5 +321,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Who finds no operation must learn why and what to do instead, at each point.
+    #[test]
+    fn an_architecture_without_instructions_refuses_every_point_with_a_reason() {
+        let mut refusing = 0;
+        for architecture in ALL.iter().filter(|architecture| architecture.instructions.is_empty()) {
+            for why in architecture.unreachable {
+                assert_eq!(why.missing, Missing::Operation, "{}", architecture.name);
+                assert!(!why.reason.is_empty() && !why.advice.is_empty(), "{}", architecture.name);
+            }
+            refusing += 1;
+        }
+        // arm, loongarch64, s390x, and the one for all without a folder.
+        assert_eq!(refusing, 4);
     }
 }

@@ -6,6 +6,15 @@
 
 use super::{Architecture, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported};
 
+/// The names that users may give.
+#[cfg(any(loom, miri))]
+pub mod instruction {
+    pub use super::{WRITEBACK, WRITEBACK_INVALIDATE};
+
+    /// Every instruction known for this architecture, the preferred write-back first.
+    pub const ALL: &[super::Instruction] = super::ARCHITECTURE.instructions;
+}
+
 /// The one fence.
 pub const FENCE: Fence = Fence(1);
 

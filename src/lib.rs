@@ -32,14 +32,5 @@ pub use cache::{Batch, Builder, Cache};
 
 /// The instructions of this architecture, by name, for [`Cache::from_facts`] and [`Builder`].
 pub mod instruction {
-    #[cfg(all(not(any(loom, miri)), target_arch = "aarch64"))]
-    pub use crate::arch::aarch64::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP};
-    #[cfg(any(loom, miri))]
-    pub use crate::arch::modelled::{WRITEBACK, WRITEBACK_INVALIDATE};
-    #[cfg(all(not(any(loom, miri)), any(target_arch = "x86", target_arch = "x86_64")))]
-    pub use crate::arch::x86::{CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB};
-    use crate::arch::{Instruction, native::ARCHITECTURE};
-
-    /// Every instruction known for this architecture, the preferred write-back first.
-    pub const ALL: &[Instruction] = ARCHITECTURE.instructions;
+    pub use crate::arch::instruction::*;
 }

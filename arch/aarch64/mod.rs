@@ -28,6 +28,15 @@ pub mod ops;
 
 use super::{Architecture, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported};
 
+/// The names that users may give.
+#[cfg(all(target_arch = "aarch64", not(any(loom, miri))))]
+pub mod instruction {
+    pub use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP};
+
+    /// Every instruction known for this architecture, the preferred write-back first.
+    pub const ALL: &[super::Instruction] = super::ARCHITECTURE.instructions;
+}
+
 /// Completes all earlier maintenance instructions of this CPU, for every observer.
 pub const DSB_SY: Fence = Fence(1);
 /// Orders what was observed before the maintenance instructions that follow; completes nothing.
@@ -86,6 +95,14 @@ pub const DC_CIVAC: Instruction = Instruction {
     requires: "ARMv8.0",
     source: "Arm ARM (DDI 0487), DC CIVAC",
 };
+
+/// Why `dc cvac` is not executed on a Cortex-A53 before r0p3.
+pub const CLEAN_IS_BROKEN: Unsupported = Unsupported::new(
+    Missing::Erratum,
+    "Cortex-A53 before r0p3: errata 826319, 827319 and 824069, before r0p2 also 819472, ask for \
+     clean-and-invalidate where a line is cleaned",
+    "nothing to do: dc civac is used instead",
+);
 
 /// The architecture as data.
 pub const ARCHITECTURE: Architecture = Architecture {

@@ -24,6 +24,15 @@ pub mod ops;
 
 use super::{Architecture, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported};
 
+/// The names that users may give.
+#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
+pub mod instruction {
+    pub use super::{CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB};
+
+    /// Every instruction known for this architecture, the preferred write-back first.
+    pub const ALL: &[super::Instruction] = super::ARCHITECTURE.instructions;
+}
+
 /// Orders stores, and completes `clwb` and `clflushopt`; not loads.
 pub const SFENCE: Fence = Fence(1);
 /// Orders loads and stores, and completes every flush on every vendor's CPUs.
@@ -95,7 +104,7 @@ const NONE_PRESENT: Unsupported = Unsupported::new(
 
 /// The architecture as data.
 pub const ARCHITECTURE: Architecture = Architecture {
-    name: "x86",
+    name: if cfg!(target_arch = "x86") { "x86" } else { "x86_64" },
     instructions: &[CLWB, CLFLUSHOPT, CLFLUSH_ORDERED, CLFLUSH],
     fences: &["none", "sfence", "mfence"],
     // No manual orders CLWB or CLFLUSHOPT with older loads (Intel SDM vol. 2A lists older writes to the

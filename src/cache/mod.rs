@@ -24,8 +24,7 @@ mod run;
 mod tests;
 
 use crate::arch::{
-    Facts, Fence, Fences, Instruction, Point, Unsupported,
-    native::{self, ARCHITECTURE},
+    Facts, Fence, Fences, Instruction, Point, Unsupported, native::ARCHITECTURE, ops,
 };
 use crate::platform;
 use plan::{Plan, Policy};
@@ -401,7 +400,7 @@ impl Cache {
     /// `arch_wb_cache_pmem`).
     #[inline]
     pub fn order_observed(self) {
-        native::ops::fence(ARCHITECTURE.observed);
+        ops::fence(ARCHITECTURE.observed);
     }
 }
 

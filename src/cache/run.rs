@@ -4,7 +4,7 @@
 //! on which tests compare the order and number of operations of any architecture.
 
 use super::plan::Plan;
-use crate::arch::{Fence, Fences, Instruction, Lines, native};
+use crate::arch::{Fence, Fences, Instruction, Lines, ops};
 
 /// What executes instructions and fences.
 pub(super) trait Execute {
@@ -31,18 +31,18 @@ pub(super) struct Machine;
 impl Execute for Machine {
     #[inline(always)]
     fn select(self, code: u8, then: impl FnOnce(Self, Instruction)) {
-        native::ops::select(code, |instruction| then(self, instruction));
+        ops::select(code, |instruction| then(self, instruction));
     }
 
     #[inline(always)]
     unsafe fn line(&mut self, instruction: Instruction, line: usize) {
         // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { native::ops::execute(instruction, line) };
+        unsafe { ops::execute(instruction, line) };
     }
 
     #[inline(always)]
     fn fence(&mut self, fence: Fence) {
-        native::ops::fence(fence);
+        ops::fence(fence);
     }
 }
 

@@ -5,6 +5,8 @@
 //! firmware tables and are often missing.
 
 use super::tree::{Tree, Unknown};
+#[cfg(any(test, target_arch = "powerpc64", target_arch = "powerpc"))]
+use alloc::string::String;
 use alloc::vec::Vec;
 use std::path::Path;
 
@@ -42,19 +44,43 @@ const CACHES: &str = "/sys/devices/system/cpu/cpu0/cache";
 
 /// The caches of CPU 0, in the kernel's order.
 pub(crate) fn levels(tree: &Tree) -> Result<Vec<CacheLevel>, Unknown> {
-    let directory = Path::new(CACHES);
-    let levels: Vec<_> = tree
-        .list(directory)
+    let levels = caches(tree, Path::new(CACHES));
+    if levels.is_empty() {
+        return Err(Unknown::new(CACHES, "none", "see the CPU's manual"));
+    }
+    Ok(levels)
+}
+
+/// The caches in a directory of sysfs, in the kernel's order.
+fn caches(tree: &Tree, directory: &Path) -> Vec<CacheLevel> {
+    tree.list(directory)
         .iter()
         .filter(|name| {
             name.strip_prefix("index").is_some_and(|number| number.parse::<u32>().is_ok())
         })
         .filter_map(|name| cache(tree, &directory.join(name)))
-        .collect();
-    if levels.is_empty() {
-        return Err(Unknown::new(CACHES, "none", "see the CPU's manual"));
-    }
-    Ok(levels)
+        .collect()
+}
+
+/// The smallest line of a data cache of the first level among all CPUs, in bytes: what a walk may step
+/// by where the CPUs of a machine differ.
+#[cfg(any(
+    test,
+    all(any(target_arch = "powerpc64", target_arch = "powerpc"), not(any(loom, miri)))
+))]
+pub(crate) fn smallest_data_line(tree: &Tree) -> Option<u64> {
+    const CPUS: &str = "/sys/devices/system/cpu";
+    let is_cpu = |name: &String| {
+        name.strip_prefix("cpu").is_some_and(|number| number.parse::<u32>().is_ok())
+    };
+    let cpus = tree.list(Path::new(CPUS)).into_iter().filter(is_cpu);
+    let lines = cpus.flat_map(|cpu| {
+        let caches = caches(tree, &Path::new(CPUS).join(cpu).join("cache"));
+        let holds_data =
+            |cache: &CacheLevel| cache.level == 1 && cache.kind != CacheKind::Instruction;
+        caches.into_iter().filter(holds_data).filter_map(|cache| cache.line).collect::<Vec<_>>()
+    });
+    lines.min()
 }
 
 /// A cache without a level is nothing that can be named.
@@ -77,4 +103,33 @@ fn cache(tree: &Tree, path: &Path) -> Option<CacheLevel> {
 /// The kernel writes sizes as `32K`.
 fn kibibytes(text: &str) -> Option<u64> {
     text.strip_suffix('K')?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::smallest_data_line;
+    use crate::platform::fixture::Fixture;
+
+    /// On a machine whose CPUs differ a step by the larger line would skip lines of the others; what
+    /// an instruction cache has, and what is not the first level, says nothing.
+    #[test]
+    fn the_smallest_data_line_of_all_cpus_counts() {
+        let mut machine = Fixture::new();
+        for (cache, level, kind, line) in [
+            ("cpu0/cache/index0", "1", "Data", "128"),
+            ("cpu0/cache/index1", "1", "Instruction", "16"),
+            ("cpu1/cache/index0", "1", "Unified", "64"),
+            ("cpu1/cache/index1", "2", "Unified", "32"),
+            ("cpufreq/cache/index0", "1", "Data", "8"),
+        ] {
+            let path = alloc::format!("sys/devices/system/cpu/{cache}");
+            for (attribute, value) in
+                [("level", level), ("type", kind), ("coherency_line_size", line)]
+            {
+                machine = machine.file(&alloc::format!("{path}/{attribute}"), value);
+            }
+        }
+        assert_eq!(smallest_data_line(&machine.tree()), Some(64));
+        assert_eq!(smallest_data_line(&Fixture::new().tree()), None);
+    }
 }

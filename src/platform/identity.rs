@@ -26,6 +26,23 @@ pub enum Identity {
         /// `MIDR_EL1`, if the kernel shows it.
         midr: Option<Midr>,
     },
+    /// A RISC-V CPU, by the kernel's `riscv_hwprobe`, if all harts agree; the numbers are those of the
+    /// registers of these names.
+    #[non_exhaustive]
+    RiscV {
+        /// `mvendorid`: the JEDEC number of who made it.
+        vendor: Option<u64>,
+        /// `marchid`.
+        architecture: Option<u64>,
+        /// `mimpid`.
+        implementation: Option<u64>,
+    },
+    /// The name that the kernel gives the kind of CPU (`AT_PLATFORM`): `power10`.
+    #[non_exhaustive]
+    Platform {
+        /// The name; empty if it gives none.
+        name: Text<16>,
+    },
     /// Nothing is known.
     Unknown,
 }

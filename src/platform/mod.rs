@@ -4,8 +4,6 @@
 //! auxiliary vector, ID registers), so that any machine can be replayed in a test. The `no_std` part
 //! asks the CPU; with `std` there are readers of `/proc` and `/sys` trees, whose root is a parameter.
 
-#[cfg(any(all(target_arch = "aarch64", not(any(loom, miri))), test))]
-mod aarch64;
 #[cfg(test)]
 #[cfg(feature = "std")]
 pub(crate) mod fixture;
@@ -14,8 +12,38 @@ mod identity;
 #[cfg(test)]
 pub(crate) mod recorded;
 mod text;
-#[cfg(any(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))), test))]
-mod x86;
+
+/// Makes each reader of a CPU a module, and the one that the compiler's target belongs to `native`:
+/// `cpu`, `facts`, and with feature `privileged` `privileged_facts`. A unit test compiles all of them.
+macro_rules! readers {
+    ($($name:ident: $target:meta,)*) => {
+        $(
+            #[cfg(any(all($target, not(any(loom, miri))), test))]
+            mod $name;
+            #[cfg(all($target, not(any(loom, miri))))]
+            use $name as native;
+        )*
+        #[cfg(any($($target,)* loom, miri, test))]
+        mod reading;
+        /// Where there is nothing to be asked.
+        #[cfg(not(any($($target,)* loom, miri)))]
+        mod no_operation;
+        #[cfg(not(any($($target,)* loom, miri)))]
+        use no_operation as native;
+    };
+}
+
+readers! {
+    aarch64: target_arch = "aarch64",
+    powerpc: any(target_arch = "powerpc64", target_arch = "powerpc"),
+    riscv: any(target_arch = "riscv64", target_arch = "riscv32"),
+    x86: any(target_arch = "x86_64", target_arch = "x86"),
+}
+
+#[cfg(any(loom, miri))]
+mod modelled;
+#[cfg(any(loom, miri))]
+use modelled as native;
 
 #[cfg(feature = "std")]
 pub(crate) mod cache_levels;
@@ -30,7 +58,11 @@ pub(crate) mod nvdimm;
 #[cfg(feature = "std")]
 pub(crate) mod tree;
 
-use crate::arch::{Facts, Instruction, LineSize, Unsupported};
+use crate::arch::{Facts, LineSize, Unsupported};
+
+#[cfg(feature = "privileged")]
+pub(crate) use native::privileged_facts;
+pub(crate) use native::{cpu, facts};
 
 #[cfg(feature = "std")]
 pub(crate) use guest::hints;
@@ -59,105 +91,37 @@ pub(crate) struct Cpu {
     pub(crate) confidential: Confidential,
     /// The instructions that the CPU shows, one bit for each by its code.
     pub(crate) present: u8,
+    /// Those among them that are not to be executed.
+    pub(crate) erratum: Option<Erratum>,
     /// Its lines, or why no instruction can be used.
     pub(crate) line: Result<Line, Unsupported>,
 }
 
+/// Instructions that a CPU has and that do not do on it what the architecture says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Erratum {
+    /// The instructions, one bit for each by its code.
+    pub(crate) forbids: u8,
+    /// Which erratum it is, and what is executed instead.
+    pub(crate) why: Unsupported,
+}
+
 impl Cpu {
+    /// A CPU of which nothing is known but why no instruction of it can be used.
+    pub(crate) const fn refused(why: Unsupported) -> Self {
+        Self {
+            identity: Identity::Unknown,
+            hypervisor: Hypervisor::Unknown,
+            confidential: Confidential::Unknown,
+            present: 0,
+            erratum: None,
+            line: Err(why),
+        }
+    }
+
     /// What a choice is made from.
     pub(crate) fn facts(&self) -> Result<Facts, Unsupported> {
-        self.line.map(|line| Facts::from_present(line.size, self.present))
-    }
-}
-
-/// The bits of those instructions that are there.
-fn shown<const N: usize>(instructions: [(bool, Instruction); N]) -> u8 {
-    let present = instructions.iter().filter(|(present, _)| *present);
-    present.fold(0, |codes, (_, instruction)| codes | instruction.code)
-}
-
-/// A line size, or the refusal that names what was found.
-#[cfg(any(
-    loom,
-    miri,
-    test,
-    target_arch = "x86",
-    target_arch = "x86_64",
-    all(target_arch = "aarch64", any(target_os = "linux", feature = "privileged"))
-))]
-fn line_size(bytes: usize) -> Result<LineSize, Unsupported> {
-    use crate::arch::Missing;
-
-    LineSize::new(bytes).ok_or(Unsupported::new(
-        Missing::LineSize(u32::try_from(bytes).unwrap_or(u32::MAX)),
-        "the CPU reports a cache line size that cannot be one",
-        "describe the CPU with Cache::from_facts if its line size is known",
-    ))
-}
-
-cfg_if::cfg_if! {
-    if #[cfg(any(loom, miri))] {
-        /// The modelled CPU.
-        pub(crate) fn cpu() -> Cpu {
-            use crate::arch::modelled::{WRITEBACK, WRITEBACK_INVALIDATE};
-            Cpu {
-                identity: Identity::Unknown,
-                hypervisor: Hypervisor::Unknown,
-                confidential: Confidential::Unknown,
-                present: shown([(true, WRITEBACK), (true, WRITEBACK_INVALIDATE)]),
-                line: line_size(64).map(|size| Line { size, granule: 64, source: "the model" }),
-            }
-        }
-
-        /// The facts of the modelled CPU.
-        pub(crate) fn facts() -> Result<Facts, Unsupported> {
-            cpu().facts()
-        }
-
-        #[cfg(feature = "privileged")]
-        #[expect(unsafe_code, reason = "the signature is that of arm64, where it must be at EL1")]
-        pub(crate) unsafe fn privileged_facts() -> Result<Facts, Unsupported> {
-            facts()
-        }
-    } else if #[cfg(any(target_arch = "x86", target_arch = "x86_64"))] {
-        pub(crate) use x86::{cpu, native_facts as facts};
-
-        /// CPUID says the same in ring 0.
-        #[cfg(feature = "privileged")]
-        #[expect(unsafe_code, reason = "the signature is that of arm64, where it must be at EL1")]
-        pub(crate) unsafe fn privileged_facts() -> Result<Facts, Unsupported> {
-            facts()
-        }
-    } else if #[cfg(target_arch = "aarch64")] {
-        pub(crate) use aarch64::cpu;
-        #[cfg(feature = "privileged")]
-        pub(crate) use aarch64::privileged_facts;
-
-        /// The facts of the CPU this program runs on.
-        pub(crate) fn facts() -> Result<Facts, Unsupported> {
-            cpu().facts()
-        }
-    } else {
-        /// There is no back end: the reason is the architecture's.
-        pub(crate) fn cpu() -> Cpu {
-            Cpu {
-                identity: Identity::Unknown,
-                hypervisor: Hypervisor::Unknown,
-                confidential: Confidential::Unknown,
-                present: shown([]),
-                line: Err(crate::arch::unsupported::ARCHITECTURE.unreachable[0]),
-            }
-        }
-
-        /// There is no back end.
-        pub(crate) fn facts() -> Result<Facts, Unsupported> {
-            cpu().facts()
-        }
-
-        #[cfg(feature = "privileged")]
-        #[expect(unsafe_code, reason = "the signature is that of arm64, where it must be at EL1")]
-        pub(crate) unsafe fn privileged_facts() -> Result<Facts, Unsupported> {
-            facts()
-        }
+        let forbidden = self.erratum.map_or(0, |erratum| erratum.forbids);
+        self.line.map(|line| Facts::from_present(line.size, self.present & !forbidden))
     }
 }

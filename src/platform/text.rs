@@ -8,8 +8,19 @@ pub struct Text<const N: usize> {
     len: usize,
 }
 
-/// x86 alone has texts to give.
-#[cfg(any(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))), test))]
+/// x86 and PowerPC have texts to give.
+#[cfg(any(
+    all(
+        any(
+            target_arch = "x86",
+            target_arch = "x86_64",
+            target_arch = "powerpc",
+            target_arch = "powerpc64"
+        ),
+        not(any(loom, miri))
+    ),
+    test
+))]
 impl<const N: usize> Text<N> {
     pub(crate) const EMPTY: Self = Self { bytes: [0; N], len: 0 };
 

@@ -4,7 +4,8 @@
 //! CPUID), so every leaf is compared with the highest before it is believed: raw-cpuid does that for
 //! the leaves it decodes, [`leaf`] for the others (TDX, hypervisors, SEV).
 
-use super::{Confidential, Cpu, Hypervisor, Identity, Line, Text, guest, line_size, shown};
+use super::reading::{line_size, shown};
+use super::{Confidential, Cpu, Hypervisor, Identity, Line, Text, guest};
 use crate::arch::x86::{ARCHITECTURE, CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB};
 use crate::arch::{Facts, Missing, Point, Unsupported};
 use raw_cpuid::{CpuId, CpuIdReader, CpuIdResult, ExtendedFeatures, FeatureInfo};
@@ -38,14 +39,25 @@ pub(crate) fn cpu() -> Cpu {
 
 /// Only what a choice needs: a virtual machine is left for every CPUID.
 #[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
-pub(crate) fn native_facts() -> Result<Facts, Unsupported> {
-    facts(&CpuId::with_cpuid_reader(raw_cpuid::CpuIdReaderNative), &raw_cpuid::CpuIdReaderNative).1
+pub(crate) fn facts() -> Result<Facts, Unsupported> {
+    shown_facts(&CpuId::with_cpuid_reader(raw_cpuid::CpuIdReaderNative), &raw_cpuid::CpuIdReaderNative).1
+}
+
+/// CPUID says the same in ring 0.
+#[cfg(all(
+    feature = "privileged",
+    any(target_arch = "x86", target_arch = "x86_64"),
+    not(any(loom, miri))
+))]
+#[expect(unsafe_code, reason = "the signature is that of arm64, where it must be at EL1")]
+pub(crate) unsafe fn privileged_facts() -> Result<Facts, Unsupported> {
+    facts()
 }
 
 /// The CPU whose CPUID `reader` has.
 pub(crate) fn read<R: CpuIdReader>(reader: &R) -> Cpu {
     let cpuid = CpuId::with_cpuid_reader(reader.clone());
-    let (present, facts) = facts(&cpuid, reader);
+    let (present, facts) = shown_facts(&cpuid, reader);
     Cpu {
         identity: identity(&cpuid, reader),
         hypervisor: hypervisor(&cpuid, reader),
@@ -56,11 +68,12 @@ pub(crate) fn read<R: CpuIdReader>(reader: &R) -> Cpu {
             granule: facts.line().bytes(),
             source: "CPUID.1:EBX[15:8]",
         }),
+        ..Cpu::refused(NO_FENCE)
     }
 }
 
 /// The instructions shown, and the facts if they can be used.
-fn facts<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> (u8, Result<Facts, Unsupported>) {
+fn shown_facts<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> (u8, Result<Facts, Unsupported>) {
     let features = cpuid.get_feature_info();
     let extended = cpuid.get_extended_feature_info();
     let clflush = features.as_ref().is_some_and(FeatureInfo::has_clflush);

@@ -22,7 +22,6 @@ use crate::platform::{self, Confidential, Cpu, Hypervisor, Identity, Line};
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct CpuReport {
-    target: &'static str,
     architecture: &'static Architecture,
     cpu: Cpu,
     policy: Policy,
@@ -110,18 +109,18 @@ impl CpuReport {
     }
 
     fn of_host(policy: Policy) -> Self {
-        Self { target: TARGET, ..Self::new(&native::ARCHITECTURE, platform::cpu(), policy) }
+        Self::new(&native::ARCHITECTURE, platform::cpu(), policy)
     }
 
     /// The report on any machine of any architecture.
     pub(crate) const fn new(architecture: &'static Architecture, cpu: Cpu, policy: Policy) -> Self {
-        Self { target: architecture.name, architecture, cpu, policy }
+        Self { architecture, cpu, policy }
     }
 
     /// The architecture, as Rust names it in `target_arch`.
     #[must_use]
     pub const fn architecture(&self) -> &'static str {
-        self.target
+        self.architecture.name
     }
 
     /// Which CPU it is, as far as it says.
@@ -157,9 +156,11 @@ impl CpuReport {
         let Some(shown) = same_name.find(|other| self.cpu.present & other.code != 0) else {
             return Availability { instruction, status: Status::Absent(self.why_absent()) };
         };
-        let status = match self.cpu.line {
-            Ok(_) => Status::Present,
-            Err(refusal) => Status::Refused(refusal),
+        let forbidden = self.cpu.erratum.filter(|erratum| erratum.forbids & shown.code != 0);
+        let status = match (self.cpu.line, forbidden) {
+            (Err(refusal), _) => Status::Refused(refusal),
+            (Ok(_), Some(erratum)) => Status::Refused(erratum.why),
+            (Ok(_), None) => Status::Present,
         };
         Availability { instruction: *shown, status }
     }
@@ -309,8 +310,8 @@ impl CpuReport {
     fn trapped_clean(&self) -> Option<Note> {
         let Identity::Aarch64 { midr: Some(midr) } = self.cpu.identity else { return None };
         midr.needs_clean_as_invalidate().then_some(Note {
-            text: "Cortex-A53 before r0p3: Linux traps dc cvac and executes dc civac, which takes \
-                   microseconds a line and drops it",
+            text: "Cortex-A53 before r0p3: Linux traps every line operation of user mode and \
+                   executes it, which takes microseconds a line",
             source: "errata 826319, 827319, 824069, 819472; Linux ARM64_WORKAROUND_CLEAN_CACHE",
         })
     }
@@ -355,20 +356,3 @@ impl CpuReport {
         })
     }
 }
-
-/// The architecture that this is compiled for.
-const TARGET: &str = if cfg!(target_arch = "x86_64") {
-    "x86_64"
-} else if cfg!(target_arch = "arm") {
-    "arm"
-} else if cfg!(target_arch = "riscv64") {
-    "riscv64"
-} else if cfg!(target_arch = "powerpc64") {
-    "powerpc64"
-} else if cfg!(target_arch = "s390x") {
-    "s390x"
-} else if cfg!(target_arch = "loongarch64") {
-    "loongarch64"
-} else {
-    native::ARCHITECTURE.name
-};

@@ -35,6 +35,7 @@ impl Serialize for Missing {
         serializer.serialize_str(match self {
             Self::Operation => "operation",
             Self::Instruction => "instruction",
+            Self::Erratum => "erratum",
             Self::Point => "point",
             Self::LineSize(_) => "line_size",
             Self::Permission => "permission",
@@ -166,6 +167,16 @@ impl Serialize for Identity {
                     object.serialize_field("variant", &midr.variant())?;
                     object.serialize_field("revision", &midr.revision())?;
                 }
+            }
+            Self::RiscV { vendor, architecture, implementation } => {
+                object.serialize_field("kind", "riscv")?;
+                object.serialize_field("vendor", vendor)?;
+                object.serialize_field("architecture", architecture)?;
+                object.serialize_field("implementation", implementation)?;
+            }
+            Self::Platform { name } => {
+                object.serialize_field("kind", "platform")?;
+                object.serialize_field("name", name)?;
             }
             Self::Unknown => object.serialize_field("kind", "unknown")?,
         }

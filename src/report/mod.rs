@@ -13,7 +13,7 @@
 //! | name | of | what |
 //! |---|---|---|
 //! | `architecture` | CPU | as Rust names it |
-//! | `identity` | CPU | `kind` is `x86` (`vendor`, `family`, `model`, `stepping`, `brand`), `aarch64` (`midr`, and of it `implementer`, `part`, `variant`, `revision`, names if known) or `unknown` |
+//! | `identity` | CPU | `kind` is `x86` (`vendor`, `family`, `model`, `stepping`, `brand`), `aarch64` (`midr`, and of it `implementer`, `part`, `variant`, `revision`, names if known), `riscv` (`vendor`, `architecture`, `implementation`: the registers' numbers), `platform` (`name`) or `unknown` |
 //! | `line` | CPU | `available`; `bytes`, `granule_bytes`, `source` |
 //! | `instructions` | CPU | list of `name`, `effect`, `point`, `requires`, `source`, `status` (`present`, `absent`, `refused`), and for the latter two `missing`, `reason`, `advice` |
 //! | `writeback` | CPU | `coherency`, `persistence`, `deep_persistence`: each `available`; `instruction`, `effect`, `before`, `after` (fences), `source` |

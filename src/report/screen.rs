@@ -191,6 +191,19 @@ impl Display for Identity {
             Self::Aarch64 { midr: None } => {
                 f.write_str("unknown: the kernel does not show MIDR_EL1; see /proc/cpuinfo")
             }
+            Self::RiscV { vendor, architecture, implementation } => {
+                let registers =
+                    [("mvendorid", vendor), ("marchid", architecture), ("mimpid", implementation)];
+                f.write_str("RISC-V")?;
+                registers.into_iter().try_for_each(|(name, value)| match value {
+                    Some(value) => write!(f, " {name} {value:#x}"),
+                    None => write!(f, " {name} unknown"),
+                })
+            }
+            Self::Platform { name } if name.is_empty() => {
+                f.write_str("unknown: the kernel does not name it; see /proc/cpuinfo")
+            }
+            Self::Platform { name } => name.fmt(f),
             Self::Unknown => f.write_str("unknown: there is nothing here to ask"),
         }
     }

@@ -87,7 +87,8 @@ pub(crate) static MACHINES: &[Machine] = &[
         hwcap2: 0,
         line: 64,
         granule: 64,
-        coherency: "dc cvac",
+        // Erratum 826319 and others: cleaned by clean-and-invalidate.
+        coherency: "dc civac",
         persistence: None,
         deep: None,
     },

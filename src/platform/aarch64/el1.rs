@@ -4,7 +4,8 @@
 use super::registers;
 use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, size_field};
 use crate::arch::{Facts, Unsupported};
-use crate::platform::{Midr, line_size};
+use crate::platform::Midr;
+use crate::platform::reading::line_size;
 
 /// What an ID register says, at EL1 and without an operating system.
 #[derive(Clone, Copy, Debug)]
@@ -14,11 +15,8 @@ pub(crate) struct IdRegisters {
     pub(crate) midr_el1: u64,
 }
 
-/// The facts at EL1.
-///
-/// Early Cortex-A53 have errata 826319, 827319, 824069 and 819472, for which a clean must be done as
-/// clean-and-invalidate (Linux `ARM64_WORKAROUND_CLEAN_CACHE`); under Linux the kernel traps and
-/// does it, here it must be chosen.
+/// The facts at EL1. Where Linux would trap a clean that an erratum forbids, here another instruction
+/// must be chosen.
 pub(crate) fn from_id_registers(registers: IdRegisters) -> Result<Facts, Unsupported> {
     let dpb = registers.id_aa64isar1_el1 & 0xf;
     let clean_is_broken = Midr(registers.midr_el1).needs_clean_as_invalidate();

@@ -7,7 +7,8 @@
 #[cfg(target_arch = "aarch64")]
 use super::registers;
 use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, cpu_of, size_field};
-use crate::platform::{Cpu, Line, line_size, shown};
+use crate::platform::reading::{line_size, shown};
+use crate::platform::{Cpu, Line};
 
 /// Linux `arch/arm64/include/uapi/asm/hwcap.h`: MRS of ID registers works at EL0.
 #[cfg(target_arch = "aarch64")]

@@ -9,9 +9,9 @@ mod linux;
 #[expect(unsafe_code, reason = "registers are read by MRS")]
 mod registers;
 
-use super::{Confidential, Cpu, Hypervisor, Identity, Line, Midr};
-use crate::arch::Unsupported;
-use crate::arch::aarch64::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP};
+use super::{Cpu, Erratum, Identity, Line, Midr};
+use crate::arch::aarch64::{ARCHITECTURE, CLEAN_IS_BROKEN, DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP};
+use crate::arch::{Point, Unsupported};
 
 #[cfg(all(target_arch = "aarch64", feature = "privileged"))]
 pub(crate) use el1::privileged_facts;
@@ -22,13 +22,22 @@ pub(crate) use linux::{Words, read};
 
 /// Nothing at EL0 tells of a hypervisor.
 fn cpu_of(midr_el1: Option<u64>, present: u8, line: Result<Line, Unsupported>) -> Cpu {
+    let midr = midr_el1.map(Midr);
     Cpu {
-        identity: Identity::Aarch64 { midr: midr_el1.map(Midr) },
-        hypervisor: Hypervisor::Unknown,
-        confidential: Confidential::Unknown,
+        identity: Identity::Aarch64 { midr },
         present,
+        erratum: midr
+            .is_some_and(Midr::needs_clean_as_invalidate)
+            .then_some(Erratum { forbids: DC_CVAC.code, why: CLEAN_IS_BROKEN }),
         line,
+        ..Cpu::refused(ARCHITECTURE.unreachable[Point::Coherency as usize])
     }
+}
+
+/// The facts of the CPU this program runs on.
+#[cfg(target_arch = "aarch64")]
+pub(crate) fn facts() -> Result<crate::arch::Facts, Unsupported> {
+    cpu().facts()
 }
 
 /// A size field of `CTR_EL0`: the base-2 logarithm of a number of 4-byte words.
@@ -41,7 +50,7 @@ fn size_field(ctr_el0: u64, shift: u32) -> usize {
 /// system to say.
 #[cfg(all(target_arch = "aarch64", not(target_os = "linux")))]
 pub(crate) fn cpu() -> Cpu {
-    use super::shown;
+    use super::reading::shown;
     use crate::arch::Missing;
     let all = [DC_CVAC, DC_CVAP, DC_CVADP, DC_CIVAC].map(|instruction| (true, instruction));
     cpu_of(

@@ -1,7 +1,7 @@
 //! Every recorded machine, replayed on this one.
 
 use super::{Aliasing, Availability, Confidential, CpuReport, Hypervisor, Identity, Status};
-use crate::arch::{Missing, Point, aarch64, unsupported, x86};
+use crate::arch::{Missing, Point, aarch64, other, x86};
 use crate::cache::plan::Policy;
 use crate::platform::recorded::{Leaf, all, arm64, arm64_cpu, x86 as x86_machines, x86_cpu};
 use crate::platform::{Cpu, Midr};
@@ -315,8 +315,8 @@ fn the_granule_is_never_smaller_than_the_line() {
 
 #[test]
 fn an_early_cortex_a53_is_slow_and_says_so() {
-    assert!(notes(&arm64_machine("Cortex-A53 r0p2")).contains("traps dc cvac"));
-    assert!(!notes(&arm64_machine("Cortex-A53 r0p4")).contains("traps dc cvac"));
+    assert!(notes(&arm64_machine("Cortex-A53 r0p2")).contains("traps every line operation"));
+    assert!(!notes(&arm64_machine("Cortex-A53 r0p4")).contains("traps"));
 }
 
 #[test]
@@ -357,15 +357,9 @@ fn data_do_not_alias_on_x86_and_arm64() {
 /// A target without a back end gets a report like any other: nothing in it, with the reason.
 #[test]
 fn an_architecture_without_operations_says_why() {
-    let reason = unsupported::ARCHITECTURE.unreachable[0];
-    let cpu = Cpu {
-        identity: Identity::Unknown,
-        hypervisor: Hypervisor::Unknown,
-        confidential: Confidential::Unknown,
-        present: 0,
-        line: Err(reason),
-    };
-    let report = CpuReport::new(&unsupported::ARCHITECTURE, cpu, Policy::ANY);
+    let reason = other::ARCHITECTURE.unreachable[0];
+    let cpu = Cpu::refused(reason);
+    let report = CpuReport::new(&other::ARCHITECTURE, cpu, Policy::ANY);
     assert_eq!(report.writeback(Point::Coherency), Err(reason));
     assert_eq!(report.instructions().count(), 0);
     assert!(report.to_string().contains("Write-back    no: "), "{report}");

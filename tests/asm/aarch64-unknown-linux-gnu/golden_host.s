@@ -71,7 +71,7 @@
     add x0, sp, #8
     bl _ZN10cachemaint5cache6chosen6Chosen6chooseE
     ldr w8, [sp, #8]
-    cmp w8, #6
+    cmp w8, #7
     b.ne .L10
     ldr x10, [sp, #16]
     mov x0, x19

@@ -85,7 +85,7 @@
     mov rbx, rdi
     lea rdi, [rsp + 8]
     call _ZN10cachemaint5cache6chosen6Chosen6chooseE
-    cmp dword ptr [rsp + 8], 6
+    cmp dword ptr [rsp + 8], 7
     jne .L12
     mov rdx, qword ptr [rsp + 16]
     mov rdi, rbx

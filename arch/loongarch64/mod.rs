@@ -1,0 +1,30 @@
+//! `LoongArch`: CACOP is privileged.
+//!
+//! | operation | who may | what it does |
+//! |---|---|---|
+//! | `cacop`, `Hit_Writeback_Inv` | PLV0 | writes a line of one cache leaf back and drops it |
+//! | `dbar 0` | all | orders accesses; completes no write-back |
+//!
+//! Devices are coherent with the caches, so DMA needs none of it; persistent memory does, and there
+//! is nothing that user mode could do for it. libpmem reports success here and does nothing.
+//!
+//! Sources: `LoongArch` Reference Manual vol. 1, 4.2.2 (CACOP); Linux
+//! `arch/loongarch/include/asm/cacheops.h`, `arch/loongarch/mm/cache.c`.
+
+use super::{Architecture, Missing, Unsupported, refused};
+
+/// The architecture as data.
+pub const ARCHITECTURE: Architecture = refused::architecture(
+    if cfg!(target_arch = "loongarch32") { "loongarch32" } else { "loongarch64" },
+    Unsupported::new(
+        Missing::Operation,
+        "CACOP, the only instruction that writes a line back, is privileged on LoongArch",
+        "let the kernel do it: msync or fsync for files; devices are coherent",
+    ),
+    Unsupported::new(
+        Missing::Operation,
+        "CACOP, by which a cache is walked index by index, is privileged on LoongArch",
+        "let the kernel do it",
+    ),
+    Some("Linux arch/loongarch/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected"),
+);

@@ -1,0 +1,138 @@
+//! PowerPC, 64 and 32 bits.
+//!
+//! | instruction | effect | to the point of | there with |
+//! |---|---|---|---|
+//! | `dcbst` | writes back | coherency | every CPU, not used on those of ISA 2.07 and 3.0 |
+//! | `dcbf` | writes back and drops | coherency | every CPU |
+//! | `dcbstps` | writes back | persistence | ISA 2.07, where it executes as `dcbf`; its own from ISA 3.1 on |
+//! | `dcbfps` | writes back and drops | persistence | the same |
+//!
+//! All of them work in user mode, on all CPUs of the system, and need only read permission. `dcbfl`
+//! and `dcbflp` reach the caches of the executing CPU alone and are never used.
+//!
+//! `sync` completes `dcbst` and `dcbf`; `phwsync` completes the forms for persistent storage too. The
+//! forms for persistent storage and `phwsync` are variants of `dcbf` and `sync` that CPUs before ISA 3.1
+//! execute as those, which is what reaches the persistence domain on such machines.
+//!
+//! A POWER9 does not mark a block clean when it executes `dcbst` (its user's manual, p. 66, says so
+//! according to the report that made libpmem use `dcbf`); Linux never used `dcbst` for persistent
+//! memory there. So on CPUs of ISA 2.07 and 3.0 (POWER8, POWER9) `dcbf` is executed instead.
+//!
+//! Sources: Power ISA 3.1 Book II, "Cache Management Instructions" and "Memory Barrier Instructions";
+//! Linux `arch/powerpc/lib/pmem.c` and `asm/cacheflush.h` (`sync` behind the loop, before it too where
+//! it drops), `asm/barrier.h` (`pmem_wmb` is `phwsync`), `asm/ppc-opcode.h` (encodings); PMDK pull
+//! request 4844.
+
+#[cfg(all(any(target_arch = "powerpc64", target_arch = "powerpc"), not(any(loom, miri))))]
+#[expect(unsafe_code, reason = "the instructions are written in assembly")]
+pub mod ops;
+
+use super::{Architecture, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported};
+
+/// The names that users may give.
+#[cfg(all(any(target_arch = "powerpc64", target_arch = "powerpc"), not(any(loom, miri))))]
+pub mod instruction {
+    pub use super::{DCBF, DCBFPS, DCBST, DCBSTPS};
+
+    /// Every instruction known for this architecture, the preferred write-back first.
+    pub const ALL: &[super::Instruction] = super::ARCHITECTURE.instructions;
+}
+
+/// Completes `dcbst` and `dcbf` of this CPU, and orders every access.
+pub const SYNC: Fence = Fence(1);
+/// The same, and completes `dcbstps` and `dcbfps`.
+pub const PHWSYNC: Fence = Fence(2);
+
+const SYNC_AFTER: Fences = Fences { before: Fence::NONE, after: SYNC };
+/// Linux `flush_dcache_range`: `sync` before as well, so that what was observed comes first.
+const SYNC_AROUND: Fences = Fences { before: SYNC, after: SYNC };
+const PHWSYNC_AFTER: Fences = Fences { before: Fence::NONE, after: PHWSYNC };
+const PHWSYNC_AROUND: Fences = Fences { before: SYNC, after: PHWSYNC };
+
+/// Writes the block back; it may stay cached.
+pub const DCBST: Instruction = Instruction {
+    name: "dcbst",
+    code: 1 << 0,
+    effect: Effect::Writeback,
+    point: Point::Coherency,
+    writeback: SYNC_AFTER,
+    invalidate: SYNC_AROUND,
+    requires: "PowerPC",
+    source: "Power ISA 3.1 Book II, dcbst",
+};
+
+/// Writes the block back and drops it.
+pub const DCBF: Instruction = Instruction {
+    name: "dcbf",
+    code: 1 << 1,
+    effect: Effect::WritebackInvalidate,
+    point: Point::Coherency,
+    writeback: SYNC_AFTER,
+    invalidate: SYNC_AROUND,
+    requires: "PowerPC",
+    source: "Power ISA 3.1 Book II, dcbf (L=0)",
+};
+
+/// Writes the block back to persistent storage.
+pub const DCBSTPS: Instruction = Instruction {
+    name: "dcbstps",
+    code: 1 << 2,
+    effect: Effect::Writeback,
+    point: Point::Persistence,
+    writeback: PHWSYNC_AFTER,
+    invalidate: PHWSYNC_AROUND,
+    requires: "ISA 2.07",
+    source: "Power ISA 3.1 Book II, dcbf (L=6); Linux arch/powerpc/lib/pmem.c",
+};
+
+/// Writes the block back to persistent storage and drops it.
+pub const DCBFPS: Instruction = Instruction {
+    name: "dcbfps",
+    code: 1 << 3,
+    effect: Effect::WritebackInvalidate,
+    point: Point::Persistence,
+    writeback: PHWSYNC_AFTER,
+    invalidate: PHWSYNC_AROUND,
+    requires: "ISA 2.07",
+    source: "Power ISA 3.1 Book II, dcbf (L=4); Linux arch/powerpc/lib/pmem.c",
+};
+
+/// Why `dcbst` is not executed on CPUs of ISA 2.07 and 3.0.
+pub const DCBST_LEAVES_DIRTY: Unsupported = Unsupported::new(
+    Missing::Erratum,
+    "POWER9 does not mark a block clean by dcbst (PMDK issue 4843, by its user's manual)",
+    "nothing to do: dcbf is used instead",
+);
+
+/// The architecture as data.
+pub const ARCHITECTURE: Architecture = Architecture {
+    name: if cfg!(target_arch = "powerpc") { "powerpc" } else { "powerpc64" },
+    // The nearest point first: the first instruction that reaches the point is the right one.
+    instructions: &[DCBST, DCBF, DCBSTPS, DCBFPS],
+    fences: &["none", "sync", "phwsync"],
+    observed: SYNC,
+    unreachable: [
+        Unsupported::new(
+            Missing::Permission,
+            "no operating system that this crate knows says what the block size is",
+            "describe the CPU with Cache::from_facts if its block size is known",
+        ),
+        Unsupported::new(
+            Missing::Point,
+            "this CPU is older than ISA 2.07: nothing writes back to persistent storage",
+            "persist through the kernel (msync), or accept the point of coherency by name where the \
+             platform says that it is persistent",
+        ),
+        Unsupported::new(
+            Missing::Point,
+            "no PowerPC instruction reaches the medium's own buffers",
+            "let the kernel do it: fsync or msync on a DAX file, deep_flush on a device",
+        ),
+    ],
+    no_aliasing: Some("Linux arch/powerpc/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected"),
+    no_whole_cache: Unsupported::new(
+        Missing::Operation,
+        "PowerPC has no instruction for a whole cache",
+        "maintain ranges instead",
+    ),
+};

@@ -1,0 +1,103 @@
+//! The instructions of PowerPC.
+//!
+//! The forms for persistent storage are written by their encodings, as Linux does
+//! (`arch/powerpc/include/asm/ppc-opcode.h`: `dcbf` with the operation in bits 21 and up), since
+//! assemblers know them from ISA 3.1 on only. Their address is in a fixed register for that. None is
+//! marked `nomem` or `readonly`: the compiler must not move a store over a write-back or a fence.
+//! `preserves_flags` holds: they write no register at all.
+//!
+//! Inline assembly for PowerPC is stable in Rust since 1.95.
+
+use super::super::{Fence, Instruction};
+use super::{DCBF, DCBFPS, DCBST, DCBSTPS, PHWSYNC, SYNC};
+use core::arch::asm;
+
+/// Calls `then` with the instruction of this code, a constant in each branch.
+#[inline(always)]
+pub fn select<R>(code: u8, then: impl FnOnce(Instruction) -> R) -> R {
+    if code & DCBST.code != 0 {
+        then(DCBST)
+    } else if code & DCBSTPS.code != 0 {
+        then(DCBSTPS)
+    } else if code & DCBFPS.code != 0 {
+        then(DCBFPS)
+    } else {
+        then(DCBF)
+    }
+}
+
+/// Executes the instruction on the block that holds this address.
+///
+/// # Safety
+/// 1. The CPU has the instruction.
+/// 2. This thread may read the byte at the address.
+#[inline(always)]
+pub unsafe fn execute(instruction: Instruction, line: usize) {
+    if instruction.code == DCBST.code {
+        // SAFETY: (1) and (2) are the caller's duties.
+        unsafe { dcbst(line) };
+    } else if instruction.code == DCBSTPS.code {
+        // SAFETY: (1) and (2) are the caller's duties.
+        unsafe { dcbstps(line) };
+    } else if instruction.code == DCBFPS.code {
+        // SAFETY: (1) and (2) are the caller's duties.
+        unsafe { dcbfps(line) };
+    } else {
+        // SAFETY: (1) and (2) are the caller's duties.
+        unsafe { dcbf(line) };
+    }
+}
+
+/// Executes a fence of this architecture.
+#[inline(always)]
+pub fn fence(fence: Fence) {
+    if fence == SYNC {
+        sync();
+    } else if fence == PHWSYNC {
+        phwsync();
+    }
+}
+
+/// # Safety
+/// As [`execute`].
+#[inline(always)]
+unsafe fn dcbst(line: usize) {
+    // SAFETY: the byte is readable, so it does not fault; it changes no value that the program can see.
+    unsafe { asm!("dcbst 0, {}", in(reg) line, options(nostack, preserves_flags)) };
+}
+
+/// # Safety
+/// As [`execute`].
+#[inline(always)]
+unsafe fn dcbf(line: usize) {
+    // SAFETY: as for `dcbst`.
+    unsafe { asm!("dcbf 0, {}", in(reg) line, options(nostack, preserves_flags)) };
+}
+
+/// # Safety
+/// As [`execute`].
+#[inline(always)]
+unsafe fn dcbstps(line: usize) {
+    // SAFETY: as for `dcbst`; dcbf 0, r3 with L=6.
+    unsafe { asm!(".long 0x7cc018ac", in("r3") line, options(nostack, preserves_flags)) };
+}
+
+/// # Safety
+/// As [`execute`].
+#[inline(always)]
+unsafe fn dcbfps(line: usize) {
+    // SAFETY: as for `dcbst`; dcbf 0, r3 with L=4.
+    unsafe { asm!(".long 0x7c8018ac", in("r3") line, options(nostack, preserves_flags)) };
+}
+
+#[inline(always)]
+fn sync() {
+    // SAFETY: a fence touches neither register nor value.
+    unsafe { asm!("sync", options(nostack, preserves_flags)) };
+}
+
+#[inline(always)]
+fn phwsync() {
+    // SAFETY: a fence touches neither register nor value; sync with L=4.
+    unsafe { asm!(".long 0x7c8004ac", options(nostack, preserves_flags)) };
+}

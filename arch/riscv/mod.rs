@@ -1,0 +1,104 @@
+//! RISC-V: Zicbom, the extension for cache-block management.
+//!
+//! | instruction | effect | permitted in user mode if |
+//! |---|---|---|
+//! | `cbo.clean` | writes back | `riscv_hwprobe` shows Zicbom |
+//! | `cbo.flush` | writes back and drops | the same |
+//! | `cbo.inval` | drops, and loses what is dirty | never by Linux; where `envcfg.CBIE` is 01 it executes as `cbo.flush` |
+//!
+//! A hart may have them and user mode not: `senvcfg.CBCFE` permits them, and without it they raise an
+//! illegal-instruction exception. Linux sets it since 6.15, if all harts have Zicbom, and says so by
+//! `riscv_hwprobe`; `zicbom` in the device tree or in `/proc/cpuinfo` says nothing about user mode.
+//! They are never tried.
+//!
+//! The specification speaks of memory and of agents that are not coherent. It knows no point of
+//! persistence: whether what reached memory survives power loss is the platform's word.
+//!
+//! In the memory model they are stores to every byte of their block: ordered after this hart's own
+//! accesses to it without a fence, before later loads of it, and counted by FENCE as writes, or as
+//! output where the block is a device's. So one FENCE, IORW before IORW, completes them all; it stands
+//! before them too where data are taken up that another hart or device wrote.
+//!
+//! Sources: RISC-V "Cache-block management instructions" (`src/cmo.adoc` of the ISA manual), "Memory
+//! Ordering" and "Traps"; Linux `arch/riscv/kernel/cpufeature.c` (`riscv_user_isa_enable`),
+//! `arch/riscv/include/asm/insn-def.h` (encodings), `Documentation/arch/riscv/hwprobe.rst`.
+
+#[cfg(all(any(target_arch = "riscv64", target_arch = "riscv32"), not(any(loom, miri))))]
+#[expect(unsafe_code, reason = "the instructions are written in assembly")]
+pub mod ops;
+
+use super::{Architecture, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported};
+
+/// The names that users may give.
+#[cfg(all(any(target_arch = "riscv64", target_arch = "riscv32"), not(any(loom, miri))))]
+pub mod instruction {
+    pub use super::{CBO_CLEAN, CBO_FLUSH};
+
+    /// Every instruction known for this architecture, the preferred write-back first.
+    pub const ALL: &[super::Instruction] = super::ARCHITECTURE.instructions;
+}
+
+/// Orders all earlier accesses, of memory and of devices, before all later ones.
+pub const FENCE_IORW: Fence = Fence(1);
+
+/// The instruction is ordered after this hart's own stores to the block.
+const FENCE_AFTER: Fences = Fences { before: Fence::NONE, after: FENCE_IORW };
+/// An invalidation takes up what an observer wrote, and the load that told of it is of another block.
+const FENCE_AROUND: Fences = Fences { before: FENCE_IORW, after: FENCE_IORW };
+
+/// Writes the block back; it stays cached.
+pub const CBO_CLEAN: Instruction = Instruction {
+    name: "cbo.clean",
+    code: 1 << 0,
+    effect: Effect::Writeback,
+    point: Point::Coherency,
+    writeback: FENCE_AFTER,
+    invalidate: FENCE_AROUND,
+    requires: "Zicbom",
+    source: "RISC-V ISA manual, cmo.adoc, cbo.clean",
+};
+
+/// Writes the block back and drops it.
+pub const CBO_FLUSH: Instruction = Instruction {
+    name: "cbo.flush",
+    code: 1 << 1,
+    effect: Effect::WritebackInvalidate,
+    point: Point::Coherency,
+    writeback: FENCE_AFTER,
+    invalidate: FENCE_AROUND,
+    requires: "Zicbom",
+    source: "RISC-V ISA manual, cmo.adoc, cbo.flush",
+};
+
+/// The architecture as data.
+pub const ARCHITECTURE: Architecture = Architecture {
+    name: if cfg!(target_arch = "riscv32") { "riscv32" } else { "riscv64" },
+    instructions: &[CBO_CLEAN, CBO_FLUSH],
+    fences: &["none", "fence iorw, iorw"],
+    observed: FENCE_IORW,
+    unreachable: [
+        Unsupported::new(
+            Missing::Instruction,
+            "the kernel does not say that user mode may execute cbo.clean and cbo.flush (Zicbom): not \
+             every hart has them, or nobody enabled them",
+            "let the kernel do it: msync or fsync for files, its DMA interface for devices",
+        ),
+        Unsupported::new(
+            Missing::Point,
+            "RISC-V has no point of persistence: Zicbom writes back to memory and says no more",
+            "persist through the kernel (msync), or accept the point of coherency by name where the \
+             platform says that it is persistent",
+        ),
+        Unsupported::new(
+            Missing::Point,
+            "no RISC-V instruction reaches the medium's own buffers",
+            "let the kernel do it: fsync or msync on a DAX file, deep_flush on a device",
+        ),
+    ],
+    no_aliasing: Some("Linux arch/riscv/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected"),
+    no_whole_cache: Unsupported::new(
+        Missing::Operation,
+        "RISC-V has no instruction for a whole cache",
+        "maintain ranges instead",
+    ),
+};

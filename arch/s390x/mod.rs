@@ -1,0 +1,34 @@
+//! s390x: the caches are part of storage, as the architecture describes it.
+//!
+//! There is no instruction that writes a line back, since no observer could tell: CPUs and the channel
+//! subsystem see one coherent storage. What is at the other end decides:
+//!
+//! | who looks | what it needs |
+//! |---|---|
+//! | another CPU, an I/O device | nothing but order (`Coherent` of this crate, or an atomic) |
+//! | a DAX file on a DCSS segment (`dcssblk`) | nothing to write back: the segment is memory of z/VM, and saving it is z/VM's command |
+//! | power loss | no persistent memory is attached to the caches; files are persisted by `msync` or `fsync` |
+//!
+//! Sources: z/Architecture Principles of Operation (SA22-7832), chapter 5, "Storage consistency"
+//! (storage as observed by CPUs and the channel subsystem); Linux `drivers/s390/block/dcssblk.c`, whose
+//! DAX device has no write-back of its own, and `arch/s390/Kconfig`, which does not select
+//! `ARCH_HAS_PMEM_API`.
+
+use super::{Architecture, Missing, Unsupported, refused};
+
+/// The architecture as data.
+pub const ARCHITECTURE: Architecture = refused::architecture(
+    "s390x",
+    Unsupported::new(
+        Missing::Operation,
+        "s390x has no instruction to write back a line: its caches are coherent with all observers that \
+         it knows",
+        "no maintenance is needed for devices; persist files by msync or fsync",
+    ),
+    Unsupported::new(
+        Missing::Operation,
+        "s390x has no instruction for a whole cache: storage is coherent for all observers it knows",
+        "no maintenance is needed",
+    ),
+    Some("Linux arch/s390/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected"),
+);

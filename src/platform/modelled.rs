@@ -1,0 +1,27 @@
+//! The modelled CPU of loom and Miri.
+
+use super::reading::{line_size, shown};
+use super::{Cpu, Line};
+use crate::arch::modelled::{ARCHITECTURE, WRITEBACK, WRITEBACK_INVALIDATE};
+use crate::arch::{Facts, Point, Unsupported};
+
+/// The modelled CPU.
+pub(crate) fn cpu() -> Cpu {
+    Cpu {
+        present: shown([(true, WRITEBACK), (true, WRITEBACK_INVALIDATE)]),
+        line: line_size(64).map(|size| Line { size, granule: 64, source: "the model" }),
+        ..Cpu::refused(ARCHITECTURE.unreachable[Point::Coherency as usize])
+    }
+}
+
+/// The facts of the modelled CPU.
+pub(crate) fn facts() -> Result<Facts, Unsupported> {
+    cpu().facts()
+}
+
+/// A model has no privilege levels.
+#[cfg(feature = "privileged")]
+#[expect(unsafe_code, reason = "the signature is that of arm64, where it must be at EL1")]
+pub(crate) unsafe fn privileged_facts() -> Result<Facts, Unsupported> {
+    facts()
+}

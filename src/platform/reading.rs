@@ -1,0 +1,22 @@
+//! What every reader of a CPU does with what it read.
+
+use crate::arch::{Instruction, LineSize, Missing, Unsupported};
+
+/// The bits of those instructions that are there.
+pub(super) fn shown<const N: usize>(instructions: [(bool, Instruction); N]) -> u8 {
+    let present = instructions.iter().filter(|(present, _)| *present);
+    present.fold(0, |codes, (_, instruction)| codes | instruction.code)
+}
+
+/// A line size, or the refusal that names what was found.
+#[cfg_attr(
+    all(target_arch = "aarch64", not(any(target_os = "linux", feature = "privileged", test))),
+    expect(dead_code, reason = "nobody is asked")
+)]
+pub(super) fn line_size(bytes: usize) -> Result<LineSize, Unsupported> {
+    LineSize::new(bytes).ok_or(Unsupported::new(
+        Missing::LineSize(u32::try_from(bytes).unwrap_or(u32::MAX)),
+        "the CPU reports a cache line size that cannot be one",
+        "describe the CPU with Cache::from_facts if its line size is known",
+    ))
+}

@@ -3,16 +3,19 @@
 //! | instruction | effect | to the point of | there with |
 //! |---|---|---|---|
 //! | `dcbst` | writes back | coherency | every CPU, not used on those of ISA 2.07 and 3.0 |
-//! | `dcbf` | writes back and drops | coherency | every CPU |
-//! | `dcbstps` | writes back | persistence | ISA 2.07, where it executes as `dcbf`; its own from ISA 3.1 on |
-//! | `dcbfps` | writes back and drops | persistence | the same |
+//! | `dcbf` | writes back and drops | coherency; persistence on CPUs of ISA 2.07 and 3.0 | every CPU |
+//! | `dcbstps` | writes back | persistence | ISA 3.1 |
+//! | `dcbfps` | writes back and drops | persistence | ISA 3.1 |
 //!
 //! All of them work in user mode, on all CPUs of the system, and need only read permission. `dcbfl`
 //! and `dcbflp` reach the caches of the executing CPU alone and are never used.
 //!
-//! `sync` completes `dcbst` and `dcbf`; `phwsync` completes the forms for persistent storage too. The
-//! forms for persistent storage and `phwsync` are variants of `dcbf` and `sync` that CPUs before ISA 3.1
-//! execute as those, which is what reaches the persistence domain on such machines.
+//! `sync` completes `dcbst` and `dcbf`; `phwsync` completes the forms for persistent storage too. These
+//! forms are variants of `dcbf` and `sync` that CPUs of ISA 2.07 and 3.0 (POWER8, POWER9) execute as
+//! those (Linux's commit that began to use them says so), so there `dcbf` and `sync` are what reaches
+//! the persistence domain, and they are used under their own names: a tool that knows the older ISA
+//! (Valgrind: PMDK issue 6079) takes the others for illegal. Linux and libpmem use the new forms on
+//! those CPUs too.
 //!
 //! A POWER9 does not mark a block clean when it executes `dcbst` (its user's manual, p. 66, says so
 //! according to the report that made libpmem use `dcbf`); Linux never used `dcbst` for persistent
@@ -32,7 +35,7 @@ use super::{Architecture, Effect, Fence, Fences, Instruction, Missing, Point, Un
 /// The names that users may give.
 #[cfg(all(any(target_arch = "powerpc64", target_arch = "powerpc"), not(any(loom, miri))))]
 pub mod instruction {
-    pub use super::{DCBF, DCBFPS, DCBST, DCBSTPS};
+    pub use super::{DCBF, DCBF_PERSISTENT, DCBFPS, DCBST, DCBSTPS};
 
     /// Every instruction known for this architecture, the preferred write-back first.
     pub const ALL: &[super::Instruction] = super::ARCHITECTURE.instructions;
@@ -73,27 +76,39 @@ pub const DCBF: Instruction = Instruction {
     source: "Power ISA 3.1 Book II, dcbf (L=0)",
 };
 
+/// Writes the block back to persistent storage and drops it: `dcbf` on CPUs of ISA 2.07 and 3.0.
+pub const DCBF_PERSISTENT: Instruction = Instruction {
+    name: "dcbf",
+    code: 1 << 2,
+    effect: Effect::WritebackInvalidate,
+    point: Point::Persistence,
+    writeback: SYNC_AFTER,
+    invalidate: SYNC_AROUND,
+    requires: "PowerPC",
+    source: "Power ISA 3.0 Book II, dcbf; Linux arch/powerpc/lib/pmem.c before dcbstps",
+};
+
 /// Writes the block back to persistent storage.
 pub const DCBSTPS: Instruction = Instruction {
     name: "dcbstps",
-    code: 1 << 2,
+    code: 1 << 3,
     effect: Effect::Writeback,
     point: Point::Persistence,
     writeback: PHWSYNC_AFTER,
     invalidate: PHWSYNC_AROUND,
-    requires: "ISA 2.07",
+    requires: "ISA 3.1",
     source: "Power ISA 3.1 Book II, dcbf (L=6); Linux arch/powerpc/lib/pmem.c",
 };
 
 /// Writes the block back to persistent storage and drops it.
 pub const DCBFPS: Instruction = Instruction {
     name: "dcbfps",
-    code: 1 << 3,
+    code: 1 << 4,
     effect: Effect::WritebackInvalidate,
     point: Point::Persistence,
     writeback: PHWSYNC_AFTER,
     invalidate: PHWSYNC_AROUND,
-    requires: "ISA 2.07",
+    requires: "ISA 3.1",
     source: "Power ISA 3.1 Book II, dcbf (L=4); Linux arch/powerpc/lib/pmem.c",
 };
 
@@ -108,7 +123,7 @@ pub const DCBST_LEAVES_DIRTY: Unsupported = Unsupported::new(
 pub const ARCHITECTURE: Architecture = Architecture {
     name: if cfg!(target_arch = "powerpc") { "powerpc" } else { "powerpc64" },
     // The nearest point first: the first instruction that reaches the point is the right one.
-    instructions: &[DCBST, DCBF, DCBSTPS, DCBFPS],
+    instructions: &[DCBST, DCBF, DCBF_PERSISTENT, DCBSTPS, DCBFPS],
     fences: &["none", "sync", "phwsync"],
     observed: SYNC,
     unreachable: [

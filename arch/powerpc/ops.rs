@@ -9,7 +9,7 @@
 //! Inline assembly for PowerPC is stable in Rust since 1.95.
 
 use super::super::{Fence, Instruction};
-use super::{DCBF, DCBFPS, DCBST, DCBSTPS, PHWSYNC, SYNC};
+use super::{DCBF, DCBF_PERSISTENT, DCBFPS, DCBST, DCBSTPS, PHWSYNC, SYNC};
 use core::arch::asm;
 
 /// Calls `then` with the instruction of this code, a constant in each branch.
@@ -21,6 +21,8 @@ pub fn select<R>(code: u8, then: impl FnOnce(Instruction) -> R) -> R {
         then(DCBSTPS)
     } else if code & DCBFPS.code != 0 {
         then(DCBFPS)
+    } else if code & DCBF_PERSISTENT.code != 0 {
+        then(DCBF_PERSISTENT)
     } else {
         then(DCBF)
     }
@@ -43,7 +45,7 @@ pub unsafe fn execute(instruction: Instruction, line: usize) {
         // SAFETY: (1) and (2) are the caller's duties.
         unsafe { dcbfps(line) };
     } else {
-        // SAFETY: (1) and (2) are the caller's duties.
+        // SAFETY: (1) and (2) are the caller's duties; the two that are left are one instruction.
         unsafe { dcbf(line) };
     }
 }

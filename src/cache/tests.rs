@@ -1,12 +1,15 @@
 //! The order and number of operations, on a recording instead of a CPU: for each architecture and
 //! each choice, on any host. The expected fences are those of DESIGN's sources: Intel SDM vol. 2A
 //! (CLFLUSH, CLFLUSHOPT, CLWB), AMD APM vol. 3 (CLFLUSH), Arm ARM (DC, DSB), Linux
-//! `arch/arm64/mm/cache.S` and `flush.c`, FreeBSD `sys/amd64/amd64/pmap.c`.
+//! `arch/arm64/mm/cache.S` and `flush.c`, `arch/powerpc/include/asm/cacheflush.h` and `barrier.h`, FreeBSD
+//! `sys/amd64/amd64/pmap.c`, the RISC-V manual's "Memory Ordering" of cache-block operations.
 
 use super::plan::{Plan, Policy};
 use super::run::{Execute, Operation, complete, issue, issue_and_complete};
 use super::{Batch, Cache};
 use crate::arch::aarch64::{self, DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP};
+use crate::arch::powerpc::{self, DCBF, DCBF_PERSISTENT, DCBFPS, DCBST, DCBSTPS};
+use crate::arch::riscv::{self, CBO_CLEAN, CBO_FLUSH};
 use crate::arch::x86::{self, CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB};
 use crate::arch::{Architecture, Facts, Fence, Instruction, LineSize, Missing, Point};
 use crate::skip::skip;
@@ -65,6 +68,9 @@ fn record(
 
 const X86: &Architecture = &x86::ARCHITECTURE;
 const ARM: &Architecture = &aarch64::ARCHITECTURE;
+
+const RISCV: &Architecture = &riscv::ARCHITECTURE;
+const POWERPC: &Architecture = &powerpc::ARCHITECTURE;
 
 const INTEL_CLWB: &[Instruction] = &[CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB];
 const INTEL_CLFLUSHOPT: &[Instruction] = &[CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT];
@@ -130,6 +136,37 @@ fn arm64_cleans_to_the_point_and_completes_with_dsb() {
 fn arm64_without_a_sound_clean_cleans_and_invalidates() {
     let plan = plan(ARM, facts(64, &[DC_CIVAC]), Point::Coherency);
     assert_eq!(record(ARM, plan, Operation::Writeback, 0, 1), ["dc civac 0x0", "dsb sy"]);
+}
+
+/// A block operation counts as a write in FENCE; the load that told of an observer's data counts as a
+/// read, so only a fence of both orders it before an invalidation.
+#[test]
+fn riscv_cleans_to_coherency_and_completes_with_a_full_fence() {
+    let zicbom = facts(64, &[CBO_CLEAN, CBO_FLUSH]);
+    let plan = plan(RISCV, zicbom, Point::Coherency);
+    let log = record(RISCV, plan, Operation::Writeback, 0x7f, 2);
+    assert_eq!(log, ["cbo.clean 0x7f", "cbo.clean 0x80", "fence iorw, iorw"]);
+    let log = record(RISCV, plan, Operation::Invalidate, 0x7f, 1);
+    assert_eq!(log, ["fence iorw, iorw", "cbo.flush 0x7f", "fence iorw, iorw"]);
+}
+
+/// Linux: `clean_dcache_range` is `dcbst` and `sync`, `flush_dcache_range` `sync`, `dcbf`, `sync`;
+/// `pmem_wmb` behind `dcbstps` is `phwsync`.
+#[test]
+fn powerpc_has_a_fence_for_each_kind_of_storage() {
+    let power10 = facts(128, &[DCBST, DCBF, DCBSTPS, DCBFPS]);
+    let power9 = facts(128, &[DCBF, DCBF_PERSISTENT]);
+    for (facts, point, expected) in [
+        (power10, Point::Coherency, ["dcbst 0x7f", "sync"]),
+        (power10, Point::Persistence, ["dcbstps 0x7f", "phwsync"]),
+        (power9, Point::Coherency, ["dcbf 0x7f", "sync"]),
+        (power9, Point::Persistence, ["dcbf 0x7f", "sync"]),
+    ] {
+        let plan = plan(POWERPC, facts, point);
+        assert_eq!(record(POWERPC, plan, Operation::Writeback, 0x7f, 1), expected);
+        let log = record(POWERPC, plan, Operation::Invalidate, 0x7f, 1);
+        assert_eq!(log, ["sync", "dcbf 0x7f", "sync"]);
+    }
 }
 
 #[test]

@@ -9,7 +9,9 @@ mod host;
 
 use super::reading::{line_size, shown};
 use super::{Cpu, Erratum, Identity, Line, Text};
-use crate::arch::powerpc::{ARCHITECTURE, DCBF, DCBFPS, DCBST, DCBST_LEAVES_DIRTY, DCBSTPS};
+use crate::arch::powerpc::{
+    ARCHITECTURE, DCBF, DCBF_PERSISTENT, DCBFPS, DCBST, DCBST_LEAVES_DIRTY, DCBSTPS,
+};
 use crate::arch::Point;
 
 #[cfg(all(any(target_arch = "powerpc64", target_arch = "powerpc"), not(any(loom, miri))))]
@@ -46,8 +48,8 @@ pub(crate) struct Words {
     expect(dead_code, reason = "only Linux can be asked")
 )]
 pub(crate) fn read(words: Words) -> Cpu {
-    let has_persistent_forms = words.hwcap2 & FEATURE2_ARCH_2_07 != 0;
-    let dcbst_leaves_dirty = has_persistent_forms && words.hwcap2 & FEATURE2_ARCH_3_1 == 0;
+    let has_persistent_forms = words.hwcap2 & FEATURE2_ARCH_3_1 != 0;
+    let is_power8_or_9 = words.hwcap2 & FEATURE2_ARCH_2_07 != 0 && !has_persistent_forms;
     let (bytes, source) = match (words.block, words.geometry & 0xffff, words.sysfs) {
         (0, 0, Some(line)) => (line, "sysfs, coherency_line_size"),
         (0, line, _) => (line, "AT_L1D_CACHEGEOMETRY"),
@@ -58,10 +60,11 @@ pub(crate) fn read(words: Words) -> Cpu {
         present: shown([
             (true, DCBST),
             (true, DCBF),
+            (is_power8_or_9, DCBF_PERSISTENT),
             (has_persistent_forms, DCBSTPS),
             (has_persistent_forms, DCBFPS),
         ]),
-        erratum: dcbst_leaves_dirty
+        erratum: is_power8_or_9
             .then_some(Erratum { forbids: DCBST.code, why: DCBST_LEAVES_DIRTY }),
         line: line_size(bytes).map(|size| Line { size, granule: size.bytes(), source }),
         ..Cpu::refused(ARCHITECTURE.unreachable[Point::Coherency as usize])
@@ -71,7 +74,7 @@ pub(crate) fn read(words: Words) -> Cpu {
 #[cfg(test)]
 mod tests {
     use super::{Text, Words, read};
-    use crate::arch::powerpc::{ARCHITECTURE, DCBF, DCBST, DCBSTPS};
+    use crate::arch::powerpc::{ARCHITECTURE, DCBF, DCBF_PERSISTENT, DCBST, DCBSTPS};
     use crate::arch::{Facts, Missing, Point};
     use crate::cache::plan::{Plan, Policy};
 
@@ -95,7 +98,7 @@ mod tests {
         let rows = [
             (POWER10, Some(DCBST.code), Some(DCBSTPS.code)),
             // dcbst does not mark a block clean there: libpmem uses dcbf.
-            (POWER9, Some(DCBF.code), Some(DCBSTPS.code)),
+            (POWER9, Some(DCBF.code), Some(DCBF_PERSISTENT.code)),
             (POWER7, Some(DCBST.code), None),
         ];
         for (words, coherency, persistence) in rows {

@@ -19,9 +19,9 @@ struct Model {
 
 /// QEMU `target/riscv/cpu.c`: `rv64` has Zicbom with blocks of 64 bytes.
 const MODELS: [Model; 3] = [
-    Model { cpu: "rv64", expected: "riscv64-rv64-zicbom", block: 6 },
-    Model { cpu: "rv64,cbom_blocksize=128", expected: "riscv64-rv64-zicbom", block: 7 },
-    Model { cpu: "rv64,zicbom=false", expected: "riscv64-rv64-no-zicbom", block: 0 },
+    Model { cpu: "rv64", expected: "riscv64-zicbom-64", block: 6 },
+    Model { cpu: "rv64,cbom_blocksize=128", expected: "riscv64-zicbom-128", block: 7 },
+    Model { cpu: "rv64,zicbom=false", expected: "riscv64-no-zicbom", block: 0 },
 ];
 
 pub(super) fn lanes() -> Vec<Lane> {

@@ -56,7 +56,8 @@ impl Builder {
     /// [`Cache::accepts_coherency_as_persistence`] tell of it.
     ///
     /// It changes something only on machines that cannot reach the point of persistence: arm64 CPUs
-    /// without `FEAT_DPB` (DC CVAP), where `dc cvac` is executed then.
+    /// without `FEAT_DPB` (DC CVAP), where `dc cvac` is executed then, RISC-V (`cbo.clean`) and PowerPC
+    /// before ISA 2.07 (`dcbst`).
     #[must_use]
     pub const fn accept_coherency_as_persistence(self) -> Self {
         Self { point: self.point, policy: self.policy.accepting_coherency() }

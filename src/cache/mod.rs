@@ -163,11 +163,13 @@ impl Cache {
 
     /// The same caches, aimed at `point`: later write-backs go that far.
     ///
-    /// | point | x86 | arm64 |
-    /// |---|---|---|
-    /// | coherency | `clwb`, else `clflushopt`, else `clflush` | `dc cvac` |
-    /// | persistence | the same | `dc cvap`; refused without `FEAT_DPB` unless the [`Builder`] accepts coherency for it |
-    /// | deep persistence | refused: the kernel does it | `dc cvadp`; refused without `FEAT_DPB2` |
+    /// | point | x86 | arm64 | RISC-V | PowerPC |
+    /// |---|---|---|---|---|
+    /// | coherency | `clwb`, else `clflushopt`, else `clflush` | `dc cvac` | `cbo.clean` | `dcbst`; `dcbf` on POWER8 and POWER9 |
+    /// | persistence | the same | `dc cvap`; refused without `FEAT_DPB` | refused | `dcbstps` (ISA 3.1), `dcbf` (ISA 2.07, 3.0), else refused |
+    /// | deep persistence | refused: the kernel does it | `dc cvadp`; refused without `FEAT_DPB2` | refused | refused |
+    ///
+    /// Where persistence is refused, the [`Builder`] can be told to accept coherency for it.
     ///
     /// # Errors
     /// If no instruction of this machine reaches the point, with the reason and what to do instead.
@@ -385,8 +387,8 @@ impl Cache {
     /// Completes the write-backs that *this thread* has issued.
     ///
     /// # Ordering
-    /// When this returns they have reached their point. On x86 and arm64 a fence completes nothing
-    /// that another thread issued.
+    /// When this returns they have reached their point. On no architecture does a fence complete what
+    /// another thread issued.
     #[doc(alias("drain", "sfence", "dsb"))]
     #[inline]
     pub fn fence(self) {
@@ -397,7 +399,7 @@ impl Cache {
     /// that a write-back takes up data which this thread knows of through another location.
     ///
     /// MFENCE on x86, since no manual orders a flush with older loads; DMB OSH on arm64 (Linux
-    /// `arch_wb_cache_pmem`).
+    /// `arch_wb_cache_pmem`); FENCE IORW, IORW on RISC-V; `sync` on PowerPC.
     #[inline]
     pub fn order_observed(self) {
         ops::fence(ARCHITECTURE.observed);

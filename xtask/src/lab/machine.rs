@@ -237,17 +237,17 @@ impl Machine {
 
     /// Runs a program, which must succeed.
     pub(super) fn run(&mut self, line: &str) -> Result<()> {
-        match self.run_any(line, [])? {
+        match self.run_any(line, &[])? {
             (Some(0), _) => Ok(()),
             (code, signal) => bail!("`{line}` ended with code {code:?}, signal {signal:?}"),
         }
     }
 
     /// Runs a program; its exit code or the signal that ended it.
-    pub(super) fn run_any<const N: usize>(
+    pub(super) fn run_any(
         &mut self,
         line: &str,
-        environment: [(&str, &str); N],
+        environment: &[(&str, &str)],
     ) -> Result<(Option<i32>, Option<i32>)> {
         let mut words = line.split_whitespace().map(str::to_owned);
         let program = words.next().context("no program")?;
@@ -255,14 +255,15 @@ impl Machine {
     }
 
     /// As [`run_any`](Self::run_any), with arguments that may have blanks in them.
-    pub(super) fn run_with<const N: usize>(
+    pub(super) fn run_with(
         &mut self,
         program: &str,
         arguments: Vec<String>,
-        environment: [(&str, &str); N],
+        environment: &[(&str, &str)],
     ) -> Result<(Option<i32>, Option<i32>)> {
-        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let environment = environment.into_iter().collect();
+        let environment =
+            environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let environment = environment.collect();
         let request = Request::Run { program: program.to_owned(), arguments, environment };
         match self.ask(&request)? {
             Reply::Ended { code, signal } => Ok((code, signal)),

@@ -46,7 +46,7 @@ fn run_in(machine: &mut Machine, arguments: Vec<String>) -> Result<(Option<i32>,
     // Few generated cases unless told otherwise: emulation is slow.
     let cases = std::env::var("PROPTEST_CASES").unwrap_or_else(|_unset| String::from("16"));
     let environment = [("TMPDIR", DIRECTORY), ("PROPTEST_CASES", &*cases)];
-    machine.run_with("/lab/program", arguments, environment)
+    machine.run_with("/lab/program", arguments, &environment)
 }
 
 /// Prints what the machine printed, without the conversation.

@@ -19,9 +19,6 @@ mod processes;
 #[cfg(target_os = "linux")]
 mod records;
 
-#[cfg(all(target_os = "linux", target_arch = "riscv64"))]
-mod zicbom;
-
 #[cfg(target_os = "linux")]
 fn main() -> anyhow::Result<std::process::ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -29,8 +26,6 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         ["shrink", path] => processes::shrink(path.as_ref()),
         ["truncate", path, len] => processes::truncate(path.as_ref(), len),
         ["contend", path] => processes::contend(path.as_ref()),
-        #[cfg(target_arch = "riscv64")]
-        ["zicbom"] => zicbom::zicbom(),
         ["open", path] => processes::open(path.as_ref()),
         // The kernel hands words of its command line to its first program.
         _ if std::process::id() == 1 => agent::serve(),

@@ -75,7 +75,7 @@ fn contended(machine: &mut Machine, written: &Records) -> Result<()> {
 /// Who reads what was cut off ends by SIGBUS, as documented; the rest is as it was, for the next one
 /// too.
 fn cut_short(machine: &mut Machine, written: &Records) -> Result<()> {
-    let ended = machine.run_any(&format!("/init shrink {}", written.path), [])?;
+    let ended = machine.run_any(&format!("/init shrink {}", written.path), &[])?;
     ensure!(ended == (None, Some(SIGBUS)), "reading what was cut off ended with {ended:?}");
     let half = Records { count: written.count / 2, ..written.clone() };
     machine.verify(&half)

@@ -23,7 +23,7 @@ pub(super) fn lanes() -> Vec<Lane> {
         Ok(Box::new(move |log| {
             let files: Vec<(String, &PathBuf)> = places(&tests).collect();
             let mut machine = dax_machine(&kit, name, &files, log)?;
-            let finding = run_tests(&mut machine, &tests, DIRECTORY)?;
+            let finding = run_tests(&mut machine, &tests, DIRECTORY, None)?;
             machine.power_off()?;
             Ok(finding)
         }))
@@ -45,17 +45,21 @@ fn places(tests: &[PathBuf]) -> impl Iterator<Item = (String, &PathBuf)> {
     tests.iter().enumerate().map(|(number, program)| (format!("/lab/test-{number}"), program))
 }
 
-/// Runs the test programs that the machine has in it, with their files below `directory`.
+/// Runs the test programs that the machine has in it, with their files below `directory`; if `choice` is
+/// given, the test `chosen_here` demands it.
 pub(super) fn run_tests(
     machine: &mut Machine,
     tests: &[PathBuf],
     directory: &str,
+    choice: Option<&str>,
 ) -> Result<Finding> {
     // Emulation is slow; the native run tries all cases.
-    let environment = [("TMPDIR", directory), ("PROPTEST_CASES", "16")];
+    let environment = [("TMPDIR", directory), ("PROPTEST_CASES", "16")].into_iter();
+    let expected = choice.map(|choice| ("CACHEMAINT_EXPECT", choice));
+    let environment: Vec<_> = environment.chain(expected).collect();
     let mut failed = Vec::new();
     for (place, program) in places(tests) {
-        let ended = machine.run_any(&place, environment)?;
+        let ended = machine.run_any(&place, &environment)?;
         if ended != (Some(0), None) {
             failed.push(format!("{} ended with {ended:?}", name_of(program)));
         }

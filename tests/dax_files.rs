@@ -1,7 +1,7 @@
 //! DAX files on the file systems that every machine has: what works is labelled for what it is, and
 //! what cannot work is refused with the path and the numbers, leaving files as they were.
 
-#![cfg(all(feature = "dax", target_os = "linux", not(miri), not(loom)))]
+#![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

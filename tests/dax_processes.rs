@@ -4,7 +4,7 @@
 //! every file that is open when it is forked, until it ends or executes another program, so other
 //! tests would find theirs locked.
 
-#![cfg(all(feature = "dax", target_os = "linux", not(miri), not(loom)))]
+#![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 #![expect(unsafe_code, reason = "a child is forked, and a page is unmapped under a file")]
 
 mod skip;

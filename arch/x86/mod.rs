@@ -14,6 +14,10 @@
 //! point of persistence costs nothing more than the point of coherency. Nothing reaches the buffers
 //! of the medium from user mode.
 //!
+//! Errata: none is known that forbids one of them. CLFLUSH of AMD before CLFLUSHOPT is ordered by MFENCE
+//! alone (Xen counts that as a bug, XSA-402), which is how it stands here; erratum AAI65 of three Intel
+//! Xeons (Linux `X86_BUG_CLFLUSH_MONITOR`) is about MONITOR, for which CLFLUSH is the cure.
+//!
 //! Sources: Intel SDM vol. 2A (CLFLUSH, CLFLUSHOPT, CLWB) and vol. 3A ("Memory Ordering"); AMD APM
 //! vol. 3 (24594); Linux `arch/x86/mm/pat/set_memory.c`, `arch/x86/lib/usercopy_64.c`; FreeBSD
 //! `sys/amd64/amd64/pmap.c`, which makes the same difference between vendors.

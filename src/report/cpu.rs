@@ -294,6 +294,8 @@ impl CpuReport {
             self.accepted_coherency(),
             self.trapped_clean(),
             self.unknown_persistence(),
+            self.weak_clflush(),
+            self.monitor_erratum(),
             self.streaming_stores(),
         ];
         notes.into_iter().flatten()
@@ -323,6 +325,29 @@ impl CpuReport {
             text: "whether memory has a point of persistence cannot be found out; if not, dc cvap \
                    and dc cvadp reach coherency only",
             source: "Arm ARM (DDI 0487), DC CVAP and DC CVADP",
+        })
+    }
+
+    /// Xen counts it as a bug of these CPUs (`X86_BUG_CLFLUSH_MFENCE`); AMD's manual always said so.
+    fn weak_clflush(&self) -> Option<Note> {
+        let Identity::X86 { .. } = self.cpu.identity else { return None };
+        let choice = self.writeback(Point::Coherency).ok()?;
+        choice.before.is_some().then_some(Note {
+            text: "clflush is ordered by mfence alone here: sfence does not complete it",
+            source: "AMD APM vol. 3, CLFLUSH; Xen XSA-402",
+        })
+    }
+
+    /// Dunnington, Nehalem-EX and Westmere-EX: family 6, models 1dH, 2eH and 2fH.
+    fn monitor_erratum(&self) -> Option<Note> {
+        let Identity::X86 { vendor, family: 6, model: 0x1d | 0x2e | 0x2f, .. } = self.cpu.identity
+        else {
+            return None;
+        };
+        (vendor.as_str() == "GenuineIntel").then_some(Note {
+            text: "erratum AAI65: MONITOR misses a store unless clflush of its line came before; \
+                   maintenance is not affected",
+            source: "Linux X86_BUG_CLFLUSH_MONITOR, arch/x86/kernel/cpu/intel.c",
         })
     }
 

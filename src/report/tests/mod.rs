@@ -334,6 +334,22 @@ fn streaming_stores_are_trusted_only_where_the_vendor_promises() {
     assert!(notes(&x86_machine("Zen 5, family 1Ah")).contains("(measured)"));
 }
 
+/// What orders an instruction, and errata that name one, are told where they apply and nowhere else.
+#[test]
+fn errata_of_clflush_are_reported() {
+    // CLFLUSH is all they have; the second is Intel's.
+    let with_clflush_alone =
+        |vendor| x86_report(&[vendor, (1, 0, [0x10f0, 0x0800, 0, 0x0408_0000])]);
+    let amd: Leaf = (0, 0, [1, 0x6874_7541, 0x444d_4163, 0x6974_6e65]);
+    assert!(notes(&with_clflush_alone(amd)).contains("ordered by mfence alone"));
+    assert!(!notes(&with_clflush_alone(VENDOR)).contains("mfence alone"));
+    assert!(!notes(&x86_machine("EPYC 7763")).contains("mfence alone"), "it has clflushopt");
+    // Westmere-EX is family 6, model 2fH (Linux intel-family.h); a Nehalem desktop is model 1aH.
+    let words = |signature| [VENDOR, (1, 0, [signature, 0x0800, 0, 0x0408_0000])];
+    assert!(notes(&x86_report(&words(0x206f2))).contains("AAI65"));
+    assert!(!notes(&x86_report(&words(0x106a5))).contains("AAI65"));
+}
+
 #[test]
 fn accepting_coherency_shows_in_the_choice_and_in_the_report() {
     let machine = arm64::MACHINES.iter().find(|machine| machine.name.contains("A57")).unwrap();

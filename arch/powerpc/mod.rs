@@ -15,7 +15,8 @@
 //! those (Linux's commit that began to use them says so), so there `dcbf` and `sync` are what reaches
 //! the persistence domain, and they are used under their own names: a tool that knows the older ISA
 //! (Valgrind: PMDK issue 6079) takes the others for illegal. Linux and libpmem use the new forms on
-//! those CPUs too.
+//! those CPUs too. (Measured: QEMU 10.0 and 11.1 raise an illegal-instruction exception at them on every
+//! model, POWER10 among them.)
 //!
 //! A POWER9 does not mark a block clean when it executes `dcbst` (its user's manual, p. 66, says so
 //! according to the report that made libpmem use `dcbf`); Linux never used `dcbst` for persistent

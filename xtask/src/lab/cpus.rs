@@ -9,6 +9,7 @@
 
 use alloc::collections::BTreeMap;
 use core::cell::RefCell;
+use core::ops::RangeInclusive;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -66,8 +67,8 @@ struct Target {
     /// What is needed where this is not the host's own architecture.
     cross: Option<Cross>,
     emulator: &'static str,
-    /// The oldest QEMU that is right about this architecture.
-    oldest_emulator: u32,
+    /// The versions of QEMU that are right about this architecture.
+    versions: RangeInclusive<u32>,
     models: &'static [Model],
     /// Whether its lanes run only when asked for.
     is_long: bool,
@@ -129,7 +130,7 @@ const TARGETS: [Target; 10] = [
         debian_arch: "amd64",
         cross: None,
         emulator: "qemu-x86_64",
-        oldest_emulator: 7,
+        versions: 7..=u32::MAX,
         models: X86,
         is_long: false,
     },
@@ -138,7 +139,7 @@ const TARGETS: [Target; 10] = [
         debian_arch: "i386",
         cross: Some(Cross::new("i686-linux-gnu")),
         emulator: "qemu-i386",
-        oldest_emulator: 7,
+        versions: 7..=u32::MAX,
         models: X86,
         is_long: false,
     },
@@ -148,7 +149,7 @@ const TARGETS: [Target; 10] = [
         cross: Some(Cross::new("aarch64-linux-gnu")),
         emulator: "qemu-aarch64",
         // 7.2 announces CVAP and CVADP on models where they then trap.
-        oldest_emulator: CURRENT,
+        versions: CURRENT..=u32::MAX,
         models: ARM64,
         is_long: false,
     },
@@ -157,7 +158,7 @@ const TARGETS: [Target; 10] = [
         debian_arch: "armhf",
         cross: Some(Cross::new("arm-linux-gnueabihf")),
         emulator: "qemu-arm",
-        oldest_emulator: 7,
+        versions: 7..=u32::MAX,
         models: &[Model::new("cortex-a15", "armv7-cortex-a15")],
         is_long: false,
     },
@@ -166,8 +167,8 @@ const TARGETS: [Target; 10] = [
         debian_arch: "riscv64",
         cross: Some(Cross::new("riscv64-linux-gnu")),
         emulator: "qemu-riscv64",
-        // 7.2 knows no Zicbom.
-        oldest_emulator: CURRENT,
+        // 7.2 knows no Zicbom; 11 announces it to programs and raises SIGILL when they use it.
+        versions: CURRENT..=CURRENT,
         models: &[
             Model::new("rv64,zicbom=true", "riscv64-kernel-does-not-tell"),
             Model::new("rv64,zicbom=false", "riscv64-kernel-does-not-tell"),
@@ -179,7 +180,7 @@ const TARGETS: [Target; 10] = [
         debian_arch: "ppc64el",
         cross: Some(Cross::new("powerpc64le-linux-gnu")),
         emulator: "qemu-ppc64le",
-        oldest_emulator: 7,
+        versions: 7..=u32::MAX,
         models: &[
             Model::new("power8", "powerpc64le-power8"),
             Model::new("power9", "powerpc64le-power9"),
@@ -192,7 +193,7 @@ const TARGETS: [Target; 10] = [
         debian_arch: "ppc64",
         cross: Some(Cross::new("powerpc64-linux-gnu")),
         emulator: "qemu-ppc64",
-        oldest_emulator: 7,
+        versions: 7..=u32::MAX,
         models: &[Model::new("power7", "powerpc64-power7")],
         is_long: false,
     },
@@ -201,7 +202,7 @@ const TARGETS: [Target; 10] = [
         debian_arch: "powerpc",
         cross: Some(Cross::new("powerpc-linux-gnu")),
         emulator: "qemu-ppc",
-        oldest_emulator: 7,
+        versions: 7..=u32::MAX,
         models: &[Model::new("7457", "powerpc-7457").showing(Shows::Tests)],
         is_long: false,
     },
@@ -210,7 +211,7 @@ const TARGETS: [Target; 10] = [
         debian_arch: "s390x",
         cross: Some(Cross::new("s390x-linux-gnu")),
         emulator: "qemu-s390x",
-        oldest_emulator: 7,
+        versions: 7..=u32::MAX,
         models: &[Model::new("max", "s390x-max")],
         is_long: false,
     },
@@ -221,7 +222,7 @@ const TARGETS: [Target; 10] = [
         debian_arch: "loong64",
         cross: Some(Cross { gnu: "loongarch64-linux-gnu", builds_std: true }),
         emulator: "qemu-loongarch64",
-        oldest_emulator: CURRENT,
+        versions: CURRENT..=u32::MAX,
         models: &[Model::new("la464", "loongarch64-la464")],
         is_long: true,
     },
@@ -243,7 +244,8 @@ const OUT_OF_REACH: [[&str; 3]; 4] = [
     [
         "cpu/qemu-ppc64le/persistent-storage",
         "dcbstps and dcbfps execute",
-        "measured: QEMU 10 raises SIGILL at both on every model, POWER10 among them, which has them",
+        "measured: QEMU 10.0 and 11.1 raise SIGILL at both on every model, also on POWER10, which has \
+         them",
     ],
     ["cpu/all/caches", "what was written back is in memory", "an emulator has no caches"],
 ];
@@ -408,13 +410,13 @@ impl Ready {
     }
 }
 
-/// An emulator that is new enough for the lane: the one installed; else a current one, from this
+/// An emulator that suits the lane: the one installed; else a current one, from this
 /// release of Debian or Ubuntu or its backports; else whatever this release has.
 fn emulator(host: &Host, target: &Target) -> Result<String> {
     let current = || -> Result<String> {
         let suite = debian::offering(host, "qemu-user", CURRENT);
         let folder = debian::fetch(host, &["qemu-user"], suite)?;
-        new_enough(&folder.join("usr/bin").join(target.emulator), target.oldest_emulator)
+        suitable(&folder.join("usr/bin").join(target.emulator), target)
     };
     let packaged = || -> Result<String> {
         debian::install(&["qemu-user"])?;
@@ -424,10 +426,9 @@ fn emulator(host: &Host, target: &Target) -> Result<String> {
         .or_else(|_none| current())
         .or_else(|no_current| packaged().context(no_current))
         .with_context(|| {
-            format!(
-                "{} of version {} or newer is not to be had",
-                target.emulator, target.oldest_emulator
-            )
+            let (oldest, newest) = (target.versions.start(), target.versions.end());
+            let versions = if *newest == u32::MAX { "or newer" } else { "and no other" };
+            format!("{} of version {oldest} {versions} is not to be had", target.emulator)
         })
 }
 
@@ -435,15 +436,15 @@ fn installed(target: &Target) -> Result<String> {
     ["", "-static"]
         .into_iter()
         .filter_map(|suffix| find_program(format!("{}{suffix}", target.emulator)))
-        .map(|path| new_enough(&path, target.oldest_emulator))
+        .map(|path| suitable(&path, target))
         .reduce(Result::or)
         .with_context(|| format!("{} is not installed", target.emulator))?
 }
 
-fn new_enough(program: &Path, oldest: u32) -> Result<String> {
+fn suitable(program: &Path, target: &Target) -> Result<String> {
     let program = program.display().to_string();
     let version = major_version(&program)?;
-    ensure!(version >= oldest, "{program} is of version {version}");
+    ensure!(target.versions.contains(&version), "{program} is of version {version}");
     Ok(program)
 }
 

@@ -9,8 +9,8 @@
 //! A hart may have them and user mode not: `senvcfg.CBCFE` permits them, and without it they raise an
 //! illegal-instruction exception. Linux sets it since 6.15, if all harts have Zicbom, and says so by
 //! `riscv_hwprobe`; `zicbom` in the device tree or in `/proc/cpuinfo` says nothing about user mode.
-//! They are never tried. (Measured: QEMU 11.1 emulating programs alone announces Zicbom so and raises the
-//! exception all the same; emulating whole machines it does not.)
+//! They are never tried. (Measured: QEMU 11.1 emulating a program without a kernel announces Zicbom so and
+//! raises the exception all the same; QEMU 10.0 emulating a whole machine is right.)
 //!
 //! The specification speaks of memory and of agents that are not coherent. It knows no point of
 //! persistence: whether what reached memory survives power loss is the platform's word.

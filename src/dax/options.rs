@@ -7,9 +7,9 @@ use super::{DaxFile, Writeback, extents, file};
 use crate::arch::{Point, Unsupported};
 use crate::cache::Cache;
 use crate::medium::Granularity;
+use crate::platform;
 use crate::platform::mounts::mount_id;
 use crate::platform::tree::Tree;
-use crate::platform::{self, Hypervisor};
 use rustix::fs::{AtFlags, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -227,7 +227,7 @@ fn ask(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Erro
         map_sync: map_sync(path, file, page)?,
         line: cache.map(Cache::line_size),
         coherency_accepted: cache.is_some_and(takes_coherency_for_persistence),
-        in_guest: matches!(platform::cpu().hypervisor, Hypervisor::Present { .. }),
+        in_guest: platform::is_guest(),
         page,
     };
     Ok(guarantee::conclude(&tree, &asked))

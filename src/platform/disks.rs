@@ -109,8 +109,10 @@ const fn promise(domain: Domain) -> u8 {
     match domain {
         Domain::None => 0,
         Domain::Unknown => 1,
-        Domain::HostFlush => 2,
-        Domain::MemoryController => 3,
-        Domain::CpuCaches => 4,
+        Domain::Cxl => 2,
+        Domain::HostFlush => 3,
+        Domain::CxlGpf => 4,
+        Domain::MemoryController => 5,
+        Domain::CpuCaches => 6,
     }
 }

@@ -56,6 +56,8 @@ pub(crate) mod mounts;
 #[cfg(feature = "std")]
 pub(crate) mod nvdimm;
 #[cfg(feature = "std")]
+pub(crate) mod surroundings;
+#[cfg(feature = "std")]
 pub(crate) mod tree;
 
 use crate::arch::{Facts, LineSize, Unsupported};
@@ -64,9 +66,7 @@ use crate::arch::{Facts, LineSize, Unsupported};
 pub(crate) use native::privileged_facts;
 pub(crate) use native::{cpu, facts};
 
-#[cfg(feature = "std")]
-pub(crate) use guest::hints;
-pub use guest::{Confidential, Hypervisor};
+pub use guest::{Confidential, Hypervisor, HypervisorKind, Isolation, Signatures};
 pub use identity::{Identity, Midr};
 pub use text::Text;
 
@@ -123,5 +123,17 @@ impl Cpu {
     pub(crate) fn facts(&self) -> Result<Facts, Unsupported> {
         let forbidden = self.erratum.map_or(0, |erratum| erratum.forbids);
         self.line.map(|line| Facts::from_present(line.size, self.present & !forbidden))
+    }
+}
+
+/// Whether the CPU says that this is a guest; asks for nothing else.
+#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
+pub(crate) fn is_guest() -> bool {
+    cfg_if::cfg_if! {
+        if #[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(miri)))] {
+            x86::is_guest(&raw_cpuid::CpuIdReaderNative)
+        } else {
+            false
+        }
     }
 }

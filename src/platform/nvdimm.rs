@@ -7,7 +7,11 @@
 //!
 //! A claim is not a proof: a hypervisor can claim any domain for any file
 //! (QEMU `nvdimm-persistence=`), and a device tree's `pmem-region` counts as `memory_controller`
-//! whatever memory it names (`drivers/nvdimm/of_pmem.c`).
+//! whatever memory it names (`drivers/nvdimm/of_pmem.c`). So does each region of a CXL device
+//! (`drivers/cxl/pmem.c`, `cxl_pmem_region_probe`), whose buffers power loss empties by Global
+//! Persistent Flush (GPF), if at all. That a device has it shows by its dirty shutdown count, which
+//! Linux from 6.15 on shows if it could arm the device's dirty state and found the GPF capability
+//! (`cxl_nvdimm_arm_dirty_shutdown_tracking`).
 
 use super::tree::{Attribute, Evidence, Tree, printable};
 use alloc::string::String;
@@ -23,6 +27,12 @@ pub enum Domain {
     CpuCaches,
     /// What the memory controller has accepted (ADR): `memory_controller`.
     MemoryController,
+    /// What a CXL device has accepted, which it saves by Global Persistent Flush: each device of the
+    /// region has the capability, and counts the times that it failed.
+    CxlGpf,
+    /// What a CXL device has accepted, by the kernel's word for all such devices; that it has Global
+    /// Persistent Flush does not show.
+    Cxl,
     /// What the host has flushed on request (virtio-pmem).
     HostFlush,
     /// Nothing: RAM that was set aside (`memmap=nn!ss`, e820 type 12), or a region that the kernel
@@ -39,6 +49,8 @@ impl Domain {
         match self {
             Self::CpuCaches => "CPU caches (eADR)",
             Self::MemoryController => "memory controller (ADR)",
+            Self::CxlGpf => "CXL device (GPF)",
+            Self::Cxl => "CXL device (GPF not shown)",
             Self::HostFlush => "the host, on request",
             Self::None => "none (RAM)",
             Self::Unknown => "unknown",
@@ -52,6 +64,14 @@ impl Domain {
             Self::CpuCaches => "firmware claims that stored data survive power loss",
             Self::MemoryController => {
                 "firmware claims that what was written back and fenced survives power loss"
+            }
+            Self::CxlGpf => {
+                "what was written back and fenced survives if the device's flush at power loss \
+                 completes; compare its dirty shutdown count before and after"
+            }
+            Self::Cxl => {
+                "the kernel says so of every CXL device; ask the device's vendor for GPF, or use \
+                 Linux 6.15 or newer, which shows it"
             }
             Self::HostFlush => "nothing but fsync or msync asks the host to keep it",
             Self::None => "power loss erases it; use it for tests and to outlive a kexec",
@@ -118,10 +138,12 @@ fn region(tree: &Tree, path: &Path) -> Region {
     if is_volatile {
         ask(path.join("devtype"));
     }
+    let claim = conclude(provider.value(), domain.value(), is_volatile);
+    let domain = if claim == Domain::Cxl { cxl(tree, path, &mut evidence) } else { claim };
     let size = tree.read(&path.join("size"));
     Region {
         name: printable(&path.file_name().unwrap_or_default().to_string_lossy()),
-        domain: conclude(provider.value(), domain.value(), is_volatile),
+        domain,
         provider: printable(provider.value().unwrap_or_default()),
         size: size.value().and_then(|text| text.parse().ok()),
         evidence,
@@ -135,8 +157,30 @@ fn conclude(provider: Option<&str>, domain: Option<&str>, is_volatile: bool) -> 
         _ if is_volatile => Domain::None,
         (Some("e820"), _) => Domain::None,
         (Some("virtio-pmem"), _) => Domain::HostFlush,
+        (Some("CXL"), Some("memory_controller")) => Domain::Cxl,
         (_, Some("cpu_cache")) => Domain::CpuCaches,
         (_, Some("memory_controller")) => Domain::MemoryController,
         _ => Domain::Unknown,
     }
 }
+
+/// Whether each device under a CXL region shows a dirty shutdown count, and with it that it has GPF.
+/// `mappingN` begins with the device's name (`drivers/nvdimm/region_devs.c`).
+fn cxl(tree: &Tree, region: &Path, evidence: &mut Vec<Evidence>) -> Domain {
+    let count = tree.read(&region.join("mappings"));
+    let count: usize = count.value().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let mut all = (1..=MOST_MAPPINGS).contains(&count);
+    for number in 0..count.min(MOST_MAPPINGS) {
+        let mapping = tree.read(&region.join(alloc::format!("mapping{number}")));
+        let device = mapping.value().and_then(|text| text.split(',').next()).unwrap_or_default();
+        let path = Path::new(DEVICES).join(device).join("cxl/dirty_shutdown");
+        let shutdowns = tree.read(&path);
+        evidence.push(Evidence::new(path.to_string_lossy(), shutdowns.describe()));
+        all &= shutdowns.value().is_some_and(|text| text.parse::<u64>().is_ok());
+    }
+    if all { Domain::CxlGpf } else { Domain::Cxl }
+}
+
+/// More devices than a CXL region can have (`CXL_DECODER_MAX_INTERLEAVE` is 16); a count beyond it is
+/// not believed.
+const MOST_MAPPINGS: usize = 32;

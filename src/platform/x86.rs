@@ -5,7 +5,10 @@
 //! the leaves it decodes, [`leaf`] for the others (TDX, hypervisors, SEV).
 
 use super::reading::{line_size, shown};
-use super::{Confidential, Cpu, Hypervisor, Identity, Line, Text, guest};
+use super::{
+    Confidential, Cpu, Hypervisor, HypervisorKind, Identity, Isolation, Line, Signatures, Text,
+    guest,
+};
 use crate::arch::x86::{ARCHITECTURE, CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB};
 use crate::arch::{Facts, Missing, Point, Unsupported};
 use raw_cpuid::{CpuId, CpuIdReader, CpuIdResult, ExtendedFeatures, FeatureInfo};
@@ -17,12 +20,27 @@ const TDX_SIGNATURE: &[u8; 12] = b"IntelTDX    ";
 
 const LEAF_BASIC: u32 = 0;
 const LEAF_TDX: u32 = 0x21;
+/// The first place of a hypervisor's leaves. Further ones follow in steps of
+/// [`NEXT_HYPERVISOR`]: KVM and Xen put their own there when the first place has Hyper-V's. They are
+/// sought as Linux does (`arch/x86/include/asm/cpuid/api.h`, `hypervisor_cpuid_base`).
 const LEAF_HYPERVISOR: u32 = 0x4000_0000;
-/// Where KVM and Xen put their own leaves when the first place has Hyper-V's (Linux
-/// `hypervisor_cpuid_base` finds them there).
-const LEAF_SECOND_HYPERVISOR: u32 = 0x4000_0100;
+const NEXT_HYPERVISOR: usize = 0x100;
+const LAST_HYPERVISOR: u32 = 0x4000_ff00;
+/// Hyper-V's leaves: privileges, and how a partition is isolated (Hyper-V Top Level Functional
+/// Specification, "Feature and interface discovery").
+const LEAF_PRIVILEGES: u32 = 0x4000_0003;
+const LEAF_ISOLATION: u32 = 0x4000_000c;
+/// EBX of [`LEAF_PRIVILEGES`] (Linux `include/hyperv/hvgdk_mini.h`).
+const CREATE_PARTITIONS: u32 = 1 << 0;
+const CPU_MANAGEMENT: u32 = 1 << 12;
+const ISOLATION: u32 = 1 << 22;
 const LEAF_EXTENDED: u32 = 0x8000_0000;
 const LEAF_ENCRYPTION: u32 = 0x8000_001f;
+/// EAX of [`LEAF_ENCRYPTION`] (AMD APM vol. 3, CPUID `Fn8000_001F`).
+const SEV: u32 = 1 << 1;
+const SEV_ES: u32 = 1 << 3;
+const SEV_SNP: u32 = 1 << 4;
+const SEV_COHERENT: u32 = 1 << 10;
 
 /// CLFLUSH came before SSE2 on some 32-bit CPUs (AMD Geode LX), the fences did not.
 const NO_FENCE: Unsupported = Unsupported::new(
@@ -58,10 +76,12 @@ pub(crate) unsafe fn privileged_facts() -> Result<Facts, Unsupported> {
 pub(crate) fn read<R: CpuIdReader>(reader: &R) -> Cpu {
     let cpuid = CpuId::with_cpuid_reader(reader.clone());
     let (present, facts) = shown_facts(&cpuid, reader);
+    let identity = identity(&cpuid, reader);
+    let hypervisor = hypervisor(reader, identity);
     Cpu {
-        identity: identity(&cpuid, reader),
-        hypervisor: hypervisor(&cpuid, reader),
-        confidential: confidential(reader),
+        identity,
+        hypervisor,
+        confidential: confidential(reader, hypervisor),
         present,
         line: facts.map(|facts| Line {
             size: facts.line(),
@@ -126,16 +146,44 @@ fn identity<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> Identity {
     }
 }
 
-fn hypervisor<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> Hypervisor {
-    if !cpuid.get_feature_info().is_some_and(|features| features.has_hypervisor()) {
+/// Whether the CPU says that this is a guest (CPUID.1:ECX\[31\]).
+pub(crate) fn is_guest<R: CpuIdReader>(reader: &R) -> bool {
+    leaf(reader, LEAF_BASIC, 1).is_some_and(|leaf| leaf.ecx & 1 << 31 != 0)
+}
+
+/// Only a guest is asked for the leaves: each CPUID leaves a virtual machine, which takes microseconds.
+fn hypervisor<R: CpuIdReader>(reader: &R, identity: Identity) -> Hypervisor {
+    let mut signatures = if is_guest(reader) { signatures(reader) } else { Signatures::NONE };
+    if let Some(name) = translator(identity) {
+        signatures.add(name);
+    } else if !is_guest(reader) {
         return Hypervisor::Absent;
     }
-    Hypervisor::Present {
-        signature: signature(reader, LEAF_HYPERVISOR).unwrap_or(Text::EMPTY),
-        // Nothing says that there is a second place, so only a known signature is believed.
-        second: signature(reader, LEAF_SECOND_HYPERVISOR)
-            .filter(|signature| guest::known_name(signature.as_str()).is_some()),
+    let found = Hypervisor::Present { signatures, is_root: false };
+    Hypervisor::Present { signatures, is_root: is_root(reader, found) }
+}
+
+/// Rosetta's name, which stands where a CPU has its vendor or the beginning of its brand.
+fn translator(identity: Identity) -> Option<Text<12>> {
+    const ROSETTA: &str = "VirtualApple";
+    let Identity::X86 { vendor, brand, .. } = identity else { return None };
+    let is_rosetta = vendor.as_str() == ROSETTA || brand.as_str().starts_with(ROSETTA);
+    is_rosetta.then(|| Text::new(ROSETTA.as_bytes()))
+}
+
+/// The signatures at all places where a hypervisor can have its leaves. Nothing says how many places
+/// there are, so that beyond the first only a known signature is believed.
+fn signatures<R: CpuIdReader>(reader: &R) -> Signatures {
+    let mut found = Signatures::NONE;
+    for base in (LEAF_HYPERVISOR..=LAST_HYPERVISOR).step_by(NEXT_HYPERVISOR) {
+        let signature = signature(reader, base).filter(|signature| {
+            base == LEAF_HYPERVISOR || guest::kind_of(signature.as_str()).is_some()
+        });
+        if let Some(signature) = signature {
+            found.add(signature);
+        }
     }
+    found
 }
 
 /// The signature of the hypervisor whose leaves begin at `base`: EAX names the highest of them, or is
@@ -146,14 +194,52 @@ fn signature<R: CpuIdReader>(reader: &R, base: u32) -> Option<Text<12>> {
     is_base.then(|| text([leaf.ebx, leaf.ecx, leaf.edx]))
 }
 
-fn confidential<R: CpuIdReader>(reader: &R) -> Confidential {
+/// As Linux decides it (`drivers/hv/hv_common.c`, `hv_identify_partition_type`).
+fn is_root<R: CpuIdReader>(reader: &R, hypervisor: Hypervisor) -> bool {
+    let owns = CREATE_PARTITIONS | CPU_MANAGEMENT;
+    hypervisor.kind() == Some(HypervisorKind::HyperV)
+        && privileges(reader) & (owns | ISOLATION) == owns
+}
+
+/// What Hyper-V lets this partition do; 0 if it does not say.
+fn privileges<R: CpuIdReader>(reader: &R) -> u32 {
+    leaf(reader, LEAF_HYPERVISOR, LEAF_PRIVILEGES).map_or(0, |leaf| leaf.ebx)
+}
+
+/// TDX itself first: it is what the kernel has to do with. Hyper-V's word is for guests from which a
+/// paravisor hides it.
+fn confidential<R: CpuIdReader>(reader: &R, hypervisor: Hypervisor) -> Confidential {
     let is_tdx =
         |leaf: CpuIdResult| text([leaf.ebx, leaf.edx, leaf.ecx]) == Text::<12>::new(TDX_SIGNATURE);
     if leaf(reader, LEAF_BASIC, LEAF_TDX).is_some_and(is_tdx) {
         return Confidential::Tdx;
     }
+    isolated(reader, hypervisor).unwrap_or_else(|| sev(reader))
+}
+
+fn isolated<R: CpuIdReader>(reader: &R, hypervisor: Hypervisor) -> Option<Confidential> {
+    let is_hyper_v = hypervisor.kind() == Some(HypervisorKind::HyperV);
+    if !is_hyper_v || privileges(reader) & ISOLATION == 0 {
+        return None;
+    }
+    let leaf = leaf(reader, LEAF_HYPERVISOR, LEAF_ISOLATION)?;
+    let isolation = match (leaf.ebx & 0xf) as u8 {
+        0 => return None,
+        1 => Isolation::Vbs,
+        2 => Isolation::SevSnp,
+        3 => Isolation::Tdx,
+        other => Isolation::Other(other),
+    };
+    Some(Confidential::HyperV { isolation, paravisor: leaf.eax & 1 != 0 })
+}
+
+fn sev<R: CpuIdReader>(reader: &R) -> Confidential {
     match leaf(reader, LEAF_EXTENDED, LEAF_ENCRYPTION) {
-        Some(leaf) if leaf.eax & 1 << 1 != 0 => Confidential::SevOffered,
+        Some(leaf) if leaf.eax & SEV != 0 => Confidential::SevOffered {
+            es: leaf.eax & SEV_ES != 0,
+            snp: leaf.eax & SEV_SNP != 0,
+            coherent: leaf.eax & SEV_COHERENT != 0,
+        },
         _ => Confidential::Unknown,
     }
 }

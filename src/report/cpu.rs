@@ -1,5 +1,6 @@
 //! What the CPU gives, as a pure function of what was read from it.
 
+use super::virtualization::Virtualization;
 use crate::arch::{
     Architecture, Facts, Fence, Fences, Instruction, Missing, Point, Unsupported, native,
 };
@@ -94,8 +95,9 @@ pub struct Note {
 impl CpuReport {
     /// The CPU this program runs on, with the choices that [`Cache::host`] makes.
     ///
-    /// Reads CPUID on x86 (a virtual machine is left a dozen times), the auxiliary vector and two
-    /// registers on arm64. Cannot fail: what is missing is in the report with its reason.
+    /// Reads CPUID on x86 (a virtual machine is left some 270 times, for the most part to find each
+    /// hypervisor that names itself: below a millisecond), the auxiliary vector and two registers on
+    /// arm64. Cannot fail: what is missing is in the report with its reason.
     #[must_use]
     pub fn host() -> Self {
         Self::of_host(Policy::ANY)
@@ -250,42 +252,23 @@ impl CpuReport {
         }
     }
 
-    /// Why the whole cache cannot be written back or invalidated at once from user mode, and what
-    /// becomes of it in a kernel on this machine.
+    /// What is known of a hypervisor and of a confidential guest, and what they do to cache
+    /// maintenance.
     #[must_use]
-    pub fn whole_cache(&self) -> Unsupported {
-        match self.why_guests_lose_it() {
-            Some(reason) => Unsupported::new(Missing::Operation, reason, "maintain ranges instead"),
-            None => self.architecture.no_whole_cache,
-        }
+    pub const fn virtualization(&self) -> Virtualization {
+        let Cpu { hypervisor, confidential, .. } = self.cpu;
+        Virtualization::new(hypervisor, confidential, self.architecture.name)
     }
 
-    /// What becomes of WBINVD in a guest.
-    ///
-    /// Sources: Linux `arch/x86/kvm/x86.c` (`kvm_emulate_wbinvd`), `Documentation/arch/x86/tdx.rst`,
-    /// `arch/x86/coco/sev/core.c`; `cpu_cache_has_invalidate_memregion` in
-    /// `arch/x86/mm/pat/set_memory.c`, which is false under any hypervisor.
-    fn why_guests_lose_it(&self) -> Option<&'static str> {
-        let Hypervisor::Present { .. } = self.cpu.hypervisor else { return None };
-        Some(match (self.cpu.confidential, self.cpu.hypervisor.name()) {
-            (Confidential::Tdx, _) => {
-                "WBINVD is privileged (#GP in user mode), and in a TDX guest it raises #VE, which \
-                 kills a Linux kernel"
-            }
-            (Confidential::SevOffered, _) => {
-                "WBINVD is privileged (#GP in user mode), and in an SEV guest it is a request that \
-                 the host may ignore"
-            }
-            (_, Some("KVM" | "KVM with Hyper-V's interface")) => {
-                "WBINVD is privileged (#GP in user mode), and KVM ignores it unless it has assigned a \
-                 device that does not snoop"
-            }
-            (_, Some("Xen")) => {
-                "WBINVD is privileged (#GP in user mode), and Xen ignores it unless the guest has \
-                 cache control"
-            }
-            _ => "WBINVD is privileged (#GP in user mode), and this hypervisor may ignore it",
-        })
+    /// Why the whole cache cannot be written back or invalidated at once from user mode, and what
+    /// becomes of it in a kernel on this machine: [`Virtualization::effects`] has it as data.
+    #[must_use]
+    pub fn whole_cache(&self) -> Unsupported {
+        if !matches!(self.cpu.hypervisor, Hypervisor::Present { .. }) {
+            return self.architecture.no_whole_cache;
+        }
+        let reason = self.virtualization().effects().whole_cache.text;
+        Unsupported::new(Missing::Operation, reason, "maintain ranges instead")
     }
 
     /// What else to know before relying on this CPU.

@@ -3,11 +3,13 @@
 use super::cpu::{Aliasing, CpuReport};
 use super::screen::{AliasingOf, GuestOf, row, row_at};
 use super::survival::{Backing, Event, Progress, Survival, survival};
+use super::virtualization::Effects;
 use crate::platform::cache_levels::{self, CacheKind, CacheLevel};
 use crate::platform::kernel::{self, Kernel};
 use crate::platform::nvdimm::{self, Domain, Region};
+use crate::platform::surroundings::{self, Surroundings};
 use crate::platform::tree::{Evidence, Tree, Unknown};
-use crate::platform::{self, Hypervisor};
+use crate::platform::{Hypervisor, HypervisorKind};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -35,8 +37,9 @@ pub struct HostReport {
     pub page_size: Result<u64, Unknown>,
     /// The caches of CPU 0, or why they are not known.
     pub caches: Result<Vec<CacheLevel>, Unknown>,
-    /// What else tells of a virtual machine or a confidential guest: firmware's names for it, and
-    /// devices. A hint, no proof.
+    /// What the kernel's files tell of a hypervisor, a confidential guest, a container.
+    pub surroundings: Surroundings,
+    /// What was asked for that, and answered. A hint, no proof.
     pub guest_hints: Vec<Evidence>,
     /// Persistent memory, by the kernel's names, or why it is not known. Each domain is a claim that
     /// nobody has verified.
@@ -55,14 +58,30 @@ impl HostReport {
 
     /// Any machine.
     pub(crate) fn from_tree(cpu: CpuReport, tree: &Tree) -> Self {
+        let (surroundings, guest_hints) = surroundings::ask(tree);
         Self {
             cpu,
             kernel: kernel::kernel(tree),
             page_size: kernel::page_size(tree),
             caches: cache_levels::levels(tree),
-            guest_hints: platform::hints(tree),
+            surroundings,
+            guest_hints,
             regions: regions(tree),
         }
+    }
+
+    /// Which hypervisor it is, by the CPU's word or, where that is silent, by the kernel's files.
+    ///
+    /// `None` is no proof that there is none.
+    #[must_use]
+    pub fn hypervisor_kind(&self) -> Option<HypervisorKind> {
+        self.cpu.hypervisor().kind().or(self.surroundings.hypervisor)
+    }
+
+    /// What the hypervisor and a confidential guest do to cache maintenance, by all that is known.
+    #[must_use]
+    pub fn effects(&self) -> Effects {
+        self.cpu.virtualization().effects_under(self.hypervisor_kind())
     }
 
     /// At what distance in bytes two mappings of one page agree: multiples of it (`SHMLBA`).
@@ -117,6 +136,8 @@ impl Backing {
         match domain {
             Domain::CpuCaches => Self::PmemEadr,
             Domain::MemoryController => Self::PmemAdr,
+            Domain::CxlGpf => Self::CxlGpf,
+            Domain::Cxl => Self::Cxl,
             Domain::HostFlush => Self::VirtioPmem,
             Domain::None => Self::EmulatedPmem,
             Domain::Unknown => Self::PmemUnknown,
@@ -126,6 +147,8 @@ impl Backing {
 
 /// Regions that are printed; the others are counted.
 const REGIONS_SHOWN: usize = 3;
+/// Rows of the survival table; the others are named.
+const BACKINGS_SHOWN: usize = 6;
 
 impl Display for HostReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -180,7 +203,9 @@ impl HostReport {
     fn survival_rows(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let mut conditions = Conditions::default();
         table_row(f, "Survives", Event::ALL.map(|event| event.name().to_string()))?;
-        for backing in self.backings() {
+        let backings = self.backings();
+        let (shown, hidden) = backings.split_at(backings.len().min(BACKINGS_SHOWN));
+        for backing in shown.iter().copied() {
             let cells = Event::ALL.map(|event| {
                 let cell = |progress| survival(backing, progress, event);
                 let stored = conditions.mark(cell(Progress::Stored));
@@ -193,8 +218,24 @@ impl HostReport {
             f,
             2,
             "",
-            format_args!("left of /: only stored, right: persisted; ?: not promised{conditions}"),
+            format_args!(
+                "left of /: only stored, right: persisted, deep or not; ?: not promised{conditions}{}",
+                NotShown(hidden)
+            ),
         )
+    }
+}
+
+/// The rows for which there was no room.
+struct NotShown<'a>(&'a [Backing]);
+
+impl Display for NotShown<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (place, backing) in self.0.iter().enumerate() {
+            let before = if place == 0 { "; not shown: " } else { "; " };
+            write!(f, "{before}{}", backing.name())?;
+        }
+        Ok(())
     }
 }
 
@@ -254,20 +295,40 @@ impl Display for Conditions {
     }
 }
 
-/// What the files say of a guest, where the CPU says nothing, or more.
+/// What the files say of a guest, where the CPU says nothing or something else, and of a container.
 struct Hints<'a>(&'a HostReport);
 
 impl Display for Hints<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let is_unknown = matches!(self.0.cpu.hypervisor(), Hypervisor::Unknown);
-        let hints = self.0.guest_hints.iter();
-        let worth = |hint: &&Evidence| is_unknown || hint.asked.starts_with("/dev/");
-        for hint in hints.filter(worth) {
+        let Surroundings { hypervisor, is_metal, confidential, container } = &self.0.surroundings;
+        let by_cpu = self.0.cpu.hypervisor();
+        let known = hypervisor.filter(|kind| *kind != HypervisorKind::Unlisted);
+        if let (Some(kind), None) = (known, by_cpu.kind()) {
+            write!(f, "; by its files {}", kind.name())?;
+        }
+        // Where nothing was concluded, a reader may know the names.
+        let is_unknown = by_cpu.kind().is_none() && known.is_none() && by_cpu != Hypervisor::Absent;
+        for hint in self.0.guest_hints.iter().filter(|hint| is_unknown && is_name(hint)) {
             let name = hint.asked.rsplit('/').next().unwrap_or_default();
             write!(f, "; {name}: {}", hint.answer)?;
         }
+        if *is_metal {
+            f.write_str("; a whole machine (.metal)")?;
+        }
+        if let Some(guest) = confidential {
+            write!(f, "; confidential guest by its driver: {}", guest.name())?;
+        }
+        if let Some(container) = container {
+            write!(f, "; in a container ({container}), which can hide /sys")?;
+        }
         Ok(())
     }
+}
+
+fn is_name(hint: &Evidence) -> bool {
+    ["/sys/class/dmi/", "/proc/device-tree/hypervisor/", "/sys/hypervisor/"]
+        .iter()
+        .any(|place| hint.asked.starts_with(place))
 }
 
 struct Caches<'a>(&'a [CacheLevel]);

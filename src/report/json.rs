@@ -3,12 +3,16 @@
 //! `arch` names nothing but `core`, so what belongs to it is serialised here.
 
 use super::cpu::{Aliasing, Availability, Choice, CpuReport, Note, Status};
+use super::statement::Statement;
+use super::virtualization::Effects;
 use crate::arch::{Effect, Missing, Point, Unsupported};
-use crate::platform::{Confidential, Hypervisor, Identity, Line, Midr, Text};
+use crate::platform::{
+    Confidential, Hypervisor, HypervisorKind, Identity, Isolation, Line, Midr, Signatures, Text,
+};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 /// Grows when a name goes or changes its meaning.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 impl Serialize for Point {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -184,34 +188,91 @@ impl Serialize for Identity {
     }
 }
 
+impl Serialize for HypervisorKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl Serialize for Signatures {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
 impl Serialize for Hypervisor {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Hypervisor", 4)?;
+        let mut object = serializer.serialize_struct("Hypervisor", 5)?;
         match self {
-            Self::Present { signature, second } => {
+            Self::Present { signatures, is_root } => {
                 object.serialize_field("present", &Some(true))?;
                 object.serialize_field("name", &self.name())?;
-                object.serialize_field("signature", signature)?;
-                object.serialize_field("second_signature", second)?;
+                object.serialize_field("signature", signatures.first().map_or("", Text::as_str))?;
+                object.serialize_field("signatures", signatures)?;
+                object.serialize_field("is_root", is_root)?;
             }
             Self::Absent => object.serialize_field("present", &Some(false))?,
             Self::Unknown => {
                 object.serialize_field("present", &None::<bool>)?;
                 object.serialize_field("reason", "the architecture does not tell user mode")?;
-                object.serialize_field("advice", "see guest_hints of a host's report")?;
+                object.serialize_field("advice", "see surroundings of a host's report")?;
             }
         }
         object.end()
     }
 }
 
-impl Serialize for Confidential {
+impl Serialize for Isolation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(match self {
+            Self::Vbs => "vbs",
+            Self::SevSnp => "sev_snp",
             Self::Tdx => "tdx",
-            Self::SevOffered => "sev_offered",
-            Self::Unknown => "unknown",
+            Self::Other(_) => "other",
         })
+    }
+}
+
+impl Serialize for Confidential {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("Confidential", 4)?;
+        match self {
+            Self::Tdx => object.serialize_field("kind", "tdx")?,
+            Self::HyperV { isolation, paravisor } => {
+                object.serialize_field("kind", "hyper_v")?;
+                object.serialize_field("isolation", isolation)?;
+                object.serialize_field("paravisor", paravisor)?;
+            }
+            Self::SevOffered { es, snp, coherent } => {
+                object.serialize_field("kind", "sev_offered")?;
+                object.serialize_field("es", es)?;
+                object.serialize_field("snp", snp)?;
+                object.serialize_field("coherent", coherent)?;
+            }
+            Self::Unknown => object.serialize_field("kind", "unknown")?,
+        }
+        object.end()
+    }
+}
+
+impl<T: Serialize> Serialize for Statement<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("Statement", 4)?;
+        object.serialize_field("is", &self.is)?;
+        object.serialize_field("text", self.text)?;
+        object.serialize_field("source", self.source)?;
+        object.serialize_field("certainty", &self.certainty)?;
+        object.end()
+    }
+}
+
+impl Serialize for Effects {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("Effects", 3)?;
+        object.serialize_field("whole_cache", &self.whole_cache)?;
+        object.serialize_field("lines", &self.lines)?;
+        object.serialize_field("migration", &self.migration)?;
+        object.end()
     }
 }
 
@@ -277,6 +338,7 @@ impl CpuReport {
         object.serialize_field("aliasing", &self.aliasing())?;
         object.serialize_field("hypervisor", &self.hypervisor())?;
         object.serialize_field("confidential", &self.confidential())?;
+        object.serialize_field("effects", &self.virtualization().effects())?;
         let whole_cache = Answer::<core::convert::Infallible>(Err(self.whole_cache()));
         object.serialize_field("whole_cache", &whole_cache)?;
         object.serialize_field("notes", &List(|| self.notes()))
@@ -285,7 +347,7 @@ impl CpuReport {
 
 impl Serialize for CpuReport {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("CpuReport", 13)?;
+        let mut object = serializer.serialize_struct("CpuReport", 14)?;
         object.serialize_field("schema", &SCHEMA)?;
         self.fields(&mut object)?;
         object.end()
@@ -298,7 +360,10 @@ mod host {
     use crate::platform::nvdimm::Region;
     use crate::platform::tree::Unknown;
     use crate::report::host::NO_REGION;
-    use crate::report::{Backing, Event, HostReport, Progress, Survival, survival};
+    use crate::report::{
+        Backing, Event, HostReport, Progress, Statement, Surroundings, Survival, survival,
+        survival_statement,
+    };
     use alloc::vec::Vec;
     use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 
@@ -389,17 +454,56 @@ mod host {
 
     impl Serialize for Cell {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let answer = |progress| -> Survival { survival(self.0, progress, self.1) };
-            let mut object = serializer.serialize_struct("Cell", 2)?;
+            let answer = |progress| survival(self.0, progress, self.1);
+            let mut object = serializer.serialize_struct("Cell", 4)?;
             object.serialize_field("stored", &answer(Progress::Stored))?;
             object.serialize_field("persisted", &answer(Progress::Persisted))?;
+            object.serialize_field("deep_persisted", &answer(Progress::DeepPersisted))?;
+            object.serialize_field("reasons", &Reasons(self.0, self.1))?;
+            object.end()
+        }
+    }
+
+    struct Reasons(Backing, Event);
+
+    impl Serialize for Reasons {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let reason = |progress| Reason(survival_statement(self.0, progress, self.1));
+            let mut object = serializer.serialize_struct("Reasons", 3)?;
+            object.serialize_field("stored", &reason(Progress::Stored))?;
+            object.serialize_field("persisted", &reason(Progress::Persisted))?;
+            object.serialize_field("deep_persisted", &reason(Progress::DeepPersisted))?;
+            object.end()
+        }
+    }
+
+    /// A statement whose answer stands elsewhere.
+    struct Reason(Statement<Survival>);
+
+    impl Serialize for Reason {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let mut object = serializer.serialize_struct("Reason", 3)?;
+            object.serialize_field("text", self.0.text)?;
+            object.serialize_field("source", self.0.source)?;
+            object.serialize_field("certainty", &self.0.certainty)?;
+            object.end()
+        }
+    }
+
+    impl Serialize for Surroundings {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let mut object = serializer.serialize_struct("Surroundings", 4)?;
+            object.serialize_field("hypervisor", &self.hypervisor)?;
+            object.serialize_field("is_metal", &self.is_metal)?;
+            object.serialize_field("confidential", &self.confidential)?;
+            object.serialize_field("container", &self.container)?;
             object.end()
         }
     }
 
     impl Serialize for HostReport {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let mut object = serializer.serialize_struct("HostReport", 10)?;
+            let mut object = serializer.serialize_struct("HostReport", 12)?;
             object.serialize_field("schema", &SCHEMA)?;
             object.serialize_field("cpu", &Cpu(&self.cpu))?;
             match &self.kernel {
@@ -409,6 +513,8 @@ mod host {
             object.serialize_field("page_size", &Known("bytes", &self.page_size))?;
             object.serialize_field("shmlba", &Known("bytes", &self.shmlba()))?;
             object.serialize_field("caches", &Known("levels", &self.caches))?;
+            object.serialize_field("surroundings", &self.surroundings)?;
+            object.serialize_field("effects", &self.effects())?;
             object.serialize_field("guest_hints", &self.guest_hints)?;
             object.serialize_field("regions", &Regions(&self.regions))?;
             object.serialize_field("backings", &self.backings())?;

@@ -7,8 +7,10 @@
 //! reason and what to do about it.
 //!
 //! # JSON
-//! Both reports are objects with `"schema": 1`. Names are in snake case; names may be added within a
-//! schema, the meaning of one that is there does not change.
+//! Both reports are objects with `"schema": 2`. Names are in snake case; names may be added within a
+//! schema, the meaning of one that is there does not change. (Schema 1 had `second_signature` in place
+//! of `signatures`, a word for `confidential`, and called the domain of CXL regions
+//! `memory_controller`.)
 //!
 //! | name | of | what |
 //! |---|---|---|
@@ -20,18 +22,20 @@
 //! | `invalidate` | CPU | the same |
 //! | `accepts_coherency_as_persistence` | CPU | whether the caller said so |
 //! | `aliasing` | CPU | `aliases` (`false` or `null`), `reason`, `advice` |
-//! | `hypervisor` | CPU | `present` (`true`, `false`, `null`), `name`, `signature`, `second_signature` |
-//! | `confidential` | CPU | `tdx`, `sev_offered` or `unknown` |
+//! | `hypervisor` | CPU | `present` (`true`, `false`, `null`), `name`, `signature` (the first), `signatures`, `is_root` |
+//! | `confidential` | CPU | `kind` is `tdx`, `hyper_v` (`isolation`: `vbs`, `sev_snp`, `tdx`, `other`; `paravisor`), `sev_offered` (`es`, `snp`, `coherent`) or `unknown` |
+//! | `effects` | CPU, host | `whole_cache`, `lines`, `migration`: each `is`, `text`, `source`, `certainty` (`documented`, `read_in_source`, `measured`, `assumed`) |
 //! | `whole_cache` | CPU | `available` (`false`), `missing`, `reason`, `advice` |
 //! | `notes` | CPU | list of `text`, `source` |
 //! | `cpu` | host | all of the above |
 //! | `kernel` | host | `name`, `release` |
 //! | `page_size`, `shmlba` | host | `bytes` |
 //! | `caches` | host | `levels`: list of `level`, `kind`, `size`, `line` (bytes) |
+//! | `surroundings` | host | `hypervisor`, `is_metal`, `confidential`, `container`: what the kernel's files tell |
 //! | `guest_hints` | host | list of `asked`, `answer` |
 //! | `regions` | host | `list`: `name`, `provider`, `size`, `domain`, `meaning`, `is_claim` (always true), `evidence`; if empty, `reason` and `advice` |
 //! | `backings` | host | what [`survival`](HostReport::backings) is shown for |
-//! | `survival` | host | backing, event, `stored` and `persisted`: `yes`, `no`, `not_promised` or `{"if": …}` |
+//! | `survival` | host | backing, event, `stored`, `persisted` and `deep_persisted`: `yes`, `no`, `not_promised` or `{"if": …}`; `reasons` of each: `text`, `source`, `certainty` |
 //!
 //! An answer that has `available` is `false` there with `missing`, `reason` and `advice` in place of
 //! the rest; `kernel`, `page_size`, `shmlba`, `caches` and `regions` have `reason` and `advice` alone
@@ -43,20 +47,27 @@ mod host;
 #[cfg(feature = "serde")]
 mod json;
 mod screen;
+mod statement;
 mod survival;
+mod virtualization;
 
 #[cfg(test)]
 mod tests;
 
-pub use crate::platform::{Confidential, Hypervisor, Identity, Line, Midr, Text};
+pub use crate::platform::{
+    Confidential, Hypervisor, HypervisorKind, Identity, Isolation, Line, Midr, Signatures, Text,
+};
 pub use cpu::{Aliasing, Availability, Choice, CpuReport, Note, Status};
-pub use survival::{Backing, Event, Progress, Survival, survival};
+pub use statement::{Certainty, Statement};
+pub use survival::{Backing, Event, Progress, Survival, survival, survival_statement};
+pub use virtualization::{Effects, Handling, Migration, Virtualization};
 
 #[cfg(feature = "std")]
 pub use crate::platform::{
     cache_levels::{CacheKind, CacheLevel},
     kernel::Kernel,
     nvdimm::{Domain, Region},
+    surroundings::{ConfidentialGuest, Surroundings},
     tree::{Evidence, Unknown},
 };
 #[cfg(feature = "std")]

@@ -1,8 +1,9 @@
 //! The reports as text: labelled rows, wrapped at 80 columns.
 
 use super::cpu::{Aliasing, Choice, CpuReport, Status};
+use super::virtualization::Migration;
 use crate::arch::{Effect, Point};
-use crate::platform::{Confidential, Hypervisor, Identity, Midr};
+use crate::platform::{Confidential, Hypervisor, Identity, Midr, Text};
 use core::fmt::{self, Display, Formatter, Write};
 
 /// Columns of a screen.
@@ -222,17 +223,22 @@ impl Display for Midr {
     }
 }
 
-/// Its name and signature: `KVM (signature "KVMKVMKVM")`.
+/// Its name and signatures: `KVM (signature "KVMKVMKVM")`.
 impl Display for Hypervisor {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (signature, second) = match self {
-            Self::Present { signature, second } => (signature, second),
+        let (signatures, is_root) = match self {
+            Self::Present { signatures, is_root } => (signatures, is_root),
             Self::Absent => return f.write_str("none"),
             Self::Unknown => return f.write_str("unknown"),
         };
-        write!(f, "{} (signature \"{signature}\"", self.name().unwrap_or("one not known here"))?;
-        if let Some(second) = second {
-            write!(f, ", behind it \"{second}\"")?;
+        f.write_str(self.name().unwrap_or("one not known here"))?;
+        if *is_root {
+            f.write_str(", root partition")?;
+        }
+        let first = signatures.first().map_or("", Text::as_str);
+        write!(f, " (signature \"{first}\"")?;
+        for further in signatures.iter().skip(1) {
+            write!(f, ", behind it \"{further}\"")?;
         }
         f.write_str(")")
     }
@@ -256,19 +262,33 @@ impl Display for GuestOf<'_> {
                 );
             }
         }
-        write!(f, "{hints}; confidential guest: {}", confidential(report))
+        write!(f, "; confidential guest: {}{hints}", Guest(report))?;
+        if report.virtualization().effects().migration.is == Migration::Possible {
+            f.write_str("; it can be moved to another host while this runs")?;
+        }
+        Ok(())
     }
 }
 
-fn confidential(report: &CpuReport) -> &'static str {
-    let is_guest = matches!(report.hypervisor(), Hypervisor::Present { .. });
-    match report.confidential() {
-        Confidential::Tdx => "TDX (CPUID.21H)",
-        Confidential::SevOffered if is_guest => {
-            "SEV is offered; whether it is on only the kernel can read (dmesg)"
+/// What the CPU says of a confidential guest.
+struct Guest<'a>(&'a CpuReport);
+
+impl Display for Guest<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let is_guest = matches!(self.0.hypervisor(), Hypervisor::Present { is_root: false, .. });
+        match self.0.confidential() {
+            Confidential::Tdx => f.write_str("TDX (CPUID.21H)"),
+            Confidential::HyperV { isolation, paravisor } => {
+                let with = if paravisor { " with a paravisor" } else { "" };
+                write!(f, "{}{with} (CPUID.4000000CH)", isolation.name())
+            }
+            Confidential::SevOffered { es, snp, .. } if is_guest => {
+                let (es, snp) = (if es { ", ES" } else { "" }, if snp { ", SNP" } else { "" });
+                write!(f, "SEV{es}{snp} offered; whether on, only the kernel can read (dmesg)")
+            }
+            // A host offers it to its guests.
+            Confidential::SevOffered { .. } | Confidential::Unknown => f.write_str("no sign"),
         }
-        // A host offers it to its guests.
-        Confidential::SevOffered | Confidential::Unknown => "no sign",
     }
 }
 

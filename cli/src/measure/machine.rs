@@ -33,7 +33,10 @@ impl Machine {
 fn name(hypervisor: Hypervisor) -> String {
     match (hypervisor.name(), hypervisor) {
         (Some(name), _) => name.to_owned(),
-        (None, Hypervisor::Present { signature, .. }) => format!("hypervisor \"{signature}\""),
+        (None, Hypervisor::Present { signatures, .. }) => {
+            let signature = signatures.first().map_or("", |signature| signature.as_str());
+            format!("hypervisor \"{signature}\"")
+        }
         (None, Hypervisor::Absent) => "none shown".to_owned(),
         (None, _) => "unknown".to_owned(),
     }

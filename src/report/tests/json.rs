@@ -95,8 +95,9 @@ const NAMES: &[&str] = &[
     "cpu.hypervisor.present",
     "cpu.hypervisor.name",
     "cpu.hypervisor.signature",
-    "cpu.hypervisor.second_signature",
-    "cpu.confidential",
+    "cpu.hypervisor.signatures[]",
+    "cpu.hypervisor.is_root",
+    "cpu.confidential.kind",
     "cpu.whole_cache.available",
     "cpu.whole_cache.missing",
     "cpu.whole_cache.reason",
@@ -111,6 +112,10 @@ const NAMES: &[&str] = &[
     "caches.levels[].kind",
     "caches.levels[].size",
     "caches.levels[].line",
+    "surroundings.hypervisor",
+    "surroundings.is_metal",
+    "surroundings.confidential",
+    "surroundings.container",
     "guest_hints[].asked",
     "guest_hints[].answer",
     "regions.list[].name",
@@ -124,12 +129,14 @@ const NAMES: &[&str] = &[
     "backings[]",
 ];
 
-const BACKINGS: [&str; 8] = [
+const BACKINGS: [&str; 10] = [
     "storage",
     "ram",
     "emulated_pmem",
     "pmem_adr",
     "pmem_eadr",
+    "cxl_gpf",
+    "cxl",
     "pmem_unknown",
     "virtio_pmem",
     "unknown",
@@ -143,9 +150,19 @@ fn the_names_of_a_host_report_are_those_documented() {
     let mut expected: BTreeSet<String> = NAMES.iter().map(ToString::to_string).collect();
     for backing in BACKINGS {
         for event in EVENTS {
-            for progress in ["stored", "persisted"] {
+            for progress in ["stored", "persisted", "deep_persisted"] {
                 expected.insert(format!("survival.{backing}.{event}.{progress}"));
+                for name in ["text", "source", "certainty"] {
+                    expected
+                        .insert(format!("survival.{backing}.{event}.reasons.{progress}.{name}"));
+                }
             }
+        }
+    }
+    for effect in ["whole_cache", "lines", "migration"] {
+        for name in ["is", "text", "source", "certainty"] {
+            expected.insert(format!("effects.{effect}.{name}"));
+            expected.insert(format!("cpu.effects.{effect}.{name}"));
         }
     }
     // A condition is an object, so its path has one name more.
@@ -157,8 +174,12 @@ fn the_names_of_a_host_report_are_those_documented() {
 #[test]
 fn the_values_are_the_machine_s() {
     let host = host();
-    assert_eq!(host["schema"], 1);
+    assert_eq!(host["schema"], 2);
     assert_eq!(host["cpu"]["hypervisor"]["name"], "Xen");
+    assert_eq!(host["cpu"]["hypervisor"]["signatures"], json!(["XenVMMXenVMM"]));
+    assert_eq!(host["effects"]["whole_cache"]["is"], "may_be_ignored");
+    assert_eq!(host["effects"]["whole_cache"]["certainty"], "read_in_source");
+    assert_eq!(host["surroundings"]["hypervisor"], "Amazon EC2");
     assert_eq!(
         host["cpu"]["writeback"]["persistence"],
         json!({
@@ -177,6 +198,9 @@ fn the_values_are_the_machine_s() {
     assert_eq!(host["backings"], json!(["storage", "ram", "pmem_adr"]));
     assert_eq!(host["survival"]["pmem_adr"]["power_loss"]["stored"], "no");
     assert_eq!(host["survival"]["pmem_adr"]["warm_reboot"]["stored"], "not_promised");
+    let cell = &host["survival"]["pmem_adr"]["power_loss"];
+    assert_eq!(cell["deep_persisted"], "yes");
+    assert_eq!(cell["reasons"]["deep_persisted"]["certainty"], "read_in_source");
     assert_eq!(
         host["survival"]["storage"]["power_loss"]["persisted"],
         json!({"if": "the drive honours flushes"})
@@ -186,7 +210,7 @@ fn the_values_are_the_machine_s() {
 #[test]
 fn an_arm64_cpu_is_known_by_its_registers() {
     let report = serde_json::to_value(report("Cortex-A53 r0p2")).unwrap();
-    assert_eq!(report["schema"], 1);
+    assert_eq!(report["schema"], 2);
     assert_eq!(
         report["identity"],
         json!({

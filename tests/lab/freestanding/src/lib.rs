@@ -65,11 +65,9 @@ pub fn run(board: &impl Board, cache: Cache, steps: &[Step]) {
 pub fn tell(board: &impl Board, cache: Cache) {
     board.print(format_args!("chosen {}", Chosen(cache)));
     match CpuReport::host().hypervisor() {
-        Hypervisor::Present { signature, .. } if signature.is_empty() => {
-            board.print(format_args!("hypervisor unnamed"));
-        }
-        Hypervisor::Present { signature, .. } => {
-            board.print(format_args!("hypervisor {}", signature.as_str()));
+        Hypervisor::Present { signatures, .. } => {
+            let name = signatures.first().map_or("unnamed", |signature| signature.as_str());
+            board.print(format_args!("hypervisor {name}"));
         }
         Hypervisor::Absent => board.print(format_args!("hypervisor absent")),
         _ => board.print(format_args!("hypervisor unknown")),

@@ -1,0 +1,162 @@
+//! Whether this is a virtual machine, and a confidential one, as far as the CPU shows it.
+//!
+//! Nothing here is trusted with more than words: a hypervisor can hide or forge all of it. What an
+//! operation may rely on is never concluded from it; only a refusal is.
+
+mod signatures;
+
+use super::Text;
+pub use signatures::HypervisorKind;
+pub(crate) use signatures::kind_of;
+
+/// What is known of a hypervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Hypervisor {
+    /// The CPU says that it runs under one.
+    #[non_exhaustive]
+    Present {
+        /// The signatures found, in the order of their leaves; none if it does not name itself.
+        signatures: Signatures,
+        /// Whether this is Hyper-V's root partition: the system that owns the hardware, such as a
+        /// Windows that protects itself by virtualization, and no guest. x86: leaf `4000_0003H`,
+        /// EBX\[0\] and EBX\[12\] without EBX\[22\], as Linux decides it
+        /// (`drivers/hv/hv_common.c`, `hv_identify_partition_type`).
+        is_root: bool,
+    },
+    /// The CPU says that it does not (x86: CPUID.1:ECX\[31\] is 0). That is what Linux goes by too; a
+    /// hypervisor that wants to hide clears the bit (QEMU: `-cpu …,-hypervisor`).
+    Absent,
+    /// The architecture does not tell user mode.
+    Unknown,
+}
+
+impl Hypervisor {
+    /// Which one it is, if one of its signatures is known here: the last one, since hypervisors put
+    /// the interfaces that they imitate before their own.
+    ///
+    /// A signature is a word: VirtualBox can be told to show KVM's.
+    #[must_use]
+    pub fn kind(&self) -> Option<HypervisorKind> {
+        let Self::Present { signatures, .. } = self else { return None };
+        signatures.iter().filter_map(|signature| kind_of(signature.as_str())).last()
+    }
+
+    /// Its name, if one of its signatures is known here.
+    #[must_use]
+    pub fn name(&self) -> Option<&'static str> {
+        self.kind().map(HypervisorKind::name)
+    }
+}
+
+/// How many signatures are kept.
+const KEPT: usize = 4;
+
+/// The signatures of hypervisors that CPUID shows, at most four.
+///
+/// More than one is shown where a hypervisor offers the interface of another one as well (KVM with
+/// Hyper-V's or Xen's). Of hypervisors that are nested, a guest sees the innermost alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Signatures {
+    texts: [Option<Text<12>>; KEPT],
+}
+
+/// x86 alone has signatures to give.
+#[cfg(any(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))), test))]
+impl Signatures {
+    pub(crate) const NONE: Self = Self { texts: [None; KEPT] };
+
+    /// Adds a signature that is not there yet. A hypervisor that answers each leaf alike (bhyve) shows
+    /// its own at every place.
+    pub(crate) fn add(&mut self, signature: Text<12>) {
+        let is_new = !signature.is_empty() && self.iter().all(|known| *known != signature);
+        let free = self.texts.iter_mut().find(|place| place.is_none());
+        if let (true, Some(place)) = (is_new, free) {
+            *place = Some(signature);
+        }
+    }
+}
+
+impl Signatures {
+    /// The signatures, in the order of their leaves.
+    pub fn iter(&self) -> impl Iterator<Item = &Text<12>> {
+        self.texts.iter().flatten()
+    }
+
+    /// The signature at the first place (x86: leaf `4000_0000H`), or the first there is.
+    #[must_use]
+    pub fn first(&self) -> Option<&Text<12>> {
+        self.iter().next()
+    }
+
+    /// Whether the hypervisor does not name itself.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.first().is_none()
+    }
+}
+
+impl core::fmt::Debug for Signatures {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// A confidential guest, as the CPU tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Confidential {
+    /// Intel TDX: CPUID leaf 21H says so (Linux `arch/x86/coco/tdx/tdx.c`).
+    Tdx,
+    /// Hyper-V says that it isolates this partition: leaf `4000_000CH`, EBX\[3:0\] (Linux
+    /// `arch/x86/kernel/cpu/mshyperv.c`). It says so also where a paravisor hides leaf 21H.
+    #[non_exhaustive]
+    HyperV {
+        /// By which means.
+        isolation: Isolation,
+        /// Whether a paravisor runs in the guest, which takes what the hardware raises (EAX\[0\]).
+        paravisor: bool,
+    },
+    /// The CPU offers AMD SEV (leaf `8000_001FH`, EAX\[1\]). Whether it is on is in an MSR that user
+    /// mode cannot read, and the leaf is no proof: some hypervisors show it to every guest.
+    #[non_exhaustive]
+    SevOffered {
+        /// SEV-ES is offered (EAX\[3\]).
+        es: bool,
+        /// SEV-SNP is offered (EAX\[4\]).
+        snp: bool,
+        /// Hardware keeps the caches coherent between encrypted and plain mappings of one page
+        /// (EAX\[10\]).
+        coherent: bool,
+    },
+    /// Nothing says so.
+    Unknown,
+}
+
+/// By which means Hyper-V isolates a partition (Linux `include/asm-generic/mshyperv.h`,
+/// `hv_isolation_type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Isolation {
+    /// By the hypervisor itself (virtualization-based security), without encryption.
+    Vbs,
+    /// By AMD SEV-SNP.
+    SevSnp,
+    /// By Intel TDX.
+    Tdx,
+    /// A number that is not known here.
+    Other(u8),
+}
+
+impl Isolation {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Vbs => "VBS",
+            Self::SevSnp => "SEV-SNP",
+            Self::Tdx => "TDX",
+            Self::Other(_) => "a kind not known here",
+        }
+    }
+}

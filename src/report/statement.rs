@@ -1,0 +1,57 @@
+//! A statement with who says it and how sure it is.
+
+/// How sure a statement is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Certainty {
+    /// A manual, a specification or documentation promises it.
+    Documented,
+    /// The source code that is named does it; nobody promises that it stays so.
+    ReadInSource,
+    /// It was measured, on what the source names.
+    Measured,
+    /// Nobody says it: it is what is safe to assume.
+    Assumed,
+}
+
+impl Certainty {
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Documented => "documented",
+            Self::ReadInSource => "read in source code",
+            Self::Measured => "measured",
+            Self::Assumed => "assumed",
+        }
+    }
+}
+
+/// An answer in words and as a value that a program can go by, with who says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statement<T> {
+    /// The answer.
+    pub is: T,
+    /// The answer in words, with its condition if it has one.
+    pub text: &'static str,
+    /// Who says so.
+    pub source: &'static str,
+    /// How sure it is.
+    pub certainty: Certainty,
+}
+
+impl<T> Statement<T> {
+    pub(crate) const fn documented(is: T, text: &'static str, source: &'static str) -> Self {
+        Self { is, text, source, certainty: Certainty::Documented }
+    }
+
+    pub(crate) const fn read(is: T, text: &'static str, source: &'static str) -> Self {
+        Self { is, text, source, certainty: Certainty::ReadInSource }
+    }
+
+    pub(crate) const fn assumed(is: T, text: &'static str, source: &'static str) -> Self {
+        Self { is, text, source, certainty: Certainty::Assumed }
+    }
+}

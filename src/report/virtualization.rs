@@ -1,0 +1,335 @@
+//! What a hypervisor and a confidential guest do to cache maintenance: tables, as data.
+//!
+//! Three questions have an answer for each kind of hypervisor: what becomes of an operation on the
+//! whole cache in the guest's kernel (WBINVD on x86; clean and invalidate by set/way on arm64), what
+//! becomes of an operation on a line, and whether the guest may be moved to another machine while it
+//! runs. Each answer is a [`Statement`] with its source and how sure it is; of hypervisors whose
+//! source cannot be read and whose manuals are silent the answer is "unknown".
+
+use super::statement::Statement;
+use crate::platform::{Confidential, Hypervisor, HypervisorKind, Isolation};
+
+/// What becomes of an operation that a guest executes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Handling {
+    /// The CPU executes it as without a hypervisor.
+    Executed,
+    /// The hypervisor takes it and does what it stands for.
+    Emulated,
+    /// The hypervisor takes it, and does what it stands for under a condition only.
+    MayBeIgnored,
+    /// The hypervisor takes it and does nothing.
+    Ignored,
+    /// It ends the guest's kernel.
+    Fatal,
+    /// Nobody says.
+    Unknown,
+}
+
+/// Whether a running system may go on running on another machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Migration {
+    /// It does not move.
+    No,
+    /// It can be moved, by those who run it.
+    Possible,
+    /// Nobody says.
+    Unknown,
+}
+
+/// What the hypervisor and a confidential guest do to cache maintenance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Effects {
+    /// The whole cache in the kernel: WBINVD, WBNOINVD and INVD on x86, set/way on arm64. Only where
+    /// this [is](Statement::is) [`Executed`](Handling::Executed) may code that needs it rely on it,
+    /// on each CPU on its own.
+    pub whole_cache: Statement<Handling>,
+    /// Operations on lines, in user mode and in the kernel.
+    pub lines: Statement<Handling>,
+    /// Whether what was found out can change while the program runs.
+    pub migration: Statement<Migration>,
+}
+
+/// What is known of the hypervisor and of a confidential guest, and what they do to cache maintenance.
+///
+/// ```
+/// use cachemaint::report::{CpuReport, Handling};
+/// let virtualization = CpuReport::host().virtualization();
+/// let whole_cache = virtualization.effects().whole_cache;
+/// if whole_cache.is != Handling::Executed {
+///     println!("do not rely on WBINVD: {} ({})", whole_cache.text, whole_cache.source);
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Virtualization {
+    /// What the CPU says of a hypervisor.
+    pub hypervisor: Hypervisor,
+    /// What the CPU says of a confidential guest.
+    pub confidential: Confidential,
+    architecture: &'static str,
+}
+
+impl Virtualization {
+    pub(crate) const fn new(
+        hypervisor: Hypervisor,
+        confidential: Confidential,
+        architecture: &'static str,
+    ) -> Self {
+        Self { hypervisor, confidential, architecture }
+    }
+
+    /// What they do to cache maintenance.
+    #[must_use]
+    pub fn effects(&self) -> Effects {
+        self.effects_under(self.hypervisor.kind())
+    }
+
+    /// The same if it is known from elsewhere whose guest this is.
+    #[must_use]
+    pub fn effects_under(&self, kind: Option<HypervisorKind>) -> Effects {
+        match self.architecture {
+            "x86" => self.on_x86(kind),
+            "aarch64" => on_arm64(kind),
+            _ => Effects { whole_cache: NO_OPERATION, lines: NO_LINES, migration: migration(kind) },
+        }
+    }
+
+    fn on_x86(&self, kind: Option<HypervisorKind>) -> Effects {
+        if let (Hypervisor::Absent, None) = (self.hypervisor, kind) {
+            return BARE_X86;
+        }
+        let is_root = matches!(self.hypervisor, Hypervisor::Present { is_root: true, .. });
+        let of_kind = x86(kind, is_root);
+        Effects {
+            whole_cache: confidential_whole_cache(self.confidential).unwrap_or(of_kind.whole_cache),
+            lines: confidential_lines(self.confidential).unwrap_or(of_kind.lines),
+            migration: of_kind.migration,
+        }
+    }
+}
+
+const INTEL_AND_AMD: &str = "Intel SDM vol. 2, WBINVD; AMD APM vol. 3, WBINVD";
+
+const BARE_X86: Effects = Effects {
+    whole_cache: Statement::documented(
+        Handling::Executed,
+        "WBINVD is privileged (#GP in user mode); no hypervisor shows itself, so each CPU executes it \
+         on its own caches",
+        INTEL_AND_AMD,
+    ),
+    lines: X86_LINES,
+    migration: Statement::assumed(
+        Migration::No,
+        "no hypervisor shows itself, and a whole machine does not move",
+        "CPUID.1:ECX[31]",
+    ),
+};
+
+const X86_LINES: Statement<Handling> = Statement::documented(
+    Handling::Executed,
+    "clflush, clflushopt and clwb leave no virtual machine: the CPU executes them",
+    "Intel SDM vol. 3C, \"Instructions That Cause VM Exits\"; AMD APM vol. 2, \"Instruction \
+     Intercepts\": neither lists them",
+);
+
+/// The table for x86.
+fn x86(kind: Option<HypervisorKind>, is_root: bool) -> Effects {
+    use HypervisorKind as Kind;
+    let whole_cache = match kind {
+        Some(Kind::Kvm) => Statement::read(
+            Handling::MayBeIgnored,
+            "WBINVD is privileged (#GP in user mode), and KVM ignores it unless it has assigned a \
+             device that does not snoop",
+            "Linux arch/x86/kvm/x86.c, kvm_emulate_wbinvd_noskip and need_emulate_wbinvd",
+        ),
+        Some(Kind::Xen) => Statement::read(
+            Handling::MayBeIgnored,
+            "WBINVD is privileged (#GP in user mode), and Xen ignores it unless the guest has I/O \
+             resources of its own and the IOMMU does not snoop",
+            "Xen xen/arch/x86/hvm/vmx/vmx.c, vmx_wbinvd_intercept",
+        ),
+        Some(Kind::Acrn) => Statement::read(
+            Handling::Emulated,
+            "WBINVD is privileged (#GP in user mode), and ACRN does it for the guest: the whole cache, \
+             or the guest's memory line by line where a real-time guest must not be disturbed",
+            "ACRN hypervisor/arch/x86/guest/vmexit.c, wbinvd_vmexit_handler",
+        ),
+        Some(Kind::Tcg) => Statement::read(
+            Handling::Ignored,
+            "WBINVD is privileged (#GP in user mode), and QEMU's emulation has no caches: in this \
+             guest it does nothing",
+            "QEMU target/i386/tcg, WBINVD",
+        ),
+        Some(Kind::Rosetta) => Statement::assumed(
+            Handling::Unknown,
+            "Rosetta translates programs, not kernels: as a guest of it there is no ring 0 for WBINVD",
+            "none found in Apple's documentation",
+        ),
+        Some(Kind::HyperV) if is_root => Statement::assumed(
+            Handling::Unknown,
+            "WBINVD is privileged (#GP in user mode), and nobody says what the hypervisor under this \
+             root partition makes of it",
+            "the Hyper-V Top Level Functional Specification has no word on it",
+        ),
+        Some(Kind::HyperV) => Statement::assumed(
+            Handling::Unknown,
+            "WBINVD is privileged (#GP in user mode), and nobody says what Hyper-V makes of it in a \
+             guest",
+            "the Hyper-V Top Level Functional Specification has no word on it",
+        ),
+        _ => Statement::assumed(
+            Handling::Unknown,
+            "WBINVD is privileged (#GP in user mode), and this hypervisor may ignore it",
+            "none found; Linux arch/x86/mm/pat/set_memory.c trusts it under no hypervisor",
+        ),
+    };
+    let lines = match kind {
+        Some(Kind::Tcg) => Statement::read(
+            Handling::Ignored,
+            "QEMU's emulation has no caches: instructions on lines do nothing, and prove nothing",
+            "QEMU target/i386/tcg, CLFLUSH and CLWB",
+        ),
+        Some(Kind::Rosetta) => Statement::assumed(
+            Handling::Unknown,
+            "nobody says what Rosetta makes of instructions on lines",
+            "none found in Apple's documentation",
+        ),
+        _ => X86_LINES,
+    };
+    let migration = if is_root { ROOT_STAYS } else { migration(kind) };
+    Effects { whole_cache, lines, migration }
+}
+
+const ROOT_STAYS: Statement<Migration> = Statement::assumed(
+    Migration::No,
+    "a root partition owns the machine, so it stays on it",
+    "Hyper-V Top Level Functional Specification, \"Partition Privilege Flags\"",
+);
+
+/// What a confidential guest does to WBINVD, if it is known to be one or may be one.
+fn confidential_whole_cache(confidential: Confidential) -> Option<Statement<Handling>> {
+    const KILLED: Statement<Handling> = Statement::read(
+        Handling::Fatal,
+        "WBINVD is privileged (#GP in user mode), and in a TDX guest it raises #VE, which kills a \
+         Linux kernel",
+        "Linux Documentation/arch/x86/tdx.rst; arch/x86/coco/tdx/tdx.c, virt_exception_kernel",
+    );
+    const REQUEST: Statement<Handling> = Statement::read(
+        Handling::MayBeIgnored,
+        "WBINVD is privileged (#GP in user mode), and in an SEV-SNP guest it is a request that the \
+         hypervisor may ignore",
+        "Linux arch/x86/coco/sev, SVM_EXIT_WBINVD in the #VC handler",
+    );
+    Some(match confidential {
+        Confidential::Tdx
+        | Confidential::HyperV { isolation: Isolation::Tdx, paravisor: false } => KILLED,
+        Confidential::HyperV { isolation: Isolation::SevSnp, paravisor: false } => REQUEST,
+        Confidential::HyperV { .. } => Statement::assumed(
+            Handling::Unknown,
+            "WBINVD is privileged (#GP in user mode), and nobody says what the paravisor or the \
+             hypervisor of this isolated guest makes of it",
+            "none found",
+        ),
+        // Whether it is on does not show. Encrypted registers (ES, SNP) make the difference.
+        Confidential::SevOffered { .. } => Statement::read(
+            Handling::MayBeIgnored,
+            "WBINVD is privileged (#GP in user mode), and in an SEV guest, which this may be, it is a \
+             request that the host may ignore",
+            "Linux arch/x86/coco/sev, SVM_EXIT_WBINVD in the #VC handler; arch/x86/kvm/x86.c",
+        ),
+        Confidential::Unknown => return None,
+    })
+}
+
+/// What memory encryption does to operations on lines.
+fn confidential_lines(confidential: Confidential) -> Option<Statement<Handling>> {
+    let Confidential::SevOffered { coherent: false, .. } = confidential else { return None };
+    Some(Statement::documented(
+        Handling::Executed,
+        "the CPU executes them; with SEV on, caches do not keep encrypted and plain mappings of one \
+         page coherent here: write back through the mapping that was written",
+        "AMD APM vol. 3, CPUID Fn8000_001F EAX[10]",
+    ))
+}
+
+/// Whether those who run the hypervisor can move a guest while it runs.
+fn migration(kind: Option<HypervisorKind>) -> Statement<Migration> {
+    use HypervisorKind as Kind;
+    let possible = |source| {
+        Statement::documented(
+            Migration::Possible,
+            "those who run it can move this guest while it runs: an instruction that was found may be \
+             missing on the next host, unless all hosts show the same CPU",
+            source,
+        )
+    };
+    match kind {
+        Some(Kind::Kvm | Kind::Qemu | Kind::Tcg) => {
+            possible("QEMU docs/system/cpu-models-x86.rst.inc: live migration and CPU models")
+        }
+        Some(Kind::HyperV) => {
+            possible("Microsoft, \"Processor compatibility mode\" and \"Live Migration\"")
+        }
+        Some(Kind::Vmware) => possible("VMware, \"Enhanced vMotion Compatibility\""),
+        Some(Kind::Xen) => possible("Xen docs/man/xl.1.pod.in, migrate"),
+        Some(Kind::VirtualBox) => possible("VirtualBox User Manual, \"Teleporting\""),
+        Some(Kind::ZVm) => possible("IBM z/VM, \"Live guest relocation\""),
+        Some(Kind::PowerVm) => possible("IBM PowerVM, \"Live Partition Mobility\""),
+        _ => Statement::assumed(
+            Migration::Unknown,
+            "whether this system can be moved to another machine while it runs is not known",
+            "none found",
+        ),
+    }
+}
+
+/// The table for arm64.
+fn on_arm64(kind: Option<HypervisorKind>) -> Effects {
+    let (whole_cache, lines) = match kind {
+        Some(HypervisorKind::Kvm) => (
+            Statement::read(
+                Handling::MayBeIgnored,
+                "KVM traps set/way operations of its guests: it cleans and invalidates all the guest's \
+                 memory instead, or does nothing on CPUs with FEAT_S2FWB",
+                "Linux arch/arm64/kvm/sys_regs.c, access_dcsw",
+            ),
+            Statement::read(
+                Handling::Executed,
+                "KVM does not trap operations on lines: the CPU executes them",
+                "Linux arch/arm64/include/asm/kvm_arm.h: HCR_GUEST_FLAGS without TPCP and TPU",
+            ),
+        ),
+        _ => (
+            Statement::documented(
+                Handling::Unknown,
+                "set/way operations reach the caches of one CPU alone, and a hypervisor may trap them",
+                "Arm ARM (DDI 0487), DC CISW; HCR_EL2.TSW",
+            ),
+            Statement::documented(
+                Handling::Unknown,
+                "a hypervisor may trap operations on lines (HCR_EL2.TPCP); what it then does is its own \
+                 affair",
+                "Arm ARM (DDI 0487), HCR_EL2.TPCP",
+            ),
+        ),
+    };
+    Effects { whole_cache, lines, migration: migration(kind) }
+}
+
+const NO_OPERATION: Statement<Handling> = Statement::assumed(
+    Handling::Unknown,
+    "this crate knows no operation on the whole cache for this architecture",
+    "none",
+);
+
+const NO_LINES: Statement<Handling> = Statement::assumed(
+    Handling::Unknown,
+    "this crate knows no operation on lines for this architecture and privilege level",
+    "none",
+);

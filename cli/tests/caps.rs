@@ -62,3 +62,48 @@ fn a_wrong_argument_is_named() {
     assert!(message.contains("--nonsense"), "{message}");
     assert!(assert.get_output().stdout.is_empty());
 }
+
+/// Each topic of the list is explained in 80 columns, in text and in JSON, and has more to say than
+/// its title.
+#[test]
+fn every_topic_in_the_list_is_explained() {
+    let list = stdout(&["--explain"]);
+    assert_eq!(stdout(&["--explain", "list"]), list);
+    let listed: Value = serde_json::from_str(&stdout(&["--explain", "--json"])).unwrap();
+    assert_eq!(listed["schema"], 1);
+    let topics = listed["topics"].as_array().unwrap();
+    assert!(topics.len() >= 20, "{list}");
+    for topic in topics {
+        let name = topic["name"].as_str().unwrap();
+        assert!(list.contains(&format!("  {name} ")), "{name}\n{list}");
+        let text = stdout(&["--explain", name]);
+        assert!(text.starts_with(&format!("{name}: ")), "{text}");
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+        let json: Value = serde_json::from_str(&stdout(&["--explain", name, "--json"])).unwrap();
+        assert_eq!(json["topic"]["name"], name);
+        assert!(!json["entries"].as_array().unwrap().is_empty(), "{name}");
+    }
+}
+
+/// The screen and the long form never tell two stories.
+#[test]
+fn an_instruction_is_explained_as_the_report_has_it() {
+    let report: Value = serde_json::from_str(&stdout(&["--json"])).unwrap();
+    for instruction in report["cpu"]["instructions"].as_array().unwrap() {
+        let [name, status] = ["name", "status"].map(|key| instruction[key].as_str().unwrap());
+        let text = stdout(&["--explain", name]);
+        let word = if status == "refused" { "not to be used" } else { status };
+        assert!(text.contains(&format!("{word}: ")), "{name} is {status}\n{text}");
+    }
+}
+
+#[test]
+fn an_unknown_topic_is_refused_with_the_topics_there_are() {
+    let assert = caps(&["--explain", "nonsense\u{1b}[2J"]).code(2);
+    let message = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+    assert!(message.contains("whole-cache, "), "{message}");
+    assert!(!message.contains('\u{1b}'), "{message:?}");
+    assert!(assert.get_output().stdout.is_empty());
+}

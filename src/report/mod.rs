@@ -4,7 +4,8 @@
 //! operating system nor an allocator. [`HostReport`] adds what Linux shows in `/proc` and `/sys`. Both
 //! are pure functions of what was read, print on one screen (80 columns, 40 lines, plain ASCII text),
 //! and are [serialised](#json) with feature `serde`. Every "no" and every "unknown" comes with its
-//! reason and what to do about it.
+//! reason and what to do about it; [`HostReport::explain`] has the long form of each topic, with its
+//! sources.
 //!
 //! # JSON
 //! Both reports are objects with `"schema": 2`. Names are in snake case; names may be added within a
@@ -43,6 +44,8 @@
 
 mod cpu;
 #[cfg(feature = "std")]
+mod explain;
+#[cfg(feature = "std")]
 mod host;
 #[cfg(feature = "serde")]
 mod json;
@@ -70,5 +73,7 @@ pub use crate::platform::{
     surroundings::{ConfidentialGuest, Surroundings},
     tree::{Evidence, Unknown},
 };
+#[cfg(feature = "std")]
+pub use explain::{Entry, Explanation, Topic};
 #[cfg(feature = "std")]
 pub use host::HostReport;

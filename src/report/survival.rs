@@ -330,7 +330,7 @@ const fn eadr(progress: Progress, event: Event) -> Statement<Survival> {
     }
 }
 
-const GPF: &str = "Linux drivers/cxl/pmem.c, cxl_nvdimm_arm_dirty_shutdown_tracking; CXL 3.2, 9.8";
+const GPF: &str = "Linux drivers/cxl/pmem.c, cxl_nvdimm_probe: dirty, until a flow of GPF that succeeds clears it";
 
 const fn cxl_gpf(progress: Progress, event: Event) -> Statement<Survival> {
     match (event, progress) {

@@ -1,7 +1,9 @@
-//! `cachemaint caps`: what this machine promises, on one screen.
+//! `cachemaint caps`: what this machine promises, on one screen; and the long form of each topic.
 
+use super::text;
 use anstyle::{AnsiColor, Style};
-use cachemaint::report::HostReport;
+use cachemaint::report::{Explanation, HostReport, Topic};
+use serde::Serialize;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -11,10 +13,37 @@ pub(crate) struct Arguments {
     /// Print everything as JSON
     #[arg(long)]
     json: bool,
+    /// Print the long form of a topic with its sources, such as `clwb`, `whole-cache`, `survival`;
+    /// without a topic, or for `list`, the topics
+    #[arg(long, value_name = "TOPIC", num_args = 0..=1, default_missing_value = LIST)]
+    explain: Option<String>,
+}
+
+/// What is no topic, but asks for them.
+const LIST: &str = "list";
+
+/// The JSON documents of `--explain`. `schema` grows by one when a field changes its meaning or goes
+/// away.
+const SCHEMA: u32 = 1;
+
+#[derive(Serialize)]
+struct Topics {
+    schema: u32,
+    topics: Vec<Topic>,
+}
+
+#[derive(Serialize)]
+struct Explained {
+    schema: u32,
+    #[serde(flatten)]
+    explanation: Explanation,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let report = HostReport::host();
+    if let Some(topic) = &arguments.explain {
+        return explain(&report, topic, arguments.json);
+    }
     let mut out = anstream::stdout().lock();
     if arguments.json {
         serde_json::to_writer_pretty(&mut out, &report).map_err(io::Error::from)?;
@@ -26,6 +55,50 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn explain(report: &HostReport, topic: &str, json: bool) -> anyhow::Result<ExitCode> {
+    let mut out = anstream::stdout().lock();
+    if topic == LIST {
+        list(&mut out, report.topics(), json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Some(explanation) = report.explain(topic) else {
+        let names: Vec<String> = report.topics().into_iter().map(|topic| topic.name).collect();
+        anstream::eprintln!(
+            "cachemaint: nothing is known here of {:?}; the topics of this machine are {}",
+            text::printable(topic),
+            names.join(", ")
+        );
+        // As for any other argument that is not understood.
+        return Ok(ExitCode::from(2));
+    };
+    if json {
+        let document = Explained { schema: SCHEMA, explanation };
+        writeln!(out, "{}", serde_json::to_string_pretty(&document)?)?;
+    } else {
+        let words = explanation.to_string();
+        let (title, rest) = words.split_once('\n').unwrap_or((&words, ""));
+        text::heading(&mut out, title)?;
+        for line in rest.lines() {
+            writeln!(out, "{}", painted(line))?;
+        }
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(out: &mut impl Write, topics: Vec<Topic>, json: bool) -> anyhow::Result<()> {
+    if json {
+        let document = Topics { schema: SCHEMA, topics };
+        writeln!(out, "{}", serde_json::to_string_pretty(&document)?)?;
+    } else {
+        text::heading(out, "cachemaint caps --explain TOPIC")?;
+        for Topic { name, title, .. } in topics {
+            writeln!(out, "  {name:20} {title}")?;
+        }
+    }
+    Ok(out.flush()?)
 }
 
 /// Where the text of a row begins, behind its label.

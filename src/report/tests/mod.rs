@@ -656,6 +656,8 @@ proptest! {
 
 // Safe code over many files: minutes under Miri, and nothing for it to find.
 #[cfg(all(feature = "std", not(miri)))]
+mod explain;
+#[cfg(all(feature = "std", not(miri)))]
 mod host;
 #[cfg(all(feature = "std", feature = "serde", not(miri)))]
 mod json;

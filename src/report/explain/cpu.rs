@@ -1,0 +1,230 @@
+//! What the CPU and its instructions do.
+
+use super::{Entry, HostReport, name_of};
+use crate::arch::{Effect, Instruction, Point, Unsupported};
+use crate::platform::Hypervisor;
+use crate::report::cpu::{Aliasing, Availability, Choice, Status};
+use crate::report::statement::Certainty;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+/// One instruction, by the name of its topic.
+pub(super) fn instruction(report: &HostReport, name: &str) -> Option<Vec<Entry>> {
+    let cpu = &report.cpu;
+    let Availability { instruction, status } =
+        cpu.instructions().find(|row| name_of(row.instruction.name) == name)?;
+    let here = match status {
+        Status::Present => format!("present: {} is shown", instruction.requires),
+        Status::Absent(why) => format!("absent: {} is not shown: {why}", instruction.requires),
+        Status::Refused(why) => format!("shown, and not to be used: {why}"),
+    };
+    let does = match instruction.effect {
+        Effect::Writeback => "copies a dirty line and may keep it in the cache",
+        Effect::WritebackInvalidate => "copies a dirty line and drops it from the cache",
+    };
+    let mut entries = Vec::from([
+        Entry::here("Here", here),
+        Entry::here("Chosen for", chosen_for(report, instruction)),
+        Entry::said(
+            "Does",
+            format!("{does}; the farthest point it reaches is {}", instruction.point),
+            instruction.source,
+        ),
+    ]);
+    let [writeback, invalidate] = cpu.fences_of(instruction);
+    entries.push(Entry::said("To write back", writeback.to_string(), instruction.source));
+    if instruction.effect == Effect::WritebackInvalidate {
+        entries.push(Entry::said("To invalidate", invalidate.to_string(), instruction.source));
+    }
+    if matches!(cpu.hypervisor(), Hypervisor::Present { .. }) {
+        entries.push(Entry::stated("In a guest", &report.effects().lines));
+    }
+    Some(entries)
+}
+
+fn chosen_for(report: &HostReport, instruction: Instruction) -> String {
+    let is_it = |choice: &Choice| choice.instruction.name == instruction.name;
+    let points = Point::ALL
+        .into_iter()
+        .filter(|point| report.cpu.writeback(*point).is_ok_and(|choice| is_it(&choice)))
+        .map(|point| format!("write-back to {point}"));
+    let invalidate = report.cpu.invalidate().is_ok_and(|choice| is_it(&choice));
+    let served: Vec<String> = points.chain(invalidate.then(|| "invalidate".to_string())).collect();
+    if served.is_empty() { "nothing here".to_string() } else { served.join(", ") }
+}
+
+pub(super) fn fences(report: &HostReport) -> Vec<Entry> {
+    let mut entries = choices(report);
+    entries.push(Entry::said(
+        "Why",
+        "a write-back instruction starts the transfer of a line and returns; what waits for it is a \
+         fence of the same thread, so that the operation is complete when the fence is",
+        "Intel SDM vol. 2A, CLWB; Arm ARM (DDI 0487), \"Ordering and completion of data and instruction \
+         cache instructions\"",
+    ));
+    entries.push(Entry::said(
+        "Other threads",
+        "a fence completes no other thread's operations on x86 and arm64; data seen through another \
+         location need a fence before the operation too (Cache::order_observed)",
+        "Intel SDM vol. 2B, SFENCE; Arm ARM (DDI 0487), DSB",
+    ));
+    entries
+}
+
+fn choices(report: &HostReport) -> Vec<Entry> {
+    let answer = |about: String, choice: Result<Choice, Unsupported>| match choice {
+        Ok(choice) => Entry::said(about, choice.to_string(), choice.instruction.source),
+        Err(why) => Entry::here(about, format!("no: {why}")),
+    };
+    let writebacks = Point::ALL
+        .into_iter()
+        .map(|point| answer(format!("To {}", short(point)), report.cpu.writeback(point)));
+    writebacks.chain([answer("Invalidate".to_string(), report.cpu.invalidate())]).collect()
+}
+
+/// The point's name, short enough for a label.
+const fn short(point: Point) -> &'static str {
+    match point {
+        Point::Coherency => "coherency",
+        Point::Persistence => "persist.",
+        Point::DeepPersistence => "deep pers.",
+    }
+}
+
+pub(super) fn points(report: &HostReport) -> Vec<Entry> {
+    let mut entries = choices(report);
+    let arm = "Arm ARM (DDI 0487), \"Terms for places in the memory system\"";
+    for (about, text, source) in [
+        (
+            "Coherency",
+            "where all observers of memory agree: devices, other hosts, a capture kernel",
+            arm,
+        ),
+        ("Persistence", "what power loss keeps, if the platform has such a point", arm),
+        ("Deep pers.", "what power loss keeps even if the platform's stored energy fails", arm),
+        (
+            "On x86",
+            "there is one instruction for the first two: what is written back reaches memory, and \
+             whether that persists is the domain of the region; the kernel gets farther by flush hints",
+            "Intel SDM vol. 2A, CLWB; Linux drivers/nvdimm/region_devs.c, generic_nvdimm_flush",
+        ),
+    ] {
+        entries.push(Entry::said(about, text, source));
+    }
+    entries
+}
+
+pub(super) fn line(report: &HostReport) -> Vec<Entry> {
+    let here = match report.cpu.line() {
+        Ok(line) => format!("{} bytes, from {}", line.size.bytes(), line.source),
+        Err(why) => format!("unknown: {why}"),
+    };
+    Vec::from([
+        Entry::here("Here", here),
+        Entry::said(
+            "What it is",
+            "one maintenance instruction works on one line; the ends of a range are widened to whole \
+             lines, so that neighbours in those are written back too",
+            "Intel SDM vol. 2A, CPUID leaf 1; Arm ARM (DDI 0487), CTR_EL0.DminLine",
+        ),
+    ])
+}
+
+pub(super) fn granule(report: &HostReport) -> Vec<Entry> {
+    let here = match report.cpu.line() {
+        Ok(line) => format!("{} bytes", line.granule),
+        Err(why) => format!("unknown: {why}"),
+    };
+    Vec::from([
+        Entry::here("Here", here),
+        Entry::said(
+            "What it is",
+            "the largest unit that any cache of the machine writes back, which can be larger than a \
+             line; data that must share no line with others are padded and aligned to it. Where the CPU \
+             does not state it, the architecture's largest is taken (2048 bytes on arm64)",
+            "Arm ARM (DDI 0487), CTR_EL0.CWG",
+        ),
+    ])
+}
+
+pub(super) fn streaming_stores(report: &HostReport) -> Vec<Entry> {
+    let Some(note) = report.cpu.streaming_stores() else {
+        return Vec::from([Entry::here(
+            "Here",
+            "nothing is known of streaming stores on this architecture: write back after them",
+        )]);
+    };
+    let certainty = if note.source.starts_with("measured") {
+        Certainty::Measured
+    } else if note.source.starts_with("none") {
+        Certainty::Assumed
+    } else {
+        Certainty::Documented
+    };
+    Vec::from([
+        Entry::said("Here", note.text, note.source).sure(certainty),
+        Entry::said(
+            "Ordering",
+            "they are weakly ordered: a fence must come before what tells others that the data are \
+             there",
+            "Intel SDM vol. 1, 10.4.6.2; AMD APM vol. 1, \"Non-Temporal Stores\"",
+        ),
+    ])
+}
+
+pub(super) fn whole_cache(report: &HostReport) -> Vec<Entry> {
+    Vec::from([
+        Entry::here("Here", format!("no: {}", report.cpu.whole_cache())),
+        Entry::stated("In a kernel", &report.effects().whole_cache),
+        Entry::said(
+            "On Linux",
+            "a driver asks cpu_cache_has_invalidate_memregion first, which is false on x86 under any \
+             hypervisor, and then lets cpu_cache_invalidate_memregion do it on all CPUs; that may or \
+             may not write back what is dirty",
+            "Linux arch/x86/mm/pat/set_memory.c; include/linux/memregion.h",
+        )
+        .sure(Certainty::ReadInSource),
+        Entry::said(
+            "Each CPU",
+            "WBINVD reaches the caches of the CPU that executes it and those it shares; set/way \
+             operations of arm64 are not broadcast, so that they are wrong with other CPUs running",
+            "Intel SDM vol. 2, WBINVD; Arm ARM (DDI 0487), DC CISW",
+        ),
+    ])
+}
+
+pub(super) fn aliasing(report: &HostReport) -> Vec<Entry> {
+    let here = match report.cpu.aliasing() {
+        Aliasing::No { source } => Entry::said("Here", "data do not alias", source),
+        Aliasing::Unknown { reason, advice } => {
+            Entry::here("Here", format!("unknown: {reason}; {advice}"))
+        }
+    };
+    Vec::from([
+        here,
+        Entry::said(
+            "What it is",
+            "in a cache that is indexed by virtual addresses one page can be twice, under two of them, \
+             and the two can disagree: a user's mapping and the kernel's own, for example. Linux has no \
+             DAX on such machines",
+            "Linux Documentation/core-api/cachetlb.rst; fs/Kconfig, FS_DAX",
+        ),
+    ])
+}
+
+pub(super) fn shmlba(report: &HostReport) -> Vec<Entry> {
+    let here = match report.shmlba() {
+        Ok(bytes) => format!("{bytes} bytes"),
+        Err(why) => format!("unknown: {why}"),
+    };
+    Vec::from([
+        Entry::here("Here", here),
+        Entry::said(
+            "What it is",
+            "two shared mappings of one page agree if their addresses are the same modulo SHMLBA; \
+             where data do not alias, that is a page",
+            "shmat(2); Linux include/asm-generic/shmparam.h",
+        ),
+    ])
+}

@@ -1,0 +1,141 @@
+//! Guests, confidential guests, containers, and what may change.
+
+use super::{Entry, HostReport};
+use crate::platform::{Confidential, Hypervisor};
+use crate::report::statement::Certainty;
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+pub(super) fn hypervisor(report: &HostReport) -> Vec<Entry> {
+    let here = match report.cpu.hypervisor() {
+        Hypervisor::Absent => "the CPU says that there is none (CPUID.1:ECX[31] is 0)".to_string(),
+        Hypervisor::Unknown => {
+            format!("{} does not tell user mode", report.cpu.architecture())
+        }
+        present => format!("{present}"),
+    };
+    let mut entries = Vec::from([Entry::here("By the CPU", here)]);
+    if let Some(kind) = report.surroundings.hypervisor {
+        entries.push(Entry::here("By its files", kind.name()));
+    }
+    if report.surroundings.is_metal {
+        entries.push(Entry::here("By its files", "a whole machine: the product ends in .metal"));
+    }
+    entries.extend(asked(report));
+    let effects = report.effects();
+    entries.extend([
+        Entry::stated("Lines", &effects.lines),
+        Entry::stated("Whole cache", &effects.whole_cache),
+        Entry::stated("Migration", &effects.migration),
+        Entry::said(
+            "How sure",
+            "a signature is a word: VirtualBox can show KVM's, a hypervisor can clear the bit that \
+             announces it, and firmware's names are what its maker wrote. That nothing is found is no \
+             proof of bare metal",
+            "recorded machines in tests/cpus; systemd src/basic/virt.c",
+        )
+        .sure(Certainty::ReadInSource),
+    ]);
+    entries
+}
+
+/// What was asked of the kernel's files.
+fn asked(report: &HostReport) -> impl Iterator<Item = Entry> {
+    report
+        .guest_hints
+        .iter()
+        .map(|hint| Entry::here("Asked", format!("{}: {}", hint.asked, hint.answer)))
+}
+
+pub(super) fn confidential(report: &HostReport) -> Vec<Entry> {
+    let here = match report.cpu.confidential() {
+        Confidential::Tdx => "Intel TDX: leaf 21H says so".to_string(),
+        Confidential::HyperV { isolation, paravisor } => format!(
+            "Hyper-V isolates this partition by {}, {} a paravisor (leaf 4000_000CH)",
+            isolation.name(),
+            if paravisor { "with" } else { "without" }
+        ),
+        Confidential::SevOffered { es, snp, coherent } => format!(
+            "AMD SEV is offered (SEV-ES {}, SEV-SNP {}, coherent caches {}); whether it is on is in an \
+             MSR that user mode cannot read (dmesg has it)",
+            yes(es),
+            yes(snp),
+            yes(coherent)
+        ),
+        Confidential::Unknown => "nothing says so".to_string(),
+    };
+    let mut entries = Vec::from([Entry::here("By the CPU", here)]);
+    if let Some(guest) = report.surroundings.confidential {
+        entries.push(Entry::here("By a driver", guest.name()));
+    }
+    entries.extend([
+        Entry::stated("Lines", &report.effects().lines),
+        Entry::stated("Whole cache", &report.effects().whole_cache),
+        Entry::said(
+            "SEV's leaf",
+            "8000_001FH says what the CPU offers. Hosts show it, and some hypervisors show it to every \
+             guest, so that it proves no guest; the flags sev, sev_es and sev_snp in /proc/cpuinfo are \
+             the same words, while tdx_guest says that this is one",
+            "AMD APM vol. 3, CPUID Fn8000_001F; Linux arch/x86/include/asm/cpufeatures.h",
+        ),
+        Entry::said(
+            "Drivers",
+            "/dev/sev-guest and /dev/tdx_guest are made in such guests alone, and so is the provider of \
+             a report under /sys/kernel/config/tsm/report; none is begun here, since that is a change",
+            "Linux drivers/virt/coco; Documentation/ABI/testing/configfs-tsm-report",
+        ),
+    ]);
+    entries
+}
+
+const fn yes(is_so: bool) -> &'static str {
+    if is_so { "yes" } else { "no" }
+}
+
+pub(super) fn container(report: &HostReport) -> Vec<Entry> {
+    let here = match &report.surroundings.container {
+        Some(name) => format!("in a container: {name}"),
+        None => "no sign of one, which proves nothing".to_string(),
+    };
+    Vec::from([
+        Entry::here("Here", here),
+        Entry::said(
+            "Lines",
+            "a container is a set of processes of the same kernel: operations on lines are what they \
+             are outside. (gVisor and WSL bring kernels of their own; the instructions are the CPU's \
+             there too.)",
+            "none of the instructions asks the kernel; gVisor docs, \"Platform Guide\"",
+        )
+        .sure(Certainty::Assumed),
+        Entry::said(
+            "Files",
+            "it can hide /sys and /proc, or show those of the host: regions, file systems and devices \
+             that are there can be missing from the report, which then says \"unknown\"",
+            "systemd, \"The Container Interface\"",
+        ),
+    ])
+}
+
+pub(super) fn live_migration(report: &HostReport) -> Vec<Entry> {
+    Vec::from([
+        Entry::stated("Here", &report.effects().migration),
+        Entry::said(
+            "What changes",
+            "the instruction, the line size and what persistent memory is backed by were found out \
+             once; a handle keeps what it was made with. An instruction that the next host lacks may \
+             raise SIGILL",
+            "Intel SDM vol. 2A, CLWB and CLFLUSHOPT: #UD without the feature",
+        ),
+        Entry::here(
+            "What to do",
+            "run guests on one CPU model that all hosts have, or choose an instruction that all hosts \
+             have (Builder::writeback_with, CACHEMAINT_WRITEBACK), or restart programs after a move",
+        ),
+        Entry::here(
+            "What stays",
+            "bytes that were persisted in a medium that moves along; a claim of persistence is the \
+             hypervisor's on either host",
+        ),
+    ])
+}

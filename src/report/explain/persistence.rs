@@ -1,0 +1,227 @@
+//! Persistence domains, granularity, and what survives what.
+
+use super::{Entry, HostReport};
+use crate::platform::nvdimm::{Domain, Region};
+use crate::report::host::NO_REGION;
+use crate::report::statement::Certainty;
+use crate::report::survival::{Backing, Event, Progress, survival_statement};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+pub(super) fn domains(report: &HostReport) -> Vec<Entry> {
+    let mut entries = regions(report, |_| true);
+    entries.push(
+        Entry::said(
+            "By whose word",
+            "the kernel passes on what firmware says, and nothing checks it; a hypervisor can claim any \
+             domain for any file. Where nobody makes a claim the attribute persistence_domain is \
+             hidden",
+            "Linux drivers/nvdimm/region_devs.c, drivers/acpi/nfit/core.c; QEMU docs/nvdimm.txt",
+        )
+        .sure(Certainty::ReadInSource),
+    );
+    entries
+}
+
+/// The regions of this machine that are asked for, with what their domains are worth.
+fn regions(report: &HostReport, wanted: impl Fn(Domain) -> bool) -> Vec<Entry> {
+    let regions = match &report.regions {
+        Ok(regions) if regions.is_empty() => {
+            let [reason, advice] = NO_REGION;
+            return Vec::from([Entry::here("Here", format!("{reason}; {advice}"))]);
+        }
+        Ok(regions) => regions,
+        Err(why) => return Vec::from([Entry::here("Here", format!("unknown: {why}"))]),
+    };
+    let found: Vec<Entry> =
+        regions.iter().filter(|region| wanted(region.domain)).flat_map(region).collect();
+    if found.is_empty() { Vec::from([Entry::here("Here", "no region has it")]) } else { found }
+}
+
+fn region(region: &Region) -> Vec<Entry> {
+    let domain = region.domain;
+    let mut entries = Vec::from([Entry::here(
+        region.name.clone(),
+        format!("{}: {}", domain.name(), domain.meaning()),
+    )]);
+    let evidence = region.evidence.iter();
+    entries
+        .extend(evidence.map(|row| Entry::here("Asked", format!("{}: {}", row.asked, row.answer))));
+    entries
+}
+
+/// What a kind of backing keeps at these events. Where getting farther changes neither the answer nor
+/// the reason, it is said once.
+fn cells(backing: Backing, events: &[Event]) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for event in events {
+        let statement = |progress: &Progress| survival_statement(backing, *progress, *event);
+        let same = |a: &Progress, b: &Progress| statement(a) == statement(b);
+        for progresses in Progress::ALL.chunk_by(same) {
+            let Some(first) = progresses.first().map(statement) else { continue };
+            let names: Vec<&str> = progresses.iter().map(|progress| progress.name()).collect();
+            let text = format!(
+                "{}, {}, {}: {}: {}",
+                backing.name(),
+                event.name(),
+                names.join(" or "),
+                first.is,
+                first.text
+            );
+            entries.push(Entry::stated(label(*event), &first).saying(text));
+        }
+    }
+    entries
+}
+
+const fn label(event: Event) -> &'static str {
+    match event {
+        Event::ProcessCrash => "Process",
+        Event::Kexec => "Kexec",
+        Event::WarmReboot => "Reboot",
+        Event::PowerLoss => "Power",
+    }
+}
+
+pub(super) fn adr(report: &HostReport) -> Vec<Entry> {
+    let mut entries = regions(report, |domain| domain == Domain::MemoryController);
+    entries.push(Entry::said(
+        "What it is",
+        "Asynchronous DRAM Refresh: at power loss stored energy empties the memory controller's write \
+         queues into the modules; CPU caches are lost. So a line counts once it was written back and \
+         fenced",
+        "ACPI, NFIT platform capabilities, bit 1; Intel, \"Persistent Memory Development Kit\"",
+    ));
+    entries.extend(cells(Backing::PmemAdr, &[Event::WarmReboot, Event::PowerLoss]));
+    entries
+}
+
+pub(super) fn eadr(report: &HostReport) -> Vec<Entry> {
+    let mut entries = regions(report, |domain| domain == Domain::CpuCaches);
+    entries.push(Entry::said(
+        "What it is",
+        "enhanced ADR: at power loss stored energy writes the CPU caches back too, so that a store \
+         counts once it is visible and a fence suffices. It speaks of power, not of a reset",
+        "ACPI, NFIT platform capabilities, bit 0",
+    ));
+    entries.extend(cells(Backing::PmemEadr, &[Event::WarmReboot, Event::PowerLoss]));
+    entries
+}
+
+pub(super) fn gpf(report: &HostReport) -> Vec<Entry> {
+    let mut entries = regions(report, |domain| matches!(domain, Domain::CxlGpf | Domain::Cxl));
+    entries.push(Entry::said(
+        "What it is",
+        "Global Persistent Flush: at power loss or a reset the host asks its CXL devices to flush, first \
+         caches, then the devices' own buffers, within times that the ports were given. Whether CPU \
+         caches are among the first is the platform's affair",
+        "CXL specification, \"Global Persistent Flush\", as US patent 11416397 describes it; Linux \
+         drivers/cxl/cxlpci.h, DVSEC 4 (port) and 5 (device)",
+    ));
+    entries.push(
+        Entry::said(
+            "How it shows",
+            "Linux from 6.15 on marks each device dirty when it takes it up, which a flush that \
+             completes clears, and shows the count of failures as cxl/dirty_shutdown of its nmem device \
+             if the device has GPF. A count that has grown means that bytes were lost",
+            "Linux drivers/cxl/pmem.c, cxl_nvdimm_arm_dirty_shutdown_tracking",
+        )
+        .sure(Certainty::ReadInSource),
+    );
+    entries.extend(cells(Backing::CxlGpf, &[Event::WarmReboot, Event::PowerLoss]));
+    entries.extend(cells(Backing::Cxl, &[Event::PowerLoss]));
+    entries
+}
+
+pub(super) fn granularity(report: &HostReport) -> Vec<Entry> {
+    let line = match report.cpu.writeback(crate::arch::Point::Persistence) {
+        Ok(choice) => match report.cpu.line() {
+            Ok(line) => format!("{} bytes, by {choice}", line.size.bytes()),
+            Err(why) => format!("no: {why}"),
+        },
+        Err(why) => format!("no: {why}"),
+    };
+    let page = match &report.page_size {
+        Ok(bytes) => format!("{bytes} bytes, by msync"),
+        Err(why) => format!("unknown: {why}"),
+    };
+    let has_eadr = report.regions.iter().flatten().any(|region| region.domain == Domain::CpuCaches);
+    let byte = if has_eadr {
+        "on the regions with eADR: a fence suffices"
+    } else {
+        "no region claims eADR"
+    };
+    Vec::from([
+        Entry::here("Byte", byte),
+        Entry::here("Line", format!("{line}; for files that are mapped directly (MAP_SYNC)")),
+        Entry::here("Page", format!("{page}; for all other files")),
+        Entry::said(
+            "Tearing",
+            "whatever the granularity, a crash can tear what is not persisted yet at aligned words of 8 \
+             bytes, and a line can reach the medium at any time before it is asked for",
+            "SNIA, \"NVM Programming Model\", power-fail atomicity",
+        ),
+        Entry::here(
+            "Of a file",
+            "cachemaint inspect PATH, or dax::probe, tell it with the evidence",
+        ),
+    ])
+}
+
+pub(super) fn map_sync(_report: &HostReport) -> Vec<Entry> {
+    Vec::from([
+        Entry::said(
+            "Promises",
+            "when a write fault returns, the blocks under the page are the file's on the medium, so \
+             that afterwards writing back and fencing persists without the file system's help",
+            "mmap(2), MAP_SYNC; Linux fs/dax.c, dax_finish_sync_fault",
+        ),
+        Entry::said(
+            "Does not",
+            "it says nothing of the medium: the kernel grants it on RAM that was set aside too, and \
+             refuses it on virtio-pmem, whose flush is a request",
+            "Linux include/linux/dax.h, daxdev_mapping_supported; drivers/nvdimm/region_devs.c",
+        )
+        .sure(Certainty::ReadInSource),
+        Entry::said(
+            "Who has it",
+            "ext4 and xfs on DAX, and device DAX; it must be asked for with MAP_SHARED_VALIDATE, since \
+             plain MAP_SHARED drops it silently",
+            "Linux, FOP_MMAP_SYNC; mmap(2)",
+        )
+        .sure(Certainty::ReadInSource),
+    ])
+}
+
+pub(super) fn deep_persist(report: &HostReport) -> Vec<Entry> {
+    let deep = match report.cpu.writeback(crate::arch::Point::DeepPersistence) {
+        Ok(choice) => choice.to_string(),
+        Err(why) => format!("no instruction: {why}"),
+    };
+    let mut entries = Vec::from([Entry::here("Here", deep)]);
+    for backing in report.backings() {
+        let statement = survival_statement(backing, Progress::DeepPersisted, Event::PowerLoss);
+        let text = format!("{}: {}: {}", backing.name(), statement.is, statement.text);
+        entries.push(Entry::stated("Power", &statement).saying(text));
+    }
+    entries
+}
+
+/// Of the backings that this machine has; the JSON report has all.
+pub(super) fn survival(report: &HostReport) -> Vec<Entry> {
+    let backings = report.backings();
+    let names: Vec<&str> = backings.iter().map(|backing| backing.name()).collect();
+    let mut entries = Vec::from([Entry::here("Here", heading(&names))]);
+    for backing in backings {
+        entries.extend(cells(backing, &Event::ALL));
+    }
+    entries
+}
+
+fn heading(names: &[&str]) -> String {
+    format!(
+        "what a file can lie on here: {}; each as it was only stored, persisted, and deep persisted",
+        names.join("; ")
+    )
+}

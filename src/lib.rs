@@ -26,6 +26,7 @@ mod skip;
 pub mod dax;
 
 pub mod design;
+pub mod names;
 
 pub use arch::{Effect, Facts, Instruction, LineSize, Missing, Point, Unsupported};
 pub use cache::{Batch, Builder, Cache};

@@ -244,6 +244,9 @@ const fn advice_for(backing: Backing) -> Option<&'static str> {
         Backing::EmulatedPmem => Some(
             "for power loss use real persistent memory; this is RAM, and survives what RAM survives",
         ),
+        Backing::Cxl => Some(
+            "ask the device's vendor for Global Persistent Flush; Linux from 6.15 on shows it where it is",
+        ),
         Backing::PmemUnknown => {
             Some("ask the firmware's vendor what its persistence domain is; no claim is shown")
         }

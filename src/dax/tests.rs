@@ -65,6 +65,7 @@ fn the_domain_is_that_of_the_files_own_region() {
     let rows = [
         ("ACPI.NFIT", Some("memory_controller\n"), Backing::PmemAdr, Granularity::Line(64)),
         ("ACPI.NFIT", Some("cpu_cache\n"), Backing::PmemEadr, Granularity::Byte),
+        ("CXL", Some("memory_controller\n"), Backing::Cxl, Granularity::Line(64)),
         ("ACPI.NFIT", Some("\n"), Backing::PmemUnknown, Granularity::Line(64)),
         ("ACPI.NFIT", None, Backing::PmemUnknown, Granularity::Line(64)),
         ("e820", None, Backing::EmulatedPmem, Granularity::Line(64)),

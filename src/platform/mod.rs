@@ -67,6 +67,8 @@ pub(crate) use native::privileged_facts;
 pub(crate) use native::{cpu, facts};
 
 pub use guest::{Confidential, Hypervisor, HypervisorKind, Isolation, Signatures};
+#[cfg(feature = "std")]
+pub(crate) use guest::{kind_of, source_of};
 pub use identity::{Identity, Midr};
 pub use text::Text;
 

@@ -1,10 +1,8 @@
 //! Machines for tests: recorded CPUs.
 
 #[path = "../../tests/cpus/arm64.rs"]
-#[expect(dead_code, reason = "the source of each value is for readers")]
 pub(crate) mod arm64;
 #[path = "../../tests/cpus/x86.rs"]
-#[expect(dead_code, reason = "the source of each value is for readers")]
 pub(crate) mod x86;
 
 use super::{Cpu, aarch64, x86 as cpuid};

@@ -1,11 +1,12 @@
 //! Short texts that need no allocation, safe to print.
 
 /// A short text that the CPU or a hypervisor gave: a vendor, a brand, a signature. At most `N` bytes
-/// of printable ASCII.
+/// of printable ASCII, and not more than 255.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Text<const N: usize> {
     bytes: [u8; N],
-    len: usize,
+    /// A byte, since reports hold many of these.
+    len: u8,
 }
 
 /// x86 and PowerPC have texts to give.
@@ -33,7 +34,7 @@ impl<const N: usize> Text<N> {
         for (to, from) in cleaned.bytes.iter_mut().zip(text) {
             *to = if from.is_ascii_graphic() || *from == b' ' { *from } else { b'?' };
         }
-        cleaned.len = text.len().min(N);
+        cleaned.len = u8::try_from(text.len().min(N)).unwrap_or(u8::MAX);
         cleaned
     }
 }
@@ -42,7 +43,7 @@ impl<const N: usize> Text<N> {
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        let text = self.bytes.get(..self.len).unwrap_or_default();
+        let text = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
         core::str::from_utf8(text).unwrap_or_default()
     }
 

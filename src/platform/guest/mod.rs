@@ -8,6 +8,8 @@ mod signatures;
 use super::Text;
 pub use signatures::HypervisorKind;
 pub(crate) use signatures::kind_of;
+#[cfg(feature = "std")]
+pub(crate) use signatures::source_of;
 
 /// What is known of a hypervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +37,7 @@ impl Hypervisor {
     /// Which one it is, if one of its signatures is known here: the last one, since hypervisors put
     /// the interfaces that they imitate before their own.
     ///
-    /// A signature is a word: VirtualBox can be told to show KVM's.
+    /// A signature is a word: `VirtualBox` can be told to show KVM's.
     #[must_use]
     pub fn kind(&self) -> Option<HypervisorKind> {
         let Self::Present { signatures, .. } = self else { return None };

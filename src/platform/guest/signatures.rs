@@ -12,13 +12,13 @@ pub enum HypervisorKind {
     Tcg,
     /// Hyper-V of Microsoft.
     HyperV,
-    /// ESXi, Workstation or Fusion of VMware.
+    /// A product of `VMware`.
     Vmware,
     /// Xen.
     Xen,
     /// A virtual machine of Amazon EC2: Nitro, which rests on KVM, or Xen.
     Ec2,
-    /// VirtualBox.
+    /// `VirtualBox`.
     VirtualBox,
     /// bhyve of FreeBSD and illumos.
     Bhyve,
@@ -128,4 +128,40 @@ pub(crate) const SIGNATURES: [Signature; 23] = {
 /// Whose signature it is, if it is known.
 pub(crate) fn kind_of(signature: &str) -> Option<HypervisorKind> {
     SIGNATURES.iter().find(|(known, ..)| *known == signature).map(|(_, kind, _)| *kind)
+}
+
+/// Who says whose signature it is.
+#[cfg(feature = "std")]
+pub(crate) fn source_of(signature: &str) -> Option<&'static str> {
+    SIGNATURES.iter().find(|(known, ..)| *known == signature).map(|(.., source)| *source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SIGNATURES, kind_of};
+    use crate::platform::Text;
+
+    /// A signature is compared without what pads it, so that it must be written so; one that stands
+    /// twice would hide the second.
+    #[test]
+    fn each_signature_is_written_as_it_is_read_and_once() {
+        for (place, (signature, kind, source)) in SIGNATURES.iter().enumerate() {
+            assert_eq!(Text::<12>::new(signature.as_bytes()).as_str(), *signature);
+            assert_eq!(kind_of(signature), Some(*kind), "{signature} stands twice");
+            assert!(SIGNATURES[..place].iter().all(|(other, ..)| other != signature));
+            assert!(!source.is_empty());
+        }
+    }
+
+    /// As the registers hold them, padding included.
+    #[test]
+    fn padding_does_not_matter() {
+        for raw in
+            [b" lrpepyh  vr", b" QNXQVMBSQG ", b"bhyve bhyve ", b"Jailhouse\0\0\0", b" prl hyperv "]
+        {
+            assert!(kind_of(Text::<12>::new(raw).as_str()).is_some(), "{raw:?}");
+        }
+        assert_eq!(kind_of(""), None);
+        assert_eq!(kind_of("GenuineIntel"), None);
+    }
 }

@@ -1,7 +1,7 @@
 //! Guests, confidential guests, containers, and what may change.
 
 use super::{Entry, HostReport};
-use crate::platform::{Confidential, Hypervisor};
+use crate::platform::{Confidential, Hypervisor, Text, kind_of, source_of};
 use crate::report::statement::Certainty;
 use alloc::format;
 use alloc::string::ToString;
@@ -16,6 +16,7 @@ pub(super) fn hypervisor(report: &HostReport) -> Vec<Entry> {
         present => format!("{present}"),
     };
     let mut entries = Vec::from([Entry::here("By the CPU", here)]);
+    entries.extend(signatures(report.cpu.hypervisor()));
     if let Some(kind) = report.surroundings.hypervisor {
         entries.push(Entry::here("By its files", kind.name()));
     }
@@ -38,6 +39,19 @@ pub(super) fn hypervisor(report: &HostReport) -> Vec<Entry> {
         .sure(Certainty::ReadInSource),
     ]);
     entries
+}
+
+/// Whose each signature is, and who says so.
+fn signatures(hypervisor: Hypervisor) -> Vec<Entry> {
+    let Hypervisor::Present { signatures, .. } = hypervisor else { return Vec::new() };
+    let known =
+        |signature: &Text<12>| match (kind_of(signature.as_str()), source_of(signature.as_str())) {
+            (Some(kind), Some(source)) => {
+                Entry::said("Signature", format!("\"{signature}\" is {}'s", kind.name()), source)
+            }
+            _ => Entry::here("Signature", format!("\"{signature}\" is not known here")),
+        };
+    signatures.iter().map(known).collect()
 }
 
 /// What was asked of the kernel's files.

@@ -288,7 +288,7 @@ fn a_machine_that_is_no_guest_is_not_asked_for_signatures() {
     assert_eq!(report.hypervisor(), Hypervisor::Absent);
 }
 
-/// Linux `drivers/hv/hv_common.c`: CreatePartitions (EBX\[0\]) and CpuManagement (EBX\[12\]) without
+/// Linux `drivers/hv/hv_common.c`: `CreatePartitions` (EBX\[0\]) and `CpuManagement` (EBX\[12\]) without
 /// isolation (EBX\[22\]); the first alone is a guest that may have guests (L1VH).
 #[test]
 fn a_root_partition_is_told_from_a_guest() {

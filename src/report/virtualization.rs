@@ -164,7 +164,7 @@ fn x86(kind: Option<HypervisorKind>, is_root: bool) -> Effects {
             Handling::Ignored,
             "WBINVD is privileged (#GP in user mode), and QEMU's emulation has no caches: in this \
              guest it does nothing",
-            "QEMU target/i386/tcg, WBINVD",
+            "QEMU target/i386/tcg/translate.c, wbinvd: nothing to do",
         ),
         Some(Kind::Rosetta) => Statement::assumed(
             Handling::Unknown,
@@ -193,7 +193,7 @@ fn x86(kind: Option<HypervisorKind>, is_root: bool) -> Effects {
         Some(Kind::Tcg) => Statement::read(
             Handling::Ignored,
             "QEMU's emulation has no caches: instructions on lines do nothing, and prove nothing",
-            "QEMU target/i386/tcg, CLFLUSH and CLWB",
+            "QEMU target/i386/tcg/translate.c: no cache is modelled",
         ),
         Some(Kind::Rosetta) => Statement::assumed(
             Handling::Unknown,

@@ -1678,6 +1678,26 @@ pub(crate) static MACHINES: &[Machine] = &[
         confidential: None,
     },
     Machine {
+        name: "AMD SEV-SNP guest (family 25 model 17) under QEMU and KVM",
+        provenance: Provenance::FromManual,
+        source: "features of the EPYC 9xx4 KVM guest above; leaf 8000_001FH: QEMU target/i386/cpu.c, cpu_x86_cpuid, with cbitpos=51 and reduced-phys-bits=1 of QEMU docs/system/i386/amd-memory-encryption.rst",
+        cpuid: &[
+            (0, 0, [0x0000_001c, 0x6874_7541, 0x444d_4163, 0x6974_6e65]),
+            (1, 0, [0x00a1_0f11, 0x0002_0800, 0xfffa_3203, 0x178b_fbff]),
+            (7, 0, [0x0000_0001, 0xf1bf_07ab, 0x0040_5fc6, 0x0000_0010]),
+            (0x4000_0000, 0, [0x4000_0001, 0x4b4d_564b, 0x564b_4d56, 0x0000_004d]),
+            (0x8000_0000, 0, [0x8000_0021, 0x6874_7541, 0x444d_4163, 0x6974_6e65]),
+            // EAX = SEV 2H | SEV-ES 8H | SEV-SNP 10H; EBX = 51 | 1 << 6
+            (0x8000_001f, 0, [0x0000_001a, 0x0000_0073, 0, 0]),
+        ],
+        writeback: "clwb",
+        invalidate: "clflushopt",
+        line: 64,
+        writeback_fences: (None, "sfence"),
+        hypervisor: Some("KVMKVMKVM"),
+        confidential: None,
+    },
+    Machine {
         name: "Intel TDX guest (module 1.5, Emerald Rapids) under KVM",
         provenance: Provenance::FromManual,
         source: "github.com/intel/tdx-module branch tdx_1.5 include/auto_gen/cpuid_configurations.c (TDX module 1.5); KVM signature: Linux Documentation/virt/kvm/x86/cpuid.rst",

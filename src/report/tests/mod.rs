@@ -212,6 +212,10 @@ fn sev_in_cpuid_is_no_proof_of_a_confidential_guest() {
     let offered = Confidential::SevOffered { es: true, snp: true, coherent: true };
     assert_eq!(report.confidential(), offered);
     assert!(flowing(&report).contains("SEV, ES, SNP offered"), "{report}");
+
+    // QEMU shows the leaf to SEV guests alone, and without coherence.
+    let offered = Confidential::SevOffered { es: true, snp: true, coherent: false };
+    assert_eq!(x86_machine("SEV-SNP guest").confidential(), offered);
 }
 
 /// What a hypervisor does with WBINVD decides what a kernel in it can rely on.

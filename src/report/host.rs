@@ -1,9 +1,9 @@
 //! What the whole machine promises, as a pure function of the CPU's report and a `/proc` and `/sys`.
 
 use super::cpu::{Aliasing, CpuReport};
-use super::screen::{AliasingOf, GuestOf, row, row_at};
+use super::screen::{AliasingOf, GuestOf, MOVABLE, row, row_at};
 use super::survival::{Backing, Event, Progress, Survival, survival};
-use super::virtualization::Effects;
+use super::virtualization::{Effects, Migration};
 use crate::platform::cache_levels::{self, CacheKind, CacheLevel};
 use crate::platform::kernel::{self, Kernel};
 use crate::platform::nvdimm::{self, Domain, Region};
@@ -320,6 +320,10 @@ impl Display for Hints<'_> {
         }
         if let Some(container) = container {
             write!(f, "; in a container ({container}), which can hide /sys")?;
+        }
+        // If the CPU says whose guest it is, its own row says this.
+        if by_cpu.kind().is_none() && self.0.effects().migration.is == Migration::Possible {
+            write!(f, "; {MOVABLE}")?;
         }
         Ok(())
     }

@@ -244,6 +244,9 @@ impl Display for Hypervisor {
     }
 }
 
+/// What may change what was found out.
+pub(super) const MOVABLE: &str = "it can be moved to another host while this runs";
+
 /// What is known of a guest, with hints from elsewhere.
 pub(super) struct GuestOf<'a>(pub(super) &'a CpuReport, pub(super) &'a dyn Display);
 
@@ -264,7 +267,7 @@ impl Display for GuestOf<'_> {
         }
         write!(f, "; confidential guest: {}{hints}", Guest(report))?;
         if report.virtualization().effects().migration.is == Migration::Possible {
-            f.write_str("; it can be moved to another host while this runs")?;
+            write!(f, "; {MOVABLE}")?;
         }
         Ok(())
     }

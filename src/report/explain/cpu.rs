@@ -94,7 +94,7 @@ const fn short(point: Point) -> &'static str {
 
 pub(super) fn points(report: &HostReport) -> Vec<Entry> {
     let mut entries = choices(report);
-    let arm = "Arm ARM (DDI 0487), \"Terms for places in the memory system\"";
+    let arm = "Arm ARM (DDI 0487), points of coherency, persistence and deep persistence";
     for (about, text, source) in [
         (
             "Coherency",
@@ -168,7 +168,7 @@ pub(super) fn streaming_stores(report: &HostReport) -> Vec<Entry> {
             "Ordering",
             "they are weakly ordered: a fence must come before what tells others that the data are \
              there",
-            "Intel SDM vol. 1, 10.4.6.2; AMD APM vol. 1, \"Non-Temporal Stores\"",
+            "Intel SDM vol. 1, 10.4.6.2; AMD APM vol. 3, MOVNTI",
         ),
     ])
 }

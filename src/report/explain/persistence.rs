@@ -6,7 +6,7 @@ use crate::report::host::NO_REGION;
 use crate::report::statement::Certainty;
 use crate::report::survival::{Backing, Event, Progress, survival_statement};
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 pub(super) fn domains(report: &HostReport) -> Vec<Entry> {
@@ -62,7 +62,7 @@ fn cells(backing: Backing, events: &[Event]) -> Vec<Entry> {
             let Some(first) = progresses.first().map(statement) else { continue };
             let names: Vec<&str> = progresses.iter().map(|progress| progress.name()).collect();
             let text = format!(
-                "{}, {}, {}: {}: {}",
+                "{}; {}; {}: {}: {}",
                 backing.name(),
                 event.name(),
                 names.join(" or "),
@@ -91,7 +91,7 @@ pub(super) fn adr(report: &HostReport) -> Vec<Entry> {
         "Asynchronous DRAM Refresh: at power loss stored energy empties the memory controller's write \
          queues into the modules; CPU caches are lost. So a line counts once it was written back and \
          fenced",
-        "ACPI, NFIT platform capabilities, bit 1; Intel, \"Persistent Memory Development Kit\"",
+        "ACPI, NFIT platform capabilities, bit 1",
     ));
     entries.extend(cells(Backing::PmemAdr, &[Event::WarmReboot, Event::PowerLoss]));
     entries
@@ -208,20 +208,20 @@ pub(super) fn deep_persist(report: &HostReport) -> Vec<Entry> {
     entries
 }
 
-/// Of the backings that this machine has; the JSON report has all.
+/// The whole table: what this machine has comes first.
 pub(super) fn survival(report: &HostReport) -> Vec<Entry> {
-    let backings = report.backings();
-    let names: Vec<&str> = backings.iter().map(|backing| backing.name()).collect();
-    let mut entries = Vec::from([Entry::here("Here", heading(&names))]);
-    for backing in backings {
-        entries.extend(cells(backing, &Event::ALL));
+    let here = report.backings();
+    let is_here = |backing: &Backing| here.contains(backing);
+    let (here, elsewhere): (Vec<Backing>, Vec<Backing>) =
+        Backing::ALL.into_iter().partition(is_here);
+    let mut entries = Vec::new();
+    for (about, what, backings) in [
+        ("Here", "what a file can lie on here", here),
+        ("Elsewhere", "what other machines have", elsewhere),
+    ] {
+        let names: Vec<&str> = backings.iter().map(|backing| backing.name()).collect();
+        entries.push(Entry::here(about, format!("{what}: {}", names.join("; "))));
+        entries.extend(backings.into_iter().flat_map(|backing| cells(backing, &Event::ALL)));
     }
     entries
-}
-
-fn heading(names: &[&str]) -> String {
-    format!(
-        "what a file can lie on here: {}; each as it was only stored, persisted, and deep persisted",
-        names.join("; ")
-    )
 }

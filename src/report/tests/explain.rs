@@ -4,7 +4,7 @@ use crate::cache::plan::Policy;
 use crate::platform::fixture::Fixture;
 use crate::platform::recorded::all;
 use crate::report::{
-    Certainty, CpuReport, Event, Explanation, HostReport, Progress, survival_statement,
+    Backing, Certainty, CpuReport, Event, Explanation, HostReport, Progress, survival_statement,
 };
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -85,12 +85,13 @@ fn an_instruction_is_there_or_not_with_its_reason_here() {
     assert!(words(&amd).contains("mfence, then clflush each line, then mfence"), "{amd}");
 }
 
-/// Not a sentence of it is written twice: answer, reason and source are the table's.
+/// Not a sentence of it is written twice: answer, reason and source are the table's. What this machine
+/// has comes first.
 #[test]
 fn survival_is_explained_by_the_table() {
     let report = host("Nehalem", &pmem());
     let explanation = explain(&report, "survival");
-    for backing in report.backings() {
+    for backing in Backing::ALL {
         for event in Event::ALL {
             for progress in Progress::ALL {
                 let cell = survival_statement(backing, progress, event);
@@ -107,6 +108,9 @@ fn survival_is_explained_by_the_table() {
             }
         }
     }
+    let place = |word: &str| words(&explanation).find(word).unwrap();
+    assert!(place("pmem, eADR; process crash") < place("what other machines have"));
+    assert!(place("what other machines have") < place("virtio-pmem; process crash"));
 }
 
 #[test]

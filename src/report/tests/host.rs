@@ -377,7 +377,10 @@ fn metal_is_a_word_of_the_cloud() {
 #[test]
 fn files_decide_where_the_cpu_is_silent() {
     let fixture = Fixture::new().file("proc/device-tree/hypervisor/compatible", "linux,kvm\0");
-    let effects = arm64_guest(&fixture).effects();
+    let report = arm64_guest(&fixture);
+    let screen = report.to_string().replace("\n              ", " ");
+    assert!(screen.contains("can be moved to another host"), "{screen}");
+    let effects = report.effects();
     assert_eq!(effects.lines.is, Handling::Executed);
     assert!(effects.whole_cache.text.contains("FEAT_S2FWB"));
     assert_eq!(arm64_guest(&Fixture::new()).effects().lines.is, Handling::Unknown);

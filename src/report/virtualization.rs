@@ -94,9 +94,9 @@ impl Virtualization {
     #[must_use]
     pub fn effects_under(&self, kind: Option<HypervisorKind>) -> Effects {
         match self.architecture {
-            "x86" => self.on_x86(kind),
+            "x86" | "x86_64" => self.on_x86(kind),
             "aarch64" => on_arm64(kind),
-            _ => Effects { whole_cache: NO_OPERATION, lines: NO_LINES, migration: migration(kind) },
+            _ => Effects { whole_cache: NO_OPERATION, lines: NO_WORD, migration: migration(kind) },
         }
     }
 
@@ -324,12 +324,12 @@ fn on_arm64(kind: Option<HypervisorKind>) -> Effects {
 
 const NO_OPERATION: Statement<Handling> = Statement::assumed(
     Handling::Unknown,
-    "this crate knows no operation on the whole cache for this architecture",
-    "none",
+    "no operation on the whole cache is known here for this architecture",
+    "none found",
 );
 
-const NO_LINES: Statement<Handling> = Statement::assumed(
+const NO_WORD: Statement<Handling> = Statement::assumed(
     Handling::Unknown,
-    "this crate knows no operation on lines for this architecture and privilege level",
-    "none",
+    "what a hypervisor makes of operations on lines is not known here for this architecture",
+    "none found",
 );

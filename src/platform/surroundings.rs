@@ -20,6 +20,8 @@ use std::path::Path;
 pub struct Surroundings {
     /// Whose guest this is.
     pub hypervisor: Option<HypervisorKind>,
+    /// Whether this is Xen's dom0, which owns the hardware (`XENFEAT_dom0`).
+    pub is_dom0: bool,
     /// Whether the cloud says that this is a whole machine (Amazon EC2's `.metal`).
     pub is_metal: bool,
     /// Which confidential guest this is: the kernel has a driver at work that is for those alone.
@@ -64,6 +66,7 @@ pub(crate) fn ask(tree: &Tree) -> (Surroundings, Vec<Evidence>) {
     let dmi = asking.dmi();
     let surroundings = Surroundings {
         hypervisor: hypervisor.or(dmi.hypervisor),
+        is_dom0: asking.is_dom0(),
         is_metal: dmi.is_metal && hypervisor.is_none(),
         confidential: asking.confidential(),
         container: asking.container(),
@@ -148,6 +151,14 @@ impl Asking<'_> {
             });
         }
         self.device_tree().or_else(|| self.sysinfo())
+    }
+
+    /// A number in base 16 without a prefix (Xen `xen/include/public/features.h`).
+    fn is_dom0(&mut self) -> bool {
+        const DOM0: u32 = 1 << 11;
+        let features = self.read("/sys/hypervisor/properties/features");
+        let features = features.and_then(|text| u32::from_str_radix(&text, 16).ok());
+        features.is_some_and(|features| features & DOM0 != 0)
     }
 
     fn device_tree(&mut self) -> Option<HypervisorKind> {

@@ -1,9 +1,9 @@
 //! What the whole machine promises, as a pure function of the CPU's report and a `/proc` and `/sys`.
 
 use super::cpu::{Aliasing, CpuReport};
-use super::screen::{AliasingOf, GuestOf, MOVABLE, row, row_at};
+use super::screen::{AliasingOf, GuestOf, row, row_at};
 use super::survival::{Backing, Event, Progress, Survival, survival};
-use super::virtualization::{Effects, Migration};
+use super::virtualization::{DOM0_STAYS, Effects};
 use crate::platform::cache_levels::{self, CacheKind, CacheLevel};
 use crate::platform::kernel::{self, Kernel};
 use crate::platform::nvdimm::{self, Domain, Region};
@@ -81,7 +81,11 @@ impl HostReport {
     /// What the hypervisor and a confidential guest do to cache maintenance, by all that is known.
     #[must_use]
     pub fn effects(&self) -> Effects {
-        self.cpu.virtualization().effects_under(self.hypervisor_kind())
+        let effects = self.cpu.virtualization().effects_under(self.hypervisor_kind());
+        if self.surroundings.is_dom0 {
+            return Effects { migration: DOM0_STAYS, ..effects };
+        }
+        effects
     }
 
     /// At what distance in bytes two mappings of one page agree: multiples of it (`SHMLBA`).
@@ -154,7 +158,12 @@ impl Display for HostReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         row(f, "CPU", format_args!("{}; {}", self.cpu.identity(), self.cpu.architecture()))?;
         self.kernel_row(f)?;
-        row(f, "Hypervisor", format_args!("{}", GuestOf(&self.cpu, &Hints(self))))?;
+        let guest = GuestOf {
+            report: &self.cpu,
+            hints: &Hints(self),
+            migration: self.effects().migration.is,
+        };
+        row(f, "Hypervisor", format_args!("{guest}"))?;
         let aliasing = AliasingOf(&self.cpu);
         match &self.caches {
             Ok(levels) => row(f, "Caches", format_args!("{}; {aliasing}", Caches(levels)))?,
@@ -300,7 +309,8 @@ struct Hints<'a>(&'a HostReport);
 
 impl Display for Hints<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Surroundings { hypervisor, is_metal, confidential, container } = &self.0.surroundings;
+        let Surroundings { hypervisor, is_dom0, is_metal, confidential, container } =
+            &self.0.surroundings;
         let by_cpu = self.0.cpu.hypervisor();
         let known = hypervisor.filter(|kind| *kind != HypervisorKind::Unlisted);
         if let (Some(kind), None) = (known, by_cpu.kind()) {
@@ -312,6 +322,9 @@ impl Display for Hints<'_> {
             let name = hint.asked.rsplit('/').next().unwrap_or_default();
             write!(f, "; {name}: {}", hint.answer)?;
         }
+        if *is_dom0 {
+            f.write_str("; this is dom0")?;
+        }
         if *is_metal {
             f.write_str("; a whole machine (.metal)")?;
         }
@@ -320,10 +333,6 @@ impl Display for Hints<'_> {
         }
         if let Some(container) = container {
             write!(f, "; in a container ({container}), which can hide /sys")?;
-        }
-        // If the CPU says whose guest it is, its own row says this.
-        if by_cpu.kind().is_none() && self.0.effects().migration.is == Migration::Possible {
-            write!(f, "; {MOVABLE}")?;
         }
         Ok(())
     }

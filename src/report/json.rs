@@ -492,8 +492,9 @@ mod host {
 
     impl Serialize for Surroundings {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let mut object = serializer.serialize_struct("Surroundings", 4)?;
+            let mut object = serializer.serialize_struct("Surroundings", 5)?;
             object.serialize_field("hypervisor", &self.hypervisor)?;
+            object.serialize_field("is_dom0", &self.is_dom0)?;
             object.serialize_field("is_metal", &self.is_metal)?;
             object.serialize_field("confidential", &self.confidential)?;
             object.serialize_field("container", &self.container)?;

@@ -32,7 +32,7 @@
 //! | `kernel` | host | `name`, `release` |
 //! | `page_size`, `shmlba` | host | `bytes` |
 //! | `caches` | host | `levels`: list of `level`, `kind`, `size`, `line` (bytes) |
-//! | `surroundings` | host | `hypervisor`, `is_metal`, `confidential`, `container`: what the kernel's files tell |
+//! | `surroundings` | host | `hypervisor`, `is_dom0`, `is_metal`, `confidential`, `container`: what the kernel's files tell |
 //! | `guest_hints` | host | list of `asked`, `answer` |
 //! | `regions` | host | `list`: `name`, `provider`, `size`, `domain`, `meaning`, `is_claim` (always true), `evidence`; if empty, `reason` and `advice` |
 //! | `backings` | host | what [`survival`](HostReport::backings) is shown for |

@@ -87,7 +87,9 @@ impl Wrapped<'_, '_> {
 impl Display for CpuReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         row(f, "CPU", format_args!("{}; {}", self.identity(), self.architecture()))?;
-        row(f, "Hypervisor", format_args!("{}", GuestOf(self, &"")))?;
+        let migration = self.virtualization().effects().migration.is;
+        let guest = GuestOf { report: self, hints: &"", migration };
+        row(f, "Hypervisor", format_args!("{guest}"))?;
         row(f, "Data cache", format_args!("{}", AliasingOf(self)))?;
         self.lines_and_choices(f)
     }
@@ -244,15 +246,20 @@ impl Display for Hypervisor {
     }
 }
 
-/// What may change what was found out.
-pub(super) const MOVABLE: &str = "it can be moved to another host while this runs";
-
 /// What is known of a guest, with hints from elsewhere.
-pub(super) struct GuestOf<'a>(pub(super) &'a CpuReport, pub(super) &'a dyn Display);
+pub(super) struct GuestOf<'a> {
+    pub(super) report: &'a CpuReport,
+    pub(super) hints: &'a dyn Display,
+    pub(super) migration: Migration,
+}
 
 impl Display for GuestOf<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self(report, hints) = *self;
+        let Self { report, hints, migration } = *self;
+        let can_move = match migration {
+            Migration::Possible => "; it can be moved to another host while this runs",
+            Migration::No | Migration::Unknown => "",
+        };
         match report.hypervisor() {
             Hypervisor::Absent => f.write_str("none shown (CPUID.1:ECX[31] is 0)")?,
             present @ Hypervisor::Present { .. } => present.fmt(f)?,
@@ -260,16 +267,12 @@ impl Display for GuestOf<'_> {
                 let target = report.architecture();
                 return write!(
                     f,
-                    "unknown{hints}: {target} tells user mode neither this nor of a confidential \
-                     guest; ask who runs the machine"
+                    "unknown{hints}{can_move}: {target} tells user mode neither this nor of a \
+                     confidential guest; ask who runs the machine"
                 );
             }
         }
-        write!(f, "; confidential guest: {}{hints}", Guest(report))?;
-        if report.virtualization().effects().migration.is == Migration::Possible {
-            write!(f, "; {MOVABLE}")?;
-        }
-        Ok(())
+        write!(f, "; confidential guest: {}{hints}{can_move}", Guest(report))
     }
 }
 

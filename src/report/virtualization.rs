@@ -212,6 +212,14 @@ const ROOT_STAYS: Statement<Migration> = Statement::assumed(
     "Hyper-V Top Level Functional Specification, \"Partition Privilege Flags\"",
 );
 
+/// Of Xen's dom0, which files tell of.
+#[cfg(feature = "std")]
+pub(super) const DOM0_STAYS: Statement<Migration> = Statement::assumed(
+    Migration::No,
+    "Xen's dom0 owns the machine, so it stays on it",
+    "Xen xen/include/public/features.h, XENFEAT_dom0",
+);
+
 /// What a confidential guest does to WBINVD, if it is known to be one or may be one.
 fn confidential_whole_cache(confidential: Confidential) -> Option<Statement<Handling>> {
     const KILLED: Statement<Handling> = Statement::read(

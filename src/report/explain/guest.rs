@@ -20,6 +20,9 @@ pub(super) fn hypervisor(report: &HostReport) -> Vec<Entry> {
     if let Some(kind) = report.surroundings.hypervisor {
         entries.push(Entry::here("By its files", kind.name()));
     }
+    if report.surroundings.is_dom0 {
+        entries.push(Entry::here("By its files", "Xen's dom0, which owns the hardware"));
+    }
     if report.surroundings.is_metal {
         entries.push(Entry::here("By its files", "a whole machine: the product ends in .metal"));
     }

@@ -6,6 +6,7 @@ use crate::platform::fixture::Fixture;
 use crate::platform::recorded::all;
 use crate::report::{
     Backing, CacheKind, ConfidentialGuest, CpuReport, Domain, Handling, HostReport, HypervisorKind,
+    Migration,
 };
 use alloc::format;
 use alloc::string::ToString;
@@ -452,6 +453,23 @@ fn mainframes_and_power_have_files_of_their_own() {
     assert_eq!(arm64_guest(&powervm).surroundings.hypervisor, Some(HypervisorKind::PowerVm));
     let pseries = Fixture::new().file("proc/device-tree/compatible", "qemu,pseries\0");
     assert_eq!(arm64_guest(&pseries).surroundings.hypervisor, Some(HypervisorKind::Qemu));
+}
+
+/// Dom0 is a guest of Xen's and moves nowhere. Both words as Xen writes them: `XENFEAT_dom0` is bit 11.
+#[test]
+fn dom0_stays_where_it_is() {
+    for (features, expected) in [("00002705\n", false), ("00002f05\n", true), ("nonsense\n", false)]
+    {
+        let fixture = Fixture::new()
+            .file("sys/hypervisor/type", "xen\n")
+            .file("sys/hypervisor/properties/features", features);
+        let report =
+            HostReport::from_tree(cpu("E5-2676 v3 (Haswell-EP), Xen guest"), &fixture.tree());
+        assert_eq!(report.surroundings.is_dom0, expected, "{features}");
+        assert_eq!(report.effects().migration.is == Migration::No, expected);
+        let screen = report.to_string().replace("\n              ", " ");
+        assert_eq!(screen.contains("can be moved"), !expected, "{screen}");
+    }
 }
 
 /// The CPU may say no, and firmware yes: both are told.

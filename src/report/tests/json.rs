@@ -113,6 +113,7 @@ const NAMES: &[&str] = &[
     "caches.levels[].size",
     "caches.levels[].line",
     "surroundings.hypervisor",
+    "surroundings.is_dom0",
     "surroundings.is_metal",
     "surroundings.confidential",
     "surroundings.container",

@@ -137,8 +137,9 @@ impl Asking<'_> {
     /// What has the hypervisor's own word: the device tree, Xen's files, s390's.
     fn hypervisor(&mut self) -> Option<HypervisorKind> {
         if let Some(compatible) = self.read("/proc/device-tree/hypervisor/compatible") {
+            // A list of texts, each ended by NUL.
             return Some(match compatible.as_str() {
-                "linux,kvm" => HypervisorKind::Kvm,
+                text if text.split('\0').any(|name| name == "linux,kvm") => HypervisorKind::Kvm,
                 text if text.contains("xen") => HypervisorKind::Xen,
                 text if text.contains("vmware") => HypervisorKind::Vmware,
                 _ => HypervisorKind::Unlisted,

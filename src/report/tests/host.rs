@@ -317,6 +317,7 @@ fn arm64_guests_are_known_by_files() {
     let compatible = "proc/device-tree/hypervisor/compatible";
     for (fixture, expected) in [
         (Fixture::new().file(compatible, "linux,kvm\0"), Some(HypervisorKind::Kvm)),
+        (Fixture::new().file(compatible, "vendor,vmm\0linux,kvm\0"), Some(HypervisorKind::Kvm)),
         (Fixture::new().file(compatible, "xen,xen-4.17\0xen,xen\0"), Some(HypervisorKind::Xen)),
         (Fixture::new().file(compatible, "vmware\0"), Some(HypervisorKind::Vmware)),
         (

@@ -11,6 +11,7 @@
 
 use crate::medium::Granularity;
 use crate::platform::disks::{Disk, disk};
+use crate::platform::memory_type::{Caching, Mapped, caching};
 use crate::platform::mounts::{Mount, mount};
 use crate::platform::nvdimm::{Domain, Region};
 use crate::platform::tree::{Evidence, Tree};
@@ -35,6 +36,7 @@ pub struct Guarantee {
     region: Option<Region>,
     /// Whether stores go to the page cache, from which only a write-back takes them to the medium.
     through_page_cache: bool,
+    caching: Caching,
     evidence: Vec<Evidence>,
 }
 
@@ -85,6 +87,13 @@ impl Guarantee {
     #[must_use]
     pub const fn region(&self) -> Option<&Region> {
         self.region.as_ref()
+    }
+
+    /// The memory type of its mappings: what was read of it, and what the kernel's rule is.
+    #[doc(alias = "memory_type")]
+    #[must_use]
+    pub const fn caching(&self) -> &Caching {
+        &self.caching
     }
 
     /// What was asked and answered, in order.
@@ -164,6 +173,10 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         let (reason, advice) = why_not_direct(asked, &mount, &disk);
         (Granularity::Page(asked.page), reason, Some(advice))
     };
+    let through_page_cache = !direct && asked.dax_attribute != Some(true);
+    let mapped =
+        if through_page_cache { Mapped::PageCache } else { Mapped::Device(disk.name.as_str()) };
+    let caching = caching(tree, mapped, IS_X86, asked.in_guest);
     Guarantee {
         granularity,
         backing,
@@ -173,10 +186,14 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         mount_point: mount.point,
         device: disk.name,
         region: disk.region,
-        through_page_cache: !direct && asked.dax_attribute != Some(true),
+        through_page_cache,
+        caching,
         evidence,
     }
 }
+
+/// Whose kernel is asked.
+const IS_X86: bool = cfg!(any(target_arch = "x86", target_arch = "x86_64"));
 
 fn backing(direct: bool, mount: &Mount, disk: &Disk) -> Backing {
     match disk.region.as_ref().map(|region| region.domain) {

@@ -50,6 +50,7 @@ mod options;
 #[cfg(test)]
 mod tests;
 
+pub use crate::platform::memory_type::{Caching, MemoryType};
 pub use batch::Batch;
 pub use error::{Error, ErrorKind};
 pub use guarantee::Guarantee;

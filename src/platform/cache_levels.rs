@@ -23,6 +23,12 @@ pub struct CacheLevel {
     pub size: Option<u64>,
     /// Its line in bytes, if it is shown.
     pub line: Option<u64>,
+    /// How many lines of one set it holds, if it is shown.
+    pub ways: Option<u64>,
+    /// How many sets it has, if it is shown.
+    pub sets: Option<u64>,
+    /// How many CPUs share it, if it is shown.
+    pub shared_by: Option<u64>,
 }
 
 /// What a cache holds.
@@ -97,6 +103,18 @@ fn cache(tree: &Tree, path: &Path) -> Option<CacheLevel> {
         },
         size: attribute("size").value().and_then(kibibytes),
         line: number("coherency_line_size"),
+        ways: number("ways_of_associativity"),
+        sets: number("number_of_sets"),
+        shared_by: attribute("shared_cpu_list").value().and_then(cpus),
+    })
+}
+
+/// How many CPUs a list like `0-3,8` has (`Documentation/admin-guide/cputopology.rst`).
+fn cpus(list: &str) -> Option<u64> {
+    list.split(',').try_fold(0_u64, |sum, part| {
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        let (from, to) = (from.parse::<u64>().ok()?, to.parse::<u64>().ok()?);
+        sum.checked_add(to.checked_sub(from)?.checked_add(1)?)
     })
 }
 

@@ -16,7 +16,7 @@ pub struct Kernel {
 }
 
 const OSTYPE: &str = "/proc/sys/kernel/ostype";
-const OSRELEASE: &str = "/proc/sys/kernel/osrelease";
+pub(crate) const OSRELEASE: &str = "/proc/sys/kernel/osrelease";
 const AUXV: &str = "/proc/self/auxv";
 /// `include/uapi/linux/auxvec.h`.
 const AT_PAGESZ: usize = 6;

@@ -52,6 +52,8 @@ pub(crate) mod disks;
 #[cfg(feature = "std")]
 pub(crate) mod kernel;
 #[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
+pub(crate) mod memory_type;
+#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
 pub(crate) mod mounts;
 #[cfg(feature = "std")]
 pub(crate) mod nvdimm;

@@ -90,8 +90,20 @@ pub struct Region {
     pub provider: String,
     /// Its size in bytes, if the kernel shows it.
     pub size: Option<u64>,
+    /// What of it no namespace has yet, in bytes, if the kernel shows it.
+    pub available_size: Option<u64>,
     /// What power loss does not lose.
     pub domain: Domain,
+    /// Whether the kernel refuses to write to it, if it shows that.
+    pub read_only: Option<bool>,
+    /// Whether the DIMMs' own buffers can be flushed on request (`deep_flush`), if the kernel shows
+    /// that. It is for what the domain does not promise already, and needs root.
+    pub deep_flush: Option<bool>,
+    /// The node of memory that it is nearest to, if the kernel knows.
+    pub numa_node: Option<u32>,
+    /// Known media errors: a load from one raises SIGBUS. Bytes, in sectors of 512, if the kernel
+    /// shows them.
+    pub bad_bytes: Option<u64>,
     /// What this was concluded from.
     pub evidence: Vec<Evidence>,
 }
@@ -120,6 +132,16 @@ pub(crate) fn region_of(tree: &Tree, device: &Path) -> Option<Region> {
         .map(|path| region(tree, path))
 }
 
+/// The namespace that a device is made of, or the device that stands for it: what a region has next
+/// above the device in `/sys/devices`.
+#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
+pub(crate) fn below_region(device: &Path) -> Option<&Path> {
+    device.ancestors().find(|path| {
+        let name = path.parent().and_then(Path::file_name);
+        name.is_some_and(|name| is_region(&name.to_string_lossy()))
+    })
+}
+
 fn is_region(name: &str) -> bool {
     name.strip_prefix("region").is_some_and(|number| number.parse::<u32>().is_ok())
 }
@@ -140,15 +162,38 @@ fn region(tree: &Tree, path: &Path) -> Region {
     }
     let claim = conclude(provider.value(), domain.value(), is_volatile);
     let domain = if claim == Domain::Cxl { cxl(tree, path, &mut evidence) } else { claim };
-    let size = tree.read(&path.join("size"));
+    let shown = |name| tree.read(&path.join(name));
+    let number = |name| shown(name).value().and_then(|text| text.parse::<u64>().ok());
+    let switch = |name| match shown(name).value() {
+        Some("1") => Some(true),
+        Some("0") => Some(false),
+        _ => None,
+    };
     Region {
         name: printable(&path.file_name().unwrap_or_default().to_string_lossy()),
         domain,
         provider: printable(provider.value().unwrap_or_default()),
-        size: size.value().and_then(|text| text.parse().ok()),
+        size: number("size"),
+        available_size: number("available_size"),
+        read_only: switch("read_only"),
+        deep_flush: switch("deep_flush"),
+        // -1 where it is not known.
+        numa_node: number("numa_node").and_then(|node| u32::try_from(node).ok()),
+        bad_bytes: shown("badblocks").value().and_then(bad_bytes),
         evidence,
     }
 }
+
+/// Lines of a first sector and a number of sectors (`block/badblocks.c`, `badblocks_show`).
+fn bad_bytes(list: &str) -> Option<u64> {
+    list.lines().try_fold(0_u64, |bytes, line| {
+        let (_, sectors) = line.split_once(' ')?;
+        bytes.checked_add(sectors.trim().parse::<u64>().ok()?.checked_mul(SECTOR)?)
+    })
+}
+
+/// What block devices count in, whatever their own sectors.
+const SECTOR: u64 = 512;
 
 /// The kernel and the provider come first: nobody makes a claim for RAM, and what a flush of
 /// virtio-pmem means is for the host to say.

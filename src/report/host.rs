@@ -260,7 +260,7 @@ struct RegionRow<'a>(&'a Region);
 
 impl Display for RegionRow<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Region { name, provider, size, domain, .. } = self.0;
+        let Region { name, provider, size, domain, read_only, bad_bytes, .. } = self.0;
         write!(f, "{name}, ")?;
         match size {
             Some(bytes) => write!(f, "{}, ", Bytes(*bytes))?,
@@ -271,6 +271,13 @@ impl Display for RegionRow<'_> {
             Domain::Unknown => f.write_str(": no domain; ask the platform's vendor"),
             Domain::None => f.write_str(": none, power loss erases it"),
             domain => write!(f, ": {}", domain.name()),
+        }?;
+        if *read_only == Some(true) {
+            f.write_str("; read-only")?;
+        }
+        match bad_bytes {
+            None | Some(0) => Ok(()),
+            Some(bytes) => write!(f, "; {bytes} bytes damaged"),
         }
     }
 }

@@ -369,13 +369,18 @@ mod host {
 
     impl Serialize for Region {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let mut object = serializer.serialize_struct("Region", 7)?;
+            let mut object = serializer.serialize_struct("Region", 12)?;
             object.serialize_field("name", &self.name)?;
             object.serialize_field("provider", &self.provider)?;
             object.serialize_field("size", &self.size)?;
+            object.serialize_field("available_size", &self.available_size)?;
             object.serialize_field("domain", &self.domain)?;
             object.serialize_field("meaning", self.domain.meaning())?;
             object.serialize_field("is_claim", &true)?;
+            object.serialize_field("read_only", &self.read_only)?;
+            object.serialize_field("deep_flush", &self.deep_flush)?;
+            object.serialize_field("numa_node", &self.numa_node)?;
+            object.serialize_field("bad_bytes", &self.bad_bytes)?;
             object.serialize_field("evidence", &self.evidence)?;
             object.end()
         }

@@ -31,10 +31,10 @@
 //! | `cpu` | host | all of the above |
 //! | `kernel` | host | `name`, `release` |
 //! | `page_size`, `shmlba` | host | `bytes` |
-//! | `caches` | host | `levels`: list of `level`, `kind`, `size`, `line` (bytes) |
+//! | `caches` | host | `levels`: list of `level`, `kind`, `size`, `line` (bytes), `ways`, `sets`, `shared_by` (CPUs) |
 //! | `surroundings` | host | `hypervisor`, `is_dom0`, `is_metal`, `confidential`, `container`: what the kernel's files tell |
 //! | `guest_hints` | host | list of `asked`, `answer` |
-//! | `regions` | host | `list`: `name`, `provider`, `size`, `domain`, `meaning`, `is_claim` (always true), `evidence`; if empty, `reason` and `advice` |
+//! | `regions` | host | `list`: `name`, `provider`, `size`, `available_size` (bytes), `domain`, `meaning`, `is_claim` (always true), `read_only`, `deep_flush` (the DIMMs' buffers can be flushed), `numa_node`, `bad_bytes` (known media errors), each `null` if not shown, `evidence`; if empty, `reason` and `advice` |
 //! | `backings` | host | what [`survival`](HostReport::backings) is shown for |
 //! | `survival` | host | backing, event, `stored`, `persisted` and `deep_persisted`: `yes`, `no`, `not_promised` or `{"if": …}`; `reasons` of each: `text`, `source`, `certainty` |
 //!

@@ -77,6 +77,44 @@ fn a_region_shows_what_its_domain_was_concluded_from() {
     );
 }
 
+/// `badblocks` has a first sector and a number of them in each line, of 512 bytes: 1 + 8 are 4608.
+#[test]
+fn a_region_shows_what_the_kernel_says_of_its_state() {
+    let fixture = Fixture::new()
+        .region(
+            0,
+            Some("ACPI.NFIT\n"),
+            &[
+                ("available_size", "4096\n"),
+                ("read_only", "1\n"),
+                ("deep_flush", "0\n"),
+                ("numa_node", "1\n"),
+                ("badblocks", "7 1\n1000 8\n"),
+            ],
+        )
+        .region(
+            1,
+            Some("ACPI.NFIT\n"),
+            &[("numa_node", "-1\n"), ("badblocks", "\n"), ("read_only", "0\n")],
+        )
+        .region(2, None, &[("badblocks", "7 18446744073709551615\n"), ("read_only", "2\n")]);
+    let report = kvm_guest(&fixture);
+    let regions = report.regions.as_ref().unwrap();
+    let state = |place: usize| {
+        let region = &regions[place];
+        (region.available_size, region.read_only, region.deep_flush, region.numa_node)
+    };
+    assert_eq!(state(0), (Some(4096), Some(true), Some(false), Some(1)));
+    assert_eq!(state(1), (None, Some(false), None, None));
+    assert_eq!(state(2), (None, None, None, None));
+    let bad: Vec<_> = regions.iter().map(|region| region.bad_bytes).collect();
+    assert_eq!(bad, [Some(4608), Some(0), None]);
+    let screen = report.to_string();
+    assert!(screen.contains("read-only; 4608 bytes damaged\n"), "{screen}");
+    assert_eq!(screen.matches("read-only").count(), 1, "{screen}");
+    assert_eq!(screen.matches("damaged").count(), 1, "{screen}");
+}
+
 /// An attribute that cannot be read is no claim. (A directory in its place, since root may read any
 /// file.)
 #[test]
@@ -134,6 +172,7 @@ fn odd_attributes_of_a_cache_leave_the_rest_standing() {
         .file("sys/devices/system/cpu/cpu0/cache/index0/level", "1\n")
         .file("sys/devices/system/cpu/cpu0/cache/index0/type", "Trace\n")
         .file("sys/devices/system/cpu/cpu0/cache/index0/size", "32\n")
+        .file("sys/devices/system/cpu/cpu0/cache/index0/shared_cpu_list", "3-1\n")
         .file("sys/devices/system/cpu/cpu0/cache/index1/type", "Data\n")
         .file("sys/devices/system/cpu/cpu0/cache/index2/level", "2\n")
         .file("sys/devices/system/cpu/cpu0/cache/index2/type", "Unified\n")
@@ -141,6 +180,21 @@ fn odd_attributes_of_a_cache_leave_the_rest_standing() {
     let caches = kvm_guest(&fixture).caches.unwrap();
     let found: Vec<_> = caches.iter().map(|cache| (cache.level, cache.kind, cache.size)).collect();
     assert_eq!(found, [(1, CacheKind::Unknown, None), (2, CacheKind::Unified, None)]);
+    assert_eq!(caches[0].shared_by, None);
+}
+
+/// 0 to 3, 8, and 10 to 11 are seven CPUs.
+#[test]
+fn a_cache_shows_its_shape_and_how_many_cpus_share_it() {
+    let index = "sys/devices/system/cpu/cpu0/cache/index0";
+    let fixture = Fixture::new()
+        .file(&[index, "/level"].concat(), "3\n")
+        .file(&[index, "/ways_of_associativity"].concat(), "16\n")
+        .file(&[index, "/number_of_sets"].concat(), "16384\n")
+        .file(&[index, "/shared_cpu_list"].concat(), "0-3,8,10-11\n");
+    let caches = kvm_guest(&fixture).caches.unwrap();
+    let cache = caches[0];
+    assert_eq!((cache.ways, cache.sets, cache.shared_by), (Some(16), Some(16384), Some(7)));
 }
 
 /// Half a word, no entry, a page size of 0: none is a page size.

@@ -4,6 +4,7 @@
 //! command line is not understood. Results go to standard output, errors to standard error. A reader that
 //! closes the pipe ends the command quietly.
 
+mod canary;
 mod commands;
 
 use clap::{Parser, Subcommand};

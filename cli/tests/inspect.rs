@@ -49,6 +49,67 @@ fn the_json_says_what_the_text_says() {
 }
 
 #[test]
+fn a_canary_is_planted_once_and_proves_nothing_in_its_own_boot() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let json = |assert: &assert_cmd::assert::Assert| -> serde_json::Value {
+        serde_json::from_str(&stdout(assert)).unwrap()
+    };
+    let before = json(&inspect(&[path, "--json"]).success());
+    assert_eq!(before["canary"]["state"], "not_there");
+    assert!(!stdout(&inspect(&[path]).success()).contains("Canary"));
+
+    let planted = json(&inspect(&[path, "--plant-canary", "--json"]).success());
+    assert_eq!(planted["canary"]["state"], "same_boot");
+    assert_eq!(planted["canary"]["persisted"]["damaged_bytes"], 0);
+    let text = stdout(&inspect(&[path]).success());
+    let unwrapped = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(unwrapped.contains("nothing is proved yet"), "{text}");
+
+    let again = inspect(&[path, "--plant-canary"]).code(1);
+    let error = String::from_utf8(again.get_output().stderr.clone()).unwrap();
+    assert!(error.contains("cachemaint-canary: exists already"), "{error}");
+    assert!(stdout(&again).is_empty());
+
+    let file = directory.path().join("cachemaint-canary");
+    let of_file = json(&inspect(&[file.to_str().unwrap(), "--json"]).success());
+    assert!(of_file["canary"].is_null(), "a directory's alone");
+    inspect(&[file.to_str().unwrap(), "--plant-canary"]).code(1);
+}
+
+#[test]
+fn a_damaged_canary_is_shown_and_is_a_failure() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    inspect(&[path, "--plant-canary"]).success();
+    let file = directory.path().join("cachemaint-canary");
+    let mut bytes = std::fs::read(&file).unwrap();
+    // The persisted pattern begins at 65536; a word has 8 bytes.
+    bytes[65_544] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    let text = stdout(&inspect(&[path]).code(1));
+    let unwrapped = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        unwrapped
+            .contains("8 of 16384 persisted bytes ARE LOST OR DAMAGED: 65544-65552 (other bytes)"),
+        "{text}"
+    );
+    assert_eq!(std::fs::read(&file).unwrap(), bytes);
+}
+
+#[test]
+fn the_memory_type_is_told_or_why_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&stdout(&inspect(&[path, "--json"]).success())).unwrap();
+    let caching = &json["guarantee"]["caching"];
+    assert_eq!(caching["by_rule"], "write_back", "Linux maps all files so");
+    assert_eq!(caching["read"].is_null(), caching["reason"].is_string(), "{caching}");
+    assert!(stdout(&inspect(&[path]).success()).contains("memory type write-back"), "{caching}");
+}
+
+#[test]
 fn what_is_not_there_is_an_error_with_the_path() {
     let assert = inspect(&["/no/such/file"]).code(1);
     let text = String::from_utf8(assert.get_output().stderr.clone()).unwrap();

@@ -1,7 +1,23 @@
 //! `cachemaint inspect`: what a file at a path gets.
+//!
+//! # JSON
+//! With `--json` it is one object with `"schema": 1`. Names may be added within a schema, the meaning
+//! of one that is there does not change.
+//!
+//! | name | what |
+//! |---|---|
+//! | `path` | as it was given |
+//! | `guarantee` | `granularity` (`"byte"`, `{"line": BYTES}` or `{"page": BYTES}`), `backing`, `reason`, `advice` (or `null`), `file_system`, `mount_point`, `device`, `region` (or `null`; as in `caps --json`), `through_page_cache`, `caching`, `evidence` (list of `asked`, `answer`) |
+//! | `guarantee.caching` | the memory type. `read`: `write_back`, `write_through`, `write_protected`, `write_combining`, `uncached` with its `meaning`, or `null` with `reason` and `advice`; `by_rule`, `rule`: what the kernel maps such files as by its own rule, which was not read; `caveat`: who can overrule both, or `null`; `evidence` |
+//! | `survival` | list of `event`, `progress` (`stored`, `persisted`), `survival` (`yes`, `no`, `not_promised`, `{"if": CONDITION}`) |
+//! | `canary` | `null` for a file; else `path` and `state`: `not_there`, `unreadable` (with `reason`), `same_boot`, `kept`, `boot_unknown`, `damaged` |
+//! | `canary.planted` | `at`, `boot`, `kernel`, `backing`, `device`, `file_system`, `persisted_by` |
+//! | `canary.started_by` | of the running kernel, if it is another boot: `"kexec"`, `{"loader": NUMBER}` (the kernel's `bootloader_type`) or `"unknown"` |
+//! | `canary.persisted`, `canary.stored_only` | `bytes`, `damaged_bytes`, `damaged`: list of `start`, `end` (offsets in the file), `instead` (`zeros`, `other_bytes`, `{"unreadable": REASON}`) |
 
 use super::text::{self, heading, row};
-use cachemaint::dax::{Guarantee, probe};
+use crate::canary::{self, Canary};
+use cachemaint::dax::{Caching, Guarantee, probe};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::Write;
@@ -10,12 +26,24 @@ use std::process::ExitCode;
 
 /// Show what a file there gets: medium, granularity, evidence, which events its data survive
 ///
-/// Nothing is written: a file is opened for reading only, and for a directory an unnamed file that
-/// is gone at once stands for a new file in it.
+/// Nothing is written but a canary, if one is asked for: a file is opened for reading only, and for a
+/// directory an unnamed file that is gone at once stands for a new file in it.
+///
+/// A canary tells whether a reboot kept what was in the directory. Plant one, reset the machine or
+/// kexec, mount the file system, and inspect the directory again: it says which of its bytes are
+/// still there, of a part that was persisted and of one that was only stored. That is what happened
+/// once, and no promise. To learn something of the part that was only stored, reset within seconds:
+/// the kernel writes it back after some 30 s. Remove the file `cachemaint-canary` when it is done.
+///
+/// The exit code is 1 if a canary is damaged or cannot be read. Run as root on x86, it also shows the
+/// memory type of what is mapped, for which debugfs must be mounted.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// A file, or a directory that a file could be created in
     path: PathBuf,
+    /// Write the file `cachemaint-canary` of 192 KiB into the directory first
+    #[arg(long)]
+    plant_canary: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -29,6 +57,8 @@ struct Document<'a> {
     path: Cow<'a, str>,
     guarantee: &'a Guarantee,
     survival: Vec<Cell>,
+    /// For a directory alone.
+    canary: Option<&'a Canary>,
 }
 
 #[derive(Serialize)]
@@ -39,7 +69,11 @@ struct Cell {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    if arguments.plant_canary {
+        canary::plant(&arguments.path)?;
+    }
     let guarantee = probe(&arguments.path)?;
+    let canary = arguments.path.is_dir().then(|| canary::find(&arguments.path));
     let mut out = anstream::stdout().lock();
     if arguments.json {
         let document = Document {
@@ -47,13 +81,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             path: arguments.path.to_string_lossy(),
             guarantee: &guarantee,
             survival: cells(&guarantee),
+            canary: canary.as_ref(),
         };
         // Through a string: serde_json hides from its callers that a pipe is broken.
         writeln!(out, "{}", serde_json::to_string_pretty(&document)?)?;
     } else {
-        print(&mut out, &arguments.path, &guarantee)?;
+        print(&mut out, &arguments.path, &guarantee, canary.as_ref())?;
     }
-    Ok(ExitCode::SUCCESS)
+    let is_bad = canary.is_some_and(|canary| canary.is_bad());
+    Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn cells(guarantee: &Guarantee) -> Vec<Cell> {
@@ -66,7 +102,12 @@ fn cells(guarantee: &Guarantee) -> Vec<Cell> {
         .collect()
 }
 
-fn print(out: &mut impl Write, path: &Path, guarantee: &Guarantee) -> anyhow::Result<()> {
+fn print(
+    out: &mut impl Write,
+    path: &Path,
+    guarantee: &Guarantee,
+    canary: Option<&Canary>,
+) -> anyhow::Result<()> {
     heading(out, &text::printable(path.display()))?;
     row(out, "granularity", guarantee.granularity())?;
     row(out, "because", guarantee.reason())?;
@@ -81,15 +122,38 @@ fn print(out: &mut impl Write, path: &Path, guarantee: &Guarantee) -> anyhow::Re
     if let Some(advice) = guarantee.advice() {
         row(out, "for more", advice)?;
     }
+    row(out, "memory type", memory_type(guarantee.caching()))?;
     writeln!(out)?;
     text::survival(out, guarantee)?;
     writeln!(out)?;
+    if let Some(canary) = canary.filter(|canary| canary.is_there()) {
+        heading(out, "Canary")?;
+        for (label, text) in canary.rows() {
+            row(out, label, text)?;
+        }
+        writeln!(out)?;
+    }
     heading(out, "Evidence")?;
-    for evidence in guarantee.evidence() {
+    for evidence in guarantee.evidence().iter().chain(&guarantee.caching().evidence) {
         writeln!(out, "  {}", text::printable(&evidence.asked))?;
         writeln!(out, "    {}", text::printable(&evidence.answer))?;
     }
     Ok(())
+}
+
+/// What was read, or why not; and by the kernel's rule.
+fn memory_type(caching: &Caching) -> String {
+    let rule = caching.by_rule;
+    let text = match &caching.read {
+        Ok(found) => format!("{}: {}", found.name(), found.meaning()),
+        Err(why) => {
+            format!("{} by the kernel's rule: {}. Not read: {why}", rule.name(), rule.meaning())
+        }
+    };
+    match caching.caveat {
+        Some(caveat) => format!("{text}. {caveat}"),
+        None => text,
+    }
 }
 
 /// File system, mount and device in one line.

@@ -1,0 +1,183 @@
+//! A canary: a small file that tells, after a reboot, whether that reboot kept it.
+//!
+//! [`plant`] writes it into a directory, and [`find`] looks for it there later. One part of it is
+//! persisted, as the medium allows; another is only stored, and left dirty in the caches (or in the
+//! page cache, where the file system has no DAX).
+//!
+//! # What it can say
+//! It is about one event that has happened, and no promise of the next: firmware that kept RAM once
+//! can train, test or clear it another time.
+//!
+//! - The persisted part is there, in another boot: whatever happened since kept it. How often the
+//!   machine was started since then does not show, nor whether it lost its power.
+//! - The part that was only stored is lost, and the other is there: it was dirty, and was dropped. A
+//!   write-back is needed to survive such a reboot.
+//! - It is there too: that shows nothing about dirty lines. A cache writes lines back when it needs
+//!   room; Linux writes dirty pages of files back, of DAX files too (`fs/dax.c`,
+//!   `dax_writeback_mapping_range`), after some 30 s (`vm.dirty_expire_centisecs`), at a sync and at
+//!   an unmount. To learn something of it, reset within seconds.
+//! - A copy of it tells what the original would: it does not know that it was copied.
+//!
+//! Which kind of reboot it was only x86 gives a hint of: the loader of the kernel that runs now
+//! ([`StartedBy`]).
+
+mod format;
+mod verdict;
+
+use anyhow::{Context as _, ensure};
+use cachemaint::dax::{Guarantee, Options};
+use cachemaint::medium::{Granularity, Medium};
+use core::hash::{BuildHasher as _, Hasher as _};
+use format::{Damage, HEADER, Header, Instead, LEN, PERSISTED, STORED, add, compare, pattern};
+use std::fs::{self, File};
+use std::hash::RandomState;
+use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub(crate) use verdict::{Canary, StartedBy};
+
+/// Its name in the directory.
+pub(crate) const NAME: &str = "cachemaint-canary";
+
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+const RELEASE: &str = "/proc/sys/kernel/osrelease";
+
+/// Writes a canary into a directory. Nothing is left of one that could not be written.
+pub(crate) fn plant(directory: &Path) -> anyhow::Result<()> {
+    let shown = directory.display();
+    let there = fs::metadata(directory)
+        .with_context(|| format!("{shown}: name a directory that is there"))?;
+    ensure!(there.is_dir(), "{shown}: is no directory; name the one to plant the canary in");
+    let path = directory.join(NAME);
+    ensure!(
+        fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound),
+        "{}: exists already; `cachemaint inspect {shown}` tells what it says, remove it to plant \
+         another",
+        path.display()
+    );
+    // Before anything is made: without them it could never tell anything.
+    let boot = read(BOOT)?;
+    let kernel = read(RELEASE)?;
+    let file = Options::new().allow_page_granularity().create(&path, LEN)?;
+    lay(&file, &header(file.guarantee(), boot, kernel)).inspect_err(|_| {
+        // The error that is told is the first one: without a header what stays behind is no canary.
+        drop(fs::remove_file(&path));
+    })?;
+    Ok(())
+}
+
+fn read(path: &str) -> anyhow::Result<String> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {path}: mount /proc"))?;
+    Ok(text.trim().to_owned())
+}
+
+fn header(guarantee: &Guarantee, boot: String, kernel: String) -> Header {
+    // A clock before 1970 is not set: the boot tells more than it.
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Header {
+        number: number(),
+        how: match guarantee.granularity() {
+            Granularity::Byte => verdict::BY_FENCE,
+            Granularity::Line(_) => verdict::BY_LINES,
+            Granularity::Page(_) => verdict::BY_PAGES,
+        },
+        seconds: since_1970.as_secs(),
+        boot,
+        kernel,
+        backing: verdict::name_of(guarantee.backing()),
+        device: guarantee.device().to_owned(),
+        file_system: guarantee.file_system().to_owned(),
+    }
+}
+
+/// Any number but 0: the words of its pattern are then never all zero.
+fn number() -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
+    let number = RandomState::new().build_hasher().finish() as u32;
+    number.max(1)
+}
+
+/// Lays the parts down. The header comes last: without it there is no canary.
+fn lay<M: Medium>(medium: &M, header: &Header) -> Result<(), M::Error> {
+    let persisted = pattern(header.number, PERSISTED);
+    medium.persist_copy(&[(PERSISTED.start, &persisted)])?;
+    medium.write(STORED.start, &pattern(header.number, STORED));
+    medium.persist_copy(&[(0, &header.encode())])
+}
+
+/// Looks for a canary in a directory. It is opened for reading only.
+pub(crate) fn find(directory: &Path) -> Canary {
+    let path = directory.join(NAME);
+    match look(&path) {
+        Ok(None) => Canary::not_there(&path),
+        Ok(Some(found)) => {
+            // Without it the kind of boot stays unknown, and the canary says so.
+            let boot = read(BOOT).ok();
+            Canary::found(&path, found, boot.as_deref(), StartedBy::running_kernel())
+        }
+        Err(why) => Canary::unreadable(&path, format!("{why:#}")),
+    }
+}
+
+/// What was found of a canary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Found {
+    header: Header,
+    persisted: Vec<Damage>,
+    stored: Vec<Damage>,
+}
+
+fn look(path: &PathBuf) -> anyhow::Result<Option<Found>> {
+    let named = match fs::symlink_metadata(path) {
+        Ok(named) => named,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).context("cannot be looked at"),
+    };
+    // What is no regular file is not opened: that does something to some devices.
+    ensure!(
+        !named.is_symlink(),
+        "is a symbolic link, which is not followed; remove it to plant a canary"
+    );
+    ensure!(named.is_file(), "is no regular file; remove it to plant a canary");
+    let file = File::open(path).context("cannot be opened; run it as who planted it")?;
+    let opened = file.metadata().context("fstat")?;
+    ensure!(
+        (opened.dev(), opened.ino()) == (named.dev(), named.ino()),
+        "was replaced while it was opened; try again"
+    );
+    ensure!(
+        opened.len() == LEN,
+        "has {} bytes, and a canary has {LEN}: it was cut, or is none; remove it to plant another",
+        opened.len()
+    );
+    examine(|at, into| file.read_exact_at(into, at)).map(Some)
+}
+
+/// Reads a canary through `read`, which fills a buffer from an offset on.
+fn examine(read: impl Fn(u64, &mut [u8]) -> io::Result<()>) -> anyhow::Result<Found> {
+    let mut bytes = [0; HEADER];
+    read(0, &mut bytes).context("its header cannot be read")?;
+    let header = Header::decode(&bytes)?;
+    let part = |range: core::ops::Range<u64>| {
+        let mut damaged = Vec::new();
+        for at in range.step_by(HEADER) {
+            let mut bytes = [0; HEADER];
+            match read(at, &mut bytes) {
+                Ok(()) => compare(header.number, at, &bytes, &mut damaged),
+                Err(error) => {
+                    let end = at + HEADER as u64;
+                    let instead = Instead::Unreadable(error.to_string());
+                    add(Damage { start: at, end, instead }, &mut damaged);
+                }
+            }
+        }
+        damaged
+    };
+    Ok(Found { persisted: part(PERSISTED), stored: part(STORED), header })
+}
+
+#[cfg(test)]
+mod tests;

@@ -37,7 +37,8 @@ pub(super) fn needs(root: &Path, file: &Path) -> Result<Vec<(PathBuf, PathBuf)>>
     Ok(needed)
 }
 
-fn library(root: &Path, name: &str) -> Result<PathBuf> {
+/// The file of a library below `root`.
+pub(super) fn library(root: &Path, name: &str) -> Result<PathBuf> {
     for folder in LIBRARIES {
         for entry in fs::read_dir(root.join(folder)).into_iter().flatten() {
             let path = entry?.path().join(name);
@@ -46,7 +47,7 @@ fn library(root: &Path, name: &str) -> Result<PathBuf> {
             }
         }
     }
-    anyhow::bail!("no package has this library")
+    anyhow::bail!("no package below {} has {name}", root.display())
 }
 
 /// The modules of a kernel: name (with `_` for `-`) to file.

@@ -51,7 +51,21 @@ impl Initramfs {
             .map(|folder| root.join(folder).join(name))
             .find(|file| file.is_file())
             .with_context(|| format!("{} has no {name}", root.display()))?;
-        let mut wanted = vec![(Path::new("/bin").join(name), from)];
+        self.linked(root, &format!("/bin/{name}"), from)
+    }
+
+    /// Adds a library of the unpacked packages below `root` where its package has it, with every
+    /// library that it names: for programs that load it when they run.
+    pub(super) fn library(&mut self, root: &Path, name: &str) -> Result<()> {
+        let from = elf::library(root, name)?;
+        let place = Path::new("/").join(from.strip_prefix(root)?).display().to_string();
+        self.linked(root, &place, from)
+    }
+
+    /// Adds the file `from` as the absolute path `place`, with every library that it names from the
+    /// unpacked packages below `root`.
+    pub(super) fn linked(&mut self, root: &Path, place: &str, from: PathBuf) -> Result<()> {
+        let mut wanted = vec![(PathBuf::from(place), from)];
         while let Some((place, from)) = wanted.pop() {
             if self.files.contains_key(&place) {
                 continue;

@@ -39,7 +39,7 @@ impl Architecture {
         }
     }
 
-    const fn triple(self) -> &'static str {
+    pub(super) const fn triple(self) -> &'static str {
         match self {
             Self::X86 => "x86_64-unknown-linux-gnu",
             Self::Arm64 => "aarch64-unknown-linux-gnu",
@@ -203,12 +203,22 @@ impl Lab<'_> {
         if let Some(agent) = self.kits.agents.borrow().get(&architecture) {
             return Ok(agent.clone());
         }
-        self.cargo_static(architecture, "build --release -p cachemaint-lab-guest")?.read()?;
-        let program = self.static_folder().join(architecture.triple()).join("release/lab-guest");
+        let program = self.static_program(architecture, "cachemaint-lab-guest", "lab-guest")?;
         let archive = self.machines()?.join(format!("agent-{}.cpio", architecture.debian()));
         Initramfs::default().file("/init", program).write(&archive)?;
         self.kits.agents.borrow_mut().insert(architecture, archive.clone());
         Ok(archive)
+    }
+
+    /// A program of the workspace, built so that it needs no library where it runs.
+    pub(super) fn static_program(
+        &self,
+        architecture: Architecture,
+        package: &str,
+        name: &str,
+    ) -> Result<PathBuf> {
+        self.cargo_static(architecture, &format!("build --release -p {package}"))?.read()?;
+        Ok(self.static_folder().join(architecture.triple()).join("release").join(name))
     }
 
     fn static_folder(&self) -> PathBuf {

@@ -271,6 +271,23 @@ impl Machine {
         }
     }
 
+    /// Runs a program; its exit code, and what it printed on standard output and standard error.
+    pub(super) fn output(&mut self, line: &str) -> Result<(Option<i32>, String, String)> {
+        let mut words = line.split_whitespace().map(str::to_owned);
+        let program = words.next().context("no program")?;
+        match self.ask(&Request::Output { program, arguments: words.collect() })? {
+            Reply::Printed { code, out, errors } => Ok((code, out, errors)),
+            other => bail!("`{line}`: {other:?}"),
+        }
+    }
+
+    /// Runs a program, which must succeed and print a document.
+    pub(super) fn document(&mut self, line: &str) -> Result<Value> {
+        let (code, out, errors) = self.output(line)?;
+        ensure!(code == Some(0), "`{line}` ended with exit code {code:?}: {errors}");
+        serde_json::from_str(&out).with_context(|| format!("`{line}` printed no JSON: {out:?}"))
+    }
+
     pub(super) fn mount(&mut self, device: &str, directory: &str, options: &str) -> Result<()> {
         self.mount_as("ext4", device, directory, options)
     }

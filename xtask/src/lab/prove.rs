@@ -29,7 +29,7 @@ struct Breakage {
     complaint: &'static str,
 }
 
-const BREAKAGES: [Breakage; 8] = [
+const BREAKAGES: [Breakage; 10] = [
     Breakage {
         name: "DC CVAP is used where the CPU has none",
         file: "src/platform/aarch64/linux.rs",
@@ -65,6 +65,22 @@ const BREAKAGES: [Breakage; 8] = [
         .and_then(|_own| regions(tree).into_iter().next_back())",
         lane: "machine/x86_64/two-regions",
         complaint: "the granularity is",
+    },
+    Breakage {
+        name: "a canary takes every boot for its own",
+        file: "cli/src/canary/verdict.rs",
+        text: "Some(boot) if boot == header.boot => State::SameBoot",
+        by: "Some(boot) if !boot.is_empty() => State::SameBoot",
+        lane: "machine/x86_64/canary",
+        complaint: "/canary/state is Some(String(\"same_boot\"))",
+    },
+    Breakage {
+        name: "the ways of a cache are taken from its sets",
+        file: "src/platform/cache_levels.rs",
+        text: "ways: number(\"ways_of_associativity\")",
+        by: "ways: number(\"number_of_sets\")",
+        lane: "machine/x86_64/side-by-side/emulated-pmem",
+        complaint: "ways of (",
     },
     Breakage {
         name: "the last line of a range is not written back",

@@ -44,6 +44,7 @@ fn answer(request: Request) -> Result<Reply> {
         }
         Request::PersistEveryWay { path } => persist_every_way(&path),
         Request::Run { program, arguments, environment } => run(&program, &arguments, &environment),
+        Request::Output { program, arguments } => output(&program, &arguments),
         Request::Mount { device, directory, kind, options, read_only } => {
             mount(&device, &directory, &kind, &options, read_only)
         }
@@ -112,6 +113,16 @@ fn run(
         .status()
         .with_context(|| format!("cannot start {program}"))?;
     Ok(Reply::Ended { code: status.code(), signal: status.signal() })
+}
+
+fn output(program: &str, arguments: &[String]) -> Result<Reply> {
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .with_context(|| format!("cannot start {program}"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, errors) = (text(&output.stdout), text(&output.stderr));
+    Ok(Reply::Printed { code: output.status.code(), out, errors })
 }
 
 fn mount(

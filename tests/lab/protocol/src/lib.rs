@@ -49,6 +49,13 @@ pub enum Request {
         /// What is added to its environment.
         environment: BTreeMap<String, String>,
     },
+    /// Runs a program and keeps what it prints: answered by [`Reply::Printed`].
+    Output {
+        /// The program.
+        program: String,
+        /// Its arguments.
+        arguments: Vec<String>,
+    },
     /// Mounts a file system: answered by [`Reply::Done`].
     Mount {
         /// What is mounted.
@@ -154,6 +161,15 @@ pub enum Reply {
         code: Option<i32>,
         /// The signal.
         signal: Option<i32>,
+    },
+    /// A program ended, and had printed this.
+    Printed {
+        /// Its exit code; none if a signal ended it.
+        code: Option<i32>,
+        /// On standard output.
+        out: String,
+        /// On standard error.
+        errors: String,
     },
     /// What was read.
     Text(String),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
+use serde_json::Value;
 
 use super::{
     Contents, DAX, LINE, PAGE, Setup, expect, expect_value, found_again, lane, make_ext4,
@@ -56,7 +57,11 @@ fn nvdimm_acpi(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     make_ext4(&mut machine, "/dev/pmem0", DAX)?;
     let written = records("/mnt/records", 11);
     expect(&machine.persist(&written)?, LINE)?;
-    expect_value(&probe(&mut machine, "/mnt/records")?, "/region/domain", "unknown")?;
+    let guarantee = probe(&mut machine, "/mnt/records")?;
+    expect_value(&guarantee, "/region/domain", "unknown")?;
+    // No file of the kernel's shows it there; what is told is marked as the kernel's rule.
+    expect_value(&guarantee, "/caching/read", Value::Null)?;
+    expect_value(&guarantee, "/caching/by_rule", "write_back")?;
     machine.verify(&written)?;
     machine.power_off()
 }

@@ -142,11 +142,16 @@ fn nvdimm_with(
     machine.power_off()
 }
 
+/// A PC with the contents as virtio-pmem.
+pub(super) fn with_virtio_pmem(name: &str, contents: &Contents) -> Setup {
+    Setup::new(name, "q35", "768M,maxmem=4G")
+        .devices(["-object", &contents.backend()])
+        .devices(["-device", "virtio-pmem-pci,memdev=contents"])
+}
+
 fn virtio_pmem(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let contents = Contents::new(kit, name)?;
-    let setup = Setup::new(name, "q35", "768M,maxmem=4G")
-        .devices(["-object", &contents.backend()])
-        .devices(["-device", "virtio-pmem-pci,memdev=contents"]);
+    let setup = with_virtio_pmem(name, &contents);
     let mut machine = Machine::start(kit, &setup, log)?;
     make_ext4(&mut machine, "/dev/pmem0", DAX)?;
     let written = records("/mnt/records", 5);
@@ -163,11 +168,15 @@ fn virtio_pmem(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
 
 /// An NVDIMM with the caches in its domain, and RAM set aside: QEMU has one claim for all NVDIMMs of
 /// a machine, and RAM has none.
+pub(super) fn with_two_regions(name: &str, contents: &Contents) -> Setup {
+    let mut setup = nvdimm(name, Some("cpu"), contents).kernel(EMULATED);
+    setup.memory = String::from("1536M,slots=2,maxmem=4G");
+    setup
+}
+
 fn two_regions(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let contents = Contents::new(kit, name)?;
-    let mut setup = nvdimm(name, Some("cpu"), &contents).kernel(EMULATED);
-    setup.memory = String::from("1536M,slots=2,maxmem=4G");
-    let mut machine = Machine::start(kit, &setup, log)?;
+    let mut machine = Machine::start(kit, &with_two_regions(name, &contents), log)?;
     let (claimed, volatile) = regions(&mut machine)?;
     make_namespace(&mut machine, &claimed, "fsdax")?;
     let expected = [(claimed, "cpu_caches", "byte"), (volatile, "none", LINE)];
@@ -184,11 +193,11 @@ fn two_regions(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     machine.power_off()
 }
 
-const DEVICES: &str = "/sys/bus/nd/devices";
+pub(super) const DEVICES: &str = "/sys/bus/nd/devices";
 
 /// The names of the region that has a claim and of the one that has none: the kernel hides the
 /// attribute of RAM (`drivers/nvdimm/region_devs.c`, `region_visible`).
-fn regions(machine: &mut Machine) -> Result<(String, String)> {
+pub(super) fn regions(machine: &mut Machine) -> Result<(String, String)> {
     machine.wait_for(&format!("{DEVICES}/region1"))?;
     let first = machine.read(&format!("{DEVICES}/region0/persistence_domain"))?;
     let second = machine.read(&format!("{DEVICES}/region1/persistence_domain"))?;
@@ -201,7 +210,7 @@ fn regions(machine: &mut Machine) -> Result<(String, String)> {
 }
 
 /// The block device of the namespace on a region.
-fn device_of(machine: &mut Machine, region: &str) -> Result<String> {
+pub(super) fn device_of(machine: &mut Machine, region: &str) -> Result<String> {
     let number = region.strip_prefix("region").context("no region")?;
     let name = format!("pmem{number}");
     machine.wait_for(&format!("/dev/{name}"))?;

@@ -2,10 +2,13 @@
 //! persisted is there after a kexec, a reset through firmware, a power cut.
 
 mod arm64;
+mod canary;
 mod cpuid;
 mod files;
 mod flush;
 mod media;
+mod memory_type;
+mod peers;
 mod power;
 mod riscv64;
 mod suite;
@@ -46,6 +49,9 @@ pub(super) fn lanes() -> Vec<Lane> {
     lanes.extend(arm64::lanes());
     lanes.extend(power::lanes());
     lanes.extend(files::lanes());
+    lanes.extend(canary::lanes());
+    lanes.extend(memory_type::lanes());
+    lanes.extend(peers::lanes());
     lanes.extend(cpuid::lanes());
     lanes.extend(suite::lanes());
     lanes.extend(riscv64::lanes());

@@ -1,0 +1,115 @@
+//! The command's canary: planted, reset, and asked what it says.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use super::{DAX, DIRECTORY, emulated, expect_value, make_ext4};
+use crate::lab::Lane;
+use crate::lab::kit::{Architecture, Kit};
+use crate::lab::machine::Machine;
+use crate::lab::{Lab, lane};
+use crate::log::Log;
+use crate::report::{Finding, Tests};
+
+/// Where the command is in the machine.
+pub(super) const COMMAND: &str = "/lab/cachemaint";
+/// The command's file in a directory.
+const CANARY: &str = "cachemaint-canary";
+const DEVICE: &str = "/dev/pmem0";
+
+pub(super) fn lanes() -> Vec<Lane> {
+    let name = "machine/x86_64/canary";
+    let proves = "a canary tells of a kexec and of a reset what each kept, and names damage";
+    vec![Lane::new(name, proves, move |lab| {
+        let kit = lab.kit(Architecture::X86)?;
+        let command = lab.command()?;
+        let run: lane::Run = Box::new(move |log| {
+            story(&kit, &command, name, log)?;
+            Ok(Finding::passed(Tests::default()))
+        });
+        Ok(run)
+    })]
+}
+
+impl Lab<'_> {
+    /// The command `cachemaint`, for machines.
+    pub(super) fn command(&self) -> Result<PathBuf> {
+        self.static_program(Architecture::X86, "cachemaint-cli", "cachemaint")
+    }
+}
+
+fn story(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Result<()> {
+    let mut setup = emulated(name).with_kexec();
+    setup.files.file(COMMAND, command);
+    let mut machine = Machine::start(kit, &setup, log)?;
+    make_ext4(&mut machine, DEVICE, DAX)?;
+    says(&mut machine, DIRECTORY, 0, "not_there")?;
+    for directory in [DIRECTORY, "/tmp"] {
+        let planted = machine.document(&plant(directory))?;
+        expect_value(&planted, "/canary/state", "same_boot")?;
+        let (code, _, why) = machine.output(&plant(directory))?;
+        ensure!(code == Some(1) && why.contains("exists already"), "planted twice: {why}");
+    }
+    let planted = says(&mut machine, DIRECTORY, 0, "same_boot")?;
+    expect_value(&planted, "/canary/planted/backing", "emulated_pmem")?;
+    expect_value(&planted, "/canary/planted/device", "pmem0")?;
+    expect_value(&planted, "/canary/planted/persisted_by", "cache lines")?;
+
+    // Nothing is unmounted first: what was persisted must do.
+    machine.kexec()?;
+    let kept = kept(&mut machine).context("after a kexec")?;
+    expect_value(&kept, "/canary/started_by", "kexec")?;
+    says(&mut machine, "/tmp", 0, "not_there").context("tmpfs, after a kexec")?;
+
+    machine.reboot()?;
+    let kept = self::kept(&mut machine).context("after a reset through firmware")?;
+    // QEMU's `-kernel` is loader 0xB (Linux, `Documentation/arch/x86/boot.rst`).
+    expect_value(&kept, "/canary/started_by/loader", 0xb0)?;
+    damaged(&mut machine)?;
+    machine.power_off()
+}
+
+/// The command that plants a canary in a directory.
+fn plant(directory: &str) -> String {
+    format!("{COMMAND} inspect {directory} --plant-canary --json")
+}
+
+/// What the command says of the canary in a directory must be this state, with this exit code.
+fn says(machine: &mut Machine, directory: &str, code: i32, state: &str) -> Result<Value> {
+    let (ended, out, errors) = machine.output(&format!("{COMMAND} inspect {directory} --json"))?;
+    ensure!(ended == Some(code), "inspect ended with {ended:?}, not {code}: {errors}");
+    let document: Value = serde_json::from_str(&out).context("inspect printed no JSON")?;
+    expect_value(&document, "/canary/state", state)?;
+    Ok(document)
+}
+
+/// The canary is found whole in another boot. An emulator has no cache to lose its second part in,
+/// so that is there too, and nothing may be concluded from it.
+fn kept(machine: &mut Machine) -> Result<Value> {
+    machine.wait_for(DEVICE)?;
+    machine.mount(DEVICE, DIRECTORY, DAX)?;
+    let kept = says(machine, DIRECTORY, 0, "kept")?;
+    expect_value(&kept, "/canary/persisted/bytes", 16_384)?;
+    expect_value(&kept, "/canary/persisted/damaged_bytes", 0)?;
+    expect_value(&kept, "/canary/stored_only/damaged_bytes", 0)?;
+    let (_, text, _) = machine.output(&format!("{COMMAND} inspect {DIRECTORY}"))?;
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in ["does not show that dirty lines were kept", "no promise of the next time"] {
+        ensure!(text.contains(words), "it does not say {words:?}: {text}");
+    }
+    Ok(kept)
+}
+
+/// A file that is no canary is told apart, and left as it is; a cut one too.
+fn damaged(machine: &mut Machine) -> Result<()> {
+    let path = format!("{DIRECTORY}/{CANARY}");
+    machine.run(&format!("/init truncate {path} 100000"))?;
+    let cut = says(machine, DIRECTORY, 1, "unreadable")?;
+    let reason = cut.pointer("/canary/reason").and_then(Value::as_str).unwrap_or_default();
+    ensure!(reason.contains("has 100000 bytes"), "of a cut canary it says {reason:?}");
+    let (code, _, why) = machine.output(&plant(DIRECTORY))?;
+    ensure!(code == Some(1) && why.contains("exists already"), "planted over another: {why}");
+    Ok(())
+}

@@ -23,6 +23,9 @@ impl LineSize {
     /// size that is too large would skip lines.
     pub const MAX: usize = 2048;
 
+    /// The largest size that is believed.
+    pub(crate) const LARGEST: Self = Self { within: Self::MAX as u16 - 1 };
+
     /// A line of so many bytes, if that is a power of two from [`MIN`](Self::MIN) to
     /// [`MAX`](Self::MAX).
     #[must_use]
@@ -51,6 +54,16 @@ impl LineSize {
     #[inline(always)]
     pub(crate) const fn from_within(within: u16) -> Self {
         Self { within }
+    }
+
+    /// The base-2 logarithm of the size, from 4 to 11: it fits 4 bits.
+    pub(crate) const fn logarithm(self) -> u8 {
+        self.within.count_ones() as u8
+    }
+
+    /// The size whose [`logarithm`](Self::logarithm) was kept in the low 4 bits.
+    pub(crate) const fn from_logarithm(logarithm: u8) -> Self {
+        Self { within: ((1_u32 << (logarithm & 0xf)) - 1) as u16 }
     }
 }
 

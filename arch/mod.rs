@@ -184,24 +184,35 @@ pub struct Architecture {
     pub no_whole_cache: Unsupported,
 }
 
-/// What was found out about a CPU: its line size and which instructions may be executed.
+/// What was found out about a CPU: its line size, the granule to pad to, and which instructions may be
+/// executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     line: LineSize,
+    granule: LineSize,
     present: u8,
 }
 
 impl Facts {
-    /// A CPU with lines of this size and no maintenance instruction yet.
+    /// A CPU with lines of this size, which are its write-back granule too, and no maintenance
+    /// instruction yet.
     #[must_use]
     pub const fn new(line: LineSize) -> Self {
-        Self { line, present: 0 }
+        Self { line, granule: line, present: 0 }
+    }
+
+    /// The same CPU, whose caches write back units of this size: what to pad and align data to that
+    /// must share nothing with other data. A unit smaller than the line is taken for the line.
+    #[must_use]
+    pub const fn with_granule(self, granule: LineSize) -> Self {
+        let granule = if granule.bytes() < self.line.bytes() { self.line } else { granule };
+        Self { granule, ..self }
     }
 
     /// The same CPU, which also has `instruction`.
     #[must_use]
     pub const fn with(self, instruction: Instruction) -> Self {
-        Self { line: self.line, present: self.present | instruction.code }
+        Self { present: self.present | instruction.code, ..self }
     }
 
     /// The same CPU, which has `instruction` if `present`.
@@ -222,6 +233,12 @@ impl Facts {
         self.line
     }
 
+    /// The largest unit that any cache writes back. Not smaller than the line.
+    #[must_use]
+    pub const fn granule(self) -> LineSize {
+        self.granule
+    }
+
     /// One bit for each instruction that is present, by its code.
     pub(crate) const fn present(self) -> u8 {
         self.present
@@ -229,7 +246,7 @@ impl Facts {
 
     /// The facts whose [`present`](Self::present) was kept.
     pub(crate) const fn from_present(line: LineSize, present: u8) -> Self {
-        Self { line, present }
+        Self { line, granule: line, present }
     }
 }
 

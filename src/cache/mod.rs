@@ -143,7 +143,8 @@ impl Cache {
     /// Every CPU that the handle is used on
     /// 1. has the instructions that `facts` names, permitted at the privilege level of the caller,
     ///    with the ordering that their documentation says;
-    /// 2. has lines of at least the size that `facts` says.
+    /// 2. has lines of at least the size that `facts` says, and writes back no unit larger than the
+    ///    granule that `facts` says.
     pub const unsafe fn from_facts(facts: Facts) -> Result<Self, Unsupported> {
         Self::planned(facts, Point::Coherency, Policy::ANY)
     }
@@ -205,6 +206,15 @@ impl Cache {
     #[must_use]
     pub const fn line_size(self) -> usize {
         self.plan.line().bytes()
+    }
+
+    /// The largest unit that any cache of the machine writes back, in bytes: what to pad and align
+    /// data to that must share nothing with other data, see [`coherence`](crate::coherence). Not
+    /// smaller than [`line_size`](Self::line_size); at most 2048, which arm64 CPUs get that do not
+    /// state it (`CTR_EL0.CWG` is 0).
+    #[must_use]
+    pub const fn granule(self) -> usize {
+        self.plan.granule().bytes()
     }
 
     /// The instruction that writes back.

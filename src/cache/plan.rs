@@ -68,6 +68,7 @@ impl Policy {
 /// | 8 | codes of the instructions that may write back |
 /// | 3 | the point |
 /// | 1 | coherency is accepted as persistence |
+/// | 4 | base-2 logarithm of the write-back granule |
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Plan(u64);
 
@@ -77,6 +78,7 @@ const PRESENT: u32 = 32;
 const PERMITTED: u32 = 40;
 const POINT: u32 = 48;
 const ACCEPT_COHERENCY: u32 = 51;
+const GRANULE: u32 = 52;
 
 const CHOICE_IN_THE_WAY: Unsupported = Unsupported::new(
     Missing::Choice,
@@ -108,6 +110,7 @@ impl Plan {
             facts.line().within() as u64
                 | (point as u64) << POINT
                 | (policy.accept_coherency as u64) << ACCEPT_COHERENCY
+                | (facts.granule().logarithm() as u64) << GRANULE
                 | (writeback.code as u64) << WRITEBACK
                 | (invalidate.code as u64) << INVALIDATE
                 | (facts.present() as u64) << PRESENT
@@ -119,6 +122,11 @@ impl Plan {
     #[inline(always)]
     pub(crate) const fn line(self) -> LineSize {
         LineSize::from_within((self.0 & 0xffff) as u16)
+    }
+
+    /// The largest unit that any cache writes back.
+    pub(crate) const fn granule(self) -> LineSize {
+        LineSize::from_logarithm((self.0 >> GRANULE & 0xf) as u8)
     }
 
     /// The code of the instruction that writes back.
@@ -144,7 +152,7 @@ impl Plan {
 
     /// What was found out about the machine.
     pub(crate) const fn facts(self) -> Facts {
-        Facts::from_present(self.line(), self.byte(PRESENT))
+        Facts::from_present(self.line(), self.byte(PRESENT)).with_granule(self.granule())
     }
 
     /// What the caller asked for.

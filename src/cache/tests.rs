@@ -268,14 +268,29 @@ fn an_override_chooses_only_what_is_there_and_reaches_the_point() {
 fn a_plan_keeps_what_it_was_made_from() {
     let policy = Policy::ANY.only_named(ARM, "dc cvap").unwrap().accepting_coherency();
     let facts = facts(256, &[DC_CVAC, DC_CVAP, DC_CIVAC]);
+    let facts = facts.with_granule(LineSize::new(2048).unwrap());
     let plan = Plan::choose(ARM, facts, Point::Persistence, policy).unwrap();
     assert_eq!(plan.facts(), facts);
     assert_eq!(plan.policy(), policy);
-    assert_eq!(plan.line().bytes(), 256);
+    assert_eq!((plan.line().bytes(), plan.granule().bytes()), (256, 2048));
     #[cfg(target_has_atomic = "64")]
     assert_eq!(Plan::from_word(plan.to_word()).map(Plan::to_word), Some(plan.to_word()));
     #[cfg(target_has_atomic = "64")]
     assert_eq!(Plan::from_word(0).map(Plan::to_word), None);
+}
+
+/// Data that is padded to too little shares a unit with other data.
+#[test]
+fn a_plan_keeps_every_granule_there_can_be() {
+    for line in [16, 64, 2048] {
+        assert_eq!(facts(line, &[CLFLUSH]).granule().bytes(), line);
+        for granule in [16, 32, 64, 128, 256, 512, 1024, 2048] {
+            let facts = facts(line, &[CLFLUSH]).with_granule(LineSize::new(granule).unwrap());
+            let plan = plan(X86, facts, Point::Persistence);
+            assert_eq!(plan.granule().bytes(), granule.max(line));
+            assert_eq!(plan.line().bytes(), line);
+        }
+    }
 }
 
 /// The data is where it was, whatever was executed on it.

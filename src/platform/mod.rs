@@ -126,7 +126,11 @@ impl Cpu {
     /// What a choice is made from.
     pub(crate) fn facts(&self) -> Result<Facts, Unsupported> {
         let forbidden = self.erratum.map_or(0, |erratum| erratum.forbids);
-        self.line.map(|line| Facts::from_present(line.size, self.present & !forbidden))
+        self.line.map(|line| {
+            // A granule that is not believed must not make it smaller.
+            let granule = LineSize::new(line.granule).unwrap_or(LineSize::LARGEST);
+            Facts::from_present(line.size, self.present & !forbidden).with_granule(granule)
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 #[cfg(target_arch = "aarch64")]
 use super::registers;
-use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, size_field};
+use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, granule, size_field};
 use crate::arch::{Facts, Unsupported};
 use crate::platform::Midr;
 use crate::platform::reading::line_size;
@@ -21,6 +21,7 @@ pub(crate) fn from_id_registers(registers: IdRegisters) -> Result<Facts, Unsuppo
     let dpb = registers.id_aa64isar1_el1 & 0xf;
     let clean_is_broken = Midr(registers.midr_el1).needs_clean_as_invalidate();
     Ok(Facts::new(line_size(size_field(registers.ctr_el0, 16))?)
+        .with_granule(granule(registers.ctr_el0))
         .with(DC_CIVAC)
         .with_if(!clean_is_broken, DC_CVAC)
         .with_if(dpb >= 1, DC_CVAP)
@@ -57,6 +58,17 @@ mod tests {
             assert_eq!(facts.has(DC_CVAC), cleans, "{midr_el1:#x}");
             assert!(facts.has(DC_CIVAC));
             assert_eq!(facts.line().bytes(), 64);
+        }
+    }
+
+    /// CWG, bits 27:24 of `CTR_EL0`: 4 << CWG bytes; 0 is not stated and above 9 reserved, for which the
+    /// architecture's maximum stands; smaller than a line is the line (`DminLine` 4: 64 bytes).
+    #[test]
+    fn the_granule_is_that_of_the_register_or_the_largest() {
+        for (cwg, bytes) in [(0, 2048), (3, 64), (4, 64), (5, 128), (9, 2048), (10, 2048)] {
+            let ctr_el0 = 0x8044_8004 | cwg << 24;
+            let registers = IdRegisters { ctr_el0, id_aa64isar1_el1: 0, midr_el1: 0x411f_d402 };
+            assert_eq!(from_id_registers(registers).unwrap().granule().bytes(), bytes, "CWG {cwg}");
         }
     }
 

@@ -6,7 +6,7 @@
 
 #[cfg(target_arch = "aarch64")]
 use super::registers;
-use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, cpu_of, size_field};
+use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, cpu_of, granule, size_field};
 use crate::platform::reading::{line_size, shown};
 use crate::platform::{Cpu, Line};
 
@@ -17,10 +17,6 @@ const HWCAP_CPUID: u64 = 1 << 11;
 const HWCAP_DCPOP: u64 = 1 << 16;
 /// The same file, second word: DC CVADP.
 const HWCAP2_DCPODP: u64 = 1;
-
-/// The largest write-back granule there is, to be assumed where `CTR_EL0.CWG` is 0 (Arm ARM,
-/// `CTR_EL0`).
-const LARGEST_GRANULE: usize = 2048;
 
 /// What is read on an arm64 machine under Linux.
 #[derive(Clone, Copy, Debug)]
@@ -44,17 +40,10 @@ pub(crate) fn read(words: Words) -> Cpu {
         ]),
         line_size(size_field(words.ctr_el0, 16)).map(|size| Line {
             size,
-            granule: granule(words.ctr_el0).max(size.bytes()),
+            granule: granule(words.ctr_el0).max(size).bytes(),
             source: "CTR_EL0.DminLine",
         }),
     )
-}
-
-fn granule(ctr_el0: u64) -> usize {
-    match ctr_el0 >> 24 & 0xf {
-        0 => LARGEST_GRANULE,
-        _ => size_field(ctr_el0, 24),
-    }
 }
 
 /// The CPU this program runs on.

@@ -11,6 +11,8 @@ mod registers;
 
 use super::{Cpu, Erratum, Identity, Line, Midr};
 use crate::arch::aarch64::{ARCHITECTURE, CLEAN_IS_BROKEN, DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP};
+#[cfg(any(target_os = "linux", feature = "privileged", test))]
+use crate::arch::LineSize;
 use crate::arch::{Point, Unsupported};
 
 #[cfg(all(target_arch = "aarch64", feature = "privileged"))]
@@ -44,6 +46,16 @@ pub(crate) fn facts() -> Result<crate::arch::Facts, Unsupported> {
 #[cfg(any(target_os = "linux", feature = "privileged", test))]
 fn size_field(ctr_el0: u64, shift: u32) -> usize {
     4 << (ctr_el0 >> shift & 0xf)
+}
+
+/// The write-back granule: the largest there is where `CTR_EL0.CWG` is 0, or more than 9, which is
+/// reserved (Arm ARM, `CTR_EL0`).
+#[cfg(any(target_os = "linux", feature = "privileged", test))]
+fn granule(ctr_el0: u64) -> LineSize {
+    match ctr_el0 >> 24 & 0xf {
+        0 => LineSize::LARGEST,
+        _ => LineSize::new(size_field(ctr_el0, 24)).unwrap_or(LineSize::LARGEST),
+    }
 }
 
 /// Every instruction may be there; which of them EL0 may execute is for the operating

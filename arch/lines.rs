@@ -24,7 +24,7 @@ impl LineSize {
     pub const MAX: usize = 2048;
 
     /// The largest size that is believed.
-    pub(crate) const LARGEST: Self = Self { within: Self::MAX as u16 - 1 };
+    pub(crate) const LARGEST: Self = Self::from_logarithm(Self::MAX.ilog2());
 
     /// A line of so many bytes, if that is a power of two from [`MIN`](Self::MIN) to
     /// [`MAX`](Self::MAX).
@@ -57,13 +57,13 @@ impl LineSize {
     }
 
     /// The base-2 logarithm of the size, from 4 to 11: it fits 4 bits.
-    pub(crate) const fn logarithm(self) -> u8 {
-        self.within.count_ones() as u8
+    pub(crate) const fn logarithm(self) -> u32 {
+        self.within.count_ones()
     }
 
     /// The size whose [`logarithm`](Self::logarithm) was kept in the low 4 bits.
-    pub(crate) const fn from_logarithm(logarithm: u8) -> Self {
-        Self { within: ((1_u32 << (logarithm & 0xf)) - 1) as u16 }
+    pub(crate) const fn from_logarithm(logarithm: u32) -> Self {
+        Self { within: !(u16::MAX << (logarithm & 0xf)) }
     }
 }
 

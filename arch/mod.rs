@@ -14,9 +14,11 @@
 //!   `fence` a fence.
 //!
 //! Where user mode has no operation, `no_operation.rs` stands for the last two.
+//! `device.rs` has what every architecture has: the barrier that orders memory for devices.
 //!
 //! `README.md` beside this file has the table of architectures.
 
+pub mod device;
 mod lines;
 
 pub use lines::{LineSize, Lines};
@@ -130,6 +132,11 @@ pub struct Fence(pub u8);
 impl Fence {
     /// Nothing is executed. Every architecture has it at place 0.
     pub const NONE: Self = Self(0);
+
+    /// The one that does what both do.
+    pub(crate) const fn or_stronger(self, other: Self) -> Self {
+        if other.0 > self.0 { other } else { self }
+    }
 }
 
 /// The fences around one operation, all ranges of it together.
@@ -155,7 +162,8 @@ pub struct Instruction {
     pub point: Point,
     /// The fences when it serves to write back.
     pub(crate) writeback: Fences,
-    /// The fences when it serves to invalidate.
+    /// The fences when it serves to invalidate: the one before orders the loads that precede, the one
+    /// after orders loads and stores.
     pub(crate) invalidate: Fences,
     /// The feature bit that says that the CPU has it.
     pub requires: &'static str,
@@ -170,7 +178,8 @@ pub struct Architecture {
     pub name: &'static str,
     /// Every instruction known, the preferred write-back first. At most 8: [`Facts`] has a bit for each.
     pub instructions: &'static [Instruction],
-    /// The fences' names; place 0 is [`Fence::NONE`].
+    /// The fences' names, from weak to strong: each orders and completes what those before it do. Place 0
+    /// is [`Fence::NONE`].
     pub fences: &'static [&'static str],
     /// Orders what this thread has observed from others before its maintenance operations.
     pub observed: Fence,
@@ -201,8 +210,9 @@ impl Facts {
         Self { line, granule: line, present: 0 }
     }
 
-    /// The same CPU, whose caches write back units of this size: what to pad and align data to that
-    /// must share nothing with other data. A unit smaller than the line is taken for the line.
+    /// The same CPU, whose caches write back units of this size (arm64: `CTR_EL0.CWG`): what to pad and
+    /// align data to that must share nothing with other data. A unit smaller than the line is taken for
+    /// the line.
     #[must_use]
     pub const fn with_granule(self, granule: LineSize) -> Self {
         let granule = if granule.bytes() < self.line.bytes() { self.line } else { granule };

@@ -14,6 +14,8 @@ extern crate std;
 mod arch;
 #[expect(unsafe_code, reason = "what a range may be is the contract of these operations")]
 pub mod cache;
+#[expect(unsafe_code, reason = "its contract is about ranges, and about who implements it")]
+pub mod coherence;
 #[cfg(target_has_atomic = "64")]
 pub mod medium;
 mod platform;

@@ -38,9 +38,9 @@ pub mod instruction {
 }
 
 /// Completes all earlier maintenance instructions of this CPU, for every observer.
-pub const DSB_SY: Fence = Fence(1);
+pub const DSB_SY: Fence = Fence(2);
 /// Orders what was observed before the maintenance instructions that follow; completes nothing.
-pub const DMB_OSH: Fence = Fence(2);
+pub const DMB_OSH: Fence = Fence(1);
 
 /// The instruction is ordered after this CPU's own accesses to the line.
 const DSB_AFTER: Fences = Fences { before: Fence::NONE, after: DSB_SY };
@@ -109,7 +109,7 @@ pub const ARCHITECTURE: Architecture = Architecture {
     name: "aarch64",
     // The nearest point first: the first instruction that reaches the point is the right one.
     instructions: &[DC_CVAC, DC_CVAP, DC_CVADP, DC_CIVAC],
-    fences: &["none", "dsb sy", "dmb osh"],
+    fences: &["none", "dmb osh", "dsb sy"],
     observed: DMB_OSH,
     unreachable: [
         Unsupported::new(

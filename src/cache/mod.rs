@@ -115,7 +115,8 @@ impl Cache {
     /// # Safety
     /// 1. On arm64 this CPU is at EL1 or higher, where `ID_AA64ISAR1_EL1`, `MIDR_EL1` and `CTR_EL0`
     ///    can be read.
-    /// 2. All CPUs that the handle is used on have the instructions and the line size of this one.
+    /// 2. All CPUs that the handle is used on have the instructions, the line size and the write-back
+    ///    granule of this one.
     #[cfg(feature = "privileged")]
     pub unsafe fn privileged() -> Result<Self, Unsupported> {
         // SAFETY: (1) is the caller's duty.
@@ -403,6 +404,23 @@ impl Cache {
     #[inline]
     pub fn fence(self) {
         run::complete(Machine, self.plan, Operation::Writeback);
+    }
+
+    /// [`invalidate_range`](Self::invalidate_range) without the fence that completes it.
+    ///
+    /// # Safety
+    /// 1. As for [`writeback_range`](Self::writeback_range).
+    /// 2. Nothing is done that relies on it before [`fence_all`](Self::fence_all).
+    #[inline]
+    pub(crate) unsafe fn invalidate_range_unfenced(self, start: *const u8, len: usize) {
+        // SAFETY: a handle's plan is for its machine (1); (2) is the caller's duty (1).
+        unsafe { run::issue(Machine, self.plan, Operation::Invalidate, start, len) };
+    }
+
+    /// Completes the write-backs and the invalidations that this thread has issued.
+    #[inline]
+    pub(crate) fn fence_all(self) {
+        run::complete_all(Machine, self.plan);
     }
 
     /// Orders what this thread has observed of others' stores before the operations that follow, so

@@ -126,7 +126,7 @@ impl Plan {
 
     /// The largest unit that any cache writes back.
     pub(crate) const fn granule(self) -> LineSize {
-        LineSize::from_logarithm((self.0 >> GRANULE & 0xf) as u8)
+        LineSize::from_logarithm((self.0 >> GRANULE & 0xf) as u32)
     }
 
     /// The code of the instruction that writes back.

@@ -120,6 +120,17 @@ pub(super) fn complete(execute: impl Execute, plan: Plan, operation: Operation) 
     });
 }
 
+/// Executes the one fence that completes whatever this thread has issued.
+#[inline(always)]
+pub(super) fn complete_all(execute: impl Execute, plan: Plan) {
+    execute.select(plan.writeback(), |execute, of_writeback| {
+        let after_writeback = of_writeback.writeback.after;
+        execute.select(plan.invalidate(), |mut execute, of_invalidate| {
+            execute.fence(after_writeback.or_stronger(of_invalidate.invalidate.after));
+        });
+    });
+}
+
 /// # Safety
 /// As [`issue`].
 #[inline(always)]

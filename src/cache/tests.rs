@@ -5,7 +5,7 @@
 //! `sys/amd64/amd64/pmap.c`, the RISC-V manual's "Memory Ordering" of cache-block operations.
 
 use super::plan::{Plan, Policy};
-use super::run::{Execute, Operation, complete, issue, issue_and_complete};
+use super::run::{Execute, Operation, complete, complete_all, issue, issue_and_complete};
 use super::{Batch, Cache};
 use crate::arch::aarch64::{self, DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP};
 use crate::arch::powerpc::{self, DCBF, DCBF_PERSISTENT, DCBFPS, DCBST, DCBSTPS};
@@ -203,6 +203,29 @@ fn issue_and_complete_apart_make_the_same_sequence() {
     }
     complete(Recording { architecture: X86, log: &mut log }, plan, Operation::Writeback);
     assert_eq!(log, ["mfence", "clflush 0x100", "mfence", "clflush 0x200", "mfence"]);
+}
+
+/// One fence for write-backs and invalidations that were issued together. MFENCE completes what SFENCE
+/// does (Intel SDM vol. 2A, CLWB); `sync` does not complete `dcbstps`, `phwsync` completes both.
+#[test]
+fn one_fence_completes_all_that_was_issued() {
+    let power10: &[Instruction] = &[DCBST, DCBF, DCBSTPS, DCBFPS];
+    let rows: [(&Architecture, &[Instruction], Point, &str); 8] = [
+        (X86, INTEL_CLWB, Point::Persistence, "mfence"),
+        (X86, INTEL_CLFLUSH, Point::Coherency, "mfence"),
+        (X86, AMD_CLFLUSH, Point::Coherency, "mfence"),
+        (ARM, &[DC_CVAC, DC_CVAP, DC_CIVAC], Point::Coherency, "dsb sy"),
+        (ARM, &[DC_CVAC, DC_CVAP, DC_CIVAC], Point::Persistence, "dsb sy"),
+        (RISCV, &[CBO_CLEAN, CBO_FLUSH], Point::Coherency, "fence iorw, iorw"),
+        (POWERPC, power10, Point::Coherency, "sync"),
+        (POWERPC, power10, Point::Persistence, "phwsync"),
+    ];
+    for (architecture, instructions, point, expected) in rows {
+        let plan = plan(architecture, facts(128, instructions), point);
+        let mut log = Vec::new();
+        complete_all(Recording { architecture, log: &mut log }, plan);
+        assert_eq!(log, [expected], "{} to the point of {point}", architecture.name);
+    }
 }
 
 #[test]

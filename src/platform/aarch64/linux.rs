@@ -65,3 +65,16 @@ fn auxv(kind: libc::c_ulong) -> u64 {
     // pass, which is the answer that permits nothing.
     unsafe { libc::getauxval(kind) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Words, read};
+
+    /// A choice is made from what was read: lines of 64 bytes (`DminLine` 4), a granule of 256 (CWG 6).
+    #[test]
+    fn the_granule_reaches_the_facts() {
+        let words = Words { ctr_el0: 0x8644_8004, hwcap: 0, hwcap2: 0, midr_el1: None };
+        let facts = read(words).facts().unwrap();
+        assert_eq!((facts.line().bytes(), facts.granule().bytes()), (64, 256));
+    }
+}

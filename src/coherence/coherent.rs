@@ -1,0 +1,132 @@
+//! No maintenance, for observers that need none.
+
+use super::{Invalidation, Maintain};
+use crate::arch::device;
+
+/// For an observer that is coherent with this CPU: no line is written back or dropped, but what a coherent
+/// observer needs as much as any other is kept: *order*, and a compiler that knows.
+///
+/// | architecture | [`fence`](Maintain::fence) |
+/// |---|---|
+/// | x86 | MFENCE (without SSE2 a locked instruction) |
+/// | arm64 | DMB OSH, as Linux's `dma_mb` |
+/// | riscv | FENCE IORW, IORW |
+/// | loongarch64 | DBAR 0 |
+/// | s390x | BCR 15,0 |
+/// | powerpc | `sync` |
+/// | others | a sequentially consistent fence: DMB ISH on 32-bit arm, which orders for observers in the inner shareable domain only |
+///
+/// It is a full barrier on purpose. Plain stores to plain memory are in order on x86 without one, and
+/// Linux's `dma_wmb` is nothing there; but what was stored past the cache is not, and a driver that
+/// publishes an index and then reads whether the device sleeps needs its store before its load. Giving
+/// memory back after having read it needs loads before a store, which `dma_wmb` (DMB OSHST on arm64) does
+/// not order either.
+///
+/// The compiler is handed the pointer, so that it neither keeps stores in registers beyond the operation
+/// nor reuses what it has loaded before: a compiler fence orders atomics, and a compiler may conclude
+/// that nobody else knows the memory (rust-lang/unsafe-code-guidelines issue 321).
+///
+/// Not covered: a flag that is no store, such as an interrupt sent by a system register of arm64, which
+/// needs a DSB first, or by an MSR of the x2APIC, which needs MFENCE and LFENCE (Linux
+/// `weak_wrmsr_fence`). That is the doorbell's own affair.
+///
+/// It needs no [`Cache::host`](crate::Cache::host), so it works on every architecture. Whether an observer
+/// *is* coherent is for the platform to say; used for one that is not, it gives it old data.
+///
+/// # Cost
+/// The barrier, however long the range is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Coherent;
+
+// SAFETY: (1), (2), (3) and (4) are what it means that the observer is coherent, with the order of the
+// fence; (5) the barrier of the architecture for devices; (6) the range is handed over, and the barrier is
+// assembly, or a fence where there is none; (7) nothing of it can fail.
+unsafe impl Maintain for Coherent {
+    /// 1: coherent caches undo nobody's stores.
+    #[inline]
+    fn granule(&self) -> usize {
+        1
+    }
+
+    #[inline]
+    fn invalidation(&self) -> Invalidation {
+        Invalidation::Nothing
+    }
+
+    #[inline]
+    unsafe fn issue_writeback(&self, start: *const u8, _: usize) {
+        device::hand_over(start);
+    }
+
+    #[inline]
+    unsafe fn issue_invalidate(&self, start: *mut u8, _: usize) {
+        device::hand_over(start);
+    }
+
+    #[inline]
+    unsafe fn issue_writeback_invalidate(&self, start: *const u8, _: usize) {
+        device::hand_over(start);
+    }
+
+    #[inline]
+    fn fence(&self) {
+        device::fence();
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::Coherent;
+    use crate::coherence::{acquire_range, release_range};
+    use core::sync::atomic::{AtomicU32, Ordering};
+
+    /// A flag that is given by a plain store needs the barriers of both sides, also where loads and stores
+    /// of memory are weakly ordered (and in the Rust memory model, which Miri checks).
+    #[test]
+    fn what_was_released_before_a_flag_is_seen_after_it() {
+        let (data, flag) = (AtomicU32::new(0), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                data.store(7, Ordering::Relaxed);
+                // SAFETY: (1) the bytes are of an atomic.
+                unsafe { release_range(&Coherent, data.as_ptr().cast(), size_of_val(&data)) };
+                flag.store(1, Ordering::Relaxed);
+            });
+            while flag.load(Ordering::Relaxed) == 0 {
+                std::thread::yield_now();
+            }
+            // SAFETY: (1) and (2) as above.
+            unsafe { acquire_range(&Coherent, data.as_ptr().cast(), size_of_val(&data)) };
+            assert_eq!(data.load(Ordering::Relaxed), 7);
+        });
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::Coherent;
+    use crate::coherence::Maintain;
+    use loom::sync::Arc;
+    use loom::sync::atomic::{AtomicU32, Ordering};
+
+    /// In every order that the Rust memory model allows.
+    #[test]
+    fn what_was_stored_before_a_fence_and_a_flag_is_seen_after_the_flag_and_a_fence() {
+        loom::model(|| {
+            let shared = Arc::new((AtomicU32::new(0), AtomicU32::new(0)));
+            let writer = {
+                let shared = Arc::clone(&shared);
+                loom::thread::spawn(move || {
+                    shared.0.store(7, Ordering::Relaxed);
+                    Coherent.fence();
+                    shared.1.store(1, Ordering::Relaxed);
+                })
+            };
+            if shared.1.load(Ordering::Relaxed) == 1 {
+                Coherent.fence();
+                assert_eq!(shared.0.load(Ordering::Relaxed), 7);
+            }
+            writer.join().unwrap();
+        });
+    }
+}

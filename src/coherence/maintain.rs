@@ -1,0 +1,247 @@
+//! What drivers and HALs are written against.
+
+use crate::Cache;
+
+/// What becomes of a line that an implementation invalidates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Invalidation {
+    /// It is dropped; if it was dirty, it is written back first.
+    WritesBack,
+    /// It is dropped; if it was dirty and wholly in the range, its bytes may be lost, and loads then see
+    /// what memory had.
+    Discards,
+    /// Nothing: the observer is coherent with this CPU.
+    Nothing,
+}
+
+/// Cache maintenance for observers that do not see the cache, as a platform does it.
+///
+/// Operations are *issued* for ranges and *completed* by [`fence`](Self::fence). The pair
+/// [`release`](super::release) and [`acquire`](super::acquire) does both and is what to call; the trait is
+/// what to implement, and what to call for several ranges under one fence.
+///
+/// # Safety
+/// An implementation guarantees:
+/// 1. *Granule.* [`granule`](Self::granule) is a power of two and always the same. No cache that the
+///    implementation maintains, up to where the observer reads, writes back or drops anything
+///    beyond the aligned units of this size that a range touches.
+/// 2. *Write-back.* After [`issue_writeback`](Self::issue_writeback) or
+///    [`issue_writeback_invalidate`](Self::issue_writeback_invalidate) of a range, and then `fence` on the
+///    same thread, each byte of the range that this thread had stored before the call is where the
+///    observer reads it, and a store that follows (to memory, or to a device's register) is observed
+///    after it.
+/// 3. *Invalidation.* After [`issue_invalidate`](Self::issue_invalidate) or `issue_writeback_invalidate`
+///    of a range, and then `fence` on the same thread, loads return data no older than the start of the
+///    call. The invalidation itself is not carried out before the loads that precede the call: that of
+///    the flag is one of them.
+/// 4. *Nothing else is lost.* No byte outside the range of `issue_invalidate` changes its value for this
+///    program, except by what observers write: a unit that the range covers in part is written back
+///    before it is dropped. Within the range a byte has, afterwards, a value that it had in the cache or
+///    in memory.
+/// 5. *Order.* `fence` orders every load and store of this thread before it with every one after it, as the
+///    observer sees them.
+/// 6. *The compiler.* Every operation is, to the compiler, code that may read and write the memory of the
+///    range: assembly that is given the pointer and may access memory (the default of `asm!`), or
+///    [`hand_over`](super::hand_over). So is `fence`, for all that was handed over. A volatile store to a
+///    controller's register is not enough: the compiler may move ordinary stores over it.
+/// 7. Every operation and `fence` returns; it neither unwinds nor does less for want of a resource.
+///    What can fail (a region that the controller does not serve) is refused where the value is made.
+///
+/// # Implementing it for a memory-mapped controller
+/// Where the cache is maintained by stores to registers no instruction of this crate does it, but the
+/// contract above is met all the same, in a crate that knows the chip. All three below are for code
+/// that may access the registers (privileged).
+///
+/// **Cortex-M7.** Registers at `SCB` + 25CH `DCIMVAC` (invalidate), + 268H `DCCMVAC` (clean), + 270H
+/// `DCCIMVAC` (both), written with an address of the line; `SCB` is E000ED00H and lines are of 32 bytes
+/// (CMSIS `core_cm7.h`, `armv7m_cachel1.h`). A DSB belongs before the operations, so that preceding stores
+/// are observed by them; they complete in order, so that one DSB after a set of them suffices, and an
+/// ISB follows it (Arm DUI 0646C, 4.8.7). `DCIMVAC` discards, so lines covered in part get
+/// `DCCIMVAC`: the functions of CMSIS do not do that.
+///
+/// ```
+/// use cachemaint::coherence::{Invalidation, Maintain, hand_over};
+///
+/// /// The data cache of a Cortex-M7, by address.
+/// struct CortexM7 {
+///     /// `SCB`.
+///     registers: *mut u32,
+/// }
+///
+/// const LINE: usize = 32;
+/// const DCCMVAC: usize = 0x268;
+/// const DCCIMVAC: usize = 0x270;
+///
+/// impl CortexM7 {
+///     fn issue(&self, register: usize, start: *const u8, len: usize) {
+///         hand_over(start); // the compiler stores what it kept in registers
+///         barrier::dsb(); // preceding stores are observed by the operations
+///         let Some(last) = len.checked_sub(1) else { return };
+///         let (first, last) = (start.addr() / LINE, (start.addr() + last) / LINE);
+///         for line in first..=last {
+///             // SAFETY: the register is this one's to write, and takes an address.
+///             unsafe { self.registers.byte_add(register).write_volatile((line * LINE) as u32) };
+///         }
+///     }
+/// }
+///
+/// // SAFETY: (1) lines are of 32 bytes and there is no other cache; (2) to (5) by DCCMVAC and DCCIMVAC
+/// // between DSBs, which write back before they drop; (6) the range is handed over, and the barriers are
+/// // assembly; (7) nothing can fail.
+/// unsafe impl Maintain for CortexM7 {
+///     fn granule(&self) -> usize {
+///         LINE
+///     }
+///     fn invalidation(&self) -> Invalidation {
+///         Invalidation::WritesBack
+///     }
+///     unsafe fn issue_writeback(&self, start: *const u8, len: usize) {
+///         self.issue(DCCMVAC, start, len);
+///     }
+///     unsafe fn issue_invalidate(&self, start: *mut u8, len: usize) {
+///         self.issue(DCCIMVAC, start, len);
+///     }
+///     unsafe fn issue_writeback_invalidate(&self, start: *const u8, len: usize) {
+///         self.issue(DCCIMVAC, start, len);
+///     }
+///     fn fence(&self) {
+///         barrier::dsb();
+///         barrier::isb();
+///     }
+/// }
+/// # mod barrier {
+/// #     pub fn dsb() {}
+/// #     pub fn isb() {}
+/// # }
+/// ```
+///
+/// **RP2350, XIP cache** (flash and PSRAM behind it; SRAM is not cached). A store to 18000000H + offset
+/// from the start of the XIP window + operation, for each 8 bytes: 2 invalidates by address, 3 cleans by
+/// address; then DSB and ISB (pico-sdk `xip_cache.c`). Invalidation discards pending writes, and
+/// there is no operation that does both: clean, then invalidate, with the ends cleaned in any case. Its
+/// granule is 8.
+///
+/// **ESP32-S3, P4 and others with write-back.** `esp_cache_msync` with `DIR_C2M` writes back, with
+/// `INVALIDATE` also drops; `DIR_M2C` invalidates and refuses ranges that are not whole lines (ESP-IDF
+/// `esp_cache.h`, `esp_cache_msync.c`), so ends get `DIR_C2M`, `INVALIDATE` and `UNALIGNED`. The granule is
+/// `esp_cache_get_line_size_by_addr` of the region. It returns errors for memory that is not cached:
+/// by guarantee 7, ask for that when the value is made.
+pub unsafe trait Maintain {
+    /// What to align and pad data to that changes hands, in bytes: a power of two.
+    fn granule(&self) -> usize;
+
+    /// What becomes of lines that are invalidated.
+    fn invalidation(&self) -> Invalidation;
+
+    /// Issues the write-back of `len` bytes from `start`. Nothing for an empty range.
+    ///
+    /// # Safety
+    /// 1. Each line that the range touches holds a byte of the range that this thread may read, and the
+    ///    range does not wrap round the end of the address space.
+    /// 2. The range stays mapped, and nothing is done that relies on the operation, until
+    ///    [`fence`](Self::fence) has been called on this thread.
+    unsafe fn issue_writeback(&self, start: *const u8, len: usize);
+
+    /// Issues the invalidation of `len` bytes from `start`. Nothing for an empty range.
+    ///
+    /// # Safety
+    /// 1. As for [`issue_writeback`](Self::issue_writeback) (1).
+    /// 2. As for [`issue_writeback`](Self::issue_writeback) (2).
+    /// 3. No reference exists to any byte of the range, unless to integers, borrowed for writing by the
+    ///    caller, or to cells that others may change: after the call they can have other values, also
+    ///    older ones ([`Invalidation::Discards`]).
+    unsafe fn issue_invalidate(&self, start: *mut u8, len: usize);
+
+    /// Issues the write-back and invalidation of `len` bytes from `start`. Nothing for an empty range.
+    ///
+    /// # Safety
+    /// 1. As for [`issue_writeback`](Self::issue_writeback) (1).
+    /// 2. As for [`issue_writeback`](Self::issue_writeback) (2).
+    unsafe fn issue_writeback_invalidate(&self, start: *const u8, len: usize);
+
+    /// Completes what this thread has issued, and orders its loads and stores before with those after, as
+    /// the observer sees them.
+    fn fence(&self);
+}
+
+// SAFETY: all of it is what the other implementation guarantees.
+unsafe impl<M: Maintain + ?Sized> Maintain for &M {
+    fn granule(&self) -> usize {
+        (**self).granule()
+    }
+
+    fn invalidation(&self) -> Invalidation {
+        (**self).invalidation()
+    }
+
+    #[inline]
+    unsafe fn issue_writeback(&self, start: *const u8, len: usize) {
+        // SAFETY: (1) and (2) are the caller's duties.
+        unsafe { (**self).issue_writeback(start, len) };
+    }
+
+    #[inline]
+    unsafe fn issue_invalidate(&self, start: *mut u8, len: usize) {
+        // SAFETY: (1), (2) and (3) are the caller's duties.
+        unsafe { (**self).issue_invalidate(start, len) };
+    }
+
+    #[inline]
+    unsafe fn issue_writeback_invalidate(&self, start: *const u8, len: usize) {
+        // SAFETY: (1) and (2) are the caller's duties.
+        unsafe { (**self).issue_writeback_invalidate(start, len) };
+    }
+
+    #[inline]
+    fn fence(&self) {
+        (**self).fence();
+    }
+}
+
+/// By the instructions of this CPU. Whatever the handle is aimed at, write-backs reach the point of
+/// coherency at least, where such observers read.
+///
+/// # Cost
+/// One fence completes write-backs and invalidations alike: MFENCE on x86, DSB SY on arm64, FENCE IORW, IORW
+/// on riscv, `sync` on powerpc (`phwsync` if the handle writes back by `dcbstps`).
+// SAFETY: (1) the facts of a handle hold for its machine; (2) and (3) are those of `Cache::writeback` and
+// `Cache::invalidate`, whose fence before the first line orders the loads that precede; (4) no
+// instruction that a handle executes discards; (5) the fence is that of an invalidation or a stronger one,
+// which orders loads and stores;
+// (6) instructions and fences are assembly, and the range's provenance is exposed to it; (7) nothing of it
+// can fail.
+unsafe impl Maintain for Cache {
+    #[inline]
+    fn granule(&self) -> usize {
+        Self::granule(*self)
+    }
+
+    #[inline]
+    fn invalidation(&self) -> Invalidation {
+        Invalidation::WritesBack
+    }
+
+    #[inline]
+    unsafe fn issue_writeback(&self, start: *const u8, len: usize) {
+        // SAFETY: (1) and (2) are the caller's duties.
+        unsafe { self.writeback_range_unfenced(start, len) };
+    }
+
+    #[inline]
+    unsafe fn issue_invalidate(&self, start: *mut u8, len: usize) {
+        // SAFETY: (1) and (2) are the caller's duties.
+        unsafe { self.invalidate_range_unfenced(start, len) };
+    }
+
+    #[inline]
+    unsafe fn issue_writeback_invalidate(&self, start: *const u8, len: usize) {
+        // SAFETY: (1) and (2) are the caller's duties.
+        unsafe { self.invalidate_range_unfenced(start, len) };
+    }
+
+    #[inline]
+    fn fence(&self) {
+        self.fence_all();
+    }
+}

@@ -1,0 +1,260 @@
+//! Memory shared with an observer that does not see this CPU's caches.
+//!
+//! Between threads of one machine the hardware keeps the caches coherent, and order is all that programs
+//! need. An *observer* here is whatever reads and writes the same memory behind the caches' back: a device
+//! whose DMA takes no part in coherence, a GPU that does not snoop, another host on the same CXL memory
+//! where nothing invalidates a host's lines when another one writes. For it, software does what hardware
+//! does among CPUs, at the moments when memory changes hands:
+//!
+//! | | between threads | for such an observer |
+//! |---|---|---|
+//! | giving memory away | a release store | **[`release`]**: write back, fence; then the flag |
+//! | taking memory over | an acquire load | the flag; then **[`acquire`]**: invalidate, fence; then read |
+//!
+//! The flag is whatever tells the other side that it may: a store to a device's register, an index in the
+//! same memory (which must be released and acquired itself), an interrupt.
+//!
+//! | call | when it returns | what the other side must do |
+//! |---|---|---|
+//! | [`release`] | what this thread stored is in memory, and a flag stored from now on is seen after it. Lines may stay cached, clean | read after it has seen the flag; another CPU: after its own `acquire` |
+//! | [`release_to_writer`] | the same, and the lines of the buffer have been dropped: none is left that could be written back over what the other side writes | write after it has seen the flag, and leave nothing in caches of its own when it gives back: another CPU, by its own `release` |
+//! | [`acquire`] | loads from now on see what was in memory when it was called, or newer | have finished, and have released, before it gave the flag |
+//!
+//! A buffer that the other side writes is therefore maintained twice: [`release_to_writer`] before it is
+//! handed over, [`acquire`] after it has come back. Either alone is one of the two classic errors:
+//! 1. *A dirty line over the device's data.* A line that was dirty at the hand-over is written back
+//!    whenever the cache likes, over what the device has written. An `acquire` afterwards is too late.
+//! 2. *A line fetched too early.* CPUs fetch lines by speculation at any time, also lines of a buffer that
+//!    nobody touches. One fetched while the device is at work holds old data, however carefully the
+//!    buffer was invalidated before. So invalidate after the device has finished, as well.
+//!
+//! A third error is that of *neighbours*: caches work on whole units. A variable in the same unit as
+//! the buffer makes the buffer's line dirty; two sides that write different words of one unit undo each
+//! other's stores. So what changes hands is aligned and padded to the machine's write-back granule, which
+//! can be larger than a line: [`Padded`] is such a buffer, and checks it.
+//!
+//! # Which implementation
+//! Drivers and HALs are written against [`Maintain`] (it is object-safe: `&dyn Maintain`); what is below
+//! it is the platform's to say.
+//!
+//! | the observer | give it |
+//! |---|---|
+//! | takes no part in coherence, and this CPU's instructions maintain its caches | [`Cache`] |
+//! | takes part: DMA on x86 without "no snoop", `dma-coherent` in a device tree, `_CCA` 1 in ACPI, every CPU of s390x | [`Coherent`], which costs one barrier |
+//! | takes no part, and a memory-mapped controller maintains the cache | an implementation of the platform: [`Maintain`] has a sketch |
+//!
+//! # The same under other names
+//! | | `release` | `release_to_writer` | `acquire` |
+//! |---|---|---|---|
+//! | Linux, streaming DMA | `dma_sync_single_for_device(DMA_TO_DEVICE)` | `dma_sync_single_for_device(DMA_FROM_DEVICE)` | `dma_sync_single_for_cpu(DMA_FROM_DEVICE)` |
+//! | Linux, coherent memory: [`Coherent`] | `dma_wmb` (stores only) | | `dma_rmb` |
+//! | Linux, DRM | `drm_clflush_virt_range` | the same | the same |
+//! | FreeBSD `bus_dmamap_sync` | `BUS_DMASYNC_PREWRITE` | `BUS_DMASYNC_PREREAD` | `BUS_DMASYNC_POSTREAD` |
+//! | Zephyr | `sys_cache_data_flush_range` (it writes back) | `sys_cache_data_flush_and_invd_range` | `sys_cache_data_invd_range` |
+//! | EDK2 | `WriteBackDataCacheRange` | `WriteBackInvalidateDataCacheRange` | `InvalidateDataCacheRange` |
+//! | CMSIS, Cortex-M7 | `SCB_CleanDCache_by_Addr` | `SCB_CleanInvalidateDCache_by_Addr` | `SCB_InvalidateDCache_by_Addr` |
+//! | ESP-IDF `esp_cache_msync` | `DIR_C2M` | `DIR_C2M` with `INVALIDATE` | `DIR_M2C` |
+//!
+//! [`names`](crate::names) has those of the operations themselves. They differ in detail: Linux on arm64 only cleans before `DMA_FROM_DEVICE`
+//! (`arch/arm64/mm/dma-mapping.c`), which keeps error 1 away too; CMSIS discards dirty lines where it
+//! invalidates, also those that the range shares with other data at its ends.
+//!
+//! # What this does not do
+//! It maintains the caches of the CPU that calls, and of those coherent with it. It does not make two
+//! sides exclude each other: who may write when is the protocol's to say. Atomic read-modify-write
+//! operations are not atomic to such an observer. `examples/ring` is a protocol between two sides that
+//! needs neither.
+
+mod coherent;
+mod maintain;
+mod padded;
+
+pub use coherent::Coherent;
+pub use maintain::{Invalidation, Maintain};
+pub use padded::{Granule, GranuleTooLarge, Padded, Plain, Supported};
+
+pub use crate::arch::device::hand_over;
+
+#[cfg(doc)]
+use crate::Cache;
+
+/// Gives `value` away: writes its lines back and completes that, so that an observer which sees a flag
+/// stored after this sees what was stored before.
+///
+/// ```
+/// use cachemaint::coherence::{self, Coherent, Maintain};
+///
+/// /// What a driver does, whatever the platform is.
+/// fn submit(cache: &dyn Maintain, descriptor: &[u32; 8], ring_the_doorbell: impl FnOnce()) {
+///     coherence::release(cache, descriptor);
+///     ring_the_doorbell(); // a volatile store to the device's register
+/// }
+/// submit(&Coherent, &[0; 8], || ());
+/// ```
+///
+/// These are the bytes of the value itself, not of what it points to: a descriptor that lies in a `Vec`
+/// or a ring buffer must be reached by reference.
+///
+/// # Ordering
+/// Loads and stores of this thread that precede the call are complete, as the observer sees them, before
+/// any that follow. What this thread only knows of, from other threads, needs [`Maintain::fence`] first.
+/// A flag that is no store to memory or to a device's register (a system register, an event) may need a
+/// barrier of its own.
+///
+/// # Cost
+/// A write-back of each line, and one fence.
+#[doc(alias("clean", "dma_sync_single_for_device", "sys_cache_data_flush_range", "dma_wmb"))]
+#[inline]
+pub fn release<T: ?Sized>(cache: &(impl Maintain + ?Sized), value: &T) {
+    // SAFETY: (1) all bytes of a reference can be read; it lives beyond the call, which fences (2).
+    unsafe { release_range(cache, core::ptr::from_ref(value).cast(), size_of_val(value)) };
+}
+
+/// Gives a buffer away for an observer to write: writes its lines back and drops them, so that none is
+/// left that could be written back over what the observer writes.
+///
+/// Until [`acquire`], store nothing to it: that would make a line dirty again. And whoever starts the
+/// observer vouches that no reference to the buffer is used while it writes.
+///
+/// # Ordering
+/// As [`release`].
+///
+/// # Cost
+/// A write-back and invalidation of each line, and one fence.
+#[doc(alias("dma_sync_single_for_device", "sys_cache_data_flush_and_invd_range"))]
+#[inline]
+pub fn release_to_writer<T, const N: usize>(
+    cache: &(impl Maintain + ?Sized),
+    buffer: &mut Padded<T, N>,
+) where
+    T: Plain,
+    Granule<N>: Supported,
+{
+    let (start, len) = buffer.granules();
+    // SAFETY: (1) all bytes of a reference can be read; it lives beyond the call, which fences (2).
+    unsafe { release_range_to_writer(cache, start, len) };
+}
+
+/// Takes a buffer over after an observer has written it: drops its lines, so that loads fetch from memory.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use cachemaint::Cache;
+/// use cachemaint::coherence::{self, Padded};
+///
+/// let cache = Cache::host()?;
+/// // Refused if the machine writes back in larger units than these 2048 bytes, which none does.
+/// let mut buffer: Padded<[u8; 1500], 2048> = Padded::new([0; 1500], &cache)?;
+/// coherence::release_to_writer(&cache, &mut buffer); // no line is left that could hide the data
+/// // … start the device on `buffer.as_mut_ptr()`, and wait until it says that it has finished …
+/// coherence::acquire(&cache, &mut buffer); // drops what was fetched by speculation meanwhile
+/// let first = buffer[0];
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Ordering
+/// Loads that follow return data no older than the start of the call, and are not made before the loads
+/// that precede it: that of the flag is one of them.
+///
+/// Call it after the observer has finished, and [`release_to_writer`] before it started: a dirty line may
+/// be written back by this, over what the observer wrote.
+///
+/// # Cost
+/// An invalidation of each line, and one fence.
+#[doc(alias("invalidate", "dma_sync_single_for_cpu", "sys_cache_data_invd_range", "dma_rmb"))]
+#[inline]
+pub fn acquire<T, const N: usize>(cache: &(impl Maintain + ?Sized), buffer: &mut Padded<T, N>)
+where
+    T: Plain,
+    Granule<N>: Supported,
+{
+    let (start, len) = buffer.granules();
+    // SAFETY: (1) all bytes of a reference can be read; it lives beyond the call, which fences (2); (3) the
+    // buffer is borrowed for writing, and every bit pattern is a value of it.
+    unsafe { acquire_range(cache, start, len) };
+}
+
+/// [`release`] of `len` bytes from `start`.
+///
+/// # Safety
+/// 1. As for [`Maintain::issue_writeback`] (1).
+#[inline]
+pub unsafe fn release_range(cache: &(impl Maintain + ?Sized), start: *const u8, len: usize) {
+    // SAFETY: (1) is the caller's duty; (2) the fence comes before anything else.
+    unsafe { cache.issue_writeback(start, len) };
+    cache.fence();
+}
+
+/// [`release_to_writer`] of `len` bytes from `start`.
+///
+/// # Safety
+/// 1. As for [`Maintain::issue_writeback`] (1).
+#[inline]
+pub unsafe fn release_range_to_writer(
+    cache: &(impl Maintain + ?Sized),
+    start: *mut u8,
+    len: usize,
+) {
+    // SAFETY: (1) is the caller's duty; (2) the fence comes before anything else.
+    unsafe { cache.issue_writeback_invalidate(start, len) };
+    cache.fence();
+}
+
+/// [`acquire`] of `len` bytes from `start`.
+///
+/// # Safety
+/// 1. As for [`Maintain::issue_invalidate`] (1).
+/// 2. As for [`Maintain::issue_invalidate`] (3).
+#[inline]
+pub unsafe fn acquire_range(cache: &(impl Maintain + ?Sized), start: *mut u8, len: usize) {
+    // SAFETY: (1) and (3) are the caller's duties; (2) the fence comes before anything else.
+    unsafe { cache.issue_invalidate(start, len) };
+    cache.fence();
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::{Coherent, Invalidation, Maintain, Padded, acquire, release, release_to_writer};
+    use crate::cache::Cache;
+    use crate::skip::skip;
+
+    /// No observer is there, so every value must be the one that was stored, whatever was executed;
+    /// through a trait object, as drivers have it.
+    fn change_no_value(cache: &dyn Maintain) {
+        // Padded to the largest granule there is.
+        let mut buffer: Padded<[u16; 700], 2048> = Padded::for_granule([0; 700], cache.granule());
+        for round in 0..3 {
+            buffer.fill(round);
+            release(cache, &buffer);
+            acquire(cache, &mut buffer);
+            assert_eq!(*buffer, [round; 700]);
+            buffer[699] = 0x5a5a;
+            release_to_writer(cache, &mut buffer);
+            acquire(&cache, &mut buffer);
+            assert_eq!((buffer[0], buffer[699]), (round, 0x5a5a));
+        }
+    }
+
+    #[test]
+    fn the_pair_changes_no_value_on_the_host() {
+        change_no_value(&Coherent);
+        match Cache::host() {
+            Ok(cache) => change_no_value(&cache),
+            Err(why) => skip("the_pair_changes_no_value_on_the_host", why),
+        }
+    }
+
+    #[test]
+    fn a_handle_has_the_granule_of_its_facts_and_never_discards() {
+        let cache = match Cache::host() {
+            Ok(cache) => cache,
+            Err(why) => {
+                return skip("a_handle_has_the_granule_of_its_facts_and_never_discards", why);
+            }
+        };
+        assert_eq!(Maintain::granule(&cache), cache.facts().granule().bytes());
+        assert!(Maintain::granule(&cache) >= cache.line_size());
+        assert_eq!(cache.invalidation(), Invalidation::WritesBack);
+    }
+}

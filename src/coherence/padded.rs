@@ -1,0 +1,260 @@
+//! Memory that shares no write-back granule with anything else.
+
+use super::Maintain;
+use crate::cache::Integer;
+use core::fmt;
+use core::ops::{Deref, DerefMut};
+
+mod sealed {
+    use crate::cache::Integer;
+
+    pub trait Sealed {}
+    impl<T: Integer> Sealed for T {}
+    impl<T: Sealed, const LEN: usize> Sealed for [T; LEN] {}
+}
+
+/// Integers and arrays of them: every bit pattern is a value, so an observer may write anything over
+/// them. Sealed.
+pub trait Plain: sealed::Sealed + Copy {}
+
+impl<T: Integer> Plain for T {}
+impl<T: Plain, const LEN: usize> Plain for [T; LEN] {}
+
+/// A granule of so many bytes; which there are, the implementations of [`Supported`] list.
+#[derive(Clone, Copy, Debug)]
+pub struct Granule<const BYTES: usize>;
+
+/// The granules that a buffer can be padded to: 32 to 2048 bytes. Sealed.
+#[diagnostic::on_unimplemented(
+    message = "a buffer cannot be padded to `{Self}`",
+    note = "use 32, 64, 128, 256, 512, 1024 or 2048 bytes"
+)]
+pub trait Supported: supported::Sealed {}
+
+mod supported {
+    /// What has the alignment of the granule.
+    pub trait Sealed {
+        type Aligned;
+    }
+}
+
+macro_rules! supported {
+    ($($aligned:ident $bytes:literal),*) => {
+        $(
+            #[repr(align($bytes))]
+            #[derive(Debug)]
+            pub struct $aligned;
+
+            impl supported::Sealed for Granule<$bytes> {
+                type Aligned = $aligned;
+            }
+            impl Supported for Granule<$bytes> {}
+        )*
+    };
+}
+
+supported!(
+    To32 32, To64 64, To128 128, To256 256, To512 512, To1024 1024, To2048 2048
+);
+
+/// A value that begins and ends on multiples of `N` bytes, so that it shares no unit of that size with
+/// anything else: what a buffer must be that an observer writes.
+///
+/// `N` is known to the compiler and the granule only to the machine, so [`new`](Self::new) compares
+/// them. 64 does for x86, 32 for Cortex-M7, 128 for what arm64 kernels assume
+/// (Linux `ARCH_DMA_MINALIGN`), 256 for A64FX; 2048 for arm64 CPUs that do not state it. Where the other side
+/// has caches too, its granule counts as well: `N` must not be smaller than either.
+///
+/// ```
+/// use cachemaint::coherence::Padded;
+///
+/// // In a static: a compile error if the granule of the board is larger than the buffer's.
+/// static GREETING: Padded<[u8; 5], 64> = Padded::for_granule(*b"hello", 32);
+/// assert_eq!(size_of_val(&GREETING), 64);
+/// assert_eq!(GREETING.len(), 5);
+/// ```
+///
+/// Other sizes are refused by the compiler:
+///
+/// ```compile_fail
+/// # use cachemaint::coherence::Padded;
+/// static GREETING: Padded<[u8; 5], 48> = Padded::for_granule(*b"hello", 32);
+/// ```
+#[repr(C)]
+pub struct Padded<T, const N: usize>
+where
+    Granule<N>: Supported,
+{
+    alignment: [<Granule<N> as supported::Sealed>::Aligned; 0],
+    value: T,
+}
+
+impl<T, const N: usize> Padded<T, N>
+where
+    Granule<N>: Supported,
+{
+    /// Pads `value` for a machine.
+    ///
+    /// # Errors
+    /// If the machine writes back in units larger than `N`.
+    pub fn new(value: T, cache: &(impl Maintain + ?Sized)) -> Result<Self, GranuleTooLarge> {
+        let granule = cache.granule();
+        if granule > N {
+            return Err(GranuleTooLarge { granule, padded_to: N });
+        }
+        Ok(Self { alignment: [], value })
+    }
+
+    /// Pads `value` for a board whose granule is known to be `granule` bytes; for statics.
+    ///
+    /// # Panics
+    /// If `granule` is larger than `N`: in a static that is an error of compilation.
+    #[must_use]
+    pub const fn for_granule(value: T, granule: usize) -> Self {
+        assert!(granule <= N, "the granule is larger than what the buffer is padded to");
+        Self { alignment: [], value }
+    }
+
+    /// The value, without the padding.
+    #[must_use]
+    pub fn into_inner(self) -> T {
+        self.value
+    }
+
+    /// All of it, padding included: whole granules.
+    pub(super) fn granules(&mut self) -> (*mut u8, usize) {
+        (core::ptr::from_mut(self).cast(), size_of::<Self>())
+    }
+}
+
+impl<T, const N: usize> Deref for Padded<T, N>
+where
+    Granule<N>: Supported,
+{
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T, const N: usize> DerefMut for Padded<T, N>
+where
+    Granule<N>: Supported,
+{
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+}
+
+impl<T: fmt::Debug, const N: usize> fmt::Debug for Padded<T, N>
+where
+    Granule<N>: Supported,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value.fmt(f)
+    }
+}
+
+/// A machine writes back in larger units than a buffer is padded to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GranuleTooLarge {
+    /// The machine's write-back granule, in bytes.
+    pub granule: usize,
+    /// What the buffer is aligned and padded to, in bytes.
+    pub padded_to: usize,
+}
+
+impl fmt::Display for GranuleTooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { granule, padded_to } = self;
+        write!(
+            f,
+            "the machine writes back in units of {granule} bytes and the buffer is padded to \
+             {padded_to}, so it may share a unit with other data; "
+        )?;
+        if *granule <= crate::LineSize::MAX {
+            write!(f, "declare it as Padded<_, {granule}>")
+        } else {
+            f.write_str("map its memory uncached")
+        }
+    }
+}
+
+impl core::error::Error for GranuleTooLarge {}
+
+#[cfg(test)]
+mod tests {
+    use super::{GranuleTooLarge, Padded};
+    use crate::coherence::{Coherent, Invalidation, Maintain};
+    use alloc::string::ToString;
+
+    /// A machine with a granule of so many bytes, and no cache.
+    struct WithGranule(usize);
+
+    // SAFETY: (1) the number does not change; nothing is cached, written back or dropped (2, 3, 4), no
+    // observer is there to see an order (5), or memory (6); nothing can fail (7).
+    unsafe impl Maintain for WithGranule {
+        fn granule(&self) -> usize {
+            self.0
+        }
+
+        fn invalidation(&self) -> Invalidation {
+            Invalidation::Nothing
+        }
+
+        unsafe fn issue_writeback(&self, _: *const u8, _: usize) {}
+        unsafe fn issue_invalidate(&self, _: *mut u8, _: usize) {}
+        unsafe fn issue_writeback_invalidate(&self, _: *const u8, _: usize) {}
+        fn fence(&self) {}
+    }
+
+    /// Where a padded value begins and ends, for each granule there is.
+    macro_rules! each_granule {
+        ($($bytes:literal)*) => {
+            $({
+                assert_eq!(align_of::<Padded<u8, $bytes>>(), $bytes);
+                assert_eq!(size_of::<Padded<u8, $bytes>>(), $bytes);
+                assert_eq!(size_of::<Padded<[u8; $bytes], $bytes>>(), $bytes);
+                assert_eq!(size_of::<Padded<[u8; $bytes + 1], $bytes>>(), 2 * $bytes);
+            })*
+        };
+    }
+
+    #[test]
+    fn values_begin_and_end_on_granules() {
+        each_granule!(32 64 128 256 512 1024 2048);
+    }
+
+    /// What is maintained is all of it: whole granules, so that nothing at the ends needs care.
+    #[test]
+    fn the_range_is_the_granules_of_the_value() {
+        let mut buffer: Padded<[u32; 33], 64> = Padded::new([0; 33], &Coherent).unwrap();
+        let at = core::ptr::from_ref(&buffer[0]).addr();
+        let (start, len) = buffer.granules();
+        // 33 words are 132 bytes, in three granules.
+        assert_eq!((start.addr(), len), (at, 192));
+        assert!(at.is_multiple_of(64));
+    }
+
+    #[test]
+    fn a_machine_with_larger_granules_is_refused_with_both_sizes_and_what_to_do() {
+        assert!(Padded::<_, 64>::new(0_u8, &WithGranule(64)).is_ok());
+        let error = Padded::<_, 64>::new(0_u8, &WithGranule(128)).unwrap_err();
+        assert_eq!(error, GranuleTooLarge { granule: 128, padded_to: 64 });
+        assert_eq!(
+            error.to_string(),
+            "the machine writes back in units of 128 bytes and the buffer is padded to 64, so it may \
+             share a unit with other data; declare it as Padded<_, 128>"
+        );
+        let error = Padded::<_, 2048>::new(0_u8, &WithGranule(4096)).unwrap_err();
+        assert!(error.to_string().ends_with("map its memory uncached"), "{error}");
+    }
+
+    #[test]
+    #[should_panic(expected = "the granule is larger than what the buffer is padded to")]
+    fn a_board_with_larger_granules_panics() {
+        drop(Padded::<_, 32>::for_granule(0_u8, 64));
+    }
+}

@@ -5,12 +5,12 @@
 #![expect(clippy::no_mangle_with_rust_abi, reason = "nothing is linked with them; they are read")]
 
 use cachemaint::Cache;
+use cachemaint::coherence::{self, Coherent, Padded};
 #[cfg(all(feature = "dax", target_os = "linux"))]
 use cachemaint::dax::{DaxFile, Error};
 #[cfg(target_has_atomic = "64")]
 use cachemaint::medium::{Medium, Memory};
-#[cfg(target_has_atomic = "64")]
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// A persist of any range: write-back and fence.
 ///
@@ -75,6 +75,24 @@ pub fn golden_fence(cache: Cache) {
 #[unsafe(no_mangle)]
 pub fn golden_order_observed(cache: Cache) {
     cache.order_observed();
+}
+
+/// A buffer that nobody else knows, handed to a coherent device and taken back: it is stored before
+/// the doorbell, and loaded anew after.
+#[unsafe(no_mangle)]
+pub fn golden_coherent_hand_over(doorbell: &AtomicUsize) -> u64 {
+    let mut buffer: Padded<[u64; 8], 64> = Padded::for_granule([7; 8], 64);
+    coherence::release_to_writer(&Coherent, &mut buffer);
+    doorbell.store(buffer.as_ptr().addr(), Ordering::Relaxed);
+    coherence::acquire(&Coherent, &mut buffer);
+    buffer[0]
+}
+
+/// The pair on a line, as this machine does it.
+#[unsafe(no_mangle)]
+pub fn golden_release_acquire(cache: Cache, given: &[u64; 8], taken: &mut Padded<[u64; 8], 64>) {
+    coherence::release(&cache, given);
+    coherence::acquire(&cache, taken);
 }
 
 /// A store to plain memory, persisted.

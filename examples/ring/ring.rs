@@ -1,0 +1,165 @@
+//! A ring of messages between one producer and one consumer who do not see each other's caches.
+//!
+//! The memory has an index of each side and the slots:
+//!
+//! | what | written by | read by |
+//! |---|---|---|
+//! | `sent`: how many messages were put in, modulo 2^32 | producer | consumer |
+//! | `taken`: how many were taken out, modulo 2^32 | consumer | producer |
+//! | the slots: message number n is in slot n modulo their number, a power of two | producer | consumer |
+//!
+//! Each side releases what it has written before it tells of it by its index, and acquires the other's
+//! index, then what that index tells of, before it reads. What two sides write never shares a granule:
+//! the index of each begins one of its own. Nothing else is needed: no lock, no atomic operation beyond
+//! loads and stores of words.
+
+use cachemaint::coherence::{self, Maintain};
+use std::ops::Range;
+
+/// Memory that both sides have mapped, as words.
+///
+/// # Safety
+/// An implementation guarantees:
+/// 1. The bytes of a range of its words are mapped and can be read for as long as it lives.
+/// 2. No reference to them exists but to cells that others may change.
+pub(crate) unsafe trait Words {
+    /// Loads a word.
+    fn load(&self, word: usize) -> u32;
+    /// Stores a word.
+    fn store(&self, word: usize, value: u32);
+    /// Where a range of words is, and how many bytes it has.
+    fn bytes(&self, words: Range<usize>) -> (*mut u8, usize);
+}
+
+/// Where things are, in words from the start of the memory. Both sides must use the same.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    /// The producer's index.
+    pub(crate) sent: usize,
+    /// The consumer's index.
+    pub(crate) taken: usize,
+    /// The first slot.
+    pub(crate) slots: usize,
+    /// From one slot to the next.
+    pub(crate) stride: usize,
+    /// How many slots there are, a power of two.
+    pub(crate) capacity: usize,
+    /// The words of a message.
+    pub(crate) message: usize,
+}
+
+impl Layout {
+    /// A ring of so many slots for messages of so many words. The granule, in bytes, is the larger one
+    /// of the two sides.
+    pub(crate) fn new(granule: usize, capacity: usize, message: usize) -> Self {
+        assert!(capacity.is_power_of_two(), "{capacity} slots: the numbers could not wrap");
+        let granule = (granule / size_of::<u32>()).max(1);
+        let stride = message.next_multiple_of(granule);
+        Self { sent: 0, taken: granule, slots: 2 * granule, stride, capacity, message }
+    }
+
+    /// The words of memory that it takes.
+    pub(crate) fn words(&self) -> usize {
+        self.slots + self.capacity * self.stride
+    }
+
+    /// The words of message number `number`.
+    fn slot(&self, number: u32) -> Range<usize> {
+        let place = number as usize % self.capacity;
+        let start = self.slots + place * self.stride;
+        start..start + self.message
+    }
+}
+
+/// Writes `words` back, so that the other side can read them once it is told of them.
+fn release(memory: &impl Words, cache: &impl Maintain, words: Range<usize>) {
+    let (start, len) = memory.bytes(words);
+    // SAFETY: (1) is what `Words` guarantees (1).
+    unsafe { coherence::release_range(cache, start, len) };
+}
+
+/// Drops what the cache has of `words`, so that they are read as the other side released them.
+fn acquire(memory: &impl Words, cache: &impl Maintain, words: Range<usize>) {
+    let (start, len) = memory.bytes(words);
+    // SAFETY: (1) and (2) are what `Words` guarantees (1, 2).
+    unsafe { coherence::acquire_range(cache, start, len) };
+}
+
+/// The side that puts messages in.
+#[derive(Debug)]
+pub(crate) struct Producer<W, C> {
+    memory: W,
+    cache: C,
+    layout: Layout,
+    sent: u32,
+}
+
+impl<W: Words, C: Maintain> Producer<W, C> {
+    /// The producer that has put in `sent` messages so far: 0 in memory that is all zeros.
+    pub(crate) fn new(memory: W, cache: C, layout: Layout, sent: u32) -> Self {
+        Self { memory, cache, layout, sent }
+    }
+
+    /// Puts a message in; `false` if there is no free slot now.
+    pub(crate) fn push(&mut self, message: &[u32]) -> bool {
+        let Layout { sent, taken, capacity, .. } = self.layout;
+        assert_eq!(message.len(), self.layout.message, "the words of a message");
+        // The consumer gives slots back by its index: the flag of this side's taking over.
+        acquire(&self.memory, &self.cache, taken..taken + 1);
+        if self.sent.wrapping_sub(self.memory.load(taken)) as usize >= capacity {
+            return false;
+        }
+
+        let slot = self.layout.slot(self.sent);
+        for (word, value) in slot.clone().zip(message) {
+            self.memory.store(word, *value);
+        }
+        // The message is in memory before the index tells of it …
+        release(&self.memory, &self.cache, slot);
+        self.sent = self.sent.wrapping_add(1);
+        self.memory.store(sent, self.sent);
+        // … and then the index is.
+        release(&self.memory, &self.cache, sent..sent + 1);
+        true
+    }
+}
+
+/// The side that takes messages out.
+#[derive(Debug)]
+pub(crate) struct Consumer<W, C> {
+    memory: W,
+    cache: C,
+    layout: Layout,
+    taken: u32,
+}
+
+impl<W: Words, C: Maintain> Consumer<W, C> {
+    /// The consumer that has taken `taken` messages so far: 0 in memory that is all zeros.
+    pub(crate) fn new(memory: W, cache: C, layout: Layout, taken: u32) -> Self {
+        Self { memory, cache, layout, taken }
+    }
+
+    /// Takes the next message out; `false` if there is none now.
+    pub(crate) fn pop(&mut self, message: &mut [u32]) -> bool {
+        let Layout { sent, taken, .. } = self.layout;
+        assert_eq!(message.len(), self.layout.message, "the words of a message");
+        acquire(&self.memory, &self.cache, sent..sent + 1);
+        if self.memory.load(sent) == self.taken {
+            return false;
+        }
+
+        // After the index, not before: the slot's lines may be those of the message before, or may
+        // have been fetched while the producer was writing.
+        let slot = self.layout.slot(self.taken);
+        acquire(&self.memory, &self.cache, slot.clone());
+        for (word, value) in slot.zip(message) {
+            *value = self.memory.load(word);
+        }
+        // The slot has been read before the index gives it back.
+        self.cache.fence();
+        self.taken = self.taken.wrapping_add(1);
+        self.memory.store(taken, self.taken);
+        release(&self.memory, &self.cache, taken..taken + 1);
+        true
+    }
+}

@@ -1,0 +1,19 @@
+//! Software coherence: the ring of `examples/ring` on a model of caches that do not see each other and
+//! between threads, and an implementation of the trait for a memory-mapped cache controller.
+
+#![cfg(not(loom))]
+#![expect(unsafe_code, reason = "implements the trait for models, and calls it on raw ranges")]
+
+mod memory_mapped;
+// The models are for exploring many runs, and Miri interprets, some hundred times slower.
+#[cfg(not(miri))]
+mod model;
+#[path = "../../examples/ring/ring.rs"]
+mod ring;
+mod ring_of_threads;
+#[cfg(not(miri))]
+mod ring_on_model;
+#[cfg(not(miri))]
+mod shared_with_a_device;
+#[cfg(not(miri))]
+mod world;

@@ -1,0 +1,301 @@
+//! The ring of `examples/ring` on the model: a producer and a consumer, each on a CPU of its own.
+
+use crate::model::{Interference, Issued, Machine};
+use crate::ring::{Consumer, Layout, Producer, Words};
+use cachemaint::coherence::{Invalidation, Maintain};
+use std::cell::{Cell, RefCell};
+use std::ops::Range;
+
+pub(crate) const PRODUCER: usize = 0;
+pub(crate) const CONSUMER: usize = 1;
+
+/// Who goes on when nothing else happens: the ring gets empty and full.
+const TURNS: [usize; 8] =
+    [PRODUCER, CONSUMER, PRODUCER, PRODUCER, PRODUCER, CONSUMER, CONSUMER, CONSUMER];
+
+/// A step of the ring that a test leaves out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Step {
+    WriteBackMessage,
+    WriteBackSent,
+    WriteBackTaken,
+    InvalidateSent,
+    InvalidateMessage,
+    InvalidateTaken,
+    /// The fence between the write-back of the message and the index that tells of it.
+    FenceAfterMessage,
+}
+
+/// What happens before an access, besides the accesses themselves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Event {
+    Cache(Interference),
+    /// The other side goes through its whole code once.
+    OtherSide,
+}
+
+/// How much happens in the runs that are explored.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Depth {
+    OneEvent,
+    /// Two events before one access, such as an eviction and then the other side's turn.
+    TwoEvents,
+}
+
+/// What is run.
+#[derive(Clone, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) layout: Layout,
+    /// The words of a line of each CPU.
+    pub(crate) words_per_line: [usize; 2],
+    /// Whether invalidating discards dirty lines, as privileged operations may.
+    pub(crate) discards: bool,
+    pub(crate) messages: u32,
+    /// The number of the first message.
+    pub(crate) first: u32,
+    pub(crate) without: Option<Step>,
+}
+
+/// How a run went wrong.
+#[derive(Debug)]
+#[expect(dead_code, reason = "a test that fails prints it")]
+pub(crate) struct Wrong {
+    what: String,
+    /// What happened before which access, counted from 0.
+    events: Vec<(usize, Event)>,
+}
+
+/// One run: the state of both sides beside the machine.
+struct World<'a> {
+    scenario: &'a Scenario,
+    events: &'a [(usize, Event)],
+    machine: RefCell<Machine>,
+    accesses: Cell<usize>,
+    at_work: [Cell<bool>; 2],
+    sent: Cell<u32>,
+    received: RefCell<Vec<[u32; 2]>>,
+    last_issued: [Cell<Option<Step>>; 2],
+}
+
+/// The message of a number: of another number, or torn, it is noticed.
+fn message(number: u32) -> [u32; 2] {
+    [number.wrapping_add(1), !number]
+}
+
+impl Scenario {
+    /// Messages of 2 words in a ring of 2 slots, with lines and granules of 2 words (8 bytes): four
+    /// messages go twice through each slot.
+    pub(crate) fn small() -> Self {
+        Self {
+            layout: Layout::new(8, 2, 2),
+            words_per_line: [2, 2],
+            discards: false,
+            messages: 4,
+            first: 0,
+            without: None,
+        }
+    }
+
+    pub(crate) fn without(step: Step) -> Self {
+        Self { without: Some(step), ..Self::small() }
+    }
+
+    /// Sends all messages while the events happen; the accesses that it took.
+    pub(crate) fn run(&self, events: &[(usize, Event)]) -> Result<usize, Wrong> {
+        let mut machine = Machine::new(self.layout.words(), self.words_per_line);
+        machine.memory()[self.layout.sent] = self.first;
+        machine.memory()[self.layout.taken] = self.first;
+        let world = World {
+            scenario: self,
+            events,
+            machine: RefCell::new(machine),
+            accesses: Cell::new(0),
+            at_work: [Cell::new(false), Cell::new(false)],
+            sent: Cell::new(0),
+            received: RefCell::new(Vec::new()),
+            last_issued: [Cell::new(None), Cell::new(None)],
+        };
+        // Often enough for every message to arrive, also one that is late.
+        for _ in 0..self.messages {
+            for side in TURNS {
+                world.go(side);
+            }
+            if world.number_received() == self.messages {
+                break;
+            }
+        }
+        let received = world.received.into_inner();
+        let expected: Vec<_> =
+            (0..self.messages).map(|place| message(self.number(place))).collect();
+        if received == expected {
+            return Ok(world.accesses.get());
+        }
+        let what = format!("sent {expected:x?}, received {received:x?}");
+        Err(Wrong { what, events: events.to_vec() })
+    }
+
+    /// The number of a message, by its place among those that are sent.
+    fn number(&self, place: u32) -> u32 {
+        self.first.wrapping_add(place)
+    }
+
+    /// Every event that can happen to a line or a side.
+    pub(crate) fn every_event(&self) -> Vec<Event> {
+        let mut events = vec![Event::OtherSide];
+        for cpu in [PRODUCER, CONSUMER] {
+            for word in (0..self.layout.words()).step_by(self.words_per_line[cpu]) {
+                events.push(Event::Cache(Interference::Evict { cpu, word }));
+                events.push(Event::Cache(Interference::Fetch { cpu, word }));
+            }
+        }
+        events
+    }
+
+    /// Runs with nothing happening, and with every event, or every two events, before every access.
+    ///
+    /// # Errors
+    /// The first run that went wrong.
+    pub(crate) fn explore(&self, depth: Depth) -> Result<(), Wrong> {
+        let accesses = self.run(&[])?;
+        let events = self.every_event();
+        for at in 0..accesses {
+            for first in &events {
+                self.run(&[(at, *first)])?;
+                if depth == Depth::TwoEvents {
+                    for second in &events {
+                        self.run(&[(at, *first), (at, *second)])?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl World<'_> {
+    #[expect(clippy::cast_possible_truncation, reason = "no more than were sent")]
+    fn number_received(&self) -> u32 {
+        self.received.borrow().len() as u32
+    }
+
+    /// One side goes through its code once, unless it is in the midst of it.
+    fn go(&self, side: usize) {
+        if self.at_work[side].replace(true) {
+            return;
+        }
+        let (cpu, layout) = (Cpu { world: self, id: side }, self.scenario.layout);
+        if side == PRODUCER {
+            let place = self.sent.get();
+            let number = self.scenario.number(place);
+            if place < self.scenario.messages
+                && Producer::new(cpu, cpu, layout, number).push(&message(number))
+            {
+                self.sent.set(place + 1);
+            }
+        } else {
+            let number = self.scenario.number(self.number_received());
+            let mut arrived = [0; 2];
+            if Consumer::new(cpu, cpu, layout, number).pop(&mut arrived) {
+                self.received.borrow_mut().push(arrived);
+            }
+        }
+        self.at_work[side].set(false);
+    }
+
+    /// Lets happen what happens before this access of this CPU.
+    fn before_access_of(&self, cpu: usize) {
+        let now = self.accesses.replace(self.accesses.get() + 1);
+        for (_, event) in self.events.iter().filter(|(at, _)| *at == now) {
+            match event {
+                Event::Cache(interference) => self.machine.borrow_mut().interfere(*interference),
+                Event::OtherSide => self.go(1 - cpu),
+            }
+        }
+    }
+}
+
+/// One of the two CPUs: the memory and the cache that a side of the ring works with.
+#[derive(Clone, Copy)]
+struct Cpu<'a> {
+    world: &'a World<'a>,
+    id: usize,
+}
+
+/// Where the words begin, as an address: nothing is there.
+const BASE: usize = 0x1000;
+
+impl Cpu<'_> {
+    fn words(start: *const u8, len: usize) -> Range<usize> {
+        let first = (start.addr() - BASE) / size_of::<u32>();
+        first..first + len / size_of::<u32>()
+    }
+
+    /// Issues an operation, unless it is the step that is left out.
+    fn issue(self, words: Range<usize>, operation: Issued) {
+        self.world.before_access_of(self.id);
+        let Layout { sent, taken, .. } = self.world.scenario.layout;
+        let step = match operation {
+            Issued::Writeback if words.start == sent => Step::WriteBackSent,
+            Issued::Writeback if words.start == taken => Step::WriteBackTaken,
+            Issued::Writeback => Step::WriteBackMessage,
+            Issued::Invalidate { .. } if words.start == sent => Step::InvalidateSent,
+            Issued::Invalidate { .. } if words.start == taken => Step::InvalidateTaken,
+            Issued::Invalidate { .. } => Step::InvalidateMessage,
+        };
+        self.world.last_issued[self.id].set(Some(step));
+        if self.world.scenario.without != Some(step) {
+            self.world.machine.borrow_mut().issue(self.id, words, operation);
+        }
+    }
+}
+
+// SAFETY: nothing is accessed through the addresses.
+unsafe impl Words for Cpu<'_> {
+    fn load(&self, word: usize) -> u32 {
+        self.world.before_access_of(self.id);
+        self.world.machine.borrow_mut().load(self.id, word)
+    }
+
+    fn store(&self, word: usize, value: u32) {
+        self.world.before_access_of(self.id);
+        self.world.machine.borrow_mut().store(self.id, word, value);
+    }
+
+    fn bytes(&self, words: Range<usize>) -> (*mut u8, usize) {
+        let start = core::ptr::without_provenance_mut(BASE + words.start * size_of::<u32>());
+        (start, words.len() * size_of::<u32>())
+    }
+}
+
+// SAFETY: it maintains the model alone, in which (1) to (5) hold; the compiler sees all of it (6), and
+// nothing can fail (7).
+unsafe impl Maintain for Cpu<'_> {
+    fn granule(&self) -> usize {
+        self.world.scenario.words_per_line[self.id] * size_of::<u32>()
+    }
+
+    fn invalidation(&self) -> Invalidation {
+        if self.world.scenario.discards { Invalidation::Discards } else { Invalidation::WritesBack }
+    }
+
+    unsafe fn issue_writeback(&self, start: *const u8, len: usize) {
+        self.issue(Self::words(start, len), Issued::Writeback);
+    }
+
+    unsafe fn issue_invalidate(&self, start: *mut u8, len: usize) {
+        let discard = self.world.scenario.discards;
+        self.issue(Self::words(start, len), Issued::Invalidate { discard });
+    }
+
+    unsafe fn issue_writeback_invalidate(&self, start: *const u8, len: usize) {
+        self.issue(Self::words(start, len), Issued::Invalidate { discard: false });
+    }
+
+    fn fence(&self) {
+        self.world.before_access_of(self.id);
+        let after_message = self.world.last_issued[self.id].take() == Some(Step::WriteBackMessage);
+        if !(after_message && self.world.scenario.without == Some(Step::FenceAfterMessage)) {
+            self.world.machine.borrow_mut().fence(self.id);
+        }
+    }
+}

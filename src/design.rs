@@ -8,6 +8,7 @@
 //! | `arch` | what one architecture's instructions are, what permits them, which fence completes them: facts, no policy |
 //! | `platform` | what the CPU and the operating system say |
 //! | [`cache`](crate::cache) | the choice, made once, and the operations on ranges |
+//! | [`coherence`](crate::coherence) | memory shared with observers that do not see the cache: the pair of release and acquire |
 //! | [`medium`](crate::medium) | the trait that logs are written against |
 //! | [`report`](crate::report) | what is there, what was chosen, why not, what survives what |
 //! | [`dax`](crate::dax) | a file on DAX, or what comes nearest; a medium |
@@ -30,4 +31,6 @@
 //! Neither SIGKILL nor an emulator (which has no caches) can show a missing write-back. What stands
 //! below the medium is therefore checked against the manuals as tables, by the emitted machine code,
 //! and by executing on CPU models; what stands above it can be checked against a medium that
-//! remembers what was written back.
+//! remembers what was written back. Nor are there two caches that do not see each other: what relies on
+//! [`coherence`](crate::coherence) is run on a model of two, which evicts and fetches lines at the worst
+//! moments (`tests/coherence`).

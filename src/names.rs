@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | `arch_wb_cache_pmem` | [`writeback`](crate::Cache::writeback) to [persistence](crate::Point::Persistence) | on x86 it ends without a fence, which `nvdimm_flush` or the caller adds; on arm64 without DC CVAP it goes to coherency, where this crate refuses |
 //! | `arch_invalidate_pmem` | [`invalidate`](crate::Cache::invalidate) | on arm64 and RISC-V the kernel discards dirty lines; user mode cannot, so that they are written back here |
-//! | `dma_sync_*_for_device` | `writeback` before a device reads, `invalidate` before it writes | it does nothing for devices that snoop; this crate knows no device and always executes |
+//! | `dma_sync_*_for_device` | `writeback` before a device reads, `invalidate` before it writes | it does nothing for devices that snoop; this crate knows no device: [`coherence`](crate::coherence) has the pair, and [`Coherent`](crate::coherence::Coherent) for those that snoop |
 //! | `dma_sync_*_for_cpu` | `invalidate` after a device has written | the same |
 //! | `clflush_cache_range` | [`writeback_invalidate`](crate::Cache::writeback_invalidate) | the same instructions with the same fences (MFENCE around CLFLUSHOPT) |
 //! | `cpu_cache_invalidate_memregion` | none: [`whole_cache`](crate::report::CpuReport::whole_cache) says why | the whole cache of all CPUs; refused under any hypervisor |

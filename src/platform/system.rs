@@ -9,8 +9,10 @@ pub(crate) struct System {
     pub(crate) persists_by: &'static str,
     /// Who says so.
     pub(crate) source: &'static str,
-    /// The command that tells its release.
+    /// What tells its release.
     pub(crate) release_from: &'static str,
+    /// What tells the size of its pages.
+    pub(crate) page_size_from: &'static str,
 }
 
 impl System {
@@ -28,7 +30,8 @@ impl System {
                 persists_by: "FlushViewOfFile and FlushFileBuffers",
                 source: "Microsoft Learn, FlushViewOfFile: it writes the pages, and FlushFileBuffers waits \
                          for the device",
-                release_from: "winver",
+                release_from: "run winver",
+                page_size_from: "call GetSystemInfo",
             },
             "macos" => Self::unix("macOS", MSYNC_AND_FULLFSYNC, FULLFSYNC),
             "ios" => Self::unix("iOS", MSYNC_AND_FULLFSYNC, FULLFSYNC),
@@ -40,7 +43,8 @@ impl System {
     }
 
     const fn unix(name: &'static str, persists_by: &'static str, source: &'static str) -> Self {
-        Self { name, persists_by, source, release_from: "uname -r" }
+        let (release_from, page_size_from) = ("run uname -r", "call sysconf(_SC_PAGESIZE)");
+        Self { name, persists_by, source, release_from, page_size_from }
     }
 }
 

@@ -29,7 +29,6 @@ impl Fixture {
     }
 
     /// A symbolic link to another path in the tree.
-    #[cfg(unix)]
     pub(crate) fn link(self, path: &str, to: &str) -> Self {
         let path = self.inside(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -39,7 +38,6 @@ impl Fixture {
 
     /// A region as the kernel shows one: a device below its bus, and a link to it below
     /// `/sys/bus/nd/devices`. `provider` is an attribute of the bus.
-    #[cfg(unix)]
     pub(crate) fn region(
         self,
         number: u32,

@@ -44,12 +44,14 @@ use crate::arch::aarch64::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP};
 #[cfg(all(target_arch = "aarch64", feature = "privileged"))]
 pub(crate) use el1::privileged_facts;
 #[cfg(test)]
-pub(crate) use words::{Words, read};
+pub(crate) use words::Words;
+#[cfg(any(target_arch = "aarch64", test))]
+pub(crate) use words::read;
 
 /// The CPU this program runs on.
 #[cfg(target_arch = "aarch64")]
 pub(crate) fn cpu() -> super::Cpu {
-    words::read(system::words())
+    read(system::words())
 }
 
 /// The facts of the CPU this program runs on.

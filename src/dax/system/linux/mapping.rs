@@ -168,7 +168,7 @@ fn map_aligned(
 /// takes the return value, -1, for the error, which the C library leaves in `errno`.
 #[cold]
 fn reason_of_msync(error: Errno) -> io::Error {
-    if error.raw_os_error() != -1 { error.into() } else { io::Error::last_os_error() }
+    if error.raw_os_error() == -1 { io::Error::last_os_error() } else { error.into() }
 }
 
 /// Gives back a part of a reservation.

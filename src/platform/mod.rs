@@ -5,7 +5,7 @@
 //! asks the CPU; with `std` there are readers of `/proc` and `/sys` trees, whose root is a parameter.
 
 #[cfg(test)]
-#[cfg(all(feature = "std", unix))]
+#[cfg(feature = "std")]
 pub(crate) mod fixture;
 mod guest;
 mod identity;

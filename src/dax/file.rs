@@ -3,7 +3,7 @@
 //! Everything is checked by descriptor, so that the file that was checked is the one that is mapped.
 
 use super::error::{Error, ErrorKind};
-use super::system::{System, files};
+use super::system::{Mapper, files};
 use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
@@ -34,8 +34,8 @@ pub(super) fn create(path: &Path) -> Result<File, Error> {
 ///
 /// Zeros are written, not just allocated: an extent that was allocated and never written makes the
 /// file system commit its journal at the first store to each of its pages.
-pub(super) fn fill<S: System>(path: &Path, file: &File, len: u64) -> Result<(), Error> {
-    write_zeros::<S>(file, len).map_err(|error| match error.kind() {
+pub(super) fn fill<M: Mapper>(path: &Path, file: &File, len: u64) -> Result<(), Error> {
+    write_zeros::<M>(file, len).map_err(|error| match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             Error::new(path, ErrorKind::NoSpace { len })
         }
@@ -134,8 +134,8 @@ fn lock(path: &Path, file: &File) -> Result<(), Error> {
 }
 
 /// Writes zeros and has them on the medium.
-fn write_zeros<S: System>(mut file: &File, len: u64) -> io::Result<()> {
-    S::reserve(file, len)?;
+fn write_zeros<M: Mapper>(mut file: &File, len: u64) -> io::Result<()> {
+    M::reserve(file, len)?;
     let zeros = alloc::vec![0; CHUNK];
     let mut at = 0;
     while at < len {

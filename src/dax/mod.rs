@@ -2,9 +2,9 @@
 //!
 //! On a DAX file system over persistent memory a mapped store reaches the medium without the page
 //! cache, and under Linux writing cache lines back makes it persistent (`MAP_SYNC`). Everywhere else
-//! the operating system must be asked, page by page (`msync`, or the system's calls for it). A [`DaxFile`] finds out which it is, says
-//! why ([`Guarantee`]), and never pretends: a file that cannot be persisted by cache lines is refused
-//! unless [`Options::allow_page_granularity`] was called.
+//! the operating system must be asked, page by page (`msync`, or the system's calls for it). A
+//! [`DaxFile`] finds out which it is, says why ([`Guarantee`]), and never pretends: a file that cannot
+//! be persisted by cache lines is refused unless [`Options::allow_page_granularity`] was called.
 //!
 //! ```
 //! use cachemaint::dax::Options;
@@ -49,17 +49,17 @@
 //! | macOS and its like | `msync` | `fcntl(F_FULLFSYNC)`, which reaches the drive's medium; `fsync` does not |
 //! | FreeBSD, NetBSD, OpenBSD | `msync` | `fdatasync` |
 //!
-//! The second step writes the whole file's dirty pages, so a batch of few large ranges costs less than
-//! many small ones. Nothing is known of the device below: [`Guarantee::backing`] is
+//! The second step works on the whole file, whatever the range, so few large ranges cost less than many
+//! small ones. Nothing is known of the device below: [`Guarantee::backing`] is
 //! [`Unknown`](crate::report::Backing::Unknown), and nothing is promised beyond the end of the process.
 //!
 //! - On macOS and the BSDs a forked child inherits the mapping and could write; the lock cannot tell.
-//! - On Windows a new file has the access rights that its directory hands down. The lock is mandatory:
-//!   what reads or writes an open file by other means fails. An open file can be neither renamed nor
-//!   removed. No call is documented that makes a *name* durable, so that of a new file is as durable as
-//!   the file system makes it by itself.
-//! - What runs there has been compiled, and its code but for Windows' files has been tested on Linux; on
-//!   these systems it has not been run.
+//! - On Windows a new file has the access rights that its directory hands down. The lock (`LockFileEx`)
+//!   is mandatory: what reads or writes an open file by other means fails; it may outlast the close for a
+//!   moment. An open file can be neither renamed nor removed. No call is documented that makes a *name*
+//!   durable, so that of a new file is as durable as the file system makes it by itself.
+//! - All of this has been compiled for these systems and not run there. But for what Windows alone does
+//!   with files it runs in the tests on Linux.
 
 mod batch;
 mod error;

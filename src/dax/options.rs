@@ -2,7 +2,7 @@
 
 use super::error::{Error, ErrorKind};
 use super::mapping::Mapping;
-use super::system::{Host, System, files};
+use super::system::{Host, Mapper, files};
 use super::{DaxFile, Guarantee, Writeback, file};
 use crate::arch::{Point, Unsupported};
 use crate::cache::Cache;
@@ -79,13 +79,13 @@ impl Options {
         self.open_on::<Host>(path.as_ref())
     }
 
-    pub(super) fn create_on<S: System>(&self, path: &Path, len: u64) -> Result<DaxFile, Error> {
+    pub(super) fn create_on<M: Mapper>(&self, path: &Path, len: u64) -> Result<DaxFile, Error> {
         file::check_new_len(path, len)?;
         let page = files::page_size() as u64;
         let mapped_len = file::checked_len(len, self.offset, self.len, page)
             .map_err(|kind| Error::new(path, kind))?;
         let file = file::create(path)?;
-        match self.fill_and_map::<S>(path, &file, len, mapped_len) {
+        match self.fill_and_map::<M>(path, &file, len, mapped_len) {
             Ok(mapped) => Ok(mapped.into_file(path, file)),
             Err(error) => {
                 files::remove_own(path, file);
@@ -95,7 +95,7 @@ impl Options {
     }
 
     /// Whether the medium will do is asked of the empty file, before it is filled.
-    fn fill_and_map<S: System>(
+    fn fill_and_map<M: Mapper>(
         &self,
         path: &Path,
         file: &File,
@@ -103,26 +103,26 @@ impl Options {
         mapped_len: usize,
     ) -> Result<Mapped, Error> {
         file::lock_new(path, file)?;
-        let chosen = self.choose::<S>(path, file)?;
-        file::fill::<S>(path, file, len)?;
-        self.map::<S>(path, file, mapped_len, chosen)
+        let chosen = self.choose::<M>(path, file)?;
+        file::fill::<M>(path, file, len)?;
+        self.map::<M>(path, file, mapped_len, chosen)
     }
 
-    pub(super) fn open_on<S: System>(&self, path: &Path) -> Result<DaxFile, Error> {
+    pub(super) fn open_on<M: Mapper>(&self, path: &Path) -> Result<DaxFile, Error> {
         let page = files::page_size() as u64;
         let (file, len) = file::open(path, self.offset, self.len, page)?;
-        let chosen = self.choose::<S>(path, &file)?;
-        Ok(self.map::<S>(path, &file, len, chosen)?.into_file(path, file))
+        let chosen = self.choose::<M>(path, &file)?;
+        Ok(self.map::<M>(path, &file, len, chosen)?.into_file(path, file))
     }
 
-    fn map<S: System>(
+    fn map<M: Mapper>(
         &self,
         path: &Path,
         file: &File,
         len: usize,
         (guarantee, writeback): (Guarantee, Writeback),
     ) -> Result<Mapped, Error> {
-        let mapping = S::map(path, file, self.offset, len, writeback)?;
+        let mapping = M::map(path, file, self.offset, len, writeback)?;
         Ok(Mapped { mapping, writeback, guarantee })
     }
 
@@ -136,9 +136,9 @@ impl Options {
 
     /// What the medium guarantees, and how to persist on it: by lines or finer where the medium and
     /// the CPU allow it, by pages where the caller does.
-    fn choose<S: System>(&self, path: &Path, file: &File) -> Result<(Guarantee, Writeback), Error> {
+    fn choose<M: Mapper>(&self, path: &Path, file: &File) -> Result<(Guarantee, Writeback), Error> {
         let cache = self.persistent_cache();
-        let guarantee = S::guarantee(path, file, cache.ok())?;
+        let guarantee = M::guarantee(path, file, cache.ok())?;
         let writeback = match (guarantee.granularity(), cache) {
             (Granularity::Byte, Ok(cache)) => Writeback::Fence(cache),
             (Granularity::Line(_), Ok(cache)) => Writeback::Lines(cache),
@@ -177,7 +177,7 @@ pub fn probe(path: impl AsRef<Path>) -> Result<Guarantee, Error> {
     probe_on::<Host>(path.as_ref())
 }
 
-pub(super) fn probe_on<S: System>(path: &Path) -> Result<Guarantee, Error> {
+pub(super) fn probe_on<M: Mapper>(path: &Path) -> Result<Guarantee, Error> {
     // Here links are followed, so an error that tells of one says that there are too many of them.
     let opening = |error: io::Error| match files::meaning(&error) {
         Some(ErrorKind::SymbolicLink) => Error::os(path, "open", &error),
@@ -187,11 +187,11 @@ pub(super) fn probe_on<S: System>(path: &Path) -> Result<Guarantee, Error> {
     let there = path.metadata().map_err(opening)?;
     let cache = Cache::host().and_then(|cache| cache.to(Point::Persistence)).ok();
     if there.is_dir() {
-        return S::guarantee_in(path, cache);
+        return M::guarantee_in(path, cache);
     }
     if !there.is_file() {
         return Err(Error::new(path, ErrorKind::NotRegular));
     }
     let file = files::open_to_look(path).map_err(opening)?;
-    S::guarantee(path, &file, cache)
+    M::guarantee(path, &file, cache)
 }

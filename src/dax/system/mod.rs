@@ -33,8 +33,8 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// What a file gets.
-pub(super) trait System {
+/// What an operating system says of a file, and how it maps it.
+pub(super) trait Mapper {
     /// What the medium of an open file guarantees; `cache` reaches the point of persistence, if there is
     /// one that does.
     fn guarantee(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Error>;

@@ -8,7 +8,7 @@ mod mapping;
 #[cfg(test)]
 mod tests;
 
-use super::System;
+use super::Mapper;
 use crate::arch::Point;
 use crate::cache::Cache;
 use crate::dax::error::{Error, ErrorKind};
@@ -29,7 +29,7 @@ use std::path::Path;
 /// Files on DAX are persisted by cache lines or finer, all others by `msync`.
 pub(in crate::dax) struct Linux;
 
-impl System for Linux {
+impl Mapper for Linux {
     /// Asks the kernel about the file, and concludes.
     fn guarantee(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Error> {
         let status = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)

@@ -8,14 +8,14 @@ mod mapping;
 #[cfg(test)]
 mod tests;
 
-use super::{System, files};
+use super::{Mapper, files};
 use crate::cache::Cache;
 use crate::dax::error::Error;
 use crate::dax::mapping::Mapping;
 use crate::dax::{Guarantee, Writeback};
 use crate::medium::Granularity;
 use crate::platform::memory_type::Caching;
-use crate::platform::system;
+use crate::platform::system::System;
 use crate::platform::tree::Evidence;
 use crate::report::Backing;
 use alloc::format;
@@ -27,13 +27,13 @@ use std::path::Path;
 /// Files are persisted by whole pages.
 pub(in crate::dax) struct Paged;
 
-impl System for Paged {
+impl Mapper for Paged {
     fn guarantee(_: &Path, _: &File, _: Option<Cache>) -> Result<Guarantee, Error> {
-        Ok(conclude(&system::System::host(), files::page_size()))
+        Ok(conclude(&System::host(), files::page_size()))
     }
 
     fn guarantee_in(_: &Path, _: Option<Cache>) -> Result<Guarantee, Error> {
-        Ok(conclude(&system::System::host(), files::page_size()))
+        Ok(conclude(&System::host(), files::page_size()))
     }
 
     fn reserve(_: &File, _: u64) -> io::Result<()> {
@@ -52,8 +52,8 @@ impl System for Paged {
 }
 
 /// What every file gets.
-fn conclude(system: &system::System, page: usize) -> Guarantee {
-    let &system::System { name, persists_by, source, .. } = system;
+fn conclude(system: &System, page: usize) -> Guarantee {
+    let &System { name, persists_by, source, .. } = system;
     Guarantee {
         granularity: Granularity::Page(page),
         backing: Backing::Unknown,

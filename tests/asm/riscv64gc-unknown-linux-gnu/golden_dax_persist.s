@@ -1,7 +1,7 @@
     addi sp, sp, -96
     sd ra, 88(sp)
     sd s0, 80(sp)
-    ld a4, 304(a1)
+    ld a4, 320(a1)
     li a3, -9
     bltu a3, a2, .L0
     addi a5, a2, 8
@@ -36,7 +36,6 @@
     bltu a4, a1, .L5
     j .L2
 .L3:
-    ld a3, 8(a1)
     mv s0, a0
     mv a0, sp
     addi a2, sp, 64

@@ -54,6 +54,8 @@
 //! [`Unknown`](crate::report::Backing::Unknown), and nothing is promised beyond the end of the process.
 //!
 //! - On macOS and the BSDs a forked child inherits the mapping and could write; the lock cannot tell.
+//! - On macOS a volume that does not know `F_FULLFSYNC`, as some network volumes, makes that an error:
+//!   nothing weaker is taken for it.
 //! - On Windows a new file has the access rights that its directory hands down. The lock (`LockFileEx`)
 //!   is mandatory: what reads or writes an open file by other means fails; it may outlast the close for a
 //!   moment. An open file can be neither renamed nor removed. No call is documented that makes a *name*

@@ -24,7 +24,19 @@ pub mod report;
 #[path = "../tests/skip/mod.rs"]
 mod skip;
 
-#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
+#[cfg(all(
+    feature = "dax",
+    any(
+        target_os = "linux",
+        target_os = "freebsd",
+        target_os = "netbsd",
+        target_os = "openbsd",
+        target_vendor = "apple",
+        windows
+    ),
+    target_has_atomic = "64",
+    not(loom)
+))]
 pub mod dax;
 
 pub mod design;

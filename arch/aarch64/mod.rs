@@ -104,6 +104,14 @@ pub const CLEAN_IS_BROKEN: Unsupported = Unsupported::new(
     "nothing to do: dc civac is used instead",
 );
 
+/// Why `dc cvac` is not executed where it is not known which CPU it is, and no kernel replaces it.
+pub const CLEAN_IS_IN_DOUBT: Unsupported = Unsupported::new(
+    Missing::Erratum,
+    "the system does not tell which CPU it is, and a Cortex-A53 before r0p3 must not clean a line \
+     without invalidating it",
+    "nothing to do: dc civac is used instead",
+);
+
 /// The architecture as data.
 pub const ARCHITECTURE: Architecture = Architecture {
     name: "aarch64",
@@ -119,13 +127,13 @@ pub const ARCHITECTURE: Architecture = Architecture {
         ),
         Unsupported::new(
             Missing::Point,
-            "this CPU has no DC CVAP (FEAT_DPB): nothing cleans to the point of persistence",
+            "no DC CVAP (FEAT_DPB) is shown here: nothing cleans to the point of persistence",
             "persist through the kernel (msync), or accept the point of coherency by name where the \
              platform says that it is persistent",
         ),
         Unsupported::new(
             Missing::Point,
-            "this CPU has no DC CVADP (FEAT_DPB2): nothing cleans to the point of deep persistence",
+            "no DC CVADP (FEAT_DPB2) is shown here: nothing cleans to the point of deep persistence",
             "let the kernel do it: fsync or msync on a DAX file, deep_flush on a device",
         ),
     ],

@@ -1,10 +1,12 @@
 //! What can go wrong with a file, and what to do about it.
 
 use super::Guarantee;
+use super::system::files;
 use crate::arch::Unsupported;
+use crate::platform::system::System;
 use crate::platform::tree::printable;
 use alloc::boxed::Box;
-use rustix::io::Errno;
+use core::ops::Range;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -95,7 +97,7 @@ pub enum ErrorKind {
         at: u64,
         /// Its length in bytes.
         len: u64,
-        /// The error of `msync`.
+        /// The error of `msync`, or of the system's calls for it.
         errno: i32,
     },
     /// Another call of the operating system failed.
@@ -113,24 +115,22 @@ impl Error {
     }
 
     /// An error of a call of the operating system.
-    pub(super) fn os(path: &Path, call: &'static str, errno: Errno) -> Self {
-        Self::new(path, ErrorKind::Os { call, errno: errno.raw_os_error() })
+    pub(super) fn os(path: &Path, call: &'static str, error: &io::Error) -> Self {
+        Self::new(path, ErrorKind::Os { call, errno: files::number(error) })
     }
 
     /// The meaning of an error of opening the file itself.
-    pub(super) fn opening(path: &Path, errno: Errno) -> Self {
-        let kind = match errno {
-            Errno::NOENT => ErrorKind::Missing,
-            Errno::NOTDIR => ErrorKind::NotADirectory,
-            Errno::EXIST => ErrorKind::Exists,
-            Errno::LOOP => ErrorKind::SymbolicLink,
-            Errno::ISDIR => ErrorKind::Directory,
-            Errno::NXIO | Errno::NODEV => ErrorKind::NotRegular,
-            Errno::ACCESS | Errno::PERM => ErrorKind::NoPermission,
-            Errno::ROFS => ErrorKind::ReadOnlyFileSystem,
-            errno => return Self::os(path, "open", errno),
-        };
-        Self::new(path, kind)
+    pub(super) fn opening(path: &Path, error: &io::Error) -> Self {
+        match files::meaning(error) {
+            Some(kind) => Self::new(path, kind),
+            None => Self::os(path, "open", error),
+        }
+    }
+
+    /// A write-back of a range of the mapping by the operating system that failed.
+    pub(super) fn writeback(path: &Path, range: &Range<u64>, error: &io::Error) -> Self {
+        let (at, len) = (range.start, range.end - range.start);
+        Self::new(path, ErrorKind::Writeback { at, len, errno: files::number(error) })
     }
 
     /// The file.
@@ -192,7 +192,7 @@ impl core::fmt::Display for ErrorKind {
                 f.write_str("a length of 0 bytes was asked for; ask for at least 1")
             }
             Self::NoPermission => f.write_str(
-                "permission denied; let its owner change the mode (new files have mode 0600)",
+                "permission denied; let its owner grant it (on Unix new files have mode 0600)",
             ),
             Self::ReadOnlyFileSystem => {
                 f.write_str("its file system is mounted read-only; remount it for writing")
@@ -231,8 +231,9 @@ impl core::fmt::Display for ErrorKind {
             Self::Unsupported(why) => why.fmt(f),
             Self::Writeback { at, len, errno } => write!(
                 f,
-                "msync of {len} bytes at offset {at} failed: {}; what was stored there may be lost: \
+                "{} of {len} bytes at offset {at} failed: {}; what was stored there may be lost: \
                  check the device, and write it again from elsewhere",
+                System::host().persists_by,
                 io::Error::from_raw_os_error(*errno),
             ),
             Self::Os { call, errno } => {

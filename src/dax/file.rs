@@ -3,11 +3,9 @@
 //! Everything is checked by descriptor, so that the file that was checked is the one that is mapped.
 
 use super::error::{Error, ErrorKind};
-use rustix::fs::{FallocateFlags, Mode, OFlags};
-use rustix::io::Errno;
-use std::fs::{File, TryLockError};
-use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use super::system::{Mapper, files};
+use std::fs::{File, Metadata, TryLockError};
+use std::io::{self, Write};
 use std::path::Path;
 
 /// How many zeros are written at a time, in bytes.
@@ -26,22 +24,24 @@ pub(super) fn check_new_len(path: &Path, len: u64) -> Result<(), Error> {
 
 /// Creates an empty file for this user alone.
 pub(super) fn create(path: &Path) -> Result<File, Error> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file =
-        rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(|errno| match errno {
-            Errno::NOENT => Error::new(path, ErrorKind::NoDirectory),
-            errno => Error::opening(path, errno),
-        })?;
-    Ok(File::from(file))
+    files::create(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Error::new(path, ErrorKind::NoDirectory),
+        _ => Error::opening(path, &error),
+    })
 }
 
 /// Gives a new file `len` zero bytes, which are on the medium, with its name, when this returns.
 ///
 /// Zeros are written, not just allocated: an extent that was allocated and never written makes the
 /// file system commit its journal at the first store to each of its pages.
-pub(super) fn fill(path: &Path, file: &File, len: u64) -> Result<(), Error> {
-    write_zeros(path, file, len)?;
-    sync_directory(path)
+pub(super) fn fill<M: Mapper>(path: &Path, file: &File, len: u64) -> Result<(), Error> {
+    write_zeros::<M>(file, len).map_err(|error| match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Error::new(path, ErrorKind::NoSpace { len })
+        }
+        _ => Error::os(path, "write", &error),
+    })?;
+    files::persist_name(path)
 }
 
 /// Opens a file to be mapped from `offset`, checks it, and locks it; gives the length of the mapping.
@@ -52,17 +52,16 @@ pub(super) fn open(
     page: u64,
 ) -> Result<(File, usize), Error> {
     require_regular_name(path)?;
-    let flags =
-        OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = rustix::fs::open(path, flags, Mode::empty())
-        .map_err(|errno| Error::opening(path, errno))?;
-    let file = File::from(file);
-    regular_size(path, &file)?;
+    let file = files::open(path).map_err(|error| Error::opening(path, &error))?;
+    regular(path, &file)?;
     lock(path, &file)?;
     // The one that held the lock before may have removed it, or changed its size.
-    require_name(path, &file)?;
-    let size = regular_size(path, &file)?;
-    let len = checked_len(size, offset, len, page).map_err(|kind| Error::new(path, kind))?;
+    let metadata = regular(path, &file)?;
+    if let Some(fault) = files::fault(&metadata) {
+        return Err(Error::new(path, fault));
+    }
+    let len =
+        checked_len(metadata.len(), offset, len, page).map_err(|kind| Error::new(path, kind))?;
     Ok((file, len))
 }
 
@@ -90,27 +89,27 @@ pub(super) fn checked_len(
         return Err(ErrorKind::Shorter { size, needed });
     }
     let len = len.unwrap_or(size - offset);
-    usize::try_from(len).map_err(|_too_large| ErrorKind::Overflow { offset, len })
+    // The largest object there is in Rust (reference, "Type layout").
+    let mapped = isize::try_from(len).ok().and_then(|len| usize::try_from(len).ok());
+    mapped.ok_or(ErrorKind::Overflow { offset, len })
 }
 
-/// The size in bytes of what must be a regular file.
-pub(super) fn regular_size(path: &Path, file: &File) -> Result<u64, Error> {
-    let metadata = file.metadata().map_err(|error| from_io(path, "fstat", &error))?;
+/// What is known of an open file, which must be a regular one.
+fn regular(path: &Path, file: &File) -> Result<Metadata, Error> {
+    let metadata = file.metadata().map_err(|error| Error::os(path, files::METADATA, &error))?;
     if metadata.is_dir() {
         return Err(Error::new(path, ErrorKind::Directory));
     }
     if !metadata.is_file() {
         return Err(Error::new(path, ErrorKind::NotRegular));
     }
-    Ok(metadata.len())
+    Ok(metadata)
 }
 
 /// Refuses what is no regular file before it is opened, since opening a device can do something. What
 /// was opened is checked again.
 fn require_regular_name(path: &Path) -> Result<(), Error> {
-    let there = path
-        .symlink_metadata()
-        .map_err(|error| Error::opening(path, Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+    let there = path.symlink_metadata().map_err(|error| Error::opening(path, &error))?;
     let kind = match there.file_type() {
         kind if kind.is_file() => return Ok(()),
         kind if kind.is_symlink() => ErrorKind::SymbolicLink,
@@ -120,79 +119,78 @@ fn require_regular_name(path: &Path) -> Result<(), Error> {
     Err(Error::new(path, kind))
 }
 
-/// Refuses a file whose name is gone: what is persisted in it could not be found again.
-fn require_name(path: &Path, file: &File) -> Result<(), Error> {
-    let metadata = file.metadata().map_err(|error| from_io(path, "fstat", &error))?;
-    if metadata.nlink() == 0 {
-        return Err(Error::new(path, ErrorKind::Missing));
-    }
-    Ok(())
-}
-
 /// Takes the lock of a file that was just created. Who opened it in between has it for a moment only,
 /// since an empty file is refused.
 pub(super) fn lock_new(path: &Path, file: &File) -> Result<(), Error> {
-    file.lock().map_err(|error| from_io(path, "flock", &error))
+    file.lock().map_err(|error| Error::os(path, files::LOCK, &error))
 }
 
-/// Takes the exclusive lock (`flock`), which lasts until every descriptor of this open file is
-/// closed.
+/// Takes the exclusive lock, which lasts until every descriptor of this open file is closed.
 fn lock(path: &Path, file: &File) -> Result<(), Error> {
     file.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => Error::new(path, ErrorKind::Locked),
-        TryLockError::Error(error) => from_io(path, "flock", &error),
+        TryLockError::Error(error) => Error::os(path, files::LOCK, &error),
     })
 }
 
 /// Writes zeros and has them on the medium.
-fn write_zeros(path: &Path, file: &File, len: u64) -> Result<(), Error> {
-    let no_space = |error: &io::Error| match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Error::new(path, ErrorKind::NoSpace { len })
-        }
-        _ => from_io(path, "write", error),
-    };
-    // Finds out at once whether there is room, where the file system can tell.
-    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
-        // It is a hint; what it could not do the writes find out.
-        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => {}
-        Err(errno) => return Err(no_space(&io::Error::from(errno))),
-    }
+fn write_zeros<M: Mapper>(mut file: &File, len: u64) -> io::Result<()> {
+    M::reserve(file, len)?;
     let zeros = alloc::vec![0; CHUNK];
     let mut at = 0;
     while at < len {
         let rest = usize::try_from(len - at).unwrap_or(CHUNK);
         let chunk = zeros.get(..rest).unwrap_or(&zeros);
-        file.write_all_at(chunk, at).map_err(|error| no_space(&error))?;
+        file.write_all(chunk)?;
         at += chunk.len() as u64;
     }
-    rustix::fs::fsync(file).map_err(|errno| no_space(&io::Error::from(errno)))
+    file.sync_all()
 }
 
-/// Makes the new name durable.
-fn sync_directory(path: &Path) -> Result<(), Error> {
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let directory = rustix::fs::open(
-        parent,
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(|errno| Error::os(path, "open of its directory", errno))?;
-    rustix::fs::fsync(directory).map_err(|errno| Error::os(path, "fsync of its directory", errno))
-}
+#[cfg(test)]
+mod tests {
+    use super::super::error::ErrorKind;
+    use super::checked_len;
+    use alloc::format;
+    use alloc::string::ToString;
 
-/// Removes a file that could not be created whole, unless something else is at its path by now.
-pub(super) fn remove_own(path: &Path, file: &File) {
-    let (Ok(own), Ok(there)) = (file.metadata(), path.symlink_metadata()) else { return };
-    if (own.dev(), own.ino()) == (there.dev(), there.ino()) {
-        // The error that led here is the one to report; what is left is an empty or zero file.
-        drop(std::fs::remove_file(path));
+    #[test]
+    fn offsets_and_lengths_are_checked_without_overflow() {
+        let page = 4096;
+        assert_eq!(checked_len(8192, 4096, None, page).unwrap(), 4096);
+        assert_eq!(checked_len(8192, 4096, Some(4096), page).unwrap(), 4096);
+        assert_eq!(checked_len(5000, 4096, Some(904), page).unwrap(), 904);
+        let refused =
+            |size, offset, len| checked_len(size, offset, len, page).unwrap_err().to_string();
+        assert!(refused(0, 0, None).starts_with("has no bytes to map"));
+        assert!(refused(8192, 0, Some(0)).starts_with("a length of 0 bytes"));
+        assert!(refused(8192, 100, None).starts_with("offset 100 is no multiple of 4096"));
+        assert!(
+            refused(8192, 4096, Some(4097))
+                .starts_with("has 8192 bytes, and offset and length need 8193")
+        );
+        assert!(
+            refused(8192, 8192, None)
+                .starts_with("has 8192 bytes, and offset and length need 8193")
+        );
+        let top = u64::MAX - 4095;
+        assert!(
+            refused(8192, top, Some(4096))
+                .starts_with(&format!("offset {top} and length 4096 exceed"))
+        );
+        assert!(matches!(
+            checked_len(8192, top, None, page),
+            Err(ErrorKind::Shorter { size: 8192, .. })
+        ));
     }
-}
 
-fn from_io(path: &Path, call: &'static str, error: &io::Error) -> Error {
-    Error::os(path, call, Errno::from_io_error(error).unwrap_or(Errno::IO))
+    /// No object is larger than `isize::MAX` bytes.
+    #[test]
+    fn a_mapping_fits_the_address_space() {
+        let most = isize::MAX as u64;
+        let whole = checked_len(u64::MAX, 0, Some(most), 4096);
+        assert_eq!(whole.unwrap(), isize::MAX as usize);
+        let more = checked_len(u64::MAX, 0, Some(most + 1), 4096);
+        assert!(matches!(more, Err(ErrorKind::Overflow { .. })));
+    }
 }

@@ -1,10 +1,10 @@
 //! Files on DAX: mapped, with what their medium guarantees, persisted at its granularity.
 //!
 //! On a DAX file system over persistent memory a mapped store reaches the medium without the page
-//! cache, and writing cache lines back makes it persistent (`MAP_SYNC`). Everywhere else the
-//! operating system must be asked, page by page (`msync`). A [`DaxFile`] finds out which it is, says
-//! why ([`Guarantee`]), and never pretends: a file that cannot be persisted by cache lines is refused
-//! unless [`Options::allow_page_granularity`] was called.
+//! cache, and under Linux writing cache lines back makes it persistent (`MAP_SYNC`). Everywhere else
+//! the operating system must be asked, page by page (`msync`, or the system's calls for it). A
+//! [`DaxFile`] finds out which it is, says why ([`Guarantee`]), and never pretends: a file that cannot
+//! be persisted by cache lines is refused unless [`Options::allow_page_granularity`] was called.
 //!
 //! ```
 //! use cachemaint::dax::Options;
@@ -27,28 +27,50 @@
 //!   and their name is durable. A symbolic link as the last component is not followed.
 //! - A file is locked (`flock`, exclusive) while it is open: one process writes it. The lock belongs
 //!   to the open file: a forked child shares it and keeps it alive until it exits or executes
-//!   another program, and it does not inherit the mapping, so it cannot write.
+//!   another program, and on Linux it does not inherit the mapping, so it cannot write.
 //! - A file with holes, unwritten or shared extents is not mapped by cache lines.
 //!
 //! # What it cannot take care of
-//! - A file that shrinks while it is mapped, and a page with a media error, raise SIGBUS at the next
-//!   access, which ends the process. So does a store to a hole, where page granularity allows holes,
-//!   if the file system is full.
+//! - A file that shrinks while it is mapped, and a page with a media error, raise SIGBUS (on Windows an
+//!   in-page error) at the next access, which ends the process. So does a store to a hole, where page
+//!   granularity allows holes, if the file system is full.
 //! - The persistence domain is the claim of firmware ([`Domain`](crate::report::Domain)), and nobody
 //!   can verify it.
+//!
+//! # Other systems than Linux
+//! The same types, and the granularity is always a page: without
+//! [`Options::allow_page_granularity`] every file is refused, with the system and its calls named. A
+//! write-back is two steps, the pages to the file and the file to its medium, and a failure of either is
+//! an error:
+//!
+//! | system | the pages by | then the file by |
+//! |---|---|---|
+//! | Windows | `FlushViewOfFile` | `FlushFileBuffers` |
+//! | macOS and its like | `msync` | `fcntl(F_FULLFSYNC)`, which reaches the drive's medium; `fsync` does not |
+//! | FreeBSD, NetBSD, OpenBSD | `msync` | `fdatasync` |
+//!
+//! The second step works on the whole file, whatever the range, so few large ranges cost less than many
+//! small ones. Nothing is known of the device below: [`Guarantee::backing`] is
+//! [`Unknown`](crate::report::Backing::Unknown), and nothing is promised beyond the end of the process.
+//!
+//! - On macOS and the BSDs a forked child inherits the mapping and could write; the lock cannot tell.
+//! - On macOS a volume that does not know `F_FULLFSYNC`, as some network volumes, makes that an error:
+//!   nothing weaker is taken for it.
+//! - On Windows a new file has the access rights that its directory hands down. The lock (`LockFileEx`)
+//!   is mandatory: what reads or writes an open file by other means fails; it may outlast the close for a
+//!   moment. An open file can be neither renamed nor removed. No call is documented that makes a *name*
+//!   durable, so that of a new file is as durable as the file system makes it by itself.
+//! - All of this has been compiled for these systems and not run there. But for what Windows alone does
+//!   with files it runs in the tests on Linux.
 
 mod batch;
 mod error;
-#[expect(unsafe_code, reason = "FIEMAP is an ioctl that no safe wrapper offers")]
-mod extents;
 mod file;
 mod guarantee;
-#[expect(unsafe_code, reason = "maps memory and accesses it by address")]
+#[expect(unsafe_code, reason = "accesses mapped bytes by address")]
 mod mapping;
 mod options;
-
-#[cfg(test)]
-mod tests;
+mod system;
 
 pub use crate::platform::memory_type::{Caching, MemoryType};
 pub use batch::Batch;
@@ -89,8 +111,8 @@ enum Writeback {
     Fence(Cache),
     /// Line by line, then the fence.
     Lines(Cache),
-    /// By the operating system, in pages of so many bytes.
-    Pages(usize),
+    /// By the operating system, in whole pages.
+    Pages,
 }
 
 impl DaxFile {
@@ -136,7 +158,7 @@ impl DaxFile {
     pub const fn cache(&self) -> Option<Cache> {
         match self.writeback {
             Writeback::Fence(cache) | Writeback::Lines(cache) => Some(cache),
-            Writeback::Pages(_) => None,
+            Writeback::Pages => None,
         }
     }
 
@@ -197,12 +219,9 @@ impl DaxFile {
         unsafe { core::slice::from_raw_parts(start, range.len()) }
     }
 
-    fn writeback_pages(&self, range: &Range<u64>, page: usize) -> Result<(), Error> {
-        self.mapping.sync(range, page).map_err(|errno| {
-            let (at, len) = (range.start, range.end - range.start);
-            let errno = errno.raw_os_error();
-            Error::new(&self.path, ErrorKind::Writeback { at, len, errno })
-        })
+    fn writeback_pages(&self, range: &Range<u64>) -> Result<(), Error> {
+        let written = self.mapping.writeback_pages(range);
+        written.map_err(|error| Error::writeback(&self.path, range, &error))
     }
 
     #[inline]
@@ -254,7 +273,7 @@ impl Medium for DaxFile {
     }
 
     /// By lines this costs an instruction each; by pages it is an `msync` of those that the range
-    /// touches, whose failure is an error.
+    /// touches, or the system's calls for it, whose failure is an error.
     #[inline]
     fn writeback(&self, range: Range<u64>) -> Result<(), Error> {
         match self.writeback {
@@ -266,7 +285,7 @@ impl Medium for DaxFile {
                 self.mapping.checked_range(&range);
                 Ok(())
             }
-            Writeback::Pages(page) => self.writeback_pages(&range, page),
+            Writeback::Pages => self.writeback_pages(&range),
         }
     }
 
@@ -274,7 +293,7 @@ impl Medium for DaxFile {
     fn fence(&self) {
         match self.writeback {
             Writeback::Fence(cache) | Writeback::Lines(cache) => cache.fence(),
-            Writeback::Pages(_) => {}
+            Writeback::Pages => {}
         }
     }
 }

@@ -1,19 +1,14 @@
 //! How a file is opened, and what it gets.
 
 use super::error::{Error, ErrorKind};
-use super::guarantee::{self, Asked, Guarantee};
-use super::mapping::{Kind, Mapping};
-use super::{DaxFile, Writeback, extents, file};
+use super::mapping::Mapping;
+use super::system::{Host, Mapper, files};
+use super::{DaxFile, Guarantee, Writeback, file};
 use crate::arch::{Point, Unsupported};
 use crate::cache::Cache;
 use crate::medium::Granularity;
-use crate::platform;
-use crate::platform::mounts::mount_id;
-use crate::platform::tree::Tree;
-use rustix::fs::{AtFlags, Mode, OFlags, StatxAttributes, StatxFlags};
-use rustix::io::Errno;
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::io;
 use std::path::Path;
 
 /// How a file is opened or created.
@@ -49,8 +44,8 @@ impl Options {
         self
     }
 
-    /// Takes page granularity where there is no finer one: `msync` on the page cache, which is the
-    /// best that an ordinary file gets. [`DaxFile::guarantee`] tells.
+    /// Takes page granularity where there is no finer one: `msync` on the page cache, or the system's
+    /// calls for it, which is the best that an ordinary file gets. [`DaxFile::guarantee`] tells.
     #[must_use]
     pub const fn allow_page_granularity(mut self) -> Self {
         self.allow_page_granularity = true;
@@ -72,34 +67,7 @@ impl Options {
     /// If there is something at the path, no room, no permission, or only page granularity; nothing
     /// is left behind then.
     pub fn create(&self, path: impl AsRef<Path>, len: u64) -> Result<DaxFile, Error> {
-        let path = path.as_ref();
-        file::check_new_len(path, len)?;
-        let page = rustix::param::page_size() as u64;
-        let mapped_len = file::checked_len(len, self.offset, self.len, page)
-            .map_err(|kind| Error::new(path, kind))?;
-        let file = file::create(path)?;
-        match self.fill_and_map(path, &file, len, mapped_len) {
-            Ok(mapped) => Ok(mapped.into_file(path, file)),
-            Err(error) => {
-                // While it is still locked: who opens it now finds no name left when it gets the lock.
-                file::remove_own(path, &file);
-                Err(error)
-            }
-        }
-    }
-
-    /// Whether the medium will do is asked of the empty file, before it is filled.
-    fn fill_and_map(
-        &self,
-        path: &Path,
-        file: &File,
-        len: u64,
-        mapped_len: usize,
-    ) -> Result<Mapped, Error> {
-        file::lock_new(path, file)?;
-        let chosen = self.choose(path, file)?;
-        file::fill(path, file, len)?;
-        self.map(path, file, mapped_len, chosen)
+        self.create_on::<Host>(path.as_ref(), len)
     }
 
     /// Opens a file that exists, locks it and maps it.
@@ -108,29 +76,53 @@ impl Options {
     /// If it is no regular file, is a symbolic link, is locked, is shorter than asked, cannot be read
     /// and written by this user, or gets only page granularity. The file is as it was then.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<DaxFile, Error> {
-        let path = path.as_ref();
-        let page = rustix::param::page_size() as u64;
-        let (file, len) = file::open(path, self.offset, self.len, page)?;
-        let chosen = self.choose(path, &file)?;
-        Ok(self.map(path, &file, len, chosen)?.into_file(path, file))
+        self.open_on::<Host>(path.as_ref())
     }
 
-    fn map(
+    pub(super) fn create_on<M: Mapper>(&self, path: &Path, len: u64) -> Result<DaxFile, Error> {
+        file::check_new_len(path, len)?;
+        let page = files::page_size() as u64;
+        let mapped_len = file::checked_len(len, self.offset, self.len, page)
+            .map_err(|kind| Error::new(path, kind))?;
+        let file = file::create(path)?;
+        match self.fill_and_map::<M>(path, &file, len, mapped_len) {
+            Ok(mapped) => Ok(mapped.into_file(path, file)),
+            Err(error) => {
+                files::remove_own(path, file);
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether the medium will do is asked of the empty file, before it is filled.
+    fn fill_and_map<M: Mapper>(
+        &self,
+        path: &Path,
+        file: &File,
+        len: u64,
+        mapped_len: usize,
+    ) -> Result<Mapped, Error> {
+        file::lock_new(path, file)?;
+        let chosen = self.choose::<M>(path, file)?;
+        file::fill::<M>(path, file, len)?;
+        self.map::<M>(path, file, mapped_len, chosen)
+    }
+
+    pub(super) fn open_on<M: Mapper>(&self, path: &Path) -> Result<DaxFile, Error> {
+        let page = files::page_size() as u64;
+        let (file, len) = file::open(path, self.offset, self.len, page)?;
+        let chosen = self.choose::<M>(path, &file)?;
+        Ok(self.map::<M>(path, &file, len, chosen)?.into_file(path, file))
+    }
+
+    fn map<M: Mapper>(
         &self,
         path: &Path,
         file: &File,
         len: usize,
         (guarantee, writeback): (Guarantee, Writeback),
     ) -> Result<Mapped, Error> {
-        let kind = match writeback {
-            Writeback::Pages(_) => Kind::Shared,
-            Writeback::Fence(_) | Writeback::Lines(_) => Kind::Synchronous,
-        };
-        if kind == Kind::Synchronous {
-            require_written(path, file, self.offset, len)?;
-        }
-        let mapping = Mapping::new(file.as_fd(), self.offset, len, kind)
-            .map_err(|errno| Error::os(path, "mmap", errno))?;
+        let mapping = M::map(path, file, self.offset, len, writeback)?;
         Ok(Mapped { mapping, writeback, guarantee })
     }
 
@@ -144,13 +136,13 @@ impl Options {
 
     /// What the medium guarantees, and how to persist on it: by lines or finer where the medium and
     /// the CPU allow it, by pages where the caller does.
-    fn choose(&self, path: &Path, file: &File) -> Result<(Guarantee, Writeback), Error> {
+    fn choose<M: Mapper>(&self, path: &Path, file: &File) -> Result<(Guarantee, Writeback), Error> {
         let cache = self.persistent_cache();
-        let guarantee = ask(path, file, cache.ok())?;
+        let guarantee = M::guarantee(path, file, cache.ok())?;
         let writeback = match (guarantee.granularity(), cache) {
             (Granularity::Byte, Ok(cache)) => Writeback::Fence(cache),
             (Granularity::Line(_), Ok(cache)) => Writeback::Lines(cache),
-            (Granularity::Page(page), _) if self.allow_page_granularity => Writeback::Pages(page),
+            (Granularity::Page(_), _) if self.allow_page_granularity => Writeback::Pages,
             (Granularity::Page(_), _) => {
                 return Err(Error::new(path, ErrorKind::PageGranular(guarantee.into())));
             }
@@ -182,79 +174,24 @@ impl Mapped {
 /// # Errors
 /// If there is nothing at the path, or it cannot be opened by this user.
 pub fn probe(path: impl AsRef<Path>) -> Result<Guarantee, Error> {
-    let path = path.as_ref();
-    // Here links are followed, so ELOOP says that there are too many of them.
-    let opening = |errno| match errno {
-        Errno::LOOP => Error::os(path, "open", errno),
-        errno => Error::opening(path, errno),
+    probe_on::<Host>(path.as_ref())
+}
+
+pub(super) fn probe_on<M: Mapper>(path: &Path) -> Result<Guarantee, Error> {
+    // Here links are followed, so an error that tells of one says that there are too many of them.
+    let opening = |error: io::Error| match files::meaning(&error) {
+        Some(ErrorKind::SymbolicLink) => Error::os(path, "open", &error),
+        _ => Error::opening(path, &error),
     };
     // What is neither is not opened: that does something to some devices.
-    let there = path
-        .metadata()
-        .map_err(|error| opening(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
-    let file = if there.is_dir() {
-        unnamed_file_in(path)?
-    } else if there.is_file() {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(opening)?)
-    } else {
+    let there = path.metadata().map_err(opening)?;
+    let cache = Cache::host().and_then(|cache| cache.to(Point::Persistence)).ok();
+    if there.is_dir() {
+        return M::guarantee_in(path, cache);
+    }
+    if !there.is_file() {
         return Err(Error::new(path, ErrorKind::NotRegular));
-    };
-    ask(path, &file, Cache::host().and_then(|cache| cache.to(Point::Persistence)).ok())
-}
-
-/// A file without a name, which is gone when it is closed.
-fn unnamed_file_in(directory: &Path) -> Result<File, Error> {
-    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-    rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR).map(File::from).map_err(|errno| {
-        match errno {
-            Errno::OPNOTSUPP => Error::new(directory, ErrorKind::NoUnnamedFiles),
-            errno => Error::opening(directory, errno),
-        }
-    })
-}
-
-/// Asks the kernel about an open file, and concludes.
-fn ask(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Error> {
-    let status = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
-        .map_err(|errno| Error::os(path, "statx", errno))?;
-    let tells_dax = status.stx_attributes_mask.contains(StatxAttributes::DAX);
-    let (tree, page) = (Tree::host(), rustix::param::page_size());
-    let asked = Asked {
-        device: (status.stx_dev_major, status.stx_dev_minor),
-        mount_id: mount_id(&tree, file),
-        dax_attribute: tells_dax.then(|| status.stx_attributes.contains(StatxAttributes::DAX)),
-        map_sync: map_sync(path, file, page)?,
-        line: cache.map(Cache::line_size),
-        coherency_accepted: cache.is_some_and(takes_coherency_for_persistence),
-        in_guest: platform::is_guest(),
-        page,
-    };
-    Ok(guarantee::conclude(&tree, &asked))
-}
-
-/// The kernel's answer to `MAP_SYNC`. Only these two are refusals (mmap(2)); other errors tell nothing
-/// about the file.
-fn map_sync(path: &Path, file: &File, page: usize) -> Result<Result<(), Errno>, Error> {
-    match Mapping::probe(file.as_fd(), Kind::Synchronous, page) {
-        Ok(()) => Ok(Ok(())),
-        Err(refusal @ (Errno::OPNOTSUPP | Errno::INVAL)) => Ok(Err(refusal)),
-        Err(errno) => Err(Error::os(path, "mmap", errno)),
     }
-}
-
-/// Whether this handle, aimed at persistence, reaches coherency only.
-fn takes_coherency_for_persistence(cache: Cache) -> bool {
-    cache.writeback_instruction().point < Point::Persistence
-}
-
-/// Refuses a file in which a store could still need the file system.
-fn require_written(path: &Path, file: &File, offset: u64, len: usize) -> Result<(), Error> {
-    match extents::first_unwritten(file, offset, len as u64) {
-        Ok(None) => Ok(()),
-        Ok(Some(found)) => {
-            Err(Error::new(path, ErrorKind::NotAllocated { at: found.at, what: found.what }))
-        }
-        Err(errno) => Err(Error::os(path, "FIEMAP", errno)),
-    }
+    let file = files::open_to_look(path).map_err(opening)?;
+    M::guarantee(path, &file, cache)
 }

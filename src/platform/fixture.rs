@@ -59,6 +59,7 @@ impl Fixture {
     }
 
     /// A kernel, pages of 4 KiB and four caches.
+    #[cfg(unix)]
     pub(crate) fn kernel_and_caches(self) -> Self {
         let words = [3_usize, 0x40, 6, 4096, 0, 0].map(usize::to_ne_bytes).concat();
         let mut tree = self

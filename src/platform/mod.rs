@@ -51,7 +51,7 @@ pub(crate) mod cache_levels;
 pub(crate) mod disks;
 #[cfg(feature = "std")]
 pub(crate) mod kernel;
-#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
+#[cfg(all(feature = "dax", any(unix, windows), target_has_atomic = "64", not(loom)))]
 pub(crate) mod memory_type;
 #[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
 pub(crate) mod mounts;
@@ -59,6 +59,8 @@ pub(crate) mod mounts;
 pub(crate) mod nvdimm;
 #[cfg(feature = "std")]
 pub(crate) mod surroundings;
+#[cfg(feature = "std")]
+pub(crate) mod system;
 #[cfg(feature = "std")]
 pub(crate) mod tree;
 

@@ -9,10 +9,6 @@ pub(super) fn shown<const N: usize>(instructions: [(bool, Instruction); N]) -> u
 }
 
 /// A line size, or the refusal that names what was found.
-#[cfg_attr(
-    all(target_arch = "aarch64", not(any(target_os = "linux", feature = "privileged", test))),
-    expect(dead_code, reason = "nobody is asked")
-)]
 pub(super) fn line_size(bytes: usize) -> Result<LineSize, Unsupported> {
     LineSize::new(bytes).ok_or(Unsupported::new(
         Missing::LineSize(u32::try_from(bytes).unwrap_or(u32::MAX)),

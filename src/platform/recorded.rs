@@ -32,6 +32,8 @@ pub(crate) fn arm64_cpu(machine: &arm64::Machine) -> Cpu {
         hwcap: machine.hwcap,
         hwcap2: machine.hwcap2,
         midr_el1: Some(machine.midr_el1),
+        replaces_cleans: true,
+        refusal: None,
     })
 }
 

@@ -8,6 +8,7 @@ use crate::platform::cache_levels::{self, CacheKind, CacheLevel};
 use crate::platform::kernel::{self, Kernel};
 use crate::platform::nvdimm::{self, Domain, Region};
 use crate::platform::surroundings::{self, Surroundings};
+use crate::platform::system::System;
 use crate::platform::tree::{Evidence, Tree, Unknown};
 use crate::platform::{Hypervisor, HypervisorKind};
 use alloc::format;
@@ -20,7 +21,7 @@ use std::path::Path;
 /// what.
 ///
 /// It prints on one screen (80 columns, 40 lines) with `{}`. On another system than Linux it says
-/// what the CPU does, and of the rest that it is not known.
+/// what the CPU does, by which calls files are persisted, and of the rest that it is not known.
 ///
 /// ```
 /// let report = cachemaint::report::HostReport::host();
@@ -53,7 +54,8 @@ impl HostReport {
     /// reason.
     #[must_use]
     pub fn host() -> Self {
-        Self::from_tree(CpuReport::host(), &Tree::host())
+        let report = Self::from_tree(CpuReport::host(), &Tree::host());
+        if cfg!(target_os = "linux") { report } else { report.on(&System::host()) }
     }
 
     /// Any machine.

@@ -1,7 +1,8 @@
 //! What this machine can do, what was chosen, why not, and what survives what.
 //!
 //! [`CpuReport`] says what the CPU and the operating system's permissions give; it needs neither an
-//! operating system nor an allocator. [`HostReport`] adds what Linux shows in `/proc` and `/sys`. Both
+//! operating system nor an allocator. [`HostReport`] adds what Linux shows in `/proc` and `/sys`, and of
+//! other systems by which calls they persist files. Both
 //! are pure functions of what was read, print on one screen (80 columns, 40 lines, plain ASCII text),
 //! and are [serialised](#json) with feature `serde`. Every "no" and every "unknown" comes with its
 //! reason and what to do about it; [`HostReport::explain`] has the long form of each topic, with its
@@ -43,6 +44,8 @@
 //! if they are not known.
 
 mod cpu;
+#[cfg(feature = "std")]
+mod elsewhere;
 #[cfg(feature = "std")]
 mod explain;
 #[cfg(feature = "std")]

@@ -11,6 +11,9 @@ use crate::toolchain;
 const ALONE: [&str; 4] = ["std", "dax", "serde", "privileged"];
 /// Where most of the lab's images exist, and with them the library's privileged side.
 const FREESTANDING: [&str; 2] = ["x86_64-unknown-none", "aarch64-unknown-none"];
+/// The targets of docs.rs (`Cargo.toml`) besides a usual host's.
+const DOCUMENTED: [&str; 3] =
+    ["aarch64-unknown-linux-gnu", "x86_64-pc-windows-msvc", "aarch64-apple-darwin"];
 
 pub(crate) fn fmt(host: &Host, report: &mut Report) -> Result<()> {
     if let Err(reason) = toolchain::component(host, "rustfmt", "rustfmt") {
@@ -48,10 +51,19 @@ pub(crate) fn clippy(host: &Host, report: &mut Report) -> Result<()> {
     })
 }
 
-pub(crate) fn doc(_host: &Host, report: &mut Report) -> Result<()> {
+pub(crate) fn doc(host: &Host, report: &mut Report) -> Result<()> {
     report.check("rustdoc", "the documentation builds, every link leads somewhere", || {
         Cmd::cargo("doc --workspace --no-deps --all-features")
             .env("RUSTDOCFLAGS", "-D warnings")
             .check()
+    })?;
+    DOCUMENTED.into_iter().try_for_each(|triple| match toolchain::in_use(host, triple) {
+        Err(reason) => report.skip(triple, format!("{reason:#}")),
+        Ok(_) => report.check(triple, "the same for the library on this target", || {
+            Cmd::cargo("doc -p cachemaint --no-deps --all-features --target")
+                .arg(triple)
+                .env("RUSTDOCFLAGS", "-D warnings")
+                .check()
+        }),
     })
 }

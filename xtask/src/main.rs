@@ -58,6 +58,8 @@ enum Task {
     Bench,
     /// The library builds without the standard library.
     NoStd,
+    /// The library compiles for other operating systems, with every feature.
+    Systems,
     /// The library compiles with the oldest compiler promised.
     Msrv,
     /// Miri finds no undefined behaviour.
@@ -97,6 +99,7 @@ const DOC: Step = ("doc", lint::doc);
 const TEST: Step = ("test", run::test);
 const BENCH: Step = ("bench", run::bench);
 const NO_STD: Step = ("no-std", targets::no_std);
+const SYSTEMS: Step = ("systems", targets::systems);
 const MSRV: Step = ("msrv", targets::msrv);
 const MIRI: Step = ("miri", run::miri);
 const LOOM: Step = ("loom", run::loom);
@@ -106,8 +109,9 @@ const DEMO: Step = ("demo", run::demo);
 const PACKAGE: Step = ("package", package::package);
 const TREE: Step = ("tree", package::tree);
 
-const CI: [Step; 14] =
-    [FMT, CLIPPY, DOC, TEST, BENCH, NO_STD, MSRV, MIRI, LOOM, LAB, ASM, DEMO, PACKAGE, TREE];
+const CI: [Step; 15] = [
+    FMT, CLIPPY, DOC, TEST, BENCH, NO_STD, SYSTEMS, MSRV, MIRI, LOOM, LAB, ASM, DEMO, PACKAGE, TREE,
+];
 /// What only `full` runs.
 const LONGER: [Step; 4] = [
     ("full", run::test_long),
@@ -128,6 +132,7 @@ impl Task {
             Self::Test => vec![TEST],
             Self::Bench => vec![BENCH],
             Self::NoStd => vec![NO_STD],
+            Self::Systems => vec![SYSTEMS],
             Self::Msrv => vec![MSRV],
             Self::Miri => vec![MIRI],
             Self::Loom => vec![LOOM],

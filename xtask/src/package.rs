@@ -15,8 +15,14 @@ const FOLDERS: [&str; 2] = ["arch/*.rs", "src/*.rs"];
 /// The bare library may bring this many other crates.
 const MOST_CRATES: usize = 3;
 /// No target: the host's.
-const TREES: [Option<&str>; 3] =
-    [None, Some("aarch64-unknown-linux-gnu"), Some("thumbv7em-none-eabi")];
+const TREES: [Option<&str>; 6] = [
+    None,
+    Some("aarch64-unknown-linux-gnu"),
+    Some("aarch64-unknown-freebsd"),
+    Some("aarch64-apple-darwin"),
+    Some("x86_64-pc-windows-msvc"),
+    Some("thumbv7em-none-eabi"),
+];
 
 pub(crate) fn package(host: &Host, report: &mut Report) -> Result<()> {
     report.check("files", "the package holds every file that it needs", || {

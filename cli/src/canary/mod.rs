@@ -29,10 +29,9 @@ use cachemaint::dax::{Guarantee, Options};
 use cachemaint::medium::{Granularity, Medium};
 use core::hash::{BuildHasher as _, Hasher as _};
 use format::{Damage, HEADER, Header, Instead, LEN, PERSISTED, STORED, add, compare, pattern};
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::hash::RandomState;
-use std::io;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -144,16 +143,31 @@ fn look(path: &PathBuf) -> anyhow::Result<Option<Found>> {
     ensure!(named.is_file(), "is no regular file; remove it to plant a canary");
     let file = File::open(path).context("cannot be opened; run it as who planted it")?;
     let opened = file.metadata().context("fstat")?;
-    ensure!(
-        (opened.dev(), opened.ino()) == (named.dev(), named.ino()),
-        "was replaced while it was opened; try again"
-    );
+    ensure!(is_same(&opened, &named), "was replaced while it was opened; try again");
     ensure!(
         opened.len() == LEN,
         "has {} bytes, and a canary has {LEN}: it was cut, or is none; remove it to plant another",
         opened.len()
     );
-    examine(|at, into| file.read_exact_at(into, at)).map(Some)
+    examine(|at, into| {
+        let mut file = &file;
+        file.seek(SeekFrom::Start(at))?;
+        file.read_exact(into)
+    })
+    .map(Some)
+}
+
+#[cfg(unix)]
+fn is_same(opened: &Metadata, named: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+
+    (opened.dev(), opened.ino()) == (named.dev(), named.ino())
+}
+
+/// The standard library does not tell here. What is read proves itself by its checksum all the same.
+#[cfg(not(unix))]
+const fn is_same(_: &Metadata, _: &Metadata) -> bool {
+    true
 }
 
 /// Reads a canary through `read`, which fills a buffer from an offset on.

@@ -13,7 +13,7 @@ use cachemaint::medium::{Granularity, Medium, Memory};
 use cachemaint::{Cache, Point};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
@@ -137,11 +137,22 @@ fn write_and_kill(path: &Path) -> anyhow::Result<Acknowledged> {
     let status = child.wait().context("the writing process cannot be waited for")?;
     let acknowledged = acknowledged?;
     ensure!(
-        std::os::unix::process::ExitStatusExt::signal(&status) == Some(9),
+        was_killed(status),
         "the writing process ended by itself ({status}) after {} records",
         acknowledged.times.len(),
     );
     Ok(acknowledged)
+}
+
+#[cfg(unix)]
+fn was_killed(status: ExitStatus) -> bool {
+    std::os::unix::process::ExitStatusExt::signal(&status) == Some(9)
+}
+
+/// Elsewhere (`TerminateProcess`) it looks like any failure.
+#[cfg(not(unix))]
+fn was_killed(status: ExitStatus) -> bool {
+    !status.success()
 }
 
 /// Reads acknowledgements until it is time to kill, kills, and reads what was still in the pipe.
@@ -268,6 +279,9 @@ fn print(
     Ok(())
 }
 
+/// What persists pages.
+const BY_PAGES: &str = if cfg!(target_os = "linux") { "msync" } else { "the system's calls" };
+
 /// By which means, and by which other ones on a DAX file.
 fn how(file: &DaxFile, guarantee: &Guarantee) -> String {
     let on_dax = match Cache::host().and_then(|cache| cache.to(Point::Persistence)) {
@@ -276,7 +290,7 @@ fn how(file: &DaxFile, guarantee: &Guarantee) -> String {
             let before = before.map(|fence| format!("{fence}, ")).unwrap_or_default();
             format!("{before}{} and {after}", cache.writeback_instruction().name)
         }
-        Err(why) => format!("msync as well ({why})"),
+        Err(why) => format!("{BY_PAGES} as well ({why})"),
     };
     match (guarantee.granularity(), file.cache()) {
         (Granularity::Byte, Some(cache)) => {
@@ -286,7 +300,7 @@ fn how(file: &DaxFile, guarantee: &Guarantee) -> String {
             )
         }
         (_, Some(_)) => on_dax,
-        (_, None) => format!("msync (on a DAX file this machine would use {on_dax})"),
+        (_, None) => format!("{BY_PAGES} (on a DAX file this machine would use {on_dax})"),
     }
 }
 

@@ -5,17 +5,16 @@ use core::arch::asm;
 /// `CTR_EL0`: at EL0 read directly, or trapped and answered by the kernel.
 pub(super) fn ctr_el0() -> u64 {
     let value;
-    // SAFETY: reading it has no effect; every operating system that runs Rust's aarch64 targets
-    // lets EL0 read it, since compilers' cache flushes do.
+    // SAFETY: reading it has no effect. At EL1 it can be read, and this is compiled otherwise for
+    // systems only that let EL0 read it: see their rooms.
     unsafe { asm!("mrs {}, ctr_el0", out(reg) value, options(nomem, nostack, preserves_flags)) };
     value
 }
 
 /// `MIDR_EL1`: at EL1, or at EL0 under a kernel that sets `HWCAP_CPUID` and answers.
-#[cfg(any(target_os = "linux", feature = "privileged"))]
 pub(super) fn midr_el1() -> u64 {
     let value;
-    // SAFETY: reading it has no effect; both callers know that it can be read.
+    // SAFETY: reading it has no effect; its callers know that it can be read.
     unsafe { asm!("mrs {}, midr_el1", out(reg) value, options(nomem, nostack, preserves_flags)) };
     value
 }

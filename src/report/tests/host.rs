@@ -4,6 +4,7 @@ use super::assert_fits;
 use crate::cache::plan::Policy;
 use crate::platform::fixture::Fixture;
 use crate::platform::recorded::all;
+use crate::platform::system::System;
 use crate::report::{
     Backing, CacheKind, ConfidentialGuest, CpuReport, Domain, Handling, HostReport, HypervisorKind,
     Migration,
@@ -536,4 +537,23 @@ fn a_hidden_hypervisor_is_betrayed_by_firmware() {
     assert!(screen.contains("none shown (CPUID.1:ECX[31] is 0)"), "{screen}");
     assert!(screen.contains("by its files QEMU"), "{screen}");
     assert_ne!(report.effects().whole_cache.is, Handling::Executed);
+}
+/// Whatever tree there may be, nothing of it is taken for another system's.
+#[test]
+fn another_system_is_named_with_its_calls() {
+    for (os, words) in [
+        ("windows", ["Windows", "FlushViewOfFile and FlushFileBuffers", "winver"]),
+        ("macos", ["macOS", "msync and fcntl(F_FULLFSYNC)", "uname -r"]),
+        ("freebsd", ["FreeBSD", "msync and fdatasync", "uname -r"]),
+    ] {
+        let report = kvm_guest(&every_region()).on(&System::named(os));
+        let text = report.to_string();
+        let unwrapped = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for word in words {
+            assert!(unwrapped.contains(word), "{os}: {text}");
+        }
+        assert!(!text.contains("Linux 6"), "{text}");
+        assert!(report.regions.is_err() && report.page_size.is_err() && report.caches.is_err());
+        assert_fits(&text, 40, os);
+    }
 }

@@ -8,51 +8,51 @@
     std 0, 144(1)
     mr 30, 3
     addi 3, 5, 8
-    ld 7, 304(4)
+    ld 7, 464(4)
     cmpld 5, 6
     bgt 0, .L1
     cmpld 3, 7
     bc 12, 1, .L2
-    ld 7, 296(4)
-    andi. 6, 5, 7
+    ld 6, 440(4)
+    andi. 7, 5, 7
     std 5, 96(1)
     bne 0, .L3
-    li 6, 7
+    li 7, 7
     lwsync
-    stdx 6, 7, 5
+    stdx 7, 6, 5
     std 3, 104(1)
     std 5, 96(1)
     ld 3, 0(4)
-    ld 6, 8(4)
     cmpldi 3, 0
     beq 0, .L4
     cmpldi 3, 1
     bne 0, .L5
-    add 3, 7, 5
-    rldicl 4, 6, 48, 16
-    clrldi 7, 6, 48
+    ld 4, 8(4)
+    add 3, 6, 5
     addi 5, 3, 7
-    andi. 6, 4, 1
+    clrldi 6, 4, 48
+    rldicl 4, 4, 48, 16
+    andi. 7, 4, 1
     bc 12, 1, .L6
-    andi. 6, 4, 8
+    andi. 7, 4, 8
     bne 0, .L7
-    andi. 6, 4, 16
+    andi. 7, 4, 16
     bne 0, .L8
     dcbf 0, 3
-    or 3, 7, 3
-    andi. 6, 4, 4
+    or 3, 6, 3
+    andi. 7, 4, 4
     cmpld 1, 3, 5
     bne 0, .L9
     bc 4, 4, .L10
 .L11:
     addi 3, 3, 1
     dcbf 0, 3
-    or 3, 3, 7
+    or 3, 3, 6
     cmpld 3, 5
     blt 0, .L11
     b .L10
 .L4:
-    rldicl 4, 6, 48, 16
+    lbz 4, 10(4)
 .L10:
     li 3, 1
     rldic 3, 3, 63, 0
@@ -76,13 +76,13 @@
     b .L15
 .L6:
     dcbst 0, 3
-    or 3, 7, 3
+    or 3, 6, 3
     cmpld 3, 5
     bge 0, .L10
 .L16:
     addi 3, 3, 1
     dcbst 0, 3
-    or 3, 3, 7
+    or 3, 3, 6
     cmpld 3, 5
     blt 0, .L16
     b .L10
@@ -91,13 +91,13 @@
     b .L15
 .L7:
     .long 2092964012
-    or 3, 7, 3
+    or 3, 6, 3
     cmpld 3, 5
     bge 0, .L10
 .L17:
     addi 3, 3, 1
     .long 2092964012
-    or 3, 3, 7
+    or 3, 3, 6
     cmpld 3, 5
     blt 0, .L17
     b .L10
@@ -123,13 +123,13 @@
     blr
 .L8:
     .long 2088769708
-    or 3, 7, 3
+    or 3, 6, 3
     cmpld 3, 5
     bge 0, .L10
 .L18:
     addi 3, 3, 1
     .long 2088769708
-    or 3, 3, 7
+    or 3, 3, 6
     cmpld 3, 5
     blt 0, .L18
     b .L10
@@ -138,7 +138,7 @@
 .L19:
     addi 3, 3, 1
     dcbf 0, 3
-    or 3, 3, 7
+    or 3, 3, 6
     cmpld 3, 5
     blt 0, .L19
     b .L10

@@ -1,12 +1,12 @@
     addi sp, sp, -96
     sd ra, 88(sp)
     sd s0, 80(sp)
-    ld a4, 304(a1)
+    ld a4, 464(a1)
     li a3, -9
     bltu a3, a2, .L0
     addi a5, a2, 8
     bltu a4, a5, .L0
-    ld a3, 296(a1)
+    ld a3, 440(a1)
     andi a4, a2, 7
     sd a2, 64(sp)
     bnez a4, .L1
@@ -36,7 +36,6 @@
     bltu a4, a1, .L5
     j .L2
 .L3:
-    ld a3, 8(a1)
     mv s0, a0
     mv a0, sp
     addi a2, sp, 64

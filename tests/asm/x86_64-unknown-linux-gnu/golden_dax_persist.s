@@ -1,53 +1,52 @@
     push rbx
     sub rsp, 80
-    mov rax, qword ptr [rsi + 304]
-    lea rcx, [rdx + 8]
-    cmp rcx, rax
-    seta r8b
+    mov rax, qword ptr [rsi + 464]
+    lea r8, [rdx + 8]
+    cmp r8, rax
+    seta cl
     cmp rdx, -9
     ja .L0
-    test r8b, r8b
+    test cl, cl
     jne .L1
 .L17:
-    mov r8, qword ptr [rsi + 296]
+    mov rcx, qword ptr [rsi + 440]
     mov qword ptr [rsp], rdx
     test dl, 7
     jne .L2
-    mov qword ptr [r8 + rdx], 7
+    mov qword ptr [rcx + rdx], 7
     mov qword ptr [rsp], rdx
-    mov qword ptr [rsp + 8], rcx
+    mov qword ptr [rsp + 8], r8
     mov rax, qword ptr [rsi]
-    mov rcx, qword ptr [rsi + 8]
     test rax, rax
     je .L3
     cmp eax, 1
     jne .L4
-    add r8, rdx
-    lea rdx, [r8 + 7]
-    movzx esi, cx
-    mov eax, ecx
+    add rcx, rdx
+    mov r8, qword ptr [rsi + 8]
+    lea rdx, [rcx + 7]
+    movzx esi, r8w
+    mov eax, r8d
     shr eax, 16
-    bt ecx, 16
+    bt r8d, 16
     jb .L5
     test al, 2
     jne .L6
     test al, 4
     jne .L7
     mfence
-    clflush byte ptr [r8]
-    or r8, rsi
-    cmp r8, rdx
+    clflush byte ptr [rcx]
+    or rcx, rsi
+    cmp rcx, rdx
     jae .L8
 .L9:
-    inc r8
-    clflush byte ptr [r8]
-    or r8, rsi
-    cmp r8, rdx
+    inc rcx
+    clflush byte ptr [rcx]
+    or rcx, rsi
+    cmp rcx, rdx
     jb .L9
     jmp .L8
 .L3:
-    shr ecx, 16
-    mov eax, ecx
+    movzx eax, byte ptr [rsi + 10]
 .L8:
     movabs rcx, -9223372036854775808
     mov qword ptr [rsp + 16], rcx
@@ -71,30 +70,30 @@
     mov rdi, rbx
     jmp .L13
 .L5:
-    clwb byte ptr [r8]
-    or r8, rsi
-    cmp r8, rdx
+    clwb byte ptr [rcx]
+    or rcx, rsi
+    cmp rcx, rdx
     jae .L8
 .L14:
-    inc r8
-    clwb byte ptr [r8]
-    or r8, rsi
-    cmp r8, rdx
+    inc rcx
+    clwb byte ptr [rcx]
+    or rcx, rsi
+    cmp rcx, rdx
     jb .L14
     jmp .L8
 .L11:
     sfence
     jmp .L13
 .L6:
-    clflushopt byte ptr [r8]
-    or r8, rsi
-    cmp r8, rdx
+    clflushopt byte ptr [rcx]
+    or rcx, rsi
+    cmp rcx, rdx
     jae .L8
 .L15:
-    inc r8
-    clflushopt byte ptr [r8]
-    or r8, rsi
-    cmp r8, rdx
+    inc rcx
+    clflushopt byte ptr [rcx]
+    or rcx, rsi
+    cmp rcx, rdx
     jb .L15
     jmp .L8
 .L12:
@@ -113,20 +112,20 @@
     pop rbx
     ret
 .L7:
-    clflush byte ptr [r8]
-    or r8, rsi
-    cmp r8, rdx
+    clflush byte ptr [rcx]
+    or rcx, rsi
+    cmp rcx, rdx
     jae .L8
 .L16:
-    inc r8
-    clflush byte ptr [r8]
-    or r8, rsi
-    cmp r8, rdx
+    inc rcx
+    clflush byte ptr [rcx]
+    or rcx, rsi
+    cmp rcx, rdx
     jb .L16
     jmp .L8
 .L0:
-    mov r8b, 1
-    test r8b, r8b
+    mov cl, 1
+    test cl, cl
     je .L17
 .L1:
     lea rcx, [rip + .L18]

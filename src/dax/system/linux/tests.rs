@@ -1,10 +1,9 @@
 //! What is concluded about a file, over trees of `/proc` and `/sys` written by hand after the
-//! kernel's documentation (`Documentation/filesystems/proc.rst`, `Documentation/ABI`); and the pure
-//! checks. Real files are in `tests/dax_files.rs`.
+//! kernel's documentation (`Documentation/filesystems/proc.rst`, `Documentation/ABI`). Real files are
+//! in `tests/dax_files.rs`.
 
-use super::error::ErrorKind;
-use super::file::checked_len;
-use super::guarantee::{Asked, Guarantee, conclude};
+use super::conclude::{Asked, conclude};
+use crate::dax::Guarantee;
 use crate::medium::Granularity;
 use crate::platform::fixture::Fixture;
 use crate::platform::nvdimm::Domain;
@@ -340,33 +339,6 @@ fn emulated_persistent_memory_never_promises_power_loss() {
     assert_eq!(after(Progress::Stored, Event::WarmReboot), Survival::NotPromised);
     assert!(matches!(after(Progress::Persisted, Event::WarmReboot), Survival::If(_)));
     assert_eq!(after(Progress::Stored, Event::ProcessCrash), Survival::Yes);
-}
-
-#[test]
-fn offsets_and_lengths_are_checked_without_overflow() {
-    let page = 4096;
-    assert_eq!(checked_len(8192, 4096, None, page).unwrap(), 4096);
-    assert_eq!(checked_len(8192, 4096, Some(4096), page).unwrap(), 4096);
-    assert_eq!(checked_len(5000, 4096, Some(904), page).unwrap(), 904);
-    let refused = |size, offset, len| checked_len(size, offset, len, page).unwrap_err().to_string();
-    assert!(refused(0, 0, None).starts_with("has no bytes to map"));
-    assert!(refused(8192, 0, Some(0)).starts_with("a length of 0 bytes"));
-    assert!(refused(8192, 100, None).starts_with("offset 100 is no multiple of 4096"));
-    assert!(
-        refused(8192, 4096, Some(4097))
-            .starts_with("has 8192 bytes, and offset and length need 8193")
-    );
-    assert!(
-        refused(8192, 8192, None).starts_with("has 8192 bytes, and offset and length need 8193")
-    );
-    let top = u64::MAX - 4095;
-    assert!(
-        refused(8192, top, Some(4096)).starts_with(&format!("offset {top} and length 4096 exceed"))
-    );
-    assert!(matches!(
-        checked_len(8192, top, None, page),
-        Err(ErrorKind::Shorter { size: 8192, .. })
-    ));
 }
 
 #[test]

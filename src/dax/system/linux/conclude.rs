@@ -1,0 +1,224 @@
+//! What is concluded about a file.
+//!
+//! The conclusion is a pure function of what was asked of the file ([`Asked`]) and of a tree of
+//! `/proc` and `/sys`, so that any machine can be replayed. It rests on the file's own mount, device
+//! and region, never on other regions of the machine.
+//!
+//! `MAP_SYNC` says that stores reach the medium without the file system's help. It says nothing about
+//! the medium: the kernel grants it on emulated persistent memory too, and on some network file
+//! systems it has been seen granted without any direct access, so that the inode's DAX attribute must
+//! agree.
+
+use crate::dax::Guarantee;
+use crate::medium::Granularity;
+use crate::platform::disks::{Disk, disk};
+use crate::platform::memory_type::{Mapped, caching};
+use crate::platform::mounts::{Mount, mount};
+use crate::platform::nvdimm::{Domain, Region};
+use crate::platform::tree::{Evidence, Tree};
+use crate::report::Backing;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use rustix::io::Errno;
+
+/// What was asked of the file itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// Device numbers of the file system.
+    pub(super) device: (u32, u32),
+    /// The number of the mount in `/proc/self/mountinfo`, if the kernel tells.
+    pub(super) mount_id: Option<u64>,
+    /// The inode's DAX attribute; `None` if the kernel or the file system does not tell.
+    pub(super) dax_attribute: Option<bool>,
+    /// The kernel's answer to `MAP_SYNC`.
+    pub(super) map_sync: Result<(), Errno>,
+    /// What the CPU writes back at once, or `None` if it cannot reach the point of persistence.
+    pub(super) line: Option<usize>,
+    /// Whether the caller takes the point of coherency for that of persistence on this CPU.
+    pub(super) coherency_accepted: bool,
+    /// Whether the CPU says that this is a guest, so that claims are the hypervisor's.
+    pub(super) in_guest: bool,
+    pub(super) page: usize,
+}
+
+/// Concludes what the file gets.
+pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
+    let mut evidence = Vec::new();
+    evidence.push(Evidence::new(
+        "mmap(MAP_SHARED_VALIDATE | MAP_SYNC)",
+        match asked.map_sync {
+            Ok(()) => "granted".to_string(),
+            Err(errno) => format!("refused: {}", std::io::Error::from(errno)),
+        },
+    ));
+    evidence.push(Evidence::new(
+        "statx: STATX_ATTR_DAX",
+        match asked.dax_attribute {
+            Some(true) => "set",
+            Some(false) => "clear",
+            None => "not told",
+        },
+    ));
+    if asked.coherency_accepted {
+        let (asked, answer) = ("Builder::accept_coherency_as_persistence", "the caller's word");
+        evidence.push(Evidence::new(asked, answer));
+    }
+    let mount = mount(tree, asked.mount_id, &mut evidence);
+    let disk = disk(tree, asked.device, &mount, &mut evidence);
+
+    // Where the inode does not tell, a region must: MAP_SYNC has been granted without either.
+    let is_dax = asked.dax_attribute.unwrap_or(disk.region.is_some());
+    let direct = asked.map_sync.is_ok() && is_dax;
+    let backing = backing(direct, &mount, &disk);
+    let (granularity, reason, advice) = if direct {
+        direct_granularity(asked, backing, disk.region.as_ref())
+    } else {
+        let (reason, advice) = why_not_direct(asked, &mount, &disk);
+        (Granularity::Page(asked.page), reason, Some(advice))
+    };
+    let through_page_cache = !direct && asked.dax_attribute != Some(true);
+    let mapped =
+        if through_page_cache { Mapped::PageCache } else { Mapped::Device(disk.name.as_str()) };
+    let caching = caching(tree, mapped, IS_X86, asked.in_guest);
+    Guarantee {
+        granularity,
+        backing,
+        reason,
+        advice,
+        file_system: mount.file_system,
+        mount_point: mount.point,
+        device: disk.name,
+        region: disk.region,
+        through_page_cache,
+        caching,
+        evidence,
+    }
+}
+
+/// Whose kernel is asked.
+const IS_X86: bool = cfg!(any(target_arch = "x86", target_arch = "x86_64"));
+
+fn backing(direct: bool, mount: &Mount, disk: &Disk) -> Backing {
+    match disk.region.as_ref().map(|region| region.domain) {
+        // RAM stays RAM, and the host's memory the host's, also through the page cache.
+        Some(domain @ (Domain::None | Domain::HostFlush)) => Backing::of(domain),
+        Some(domain) if direct => Backing::of(domain),
+        None if direct => Backing::PmemUnknown,
+        _ if is_ram(&mount.file_system) => Backing::Ram,
+        _ if disk.is_storage && mount.flushes() => Backing::Storage,
+        _ => Backing::Unknown,
+    }
+}
+
+fn is_ram(file_system: &str) -> bool {
+    matches!(file_system, "tmpfs" | "ramfs" | "hugetlbfs" | "devtmpfs" | "rootfs")
+}
+
+fn direct_granularity(
+    asked: &Asked,
+    backing: Backing,
+    region: Option<&Region>,
+) -> (Granularity, String, Option<&'static str>) {
+    let claim = claim(region, asked.in_guest);
+    match (backing, asked.line) {
+        (Backing::PmemEadr, Some(_)) => {
+            (Granularity::Byte, format!("mapped directly, and {claim}: a fence suffices"), None)
+        }
+        (Backing::VirtioPmem, _) => (
+            Granularity::Page(asked.page),
+            "what is written back reaches the host's memory; only a flush request makes it persistent"
+                .to_string(),
+            Some(ADVICE_VIRTIO),
+        ),
+        (_, Some(line)) => {
+            (Granularity::Line(line), format!("mapped directly, and {claim}"), advice_for(backing))
+        }
+        (_, None) => (
+            Granularity::Page(asked.page),
+            "mapped directly, but this CPU cannot write back to the point of persistence".to_string(),
+            Some("accept the point of coherency by name where the platform says that it is persistent"),
+        ),
+    }
+}
+
+/// Who says what power loss does not lose.
+fn claim(region: Option<&Region>, in_guest: bool) -> String {
+    let Some(Region { name, domain, .. }) = region else {
+        return "no region of persistent memory was found for its device".to_string();
+    };
+    match domain {
+        Domain::None => format!("{name} is RAM that was set aside as persistent memory"),
+        Domain::Unknown => format!("nobody claims a persistence domain for {name}"),
+        claimed => {
+            let who = if in_guest { "the hypervisor's firmware" } else { "firmware" };
+            format!("{who} claims for {name} the domain: {}", claimed.name())
+        }
+    }
+}
+
+const ADVICE_VIRTIO: &str =
+    "give the guest an emulated NVDIMM instead, if the host has real persistent memory";
+
+const fn advice_for(backing: Backing) -> Option<&'static str> {
+    match backing {
+        Backing::EmulatedPmem => Some(
+            "for power loss use real persistent memory; this is RAM, and survives what RAM survives",
+        ),
+        Backing::Cxl => Some(
+            "ask the device's vendor for Global Persistent Flush; Linux from 6.15 on shows it where it is",
+        ),
+        Backing::PmemUnknown => {
+            Some("ask the firmware's vendor what its persistence domain is; no claim is shown")
+        }
+        _ => None,
+    }
+}
+
+/// Why the kernel does not map the file directly, and what could be done.
+fn why_not_direct(asked: &Asked, mount: &Mount, disk: &Disk) -> (String, &'static str) {
+    let file_system = mount.file_system.as_str();
+    let region = disk.region.as_ref();
+    let refused_though_granted = asked.map_sync.is_ok();
+    if refused_though_granted {
+        return (
+            format!(
+                "{file_system} granted MAP_SYNC, but the file is not mapped directly (DAX is off)"
+            ),
+            "use ext4 or xfs on persistent memory",
+        );
+    }
+    match (file_system, region) {
+        _ if is_ram(file_system) => (
+            format!("{file_system} is RAM of the kernel"),
+            "use a file on persistent memory, or on emulated persistent memory (memmap=nn!ss)",
+        ),
+        (_, Some(Region { domain: Domain::HostFlush, .. })) => {
+            ("virtio-pmem reaches the host by flush requests only".to_string(), ADVICE_VIRTIO)
+        }
+        ("ext4" | "xfs", Some(region)) => {
+            let advice = if mount.options.contains("dax=inode") {
+                "set the inode's DAX flag while the file is empty (xfs_io -c 'chattr +x'), or mount \
+                 with -o dax=always"
+            } else {
+                "mount with -o dax=always (block size = page size, namespace in fsdax mode)"
+            };
+            (format!("{file_system} on {} does not map this file directly", region.name), advice)
+        }
+        (_, Some(region)) => (
+            format!("{file_system} on {} cannot map synchronously", region.name),
+            "use ext4 or xfs with -o dax=always on it",
+        ),
+        ("", None) => {
+            ("its mount could not be found".to_string(), "make /proc/self/mountinfo readable")
+        }
+        (_, None) if disk.name.is_empty() => (
+            format!("{file_system} keeps it in the page cache, and no device is known under it"),
+            "use a file on persistent memory, or on a file system whose device is known here",
+        ),
+        (_, None) => (
+            format!("{file_system} keeps it in the page cache: its device is no persistent memory"),
+            "use a file on persistent memory, or on emulated persistent memory (memmap=nn!ss)",
+        ),
+    }
+}

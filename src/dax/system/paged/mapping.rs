@@ -1,0 +1,39 @@
+//! Mappings by memmap2, persisted by the system's own calls.
+//!
+//! # Why this file is unsafe
+//! It vouches for what memmap2 has mapped.
+
+use crate::dax::mapping::{Mapping, Pages};
+use core::ops::Range;
+use core::ptr::NonNull;
+use memmap2::{MmapOptions, MmapRaw};
+use std::fs::File;
+use std::io;
+
+/// A shared, writable mapping of a part of a file, and the file.
+#[derive(Debug)]
+pub(super) struct Mapped {
+    pub(super) pages: MmapRaw,
+    pub(super) file: File,
+}
+
+/// Maps `len` bytes of the file from `offset`, which is a multiple of the page size.
+pub(super) fn new(file: &File, offset: u64, len: usize) -> io::Result<Mapping> {
+    let pages = MmapOptions::new().offset(offset).len(len).map_raw(file)?;
+    let base = NonNull::new(pages.as_mut_ptr()).ok_or(io::ErrorKind::OutOfMemory)?;
+    let mapped = Mapped { pages, file: file.try_clone()? };
+    // SAFETY: (1) a raw mapping is one for reading and writing, and lasts as long as `mapped`; systems
+    // map whole pages. (2) Mappings begin at a page, and the offset is a multiple of its size.
+    // (3) It is of no use for anything else but to be written back.
+    Ok(unsafe { Mapping::new(base, len, mapped) })
+}
+
+impl Pages for Mapped {
+    /// Two steps: the pages go to the file (`msync`, `FlushViewOfFile`), and the file to its medium
+    /// (`fdatasync`, on Apple's systems `F_FULLFSYNC`, on Windows `FlushFileBuffers`). With `msync`
+    /// alone, macOS leaves the data in the drive's buffers.
+    fn writeback(&self, range: Range<usize>) -> io::Result<()> {
+        self.pages.flush_range(range.start, range.len())?;
+        self.file.sync_data()
+    }
+}

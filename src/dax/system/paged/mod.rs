@@ -1,0 +1,76 @@
+//! Any system but Linux: the file is mapped through the page cache, and the system persists it by whole
+//! pages. That is what the guarantee says, with the calls that do it.
+//!
+//! Nothing is asked about the device under the file, so nothing is promised of it.
+
+#[expect(unsafe_code, reason = "hands over the bytes that were mapped")]
+mod mapping;
+#[cfg(test)]
+mod tests;
+
+use super::{Mapper, files};
+use crate::cache::Cache;
+use crate::dax::error::Error;
+use crate::dax::mapping::Mapping;
+use crate::dax::{Guarantee, Writeback};
+use crate::medium::Granularity;
+use crate::platform::memory_type::Caching;
+use crate::platform::system::System;
+use crate::platform::tree::Evidence;
+use crate::report::Backing;
+use alloc::format;
+use alloc::string::String;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// Files are persisted by whole pages.
+pub(in crate::dax) struct Paged;
+
+impl Mapper for Paged {
+    fn guarantee(_: &Path, _: &File, _: Option<Cache>) -> Result<Guarantee, Error> {
+        Ok(conclude(&System::host(), files::page_size()))
+    }
+
+    fn guarantee_in(_: &Path, _: Option<Cache>) -> Result<Guarantee, Error> {
+        Ok(conclude(&System::host(), files::page_size()))
+    }
+
+    fn reserve(_: &File, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn map(
+        path: &Path,
+        file: &File,
+        offset: u64,
+        len: usize,
+        _: Writeback,
+    ) -> Result<Mapping, Error> {
+        mapping::new(file, offset, len).map_err(|error| Error::os(path, "mapping it", &error))
+    }
+}
+
+/// What every file gets.
+fn conclude(system: &System, page: usize) -> Guarantee {
+    let &System { name, persists_by, source, .. } = system;
+    Guarantee {
+        granularity: Granularity::Page(page),
+        backing: Backing::Unknown,
+        reason: format!(
+            "{name} persists them by {persists_by}, and this crate maps files directly on Linux only"
+        ),
+        advice: Some("where pages are too coarse use a file on persistent memory under Linux"),
+        file_system: String::new(),
+        mount_point: String::new(),
+        device: String::new(),
+        region: None,
+        through_page_cache: true,
+        caching: Caching::of_page_cache(name),
+        evidence: alloc::vec![
+            Evidence::new("the operating system", name),
+            Evidence::new("what makes stores durable", format!("{persists_by} ({source})")),
+            Evidence::new("the device under the file", "not asked on this system"),
+        ],
+    }
+}

@@ -1,0 +1,94 @@
+//! Files on Unix: opened without following a symbolic link, for this user alone, under a name that is
+//! made durable.
+
+use crate::dax::error::{Error, ErrorKind};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// The calls, as errors name them.
+pub(in crate::dax) const LOCK: &str = "flock";
+pub(in crate::dax) const METADATA: &str = "fstat";
+
+/// The number that stands for an error that has none.
+const NO_NUMBER: Errno = Errno::IO;
+
+/// What offsets are multiples of, and what is persisted at once.
+pub(in crate::dax) fn page_size() -> usize {
+    rustix::param::page_size()
+}
+
+/// Creates a file that was not there, with mode 0600.
+pub(in crate::dax) fn create(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?.into())
+}
+
+/// Opens a file for reading and writing; not what a symbolic link leads to.
+pub(in crate::dax) fn open(path: &Path) -> io::Result<File> {
+    let flags =
+        OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+}
+
+/// Opens a file to look at it.
+pub(in crate::dax) fn open_to_look(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+}
+
+/// What it means that a file could not be opened, if that is known.
+pub(in crate::dax) fn meaning(error: &io::Error) -> Option<ErrorKind> {
+    Some(match Errno::from_io_error(error)? {
+        Errno::NOENT => ErrorKind::Missing,
+        Errno::NOTDIR => ErrorKind::NotADirectory,
+        Errno::EXIST => ErrorKind::Exists,
+        // The latter is FreeBSD's (open(2), O_NOFOLLOW).
+        Errno::LOOP | Errno::MLINK => ErrorKind::SymbolicLink,
+        Errno::ISDIR => ErrorKind::Directory,
+        Errno::NXIO | Errno::NODEV => ErrorKind::NotRegular,
+        Errno::ACCESS | Errno::PERM => ErrorKind::NoPermission,
+        Errno::ROFS => ErrorKind::ReadOnlyFileSystem,
+        _ => return None,
+    })
+}
+
+/// The system's number of an error.
+pub(in crate::dax) fn number(error: &io::Error) -> i32 {
+    Errno::from_io_error(error).unwrap_or(NO_NUMBER).raw_os_error()
+}
+
+/// What is wrong with an open file of which this is known, if anything is: its name may be gone, so
+/// that what is persisted in it could not be found again.
+pub(in crate::dax) fn fault(metadata: &Metadata) -> Option<ErrorKind> {
+    (metadata.nlink() == 0).then_some(ErrorKind::Missing)
+}
+
+/// Makes the name of a new file durable.
+pub(in crate::dax) fn persist_name(path: &Path) -> Result<(), Error> {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::open(parent, directory, Mode::empty())
+        .map_err(|errno| Error::os(path, "open of its directory", &errno.into()))?;
+    // The standard library's call: on macOS fsync alone stops before the drive.
+    File::from(directory)
+        .sync_all()
+        .map_err(|error| Error::os(path, "fsync of its directory", &error))
+}
+
+/// Removes a file that could not be created whole, unless something else is at its path by now. It is
+/// still locked then: who opens it meanwhile finds no name left when it gets the lock.
+#[expect(clippy::needless_pass_by_value, reason = "on other systems it must be closed first")]
+pub(in crate::dax) fn remove_own(path: &Path, file: File) {
+    let (Ok(own), Ok(there)) = (file.metadata(), path.symlink_metadata()) else { return };
+    if (own.dev(), own.ino()) == (there.dev(), there.ino()) {
+        // The error that led here is the one to report; what is left is an empty or zero file.
+        drop(std::fs::remove_file(path));
+    }
+}

@@ -1,0 +1,41 @@
+//! Systems under which EL0 cannot maintain caches, or of which that is not known.
+
+use super::words::Words;
+use crate::arch::{Missing, Unsupported};
+
+/// Nothing is read: `CTR_EL0` may be out of reach too.
+pub(super) fn words() -> Words {
+    let why = if cfg!(windows) {
+        WINDOWS
+    } else if cfg!(target_vendor = "apple") {
+        APPLE
+    } else {
+        OTHER
+    };
+    Words { refusal: Some(why), ..Words::default() }
+}
+
+/// Microsoft documents nothing about it. Programs that tried were stopped: Ryujinx pull request 6326
+/// (DC, IC and the reading of `CTR_EL0`), UPX issue 650.
+const WINDOWS: Unsupported = Unsupported::new(
+    Missing::Permission,
+    "Windows on arm64 is not known to let user mode maintain caches: programs that tried were stopped",
+    "persist files by FlushViewOfFile and FlushFileBuffers; leave devices to a driver",
+);
+
+/// xnu lets EL0 execute them (`osfmk/arm64/proc_reg.h`, `SCTLR_EL1_DEFAULT` has UCI), and keeps
+/// maintenance by address disabled on Apple's CPUs but for moments of its own; DC CVAC "is always a NOP"
+/// there (`osfmk/arm64/caches_asm.s`, `DISABLE_DC_MVA_OPS`, `CLEANPOC_DCACHEREGION`, which also calls the
+/// machine fully coherent).
+const APPLE: Unsupported = Unsupported::new(
+    Missing::Permission,
+    "macOS keeps cache maintenance by address disabled on Apple's CPUs: DC CVAC executes and does nothing",
+    "persist files by msync and fcntl(F_FULLFSYNC); devices are coherent there",
+);
+
+const OTHER: Unsupported = Unsupported::new(
+    Missing::Permission,
+    "on arm64 the operating system decides what user mode may execute, and this crate knows how to ask \
+     Linux and the BSDs only",
+    "use Cache::privileged at EL1, or Cache::from_facts if the system permits it",
+);

@@ -1,0 +1,27 @@
+//! The report of a machine that runs another system than Linux: which system it is, by which calls files
+//! are persisted there, and that the rest is not asked.
+
+use super::host::HostReport;
+use crate::platform::system::System;
+use crate::platform::tree::Unknown;
+use alloc::format;
+
+impl HostReport {
+    /// The same CPU under this system, of which nothing was read.
+    pub(super) fn on(self, system: &System) -> Self {
+        let &System { name, persists_by, release_from, page_size_from, .. } = system;
+        Self {
+            kernel: Err(Unknown::new(name, "its release is not asked here", release_from)),
+            page_size: Err(Unknown::new(name, "its pages are not asked for here", page_size_from)),
+            caches: Err(Unknown::new(name, "not asked here", "see the CPU's manual")),
+            regions: Err(Unknown::new(
+                name,
+                &format!(
+                    "files are persisted by whole pages ({persists_by}), whatever is under them"
+                ),
+                "use Linux for files that are persisted by cache lines",
+            )),
+            ..self
+        }
+    }
+}

@@ -3,9 +3,9 @@
 //! All three let EL0 read `CTR_EL0` and execute DC CVAC and DC CIVAC: they set `SCTLR_EL1.UCT` and
 //! `SCTLR_EL1.UCI` (FreeBSD `sys/arm64/arm64/locore.S`, NetBSD `sys/arch/aarch64/aarch64/locore.S`,
 //! OpenBSD `sys/arch/arm64/arm64/locore.S`). FreeBSD tells of DC CVAP and DC CVADP by the bits of Linux
-//! (`sys/arm64/include/elf.h`, from release 13 on), if all CPUs have them
-//! (`sys/arm64/arm64/identcpu.c`); the others are not asked, and then nothing reaches the point of
-//! persistence.
+//! (`sys/arm64/include/elf.h`; kernels before the correction that this file mentions have them elsewhere),
+//! if all CPUs have them (`sys/arm64/arm64/identcpu.c`); the others are not asked, and then nothing
+//! reaches the point of persistence.
 //!
 //! This was compiled; it has not been run on these systems.
 

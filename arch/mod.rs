@@ -18,9 +18,11 @@
 //!
 //! `README.md` beside this file has the table of architectures.
 
+pub mod aliasing;
 pub mod device;
 mod lines;
 
+pub use aliasing::DataCache;
 pub use lines::{LineSize, Lines};
 
 /// Makes each folder a module, and the one that the compiler's target belongs to `native`; its
@@ -186,9 +188,8 @@ pub struct Architecture {
     /// Why a point cannot be reached when no instruction that is present reaches it, in the order of
     /// [`Point::ALL`].
     pub unreachable: [Unsupported; 3],
-    /// Who says that one page cannot be in the data cache twice, under two virtual addresses; `None`
-    /// if it can, or if nobody says.
-    pub no_aliasing: Option<&'static str>,
+    /// What the data cache does with one page under two virtual addresses.
+    pub data_cache: DataCache,
     /// Why user mode cannot write back or invalidate the whole cache at once.
     pub no_whole_cache: Unsupported,
 }

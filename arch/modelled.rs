@@ -4,7 +4,9 @@
 //! model, so that code which relies on a write-back's fence for ordering between threads is checked
 //! as it stands. It writes nothing back: whether a crash loses data is for a simulator to say.
 
-use super::{Architecture, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported};
+use super::{
+    Architecture, DataCache, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported,
+};
 
 /// The names that users may give.
 #[cfg(any(loom, miri))]
@@ -58,7 +60,7 @@ pub const ARCHITECTURE: Architecture = Architecture {
     fences: &["none", "fence"],
     observed: FENCE,
     unreachable: [NO_DEEPER, NO_DEEPER, NO_DEEPER],
-    no_aliasing: None,
+    data_cache: DataCache::unknown("the modelled back end has no caches"),
     no_whole_cache: Unsupported::new(
         Missing::Operation,
         "the modelled back end has no whole-cache operation",

@@ -1,15 +1,15 @@
 //! What a back end is made of that says no, and why.
 
-use super::{Architecture, Fence, Unsupported};
+use super::{Architecture, DataCache, Fence, Unsupported};
 
 /// An architecture from which nothing can be chosen: why user mode cannot maintain lines, why nobody
-/// can the whole cache, and who says that the data cache does not alias.
+/// can the whole cache, and what the data cache does with one page under two addresses.
 #[must_use]
 pub const fn architecture(
     name: &'static str,
     why: Unsupported,
     no_whole_cache: Unsupported,
-    no_aliasing: Option<&'static str>,
+    data_cache: DataCache,
 ) -> Architecture {
     Architecture {
         name,
@@ -17,7 +17,7 @@ pub const fn architecture(
         fences: &["none"],
         observed: Fence::NONE,
         unreachable: [why, why, why],
-        no_aliasing,
+        data_cache,
         no_whole_cache,
     }
 }

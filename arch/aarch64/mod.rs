@@ -26,7 +26,9 @@
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod ops;
 
-use super::{Architecture, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported};
+use super::{
+    Architecture, DataCache, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported,
+};
 
 /// The names that users may give.
 #[cfg(all(target_arch = "aarch64", not(any(loom, miri))))]
@@ -137,7 +139,9 @@ pub const ARCHITECTURE: Architecture = Architecture {
             "let the kernel do it: fsync or msync on a DAX file, deep_flush on a device",
         ),
     ],
-    no_aliasing: Some("Linux arch/arm64/include/asm/cache.h: the data side behaves as PIPT"),
+    data_cache: DataCache::never(
+        "Linux arch/arm64/include/asm/cache.h: the data side behaves as PIPT",
+    ),
     // Arm ARM (DDI 0487), DC CISW: other CPUs and system caches do not see it.
     no_whole_cache: Unsupported::new(
         Missing::Operation,

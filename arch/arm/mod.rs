@@ -9,10 +9,16 @@
 //! persistent memory is beyond that point, so it is no write-back in the sense of this crate, and
 //! taking it for one would be a success that nobody got.
 //!
+//! Two addresses of one page agree in the data cache where they differ by a multiple of 4 pages: v6 lets
+//! address bits 13 and 12 index it, v7 lets none (Arm ARM, DDI 0406, B3.4). The caches before v6 are
+//! virtually tagged too, so that only a kernel can make two addresses agree, and Linux does within one
+//! process by not caching them (`arch/arm/mm/fault-armv.c`).
+//!
 //! Sources: Arm ARM, Armv7-A (DDI 0406), B4.2.1; Linux `arch/arm/kernel/traps.c` (`arm_syscall`,
 //! `do_cache_op`), `arch/arm/mm/cache-v7.S`, `arch/arm/include/asm/cachetype.h`.
 
-use super::{Architecture, Missing, Unsupported, refused};
+use super::aliasing::{Cpuinfo, Distance, Occurs, Placement, Told};
+use super::{Architecture, DataCache, Missing, Unsupported, refused};
 
 /// The architecture as data.
 pub const ARCHITECTURE: Architecture = refused::architecture(
@@ -28,6 +34,71 @@ pub const ARCHITECTURE: Architecture = refused::architecture(
         "on 32-bit arm only set/way operations do it: privileged, and other CPUs do not see them",
         "let the kernel maintain ranges instead",
     ),
-    // Armv7 data caches behave as PIPT, older ones may alias, and user mode cannot read which it is.
-    None,
+    DataCache {
+        occurs: Occurs::ByGeometry(
+            "the version of the architecture: data caches of v7 and v8 behave as physically indexed, those \
+             of v6 alias if CTR bit 23 is set, those before are virtually tagged",
+        ),
+        told: Told::InCpuinfo(aliases),
+        distance: Distance::Pages(4),
+        forced: true,
+        placement: Placement::CongruentToOffset,
+        source: "Linux arch/arm/include/asm/{cachetype,shmparam}.h; Arm ARM (DDI 0406), B3.4",
+    },
 );
+
+/// Whether the data cache aliases, from the version that the kernel puts in brackets behind a CPU's name:
+/// `v7l`, with `l` or `b` for the byte order (Linux `arch/arm/kernel/setup.c`, `c_show`; `elf_name` in
+/// `arch/arm/mm/proc-*.S`). Of v6 it depends on a register that user mode cannot read.
+///
+/// `CPU architecture: 7` is no proof: the kernel prints it for an Arm1176 of v6 too, whose memory model
+/// register has the value of v7. A 64-bit kernel prints 8, always, and the name only to programs that ask
+/// for the personality of a 32-bit machine (`arch/arm64/kernel/cpuinfo.c`).
+fn aliases(cpuinfo: Cpuinfo<'_>, _page: u64) -> Option<bool> {
+    let of_platform = |name: &str| {
+        let (_, platform) = name.strip_suffix(')')?.rsplit_once('(')?;
+        match platform.strip_suffix(['l', 'b'])? {
+            "v7" | "v7m" | "v8" => Some(false),
+            "v4" | "v5" | "v5t" => Some(true),
+            _ => None,
+        }
+    };
+    let of_a_64_bit_kernel = || {
+        let version = cpuinfo.value("CPU architecture")?;
+        (version == "8").then_some(false)
+    };
+    cpuinfo.value("model name").and_then(of_platform).or_else(of_a_64_bit_kernel)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cpuinfo, aliases};
+
+    fn told(cpuinfo: &str) -> Option<bool> {
+        aliases(Cpuinfo(cpuinfo), 4096)
+    }
+
+    /// Lines as the kernel's format string prints them.
+    #[test]
+    fn the_version_of_the_architecture_decides() {
+        let of = |name: &str| told(&std::format!("processor\t: 0\nmodel name\t: {name}\n"));
+        assert_eq!(of("ARMv7 Processor rev 1 (v7l)"), Some(false));
+        assert_eq!(of("ARMv7 Processor rev 1 (v7b)"), Some(false));
+        assert_eq!(of("ARMv8 Processor rev 3 (v8l)"), Some(false));
+        assert_eq!(of("ARM926EJ-S rev 5 (v5l)"), Some(true));
+        assert_eq!(of("XScale-IXP42x Family rev 2 (v5tl)"), Some(true));
+        assert_eq!(of("ARM920T rev 0 (v4l)"), Some(true));
+        assert_eq!(of("ARMv6-compatible processor rev 7 (v6l)"), None);
+        assert_eq!(of("AMD EPYC 7763 64-Core Processor"), None, "an emulator's host");
+        assert_eq!(of("(v)"), None);
+    }
+
+    /// The first Raspberry Pi: an Arm1176, which is v6, and is said to be architecture 7.
+    #[test]
+    fn architecture_7_is_no_proof_of_v7() {
+        let pi = "model name\t: ARMv6-compatible processor rev 7 (v6l)\nCPU architecture: 7\n";
+        assert_eq!(told(pi), None);
+        assert_eq!(told("CPU architecture: 7\n"), None);
+        assert_eq!(told("CPU architecture: 8\n"), Some(false));
+    }
+}

@@ -11,7 +11,7 @@
 //! Sources: `LoongArch` Reference Manual vol. 1, 4.2.2 (CACOP); Linux
 //! `arch/loongarch/include/asm/cacheops.h`, `arch/loongarch/mm/cache.c`.
 
-use super::{Architecture, Missing, Unsupported, refused};
+use super::{Architecture, DataCache, Missing, Unsupported, refused};
 
 /// The architecture as data.
 pub const ARCHITECTURE: Architecture = refused::architecture(
@@ -26,5 +26,5 @@ pub const ARCHITECTURE: Architecture = refused::architecture(
         "CACOP, by which a cache is walked index by index, is privileged on LoongArch",
         "let the kernel do it",
     ),
-    Some("Linux arch/loongarch/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected"),
+    DataCache::never("Linux arch/loongarch/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected"),
 );

@@ -8,16 +8,27 @@
 //! | xtensa, hexagon | instructions by address | inline assembly for it is not stable in Rust |
 //! | wasm | nothing below the virtual machine | no cache can be named |
 //!
+//! What their data caches do with one page under two addresses is in `aliasing.rs`.
+//!
 //! Sources: Linux `arch/mips/mm/cache.c` (`cacheflush`), `arch/m68k/kernel/sys_m68k.c`,
 //! `arch/csky/mm/syscache.c`, `arch/xtensa/include/asm/cacheasm.h`; the WebAssembly core specification.
+
+mod aliasing;
+
+#[cfg(test)]
+pub use aliasing::ALIASING;
 
 use super::{Architecture, Missing, Unsupported, refused};
 
 /// The name that Rust gives the architecture, as far as one is told apart here.
 const NAME: &str = if cfg!(target_arch = "mips64") {
     "mips64"
+} else if cfg!(target_arch = "mips64r6") {
+    "mips64r6"
 } else if cfg!(target_arch = "mips") {
     "mips"
+} else if cfg!(target_arch = "mips32r6") {
+    "mips32r6"
 } else if cfg!(target_arch = "sparc64") {
     "sparc64"
 } else if cfg!(target_arch = "sparc") {
@@ -42,7 +53,12 @@ const THROUGH_THE_KERNEL: &str =
     "let the kernel do it: msync or fsync for files, its DMA interface for devices";
 
 const WHY: Unsupported = {
-    let (reason, advice) = if cfg!(any(target_arch = "mips", target_arch = "mips64")) {
+    let (reason, advice) = if cfg!(any(
+        target_arch = "mips",
+        target_arch = "mips32r6",
+        target_arch = "mips64",
+        target_arch = "mips64r6"
+    )) {
         (
             "CACHE is privileged on mips, and cacheflush(2) synchronises instructions only, whichever \
              cache it is asked for",
@@ -68,4 +84,4 @@ const WHY: Unsupported = {
 };
 
 /// The architecture as data.
-pub const ARCHITECTURE: Architecture = refused::architecture(NAME, WHY, WHY, None);
+pub const ARCHITECTURE: Architecture = refused::architecture(NAME, WHY, WHY, aliasing::of(NAME));

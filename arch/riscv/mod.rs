@@ -28,7 +28,9 @@
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod ops;
 
-use super::{Architecture, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported};
+use super::{
+    Architecture, DataCache, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported,
+};
 
 /// The names that users may give.
 #[cfg(all(any(target_arch = "riscv64", target_arch = "riscv32"), not(any(loom, miri))))]
@@ -96,7 +98,9 @@ pub const ARCHITECTURE: Architecture = Architecture {
             "let the kernel do it: fsync or msync on a DAX file, deep_flush on a device",
         ),
     ],
-    no_aliasing: Some("Linux arch/riscv/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected"),
+    data_cache: DataCache::never(
+        "Linux arch/riscv/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected",
+    ),
     no_whole_cache: Unsupported::new(
         Missing::Operation,
         "RISC-V has no instruction for a whole cache",

@@ -14,7 +14,7 @@
 //! DAX device has no write-back of its own, and `arch/s390/Kconfig`, which does not select
 //! `ARCH_HAS_PMEM_API`.
 
-use super::{Architecture, Missing, Unsupported, refused};
+use super::{Architecture, DataCache, Missing, Unsupported, refused};
 
 /// The architecture as data.
 pub const ARCHITECTURE: Architecture = refused::architecture(
@@ -30,5 +30,5 @@ pub const ARCHITECTURE: Architecture = refused::architecture(
         "s390x has no instruction for a whole cache: storage is coherent for all observers it knows",
         "no maintenance is needed",
     ),
-    Some("Linux arch/s390/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected"),
+    DataCache::never("Linux arch/s390/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected"),
 );

@@ -26,7 +26,9 @@
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod ops;
 
-use super::{Architecture, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported};
+use super::{
+    Architecture, DataCache, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported,
+};
 
 /// The names that users may give.
 #[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
@@ -123,7 +125,9 @@ pub const ARCHITECTURE: Architecture = Architecture {
             "let the kernel do it: fsync or msync on a DAX file, deep_flush on a device",
         ),
     ],
-    no_aliasing: Some("Linux arch/x86/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected"),
+    data_cache: DataCache::never(
+        "Linux arch/x86/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected",
+    ),
     // Intel SDM vol. 2B, WBINVD.
     no_whole_cache: Unsupported::new(
         Missing::Operation,

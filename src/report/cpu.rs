@@ -1,8 +1,9 @@
 //! What the CPU gives, as a pure function of what was read from it.
 
+use super::aliasing::{self, Aliasing};
 use super::virtualization::Virtualization;
 use crate::arch::{
-    Architecture, Facts, Fence, Fences, Instruction, Missing, Point, Unsupported, native,
+    self, Architecture, Facts, Fence, Fences, Instruction, Missing, Point, Unsupported, native,
 };
 use crate::cache::Cache;
 use crate::cache::plan::{Plan, Policy};
@@ -60,26 +61,6 @@ pub struct Choice {
     pub before: Option<&'static str>,
     /// The fence after the last line, which completes the operation.
     pub after: &'static str,
-}
-
-/// Whether one page can be in the data cache twice, under two virtual addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Aliasing {
-    /// It cannot: a mapping in one process and another elsewhere always agree.
-    #[non_exhaustive]
-    No {
-        /// Who says so.
-        source: &'static str,
-    },
-    /// It is not known.
-    #[non_exhaustive]
-    Unknown {
-        /// Why.
-        reason: &'static str,
-        /// What to do about it.
-        advice: &'static str,
-    },
 }
 
 /// Something to know about this CPU before relying on it.
@@ -248,16 +229,17 @@ impl CpuReport {
         self.cpu.confidential
     }
 
-    /// Whether the data cache aliases.
+    /// Whether the data cache aliases, as far as the architecture decides it: the answer of Linux's
+    /// `cpu_dcache_is_aliasing()`. Where it depends on the CPU, a host's report (feature `std`) asks the
+    /// kernel.
     #[must_use]
     pub fn aliasing(&self) -> Aliasing {
-        match self.architecture.no_aliasing {
-            Some(source) => Aliasing::No { source },
-            None => Aliasing::Unknown {
-                reason: "this crate does not know it for this architecture",
-                advice: "place shared mappings of one page at the same address modulo SHMLBA",
-            },
-        }
+        aliasing::by_architecture(self.data_cache())
+    }
+
+    /// What the architecture says of it.
+    pub(super) const fn data_cache(&self) -> &'static arch::DataCache {
+        &self.architecture.data_cache
     }
 
     /// What is known of a hypervisor and of a confidential guest, and what they do to cache

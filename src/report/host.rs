@@ -1,6 +1,7 @@
 //! What the whole machine promises, as a pure function of the CPU's report and a `/proc` and `/sys`.
 
-use super::cpu::{Aliasing, CpuReport};
+use super::aliasing::{self, Aliasing};
+use super::cpu::CpuReport;
 use super::screen::{AliasingOf, GuestOf, row, row_at};
 use super::survival::{Backing, Event, Progress, Survival, survival};
 use super::virtualization::{DOM0_STAYS, Effects};
@@ -36,6 +37,9 @@ pub struct HostReport {
     pub kernel: Result<Kernel, Unknown>,
     /// The size of a page in bytes, or why it is not known.
     pub page_size: Result<u64, Unknown>,
+    /// Whether the data cache aliases: what the architecture says, or where it depends on the CPU, what
+    /// `/proc/cpuinfo` tells.
+    pub aliasing: Aliasing,
     /// The caches of CPU 0, or why they are not known.
     pub caches: Result<Vec<CacheLevel>, Unknown>,
     /// What the kernel's files tell of a hypervisor, a confidential guest, a container.
@@ -61,10 +65,12 @@ impl HostReport {
     /// Any machine.
     pub(crate) fn from_tree(cpu: CpuReport, tree: &Tree) -> Self {
         let (surroundings, guest_hints) = surroundings::ask(tree);
+        let page_size = kernel::page_size(tree);
         Self {
             cpu,
             kernel: kernel::kernel(tree),
-            page_size: kernel::page_size(tree),
+            aliasing: aliasing::of_machine(cpu.data_cache(), tree, &page_size),
+            page_size,
             caches: cache_levels::levels(tree),
             surroundings,
             guest_hints,
@@ -90,16 +96,14 @@ impl HostReport {
         effects
     }
 
-    /// At what distance in bytes two mappings of one page agree: multiples of it (`SHMLBA`).
+    /// At what distance in bytes two mappings of one page agree: multiples of it. It is the kernel's
+    /// `SHMLBA`, which can be more than this CPU needs, and is a page where no CPU of the architecture
+    /// aliases; on parisc, whose `SHMLBA` is a page, it is the distance at which caches agree.
     ///
     /// # Errors
     /// Why it is not known.
     pub fn shmlba(&self) -> Result<u64, Unknown> {
-        match self.cpu.aliasing() {
-            // Linux include/asm-generic/shmparam.h: a page, where the data cache does not alias.
-            Aliasing::No { .. } => self.page_size.clone(),
-            Aliasing::Unknown { reason, advice } => Err(Unknown::new("SHMLBA", reason, advice)),
-        }
+        aliasing::distance(self.cpu.data_cache(), &self.page_size)
     }
 
     /// What can back a file here: storage and RAM always, and each kind of region that there is.
@@ -166,7 +170,7 @@ impl Display for HostReport {
             migration: self.effects().migration.is,
         };
         row(f, "Hypervisor", format_args!("{guest}"))?;
-        let aliasing = AliasingOf(&self.cpu);
+        let aliasing = AliasingOf(self.aliasing);
         match &self.caches {
             Ok(levels) => row(f, "Caches", format_args!("{}; {aliasing}", Caches(levels)))?,
             Err(why) => row(f, "Caches", format_args!("unknown: {why}; {aliasing}"))?,

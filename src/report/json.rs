@@ -2,7 +2,8 @@
 //!
 //! `arch` names nothing but `core`, so what belongs to it is serialised here.
 
-use super::cpu::{Aliasing, Availability, Choice, CpuReport, Note, Status};
+use super::aliasing::Aliasing;
+use super::cpu::{Availability, Choice, CpuReport, Note, Status};
 use super::statement::Statement;
 use super::virtualization::Effects;
 use crate::arch::{Effect, Missing, Point, Unsupported};
@@ -284,6 +285,10 @@ impl Serialize for Aliasing {
                 object.serialize_field("aliases", &Some(false))?;
                 object.serialize_field("source", source)?;
             }
+            Self::Yes { source } => {
+                object.serialize_field("aliases", &Some(true))?;
+                object.serialize_field("source", source)?;
+            }
             Self::Unknown { reason, advice } => {
                 object.serialize_field("aliases", &None::<bool>)?;
                 object.serialize_field("reason", reason)?;
@@ -509,7 +514,7 @@ mod host {
 
     impl Serialize for HostReport {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let mut object = serializer.serialize_struct("HostReport", 12)?;
+            let mut object = serializer.serialize_struct("HostReport", 13)?;
             object.serialize_field("schema", &SCHEMA)?;
             object.serialize_field("cpu", &Cpu(&self.cpu))?;
             match &self.kernel {
@@ -517,6 +522,7 @@ mod host {
                 Err(why) => object.serialize_field("kernel", why)?,
             }
             object.serialize_field("page_size", &Known("bytes", &self.page_size))?;
+            object.serialize_field("aliasing", &self.aliasing)?;
             object.serialize_field("shmlba", &Known("bytes", &self.shmlba()))?;
             object.serialize_field("caches", &Known("levels", &self.caches))?;
             object.serialize_field("surroundings", &self.surroundings)?;

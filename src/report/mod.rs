@@ -23,7 +23,7 @@
 //! | `writeback` | CPU | `coherency`, `persistence`, `deep_persistence`: each `available`; `instruction`, `effect`, `before`, `after` (fences), `source` |
 //! | `invalidate` | CPU | the same |
 //! | `accepts_coherency_as_persistence` | CPU | whether the caller said so |
-//! | `aliasing` | CPU | `aliases` (`false` or `null`), `reason`, `advice` |
+//! | `aliasing` | CPU, host | `aliases` (`true`, `false` or `null`); `source`, or `reason` and `advice`. That of the host is settled by `/proc/cpuinfo` where the architecture leaves it open |
 //! | `hypervisor` | CPU | `present` (`true`, `false`, `null`), `name`, `signature` (the first), `signatures`, `is_root` |
 //! | `confidential` | CPU | `kind` is `tdx`, `hyper_v` (`isolation`: `vbs`, `sev_snp`, `tdx`, `other`; `paravisor`), `sev_offered` (`es`, `snp`, `coherent`) or `unknown` |
 //! | `effects` | CPU, host | `whole_cache`, `lines`, `migration`: each `is`, `text`, `source`, `certainty` (`documented`, `read_in_source`, `measured`, `assumed`) |
@@ -43,6 +43,7 @@
 //! the rest; `kernel`, `page_size`, `shmlba`, `caches` and `regions` have `reason` and `advice` alone
 //! if they are not known.
 
+mod aliasing;
 mod cpu;
 #[cfg(feature = "std")]
 mod elsewhere;
@@ -63,7 +64,10 @@ mod tests;
 pub use crate::platform::{
     Confidential, Hypervisor, HypervisorKind, Identity, Isolation, Line, Midr, Signatures, Text,
 };
-pub use cpu::{Aliasing, Availability, Choice, CpuReport, Note, Status};
+pub use aliasing::Aliasing;
+#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
+pub(crate) use aliasing::of_machine as aliasing_of_machine;
+pub use cpu::{Availability, Choice, CpuReport, Note, Status};
 pub use statement::{Certainty, Statement};
 pub use survival::{Backing, Event, Progress, Survival, survival, survival_statement};
 pub use virtualization::{Effects, Handling, Migration, Virtualization};

@@ -1,6 +1,7 @@
 //! The reports as text: labelled rows, wrapped at 80 columns.
 
-use super::cpu::{Aliasing, Choice, CpuReport, Status};
+use super::aliasing::Aliasing;
+use super::cpu::{Choice, CpuReport, Status};
 use super::virtualization::Migration;
 use crate::arch::{Effect, Point};
 use crate::platform::{Confidential, Hypervisor, Identity, Midr, Text};
@@ -90,7 +91,7 @@ impl Display for CpuReport {
         let migration = self.virtualization().effects().migration.is;
         let guest = GuestOf { report: self, hints: &"", migration };
         row(f, "Hypervisor", format_args!("{guest}"))?;
-        row(f, "Data cache", format_args!("{}", AliasingOf(self)))?;
+        row(f, "Data cache", format_args!("{}", AliasingOf(self.aliasing())))?;
         self.lines_and_choices(f)
     }
 }
@@ -298,12 +299,16 @@ impl Display for Guest<'_> {
     }
 }
 
-pub(super) struct AliasingOf<'a>(pub(super) &'a CpuReport);
+pub(super) struct AliasingOf(pub(super) Aliasing);
 
-impl Display for AliasingOf<'_> {
+impl Display for AliasingOf {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self.0.aliasing() {
+        match self.0 {
             Aliasing::No { .. } => f.write_str("data do not alias"),
+            Aliasing::Yes { .. } => f.write_str(
+                "data alias: map a page at addresses that are equal modulo SHMLBA; no file is mapped \
+                 directly",
+            ),
             Aliasing::Unknown { reason, advice } => {
                 write!(f, "whether data aliases: {reason}; {advice}")
             }

@@ -3,7 +3,8 @@
 use super::{Entry, HostReport, name_of};
 use crate::arch::{Effect, Instruction, Point, Unsupported};
 use crate::platform::Hypervisor;
-use crate::report::cpu::{Aliasing, Availability, Choice, Status};
+use crate::report::aliasing::Aliasing;
+use crate::report::cpu::{Availability, Choice, Status};
 use crate::report::statement::Certainty;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -195,8 +196,9 @@ pub(super) fn whole_cache(report: &HostReport) -> Vec<Entry> {
 }
 
 pub(super) fn aliasing(report: &HostReport) -> Vec<Entry> {
-    let here = match report.cpu.aliasing() {
+    let here = match report.aliasing {
         Aliasing::No { source } => Entry::said("Here", "data do not alias", source),
+        Aliasing::Yes { source } => Entry::said("Here", "data alias", source),
         Aliasing::Unknown { reason, advice } => {
             Entry::here("Here", format!("unknown: {reason}; {advice}"))
         }
@@ -207,8 +209,15 @@ pub(super) fn aliasing(report: &HostReport) -> Vec<Entry> {
             "What it is",
             "in a cache that is indexed by virtual addresses one page can be twice, under two of them, \
              and the two can disagree: a user's mapping and the kernel's own, for example. Linux has no \
-             DAX on such machines",
-            "Linux Documentation/core-api/cachetlb.rst; fs/Kconfig, FS_DAX",
+             DAX on such machines, but device DAX",
+            "Linux Documentation/core-api/cachetlb.rst; drivers/dax/super.c, alloc_dax (since 6.9; before, \
+             fs/Kconfig, FS_DAX)",
+        ),
+        Entry::said(
+            "Calls beside it",
+            "read(2) and write(2) go through the kernel's mapping: DaxFile::read_through_kernel and \
+             write_through_kernel do what it takes that they agree with yours",
+            "Linux Documentation/core-api/cachetlb.rst, flush_dcache_folio",
         ),
     ])
 }

@@ -107,6 +107,8 @@ const NAMES: &[&str] = &[
     "kernel.name",
     "kernel.release",
     "page_size.bytes",
+    "aliasing.aliases",
+    "aliasing.source",
     "shmlba.bytes",
     "caches.levels[].level",
     "caches.levels[].kind",

@@ -660,6 +660,8 @@ proptest! {
 
 // Safe code over many files: minutes under Miri, and nothing for it to find. The trees of Linux have links.
 #[cfg(all(feature = "std", unix, not(miri)))]
+mod aliasing;
+#[cfg(all(feature = "std", unix, not(miri)))]
 mod explain;
 #[cfg(all(feature = "std", unix, not(miri)))]
 mod host;

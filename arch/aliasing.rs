@@ -1,0 +1,235 @@
+//! Whether one page can be in an architecture's data cache twice, under two virtual addresses, and how
+//! far apart two addresses of it must be so that it is not.
+//!
+//! A cache that is indexed by virtual address bits above the page's keeps the same byte in different
+//! places when it is accessed under different addresses, and its hardware does not compare the two: a
+//! store under one is not seen under the other until it was written back, and the other dropped. Two
+//! addresses of one byte that are equal in those bits (congruent) meet in one place.
+//!
+//! What Linux takes an architecture for (`cpu_dcache_is_aliasing()`, in each
+//! `arch/*/include/asm/cachetype.h` since 6.9, and `false` in `include/linux/cacheinfo.h` where
+//! `ARCH_HAS_CPU_CACHE_ALIASING` is not selected) decides what it permits: where it is true, `alloc_dax`
+//! in `drivers/dax/super.c` fails with `EOPNOTSUPP`, so that no file system is mapped directly, and
+//! device DAX is not affected.
+
+/// What an architecture's data caches do with one page under two virtual addresses.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct DataCache {
+    /// Where it happens, as far as the architecture decides it.
+    pub occurs: Occurs,
+    /// How it is learnt on one machine where the architecture does not decide it.
+    pub told: Told,
+    /// Two addresses of one page agree if they differ by a multiple of this: `SHMLBA`, but for parisc,
+    /// whose `SHMLBA` is a page.
+    pub distance: Distance,
+    /// Whether Linux's `shmat` refuses other addresses (`__ARCH_FORCE_SHMLBA`).
+    pub forced: bool,
+    /// Where shared mappings of a file may be placed.
+    pub placement: Placement,
+    /// Who says so.
+    pub source: &'static str,
+}
+
+/// Where one page can be in the data cache twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Occurs {
+    /// On no CPU of the architecture.
+    Never,
+    /// On all of them, or the kernel treats all of them so.
+    Always,
+    /// Where these numbers say so.
+    ByGeometry(&'static str),
+    /// Nobody says.
+    Unknown,
+}
+
+/// How it is learnt whether a machine's data cache aliases.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Told {
+    /// The architecture says it.
+    ByArchitecture,
+    /// Linux's `/proc/cpuinfo` may tell: a function of its text and of the size of a page in bytes, which
+    /// gives `None` if it does not.
+    InCpuinfo(fn(Cpuinfo<'_>, u64) -> Option<bool>),
+    /// User mode cannot learn it.
+    NotAtAll,
+}
+
+/// How far apart two addresses of one page are that agree: a power of two, or a multiple of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Distance {
+    /// So many pages.
+    Pages(u64),
+    /// So many bytes, or a page if that is more.
+    Bytes(u64),
+    /// It depends on what is named here, and is not more than so many bytes.
+    AtMost(u64, &'static str),
+}
+
+impl Distance {
+    /// The distance in bytes.
+    ///
+    /// # Errors
+    /// What it depends on.
+    pub const fn bytes(self, page: u64) -> Result<u64, &'static str> {
+        match self {
+            Self::Pages(_) | Self::Bytes(_) => Ok(self.safe_bytes(page)),
+            Self::AtMost(_, what) => Err(what),
+        }
+    }
+
+    /// A distance at which addresses agree in any case: that one, or a multiple of it.
+    #[must_use]
+    pub const fn safe_bytes(self, page: u64) -> u64 {
+        match self {
+            Self::Pages(pages) => pages * page,
+            Self::Bytes(bytes) | Self::AtMost(bytes, _) => {
+                if bytes > page {
+                    bytes
+                } else {
+                    page
+                }
+            }
+        }
+    }
+}
+
+/// Where a shared mapping of a file may be placed so that it agrees with all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Placement {
+    /// Where its address is congruent to the offset in the file.
+    CongruentToOffset,
+    /// Where the kernel places it. Another place that was asked for is refused.
+    ByKernel,
+}
+
+impl DataCache {
+    /// An architecture whose data caches never alias.
+    #[must_use]
+    pub const fn never(source: &'static str) -> Self {
+        Self {
+            occurs: Occurs::Never,
+            told: Told::ByArchitecture,
+            distance: Distance::Pages(1),
+            forced: false,
+            placement: Placement::CongruentToOffset,
+            source,
+        }
+    }
+
+    /// Nobody says. The distance is the largest that is known of any architecture.
+    #[must_use]
+    pub const fn unknown(source: &'static str) -> Self {
+        Self {
+            occurs: Occurs::Unknown,
+            told: Told::NotAtAll,
+            distance: Distance::AtMost(LARGEST, "which architecture it is"),
+            forced: false,
+            placement: Placement::CongruentToOffset,
+            source,
+        }
+    }
+
+    /// Whether a machine's data cache aliases, if the architecture decides it.
+    #[must_use]
+    pub const fn decided(&self) -> Option<bool> {
+        match self.occurs {
+            Occurs::Never => Some(false),
+            Occurs::Always => Some(true),
+            Occurs::ByGeometry(_) | Occurs::Unknown => None,
+        }
+    }
+
+    /// The multiple in bytes that the distance between a mapping's address and its offset in the file
+    /// must be of, so that mappings agree; `None` where any page will do, and where the kernel sees to it.
+    #[must_use]
+    pub const fn modulus(&self, page: u64) -> Option<u64> {
+        match (self.occurs, self.placement) {
+            (Occurs::Never, _) | (_, Placement::ByKernel) => None,
+            (_, Placement::CongruentToOffset) => match self.distance.safe_bytes(page) {
+                one_page if one_page == page => None,
+                bytes => Some(bytes),
+            },
+        }
+    }
+}
+
+/// The largest distance of any architecture, in bytes: that of parisc.
+pub const LARGEST: u64 = 4 << 20;
+
+/// The text of Linux's `/proc/cpuinfo`.
+#[derive(Clone, Copy, Debug)]
+pub struct Cpuinfo<'a>(pub &'a str);
+
+impl<'a> Cpuinfo<'a> {
+    /// The value that a line gives for a key, without white space at the ends: the first one, which is that
+    /// of the first CPU.
+    #[must_use]
+    pub fn value(self, key: &str) -> Option<&'a str> {
+        self.0.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            (name.trim() == key).then(|| value.trim())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ALL, other};
+    use super::{Cpuinfo, Distance, LARGEST, Occurs, Told};
+
+    const PAGES: [u64; 4] = [4096, 8192, 16384, 65536];
+
+    /// What is placed by a distance that is no power of two, or less than a page, would not be placed.
+    #[test]
+    fn every_distance_is_a_power_of_two_and_at_least_a_page() {
+        let known = ALL.iter().map(|architecture| architecture.data_cache);
+        for aliasing in known.chain(other::ALIASING.iter().map(|row| row.data_cache)) {
+            for page in PAGES {
+                let safe = aliasing.distance.safe_bytes(page);
+                assert!(safe.is_power_of_two() && safe >= page, "{aliasing:?}");
+                assert!(safe <= LARGEST, "{aliasing:?}");
+                assert!(
+                    aliasing.distance.bytes(page).is_ok_and(|bytes| bytes == safe)
+                        || matches!(aliasing.distance, Distance::AtMost(..))
+                );
+            }
+        }
+    }
+
+    /// Where the architecture leaves it open, somebody must be asked, or the caller learns why nobody can
+    /// be. Where it decides, a file is not asked, which could only say something else.
+    #[test]
+    fn what_the_architecture_decides_is_not_asked_elsewhere() {
+        let known = ALL.iter().map(|architecture| architecture.data_cache);
+        for aliasing in known.chain(other::ALIASING.iter().map(|row| row.data_cache)) {
+            let decides = matches!(aliasing.told, Told::ByArchitecture);
+            assert_eq!(aliasing.decided().is_some(), decides, "{aliasing:?}");
+            assert!(!aliasing.source.is_empty());
+        }
+    }
+
+    #[test]
+    fn where_nothing_aliases_a_page_is_the_distance_and_nothing_is_aligned() {
+        for aliasing in ALL.iter().map(|architecture| architecture.data_cache) {
+            if aliasing.occurs == Occurs::Never {
+                assert_eq!(aliasing.distance, Distance::Pages(1));
+                assert_eq!(aliasing.modulus(4096), None);
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_of_cpuinfo_is_the_whole_word_before_the_colon() {
+        let text = "model name\t: one: two\nmodel\t: three\nmodel\t: four\nno colon\n";
+        assert_eq!(Cpuinfo(text).value("model"), Some("three"));
+        assert_eq!(Cpuinfo(text).value("model name"), Some("one: two"));
+        assert_eq!(Cpuinfo(text).value("name"), None);
+        assert_eq!(Cpuinfo("").value("model"), None);
+    }
+}

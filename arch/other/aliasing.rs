@@ -1,0 +1,291 @@
+//! What the data caches of architectures without a folder do with one page under two addresses: the table of
+//! `README.md` as data.
+//!
+//! It is what Linux says in its headers (6.12), not a claim about each CPU. Where it says more than the CPUs
+//! need:
+//! - sparc64: on machines with a hypervisor (sun4v) `flush_dcache_folio` does nothing
+//!   (`arch/sparc/mm/init_64.c`); DAX is refused and addresses are aligned all the same.
+//! - sh: caches of SH-4 and SH7705 alias (`arch/sh/include/asm/shmparam.h`).
+//! - csky: those of ABI v1 alias; for v2 the maintenance is empty (`arch/csky/abiv2/inc/abi/cacheflush.h`).
+//! - m68k: a change of user mappings maintains caches on 68020 and 68030 alone
+//!   (`arch/m68k/include/asm/cacheflush_mm.h`).
+//!
+//! For sparc and xtensa the kernel names no largest distance: it is assumed to be no more than the largest of
+//! all. That of nios2 is the range of its configuration (`arch/nios2/platform/Kconfig.platform`).
+
+use super::super::aliasing::{Cpuinfo, DataCache, Distance, LARGEST, Occurs, Placement, Told};
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Its names: that of Rust's `target_arch`, where Rust has one, else that of Linux.
+    pub names: &'static [&'static str],
+    /// The facts.
+    pub data_cache: DataCache,
+}
+
+/// Architectures that always alias, for Linux, and whose `shmat` may enforce the distance.
+const fn always(distance: Distance, forced: bool, source: &'static str) -> DataCache {
+    DataCache {
+        occurs: Occurs::Always,
+        told: Told::ByArchitecture,
+        distance,
+        forced,
+        placement: Placement::CongruentToOffset,
+        source,
+    }
+}
+
+/// Every architecture that Linux runs on and that has no folder here.
+pub const ALIASING: &[Row] = &[
+    Row {
+        names: &["mips", "mips32r6", "mips64", "mips64r6"],
+        data_cache: DataCache {
+            occurs: Occurs::ByGeometry(
+                "whether a way of a virtually indexed data cache is larger than a page",
+            ),
+            told: Told::InCpuinfo(mips),
+            distance: Distance::Bytes(0x4_0000),
+            forced: true,
+            placement: Placement::CongruentToOffset,
+            source: "Linux arch/mips/mm/c-r4k.c (probe_pcache), arch/mips/include/asm/shmparam.h",
+        },
+    },
+    Row {
+        names: &["sparc64"],
+        data_cache: always(
+            Distance::Bytes(0x4000),
+            true,
+            "Linux arch/sparc/include/asm/cachetype.h: L1DCACHE_SIZE (16 KiB) is more than a page (8 KiB)",
+        ),
+    },
+    Row {
+        names: &["sparc"],
+        data_cache: DataCache {
+            occurs: Occurs::ByGeometry("whether the virtual cache is larger than a page"),
+            told: Told::NotAtAll,
+            distance: Distance::AtMost(
+                LARGEST,
+                "the size of the virtual cache, which firmware tells the kernel",
+            ),
+            forced: true,
+            placement: Placement::CongruentToOffset,
+            source: "Linux arch/sparc/include/asm/{cachetype,shmparam_32}.h: vac_cache_size",
+        },
+    },
+    Row {
+        names: &["parisc", "hppa"],
+        data_cache: DataCache {
+            placement: Placement::ByKernel,
+            ..always(
+                Distance::Bytes(LARGEST),
+                false,
+                "PA-RISC 2.0 Architecture, appendix F; Linux arch/parisc/include/asm/shmparam.h: SHM_COLOUR",
+            )
+        },
+    },
+    Row {
+        names: &["sh"],
+        data_cache: always(
+            Distance::Bytes(0x4000),
+            true,
+            "Linux arch/sh/include/asm/{cachetype,shmparam}.h",
+        ),
+    },
+    Row {
+        names: &["csky"],
+        data_cache: always(
+            Distance::Pages(4),
+            true,
+            "Linux arch/csky/include/asm/{cachetype,shmparam}.h",
+        ),
+    },
+    Row {
+        names: &["xtensa"],
+        data_cache: DataCache {
+            occurs: Occurs::ByGeometry("whether a way of the data cache is larger than a page"),
+            told: Told::InCpuinfo(xtensa),
+            distance: Distance::AtMost(LARGEST, "the size of a way of the data cache"),
+            forced: false,
+            placement: Placement::CongruentToOffset,
+            source: "Linux arch/xtensa/include/asm/{cachetype,shmparam}.h: DCACHE_WAY_SIZE",
+        },
+    },
+    Row {
+        names: &["m68k"],
+        data_cache: always(
+            Distance::Pages(1),
+            false,
+            "Linux arch/m68k/include/asm/cachetype.h; include/asm-generic/shmparam.h",
+        ),
+    },
+    Row {
+        names: &["nios2"],
+        data_cache: DataCache {
+            occurs: Occurs::ByGeometry("whether the data cache is larger than a page"),
+            told: Told::InCpuinfo(nios2),
+            distance: Distance::AtMost(0x1_0000, "the size of the data cache"),
+            forced: false,
+            placement: Placement::CongruentToOffset,
+            source: "Linux arch/nios2/include/asm/{cachetype,shmparam}.h: NIOS2_DCACHE_SIZE",
+        },
+    },
+    Row {
+        names: &["arc"],
+        data_cache: DataCache {
+            distance: Distance::Pages(2),
+            forced: true,
+            ..DataCache::never("Linux arch/arc/mm/cache.c: a cache that aliases is refused at boot")
+        },
+    },
+    Row {
+        names: &["alpha", "hexagon", "openrisc", "microblaze"],
+        data_cache: DataCache::never(
+            "Linux does not select ARCH_HAS_CPU_CACHE_ALIASING in the architecture's Kconfig",
+        ),
+    },
+];
+
+/// The facts of an architecture, if it has a row.
+pub(super) const fn of(name: &str) -> DataCache {
+    let mut row = 0;
+    while row < ALIASING.len() {
+        let mut place = 0;
+        while place < ALIASING[row].names.len() {
+            if equal(name, ALIASING[row].names[place]) {
+                return ALIASING[row].data_cache;
+            }
+            place += 1;
+        }
+        row += 1;
+    }
+    DataCache::unknown("nobody that this crate knows of says it for this architecture")
+}
+
+/// Texts cannot be compared in a constant yet.
+const fn equal(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut place = 0;
+    while place < a.len() {
+        if a[place] != b[place] {
+            return false;
+        }
+        place += 1;
+    }
+    true
+}
+
+/// Linux `arch/mips/kernel/proc.c`: the line has the word where the data cache aliases. Kernels
+/// that are too old to have the line do not tell.
+fn mips(cpuinfo: Cpuinfo<'_>, _page: u64) -> Option<bool> {
+    let options = cpuinfo.value("Options implemented")?;
+    Some(options.split_whitespace().any(|option| option == "dc_aliases"))
+}
+
+/// Linux `arch/xtensa/kernel/setup.c` (`c_show`).
+fn xtensa(cpuinfo: Cpuinfo<'_>, page: u64) -> Option<bool> {
+    let size: u64 = cpuinfo.value("dcache size")?.parse().ok()?;
+    let ways: u64 = cpuinfo.value("dcache ways")?.parse().ok()?;
+    Some(size.checked_div(ways)? > page)
+}
+
+/// Linux `arch/nios2/kernel/cpuinfo.c` (`show_cpuinfo`): `Dcache:  32kB, line length: 32`. It is the size
+/// in the device tree; the kernel goes by its configuration, and warns at boot if they differ.
+fn nios2(cpuinfo: Cpuinfo<'_>, page: u64) -> Option<bool> {
+    let (size, _) = cpuinfo.value("Dcache")?.split_once("kB")?;
+    let size: u64 = size.parse().ok()?;
+    Some(size.checked_mul(1024)? > page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::aliasing::{Cpuinfo, Occurs, Placement};
+    use super::{ALIASING, mips, nios2, of, xtensa};
+
+    /// The lines are as the kernel's format strings print them, with a CPU of each kind.
+    #[test]
+    fn mips_tells_by_one_word() {
+        let aliasing = "system type\t\t: Atheros AR9344 rev 2\nOptions implemented\t: tlb 4kex 4k_cache \
+                        prefetch mcheck ejtag llsc dc_aliases perf_cntr_intr_bit\n";
+        let indexed_by_physical_address =
+            "Options implemented\t: tlb 4kex 4k_cache pindexed_dcache\n";
+        let old_kernel = "system type\t\t: MIPS Malta\nisa\t\t\t: mips1 mips2 mips32r1\n";
+        assert_eq!(mips(Cpuinfo(aliasing), 4096), Some(true));
+        assert_eq!(mips(Cpuinfo(indexed_by_physical_address), 4096), Some(false));
+        assert_eq!(mips(Cpuinfo(old_kernel), 4096), None);
+    }
+
+    /// A way of 16384 / 4 = 4096 bytes is no larger than a page, one of 32768 / 4 = 8192 is.
+    #[test]
+    fn xtensa_tells_the_size_of_a_way() {
+        let with = |size, ways| {
+            let text = std::format!(
+                "dcache line size: 32\ndcache ways\t: {ways}\ndcache size\t: {size}\n"
+            );
+            xtensa(Cpuinfo(&text), 4096)
+        };
+        assert_eq!(with("16384", "4"), Some(false));
+        assert_eq!(with("32768", "4"), Some(true));
+        assert_eq!(with("0", "0"), None, "no data cache is shown");
+        assert_eq!(with("many", "4"), None);
+        assert_eq!(xtensa(Cpuinfo(""), 4096), None);
+    }
+
+    #[test]
+    fn nios2_tells_the_size_of_the_cache() {
+        let of = |dcache: &str| {
+            let text = std::format!("Icache:\t\t4kB, line length: 32\nDcache:\t\t{dcache}\n");
+            nios2(Cpuinfo(&text), 4096)
+        };
+        assert_eq!(of("32kB, line length: 32"), Some(true));
+        assert_eq!(of("2kB, line length: 32"), Some(false));
+        assert_eq!(of("many"), None);
+    }
+
+    /// What Linux 6.12 answers, read off its headers one by one.
+    #[test]
+    fn the_table_is_what_linux_says() {
+        let rows = [
+            ("mips", None, Some(0x4_0000), true),
+            ("mips64r6", None, Some(0x4_0000), true),
+            ("sparc64", Some(true), Some(0x4000), true),
+            ("sparc", None, None, true),
+            ("parisc", Some(true), Some(0x40_0000), false),
+            ("sh", Some(true), Some(0x4000), true),
+            ("csky", Some(true), Some(4 * 4096), true),
+            ("xtensa", None, None, false),
+            ("m68k", Some(true), Some(4096), false),
+            ("nios2", None, None, false),
+            ("arc", Some(false), Some(2 * 4096), true),
+            ("alpha", Some(false), Some(4096), false),
+            ("hexagon", Some(false), Some(4096), false),
+            ("openrisc", Some(false), Some(4096), false),
+            ("microblaze", Some(false), Some(4096), false),
+            ("wasm32", None, None, false),
+        ];
+        for (name, aliases, distance, forced) in rows {
+            let found = of(name);
+            assert_eq!(found.decided(), aliases, "{name}");
+            assert_eq!(found.distance.bytes(4096).ok(), distance, "{name}");
+            assert_eq!(found.forced, forced, "{name}");
+        }
+        assert_eq!(of("wasm32").occurs, Occurs::Unknown);
+        assert_eq!(ALIASING.iter().map(|row| row.names.len()).sum::<usize>(), 18);
+    }
+
+    /// `arch/parisc/kernel/sys_parisc.c` adds a number of its own for each file to the offset, and refuses
+    /// any other fixed address.
+    #[test]
+    fn on_parisc_only_the_kernel_can_place_a_mapping() {
+        for row in ALIASING {
+            let by_kernel = row.data_cache.placement == Placement::ByKernel;
+            assert_eq!(by_kernel, row.names.contains(&"parisc"), "{:?}", row.names);
+        }
+        assert_eq!(of("parisc").modulus(4096), None);
+        assert_eq!(of("mips").modulus(4096), Some(0x4_0000));
+        assert_eq!(of("arc").modulus(4096), None, "nothing aliases");
+    }
+}

@@ -1,0 +1,145 @@
+//! Two addresses of one page, and whether the data cache makes them agree.
+//!
+//! On most machines they always do: x86, arm64, RISC-V, PowerPC, `LoongArch`, s390x, and 32-bit Arm since
+//! v7. There is nothing to do there, and nothing in this crate costs anything for the others' sake. On
+//! older Arm, MIPS, SPARC, SH, PA-RISC, Xtensa, C-SKY, m68k and Nios II it depends on the addresses: a
+//! store under one can stay unseen under the other for as long as the cache likes, and be lost if both
+//! were stored to. Which it is here, [`CpuReport::aliasing`](crate::report::CpuReport::aliasing) says, and
+//! a host's report, which asks the kernel too; the table of architectures with its sources is in
+//! `arch/README.md`.
+//!
+//! # What kind of cache does it
+//! The place of a byte in a cache (its set) is chosen by some bits of its address. The line there is
+//! recognised by a tag, which is the rest of the address.
+//!
+//! | chosen by | recognised by | two addresses of one byte |
+//! |---|---|---|
+//! | physical address (PIPT) | physical address | meet in one line, always |
+//! | virtual address (VIPT) | physical address | meet if they are *congruent*: equal in the bits that choose. Bits within a page are always equal, so a cache whose ways are no larger than a page never aliases |
+//! | virtual address (VIVT) | virtual address | are two lines. If they are congruent and a set has one way, one puts the other out, which writes it back: they agree. If it has several, they do not, and only maintenance helps, or a kernel that does not cache such pages |
+//!
+//! # What follows for programs
+//! 1. Two mappings of a file, in one process or in two, must be congruent: the distance between address
+//!    and offset in the file the same for both, up to a multiple of `SHMLBA`
+//!    ([`HostReport::shmlba`](crate::report)). [`mappings_agree`] checks it. Linux places mappings so on
+//!    Arm v6, MIPS, SPARC, SH, C-SKY, Xtensa and PA-RISC, unless `MAP_FIXED` says otherwise, which it then
+//!    refuses; on Nios II and m68k it does not see to it. A [`DaxFile`](crate::dax) is placed so on all of
+//!    them.
+//! 2. The kernel has a mapping of its own of every page, and `read(2)` and `write(2)` use it. It is
+//!    congruent with none but by chance.
+//!    [`DaxFile::read_through_kernel`](crate::dax) and its counterpart keep the two apart.
+//! 3. Files are not mapped directly there at all: Linux refuses the DAX device of a file system since 6.9
+//!    where `cpu_dcache_is_aliasing()` (`drivers/dax/super.c`), and did not build it before on Arm, MIPS
+//!    and SPARC (`fs/Kconfig`). Device DAX, which the kernel does not access through a mapping of its
+//!    own, is not refused, and rule 1 is all that its users need to keep.
+//!
+//! Sources: Linux `Documentation/core-api/cachetlb.rst`; `arch_get_unmapped_area` of the architectures
+//! named, and `mm/filemap.c`. What is said of caches is checked against a model of one, which stands in for machines that
+//! nobody has at hand: `src/dax/views/model.rs`.
+
+pub use crate::arch::aliasing::{Cpuinfo, DataCache, Distance, LARGEST, Occurs, Placement, Told};
+
+use crate::arch::native;
+
+/// What the data caches of the architecture do that this program was compiled for.
+#[must_use]
+pub const fn data_cache() -> &'static DataCache {
+    &native::ARCHITECTURE.data_cache
+}
+
+/// Whether two addresses of one byte meet in one place of a cache that is indexed by virtual address:
+/// whether they differ by a multiple of `shmlba` bytes. They can be of two processes.
+///
+/// With `shmlba` 0 only equal addresses are congruent.
+///
+/// ```
+/// use cachemaint::aliasing::congruent;
+/// assert!(congruent(0x7000_4000, 0x1000_0000, 0x4000));
+/// assert!(!congruent(0x7000_4000, 0x1000_1000, 0x4000));
+/// ```
+#[must_use]
+pub const fn congruent(a: usize, b: usize, shmlba: u64) -> bool {
+    (a.abs_diff(b) as u64).is_multiple_of(shmlba)
+}
+
+/// Whether two mappings of one file are congruent, each given as the address of a byte and the offset of
+/// that byte in the file. They can be of two processes, and of two parts of the file.
+///
+/// ```
+/// use cachemaint::aliasing::mappings_agree;
+/// // The second one begins a page further in the file, and is a page further on in its SHMLBA.
+/// assert!(mappings_agree((0x7000_0000, 0), (0x1000_1000, 0x1000), 0x4000));
+/// assert!(!mappings_agree((0x7000_0000, 0), (0x1000_0000, 0x1000), 0x4000));
+/// ```
+#[must_use]
+pub const fn mappings_agree(a: (usize, u64), b: (usize, u64), shmlba: u64) -> bool {
+    // A file can be larger than an address: the sums are taken in numbers that hold both.
+    let (a, b) = (a.0 as u128 + b.1 as u128, b.0 as u128 + a.1 as u128);
+    a.abs_diff(b).is_multiple_of(shmlba as u128)
+}
+
+/// Where to map a file from an offset on: how many bytes behind `from` the first address is that is
+/// congruent to the offset modulo `shmlba`. It is less than `shmlba`.
+///
+/// Mappings that are placed so agree, whoever makes them and where: each is congruent to the file itself.
+/// Reserve so many bytes more than are to be mapped, map the file over the reservation there, and give
+/// the rest back. Not where the kernel alone can do it: see [`Placement`].
+///
+/// ```
+/// use cachemaint::aliasing::{gap, mappings_agree};
+/// // A reservation at 0x7000_5000 for a file from its third page on, where SHMLBA is 16 KiB.
+/// assert_eq!(gap(0x7000_5000, 0x2000, 0x4000), 0x1000);
+/// assert!(mappings_agree((0x7000_6000, 0x2000), (0x1000_0000, 0), 0x4000));
+/// ```
+#[must_use]
+pub const fn gap(from: usize, offset: u64, shmlba: u64) -> u64 {
+    let (Some(want), Some(have)) = (offset.checked_rem(shmlba), (from as u64).checked_rem(shmlba))
+    else {
+        return 0;
+    };
+    if want >= have { want - have } else { shmlba - (have - want) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{congruent, gap, mappings_agree};
+    use proptest::prelude::*;
+
+    #[test]
+    fn congruence_is_a_multiple_of_the_distance() {
+        assert!(congruent(5, 5, 0x4000));
+        assert!(congruent(0, 0x8000, 0x4000));
+        assert!(congruent(0x8000, 0, 0x4000), "in either order");
+        assert!(!congruent(0, 0x2000, 0x4000));
+        assert!(congruent(usize::MAX, usize::MAX - 0x4000, 0x4000));
+        assert!(congruent(7, 7, 0) && !congruent(7, 8, 0));
+    }
+
+    #[test]
+    fn mappings_of_two_parts_of_a_large_file_are_compared_without_overflow() {
+        let far = u64::MAX - 0xfff;
+        assert!(mappings_agree((0x1000, far), (0x1000, far), 0x4000));
+        assert!(mappings_agree((usize::MAX - 0xfff, far), (0, 0), 0x4000));
+        assert!(!mappings_agree((0x1000, far), (0x2000, far), 0x4000));
+    }
+
+    proptest! {
+        /// What two mappings need, whoever made the reservations: to agree, and to begin at a page.
+        #[test]
+        fn whatever_is_placed_agrees(
+            from in prop::array::uniform2(0_usize..1 << 15),
+            offset in prop::array::uniform2(0_u64..1 << 40),
+            page in prop_oneof![Just(4096_usize), Just(16384), Just(65536)],
+            more_bits in 0_u32..10,
+        ) {
+            let (from, offset) = (from.map(|at| at * page), offset.map(|at| at * page as u64));
+            let modulus = (page as u64) << more_bits;
+            let place = |which: usize| {
+                let gap = gap(from[which], offset[which], modulus);
+                assert!(gap < modulus && gap.is_multiple_of(page as u64));
+                from[which] + usize::try_from(gap).unwrap()
+            };
+            prop_assert!(mappings_agree((place(0), offset[0]), (place(1), offset[1]), modulus));
+        }
+    }
+}

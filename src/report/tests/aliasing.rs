@@ -1,0 +1,100 @@
+//! Whether the data cache aliases, on machines of each kind: recorded lines of `/proc/cpuinfo`, in the
+//! words of the kernel's format strings.
+
+use super::assert_fits;
+use crate::arch::{Architecture, DataCache, arm, other};
+use crate::cache::plan::Policy;
+use crate::platform::Cpu;
+use crate::platform::fixture::Fixture;
+use crate::report::{Aliasing, CpuReport, HostReport};
+use alloc::boxed::Box;
+use alloc::string::ToString;
+
+/// A machine of an architecture that has no operation.
+fn machine(name: &'static str, data_cache: DataCache, fixture: &Fixture) -> HostReport {
+    let Architecture { instructions, fences, observed, unreachable, no_whole_cache, .. } =
+        other::ARCHITECTURE;
+    let architecture = Box::leak(Box::new(Architecture {
+        name,
+        instructions,
+        fences,
+        observed,
+        unreachable,
+        data_cache,
+        no_whole_cache,
+    }));
+    let cpu = CpuReport::new(architecture, Cpu::refused(unreachable[0]), Policy::ANY);
+    HostReport::from_tree(cpu, &fixture.tree())
+}
+
+fn of_other(name: &'static str) -> DataCache {
+    other::ALIASING.iter().find(|row| row.names.contains(&name)).unwrap().data_cache
+}
+
+fn with_cpuinfo(text: &str) -> Fixture {
+    Fixture::new().kernel_and_caches().file("proc/cpuinfo", text)
+}
+
+#[test]
+fn mips_is_settled_by_what_the_kernel_tells() {
+    let told = |text: &str| machine("mips", of_other("mips"), &with_cpuinfo(text));
+    let report = told("Options implemented\t: tlb 4kex 4k_cache dc_aliases\n");
+    assert!(matches!(report.cpu.aliasing(), Aliasing::Unknown { .. }), "of the CPU alone");
+    assert_eq!(report.aliasing, Aliasing::Yes { source: "/proc/cpuinfo" });
+    assert_eq!(report.shmlba(), Ok(256 << 10));
+    assert!(report.to_string().contains("data alias: map a"), "{report}");
+    assert_fits(&report.to_string(), 40, "mips");
+
+    let report = told("Options implemented\t: tlb 4kex 4k_cache\n");
+    assert_eq!(report.aliasing, Aliasing::No { source: "/proc/cpuinfo" });
+    assert!(report.to_string().contains("data do not alias"), "{report}");
+
+    let old_kernel = told("system type\t\t: MIPS Malta\n");
+    assert!(matches!(old_kernel.aliasing, Aliasing::Unknown { .. }));
+    assert_fits(&old_kernel.to_string(), 40, "an old kernel on mips");
+}
+
+#[test]
+fn arm_is_settled_by_the_version_where_it_is_v7_or_before_v6() {
+    let told = |text: &str| machine("arm", arm::ARCHITECTURE.data_cache, &with_cpuinfo(text));
+    let v7 = told("processor\t: 0\nmodel name\t: ARMv7 Processor rev 1 (v7l)\n");
+    assert_eq!(v7.aliasing, Aliasing::No { source: "/proc/cpuinfo" });
+    // The kernel's constant is for all of them.
+    assert_eq!(v7.shmlba(), Ok(16 << 10));
+    let v5 = told("processor\t: 0\nmodel name\t: ARM926EJ-S rev 5 (v5l)\n");
+    assert_eq!(v5.aliasing, Aliasing::Yes { source: "/proc/cpuinfo" });
+    let v6 = told("processor\t: 0\nmodel name\t: ARMv6-compatible processor rev 7 (v6l)\n");
+    let Aliasing::Unknown { reason, advice } = v6.aliasing else { panic!("{:?}", v6.aliasing) };
+    assert!(reason.contains("v6") && advice.contains("SHMLBA"), "{reason}; {advice}");
+    assert_fits(&v6.to_string(), 40, "arm");
+}
+
+/// No `/proc`, no answer, and no page size to compute a distance from.
+#[test]
+fn without_proc_it_is_not_known() {
+    for name in ["mips", "xtensa", "nios2"] {
+        let report = machine(name, of_other(name), &Fixture::new());
+        let Aliasing::Unknown { advice, .. } = report.aliasing else { panic!("{name}") };
+        assert!(advice.contains("/proc"), "{name}: {advice}");
+        assert!(report.shmlba().is_err());
+    }
+}
+
+/// The architecture decides, whatever a file says.
+#[test]
+fn what_the_architecture_decides_stands() {
+    let parisc = machine("parisc", of_other("parisc"), &with_cpuinfo("dc_aliases\n"));
+    assert!(matches!(parisc.aliasing, Aliasing::Yes { .. }));
+    assert_eq!(parisc.aliasing, parisc.cpu.aliasing());
+    assert_eq!(parisc.shmlba(), Ok(4 << 20));
+    let arc = machine("arc", of_other("arc"), &with_cpuinfo(""));
+    assert!(matches!(arc.aliasing, Aliasing::No { .. }));
+    assert_eq!(arc.shmlba(), Ok(8 << 10));
+}
+
+#[test]
+fn a_distance_that_depends_on_the_machine_says_on_what() {
+    let sparc = machine("sparc", of_other("sparc"), &with_cpuinfo(""));
+    let why = sparc.shmlba().unwrap_err();
+    assert!(why.reason.contains("virtual cache") && why.advice.contains("4 MiB"), "{why}");
+}

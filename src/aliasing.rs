@@ -35,7 +35,7 @@
 //!
 //! Sources: Linux `Documentation/core-api/cachetlb.rst`; `arch_get_unmapped_area` of the architectures
 //! named, and `mm/filemap.c`. What is said of caches is checked against a model of one, which stands in for machines that
-//! nobody has at hand: `src/dax/views/model.rs`.
+//! nobody has at hand: `src/dax/system/linux/views/model.rs`.
 
 pub use crate::arch::aliasing::{Cpuinfo, DataCache, Distance, LARGEST, Occurs, Placement, Told};
 

@@ -131,6 +131,62 @@ fn a_mapping_can_begin_within_the_file() {
     assert_eq!(&fs::read(&path).unwrap()[8192..8196], b"here");
 }
 
+#[test]
+fn mapping_and_calls_show_the_same_bytes() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    drop(options().create(&path, LEN).unwrap());
+    let file = options().offset(8192).open(&path).unwrap();
+    assert_eq!(file.offset(), 8192);
+    file.write(5, b"stored");
+    let mut bytes = [0; 8];
+    file.read_through_kernel(4, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"\0stored\0");
+
+    file.write_through_kernel(7, b"!?").unwrap();
+    file.read(4, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"\0st!?ed\0");
+    assert_eq!(&fs::read(&path).unwrap()[8192 + 4..][..8], b"\0st!?ed\0");
+    file.read_through_kernel(file.len(), &mut []).unwrap();
+}
+
+#[test]
+fn what_the_file_has_lost_is_not_read() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    let file = options().create(&path, LEN).unwrap();
+    file.file().set_len(4096).unwrap();
+    let mut bytes = [0; 16];
+    let error = file.read_through_kernel(4096 - 8, &mut bytes).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Shorter { size: 4096, needed: LEN }), "{error}");
+}
+
+#[test]
+#[should_panic(expected = "2 bytes at offset 65535 are out of range")]
+fn a_write_through_the_kernel_does_not_make_the_file_longer() {
+    let directory = directory();
+    let file = options().create(directory.path().join("file"), LEN).unwrap();
+    drop(file.write_through_kernel(LEN - 1, b"ab"));
+}
+
+#[test]
+fn a_mapping_agrees_with_itself_and_with_the_page_behind_it() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    drop(options().create(&path, LEN).unwrap());
+    let file = options().offset(8192).open(&path).unwrap();
+    let address = file.as_ptr(0).addr();
+    assert!(file.agrees_with(address, 8192));
+    assert!(file.agrees_with(address + 4096, 8192 + 4096));
+    // Where the data cache aliases, it would not.
+    let elsewhere = file.agrees_with(address + 4096, 8192);
+    let aliases = !matches!(
+        cachemaint::report::HostReport::host().aliasing,
+        cachemaint::report::Aliasing::No { .. }
+    );
+    assert_eq!(elsewhere, !aliases);
+}
+
 /// Large mappings are congruent to their offset modulo 2 MiB, so that huge pages can serve.
 #[test]
 fn a_large_mapping_is_aligned_for_huge_pages() {

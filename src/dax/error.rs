@@ -100,6 +100,27 @@ pub enum ErrorKind {
         /// The error of `msync`, or of the system's calls for it.
         errno: i32,
     },
+    /// A read by the operating system failed.
+    Read {
+        /// Where the range begins, in bytes of the mapping.
+        at: u64,
+        /// Its length in bytes.
+        len: u64,
+        /// The error of `pread`.
+        errno: i32,
+    },
+    /// A write by the operating system failed. A part may have been written.
+    Write {
+        /// Where the range begins, in bytes of the mapping.
+        at: u64,
+        /// Its length in bytes.
+        len: u64,
+        /// The error of `pwrite`.
+        errno: i32,
+    },
+    /// The data cache of this machine aliases, or may, and the kernel does not keep its own view of the
+    /// file and the mapping together, since it is mapped directly.
+    ViewsDisagree,
     /// Another call of the operating system failed.
     Os {
         /// The call.
@@ -143,7 +164,10 @@ impl Error {
     #[must_use]
     pub const fn raw_os_error(&self) -> Option<i32> {
         match self.kind {
-            ErrorKind::Writeback { errno, .. } | ErrorKind::Os { errno, .. } => Some(errno),
+            ErrorKind::Writeback { errno, .. }
+            | ErrorKind::Read { errno, .. }
+            | ErrorKind::Write { errno, .. }
+            | ErrorKind::Os { errno, .. } => Some(errno),
             _ => None,
         }
     }
@@ -235,6 +259,22 @@ impl core::fmt::Display for ErrorKind {
                  check the device, and write it again from elsewhere",
                 System::host().persists_by,
                 io::Error::from_raw_os_error(*errno),
+            ),
+            Self::Read { at, len, errno } => write!(
+                f,
+                "pread of {len} bytes at offset {at} failed: {}; if it is an input/output error, the \
+                 medium has lost some of them: restore them from elsewhere",
+                io::Error::from_raw_os_error(*errno),
+            ),
+            Self::Write { at, len, errno } => write!(
+                f,
+                "pwrite of {len} bytes at offset {at} failed: {}; a part may have been written: write them \
+                 again when the cause is gone",
+                io::Error::from_raw_os_error(*errno),
+            ),
+            Self::ViewsDisagree => f.write_str(
+                "is mapped directly on a machine whose data cache aliases, where the kernel does not see \
+                 what is stored through the mapping; read and write it through the mapping alone",
             ),
             Self::Os { call, errno } => {
                 write!(f, "{call} failed: {}", io::Error::from_raw_os_error(*errno))

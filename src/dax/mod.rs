@@ -29,6 +29,10 @@
 //!   to the open file: a forked child shares it and keeps it alive until it exits or executes
 //!   another program, and on Linux it does not inherit the mapping, so it cannot write.
 //! - A file with holes, unwritten or shared extents is not mapped by cache lines.
+//! - Under Linux, on a machine whose [data cache aliases](crate::aliasing), or may, a file is mapped at an
+//!   address that is congruent to its offset, so that it agrees with every other mapping that is; there
+//!   `DaxFile::read_through_kernel` and `DaxFile::write_through_kernel` do what `read(2)` and `write(2)`
+//!   beside a mapping need, and elsewhere they are the call alone.
 //!
 //! # What it cannot take care of
 //! - A file that shrinks while it is mapped, and a page with a media error, raise SIGBUS (on Windows an
@@ -99,6 +103,8 @@ pub struct DaxFile {
     /// How lines are written back; there is none where the granularity is a page.
     writeback: Writeback,
     guarantee: Guarantee,
+    /// Where the mapping begins in the file, in bytes.
+    offset: u64,
     path: PathBuf,
     /// Holds the lock.
     file: File,
@@ -140,6 +146,12 @@ impl DaxFile {
         &self.guarantee
     }
 
+    /// Where the mapping begins in the file, in bytes.
+    #[must_use]
+    pub const fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// Where it was opened.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -147,7 +159,8 @@ impl DaxFile {
     }
 
     /// The open file, for what this type does not do. Shrinking it while it is mapped makes later
-    /// accesses end the process.
+    /// accesses end the process. What is read and written by calls may not agree with the mapping: on Linux
+    /// `read_through_kernel` and `write_through_kernel` see to it, other systems promise nothing.
     #[must_use]
     pub const fn file(&self) -> &File {
         &self.file

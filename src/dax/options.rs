@@ -86,7 +86,7 @@ impl Options {
             .map_err(|kind| Error::new(path, kind))?;
         let file = file::create(path)?;
         match self.fill_and_map::<M>(path, &file, len, mapped_len) {
-            Ok(mapped) => Ok(mapped.into_file(path, file)),
+            Ok(mapped) => Ok(mapped.into_file(path, file, self.offset)),
             Err(error) => {
                 files::remove_own(path, file);
                 Err(error)
@@ -112,7 +112,7 @@ impl Options {
         let page = files::page_size() as u64;
         let (file, len) = file::open(path, self.offset, self.len, page)?;
         let chosen = self.choose::<M>(path, &file)?;
-        Ok(self.map::<M>(path, &file, len, chosen)?.into_file(path, file))
+        Ok(self.map::<M>(path, &file, len, chosen)?.into_file(path, file, self.offset))
     }
 
     fn map<M: Mapper>(
@@ -162,9 +162,9 @@ struct Mapped {
 }
 
 impl Mapped {
-    fn into_file(self, path: &Path, file: File) -> DaxFile {
+    fn into_file(self, path: &Path, file: File, offset: u64) -> DaxFile {
         let Self { mapping, writeback, guarantee } = self;
-        DaxFile { mapping, writeback, guarantee, path: path.to_path_buf(), file }
+        DaxFile { mapping, writeback, guarantee, offset, path: path.to_path_buf(), file }
     }
 }
 

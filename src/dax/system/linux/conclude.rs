@@ -39,6 +39,8 @@ pub(super) struct Asked {
     pub(super) coherency_accepted: bool,
     /// Whether the CPU says that this is a guest, so that claims are the hypervisor's.
     pub(super) in_guest: bool,
+    /// Whether the data cache aliases, so that Linux refuses to map files directly.
+    pub(super) data_cache_aliases: bool,
     pub(super) page: usize,
 }
 
@@ -196,6 +198,14 @@ fn why_not_direct(asked: &Asked, mount: &Mount, disk: &Disk) -> (String, &'stati
         (_, Some(Region { domain: Domain::HostFlush, .. })) => {
             ("virtio-pmem reaches the host by flush requests only".to_string(), ADVICE_VIRTIO)
         }
+        // Before any advice to mount otherwise, which the kernel would refuse.
+        (_, Some(region)) if asked.data_cache_aliases => (
+            format!(
+                "the data cache of this machine aliases, and Linux maps no file on {} directly then",
+                region.name
+            ),
+            "use device DAX (a namespace in devdax mode), which is not refused",
+        ),
         ("ext4" | "xfs", Some(region)) => {
             let advice = if mount.options.contains("dax=inode") {
                 "set the inode's DAX flag while the file is empty (xfs_io -c 'chattr +x'), or mount \

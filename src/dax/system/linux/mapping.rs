@@ -4,6 +4,7 @@
 //! It makes these calls. The bytes are accessed elsewhere
 //! ([`Mapping`](crate::dax::mapping::Mapping)).
 
+use crate::aliasing::{self, DataCache, Placement};
 use crate::dax::mapping::{Mapping, Pages};
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
@@ -15,7 +16,20 @@ use std::process;
 
 /// What a huge page covers on the architectures that map DAX with them, in bytes. A mapping that is
 /// congruent to its file offset modulo this size can use them.
-const HUGE: usize = 2 << 20;
+const HUGE: u64 = 2 << 20;
+
+/// What a mapping's address and its offset in the file must differ by a multiple of, in bytes, so that it
+/// agrees with all other mappings of the file and can use huge pages; `None` if any page will do.
+///
+/// Where the kernel alone can place it, no huge pages are asked for either: it would refuse the place.
+fn modulus(cache: &DataCache, len: usize, page: u64) -> Option<u64> {
+    if cache.placement == Placement::ByKernel {
+        return None;
+    }
+    let huge = (len as u64 >= HUGE).then_some(HUGE);
+    // Both are powers of two, so the larger is a multiple of the other.
+    cache.modulus(page).max(huge)
+}
 
 /// How stores reach the medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +63,9 @@ pub(super) fn new(
     len: usize,
     kind: Kind,
 ) -> Result<Mapping, Errno> {
-    let base = if len < HUGE {
-        map(null_mut(), len, kind.flags(), file, offset)?
-    } else {
-        map_aligned(file, offset, len, kind)?
+    let base = match modulus(aliasing::data_cache(), len, rustix::param::page_size() as u64) {
+        None => map(null_mut(), len, kind.flags(), file, offset)?,
+        Some(modulus) => map_aligned(file, offset, len, kind, modulus)?,
     };
     let mapped = Mapped { base, len, page: rustix::param::page_size(), owner: process::id() };
     // A forked child would be a second writer, with no lock of its own. Refused only where the
@@ -84,6 +97,25 @@ impl Pages for Mapped {
         unsafe { rustix::mm::msync(address, range.end - first_page, MsyncFlags::SYNC) }
             .map_err(reason_of_msync)
     }
+}
+
+/// Has the kernel write back and drop what the caches hold through a mapping of the pages that a range
+/// touches, by taking them out of the page table. No byte changes.
+///
+/// # Panics
+/// If it is out of range.
+#[track_caller]
+pub(super) fn drop_cached(mapping: &Mapping, range: &Range<u64>) -> io::Result<()> {
+    let range = mapping.checked_range(range);
+    if range.is_empty() {
+        return Ok(());
+    }
+    let first_page = range.start - range.start % rustix::param::page_size();
+    let address = mapping.base().as_ptr().wrapping_add(first_page).cast();
+    let len = range.end - first_page;
+    // SAFETY: the range is in the mapping, which is a shared one of a file: the bytes are the file's, and
+    // are there again at the next access (madvise(2), MADV_DONTNEED).
+    unsafe { rustix::mm::madvise(address, len, Advice::LinuxDontNeed) }.map_err(io::Error::from)
 }
 
 impl Drop for Mapped {
@@ -128,10 +160,12 @@ fn map_aligned(
     offset: u64,
     len: usize,
     kind: Kind,
+    modulus: u64,
 ) -> Result<NonNull<u8>, Errno> {
     let page = rustix::param::page_size();
     let mapped = len.checked_next_multiple_of(page).ok_or(Errno::NOMEM)?;
-    let reserved = mapped.checked_add(HUGE).ok_or(Errno::NOMEM)?;
+    let spare = usize::try_from(modulus).map_err(|_too_large| Errno::NOMEM)?;
+    let reserved = mapped.checked_add(spare).ok_or(Errno::NOMEM)?;
     // SAFETY: a new mapping at an address that the kernel chooses changes nothing that exists.
     let reservation = unsafe {
         rustix::mm::mmap_anonymous(
@@ -141,12 +175,13 @@ fn map_aligned(
             MapFlags::PRIVATE | MapFlags::NORESERVE,
         )
     }?;
-    let reserved_from = reservation.addr() as u64;
-    let gap = usize::try_from(offset.wrapping_sub(reserved_from) % HUGE as u64).unwrap_or_default();
+    // Less than the modulus, which is an address.
+    let gap =
+        usize::try_from(aliasing::gap(reservation.addr(), offset, modulus)).unwrap_or_default();
     let place = reservation.wrapping_byte_add(gap);
     let trim = || {
         unmap(reservation, gap)?;
-        unmap(place.wrapping_byte_add(mapped), HUGE - gap)
+        unmap(place.wrapping_byte_add(mapped), spare - gap)
     };
     match map(place, len, kind.flags() | MapFlags::FIXED, file, offset) {
         Ok(base) => match trim() {
@@ -178,4 +213,66 @@ fn unmap(address: *mut core::ffi::c_void, len: usize) -> Result<(), Errno> {
     }
     // SAFETY: the range is a part of our own reservation that nothing was mapped over.
     unsafe { rustix::mm::munmap(address, len) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HUGE, Kind, map_aligned, modulus, unmap};
+    use crate::aliasing::{self, DataCache};
+    use crate::arch::{arm, other, x86};
+    use std::fs::File;
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::FileExt;
+
+    fn of(name: &str) -> DataCache {
+        other::ALIASING.iter().find(|row| row.names.contains(&name)).unwrap().data_cache
+    }
+
+    /// Congruence costs nothing where no CPU aliases, and never undoes what huge pages need.
+    #[test]
+    fn a_mapping_is_aligned_where_caches_or_huge_pages_need_it() {
+        let small = 64 << 10;
+        let large = 8 << 20;
+        let rows = [
+            (x86::ARCHITECTURE.data_cache, small, None),
+            (x86::ARCHITECTURE.data_cache, large, Some(HUGE)),
+            (arm::ARCHITECTURE.data_cache, small, Some(4 * 4096)),
+            (arm::ARCHITECTURE.data_cache, large, Some(HUGE)),
+            (of("mips"), small, Some(256 << 10)),
+            (of("sparc"), small, Some(4 << 20)),
+            (of("sparc"), large, Some(4 << 20)),
+            (of("m68k"), small, None),
+            (of("arc"), small, None),
+            // The kernel refuses any other place than its own.
+            (of("parisc"), small, None),
+            (of("parisc"), large, None),
+        ];
+        for (cache, len, expected) in rows {
+            assert_eq!(modulus(&cache, len, 4096), expected, "{cache:?} {len}");
+        }
+    }
+
+    /// Two mappings of two parts of a file, placed for a machine that aliases in 4 MiB.
+    #[test]
+    #[cfg_attr(miri, ignore = "maps files")]
+    fn what_is_mapped_aligned_agrees_and_is_the_file() {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        let file: &File = path.as_file();
+        let page = rustix::param::page_size();
+        let len = 2 * page;
+        file.set_len(8 * page as u64).unwrap();
+        let placed = [3_u8, 4].map(|which| {
+            let offset = u64::from(which) * page as u64;
+            let base = map_aligned(file.as_fd(), offset, len, Kind::Shared, 4 << 20).unwrap();
+            file.write_all_at(&[which], offset).unwrap();
+            // SAFETY: the byte was mapped just now, and nothing changes it.
+            assert_eq!(unsafe { base.as_ptr().read_volatile() }, which);
+            (base, offset)
+        });
+        let [a, b] = placed.map(|(base, offset)| (base.addr().get(), offset));
+        assert!(aliasing::mappings_agree(a, b, 4 << 20));
+        for (base, _) in placed {
+            unmap(base.as_ptr().cast(), len).unwrap();
+        }
+    }
 }

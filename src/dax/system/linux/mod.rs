@@ -7,6 +7,7 @@ mod extents;
 mod mapping;
 #[cfg(test)]
 mod tests;
+mod views;
 
 use super::Mapper;
 use crate::arch::Point;
@@ -17,6 +18,7 @@ use crate::dax::{Guarantee, Writeback};
 use crate::platform;
 use crate::platform::mounts::mount_id;
 use crate::platform::tree::Tree;
+use crate::report::Aliasing;
 use conclude::{Asked, conclude};
 use mapping::Kind;
 use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, StatxAttributes, StatxFlags};
@@ -44,6 +46,7 @@ impl Mapper for Linux {
             line: cache.map(Cache::line_size),
             coherency_accepted: cache.is_some_and(takes_coherency_for_persistence),
             in_guest: platform::is_guest(),
+            data_cache_aliases: matches!(views::aliasing_here(), Aliasing::Yes { .. }),
             page,
         };
         Ok(conclude(&tree, &asked))

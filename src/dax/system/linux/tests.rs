@@ -53,6 +53,7 @@ const DIRECT: Asked = Asked {
     line: Some(64),
     coherency_accepted: false,
     in_guest: false,
+    data_cache_aliases: false,
     page: 4096,
 };
 
@@ -114,6 +115,17 @@ fn map_sync_is_not_believed_where_the_inode_is_not_dax() {
     assert_eq!(guarantee.granularity(), Granularity::Page(4096));
     assert_eq!(guarantee.backing(), Backing::Unknown);
     assert!(guarantee.reason().contains("9p granted MAP_SYNC, but"), "{}", guarantee.reason());
+}
+
+/// Linux refuses the region's DAX device there (`drivers/dax/super.c`, `alloc_dax`), however it is mounted.
+#[test]
+fn where_the_data_cache_aliases_no_mount_option_is_advised() {
+    let host = host_with_region(EXT4_DAX, "e820", None);
+    let guarantee = concluded(&host, &Asked { data_cache_aliases: true, ..REFUSED });
+    assert_eq!(guarantee.granularity(), Granularity::Page(4096));
+    assert!(guarantee.reason().contains("aliases"), "{}", guarantee.reason());
+    let advice = guarantee.advice().unwrap();
+    assert!(advice.contains("device DAX") && !advice.contains("mount"), "{advice}");
 }
 
 #[test]

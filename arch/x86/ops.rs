@@ -10,9 +10,16 @@ use core::arch::asm;
 
 /// What holds an address in an instruction: the whole register, also where a pointer is half of one.
 #[cfg(target_arch = "x86_64")]
-type Register = u64;
+#[inline(always)]
+const fn register(line: usize) -> u64 {
+    line as u64
+}
+
 #[cfg(target_arch = "x86")]
-type Register = u32;
+#[inline(always)]
+const fn register(line: usize) -> usize {
+    line
+}
 
 /// Calls `then` with the instruction of this code, a constant in each branch.
 #[inline(always)]
@@ -63,7 +70,7 @@ pub fn fence(fence: Fence) {
 unsafe fn clwb(line: usize) {
     // SAFETY: the instruction is there and the byte readable, so it neither is undefined nor faults;
     // it changes no value that the program can see.
-    unsafe { asm!("clwb [{}]", in(reg) line as Register, options(nostack, preserves_flags)) };
+    unsafe { asm!("clwb [{}]", in(reg) register(line), options(nostack, preserves_flags)) };
 }
 
 /// # Safety
@@ -71,7 +78,7 @@ unsafe fn clwb(line: usize) {
 #[inline(always)]
 unsafe fn clflushopt(line: usize) {
     // SAFETY: as for `clwb`.
-    unsafe { asm!("clflushopt [{}]", in(reg) line as Register, options(nostack, preserves_flags)) };
+    unsafe { asm!("clflushopt [{}]", in(reg) register(line), options(nostack, preserves_flags)) };
 }
 
 /// # Safety
@@ -79,7 +86,7 @@ unsafe fn clflushopt(line: usize) {
 #[inline(always)]
 unsafe fn clflush(line: usize) {
     // SAFETY: as for `clwb`.
-    unsafe { asm!("clflush [{}]", in(reg) line as Register, options(nostack, preserves_flags)) };
+    unsafe { asm!("clflush [{}]", in(reg) register(line), options(nostack, preserves_flags)) };
 }
 
 #[inline(always)]

@@ -267,6 +267,7 @@ impl CpuReport {
             self.accepted_coherency(),
             self.trapped_clean(),
             self.unknown_persistence(),
+            self.apple_cleans(),
             self.weak_clflush(),
             self.monitor_erratum(),
             self.streaming_stores(),
@@ -298,6 +299,16 @@ impl CpuReport {
             text: "whether memory has a point of persistence cannot be found out; if not, dc cvap \
                    and dc cvadp reach coherency only",
             source: "Arm ARM (DDI 0487), DC CVAP and DC CVADP",
+        })
+    }
+
+    /// Apple's CPUs take part in coherence with everything on their chips.
+    fn apple_cleans(&self) -> Option<Note> {
+        let Identity::Aarch64 { midr: Some(midr) } = self.cpu.identity else { return None };
+        (midr.implementer() == 0x61).then_some(Note {
+            text: "on Apple's CPUs dc cvac does nothing, by the word of Apple's kernel: what is \
+                   beyond the caches is not reached by it, and nothing there is persistent",
+            source: "xnu osfmk/arm64/caches_asm.s",
         })
     }
 

@@ -9,7 +9,7 @@
 //! | `path` | as it was given |
 //! | `guarantee` | `granularity` (`"byte"`, `{"line": BYTES}` or `{"page": BYTES}`), `backing`, `reason`, `advice` (or `null`), `file_system`, `mount_point`, `device`, `region` (or `null`; as in `caps --json`), `through_page_cache`, `caching`, `evidence` (list of `asked`, `answer`) |
 //! | `guarantee.caching` | the memory type. `read`: `write_back`, `write_through`, `write_protected`, `write_combining`, `uncached` with its `meaning`, or `null` with `reason` and `advice`; `by_rule`, `rule`: what the kernel maps such files as by its own rule, which was not read; `caveat`: who can overrule both, or `null`; `evidence` |
-//! | `survival` | list of `event`, `progress` (`stored`, `persisted`), `survival` (`yes`, `no`, `not_promised`, `{"if": CONDITION}`) |
+//! | `survival` | list of `event`, `progress` (`stored`, `persisted`, `deep_persisted`), `survival` (`yes`, `no`, `not_promised`, `{"if": CONDITION}`) |
 //! | `canary` | `null` for a file; else `path` and `state`: `not_there`, `unreadable` (with `reason`), `same_boot`, `kept`, `boot_unknown`, `damaged` |
 //! | `canary.planted` | `at`, `boot`, `kernel`, `backing`, `device`, `file_system`, `persisted_by` |
 //! | `canary.started_by` | of the running kernel, if it is another boot: `"kexec"`, `{"loader": NUMBER}` (the kernel's `bootloader_type`) or `"unknown"` |
@@ -98,7 +98,7 @@ fn cells(guarantee: &Guarantee) -> Vec<Cell> {
         |event, progress| Cell { event, progress, survival: guarantee.survives(progress, event) };
     Event::ALL
         .into_iter()
-        .flat_map(|event| [cell(event, Progress::Stored), cell(event, Progress::Persisted)])
+        .flat_map(|event| Progress::ALL.map(|progress| cell(event, progress)))
         .collect()
 }
 

@@ -42,9 +42,10 @@ pub(crate) fn row(out: &mut impl Write, label: &str, value: impl Display) -> io:
     writeln!(out, "{label:LABEL$}{}", line.trim_end())
 }
 
-/// Which events the bytes of a file survive, stored and persisted.
+/// Which events the bytes of a file survive, stored and persisted. To deep persist changes who vouches
+/// for an answer and no answer, so it has no column.
 pub(crate) fn survival(out: &mut impl Write, guarantee: &Guarantee) -> io::Result<()> {
-    heading(out, "What survives           stored only       persisted")?;
+    heading(out, "What survives           stored only       persisted, deep or not")?;
     let mut conditions = Vec::new();
     for event in Event::ALL {
         let mut cell = |progress| cell(guarantee.survives(progress, event), &mut conditions);

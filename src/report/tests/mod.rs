@@ -496,6 +496,13 @@ fn a_point_of_persistence_is_not_proven_by_its_instruction() {
     assert!(!notes(&arm64_machine("Cortex-A53 r0p4")).contains("cannot be found out"));
 }
 
+/// Apple's implementer is 61H (Linux `cputype.h`).
+#[test]
+fn what_a_clean_is_worth_on_apples_cpus_is_told() {
+    assert!(notes(&arm64_machine("Apple M1, Linux guest")).contains("dc cvac does nothing"));
+    assert!(!notes(&arm64_machine("Altra")).contains("dc cvac does nothing"));
+}
+
 #[test]
 fn streaming_stores_are_trusted_only_where_the_vendor_promises() {
     assert!(notes(&x86_machine("Skylake-SP")).contains("evict the line"));

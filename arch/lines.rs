@@ -89,6 +89,15 @@ impl Lines {
         Some(Self { first_byte, last_byte, within: usize::from(line.within) })
     }
 
+    /// Whether the range holds every byte of the unit of this size, a line or larger, in which the address
+    /// is.
+    #[cfg(feature = "privileged")]
+    #[inline(always)]
+    pub fn holds_all_of(self, unit: LineSize, address: usize) -> bool {
+        let within = usize::from(unit.within);
+        address & !within >= self.first_byte && address | within <= self.last_byte
+    }
+
     /// Calls `op` with an address in each line.
     #[inline(always)]
     pub fn for_each(self, mut op: impl FnMut(usize)) {
@@ -154,6 +163,32 @@ mod tests {
         assert_eq!(walk(top, 64, 64), [top]);
         assert_eq!(walk(top - 64 + 63, 65, 64), [top - 64, top]);
         assert_eq!(walk(0, 1, 64), [0]);
+    }
+
+    #[cfg(feature = "privileged")]
+    #[test]
+    fn a_line_is_whole_if_no_byte_of_it_is_outside() {
+        let whole_units = |start, len, unit| {
+            let (line, unit) = (LineSize::new(64).unwrap(), LineSize::new(unit).unwrap());
+            let lines = Lines::covering(without_provenance(start), len, line).unwrap();
+            let mut whole = Vec::new();
+            lines.for_each(|line| whole.push(lines.holds_all_of(unit, line)));
+            whole
+        };
+        let whole = |start, len| whole_units(start, len, 64);
+        assert_eq!(whole(0x100, 64), [true]);
+        assert_eq!(whole(0x100, 63), [false]);
+        assert_eq!(whole(0x101, 63), [false]);
+        assert_eq!(whole(0x101, 64), [false, false]);
+        assert_eq!(whole(0x13f, 66), [false, true, false]);
+        assert_eq!(whole(0x100, 129), [true, true, false]);
+        // At both ends of the address space.
+        assert_eq!(whole(0, 65), [true, false]);
+        assert_eq!(whole(usize::MAX - 64, 65), [false, true]);
+        // Two lines to a unit: both are whole, or neither is.
+        assert_eq!(whole_units(0x100, 128, 128), [true, true]);
+        assert_eq!(whole_units(0x140, 192, 128), [false, true, true]);
+        assert_eq!(whole_units(0x100, 192, 128), [true, true, false]);
     }
 
     #[test]

@@ -13,7 +13,10 @@
 //!   follows is compiled for each and branches once a call), `execute` executes it on one line,
 //!   `fence` a fence.
 //!
-//! Where user mode has no operation, `no_operation.rs` stands for the last two.
+//! - `privileged.rs`, on that architecture only: what only privileged code may execute.
+//!
+//! Where user mode has no operation, `no_operation.rs` stands for `ops`; where privileged code has no
+//! more than user mode, `no_privileged.rs` stands for `privileged`.
 //! `device.rs` has what every architecture has: the barrier that orders memory for devices.
 //!
 //! `README.md` beside this file has the table of architectures.
@@ -38,6 +41,8 @@ macro_rules! architectures {
         $(
             #[cfg(all($with_target, not(any(loom, miri))))]
             pub use $with::{instruction, ops};
+            #[cfg(all(feature = "privileged", $with_target, not(any(loom, miri))))]
+            pub use $with::privileged;
         )*
 
         #[cfg(any(not(any($($with_target,)* loom, miri)), test))]
@@ -46,6 +51,8 @@ macro_rules! architectures {
         mod no_operation;
         #[cfg(not(any($($with_target,)* loom, miri)))]
         pub use no_operation::{instruction, ops};
+        #[cfg(all(feature = "privileged", not(any($($with_target,)* loom, miri))))]
+        pub use no_privileged as privileged;
         #[cfg(any(not(any($($with_target,)* $($without_target,)* loom, miri)), test))]
         pub mod other;
         #[cfg(not(any($($with_target,)* $($without_target,)* loom, miri)))]
@@ -80,10 +87,30 @@ architectures! {
     }
 }
 
+/// What no privileged code has on an architecture.
+#[cfg(feature = "privileged")]
+#[cfg_attr(
+    all(
+        any(
+            target_arch = "aarch64",
+            target_arch = "riscv64",
+            target_arch = "riscv32",
+            target_arch = "x86_64",
+            target_arch = "x86"
+        ),
+        not(any(loom, miri))
+    ),
+    expect(dead_code, reason = "these have some of it")
+)]
+#[expect(unsafe_code, reason = "the signatures are those of the back ends that have instructions")]
+pub mod no_privileged;
+
 #[cfg(any(loom, miri, test))]
 pub mod modelled;
 #[cfg(any(loom, miri))]
 pub use modelled::{self as native, instruction, ops};
+#[cfg(all(feature = "privileged", any(loom, miri)))]
+pub use no_privileged as privileged;
 
 /// How far a write-back is aimed. A farther point includes the nearer ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -173,6 +200,35 @@ pub struct Instruction {
     pub source: &'static str,
 }
 
+/// The instruction that drops a line and may lose what is dirty in it; for privileged code alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Discard {
+    /// Its mnemonic in lower case, as an assembler takes it.
+    pub name: &'static str,
+    /// The fences around all lines of one call.
+    pub(crate) fences: Fences,
+    /// What permits it.
+    pub requires: &'static str,
+    /// Where its effect and its ordering are specified.
+    pub source: &'static str,
+}
+
+/// What works on the whole cache of the CPU that executes it; for privileged code alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WholeCacheOperation {
+    /// The mnemonic, in lower case, of what writes all lines back and drops them.
+    pub writeback_invalidate: &'static str,
+    /// The mnemonic of what writes all lines back and may keep them, if the architecture has it; a
+    /// CPU may not have it.
+    pub writeback: Option<&'static str>,
+    /// Whether all caches of the machine are reached if every CPU executes it.
+    pub reaches_every_cache: bool,
+    /// Where it is specified.
+    pub source: &'static str,
+}
+
 /// One architecture as data.
 #[derive(Debug)]
 pub struct Architecture {
@@ -190,7 +246,13 @@ pub struct Architecture {
     pub unreachable: [Unsupported; 3],
     /// What the data cache does with one page under two virtual addresses.
     pub data_cache: DataCache,
-    /// Why user mode cannot write back or invalidate the whole cache at once.
+    /// What privileged code can drop lines with that are not to be written back, or why there is no
+    /// such thing.
+    pub discard: Result<Discard, Unsupported>,
+    /// What privileged code can do to the whole cache of a CPU.
+    pub whole_cache: Option<WholeCacheOperation>,
+    /// Why the whole cache cannot be written back or invalidated at once: at all if there is no
+    /// [`whole_cache`](Self::whole_cache) or if it does not reach every cache, else in user mode.
     pub no_whole_cache: Unsupported,
 }
 
@@ -347,6 +409,31 @@ mod tests {
                     assert!(usize::from(fences.before.0) < architecture.fences.len());
                     assert!(usize::from(fences.after.0) < architecture.fences.len());
                 }
+            }
+        }
+    }
+
+    /// The edges of what is discarded are invalidated otherwise, and the fences of one call serve both.
+    #[test]
+    fn a_discard_is_fenced_as_an_invalidation_is() {
+        let mut discarding = 0;
+        for architecture in ALL {
+            let Ok(discard) = architecture.discard else { continue };
+            for instruction in architecture.instructions {
+                assert_eq!(discard.fences, instruction.invalidate, "{}", discard.name);
+            }
+            discarding += 1;
+        }
+        // arm64 and RISC-V.
+        assert_eq!(discarding, 2);
+    }
+
+    /// Who asks for what an architecture does not have must learn why.
+    #[test]
+    fn what_privileged_code_lacks_is_refused_with_a_reason() {
+        for architecture in ALL {
+            for why in architecture.discard.err().into_iter().chain([architecture.no_whole_cache]) {
+                assert!(!why.reason.is_empty() && !why.advice.is_empty(), "{}", architecture.name);
             }
         }
     }

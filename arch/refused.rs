@@ -18,6 +18,8 @@ pub const fn architecture(
         observed: Fence::NONE,
         unreachable: [why, why, why],
         data_cache,
+        discard: Err(why),
+        whole_cache: None,
         no_whole_cache,
     }
 }

@@ -12,6 +12,7 @@
 //! | [`coherence`](crate::coherence) | memory shared with observers that do not see the cache: the pair of release and acquire |
 //! | [`medium`](crate::medium) | the trait that logs are written against |
 //! | [`report`](crate::report) | what is there, what was chosen, why not, what survives what |
+//! | [`whole_cache`](crate::whole_cache) | WBINVD and its like, for privileged code |
 //! | [`dax`](crate::dax) | a file on DAX, or what comes nearest; a medium |
 //!
 //! # Why write-back and fence are two steps

@@ -40,10 +40,14 @@ mod skip;
 ))]
 pub mod dax;
 
+#[cfg(all(feature = "privileged", target_has_atomic = "ptr"))]
+#[expect(unsafe_code, reason = "instructions that only privileged code may execute")]
+pub mod whole_cache;
+
 pub mod design;
 pub mod names;
 
-pub use arch::{Effect, Facts, Instruction, LineSize, Missing, Point, Unsupported};
+pub use arch::{Discard, Effect, Facts, Instruction, LineSize, Missing, Point, Unsupported};
 pub use cache::{Batch, Builder, Cache};
 
 /// The instructions of this architecture, by name, for [`Cache::from_facts`] and [`Builder`].

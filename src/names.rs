@@ -12,7 +12,7 @@
 //! | `dma_sync_*_for_device` | `writeback` before a device reads, `invalidate` before it writes | it does nothing for devices that snoop; this crate knows no device: [`coherence`](crate::coherence) has the pair, and [`Coherent`](crate::coherence::Coherent) for those that snoop |
 //! | `dma_sync_*_for_cpu` | `invalidate` after a device has written | the same |
 //! | `clflush_cache_range` | [`writeback_invalidate`](crate::Cache::writeback_invalidate) | the same instructions with the same fences (MFENCE around CLFLUSHOPT) |
-//! | `cpu_cache_invalidate_memregion` | none: [`whole_cache`](crate::report::CpuReport::whole_cache) says why | the whole cache of all CPUs; refused under any hypervisor |
+//! | `cpu_cache_invalidate_memregion` | `whole_cache::WholeCache` in ring 0; [`can_invalidate_memory`](crate::report::CpuReport::can_invalidate_memory) asks | the whole cache of all CPUs; refused under any hypervisor |
 //! | `flush_cache_range`, `flush_cache_mm`, `flush_cache_vmap` | none | they keep caches that are indexed by virtual addresses right when page tables change, and do nothing on x86 and arm64: nothing is made persistent by them |
 //! | `flush_dcache_page`, `flush_dcache_folio` | none | they make a user's and the kernel's mapping of one page agree on aliasing caches |
 //! | `nvdimm_flush`, `deep_flush` in sysfs | [deep persisted](crate::report::Progress) | it empties queues behind the memory controller, and no CPU cache |
@@ -45,12 +45,13 @@
 //! |---|---|---|
 //! | Arm: clean (DC CVAC, CVAP, CVADP) | `writeback` to coherency, persistence, deep persistence | the instruction is complete after a DSB, which is part of the operation here |
 //! | Arm: clean and invalidate (DC CIVAC) | `invalidate`, `writeback_invalidate` | |
-//! | Arm: invalidate (DC IVAC) | none in user mode | it is privileged and discards |
+//! | Arm: invalidate (DC IVAC) | `discard_range` (feature `privileged`) | it discards, and promises nothing of what is dirty |
 //! | Intel, AMD: CLWB, CLFLUSHOPT, CLFLUSH | `writeback`, `writeback_invalidate` | the manuals say flush for the latter two, which write back first |
-//! | Intel, AMD: WBINVD, INVD | none in user mode | privileged, the whole cache of one CPU; INVD discards |
+//! | Intel, AMD: WBINVD, WBNOINVD | `whole_cache` (feature `privileged`) | the whole cache of one CPU |
+//! | Intel, AMD: INVD | none | it discards what everybody has stored |
 //! | RISC-V: `cbo.clean` | `writeback` | |
 //! | RISC-V: `cbo.flush` | `writeback_invalidate` | flush is both there |
-//! | RISC-V: `cbo.inval` | `invalidate` | it may discard; the kernel can make it a flush for user mode (`senvcfg.CBIE`) |
+//! | RISC-V: `cbo.inval` | `discard_range` (feature `privileged`) | it may discard; `envcfg.CBIE` can make it a flush |
 //! | PowerPC: `dcbst`, `dcbstps` | `writeback` to coherency, persistence | store is write back there |
 //! | PowerPC: `dcbf`, `dcbfps` | `writeback_invalidate` | flush is both there |
 //!

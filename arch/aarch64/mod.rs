@@ -16,7 +16,17 @@
 //! Whether the memory system has a point of persistence cannot be found out: where it has none,
 //! `dc cvap` behaves as `dc cvac` (Arm ARM, DC CVAP). A memory's guarantee is the platform's claim.
 //!
-//! `dc ivac`, which drops dirty lines, is undefined at EL0 and is not used here.
+//! # At EL1
+//! | instruction | effect | to the point of |
+//! |---|---|---|
+//! | `dc ivac` | invalidates, and may lose what is dirty | coherency |
+//! | `dc cisw` | cleans and invalidates one line by its set and way | the level of the operand |
+//!
+//! Both are UNDEFINED at EL0. `dc ivac` needs write permission, and is a promise of nothing but that
+//! the line goes: under a hypervisor with stage 2 translation (`HCR_EL2.VM`) or with `HCR_EL2.DC` it
+//! executes as `dc civac`, and cores may clean first anyway (Arm ARM, DC IVAC; Cortex-A35 TRM, "Cache
+//! maintenance"). Operations by set and way ([`set_way`]) are those of one CPU: they are not broadcast,
+//! system caches do not see them, and lines move between the caches of other CPUs meanwhile.
 //!
 //! Sources: Arm ARM (DDI 0487), "Ordering and completion of data and instruction cache
 //! instructions" and the pages of the instructions; Linux `arch/arm64/mm/cache.S` (DSB SY behind
@@ -25,9 +35,14 @@
 #[cfg(all(target_arch = "aarch64", not(any(loom, miri))))]
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod ops;
+#[cfg(all(feature = "privileged", target_arch = "aarch64", not(any(loom, miri))))]
+#[expect(unsafe_code, reason = "the instructions are written in assembly")]
+pub mod privileged;
+#[cfg(any(feature = "privileged", test))]
+pub mod set_way;
 
 use super::{
-    Architecture, DataCache, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported,
+    Architecture, DataCache, Discard, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported, WholeCacheOperation,
 };
 
 /// The names that users may give.
@@ -98,6 +113,14 @@ pub const DC_CIVAC: Instruction = Instruction {
     source: "Arm ARM (DDI 0487), DC CIVAC",
 };
 
+/// Invalidates the line to the point of coherency, at EL1 and above.
+pub const DC_IVAC: Discard = Discard {
+    name: "dc ivac",
+    fences: DMB_BEFORE_DSB_AFTER,
+    requires: "EL1",
+    source: "Arm ARM (DDI 0487), DC IVAC; Linux arch/arm64/mm/cache.S, dcache_inval_poc",
+};
+
 /// Why `dc cvac` is not executed on a Cortex-A53 before r0p3.
 pub const CLEAN_IS_BROKEN: Unsupported = Unsupported::new(
     Missing::Erratum,
@@ -142,6 +165,13 @@ pub const ARCHITECTURE: Architecture = Architecture {
     data_cache: DataCache::never(
         "Linux arch/arm64/include/asm/cache.h: the data side behaves as PIPT",
     ),
+    discard: Ok(DC_IVAC),
+    whole_cache: Some(WholeCacheOperation {
+        writeback_invalidate: "dc cisw",
+        writeback: None,
+        reaches_every_cache: false,
+        source: "Arm ARM (DDI 0487), DC CISW",
+    }),
     // Arm ARM (DDI 0487), DC CISW: other CPUs and system caches do not see it.
     no_whole_cache: Unsupported::new(
         Missing::Operation,

@@ -35,6 +35,13 @@ use super::{
     Architecture, DataCache, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported,
 };
 
+#[cfg(all(
+    feature = "privileged",
+    any(target_arch = "powerpc64", target_arch = "powerpc"),
+    not(any(loom, miri))
+))]
+pub use super::no_privileged as privileged;
+
 /// The names that users may give.
 #[cfg(all(any(target_arch = "powerpc64", target_arch = "powerpc"), not(any(loom, miri))))]
 pub mod instruction {
@@ -150,6 +157,13 @@ pub const ARCHITECTURE: Architecture = Architecture {
     data_cache: DataCache::never(
         "Linux arch/powerpc/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected",
     ),
+    // dcbi is of embedded CPUs alone (Power ISA 2.07 Book III-E), and ISA 3.0 dropped them.
+    discard: Err(Unsupported::new(
+        Missing::Operation,
+        "PowerPC servers have no instruction that drops a block unwritten",
+        "use invalidate, and have no dirty line in the range",
+    )),
+    whole_cache: None,
     no_whole_cache: Unsupported::new(
         Missing::Operation,
         "PowerPC has no instruction for a whole cache",

@@ -4,13 +4,16 @@
 //! |---|---|---|
 //! | `cbo.clean` | writes back | `riscv_hwprobe` shows Zicbom |
 //! | `cbo.flush` | writes back and drops | the same |
-//! | `cbo.inval` | drops, and loses what is dirty | never by Linux; where `envcfg.CBIE` is 01 it executes as `cbo.flush` |
+//! | `cbo.inval` | drops, and may lose what is dirty | never by Linux; [privileged code](CBO_INVAL) has it |
 //!
 //! A hart may have them and user mode not: `senvcfg.CBCFE` permits them, and without it they raise an
 //! illegal-instruction exception. Linux sets it since 6.15, if all harts have Zicbom, and says so by
 //! `riscv_hwprobe`; `zicbom` in the device tree or in `/proc/cpuinfo` says nothing about user mode.
 //! They are never tried. (Measured: QEMU 11.1 emulating a program without a kernel announces Zicbom so and
 //! raises the exception all the same; QEMU 10.0 emulating a whole machine is right.)
+//!
+//! `cbo.inval` is always there in M-mode; in S-mode `menvcfg.CBIE` makes it illegal (00), a `cbo.flush`
+//! (01) or itself (11), in a virtual machine `henvcfg.CBIE` does it once more.
 //!
 //! The specification speaks of memory and of agents that are not coherent. It knows no point of
 //! persistence: whether what reached memory survives power loss is the platform's word.
@@ -27,9 +30,16 @@
 #[cfg(all(any(target_arch = "riscv64", target_arch = "riscv32"), not(any(loom, miri))))]
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod ops;
+#[cfg(all(
+    feature = "privileged",
+    any(target_arch = "riscv64", target_arch = "riscv32"),
+    not(any(loom, miri))
+))]
+#[expect(unsafe_code, reason = "the instructions are written in assembly")]
+pub mod privileged;
 
 use super::{
-    Architecture, DataCache, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported,
+    Architecture, DataCache, Discard, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported,
 };
 
 /// The names that users may give.
@@ -73,6 +83,14 @@ pub const CBO_FLUSH: Instruction = Instruction {
     source: "RISC-V ISA manual, cmo.adoc, cbo.flush",
 };
 
+/// Drops the block, in M-mode and where `envcfg.CBIE` lets S-mode.
+pub const CBO_INVAL: Discard = Discard {
+    name: "cbo.inval",
+    fences: FENCE_AROUND,
+    requires: "Zicbom, and envcfg.CBIE below M-mode",
+    source: "RISC-V ISA manual, cmo.adoc, cbo.inval",
+};
+
 /// The architecture as data.
 pub const ARCHITECTURE: Architecture = Architecture {
     name: if cfg!(target_arch = "riscv32") { "riscv32" } else { "riscv64" },
@@ -101,6 +119,8 @@ pub const ARCHITECTURE: Architecture = Architecture {
     data_cache: DataCache::never(
         "Linux arch/riscv/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected",
     ),
+    discard: Ok(CBO_INVAL),
+    whole_cache: None,
     no_whole_cache: Unsupported::new(
         Missing::Operation,
         "RISC-V has no instruction for a whole cache",

@@ -18,6 +18,17 @@
 //! alone (Xen counts that as a bug, XSA-402), which is how it stands here; erratum AAI65 of three Intel
 //! Xeons (Linux `X86_BUG_CLFLUSH_MONITOR`) is about MONITOR, for which CLFLUSH is the cure.
 //!
+//! # In ring 0
+//! | instruction | effect | CPUID | reach |
+//! |---|---|---|---|
+//! | `wbinvd` | writes back and drops all lines | every CPU since the 486 | the caches of the CPU that executes it and those it shares |
+//! | `wbnoinvd` | writes back all lines, may keep them | `80000008H`:EBX\[9\] | the same |
+//!
+//! WBINVD serialises, so it comes after this CPU's own stores and before its later loads (Intel SDM vol. 2D;
+//! AMD APM vol. 3). Intel says the same of WBNOINVD; what AMD says was not found, so MFENCE stands on both
+//! sides of it. Newer AMD CPUs can be interrupted in either (CPUID.`80000008H`:EBX\[13\]). `invd`, which drops all lines unwritten, is not here: see
+//! `src/whole_cache`. No x86 instruction drops one line unwritten.
+//!
 //! Sources: Intel SDM vol. 2A (CLFLUSH, CLFLUSHOPT, CLWB) and vol. 3A ("Memory Ordering"); AMD APM
 //! vol. 3 (24594); Linux `arch/x86/mm/pat/set_memory.c`, `arch/x86/lib/usercopy_64.c`; FreeBSD
 //! `sys/amd64/amd64/pmap.c`, which makes the same difference between vendors.
@@ -25,9 +36,16 @@
 #[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod ops;
+#[cfg(all(
+    feature = "privileged",
+    any(target_arch = "x86", target_arch = "x86_64"),
+    not(any(loom, miri))
+))]
+#[expect(unsafe_code, reason = "the instructions are written in assembly")]
+pub mod privileged;
 
 use super::{
-    Architecture, DataCache, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported,
+    Architecture, DataCache, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported, WholeCacheOperation,
 };
 
 /// The names that users may give.
@@ -128,7 +146,19 @@ pub const ARCHITECTURE: Architecture = Architecture {
     data_cache: DataCache::never(
         "Linux arch/x86/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected",
     ),
-    // Intel SDM vol. 2B, WBINVD.
+    discard: Err(Unsupported::new(
+        Missing::Operation,
+        "no x86 instruction drops a line unwritten",
+        "use invalidate, and have no dirty line in the range",
+    )),
+    whole_cache: Some(WholeCacheOperation {
+        writeback_invalidate: "wbinvd",
+        writeback: Some("wbnoinvd"),
+        reaches_every_cache: true,
+        source: "Intel SDM vol. 2D, WBINVD and WBNOINVD; AMD APM vol. 3, the same; Linux \
+                 arch/x86/lib/cache-smp.c, wbinvd_on_all_cpus",
+    }),
+    // Intel SDM vol. 2D, WBINVD.
     no_whole_cache: Unsupported::new(
         Missing::Operation,
         "WBINVD is privileged (#GP in user mode)",

@@ -70,6 +70,22 @@ impl Builder {
     pub fn build(self) -> Result<Cache, Unsupported> {
         Cache::planned(platform::facts()?, self.point, self.policy)
     }
+
+    /// Makes the handle for the machine that this kernel or hypervisor runs on: [`build`](Self::build)
+    /// for [`Cache::privileged`].
+    ///
+    /// # Errors
+    /// As [`Cache::privileged`]; and if the instruction is not on this machine or does not reach the
+    /// point.
+    ///
+    /// # Safety
+    /// As for [`Cache::privileged`].
+    #[cfg(feature = "privileged")]
+    pub unsafe fn build_privileged(self) -> Result<Cache, Unsupported> {
+        // SAFETY: (1) is the caller's duty.
+        let facts = unsafe { platform::privileged_cpu() }.facts()?;
+        Cache::planned(facts, self.point, self.policy.privileged())
+    }
 }
 
 #[cfg(feature = "std")]

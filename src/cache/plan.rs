@@ -14,11 +14,14 @@ pub(crate) struct Policy {
     writeback: u8,
     /// Whether the point of coherency is taken for the point of persistence.
     accept_coherency: bool,
+    /// Whether the caller vouched for being where privileged instructions may be executed.
+    privileged: bool,
 }
 
 impl Policy {
     /// Every instruction may serve, and every point is meant as the architecture means it.
-    pub(crate) const ANY: Self = Self { writeback: u8::MAX, accept_coherency: false };
+    pub(crate) const ANY: Self =
+        Self { writeback: u8::MAX, accept_coherency: false, privileged: false };
 
     /// Only the instruction with this mnemonic may write back, with whichever ordering this CPU
     /// gives it; `None` if the architecture has no such instruction.
@@ -40,7 +43,19 @@ impl Policy {
 
     /// The same, which takes the point of coherency for the point of persistence.
     pub(crate) const fn accepting_coherency(self) -> Self {
-        Self { writeback: self.writeback, accept_coherency: true }
+        Self { accept_coherency: true, ..self }
+    }
+
+    /// The same of privileged code.
+    #[cfg(feature = "privileged")]
+    pub(crate) const fn privileged(self) -> Self {
+        Self { privileged: true, ..self }
+    }
+
+    /// Whether the caller vouched for being where privileged instructions may be executed.
+    #[cfg(feature = "privileged")]
+    pub(crate) const fn is_privileged(self) -> bool {
+        self.privileged
     }
 
     /// Whether the point of coherency is taken for the point of persistence.
@@ -69,6 +84,7 @@ impl Policy {
 /// | 3 | the point |
 /// | 1 | coherency is accepted as persistence |
 /// | 4 | base-2 logarithm of the write-back granule |
+/// | 1 | of privileged code |
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Plan(u64);
 
@@ -79,6 +95,7 @@ const PERMITTED: u32 = 40;
 const POINT: u32 = 48;
 const ACCEPT_COHERENCY: u32 = 51;
 const GRANULE: u32 = 52;
+const PRIVILEGED: u32 = 56;
 
 const CHOICE_IN_THE_WAY: Unsupported = Unsupported::new(
     Missing::Choice,
@@ -111,6 +128,7 @@ impl Plan {
                 | (point as u64) << POINT
                 | (policy.accept_coherency as u64) << ACCEPT_COHERENCY
                 | (facts.granule().logarithm() as u64) << GRANULE
+                | (policy.privileged as u64) << PRIVILEGED
                 | (writeback.code as u64) << WRITEBACK
                 | (invalidate.code as u64) << INVALIDATE
                 | (facts.present() as u64) << PRESENT
@@ -160,6 +178,7 @@ impl Plan {
         Policy {
             writeback: self.byte(PERMITTED),
             accept_coherency: self.0 >> ACCEPT_COHERENCY & 1 != 0,
+            privileged: self.0 >> PRIVILEGED & 1 != 0,
         }
     }
 

@@ -4,6 +4,8 @@
 //! on which tests compare the order and number of operations of any architecture.
 
 use super::plan::Plan;
+#[cfg(feature = "privileged")]
+use crate::arch::{Discard, privileged};
 use crate::arch::{Fence, Fences, Instruction, Lines, ops};
 
 /// What executes instructions and fences.
@@ -22,6 +24,14 @@ pub(super) trait Execute {
 
     /// Executes the fence.
     fn fence(&mut self, fence: Fence);
+
+    /// Executes the instruction that drops the line which holds the address.
+    ///
+    /// # Safety
+    /// 1. The instruction is this architecture's and may be executed here.
+    /// 2. The byte at the address may be written, and nobody needs what is dirty in its line.
+    #[cfg(feature = "privileged")]
+    unsafe fn discard(&mut self, discard: Discard, line: usize);
 }
 
 /// This machine.
@@ -43,6 +53,13 @@ impl Execute for Machine {
     #[inline(always)]
     fn fence(&mut self, fence: Fence) {
         ops::fence(fence);
+    }
+
+    #[cfg(feature = "privileged")]
+    #[inline(always)]
+    unsafe fn discard(&mut self, _: Discard, line: usize) {
+        // SAFETY: (1) and (2) are the caller's duties; an architecture has one such instruction.
+        unsafe { privileged::discard(line) };
     }
 }
 
@@ -109,6 +126,37 @@ pub(super) unsafe fn issue_and_complete(
         // SAFETY: (1) and (2) are the caller's duties.
         unsafe { issue_lines(&mut execute, operation, instruction, lines) };
         execute.fence(operation.fences(instruction).after);
+    });
+}
+
+/// Drops the lines of each write-back granule that the range holds whole, and invalidates the others, so
+/// that nobody's bytes are lost; nothing for an empty range.
+///
+/// # Safety
+/// 1. The plan and the instruction are for the machine that executes, which may execute them.
+/// 2. The range may be written, does not wrap round the end of the address space, and nobody needs what
+///    is dirty in it.
+#[cfg(feature = "privileged")]
+pub(super) unsafe fn discard(
+    execute: impl Execute,
+    plan: Plan,
+    discard: Discard,
+    start: *const u8,
+    len: usize,
+) {
+    let Some(lines) = Lines::covering(start, len, plan.line()) else { return };
+    execute.select(Operation::Invalidate.code(plan), |mut execute, instruction| {
+        execute.fence(discard.fences.before);
+        lines.for_each(|line| {
+            if lines.holds_all_of(plan.granule(), line) {
+                // SAFETY: (1) is the caller's duty; the line is the range's alone (2).
+                unsafe { execute.discard(discard, line) };
+            } else {
+                // SAFETY: (1) is the caller's duty; each line holds a byte of the range (2).
+                unsafe { execute.line(instruction, line) };
+            }
+        });
+        execute.fence(discard.fences.after);
     });
 }
 

@@ -39,6 +39,11 @@ impl Execute for Recording<'_> {
             self.log.push(self.architecture.fences[usize::from(fence.0)].into());
         }
     }
+
+    #[cfg(feature = "privileged")]
+    unsafe fn discard(&mut self, discard: crate::arch::Discard, line: usize) {
+        self.log.push(format!("{} {line:#x}", discard.name));
+    }
 }
 
 fn facts(line: usize, instructions: &[Instruction]) -> Facts {
@@ -179,6 +184,71 @@ fn every_line_of_a_range_gets_one_instruction_at_any_line_size() {
     }
 }
 
+/// A dirty byte of a neighbour must never be lost: lines at the ends that hold other bytes too are
+/// written back (Linux `dcache_inval_poc`, `v7_dma_inv_range`).
+#[cfg(feature = "privileged")]
+#[test]
+fn a_discard_writes_back_the_lines_that_it_shares() {
+    use super::run::discard;
+    use crate::arch::riscv::{self, CBO_CLEAN, CBO_FLUSH, CBO_INVAL};
+
+    let record = |architecture, facts, instruction, start, len| -> Vec<String> {
+        let mut log = Vec::new();
+        let recording = Recording { architecture, log: &mut log };
+        let plan = plan(architecture, facts, Point::Coherency);
+        let start = core::ptr::without_provenance(start);
+        // SAFETY: nothing is executed.
+        unsafe { discard(recording, plan, instruction, start, len) };
+        log
+    };
+    let ranges: [(usize, usize, &[&str]); 7] = [
+        // Whole lines alone.
+        (0x1000, 128, &["dc ivac 0x1000", "dc ivac 0x1040"]),
+        // An end, a start, both within one line.
+        (0x1000, 65, &["dc ivac 0x1000", "dc civac 0x1040"]),
+        (0x1001, 127, &["dc civac 0x1001", "dc ivac 0x1040"]),
+        (0x1001, 62, &["dc civac 0x1001"]),
+        (0x1000, 63, &["dc civac 0x1000"]),
+        (0x103f, 66, &["dc civac 0x103f", "dc ivac 0x1040", "dc civac 0x1080"]),
+        // Up to the last byte of the address space.
+        (usize::MAX - 64, 65, &["dc civac 0xffffffffffffffbf", "dc ivac 0xffffffffffffffc0"]),
+    ];
+    let arm64 = aarch64::ARCHITECTURE.discard.unwrap();
+    for (start, len, lines) in ranges {
+        if usize::BITS < 64 && start > 0xffff {
+            continue;
+        }
+        let log = record(ARM, facts(64, &[DC_CVAC, DC_CIVAC]), arm64, start, len);
+        let expected: Vec<&str> = [&["dmb osh"], lines, &["dsb sy"]].concat();
+        assert_eq!(log, expected, "{start:#x}, {len} bytes");
+    }
+    assert!(record(ARM, facts(64, &[DC_CIVAC]), arm64, 0x1000, 0).is_empty());
+
+    // A cache that writes back 128 bytes would take the neighbour of a line along.
+    let wide = facts(64, &[DC_CVAC, DC_CIVAC]).with_granule(LineSize::new(128).unwrap());
+    let log = record(ARM, wide, arm64, 0x1040, 192);
+    let lines = ["dc civac 0x1040", "dc ivac 0x1080", "dc ivac 0x10c0"];
+    assert_eq!(log, [&["dmb osh"][..], &lines, &["dsb sy"]].concat());
+
+    let zicbom = facts(64, &[CBO_CLEAN, CBO_FLUSH]);
+    // From within a block to the end of the next.
+    let log = record(&riscv::ARCHITECTURE, zicbom, CBO_INVAL, 0x2010, 0x70);
+    let fence = "fence iorw, iorw";
+    assert_eq!(log, [fence, "cbo.flush 0x2010", "cbo.inval 0x2040", fence]);
+}
+
+/// No x86 instruction does it, and to pretend would write dirty lines over what an observer wrote.
+#[cfg(all(feature = "privileged", target_arch = "x86_64"))]
+#[test]
+fn a_discard_is_refused_where_there_is_none() {
+    let Ok(host) = Cache::host() else { return };
+    let mut bytes = [7_u8; 256];
+    // SAFETY: it is refused before anything is executed.
+    let refused = unsafe { host.discard_range(bytes.as_mut_ptr(), bytes.len()) };
+    assert_eq!(refused.map_err(|why| why.missing), Err(Missing::Operation));
+    assert_eq!(bytes, [7; 256]);
+}
+
 #[test]
 fn an_empty_range_executes_nothing() {
     for instructions in [INTEL_CLWB, AMD_CLFLUSH] {
@@ -290,6 +360,8 @@ fn an_override_chooses_only_what_is_there_and_reaches_the_point() {
 #[test]
 fn a_plan_keeps_what_it_was_made_from() {
     let policy = Policy::ANY.only_named(ARM, "dc cvap").unwrap().accepting_coherency();
+    #[cfg(feature = "privileged")]
+    let policy = policy.privileged();
     let facts = facts(256, &[DC_CVAC, DC_CVAP, DC_CIVAC]);
     let facts = facts.with_granule(LineSize::new(2048).unwrap());
     let plan = Plan::choose(ARM, facts, Point::Persistence, policy).unwrap();

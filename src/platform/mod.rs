@@ -14,7 +14,7 @@ pub(crate) mod recorded;
 mod text;
 
 /// Makes each reader of a CPU a module, and the one that the compiler's target belongs to `native`:
-/// `cpu`, `facts`, and with feature `privileged` `privileged_facts`. A unit test compiles all of them.
+/// `cpu`, `facts`, and with feature `privileged` `privileged_cpu`. A unit test compiles all of them.
 macro_rules! readers {
     ($($name:ident: $target:meta,)*) => {
         $(
@@ -67,7 +67,7 @@ pub(crate) mod tree;
 use crate::arch::{Facts, LineSize, Unsupported};
 
 #[cfg(feature = "privileged")]
-pub(crate) use native::privileged_facts;
+pub(crate) use native::privileged_cpu;
 pub(crate) use native::{cpu, facts};
 
 pub use guest::{Confidential, Hypervisor, HypervisorKind, Isolation, Signatures};
@@ -101,6 +101,12 @@ pub(crate) struct Cpu {
     pub(crate) erratum: Option<Erratum>,
     /// Its lines, or why no instruction can be used.
     pub(crate) line: Result<Line, Unsupported>,
+    /// Whether its lines and instructions are the caller's word.
+    pub(crate) is_described: bool,
+    /// Whether it was asked by privileged code: in ring 0, at EL1, in M-mode or S-mode.
+    pub(crate) privileged: bool,
+    /// Whether it can write back a whole cache and keep the lines (x86: WBNOINVD).
+    pub(crate) keeps_whole_cache: bool,
 }
 
 /// Instructions that a CPU has and that do not do on it what the architecture says.
@@ -122,7 +128,18 @@ impl Cpu {
             present: 0,
             erratum: None,
             line: Err(why),
+            is_described: false,
+            privileged: false,
+            keeps_whole_cache: false,
         }
+    }
+
+    /// The same CPU, whose lines and instructions are those of a description.
+    pub(crate) fn described(self, facts: Facts) -> Self {
+        let (size, granule) = (facts.line(), facts.granule().bytes());
+        let line = Line { size, granule, source: "the caller's description" };
+        let (present, line) = (facts.present(), Ok(line));
+        Self { present, line, erratum: None, is_described: true, ..self }
     }
 
     /// What a choice is made from.

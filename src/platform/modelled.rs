@@ -22,6 +22,6 @@ pub(crate) fn facts() -> Result<Facts, Unsupported> {
 /// A model has no privilege levels.
 #[cfg(feature = "privileged")]
 #[expect(unsafe_code, reason = "the signature is that of arm64, where it must be at EL1")]
-pub(crate) unsafe fn privileged_facts() -> Result<Facts, Unsupported> {
-    facts()
+pub(crate) unsafe fn privileged_cpu() -> Cpu {
+    cpu()
 }

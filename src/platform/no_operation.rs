@@ -17,6 +17,6 @@ pub(crate) fn facts() -> Result<Facts, Unsupported> {
 /// There is no back end for the privileged operations either.
 #[cfg(feature = "privileged")]
 #[expect(unsafe_code, reason = "the signature is that of arm64, where it must be at EL1")]
-pub(crate) unsafe fn privileged_facts() -> Result<Facts, Unsupported> {
-    facts()
+pub(crate) unsafe fn privileged_cpu() -> Cpu {
+    Cpu { privileged: true, ..cpu() }
 }

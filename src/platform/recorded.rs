@@ -37,6 +37,12 @@ pub(crate) fn arm64_cpu(machine: &arm64::Machine) -> Cpu {
     })
 }
 
+/// The same machine, asked at EL1.
+pub(crate) fn arm64_cpu_at_el1(machine: &arm64::Machine, id_aa64isar1_el1: u64) -> Cpu {
+    let (ctr_el0, midr_el1) = (machine.ctr_el0, machine.midr_el1);
+    aarch64::read_at_el1(aarch64::IdRegisters { ctr_el0, id_aa64isar1_el1, midr_el1 })
+}
+
 /// Every recorded machine.
 pub(crate) fn all() -> Vec<(&'static str, &'static Architecture, Cpu)> {
     let x86 = x86::MACHINES

@@ -52,7 +52,29 @@ const NO_FENCE: Unsupported = Unsupported::new(
 /// The CPU this program runs on.
 #[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
 pub(crate) fn cpu() -> Cpu {
-    read(&raw_cpuid::CpuIdReaderNative)
+    Cpu { privileged: privilege_level(code_segment()) == 0, ..read(&raw_cpuid::CpuIdReaderNative) }
+}
+
+/// The ring in which code with this selector in CS runs (Intel SDM vol. 3A, "Privilege Levels"). A kernel
+/// that Xen paravirtualises is in ring 1 or 3.
+const fn privilege_level(code_segment: u16) -> u16 {
+    code_segment & 3
+}
+
+/// CS, which code of every ring may read.
+#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
+#[expect(unsafe_code, reason = "a register is read")]
+fn code_segment() -> u16 {
+    let selector;
+    // SAFETY: reading a selector needs no privilege and has no effect.
+    unsafe {
+        core::arch::asm!(
+            "mov {:x}, cs",
+            out(reg) selector,
+            options(nomem, nostack, preserves_flags),
+        );
+    };
+    selector
 }
 
 /// Only what a choice needs: a virtual machine is left for every CPUID.
@@ -61,15 +83,15 @@ pub(crate) fn facts() -> Result<Facts, Unsupported> {
     shown_facts(&CpuId::with_cpuid_reader(raw_cpuid::CpuIdReaderNative), &raw_cpuid::CpuIdReaderNative).1
 }
 
-/// CPUID says the same in ring 0.
+/// CPUID says the same in ring 0, and CS that it is ring 0.
 #[cfg(all(
     feature = "privileged",
     any(target_arch = "x86", target_arch = "x86_64"),
     not(any(loom, miri))
 ))]
 #[expect(unsafe_code, reason = "the signature is that of arm64, where it must be at EL1")]
-pub(crate) unsafe fn privileged_facts() -> Result<Facts, Unsupported> {
-    facts()
+pub(crate) unsafe fn privileged_cpu() -> Cpu {
+    cpu()
 }
 
 /// The CPU whose CPUID `reader` has.
@@ -88,6 +110,9 @@ pub(crate) fn read<R: CpuIdReader>(reader: &R) -> Cpu {
             granule: facts.line().bytes(),
             source: "CPUID.1:EBX[15:8]",
         }),
+        keeps_whole_cache: cpuid
+            .get_processor_capacity_feature_info()
+            .is_some_and(|capacity| capacity.has_wbnoinvd()),
         ..Cpu::refused(NO_FENCE)
     }
 }
@@ -256,4 +281,26 @@ fn text(registers: [u32; 3]) -> Text<12> {
         to.copy_from_slice(&register.to_le_bytes());
     }
     Text::new(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::privilege_level;
+
+    /// Linux `arch/x86/include/asm/segment.h`: `__KERNEL_CS` is 0x10, `__USER_CS` 0x33, `__USER32_CS` 0x23;
+    /// kernels that Xen paravirtualises: `FLAT_RING3_CS64` 0xe033 and, of 32 bits, `FLAT_RING1_CS` 0xe019
+    /// (Xen `xen/include/public/arch-x86`).
+    #[test]
+    fn the_ring_is_in_the_code_segment() {
+        for (code_segment, ring) in [(0x10, 0), (0x33, 3), (0x23, 3), (0xe033, 3), (0xe019, 1)] {
+            assert_eq!(privilege_level(code_segment), ring, "{code_segment:#x}");
+        }
+    }
+
+    /// Tests are user programs.
+    #[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
+    #[test]
+    fn this_program_finds_out_that_it_is_in_user_mode() {
+        assert!(!super::cpu().privileged);
+    }
 }

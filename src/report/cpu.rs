@@ -3,7 +3,8 @@
 use super::aliasing::{self, Aliasing};
 use super::virtualization::Virtualization;
 use crate::arch::{
-    self, Architecture, Facts, Fence, Fences, Instruction, Missing, Point, Unsupported, native,
+    self, Architecture, Discard, Facts, Fence, Fences, Instruction, Missing, Point, Unsupported,
+    native,
 };
 use crate::cache::Cache;
 use crate::cache::plan::{Plan, Policy};
@@ -11,7 +12,10 @@ use crate::platform::{self, Confidential, Cpu, Hypervisor, Identity, Line};
 
 /// What this CPU offers for cache maintenance, and what was chosen.
 ///
-/// Made by [`host`](Self::host) or [`for_cache`](Self::for_cache); all its answers were settled then.
+/// Made by [`host`](Self::host), [`for_cache`](Self::for_cache) or, in a kernel,
+#[cfg_attr(feature = "privileged", doc = "[`privileged`](Self::privileged);")]
+#[cfg_attr(not(feature = "privileged"), doc = "`privileged`;")]
+/// all its answers were settled then.
 /// It prints on one screen with `{}`.
 ///
 /// ```
@@ -24,8 +28,8 @@ use crate::platform::{self, Confidential, Cpu, Hypervisor, Identity, Line};
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct CpuReport {
-    architecture: &'static Architecture,
-    cpu: Cpu,
+    pub(super) architecture: &'static Architecture,
+    pub(super) cpu: Cpu,
     policy: Policy,
 }
 
@@ -87,12 +91,40 @@ impl CpuReport {
 
     /// The CPU this program runs on, with the choices of `cache`: its instruction, if the builder
     /// was told one, and what it accepts.
+    ///
+    /// Of a handle that privileged code made, what privileged code has. Where a caller
+    /// [described the CPU](Cache::from_facts), that counts, and what else is known of the CPU is added.
     #[must_use]
     pub fn for_cache(cache: Cache) -> Self {
-        Self::of_host(cache.policy())
+        let mut report = Self::of_host(cache.policy());
+        if report.cpu.facts() != Ok(cache.facts()) {
+            report.cpu = report.cpu.described(cache.facts());
+        }
+        report
+    }
+
+    /// The CPU that this kernel or hypervisor runs on, with the choices that [`Cache::privileged`] makes.
+    ///
+    /// On arm64 it reads `CTR_EL0`, `ID_AA64ISAR1_EL1` and `MIDR_EL1`; on x86 it is [`host`](Self::host),
+    /// which finds out that this is ring 0.
+    ///
+    /// # Safety
+    /// 1. On arm64 this CPU is at EL1 or higher.
+    #[cfg(feature = "privileged")]
+    #[must_use]
+    pub unsafe fn privileged() -> Self {
+        // SAFETY: (1) is the caller's duty.
+        let cpu = unsafe { platform::privileged_cpu() };
+        Self::new(&native::ARCHITECTURE, cpu, Policy::ANY.privileged())
     }
 
     fn of_host(policy: Policy) -> Self {
+        #[cfg(feature = "privileged")]
+        if policy.is_privileged() {
+            // SAFETY: (1) whoever made a handle with this policy vouched for it.
+            let cpu = unsafe { platform::privileged_cpu() };
+            return Self::new(&native::ARCHITECTURE, cpu, policy);
+        }
         Self::new(&native::ARCHITECTURE, platform::cpu(), policy)
     }
 
@@ -151,6 +183,14 @@ impl CpuReport {
 
     fn why_absent(&self) -> Unsupported {
         let (reason, advice) = match self.cpu.hypervisor {
+            _ if self.cpu.is_described => (
+                "the caller's description of the CPU does not have it",
+                "add it to the facts if the CPU has it, or ask the host",
+            ),
+            Hypervisor::Unknown if self.cpu.privileged => (
+                "its ID registers do not show it: the CPU does not have it, or a hypervisor hides it",
+                "see what was chosen instead for each point",
+            ),
             Hypervisor::Present { .. } => (
                 "the hypervisor does not show it; the CPU itself may have it",
                 "ask for a virtual CPU that passes it on, if what was chosen instead is not enough",
@@ -178,7 +218,8 @@ impl CpuReport {
     }
 
     /// What invalidates. In user mode no architecture discards dirty lines: they are written back
-    /// too, over what an observer wrote meanwhile.
+    /// too, over what an observer wrote meanwhile. In a kernel this is the same; what discards is
+    /// [another instruction](Self::discard).
     ///
     /// # Errors
     /// Why nothing here does.
@@ -186,6 +227,15 @@ impl CpuReport {
         let plan = Plan::choose(self.architecture, self.facts()?, Point::Coherency, Policy::ANY)?;
         let instruction = self.instruction(plan.invalidate());
         Ok(self.choice(instruction, instruction.invalidate))
+    }
+
+    /// What privileged code can drop lines with that are not to be written back
+    /// (`Cache::discard_range`, with feature `privileged`).
+    ///
+    /// # Errors
+    /// Why the architecture has no such instruction.
+    pub const fn discard(&self) -> Result<Discard, Unsupported> {
+        self.architecture.discard
     }
 
     fn facts(&self) -> Result<Facts, Unsupported> {
@@ -250,17 +300,6 @@ impl CpuReport {
         Virtualization::new(hypervisor, confidential, self.architecture.name)
     }
 
-    /// Why the whole cache cannot be written back or invalidated at once from user mode, and what
-    /// becomes of it in a kernel on this machine: [`Virtualization::effects`] has it as data.
-    #[must_use]
-    pub fn whole_cache(&self) -> Unsupported {
-        if !matches!(self.cpu.hypervisor, Hypervisor::Present { .. }) {
-            return self.architecture.no_whole_cache;
-        }
-        let reason = self.virtualization().effects().whole_cache.text;
-        Unsupported::new(Missing::Operation, reason, "maintain ranges instead")
-    }
-
     /// What else to know before relying on this CPU.
     pub fn notes(&self) -> impl Iterator<Item = Note> + use<> {
         let notes = [
@@ -285,7 +324,7 @@ impl CpuReport {
 
     fn trapped_clean(&self) -> Option<Note> {
         let Identity::Aarch64 { midr: Some(midr) } = self.cpu.identity else { return None };
-        midr.needs_clean_as_invalidate().then_some(Note {
+        (midr.needs_clean_as_invalidate() && !self.cpu.privileged).then_some(Note {
             text: "Cortex-A53 before r0p3: Linux traps every line operation of user mode and \
                    executes it, which takes microseconds a line",
             source: "errata 826319, 827319, 824069, 819472; Linux ARM64_WORKAROUND_CLEAN_CACHE",

@@ -6,7 +6,7 @@ use super::aliasing::Aliasing;
 use super::cpu::{Availability, Choice, CpuReport, Note, Status};
 use super::statement::Statement;
 use super::virtualization::Effects;
-use crate::arch::{Effect, Missing, Point, Unsupported};
+use crate::arch::{Effect, Missing, Point, Unsupported, WholeCacheOperation};
 use crate::platform::{
     Confidential, Hypervisor, HypervisorKind, Identity, Isolation, Line, Midr, Signatures, Text,
 };
@@ -103,10 +103,10 @@ impl Fields for Line {
     }
 }
 
-/// Nothing is there to be told.
-impl Fields for core::convert::Infallible {
-    fn fields<S: SerializeStruct>(&self, _: &mut S) -> Result<(), S::Error> {
-        match *self {}
+impl Fields for WholeCacheOperation {
+    fn fields<S: SerializeStruct>(&self, object: &mut S) -> Result<(), S::Error> {
+        object.serialize_field("instruction", self.writeback_invalidate)?;
+        object.serialize_field("source", self.source)
     }
 }
 
@@ -344,7 +344,7 @@ impl CpuReport {
         object.serialize_field("hypervisor", &self.hypervisor())?;
         object.serialize_field("confidential", &self.confidential())?;
         object.serialize_field("effects", &self.virtualization().effects())?;
-        let whole_cache = Answer::<core::convert::Infallible>(Err(self.whole_cache()));
+        let whole_cache = Answer(self.can_invalidate_memory().map_err(|refused| refused.why));
         object.serialize_field("whole_cache", &whole_cache)?;
         object.serialize_field("notes", &List(|| self.notes()))
     }

@@ -27,7 +27,7 @@
 //! | `hypervisor` | CPU | `present` (`true`, `false`, `null`), `name`, `signature` (the first), `signatures`, `is_root` |
 //! | `confidential` | CPU | `kind` is `tdx`, `hyper_v` (`isolation`: `vbs`, `sev_snp`, `tdx`, `other`; `paravisor`), `sev_offered` (`es`, `snp`, `coherent`) or `unknown` |
 //! | `effects` | CPU, host | `whole_cache`, `lines`, `migration`: each `is`, `text`, `source`, `certainty` (`documented`, `read_in_source`, `measured`, `assumed`) |
-//! | `whole_cache` | CPU | `available` (`false`), `missing`, `reason`, `advice` |
+//! | `whole_cache` | CPU | whether [memory can be invalidated](CpuReport::can_invalidate_memory) by it: `available`; `instruction`, `source` |
 //! | `notes` | CPU | list of `text`, `source` |
 //! | `cpu` | host | all of the above |
 //! | `kernel` | host | `name`, `release` |
@@ -44,6 +44,10 @@
 //! if they are not known.
 
 mod aliasing;
+#[cfg_attr(
+    feature = "privileged",
+    expect(unsafe_code, reason = "registers that only privileged code may read")
+)]
 mod cpu;
 #[cfg(feature = "std")]
 mod elsewhere;
@@ -57,10 +61,12 @@ mod screen;
 mod statement;
 mod survival;
 mod virtualization;
+mod whole_cache;
 
 #[cfg(test)]
 mod tests;
 
+pub use crate::arch::WholeCacheOperation;
 pub use crate::platform::{
     Confidential, Hypervisor, HypervisorKind, Identity, Isolation, Line, Midr, Signatures, Text,
 };
@@ -71,6 +77,7 @@ pub use cpu::{Availability, Choice, CpuReport, Note, Status};
 pub use statement::{Certainty, Statement};
 pub use survival::{Backing, Event, Progress, Survival, survival, survival_statement};
 pub use virtualization::{Effects, Handling, Migration, Virtualization};
+pub use whole_cache::{Refused, RefusedBy};
 
 #[cfg(feature = "std")]
 pub use crate::platform::{

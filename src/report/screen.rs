@@ -119,12 +119,20 @@ impl CpuReport {
                 f,
                 "Invalidate",
                 format_args!(
-                    "{choice}; dirty lines are written back too: user mode cannot discard"
+                    "{choice}; dirty lines are written back too{}",
+                    if self.cpu.privileged { "" } else { ": user mode cannot discard" },
                 ),
             )?,
             Err(_) => row(f, "Invalidate", format_args!("no: as above"))?,
         }
-        row(f, "Whole cache", format_args!("no: {}", self.whole_cache()))?;
+        match self.can_invalidate_memory() {
+            Ok(does) => row(
+                f,
+                "Whole cache",
+                format_args!("yes: {} on every CPU", does.writeback_invalidate),
+            )?,
+            Err(refused) => row(f, "Whole cache", format_args!("no: {refused}"))?,
+        }
         for note in self.notes() {
             row(f, "Note", format_args!("{}", note.text))?;
         }

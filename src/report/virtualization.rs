@@ -101,7 +101,9 @@ impl Virtualization {
     }
 
     fn on_x86(&self, kind: Option<HypervisorKind>) -> Effects {
-        if let (Hypervisor::Absent, None) = (self.hypervisor, kind) {
+        // WBINVD is fatal in TDX, so that one sign of it is enough.
+        let is_tdx = self.confidential == Confidential::Tdx;
+        if let (Hypervisor::Absent, None, false) = (self.hypervisor, kind, is_tdx) {
             return BARE_X86;
         }
         let is_root = matches!(self.hypervisor, Hypervisor::Present { is_root: true, .. });
@@ -144,25 +146,25 @@ fn x86(kind: Option<HypervisorKind>, is_root: bool) -> Effects {
     let whole_cache = match kind {
         Some(Kind::Kvm) => Statement::read(
             Handling::MayBeIgnored,
-            "WBINVD is privileged (#GP in user mode), and KVM ignores it unless it has assigned a \
+            "WBINVD is privileged, and KVM ignores it unless it has assigned a \
              device that does not snoop",
             "Linux arch/x86/kvm/x86.c, kvm_emulate_wbinvd_noskip and need_emulate_wbinvd",
         ),
         Some(Kind::Xen) => Statement::read(
             Handling::MayBeIgnored,
-            "WBINVD is privileged (#GP in user mode), and Xen ignores it unless the guest has I/O \
+            "WBINVD is privileged, and Xen ignores it unless the guest has I/O \
              resources of its own and the IOMMU does not snoop",
             "Xen xen/arch/x86/hvm/vmx/vmx.c, vmx_wbinvd_intercept",
         ),
         Some(Kind::Acrn) => Statement::read(
             Handling::Emulated,
-            "WBINVD is privileged (#GP in user mode), and ACRN does it for the guest: the whole cache, \
+            "WBINVD is privileged, and ACRN does it for the guest: the whole cache, \
              or the guest's memory line by line where a real-time guest must not be disturbed",
             "ACRN hypervisor/arch/x86/guest/vmexit.c, wbinvd_vmexit_handler",
         ),
         Some(Kind::Tcg) => Statement::read(
             Handling::Ignored,
-            "WBINVD is privileged (#GP in user mode), and QEMU's emulation has no caches: in this \
+            "WBINVD is privileged, and QEMU's emulation has no caches: in this \
              guest it does nothing",
             "QEMU target/i386/tcg/translate.c, wbinvd: nothing to do",
         ),
@@ -173,19 +175,19 @@ fn x86(kind: Option<HypervisorKind>, is_root: bool) -> Effects {
         ),
         Some(Kind::HyperV) if is_root => Statement::assumed(
             Handling::Unknown,
-            "WBINVD is privileged (#GP in user mode), and nobody says what the hypervisor under this \
+            "WBINVD is privileged, and nobody says what the hypervisor under this \
              root partition makes of it",
             "the Hyper-V Top Level Functional Specification has no word on it",
         ),
         Some(Kind::HyperV) => Statement::assumed(
             Handling::Unknown,
-            "WBINVD is privileged (#GP in user mode), and nobody says what Hyper-V makes of it in a \
+            "WBINVD is privileged, and nobody says what Hyper-V makes of it in a \
              guest",
             "the Hyper-V Top Level Functional Specification has no word on it",
         ),
         _ => Statement::assumed(
             Handling::Unknown,
-            "WBINVD is privileged (#GP in user mode), and this hypervisor may ignore it",
+            "WBINVD is privileged, and this hypervisor may ignore it",
             "none found; Linux arch/x86/mm/pat/set_memory.c trusts it under no hypervisor",
         ),
     };
@@ -224,13 +226,13 @@ pub(super) const DOM0_STAYS: Statement<Migration> = Statement::assumed(
 fn confidential_whole_cache(confidential: Confidential) -> Option<Statement<Handling>> {
     const KILLED: Statement<Handling> = Statement::read(
         Handling::Fatal,
-        "WBINVD is privileged (#GP in user mode), and in a TDX guest it raises #VE, which kills a \
+        "WBINVD is privileged, and in a TDX guest it raises #VE, which kills a \
          Linux kernel",
         "Linux Documentation/arch/x86/tdx.rst; arch/x86/coco/tdx/tdx.c, virt_exception_kernel",
     );
     const REQUEST: Statement<Handling> = Statement::read(
         Handling::MayBeIgnored,
-        "WBINVD is privileged (#GP in user mode), and in an SEV-SNP guest it is a request that the \
+        "WBINVD is privileged, and in an SEV-SNP guest it is a request that the \
          hypervisor may ignore",
         "Linux arch/x86/coco/sev, SVM_EXIT_WBINVD in the #VC handler",
     );
@@ -240,14 +242,14 @@ fn confidential_whole_cache(confidential: Confidential) -> Option<Statement<Hand
         Confidential::HyperV { isolation: Isolation::SevSnp, paravisor: false } => REQUEST,
         Confidential::HyperV { .. } => Statement::assumed(
             Handling::Unknown,
-            "WBINVD is privileged (#GP in user mode), and nobody says what the paravisor or the \
+            "WBINVD is privileged, and nobody says what the paravisor or the \
              hypervisor of this isolated guest makes of it",
             "none found",
         ),
         // Whether it is on does not show. Encrypted registers (ES, SNP) make the difference.
         Confidential::SevOffered { .. } => Statement::read(
             Handling::MayBeIgnored,
-            "WBINVD is privileged (#GP in user mode), and in an SEV guest, which this may be, it is a \
+            "WBINVD is privileged, and in an SEV guest, which this may be, it is a \
              request that the host may ignore",
             "Linux arch/x86/coco/sev, SVM_EXIT_WBINVD in the #VC handler; arch/x86/kvm/x86.c",
         ),

@@ -56,6 +56,79 @@ pub(crate) struct Machine {
     pub deep: Option<&'static str>,
 }
 
+/// What a kernel reads on a machine besides, and what detection has to conclude at EL1, where nobody
+/// traps and replaces an instruction.
+pub(crate) struct AtEl1 {
+    /// The machine among [`MACHINES`], whose source has the register.
+    pub name: &'static str,
+    pub id_aa64isar1_el1: u64,
+    pub coherency: &'static str,
+    pub persistence: Option<&'static str>,
+    pub deep: Option<&'static str>,
+}
+
+/// The machines whose `ID_AA64ISAR1_EL1` is known; it is quoted in their `source`, and absent before
+/// Armv8.2, where it reads as 0.
+pub(crate) static AT_EL1: &[AtEl1] = &[
+    AtEl1 {
+        name: "Arm Cortex-A53 r0p4",
+        id_aa64isar1_el1: 0,
+        coherency: "dc cvac",
+        persistence: None,
+        deep: None,
+    },
+    AtEl1 {
+        name: "Arm Cortex-A53 r0p2 (Snapdragon 810)",
+        id_aa64isar1_el1: 0,
+        // Errata 824069, 826319, 827319.
+        coherency: "dc civac",
+        persistence: None,
+        deep: None,
+    },
+    AtEl1 {
+        name: "Broadcom BCM2711 (Cortex-A72 r0p3), Raspberry Pi 4",
+        id_aa64isar1_el1: 0,
+        coherency: "dc cvac",
+        persistence: None,
+        deep: None,
+    },
+    AtEl1 {
+        name: "Fujitsu A64FX",
+        id_aa64isar1_el1: 0x0000_0000_0001_0001,
+        coherency: "dc cvac",
+        persistence: Some("dc cvap"),
+        deep: None,
+    },
+    AtEl1 {
+        name: "Ampere Altra (Neoverse N1 r3p1)",
+        id_aa64isar1_el1: 0x0000_0000_0010_0001,
+        coherency: "dc cvac",
+        persistence: Some("dc cvap"),
+        deep: None,
+    },
+    AtEl1 {
+        name: "AWS Graviton 3 (Neoverse V1 r1p1)",
+        id_aa64isar1_el1: 0x0011_1000_0121_1032,
+        coherency: "dc cvac",
+        persistence: Some("dc cvap"),
+        deep: Some("dc cvadp"),
+    },
+    AtEl1 {
+        name: "Microsoft Cobalt 100 (Neoverse N2 r0p0), Azure guest",
+        id_aa64isar1_el1: 0x0010_1111_0121_1052,
+        coherency: "dc cvac",
+        persistence: Some("dc cvap"),
+        deep: Some("dc cvadp"),
+    },
+    AtEl1 {
+        name: "Apple M1",
+        id_aa64isar1_el1: 0x0000_0111_1021_1202,
+        coherency: "dc cvac",
+        persistence: Some("dc cvap"),
+        deep: Some("dc cvadp"),
+    },
+];
+
 /// All machines.
 pub(crate) static MACHINES: &[Machine] = &[
     // ---- Architecture values from the manuals ----

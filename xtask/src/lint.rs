@@ -9,8 +9,13 @@ use crate::toolchain;
 
 /// The library's features one by one, besides all and none: each must stand alone.
 const ALONE: [&str; 4] = ["std", "dax", "serde", "privileged"];
-/// Where most of the lab's images exist, and with them the library's privileged side.
-const FREESTANDING: [&str; 2] = ["x86_64-unknown-none", "aarch64-unknown-none"];
+/// Where the lab's images exist, and with them the library's privileged side; and which of them, where it
+/// is not all.
+const FREESTANDING: [(&str, &str); 3] = [
+    ("x86_64-unknown-none", ""),
+    ("aarch64-unknown-none", ""),
+    ("riscv64gc-unknown-none-elf", "--bin freestanding"),
+];
 /// The targets of docs.rs (`Cargo.toml`) besides a usual host's.
 const DOCUMENTED: [&str; 3] =
     ["aarch64-unknown-linux-gnu", "x86_64-pc-windows-msvc", "aarch64-apple-darwin"];
@@ -42,12 +47,14 @@ pub(crate) fn clippy(host: &Host, report: &mut Report) -> Result<()> {
             Cmd::cargo(&line).check()
         })
     })?;
-    FREESTANDING.into_iter().try_for_each(|triple| match toolchain::in_use(host, triple) {
-        Err(reason) => report.skip(triple, format!("{reason:#}")),
-        Ok(_) => report.check(triple, "no lint in the images and what they link", || {
-            let line = "clippy -p cachemaint-lab-freestanding --target";
-            Cmd::cargo(line).args([triple, "--", "-D", "warnings"]).check()
-        }),
+    FREESTANDING.into_iter().try_for_each(|(triple, images)| {
+        match toolchain::in_use(host, triple) {
+            Err(reason) => report.skip(triple, format!("{reason:#}")),
+            Ok(_) => report.check(triple, "no lint in the images and what they link", || {
+                let line = "clippy -p cachemaint-lab-freestanding --target";
+                Cmd::cargo(line).arg(triple).words(images).words("-- -D warnings").check()
+            }),
+        }
     })
 }
 

@@ -2,10 +2,10 @@
 
 #[cfg(target_arch = "aarch64")]
 use super::registers;
-use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, granule, size_field};
-use crate::arch::{Facts, Unsupported};
-use crate::platform::Midr;
-use crate::platform::reading::line_size;
+use super::words::{Words, read as read_words};
+use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP};
+use crate::platform::Cpu;
+use crate::platform::reading::shown;
 
 /// What an ID register says, at EL1 and without an operating system.
 #[derive(Clone, Copy, Debug)]
@@ -15,27 +15,29 @@ pub(crate) struct IdRegisters {
     pub(crate) midr_el1: u64,
 }
 
-/// The facts at EL1. Where Linux would trap a clean that an erratum forbids, here another instruction
-/// must be chosen.
-pub(crate) fn from_id_registers(registers: IdRegisters) -> Result<Facts, Unsupported> {
+/// The CPU at EL1. Where Linux would trap a clean that an erratum forbids, here another instruction is
+/// chosen.
+pub(crate) fn read(registers: IdRegisters) -> Cpu {
     let dpb = registers.id_aa64isar1_el1 & 0xf;
-    let clean_is_broken = Midr(registers.midr_el1).needs_clean_as_invalidate();
-    Ok(Facts::new(line_size(size_field(registers.ctr_el0, 16))?)
-        .with_granule(granule(registers.ctr_el0))
-        .with(DC_CIVAC)
-        .with_if(!clean_is_broken, DC_CVAC)
-        .with_if(dpb >= 1, DC_CVAP)
-        .with_if(dpb >= 2, DC_CVADP))
+    let present = shown([
+        (true, DC_CVAC),
+        (true, DC_CIVAC),
+        (dpb >= 1, DC_CVAP),
+        (dpb >= 2, DC_CVADP),
+    ]);
+    let (ctr_el0, midr_el1) = (registers.ctr_el0, Some(registers.midr_el1));
+    let words = Words { ctr_el0, midr_el1, ..Words::default() };
+    Cpu { present, privileged: true, ..read_words(words) }
 }
 
-/// The facts of this CPU from its ID registers.
+/// This CPU, from its ID registers.
 ///
 /// # Safety
 /// 1. The CPU is at EL1 or higher.
 #[cfg(target_arch = "aarch64")]
 #[expect(unsafe_code, reason = "the caller vouches for the exception level")]
-pub(crate) unsafe fn privileged_facts() -> Result<Facts, Unsupported> {
-    from_id_registers(IdRegisters {
+pub(crate) unsafe fn privileged_cpu() -> Cpu {
+    read(IdRegisters {
         ctr_el0: registers::ctr_el0(),
         // SAFETY: (1) is the caller's duty.
         id_aa64isar1_el1: unsafe { registers::id_aa64isar1_el1() },
@@ -45,7 +47,7 @@ pub(crate) unsafe fn privileged_facts() -> Result<Facts, Unsupported> {
 
 #[cfg(test)]
 mod tests {
-    use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, IdRegisters, from_id_registers};
+    use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, IdRegisters, read};
 
     /// At EL1 nobody traps and replaces what an erratum forbids.
     #[test]
@@ -54,7 +56,7 @@ mod tests {
             [(0x410f_d030, false), (0x410f_d032, false), (0x410f_d033, true), (0x410f_d034, true)]
         {
             let registers = IdRegisters { ctr_el0: 0x8444_8004, id_aa64isar1_el1: 0, midr_el1 };
-            let facts = from_id_registers(registers).unwrap();
+            let facts = read(registers).facts().unwrap();
             assert_eq!(facts.has(DC_CVAC), cleans, "{midr_el1:#x}");
             assert!(facts.has(DC_CIVAC));
             assert_eq!(facts.line().bytes(), 64);
@@ -68,7 +70,7 @@ mod tests {
         for (cwg, bytes) in [(0, 2048), (3, 64), (4, 64), (5, 128), (9, 2048), (10, 2048)] {
             let ctr_el0 = 0x8044_8004 | cwg << 24;
             let registers = IdRegisters { ctr_el0, id_aa64isar1_el1: 0, midr_el1: 0x411f_d402 };
-            assert_eq!(from_id_registers(registers).unwrap().granule().bytes(), bytes, "CWG {cwg}");
+            assert_eq!(read(registers).facts().unwrap().granule().bytes(), bytes, "CWG {cwg}");
         }
     }
 
@@ -81,7 +83,7 @@ mod tests {
                 id_aa64isar1_el1: 0x0011_0000_0121_1030 | dpb,
                 midr_el1: 0x411f_d402,
             };
-            let facts = from_id_registers(registers).unwrap();
+            let facts = read(registers).facts().unwrap();
             assert_eq!((facts.has(DC_CVAP), facts.has(DC_CVADP)), (cvap, cvadp), "DPB {dpb}");
         }
     }

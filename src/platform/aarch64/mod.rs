@@ -43,7 +43,9 @@ use crate::arch::LineSize;
 use crate::arch::aarch64::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP};
 
 #[cfg(all(target_arch = "aarch64", feature = "privileged"))]
-pub(crate) use el1::privileged_facts;
+pub(crate) use el1::privileged_cpu;
+#[cfg(test)]
+pub(crate) use el1::{IdRegisters, read as read_at_el1};
 #[cfg(test)]
 pub(crate) use words::Words;
 #[cfg(any(target_arch = "aarch64", test))]

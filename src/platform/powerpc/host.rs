@@ -24,13 +24,14 @@ pub(crate) fn facts() -> Result<Facts, Unsupported> {
 /// No register tells the size of a block.
 #[cfg(feature = "privileged")]
 #[expect(unsafe_code, reason = "the signature is that of arm64, where it must be at EL1")]
-pub(crate) unsafe fn privileged_facts() -> Result<Facts, Unsupported> {
+pub(crate) unsafe fn privileged_cpu() -> Cpu {
     use crate::arch::Missing;
-    Err(Unsupported::new(
+    let no_register = Unsupported::new(
         Missing::Permission,
         "on PowerPC no register tells the size of a cache block",
         "use Cache::from_facts with the device tree's d-cache-block-size",
-    ))
+    );
+    Cpu { privileged: true, ..Cpu::refused(no_register) }
 }
 
 #[cfg(target_os = "linux")]

@@ -21,7 +21,7 @@ pub(crate) use host::{cpu, facts};
     any(target_arch = "powerpc64", target_arch = "powerpc"),
     not(any(loom, miri))
 ))]
-pub(crate) use host::privileged_facts;
+pub(crate) use host::privileged_cpu;
 
 /// Linux `arch/powerpc/include/uapi/asm/cputable.h`, in `AT_HWCAP2`.
 const FEATURE2_ARCH_2_07: usize = 0x8000_0000;

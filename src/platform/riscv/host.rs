@@ -29,13 +29,14 @@ pub(crate) fn facts() -> Result<Facts, Unsupported> {
 /// No register of S-mode or M-mode tells of Zicbom or of its block size.
 #[cfg(feature = "privileged")]
 #[expect(unsafe_code, reason = "the signature is that of arm64, where it must be at EL1")]
-pub(crate) unsafe fn privileged_facts() -> Result<Facts, Unsupported> {
+pub(crate) unsafe fn privileged_cpu() -> Cpu {
     use crate::arch::Missing;
-    Err(Unsupported::new(
+    let no_register = Unsupported::new(
         Missing::Permission,
         "on RISC-V no register tells of Zicbom or of its block size",
         "use Cache::from_facts with the device tree's riscv,cbom-block-size",
-    ))
+    );
+    Cpu { privileged: true, ..Cpu::refused(no_register) }
 }
 
 /// Asks the kernel; `None` if it does not know the call.

@@ -21,7 +21,7 @@ pub(crate) use host::{cpu, facts};
     any(target_arch = "riscv64", target_arch = "riscv32"),
     not(any(loom, miri))
 ))]
-pub(crate) use host::privileged_facts;
+pub(crate) use host::privileged_cpu;
 
 /// Linux `arch/riscv/include/uapi/asm/hwprobe.h`.
 const KEY_MVENDORID: i64 = 0;

@@ -175,8 +175,12 @@ pub(super) fn streaming_stores(report: &HostReport) -> Vec<Entry> {
 }
 
 pub(super) fn whole_cache(report: &HostReport) -> Vec<Entry> {
+    let here = match report.cpu.can_invalidate_memory() {
+        Ok(does) => format!("yes: {} on every CPU", does.writeback_invalidate),
+        Err(refused) => format!("no: {refused}"),
+    };
     Vec::from([
-        Entry::here("Here", format!("no: {}", report.cpu.whole_cache())),
+        Entry::here("Here", here),
         Entry::stated("In a kernel", &report.effects().whole_cache),
         Entry::said(
             "On Linux",

@@ -12,8 +12,16 @@ use alloc::string::ToString;
 
 /// A machine of an architecture that has no operation.
 fn machine(name: &'static str, data_cache: DataCache, fixture: &Fixture) -> HostReport {
-    let Architecture { instructions, fences, observed, unreachable, no_whole_cache, .. } =
-        other::ARCHITECTURE;
+    let Architecture {
+        instructions,
+        fences,
+        observed,
+        unreachable,
+        discard,
+        whole_cache,
+        no_whole_cache,
+        ..
+    } = other::ARCHITECTURE;
     let architecture = Box::leak(Box::new(Architecture {
         name,
         instructions,
@@ -21,6 +29,8 @@ fn machine(name: &'static str, data_cache: DataCache, fixture: &Fixture) -> Host
         observed,
         unreachable,
         data_cache,
+        discard,
+        whole_cache,
         no_whole_cache,
     }));
     let cpu = CpuReport::new(architecture, Cpu::refused(unreachable[0]), Policy::ANY);

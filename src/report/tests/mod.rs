@@ -2,7 +2,7 @@
 
 use super::{
     Aliasing, Availability, Certainty, Confidential, CpuReport, Handling, Hypervisor,
-    HypervisorKind, Identity, Isolation, Migration, Status, Text,
+    HypervisorKind, Identity, Isolation, Migration, RefusedBy, Status, Text,
 };
 use crate::arch::{Missing, Point, aarch64, other, x86};
 use crate::cache::plan::Policy;
@@ -200,7 +200,7 @@ fn sev_is_an_offer_on_a_host_and_a_doubt_in_a_guest() {
     ]);
     let screen = guest.to_string().replace("\n              ", " ");
     assert!(screen.contains("SEV offered; whether on, only the kernel can read"), "{screen}");
-    assert!(guest.whole_cache().reason.contains("in an SEV guest"));
+    assert!(whole_cache(&guest).contains("in an SEV guest"));
     // EAX[10] is 0: encrypted and plain mappings do not agree.
     assert!(guest.virtualization().effects().lines.text.contains("encrypted and plain"));
 }
@@ -218,7 +218,13 @@ fn sev_in_cpuid_is_no_proof_of_a_confidential_guest() {
     assert_eq!(x86_machine("SEV-SNP guest").confidential(), offered);
 }
 
-/// What a hypervisor does with WBINVD decides what a kernel in it can rely on.
+fn whole_cache(report: &CpuReport) -> String {
+    let refused = report.can_invalidate_memory().unwrap_err();
+    assert_eq!(refused.why.missing, Missing::Operation);
+    refused.to_string()
+}
+
+/// What a hypervisor does with WBINVD decides what a kernel in it can rely on: a user is told.
 #[test]
 fn the_whole_cache_is_refused_with_what_becomes_of_it() {
     let machines = [
@@ -232,11 +238,71 @@ fn the_whole_cache_is_refused_with_what_becomes_of_it() {
         ("WSL 2", "nobody says what Hyper-V makes of it"),
     ];
     for (name, words) in machines {
-        let refusal = x86_machine(name).whole_cache();
-        assert_eq!(refusal.missing, Missing::Operation);
-        assert!(refusal.reason.contains(words), "{name}: {}", refusal.reason);
+        let report = x86_machine(name);
+        assert!(whole_cache(&report).contains(words), "{name}: {}", whole_cache(&report));
+        assert_eq!(report.can_invalidate_memory().unwrap_err().by, RefusedBy::UserMode, "{name}");
     }
-    assert!(arm64_machine("Altra").whole_cache().reason.contains("set/way"));
+    assert!(whole_cache(&arm64_machine("Altra")).contains("set/way"));
+}
+
+/// In ring 0 of the same machines it is there, or it is the hypervisor that is in the way.
+#[test]
+fn in_ring_0_the_report_says_that_the_whole_cache_can_be_invalidated() {
+    let in_ring_0 = |name: &str| {
+        let machine = x86_machines::MACHINES.iter().find(|machine| machine.name.contains(name));
+        let cpu = Cpu { privileged: true, ..x86_cpu(machine.unwrap().cpuid) };
+        CpuReport::new(&x86::ARCHITECTURE, cpu, Policy::ANY)
+    };
+    let bare = in_ring_0("Nehalem");
+    assert_eq!(bare.can_invalidate_memory().unwrap().writeback_invalidate, "wbinvd");
+    let screen = bare.to_string();
+    assert!(screen.contains("Whole cache   yes: wbinvd on every CPU"), "{screen}");
+    assert!(!screen.contains("user mode"), "{screen}");
+    let guest = in_ring_0("Xen guest");
+    assert!(!guest.to_string().contains("user mode"), "{guest}");
+    assert!(matches!(guest.can_invalidate_memory().unwrap_err().by, RefusedBy::Hypervisor(_)));
+}
+
+/// The machines whose ID registers are recorded, as a kernel at EL1 sees them.
+#[test]
+fn each_arm64_machine_gets_at_el1_what_its_registers_say() {
+    for machine in arm64::AT_EL1 {
+        let name = machine.name;
+        let report = at_el1(name);
+        let expected = [Some(machine.coherency), machine.persistence, machine.deep];
+        for (point, expected) in Point::ALL.into_iter().zip(expected) {
+            let found = report.writeback(point).ok().map(|choice| choice.instruction.name);
+            assert_eq!(found, expected, "{name} {point}");
+        }
+        assert_eq!(report.invalidate().unwrap().instruction.name, "dc civac", "{name}");
+        assert_eq!(report.can_invalidate_memory().unwrap_err().by, RefusedBy::Architecture);
+        assert_fits(&report.to_string(), 30, name);
+    }
+}
+
+fn at_el1(name: &str) -> CpuReport {
+    let at_el1 = arm64::AT_EL1.iter().find(|machine| machine.name.contains(name)).unwrap();
+    let machine = arm64::MACHINES.iter().find(|machine| machine.name == at_el1.name).unwrap();
+    let cpu = crate::platform::recorded::arm64_cpu_at_el1(machine, at_el1.id_aa64isar1_el1);
+    CpuReport::new(&aarch64::ARCHITECTURE, cpu, Policy::ANY)
+}
+
+/// Nobody traps it there: what the erratum forbids must not be chosen, and the report says which it is.
+#[test]
+fn an_early_cortex_a53_refuses_its_clean_at_el1() {
+    let report = at_el1("Cortex-A53 r0p2");
+    let Status::Refused(why) = status(&report, "dc cvac") else {
+        panic!("826319 and others: {:?}", status(&report, "dc cvac"))
+    };
+    assert_eq!(why.missing, Missing::Erratum);
+    assert!(why.reason.contains("826319"), "{}", why.reason);
+    assert_eq!(status(&report, "dc civac"), Status::Present);
+    // Linux's traps are no note for a kernel.
+    assert!(!notes(&report).contains("traps"));
+    assert_eq!(status(&at_el1("Cortex-A53 r0p4"), "dc cvac"), Status::Present);
+    // DC CVAP is absent: no kernel is asked, so none is blamed.
+    let Status::Absent(why) = status(&report, "dc cvap") else { panic!("the A53 has no DC CVAP") };
+    assert!(!why.reason.contains("kernel"), "{}", why.reason);
 }
 
 fn signatures(report: &CpuReport) -> Vec<String> {
@@ -355,7 +421,7 @@ fn rosetta_is_known_by_the_name_of_the_cpu() {
     let vendor = (0, 0, [7, 0x7472_6956, 0x656c_7070, 0x416c_6175]);
     let report = x86_report(&[vendor, MINIMAL_FEATURES]);
     assert_eq!(report.hypervisor().kind(), Some(HypervisorKind::Rosetta));
-    assert!(report.whole_cache().reason.contains("Rosetta"));
+    assert!(whole_cache(&report).contains("Rosetta"));
 }
 
 /// What may be relied on is what nobody takes away.
@@ -368,7 +434,7 @@ fn whole_cache_operations_are_executed_on_bare_metal_alone() {
         assert_eq!(effects.whole_cache.is == Handling::Executed, is_bare, "{}", machine.name);
         let tells_of_a_guest = ["hypervisor", "guest", "KVM", "Xen"]
             .iter()
-            .any(|word| report.whole_cache().reason.contains(word));
+            .any(|word| whole_cache(&report).contains(word));
         assert_eq!(tells_of_a_guest, !is_bare, "{}", machine.name);
     }
     let lines = x86_machine("9xx4 (family 25 model 17), KVM").virtualization().effects().lines;
@@ -591,6 +657,63 @@ fn the_report_on_a_cache_has_the_instruction_that_was_asked_for() {
     let cache = crate::Cache::builder().writeback_with(slowest).build().unwrap();
     let choice = CpuReport::for_cache(cache).writeback(Point::Coherency).unwrap();
     assert_eq!(choice.instruction.name, slowest.name);
+}
+
+/// A kernel on RISC-V has no other way than to describe the CPU: what it says is what is executed.
+#[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
+#[expect(unsafe_code, reason = "a description is the caller's word")]
+#[test]
+fn the_report_on_a_described_cpu_has_what_was_described() {
+    use crate::{Cache, Facts, LineSize, instruction::CLFLUSH};
+    let facts = Facts::new(LineSize::new(32).unwrap()).with(CLFLUSH);
+    // SAFETY: every x86_64 CPU has CLFLUSH, and none has lines of fewer than 32 bytes.
+    let report = CpuReport::for_cache(unsafe { Cache::from_facts(facts) }.unwrap());
+    let choice = report.writeback(Point::Persistence).unwrap();
+    assert_eq!((choice.instruction, choice.after), (CLFLUSH, "mfence"));
+    let line = report.line().unwrap();
+    assert_eq!((line.size.bytes(), line.source), (32, "the caller's description"));
+    let Status::Absent(why) = status(&report, "clwb") else { panic!("it was not described") };
+    assert!(why.reason.contains("description"), "{}", why.reason);
+    // Which CPU it is, is still found out.
+    assert_eq!(report.identity(), CpuReport::host().identity());
+}
+
+/// On x86 privileged code finds what user mode finds, and its report says the same of lines.
+#[cfg(all(feature = "privileged", target_arch = "x86_64", not(any(miri, loom))))]
+#[expect(unsafe_code, reason = "the level is the caller's word")]
+#[test]
+fn a_handle_of_privileged_code_is_built_with_the_same_overrides() {
+    let host = match crate::Cache::host() {
+        Ok(host) => host,
+        Err(why) => {
+            return skip("a_handle_of_privileged_code_is_built_with_the_same_overrides", why);
+        }
+    };
+    let slowest = host.invalidate_instruction();
+    let builder = crate::Cache::builder()
+        .writeback_with(slowest)
+        .point(Point::Persistence)
+        .accept_coherency_as_persistence();
+    // SAFETY: (1) is about arm64; (2) it is used on this machine.
+    let cache = unsafe { builder.build_privileged() }.unwrap();
+    assert_eq!(cache.writeback_instruction().name, slowest.name);
+    let report = CpuReport::for_cache(cache);
+    assert_eq!(report.writeback(Point::Persistence).unwrap().instruction.name, slowest.name);
+    assert!(report.accepts_coherency_as_persistence());
+    // It is still user mode, whatever was vouched for.
+    assert_eq!(report.can_invalidate_memory().unwrap_err().by, RefusedBy::UserMode);
+}
+
+/// At EL1 of a CPU without DC CVAP the caller can accept coherency by name, as in user mode.
+#[test]
+fn coherency_is_accepted_as_persistence_at_el1_too() {
+    let facts = at_el1("Cortex-A72");
+    assert_eq!(facts.writeback(Point::Persistence).unwrap_err().missing, Missing::Point);
+    let machine = arm64::MACHINES.iter().find(|machine| machine.name.contains("Cortex-A72"));
+    let cpu = crate::platform::recorded::arm64_cpu_at_el1(machine.unwrap(), 0);
+    let accepting = Policy::ANY.accepting_coherency();
+    let report = CpuReport::new(&aarch64::ARCHITECTURE, cpu, accepting);
+    assert_eq!(report.writeback(Point::Persistence).unwrap().instruction.name, "dc cvac");
 }
 
 pub(super) fn assert_fits(screen: &str, lines: usize, what: &str) {

@@ -6,7 +6,7 @@ fn main() -> Result<(), VarError> {
     let of_target = |name: &str| env::var(format!("CARGO_CFG_TARGET_{name}"));
     let architecture = of_target("ARCH")?;
     let board = match architecture.as_str() {
-        "aarch64" => "virt.ld",
+        "aarch64" | "riscv64" => "virt.ld",
         _ => "pc.ld",
     };
     let script = format!("src/image/{architecture}/{board}");

@@ -36,6 +36,14 @@ pub(super) const AARCH64: Board = Board {
     powered_off: 0,
 };
 
+/// Without firmware, in M-mode.
+pub(super) const RISCV64: Board = Board {
+    architecture: "riscv64",
+    triple: "riscv64gc-unknown-none-elf",
+    options: "-M virt -bios none",
+    powered_off: 0,
+};
+
 impl Board {
     /// The emulator of the board with this CPU, which boots the image of this name.
     pub(super) fn booting(&self, lab: &Lab<'_>, image: &str, cpu: &str) -> Result<Cmd> {
@@ -56,7 +64,7 @@ impl Board {
             .map_err(Unavailable::because)?;
         let folder = lab.work().join("freestanding");
         lab.cargo(&compiler, "build --release -p cachemaint-lab-freestanding")
-            .args(["--target", self.triple])
+            .args(["--bin", image, "--target", self.triple])
             .env("CARGO_TARGET_DIR", folder.display().to_string())
             .read()?;
         let file = folder.join(self.triple).join("release").join(image);

@@ -21,7 +21,7 @@ use core::fmt;
 use cachemaint::report::{CpuReport, Hypervisor};
 use cachemaint::{Cache, Point};
 
-pub use steps::{Buffer, STEPS};
+pub use steps::{Buffer, PRIVILEGED_STEPS, STEPS};
 
 /// The machine that the steps run on.
 pub trait Board {
@@ -64,7 +64,7 @@ pub fn run(board: &impl Board, cache: Cache, steps: &[Step]) {
 /// Prints what must be compared with the manual of the CPU.
 pub fn tell(board: &impl Board, cache: Cache) {
     board.print(format_args!("chosen {}", Chosen(cache)));
-    match CpuReport::host().hypervisor() {
+    match CpuReport::for_cache(cache).hypervisor() {
         Hypervisor::Present { signatures, .. } => {
             let name = signatures.first().map_or("unnamed", |signature| signature.as_str());
             board.print(format_args!("hypervisor {name}"));

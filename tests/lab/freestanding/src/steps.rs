@@ -5,20 +5,24 @@
 
 use core::hint::black_box;
 
-use cachemaint::report::{CpuReport, Hypervisor};
+use cachemaint::report::{CpuReport, Hypervisor, RefusedBy, Status};
 use cachemaint::{Cache, Effect, Facts, Instruction, Missing, Point};
 
 use crate::{Outcome, Step};
 
 /// On every board, in this order.
-pub const STEPS: [Step; 6] = [
-    Step { name: "whole cache refused", run: whole_cache_refused },
+pub const STEPS: [Step; 7] = [
+    Step { name: "report", run: report },
+    Step { name: "whole cache asked", run: whole_cache_asked },
     Step { name: "writeback", run: writeback },
     Step { name: "invalidate", run: invalidate },
     Step { name: "writeback_invalidate", run: writeback_invalidate },
     Step { name: "batch", run: batch },
     Step { name: "every instruction", run: every_instruction },
 ];
+
+/// On every board in the same way, and in privileged code alone.
+pub const PRIVILEGED_STEPS: [Step; 1] = [Step { name: "discard", run: discard }];
 
 /// Room for 16 lines of the largest CPUs that are emulated, which have 256 bytes.
 const SIZE: usize = 4096;
@@ -128,16 +132,62 @@ fn with(cache: Cache, instruction: Instruction) -> Cache {
     only.and_then(|only| only.to(cache.point())).expect("it reaches the point and invalidates")
 }
 
-/// The library has no operation on the whole cache. Its report says so with a reason, and on a guest
-/// the reason is what becomes of such an operation there.
-fn whole_cache_refused(_cache: Cache) -> Outcome {
-    let report = CpuReport::host();
-    let refusal = report.whole_cache();
-    assert_eq!(refusal.missing, Missing::Operation);
-    assert!(!refusal.advice.is_empty(), "a refusal says what to do");
-    let is_guest = matches!(report.hypervisor(), Hypervisor::Present { .. });
-    let tells_of_guests =
-        ["hypervisor", "guest", "KVM", "Xen"].iter().any(|word| refusal.reason.contains(word));
-    assert_eq!(tells_of_guests, is_guest, "{}", refusal.reason);
+/// What is reported on a handle is what it executes, at this privilege level too.
+fn report(cache: Cache) -> Outcome {
+    let report = CpuReport::for_cache(cache);
+    for point in Point::ALL {
+        let executed = cache.to(point).map(|cache| cache.writeback_instruction().name);
+        let reported = report.writeback(point).map(|choice| choice.instruction.name);
+        assert_eq!(reported, executed, "{point}");
+    }
+    let reported = report.invalidate().map(|choice| choice.instruction.name);
+    assert_eq!(reported, Ok(cache.invalidate_instruction().name));
+    let is_forbidden =
+        |status| matches!(status, Status::Refused(why) if why.missing != Missing::Erratum);
+    for availability in report.instructions() {
+        let (name, status) = (availability.instruction.name, availability.status);
+        assert!(!is_forbidden(status), "{name} is {status:?}");
+    }
     Outcome::Passed
+}
+
+/// Memory can be invalidated at once in ring 0 without a hypervisor and nowhere else; a refusal says who is
+/// in the way.
+fn whole_cache_asked(cache: Cache) -> Outcome {
+    let report = CpuReport::for_cache(cache);
+    let is_x86 = cfg!(any(target_arch = "x86_64", target_arch = "x86"));
+    let is_privileged = cfg!(target_os = "none");
+    let is_bare = report.hypervisor() == Hypervisor::Absent;
+    match report.can_invalidate_memory() {
+        Ok(does) => assert!(is_x86 && is_privileged && is_bare, "{does:?}"),
+        Err(refused) => {
+            assert!(!refused.why.advice.is_empty(), "a refusal says what to do");
+            let is_right = match refused.by {
+                RefusedBy::Architecture => !is_x86,
+                RefusedBy::UserMode => is_x86 && !is_privileged,
+                RefusedBy::Hypervisor(_) | RefusedBy::ConfidentialGuest(_) => {
+                    is_x86 && is_privileged && !is_bare
+                }
+                _ => false,
+            };
+            assert!(is_right, "{refused:?}");
+        }
+    }
+    Outcome::Passed
+}
+
+/// What was written back before is there after it, on the lines at the ends too; where nothing discards,
+/// that is an error.
+#[expect(unsafe_code, reason = "what discards can lose data")]
+fn discard(cache: Cache) -> Outcome {
+    let can = cache.discard_instruction().map(drop);
+    let may = CpuReport::for_cache(cache).discard().map(drop);
+    assert_eq!(can, may);
+    on_ranges("discard", cache.line_size(), |range| {
+        cache.writeback_invalidate(range);
+        // SAFETY: this is privileged code (1); the range is the buffer's (2), which was written back, so
+        // that nothing that was stored can be lost (3); the buffer shares no unit with anything (4).
+        let done = unsafe { cache.discard_range(range.as_mut_ptr(), range.len()) };
+        assert_eq!(done, can);
+    })
 }

@@ -1,7 +1,7 @@
 //! From the entry to the power-off, with what is the same on every board and in every image.
 //!
 //! The board's assembly comes first: it makes a stack, lets vector registers be used, maps memory one
-//! to one and cacheable, and calls `start`. There is one CPU, and no interrupt is ever enabled.
+//! to one and cacheable where that is needed, and calls `start`. There is one CPU, and no interrupt is ever enabled.
 //!
 //! An image is a binary with a function `program` and a panic handler that ends in [`panicked`]. Its
 //! run is in order if the last line is `done` and the machine was powered off by [`done`]; an
@@ -10,6 +10,9 @@
 #[cfg(target_arch = "aarch64")]
 #[expect(unsafe_code, reason = "registers, devices and instructions of the machine")]
 mod aarch64;
+#[cfg(target_arch = "riscv64")]
+#[expect(unsafe_code, reason = "devices and instructions of the machine")]
+mod riscv64;
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "registers, devices and instructions of the machine")]
 mod x86_64;
@@ -24,6 +27,8 @@ use crate::Board;
 
 #[cfg(target_arch = "aarch64")]
 use aarch64 as machine;
+#[cfg(target_arch = "riscv64")]
+use riscv64 as machine;
 #[cfg(target_arch = "x86_64")]
 use x86_64 as machine;
 
@@ -76,17 +81,11 @@ impl Write for Serial {
 extern "C" fn start() -> ! {
     machine::catch_exceptions();
     Machine.begin("privileged");
-    match privileged() {
+    match machine::cache() {
         Ok(cache) => program(cache),
         Err(why) => fail(format_args!("{why}")),
     }
     done()
-}
-
-#[expect(unsafe_code, reason = "the library cannot know the privilege level")]
-fn privileged() -> Result<Cache, cachemaint::Unsupported> {
-    // SAFETY: the boards start images at EL1 and in ring 0 (1), with one CPU (2).
-    unsafe { Cache::privileged() }
 }
 
 /// Ends the run with the failure of the running step.

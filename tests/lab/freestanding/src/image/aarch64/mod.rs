@@ -2,6 +2,8 @@
 
 use core::arch::{asm, global_asm};
 
+use cachemaint::{Cache, Unsupported};
+
 use super::{fail, start};
 
 global_asm!(include_str!("boot.s"), start = sym start, trapped = sym trapped);
@@ -22,6 +24,11 @@ const SYSTEM_OFF: u32 = 0x8400_0008;
 pub(super) fn catch_exceptions() {
     // SAFETY: the register is the board's and mapped as a device.
     unsafe { CONTROL.write_volatile(ENABLE_TRANSMITTER) };
+}
+
+pub(super) fn cache() -> Result<Cache, Unsupported> {
+    // SAFETY: the board starts the image at EL1 (1), with one CPU (2).
+    unsafe { Cache::privileged() }
 }
 
 /// The kinds of exceptions, four for each place where they come from (Arm ARM DDI 0487, "Exception

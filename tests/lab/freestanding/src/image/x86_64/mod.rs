@@ -5,6 +5,8 @@ use core::arch::{asm, global_asm};
 use core::array;
 use core::cell::Cell;
 
+use cachemaint::{Cache, Unsupported};
+
 use super::{OneCpu, fail, start};
 
 global_asm!(include_str!("boot.s"), start = sym start, trapped = sym trapped);
@@ -82,6 +84,11 @@ pub(super) fn catch_exceptions() {
     let register = TableRegister { limit: LAST_BYTE, base: TABLE.0.as_ptr().addr() };
     // SAFETY: the table is static and each gate leads to code that never returns.
     unsafe { asm!("lidt [{}]", in(reg) &raw const register, options(readonly, nostack)) };
+}
+
+pub(super) fn cache() -> Result<Cache, Unsupported> {
+    // SAFETY: the board starts the image in ring 0, where (1) asks nothing, with one CPU (2).
+    unsafe { Cache::privileged() }
 }
 
 extern "C" fn trapped(frame: &Frame) -> ! {

@@ -1,33 +1,44 @@
 //! The steps of EL1.
 
-use core::arch::asm;
 use core::hint::black_box;
 
-use cachemaint::Cache;
+use cachemaint::report::CpuReport;
+use cachemaint::whole_cache::{OwnCaches, WholeCache};
+use cachemaint::{Cache, Point};
 use cachemaint_lab_freestanding::{Buffer, Outcome, Step};
 
-/// What the library may rely on at EL1, executed by the image itself: that it executes is the truth of this
-/// machine, whatever the library makes of it.
-pub(super) const STEPS: [Step; 2] =
-    [Step { name: "dc ivac", run: dc_ivac }, Step { name: "dc cisw", run: dc_cisw }];
+pub(super) const STEPS: [Step; 2] = [
+    Step { name: "coherency accepted", run: coherency_accepted },
+    Step { name: "own caches", run: own_caches },
+];
 
-/// On a clean line it loses nothing; on a dirty one it may drop what was stored.
-fn dc_ivac(cache: Cache) -> Outcome {
+/// A kernel on a CPU without DC CVAP can take the point of coherency for that of persistence, by name.
+fn coherency_accepted(_cache: Cache) -> Outcome {
+    let builder = Cache::builder().point(Point::Persistence).accept_coherency_as_persistence();
+    // SAFETY: EL1 (1), and one CPU (2).
+    let accepting = match unsafe { builder.build_privileged() } {
+        Ok(accepting) => accepting,
+        Err(why) => return Outcome::Skipped(why.reason),
+    };
     let buffer = Buffer::filled(1);
-    cache.writeback_invalidate(&buffer);
-    let line = &raw const buffer;
-    // SAFETY: EL1; the line is this buffer's alone and was written back.
-    unsafe { asm!("dc ivac, {}", "dsb sy", in(reg) line, options(nostack, preserves_flags)) };
-    buffer.assert_intact("dc ivac");
+    accepting.writeback(&buffer);
+    buffer.assert_intact("coherency accepted");
+    assert!(CpuReport::for_cache(accepting).writeback(Point::Persistence).is_ok());
     Outcome::Passed
 }
 
-/// The first way of the first set of the first level.
-fn dc_cisw(_cache: Cache) -> Outcome {
+/// Every set and way of every level, by the registers of this CPU: an operand that it does not have could
+/// be undefined. To invalidate memory it is no answer, and refused for that.
+fn own_caches(_cache: Cache) -> Outcome {
     let mut buffer = Buffer::filled(1);
     black_box(&mut buffer);
-    // SAFETY: EL1; it writes back what it drops.
-    unsafe { asm!("dc cisw, {}", "dsb sy", in(reg) 0_u64, options(nostack, preserves_flags)) };
+    // SAFETY: (1) EL1, and no hypervisor.
+    match unsafe { OwnCaches::privileged() } {
+        // SAFETY: (1) the same CPU, (2) which nothing interrupts.
+        Ok(caches) => unsafe { caches.writeback_invalidate() },
+        Err(refused) => return Outcome::Skipped(refused.why.reason),
+    }
     buffer.assert_intact("dc cisw");
+    assert!(WholeCache::ask().is_err(), "it reaches one CPU");
     Outcome::Passed
 }

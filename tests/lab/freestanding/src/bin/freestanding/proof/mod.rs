@@ -4,6 +4,9 @@
 #[expect(unsafe_code, reason = "instructions of EL1")]
 mod aarch64;
 mod last_words;
+#[cfg(target_arch = "riscv64")]
+#[expect(unsafe_code, reason = "the library cannot know the mode")]
+mod riscv64;
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "instructions of ring 0")]
 mod x86_64;
@@ -12,10 +15,12 @@ use core::panic::PanicInfo;
 
 use cachemaint::Cache;
 use cachemaint_lab_freestanding::image::{self, Machine};
-use cachemaint_lab_freestanding::{Board as _, STEPS, run, tell};
+use cachemaint_lab_freestanding::{Board as _, PRIVILEGED_STEPS, STEPS, run, tell};
 
 #[cfg(target_arch = "aarch64")]
 use aarch64 as machine;
+#[cfg(target_arch = "riscv64")]
+use riscv64 as machine;
 #[cfg(target_arch = "x86_64")]
 use x86_64 as machine;
 
@@ -26,6 +31,7 @@ extern "Rust" fn program(cache: Cache) {
     tell(&Machine, cache);
     Machine.print(format_args!("passed privileged"));
     run(&Machine, cache, &STEPS);
+    run(&Machine, cache, &PRIVILEGED_STEPS);
     run(&Machine, cache, &machine::STEPS);
     last_words::panic_with(cache)
 }

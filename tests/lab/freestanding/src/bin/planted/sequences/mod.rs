@@ -7,6 +7,9 @@ mod aarch64;
 #[expect(unsafe_code, reason = "the mistakes are made of instructions")]
 mod x86_64;
 
+#[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
+compile_error!("the mistakes are instructions of arm64 and x86-64");
+
 use core::panic::PanicInfo;
 
 use cachemaint::Cache;

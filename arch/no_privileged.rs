@@ -1,0 +1,23 @@
+//! What stands for the privileged instructions where there are none.
+//!
+//! The architecture's data refuse each of them, so nothing here is ever reached; it is never a no-op
+//! that reports success.
+
+/// Not reached: the architecture has nothing that discards.
+///
+/// # Safety
+/// There is no instruction, so this cannot be called rightly.
+#[inline(always)]
+pub unsafe fn discard(_: usize) {}
+
+/// Not reached: the architecture has nothing for a whole cache.
+///
+/// # Safety
+/// There is no instruction, so this cannot be called rightly.
+pub unsafe fn writeback_invalidate_all() {}
+
+/// Not reached: the architecture has nothing for a whole cache.
+///
+/// # Safety
+/// There is no instruction, so this cannot be called rightly.
+pub unsafe fn writeback_all() {}

@@ -1,0 +1,20 @@
+//! The instructions of M-mode, and of S-mode where it is let.
+
+pub use super::super::no_privileged::{writeback_all, writeback_invalidate_all};
+use core::arch::asm;
+
+/// Drops the block that holds this address; bytes of it that are dirty may be lost. Where `envcfg.CBIE`
+/// is 01 it is written back first.
+///
+/// # Safety
+/// 1. The harts have Zicbom, and this is M-mode or `envcfg.CBIE` lets this mode execute it.
+/// 2. The byte at the address may be written.
+/// 3. Nobody needs what is dirty in the block.
+#[inline(always)]
+pub unsafe fn discard(line: usize) {
+    // SAFETY: (1) and (2) keep it from raising an exception, (3) makes the loss harmless; the encoding
+    // is MISC-MEM, function 2, immediate 0 (RISC-V ISA manual, cmo.adoc).
+    unsafe {
+        asm!(".insn i 0x0f, 2, x0, {}, 0", in(reg) line, options(nostack, preserves_flags));
+    };
+}

@@ -1,0 +1,29 @@
+//! The instructions of ring 0.
+//!
+//! None is marked `nomem` or `readonly`: the compiler must move no access over them. None changes a flag
+//! (Intel SDM vol. 2D).
+
+pub use super::super::no_privileged::discard;
+use core::arch::asm;
+
+/// Writes back and drops all lines of this CPU's caches.
+///
+/// # Safety
+/// 1. This is ring 0.
+/// 2. This is no guest in which WBINVD is fatal (TDX).
+pub unsafe fn writeback_invalidate_all() {
+    // SAFETY: (1) and (2) keep it from raising an exception; it changes no value that a program sees.
+    unsafe { asm!("wbinvd", options(nostack, preserves_flags)) };
+}
+
+/// Writes back all lines of this CPU's caches.
+///
+/// # Safety
+/// 1. This is ring 0.
+/// 2. This is no guest in which WBNOINVD is fatal (TDX).
+/// 3. The CPU has WBNOINVD (CPUID.80000008H:EBX\[9\]).
+pub unsafe fn writeback_all() {
+    // SAFETY: (1) to (3) keep it from raising an exception, and CPUs with WBNOINVD have MFENCE; none of
+    // them changes a value that a program sees.
+    unsafe { asm!("mfence", "wbnoinvd", "mfence", options(nostack, preserves_flags)) };
+}

@@ -1,0 +1,290 @@
+//! Operations on whole caches, for kernels, hypervisors and firmware (feature `privileged`).
+//!
+//! They serve two needs. **Memory whose content changed behind the caches** (a secure erase, a device that
+//! was unlocked or handed on) can be terabytes, and line by line that takes
+//! [as long as it takes](#lines-or-everything): [`WholeCache`] drops everything at once, on every CPU. **A
+//! CPU that goes** (powered off, or handed over by firmware) must not take dirty lines with it:
+//! [`OwnCaches`] empties its own caches.
+//!
+//! # The question first
+//! On few machines the first is possible at all. [`WholeCache::ask`] is safe and may be called anywhere;
+//! it gives the value that the operations need, or says [what is in the way](crate::report::RefusedBy):
+//!
+//! | in the way | why |
+//! |---|---|
+//! | architecture | arm64's operations by set and way reach one CPU; RISC-V, PowerPC, s390x and others have none |
+//! | user mode | WBINVD raises #GP; found out from CS, never assumed. A kernel that Xen paravirtualises is in user mode too |
+//! | confidential guest | TDX: WBINVD raises #VE, which ends a Linux kernel; SEV: a request that the host may ignore |
+//! | hypervisor | KVM does nothing unless it assigned a device that does not snoop; what each does is in [`Virtualization::effects`](crate::report::Virtualization::effects), with its source |
+//!
+//! So it is x86 without a hypervisor, whatever that would do, as for Linux (`cpu_cache_has_invalidate_memregion`). A refusal is
+//! an error with the reason; nothing here does nothing and reports success.
+//!
+//! ```
+//! use cachemaint::whole_cache::WholeCache;
+//! use cachemaint::report::RefusedBy;
+//! match WholeCache::ask() {
+//!     Ok(caches) => println!("{} on every CPU", caches.writeback_invalidate_instruction()),
+//!     Err(refused) if refused.by == RefusedBy::UserMode => println!("ask in the kernel: {refused}"),
+//!     Err(refused) => println!("line by line: {refused}"),
+//! }
+//! ```
+//!
+//! # What is promised
+//! Each CPU executes the instruction on its own, at its own time, and no manual says that a line which
+//! one CPU has dropped cannot come back from another that has not executed it yet. So the promises hold
+//! for memory that **nobody accesses meanwhile**, and to invalidate it must not even be mapped cacheable,
+//! since CPUs fetch by speculation. Of such memory, when the call has returned `Ok`:
+//! - no cache of a CPU holds a line of it ([`writeback_invalidate`](WholeCache::writeback_invalidate)),
+//!   or a dirty one ([`writeback`](WholeCache::writeback));
+//! - what was dirty has been written back **over what is there**: to throw it away, have no dirty line
+//!   before the content changes. Linux promises no more ("may or may not write back dirty contents").
+//!
+//! An external cache (behind the CPU's own, as in the days of the 486) is told, not waited for (Intel SDM
+//! vol. 2D, WBINVD). How long it takes grows with the caches and delays interrupts (the same page), and all
+//! other work on the machine loses its caches too.
+//!
+//! # Lines or everything
+//! [`Cache::writeback_invalidate_range`](crate::Cache::writeback_invalidate_range) does the same for a range that is
+//! mapped, on every machine, in guests too, and reaches the caches of all CPUs from one. What it costs is
+//! one instruction a line: 1 TiB is 2^40 / 64 = 17 179 869 184 lines of 64 bytes, which is 17.2 seconds
+//! for each nanosecond that a line takes, divided among the CPUs that share the work. [`LineCost`] and
+//! [`WholeCost`] measure both on the machine, with the caller's clock, and
+//! [`break_even_bytes`] says from which size on the whole cache is cheaper. EDK2 decides so on arm64 by a
+//! fixed threshold (`PcdArmCacheOperationThreshold`).
+//!
+//! # Dropping everything unwritten
+//! There is no function for INVD, nor for arm64's DC ISW. They drop the dirty lines of everybody: of other
+//! CPUs and of devices that write to the cache, this function's own stack and return address, whatever
+//! an interrupt just stored. Code that was compiled cannot be written so that it survives this, and newer
+//! CPUs refuse INVD with #GP once firmware has ended (CPUID.7.1:EAX\[30\]) or while they protect memory of
+//! SGX or TDX (Intel SDM vol. 2A, INVD). Its one sound use is firmware that ran with the cache as its RAM and
+//! leaves it, in assembly, with nothing to lose. To drop the dirty lines of *a range*, see
+//! [`Cache::discard_range`](crate::Cache::discard_range).
+//!
+//! # What others call it
+//! | elsewhere | here |
+//! |---|---|
+//! | Linux `wbinvd_on_all_cpus`, `cpu_cache_invalidate_memregion`, `cpu_cache_invalidate_all` | [`WholeCache::writeback_invalidate`] |
+//! | Linux `cpu_cache_has_invalidate_memregion` | [`CpuReport::can_invalidate_memory`], [`WholeCache::ask`] |
+//! | Linux `wbnoinvd_on_all_cpus` | [`WholeCache::writeback`] |
+//! | Linux `wbinvd` before a CPU is offline; Trusted Firmware `dcsw_op_all`; EDK2 `WriteBackInvalidateDataCache`; Zephyr `sys_cache_data_flush_and_invd_all` | [`OwnCaches::writeback_invalidate`] |
+//! | EDK2 `InvalidateDataCache` (INVD), Zephyr `sys_cache_data_invd_all` | nothing: see above |
+//!
+//! On arm64 Linux since 6.19 asks drivers of the system's caches (`drivers/cache`, by physical address,
+//! through MMIO); which they are is the platform's, and beyond this crate.
+
+mod all_cpus;
+mod cost;
+
+use crate::arch::{Effect, WholeCacheOperation, privileged};
+use crate::report::{CpuReport, Refused};
+use core::num::NonZeroUsize;
+
+pub use all_cpus::NotOnAllCpus;
+pub use cost::{LineCost, WholeCost, break_even_bytes};
+
+/// That memory can be invalidated by an operation on all caches of this machine. Owning one proves that it
+/// was [asked](Self::ask) in ring 0 of a machine without a hypervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WholeCache {
+    operation: WholeCacheOperation,
+    /// What writes back and keeps the lines, if this CPU has it.
+    keeping: Option<&'static str>,
+}
+
+impl WholeCache {
+    /// Asks whether this machine can do it. Reads CPUID and CS on x86; elsewhere the answer is the
+    /// architecture's.
+    ///
+    /// # Errors
+    /// What is in the way; in user mode this is always an error.
+    pub fn ask() -> Result<Self, Refused> {
+        Self::of(&CpuReport::host())
+    }
+
+    fn of(report: &CpuReport) -> Result<Self, Refused> {
+        let operation = report.can_invalidate_memory()?;
+        let keeping = operation.writeback.filter(|_| report.keeps_whole_cache());
+        Ok(Self { operation, keeping })
+    }
+
+    /// The mnemonic of what [`writeback`](Self::writeback) executes on each CPU, and what it does: where
+    /// a CPU has no WBNOINVD it is WBINVD, which drops the lines too, as in Linux (`wbnoinvd` in
+    /// `arch/x86/include/asm/special_insns.h`).
+    #[must_use]
+    pub const fn writeback_instruction(self) -> (&'static str, Effect) {
+        match self.keeping {
+            Some(keeping) => (keeping, Effect::Writeback),
+            None => (self.writeback_invalidate_instruction(), Effect::WritebackInvalidate),
+        }
+    }
+
+    /// The mnemonic of what [`writeback_invalidate`](Self::writeback_invalidate) executes on each CPU.
+    #[must_use]
+    pub const fn writeback_invalidate_instruction(self) -> &'static str {
+        self.operation.writeback_invalidate
+    }
+
+    /// Writes back and drops every line in the caches of all CPUs.
+    ///
+    /// WBINVD is of one CPU and of what it shares with others, so the caller makes every CPU execute it:
+    /// `on_all_cpus` gets a function and calls it once on each of `cpus` CPUs, its own one included. A
+    /// kernel does that by interrupting the others (Linux `on_each_cpu(…, wait = 1)`); the function neither
+    /// panics, blocks nor allocates, and may be called in an interrupt handler.
+    ///
+    /// ```no_run
+    /// use cachemaint::whole_cache::WholeCache;
+    /// use core::num::NonZeroUsize;
+    /// # fn online_cpus() -> NonZeroUsize { NonZeroUsize::MIN }
+    /// # unsafe fn on_each_cpu_and_wait(run: extern "C" fn(*mut core::ffi::c_void), with: *mut core::ffi::c_void) {}
+    ///
+    /// /// What the kernel's interprocessor call takes: a function and a word.
+    /// extern "C" fn run(function: *mut core::ffi::c_void) {
+    ///     // SAFETY: it is the address of the reference below, which outlives the calls.
+    ///     let function = unsafe { *function.cast::<&(dyn Fn() + Sync)>() };
+    ///     function();
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn core::error::Error>> {
+    /// let caches = WholeCache::ask()?;
+    /// // CPUs can neither come nor go until it has returned.
+    /// // SAFETY: (1) the region was unmapped; (2), (3) the call runs it once on each CPU and waits.
+    /// unsafe {
+    ///     caches.writeback_invalidate(online_cpus(), |mut function| {
+    ///         on_each_cpu_and_wait(run, (&raw mut function).cast());
+    ///     })?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Ordering
+    /// See [what is promised](self#what-is-promised).
+    ///
+    /// # Cost
+    /// [`WholeCost`] measures it, with what must be fetched again. It delays interrupts.
+    ///
+    /// # Errors
+    /// If the function was not called as often as there are CPUs: then nothing is promised. The
+    /// calls are counted, not told apart, so this finds forgotten CPUs and no more. Calling again with all
+    /// of them is right.
+    ///
+    /// # Safety
+    /// 1. What is concluded from it is concluded of memory that no CPU and no device accesses
+    ///    meanwhile, and that no CPU has mapped cacheable.
+    /// 2. `on_all_cpus` calls the function once on each CPU that has been running since its caches
+    ///    were last emptied, in ring 0, and on none twice; CPUs that are offline were emptied
+    ///    when they went ([`OwnCaches`]; Linux does so). No call is moved to another CPU before it has
+    ///    returned: newer AMD CPUs can be interrupted in the middle of it (CPUID.80000008H:EBX\[13\]).
+    /// 3. It returns, or unwinds, only when all calls have returned: they use the caller's stack.
+    #[doc(alias("wbinvd_on_all_cpus", "cpu_cache_invalidate_memregion", "flush"))]
+    pub unsafe fn writeback_invalidate(
+        self,
+        cpus: NonZeroUsize,
+        on_all_cpus: impl FnOnce(&(dyn Fn() + Sync)),
+    ) -> Result<(), NotOnAllCpus> {
+        all_cpus::run(cpus, on_all_cpus, || {
+            // SAFETY: the value proves that WBINVD is there and is not taken away; each CPU is in ring 0
+            // (2).
+            unsafe { privileged::writeback_invalidate_all() };
+        })
+    }
+
+    /// Writes back every dirty line in the caches of all CPUs; lines may stay. It executes
+    /// [this instruction](Self::writeback_instruction).
+    ///
+    /// # Ordering
+    /// See [what is promised](self#what-is-promised).
+    ///
+    /// # Cost
+    /// As [`writeback_invalidate`](Self::writeback_invalidate), without what must be fetched again if the
+    /// lines stay.
+    ///
+    /// # Errors
+    /// As [`writeback_invalidate`](Self::writeback_invalidate).
+    ///
+    /// # Safety
+    /// As for [`writeback_invalidate`](Self::writeback_invalidate), except that in (1) the memory may be
+    /// mapped and read (that a read leaves a dirty line with its owner or writes it back is assumed; no
+    /// manual says it); and
+    /// 4. all CPUs have the instruction that this one has.
+    #[doc(alias("wbnoinvd_on_all_cpus", "clean"))]
+    pub unsafe fn writeback(
+        self,
+        cpus: NonZeroUsize,
+        on_all_cpus: impl FnOnce(&(dyn Fn() + Sync)),
+    ) -> Result<(), NotOnAllCpus> {
+        if self.keeping.is_none() {
+            // SAFETY: (1) to (3) are the caller's duties: it does more than is asked for.
+            return unsafe { self.writeback_invalidate(cpus, on_all_cpus) };
+        }
+        all_cpus::run(cpus, on_all_cpus, || {
+            // SAFETY: the CPU that was asked has WBNOINVD, and so have all (4); otherwise as for
+            // `writeback_invalidate`.
+            unsafe { privileged::writeback_all() };
+        })
+    }
+}
+
+/// The caches that the CPU which runs this reaches by itself, for a CPU that goes: one that is powered off,
+/// or the only one that runs, in firmware.
+///
+/// | architecture | what is executed |
+/// |---|---|
+/// | x86 | WBINVD |
+/// | arm64 | DC CISW on each set and way of each data cache up to the level of coherency (`CLIDR_EL1`, `CCSIDR_EL1`) |
+///
+/// It is **no way to make memory coherent** while other CPUs run. What is dirty in their caches stays
+/// there, lines move between caches meanwhile, and arm64's operations do not reach system caches: that is
+/// why Linux has none of them any more (commit 68234df4ea79).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnCaches(());
+
+impl OwnCaches {
+    /// That this CPU can empty its own caches.
+    ///
+    /// On x86 the ring and the hypervisor are found out, as by [`WholeCache::ask`].
+    ///
+    /// # Errors
+    /// What is in the way.
+    ///
+    /// # Safety
+    /// 1. On arm64 this is EL1 or higher, and no guest: a hypervisor traps these operations (`HCR_EL2.TSW`)
+    ///    and may ignore them (KVM on CPUs with `FEAT_S2FWB`: Linux `arch/arm64/kvm/sys_regs.c`,
+    ///    `access_dcsw`). Nothing there tells of it.
+    pub unsafe fn privileged() -> Result<Self, Refused> {
+        // SAFETY: (1) is the caller's duty.
+        Self::of(&unsafe { CpuReport::privileged() })
+    }
+
+    fn of(report: &CpuReport) -> Result<Self, Refused> {
+        report.can_empty_own_caches().map(Self)
+    }
+
+    /// Writes back and drops every line in the caches that this CPU reaches by itself.
+    ///
+    /// # Ordering
+    /// When it returns, what this CPU's own caches held dirty has reached memory, or a cache beyond the
+    /// level of coherency, and what is fetched after comes from there; see [the type](Self) for what this
+    /// does not mean. On arm64 this holds of lines that the CPU does not use meanwhile, since a line can go
+    /// from a level that is still to be visited to one that has been: a CPU that is powered off
+    /// turns off `SCTLR_ELx.C` first.
+    ///
+    /// # Cost
+    /// On arm64 one instruction for each line that the caches have room for. On x86 it delays interrupts.
+    ///
+    /// # Safety
+    /// 1. This is the CPU on which [`privileged`](Self::privileged) was called, or one like it, at that
+    ///    privilege level.
+    /// 2. It stays so until it has returned: interrupts and preemption are off. (On arm64 a change
+    ///    of `CSSELR_EL1` in between would give it the numbers of another cache.)
+    #[doc(alias("dcsw_op_all", "WriteBackInvalidateDataCache", "dc cisw", "wbinvd"))]
+    pub unsafe fn writeback_invalidate(self) {
+        // SAFETY: the value proves that the instructions are there, and (1) that they are permitted; (2).
+        unsafe { privileged::writeback_invalidate_all() };
+    }
+}
+
+#[cfg(test)]
+mod tests;

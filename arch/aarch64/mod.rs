@@ -121,6 +121,14 @@ pub const DC_IVAC: Discard = Discard {
     source: "Arm ARM (DDI 0487), DC IVAC; Linux arch/arm64/mm/cache.S, dcache_inval_poc",
 };
 
+/// Why no instruction that only cleans is executed on Apple's cores.
+pub const CLEAN_DOES_NOTHING: Unsupported = Unsupported::new(
+    Missing::Erratum,
+    "on Apple's cores DC CVAC does nothing, by the word of Apple's kernel (xnu osfmk/arm64/caches_asm.s), \
+     which cleans by clean-and-invalidate; nobody says that DC CVAP and DC CVADP do more",
+    "nothing to do to reach coherency: dc civac is used instead",
+);
+
 /// Why `dc cvac` is not executed on a Cortex-A53 before r0p3.
 pub const CLEAN_IS_BROKEN: Unsupported = Unsupported::new(
     Missing::Erratum,
@@ -152,13 +160,13 @@ pub const ARCHITECTURE: Architecture = Architecture {
         ),
         Unsupported::new(
             Missing::Point,
-            "no DC CVAP (FEAT_DPB) is shown here: nothing cleans to the point of persistence",
+            "no DC CVAP (FEAT_DPB) that can be used is shown here: nothing cleans to the point of persistence",
             "persist through the kernel (msync), or accept the point of coherency by name where the \
              platform says that it is persistent",
         ),
         Unsupported::new(
             Missing::Point,
-            "no DC CVADP (FEAT_DPB2) is shown here: nothing cleans to the point of deep persistence",
+            "no DC CVADP (FEAT_DPB2) that can be used is shown here: nothing cleans to the point of deep persistence",
             "let the kernel do it: fsync or msync on a DAX file, deep_flush on a device",
         ),
     ],

@@ -113,13 +113,10 @@ impl Midr {
         })
     }
 
-    /// Whether errata 826319, 827319, 824069 and 819472 of the Cortex-A53 may apply: revisions r0p0
-    /// to r0p2, for which a clean must be done as clean-and-invalidate (Linux
-    /// `ARM64_WORKAROUND_CLEAN_CACHE`).
-    pub(crate) const fn needs_clean_as_invalidate(self) -> bool {
-        self.implementer() == 0x41
-            && self.part() == 0xd03
-            && self.variant() == 0
-            && self.revision() <= 2
+    /// Whether this is a Cortex-A53 of revisions r0p0 to r0p2, to which errata 826319, 827319, 824069 and
+    /// 819472 may apply.
+    pub(crate) const fn is_early_cortex_a53(self) -> bool {
+        let is_cortex_a53 = self.implementer() == 0x41 && self.part() == 0xd03;
+        is_cortex_a53 && self.variant() == 0 && self.revision() <= 2
     }
 }

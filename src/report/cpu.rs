@@ -306,7 +306,6 @@ impl CpuReport {
             self.accepted_coherency(),
             self.trapped_clean(),
             self.unknown_persistence(),
-            self.apple_cleans(),
             self.weak_clflush(),
             self.monitor_erratum(),
             self.streaming_stores(),
@@ -324,7 +323,7 @@ impl CpuReport {
 
     fn trapped_clean(&self) -> Option<Note> {
         let Identity::Aarch64 { midr: Some(midr) } = self.cpu.identity else { return None };
-        (midr.needs_clean_as_invalidate() && !self.cpu.privileged).then_some(Note {
+        (midr.is_early_cortex_a53() && !self.cpu.privileged).then_some(Note {
             text: "Cortex-A53 before r0p3: Linux traps every line operation of user mode and \
                    executes it, which takes microseconds a line",
             source: "errata 826319, 827319, 824069, 819472; Linux ARM64_WORKAROUND_CLEAN_CACHE",
@@ -338,16 +337,6 @@ impl CpuReport {
             text: "whether memory has a point of persistence cannot be found out; if not, dc cvap \
                    and dc cvadp reach coherency only",
             source: "Arm ARM (DDI 0487), DC CVAP and DC CVADP",
-        })
-    }
-
-    /// Apple's CPUs take part in coherence with everything on their chips.
-    fn apple_cleans(&self) -> Option<Note> {
-        let Identity::Aarch64 { midr: Some(midr) } = self.cpu.identity else { return None };
-        (midr.implementer() == 0x61).then_some(Note {
-            text: "on Apple's CPUs dc cvac does nothing, by the word of Apple's kernel: what is \
-                   beyond the caches is not reached by it, and nothing there is persistent",
-            source: "xnu osfmk/arm64/caches_asm.s",
         })
     }
 

@@ -1,7 +1,9 @@
 //! What an operating system lets EL0 know and do, and the CPU that follows from it.
 
 use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, granule, size_field};
-use crate::arch::aarch64::{ARCHITECTURE, CLEAN_IS_BROKEN, CLEAN_IS_IN_DOUBT};
+use crate::arch::aarch64::{
+    ARCHITECTURE, CLEAN_DOES_NOTHING, CLEAN_IS_BROKEN, CLEAN_IS_IN_DOUBT,
+};
 use crate::arch::{Point, Unsupported};
 use crate::platform::reading::{line_size, shown};
 use crate::platform::{Cpu, Erratum, Identity, Line, Midr};
@@ -34,17 +36,33 @@ pub(crate) fn read(words: Words) -> Cpu {
         // Every instruction may be there; it is the operating system that forbids them.
         Some(why) => (shown([DC_CVAC, DC_CVAP, DC_CVADP, DC_CIVAC].map(|it| (true, it))), Err(why)),
     };
-    let broken = match midr {
-        Some(midr) => midr.needs_clean_as_invalidate().then_some(CLEAN_IS_BROKEN),
-        None if line.is_ok() && !words.replaces_cleans => Some(CLEAN_IS_IN_DOUBT),
+    let erratum = match midr {
+        Some(midr) => clean_erratum(midr),
+        None if line.is_ok() && !words.replaces_cleans => Some(CLEAN_IN_DOUBT),
         None => None,
     };
     Cpu {
         identity: Identity::Aarch64 { midr },
         present,
-        erratum: broken.map(|why| Erratum { forbids: DC_CVAC.code, why }),
+        erratum,
         line,
         ..Cpu::refused(ARCHITECTURE.unreachable[Point::Coherency as usize])
+    }
+}
+
+/// Linux `arch/arm64/include/asm/cputype.h`.
+const APPLE: u8 = 0x61;
+
+const CLEAN_IN_DOUBT: Erratum = Erratum { forbids: DC_CVAC.code, why: CLEAN_IS_IN_DOUBT };
+
+/// What forbids a clean on this core: Linux `ARM64_WORKAROUND_CLEAN_CACHE`; xnu
+/// `osfmk/arm64/caches_asm.s`, `CLEANPOC_DCACHEREGION`.
+fn clean_erratum(midr: Midr) -> Option<Erratum> {
+    let every_clean = DC_CVAC.code | DC_CVAP.code | DC_CVADP.code;
+    if midr.is_early_cortex_a53() {
+        Some(Erratum { forbids: DC_CVAC.code, why: CLEAN_IS_BROKEN })
+    } else {
+        (midr.implementer() == APPLE).then_some(Erratum { forbids: every_clean, why: CLEAN_DOES_NOTHING })
     }
 }
 
@@ -74,6 +92,7 @@ mod tests {
 
     const NEOVERSE_V1: u64 = 0x411f_d401;
     const EARLY_CORTEX_A53: u64 = 0x410f_d032;
+    const APPLE_M1: u64 = 0x611f_0231;
 
     /// `HWCAP_DCPOP` is bit 16 and `HWCAP2_DCPODP` bit 0 (FreeBSD `sys/arm64/include/elf.h`).
     #[test]
@@ -102,6 +121,8 @@ mod tests {
             (Words { replaces_cleans: true, ..unknown }, true),
             (Words { midr_el1: Some(NEOVERSE_V1), ..unknown }, true),
             (Words { midr_el1: Some(EARLY_CORTEX_A53), ..unknown }, false),
+            // By the word of Apple's kernel a clean does nothing there.
+            (Words { midr_el1: Some(APPLE_M1), replaces_cleans: true, ..unknown }, false),
         ] {
             let facts = read(words).facts().unwrap();
             assert_eq!(facts.has(DC_CVAC), cleans, "{words:x?}");

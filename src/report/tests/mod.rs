@@ -562,11 +562,17 @@ fn a_point_of_persistence_is_not_proven_by_its_instruction() {
     assert!(!notes(&arm64_machine("Cortex-A53 r0p4")).contains("cannot be found out"));
 }
 
-/// Apple's implementer is 61H (Linux `cputype.h`).
+/// Apple's implementer is 61H (Linux `cputype.h`). What its kernel says does nothing must not pass for a
+/// write-back.
 #[test]
-fn what_a_clean_is_worth_on_apples_cpus_is_told() {
-    assert!(notes(&arm64_machine("Apple M1, Linux guest")).contains("dc cvac does nothing"));
-    assert!(!notes(&arm64_machine("Altra")).contains("dc cvac does nothing"));
+fn no_clean_is_trusted_on_apples_cpus() {
+    let report = arm64_machine("Apple M1, Linux guest");
+    for name in ["dc cvac", "dc cvap"] {
+        assert!(matches!(status(&report, name), Status::Refused(_)), "{name}");
+    }
+    let choice = report.writeback(Point::Coherency).unwrap();
+    assert_eq!(choice.instruction.name, "dc civac");
+    assert!(report.writeback(Point::Persistence).is_err());
 }
 
 #[test]

@@ -42,7 +42,8 @@ pub mod privileged;
 pub mod set_way;
 
 use super::{
-    Architecture, DataCache, Discard, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported, WholeCacheOperation,
+    Architecture, DataCache, Discard, Effect, Fence, Fences, Instruction, Missing, Point,
+    Unsupported, WholeCacheOperation,
 };
 
 /// The names that users may give.

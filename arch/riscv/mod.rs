@@ -39,7 +39,8 @@ pub mod ops;
 pub mod privileged;
 
 use super::{
-    Architecture, DataCache, Discard, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported,
+    Architecture, DataCache, Discard, Effect, Fence, Fences, Instruction, Missing, Point,
+    Unsupported,
 };
 
 /// The names that users may give.

@@ -45,7 +45,8 @@ pub mod ops;
 pub mod privileged;
 
 use super::{
-    Architecture, DataCache, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported, WholeCacheOperation,
+    Architecture, DataCache, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported,
+    WholeCacheOperation,
 };
 
 /// The names that users may give.

@@ -80,7 +80,11 @@ fn code_segment() -> u16 {
 /// Only what a choice needs: a virtual machine is left for every CPUID.
 #[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
 pub(crate) fn facts() -> Result<Facts, Unsupported> {
-    shown_facts(&CpuId::with_cpuid_reader(raw_cpuid::CpuIdReaderNative), &raw_cpuid::CpuIdReaderNative).1
+    shown_facts(
+        &CpuId::with_cpuid_reader(raw_cpuid::CpuIdReaderNative),
+        &raw_cpuid::CpuIdReaderNative,
+    )
+    .1
 }
 
 /// CPUID says the same in ring 0, and CS that it is ring 0.

@@ -19,12 +19,8 @@ pub(crate) struct IdRegisters {
 /// chosen.
 pub(crate) fn read(registers: IdRegisters) -> Cpu {
     let dpb = registers.id_aa64isar1_el1 & 0xf;
-    let present = shown([
-        (true, DC_CVAC),
-        (true, DC_CIVAC),
-        (dpb >= 1, DC_CVAP),
-        (dpb >= 2, DC_CVADP),
-    ]);
+    let present =
+        shown([(true, DC_CVAC), (true, DC_CIVAC), (dpb >= 1, DC_CVAP), (dpb >= 2, DC_CVADP)]);
     let (ctr_el0, midr_el1) = (registers.ctr_el0, Some(registers.midr_el1));
     let words = Words { ctr_el0, midr_el1, ..Words::default() };
     Cpu { present, privileged: true, ..read_words(words) }

@@ -1,9 +1,7 @@
 //! What an operating system lets EL0 know and do, and the CPU that follows from it.
 
 use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, granule, size_field};
-use crate::arch::aarch64::{
-    ARCHITECTURE, CLEAN_DOES_NOTHING, CLEAN_IS_BROKEN, CLEAN_IS_IN_DOUBT,
-};
+use crate::arch::aarch64::{ARCHITECTURE, CLEAN_DOES_NOTHING, CLEAN_IS_BROKEN, CLEAN_IS_IN_DOUBT};
 use crate::arch::{Point, Unsupported};
 use crate::platform::reading::{line_size, shown};
 use crate::platform::{Cpu, Erratum, Identity, Line, Midr};
@@ -62,7 +60,8 @@ fn clean_erratum(midr: Midr) -> Option<Erratum> {
     if midr.is_early_cortex_a53() {
         Some(Erratum { forbids: DC_CVAC.code, why: CLEAN_IS_BROKEN })
     } else {
-        (midr.implementer() == APPLE).then_some(Erratum { forbids: every_clean, why: CLEAN_DOES_NOTHING })
+        (midr.implementer() == APPLE)
+            .then_some(Erratum { forbids: every_clean, why: CLEAN_DOES_NOTHING })
     }
 }
 

@@ -9,19 +9,19 @@ mod host;
 
 use super::reading::{line_size, shown};
 use super::{Cpu, Erratum, Identity, Line, Text};
+use crate::arch::Point;
 use crate::arch::powerpc::{
     ARCHITECTURE, DCBF, DCBF_PERSISTENT, DCBFPS, DCBST, DCBST_LEAVES_DIRTY, DCBSTPS,
 };
-use crate::arch::Point;
 
-#[cfg(all(any(target_arch = "powerpc64", target_arch = "powerpc"), not(any(loom, miri))))]
-pub(crate) use host::{cpu, facts};
 #[cfg(all(
     feature = "privileged",
     any(target_arch = "powerpc64", target_arch = "powerpc"),
     not(any(loom, miri))
 ))]
 pub(crate) use host::privileged_cpu;
+#[cfg(all(any(target_arch = "powerpc64", target_arch = "powerpc"), not(any(loom, miri))))]
+pub(crate) use host::{cpu, facts};
 
 /// Linux `arch/powerpc/include/uapi/asm/cputable.h`, in `AT_HWCAP2`.
 const FEATURE2_ARCH_2_07: usize = 0x8000_0000;
@@ -64,8 +64,7 @@ pub(crate) fn read(words: Words) -> Cpu {
             (has_persistent_forms, DCBSTPS),
             (has_persistent_forms, DCBFPS),
         ]),
-        erratum: is_power8_or_9
-            .then_some(Erratum { forbids: DCBST.code, why: DCBST_LEAVES_DIRTY }),
+        erratum: is_power8_or_9.then_some(Erratum { forbids: DCBST.code, why: DCBST_LEAVES_DIRTY }),
         line: line_size(bytes).map(|size| Line { size, granule: size.bytes(), source }),
         ..Cpu::refused(ARCHITECTURE.unreachable[Point::Coherency as usize])
     }

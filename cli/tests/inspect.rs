@@ -42,7 +42,7 @@ fn the_json_says_what_the_text_says() {
     assert_eq!(json["schema"], 1);
     assert_eq!(json["path"], path.as_str());
     let reason = json["guarantee"]["reason"].as_str().unwrap();
-    assert_eq!(json["survival"].as_array().unwrap().len(), 8, "4 events, stored and persisted");
+    assert_eq!(json["survival"].as_array().unwrap().len(), 12, "4 events, 3 states of the bytes");
     let unwrapped = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let text = unwrapped(&stdout(&inspect(&[&path]).success()));
     assert!(text.contains(&unwrapped(reason)), "{reason} in {text}");

@@ -40,9 +40,11 @@
 
 // The tests try every schedule, which Miri, some hundred times slower, does not get through; neither they
 // nor the model have unsafe code.
-#[cfg(all(test, not(miri)))]
+#[cfg(test)]
+#[cfg(not(miri))]
 mod model;
-#[cfg(all(test, not(miri)))]
+#[cfg(test)]
+#[cfg(not(miri))]
 mod tests;
 
 use super::mapping;

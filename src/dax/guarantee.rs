@@ -1,7 +1,7 @@
 //! What a file's medium guarantees, and from which evidence. The system's room concludes it.
 
 use crate::medium::Granularity;
-use crate::platform::memory_type::Caching;
+use crate::platform::memory_type::{Caching, Unread};
 use crate::platform::nvdimm::Region;
 use crate::platform::tree::Evidence;
 use crate::report::{Backing, Event, Progress, Survival, survival};
@@ -23,7 +23,7 @@ pub struct Guarantee {
     pub(super) region: Option<Region>,
     /// Whether stores go to the page cache, from which only a write-back takes them to the medium.
     pub(super) through_page_cache: bool,
-    pub(super) caching: Caching,
+    pub(super) caching: Unread,
     pub(super) evidence: Vec<Evidence>,
 }
 
@@ -77,11 +77,15 @@ impl Guarantee {
         self.region.as_ref()
     }
 
-    /// The memory type of its mappings: what was read of it, and what the kernel's rule is.
+    /// The memory type of its mappings: what is read of it, and what the kernel's rule is.
+    ///
+    /// # Cost
+    /// It is read when it is asked for, not when the file is opened: for a file that Linux maps directly
+    /// on x86 a handful of small files of `/proc`, `/sys` and debugfs, elsewhere nothing.
     #[doc(alias = "memory_type")]
     #[must_use]
-    pub const fn caching(&self) -> &Caching {
-        &self.caching
+    pub fn caching(&self) -> Caching {
+        self.caching.read()
     }
 
     /// What was asked and answered, in order.

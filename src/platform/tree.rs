@@ -92,7 +92,7 @@ impl Attribute {
 }
 
 /// The files of `/proc` and `/sys`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tree {
     root: PathBuf,
 }

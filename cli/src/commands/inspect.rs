@@ -122,7 +122,8 @@ fn print(
     if let Some(advice) = guarantee.advice() {
         row(out, "for more", advice)?;
     }
-    row(out, "memory type", memory_type(guarantee.caching()))?;
+    let caching = guarantee.caching();
+    row(out, "memory type", memory_type(&caching))?;
     writeln!(out)?;
     text::survival(out, guarantee)?;
     writeln!(out)?;
@@ -134,7 +135,7 @@ fn print(
         writeln!(out)?;
     }
     heading(out, "Evidence")?;
-    for evidence in guarantee.evidence().iter().chain(&guarantee.caching().evidence) {
+    for evidence in guarantee.evidence().iter().chain(&caching.evidence) {
         writeln!(out, "  {}", text::printable(&evidence.asked))?;
         writeln!(out, "    {}", text::printable(&evidence.answer))?;
     }

@@ -3,11 +3,12 @@
 #[cfg(target_os = "linux")]
 mod linux;
 
-use super::tree::{Evidence, Unknown};
-use alloc::vec::Vec;
-
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{Mapped, caching};
+use super::tree::Tree;
+use super::tree::{Evidence, Unknown};
+#[cfg(target_os = "linux")]
+use alloc::string::String;
+use alloc::vec::Vec;
 
 /// How the CPU caches what is mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -105,10 +106,50 @@ impl serde::Serialize for Caching {
     }
 }
 
+/// Whom to ask how a file is cached. Whoever only persists the file needs no answer, so that nobody is
+/// asked before somebody wants one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// Linux, by its files.
+    #[cfg(target_os = "linux")]
+    InTree {
+        tree: Tree,
+        /// The block device that is mapped directly; `None` if pages of RAM are.
+        device: Option<String>,
+        in_guest: bool,
+    },
+    /// Nobody on this system.
+    #[cfg(any(not(target_os = "linux"), all(test, not(miri))))]
+    Nowhere { system: &'static str },
+}
+
+impl Unread {
+    /// Asks.
+    pub(crate) fn read(&self) -> Caching {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::InTree { tree, device, in_guest } => {
+                let mapped =
+                    device.as_deref().map_or(linux::Mapped::PageCache, linux::Mapped::Device);
+                linux::caching(tree, mapped, linux::IS_X86, *in_guest)
+            }
+            #[cfg(any(not(target_os = "linux"), all(test, not(miri))))]
+            Self::Nowhere { system } => Caching::of_page_cache(system),
+        }
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for Unread {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.read().serialize(serializer)
+    }
+}
+
+#[cfg(any(not(target_os = "linux"), all(test, not(miri))))]
 impl Caching {
     /// That of a file which is mapped from the page cache, where nothing tells of types.
-    #[cfg(any(not(target_os = "linux"), all(test, not(miri))))]
-    pub(crate) fn of_page_cache(system: &str) -> Self {
+    fn of_page_cache(system: &str) -> Self {
         Self {
             read: Err(Unknown::new(system, "the types of mappings are not asked for here", RELY)),
             by_rule: MemoryType::WriteBack,

@@ -12,7 +12,7 @@
 use crate::dax::Guarantee;
 use crate::medium::Granularity;
 use crate::platform::disks::{Disk, disk};
-use crate::platform::memory_type::{Mapped, caching};
+use crate::platform::memory_type::Unread;
 use crate::platform::mounts::{Mount, mount};
 use crate::platform::nvdimm::{Domain, Region};
 use crate::platform::tree::{Evidence, Tree};
@@ -80,9 +80,8 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         (Granularity::Page(asked.page), reason, Some(advice))
     };
     let through_page_cache = !direct && asked.dax_attribute != Some(true);
-    let mapped =
-        if through_page_cache { Mapped::PageCache } else { Mapped::Device(disk.name.as_str()) };
-    let caching = caching(tree, mapped, IS_X86, asked.in_guest);
+    let mapped_device = (!through_page_cache).then(|| disk.name.clone());
+    let in_guest = asked.in_guest;
     Guarantee {
         granularity,
         backing,
@@ -93,13 +92,10 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         device: disk.name,
         region: disk.region,
         through_page_cache,
-        caching,
+        caching: Unread::InTree { tree: tree.clone(), device: mapped_device, in_guest },
         evidence,
     }
 }
-
-/// Whose kernel is asked.
-const IS_X86: bool = cfg!(any(target_arch = "x86", target_arch = "x86_64"));
 
 fn backing(direct: bool, mount: &Mount, disk: &Disk) -> Backing {
     match disk.region.as_ref().map(|region| region.domain) {

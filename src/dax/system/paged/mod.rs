@@ -14,7 +14,7 @@ use crate::dax::error::Error;
 use crate::dax::mapping::Mapping;
 use crate::dax::{Guarantee, Writeback};
 use crate::medium::Granularity;
-use crate::platform::memory_type::Caching;
+use crate::platform::memory_type::Unread;
 use crate::platform::system::System;
 use crate::platform::tree::Evidence;
 use crate::report::Backing;
@@ -66,7 +66,7 @@ fn conclude(system: &System, page: usize) -> Guarantee {
         device: String::new(),
         region: None,
         through_page_cache: true,
-        caching: Caching::of_page_cache(name),
+        caching: Unread::Nowhere { system: name },
         evidence: alloc::vec![
             Evidence::new("the operating system", name),
             Evidence::new("what makes stores durable", format!("{persists_by} ({source})")),

@@ -49,9 +49,12 @@ const AS_ROOT: &str = "run it as root: the kernel hides physical addresses from 
 const ASK_FIRMWARE: &str = "ask who set the machine's firmware up";
 const ASK_RULE: &str = "the kernel's rule is what there is to rely on";
 
+/// Whose kernel is asked.
+pub(super) const IS_X86: bool = cfg!(any(target_arch = "x86", target_arch = "x86_64"));
+
 /// What maps a file.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Mapped<'a> {
+pub(super) enum Mapped<'a> {
     /// Pages of RAM.
     PageCache,
     /// The namespace under this block device, if there is one.
@@ -59,7 +62,7 @@ pub(crate) enum Mapped<'a> {
 }
 
 /// How a file is cached that is mapped so. `is_x86` says whose kernel the tree is of.
-pub(crate) fn caching(tree: &Tree, mapped: Mapped<'_>, is_x86: bool, in_guest: bool) -> Caching {
+pub(super) fn caching(tree: &Tree, mapped: Mapped<'_>, is_x86: bool, in_guest: bool) -> Caching {
     let mut evidence = Vec::new();
     let (read, rule) = match mapped {
         Mapped::PageCache => (Err(page_cache()), RULE_RAM),

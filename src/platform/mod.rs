@@ -14,7 +14,7 @@ pub(crate) mod recorded;
 mod text;
 
 /// Makes each reader of a CPU a module, and the one that the compiler's target belongs to `native`:
-/// `cpu`, `facts`, and with feature `privileged` `privileged_cpu`. A unit test compiles all of them.
+/// `cpu`, and with feature `privileged` `privileged_cpu`. A unit test compiles all of them.
 macro_rules! readers {
     ($($name:ident: $target:meta,)*) => {
         $(
@@ -66,9 +66,11 @@ pub(crate) mod tree;
 
 use crate::arch::{Facts, LineSize, Unsupported};
 
+pub(crate) use native::cpu;
+#[cfg(all(any(target_arch = "x86_64", target_arch = "x86"), not(any(loom, miri))))]
+pub(crate) use native::facts;
 #[cfg(feature = "privileged")]
 pub(crate) use native::privileged_cpu;
-pub(crate) use native::{cpu, facts};
 
 pub use guest::{Confidential, Hypervisor, HypervisorKind, Isolation, Signatures};
 #[cfg(feature = "std")]
@@ -151,6 +153,12 @@ impl Cpu {
             Facts::from_present(line.size, self.present & !forbidden).with_granule(granule)
         })
     }
+}
+
+/// The facts of the CPU this program runs on. x86 has its own way to them, which asks for less.
+#[cfg(not(all(any(target_arch = "x86_64", target_arch = "x86"), not(any(loom, miri)))))]
+pub(crate) fn facts() -> Result<Facts, Unsupported> {
+    cpu().facts()
 }
 
 /// Whether the CPU says that this is a guest; asks for nothing else.

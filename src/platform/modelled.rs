@@ -2,8 +2,8 @@
 
 use super::reading::{line_size, shown};
 use super::{Cpu, Line};
+use crate::arch::Point;
 use crate::arch::modelled::{ARCHITECTURE, WRITEBACK, WRITEBACK_INVALIDATE};
-use crate::arch::{Facts, Point, Unsupported};
 
 /// The modelled CPU.
 pub(crate) fn cpu() -> Cpu {
@@ -12,11 +12,6 @@ pub(crate) fn cpu() -> Cpu {
         line: line_size(64).map(|size| Line { size, granule: 64, source: "the model" }),
         ..Cpu::refused(ARCHITECTURE.unreachable[Point::Coherency as usize])
     }
-}
-
-/// The facts of the modelled CPU.
-pub(crate) fn facts() -> Result<Facts, Unsupported> {
-    cpu().facts()
 }
 
 /// A model has no privilege levels.

@@ -1,17 +1,12 @@
 //! Architectures without an operation at this privilege level: the reason is the architecture's.
 
 use super::Cpu;
+use crate::arch::Point;
 use crate::arch::native::ARCHITECTURE;
-use crate::arch::{Facts, Point, Unsupported};
 
 /// The CPU this program runs on.
 pub(crate) fn cpu() -> Cpu {
     Cpu::refused(ARCHITECTURE.unreachable[Point::Coherency as usize])
-}
-
-/// The refusal.
-pub(crate) fn facts() -> Result<Facts, Unsupported> {
-    cpu().facts()
 }
 
 /// There is no back end for the privileged operations either.

@@ -182,10 +182,11 @@ pub(crate) fn is_guest<R: CpuIdReader>(reader: &R) -> bool {
 
 /// Only a guest is asked for the leaves: each CPUID leaves a virtual machine, which takes microseconds.
 fn hypervisor<R: CpuIdReader>(reader: &R, identity: Identity) -> Hypervisor {
-    let mut signatures = if is_guest(reader) { signatures(reader) } else { Signatures::NONE };
+    let is_guest = is_guest(reader);
+    let mut signatures = if is_guest { signatures(reader) } else { Signatures::NONE };
     if let Some(name) = translator(identity) {
         signatures.add(name);
-    } else if !is_guest(reader) {
+    } else if !is_guest {
         return Hypervisor::Absent;
     }
     let found = Hypervisor::Present { signatures, is_root: false };

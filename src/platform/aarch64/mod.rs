@@ -57,12 +57,6 @@ pub(crate) fn cpu() -> super::Cpu {
     read(system::words())
 }
 
-/// The facts of the CPU this program runs on.
-#[cfg(target_arch = "aarch64")]
-pub(crate) fn facts() -> Result<crate::arch::Facts, crate::arch::Unsupported> {
-    cpu().facts()
-}
-
 /// The write-back granule: the largest there is where `CTR_EL0.CWG` is 0, or more than 9, which is
 /// reserved (Arm ARM, `CTR_EL0`).
 fn granule(ctr_el0: u64) -> LineSize {

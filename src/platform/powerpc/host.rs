@@ -1,6 +1,7 @@
 //! Asking about the CPU this program runs on.
 
-use crate::arch::{Facts, Unsupported};
+#[cfg(feature = "privileged")]
+use crate::arch::{Missing, Unsupported};
 use crate::platform::Cpu;
 
 /// The CPU this program runs on.
@@ -16,16 +17,10 @@ pub(crate) fn cpu() -> Cpu {
     Cpu::refused(ARCHITECTURE.unreachable[Point::Coherency as usize])
 }
 
-/// The facts of the CPU this program runs on.
-pub(crate) fn facts() -> Result<Facts, Unsupported> {
-    cpu().facts()
-}
-
 /// No register tells the size of a block.
 #[cfg(feature = "privileged")]
 #[expect(unsafe_code, reason = "the signature is that of arm64, where it must be at EL1")]
 pub(crate) unsafe fn privileged_cpu() -> Cpu {
-    use crate::arch::Missing;
     let no_register = Unsupported::new(
         Missing::Permission,
         "on PowerPC no register tells the size of a cache block",

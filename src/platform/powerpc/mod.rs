@@ -14,14 +14,14 @@ use crate::arch::powerpc::{
     ARCHITECTURE, DCBF, DCBF_PERSISTENT, DCBFPS, DCBST, DCBST_LEAVES_DIRTY, DCBSTPS,
 };
 
+#[cfg(all(any(target_arch = "powerpc64", target_arch = "powerpc"), not(any(loom, miri))))]
+pub(crate) use host::cpu;
 #[cfg(all(
     feature = "privileged",
     any(target_arch = "powerpc64", target_arch = "powerpc"),
     not(any(loom, miri))
 ))]
 pub(crate) use host::privileged_cpu;
-#[cfg(all(any(target_arch = "powerpc64", target_arch = "powerpc"), not(any(loom, miri))))]
-pub(crate) use host::{cpu, facts};
 
 /// Linux `arch/powerpc/include/uapi/asm/cputable.h`, in `AT_HWCAP2`.
 const FEATURE2_ARCH_2_07: usize = 0x8000_0000;

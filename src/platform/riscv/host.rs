@@ -1,6 +1,7 @@
 //! Asking about the CPU this program runs on.
 
-use crate::arch::{Facts, Unsupported};
+#[cfg(any(feature = "privileged", not(target_os = "linux")))]
+use crate::arch::{Missing, Unsupported};
 use crate::platform::Cpu;
 
 /// The CPU this program runs on.
@@ -12,7 +13,6 @@ pub(crate) fn cpu() -> Cpu {
 /// The CPU this program runs on.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn cpu() -> Cpu {
-    use crate::arch::Missing;
     Cpu::refused(Unsupported::new(
         Missing::Permission,
         "on RISC-V no register tells of Zicbom, and this crate knows how to ask Linux only",
@@ -21,16 +21,10 @@ pub(crate) fn cpu() -> Cpu {
     ))
 }
 
-/// The facts of the CPU this program runs on.
-pub(crate) fn facts() -> Result<Facts, Unsupported> {
-    cpu().facts()
-}
-
 /// No register of S-mode or M-mode tells of Zicbom or of its block size.
 #[cfg(feature = "privileged")]
 #[expect(unsafe_code, reason = "the signature is that of arm64, where it must be at EL1")]
 pub(crate) unsafe fn privileged_cpu() -> Cpu {
-    use crate::arch::Missing;
     let no_register = Unsupported::new(
         Missing::Permission,
         "on RISC-V no register tells of Zicbom or of its block size",

@@ -14,14 +14,14 @@ use super::{Cpu, Identity, Line};
 use crate::arch::riscv::{ARCHITECTURE, CBO_CLEAN, CBO_FLUSH};
 use crate::arch::{Missing, Point, Unsupported};
 
+#[cfg(all(any(target_arch = "riscv64", target_arch = "riscv32"), not(any(loom, miri))))]
+pub(crate) use host::cpu;
 #[cfg(all(
     feature = "privileged",
     any(target_arch = "riscv64", target_arch = "riscv32"),
     not(any(loom, miri))
 ))]
 pub(crate) use host::privileged_cpu;
-#[cfg(all(any(target_arch = "riscv64", target_arch = "riscv32"), not(any(loom, miri))))]
-pub(crate) use host::{cpu, facts};
 
 /// Linux `arch/riscv/include/uapi/asm/hwprobe.h`.
 const KEY_MVENDORID: i64 = 0;

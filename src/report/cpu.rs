@@ -1,6 +1,7 @@
 //! What the CPU gives, as a pure function of what was read from it.
 
 use super::aliasing::{self, Aliasing};
+use super::statement::Certainty;
 use super::virtualization::Virtualization;
 use crate::arch::{
     self, Architecture, Discard, Facts, Fence, Fences, Instruction, Missing, Point, Unsupported,
@@ -308,7 +309,7 @@ impl CpuReport {
             self.unknown_persistence(),
             self.weak_clflush(),
             self.monitor_erratum(),
-            self.streaming_stores(),
+            self.streaming_stores().map(|(note, _certainty)| note),
         ];
         notes.into_iter().flatten()
     }
@@ -364,32 +365,37 @@ impl CpuReport {
     }
 
     /// Intel's Pentium M (family 6, models 9 and 13) updates a line in place that is in L1.
-    pub(super) fn streaming_stores(&self) -> Option<Note> {
+    pub(super) fn streaming_stores(&self) -> Option<(Note, Certainty)> {
         let Identity::X86 { vendor, family, model, .. } = self.cpu.identity else { return None };
-        Some(match (vendor.as_str(), family, model) {
-            ("GenuineIntel", 6, 9 | 13) => Note {
-                text: "streaming stores stay in L1 if the line is there: write back after them",
-                source: "Intel 248966, \"Streaming Non-temporal Stores\" (Pentium M)",
-            },
-            ("GenuineIntel", ..) => Note {
-                text: "streaming stores evict the line (Intel SDM); sfence completes them",
-                source: "Intel SDM vol. 1, 10.4.6.2",
-            },
-            ("AuthenticAMD", 26, _) => Note {
-                text: "streaming stores to lines in L1 stayed there on this family (measured): \
-                       write back after them",
-                source: "measured by timing on an AMD Zen 5 (family 26) KVM guest",
-            },
-            ("AuthenticAMD", 25, _) => Note {
-                text: "streaming stores evicted lines from L1 on one CPU of this family (measured), \
-                       but no manual promises it: write back after them",
-                source: "measured by timing on an AMD EPYC (family 25, model 17) KVM guest",
-            },
-            _ => Note {
-                text: "no manual promises that streaming stores leave the cache here: write back \
-                       after them",
-                source: "none found in the vendor's manuals",
-            },
-        })
+        let (text, source, certainty) = match (vendor.as_str(), family, model) {
+            ("GenuineIntel", 6, 9 | 13) => (
+                "streaming stores stay in L1 if the line is there: write back after them",
+                "Intel 248966, \"Streaming Non-temporal Stores\" (Pentium M)",
+                Certainty::Documented,
+            ),
+            ("GenuineIntel", ..) => (
+                "streaming stores evict the line (Intel SDM); sfence completes them",
+                "Intel SDM vol. 1, 10.4.6.2",
+                Certainty::Documented,
+            ),
+            ("AuthenticAMD", 26, _) => (
+                "streaming stores to lines in L1 stayed there on this family (measured): write back \
+                 after them",
+                "measured by timing on an AMD Zen 5 (family 26) KVM guest",
+                Certainty::Measured,
+            ),
+            ("AuthenticAMD", 25, _) => (
+                "streaming stores evicted lines from L1 on one CPU of this family (measured), but no \
+                 manual promises it: write back after them",
+                "measured by timing on an AMD EPYC (family 25, model 17) KVM guest",
+                Certainty::Measured,
+            ),
+            _ => (
+                "no manual promises that streaming stores leave the cache here: write back after them",
+                "none found in the vendor's manuals",
+                Certainty::Assumed,
+            ),
+        };
+        Some((Note { text, source }, certainty))
     }
 }

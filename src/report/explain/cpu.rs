@@ -150,18 +150,11 @@ pub(super) fn granule(report: &HostReport) -> Vec<Entry> {
 }
 
 pub(super) fn streaming_stores(report: &HostReport) -> Vec<Entry> {
-    let Some(note) = report.cpu.streaming_stores() else {
+    let Some((note, certainty)) = report.cpu.streaming_stores() else {
         return Vec::from([Entry::here(
             "Here",
             "nothing is known of streaming stores on this architecture: write back after them",
         )]);
-    };
-    let certainty = if note.source.starts_with("measured") {
-        Certainty::Measured
-    } else if note.source.starts_with("none") {
-        Certainty::Assumed
-    } else {
-        Certainty::Documented
     };
     Vec::from([
         Entry::said("Here", note.text, note.source).sure(certainty),

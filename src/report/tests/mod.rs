@@ -584,6 +584,19 @@ fn streaming_stores_are_trusted_only_where_the_vendor_promises() {
     assert!(notes(&x86_machine("Zen 5, family 1Ah")).contains("(measured)"));
 }
 
+#[test]
+fn what_is_said_of_streaming_stores_is_as_sure_as_its_source() {
+    for (name, expected) in [
+        ("Skylake-SP", Certainty::Documented),
+        ("Zen 5, family 1Ah", Certainty::Measured),
+        ("EPYC 7763", Certainty::Measured),
+        ("Dhyana", Certainty::Assumed),
+    ] {
+        let (note, certainty) = x86_machine(name).streaming_stores().unwrap();
+        assert_eq!(certainty, expected, "{name}: {}", note.source);
+    }
+}
+
 /// What orders an instruction, and errata that name one, are told where they apply and nowhere else.
 #[test]
 fn errata_of_clflush_are_reported() {

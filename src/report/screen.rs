@@ -3,7 +3,8 @@
 use super::aliasing::Aliasing;
 use super::cpu::{Choice, CpuReport, Status};
 use super::virtualization::Migration;
-use crate::arch::{Effect, Point};
+use super::whole_cache::Refused;
+use crate::arch::{Effect, Point, WholeCacheOperation};
 use crate::platform::{Confidential, Hypervisor, Identity, Midr, Text};
 use core::fmt::{self, Display, Formatter, Write};
 
@@ -125,14 +126,8 @@ impl CpuReport {
             )?,
             Err(_) => row(f, "Invalidate", format_args!("no: as above"))?,
         }
-        match self.can_invalidate_memory() {
-            Ok(does) => row(
-                f,
-                "Whole cache",
-                format_args!("yes: {} on every CPU", does.writeback_invalidate),
-            )?,
-            Err(refused) => row(f, "Whole cache", format_args!("no: {refused}"))?,
-        }
+        let whole_cache = WholeCacheOf(self.can_invalidate_memory());
+        row(f, "Whole cache", format_args!("{whole_cache}"))?;
         for note in self.notes() {
             row(f, "Note", format_args!("{}", note.text))?;
         }
@@ -320,6 +315,18 @@ impl Display for AliasingOf {
             Aliasing::Unknown { reason, advice } => {
                 write!(f, "whether data aliases: {reason}; {advice}")
             }
+        }
+    }
+}
+
+/// Whether memory can be invalidated by operations on whole caches: `yes: wbinvd on every CPU`.
+pub(super) struct WholeCacheOf(pub(super) Result<WholeCacheOperation, Refused>);
+
+impl Display for WholeCacheOf {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Ok(does) => write!(f, "yes: {} on every CPU", does.writeback_invalidate),
+            Err(refused) => write!(f, "no: {refused}"),
         }
     }
 }

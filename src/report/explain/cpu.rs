@@ -5,6 +5,7 @@ use crate::arch::{Effect, Instruction, Point, Unsupported};
 use crate::platform::Hypervisor;
 use crate::report::aliasing::Aliasing;
 use crate::report::cpu::{Availability, Choice, Status};
+use crate::report::screen::WholeCacheOf;
 use crate::report::statement::Certainty;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -168,12 +169,9 @@ pub(super) fn streaming_stores(report: &HostReport) -> Vec<Entry> {
 }
 
 pub(super) fn whole_cache(report: &HostReport) -> Vec<Entry> {
-    let here = match report.cpu.can_invalidate_memory() {
-        Ok(does) => format!("yes: {} on every CPU", does.writeback_invalidate),
-        Err(refused) => format!("no: {refused}"),
-    };
+    let here = WholeCacheOf(report.cpu.can_invalidate_memory());
     Vec::from([
-        Entry::here("Here", here),
+        Entry::here("Here", here.to_string()),
         Entry::stated("In a kernel", &report.effects().whole_cache),
         Entry::said(
             "On Linux",

@@ -4,6 +4,7 @@ use super::Found;
 use super::format::{Damage, Instead, PERSISTED, STORED};
 use cachemaint::report::Backing;
 use core::ops::Range;
+use jiff::Timestamp;
 use serde::Serialize;
 use std::fs;
 use std::path::Path;
@@ -317,20 +318,14 @@ pub(super) fn name_of(backing: Backing) -> String {
     name.and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-/// The time in words: days are counted from 1 March of year 0, so that a leap day ends its year.
+/// The time in words. A file can hold any number: one that is beyond the calendar, whose last day is 30
+/// December 9999, is told as it is.
 fn utc(seconds: u64) -> String {
-    const FROM_YEAR_0: u64 = 719_468;
-    const IN_400_YEARS: u64 = 146_097;
-    let (days, second) = (seconds / 86_400 + FROM_YEAR_0, seconds % 86_400);
-    let (era, day) = (days / IN_400_YEARS, days % IN_400_YEARS);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    let year = era * 400 + year + carry;
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+    let time = i64::try_from(seconds).ok().and_then(|second| Timestamp::from_second(second).ok());
+    time.map_or_else(
+        || format!("beyond the calendar's end ({seconds} s after 1970)"),
+        |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    )
 }
 
 #[cfg(test)]
@@ -346,6 +341,15 @@ mod tests {
         assert_eq!(utc(1_700_000_000), "2023-11-14 22:13:20 UTC");
         assert_eq!(utc(2_147_483_647), "2038-01-19 03:14:07 UTC");
         assert_eq!(utc(4_107_542_400), "2100-03-01 00:00:00 UTC");
+    }
+
+    /// 253402300800 is the first second of the year 10000 (`date -u -d @253402300800`).
+    #[test]
+    fn a_time_beyond_the_calendar_is_told_as_its_number() {
+        for seconds in [253_402_300_800, i64::MAX.cast_unsigned(), u64::MAX] {
+            let expected = format!("beyond the calendar's end ({seconds} s after 1970)");
+            assert_eq!(utc(seconds), expected);
+        }
     }
 
     /// `type_of_loader` is 0xD0 of kexec, 0x72 of GRUB, 0xB0 of QEMU (`arch/x86/boot.rst`).

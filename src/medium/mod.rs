@@ -86,12 +86,14 @@ pub trait Medium: Sync {
     ///
     /// # Panics
     /// If `at` is no multiple of 8 or the word is out of range; if `order` is no order of a load.
+    #[track_caller]
     fn load(&self, at: u64, order: Ordering) -> u64;
 
     /// Stores the word at `at`.
     ///
     /// # Panics
     /// If `at` is no multiple of 8 or the word is out of range; if `order` is no order of a store.
+    #[track_caller]
     fn store(&self, at: u64, word: u64, order: Ordering);
 
     /// Copies bytes out.
@@ -101,12 +103,14 @@ pub trait Medium: Sync {
     ///
     /// # Panics
     /// If the range is out of range.
+    #[track_caller]
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error>;
 
     /// Copies bytes in, by ordinary stores.
     ///
     /// # Panics
     /// If the range is out of range.
+    #[track_caller]
     fn write(&self, at: u64, from: &[u8]);
 
     /// Issues the write-back of a range; where the granularity is a page this is the `msync` itself.
@@ -116,9 +120,11 @@ pub trait Medium: Sync {
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.
+    #[track_caller]
     fn writeback(&self, range: Range<u64>) -> Result<(), Self::Error>;
 
     /// Completes the write-backs that this thread has issued.
+    #[track_caller]
     fn fence(&self);
 
     /// Writes several parts and makes them persistent: they are when this returns.
@@ -128,6 +134,7 @@ pub trait Medium: Sync {
     ///
     /// # Panics
     /// If a part is out of range.
+    #[track_caller]
     fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
         for (at, bytes) in parts {
             self.write(*at, bytes);
@@ -146,9 +153,74 @@ pub trait Medium: Sync {
     ///
     /// # Panics
     /// If the range is out of range.
+    #[track_caller]
     fn persist(&self, range: Range<u64>) -> Result<(), Self::Error> {
         self.writeback(range)?;
         self.fence();
         Ok(())
+    }
+}
+
+impl<M: Medium + ?Sized> Medium for &M {
+    type Error = M::Error;
+
+    fn len(&self) -> u64 {
+        (**self).len()
+    }
+
+    fn granularity(&self) -> Granularity {
+        (**self).granularity()
+    }
+
+    fn atomic_unit(&self) -> usize {
+        (**self).atomic_unit()
+    }
+
+    #[inline]
+    #[track_caller]
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        (**self).load(at, order)
+    }
+
+    #[inline]
+    #[track_caller]
+    fn store(&self, at: u64, word: u64, order: Ordering) {
+        (**self).store(at, word, order);
+    }
+
+    #[inline]
+    #[track_caller]
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error> {
+        (**self).read(at, into)
+    }
+
+    #[inline]
+    #[track_caller]
+    fn write(&self, at: u64, from: &[u8]) {
+        (**self).write(at, from);
+    }
+
+    #[inline]
+    #[track_caller]
+    fn writeback(&self, range: Range<u64>) -> Result<(), Self::Error> {
+        (**self).writeback(range)
+    }
+
+    #[inline]
+    #[track_caller]
+    fn fence(&self) {
+        (**self).fence();
+    }
+
+    #[inline]
+    #[track_caller]
+    fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
+        (**self).persist_copy(parts)
+    }
+
+    #[inline]
+    #[track_caller]
+    fn persist(&self, range: Range<u64>) -> Result<(), Self::Error> {
+        (**self).persist(range)
     }
 }

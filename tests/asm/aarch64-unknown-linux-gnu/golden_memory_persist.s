@@ -115,8 +115,8 @@
     add x9, x9, :lo12:_ZN71_$LT$core..ops..range..Range$LT$Idx$GT$$u20$as$u20$core..fmt..Debug$GT$3fmtE
     adrp x0, .L17
     add x0, x0, :lo12:.L17
-    adrp x2, .L18
-    add x2, x2, :lo12:.L18
+    adrp x2, .L13
+    add x2, x2, :lo12:.L13
     mov x1, sp
     stp x8, x9, [sp]
     bl _RNvNtC4core9panicking9panic_fmt

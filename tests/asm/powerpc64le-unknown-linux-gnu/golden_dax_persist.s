@@ -147,7 +147,7 @@
     addis 3, 2, .L20@toc@ha
     li 4, 8
     addi 3, 3, .L20@toc@l
-    addi 6, 3, 104
+    addi 6, 3, 40
     mr 3, 5
     mr 5, 7
     bl _ZN10cachemaint3dax7mapping12out_of_rangeE
@@ -161,10 +161,10 @@
     ld 3, .L21@toc@l(3)
     addi 5, 4, 8
     std 5, 48(1)
-    addi 5, 4, 104
+    addi 5, 4, 40
     std 3, 40(1)
     std 3, 56(1)
-    addi 3, 4, 152
+    addi 3, 4, 112
     addi 4, 1, 32
     bl _RNvNtC4core9panicking9panic_fmt
     nop

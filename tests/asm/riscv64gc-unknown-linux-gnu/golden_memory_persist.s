@@ -95,11 +95,11 @@
     addi a1, a1, %pcrel_lo(.L20)
     sd a0, 8(sp)
     sd a1, 16(sp)
-.L23:
+.L22:
     auipc a0, %pcrel_hi(.L21)
-.L24:
-    auipc a1, %pcrel_hi(.L22)
-    addi a0, a0, %pcrel_lo(.L23)
-    addi a2, a1, %pcrel_lo(.L24)
+.L23:
+    auipc a1, %pcrel_hi(.L9)
+    addi a0, a0, %pcrel_lo(.L22)
+    addi a2, a1, %pcrel_lo(.L23)
     addi a1, sp, 8
     call _RNvNtC4core9panicking9panic_fmt

@@ -121,6 +121,6 @@
     lea rax, [rip + _ZN71_$LT$core..ops..range..Range$LT$Idx$GT$$u20$as$u20$core..fmt..Debug$GT$3fmtE]
     mov qword ptr [rsp + 32], rax
     lea rdi, [rip + .L19]
-    lea rdx, [rip + .L20]
+    lea rdx, [rip + .L15]
     lea rsi, [rsp + 24]
     call qword ptr [rip + _RNvNtC4core9panicking9panic_fmt@GOTPCREL]

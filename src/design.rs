@@ -14,6 +14,7 @@
 //! | [`report`](crate::report) | what is there, what was chosen, why not, what survives what |
 //! | [`whole_cache`](crate::whole_cache) | WBINVD and its like, for privileged code |
 //! | [`dax`](crate::dax) | a file on DAX, or what comes nearest; a medium |
+//! | [`sim`](../sim/index.html) | a medium that shows every state a crash may leave, for tests |
 //!
 //! # Why write-back and fence are two steps
 //! A write-back instruction starts the transfer of a line and returns. On x86 SFENCE or MFENCE waits
@@ -32,7 +33,14 @@
 //! A process that is killed keeps all its stores: the caches are coherent and belong to the machine.
 //! Neither SIGKILL nor an emulator (which has no caches) can show a missing write-back. What stands
 //! below the medium is therefore checked against the manuals as tables, by the emitted machine code,
-//! and by executing on CPU models; what stands above it can be checked against a medium that
-//! remembers what was written back. Nor are there two caches that do not see each other: what relies on
+//! and by executing on CPU models. Nor are there two caches that do not see each other: what relies on
 //! [`coherence`](crate::coherence) is run on a model of two, which evicts and fetches lines at the worst
 //! moments (`tests/coherence`).
+//!
+//! What stands above the medium is run on one that is simulated: [`sim`](../sim/index.html) remembers each store,
+//! write-back and fence with its place in the source, and hands recovery every state that the architectures
+//! let a crash leave. Nothing is decided until recovery reads a word that may have several values, so that
+//! one run stands for all states it cannot tell apart, and none is left out. The rules are in one place, and
+//! are checked against the litmus tests that were published with the formal models and against brute force
+//! (`tests/simulator`). A test there counts once no write-back, fence or ordering can be left out without one
+//! failing, which a mutation run shows.

@@ -44,6 +44,9 @@ pub mod dax;
 #[expect(unsafe_code, reason = "instructions that only privileged code may execute")]
 pub mod whole_cache;
 
+#[cfg(all(feature = "sim", target_has_atomic = "64", not(loom)))]
+pub mod sim;
+
 pub mod design;
 pub mod names;
 

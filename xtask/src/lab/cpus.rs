@@ -28,10 +28,11 @@ const LIMIT: u32 = 300;
 /// Seconds for one target's compilation and all its programs on one model.
 const LANE_LIMIT: u32 = 900;
 
-/// Tests of what is the same on every CPU: pure functions over recorded machines, and models of caches.
+/// Tests of what is the same on every CPU: pure functions over recorded machines, models of caches, and the
+/// simulator.
 /// They run natively, and emulated once for each order and size of words.
-pub(super) const SAME_ON_EVERY_CPU: [&str; 4] =
-    ["report::tests", "views::tests", "memory_type::", "ring_on_model"];
+pub(super) const SAME_ON_EVERY_CPU: [&str; 5] =
+    ["report::tests", "views::tests", "memory_type::", "ring_on_model", "simulator::"];
 
 /// The emulators' version that is right about every target.
 pub(super) const CURRENT: u32 = 10;

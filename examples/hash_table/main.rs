@@ -1,0 +1,99 @@
+//! A hash table that survives crashes, as a crate that depends on this one would write it, and the
+//! simulation that shows it does.
+//!
+//! Without arguments a variant with a mistake is explored, whose failure is printed, and then the right one
+//! under three models. With arguments the same table is on a file. Its tests are in
+//! `tests/simulator/hash_table.rs`.
+//!
+//! ```sh
+//! cargo run --example hash_table --features sim
+//! cargo run --example hash_table --features sim -- /mnt/pmem/table 1 100
+//! ```
+
+#![expect(clippy::print_stdout, reason = "the result of the program")]
+
+mod table;
+
+use cachemaint::dax::{self, DaxFile, ErrorKind, Options};
+use cachemaint::medium::Medium;
+use cachemaint::sim::{Exploration, Model, SimMedium, Simulation, Violation};
+use std::error::Error;
+use table::Table;
+
+/// Of a new file: some 40000 slots.
+const LEN: u64 = 1 << 20;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    match arguments.as_slice() {
+        [] => simulate(),
+        [path, key, value] => insert(path, key.parse()?, value.parse()?),
+        _ => Err("usage: hash_table [FILE KEY VALUE]".into()),
+    }
+}
+
+fn simulate() -> Result<(), Box<dyn Error>> {
+    let planted = explore(Model::x86(), |medium| Ok(Table::open(medium)?.saving_a_fence()));
+    let failure = planted.failure().ok_or("the mistake was not found")?;
+    println!("With one fence too few:\n\n{failure}\n\nWith all of them:\n");
+    for model in [Model::x86(), Model::arm64(), Model::neutral()] {
+        let right = explore(model, |medium| Ok(Table::open(medium)?));
+        right.assert_safe();
+        println!("{right}");
+    }
+    Ok(())
+}
+
+/// Key 1 is there. Key 2 is inserted, key 1 removed.
+#[expect(clippy::expect_used, reason = "a workload that panics is a finding")]
+fn explore(
+    model: Model,
+    open: impl Fn(&SimMedium) -> Result<Table<&SimMedium>, Violation>,
+) -> Exploration {
+    Simulation::new(model, 256)
+        .prepared(|medium| {
+            let mut table = open(medium).expect("a new table");
+            table.insert(1, 100).expect("there is room");
+        })
+        .explore(
+            |medium, done| {
+                let mut table = open(medium).expect("a table");
+                table.insert(2, 200).expect("there is room");
+                done.add("2 is in");
+                table.remove(1).expect("nothing fails here");
+                done.add("1 is out");
+            },
+            |medium, done| {
+                let table = open(medium)?;
+                let found = [table.get(1), table.get(2)];
+                let allowed: &[_] = match done {
+                    [] => &[[Some(100), None], [Some(100), Some(200)]],
+                    [_] => &[[Some(100), Some(200)], [None, Some(200)]],
+                    _ => &[[None, Some(200)]],
+                };
+                Violation::unless(allowed.contains(&found), || format!("keys 1 and 2: {found:?}"))
+            },
+        )
+}
+
+fn insert(path: &str, key: u64, value: u64) -> Result<(), Box<dyn Error>> {
+    let file = open(path)?;
+    println!("granularity: {}", file.granularity());
+    let mut table = Table::open(&file)?;
+    match table.insert(key, value)? {
+        Some(before) => println!("{key} was {before}"),
+        None => println!("{key} is new"),
+    }
+    for (key, value) in table.entries() {
+        println!("{key}: {value}");
+    }
+    Ok(())
+}
+
+fn open(path: &str) -> Result<DaxFile, dax::Error> {
+    let options = Options::new().allow_page_granularity();
+    match options.open(path) {
+        Err(error) if matches!(error.kind(), ErrorKind::Missing) => options.create(path, LEN),
+        opened => opened,
+    }
+}

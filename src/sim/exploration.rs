@@ -1,0 +1,130 @@
+//! What an exploration found, and how much it covered.
+
+use super::failure::Failure;
+use super::image::Image;
+use super::model::Model;
+use super::simulation::Effort;
+use super::waste::Waste;
+use alloc::boxed::Box;
+use core::fmt;
+
+/// What an exploration found.
+#[derive(Clone, Debug)]
+#[must_use = "an exploration that nobody asks finds nothing"]
+pub struct Exploration {
+    model: Model,
+    effort: Effort,
+    pub(super) failure: Option<Box<Failure>>,
+    pub(super) schedules: u64,
+    pub(super) crashes: u64,
+    pub(super) recoveries: u64,
+    states: u128,
+    is_states_exact: bool,
+    pub(super) is_exhaustive_so_far: bool,
+    pub(super) waste: Waste,
+}
+
+impl Exploration {
+    pub(super) fn new(model: Model, effort: Effort) -> Self {
+        Self {
+            model,
+            effort,
+            failure: None,
+            schedules: 0,
+            crashes: 0,
+            recoveries: 0,
+            states: 0,
+            is_states_exact: true,
+            is_exhaustive_so_far: true,
+            waste: Waste::default(),
+        }
+    }
+
+    /// One recovery was run: what it stands for.
+    pub(super) fn count(&mut self, image: &Image) {
+        self.recoveries += 1;
+        let (states, is_exact) = image.states();
+        self.states = self.states.saturating_add(states);
+        self.is_states_exact &= is_exact;
+    }
+
+    /// The first failure, if there is one.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failure.as_deref()
+    }
+
+    /// How many recoveries were run.
+    #[must_use]
+    pub const fn recoveries(&self) -> u64 {
+        self.recoveries
+    }
+
+    /// How many states of the memory these recoveries stand for, at least: in which numbers of stores were
+    /// persistent, for each word that a crash left open.
+    #[must_use]
+    pub const fn states(&self) -> u128 {
+        self.states
+    }
+
+    /// How many moments of a crash were explored, those during recovery included.
+    #[must_use]
+    pub const fn crashes(&self) -> u64 {
+        self.crashes
+    }
+
+    /// How many orders of the workload's threads were explored.
+    #[must_use]
+    pub const fn schedules(&self) -> u64 {
+        self.schedules
+    }
+
+    /// Whether everything was explored that the simulation's bounds on threads and crashes of recovery allow,
+    /// if nothing failed.
+    #[must_use]
+    pub fn is_exhaustive(&self) -> bool {
+        self.effort == Effort::Exhaustive && self.is_exhaustive_so_far && self.failure.is_none()
+    }
+
+    /// What was done for nothing, and what was not done.
+    #[must_use]
+    pub const fn waste(&self) -> &Waste {
+        &self.waste
+    }
+
+    /// Panics with the failure, if there is one; and if all was to be explored and was not.
+    ///
+    /// # Panics
+    /// In these cases.
+    #[track_caller]
+    #[expect(clippy::panic, reason = "an assertion")]
+    pub fn assert_safe(&self) {
+        if let Some(failure) = &self.failure {
+            panic!("{failure}");
+        }
+        assert!(
+            self.is_exhaustive_so_far,
+            "{self}\nthe limit of `Simulation::at_most` was reached: choose an `Effort`, or a shorter workload"
+        );
+    }
+}
+
+impl fmt::Display for Exploration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { model, crashes, recoveries, states, schedules, .. } = self;
+        let least = if self.is_states_exact { "" } else { "at least " };
+        write!(
+            f,
+            "{model}: {crashes} crashes, {recoveries} recoveries for {least}{states} states"
+        )?;
+        if *schedules > 1 {
+            write!(f, ", {schedules} orders of threads")?;
+        }
+        let covered = match (&self.failure, self.effort, self.is_exhaustive_so_far) {
+            (Some(_), ..) => "; ended at a failure",
+            (None, Effort::Exhaustive, true) => "; exhaustive",
+            _ => "; not exhaustive",
+        };
+        f.write_str(covered)
+    }
+}

@@ -1,0 +1,373 @@
+//! A failure: what happened, what the crash left of it, and why that is so.
+
+use super::diagnosis::{self, Fate};
+use super::history::{Happened, History, What};
+use super::image::Layer;
+use super::model::{Model, WORD};
+use super::replay::Replay;
+use super::violation::{Violation, ViolationKind};
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// Events shown of a history: the last ones, and before them only stores that are lost.
+const SHOWN: usize = 40;
+
+/// Words shown of those that are lost.
+const WORDS: usize = 12;
+
+/// Letters in a row that are taken for text.
+const TEXT: usize = 3;
+
+/// Columns of advice.
+const WIDTH: usize = 96;
+
+/// One crash: the run that it cut, and what is left of it.
+#[derive(Clone, Debug)]
+pub(super) struct Crash {
+    pub(super) layer: Layer,
+    /// The events up to here are shown: those that are needed for what is left.
+    pub(super) end: u32,
+    /// Whether it cut recovery, not the workload.
+    pub(super) is_recovery: bool,
+    /// The events that are shown of the runs before: numbers go on, so that each is of one event.
+    before: usize,
+}
+
+impl Crash {
+    pub(super) fn new(layer: Layer) -> Self {
+        let end = diagnosis::end(&layer);
+        Self { layer, end, is_recovery: false, before: 0 }
+    }
+
+    /// The events that are shown.
+    fn events(&self) -> &[Happened] {
+        &self.layer.history.events[..self.end as usize]
+    }
+
+    /// An event of the run, also of its part behind the crash.
+    pub(super) fn event(&self, event: u32) -> &Happened {
+        &self.layer.history.events[event as usize]
+    }
+
+    /// The number by which an event is shown.
+    pub(super) fn number(&self, event: u32) -> usize {
+        let events = &self.layer.history.events[..event as usize];
+        self.before + events.iter().filter(|event| is_shown(event)).count() + 1
+    }
+
+    /// What kind of operation an event is, its place, and its number if it has one.
+    pub(super) fn named(&self, event: u32) -> String {
+        format!("{} at {}", kind(self.event(event)), self.shown(event))
+    }
+
+    /// The place of an event, and its number if it has one.
+    pub(super) fn shown(&self, event: u32) -> String {
+        let place = diagnosis::shown(self.event(event).place);
+        if event < self.end { format!("{place} (event {})", self.number(event)) } else { place }
+    }
+}
+
+/// Whether an event is one of the program: that a store has left the CPU is not.
+fn is_shown(event: &Happened) -> bool {
+    event.what != What::Visible
+}
+
+/// A failure that an exploration found. It displays the history up to the crash, what is left of each store,
+/// what is missing in the source, and how to see it again.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    model: Model,
+    violation: Violation,
+    pub(super) crashes: Vec<Crash>,
+    pub(super) notes: Vec<String>,
+    replay: Replay,
+}
+
+impl Failure {
+    /// `known`: so many of the notes recovery was judged by.
+    pub(super) fn new(
+        model: Model,
+        violation: Violation,
+        mut crashes: Vec<Crash>,
+        notes: Vec<String>,
+        known: usize,
+        replay: Replay,
+    ) -> Self {
+        if let Some(workload) = crashes.first_mut() {
+            // What the outside world had learned is needed too. It may have learned of a store that was still
+            // in the CPU's buffer when the crash came.
+            let learned = end_of_notes(&workload.layer.history, known);
+            let is_whole = violation.kind() == ViolationKind::Workload;
+            workload.end = if is_whole { workload.layer.cut } else { workload.end.max(learned) };
+        }
+        let mut before = 0;
+        for (run, crash) in crashes.iter_mut().enumerate() {
+            (crash.is_recovery, crash.before) = (run > 0, before);
+            before = crash.number(crash.end) - 1;
+        }
+        Self { model, violation, crashes, notes, replay }
+    }
+
+    /// What recovery made of it.
+    #[must_use]
+    pub const fn violation(&self) -> &Violation {
+        &self.violation
+    }
+
+    /// The model under which it happened.
+    #[must_use]
+    pub const fn model(&self) -> Model {
+        self.model
+    }
+
+    /// What it takes to see it again, by [`Simulation::replay`](super::Simulation::replay).
+    #[must_use]
+    pub const fn replay(&self) -> &Replay {
+        &self.replay
+    }
+
+    /// How many times the machine crashed: more than once if recovery itself was cut.
+    #[must_use]
+    pub fn crashes(&self) -> usize {
+        if self.is_in_workload() { 0 } else { self.crashes.len() }
+    }
+
+    /// What is missing where in the source: a sentence for each store that is lost though something relied
+    /// on it, those of the last crash first.
+    #[must_use]
+    pub fn advice(&self) -> Vec<String> {
+        match self.violation.kind() {
+            ViolationKind::Workload => return vec![IN_WORKLOAD.to_owned()],
+            ViolationKind::Differs => return vec![DIFFERS.to_owned()],
+            _ => {}
+        }
+        let is_lost = self.violation.kind() == ViolationKind::Lost;
+        let of_crash = |crash: &Crash| diagnosis::advice(crash, is_lost);
+        let mut advice: Vec<_> = self.crashes.iter().rev().flat_map(of_crash).collect();
+        if let Some(last) = self.crashes.last().filter(|last| of_crash(last).is_empty()) {
+            advice.push(diagnosis::nothing_lost(last, is_lost));
+        }
+        advice
+    }
+
+    fn is_in_workload(&self) -> bool {
+        self.violation.kind() == ViolationKind::Workload
+    }
+
+    fn heading(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.violation)?;
+        match self.crashes() {
+            0 => writeln!(f, "without a crash, under the model {}", self.model),
+            1 => writeln!(f, "after a crash under the model {}", self.model),
+            2 => writeln!(
+                f,
+                "after two crashes under the model {}, the second during recovery",
+                self.model
+            ),
+            several => writeln!(
+                f,
+                "after {several} crashes under the model {}, all but the first during recovery",
+                self.model
+            ),
+        }
+    }
+
+    /// What happened before a crash, a line for each event.
+    fn history(&self, f: &mut fmt::Formatter<'_>, run: usize) -> fmt::Result {
+        let crash = &self.crashes[run];
+        writeln!(f, "\n{}:", self.title(run))?;
+        let events = crash.events();
+        if events.is_empty() {
+            return writeln!(f, "  nothing that matters");
+        }
+        let columns = Columns::of(events);
+        let (mut notes, mut left_out) = (self.notes.iter(), 0);
+        for (number, event) in (0..).zip(events).filter(|(_, event)| is_shown(event)) {
+            let note = if event.what == What::Note { notes.next() } else { None };
+            let is_late = events.len() - number as usize <= SHOWN;
+            if !is_late && !diagnosis::is_damaged(&crash.layer, number) {
+                left_out += 1;
+                continue;
+            }
+            write_left_out(f, core::mem::take(&mut left_out))?;
+            let fate = diagnosis::fate(&crash.layer, number).filter(|_| !self.is_in_workload());
+            writeln!(f, "{}", columns.line(crash.number(number), event, &text(event, note), fate))?;
+        }
+        Ok(())
+    }
+
+    fn title(&self, run: usize) -> &'static str {
+        match (run, self.crashes()) {
+            (0, 0) => "the workload up to the panic",
+            (0, 1) => "the workload up to the crash",
+            (0, _) => "the workload up to the first crash",
+            (1, _) => "recovery up to the second crash",
+            _ => "the recovery after it up to the next crash",
+        }
+    }
+
+    /// What it takes to mend it, by lines of legible width.
+    fn mend(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\nwhat to mend:")?;
+        for advice in self.advice() {
+            let mut start = "- ";
+            for line in wrapped(&advice, WIDTH) {
+                writeln!(f, "  {start}{line}")?;
+                start = "  ";
+            }
+        }
+        Ok(())
+    }
+}
+
+const IN_WORKLOAD: &str = "there was no crash: mend the workload, or the code that it runs";
+
+const DIFFERS: &str = "let workload and recovery know nothing but the medium and the notes: no clock, no \
+random numbers, no addresses, nothing that is kept from run to run";
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.heading(f)?;
+        for (run, crash) in self.crashes.iter().enumerate() {
+            self.history(f, run)?;
+            words(f, crash)?;
+        }
+        self.mend(f)?;
+        write!(f, "\nreplay: {}", self.replay)
+    }
+}
+
+impl core::error::Error for Failure {}
+
+/// The end of the events up to the last of so many notes.
+fn end_of_notes(history: &History, count: usize) -> u32 {
+    let is_note = |(_, event): &(u32, &Happened)| event.what == What::Note;
+    let mut notes = (0..).zip(&history.events).filter(is_note);
+    count.checked_sub(1).and_then(|last| notes.nth(last)).map_or(0, |(last, _)| last + 1)
+}
+
+/// How wide the columns of a history are.
+struct Columns {
+    place: usize,
+    text: usize,
+    threads: bool,
+}
+
+impl Columns {
+    fn of(events: &[Happened]) -> Self {
+        let widest = |width: fn(&Happened) -> usize| events.iter().map(width).max().unwrap_or(0);
+        Self {
+            place: widest(|event| diagnosis::shown(event.place).len()),
+            text: widest(|event| text(event, None).len()),
+            threads: events.iter().any(|event| event.thread > 0),
+        }
+    }
+
+    fn line(&self, number: usize, event: &Happened, text: &str, fate: Option<Fate>) -> String {
+        let thread =
+            if self.threads { format!("thread {}  ", event.thread) } else { String::new() };
+        let (place, mark) = (diagnosis::shown(event.place), mark(fate));
+        let (at, width) = (self.place, self.text);
+        let line = format!("  {number:>3}  {thread}{place:at$}  {text:width$}  {mark}");
+        line.trim_end().to_owned()
+    }
+}
+
+/// What happened, in a word: for operations on a medium that of its method.
+const fn kind(event: &Happened) -> &'static str {
+    match event.what {
+        What::Store { streaming: true, .. } => "streaming store",
+        What::Store { len: WORD, .. } => "store",
+        What::Store { .. } => "write",
+        What::Writeback { .. } => "write-back",
+        What::Fence { completes: true } => "fence",
+        What::Fence { completes: false } => "barrier",
+        What::Note => "note",
+        What::Visible => "visible",
+    }
+}
+
+/// What happened, and to what.
+fn text(event: &Happened, note: Option<&String>) -> String {
+    let kind = kind(event);
+    match event.what {
+        What::Store { at, len: WORD, .. } => format!("{kind} {at:#x}"),
+        What::Store { at, len, .. } => format!("{kind} {at:#x}..{:#x}", at + len),
+        What::Writeback { start, end, .. } => format!("{kind} {start:#x}..{end:#x}"),
+        What::Note => format!("{kind} {}", note.map_or("", String::as_str)),
+        What::Fence { .. } | What::Visible => kind.to_owned(),
+    }
+}
+
+fn mark(fate: Option<Fate>) -> String {
+    match fate {
+        None => String::new(),
+        Some(Fate::Sure) => "persistent".to_owned(),
+        Some(Fate::Kept) => "kept by chance".to_owned(),
+        Some(Fate::Unread) => "not read".to_owned(),
+        Some(Fate::Lost) => "LOST".to_owned(),
+        Some(Fate::Torn { kept, of }) => format!("TORN: {kept} of {of} words kept"),
+    }
+}
+
+fn write_left_out(f: &mut fmt::Formatter<'_>, events: usize) -> fmt::Result {
+    match events {
+        0 => Ok(()),
+        1 => writeln!(f, "  ... one event"),
+        several => writeln!(f, "  ... {several} events"),
+    }
+}
+
+/// The words of which a store is lost: what they have and what they lack, by the number of the event.
+fn words(f: &mut fmt::Formatter<'_>, crash: &Crash) -> fmt::Result {
+    let lost = diagnosis::lost_words(crash);
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let value = |(word, event)| format!("{} of event {}", legible(word), crash.number(event));
+    let has: Vec<_> = lost
+        .iter()
+        .take(WORDS)
+        .map(|word| word.left.map_or_else(|| "what was there before".to_owned(), value))
+        .collect();
+    let width = has.iter().map(String::len).max().unwrap_or(0);
+    writeln!(f, "\nwords without their last store:")?;
+    for (word, has) in lost.iter().zip(&has) {
+        writeln!(f, "  {:#06x}  has {has:width$}  lacks {}", word.at, value(word.last))?;
+    }
+    match lost.len() - has.len() {
+        0 => Ok(()),
+        more => writeln!(f, "  ... and {more} more"),
+    }
+}
+
+/// A word as a number, and as text where it is some.
+fn legible(word: u64) -> String {
+    let bytes = word.to_le_bytes();
+    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    match str::from_utf8(&bytes[..end]) {
+        Ok(text) if end >= TEXT && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => {
+            format!("{word:#x} {text:?}")
+        }
+        _ => format!("{word:#x}"),
+    }
+}
+
+/// A text in lines of so many columns.
+fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + word.len() <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}

@@ -1,0 +1,293 @@
+//! What one run stored, word by word, and what of it was sure to survive when.
+//!
+//! A history is cut at a number of events. At a cut each word of a line has a number of stores that were
+//! made and a number of stores that are sure to survive; a crash leaves a number between them. These
+//! numbers are not independent: a store *needs* stores of other words of its line, those that the model
+//! orders before it. [`Bounds`] are the numbers that are still possible.
+
+use super::model::Model;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::ops::Range;
+use core::panic::Location;
+
+/// How many stores of each word of a line.
+pub(super) type Counts = Box<[u32]>;
+
+/// A store of a word.
+#[derive(Debug)]
+pub(super) struct Write {
+    pub(super) value: u64,
+    /// The event that made it.
+    pub(super) event: u32,
+    /// How many stores of each other word of its line are persistent if this one is. It grows with each
+    /// store of a word. Empty if none is needed.
+    pub(super) needs: Counts,
+}
+
+/// What is sure to survive from a cut on.
+#[derive(Debug)]
+struct Guarantee {
+    cut: u32,
+    counts: Counts,
+}
+
+/// The stores of one line.
+#[derive(Debug)]
+pub(super) struct Line {
+    words: Box<[Vec<Write>]>,
+    guarantees: Vec<Guarantee>,
+    /// Whether some store needs another one.
+    is_ordered: bool,
+}
+
+impl Line {
+    fn new(words: usize) -> Self {
+        Self {
+            words: (0..words).map(|_| Vec::new()).collect(),
+            guarantees: Vec::new(),
+            is_ordered: false,
+        }
+    }
+
+    pub(super) fn writes(&self, word: usize) -> &[Write] {
+        &self.words[word]
+    }
+
+    /// How many words it has.
+    pub(super) fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    pub(super) fn push(&mut self, word: usize, write: Write) {
+        self.is_ordered |= !write.needs.is_empty();
+        self.words[word].push(write);
+    }
+
+    /// All stores there are.
+    pub(super) fn counts(&self) -> Counts {
+        self.words.iter().map(|writes| u32::try_from(writes.len()).unwrap_or(u32::MAX)).collect()
+    }
+
+    /// How many stores of a word were made before a cut.
+    pub(super) fn made(&self, word: usize, cut: u32) -> u32 {
+        let writes = &self.words[word];
+        match writes.last() {
+            None => 0,
+            Some(last) if last.event < cut => writes.len() as u32,
+            Some(_) => writes.partition_point(|write| write.event < cut) as u32,
+        }
+    }
+
+    /// What is sure to survive at a cut; nothing where it is `None`.
+    fn sure_counts(&self, cut: u32) -> Option<&Counts> {
+        let after = self.guarantees.partition_point(|guarantee| guarantee.cut <= cut);
+        Some(&self.guarantees[after.checked_sub(1)?].counts)
+    }
+
+    /// How many stores of a word are sure to survive at a cut.
+    pub(super) fn sure(&self, word: usize, cut: u32) -> u32 {
+        self.sure_counts(cut).map_or(0, |counts| counts[word])
+    }
+
+    /// What is sure to survive at the end.
+    pub(super) fn sure_at_end(&self) -> Counts {
+        (0..self.len()).map(|word| self.sure(word, u32::MAX)).collect()
+    }
+
+    /// From a cut on, at least these survive. Tells whether that is new.
+    pub(super) fn guarantee(&mut self, cut: u32, counts: &[u32]) -> bool {
+        let before = self.guarantees.last().map(|last| &last.counts);
+        let is_new = (0..counts.len()).any(|word| counts[word] > before.map_or(0, |old| old[word]));
+        if is_new {
+            let merged =
+                |(word, count): (usize, &u32)| before.map_or(0, |old| old[word]).max(*count);
+            let counts = counts.iter().enumerate().map(merged).collect();
+            self.guarantees.push(Guarantee { cut, counts });
+        }
+        is_new
+    }
+}
+
+/// How many stores of each word of a line a crash may have left: from `low` to `high`.
+///
+/// Both ends are closed: what they need is within them. Because needs grow with each store of a word, the
+/// possible states are closed under minimum and maximum, so that each number between the two ends of a
+/// word occurs in some state, and so does the state of all lowest and that of all highest numbers.
+#[derive(Clone, Debug)]
+pub(super) struct Bounds {
+    pub(super) low: Counts,
+    pub(super) high: Counts,
+}
+
+impl Bounds {
+    /// What is possible at a cut.
+    pub(super) fn at(line: &Line, cut: u32) -> Self {
+        let words = 0..line.len();
+        Self {
+            low: words.clone().map(|word| line.sure(word, cut)).collect(),
+            high: words.map(|word| line.made(word, cut)).collect(),
+        }
+    }
+
+    /// All states with at least these stores, and what they need.
+    pub(super) fn of(low: Counts, line: &Line) -> Self {
+        let mut bounds = Self { low, high: line.counts() };
+        while bounds.raise(line) {}
+        bounds
+    }
+
+    /// Leaves those states in which the number of a word is in a range, of which it is in some.
+    pub(super) fn restrict(&mut self, line: &Line, word: usize, range: &Range<u32>) {
+        self.low[word] = self.low[word].max(range.start);
+        self.high[word] = self.high[word].min(range.end - 1);
+        if line.is_ordered {
+            self.close(line);
+        }
+    }
+
+    fn close(&mut self, line: &Line) {
+        while self.raise(line) | self.lower(line) {}
+    }
+
+    /// What the lowest stores need is there.
+    fn raise(&mut self, line: &Line) -> bool {
+        let mut is_changed = false;
+        for word in 0..line.len() {
+            let Some(last) = self.low[word].checked_sub(1) else { continue };
+            for (low, need) in self.low.iter_mut().zip(&line.writes(word)[last as usize].needs) {
+                is_changed |= *low < *need;
+                *low = (*low).max(*need);
+            }
+        }
+        is_changed
+    }
+
+    /// A store that needs what is not there is not there.
+    fn lower(&mut self, line: &Line) -> bool {
+        let mut is_changed = false;
+        for word in 0..line.len() {
+            while self.high[word] > self.low[word] && !self.has_needs(line, word) {
+                self.high[word] -= 1;
+                is_changed = true;
+            }
+        }
+        is_changed
+    }
+
+    fn has_needs(&self, line: &Line, word: usize) -> bool {
+        let needs = &line.writes(word)[self.high[word] as usize - 1].needs;
+        needs.iter().zip(&self.high).all(|(need, high)| need <= high)
+    }
+
+    /// How many states are left, and whether these are all: counting ends at [`COUNTED`] branches.
+    pub(super) fn states(&self, line: &Line) -> (u128, bool) {
+        let mut left = COUNTED;
+        let states = self.count(line, &mut left);
+        (states, left > 0)
+    }
+
+    fn count(&self, line: &Line, left: &mut u32) -> u128 {
+        let open = |word: &usize| self.low[*word] < self.high[*word];
+        let choices = |word: usize| u128::from(self.high[word] - self.low[word] + 1);
+        let Some(bound) = (0..line.len()).filter(open).find(|word| self.is_bound(line, *word))
+        else {
+            return (0..line.len()).map(choices).fold(1, u128::saturating_mul);
+        };
+        let mut states = 0_u128;
+        for number in self.low[bound]..=self.high[bound] {
+            if *left == 0 {
+                break;
+            }
+            *left -= 1;
+            let mut rest = self.clone();
+            rest.restrict(line, bound, &(number..number + 1));
+            states = states.saturating_add(rest.count(line, left));
+        }
+        states
+    }
+
+    /// Whether a store of the word that may be there needs one that may not.
+    fn is_bound(&self, line: &Line, word: usize) -> bool {
+        (self.low[word]..self.high[word]).any(|index| {
+            let needs = &line.writes(word)[index as usize].needs;
+            needs.iter().zip(&self.low).any(|(need, low)| need > low)
+        })
+    }
+}
+
+/// Branches after which counting the states of a line ends.
+const COUNTED: u32 = 1 << 12;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    /// `streaming`: by a store past the caches.
+    Store { at: u64, len: u64, streaming: bool },
+    /// `in_order`: by CLFLUSH.
+    Writeback { start: u64, end: u64, in_order: bool },
+    /// `completes`: all write-backs of the thread. A barrier only orders.
+    Fence { completes: bool },
+    /// The stores of the event before are in the caches, where these survive.
+    Visible,
+    /// The outside world has learned something.
+    Note,
+}
+
+/// An event of a history.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Happened {
+    pub(super) thread: u32,
+    pub(super) what: What,
+    pub(super) place: &'static Location<'static>,
+    /// Whether it made stores sure to survive.
+    pub(super) guarantees: bool,
+}
+
+/// What one run did.
+#[derive(Debug)]
+pub(super) struct History {
+    pub(super) model: Model,
+    pub(super) events: Vec<Happened>,
+    lines: Vec<Option<Box<Line>>>,
+    /// The lines that were stored to.
+    stored: Vec<usize>,
+}
+
+impl History {
+    pub(super) const fn new(model: Model) -> Self {
+        Self { model, events: Vec::new(), lines: Vec::new(), stored: Vec::new() }
+    }
+
+    /// The number of events so far, which is the cut behind the last one.
+    pub(super) fn now(&self) -> u32 {
+        u32::try_from(self.events.len()).unwrap_or(u32::MAX)
+    }
+
+    #[inline]
+    pub(super) fn line(&self, line: usize) -> Option<&Line> {
+        self.lines.get(line)?.as_deref()
+    }
+
+    pub(super) fn line_mut(&mut self, line: usize) -> Option<&mut Line> {
+        self.lines.get_mut(line)?.as_deref_mut()
+    }
+
+    /// The line, for a store to it.
+    pub(super) fn line_to_store(&mut self, line: usize) -> &mut Line {
+        let words = self.model.words();
+        let stored = &mut self.stored;
+        if self.lines.len() <= line {
+            self.lines.resize_with(line + 1, || None);
+        }
+        self.lines[line].get_or_insert_with(|| {
+            stored.push(line);
+            Box::new(Line::new(words))
+        })
+    }
+
+    /// The lines that were stored to, with their numbers.
+    pub(super) fn stored(&self) -> impl Iterator<Item = (usize, &Line)> {
+        self.stored.iter().filter_map(|line| Some((*line, self.line(*line)?)))
+    }
+}

@@ -1,0 +1,266 @@
+//! What a crash left: bytes that are decided when they are read.
+//!
+//! After a crash each line is in one of several states. Nothing is decided until recovery reads a word
+//! whose value differs between the states that are left; then one of its values is chosen, and the states
+//! of the line in which the word has it remain. What nobody reads is never decided, and one run of recovery
+//! stands for all states that it cannot tell apart.
+//!
+//! When recovery itself is cut by a crash, its own stores lie over what it had left undecided: an image is
+//! a stack of [`Layer`]s over the bytes at the beginning.
+
+use super::choices::Choices;
+use super::history::{Bounds, History, Line, Write};
+use super::model::WORD;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// A run that was cut by a crash.
+#[derive(Clone, Debug)]
+pub(super) struct Layer {
+    pub(super) history: Arc<History>,
+    /// The events before the crash.
+    pub(super) cut: u32,
+    /// Lines of which a word was read that was open, in order, and what is left of them.
+    decided: Vec<(usize, Bounds)>,
+    /// Lines that the crash left open, and how many states each has.
+    open: Arc<[(usize, States)]>,
+}
+
+/// How many states, and whether these are all.
+type States = (u128, bool);
+
+/// The value of a word in a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Value {
+    Stored(u64),
+    /// No store of the layer is there.
+    Below,
+}
+
+/// Numbers of stores that give a word the same value.
+#[derive(Debug)]
+struct Run {
+    numbers: Range<u32>,
+    value: Value,
+}
+
+impl Layer {
+    pub(super) fn new(history: Arc<History>, cut: u32) -> Self {
+        let states = |(line, stores): (usize, &Line)| {
+            let states = Bounds::at(stores, cut).states(stores);
+            (states.0 > 1).then_some((line, states))
+        };
+        let open = history.stored().filter_map(states).collect();
+        Self { history, cut, decided: Vec::new(), open }
+    }
+
+    /// How many states are left.
+    fn states(&self) -> States {
+        let of_line =
+            |(line, at_first): &(usize, States)| match (self.left(*line), self.history.line(*line))
+            {
+                (Some(bounds), Some(stores)) => bounds.states(stores),
+                _ => *at_first,
+            };
+        self.open.iter().map(of_line).fold(ONE, times)
+    }
+
+    /// Where a line is among those that were decided about, or belongs.
+    fn place(&self, line: usize) -> Result<usize, usize> {
+        self.decided.binary_search_by_key(&line, |(decided, _)| *decided)
+    }
+
+    /// What is left of a line, if it was decided about.
+    fn left(&self, line: usize) -> Option<&Bounds> {
+        self.place(line).ok().map(|place| &self.decided[place].1)
+    }
+
+    /// What is possible for a line now.
+    pub(super) fn bounds(&self, line: usize, stores: &Line) -> Bounds {
+        self.left(line).cloned().unwrap_or_else(|| Bounds::at(stores, self.cut))
+    }
+
+    /// The numbers that are possible for a word now.
+    fn numbers(&self, line: usize, word: usize, stores: &Line) -> Range<u32> {
+        match self.left(line) {
+            Some(bounds) => bounds.low[word]..bounds.high[word] + 1,
+            None => stores.sure(word, self.cut)..stores.made(word, self.cut) + 1,
+        }
+    }
+
+    /// Leaves the states in which the number of a word is in the range.
+    fn decide(&mut self, line: usize, word: usize, numbers: &Range<u32>) {
+        let Some(stores) = self.history.line(line) else { return };
+        let place = self.place(line).unwrap_or_else(|place| {
+            self.decided.insert(place, (line, Bounds::at(stores, self.cut)));
+            place
+        });
+        self.decided[place].1.restrict(stores, word, numbers);
+    }
+}
+
+/// The memory after one or more crashes.
+#[derive(Clone, Debug)]
+pub(super) struct Image {
+    /// The words at the beginning, before anything was run.
+    beginning: Arc<[u64]>,
+    /// The oldest first.
+    pub(super) layers: Vec<Layer>,
+    settled: Arc<Settled>,
+}
+
+/// What the last crash left no choice about: most words, and these are read fast.
+#[derive(Debug)]
+struct Settled {
+    words: Box<[u64]>,
+    /// Which of them have no value yet.
+    open: Box<[bool]>,
+}
+
+impl Image {
+    pub(super) fn new(beginning: Arc<[u64]>) -> Self {
+        let words = beginning.iter().copied().collect();
+        let open = vec![false; beginning.len()].into();
+        Self { beginning, layers: Vec::new(), settled: Arc::new(Settled { words, open }) }
+    }
+
+    /// The same after another crash.
+    pub(super) fn under(mut self, layer: Layer) -> Self {
+        let mut words = self.settled.words.clone();
+        let mut open = self.settled.open.clone();
+        let history = Arc::clone(&layer.history);
+        self.layers.push(layer);
+        for (line, stores) in history.stored() {
+            for word in 0..stores.len() {
+                let at = history.model.offset(line, word);
+                let place = (at / WORD) as usize;
+                if place < words.len() {
+                    let known = self.known(self.layers.len(), at, u64::MAX);
+                    open[place] = known.is_none();
+                    words[place] = known.unwrap_or(0);
+                }
+            }
+        }
+        self.settled = Arc::new(Settled { words, open });
+        self
+    }
+
+    /// Its size in bytes.
+    pub(super) fn len(&self) -> u64 {
+        self.beginning.len() as u64 * WORD
+    }
+
+    /// The bytes of a word under the mask, decided now if they are not.
+    #[inline]
+    pub(super) fn read(&mut self, at: u64, mask: u64, choices: &mut Choices) -> u64 {
+        let place = (at / WORD) as usize;
+        if self.settled.open[place] {
+            self.read_below(self.layers.len(), at, mask, choices)
+        } else {
+            self.settled.words[place] & mask
+        }
+    }
+
+    /// The same in the lowest layers alone.
+    fn read_below(&mut self, layers: usize, at: u64, mask: u64, choices: &mut Choices) -> u64 {
+        let Some(top) = layers.checked_sub(1) else {
+            return self.beginning[(at / WORD) as usize] & mask;
+        };
+        let layer = &self.layers[top];
+        let (line, word) = layer.history.model.place(at);
+        let Some(stores) = layer.history.line(line) else {
+            return self.read_below(top, at, mask, choices);
+        };
+        let numbers = layer.numbers(line, word, stores);
+        let writes = stores.writes(word);
+        if numbers.len() == 1 {
+            return match value(writes, numbers.start, mask) {
+                Value::Stored(value) => value,
+                Value::Below => self.read_below(top, at, mask, choices),
+            };
+        }
+        let below = if numbers.start == 0 { self.known(top, at, mask) } else { None };
+        let mut runs = runs(writes, numbers, mask, below);
+        let taken = match runs.len() {
+            1 => 0,
+            several => choices.choose(several as u32) as usize,
+        };
+        let Run { numbers, value } = runs.swap_remove(taken);
+        self.layers[top].decide(line, word, &numbers);
+        match value {
+            Value::Stored(value) => value,
+            Value::Below => self.read_below(top, at, mask, choices),
+        }
+    }
+
+    /// The bytes of a word in the lowest layers, if they have one value only.
+    fn known(&self, layers: usize, at: u64, mask: u64) -> Option<u64> {
+        let Some(top) = layers.checked_sub(1) else {
+            return Some(self.beginning[(at / WORD) as usize] & mask);
+        };
+        let layer = &self.layers[top];
+        let (line, word) = layer.history.model.place(at);
+        let Some(stores) = layer.history.line(line) else { return self.known(top, at, mask) };
+        let numbers = layer.numbers(line, word, stores);
+        let below = if numbers.start == 0 { Some(self.known(top, at, mask)?) } else { None };
+        match runs(stores.writes(word), numbers, mask, below).as_slice() {
+            [Run { value: Value::Stored(value), .. }] => Some(*value),
+            [Run { value: Value::Below, .. }] => below,
+            _ => None,
+        }
+    }
+
+    /// How many states are still possible, and whether these are all.
+    pub(super) fn states(&self) -> States {
+        self.layers.iter().map(Layer::states).fold(ONE, times)
+    }
+
+    /// A state that is still possible, as words: what was stored last, wherever that is open.
+    pub(super) fn latest(&self, at: u64) -> u64 {
+        for layer in self.layers.iter().rev() {
+            let (line, word) = layer.history.model.place(at);
+            let Some(stores) = layer.history.line(line) else { continue };
+            let number = layer.numbers(line, word, stores).end - 1;
+            if let Value::Stored(value) = value(stores.writes(word), number, u64::MAX) {
+                return value;
+            }
+        }
+        self.beginning[(at / WORD) as usize]
+    }
+}
+
+/// One state.
+const ONE: States = (1, true);
+
+/// The states of two things that do not depend on each other.
+const fn times(one: States, other: States) -> States {
+    (one.0.saturating_mul(other.0), one.1 && other.1)
+}
+
+/// The value of a word after so many of its stores.
+fn value(writes: &[Write], number: u32, mask: u64) -> Value {
+    match number.checked_sub(1) {
+        None => Value::Below,
+        Some(last) => Value::Stored(writes[last as usize].value & mask),
+    }
+}
+
+/// The numbers by the value that they give the word, the latest first. `below` is the value of no store,
+/// if it is known.
+fn runs(writes: &[Write], numbers: Range<u32>, mask: u64, below: Option<u64>) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::with_capacity(2);
+    for number in numbers.rev() {
+        let value = match (value(writes, number, mask), below) {
+            (Value::Below, Some(below)) => Value::Stored(below),
+            (value, _) => value,
+        };
+        match runs.last_mut() {
+            Some(run) if run.value == value => run.numbers.start = number,
+            _ => runs.push(Run { numbers: number..number + 1, value }),
+        }
+    }
+    runs
+}

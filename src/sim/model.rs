@@ -1,0 +1,241 @@
+//! What a crash may leave, as the architectures promise it.
+
+use crate::medium::Granularity;
+use crate::report::Event;
+use core::fmt;
+
+/// The size of a word in bytes.
+pub(super) const WORD: u64 = size_of::<u64>() as u64;
+
+/// In which order stores of one line become persistent. Those of different lines never wait for each
+/// other; those of one word always become persistent in order (coherence).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// In the order in which they reached memory: x86.
+    Total,
+    /// Where a barrier, a release or an acquire orders them: arm64.
+    Partial,
+    /// In none.
+    None,
+}
+
+/// What it takes before a store is sure to survive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Durable {
+    /// A write-back of its line, completed by a fence of the thread that issued it.
+    Completed,
+    /// The return of the write-back of its page.
+    Returned,
+    /// That other CPUs see it: the caches survive, the CPU's store buffer does not.
+    Visible,
+    /// That it was executed: the machine goes on.
+    Executed,
+}
+
+/// Where a streaming (non-temporal) store leaves its bytes once a fence has completed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Streaming {
+    /// In memory: the line has left the caches.
+    Evicts,
+    /// In a cache, as an ordinary store would: a write-back is needed too. Measured on AMD family 26
+    /// (Zen 5), for lines that were in L1.
+    Stays,
+}
+
+/// A persistency model: which states a crash may leave behind a sequence of stores, write-backs and
+/// fences.
+///
+/// | model | for | stores of one line | sure to survive |
+/// |---|---|---|---|
+/// | [`x86`](Self::x86) | power loss with ADR; a reset that keeps RAM | in the order of memory | written back, then a fence of that thread |
+/// | [`arm64`](Self::arm64) | the same | where release, acquire or a barrier orders them | `DC CVAP`, then a `DSB` of that thread |
+/// | [`neutral`](Self::neutral) | every architecture | each word alone | written back, then a fence of that thread |
+/// | [`x86_eadr`](Self::x86_eadr) | power loss with eADR | in the order of memory, across lines too | a fence |
+/// | [`pages`](Self::pages) | files persisted by `msync` | each word alone | the write-back of the page has returned |
+/// | [`caches_kept`](Self::caches_kept) | process crash, kexec, kdump | all are there | it was executed |
+///
+/// Common to all: an aligned word of 8 bytes is old or new, never a mix; the stores of one word become
+/// persistent in order; a line may be written back at any time, asked for or not, so that what was not
+/// written back is *perhaps* persistent.
+///
+/// # Sources
+/// x86: Raad, Wickerson, Neiger, Vafeiadis, *Persistency Semantics of the Intel-x86 Architecture*, POPL
+/// 2020 (Px86); Khyzha, Lahav, *Taming x86-TSO Persistency*, POPL 2021; for streaming stores Raad,
+/// Maranget, Vafeiadis, *Extending Intel-x86 Consistency and Persistency*, POPL 2022; Intel SDM vol. 2A,
+/// CLFLUSH, CLFLUSHOPT, CLWB. arm64: Raad, Wickerson, Vafeiadis, *Weak Persistency Semantics from the
+/// Ground Up*, OOPSLA 2019; Cho, Lee, Raad, Kang, *Revamping Hardware Persistency Models*, PLDI 2021. The
+/// neutral model has fewer promises than each of them: each word may survive alone, as in the storage
+/// model of the verified logs of `microsoft/verified-storage`.
+///
+/// # What is not modelled
+/// An ordinary store takes the place in memory's order at which it was executed, so a load never
+/// overtakes an earlier store of its thread (store buffering). Loads see the latest store also under
+/// [`arm64`](Self::arm64). Both are questions for loom; what a crash leaves of the stores is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Model {
+    pub(super) name: &'static str,
+    pub(super) order: Order,
+    pub(super) durable: Durable,
+    pub(super) streaming: Streaming,
+    /// What the medium says of itself.
+    pub(super) granularity: Granularity,
+    /// Bytes of a line.
+    line: u64,
+    /// Bytes of what a write-back writes back.
+    unit: u64,
+}
+
+impl Model {
+    const X86: Self = Self {
+        name: "x86",
+        order: Order::Total,
+        durable: Durable::Completed,
+        streaming: Streaming::Evicts,
+        granularity: Granularity::Line(64),
+        line: 64,
+        unit: 64,
+    };
+
+    /// x86 with the persistence domain at the memory controller (ADR). Also a reset that keeps RAM and
+    /// drops the caches.
+    ///
+    /// Ordinary stores are taken in program order, as compilers emit them. Rust allows a compiler to swap
+    /// two relaxed ones; under [`arm64`](Self::arm64) and [`neutral`](Self::neutral) what relies on that
+    /// order fails.
+    #[must_use]
+    pub const fn x86() -> Self {
+        Self::X86
+    }
+
+    /// x86 with the caches in the persistence domain (eADR). What is still in a CPU's store buffer is lost,
+    /// so that a fence is needed before anything is acknowledged.
+    #[must_use]
+    pub const fn x86_eadr() -> Self {
+        let granularity = Granularity::Byte;
+        Self { name: "x86 with eADR", durable: Durable::Visible, granularity, ..Self::X86 }
+    }
+
+    /// arm64 with a point of persistence: `DC CVAP`, completed by `DSB`.
+    ///
+    /// Two stores of one line become persistent in order if the architecture has them observed in order;
+    /// a line is written back as one snapshot. The papers state the order for a location, not for the
+    /// line; [`neutral`](Self::neutral) does without.
+    #[must_use]
+    pub const fn arm64() -> Self {
+        Self { name: "arm64", order: Order::Partial, ..Self::X86 }
+    }
+
+    /// What all architectures have in common. What is right here is right on each of them.
+    #[must_use]
+    pub const fn neutral() -> Self {
+        Self { name: "neutral", order: Order::None, ..Self::X86 }
+    }
+
+    /// A file that the operating system writes back by pages of 4096 bytes (`msync`). Any word of a dirty
+    /// page may reach the medium at any time.
+    #[must_use]
+    pub const fn pages() -> Self {
+        let granularity = Granularity::Page(4096);
+        Self {
+            name: "pages",
+            durable: Durable::Returned,
+            granularity,
+            unit: 4096,
+            ..Self::neutral()
+        }
+    }
+
+    /// An event that keeps the caches' content: a killed process, kexec, kdump. All that was executed is
+    /// there, nothing else is.
+    #[must_use]
+    #[doc(alias = "kexec")]
+    pub const fn caches_kept() -> Self {
+        Self { name: "caches kept", durable: Durable::Executed, ..Self::X86 }
+    }
+
+    /// The model of a milder or harder event on the same machine.
+    ///
+    /// A killed process and kexec keep the caches. A reset through firmware drops them, as power loss
+    /// does without eADR, even on a machine with eADR, whose energy is spent at power loss only: what
+    /// skips write-backs because the medium says "byte" is seen to lose data there. Pages reach their
+    /// medium in the same way whatever ends the program, but for a killed process, whose stores are in the
+    /// page cache.
+    #[must_use]
+    pub const fn at(self, event: Event) -> Self {
+        match (event, self.durable) {
+            (Event::ProcessCrash, _)
+            | (Event::Kexec, Durable::Completed | Durable::Visible | Durable::Executed) => {
+                Self { name: Self::caches_kept().name, durable: Durable::Executed, ..self }
+            }
+            (Event::WarmReboot, Durable::Visible) => {
+                Self { name: "x86 with eADR, reset", durable: Durable::Completed, ..self }
+            }
+            (Event::Kexec | Event::WarmReboot | Event::PowerLoss, _) => self,
+        }
+    }
+
+    /// The same model with lines of another size.
+    ///
+    /// # Panics
+    /// If it is no power of two from 8 to 4096 bytes.
+    #[must_use]
+    pub const fn with_line(self, bytes: usize) -> Self {
+        let line = bytes as u64;
+        assert!(line.is_power_of_two() && line >= WORD && line <= 4096, "no size of a line");
+        match self.granularity {
+            Granularity::Page(_) => Self { line, ..self },
+            Granularity::Byte => Self { line, unit: line, ..self },
+            Granularity::Line(_) => {
+                Self { line, unit: line, granularity: Granularity::Line(bytes), ..self }
+            }
+        }
+    }
+
+    /// The same model on a CPU whose streaming stores do as said. At first they evict.
+    #[must_use]
+    pub const fn with_streaming(self, streaming: Streaming) -> Self {
+        Self { streaming, ..self }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Words of a line.
+    pub(super) const fn words(&self) -> usize {
+        (self.line / WORD) as usize
+    }
+
+    /// The lines that a write-back of these bytes writes back; they are not empty.
+    pub(super) const fn lines(&self, start: u64, end: u64) -> core::ops::Range<usize> {
+        let line = self.line.trailing_zeros();
+        let first = start & !(self.unit - 1);
+        (first >> line) as usize..(self.end_of_unit(end - 1) >> line) as usize
+    }
+
+    /// Where the line or page of a byte ends that a write-back writes back.
+    pub(super) const fn end_of_unit(&self, at: u64) -> u64 {
+        (at | (self.unit - 1)) + 1
+    }
+
+    /// The line of a word and its place in it; `at` is its offset in bytes. Sizes are powers of two, and
+    /// this is on the path of every access: no division.
+    #[inline]
+    pub(super) const fn place(&self, at: u64) -> (usize, usize) {
+        let line = at >> self.line.trailing_zeros();
+        (line as usize, ((at & (self.line - 1)) / WORD) as usize)
+    }
+
+    /// The offset in bytes of a word.
+    pub(super) const fn offset(&self, line: usize, word: usize) -> u64 {
+        line as u64 * self.line + word as u64 * WORD
+    }
+}
+
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}

@@ -1,0 +1,111 @@
+//! A process that is killed.
+//!
+//! After a kill the caches keep everything, so the next process reads stores that are not persistent. If it
+//! builds on them and the power then fails, they are gone and what was built is not. A workload tests that
+//! by dying in the middle of an operation, opening the structure again on the same medium, and going on.
+
+use super::medium::SimMedium;
+use crate::medium::{Granularity, Medium};
+use core::fmt;
+use core::ops::Range;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// The medium as a process sees it that is [killed](SimMedium::mortal) after so many operations. From then on
+/// it changes nothing, and each operation that can fail does.
+#[derive(Debug)]
+pub struct Mortal<'m> {
+    medium: &'m SimMedium,
+    left: AtomicU64,
+    is_dead: AtomicBool,
+}
+
+/// The process was killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Killed;
+
+impl fmt::Display for Killed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the process was killed")
+    }
+}
+
+impl core::error::Error for Killed {}
+
+impl<'m> Mortal<'m> {
+    pub(super) const fn new(medium: &'m SimMedium, operations: u64) -> Self {
+        Self { medium, left: AtomicU64::new(operations), is_dead: AtomicBool::new(false) }
+    }
+
+    /// Whether it still lives. The dead tell nothing: a workload asks before it adds a note.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        !self.is_dead.load(Ordering::Relaxed) && self.left.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether it lives to make one more operation.
+    fn lives(&self) -> bool {
+        let spend = |left: u64| left.checked_sub(1);
+        let lives = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok();
+        if !lives && !self.is_dead.swap(true, Ordering::Relaxed) {
+            self.medium.killed();
+        }
+        lives
+    }
+}
+
+impl Medium for Mortal<'_> {
+    type Error = Killed;
+
+    fn len(&self) -> u64 {
+        self.medium.len()
+    }
+
+    fn granularity(&self) -> Granularity {
+        self.medium.granularity()
+    }
+
+    fn atomic_unit(&self) -> usize {
+        self.medium.atomic_unit()
+    }
+
+    #[track_caller]
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.medium.load(at, order)
+    }
+
+    #[track_caller]
+    fn store(&self, at: u64, word: u64, order: Ordering) {
+        if self.lives() {
+            self.medium.store(at, word, order);
+        }
+    }
+
+    #[track_caller]
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Killed> {
+        let Ok(()) = self.medium.read(at, into);
+        Ok(())
+    }
+
+    #[track_caller]
+    fn write(&self, at: u64, from: &[u8]) {
+        if self.lives() {
+            self.medium.write(at, from);
+        }
+    }
+
+    #[track_caller]
+    fn writeback(&self, range: Range<u64>) -> Result<(), Killed> {
+        if !self.lives() {
+            return Err(Killed);
+        }
+        let Ok(()) = self.medium.writeback(range);
+        Ok(())
+    }
+
+    #[track_caller]
+    fn fence(&self) {
+        if self.lives() {
+            self.medium.fence();
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Which stores are ordered before what, where program order alone orders nothing.
+
+use alloc::vec::Vec;
+
+/// A set of stores. Each thread's are numbered; most sets hold all of a thread's first stores, and a few
+/// more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stores {
+    /// For each thread, so many of its first stores.
+    first: Vec<u32>,
+    /// Further ones: thread and number, in order.
+    further: Vec<(usize, u32)>,
+}
+
+impl Stores {
+    pub(super) fn has(&self, thread: usize, store: u32) -> bool {
+        self.first(thread) > store || self.further.binary_search(&(thread, store)).is_ok()
+    }
+
+    fn first(&self, thread: usize) -> u32 {
+        self.first.get(thread).copied().unwrap_or(0)
+    }
+
+    pub(super) fn add(&mut self, thread: usize, store: u32) {
+        if self.has(thread, store) {
+            return;
+        }
+        if self.first(thread) < store {
+            let place = self.further.partition_point(|further| *further < (thread, store));
+            return self.further.insert(place, (thread, store));
+        }
+        self.raise(thread, store + 1);
+    }
+
+    /// All of a thread's first stores up to a number are in it.
+    fn raise(&mut self, thread: usize, stores: u32) {
+        if self.first.len() <= thread {
+            self.first.resize(thread + 1, 0);
+        }
+        let mut first = self.first[thread].max(stores);
+        self.further.retain(|(other, store)| {
+            let continues = *other == thread && *store == first;
+            first += u32::from(continues);
+            *other != thread || *store > first
+        });
+        self.first[thread] = first;
+    }
+
+    pub(super) fn join(&mut self, other: &Self) {
+        for (thread, stores) in other.first.iter().enumerate() {
+            if *stores > self.first(thread) {
+                self.raise(thread, *stores);
+            }
+        }
+        for (thread, store) in &other.further {
+            self.add(*thread, *store);
+        }
+    }
+}
+
+/// A store, and all that is ordered before it.
+#[derive(Clone, Debug)]
+pub(super) struct Stamp {
+    pub(super) thread: usize,
+    pub(super) store: u32,
+    pub(super) before: Stores,
+}
+
+/// What a thread's next store is ordered after.
+#[derive(Debug, Default)]
+pub(super) struct Ordered {
+    stores: u32,
+    /// What is ordered before every later store.
+    before: Stores,
+    /// What a release or a barrier would order before later stores: own stores, and those of others that
+    /// were read.
+    seen: Stores,
+}
+
+impl Ordered {
+    /// A store of a thread to a word that was last stored by `previous`. It counts for later stores when it
+    /// is [seen](Self::see).
+    pub(super) fn store(
+        &mut self,
+        thread: usize,
+        releases: bool,
+        previous: Option<&Stamp>,
+    ) -> Stamp {
+        let mut before = if releases { self.seen.clone() } else { self.before.clone() };
+        if let Some(previous) = previous {
+            before.join(&previous.before);
+            before.add(previous.thread, previous.store);
+        }
+        self.stores += 1;
+        Stamp { thread, store: self.stores - 1, before }
+    }
+
+    /// A load that read what was stored so.
+    pub(super) fn load(&mut self, acquires: bool, from: &Stamp) {
+        self.see(from);
+        if acquires {
+            self.before.join(&from.before);
+            self.before.add(from.thread, from.store);
+        }
+    }
+
+    /// A barrier for all accesses.
+    pub(super) fn barrier(&mut self) {
+        self.before = self.seen.clone();
+    }
+
+    /// Whether a later release or barrier is ordered after this.
+    pub(super) fn sees(&self, stamp: &Stamp) -> bool {
+        self.seen.has(stamp.thread, stamp.store)
+    }
+
+    /// A later release or barrier is ordered after this.
+    pub(super) fn see(&mut self, stamp: &Stamp) {
+        self.seen.join(&stamp.before);
+        self.seen.add(stamp.thread, stamp.store);
+    }
+}

@@ -1,0 +1,106 @@
+//! What it takes to see a failure again, as a line of text.
+
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use core::str::FromStr;
+
+/// What it takes to see a failure again: the order of threads, and for each crash its moment and what it
+/// left. It is text, by `Display` and `FromStr`, and holds as long as workload and recovery do what they did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replay {
+    pub(super) schedule: Vec<u32>,
+    pub(super) crashes: Vec<ReplayedCrash>,
+}
+
+/// A crash, and what recovery then found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ReplayedCrash {
+    pub(super) cut: u32,
+    pub(super) notes: usize,
+    pub(super) taken: Vec<u32>,
+}
+
+impl fmt::Display for Replay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "t{}", numbers(&self.schedule))?;
+        self.crashes.iter().try_for_each(|crash| {
+            write!(f, "/{}:{}:{}", crash.cut, crash.notes, numbers(&crash.taken))
+        })
+    }
+}
+
+fn numbers(numbers: &[u32]) -> String {
+    numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(".")
+}
+
+/// The text is no replay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoReplay {
+    part: String,
+}
+
+impl fmt::Display for NoReplay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is no part of a replay: copy the whole text behind `replay: `", self.part)
+    }
+}
+
+impl core::error::Error for NoReplay {}
+
+impl FromStr for Replay {
+    type Err = NoReplay;
+
+    fn from_str(text: &str) -> Result<Self, NoReplay> {
+        let mut parts = text.trim().split('/');
+        let first = parts.next().unwrap_or_default();
+        let schedule =
+            first.strip_prefix('t').ok_or_else(|| NoReplay { part: first.to_owned() })?;
+        let schedule = parse_numbers(schedule)?;
+        let crashes = parts.map(parse_crash).collect::<Result<_, _>>()?;
+        Ok(Self { schedule, crashes })
+    }
+}
+
+fn parse_crash(part: &str) -> Result<ReplayedCrash, NoReplay> {
+    let wrong = || NoReplay { part: part.to_owned() };
+    let fields: Vec<_> = part.split(':').collect();
+    let [cut, notes, taken] = fields[..] else { return Err(wrong()) };
+    let cut = cut.parse().map_err(|_error| wrong())?;
+    let notes = notes.parse().map_err(|_error| wrong())?;
+    Ok(ReplayedCrash { cut, notes, taken: parse_numbers(taken)? })
+}
+
+fn parse_numbers(text: &str) -> Result<Vec<u32>, NoReplay> {
+    let wrong = |_error| NoReplay { part: text.to_owned() };
+    let parse = |number: &str| number.parse().map_err(wrong);
+    if text.is_empty() { Ok(Vec::new()) } else { text.split('.').map(parse).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Replay, ReplayedCrash};
+    use alloc::string::ToString;
+    use alloc::vec;
+
+    #[test]
+    fn a_replay_is_read_as_it_was_written() {
+        let crash = |cut, notes, taken| ReplayedCrash { cut, notes, taken };
+        let crashes = vec![crash(7, 1, vec![0, 2, 1]), crash(3, 1, vec![])];
+        let replay = Replay { schedule: vec![1, 0], crashes };
+        assert_eq!(replay.to_string(), "t1.0/7:1:0.2.1/3:1:");
+        assert_eq!(replay.to_string().parse(), Ok(replay));
+    }
+
+    /// A replay that replays nothing would always pass.
+    #[test]
+    fn what_is_no_replay_is_refused_by_its_part() {
+        for (text, part) in
+            [("", ""), ("1/2:0:", "1"), ("t/7:0", "7:0"), ("t/7:0:1:9", "7:0:1:9"), ("tx", "x")]
+        {
+            let error = text.parse::<Replay>().unwrap_err().to_string();
+            assert!(error.starts_with(&alloc::format!("`{part}` is no part")), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Threads of a workload, one at a time.
+//!
+//! Each is a thread of the operating system; a baton goes round, and only the one that has it runs. It may
+//! be handed on before each operation on the medium. Who gets it is a choice, so that all orders are tried
+//! one after the other, up to a number of *preemptions*: hand-overs that the thread did not ask for.
+//! Mistakes that need more than two are rare (Musuvathi, Qadeer, *Iterative Context Bounding*, PLDI 2007).
+
+use super::choices::Choices;
+use super::violation::quietly;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::Cell;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+std::thread_local! {
+    /// The number of the thread, if it is one of a workload.
+    static THREAD: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// The number of this thread; whoever is none of a workload's threads is the first.
+pub(super) fn thread() -> usize {
+    THREAD.get().unwrap_or(0)
+}
+
+/// What a thread is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doing {
+    Running,
+    /// It waits for what another one does.
+    Waiting,
+    Ended,
+}
+
+/// The baton.
+#[derive(Debug)]
+pub(super) struct Turns {
+    state: Mutex<State>,
+    handed_on: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    choices: Choices,
+    /// The number of events at each choice, and now.
+    events: Vec<u32>,
+    now: u32,
+    preemptions: u32,
+    threads: Vec<Doing>,
+    has_baton: usize,
+    /// Whether it was just handed on: who has it makes an operation before it is handed on again.
+    is_fresh: bool,
+    /// How often in a row a thread waited and none made an operation.
+    idle: usize,
+    /// A thread has panicked, or all wait in vain: everybody ends.
+    is_over: bool,
+}
+
+/// Why a thread ends that has done nothing wrong.
+const FOLLOWED: &str = "another thread of the workload has failed";
+/// So often all threads may look whether they can go on, before that is taken for a standstill.
+const PATIENCE: usize = 100;
+
+impl Turns {
+    pub(super) const fn new(choices: Choices, preemptions: u32) -> Self {
+        let state = State {
+            choices,
+            events: Vec::new(),
+            now: 0,
+            preemptions,
+            threads: Vec::new(),
+            has_baton: 0,
+            is_fresh: false,
+            idle: 0,
+            is_over: false,
+        };
+        Self { state: Mutex::new(state), handed_on: Condvar::new() }
+    }
+
+    /// The choices that were made, and how many events had happened at each.
+    pub(super) fn into_choices(self) -> (Choices, Vec<u32>) {
+        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (state.choices, state.events)
+    }
+
+    /// Before an operation, when so many events have happened: another thread may go on first.
+    pub(super) fn turn(&self, events: u32) {
+        let Some(thread) = THREAD.get() else { return };
+        let mut state = self.state();
+        state.now = events;
+        state.idle = 0;
+        state.wake();
+        let others = state.others(thread);
+        let is_fresh = core::mem::take(&mut state.is_fresh);
+        if is_fresh || state.preemptions == 0 || others.is_empty() {
+            return;
+        }
+        if let Some(other) = state.choose(others.len() + 1).checked_sub(1) {
+            state.preemptions -= 1;
+            self.hand_on(state, thread, others[other]);
+            self.state().is_fresh = false;
+        }
+    }
+
+    /// This thread waits; another one goes on.
+    #[expect(clippy::panic, reason = "a workload that stands still has no result")]
+    pub(super) fn pause(&self) {
+        let Some(thread) = THREAD.get() else { return };
+        let mut state = self.state();
+        state.threads[thread] = Doing::Waiting;
+        state.idle += 1;
+        if state.idle > PATIENCE * state.threads.len() {
+            state.is_over = true;
+            self.handed_on.notify_all();
+            drop(state);
+            panic!("every thread that has not ended is waiting");
+        }
+        if let Some(next) = state.next(thread) {
+            self.hand_on(state, thread, next);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands the baton on and waits until it comes back.
+    fn hand_on(&self, mut state: MutexGuard<'_, State>, thread: usize, next: usize) {
+        state.hand_to(next);
+        self.handed_on.notify_all();
+        self.wait(state, thread);
+    }
+
+    #[expect(clippy::panic, reason = "ends a thread whose workload has failed")]
+    fn wait(&self, mut state: MutexGuard<'_, State>, thread: usize) {
+        while state.has_baton != thread && !state.is_over {
+            state = self.handed_on.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.is_over {
+            drop(state);
+            panic!("{FOLLOWED}");
+        }
+        state.threads[thread] = Doing::Running;
+    }
+}
+
+impl State {
+    fn hand_to(&mut self, thread: usize) {
+        self.has_baton = thread;
+        self.is_fresh = true;
+    }
+
+    /// The other threads that run.
+    fn others(&self, thread: usize) -> Vec<usize> {
+        let is_one = |other: &usize| *other != thread && self.threads[*other] == Doing::Running;
+        (0..self.threads.len()).filter(is_one).collect()
+    }
+
+    /// Something has changed: who waits looks again.
+    fn wake(&mut self) {
+        for thread in self.threads.iter_mut().filter(|thread| **thread == Doing::Waiting) {
+            *thread = Doing::Running;
+        }
+    }
+
+    /// Who goes on if this thread does not: one that runs, else the next that waits and looks again.
+    fn next(&mut self, thread: usize) -> Option<usize> {
+        match self.others(thread).as_slice() {
+            [] => {
+                let threads = self.threads.len();
+                let after = (1..threads).map(|step| (thread + step) % threads);
+                let mut waiting = after.filter(|other| self.threads[*other] == Doing::Waiting);
+                waiting.next()
+            }
+            [only] => Some(*only),
+            several => Some(several[self.choose(several.len())]),
+        }
+    }
+
+    fn choose(&mut self, of: usize) -> usize {
+        let now = self.now;
+        self.events.resize(self.choices.depth() + 1, now);
+        self.choices.choose(of as u32) as usize
+    }
+}
+
+/// Its turn ends with it, whether it returns or panics.
+struct Turn<'a> {
+    turns: &'a Turns,
+    thread: usize,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut state = self.turns.state();
+        state.threads[self.thread] = Doing::Ended;
+        state.is_over |= std::thread::panicking();
+        state.wake();
+        if let Some(next) = state.next(self.thread) {
+            state.hand_to(next);
+        }
+        self.turns.handed_on.notify_all();
+    }
+}
+
+/// Runs the threads until all have ended.
+#[expect(clippy::panic, reason = "a mistake in the workload")]
+pub(super) fn run(turns: Option<&Turns>, bodies: &[&(dyn Fn() + Sync)]) {
+    let (Some(turns), None) = (turns, THREAD.get()) else {
+        panic!("threads are run by the workload of a simulation, and run none themselves");
+    };
+    let mut state = turns.state();
+    state.threads = vec![Doing::Running; bodies.len()];
+    let first = if bodies.len() < 2 { 0 } else { state.choose(bodies.len()) };
+    state.hand_to(first);
+    drop(state);
+    let failed: Vec<_> = std::thread::scope(|scope| {
+        let start = |(thread, body)| scope.spawn(move || run_one(turns, thread, body));
+        let threads: Vec<_> = bodies.iter().copied().enumerate().map(start).collect();
+        threads
+            .into_iter()
+            .filter_map(|thread| thread.join().unwrap_or_else(|_| Some(FOLLOWED.into())))
+            .collect()
+    });
+    // One has failed by itself, the others because of it.
+    if let Some(text) = failed.iter().find(|text| !text.contains(FOLLOWED)).or(failed.first()) {
+        panic!("{text}");
+    }
+}
+
+/// Runs a thread; returns what its panic said.
+fn run_one(turns: &Turns, thread: usize, body: &(dyn Fn() + Sync)) -> Option<String> {
+    THREAD.set(Some(thread));
+    let run = || {
+        let _turn = Turn { turns, thread };
+        turns.wait(turns.state(), thread);
+        body();
+    };
+    quietly(run).err().map(|violation| format!("thread {thread}: {}", violation.text()))
+}

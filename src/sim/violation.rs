@@ -1,0 +1,151 @@
+//! What is wrong with what recovery made of a crash.
+
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString;
+use core::cell::{Cell, RefCell};
+use core::fmt;
+use core::panic::AssertUnwindSafe;
+use std::panic;
+use std::sync::Once;
+
+/// The kind of a violation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ViolationKind {
+    /// Recovery returned an error.
+    Error,
+    /// Recovery panicked, or made more operations than it may.
+    Panicked,
+    /// An invariant does not hold.
+    Broken,
+    /// What the outside world was told is not there.
+    Lost,
+    /// Recovery did other things although the medium gave the same answers.
+    Differs,
+    /// The workload panicked, without a crash.
+    Workload,
+}
+
+/// What is wrong with what recovery made of a crash. Any error becomes one by `?`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    kind: ViolationKind,
+    text: String,
+}
+
+impl Violation {
+    /// An invariant does not hold.
+    pub fn broken(what: impl Into<String>) -> Self {
+        Self { kind: ViolationKind::Broken, text: what.into() }
+    }
+
+    /// What the outside world was told is not there.
+    pub fn lost(what: impl Into<String>) -> Self {
+        Self { kind: ViolationKind::Lost, text: what.into() }
+    }
+
+    /// Recovery returned an error, of a type that is none of the standard library's (`?` takes those).
+    pub fn error(what: impl fmt::Display) -> Self {
+        Self { kind: ViolationKind::Error, text: what.to_string() }
+    }
+
+    /// Broken, unless the condition holds.
+    ///
+    /// # Errors
+    /// In that case.
+    pub fn unless(holds: bool, what: impl FnOnce() -> String) -> Result<(), Self> {
+        if holds { Ok(()) } else { Err(Self::broken(what())) }
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> ViolationKind {
+        self.kind
+    }
+
+    /// What it says, without its kind.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn differs() -> Self {
+        let text = "another run of it, with the same answers from the medium, read other words";
+        Self { kind: ViolationKind::Differs, text: text.into() }
+    }
+
+    pub(super) fn in_workload(self) -> Self {
+        Self { kind: ViolationKind::Workload, ..self }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            ViolationKind::Error => "recovery returned an error: ",
+            ViolationKind::Panicked => "recovery panicked: ",
+            ViolationKind::Broken => "recovery broke an invariant: ",
+            ViolationKind::Lost => "acknowledged data are lost: ",
+            ViolationKind::Differs => "recovery is not deterministic: ",
+            ViolationKind::Workload => "the workload panicked: ",
+        })?;
+        f.write_str(&self.text)
+    }
+}
+
+impl<E: core::error::Error> From<E> for Violation {
+    fn from(error: E) -> Self {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        Self { kind: ViolationKind::Error, text }
+    }
+}
+
+std::thread_local! {
+    /// Whether panics of this thread are expected.
+    static IS_QUIET: Cell<bool> = const { Cell::new(false) };
+    /// What the last expected one said.
+    static SAID: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+static HOOK: Once = Once::new();
+
+/// Runs code whose panics are findings: they are not printed, and come back with their place. For this a
+/// panic hook is set once, which passes on all other panics to the hook that was there.
+pub(super) fn quietly<T>(run: impl FnOnce() -> T) -> Result<T, Violation> {
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if IS_QUIET.get() {
+                SAID.set(Some(said(info)));
+            } else {
+                before(info);
+            }
+        }));
+    });
+    let was_quiet = IS_QUIET.replace(true);
+    let result = panic::catch_unwind(AssertUnwindSafe(run));
+    IS_QUIET.set(was_quiet);
+    result.map_err(|payload| {
+        let text = SAID.take().unwrap_or_else(|| message(payload.as_ref()));
+        Violation { kind: ViolationKind::Panicked, text }
+    })
+}
+
+fn said(info: &panic::PanicHookInfo<'_>) -> String {
+    let message = message(info.payload());
+    info.location().map_or(message.clone(), |place| format!("{message} ({place})"))
+}
+
+fn message(payload: &(dyn core::any::Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".into())
+}

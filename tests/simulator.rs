@@ -1,0 +1,12 @@
+//! The simulator against what was published, against brute force, and at work.
+
+/// All under one name: what is the same on every CPU is left out by it where it would be emulated.
+mod simulator {
+    mod brute_force;
+    mod counter;
+    mod hash_table;
+    mod litmus;
+    mod naive;
+    mod planted;
+    mod threads;
+}

@@ -1,0 +1,317 @@
+//! What the simulator explores against every state there is, on random small programs.
+
+use super::naive::{Do, Kind, LINE, Memory, Naive, Program};
+use cachemaint::medium::Medium;
+use cachemaint::sim::{Machine, Model, SimMedium, Simulation};
+use core::cell::RefCell;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+/// Some thousand programs, unless the environment asks for another number.
+fn cases() -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    let is_default = std::env::var_os("PROPTEST_CASES").is_none();
+    let cases = if is_default { 2000 } else { asked.cases };
+    ProptestConfig { cases, failure_persistence: None, ..asked }
+}
+
+/// Three words of one line, and one of another one.
+const WORDS: [u64; 4] = [0, 1, 2, LINE];
+
+const MODELS: [(Kind, fn() -> Model); 6] = [
+    (Kind::X86, Model::x86),
+    (Kind::Arm64, Model::arm64),
+    (Kind::Neutral, Model::neutral),
+    (Kind::Eadr, Model::x86_eadr),
+    (Kind::Pages, Model::pages),
+    (Kind::Kept, Model::caches_kept),
+];
+
+fn word() -> impl Strategy<Value = u64> {
+    proptest::sample::select(&WORDS[..])
+}
+
+/// Words of one line, in ascending order, as one copy stores them.
+fn copy() -> impl Strategy<Value = Vec<(u64, u64)>> {
+    (0..2_u64, 1..4_u64, 1..4_u64)
+        .prop_map(|(first, one, other)| vec![(first, one), (first + 1, other)])
+}
+
+/// Instructions of a machine with two threads.
+fn instruction() -> impl Strategy<Value = Do> {
+    prop_oneof![
+        6 => (word(), 1..4_u64, any::<bool>())
+            .prop_map(|(word, value, releases)| Do::Store { word, value, releases }),
+        1 => copy().prop_map(|words| Do::Copy { words }),
+        1 => (word(), 1..4_u64).prop_map(|(word, value)| Do::Streaming { word, value }),
+        2 => (word(), any::<bool>()).prop_map(|(word, acquires)| Do::Load { word, acquires }),
+        4 => word().prop_map(|word| Do::Writeback { word }),
+        1 => word().prop_map(|word| Do::Clflush { word }),
+        2 => Just(Do::Fence),
+        1 => Just(Do::Barrier),
+    ]
+}
+
+fn program() -> impl Strategy<Value = Program> {
+    proptest::collection::vec((0..2_usize, instruction()), 1..9)
+}
+
+/// Elsewhere than on x86 there is no write-back that takes effect in program order.
+fn without_clflush(mut program: Program) -> Program {
+    for (_, instruction) in &mut program {
+        if let Do::Clflush { word } = *instruction {
+            *instruction = Do::Writeback { word };
+        }
+    }
+    program
+}
+
+/// The same program on the simulator's machine.
+fn machine(model: Model, program: &Program) -> Machine {
+    let mut machine = Machine::new(model, 16 * LINE);
+    for (thread, instruction) in program {
+        let thread = *thread;
+        match instruction {
+            Do::Store { word, value, releases } => {
+                machine.store(thread, word * 8, *value, if *releases { Release } else { Relaxed });
+            }
+            Do::Copy { words } => {
+                let values: Vec<_> = words.iter().map(|(_, value)| *value).collect();
+                machine.copy(thread, words[0].0 * 8, &values);
+            }
+            Do::Streaming { word, value } => machine.store_streaming(thread, word * 8, *value),
+            Do::Load { word, acquires } => {
+                machine.load(thread, word * 8, if *acquires { Acquire } else { Relaxed });
+            }
+            Do::Writeback { word } => machine.writeback(thread, word * 8..word * 8 + 8),
+            Do::Clflush { word } => machine.writeback_in_order(thread, word * 8..word * 8 + 8),
+            Do::Fence => machine.fence(thread),
+            Do::Barrier => machine.barrier(thread),
+            Do::Scattered { .. } | Do::Note => unreachable!("no instruction of a machine"),
+        }
+    }
+    machine
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    /// Every state of two threads' programs, and no other.
+    #[test]
+    fn the_machine_leaves_what_the_relations_allow(program in program(), model in 0..MODELS.len()) {
+        let (kind, model) = MODELS[model];
+        let program = if kind == Kind::X86 { program } else { without_clflush(program) };
+        let expected: BTreeSet<Vec<u64>> = Naive::new(kind, &program)
+            .images(&Memory::new())
+            .into_iter()
+            .map(|(_, memory)| WORDS.iter().map(|word| memory.get(word).copied().unwrap_or(0)).collect())
+            .collect();
+        let found = machine(model(), &program).outcomes(&WORDS.map(|word| word * 8));
+        prop_assert_eq!(found, expected, "under {}", model());
+    }
+}
+
+/// What a workload or a recovery does on a medium.
+fn operation() -> impl Strategy<Value = Do> {
+    prop_oneof![
+        4 => (word(), 1..4_u64, any::<bool>())
+            .prop_map(|(word, value, releases)| Do::Store { word, value, releases }),
+        1 => copy().prop_map(|words| Do::Copy { words }),
+        1 => copy().prop_map(|words| Do::Scattered { words }),
+        3 => word().prop_map(|word| Do::Writeback { word }),
+        2 => Just(Do::Fence),
+    ]
+}
+
+/// A recovery: reads words, the next one depending on what it found, and makes operations that depend on it
+/// too.
+#[derive(Clone, Debug)]
+struct Recovery {
+    reads: Vec<[u64; 2]>,
+    operations: Vec<Do>,
+}
+
+fn recovery() -> impl Strategy<Value = Recovery> {
+    let reads = proptest::collection::vec([word(), word()], 1..4);
+    let operations = proptest::collection::vec(operation(), 0..4);
+    (reads, operations).prop_map(|(reads, operations)| Recovery { reads, operations })
+}
+
+impl Recovery {
+    /// What it reads, and what it then does.
+    fn run(&self, mut read: impl FnMut(u64) -> u64) -> (Vec<u64>, Program) {
+        let mut found = Vec::new();
+        let mut last = 0;
+        for words in &self.reads {
+            last = read(words[usize::from(last > 1)]);
+            found.push(last);
+        }
+        let operations = self.operations.iter().skip(usize::from(last == 1));
+        (found, operations.map(|operation| (0, operation.clone())).collect())
+    }
+}
+
+fn perform(medium: &SimMedium, operation: &Do, note: impl FnOnce()) {
+    let bytes = |words: &[(u64, u64)]| -> Vec<u8> {
+        words.iter().flat_map(|(_, value)| value.to_le_bytes()).collect()
+    };
+    match operation {
+        Do::Store { word, value, releases } => {
+            medium.store(word * 8, *value, if *releases { Release } else { Relaxed });
+        }
+        Do::Copy { words } => medium.write(words[0].0 * 8, &bytes(words)),
+        Do::Scattered { words } => medium.persist_copy(&[(words[0].0 * 8, &bytes(words))]).unwrap(),
+        Do::Writeback { word } => medium.writeback(word * 8..word * 8 + 8).unwrap(),
+        Do::Fence => medium.fence(),
+        Do::Note => note(),
+        _ => unreachable!("no operation of a medium"),
+    }
+}
+
+/// A copy that is persistent at its return, in instructions.
+fn expand(kind: Kind, program: &Program) -> Program {
+    let mut all = Program::new();
+    for (thread, operation) in program {
+        all.push((*thread, operation.clone()));
+        if let Do::Scattered { words } = operation {
+            if matches!(kind, Kind::X86 | Kind::Arm64 | Kind::Neutral | Kind::Pages) {
+                all.push((*thread, Do::Writeback { word: words[0].0 }));
+            }
+            all.push((*thread, Do::Fence));
+        }
+    }
+    all
+}
+
+/// A result of recovery: notes that were made, and what was read.
+type Found = BTreeSet<(usize, Vec<u64>)>;
+
+/// By brute force: every memory, every crash of recovery, every memory again.
+fn brute_force(kind: Kind, workload: &Program, recovery: &Recovery) -> Found {
+    let mut all = Found::new();
+    let workload = expand(kind, workload);
+    for (notes, memory) in Naive::new(kind, &workload).images(&Memory::new()) {
+        let get = |memory: &Memory, word: u64| memory.get(&word).copied().unwrap_or(0);
+        let (found, then) = recovery.run(|word| get(&memory, word));
+        all.insert((notes, found));
+        let then = expand(kind, &then);
+        for (_, memory) in Naive::new(kind, &then).images(&memory) {
+            all.insert((notes, recovery.run(|word| get(&memory, word)).0));
+        }
+    }
+    all
+}
+
+fn simulated(model: Model, workload: &Program, recovery: &Recovery) -> Found {
+    let all = RefCell::new(Found::new());
+    let outcome = Simulation::new(model, 16 * LINE).explore(
+        |medium, notes| {
+            for (_, operation) in workload {
+                perform(medium, operation, || notes.add(()));
+            }
+        },
+        |medium, notes| {
+            let (found, then) = recovery.run(|word| medium.load(word * 8, Relaxed));
+            all.borrow_mut().insert((notes.len(), found));
+            for (_, operation) in &then {
+                perform(medium, operation, || {});
+            }
+            Ok(())
+        },
+    );
+    outcome.assert_safe();
+    assert!(outcome.is_exhaustive());
+    all.into_inner()
+}
+
+fn workload() -> impl Strategy<Value = Program> {
+    let step = prop_oneof![8 => operation(), 1 => Just(Do::Note)];
+    proptest::collection::vec(step.prop_map(|step| (0, step)), 1..7)
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    /// What recovery can find after a crash, and after a crash during recovery: the same as by brute force.
+    #[test]
+    fn nothing_that_recovery_can_find_is_left_out(
+        workload in workload(),
+        recovery in recovery(),
+        model in 0..MODELS.len(),
+    ) {
+        let (kind, model) = MODELS[model];
+        let expected = brute_force(kind, &workload, &recovery);
+        prop_assert_eq!(simulated(model(), &workload, &recovery), expected, "under {}", model());
+    }
+}
+
+/// Every order of the operations of two threads.
+fn orders(one: &[Do], other: &[Do]) -> Vec<Program> {
+    let (Some((first, rest)), Some((second, others))) = (one.split_first(), other.split_first())
+    else {
+        let of = |thread, operations: &[Do]| {
+            operations.iter().cloned().map(move |o| (thread, o)).collect()
+        };
+        let last: [Program; 2] = [of(0, one), of(1, other)];
+        return vec![last.concat()];
+    };
+    let before = |step: (usize, Do), mut program: Program| {
+        program.insert(0, step);
+        program
+    };
+    let by_one = orders(rest, other).into_iter().map(|program| before((0, first.clone()), program));
+    let by_other =
+        orders(one, others).into_iter().map(|program| before((1, second.clone()), program));
+    by_one.chain(by_other).collect()
+}
+
+/// Operations of a thread, each one event: a copy that persists is several.
+fn thread() -> impl Strategy<Value = Vec<Do>> {
+    let step = prop_oneof![
+        4 => operation().prop_filter("several events", |step| !matches!(step, Do::Scattered { .. })),
+        2 => (word(), any::<bool>()).prop_map(|(word, acquires)| Do::Load { word, acquires }),
+        1 => Just(Do::Note),
+    ];
+    proptest::collection::vec(step, 1..4)
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    /// Two threads in every order: the same words after a crash as by brute force over all orders.
+    #[test]
+    fn no_order_of_threads_is_left_out(one in thread(), other in thread(), model in 0..MODELS.len()) {
+        let (kind, model) = MODELS[model];
+        let mut expected = Found::new();
+        for program in orders(&one, &other) {
+            for (notes, memory) in Naive::new(kind, &program).images(&Memory::new()) {
+                let words = WORDS.iter().map(|word| memory.get(word).copied().unwrap_or(0));
+                expected.insert((notes, words.collect()));
+            }
+        }
+        let found = RefCell::new(Found::new());
+        let outcome = Simulation::new(model(), 16 * LINE).preemptions(8).explore(
+            |medium, notes| {
+                let run = |operations: &[Do]| {
+                    for operation in operations {
+                        match operation {
+                            Do::Load { word, acquires } => {
+                                medium.load(word * 8, if *acquires { Acquire } else { Relaxed });
+                            }
+                            operation => perform(medium, operation, || notes.add(())),
+                        }
+                    }
+                };
+                medium.run_threads(&[&|| run(&one), &|| run(&other)]);
+            },
+            |medium, notes| {
+                let words = WORDS.iter().map(|word| medium.load(word * 8, Relaxed)).collect();
+                found.borrow_mut().insert((notes.len(), words));
+                Ok(())
+            },
+        );
+        outcome.assert_safe();
+        prop_assert_eq!(found.into_inner(), expected, "under {}", model());
+    }
+}

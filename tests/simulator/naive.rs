@@ -1,0 +1,377 @@
+//! The models once more, as directly as can be: relations between stores, and every set of stores that they
+//! allow. Slow, and with nothing in common with the simulator but the words of the manuals.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Words of a line.
+pub(super) const LINE: u64 = 8;
+
+/// An instruction; words are numbered.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Do {
+    Store {
+        word: u64,
+        value: u64,
+        releases: bool,
+    },
+    /// Words in any order.
+    Copy {
+        words: Vec<(u64, u64)>,
+    },
+    /// Words whose order with others is open too, by ordinary stores.
+    Scattered {
+        words: Vec<(u64, u64)>,
+    },
+    Streaming {
+        word: u64,
+        value: u64,
+    },
+    Load {
+        word: u64,
+        acquires: bool,
+    },
+    Writeback {
+        word: u64,
+    },
+    Clflush {
+        word: u64,
+    },
+    Fence,
+    Barrier,
+    Note,
+}
+
+/// Which model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Kind {
+    X86,
+    Arm64,
+    Neutral,
+    Eadr,
+    Pages,
+    Kept,
+}
+
+/// A program: instructions of threads in the order of memory.
+pub(super) type Program = Vec<(usize, Do)>;
+
+/// A store of one word.
+struct Stored {
+    event: usize,
+    thread: usize,
+    word: u64,
+    value: u64,
+    /// Its order is open until its thread fences.
+    is_open: bool,
+    is_streaming: bool,
+    releases: bool,
+}
+
+/// A program with its relations.
+pub(super) struct Naive<'a> {
+    kind: Kind,
+    program: &'a [(usize, Do)],
+    stores: Vec<Stored>,
+    /// `before[s]` has `r`: `r` is persistent if `s` is.
+    before: Vec<BTreeSet<usize>>,
+}
+
+/// The words that are not zero.
+pub(super) type Memory = BTreeMap<u64, u64>;
+
+impl<'a> Naive<'a> {
+    pub(super) fn new(kind: Kind, program: &'a [(usize, Do)]) -> Self {
+        let mut stores = Vec::new();
+        for (event, (thread, instruction)) in program.iter().enumerate() {
+            let mut store = |word, value, is_open, is_streaming, releases| {
+                let thread = *thread;
+                stores.push(Stored { event, thread, word, value, is_open, is_streaming, releases });
+            };
+            match instruction {
+                Do::Store { word, value, releases } => {
+                    store(*word, *value, false, false, *releases);
+                }
+                Do::Streaming { word, value } => store(*word, *value, true, true, false),
+                Do::Copy { words } => {
+                    for (word, value) in words {
+                        store(*word, *value, false, false, false);
+                    }
+                }
+                Do::Scattered { words } => {
+                    for (word, value) in words {
+                        store(*word, *value, true, false, false);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let mut naive = Self { kind, program, stores, before: Vec::new() };
+        naive.before = close(naive.direct());
+        // Persistence in order is a matter of one line.
+        for (later, before) in naive.before.iter_mut().enumerate() {
+            let line = naive.stores[later].word / LINE;
+            before.retain(|earlier| naive.stores[*earlier].word / LINE == line);
+        }
+        naive
+    }
+
+    fn is_total(&self) -> bool {
+        matches!(self.kind, Kind::X86 | Kind::Eadr | Kind::Kept)
+    }
+
+    /// Whether a thread made a fence or barrier between two events.
+    fn fenced(&self, thread: usize, from: usize, to: usize) -> bool {
+        let is_one = |(other, instruction): &(usize, Do)| {
+            *other == thread && matches!(instruction, Do::Fence | Do::Barrier)
+        };
+        from < to && self.program[from + 1..to].iter().any(is_one)
+    }
+
+    /// Whether a store's place in the order is settled at an event.
+    fn is_settled(&self, store: &Stored, at: usize) -> bool {
+        !store.is_open || self.fenced(store.thread, store.event, at)
+    }
+
+    /// The store that a load read from.
+    fn read_from(&self, load: usize, word: u64) -> Option<usize> {
+        (0..self.stores.len())
+            .rev()
+            .find(|store| self.stores[*store].word == word && self.stores[*store].event < load)
+    }
+
+    /// Loads of a thread before an event: when, from which store of another thread, and whether they acquire.
+    fn loads(&self, thread: usize, before: usize) -> Vec<(usize, usize, bool)> {
+        let mut loads = Vec::new();
+        for (event, (other, instruction)) in self.program[..before].iter().enumerate() {
+            if let Do::Load { word, acquires } = instruction
+                && *other == thread
+                && let Some(store) = self.read_from(event, *word)
+                && self.stores[store].thread != thread
+            {
+                loads.push((event, store, *acquires));
+            }
+        }
+        loads
+    }
+
+    /// What is directly before each store.
+    fn direct(&self) -> Vec<BTreeSet<usize>> {
+        let all = 0..self.stores.len();
+        all.clone()
+            .map(|later| all.clone().filter(|earlier| self.is_before(*earlier, later)).collect())
+            .collect()
+    }
+
+    fn is_before(&self, earlier: usize, later: usize) -> bool {
+        let (r, s) = (&self.stores[earlier], &self.stores[later]);
+        if earlier >= later || r.event == s.event && r.word != s.word {
+            return false;
+        }
+        if r.word == s.word {
+            return true;
+        }
+        match self.kind {
+            Kind::Neutral | Kind::Pages => false,
+            Kind::X86 | Kind::Eadr | Kind::Kept => {
+                r.word / LINE == s.word / LINE && !s.is_open && self.is_settled(r, s.event)
+            }
+            Kind::Arm64 => self.is_observed_before(earlier, later),
+        }
+    }
+
+    /// arm64: by release, acquire or a barrier.
+    fn is_observed_before(&self, earlier: usize, later: usize) -> bool {
+        let (r, s) = (&self.stores[earlier], &self.stores[later]);
+        let is_own = r.thread == s.thread;
+        let by_own = is_own
+            && (self.fenced(s.thread, r.event, s.event)
+                || s.releases && self.is_settled(r, s.event));
+        let by_load = self.loads(s.thread, s.event).into_iter().any(|(load, from, acquires)| {
+            from == earlier && (acquires || s.releases || self.fenced(s.thread, load, s.event))
+        });
+        by_own || by_load
+    }
+
+    /// The stores that are sure to survive a crash when the events before `end` have happened.
+    fn sure(&self, end: usize) -> BTreeSet<usize> {
+        let mut sure = BTreeSet::new();
+        for (event, (thread, instruction)) in self.program[..end].iter().enumerate() {
+            match instruction {
+                Do::Writeback { word } if self.kind == Kind::Pages => {
+                    sure.extend(self.of_page(*word, event));
+                }
+                Do::Writeback { word } | Do::Clflush { word } if self.is_written_back_model() => {
+                    let is_done = matches!(instruction, Do::Clflush { .. })
+                        && self.kind == Kind::X86
+                        || self.completes(*thread, event, end);
+                    if is_done {
+                        sure.extend(self.known(*thread, event, word / LINE));
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (number, store) in self.stores.iter().enumerate() {
+            let is_completed = store.is_streaming && self.completes(store.thread, store.event, end);
+            let is_sure = store.event < end
+                && match self.kind {
+                    Kind::Kept => true,
+                    Kind::Eadr => !store.is_streaming || is_completed,
+                    Kind::Pages => false,
+                    Kind::X86 | Kind::Arm64 | Kind::Neutral => is_completed,
+                };
+            if is_sure {
+                sure.insert(number);
+            }
+        }
+        let needed: Vec<_> = sure.iter().flat_map(|store| self.before[*store].clone()).collect();
+        sure.extend(needed);
+        sure
+    }
+
+    fn is_written_back_model(&self) -> bool {
+        matches!(self.kind, Kind::X86 | Kind::Arm64 | Kind::Neutral)
+    }
+
+    /// Whether a completing fence of the thread follows an event.
+    fn completes(&self, thread: usize, event: usize, end: usize) -> bool {
+        let is_one =
+            |(other, instruction): &(usize, Do)| *other == thread && *instruction == Do::Fence;
+        event < end && self.program[event + 1..end].iter().any(is_one)
+    }
+
+    fn of_page(&self, word: u64, event: usize) -> Vec<usize> {
+        let is_one = |store: &usize| {
+            let store = &self.stores[*store];
+            store.event < event
+                && store.word / 512 == word / 512
+                && (!store.is_streaming || self.is_settled(store, event))
+        };
+        (0..self.stores.len()).filter(is_one).collect()
+    }
+
+    /// The stores of a line that a write-back of a thread has for sure.
+    fn known(&self, thread: usize, event: usize, line: u64) -> Vec<usize> {
+        let loads = self.loads(thread, event);
+        let is_one = |number: &usize| {
+            let store = &self.stores[*number];
+            let is_loaded = loads.iter().any(|(_, from, _)| {
+                if self.is_total() {
+                    *from == *number || self.tso_before(*number, *from)
+                } else {
+                    *from == *number
+                }
+            });
+            store.event < event
+                && store.word / LINE == line
+                && (!store.is_streaming || self.is_settled(store, event))
+                && (store.thread == thread || is_loaded || self.fenced(thread, store.event, event))
+        };
+        (0..self.stores.len()).filter(is_one).collect()
+    }
+
+    /// x86: whether whoever reads `later` must see `earlier` in memory: by program order, by what a thread
+    /// had read before it stored, by order of a word; again and again.
+    fn tso_before(&self, earlier: usize, later: usize) -> bool {
+        if earlier >= later {
+            return false;
+        }
+        let (r, s) = (&self.stores[earlier], &self.stores[later]);
+        let step = |middle: usize| middle == earlier || self.tso_before(earlier, middle);
+        let by_word = r.word == s.word;
+        let by_program =
+            r.thread == s.thread && r.event < s.event && self.is_settled(r, s.event) && !s.is_open;
+        by_word
+            || by_program
+            || self
+                .loads(s.thread, s.event)
+                .into_iter()
+                .any(|(_, from, _)| !s.is_open && step(from))
+            || (earlier + 1..later).any(|middle| {
+                let m = &self.stores[middle];
+                let to_later = m.word == s.word
+                    || m.thread == s.thread
+                        && m.event < s.event
+                        && self.is_settled(m, s.event)
+                        && !s.is_open;
+                to_later && self.tso_before(earlier, middle)
+            })
+    }
+
+    /// Every memory that a crash may leave, with how many notes were made. `below` is what was there before.
+    pub(super) fn images(&self, below: &Memory) -> BTreeSet<(usize, Memory)> {
+        let mut images = BTreeSet::new();
+        for during in 0..=self.program.len() {
+            // Event `during` has begun: what it stores may be there, what it completes is not sure yet.
+            let made: Vec<_> = (0..self.stores.len())
+                .filter(|store| self.stores[*store].event <= during)
+                .collect();
+            let sure = self.sure(during);
+            let is_note = |(_, instruction): &&(usize, Do)| *instruction == Do::Note;
+            let notes = self.program[..during].iter().filter(is_note).count();
+            for extra in 0..=self.late_notes(during) {
+                for image in self.sets(&made, &sure, below) {
+                    images.insert((notes + extra, image));
+                }
+            }
+        }
+        images
+    }
+
+    /// Notes that may have been made although an effect is still in the store buffer.
+    fn late_notes(&self, during: usize) -> usize {
+        let Some((thread, instruction)) = self.program.get(during) else { return 0 };
+        let is_buffered = match instruction {
+            Do::Store { .. } | Do::Copy { .. } | Do::Scattered { .. } => self.kind == Kind::Eadr,
+            Do::Clflush { .. } => self.kind == Kind::X86,
+            _ => false,
+        };
+        if !is_buffered {
+            return 0;
+        }
+        let later = &self.program[during + 1..];
+        let until = later.iter().take_while(|(other, i)| !(other == thread && *i == Do::Fence));
+        until.filter(|(_, instruction)| *instruction == Do::Note).count()
+    }
+
+    /// The memories of every allowed set of stores.
+    fn sets(&self, made: &[usize], sure: &BTreeSet<usize>, below: &Memory) -> Vec<Memory> {
+        let open: Vec<_> = made.iter().copied().filter(|store| !sure.contains(store)).collect();
+        assert!(open.len() <= 12, "too many sets");
+        let mut memories = Vec::new();
+        for chosen in 0..1_u32 << open.len() {
+            let is_chosen = |store: &usize| {
+                sure.contains(store)
+                    || open
+                        .iter()
+                        .position(|one| one == store)
+                        .is_some_and(|place| chosen >> place & 1 == 1)
+            };
+            let set: Vec<_> = made.iter().copied().filter(is_chosen).collect();
+            if set
+                .iter()
+                .all(|store| self.before[*store].iter().all(|earlier| set.contains(earlier)))
+            {
+                let mut memory = below.clone();
+                for store in set {
+                    memory.insert(self.stores[store].word, self.stores[store].value);
+                }
+                memory.retain(|_, value| *value != 0);
+                memories.push(memory);
+            }
+        }
+        memories
+    }
+}
+
+/// The transitive closure; what is before a store has a smaller number.
+fn close(mut before: Vec<BTreeSet<usize>>) -> Vec<BTreeSet<usize>> {
+    for later in 0..before.len() {
+        let direct: Vec<_> = before[later].iter().copied().collect();
+        for earlier in direct {
+            let further = before[earlier].clone();
+            before[later].extend(further);
+        }
+    }
+    before
+}

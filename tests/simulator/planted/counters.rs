@@ -1,0 +1,103 @@
+//! Two counters, of which the second never is ahead of the first.
+
+use super::{EACH, Source, assert_found, assert_safe};
+use cachemaint::medium::{Granularity, Medium};
+use cachemaint::report::Event;
+use cachemaint::sim::ViolationKind::{Broken, Lost};
+use cachemaint::sim::{Exploration, Model, Notes, SimMedium, Simulation, Violation};
+use core::sync::atomic::Ordering::Relaxed;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bug {
+    /// Where the caches survive power loss nothing is written back: a reset drops them all the same.
+    TrustsCaches,
+    /// There is no fence either: what is in the store buffer does not survive.
+    TrustsStores,
+}
+
+const SOURCE: Source = Source { file: file!(), text: include_str!("counters.rs") };
+
+/// The counters, each in a line of its own.
+const FIRST: u64 = 0;
+const SECOND: u64 = 64;
+
+struct Counters<'m, M> {
+    medium: &'m M,
+    bug: Option<Bug>,
+}
+
+impl<M: Medium> Counters<'_, M> {
+    fn count(&self, to: u64) -> Result<(), M::Error> {
+        self.medium.store(FIRST, to, Relaxed);
+        self.persist(FIRST)?;
+        self.medium.store(SECOND, to, Relaxed);
+        self.persist(SECOND)
+    }
+
+    fn persist(&self, counter: u64) -> Result<(), M::Error> {
+        if self.bug == Some(Bug::TrustsStores) {
+            return Ok(());
+        }
+        let is_needed = self.medium.granularity() != Granularity::Byte;
+        if is_needed || self.bug != Some(Bug::TrustsCaches) {
+            self.medium.writeback(counter..counter + 8)?;
+        }
+        self.medium.fence();
+        Ok(())
+    }
+}
+
+fn workload(medium: &SimMedium, notes: &Notes<'_, u64>, bug: Option<Bug>) {
+    for to in 1..=2 {
+        Counters { medium, bug }.count(to).unwrap();
+        notes.add(to);
+    }
+}
+
+fn judge(medium: &SimMedium, counted: &[u64]) -> Result<(), Violation> {
+    let (first, second) = (medium.load(FIRST, Relaxed), medium.load(SECOND, Relaxed));
+    Violation::unless(first >= second, || format!("{second} is ahead of {first}"))?;
+    match counted.last() {
+        Some(counted) if *counted > second => Err(Violation::lost(format!("{counted}"))),
+        _ => Ok(()),
+    }
+}
+
+fn explore(model: Model, bug: Option<Bug>) -> Exploration {
+    Simulation::new(model, 128).explore(|medium, notes| workload(medium, notes, bug), judge)
+}
+
+/// A reset on a machine whose energy suffices for power loss.
+const fn reset() -> Model {
+    Model::x86_eadr().at(Event::WarmReboot)
+}
+
+#[test]
+fn the_counters_are_safe() {
+    assert_safe(&EACH, |model| explore(model, None));
+    assert_safe(&[Model::x86_eadr, reset, Model::pages], |model| explore(model, None));
+}
+
+#[test]
+fn what_relies_on_caches_that_survive_is_found_by_a_reset() {
+    assert_safe(&[Model::x86_eadr], |model| explore(model, Some(Bug::TrustsCaches)));
+    // The first counter is lost, the second is not.
+    let first = SOURCE.at("self.medium.store(FIRST, to, Relaxed);");
+    let second = SOURCE.at("self.medium.store(SECOND, to, Relaxed);");
+    let says = [
+        &*first,
+        &second,
+        "the line of the lost store was never written back; write it back and fence",
+    ];
+    assert_found(&[reset], |model| explore(model, Some(Bug::TrustsCaches)), Broken, &says);
+}
+
+#[test]
+fn what_relies_on_the_store_buffer_is_found() {
+    // Both are acknowledged from the buffer; what is read is the second.
+    let second = SOURCE.at("self.medium.store(SECOND, to, Relaxed);");
+    let note = SOURCE.at("notes.add(to);");
+    let says = [&*second, &note, "CPU's store buffer", "no fence followed; fence before event 3"];
+    let explore = |model| explore(model, Some(Bug::TrustsStores));
+    assert_found(&[Model::x86_eadr], explore, Lost, &says);
+}

@@ -1,0 +1,267 @@
+//! Whole messages, as a person reads them: written by hand from what the program does and the model allows.
+//!
+//! Lines and columns of the source are replaced by letters. Each has two digits as long as the operations
+//! stay within the first hundred lines of this file.
+
+use cachemaint::medium::Medium;
+use cachemaint::sim::{Failure, Model, Notes, SimMedium, Simulation, Violation, ViolationKind};
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Relaxed;
+
+/// Two words in lines of their own.
+const A: u64 = 0;
+const B: u64 = 64;
+
+/// Writes a record at A and then refers to it at B, without a fence in between.
+fn append(medium: &SimMedium, _notes: &Notes<'_, ()>) {
+    medium.write(A, &[1; 24]);
+    medium.writeback(A..A + 24).unwrap();
+    medium.store(B, 1, Relaxed);
+    medium.persist(B..B + 8).unwrap();
+}
+
+/// What is referred to is whole.
+fn is_whole(medium: &SimMedium, _notes: &[()]) -> Result<(), Violation> {
+    if medium.load(B, Relaxed) == 0 {
+        return Ok(());
+    }
+    let mut record = [0; 24];
+    medium.read(A, &mut record)?;
+    Violation::unless(record == [1; 24], || "the record is not whole".into())
+}
+
+/// Refers at B to what is not at A yet.
+fn publish(medium: &SimMedium, _notes: &Notes<'_, ()>) {
+    medium.store(B, 1, Relaxed);
+    medium.persist(B..B + 8).unwrap();
+    medium.store(A, 1, Relaxed);
+    medium.persist(A..A + 8).unwrap();
+}
+
+fn is_there(medium: &SimMedium, _notes: &[()]) -> Result<(), Violation> {
+    let is_published = medium.load(B, Relaxed) == 1;
+    let is_right = !is_published || medium.load(A, Relaxed) == 1;
+    Violation::unless(is_right, || "there is nothing at A".into())
+}
+
+/// Says at A that B is being changed, and changes it.
+fn begin(medium: &SimMedium, _notes: &Notes<'_, ()>) {
+    medium.store(A, 1, Relaxed);
+    medium.persist(A..A + 8).unwrap();
+    medium.store(B, 7, Relaxed);
+}
+
+/// Takes the change back, but does not persist that before it forgets it.
+fn undo(medium: &SimMedium, _notes: &[()]) -> Result<(), Violation> {
+    if medium.load(A, Relaxed) == 1 {
+        medium.store(B, 0, Relaxed);
+        medium.store(A, 0, Relaxed);
+        medium.persist(A..A + 8)?;
+    }
+    let left = medium.load(B, Relaxed);
+    Violation::unless(left == 0, || format!("{left} is at B"))
+}
+
+/// Makes many operations, and then one that may not be.
+fn fail(medium: &SimMedium, _notes: &Notes<'_, ()>) {
+    (0..50).for_each(|value| medium.store(A, value, Relaxed));
+    medium.load(1, Relaxed);
+}
+
+/// Stores at A, and then so often at B that not all is shown.
+fn store_much(medium: &SimMedium, _notes: &Notes<'_, ()>) {
+    medium.store(A, 1, Relaxed);
+    (1..=50).for_each(|value| medium.store(B, value, Relaxed));
+}
+
+/// The message of the failure that is found on x86.
+fn message(
+    workload: fn(&SimMedium, &Notes<'_, ()>),
+    recovery: fn(&SimMedium, &[()]) -> Result<(), Violation>,
+) -> String {
+    let found = Simulation::new(Model::x86(), 128).explore(workload, recovery);
+    found.failure().map(|failure| without_lines(&failure.to_string())).unwrap_or_default()
+}
+
+/// The text with letters for the line and column of each place in this file.
+fn without_lines(text: &str) -> String {
+    let mut parts = text.split_inclusive(concat!(file!(), ":"));
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        let is_digit = |letter: &char| letter.is_ascii_digit() || *letter == ':';
+        let rest = part.trim_start_matches(|letter| is_digit(&letter));
+        assert_eq!(part.len() - rest.len(), "LL:CC".len(), "two digits each: {part}");
+        text + "LL:CC" + rest
+    })
+}
+
+#[test]
+fn a_missing_fence() {
+    // A crash before the fence of B: of A, the word that recovery reads last is lost alone.
+    let expected = "\
+recovery broke an invariant: the record is not whole
+after a crash under the model x86
+
+the workload up to the crash:
+    1  tests/simulator/planted/messages.rs:LL:CC  write 0x0..0x18       TORN: 2 of 3 words kept
+    2  tests/simulator/planted/messages.rs:LL:CC  write-back 0x0..0x18
+    3  tests/simulator/planted/messages.rs:LL:CC  store 0x40            kept by chance
+
+words without their last store:
+  0x0010  has what was there before  lacks 0x101010101010101 of event 1
+
+what to mend:
+  - the write at tests/simulator/planted/messages.rs:LL:CC (event 1) is torn, although the later
+    store at tests/simulator/planted/messages.rs:LL:CC (event 3) is kept: the torn write was written
+    back at tests/simulator/planted/messages.rs:LL:CC (event 2), but no fence followed; fence before
+    event 3, not only at tests/simulator/planted/messages.rs:LL:CC
+
+replay: t/4:0:0.0.0.1";
+    assert_eq!(message(append, is_whole), expected);
+}
+
+#[test]
+fn a_wrong_order() {
+    // A crash before the fence of B, which is there; A was not stored yet.
+    let expected = "\
+recovery broke an invariant: there is nothing at A
+after a crash under the model x86
+
+the workload up to the crash:
+    1  tests/simulator/planted/messages.rs:LL:CC  store 0x40  kept by chance
+
+what to mend:
+  - no store is lost: the crash came after the store at tests/simulator/planted/messages.rs:LL:CC
+    (event 1) and before the store at tests/simulator/planted/messages.rs:LL:CC; if recovery cannot
+    do without the second, persist it before the first, else mend recovery
+
+replay: t/2:0:0";
+    assert_eq!(message(publish, is_there), expected);
+}
+
+#[test]
+fn a_crash_of_recovery() {
+    // The second crash comes before the fence of recovery: A is there, B is not, and has what the workload
+    // stored.
+    let expected = "\
+recovery broke an invariant: 7 is at B
+after two crashes under the model x86, the second during recovery
+
+the workload up to the first crash:
+    1  tests/simulator/planted/messages.rs:LL:CC  store 0x0            persistent
+    2  tests/simulator/planted/messages.rs:LL:CC  write-back 0x0..0x8
+    3  tests/simulator/planted/messages.rs:LL:CC  fence
+    4  tests/simulator/planted/messages.rs:LL:CC  store 0x40           kept by chance
+
+recovery up to the second crash:
+    5  tests/simulator/planted/messages.rs:LL:CC  store 0x40  LOST
+    6  tests/simulator/planted/messages.rs:LL:CC  store 0x0   kept by chance
+
+words without their last store:
+  0x0040  has what was there before  lacks 0x0 of event 5
+
+what to mend:
+  - recovery's store at tests/simulator/planted/messages.rs:LL:CC (event 5) is lost, although the
+    later store at tests/simulator/planted/messages.rs:LL:CC (event 6) is kept: the line of the lost
+    store was never written back; write it back and fence before event 6
+
+replay: t/4:0:/3:0:0.1.0";
+    assert_eq!(message(begin, undo), expected);
+}
+
+#[test]
+fn a_workload_that_panics() {
+    // There was no crash: nothing is said of what it would have left. Of 50 events the last 40 are shown.
+    let message = message(fail, |_medium, _notes| Ok(()));
+    let store = |event| format!("   {event}  tests/simulator/planted/messages.rs:LL:CC  store 0x0");
+    let stores = (11..=50).map(store).collect::<Vec<_>>().join("\n");
+    let expected = format!(
+        "\
+the workload panicked: offset 1 is no multiple of 8 (tests/simulator/planted/messages.rs:LL:CC)
+without a crash, under the model x86
+
+the workload up to the panic:
+  ... 10 events
+{stores}
+
+what to mend:
+  - there was no crash: mend the workload, or the code that it runs
+
+replay: t"
+    );
+    assert_eq!(message, expected);
+}
+
+#[test]
+fn a_long_history() {
+    // Of 51 events the last 40 are shown, and before them what is lost.
+    let not_last = |medium: &SimMedium, _notes: &[()]| {
+        let is_last = medium.load(B, Relaxed) == 50 && medium.load(A, Relaxed) == 0;
+        Violation::unless(!is_last, || "A is lost".into())
+    };
+    let expected = "\
+    1  tests/simulator/planted/messages.rs:LL:CC  store 0x0   LOST
+  ... 10 events
+   12  tests/simulator/planted/messages.rs:LL:CC  store 0x40  kept by chance
+";
+    let message = message(store_much, not_last);
+    assert!(message.contains(expected), "{message}");
+}
+
+/// The advice on the failure that is found on x86.
+fn advice(recovery: impl Fn(&SimMedium) -> Result<(), Violation>) -> Vec<String> {
+    let found = Simulation::new(Model::x86(), 192)
+        .explore(append, |medium, _notes: &[()]| recovery(medium));
+    found.failure().map(Failure::advice).unwrap_or_default()
+}
+
+#[test]
+fn recovery_that_needs_no_crash_to_fail() {
+    let advice = advice(|_medium| Err(Violation::broken("nothing is right")));
+    assert_eq!(advice.len(), 1);
+    assert!(advice[0].starts_with("no store is needed: recovery fails on what was there before"));
+}
+
+#[test]
+fn recovery_that_is_not_right_twice() {
+    // What one recovery leaves the next one adds to.
+    let advice = advice(|medium| {
+        let times = medium.load(128, Relaxed) + 1;
+        medium.store(128, times, Relaxed);
+        medium.persist(128..136)?;
+        Violation::unless(times == 1, || "there was a recovery before".into())
+    });
+    assert_eq!(advice.len(), 1);
+    assert!(
+        advice[0].starts_with("no store of recovery is lost: the next one fails on what it left")
+    );
+}
+
+#[test]
+fn a_failure_with_one_crash_goes_before_one_with_two() {
+    // Recovery stores before it looks, so that a crash of it is met before what the first one left is seen.
+    let advice = advice(|medium| {
+        medium.store(128, 1, Relaxed);
+        medium.persist(128..136)?;
+        is_whole(medium, &[])
+    });
+    assert_eq!(advice.len(), 1);
+    assert!(advice[0].contains("is torn") && advice[0].contains("no fence followed"), "{advice:?}");
+}
+
+#[test]
+fn recovery_that_is_not_deterministic() {
+    // Every other run loads B first: where the first found one value of A or none, it finds one of 51.
+    let runs = AtomicU64::new(0);
+    let found = Simulation::new(Model::x86(), 128).explore(store_much, |medium, _notes: &[()]| {
+        let first = if runs.fetch_add(1, Relaxed).is_multiple_of(2) { A } else { B };
+        medium.load(first, Relaxed);
+        Ok(())
+    });
+    let failure = found.failure().expect("another number of values");
+    assert_eq!(failure.violation().kind(), ViolationKind::Differs);
+    assert!(
+        failure.advice()[0].starts_with("let workload and recovery know nothing but"),
+        "{failure}"
+    );
+}

@@ -1,0 +1,75 @@
+//! Bugs that were planted on purpose, each in a small structure as it is found in practice.
+//!
+//! A structure is written once, against [`Medium`](cachemaint::medium::Medium); which bug it has is a value.
+//! Without one it is safe under each model that it is made for. With one the simulator must find it, and the
+//! message must name the operation that is to be mended and say how.
+
+mod bucket;
+mod counters;
+mod free_list;
+mod headers;
+mod log;
+mod mailbox;
+mod messages;
+mod ring;
+mod stack;
+mod threads;
+mod undo;
+
+use cachemaint::sim::{Exploration, Failure, Model, ViolationKind};
+
+/// The models under which what is right is right on x86, on arm64 and on every architecture.
+const EACH: [fn() -> Model; 3] = [Model::x86, Model::arm64, Model::neutral];
+
+/// The source of a module, in which the lines of operations are looked up: none is written down twice.
+struct Source {
+    file: &'static str,
+    text: &'static str,
+}
+
+impl Source {
+    /// The file and line of the only line that is this, as messages name them.
+    #[track_caller]
+    fn at(&self, operation: &str) -> String {
+        let is_it = |(_, line): &(usize, &str)| line.trim() == operation;
+        let found: Vec<_> = (1..).zip(self.text.lines()).filter(is_it).collect();
+        assert_eq!(found.len(), 1, "`{operation}` is no single line of {}", self.file);
+        format!("{}:{}:", self.file, found[0].0)
+    }
+}
+
+/// Without a bug: all is explored, and nothing fails.
+#[track_caller]
+fn assert_safe(models: &[fn() -> Model], explore: impl Fn(Model) -> Exploration) {
+    for model in models {
+        let found = explore(model());
+        found.assert_safe();
+        assert!(found.is_exhaustive(), "{found}");
+    }
+}
+
+/// With a bug: it is found under each model, of this kind, and the first advice says all this.
+#[track_caller]
+fn assert_found(
+    models: &[fn() -> Model],
+    explore: impl Fn(Model) -> Exploration,
+    kind: ViolationKind,
+    says: &[&str],
+) {
+    for model in models {
+        let found = explore(model());
+        assert!(found.failure().is_some(), "not found: {found}");
+        found.failure().into_iter().for_each(|failure| check(failure, kind, says));
+    }
+}
+
+#[track_caller]
+fn check(failure: &Failure, kind: ViolationKind, says: &[&str]) {
+    let advice = failure.advice();
+    assert_eq!(failure.violation().kind(), kind, "{failure}");
+    for text in says {
+        assert!(advice[0].contains(text), "the advice does not say `{text}`:\n{failure}");
+    }
+    let message = failure.to_string();
+    assert!(message.is_ascii(), "{message}");
+}

@@ -1,0 +1,93 @@
+//! One thread stores, another one tells the outside world.
+
+use super::{EACH, Source, assert_found, assert_safe};
+use cachemaint::medium::Medium;
+use cachemaint::sim::ViolationKind::Lost;
+use cachemaint::sim::{Exploration, Model, Notes, SimMedium, Simulation, Violation};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+/// The data, and whether they are handed over: each in a line of its own.
+const DATA: u64 = 0;
+const READY: u64 = 64;
+
+/// Who persists, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// The thread that stores, before it hands over.
+    Writer,
+    /// A bug: it writes back, and leaves the fence to the other thread.
+    FenceElsewhere,
+    /// The thread that takes over, after a fence.
+    TakenUp,
+    /// The same without that fence: a bug, but for x86.
+    NotTakenUp,
+}
+
+const SOURCE: Source = Source { file: file!(), text: include_str!("threads.rs") };
+
+fn write(medium: &SimMedium, way: Way) {
+    medium.store(DATA, 1, Relaxed);
+    if matches!(way, Way::Writer | Way::FenceElsewhere) {
+        medium.writeback(DATA..DATA + 8).unwrap(); // by the writer
+    }
+    if way == Way::Writer {
+        medium.fence(); // by the writer
+    }
+    medium.store(READY, 1, Release);
+}
+
+fn take_over(medium: &SimMedium, notes: &Notes<'_, ()>, way: Way) {
+    while medium.load(READY, Acquire) == 0 {
+        medium.pause();
+    }
+    if way == Way::TakenUp {
+        medium.fence(); // takes up
+    }
+    if matches!(way, Way::TakenUp | Way::NotTakenUp) {
+        medium.writeback(DATA..DATA + 8).unwrap(); // by the other
+    }
+    if way != Way::Writer {
+        medium.fence(); // by the other
+    }
+    notes.add(());
+}
+
+fn workload(medium: &SimMedium, notes: &Notes<'_, ()>, way: Way) {
+    medium.run_threads(&[&|| write(medium, way), &|| take_over(medium, notes, way)]);
+}
+
+fn judge(medium: &SimMedium, notes: &[()]) -> Result<(), Violation> {
+    let is_there = medium.load(DATA, Relaxed) == 1;
+    if is_there || notes.is_empty() { Ok(()) } else { Err(Violation::lost("the data")) }
+}
+
+fn explore(model: Model, way: Way) -> Exploration {
+    Simulation::new(model, 128).explore(|medium, notes| workload(medium, notes, way), judge)
+}
+
+#[test]
+fn both_ways_are_safe() {
+    assert_safe(&EACH, |model| explore(model, Way::Writer));
+    assert_safe(&EACH, |model| explore(model, Way::TakenUp));
+    // On x86 what was loaded is written back.
+    assert_safe(&[Model::x86], |model| explore(model, Way::NotTakenUp));
+}
+
+#[test]
+fn a_fence_on_another_thread_is_found() {
+    let store = SOURCE.at("medium.store(DATA, 1, Relaxed);");
+    let writeback = SOURCE.at("medium.writeback(DATA..DATA + 8).unwrap(); // by the writer");
+    let fence = SOURCE.at("medium.fence(); // by the other");
+    let says = [&*store, &writeback, &fence, "is of another thread", "fence on thread 0 before"];
+    assert_found(&EACH, |model| explore(model, Way::FenceElsewhere), Lost, &says);
+}
+
+#[test]
+fn another_threads_store_that_is_not_taken_up_is_found() {
+    let store = SOURCE.at("medium.store(DATA, 1, Relaxed);");
+    let writeback = SOURCE.at("medium.writeback(DATA..DATA + 8).unwrap(); // by the other");
+    let says =
+        [&*store, &writeback, "let thread 1 fence between taking it over and writing it back"];
+    let models = [Model::arm64, Model::neutral];
+    assert_found(&models, |model| explore(model, Way::NotTakenUp), Lost, &says);
+}

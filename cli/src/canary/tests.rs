@@ -1,9 +1,11 @@
 //! Every verdict, over plain memory as the medium and over files.
 
-use super::format::{Header, LEN, PERSISTED, STORED};
+use super::format::{HEADER, Header, LEN, PERSISTED, STORED, compare};
 use super::{Canary, Found, NAME, StartedBy, examine, find, lay, look, plant};
 use cachemaint::Cache;
 use cachemaint::medium::{Granularity, Medium, Memory};
+use cachemaint::sim::mutation::{Mutation, Setting};
+use cachemaint::sim::{Effort, Exploration, Model, Simulation, Violation};
 use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -297,4 +299,45 @@ fn a_canary_wants_a_directory() {
     let file = tempfile::NamedTempFile::new().unwrap();
     assert!(plant(file.path()).unwrap_err().to_string().contains("is no directory"));
     assert!(plant(Path::new("/no/such/directory")).is_err());
+}
+
+/// Plants a canary and looks for what it persisted, after every crash that leaves all words but one as they
+/// were stored last: all states would be too many.
+fn explore(simulation: Simulation) -> Exploration {
+    let planted = header();
+    simulation.effort(Effort::Deviations(1)).crashes_in_recovery(0).explore(
+        |medium, notes| {
+            let Ok(()) = lay(medium, &planted);
+            notes.add("planted");
+        },
+        |medium, notes| {
+            let mut bytes = [0; HEADER];
+            let Ok(()) = medium.read(0, &mut bytes);
+            let header = match Header::decode(&bytes) {
+                Ok(header) => header,
+                Err(_) if notes.is_empty() => return Ok(()),
+                Err(error) => return Err(Violation::lost(error.to_string())),
+            };
+            let mut part = vec![0; usize::try_from(PERSISTED.end - PERSISTED.start).unwrap()];
+            let Ok(()) = medium.read(PERSISTED.start, &mut part);
+            let mut damaged = Vec::new();
+            compare(header.number, PERSISTED.start, &part, &mut damaged);
+            Violation::unless(damaged.is_empty(), || format!("{damaged:?}"))
+        },
+    )
+}
+
+/// A canary whose planting was cut must not say of a machine that it lost what was persisted.
+#[test]
+fn a_canary_with_a_header_has_all_that_it_persisted() {
+    let media = [Model::x86(), Model::arm64(), Model::neutral(), Model::x86_eadr(), Model::pages()];
+    for model in media {
+        explore(Simulation::new(model, LEN)).assert_safe();
+    }
+}
+
+#[test]
+fn a_canary_planted_without_a_write_back_or_fence_is_caught() {
+    let scenario = |setting: &Setting| explore(setting.simulation(LEN));
+    Mutation::new().only_in("canary").run(&[&scenario]).assert_none();
 }

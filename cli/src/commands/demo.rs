@@ -213,7 +213,7 @@ pub(crate) fn write_until_killed(arguments: &WriterArguments) -> anyhow::Result<
     for number in 0..file.len() / RECORD as u64 {
         let bytes = record(number);
         let started = Instant::now();
-        file.persist_copy(&[(place(number), &bytes)])?;
+        persist(&file, number, &bytes)?;
         let taken = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         acknowledge.write_all(&encode(number, taken))?;
         acknowledge.flush()?;
@@ -221,6 +221,11 @@ pub(crate) fn write_until_killed(arguments: &WriterArguments) -> anyhow::Result<
     // The file is full, and the kill is still to come; or the parent's end, which closes the pipe.
     std::io::stdin().read_exact(&mut [0])?;
     Ok(ExitCode::FAILURE)
+}
+
+/// Makes a record persistent. It may be acknowledged then.
+fn persist<M: Medium>(medium: &M, number: u64, bytes: &[u8; RECORD]) -> Result<(), M::Error> {
+    medium.persist_copy(&[(place(number), bytes)])
 }
 
 /// Looks for every record that was acknowledged, and for those behind them.
@@ -366,10 +371,13 @@ fn times_of(times: &[u64]) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        Acknowledged, Findings, check, decode, encode, place, record, take_one, times_of, verdict,
+        Acknowledged, Findings, check, decode, encode, persist, place, record, take_one, times_of,
+        verdict,
     };
     use cachemaint::Cache;
     use cachemaint::medium::{Medium, Memory};
+    use cachemaint::sim::mutation::{Mutation, Setting};
+    use cachemaint::sim::{Exploration, Model, Simulation, Violation};
     use std::sync::atomic::AtomicU64;
 
     fn words() -> Vec<AtomicU64> {
@@ -396,6 +404,42 @@ mod tests {
 
         // Acknowledged and never written: zeros are no record.
         assert_eq!(check(&memory, 7).unwrap().lost, [1, 2, 5, 6]);
+    }
+
+    /// Four records, each acknowledged when it is persistent; what the demonstration then finds.
+    fn explore(simulation: &Simulation) -> Exploration {
+        simulation.explore(
+            |medium, acknowledged| {
+                for number in 0..4 {
+                    let Ok(()) = persist(medium, number, &record(number));
+                    acknowledged.add(number);
+                }
+            },
+            |medium, acknowledged| {
+                let findings = check(medium, acknowledged.len() as u64)
+                    .map_err(|error| Violation::broken(error.to_string()))?;
+                let is_whole = findings.lost.is_empty() && findings.beyond <= 1;
+                if is_whole { Ok(()) } else { Err(Violation::lost(verdict(&findings))) }
+            },
+        )
+    }
+
+    /// What killing a process cannot show: no crash of the machine loses an acknowledged record either.
+    #[test]
+    fn power_loss_loses_no_acknowledged_record() {
+        for model in
+            [Model::x86(), Model::arm64(), Model::neutral(), Model::x86_eadr(), Model::pages()]
+        {
+            let outcome = explore(&Simulation::new(model, place(4)));
+            outcome.assert_safe();
+            assert!(outcome.is_exhaustive(), "{outcome}");
+        }
+    }
+
+    #[test]
+    fn a_write_back_or_fence_that_is_left_out_shows() {
+        let scenario = |setting: &Setting| explore(&setting.simulation(place(4)));
+        Mutation::new().only_in("demo.rs").run(&[&scenario]).assert_none();
     }
 
     #[test]

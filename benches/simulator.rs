@@ -1,0 +1,125 @@
+//! How fast crashes are explored: a log of 64-byte records, appended one at a time, under each model.
+//!
+//! Before it measures, it prints how many states of the memory were explored by how many recoveries: one
+//! recovery stands for all states that it cannot tell apart. The throughput that is measured is that of
+//! recoveries; states a second are as many times more as one recovery stands for.
+
+use cachemaint::medium::Medium;
+use cachemaint::sim::{Exploration, Model, SimMedium, Simulation, Violation};
+use cachemaint_benches::run;
+use core::sync::atomic::Ordering;
+use criterion::{Criterion, Throughput};
+use std::hint::black_box;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Bytes of a record: a cache line.
+const RECORD: usize = 64;
+
+/// A record with its number and a checksum.
+fn record(number: u64) -> [u8; RECORD] {
+    let mut bytes = [0x5a; RECORD];
+    bytes[..8].copy_from_slice(&number.to_le_bytes());
+    let (content, checksum) = bytes.split_at_mut(RECORD - 4);
+    checksum.copy_from_slice(&crc32c::crc32c(content).to_le_bytes());
+    bytes
+}
+
+fn place(number: u64) -> u64 {
+    number * RECORD as u64
+}
+
+/// How many whole records the log begins with.
+fn recover(medium: &SimMedium, records: u64) -> u64 {
+    let mut bytes = [0; RECORD];
+    for number in 0..records {
+        let Ok(()) = medium.read(place(number), &mut bytes);
+        if bytes != record(number) {
+            return number;
+        }
+    }
+    records
+}
+
+fn explore_log(model: Model, records: u64) -> Exploration {
+    Simulation::new(model, place(records)).explore(
+        |medium, acknowledged| {
+            for number in 0..records {
+                // It cannot fail.
+                let Ok(()) = medium.persist_copy(&[(place(number), &record(number))]);
+                acknowledged.add(number);
+            }
+        },
+        |medium, acknowledged| {
+            let found = recover(medium, records);
+            let expected = acknowledged.len() as u64;
+            if found >= expected {
+                Ok(())
+            } else {
+                Err(Violation::lost(format!("{found} of {expected}")))
+            }
+        },
+    )
+}
+
+/// Two tables and a header that says which one is valid: what recovery does not read is not decided.
+fn explore_tables(model: Model) -> Exploration {
+    Simulation::new(model, 3 * TABLE as u64).explore(
+        |medium, acknowledged| {
+            for generation in 1..=4_u8 {
+                let table = place_of_table(generation.into());
+                let Ok(()) = medium.persist_copy(&[(table, &[generation; TABLE])]);
+                medium.store(0, generation.into(), Ordering::Release);
+                let Ok(()) = medium.persist(0..8);
+                acknowledged.add(u64::from(generation));
+            }
+        },
+        |medium, acknowledged| {
+            let generation = medium.load(0, Ordering::Acquire);
+            let mut table = [0; TABLE];
+            let Ok(()) = medium.read(place_of_table(generation), &mut table);
+            let is_whole = table.iter().all(|byte| u64::from(*byte) == generation);
+            Violation::unless(is_whole, || format!("generation {generation} is mixed"))?;
+            let expected = acknowledged.last().copied().unwrap_or(0);
+            if generation >= expected {
+                Ok(())
+            } else {
+                Err(Violation::lost(format!("{expected}")))
+            }
+        },
+    )
+}
+
+/// Bytes of a table: 8 lines.
+const TABLE: usize = 512;
+
+/// Two tables behind the header take turns.
+const fn place_of_table(generation: u64) -> u64 {
+    (1 + generation % 2) * TABLE as u64
+}
+
+/// Measures an exploration under each model, and prints what it covers.
+fn measure(criterion: &mut Criterion, name: &str, explore: impl Fn(Model) -> Exploration) {
+    let mut group = criterion.benchmark_group(name);
+    for model in [Model::x86(), Model::arm64(), Model::neutral()] {
+        let outcome = explore(model);
+        outcome.assert_safe();
+        assert!(outcome.is_exhaustive(), "{outcome}");
+        // Nothing is left to do if standard output is closed.
+        drop(writeln!(io::stdout(), "{name}: {outcome}"));
+        group.throughput(Throughput::Elements(outcome.recoveries()));
+        group.bench_function(model.name(), |bencher| bencher.iter(|| black_box(explore(model))));
+    }
+}
+
+fn main() -> ExitCode {
+    run(
+        |criterion| {
+            measure(criterion, "log of 5 appends", |model| explore_log(model, 5));
+            measure(criterion, "log of 20 appends", |model| explore_log(model, 20));
+            measure(criterion, "tables behind a header", explore_tables);
+            Ok(())
+        },
+        |_| Ok(()),
+    )
+}

@@ -4,6 +4,7 @@
 mod simulator {
     mod brute_force;
     mod counter;
+    mod exploration;
     mod hash_table;
     mod litmus;
     mod naive;

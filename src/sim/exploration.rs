@@ -6,6 +6,8 @@ use super::model::Model;
 use super::simulation::Effort;
 use super::waste::Waste;
 use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
 use core::fmt;
 
 /// What an exploration found.
@@ -45,7 +47,7 @@ impl Exploration {
         self.recoveries += 1;
         let (states, is_exact) = image.states();
         self.states = self.states.saturating_add(states);
-        self.is_states_exact &= is_exact;
+        self.is_states_exact &= is_exact && self.states < u128::MAX;
     }
 
     /// The first failure, if there is one.
@@ -113,10 +115,14 @@ impl fmt::Display for Exploration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { model, crashes, recoveries, states, schedules, .. } = self;
         let least = if self.is_states_exact { "" } else { "at least " };
-        write!(
-            f,
-            "{model}: {crashes} crashes, {recoveries} recoveries for {least}{states} states"
-        )?;
+        let counted = |count: u128, one: &str, several: &str| {
+            let noun = if count == 1 { one } else { several };
+            format!("{} {noun}", short(count))
+        };
+        let crashes = counted((*crashes).into(), "crash", "crashes");
+        let recoveries = counted((*recoveries).into(), "recovery", "recoveries");
+        let states = counted(*states, "state", "states");
+        write!(f, "{model}: {crashes}, {recoveries} for {least}{states}")?;
         if *schedules > 1 {
             write!(f, ", {schedules} orders of threads")?;
         }
@@ -127,4 +133,10 @@ impl fmt::Display for Exploration {
         };
         f.write_str(covered)
     }
+}
+
+/// A number; in short if nobody would read all of it.
+#[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+fn short(number: u128) -> String {
+    if number < 1_000_000_000 { number.to_string() } else { format!("{:.1e}", number as f64) }
 }

@@ -59,13 +59,20 @@ pub enum Streaming {
 /// written back is *perhaps* persistent.
 ///
 /// # Sources
-/// x86: Raad, Wickerson, Neiger, Vafeiadis, *Persistency Semantics of the Intel-x86 Architecture*, POPL
-/// 2020 (Px86); Khyzha, Lahav, *Taming x86-TSO Persistency*, POPL 2021; for streaming stores Raad,
-/// Maranget, Vafeiadis, *Extending Intel-x86 Consistency and Persistency*, POPL 2022; Intel SDM vol. 2A,
-/// CLFLUSH, CLFLUSHOPT, CLWB. arm64: Raad, Wickerson, Vafeiadis, *Weak Persistency Semantics from the
-/// Ground Up*, OOPSLA 2019; Cho, Lee, Raad, Kang, *Revamping Hardware Persistency Models*, PLDI 2021. The
-/// neutral model has fewer promises than each of them: each word may survive alone, as in the storage
-/// model of the verified logs of `microsoft/verified-storage`.
+/// Between lines, and for what write-backs and fences do: Cho, Lee, Raad, Kang, *Revamping Hardware
+/// Persistency Models*, PLDI 2021, for x86 and Armv8, whose axioms and published outcomes are the litmus tests
+/// in `tests/simulator/litmus.rs`. It reviews Raad, Wickerson, Neiger, Vafeiadis, *Persistency Semantics of the
+/// Intel-x86 Architecture*, POPL 2020 (Px86); Khyzha, Lahav, *Taming x86-TSO Persistency*, POPL 2021; Raad,
+/// Wickerson, Vafeiadis, *Weak Persistency Semantics from the Ground Up*, OOPSLA 2019. Intel SDM vol. 2A,
+/// CLFLUSH, CLFLUSHOPT, CLWB, and vol. 1, 10.4.6.2 for streaming stores; Arm ARM, D7.5.9 and B2.6 for
+/// `DC CVAP`. No outcome was ever measured on a machine that lost power: they are what is promised.
+///
+/// Within a line the papers order the stores of a location only. That those of a *line* become persistent in
+/// the order in which others see them rests on a line being written back as one state of it, which no manual
+/// says; PMFS's journal, Jaaru (ASPLOS 2021) and In-Cache-Line Logging (Cohen et al., ASPLOS 2019) rely on it.
+/// [`x86`](Self::x86) and [`arm64`](Self::arm64) do so too; what must not has [`neutral`](Self::neutral), which
+/// has fewer promises than each of them: each word may survive alone, as in the storage model of the verified
+/// logs of `microsoft/verified-storage`.
 ///
 /// # What is not modelled
 /// An ordinary store takes the place in memory's order at which it was executed, so a load never
@@ -117,9 +124,9 @@ impl Model {
 
     /// arm64 with a point of persistence: `DC CVAP`, completed by `DSB`.
     ///
-    /// Two stores of one line become persistent in order if the architecture has them observed in order;
-    /// a line is written back as one snapshot. The papers state the order for a location, not for the
-    /// line; [`neutral`](Self::neutral) does without.
+    /// Two stores of one line become persistent in order if the architecture has them observed in order.
+    /// Neither DMB nor acquire or release completes a write-back, and an acquire does not order one of another
+    /// line: who writes back what another thread has stored fences first.
     #[must_use]
     pub const fn arm64() -> Self {
         Self { name: "arm64", order: Order::Partial, ..Self::X86 }

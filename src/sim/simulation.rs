@@ -199,7 +199,8 @@ impl Simulation {
                 notes: &notes,
                 schedule: made.taken(),
             };
-            found.failure = match panic {
+            let differs = made.differs().then(Violation::workload_differs);
+            found.failure = match panic.or(differs) {
                 Some(violation) => Some(explorer.in_workload(violation, &image, &history)),
                 None => explorer.crashes(&mut found, &image, &history, known),
             };

@@ -25,7 +25,7 @@ pub enum ViolationKind {
     Lost,
     /// Recovery did other things although the medium gave the same answers.
     Differs,
-    /// The workload panicked, without a crash.
+    /// The workload panicked, or did other things in another run, without a crash.
     Workload,
 }
 
@@ -77,8 +77,15 @@ impl Violation {
         Self { kind: ViolationKind::Differs, text: text.into() }
     }
 
+    /// The same of the workload.
     pub(super) fn in_workload(self) -> Self {
         Self { kind: ViolationKind::Workload, ..self }
+    }
+
+    /// The workload, with the same order of its threads.
+    pub(super) fn workload_differs() -> Self {
+        let text = "another run of it, with the same order of threads, made other operations";
+        Self { kind: ViolationKind::Workload, text: text.into() }
     }
 }
 
@@ -90,7 +97,7 @@ impl fmt::Display for Violation {
             ViolationKind::Broken => "recovery broke an invariant: ",
             ViolationKind::Lost => "acknowledged data are lost: ",
             ViolationKind::Differs => "recovery is not deterministic: ",
-            ViolationKind::Workload => "the workload panicked: ",
+            ViolationKind::Workload => "the workload failed: ",
         })?;
         f.write_str(&self.text)
     }

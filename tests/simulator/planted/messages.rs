@@ -177,7 +177,7 @@ fn a_workload_that_panics() {
     let stores = (11..=50).map(store).collect::<Vec<_>>().join("\n");
     let expected = format!(
         "\
-the workload panicked: offset 1 is no multiple of 8 (tests/simulator/planted/messages.rs:LL:CC)
+the workload failed: offset 1 is no multiple of 8 (tests/simulator/planted/messages.rs:LL:CC)
 without a crash, under the model x86
 
 the workload up to the panic:

@@ -1,0 +1,294 @@
+//! What an exploration says of itself: how much it covered, and what was done for nothing.
+
+use cachemaint::medium::{Granularity, Medium};
+use cachemaint::report::Event;
+use cachemaint::sim::mutation::{Mutation, Setting, Weakening};
+use cachemaint::sim::waste::Kind;
+use cachemaint::sim::{
+    Effort, Exploration, Model, Notes, SimMedium, Simulation, Violation, ViolationKind,
+};
+use core::cell::RefCell;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::collections::BTreeSet;
+
+/// Two lines of two words each that are stored and never persisted.
+fn store_four(medium: &SimMedium, _notes: &Notes<'_, ()>) {
+    for at in [0, 8, 64, 72] {
+        medium.store(at, 1, Relaxed);
+    }
+}
+
+/// The states that recovery finds.
+fn states(simulation: &Simulation) -> (Exploration, BTreeSet<[u64; 4]>) {
+    let found = RefCell::new(BTreeSet::new());
+    let exploration = simulation.explore(store_four, |medium, _notes| {
+        found.borrow_mut().insert([0, 8, 64, 72].map(|at| medium.load(at, Relaxed)));
+        Ok(())
+    });
+    (exploration, found.into_inner())
+}
+
+#[test]
+fn all_states_are_found_and_counted() {
+    // Each of two lines has both words, the first, or none: 3 * 3. Without order in a line: 2^4.
+    for (model, number) in [(Model::x86(), 9), (Model::neutral(), 16)] {
+        let (exploration, found) = states(&Simulation::new(model, 128));
+        assert_eq!(found.len(), number);
+        assert_eq!(exploration.states(), number as u128);
+        assert_eq!(exploration.recoveries(), number as u64);
+        assert!(exploration.is_exhaustive());
+    }
+}
+
+#[test]
+fn one_recovery_stands_for_all_states_that_it_cannot_tell_apart() {
+    let outcome = Simulation::new(Model::neutral(), 128).explore(store_four, |medium, _notes| {
+        medium.load(8, Relaxed);
+        Ok(())
+    });
+    assert_eq!((outcome.recoveries(), outcome.states()), (2, 16));
+    assert_eq!(outcome.to_string(), "neutral: 1 crash, 2 recoveries for 16 states; exhaustive");
+}
+
+#[test]
+fn deviations_are_few_words_that_are_not_the_latest() {
+    // All four words are there, or one of them is not: 5 of 16 states.
+    let simulation = Simulation::new(Model::neutral(), 128).effort(Effort::Deviations(1));
+    let (exploration, found) = states(&simulation);
+    assert_eq!(found.len(), 5);
+    assert!(found.iter().all(|words| words.iter().sum::<u64>() >= 3));
+    assert!(!exploration.is_exhaustive());
+    assert!(exploration.to_string().ends_with("; not exhaustive"), "{exploration}");
+}
+
+#[test]
+fn random_states_are_those_of_their_seed() {
+    let simulation =
+        |seed| Simulation::new(Model::neutral(), 128).effort(Effort::Random { states: 6, seed });
+    let (exploration, found) = states(&simulation(1));
+    assert_eq!(exploration.recoveries(), 6);
+    assert!(!exploration.is_exhaustive());
+    assert_eq!(states(&simulation(1)).1, found);
+    assert!((2..20).any(|seed| states(&simulation(seed)).1 != found), "the seed has no effect");
+}
+
+#[test]
+fn an_exploration_that_is_cut_short_says_so_and_is_no_success() {
+    let (exploration, _) = states(&Simulation::new(Model::neutral(), 128).at_most(5));
+    assert_eq!(exploration.recoveries(), 5);
+    assert!(!exploration.is_exhaustive());
+    let panic = std::panic::catch_unwind(|| exploration.assert_safe()).unwrap_err();
+    let text = panic.downcast_ref::<String>().unwrap();
+    assert!(text.contains("the limit of `Simulation::at_most` was reached"), "{text}");
+}
+
+#[test]
+fn what_is_prepared_survives_every_crash() {
+    let prepared =
+        Simulation::new(Model::neutral(), 16).prepared(|medium| medium.write(3, b"seven"));
+    let outcome = prepared.explore(
+        |_medium, _notes: &Notes<'_, ()>| {},
+        |medium, _notes| {
+            let mut bytes = [0; 9];
+            medium.read(1, &mut bytes)?;
+            Violation::unless(&bytes == b"\0\0seven\0\0", || format!("{bytes:?}"))
+        },
+    );
+    outcome.assert_safe();
+}
+
+#[test]
+fn a_milder_event_leaves_more() {
+    // Stored and not written back: there after a kill and kexec, perhaps after a reset or power loss.
+    let is_kept = |model: Model| {
+        let outcome = Simulation::new(model, 8).explore(
+            |medium, notes| {
+                medium.store(0, 1, Relaxed);
+                medium.fence();
+                notes.add(());
+            },
+            |medium, notes| {
+                let is_there = medium.load(0, Relaxed) == 1;
+                if is_there || notes.is_empty() { Ok(()) } else { Err(Violation::lost("it")) }
+            },
+        );
+        outcome.failure().is_none()
+    };
+    let kept = |model: Model| Event::ALL.map(|event| is_kept(model.at(event)));
+    assert_eq!(kept(Model::x86()), [true, true, false, false]);
+    assert_eq!(kept(Model::arm64()), [true, true, false, false]);
+    // The energy of eADR is there for power loss, and not for a reset.
+    assert_eq!(kept(Model::x86_eadr()), [true, true, false, true]);
+    // The page cache belongs to the kernel.
+    assert_eq!(kept(Model::pages()), [true, false, false, false]);
+    assert_eq!(
+        Model::x86_eadr().at(Event::WarmReboot).with_line(128).name(),
+        "x86 with eADR, reset"
+    );
+}
+
+#[test]
+fn the_medium_says_what_the_machine_would() {
+    let granularity = |model: Model| {
+        let found = RefCell::new(None);
+        drop(Simulation::new(model, 8).prepared(|medium| {
+            *found.borrow_mut() = Some(medium.granularity());
+        }));
+        found.into_inner()
+    };
+    assert_eq!(granularity(Model::x86()), Some(Granularity::Line(64)));
+    assert_eq!(granularity(Model::arm64().with_line(128)), Some(Granularity::Line(128)));
+    assert_eq!(granularity(Model::x86_eadr()), Some(Granularity::Byte));
+    assert_eq!(granularity(Model::pages()), Some(Granularity::Page(4096)));
+}
+
+#[test]
+fn lines_of_another_size_are_written_back_as_a_whole() {
+    for (line, is_found) in [(64, true), (128, false)] {
+        let outcome = Simulation::new(Model::x86().with_line(line), 128).explore(
+            |medium, notes| {
+                medium.store(0, 1, Relaxed);
+                medium.store(64, 1, Relaxed);
+                medium.persist(0..8).unwrap();
+                notes.add(());
+            },
+            |medium, notes| {
+                let is_there = medium.load(64, Relaxed) == 1;
+                if is_there || notes.is_empty() { Ok(()) } else { Err(Violation::lost("64")) }
+            },
+        );
+        assert_eq!(outcome.failure().is_some(), is_found, "lines of {line} bytes");
+    }
+}
+
+#[test]
+fn work_for_nothing_and_work_not_done_are_told_by_place() {
+    let first_line = line!() + 3;
+    let outcome = Simulation::new(Model::x86(), 128).explore(
+        |medium, _notes: &Notes<'_, ()>| {
+            medium.writeback(64..72).unwrap();
+            medium.fence();
+            medium.store(0, 1, Relaxed);
+            medium.store(0, 2, Relaxed);
+            medium.persist(0..8).unwrap();
+            medium.persist(0..8).unwrap();
+            medium.store(64, 3, Relaxed);
+        },
+        |_medium, _notes| Ok(()),
+    );
+    let found: Vec<_> = outcome
+        .waste()
+        .iter()
+        .map(|(kind, (_, line, _), times)| (kind, line - first_line, times))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            (Kind::NothingToWriteBack, 0, 1),
+            (Kind::NothingToWriteBack, 5, 1),
+            (Kind::NothingToComplete, 1, 1),
+            (Kind::NothingToComplete, 5, 1),
+            (Kind::Overwritten, 2, 1),
+            (Kind::NeverPersisted, 6, 1),
+        ]
+    );
+    assert_eq!(outcome.waste().count(Kind::NothingToComplete), 2);
+    let assertion = || outcome.waste().assert_none_of(&[Kind::Overwritten]);
+    let panic = std::panic::catch_unwind(core::panic::AssertUnwindSafe(assertion)).unwrap_err();
+    let text = panic.downcast_ref::<String>().unwrap();
+    assert!(text.contains("stores what is overwritten before it is persistent"), "{text}");
+    outcome.waste().assert_none_of(&[]);
+}
+
+#[test]
+fn a_workload_that_differs_from_run_to_run_is_a_failure() {
+    let runs = RefCell::new(0);
+    let outcome = Simulation::new(Model::x86(), 64).explore(
+        |medium, _notes: &Notes<'_, ()>| {
+            *runs.borrow_mut() += 1;
+            let threads = if *runs.borrow() > 1 { 3 } else { 2 };
+            let body: &(dyn Fn() + Sync) = &|| medium.fence();
+            medium.run_threads(&vec![body; threads]);
+        },
+        |_medium, _notes| Ok(()),
+    );
+    let violation = outcome.failure().map(|failure| failure.violation().clone());
+    assert_eq!(violation.as_ref().map(Violation::kind), Some(ViolationKind::Workload));
+    assert!(violation.is_some_and(|violation| violation.text().contains("made other operations")));
+}
+
+#[test]
+#[should_panic(expected = "16 bytes at offset 4 are out of range: the medium has 16 bytes")]
+fn out_of_range_is_a_bug_above_the_medium() {
+    drop(Simulation::new(Model::x86(), 16).prepared(|medium| medium.write(4, &[0; 16])));
+}
+
+/// A word and a flag that says that it is there: right, but for what the flag is stored and loaded by.
+fn publish(setting: &Setting) -> Exploration {
+    setting.simulation(128).explore(
+        |medium, notes: &Notes<'_, ()>| {
+            // Nobody needs this one.
+            medium.fence();
+            medium.store(0, 1, Relaxed);
+            medium.store(8, 1, Release);
+            medium.persist(0..16).unwrap();
+            notes.add(());
+        },
+        |medium, notes| {
+            let (flag, word) = (medium.load(8, Acquire), medium.load(0, Relaxed));
+            Violation::unless(flag == 0 || word == 1, || "a flag without its word".into())?;
+            if notes.is_empty() || flag == 1 { Ok(()) } else { Err(Violation::lost("the flag")) }
+        },
+    )
+}
+
+#[test]
+fn survivors_are_named_and_equivalent_ones_need_a_line_each() {
+    let arm64 = Mutation::new().models([Model::arm64()]).only_in("exploration.rs");
+    let survivors = arm64.run(&[&publish]);
+    // Of five: the release, and the write-back and the fence of `persist` are needed; the first fence and the
+    // acquire, which orders loads after a crash, are not.
+    let survived: Vec<_> =
+        survivors.survived().iter().map(|(_, mutant)| mutant.weakening()).collect();
+    assert_eq!((survivors.tried(), survivors.killed()), (5, 3), "{survivors}");
+    assert_eq!(survived, [Weakening::NoFence, Weakening::RelaxedLoad]);
+    assert!(survivors.to_string().contains("medium.fence();"), "{survivors}");
+
+    let listed = arm64
+        .equivalent(
+            "exploration.rs",
+            "medium.fence();",
+            Weakening::NoFence,
+            &[],
+            "it completes nothing",
+        )
+        .equivalent(
+            "exploration.rs",
+            "medium.load(8, Acquire)",
+            Weakening::RelaxedLoad,
+            &[],
+            "nobody stores meanwhile",
+        );
+    listed.run(&[&publish]).assert_none();
+    // An entry that nothing survives by is a mistake of the list.
+    let outdated = listed.equivalent(
+        "exploration.rs",
+        "store(8, 1",
+        Weakening::RelaxedStore,
+        &[],
+        "it is not",
+    );
+    let panic = std::panic::catch_unwind(|| outdated.run(&[&publish]).assert_none()).unwrap_err();
+    assert!(
+        panic
+            .downcast_ref::<String>()
+            .unwrap()
+            .contains("listed as equivalent, but did not survive")
+    );
+}
+
+#[test]
+fn a_sample_of_mutants_has_its_size() {
+    let survivors = Mutation::new().models([Model::arm64()]).sample(2, 1).run(&[&publish]);
+    assert_eq!(survivors.tried(), 2);
+}

@@ -2,22 +2,31 @@
 //! a remembered beginning.
 
 use alloc::vec::Vec;
-/// One choice: which alternative was taken, and how many there were.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Choice {
-    taken: u32,
-    of: u32,
-}
 
 /// How the next run chooses where nothing is remembered.
 #[derive(Clone, Debug)]
 pub(super) enum Way {
     /// The first alternative; all others have their turn later.
     All,
-    /// The same, but with so many choices of another than the first.
-    AtMost(u32),
+    /// The same, but with at most so many choices of another than the first.
+    NearFirst(u32),
+    /// The last alternative, with at most so many choices of another.
+    NearLast(u32),
     /// At random; nothing has its turn later.
     Random(fastrand::Rng),
+}
+
+/// One choice.
+#[derive(Clone, Copy, Debug)]
+struct Choice {
+    /// How many alternatives there were; 0 if only the taken one is known.
+    of: u32,
+    /// Which was taken.
+    taken: u32,
+    /// How many were taken before it, in earlier runs.
+    turn: u32,
+    /// How many are taken in all.
+    turns: u32,
 }
 
 /// The choices of a run.
@@ -27,43 +36,48 @@ pub(super) struct Choices {
     made: Vec<Choice>,
     /// How many of them this run has made again.
     next: usize,
+    /// Those of this run that are not the first to be tried.
+    deviations: u32,
     /// Choices that were remembered and met another number of alternatives.
     differs: bool,
 }
 
 impl Choices {
     pub(super) const fn new(way: Way) -> Self {
-        Self { way, made: Vec::new(), next: 0, differs: false }
+        Self { way, made: Vec::new(), next: 0, deviations: 0, differs: false }
     }
 
     /// Those that begin with the ones given and go on with the first alternative.
     pub(super) fn beginning(taken: &[u32]) -> Self {
-        let made = taken.iter().map(|taken| Choice { taken: *taken, of: 0 }).collect();
-        Self { way: Way::All, made, next: 0, differs: false }
+        let choice = |taken: &u32| Choice { of: 0, taken: *taken, turn: 0, turns: 1 };
+        let made = taken.iter().map(choice).collect();
+        Self { made, ..Self::new(Way::All) }
     }
 
     /// Chooses one of so many alternatives, of which there are at least two.
     pub(super) fn choose(&mut self, of: u32) -> u32 {
-        if let Some(choice) = self.made.get_mut(self.next) {
-            self.next += 1;
-            // A beginning that was given is taken as far as it fits.
-            if choice.of == 0 {
-                *choice = Choice { taken: choice.taken.min(of - 1), of };
-            }
-            self.differs |= choice.of != of && !matches!(self.way, Way::AtMost(_));
-            return choice.taken.min(of - 1);
+        if self.next == self.made.len() {
+            let choice = self.first(of);
+            self.made.push(choice);
         }
-        let choice = match &mut self.way {
-            Way::All => Choice { taken: 0, of },
-            Way::AtMost(limit) => {
-                let spent = self.made.iter().filter(|choice| choice.taken > 0).count();
-                Choice { taken: 0, of: if spent < *limit as usize { of } else { 1 } }
-            }
-            Way::Random(source) => Choice { taken: source.u32(0..of), of },
-        };
-        self.made.push(choice);
+        let choice = &mut self.made[self.next];
+        self.differs |= choice.of != 0 && choice.of != of;
+        choice.of = of;
         self.next += 1;
-        choice.taken
+        self.deviations += u32::from(choice.turn > 0);
+        // A beginning that was given is taken as far as it fits.
+        choice.taken.min(of - 1)
+    }
+
+    /// The first of so many alternatives to be taken.
+    fn first(&mut self, of: u32) -> Choice {
+        let turns = |limit: u32| if self.deviations < limit { of } else { 1 };
+        match &mut self.way {
+            Way::All => Choice { of, taken: 0, turn: 0, turns: of },
+            Way::NearFirst(limit) => Choice { of, taken: 0, turn: 0, turns: turns(*limit) },
+            Way::NearLast(limit) => Choice { of, taken: of - 1, turn: 0, turns: turns(*limit) },
+            Way::Random(source) => Choice { of, taken: source.u32(0..of), turn: 0, turns: 1 },
+        }
     }
 
     /// How many choices this run has made.
@@ -85,14 +99,19 @@ impl Choices {
     /// choices stay as they were, or nothing if all was tried.
     pub(super) fn advance(&mut self) -> Option<usize> {
         self.made.truncate(self.next);
-        self.next = 0;
+        (self.next, self.deviations) = (0, 0);
         if matches!(self.way, Way::Random(_)) {
             self.made.clear();
             return Some(0);
         }
         while let Some(last) = self.made.last_mut() {
-            if last.taken + 1 < last.of {
-                last.taken += 1;
+            if last.turn + 1 < last.turns {
+                last.turn += 1;
+                last.taken = if matches!(self.way, Way::NearLast(_)) {
+                    last.taken - 1
+                } else {
+                    last.taken + 1
+                };
                 return Some(self.made.len() - 1);
             }
             self.made.pop();

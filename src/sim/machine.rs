@@ -389,6 +389,10 @@ impl Machine {
     ) {
         let (start, end) = (range.start, range.end);
         let event = self.happened(thread, What::Writeback { start, end, in_order }, place);
+        if matches!(self.history.model.durable, Durable::Visible | Durable::Executed) {
+            // The medium has nothing to write back, and does nothing.
+            return;
+        }
         if start >= end {
             return self.waste.found(Kind::NothingToWriteBack, place);
         }
@@ -418,6 +422,7 @@ impl Machine {
             Durable::Returned => self.guarantee(event, line, &covered),
             Durable::Completed if in_order => self.guarantee(event, line, &covered),
             Durable::Completed => self.thread(thread).pending.push((line, covered)),
+            // These have no write-backs.
             Durable::Visible | Durable::Executed => {}
         }
         true

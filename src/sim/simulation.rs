@@ -26,7 +26,8 @@ use std::sync::{Mutex, PoisonError};
 pub enum Effort {
     /// Every state that recovery can tell apart, at every crash that can differ.
     Exhaustive,
-    /// States in which at most so many of the words that recovery reads are other than the latest. Not
+    /// States in which all words that recovery reads are the latest but at most so many, and states in which
+    /// all are the oldest but at most so many: the one store that is lost, and the one that came first. Not
     /// exhaustive.
     Deviations(u32),
     /// So many states at random after each crash. Not exhaustive; the same seed gives the same states.
@@ -124,7 +125,7 @@ impl Simulation {
     /// there.
     #[must_use]
     pub fn prepared(self, prepare: impl FnOnce(&SimMedium)) -> Self {
-        let medium = self.running(Turns::new(Choices::new(Way::All), 0));
+        let medium = self.medium();
         prepare(&medium);
         let Ran { history, image, .. } = medium.into_ran();
         let cut = history.now();
@@ -151,6 +152,12 @@ impl Simulation {
     #[must_use]
     pub fn preemptions(self, times: u32) -> Self {
         Self { preemptions: times, ..self }
+    }
+
+    /// The medium as a workload gets it, for tests without a crash.
+    #[must_use]
+    pub fn medium(&self) -> SimMedium {
+        self.running(Turns::new(Choices::new(Way::All), 0))
     }
 
     /// The exploration ends after so many recoveries, and says then that it was not exhaustive. At first ten
@@ -333,7 +340,7 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
         Some(simpler.unwrap_or(failure))
     }
 
-    /// Every state that a crash may leave.
+    /// The states that a crash may leave, as far as the effort goes.
     fn crash(
         &self,
         found: &mut Exploration,
@@ -343,11 +350,29 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
         in_recovery: u32,
     ) -> Option<Box<Failure>> {
         found.crashes += 1;
-        let mut choices = Choices::new(self.way(found.crashes));
+        let ways = self.ways(found.crashes);
+        ways.into_iter().find_map(|way| self.states(found, image, point, path, in_recovery, way))
+    }
+
+    /// The same in one way.
+    fn states(
+        &self,
+        found: &mut Exploration,
+        image: &Image,
+        point: Point,
+        path: &Path,
+        in_recovery: u32,
+        way: Way,
+    ) -> Option<Box<Failure>> {
+        let mut choices = Choices::new(way);
         let mut tries = self.tries();
         // So many choices are those of the run before.
         let mut kept = None;
         loop {
+            if found.recoveries >= self.simulation.recoveries {
+                found.is_exhaustive_so_far = false;
+                return None;
+            }
             let (ran, verdict) = self.recover(image, point, choices, in_recovery > 0);
             found.count(&ran.image);
             if let Err(violation) = verdict {
@@ -358,10 +383,6 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
                 if failure.is_some() {
                     return failure;
                 }
-            }
-            if found.recoveries >= self.simulation.recoveries {
-                found.is_exhaustive_so_far = false;
-                return None;
             }
             choices = ran.choices;
             tries -= 1;
@@ -409,11 +430,13 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
         (ran, verdict)
     }
 
-    fn way(&self, crashes: u64) -> Way {
+    fn ways(&self, crashes: u64) -> Vec<Way> {
         match self.simulation.effort {
-            Effort::Exhaustive => Way::All,
-            Effort::Deviations(most) => Way::AtMost(most),
-            Effort::Random { seed, .. } => Way::Random(fastrand::Rng::with_seed(seed ^ crashes)),
+            Effort::Exhaustive => vec![Way::All],
+            Effort::Deviations(most) => vec![Way::NearFirst(most), Way::NearLast(most)],
+            Effort::Random { seed, .. } => {
+                vec![Way::Random(fastrand::Rng::with_seed(seed ^ crashes))]
+            }
         }
     }
 

@@ -52,11 +52,11 @@ fn one_recovery_stands_for_all_states_that_it_cannot_tell_apart() {
 
 #[test]
 fn deviations_are_few_words_that_are_not_the_latest() {
-    // All four words are there, or one of them is not: 5 of 16 states.
+    // All four words are there or one of them is not, or none is there or one is: 10 of 16 states.
     let simulation = Simulation::new(Model::neutral(), 128).effort(Effort::Deviations(1));
     let (exploration, found) = states(&simulation);
-    assert_eq!(found.len(), 5);
-    assert!(found.iter().all(|words| words.iter().sum::<u64>() >= 3));
+    assert_eq!(found.len(), 10);
+    assert!(found.iter().all(|words| words.iter().sum::<u64>() != 2));
     assert!(!exploration.is_exhaustive());
     assert!(exploration.to_string().ends_with("; not exhaustive"), "{exploration}");
 }
@@ -129,17 +129,11 @@ fn a_milder_event_leaves_more() {
 
 #[test]
 fn the_medium_says_what_the_machine_would() {
-    let granularity = |model: Model| {
-        let found = RefCell::new(None);
-        drop(Simulation::new(model, 8).prepared(|medium| {
-            *found.borrow_mut() = Some(medium.granularity());
-        }));
-        found.into_inner()
-    };
-    assert_eq!(granularity(Model::x86()), Some(Granularity::Line(64)));
-    assert_eq!(granularity(Model::arm64().with_line(128)), Some(Granularity::Line(128)));
-    assert_eq!(granularity(Model::x86_eadr()), Some(Granularity::Byte));
-    assert_eq!(granularity(Model::pages()), Some(Granularity::Page(4096)));
+    let granularity = |model: Model| Simulation::new(model, 8).medium().granularity();
+    assert_eq!(granularity(Model::x86()), Granularity::Line(64));
+    assert_eq!(granularity(Model::arm64().with_line(128)), Granularity::Line(128));
+    assert_eq!(granularity(Model::x86_eadr()), Granularity::Byte);
+    assert_eq!(granularity(Model::pages()), Granularity::Page(4096));
 }
 
 #[test]
@@ -220,7 +214,7 @@ fn a_workload_that_differs_from_run_to_run_is_a_failure() {
 #[test]
 #[should_panic(expected = "16 bytes at offset 4 are out of range: the medium has 16 bytes")]
 fn out_of_range_is_a_bug_above_the_medium() {
-    drop(Simulation::new(Model::x86(), 16).prepared(|medium| medium.write(4, &[0; 16])));
+    Simulation::new(Model::x86(), 16).medium().write(4, &[0; 16]);
 }
 
 /// A word and a flag that says that it is there: right, but for what the flag is stored and loaded by.

@@ -253,18 +253,16 @@ fn a_failure_is_seen_again_by_its_text() {
 
 #[test]
 fn a_full_table_and_a_strange_medium_are_refused() {
-    let filled = Simulation::new(Model::x86(), BYTES).prepared(|medium| {
-        let mut table = Table::open(medium).unwrap();
-        (0..KEYS).for_each(|key| assert_eq!(table.insert(key, key).unwrap(), None));
-        assert!(matches!(table.insert(KEYS, 0), Err(Error::Full)));
-        assert_eq!(table.remove(0).unwrap(), Some(0));
-        assert_eq!(table.insert(KEYS, 7).unwrap(), None);
-    });
-    drop(filled.prepared(|medium| {
-        assert_eq!(Table::open(medium).unwrap().get(KEYS), Some(7));
-        medium.store(0, u64::MAX, Ordering::Relaxed);
-        assert!(matches!(Table::open(medium), Err(Error::NoTable)));
-    }));
+    let medium = Simulation::new(Model::x86(), BYTES).medium();
+    let mut table = Table::open(&medium).unwrap();
+    (0..KEYS).for_each(|key| assert_eq!(table.insert(key, key).unwrap(), None));
+    assert!(matches!(table.insert(KEYS, 0), Err(Error::Full)));
+    assert_eq!(table.remove(0).unwrap(), Some(0));
+    assert_eq!(table.insert(KEYS, 7).unwrap(), None);
+
+    assert_eq!(Table::open(&medium).unwrap().get(KEYS), Some(7));
+    medium.store(0, u64::MAX, Ordering::Relaxed);
+    assert!(matches!(Table::open(&medium), Err(Error::NoTable)));
 }
 
 fn operation() -> impl Strategy<Value = Do> {

@@ -110,6 +110,7 @@ fn a_race_is_found_in_the_order_that_shows_it() {
 /// What the exploration says of a workload that fails by itself.
 fn workload_failure(workload: impl Fn(&SimMedium)) -> String {
     let outcome = Simulation::new(Model::x86(), 64)
+        .operations(1000)
         .explore(|medium, _notes| workload(medium), |_medium, _notes: &[()]| Ok(()));
     let kind = outcome.failure().map(|failure| failure.violation().kind());
     assert_eq!(kind, Some(ViolationKind::Workload));

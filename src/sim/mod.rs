@@ -4,33 +4,21 @@
     reason = "a medium is in memory, and its operations and their choices are counted in 32 bits"
 )]
 
-mod choices;
-
-mod diagnosis;
-mod exploration;
+// Each uses only those before it in this order: machine, crash, failure, medium, explore, mutation.
+mod crash;
+mod explore;
 mod failure;
-mod history;
-mod image;
 mod machine;
 mod medium;
-mod model;
-mod mortal;
 pub mod mutation;
-mod ordered;
-mod points;
-mod replay;
-mod schedule;
-mod simulation;
-mod svg;
-mod violation;
-pub mod waste;
 
-pub use exploration::Exploration;
+pub use explore::exploration::Exploration;
+pub use explore::simulation::{Effort, Notes, Simulation};
 pub use failure::Failure;
+pub use failure::replay::{NoReplay, Replay};
+pub use failure::violation::{Violation, ViolationKind};
 pub use machine::Machine;
+pub use machine::model::{Model, Streaming};
+pub use machine::waste;
 pub use medium::SimMedium;
-pub use model::{Model, Streaming};
-pub use mortal::{Killed, Mortal};
-pub use replay::{NoReplay, Replay};
-pub use simulation::{Effort, Notes, Simulation};
-pub use violation::{Violation, ViolationKind};
+pub use medium::mortal::{Killed, Mortal};

@@ -5,177 +5,18 @@
 //! what it is. A mutant under which no scenario fails *survives*: either the operation is not needed, or no
 //! scenario needs it.
 
-use super::exploration::Exploration;
-use super::machine::Place;
-use super::model::{Model, Order};
-use super::simulation::Simulation;
-use alloc::borrow::ToOwned;
-use alloc::collections::{BTreeMap, BTreeSet};
+pub use crate::sim::medium::watch::{Mutant, Weakening};
+
+use crate::sim::explore::exploration::Exploration;
+use crate::sim::explore::simulation::Simulation;
+use crate::sim::machine::model::Model;
+use crate::sim::medium::watch::Watch;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
-use core::ops::Range;
-use core::sync::atomic::Ordering;
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
-
-/// What becomes of an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Weakening {
-    /// Nothing is written back.
-    NoWriteback,
-    /// Of several lines (or pages) only the first is written back.
-    FirstLineOnly,
-    /// Of several lines (or pages) all but the first are written back.
-    NotTheFirstLine,
-    /// There is no fence.
-    NoFence,
-    /// A store releases nothing.
-    RelaxedStore,
-    /// A load acquires nothing.
-    RelaxedLoad,
-}
-
-impl Weakening {
-    /// Whether it can matter: ordinary stores and loads are ordered on x86, and the neutral model orders
-    /// none.
-    fn matters(self, model: &Model) -> bool {
-        !matches!(self, Self::RelaxedStore | Self::RelaxedLoad) || model.order == Order::Partial
-    }
-
-    const fn text(self) -> &'static str {
-        match self {
-            Self::NoWriteback => "write-back left out",
-            Self::FirstLineOnly => "write-back of the first line only",
-            Self::NotTheFirstLine => "write-back of all lines but the first",
-            Self::NoFence => "fence left out",
-            Self::RelaxedStore => "store without release",
-            Self::RelaxedLoad => "load without acquire",
-        }
-    }
-}
-
-impl fmt::Display for Weakening {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text())
-    }
-}
-
-/// A weakened operation at a place in the source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Mutant {
-    file: &'static str,
-    line: u32,
-    column: u32,
-    weakening: Weakening,
-}
-
-impl Mutant {
-    const fn new(place: Place, weakening: Weakening) -> Self {
-        Self { file: place.file(), line: place.line(), column: place.column(), weakening }
-    }
-
-    /// The source file, as the compiler was given it.
-    #[must_use]
-    pub const fn file(&self) -> &'static str {
-        self.file
-    }
-
-    /// The line in the file, from 1.
-    #[must_use]
-    pub const fn line(&self) -> u32 {
-        self.line
-    }
-
-    /// What became of the operation.
-    #[must_use]
-    pub const fn weakening(&self) -> Weakening {
-        self.weakening
-    }
-
-    /// The line of source, if the file is found from the working directory or one above.
-    #[must_use]
-    pub fn source(&self) -> Option<String> {
-        let working = std::env::current_dir().ok()?;
-        let text = working.ancestors().find_map(|folder| read(&folder.join(self.file)))?;
-        let line = text.lines().nth(self.line as usize - 1)?;
-        Some(line.trim().to_owned())
-    }
-}
-
-fn read(path: &Path) -> Option<String> {
-    std::fs::read_to_string(path).ok()
-}
-
-impl fmt::Display for Mutant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.weakening)
-    }
-}
-
-/// What a medium does besides its work: it weakens the operation of a mutant, and tells of those that could
-/// be.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Watch {
-    mutant: Option<Mutant>,
-    seen: Option<Arc<Mutex<BTreeSet<Mutant>>>>,
-}
-
-impl Watch {
-    /// Whether this mutant is the one.
-    fn weakens(&self, place: Place, weakening: Weakening) -> bool {
-        let here = Mutant::new(place, weakening);
-        if let Some(seen) = &self.seen {
-            seen.lock().unwrap_or_else(PoisonError::into_inner).insert(here);
-        }
-        self.mutant == Some(here)
-    }
-
-    /// What is left of a write-back.
-    pub(super) fn writeback(
-        &self,
-        range: Range<u64>,
-        model: &Model,
-        place: Place,
-    ) -> Option<Range<u64>> {
-        if range.is_empty() {
-            return Some(range);
-        }
-        let boundary = model.end_of_unit(range.start);
-        let (mut first_only, mut not_first) = (false, false);
-        if boundary < range.end {
-            first_only = self.weakens(place, Weakening::FirstLineOnly);
-            not_first = self.weakens(place, Weakening::NotTheFirstLine);
-        }
-        let left = match (first_only, not_first) {
-            (true, _) => range.start..boundary,
-            (_, true) => boundary..range.end,
-            _ => range,
-        };
-        (!self.weakens(place, Weakening::NoWriteback)).then_some(left)
-    }
-
-    /// Whether a fence is there.
-    pub(super) fn fences(&self, place: Place) -> bool {
-        !self.weakens(place, Weakening::NoFence)
-    }
-
-    /// The order of a store.
-    pub(super) fn store(&self, order: Ordering, place: Place) -> Ordering {
-        let is_relaxed = order == Ordering::Relaxed || self.weakens(place, Weakening::RelaxedStore);
-        if is_relaxed { Ordering::Relaxed } else { order }
-    }
-
-    /// The order of a load.
-    pub(super) fn load(&self, order: Ordering, place: Place) -> Ordering {
-        let is_relaxed = order == Ordering::Relaxed || self.weakens(place, Weakening::RelaxedLoad);
-        if is_relaxed { Ordering::Relaxed } else { order }
-    }
-}
 
 /// What a scenario makes its simulations of: the model and the mutant under test.
 #[derive(Clone, Debug)]
@@ -280,7 +121,7 @@ impl Mutation {
         for model in &self.models {
             let mutants = self.mutants(*model, scenarios);
             for mutant in mutants {
-                let watch = Watch { mutant: Some(mutant), seen: None };
+                let watch = Watch::weakening(mutant);
                 let setting = Setting { model: *model, watch };
                 let is_killed =
                     scenarios.iter().any(|scenario| scenario(&setting).failure().is_some());
@@ -294,14 +135,13 @@ impl Mutation {
     /// The mutants of what the scenarios do.
     #[track_caller]
     fn mutants(&self, model: Model, scenarios: &[Scenario<'_>]) -> Vec<Mutant> {
-        let seen = Arc::new(Mutex::new(BTreeSet::new()));
-        let watch = Watch { mutant: None, seen: Some(Arc::clone(&seen)) };
+        let watch = Watch::recording();
         for scenario in scenarios {
             scenario(&Setting { model, watch: watch.clone() }).assert_safe();
         }
-        let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_asked = |mutant: &&Mutant| self.only.is_none_or(|path| mutant.file.contains(path));
-        let matters = |mutant: &&Mutant| mutant.weakening.matters(&model);
+        let seen = watch.seen();
+        let is_asked = |mutant: &&Mutant| self.only.is_none_or(|path| mutant.file().contains(path));
+        let matters = |mutant: &&Mutant| mutant.weakening().matters(&model);
         let mut mutants: Vec<_> = seen.iter().filter(is_asked).filter(matters).copied().collect();
         if let Some((count, seed)) = self.sample {
             fastrand::Rng::with_seed(seed).shuffle(&mut mutants);
@@ -327,8 +167,8 @@ impl Mutation {
 impl Equivalent {
     fn is(&self, model: &Model, mutant: &Mutant) -> bool {
         (self.models.is_empty() || self.models.contains(model))
-            && mutant.weakening == self.weakening
-            && mutant.file.ends_with(self.file)
+            && mutant.weakening() == self.weakening
+            && mutant.file().ends_with(self.file)
             && mutant.source().is_some_and(|source| source.contains(self.source))
     }
 }

@@ -10,16 +10,16 @@ use core::str::FromStr;
 /// left. It is text, by `Display` and `FromStr`, and holds as long as workload and recovery do what they did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replay {
-    pub(super) schedule: Vec<u32>,
-    pub(super) crashes: Vec<ReplayedCrash>,
+    pub(crate) schedule: Vec<u32>,
+    pub(crate) crashes: Vec<ReplayedCrash>,
 }
 
 /// A crash, and what recovery then found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ReplayedCrash {
-    pub(super) cut: u32,
-    pub(super) notes: usize,
-    pub(super) taken: Vec<u32>,
+pub(crate) struct ReplayedCrash {
+    pub(crate) cut: u32,
+    pub(crate) notes: usize,
+    pub(crate) taken: Vec<u32>,
 }
 
 impl fmt::Display for Replay {

@@ -72,18 +72,18 @@ impl Violation {
         &self.text
     }
 
-    pub(super) fn differs() -> Self {
+    pub(crate) fn differs() -> Self {
         let text = "another run of it, with the same answers from the medium, read other words";
         Self { kind: ViolationKind::Differs, text: text.into() }
     }
 
     /// The same of the workload.
-    pub(super) fn in_workload(self) -> Self {
+    pub(crate) fn in_workload(self) -> Self {
         Self { kind: ViolationKind::Workload, ..self }
     }
 
     /// The workload, with the same order of its threads.
-    pub(super) fn workload_differs() -> Self {
+    pub(crate) fn workload_differs() -> Self {
         let text = "another run of it, with the same order of threads, made other operations";
         Self { kind: ViolationKind::Workload, text: text.into() }
     }
@@ -126,7 +126,7 @@ static HOOK: Once = Once::new();
 
 /// Runs code whose panics are findings: they are not printed, and come back with their place. For this a
 /// panic hook is set once, which passes on all other panics to the hook that was there.
-pub(super) fn quietly<T>(run: impl FnOnce() -> T) -> Result<T, Violation> {
+pub(crate) fn quietly<T>(run: impl FnOnce() -> T) -> Result<T, Violation> {
     HOOK.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {

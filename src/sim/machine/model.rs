@@ -5,12 +5,12 @@ use crate::report::Event;
 use core::fmt;
 
 /// The size of a word in bytes.
-pub(super) const WORD: u64 = size_of::<u64>() as u64;
+pub(crate) const WORD: u64 = size_of::<u64>() as u64;
 
 /// In which order stores of one line become persistent. Those of different lines never wait for each
 /// other; those of one word always become persistent in order (coherence).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(crate) enum Order {
     /// In the order in which they reached memory: x86.
     Total,
     /// Where a barrier, a release or an acquire orders them: arm64.
@@ -21,7 +21,7 @@ pub(super) enum Order {
 
 /// What it takes before a store is sure to survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Durable {
+pub(crate) enum Durable {
     /// A write-back of its line, completed by a fence of the thread that issued it.
     Completed,
     /// The return of the write-back of its page.
@@ -80,12 +80,12 @@ pub enum Streaming {
 /// [`arm64`](Self::arm64). Both are questions for loom; what a crash leaves of the stores is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Model {
-    pub(super) name: &'static str,
-    pub(super) order: Order,
-    pub(super) durable: Durable,
-    pub(super) streaming: Streaming,
+    pub(crate) name: &'static str,
+    pub(crate) order: Order,
+    pub(crate) durable: Durable,
+    pub(crate) streaming: Streaming,
     /// What the medium says of itself.
-    pub(super) granularity: Granularity,
+    pub(crate) granularity: Granularity,
     /// Bytes of a line.
     line: u64,
     /// Bytes of what a write-back writes back.
@@ -211,32 +211,32 @@ impl Model {
     }
 
     /// Words of a line.
-    pub(super) const fn words(&self) -> usize {
+    pub(crate) const fn words(&self) -> usize {
         (self.line / WORD) as usize
     }
 
     /// The lines that a write-back of these bytes writes back; they are not empty.
-    pub(super) const fn lines(&self, start: u64, end: u64) -> core::ops::Range<usize> {
+    pub(crate) const fn lines(&self, start: u64, end: u64) -> core::ops::Range<usize> {
         let line = self.line.trailing_zeros();
         let first = start & !(self.unit - 1);
         (first >> line) as usize..(self.end_of_unit(end - 1) >> line) as usize
     }
 
     /// Where the line or page of a byte ends that a write-back writes back.
-    pub(super) const fn end_of_unit(&self, at: u64) -> u64 {
+    pub(crate) const fn end_of_unit(&self, at: u64) -> u64 {
         (at | (self.unit - 1)) + 1
     }
 
     /// The line of a word and its place in it; `at` is its offset in bytes. Sizes are powers of two, and
     /// this is on the path of every access: no division.
     #[inline]
-    pub(super) const fn place(&self, at: u64) -> (usize, usize) {
+    pub(crate) const fn place(&self, at: u64) -> (usize, usize) {
         let line = at >> self.line.trailing_zeros();
         (line as usize, ((at & (self.line - 1)) / WORD) as usize)
     }
 
     /// The offset in bytes of a word.
-    pub(super) const fn offset(&self, line: usize, word: usize) -> u64 {
+    pub(crate) const fn offset(&self, line: usize, word: usize) -> u64 {
         line as u64 * self.line + word as u64 * WORD
     }
 }

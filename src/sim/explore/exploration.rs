@@ -1,10 +1,10 @@
 //! What an exploration found, and how much it covered.
 
-use super::failure::Failure;
-use super::image::Image;
-use super::model::Model;
-use super::simulation::Effort;
-use super::waste::Waste;
+use crate::sim::crash::image::Image;
+use crate::sim::explore::simulation::Effort;
+use crate::sim::failure::Failure;
+use crate::sim::machine::model::Model;
+use crate::sim::machine::waste::Waste;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -16,18 +16,18 @@ use core::fmt;
 pub struct Exploration {
     model: Model,
     effort: Effort,
-    pub(super) failure: Option<Box<Failure>>,
-    pub(super) schedules: u64,
-    pub(super) crashes: u64,
-    pub(super) recoveries: u64,
+    pub(crate) failure: Option<Box<Failure>>,
+    pub(crate) schedules: u64,
+    pub(crate) crashes: u64,
+    pub(crate) recoveries: u64,
     states: u128,
     is_states_exact: bool,
-    pub(super) is_exhaustive_so_far: bool,
-    pub(super) waste: Waste,
+    pub(crate) is_exhaustive_so_far: bool,
+    pub(crate) waste: Waste,
 }
 
 impl Exploration {
-    pub(super) fn new(model: Model, effort: Effort) -> Self {
+    pub(crate) fn new(model: Model, effort: Effort) -> Self {
         Self {
             model,
             effort,
@@ -43,7 +43,7 @@ impl Exploration {
     }
 
     /// One recovery was run: what it stands for.
-    pub(super) fn count(&mut self, image: &Image) {
+    pub(crate) fn count(&mut self, image: &Image) {
         self.recoveries += 1;
         let (states, is_exact) = image.states();
         self.states = self.states.saturating_add(states);

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 /// A set of stores. Each thread's are numbered; most sets hold all of a thread's first stores, and a few
 /// more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Stores {
+pub(crate) struct Stores {
     /// For each thread, so many of its first stores.
     first: Vec<u32>,
     /// Further ones: thread and number, in order.
@@ -13,7 +13,7 @@ pub(super) struct Stores {
 }
 
 impl Stores {
-    pub(super) fn has(&self, thread: usize, store: u32) -> bool {
+    pub(crate) fn has(&self, thread: usize, store: u32) -> bool {
         self.first(thread) > store || self.further.binary_search(&(thread, store)).is_ok()
     }
 
@@ -21,7 +21,7 @@ impl Stores {
         self.first.get(thread).copied().unwrap_or(0)
     }
 
-    pub(super) fn add(&mut self, thread: usize, store: u32) {
+    pub(crate) fn add(&mut self, thread: usize, store: u32) {
         if self.has(thread, store) {
             return;
         }
@@ -46,7 +46,7 @@ impl Stores {
         self.first[thread] = first;
     }
 
-    pub(super) fn join(&mut self, other: &Self) {
+    pub(crate) fn join(&mut self, other: &Self) {
         for (thread, stores) in other.first.iter().enumerate() {
             if *stores > self.first(thread) {
                 self.raise(thread, *stores);
@@ -60,15 +60,15 @@ impl Stores {
 
 /// A store, and all that is ordered before it.
 #[derive(Clone, Debug)]
-pub(super) struct Stamp {
-    pub(super) thread: usize,
-    pub(super) store: u32,
-    pub(super) before: Stores,
+pub(crate) struct Stamp {
+    pub(crate) thread: usize,
+    pub(crate) store: u32,
+    pub(crate) before: Stores,
 }
 
 /// What a thread's next store is ordered after.
 #[derive(Debug, Default)]
-pub(super) struct Ordered {
+pub(crate) struct Ordered {
     stores: u32,
     /// What is ordered before every later store.
     before: Stores,
@@ -80,7 +80,7 @@ pub(super) struct Ordered {
 impl Ordered {
     /// A store of a thread to a word that was last stored by `previous`. It counts for later stores when it
     /// is [seen](Self::see).
-    pub(super) fn store(
+    pub(crate) fn store(
         &mut self,
         thread: usize,
         releases: bool,
@@ -96,7 +96,7 @@ impl Ordered {
     }
 
     /// A load that read what was stored so.
-    pub(super) fn load(&mut self, acquires: bool, from: &Stamp) {
+    pub(crate) fn load(&mut self, acquires: bool, from: &Stamp) {
         self.see(from);
         if acquires {
             self.before.join(&from.before);
@@ -105,17 +105,17 @@ impl Ordered {
     }
 
     /// A barrier for all accesses.
-    pub(super) fn barrier(&mut self) {
+    pub(crate) fn barrier(&mut self) {
         self.before = self.seen.clone();
     }
 
     /// Whether a later release or barrier is ordered after this.
-    pub(super) fn sees(&self, stamp: &Stamp) -> bool {
+    pub(crate) fn sees(&self, stamp: &Stamp) -> bool {
         self.seen.has(stamp.thread, stamp.store)
     }
 
     /// A later release or barrier is ordered after this.
-    pub(super) fn see(&mut self, stamp: &Stamp) {
+    pub(crate) fn see(&mut self, stamp: &Stamp) {
         self.seen.join(&stamp.before);
         self.seen.add(stamp.thread, stamp.store);
     }

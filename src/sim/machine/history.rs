@@ -5,24 +5,24 @@
 //! numbers are not independent: a store *needs* stores of other words of its line, those that the model
 //! orders before it. [`Bounds`] are the numbers that are still possible.
 
-use super::model::Model;
+use crate::sim::machine::model::Model;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::panic::Location;
 
 /// How many stores of each word of a line.
-pub(super) type Counts = Box<[u32]>;
+pub(crate) type Counts = Box<[u32]>;
 
 /// A store of a word.
 #[derive(Debug)]
-pub(super) struct Write {
-    pub(super) value: u64,
+pub(crate) struct Write {
+    pub(crate) value: u64,
     /// The event that made it.
-    pub(super) event: u32,
+    pub(crate) event: u32,
     /// How many stores of each other word of its line are persistent if this one is. It grows with each
     /// store of a word. Empty if none is needed.
-    pub(super) needs: Counts,
+    pub(crate) needs: Counts,
 }
 
 /// What is sure to survive from a cut on.
@@ -34,7 +34,7 @@ struct Guarantee {
 
 /// The stores of one line.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(crate) struct Line {
     words: Box<[Vec<Write>]>,
     guarantees: Vec<Guarantee>,
     /// Whether some store needs another one.
@@ -50,27 +50,27 @@ impl Line {
         }
     }
 
-    pub(super) fn writes(&self, word: usize) -> &[Write] {
+    pub(crate) fn writes(&self, word: usize) -> &[Write] {
         &self.words[word]
     }
 
     /// How many words it has.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.words.len()
     }
 
-    pub(super) fn push(&mut self, word: usize, write: Write) {
+    pub(crate) fn push(&mut self, word: usize, write: Write) {
         self.is_ordered |= !write.needs.is_empty();
         self.words[word].push(write);
     }
 
     /// All stores there are.
-    pub(super) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         self.words.iter().map(|writes| u32::try_from(writes.len()).unwrap_or(u32::MAX)).collect()
     }
 
     /// How many stores of a word were made before a cut.
-    pub(super) fn made(&self, word: usize, cut: u32) -> u32 {
+    pub(crate) fn made(&self, word: usize, cut: u32) -> u32 {
         let writes = &self.words[word];
         match writes.last() {
             None => 0,
@@ -86,17 +86,17 @@ impl Line {
     }
 
     /// How many stores of a word are sure to survive at a cut.
-    pub(super) fn sure(&self, word: usize, cut: u32) -> u32 {
+    pub(crate) fn sure(&self, word: usize, cut: u32) -> u32 {
         self.sure_counts(cut).map_or(0, |counts| counts[word])
     }
 
     /// What is sure to survive at the end.
-    pub(super) fn sure_at_end(&self) -> Counts {
+    pub(crate) fn sure_at_end(&self) -> Counts {
         (0..self.len()).map(|word| self.sure(word, u32::MAX)).collect()
     }
 
     /// From a cut on, at least these survive. Tells whether that is new.
-    pub(super) fn guarantee(&mut self, cut: u32, counts: &[u32]) -> bool {
+    pub(crate) fn guarantee(&mut self, cut: u32, counts: &[u32]) -> bool {
         let before = self.guarantees.last().map(|last| &last.counts);
         let is_new = (0..counts.len()).any(|word| counts[word] > before.map_or(0, |old| old[word]));
         if is_new {
@@ -115,14 +115,14 @@ impl Line {
 /// possible states are closed under minimum and maximum, so that each number between the two ends of a
 /// word occurs in some state, and so does the state of all lowest and that of all highest numbers.
 #[derive(Clone, Debug)]
-pub(super) struct Bounds {
-    pub(super) low: Counts,
-    pub(super) high: Counts,
+pub(crate) struct Bounds {
+    pub(crate) low: Counts,
+    pub(crate) high: Counts,
 }
 
 impl Bounds {
     /// What is possible at a cut.
-    pub(super) fn at(line: &Line, cut: u32) -> Self {
+    pub(crate) fn at(line: &Line, cut: u32) -> Self {
         let words = 0..line.len();
         Self {
             low: words.clone().map(|word| line.sure(word, cut)).collect(),
@@ -131,14 +131,14 @@ impl Bounds {
     }
 
     /// All states with at least these stores, and what they need.
-    pub(super) fn of(low: Counts, line: &Line) -> Self {
+    pub(crate) fn of(low: Counts, line: &Line) -> Self {
         let mut bounds = Self { low, high: line.counts() };
         while bounds.raise(line) {}
         bounds
     }
 
     /// Leaves those states in which the number of a word is in a range, of which it is in some.
-    pub(super) fn restrict(&mut self, line: &Line, word: usize, range: &Range<u32>) {
+    pub(crate) fn restrict(&mut self, line: &Line, word: usize, range: &Range<u32>) {
         self.low[word] = self.low[word].max(range.start);
         self.high[word] = self.high[word].min(range.end - 1);
         if line.is_ordered {
@@ -181,7 +181,7 @@ impl Bounds {
     }
 
     /// How many states are left, and whether these are all: counting ends at [`COUNTED`] branches.
-    pub(super) fn states(&self, line: &Line) -> (u128, bool) {
+    pub(crate) fn states(&self, line: &Line) -> (u128, bool) {
         let mut left = COUNTED;
         let states = self.count(line, &mut left);
         (states, left > 0)
@@ -221,7 +221,7 @@ const COUNTED: u32 = 1 << 12;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
+pub(crate) enum What {
     /// `streaming`: by a store past the caches.
     Store { at: u64, len: u64, streaming: bool },
     /// `in_order`: by CLFLUSH.
@@ -236,45 +236,45 @@ pub(super) enum What {
 
 /// An event of a history.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Happened {
-    pub(super) thread: u32,
-    pub(super) what: What,
-    pub(super) place: &'static Location<'static>,
+pub(crate) struct Happened {
+    pub(crate) thread: u32,
+    pub(crate) what: What,
+    pub(crate) place: &'static Location<'static>,
     /// Whether it made stores sure to survive.
-    pub(super) guarantees: bool,
+    pub(crate) guarantees: bool,
 }
 
 /// What one run did.
 #[derive(Debug)]
-pub(super) struct History {
-    pub(super) model: Model,
-    pub(super) events: Vec<Happened>,
+pub(crate) struct History {
+    pub(crate) model: Model,
+    pub(crate) events: Vec<Happened>,
     lines: Vec<Option<Box<Line>>>,
     /// The lines that were stored to.
     stored: Vec<usize>,
 }
 
 impl History {
-    pub(super) const fn new(model: Model) -> Self {
+    pub(crate) const fn new(model: Model) -> Self {
         Self { model, events: Vec::new(), lines: Vec::new(), stored: Vec::new() }
     }
 
     /// The number of events so far, which is the cut behind the last one.
-    pub(super) fn now(&self) -> u32 {
+    pub(crate) fn now(&self) -> u32 {
         u32::try_from(self.events.len()).unwrap_or(u32::MAX)
     }
 
     #[inline]
-    pub(super) fn line(&self, line: usize) -> Option<&Line> {
+    pub(crate) fn line(&self, line: usize) -> Option<&Line> {
         self.lines.get(line)?.as_deref()
     }
 
-    pub(super) fn line_mut(&mut self, line: usize) -> Option<&mut Line> {
+    pub(crate) fn line_mut(&mut self, line: usize) -> Option<&mut Line> {
         self.lines.get_mut(line)?.as_deref_mut()
     }
 
     /// The line, for a store to it.
-    pub(super) fn line_to_store(&mut self, line: usize) -> &mut Line {
+    pub(crate) fn line_to_store(&mut self, line: usize) -> &mut Line {
         let words = self.model.words();
         let stored = &mut self.stored;
         if self.lines.len() <= line {
@@ -287,7 +287,7 @@ impl History {
     }
 
     /// The lines that were stored to, with their numbers.
-    pub(super) fn stored(&self) -> impl Iterator<Item = (usize, &Line)> {
+    pub(crate) fn stored(&self) -> impl Iterator<Item = (usize, &Line)> {
         self.stored.iter().filter_map(|line| Some((*line, self.line(*line)?)))
     }
 }

@@ -1,17 +1,23 @@
 //! A failure: what happened, what the crash left of it, and why that is so.
 
-use super::diagnosis::{self, Fate};
-use super::history::{Happened, History, What};
-use super::image::Layer;
-use super::model::{Model, WORD};
-use super::replay::Replay;
-use super::violation::{Violation, ViolationKind};
+mod damage;
+mod diagnosis;
+pub(crate) mod replay;
+mod svg;
+pub(crate) mod violation;
+
+use crate::sim::crash::image::Layer;
+use crate::sim::machine::history::{Happened, History, What};
+use crate::sim::machine::model::{Model, WORD};
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
+use diagnosis::Fate;
+use replay::Replay;
+use violation::{Violation, ViolationKind};
 
 /// Events shown of a history: the last ones, and before them only stores that are lost.
 const SHOWN: usize = 40;
@@ -27,18 +33,18 @@ const WIDTH: usize = 96;
 
 /// One crash: the run that it cut, and what is left of it.
 #[derive(Clone, Debug)]
-pub(super) struct Crash {
-    pub(super) layer: Layer,
+pub(crate) struct Crash {
+    pub(crate) layer: Layer,
     /// The events up to here are shown: those that are needed for what is left.
-    pub(super) end: u32,
+    pub(crate) end: u32,
     /// Whether it cut recovery, not the workload.
-    pub(super) is_recovery: bool,
+    pub(crate) is_recovery: bool,
     /// The events that are shown of the runs before: numbers go on, so that each is of one event.
     before: usize,
 }
 
 impl Crash {
-    pub(super) fn new(layer: Layer) -> Self {
+    pub(crate) fn new(layer: Layer) -> Self {
         let end = diagnosis::end(&layer);
         Self { layer, end, is_recovery: false, before: 0 }
     }
@@ -49,23 +55,23 @@ impl Crash {
     }
 
     /// An event of the run, also of its part behind the crash.
-    pub(super) fn event(&self, event: u32) -> &Happened {
+    pub(crate) fn event(&self, event: u32) -> &Happened {
         &self.layer.history.events[event as usize]
     }
 
     /// The number by which an event is shown.
-    pub(super) fn number(&self, event: u32) -> usize {
+    pub(crate) fn number(&self, event: u32) -> usize {
         let events = &self.layer.history.events[..event as usize];
         self.before + events.iter().filter(|event| is_shown(event)).count() + 1
     }
 
     /// What kind of operation an event is, its place, and its number if it has one.
-    pub(super) fn named(&self, event: u32) -> String {
+    pub(crate) fn named(&self, event: u32) -> String {
         format!("{} at {}", kind(self.event(event)), self.shown(event))
     }
 
     /// The place of an event, and its number if it has one.
-    pub(super) fn shown(&self, event: u32) -> String {
+    pub(crate) fn shown(&self, event: u32) -> String {
         let place = diagnosis::shown(self.event(event).place);
         if event < self.end { format!("{place} (event {})", self.number(event)) } else { place }
     }
@@ -82,14 +88,14 @@ fn is_shown(event: &Happened) -> bool {
 pub struct Failure {
     model: Model,
     violation: Violation,
-    pub(super) crashes: Vec<Crash>,
-    pub(super) notes: Vec<String>,
+    pub(crate) crashes: Vec<Crash>,
+    pub(crate) notes: Vec<String>,
     replay: Replay,
 }
 
 impl Failure {
     /// `known`: so many of the notes recovery was judged by.
-    pub(super) fn new(
+    pub(crate) fn new(
         model: Model,
         violation: Violation,
         mut crashes: Vec<Crash>,

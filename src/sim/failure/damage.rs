@@ -1,210 +1,14 @@
-//! What became of each store, and what would have saved those that are lost.
-//!
-//! A store that is lost is no mistake by itself: a crash a moment earlier loses it too. It is one if
-//! something relied on it: a store after it that is kept, or what the outside world was told. So each
-//! sentence names the store, what relied on it, what it lacked until then, and what to do.
+//! A store that is lost and should not be: what relied on it, what it lacked, and what to do.
 
-use super::failure::Crash;
-use super::history::{Happened, What};
-use super::image::Layer;
-use super::machine::Place;
-use super::model::{Durable, Order};
+use super::diagnosis::{Fate, fate, is_damaged, stored_by};
+use crate::sim::failure::Crash;
+use crate::sim::machine::Place;
+use crate::sim::machine::history::{Happened, What};
+use crate::sim::machine::model::{Durable, Order};
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::ops::Range;
-
-/// What a crash left of a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// It was sure to survive.
-    Sure,
-    /// It survived, and might not have.
-    Kept,
-    /// Nobody read what became of it: it does not matter.
-    Unread,
-    Lost,
-    /// Some of its words survived.
-    Torn {
-        kept: usize,
-        of: usize,
-    },
-}
-
-/// A word whose last store is lost.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LostWord {
-    pub(super) at: u64,
-    /// What the run itself left there, if anything, and the event that stored it.
-    pub(super) left: Option<(u64, u32)>,
-    pub(super) last: (u64, u32),
-}
-
-/// A word that was stored by an event.
-struct Stored {
-    at: u64,
-    is_kept: bool,
-    is_sure: bool,
-    /// Whether what recovery read tells that it is kept, or lost.
-    is_known: bool,
-}
-
-/// The words of the stores of an event.
-fn stored_by(layer: &Layer, event: u32) -> Vec<Stored> {
-    let Layer { history, cut, .. } = layer;
-    let mut words = Vec::new();
-    let Some(Happened { what: What::Store { at, len, .. }, .. }) =
-        history.events.get(event as usize)
-    else {
-        return words;
-    };
-    for at in (*at..at + len).step_by(size_of::<u64>()) {
-        let (line, word) = history.model.place(at);
-        let Some(stores) = history.line(line) else { continue };
-        let Ok(number) = stores.writes(word).binary_search_by_key(&event, |write| write.event)
-        else {
-            continue;
-        };
-        let bounds = layer.bounds(line, stores);
-        let (low, high) = (bounds.low[word] as usize, bounds.high[word] as usize);
-        words.push(Stored {
-            at,
-            is_kept: high > number,
-            is_known: !(low..high).contains(&number),
-            is_sure: stores.sure(word, *cut) as usize > number,
-        });
-    }
-    words
-}
-
-/// What became of a store; nothing if the event is none.
-pub(super) fn fate(layer: &Layer, event: u32) -> Option<Fate> {
-    let words = stored_by(layer, event);
-    let kept = words.iter().filter(|word| word.is_kept).count();
-    Some(match (kept, words.len()) {
-        (_, 0) => return None,
-        (0, _) => Fate::Lost,
-        (kept, of) if kept < of => Fate::Torn { kept, of },
-        _ if words.iter().all(|word| word.is_sure) => Fate::Sure,
-        _ if words.iter().all(|word| !word.is_known) => Fate::Unread,
-        _ => Fate::Kept,
-    })
-}
-
-/// Whether an event is a store that is lost or torn.
-pub(super) fn is_damaged(layer: &Layer, event: u32) -> bool {
-    matches!(fate(layer, event), Some(Fate::Lost | Fate::Torn { .. }))
-}
-
-/// The end of the events that are needed for what is left: later ones need not have happened.
-pub(super) fn end(layer: &Layer) -> u32 {
-    let matters = |number: &u32| {
-        let is_kept = stored_by(layer, *number).iter().any(|word| word.is_kept && word.is_known);
-        is_kept || layer.history.events[*number as usize].guarantees
-    };
-    (0..layer.cut).rev().find(matters).map_or(0, |last| last + 1)
-}
-
-/// The words whose last store is lost.
-pub(super) fn lost_words(crash: &Crash) -> Vec<LostWord> {
-    let layer = &crash.layer;
-    let mut lost = Vec::new();
-    for (line, stores) in layer.history.stored() {
-        let bounds = layer.bounds(line, stores);
-        for word in 0..stores.len() {
-            let (left, made) = (bounds.high[word], stores.made(word, crash.end));
-            if left < made {
-                let write = |number: u32| {
-                    let write = &stores.writes(word)[number as usize - 1];
-                    (write.value, write.event)
-                };
-                let at = layer.history.model.offset(line, word);
-                lost.push(LostWord {
-                    at,
-                    left: (left > 0).then(|| write(left)),
-                    last: write(made),
-                });
-            }
-        }
-    }
-    lost.sort_by_key(|word| word.at);
-    lost
-}
-
-/// Sentences that are said of one crash.
-const SENTENCES: usize = 3;
-
-/// What would have saved the stores that are lost or torn: a sentence for each place in the source and
-/// line of memory, the first few.
-pub(super) fn advice(crash: &Crash, is_acknowledged: bool) -> Vec<String> {
-    let damages = (0..crash.end).filter_map(|event| Damage::of(crash, event, is_acknowledged));
-    let (relied_on, torn): (Vec<_>, Vec<_>) =
-        damages.partition(|damage: &Damage<'_>| damage.witness.is_some());
-    // What is torn and nothing more was under way when the crash came, which is no mistake if there is another.
-    let mut damages = if relied_on.is_empty() { torn } else { relied_on };
-    // One write-back mends what else of a line is lost, and one place is mended once.
-    let mut mended: Vec<(Place, usize)> = Vec::new();
-    damages.retain(|damage| {
-        let (place, line) = (damage.event().place, damage.line(damage.lost));
-        let is_new = !mended.iter().any(|(other, of)| *other == place || *of == line);
-        mended.push((place, line));
-        is_new
-    });
-    damages.iter().take(SENTENCES).map(Damage::sentence).collect()
-}
-
-/// What is to be said where no store is lost that anything relied on.
-pub(super) fn nothing_lost(crash: &Crash, is_acknowledged: bool) -> String {
-    let last = (0..crash.end).rev().find(|event| is_store(crash.event(*event)));
-    let next =
-        (crash.end..crash.layer.history.now()).find(|event| is_damaged(&crash.layer, *event));
-    let is_noted = |last| (last..crash.end).any(|event| crash.event(event).what == What::Note);
-    // What was noted after the last store was complete, unless that is the mistake.
-    let is_complete = !is_acknowledged && last.is_some_and(is_noted);
-    let last = last.map(|last| crash.named(last));
-    let next = next.filter(|_| !is_complete).map(|next| crash.named(next));
-    if crash.is_recovery {
-        nothing_lost_of_recovery(last, next)
-    } else {
-        nothing_lost_of_workload(last, next)
-    }
-}
-
-/// The crash came between the last store and the next.
-fn nothing_lost_of_workload(last: Option<String>, next: Option<String>) -> String {
-    match (last, next) {
-        (Some(last), Some(next)) => format!(
-            "no store is lost: the crash came after the {last} and before the {next}; if \
-            recovery cannot do without the second, persist it before the first, else mend recovery"
-        ),
-        (Some(last), None) => format!(
-            "no store is lost: recovery fails although all is there, up to the {last}; mend \
-            recovery, or what is stored"
-        ),
-        (None, _) => {
-            "no store is needed: recovery fails on what was there before the workload; mend \
-            recovery, or prepare the medium"
-                .to_owned()
-        }
-    }
-}
-
-/// The same in recovery, which another one follows.
-fn nothing_lost_of_recovery(last: Option<String>, next: Option<String>) -> String {
-    match (last, next) {
-        (Some(last), Some(next)) => format!(
-            "no store of recovery is lost: it was cut after the {last} and before the \
-            {next}; it must do right if it begins anew there"
-        ),
-        (Some(last), None) => format!(
-            "no store of recovery is lost: the next one fails on what it left, up to the {last}; \
-            it must do right if it is run twice"
-        ),
-        (None, _) => "no store of recovery matters: what is wrong is what the crash before it left"
-            .to_owned(),
-    }
-}
 
 /// What shows that a store should have been persistent.
 #[derive(Clone, Copy)]
@@ -226,7 +30,7 @@ impl Witness {
 }
 
 /// A store that is lost or torn, and should not be.
-struct Damage<'a> {
+pub(super) struct Damage<'a> {
     crash: &'a Crash,
     event: u32,
     is_torn: bool,
@@ -237,7 +41,7 @@ struct Damage<'a> {
 
 impl<'a> Damage<'a> {
     /// The damage of an event, if it is a store that is torn, or lost though something relied on it.
-    fn of(crash: &'a Crash, event: u32, is_acknowledged: bool) -> Option<Self> {
+    pub(super) fn of(crash: &'a Crash, event: u32, is_acknowledged: bool) -> Option<Self> {
         let layer = &crash.layer;
         if !is_damaged(layer, event) || is_overwritten(crash, event, is_acknowledged) {
             return None;
@@ -249,7 +53,17 @@ impl<'a> Damage<'a> {
         (is_torn || witness.is_some()).then_some(damage)
     }
 
-    fn sentence(&self) -> String {
+    /// Whether something relied on the store.
+    pub(super) const fn is_relied_on(&self) -> bool {
+        self.witness.is_some()
+    }
+
+    /// Where in the source the store is, and to which line of memory: what it is told for once.
+    pub(super) fn subject_of(&self) -> (Place, usize) {
+        (self.event().place, self.line(self.lost))
+    }
+
+    pub(super) fn sentence(&self) -> String {
         let whose = if self.crash.is_recovery { "recovery's" } else { "the" };
         let named = self.crash.named(self.event);
         let what = if self.is_torn { "is torn" } else { "is lost" };
@@ -490,18 +304,6 @@ impl<'a> Damage<'a> {
     }
 }
 
-const fn is_store(event: &Happened) -> bool {
-    matches!(event.what, What::Store { .. })
-}
-
-const fn is_fence(event: &Happened) -> bool {
-    matches!(event.what, What::Fence { completes: true })
-}
-
-const fn is_fence_of(event: &Happened, thread: u32) -> bool {
-    is_fence(event) && event.thread == thread
-}
-
 /// Whether every lost word of a store has a later store that is lost and relied on too: that says more.
 fn is_overwritten(crash: &Crash, event: u32, is_acknowledged: bool) -> bool {
     let history = &crash.layer.history;
@@ -526,20 +328,15 @@ fn witness(crash: &Crash, event: u32, is_acknowledged: bool) -> Option<Witness> 
 }
 
 /// Those of some events that are stores and are there, or a part of them.
-fn kept(crash: &Crash, events: Range<u32>) -> impl DoubleEndedIterator<Item = u32> {
+pub(super) fn kept(crash: &Crash, events: Range<u32>) -> impl DoubleEndedIterator<Item = u32> {
     let is_kept = |fate| matches!(fate, Fate::Sure | Fate::Kept | Fate::Torn { .. });
     events.filter(move |event| fate(&crash.layer, *event).is_some_and(is_kept))
 }
 
-/// A place in the source, as compilers print it, but for detours: `tests/simulator/../../examples/ring.rs`, as a
-/// module by `#[path]` is called, is `examples/ring.rs`.
-pub(super) fn shown(place: Place) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in place.file().split('/') {
-        match (part, parts.last()) {
-            ("..", Some(last)) if !matches!(*last, "" | "..") => parts.truncate(parts.len() - 1),
-            _ => parts.push(part),
-        }
-    }
-    format!("{}:{}:{}", parts.join("/"), place.line(), place.column())
+const fn is_fence(event: &Happened) -> bool {
+    matches!(event.what, What::Fence { completes: true })
+}
+
+const fn is_fence_of(event: &Happened, thread: u32) -> bool {
+    is_fence(event) && event.thread == thread
 }

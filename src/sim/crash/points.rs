@@ -10,21 +10,21 @@
 //! CPU's buffer. Until the thread's next fence, each such store may be missing though later notes were
 //! made.
 
-use super::history::{Happened, History, What};
-use super::model::Durable;
+use crate::sim::machine::history::{Happened, History, What};
+use crate::sim::machine::model::Durable;
 use alloc::vec::Vec;
 
 /// A moment of a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Point {
+pub(crate) struct Point {
     /// The events that took effect.
-    pub(super) cut: u32,
+    pub(crate) cut: u32,
     /// What the outside world had learned: so many notes.
-    pub(super) notes: usize,
+    pub(crate) notes: usize,
 }
 
 /// All of them, in order.
-pub(super) fn points(history: &History) -> Vec<Point> {
+pub(crate) fn points(history: &History) -> Vec<Point> {
     let mut points = Vec::new();
     let mut notes = 0;
     // Whether a state or an expectation was added since the last point. At first: nothing has happened.

@@ -5,8 +5,8 @@
 //! one after the other, up to a number of *preemptions*: hand-overs that the thread did not ask for.
 //! Mistakes that need more than two are rare (Musuvathi, Qadeer, *Iterative Context Bounding*, PLDI 2007).
 
-use super::choices::Choices;
-use super::violation::quietly;
+use crate::sim::crash::choices::Choices;
+use crate::sim::failure::violation::quietly;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -20,7 +20,7 @@ std::thread_local! {
 }
 
 /// The number of this thread; whoever is none of a workload's threads is the first.
-pub(super) fn thread() -> usize {
+pub(crate) fn thread() -> usize {
     THREAD.get().unwrap_or(0)
 }
 
@@ -35,7 +35,7 @@ enum Doing {
 
 /// The baton.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(crate) struct Turns {
     state: Mutex<State>,
     handed_on: Condvar,
 }
@@ -63,7 +63,7 @@ const FOLLOWED: &str = "another thread of the workload has failed";
 const PATIENCE: usize = 100;
 
 impl Turns {
-    pub(super) const fn new(choices: Choices, preemptions: u32) -> Self {
+    pub(crate) const fn new(choices: Choices, preemptions: u32) -> Self {
         let state = State {
             choices,
             events: Vec::new(),
@@ -79,13 +79,13 @@ impl Turns {
     }
 
     /// The choices that were made, and how many events had happened at each.
-    pub(super) fn into_choices(self) -> (Choices, Vec<u32>) {
+    pub(crate) fn into_choices(self) -> (Choices, Vec<u32>) {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         (state.choices, state.events)
     }
 
     /// Before an operation, when so many events have happened: another thread may go on first.
-    pub(super) fn turn(&self, events: u32) {
+    pub(crate) fn turn(&self, events: u32) {
         let Some(thread) = THREAD.get() else { return };
         let mut state = self.state();
         state.now = events;
@@ -105,7 +105,7 @@ impl Turns {
 
     /// This thread waits; another one goes on.
     #[expect(clippy::panic, reason = "a workload that stands still has no result")]
-    pub(super) fn pause(&self) {
+    pub(crate) fn pause(&self) {
         let Some(thread) = THREAD.get() else { return };
         let mut state = self.state();
         state.threads[thread] = Doing::Waiting;
@@ -206,7 +206,7 @@ impl Drop for Turn<'_> {
 
 /// Runs the threads until all have ended.
 #[expect(clippy::panic, reason = "a mistake in the workload")]
-pub(super) fn run(turns: Option<&Turns>, bodies: &[&(dyn Fn() + Sync)]) {
+pub(crate) fn run(turns: Option<&Turns>, bodies: &[&(dyn Fn() + Sync)]) {
     let (Some(turns), None) = (turns, THREAD.get()) else {
         panic!("threads are run by the workload of a simulation, and run none themselves");
     };

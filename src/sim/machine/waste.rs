@@ -1,7 +1,7 @@
 //! Work that was done for nothing, and work that was not done: what a run shows without any crash.
 
-use super::history::Line;
-use super::machine::Place;
+use crate::sim::machine::Place;
+use crate::sim::machine::history::Line;
 use alloc::collections::BTreeMap;
 use core::fmt;
 use std::collections::HashMap;
@@ -78,12 +78,12 @@ impl Waste {
         assert!(!self.found.keys().any(|(kind, _)| is_asked(kind)), "{self}");
     }
 
-    pub(super) fn found(&mut self, kind: Kind, place: Place) {
+    pub(crate) fn found(&mut self, kind: Kind, place: Place) {
         *self.found.entry((kind, key(place))).or_default() += 1;
     }
 
     /// A word is about to be stored.
-    pub(super) fn stored(&mut self, line: &Line, at: (usize, usize), place: Place) {
+    pub(crate) fn stored(&mut self, line: &Line, at: (usize, usize), place: Place) {
         let (_, word) = at;
         let is_open = line.writes(word).len() as u32 > line.sure(word, u32::MAX);
         if let Some(before) = self.open.insert(at, place)
@@ -93,7 +93,7 @@ impl Waste {
         }
     }
 
-    pub(super) fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         for (found, times) in &other.found {
             *self.found.entry(*found).or_default() += times;
         }

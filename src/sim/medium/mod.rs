@@ -1,15 +1,16 @@
 //! The simulated medium.
 
-use super::choices::Choices;
-use super::history::{History, What};
-use super::image::Image;
-use super::machine::{Machine, Place, Store};
-use super::model::{Durable, Model, WORD};
-use super::mortal::Mortal;
-use super::mutation::Watch;
-use super::schedule::{self, Turns};
-use super::waste::Waste;
 use crate::medium::{Granularity, Medium};
+use crate::sim::crash::choices::Choices;
+use crate::sim::crash::image::Image;
+use crate::sim::machine::history::{History, What};
+use crate::sim::machine::model::{Durable, Model, WORD};
+use crate::sim::machine::waste::Waste;
+use crate::sim::machine::{Machine, Place, Store};
+pub(crate) mod mortal;
+pub(crate) mod schedule;
+pub(crate) mod watch;
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::convert::Infallible;
@@ -17,7 +18,10 @@ use core::fmt;
 use core::ops::Range;
 use core::panic::Location;
 use core::sync::atomic::Ordering;
+use mortal::Mortal;
+use schedule::Turns;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use watch::Watch;
 
 /// A medium that remembers every store, write-back and fence. A workload runs on one that begins as the
 /// simulation says, recovery on one that a crash left.
@@ -45,28 +49,28 @@ struct State {
 
 /// What was decided when an event happened.
 #[derive(Debug)]
-pub(super) struct Snapshot {
+pub(crate) struct Snapshot {
     /// The number of that event.
-    pub(super) event: u32,
+    pub(crate) event: u32,
     /// How many choices had been made.
-    pub(super) depth: usize,
-    pub(super) image: Image,
+    pub(crate) depth: usize,
+    pub(crate) image: Image,
 }
 
 /// What a run leaves.
 #[derive(Debug)]
-pub(super) struct Ran {
-    pub(super) history: Arc<History>,
-    pub(super) image: Image,
-    pub(super) choices: Choices,
-    pub(super) snapshots: Vec<Snapshot>,
-    pub(super) turns: Option<Turns>,
-    pub(super) waste: Waste,
+pub(crate) struct Ran {
+    pub(crate) history: Arc<History>,
+    pub(crate) image: Image,
+    pub(crate) choices: Choices,
+    pub(crate) snapshots: Vec<Snapshot>,
+    pub(crate) turns: Option<Turns>,
+    pub(crate) waste: Waste,
 }
 
 impl SimMedium {
     /// A medium that holds an image. So many operations may be made on it.
-    pub(super) fn new(model: Model, image: Image, choices: Choices, operations: u64) -> Self {
+    pub(crate) fn new(model: Model, image: Image, choices: Choices, operations: u64) -> Self {
         let bytes = image.len();
         let machine = Machine::new(model, bytes);
         let state = State { machine, image, choices, left: operations, snapshots: None };
@@ -74,23 +78,23 @@ impl SimMedium {
     }
 
     /// Remembers what was decided at each event, for a crash there.
-    pub(super) fn with_snapshots(mut self) -> Self {
+    pub(crate) fn with_snapshots(mut self) -> Self {
         self.state_mut().snapshots = Some(Vec::new());
         self
     }
 
-    pub(super) fn with_turns(mut self, turns: Turns) -> Self {
+    pub(crate) fn with_turns(mut self, turns: Turns) -> Self {
         self.turns = Some(turns);
         self
     }
 
-    pub(super) fn watched(mut self, watch: Watch) -> Self {
+    pub(crate) fn watched(mut self, watch: Watch) -> Self {
         self.watch = watch;
         self
     }
 
     /// What the run left behind.
-    pub(super) fn into_ran(self) -> Ran {
+    pub(crate) fn into_ran(self) -> Ran {
         let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         state.machine.end();
         Ran {
@@ -148,7 +152,7 @@ impl SimMedium {
 
     /// Tells of a note: what the outside world learns. `record` keeps it in step with the events.
     #[track_caller]
-    pub(super) fn note(&self, record: impl FnOnce()) {
+    pub(crate) fn note(&self, record: impl FnOnce()) {
         let place = Location::caller();
         let mut state = self.begin();
         record();

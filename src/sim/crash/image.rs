@@ -8,9 +8,9 @@
 //! When recovery itself is cut by a crash, its own stores lie over what it had left undecided: an image is
 //! a stack of [`Layer`]s over the bytes at the beginning.
 
-use super::choices::Choices;
-use super::history::{Bounds, History, Line, Write};
-use super::model::WORD;
+use crate::sim::crash::choices::Choices;
+use crate::sim::machine::history::{Bounds, History, Line, Write};
+use crate::sim::machine::model::WORD;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec;
@@ -19,10 +19,10 @@ use core::ops::Range;
 
 /// A run that was cut by a crash.
 #[derive(Clone, Debug)]
-pub(super) struct Layer {
-    pub(super) history: Arc<History>,
+pub(crate) struct Layer {
+    pub(crate) history: Arc<History>,
     /// The events before the crash.
-    pub(super) cut: u32,
+    pub(crate) cut: u32,
     /// Lines of which a word was read that was open, in order, and what is left of them.
     decided: Vec<(usize, Bounds)>,
     /// Lines that the crash left open, and how many states each has.
@@ -48,7 +48,7 @@ struct Run {
 }
 
 impl Layer {
-    pub(super) fn new(history: Arc<History>, cut: u32) -> Self {
+    pub(crate) fn new(history: Arc<History>, cut: u32) -> Self {
         let states = |(line, stores): (usize, &Line)| {
             let states = Bounds::at(stores, cut).states(stores);
             (states.0 > 1).then_some((line, states))
@@ -79,7 +79,7 @@ impl Layer {
     }
 
     /// What is possible for a line now.
-    pub(super) fn bounds(&self, line: usize, stores: &Line) -> Bounds {
+    pub(crate) fn bounds(&self, line: usize, stores: &Line) -> Bounds {
         self.left(line).cloned().unwrap_or_else(|| Bounds::at(stores, self.cut))
     }
 
@@ -104,11 +104,11 @@ impl Layer {
 
 /// The memory after one or more crashes.
 #[derive(Clone, Debug)]
-pub(super) struct Image {
+pub(crate) struct Image {
     /// The words at the beginning, before anything was run.
     beginning: Arc<[u64]>,
     /// The oldest first.
-    pub(super) layers: Vec<Layer>,
+    pub(crate) layers: Vec<Layer>,
     settled: Arc<Settled>,
 }
 
@@ -121,14 +121,14 @@ struct Settled {
 }
 
 impl Image {
-    pub(super) fn new(beginning: Arc<[u64]>) -> Self {
+    pub(crate) fn new(beginning: Arc<[u64]>) -> Self {
         let words = beginning.iter().copied().collect();
         let open = vec![false; beginning.len()].into();
         Self { beginning, layers: Vec::new(), settled: Arc::new(Settled { words, open }) }
     }
 
     /// The same after another crash.
-    pub(super) fn under(mut self, layer: Layer) -> Self {
+    pub(crate) fn under(mut self, layer: Layer) -> Self {
         let mut words = self.settled.words.clone();
         let mut open = self.settled.open.clone();
         let history = Arc::clone(&layer.history);
@@ -149,13 +149,13 @@ impl Image {
     }
 
     /// Its size in bytes.
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.beginning.len() as u64 * WORD
     }
 
     /// The bytes of a word under the mask, decided now if they are not.
     #[inline]
-    pub(super) fn read(&mut self, at: u64, mask: u64, choices: &mut Choices) -> u64 {
+    pub(crate) fn read(&mut self, at: u64, mask: u64, choices: &mut Choices) -> u64 {
         let place = (at / WORD) as usize;
         if self.settled.open[place] {
             self.read_below(self.layers.len(), at, mask, choices)
@@ -214,12 +214,12 @@ impl Image {
     }
 
     /// How many states are still possible, and whether these are all.
-    pub(super) fn states(&self) -> States {
+    pub(crate) fn states(&self) -> States {
         self.layers.iter().map(Layer::states).fold(ONE, times)
     }
 
     /// A state that is still possible, as words: what was stored last, wherever that is open.
-    pub(super) fn latest(&self, at: u64) -> u64 {
+    pub(crate) fn latest(&self, at: u64) -> u64 {
         for layer in self.layers.iter().rev() {
             let (line, word) = layer.history.model.place(at);
             let Some(stores) = layer.history.line(line) else { continue };

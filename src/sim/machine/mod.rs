@@ -4,16 +4,16 @@
 //! [`SimMedium`](super::SimMedium) is made of it. It is public for litmus tests, which are written in
 //! instructions of numbered threads.
 
-use super::choices::{Choices, Way};
-use super::history::{Bounds, Counts, Happened, History, Line, What, Write};
-use super::image::{Image, Layer};
-use super::model::{Durable, Model, Order, Streaming, WORD};
-use super::ordered::{Ordered, Stamp};
-use super::points::points;
-use super::waste::{Kind, Waste};
+use history::{Bounds, Counts, Happened, History, Line, What, Write};
+use model::{Durable, Model, Order, Streaming, WORD};
+use ordered::{Ordered, Stamp};
+use waste::{Kind, Waste};
+pub(crate) mod history;
+pub(crate) mod model;
+mod ordered;
+pub mod waste;
+
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
-use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -22,11 +22,11 @@ use core::sync::atomic::Ordering;
 use std::collections::HashMap;
 
 /// Where in the source an instruction stands.
-pub(super) type Place = &'static Location<'static>;
+pub(crate) type Place = &'static Location<'static>;
 
 /// How a store is ordered with other stores of its line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Store {
+pub(crate) enum Store {
     /// One word.
     Ordinary { releases: bool },
     /// Words in any order among themselves, all after the stores before and before the stores after.
@@ -104,7 +104,7 @@ pub struct Machine {
     threads: Vec<Thread>,
     /// The events before its threads began.
     born: u32,
-    pub(super) waste: Waste,
+    pub(crate) waste: Waste,
     bytes: u64,
 }
 
@@ -194,7 +194,7 @@ impl Machine {
 
     /// Another process goes on in place of all threads. What they did is ordered before what it does: the
     /// operating system sees to that.
-    pub(super) fn killed(&mut self) {
+    pub(crate) fn killed(&mut self) {
         for thread in 0..self.threads.len() {
             self.order_open(thread);
         }
@@ -202,37 +202,21 @@ impl Machine {
         self.born = self.history.now();
     }
 
-    /// What the words can be after a crash at any moment from the beginning to now.
-    #[must_use]
-    pub fn outcomes(self, words: &[u64]) -> BTreeSet<Vec<u64>> {
-        let beginning = Image::new(vec![0; self.bytes.div_ceil(WORD) as usize].into());
-        let history = Arc::new(self.history);
-        let mut outcomes = BTreeSet::new();
-        for point in points(&history) {
-            let mut choices = Choices::new(Way::All);
-            loop {
-                let layer = Layer::new(Arc::clone(&history), point.cut);
-                let mut image = beginning.clone().under(layer);
-                let read = |at: &u64| image.read(*at, u64::MAX, &mut choices);
-                outcomes.insert(words.iter().map(read).collect());
-                if choices.advance().is_none() {
-                    break;
-                }
-            }
-        }
-        outcomes
+    /// The size of its memory.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
     }
 
-    pub(super) const fn history(&self) -> &History {
+    pub(crate) const fn history(&self) -> &History {
         &self.history
     }
 
-    pub(super) fn into_history(self) -> History {
+    pub(crate) fn into_history(self) -> History {
         self.history
     }
 
     /// The latest store of a word, if there is one.
-    pub(super) fn load_stored(&mut self, thread: usize, at: u64, order: Ordering) -> Option<u64> {
+    pub(crate) fn load_stored(&mut self, thread: usize, at: u64, order: Ordering) -> Option<u64> {
         let (line, word) = self.history.model.place(at);
         let writes = self.history.line(line)?.writes(word);
         let (number, last) = (writes.len() as u32, writes.last()?.value);
@@ -248,7 +232,7 @@ impl Machine {
     }
 
     /// Stores words, as one event.
-    pub(super) fn store_words(
+    pub(crate) fn store_words(
         &mut self,
         thread: usize,
         words: &[(u64, u64)],
@@ -380,7 +364,7 @@ impl Machine {
     }
 
     /// Writes the lines of a range back.
-    pub(super) fn write_back(
+    pub(crate) fn write_back(
         &mut self,
         thread: usize,
         range: Range<u64>,
@@ -429,7 +413,7 @@ impl Machine {
     }
 
     /// A fence of a thread.
-    pub(super) fn complete(&mut self, thread: usize, place: Place) {
+    pub(crate) fn complete(&mut self, thread: usize, place: Place) {
         let event = self.happened(thread, What::Fence { completes: true }, place);
         let has_stored = core::mem::take(&mut self.thread(thread).has_stored);
         let pending = core::mem::take(&mut self.thread(thread).pending);
@@ -505,7 +489,7 @@ impl Machine {
     }
 
     /// Something happened; returns its number.
-    pub(super) fn happened(&mut self, thread: usize, what: What, place: Place) -> u32 {
+    pub(crate) fn happened(&mut self, thread: usize, what: What, place: Place) -> u32 {
         let event = self.history.now();
         let thread = thread as u32;
         self.history.events.push(Happened { thread, what, place, guarantees: false });
@@ -521,7 +505,7 @@ impl Machine {
     }
 
     /// What the workload left behind that was never made persistent.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         let events = &self.history.events;
         for (_, stores) in self.history.stored() {
             never_persisted(stores, events, &mut self.waste);

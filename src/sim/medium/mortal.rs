@@ -4,8 +4,8 @@
 //! builds on them and the power then fails, they are gone and what was built is not. A workload tests that
 //! by dying in the middle of an operation, opening the structure again on the same medium, and going on.
 
-use super::medium::SimMedium;
 use crate::medium::{Granularity, Medium};
+use crate::sim::medium::SimMedium;
 use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,7 +32,7 @@ impl fmt::Display for Killed {
 impl core::error::Error for Killed {}
 
 impl<'m> Mortal<'m> {
-    pub(super) const fn new(medium: &'m SimMedium, operations: u64) -> Self {
+    pub(crate) const fn new(medium: &'m SimMedium, operations: u64) -> Self {
         Self { medium, left: AtomicU64::new(operations), is_dead: AtomicBool::new(false) }
     }
 

@@ -1,9 +1,9 @@
 //! A failure as a drawing: time goes to the right, each line of memory is a row of its words.
 
-use super::failure::{Crash, Failure};
-use super::history::{Happened, What};
-use super::model::WORD;
-use super::violation::ViolationKind;
+use crate::sim::failure::violation::ViolationKind;
+use crate::sim::failure::{Crash, Failure};
+use crate::sim::machine::history::{Happened, What};
+use crate::sim::machine::model::WORD;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 /// How the next run chooses where nothing is remembered.
 #[derive(Clone, Debug)]
-pub(super) enum Way {
+pub(crate) enum Way {
     /// The first alternative; all others have their turn later.
     All,
     /// The same, but with at most so many choices of another than the first.
@@ -31,7 +31,7 @@ struct Choice {
 
 /// The choices of a run.
 #[derive(Clone, Debug)]
-pub(super) struct Choices {
+pub(crate) struct Choices {
     way: Way,
     made: Vec<Choice>,
     /// How many of them this run has made again.
@@ -43,19 +43,19 @@ pub(super) struct Choices {
 }
 
 impl Choices {
-    pub(super) const fn new(way: Way) -> Self {
+    pub(crate) const fn new(way: Way) -> Self {
         Self { way, made: Vec::new(), next: 0, deviations: 0, differs: false }
     }
 
     /// Those that begin with the ones given and go on with the first alternative.
-    pub(super) fn beginning(taken: &[u32]) -> Self {
+    pub(crate) fn beginning(taken: &[u32]) -> Self {
         let choice = |taken: &u32| Choice { of: 0, taken: *taken, turn: 0, turns: 1 };
         let made = taken.iter().map(choice).collect();
         Self { made, ..Self::new(Way::All) }
     }
 
     /// Chooses one of so many alternatives, of which there are at least two.
-    pub(super) fn choose(&mut self, of: u32) -> u32 {
+    pub(crate) fn choose(&mut self, of: u32) -> u32 {
         if self.next == self.made.len() {
             let choice = self.first(of);
             self.made.push(choice);
@@ -81,23 +81,23 @@ impl Choices {
     }
 
     /// How many choices this run has made.
-    pub(super) const fn depth(&self) -> usize {
+    pub(crate) const fn depth(&self) -> usize {
         self.next
     }
 
     /// Whether the run chose between other alternatives than the one before, at the same place.
-    pub(super) const fn differs(&self) -> bool {
+    pub(crate) const fn differs(&self) -> bool {
         self.differs
     }
 
     /// Which alternatives this run took.
-    pub(super) fn taken(&self) -> Vec<u32> {
+    pub(crate) fn taken(&self) -> Vec<u32> {
         self.made[..self.next].iter().map(|choice| choice.taken).collect()
     }
 
     /// Prepares the next run: the last choice that has another alternative takes it. Returns how many
     /// choices stay as they were, or nothing if all was tried.
-    pub(super) fn advance(&mut self) -> Option<usize> {
+    pub(crate) fn advance(&mut self) -> Option<usize> {
         self.made.truncate(self.next);
         (self.next, self.deviations) = (0, 0);
         if matches!(self.way, Way::Random(_)) {

@@ -1,0 +1,257 @@
+//! Exploring the crashes of one run of a workload: every moment, every state, every crash of recovery.
+
+use super::simulation::{Effort, Simulation};
+use crate::sim::crash::choices::{Choices, Way};
+use crate::sim::crash::image::{Image, Layer};
+use crate::sim::crash::points::{Point, points};
+use crate::sim::explore::exploration::Exploration;
+use crate::sim::failure::replay::{Replay, ReplayedCrash};
+use crate::sim::failure::violation::{Violation, quietly};
+use crate::sim::failure::{Crash, Failure};
+use crate::sim::machine::history::History;
+use crate::sim::machine::model::Durable;
+use crate::sim::medium::{Ran, SimMedium, Snapshot};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// Runs recovery; a panic is a violation too.
+pub(super) fn judge<N>(
+    recovery: &impl Fn(&SimMedium, &[N]) -> Result<(), Violation>,
+    medium: &SimMedium,
+    notes: &[N],
+) -> Result<(), Violation> {
+    quietly(|| recovery(medium, notes)).unwrap_or_else(Err)
+}
+
+/// What was decided when an event happened.
+pub(super) fn at_event(snapshots: &[Snapshot], event: u32) -> Option<&Snapshot> {
+    snapshots.iter().rev().find(|snapshot| snapshot.event <= event)
+}
+
+/// Explores the crashes of one run.
+pub(super) struct Explorer<'a, N, R> {
+    pub(super) simulation: &'a Simulation,
+    pub(super) recovery: &'a R,
+    pub(super) notes: &'a [N],
+    pub(super) schedule: Vec<u32>,
+}
+
+/// A crash and those before it.
+#[derive(Clone)]
+struct Path {
+    crashes: Vec<ReplayedCrash>,
+}
+
+impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'_, N, R> {
+    /// All crashes of the workload but those before the event `known`.
+    pub(super) fn crashes(
+        &self,
+        found: &mut Exploration,
+        image: &Image,
+        history: &Arc<History>,
+        known: u32,
+    ) -> Option<Box<Failure>> {
+        let path = Path { crashes: Vec::new() };
+        // Where stores are buffered, later notes matter for an earlier crash.
+        let is_buffered = self.simulation.model.durable == Durable::Visible;
+        let is_new = |point: &Point| known == 0 || is_buffered || point.cut > known;
+        let crash = |found: &mut Exploration, point: Point, in_recovery| {
+            let image = image.clone().under(Layer::new(Arc::clone(history), point.cut));
+            self.crash(found, &image, point, &path, in_recovery)
+        };
+        let mut new = points(history).into_iter().filter(is_new);
+        let failure = new.find_map(|point| crash(found, point, self.simulation.in_recovery))?;
+        if failure.crashes() <= 1 {
+            return Some(failure);
+        }
+        // One that takes a single crash is easier to understand, wherever it is.
+        let simpler = points(history).into_iter().find_map(|point| crash(found, point, 0));
+        Some(simpler.unwrap_or(failure))
+    }
+
+    /// The states that a crash may leave, as far as the effort goes.
+    fn crash(
+        &self,
+        found: &mut Exploration,
+        image: &Image,
+        point: Point,
+        path: &Path,
+        in_recovery: u32,
+    ) -> Option<Box<Failure>> {
+        found.crashes += 1;
+        let ways = self.ways(found.crashes);
+        ways.into_iter().find_map(|way| self.states(found, image, point, path, in_recovery, way))
+    }
+
+    /// The same in one way.
+    fn states(
+        &self,
+        found: &mut Exploration,
+        image: &Image,
+        point: Point,
+        path: &Path,
+        in_recovery: u32,
+        way: Way,
+    ) -> Option<Box<Failure>> {
+        let mut choices = Choices::new(way);
+        let mut tries = self.tries();
+        // So many choices are those of the run before.
+        let mut kept = None;
+        loop {
+            if found.recoveries >= self.simulation.recoveries {
+                found.is_exhaustive_so_far = false;
+                return None;
+            }
+            let (ran, verdict) = self.recover(image, point, choices, in_recovery > 0);
+            found.count(&ran.image);
+            if let Err(violation) = verdict {
+                return Some(self.failure(image, point, path, ran, violation));
+            }
+            if in_recovery > 0 {
+                let failure = self.nested(found, &ran, point, path, in_recovery - 1, kept);
+                if failure.is_some() {
+                    return failure;
+                }
+            }
+            choices = ran.choices;
+            tries -= 1;
+            kept = Some(choices.advance().filter(|_| tries > 0)?);
+        }
+    }
+
+    /// Every crash of a recovery that the run before, of which it keeps choices, did not have.
+    fn nested(
+        &self,
+        found: &mut Exploration,
+        ran: &Ran,
+        point: Point,
+        path: &Path,
+        in_recovery: u32,
+        kept: Option<usize>,
+    ) -> Option<Box<Failure>> {
+        // Points of the recovery's own history; those without a store of recovery are the crash before.
+        ran.history.stored().next()?;
+        let history = Arc::clone(&ran.history);
+        let path = path.and(point, ran.choices.taken());
+        points(&history).into_iter().find_map(|nested| {
+            let snapshot = at_event(&ran.snapshots, nested.cut)?;
+            if kept.is_some_and(|kept| snapshot.depth <= kept) {
+                return None;
+            }
+            let image = snapshot.image.clone().under(Layer::new(Arc::clone(&history), nested.cut));
+            let nested = Point { notes: point.notes, ..nested };
+            self.crash(found, &image, nested, &path, in_recovery)
+        })
+    }
+
+    fn recover(
+        &self,
+        image: &Image,
+        point: Point,
+        choices: Choices,
+        with_snapshots: bool,
+    ) -> (Ran, Result<(), Violation>) {
+        let medium = self.simulation.recovering(image.clone(), choices);
+        let medium = if with_snapshots { medium.with_snapshots() } else { medium };
+        let verdict = judge(self.recovery, &medium, &self.notes[..point.notes]);
+        let ran = medium.into_ran();
+        let verdict = if ran.choices.differs() { Err(Violation::differs()) } else { verdict };
+        (ran, verdict)
+    }
+
+    fn ways(&self, crashes: u64) -> Vec<Way> {
+        match self.simulation.effort {
+            Effort::Exhaustive => vec![Way::All],
+            Effort::Deviations(most) => vec![Way::NearFirst(most), Way::NearLast(most)],
+            Effort::Random { seed, .. } => {
+                vec![Way::Random(fastrand::Rng::with_seed(seed ^ crashes))]
+            }
+        }
+    }
+
+    fn tries(&self) -> u64 {
+        match self.simulation.effort {
+            Effort::Random { states, .. } => u64::from(states.max(1)),
+            Effort::Exhaustive | Effort::Deviations(_) => u64::MAX,
+        }
+    }
+
+    /// A failure, with as few words other than the latest as can be had by trying.
+    fn failure(
+        &self,
+        image: &Image,
+        point: Point,
+        path: &Path,
+        ran: Ran,
+        violation: Violation,
+    ) -> Box<Failure> {
+        let (mut ran, mut violation) = (ran, violation);
+        let mut place = 0;
+        while place < ran.choices.taken().len() {
+            let mut taken = ran.choices.taken();
+            if taken[place] > 0 {
+                taken[place] = 0;
+                let (tried, verdict) =
+                    self.recover(image, point, Choices::beginning(&taken), false);
+                if let Err(again) = verdict
+                    && deviations(&tried.choices.taken()) < deviations(&ran.choices.taken())
+                {
+                    (ran, violation) = (tried, again);
+                }
+            }
+            place += 1;
+        }
+        let path = path.and(point, ran.choices.taken());
+        let replay = Replay { schedule: self.schedule.clone(), crashes: path.crashes };
+        let notes = self.notes.iter().map(|note| format!("{note:?}")).collect();
+        let crashes = ran.image.layers.iter().map(|layer| Crash::new(layer.clone())).collect();
+        Box::new(Failure::new(
+            self.simulation.model,
+            violation,
+            crashes,
+            notes,
+            point.notes,
+            replay,
+        ))
+    }
+
+    /// The workload itself has failed, without a crash.
+    pub(super) fn in_workload(
+        &self,
+        violation: Violation,
+        image: &Image,
+        history: &Arc<History>,
+    ) -> Box<Failure> {
+        let layer = Layer::new(Arc::clone(history), history.now());
+        debug_assert!(image.layers.is_empty(), "a workload runs before any crash");
+        let replay = Replay { schedule: self.schedule.clone(), crashes: Vec::new() };
+        let notes: Vec<_> = self.notes.iter().map(|note| format!("{note:?}")).collect();
+        let count = notes.len();
+        let crashes = vec![Crash::new(layer)];
+        Box::new(Failure::new(
+            self.simulation.model,
+            violation.in_workload(),
+            crashes,
+            notes,
+            count,
+            replay,
+        ))
+    }
+}
+
+/// How many choices are other than the first.
+fn deviations(taken: &[u32]) -> usize {
+    taken.iter().filter(|taken| **taken > 0).count()
+}
+
+impl Path {
+    /// The path with one more crash, and what was then found.
+    fn and(&self, point: Point, taken: Vec<u32>) -> Self {
+        let crash = ReplayedCrash { cut: point.cut, notes: point.notes, taken };
+        Self { crashes: self.crashes.iter().cloned().chain([crash]).collect() }
+    }
+}

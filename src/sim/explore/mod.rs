@@ -1,0 +1,5 @@
+//! Exploring: a workload, its crashes, recovery, and the judgement.
+
+pub(crate) mod exploration;
+mod explorer;
+pub(crate) mod simulation;

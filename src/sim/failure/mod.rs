@@ -2,6 +2,7 @@
 
 mod damage;
 mod diagnosis;
+mod fate;
 pub(crate) mod replay;
 mod svg;
 pub(crate) mod violation;
@@ -15,7 +16,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
-use diagnosis::Fate;
+use fate::Fate;
 use replay::Replay;
 use violation::{Violation, ViolationKind};
 
@@ -195,12 +196,12 @@ impl Failure {
         for (number, event) in (0..).zip(events).filter(|(_, event)| is_shown(event)) {
             let note = if event.what == What::Note { notes.next() } else { None };
             let is_late = events.len() - number as usize <= SHOWN;
-            if !is_late && !diagnosis::is_damaged(&crash.layer, number) {
+            if !is_late && !fate::is_damaged(&crash.layer, number) {
                 left_out += 1;
                 continue;
             }
             write_left_out(f, core::mem::take(&mut left_out))?;
-            let fate = diagnosis::fate(&crash.layer, number).filter(|_| !self.is_in_workload());
+            let fate = fate::fate(&crash.layer, number).filter(|_| !self.is_in_workload());
             writeln!(f, "{}", columns.line(crash.number(number), event, &text(event, note), fate))?;
         }
         Ok(())

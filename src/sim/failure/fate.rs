@@ -1,0 +1,78 @@
+//! What became of each store.
+
+use crate::sim::crash::image::Layer;
+use crate::sim::machine::history::{Happened, What};
+use alloc::vec::Vec;
+
+/// What a crash left of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It was sure to survive.
+    Sure,
+    /// It survived, and might not have.
+    Kept,
+    /// Nobody read what became of it: it does not matter.
+    Unread,
+    Lost,
+    /// Some of its words survived.
+    Torn {
+        kept: usize,
+        of: usize,
+    },
+}
+
+/// A word that was stored by an event.
+pub(super) struct Stored {
+    pub(super) at: u64,
+    pub(super) is_kept: bool,
+    is_sure: bool,
+    /// Whether what recovery read tells that it is kept, or lost.
+    pub(super) is_known: bool,
+}
+
+/// The words of the stores of an event.
+pub(super) fn stored_by(layer: &Layer, event: u32) -> Vec<Stored> {
+    let Layer { history, cut, .. } = layer;
+    let mut words = Vec::new();
+    let Some(Happened { what: What::Store { at, len, .. }, .. }) =
+        history.events.get(event as usize)
+    else {
+        return words;
+    };
+    for at in (*at..at + len).step_by(size_of::<u64>()) {
+        let (line, word) = history.model.place(at);
+        let Some(stores) = history.line(line) else { continue };
+        let Ok(number) = stores.writes(word).binary_search_by_key(&event, |write| write.event)
+        else {
+            continue;
+        };
+        let bounds = layer.bounds(line, stores);
+        let (low, high) = (bounds.low[word] as usize, bounds.high[word] as usize);
+        words.push(Stored {
+            at,
+            is_kept: high > number,
+            is_known: !(low..high).contains(&number),
+            is_sure: stores.sure(word, *cut) as usize > number,
+        });
+    }
+    words
+}
+
+/// What became of a store; nothing if the event is none.
+pub(crate) fn fate(layer: &Layer, event: u32) -> Option<Fate> {
+    let words = stored_by(layer, event);
+    let kept = words.iter().filter(|word| word.is_kept).count();
+    Some(match (kept, words.len()) {
+        (_, 0) => return None,
+        (0, _) => Fate::Lost,
+        (kept, of) if kept < of => Fate::Torn { kept, of },
+        _ if words.iter().all(|word| word.is_sure) => Fate::Sure,
+        _ if words.iter().all(|word| !word.is_known) => Fate::Unread,
+        _ => Fate::Kept,
+    })
+}
+
+/// Whether an event is a store that is lost or torn.
+pub(crate) fn is_damaged(layer: &Layer, event: u32) -> bool {
+    matches!(fate(layer, event), Some(Fate::Lost | Fate::Torn { .. }))
+}

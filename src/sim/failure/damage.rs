@@ -1,7 +1,7 @@
 //! A store that is lost and should not be: what relied on it, what it lacked, and what to do.
 
+use super::crash::Crash;
 use super::fate::{Fate, fate, is_damaged, stored_by};
-use crate::sim::failure::Crash;
 use crate::sim::machine::Place;
 use crate::sim::machine::history::{Happened, What};
 use crate::sim::machine::model::{Durable, Order};

@@ -4,10 +4,9 @@
 //! something relied on it: a store after it that is kept, or what the outside world was told. So each
 //! sentence names the store, what relied on it, what it lacked until then, and what to do.
 
+use super::crash::Crash;
 use super::damage::Damage;
-use super::fate::{is_damaged, stored_by};
-use crate::sim::crash::image::Layer;
-use crate::sim::failure::Crash;
+use super::fate::is_damaged;
 use crate::sim::machine::Place;
 use crate::sim::machine::history::{Happened, What};
 use alloc::borrow::ToOwned;
@@ -22,15 +21,6 @@ pub(crate) struct LostWord {
     /// What the run itself left there, if anything, and the event that stored it.
     pub(crate) left: Option<(u64, u32)>,
     pub(crate) last: (u64, u32),
-}
-
-/// The end of the events that are needed for what is left: later ones need not have happened.
-pub(crate) fn end(layer: &Layer) -> u32 {
-    let matters = |number: &u32| {
-        let is_kept = stored_by(layer, *number).iter().any(|word| word.is_kept && word.is_known);
-        is_kept || layer.history.events[*number as usize].guarantees
-    };
-    (0..layer.cut).rev().find(matters).map_or(0, |last| last + 1)
 }
 
 /// The words whose last store is lost.
@@ -135,17 +125,4 @@ fn nothing_lost_of_recovery(last: Option<String>, next: Option<String>) -> Strin
 
 const fn is_store(event: &Happened) -> bool {
     matches!(event.what, What::Store { .. })
-}
-
-/// A place in the source, as compilers print it, but for detours: `tests/simulator/../../examples/ring.rs`, as a
-/// module by `#[path]` is called, is `examples/ring.rs`.
-pub(crate) fn shown(place: Place) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in place.file().split('/') {
-        match (part, parts.last()) {
-            ("..", Some(last)) if !matches!(*last, "" | "..") => parts.truncate(parts.len() - 1),
-            _ => parts.push(part),
-        }
-    }
-    format!("{}:{}:{}", parts.join("/"), place.line(), place.column())
 }

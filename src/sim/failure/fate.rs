@@ -76,3 +76,12 @@ pub(crate) fn fate(layer: &Layer, event: u32) -> Option<Fate> {
 pub(crate) fn is_damaged(layer: &Layer, event: u32) -> bool {
     matches!(fate(layer, event), Some(Fate::Lost | Fate::Torn { .. }))
 }
+
+/// The end of the events that are needed for what is left: later ones need not have happened.
+pub(crate) fn end(layer: &Layer) -> u32 {
+    let matters = |number: &u32| {
+        let is_kept = stored_by(layer, *number).iter().any(|word| word.is_kept && word.is_known);
+        is_kept || layer.history.events[*number as usize].guarantees
+    };
+    (0..layer.cut).rev().find(matters).map_or(0, |last| last + 1)
+}

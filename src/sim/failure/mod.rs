@@ -1,5 +1,6 @@
 //! A failure: what happened, what the crash left of it, and why that is so.
 
+mod crash;
 mod damage;
 mod diagnosis;
 mod fate;
@@ -7,7 +8,6 @@ pub(crate) mod replay;
 mod svg;
 pub(crate) mod violation;
 
-use crate::sim::crash::image::Layer;
 use crate::sim::machine::history::{Happened, History, What};
 use crate::sim::machine::model::{Model, WORD};
 use alloc::borrow::ToOwned;
@@ -16,6 +16,9 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
+pub(crate) use crash::Crash;
+
+use crash::{is_shown, kind, shown};
 use fate::Fate;
 use replay::Replay;
 use violation::{Violation, ViolationKind};
@@ -31,57 +34,6 @@ const TEXT: usize = 3;
 
 /// Columns of advice.
 const WIDTH: usize = 96;
-
-/// One crash: the run that it cut, and what is left of it.
-#[derive(Clone, Debug)]
-pub(crate) struct Crash {
-    pub(crate) layer: Layer,
-    /// The events up to here are shown: those that are needed for what is left.
-    pub(crate) end: u32,
-    /// Whether it cut recovery, not the workload.
-    pub(crate) is_recovery: bool,
-    /// The events that are shown of the runs before: numbers go on, so that each is of one event.
-    before: usize,
-}
-
-impl Crash {
-    pub(crate) fn new(layer: Layer) -> Self {
-        let end = diagnosis::end(&layer);
-        Self { layer, end, is_recovery: false, before: 0 }
-    }
-
-    /// The events that are shown.
-    fn events(&self) -> &[Happened] {
-        &self.layer.history.events[..self.end as usize]
-    }
-
-    /// An event of the run, also of its part behind the crash.
-    pub(crate) fn event(&self, event: u32) -> &Happened {
-        &self.layer.history.events[event as usize]
-    }
-
-    /// The number by which an event is shown.
-    pub(crate) fn number(&self, event: u32) -> usize {
-        let events = &self.layer.history.events[..event as usize];
-        self.before + events.iter().filter(|event| is_shown(event)).count() + 1
-    }
-
-    /// What kind of operation an event is, its place, and its number if it has one.
-    pub(crate) fn named(&self, event: u32) -> String {
-        format!("{} at {}", kind(self.event(event)), self.shown(event))
-    }
-
-    /// The place of an event, and its number if it has one.
-    pub(crate) fn shown(&self, event: u32) -> String {
-        let place = diagnosis::shown(self.event(event).place);
-        if event < self.end { format!("{place} (event {})", self.number(event)) } else { place }
-    }
-}
-
-/// Whether an event is one of the program: that a store has left the CPU is not.
-fn is_shown(event: &Happened) -> bool {
-    event.what != What::Visible
-}
 
 /// A failure that an exploration found. It displays the history up to the crash, what is left of each store,
 /// what is missing in the source, and how to see it again.
@@ -268,7 +220,7 @@ impl Columns {
     fn of(events: &[Happened]) -> Self {
         let widest = |width: fn(&Happened) -> usize| events.iter().map(width).max().unwrap_or(0);
         Self {
-            place: widest(|event| diagnosis::shown(event.place).len()),
+            place: widest(|event| shown(event.place).len()),
             text: widest(|event| text(event, None).len()),
             threads: events.iter().any(|event| event.thread > 0),
         }
@@ -277,24 +229,10 @@ impl Columns {
     fn line(&self, number: usize, event: &Happened, text: &str, fate: Option<Fate>) -> String {
         let thread =
             if self.threads { format!("thread {}  ", event.thread) } else { String::new() };
-        let (place, mark) = (diagnosis::shown(event.place), mark(fate));
+        let (place, mark) = (shown(event.place), mark(fate));
         let (at, width) = (self.place, self.text);
         let line = format!("  {number:>3}  {thread}{place:at$}  {text:width$}  {mark}");
         line.trim_end().to_owned()
-    }
-}
-
-/// What happened, in a word: for operations on a medium that of its method.
-const fn kind(event: &Happened) -> &'static str {
-    match event.what {
-        What::Store { streaming: true, .. } => "streaming store",
-        What::Store { len: WORD, .. } => "store",
-        What::Store { .. } => "write",
-        What::Writeback { .. } => "write-back",
-        What::Fence { completes: true } => "fence",
-        What::Fence { completes: false } => "barrier",
-        What::Note => "note",
-        What::Visible => "visible",
     }
 }
 

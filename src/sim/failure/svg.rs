@@ -1,7 +1,8 @@
 //! A failure as a drawing: time goes to the right, each line of memory is a row of its words.
 
+use super::Failure;
+use super::crash::Crash;
 use crate::sim::failure::violation::ViolationKind;
-use crate::sim::failure::{Crash, Failure};
 use crate::sim::machine::history::{Happened, What};
 use crate::sim::machine::model::WORD;
 use alloc::collections::BTreeSet;

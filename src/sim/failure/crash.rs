@@ -1,0 +1,88 @@
+//! A crash of a failure: which events matter, and what they are called.
+
+use super::fate;
+use crate::sim::crash::image::Layer;
+use crate::sim::machine::Place;
+use crate::sim::machine::history::{Happened, What};
+use crate::sim::machine::model::WORD;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// One crash: the run that it cut, and what is left of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Crash {
+    pub(crate) layer: Layer,
+    /// The events up to here are shown: those that are needed for what is left.
+    pub(crate) end: u32,
+    /// Whether it cut recovery, not the workload.
+    pub(crate) is_recovery: bool,
+    /// The events that are shown of the runs before: numbers go on, so that each is of one event.
+    pub(super) before: usize,
+}
+
+impl Crash {
+    pub(crate) fn new(layer: Layer) -> Self {
+        let end = fate::end(&layer);
+        Self { layer, end, is_recovery: false, before: 0 }
+    }
+
+    /// The events that are shown.
+    pub(crate) fn events(&self) -> &[Happened] {
+        &self.layer.history.events[..self.end as usize]
+    }
+
+    /// An event of the run, also of its part behind the crash.
+    pub(crate) fn event(&self, event: u32) -> &Happened {
+        &self.layer.history.events[event as usize]
+    }
+
+    /// The number by which an event is shown.
+    pub(crate) fn number(&self, event: u32) -> usize {
+        let events = &self.layer.history.events[..event as usize];
+        self.before + events.iter().filter(|event| is_shown(event)).count() + 1
+    }
+
+    /// What kind of operation an event is, its place, and its number if it has one.
+    pub(crate) fn named(&self, event: u32) -> String {
+        format!("{} at {}", kind(self.event(event)), self.shown(event))
+    }
+
+    /// The place of an event, and its number if it has one.
+    pub(crate) fn shown(&self, event: u32) -> String {
+        let place = shown(self.event(event).place);
+        if event < self.end { format!("{place} (event {})", self.number(event)) } else { place }
+    }
+}
+
+/// Whether an event is one of the program: that a store has left the CPU is not.
+pub(super) fn is_shown(event: &Happened) -> bool {
+    event.what != What::Visible
+}
+
+/// What happened, in a word: for operations on a medium that of its method.
+pub(super) const fn kind(event: &Happened) -> &'static str {
+    match event.what {
+        What::Store { streaming: true, .. } => "streaming store",
+        What::Store { len: WORD, .. } => "store",
+        What::Store { .. } => "write",
+        What::Writeback { .. } => "write-back",
+        What::Fence { completes: true } => "fence",
+        What::Fence { completes: false } => "barrier",
+        What::Note => "note",
+        What::Visible => "visible",
+    }
+}
+
+/// A place in the source, as compilers print it, but for detours: `tests/simulator/../../examples/ring.rs`, as a
+/// module by `#[path]` is called, is `examples/ring.rs`.
+pub(crate) fn shown(place: Place) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in place.file().split('/') {
+        match (part, parts.last()) {
+            ("..", Some(last)) if !matches!(*last, "" | "..") => parts.truncate(parts.len() - 1),
+            _ => parts.push(part),
+        }
+    }
+    format!("{}:{}:{}", parts.join("/"), place.line(), place.column())
+}

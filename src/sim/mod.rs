@@ -13,7 +13,8 @@ mod medium;
 pub mod mutation;
 
 pub use explore::exploration::Exploration;
-pub use explore::simulation::{Effort, Notes, Simulation};
+pub use explore::settings::Effort;
+pub use explore::simulation::{Notes, Simulation};
 pub use failure::Failure;
 pub use failure::replay::{NoReplay, Replay};
 pub use failure::violation::{Violation, ViolationKind};

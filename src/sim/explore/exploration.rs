@@ -1,7 +1,7 @@
 //! What an exploration found, and how much it covered.
 
+use super::settings::Effort;
 use crate::sim::crash::image::Image;
-use crate::sim::explore::simulation::Effort;
 use crate::sim::failure::Failure;
 use crate::sim::machine::model::Model;
 use crate::sim::machine::waste::Waste;

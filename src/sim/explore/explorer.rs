@@ -1,6 +1,6 @@
 //! Exploring the crashes of one run of a workload: every moment, every state, every crash of recovery.
 
-use super::simulation::{Effort, Simulation};
+use super::settings::{Effort, Settings};
 use crate::sim::crash::choices::{Choices, Way};
 use crate::sim::crash::image::{Image, Layer};
 use crate::sim::crash::points::{Point, points};
@@ -34,7 +34,7 @@ pub(super) fn at_event(snapshots: &[Snapshot], event: u32) -> Option<&Snapshot> 
 
 /// Explores the crashes of one run.
 pub(super) struct Explorer<'a, N, R> {
-    pub(super) simulation: &'a Simulation,
+    pub(super) settings: &'a Settings,
     pub(super) recovery: &'a R,
     pub(super) notes: &'a [N],
     pub(super) schedule: Vec<u32>,
@@ -57,14 +57,14 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
     ) -> Option<Box<Failure>> {
         let path = Path { crashes: Vec::new() };
         // Where stores are buffered, later notes matter for an earlier crash.
-        let is_buffered = self.simulation.model.durable == Durable::Visible;
+        let is_buffered = self.settings.model.durable == Durable::Visible;
         let is_new = |point: &Point| known == 0 || is_buffered || point.cut > known;
         let crash = |found: &mut Exploration, point: Point, in_recovery| {
             let image = image.clone().under(Layer::new(Arc::clone(history), point.cut));
             self.crash(found, &image, point, &path, in_recovery)
         };
         let mut new = points(history).into_iter().filter(is_new);
-        let failure = new.find_map(|point| crash(found, point, self.simulation.in_recovery))?;
+        let failure = new.find_map(|point| crash(found, point, self.settings.in_recovery))?;
         if failure.crashes() <= 1 {
             return Some(failure);
         }
@@ -102,7 +102,7 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
         // So many choices are those of the run before.
         let mut kept = None;
         loop {
-            if found.recoveries >= self.simulation.recoveries {
+            if found.recoveries >= self.settings.recoveries {
                 found.is_exhaustive_so_far = false;
                 return None;
             }
@@ -155,7 +155,7 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
         choices: Choices,
         with_snapshots: bool,
     ) -> (Ran, Result<(), Violation>) {
-        let medium = self.simulation.recovering(image.clone(), choices);
+        let medium = self.settings.medium(image.clone(), choices);
         let medium = if with_snapshots { medium.with_snapshots() } else { medium };
         let verdict = judge(self.recovery, &medium, &self.notes[..point.notes]);
         let ran = medium.into_ran();
@@ -164,7 +164,7 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
     }
 
     fn ways(&self, crashes: u64) -> Vec<Way> {
-        match self.simulation.effort {
+        match self.settings.effort {
             Effort::Exhaustive => vec![Way::All],
             Effort::Deviations(most) => vec![Way::NearFirst(most), Way::NearLast(most)],
             Effort::Random { seed, .. } => {
@@ -174,7 +174,7 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
     }
 
     fn tries(&self) -> u64 {
-        match self.simulation.effort {
+        match self.settings.effort {
             Effort::Random { states, .. } => u64::from(states.max(1)),
             Effort::Exhaustive | Effort::Deviations(_) => u64::MAX,
         }
@@ -209,14 +209,7 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
         let replay = Replay { schedule: self.schedule.clone(), crashes: path.crashes };
         let notes = self.notes.iter().map(|note| format!("{note:?}")).collect();
         let crashes = ran.image.layers.iter().map(|layer| Crash::new(layer.clone())).collect();
-        Box::new(Failure::new(
-            self.simulation.model,
-            violation,
-            crashes,
-            notes,
-            point.notes,
-            replay,
-        ))
+        Box::new(Failure::new(self.settings.model, violation, crashes, notes, point.notes, replay))
     }
 
     /// The workload itself has failed, without a crash.
@@ -233,7 +226,7 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
         let count = notes.len();
         let crashes = vec![Crash::new(layer)];
         Box::new(Failure::new(
-            self.simulation.model,
+            self.settings.model,
             violation.in_workload(),
             crashes,
             notes,

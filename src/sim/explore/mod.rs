@@ -2,4 +2,5 @@
 
 pub(crate) mod exploration;
 mod explorer;
+pub(crate) mod settings;
 pub(crate) mod simulation;

@@ -1,6 +1,7 @@
 //! A simulation: a workload, every crash of it that matters, and recovery after each.
 
 use super::explorer::{Explorer, at_event, judge};
+use super::settings::{Effort, Settings};
 use crate::sim::crash::choices::{Choices, Way};
 use crate::sim::crash::image::{Image, Layer};
 use crate::sim::explore::exploration::Exploration;
@@ -15,25 +16,6 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use std::sync::{Mutex, PoisonError};
-
-/// How much is tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Effort {
-    /// Every state that recovery can tell apart, at every crash that can differ.
-    Exhaustive,
-    /// States in which all words that recovery reads are the latest but at most so many, and states in which
-    /// all are the oldest but at most so many: the one store that is lost, and the one that came first. Not
-    /// exhaustive.
-    Deviations(u32),
-    /// So many states at random after each crash. Not exhaustive; the same seed gives the same states.
-    Random {
-        /// States for each crash.
-        states: u32,
-        /// Where the random numbers start.
-        seed: u64,
-    },
-}
 
 /// What the outside world has learned in a run, in order: "record 3 is acknowledged", "the write of record
 /// 4 has begun". A crash comes before or after each of them, and recovery is judged by those that came
@@ -90,14 +72,8 @@ impl<N> fmt::Debug for Notes<'_, N> {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Simulation {
-    pub(super) model: Model,
     beginning: Arc<[u64]>,
-    pub(super) effort: Effort,
-    pub(super) in_recovery: u32,
-    preemptions: u32,
-    pub(super) recoveries: u64,
-    operations: u64,
-    watch: Watch,
+    settings: Settings,
 }
 
 impl Simulation {
@@ -105,16 +81,8 @@ impl Simulation {
     /// recovery is itself cut by one crash, threads are preempted twice at most.
     #[must_use]
     pub fn new(model: Model, bytes: u64) -> Self {
-        Self {
-            model,
-            beginning: vec![0; bytes.div_ceil(WORD) as usize].into(),
-            effort: Effort::Exhaustive,
-            in_recovery: 1,
-            preemptions: 2,
-            recoveries: 10_000_000,
-            operations: 1_000_000,
-            watch: Watch::default(),
-        }
+        let beginning = vec![0; bytes.div_ceil(WORD) as usize].into();
+        Self { beginning, settings: Settings::new(model) }
     }
 
     /// The same after something was done to the medium and all of it has become persistent: no crash comes
@@ -132,22 +100,25 @@ impl Simulation {
 
     /// How much is tried; at first all.
     #[must_use]
-    pub fn effort(self, effort: Effort) -> Self {
-        Self { effort, ..self }
+    pub fn effort(mut self, effort: Effort) -> Self {
+        self.settings.effort = effort;
+        self
     }
 
     /// How many times recovery is itself cut by a crash; at first once. Each costs as many recoveries as the
     /// recovery before it has moments of a crash.
     #[must_use]
-    pub fn crashes_in_recovery(self, times: u32) -> Self {
-        Self { in_recovery: times, ..self }
+    pub fn crashes_in_recovery(mut self, times: u32) -> Self {
+        self.settings.in_recovery = times;
+        self
     }
 
     /// How often a thread of [`run_threads`](SimMedium::run_threads) is made to let another one go on; at
     /// first twice.
     #[must_use]
-    pub fn preemptions(self, times: u32) -> Self {
-        Self { preemptions: times, ..self }
+    pub fn preemptions(mut self, times: u32) -> Self {
+        self.settings.preemptions = times;
+        self
     }
 
     /// The medium as a workload gets it, for tests without a crash.
@@ -159,19 +130,22 @@ impl Simulation {
     /// The exploration ends after so many recoveries, and says then that it was not exhaustive. At first ten
     /// million.
     #[must_use]
-    pub fn at_most(self, recoveries: u64) -> Self {
-        Self { recoveries, ..self }
+    pub fn at_most(mut self, recoveries: u64) -> Self {
+        self.settings.recoveries = recoveries;
+        self
     }
 
     /// So many operations a workload or a recovery may make before it is taken for endless; at first a
     /// million.
     #[must_use]
-    pub fn operations(self, operations: u64) -> Self {
-        Self { operations, ..self }
+    pub fn operations(mut self, operations: u64) -> Self {
+        self.settings.operations = operations;
+        self
     }
 
-    pub(crate) fn watched(self, watch: Watch) -> Self {
-        Self { watch, ..self }
+    pub(crate) fn watched(mut self, watch: Watch) -> Self {
+        self.settings.watch = watch;
+        self
     }
 
     /// Runs the workload, and for each crash that can differ from another one and each state that it may
@@ -185,7 +159,7 @@ impl Simulation {
         workload: impl Fn(&SimMedium, &Notes<'_, N>),
         recovery: impl Fn(&SimMedium, &[N]) -> Result<(), Violation>,
     ) -> Exploration {
-        let mut found = Exploration::new(self.model, self.effort);
+        let mut found = Exploration::new(self.settings.model, self.settings.effort);
         let mut schedule = Choices::new(Way::All);
         // Of the next schedule, so many events are those of the one before.
         let mut known = 0;
@@ -197,7 +171,7 @@ impl Simulation {
             let (made, events) =
                 turns.map_or_else(|| (Choices::new(Way::All), Vec::new()), Turns::into_choices);
             let explorer = Explorer {
-                simulation: self,
+                settings: &self.settings,
                 recovery: &recovery,
                 notes: &notes,
                 schedule: made.taken(),
@@ -242,7 +216,7 @@ impl Simulation {
             let notes = &notes[..crash.notes.min(notes.len())];
             let layered = image.under(Layer::new(Arc::clone(&history), cut));
             let medium =
-                self.recovering(layered, Choices::beginning(&crash.taken)).with_snapshots();
+                self.settings.medium(layered, Choices::beginning(&crash.taken)).with_snapshots();
             verdict = judge(&recovery, &medium, notes);
             let ran = medium.into_ran();
             let at = rest.first().map_or(0, |next| next.cut);
@@ -255,7 +229,7 @@ impl Simulation {
 
     /// Runs the workload in an order.
     fn run<N>(&self, workload: &impl Fn(&SimMedium, &Notes<'_, N>), schedule: Choices) -> Run<N> {
-        let medium = self.running(Turns::new(schedule, self.preemptions));
+        let medium = self.running(Turns::new(schedule, self.settings.preemptions));
         let notes = Notes { medium: &medium, notes: Mutex::new(Vec::new()) };
         let panic = quietly(|| workload(&medium, &notes)).err();
         let notes = notes.notes.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -264,13 +238,7 @@ impl Simulation {
 
     fn running(&self, turns: Turns) -> SimMedium {
         let image = Image::new(Arc::clone(&self.beginning));
-        SimMedium::new(self.model, image, Choices::new(Way::All), self.operations)
-            .with_turns(turns)
-            .watched(self.watch.clone())
-    }
-
-    pub(super) fn recovering(&self, image: Image, choices: Choices) -> SimMedium {
-        SimMedium::new(self.model, image, choices, self.operations).watched(self.watch.clone())
+        self.settings.medium(image, Choices::new(Way::All)).with_turns(turns)
     }
 }
 

@@ -8,6 +8,8 @@ pub(crate) mod replay;
 mod svg;
 pub(crate) mod violation;
 
+pub(crate) use crash::Crash;
+
 use crate::sim::machine::history::{Happened, History, What};
 use crate::sim::machine::model::{Model, WORD};
 use alloc::borrow::ToOwned;
@@ -16,8 +18,6 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
-pub(crate) use crash::Crash;
-
 use crash::{is_shown, kind, shown};
 use fate::Fate;
 use replay::Replay;

@@ -1,0 +1,59 @@
+//! How much a simulation explores.
+
+use crate::sim::crash::choices::Choices;
+use crate::sim::crash::image::Image;
+use crate::sim::machine::model::Model;
+use crate::sim::medium::SimMedium;
+use crate::sim::medium::watch::Watch;
+
+/// How much is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Effort {
+    /// Every state that recovery can tell apart, at every crash that can differ.
+    Exhaustive,
+    /// States in which all words that recovery reads are the latest but at most so many, and states in which
+    /// all are the oldest but at most so many: the one store that is lost, and the one that came first. Not
+    /// exhaustive.
+    Deviations(u32),
+    /// So many states at random after each crash. Not exhaustive; the same seed gives the same states.
+    Random {
+        /// States for each crash.
+        states: u32,
+        /// Where the random numbers start.
+        seed: u64,
+    },
+}
+
+/// What a simulation was told.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) model: Model,
+    pub(super) effort: Effort,
+    /// How many times recovery is itself cut.
+    pub(super) in_recovery: u32,
+    pub(super) preemptions: u32,
+    /// Recoveries and operations of a run, at most.
+    pub(super) recoveries: u64,
+    pub(super) operations: u64,
+    pub(super) watch: Watch,
+}
+
+impl Settings {
+    pub(super) fn new(model: Model) -> Self {
+        Self {
+            model,
+            effort: Effort::Exhaustive,
+            in_recovery: 1,
+            preemptions: 2,
+            recoveries: 10_000_000,
+            operations: 1_000_000,
+            watch: Watch::default(),
+        }
+    }
+
+    /// A medium that holds an image.
+    pub(super) fn medium(&self, image: Image, choices: Choices) -> SimMedium {
+        SimMedium::new(self.model, image, choices, self.operations).watched(self.watch.clone())
+    }
+}

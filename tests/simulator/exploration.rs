@@ -195,6 +195,33 @@ fn work_for_nothing_and_work_not_done_are_told_by_place() {
 }
 
 #[test]
+fn nobody_completes_what_a_killed_process_wrote_back() {
+    // The next process fences; only if it writes back too, what it found is persistent.
+    for (writes_back, is_lost) in [(false, true), (true, false)] {
+        let outcome = Simulation::new(Model::x86(), 64).explore(
+            |medium, notes| {
+                let mortal = medium.mortal(2);
+                mortal.store(0, 1, Relaxed);
+                mortal.writeback(0..8).unwrap();
+                mortal.fence();
+                assert!(!mortal.is_alive() && mortal.persist(0..8).is_err());
+                assert_eq!(medium.load(0, Relaxed), 1, "the caches keep it");
+                if writes_back {
+                    medium.writeback(0..8).unwrap();
+                }
+                medium.fence();
+                notes.add("found");
+            },
+            |medium, notes| {
+                let is_there = medium.load(0, Relaxed) == 1;
+                if is_there || notes.is_empty() { Ok(()) } else { Err(Violation::lost("it")) }
+            },
+        );
+        assert_eq!(outcome.failure().is_some(), is_lost, "writes back: {writes_back}");
+    }
+}
+
+#[test]
 fn a_workload_that_differs_from_run_to_run_is_a_failure() {
     let runs = RefCell::new(0);
     let outcome = Simulation::new(Model::x86(), 64).explore(

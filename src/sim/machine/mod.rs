@@ -4,14 +4,15 @@
 //! [`SimMedium`](super::SimMedium) is made of it. It is public for litmus tests, which are written in
 //! instructions of numbered threads.
 
-use history::{Bounds, Counts, Happened, History, Line, What, Write};
-use model::{Durable, Model, Order, Streaming, WORD};
-use ordered::{Ordered, Stamp};
-use waste::{Kind, Waste};
 pub(crate) mod history;
 pub(crate) mod model;
 mod ordered;
 pub mod waste;
+
+use history::{Bounds, Counts, Happened, History, Line, What, Write};
+use model::{Durable, Model, Order, Streaming, WORD};
+use ordered::{Ordered, Stamp};
+use waste::{Kind, Waste};
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -193,12 +194,15 @@ impl Machine {
     }
 
     /// Another process goes on in place of all threads. What they did is ordered before what it does: the
-    /// operating system sees to that.
+    /// operating system sees to that. What they wrote back nobody completes.
     pub(crate) fn killed(&mut self) {
         for thread in 0..self.threads.len() {
             self.order_open(thread);
+            self.orders_all(thread);
+            let of_process = self.thread(thread);
+            of_process.pending.clear();
+            of_process.streamed.clear();
         }
-        self.threads.clear();
         self.born = self.history.now();
     }
 

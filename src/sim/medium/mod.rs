@@ -1,5 +1,9 @@
 //! The simulated medium.
 
+pub(crate) mod mortal;
+pub(crate) mod schedule;
+pub(crate) mod watch;
+
 use crate::medium::{Granularity, Medium};
 use crate::sim::crash::choices::Choices;
 use crate::sim::crash::image::Image;
@@ -7,10 +11,6 @@ use crate::sim::machine::history::{History, What};
 use crate::sim::machine::model::{Durable, Model, WORD};
 use crate::sim::machine::waste::Waste;
 use crate::sim::machine::{Machine, Place, Store};
-pub(crate) mod mortal;
-pub(crate) mod schedule;
-pub(crate) mod watch;
-
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::convert::Infallible;

@@ -3,7 +3,7 @@
 //! No source is changed. Each operation on a [`SimMedium`](super::SimMedium) knows where in the source it was
 //! called; a mutant is one such place whose operation is left out or weakened, everywhere else the code is
 //! what it is. A mutant under which no scenario fails *survives*: either the operation is not needed, or no
-//! scenario needs it.
+//! scenario needs it: a mutant is noticed only where a scenario judges what the operation is for.
 
 pub use crate::sim::medium::watch::{Mutant, Weakening};
 

@@ -148,6 +148,13 @@ impl Image {
         self
     }
 
+    /// The same with the last crash at another event.
+    pub(crate) fn cut(&self, cut: u32) -> Self {
+        let mut layers = self.layers.clone();
+        let last = layers.pop().map(|last| Layer::new(last.history, cut));
+        layers.into_iter().chain(last).fold(Self::new(Arc::clone(&self.beginning)), Self::under)
+    }
+
     /// Its size in bytes.
     pub(crate) fn len(&self) -> u64 {
         self.beginning.len() as u64 * WORD

@@ -8,7 +8,7 @@ use crate::sim::explore::exploration::Exploration;
 use crate::sim::failure::replay::{Replay, ReplayedCrash};
 use crate::sim::failure::violation::{Violation, quietly};
 use crate::sim::failure::{Crash, Failure};
-use crate::sim::machine::history::History;
+use crate::sim::machine::history::{Happened, History, What};
 use crate::sim::machine::model::Durable;
 use crate::sim::medium::{Ran, SimMedium, Snapshot};
 use alloc::boxed::Box;
@@ -180,7 +180,8 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
         }
     }
 
-    /// A failure, with as few words other than the latest as can be had by trying.
+    /// A failure, simplified: with as few words other than the latest as can be had by trying, and with none
+    /// if an earlier crash fails so.
     fn failure(
         &self,
         image: &Image,
@@ -189,7 +190,41 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
         ran: Ran,
         violation: Violation,
     ) -> Box<Failure> {
-        let (mut ran, mut violation) = (ran, violation);
+        let (point, ran, violation) = self
+            .without_deviations(image, point)
+            .unwrap_or_else(|| self.with_few_deviations(image, point, ran, violation));
+        let path = path.and(point, ran.choices.taken());
+        let replay = Replay { schedule: self.schedule.clone(), crashes: path.crashes };
+        let notes = self.notes.iter().map(|note| format!("{note:?}")).collect();
+        let crashes = ran.image.layers.iter().map(|layer| Crash::new(layer.clone())).collect();
+        Box::new(Failure::new(self.settings.model, violation, crashes, notes, point.notes, replay))
+    }
+
+    /// The earliest crash, since something was last sure or noted, that fails with the latest of each word.
+    fn without_deviations(&self, image: &Image, point: Point) -> Option<(Point, Ran, Violation)> {
+        let events = &image.layers.last()?.history.events[..point.cut as usize];
+        let is_boundary = |event: &Happened| event.guarantees || event.what == What::Note;
+        let notes = events.iter().filter(|event| event.what == What::Note).count();
+        // What was noted while stores were in the CPU's buffer belongs to no earlier crash.
+        if notes < point.notes {
+            return None;
+        }
+        let first = events.iter().rposition(is_boundary).map_or(0, |last| last as u32 + 1);
+        (first..=point.cut).take(TRIED).find_map(|cut| {
+            let (ran, verdict) =
+                self.recover(&image.cut(cut), point, Choices::new(Way::NearFirst(0)), false);
+            verdict.err().map(|violation| (Point { cut, ..point }, ran, violation))
+        })
+    }
+
+    /// The same crash, with fewer words other than the latest.
+    fn with_few_deviations(
+        &self,
+        image: &Image,
+        point: Point,
+        mut ran: Ran,
+        mut violation: Violation,
+    ) -> (Point, Ran, Violation) {
         let mut place = 0;
         while place < ran.choices.taken().len() {
             let mut taken = ran.choices.taken();
@@ -205,11 +240,7 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
             }
             place += 1;
         }
-        let path = path.and(point, ran.choices.taken());
-        let replay = Replay { schedule: self.schedule.clone(), crashes: path.crashes };
-        let notes = self.notes.iter().map(|note| format!("{note:?}")).collect();
-        let crashes = ran.image.layers.iter().map(|layer| Crash::new(layer.clone())).collect();
-        Box::new(Failure::new(self.settings.model, violation, crashes, notes, point.notes, replay))
+        (point, ran, violation)
     }
 
     /// The workload itself has failed, without a crash.
@@ -235,6 +266,9 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
         ))
     }
 }
+
+/// Earlier crashes that are tried to simplify a failure.
+const TRIED: usize = 100;
 
 /// How many choices are other than the first.
 fn deviations(taken: &[u32]) -> usize {

@@ -148,7 +148,10 @@ impl<'a> Damage<'a> {
     /// It lacked a fence, if not the write-back.
     fn not_completed(&self) -> String {
         let covers = |event: &u32| self.covers(self.crash.event(*event));
-        let Some(writeback) = (self.event + 1..self.limit()).rev().find(covers) else {
+        let is_own = |event: &u32| self.crash.event(*event).thread == self.event().thread;
+        let writebacks = || (self.event + 1..self.limit()).rev().filter(covers);
+        // That of another thread may be of something else in the line.
+        let Some(writeback) = writebacks().find(is_own).or_else(|| writebacks().next()) else {
             return self.not_written_back();
         };
         let not_fenced = || self.not_fenced(writeback);

@@ -81,11 +81,23 @@ pub(crate) fn nothing_lost(crash: &Crash, is_acknowledged: bool) -> String {
     let is_complete = !is_acknowledged && last.is_some_and(is_noted);
     let last = last.map(|last| crash.named(last));
     let next = next.filter(|_| !is_complete).map(|next| crash.named(next));
+    let told = (0..crash.end).rev().find(|event| crash.event(*event).what == What::Note);
+    if let (true, Some(told), Some(next)) = (is_acknowledged, told, &next) {
+        return told_too_early(&crash.shown(told), next);
+    }
     if crash.is_recovery {
         nothing_lost_of_recovery(last, next)
     } else {
         nothing_lost_of_workload(last, next)
     }
+}
+
+/// What was told is not stored yet.
+fn told_too_early(told: &str, next: &str) -> String {
+    format!(
+        "no store is lost: the outside world was told at {told}, before the {next}; tell it after that is \
+        persistent"
+    )
 }
 
 /// The crash came between the last store and the next.

@@ -122,7 +122,7 @@ replay: t/4:0:0.0.0.1";
 
 #[test]
 fn a_wrong_order() {
-    // A crash before the fence of B, which is there; A was not stored yet.
+    // A crash behind the store of B, which is there, by the first choice of two; A was not stored yet.
     let expected = "\
 recovery broke an invariant: there is nothing at A
 after a crash under the model x86
@@ -135,7 +135,7 @@ what to mend:
     (event 1) and before the store at tests/simulator/planted/messages.rs:LL:CC; if recovery cannot
     do without the second, persist it before the first, else mend recovery
 
-replay: t/2:0:0";
+replay: t/1:0:0";
     assert_eq!(message(publish, is_there), expected);
 }
 

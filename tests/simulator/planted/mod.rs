@@ -11,6 +11,7 @@ mod headers;
 mod log;
 mod mailbox;
 mod messages;
+mod producers;
 mod ring;
 mod stack;
 mod threads;

@@ -6,7 +6,8 @@ use crate::sim::machine::model::Model;
 use crate::sim::medium::SimMedium;
 use crate::sim::medium::watch::Watch;
 
-/// How much is tried.
+/// How much is tried after each crash. Moments of a crash and orders of threads are all tried in each case, within
+/// the bounds of the simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Effort {

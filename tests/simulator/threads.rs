@@ -139,6 +139,16 @@ fn a_thread_that_panics_is_a_failure_with_its_message() {
 }
 
 #[test]
+fn a_workload_that_waits_for_nobody_is_a_failure() {
+    let text = workload_failure(|medium| {
+        loop {
+            medium.pause();
+        }
+    });
+    assert!(text.contains("does this end?"), "{text}");
+}
+
+#[test]
 fn a_workload_that_does_not_end_is_a_failure() {
     let text = workload_failure(|medium| {
         loop {

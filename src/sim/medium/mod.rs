@@ -131,8 +131,10 @@ impl SimMedium {
         schedule::run(self.turns.as_ref(), bodies);
     }
 
-    /// What a thread calls instead of spinning: another one goes on.
+    /// What a thread calls instead of spinning: another one goes on. It counts as an operation.
+    #[track_caller]
     pub fn pause(&self) {
+        drop(self.spend());
         if let Some(turns) = &self.turns {
             turns.pause();
         }
@@ -161,12 +163,18 @@ impl SimMedium {
 
     /// Begins an operation: another thread may have its turn first.
     #[track_caller]
-    #[expect(clippy::panic, reason = "the way out of code that does not end")]
     fn begin(&self) -> MutexGuard<'_, State> {
         if let Some(turns) = &self.turns {
             let events = self.state().machine.history().now();
             turns.turn(events);
         }
+        self.spend()
+    }
+
+    /// Counts an operation.
+    #[track_caller]
+    #[expect(clippy::panic, reason = "the way out of code that does not end")]
+    fn spend(&self) -> MutexGuard<'_, State> {
         let mut state = self.state();
         let Some(left) = state.left.checked_sub(1) else {
             drop(state);

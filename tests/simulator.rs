@@ -1,5 +1,8 @@
 //! The simulator against what was published, against brute force, and at work.
 
+// Where there are no atomics of 64 bits, there is no medium.
+#![cfg(target_has_atomic = "64")]
+
 /// All under one name: what is the same on every CPU is left out by it where it would be emulated.
 mod simulator {
     mod brute_force;

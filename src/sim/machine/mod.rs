@@ -297,12 +297,7 @@ impl Machine {
         // On x86 each store releases.
         let releases =
             store == Store::Ordinary { releases: true } || self.history.model.order == Order::Total;
-        let ordered = &mut self.thread(thread).ordered;
-        let stamp = ordered.store(thread, releases, previous.as_ref());
-        if !store.is_open() {
-            ordered.see(&stamp);
-        }
-        stamp
+        self.thread(thread).ordered.store(thread, releases, previous.as_ref())
     }
 
     /// A store was made: what later ones are ordered after.
@@ -311,6 +306,8 @@ impl Machine {
         orders.stamps[open.word].push(open.stamp.clone());
         if !store.is_open() {
             orders.floor[open.word] = open.number + 1;
+            // Not before all words of a copy have their stamps: they are in no order.
+            self.thread(thread).ordered.see(&open.stamp);
             return;
         }
         if store == Store::Streaming {
@@ -344,7 +341,7 @@ impl Machine {
             let is_fenced = stores.is_some_and(|stores| stores[number as usize].event < own.fenced);
             let is_loaded = own.loaded.get(&(line, word)).is_some_and(|loaded| *loaded > number);
             let is_own = stamp.thread == thread;
-            is_own || is_fenced || is_loaded || is_total && own.ordered.sees(stamp)
+            is_own || is_fenced || is_loaded || is_total && own.ordered.has_loaded(stamp)
         });
         *self.thread(thread) = own;
         covered

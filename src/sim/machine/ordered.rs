@@ -75,6 +75,8 @@ pub(crate) struct Ordered {
     /// What a release or a barrier would order before later stores: own stores, and those of others that
     /// were read.
     seen: Stores,
+    /// What loads have shown to be in memory.
+    loaded: Stores,
 }
 
 impl Ordered {
@@ -98,6 +100,8 @@ impl Ordered {
     /// A load that read what was stored so.
     pub(crate) fn load(&mut self, acquires: bool, from: &Stamp) {
         self.see(from);
+        self.loaded.join(&from.before);
+        self.loaded.add(from.thread, from.store);
         if acquires {
             self.before.join(&from.before);
             self.before.add(from.thread, from.store);
@@ -109,9 +113,10 @@ impl Ordered {
         self.before = self.seen.clone();
     }
 
-    /// Whether a later release or barrier is ordered after this.
-    pub(crate) fn sees(&self, stamp: &Stamp) -> bool {
-        self.seen.has(stamp.thread, stamp.store)
+    /// Whether a load has shown this to be in memory. An own store that came after it in the order of a word has
+    /// not: it may be in the store buffer.
+    pub(crate) fn has_loaded(&self, stamp: &Stamp) -> bool {
+        self.loaded.has(stamp.thread, stamp.store)
     }
 
     /// A later release or barrier is ordered after this.

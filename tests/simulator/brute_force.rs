@@ -8,11 +8,11 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-/// Some thousand programs, unless the environment asks for another number.
-fn cases() -> ProptestConfig {
+/// So many programs, unless the environment asks for another number.
+fn cases(usually: u32) -> ProptestConfig {
     let asked = ProptestConfig::default();
     let is_default = std::env::var_os("PROPTEST_CASES").is_none();
-    let cases = if is_default { 2000 } else { asked.cases };
+    let cases = if is_default { usually } else { asked.cases };
     ProptestConfig { cases, failure_persistence: None, ..asked }
 }
 
@@ -95,7 +95,7 @@ fn machine(model: Model, program: &Program) -> Machine {
 }
 
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(cases(20_000))]
 
     /// Every state of two threads' programs, and no other.
     #[test]
@@ -231,7 +231,7 @@ fn workload() -> impl Strategy<Value = Program> {
 }
 
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(cases(2000))]
 
     /// What recovery can find after a crash, and after a crash during recovery: the same as by brute force.
     #[test]
@@ -277,7 +277,7 @@ fn thread() -> impl Strategy<Value = Vec<Do>> {
 }
 
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(cases(2000))]
 
     /// Two threads in every order: the same words after a crash as by brute force over all orders.
     #[test]

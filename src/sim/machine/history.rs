@@ -95,6 +95,12 @@ impl Line {
         (0..self.len()).map(|word| self.sure(word, u32::MAX)).collect()
     }
 
+    /// The event of the last store of a word, if that is not sure to survive at the end.
+    pub(crate) fn open_store(&self, word: usize) -> Option<u32> {
+        let is_open = self.made(word, u32::MAX) > self.sure(word, u32::MAX);
+        self.writes(word).last().filter(|_| is_open).map(|last| last.event)
+    }
+
     /// From a cut on, at least these survive. Tells whether that is new.
     pub(crate) fn guarantee(&mut self, cut: u32, counts: &[u32]) -> bool {
         let before = self.guarantees.last().map(|last| &last.counts);

@@ -251,10 +251,12 @@ impl Machine {
         let needs: Vec<_> = words.iter().map(|(at, _)| self.needs(thread, *at, store)).collect();
         for ((at, value), (needs, stamp)) in words.iter().zip(needs) {
             let (line, word) = self.history.model.place(*at);
-            let lines = self.history.line_to_store(line);
-            let number = lines.writes(word).len() as u32;
-            self.waste.stored(lines, (line, word), place);
-            lines.push(word, Write { value: *value, event, needs });
+            let stores = self.history.line_to_store(line);
+            let (number, overwritten) = (stores.writes(word).len() as u32, stores.open_store(word));
+            stores.push(word, Write { value: *value, event, needs });
+            if let Some(before) = overwritten {
+                self.waste.found(Kind::Overwritten, self.history.events[before as usize].place);
+            }
             self.is_stored(thread, Open { line, word, number, stamp }, store);
         }
         let (first, end) = (self.history.model.place(*at).0, self.history.model.place(*last).0 + 1);
@@ -516,10 +518,8 @@ impl Machine {
 
 fn never_persisted(stores: &Line, events: &[Happened], waste: &mut Waste) {
     for word in 0..stores.len() {
-        if let Some(last) = stores.writes(word).last()
-            && stores.made(word, u32::MAX) > stores.sure(word, u32::MAX)
-        {
-            waste.found(Kind::NeverPersisted, events[last.event as usize].place);
+        if let Some(last) = stores.open_store(word) {
+            waste.found(Kind::NeverPersisted, events[last as usize].place);
         }
     }
 }

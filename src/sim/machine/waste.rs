@@ -1,10 +1,8 @@
 //! Work that was done for nothing, and work that was not done: what a run shows without any crash.
 
 use crate::sim::machine::Place;
-use crate::sim::machine::history::Line;
 use alloc::collections::BTreeMap;
 use core::fmt;
-use std::collections::HashMap;
 
 /// What was noticed at a place in the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,8 +41,6 @@ impl fmt::Display for Kind {
 #[derive(Clone, Debug, Default)]
 pub struct Waste {
     found: BTreeMap<(Kind, PlaceKey), u64>,
-    /// The place of the last store of a word that is not sure to survive yet: line and word.
-    open: HashMap<(usize, usize), Place>,
 }
 
 /// A place, which sorts as it reads.
@@ -80,17 +76,6 @@ impl Waste {
 
     pub(crate) fn found(&mut self, kind: Kind, place: Place) {
         *self.found.entry((kind, key(place))).or_default() += 1;
-    }
-
-    /// A word is about to be stored.
-    pub(crate) fn stored(&mut self, line: &Line, at: (usize, usize), place: Place) {
-        let (_, word) = at;
-        let is_open = line.writes(word).len() as u32 > line.sure(word, u32::MAX);
-        if let Some(before) = self.open.insert(at, place)
-            && is_open
-        {
-            self.found(Kind::Overwritten, before);
-        }
     }
 
     pub(crate) fn add(&mut self, other: &Self) {

@@ -72,7 +72,7 @@ impl<'a> Memory<'a> {
 #[cold]
 #[track_caller]
 #[expect(clippy::panic, reason = "offsets are checked above a medium; out of range is a bug there")]
-fn out_of_range(at: u64, len: u64, size: u64) -> ! {
+pub(crate) fn out_of_range(at: u64, len: u64, size: u64) -> ! {
     panic!("{len} bytes at offset {at} are out of range: the medium has {size} bytes")
 }
 

@@ -16,6 +16,8 @@ mod memory;
 pub(crate) mod words;
 
 pub use memory::Memory;
+#[cfg(all(feature = "sim", not(loom)))]
+pub(crate) use memory::out_of_range;
 
 use core::ops::Range;
 use core::sync::atomic::Ordering;

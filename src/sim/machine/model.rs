@@ -1,11 +1,11 @@
 //! What a crash may leave, as the architectures promise it.
 
-use crate::medium::Granularity;
+use crate::medium::{Granularity, words};
 use crate::report::Event;
 use core::fmt;
 
 /// The size of a word in bytes.
-pub(crate) const WORD: u64 = size_of::<u64>() as u64;
+pub(crate) const WORD: u64 = words::WORD as u64;
 
 /// In which order stores of one line become persistent. Those of different lines never wait for each
 /// other; those of one word always become persistent in order (coherence).

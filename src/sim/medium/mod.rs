@@ -4,7 +4,7 @@ pub(crate) mod mortal;
 pub(crate) mod schedule;
 pub(crate) mod watch;
 
-use crate::medium::{Granularity, Medium};
+use crate::medium::{Granularity, Medium, out_of_range};
 use crate::sim::crash::choices::Choices;
 use crate::sim::crash::image::Image;
 use crate::sim::machine::history::{History, What};
@@ -26,8 +26,7 @@ use watch::Watch;
 /// A medium that remembers every store, write-back and fence. A workload runs on one that begins as the
 /// simulation says, recovery on one that a crash left.
 ///
-/// Its size is a multiple of 8. Accesses cost some ten nanoseconds each; loads and copies out of what a
-/// crash left may decide what it left.
+/// Its size is a multiple of 8. Loads and copies out of what a crash left may decide what it left.
 pub struct SimMedium {
     model: Model,
     bytes: u64,
@@ -196,11 +195,9 @@ impl SimMedium {
     #[track_caller]
     fn check(&self, at: u64, len: u64) {
         let is_within = at.checked_add(len).is_some_and(|end| end <= self.bytes);
-        let bytes = self.bytes;
-        assert!(
-            is_within,
-            "{len} bytes at offset {at} are out of range: the medium has {bytes} bytes"
-        );
+        if !is_within {
+            out_of_range(at, len, self.bytes);
+        }
     }
 
     #[track_caller]

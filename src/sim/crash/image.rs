@@ -212,6 +212,13 @@ impl Image {
         let (line, word) = layer.history.model.place(at);
         let Some(stores) = layer.history.line(line) else { return self.known(top, at, mask) };
         let numbers = layer.numbers(line, word, stores);
+        // The usual case, of which no list is made.
+        if numbers.len() == 1 {
+            return match value(stores.writes(word), numbers.start, mask) {
+                Value::Stored(value) => Some(value),
+                Value::Below => self.known(top, at, mask),
+            };
+        }
         let below = if numbers.start == 0 { Some(self.known(top, at, mask)?) } else { None };
         match runs(stores.writes(word), numbers, mask, below).as_slice() {
             [Run { value: Value::Stored(value), .. }] => Some(*value),

@@ -40,10 +40,24 @@ pub(super) struct Explorer<'a, N, R> {
     pub(super) schedule: Vec<u32>,
 }
 
-/// A crash and those before it.
-#[derive(Clone)]
-struct Path {
-    crashes: Vec<ReplayedCrash>,
+/// A crash that is explored.
+#[derive(Clone, Copy)]
+struct Moment<'a> {
+    /// What it left.
+    image: &'a Image,
+    point: Point,
+    /// The crashes before it.
+    before: &'a [ReplayedCrash],
+    /// How many times recovery is still to be cut.
+    in_recovery: u32,
+}
+
+impl Moment<'_> {
+    /// All crashes up to this one, with what was then found.
+    fn path(&self, Point { cut, notes }: Point, taken: Vec<u32>) -> Vec<ReplayedCrash> {
+        let this = ReplayedCrash { cut, notes, taken };
+        self.before.iter().cloned().chain([this]).collect()
+    }
 }
 
 impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'_, N, R> {
@@ -55,13 +69,12 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
         history: &Arc<History>,
         known: u32,
     ) -> Option<Box<Failure>> {
-        let path = Path { crashes: Vec::new() };
         // Where stores are buffered, later notes matter for an earlier crash.
         let is_buffered = self.settings.model.durable == Durable::Visible;
         let is_new = |point: &Point| known == 0 || is_buffered || point.cut > known;
         let crash = |found: &mut Exploration, point: Point, in_recovery| {
             let image = image.clone().under(Layer::new(Arc::clone(history), point.cut));
-            self.crash(found, &image, point, &path, in_recovery)
+            self.crash(found, Moment { image: &image, point, before: &[], in_recovery })
         };
         let mut new = points(history).into_iter().filter(is_new);
         let failure = new.find_map(|point| crash(found, point, self.settings.in_recovery))?;
@@ -74,27 +87,17 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
     }
 
     /// The states that a crash may leave, as far as the effort goes.
-    fn crash(
-        &self,
-        found: &mut Exploration,
-        image: &Image,
-        point: Point,
-        path: &Path,
-        in_recovery: u32,
-    ) -> Option<Box<Failure>> {
+    fn crash(&self, found: &mut Exploration, moment: Moment<'_>) -> Option<Box<Failure>> {
         found.crashes += 1;
         let ways = self.ways(found.crashes);
-        ways.into_iter().find_map(|way| self.states(found, image, point, path, in_recovery, way))
+        ways.into_iter().find_map(|way| self.states(found, moment, way))
     }
 
     /// The same in one way.
     fn states(
         &self,
         found: &mut Exploration,
-        image: &Image,
-        point: Point,
-        path: &Path,
-        in_recovery: u32,
+        moment: Moment<'_>,
         way: Way,
     ) -> Option<Box<Failure>> {
         let mut choices = Choices::new(way);
@@ -106,13 +109,14 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
                 found.is_exhaustive_so_far = false;
                 return None;
             }
-            let (ran, verdict) = self.recover(image, point, choices, in_recovery > 0);
+            let is_cut_again = moment.in_recovery > 0;
+            let (ran, verdict) = self.recover(moment.image, moment.point, choices, is_cut_again);
             found.count(&ran.image);
             if let Err(violation) = verdict {
-                return Some(self.failure(image, point, path, ran, violation));
+                return Some(self.failure(moment, ran, violation));
             }
-            if in_recovery > 0 {
-                let failure = self.nested(found, &ran, point, path, in_recovery - 1, kept);
+            if is_cut_again {
+                let failure = self.nested(found, &ran, moment, kept);
                 if failure.is_some() {
                     return failure;
                 }
@@ -128,23 +132,22 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
         &self,
         found: &mut Exploration,
         ran: &Ran,
-        point: Point,
-        path: &Path,
-        in_recovery: u32,
+        moment: Moment<'_>,
         kept: Option<usize>,
     ) -> Option<Box<Failure>> {
         // Points of the recovery's own history; those without a store of recovery are the crash before.
         ran.history.stored().next()?;
         let history = Arc::clone(&ran.history);
-        let path = path.and(point, ran.choices.taken());
+        let before = moment.path(moment.point, ran.choices.taken());
         points(&history).into_iter().find_map(|nested| {
             let snapshot = at_event(&ran.snapshots, nested.cut)?;
             if kept.is_some_and(|kept| snapshot.depth <= kept) {
                 return None;
             }
             let image = snapshot.image.clone().under(Layer::new(Arc::clone(&history), nested.cut));
-            let nested = Point { notes: point.notes, ..nested };
-            self.crash(found, &image, nested, &path, in_recovery)
+            let point = Point { notes: moment.point.notes, ..nested };
+            let in_recovery = moment.in_recovery - 1;
+            self.crash(found, Moment { image: &image, point, before: &before, in_recovery })
         })
     }
 
@@ -182,22 +185,27 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
 
     /// A failure, simplified: with as few words other than the latest as can be had by trying, and with none
     /// if an earlier crash fails so.
-    fn failure(
-        &self,
-        image: &Image,
-        point: Point,
-        path: &Path,
-        ran: Ran,
-        violation: Violation,
-    ) -> Box<Failure> {
+    fn failure(&self, moment: Moment<'_>, ran: Ran, violation: Violation) -> Box<Failure> {
+        let Moment { image, point, .. } = moment;
         let (point, ran, violation) = self
             .without_deviations(image, point)
             .unwrap_or_else(|| self.with_few_deviations(image, point, ran, violation));
-        let path = path.and(point, ran.choices.taken());
-        let replay = Replay { schedule: self.schedule.clone(), crashes: path.crashes };
+        let path = moment.path(point, ran.choices.taken());
+        self.described(violation, ran.image.layers, point.notes, path)
+    }
+
+    /// A failure with its history and what it takes to see it again.
+    fn described(
+        &self,
+        violation: Violation,
+        layers: Vec<Layer>,
+        known: usize,
+        path: Vec<ReplayedCrash>,
+    ) -> Box<Failure> {
+        let crashes = layers.into_iter().map(Crash::new).collect();
         let notes = self.notes.iter().map(|note| format!("{note:?}")).collect();
-        let crashes = ran.image.layers.iter().map(|layer| Crash::new(layer.clone())).collect();
-        Box::new(Failure::new(self.settings.model, violation, crashes, notes, point.notes, replay))
+        let replay = Replay { schedule: self.schedule.clone(), crashes: path };
+        Box::new(Failure::new(self.settings.model, violation, crashes, notes, known, replay))
     }
 
     /// The earliest crash, since something was last sure or noted, that fails with the latest of each word.
@@ -252,18 +260,7 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
     ) -> Box<Failure> {
         let layer = Layer::new(Arc::clone(history), history.now());
         debug_assert!(image.layers.is_empty(), "a workload runs before any crash");
-        let replay = Replay { schedule: self.schedule.clone(), crashes: Vec::new() };
-        let notes: Vec<_> = self.notes.iter().map(|note| format!("{note:?}")).collect();
-        let count = notes.len();
-        let crashes = vec![Crash::new(layer)];
-        Box::new(Failure::new(
-            self.settings.model,
-            violation.in_workload(),
-            crashes,
-            notes,
-            count,
-            replay,
-        ))
+        self.described(violation.in_workload(), vec![layer], self.notes.len(), Vec::new())
     }
 }
 
@@ -273,12 +270,4 @@ const TRIED: usize = 100;
 /// How many choices are other than the first.
 fn deviations(taken: &[u32]) -> usize {
     taken.iter().filter(|taken| **taken > 0).count()
-}
-
-impl Path {
-    /// The path with one more crash, and what was then found.
-    fn and(&self, point: Point, taken: Vec<u32>) -> Self {
-        let crash = ReplayedCrash { cut: point.cut, notes: point.notes, taken };
-        Self { crashes: self.crashes.iter().cloned().chain([crash]).collect() }
-    }
 }

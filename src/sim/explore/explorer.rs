@@ -113,7 +113,7 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
             let (ran, verdict) = self.recover(moment.image, moment.point, choices, is_cut_again);
             found.count(&ran.image);
             if let Err(violation) = verdict {
-                return Some(self.failure(moment, ran, violation));
+                return Some(Box::new(self.failure(moment, ran, violation)));
             }
             if is_cut_again {
                 let failure = self.nested(found, &ran, moment, kept);
@@ -185,7 +185,7 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
 
     /// A failure, simplified: with as few words other than the latest as can be had by trying, and with none
     /// if an earlier crash fails so.
-    fn failure(&self, moment: Moment<'_>, ran: Ran, violation: Violation) -> Box<Failure> {
+    fn failure(&self, moment: Moment<'_>, ran: Ran, violation: Violation) -> Failure {
         let Moment { image, point, .. } = moment;
         let (point, ran, violation) = self
             .without_deviations(image, point)
@@ -201,11 +201,11 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
         layers: Vec<Layer>,
         known: usize,
         path: Vec<ReplayedCrash>,
-    ) -> Box<Failure> {
+    ) -> Failure {
         let crashes = layers.into_iter().map(Crash::new).collect();
         let notes = self.notes.iter().map(|note| format!("{note:?}")).collect();
         let replay = Replay { schedule: self.schedule.clone(), crashes: path };
-        Box::new(Failure::new(self.settings.model, violation, crashes, notes, known, replay))
+        Failure::new(self.settings.model, violation, crashes, notes, known, replay)
     }
 
     /// The earliest crash, since something was last sure or noted, that fails with the latest of each word.
@@ -257,7 +257,7 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
         violation: Violation,
         image: &Image,
         history: &Arc<History>,
-    ) -> Box<Failure> {
+    ) -> Failure {
         let layer = Layer::new(Arc::clone(history), history.now());
         debug_assert!(image.layers.is_empty(), "a workload runs before any crash");
         self.described(violation.in_workload(), vec![layer], self.notes.len(), Vec::new())

@@ -11,6 +11,7 @@ use crate::sim::machine::model::{Model, WORD};
 use crate::sim::medium::schedule::Turns;
 use crate::sim::medium::watch::Watch;
 use crate::sim::medium::{Ran, SimMedium};
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -178,7 +179,9 @@ impl Simulation {
             };
             let differs = made.differs().then(Violation::workload_differs);
             found.failure = match panic.or(differs) {
-                Some(violation) => Some(explorer.in_workload(violation, &image, &history)),
+                Some(violation) => {
+                    Some(Box::new(explorer.in_workload(violation, &image, &history)))
+                }
                 None => explorer.crashes(&mut found, &image, &history, known),
             };
             if found.failure.is_some() || !found.is_exhaustive_so_far {

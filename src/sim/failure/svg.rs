@@ -575,7 +575,6 @@ fn escaped(text: &str) -> String {
 mod tests {
     use crate::medium::Medium;
     use crate::sim::{Failure, Model, SimMedium, Simulation, Violation};
-    use alloc::boxed::Box;
     use alloc::string::{String, ToString};
     use alloc::vec::Vec;
     use core::sync::atomic::Ordering::Relaxed;
@@ -589,22 +588,22 @@ mod tests {
         notes.add("a < b & \"c\"");
     }
 
-    fn failure(recovery: impl Fn(&SimMedium) -> bool, model: Model) -> Box<Failure> {
+    fn failure(recovery: impl Fn(&SimMedium) -> bool, model: Model) -> Failure {
         let judge = |medium: &SimMedium, _notes: &[&str]| {
             Violation::unless(recovery(medium), || "1 < 2 & <so on>".to_string())
         };
         let exploration = Simulation::new(model, 192).explore(workload, judge);
-        Box::new(exploration.failure().expect("a failure").clone())
+        exploration.failure().expect("a failure").clone()
     }
 
     /// Published without the first word.
-    fn published_early() -> Box<Failure> {
+    fn published_early() -> Failure {
         let is_right = |medium: &SimMedium| medium.load(64, Relaxed) <= medium.load(0, Relaxed);
         failure(is_right, Model::neutral())
     }
 
     /// Recovery that marks what it has done before that is persistent.
-    fn recovered_twice() -> Box<Failure> {
+    fn recovered_twice() -> Failure {
         let is_right = |medium: &SimMedium| {
             if medium.load(136, Relaxed) == 1 {
                 return medium.load(128, Relaxed) == 1;

@@ -68,6 +68,8 @@
 //!   with files it runs in the tests on Linux.
 
 mod batch;
+#[expect(unsafe_code, reason = "hands ranges of the mapping to the cache's operations")]
+mod copy;
 mod error;
 mod file;
 mod guarantee;
@@ -82,7 +84,7 @@ pub use error::{Error, ErrorKind};
 pub use guarantee::Guarantee;
 pub use options::{Options, probe};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Destination};
 use crate::medium::words::WORD;
 use crate::medium::{Granularity, Medium};
 use core::ops::Range;
@@ -308,5 +310,10 @@ impl Medium for DaxFile {
             Writeback::Fence(cache) | Writeback::Lines(cache) => cache.fence(),
             Writeback::Pages => {}
         }
+    }
+
+    /// [`persist_copy_to`](DaxFile::persist_copy_to) a destination of which nothing is known.
+    fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
+        self.persist_copy_to(parts, Destination::Unknown)
     }
 }

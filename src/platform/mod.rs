@@ -45,6 +45,7 @@ mod modelled;
 #[cfg(any(loom, miri))]
 use modelled as native;
 
+pub(crate) mod block_stores;
 #[cfg(feature = "std")]
 pub(crate) mod cache_levels;
 #[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]

@@ -135,6 +135,7 @@ const NAMES: &[&str] = &[
     "regions.list[].deep_flush",
     "regions.list[].numa_node",
     "regions.list[].bad_bytes",
+    "regions.list[].devices",
     "regions.list[].evidence[].asked",
     "regions.list[].evidence[].answer",
     "backings[]",

@@ -42,18 +42,14 @@ pub(super) struct Asked {
     /// Whether the data cache aliases, so that Linux refuses to map files directly.
     pub(super) data_cache_aliases: bool,
     pub(super) page: usize,
+    /// What offsets must be multiples of: a page, or a huge page.
+    pub(super) alignment: u64,
 }
 
 /// Concludes what the file gets.
 pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
     let mut evidence = Vec::new();
-    evidence.push(Evidence::new(
-        "mmap(MAP_SHARED_VALIDATE | MAP_SYNC)",
-        match asked.map_sync {
-            Ok(()) => "granted".to_string(),
-            Err(errno) => format!("refused: {}", std::io::Error::from(errno)),
-        },
-    ));
+    evidence.push(asked_map_sync(asked.map_sync));
     evidence.push(Evidence::new(
         "statx: STATX_ATTR_DAX",
         match asked.dax_attribute {
@@ -90,11 +86,25 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         file_system: mount.file_system,
         mount_point: mount.point,
         device: disk.name,
+        is_device_dax: false,
+        alignment: asked.alignment,
         region: disk.region,
+        devices: disk.devices,
         through_page_cache,
         caching: Unread::InTree { tree: tree.clone(), device: mapped_device, in_guest },
         evidence,
     }
+}
+
+/// The kernel's answer to `MAP_SYNC` as evidence.
+pub(super) fn asked_map_sync(answer: Result<(), Errno>) -> Evidence {
+    Evidence::new(
+        "mmap(MAP_SHARED_VALIDATE | MAP_SYNC)",
+        match answer {
+            Ok(()) => "granted".to_string(),
+            Err(errno) => format!("refused: {}", std::io::Error::from(errno)),
+        },
+    )
 }
 
 fn backing(direct: bool, mount: &Mount, disk: &Disk) -> Backing {
@@ -141,12 +151,15 @@ fn direct_granularity(
 }
 
 /// Who says what power loss does not lose.
-fn claim(region: Option<&Region>, in_guest: bool) -> String {
-    let Some(Region { name, domain, .. }) = region else {
+pub(super) fn claim(region: Option<&Region>, in_guest: bool) -> String {
+    let Some(Region { name, domain, provider, .. }) = region else {
         return "no region of persistent memory was found for its device".to_string();
     };
     match domain {
-        Domain::None => format!("{name} is RAM that was set aside as persistent memory"),
+        Domain::None if provider == "e820" => {
+            format!("{name} is RAM that was set aside as persistent memory")
+        }
+        Domain::None => format!("{name} is volatile memory, as the kernel says"),
         Domain::Unknown => format!("nobody claims a persistence domain for {name}"),
         claimed => {
             let who = if in_guest { "the hypervisor's firmware" } else { "firmware" };
@@ -158,7 +171,7 @@ fn claim(region: Option<&Region>, in_guest: bool) -> String {
 const ADVICE_VIRTIO: &str =
     "give the guest an emulated NVDIMM instead, if the host has real persistent memory";
 
-const fn advice_for(backing: Backing) -> Option<&'static str> {
+pub(super) const fn advice_for(backing: Backing) -> Option<&'static str> {
     match backing {
         Backing::EmulatedPmem => Some(
             "for power loss use real persistent memory; this is RAM, and survives what RAM survives",

@@ -55,6 +55,7 @@ const DIRECT: Asked = Asked {
     in_guest: false,
     data_cache_aliases: false,
     page: 4096,
+    alignment: 4096,
 };
 
 const REFUSED: Asked =

@@ -81,7 +81,8 @@ pub(super) fn new(
     // A forked child would be a second writer, with no lock of its own. Refused only where the
     // kernel does not know the advice; then the documentation's warning is all there is.
     // SAFETY: the range is the mapping, and nothing that this process can see changes.
-    let advised = unsafe { rustix::mm::madvise(base.as_ptr().cast(), whole, Advice::LinuxDontFork) };
+    let advised =
+        unsafe { rustix::mm::madvise(base.as_ptr().cast(), whole, Advice::LinuxDontFork) };
     match advised {
         // SAFETY: (1) it was mapped so just now, by whole pages, and is unmapped when `mapped` is
         // dropped; (2) mappings begin at a page; (3) nobody else knows of it.

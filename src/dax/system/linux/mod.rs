@@ -119,7 +119,9 @@ fn open_device(path: &Path, file: &File) -> Result<Option<Device>, Error> {
 fn device_of(path: &Path, metadata: &Metadata) -> Result<Option<Device>, Error> {
     let tree = Tree::host();
     let Some(found) = device::find(&tree, metadata) else { return Ok(None) };
-    device::read(&tree, &found).map(Some).map_err(|fault| Error::new(path, ErrorKind::Device(fault)))
+    device::read(&tree, &found)
+        .map(Some)
+        .map_err(|fault| Error::new(path, ErrorKind::Device(fault)))
 }
 
 fn guarantee_of_device(
@@ -135,15 +137,16 @@ fn guarantee_of_device(
         coherency_accepted: cache.is_some_and(takes_coherency_for_persistence),
         in_guest: platform::is_guest(),
     };
-    device::conclude(&Tree::host(), device, &asked).map_err(|fault| Error::new(path, ErrorKind::Device(fault)))
+    device::conclude(&Tree::host(), device, &asked)
+        .map_err(|fault| Error::new(path, ErrorKind::Device(fault)))
 }
 
 /// What the offsets of a file's mappings must be multiples of: a page, and on hugetlbfs a huge page,
 /// which the kernel rounds lengths up to there (mmap(2), "Huge page (Huge TLB) mappings").
 fn alignment(path: &Path, file: &File) -> Result<u64, Error> {
     let page = rustix::param::page_size() as u64;
-    let status = rustix::fs::fstatfs(file)
-        .map_err(|errno| Error::os(path, "fstatfs", &errno.into()))?;
+    let status =
+        rustix::fs::fstatfs(file).map_err(|errno| Error::os(path, "fstatfs", &errno.into()))?;
     // Both are of types that differ from architecture to architecture.
     let is_huge = i128::from(status.f_type) == HUGETLBFS_MAGIC;
     let block = u64::try_from(status.f_bsize).unwrap_or_default();

@@ -5,9 +5,10 @@
 //! and region, never on other regions of the machine.
 //!
 //! `MAP_SYNC` says that stores reach the medium without the file system's help. It says nothing about
-//! the medium: the kernel grants it on emulated persistent memory too, and on some network file
-//! systems it has been seen granted without any direct access, so that the inode's DAX attribute must
-//! agree.
+//! the medium: the kernel grants it on emulated persistent memory too, and on file systems of a host (9p,
+//! virtiofs) it has been seen granted, where a line that is written back ends in the host's page cache. So
+//! the inode's DAX attribute must agree, and the file system be one that has it (`FOP_MMAP_SYNC`: ext4,
+//! xfs) or lie on a region of persistent memory.
 
 use crate::dax::Guarantee;
 use crate::medium::Granularity;
@@ -31,6 +32,9 @@ pub(super) struct Asked {
     pub(super) mount_id: Option<u64>,
     /// The inode's DAX attribute; `None` if the kernel or the file system does not tell.
     pub(super) dax_attribute: Option<bool>,
+    /// The file system's name by its magic number, if that is one of those that this crate knows:
+    /// a memfd's is mounted nowhere, and `/proc` can be missing.
+    pub(super) magic: Option<&'static str>,
     /// The kernel's answer to `MAP_SYNC`.
     pub(super) map_sync: Result<(), Errno>,
     /// What the CPU writes back at once, or `None` if it cannot reach the point of persistence.
@@ -62,11 +66,19 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         let (asked, answer) = ("Builder::accept_coherency_as_persistence", "the caller's word");
         evidence.push(Evidence::new(asked, answer));
     }
-    let mount = mount(tree, asked.mount_id, &mut evidence);
+    let mut mount = mount(tree, asked.mount_id, &mut evidence);
+    if let (true, Some(name)) = (mount.file_system.is_empty(), asked.magic) {
+        evidence.push(Evidence::new("fstatfs: f_type", name));
+        mount.file_system = name.to_string();
+    }
     let disk = disk(tree, asked.device, &mount, &mut evidence);
 
+    let on_region = disk.region.is_some();
     // Where the inode does not tell, a region must: MAP_SYNC has been granted without either.
-    let is_dax = asked.dax_attribute.unwrap_or(disk.region.is_some());
+    let is_dax = match asked.dax_attribute {
+        Some(set) => set && (on_region || has_map_sync(&mount.file_system)),
+        None => on_region,
+    };
     let direct = asked.map_sync.is_ok() && is_dax;
     let backing = backing(direct, &mount, &disk);
     let (granularity, reason, advice) = if direct {
@@ -117,6 +129,12 @@ fn backing(direct: bool, mount: &Mount, disk: &Disk) -> Backing {
         _ if disk.is_storage && mount.flushes() => Backing::Storage,
         _ => Backing::Unknown,
     }
+}
+
+/// The file systems whose files the kernel maps synchronously (`FOP_MMAP_SYNC`: `fs/ext4/file.c`,
+/// `fs/xfs/xfs_file.c`).
+fn has_map_sync(file_system: &str) -> bool {
+    matches!(file_system, "ext4" | "xfs")
 }
 
 fn is_ram(file_system: &str) -> bool {
@@ -191,6 +209,15 @@ fn why_not_direct(asked: &Asked, mount: &Mount, disk: &Disk) -> (String, &'stati
     let file_system = mount.file_system.as_str();
     let region = disk.region.as_ref();
     let refused_though_granted = asked.map_sync.is_ok();
+    if refused_though_granted && asked.dax_attribute == Some(true) {
+        return (
+            format!(
+                "{file_system} granted MAP_SYNC, but no persistent memory is known under it: what is \
+                 written back can end in a host's page cache"
+            ),
+            "use ext4 or xfs on persistent memory of this machine",
+        );
+    }
     if refused_though_granted {
         return (
             format!(
@@ -227,6 +254,11 @@ fn why_not_direct(asked: &Asked, mount: &Mount, disk: &Disk) -> (String, &'stati
         (_, Some(region)) => (
             format!("{file_system} on {} cannot map synchronously", region.name),
             "use ext4 or xfs with -o dax=always on it",
+        ),
+        // overlay, ext2, virtiofs: their files are direct, and the blocks under a store not settled.
+        (_, None) if asked.dax_attribute == Some(true) => (
+            format!("{file_system} maps the file directly, but not synchronously (MAP_SYNC)"),
+            "use ext4 or xfs on the memory itself, with -o dax=always",
         ),
         ("", None) => {
             ("its mount could not be found".to_string(), "make /proc/self/mountinfo readable")

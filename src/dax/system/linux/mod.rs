@@ -24,7 +24,7 @@ use crate::report::Aliasing;
 use conclude::{Asked, conclude};
 use device::{AskedOfDevice, DeepFlush};
 use mapping::Kind;
-use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, StatxAttributes, StatxFlags};
+use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, StatFs, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use std::fs::{File, Metadata};
 use std::io;
@@ -35,9 +35,9 @@ use std::path::Path;
 pub(in crate::dax) struct Linux;
 
 impl Mapper for Linux {
-    /// Of devices those of device DAX.
-    fn is_mappable(_: &Path, metadata: &Metadata) -> Result<bool, Error> {
-        Ok(device::find(&Tree::host(), metadata).is_some())
+    /// Of devices those of device DAX, if they are there for programs.
+    fn is_mappable(path: &Path, metadata: &Metadata) -> Result<bool, Error> {
+        Ok(device_of(path, metadata)?.is_some())
     }
 
     fn extent(path: &Path, file: &File, metadata: &Metadata) -> Result<Extent, Error> {
@@ -61,6 +61,7 @@ impl Mapper for Linux {
         let asked = Asked {
             device: (status.stx_dev_major, status.stx_dev_minor),
             mount_id: mount_id(&tree, file),
+            magic: magic(path, file)?,
             dax_attribute: tells_dax.then(|| status.stx_attributes.contains(StatxAttributes::DAX)),
             map_sync: map_sync(path, file, page)?,
             line: cache.map(Cache::line_size),
@@ -145,16 +146,36 @@ fn guarantee_of_device(
 /// which the kernel rounds lengths up to there (mmap(2), "Huge page (Huge TLB) mappings").
 fn alignment(path: &Path, file: &File) -> Result<u64, Error> {
     let page = rustix::param::page_size() as u64;
-    let status =
-        rustix::fs::fstatfs(file).map_err(|errno| Error::os(path, "fstatfs", &errno.into()))?;
-    // Both are of types that differ from architecture to architecture.
-    let is_huge = i128::from(status.f_type) == HUGETLBFS_MAGIC;
+    let status = file_system(path, file)?;
+    // Of a type that differs from architecture to architecture, as the magic number is.
     let block = u64::try_from(status.f_bsize).unwrap_or_default();
-    Ok(if is_huge && block.is_power_of_two() { block.max(page) } else { page })
+    let is_huge = name_of(&status) == Some("hugetlbfs") && block.is_power_of_two();
+    Ok(if is_huge { block.max(page) } else { page })
 }
 
-/// `include/uapi/linux/magic.h`.
-const HUGETLBFS_MAGIC: i128 = 0x9584_58f6;
+/// The file system's name by its magic number.
+fn magic(path: &Path, file: &File) -> Result<Option<&'static str>, Error> {
+    Ok(name_of(&file_system(path, file)?))
+}
+
+fn file_system(path: &Path, file: &File) -> Result<StatFs, Error> {
+    rustix::fs::fstatfs(file).map_err(|errno| Error::os(path, "fstatfs", &errno.into()))
+}
+
+/// `include/uapi/linux/magic.h`; ext4 has that of ext2 too.
+const MAGIC: [(u32, &str); 5] = [
+    (0x0102_1994, "tmpfs"),
+    (0x8584_58f6, "ramfs"),
+    (0x9584_58f6, "hugetlbfs"),
+    (0xef53, "ext4"),
+    (0x5846_5342, "xfs"),
+];
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it has 32 bits")]
+fn name_of(status: &StatFs) -> Option<&'static str> {
+    let magic = status.f_type as u32;
+    MAGIC.iter().find(|(number, _)| *number == magic).map(|(_, name)| *name)
+}
 
 /// A file without a name, which is gone when it is closed.
 fn unnamed_file_in(directory: &Path) -> Result<File, Error> {

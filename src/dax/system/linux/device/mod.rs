@@ -4,6 +4,9 @@
 //! (`drivers/dax/device.c`, `dax_fops`; `fs/sync.c`, `vfs_fsync_range`). Where lines cannot be made
 //! persistent, nothing can.
 
+#[cfg(test)]
+mod tests;
+
 use super::conclude::{advice_for, asked_map_sync, claim};
 use crate::dax::mapping::Unflushed;
 use crate::dax::{DeviceFault, Guarantee};

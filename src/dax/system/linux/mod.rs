@@ -163,12 +163,13 @@ fn file_system(path: &Path, file: &File) -> Result<StatFs, Error> {
 }
 
 /// `include/uapi/linux/magic.h`; ext4 has that of ext2 too.
-const MAGIC: [(u32, &str); 5] = [
+const MAGIC: [(u32, &str); 6] = [
     (0x0102_1994, "tmpfs"),
     (0x8584_58f6, "ramfs"),
     (0x9584_58f6, "hugetlbfs"),
     (0xef53, "ext4"),
     (0x5846_5342, "xfs"),
+    (0x794c_7630, "overlay"),
 ];
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it has 32 bits")]

@@ -150,13 +150,14 @@ fn overlay_over_dax_is_persisted_by_pages() {
 fn persistent_memory_is_told_from_ram() {
     let claim = ("persistence_domain", "memory_controller\n");
     let volatile = ("devtype", "nd_volatile\n");
-    let rows: [(&str, &[(&str, &str)], Backing, &str); 3] = [
-        ("ACPI.NFIT", &[claim], Backing::PmemAdr, "firmware claims for region0"),
-        ("e820", &[], Backing::EmulatedPmem, "region0 is RAM that was set aside"),
-        ("ACPI.NFIT", &[claim, volatile], Backing::EmulatedPmem, "region0 is volatile memory"),
+    let none = ("numa_node", "0\n");
+    let rows = [
+        ("ACPI.NFIT", [claim, none], Backing::PmemAdr, "firmware claims for region0"),
+        ("e820", [none, none], Backing::EmulatedPmem, "region0 is RAM that was set aside"),
+        ("ACPI.NFIT", [claim, volatile], Backing::EmulatedPmem, "region0 is volatile memory"),
     ];
     for (provider, attributes, backing, reason) in rows {
-        let host = host(EXT4_DAX).region(0, Some(provider), attributes);
+        let host = host(EXT4_DAX).region(0, Some(provider), &attributes);
         let host = with_disk_in_region(host, 0).link("sys/dev/block/259:0", &disk_in_region(0));
         let guarantee = concluded(&host, &DIRECT);
         assert_eq!(guarantee.backing(), backing, "{provider}");

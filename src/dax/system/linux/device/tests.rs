@@ -242,6 +242,8 @@ fn a_deep_flush_is_done_not_needed_or_an_error() {
 }
 
 proptest::proptest! {
+    // Each makes a tree of files.
+    #![proptest_config(proptest::test_runner::Config::with_cases(32))]
     /// The kernel's files are not trusted to be whole.
     #[test]
     fn no_attribute_makes_it_panic(size in "[0-9]{0,21}|\\PC{0,8}", align in "[0-9]{0,21}|\\PC{0,8}") {

@@ -172,10 +172,10 @@ const MAGIC: [(u32, &str); 6] = [
     (0x794c_7630, "overlay"),
 ];
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it has 32 bits")]
 fn name_of(status: &StatFs) -> Option<&'static str> {
-    let magic = status.f_type as u32;
-    MAGIC.iter().find(|(number, _)| *number == magic).map(|(_, name)| *name)
+    // 32 bits, in a type that differs from architecture to architecture, with a sign on some.
+    let magic = i128::from(status.f_type) & i128::from(u32::MAX);
+    MAGIC.iter().find(|(number, _)| i128::from(*number) == magic).map(|(_, name)| *name)
 }
 
 /// A file without a name, which is gone when it is closed.

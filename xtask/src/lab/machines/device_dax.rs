@@ -1,13 +1,17 @@
 //! Device DAX: what the library maps of it, and what it refuses.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Part, Records, Request};
 
-use super::{LINE, emulated, expect, expect_value, lane, make_namespace, probe, records};
-use crate::lab::Lane;
+use super::canary::COMMAND;
+use super::{LINE, emulated, expect, expect_value, make_namespace, probe, records};
 use crate::lab::kit::{Architecture, Kit};
 use crate::lab::machine::Machine;
+use crate::lab::{Lane, lane};
 use crate::log::Log;
+use crate::report::{Finding, Tests};
 
 pub(super) const DEVICE: &str = "/dev/dax0.0";
 /// What the kernel maps of a namespace at once, unless it is told otherwise.
@@ -16,21 +20,29 @@ const ALIGNMENT: u64 = 2 << 20;
 const PART: Part = Part { offset: ALIGNMENT, len: Some(2 * ALIGNMENT) };
 
 pub(super) fn lanes() -> Vec<Lane> {
-    vec![lane(
-        Architecture::X86,
-        "device-dax",
-        "a device of RAM set aside keeps records over a reset, and says that it is RAM",
-        emulated_device,
-    )]
+    let name = "machine/x86_64/device-dax";
+    let proves = "a device of RAM set aside keeps records over a reset, and says that it is RAM";
+    vec![Lane::new(name, proves, move |lab| {
+        let kit = lab.kit(Architecture::X86)?;
+        let command = lab.command()?;
+        let run: lane::Run = Box::new(move |log| {
+            emulated_device(&kit, &command, name, log)?;
+            Ok(Finding::passed(Tests::default()))
+        });
+        Ok(run)
+    })]
 }
 
-fn emulated_device(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    let mut machine = Machine::start(kit, &emulated(name), log)?;
+fn emulated_device(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Result<()> {
+    let mut setup = emulated(name);
+    setup.files.file(COMMAND, command);
+    let mut machine = Machine::start(kit, &setup, log)?;
     make_namespace(&mut machine, "region0", "devdax")?;
     machine.wait_for(DEVICE)?;
     let guarantee = probe(&mut machine, DEVICE)?;
     expect_value(&guarantee, "/backing", "emulated_pmem")?;
     expect_value(&guarantee, "/region/domain", "none")?;
+    inspected(&mut machine)?;
     let written = records(DEVICE, 21);
     expect(&machine.persist_on_device(&written, PART)?, LINE)?;
     // A region without DIMMs has no such attribute (Linux drivers/nvdimm/region_devs.c).
@@ -45,6 +57,20 @@ fn emulated_device(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     machine.verify_on_device(&written, PART).context("after a reset through firmware")?;
     without_driver(&mut machine)?;
     machine.power_off()
+}
+
+/// What the command says of it, in text and in JSON.
+fn inspected(machine: &mut Machine) -> Result<()> {
+    let (code, text, errors) = machine.output(&format!("{COMMAND} inspect {DEVICE}"))?;
+    ensure!(code == Some(0), "inspect ended with {code:?}: {errors}");
+    for words in ["cache line (64 bytes)", "none: device DAX dax0.0, in units of 2 MiB"] {
+        ensure!(text.contains(words), "inspect does not say {words:?}: {text}");
+    }
+    let json = machine.document(&format!("{COMMAND} inspect {DEVICE} --json"))?;
+    expect_value(&json, "/guarantee/is_device_dax", true)?;
+    expect_value(&json, "/guarantee/alignment", ALIGNMENT)?;
+    expect_value(&json, "/unsafe_shutdowns/reason", "region0: no device under it is shown")?;
+    expect_value(&json, "/guarantee/caching/by_rule", "write_back")
 }
 
 /// A device that no driver has is not there for programs.

@@ -223,6 +223,53 @@ fn ordinary_file_systems_are_labelled_for_what_they_are() {
     assert_eq!(probe(directory.path()).unwrap().backing(), Backing::Ram);
 }
 
+/// A memfd is on a mount of the kernel's own, which no list shows.
+#[test]
+fn a_memfd_is_ram() {
+    let memfd = rustix::fs::memfd_create(c"test", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+    let file = fs::File::from(memfd);
+    file.set_len(LEN).unwrap();
+    let path = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file)));
+    let guarantee = probe(&path).unwrap();
+    assert_eq!(guarantee.backing(), Backing::Ram, "{guarantee:?}");
+    assert!(matches!(guarantee.granularity(), Granularity::Page(_)));
+    assert_eq!(guarantee.file_system(), "tmpfs");
+    // It has no name that could be found again.
+    assert!(refusal(&path, options().open(&path)).starts_with("is a symbolic link"));
+}
+
+#[test]
+fn what_is_deep_persisted_is_in_the_file() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    let file = options().create(&path, LEN).unwrap();
+    file.write(4000, &[7; 200]);
+    file.deep_persist(4000..4200).unwrap();
+    file.deep_persist(LEN..LEN).unwrap();
+    file.deep_persist(0..LEN).unwrap();
+    assert_eq!(&fs::read(&path).unwrap()[4000..4200], [7; 200]);
+}
+
+#[test]
+#[should_panic(expected = "2 bytes at offset 65535 are out of range")]
+fn a_deep_persist_beyond_the_end_panics() {
+    let directory = directory();
+    let file = options().create(directory.path().join("file"), LEN).unwrap();
+    file.deep_persist(LEN - 1..LEN + 1).unwrap();
+}
+
+/// Others than those of device DAX: a terminal, what has no end, what is not there.
+#[test]
+fn other_devices_are_no_files() {
+    for path in ["/dev/null", "/dev/zero", "/dev/full", "/dev/ptmx"].map(Path::new) {
+        if path.exists() {
+            assert!(refusal(path, options().open(path)).starts_with("is no regular file"));
+            assert!(refusal(path, probe(path)).starts_with("is no regular file"));
+            assert!(refusal(path, options().create(path, LEN)).starts_with("exists already"));
+        }
+    }
+}
+
 #[test]
 fn probing_changes_nothing() {
     let directory = directory();
@@ -389,13 +436,19 @@ fn a_reversed_range_panics() {
 
 /// Work on mounts of the test's own, which needs root.
 mod mounts {
-    use super::{LEN, Options, options, refusal, skip};
+    use super::{Backing, Granularity, LEN, Medium, Options, options, probe, refusal, skip};
+    use core::ffi::CStr;
     use rustix::mount::{MountFlags, MountPropagationFlags};
     use std::fs;
     use std::path::Path;
 
     /// Runs `test` with a fresh tmpfs of 1 MiB that only its thread sees; skips without the right to.
     fn with_small_tmpfs(name: &str, test: impl FnOnce(&Path) + Send) {
+        with_mount(name, "tmpfs", c"size=1m", test);
+    }
+
+    /// The same with any file system that needs no device.
+    fn with_mount(name: &str, kind: &str, options: &CStr, test: impl FnOnce(&Path) + Send) {
         let directory = super::directory();
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -414,14 +467,96 @@ mod mounts {
                     return;
                 }
                 let none = MountFlags::empty();
-                let mounted =
-                    rustix::mount::mount("none", directory.path(), "tmpfs", none, c"size=1m");
+                let mounted = rustix::mount::mount("none", directory.path(), kind, none, options);
                 if let Err(error) = mounted {
                     skip(name, format_args!("nothing may be mounted here: {error}"));
                     return;
                 }
                 test(directory.path());
             });
+        });
+    }
+
+    #[test]
+    fn ramfs_is_ram() {
+        with_mount("ramfs_is_ram", "ramfs", c"", |directory| {
+            let path = directory.join("file");
+            let text = refusal(&path, Options::new().create(&path, LEN));
+            assert!(text.contains("ramfs is RAM of the kernel"), "{text}");
+            let file = options().create(&path, LEN).unwrap();
+            file.persist_copy(&[(0, b"here")]).unwrap();
+            file.deep_persist(0..4).unwrap();
+            assert_eq!(file.guarantee().backing(), Backing::Ram);
+        });
+    }
+
+    /// What keeps the file lies under the overlay, and is not seen through it.
+    #[test]
+    fn overlay_promises_nothing() {
+        let name = "overlay_promises_nothing";
+        with_small_tmpfs(name, |directory| {
+            for part in ["lower", "upper", "work", "merged"] {
+                fs::create_dir(directory.join(part)).unwrap();
+            }
+            let part = |part: &str| directory.join(part).display().to_string();
+            let layers = format!(
+                "lowerdir={},upperdir={},workdir={}\0",
+                part("lower"),
+                part("upper"),
+                part("work")
+            );
+            let merged = directory.join("merged");
+            let layers = CStr::from_bytes_with_nul(layers.as_bytes()).unwrap();
+            let none = MountFlags::empty();
+            if let Err(error) = rustix::mount::mount("none", &merged, "overlay", none, layers) {
+                skip(name, format_args!("no overlay here: {error}"));
+                return;
+            }
+            let path = merged.join("file");
+            let file = options().create(&path, LEN).unwrap();
+            file.persist_copy(&[(0, b"here")]).unwrap();
+            assert!(matches!(file.granularity(), Granularity::Page(_)));
+            assert_eq!(file.guarantee().file_system(), "overlay");
+            assert_eq!(file.guarantee().backing(), Backing::Unknown);
+            drop(file);
+            rustix::mount::unmount(&merged, rustix::mount::UnmountFlags::empty()).unwrap();
+        });
+    }
+
+    /// Offsets are multiples of a huge page there; lengths are rounded up to one by the kernel, which
+    /// neither leaves nor takes away anything behind the mapping (mmap(2), munmap(2)). msync does nothing
+    /// there (`fs/hugetlbfs/inode.c`, `noop_fsync`), and takes any page.
+    #[test]
+    fn a_part_of_a_huge_page_is_mapped_and_unmapped_whole() {
+        const HUGE: u64 = 2 << 20;
+        let name = "a_part_of_a_huge_page_is_mapped_and_unmapped_whole";
+        let free = fs::read_to_string("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
+        let free = free.ok().and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0);
+        if free < 3 {
+            skip(name, "no huge pages of 2 MiB are free (/proc/sys/vm/nr_hugepages)");
+            return;
+        }
+        with_mount(name, "hugetlbfs", c"pagesize=2M", |directory| {
+            let path = directory.join("file");
+            fs::File::create(&path).unwrap().set_len(3 * HUGE).unwrap();
+            assert_eq!(probe(&path).unwrap().alignment(), HUGE);
+            let text = refusal(&path, options().offset(4096).open(&path));
+            assert!(text.starts_with("offset 4096 is no multiple of 2097152"), "{text}");
+            for (offset, len) in [(0, 4096), (HUGE, HUGE + 1), (0, 3 * HUGE), (HUGE, 8192)] {
+                let file = options().offset(offset).len(len).open(&path).unwrap();
+                assert_eq!(file.as_ptr(0).addr() as u64 % HUGE, 0);
+                file.write(len - 8, b"the end!");
+                file.persist(len - 8..len).unwrap();
+                assert_eq!(file.guarantee().backing(), Backing::Ram);
+                let start = format!("{:x}-", file.as_ptr(0).addr());
+                let is_mapped = || {
+                    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+                    maps.lines().any(|line| line.starts_with(&start))
+                };
+                assert!(is_mapped());
+                drop(file);
+                assert!(!is_mapped(), "{len} bytes at {offset} stay mapped");
+            }
         });
     }
 

@@ -117,6 +117,11 @@ fn a_failed_msync_is_an_error() {
     assert_eq!((from, len, errno), (at + 8, 8, libc::ENOMEM));
     assert_eq!(error.raw_os_error(), Some(libc::ENOMEM));
 
+    let error = file.deep_persist(at..at + 8).unwrap_err();
+    let ErrorKind::Writeback { at: from, len, errno } = *error.kind() else { panic!("{error}") };
+    assert_eq!((from, len, errno), (at, 8, libc::ENOMEM));
+    file.deep_persist(0..at).unwrap();
+
     // The others of a batch are written all the same, and the first error is the one returned.
     let error = file.batch(|batch| {
         batch.writeback(at..at + 1);

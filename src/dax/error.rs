@@ -1,11 +1,13 @@
 //! What can go wrong with a file, and what to do about it.
 
 use super::Guarantee;
+use super::device_fault::DeviceFault;
 use super::system::files;
 use crate::arch::Unsupported;
 use crate::platform::system::System;
 use crate::platform::tree::printable;
 use alloc::boxed::Box;
+use alloc::string::String;
 use core::ops::Range;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -70,12 +72,23 @@ pub enum ErrorKind {
         /// The length asked for, in bytes.
         len: u64,
     },
-    /// The offset is no multiple of the page size.
+    /// The offset is no multiple of the page size, or of what the file's kind asks for: huge pages, or
+    /// the alignment of a device.
     Misaligned {
         /// The offset asked for, in bytes.
         offset: u64,
         /// What it must be a multiple of, in bytes.
         alignment: u64,
+    },
+    /// It is a device of device DAX, which cannot be used so.
+    Device(DeviceFault),
+    /// The region's attribute that flushes the medium's own buffers is missing, cannot be read, or
+    /// could not be written. Whether they were flushed is not known.
+    DeepFlush {
+        /// The attribute's path.
+        attribute: String,
+        /// What happened.
+        answer: String,
     },
     /// A part of the file has no blocks of its own that are written, so a store could still need the
     /// file system: a hole, an extent that was allocated and never written, or one that is shared
@@ -239,6 +252,12 @@ impl core::fmt::Display for ErrorKind {
             Self::Misaligned { offset, alignment } => {
                 write!(f, "offset {offset} is no multiple of {alignment}; round it down")
             }
+            Self::Device(fault) => fault.fmt(f),
+            Self::DeepFlush { attribute, answer } => write!(
+                f,
+                "was persisted, and the medium's own buffers were not flushed: {attribute}: {answer}; do \
+                 it as root, or do without: the persistence domain then rests on stored energy"
+            ),
             Self::NotAllocated { at, what } => write!(
                 f,
                 "has {what} at offset {at}, so a store there would need the file system; copy the \

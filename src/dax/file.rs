@@ -2,8 +2,9 @@
 //!
 //! Everything is checked by descriptor, so that the file that was checked is the one that is mapped.
 
+use super::device_fault::DeviceFault;
 use super::error::{Error, ErrorKind};
-use super::system::{Mapper, files};
+use super::system::{Extent, Mapper, files};
 use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
@@ -45,32 +46,37 @@ pub(super) fn fill<M: Mapper>(path: &Path, file: &File, len: u64) -> Result<(), 
 }
 
 /// Opens a file to be mapped from `offset`, checks it, and locks it; gives the length of the mapping.
-pub(super) fn open(
+pub(super) fn open<M: Mapper>(
     path: &Path,
     offset: u64,
     len: Option<u64>,
-    page: u64,
 ) -> Result<(File, usize), Error> {
-    require_regular_name(path)?;
+    require_mappable_name::<M>(path)?;
     let file = files::open(path).map_err(|error| Error::opening(path, &error))?;
-    regular(path, &file)?;
+    mappable::<M>(path, &file)?;
     lock(path, &file)?;
     // The one that held the lock before may have removed it, or changed its size.
-    let metadata = regular(path, &file)?;
+    let metadata = mappable::<M>(path, &file)?;
     if let Some(fault) = files::fault(&metadata) {
         return Err(Error::new(path, fault));
     }
-    let len =
-        checked_len(metadata.len(), offset, len, page).map_err(|kind| Error::new(path, kind))?;
+    let Extent { size, alignment, in_whole_units } = M::extent(path, &file, &metadata)?;
+    let len = checked_len(size, offset, len, alignment).map_err(|kind| Error::new(path, kind))?;
+    if in_whole_units && !(len as u64).is_multiple_of(alignment) {
+        let len = len as u64;
+        let fault = DeviceFault::Length { len, alignment };
+        return Err(Error::new(path, ErrorKind::Device(fault)));
+    }
     Ok((file, len))
 }
 
-/// The length of the mapping of a file of `size` bytes.
+/// The length of the mapping of a file of `size` bytes, from an offset that must be a multiple of
+/// `alignment`.
 pub(super) fn checked_len(
     size: u64,
     offset: u64,
     len: Option<u64>,
-    page: u64,
+    alignment: u64,
 ) -> Result<usize, ErrorKind> {
     if size == 0 {
         return Err(ErrorKind::Empty);
@@ -78,8 +84,8 @@ pub(super) fn checked_len(
     if len == Some(0) {
         return Err(ErrorKind::ZeroLength);
     }
-    if !offset.is_multiple_of(page) {
-        return Err(ErrorKind::Misaligned { offset, alignment: page });
+    if !offset.is_multiple_of(alignment) {
+        return Err(ErrorKind::Misaligned { offset, alignment });
     }
     let needed = match len {
         Some(len) => offset.checked_add(len).ok_or(ErrorKind::Overflow { offset, len })?,
@@ -94,26 +100,27 @@ pub(super) fn checked_len(
     mapped.ok_or(ErrorKind::Overflow { offset, len })
 }
 
-/// What is known of an open file, which must be a regular one.
-fn regular(path: &Path, file: &File) -> Result<Metadata, Error> {
+/// What is known of an open file, which must be a regular one, or a device that can be mapped.
+fn mappable<M: Mapper>(path: &Path, file: &File) -> Result<Metadata, Error> {
     let metadata = file.metadata().map_err(|error| Error::os(path, files::METADATA, &error))?;
     if metadata.is_dir() {
         return Err(Error::new(path, ErrorKind::Directory));
     }
-    if !metadata.is_file() {
+    if !metadata.is_file() && !M::is_mappable(path, &metadata)? {
         return Err(Error::new(path, ErrorKind::NotRegular));
     }
     Ok(metadata)
 }
 
-/// Refuses what is no regular file before it is opened, since opening a device can do something. What
-/// was opened is checked again.
-fn require_regular_name(path: &Path) -> Result<(), Error> {
+/// Refuses what cannot be mapped before it is opened, since opening a device can do something. What was
+/// opened is checked again.
+fn require_mappable_name<M: Mapper>(path: &Path) -> Result<(), Error> {
     let there = path.symlink_metadata().map_err(|error| Error::opening(path, &error))?;
     let kind = match there.file_type() {
         kind if kind.is_file() => return Ok(()),
         kind if kind.is_symlink() => ErrorKind::SymbolicLink,
         kind if kind.is_dir() => ErrorKind::Directory,
+        _ if M::is_mappable(path, &there)? => return Ok(()),
         _ => ErrorKind::NotRegular,
     };
     Err(Error::new(path, kind))

@@ -12,6 +12,7 @@
 
 use crate::medium::words::{self, AtomicU64, WORD};
 use alloc::boxed::Box;
+use alloc::string::String;
 use core::fmt::Debug;
 use core::ops::Range;
 use core::ptr::NonNull;
@@ -22,6 +23,27 @@ pub(super) trait Pages: Debug + Send + Sync {
     /// Has the pages that a range of the mapping touches written back, and waits. The range is in the
     /// mapping and not empty.
     fn writeback(&self, range: Range<usize>) -> io::Result<()>;
+
+    /// Has the medium's own buffers flushed of what was written back of a range. Where the operating
+    /// system writes back by pages, that does it.
+    fn flush_medium(&self, range: Range<usize>) -> Result<(), Unflushed> {
+        self.writeback(range).map_err(Unflushed::Call)
+    }
+}
+
+/// Why the medium's own buffers were not flushed.
+#[derive(Debug)]
+pub(super) enum Unflushed {
+    /// The operating system's call failed.
+    Call(io::Error),
+    /// An attribute of the medium was of no use.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "Linux alone has attributes"))]
+    Attribute {
+        /// Its path.
+        path: String,
+        /// What happened.
+        answer: String,
+    },
 }
 
 /// A shared, writable mapping of a part of a file.
@@ -102,6 +124,19 @@ impl Mapping {
             return Ok(());
         }
         self.pages.writeback(range)
+    }
+
+    /// Has the medium's own buffers flushed of what was written back of a range.
+    ///
+    /// # Panics
+    /// If it is out of range.
+    #[track_caller]
+    pub(super) fn flush_medium(&self, range: &Range<u64>) -> Result<(), Unflushed> {
+        let range = self.checked_range(range);
+        if range.is_empty() {
+            return Ok(());
+        }
+        self.pages.flush_medium(range)
     }
 
     /// The range as one of the mapping.

@@ -34,6 +34,27 @@
 //!   `DaxFile::read_through_kernel` and `DaxFile::write_through_kernel` do what `read(2)` and `write(2)`
 //!   beside a mapping need, and elsewhere they are the call alone.
 //!
+//! # Device DAX
+//! Under Linux [`Options::open`] takes a device of device DAX (`/dev/dax0.0`) as well: memory without a
+//! file system, whose size and alignment are its attributes. [`Options::create`] does not, since it is
+//! there already; so what is in it is what was in it before.
+//!
+//! - Offset and length must be multiples of the device's [alignment](Guarantee::alignment), mostly
+//!   2 MiB; another length is refused ([`DeviceFault::Length`]), where the kernel would refuse the
+//!   mapping or raise SIGBUS at an access.
+//! - There is no page granularity, whatever the options allow: a device has no `msync`. What cannot be
+//!   persisted by lines there is refused ([`DeviceFault::NotPersistable`]): on a CPU that does not reach
+//!   the point of persistence, and on memory that a host must be asked to keep (virtio-pmem), though the
+//!   kernel grants `MAP_SYNC` on it.
+//! - It can be ordinary RAM: CXL memory in mode `ram`, RAM that firmware set apart. Its
+//!   [domain](crate::report::Domain) is [`None`](crate::report::Domain::None) then.
+//! - The lock is one on the device's node, not on its memory: it excludes those who open the same node
+//!   and ask for the lock. Another node of the same number (in a container, say), programs that map it
+//!   without a lock, and `daxctl` or `ndctl`, which take the device away under its mappings (SIGBUS), it
+//!   does not.
+//! - There are no holes to look for, and `DaxFile::read_through_kernel` and its like are errors
+//!   ([`DeviceFault::MappingOnly`]).
+//!
 //! # What it cannot take care of
 //! - A file that shrinks while it is mapped, and a page with a media error, raise SIGBUS (on Windows an
 //!   in-page error) at the next access, which ends the process. So does a store to a hole, where page
@@ -70,6 +91,7 @@
 mod batch;
 #[expect(unsafe_code, reason = "hands ranges of the mapping to the cache's operations")]
 mod copy;
+mod device_fault;
 mod error;
 mod file;
 mod guarantee;
@@ -80,6 +102,7 @@ mod system;
 
 pub use crate::platform::memory_type::{Caching, MemoryType};
 pub use batch::Batch;
+pub use device_fault::DeviceFault;
 pub use error::{Error, ErrorKind};
 pub use guarantee::Guarantee;
 pub use options::{Options, probe};
@@ -89,7 +112,7 @@ use crate::medium::words::WORD;
 use crate::medium::{Granularity, Medium};
 use core::ops::Range;
 use core::sync::atomic::Ordering;
-use mapping::Mapping;
+use mapping::{Mapping, Unflushed};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -232,6 +255,50 @@ impl DaxFile {
         // SAFETY: the range is in the mapping, which outlives the slice; that nobody writes is the
         // caller's duty (1), and that the bytes stay there (2).
         unsafe { core::slice::from_raw_parts(start, range.len()) }
+    }
+
+    /// Makes a range persistent down to the medium's own buffers: what is done for
+    /// [`persist`](Medium::persist), and then the operating system has the medium empty the queues and
+    /// buffers in front of it.
+    ///
+    /// When it has returned, what was stored in the range before does not rest on stored energy (ADR) any
+    /// more, where the medium can flush itself. Where it cannot, this is `persist` and no more: the kernel
+    /// assumes ADR of NVDIMMs without flush hints (Linux `drivers/nvdimm/region_devs.c`,
+    /// `nvdimm_has_flush`).
+    ///
+    /// | medium | after the lines were written back, with eADR too, and fenced |
+    /// |---|---|
+    /// | a file on DAX | `msync` of the range's pages, which ends with a flush of the device, unless the file system was mounted with `nobarrier` |
+    /// | device DAX | 1 is written to its region's attribute `deep_flush`, if that reads 1; if it reads 0, there is nothing to flush |
+    /// | page granularity | the pages are written back by the system, as for `persist` |
+    ///
+    /// The lines are written back here in any case, since the kernel's own write-back can be switched off
+    /// (`dax/write_cache` of the block device) and is off with eADR (`drivers/dax/super.c`, `dax_flush`).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Writeback`], if the system's call failed; [`ErrorKind::DeepFlush`], if the attribute is
+    /// missing, as for RAM, cannot be read, or is not for this user to write: it is root's. An error says
+    /// that the flush was not done; the lines were written back all the same.
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    ///
+    /// # Cost
+    /// An instruction for each line, with eADR too, and at least one system call, which can take as long as
+    /// the medium needs: for what has to outlive a failure of stored energy, not for each record.
+    #[doc(alias("pmem_deep_persist", "deep_flush", "pmem2_deep_flush"))]
+    pub fn deep_persist(&self, range: Range<u64>) -> Result<(), Error> {
+        if let Some(cache) = self.cache() {
+            self.writeback_lines(&range, cache);
+            cache.fence();
+        }
+        let flushed = self.mapping.flush_medium(&range);
+        flushed.map_err(|why| match why {
+            Unflushed::Call(error) => Error::writeback(&self.path, &range, &error),
+            Unflushed::Attribute { path: attribute, answer } => {
+                Error::new(&self.path, ErrorKind::DeepFlush { attribute, answer })
+            }
+        })
     }
 
     fn writeback_pages(&self, range: &Range<u64>) -> Result<(), Error> {

@@ -30,7 +30,8 @@ impl Options {
         Self { offset: 0, len: None, allow_page_granularity: false, cache: None }
     }
 
-    /// Maps from this offset on, in bytes; it must be a multiple of the page size.
+    /// Maps from this offset on, in bytes; it must be a multiple of the page size, or of a larger
+    /// [alignment](Guarantee::alignment) that the file has.
     #[must_use]
     pub const fn offset(mut self, offset: u64) -> Self {
         self.offset = offset;
@@ -70,10 +71,11 @@ impl Options {
         self.create_on::<Host>(path.as_ref(), len)
     }
 
-    /// Opens a file that exists, locks it and maps it.
+    /// Opens a file that exists, or under Linux a device of [device DAX](crate::dax#device-dax), locks it
+    /// and maps it.
     ///
     /// # Errors
-    /// If it is no regular file, is a symbolic link, is locked, is shorter than asked, cannot be read
+    /// If it is neither, is a symbolic link, is locked, is shorter than asked, cannot be read
     /// and written by this user, or gets only page granularity. The file is as it was then.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<DaxFile, Error> {
         self.open_on::<Host>(path.as_ref())
@@ -109,8 +111,7 @@ impl Options {
     }
 
     pub(super) fn open_on<M: Mapper>(&self, path: &Path) -> Result<DaxFile, Error> {
-        let page = files::page_size() as u64;
-        let (file, len) = file::open(path, self.offset, self.len, page)?;
+        let (file, len) = file::open::<M>(path, self.offset, self.len)?;
         let chosen = self.choose::<M>(path, &file)?;
         Ok(self.map::<M>(path, &file, len, chosen)?.into_file(path, file, self.offset))
     }
@@ -189,7 +190,7 @@ pub(super) fn probe_on<M: Mapper>(path: &Path) -> Result<Guarantee, Error> {
     if there.is_dir() {
         return M::guarantee_in(path, cache);
     }
-    if !there.is_file() {
+    if !there.is_file() && !M::is_mappable(path, &there)? {
         return Err(Error::new(path, ErrorKind::NotRegular));
     }
     let file = files::open_to_look(path).map_err(opening)?;

@@ -2,7 +2,7 @@
 //! keep data.
 
 use super::mounts::Mount;
-use super::nvdimm::{self, Domain, Region};
+use super::nvdimm::{self, Domain, MemoryDevice, Region};
 use super::tree::{Evidence, Tree};
 use alloc::format;
 use alloc::string::String;
@@ -16,6 +16,8 @@ pub(crate) struct Disk {
     pub(crate) name: String,
     /// The region of persistent memory that it is, or the weakest one under it.
     pub(crate) region: Option<Region>,
+    /// The memory devices of all regions under it.
+    pub(crate) devices: Vec<MemoryDevice>,
     /// Whether everything under it keeps data over a reboot, as far as it shows.
     pub(crate) is_storage: bool,
 }
@@ -41,7 +43,9 @@ pub(crate) fn disk(
             device
         });
     let Some(device) = found else { return Disk::default() };
-    let mut region = weakest_region(tree, &device, 0);
+    let regions = regions_under(tree, &device, 0).unwrap_or_default();
+    let devices = regions.iter().flat_map(|region| region.devices.clone()).collect();
+    let mut region = regions.into_iter().reduce(weaker);
     if let Some(region) = &region {
         evidence.extend(region.evidence.iter().cloned());
     }
@@ -50,8 +54,9 @@ pub(crate) fn disk(
         evidence.push(Evidence::new("mount option rtdev", "the file may lie on that device"));
         region = None;
     }
+    let devices = if region.is_some() { devices } else { Vec::new() };
     let is_storage = keeps_data(tree, &device, 0);
-    Disk { name: name_of(&device), region, is_storage }
+    Disk { name: name_of(&device), region, devices, is_storage }
 }
 
 fn name_of(device: &Path) -> String {
@@ -87,17 +92,16 @@ fn keeps_data(tree: &Tree, device: &Path, depth: u32) -> bool {
     !["loop", "zram", "ram", "nbd"].iter().any(|kind| name.starts_with(kind))
 }
 
-/// The region of a device, or the weakest of those under it; `None` if any part of it is no
-/// persistent memory.
-fn weakest_region(tree: &Tree, device: &Path, depth: u32) -> Option<Region> {
+/// The region of a device, or those under it; `None` if any part of it is no persistent memory.
+fn regions_under(tree: &Tree, device: &Path, depth: u32) -> Option<Vec<Region>> {
     if let Some(region) = nvdimm::region_of(tree, device) {
-        return Some(region);
+        return Some(alloc::vec![region]);
     }
-    let regions: Option<Vec<Region>> = slaves(tree, device, depth)
-        .iter()
-        .map(|slave| weakest_region(tree, slave.as_ref()?, depth + 1))
-        .collect();
-    regions?.into_iter().reduce(weaker)
+    let mut regions = Vec::new();
+    for slave in slaves(tree, device, depth) {
+        regions.append(&mut regions_under(tree, &slave?, depth + 1)?);
+    }
+    (!regions.is_empty()).then_some(regions)
 }
 
 /// Of two regions under one device the one that promises less.

@@ -29,12 +29,30 @@ pub(super) use windows as files;
 use super::mapping::Mapping;
 use super::{Error, Guarantee, Writeback};
 use crate::cache::Cache;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
 
+/// What there is of a file to be mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Extent {
+    /// Its size in bytes.
+    pub(super) size: u64,
+    /// What offsets must be multiples of, in bytes: a page, or more.
+    pub(super) alignment: u64,
+    /// Whether lengths must be multiples of it too.
+    pub(super) in_whole_units: bool,
+}
+
 /// What an operating system says of a file, and how it maps it.
 pub(super) trait Mapper {
+    /// Whether something that is neither a regular file nor a directory can be mapped. It is not opened
+    /// for that.
+    fn is_mappable(path: &Path, metadata: &Metadata) -> Result<bool, Error>;
+
+    /// What there is of an open file to be mapped.
+    fn extent(path: &Path, file: &File, metadata: &Metadata) -> Result<Extent, Error>;
+
     /// What the medium of an open file guarantees; `cache` reaches the point of persistence, if there is
     /// one that does.
     fn guarantee(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Error>;

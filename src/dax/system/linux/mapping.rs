@@ -4,8 +4,9 @@
 //! It makes these calls. The bytes are accessed elsewhere
 //! ([`Mapping`](crate::dax::mapping::Mapping)).
 
+use super::device::DeepFlush;
 use crate::aliasing::{self, DataCache, Placement};
-use crate::dax::mapping::{Mapping, Pages};
+use crate::dax::mapping::{Mapping, Pages, Unflushed};
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 use rustix::io::Errno;
@@ -21,14 +22,15 @@ const HUGE: u64 = 2 << 20;
 /// What a mapping's address and its offset in the file must differ by a multiple of, in bytes, so that it
 /// agrees with all other mappings of the file and can use huge pages; `None` if any page will do.
 ///
-/// Where the kernel alone can place it, no huge pages are asked for either: it would refuse the place.
-fn modulus(cache: &DataCache, len: usize, page: u64) -> Option<u64> {
+/// `unit` is what the kernel maps at once. Where the kernel alone can place it, no huge pages are asked for either: it would refuse the place.
+fn modulus(cache: &DataCache, len: usize, page: u64, unit: u64) -> Option<u64> {
     if cache.placement == Placement::ByKernel {
         return None;
     }
     let huge = (len as u64 >= HUGE).then_some(HUGE);
-    // Both are powers of two, so the larger is a multiple of the other.
-    cache.modulus(page).max(huge)
+    let unit = (unit > page).then_some(unit);
+    // All are powers of two, so the largest is a multiple of the others.
+    cache.modulus(page).max(huge).max(unit)
 }
 
 /// How stores reach the medium.
@@ -45,8 +47,11 @@ pub(super) enum Kind {
 #[derive(Debug)]
 struct Mapped {
     base: NonNull<u8>,
+    /// In whole units of what the kernel maps at once, which is what it unmaps.
     len: usize,
     page: usize,
+    /// What flushes the medium; `msync` does where there is none.
+    deep_flush: Option<DeepFlush>,
     /// Who mapped it: it is not inherited by forked children.
     owner: u32,
 }
@@ -56,22 +61,28 @@ unsafe impl Send for Mapped {}
 // SAFETY: nothing is accessed through it.
 unsafe impl Sync for Mapped {}
 
-/// Maps `len` bytes of the file from `offset`, which is a multiple of the page size.
+/// Maps `len` bytes of the file from `offset`, which is a multiple of `unit`: what the kernel maps at
+/// once, a page or more. `deep_flush` is what flushes a medium that has no file system.
 pub(super) fn new(
     file: BorrowedFd<'_>,
     offset: u64,
     len: usize,
     kind: Kind,
+    unit: u64,
+    deep_flush: Option<DeepFlush>,
 ) -> Result<Mapping, Errno> {
-    let base = match modulus(aliasing::data_cache(), len, rustix::param::page_size() as u64) {
-        None => map(null_mut(), len, kind.flags(), file, offset)?,
-        Some(modulus) => map_aligned(file, offset, len, kind, modulus)?,
+    let page = rustix::param::page_size();
+    let whole = whole_units(len, unit)?;
+    let base = match modulus(aliasing::data_cache(), len, page as u64, unit) {
+        None => map(null_mut(), whole, kind.flags(), file, offset)?,
+        Some(modulus) => map_aligned(file, offset, whole, kind, modulus)?,
     };
-    let mapped = Mapped { base, len, page: rustix::param::page_size(), owner: process::id() };
+    let mapped = Mapped { base, len: whole, page, deep_flush, owner: process::id() };
     // A forked child would be a second writer, with no lock of its own. Refused only where the
     // kernel does not know the advice; then the documentation's warning is all there is.
     // SAFETY: the range is the mapping, and nothing that this process can see changes.
-    let advised = unsafe { rustix::mm::madvise(base.as_ptr().cast(), len, Advice::LinuxDontFork) };
+    let advised =
+        unsafe { rustix::mm::madvise(base.as_ptr().cast(), whole, Advice::LinuxDontFork) };
     match advised {
         // SAFETY: (1) it was mapped so just now, by whole pages, and is unmapped when `mapped` is
         // dropped; (2) mappings begin at a page; (3) nobody else knows of it.
@@ -96,6 +107,13 @@ impl Pages for Mapped {
         // SAFETY: the range is in the mapping; msync changes no byte of it.
         unsafe { rustix::mm::msync(address, range.end - first_page, MsyncFlags::SYNC) }
             .map_err(reason_of_msync)
+    }
+
+    fn flush_medium(&self, range: Range<usize>) -> Result<(), Unflushed> {
+        match &self.deep_flush {
+            Some(deep_flush) => deep_flush.flush(),
+            None => self.writeback(range).map_err(Unflushed::Call),
+        }
     }
 }
 
@@ -153,8 +171,15 @@ fn map(
     NonNull::new(base.cast()).ok_or(Errno::NOMEM)
 }
 
-/// Reserves enough addresses to find a place in them that is congruent to the offset, maps the file
-/// there, and gives the rest back.
+/// A length in whole units, as the kernel maps it on hugetlbfs, whatever it was asked for: an address
+/// range that was reserved for less would be left by it.
+fn whole_units(len: usize, unit: u64) -> Result<usize, Errno> {
+    let unit = usize::try_from(unit).map_err(|_too_large| Errno::NOMEM)?;
+    len.checked_next_multiple_of(unit).ok_or(Errno::NOMEM)
+}
+
+/// Reserves enough addresses to find a place in them that is congruent to the offset, maps whole units
+/// of the file there, and gives the rest back.
 fn map_aligned(
     file: BorrowedFd<'_>,
     offset: u64,
@@ -162,10 +187,8 @@ fn map_aligned(
     kind: Kind,
     modulus: u64,
 ) -> Result<NonNull<u8>, Errno> {
-    let page = rustix::param::page_size();
-    let mapped = len.checked_next_multiple_of(page).ok_or(Errno::NOMEM)?;
     let spare = usize::try_from(modulus).map_err(|_too_large| Errno::NOMEM)?;
-    let reserved = mapped.checked_add(spare).ok_or(Errno::NOMEM)?;
+    let reserved = len.checked_add(spare).ok_or(Errno::NOMEM)?;
     // SAFETY: a new mapping at an address that the kernel chooses changes nothing that exists.
     let reservation = unsafe {
         rustix::mm::mmap_anonymous(
@@ -181,13 +204,13 @@ fn map_aligned(
     let place = reservation.wrapping_byte_add(gap);
     let trim = || {
         unmap(reservation, gap)?;
-        unmap(place.wrapping_byte_add(mapped), spare - gap)
+        unmap(place.wrapping_byte_add(len), spare - gap)
     };
     match map(place, len, kind.flags() | MapFlags::FIXED, file, offset) {
         Ok(base) => match trim() {
             Ok(()) => Ok(base),
             Err(errno) => {
-                unmap(place, mapped)?;
+                unmap(place, len)?;
                 Err(errno)
             }
         },
@@ -248,7 +271,7 @@ mod tests {
             (of("parisc"), large, None),
         ];
         for (cache, len, expected) in rows {
-            assert_eq!(modulus(&cache, len, 4096), expected, "{cache:?} {len}");
+            assert_eq!(modulus(&cache, len, 4096, 4096), expected, "{cache:?} {len}");
         }
     }
 

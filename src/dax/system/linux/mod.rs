@@ -1,6 +1,7 @@
 //! Linux: what is asked of a file, what is concluded from it, and mappings of both kinds.
 
 mod conclude;
+mod device;
 #[expect(unsafe_code, reason = "FIEMAP is an ioctl that no safe wrapper offers")]
 mod extents;
 #[expect(unsafe_code, reason = "maps and unmaps memory")]
@@ -9,21 +10,23 @@ mod mapping;
 mod tests;
 mod views;
 
-use super::Mapper;
+use super::{Extent, Mapper};
 use crate::arch::Point;
 use crate::cache::Cache;
 use crate::dax::error::{Error, ErrorKind};
 use crate::dax::mapping::Mapping;
 use crate::dax::{Guarantee, Writeback};
 use crate::platform;
+use crate::platform::device_dax::Device;
 use crate::platform::mounts::mount_id;
 use crate::platform::tree::Tree;
 use crate::report::Aliasing;
 use conclude::{Asked, conclude};
+use device::{AskedOfDevice, DeepFlush};
 use mapping::Kind;
-use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, StatxAttributes, StatxFlags};
+use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, StatFs, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -32,8 +35,25 @@ use std::path::Path;
 pub(in crate::dax) struct Linux;
 
 impl Mapper for Linux {
+    /// Of devices those of device DAX, if they are there for programs.
+    fn is_mappable(path: &Path, metadata: &Metadata) -> Result<bool, Error> {
+        Ok(device_of(path, metadata)?.is_some())
+    }
+
+    fn extent(path: &Path, file: &File, metadata: &Metadata) -> Result<Extent, Error> {
+        if let Some(device) = device_of(path, metadata)? {
+            let (size, alignment) = (device.size, device.alignment);
+            return Ok(Extent { size, alignment, in_whole_units: true });
+        }
+        let alignment = alignment(path, file)?;
+        Ok(Extent { size: metadata.len(), alignment, in_whole_units: false })
+    }
+
     /// Asks the kernel about the file, and concludes.
     fn guarantee(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Error> {
+        if let Some(device) = open_device(path, file)? {
+            return guarantee_of_device(path, file, device, cache);
+        }
         let status = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
             .map_err(|errno| Error::os(path, "statx", &errno.into()))?;
         let tells_dax = status.stx_attributes_mask.contains(StatxAttributes::DAX);
@@ -41,6 +61,7 @@ impl Mapper for Linux {
         let asked = Asked {
             device: (status.stx_dev_major, status.stx_dev_minor),
             mount_id: mount_id(&tree, file),
+            magic: magic(path, file)?,
             dax_attribute: tells_dax.then(|| status.stx_attributes.contains(StatxAttributes::DAX)),
             map_sync: map_sync(path, file, page)?,
             line: cache.map(Cache::line_size),
@@ -48,6 +69,7 @@ impl Mapper for Linux {
             in_guest: platform::is_guest(),
             data_cache_aliases: matches!(views::aliasing_here(), Aliasing::Yes { .. }),
             page,
+            alignment: alignment(path, file)?,
         };
         Ok(conclude(&tree, &asked))
     }
@@ -75,12 +97,85 @@ impl Mapper for Linux {
             Writeback::Pages => Kind::Shared,
             Writeback::Fence(_) | Writeback::Lines(_) => Kind::Synchronous,
         };
+        let failed = |errno: Errno| Error::os(path, "mmap", &errno.into());
+        if let Some(device) = open_device(path, file)? {
+            let deep_flush = Some(DeepFlush::new(Tree::host(), device.deep_flush));
+            return mapping::new(file.as_fd(), offset, len, kind, device.alignment, deep_flush)
+                .map_err(failed);
+        }
         if kind == Kind::Synchronous {
             require_written(path, file, offset, len)?;
         }
-        mapping::new(file.as_fd(), offset, len, kind)
-            .map_err(|errno| Error::os(path, "mmap", &errno.into()))
+        let unit = alignment(path, file)?;
+        mapping::new(file.as_fd(), offset, len, kind, unit, None).map_err(failed)
     }
+}
+
+/// The device that an open file is, if it is one.
+fn open_device(path: &Path, file: &File) -> Result<Option<Device>, Error> {
+    let metadata = file.metadata().map_err(|error| Error::os(path, "fstat", &error))?;
+    device_of(path, &metadata)
+}
+
+fn device_of(path: &Path, metadata: &Metadata) -> Result<Option<Device>, Error> {
+    let tree = Tree::host();
+    let Some(found) = device::find(&tree, metadata) else { return Ok(None) };
+    device::read(&tree, &found)
+        .map(Some)
+        .map_err(|fault| Error::new(path, ErrorKind::Device(fault)))
+}
+
+fn guarantee_of_device(
+    path: &Path,
+    file: &File,
+    device: Device,
+    cache: Option<Cache>,
+) -> Result<Guarantee, Error> {
+    let unit = usize::try_from(device.alignment).unwrap_or(usize::MAX);
+    let asked = AskedOfDevice {
+        map_sync: map_sync(path, file, unit)?,
+        line: cache.map(Cache::line_size),
+        coherency_accepted: cache.is_some_and(takes_coherency_for_persistence),
+        in_guest: platform::is_guest(),
+    };
+    device::conclude(&Tree::host(), device, &asked)
+        .map_err(|fault| Error::new(path, ErrorKind::Device(fault)))
+}
+
+/// What the offsets of a file's mappings must be multiples of: a page, and on hugetlbfs a huge page,
+/// which the kernel rounds lengths up to there (mmap(2), "Huge page (Huge TLB) mappings").
+fn alignment(path: &Path, file: &File) -> Result<u64, Error> {
+    let page = rustix::param::page_size() as u64;
+    let status = file_system(path, file)?;
+    // Of a type that differs from architecture to architecture, as the magic number is.
+    let block = u64::try_from(status.f_bsize).unwrap_or_default();
+    let is_huge = name_of(&status) == Some("hugetlbfs") && block.is_power_of_two();
+    Ok(if is_huge { block.max(page) } else { page })
+}
+
+/// The file system's name by its magic number.
+fn magic(path: &Path, file: &File) -> Result<Option<&'static str>, Error> {
+    Ok(name_of(&file_system(path, file)?))
+}
+
+fn file_system(path: &Path, file: &File) -> Result<StatFs, Error> {
+    rustix::fs::fstatfs(file).map_err(|errno| Error::os(path, "fstatfs", &errno.into()))
+}
+
+/// `include/uapi/linux/magic.h`; ext4 has that of ext2 too.
+const MAGIC: [(u32, &str); 6] = [
+    (0x0102_1994, "tmpfs"),
+    (0x8584_58f6, "ramfs"),
+    (0x9584_58f6, "hugetlbfs"),
+    (0xef53, "ext4"),
+    (0x5846_5342, "xfs"),
+    (0x794c_7630, "overlay"),
+];
+
+fn name_of(status: &StatFs) -> Option<&'static str> {
+    // 32 bits, in a type that differs from architecture to architecture, with a sign on some.
+    let magic = i128::from(status.f_type) & i128::from(u32::MAX);
+    MAGIC.iter().find(|(number, _)| i128::from(*number) == magic).map(|(_, name)| *name)
 }
 
 /// A file without a name, which is gone when it is closed.

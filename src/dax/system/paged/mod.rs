@@ -8,7 +8,7 @@ mod mapping;
 #[cfg(test)]
 mod tests;
 
-use super::{Mapper, files};
+use super::{Extent, Mapper, files};
 use crate::cache::Cache;
 use crate::dax::error::Error;
 use crate::dax::mapping::Mapping;
@@ -20,7 +20,8 @@ use crate::platform::tree::Evidence;
 use crate::report::Backing;
 use alloc::format;
 use alloc::string::String;
-use std::fs::File;
+use alloc::vec::Vec;
+use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
 
@@ -28,6 +29,15 @@ use std::path::Path;
 pub(in crate::dax) struct Paged;
 
 impl Mapper for Paged {
+    fn is_mappable(_: &Path, _: &Metadata) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    fn extent(_: &Path, _: &File, metadata: &Metadata) -> Result<Extent, Error> {
+        let alignment = files::page_size() as u64;
+        Ok(Extent { size: metadata.len(), alignment, in_whole_units: false })
+    }
+
     fn guarantee(_: &Path, _: &File, _: Option<Cache>) -> Result<Guarantee, Error> {
         Ok(conclude(&System::host(), files::page_size()))
     }
@@ -64,7 +74,10 @@ fn conclude(system: &System, page: usize) -> Guarantee {
         file_system: String::new(),
         mount_point: String::new(),
         device: String::new(),
+        is_device_dax: false,
+        alignment: page as u64,
         region: None,
+        devices: Vec::new(),
         through_page_cache: true,
         caching: Unread::Nowhere { system: name },
         evidence: alloc::vec![

@@ -21,7 +21,7 @@ type OnFile = (&'static str, fn(&DaxFile) -> Result<()>);
 /// A path on memory.
 type OnMemory = (&'static str, fn(Cache, &[AtomicU64]));
 
-const ON_FILE: [OnFile; 14] = [
+const ON_FILE: [OnFile; 15] = [
     ("persist within a line", |file| {
         file.write(72, &[1; 40]);
         Ok(file.persist(72..112)?)
@@ -41,6 +41,10 @@ const ON_FILE: [OnFile; 14] = [
         file.writeback(300..1300)?;
         file.fence();
         Ok(())
+    }),
+    ("deep persist", |file| {
+        file.write(70_001, &[10; 5000]);
+        Ok(file.deep_persist(70_001..75_001)?)
     }),
     ("batch of ranges", |file| {
         file.write(128, &[5; 1]);

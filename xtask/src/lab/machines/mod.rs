@@ -4,6 +4,7 @@
 mod arm64;
 mod canary;
 mod cpuid;
+mod device_dax;
 mod files;
 mod flush;
 mod media;
@@ -46,6 +47,7 @@ type Story = fn(&Kit, &str, &mut Log) -> Result<()>;
 
 pub(super) fn lanes() -> Vec<Lane> {
     let mut lanes = media::lanes();
+    lanes.extend(device_dax::lanes());
     lanes.extend(arm64::lanes());
     lanes.extend(power::lanes());
     lanes.extend(files::lanes());

@@ -50,7 +50,7 @@ mod tests;
 use super::mapping;
 use crate::aliasing;
 use crate::dax::system::files;
-use crate::dax::{DaxFile, Error, ErrorKind};
+use crate::dax::{DaxFile, DeviceFault, Error, ErrorKind};
 use crate::medium::Medium;
 use crate::platform::kernel;
 use crate::platform::tree::Tree;
@@ -177,7 +177,8 @@ impl DaxFile {
     /// # Errors
     /// [`ErrorKind::Read`], if the call failed; [`ErrorKind::Shorter`], if the file has shrunk;
     /// [`ErrorKind::ViewsDisagree`], if the data cache aliases and the kernel does not do its part, as
-    /// for files that are mapped directly: read through the mapping instead.
+    /// for files that are mapped directly, and [`DeviceFault::MappingOnly`], if it is a device of device
+    /// DAX: read through the mapping instead.
     ///
     /// # Panics
     /// If the range is out of range.
@@ -188,6 +189,7 @@ impl DaxFile {
     #[doc(alias("pread", "checked", "poison"))]
     pub fn read_through_kernel(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
         self.mapping.checked(at, into.len() as u64);
+        self.require_calls()?;
         Upkeep::of(self).read(self, at, into)
     }
 
@@ -213,6 +215,7 @@ impl DaxFile {
     #[doc(alias("pwrite"))]
     pub fn write_through_kernel(&self, at: u64, from: &[u8]) -> Result<(), Error> {
         self.mapping.checked(at, from.len() as u64);
+        self.require_calls()?;
         Upkeep::of(self).write(self, at, from)
     }
 
@@ -228,6 +231,14 @@ impl DaxFile {
         let own = (self.mapping.base().addr().get(), self.offset);
         Upkeep::of(self) == Upkeep::None
             || aliasing::mappings_agree(own, (address, offset), distance)
+    }
+
+    /// A device of device DAX has neither read(2) nor write(2) (`drivers/dax/device.c`, `dax_fops`).
+    fn require_calls(&self) -> Result<(), Error> {
+        if self.guarantee.is_device_dax {
+            return Err(Error::new(&self.path, ErrorKind::Device(DeviceFault::MappingOnly)));
+        }
+        Ok(())
     }
 
     /// Why a read failed: the file can have shrunk.

@@ -15,6 +15,8 @@ use alloc::boxed::Box;
 use core::fmt::Debug;
 use core::ops::Range;
 use core::ptr::NonNull;
+#[cfg(target_os = "linux")]
+use std::fs::File;
 use std::io;
 
 /// What holds the bytes in place until it is dropped, and has the operating system write them back.
@@ -22,6 +24,11 @@ pub(super) trait Pages: Debug + Send + Sync {
     /// Has the pages that a range of the mapping touches written back, and waits. The range is in the
     /// mapping and not empty.
     fn writeback(&self, range: Range<usize>) -> io::Result<()>;
+
+    /// Maps the file again where something else was mapped over pages of the mapping; `offset` is where
+    /// the mapping begins in the file. The range begins and ends with a page of the mapping.
+    #[cfg(target_os = "linux")]
+    fn map_again(&self, range: Range<usize>, file: &File, offset: u64) -> io::Result<()>;
 }
 
 /// A shared, writable mapping of a part of a file.
@@ -102,6 +109,17 @@ impl Mapping {
             return Ok(());
         }
         self.pages.writeback(range)
+    }
+
+    /// Maps the file again where something else was mapped over whole pages.
+    #[cfg(target_os = "linux")]
+    pub(super) fn map_again(
+        &self,
+        range: Range<usize>,
+        file: &File,
+        offset: u64,
+    ) -> io::Result<()> {
+        self.pages.map_again(range, file, offset)
     }
 
     /// The range as one of the mapping.

@@ -46,6 +46,8 @@ mod modelled;
 use modelled as native;
 
 #[cfg(feature = "std")]
+pub(crate) mod badblocks;
+#[cfg(feature = "std")]
 pub(crate) mod cache_levels;
 #[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
 pub(crate) mod disks;

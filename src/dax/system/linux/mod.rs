@@ -5,6 +5,7 @@ mod conclude;
 mod extents;
 #[expect(unsafe_code, reason = "maps and unmaps memory")]
 mod mapping;
+mod media;
 #[cfg(test)]
 mod tests;
 mod views;

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, bail};
 use cachemaint::dax::{DaxFile, Error, ErrorKind, FaultGuard, Options};
 use cachemaint::medium::Medium;
+use rustix::fs::FallocateFlags;
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use serde_json::{Value, json};
 use std::fs::File;
@@ -77,6 +78,19 @@ pub(crate) fn guarded(path: &Path, at: &str) -> Result<ExitCode> {
 pub(crate) fn load(path: &Path, at: &str) -> Result<ExitCode> {
     let word = map(path)?.load(at.parse().context("the offset is no number")?, Ordering::Relaxed);
     print(&json!({ "word": word }))
+}
+
+/// Has a new file take all room that the file system has, down to its last block.
+pub(crate) fn fill(path: &Path) -> Result<ExitCode> {
+    let file = File::create(path).with_context(|| format!("cannot make {}", path.display()))?;
+    let mut len = 0;
+    for step in [16 << 20, 1 << 20, 64 << 10, 4 << 10] {
+        while rustix::fs::fallocate(&file, FallocateFlags::empty(), len, step).is_ok() {
+            len += step;
+        }
+    }
+    file.sync_all().context("cannot sync it")?;
+    print(&json!({ "len": len }))
 }
 
 /// Clears a range.

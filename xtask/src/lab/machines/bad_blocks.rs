@@ -16,6 +16,8 @@ use crate::log::Log;
 
 /// `SIGBUS` on x86 (signal(7)).
 const SIGBUS: i32 = 7;
+/// errno(3).
+const EIO: i32 = 5;
 
 /// The kernel's list, to which root can add.
 const LIST: &str = "/sys/block/pmem0/badblocks";
@@ -32,16 +34,16 @@ pub(super) fn lanes() -> Vec<Lane> {
         x86(
             "bad-blocks-emulated",
             "a bad block on emulated pmem is listed for its file, an error of a read and of a guarded \
-             load, and otherwise SIGBUS",
+             load, otherwise SIGBUS, and cleared on request",
             on_emulated,
         ),
-        x86("bad-blocks-nvdimm", "the same on an NVDIMM, whose namespace has metadata", on_nvdimm),
+        x86("bad-blocks-nvdimm", "the same on an NVDIMM, which cannot clear it", on_nvdimm),
     ]
 }
 
 fn on_emulated(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let mut machine = Machine::start(kit, &emulated(name), log)?;
-    story(&mut machine)?;
+    story(&mut machine, Medium::Clears)?;
     machine.power_off()
 }
 
@@ -49,11 +51,11 @@ fn on_nvdimm(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let contents = Contents::new(kit, name)?;
     let mut machine = Machine::start(kit, &nvdimm(name, Some("mem-ctrl"), &contents), log)?;
     make_namespace(&mut machine, "region0", "fsdax")?;
-    story(&mut machine)?;
+    story(&mut machine, Medium::Refuses)?;
     machine.power_off()
 }
 
-fn story(machine: &mut Machine) -> Result<()> {
+fn story(machine: &mut Machine, medium: Medium) -> Result<()> {
     make_ext4(machine, "/dev/pmem0", DAX)?;
     let (bad, good) = (records("/mnt/bad", 21), records("/mnt/good", 22));
     for records in [&bad, &good] {
@@ -66,6 +68,7 @@ fn story(machine: &mut Machine) -> Result<()> {
     met(machine)?;
     machine.verify(&good)?;
     cleared(machine, &bad)?;
+    in_place(machine, medium)?;
     machine.verify(&good)
 }
 
@@ -112,9 +115,8 @@ fn met(machine: &mut Machine) -> Result<()> {
     Ok(())
 }
 
-/// Neither medium can be told to clear anything (Linux `drivers/nvdimm/bus.c`, `nvdimm_clear_poison`: there
-/// is no command for it), so the kernel keeps the sector in its list: that the file is whole again is
-/// because the file system has given it another block.
+/// The file system gives the file another block, so that it is whole again whatever the medium can do. Nobody
+/// writes to the bad block, so the kernel keeps it in its list.
 fn cleared(machine: &mut Machine, bad: &Records) -> Result<()> {
     let old = place(machine)?;
     let outcome = machine.document(&format!("/init clear /mnt/bad 0 {LEN}"))?;
@@ -134,5 +136,56 @@ fn cleared(machine: &mut Machine, bad: &Records) -> Result<()> {
     match machine.ask(&Request::Verify(bad.clone()))? {
         Reply::Found { intact: 4032, damaged } if damaged.first() == Some(&1152) => Ok(()),
         other => bail!("what is left of the records: {other:?}"),
+    }
+}
+
+/// What a medium does when it is told to clear a block.
+#[derive(Clone, Copy)]
+enum Medium {
+    /// On RAM set aside the kernel takes what is written for cleared (Linux `drivers/nvdimm/bus.c`,
+    /// `nvdimm_clear_poison`: no `ndctl`).
+    Clears,
+    /// QEMU's NVDIMM has no command for it, so that the write fails.
+    Refuses,
+}
+
+/// Where no other block is left, the file system takes the bad one again, and it is for the medium to clear
+/// it.
+fn in_place(machine: &mut Machine, medium: Medium) -> Result<()> {
+    let before = machine.read(LIST)?.context("the list cannot be read any more")?;
+    plant(machine)?;
+    let both = machine.read(LIST)?.context("the list cannot be read any more")?;
+    let old = place(machine)?;
+    let reserved = String::from("/sys/fs/ext4/pmem0/reserved_clusters");
+    machine.doing(&Request::Write { path: reserved, text: String::from("0") })?;
+    machine.run("/init fill /mnt/filler")?;
+
+    let mut outcome = machine.document(&format!("/init clear /mnt/bad 0 {LEN}"))?;
+    let list = machine.read(LIST)?.context("the list cannot be read any more")?;
+    match medium {
+        Medium::Clears => {
+            let expected = json!({ "lost": [[PAGE, PAGE + 4096]], "is_tainted": true });
+            ensure!(outcome == expected, "clearing in place: {outcome}");
+            ensure!(place(machine)? == old, "the file was given another block");
+            ensure!(list == before, "the kernel's list became {list:?}");
+            let read = machine.document(&format!("/init checked /mnt/bad 0 {LEN}"))?;
+            expect_value(&read, "/poisoned", json!(null))
+        }
+        Medium::Refuses => {
+            outcome["text"].take();
+            let page = [PAGE, PAGE + 4096];
+            let expected = json!({
+                "failed": page, "step": "Write", "errno": EIO, "lost": [page], "is_tainted": true,
+                "text": null,
+            });
+            ensure!(outcome == expected, "clearing in place: {outcome}");
+            ensure!(list == both, "the kernel's list became {list:?}");
+            // As the step says: the block is a hole, or allocated and not written.
+            let (code, _, errors) = machine.output("/init bad-blocks /mnt/bad")?;
+            let refused =
+                errors.contains(&format!("at offset {PAGE}, so a store there would need"));
+            ensure!(code != Some(0) && refused, "the file was mapped, or refused for: {errors}");
+            Ok(())
+        }
     }
 }

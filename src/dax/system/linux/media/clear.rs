@@ -227,9 +227,17 @@ impl DaxFile {
     /// The file is borrowed exclusively, as what is stored to these blocks meanwhile is lost. Another
     /// process that writes the file is not kept from it.
     ///
+    /// # What becomes of the bad block
+    /// The file system may give the file another block. Then nobody has written to the bad one: it stays in
+    /// the device's list and becomes free space, which a later file can get; clearing it is then for
+    /// whoever writes there. If it gives the same block, the write fails where the device cannot clear it.
+    /// Seen so with ext4 under Linux 6.1, on RAM set aside as persistent memory, where the kernel takes what
+    /// is written for cleared (`drivers/nvdimm/bus.c`, `nvdimm_clear_poison`), and on QEMU's NVDIMM, which
+    /// has no command for it.
+    ///
     /// # Errors
     /// [`ErrorKind::NotCleared`] says at which block it stopped, in which state that is, and what is lost
-    /// by then: an emulated NVDIMM, for one, clears nothing. [`ErrorKind::Shorter`], if the file has shrunk;
+    /// by then. [`ErrorKind::Shorter`], if the file has shrunk;
     /// [`ErrorKind::Misaligned`], if the mapping does not begin at a block, so that bytes before it would
     /// have to be given up; [`ErrorKind::ViewsDisagree`] as for `read_through_kernel`.
     ///

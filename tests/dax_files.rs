@@ -10,7 +10,7 @@
 
 mod skip;
 
-use cachemaint::dax::{DaxFile, ErrorKind, Options, probe};
+use cachemaint::dax::{DaxFile, ErrorKind, FaultGuard, Options, probe};
 use cachemaint::medium::{Granularity, Medium};
 use cachemaint::report::Backing;
 use core::sync::atomic::Ordering;
@@ -159,6 +159,54 @@ fn what_the_file_has_lost_is_not_read() {
     let mut bytes = [0; 16];
     let error = file.read_through_kernel(4096 - 8, &mut bytes).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Shorter { size: 4096, needed: LEN }), "{error}");
+}
+
+/// "None" would be wrong: nobody knows of what is not on persistent memory.
+#[test]
+fn bad_blocks_of_an_ordinary_file_are_unknown_with_the_reason() {
+    let name = "bad_blocks_of_an_ordinary_file_are_unknown_with_the_reason";
+    let directory = directory();
+    let path = directory.path().join("file");
+    let file = options().create(&path, LEN).unwrap();
+    if file.guarantee().region().is_some() {
+        skip(name, "temporary files are on persistent memory here");
+        return;
+    }
+    let text = refusal(&path, file.bad_blocks());
+    let rest = text.strip_prefix("which blocks are bad is unknown: /sys/").unwrap();
+    assert!(
+        rest.contains(": ") && rest.contains("; "),
+        "what was asked, answered, to be done: {text}"
+    );
+}
+
+#[test]
+fn clearing_a_good_file_changes_nothing() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    let bytes: Vec<u8> = (0..SIZE).map(|at| u8::try_from(at % 251).unwrap()).collect();
+    fs::write(&path, &bytes).unwrap();
+    let mut file = options().offset(8192).len(4096 * 2 + 100).open(&path).unwrap();
+    let before = fs::metadata(&path).unwrap();
+    assert_eq!(file.clear_bad_blocks(0..file.len()).unwrap(), []);
+    assert_eq!(file.clear_bad_blocks(50..50).unwrap(), []);
+    assert_eq!(file.taint(), None);
+    let after = fs::metadata(&path).unwrap();
+    assert_eq!((after.mtime(), after.mtime_nsec()), (before.mtime(), before.mtime_nsec()));
+    assert!(fs::read(&path).unwrap() == bytes);
+
+    file.file().set_len(4096).unwrap();
+    let needed = 8192 + 4096 * 2 + 100;
+    let text = refusal(&path, file.clear_bad_blocks(0..1));
+    assert!(text.starts_with(&format!("has 4096 bytes, and offset and length need {needed}")));
+}
+
+#[test]
+#[should_panic(expected = "are out of range")]
+fn clearing_beyond_the_end_panics() {
+    let directory = directory();
+    let mut file = options().create(directory.path().join("file"), LEN).unwrap();
+    drop(file.clear_bad_blocks(0..LEN + 1));
 }
 
 #[test]
@@ -436,7 +484,8 @@ fn a_reversed_range_panics() {
 
 /// Work on mounts of the test's own, which needs root.
 mod mounts {
-    use super::{Backing, Granularity, LEN, Medium, Options, options, probe, refusal, skip};
+    use super::{Backing, FaultGuard, Granularity, LEN, Medium, Options, Ordering};
+    use super::{options, probe, refusal, skip};
     use core::ffi::CStr;
     use rustix::mount::{MountFlags, MountPropagationFlags};
     use std::fs;
@@ -568,6 +617,25 @@ mod mounts {
             assert!(text.starts_with("no space for 2097152 bytes"), "{text}");
             assert!(!path.exists(), "nothing is left behind");
             options().create(&path, LEN).unwrap();
+        });
+    }
+
+    /// The page cannot be accessed, and neither its medium nor its length is why.
+    #[test]
+    fn a_guarded_store_to_a_hole_without_room_is_no_media_error() {
+        let name = "a_guarded_store_to_a_hole_without_room_is_no_media_error";
+        with_small_tmpfs(name, |directory| {
+            let guard = FaultGuard::install().unwrap();
+            let path = directory.join("sparse");
+            fs::File::create(&path).unwrap().set_len(LEN).unwrap();
+            let file = options().open(&path).unwrap();
+            let full = fs::write(directory.join("fills"), vec![1; 2 << 20]).unwrap_err();
+            assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+            let stored = file.guarded(guard, |file| file.store(4096, 1, Ordering::Relaxed));
+            assert!(refusal(&path, stored).starts_with("no space for "));
+            fs::remove_file(directory.join("fills")).unwrap();
+            file.guarded(guard, |file| file.store(4096, 1, Ordering::Relaxed)).unwrap();
+            assert_eq!(fs::read(&path).unwrap()[4096], 1);
         });
     }
 

@@ -2,10 +2,11 @@
 
 use super::Guarantee;
 use super::device_fault::DeviceFault;
+use super::media::NotCleared;
 use super::system::files;
 use crate::arch::Unsupported;
 use crate::platform::system::System;
-use crate::platform::tree::printable;
+use crate::platform::tree::{Unknown, printable};
 use alloc::boxed::Box;
 use alloc::string::String;
 use core::ops::Range;
@@ -14,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 /// An operation on a DAX file that failed: which file, what happened, what to do.
 ///
-/// An operation that fails leaves the file as it was; a file that could not be created whole is
-/// removed.
+/// An operation that fails leaves the file as it was, unless the kind says otherwise; a file that could
+/// not be created whole is removed.
 ///
 /// `{:?}` prints what `{}` does, so that a `main` which returns it tells the user what to do.
 pub struct Error {
@@ -131,6 +132,24 @@ pub enum ErrorKind {
         /// The error of `pwrite`.
         errno: i32,
     },
+    /// The medium has lost bytes, and they cannot be read: the first stretch of the range that was asked
+    /// for. What is before it was read. On persistent memory Linux refuses the whole page of a bad sector.
+    Poisoned {
+        /// Where the stretch begins, in bytes of the mapping.
+        at: u64,
+        /// Its length in bytes; a read follows it no further than 512 KiB, and no further than it was
+        /// asked to read.
+        len: u64,
+    },
+    /// Which bytes are bad cannot be found out, and why.
+    BadBlocksUnknown(Unknown),
+    /// Bad blocks were not cleared, or not all of them.
+    NotCleared(Box<NotCleared>),
+    /// So many guarded accesses are under way in this process already.
+    TooManyGuards {
+        /// How many there can be at a time.
+        most: usize,
+    },
     /// The data cache of this machine aliases, or may, and the kernel does not keep its own view of the
     /// file and the mapping together, since it is mapped directly.
     ViewsDisagree,
@@ -176,11 +195,12 @@ impl Error {
     /// The error number of the operating system, if a call of it failed.
     #[must_use]
     pub const fn raw_os_error(&self) -> Option<i32> {
-        match self.kind {
+        match &self.kind {
             ErrorKind::Writeback { errno, .. }
             | ErrorKind::Read { errno, .. }
             | ErrorKind::Write { errno, .. }
-            | ErrorKind::Os { errno, .. } => Some(errno),
+            | ErrorKind::Os { errno, .. } => Some(*errno),
+            ErrorKind::NotCleared(how_far) => how_far.errno,
             _ => None,
         }
     }
@@ -290,6 +310,17 @@ impl core::fmt::Display for ErrorKind {
                 "pwrite of {len} bytes at offset {at} failed: {}; a part may have been written: write them \
                  again when the cause is gone",
                 io::Error::from_raw_os_error(*errno),
+            ),
+            Self::Poisoned { at, len } => write!(
+                f,
+                "has a media error: {len} bytes at offset {at} cannot be read; restore them from \
+                 elsewhere, into another file or after the bad blocks were cleared"
+            ),
+            Self::BadBlocksUnknown(why) => write!(f, "which blocks are bad is unknown: {why}"),
+            Self::NotCleared(how_far) => how_far.fmt(f),
+            Self::TooManyGuards { most } => write!(
+                f,
+                "{most} guarded accesses are under way already; wait until one of them has ended"
             ),
             Self::ViewsDisagree => f.write_str(
                 "is mapped directly on a machine whose data cache aliases, where the kernel does not see \

@@ -16,6 +16,8 @@ use alloc::string::String;
 use core::fmt::Debug;
 use core::ops::Range;
 use core::ptr::NonNull;
+#[cfg(target_os = "linux")]
+use std::fs::File;
 use std::io;
 
 /// What holds the bytes in place until it is dropped, and has the operating system write them back.
@@ -29,6 +31,11 @@ pub(super) trait Pages: Debug + Send + Sync {
     fn flush_medium(&self, range: Range<usize>) -> Result<(), Unflushed> {
         self.writeback(range).map_err(Unflushed::Call)
     }
+
+    /// Maps the file again where something else was mapped over pages of the mapping; `offset` is where
+    /// the mapping begins in the file. The range begins and ends with a page of the mapping.
+    #[cfg(target_os = "linux")]
+    fn map_again(&self, range: Range<usize>, file: &File, offset: u64) -> io::Result<()>;
 }
 
 /// Why the medium's own buffers were not flushed.
@@ -137,6 +144,17 @@ impl Mapping {
             return Ok(());
         }
         self.pages.flush_medium(range)
+    }
+
+    /// Maps the file again where something else was mapped over whole pages.
+    #[cfg(target_os = "linux")]
+    pub(super) fn map_again(
+        &self,
+        range: Range<usize>,
+        file: &File,
+        offset: u64,
+    ) -> io::Result<()> {
+        self.pages.map_again(range, file, offset)
     }
 
     /// The range as one of the mapping.

@@ -93,19 +93,29 @@ mod batch;
 mod copy;
 mod device_fault;
 mod error;
+#[cfg(target_os = "linux")]
+mod faults;
 mod file;
 mod guarantee;
 #[expect(unsafe_code, reason = "accesses mapped bytes by address")]
 mod mapping;
+mod media;
 mod options;
 mod system;
+mod taint;
 
 pub use crate::platform::memory_type::{Caching, MemoryType};
 pub use batch::Batch;
 pub use device_fault::DeviceFault;
 pub use error::{Error, ErrorKind};
+#[cfg(target_os = "linux")]
+pub use faults::FaultGuard;
 pub use guarantee::Guarantee;
+#[cfg(target_os = "linux")]
+pub use media::BadBlocks;
+pub use media::{ClearStep, NotCleared};
 pub use options::{Options, probe};
+pub use taint::Taint;
 
 use crate::cache::{Cache, Destination};
 use crate::medium::words::WORD;
@@ -115,6 +125,8 @@ use core::sync::atomic::Ordering;
 use mapping::{Mapping, Unflushed};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use system::files;
+use taint::Tainted;
 
 /// A mapped file: bytes that survive what its [`Guarantee`] says.
 ///
@@ -133,6 +145,9 @@ pub struct DaxFile {
     path: PathBuf,
     /// Holds the lock.
     file: File,
+    taint: Tainted,
+    #[cfg(target_os = "linux")]
+    met: faults::Met,
 }
 
 /// How a range is made persistent.
@@ -257,6 +272,15 @@ impl DaxFile {
         unsafe { core::slice::from_raw_parts(start, range.len()) }
     }
 
+    /// Why bytes of the file may not be what was stored, if anything happened since it was opened: what
+    /// happened first. It is said until the file is closed, whatever succeeds later; [`Taint`] says what is
+    /// in doubt. What happened before it was opened, and through other open files, it does not know.
+    #[doc(alias("is_tainted", "errseq", "fsyncgate"))]
+    #[must_use]
+    pub fn taint(&self) -> Option<Taint> {
+        self.taint.first()
+    }
+
     /// Makes a range persistent down to the medium's own buffers: what is done for
     /// [`persist`](Medium::persist), and then the operating system has the medium empty the queues and
     /// buffers in front of it.
@@ -303,7 +327,11 @@ impl DaxFile {
 
     fn writeback_pages(&self, range: &Range<u64>) -> Result<(), Error> {
         let written = self.mapping.writeback_pages(range);
-        written.map_err(|error| Error::writeback(&self.path, range, &error))
+        written.map_err(|error| {
+            let (at, len, errno) = (range.start, range.end - range.start, files::number(&error));
+            self.taint.by(Taint::Writeback { at, len, errno });
+            Error::writeback(&self.path, range, &error)
+        })
     }
 
     #[inline]
@@ -344,7 +372,8 @@ impl Medium for DaxFile {
         self.mapping.word(at).store(word.to_le(), order);
     }
 
-    /// Reads by loads from the mapping: a page with a media error ends the process by SIGBUS.
+    /// Reads by loads from the mapping: a page with a media error ends the process by SIGBUS, unless the
+    /// access is guarded.
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
         self.mapping.read(at, into);
         Ok(())

@@ -3,6 +3,7 @@
 use super::error::{Error, ErrorKind};
 use super::mapping::Mapping;
 use super::system::{Host, Mapper, files};
+use super::taint::Tainted;
 use super::{DaxFile, Guarantee, Writeback, file};
 use crate::arch::{Point, Unsupported};
 use crate::cache::Cache;
@@ -165,7 +166,17 @@ struct Mapped {
 impl Mapped {
     fn into_file(self, path: &Path, file: File, offset: u64) -> DaxFile {
         let Self { mapping, writeback, guarantee } = self;
-        DaxFile { mapping, writeback, guarantee, offset, path: path.to_path_buf(), file }
+        DaxFile {
+            mapping,
+            writeback,
+            guarantee,
+            offset,
+            path: path.to_path_buf(),
+            file,
+            taint: Tainted::default(),
+            #[cfg(target_os = "linux")]
+            met: super::faults::Met::default(),
+        }
     }
 }
 

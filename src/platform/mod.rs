@@ -45,6 +45,8 @@ mod modelled;
 #[cfg(any(loom, miri))]
 use modelled as native;
 
+#[cfg(feature = "std")]
+pub(crate) mod badblocks;
 pub(crate) mod block_stores;
 #[cfg(feature = "std")]
 pub(crate) mod cache_levels;

@@ -13,6 +13,7 @@
 //! Linux from 6.15 on shows if it could arm the device's dirty state and found the GPF capability
 //! (`cxl_nvdimm_arm_dirty_shutdown_tracking`).
 
+use super::badblocks;
 use super::tree::{Attribute, Evidence, Tree, Unknown, printable};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -226,16 +227,10 @@ fn region(tree: &Tree, path: &Path) -> Region {
     }
 }
 
-/// Lines of a first sector and a number of sectors (`block/badblocks.c`, `badblocks_show`).
 fn bad_bytes(list: &str) -> Option<u64> {
-    list.lines().try_fold(0_u64, |bytes, line| {
-        let (_, sectors) = line.split_once(' ')?;
-        bytes.checked_add(sectors.trim().parse::<u64>().ok()?.checked_mul(SECTOR)?)
-    })
+    let listed = badblocks::parse(list)?;
+    listed.iter().try_fold(0_u64, |bytes, range| bytes.checked_add(range.end - range.start))
 }
-
-/// What block devices count in, whatever their own sectors.
-const SECTOR: u64 = 512;
 
 /// The kernel and the provider come first: nobody makes a claim for RAM, and what a flush of
 /// virtio-pmem means is for the host to say.

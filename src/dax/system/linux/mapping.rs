@@ -11,8 +11,9 @@ use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, MsyncFlags, ProtFlags};
+use std::fs::File;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::process;
 
 /// What a huge page covers on the architectures that map DAX with them, in bytes. A mapping that is
@@ -52,6 +53,7 @@ struct Mapped {
     page: usize,
     /// What flushes the medium; `msync` does where there is none.
     deep_flush: Option<DeepFlush>,
+    kind: Kind,
     /// Who mapped it: it is not inherited by forked children.
     owner: u32,
 }
@@ -77,16 +79,20 @@ pub(super) fn new(
         None => map(null_mut(), whole, kind.flags(), file, offset)?,
         Some(modulus) => map_aligned(file, offset, whole, kind, modulus)?,
     };
-    let mapped = Mapped { base, len: whole, page, deep_flush, owner: process::id() };
-    // A forked child would be a second writer, with no lock of its own. Refused only where the
-    // kernel does not know the advice; then the documentation's warning is all there is.
-    // SAFETY: the range is the mapping, and nothing that this process can see changes.
-    let advised =
-        unsafe { rustix::mm::madvise(base.as_ptr().cast(), whole, Advice::LinuxDontFork) };
-    match advised {
-        // SAFETY: (1) it was mapped so just now, by whole pages, and is unmapped when `mapped` is
-        // dropped; (2) mappings begin at a page; (3) nobody else knows of it.
-        Ok(()) | Err(Errno::INVAL) => Ok(unsafe { Mapping::new(base, len, mapped) }),
+    let owner = process::id();
+    let mapped = Mapped { base, len: whole, page, kind, deep_flush, owner };
+    keep_from_children(base.as_ptr().cast(), whole)?;
+    // SAFETY: (1) it was mapped so just now, by whole pages, and is unmapped when `mapped` is
+    // dropped; (2) mappings begin at a page; (3) nobody else knows of it.
+    Ok(unsafe { Mapping::new(base, len, mapped) })
+}
+
+/// A forked child would be a second writer, with no lock of its own. Refused only where the kernel does
+/// not know the advice; then the documentation's warning is all there is.
+fn keep_from_children(address: *mut core::ffi::c_void, len: usize) -> Result<(), Errno> {
+    // SAFETY: the range is in a mapping of our own, and nothing that this process can see changes.
+    match unsafe { rustix::mm::madvise(address, len, Advice::LinuxDontFork) } {
+        Ok(()) | Err(Errno::INVAL) => Ok(()),
         Err(errno) => Err(errno),
     }
 }
@@ -114,6 +120,14 @@ impl Pages for Mapped {
             Some(deep_flush) => deep_flush.flush(),
             None => self.writeback(range).map_err(Unflushed::Call),
         }
+    }
+
+    /// One call replaces all of it, so that no thread finds nothing mapped there.
+    fn map_again(&self, range: Range<usize>, file: &File, offset: u64) -> io::Result<()> {
+        let address = self.base.as_ptr().wrapping_add(range.start).cast();
+        let (len, flags) = (range.len(), self.kind.flags() | MapFlags::FIXED);
+        map(address, len, flags, file.as_fd(), offset.saturating_add(range.start as u64))?;
+        Ok(keep_from_children(address, len)?)
     }
 }
 
@@ -166,7 +180,8 @@ fn map(
 ) -> Result<NonNull<u8>, Errno> {
     let protection = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: the address is null, so that the kernel chooses a free place, or that of a reservation
-    // of our own which nothing else uses.
+    // of our own which nothing else uses, or of pages of a mapping that show the same bytes of the file
+    // then, which others may change at any time.
     let base = unsafe { rustix::mm::mmap(address, len, protection, flags, file, offset) }?;
     NonNull::new(base.cast()).ok_or(Errno::NOMEM)
 }

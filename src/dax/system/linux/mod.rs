@@ -6,6 +6,7 @@ mod device;
 mod extents;
 #[expect(unsafe_code, reason = "maps and unmaps memory")]
 mod mapping;
+mod media;
 #[cfg(test)]
 mod tests;
 mod views;

@@ -36,4 +36,10 @@ impl Pages for Mapped {
         self.pages.flush_range(range.start, range.len())?;
         self.file.sync_data()
     }
+
+    /// Nothing is mapped over these pages: they are guarded nowhere.
+    #[cfg(target_os = "linux")]
+    fn map_again(&self, _: Range<usize>, _: &File, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }

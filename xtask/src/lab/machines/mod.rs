@@ -2,6 +2,7 @@
 //! persisted is there after a kexec, a reset through firmware, a power cut.
 
 mod arm64;
+mod bad_blocks;
 mod canary;
 mod cpuid;
 mod device_dax;
@@ -51,6 +52,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     lanes.extend(arm64::lanes());
     lanes.extend(power::lanes());
     lanes.extend(files::lanes());
+    lanes.extend(bad_blocks::lanes());
     lanes.extend(canary::lanes());
     lanes.extend(memory_type::lanes());
     lanes.extend(peers::lanes());

@@ -134,6 +134,7 @@ const LENGTHS: [usize; 16] =
     [0, 1, 7, 8, 63, 64, 65, 127, 128, 200, 4095, 4096, 4097, 4160, 9000, 12353];
 
 #[test]
+#[cfg_attr(miri, ignore = "nothing is executed, and it takes minutes")]
 fn each_byte_is_stored_once_and_reaches_memory_by_every_path() {
     for path in PATHS {
         for len in LENGTHS {
@@ -150,6 +151,7 @@ fn each_byte_is_stored_once_and_reaches_memory_by_every_path() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "nothing is executed, and it takes minutes")]
 fn chunks_in_either_direction_store_each_byte_once_too() {
     for path in PATHS {
         for len in LENGTHS {

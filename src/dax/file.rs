@@ -1,11 +1,13 @@
-//! Files before they are mapped: created whole or opened and checked, and locked.
+//! Files before they are mapped: created whole or made longer, or opened, checked and locked.
 //!
 //! Everything is checked by descriptor, so that the file that was checked is the one that is mapped.
 
 use super::error::{Error, ErrorKind};
-use super::system::{Mapper, files};
-use std::fs::{File, Metadata, TryLockError};
-use std::io::{self, Write};
+use super::lock::{self, Lock};
+use super::system::{Access, Mapper, files};
+use core::ops::Range;
+use std::fs::{File, Metadata};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
 /// How many zeros are written at a time, in bytes.
@@ -31,38 +33,57 @@ pub(super) fn create(path: &Path) -> Result<File, Error> {
 }
 
 /// Gives a new file `len` zero bytes, which are on the medium, with its name, when this returns.
-///
-/// Zeros are written, not just allocated: an extent that was allocated and never written makes the
-/// file system commit its journal at the first store to each of its pages.
 pub(super) fn fill<M: Mapper>(path: &Path, file: &File, len: u64) -> Result<(), Error> {
-    write_zeros::<M>(file, len).map_err(|error| match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Error::new(path, ErrorKind::NoSpace { len })
-        }
-        _ => Error::os(path, "write", &error),
-    })?;
+    extend::<M>(path, file, 0..len)?;
     files::persist_name(path)
 }
 
-/// Opens a file to be mapped from `offset`, checks it, and locks it; gives the length of the mapping.
-pub(super) fn open(
-    path: &Path,
-    offset: u64,
-    len: Option<u64>,
-    page: u64,
-) -> Result<(File, usize), Error> {
+/// Makes a file longer by zeros, which are on the medium with the new length when this returns. If it fails,
+/// the file is as it was.
+///
+/// The length changes at once, and only after room was found: a crash leaves the old one or the new one.
+pub(super) fn extend<M: Mapper>(path: &Path, file: &File, range: Range<u64>) -> Result<(), Error> {
+    let Range { start: old, end: new } = range;
+    lengthen::<M>(file, range).map_err(|error| {
+        restore(file, old, new);
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Error::new(path, ErrorKind::NoSpace { len: new - old })
+            }
+            io::ErrorKind::FileTooLarge => Error::new(path, ErrorKind::TooLarge { len: new }),
+            _ => Error::os(path, "write", &error),
+        }
+    })
+}
+
+fn lengthen<M: Mapper>(file: &File, range: Range<u64>) -> io::Result<()> {
+    files::check_limit(range.end)?;
+    M::reserve(file, range.clone())?;
+    file.set_len(range.end)?;
+    write_zeros(file, range)?;
+    file.sync_all()
+}
+
+/// Gives a file that was made longer its old length back.
+pub(super) fn restore(file: &File, old: u64, new: u64) {
+    if new > old {
+        // The error that led here is the one to report; what is left behind the old end is zeros.
+        drop(file.set_len(old));
+    }
+}
+
+/// Opens a file, checks it, and locks it; gives its length too.
+pub(super) fn open(path: &Path, access: Access, lock: Lock) -> Result<(File, u64), Error> {
     require_regular_name(path)?;
-    let file = files::open(path).map_err(|error| Error::opening(path, &error))?;
+    let file = files::open(path, access).map_err(|error| Error::opening(path, &error))?;
     regular(path, &file)?;
-    lock(path, &file)?;
+    lock::take(path, &file, lock)?;
     // The one that held the lock before may have removed it, or changed its size.
     let metadata = regular(path, &file)?;
-    if let Some(fault) = files::fault(&metadata) {
-        return Err(Error::new(path, fault));
+    match files::fault(&metadata) {
+        Some(fault) => Err(Error::new(path, fault)),
+        None => Ok((file, metadata.len())),
     }
-    let len =
-        checked_len(metadata.len(), offset, len, page).map_err(|kind| Error::new(path, kind))?;
-    Ok((file, len))
 }
 
 /// The length of the mapping of a file of `size` bytes.
@@ -119,32 +140,18 @@ fn require_regular_name(path: &Path) -> Result<(), Error> {
     Err(Error::new(path, kind))
 }
 
-/// Takes the lock of a file that was just created. Who opened it in between has it for a moment only,
-/// since an empty file is refused.
-pub(super) fn lock_new(path: &Path, file: &File) -> Result<(), Error> {
-    file.lock().map_err(|error| Error::os(path, files::LOCK, &error))
-}
-
-/// Takes the exclusive lock, which lasts until every descriptor of this open file is closed.
-fn lock(path: &Path, file: &File) -> Result<(), Error> {
-    file.try_lock().map_err(|error| match error {
-        TryLockError::WouldBlock => Error::new(path, ErrorKind::Locked),
-        TryLockError::Error(error) => Error::os(path, files::LOCK, &error),
-    })
-}
-
-/// Writes zeros and has them on the medium.
-fn write_zeros<M: Mapper>(mut file: &File, len: u64) -> io::Result<()> {
-    M::reserve(file, len)?;
+/// Zeros are written, not just allocated: an extent that was allocated and never written makes the file
+/// system commit its journal at the first store to each of its pages.
+fn write_zeros(mut file: &File, range: Range<u64>) -> io::Result<()> {
     let zeros = alloc::vec![0; CHUNK];
-    let mut at = 0;
-    while at < len {
-        let rest = usize::try_from(len - at).unwrap_or(CHUNK);
+    let mut at = file.seek(SeekFrom::Start(range.start))?;
+    while at < range.end {
+        let rest = usize::try_from(range.end - at).unwrap_or(CHUNK);
         let chunk = zeros.get(..rest).unwrap_or(&zeros);
         file.write_all(chunk)?;
         at += chunk.len() as u64;
     }
-    file.sync_all()
+    Ok(())
 }
 
 #[cfg(test)]

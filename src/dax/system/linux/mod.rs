@@ -9,18 +9,19 @@ mod mapping;
 mod tests;
 mod views;
 
-use super::Mapper;
+use super::{Access, Mapper, Plan, files};
 use crate::arch::Point;
 use crate::cache::Cache;
+use crate::dax::Guarantee;
 use crate::dax::error::{Error, ErrorKind};
 use crate::dax::mapping::Mapping;
-use crate::dax::{Guarantee, Writeback};
 use crate::platform;
 use crate::platform::mounts::mount_id;
 use crate::platform::tree::Tree;
 use crate::report::Aliasing;
 use conclude::{Asked, conclude};
-use mapping::Kind;
+use core::ops::Range;
+use mapping::{Kind, Unpopulated};
 use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -32,6 +33,8 @@ use std::path::Path;
 pub(in crate::dax) struct Linux;
 
 impl Mapper for Linux {
+    const PERSISTS_VIEWS: bool = true;
+
     /// Asks the kernel about the file, and concludes.
     fn guarantee(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Error> {
         let status = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
@@ -56,31 +59,46 @@ impl Mapper for Linux {
         Self::guarantee(directory, &unnamed_file_in(directory)?, cache)
     }
 
-    fn reserve(file: &File, len: u64) -> io::Result<()> {
-        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
+    fn reserve(file: &File, range: Range<u64>) -> io::Result<()> {
+        let len = range.end - range.start;
+        match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, range.start, len) {
             // It is a hint; what it could not do the writes find out.
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
     }
 
-    fn map(
-        path: &Path,
-        file: &File,
-        offset: u64,
-        len: usize,
-        writeback: Writeback,
-    ) -> Result<Mapping, Error> {
-        let kind = match writeback {
-            Writeback::Pages => Kind::Shared,
-            Writeback::Fence(_) | Writeback::Lines(_) => Kind::Synchronous,
-        };
-        if kind == Kind::Synchronous {
-            require_written(path, file, offset, len)?;
+    fn map(path: &Path, file: &File, plan: &Plan) -> Result<Mapping, Error> {
+        if Kind::of(plan.writeback) == Kind::Synchronous {
+            require_written(path, file, plan.offset, plan.len)?;
+            if plan.access == Access::Read {
+                make_blocks_durable(path, file)?;
+            }
         }
-        mapping::new(file.as_fd(), offset, len, kind)
-            .map_err(|errno| Error::os(path, "mmap", &errno.into()))
+        let mapping = mapping::new(file.as_fd(), plan)
+            .map_err(|errno| Error::os(path, "mmap", &errno.into()))?;
+        if plan.populate {
+            populate(path, &mapping, plan.access)?;
+        }
+        Ok(mapping)
     }
+}
+
+/// Has the file system commit which blocks the file has. A writer's own mapping sees to it at the first
+/// store to each page (`MAP_SYNC`), if it is such a one; a mapping for reading never does.
+fn make_blocks_durable(path: &Path, file: &File) -> Result<(), Error> {
+    file.sync_all().map_err(|error| Error::os(path, files::SYNC, &error))
+}
+
+fn populate(path: &Path, mapping: &Mapping, access: Access) -> Result<(), Error> {
+    let kind = match mapping::populate(mapping, access) {
+        Ok(()) => return Ok(()),
+        Err(Unpopulated::Unknown) => ErrorKind::CannotPopulate,
+        Err(Unpopulated::At { at, errno }) => {
+            ErrorKind::Unpopulated { at, errno: errno.raw_os_error() }
+        }
+    };
+    Err(Error::new(path, kind))
 }
 
 /// A file without a name, which is gone when it is closed.

@@ -9,6 +9,7 @@
 )]
 
 mod skip;
+mod own_mount;
 
 use cachemaint::dax::{DaxFile, ErrorKind, FaultGuard, Options, probe};
 use cachemaint::medium::{Granularity, Medium};
@@ -129,6 +130,51 @@ fn a_mapping_can_begin_within_the_file() {
     file.write(0, b"here");
     file.persist(0..4).unwrap();
     assert_eq!(&fs::read(&path).unwrap()[8192..8196], b"here");
+}
+
+/// Offsets are multiples of a page; lengths need not be. Each part shows its bytes of the file, ends where
+/// it was asked to, and is written where it lies.
+#[test]
+fn every_part_of_a_file_can_be_mapped() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    let page = rustix::param::page_size();
+    let size = 3 * page + 100;
+    let mut expected: Vec<u8> = (0..size).map(|at| at.to_le_bytes()[0] ^ 0x5a).collect();
+    fs::write(&path, &expected).unwrap();
+    for offset in [0, page, 3 * page] {
+        let rest = size - offset;
+        for len in
+            [1, 7, 8, 100, page - 1, page, page + 1, rest].into_iter().filter(|len| *len <= rest)
+        {
+            let part = options().offset(offset as u64).len(len as u64).open(&path).unwrap();
+            assert_eq!((part.offset(), part.len()), (offset as u64, len as u64));
+            let mut bytes = vec![0; len];
+            part.read(0, &mut bytes).unwrap();
+            assert!(bytes == expected[offset..offset + len], "offset {offset}, len {len}");
+            part.persist_copy(&[(len as u64 - 1, b"!")]).unwrap();
+            expected[offset + len - 1] = b'!';
+            drop(part);
+            assert!(fs::read(&path).unwrap() == expected, "offset {offset}, len {len}");
+        }
+        let whole = options().offset(offset as u64).open(&path).unwrap();
+        assert_eq!(whole.len(), rest as u64);
+    }
+}
+
+#[test]
+fn what_is_closed_is_not_mapped() {
+    let directory = directory();
+    let path = directory.path().join("closed");
+    let is_mapped =
+        || fs::read_to_string("/proc/self/maps").unwrap().contains(path.to_str().unwrap());
+    for len in [LEN, 4 << 20] {
+        let file = options().create(&path, len).unwrap();
+        assert!(is_mapped());
+        drop(file);
+        assert!(!is_mapped());
+        fs::remove_file(&path).unwrap();
+    }
 }
 
 #[test]
@@ -319,6 +365,23 @@ fn other_devices_are_no_files() {
 }
 
 #[test]
+fn single_bytes_are_refused_where_there_are_pages() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    let bytes = Options::new().require_byte_granularity();
+    if matches!(probe(directory.path()).unwrap().granularity(), Granularity::Byte) {
+        assert_eq!(bytes.create(&path, LEN).unwrap().granularity(), Granularity::Byte);
+        return;
+    }
+    let text = refusal(&path, bytes.create(&path, LEN));
+    assert!(text.starts_with("is made persistent by the "), "{text}");
+    assert!(!path.exists(), "nothing is left of a file that was refused");
+    drop(Options::new().allow_page_granularity().create(&path, LEN).unwrap());
+    let error = bytes.open(&path).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::NotByteGranular(_)), "{error}");
+}
+
+#[test]
 fn probing_changes_nothing() {
     let directory = directory();
     let path = directory.path().join("file");
@@ -484,47 +547,12 @@ fn a_reversed_range_panics() {
 
 /// Work on mounts of the test's own, which needs root.
 mod mounts {
+    use super::own_mount::{with_mount, with_small_tmpfs};
     use super::{Backing, FaultGuard, Granularity, LEN, Medium, Options, Ordering};
     use super::{options, probe, refusal, skip};
     use core::ffi::CStr;
-    use rustix::mount::{MountFlags, MountPropagationFlags};
+    use rustix::mount::MountFlags;
     use std::fs;
-    use std::path::Path;
-
-    /// Runs `test` with a fresh tmpfs of 1 MiB that only its thread sees; skips without the right to.
-    fn with_small_tmpfs(name: &str, test: impl FnOnce(&Path) + Send) {
-        with_mount(name, "tmpfs", c"size=1m", test);
-    }
-
-    /// The same with any file system that needs no device.
-    fn with_mount(name: &str, kind: &str, options: &CStr, test: impl FnOnce(&Path) + Send) {
-        let directory = super::directory();
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                // SAFETY: the thread ends with this scope, and nothing else shares its file system
-                // attributes afterwards.
-                #[expect(unsafe_code, reason = "a mount namespace for this thread")]
-                let unshared =
-                    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS) };
-                if let Err(error) = unshared {
-                    skip(name, format_args!("no mount namespace: {error}"));
-                    return;
-                }
-                let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
-                if let Err(error) = rustix::mount::mount_change("/", private) {
-                    skip(name, format_args!("/ is no mount point, as in a chroot: {error}"));
-                    return;
-                }
-                let none = MountFlags::empty();
-                let mounted = rustix::mount::mount("none", directory.path(), kind, none, options);
-                if let Err(error) = mounted {
-                    skip(name, format_args!("nothing may be mounted here: {error}"));
-                    return;
-                }
-                test(directory.path());
-            });
-        });
-    }
 
     #[test]
     fn ramfs_is_ram() {

@@ -52,7 +52,7 @@ impl DaxFile {
     ) -> Result<(), Error> {
         // All of them before anything is stored.
         for (at, bytes) in parts {
-            self.mapping.checked(*at, bytes.len() as u64);
+            self.view.mapping.checked(*at, bytes.len() as u64);
         }
         let Some(copier) = self.copier(destination) else {
             return self.copy_by_pages(parts);
@@ -82,7 +82,7 @@ impl DaxFile {
         byte: u8,
         destination: Destination,
     ) -> Result<(), Error> {
-        let checked = self.mapping.checked_range(&range);
+        let checked = self.view.mapping.checked_range(&range);
         if let Some(copier) = self.copier(destination) {
             // SAFETY: as in `persist_copy_to`.
             unsafe { copier.fill(self.place(range.start), checked.len(), byte) };
@@ -90,7 +90,7 @@ impl DaxFile {
         }
         let bytes = [byte; CHUNK];
         for at in range.clone().step_by(CHUNK) {
-            self.mapping.write(at, &bytes[..chunk_len(at, range.end)]);
+            self.write(at, &bytes[..chunk_len(at, range.end)]);
         }
         self.persist(range)
     }
@@ -116,12 +116,12 @@ impl DaxFile {
         to: u64,
         destination: Destination,
     ) -> Result<(), Error> {
-        let len = self.mapping.checked_range(&from).len();
-        self.mapping.checked(to, len as u64);
+        let len = self.view.mapping.checked_range(&from).len();
+        self.view.mapping.checked(to, len as u64);
         let backwards = from.start < to;
         if let Some(copier) = self.copier(destination) {
             let read = |part: Range<usize>, into: &mut [u8]| {
-                self.mapping.read(from.start + part.start as u64, into);
+                self.view.mapping.read(from.start + part.start as u64, into);
             };
             // SAFETY: as in `persist_copy_to`; what is read is in a buffer when it is stored.
             unsafe { copier.copy_read(self.place(to), len, backwards, read) };
@@ -133,8 +133,8 @@ impl DaxFile {
             let number = if backwards { count - 1 - number } else { number };
             let offset = (number * CHUNK) as u64;
             let bytes = &mut chunk[..chunk_len(offset, len as u64)];
-            self.mapping.read(from.start + offset, bytes);
-            self.mapping.write(to + offset, bytes);
+            self.view.mapping.read(from.start + offset, bytes);
+            self.write(to + offset, bytes);
         }
         self.persist(to..to + len as u64)
     }
@@ -144,29 +144,29 @@ impl DaxFile {
         &self,
         destination: Destination,
     ) -> Option<Copier<impl Fn(*mut u8, *const u8, usize)>> {
-        let (cache, writes_back): (Cache, bool) = match self.writeback {
+        let (cache, writes_back): (Cache, bool) = match self.view.writeback {
             Writeback::Lines(cache) => (cache, true),
             Writeback::Fence(cache) => (cache, false),
             Writeback::Pages => return None,
         };
         let edge = |to: *mut u8, from: *const u8, len: usize| {
-            let at = to.addr() - self.mapping.base().addr().get();
+            let at = to.addr() - self.view.mapping.base().addr().get();
             // SAFETY: a part of the bytes that the copy was given.
             let bytes = unsafe { core::slice::from_raw_parts(from, len) };
-            self.mapping.write(at as u64, bytes);
+            self.write(at as u64, bytes);
         };
         Some(Copier { cache, writes_back, destination, edge })
     }
 
     fn place(&self, at: u64) -> *mut u8 {
         // The offset was checked, or the part is empty.
-        self.mapping.base().as_ptr().wrapping_add(usize::try_from(at).unwrap_or_default())
+        self.view.mapping.base().as_ptr().wrapping_add(usize::try_from(at).unwrap_or_default())
     }
 
     #[track_caller]
     fn copy_by_pages(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
         for (at, bytes) in parts {
-            self.mapping.write(*at, bytes);
+            self.write(*at, bytes);
         }
         for (at, bytes) in parts {
             self.writeback(*at..at.saturating_add(bytes.len() as u64))?;

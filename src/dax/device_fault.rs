@@ -32,6 +32,8 @@ pub enum DeviceFault {
         /// What to do.
         advice: &'static str,
     },
+    /// It can be made neither longer nor shorter.
+    FixedSize,
     /// The kernel has no calls that read or write it.
     MappingOnly,
 }
@@ -59,6 +61,10 @@ impl core::fmt::Display for DeviceFault {
             Self::NotPersistable { reason, advice } => {
                 write!(f, "cannot be made persistent: {reason}; {advice}")
             }
+            Self::FixedSize => f.write_str(
+                "is device DAX, whose size programs cannot change; map another part of it, or set it up anew \
+                 (daxctl reconfigure-device)",
+            ),
             Self::MappingOnly => f.write_str(
                 "is device DAX, which no call of the kernel reads or writes; use the mapping alone",
             ),

@@ -102,6 +102,51 @@ pub enum ErrorKind {
     },
     /// The file can be made persistent in whole pages only, and the caller did not allow that.
     PageGranular(Box<Guarantee>),
+    /// The file can be made persistent in cache lines or whole pages only, and the caller asked for single
+    /// bytes.
+    NotByteGranular(Box<Guarantee>),
+    /// On this CPU no load of 8 bytes from memory that is mapped for reading only is one that Rust promises
+    /// (`core::sync::atomic`, "Atomic accesses to read-only memory").
+    NoReadOnlyWords,
+    /// This system is not known to write back pages for a file that was opened for reading.
+    ViewNotPersisted,
+    /// The system has no call that makes every page of a mapping accessible.
+    CannotPopulate,
+    /// A page of the mapping could not be made accessible; an access to it would end the process.
+    Unpopulated {
+        /// Where the page begins, in bytes of the mapping.
+        at: u64,
+        /// The error of `madvise`.
+        errno: i32,
+    },
+    /// The file would be larger than the file system, or the limit of this process, allows.
+    TooLarge {
+        /// Bytes the file would have.
+        len: u64,
+    },
+    /// Growing to less than what is mapped was asked for.
+    NoGrowth {
+        /// Bytes that are mapped.
+        mapped: u64,
+        /// Bytes asked for.
+        asked: u64,
+    },
+    /// Shrinking to more than what is mapped was asked for.
+    NoShrinking {
+        /// Bytes that are mapped.
+        mapped: u64,
+        /// Bytes asked for.
+        asked: u64,
+    },
+    /// The file goes on behind its mapping, where shrinking would cut off what is there.
+    Longer {
+        /// Bytes the file has.
+        size: u64,
+        /// Where the mapping ends in the file, in bytes.
+        end: u64,
+    },
+    /// The length of the file is not for one to change that shares its lock.
+    SharedLock,
     /// This CPU cannot write back to the point of persistence.
     Unsupported(Unsupported),
     /// A write-back by the operating system failed. What was stored in the range since the last
@@ -199,6 +244,7 @@ impl Error {
             ErrorKind::Writeback { errno, .. }
             | ErrorKind::Read { errno, .. }
             | ErrorKind::Write { errno, .. }
+            | ErrorKind::Unpopulated { errno, .. }
             | ErrorKind::Os { errno, .. } => Some(*errno),
             ErrorKind::NotCleared(how_far) => how_far.errno,
             _ => None,
@@ -226,6 +272,7 @@ impl core::fmt::Debug for Error {
 }
 
 impl core::fmt::Display for ErrorKind {
+    #[expect(clippy::too_many_lines, reason = "a list of texts, one for each kind")]
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Missing => f.write_str("no such file or directory; create it first"),
@@ -291,6 +338,52 @@ impl core::fmt::Display for ErrorKind {
                     guarantee.advice().unwrap_or("use a file on DAX"),
                 )
             }
+            Self::NotByteGranular(guarantee) => write!(
+                f,
+                "is made persistent by the {}, not by the byte: {}; use persistent memory whose domain \
+                 has the CPU caches in it (eADR), or ask for less",
+                guarantee.granularity(),
+                guarantee.reason(),
+            ),
+            Self::NoReadOnlyWords => f.write_str(
+                "cannot be mapped for reading only on a 32-bit CPU, which may need the right to write to \
+                 load 8 bytes at once; open it for reading and writing",
+            ),
+            Self::ViewNotPersisted => f.write_str(
+                "is open for reading only, and this system is not known to write back what others have \
+                 stored; open it for reading and writing",
+            ),
+            Self::CannotPopulate => f.write_str(
+                "cannot be populated: this needs Linux 5.14 or later; leave it out, and pages come with \
+                 their first access",
+            ),
+            Self::Unpopulated { at, errno } => write!(
+                f,
+                "the page at offset {at} of the mapping cannot be accessed: {}; if it is a bad address, \
+                 the file system has no room for a hole, the medium has lost bytes, or the file has \
+                 shrunk: read the file to find out",
+                io::Error::from_raw_os_error(*errno),
+            ),
+            Self::TooLarge { len } => write!(
+                f,
+                "{len} bytes are more than the file system allows, or the limit of this process (ulimit \
+                 -f); ask for less, or raise the limit"
+            ),
+            Self::NoGrowth { mapped, asked } => {
+                write!(f, "has {mapped} bytes mapped, and {asked} are no growth; shrink it instead")
+            }
+            Self::NoShrinking { mapped, asked } => {
+                write!(f, "has {mapped} bytes mapped, and {asked} are more; grow it instead")
+            }
+            Self::Longer { size, end } => write!(
+                f,
+                "has {size} bytes, and its mapping ends at {end}, so that shrinking would cut off what \
+                 is not mapped; map it up to its end"
+            ),
+            Self::SharedLock => f.write_str(
+                "is open under a shared lock, where others may change its length too; open it with the \
+                 exclusive one",
+            ),
             Self::Unsupported(why) => why.fmt(f),
             Self::Writeback { at, len, errno } => write!(
                 f,

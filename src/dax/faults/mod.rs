@@ -22,7 +22,7 @@ mod slots;
 
 use super::system::files;
 use super::taint::Taint;
-use super::{DaxFile, Error, ErrorKind};
+use super::{DaxFile, DaxView, Error, ErrorKind};
 use core::ops::Range;
 use rustix::fs::SeekFrom;
 use slots::{Faulted, Slot, Watched};
@@ -75,6 +75,26 @@ impl FaultGuard {
 
 /// Accesses that a guard can make an error of.
 impl DaxFile {
+    /// Runs `work`, and makes an error of a load or store of this thread to this file's mapping that would
+    /// have ended the process by SIGBUS, as [`DaxView::guarded`] does.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cost
+    /// As there.
+    #[doc(alias("SIGBUS", "poison", "machine check"))]
+    pub fn guarded<R>(
+        &self,
+        installed: FaultGuard,
+        work: impl FnOnce(&Self) -> R,
+    ) -> Result<R, Error> {
+        self.view.guarded(installed, |_| work(self))
+    }
+}
+
+/// Accesses that a guard can make an error of.
+impl DaxView {
     /// Runs `work`, and makes an error of a load or store of this thread to this file's mapping that would
     /// have ended the process by SIGBUS. The file is handed to `work` for its use; accesses by addresses of
     /// [`as_ptr`](Self::as_ptr) are guarded too.
@@ -147,7 +167,7 @@ impl DaxFile {
 
     /// Makes pages the file's again.
     fn map_again(&self, range: Range<usize>) -> Result<(), Error> {
-        let mapped = self.mapping.map_again(range, &self.file, self.offset);
+        let mapped = self.mapping.map_again(range, &self.file);
         mapped.map_err(|error| Error::os(&self.path, "mmap", &error))
     }
 }
@@ -186,14 +206,14 @@ impl Met {
 
 /// Accesses of this thread to a file that are guarded.
 struct Watch<'a> {
-    file: &'a DaxFile,
+    file: &'a DaxView,
     slot: &'static Slot,
     /// A forked child has neither the mapping nor a slot of its own.
     owner: u32,
 }
 
 impl<'a> Watch<'a> {
-    fn new(file: &'a DaxFile) -> Result<Self, Error> {
+    fn new(file: &'a DaxView) -> Result<Self, Error> {
         // What the kernel maps at once, on a device or on hugetlbfs more than a page.
         let page = usize::try_from(file.guarantee.alignment()).unwrap_or(files::page_size());
         let base = file.mapping.base().as_ptr().expose_provenance();

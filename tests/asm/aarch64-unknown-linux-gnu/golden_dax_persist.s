@@ -47,7 +47,7 @@
     mov x19, x8
     mov x8, sp
     sub x1, x29, #16
-    bl _ZN10cachemaint3dax7DaxFile15writeback_pagesE
+    bl _ZN10cachemaint3dax4view7DaxView15writeback_pagesE
     mov x8, x19
 .L8:
     ldp q0, q1, [sp]

@@ -71,7 +71,7 @@
 .L5:
     addi 3, 1, 32
     addi 5, 1, 96
-    bl _ZN10cachemaint3dax7DaxFile15writeback_pagesE
+    bl _ZN10cachemaint3dax4view7DaxView15writeback_pagesE
     nop
     b .L15
 .L6:

@@ -39,7 +39,7 @@
     mv s0, a0
     mv a0, sp
     addi a2, sp, 64
-    call _ZN10cachemaint3dax7DaxFile15writeback_pagesE
+    call _ZN10cachemaint3dax4view7DaxView15writeback_pagesE
     mv a0, s0
     j .L6
 .L4:

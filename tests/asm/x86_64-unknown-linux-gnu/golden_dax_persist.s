@@ -66,7 +66,7 @@
     mov rdx, rsp
     mov rbx, rdi
     mov rdi, rax
-    call qword ptr [rip + _ZN10cachemaint3dax7DaxFile15writeback_pagesE@GOTPCREL]
+    call qword ptr [rip + _ZN10cachemaint3dax4view7DaxView15writeback_pagesE@GOTPCREL]
     mov rdi, rbx
     jmp .L13
 .L5:

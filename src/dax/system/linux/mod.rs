@@ -11,20 +11,21 @@ mod media;
 mod tests;
 mod views;
 
-use super::{Extent, Mapper};
+use super::{Access, Extent, Mapper, Plan, files};
 use crate::arch::Point;
 use crate::cache::Cache;
+use crate::dax::Guarantee;
 use crate::dax::error::{Error, ErrorKind};
 use crate::dax::mapping::Mapping;
-use crate::dax::{Guarantee, Writeback};
 use crate::platform;
 use crate::platform::device_dax::Device;
 use crate::platform::mounts::mount_id;
 use crate::platform::tree::Tree;
 use crate::report::Aliasing;
 use conclude::{Asked, conclude};
+use core::ops::Range;
 use device::{AskedOfDevice, DeepFlush};
-use mapping::Kind;
+use mapping::{Kind, Unpopulated};
 use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, StatFs, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use std::fs::{File, Metadata};
@@ -36,6 +37,8 @@ use std::path::Path;
 pub(in crate::dax) struct Linux;
 
 impl Mapper for Linux {
+    const PERSISTS_VIEWS: bool = true;
+
     /// Of devices those of device DAX, if they are there for programs.
     fn is_mappable(path: &Path, metadata: &Metadata) -> Result<bool, Error> {
         Ok(device_of(path, metadata)?.is_some())
@@ -79,37 +82,53 @@ impl Mapper for Linux {
         Self::guarantee(directory, &unnamed_file_in(directory)?, cache)
     }
 
-    fn reserve(file: &File, len: u64) -> io::Result<()> {
-        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
+    fn reserve(file: &File, range: Range<u64>) -> io::Result<()> {
+        let len = range.end - range.start;
+        match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, range.start, len) {
             // It is a hint; what it could not do the writes find out.
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
     }
 
-    fn map(
-        path: &Path,
-        file: &File,
-        offset: u64,
-        len: usize,
-        writeback: Writeback,
-    ) -> Result<Mapping, Error> {
-        let kind = match writeback {
-            Writeback::Pages => Kind::Shared,
-            Writeback::Fence(_) | Writeback::Lines(_) => Kind::Synchronous,
+    fn map(path: &Path, file: &File, plan: &Plan) -> Result<Mapping, Error> {
+        let device = open_device(path, file)?;
+        if device.is_none() && Kind::of(plan.writeback) == Kind::Synchronous {
+            require_written(path, file, plan.offset, plan.len)?;
+            if plan.access == Access::Read {
+                make_blocks_durable(path, file)?;
+            }
+        }
+        let (unit, deep_flush) = match device {
+            Some(device) => {
+                (device.alignment, Some(DeepFlush::new(Tree::host(), device.deep_flush)))
+            }
+            None => (alignment(path, file)?, None),
         };
-        let failed = |errno: Errno| Error::os(path, "mmap", &errno.into());
-        if let Some(device) = open_device(path, file)? {
-            let deep_flush = Some(DeepFlush::new(Tree::host(), device.deep_flush));
-            return mapping::new(file.as_fd(), offset, len, kind, device.alignment, deep_flush)
-                .map_err(failed);
+        let mapping = mapping::new(file.as_fd(), plan, unit, deep_flush)
+            .map_err(|errno| Error::os(path, "mmap", &errno.into()))?;
+        if plan.populate {
+            populate(path, &mapping, plan.access)?;
         }
-        if kind == Kind::Synchronous {
-            require_written(path, file, offset, len)?;
-        }
-        let unit = alignment(path, file)?;
-        mapping::new(file.as_fd(), offset, len, kind, unit, None).map_err(failed)
+        Ok(mapping)
     }
+}
+
+/// Has the file system commit which blocks the file has. A writer's own mapping sees to it at the first
+/// store to each page (`MAP_SYNC`), if it is such a one; a mapping for reading never does.
+fn make_blocks_durable(path: &Path, file: &File) -> Result<(), Error> {
+    file.sync_all().map_err(|error| Error::os(path, files::SYNC, &error))
+}
+
+fn populate(path: &Path, mapping: &Mapping, access: Access) -> Result<(), Error> {
+    let kind = match mapping::populate(mapping, access) {
+        Ok(()) => return Ok(()),
+        Err(Unpopulated::Unknown) => ErrorKind::CannotPopulate,
+        Err(Unpopulated::At { at, errno }) => {
+            ErrorKind::Unpopulated { at, errno: errno.raw_os_error() }
+        }
+    };
+    Err(Error::new(path, kind))
 }
 
 /// The device that an open file is, if it is one.

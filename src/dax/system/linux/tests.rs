@@ -3,7 +3,7 @@
 //! in `tests/dax_files.rs`.
 
 use super::conclude::{Asked, conclude};
-use crate::dax::Guarantee;
+use crate::dax::{ErrorKind, Guarantee, Options};
 use crate::medium::Granularity;
 use crate::platform::fixture::Fixture;
 use crate::platform::nvdimm::Domain;
@@ -86,6 +86,49 @@ fn the_domain_is_that_of_the_files_own_region() {
         assert_eq!(guarantee.device(), "pmem0");
         assert_eq!(guarantee.mount_point(), "/mnt/pmem");
     }
+}
+
+/// What is asked for, what there is: given, or refused with what it would be, never less.
+#[test]
+fn a_granularity_that_is_too_coarse_is_refused_and_a_finer_one_taken() {
+    let pmem = |domain| host_with_region(EXT4_DAX, "ACPI.NFIT", Some(domain));
+    let byte = concluded(&pmem("cpu_cache\n"), &DIRECT);
+    let line = concluded(&pmem("memory_controller\n"), &DIRECT);
+    let page = concluded(&pmem("memory_controller\n"), &REFUSED);
+    let available = [&byte, &line, &page];
+    let granularities = available.map(Guarantee::granularity);
+    assert_eq!(granularities, [Granularity::Byte, Granularity::Line(64), Granularity::Page(4096)]);
+
+    let asked_byte = Options::new().require_byte_granularity();
+    let asked_line = Options::new();
+    let asked_page = Options::new().allow_page_granularity();
+    for (asked, given) in [
+        (&asked_byte, [true, false, false]),
+        (&asked_line, [true, true, false]),
+        (&asked_page, [true, true, true]),
+    ] {
+        for (guarantee, given) in available.into_iter().zip(given) {
+            let refusal = asked.refusal(guarantee);
+            assert_eq!(refusal.is_none(), given, "{asked:?}: {refusal:?}");
+            let shown = match refusal {
+                None => continue,
+                Some(ErrorKind::NotByteGranular(shown) | ErrorKind::PageGranular(shown)) => shown,
+                Some(other) => panic!("{other}"),
+            };
+            assert_eq!(*shown, *guarantee, "the refusal carries what there is");
+        }
+    }
+    let text = asked_byte.refusal(&line).unwrap().to_string();
+    let starts =
+        "is made persistent by the cache line (64 bytes), not by the byte: mapped directly, and";
+    assert!(text.starts_with(starts), "{text}");
+    assert!(matches!(asked_byte.refusal(&page), Some(ErrorKind::NotByteGranular(_))));
+    assert!(matches!(asked_line.refusal(&page), Some(ErrorKind::PageGranular(_))));
+
+    // The last word counts.
+    let taken_back = asked_page.require_byte_granularity();
+    assert!(taken_back.refusal(&page).is_some());
+    assert!(taken_back.allow_page_granularity().refusal(&page).is_none());
 }
 
 #[test]

@@ -8,11 +8,11 @@ mod mapping;
 #[cfg(test)]
 mod tests;
 
-use super::{Extent, Mapper, files};
+use super::{Mapper, Plan, files};
 use crate::cache::Cache;
-use crate::dax::error::Error;
+use crate::dax::Guarantee;
+use crate::dax::error::{Error, ErrorKind};
 use crate::dax::mapping::Mapping;
-use crate::dax::{Guarantee, Writeback};
 use crate::medium::Granularity;
 use crate::platform::memory_type::Unread;
 use crate::platform::system::System;
@@ -21,7 +21,8 @@ use crate::report::Backing;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use std::fs::{File, Metadata};
+use core::ops::Range;
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -29,14 +30,9 @@ use std::path::Path;
 pub(in crate::dax) struct Paged;
 
 impl Mapper for Paged {
-    fn is_mappable(_: &Path, _: &Metadata) -> Result<bool, Error> {
-        Ok(false)
-    }
-
-    fn extent(_: &Path, _: &File, metadata: &Metadata) -> Result<Extent, Error> {
-        let alignment = files::page_size() as u64;
-        Ok(Extent { size: metadata.len(), alignment, in_whole_units: false })
-    }
+    /// It is not documented to by any of these systems, and some refuse to sync a file that was opened for
+    /// reading (Microsoft Learn, `FlushFileBuffers`; NetBSD, `fdatasync(2)`).
+    const PERSISTS_VIEWS: bool = false;
 
     fn guarantee(_: &Path, _: &File, _: Option<Cache>) -> Result<Guarantee, Error> {
         Ok(conclude(&System::host(), files::page_size()))
@@ -46,18 +42,15 @@ impl Mapper for Paged {
         Ok(conclude(&System::host(), files::page_size()))
     }
 
-    fn reserve(_: &File, _: u64) -> io::Result<()> {
+    fn reserve(_: &File, _: Range<u64>) -> io::Result<()> {
         Ok(())
     }
 
-    fn map(
-        path: &Path,
-        file: &File,
-        offset: u64,
-        len: usize,
-        _: Writeback,
-    ) -> Result<Mapping, Error> {
-        mapping::new(file, offset, len).map_err(|error| Error::os(path, "mapping it", &error))
+    fn map(path: &Path, file: &File, plan: &Plan) -> Result<Mapping, Error> {
+        if plan.populate {
+            return Err(Error::new(path, ErrorKind::CannotPopulate));
+        }
+        mapping::new(file, plan).map_err(|error| Error::os(path, "mapping it", &error))
     }
 }
 

@@ -51,8 +51,7 @@ use super::mapping;
 use super::media::{self, Unread};
 use crate::aliasing;
 use crate::dax::system::files;
-use crate::dax::{DaxFile, DeviceFault, Error, ErrorKind};
-use crate::medium::Medium;
+use crate::dax::{DaxFile, DaxView, DeviceFault, Error, ErrorKind};
 use crate::platform::kernel;
 use crate::platform::tree::Tree;
 use crate::report::{self, Aliasing};
@@ -128,11 +127,11 @@ enum Upkeep {
 
 impl Upkeep {
     /// What a file needs on this machine. Costs nothing where no CPU of the architecture aliases.
-    fn of(file: &DaxFile) -> Self {
+    fn of(view: &DaxView) -> Self {
         if aliasing::data_cache().decided() == Some(false) {
             return Self::None;
         }
-        Self::where_cache(aliasing_here(), file.guarantee.through_page_cache)
+        Self::where_cache(aliasing_here(), view.guarantee.through_page_cache)
     }
 
     /// Where nobody says whether it aliases, it is taken to.
@@ -144,19 +143,19 @@ impl Upkeep {
         }
     }
 
-    fn read(self, file: &DaxFile, at: u64, into: &mut [u8]) -> Result<(), Error> {
+    fn read(self, view: &DaxView, at: u64, into: &mut [u8]) -> Result<(), Error> {
         match self {
-            Self::None => file.kernel_read(at, into),
-            Self::BothHalves => read(file, at, into),
-            Self::NotByKernel => Err(Error::new(&file.path, ErrorKind::ViewsDisagree)),
+            Self::None => view.kernel_read(at, into),
+            Self::BothHalves => read(view, at, into),
+            Self::NotByKernel => Err(Error::new(&view.path, ErrorKind::ViewsDisagree)),
         }
     }
 
-    fn write(self, file: &DaxFile, at: u64, from: &[u8]) -> Result<(), Error> {
+    fn write(self, view: &DaxView, at: u64, from: &[u8]) -> Result<(), Error> {
         match self {
-            Self::None => file.kernel_write(at, from),
-            Self::BothHalves => write(file, at, from),
-            Self::NotByKernel => Err(Error::new(&file.path, ErrorKind::ViewsDisagree)),
+            Self::None => view.kernel_write(at, from),
+            Self::BothHalves => write(view, at, from),
+            Self::NotByKernel => Err(Error::new(&view.path, ErrorKind::ViewsDisagree)),
         }
     }
 }
@@ -171,6 +170,35 @@ pub(super) fn require_agreement(file: &DaxFile) -> Result<(), Error> {
 
 /// Calls of the operating system beside the mapping, on Linux.
 impl DaxFile {
+    /// Writes by a call of the operating system instead of by stores; the mapping shows it when this
+    /// returns.
+    ///
+    /// # Ordering
+    /// Loads through the mapping see these bytes, or newer ones. What was stored to the rest of the pages
+    /// is kept. Nothing is persisted: [`File::sync_data`](std::fs::File::sync_data) of [`file`](DaxView::file)
+    /// does that for what the operating system has written.
+    ///
+    /// The two conditions of [`read_through_kernel`](DaxView::read_through_kernel) hold here too.
+    ///
+    /// # Errors
+    /// As there, with [`ErrorKind::Write`], of which a part may have been written.
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    ///
+    /// # Cost
+    /// One `pwrite(2)`. Where the data cache aliases, a `madvise(2)` before and after, two `pread(2)` of one
+    /// byte, and a page fault at the next access to each page.
+    #[doc(alias("pwrite"))]
+    pub fn write_through_kernel(&self, at: u64, from: &[u8]) -> Result<(), Error> {
+        self.mapping.checked(at, from.len() as u64);
+        self.require_calls()?;
+        Upkeep::of(self).write(self, at, from)
+    }
+}
+
+/// Calls of the operating system beside the mapping, on Linux.
+impl DaxView {
     /// Reads by a call of the operating system instead of by loads, with all that was stored through the
     /// mapping before.
     ///
@@ -203,32 +231,6 @@ impl DaxFile {
         self.mapping.checked(at, into.len() as u64);
         self.require_calls()?;
         Upkeep::of(self).read(self, at, into)
-    }
-
-    /// Writes by a call of the operating system instead of by stores; the mapping shows it when this
-    /// returns.
-    ///
-    /// # Ordering
-    /// Loads through the mapping see these bytes, or newer ones. What was stored to the rest of the pages
-    /// is kept. Nothing is persisted: [`File::sync_data`](std::fs::File::sync_data) of [`file`](Self::file)
-    /// does that for what the operating system has written.
-    ///
-    /// The two conditions of [`read_through_kernel`](Self::read_through_kernel) hold here too.
-    ///
-    /// # Errors
-    /// As there, with [`ErrorKind::Write`], of which a part may have been written.
-    ///
-    /// # Panics
-    /// If the range is out of range.
-    ///
-    /// # Cost
-    /// One `pwrite(2)`. Where the data cache aliases, a `madvise(2)` before and after, two `pread(2)` of one
-    /// byte, and a page fault at the next access to each page.
-    #[doc(alias("pwrite"))]
-    pub fn write_through_kernel(&self, at: u64, from: &[u8]) -> Result<(), Error> {
-        self.mapping.checked(at, from.len() as u64);
-        self.require_calls()?;
-        Upkeep::of(self).write(self, at, from)
     }
 
     /// Whether a mapping of the caller's agrees with this one: `address` is that of the byte at `offset` of
@@ -278,7 +280,7 @@ impl DaxFile {
     }
 }
 
-impl TwoViews for DaxFile {
+impl TwoViews for DaxView {
     type Error = Error;
 
     fn writeback_invalidate(&self, range: &Range<u64>) -> Result<(), Error> {

@@ -65,7 +65,7 @@ pub(super) fn open<M: Mapper>(
     if in_whole_units && !(len as u64).is_multiple_of(alignment) {
         let len = len as u64;
         let fault = DeviceFault::Length { len, alignment };
-        return Err(Error::new(path, ErrorKind::Device(fault)));
+        return Err(Error::new(path, ErrorKind::Device(fault.into())));
     }
     Ok((file, len))
 }

@@ -293,7 +293,8 @@ impl DaxFile {
         let flushed = self.mapping.flush_medium(&range);
         flushed.map_err(|why| match why {
             Unflushed::Call(error) => Error::writeback(&self.path, &range, &error),
-            Unflushed::Attribute { path: attribute, answer } => {
+            Unflushed::Attribute { path, answer } => {
+                let (attribute, answer) = (path.into(), answer.into());
                 Error::new(&self.path, ErrorKind::DeepFlush { attribute, answer })
             }
         })

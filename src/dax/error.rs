@@ -8,7 +8,6 @@ use crate::arch::Unsupported;
 use crate::platform::system::System;
 use crate::platform::tree::{Unknown, printable};
 use alloc::boxed::Box;
-use alloc::string::String;
 use core::ops::Range;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -82,14 +81,14 @@ pub enum ErrorKind {
         alignment: u64,
     },
     /// It is a device of device DAX, which cannot be used so.
-    Device(DeviceFault),
+    Device(Box<DeviceFault>),
     /// The region's attribute that flushes the medium's own buffers is missing, cannot be read, or
     /// could not be written. Whether they were flushed is not known.
     DeepFlush {
         /// The attribute's path.
-        attribute: String,
+        attribute: Box<str>,
         /// What happened.
-        answer: String,
+        answer: Box<str>,
     },
     /// A part of the file has no blocks of its own that are written, so a store could still need the
     /// file system: a hole, an extent that was allocated and never written, or one that is shared

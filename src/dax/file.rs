@@ -102,7 +102,7 @@ pub(super) fn mapped_len(
     let mapped = checked_len(size, offset, len, alignment)?;
     if in_whole_units && !(mapped as u64).is_multiple_of(alignment) {
         let len = mapped as u64;
-        return Err(ErrorKind::Device(DeviceFault::Length { len, alignment }));
+        return Err(ErrorKind::Device(DeviceFault::Length { len, alignment }.into()));
     }
     Ok(mapped)
 }

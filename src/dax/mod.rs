@@ -228,7 +228,8 @@ impl DaxFile {
         let flushed = self.view.mapping.flush_medium(&range);
         flushed.map_err(|why| match why {
             Unflushed::Call(error) => self.view.failed_writeback(&range, &error),
-            Unflushed::Attribute { path: attribute, answer } => {
+            Unflushed::Attribute { path, answer } => {
+                let (attribute, answer) = (path.into(), answer.into());
                 Error::new(&self.view.path, ErrorKind::DeepFlush { attribute, answer })
             }
         })

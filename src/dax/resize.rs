@@ -112,7 +112,7 @@ impl DaxFile {
     /// The same part of the file with another length.
     fn plan(&self, len: u64) -> Result<Plan, Error> {
         if self.view.guarantee.is_device_dax() {
-            return Err(self.error(ErrorKind::Device(DeviceFault::FixedSize)));
+            return Err(self.error(ErrorKind::Device(DeviceFault::FixedSize.into())));
         }
         let DaxView { offset, writeback, populate, .. } = self.view;
         let overflow = || self.error(ErrorKind::Overflow { offset, len });

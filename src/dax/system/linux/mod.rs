@@ -142,7 +142,7 @@ fn device_of(path: &Path, metadata: &Metadata) -> Result<Option<Device>, Error> 
     let Some(found) = device::find(&tree, metadata) else { return Ok(None) };
     device::read(&tree, &found)
         .map(Some)
-        .map_err(|fault| Error::new(path, ErrorKind::Device(fault)))
+        .map_err(|fault| Error::new(path, ErrorKind::Device(fault.into())))
 }
 
 fn guarantee_of_device(
@@ -159,7 +159,7 @@ fn guarantee_of_device(
         in_guest: platform::is_guest(),
     };
     device::conclude(&Tree::host(), device, &asked)
-        .map_err(|fault| Error::new(path, ErrorKind::Device(fault)))
+        .map_err(|fault| Error::new(path, ErrorKind::Device(fault.into())))
 }
 
 /// What the offsets of a file's mappings must be multiples of: a page, and on hugetlbfs a huge page,

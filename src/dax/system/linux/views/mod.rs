@@ -250,7 +250,7 @@ impl DaxView {
     /// A device of device DAX has neither read(2) nor write(2) (`drivers/dax/device.c`, `dax_fops`).
     fn require_calls(&self) -> Result<(), Error> {
         if self.guarantee.is_device_dax {
-            return Err(Error::new(&self.path, ErrorKind::Device(DeviceFault::MappingOnly)));
+            return Err(Error::new(&self.path, ErrorKind::Device(DeviceFault::MappingOnly.into())));
         }
         Ok(())
     }

@@ -27,7 +27,9 @@
 //!   and their name is durable. A symbolic link as the last component is not followed.
 //! - A file is locked (`flock`, exclusive) while it is open: one process writes it. The lock belongs
 //!   to the open file: a forked child shares it and keeps it alive until it exits or executes
-//!   another program, and on Linux it does not inherit the mapping, so it cannot write.
+//!   another program, and on Linux it does not inherit the mapping, so it cannot write. A duplicated
+//!   descriptor (`file().try_clone()`) keeps it too, after the `DaxFile` was dropped. When its holder
+//!   ends, killed or not, it is free.
 //! - A file with holes, unwritten or shared extents is not mapped by cache lines.
 //! - Under Linux, on a machine whose [data cache aliases](crate::aliasing), or may, a file is mapped at an
 //!   address that is congruent to its offset, so that it agrees with every other mapping that is; there
@@ -37,9 +39,21 @@
 //! # What it cannot take care of
 //! - A file that shrinks while it is mapped, and a page with a media error, raise SIGBUS (on Windows an
 //!   in-page error) at the next access, which ends the process. So does a store to a hole, where page
-//!   granularity allows holes, if the file system is full.
+//!   granularity allows holes, if the file system is full. On Linux there are ways round it, below.
+//! - What a failed write-back has lost is not known, and a second one that succeeds does not bring it back:
+//!   [`DaxFile::taint`] says so for as long as the file is open, [`Taint`] why.
 //! - The persistence domain is the claim of firmware ([`Domain`](crate::report::Domain)), and nobody
 //!   can verify it.
+//!
+//! # Media errors and files that shrink, on Linux
+//! | to | by | what it costs |
+//! |---|---|---|
+//! | know of bad blocks before they are met | `DaxFile::bad_blocks` | some files of `/sys` and a FIEMAP |
+//! | read what may be bad | `DaxFile::read_through_kernel` | a system call for each read |
+//! | access it in place | `FaultGuard` and `DaxFile::guarded` | a handler of SIGBUS for the whole process |
+//! | use the blocks again | `DaxFile::clear_bad_blocks` | what cannot be read of them |
+//!
+//! None of these is done unless it is called.
 //!
 //! # Other systems than Linux
 //! The same types, and the granularity is always a page: without

@@ -2,7 +2,7 @@
 //!
 //! # What a failed write-back leaves, on Linux
 //! The pages that could not be written are clean all the same: `PG_dirty` goes off before they are written
-//! (`Documentation/filesystems/vfs.rst`, "Address Space"; `mm/page-writeback.c`, `folio_clear_dirty_for_io`),
+//! (`Documentation/filesystems/vfs.rst`, "The Address Space Object"; `mm/page-writeback.c`, `folio_clear_dirty_for_io`),
 //! and no file system has to mark them dirty again. So the page cache shows what was stored until it drops
 //! the page, and then what the medium has: both with no further error. The error itself is kept in the
 //! inode (`lib/errseq.c`, set by `mapping_set_error`) and told once to each open file, by the next of

@@ -75,7 +75,14 @@ fn action(new: Option<&libc::sigaction>) -> io::Result<libc::sigaction> {
 /// The number of this thread in the system (gettid(2)), which needs no storage of the thread's own.
 pub(super) fn this_thread() -> i32 {
     // SAFETY: the call has no arguments and cannot fail.
-    let number = unsafe { libc::syscall(libc::SYS_gettid) };
+    number_of(unsafe { libc::syscall(libc::SYS_gettid) })
+}
+
+/// The number in a `long`, which is an `i32` on some targets.
+fn number_of<Long>(number: Long) -> i32
+where
+    i32: TryFrom<Long>,
+{
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 

@@ -186,7 +186,8 @@ impl DaxFile {
     ///
     /// # Errors
     /// [`ErrorKind::Poisoned`], if the medium has lost bytes: the first stretch of them, before which
-    /// everything was read; [`ErrorKind::Read`], if the call failed otherwise; [`ErrorKind::Shorter`], if the file has shrunk;
+    /// everything was read; [`ErrorKind::Read`], if the call failed otherwise; [`ErrorKind::Shorter`], if
+    /// the file has shrunk;
     /// [`ErrorKind::ViewsDisagree`], if the data cache aliases and the kernel does not do its part, as
     /// for files that are mapped directly: read through the mapping instead.
     ///
@@ -195,7 +196,7 @@ impl DaxFile {
     ///
     /// # Cost
     /// One `pread(2)`. Where the data cache aliases, a `madvise(2)` before, and a page fault at the next
-    /// access to each page. After a media error at most 11 more for each factor of 1000 in the length, and
+    /// access to each page. After a media error as many more as the number of sectors has binary digits, and
     /// one for each bad sector up to 1024.
     #[doc(alias("pread", "checked", "poison"))]
     pub fn read_through_kernel(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {

@@ -111,8 +111,8 @@ fn fault(code: c_int, info: *const siginfo_t) -> Option<Fault> {
     if !matches!(code, libc::BUS_ADRERR | libc::BUS_MCEERR_AR) {
         return None;
     }
-    // SAFETY: it is the kernel's, larger than this part of it and aligned as it; with these codes the kernel has
-    // filled it as that of a fault.
+    // SAFETY: it is the kernel's, larger than this part of it and aligned as it; with these codes the
+    // kernel has filled it as that of a fault.
     let told = unsafe { info.cast::<Told>().read() };
     let is_memory_error = code == libc::BUS_MCEERR_AR;
     // Filled for memory errors alone.

@@ -103,9 +103,10 @@ fn each_page_that_was_replaced_is_the_files_again() {
 mod userfaultfd {
     use rustix::io::Errno;
     use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
-    use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+    use rustix::mm::UserfaultfdFlags;
+    use std::os::fd::{AsFd, OwnedFd};
 
-    const USER_MODE_ONLY: i32 = 1;
+    const USER_MODE_ONLY: u32 = 1;
     const VERSION: u64 = 0xaa;
     /// Missing pages of shared memory, and poison.
     const FEATURES: u64 = (1 << 5) | (1 << 14);
@@ -141,13 +142,10 @@ mod userfaultfd {
     /// Poisons a page of this process that has no entry in the page table (Linux 6.6 and newer), until the
     /// mapping is replaced; why not, if that is refused.
     pub(super) fn poison(page: *mut u8, len: u64) -> Result<OwnedFd, String> {
-        // SAFETY: it opens a descriptor.
-        let raw = unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | USER_MODE_ONLY) };
-        let Ok(raw @ 0..) = i32::try_from(raw) else {
-            return Err(format!("userfaultfd: {}", std::io::Error::last_os_error()));
-        };
-        // SAFETY: it was opened just now.
-        let file = unsafe { OwnedFd::from_raw_fd(raw) };
+        let flags = UserfaultfdFlags::CLOEXEC | UserfaultfdFlags::from_bits_retain(USER_MODE_ONLY);
+        // SAFETY: it opens a descriptor; what is asked of it is about a page that the caller has.
+        let file = unsafe { rustix::mm::userfaultfd(flags) }
+            .map_err(|errno| format!("userfaultfd: {errno}"))?;
         let of_page = |mode| Range { start: page.addr() as u64, len, mode, answer: 0 };
         let mut api = Api { version: VERSION, features: FEATURES, ioctls: 0 };
         ask::<API, _>(&file, &mut api).map_err(|errno| format!("UFFDIO_API: {errno}"))?;
@@ -256,7 +254,7 @@ fn more_guards_than_there_is_room_for_are_refused() {
         assert!(matches!(error.kind(), ErrorKind::TooManyGuards { most: 256 }), "{error}");
         nested(&file, guard, 256).unwrap();
     });
-    assert_succeeded(&in_child);
+    assert_succeeded(in_child.as_ref());
 }
 
 /// Each thread has a file of its own that was cut and reads one that was not, of which another thread
@@ -350,23 +348,27 @@ fn installing_twice_is_installing_once() {
         cut(&file, 8);
         load(&file, 9);
     });
-    assert_died_by(&died, libc::SIGBUS);
+    assert_died_by(died.as_ref(), libc::SIGBUS);
 }
 
 const CHILD: &str = "CACHEMAINT_TEST_CHILD";
 
 /// Runs `work` in a process of its own, which is this program with this test alone. In that process it
-/// does not return.
-fn in_child(test: &str, work: impl FnOnce()) -> Output {
+/// does not return. `None` if that cannot be done here.
+fn in_child(test: &str, work: impl FnOnce()) -> Option<Output> {
     if std::env::var_os(CHILD).is_some() {
         work();
         std::process::exit(0);
     }
-    Command::new(std::env::current_exe().unwrap())
+    if std::env::var_os("CACHEMAINT_EXPECT").is_some() {
+        skip(test, "user-mode emulation does not start this program from within itself");
+        return None;
+    }
+    let ended = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(CHILD, "1")
-        .output()
-        .unwrap()
+        .output();
+    Some(ended.unwrap())
 }
 
 fn said(output: &Output) -> String {
@@ -379,17 +381,20 @@ fn said(output: &Output) -> String {
 }
 
 #[track_caller]
-fn assert_succeeded(output: &Output) {
+fn assert_succeeded(ended: Option<&Output>) {
+    let Some(output) = ended else { return };
     assert!(output.status.success(), "{}", said(output));
 }
 
 #[track_caller]
-fn assert_died_by(output: &Output, signal: c_int) {
+fn assert_died_by(ended: Option<&Output>, signal: c_int) {
+    let Some(output) = ended else { return };
     assert_eq!(output.status.signal(), Some(signal), "{}", said(output));
 }
 
 #[track_caller]
-fn assert_exited(output: &Output, code: c_int) {
+fn assert_exited(ended: Option<&Output>, code: c_int) {
+    let Some(output) = ended else { return };
     assert_eq!(output.status.code(), Some(code), "{}", said(output));
 }
 
@@ -401,7 +406,7 @@ fn without_a_guard_the_process_dies() {
         cut(&file, 8);
         load(&file, 9);
     });
-    assert_died_by(&died, libc::SIGBUS);
+    assert_died_by(died.as_ref(), libc::SIGBUS);
 }
 
 #[test]
@@ -413,7 +418,7 @@ fn an_access_outside_of_a_guarded_call_goes_to_the_former_handler() {
         assert_shorter(file.guarded(guard, |file| load(file, 9)), 8);
         load(&file, 9);
     });
-    assert_died_by(&died, libc::SIGBUS);
+    assert_died_by(died.as_ref(), libc::SIGBUS);
 }
 
 #[test]
@@ -427,7 +432,7 @@ fn another_threads_access_is_not_guarded() {
         });
         drop(guarded);
     });
-    assert_died_by(&died, libc::SIGBUS);
+    assert_died_by(died.as_ref(), libc::SIGBUS);
 }
 
 #[test]
@@ -438,7 +443,7 @@ fn another_files_access_is_not_guarded() {
         cut(&cut_file, 8);
         drop(guarded.guarded(guard, |_| load(&cut_file, 9)));
     });
-    assert_died_by(&died, libc::SIGBUS);
+    assert_died_by(died.as_ref(), libc::SIGBUS);
 }
 
 /// Sets what SIGBUS does, as a program may have before it installs the guard.
@@ -492,7 +497,7 @@ fn a_former_handler_with_information_gets_it() {
         let handler: extern "C" fn(c_int, *mut siginfo_t, *mut c_void) = with_info;
         fault_after(handler as usize, libc::SA_SIGINFO);
     });
-    assert_exited(&ended, 42);
+    assert_exited(ended.as_ref(), 42);
 }
 
 #[test]
@@ -501,7 +506,7 @@ fn a_former_plain_handler_is_called() {
         let handler: extern "C" fn(c_int) = plain;
         fault_after(handler as usize, 0);
     });
-    assert_exited(&ended, 43);
+    assert_exited(ended.as_ref(), 43);
 }
 
 /// The kernel does not ignore what an access raised.
@@ -510,7 +515,7 @@ fn where_the_signal_was_ignored_an_access_ends_the_process() {
     let died = in_child("where_the_signal_was_ignored_an_access_ends_the_process", || {
         fault_after(libc::SIG_IGN, 0);
     });
-    assert_died_by(&died, libc::SIGBUS);
+    assert_died_by(died.as_ref(), libc::SIGBUS);
 }
 
 #[test]
@@ -518,7 +523,7 @@ fn where_nothing_handled_the_signal_an_access_ends_the_process() {
     let died = in_child("where_nothing_handled_the_signal_an_access_ends_the_process", || {
         fault_after(libc::SIG_DFL, 0);
     });
-    assert_died_by(&died, libc::SIGBUS);
+    assert_died_by(died.as_ref(), libc::SIGBUS);
 }
 
 /// A signal that another process sent is as ignored, or as deadly, as it was.
@@ -530,7 +535,7 @@ fn a_signal_that_was_sent_does_what_it_did() {
         // SAFETY: sends this process a signal.
         unsafe { libc::raise(libc::SIGBUS) };
     });
-    assert_succeeded(&lived);
+    assert_succeeded(lived.as_ref());
 }
 
 #[test]
@@ -541,7 +546,7 @@ fn a_signal_that_was_sent_ends_the_process_by_default() {
         // SAFETY: sends this process a signal.
         unsafe { libc::raise(libc::SIGBUS) };
     });
-    assert_died_by(&died, libc::SIGBUS);
+    assert_died_by(died.as_ref(), libc::SIGBUS);
 }
 
 /// The standard library tells an overflow of the stack by handlers of its own, and goes on to.
@@ -557,7 +562,8 @@ fn an_overflow_of_the_stack_is_told_as_before() {
         FaultGuard::install().unwrap();
         std::io::stdout().write_all(&[deeper(&[0; 1024])]).unwrap();
     });
-    let told = String::from_utf8_lossy(&died.stderr).into_owned();
-    assert!(told.contains("has overflowed its stack"), "{}", said(&died));
-    assert_died_by(&died, libc::SIGABRT);
+    if let Some(died) = &died {
+        assert!(said(died).contains("has overflowed its stack"), "{}", said(died));
+    }
+    assert_died_by(died.as_ref(), libc::SIGABRT);
 }

@@ -28,7 +28,8 @@
 //! - A file is locked (`flock`, exclusive unless [`Options::lock`] says otherwise) while it is open: one
 //!   process writes it. The lock belongs to the open file: a forked child shares it and keeps it alive
 //!   until it exits or executes another program, and on Linux it does not inherit the mapping, so it
-//!   cannot write.
+//!   cannot write. A duplicated descriptor (`file().try_clone()`) keeps it too, after the `DaxFile` was
+//!   dropped. When its holder ends, killed or not, it is free.
 //! - A file that this user may only read, or that another process writes, is [viewed](Options::view):
 //!   nothing can be stored through a [`DaxView`], and what others store can be persisted through it.
 //! - A file [grows](DaxFile::grow) and [shrinks](DaxFile::shrink) while it is mapped, and a failure leaves
@@ -63,12 +64,24 @@
 //! # What it cannot take care of
 //! - A file that shrinks while it is mapped, and a page with a media error, raise SIGBUS (on Windows an
 //!   in-page error) at the next access, which ends the process. So does a store to a hole, where page
-//!   granularity allows holes, if the file system is full.
+//!   granularity allows holes, if the file system is full. On Linux there are ways round it, below.
+//! - What a failed write-back has lost is not known, and a second one that succeeds does not bring it back:
+//!   [`DaxFile::taint`] says so for as long as the file is open, [`Taint`] why.
 //! - Private mappings (`MAP_PRIVATE`) are not offered: what is stored to one goes to a copy in ordinary
 //!   memory and reaches no file, whatever is written back, so that nothing true can be said of its
 //!   persistence. Where the stores shall not reach the file, read it into memory.
 //! - The persistence domain is the claim of firmware ([`Domain`](crate::report::Domain)), and nobody
 //!   can verify it.
+//!
+//! # Media errors and files that shrink, on Linux
+//! | to | by | what it costs |
+//! |---|---|---|
+//! | know of bad blocks before they are met | `DaxFile::bad_blocks` | some files of `/sys` and a FIEMAP |
+//! | read what may be bad | `DaxFile::read_through_kernel` | a system call for each read |
+//! | access it in place | `FaultGuard` and `DaxFile::guarded` | a handler of SIGBUS for the whole process |
+//! | use the blocks again | `DaxFile::clear_bad_blocks` | what cannot be read of them |
+//!
+//! None of these is done unless it is called.
 //!
 //! # Other systems than Linux
 //! The same types, and the granularity is always a page: without

@@ -2,14 +2,14 @@
 //!
 //! # What a failed write-back leaves, on Linux
 //! The pages that could not be written are clean all the same: `PG_dirty` goes off before they are written
-//! (`Documentation/filesystems/vfs.rst`, "Address Space"; `mm/page-writeback.c`, `folio_clear_dirty_for_io`),
-//! and no file system has to mark them dirty again. So the page cache shows what was stored until it drops
-//! the page, and then what the medium has: both with no further error. The error itself is kept in the
-//! inode (`lib/errseq.c`, set by `mapping_set_error`) and told once to each open file, by the next of
-//! `fsync`, `fdatasync` and `msync` (`mm/filemap.c`, `file_check_and_advance_wb_err`; vfs.rst, "Handling
-//! errors during writeback": after an error was reported, "subsequent requests on the same file descriptor
-//! should return 0"). Which pages it was about, it does not say: the error stands for the whole file, and
-//! what another process stored is meant too.
+//! (`Documentation/filesystems/vfs.rst`, "The Address Space Object"; `mm/page-writeback.c`,
+//! `folio_clear_dirty_for_io`), and no file system has to mark them dirty again. So the page cache shows
+//! what was stored until it drops the page, and then what the medium has: both with no further error. The
+//! error itself is kept in the inode (`lib/errseq.c`, set by `mapping_set_error`) and told once to each open
+//! file, by the next of `fsync`, `fdatasync` and `msync` (`mm/filemap.c`, `file_check_and_advance_wb_err`;
+//! vfs.rst, "Handling errors during writeback": after an error was reported, "subsequent requests on the
+//! same file descriptor should return 0"). Which pages it was about, it does not say: the error stands for
+//! the whole file, and what another process stored is meant too.
 //!
 //! So after [`ErrorKind::Writeback`](super::ErrorKind::Writeback) every page that was stored to since the
 //! last write-back of the whole file without an error may be lost, not just those of the range; and a

@@ -75,7 +75,14 @@ fn action(new: Option<&libc::sigaction>) -> io::Result<libc::sigaction> {
 /// The number of this thread in the system (gettid(2)), which needs no storage of the thread's own.
 pub(super) fn this_thread() -> i32 {
     // SAFETY: the call has no arguments and cannot fail.
-    let number = unsafe { libc::syscall(libc::SYS_gettid) };
+    number_of(unsafe { libc::syscall(libc::SYS_gettid) })
+}
+
+/// The number in a `long`, which is an `i32` on some targets.
+fn number_of<Long>(number: Long) -> i32
+where
+    i32: TryFrom<Long>,
+{
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
@@ -104,8 +111,8 @@ fn fault(code: c_int, info: *const siginfo_t) -> Option<Fault> {
     if !matches!(code, libc::BUS_ADRERR | libc::BUS_MCEERR_AR) {
         return None;
     }
-    // SAFETY: it is the kernel's, larger than this part of it and aligned as it; with these codes the kernel has
-    // filled it as that of a fault.
+    // SAFETY: it is the kernel's, larger than this part of it and aligned as it; with these codes the
+    // kernel has filled it as that of a fault.
     let told = unsafe { info.cast::<Told>().read() };
     let is_memory_error = code == libc::BUS_MCEERR_AR;
     // Filled for memory errors alone.

@@ -214,7 +214,8 @@ impl DaxView {
     ///
     /// # Errors
     /// [`ErrorKind::Poisoned`], if the medium has lost bytes: the first stretch of them, before which
-    /// everything was read; [`ErrorKind::Read`], if the call failed otherwise; [`ErrorKind::Shorter`], if the file has shrunk;
+    /// everything was read; [`ErrorKind::Read`], if the call failed otherwise; [`ErrorKind::Shorter`], if
+    /// the file has shrunk;
     /// [`ErrorKind::ViewsDisagree`], if the data cache aliases and the kernel does not do its part, as
     /// for files that are mapped directly, and [`DeviceFault::MappingOnly`], if it is a device of device
     /// DAX: read through the mapping instead.
@@ -224,7 +225,7 @@ impl DaxView {
     ///
     /// # Cost
     /// One `pread(2)`. Where the data cache aliases, a `madvise(2)` before, and a page fault at the next
-    /// access to each page. After a media error at most 11 more for each factor of 1000 in the length, and
+    /// access to each page. After a media error as many more as the number of sectors has binary digits, and
     /// one for each bad sector up to 1024.
     #[doc(alias("pread", "checked", "poison"))]
     pub fn read_through_kernel(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {

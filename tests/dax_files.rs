@@ -8,8 +8,8 @@
     reason = "a test fails by panicking, and says what it skips"
 )]
 
-mod skip;
 mod own_mount;
+mod skip;
 
 use cachemaint::dax::{DaxFile, ErrorKind, FaultGuard, Options, probe};
 use cachemaint::medium::{Granularity, Medium};

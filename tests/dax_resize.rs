@@ -4,8 +4,8 @@
 #![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod skip;
 mod own_mount;
+mod skip;
 
 use cachemaint::dax::{DaxFile, ErrorKind, Lock, Options};
 use cachemaint::medium::Medium;

@@ -119,8 +119,7 @@ impl DaxFile {
         let end = offset.checked_add(len).ok_or_else(overflow)?;
         file::check_new_len(&self.view.path, end)?;
         let extent = Extent { alignment: self.view.guarantee.alignment(), ..Extent::of_bytes(end) };
-        let len =
-            file::mapped_len(extent, offset, Some(len)).map_err(|kind| self.error(kind))?;
+        let len = file::mapped_len(extent, offset, Some(len)).map_err(|kind| self.error(kind))?;
         Ok(Plan { offset, len, access: Access::ReadAndWrite, writeback, populate })
     }
 

@@ -11,12 +11,7 @@ pub(crate) fn with_small_tmpfs(name: &str, test: impl FnOnce(&Path) + Send) {
 }
 
 /// The same with any file system that needs no device.
-pub(crate) fn with_mount(
-    name: &str,
-    kind: &str,
-    options: &CStr,
-    test: impl FnOnce(&Path) + Send,
-) {
+pub(crate) fn with_mount(name: &str, kind: &str, options: &CStr, test: impl FnOnce(&Path) + Send) {
     let directory = tempfile::tempdir().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| {

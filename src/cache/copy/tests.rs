@@ -192,6 +192,27 @@ fn parts_share_their_fences() {
     }
 }
 
+/// With the caches in the persistence domain the fence is all: no store past them, no write-back.
+#[test]
+fn where_the_caches_persist_nothing_is_written_back() {
+    for evicts in [true, false] {
+        let choice = Choice::of(x86::BLOCK_STORES, BlockStores { present: u16::MAX, evicts });
+        let (path, place) = choice.ordinary();
+        assert_eq!((path, x86::BLOCK_STORES[place]), (Path::Ordinary, VMOVDQA64));
+    }
+    let Ok(cache) = Cache::host() else {
+        skip("where_the_caches_persist_nothing_is_written_back", "no cache maintenance here");
+        return;
+    };
+    for destination in HINTS {
+        let copier = Copier { cache, writes_back: false, destination, edge: copy_edge };
+        for len in ALL_SIZES {
+            let way = copier.way().part(core::ptr::null_mut(), core::ptr::null(), len);
+            assert_eq!((way.path, way.store.kind), (Path::Ordinary, StoreKind::Ordinary));
+        }
+    }
+}
+
 /// Ordinary stores are written back while they are near, not after megabytes.
 #[test]
 fn ordinary_stores_are_written_back_by_chunks() {

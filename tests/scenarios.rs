@@ -56,7 +56,10 @@ fn each_scenario_has_tests_that_exist_or_a_reason() {
                 test.split_once("::").unwrap_or_else(|| panic!("{scenario}: {test}"));
             assert!(is_a_test(file, name), "{scenario}: there is no test {test}");
         }
-        assert!(!tests.is_empty() || reason.starts_with("none: "), "{scenario}: neither a test nor a reason");
+        assert!(
+            !tests.is_empty() || reason.starts_with("none: "),
+            "{scenario}: neither a test nor a reason"
+        );
     }
 }
 

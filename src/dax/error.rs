@@ -186,7 +186,7 @@ pub enum ErrorKind {
         len: u64,
     },
     /// Which bytes are bad cannot be found out, and why.
-    BadBlocksUnknown(Unknown),
+    BadBlocksUnknown(Box<Unknown>),
     /// Bad blocks were not cleared, or not all of them.
     NotCleared(Box<NotCleared>),
     /// So many guarded accesses are under way in this process already.

@@ -4,11 +4,11 @@ use super::error::{Error, ErrorKind};
 use super::lock::{self, Lock};
 use super::mapping::Mapping;
 use super::system::{Access, Extent, Host, Mapper, Plan, files};
-use super::taint::Tainted;
 use super::{DaxFile, DaxView, Guarantee, Writeback, file};
 use crate::arch::{Point, Unsupported};
 use crate::cache::Cache;
 use crate::medium::Granularity;
+use alloc::boxed::Box;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -242,9 +242,9 @@ impl Options {
             lock,
             path,
             file,
-            taint: Tainted::default(),
+            taint: Box::default(),
             #[cfg(target_os = "linux")]
-            met: super::faults::Met::default(),
+            met: Box::default(),
         }
     }
 

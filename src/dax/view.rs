@@ -6,6 +6,7 @@ use super::system::files;
 use super::taint::{Taint, Tainted};
 use super::{Batch, Error, ErrorKind, Guarantee, Writeback};
 use crate::cache::Cache;
+use alloc::boxed::Box;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 use std::fs::File;
@@ -52,9 +53,11 @@ pub struct DaxView {
     pub(super) path: PathBuf,
     /// Holds the lock.
     pub(super) file: File,
-    pub(super) taint: Tainted,
+    /// In a place of its own, as `met` is: a value without cells can stay in registers over a store to the
+    /// mapping.
+    pub(super) taint: Box<Tainted>,
     #[cfg(target_os = "linux")]
-    pub(super) met: super::faults::Met,
+    pub(super) met: Box<super::faults::Met>,
 }
 
 impl DaxView {

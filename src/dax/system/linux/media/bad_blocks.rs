@@ -8,6 +8,7 @@ use crate::platform::badblocks::Listed;
 use crate::platform::disks;
 use crate::platform::mounts::{Mount, mount, mount_id};
 use crate::platform::tree::{Tree, Unknown};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
 use rustix::fs::{AtFlags, StatxFlags};
@@ -48,7 +49,7 @@ impl DaxFile {
         let tree = Tree::host();
         let mount = mount(&tree, mount_id(&tree, &self.file), &mut Vec::new());
         let device = (status.stx_dev_major, status.stx_dev_minor);
-        let unknown = |why| Error::new(&self.path, ErrorKind::BadBlocksUnknown(why));
+        let unknown = |why| Error::new(&self.path, ErrorKind::BadBlocksUnknown(Box::new(why)));
         let listed = of_device(&tree, &mount, device, files::page_size()).map_err(unknown)?;
         self.in_this_file(&listed).map_err(unknown)
     }

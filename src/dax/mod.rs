@@ -66,7 +66,7 @@
 //!   in-page error) at the next access, which ends the process. So does a store to a hole, where page
 //!   granularity allows holes, if the file system is full. On Linux there are ways round it, below.
 //! - What a failed write-back has lost is not known, and a second one that succeeds does not bring it back:
-//!   [`DaxFile::taint`] says so for as long as the file is open, [`Taint`] why.
+//!   [`DaxView::taint`] says so for as long as the file is open, [`Taint`] why.
 //! - Private mappings (`MAP_PRIVATE`) are not offered: what is stored to one goes to a copy in ordinary
 //!   memory and reaches no file, whatever is written back, so that nothing true can be said of its
 //!   persistence. Where the stores shall not reach the file, read it into memory.

@@ -20,7 +20,7 @@ const WITH_PLACES: [&str; 3] = ["ext2", "ext4", "xfs"];
 
 impl DaxFile {
     /// Which bytes of the mapping are known to be bad: a load from them raises SIGBUS, and
-    /// [`read_through_kernel`](Self::read_through_kernel) refuses them. Nothing of the file is read.
+    /// [`read_through_kernel`](crate::dax::DaxView::read_through_kernel) refuses them. Nothing of the file is read.
     ///
     /// It is the kernel's list for the device (`/sys/block/…/badblocks`), whose sectors of 512 bytes are
     /// carried over to the file by its extents (FIEMAP); so it has what lies under the file, also where

@@ -222,7 +222,7 @@ impl DaxFile {
     /// When this returns without an error the zeros are durable, each block was read again, can be stored
     /// to through the mapping without the file system's help if the file is persisted by lines, and is not
     /// in [`bad_blocks`](Self::bad_blocks), if that is known. The mapping goes on to work. If anything was
-    /// written anew, [`taint`](Self::taint) says so from now on.
+    /// written anew, [`taint`](crate::dax::DaxView::taint) says so from now on.
     ///
     /// The file is borrowed exclusively, as what is stored to these blocks meanwhile is lost. Another
     /// process that writes the file is not kept from it.

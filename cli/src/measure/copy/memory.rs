@@ -89,7 +89,8 @@ pub struct Memory {
     region: Region,
     walk: Region,
     sources: [Source; 2],
-    sizes: CacheSizes,
+    /// By which lines are placed.
+    pub(super) sizes: CacheSizes,
 }
 
 /// Bytes that are not 0, of which the first is the first of a line.
@@ -134,12 +135,6 @@ impl Memory {
             sources: SEEDS.map(|seed| Source::new(seed, largest)),
             sizes,
         }
-    }
-
-    /// Whether copies of `bytes` can have their targets there.
-    #[must_use]
-    pub const fn holds(&self, placement: Placement, bytes: usize) -> bool {
-        self.sizes.hold(placement.level, bytes)
     }
 
     /// The first bytes of one of two sources, which differ everywhere.

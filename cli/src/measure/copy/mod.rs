@@ -88,10 +88,20 @@ fn library(cache: Cache) -> Contender<'static> {
     Contender { name: "cachemaint".to_owned(), durable: true, copy: Box::new(copy) }
 }
 
+/// Whether the vendor of this CPU promises that streaming stores leave nothing in the cache. Where there
+/// are none, nothing is left.
+#[must_use]
+pub fn streaming_is_durable() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return loops::vendor_promises_eviction();
+    #[cfg(not(target_arch = "x86_64"))]
+    true
+}
+
 /// The bare loops that this CPU has the instructions of.
 #[cfg(target_arch = "x86_64")]
 fn candidates() -> impl Iterator<Item = Contender<'static>> {
-    let promised = loops::vendor_promises_eviction();
+    let promised = streaming_is_durable();
     loops::candidates().into_iter().map(move |candidate| {
         let ready = loops::Ready::new(candidate);
         Contender {
@@ -212,7 +222,7 @@ pub fn controls(
 ) -> Result<Vec<Control>, NoEstimate> {
     let probes: Vec<Probe<'_>> = Placement::ALL
         .into_iter()
-        .filter(|placement| memory.holds(*placement, LINE))
+        .filter(|placement| memory.sizes.hold(*placement, LINE))
         .map(|placement| Probe::new(memory, cache, Case { bytes: LINE, aligned: true, placement }))
         .collect();
     let mut loops: Vec<Loop<'_, f64>> =
@@ -224,28 +234,37 @@ pub fn controls(
     each.collect()
 }
 
-/// What each way costs in one case, all of them interleaved.
+/// Nanoseconds for one copy in each way, all of them interleaved: samples with the same index were taken
+/// in the same round.
+pub fn samples(
+    clock: &Clock,
+    probe: &Probe<'_>,
+    contenders: &[Contender<'_>],
+    blocks: Blocks,
+    progress: &mut dyn FnMut(),
+) -> Vec<Vec<f64>> {
+    let mut loops: Vec<Loop<'_, f64>> = contenders
+        .iter()
+        .map(|contender| -> Loop<'_, f64> { Box::new(|| probe.copy_ns(clock, contender)) })
+        .collect();
+    interleave(blocks, &mut loops, progress)
+}
+
+/// What each way costs in one case.
 ///
 /// # Errors
 /// If a measured value is not a number.
 pub fn measure(
     clock: &Clock,
-    memory: &Memory,
-    cache: Cache,
-    case: Case,
+    probe: &Probe<'_>,
     contenders: &[Contender<'_>],
     blocks: Blocks,
     progress: &mut dyn FnMut(),
 ) -> Result<Vec<Cost>, NoEstimate> {
-    let probe = &Probe::new(memory, cache, case);
-    let mut loops: Vec<Loop<'_, f64>> = contenders
-        .iter()
-        .map(|contender| -> Loop<'_, f64> { Box::new(|| probe.copy_ns(clock, contender)) })
-        .collect();
-    let samples = interleave(blocks, &mut loops, progress);
+    let samples = samples(clock, probe, contenders, blocks, progress);
     let each = contenders.iter().zip(samples).map(|(contender, samples)| {
         Ok(Cost {
-            case,
+            case: probe.case,
             way: contender.name.clone(),
             durable: contender.durable,
             best_durable: false,

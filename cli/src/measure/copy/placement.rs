@@ -92,8 +92,9 @@ impl CacheSizes {
     ///
     /// A quarter of a cache is left to others: it is not the program's alone, and pages do not fall
     /// evenly on its sets.
-    pub(super) const fn hold(self, level: Level, bytes: usize) -> bool {
-        let (cache, before) = match level {
+    #[must_use]
+    pub const fn hold(self, placement: Placement, bytes: usize) -> bool {
+        let (cache, before) = match placement.level {
             Level::Nowhere => return true,
             Level::L1 => (self.l1, 1),
             Level::L2 => (self.l2, self.l1),
@@ -128,20 +129,22 @@ mod tests {
     #[test]
     fn a_level_holds_what_fits_in_three_quarters_of_it_twice() {
         let sizes = CacheSizes { l1: 48 << 10, l2: 2 << 20, l3: 0 };
-        assert!(sizes.hold(Level::L1, 18 << 10));
-        assert!(!sizes.hold(Level::L1, (18 << 10) + 1));
-        assert!(sizes.hold(Level::L2, 512 << 10));
-        assert!(sizes.hold(Level::Nowhere, usize::MAX));
-        assert!(!sizes.hold(Level::L3, 1), "there is none");
+        let hold = |level, bytes| sizes.hold(Placement::clean(level), bytes);
+        assert!(hold(Level::L1, 18 << 10));
+        assert!(!hold(Level::L1, (18 << 10) + 1));
+        assert!(hold(Level::L2, 512 << 10));
+        assert!(hold(Level::Nowhere, usize::MAX));
+        assert!(!hold(Level::L3, 1), "there is none");
     }
 
     /// Nothing could be driven out of a first level whose size is not known.
     #[test]
     fn a_level_is_left_out_if_the_one_before_is_not_known() {
         let sizes = CacheSizes { l1: 0, l2: 2 << 20, l3: 32 << 20 };
-        assert!(!sizes.hold(Level::L1, 1));
-        assert!(!sizes.hold(Level::L2, 1));
-        assert!(sizes.hold(Level::L3, 1));
+        let hold = |level| sizes.hold(Placement::clean(level), 1);
+        assert!(!hold(Level::L1));
+        assert!(!hold(Level::L2));
+        assert!(hold(Level::L3));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 #![expect(unsafe_code, reason = "a C library is loaded and called")]
 
+use cachemaint_cli::measure::copy::Target;
 use core::ffi::c_void;
 use core::sync::atomic::AtomicU64;
 use libloading::Library;
@@ -10,11 +11,23 @@ use libloading::Library;
 /// `void pmem_persist(const void *addr, size_t len)` (`libpmem(7)`).
 type Persist = unsafe extern "C" fn(*const c_void, usize);
 
+/// `void pmem_flush(const void *addr, size_t len)` (`libpmem(7)`).
+type Flush = unsafe extern "C" fn(*const c_void, usize);
+
+/// `void pmem_drain(void)` (`libpmem(7)`).
+type Drain = unsafe extern "C" fn();
+
+/// `void *pmem_memcpy_persist(void *pmemdest, const void *src, size_t len)` (`libpmem(7)`).
+type MemcpyPersist = unsafe extern "C" fn(*mut c_void, *const c_void, usize) -> *mut c_void;
+
 /// libpmem, loaded.
 #[derive(Debug)]
 pub struct Libpmem {
     persist: Persist,
-    /// Keeps `persist` where it is.
+    flush: Flush,
+    drain: Drain,
+    memcpy_persist: MemcpyPersist,
+    /// Keeps the functions where they are.
     _library: Library,
 }
 
@@ -28,7 +41,13 @@ impl Libpmem {
         let library = unsafe { Library::new("libpmem.so.1") }?;
         // SAFETY: this is the function's type in the library's manual page; the ABI is version 1.
         let persist = *unsafe { library.get::<Persist>(b"pmem_persist\0") }?;
-        Ok(Self { persist, _library: library })
+        // SAFETY: as above.
+        let flush = *unsafe { library.get::<Flush>(b"pmem_flush\0") }?;
+        // SAFETY: as above.
+        let drain = *unsafe { library.get::<Drain>(b"pmem_drain\0") }?;
+        // SAFETY: as above.
+        let memcpy_persist = *unsafe { library.get::<MemcpyPersist>(b"pmem_memcpy_persist\0") }?;
+        Ok(Self { persist, flush, drain, memcpy_persist, _library: library })
     }
 
     /// Persists one word.
@@ -36,5 +55,26 @@ impl Libpmem {
     pub fn persist(&self, word: &AtomicU64) {
         // SAFETY: the word can be read, and the library is loaded as long as this is there.
         unsafe { (self.persist)(word.as_ptr().cast(), size_of::<AtomicU64>()) };
+    }
+
+    /// Writes words back, and waits for it.
+    #[inline]
+    pub fn flush_and_drain(&self, words: &[AtomicU64]) {
+        // SAFETY: the words can be read, and the library is loaded as long as this is there.
+        unsafe { (self.flush)(words.as_ptr().cast(), size_of_val(words)) };
+        // SAFETY: it takes nothing, and the library is loaded.
+        unsafe { (self.drain)() };
+    }
+
+    /// Copies to the target and persists it.
+    ///
+    /// # Panics
+    /// If they are not equally long.
+    #[inline]
+    pub fn memcpy_persist(&self, to: Target<'_>, from: &[u8]) {
+        assert_eq!(to.len(), from.len(), "bytes");
+        // SAFETY: the target is as long as the source, is of words that may be changed through a shared
+        // reference, and so is no part of it; the library is loaded as long as this is there.
+        unsafe { (self.memcpy_persist)(to.as_mut_ptr().cast(), from.as_ptr().cast(), from.len()) };
     }
 }

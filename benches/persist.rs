@@ -4,11 +4,10 @@
 //! After criterion's figures it prints the ratios to both, from interleaved blocks, with their 95 %
 //! intervals; the goal is 1.00 within noise of both.
 
-use cachemaint::{Cache, Point};
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 use cachemaint_benches::bare;
 use cachemaint_benches::libpmem::Libpmem;
-use cachemaint_benches::{Outcome, run, scaled};
+use cachemaint_benches::{Outcome, run, scaled, to_persistence};
 use cachemaint_cli::measure::blocks::{Blocks, Loop, interleave};
 use cachemaint_cli::measure::clock::Clock;
 use cachemaint_cli::measure::lines::Region;
@@ -77,13 +76,6 @@ fn with_contenders(then: impl FnOnce(&Clock, &[Contender<'_>]) -> Outcome) -> Ou
         Err(error) => writeln!(std::io::stderr(), "skipped: libpmem is not installed ({error})")?,
     }
     then(&Clock::new(), &contenders)
-}
-
-/// To the point of persistence, or to that of coherency where there is no instruction for it: here
-/// only the time counts.
-fn to_persistence() -> Result<Cache, cachemaint::Unsupported> {
-    let builder = Cache::builder().point(Point::Persistence);
-    builder.build().or_else(|_| builder.accept_coherency_as_persistence().build())
 }
 
 /// The words of one block in their order, one in each line, and what is stored next.

@@ -43,3 +43,8 @@ fn one_instruction_is_measured_in_each_state_and_size() {
     assert!(costs.iter().all(|cost| cost["instruction"] == name), "{costs:?}");
     assert!(output.stderr.is_empty(), "no progress where there is no terminal");
 }
+
+#[test]
+fn copies_have_no_single_instruction_to_be_chosen() {
+    bench(&["--copy", "--writeback", "clwb"]).code(2);
+}

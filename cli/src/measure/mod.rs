@@ -9,6 +9,7 @@
 //! | [`statistics`] | medians and ratios with their 95 % intervals |
 //! | [`writeback`] | what each write-back instruction costs, a line and a fence |
 //! | [`streaming`] | whether streaming stores leave the L1 cache on this CPU |
+//! | [`copy`] | what copies cost that are durable at return, by size, placement and way |
 //! | [`machine`] | what was measured on: CPU, kernel |
 //!
 //! The medium is ordinary memory (DRAM) throughout. So the figures are costs of caches and memory
@@ -22,6 +23,7 @@
 
 pub mod blocks;
 pub mod clock;
+pub mod copy;
 pub mod lines;
 pub mod machine;
 pub mod pinning;

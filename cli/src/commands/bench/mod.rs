@@ -1,4 +1,6 @@
-//! `cachemaint bench`: what write-backs cost here, and what streaming stores do.
+//! `cachemaint bench`: what write-backs cost here, what streaming stores do, and what copies cost.
+
+mod copy;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Context;
@@ -20,16 +22,22 @@ use std::process::ExitCode;
 /// Lines that are dirty, clean and not cached, in ranges of 64 B, 4 KiB and 1 MiB; then whether
 /// streaming stores leave the L1 cache on this CPU. The memory is DRAM: the figures are costs of
 /// caches and memory controllers, not of persistent media.
+///
+/// With --copy instead: copies that are durable at return, by size, by where their target is, and by
+/// how they are done.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Take fewer blocks (a few seconds)
+    /// Measure copies instead (a few minutes)
+    #[arg(long)]
+    copy: bool,
+    /// Take fewer blocks, and fewer sizes of copies (a few seconds)
     #[arg(long)]
     quick: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
     /// Measure only this write-back instruction, such as clwb
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "copy")]
     writeback: Option<String>,
     /// Measure on this CPU core [default: the last one that may be used]
     #[arg(long, value_name = "N")]
@@ -61,19 +69,32 @@ struct Results {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    if arguments.copy {
+        return copy::run(arguments);
+    }
     let names = names(arguments.writeback.as_deref())?;
     let blocks = if arguments.quick { QUICK } else { THOROUGH };
-    let bar = progress(blocks)?;
+    // Rounds of write-backs and rounds of streaming stores.
+    let bar = progress(2 * blocks.get() as u64)?;
     let measured = pinning::pinned(arguments.cpu, |core| measure(core, &names, blocks, &bar));
     bar.finish_and_clear();
     let results = measured??;
 
+    print(arguments, &results, |out| write_text(out, &results))
+}
+
+/// Prints results as they were asked for.
+fn print(
+    arguments: &Arguments,
+    results: &impl Serialize,
+    write_text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> anyhow::Result<ExitCode> {
     let mut out = anstream::stdout().lock();
     if arguments.json {
         // Through a string: serde_json hides from its callers that a pipe is broken.
-        writeln!(out, "{}", serde_json::to_string_pretty(&results)?)?;
+        writeln!(out, "{}", serde_json::to_string_pretty(results)?)?;
     } else {
-        write_text(&mut out, &results)?;
+        write_text(&mut out)?;
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
@@ -113,41 +134,48 @@ fn measure(
     })
 }
 
-/// Rounds of write-backs and rounds of streaming stores. It hides itself if standard error is no
-/// terminal.
-fn progress(blocks: Blocks) -> anyhow::Result<ProgressBar> {
+/// It hides itself if standard error is no terminal.
+fn progress(rounds: u64) -> anyhow::Result<ProgressBar> {
     let style = ProgressStyle::with_template("measuring {bar:40} {percent:>3} % {elapsed}")?;
-    let bar = ProgressBar::new(2 * blocks.get() as u64).with_style(style);
+    let bar = ProgressBar::new(rounds).with_style(style);
     bar.enable_steady_tick(Duration::from_secs(1));
     Ok(bar)
 }
 
 const HEADING: Style = Style::new().bold();
 
-fn write_text(out: &mut impl Write, results: &Results) -> io::Result<()> {
-    let Results { machine, core, medium, clock, line_bytes, blocks, .. } = results;
-    writeln!(out, "{}", machine.cpu)?;
-    writeln!(out, "hypervisor: {}; kernel: {}", machine.hypervisor, machine.kernel)?;
-    writeln!(out, "pinned to core {core}; lines of {line_bytes} bytes")?;
-    writeln!(out, "clock: {}, in steps of {:.1} ns", clock.source, clock.step_ns)?;
+fn write_text(out: &mut dyn Write, results: &Results) -> io::Result<()> {
+    let Results { machine, core, clock, line_bytes, blocks, .. } = results;
+    write_heading(out, machine, *core, *line_bytes, clock)?;
     writeln!(out, "medians of {blocks} interleaved blocks; the data are not zero")?;
-    writeln!(
-        out,
-        "memory is {medium}: costs of caches and memory controllers, not of persistent media"
-    )?;
+    write_medium(out, results.medium)?;
     writeln!(out)?;
     write_costs(out, &results.writeback)?;
     writeln!(out)?;
-    match &results.streaming {
-        Some(streaming) => write_streaming(out, streaming, &machine.cpu),
-        None => writeln!(
-            out,
-            "Streaming stores: there is nothing to measure here, they are a matter of x86_64."
-        ),
-    }
+    write_streaming(out, results.streaming.as_ref(), &machine.cpu)
 }
 
-fn write_costs(out: &mut impl Write, costs: &[writeback::Cost]) -> io::Result<()> {
+fn write_heading(
+    out: &mut dyn Write,
+    machine: &Machine,
+    core: usize,
+    line_bytes: usize,
+    clock: &clock::Description,
+) -> io::Result<()> {
+    writeln!(out, "{}", machine.cpu)?;
+    writeln!(out, "hypervisor: {}; kernel: {}", machine.hypervisor, machine.kernel)?;
+    writeln!(out, "pinned to core {core}; lines of {line_bytes} bytes")?;
+    writeln!(out, "clock: {}, in steps of {:.1} ns", clock.source, clock.step_ns)
+}
+
+fn write_medium(out: &mut dyn Write, medium: &str) -> io::Result<()> {
+    writeln!(
+        out,
+        "memory is {medium}: costs of caches and memory controllers, not of persistent media"
+    )
+}
+
+fn write_costs(out: &mut dyn Write, costs: &[writeback::Cost]) -> io::Result<()> {
     writeln!(
         out,
         "{HEADING}{:<11} {:<11}{:>7} {:>25} {:>11} {:>11}{HEADING:#}",
@@ -182,7 +210,17 @@ fn size(bytes: usize) -> String {
     }
 }
 
-fn write_streaming(out: &mut impl Write, streaming: &Streaming, cpu: &str) -> io::Result<()> {
+fn write_streaming(
+    out: &mut dyn Write,
+    streaming: Option<&Streaming>,
+    cpu: &str,
+) -> io::Result<()> {
+    let Some(streaming) = streaming else {
+        return writeln!(
+            out,
+            "Streaming stores: there is nothing to measure here, they are a matter of x86_64."
+        );
+    };
     let Streaming { writeback, controls, figures, conclusion } = streaming;
     writeln!(
         out,

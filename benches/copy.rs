@@ -1,0 +1,152 @@
+//! Copies that are durable at return, 8 B to 64 MiB, to targets that are in no cache (cold) and in the
+//! nearest cache that holds them (hot), aligned to a line and not: the library's `Medium::persist_copy`,
+//! the bare loops of every way to do it, and libpmem's `pmem_memcpy_persist`, if it is installed.
+//!
+//! After criterion's figures it prints what the library takes of the best way that is durable, and of
+//! libpmem, from interleaved blocks, with 95 % intervals. A way that is not known to be durable wherever
+//! its target was is marked: it is no goal.
+
+use cachemaint_benches::libpmem::Libpmem;
+use cachemaint_benches::{Outcome, run, scaled, to_persistence};
+use cachemaint_cli::measure::blocks::Blocks;
+use cachemaint_cli::measure::clock::Clock;
+use cachemaint_cli::measure::copy::{
+    CacheSizes, Case, Contender, Memory, Placement, Probe, contenders, samples,
+    streaming_is_durable,
+};
+use cachemaint_cli::measure::machine::Machine;
+use cachemaint_cli::measure::statistics::Estimate;
+use core::time::Duration;
+use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
+use std::io::Write;
+use std::process::ExitCode;
+
+const SIZES: [usize; 9] = [8, 64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 1 << 20, LARGEST];
+const LARGEST: usize = 64 << 20;
+
+/// What plots tell by: see `cargo xtask plot`.
+const NOT_DURABLE: &str = " (not durable)";
+
+fn main() -> ExitCode {
+    run(
+        |criterion| {
+            with_contenders(|bench| {
+                bench.measure(criterion);
+                Ok(())
+            })
+        },
+        |out| with_contenders(|bench| bench.print_ratios(out)),
+    )
+}
+
+struct Bench<'a> {
+    clock: Clock,
+    cache: cachemaint::Cache,
+    memory: Memory,
+    contenders: Vec<Contender<'a>>,
+}
+
+/// Calls `then` with cachemaint first, and the peers that are here.
+fn with_contenders(then: impl FnOnce(&Bench<'_>) -> Outcome) -> Outcome {
+    let cache = to_persistence()?;
+    let libpmem = Libpmem::load();
+    let mut contenders = contenders(cache);
+    match &libpmem {
+        Ok(libpmem) => contenders.push(Contender {
+            name: "libpmem".to_owned(),
+            durable: streaming_is_durable(),
+            copy: Box::new(|to, from| libpmem.memcpy_persist(to, from)),
+        }),
+        Err(error) => writeln!(std::io::stderr(), "skipped: libpmem is not installed ({error})")?,
+    }
+    let memory = Memory::new(LARGEST, CacheSizes::host());
+    then(&Bench { clock: Clock::new(), cache, memory, contenders })
+}
+
+/// What is measured: where a target is and how it lies, by name.
+fn cases() -> impl Iterator<Item = (String, Vec<Case>)> {
+    [("cold", false), ("hot", true)].into_iter().flat_map(|(temperature, hot)| {
+        [("aligned", true), ("not aligned", false)].map(|(name, aligned)| {
+            let case = |bytes| Case { bytes, aligned, placement: placement(hot, bytes) };
+            (format!("copy, {temperature}, {name}"), SIZES.map(case).to_vec())
+        })
+    })
+}
+
+/// Nowhere; or hot, in the nearest cache that holds copies of this size, if one does.
+fn placement(hot: bool, bytes: usize) -> Placement {
+    let sizes = CacheSizes::host();
+    let mut caches =
+        Placement::ALL.into_iter().filter(|placement| *placement != Placement::NOWHERE);
+    let nearest = caches.find(|placement| hot && sizes.hold(*placement, bytes));
+    nearest.unwrap_or(Placement::NOWHERE)
+}
+
+impl Bench<'_> {
+    fn measure(&self, criterion: &mut Criterion) {
+        for (name, cases) in cases() {
+            let mut group = criterion.benchmark_group(name);
+            // Times are those of copies; to prepare their targets takes many times as long.
+            group.sampling_mode(SamplingMode::Flat);
+            group.warm_up_time(Duration::from_millis(50));
+            group.measurement_time(Duration::from_millis(50));
+            for case in cases {
+                group.throughput(Throughput::Bytes(case.bytes as u64));
+                let probe = Probe::new(&self.memory, self.cache, case);
+                for contender in &self.contenders {
+                    let mark = if contender.durable { "" } else { NOT_DURABLE };
+                    let name = format!("{}{mark}", contender.name);
+                    group.bench_function(BenchmarkId::new(name, case.bytes), |bencher| {
+                        bencher.iter_custom(|iterations| {
+                            let copy_ns = || probe.copy_ns(&self.clock, contender);
+                            scaled(iterations, probe.copies(), copy_ns)
+                        });
+                    });
+                }
+            }
+            group.finish();
+        }
+    }
+
+    fn print_ratios(&self, out: &mut dyn Write) -> Outcome {
+        let machine = Machine::this();
+        writeln!(out, "\n{}; {}; DRAM", machine.cpu, machine.kernel)?;
+        writeln!(
+            out,
+            "what cachemaint takes of others: medians of interleaved blocks, 95 % intervals"
+        )?;
+        for (name, cases) in cases() {
+            writeln!(out, "\n{name}")?;
+            for case in cases {
+                self.print_case(out, case)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn print_case(&self, out: &mut dyn Write, case: Case) -> Outcome {
+        let blocks = if case.bytes < 1 << 20 { Blocks::at_least(101) } else { Blocks::FEWEST };
+        let probe = Probe::new(&self.memory, self.cache, case);
+        let samples = samples(&self.clock, &probe, &self.contenders, blocks, &mut || {});
+        let Some(ours) = samples.first() else { return Ok(()) };
+        let placement = case.placement;
+        writeln!(out, "{:>9} B, {placement:<4}  {:.1} ns", case.bytes, Estimate::of(ours)?)?;
+
+        let mut peers = Vec::new();
+        for (contender, theirs) in self.contenders.iter().zip(&samples).skip(1) {
+            peers.push((contender, Estimate::of(theirs)?.median, theirs));
+        }
+        let best = peers
+            .iter()
+            .filter(|(contender, ..)| contender.durable)
+            .min_by(|(_, one, _), (_, other, _)| one.total_cmp(other));
+        let libpmem = peers.iter().find(|(contender, ..)| contender.name == "libpmem");
+        for (contender, _, theirs) in [best, libpmem].into_iter().flatten() {
+            let ratio = Estimate::of_ratio(ours, theirs)?;
+            let mark = if contender.durable { "" } else { NOT_DURABLE };
+            let reached = if ratio.reaches(1.0) { "reached" } else { "missed" };
+            writeln!(out, "{:19}{ratio:.2} of {}{mark}, 1.00 {reached}", "", contender.name)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,381 @@
+//! What a copy costs that is durable at return: by its size, by where its target is, and by how it is
+//! done.
+//!
+//! One sample is a round of copies from one source, which is cached and begins at a line, to several
+//! targets, which are brought into the same placement before. Each copy ends with its own fence, and the
+//! round with a full one inside the time. So what is timed is a sequence of copies each of which is
+//! complete before the next is, as in a program that persists one record after the other. The targets
+//! are taken in an order that no prefetcher knows, and compared with the source afterwards.
+//!
+//! Whether lines are where they should be is measured too ([`Control`]): caches of the third level need
+//! not take a clean line that the second drops.
+
+mod candidates;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "loops in assembly")]
+mod loops;
+mod memory;
+mod placement;
+
+use super::blocks::{Blocks, Loop, interleave};
+use super::clock::Clock;
+use super::statistics::{Estimate, NoEstimate};
+use cachemaint::Cache;
+use cachemaint::medium::{self, Medium};
+use core::cell::Cell;
+use core::hint::black_box;
+use serde::Serialize;
+
+pub use candidates::{Candidate, Instruction, Stores, When, Width};
+pub use memory::{Memory, Target};
+pub use placement::{CacheSizes, Level, Placement};
+
+/// What targets are aligned to, and copies are cut by.
+const LINE: usize = 64;
+/// How far behind the beginning of a line a target begins that is not aligned: not even a multiple of
+/// a word.
+const MISALIGNMENT: usize = 27;
+
+/// One cell of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[expect(clippy::exhaustive_structs, reason = "benches choose their own")]
+pub struct Case {
+    /// The size of the copy in bytes.
+    pub bytes: usize,
+    /// Whether the target begins at a line.
+    pub aligned: bool,
+    /// Where the lines of the target are.
+    #[serde(flatten)]
+    pub placement: Placement,
+}
+
+impl Case {
+    const fn skip(self) -> usize {
+        if self.aligned { 0 } else { MISALIGNMENT }
+    }
+}
+
+/// One way to copy: to the target from as many bytes, complete at return.
+pub type Copy<'a> = Box<dyn Fn(Target<'_>, &[u8]) + 'a>;
+
+/// A way to copy with its name.
+#[expect(missing_debug_implementations, reason = "a closure has none")]
+#[expect(clippy::exhaustive_structs, reason = "benches add their own")]
+pub struct Contender<'a> {
+    /// What tables call it.
+    pub name: String,
+    /// Whether what is copied is durable wherever the target was.
+    pub durable: bool,
+    /// How it copies.
+    pub copy: Copy<'a>,
+}
+
+/// The library's own copy by `cache`, and every candidate of this CPU. A further way of the library's is
+/// added here.
+#[must_use]
+pub fn contenders(cache: Cache) -> Vec<Contender<'static>> {
+    let mut all = vec![library(cache)];
+    all.extend(candidates());
+    all
+}
+
+/// [`Medium::persist_copy`] on plain memory.
+fn library(cache: Cache) -> Contender<'static> {
+    let copy = move |to: Target<'_>, from: &[u8]| {
+        let Ok(()) =
+            medium::Memory::new(to.words(), cache).persist_copy(&[(to.skip() as u64, from)]);
+    };
+    Contender { name: "cachemaint".to_owned(), durable: true, copy: Box::new(copy) }
+}
+
+/// Whether the vendor of this CPU promises that streaming stores leave nothing in the cache. Where there
+/// are none, nothing is left.
+#[must_use]
+pub fn streaming_is_durable() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return loops::vendor_promises_eviction();
+    #[cfg(not(target_arch = "x86_64"))]
+    true
+}
+
+/// The bare loops that this CPU has the instructions of.
+#[cfg(target_arch = "x86_64")]
+fn candidates() -> impl Iterator<Item = Contender<'static>> {
+    let promised = streaming_is_durable();
+    loops::candidates().into_iter().map(move |candidate| {
+        let ready = loops::Ready::new(candidate);
+        Contender {
+            name: candidate.to_string(),
+            durable: candidate.is_durable(promised),
+            copy: Box::new(move |to, from| ready.copy_to(to, from)),
+        }
+    })
+}
+
+/// None are written for this architecture.
+#[cfg(not(target_arch = "x86_64"))]
+fn candidates() -> impl Iterator<Item = Contender<'static>> {
+    core::iter::empty()
+}
+
+/// Times copies of one case.
+#[derive(Debug)]
+pub struct Probe<'a> {
+    memory: &'a Memory,
+    cache: Cache,
+    case: Case,
+    targets: Vec<Target<'a>>,
+    order: Vec<usize>,
+    turn: Cell<u64>,
+}
+
+impl<'a> Probe<'a> {
+    /// Of this case, whose lines are dropped by `cache` to begin with.
+    #[must_use]
+    pub fn new(memory: &'a Memory, cache: Cache, case: Case) -> Self {
+        let targets = memory.targets(case);
+        // Each once, since the factor is a prime that is greater than their number.
+        let order = (0..targets.len()).map(|place| (place * 167 + 29) % targets.len()).collect();
+        Self { memory, cache, case, targets, order, turn: Cell::new(0) }
+    }
+
+    /// How many copies one sample makes.
+    #[must_use]
+    pub fn copies(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// Nanoseconds for one copy.
+    ///
+    /// # Panics
+    /// If a target does not hold the data afterwards.
+    #[must_use]
+    pub fn copy_ns(&self, clock: &Clock, contender: &Contender<'_>) -> f64 {
+        let source = self.prepare();
+        let ns = clock.time_completed(|| {
+            for place in &self.order {
+                (contender.copy)(self.targets[*place], source);
+            }
+        });
+        self.targets.iter().for_each(|to| to.check(source, &contender.name));
+        ns / self.copies() as f64
+    }
+
+    /// Nanoseconds for a load from the first line of a target, each waiting for the one before.
+    fn load_ns(&self, clock: &Clock) -> f64 {
+        self.prepare();
+        let nothing = black_box(0);
+        let ns = clock.time(|| {
+            let mut found = 0;
+            for place in &self.order {
+                found = self.targets[place + (found & nothing)].first_word();
+            }
+            black_box(found);
+        });
+        ns / self.copies() as f64
+    }
+
+    /// Brings the targets into their placement, with other data than the source that is returned.
+    fn prepare(&self) -> &'a [u8] {
+        let turn = self.turn.replace(self.turn.get() + 1);
+        let source = self.memory.source(turn, self.case.bytes);
+        self.memory.prepare(self.cache, self.case.placement, &self.targets, source, turn);
+        source
+    }
+}
+
+/// What one way costs in one case.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cost {
+    /// The case.
+    #[serde(flatten)]
+    pub case: Case,
+    /// How it was copied.
+    pub way: String,
+    /// Whether that is durable wherever the target was.
+    pub durable: bool,
+    /// Whether it is the fastest of those that are durable.
+    pub best_durable: bool,
+    /// Nanoseconds for one copy.
+    pub copy_ns: Estimate,
+}
+
+/// What a load costs from lines that were brought into a placement.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Control {
+    /// Where they were brought.
+    #[serde(flatten)]
+    pub placement: Placement,
+    /// Nanoseconds for a load.
+    pub load_ns: Estimate,
+}
+
+/// What a load costs from lines in each placement.
+///
+/// # Errors
+/// If a measured value is not a number.
+pub fn controls(
+    clock: &Clock,
+    memory: &Memory,
+    cache: Cache,
+    blocks: Blocks,
+) -> Result<Vec<Control>, NoEstimate> {
+    let probes: Vec<Probe<'_>> = Placement::ALL
+        .into_iter()
+        .filter(|placement| memory.sizes.hold(*placement, LINE))
+        .map(|placement| Probe::new(memory, cache, Case { bytes: LINE, aligned: true, placement }))
+        .collect();
+    let mut loops: Vec<Loop<'_, f64>> =
+        probes.iter().map(|probe| -> Loop<'_, f64> { Box::new(|| probe.load_ns(clock)) }).collect();
+    let samples = interleave(blocks, &mut loops, &mut || {});
+    let each = probes.iter().zip(samples).map(|(probe, samples)| {
+        Ok(Control { placement: probe.case.placement, load_ns: Estimate::of(&samples)? })
+    });
+    each.collect()
+}
+
+/// Nanoseconds for one copy in each way, all of them interleaved: samples with the same index were taken
+/// in the same round.
+pub fn samples(
+    clock: &Clock,
+    probe: &Probe<'_>,
+    contenders: &[Contender<'_>],
+    blocks: Blocks,
+    progress: &mut dyn FnMut(),
+) -> Vec<Vec<f64>> {
+    let mut loops: Vec<Loop<'_, f64>> = contenders
+        .iter()
+        .map(|contender| -> Loop<'_, f64> { Box::new(|| probe.copy_ns(clock, contender)) })
+        .collect();
+    interleave(blocks, &mut loops, progress)
+}
+
+/// What each way costs in one case.
+///
+/// # Errors
+/// If a measured value is not a number.
+pub fn measure(
+    clock: &Clock,
+    probe: &Probe<'_>,
+    contenders: &[Contender<'_>],
+    blocks: Blocks,
+    progress: &mut dyn FnMut(),
+) -> Result<Vec<Cost>, NoEstimate> {
+    let samples = samples(clock, probe, contenders, blocks, progress);
+    let each = contenders.iter().zip(samples).map(|(contender, samples)| {
+        Ok(Cost {
+            case: probe.case,
+            way: contender.name.clone(),
+            durable: contender.durable,
+            best_durable: false,
+            copy_ns: Estimate::of(&samples)?,
+        })
+    });
+    let mut costs = each.collect::<Result<Vec<_>, _>>()?;
+    mark_best_durable(&mut costs);
+    Ok(costs)
+}
+
+fn mark_best_durable(costs: &mut [Cost]) {
+    let durable = costs.iter_mut().filter(|cost| cost.durable);
+    let best = durable.min_by(|one, other| one.copy_ns.median.total_cmp(&other.copy_ns.median));
+    if let Some(best) = best {
+        best.best_durable = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        CacheSizes, Case, Contender, Cost, MISALIGNMENT, Memory, Placement, Probe, Target,
+        contenders, mark_best_durable,
+    };
+    use crate::measure::clock::Clock;
+    use crate::measure::statistics::Estimate;
+    use cachemaint::Cache;
+    use core::sync::atomic::Ordering;
+
+    /// Small ones, so that the test walks little memory.
+    const SIZES: CacheSizes = CacheSizes { l1: 32 << 10, l2: 128 << 10, l3: 1 << 20 };
+
+    fn cases() -> impl Iterator<Item = Case> {
+        let sizes = [1, 8, 27, 64, 192, 442, 4096, 10_000, 20_000];
+        let aligned = [true, false].into_iter();
+        sizes.into_iter().flat_map(move |bytes| {
+            aligned.clone().flat_map(move |aligned| {
+                Placement::ALL.map(|placement| Case { bytes, aligned, placement })
+            })
+        })
+    }
+
+    #[test]
+    fn every_contender_copies_in_every_case() {
+        let (clock, memory) = (Clock::new(), Memory::new(20_000, SIZES));
+        let cache = Cache::host().unwrap();
+        let contenders = contenders(cache);
+        for case in cases() {
+            let probe = Probe::new(&memory, cache, case);
+            for contender in &contenders {
+                // It panics if a target is not what was copied.
+                assert!(probe.copy_ns(&clock, contender).is_finite(), "{}", contender.name);
+            }
+        }
+    }
+
+    /// A target that is copied to twice would be in the first level's cache the second time.
+    #[test]
+    fn each_target_is_used_once_and_shares_no_line_with_another() {
+        let (memory, cache) = (Memory::new(20_000, SIZES), Cache::host().unwrap());
+        for case in cases() {
+            let probe = Probe::new(&memory, cache, case);
+            let mut order = probe.order.clone();
+            order.sort_unstable();
+            assert_eq!(order, (0..probe.copies()).collect::<Vec<_>>(), "{case:?}");
+            let lines = probe.targets.iter().map(|to| to.words().as_ptr_range());
+            let lines: Vec<_> = lines.map(|range| range.start.addr()..range.end.addr()).collect();
+            assert!(lines.iter().all(|range| range.start % 64 == 0 && range.end % 64 == 0));
+            assert!(lines.windows(2).all(|pair| pair[0].end <= pair[1].start), "{case:?}");
+            let skip = if case.aligned { 0 } else { MISALIGNMENT };
+            assert!(probe.targets.iter().all(|to| to.skip() == skip && to.len() == case.bytes));
+        }
+    }
+
+    fn storing_only(part: impl Fn(usize) -> bool + 'static) -> Contender<'static> {
+        let copy = move |to: Target<'_>, from: &[u8]| {
+            for (place, (word, from)) in to.words().iter().zip(from.chunks(8)).enumerate() {
+                let Ok(from) = from.try_into() else { continue };
+                if part(place) {
+                    word.store(u64::from_ne_bytes(from), Ordering::Relaxed);
+                }
+            }
+        };
+        Contender { name: "incomplete".to_owned(), durable: false, copy: Box::new(copy) }
+    }
+
+    #[test]
+    #[should_panic(expected = "incomplete: ")]
+    fn a_copy_that_leaves_a_word_out_is_noticed() {
+        let (memory, cache) = (Memory::new(4096, SIZES), Cache::host().unwrap());
+        let case = Case { bytes: 4096, aligned: true, placement: Placement::NOWHERE };
+        let probe = Probe::new(&memory, cache, case);
+        let copy = |contender| assert!(probe.copy_ns(&Clock::new(), &contender).is_finite());
+        copy(storing_only(|_| true));
+        copy(storing_only(|place| place != 511));
+    }
+
+    #[test]
+    fn the_best_durable_way_is_the_fastest_of_the_durable_ones() {
+        let case = Case { bytes: 64, aligned: true, placement: Placement::NOWHERE };
+        let cost = |way: &str, durable, median| Cost {
+            case,
+            way: way.to_owned(),
+            durable,
+            best_durable: false,
+            copy_ns: Estimate { median, low: median, high: median, samples: 30 },
+        };
+        let mut costs =
+            [cost("slow", true, 9.0), cost("lossy", false, 1.0), cost("good", true, 5.0)];
+        mark_best_durable(&mut costs);
+        assert_eq!(costs.map(|cost| cost.best_durable), [false, false, true]);
+    }
+}

@@ -1,0 +1,155 @@
+//! Where the lines of a target are before the copy, and the caches that they can be in.
+
+use cachemaint::report::{CacheKind, CacheLevel, HostReport};
+use core::fmt;
+use serde::Serialize;
+
+/// Where the lines of a target are before the copy, and whether memory has what they hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[expect(clippy::exhaustive_structs, reason = "benches name them in patterns")]
+pub struct Placement {
+    /// The nearest cache that has them.
+    pub level: Level,
+    /// Whether they were changed since they were in memory. A copy to where this program has copied
+    /// before and made durable finds them clean.
+    pub dirty: bool,
+}
+
+/// A level of caches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "no CPU here has a cache of a fourth level")]
+pub enum Level {
+    /// None of them.
+    Nowhere,
+    /// The first level's data cache.
+    L1,
+    /// The second level's, and not the first's.
+    L2,
+    /// The third level's, and not the second's.
+    L3,
+}
+
+impl Placement {
+    /// In no cache.
+    pub const NOWHERE: Self = Self::clean(Level::Nowhere);
+
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::NOWHERE,
+        Self::clean(Level::L1),
+        Self::clean(Level::L2),
+        Self::clean(Level::L3),
+        Self::dirty(Level::L1),
+        Self::dirty(Level::L2),
+        Self::dirty(Level::L3),
+    ];
+
+    const fn clean(level: Level) -> Self {
+        Self { level, dirty: false }
+    }
+
+    const fn dirty(level: Level) -> Self {
+        Self { level, dirty: true }
+    }
+}
+
+/// `none`, `L1`, and with a star what is dirty: `L1*`.
+impl fmt::Display for Placement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match (self.level, self.dirty) {
+            (Level::Nowhere, _) => "none",
+            (Level::L1, false) => "L1",
+            (Level::L2, false) => "L2",
+            (Level::L3, false) => "L3",
+            (Level::L1, true) => "L1*",
+            (Level::L2, true) => "L2*",
+            (Level::L3, true) => "L3*",
+        })
+    }
+}
+
+/// The sizes of the data caches in bytes; 0 where there is none, or it is not shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CacheSizes {
+    /// The first level's.
+    pub l1: usize,
+    /// The second level's.
+    pub l2: usize,
+    /// The third level's.
+    pub l3: usize,
+}
+
+impl CacheSizes {
+    /// Those of this machine, as its system shows them.
+    #[must_use]
+    pub fn host() -> Self {
+        let caches = HostReport::host().caches.unwrap_or_default();
+        Self { l1: of_level(&caches, 1), l2: of_level(&caches, 2), l3: of_level(&caches, 3) }
+    }
+
+    /// Whether a copy of `bytes` finds its target there, with its source in the cache too.
+    ///
+    /// A quarter of a cache is left to others: it is not the program's alone, and pages do not fall
+    /// evenly on its sets.
+    #[must_use]
+    pub const fn hold(self, placement: Placement, bytes: usize) -> bool {
+        let (cache, before) = match placement.level {
+            Level::Nowhere => return true,
+            Level::L1 => (self.l1, 1),
+            Level::L2 => (self.l2, self.l1),
+            Level::L3 => (self.l3, self.l2),
+        };
+        before > 0 && 2 * bytes <= cache / 4 * 3
+    }
+
+    /// How much must be read to drive everything out of the level before, in bytes.
+    pub(super) const fn walk(self, level: Level) -> usize {
+        match level {
+            Level::Nowhere | Level::L1 => 0,
+            Level::L2 => 4 * self.l1,
+            Level::L3 => 3 * self.l2,
+        }
+    }
+}
+
+fn of_level(caches: &[CacheLevel], level: u32) -> usize {
+    caches
+        .iter()
+        .filter(|cache| cache.level == level && cache.kind != CacheKind::Instruction)
+        .find_map(|cache| cache.size.and_then(|size| usize::try_from(size).ok()))
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CacheSizes, Level, Placement};
+
+    /// Three quarters of 48 KiB are 36 KiB, for target and source.
+    #[test]
+    fn a_level_holds_what_fits_in_three_quarters_of_it_twice() {
+        let sizes = CacheSizes { l1: 48 << 10, l2: 2 << 20, l3: 0 };
+        let hold = |level, bytes| sizes.hold(Placement::clean(level), bytes);
+        assert!(hold(Level::L1, 18 << 10));
+        assert!(!hold(Level::L1, (18 << 10) + 1));
+        assert!(hold(Level::L2, 512 << 10));
+        assert!(hold(Level::Nowhere, usize::MAX));
+        assert!(!hold(Level::L3, 1), "there is none");
+    }
+
+    /// Nothing could be driven out of a first level whose size is not known.
+    #[test]
+    fn a_level_is_left_out_if_the_one_before_is_not_known() {
+        let sizes = CacheSizes { l1: 0, l2: 2 << 20, l3: 32 << 20 };
+        let hold = |level| sizes.hold(Placement::clean(level), 1);
+        assert!(!hold(Level::L1));
+        assert!(!hold(Level::L2));
+        assert!(hold(Level::L3));
+    }
+
+    #[test]
+    fn names_are_short_and_differ() {
+        let names = Placement::ALL.map(|placement| placement.to_string());
+        assert_eq!(names, ["none", "L1", "L2", "L3", "L1*", "L2*", "L3*"]);
+    }
+}

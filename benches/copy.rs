@@ -55,6 +55,7 @@ fn with_contenders(then: impl FnOnce(&Bench<'_>) -> Outcome) -> Outcome {
         Ok(libpmem) => contenders.push(Contender {
             name: "libpmem".to_owned(),
             durable: streaming_is_durable(),
+            own: false,
             copy: Box::new(|to, from| libpmem.memcpy_persist(to, from)),
         }),
         Err(error) => writeln!(std::io::stderr(), "skipped: libpmem is not installed ({error})")?,
@@ -133,7 +134,8 @@ impl Bench<'_> {
         writeln!(out, "{:>9} B, {placement:<4}  {:.1} ns", case.bytes, Estimate::of(ours)?)?;
 
         let mut peers = Vec::new();
-        for (contender, theirs) in self.contenders.iter().zip(&samples).skip(1) {
+        let others = self.contenders.iter().zip(&samples).filter(|(contender, _)| !contender.own);
+        for (contender, theirs) in others {
             peers.push((contender, Estimate::of(theirs)?.median, theirs));
         }
         let best = peers

@@ -14,7 +14,8 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 const LEN: usize = 64 << 10;
-const HINTS: [Destination; 3] = [Destination::Unknown, Destination::Cached, Destination::Cold];
+const HINTS: [Destination; 4] =
+    [Destination::Unknown, Destination::Cached, Destination::Dirty, Destination::Cold];
 
 /// A file and the array that it must be equal to.
 struct Pair {

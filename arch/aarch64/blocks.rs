@@ -85,3 +85,17 @@ pub unsafe fn copy(store: &BlockStore, to: *mut u8, from: *const u8, count: usiz
         unsafe { stp(to, from, count) };
     }
 }
+
+/// Stores fewer bytes than a block, as `merge` does, since other bytes of their words may be somebody else's.
+///
+/// # Safety
+/// 1. `from` can be read and `to` written for `len` bytes, and they do not overlap.
+#[inline(always)]
+pub unsafe fn copy_part(
+    to: *mut u8,
+    from: *const u8,
+    len: usize,
+    merge: impl FnOnce(*mut u8, *const u8, usize),
+) {
+    merge(to, from, len);
+}

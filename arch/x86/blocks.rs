@@ -158,3 +158,65 @@ block_stores! {
     through []
     ["movdir64b {to}, [{from}]"] then [];
 }
+
+/// Stores fewer bytes than a block: whole aligned words by one store each, the rest byte by byte. `merge`, which
+/// stores bytes of a word that has others' bytes too, is not needed: a store of a byte leaves the others of
+/// the word alone, whoever stores to them meanwhile, and x86 keeps it in order with the words' stores.
+///
+/// # Safety
+/// 1. `from` can be read and `to` written for `len` bytes, and they do not overlap.
+/// 2. What others do to `to` meanwhile are atomic accesses.
+#[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
+pub unsafe fn copy_part(
+    to: *mut u8,
+    from: *const u8,
+    len: usize,
+    _merge: impl FnOnce(*mut u8, *const u8, usize),
+) {
+    let head = (to.addr().wrapping_neg() % 8).min(len);
+    let words = (len - head) / 8;
+    let tail = (len - head) % 8;
+    // SAFETY: it stores these bytes and nothing else (1).
+    unsafe {
+        asm!(
+            "test {head}, {head}",
+            "je 3f",
+            "2:",
+            "mov {byte}, [{from}]",
+            "mov [{to}], {byte}",
+            "inc {from}",
+            "inc {to}",
+            "dec {head}",
+            "jne 2b",
+            "3:",
+            "test {words}, {words}",
+            "je 5f",
+            "4:",
+            "mov {word}, [{from}]",
+            "mov [{to}], {word}",
+            "add {from}, 8",
+            "add {to}, 8",
+            "dec {words}",
+            "jne 4b",
+            "5:",
+            "test {tail}, {tail}",
+            "je 7f",
+            "6:",
+            "mov {byte}, [{from}]",
+            "mov [{to}], {byte}",
+            "inc {from}",
+            "inc {to}",
+            "dec {tail}",
+            "jne 6b",
+            "7:",
+            head = inout(reg) head => _,
+            words = inout(reg) words => _,
+            tail = inout(reg) tail => _,
+            to = inout(reg) to => _,
+            from = inout(reg) from => _,
+            byte = out(reg_byte) _,
+            word = out(reg) _,
+            options(nostack),
+        );
+    }
+}

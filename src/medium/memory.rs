@@ -41,6 +41,32 @@ impl<'a> Memory<'a> {
         Self { words, cache }
     }
 
+    /// Writes several parts and makes them persistent, as [`Medium::persist_copy`] does, by the way that suits
+    /// what the caller knows of their destination ([`cache::copy`](crate::cache::copy)). Where parts overlap,
+    /// either may stand.
+    ///
+    /// # Panics
+    /// If a part is out of range.
+    #[cfg(not(loom))]
+    #[track_caller]
+    pub fn persist_copy_to(&self, parts: &[(u64, &[u8])], destination: Destination) {
+        for (at, bytes) in parts {
+            self.checked(*at, bytes.len());
+        }
+        let start = self.words.as_ptr().cast::<u8>().cast_mut();
+        let place = |at: u64| start.wrapping_add(self.checked(at, 0));
+        let edge = |to: *mut u8, from: *const u8, len: usize| {
+            // SAFETY: a part of the bytes that the copy was given.
+            let bytes = unsafe { core::slice::from_raw_parts(from, len) };
+            self.write((to.addr() - start.addr()) as u64, bytes);
+        };
+        let copier = Copier { cache: self.cache, writes_back: true, destination, edge };
+        let parts = parts.iter().map(|(at, bytes)| (place(*at), bytes.as_ptr(), bytes.len()));
+        // SAFETY: (1) all parts are in the words, which are cells, so that no slice of bytes that may not
+        // change can be borrowed from them; (2) whoever accesses them does so by whole atomic words.
+        unsafe { copier.copy(parts) };
+    }
+
     /// The word at a byte offset.
     ///
     /// # Panics
@@ -130,25 +156,10 @@ impl Medium for Memory<'_> {
         self.cache.fence();
     }
 
-    /// By the ways of [`cache::copy`](crate::cache::copy).
+    /// [`persist_copy_to`](Memory::persist_copy_to) a destination of which nothing is known.
     #[cfg(not(loom))]
     fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
-        for (at, bytes) in parts {
-            self.checked(*at, bytes.len());
-        }
-        let start = self.words.as_ptr().cast::<u8>().cast_mut();
-        let place = |at: u64| start.wrapping_add(self.checked(at, 0));
-        let edge = |to: *mut u8, from: *const u8, len: usize| {
-            // SAFETY: a part of the bytes that the copy was given.
-            let bytes = unsafe { core::slice::from_raw_parts(from, len) };
-            self.write((to.addr() - start.addr()) as u64, bytes);
-        };
-        let destination = Destination::Unknown;
-        let copier = Copier { cache: self.cache, writes_back: true, destination, edge };
-        let parts = parts.iter().map(|(at, bytes)| (place(*at), bytes.as_ptr(), bytes.len()));
-        // SAFETY: (1) all parts are in the words, which are cells, so that no slice of bytes that may not
-        // change can be borrowed from them; (2) whoever accesses them does so by whole atomic words.
-        unsafe { copier.copy(parts) };
+        self.persist_copy_to(parts, Destination::Unknown);
         Ok(())
     }
 }

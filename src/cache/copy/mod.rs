@@ -41,9 +41,11 @@ pub enum Destination {
     /// Nothing. The way is taken whose worst case is best, over lines in any cache or in none.
     #[default]
     Unknown,
-    /// Its lines are likely in the first or second level of this CPU's caches: it was read or written a
-    /// moment ago.
+    /// Its lines are likely in the first or second level of this CPU's caches, and clean: it was read, or
+    /// written and written back, a moment ago.
     Cached,
+    /// The same with what was stored and not written back since.
+    Dirty,
     /// Its lines are likely in no cache, and nobody reads them soon.
     Cold,
 }
@@ -166,7 +168,7 @@ pub(crate) struct Copier<E> {
     /// Not where the caches are in the persistence domain: the fence is all then.
     pub(crate) writes_back: bool,
     pub(crate) destination: Destination,
-    /// Stores less than a block: to, from, bytes.
+    /// Stores less than a block where that takes care of its words' other bytes: to, from, bytes.
     pub(crate) edge: E,
 }
 
@@ -254,7 +256,8 @@ impl<E: Fn(*mut u8, *const u8, usize)> Execute for Copier<E> {
     }
 
     unsafe fn edge(&mut self, to: *mut u8, from: *const u8, len: usize) {
-        (self.edge)(to, from, len);
+        // SAFETY: both ranges are those of the copy (1), and others access its destination atomically (2).
+        unsafe { block_ops::copy_part(to, from, len, &self.edge) };
     }
 
     unsafe fn writeback(&mut self, start: *const u8, len: usize) {

@@ -238,7 +238,8 @@ fn choice(stores: &[BlockStore], evicts: bool) -> Choice {
 
 const ALL_SIZES: [usize; 12] =
     [0, 64, 128, 192, 256, 1024, 2048, 4096, 65536, 1 << 20, 16 << 20, 64 << 20];
-const HINTS: [Destination; 3] = [Destination::Unknown, Destination::Cached, Destination::Cold];
+const HINTS: [Destination; 4] =
+    [Destination::Unknown, Destination::Cached, Destination::Dirty, Destination::Cold];
 
 /// No policy may take a way that is not durable: without the vendor's promise lines must be written back.
 #[test]

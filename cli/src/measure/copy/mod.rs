@@ -20,8 +20,8 @@ mod placement;
 use super::blocks::{Blocks, Loop, interleave};
 use super::clock::Clock;
 use super::statistics::{Estimate, NoEstimate};
-use cachemaint::Cache;
-use cachemaint::medium::{self, Medium};
+use cachemaint::medium;
+use cachemaint::{Cache, Destination};
 use core::cell::Cell;
 use core::hint::black_box;
 use serde::Serialize;
@@ -66,26 +66,33 @@ pub struct Contender<'a> {
     pub name: String,
     /// Whether what is copied is durable wherever the target was.
     pub durable: bool,
+    /// Whether it is the library's.
+    pub own: bool,
     /// How it copies.
     pub copy: Copy<'a>,
 }
 
-/// The library's own copy by `cache`, and every candidate of this CPU. A further way of the library's is
-/// added here.
+/// The library's own copies by `cache`, with each hint, and every candidate of this CPU.
 #[must_use]
 pub fn contenders(cache: Cache) -> Vec<Contender<'static>> {
-    let mut all = vec![library(cache)];
+    let hints = [
+        ("cachemaint", Destination::Unknown),
+        ("  hint: cached", Destination::Cached),
+        ("  hint: dirty", Destination::Dirty),
+        ("  hint: cold", Destination::Cold),
+    ];
+    let mut all: Vec<_> = hints.map(|(name, hint)| library(name, hint, cache)).into();
     all.extend(candidates());
     all
 }
 
-/// [`Medium::persist_copy`] on plain memory.
-fn library(cache: Cache) -> Contender<'static> {
+/// The library's copy on plain memory.
+fn library(name: &str, destination: Destination, cache: Cache) -> Contender<'static> {
     let copy = move |to: Target<'_>, from: &[u8]| {
-        let Ok(()) =
-            medium::Memory::new(to.words(), cache).persist_copy(&[(to.skip() as u64, from)]);
+        let memory = medium::Memory::new(to.words(), cache);
+        memory.persist_copy_to(&[(to.skip() as u64, from)], destination);
     };
-    Contender { name: "cachemaint".to_owned(), durable: true, copy: Box::new(copy) }
+    Contender { name: name.to_owned(), durable: true, own: true, copy: Box::new(copy) }
 }
 
 /// Whether the vendor of this CPU promises that streaming stores leave nothing in the cache. Where there
@@ -107,6 +114,7 @@ fn candidates() -> impl Iterator<Item = Contender<'static>> {
         Contender {
             name: candidate.to_string(),
             durable: candidate.is_durable(promised),
+            own: false,
             copy: Box::new(move |to, from| ready.copy_to(to, from)),
         }
     })

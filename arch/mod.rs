@@ -17,15 +17,19 @@
 //!
 //! Where user mode has no operation, `no_operation.rs` stands for `ops`; where privileged code has no
 //! more than user mode, `no_privileged.rs` stands for `privileged`.
-//! `device.rs` has what every architecture has: the barrier that orders memory for devices.
+//! `device.rs` has what every architecture has: the barrier that orders memory for devices. `blocks.rs` has
+//! the stores that fill blocks of memory; an architecture has its own in a file of that name, and
+//! `word_blocks.rs` stands for it elsewhere.
 //!
 //! `README.md` beside this file has the table of architectures.
 
 pub mod aliasing;
+mod blocks;
 pub mod device;
 mod lines;
 
 pub use aliasing::DataCache;
+pub use blocks::{BLOCK, BlockStore, StoreKind};
 pub use lines::{LineSize, Lines};
 
 /// Makes each folder a module, and the one that the compiler's target belongs to `native`; its
@@ -104,6 +108,25 @@ architectures! {
 )]
 #[expect(unsafe_code, reason = "the signatures are those of the back ends that have instructions")]
 pub mod no_privileged;
+
+/// Kernels of arm64 may forbid accesses that are not aligned; the compiler knows, the loops do not.
+#[cfg(all(target_arch = "aarch64", not(any(target_os = "none", loom, miri))))]
+pub use aarch64::blocks as block_ops;
+#[cfg(any(
+    not(any(target_arch = "x86_64", all(target_arch = "aarch64", not(target_os = "none")))),
+    loom,
+    miri
+))]
+#[expect(unsafe_code, reason = "writes to addresses")]
+pub mod word_blocks;
+#[cfg(any(
+    not(any(target_arch = "x86_64", all(target_arch = "aarch64", not(target_os = "none")))),
+    loom,
+    miri
+))]
+pub use word_blocks as block_ops;
+#[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
+pub use x86::blocks as block_ops;
 
 #[cfg(any(loom, miri, test))]
 pub mod modelled;

@@ -8,7 +8,7 @@
 //! | `arch` | what one architecture's instructions are, what permits them, which fence completes them: facts, no policy |
 //! | `platform` | what the CPU and the operating system say |
 //! | [`aliasing`](crate::aliasing) | two addresses of one page: where they agree, and how to place them |
-//! | [`cache`](crate::cache) | the choice, made once, and the operations on ranges |
+//! | [`cache`](crate::cache) | the choice, made once, and the operations on ranges; in [`cache::copy`](crate::cache::copy) copies that are written back |
 //! | [`coherence`](crate::coherence) | memory shared with observers that do not see the cache: the pair of release and acquire |
 //! | [`medium`](crate::medium) | the trait that logs are written against |
 //! | [`report`](crate::report) | what is there, what was chosen, why not, what survives what |

@@ -51,7 +51,7 @@ pub mod design;
 pub mod names;
 
 pub use arch::{Discard, Effect, Facts, Instruction, LineSize, Missing, Point, Unsupported};
-pub use cache::{Batch, Builder, Cache};
+pub use cache::{Batch, Builder, Cache, Destination};
 
 /// The instructions of this architecture, by name, for [`Cache::from_facts`] and [`Builder`].
 pub mod instruction {

@@ -9,13 +9,14 @@
 //! |---|---|---|
 //! | `arch_wb_cache_pmem` | [`writeback`](crate::Cache::writeback) to [persistence](crate::Point::Persistence) | on x86 it ends without a fence, which `nvdimm_flush` or the caller adds; on arm64 without DC CVAP it goes to coherency, where this crate refuses |
 //! | `arch_invalidate_pmem` | [`invalidate`](crate::Cache::invalidate) | on arm64 and RISC-V the kernel discards dirty lines; user mode cannot, so that they are written back here |
+//! | `memcpy_flushcache` | [`copy_writeback`](crate::Cache::copy_writeback) | on x86 streaming stores without a fence, on every vendor's CPUs; here lines are written back where no vendor promises that these leave none behind |
 //! | `dma_sync_*_for_device` | `writeback` before a device reads, `invalidate` before it writes | it does nothing for devices that snoop; this crate knows no device: [`coherence`](crate::coherence) has the pair, and [`Coherent`](crate::coherence::Coherent) for those that snoop |
 //! | `dma_sync_*_for_cpu` | `invalidate` after a device has written | the same |
 //! | `clflush_cache_range` | [`writeback_invalidate`](crate::Cache::writeback_invalidate) | the same instructions with the same fences (MFENCE around CLFLUSHOPT) |
 //! | `cpu_cache_invalidate_memregion` | `whole_cache::WholeCache` in ring 0; [`can_invalidate_memory`](crate::report::CpuReport::can_invalidate_memory) asks | the whole cache of all CPUs; refused under any hypervisor |
 //! | `flush_cache_range`, `flush_cache_mm`, `flush_cache_vmap` | none | they keep caches that are indexed by virtual addresses right when page tables change, and do nothing on x86 and arm64: nothing is made persistent by them |
 //! | `flush_dcache_page`, `flush_dcache_folio` | none | they make a user's and the kernel's mapping of one page agree on aliasing caches |
-//! | `nvdimm_flush`, `deep_flush` in sysfs | [deep persisted](crate::report::Progress) | it empties queues behind the memory controller, and no CPU cache |
+//! | `nvdimm_flush`, `deep_flush` in sysfs | `deep_persist` of a DAX file | it empties queues behind the memory controller, and no CPU cache; here the lines are written back first |
 //!
 //! # FreeBSD
 //! | there | here | where they differ |
@@ -61,8 +62,11 @@
 //! | `pmem_flush`, `pmem2_get_flush_fn` | one range of a [`batch`](crate::Cache::batch) | flush is an unfenced write-back; without DC CVAP it goes to coherency, where this crate refuses |
 //! | `pmem_drain`, `pmem2_get_drain_fn` | the end of a `batch` | drain is the fence; here it cannot be forgotten. After CLFLUSH and on arm64 theirs is weaker than the manuals ask for |
 //! | `pmem_persist`, `pmem2_get_persist_fn` | `writeback` to persistence; `persist` of a DAX file | with eADR it is a fence alone there, and for a DAX file here |
+//! | `pmem_memcpy_persist`, `pmem_memmove_persist`, `pmem_memset_persist`, `pmem2_get_memcpy_fn` and its like | `copy_writeback`, `copy_within_writeback`, `fill_writeback`; `persist_copy` and its like of a DAX file | theirs stream from 256 bytes on and do not write back, whatever the CPU; hints are of the destination here ([`Destination`](crate::Destination)), and never change what is durable |
 //! | `pmem_msync` | `persist` of a file whose granularity is a page | errors are returned in both |
-//! | `pmem_deep_flush`, `pmem2_deep_flush` | [deep persisted](crate::report::Progress) | libpmem reports success where the region's attribute cannot be opened |
+//! | `pmem_deep_persist`, `pmem2_deep_flush` | `deep_persist` of a DAX file | libpmem reports success where the region's attribute cannot be opened, and libpmem2 by pages where nothing was written back |
+//! | `pmem2_source_device_usc`, `pmem2_source_device_id` | `unsafe_shutdowns` and `devices` of a file's guarantee | of each device here, with the reason where one does not show its count; no libndctl |
+//! | `pmem2_source_alignment` | `alignment` of a file's guarantee | that of huge pages on hugetlbfs here |
 //!
 //! # Windows
 //! | there | here | where they differ |

@@ -8,9 +8,10 @@
     reason = "a test fails by panicking, and says what it skips"
 )]
 
+mod own_mount;
 mod skip;
 
-use cachemaint::dax::{DaxFile, ErrorKind, Options, probe};
+use cachemaint::dax::{DaxFile, ErrorKind, FaultGuard, Options, probe};
 use cachemaint::medium::{Granularity, Medium};
 use cachemaint::report::Backing;
 use core::sync::atomic::Ordering;
@@ -131,6 +132,51 @@ fn a_mapping_can_begin_within_the_file() {
     assert_eq!(&fs::read(&path).unwrap()[8192..8196], b"here");
 }
 
+/// Offsets are multiples of a page; lengths need not be. Each part shows its bytes of the file, ends where
+/// it was asked to, and is written where it lies.
+#[test]
+fn every_part_of_a_file_can_be_mapped() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    let page = rustix::param::page_size();
+    let size = 3 * page + 100;
+    let mut expected: Vec<u8> = (0..size).map(|at| at.to_le_bytes()[0] ^ 0x5a).collect();
+    fs::write(&path, &expected).unwrap();
+    for offset in [0, page, 3 * page] {
+        let rest = size - offset;
+        for len in
+            [1, 7, 8, 100, page - 1, page, page + 1, rest].into_iter().filter(|len| *len <= rest)
+        {
+            let part = options().offset(offset as u64).len(len as u64).open(&path).unwrap();
+            assert_eq!((part.offset(), part.len()), (offset as u64, len as u64));
+            let mut bytes = vec![0; len];
+            part.read(0, &mut bytes).unwrap();
+            assert!(bytes == expected[offset..offset + len], "offset {offset}, len {len}");
+            part.persist_copy(&[(len as u64 - 1, b"!")]).unwrap();
+            expected[offset + len - 1] = b'!';
+            drop(part);
+            assert!(fs::read(&path).unwrap() == expected, "offset {offset}, len {len}");
+        }
+        let whole = options().offset(offset as u64).open(&path).unwrap();
+        assert_eq!(whole.len(), rest as u64);
+    }
+}
+
+#[test]
+fn what_is_closed_is_not_mapped() {
+    let directory = directory();
+    let path = directory.path().join("closed");
+    let is_mapped =
+        || fs::read_to_string("/proc/self/maps").unwrap().contains(path.to_str().unwrap());
+    for len in [LEN, 4 << 20] {
+        let file = options().create(&path, len).unwrap();
+        assert!(is_mapped());
+        drop(file);
+        assert!(!is_mapped());
+        fs::remove_file(&path).unwrap();
+    }
+}
+
 #[test]
 fn mapping_and_calls_show_the_same_bytes() {
     let directory = directory();
@@ -159,6 +205,54 @@ fn what_the_file_has_lost_is_not_read() {
     let mut bytes = [0; 16];
     let error = file.read_through_kernel(4096 - 8, &mut bytes).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Shorter { size: 4096, needed: LEN }), "{error}");
+}
+
+/// "None" would be wrong: nobody knows of what is not on persistent memory.
+#[test]
+fn bad_blocks_of_an_ordinary_file_are_unknown_with_the_reason() {
+    let name = "bad_blocks_of_an_ordinary_file_are_unknown_with_the_reason";
+    let directory = directory();
+    let path = directory.path().join("file");
+    let file = options().create(&path, LEN).unwrap();
+    if file.guarantee().region().is_some() {
+        skip(name, "temporary files are on persistent memory here");
+        return;
+    }
+    let text = refusal(&path, file.bad_blocks());
+    let rest = text.strip_prefix("which blocks are bad is unknown: /sys/").unwrap();
+    assert!(
+        rest.contains(": ") && rest.contains("; "),
+        "what was asked, answered, to be done: {text}"
+    );
+}
+
+#[test]
+fn clearing_a_good_file_changes_nothing() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    let bytes: Vec<u8> = (0..SIZE).map(|at| u8::try_from(at % 251).unwrap()).collect();
+    fs::write(&path, &bytes).unwrap();
+    let mut file = options().offset(8192).len(4096 * 2 + 100).open(&path).unwrap();
+    let before = fs::metadata(&path).unwrap();
+    assert_eq!(file.clear_bad_blocks(0..file.len()).unwrap(), []);
+    assert_eq!(file.clear_bad_blocks(50..50).unwrap(), []);
+    assert_eq!(file.taint(), None);
+    let after = fs::metadata(&path).unwrap();
+    assert_eq!((after.mtime(), after.mtime_nsec()), (before.mtime(), before.mtime_nsec()));
+    assert!(fs::read(&path).unwrap() == bytes);
+
+    file.file().set_len(4096).unwrap();
+    let needed = 8192 + 4096 * 2 + 100;
+    let text = refusal(&path, file.clear_bad_blocks(0..1));
+    assert!(text.starts_with(&format!("has 4096 bytes, and offset and length need {needed}")));
+}
+
+#[test]
+#[should_panic(expected = "are out of range")]
+fn clearing_beyond_the_end_panics() {
+    let directory = directory();
+    let mut file = options().create(directory.path().join("file"), LEN).unwrap();
+    drop(file.clear_bad_blocks(0..LEN + 1));
 }
 
 #[test]
@@ -221,6 +315,70 @@ fn ordinary_file_systems_are_labelled_for_what_they_are() {
     assert!(file.cache().is_none());
     assert_eq!(&probe(&path).unwrap(), file.guarantee());
     assert_eq!(probe(directory.path()).unwrap().backing(), Backing::Ram);
+}
+
+/// A memfd is on a mount of the kernel's own, which no list shows.
+#[test]
+fn a_memfd_is_ram() {
+    let memfd = rustix::fs::memfd_create(c"test", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+    let file = fs::File::from(memfd);
+    file.set_len(LEN).unwrap();
+    let path = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file)));
+    let guarantee = probe(&path).unwrap();
+    assert_eq!(guarantee.backing(), Backing::Ram, "{guarantee:?}");
+    assert!(matches!(guarantee.granularity(), Granularity::Page(_)));
+    assert_eq!(guarantee.file_system(), "tmpfs");
+    // It has no name that could be found again.
+    assert!(refusal(&path, options().open(&path)).starts_with("is a symbolic link"));
+}
+
+#[test]
+fn what_is_deep_persisted_is_in_the_file() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    let file = options().create(&path, LEN).unwrap();
+    file.write(4000, &[7; 200]);
+    file.deep_persist(4000..4200).unwrap();
+    file.deep_persist(LEN..LEN).unwrap();
+    file.deep_persist(0..LEN).unwrap();
+    assert_eq!(&fs::read(&path).unwrap()[4000..4200], [7; 200]);
+}
+
+#[test]
+#[should_panic(expected = "2 bytes at offset 65535 are out of range")]
+fn a_deep_persist_beyond_the_end_panics() {
+    let directory = directory();
+    let file = options().create(directory.path().join("file"), LEN).unwrap();
+    file.deep_persist(LEN - 1..LEN + 1).unwrap();
+}
+
+/// Others than those of device DAX: a terminal, what has no end, what is not there.
+#[test]
+fn other_devices_are_no_files() {
+    for path in ["/dev/null", "/dev/zero", "/dev/full", "/dev/ptmx"].map(Path::new) {
+        if path.exists() {
+            assert!(refusal(path, options().open(path)).starts_with("is no regular file"));
+            assert!(refusal(path, probe(path)).starts_with("is no regular file"));
+            assert!(refusal(path, options().create(path, LEN)).starts_with("exists already"));
+        }
+    }
+}
+
+#[test]
+fn single_bytes_are_refused_where_there_are_pages() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    let bytes = Options::new().require_byte_granularity();
+    if matches!(probe(directory.path()).unwrap().granularity(), Granularity::Byte) {
+        assert_eq!(bytes.create(&path, LEN).unwrap().granularity(), Granularity::Byte);
+        return;
+    }
+    let text = refusal(&path, bytes.create(&path, LEN));
+    assert!(text.starts_with("is made persistent by the "), "{text}");
+    assert!(!path.exists(), "nothing is left of a file that was refused");
+    drop(Options::new().allow_page_granularity().create(&path, LEN).unwrap());
+    let error = bytes.open(&path).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::NotByteGranular(_)), "{error}");
 }
 
 #[test]
@@ -389,39 +547,93 @@ fn a_reversed_range_panics() {
 
 /// Work on mounts of the test's own, which needs root.
 mod mounts {
-    use super::{LEN, Options, options, refusal, skip};
-    use rustix::mount::{MountFlags, MountPropagationFlags};
+    use super::own_mount::{with_mount, with_small_tmpfs};
+    use super::{Backing, FaultGuard, Granularity, LEN, Medium, Options, Ordering};
+    use super::{options, probe, refusal, skip};
+    use core::ffi::CStr;
+    use rustix::mount::MountFlags;
     use std::fs;
-    use std::path::Path;
 
-    /// Runs `test` with a fresh tmpfs of 1 MiB that only its thread sees; skips without the right to.
-    fn with_small_tmpfs(name: &str, test: impl FnOnce(&Path) + Send) {
-        let directory = super::directory();
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                // SAFETY: the thread ends with this scope, and nothing else shares its file system
-                // attributes afterwards.
-                #[expect(unsafe_code, reason = "a mount namespace for this thread")]
-                let unshared =
-                    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS) };
-                if let Err(error) = unshared {
-                    skip(name, format_args!("no mount namespace: {error}"));
-                    return;
-                }
-                let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
-                if let Err(error) = rustix::mount::mount_change("/", private) {
-                    skip(name, format_args!("/ is no mount point, as in a chroot: {error}"));
-                    return;
-                }
-                let none = MountFlags::empty();
-                let mounted =
-                    rustix::mount::mount("none", directory.path(), "tmpfs", none, c"size=1m");
-                if let Err(error) = mounted {
-                    skip(name, format_args!("nothing may be mounted here: {error}"));
-                    return;
-                }
-                test(directory.path());
-            });
+    #[test]
+    fn ramfs_is_ram() {
+        with_mount("ramfs_is_ram", "ramfs", c"", |directory| {
+            let path = directory.join("file");
+            let text = refusal(&path, Options::new().create(&path, LEN));
+            assert!(text.contains("ramfs is RAM of the kernel"), "{text}");
+            let file = options().create(&path, LEN).unwrap();
+            file.persist_copy(&[(0, b"here")]).unwrap();
+            file.deep_persist(0..4).unwrap();
+            assert_eq!(file.guarantee().backing(), Backing::Ram);
+        });
+    }
+
+    /// What keeps the file lies under the overlay, and is not seen through it.
+    #[test]
+    fn overlay_promises_nothing() {
+        let name = "overlay_promises_nothing";
+        with_small_tmpfs(name, |directory| {
+            for part in ["lower", "upper", "work", "merged"] {
+                fs::create_dir(directory.join(part)).unwrap();
+            }
+            let part = |part: &str| directory.join(part).display().to_string();
+            let layers = format!(
+                "lowerdir={},upperdir={},workdir={}\0",
+                part("lower"),
+                part("upper"),
+                part("work")
+            );
+            let merged = directory.join("merged");
+            let layers = CStr::from_bytes_with_nul(layers.as_bytes()).unwrap();
+            let none = MountFlags::empty();
+            if let Err(error) = rustix::mount::mount("none", &merged, "overlay", none, layers) {
+                skip(name, format_args!("no overlay here: {error}"));
+                return;
+            }
+            let path = merged.join("file");
+            let file = options().create(&path, LEN).unwrap();
+            file.persist_copy(&[(0, b"here")]).unwrap();
+            assert!(matches!(file.granularity(), Granularity::Page(_)));
+            assert_eq!(file.guarantee().file_system(), "overlay");
+            assert_eq!(file.guarantee().backing(), Backing::Unknown);
+            drop(file);
+            rustix::mount::unmount(&merged, rustix::mount::UnmountFlags::empty()).unwrap();
+        });
+    }
+
+    /// Offsets are multiples of a huge page there; lengths are rounded up to one by the kernel, which
+    /// neither leaves nor takes away anything behind the mapping (mmap(2), munmap(2)). msync does nothing
+    /// there (`fs/hugetlbfs/inode.c`, `noop_fsync`), and takes any page.
+    #[test]
+    fn a_part_of_a_huge_page_is_mapped_and_unmapped_whole() {
+        const HUGE: u64 = 2 << 20;
+        let name = "a_part_of_a_huge_page_is_mapped_and_unmapped_whole";
+        let free = fs::read_to_string("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
+        let free = free.ok().and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0);
+        if free < 3 {
+            skip(name, "no huge pages of 2 MiB are free (/proc/sys/vm/nr_hugepages)");
+            return;
+        }
+        with_mount(name, "hugetlbfs", c"pagesize=2M", |directory| {
+            let path = directory.join("file");
+            fs::File::create(&path).unwrap().set_len(3 * HUGE).unwrap();
+            assert_eq!(probe(&path).unwrap().alignment(), HUGE);
+            let text = refusal(&path, options().offset(4096).open(&path));
+            assert!(text.starts_with("offset 4096 is no multiple of 2097152"), "{text}");
+            for (offset, len) in [(0, 4096), (HUGE, HUGE + 1), (0, 3 * HUGE), (HUGE, 8192)] {
+                let file = options().offset(offset).len(len).open(&path).unwrap();
+                assert_eq!(file.as_ptr(0).addr() as u64 % HUGE, 0);
+                file.write(len - 8, b"the end!");
+                file.persist(len - 8..len).unwrap();
+                assert_eq!(file.guarantee().backing(), Backing::Ram);
+                let start = format!("{:x}-", file.as_ptr(0).addr());
+                let is_mapped = || {
+                    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+                    maps.lines().any(|line| line.starts_with(&start))
+                };
+                assert!(is_mapped());
+                drop(file);
+                assert!(!is_mapped(), "{len} bytes at {offset} stay mapped");
+            }
         });
     }
 
@@ -433,6 +645,25 @@ mod mounts {
             assert!(text.starts_with("no space for 2097152 bytes"), "{text}");
             assert!(!path.exists(), "nothing is left behind");
             options().create(&path, LEN).unwrap();
+        });
+    }
+
+    /// The page cannot be accessed, and neither its medium nor its length is why.
+    #[test]
+    fn a_guarded_store_to_a_hole_without_room_is_no_media_error() {
+        let name = "a_guarded_store_to_a_hole_without_room_is_no_media_error";
+        with_small_tmpfs(name, |directory| {
+            let guard = FaultGuard::install().unwrap();
+            let path = directory.join("sparse");
+            fs::File::create(&path).unwrap().set_len(LEN).unwrap();
+            let file = options().open(&path).unwrap();
+            let full = fs::write(directory.join("fills"), vec![1; 2 << 20]).unwrap_err();
+            assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+            let stored = file.guarded(guard, |file| file.store(4096, 1, Ordering::Relaxed));
+            assert!(refusal(&path, stored).starts_with("no space for "));
+            fs::remove_file(directory.join("fills")).unwrap();
+            file.guarded(guard, |file| file.store(4096, 1, Ordering::Relaxed)).unwrap();
+            assert_eq!(fs::read(&path).unwrap()[4096], 1);
         });
     }
 

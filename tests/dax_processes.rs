@@ -9,10 +9,13 @@
 
 mod skip;
 
-use cachemaint::dax::{DaxFile, ErrorKind, Options};
+use cachemaint::dax::{DaxFile, ErrorKind, Options, Taint};
 use cachemaint::medium::{Granularity, Medium};
 use skip::skip;
 use std::io::{BufRead, BufReader};
+use std::os::fd::AsRawFd;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
@@ -117,6 +120,11 @@ fn a_failed_msync_is_an_error() {
     assert_eq!((from, len, errno), (at + 8, 8, libc::ENOMEM));
     assert_eq!(error.raw_os_error(), Some(libc::ENOMEM));
 
+    let error = file.deep_persist(at..at + 8).unwrap_err();
+    let ErrorKind::Writeback { at: from, len, errno } = *error.kind() else { panic!("{error}") };
+    assert_eq!((from, len, errno), (at, 8, libc::ENOMEM));
+    file.deep_persist(0..at).unwrap();
+
     // The others of a batch are written all the same, and the first error is the one returned.
     let error = file.batch(|batch| {
         batch.writeback(at..at + 1);
@@ -125,4 +133,100 @@ fn a_failed_msync_is_an_error() {
     });
     let first = error.unwrap_err();
     assert!(matches!(first.kind(), ErrorKind::Writeback { len: 1, .. }), "{first}");
+
+    // A later success does not take back that bytes may be lost.
+    file.persist(0..at).unwrap();
+    let taint = Taint::Writeback { at: at + 8, len: 8, errno: libc::ENOMEM };
+    assert_eq!(file.taint(), Some(taint));
+    drop(file);
+    assert_eq!(Options::new().allow_page_granularity().open(&path).unwrap().taint(), None);
+}
+
+const CHILD: &str = "CACHEMAINT_TEST_HOLDS";
+
+/// Its holder is this program again, with this test alone.
+#[test]
+fn a_lock_ends_with_a_holder_that_was_killed() {
+    if let Some(path) = std::env::var_os(CHILD) {
+        let _held = Options::new().allow_page_granularity().open(path).unwrap();
+        println!("held");
+        std::io::stdin().read_line(&mut String::new()).unwrap();
+        std::process::exit(0);
+    }
+    if is_emulated() {
+        skip(
+            "a_lock_ends_with_a_holder_that_was_killed",
+            "user-mode emulation does not run this program from within itself",
+        );
+        return;
+    }
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let options = Options::new().allow_page_granularity();
+    drop(options.create(&path, 64 << 10).unwrap());
+    let mut holder = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_lock_ends_with_a_holder_that_was_killed", "--nocapture"])
+        .env(CHILD, &path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().ends_with("held")), "it ended before it held the file");
+    assert_locked(&options, &path);
+    holder.kill().unwrap();
+    let ended = holder.wait().unwrap();
+    assert_eq!(ended.signal(), Some(libc::SIGKILL));
+    options.open(&path).unwrap();
+}
+
+#[track_caller]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+fn assert_locked(options: &Options, path: &Path) {
+    let error = options.open(path).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Locked), "{error}");
+}
+
+/// flock(2): the lock belongs to the open file, which a duplicate keeps open.
+#[test]
+fn a_duplicated_descriptor_keeps_the_lock() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let options = Options::new().allow_page_granularity();
+    let file = options.create(&path, 64 << 10).unwrap();
+    let duplicate = file.file().try_clone().unwrap();
+    drop(file);
+    assert_locked(&options, &path);
+    drop(duplicate);
+    options.open(&path).unwrap();
+}
+
+#[test]
+fn a_forked_child_keeps_the_lock_until_it_ends() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let options = Options::new().allow_page_granularity();
+    let file = options.create(&path, 64 << 10).unwrap();
+    let (wait, go_on) = std::io::pipe().unwrap();
+    // SAFETY: the child calls nothing but close, read and _exit.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: the descriptor is the child's own, and nothing uses it any more.
+        unsafe { libc::close(go_on.as_raw_fd()) };
+        let mut byte = [0_u8];
+        // SAFETY: there is room for the byte; it waits for the parent's end of the pipe to be closed.
+        unsafe { libc::read(wait.as_raw_fd(), byte.as_mut_ptr().cast(), 1) };
+        // SAFETY: ends the child without running anything of the parent's.
+        unsafe { libc::_exit(0) };
+    }
+    drop(file);
+    assert_locked(&options, &path);
+    drop(go_on);
+    let mut status = 0;
+    // SAFETY: the child is ours, and so is the status.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    options.open(&path).unwrap();
 }

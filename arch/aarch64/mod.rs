@@ -32,6 +32,9 @@
 //! instructions" and the pages of the instructions; Linux `arch/arm64/mm/cache.S` (DSB SY behind
 //! each loop), `arch/arm64/kernel/cpufeature.c`, `arch/arm64/include/uapi/asm/hwcap.h`.
 
+#[cfg(all(target_arch = "aarch64", not(any(target_os = "none", loom, miri))))]
+#[expect(unsafe_code, reason = "the instructions are written in assembly")]
+pub mod blocks;
 #[cfg(all(target_arch = "aarch64", not(any(loom, miri))))]
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod ops;

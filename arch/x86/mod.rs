@@ -33,6 +33,12 @@
 //! vol. 3 (24594); Linux `arch/x86/mm/pat/set_memory.c`, `arch/x86/lib/usercopy_64.c`; FreeBSD
 //! `sys/amd64/amd64/pmap.c`, which makes the same difference between vendors.
 
+#[cfg(any(all(target_arch = "x86_64", not(any(loom, miri))), test))]
+#[cfg_attr(
+    all(target_arch = "x86_64", not(any(loom, miri))),
+    expect(unsafe_code, reason = "the instructions are written in assembly")
+)]
+pub mod blocks;
 #[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod ops;

@@ -42,6 +42,9 @@ fn the_json_says_what_the_text_says() {
     assert_eq!(json["schema"], 1);
     assert_eq!(json["path"], path.as_str());
     let reason = json["guarantee"]["reason"].as_str().unwrap();
+    assert_eq!(json["guarantee"]["is_device_dax"], false);
+    let shutdowns = &json["unsafe_shutdowns"];
+    assert_ne!(shutdowns["count"].is_u64(), shutdowns["reason"].is_string(), "{shutdowns}");
     assert_eq!(json["survival"].as_array().unwrap().len(), 12, "4 events, 3 states of the bytes");
     let unwrapped = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let text = unwrapped(&stdout(&inspect(&[&path]).success()));

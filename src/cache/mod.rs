@@ -16,6 +16,7 @@ mod batch;
 mod builder;
 #[cfg(all(target_has_atomic = "64", any(test, not(loom))))]
 mod chosen;
+pub mod copy;
 mod integer;
 pub(crate) mod plan;
 mod run;
@@ -36,6 +37,7 @@ pub use batch::Batch;
 pub use builder::Builder;
 #[cfg(feature = "std")]
 pub use builder::{ENV_WRITEBACK, EnvError};
+pub use copy::Destination;
 pub use integer::Integer;
 
 /// The fences around all lines of one call, by their mnemonics.

@@ -1,12 +1,11 @@
 //! Several ranges of a file under one fence.
 
-use super::{DaxFile, Error};
-use crate::medium::Medium;
+use super::{DaxView, Error};
 use core::cell::RefCell;
 use core::marker::PhantomData;
 use core::ops::Range;
 
-/// What [`DaxFile::batch`] hands to its closure. It stays on its thread, as a fence completes only
+/// What [`DaxView::batch`] hands to its closure. It stays on its thread, as a fence completes only
 /// the write-backs of its own thread.
 #[derive(Debug)]
 pub struct Batch<'a> {
@@ -19,13 +18,13 @@ pub struct Batch<'a> {
 /// Write-backs that were issued. Completes them when dropped.
 #[derive(Debug)]
 struct Pending<'a> {
-    file: &'a DaxFile,
+    view: &'a DaxView,
 }
 
 impl<'a> Batch<'a> {
-    pub(super) const fn new(file: &'a DaxFile) -> Self {
+    pub(super) const fn new(view: &'a DaxView) -> Self {
         Self {
-            pending: Pending { file },
+            pending: Pending { view },
             failed: RefCell::new(None),
             stays_on_its_thread: PhantomData,
         }
@@ -36,7 +35,7 @@ impl<'a> Batch<'a> {
     /// # Panics
     /// If the range is out of range.
     pub fn writeback(&self, range: Range<u64>) {
-        let written = self.pending.file.writeback(range);
+        let written = self.pending.view.writeback(range);
         let mut failed = self.failed.borrow_mut();
         if failed.is_none() {
             *failed = written.err();
@@ -52,6 +51,6 @@ impl<'a> Batch<'a> {
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        self.file.fence();
+        self.view.fence();
     }
 }

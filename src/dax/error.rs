@@ -1,10 +1,12 @@
 //! What can go wrong with a file, and what to do about it.
 
 use super::Guarantee;
+use super::device_fault::DeviceFault;
+use super::media::NotCleared;
 use super::system::files;
 use crate::arch::Unsupported;
 use crate::platform::system::System;
-use crate::platform::tree::printable;
+use crate::platform::tree::{Unknown, printable};
 use alloc::boxed::Box;
 use core::ops::Range;
 use std::io;
@@ -12,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// An operation on a DAX file that failed: which file, what happened, what to do.
 ///
-/// An operation that fails leaves the file as it was; a file that could not be created whole is
-/// removed.
+/// An operation that fails leaves the file as it was, unless the kind says otherwise; a file that could
+/// not be created whole is removed.
 ///
 /// `{:?}` prints what `{}` does, so that a `main` which returns it tells the user what to do.
 pub struct Error {
@@ -70,12 +72,23 @@ pub enum ErrorKind {
         /// The length asked for, in bytes.
         len: u64,
     },
-    /// The offset is no multiple of the page size.
+    /// The offset is no multiple of the page size, or of what the file's kind asks for: huge pages, or
+    /// the alignment of a device.
     Misaligned {
         /// The offset asked for, in bytes.
         offset: u64,
         /// What it must be a multiple of, in bytes.
         alignment: u64,
+    },
+    /// It is a device of device DAX, which cannot be used so.
+    Device(Box<DeviceFault>),
+    /// The region's attribute that flushes the medium's own buffers is missing, cannot be read, or
+    /// could not be written. Whether they were flushed is not known.
+    DeepFlush {
+        /// The attribute's path.
+        attribute: Box<str>,
+        /// What happened.
+        answer: Box<str>,
     },
     /// A part of the file has no blocks of its own that are written, so a store could still need the
     /// file system: a hole, an extent that was allocated and never written, or one that is shared
@@ -88,6 +101,51 @@ pub enum ErrorKind {
     },
     /// The file can be made persistent in whole pages only, and the caller did not allow that.
     PageGranular(Box<Guarantee>),
+    /// The file can be made persistent in cache lines or whole pages only, and the caller asked for single
+    /// bytes.
+    NotByteGranular(Box<Guarantee>),
+    /// On this CPU no load of 8 bytes from memory that is mapped for reading only is one that Rust promises
+    /// (`core::sync::atomic`, "Atomic accesses to read-only memory").
+    NoReadOnlyWords,
+    /// This system is not known to write back pages for a file that was opened for reading.
+    ViewNotPersisted,
+    /// The system has no call that makes every page of a mapping accessible.
+    CannotPopulate,
+    /// A page of the mapping could not be made accessible; an access to it would end the process.
+    Unpopulated {
+        /// Where the page begins, in bytes of the mapping.
+        at: u64,
+        /// The error of `madvise`.
+        errno: i32,
+    },
+    /// The file would be larger than the file system, or the limit of this process, allows.
+    TooLarge {
+        /// Bytes the file would have.
+        len: u64,
+    },
+    /// Growing to less than what is mapped was asked for.
+    NoGrowth {
+        /// Bytes that are mapped.
+        mapped: u64,
+        /// Bytes asked for.
+        asked: u64,
+    },
+    /// Shrinking to more than what is mapped was asked for.
+    NoShrinking {
+        /// Bytes that are mapped.
+        mapped: u64,
+        /// Bytes asked for.
+        asked: u64,
+    },
+    /// The file goes on behind its mapping, where shrinking would cut off what is there.
+    Longer {
+        /// Bytes the file has.
+        size: u64,
+        /// Where the mapping ends in the file, in bytes.
+        end: u64,
+    },
+    /// The length of the file is not for one to change that shares its lock.
+    SharedLock,
     /// This CPU cannot write back to the point of persistence.
     Unsupported(Unsupported),
     /// A write-back by the operating system failed. What was stored in the range since the last
@@ -117,6 +175,24 @@ pub enum ErrorKind {
         len: u64,
         /// The error of `pwrite`.
         errno: i32,
+    },
+    /// The medium has lost bytes, and they cannot be read: the first stretch of the range that was asked
+    /// for. What is before it was read. On persistent memory Linux refuses the whole page of a bad sector.
+    Poisoned {
+        /// Where the stretch begins, in bytes of the mapping.
+        at: u64,
+        /// Its length in bytes; a read follows it no further than 512 KiB, and no further than it was
+        /// asked to read.
+        len: u64,
+    },
+    /// Which bytes are bad cannot be found out, and why.
+    BadBlocksUnknown(Box<Unknown>),
+    /// Bad blocks were not cleared, or not all of them.
+    NotCleared(Box<NotCleared>),
+    /// So many guarded accesses are under way in this process already.
+    TooManyGuards {
+        /// How many there can be at a time.
+        most: usize,
     },
     /// The data cache of this machine aliases, or may, and the kernel does not keep its own view of the
     /// file and the mapping together, since it is mapped directly.
@@ -163,11 +239,13 @@ impl Error {
     /// The error number of the operating system, if a call of it failed.
     #[must_use]
     pub const fn raw_os_error(&self) -> Option<i32> {
-        match self.kind {
+        match &self.kind {
             ErrorKind::Writeback { errno, .. }
             | ErrorKind::Read { errno, .. }
             | ErrorKind::Write { errno, .. }
-            | ErrorKind::Os { errno, .. } => Some(errno),
+            | ErrorKind::Unpopulated { errno, .. }
+            | ErrorKind::Os { errno, .. } => Some(*errno),
+            ErrorKind::NotCleared(how_far) => how_far.errno,
             _ => None,
         }
     }
@@ -193,6 +271,7 @@ impl core::fmt::Debug for Error {
 }
 
 impl core::fmt::Display for ErrorKind {
+    #[expect(clippy::too_many_lines, reason = "a list of texts, one for each kind")]
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Missing => f.write_str("no such file or directory; create it first"),
@@ -239,6 +318,12 @@ impl core::fmt::Display for ErrorKind {
             Self::Misaligned { offset, alignment } => {
                 write!(f, "offset {offset} is no multiple of {alignment}; round it down")
             }
+            Self::Device(fault) => fault.fmt(f),
+            Self::DeepFlush { attribute, answer } => write!(
+                f,
+                "was persisted, and the medium's own buffers were not flushed: {attribute}: {answer}; do \
+                 it as root, or do without: the persistence domain then rests on stored energy"
+            ),
             Self::NotAllocated { at, what } => write!(
                 f,
                 "has {what} at offset {at}, so a store there would need the file system; copy the \
@@ -252,6 +337,52 @@ impl core::fmt::Display for ErrorKind {
                     guarantee.advice().unwrap_or("use a file on DAX"),
                 )
             }
+            Self::NotByteGranular(guarantee) => write!(
+                f,
+                "is made persistent by the {}, not by the byte: {}; use persistent memory whose domain \
+                 has the CPU caches in it (eADR), or ask for less",
+                guarantee.granularity(),
+                guarantee.reason(),
+            ),
+            Self::NoReadOnlyWords => f.write_str(
+                "cannot be mapped for reading only on a 32-bit CPU, which may need the right to write to \
+                 load 8 bytes at once; open it for reading and writing",
+            ),
+            Self::ViewNotPersisted => f.write_str(
+                "is open for reading only, and this system is not known to write back what others have \
+                 stored; open it for reading and writing",
+            ),
+            Self::CannotPopulate => f.write_str(
+                "cannot be populated: this needs Linux 5.14 or later; leave it out, and pages come with \
+                 their first access",
+            ),
+            Self::Unpopulated { at, errno } => write!(
+                f,
+                "the page at offset {at} of the mapping cannot be accessed: {}; if it is a bad address, \
+                 the file system has no room for a hole, the medium has lost bytes, or the file has \
+                 shrunk: read the file to find out",
+                io::Error::from_raw_os_error(*errno),
+            ),
+            Self::TooLarge { len } => write!(
+                f,
+                "{len} bytes are more than the file system allows, or the limit of this process (ulimit \
+                 -f); ask for less, or raise the limit"
+            ),
+            Self::NoGrowth { mapped, asked } => {
+                write!(f, "has {mapped} bytes mapped, and {asked} are no growth; shrink it instead")
+            }
+            Self::NoShrinking { mapped, asked } => {
+                write!(f, "has {mapped} bytes mapped, and {asked} are more; grow it instead")
+            }
+            Self::Longer { size, end } => write!(
+                f,
+                "has {size} bytes, and its mapping ends at {end}, so that shrinking would cut off what \
+                 is not mapped; map it up to its end"
+            ),
+            Self::SharedLock => f.write_str(
+                "is open under a shared lock, where others may change its length too; open it with the \
+                 exclusive one",
+            ),
             Self::Unsupported(why) => why.fmt(f),
             Self::Writeback { at, len, errno } => write!(
                 f,
@@ -271,6 +402,17 @@ impl core::fmt::Display for ErrorKind {
                 "pwrite of {len} bytes at offset {at} failed: {}; a part may have been written: write them \
                  again when the cause is gone",
                 io::Error::from_raw_os_error(*errno),
+            ),
+            Self::Poisoned { at, len } => write!(
+                f,
+                "has a media error: {len} bytes at offset {at} cannot be read; restore them from \
+                 elsewhere, into another file or after the bad blocks were cleared"
+            ),
+            Self::BadBlocksUnknown(why) => write!(f, "which blocks are bad is unknown: {why}"),
+            Self::NotCleared(how_far) => how_far.fmt(f),
+            Self::TooManyGuards { most } => write!(
+                f,
+                "{most} guarded accesses are under way already; wait until one of them has ended"
             ),
             Self::ViewsDisagree => f.write_str(
                 "is mapped directly on a machine whose data cache aliases, where the kernel does not see \

@@ -1,11 +1,14 @@
-//! Files before they are mapped: created whole or opened and checked, and locked.
+//! Files before they are mapped: created whole or made longer, or opened, checked and locked.
 //!
 //! Everything is checked by descriptor, so that the file that was checked is the one that is mapped.
 
+use super::device_fault::DeviceFault;
 use super::error::{Error, ErrorKind};
-use super::system::{Mapper, files};
-use std::fs::{File, Metadata, TryLockError};
-use std::io::{self, Write};
+use super::lock::{self, Lock};
+use super::system::{Access, Extent, Mapper, files};
+use core::ops::Range;
+use std::fs::{File, Metadata};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
 /// How many zeros are written at a time, in bytes.
@@ -31,46 +34,86 @@ pub(super) fn create(path: &Path) -> Result<File, Error> {
 }
 
 /// Gives a new file `len` zero bytes, which are on the medium, with its name, when this returns.
-///
-/// Zeros are written, not just allocated: an extent that was allocated and never written makes the
-/// file system commit its journal at the first store to each of its pages.
 pub(super) fn fill<M: Mapper>(path: &Path, file: &File, len: u64) -> Result<(), Error> {
-    write_zeros::<M>(file, len).map_err(|error| match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Error::new(path, ErrorKind::NoSpace { len })
-        }
-        _ => Error::os(path, "write", &error),
-    })?;
+    extend::<M>(path, file, 0..len)?;
     files::persist_name(path)
 }
 
-/// Opens a file to be mapped from `offset`, checks it, and locks it; gives the length of the mapping.
-pub(super) fn open(
+/// Makes a file longer by zeros, which are on the medium with the new length when this returns. If it fails,
+/// the file is as it was.
+///
+/// The length changes at once, and only after room was found: a crash leaves the old one or the new one.
+pub(super) fn extend<M: Mapper>(path: &Path, file: &File, range: Range<u64>) -> Result<(), Error> {
+    let Range { start: old, end: new } = range;
+    lengthen::<M>(file, range).map_err(|error| {
+        restore(file, old, new);
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Error::new(path, ErrorKind::NoSpace { len: new - old })
+            }
+            io::ErrorKind::FileTooLarge => Error::new(path, ErrorKind::TooLarge { len: new }),
+            _ => Error::os(path, "write", &error),
+        }
+    })
+}
+
+fn lengthen<M: Mapper>(file: &File, range: Range<u64>) -> io::Result<()> {
+    files::check_limit(range.end)?;
+    M::reserve(file, range.clone())?;
+    file.set_len(range.end)?;
+    write_zeros(file, range)?;
+    file.sync_all()
+}
+
+/// Gives a file that was made longer its old length back.
+pub(super) fn restore(file: &File, old: u64, new: u64) {
+    if new > old {
+        // The error that led here is the one to report; what is left behind the old end is zeros.
+        drop(file.set_len(old));
+    }
+}
+
+/// Opens a file, checks it, and locks it; tells what there is of it to be mapped too.
+pub(super) fn open<M: Mapper>(
     path: &Path,
-    offset: u64,
-    len: Option<u64>,
-    page: u64,
-) -> Result<(File, usize), Error> {
-    require_regular_name(path)?;
-    let file = files::open(path).map_err(|error| Error::opening(path, &error))?;
-    regular(path, &file)?;
-    lock(path, &file)?;
+    access: Access,
+    lock: Lock,
+) -> Result<(File, Extent), Error> {
+    require_mappable_name::<M>(path)?;
+    let file = files::open(path, access).map_err(|error| Error::opening(path, &error))?;
+    mappable::<M>(path, &file)?;
+    lock::take(path, &file, lock)?;
     // The one that held the lock before may have removed it, or changed its size.
-    let metadata = regular(path, &file)?;
+    let metadata = mappable::<M>(path, &file)?;
     if let Some(fault) = files::fault(&metadata) {
         return Err(Error::new(path, fault));
     }
-    let len =
-        checked_len(metadata.len(), offset, len, page).map_err(|kind| Error::new(path, kind))?;
-    Ok((file, len))
+    let extent = M::extent(path, &file, &metadata)?;
+    Ok((file, extent))
 }
 
-/// The length of the mapping of a file of `size` bytes.
+/// The length of the mapping of a file of which there is so much.
+pub(super) fn mapped_len(
+    extent: Extent,
+    offset: u64,
+    len: Option<u64>,
+) -> Result<usize, ErrorKind> {
+    let Extent { size, alignment, in_whole_units } = extent;
+    let mapped = checked_len(size, offset, len, alignment)?;
+    if in_whole_units && !(mapped as u64).is_multiple_of(alignment) {
+        let len = mapped as u64;
+        return Err(ErrorKind::Device(DeviceFault::Length { len, alignment }.into()));
+    }
+    Ok(mapped)
+}
+
+/// The length of the mapping of a file of `size` bytes, from an offset that must be a multiple of
+/// `alignment`.
 pub(super) fn checked_len(
     size: u64,
     offset: u64,
     len: Option<u64>,
-    page: u64,
+    alignment: u64,
 ) -> Result<usize, ErrorKind> {
     if size == 0 {
         return Err(ErrorKind::Empty);
@@ -78,8 +121,8 @@ pub(super) fn checked_len(
     if len == Some(0) {
         return Err(ErrorKind::ZeroLength);
     }
-    if !offset.is_multiple_of(page) {
-        return Err(ErrorKind::Misaligned { offset, alignment: page });
+    if !offset.is_multiple_of(alignment) {
+        return Err(ErrorKind::Misaligned { offset, alignment });
     }
     let needed = match len {
         Some(len) => offset.checked_add(len).ok_or(ErrorKind::Overflow { offset, len })?,
@@ -94,57 +137,44 @@ pub(super) fn checked_len(
     mapped.ok_or(ErrorKind::Overflow { offset, len })
 }
 
-/// What is known of an open file, which must be a regular one.
-fn regular(path: &Path, file: &File) -> Result<Metadata, Error> {
+/// What is known of an open file, which must be a regular one, or a device that can be mapped.
+fn mappable<M: Mapper>(path: &Path, file: &File) -> Result<Metadata, Error> {
     let metadata = file.metadata().map_err(|error| Error::os(path, files::METADATA, &error))?;
     if metadata.is_dir() {
         return Err(Error::new(path, ErrorKind::Directory));
     }
-    if !metadata.is_file() {
+    if !metadata.is_file() && !M::is_mappable(path, &metadata)? {
         return Err(Error::new(path, ErrorKind::NotRegular));
     }
     Ok(metadata)
 }
 
-/// Refuses what is no regular file before it is opened, since opening a device can do something. What
-/// was opened is checked again.
-fn require_regular_name(path: &Path) -> Result<(), Error> {
+/// Refuses what cannot be mapped before it is opened, since opening a device can do something. What was
+/// opened is checked again.
+fn require_mappable_name<M: Mapper>(path: &Path) -> Result<(), Error> {
     let there = path.symlink_metadata().map_err(|error| Error::opening(path, &error))?;
     let kind = match there.file_type() {
         kind if kind.is_file() => return Ok(()),
         kind if kind.is_symlink() => ErrorKind::SymbolicLink,
         kind if kind.is_dir() => ErrorKind::Directory,
+        _ if M::is_mappable(path, &there)? => return Ok(()),
         _ => ErrorKind::NotRegular,
     };
     Err(Error::new(path, kind))
 }
 
-/// Takes the lock of a file that was just created. Who opened it in between has it for a moment only,
-/// since an empty file is refused.
-pub(super) fn lock_new(path: &Path, file: &File) -> Result<(), Error> {
-    file.lock().map_err(|error| Error::os(path, files::LOCK, &error))
-}
-
-/// Takes the exclusive lock, which lasts until every descriptor of this open file is closed.
-fn lock(path: &Path, file: &File) -> Result<(), Error> {
-    file.try_lock().map_err(|error| match error {
-        TryLockError::WouldBlock => Error::new(path, ErrorKind::Locked),
-        TryLockError::Error(error) => Error::os(path, files::LOCK, &error),
-    })
-}
-
-/// Writes zeros and has them on the medium.
-fn write_zeros<M: Mapper>(mut file: &File, len: u64) -> io::Result<()> {
-    M::reserve(file, len)?;
+/// Zeros are written, not just allocated: an extent that was allocated and never written makes the file
+/// system commit its journal at the first store to each of its pages.
+fn write_zeros(mut file: &File, range: Range<u64>) -> io::Result<()> {
     let zeros = alloc::vec![0; CHUNK];
-    let mut at = 0;
-    while at < len {
-        let rest = usize::try_from(len - at).unwrap_or(CHUNK);
+    let mut at = file.seek(SeekFrom::Start(range.start))?;
+    while at < range.end {
+        let rest = usize::try_from(range.end - at).unwrap_or(CHUNK);
         let chunk = zeros.get(..rest).unwrap_or(&zeros);
         file.write_all(chunk)?;
         at += chunk.len() as u64;
     }
-    file.sync_all()
+    Ok(())
 }
 
 #[cfg(test)]

@@ -2,11 +2,14 @@
 
 use crate::medium::Granularity;
 use crate::platform::memory_type::{Caching, Unread};
-use crate::platform::nvdimm::Region;
-use crate::platform::tree::Evidence;
+use crate::platform::nvdimm::{MemoryDevice, Region};
+use crate::platform::tree::{Evidence, Unknown};
 use crate::report::{Backing, Event, Progress, Survival, survival};
 use alloc::string::String;
 use alloc::vec::Vec;
+
+/// What to do where nothing counts.
+const NO_COUNT: &str = "nothing to do for RAM and storage; of other media ask the vendor's tools";
 
 /// What a file gets: the granularity at which it is made persistent and why, what backs it, which
 /// events its bytes survive.
@@ -20,7 +23,11 @@ pub struct Guarantee {
     pub(super) file_system: String,
     pub(super) mount_point: String,
     pub(super) device: String,
+    /// Whether it is a character device.
+    pub(super) is_device_dax: bool,
+    pub(super) alignment: u64,
     pub(super) region: Option<Region>,
+    pub(super) devices: Vec<MemoryDevice>,
     /// Whether stores go to the page cache, from which only a write-back takes them to the medium.
     pub(super) through_page_cache: bool,
     pub(super) caching: Unread,
@@ -65,16 +72,55 @@ impl Guarantee {
         &self.mount_point
     }
 
-    /// The kernel's name of the block device; empty if there is none, and on other systems than Linux.
+    /// The kernel's name of the block device, or of the [device](Self::is_device_dax) that the file is;
+    /// empty if there is none, and on other systems than Linux.
     #[must_use]
     pub fn device(&self) -> &str {
         &self.device
     }
 
-    /// The region of persistent memory that the file lies in.
+    /// Whether it is a device of device DAX (`/dev/dax0.0`): memory without a file system.
+    #[must_use]
+    pub const fn is_device_dax(&self) -> bool {
+        self.is_device_dax
+    }
+
+    /// What the offset of a mapping must be a multiple of, in bytes, and that of device DAX its length
+    /// too: the page size, that of huge pages on hugetlbfs, the device's alignment.
+    #[must_use]
+    pub const fn alignment(&self) -> u64 {
+        self.alignment
+    }
+
+    /// The region of persistent memory that the file lies in: of several the one that promises least.
     #[must_use]
     pub const fn region(&self) -> Option<&Region> {
         self.region.as_ref()
+    }
+
+    /// The memory devices (NVDIMMs, CXL devices) of all regions that the file lies in, as far as the
+    /// kernel shows them.
+    #[must_use]
+    pub fn devices(&self) -> &[MemoryDevice] {
+        &self.devices
+    }
+
+    /// How often the devices under the file were shut down unsafely, in all: if it has grown since it was
+    /// last looked at, what was persisted before may be damaged. Compare it per device (by
+    /// [`MemoryDevice::id`]) where devices can be exchanged.
+    ///
+    /// # Errors
+    /// If no device is shown, or one of them does not show its count: a sum of the others would hide it.
+    pub fn unsafe_shutdowns(&self) -> Result<u64, Unknown> {
+        if self.devices.is_empty() {
+            let asked = self.region.as_ref().map_or("the file's region", |region| &region.name);
+            return Err(Unknown::new(asked, "no device under it is shown", NO_COUNT));
+        }
+        self.devices.iter().try_fold(0_u64, |sum, device| {
+            let count = device.unsafe_shutdowns.clone()?;
+            let too_many = || Unknown::new(&device.name, "the sum exceeds 64 bits", NO_COUNT);
+            sum.checked_add(count).ok_or_else(too_many)
+        })
     }
 
     /// The memory type of its mappings: what is read of it, and what the kernel's rule is.

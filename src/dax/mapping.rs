@@ -12,9 +12,14 @@
 
 use crate::medium::words::{self, AtomicU64, WORD};
 use alloc::boxed::Box;
+use alloc::string::String;
 use core::fmt::Debug;
 use core::ops::Range;
 use core::ptr::NonNull;
+use core::sync::atomic::Ordering::{self, Acquire, Relaxed, SeqCst};
+use core::sync::atomic::fence;
+#[cfg(target_os = "linux")]
+use std::fs::File;
 use std::io;
 
 /// What holds the bytes in place until it is dropped, and has the operating system write them back.
@@ -22,9 +27,35 @@ pub(super) trait Pages: Debug + Send + Sync {
     /// Has the pages that a range of the mapping touches written back, and waits. The range is in the
     /// mapping and not empty.
     fn writeback(&self, range: Range<usize>) -> io::Result<()>;
+
+    /// Has the medium's own buffers flushed of what was written back of a range. Where the operating
+    /// system writes back by pages, that does it.
+    fn flush_medium(&self, range: Range<usize>) -> Result<(), Unflushed> {
+        self.writeback(range).map_err(Unflushed::Call)
+    }
+
+    /// Maps the file again where something else was mapped over pages of the mapping. The range begins and
+    /// ends with a page of it.
+    #[cfg(target_os = "linux")]
+    fn map_again(&self, range: Range<usize>, file: &File) -> io::Result<()>;
 }
 
-/// A shared, writable mapping of a part of a file.
+/// Why the medium's own buffers were not flushed.
+#[derive(Debug)]
+pub(super) enum Unflushed {
+    /// The operating system's call failed.
+    Call(io::Error),
+    /// An attribute of the medium was of no use.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "Linux alone has attributes"))]
+    Attribute {
+        /// Its path.
+        path: String,
+        /// What happened.
+        answer: String,
+    },
+}
+
+/// A shared mapping of a part of a file. It can be read; whether it can be written its owner knows.
 #[derive(Debug)]
 pub(super) struct Mapping {
     base: NonNull<u8>,
@@ -41,7 +72,7 @@ impl Mapping {
     /// The `len` bytes from `base`, which `pages` holds.
     ///
     /// # Safety
-    /// 1. They are mapped for reading and writing, up to the end of the last page, until `pages` is
+    /// 1. They are mapped, at least for reading, up to the end of the last page, until `pages` is
     ///    dropped.
     /// 2. `base` is a multiple of the page size.
     /// 3. Nobody in this process makes a reference to them but to atomic words.
@@ -59,16 +90,44 @@ impl Mapping {
         self.len
     }
 
-    /// The word at a checked offset.
+    /// The word at a checked offset, for any operation.
     ///
     /// # Panics
     /// If the offset is no multiple of 8 or the word is out of range.
+    ///
+    /// # Safety
+    /// 1. The mapping is one for writing.
     #[inline]
     #[track_caller]
-    pub(super) fn word(&self, at: u64) -> &AtomicU64 {
-        let at = self.checked(at, WORD as u64).start;
-        assert!(at.is_multiple_of(WORD), "offset {at} is no multiple of {WORD}");
-        self.word_at(at)
+    pub(super) unsafe fn word(&self, at: u64) -> &AtomicU64 {
+        self.checked_word(at)
+    }
+
+    /// Loads the word at a checked offset, also from a mapping for reading only: the load itself is
+    /// relaxed, and the order is that of fences, as no other load is one of read-only memory
+    /// (`core::sync::atomic`, "Atomic accesses to read-only memory").
+    ///
+    /// # Panics
+    /// If the offset is no multiple of 8 or the word is out of range; if the order is none of a load.
+    #[inline]
+    #[track_caller]
+    pub(super) fn load(&self, at: u64, order: Ordering) -> u64 {
+        let word = self.checked_word(at);
+        match order {
+            Relaxed => word.load(Relaxed),
+            Acquire => {
+                let loaded = word.load(Relaxed);
+                fence(Acquire);
+                loaded
+            }
+            SeqCst => {
+                fence(SeqCst);
+                let loaded = word.load(Relaxed);
+                fence(Acquire);
+                loaded
+            }
+            _ => no_order_of_a_load(order),
+        }
     }
 
     /// Copies bytes out of the mapping.
@@ -85,8 +144,11 @@ impl Mapping {
     ///
     /// # Panics
     /// If they are out of range.
+    ///
+    /// # Safety
+    /// 1. The mapping is one for writing.
     #[track_caller]
-    pub(super) fn write(&self, at: u64, from: &[u8]) {
+    pub(super) unsafe fn write(&self, at: u64, from: &[u8]) {
         let at = self.checked(at, from.len() as u64).start;
         words::copy_in(|place| self.word_at(place * WORD), at, from);
     }
@@ -102,6 +164,25 @@ impl Mapping {
             return Ok(());
         }
         self.pages.writeback(range)
+    }
+
+    /// Has the medium's own buffers flushed of what was written back of a range.
+    ///
+    /// # Panics
+    /// If it is out of range.
+    #[track_caller]
+    pub(super) fn flush_medium(&self, range: &Range<u64>) -> Result<(), Unflushed> {
+        let range = self.checked_range(range);
+        if range.is_empty() {
+            return Ok(());
+        }
+        self.pages.flush_medium(range)
+    }
+
+    /// Maps the file again where something else was mapped over whole pages.
+    #[cfg(target_os = "linux")]
+    pub(super) fn map_again(&self, range: Range<usize>, file: &File) -> io::Result<()> {
+        self.pages.map_again(range, file)
     }
 
     /// The range as one of the mapping.
@@ -129,6 +210,14 @@ impl Mapping {
         }
     }
 
+    #[inline]
+    #[track_caller]
+    fn checked_word(&self, at: u64) -> &AtomicU64 {
+        let at = self.checked(at, WORD as u64).start;
+        assert!(at.is_multiple_of(WORD), "offset {at} is no multiple of {WORD}");
+        self.word_at(at)
+    }
+
     /// The aligned word that holds a byte of the mapping. The last one can reach beyond the end, into
     /// the rest of the last page, which is mapped too.
     #[inline(always)]
@@ -144,4 +233,11 @@ impl Mapping {
 #[expect(clippy::panic, reason = "offsets are checked above a medium; out of range is a bug there")]
 fn out_of_range(at: u64, len: u64, size: usize) -> ! {
     panic!("{len} bytes at offset {at} are out of range: the mapping has {size} bytes")
+}
+
+#[cold]
+#[track_caller]
+#[expect(clippy::panic, reason = "as the loads of atomics do")]
+fn no_order_of_a_load(order: Ordering) -> ! {
+    panic!("{order:?} is no order of a load")
 }

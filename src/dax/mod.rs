@@ -25,21 +25,63 @@
 //! # What it takes care of
 //! - New files are created exclusively, with mode 0600, filled with zeros that are on the medium,
 //!   and their name is durable. A symbolic link as the last component is not followed.
-//! - A file is locked (`flock`, exclusive) while it is open: one process writes it. The lock belongs
-//!   to the open file: a forked child shares it and keeps it alive until it exits or executes
-//!   another program, and on Linux it does not inherit the mapping, so it cannot write.
+//! - A file is locked (`flock`, exclusive unless [`Options::lock`] says otherwise) while it is open: one
+//!   process writes it. The lock belongs to the open file: a forked child shares it and keeps it alive
+//!   until it exits or executes another program, and on Linux it does not inherit the mapping, so it
+//!   cannot write. A duplicated descriptor (`file().try_clone()`) keeps it too, after the `DaxFile` was
+//!   dropped. When its holder ends, killed or not, it is free.
+//! - A file that this user may only read, or that another process writes, is [viewed](Options::view):
+//!   nothing can be stored through a [`DaxView`], and what others store can be persisted through it.
+//! - A file [grows](DaxFile::grow) and [shrinks](DaxFile::shrink) while it is mapped, and a failure leaves
+//!   it as it was.
 //! - A file with holes, unwritten or shared extents is not mapped by cache lines.
 //! - Under Linux, on a machine whose [data cache aliases](crate::aliasing), or may, a file is mapped at an
 //!   address that is congruent to its offset, so that it agrees with every other mapping that is; there
 //!   `DaxFile::read_through_kernel` and `DaxFile::write_through_kernel` do what `read(2)` and `write(2)`
 //!   beside a mapping need, and elsewhere they are the call alone.
 //!
+//! # Device DAX
+//! Under Linux [`Options::open`] takes a device of device DAX (`/dev/dax0.0`) as well: memory without a
+//! file system, whose size and alignment are its attributes. [`Options::create`] does not, since it is
+//! there already; so what is in it is what was in it before.
+//!
+//! - Offset and length must be multiples of the device's [alignment](Guarantee::alignment), mostly
+//!   2 MiB; another length is refused ([`DeviceFault::Length`]), where the kernel would refuse the
+//!   mapping or raise SIGBUS at an access.
+//! - There is no page granularity, whatever the options allow: a device has no `msync`. What cannot be
+//!   persisted by lines there is refused ([`DeviceFault::NotPersistable`]): on a CPU that does not reach
+//!   the point of persistence, and on memory that a host must be asked to keep (virtio-pmem), though the
+//!   kernel grants `MAP_SYNC` on it.
+//! - It can be ordinary RAM: CXL memory in mode `ram`, RAM that firmware set apart. Its
+//!   [domain](crate::report::Domain) is [`None`](crate::report::Domain::None) then.
+//! - The lock is one on the device's node, not on its memory: it excludes those who open the same node
+//!   and ask for the lock. Another node of the same number (in a container, say), programs that map it
+//!   without a lock, and `daxctl` or `ndctl`, which take the device away under its mappings (SIGBUS), it
+//!   does not.
+//! - There are no holes to look for, and `DaxFile::read_through_kernel` and its like are errors
+//!   ([`DeviceFault::MappingOnly`]).
+//!
 //! # What it cannot take care of
 //! - A file that shrinks while it is mapped, and a page with a media error, raise SIGBUS (on Windows an
 //!   in-page error) at the next access, which ends the process. So does a store to a hole, where page
-//!   granularity allows holes, if the file system is full.
+//!   granularity allows holes, if the file system is full. On Linux there are ways round it, below.
+//! - What a failed write-back has lost is not known, and a second one that succeeds does not bring it back:
+//!   [`DaxView::taint`] says so for as long as the file is open, [`Taint`] why.
+//! - Private mappings (`MAP_PRIVATE`) are not offered: what is stored to one goes to a copy in ordinary
+//!   memory and reaches no file, whatever is written back, so that nothing true can be said of its
+//!   persistence. Where the stores shall not reach the file, read it into memory.
 //! - The persistence domain is the claim of firmware ([`Domain`](crate::report::Domain)), and nobody
 //!   can verify it.
+//!
+//! # Media errors and files that shrink, on Linux
+//! | to | by | what it costs |
+//! |---|---|---|
+//! | know of bad blocks before they are met | `DaxFile::bad_blocks` | some files of `/sys` and a FIEMAP |
+//! | read what may be bad | `DaxFile::read_through_kernel` | a system call for each read |
+//! | access it in place | `FaultGuard` and `DaxFile::guarded` | a handler of SIGBUS for the whole process |
+//! | use the blocks again | `DaxFile::clear_bad_blocks` | what cannot be read of them |
+//!
+//! None of these is done unless it is called.
 //!
 //! # Other systems than Linux
 //! The same types, and the granularity is always a page: without
@@ -68,46 +110,58 @@
 //!   with files it runs in the tests on Linux.
 
 mod batch;
+#[expect(unsafe_code, reason = "hands ranges of the mapping to the cache's operations")]
+mod copy;
+mod device_fault;
 mod error;
+#[cfg(target_os = "linux")]
+mod faults;
 mod file;
 mod guarantee;
+mod lock;
 #[expect(unsafe_code, reason = "accesses mapped bytes by address")]
 mod mapping;
+mod media;
 mod options;
+mod resize;
 mod system;
+mod taint;
+mod view;
 
 pub use crate::platform::memory_type::{Caching, MemoryType};
 pub use batch::Batch;
+pub use device_fault::DeviceFault;
 pub use error::{Error, ErrorKind};
+#[cfg(target_os = "linux")]
+pub use faults::FaultGuard;
 pub use guarantee::Guarantee;
+pub use lock::Lock;
+#[cfg(target_os = "linux")]
+pub use media::BadBlocks;
+pub use media::{ClearStep, NotCleared};
 pub use options::{Options, probe};
+pub use taint::Taint;
+pub use view::DaxView;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Destination};
 use crate::medium::words::WORD;
 use crate::medium::{Granularity, Medium};
-use core::ops::Range;
+use core::ops::{Deref, Range};
 use core::sync::atomic::Ordering;
-use mapping::Mapping;
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use mapping::Unflushed;
+use std::path::Path;
 
 /// A mapped file: bytes that survive what its [`Guarantee`] says.
 ///
-/// Its operations are those of [`Medium`]. Other threads, and other processes that map the file, may
+/// Its operations are those of [`Medium`], and everything that does not store is also that of the
+/// [`DaxView`] which it dereferences to. Other threads, and other processes that map the file, may
 /// read and write at the same time; so it hands out no slices but by `unsafe` methods.
 ///
 /// Closing it (dropping) persists nothing that was not persisted before.
 #[derive(Debug)]
 pub struct DaxFile {
-    mapping: Mapping,
-    /// How lines are written back; there is none where the granularity is a page.
-    writeback: Writeback,
-    guarantee: Guarantee,
-    /// Where the mapping begins in the file, in bytes.
-    offset: u64,
-    path: PathBuf,
-    /// Holds the lock.
-    file: File,
+    /// Mapped for writing too ([`Access::ReadAndWrite`](system::Access)): nothing else makes a `DaxFile`.
+    view: DaxView,
 }
 
 /// How a range is made persistent.
@@ -140,111 +194,66 @@ impl DaxFile {
         Options::new().create(path, len)
     }
 
-    /// What its medium guarantees, why, and from which evidence.
-    #[must_use]
-    pub const fn guarantee(&self) -> &Guarantee {
-        &self.guarantee
-    }
-
-    /// Where the mapping begins in the file, in bytes.
-    #[must_use]
-    pub const fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    /// Where it was opened.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The open file, for what this type does not do. Shrinking it while it is mapped makes later
-    /// accesses end the process. What is read and written by calls may not agree with the mapping: on Linux
-    /// `read_through_kernel` and `write_through_kernel` see to it, other systems promise nothing.
-    #[must_use]
-    pub const fn file(&self) -> &File {
-        &self.file
-    }
-
-    /// The caches that write its lines back; `None` where the operating system does it by pages.
-    #[must_use]
-    pub const fn cache(&self) -> Option<Cache> {
-        match self.writeback {
-            Writeback::Fence(cache) | Writeback::Lines(cache) => Some(cache),
-            Writeback::Pages => None,
-        }
-    }
-
-    /// Writes several ranges back and completes them with one fence, when `work` returns or unwinds.
-    ///
-    /// ```
-    /// # use cachemaint::{dax::Options, medium::Medium};
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let directory = tempfile::tempdir()?;
-    /// # let path = directory.path().join("records");
-    /// let file = Options::new().allow_page_granularity().create(&path, 1 << 16)?;
-    /// file.write(0, &[1; 64]);
-    /// file.write(8192, &[2; 64]);
-    /// file.batch(|batch| {
-    ///     batch.writeback(0..64);
-    ///     batch.writeback(8192..8256);
-    /// })?; // one fence; both are persistent
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// [`ErrorKind::Writeback`], the first one, if the operating system could not write a range; the
-    /// others were tried all the same.
-    pub fn batch<R>(&self, work: impl FnOnce(&Batch<'_>) -> R) -> Result<R, Error> {
-        let batch = Batch::new(self);
-        let result = work(&batch);
-        batch.complete()?;
-        Ok(result)
-    }
-
     /// The address of a byte of the mapping.
     ///
     /// # Panics
     /// If the offset is out of range.
     #[must_use]
     pub fn as_ptr(&self, at: u64) -> *mut u8 {
-        self.mapping.base().as_ptr().wrapping_add(self.mapping.checked(at, 1).start)
+        self.view.as_ptr(at).cast_mut()
     }
 
-    /// The bytes of a range in place.
+    /// Makes a range persistent down to the medium's own buffers: what is done for
+    /// [`persist`](Medium::persist), and then the operating system has the medium empty the queues and
+    /// buffers in front of it.
+    ///
+    /// When it has returned, what was stored in the range before does not rest on stored energy (ADR) any
+    /// more, where the medium can flush itself. Where it cannot, this is `persist` and no more: the kernel
+    /// assumes ADR of NVDIMMs without flush hints (Linux `drivers/nvdimm/region_devs.c`,
+    /// `nvdimm_has_flush`).
+    ///
+    /// | medium | after the lines were written back, with eADR too, and fenced |
+    /// |---|---|
+    /// | a file on DAX | `msync` of the range's pages, which ends with a flush of the device, unless the file system was mounted with `nobarrier` |
+    /// | device DAX | 1 is written to its region's attribute `deep_flush`, if that reads 1; if it reads 0, there is nothing to flush |
+    /// | page granularity | the pages are written back by the system, as for `persist` |
+    ///
+    /// The lines are written back here in any case, since the kernel's own write-back can be switched off
+    /// (`dax/write_cache` of the block device) and is off with eADR (`drivers/dax/super.c`, `dax_flush`).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Writeback`], if the system's call failed; [`ErrorKind::DeepFlush`], if the attribute is
+    /// missing, as for RAM, cannot be read, or is not for this user to write: it is root's. An error says
+    /// that the flush was not done; the lines were written back all the same.
     ///
     /// # Panics
     /// If the range is out of range.
     ///
-    /// # Safety
-    /// While the slice exists
-    /// 1. nobody writes the range: no thread of this process, and no other process that maps the
-    ///    file or writes to it;
-    /// 2. nobody shrinks the file.
-    #[expect(unsafe_code, reason = "that nobody writes meanwhile is for the caller to know")]
-    #[must_use]
-    pub unsafe fn as_slice(&self, range: Range<u64>) -> &[u8] {
-        let range = self.mapping.checked_range(&range);
-        let start = self.mapping.base().as_ptr().wrapping_add(range.start);
-        // SAFETY: the range is in the mapping, which outlives the slice; that nobody writes is the
-        // caller's duty (1), and that the bytes stay there (2).
-        unsafe { core::slice::from_raw_parts(start, range.len()) }
+    /// # Cost
+    /// An instruction for each line, with eADR too, and at least one system call, which can take as long as
+    /// the medium needs: for what has to outlive a failure of stored energy, not for each record.
+    #[doc(alias("pmem_deep_persist", "deep_flush", "pmem2_deep_flush"))]
+    pub fn deep_persist(&self, range: Range<u64>) -> Result<(), Error> {
+        if let Some(cache) = self.cache() {
+            self.view.writeback_lines(&range, cache);
+            cache.fence();
+        }
+        let flushed = self.view.mapping.flush_medium(&range);
+        flushed.map_err(|why| match why {
+            Unflushed::Call(error) => self.view.failed_writeback(&range, &error),
+            Unflushed::Attribute { path, answer } => {
+                let (attribute, answer) = (path.into(), answer.into());
+                Error::new(&self.view.path, ErrorKind::DeepFlush { attribute, answer })
+            }
+        })
     }
+}
 
-    fn writeback_pages(&self, range: &Range<u64>) -> Result<(), Error> {
-        let written = self.mapping.writeback_pages(range);
-        written.map_err(|error| Error::writeback(&self.path, range, &error))
-    }
+impl Deref for DaxFile {
+    type Target = DaxView;
 
-    #[inline]
-    #[expect(unsafe_code, reason = "hands a range of the mapping to the cache's operations")]
-    fn writeback_lines(&self, range: &Range<u64>, cache: Cache) {
-        let range = self.mapping.checked_range(range);
-        let start = self.mapping.base().as_ptr().wrapping_add(range.start);
-        // SAFETY: (1) the range is in the mapping; (2) that nothing may rely on it before the fence
-        // is the rule of `Medium`.
-        unsafe { cache.writeback_range_unfenced(start, range.len()) };
+    fn deref(&self) -> &DaxView {
+        &self.view
     }
 }
 
@@ -252,11 +261,11 @@ impl Medium for DaxFile {
     type Error = Error;
 
     fn len(&self) -> u64 {
-        self.mapping.len() as u64
+        self.view.len()
     }
 
     fn granularity(&self) -> Granularity {
-        self.guarantee.granularity()
+        self.view.guarantee.granularity()
     }
 
     /// 8 bytes: what an aligned store writes at once (SNIA NVM Programming Model, power-fail
@@ -266,47 +275,47 @@ impl Medium for DaxFile {
     }
 
     #[inline]
+    #[expect(unsafe_code, reason = "that the mapping is one for writing is known here alone")]
     fn load(&self, at: u64, order: Ordering) -> u64 {
-        u64::from_le(self.mapping.word(at).load(order))
+        // SAFETY: (1) that of a `DaxFile` is.
+        let word = unsafe { self.view.mapping.word(at) };
+        u64::from_le(word.load(order))
     }
 
     #[inline]
+    #[expect(unsafe_code, reason = "that the mapping is one for writing is known here alone")]
     fn store(&self, at: u64, word: u64, order: Ordering) {
-        self.mapping.word(at).store(word.to_le(), order);
+        // SAFETY: (1) that of a `DaxFile` is.
+        let place = unsafe { self.view.mapping.word(at) };
+        place.store(word.to_le(), order);
     }
 
-    /// Reads by loads from the mapping: a page with a media error ends the process by SIGBUS.
+    /// Reads by loads from the mapping: a page with a media error ends the process by SIGBUS, unless the
+    /// access is guarded.
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
-        self.mapping.read(at, into);
-        Ok(())
+        self.view.read(at, into)
     }
 
+    #[expect(unsafe_code, reason = "that the mapping is one for writing is known here alone")]
     fn write(&self, at: u64, from: &[u8]) {
-        self.mapping.write(at, from);
+        // SAFETY: (1) that of a `DaxFile` is.
+        unsafe { self.view.mapping.write(at, from) };
     }
 
     /// By lines this costs an instruction each; by pages it is an `msync` of those that the range
     /// touches, or the system's calls for it, whose failure is an error.
     #[inline]
     fn writeback(&self, range: Range<u64>) -> Result<(), Error> {
-        match self.writeback {
-            Writeback::Lines(cache) => {
-                self.writeback_lines(&range, cache);
-                Ok(())
-            }
-            Writeback::Fence(_) => {
-                self.mapping.checked_range(&range);
-                Ok(())
-            }
-            Writeback::Pages => self.writeback_pages(&range),
-        }
+        self.view.writeback(range)
     }
 
     #[inline]
     fn fence(&self) {
-        match self.writeback {
-            Writeback::Fence(cache) | Writeback::Lines(cache) => cache.fence(),
-            Writeback::Pages => {}
-        }
+        self.view.fence();
+    }
+
+    /// [`persist_copy_to`](DaxFile::persist_copy_to) a destination of which nothing is known.
+    fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
+        self.persist_copy_to(parts, Destination::Unknown)
     }
 }

@@ -1,15 +1,26 @@
 //! How a file is opened, and what it gets.
 
 use super::error::{Error, ErrorKind};
+use super::lock::{self, Lock};
 use super::mapping::Mapping;
-use super::system::{Host, Mapper, files};
-use super::{DaxFile, Guarantee, Writeback, file};
+use super::system::{Access, Extent, Host, Mapper, Plan, files};
+use super::{DaxFile, DaxView, Guarantee, Writeback, file};
 use crate::arch::{Point, Unsupported};
 use crate::cache::Cache;
 use crate::medium::Granularity;
+use alloc::boxed::Box;
 use std::fs::File;
 use std::io;
 use std::path::Path;
+
+/// The coarsest granularity that will do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Required {
+    Byte,
+    #[default]
+    Line,
+    Page,
+}
 
 /// How a file is opened or created.
 ///
@@ -19,7 +30,9 @@ use std::path::Path;
 pub struct Options {
     offset: u64,
     len: Option<u64>,
-    allow_page_granularity: bool,
+    required: Required,
+    populate: bool,
+    lock: Option<Lock>,
     cache: Option<Cache>,
 }
 
@@ -27,10 +40,18 @@ impl Options {
     /// The defaults.
     #[must_use]
     pub const fn new() -> Self {
-        Self { offset: 0, len: None, allow_page_granularity: false, cache: None }
+        Self {
+            offset: 0,
+            len: None,
+            required: Required::Line,
+            populate: false,
+            lock: None,
+            cache: None,
+        }
     }
 
-    /// Maps from this offset on, in bytes; it must be a multiple of the page size.
+    /// Maps from this offset on, in bytes; it must be a multiple of the page size, or of a larger
+    /// [alignment](Guarantee::alignment) that the file has.
     #[must_use]
     pub const fn offset(mut self, offset: u64) -> Self {
         self.offset = offset;
@@ -45,10 +66,44 @@ impl Options {
     }
 
     /// Takes page granularity where there is no finer one: `msync` on the page cache, or the system's
-    /// calls for it, which is the best that an ordinary file gets. [`DaxFile::guarantee`] tells.
+    /// calls for it, which is the best that an ordinary file gets. [`DaxView::guarantee`] tells.
     #[must_use]
     pub const fn allow_page_granularity(mut self) -> Self {
-        self.allow_page_granularity = true;
+        self.required = Required::Page;
+        self
+    }
+
+    /// Takes byte granularity alone: the caches are in the persistence domain (eADR), so that what is stored
+    /// is persistent without a write-back, and a fence suffices. For algorithms that leave write-backs
+    /// out. It is refused with the reason where it is not so, and nothing coarser is taken for it.
+    ///
+    /// Of this and [`allow_page_granularity`](Self::allow_page_granularity), the last one called holds.
+    #[must_use]
+    pub const fn require_byte_granularity(mut self) -> Self {
+        self.required = Required::Byte;
+        self
+    }
+
+    /// Makes every page accessible before the file is handed out, so that no access has to wait for a page
+    /// fault; on Linux 5.14 and later (`madvise`, `MADV_POPULATE_WRITE`, for views `MADV_POPULATE_READ`).
+    ///
+    /// What would end the process at an access, a hole that a full file system has no block for or a page
+    /// with a media error, is [`ErrorKind::Unpopulated`] now. It promises nothing of what happens
+    /// afterwards: pages of the page cache can be evicted, a medium can fail, the file can shrink.
+    ///
+    /// # Cost
+    /// Each page is touched: what is in the page cache is read from the medium, and holes get blocks.
+    #[doc(alias("prefault", "MAP_POPULATE"))]
+    #[must_use]
+    pub const fn populate(mut self) -> Self {
+        self.populate = true;
+        self
+    }
+
+    /// Takes this lock, instead of [`Lock::Exclusive`] for a file and [`Lock::None`] for a view.
+    #[must_use]
+    pub const fn lock(mut self, lock: Lock) -> Self {
+        self.lock = Some(lock);
         self
     }
 
@@ -64,34 +119,55 @@ impl Options {
     /// [`len`](Self::len) say otherwise. Its zeros and its name are on the medium when this returns.
     ///
     /// # Errors
-    /// If there is something at the path, no room, no permission, or only page granularity; nothing
-    /// is left behind then.
+    /// If there is something at the path, no room, no permission, or a granularity that will not do;
+    /// nothing is left behind then.
+    ///
+    /// It is filled under the exclusive lock. If another [`lock`](Self::lock) was asked for and somebody
+    /// else takes the exclusive one in between, that is [`ErrorKind::Locked`], and the file is there,
+    /// complete.
     pub fn create(&self, path: impl AsRef<Path>, len: u64) -> Result<DaxFile, Error> {
         self.create_on::<Host>(path.as_ref(), len)
     }
 
-    /// Opens a file that exists, locks it and maps it.
+    /// Opens a file that exists, or under Linux a device of [device DAX](crate::dax#device-dax), locks it
+    /// and maps it.
     ///
     /// # Errors
-    /// If it is no regular file, is a symbolic link, is locked, is shorter than asked, cannot be read
-    /// and written by this user, or gets only page granularity. The file is as it was then.
+    /// If it is neither, is a symbolic link, is locked, is shorter than asked, cannot be read
+    /// and written by this user, or gets a granularity that will not do. The file is as it was then.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<DaxFile, Error> {
         self.open_on::<Host>(path.as_ref())
     }
 
+    /// Opens a file that exists and maps it for reading only. The right to read it is enough.
+    ///
+    /// What is known of its medium is the same as for [`open`](Self::open), and so is what is refused: a
+    /// view can [persist](DaxView::persist) what others have stored. Where it does that by cache lines, the
+    /// file is synced once, so that the blocks which it has are durable, whoever wrote it and how.
+    ///
+    /// # Errors
+    /// If it is no regular file, is a symbolic link, is locked and a lock was asked for, is shorter than
+    /// asked, cannot be read by this user, or gets a granularity that will not do. On 32-bit CPUs always:
+    /// [`ErrorKind::NoReadOnlyWords`].
+    #[doc(alias("read_only", "PROT_READ"))]
+    pub fn view(&self, path: impl AsRef<Path>) -> Result<DaxView, Error> {
+        self.view_on::<Host>(path.as_ref())
+    }
+
     pub(super) fn create_on<M: Mapper>(&self, path: &Path, len: u64) -> Result<DaxFile, Error> {
         file::check_new_len(path, len)?;
-        let page = files::page_size() as u64;
-        let mapped_len = file::checked_len(len, self.offset, self.len, page)
-            .map_err(|kind| Error::new(path, kind))?;
+        let mapped_len = self.mapped_len(path, Extent::of_bytes(len))?;
+        let lock = self.lock.unwrap_or(Lock::Exclusive);
         let file = file::create(path)?;
-        match self.fill_and_map::<M>(path, &file, len, mapped_len) {
-            Ok(mapped) => Ok(mapped.into_file(path, file, self.offset)),
+        let view = match self.fill_and_map::<M>(path, &file, len, mapped_len) {
+            Ok(mapped) => self.view_of(path, file, lock, mapped),
             Err(error) => {
                 files::remove_own(path, file);
-                Err(error)
+                return Err(error);
             }
-        }
+        };
+        lock::lower(path, &view.file, lock)?;
+        Ok(DaxFile { view })
     }
 
     /// Whether the medium will do is asked of the empty file, before it is filled.
@@ -102,28 +178,74 @@ impl Options {
         len: u64,
         mapped_len: usize,
     ) -> Result<Mapped, Error> {
-        file::lock_new(path, file)?;
+        lock::take_new(path, file)?;
         let chosen = self.choose::<M>(path, file)?;
         file::fill::<M>(path, file, len)?;
-        self.map::<M>(path, file, mapped_len, chosen)
+        self.map::<M>(path, file, Access::ReadAndWrite, mapped_len, chosen)
     }
 
     pub(super) fn open_on<M: Mapper>(&self, path: &Path) -> Result<DaxFile, Error> {
-        let page = files::page_size() as u64;
-        let (file, len) = file::open(path, self.offset, self.len, page)?;
+        let lock = self.lock.unwrap_or(Lock::Exclusive);
+        Ok(DaxFile { view: self.open_for::<M>(path, Access::ReadAndWrite, lock)? })
+    }
+
+    pub(super) fn view_on<M: Mapper>(&self, path: &Path) -> Result<DaxView, Error> {
+        if !READ_ONLY_WORDS {
+            return Err(Error::new(path, ErrorKind::NoReadOnlyWords));
+        }
+        self.open_for::<M>(path, Access::Read, self.lock.unwrap_or(Lock::None))
+    }
+
+    fn open_for<M: Mapper>(
+        &self,
+        path: &Path,
+        access: Access,
+        lock: Lock,
+    ) -> Result<DaxView, Error> {
+        let (file, extent) = file::open::<M>(path, access, lock)?;
+        let len = self.mapped_len(path, extent)?;
         let chosen = self.choose::<M>(path, &file)?;
-        Ok(self.map::<M>(path, &file, len, chosen)?.into_file(path, file, self.offset))
+        let mapped = self.map::<M>(path, &file, access, len, chosen)?;
+        let refuses_pages = access == Access::Read && !M::PERSISTS_VIEWS;
+        Ok(DaxView { refuses_pages, ..self.view_of(path, file, lock, mapped) })
+    }
+
+    /// How much of a file is mapped, of which there is so much.
+    fn mapped_len(&self, path: &Path, extent: Extent) -> Result<usize, Error> {
+        file::mapped_len(extent, self.offset, self.len).map_err(|kind| Error::new(path, kind))
     }
 
     fn map<M: Mapper>(
         &self,
         path: &Path,
         file: &File,
+        access: Access,
         len: usize,
         (guarantee, writeback): (Guarantee, Writeback),
     ) -> Result<Mapped, Error> {
-        let mapping = M::map(path, file, self.offset, len, writeback)?;
-        Ok(Mapped { mapping, writeback, guarantee })
+        let Self { offset, populate, .. } = *self;
+        let plan = Plan { offset, len, access, writeback, populate };
+        Ok(Mapped { mapping: M::map(path, file, &plan)?, writeback, guarantee })
+    }
+
+    fn view_of(&self, path: &Path, file: File, lock: Lock, mapped: Mapped) -> DaxView {
+        let Self { offset, populate, .. } = *self;
+        let Mapped { mapping, writeback, guarantee } = mapped;
+        let path = path.to_path_buf();
+        DaxView {
+            mapping,
+            writeback,
+            guarantee,
+            refuses_pages: false,
+            offset,
+            populate,
+            lock,
+            path,
+            file,
+            taint: Box::default(),
+            #[cfg(target_os = "linux")]
+            met: Box::default(),
+        }
     }
 
     fn persistent_cache(&self) -> Result<Cache, Unsupported> {
@@ -134,18 +256,33 @@ impl Options {
         cache.to(Point::Persistence)
     }
 
+    /// Why a file that gets this will not do; `None` if it will.
+    pub(super) fn refusal(&self, guarantee: &Guarantee) -> Option<ErrorKind> {
+        match (self.required, guarantee.granularity()) {
+            (Required::Byte, Granularity::Byte)
+            | (Required::Line, Granularity::Byte | Granularity::Line(_))
+            | (Required::Page, _) => None,
+            (Required::Byte, Granularity::Line(_) | Granularity::Page(_)) => {
+                Some(ErrorKind::NotByteGranular(guarantee.clone().into()))
+            }
+            (Required::Line, Granularity::Page(_)) => {
+                Some(ErrorKind::PageGranular(guarantee.clone().into()))
+            }
+        }
+    }
+
     /// What the medium guarantees, and how to persist on it: by lines or finer where the medium and
     /// the CPU allow it, by pages where the caller does.
     fn choose<M: Mapper>(&self, path: &Path, file: &File) -> Result<(Guarantee, Writeback), Error> {
         let cache = self.persistent_cache();
         let guarantee = M::guarantee(path, file, cache.ok())?;
+        if let Some(kind) = self.refusal(&guarantee) {
+            return Err(Error::new(path, kind));
+        }
         let writeback = match (guarantee.granularity(), cache) {
             (Granularity::Byte, Ok(cache)) => Writeback::Fence(cache),
             (Granularity::Line(_), Ok(cache)) => Writeback::Lines(cache),
-            (Granularity::Page(_), _) if self.allow_page_granularity => Writeback::Pages,
-            (Granularity::Page(_), _) => {
-                return Err(Error::new(path, ErrorKind::PageGranular(guarantee.into())));
-            }
+            (Granularity::Page(_), _) => Writeback::Pages,
             (Granularity::Byte | Granularity::Line(_), Err(why)) => {
                 return Err(Error::new(path, ErrorKind::Unsupported(why)));
             }
@@ -154,19 +291,26 @@ impl Options {
     }
 }
 
-/// A [`DaxFile`] that does not hold its file yet.
+/// A [`DaxView`] that does not hold its file yet.
 struct Mapped {
     mapping: Mapping,
     writeback: Writeback,
     guarantee: Guarantee,
 }
 
-impl Mapped {
-    fn into_file(self, path: &Path, file: File, offset: u64) -> DaxFile {
-        let Self { mapping, writeback, guarantee } = self;
-        DaxFile { mapping, writeback, guarantee, offset, path: path.to_path_buf(), file }
-    }
-}
+/// Where a relaxed load of 8 bytes is one that read-only memory permits (`core::sync::atomic`, "Atomic
+/// accesses to read-only memory").
+const READ_ONLY_WORDS: bool = cfg!(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    target_arch = "loongarch64",
+    target_arch = "mips64",
+    target_arch = "mips64r6",
+    target_arch = "powerpc64",
+    target_arch = "riscv64",
+    target_arch = "sparc64",
+    target_arch = "s390x",
+));
 
 /// What a file at `path` gets, without opening it for use: nothing is locked, written or created.
 /// For a directory it is what a new file in it would get.
@@ -189,7 +333,7 @@ pub(super) fn probe_on<M: Mapper>(path: &Path) -> Result<Guarantee, Error> {
     if there.is_dir() {
         return M::guarantee_in(path, cache);
     }
-    if !there.is_file() {
+    if !there.is_file() && !M::is_mappable(path, &there)? {
         return Err(Error::new(path, ErrorKind::NotRegular));
     }
     let file = files::open_to_look(path).map_err(opening)?;

@@ -3,6 +3,8 @@
 use super::words::{self, AtomicU64, WORD};
 use super::{Granularity, Medium};
 use crate::cache::Cache;
+#[cfg(not(loom))]
+use crate::cache::{Destination, copy::Copier};
 use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
@@ -11,7 +13,7 @@ use core::sync::atomic::Ordering;
 /// hands out, or ordinary memory in a test.
 ///
 /// What survives is for the owner of the memory to say; this type writes lines back to the point
-/// that its [`Cache`] is aimed at, and to *persist* means that here. It copies word by word.
+/// that its [`Cache`] is aimed at, and to *persist* means that here.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -127,6 +129,28 @@ impl Medium for Memory<'_> {
     fn fence(&self) {
         self.cache.fence();
     }
+
+    /// By the ways of [`cache::copy`](crate::cache::copy).
+    #[cfg(not(loom))]
+    fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
+        for (at, bytes) in parts {
+            self.checked(*at, bytes.len());
+        }
+        let start = self.words.as_ptr().cast::<u8>().cast_mut();
+        let place = |at: u64| start.wrapping_add(self.checked(at, 0));
+        let edge = |to: *mut u8, from: *const u8, len: usize| {
+            // SAFETY: a part of the bytes that the copy was given.
+            let bytes = unsafe { core::slice::from_raw_parts(from, len) };
+            self.write((to.addr() - start.addr()) as u64, bytes);
+        };
+        let destination = Destination::Unknown;
+        let copier = Copier { cache: self.cache, writes_back: true, destination, edge };
+        let parts = parts.iter().map(|(at, bytes)| (place(*at), bytes.as_ptr(), bytes.len()));
+        // SAFETY: (1) all parts are in the words, which are cells, so that no slice of bytes that may not
+        // change can be borrowed from them; (2) whoever accesses them does so by whole atomic words.
+        unsafe { copier.copy(parts) };
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -172,6 +196,29 @@ mod tests {
         let mut bytes = [0; 6];
         memory.read(300, &mut bytes).unwrap();
         assert_eq!(&bytes, b"second");
+    }
+
+    /// Ends within words and lines, and what is beside them.
+    #[test]
+    fn persist_copy_stores_exactly_its_bytes() {
+        let Some(cache) = cache("persist_copy_stores_exactly_its_bytes") else { return };
+        let source: Vec<u8> = (0..=250).cycle().take(2000).collect();
+        // Miri interprets, some hundred times slower.
+        let lengths: &[usize] =
+            if cfg!(miri) { &[3, 200] } else { &[0, 1, 8, 60, 64, 130, 300, 1100, 2000] };
+        for (at, len) in [0, 3, 8, 61, 64, 100]
+            .into_iter()
+            .flat_map(|at| lengths.iter().map(move |len| (at, *len)))
+        {
+            let words = words(300);
+            let memory = Memory::new(&words, cache);
+            memory.persist_copy(&[(at as u64, &source[..len])]).unwrap();
+            let mut found = alloc::vec![0; 2400];
+            memory.read(0, &mut found).unwrap();
+            assert_eq!(found[at..at + len], source[..len], "{len} at {at}");
+            let beside = found[..at].iter().chain(&found[at + len..]);
+            assert!(beside.copied().all(|byte| byte == 0xff), "{len} at {at}");
+        }
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Block devices under file systems: which region of persistent memory they are, and whether they
 //! keep data.
 
+use super::badblocks::{self, Listed, SECTOR};
 use super::mounts::Mount;
-use super::nvdimm::{self, Domain, Region};
-use super::tree::{Evidence, Tree};
+use super::nvdimm::{self, Domain, MemoryDevice, Region};
+use super::tree::{Evidence, Tree, Unknown};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// The block device under a file system.
@@ -16,6 +18,8 @@ pub(crate) struct Disk {
     pub(crate) name: String,
     /// The region of persistent memory that it is, or the weakest one under it.
     pub(crate) region: Option<Region>,
+    /// The memory devices of all regions under it.
+    pub(crate) devices: Vec<MemoryDevice>,
     /// Whether everything under it keeps data over a reboot, as far as it shows.
     pub(crate) is_storage: bool,
 }
@@ -41,7 +45,9 @@ pub(crate) fn disk(
             device
         });
     let Some(device) = found else { return Disk::default() };
-    let mut region = weakest_region(tree, &device, 0);
+    let regions = regions_under(tree, &device, 0).unwrap_or_default();
+    let devices = regions.iter().flat_map(|region| region.devices.clone()).collect();
+    let mut region = regions.into_iter().reduce(weaker);
     if let Some(region) = &region {
         evidence.extend(region.evidence.iter().cloned());
     }
@@ -50,8 +56,64 @@ pub(crate) fn disk(
         evidence.push(Evidence::new("mount option rtdev", "the file may lie on that device"));
         region = None;
     }
+    let devices = if region.is_some() { devices } else { Vec::new() };
     let is_storage = keeps_data(tree, &device, 0);
-    Disk { name: name_of(&device), region, is_storage }
+    Disk { name: name_of(&device), region, devices, is_storage }
+}
+
+/// The known media errors of the persistent memory that a file system lies on, found by the number of its
+/// device: in bytes of that device, which can be a partition; `page` is the size of a page, in bytes.
+///
+/// Only where the device is a region's own do its sectors say where it is bad.
+pub(crate) fn bad_blocks(
+    tree: &Tree,
+    (major, minor): (u32, u32),
+    page: usize,
+) -> Result<Listed, Unknown> {
+    let link = PathBuf::from(format!("/sys/dev/block/{major}:{minor}"));
+    let device = tree.resolve(&link).ok_or_else(|| {
+        let advice = "ask for a file on a block device, with /sys mounted";
+        Unknown::new(&link.to_string_lossy(), "absent", advice)
+    })?;
+    if let Some(below) = slaves(tree, &device, 0).first() {
+        let below = below.as_deref().map_or_else(|| "a device".into(), name_of);
+        return Err(Unknown::new(
+            &format!("{}/slaves", device.display()),
+            &format!("{below} is under it, so its sectors are not the medium's"),
+            "ask for the lists of the devices under it, which have no files",
+        ));
+    }
+    if nvdimm::below_region(&device).is_none() {
+        let answer = "the device is in no region of persistent memory";
+        let advice = "use a file on persistent memory; other devices keep no such list";
+        return Err(Unknown::new(&device.to_string_lossy(), answer, advice));
+    }
+    let (disk, start) = start_in_disk(tree, &device)?;
+    let listed = badblocks::read(tree, &disk.join("badblocks"), page)?;
+    let in_device = |range: Range<u64>| {
+        let from_start = range.start.saturating_sub(start)..range.end.saturating_sub(start);
+        (!from_start.is_empty()).then_some(from_start)
+    };
+    Ok(Listed { ranges: listed.ranges.into_iter().filter_map(in_device).collect(), ..listed })
+}
+
+/// The disk that a device is or is a part of, and where it begins there, in bytes. `start` is in sectors
+/// of 512 bytes (`Documentation/ABI/stable/sysfs-block`).
+fn start_in_disk<'a>(tree: &Tree, device: &'a Path) -> Result<(&'a Path, u64), Unknown> {
+    if tree.read(&device.join("partition")).value().is_none() {
+        return Ok((device, 0));
+    }
+    let path = device.join("start");
+    let attribute = tree.read(&path);
+    let sectors = attribute.value().and_then(|text| text.parse::<u64>().ok());
+    match (sectors.and_then(|sectors| sectors.checked_mul(SECTOR)), device.parent()) {
+        (Some(start), Some(disk)) => Ok((disk, start)),
+        _ => Err(Unknown::new(
+            &path.to_string_lossy(),
+            &attribute.describe(),
+            "report it, with the kernel's version",
+        )),
+    }
 }
 
 fn name_of(device: &Path) -> String {
@@ -87,17 +149,16 @@ fn keeps_data(tree: &Tree, device: &Path, depth: u32) -> bool {
     !["loop", "zram", "ram", "nbd"].iter().any(|kind| name.starts_with(kind))
 }
 
-/// The region of a device, or the weakest of those under it; `None` if any part of it is no
-/// persistent memory.
-fn weakest_region(tree: &Tree, device: &Path, depth: u32) -> Option<Region> {
+/// The region of a device, or those under it; `None` if any part of it is no persistent memory.
+fn regions_under(tree: &Tree, device: &Path, depth: u32) -> Option<Vec<Region>> {
     if let Some(region) = nvdimm::region_of(tree, device) {
-        return Some(region);
+        return Some(alloc::vec![region]);
     }
-    let regions: Option<Vec<Region>> = slaves(tree, device, depth)
-        .iter()
-        .map(|slave| weakest_region(tree, slave.as_ref()?, depth + 1))
-        .collect();
-    regions?.into_iter().reduce(weaker)
+    let mut regions = Vec::new();
+    for slave in slaves(tree, device, depth) {
+        regions.append(&mut regions_under(tree, &slave?, depth + 1)?);
+    }
+    (!regions.is_empty()).then_some(regions)
 }
 
 /// Of two regions under one device the one that promises less.

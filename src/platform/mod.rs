@@ -46,7 +46,12 @@ mod modelled;
 use modelled as native;
 
 #[cfg(feature = "std")]
+pub(crate) mod badblocks;
+pub(crate) mod block_stores;
+#[cfg(feature = "std")]
 pub(crate) mod cache_levels;
+#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
+pub(crate) mod device_dax;
 #[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
 pub(crate) mod disks;
 #[cfg(feature = "std")]

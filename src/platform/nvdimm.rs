@@ -13,7 +13,8 @@
 //! Linux from 6.15 on shows if it could arm the device's dirty state and found the GPF capability
 //! (`cxl_nvdimm_arm_dirty_shutdown_tracking`).
 
-use super::tree::{Attribute, Evidence, Tree, printable};
+use super::badblocks;
+use super::tree::{Attribute, Evidence, Tree, Unknown, printable};
 use alloc::string::String;
 use alloc::vec::Vec;
 use std::path::{Path, PathBuf};
@@ -104,8 +105,43 @@ pub struct Region {
     /// Known media errors: a load from one raises SIGBUS. Bytes, in sectors of 512, if the kernel
     /// shows them.
     pub bad_bytes: Option<u64>,
+    /// The devices that it lies on, in the order of the kernel's list; empty if there are none, as for
+    /// RAM, or if the kernel does not show them.
+    pub devices: Vec<MemoryDevice>,
     /// What this was concluded from.
     pub evidence: Vec<Evidence>,
+}
+
+/// A device that a region lies on: an NVDIMM, a CXL memory device.
+///
+/// Its count of unsafe shutdowns grows when it lost power before it had saved what it had accepted,
+/// or cannot tell that it had. A program that keeps the count beside its data and finds it grown has
+/// to take those data for damaged, whatever it had persisted. The counts are those of the kernel's
+/// start; they do not change while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct MemoryDevice {
+    /// The kernel's name: `nmem0`. It can be another after a reboot.
+    pub name: String,
+    /// What tells it from all others (ACPI's identifier of an NVDIMM, the serial number of a CXL
+    /// device), if the kernel shows it.
+    pub id: Option<String>,
+    /// How often it was shut down unsafely.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "count_or_reason"))]
+    pub unsafe_shutdowns: Result<u64, Unknown>,
+}
+
+/// The number, or the object that says why there is none.
+#[cfg(feature = "serde")]
+fn count_or_reason<S: serde::Serializer>(
+    count: &Result<u64, Unknown>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match count {
+        Ok(count) => serializer.serialize_u64(*count),
+        Err(why) => serde::Serialize::serialize(why, serializer),
+    }
 }
 
 pub(crate) const DEVICES: &str = "/sys/bus/nd/devices";
@@ -123,13 +159,18 @@ pub(crate) fn regions(tree: &Tree) -> Vec<Region> {
         .collect()
 }
 
-/// The region that a device below it in `/sys/devices` belongs to.
+/// The directory of the region that a device below it in `/sys/devices` belongs to.
 #[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
-pub(crate) fn region_of(tree: &Tree, device: &Path) -> Option<Region> {
+pub(crate) fn path_of_region(device: &Path) -> Option<&Path> {
     device
         .ancestors()
         .find(|path| path.file_name().is_some_and(|name| is_region(&name.to_string_lossy())))
-        .map(|path| region(tree, path))
+}
+
+/// The region that a device below it in `/sys/devices` belongs to.
+#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
+pub(crate) fn region_of(tree: &Tree, device: &Path) -> Option<Region> {
+    path_of_region(device).map(|path| region(tree, path))
 }
 
 /// The namespace that a device is made of, or the device that stands for it: what a region has next
@@ -160,8 +201,9 @@ fn region(tree: &Tree, path: &Path) -> Region {
     if is_volatile {
         ask(path.join("devtype"));
     }
+    let devices = devices(tree, path);
     let claim = conclude(provider.value(), domain.value(), is_volatile);
-    let domain = if claim == Domain::Cxl { cxl(tree, path, &mut evidence) } else { claim };
+    let domain = if claim == Domain::Cxl { cxl(tree, &devices, &mut evidence) } else { claim };
     let shown = |name| tree.read(&path.join(name));
     let number = |name| shown(name).value().and_then(|text| text.parse::<u64>().ok());
     let switch = |name| match shown(name).value() {
@@ -180,20 +222,15 @@ fn region(tree: &Tree, path: &Path) -> Region {
         // -1 where it is not known.
         numa_node: number("numa_node").and_then(|node| u32::try_from(node).ok()),
         bad_bytes: shown("badblocks").value().and_then(bad_bytes),
+        devices,
         evidence,
     }
 }
 
-/// Lines of a first sector and a number of sectors (`block/badblocks.c`, `badblocks_show`).
 fn bad_bytes(list: &str) -> Option<u64> {
-    list.lines().try_fold(0_u64, |bytes, line| {
-        let (_, sectors) = line.split_once(' ')?;
-        bytes.checked_add(sectors.trim().parse::<u64>().ok()?.checked_mul(SECTOR)?)
-    })
+    let listed = badblocks::parse(list)?;
+    listed.iter().try_fold(0_u64, |bytes, range| bytes.checked_add(range.end - range.start))
 }
-
-/// What block devices count in, whatever their own sectors.
-const SECTOR: u64 = 512;
 
 /// The kernel and the provider come first: nobody makes a claim for RAM, and what a flush of
 /// virtio-pmem means is for the host to say.
@@ -210,22 +247,95 @@ fn conclude(provider: Option<&str>, domain: Option<&str>, is_volatile: bool) -> 
 }
 
 /// Whether each device under a CXL region shows a dirty shutdown count, and with it that it has GPF.
-/// `mappingN` begins with the device's name (`drivers/nvdimm/region_devs.c`).
-fn cxl(tree: &Tree, region: &Path, evidence: &mut Vec<Evidence>) -> Domain {
-    let count = tree.read(&region.join("mappings"));
-    let count: usize = count.value().and_then(|text| text.parse().ok()).unwrap_or(0);
-    let mut all = (1..=MOST_MAPPINGS).contains(&count);
-    for number in 0..count.min(MOST_MAPPINGS) {
-        let mapping = tree.read(&region.join(alloc::format!("mapping{number}")));
-        let device = mapping.value().and_then(|text| text.split(',').next()).unwrap_or_default();
-        let path = Path::new(DEVICES).join(device).join("cxl/dirty_shutdown");
-        let shutdowns = tree.read(&path);
-        evidence.push(Evidence::new(path.to_string_lossy(), shutdowns.describe()));
-        all &= shutdowns.value().is_some_and(|text| text.parse::<u64>().is_ok());
+fn cxl(tree: &Tree, devices: &[MemoryDevice], evidence: &mut Vec<Evidence>) -> Domain {
+    for device in devices {
+        let path = Path::new(DEVICES).join(&device.name).join("cxl").join(SHUTDOWNS);
+        evidence.push(Evidence::new(path.to_string_lossy(), tree.read(&path).describe()));
     }
-    if all { Domain::CxlGpf } else { Domain::Cxl }
+    let all = devices.iter().all(|device| device.unsafe_shutdowns.is_ok());
+    if all && !devices.is_empty() { Domain::CxlGpf } else { Domain::Cxl }
 }
 
-/// More devices than a CXL region can have (`CXL_DECODER_MAX_INTERLEAVE` is 16); a count beyond it is
-/// not believed.
+/// More devices than a region can have (`drivers/nvdimm/region_devs.c` has attributes for 32 mappings);
+/// a count beyond it is not believed.
 const MOST_MAPPINGS: usize = 32;
+
+/// The attribute that counts.
+const SHUTDOWNS: &str = "dirty_shutdown";
+
+/// The devices under a region. `mappingN` begins with the device's name
+/// (`drivers/nvdimm/region_devs.c`).
+fn devices(tree: &Tree, region: &Path) -> Vec<MemoryDevice> {
+    let count = tree.read(&region.join("mappings"));
+    let count: usize = count.value().and_then(|text| text.parse().ok()).unwrap_or(0);
+    if count > MOST_MAPPINGS {
+        return Vec::new();
+    }
+    (0..count).map(|number| device(tree, &region.join(alloc::format!("mapping{number}")))).collect()
+}
+
+fn device(tree: &Tree, mapping: &Path) -> MemoryDevice {
+    let shown = tree.read(mapping);
+    let name = shown.value().and_then(|text| text.split(',').next()).filter(|name| is_device(name));
+    let Some(name) = name else {
+        let (asked, answer) = (mapping.to_string_lossy(), shown.describe());
+        let unsafe_shutdowns = Err(Unknown::new(&asked, &answer, ASK_VENDOR));
+        return MemoryDevice { name: String::new(), id: None, unsafe_shutdowns };
+    };
+    let path = Path::new(DEVICES).join(name);
+    let known = FAMILIES.into_iter().find(|family| tree.exists(&path.join(family)));
+    let id = known.and_then(|family| {
+        let id = tree.read(&path.join(family).join("id"));
+        id.value().filter(|id| !id.is_empty()).map(printable)
+    });
+    let unsafe_shutdowns = match known {
+        Some(family) => shutdowns(tree, &path, family),
+        None => Err(Unknown::new(
+            &path.to_string_lossy(),
+            "neither nfit nor papr nor cxl is there",
+            ASK_VENDOR,
+        )),
+    };
+    MemoryDevice { name: String::from(name), id, unsafe_shutdowns }
+}
+
+/// What the kernel's drivers of such devices name their attributes after (`drivers/acpi/nfit/core.c`,
+/// `arch/powerpc/platforms/pseries/papr_scm.c`, `drivers/cxl/pmem.c`).
+const FAMILIES: [&str; 3] = ["nfit", PAPR, "cxl"];
+/// Its driver shows 0 also where the hypervisor has no count (`papr_scm_probe`).
+const PAPR: &str = "papr";
+
+fn shutdowns(tree: &Tree, device: &Path, family: &str) -> Result<u64, Unknown> {
+    let path = device.join(family).join(SHUTDOWNS);
+    let shown = tree.read(&path);
+    let unknown = |answer: &str| Err(Unknown::new(&path.to_string_lossy(), answer, ASK_VENDOR));
+    match shown.value().map(str::parse::<u64>) {
+        Some(Ok(0)) if family == PAPR => unknown("0, which also stands for no count"),
+        Some(Ok(count)) => Ok(count),
+        _ => unknown(&shown.describe()),
+    }
+}
+
+const ASK_VENDOR: &str = "ask the devices' own tool (ndctl list -DH) or their vendor";
+
+fn is_device(name: &str) -> bool {
+    name.strip_prefix("nmem").is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
+/// Memory that keeps nothing, which is no region of `libnvdimm`.
+#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
+pub(crate) fn volatile(name: &str, provider: &str, size: Option<u64>) -> Region {
+    Region {
+        name: String::from(name),
+        provider: String::from(provider),
+        size,
+        available_size: None,
+        domain: Domain::None,
+        read_only: None,
+        deep_flush: None,
+        numa_node: None,
+        bad_bytes: None,
+        devices: Vec::new(),
+        evidence: Vec::new(),
+    }
+}

@@ -127,6 +127,17 @@ impl Tree {
         })
     }
 
+    /// Writes text into the attribute at an absolute path, which must be there.
+    ///
+    /// # Errors
+    /// Those of the calls.
+    #[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
+    pub(crate) fn write(&self, path: &Path, text: &str) -> io::Result<()> {
+        let mut file = fs::OpenOptions::new().write(true).open(self.inside(path))?;
+        // In one call: what the kernel makes of an attribute's text, it makes of each.
+        io::Write::write_all(&mut file, text.as_bytes())
+    }
+
     /// Whether there is something at an absolute path.
     pub(crate) fn exists(&self, path: &Path) -> bool {
         self.inside(path).exists()

@@ -14,7 +14,7 @@ use crate::arch::{Facts, Missing, Point, Unsupported};
 use raw_cpuid::{CpuId, CpuIdReader, CpuIdResult, ExtendedFeatures, FeatureInfo};
 
 /// The vendor whose CLFLUSH is ordered by SFENCE (Intel SDM vol. 2A, CLFLUSH).
-const INTEL: &str = "GenuineIntel";
+pub(super) const INTEL: &str = "GenuineIntel";
 /// Leaf 21H of a TDX guest, in the order EBX, EDX, ECX (Linux `arch/x86/coco/tdx/tdx.c`).
 const TDX_SIGNATURE: &[u8; 12] = b"IntelTDX    ";
 
@@ -52,7 +52,13 @@ const NO_FENCE: Unsupported = Unsupported::new(
 /// The CPU this program runs on.
 #[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
 pub(crate) fn cpu() -> Cpu {
-    Cpu { privileged: privilege_level(code_segment()) == 0, ..read(&raw_cpuid::CpuIdReaderNative) }
+    Cpu { privileged: in_ring_0(), ..read(&raw_cpuid::CpuIdReaderNative) }
+}
+
+/// Whether this is kernel code.
+#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
+pub(super) fn in_ring_0() -> bool {
+    privilege_level(code_segment()) == 0
 }
 
 /// The ring in which code with this selector in CS runs (Intel SDM vol. 3A, "Privilege Levels"). A kernel
@@ -147,7 +153,7 @@ fn shown_facts<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> (u8, Result<Fact
     (present, line.map(|line| Facts::from_present(line, present)))
 }
 
-fn vendor<R: CpuIdReader>(reader: &R) -> Text<12> {
+pub(super) fn vendor<R: CpuIdReader>(reader: &R) -> Text<12> {
     let leaf = reader.cpuid1(LEAF_BASIC);
     text([leaf.ebx, leaf.edx, leaf.ecx])
 }
@@ -275,7 +281,7 @@ fn sev<R: CpuIdReader>(reader: &R) -> Confidential {
 }
 
 /// A leaf of the range that begins at `base`, if the range reaches so far.
-fn leaf<R: CpuIdReader>(reader: &R, base: u32, leaf: u32) -> Option<CpuIdResult> {
+pub(super) fn leaf<R: CpuIdReader>(reader: &R, base: u32, leaf: u32) -> Option<CpuIdResult> {
     (reader.cpuid1(base).eax >= leaf).then(|| reader.cpuid1(leaf))
 }
 

@@ -374,7 +374,7 @@ mod host {
 
     impl Serialize for Region {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let mut object = serializer.serialize_struct("Region", 12)?;
+            let mut object = serializer.serialize_struct("Region", 13)?;
             object.serialize_field("name", &self.name)?;
             object.serialize_field("provider", &self.provider)?;
             object.serialize_field("size", &self.size)?;
@@ -386,6 +386,7 @@ mod host {
             object.serialize_field("deep_flush", &self.deep_flush)?;
             object.serialize_field("numa_node", &self.numa_node)?;
             object.serialize_field("bad_bytes", &self.bad_bytes)?;
+            object.serialize_field("devices", &self.devices)?;
             object.serialize_field("evidence", &self.evidence)?;
             object.end()
         }

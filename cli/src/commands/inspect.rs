@@ -7,8 +7,9 @@
 //! | name | what |
 //! |---|---|
 //! | `path` | as it was given |
-//! | `guarantee` | `granularity` (`"byte"`, `{"line": BYTES}` or `{"page": BYTES}`), `backing`, `reason`, `advice` (or `null`), `file_system`, `mount_point`, `device`, `region` (or `null`; as in `caps --json`), `through_page_cache`, `caching`, `evidence` (list of `asked`, `answer`) |
+//! | `guarantee` | `granularity` (`"byte"`, `{"line": BYTES}` or `{"page": BYTES}`), `backing`, `reason`, `advice` (or `null`), `file_system`, `mount_point`, `device`, `region` (or `null`; as in `caps --json`), `is_device_dax`, `alignment` (what offsets of mappings are multiples of, in bytes), `devices` (those of all regions under the file; as in `caps --json`), `through_page_cache`, `caching`, `evidence` (list of `asked`, `answer`) |
 //! | `guarantee.caching` | the memory type. `read`: `write_back`, `write_through`, `write_protected`, `write_combining`, `uncached` with its `meaning`, or `null` with `reason` and `advice`; `by_rule`, `rule`: what the kernel maps such files as by its own rule, which was not read; `caveat`: who can overrule both, or `null`; `evidence` |
+//! | `unsafe_shutdowns` | of all `devices` together: `count`, or `reason` and `advice` |
 //! | `survival` | list of `event`, `progress` (`stored`, `persisted`, `deep_persisted`), `survival` (`yes`, `no`, `not_promised`, `{"if": CONDITION}`) |
 //! | `canary` | `null` for a file; else `path` and `state`: `not_there`, `unreadable` (with `reason`), `same_boot`, `kept`, `boot_unknown`, `damaged` |
 //! | `canary.planted` | `at`, `boot`, `kernel`, `backing`, `device`, `file_system`, `persisted_by` |
@@ -18,6 +19,7 @@
 use super::text::{self, heading, row};
 use crate::canary::{self, Canary};
 use cachemaint::dax::{Caching, Guarantee, probe};
+use cachemaint::report::{MemoryDevice, Unknown};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::Write;
@@ -25,6 +27,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Show what a file there gets: medium, granularity, evidence, which events its data survive
+///
+/// It can be a device of device DAX too (/dev/dax0.0).
 ///
 /// Nothing is written but a canary, if one is asked for: a file is opened for reading only, and for a
 /// directory an unnamed file that is gone at once stands for a new file in it.
@@ -56,9 +60,17 @@ struct Document<'a> {
     /// What is no UTF-8 in it is replaced.
     path: Cow<'a, str>,
     guarantee: &'a Guarantee,
+    unsafe_shutdowns: Shutdowns,
     survival: Vec<Cell>,
     /// For a directory alone.
     canary: Option<&'a Canary>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Shutdowns {
+    Known { count: u64 },
+    Unknown(Unknown),
 }
 
 #[derive(Serialize)]
@@ -80,6 +92,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             schema: 1,
             path: arguments.path.to_string_lossy(),
             guarantee: &guarantee,
+            unsafe_shutdowns: match guarantee.unsafe_shutdowns() {
+                Ok(count) => Shutdowns::Known { count },
+                Err(why) => Shutdowns::Unknown(why),
+            },
             survival: cells(&guarantee),
             canary: canary.as_ref(),
         };
@@ -119,6 +135,9 @@ fn print(
             format!("{}, persistence domain: {}", region.name, region.domain.name()),
         )?;
     }
+    if !guarantee.devices().is_empty() {
+        row(out, "shutdowns", shutdowns(guarantee))?;
+    }
     if let Some(advice) = guarantee.advice() {
         row(out, "for more", advice)?;
     }
@@ -142,6 +161,23 @@ fn print(
     Ok(())
 }
 
+/// How often each device under the file was shut down unsafely, and all together.
+fn shutdowns(guarantee: &Guarantee) -> String {
+    let of_device = |device: &MemoryDevice| {
+        let id = device.id.as_ref().map(|id| format!(" ({id})")).unwrap_or_default();
+        match &device.unsafe_shutdowns {
+            Ok(count) => format!("{}{id}: {count}", device.name),
+            Err(why) => format!("{}{id}: unknown: {why}", device.name),
+        }
+    };
+    let devices: Vec<String> = guarantee.devices().iter().map(of_device).collect();
+    let devices = devices.join("; ");
+    match guarantee.unsafe_shutdowns() {
+        Ok(sum) => format!("{sum} unsafe so far ({devices})"),
+        Err(_) => format!("unsafe ones are not known ({devices})"),
+    }
+}
+
 /// What was read, or why not; and by the kernel's rule.
 fn memory_type(caching: &Caching) -> String {
     let rule = caching.by_rule;
@@ -159,6 +195,10 @@ fn memory_type(caching: &Caching) -> String {
 
 /// File system, mount and device in one line.
 pub(crate) fn place(guarantee: &Guarantee) -> String {
+    if guarantee.is_device_dax() {
+        let alignment = text::bytes(guarantee.alignment());
+        return format!("none: device DAX {}, in units of {alignment}", guarantee.device());
+    }
     let or_unknown = |text: &str| if text.is_empty() { "unknown" } else { text }.to_string();
     let mut place = or_unknown(guarantee.file_system());
     if !guarantee.mount_point().is_empty() {

@@ -29,12 +29,71 @@ pub(super) use windows as files;
 use super::mapping::Mapping;
 use super::{Error, Guarantee, Writeback};
 use crate::cache::Cache;
-use std::fs::File;
+use core::ops::Range;
+use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
 
+/// What a file is opened and mapped for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Loads alone.
+    Read,
+    /// Loads and stores.
+    ReadAndWrite,
+}
+
+/// What there is of a file to be mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Extent {
+    /// Its size in bytes.
+    pub(super) size: u64,
+    /// What offsets must be multiples of, in bytes: a page, or more.
+    pub(super) alignment: u64,
+    /// Whether lengths must be multiples of it too.
+    pub(super) in_whole_units: bool,
+}
+
+impl Extent {
+    /// So many bytes, which are mapped by pages.
+    pub(super) fn of_bytes(size: u64) -> Self {
+        Self { size, alignment: files::page_size() as u64, in_whole_units: false }
+    }
+}
+
+/// Which bytes of a file are mapped, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    /// Where the mapping begins in the file, in bytes; a multiple of the page size.
+    pub(super) offset: u64,
+    /// Its length in bytes.
+    pub(super) len: usize,
+    pub(super) access: Access,
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "there is one way to persist a file on other systems")
+    )]
+    pub(super) writeback: Writeback,
+    /// Whether every page is made accessible at once.
+    pub(super) populate: bool,
+}
+
 /// What an operating system says of a file, and how it maps it.
 pub(super) trait Mapper {
+    /// Whether the system writes pages back for a mapping that is one for reading only.
+    const PERSISTS_VIEWS: bool;
+
+    /// Whether something that is neither a regular file nor a directory can be mapped. It is not opened
+    /// for that.
+    fn is_mappable(_: &Path, _: &Metadata) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    /// What there is of an open file to be mapped.
+    fn extent(_: &Path, _: &File, metadata: &Metadata) -> Result<Extent, Error> {
+        Ok(Extent::of_bytes(metadata.len()))
+    }
+
     /// What the medium of an open file guarantees; `cache` reaches the point of persistence, if there is
     /// one that does.
     fn guarantee(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Error>;
@@ -42,16 +101,10 @@ pub(super) trait Mapper {
     /// What a new file in a directory would get. Nothing is left there.
     fn guarantee_in(directory: &Path, cache: Option<Cache>) -> Result<Guarantee, Error>;
 
-    /// Finds out at once whether there is room for so many bytes, where the system can tell; where it
-    /// cannot, writing them finds out.
-    fn reserve(file: &File, len: u64) -> io::Result<()>;
+    /// Finds out at once whether there is room for these bytes, where the system can tell; where it
+    /// cannot, writing them finds out. The file keeps its length.
+    fn reserve(file: &File, range: Range<u64>) -> io::Result<()>;
 
-    /// Maps `len` bytes from `offset`, a multiple of the page size, to be persisted in this way.
-    fn map(
-        path: &Path,
-        file: &File,
-        offset: u64,
-        len: usize,
-        writeback: Writeback,
-    ) -> Result<Mapping, Error>;
+    /// Maps a part of a file.
+    fn map(path: &Path, file: &File, plan: &Plan) -> Result<Mapping, Error>;
 }

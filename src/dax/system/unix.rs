@@ -1,9 +1,11 @@
 //! Files on Unix: opened without following a symbolic link, for this user alone, under a name that is
 //! made durable.
 
+use super::Access;
 use crate::dax::error::{Error, ErrorKind};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -12,6 +14,8 @@ use std::path::Path;
 /// The calls, as errors name them.
 pub(in crate::dax) const LOCK: &str = "flock";
 pub(in crate::dax) const METADATA: &str = "fstat";
+pub(in crate::dax) const SET_LEN: &str = "ftruncate";
+pub(in crate::dax) const SYNC: &str = "fsync";
 
 /// The number that stands for an error that has none.
 const NO_NUMBER: Errno = Errno::IO;
@@ -27,11 +31,14 @@ pub(in crate::dax) fn create(path: &Path) -> io::Result<File> {
     Ok(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?.into())
 }
 
-/// Opens a file for reading and writing; not what a symbolic link leads to.
-pub(in crate::dax) fn open(path: &Path) -> io::Result<File> {
-    let flags =
-        OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+/// Opens a file; not what a symbolic link leads to.
+pub(in crate::dax) fn open(path: &Path, access: Access) -> io::Result<File> {
+    let access = match access {
+        Access::Read => OFlags::RDONLY,
+        Access::ReadAndWrite => OFlags::RDWR,
+    };
+    let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    Ok(rustix::fs::open(path, access | flags, Mode::empty())?.into())
 }
 
 /// Opens a file to look at it.
@@ -65,6 +72,15 @@ pub(in crate::dax) fn number(error: &io::Error) -> i32 {
 /// that what is persisted in it could not be found again.
 pub(in crate::dax) fn fault(metadata: &Metadata) -> Option<ErrorKind> {
     (metadata.nlink() == 0).then_some(ErrorKind::Missing)
+}
+
+/// Refuses a length beyond the limit of this process, since the system would send it a signal that ends it
+/// by default (POSIX, `setrlimit`: SIGXFSZ).
+pub(in crate::dax) fn check_limit(len: u64) -> io::Result<()> {
+    match getrlimit(Resource::Fsize).current {
+        Some(limit) if len > limit => Err(Errno::FBIG.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Makes the name of a new file durable.

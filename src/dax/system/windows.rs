@@ -6,6 +6,7 @@
 //! - The lock (`LockFileEx`) is mandatory: what reads or writes the file by other means meanwhile fails.
 //! - No call is documented that makes a name durable; the file itself is (`FlushFileBuffers`).
 
+use super::Access;
 use crate::dax::error::{Error, ErrorKind};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
@@ -15,6 +16,8 @@ use std::path::Path;
 /// The calls, as errors name them.
 pub(in crate::dax) const LOCK: &str = "LockFileEx";
 pub(in crate::dax) const METADATA: &str = "GetFileInformationByHandle";
+pub(in crate::dax) const SET_LEN: &str = "SetFileInformationByHandle";
+pub(in crate::dax) const SYNC: &str = "FlushFileBuffers";
 
 /// Microsoft Learn, `CreateFileW`.
 const SHARE_READ_AND_WRITE: u32 = 0x1 | 0x2;
@@ -41,11 +44,11 @@ pub(in crate::dax) fn create(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Opens a file for reading and writing; not what a link leads to.
-pub(in crate::dax) fn open(path: &Path) -> io::Result<File> {
+/// Opens a file; not what a link leads to.
+pub(in crate::dax) fn open(path: &Path, access: Access) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
-        .write(true)
+        .write(access == Access::ReadAndWrite)
         .share_mode(SHARE_READ_AND_WRITE)
         .custom_flags(FLAG_OPEN_REPARSE_POINT)
         .open(path)
@@ -78,6 +81,12 @@ pub(in crate::dax) fn number(error: &io::Error) -> i32 {
 pub(in crate::dax) fn fault(metadata: &Metadata) -> Option<ErrorKind> {
     let is_link = metadata.file_attributes() & ATTRIBUTE_REPARSE_POINT != 0;
     is_link.then_some(ErrorKind::SymbolicLink)
+}
+
+/// No limit of the process is known.
+#[expect(clippy::unnecessary_wraps, reason = "the signature is that of systems that have one")]
+pub(in crate::dax) const fn check_limit(_: u64) -> io::Result<()> {
+    Ok(())
 }
 
 /// There is no call for it.

@@ -114,7 +114,7 @@ pub(crate) enum Unread {
     #[cfg(target_os = "linux")]
     InTree {
         tree: Tree,
-        /// The block device that is mapped directly; `None` if pages of RAM are.
+        /// The device that is mapped directly; `None` if pages of RAM are.
         device: Option<String>,
         in_guest: bool,
     },

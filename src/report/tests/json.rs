@@ -19,7 +19,18 @@ fn host() -> Value {
     let fixture = Fixture::new()
         .kernel_and_caches()
         .file("sys/class/dmi/id/sys_vendor", "Amazon EC2\n")
-        .region(0, Some("ACPI.NFIT\n"), &[("persistence_domain", "memory_controller\n")]);
+        .region(
+            0,
+            Some("ACPI.NFIT\n"),
+            &[
+                ("persistence_domain", "memory_controller\n"),
+                ("mappings", "2\n"),
+                ("mapping0", "nmem0,0,1073741824,0\n"),
+                ("mapping1", "nmem1,0,1073741824,1\n"),
+            ],
+        )
+        .file("sys/bus/nd/devices/nmem0/nfit/id", "8089-a2-1837-00000bb3\n")
+        .file("sys/bus/nd/devices/nmem0/nfit/dirty_shutdown", "3\n");
     let report = HostReport::from_tree(report("Xeon E5-2676 v3"), &fixture.tree());
     serde_json::to_value(report).unwrap()
 }
@@ -135,6 +146,11 @@ const NAMES: &[&str] = &[
     "regions.list[].deep_flush",
     "regions.list[].numa_node",
     "regions.list[].bad_bytes",
+    "regions.list[].devices[].name",
+    "regions.list[].devices[].id",
+    "regions.list[].devices[].unsafe_shutdowns",
+    "regions.list[].devices[].unsafe_shutdowns.reason",
+    "regions.list[].devices[].unsafe_shutdowns.advice",
     "regions.list[].evidence[].asked",
     "regions.list[].evidence[].answer",
     "backings[]",
@@ -206,6 +222,10 @@ fn the_values_are_the_machine_s() {
     assert_eq!(host["cpu"]["instructions"][0]["status"], "absent");
     assert_eq!(host["regions"]["list"][0]["domain"], "memory_controller");
     assert_eq!(host["regions"]["list"][0]["is_claim"], true);
+    assert_eq!(
+        host["regions"]["list"][0]["devices"][0],
+        json!({"name": "nmem0", "id": "8089-a2-1837-00000bb3", "unsafe_shutdowns": 3})
+    );
     assert_eq!(host["backings"], json!(["storage", "ram", "pmem_adr"]));
     assert_eq!(host["survival"]["pmem_adr"]["power_loss"]["stored"], "no");
     assert_eq!(host["survival"]["pmem_adr"]["warm_reboot"]["stored"], "not_promised");

@@ -2,13 +2,13 @@
     stp x29, x30, [sp, #80]
     str x19, [sp, #96]
     add x29, sp, #80
-    ldr x2, [x0, #416]
+    ldr x2, [x0, #472]
     cmn x1, #9
     b.hi .L0
     add x9, x1, #8
     cmp x9, x2
     b.hi .L0
-    ldr x10, [x0, #392]
+    ldr x10, [x0, #448]
     tst x1, #0x7
     stur x1, [x29, #-16]
     b.ne .L1
@@ -47,7 +47,7 @@
     mov x19, x8
     mov x8, sp
     sub x1, x29, #16
-    bl _ZN10cachemaint3dax7DaxFile15writeback_pagesE
+    bl _ZN10cachemaint3dax4view7DaxView15writeback_pagesE
     mov x8, x19
 .L8:
     ldp q0, q1, [sp]

@@ -1,12 +1,12 @@
     addi sp, sp, -96
     sd ra, 88(sp)
     sd s0, 80(sp)
-    ld a4, 416(a1)
+    ld a4, 472(a1)
     li a3, -9
     bltu a3, a2, .L0
     addi a5, a2, 8
     bltu a4, a5, .L0
-    ld a3, 392(a1)
+    ld a3, 448(a1)
     andi a4, a2, 7
     sd a2, 64(sp)
     bnez a4, .L1
@@ -39,7 +39,7 @@
     mv s0, a0
     mv a0, sp
     addi a2, sp, 64
-    call _ZN10cachemaint3dax7DaxFile15writeback_pagesE
+    call _ZN10cachemaint3dax4view7DaxView15writeback_pagesE
     mv a0, s0
     j .L6
 .L4:

@@ -1,6 +1,6 @@
     push rbx
     sub rsp, 80
-    mov rax, qword ptr [rsi + 416]
+    mov rax, qword ptr [rsi + 472]
     lea r8, [rdx + 8]
     cmp r8, rax
     seta cl
@@ -9,7 +9,7 @@
     test cl, cl
     jne .L1
 .L17:
-    mov rcx, qword ptr [rsi + 392]
+    mov rcx, qword ptr [rsi + 448]
     mov qword ptr [rsp], rdx
     test dl, 7
     jne .L2
@@ -66,7 +66,7 @@
     mov rdx, rsp
     mov rbx, rdi
     mov rdi, rax
-    call qword ptr [rip + _ZN10cachemaint3dax7DaxFile15writeback_pagesE@GOTPCREL]
+    call qword ptr [rip + _ZN10cachemaint3dax4view7DaxView15writeback_pagesE@GOTPCREL]
     mov rdi, rbx
     jmp .L13
 .L5:

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use cachemaint_lab_protocol::{Records, Reply, Request, decode, encode};
+use cachemaint_lab_protocol::{Part, Records, Reply, Request, decode, encode};
 use serde_json::Value;
 
 use super::initramfs::Initramfs;
@@ -314,19 +314,37 @@ impl Machine {
 
     /// Has records persisted in a new file.
     pub(super) fn persist(&mut self, records: &Records) -> Result<Persisted> {
-        match self.ask(&Request::Persist(records.clone()))? {
+        self.persisting(&Request::Persist(records.clone()))
+    }
+
+    /// Has records persisted on a part of a device.
+    pub(super) fn persist_on_device(&mut self, records: &Records, part: Part) -> Result<Persisted> {
+        self.persisting(&Request::PersistOnDevice(records.clone(), part))
+    }
+
+    fn persisting(&mut self, request: &Request) -> Result<Persisted> {
+        match self.ask(request)? {
             Reply::Persisted { granularity, reason, flags } => Ok(Persisted {
                 granularity,
                 reason,
                 is_synchronous: flags.split(' ').any(|flag| flag == "sf"),
             }),
-            other => bail!("persisting {records:?}: {other:?}"),
+            other => bail!("{request:?}: {other:?}"),
         }
     }
 
     /// Looks for records, all of which must be there.
     pub(super) fn verify(&mut self, records: &Records) -> Result<()> {
-        match self.ask(&Request::Verify(records.clone()))? {
+        self.verifying(records, &Request::Verify(records.clone()))
+    }
+
+    /// Looks for records on a part of a device.
+    pub(super) fn verify_on_device(&mut self, records: &Records, part: Part) -> Result<()> {
+        self.verifying(records, &Request::VerifyOnDevice(records.clone(), part))
+    }
+
+    fn verifying(&mut self, records: &Records, request: &Request) -> Result<()> {
+        match self.ask(request)? {
             Reply::Found { intact, damaged } if damaged.is_empty() => {
                 ensure!(intact == records.count, "{intact} of {} records", records.count);
                 Ok(())
@@ -337,7 +355,7 @@ impl Machine {
                 records.count,
                 records.path,
             ),
-            other => bail!("verifying {records:?}: {other:?}"),
+            other => bail!("{request:?}: {other:?}"),
         }
     }
 

@@ -5,9 +5,10 @@
 //! and region, never on other regions of the machine.
 //!
 //! `MAP_SYNC` says that stores reach the medium without the file system's help. It says nothing about
-//! the medium: the kernel grants it on emulated persistent memory too, and on some network file
-//! systems it has been seen granted without any direct access, so that the inode's DAX attribute must
-//! agree.
+//! the medium: the kernel grants it on emulated persistent memory too, and on file systems of a host (9p,
+//! virtiofs) it has been seen granted, where a line that is written back ends in the host's page cache. So
+//! the inode's DAX attribute must agree, and the file system be one that has it (`FOP_MMAP_SYNC`: ext4,
+//! xfs) or lie on a region of persistent memory.
 
 use crate::dax::Guarantee;
 use crate::medium::Granularity;
@@ -31,6 +32,9 @@ pub(super) struct Asked {
     pub(super) mount_id: Option<u64>,
     /// The inode's DAX attribute; `None` if the kernel or the file system does not tell.
     pub(super) dax_attribute: Option<bool>,
+    /// The file system's name by its magic number, if that is one of those that this crate knows:
+    /// a memfd's is mounted nowhere, and `/proc` can be missing.
+    pub(super) magic: Option<&'static str>,
     /// The kernel's answer to `MAP_SYNC`.
     pub(super) map_sync: Result<(), Errno>,
     /// What the CPU writes back at once, or `None` if it cannot reach the point of persistence.
@@ -42,18 +46,14 @@ pub(super) struct Asked {
     /// Whether the data cache aliases, so that Linux refuses to map files directly.
     pub(super) data_cache_aliases: bool,
     pub(super) page: usize,
+    /// What offsets must be multiples of: a page, or a huge page.
+    pub(super) alignment: u64,
 }
 
 /// Concludes what the file gets.
 pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
     let mut evidence = Vec::new();
-    evidence.push(Evidence::new(
-        "mmap(MAP_SHARED_VALIDATE | MAP_SYNC)",
-        match asked.map_sync {
-            Ok(()) => "granted".to_string(),
-            Err(errno) => format!("refused: {}", std::io::Error::from(errno)),
-        },
-    ));
+    evidence.push(asked_map_sync(asked.map_sync));
     evidence.push(Evidence::new(
         "statx: STATX_ATTR_DAX",
         match asked.dax_attribute {
@@ -66,11 +66,19 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         let (asked, answer) = ("Builder::accept_coherency_as_persistence", "the caller's word");
         evidence.push(Evidence::new(asked, answer));
     }
-    let mount = mount(tree, asked.mount_id, &mut evidence);
+    let mut mount = mount(tree, asked.mount_id, &mut evidence);
+    if let (true, Some(name)) = (mount.file_system.is_empty(), asked.magic) {
+        evidence.push(Evidence::new("fstatfs: f_type", name));
+        mount.file_system = name.to_string();
+    }
     let disk = disk(tree, asked.device, &mount, &mut evidence);
 
+    let on_region = disk.region.is_some();
     // Where the inode does not tell, a region must: MAP_SYNC has been granted without either.
-    let is_dax = asked.dax_attribute.unwrap_or(disk.region.is_some());
+    let is_dax = match asked.dax_attribute {
+        Some(set) => set && (on_region || has_map_sync(&mount.file_system)),
+        None => on_region,
+    };
     let direct = asked.map_sync.is_ok() && is_dax;
     let backing = backing(direct, &mount, &disk);
     let (granularity, reason, advice) = if direct {
@@ -90,11 +98,25 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         file_system: mount.file_system,
         mount_point: mount.point,
         device: disk.name,
+        is_device_dax: false,
+        alignment: asked.alignment,
         region: disk.region,
+        devices: disk.devices,
         through_page_cache,
         caching: Unread::InTree { tree: tree.clone(), device: mapped_device, in_guest },
         evidence,
     }
+}
+
+/// The kernel's answer to `MAP_SYNC` as evidence.
+pub(super) fn asked_map_sync(answer: Result<(), Errno>) -> Evidence {
+    Evidence::new(
+        "mmap(MAP_SHARED_VALIDATE | MAP_SYNC)",
+        match answer {
+            Ok(()) => "granted".to_string(),
+            Err(errno) => format!("refused: {}", std::io::Error::from(errno)),
+        },
+    )
 }
 
 fn backing(direct: bool, mount: &Mount, disk: &Disk) -> Backing {
@@ -107,6 +129,12 @@ fn backing(direct: bool, mount: &Mount, disk: &Disk) -> Backing {
         _ if disk.is_storage && mount.flushes() => Backing::Storage,
         _ => Backing::Unknown,
     }
+}
+
+/// The file systems whose files the kernel maps synchronously (`FOP_MMAP_SYNC`: `fs/ext4/file.c`,
+/// `fs/xfs/xfs_file.c`).
+fn has_map_sync(file_system: &str) -> bool {
+    matches!(file_system, "ext4" | "xfs")
 }
 
 fn is_ram(file_system: &str) -> bool {
@@ -141,12 +169,15 @@ fn direct_granularity(
 }
 
 /// Who says what power loss does not lose.
-fn claim(region: Option<&Region>, in_guest: bool) -> String {
-    let Some(Region { name, domain, .. }) = region else {
+pub(super) fn claim(region: Option<&Region>, in_guest: bool) -> String {
+    let Some(Region { name, domain, provider, .. }) = region else {
         return "no region of persistent memory was found for its device".to_string();
     };
     match domain {
-        Domain::None => format!("{name} is RAM that was set aside as persistent memory"),
+        Domain::None if provider == "e820" => {
+            format!("{name} is RAM that was set aside as persistent memory")
+        }
+        Domain::None => format!("{name} is volatile memory, as the kernel says"),
         Domain::Unknown => format!("nobody claims a persistence domain for {name}"),
         claimed => {
             let who = if in_guest { "the hypervisor's firmware" } else { "firmware" };
@@ -158,7 +189,7 @@ fn claim(region: Option<&Region>, in_guest: bool) -> String {
 const ADVICE_VIRTIO: &str =
     "give the guest an emulated NVDIMM instead, if the host has real persistent memory";
 
-const fn advice_for(backing: Backing) -> Option<&'static str> {
+pub(super) const fn advice_for(backing: Backing) -> Option<&'static str> {
     match backing {
         Backing::EmulatedPmem => Some(
             "for power loss use real persistent memory; this is RAM, and survives what RAM survives",
@@ -178,6 +209,15 @@ fn why_not_direct(asked: &Asked, mount: &Mount, disk: &Disk) -> (String, &'stati
     let file_system = mount.file_system.as_str();
     let region = disk.region.as_ref();
     let refused_though_granted = asked.map_sync.is_ok();
+    if refused_though_granted && asked.dax_attribute == Some(true) {
+        return (
+            format!(
+                "{file_system} granted MAP_SYNC, but no persistent memory is known under it: what is \
+                 written back can end in a host's page cache"
+            ),
+            "use ext4 or xfs on persistent memory of this machine",
+        );
+    }
     if refused_though_granted {
         return (
             format!(
@@ -214,6 +254,11 @@ fn why_not_direct(asked: &Asked, mount: &Mount, disk: &Disk) -> (String, &'stati
         (_, Some(region)) => (
             format!("{file_system} on {} cannot map synchronously", region.name),
             "use ext4 or xfs with -o dax=always on it",
+        ),
+        // overlay, ext2, virtiofs: their files are direct, and the blocks under a store not settled.
+        (_, None) if asked.dax_attribute == Some(true) => (
+            format!("{file_system} maps the file directly, but not synchronously (MAP_SYNC)"),
+            "use ext4 or xfs on the memory itself, with -o dax=always",
         ),
         ("", None) => {
             ("its mount could not be found".to_string(), "make /proc/self/mountinfo readable")

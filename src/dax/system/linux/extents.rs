@@ -1,4 +1,4 @@
-//! Whether every byte of a file has a written block of its own.
+//! Where the blocks of a file are, and whether every byte of it has a written one of its own.
 //!
 //! A store to a hole, or to an extent that was allocated and never written, makes the file system
 //! allocate or convert blocks and commit its journal; one that is shared with another file
@@ -27,19 +27,38 @@ const EXTENT_LAST: u32 = 0x1;
 const EXTENT_UNKNOWN_OR_DELALLOC: u32 = 0x2 | 0x4;
 const EXTENT_UNWRITTEN: u32 = 0x800;
 const EXTENT_SHARED: u32 = 0x2000;
+/// The bytes of an extent with one of these are not at its physical address as they are: `UNKNOWN`,
+/// `DELALLOC`, `ENCODED`, `NOT_ALIGNED`, `DATA_INLINE`, `DATA_TAIL`.
+const EXTENT_ELSEWHERE: u32 = 0x2 | 0x4 | 0x8 | 0x100 | 0x200 | 0x400;
 
 /// How many extents one call asks for.
 const BATCH: u32 = 64;
 
+/// Bytes of a file that lie together.
 #[repr(C)]
-#[derive(Clone, Copy, Default)]
-struct Extent {
-    logical: u64,
-    physical: u64,
-    length: u64,
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Extent {
+    /// Where they begin in the file.
+    pub(super) logical: u64,
+    /// Where they begin on the file system's device.
+    pub(super) physical: u64,
+    pub(super) length: u64,
     reserved64: [u64; 2],
     flags: u32,
     reserved: [u32; 3],
+}
+
+impl Extent {
+    /// Bytes at a place of the device.
+    #[cfg(test)]
+    pub(super) fn at(logical: u64, physical: u64, length: u64) -> Self {
+        Self { logical, physical, length, ..Self::default() }
+    }
+
+    /// Whether its bytes are where it says.
+    pub(super) const fn tells_its_place(&self) -> bool {
+        self.flags & EXTENT_ELSEWHERE == 0
+    }
 }
 
 #[repr(C)]
@@ -87,6 +106,32 @@ pub(super) fn first_unwritten(
         }
     }
     Ok(None)
+}
+
+/// Hands over the extents that have some of `len` bytes from `offset`, in order.
+///
+/// # Errors
+/// If the file system cannot tell.
+pub(super) fn for_each(
+    file: impl AsFd,
+    offset: u64,
+    len: u64,
+    mut what: impl FnMut(&Extent),
+) -> Result<(), Errno> {
+    let end = offset.saturating_add(len);
+    let mut at = offset;
+    while at < end {
+        let extents = extents_from(&file, at, end - at)?;
+        extents.iter().for_each(&mut what);
+        let behind = extents.last().map(|last| last.logical.saturating_add(last.length));
+        match (behind, extents.last()) {
+            (Some(behind), Some(last)) if behind > at && last.flags & EXTENT_LAST == 0 => {
+                at = behind;
+            }
+            _ => break,
+        }
+    }
+    Ok(())
 }
 
 /// What is wrong with the next extent, if everything before `at` was right.

@@ -1,17 +1,22 @@
-//! Mappings on Linux: made with `mmap`, written back with `msync`, given back with `munmap`.
+//! Mappings on Linux: made with `mmap`, written back with `msync`, or through their file, given back with
+//! `munmap`.
 //!
 //! # Why this file is unsafe
 //! It makes these calls. The bytes are accessed elsewhere
 //! ([`Mapping`](crate::dax::mapping::Mapping)).
 
+use super::device::DeepFlush;
 use crate::aliasing::{self, DataCache, Placement};
-use crate::dax::mapping::{Mapping, Pages};
+use crate::dax::Writeback;
+use crate::dax::mapping::{Mapping, Pages, Unflushed};
+use crate::dax::system::{Access, Plan};
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, MsyncFlags, ProtFlags};
+use std::fs::File;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process;
 
 /// What a huge page covers on the architectures that map DAX with them, in bytes. A mapping that is
@@ -21,14 +26,15 @@ const HUGE: u64 = 2 << 20;
 /// What a mapping's address and its offset in the file must differ by a multiple of, in bytes, so that it
 /// agrees with all other mappings of the file and can use huge pages; `None` if any page will do.
 ///
-/// Where the kernel alone can place it, no huge pages are asked for either: it would refuse the place.
-fn modulus(cache: &DataCache, len: usize, page: u64) -> Option<u64> {
+/// `unit` is what the kernel maps at once. Where the kernel alone can place it, no huge pages are asked for either: it would refuse the place.
+fn modulus(cache: &DataCache, len: usize, page: u64, unit: u64) -> Option<u64> {
     if cache.placement == Placement::ByKernel {
         return None;
     }
     let huge = (len as u64 >= HUGE).then_some(HUGE);
-    // Both are powers of two, so the larger is a multiple of the other.
-    cache.modulus(page).max(huge)
+    let unit = (unit > page).then_some(unit);
+    // All are powers of two, so the largest is a multiple of the others.
+    cache.modulus(page).max(huge).max(unit)
 }
 
 /// How stores reach the medium.
@@ -41,14 +47,24 @@ pub(super) enum Kind {
     Shared,
 }
 
-/// A shared, writable mapping of a part of a file.
+/// A shared mapping of a part of a file.
 #[derive(Debug)]
 struct Mapped {
     base: NonNull<u8>,
-    len: usize,
+    /// Its length is in whole units of what the kernel maps at once, which is what it unmaps.
+    plan: Plan,
     page: usize,
+    /// What flushes the medium; `msync` does where there is none.
+    deep_flush: Option<DeepFlush>,
     /// Who mapped it: it is not inherited by forked children.
     owner: u32,
+    /// What is synced instead of the mapping, if that is one for reading, by pages.
+    ///
+    /// The kernel takes a mapping of a file that was opened for reading for a private one (`do_mmap` clears
+    /// `VM_SHARED`), and `msync` skips private ones, and succeeds (`mm/msync.c`); the same is measured
+    /// on Linux 6.18: pages that another mapping has stored to stay dirty. Syncing the file writes them,
+    /// and asks for no right to write (`fs/sync.c`).
+    file: Option<OwnedFd>,
 }
 
 // SAFETY: the address is that of memory which belongs to the value, whichever thread has it.
@@ -56,26 +72,37 @@ unsafe impl Send for Mapped {}
 // SAFETY: nothing is accessed through it.
 unsafe impl Sync for Mapped {}
 
-/// Maps `len` bytes of the file from `offset`, which is a multiple of the page size.
+/// Maps a part of the file, in units of so many bytes that the kernel maps at once, a page or more, of which the
+/// offset is a multiple. `deep_flush` is what flushes a medium that has no file system.
 pub(super) fn new(
-    file: BorrowedFd<'_>,
-    offset: u64,
-    len: usize,
-    kind: Kind,
+    fd: BorrowedFd<'_>,
+    plan: &Plan,
+    unit: u64,
+    deep_flush: Option<DeepFlush>,
 ) -> Result<Mapping, Errno> {
-    let base = match modulus(aliasing::data_cache(), len, rustix::param::page_size() as u64) {
-        None => map(null_mut(), len, kind.flags(), file, offset)?,
-        Some(modulus) => map_aligned(file, offset, len, kind, modulus)?,
+    let page = rustix::param::page_size();
+    let whole = Plan { len: whole_units(plan.len, unit)?, ..*plan };
+    let file = match (plan.access, Kind::of(plan.writeback)) {
+        (Access::Read, Kind::Shared) => Some(rustix::io::fcntl_dupfd_cloexec(fd, 0)?),
+        (Access::ReadAndWrite, _) | (_, Kind::Synchronous) => None,
     };
-    let mapped = Mapped { base, len, page: rustix::param::page_size(), owner: process::id() };
-    // A forked child would be a second writer, with no lock of its own. Refused only where the
-    // kernel does not know the advice; then the documentation's warning is all there is.
-    // SAFETY: the range is the mapping, and nothing that this process can see changes.
-    let advised = unsafe { rustix::mm::madvise(base.as_ptr().cast(), len, Advice::LinuxDontFork) };
-    match advised {
-        // SAFETY: (1) it was mapped so just now, by whole pages, and is unmapped when `mapped` is
-        // dropped; (2) mappings begin at a page; (3) nobody else knows of it.
-        Ok(()) | Err(Errno::INVAL) => Ok(unsafe { Mapping::new(base, len, mapped) }),
+    let base = match modulus(aliasing::data_cache(), plan.len, page as u64, unit) {
+        None => map(null_mut(), fd, &whole, MapFlags::empty())?,
+        Some(modulus) => map_aligned(fd, &whole, modulus)?,
+    };
+    let mapped = Mapped { base, plan: whole, page, deep_flush, owner: process::id(), file };
+    keep_from_children(base.as_ptr().cast(), whole.len)?;
+    // SAFETY: (1) it was mapped so just now, by whole pages, and is unmapped when `mapped` is
+    // dropped; (2) mappings begin at a page; (3) nobody else knows of it.
+    Ok(unsafe { Mapping::new(base, plan.len, mapped) })
+}
+
+/// A forked child would be a second writer, with no lock of its own. Refused only where the kernel does
+/// not know the advice; then the documentation's warning is all there is.
+fn keep_from_children(address: *mut core::ffi::c_void, len: usize) -> Result<(), Errno> {
+    // SAFETY: the range is in a mapping of our own, and nothing that this process can see changes.
+    match unsafe { rustix::mm::madvise(address, len, Advice::LinuxDontFork) } {
+        Ok(()) | Err(Errno::INVAL) => Ok(()),
         Err(errno) => Err(errno),
     }
 }
@@ -89,13 +116,71 @@ pub(super) fn probe(file: BorrowedFd<'_>, kind: Kind, page: usize) -> Result<(),
     unsafe { rustix::mm::munmap(base, page) }
 }
 
+/// Why a mapping could not be populated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unpopulated {
+    /// The kernel does not know the advice.
+    Unknown,
+    /// The page at this offset of the mapping, in bytes, is the first that could not be accessed.
+    At { at: u64, errno: Errno },
+}
+
+/// Makes every page of a mapping accessible, for what the mapping is for (madvise(2),
+/// `MADV_POPULATE_READ`, `MADV_POPULATE_WRITE`; Linux 5.14). No byte changes.
+pub(super) fn populate(mapping: &Mapping, access: Access) -> Result<(), Unpopulated> {
+    let advice = match access {
+        Access::Read => Advice::LinuxPopulateRead,
+        Access::ReadAndWrite => Advice::LinuxPopulateWrite,
+    };
+    // An empty range asks whether the kernel knows the advice (madvise(2), "Return value").
+    populate_pages(mapping, 0..0, advice).map_err(|_refused| Unpopulated::Unknown)?;
+    let Err(mut errno) = populate_pages(mapping, 0..mapping.len(), advice) else { return Ok(()) };
+    // The first page that fails: everything before `good` was populated, something before `bad` was not.
+    let page = rustix::param::page_size();
+    let (mut good, mut bad) = (0, mapping.len().div_ceil(page));
+    while bad - good > 1 {
+        let middle = good.midpoint(bad);
+        match populate_pages(mapping, good * page..middle * page, advice) {
+            Ok(()) => good = middle,
+            Err(first) => (bad, errno) = (middle, first),
+        }
+    }
+    Err(Unpopulated::At { at: (good * page) as u64, errno })
+}
+
+/// The range begins at a page of the mapping and ends within it, or with its last page.
+fn populate_pages(mapping: &Mapping, range: Range<usize>, advice: Advice) -> Result<(), Errno> {
+    let address = mapping.base().as_ptr().wrapping_add(range.start).cast();
+    // SAFETY: the range is in the mapping, and the pages are those of the file, as at any access.
+    unsafe { rustix::mm::madvise(address, range.len(), advice) }
+}
+
 impl Pages for Mapped {
     fn writeback(&self, range: Range<usize>) -> io::Result<()> {
+        if let Some(file) = &self.file {
+            return rustix::fs::fdatasync(file).map_err(io::Error::from);
+        }
         let first_page = range.start - range.start % self.page;
         let address = self.base.as_ptr().wrapping_add(first_page).cast();
         // SAFETY: the range is in the mapping; msync changes no byte of it.
         unsafe { rustix::mm::msync(address, range.end - first_page, MsyncFlags::SYNC) }
             .map_err(reason_of_msync)
+    }
+
+    fn flush_medium(&self, range: Range<usize>) -> Result<(), Unflushed> {
+        match &self.deep_flush {
+            Some(deep_flush) => deep_flush.flush(),
+            None => self.writeback(range).map_err(Unflushed::Call),
+        }
+    }
+
+    /// One call replaces all of it, so that no thread finds nothing mapped there.
+    fn map_again(&self, range: Range<usize>, file: &File) -> io::Result<()> {
+        let address = self.base.as_ptr().wrapping_add(range.start).cast();
+        let offset = self.plan.offset.saturating_add(range.start as u64);
+        let plan = Plan { offset, len: range.len(), ..self.plan };
+        map(address, file.as_fd(), &plan, MapFlags::FIXED)?;
+        Ok(keep_from_children(address, plan.len)?)
     }
 }
 
@@ -123,13 +208,21 @@ impl Drop for Mapped {
         // A forked child has a copy of the value and not of the mapping: something else may be there.
         if self.owner == process::id() {
             // SAFETY: the mapping belongs to the value, and no borrow of it is left.
-            let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
+            let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.plan.len) };
             debug_assert_eq!(unmapped, Ok(()), "a mapping can be unmapped");
         }
     }
 }
 
 impl Kind {
+    /// What this way to persist needs.
+    pub(super) const fn of(writeback: Writeback) -> Self {
+        match writeback {
+            Writeback::Pages => Self::Shared,
+            Writeback::Fence(_) | Writeback::Lines(_) => Self::Synchronous,
+        }
+    }
+
     /// `MAP_SHARED` alone would ignore `MAP_SYNC` silently.
     const fn flags(self) -> MapFlags {
         match self {
@@ -141,31 +234,36 @@ impl Kind {
 
 fn map(
     address: *mut core::ffi::c_void,
-    len: usize,
-    flags: MapFlags,
     file: BorrowedFd<'_>,
-    offset: u64,
+    plan: &Plan,
+    placement: MapFlags,
 ) -> Result<NonNull<u8>, Errno> {
-    let protection = ProtFlags::READ | ProtFlags::WRITE;
+    let protection = match plan.access {
+        Access::Read => ProtFlags::READ,
+        Access::ReadAndWrite => ProtFlags::READ | ProtFlags::WRITE,
+    };
+    let flags = Kind::of(plan.writeback).flags() | placement;
     // SAFETY: the address is null, so that the kernel chooses a free place, or that of a reservation
-    // of our own which nothing else uses.
-    let base = unsafe { rustix::mm::mmap(address, len, protection, flags, file, offset) }?;
+    // of our own which nothing else uses, or of pages of a mapping that show the same bytes of the file
+    // then, which others may change at any time.
+    let base =
+        unsafe { rustix::mm::mmap(address, plan.len, protection, flags, file, plan.offset) }?;
     NonNull::new(base.cast()).ok_or(Errno::NOMEM)
 }
 
-/// Reserves enough addresses to find a place in them that is congruent to the offset, maps the file
-/// there, and gives the rest back.
-fn map_aligned(
-    file: BorrowedFd<'_>,
-    offset: u64,
-    len: usize,
-    kind: Kind,
-    modulus: u64,
-) -> Result<NonNull<u8>, Errno> {
-    let page = rustix::param::page_size();
-    let mapped = len.checked_next_multiple_of(page).ok_or(Errno::NOMEM)?;
+/// A length in whole units, as the kernel maps it on hugetlbfs, whatever it was asked for: an address
+/// range that was reserved for less would be left by it.
+fn whole_units(len: usize, unit: u64) -> Result<usize, Errno> {
+    let unit = usize::try_from(unit).map_err(|_too_large| Errno::NOMEM)?;
+    len.checked_next_multiple_of(unit).ok_or(Errno::NOMEM)
+}
+
+/// Reserves enough addresses to find a place in them that is congruent to the offset, maps whole units
+/// of the file there, and gives the rest back.
+fn map_aligned(file: BorrowedFd<'_>, plan: &Plan, modulus: u64) -> Result<NonNull<u8>, Errno> {
+    let len = plan.len;
     let spare = usize::try_from(modulus).map_err(|_too_large| Errno::NOMEM)?;
-    let reserved = mapped.checked_add(spare).ok_or(Errno::NOMEM)?;
+    let reserved = len.checked_add(spare).ok_or(Errno::NOMEM)?;
     // SAFETY: a new mapping at an address that the kernel chooses changes nothing that exists.
     let reservation = unsafe {
         rustix::mm::mmap_anonymous(
@@ -176,18 +274,18 @@ fn map_aligned(
         )
     }?;
     // Less than the modulus, which is an address.
-    let gap =
-        usize::try_from(aliasing::gap(reservation.addr(), offset, modulus)).unwrap_or_default();
+    let gap = usize::try_from(aliasing::gap(reservation.addr(), plan.offset, modulus))
+        .unwrap_or_default();
     let place = reservation.wrapping_byte_add(gap);
     let trim = || {
         unmap(reservation, gap)?;
-        unmap(place.wrapping_byte_add(mapped), spare - gap)
+        unmap(place.wrapping_byte_add(len), spare - gap)
     };
-    match map(place, len, kind.flags() | MapFlags::FIXED, file, offset) {
+    match map(place, file, plan, MapFlags::FIXED) {
         Ok(base) => match trim() {
             Ok(()) => Ok(base),
             Err(errno) => {
-                unmap(place, mapped)?;
+                unmap(place, len)?;
                 Err(errno)
             }
         },
@@ -217,9 +315,11 @@ fn unmap(address: *mut core::ffi::c_void, len: usize) -> Result<(), Errno> {
 
 #[cfg(test)]
 mod tests {
-    use super::{HUGE, Kind, map_aligned, modulus, unmap};
+    use super::{HUGE, map_aligned, modulus, unmap};
     use crate::aliasing::{self, DataCache};
     use crate::arch::{arm, other, x86};
+    use crate::dax::Writeback;
+    use crate::dax::system::{Access, Plan};
     use std::fs::File;
     use std::os::fd::AsFd;
     use std::os::unix::fs::FileExt;
@@ -248,7 +348,7 @@ mod tests {
             (of("parisc"), large, None),
         ];
         for (cache, len, expected) in rows {
-            assert_eq!(modulus(&cache, len, 4096), expected, "{cache:?} {len}");
+            assert_eq!(modulus(&cache, len, 4096, 4096), expected, "{cache:?} {len}");
         }
     }
 
@@ -263,7 +363,9 @@ mod tests {
         file.set_len(8 * page as u64).unwrap();
         let placed = [3_u8, 4].map(|which| {
             let offset = u64::from(which) * page as u64;
-            let base = map_aligned(file.as_fd(), offset, len, Kind::Shared, 4 << 20).unwrap();
+            let (access, writeback) = (Access::Read, Writeback::Pages);
+            let plan = Plan { offset, len, access, writeback, populate: false };
+            let base = map_aligned(file.as_fd(), &plan, 4 << 20).unwrap();
             file.write_all_at(&[which], offset).unwrap();
             // SAFETY: the byte was mapped just now, and nothing changes it.
             assert_eq!(unsafe { base.as_ptr().read_volatile() }, which);

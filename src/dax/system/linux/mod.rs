@@ -1,29 +1,34 @@
 //! Linux: what is asked of a file, what is concluded from it, and mappings of both kinds.
 
 mod conclude;
+mod device;
 #[expect(unsafe_code, reason = "FIEMAP is an ioctl that no safe wrapper offers")]
 mod extents;
 #[expect(unsafe_code, reason = "maps and unmaps memory")]
 mod mapping;
+mod media;
 #[cfg(test)]
 mod tests;
 mod views;
 
-use super::Mapper;
+use super::{Access, Extent, Mapper, Plan, files};
 use crate::arch::Point;
 use crate::cache::Cache;
+use crate::dax::Guarantee;
 use crate::dax::error::{Error, ErrorKind};
 use crate::dax::mapping::Mapping;
-use crate::dax::{Guarantee, Writeback};
 use crate::platform;
+use crate::platform::device_dax::Device;
 use crate::platform::mounts::mount_id;
 use crate::platform::tree::Tree;
 use crate::report::Aliasing;
 use conclude::{Asked, conclude};
-use mapping::Kind;
-use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, StatxAttributes, StatxFlags};
+use core::ops::Range;
+use device::{AskedOfDevice, DeepFlush};
+use mapping::{Kind, Unpopulated};
+use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, StatFs, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -32,8 +37,27 @@ use std::path::Path;
 pub(in crate::dax) struct Linux;
 
 impl Mapper for Linux {
+    const PERSISTS_VIEWS: bool = true;
+
+    /// Of devices those of device DAX, if they are there for programs.
+    fn is_mappable(path: &Path, metadata: &Metadata) -> Result<bool, Error> {
+        Ok(device_of(path, metadata)?.is_some())
+    }
+
+    fn extent(path: &Path, file: &File, metadata: &Metadata) -> Result<Extent, Error> {
+        if let Some(device) = device_of(path, metadata)? {
+            let (size, alignment) = (device.size, device.alignment);
+            return Ok(Extent { size, alignment, in_whole_units: true });
+        }
+        let alignment = alignment(path, file)?;
+        Ok(Extent { size: metadata.len(), alignment, in_whole_units: false })
+    }
+
     /// Asks the kernel about the file, and concludes.
     fn guarantee(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Error> {
+        if let Some(device) = open_device(path, file)? {
+            return guarantee_of_device(path, file, device, cache);
+        }
         let status = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
             .map_err(|errno| Error::os(path, "statx", &errno.into()))?;
         let tells_dax = status.stx_attributes_mask.contains(StatxAttributes::DAX);
@@ -41,6 +65,7 @@ impl Mapper for Linux {
         let asked = Asked {
             device: (status.stx_dev_major, status.stx_dev_minor),
             mount_id: mount_id(&tree, file),
+            magic: magic(path, file)?,
             dax_attribute: tells_dax.then(|| status.stx_attributes.contains(StatxAttributes::DAX)),
             map_sync: map_sync(path, file, page)?,
             line: cache.map(Cache::line_size),
@@ -48,6 +73,7 @@ impl Mapper for Linux {
             in_guest: platform::is_guest(),
             data_cache_aliases: matches!(views::aliasing_here(), Aliasing::Yes { .. }),
             page,
+            alignment: alignment(path, file)?,
         };
         Ok(conclude(&tree, &asked))
     }
@@ -56,31 +82,120 @@ impl Mapper for Linux {
         Self::guarantee(directory, &unnamed_file_in(directory)?, cache)
     }
 
-    fn reserve(file: &File, len: u64) -> io::Result<()> {
-        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
+    fn reserve(file: &File, range: Range<u64>) -> io::Result<()> {
+        let len = range.end - range.start;
+        match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, range.start, len) {
             // It is a hint; what it could not do the writes find out.
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
     }
 
-    fn map(
-        path: &Path,
-        file: &File,
-        offset: u64,
-        len: usize,
-        writeback: Writeback,
-    ) -> Result<Mapping, Error> {
-        let kind = match writeback {
-            Writeback::Pages => Kind::Shared,
-            Writeback::Fence(_) | Writeback::Lines(_) => Kind::Synchronous,
-        };
-        if kind == Kind::Synchronous {
-            require_written(path, file, offset, len)?;
+    fn map(path: &Path, file: &File, plan: &Plan) -> Result<Mapping, Error> {
+        let device = open_device(path, file)?;
+        if device.is_none() && Kind::of(plan.writeback) == Kind::Synchronous {
+            require_written(path, file, plan.offset, plan.len)?;
+            if plan.access == Access::Read {
+                make_blocks_durable(path, file)?;
+            }
         }
-        mapping::new(file.as_fd(), offset, len, kind)
-            .map_err(|errno| Error::os(path, "mmap", &errno.into()))
+        let (unit, deep_flush) = match device {
+            Some(device) => {
+                (device.alignment, Some(DeepFlush::new(Tree::host(), device.deep_flush)))
+            }
+            None => (alignment(path, file)?, None),
+        };
+        let mapping = mapping::new(file.as_fd(), plan, unit, deep_flush)
+            .map_err(|errno| Error::os(path, "mmap", &errno.into()))?;
+        if plan.populate {
+            populate(path, &mapping, plan.access)?;
+        }
+        Ok(mapping)
     }
+}
+
+/// Has the file system commit which blocks the file has. A writer's own mapping sees to it at the first
+/// store to each page (`MAP_SYNC`), if it is such a one; a mapping for reading never does.
+fn make_blocks_durable(path: &Path, file: &File) -> Result<(), Error> {
+    file.sync_all().map_err(|error| Error::os(path, files::SYNC, &error))
+}
+
+fn populate(path: &Path, mapping: &Mapping, access: Access) -> Result<(), Error> {
+    let kind = match mapping::populate(mapping, access) {
+        Ok(()) => return Ok(()),
+        Err(Unpopulated::Unknown) => ErrorKind::CannotPopulate,
+        Err(Unpopulated::At { at, errno }) => {
+            ErrorKind::Unpopulated { at, errno: errno.raw_os_error() }
+        }
+    };
+    Err(Error::new(path, kind))
+}
+
+/// The device that an open file is, if it is one.
+fn open_device(path: &Path, file: &File) -> Result<Option<Device>, Error> {
+    let metadata = file.metadata().map_err(|error| Error::os(path, "fstat", &error))?;
+    device_of(path, &metadata)
+}
+
+fn device_of(path: &Path, metadata: &Metadata) -> Result<Option<Device>, Error> {
+    let tree = Tree::host();
+    let Some(found) = device::find(&tree, metadata) else { return Ok(None) };
+    device::read(&tree, &found)
+        .map(Some)
+        .map_err(|fault| Error::new(path, ErrorKind::Device(fault.into())))
+}
+
+fn guarantee_of_device(
+    path: &Path,
+    file: &File,
+    device: Device,
+    cache: Option<Cache>,
+) -> Result<Guarantee, Error> {
+    let unit = usize::try_from(device.alignment).unwrap_or(usize::MAX);
+    let asked = AskedOfDevice {
+        map_sync: map_sync(path, file, unit)?,
+        line: cache.map(Cache::line_size),
+        coherency_accepted: cache.is_some_and(takes_coherency_for_persistence),
+        in_guest: platform::is_guest(),
+    };
+    device::conclude(&Tree::host(), device, &asked)
+        .map_err(|fault| Error::new(path, ErrorKind::Device(fault.into())))
+}
+
+/// What the offsets of a file's mappings must be multiples of: a page, and on hugetlbfs a huge page,
+/// which the kernel rounds lengths up to there (mmap(2), "Huge page (Huge TLB) mappings").
+fn alignment(path: &Path, file: &File) -> Result<u64, Error> {
+    let page = rustix::param::page_size() as u64;
+    let status = file_system(path, file)?;
+    // Of a type that differs from architecture to architecture, as the magic number is.
+    let block = u64::try_from(status.f_bsize).unwrap_or_default();
+    let is_huge = name_of(&status) == Some("hugetlbfs") && block.is_power_of_two();
+    Ok(if is_huge { block.max(page) } else { page })
+}
+
+/// The file system's name by its magic number.
+fn magic(path: &Path, file: &File) -> Result<Option<&'static str>, Error> {
+    Ok(name_of(&file_system(path, file)?))
+}
+
+fn file_system(path: &Path, file: &File) -> Result<StatFs, Error> {
+    rustix::fs::fstatfs(file).map_err(|errno| Error::os(path, "fstatfs", &errno.into()))
+}
+
+/// `include/uapi/linux/magic.h`; ext4 has that of ext2 too.
+const MAGIC: [(u32, &str); 6] = [
+    (0x0102_1994, "tmpfs"),
+    (0x8584_58f6, "ramfs"),
+    (0x9584_58f6, "hugetlbfs"),
+    (0xef53, "ext4"),
+    (0x5846_5342, "xfs"),
+    (0x794c_7630, "overlay"),
+];
+
+fn name_of(status: &StatFs) -> Option<&'static str> {
+    // 32 bits, in a type that differs from architecture to architecture, with a sign on some.
+    let magic = i128::from(status.f_type) & i128::from(u32::MAX);
+    MAGIC.iter().find(|(number, _)| i128::from(*number) == magic).map(|(_, name)| *name)
 }
 
 /// A file without a name, which is gone when it is closed.

@@ -3,7 +3,7 @@
 //! in `tests/dax_files.rs`.
 
 use super::conclude::{Asked, conclude};
-use crate::dax::Guarantee;
+use crate::dax::{ErrorKind, Guarantee, Options};
 use crate::medium::Granularity;
 use crate::platform::fixture::Fixture;
 use crate::platform::nvdimm::Domain;
@@ -48,6 +48,7 @@ const EXT4_DAX: &str =
 const DIRECT: Asked = Asked {
     device: (259, 0),
     mount_id: Some(29),
+    magic: None,
     dax_attribute: Some(true),
     map_sync: Ok(()),
     line: Some(64),
@@ -55,6 +56,7 @@ const DIRECT: Asked = Asked {
     in_guest: false,
     data_cache_aliases: false,
     page: 4096,
+    alignment: 4096,
 };
 
 const REFUSED: Asked =
@@ -84,6 +86,49 @@ fn the_domain_is_that_of_the_files_own_region() {
         assert_eq!(guarantee.device(), "pmem0");
         assert_eq!(guarantee.mount_point(), "/mnt/pmem");
     }
+}
+
+/// What is asked for, what there is: given, or refused with what it would be, never less.
+#[test]
+fn a_granularity_that_is_too_coarse_is_refused_and_a_finer_one_taken() {
+    let pmem = |domain| host_with_region(EXT4_DAX, "ACPI.NFIT", Some(domain));
+    let byte = concluded(&pmem("cpu_cache\n"), &DIRECT);
+    let line = concluded(&pmem("memory_controller\n"), &DIRECT);
+    let page = concluded(&pmem("memory_controller\n"), &REFUSED);
+    let available = [&byte, &line, &page];
+    let granularities = available.map(Guarantee::granularity);
+    assert_eq!(granularities, [Granularity::Byte, Granularity::Line(64), Granularity::Page(4096)]);
+
+    let asked_byte = Options::new().require_byte_granularity();
+    let asked_line = Options::new();
+    let asked_page = Options::new().allow_page_granularity();
+    for (asked, given) in [
+        (&asked_byte, [true, false, false]),
+        (&asked_line, [true, true, false]),
+        (&asked_page, [true, true, true]),
+    ] {
+        for (guarantee, given) in available.into_iter().zip(given) {
+            let refusal = asked.refusal(guarantee);
+            assert_eq!(refusal.is_none(), given, "{asked:?}: {refusal:?}");
+            let shown = match refusal {
+                None => continue,
+                Some(ErrorKind::NotByteGranular(shown) | ErrorKind::PageGranular(shown)) => shown,
+                Some(other) => panic!("{other}"),
+            };
+            assert_eq!(*shown, *guarantee, "the refusal carries what there is");
+        }
+    }
+    let text = asked_byte.refusal(&line).unwrap().to_string();
+    let starts =
+        "is made persistent by the cache line (64 bytes), not by the byte: mapped directly, and";
+    assert!(text.starts_with(starts), "{text}");
+    assert!(matches!(asked_byte.refusal(&page), Some(ErrorKind::NotByteGranular(_))));
+    assert!(matches!(asked_line.refusal(&page), Some(ErrorKind::PageGranular(_))));
+
+    // The last word counts.
+    let taken_back = asked_page.require_byte_granularity();
+    assert!(taken_back.refusal(&page).is_some());
+    assert!(taken_back.allow_page_granularity().refusal(&page).is_none());
 }
 
 #[test]
@@ -117,6 +162,133 @@ fn map_sync_is_not_believed_where_the_inode_is_not_dax() {
     assert!(guarantee.reason().contains("9p granted MAP_SYNC, but"), "{}", guarantee.reason());
 }
 
+/// A line that is written back there goes to the host's page cache, whatever the inode says.
+#[test]
+fn map_sync_of_a_hosts_file_system_is_not_believed() {
+    for kind in ["9p", "virtiofs"] {
+        let host = host(&format!("29 1 0:40 / /mnt rw - {kind} share rw\n"));
+        let guarantee = concluded(&host, &Asked { device: (0, 40), ..DIRECT });
+        assert_eq!(guarantee.granularity(), Granularity::Page(4096), "{kind}");
+        assert_eq!(guarantee.backing(), Backing::Unknown, "{kind}");
+        assert!(guarantee.reason().contains("a host's page cache"), "{}", guarantee.reason());
+    }
+}
+
+/// overlay passes the attribute of the file under it on, and has no `MAP_SYNC` of its own
+/// (`fs/overlayfs/file.c`): its msync is what persists, and nothing is known of the device.
+#[test]
+fn overlay_over_dax_is_persisted_by_pages() {
+    let host = host("29 1 0:50 / /merged rw - overlay overlay rw,upperdir=/mnt/pmem/up\n");
+    let asked = Asked { device: (0, 50), dax_attribute: Some(true), ..REFUSED };
+    let guarantee = concluded(&host, &asked);
+    assert_eq!(guarantee.granularity(), Granularity::Page(4096));
+    assert_eq!(guarantee.backing(), Backing::Unknown);
+    assert!(guarantee.reason().contains("directly, but not synchronously"), "{guarantee:?}");
+    assert!(guarantee.advice().unwrap().contains("on the memory itself"), "{guarantee:?}");
+}
+
+/// Real persistent memory and RAM differ by who provides the bus, and by the claim; the kernel's own
+/// word, `nd_volatile`, counts before both.
+#[test]
+fn persistent_memory_is_told_from_ram() {
+    let claim = ("persistence_domain", "memory_controller\n");
+    let volatile = ("devtype", "nd_volatile\n");
+    let none = ("numa_node", "0\n");
+    let rows = [
+        ("ACPI.NFIT", [claim, none], Backing::PmemAdr, "firmware claims for region0"),
+        ("e820", [none, none], Backing::EmulatedPmem, "region0 is RAM that was set aside"),
+        ("ACPI.NFIT", [claim, volatile], Backing::EmulatedPmem, "region0 is volatile memory"),
+    ];
+    for (provider, attributes, backing, reason) in rows {
+        let host = host(EXT4_DAX).region(0, Some(provider), &attributes);
+        let host = with_disk_in_region(host, 0).link("sys/dev/block/259:0", &disk_in_region(0));
+        let guarantee = concluded(&host, &DIRECT);
+        assert_eq!(guarantee.backing(), backing, "{provider}");
+        assert_eq!(guarantee.granularity(), Granularity::Line(64), "{provider}");
+        assert!(guarantee.reason().contains(reason), "{}", guarantee.reason());
+        let asked = guarantee.evidence().iter().find(|row| row.asked.ends_with("/provider"));
+        assert_eq!(asked.unwrap().answer, provider);
+        let lost = guarantee.survives(Progress::Persisted, Event::PowerLoss);
+        assert_eq!(lost == Survival::No, backing == Backing::EmulatedPmem, "{provider}");
+    }
+}
+
+/// A memfd is on a mount that is in no list.
+#[test]
+fn a_file_on_no_listed_mount_is_known_by_its_file_systems_number() {
+    let host = host("30 1 259:0 / / rw - ext4 /dev/sda rw\n");
+    for name in ["tmpfs", "hugetlbfs"] {
+        let asked = Asked { device: (0, 1), magic: Some(name), ..REFUSED };
+        let guarantee = concluded(&host, &asked);
+        assert_eq!(guarantee.backing(), Backing::Ram, "{name}");
+        assert_eq!(guarantee.reason(), format!("{name} is RAM of the kernel"));
+        let row = guarantee.evidence().iter().find(|row| row.asked == "fstatfs: f_type");
+        assert_eq!(row.unwrap().answer, name);
+    }
+}
+
+/// Of two regions under one device all memory devices count, and the sum is that of all or none.
+#[test]
+fn unsafe_shutdowns_are_added_up_over_all_devices_or_not_at_all() {
+    let region = |fixture: Fixture, number: u32| {
+        let mapping = format!("nmem{number},0,1073741824,0\n");
+        let attributes = [("mappings", "1\n"), ("mapping0", mapping.as_str())];
+        with_disk_in_region(fixture.region(number, Some("ACPI.NFIT"), &attributes), number)
+    };
+    let mapper = "sys/devices/virtual/block/dm-0";
+    let host = region(region(host(EXT4_DAX), 0), 1)
+        .link("sys/dev/block/259:0", mapper)
+        .file(&format!("{mapper}/size"), "1\n")
+        .link(&format!("{mapper}/slaves/pmem0"), &disk_in_region(0))
+        .link(&format!("{mapper}/slaves/pmem1"), &disk_in_region(1))
+        .file("sys/bus/nd/devices/nmem0/nfit/id", "8089-a2-1837-00000bb3\n")
+        .file("sys/bus/nd/devices/nmem0/nfit/dirty_shutdown", "3\n");
+    let guarantee = concluded(&host, &DIRECT);
+    let [first, second] = guarantee.devices() else { panic!("{guarantee:?}") };
+    assert_eq!((first.name.as_str(), first.unsafe_shutdowns.as_ref().ok()), ("nmem0", Some(&3)));
+    assert_eq!(first.id.as_deref(), Some("8089-a2-1837-00000bb3"));
+    assert_eq!((second.name.as_str(), second.id.as_deref()), ("nmem1", None));
+    let why = guarantee.unsafe_shutdowns().unwrap_err();
+    assert!(why.reason.contains("/sys/bus/nd/devices/nmem1"), "{why}");
+
+    let host = host.file("sys/bus/nd/devices/nmem1/nfit/dirty_shutdown", "4\n");
+    assert_eq!(concluded(&host, &DIRECT).unsafe_shutdowns(), Ok(7));
+    let host = host.file("sys/bus/nd/devices/nmem1/nfit/dirty_shutdown", "18446744073709551615\n");
+    let why = concluded(&host, &DIRECT).unsafe_shutdowns().unwrap_err();
+    assert!(why.reason.contains("exceeds 64 bits"), "{why}");
+}
+
+/// Each kernel driver has its own folder, and POWER's shows 0 also for no count
+/// (`arch/powerpc/platforms/pseries/papr_scm.c`, `papr_scm_probe`). A name that is none is not followed.
+#[test]
+fn a_count_is_believed_only_where_it_is_one() {
+    let whole = "nmem0,0,4096,0\n";
+    let rows = [
+        (whole, "cxl/dirty_shutdown", "5\n", Ok(5)),
+        (whole, "papr/dirty_shutdown", "2\n", Ok(2)),
+        (whole, "papr/dirty_shutdown", "0\n", Err("0, which also stands for no count")),
+        (whole, "nfit/dirty_shutdown", "0\n", Ok(0)),
+        (whole, "nfit/dirty_shutdown", "-1\n", Err("dirty_shutdown: -1")),
+        (whole, "nfit/id", "x\n", Err("dirty_shutdown: absent")),
+        (whole, "flags", "\n", Err("neither nfit nor papr nor cxl")),
+        ("../../../nmem0\n", "nfit/dirty_shutdown", "1\n", Err("mapping0: ../../../nmem0")),
+    ];
+    for (mapping, attribute, text, expected) in rows {
+        let attributes = [("mappings", "1\n"), ("mapping0", mapping)];
+        let host = host(EXT4_DAX).region(0, Some("ACPI.NFIT"), &attributes);
+        let host = with_disk_in_region(host, 0)
+            .link("sys/dev/block/259:0", &disk_in_region(0))
+            .file(&format!("sys/bus/nd/devices/nmem0/{attribute}"), text);
+        match (concluded(&host, &DIRECT).unsafe_shutdowns(), expected) {
+            (Ok(count), Ok(expected)) => assert_eq!(count, expected, "{attribute} {text}"),
+            (Err(why), Err(words)) => assert!(why.reason.contains(words), "{why}"),
+            (found, _) => panic!("{attribute} {text}: {found:?}"),
+        }
+    }
+    let without_devices = host_with_region(EXT4_DAX, "e820", None);
+    assert!(concluded(&without_devices, &DIRECT).unsafe_shutdowns().is_err());
+}
+
 /// Linux refuses the region's DAX device there (`drivers/dax/super.c`, `alloc_dax`), however it is mounted.
 #[test]
 fn where_the_data_cache_aliases_no_mount_option_is_advised() {
@@ -136,6 +308,20 @@ fn page_granularity_says_why_and_what_to_do() {
             "29 1 0:30 / /tmp rw - tmpfs none rw\n",
             None,
             "RAM of the kernel",
+            "memmap=",
+            Backing::Ram,
+        ),
+        (
+            "29 1 0:31 / /huge rw - hugetlbfs none rw,pagesize=2M\n",
+            None,
+            "hugetlbfs is RAM of the kernel",
+            "memmap=",
+            Backing::Ram,
+        ),
+        (
+            "29 1 0:32 / /ram rw - ramfs none rw\n",
+            None,
+            "ramfs is RAM of the kernel",
             "memmap=",
             Backing::Ram,
         ),

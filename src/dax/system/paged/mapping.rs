@@ -4,28 +4,34 @@
 //! It vouches for what memmap2 has mapped.
 
 use crate::dax::mapping::{Mapping, Pages};
+use crate::dax::system::{Access, Plan};
 use core::ops::Range;
 use core::ptr::NonNull;
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
 use std::io;
 
-/// A shared, writable mapping of a part of a file, and the file.
+/// A shared mapping of a part of a file, and the file.
 #[derive(Debug)]
 pub(super) struct Mapped {
     pub(super) pages: MmapRaw,
     pub(super) file: File,
 }
 
-/// Maps `len` bytes of the file from `offset`, which is a multiple of the page size.
-pub(super) fn new(file: &File, offset: u64, len: usize) -> io::Result<Mapping> {
-    let pages = MmapOptions::new().offset(offset).len(len).map_raw(file)?;
+/// Maps a part of the file.
+pub(super) fn new(file: &File, plan: &Plan) -> io::Result<Mapping> {
+    let mut options = MmapOptions::new();
+    options.offset(plan.offset).len(plan.len);
+    let pages = match plan.access {
+        Access::Read => options.map_raw_read_only(file)?,
+        Access::ReadAndWrite => options.map_raw(file)?,
+    };
     let base = NonNull::new(pages.as_mut_ptr()).ok_or(io::ErrorKind::OutOfMemory)?;
     let mapped = Mapped { pages, file: file.try_clone()? };
-    // SAFETY: (1) a raw mapping is one for reading and writing, and lasts as long as `mapped`; systems
-    // map whole pages. (2) Mappings begin at a page, and the offset is a multiple of its size.
-    // (3) It is of no use for anything else but to be written back.
-    Ok(unsafe { Mapping::new(base, len, mapped) })
+    // SAFETY: (1) a raw mapping can be read, and lasts as long as `mapped`; systems map whole pages.
+    // (2) Mappings begin at a page, and the offset is a multiple of its size. (3) It is of no use for
+    // anything else but to be written back.
+    Ok(unsafe { Mapping::new(base, plan.len, mapped) })
 }
 
 impl Pages for Mapped {
@@ -35,5 +41,11 @@ impl Pages for Mapped {
     fn writeback(&self, range: Range<usize>) -> io::Result<()> {
         self.pages.flush_range(range.start, range.len())?;
         self.file.sync_data()
+    }
+
+    /// Nothing is mapped over these pages: they are guarded nowhere.
+    #[cfg(target_os = "linux")]
+    fn map_again(&self, _: Range<usize>, _: &File) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }

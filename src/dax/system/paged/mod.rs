@@ -8,11 +8,11 @@ mod mapping;
 #[cfg(test)]
 mod tests;
 
-use super::{Mapper, files};
+use super::{Mapper, Plan, files};
 use crate::cache::Cache;
-use crate::dax::error::Error;
+use crate::dax::Guarantee;
+use crate::dax::error::{Error, ErrorKind};
 use crate::dax::mapping::Mapping;
-use crate::dax::{Guarantee, Writeback};
 use crate::medium::Granularity;
 use crate::platform::memory_type::Unread;
 use crate::platform::system::System;
@@ -20,6 +20,8 @@ use crate::platform::tree::Evidence;
 use crate::report::Backing;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Range;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -28,6 +30,10 @@ use std::path::Path;
 pub(in crate::dax) struct Paged;
 
 impl Mapper for Paged {
+    /// It is not documented to by any of these systems, and some refuse to sync a file that was opened for
+    /// reading (Microsoft Learn, `FlushFileBuffers`; NetBSD, `fdatasync(2)`).
+    const PERSISTS_VIEWS: bool = false;
+
     fn guarantee(_: &Path, _: &File, _: Option<Cache>) -> Result<Guarantee, Error> {
         Ok(conclude(&System::host(), files::page_size()))
     }
@@ -36,18 +42,15 @@ impl Mapper for Paged {
         Ok(conclude(&System::host(), files::page_size()))
     }
 
-    fn reserve(_: &File, _: u64) -> io::Result<()> {
+    fn reserve(_: &File, _: Range<u64>) -> io::Result<()> {
         Ok(())
     }
 
-    fn map(
-        path: &Path,
-        file: &File,
-        offset: u64,
-        len: usize,
-        _: Writeback,
-    ) -> Result<Mapping, Error> {
-        mapping::new(file, offset, len).map_err(|error| Error::os(path, "mapping it", &error))
+    fn map(path: &Path, file: &File, plan: &Plan) -> Result<Mapping, Error> {
+        if plan.populate {
+            return Err(Error::new(path, ErrorKind::CannotPopulate));
+        }
+        mapping::new(file, plan).map_err(|error| Error::os(path, "mapping it", &error))
     }
 }
 
@@ -64,7 +67,10 @@ fn conclude(system: &System, page: usize) -> Guarantee {
         file_system: String::new(),
         mount_point: String::new(),
         device: String::new(),
+        is_device_dax: false,
+        alignment: page as u64,
         region: None,
+        devices: Vec::new(),
         through_page_cache: true,
         caching: Unread::Nowhere { system: name },
         evidence: alloc::vec![

@@ -163,6 +163,60 @@ fn probing_a_directory_leaves_nothing_there() {
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
+/// What others store is seen. That it would be persisted is not known of any of these systems, so it is
+/// not pretended.
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn a_view_reads_and_refuses_to_persist() {
+    let (_directory, path) = place();
+    let file = create(&path).unwrap();
+    let view = options().view_on::<Paged>(&path).unwrap();
+    file.write(33, b"stored");
+    let mut bytes = [0; 6];
+    view.read(33, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"stored");
+    for result in [view.persist(33..39), view.batch(|batch| batch.writeback(0..8))] {
+        let error = result.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::ViewNotPersisted), "{error}");
+    }
+}
+
+/// A load of 8 bytes from such memory may be a store to the CPU.
+#[cfg(not(target_pointer_width = "64"))]
+#[test]
+fn a_32_bit_cpu_has_no_views() {
+    let (_directory, path) = place();
+    drop(create(&path).unwrap());
+    let error = options().view_on::<Paged>(&path).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::NoReadOnlyWords), "{error}");
+}
+
+#[test]
+fn a_system_that_cannot_populate_says_so() {
+    let (directory, path) = place();
+    let error = options().populate().create_on::<Paged>(&path, LEN).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::CannotPopulate), "{error}");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is left");
+}
+
+#[test]
+fn a_file_grows_and_shrinks() {
+    let (_directory, path) = place();
+    let mut file = create(&path).unwrap();
+    file.write(LEN - 3, b"end");
+    file.grow_on::<Paged>(2 * LEN).unwrap();
+    file.write(2 * LEN - 1, b"!");
+    file.persist(0..2 * LEN).unwrap();
+    drop(file);
+    let mut expected = vec![0; 128 << 10];
+    expected[(64 << 10) - 3..64 << 10].copy_from_slice(b"end");
+    expected[(128 << 10) - 1] = b'!';
+    assert!(fs::read(&path).unwrap() == expected);
+    let mut file = open(&path).unwrap();
+    file.shrink_on::<Paged>(LEN).unwrap();
+    assert!(fs::read(&path).unwrap() == expected[..64 << 10]);
+}
+
 /// Syncing the file is a step of its own, whose failure counts: a pipe cannot be synced (POSIX, fsync:
 /// EINVAL).
 #[cfg(unix)]

@@ -26,6 +26,7 @@ mod pat;
 mod tests;
 
 use super::{Caching, MemoryType};
+use crate::platform::device_dax;
 use crate::platform::kernel::OSRELEASE;
 use crate::platform::tree::{Attribute, Evidence, Tree, Unknown};
 use alloc::format;
@@ -57,7 +58,7 @@ pub(super) const IS_X86: bool = cfg!(any(target_arch = "x86", target_arch = "x86
 pub(super) enum Mapped<'a> {
     /// Pages of RAM.
     PageCache,
-    /// The namespace under this block device, if there is one.
+    /// The namespace under this block device, if there is one, or this device of device DAX.
     Device(&'a str),
 }
 
@@ -124,12 +125,15 @@ fn version(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-/// The physical range of the namespace under a block device.
+/// The physical range of the namespace under a block device, or of a device of device DAX.
 fn range(tree: &Tree, device: &str, evidence: &mut Vec<Evidence>) -> Result<Range<u64>, Unknown> {
     let link = Path::new("/sys/class/block").join(device);
     let shown = link.to_string_lossy();
     if device.is_empty() {
         return Err(Unknown::new(&shown, "no device is known under the file", ASK_RULE));
+    }
+    if let Some(path) = device_dax::named(tree, device) {
+        return range_of_device(tree, &path, evidence);
     }
     let Some(path) = tree.resolve(&link) else {
         return Err(Unknown::new(&shown, "absent", "mount /sys"));
@@ -141,6 +145,27 @@ fn range(tree: &Tree, device: &str, evidence: &mut Vec<Evidence>) -> Result<Rang
             "inspect a file on one of the devices that it is made of",
         ));
     };
+    shown_range(tree, namespace, evidence)
+}
+
+/// A device can consist of several ranges (`drivers/dax/bus.c`), of which `resource` is the first.
+fn range_of_device(
+    tree: &Tree,
+    device: &Path,
+    evidence: &mut Vec<Evidence>,
+) -> Result<Range<u64>, Unknown> {
+    if tree.exists(&device.join("mapping1")) {
+        return Err(Unknown::new(&device.to_string_lossy(), "has several ranges", ASK_RULE));
+    }
+    shown_range(tree, device, evidence)
+}
+
+/// The range that attributes show.
+fn shown_range(
+    tree: &Tree,
+    namespace: &Path,
+    evidence: &mut Vec<Evidence>,
+) -> Result<Range<u64>, Unknown> {
     let mut ask = |name: &str, parse: fn(&str) -> Option<u64>| {
         let path = namespace.join(name);
         let attribute = tree.read(&path);

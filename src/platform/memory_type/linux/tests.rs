@@ -61,6 +61,24 @@ fn the_type_is_that_of_the_namespaces_own_range() {
     );
 }
 
+/// A device of device DAX shows its range itself (`drivers/dax/bus.c`), or the first of several.
+#[test]
+fn the_type_of_a_device_is_that_of_its_own_range() {
+    let device = "sys/devices/platform/ndbus0/region0/dax0.1/dax0.0";
+    let host = with_list(WRITE_BACK)
+        .file(&[device, "/resource"].concat(), "0x40400000\n")
+        .file(&[device, "/size"].concat(), "264241152\n")
+        .link("sys/bus/dax/devices/dax0.0", device);
+    let asked = |host: &Fixture| caching(&host.tree(), Mapped::Device("dax0.0"), true, false);
+    assert_eq!(asked(&host).read, Ok(MemoryType::WriteBack));
+    let row = &asked(&host).evidence[0];
+    assert_eq!(row.asked, ["/", device, "/resource"].concat());
+
+    let host = host.file(&[device, "/mapping1/start"].concat(), "0x80000000\n");
+    let found = asked(&host);
+    assert!(why(&found).0.contains("has several ranges"), "{found:?}");
+}
+
 #[test]
 fn each_type_of_the_list_is_known_in_both_formats() {
     let rows = [

@@ -39,6 +39,9 @@ fn answer(request: Request) -> Result<Reply> {
         }
         Request::Persist(records) => records::persist(&records),
         Request::Verify(records) => records::verify(&records),
+        Request::PersistOnDevice(records, part) => records::persist_on_device(&records, part),
+        Request::VerifyOnDevice(records, part) => records::verify_on_device(&records, part),
+        Request::DeepPersist { path } => records::deep_persist(&path),
         Request::PersistForever(records) => {
             records::persist_forever(&records, |number| console::say(&Reply::Acknowledged(number)))
         }

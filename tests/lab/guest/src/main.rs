@@ -12,6 +12,8 @@ mod boot;
 mod console;
 #[cfg(target_os = "linux")]
 mod kexec;
+#[cfg(target_os = "linux")]
+mod media;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod paths;
 #[cfg(target_os = "linux")]
@@ -27,6 +29,13 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         ["truncate", path, len] => processes::truncate(path.as_ref(), len),
         ["contend", path] => processes::contend(path.as_ref()),
         ["open", path] => processes::open(path.as_ref()),
+        ["place", path, at] => media::place(path.as_ref(), at),
+        ["bad-blocks", path] => media::bad_blocks(path.as_ref()),
+        ["checked", path, at, len] => media::checked(path.as_ref(), at, len),
+        ["guarded", path, at] => media::guarded(path.as_ref(), at),
+        ["load", path, at] => media::load(path.as_ref(), at),
+        ["fill", path] => media::fill(path.as_ref()),
+        ["clear", path, at, len] => media::clear(path.as_ref(), at, len),
         // The kernel hands words of its command line to its first program.
         _ if std::process::id() == 1 => agent::serve(),
         _ => anyhow::bail!("this is the first program of a machine: it runs as process 1"),

@@ -7,7 +7,7 @@
 use anyhow::{Context as _, Result};
 use cachemaint::dax::{DaxFile, Options};
 use cachemaint::medium::{Medium, Memory};
-use cachemaint::{Cache, Instruction, Point};
+use cachemaint::{Cache, Destination, Instruction, Point};
 use cachemaint_lab_mark as mark;
 use cachemaint_lab_protocol::ON_FILES;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +21,7 @@ type OnFile = (&'static str, fn(&DaxFile) -> Result<()>);
 /// A path on memory.
 type OnMemory = (&'static str, fn(Cache, &[AtomicU64]));
 
-const ON_FILE: [OnFile; 9] = [
+const ON_FILE: [OnFile; 15] = [
     ("persist within a line", |file| {
         file.write(72, &[1; 40]);
         Ok(file.persist(72..112)?)
@@ -42,6 +42,10 @@ const ON_FILE: [OnFile; 9] = [
         file.fence();
         Ok(())
     }),
+    ("deep persist", |file| {
+        file.write(70_001, &[10; 5000]);
+        Ok(file.deep_persist(70_001..75_001)?)
+    }),
     ("batch of ranges", |file| {
         file.write(128, &[5; 1]);
         file.write(65_530, &[5; 100]);
@@ -60,6 +64,22 @@ const ON_FILE: [OnFile; 9] = [
         Ok(file.persist_copy(&[(8, &[7; 8]), (200_001, &[7; 77]), (4095, &[7; 2])])?)
     }),
     ("copy of 3 MiB", |file| Ok(file.persist_copy(&[(5, &vec![8; 3 << 20])])?)),
+    ("copies to a cold destination", |file| {
+        let parts: [(u64, &[u8]); 3] = [(64, &[9; 64]), (9001, &[9; 300]), (70_000, &[9; 9000])];
+        Ok(file.persist_copy_to(&parts, Destination::Cold)?)
+    }),
+    ("copies to a cached destination", |file| {
+        file.read(50_000, &mut [0; 7000])?;
+        Ok(file
+            .persist_copy_to(&[(50_001, &[9; 300]), (51_000, &[9; 6001])], Destination::Cached)?)
+    }),
+    ("fill of 1 MiB", |file| {
+        Ok(file.persist_fill(77..77 + (1 << 20), 0xa5, Destination::Unknown)?)
+    }),
+    ("move down", |file| {
+        Ok(file.persist_copy_within(0x10_0005..0x11_0000, 8, Destination::Cold)?)
+    }),
+    ("move up", |file| Ok(file.persist_copy_within(8..0x1_0003, 99, Destination::Unknown)?)),
     ("streaming stores, then persist", |file| {
         stream(file, 16_384, 512);
         // No manual orders a write-back behind them.
@@ -68,7 +88,7 @@ const ON_FILE: [OnFile; 9] = [
     }),
 ];
 
-const ON_MEMORY: [OnMemory; 5] = [
+const ON_MEMORY: [OnMemory; 7] = [
     ("cache: writeback", |cache, words| {
         store(&words[3..1000]);
         cache.writeback(&words[3..1000]);
@@ -88,6 +108,15 @@ const ON_MEMORY: [OnMemory; 5] = [
             batch.writeback(&words[1..2]);
             batch.writeback_invalidate(&words[500..777]);
         });
+    }),
+    ("cache: copies to a cold destination", |cache, words| {
+        copy(cache, &words[3..1001], Destination::Cold);
+        copy(cache, &words[2000..40_000], Destination::Cold);
+    }),
+    ("cache: copies to an unknown destination", |cache, words| {
+        copy(cache, &words[1..2], Destination::Unknown);
+        copy(cache, &words[1000..1500], Destination::Unknown);
+        copy(cache, &words[4000..9000], Destination::Unknown);
     }),
     ("memory: persist and copy", |cache, words| {
         let memory = Memory::new(words, cache);
@@ -137,6 +166,15 @@ fn store(words: &[AtomicU64]) {
     for word in words {
         word.store(0x5a5a, Ordering::Relaxed);
     }
+}
+
+/// Copies to these words, but for a few bytes at the ends.
+#[expect(unsafe_code, reason = "of words that others may change")]
+fn copy(cache: Cache, words: &[AtomicU64], destination: Destination) {
+    let bytes = vec![0x5b_u8; size_of_val(words) - 5];
+    let to = words.as_ptr().cast::<u8>().cast_mut().wrapping_add(3);
+    // SAFETY: (1) it lies within the words, which are cells; (2) nobody else accesses them.
+    unsafe { cache.copy_writeback_range(to, bytes.as_ptr(), bytes.len(), destination) };
 }
 
 /// What was stored is written back first, as nothing discards it in user mode.

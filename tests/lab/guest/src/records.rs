@@ -1,9 +1,9 @@
 //! Records that prove themselves: number, seed, a payload that depends on both, and a checksum.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use cachemaint::dax::{DaxFile, Options};
 use cachemaint::medium::Medium;
-use cachemaint_lab_protocol::{Records, Reply};
+use cachemaint_lab_protocol::{Part, Records, Reply};
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 
@@ -42,7 +42,21 @@ fn create(records: &Records) -> Result<DaxFile> {
 
 /// Creates the file and persists all records in it.
 pub(crate) fn persist(records: &Records) -> Result<Reply> {
-    let file = create(records)?;
+    persist_in(&create(records)?, records)
+}
+
+/// Opens a part of a device and persists all records in it.
+pub(crate) fn persist_on_device(records: &Records, part: Part) -> Result<Reply> {
+    persist_in(&open_part(records, part)?, records)
+}
+
+fn open_part(records: &Records, part: Part) -> Result<DaxFile> {
+    let options = options(records).offset(part.offset);
+    let options = part.len.map_or(options.clone(), |len| options.len(len));
+    Ok(options.open(&records.path)?)
+}
+
+fn persist_in(file: &DaxFile, records: &Records) -> Result<Reply> {
     for number in 0..records.count {
         file.persist_copy(&[(place(number), &record(records.seed, number))])?;
     }
@@ -72,15 +86,48 @@ pub(crate) fn verify(records: &Records) -> Result<Reply> {
     let mapped = options(records).open(&records.path)?;
     let plain =
         fs::File::open(&records.path).with_context(|| format!("cannot open {}", records.path))?;
-    let mut damaged = Vec::new();
-    for number in 0..records.count {
+    find(records, |number, expected| {
         let (mut through_mapping, mut through_read) = ([0; RECORD], [0; RECORD]);
         mapped.read(place(number), &mut through_mapping)?;
         plain
             .read_exact_at(&mut through_read, place(number))
             .with_context(|| format!("cannot read record {number} of {}", records.path))?;
-        let expected = record(records.seed, number);
-        if through_mapping != expected || through_read != expected {
+        Ok(through_mapping == *expected && through_read == *expected)
+    })
+}
+
+/// Looks for the records on a device, which no call reads.
+pub(crate) fn verify_on_device(records: &Records, part: Part) -> Result<Reply> {
+    let device = open_part(records, part)?;
+    let mut bytes = [0; RECORD];
+    let by_call = device.read_through_kernel(0, &mut bytes).err().map(|error| error.to_string());
+    let refused = by_call.is_some_and(|why| why.contains("use the mapping alone"));
+    ensure!(refused, "{} can be read by a call", records.path);
+    find(records, |number, expected| {
+        device.read(place(number), &mut bytes)?;
+        Ok(bytes == *expected)
+    })
+}
+
+/// Has a file or a device persisted down to the medium's own buffers, after a store.
+pub(crate) fn deep_persist(path: &str) -> Result<Reply> {
+    let file = Options::new().allow_page_granularity().open(path)?;
+    let mut last = [0; RECORD];
+    let at = file.len() - RECORD as u64;
+    file.read(at, &mut last)?;
+    file.write(at, &last);
+    file.deep_persist(0..file.len())?;
+    Ok(Reply::Done)
+}
+
+/// Counts the records that are there, by what tells it of one.
+fn find(
+    records: &Records,
+    mut is_there: impl FnMut(u64, &[u8; RECORD]) -> Result<bool>,
+) -> Result<Reply> {
+    let mut damaged = Vec::new();
+    for number in 0..records.count {
+        if !is_there(number, &record(records.seed, number))? {
             damaged.push(number);
         }
     }

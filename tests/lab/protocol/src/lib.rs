@@ -30,6 +30,18 @@ pub enum Request {
     /// Looks for all of these records, through the library and through read(2): answered by
     /// [`Reply::Found`].
     Verify(Records),
+    /// Opens a part of a device of device DAX and persists records in it: answered by
+    /// [`Reply::Persisted`].
+    PersistOnDevice(Records, Part),
+    /// Looks for all of these records on a device, through the mapping, which is the only way: answered
+    /// by [`Reply::Found`].
+    VerifyOnDevice(Records, Part),
+    /// Opens a file or a device, and has all of it persisted down to the medium's own buffers: answered
+    /// by [`Reply::Done`].
+    DeepPersist {
+        /// The file.
+        path: String,
+    },
     /// Creates a file and persists record after record until the machine ends, each acknowledged by
     /// [`Reply::Acknowledged`].
     PersistForever(Records),
@@ -123,6 +135,15 @@ pub struct Records {
     pub count: u64,
     /// Whether whole pages will do (msync), where lines cannot be persisted.
     pub allow_pages: bool,
+}
+
+/// A part of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Where it begins, in bytes.
+    pub offset: u64,
+    /// Its length in bytes; all up to the end if there is none.
+    pub len: Option<u64>,
 }
 
 /// What the agent answers.

@@ -4,8 +4,8 @@ use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
 
 use super::{
-    Contents, DAX, DIRECTORY, EMULATED, LINE, PAGE, Setup, emulated, expect, expect_value,
-    found_again, lane, make_ext4, make_namespace, nvdimm, probe, records,
+    Contents, DAX, DIRECTORY, EMULATED, LINE, PAGE, Setup, device_dax, emulated, expect,
+    expect_value, found_again, lane, make_ext4, make_namespace, nvdimm, probe, records,
 };
 use crate::lab::Lane;
 use crate::lab::kit::{Architecture, Kit};
@@ -109,8 +109,8 @@ fn nvdimm_bare(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     nvdimm_with(kit, name, log, None, ["unknown", "pmem_unknown", LINE])
 }
 
-/// An NVDIMM's files get what its firmware claims, in both modes of a namespace; and what was
-/// persisted is there when another machine has it.
+/// An NVDIMM's files and devices get what its firmware claims; and what was persisted is there after a
+/// reset, and when another machine has it.
 fn nvdimm_with(
     kit: &Kit,
     name: &str,
@@ -134,11 +134,15 @@ fn nvdimm_with(
 
     let mut machine = Machine::start(kit, &setup, log)?;
     found_again(&mut machine, "/dev/pmem0", DAX, &written).context("in another machine")?;
+    machine.doing(&Request::DeepPersist { path: written.path })?;
     machine.unmount(DIRECTORY)?;
-    make_namespace(&mut machine, "region0", "devdax")?;
-    machine.wait_for("/dev/dax0.0")?;
-    let why = machine.refusal(&Request::Probe { path: String::from("/dev/dax0.0") })?;
-    ensure!(why.contains("is no regular file"), "device DAX is refused otherwise: {why}");
+    let written = device_dax::on_nvdimm(&mut machine, [domain, backing, granularity])?;
+    machine.reboot()?;
+    device_dax::found_again(&mut machine, &written).context("after a reset through firmware")?;
+    machine.power_off()?;
+
+    let mut machine = Machine::start(kit, &setup, log)?;
+    device_dax::found_again(&mut machine, &written).context("on a device, in another machine")?;
     machine.power_off()
 }
 
@@ -163,6 +167,12 @@ fn virtio_pmem(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
 
     let mut machine = Machine::start(kit, &setup, log)?;
     found_again(&mut machine, "/dev/pmem0", DAX, &written).context("in another machine")?;
+    machine.unmount(DIRECTORY)?;
+    make_namespace(&mut machine, "region0", "devdax")?;
+    machine.wait_for(device_dax::DEVICE)?;
+    // The kernel grants MAP_SYNC on it (Linux drivers/dax/bus.c).
+    let why = machine.refusal(&Request::Probe { path: String::from(device_dax::DEVICE) })?;
+    ensure!(why.contains("cannot be made persistent: virtio-pmem"), "refused otherwise: {why}");
     machine.power_off()
 }
 

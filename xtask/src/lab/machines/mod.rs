@@ -2,8 +2,10 @@
 //! persisted is there after a kexec, a reset through firmware, a power cut.
 
 mod arm64;
+mod bad_blocks;
 mod canary;
 mod cpuid;
+mod device_dax;
 mod files;
 mod flush;
 mod media;
@@ -46,9 +48,11 @@ type Story = fn(&Kit, &str, &mut Log) -> Result<()>;
 
 pub(super) fn lanes() -> Vec<Lane> {
     let mut lanes = media::lanes();
+    lanes.extend(device_dax::lanes());
     lanes.extend(arm64::lanes());
     lanes.extend(power::lanes());
     lanes.extend(files::lanes());
+    lanes.extend(bad_blocks::lanes());
     lanes.extend(canary::lanes());
     lanes.extend(memory_type::lanes());
     lanes.extend(peers::lanes());

@@ -48,10 +48,10 @@ mod model;
 mod tests;
 
 use super::mapping;
+use super::media::{self, Unread};
 use crate::aliasing;
 use crate::dax::system::files;
-use crate::dax::{DaxFile, Error, ErrorKind};
-use crate::medium::Medium;
+use crate::dax::{DaxFile, DaxView, DeviceFault, Error, ErrorKind};
 use crate::platform::kernel;
 use crate::platform::tree::Tree;
 use crate::report::{self, Aliasing};
@@ -127,11 +127,11 @@ enum Upkeep {
 
 impl Upkeep {
     /// What a file needs on this machine. Costs nothing where no CPU of the architecture aliases.
-    fn of(file: &DaxFile) -> Self {
+    fn of(view: &DaxView) -> Self {
         if aliasing::data_cache().decided() == Some(false) {
             return Self::None;
         }
-        Self::where_cache(aliasing_here(), file.guarantee.through_page_cache)
+        Self::where_cache(aliasing_here(), view.guarantee.through_page_cache)
     }
 
     /// Where nobody says whether it aliases, it is taken to.
@@ -143,63 +143,42 @@ impl Upkeep {
         }
     }
 
-    fn read(self, file: &DaxFile, at: u64, into: &mut [u8]) -> Result<(), Error> {
+    fn read(self, view: &DaxView, at: u64, into: &mut [u8]) -> Result<(), Error> {
         match self {
-            Self::None => file.kernel_read(at, into),
-            Self::BothHalves => read(file, at, into),
-            Self::NotByKernel => Err(Error::new(&file.path, ErrorKind::ViewsDisagree)),
+            Self::None => view.kernel_read(at, into),
+            Self::BothHalves => read(view, at, into),
+            Self::NotByKernel => Err(Error::new(&view.path, ErrorKind::ViewsDisagree)),
         }
     }
 
-    fn write(self, file: &DaxFile, at: u64, from: &[u8]) -> Result<(), Error> {
+    fn write(self, view: &DaxView, at: u64, from: &[u8]) -> Result<(), Error> {
         match self {
-            Self::None => file.kernel_write(at, from),
-            Self::BothHalves => write(file, at, from),
-            Self::NotByKernel => Err(Error::new(&file.path, ErrorKind::ViewsDisagree)),
+            Self::None => view.kernel_write(at, from),
+            Self::BothHalves => write(view, at, from),
+            Self::NotByKernel => Err(Error::new(&view.path, ErrorKind::ViewsDisagree)),
         }
+    }
+}
+
+/// Refuses a file of which the kernel's view and the mapping are kept together by nobody.
+pub(super) fn require_agreement(file: &DaxFile) -> Result<(), Error> {
+    match Upkeep::of(file) {
+        Upkeep::None | Upkeep::BothHalves => Ok(()),
+        Upkeep::NotByKernel => Err(Error::new(&file.path, ErrorKind::ViewsDisagree)),
     }
 }
 
 /// Calls of the operating system beside the mapping, on Linux.
 impl DaxFile {
-    /// Reads by a call of the operating system instead of by loads, with all that was stored through the
-    /// mapping before.
-    ///
-    /// A page with a media error is an error of the call then (`EIO`), where a load ends the process.
-    ///
-    /// # Ordering
-    /// The bytes are those that this thread stored before, or newer ones. Nothing is persisted.
-    ///
-    /// Where the [data cache aliases](crate::aliasing), it is right under two conditions, which nothing can
-    /// check: no other thread and no other process stores to the pages of the range while it runs, and
-    /// other mappings of the file [agree with this one](Self::agrees_with).
-    ///
-    /// # Errors
-    /// [`ErrorKind::Read`], if the call failed; [`ErrorKind::Shorter`], if the file has shrunk;
-    /// [`ErrorKind::ViewsDisagree`], if the data cache aliases and the kernel does not do its part, as
-    /// for files that are mapped directly: read through the mapping instead.
-    ///
-    /// # Panics
-    /// If the range is out of range.
-    ///
-    /// # Cost
-    /// One `pread(2)`. Where the data cache aliases, a `madvise(2)` before, and a page fault at the next
-    /// access to each page.
-    #[doc(alias("pread", "checked", "poison"))]
-    pub fn read_through_kernel(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
-        self.mapping.checked(at, into.len() as u64);
-        Upkeep::of(self).read(self, at, into)
-    }
-
     /// Writes by a call of the operating system instead of by stores; the mapping shows it when this
     /// returns.
     ///
     /// # Ordering
     /// Loads through the mapping see these bytes, or newer ones. What was stored to the rest of the pages
-    /// is kept. Nothing is persisted: [`File::sync_data`](std::fs::File::sync_data) of [`file`](Self::file)
+    /// is kept. Nothing is persisted: [`File::sync_data`](std::fs::File::sync_data) of [`file`](DaxView::file)
     /// does that for what the operating system has written.
     ///
-    /// The two conditions of [`read_through_kernel`](Self::read_through_kernel) hold here too.
+    /// The two conditions of [`read_through_kernel`](DaxView::read_through_kernel) hold here too.
     ///
     /// # Errors
     /// As there, with [`ErrorKind::Write`], of which a part may have been written.
@@ -213,7 +192,46 @@ impl DaxFile {
     #[doc(alias("pwrite"))]
     pub fn write_through_kernel(&self, at: u64, from: &[u8]) -> Result<(), Error> {
         self.mapping.checked(at, from.len() as u64);
+        self.require_calls()?;
         Upkeep::of(self).write(self, at, from)
+    }
+}
+
+/// Calls of the operating system beside the mapping, on Linux.
+impl DaxView {
+    /// Reads by a call of the operating system instead of by loads, with all that was stored through the
+    /// mapping before.
+    ///
+    /// A page with a media error is an error then, where a load ends the process: what cannot be read is
+    /// narrowed down by further calls in sectors of 512 bytes.
+    ///
+    /// # Ordering
+    /// The bytes are those that this thread stored before, or newer ones. Nothing is persisted.
+    ///
+    /// Where the [data cache aliases](crate::aliasing), it is right under two conditions, which nothing can
+    /// check: no other thread and no other process stores to the pages of the range while it runs, and
+    /// other mappings of the file [agree with this one](Self::agrees_with).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Poisoned`], if the medium has lost bytes: the first stretch of them, before which
+    /// everything was read; [`ErrorKind::Read`], if the call failed otherwise; [`ErrorKind::Shorter`], if
+    /// the file has shrunk;
+    /// [`ErrorKind::ViewsDisagree`], if the data cache aliases and the kernel does not do its part, as
+    /// for files that are mapped directly, and [`DeviceFault::MappingOnly`], if it is a device of device
+    /// DAX: read through the mapping instead.
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    ///
+    /// # Cost
+    /// One `pread(2)`. Where the data cache aliases, a `madvise(2)` before, and a page fault at the next
+    /// access to each page. After a media error as many more as the number of sectors has binary digits, and
+    /// one for each bad sector up to 1024.
+    #[doc(alias("pread", "checked", "poison"))]
+    pub fn read_through_kernel(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
+        self.mapping.checked(at, into.len() as u64);
+        self.require_calls()?;
+        Upkeep::of(self).read(self, at, into)
     }
 
     /// Whether a mapping of the caller's agrees with this one: `address` is that of the byte at `offset` of
@@ -230,9 +248,24 @@ impl DaxFile {
             || aliasing::mappings_agree(own, (address, offset), distance)
     }
 
-    /// Why a read failed: the file can have shrunk.
+    /// A device of device DAX has neither read(2) nor write(2) (`drivers/dax/device.c`, `dax_fops`).
+    fn require_calls(&self) -> Result<(), Error> {
+        if self.guarantee.is_device_dax {
+            return Err(Error::new(&self.path, ErrorKind::Device(DeviceFault::MappingOnly.into())));
+        }
+        Ok(())
+    }
+
+    /// Why a read failed: bytes can be bad, and the file can have shrunk.
     #[cold]
-    fn unread(&self, at: u64, len: u64, error: &io::Error) -> Error {
+    fn unread(&self, at: u64, len: u64, why: &Unread) -> Error {
+        let error = match why {
+            Unread::Poisoned(range) => {
+                let (at, len) = (range.start.saturating_sub(self.offset), range.end - range.start);
+                return Error::new(&self.path, ErrorKind::Poisoned { at, len });
+            }
+            Unread::Failed(error) => error,
+        };
         if error.kind() == io::ErrorKind::UnexpectedEof
             && let Ok(metadata) = self.file.metadata()
         {
@@ -248,7 +281,7 @@ impl DaxFile {
     }
 }
 
-impl TwoViews for DaxFile {
+impl TwoViews for DaxView {
     type Error = Error;
 
     fn writeback_invalidate(&self, range: &Range<u64>) -> Result<(), Error> {
@@ -257,8 +290,9 @@ impl TwoViews for DaxFile {
     }
 
     fn kernel_read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
-        let read = self.file.read_exact_at(into, self.offset + at);
-        read.map_err(|error| self.unread(at, into.len() as u64, &error))
+        let pread = |at, into: &mut [u8]| self.file.read_exact_at(into, at);
+        let read = media::read(pread, self.offset + at, into);
+        read.map_err(|why| self.unread(at, into.len() as u64, &why))
     }
 
     fn kernel_write(&self, at: u64, from: &[u8]) -> Result<(), Error> {

@@ -1,0 +1,87 @@
+//! Stores that fill blocks on arm64, through integer registers, which kernels may use too.
+//!
+//! Both write the line in the cache, from where it must be written back. STNP tells the memory system that
+//! the bytes will not be used again soon; it is free to ignore that (Arm ARM, "Load/Store Non-temporal
+//! Pair"). Each of the two registers of a pair is a single-copy atomic access of 8 bytes where it is
+//! aligned (Arm ARM, "Requirements for single-copy atomicity").
+
+use super::super::{BlockStore, StoreKind};
+use core::arch::asm;
+
+/// Ordinary stores of pairs of registers.
+pub const STP: BlockStore = BlockStore {
+    name: "stp",
+    code: 1 << 0,
+    kind: StoreKind::Ordinary,
+    unit: 8,
+    requires: "ARMv8.0",
+    source: "Arm ARM (DDI 0487), STP",
+};
+
+/// The same, with the hint that the bytes will not be used again soon.
+pub const STNP: BlockStore = BlockStore {
+    name: "stnp",
+    code: 1 << 1,
+    kind: StoreKind::Hinted,
+    unit: 8,
+    requires: "ARMv8.0",
+    source: "Arm ARM (DDI 0487), STNP",
+};
+
+/// Every way, the preferred one of each kind first.
+pub const BLOCK_STORES: &[BlockStore] = &[STP, STNP];
+
+macro_rules! pairs {
+    ($function:ident: $store:literal) => {
+        /// # Safety
+        /// As [`copy`], of at least one block.
+        unsafe fn $function(to: *mut u8, from: *const u8, count: usize) {
+            // SAFETY: it writes these blocks and nothing else.
+            unsafe {
+                asm!(
+                    "2:",
+                    "ldp x8, x9, [{from}]",
+                    "ldp x10, x11, [{from}, #16]",
+                    "ldp x12, x13, [{from}, #32]",
+                    "ldp x14, x15, [{from}, #48]",
+                    concat!($store, " x8, x9, [{to}]"),
+                    concat!($store, " x10, x11, [{to}, #16]"),
+                    concat!($store, " x12, x13, [{to}, #32]"),
+                    concat!($store, " x14, x15, [{to}, #48]"),
+                    "add {from}, {from}, #64",
+                    "add {to}, {to}, #64",
+                    "subs {count}, {count}, #1",
+                    "b.ne 2b",
+                    to = inout(reg) to => _,
+                    from = inout(reg) from => _,
+                    count = inout(reg) count => _,
+                    out("x8") _, out("x9") _, out("x10") _, out("x11") _,
+                    out("x12") _, out("x13") _, out("x14") _, out("x15") _,
+                    options(nostack),
+                );
+            }
+        }
+    };
+}
+
+pairs!(stp: "stp");
+pairs!(stnp: "stnp");
+
+/// Copies blocks.
+///
+/// # Safety
+/// 1. `from` can be read and `to` written for `count` blocks, and they do not overlap.
+/// 2. `to` is a multiple of [`BLOCK`](super::super::BLOCK).
+/// 3. Accesses that are not aligned are permitted, as operating systems do.
+pub unsafe fn copy(store: &BlockStore, to: *mut u8, from: *const u8, count: usize) {
+    if count == 0 {
+        return;
+    }
+    if store.code == STNP.code {
+        // SAFETY: (1) to (3) are the caller's duties.
+        unsafe { stnp(to, from, count) };
+    } else {
+        // SAFETY: (1) to (3) are the caller's duties.
+        unsafe { stp(to, from, count) };
+    }
+}

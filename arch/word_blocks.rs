@@ -1,0 +1,58 @@
+//! Blocks filled by ordinary stores of words, on every architecture.
+//!
+//! The words are atomic, so that others may store and load meanwhile.
+
+use super::{BLOCK, BlockStore, StoreKind};
+
+/// Ordinary stores of 8 bytes.
+pub const WORDS: BlockStore = BlockStore {
+    name: "words",
+    code: 1 << 0,
+    kind: StoreKind::Ordinary,
+    unit: 8,
+    requires: "nothing",
+    source: "the Rust memory model: relaxed atomic stores",
+};
+
+/// Every way, the preferred one of each kind first.
+pub const BLOCK_STORES: &[BlockStore] = &[WORDS];
+
+/// Copies blocks.
+///
+/// # Safety
+/// 1. `from` can be read and `to` written for `count` blocks, and they do not overlap.
+/// 2. `to` is a multiple of [`BLOCK`]. What others do to it meanwhile are atomic accesses of words.
+#[inline(always)]
+pub unsafe fn copy(_: &BlockStore, to: *mut u8, from: *const u8, count: usize) {
+    for at in (0..count * BLOCK).step_by(WORD) {
+        let (to, from) = (to.wrapping_add(at), from.wrapping_add(at));
+        // SAFETY: eight bytes within the blocks (1).
+        let word = unsafe { from.cast::<u64>().read_unaligned() };
+        // SAFETY: eight aligned bytes within the blocks (1, 2).
+        unsafe { store(to.cast(), word) };
+    }
+}
+
+const WORD: usize = size_of::<u64>();
+
+/// # Safety
+/// The word can be written, is aligned, and others access it atomically and as a whole only.
+#[cfg(target_has_atomic = "64")]
+#[inline(always)]
+unsafe fn store(to: *mut u64, word: u64) {
+    use core::sync::atomic::{AtomicU64, Ordering};
+    // SAFETY: the caller's duty.
+    let to = unsafe { AtomicU64::from_ptr(to) };
+    to.store(word, Ordering::Relaxed);
+}
+
+/// Without atomic words nothing is shared by them.
+///
+/// # Safety
+/// The word can be written, is aligned, and nobody else accesses it.
+#[cfg(not(target_has_atomic = "64"))]
+#[inline(always)]
+unsafe fn store(to: *mut u64, word: u64) {
+    // SAFETY: the caller's duty.
+    unsafe { to.write(word) };
+}

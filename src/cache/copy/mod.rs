@@ -1,0 +1,294 @@
+//! Copies that have reached the handle's point when they return.
+//!
+//! To copy and then to write back is always right, and on many CPUs not the fastest way: stores that bypass
+//! the cache move half the bytes where the lines were not cached, and cost more than they save where they
+//! were. Which way is durable depends on the vendor: on some CPUs a streaming store to a line that is in the
+//! first-level cache is done there, and no fence brings it to memory. So a copy goes one of these ways, and
+//! is as durable by each of them:
+//!
+//! | way | where | why it is durable |
+//! |---|---|---|
+//! | ordinary stores, write-back, fence | everywhere | as [`Cache::writeback`] |
+//! | direct stores (`movdir64b`), fence | Intel | a line in the cache "is written-back (if modified) and invalidated from the cache, before the direct-store" (Intel SDM vol. 2B, MOVDIR64B) |
+//! | streaming stores, fence | Intel | "the data in the caches is evicted" (Intel SDM vol. 1, 10.4.6.2, which excepts "some older CPU implementations (e.g., Pentium M)", none of them of 64 bits) |
+//! | streaming stores, fence, write-back, fence | other vendors of x86 | AMD APM vol. 2, 7.5.1: a fence brings stores "into memory (or, for WB type, the cache)"; what is left there is written back. Measured on Zen 5: lines in the first-level cache are left there, dirty |
+//!
+//! The tables of `policy.rs` choose among the durable ways by size and by what the caller knows of the
+//! destination ([`Destination`]), each with the measurement that it comes from.
+//!
+//! # What a crash can leave
+//! Until the copy returns any of its bytes may have reached memory, in any order, whole lines or parts: what
+//! is never torn is an aligned word of 8 bytes. All ways store whole words at once, by single stores of 8
+//! bytes or more; the manuals promise more of some (16 bytes of ordinary vector stores on CPUs with AVX, 64
+//! of `movdir64b`), and nothing here relies on it.
+
+mod policy;
+mod run;
+#[cfg(test)]
+mod tests;
+
+use super::Cache;
+use crate::arch::{BlockStore, block_ops};
+use crate::platform;
+use core::ops::Range;
+use policy::Choice;
+use run::{CHUNK, Execute, Part, whole_blocks};
+
+/// What the caller knows of the place that is written, for speed alone: a copy is as durable with each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Destination {
+    /// Nothing. The way is taken whose worst case is best, over lines in any cache or in none.
+    #[default]
+    Unknown,
+    /// Its lines are likely in the first or second level of this CPU's caches: it was read or written a
+    /// moment ago.
+    Cached,
+    /// Its lines are likely in no cache, and nobody reads them soon.
+    Cold,
+}
+
+/// Copies that have reached the point.
+impl Cache {
+    /// Copies `from` to `to` and writes it back: all of `to` has reached the handle's point when this
+    /// returns.
+    ///
+    /// # Ordering
+    /// As [`writeback`](Self::writeback) of what was copied, with its one fence at the end.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    ///
+    /// # Cost
+    /// The stores, at most one write-back a line, and one fence; two where streaming stores need one before
+    /// the write-back ([the ways](self)).
+    #[doc(alias(
+        "memcpy",
+        "memcpy_flushcache",
+        "pmem_memcpy_persist",
+        "streaming",
+        "non-temporal"
+    ))]
+    pub fn copy_writeback(self, to: &mut [u8], from: &[u8], destination: Destination) {
+        assert_eq!(to.len(), from.len(), "the lengths of the two slices differ");
+        // SAFETY: (1) and (2) are what references promise.
+        unsafe { self.copy_writeback_range(to.as_mut_ptr(), from.as_ptr(), to.len(), destination) };
+    }
+
+    /// Sets all bytes of `to` and writes it back, as [`copy_writeback`](Self::copy_writeback) does.
+    ///
+    /// # Cost
+    /// As there.
+    #[doc(alias("memset", "pmem_memset_persist", "zero"))]
+    pub fn fill_writeback(self, to: &mut [u8], byte: u8, destination: Destination) {
+        // SAFETY: (1) and (2) are what a reference promises.
+        unsafe { self.fill_writeback_range(to.as_mut_ptr(), to.len(), byte, destination) };
+    }
+
+    /// Copies a range of `bytes` to another place in them, which may overlap it, and writes it back, as
+    /// [`copy_writeback`](Self::copy_writeback) does. A crash on the way can have lost bytes of both where they
+    /// overlap.
+    ///
+    /// # Panics
+    /// If `from` ends before it starts, or either range is out of range.
+    ///
+    /// # Cost
+    /// As there, and each byte is read into a buffer of 4 KiB before it is stored.
+    #[doc(alias("memmove", "pmem_memmove_persist"))]
+    pub fn copy_within_writeback(
+        self,
+        bytes: &mut [u8],
+        from: Range<usize>,
+        to: usize,
+        destination: Destination,
+    ) {
+        let len = bytes[from.clone()].len();
+        assert!(to <= bytes.len() - len, "the destination is out of range");
+        let all = bytes.as_mut_ptr();
+        let (source, target) = (all.wrapping_add(from.start), all.wrapping_add(to));
+        let read = |range: Range<usize>, into: &mut [u8]| {
+            // SAFETY: a part of `from`, which is in the slice; the buffer is none of its bytes.
+            unsafe {
+                let source = source.wrapping_add(range.start);
+                source.copy_to_nonoverlapping(into.as_mut_ptr(), range.len());
+            };
+        };
+        let copier = Copier { cache: self, writes_back: true, destination, edge: copy_edge };
+        // SAFETY: (1) `to` is in the slice, and what is read is in a buffer when it is stored; (2) the slice
+        // is borrowed for writing.
+        unsafe { copier.copy_read(target, len, from.start < to, read) };
+    }
+
+    /// [`copy_writeback`](Self::copy_writeback) of `len` bytes from `from` to `to`.
+    ///
+    /// # Safety
+    /// 1. `from` can be read and `to` written for `len` bytes, and they do not overlap.
+    /// 2. Nobody else accesses `to`, and nobody writes `from`, meanwhile.
+    pub unsafe fn copy_writeback_range(
+        self,
+        to: *mut u8,
+        from: *const u8,
+        len: usize,
+        destination: Destination,
+    ) {
+        let copier = Copier { cache: self, writes_back: true, destination, edge: copy_edge };
+        // SAFETY: (1) and (2) are the caller's duties.
+        unsafe { copier.copy(core::iter::once((to, from, len))) };
+    }
+
+    /// [`fill_writeback`](Self::fill_writeback) of `len` bytes from `to` on.
+    ///
+    /// # Safety
+    /// 1. `to` can be written for `len` bytes.
+    /// 2. Nobody else accesses it meanwhile.
+    pub unsafe fn fill_writeback_range(
+        self,
+        to: *mut u8,
+        len: usize,
+        byte: u8,
+        destination: Destination,
+    ) {
+        let copier = Copier { cache: self, writes_back: true, destination, edge: copy_edge };
+        // SAFETY: (1) and (2) are the caller's duties.
+        unsafe { copier.fill(to, len, byte) };
+    }
+}
+
+/// What nobody else accesses.
+fn copy_edge(to: *mut u8, from: *const u8, len: usize) {
+    // SAFETY: both ranges are those of a copy whose caller vouches for them.
+    unsafe { from.copy_to_nonoverlapping(to, len) };
+}
+
+/// This machine, and whose the bytes beside the destination are.
+pub(crate) struct Copier<E> {
+    pub(crate) cache: Cache,
+    /// Not where the caches are in the persistence domain: the fence is all then.
+    pub(crate) writes_back: bool,
+    pub(crate) destination: Destination,
+    /// Stores less than a block: to, from, bytes.
+    pub(crate) edge: E,
+}
+
+impl<E: Fn(*mut u8, *const u8, usize)> Copier<E> {
+    /// Copies several parts (to, from, bytes) under one fence. Where they overlap, either may stand.
+    ///
+    /// # Safety
+    /// For each part
+    /// 1. `from` can be read and `to` written, and they do not overlap;
+    /// 2. nobody writes `from` meanwhile, and what others do to `to` are atomic accesses of whole words,
+    ///    with which `edge` goes together.
+    pub(crate) unsafe fn copy(
+        mut self,
+        parts: impl Iterator<Item = (*mut u8, *const u8, usize)> + Clone,
+    ) {
+        let way = self.way();
+        let parts = parts.map(|(to, from, len)| way.part(to, from, len));
+        // SAFETY: (1) and (2) are the caller's duties.
+        unsafe { run::copy(&mut self, parts) };
+    }
+
+    /// Sets all bytes of a range.
+    ///
+    /// # Safety
+    /// As [`copy`](Self::copy), of one part.
+    pub(crate) unsafe fn fill(mut self, to: *mut u8, len: usize, byte: u8) {
+        let chunk = [byte; CHUNK];
+        let part = self.way().part(to, chunk.as_ptr(), len);
+        // SAFETY: the caller's duties; a chunk is not longer than that.
+        unsafe { run::copy_by_chunks(&mut self, part, false, |_| chunk.as_ptr()) };
+    }
+
+    /// Copies what `read` reads: it gets a range of the part and where to put its bytes. From the last bytes
+    /// to the first if `backwards`, so that ranges may overlap.
+    ///
+    /// # Safety
+    /// As [`copy`](Self::copy), of one part.
+    pub(crate) unsafe fn copy_read(
+        mut self,
+        to: *mut u8,
+        len: usize,
+        backwards: bool,
+        mut read: impl FnMut(Range<usize>, &mut [u8]),
+    ) {
+        let mut chunk = [0; CHUNK];
+        let part = self.way().part(to, chunk.as_ptr(), len);
+        let fill = |range: Range<usize>| {
+            let bytes = &mut chunk[..range.len()];
+            read(range, bytes);
+            bytes.as_ptr()
+        };
+        // SAFETY: the caller's duties; the chunk is not changed before the next is asked for.
+        unsafe { run::copy_by_chunks(&mut self, part, backwards, fill) };
+    }
+
+    fn way(&self) -> Way {
+        Way { choice: choice(), destination: self.writes_back.then_some(self.destination) }
+    }
+}
+
+/// What the way of a part is chosen from.
+#[derive(Clone, Copy)]
+struct Way {
+    choice: Choice,
+    /// `None` where nothing needs to be written back.
+    destination: Option<Destination>,
+}
+
+impl Way {
+    #[inline]
+    fn part(self, to: *mut u8, from: *const u8, len: usize) -> Part {
+        let (path, place) = match self.destination {
+            Some(destination) => self.choice.path(whole_blocks(to, len).len(), destination),
+            None => self.choice.ordinary(),
+        };
+        Part { to, from, len, path, store: &block_ops::BLOCK_STORES[place] }
+    }
+}
+
+impl<E: Fn(*mut u8, *const u8, usize)> Execute for Copier<E> {
+    unsafe fn blocks(&mut self, store: &BlockStore, to: *mut u8, from: *const u8, count: usize) {
+        // SAFETY: both ranges are those of the copy and `to` is aligned (1); the store was found on this
+        // CPU.
+        unsafe { block_ops::copy(store, to, from, count) };
+    }
+
+    unsafe fn edge(&mut self, to: *mut u8, from: *const u8, len: usize) {
+        (self.edge)(to, from, len);
+    }
+
+    unsafe fn writeback(&mut self, start: *const u8, len: usize) {
+        if self.writes_back {
+            // SAFETY: a range of the copy (1), and the fence follows (2).
+            unsafe { self.cache.writeback_range_unfenced(start, len) };
+        }
+    }
+
+    fn fence(&mut self) {
+        self.cache.fence();
+    }
+}
+
+/// What was found out about this CPU's stores, once.
+fn choice() -> Choice {
+    cfg_if::cfg_if! {
+        if #[cfg(all(target_has_atomic = "32", not(loom)))] {
+            use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+            // Threads that race find the same out, and the word is all there is to publish.
+            static CHOSEN: AtomicU32 = AtomicU32::new(0);
+            Choice::from_word(CHOSEN.load(Relaxed)).unwrap_or_else(|| {
+                let choice = find_out();
+                CHOSEN.store(choice.word(), Relaxed);
+                choice
+            })
+        } else {
+            find_out()
+        }
+    }
+}
+
+#[cold]
+fn find_out() -> Choice {
+    Choice::of(block_ops::BLOCK_STORES, platform::block_stores::block_stores())
+}

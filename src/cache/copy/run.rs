@@ -1,0 +1,213 @@
+//! Carrying out a copy: which bytes go by which stores, and what follows them in which order.
+//!
+//! A range is taken apart at the blocks of 64 bytes that it fills whole:
+//!
+//! ```text
+//!   to ──► ···· [head][ block ][ block ][ … ][tail] ····
+//!              edge     whole blocks          edge
+//! ```
+//!
+//! Edges are stored by their owner, since other bytes of their words may be somebody else's, and are always
+//! written back. Blocks go the way of the [`Path`]. It is written once, over what executes: this machine, or
+//! a recording in tests.
+
+use super::policy::Path;
+use crate::arch::{BLOCK, BlockStore};
+use core::ops::Range;
+
+/// Lines are written back behind so many bytes of ordinary stores: near enough for them to be in the first
+/// cache still, and enough to keep both busy.
+pub(super) const CHUNK: usize = 4096;
+
+/// What executes.
+pub(super) trait Execute {
+    /// Fills `count` whole blocks at `to`.
+    ///
+    /// # Safety
+    /// 1. Both ranges are those of the copy, and `to` is a multiple of [`BLOCK`].
+    unsafe fn blocks(&mut self, store: &BlockStore, to: *mut u8, from: *const u8, count: usize);
+
+    /// Stores less than a block, by ordinary stores.
+    ///
+    /// # Safety
+    /// 1. Both ranges are those of the copy.
+    unsafe fn edge(&mut self, to: *mut u8, from: *const u8, len: usize);
+
+    /// Issues the write-back of a range.
+    ///
+    /// # Safety
+    /// 1. The range is one of the copy.
+    unsafe fn writeback(&mut self, start: *const u8, len: usize);
+
+    /// Completes stores and write-backs of this thread.
+    fn fence(&mut self);
+}
+
+/// A part of a copy, and how its blocks are stored.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    pub(super) to: *mut u8,
+    pub(super) from: *const u8,
+    pub(super) len: usize,
+    pub(super) path: Path,
+    pub(super) store: &'static BlockStore,
+}
+
+impl Part {
+    fn blocks(&self) -> Range<usize> {
+        whole_blocks(self.to, self.len)
+    }
+}
+
+/// Where the whole blocks of a range are: from the first boundary on, as many as fit.
+#[inline]
+pub(super) fn whole_blocks(to: *const u8, len: usize) -> Range<usize> {
+    let head = to.addr().wrapping_neg() % BLOCK;
+    match len.checked_sub(head) {
+        Some(rest) => head..head + rest / BLOCK * BLOCK,
+        None => len..len,
+    }
+}
+
+/// Carries out all parts, which do not overlap: their bytes have reached the handle's point when this
+/// returns.
+///
+/// # Safety
+/// 1. What [`Execute`] asks for holds for each range in the parts.
+#[inline(always)]
+pub(super) unsafe fn copy(execute: &mut impl Execute, parts: impl Iterator<Item = Part> + Clone) {
+    for part in parts.clone() {
+        // SAFETY: (1) is the caller's duty.
+        unsafe { issue(execute, &part) };
+    }
+    // SAFETY: (1) is the caller's duty.
+    unsafe { complete(execute, parts) };
+}
+
+/// Carries out one part, chunk by chunk, of which `fill` gives the bytes: a chunk is a range of the part, and
+/// its bytes stay where they are until the next one is asked for. From the last chunk to the first if
+/// `backwards`.
+///
+/// # Safety
+/// 1. What [`Execute`] asks for holds for each range in the part, and for what `fill` gives.
+pub(super) unsafe fn copy_by_chunks(
+    execute: &mut impl Execute,
+    part: Part,
+    backwards: bool,
+    mut fill: impl FnMut(Range<usize>) -> *const u8,
+) {
+    // Chunks end where blocks do, so that none is cut in two.
+    let lead = part.to.addr() % BLOCK;
+    let count = if part.len == 0 { 0 } else { (lead + part.len).div_ceil(CHUNK) };
+    for number in 0..count {
+        let number = if backwards { count - 1 - number } else { number };
+        let start = (number * CHUNK).saturating_sub(lead);
+        let end = ((number + 1) * CHUNK - lead).min(part.len);
+        let to = part.to.wrapping_add(start);
+        let chunk = Part { to, from: fill(start..end), len: end - start, ..part };
+        // SAFETY: (1) is the caller's duty.
+        unsafe { issue(execute, &chunk) };
+    }
+    // SAFETY: (1) is the caller's duty.
+    unsafe { complete(execute, core::iter::once(part)) };
+}
+
+/// Stores a part, and issues the write-backs that nothing has to come before.
+///
+/// # Safety
+/// As [`copy`].
+#[inline(always)]
+unsafe fn issue(execute: &mut impl Execute, part: &Part) {
+    let blocks = part.blocks();
+    // The edges come first: to merge one into its word can take a locked instruction, which waits for
+    // everything that was streamed before it.
+    for edge in [0..blocks.start, blocks.end..part.len] {
+        // SAFETY: the caller's duty.
+        unsafe { store_edge(execute, part, edge) };
+    }
+    match part.path {
+        Path::Ordinary | Path::Hinted => {
+            // SAFETY: the caller's duty.
+            unsafe { store_and_writeback(execute, part, blocks) };
+        }
+        Path::Streaming | Path::StreamingThenWriteback | Path::Direct => {
+            for edge in [0..blocks.start, blocks.end..part.len] {
+                // SAFETY: the caller's duty.
+                unsafe { writeback(execute, part, edge) };
+            }
+            // SAFETY: the caller's duty.
+            unsafe { store_blocks(execute, part, blocks) };
+        }
+    }
+}
+
+/// Writes back what streaming may have left in the cache, and completes everything.
+///
+/// # Safety
+/// As [`copy`].
+#[inline(always)]
+unsafe fn complete(execute: &mut impl Execute, parts: impl Iterator<Item = Part> + Clone) {
+    let mut left = parts.filter(|part| part.path == Path::StreamingThenWriteback).peekable();
+    if left.peek().is_some() {
+        // Only a fence orders streaming stores before the write-back of their lines.
+        execute.fence();
+        for part in left {
+            // SAFETY: the caller's duty.
+            unsafe { writeback(execute, &part, part.blocks()) };
+        }
+    }
+    execute.fence();
+}
+
+/// Stores blocks, and writes the lines behind them back, the edges' too.
+///
+/// # Safety
+/// As [`copy`].
+#[inline(always)]
+unsafe fn store_and_writeback(execute: &mut impl Execute, part: &Part, blocks: Range<usize>) {
+    let (mut stored, mut written_back) = (blocks.start, 0);
+    while blocks.end - stored > CHUNK {
+        // SAFETY: the caller's duty.
+        unsafe { store_blocks(execute, part, stored..stored + CHUNK) };
+        stored += CHUNK;
+        // SAFETY: the caller's duty.
+        unsafe { writeback(execute, part, written_back..stored) };
+        written_back = stored;
+    }
+    // SAFETY: the caller's duty.
+    unsafe { store_blocks(execute, part, stored..blocks.end) };
+    // SAFETY: the caller's duty.
+    unsafe { writeback(execute, part, written_back..part.len) };
+}
+
+/// # Safety
+/// As [`copy`].
+#[inline(always)]
+unsafe fn store_blocks(execute: &mut impl Execute, part: &Part, range: Range<usize>) {
+    if !range.is_empty() {
+        let (to, from) = (part.to.wrapping_add(range.start), part.from.wrapping_add(range.start));
+        // SAFETY: whole blocks of the part: the caller's duty.
+        unsafe { execute.blocks(part.store, to, from, range.len() / BLOCK) };
+    }
+}
+
+/// # Safety
+/// As [`copy`].
+#[inline(always)]
+unsafe fn store_edge(execute: &mut impl Execute, part: &Part, range: Range<usize>) {
+    if !range.is_empty() {
+        let (to, from) = (part.to.wrapping_add(range.start), part.from.wrapping_add(range.start));
+        // SAFETY: a range of the part, shorter than a block: the caller's duty.
+        unsafe { execute.edge(to, from, range.len()) };
+    }
+}
+
+/// # Safety
+/// As [`copy`].
+#[inline(always)]
+unsafe fn writeback(execute: &mut impl Execute, part: &Part, range: Range<usize>) {
+    if !range.is_empty() {
+        // SAFETY: a range of the part: the caller's duty.
+        unsafe { execute.writeback(part.to.wrapping_add(range.start), range.len()) };
+    }
+}

@@ -1,0 +1,181 @@
+//! Copies into a file that are persistent when they return, each by the fastest way that is durable
+//! wherever the lines are ([`Destination`]).
+//!
+//! By lines the ways are those of [`Cache::copy_writeback`](crate::Cache::copy_writeback). Where the caches
+//! are in the persistence domain, ordinary stores and a fence are enough; where the granularity is a page,
+//! the operating system writes back what was stored.
+//!
+//! Other threads and processes may access the bytes meanwhile: whole words are stored at once, and parts of
+//! a word are merged in.
+
+use super::{DaxFile, Error, Writeback};
+use crate::cache::copy::Copier;
+use crate::cache::{Cache, Destination};
+use crate::medium::Medium;
+use core::ops::Range;
+
+/// Bytes that are stored in one go where the operating system writes them back.
+const CHUNK: usize = 4096;
+
+impl DaxFile {
+    /// Writes several parts and makes them persistent, as [`Medium::persist_copy`] does, by the way that suits
+    /// what the caller knows of their destination. Where parts overlap, either may stand.
+    ///
+    /// ```
+    /// # use cachemaint::{Destination, dax::Options, medium::Medium};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("pages");
+    /// let file = Options::new().allow_page_granularity().create(&path, 1 << 16)?;
+    /// // Written once, and not read again soon.
+    /// file.persist_copy_to(&[(0, b"header"), (4096, &[7; 8192])], Destination::Cold)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Writeback`](super::ErrorKind::Writeback), if the operating system could not write a part;
+    /// never where the granularity is a line or finer.
+    ///
+    /// # Panics
+    /// If a part is out of range.
+    ///
+    /// # Cost
+    /// The stores, at most one write-back a line, and one fence, or two
+    /// ([`Cache::copy_writeback`](crate::Cache::copy_writeback)); by pages one `msync` a part.
+    #[doc(alias("memcpy", "pmem_memcpy_persist", "streaming", "non-temporal"))]
+    #[track_caller]
+    pub fn persist_copy_to(
+        &self,
+        parts: &[(u64, &[u8])],
+        destination: Destination,
+    ) -> Result<(), Error> {
+        // All of them before anything is stored.
+        for (at, bytes) in parts {
+            self.view.mapping.checked(*at, bytes.len() as u64);
+        }
+        let Some(copier) = self.copier(destination) else {
+            return self.copy_by_pages(parts);
+        };
+        let parts = parts.iter().map(|(at, bytes)| (self.place(*at), bytes.as_ptr(), bytes.len()));
+        // SAFETY: (1) all parts are in the mapping, and nothing else can be borrowed from it as a slice of
+        // bytes that may change; (2) whoever accesses it does so by whole atomic words.
+        unsafe { copier.copy(parts) };
+        Ok(())
+    }
+
+    /// Sets all bytes of a range and makes them persistent.
+    ///
+    /// # Errors
+    /// As [`persist_copy_to`](Self::persist_copy_to).
+    ///
+    /// # Panics
+    /// If the range is out of range, or ends before it starts.
+    ///
+    /// # Cost
+    /// As [`persist_copy_to`](Self::persist_copy_to).
+    #[doc(alias("memset", "pmem_memset_persist", "zero"))]
+    #[track_caller]
+    pub fn persist_fill(
+        &self,
+        range: Range<u64>,
+        byte: u8,
+        destination: Destination,
+    ) -> Result<(), Error> {
+        let checked = self.view.mapping.checked_range(&range);
+        if let Some(copier) = self.copier(destination) {
+            // SAFETY: as in `persist_copy_to`.
+            unsafe { copier.fill(self.place(range.start), checked.len(), byte) };
+            return Ok(());
+        }
+        let bytes = [byte; CHUNK];
+        for at in range.clone().step_by(CHUNK) {
+            self.write(at, &bytes[..chunk_len(at, range.end)]);
+        }
+        self.persist(range)
+    }
+
+    /// Moves the bytes of a range to another place of the file and makes them persistent there. The ranges
+    /// may overlap; a crash on the way can leave any mix of old and new words then, and with it have lost
+    /// bytes of both.
+    ///
+    /// # Errors
+    /// As [`persist_copy_to`](Self::persist_copy_to).
+    ///
+    /// # Panics
+    /// If either range is out of range, or `from` ends before it starts.
+    ///
+    /// # Cost
+    /// As [`persist_copy_to`](Self::persist_copy_to), and each byte is read into a buffer of 4 KiB before it
+    /// is stored.
+    #[doc(alias("memmove", "pmem_memmove_persist"))]
+    #[track_caller]
+    pub fn persist_copy_within(
+        &self,
+        from: Range<u64>,
+        to: u64,
+        destination: Destination,
+    ) -> Result<(), Error> {
+        let len = self.view.mapping.checked_range(&from).len();
+        self.view.mapping.checked(to, len as u64);
+        let backwards = from.start < to;
+        if let Some(copier) = self.copier(destination) {
+            let read = |part: Range<usize>, into: &mut [u8]| {
+                self.view.mapping.read(from.start + part.start as u64, into);
+            };
+            // SAFETY: as in `persist_copy_to`; what is read is in a buffer when it is stored.
+            unsafe { copier.copy_read(self.place(to), len, backwards, read) };
+            return Ok(());
+        }
+        let mut chunk = [0; CHUNK];
+        let count = len.div_ceil(CHUNK);
+        for number in 0..count {
+            let number = if backwards { count - 1 - number } else { number };
+            let offset = (number * CHUNK) as u64;
+            let bytes = &mut chunk[..chunk_len(offset, len as u64)];
+            self.view.mapping.read(from.start + offset, bytes);
+            self.write(to + offset, bytes);
+        }
+        self.persist(to..to + len as u64)
+    }
+
+    /// What copies; `None` where the operating system writes back.
+    fn copier(
+        &self,
+        destination: Destination,
+    ) -> Option<Copier<impl Fn(*mut u8, *const u8, usize)>> {
+        let (cache, writes_back): (Cache, bool) = match self.view.writeback {
+            Writeback::Lines(cache) => (cache, true),
+            Writeback::Fence(cache) => (cache, false),
+            Writeback::Pages => return None,
+        };
+        let edge = |to: *mut u8, from: *const u8, len: usize| {
+            let at = to.addr() - self.view.mapping.base().addr().get();
+            // SAFETY: a part of the bytes that the copy was given.
+            let bytes = unsafe { core::slice::from_raw_parts(from, len) };
+            self.write(at as u64, bytes);
+        };
+        Some(Copier { cache, writes_back, destination, edge })
+    }
+
+    fn place(&self, at: u64) -> *mut u8 {
+        // The offset was checked, or the part is empty.
+        self.view.mapping.base().as_ptr().wrapping_add(usize::try_from(at).unwrap_or_default())
+    }
+
+    #[track_caller]
+    fn copy_by_pages(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
+        for (at, bytes) in parts {
+            self.write(*at, bytes);
+        }
+        for (at, bytes) in parts {
+            self.writeback(*at..at.saturating_add(bytes.len() as u64))?;
+        }
+        Ok(())
+    }
+}
+
+/// The bytes of a chunk from `at` on, of what ends at `end`.
+fn chunk_len(at: u64, end: u64) -> usize {
+    usize::try_from(end - at).unwrap_or(CHUNK).min(CHUNK)
+}

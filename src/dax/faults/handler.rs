@@ -1,0 +1,189 @@
+//! The handler of SIGBUS.
+//!
+//! # Why this file is unsafe
+//! It installs a signal handler, reads what the kernel hands to it, maps a page over one that cannot be
+//! accessed, and calls the handler that was there before.
+//!
+//! # What may run in it
+//! It interrupts any code at any place, so it does nothing but load and store atomics of the process and
+//! make system calls: `gettid`, `mmap`, `sigaction`, `raise`. POSIX has no word on `mmap` in a handler; on
+//! Linux it is the system call alone (glibc `sysdeps/unix/sysv/linux/mmap64.c`, musl `src/mman/mmap.c`,
+//! where `mmap` waits only for threads that give back their stack). `errno` is as before when it returns.
+
+use super::slots::{Fault, Slot};
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+use core::ptr::null_mut;
+use core::sync::atomic::Ordering::{Acquire, Release};
+use core::sync::atomic::{AtomicI32, AtomicUsize};
+use libc::{c_int, c_short, siginfo_t};
+use std::io;
+use std::sync::OnceLock;
+
+/// The handler that was there before, as `sigaction` has it.
+static BEFORE: AtomicUsize = AtomicUsize::new(libc::SIG_DFL);
+/// Its flags.
+static BEFORE_FLAGS: AtomicI32 = AtomicI32::new(0);
+
+type Handler = extern "C" fn(c_int);
+type HandlerWithInfo = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
+
+/// Installs the handler, once in the life of the process.
+pub(super) fn install() -> io::Result<()> {
+    static OUTCOME: OnceLock<Result<(), i32>> = OnceLock::new();
+    let outcome = OUTCOME
+        .get_or_init(|| replace().map_err(|error| error.raw_os_error().unwrap_or(libc::EINVAL)));
+    outcome.map_err(io::Error::from_raw_os_error)
+}
+
+fn replace() -> io::Result<()> {
+    let mut action = action(None)?;
+    remember(&action);
+    action.sa_sigaction = address_of(on_sigbus);
+    // On the thread's alternate stack, if it has one: the fault can be on its own. The signals that the
+    // former handler has blocked stay blocked, as it is called from this one.
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+    // Another thread may have replaced it meanwhile.
+    remember(&self::action(Some(&action))?);
+    Ok(())
+}
+
+/// A handler as `sigaction` takes it.
+#[expect(clippy::fn_to_numeric_cast_any, reason = "the structure has a number for it")]
+fn address_of(handler: HandlerWithInfo) -> libc::sighandler_t {
+    handler as libc::sighandler_t
+}
+
+fn remember(action: &libc::sigaction) {
+    BEFORE_FLAGS.store(action.sa_flags, Release);
+    BEFORE.store(action.sa_sigaction, Release);
+}
+
+/// Sets what SIGBUS does, unless that is to be asked only; what it did before.
+fn action(new: Option<&libc::sigaction>) -> io::Result<libc::sigaction> {
+    let mut before = MaybeUninit::zeroed();
+    let new = new.map_or(core::ptr::null(), core::ptr::from_ref);
+    // SAFETY: both are null or structures of that type; a new handler is one of this file or one that was
+    // there before.
+    if unsafe { libc::sigaction(libc::SIGBUS, new, before.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call has succeeded and filled it; zeros are one as well.
+    Ok(unsafe { before.assume_init() })
+}
+
+/// The number of this thread in the system (gettid(2)), which needs no storage of the thread's own.
+pub(super) fn this_thread() -> i32 {
+    // SAFETY: the call has no arguments and cannot fail.
+    number_of(unsafe { libc::syscall(libc::SYS_gettid) })
+}
+
+/// The number in a `long`, which is an `i32` on some targets.
+fn number_of<Long>(number: Long) -> i32
+where
+    i32: TryFrom<Long>,
+{
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+/// What the kernel tells of a fault, from its beginning (`include/uapi/asm-generic/siginfo.h`), as all
+/// architectures lay it out but mips, which has `si_errno` behind `si_code` and the rest alike.
+#[repr(C)]
+struct Told {
+    signal: c_int,
+    errno_and_code: [c_int; 2],
+    address: usize,
+    address_lsb: c_short,
+}
+
+extern "C" fn on_sigbus(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    let before = errno();
+    // SAFETY: the kernel hands over a valid one, and nobody else has it.
+    let code = unsafe { (*info).si_code };
+    if !fault(code, info).is_some_and(replace_page) {
+        hand_on(signal, code, info, context);
+    }
+    set_errno(before);
+}
+
+/// The fault, if that is what the signal says (sigaction(2), "SIGBUS").
+fn fault(code: c_int, info: *const siginfo_t) -> Option<Fault> {
+    if !matches!(code, libc::BUS_ADRERR | libc::BUS_MCEERR_AR) {
+        return None;
+    }
+    // SAFETY: it is the kernel's, larger than this part of it and aligned as it; with these codes the
+    // kernel has filled it as that of a fault.
+    let told = unsafe { info.cast::<Told>().read() };
+    let is_memory_error = code == libc::BUS_MCEERR_AR;
+    // Filled for memory errors alone.
+    let lsb = if is_memory_error { u32::try_from(told.address_lsb).unwrap_or(0) } else { 0 };
+    let extent = 1_usize.checked_shl(lsb).unwrap_or(1);
+    Some(Fault { address: told.address, is_memory_error, extent })
+}
+
+/// Maps a page of zeros over that of a guarded access. False if there is no guard for it, or no memory.
+fn replace_page(fault: Fault) -> bool {
+    let Some(slot) = Slot::of(this_thread(), fault.address) else { return false };
+    slot.note(fault);
+    let (page, len) = slot.page_of(fault.address);
+    let address = core::ptr::with_exposed_provenance_mut(page);
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+    // SAFETY: the page is one of the mapping that the slot's owner has borrowed, whose bytes others may
+    // change at any time; nobody has a reference to them but to atomic words, for which zeros are values.
+    let mapped = unsafe { libc::mmap(address, len, protection, flags, -1, 0) };
+    mapped != libc::MAP_FAILED
+}
+
+/// Does what would have been done without this handler.
+fn hand_on(signal: c_int, code: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    let before = BEFORE.load(Acquire);
+    let is_sent = code <= 0;
+    match before {
+        libc::SIG_IGN if is_sent => {}
+        libc::SIG_DFL | libc::SIG_IGN => give_back(before, is_sent),
+        handler if BEFORE_FLAGS.load(Acquire) & libc::SA_SIGINFO != 0 => {
+            let handler = core::ptr::with_exposed_provenance(handler);
+            // SAFETY: it was installed as a handler of this kind.
+            let handler = unsafe { core::mem::transmute::<*const (), HandlerWithInfo>(handler) };
+            handler(signal, info, context);
+        }
+        handler => {
+            let handler = core::ptr::with_exposed_provenance(handler);
+            // SAFETY: it was installed as a handler of this kind.
+            let handler = unsafe { core::mem::transmute::<*const (), Handler>(handler) };
+            handler(signal);
+        }
+    }
+}
+
+/// Gives the signal back to the kernel. The access is tried again when the handler returns, and then the
+/// kernel ends the process, also where the signal is ignored (`kernel/signal.c`, `force_sig_info_to_task`).
+/// A signal that was sent is sent again.
+fn give_back(before: usize, is_sent: bool) {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: zeros are a valid one: no flags, an empty mask, the default.
+    unsafe { action.assume_init_mut() }.sa_sigaction = before;
+    // SAFETY: the structure is whole; this is one of the two that are no handlers.
+    unsafe { libc::sigaction(libc::SIGBUS, action.as_ptr(), null_mut()) };
+    if is_sent {
+        // SAFETY: it may be called in a handler (signal-safety(7)).
+        unsafe { libc::raise(libc::SIGBUS) };
+    }
+}
+
+/// The C library's place for the last error of this thread.
+fn place_of_errno() -> *mut c_int {
+    // SAFETY: the call only gives an address.
+    unsafe { libc::__errno_location() }
+}
+
+fn errno() -> c_int {
+    // SAFETY: the place is this thread's own.
+    unsafe { place_of_errno().read() }
+}
+
+fn set_errno(errno: c_int) {
+    // SAFETY: as above.
+    unsafe { place_of_errno().write(errno) };
+}

@@ -1,0 +1,261 @@
+//! Accesses to a mapping that give an error where they would end the process: an opt-in guard against
+//! SIGBUS, on Linux.
+//!
+//! A page with a media error, a page that the file has lost because it shrank, and a hole for which there
+//! is no room raise SIGBUS at the access. [`FaultGuard::install`] puts a handler in its way, and
+//! [`DaxFile::guarded`] says which accesses are meant: those of this thread to this file. In place of what
+//! cannot be accessed the handler maps a page of zeros, so that the access goes on, and at the end the call
+//! returns the error instead of a result that may rest on these zeros. Then the page is the file's again,
+//! so that later accesses fail again.
+//!
+//! No jump is made out of the handler, so nothing on the stack is left behind; `slots` is all that the
+//! handler knows.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | `slots` | which thread's accesses to which addresses are guarded, and what happened |
+//! | `handler` | the handler, and the one that was there before |
+
+#[expect(unsafe_code, reason = "handles a signal, and calls the handler that was there before")]
+mod handler;
+mod slots;
+
+use super::system::files;
+use super::taint::Taint;
+use super::{DaxFile, DaxView, Error, ErrorKind};
+use core::ops::Range;
+use rustix::fs::SeekFrom;
+use slots::{Faulted, Slot, Watched};
+use std::io;
+use std::process;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The process has a handler of SIGBUS that serves [`DaxFile::guarded`].
+///
+/// ```
+/// use cachemaint::dax::{ErrorKind, FaultGuard, Options};
+/// use cachemaint::medium::Medium;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("records");
+/// let guard = FaultGuard::install()?; // once, where the program decides about signals
+/// let file = Options::new().allow_page_granularity().create(&path, 1 << 20)?;
+///
+/// # file.file().set_len(4096)?;
+/// // Somebody has cut the file: this would have ended the process.
+/// let sum = file.guarded(guard, |file| file.load(8192, std::sync::atomic::Ordering::Relaxed));
+/// assert!(matches!(sum.unwrap_err().kind(), ErrorKind::Shorter { .. }));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct FaultGuard(());
+
+impl FaultGuard {
+    /// Installs a handler of SIGBUS for the whole process, once; nothing else of this crate installs one.
+    /// It stays for the life of the process.
+    ///
+    /// What it is not asked to guard it hands on as if it were not there: to the handler that was
+    /// installed before, with what the kernel told if that one takes it; where there was none, to the
+    /// kernel, which ends the process. That of the standard library, for one, goes on to tell an overflow of
+    /// the stack from other faults. The handler runs on the thread's alternate stack, if it has one.
+    ///
+    /// What installs another handler afterwards must call this one for what it does not know, or the guard
+    /// is without effect. A thread that blocks SIGBUS cannot be guarded: the kernel ends the process
+    /// then.
+    ///
+    /// # Errors
+    /// Those of `sigaction(2)`.
+    pub fn install() -> io::Result<Self> {
+        handler::install()?;
+        Ok(Self(()))
+    }
+}
+
+/// Accesses that a guard can make an error of.
+impl DaxFile {
+    /// Runs `work`, and makes an error of a load or store of this thread to this file's mapping that would
+    /// have ended the process by SIGBUS, as [`DaxView::guarded`] does.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cost
+    /// As there.
+    #[doc(alias("SIGBUS", "poison", "machine check"))]
+    pub fn guarded<R>(
+        &self,
+        installed: FaultGuard,
+        work: impl FnOnce(&Self) -> R,
+    ) -> Result<R, Error> {
+        self.view.guarded(installed, |_| work(self))
+    }
+}
+
+/// Accesses that a guard can make an error of.
+impl DaxView {
+    /// Runs `work`, and makes an error of a load or store of this thread to this file's mapping that would
+    /// have ended the process by SIGBUS. The file is handed to `work` for its use; accesses by addresses of
+    /// [`as_ptr`](Self::as_ptr) are guarded too.
+    ///
+    /// At such an access a page of zeros is put in the place of the file's, and the access goes on. So
+    /// `work` runs to its end and may see zeros that the file does not have: it should do nothing with them
+    /// that its caller cannot take back, and come to an end whatever it reads. Its result is dropped then.
+    /// When this returns, or `work` panics, the page is the file's again, and the next access fails again.
+    ///
+    /// Meanwhile *other threads* of this process see the zeros too, and what any thread stores there is
+    /// lost. Those that are in a guarded call for this file at the time get the error as well, whatever
+    /// they have accessed; those that are not see zeros without an error. [`taint`](Self::taint) says from
+    /// then on that it happened. A page that was replaced is not written back by the operating system, and
+    /// writing its lines back reaches nothing.
+    ///
+    /// Guards nest: an access is the innermost one's that is for its file, and those around it do not fail
+    /// for it. Other threads are guarded by calls of their own, other files not at all.
+    ///
+    /// # Errors
+    /// For the first access that failed, after which there can have been others:
+    /// [`ErrorKind::Shorter`], if the file has shrunk; [`ErrorKind::NoSpace`], if a hole of the file was to
+    /// be stored to; [`ErrorKind::Poisoned`] otherwise, with the whole page, or more if the kernel says so:
+    /// [`read_through_kernel`](Self::read_through_kernel) tells which bytes of it.
+    ///
+    /// [`ErrorKind::TooManyGuards`], if 256 calls are under way in this process; `work` was not run then.
+    /// [`ErrorKind::Os`] with `mmap`, if there is no memory to map the file's page again: it stays one of
+    /// zeros then, and the file should be closed.
+    ///
+    /// # Cost
+    /// Without a fault a system call (`gettid`), two locks and two searches through the 256 slots of a table.
+    /// Each page that fails costs a signal and a mapping.
+    #[doc(alias("SIGBUS", "poison", "machine check"))]
+    pub fn guarded<R>(
+        &self,
+        _installed: FaultGuard,
+        work: impl FnOnce(&Self) -> R,
+    ) -> Result<R, Error> {
+        let watch = Watch::new(self)?;
+        let result = work(self);
+        watch.end()?;
+        Ok(result)
+    }
+
+    /// Why an access failed.
+    #[cold]
+    fn fault(&self, faulted: &Faulted) -> Error {
+        let len = self.mapping.len();
+        let (start, end) = (faulted.first.start.min(len), faulted.first.end.min(len));
+        let (at, len) = (start as u64, (end - start) as u64);
+        self.taint.by(Taint::Fault { at, len });
+        let kind = self.lost(faulted).unwrap_or(ErrorKind::Poisoned { at, len });
+        Error::new(&self.path, kind)
+    }
+
+    /// What else than its medium can have taken the page of a fault.
+    fn lost(&self, faulted: &Faulted) -> Option<ErrorKind> {
+        let place = self.offset.saturating_add(faulted.first.start as u64);
+        let size = self.file.metadata().ok()?.len();
+        if size <= place {
+            let needed = self.offset.saturating_add(self.mapping.len() as u64);
+            return Some(ErrorKind::Shorter { size, needed });
+        }
+        if faulted.is_memory_error {
+            return None;
+        }
+        // A store to a hole needs a block.
+        let hole = rustix::fs::seek(&self.file, SeekFrom::Hole(place)).ok()?;
+        (hole == place).then_some(ErrorKind::NoSpace { len: files::page_size() as u64 })
+    }
+
+    /// Makes pages the file's again.
+    fn map_again(&self, range: Range<usize>) -> Result<(), Error> {
+        let mapped = self.mapping.map_again(range, &self.file);
+        mapped.map_err(|error| Error::os(&self.path, "mmap", &error))
+    }
+}
+
+/// The faults that guards of a file have met and that are over.
+#[derive(Debug, Default)]
+pub(super) struct Met(Mutex<Faults>);
+
+#[derive(Debug, Default)]
+struct Faults {
+    count: usize,
+    last: Option<Faulted>,
+}
+
+impl Met {
+    fn counted(&self) -> usize {
+        self.lock().count
+    }
+
+    fn count(&self, faulted: Faulted) {
+        let mut faults = self.lock();
+        faults.count = faults.count.wrapping_add(1);
+        faults.last = Some(faulted);
+    }
+
+    /// The last one, if there are more than are known.
+    fn since(&self, known: usize) -> Option<Faulted> {
+        let faults = self.lock();
+        if faults.count == known { None } else { faults.last.clone() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Faults> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Accesses of this thread to a file that are guarded.
+struct Watch<'a> {
+    file: &'a DaxView,
+    slot: &'static Slot,
+    /// A forked child has neither the mapping nor a slot of its own.
+    owner: u32,
+}
+
+impl<'a> Watch<'a> {
+    fn new(file: &'a DaxView) -> Result<Self, Error> {
+        // What the kernel maps at once, on a device or on hugetlbfs more than a page.
+        let page = usize::try_from(file.guarantee.alignment()).unwrap_or(files::page_size());
+        let base = file.mapping.base().as_ptr().expose_provenance();
+        let len = file.mapping.len().next_multiple_of(page);
+        let watched = Watched { thread: handler::this_thread(), base, len, page };
+        let full = || Error::new(&file.path, ErrorKind::TooManyGuards { most: slots::MOST });
+        let slot = Slot::claim(watched).ok_or_else(full)?;
+        slot.set_known(file.met.counted());
+        Ok(Self { file, slot, owner: process::id() })
+    }
+
+    /// Ends the guard: the error of its first fault, or of one of another guard whose zeros this one may
+    /// have seen.
+    fn end(self) -> Result<(), Error> {
+        if let Some(error) = self.restore() {
+            return Err(error);
+        }
+        // First those that are under way: who ends one meanwhile has counted it before.
+        let beside = self.slot.faulted_beside();
+        let beside = beside.or_else(|| self.file.met.since(self.slot.known()));
+        beside.map_or(Ok(()), |faulted| Err(self.file.fault(&faulted)))
+    }
+
+    /// Makes the pages that were replaced the file's again; the error of the first fault, if there was one.
+    fn restore(&self) -> Option<Error> {
+        let faulted = self.slot.faulted()?;
+        let error = self.file.fault(&faulted);
+        let is_mapped = self.owner == process::id();
+        let restored =
+            if is_mapped { self.file.map_again(faulted.replaced.clone()) } else { Ok(()) };
+        self.file.met.count(faulted);
+        self.slot.excuse_outer();
+        self.slot.forget();
+        Some(restored.err().unwrap_or(error))
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        // Nothing is left to restore unless `work` panics; the panic is what the caller gets then, and the
+        // file is tainted.
+        drop(self.restore());
+        self.slot.release();
+    }
+}

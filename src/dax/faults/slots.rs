@@ -1,0 +1,315 @@
+//! The accesses that are guarded now: a table of fixed size that the signal handler can search, as it may
+//! neither allocate nor wait for a lock nor initialise what is a thread's own.
+//!
+//! A slot is written by the thread that it belongs to, also in the handler, which runs on that thread. Other
+//! threads look at the owner, to find a free one, and at the mapping and the first fault, as zeros in place
+//! of a page are there for all threads: the field of the first fault is set before the page is replaced, and
+//! cleared after it is the file's again.
+
+use core::ops::Range;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use core::sync::atomic::{AtomicI32, AtomicUsize, fence};
+
+/// How many accesses can be guarded at a time, in the whole process.
+pub(super) const MOST: usize = 256;
+
+/// No thread has this number (gettid(2)): the slot is free.
+const FREE: i32 = 0;
+/// Nor this one: the slot is being filled.
+const CLAIMED: i32 = -1;
+/// What an offset is while there was no fault.
+const NO_FAULT: usize = usize::MAX;
+
+static SLOTS: [Slot; MOST] = [const { Slot::free() }; MOST];
+
+/// What is watched: accesses of one thread to one mapping.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Watched {
+    /// By its number in the system.
+    pub(super) thread: i32,
+    /// The address of the mapping.
+    pub(super) base: usize,
+    /// Its length in bytes, in whole pages.
+    pub(super) len: usize,
+    /// What can be mapped at once, in bytes.
+    pub(super) page: usize,
+}
+
+/// What happened first, and what was replaced, in bytes of the mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Faulted {
+    /// What the first fault was about.
+    pub(super) first: Range<usize>,
+    /// Whether the kernel said that memory failed.
+    pub(super) is_memory_error: bool,
+    /// All pages that were replaced, with what is between them.
+    pub(super) replaced: Range<usize>,
+}
+
+/// A fault, as the kernel tells it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fault {
+    pub(super) address: usize,
+    pub(super) is_memory_error: bool,
+    /// How many bytes are bad around the address, if that is more than a page.
+    pub(super) extent: usize,
+}
+
+/// A place in the table.
+#[derive(Debug)]
+pub(super) struct Slot {
+    thread: AtomicI32,
+    base: AtomicUsize,
+    len: AtomicUsize,
+    page: AtomicUsize,
+    /// How many slots the thread had before: the innermost guard of a mapping is the one that is meant.
+    depth: AtomicUsize,
+    /// How many faults of the mapping it need not be told of.
+    known: AtomicUsize,
+    first: AtomicUsize,
+    first_end: AtomicUsize,
+    memory_error: AtomicUsize,
+    replaced: AtomicUsize,
+    replaced_end: AtomicUsize,
+}
+
+impl Slot {
+    const fn free() -> Self {
+        Self {
+            thread: AtomicI32::new(FREE),
+            base: AtomicUsize::new(0),
+            len: AtomicUsize::new(0),
+            page: AtomicUsize::new(1),
+            depth: AtomicUsize::new(0),
+            known: AtomicUsize::new(0),
+            first: AtomicUsize::new(NO_FAULT),
+            first_end: AtomicUsize::new(0),
+            memory_error: AtomicUsize::new(0),
+            replaced: AtomicUsize::new(NO_FAULT),
+            replaced_end: AtomicUsize::new(0),
+        }
+    }
+
+    /// Takes a free slot of the table; `None` if there is none.
+    pub(super) fn claim(watched: Watched) -> Option<&'static Self> {
+        Self::claim_in(&SLOTS, watched)
+    }
+
+    fn claim_in(slots: &[Self], watched: Watched) -> Option<&Self> {
+        let depth = slots.iter().filter(|slot| slot.thread.load(Relaxed) == watched.thread).count();
+        let slot = slots.iter().find(|slot| {
+            slot.thread.load(Relaxed) == FREE
+                && slot.thread.compare_exchange(FREE, CLAIMED, Acquire, Relaxed).is_ok()
+        })?;
+        slot.base.store(watched.base, Relaxed);
+        slot.len.store(watched.len, Relaxed);
+        slot.page.store(watched.page, Relaxed);
+        slot.depth.store(depth, Relaxed);
+        slot.forget();
+        slot.thread.store(watched.thread, Release);
+        // No guarded access comes before it, for the handler.
+        fence(SeqCst);
+        Some(slot)
+    }
+
+    /// The innermost slot of a thread whose mapping has an address.
+    pub(super) fn of(thread: i32, address: usize) -> Option<&'static Self> {
+        Self::of_in(&SLOTS, thread, address)
+    }
+
+    fn of_in(slots: &[Self], thread: i32, address: usize) -> Option<&Self> {
+        slots
+            .iter()
+            .filter(|slot| slot.thread.load(Relaxed) == thread)
+            .filter(|slot| address.wrapping_sub(slot.base.load(Relaxed)) < slot.len.load(Relaxed))
+            .max_by_key(|slot| slot.depth.load(Relaxed))
+    }
+
+    /// The page of an address of the mapping: its own address, and its length.
+    pub(super) fn page_of(&self, address: usize) -> (usize, usize) {
+        let (base, page) = (self.base.load(Relaxed), self.page.load(Relaxed));
+        let into = address.wrapping_sub(base);
+        (address.wrapping_sub(into.checked_rem(page).unwrap_or_default()), page)
+    }
+
+    /// Takes down that the page of a fault is about to be replaced.
+    pub(super) fn note(&self, fault: Fault) {
+        let (address, page) = self.page_of(fault.address);
+        let base = self.base.load(Relaxed);
+        let at = address.wrapping_sub(base);
+        self.replaced.fetch_min(at, Relaxed);
+        self.replaced_end.fetch_max(at.saturating_add(page), Relaxed);
+        if self.first.load(Relaxed) == NO_FAULT {
+            // The kernel tells the extent as a power of two to which the bytes are aligned in memory.
+            let extent = fault.extent.max(page);
+            let start = (fault.address & !(extent - 1)).saturating_sub(base);
+            let end = start.saturating_add(extent).min(self.len.load(Relaxed));
+            self.first_end.store(end, Relaxed);
+            self.memory_error.store(usize::from(fault.is_memory_error), Relaxed);
+            self.first.store(start, Release);
+        }
+        fence(SeqCst);
+    }
+
+    /// What happened since it was claimed, or was told to forget.
+    pub(super) fn faulted(&self) -> Option<Faulted> {
+        // What the guarded accesses do to the slot is done in the handler, behind the compiler's back.
+        fence(SeqCst);
+        let first = self.first.load(Acquire);
+        if first == NO_FAULT {
+            return None;
+        }
+        Some(Faulted {
+            first: first..self.first_end.load(Relaxed),
+            is_memory_error: self.memory_error.load(Relaxed) != 0,
+            replaced: self.replaced.load(Relaxed)..self.replaced_end.load(Relaxed),
+        })
+    }
+
+    /// What happened in another guard of the mapping that is still under way.
+    pub(super) fn faulted_beside(&self) -> Option<Faulted> {
+        self.faulted_beside_in(&SLOTS)
+    }
+
+    fn faulted_beside_in(&self, slots: &[Self]) -> Option<Faulted> {
+        let base = self.base.load(Relaxed);
+        let others = slots.iter().filter(|slot| !core::ptr::eq(*slot, self));
+        let used = others.filter(|slot| slot.thread.load(Acquire) != FREE);
+        used.filter(|slot| slot.base.load(Relaxed) == base).find_map(Self::faulted)
+    }
+
+    /// The pages are the file's again.
+    pub(super) fn forget(&self) {
+        self.first.store(NO_FAULT, Release);
+        self.replaced.store(NO_FAULT, Relaxed);
+        self.replaced_end.store(0, Relaxed);
+    }
+
+    /// How many faults of the mapping it need not be told of.
+    pub(super) fn known(&self) -> usize {
+        self.known.load(Relaxed)
+    }
+
+    /// It need not be told of so many.
+    pub(super) fn set_known(&self, faults: usize) {
+        self.known.store(faults, Relaxed);
+    }
+
+    /// A fault that was this guard's own is none of those around it on the same thread, which did nothing
+    /// meanwhile.
+    pub(super) fn excuse_outer(&self) {
+        let (thread, base) = (self.thread.load(Relaxed), self.base.load(Relaxed));
+        let own = SLOTS.iter().filter(|slot| slot.thread.load(Relaxed) == thread);
+        for slot in own.filter(|slot| slot.base.load(Relaxed) == base) {
+            slot.known.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Gives it back.
+    pub(super) fn release(&self) {
+        self.thread.store(FREE, Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fault, Faulted, Slot, Watched};
+    use alloc::vec::Vec;
+    use core::array;
+
+    const PAGE: usize = 0x1000;
+    const OWN: i32 = 7;
+
+    fn table<const N: usize>() -> [Slot; N] {
+        array::from_fn(|_| Slot::free())
+    }
+
+    const fn watched(thread: i32, base: usize, pages: usize) -> Watched {
+        Watched { thread, base, len: pages * PAGE, page: PAGE }
+    }
+
+    const fn fault(address: usize) -> Fault {
+        Fault { address, is_memory_error: false, extent: 1 }
+    }
+
+    #[test]
+    fn a_slot_is_found_by_its_thread_and_its_addresses() {
+        let slots = table::<4>();
+        let first = Slot::claim_in(&slots, watched(OWN, 0x10000, 2)).unwrap();
+        let second = Slot::claim_in(&slots, watched(OWN, 0x20000, 2)).unwrap();
+        let found = |thread, address| Slot::of_in(&slots, thread, address).map(core::ptr::from_ref);
+        assert_eq!(found(OWN, 0x10000), Some(core::ptr::from_ref(first)));
+        assert_eq!(found(OWN, 0x11fff), Some(core::ptr::from_ref(first)));
+        assert_eq!(found(OWN, 0x20000), Some(core::ptr::from_ref(second)));
+        for address in [0, 0xffff, 0x12000, usize::MAX] {
+            assert_eq!(found(OWN, address), None, "{address:#x}");
+        }
+        assert_eq!(found(OWN + 1, 0x10000), None, "of another thread");
+        first.release();
+        assert_eq!(found(OWN, 0x10000), None);
+    }
+
+    #[test]
+    fn the_innermost_guard_of_a_mapping_is_meant_wherever_its_slot_is() {
+        let slots = table::<4>();
+        let other = Slot::claim_in(&slots, watched(OWN + 1, 0x90000, 1)).unwrap();
+        Slot::claim_in(&slots, watched(OWN, 0x10000, 1)).unwrap();
+        other.release();
+        // The inner one gets the place before the outer one.
+        let inner = Slot::claim_in(&slots, watched(OWN, 0x10000, 1)).unwrap();
+        let found = Slot::of_in(&slots, OWN, 0x10000).unwrap();
+        assert!(core::ptr::eq(found, inner));
+    }
+
+    #[test]
+    fn a_full_table_refuses_and_a_slot_is_used_again() {
+        let slots = table::<2>();
+        let claimed: Vec<_> = (0..2)
+            .map(|number| Slot::claim_in(&slots, watched(OWN, number * 0x10000, 1)).unwrap())
+            .collect();
+        assert!(Slot::claim_in(&slots, watched(OWN, 0, 1)).is_none());
+        claimed[0].note(fault(0));
+        claimed[0].release();
+        let again = Slot::claim_in(&slots, watched(OWN + 1, 0x50000, 1)).unwrap();
+        assert_eq!(again.faulted(), None, "what was before is forgotten");
+    }
+
+    #[test]
+    fn the_first_fault_is_kept_and_all_pages_are_to_be_mapped_again() {
+        let slots = table::<1>();
+        let slot = Slot::claim_in(&slots, watched(OWN, 0x10000, 8)).unwrap();
+        assert_eq!(slot.faulted(), None);
+        slot.note(fault(0x13008));
+        slot.note(Fault { is_memory_error: true, ..fault(0x11000) });
+        slot.note(fault(0x15fff));
+        let faulted =
+            Faulted { first: 0x3000..0x4000, is_memory_error: false, replaced: 0x1000..0x6000 };
+        assert_eq!(slot.faulted(), Some(faulted));
+        slot.forget();
+        assert_eq!(slot.faulted(), None);
+    }
+
+    /// The zeros of one guard are there for all others of its mapping.
+    #[test]
+    fn a_fault_is_seen_by_other_guards_of_the_mapping_alone() {
+        let slots = table::<3>();
+        let [one, same, other] = [(OWN, 0x10000), (OWN + 1, 0x10000), (OWN, 0x20000)]
+            .map(|(thread, base)| Slot::claim_in(&slots, watched(thread, base, 2)).unwrap());
+        one.note(fault(0x11000));
+        assert_eq!(one.faulted_beside_in(&slots), None);
+        assert_eq!(same.faulted_beside_in(&slots), one.faulted());
+        assert_eq!(other.faulted_beside_in(&slots), None);
+        one.forget();
+        assert_eq!(same.faulted_beside_in(&slots), None);
+    }
+
+    /// A huge page that failed, of 2 MiB, in a mapping that begins and ends within it.
+    #[test]
+    fn what_the_kernel_says_is_bad_ends_with_the_mapping() {
+        let slots = table::<1>();
+        let slot = Slot::claim_in(&slots, watched(OWN, 0x21_0000, 8)).unwrap();
+        slot.note(Fault { address: 0x21_3000, is_memory_error: true, extent: 2 << 20 });
+        let faulted = Faulted { first: 0..0x8000, is_memory_error: true, replaced: 0x3000..0x4000 };
+        assert_eq!(slot.faulted(), Some(faulted));
+    }
+}

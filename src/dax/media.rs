@@ -1,0 +1,99 @@
+//! What is known of a file's media errors, and what became of clearing them.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// Bytes of a file that are known to be bad.
+#[cfg(target_os = "linux")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadBlocks {
+    ranges: Vec<Range<u64>>,
+    is_complete: bool,
+}
+
+#[cfg(target_os = "linux")]
+impl BadBlocks {
+    pub(super) const fn new(ranges: Vec<Range<u64>>, is_complete: bool) -> Self {
+        Self { ranges, is_complete }
+    }
+
+    /// In bytes of the mapping: ascending, apart from each other, not empty.
+    #[must_use]
+    pub fn ranges(&self) -> &[Range<u64>] {
+        &self.ranges
+    }
+
+    /// Whether the kernel had room for all that it knows of the device. It keeps a page of entries and
+    /// shows a page of text (`block/badblocks.c`): where either is full, more may be bad than is listed.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+}
+
+/// How far clearing bad blocks got before it failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NotCleared {
+    /// Where the block begins at which it failed, in bytes of the mapping.
+    pub at: u64,
+    /// The length of the block, in bytes.
+    pub len: u64,
+    /// What failed there, and with it what state the block is in.
+    pub step: ClearStep,
+    /// The error of the call, if a call failed.
+    pub errno: Option<i32>,
+    /// Bytes that are lost by now, in bytes of the mapping, here and in blocks before: they read as zeros.
+    pub lost: Vec<Range<u64>>,
+}
+
+/// A step of clearing a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClearStep {
+    /// What can be read of the block was to be kept, and a read failed for another reason than the medium.
+    /// Nothing was changed in this block.
+    Read,
+    /// The block was to be given up. It is as it was, or a hole.
+    Punch,
+    /// Zeros, and what was kept, were to be written. The block is a hole, or zeros that are not durable,
+    /// and all of it is lost: the device cannot clear it, or there is no room.
+    Write,
+    /// What was written was to be made durable. It may not be.
+    Sync,
+    /// Everything was written, and the block still cannot be used: it cannot be read, has no written block
+    /// of its own, or the kernel keeps it in its list.
+    Check,
+}
+
+impl ClearStep {
+    /// What was to be done, and the state that its failure leaves.
+    const fn state(self) -> &'static str {
+        match self {
+            Self::Read => "reading what can be kept of it failed, and it is as it was",
+            Self::Punch => "giving it up failed (fallocate), and it is as it was or a hole",
+            Self::Write => "writing it anew failed, and it is a hole or zeros",
+            Self::Sync => "it was written anew, and making that durable failed",
+            Self::Check => {
+                "it was written anew, and the kernel still takes it for bad or unwritten"
+            }
+        }
+    }
+}
+
+impl core::fmt::Display for NotCleared {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(
+            f,
+            "the block of {} bytes at offset {} was not cleared: {}",
+            self.len,
+            self.at,
+            self.step.state()
+        )?;
+        if let Some(errno) = self.errno {
+            write!(f, ": {}", std::io::Error::from_raw_os_error(errno))?;
+        }
+        let lost: u64 = self.lost.iter().map(|range| range.end - range.start).sum();
+        write!(f, "; {lost} bytes are lost; copy the rest of the file to another place")
+    }
+}

@@ -1,0 +1,286 @@
+//! Files that get longer or shorter while they are mapped.
+//!
+//! | step | growing | shrinking |
+//! |---|---|---|
+//! | 1 | room is found; the file keeps its length | the part that stays is mapped anew |
+//! | 2 | the length changes, at once | the length changes, at once |
+//! | 3 | zeros are written over the new bytes | |
+//! | 4 | the file is synced | the file is synced |
+//! | 5 | all of it is mapped anew, the old mapping ends | the old mapping ends |
+//!
+//! So a crash leaves the old length or the new one, with zeros in what is new; and no byte can be
+//! accessed whose block is not durable, which is what a mapping by cache lines rests on.
+
+use super::error::{Error, ErrorKind};
+use super::lock::Lock;
+use super::system::{Access, Extent, Host, Mapper, Plan, files};
+use super::{DaxFile, DaxView, DeviceFault, file};
+
+impl DaxFile {
+    /// Maps more of the file, which is made longer for it if need be: `len` is the new length of the
+    /// mapping in bytes.
+    ///
+    /// What the file has there already is shown as it is. What it has not is zeros, and they and the new
+    /// length are on the medium when this returns. So of several processes without locks one makes the
+    /// file longer, and the others take it up by the same call.
+    ///
+    /// The mapping may move: addresses from [`as_ptr`](Self::as_ptr) are of no use any more. Its offset in
+    /// the file stays, and what was stored stays stored, persistent or not.
+    ///
+    /// # Crashes
+    /// A crash meanwhile leaves the old length or the new one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSpace`]; [`ErrorKind::TooLarge`], also for the limit of the process (`ulimit -f`),
+    /// without its signal; [`ErrorKind::NoGrowth`] for less than the mapping has;
+    /// [`ErrorKind::SharedLock`] if the file would have to be made longer under a shared lock;
+    /// [`ErrorKind::Shorter`] if it has shrunk below its mapping; [`DeviceFault::FixedSize`] of device DAX;
+    /// and what [`Options::open`] says of mapping. File and mapping are as they were then.
+    ///
+    /// # Cost
+    /// Writes the new bytes and syncs the file. Under Linux the extents of all of it are looked at again
+    /// where it is persisted by cache lines.
+    ///
+    /// [`Options::open`]: super::Options::open
+    #[doc(alias("resize", "extend", "truncate", "mremap"))]
+    pub fn grow(&mut self, len: u64) -> Result<(), Error> {
+        self.grow_on::<Host>(len)
+    }
+
+    /// Cuts off the end of the file and of its mapping: `len` is the new length of the mapping in bytes.
+    /// The new length is on the medium when this returns.
+    ///
+    /// The mapping may move, as with [`grow`](Self::grow). Who else has mapped what is cut off is ended by
+    /// a signal (SIGBUS) at the next access to it, since nothing is there: other processes, which only a
+    /// lock keeps away, and views.
+    ///
+    /// # Crashes
+    /// A crash meanwhile leaves the old length or the new one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoShrinking`] for more than the mapping has, [`ErrorKind::ZeroLength`];
+    /// [`ErrorKind::Longer`] if the file goes on behind the mapping, as it can with
+    /// [`Options::len`](super::Options::len): what is there would be cut off unseen;
+    /// [`ErrorKind::SharedLock`] under a shared lock; [`DeviceFault::FixedSize`] of device DAX. File and
+    /// mapping are as they were then.
+    ///
+    /// If syncing fails ([`ErrorKind::Os`]), they are short, and a crash may leave the old length.
+    ///
+    /// On Windows a file that is mapped cannot be made shorter, so this is the system's error there.
+    #[doc(alias("resize", "truncate"))]
+    pub fn shrink(&mut self, len: u64) -> Result<(), Error> {
+        self.shrink_on::<Host>(len)
+    }
+
+    pub(super) fn grow_on<M: Mapper>(&mut self, len: u64) -> Result<(), Error> {
+        let mapped = self.view.len();
+        if len < mapped {
+            return Err(self.error(ErrorKind::NoGrowth { mapped, asked: len }));
+        }
+        let plan = self.plan(len)?;
+        let (old, new) = (self.size_of_file()?, self.view.offset + len);
+        let DaxView { path, file, .. } = &self.view;
+        if new > old {
+            self.require_no_sharers()?;
+            file::extend::<M>(path, file, old..new)?;
+        }
+        let mapping = M::map(path, file, &plan).inspect_err(|_| file::restore(file, old, new))?;
+        self.view.mapping = mapping;
+        Ok(())
+    }
+
+    pub(super) fn shrink_on<M: Mapper>(&mut self, len: u64) -> Result<(), Error> {
+        let mapped = self.view.len();
+        if len > mapped {
+            return Err(self.error(ErrorKind::NoShrinking { mapped, asked: len }));
+        }
+        let plan = self.plan(len)?;
+        let (size, end) = (self.size_of_file()?, self.view.offset + mapped);
+        if size > end {
+            return Err(self.error(ErrorKind::Longer { size, end }));
+        }
+        self.require_no_sharers()?;
+        let DaxView { path, file, .. } = &self.view;
+        let mapping = M::map(path, file, &plan)?;
+        file.set_len(self.view.offset + len)
+            .map_err(|error| Error::os(path, files::SET_LEN, &error))?;
+        let synced = file.sync_all().map_err(|error| Error::os(path, files::SYNC, &error));
+        self.view.mapping = mapping;
+        synced
+    }
+
+    /// The same part of the file with another length.
+    fn plan(&self, len: u64) -> Result<Plan, Error> {
+        if self.view.guarantee.is_device_dax() {
+            return Err(self.error(ErrorKind::Device(DeviceFault::FixedSize.into())));
+        }
+        let DaxView { offset, writeback, populate, .. } = self.view;
+        let overflow = || self.error(ErrorKind::Overflow { offset, len });
+        let end = offset.checked_add(len).ok_or_else(overflow)?;
+        file::check_new_len(&self.view.path, end)?;
+        let extent = Extent { alignment: self.view.guarantee.alignment(), ..Extent::of_bytes(end) };
+        let len = file::mapped_len(extent, offset, Some(len)).map_err(|kind| self.error(kind))?;
+        Ok(Plan { offset, len, access: Access::ReadAndWrite, writeback, populate })
+    }
+
+    /// How long the file is, which is at least what is mapped of it.
+    fn size_of_file(&self) -> Result<u64, Error> {
+        let DaxView { path, file, offset, .. } = &self.view;
+        let metadata = file.metadata().map_err(|error| Error::os(path, files::METADATA, &error))?;
+        let (size, needed) = (metadata.len(), offset + self.view.len());
+        if size < needed {
+            return Err(self.error(ErrorKind::Shorter { size, needed }));
+        }
+        Ok(size)
+    }
+
+    /// Two processes that make a file longer would write their zeros over each other's bytes.
+    fn require_no_sharers(&self) -> Result<(), Error> {
+        match self.view.lock {
+            Lock::Shared => Err(self.error(ErrorKind::SharedLock)),
+            Lock::Exclusive | Lock::None => Ok(()),
+        }
+    }
+
+    fn error(&self, kind: ErrorKind) -> Error {
+        Error::new(&self.view.path, kind)
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(miri))]
+mod tests {
+    use super::super::mapping::Mapping;
+    use super::super::system::{Host, Mapper, Plan};
+    use super::super::{DaxFile, Error, ErrorKind, Guarantee, Options};
+    use crate::cache::Cache;
+    use crate::medium::Medium;
+    use alloc::vec;
+    use core::ops::Range;
+    use std::fs::{self, File};
+    use std::io;
+    use std::path::Path;
+
+    const OLD: u64 = 8 << 10;
+    const NEW: u64 = 64 << 10;
+
+    /// The system, but that one of the steps fails.
+    struct NoRoom;
+    struct NoMapping;
+    /// The system, but that each step looks what the ones before it have left.
+    struct InOrder;
+
+    fn len(file: &File) -> u64 {
+        file.metadata().unwrap().len()
+    }
+
+    impl Mapper for NoRoom {
+        const PERSISTS_VIEWS: bool = Host::PERSISTS_VIEWS;
+
+        fn guarantee(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Error> {
+            Host::guarantee(path, file, cache)
+        }
+
+        fn guarantee_in(directory: &Path, cache: Option<Cache>) -> Result<Guarantee, Error> {
+            Host::guarantee_in(directory, cache)
+        }
+
+        fn reserve(_: &File, _: Range<u64>) -> io::Result<()> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn map(path: &Path, file: &File, plan: &Plan) -> Result<Mapping, Error> {
+            Host::map(path, file, plan)
+        }
+    }
+
+    impl Mapper for NoMapping {
+        const PERSISTS_VIEWS: bool = Host::PERSISTS_VIEWS;
+
+        fn guarantee(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Error> {
+            Host::guarantee(path, file, cache)
+        }
+
+        fn guarantee_in(directory: &Path, cache: Option<Cache>) -> Result<Guarantee, Error> {
+            Host::guarantee_in(directory, cache)
+        }
+
+        fn reserve(file: &File, range: Range<u64>) -> io::Result<()> {
+            Host::reserve(file, range)
+        }
+
+        fn map(path: &Path, _: &File, _: &Plan) -> Result<Mapping, Error> {
+            Err(Error::os(path, "mmap", &io::ErrorKind::OutOfMemory.into()))
+        }
+    }
+
+    impl Mapper for InOrder {
+        const PERSISTS_VIEWS: bool = Host::PERSISTS_VIEWS;
+
+        fn guarantee(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Error> {
+            Host::guarantee(path, file, cache)
+        }
+
+        fn guarantee_in(directory: &Path, cache: Option<Cache>) -> Result<Guarantee, Error> {
+            Host::guarantee_in(directory, cache)
+        }
+
+        fn reserve(file: &File, range: Range<u64>) -> io::Result<()> {
+            assert_eq!(range, OLD..NEW);
+            Host::reserve(file, range)?;
+            assert_eq!(len(file), OLD, "room is found before the length changes");
+            Ok(())
+        }
+
+        fn map(path: &Path, file: &File, plan: &Plan) -> Result<Mapping, Error> {
+            // Grown before it is mapped; cut off after what stays is.
+            assert_eq!(len(file), NEW);
+            Host::map(path, file, plan)
+        }
+    }
+
+    fn create(path: &Path) -> DaxFile {
+        let file = Options::new().allow_page_granularity().create(path, OLD).unwrap();
+        file.write(OLD - 8, b"the end.");
+        file
+    }
+
+    fn assert_as_it_was(path: &Path, file: &DaxFile) {
+        let mut expected = vec![0; 8 << 10];
+        expected[(8 << 10) - 8..].copy_from_slice(b"the end.");
+        assert!(fs::read(path).unwrap() == expected, "the file");
+        let mut mapped = vec![1; 8 << 10];
+        assert_eq!(file.len(), OLD);
+        file.read(0, &mut mapped).unwrap();
+        assert!(mapped == expected, "the mapping");
+    }
+
+    #[test]
+    fn what_cannot_grow_or_shrink_is_as_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let mut file = create(&path);
+
+        let error = file.grow_on::<NoRoom>(NEW).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::NoSpace { len } if *len == NEW - OLD), "{error}");
+        assert_as_it_was(&path, &file);
+        let error = file.grow_on::<NoMapping>(NEW).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Os { call: "mmap", .. }), "{error}");
+        assert_as_it_was(&path, &file);
+        let error = file.shrink_on::<NoMapping>(100).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Os { call: "mmap", .. }), "{error}");
+        assert_as_it_was(&path, &file);
+    }
+
+    #[test]
+    fn the_length_changes_when_there_is_room_and_before_the_bytes_are_mapped() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let mut file = create(&path);
+        file.grow_on::<InOrder>(NEW).unwrap();
+        assert_eq!((file.len(), len(file.file())), (NEW, NEW));
+        file.shrink_on::<InOrder>(OLD).unwrap();
+        assert_eq!((file.len(), len(file.file())), (OLD, OLD));
+        assert_as_it_was(&path, &file);
+    }
+}

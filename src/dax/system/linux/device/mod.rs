@@ -1,0 +1,175 @@
+//! Device DAX: what is concluded about a device, and how its medium is flushed.
+//!
+//! There is no page granularity: the device has no fsync(2), so that `msync` fails with `EINVAL`
+//! (`drivers/dax/device.c`, `dax_fops`; `fs/sync.c`, `vfs_fsync_range`). Where lines cannot be made
+//! persistent, nothing can.
+
+#[cfg(test)]
+mod tests;
+
+use super::conclude::{advice_for, asked_map_sync, claim};
+use crate::dax::mapping::Unflushed;
+use crate::dax::{DeviceFault, Guarantee};
+use crate::medium::Granularity;
+use crate::platform::device_dax::{self, Device, Unusable};
+use crate::platform::memory_type::Unread;
+use crate::platform::nvdimm::Domain;
+use crate::platform::tree::{Attribute, Evidence, Tree};
+use crate::report::Backing;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use rustix::io::Errno;
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// What was asked of the device itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AskedOfDevice {
+    /// The kernel's answer to `MAP_SYNC`.
+    pub(super) map_sync: Result<(), Errno>,
+    /// What the CPU writes back at once, or `None` if it cannot reach the point of persistence.
+    pub(super) line: Option<usize>,
+    /// Whether the caller takes the point of coherency for that of persistence on this CPU.
+    pub(super) coherency_accepted: bool,
+    /// Whether the CPU says that this is a guest, so that claims are the hypervisor's.
+    pub(super) in_guest: bool,
+}
+
+/// Where a character device of device DAX is in `/sys/devices`; `None` for everything else.
+pub(super) fn find(tree: &Tree, metadata: &Metadata) -> Option<PathBuf> {
+    let number = metadata.rdev();
+    let is_device = metadata.file_type().is_char_device();
+    is_device
+        .then(|| (rustix::fs::major(number), rustix::fs::minor(number)))
+        .and_then(|number| device_dax::find(tree, number))
+}
+
+/// Reads what a device is.
+pub(super) fn read(tree: &Tree, path: &Path) -> Result<Device, DeviceFault> {
+    device_dax::read(tree, path).map_err(|why| match why {
+        Unusable::Attribute { path, answer } => DeviceFault::Attribute { path, answer },
+        Unusable::Driver(name) => DeviceFault::Driver { name },
+    })
+}
+
+/// Concludes what a device gets.
+pub(super) fn conclude(
+    tree: &Tree,
+    device: Device,
+    asked: &AskedOfDevice,
+) -> Result<Guarantee, DeviceFault> {
+    let mut evidence = Vec::new();
+    evidence.push(asked_map_sync(asked.map_sync));
+    if asked.coherency_accepted {
+        let (asked, answer) = ("Builder::accept_coherency_as_persistence", "the caller's word");
+        evidence.push(Evidence::new(asked, answer));
+    }
+    evidence.extend(device.evidence.iter().cloned());
+    let domain = device.memory.as_ref().map(|memory| memory.domain);
+    let line = persistable(&device, domain, asked)?;
+    let backing = domain.map_or(Backing::PmemUnknown, Backing::of);
+    let claim = claim(device.memory.as_ref(), asked.in_guest);
+    let (granularity, reason, advice) = match backing {
+        Backing::PmemEadr => {
+            (Granularity::Byte, format!("a device, and {claim}: a fence suffices"), None)
+        }
+        _ => (Granularity::Line(line), format!("a device, and {claim}"), advice_for(backing)),
+    };
+    let devices = device.memory.as_ref().map(|memory| memory.devices.clone()).unwrap_or_default();
+    Ok(Guarantee {
+        granularity,
+        backing,
+        reason,
+        advice,
+        file_system: String::new(),
+        mount_point: String::new(),
+        is_device_dax: true,
+        alignment: device.alignment,
+        region: device.memory,
+        devices,
+        through_page_cache: false,
+        caching: Unread::InTree {
+            tree: tree.clone(),
+            device: Some(device.name.clone()),
+            in_guest: asked.in_guest,
+        },
+        device: device.name,
+        evidence,
+    })
+}
+
+/// The line that the CPU makes persistent there, or why nothing is.
+fn persistable(
+    device: &Device,
+    domain: Option<Domain>,
+    asked: &AskedOfDevice,
+) -> Result<usize, DeviceFault> {
+    let refused = |reason: &str, advice| {
+        Err(DeviceFault::NotPersistable { reason: reason.to_string(), advice })
+    };
+    match (asked.map_sync, domain, asked.line) {
+        (Err(errno), _, _) => refused(
+            &format!("the kernel refuses MAP_SYNC on it: {}", io::Error::from(errno)),
+            "use Linux 4.15 or newer",
+        ),
+        (_, Some(Domain::HostFlush), _) => refused(
+            "virtio-pmem reaches the host by flush requests only, and a device sends none",
+            "use a file on the memory instead (a namespace in fsdax mode), whose msync sends them",
+        ),
+        _ if device.needs_host_call => refused(
+            "only a call of the hypervisor makes persistent what was written back, and a device makes none",
+            "use a file on the memory instead (a namespace in fsdax mode), whose msync makes it",
+        ),
+        (.., None) => refused(
+            "this CPU cannot write back to the point of persistence, and a device has no msync",
+            "accept the point of coherency by name where the platform says that it is persistent",
+        ),
+        (.., Some(line)) => Ok(line),
+    }
+}
+
+/// The attribute of a region that flushes the buffers of all its DIMMs.
+///
+/// It reads 1 where they have flush hints, or the region a flush of its own; writing 1 flushes. It reads
+/// 0, and is read-only, where the platform has DIMMs without hints, of which the kernel assumes that
+/// power loss empties their queues (ADR). It is not there where the kernel does not know: a region
+/// without DIMMs, as in RAM, and architectures without `CONFIG_ARCH_HAS_PMEM_API`. So it is since it came
+/// with Linux 4.12 (`drivers/nvdimm/region_devs.c`: `deep_flush_show`, `region_visible`,
+/// `nvdimm_has_flush`).
+#[derive(Debug)]
+pub(super) struct DeepFlush {
+    tree: Tree,
+    /// `None` if no region was found.
+    attribute: Option<PathBuf>,
+}
+
+impl DeepFlush {
+    pub(super) const fn new(tree: Tree, attribute: Option<PathBuf>) -> Self {
+        Self { tree, attribute }
+    }
+
+    /// Flushes, if there is something to flush.
+    pub(super) fn flush(&self) -> Result<(), Unflushed> {
+        let Some(path) = &self.attribute else {
+            return Err(Unflushed::Attribute {
+                path: "deep_flush".to_string(),
+                answer: "no region of persistent memory was found for the device".to_string(),
+            });
+        };
+        let failed = |answer: String| {
+            Err(Unflushed::Attribute { path: path.to_string_lossy().into_owned(), answer })
+        };
+        let found = self.tree.read(path);
+        match &found {
+            Attribute::Value(text) if text == "0" => Ok(()),
+            Attribute::Value(text) if text == "1" => match self.tree.write(path, "1") {
+                Ok(()) => Ok(()),
+                Err(error) => failed(format!("writing 1 failed: {error}")),
+            },
+            _ => failed(found.describe()),
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Devices over trees of `/sys` written by hand after the kernel's sources (`drivers/dax/bus.c`,
+//! `drivers/dax/pmem.c`, `drivers/dax/cxl.c`, `drivers/dax/hmem/hmem.c`). Real ones are in the lab.
+
+use super::{AskedOfDevice, DeepFlush, DeviceFault, conclude, read};
+use crate::dax::Guarantee;
+use crate::dax::mapping::Unflushed;
+use crate::medium::Granularity;
+use crate::platform::device_dax::{self, Device};
+use crate::platform::fixture::Fixture;
+use crate::platform::nvdimm::Domain;
+use crate::report::{Backing, Event, Progress, Survival};
+use alloc::format;
+use alloc::string::ToString;
+use rustix::io::Errno;
+use std::fs;
+
+/// A namespace in devdax mode: `dax0.1` is libnvdimm's device, `dax0.0` that of device DAX.
+const ON_REGION: &str = "sys/devices/platform/ndbus0/region0/dax0.1/dax0.0";
+const ON_CXL: &str = "sys/devices/platform/ACPI0017:00/root0/decoder0.0/region0/dax_region0/dax0.0";
+const ON_HMEM: &str = "sys/devices/platform/hmem.0/dax0.0";
+
+/// A device of 64 units of 2 MiB, bound to its driver.
+fn device(host: Fixture, path: &str) -> Fixture {
+    host.file(&format!("{path}/size"), "134217728\n")
+        .file(&format!("{path}/align"), "2097152\n")
+        .file("sys/bus/dax/uevent", "")
+        .file("sys/bus/dax/drivers/device_dax/uevent", "")
+        .link(&format!("{path}/subsystem"), "sys/bus/dax")
+        .link(&format!("{path}/driver"), "sys/bus/dax/drivers/device_dax")
+        .link("sys/dev/char/252:1", path)
+}
+
+fn on_region(provider: &str, attributes: &[(&str, &str)]) -> Fixture {
+    device(Fixture::new().region(0, Some(provider), attributes), ON_REGION)
+}
+
+/// A CPU with lines of 64 bytes; the kernel grants `MAP_SYNC`, as it does on every device.
+const ASKED: AskedOfDevice =
+    AskedOfDevice { map_sync: Ok(()), line: Some(64), coherency_accepted: false, in_guest: false };
+
+fn found(host: &Fixture) -> Result<Device, DeviceFault> {
+    let tree = host.tree();
+    read(&tree, &device_dax::find(&tree, (252, 1)).unwrap())
+}
+
+fn concluded(host: &Fixture, asked: &AskedOfDevice) -> Result<Guarantee, DeviceFault> {
+    conclude(&host.tree(), found(host)?, asked)
+}
+
+fn refusal(host: &Fixture, asked: &AskedOfDevice) -> alloc::string::String {
+    concluded(host, asked).unwrap_err().to_string()
+}
+
+#[test]
+fn a_device_gets_what_its_own_region_claims() {
+    let rows = [
+        ("ACPI.NFIT", Some("memory_controller\n"), Backing::PmemAdr, Granularity::Line(64)),
+        ("ACPI.NFIT", Some("cpu_cache\n"), Backing::PmemEadr, Granularity::Byte),
+        ("ACPI.NFIT", None, Backing::PmemUnknown, Granularity::Line(64)),
+        ("CXL", Some("memory_controller\n"), Backing::Cxl, Granularity::Line(64)),
+        ("e820", None, Backing::EmulatedPmem, Granularity::Line(64)),
+    ];
+    for (provider, domain, backing, granularity) in rows {
+        let claim: alloc::vec::Vec<_> =
+            domain.map(|domain| ("persistence_domain", domain)).into_iter().collect();
+        let host = on_region(provider, &claim);
+        let guarantee = concluded(&host, &ASKED).unwrap();
+        assert_eq!(guarantee.backing(), backing, "{provider} {domain:?}");
+        assert_eq!(guarantee.granularity(), granularity, "{provider} {domain:?}");
+        assert_eq!(guarantee.region().unwrap().name, "region0");
+        assert_eq!(guarantee.device(), "dax0.0");
+        assert_eq!(guarantee.alignment(), 2 << 20);
+        assert!(guarantee.is_device_dax());
+        let asked = |name: &str| {
+            let row = guarantee.evidence().iter().find(|row| row.asked.ends_with(name));
+            row.unwrap_or_else(|| panic!("{name}")).answer.clone()
+        };
+        assert_eq!(asked("dax0.0/size"), "134217728");
+        assert_eq!(asked("dax0.0/align"), "2097152");
+        assert_eq!(asked("ndbus0/provider"), provider);
+    }
+}
+
+/// CXL memory in mode `ram` and special-purpose RAM: lines can be written back, and nothing is kept.
+#[test]
+fn a_device_of_ram_says_that_it_is_volatile() {
+    let cxl = Fixture::new()
+        .file("sys/devices/platform/ACPI0017:00/root0/decoder0.0/region0/mode", "ram\n");
+    let hosts = [
+        (device(cxl, ON_CXL), "region0", "CXL"),
+        (device(Fixture::new(), ON_HMEM), "hmem.0", "hmem"),
+    ];
+    for (host, name, provider) in hosts {
+        let guarantee = concluded(&host, &ASKED).unwrap();
+        assert_eq!(guarantee.granularity(), Granularity::Line(64), "{name}");
+        assert_eq!(guarantee.backing(), Backing::EmulatedPmem, "{name}");
+        let region = guarantee.region().unwrap();
+        assert_eq!((region.name.as_str(), region.domain), (name, Domain::None));
+        assert_eq!(region.provider, provider);
+        assert!(guarantee.reason().contains("volatile memory"), "{}", guarantee.reason());
+        let lost = guarantee.survives(Progress::Persisted, Event::PowerLoss);
+        assert_eq!(lost, Survival::No, "{name}");
+    }
+}
+
+/// A CXL region of another mode than `ram` is not called volatile, and nothing is claimed for it: the
+/// attribute that claims is libnvdimm's.
+#[test]
+fn a_cxl_region_without_a_mode_is_promised_nothing() {
+    for mode in ["pmem\n", "none\n", "\u{1b}[2J\n"] {
+        let path = "sys/devices/platform/ACPI0017:00/root0/decoder0.0/region0/mode";
+        let host = device(Fixture::new().file(path, mode), ON_CXL);
+        let guarantee = concluded(&host, &ASKED).unwrap();
+        assert_eq!(guarantee.backing(), Backing::PmemUnknown, "{mode}");
+        assert_eq!(guarantee.region(), None, "{mode}");
+    }
+}
+
+#[test]
+fn what_is_no_device_dax_is_not_taken_for_it() {
+    let other = "sys/devices/virtual/mem/null";
+    let host = Fixture::new()
+        .file("sys/class/mem/uevent", "")
+        .file(&format!("{other}/uevent"), "")
+        .link(&format!("{other}/subsystem"), "sys/class/mem")
+        .link("sys/dev/char/1:3", other);
+    assert_eq!(device_dax::find(&host.tree(), (1, 3)), None);
+    assert_eq!(device_dax::find(&host.tree(), (1, 4)), None);
+}
+
+/// Before Linux 5.1, and with `CONFIG_DEV_DAX_PMEM_COMPAT` after it, it is of a class, and its driver
+/// is not shown at it.
+#[test]
+fn a_device_of_the_class_is_one_too() {
+    let path = "sys/devices/platform/ndbus0/region0/dax0.1/dax/dax0.0";
+    let host = Fixture::new()
+        .region(0, Some("ACPI.NFIT"), &[("persistence_domain", "memory_controller\n")])
+        .file(&format!("{path}/size"), "134217728\n")
+        .file(&format!("{path}/align"), "4096\n")
+        .file("sys/class/dax/uevent", "")
+        .link(&format!("{path}/subsystem"), "sys/class/dax")
+        .link("sys/dev/char/252:1", path);
+    let guarantee = concluded(&host, &ASKED).unwrap();
+    assert_eq!(guarantee.backing(), Backing::PmemAdr);
+    assert_eq!(guarantee.alignment(), 4096);
+}
+
+#[test]
+fn an_attribute_of_no_use_is_named() {
+    let claimed = || on_region("ACPI.NFIT", &[]);
+    let rows = [
+        ("align", Some("3145728\n"), "align is of no use: 3145728"),
+        ("align", Some("0\n"), "align is of no use: 0"),
+        ("align", Some("-4096\n"), "align is of no use: -4096"),
+        ("align", Some("2M\n"), "align is of no use: 2M"),
+        ("align", Some("18446744073709551616\n"), "align is of no use: 18446744073709551616"),
+        ("align", None, "align is of no use: absent"),
+        ("size", Some("0\n"), "size is of no use: 0"),
+        ("size", Some("\n"), "size is of no use: "),
+        ("size", Some("0x8000000\n"), "size is of no use: 0x8000000"),
+        ("size", None, "size is of no use: absent"),
+    ];
+    for (name, text, words) in rows {
+        let path = format!("{ON_REGION}/{name}");
+        let host = match text {
+            Some(text) => claimed().file(&path, text),
+            None => claimed(),
+        };
+        if text.is_none() {
+            fs::remove_file(host.inside(&path)).unwrap();
+        }
+        let refusal = refusal(&host, &ASKED);
+        assert!(refusal.contains(&format!("/{ON_REGION}/{words}")), "{refusal}");
+    }
+}
+
+/// As system RAM the node is there and cannot be opened (`drivers/dax/kmem.c`).
+#[test]
+fn a_device_with_another_driver_or_none_is_not_for_programs() {
+    let host = on_region("ACPI.NFIT", &[]);
+    fs::remove_file(host.inside(&format!("{ON_REGION}/driver"))).unwrap();
+    assert!(refusal(&host, &ASKED).contains("has no driver; enable it"));
+    let host = host
+        .file("sys/bus/dax/drivers/kmem/uevent", "")
+        .link(&format!("{ON_REGION}/driver"), "sys/bus/dax/drivers/kmem");
+    let refusal = refusal(&host, &ASKED);
+    assert!(refusal.contains("its driver is kmem, so that it is RAM of the kernel"), "{refusal}");
+}
+
+/// There is no msync to fall back to, so that none of these is by pages.
+#[test]
+fn a_device_that_lines_cannot_persist_is_refused() {
+    let claim = ("persistence_domain", "memory_controller\n");
+    let nvdimm = on_region("ACPI.NFIT", &[claim]);
+    let without = AskedOfDevice { line: None, ..ASKED };
+    assert!(refusal(&nvdimm, &without).contains("this CPU cannot write back"));
+    let eadr = on_region("ACPI.NFIT", &[("persistence_domain", "cpu_cache\n")]);
+    assert!(refusal(&eadr, &without).contains("this CPU cannot write back"));
+    let old = AskedOfDevice { map_sync: Err(Errno::OPNOTSUPP), ..ASKED };
+    assert!(refusal(&nvdimm, &old).contains("refuses MAP_SYNC"));
+
+    let virtio = on_region("virtio-pmem", &[]);
+    assert!(refusal(&virtio, &ASKED).contains("virtio-pmem reaches the host by flush requests"));
+    // A region of POWER whose hypervisor must be called: the claim is the same.
+    let node = "sys/firmware/devicetree/base/ibm,persistent-memory/ibm,pmemory@44104001";
+    let papr = on_region("ibm,persistent-memory:ibm,pmemory@44104001", &[claim])
+        .file(&format!("{node}/ibm,hcall-flush-required"), "")
+        .link("sys/devices/platform/ndbus0/region0/of_node", node);
+    assert!(refusal(&papr, &ASKED).contains("only a call of the hypervisor"));
+}
+
+/// The kernel's own readings: `drivers/nvdimm/region_devs.c`, `deep_flush_show` and `region_visible`.
+#[test]
+fn a_deep_flush_is_done_not_needed_or_an_error() {
+    let flush = |host: &Fixture| {
+        let device = found(host).unwrap();
+        DeepFlush::new(host.tree(), device.deep_flush).flush()
+    };
+    let attribute = "sys/devices/platform/ndbus0/region0/deep_flush";
+    let without_hints = on_region("ACPI.NFIT", &[("deep_flush", "0\n")]);
+    flush(&without_hints).unwrap();
+    assert_eq!(fs::read_to_string(without_hints.inside(attribute)).unwrap(), "0\n", "nor written");
+
+    // The blank before it shows what is written over it.
+    let with_hints = on_region("ACPI.NFIT", &[("deep_flush", "\n1\n")]);
+    flush(&with_hints).unwrap();
+    assert_eq!(fs::read_to_string(with_hints.inside(attribute)).unwrap(), "11\n");
+
+    for (text, words) in [("2\n", "2"), ("-6\n", "-6"), ("\n", "")] {
+        let host = on_region("ACPI.NFIT", &[("deep_flush", text)]);
+        let Err(Unflushed::Attribute { path, answer }) = flush(&host) else { panic!("{text}") };
+        assert_eq!((path, answer.as_str()), (format!("/{attribute}"), words));
+    }
+    let Err(Unflushed::Attribute { path, answer }) = flush(&on_region("e820", &[])) else {
+        panic!("there is no attribute")
+    };
+    assert_eq!((path, answer.as_str()), (format!("/{attribute}"), "absent"));
+    // A directory can neither be read nor written, whoever asks.
+    let host = on_region("ACPI.NFIT", &[]).file(&format!("{attribute}/x"), "");
+    let Err(Unflushed::Attribute { answer, .. }) = flush(&host) else { panic!("unreadable") };
+    assert!(answer.starts_with("unreadable: "), "{answer}");
+}
+
+proptest::proptest! {
+    // Each makes a tree of files.
+    #![proptest_config(proptest::test_runner::Config::with_cases(32))]
+    /// The kernel's files are not trusted to be whole.
+    #[test]
+    fn no_attribute_makes_it_panic(size in "[0-9]{0,21}|\\PC{0,8}", align in "[0-9]{0,21}|\\PC{0,8}") {
+        let host = on_region("ACPI.NFIT", &[])
+            .file(&format!("{ON_REGION}/size"), size)
+            .file(&format!("{ON_REGION}/align"), align);
+        if let Ok(device) = found(&host) {
+            assert!(device.size > 0 && device.alignment.is_power_of_two());
+        }
+    }
+}

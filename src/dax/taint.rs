@@ -1,0 +1,83 @@
+//! That bytes of a file may not be what was stored: what happened first, for as long as it is open.
+//!
+//! # What a failed write-back leaves, on Linux
+//! The pages that could not be written are clean all the same: `PG_dirty` goes off before they are written
+//! (`Documentation/filesystems/vfs.rst`, "The Address Space Object"; `mm/page-writeback.c`,
+//! `folio_clear_dirty_for_io`), and no file system has to mark them dirty again. So the page cache shows
+//! what was stored until it drops the page, and then what the medium has: both with no further error. The
+//! error itself is kept in the inode (`lib/errseq.c`, set by `mapping_set_error`) and told once to each open
+//! file, by the next of `fsync`, `fdatasync` and `msync` (`mm/filemap.c`, `file_check_and_advance_wb_err`;
+//! vfs.rst, "Handling errors during writeback": after an error was reported, "subsequent requests on the
+//! same file descriptor should return 0"). Which pages it was about, it does not say: the error stands for
+//! the whole file, and what another process stored is meant too.
+//!
+//! So after [`ErrorKind::Writeback`](super::ErrorKind::Writeback) every page that was stored to since the
+//! last write-back of the whole file without an error may be lost, not just those of the range; and a
+//! second try that succeeds proves nothing. `PostgreSQL` ends itself then and recovers from its log ("fsync
+//! failures", LWN 752063, 2018). [`DaxFile::taint`](super::DaxFile::taint) keeps saying so.
+
+use std::sync::OnceLock;
+
+/// Why bytes of an open file may not be what was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Taint {
+    /// A write-back by the operating system failed. On Linux all that was stored since the last one of
+    /// the whole file without an error may be lost, and later ones may succeed all the same.
+    Writeback {
+        /// Where the range that was written back begins, in bytes of the mapping.
+        at: u64,
+        /// Its length in bytes.
+        len: u64,
+        /// The error.
+        errno: i32,
+    },
+    /// Bad blocks were given up, so that there are zeros instead of what was stored; or clearing them
+    /// failed half-way.
+    Cleared {
+        /// Where the range that was cleared begins, in bytes of the mapping.
+        at: u64,
+        /// Its length in bytes.
+        len: u64,
+    },
+    /// A guarded access met bytes that were not there. For a moment every thread had zeros in their place,
+    /// and what was stored there meanwhile is lost.
+    Fault {
+        /// Where the first page begins, in bytes of the mapping.
+        at: u64,
+        /// Its length in bytes.
+        len: u64,
+    },
+}
+
+impl core::fmt::Display for Taint {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Writeback { at, len, .. } => {
+                write!(f, "a write-back of {len} bytes at offset {at} failed")
+            }
+            Self::Cleared { at, len } => {
+                write!(f, "bad blocks in {len} bytes at offset {at} were given up")
+            }
+            Self::Fault { at, len } => {
+                write!(f, "an access to {len} bytes at offset {at} failed under a guard")
+            }
+        }
+    }
+}
+
+/// What happened first, if anything did.
+#[derive(Debug, Default)]
+pub(super) struct Tainted(OnceLock<Taint>);
+
+impl Tainted {
+    /// The first one stays.
+    pub(super) fn by(&self, taint: Taint) {
+        self.0.get_or_init(|| taint);
+    }
+
+    pub(super) fn first(&self) -> Option<Taint> {
+        self.0.get().copied()
+    }
+}

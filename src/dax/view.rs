@@ -1,0 +1,286 @@
+//! Files mapped for reading only.
+
+use super::lock::Lock;
+use super::mapping::Mapping;
+use super::system::files;
+use super::taint::{Taint, Tainted};
+use super::{Batch, Error, ErrorKind, Guarantee, Writeback};
+use crate::cache::Cache;
+use alloc::boxed::Box;
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A file that is mapped, and that nothing can be stored to: what [`Options::view`](super::Options::view)
+/// opens, and the part of every [`DaxFile`](super::DaxFile) that does not store.
+///
+/// The mapping is shared: it shows what others store, when they store it. It is no
+/// [`Medium`](crate::medium::Medium), which can be written.
+///
+/// # What a reader can persist
+/// A line can be written back by whoever may read it: to the CPU it is a load of a byte. So a view can
+/// persist what other threads and processes have stored, though it stores nothing itself. That is also
+/// what a process needs which persists on behalf of programs that never do.
+///
+/// | | what permits it |
+/// |---|---|
+/// | x86: CLWB, CLFLUSHOPT, CLFLUSH | "all permission checking and faults associated with a byte load" (Intel SDM vol. 2A, CLWB and its like) |
+/// | arm64: DC CVAC, CVAP, CVADP, CIVAC | read access at EL0 (Arm ARM, "Data cache maintenance instructions": a Permission fault without it) |
+/// | powerpc64: dcbst, dcbstps | treated as a load (Power ISA, book II, "Cache Management Instructions") |
+/// | riscv64: cbo.clean | permitted where a load or a store is (RISC-V CMO, "Traps") |
+/// | pages, on Linux: `fdatasync` | nothing: it writes the dirty pages of the *file*, whoever's mapping they were stored through (`fs/sync.c`) |
+///
+/// By pages it is the whole file each time, and not the range: `msync` does nothing through a mapping of a
+/// file that was opened for reading, and says that it succeeded (`mm/msync.c`; measured on Linux 6.18).
+///
+/// On other systems than Linux a write-back of a view is [`ErrorKind::ViewNotPersisted`], as none of them
+/// documents what becomes of it.
+#[derive(Debug)]
+pub struct DaxView {
+    pub(super) mapping: Mapping,
+    /// How lines are written back; there is none where the granularity is a page.
+    pub(super) writeback: Writeback,
+    pub(super) guarantee: Guarantee,
+    /// Whether the operating system is not known to write pages back for it.
+    pub(super) refuses_pages: bool,
+    /// Where the mapping begins in the file, in bytes.
+    pub(super) offset: u64,
+    /// Whether every page is made accessible when it is mapped.
+    pub(super) populate: bool,
+    pub(super) lock: Lock,
+    pub(super) path: PathBuf,
+    /// Holds the lock.
+    pub(super) file: File,
+    /// In a place of its own, as `met` is: a value without cells can stay in registers over a store to the
+    /// mapping.
+    pub(super) taint: Box<Tainted>,
+    #[cfg(target_os = "linux")]
+    pub(super) met: Box<super::faults::Met>,
+}
+
+impl DaxView {
+    /// Its size in bytes.
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        self.mapping.len() as u64
+    }
+
+    /// Whether it has no bytes. It always has some.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What its medium guarantees, why, and from which evidence.
+    #[must_use]
+    pub const fn guarantee(&self) -> &Guarantee {
+        &self.guarantee
+    }
+
+    /// Where the mapping begins in the file, in bytes.
+    #[must_use]
+    pub const fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Where it was opened.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The open file, for what this type does not do. Shrinking it while it is mapped makes later
+    /// accesses end the process. What is read and written by calls may not agree with the mapping: on Linux
+    /// `read_through_kernel` and `DaxFile::write_through_kernel` see to it, other systems promise nothing.
+    #[must_use]
+    pub const fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Which lock it holds.
+    #[must_use]
+    pub const fn lock(&self) -> Lock {
+        self.lock
+    }
+
+    /// The caches that write its lines back; `None` where the operating system does it by pages.
+    #[must_use]
+    pub const fn cache(&self) -> Option<Cache> {
+        match self.writeback {
+            Writeback::Fence(cache) | Writeback::Lines(cache) => Some(cache),
+            Writeback::Pages => None,
+        }
+    }
+
+    /// Why bytes of the file may not be what was stored, if anything happened since it was opened: what
+    /// happened first. It is said until the file is closed, whatever succeeds later; [`Taint`] says what is
+    /// in doubt. What happened before it was opened, and through other open files, it does not know.
+    #[doc(alias("is_tainted", "errseq", "fsyncgate"))]
+    #[must_use]
+    pub fn taint(&self) -> Option<Taint> {
+        self.taint.first()
+    }
+
+    /// Loads the word at `at`, little-endian in the bytes.
+    ///
+    /// # Panics
+    /// If `at` is no multiple of 8 or the word is out of range; if `order` is no order of a load.
+    #[inline]
+    #[must_use]
+    #[track_caller]
+    pub fn load(&self, at: u64, order: Ordering) -> u64 {
+        u64::from_le(self.mapping.load(at, order))
+    }
+
+    /// Copies bytes out, by loads from the mapping: a page with a media error ends the process by SIGBUS.
+    /// If others store to them meanwhile, it may be a mix of whole words.
+    ///
+    /// # Errors
+    /// None today.
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    #[track_caller]
+    pub fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
+        self.mapping.read(at, into);
+        Ok(())
+    }
+
+    /// Issues the write-back of a range, of everything that was stored to it, by anybody, and was visible
+    /// before the call: what this thread has loaded, or another has handed over to it.
+    ///
+    /// By lines this costs an instruction each. By pages it is a call of the operating system, complete when
+    /// it returns: of a [`DaxFile`](super::DaxFile) an `msync` of those that the range touches, or the
+    /// system's calls for it; of a view an `fdatasync` of the whole file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Writeback`], if the operating system reports that it could not be written;
+    /// [`ErrorKind::ViewNotPersisted`], of a view by pages on other systems than Linux.
+    ///
+    /// # Panics
+    /// If the range is out of range, or ends before it starts.
+    #[inline]
+    #[track_caller]
+    pub fn writeback(&self, range: Range<u64>) -> Result<(), Error> {
+        match self.writeback {
+            Writeback::Lines(cache) => {
+                self.writeback_lines(&range, cache);
+                Ok(())
+            }
+            Writeback::Fence(_) => {
+                self.mapping.checked_range(&range);
+                Ok(())
+            }
+            Writeback::Pages => self.writeback_pages(&range),
+        }
+    }
+
+    /// Completes the write-backs that this thread has issued.
+    #[inline]
+    pub fn fence(&self) {
+        match self.writeback {
+            Writeback::Fence(cache) | Writeback::Lines(cache) => cache.fence(),
+            Writeback::Pages => {}
+        }
+    }
+
+    /// Makes a range persistent: write-back and fence.
+    ///
+    /// # Errors
+    /// As [`writeback`](Self::writeback).
+    ///
+    /// # Panics
+    /// If the range is out of range, or ends before it starts.
+    #[inline]
+    #[track_caller]
+    pub fn persist(&self, range: Range<u64>) -> Result<(), Error> {
+        self.writeback(range)?;
+        self.fence();
+        Ok(())
+    }
+
+    /// Writes several ranges back and completes them with one fence, when `work` returns or unwinds.
+    ///
+    /// ```
+    /// # use cachemaint::{dax::Options, medium::Medium};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("records");
+    /// let file = Options::new().allow_page_granularity().create(&path, 1 << 16)?;
+    /// file.write(0, &[1; 64]);
+    /// file.write(8192, &[2; 64]);
+    /// file.batch(|batch| {
+    ///     batch.writeback(0..64);
+    ///     batch.writeback(8192..8256);
+    /// })?; // one fence; both are persistent
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Writeback`], the first one, if the operating system could not write a range; the others
+    /// were tried all the same. And as [`writeback`](Self::writeback).
+    pub fn batch<R>(&self, work: impl FnOnce(&Batch<'_>) -> R) -> Result<R, Error> {
+        let batch = Batch::new(self);
+        let result = work(&batch);
+        batch.complete()?;
+        Ok(result)
+    }
+
+    /// The address of a byte of the mapping, to load from.
+    ///
+    /// # Panics
+    /// If the offset is out of range.
+    #[must_use]
+    pub fn as_ptr(&self, at: u64) -> *const u8 {
+        self.mapping.base().as_ptr().wrapping_add(self.mapping.checked(at, 1).start)
+    }
+
+    /// The bytes of a range in place.
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    ///
+    /// # Safety
+    /// While the slice exists
+    /// 1. nobody writes the range: no thread of this process, and no other process that maps the
+    ///    file or writes to it;
+    /// 2. nobody shrinks the file.
+    #[expect(unsafe_code, reason = "that nobody writes meanwhile is for the caller to know")]
+    #[must_use]
+    pub unsafe fn as_slice(&self, range: Range<u64>) -> &[u8] {
+        let range = self.mapping.checked_range(&range);
+        let start = self.mapping.base().as_ptr().wrapping_add(range.start);
+        // SAFETY: the range is in the mapping, which outlives the slice; that nobody writes is the
+        // caller's duty (1), and that the bytes stay there (2).
+        unsafe { core::slice::from_raw_parts(start, range.len()) }
+    }
+
+    fn writeback_pages(&self, range: &Range<u64>) -> Result<(), Error> {
+        if self.refuses_pages {
+            return Err(Error::new(&self.path, ErrorKind::ViewNotPersisted));
+        }
+        let written = self.mapping.writeback_pages(range);
+        written.map_err(|error| self.failed_writeback(range, &error))
+    }
+
+    /// What was stored may be lost, whatever succeeds later.
+    #[cold]
+    pub(super) fn failed_writeback(&self, range: &Range<u64>, error: &io::Error) -> Error {
+        let (at, len, errno) = (range.start, range.end - range.start, files::number(error));
+        self.taint.by(Taint::Writeback { at, len, errno });
+        Error::writeback(&self.path, range, error)
+    }
+
+    #[inline]
+    #[expect(unsafe_code, reason = "hands a range of the mapping to the cache's operations")]
+    pub(super) fn writeback_lines(&self, range: &Range<u64>, cache: Cache) {
+        let range = self.mapping.checked_range(range);
+        let start = self.mapping.base().as_ptr().wrapping_add(range.start);
+        // SAFETY: (1) the range is in the mapping, which can be read; (2) that nothing may rely on it
+        // before the fence is the rule of `Medium`, and of `writeback`.
+        unsafe { cache.writeback_range_unfenced(start, range.len()) };
+    }
+}

@@ -1,0 +1,77 @@
+//! Who may have a file open beside whom. What other processes see of a lock is in `dax_processes.rs`.
+
+#![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
+
+use cachemaint::dax::{ErrorKind, Lock, Options};
+use cachemaint::medium::Medium;
+use core::sync::atomic::Ordering;
+
+const LOCKS: [Lock; 3] = [Lock::Exclusive, Lock::Shared, Lock::None];
+
+fn options() -> Options {
+    Options::new().allow_page_granularity()
+}
+
+/// flock(2): shared locks go together, an exclusive one with none; who takes none neither finds nor makes
+/// one. The same for a file that was created and for one that was opened.
+#[test]
+fn a_lock_excludes_what_it_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    for held in LOCKS {
+        for asked in LOCKS {
+            let allowed = match (held, asked) {
+                (Lock::None, _) | (_, Lock::None) | (Lock::Shared, Lock::Shared) => true,
+                (Lock::Exclusive, _) | (_, Lock::Exclusive) => false,
+            };
+            let first = options().lock(held).create(&path, 4096).unwrap();
+            assert_eq!(first.lock(), held);
+            let second = options().lock(asked).open(&path);
+            assert_eq!(second.is_ok(), allowed, "created {held:?}, opened {asked:?}");
+            if let Err(error) = &second {
+                assert!(matches!(error.kind(), ErrorKind::Locked), "{error}");
+            }
+            drop((first, second));
+            let first = options().lock(held).open(&path).unwrap();
+            let second = options().lock(asked).open(&path);
+            assert_eq!(second.is_ok(), allowed, "opened {held:?}, then {asked:?}");
+            drop((first, second));
+            std::fs::remove_file(&path).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_lock_ends_with_its_file_and_not_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let file = options().create(&path, 4096).unwrap();
+    // flock(2): duplicates refer to the same lock.
+    let duplicate = file.file().try_clone().unwrap();
+    drop(file);
+    let error = options().open(&path).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Locked), "{error}");
+    drop(duplicate);
+    options().open(&path).unwrap();
+}
+
+/// A file that was refused holds no lock.
+#[test]
+fn a_refused_file_is_not_locked() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    drop(options().create(&path, 4096).unwrap());
+    options().len(8192).open(&path).unwrap_err();
+    options().open(&path).unwrap();
+}
+
+#[test]
+fn who_shares_a_lock_writes_one_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let shared = options().lock(Lock::Shared);
+    let (one, other) = (shared.create(&path, 4096).unwrap(), shared.open(&path).unwrap());
+    one.store(0, 7, Ordering::Release);
+    other.store(8, other.load(0, Ordering::Acquire) + 1, Ordering::Release);
+    assert_eq!(one.load(8, Ordering::Acquire), 8);
+}

@@ -1,0 +1,144 @@
+//! Mappings that are populated: no access waits for a page fault, and what would end the process is an
+//! error instead.
+
+#![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod own_mount;
+mod skip;
+
+use cachemaint::dax::{DaxView, Error, ErrorKind, Options};
+use cachemaint::medium::Medium;
+use core::mem::MaybeUninit;
+use core::sync::atomic::Ordering;
+use own_mount::with_small_tmpfs;
+use skip::skip;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+const LEN: u64 = 256 << 10;
+
+fn options() -> Options {
+    Options::new().allow_page_granularity()
+}
+
+/// Page faults of this thread so far (getrusage(2)).
+#[expect(unsafe_code, reason = "getrusage fills a structure")]
+fn faults() -> libc::c_long {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the structure is the one that it fills.
+    assert_eq!(unsafe { libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr()) }, 0);
+    // SAFETY: it was filled, and before that all of it was zero.
+    let usage = unsafe { usage.assume_init() };
+    usage.ru_minflt + usage.ru_majflt
+}
+
+fn page_size() -> usize {
+    rustix::param::page_size()
+}
+
+/// How many faults it takes to load from each page, and to store to it by `store`.
+fn faults_of(view: &DaxView, store: impl Fn(u64)) -> libc::c_long {
+    let before = faults();
+    for at in (0..view.len()).step_by(page_size()) {
+        core::hint::black_box(view.load(at, Ordering::Relaxed));
+        store(at);
+    }
+    faults() - before
+}
+
+/// Whether the tests cannot be run, which is said then. Memory files, so that no writing back in the
+/// background write-protects a page meanwhile.
+fn cannot_populate<T>(name: &str, result: &Result<T, Error>) -> bool {
+    let old = matches!(result, Err(error) if matches!(error.kind(), ErrorKind::CannotPopulate));
+    if old {
+        skip(name, "the kernel is older than 5.14");
+    }
+    old
+}
+
+fn is_emulated(name: &str) -> bool {
+    let emulated = std::env::var_os("CACHEMAINT_EXPECT").is_some();
+    if emulated {
+        skip(name, "user-mode emulation does not pass the advice on, and counts its own faults");
+    }
+    emulated
+}
+
+#[test]
+fn no_fault_is_left_for_later() {
+    let name = "no_fault_is_left_for_later";
+    let shm = Path::new("/dev/shm");
+    if is_emulated(name) {
+        return;
+    }
+    if !shm.is_dir() {
+        skip(name, "there is no /dev/shm");
+        return;
+    }
+    let directory = tempfile::tempdir_in(shm).unwrap();
+    let path = directory.path().join("file");
+    let file = options().create(&path, LEN).unwrap();
+    let store = |at| file.store(at, 1, Ordering::Relaxed);
+    assert!(faults_of(&file, store) > 0, "so that it is known what populating saves");
+    drop(file);
+
+    let file = options().populate().open(&path);
+    if cannot_populate(name, &file) {
+        return;
+    }
+    let mut file = file.unwrap();
+    assert_eq!(faults_of(&file, |at| file.store(at, 2, Ordering::Relaxed)), 0);
+    file.grow(2 * LEN).unwrap();
+    assert_eq!(faults_of(&file, |at| file.store(at, 3, Ordering::Relaxed)), 0, "also when grown");
+    drop(file);
+    let file = options().populate().create(directory.path().join("new"), LEN).unwrap();
+    assert_eq!(faults_of(&file, |at| file.store(at, 4, Ordering::Relaxed)), 0);
+
+    if cfg!(target_pointer_width = "64") {
+        assert!(faults_of(&options().view(&path).unwrap(), |_| {}) > 0);
+        assert_eq!(faults_of(&options().populate().view(&path).unwrap(), |_| {}), 0);
+    }
+}
+
+#[test]
+fn populating_changes_no_byte() {
+    let name = "populating_changes_no_byte";
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let bytes: Vec<u8> = (0..10_000_u32).map(|byte| byte.to_le_bytes()[0]).collect();
+    fs::write(&path, &bytes).unwrap();
+    let file = options().populate().open(&path);
+    if cannot_populate(name, &file) {
+        return;
+    }
+    let mut read = vec![0; bytes.len()];
+    file.unwrap().read(0, &mut read).unwrap();
+    assert!(read == bytes && fs::read(&path).unwrap() == bytes);
+}
+
+/// Holes for which the file system has no room. The first access to the first of them would be SIGBUS.
+#[test]
+fn a_hole_on_a_full_file_system_is_an_error() {
+    let name = "a_hole_on_a_full_file_system_is_an_error";
+    if is_emulated(name) {
+        return;
+    }
+    with_small_tmpfs(name, |directory| {
+        let path = directory.join("sparse");
+        fs::File::create(&path).unwrap().set_len(2 << 20).unwrap();
+        let opened = options().populate().open(&path);
+        if cannot_populate(name, &opened) {
+            return;
+        }
+        let error = opened.unwrap_err();
+        let ErrorKind::Unpopulated { at, errno } = *error.kind() else { unreachable!("{error}") };
+        assert_eq!(errno, libc::EFAULT, "madvise(2)");
+        // Every page before it got its block, and no other one.
+        assert_eq!(at, fs::metadata(&path).unwrap().blocks() * 512);
+        assert!(at > 0 && at <= 1 << 20, "{at}");
+        assert!(error.to_string().contains(&format!("the page at offset {at} ")), "{error}");
+        assert_eq!(fs::metadata(&path).unwrap().len(), 2 << 20);
+    });
+}

@@ -1,0 +1,206 @@
+//! Files that grow and shrink while they are mapped: what was there stays, what is new is zero, and what
+//! cannot be done changes nothing.
+
+#![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod own_mount;
+mod skip;
+
+use cachemaint::dax::{DaxFile, ErrorKind, Lock, Options};
+use cachemaint::medium::Medium;
+use own_mount::with_small_tmpfs;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+const LEN: u64 = 64 << 10;
+/// The same as a length in memory.
+const SIZE: usize = 64 << 10;
+
+fn place() -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    (directory, path)
+}
+
+fn options() -> Options {
+    Options::new().allow_page_granularity()
+}
+
+/// The bytes, by loads from the mapping.
+fn mapped(file: &DaxFile) -> Vec<u8> {
+    let mut bytes = vec![1; usize::try_from(Medium::len(file)).unwrap()];
+    file.read(0, &mut bytes).unwrap();
+    bytes
+}
+
+fn len(path: &Path) -> u64 {
+    fs::metadata(path).unwrap().len()
+}
+
+#[test]
+fn what_grows_keeps_its_bytes_and_gets_zeros() {
+    let (_directory, path) = place();
+    let mut file = options().create(&path, LEN).unwrap();
+    file.write(0, b"first");
+    file.write(LEN - 4, b"last");
+    for new in [LEN + 1, 3 * LEN, 5 << 20] {
+        file.grow(new).unwrap();
+        assert_eq!((Medium::len(&file), len(&path)), (new, new));
+        let bytes = mapped(&file);
+        assert_eq!((&bytes[..5], &bytes[SIZE - 4..SIZE]), (&b"first"[..], &b"last"[..]));
+        assert!(bytes[SIZE..].iter().all(|byte| *byte == 0));
+    }
+    file.persist_copy(&[((5 << 20) - 4, b"more")]).unwrap();
+    let before = mapped(&file);
+    drop(file);
+    assert!(fs::read(&path).unwrap() == before);
+    assert_eq!(Medium::len(&options().open(&path).unwrap()), 5 << 20);
+}
+
+/// Zeros are written, so that a store to them needs no block from the file system.
+#[test]
+fn what_is_new_has_blocks() {
+    use std::os::unix::fs::MetadataExt;
+
+    let (_directory, path) = place();
+    let mut file = options().create(&path, LEN).unwrap();
+    file.grow(1 << 20).unwrap();
+    assert!(fs::metadata(&path).unwrap().blocks() * 512 >= 1 << 20);
+}
+
+/// The last page can be stored to behind the end of the file. What was there is no byte of the file
+/// (POSIX, mmap), so it must not become one.
+#[test]
+#[expect(unsafe_code, reason = "stores behind the end")]
+fn what_was_stored_behind_the_end_does_not_come_into_the_file() {
+    let (_directory, path) = place();
+    let mut file = options().create(&path, 100).unwrap();
+    // SAFETY: it is in the last page of the mapping, which nothing else accesses.
+    unsafe { file.as_ptr(99).wrapping_add(50).write_volatile(7) };
+    file.grow(4096).unwrap();
+    assert_eq!(mapped(&file)[149], 0);
+    assert_eq!(fs::read(&path).unwrap()[149], 0);
+}
+
+#[test]
+fn what_shrinks_keeps_the_rest() {
+    let (_directory, path) = place();
+    let mut file = options().create(&path, LEN).unwrap();
+    file.write(0, b"first");
+    file.write(5000, b"there");
+    file.persist(0..LEN).unwrap();
+    for new in [5005, 100] {
+        file.shrink(new).unwrap();
+        assert_eq!((Medium::len(&file), len(&path)), (new, new));
+        assert_eq!(mapped(&file), fs::read(&path).unwrap());
+    }
+    assert_eq!(&mapped(&file)[..6], b"first\0");
+    file.grow(8192).unwrap();
+    assert!(mapped(&file)[100..].iter().all(|byte| *byte == 0), "what was cut off is gone");
+}
+
+#[test]
+#[should_panic(expected = "1 bytes at offset 100 are out of range: the mapping has 100 bytes")]
+fn what_was_cut_off_is_out_of_range() {
+    let (_directory, path) = place();
+    let mut file = options().create(&path, LEN).unwrap();
+    file.shrink(100).unwrap();
+    file.write(100, b"!");
+}
+
+/// A part of a file: what is behind it in the file is shown when it grows, and not cut off.
+#[test]
+fn a_mapped_part_takes_in_what_is_there() {
+    let (_directory, path) = place();
+    drop(options().create(&path, LEN).unwrap());
+    let mut whole = fs::read(&path).unwrap();
+    whole[8192 + 150] = 9;
+    fs::write(&path, &whole).unwrap();
+
+    let mut file = options().offset(8192).len(100).open(&path).unwrap();
+    let error = file.shrink(50).unwrap_err();
+    let ErrorKind::Longer { size: LEN, end: 8292 } = error.kind() else { unreachable!("{error}") };
+    file.grow(200).unwrap();
+    assert_eq!((file.offset(), mapped(&file)[150], len(&path)), (8192, 9, LEN));
+
+    file.grow(LEN).unwrap();
+    assert_eq!(len(&path), 8192 + LEN);
+    assert!(fs::read(&path).unwrap()[..SIZE] == whole, "all of it as it was");
+    file.shrink(LEN - 8192).unwrap();
+    assert_eq!(len(&path), LEN);
+}
+
+#[test]
+fn lengths_that_make_no_sense_are_refused() {
+    let (_directory, path) = place();
+    let mut file = options().create(&path, LEN).unwrap();
+    let refused = |error: cachemaint::dax::Error| {
+        assert_eq!(error.path(), path);
+        error.to_string()
+    };
+    let text = refused(file.grow(100).unwrap_err());
+    assert!(text.contains("has 65536 bytes mapped, and 100 are no growth"), "{text}");
+    let text = refused(file.shrink(LEN + 1).unwrap_err());
+    assert!(text.contains("has 65536 bytes mapped, and 65537 are more"), "{text}");
+    assert!(refused(file.shrink(0).unwrap_err()).contains("a length of 0 bytes"));
+    assert!(refused(file.grow(u64::MAX).unwrap_err()).contains("largest file"));
+    assert_eq!((Medium::len(&file), len(&path)), (LEN, LEN));
+
+    let mut file = {
+        drop(file);
+        options().offset(4096).open(&path).unwrap()
+    };
+    assert!(refused(file.grow(u64::MAX - 4095).unwrap_err()).contains("largest file"));
+}
+
+#[test]
+fn a_file_that_has_shrunk_is_not_grown_over() {
+    let (_directory, path) = place();
+    let mut file = options().create(&path, LEN).unwrap();
+    file.file().set_len(4096).unwrap();
+    let error = file.grow(2 * LEN).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Shorter { size: 4096, needed: LEN }), "{error}");
+    assert_eq!(len(&path), 4096);
+}
+
+/// Others under the same lock could be at it too; the one who may be alone, or who says so, can.
+#[test]
+fn who_shares_the_lock_does_not_change_the_length() {
+    let (_directory, path) = place();
+    let mut file = options().lock(Lock::Shared).create(&path, LEN).unwrap();
+    for result in [file.grow(LEN + 8), file.shrink(8)] {
+        let error = result.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::SharedLock), "{error}");
+    }
+    assert_eq!((Medium::len(&file), len(&path)), (LEN, LEN));
+
+    // To take up what another has made longer is no change.
+    let mut other = fs::OpenOptions::new().append(true).open(&path).unwrap();
+    other.write_all(&vec![3; SIZE]).unwrap();
+    file.grow(2 * LEN).unwrap();
+    assert!(mapped(&file)[SIZE..].iter().all(|byte| *byte == 3));
+
+    drop(file);
+    let mut file = options().lock(Lock::None).open(&path).unwrap();
+    file.grow(3 * LEN).unwrap();
+    file.shrink(LEN).unwrap();
+    assert_eq!(len(&path), LEN);
+}
+
+#[test]
+fn a_full_file_system_leaves_the_file_as_it_was() {
+    with_small_tmpfs("a_full_file_system_leaves_the_file_as_it_was", |directory| {
+        let path = directory.join("file");
+        let mut file = options().create(&path, LEN).unwrap();
+        file.write(0, b"as it was");
+        let error = file.grow(2 << 20).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::NoSpace { .. }), "{error}");
+        assert_eq!((Medium::len(&file), len(&path)), (LEN, LEN));
+        assert_eq!(&mapped(&file)[..10], b"as it was\0");
+        // The room it has taken in vain is free again.
+        file.grow(900 << 10).unwrap();
+    });
+}

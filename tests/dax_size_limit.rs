@@ -1,0 +1,34 @@
+//! The limit of a process on the size of files (`ulimit -f`). It holds for the whole process, so this test
+//! has one of its own.
+
+#![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
+
+use cachemaint::dax::{ErrorKind, Options};
+use cachemaint::medium::Medium;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use std::fs;
+
+const LIMIT: u64 = 64 << 10;
+
+/// The system's own answer is a signal (SIGXFSZ) that ends the process, and with it this test.
+#[test]
+fn a_file_beyond_the_limit_is_an_error_and_no_signal() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let options = Options::new().allow_page_granularity();
+    let old = getrlimit(Resource::Fsize);
+    setrlimit(Resource::Fsize, rustix::process::Rlimit { current: Some(LIMIT), ..old }).unwrap();
+
+    let error = options.create(&path, LIMIT + 1).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::TooLarge { len } if *len == LIMIT + 1), "{error}");
+    assert!(error.to_string().contains("ulimit -f"), "{error}");
+    assert!(!path.exists());
+
+    let mut file = options.create(&path, LIMIT / 2).unwrap();
+    file.write(0, b"as it was");
+    let error = file.grow(LIMIT + 1).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::TooLarge { .. }), "{error}");
+    assert_eq!((Medium::len(&file), fs::metadata(&path).unwrap().len()), (LIMIT / 2, LIMIT / 2));
+    assert_eq!(&fs::read(&path).unwrap()[..9], b"as it was");
+    file.grow(LIMIT).unwrap();
+}

@@ -1,0 +1,138 @@
+//! Device DAX: what the library maps of it, and what it refuses.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use cachemaint_lab_protocol::{Part, Records, Request};
+
+use super::canary::COMMAND;
+use super::{LINE, emulated, expect, expect_value, make_namespace, probe, records};
+use crate::lab::kit::{Architecture, Kit};
+use crate::lab::machine::Machine;
+use crate::lab::{Lane, lane};
+use crate::log::Log;
+use crate::report::{Finding, Tests};
+
+pub(super) const DEVICE: &str = "/dev/dax0.0";
+/// What the kernel maps of a namespace at once, unless it is told otherwise.
+const ALIGNMENT: u64 = 2 << 20;
+/// From the second unit on.
+const PART: Part = Part { offset: ALIGNMENT, len: Some(2 * ALIGNMENT) };
+
+pub(super) fn lanes() -> Vec<Lane> {
+    let name = "machine/x86_64/device-dax";
+    let proves = "a device of RAM set aside keeps records over a reset, and says that it is RAM";
+    vec![Lane::new(name, proves, move |lab| {
+        let kit = lab.kit(Architecture::X86)?;
+        let command = lab.command()?;
+        let run: lane::Run = Box::new(move |log| {
+            emulated_device(&kit, &command, name, log)?;
+            Ok(Finding::passed(Tests::default()))
+        });
+        Ok(run)
+    })]
+}
+
+fn emulated_device(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Result<()> {
+    let mut setup = emulated(name);
+    setup.files.file(COMMAND, command);
+    let mut machine = Machine::start(kit, &setup, log)?;
+    make_namespace(&mut machine, "region0", "devdax")?;
+    machine.wait_for(DEVICE)?;
+    let guarantee = probe(&mut machine, DEVICE)?;
+    expect_value(&guarantee, "/backing", "emulated_pmem")?;
+    expect_value(&guarantee, "/region/domain", "none")?;
+    inspected(&mut machine)?;
+    let written = records(DEVICE, 21);
+    expect(&machine.persist_on_device(&written, PART)?, LINE)?;
+    // A region without DIMMs has no such attribute (Linux drivers/nvdimm/region_devs.c).
+    let why = machine.refusal(&Request::DeepPersist { path: DEVICE.to_owned() })?;
+    ensure!(
+        why.contains("buffers were not flushed") && why.contains("region0/deep_flush: absent"),
+        "a deep persist without the attribute: {why}"
+    );
+
+    machine.reboot()?;
+    machine.wait_for(DEVICE)?;
+    machine.verify_on_device(&written, PART).context("after a reset through firmware")?;
+    without_driver(&mut machine)?;
+    machine.power_off()
+}
+
+/// What the command says of it, in text and in JSON.
+fn inspected(machine: &mut Machine) -> Result<()> {
+    let (code, text, errors) = machine.output(&format!("{COMMAND} inspect {DEVICE}"))?;
+    ensure!(code == Some(0), "inspect ended with {code:?}: {errors}");
+    for words in ["cache line (64 bytes)", "none: device DAX dax0.0, in units of 2 MiB"] {
+        ensure!(text.contains(words), "inspect does not say {words:?}: {text}");
+    }
+    let json = machine.document(&format!("{COMMAND} inspect {DEVICE} --json"))?;
+    expect_value(&json, "/guarantee/is_device_dax", true)?;
+    expect_value(&json, "/guarantee/alignment", ALIGNMENT)?;
+    expect_value(&json, "/unsafe_shutdowns/reason", "region0: no device under it is shown")?;
+    expect_value(&json, "/guarantee/caching/by_rule", "write_back")
+}
+
+/// A device that no driver has is not there for programs.
+fn without_driver(machine: &mut Machine) -> Result<()> {
+    let unbind = String::from("/sys/bus/dax/drivers/device_dax/unbind");
+    machine.doing(&Request::Write { path: unbind, text: String::from("dax0.0") })?;
+    let why = machine.refusal(&Request::Probe { path: DEVICE.to_owned() })?;
+    ensure!(why.contains("has no driver"), "a device without a driver: {why}");
+    Ok(())
+}
+
+/// Makes a device of the NVDIMM's region, and has the library store on it and persist, deep too, and
+/// refuse what the kernel would not map; the records.
+pub(super) fn on_nvdimm(
+    machine: &mut Machine,
+    [domain, backing, granularity]: [&str; 3],
+) -> Result<Records> {
+    make_namespace(machine, "region0", "devdax")?;
+    machine.wait_for(DEVICE)?;
+    let guarantee = probe(machine, DEVICE)?;
+    expect_value(&guarantee, "/is_device_dax", true)?;
+    expect_value(&guarantee, "/alignment", ALIGNMENT)?;
+    expect_value(&guarantee, "/device", "dax0.0")?;
+    expect_value(&guarantee, "/region/domain", domain)?;
+    expect_value(&guarantee, "/backing", backing)?;
+    // QEMU's NVDIMMs have no count (no such _DSM), and the library must not make one up.
+    expect_value(&guarantee, "/devices/0/name", "nmem0")?;
+    let pointer = "/devices/0/unsafe_shutdowns/reason";
+    expect_value(&guarantee, pointer, "/sys/bus/nd/devices/nmem0/nfit/dirty_shutdown: absent")?;
+
+    let written = records(DEVICE, 20);
+    expect(&machine.persist_on_device(&written, PART)?, granularity)?;
+    // Without flush hints the kernel has nothing to flush (Linux drivers/nvdimm/region_devs.c).
+    let attribute = machine.read("/sys/bus/nd/devices/region0/deep_flush")?;
+    ensure!(attribute.as_deref() == Some("0"), "deep_flush reads {attribute:?}");
+    machine.doing(&Request::DeepPersist { path: DEVICE.to_owned() })?;
+    machine.verify_on_device(&written, PART)?;
+    refusals(machine, &written)?;
+    Ok(written)
+}
+
+fn refusals(machine: &mut Machine, records: &Records) -> Result<()> {
+    let parts = [
+        (4096, Some(ALIGNMENT), "offset 4096 is no multiple of 2097152"),
+        (0, Some(4096), "length 4096 is no multiple of 2097152"),
+        (1 << 40, None, "offset and length need"),
+    ];
+    for (offset, len, reason) in parts {
+        let part = Part { offset, len };
+        let why = machine.refusal(&Request::PersistOnDevice(records.clone(), part))?;
+        ensure!(why.contains(reason), "{part:?} is refused otherwise: {why}");
+    }
+    let why = machine.refusal(&Request::Persist(records.clone()))?;
+    ensure!(why.contains("exists already; open it"), "creating a device: {why}");
+    let why = machine.refusal(&Request::Probe { path: String::from("/dev/null") })?;
+    ensure!(why.contains("is no regular file"), "another device is refused otherwise: {why}");
+    // A second process is refused by the lock, and a killed one leaves none.
+    machine.run(&format!("/init contend {DEVICE}"))
+}
+
+/// Looks for the records of a device, of a machine that was started anew.
+pub(super) fn found_again(machine: &mut Machine, written: &Records) -> Result<()> {
+    machine.wait_for(DEVICE)?;
+    machine.verify_on_device(written, PART)
+}

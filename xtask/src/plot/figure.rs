@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
+use plotters::coord::Shift;
+use plotters::coord::ranged1d::{Ranged, ValueFormatter};
 use plotters::prelude::*;
 
 const WIDTH: u32 = 800;
-const TITLE: u32 = 64;
+const TITLE: u32 = 76;
 const PANEL: u32 = 300;
 const FONT: &str = "sans-serif";
 
@@ -21,7 +23,18 @@ pub(super) struct Figure {
 pub(super) struct Panel {
     pub(super) title: String,
     pub(super) unit: &'static str,
+    pub(super) scale: Scale,
     pub(super) lines: Vec<Line>,
+}
+
+/// Of the values; sizes are always on a logarithmic one.
+#[derive(Clone, Copy)]
+pub(super) enum Scale {
+    /// With a label at each power of this.
+    Logarithmic {
+        base: f64,
+    },
+    FromZero,
 }
 
 /// What is drawn in one colour, the same in every panel.
@@ -37,7 +50,7 @@ pub(super) struct Look {
     pub(super) colour: usize,
     /// Drawn thick: what the figure is about.
     pub(super) ours: bool,
-    /// Drawn dashed: what is no goal.
+    /// Drawn dashed, with open circles: what is no goal.
     pub(super) dashed: bool,
 }
 
@@ -51,13 +64,12 @@ pub(super) struct Point {
 
 /// M. Okabe, K. Ito, *Color Universal Design* (2008): told apart by everyone; without yellow, which is
 /// faint on white.
-pub(super) const PALETTE: [RGBColor; 7] = [
+pub(super) const PALETTE: [RGBColor; 6] = [
     RGBColor(0, 0, 0),
     RGBColor(213, 94, 0),
     RGBColor(0, 114, 178),
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
 ];
 const GRID: RGBColor = RGBColor(225, 225, 225);
@@ -86,24 +98,37 @@ impl Figure {
     }
 }
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+/// Sizes below, values beside.
+type Chart<'a, 'b, Y> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<LogCoord<f64>, Y>>;
 type Outcome = Result<(), Box<dyn core::error::Error>>;
 
 impl Panel {
     fn draw(&self, area: &Area<'_>) -> Outcome {
         let all = || self.lines.iter().flat_map(|line| &line.points);
-        let bytes = spread(all().map(|point| (point.bytes, point.bytes)), 1.4);
-        let values = spread(all().map(|point| (point.low, point.high)), 1.15);
-        let mut chart = ChartBuilder::on(area)
+        let (first, last) = spread(all().map(|point| (point.bytes, point.bytes)), 1.4);
+        let (low, high) = spread(all().map(|point| (point.low, point.high)), 1.15);
+        let sizes = (first..last).log_scale().base(4.0);
+        let mut chart = ChartBuilder::on(area);
+        chart
             .caption(&self.title, (FONT, 16))
             .margin(8)
             .margin_right(24)
             .x_label_area_size(44)
-            .y_label_area_size(72)
-            .build_cartesian_2d(
-                (bytes.0..bytes.1).log_scale().base(4.0),
-                (values.0..values.1).log_scale(),
-            )?;
+            .y_label_area_size(88);
+        match self.scale {
+            Scale::Logarithmic { base } => {
+                let values = (low..high).log_scale().base(base);
+                self.fill(chart.build_cartesian_2d(sizes, values)?)
+            }
+            Scale::FromZero => self.fill(chart.build_cartesian_2d(sizes, 0.0..high)?),
+        }
+    }
+
+    fn fill<Y>(&self, mut chart: Chart<'_, '_, Y>) -> Outcome
+    where
+        Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
+    {
         chart
             .configure_mesh()
             .bold_line_style(GRID)
@@ -113,6 +138,7 @@ impl Panel {
             .x_desc("size, bytes")
             .y_desc(self.unit)
             .x_labels(14)
+            .y_labels(5)
             .x_label_formatter(&|bytes| size(*bytes))
             .y_label_formatter(&|value| number(*value))
             .draw()?;
@@ -128,7 +154,7 @@ impl Panel {
                 let ends = vec![(point.bytes, point.low), (point.bytes, point.high)];
                 PathElement::new(ends, style)
             }))?;
-            chart.draw_series(points().map(|point| Circle::new(point, 3, style.filled())))?;
+            chart.draw_series(points().map(|point| Circle::new(point, 3, line.look.dot())))?;
         }
         Ok(())
     }
@@ -139,12 +165,16 @@ impl Look {
         let colour = PALETTE.get(self.colour).copied().unwrap_or(BLACK);
         colour.stroke_width(if self.ours { 3 } else { 1 })
     }
+
+    fn dot(self) -> ShapeStyle {
+        if self.dashed { self.style() } else { self.style().filled() }
+    }
 }
 
 /// The names of all lines, in rows.
 struct Legend<'a>(Vec<&'a Line>);
 
-const COLUMNS: usize = 3;
+const COLUMNS: usize = 2;
 const ROW: u32 = 20;
 
 impl<'a> Legend<'a> {
@@ -164,7 +194,7 @@ impl<'a> Legend<'a> {
 
     fn draw(&self, area: &Area<'_>) -> Outcome {
         for (place, line) in self.0.iter().enumerate() {
-            let x = 16 + i32::try_from(place % COLUMNS)? * 260;
+            let x = 16 + i32::try_from(place % COLUMNS)? * 390;
             let y = i32::try_from(TITLE)? + i32::try_from(place / COLUMNS)? * i32::try_from(ROW)?;
             let style = line.look.style();
             let dashes: &[(i32, i32)] =
@@ -172,7 +202,7 @@ impl<'a> Legend<'a> {
             for (from, to) in dashes {
                 area.draw(&PathElement::new(vec![(x + from, y), (x + to, y)], style))?;
             }
-            area.draw(&Circle::new((x + 12, y), 3, style.filled()))?;
+            area.draw(&Circle::new((x + 12, y), 3, line.look.dot()))?;
             area.draw(&Text::new(line.name.as_str(), (x + 32, y - 7), (FONT, 13)))?;
         }
         Ok(())
@@ -198,5 +228,13 @@ fn size(bytes: f64) -> String {
 }
 
 fn number(value: f64) -> String {
-    if value < 10.0 && value.fract() != 0.0 { format!("{value:.1}") } else { format!("{value:.0}") }
+    if value >= 1e6 {
+        format!("{:.0} M", value / 1e6)
+    } else if value >= 1e3 {
+        format!("{:.0} k", value / 1e3)
+    } else if value < 10.0 && value.fract() != 0.0 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.0}")
+    }
 }

@@ -11,7 +11,7 @@ use std::fs;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::host::Host;
-use figure::{Figure, Line, Look, Panel, Point};
+use figure::{Figure, Line, Look, Panel, Point, Scale};
 use results::Measured;
 
 const FOLDER: &str = "docs/figures";
@@ -61,7 +61,8 @@ fn relative(measured: &[Measured]) -> Vec<Panel> {
     let panels = COPIES.iter().map(|(group, title)| {
         let group = of_group(measured, group);
         let lines = lines(&group, |point| 1.0 / best_durable(&group, point.bytes));
-        Panel { title: (*title).to_owned(), unit: "time / best durable", lines }
+        let scale = Scale::Logarithmic { base: 2.0 };
+        Panel { title: (*title).to_owned(), unit: "time / best durable", scale, lines }
     });
     with_lines(panels)
 }
@@ -69,7 +70,8 @@ fn relative(measured: &[Measured]) -> Vec<Panel> {
 fn absolute(measured: &[Measured]) -> Vec<Panel> {
     let panels = COPIES.iter().map(|(group, title)| {
         let lines = lines(&of_group(measured, group), |_| 1.0);
-        Panel { title: (*title).to_owned(), unit: "ns", lines }
+        let scale = Scale::Logarithmic { base: 10.0 };
+        Panel { title: (*title).to_owned(), unit: "ns", scale, lines }
     });
     with_lines(panels)
 }
@@ -81,7 +83,8 @@ fn by_line(measured: &[Measured]) -> Vec<Panel> {
     let panels = ["dirty", "clean"].map(|state| {
         let group = of_group(measured, &format!("write back a range, {state}"));
         let lines = lines(&group, |point| LINE / point.bytes);
-        Panel { title: format!("lines {state} before"), unit: "ns for a line of 64 B", lines }
+        let title = format!("lines {state} before");
+        Panel { title, unit: "ns for a line of 64 B", scale: Scale::FromZero, lines }
     });
     with_lines(panels.into_iter())
 }
@@ -103,31 +106,58 @@ fn best_durable(group: &[&Measured], bytes: f64) -> f64 {
         .fold(f64::INFINITY, f64::min)
 }
 
-/// What the figures show of all that was measured, in the order of their colours: the widest of each
-/// kind of stores, since more lines would hide each other.
-const SHOWN: [(&str, Part); 7] = [
-    ("cachemaint", Part::Whole),
-    ("libpmem", Part::Whole),
-    ("st", Part::Widest("+clwb")),
-    ("st", Part::Widest("+clfo")),
-    ("nt", Part::Widest("")),
-    ("nt", Part::Widest("|clwb/all")),
-    ("dir", Part::Widest("")),
+/// What the figures show of all that was measured, in the order of their colours.
+const SHOWN: [Shown; 6] = [
+    Shown { what: "", start: "cachemaint", ends: &[] },
+    Shown { what: "", start: "libpmem", ends: &[] },
+    Shown { what: "stores, write-back of each line", start: "st", ends: &["+clwb", "+clfo"] },
+    Shown { what: "streaming stores", start: "nt", ends: &[""] },
+    Shown { what: "streaming, fence, pass", start: "nt", ends: &["|clwb/all", "|clfo/all"] },
+    Shown { what: "MOVDIR64B", start: "dir", ends: &[""] },
 ];
 
-/// Of a name in [`SHOWN`].
-#[derive(Clone, Copy)]
-enum Part {
-    /// All of it.
-    Whole,
-    /// Before a number of bytes and this, of which the greatest is meant.
-    Widest(&'static str),
+/// One line of a figure.
+struct Shown {
+    /// In words.
+    what: &'static str,
+    /// How its name in `benches/copy.rs` begins.
+    start: &'static str,
+    /// What comes after the bytes of its stores, the first that was measured; if there is nothing, the
+    /// beginning is the whole name.
+    ends: &'static [&'static str],
+}
+
+impl Shown {
+    /// The one that is meant, with the widest stores: more lines would hide each other.
+    fn function<'a>(&self, group: &[&'a Measured]) -> Option<&'a str> {
+        let names = || group.iter().map(|one| one.function.as_str());
+        let width = |name: &str, end: &str| {
+            let name = name.strip_suffix(NOT_DURABLE).unwrap_or(name);
+            name.strip_prefix(self.start)?.strip_suffix(end)?.parse::<u32>().ok()
+        };
+        let widest = |end: &&str| {
+            names().filter_map(|name| Some((width(name, end)?, name))).max().map(|(_, name)| name)
+        };
+        if self.ends.is_empty() {
+            let whole = |name: &&str| name.strip_suffix(NOT_DURABLE).unwrap_or(name) == self.start;
+            return names().find(whole);
+        }
+        self.ends.iter().find_map(widest)
+    }
+
+    fn name(&self, function: &str) -> String {
+        if self.what.is_empty() {
+            function.to_owned()
+        } else {
+            format!("{function}: {}", self.what)
+        }
+    }
 }
 
 fn lines(group: &[&Measured], factor: impl Fn(&Measured) -> f64) -> Vec<Line> {
     let mut lines = Vec::new();
-    for (colour, shown) in SHOWN.into_iter().enumerate() {
-        let Some(function) = function(group, shown) else { continue };
+    for (colour, shown) in SHOWN.iter().enumerate() {
+        let Some(function) = shown.function(group) else { continue };
         let of_it = group.iter().filter(|one| one.function == function);
         let points = of_it.map(|one| {
             let factor = factor(one);
@@ -136,22 +166,10 @@ fn lines(group: &[&Measured], factor: impl Fn(&Measured) -> f64) -> Vec<Line> {
             Point { bytes: one.bytes, value, low, high }
         });
         let dashed = function.ends_with(NOT_DURABLE);
-        let look = Look { colour, ours: shown.0 == "cachemaint", dashed };
-        lines.push(Line { name: function.to_owned(), look, points: points.collect() });
+        let look = Look { colour, ours: function == "cachemaint", dashed };
+        lines.push(Line { name: shown.name(function), look, points: points.collect() });
     }
     lines
-}
-
-fn function<'a>(group: &[&'a Measured], (start, part): (&str, Part)) -> Option<&'a str> {
-    let names = group.iter().map(|one| one.function.as_str());
-    let width = |name: &str| {
-        let name = name.strip_suffix(NOT_DURABLE).unwrap_or(name);
-        match part {
-            Part::Whole => (name == start).then_some(0),
-            Part::Widest(end) => name.strip_prefix(start)?.strip_suffix(end)?.parse::<u32>().ok(),
-        }
-    };
-    names.filter_map(|name| Some((width(name)?, name))).max().map(|(_, name)| name)
 }
 
 #[cfg(test)]
@@ -191,7 +209,11 @@ mod tests {
         let panels = absolute(&copies());
         let shown: Vec<_> =
             panels[0].lines.iter().map(|line| (line.name.as_str(), line.look.dashed)).collect();
-        let expected = [("cachemaint", false), ("st64+clwb", false), ("nt64 (not durable)", true)];
+        let expected = [
+            ("cachemaint", false),
+            ("st64+clwb: stores, write-back of each line", false),
+            ("nt64 (not durable): streaming stores", true),
+        ];
         assert_eq!(shown, expected);
     }
 

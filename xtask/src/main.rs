@@ -16,11 +16,13 @@ mod lab;
 mod lint;
 mod log;
 mod package;
+mod plot;
 mod report;
 mod run;
 mod targets;
 mod toolchain;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -72,6 +74,8 @@ enum Task {
     Machine(lab::runner::Program),
     /// The compiler makes the instructions that were reviewed.
     Asm(Asm),
+    /// Draw what the benchmarks have measured here: SVG under docs/figures.
+    Plot,
     /// The demonstration loses no acknowledged record.
     Demo,
     /// The package holds what it must.
@@ -123,7 +127,7 @@ const LONGER: [Step; 4] = [
 impl Task {
     fn steps(&self) -> Vec<Step> {
         match self {
-            Self::Lab(_) | Self::Machine(_) => Vec::new(),
+            Self::Lab(_) | Self::Machine(_) | Self::Plot => Vec::new(),
             Self::Ci => CI.to_vec(),
             Self::Full => CI.into_iter().chain(LONGER).collect(),
             Self::Fmt => vec![FMT],
@@ -150,6 +154,12 @@ fn main() -> Result<ExitCode> {
     let host = Host::new(cli.without_rustup)?;
     if let Task::Machine(program) = &cli.task {
         return lab::runner::run(&host, program).map(ExitCode::from);
+    }
+    if matches!(cli.task, Task::Plot) {
+        for path in plot::plot(&host)? {
+            writeln!(io::stdout(), "{path}")?;
+        }
+        return Ok(ExitCode::SUCCESS);
     }
     let mut report = Report::default();
     if let Task::Lab(request) = &cli.task {

@@ -1,0 +1,228 @@
+//! `cargo xtask plot`: what criterion has measured last, as figures under `docs/figures`.
+//!
+//! Run it where the benchmarks ran: a figure names the CPU and the kernel of the machine that draws it.
+
+mod figure;
+mod machine;
+mod results;
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::host::Host;
+use figure::{Figure, Line, Look, Panel, Point, Scale};
+use results::Measured;
+
+const FOLDER: &str = "docs/figures";
+/// With it `benches/copy.rs` ends the names of ways that are not known to be durable wherever their
+/// target was.
+const NOT_DURABLE: &str = " (not durable)";
+
+/// Draws all figures whose benchmarks were run, and returns their paths.
+pub(crate) fn plot(host: &Host) -> Result<Vec<String>> {
+    let measured = results::read(&host.target_dir("criterion"))?;
+    let subtitle = machine::describe()?;
+    let folder = host.root().join(FOLDER);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let mut written = Vec::new();
+    for (name, title, panels) in [
+        (
+            "copy",
+            "Copy of n bytes, then durable: time against the best durable way",
+            relative(&measured),
+        ),
+        ("copy_time", "Copy of n bytes, then durable: time", absolute(&measured)),
+        ("writeback_range", "Write-back of a range: time for one line", by_line(&measured)),
+    ] {
+        if panels.is_empty() {
+            continue;
+        }
+        let figure = Figure { title: title.to_owned(), subtitle: subtitle.clone(), panels };
+        figure.write(&folder.join(format!("{name}.svg")))?;
+        written.push(format!("{FOLDER}/{name}.svg"));
+    }
+    ensure!(
+        !written.is_empty(),
+        "nothing to plot was measured; run `cargo bench -p cachemaint-benches` first"
+    );
+    Ok(written)
+}
+
+/// The groups of `benches/copy.rs`.
+const COPIES: [(&str, &str); 4] = [
+    ("copy, cold, aligned", "target in no cache, aligned to a line"),
+    ("copy, cold, not aligned", "target in no cache, not aligned"),
+    ("copy, hot, aligned", "target in the nearest cache that holds it, clean, aligned to a line"),
+    ("copy, hot, not aligned", "target in the nearest cache that holds it, clean, not aligned"),
+];
+
+fn relative(measured: &[Measured]) -> Vec<Panel> {
+    let panels = COPIES.iter().map(|(group, title)| {
+        let group = of_group(measured, group);
+        let lines = lines(&group, |point| 1.0 / best_durable(&group, point.bytes));
+        let scale = Scale::Logarithmic { base: 2.0 };
+        Panel { title: (*title).to_owned(), unit: "time / best durable", scale, lines }
+    });
+    with_lines(panels)
+}
+
+fn absolute(measured: &[Measured]) -> Vec<Panel> {
+    let panels = COPIES.iter().map(|(group, title)| {
+        let lines = lines(&of_group(measured, group), |_| 1.0);
+        let scale = Scale::Logarithmic { base: 10.0 };
+        Panel { title: (*title).to_owned(), unit: "ns", scale, lines }
+    });
+    with_lines(panels)
+}
+
+/// x86 and arm64 alike.
+const LINE: f64 = 64.0;
+
+fn by_line(measured: &[Measured]) -> Vec<Panel> {
+    let panels = ["dirty", "clean"].map(|state| {
+        let group = of_group(measured, &format!("write back a range, {state}"));
+        let lines = lines(&group, |point| LINE / point.bytes);
+        let title = format!("lines {state} before");
+        Panel { title, unit: "ns for a line of 64 B", scale: Scale::FromZero, lines }
+    });
+    with_lines(panels.into_iter())
+}
+
+fn with_lines(panels: impl Iterator<Item = Panel>) -> Vec<Panel> {
+    panels.filter(|panel| !panel.lines.is_empty()).collect()
+}
+
+fn of_group<'a>(measured: &'a [Measured], group: &str) -> Vec<&'a Measured> {
+    measured.iter().filter(|one| one.group == group).collect()
+}
+
+/// The time of the fastest durable way, whichever the figure shows.
+fn best_durable(group: &[&Measured], bytes: f64) -> f64 {
+    group
+        .iter()
+        .filter(|one| one.bytes.total_cmp(&bytes).is_eq() && !one.function.ends_with(NOT_DURABLE))
+        .map(|one| one.median)
+        .fold(f64::INFINITY, f64::min)
+}
+
+/// What the figures show of all that was measured, in the order of their colours.
+const SHOWN: [Shown; 6] = [
+    Shown { what: "", start: "cachemaint", ends: &[] },
+    Shown { what: "", start: "libpmem", ends: &[] },
+    Shown { what: "stores, write-back of each line", start: "st", ends: &["+clwb", "+clfo"] },
+    Shown { what: "streaming stores", start: "nt", ends: &[""] },
+    Shown { what: "streaming, fence, pass", start: "nt", ends: &["|clwb/all", "|clfo/all"] },
+    Shown { what: "MOVDIR64B", start: "dir", ends: &[""] },
+];
+
+/// One line of a figure.
+struct Shown {
+    /// In words.
+    what: &'static str,
+    /// How its name in `benches/copy.rs` begins.
+    start: &'static str,
+    /// What comes after the bytes of its stores, the first that was measured; if there is nothing, the
+    /// beginning is the whole name.
+    ends: &'static [&'static str],
+}
+
+impl Shown {
+    /// The one that is meant, with the widest stores: more lines would hide each other.
+    fn function<'a>(&self, group: &[&'a Measured]) -> Option<&'a str> {
+        let names = || group.iter().map(|one| one.function.as_str());
+        let width = |name: &str, end: &str| {
+            let name = name.strip_suffix(NOT_DURABLE).unwrap_or(name);
+            name.strip_prefix(self.start)?.strip_suffix(end)?.parse::<u32>().ok()
+        };
+        let widest = |end: &&str| {
+            names().filter_map(|name| Some((width(name, end)?, name))).max().map(|(_, name)| name)
+        };
+        if self.ends.is_empty() {
+            let whole = |name: &&str| name.strip_suffix(NOT_DURABLE).unwrap_or(name) == self.start;
+            return names().find(whole);
+        }
+        self.ends.iter().find_map(widest)
+    }
+
+    fn name(&self, function: &str) -> String {
+        if self.what.is_empty() {
+            function.to_owned()
+        } else {
+            format!("{function}: {}", self.what)
+        }
+    }
+}
+
+fn lines(group: &[&Measured], factor: impl Fn(&Measured) -> f64) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for (colour, shown) in SHOWN.iter().enumerate() {
+        let Some(function) = shown.function(group) else { continue };
+        let of_it = group.iter().filter(|one| one.function == function);
+        let points = of_it.map(|one| {
+            let factor = factor(one);
+            let (low, high) = one.interval;
+            let (value, low, high) = (one.median * factor, low * factor, high * factor);
+            Point { bytes: one.bytes, value, low, high }
+        });
+        let dashed = function.ends_with(NOT_DURABLE);
+        let look = Look { colour, ours: function == "cachemaint", dashed };
+        lines.push(Line { name: shown.name(function), look, points: points.collect() });
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::results::Measured;
+    use super::{absolute, best_durable, by_line, relative};
+
+    fn measured(group: &str, function: &str, bytes: f64, median: f64) -> Measured {
+        let interval = (median * 0.5, median * 2.0);
+        Measured { group: group.to_owned(), function: function.to_owned(), bytes, median, interval }
+    }
+
+    fn copies() -> Vec<Measured> {
+        [("cachemaint", 300.0), ("nt64 (not durable)", 40.0), ("nt8 (not durable)", 90.0)]
+            .into_iter()
+            .chain([("st16+clwb", 200.0), ("st64+clwb", 250.0), ("st64+clwb/4K", 500.0)])
+            .map(|(function, median)| measured("copy, hot, aligned", function, 64.0, median))
+            .collect()
+    }
+
+    /// 40 ns that lose data are no goal; the narrow stores are the best though no line is theirs.
+    #[test]
+    fn ways_that_lose_data_are_never_the_best() {
+        let copies = copies();
+        let group: Vec<&Measured> = copies.iter().collect();
+        assert!((best_durable(&group, 64.0) - 200.0).abs() < 0.001);
+        let panels = relative(&copies);
+        let [panel] = panels.as_slice() else { unreachable!("one group was measured") };
+        let ours = &panel.lines[0];
+        assert_eq!(ours.name, "cachemaint");
+        let point = ours.points[0];
+        assert_eq!((point.value, point.low, point.high), (1.5, 0.75, 3.0));
+    }
+
+    #[test]
+    fn the_widest_of_each_kind_is_shown_and_what_is_not_durable_is_dashed() {
+        let panels = absolute(&copies());
+        let shown: Vec<_> =
+            panels[0].lines.iter().map(|line| (line.name.as_str(), line.look.dashed)).collect();
+        let expected = [
+            ("cachemaint", false),
+            ("st64+clwb: stores, write-back of each line", false),
+            ("nt64 (not durable): streaming stores", true),
+        ];
+        assert_eq!(shown, expected);
+    }
+
+    /// 64 lines in 128 ns are 2 ns a line.
+    #[test]
+    fn ranges_are_shown_by_line() {
+        let range = measured("write back a range, dirty", "libpmem", 4096.0, 128.0);
+        let panels = by_line(&[range]);
+        assert_eq!(panels.len(), 1, "clean ones were not measured");
+        assert!((panels[0].lines[0].points[0].value - 2.0).abs() < 0.001);
+    }
+}

@@ -357,7 +357,12 @@ mod tests {
                 }
             }
         };
-        Contender { name: "incomplete".to_owned(), durable: false, copy: Box::new(copy) }
+        Contender {
+            name: "incomplete".to_owned(),
+            durable: false,
+            own: false,
+            copy: Box::new(copy),
+        }
     }
 
     #[test]

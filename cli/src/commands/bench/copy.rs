@@ -47,6 +47,7 @@ const ALWAYS_ALIGNED: usize = 256 << 10;
 const LONG: usize = 1 << 20;
 
 const BLOCKS: Blocks = Blocks::at_least(100);
+#[cfg(target_arch = "x86_64")]
 const STREAMING_BLOCKS: Blocks = Blocks::at_least(300);
 
 /// The whole result.

@@ -25,7 +25,8 @@ macro_rules! block_stores {
         $(#[$documentation:meta])*
         $constant:ident, $function:ident: $code:expr, $name:literal, $kind:ident, $unit:literal,
         $requires:literal, $source:expr,
-        through [$($register:tt),*] [$($instruction:literal),+] then [$($after:literal),*];
+        through [$($register:tt),*] [$($instruction:literal),+] then [$($after:literal),*]
+        $(, $blocks:literal at once [$($batch:literal),+])?;
     )+) => {
         $(
             $(#[$documentation])*
@@ -46,12 +47,27 @@ macro_rules! block_stores {
                 // operating system keeps the registers that they use.
                 unsafe {
                     asm!(
-                        "2:",
+                        $(
+                            concat!("cmp {count}, ", $blocks),
+                            "jb 3f",
+                            "2:",
+                            $($batch,)+
+                            concat!("add {to}, 64 * ", $blocks),
+                            concat!("add {from}, 64 * ", $blocks),
+                            concat!("sub {count}, ", $blocks),
+                            concat!("cmp {count}, ", $blocks),
+                            "jae 2b",
+                            "3:",
+                            "test {count}, {count}",
+                            "je 5f",
+                        )?
+                        "4:",
                         $($instruction,)+
                         "add {to}, 64",
                         "add {from}, 64",
                         "dec {count}",
-                        "jne 2b",
+                        "jne 4b",
+                        "5:",
                         $($after,)*
                         to = inout(reg) to => _,
                         from = inout(reg) from => _,
@@ -118,11 +134,33 @@ block_stores! {
      "mov r8, [{from} + 48]", "mov r9, [{from} + 56]", "mov [{to} + 48], r8", "mov [{to} + 56], r9"]
     then [];
 
-    /// Streaming stores of 64 bytes.
+    /// Streaming stores of 64 bytes. The source of a large copy is not cached: with 16 lines loaded before they
+    /// are stored 64 MiB take 8.3 ms, with 8 lines 8.9 ms, one by one 9.9 ms (measured, Intel, DRAM).
     VMOVNTDQ_512, vmovntdq_512: 1 << 4, "vmovntdq (64 bytes)", Streaming, 64,
     "CPUID.7.0:EBX[16], XCR0[7:5]", STREAMS,
-    through ["xmm16"]
-    ["vmovdqu64 zmm16, [{from}]", "vmovntdq [{to}], zmm16"] then [];
+    through [
+        "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23",
+        "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31"
+    ]
+    ["vmovdqu64 zmm16, [{from}]", "vmovntdq [{to}], zmm16"] then [],
+    16 at once [
+        "vmovdqu64 zmm16, [{from}]", "vmovdqu64 zmm17, [{from} + 64]",
+        "vmovdqu64 zmm18, [{from} + 128]", "vmovdqu64 zmm19, [{from} + 192]",
+        "vmovdqu64 zmm20, [{from} + 256]", "vmovdqu64 zmm21, [{from} + 320]",
+        "vmovdqu64 zmm22, [{from} + 384]", "vmovdqu64 zmm23, [{from} + 448]",
+        "vmovdqu64 zmm24, [{from} + 512]", "vmovdqu64 zmm25, [{from} + 576]",
+        "vmovdqu64 zmm26, [{from} + 640]", "vmovdqu64 zmm27, [{from} + 704]",
+        "vmovdqu64 zmm28, [{from} + 768]", "vmovdqu64 zmm29, [{from} + 832]",
+        "vmovdqu64 zmm30, [{from} + 896]", "vmovdqu64 zmm31, [{from} + 960]",
+        "vmovntdq [{to}], zmm16", "vmovntdq [{to} + 64], zmm17",
+        "vmovntdq [{to} + 128], zmm18", "vmovntdq [{to} + 192], zmm19",
+        "vmovntdq [{to} + 256], zmm20", "vmovntdq [{to} + 320], zmm21",
+        "vmovntdq [{to} + 384], zmm22", "vmovntdq [{to} + 448], zmm23",
+        "vmovntdq [{to} + 512], zmm24", "vmovntdq [{to} + 576], zmm25",
+        "vmovntdq [{to} + 640], zmm26", "vmovntdq [{to} + 704], zmm27",
+        "vmovntdq [{to} + 768], zmm28", "vmovntdq [{to} + 832], zmm29",
+        "vmovntdq [{to} + 896], zmm30", "vmovntdq [{to} + 960], zmm31"
+    ];
 
     /// Streaming stores of 32 bytes.
     VMOVNTDQ_256, vmovntdq_256: 1 << 5, "vmovntdq (32 bytes)", Streaming, 32,

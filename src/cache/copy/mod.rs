@@ -13,6 +13,11 @@
 //! | streaming stores, fence | Intel | "the data in the caches is evicted" (Intel SDM vol. 1, 10.4.6.2, which excepts "some older CPU implementations (e.g., Pentium M)", none of them of 64 bits) |
 //! | streaming stores, fence, write-back, fence | other vendors of x86 | AMD APM vol. 2, 7.5.1: a fence brings stores "into memory (or, for WB type, the cache)"; what is left there is written back. Measured on Zen 5: lines in the first-level cache are left there, dirty |
 //!
+//! Intel's optimization manual (248966) describes CPUs that write such a line in place too, the Pentium M by
+//! name in old editions and none in newer ones; what is relied on here is the architecture's manual, and the
+//! direct stores, whose definition leaves nothing open, are taken where they are as fast. On an Intel Xeon with both (family
+//! 6, reported as model 167) streaming stores are measured to evict, as `cachemaint bench` does on any CPU.
+//!
 //! The tables of `policy.rs` choose among the durable ways by size and by what the caller knows of the
 //! destination ([`Destination`]), each with the measurement that it comes from.
 //!
@@ -21,6 +26,11 @@
 //! is never torn is an aligned word of 8 bytes. All ways store whole words at once, by single stores of 8
 //! bytes or more; the manuals promise more of some (16 bytes of ordinary vector stores on CPUs with AVX, 64
 //! of `movdir64b`), and nothing here relies on it.
+//!
+//! # Registers
+//! Vector registers are used if the CPU has them and the operating system keeps them for programs (XCR0), and never
+//! in ring 0, where they belong to the program that was interrupted. A kernel in another ring, as Xen's
+//! paravirtualised ones are, must save them around a copy.
 
 mod policy;
 mod run;

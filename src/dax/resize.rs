@@ -164,37 +164,18 @@ mod tests {
     const OLD: u64 = 8 << 10;
     const NEW: u64 = 64 << 10;
 
-    /// The system, but that one of the steps fails.
-    struct NoRoom;
-    struct NoMapping;
-    /// The system, but that each step looks what the ones before it have left.
-    struct InOrder;
+    /// The system, but that a step fails, or looks what the ones before it have left.
+    struct With<const WHAT: char>;
+
+    const NO_ROOM: char = 'r';
+    const NO_MAPPING: char = 'm';
+    const ORDER: char = 'o';
 
     fn len(file: &File) -> u64 {
         file.metadata().unwrap().len()
     }
 
-    impl Mapper for NoRoom {
-        const PERSISTS_VIEWS: bool = Host::PERSISTS_VIEWS;
-
-        fn guarantee(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Error> {
-            Host::guarantee(path, file, cache)
-        }
-
-        fn guarantee_in(directory: &Path, cache: Option<Cache>) -> Result<Guarantee, Error> {
-            Host::guarantee_in(directory, cache)
-        }
-
-        fn reserve(_: &File, _: Range<u64>) -> io::Result<()> {
-            Err(io::ErrorKind::StorageFull.into())
-        }
-
-        fn map(path: &Path, file: &File, plan: &Plan) -> Result<Mapping, Error> {
-            Host::map(path, file, plan)
-        }
-    }
-
-    impl Mapper for NoMapping {
+    impl<const WHAT: char> Mapper for With<WHAT> {
         const PERSISTS_VIEWS: bool = Host::PERSISTS_VIEWS;
 
         fn guarantee(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Error> {
@@ -206,35 +187,25 @@ mod tests {
         }
 
         fn reserve(file: &File, range: Range<u64>) -> io::Result<()> {
-            Host::reserve(file, range)
-        }
-
-        fn map(path: &Path, _: &File, _: &Plan) -> Result<Mapping, Error> {
-            Err(Error::os(path, "mmap", &io::ErrorKind::OutOfMemory.into()))
-        }
-    }
-
-    impl Mapper for InOrder {
-        const PERSISTS_VIEWS: bool = Host::PERSISTS_VIEWS;
-
-        fn guarantee(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Error> {
-            Host::guarantee(path, file, cache)
-        }
-
-        fn guarantee_in(directory: &Path, cache: Option<Cache>) -> Result<Guarantee, Error> {
-            Host::guarantee_in(directory, cache)
-        }
-
-        fn reserve(file: &File, range: Range<u64>) -> io::Result<()> {
-            assert_eq!(range, OLD..NEW);
-            Host::reserve(file, range)?;
-            assert_eq!(len(file), OLD, "room is found before the length changes");
+            if WHAT == NO_ROOM {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            Host::reserve(file, range.clone())?;
+            if WHAT == ORDER {
+                assert_eq!(range, OLD..NEW);
+                assert_eq!(len(file), OLD, "room is found before the length changes");
+            }
             Ok(())
         }
 
         fn map(path: &Path, file: &File, plan: &Plan) -> Result<Mapping, Error> {
-            // Grown before it is mapped; cut off after what stays is.
-            assert_eq!(len(file), NEW);
+            if WHAT == NO_MAPPING {
+                return Err(Error::os(path, "mmap", &io::ErrorKind::OutOfMemory.into()));
+            }
+            if WHAT == ORDER {
+                // Grown before it is mapped; cut off after what stays is.
+                assert_eq!(len(file), NEW);
+            }
             Host::map(path, file, plan)
         }
     }
@@ -261,13 +232,13 @@ mod tests {
         let path = directory.path().join("file");
         let mut file = create(&path);
 
-        let error = file.grow_on::<NoRoom>(NEW).unwrap_err();
+        let error = file.grow_on::<With<NO_ROOM>>(NEW).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::NoSpace { len } if *len == NEW - OLD), "{error}");
         assert_as_it_was(&path, &file);
-        let error = file.grow_on::<NoMapping>(NEW).unwrap_err();
+        let error = file.grow_on::<With<NO_MAPPING>>(NEW).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Os { call: "mmap", .. }), "{error}");
         assert_as_it_was(&path, &file);
-        let error = file.shrink_on::<NoMapping>(100).unwrap_err();
+        let error = file.shrink_on::<With<NO_MAPPING>>(100).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Os { call: "mmap", .. }), "{error}");
         assert_as_it_was(&path, &file);
     }
@@ -277,9 +248,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         let mut file = create(&path);
-        file.grow_on::<InOrder>(NEW).unwrap();
+        file.grow_on::<With<ORDER>>(NEW).unwrap();
         assert_eq!((file.len(), len(file.file())), (NEW, NEW));
-        file.shrink_on::<InOrder>(OLD).unwrap();
+        file.shrink_on::<With<ORDER>>(OLD).unwrap();
         assert_eq!((file.len(), len(file.file())), (OLD, OLD));
         assert_as_it_was(&path, &file);
     }

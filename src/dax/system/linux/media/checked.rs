@@ -101,7 +101,9 @@ fn part<'a>(buffer: &'a mut [u8], at: u64, range: &Range<u64>) -> Option<&'a mut
     buffer.get_mut(start..end)
 }
 
+// There is no unsafe code here, and Miri would take minutes for the models.
 #[cfg(test)]
+#[cfg(not(miri))]
 #[expect(clippy::single_range_in_vec_init, reason = "lists of one range are meant")]
 mod tests {
     use super::{Unread, read, sector_between};

@@ -348,7 +348,9 @@ impl DaxFile {
     }
 }
 
+// There is no unsafe code here, and Miri would take minutes for the models.
 #[cfg(test)]
+#[cfg(not(miri))]
 #[expect(clippy::single_range_in_vec_init, reason = "lists of one range are meant")]
 mod tests {
     use super::super::Unread;

@@ -446,36 +446,41 @@ mod here {
     #[cfg(target_has_atomic = "64")]
     #[cfg_attr(miri, ignore = "there is one store, of words, and Miri checks it elsewhere")]
     fn no_store_tears_a_word() {
-        use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+        use core::sync::atomic::{AtomicU64, Ordering};
         const WORDS: usize = 64;
-        const ROUNDS: u64 = 20_000;
+        /// How many words are to be seen after something was stored to them.
+        const ENOUGH: u64 = 100_000;
         let Some(cache) = cache("no_store_tears_a_word") else { return };
         for (path, store) in stores() {
             let words: Vec<AtomicU64> = (0..WORDS + 8).map(|_| AtomicU64::new(0)).collect();
             let base = words.as_ptr().cast::<u8>().cast_mut();
             let first = base.align_offset(BLOCK) / 8;
-            let done = AtomicBool::new(false);
+            let seen = AtomicU64::new(0);
             std::thread::scope(|scope| {
-                let reader = scope.spawn(|| {
-                    let mut seen = 0_u64;
-                    while !done.load(Ordering::Relaxed) {
+                scope.spawn(|| {
+                    while seen.load(Ordering::Relaxed) < ENOUGH {
                         for word in &words[first..first + WORDS] {
                             let bytes = word.load(Ordering::Relaxed).to_ne_bytes();
-                            assert_eq!(bytes, [bytes[0]; 8], "torn by {}", store.name);
-                            seen += u64::from(bytes[0]);
+                            let torn = bytes != [bytes[0]; 8];
+                            // The writer must come to an end too.
+                            seen.fetch_add(
+                                if torn { ENOUGH } else { u64::from(bytes[0] != 0) },
+                                Ordering::Relaxed,
+                            );
+                            assert!(!torn, "{bytes:x?} by {}", store.name);
                         }
                     }
-                    seen
                 });
-                for round in 0..ROUNDS {
-                    let source = [(round % 255) as u8 + 1; WORDS * 8];
+                for byte in (1..=255).cycle() {
+                    if seen.load(Ordering::Relaxed) >= ENOUGH {
+                        break;
+                    }
+                    let source = [byte; WORDS * 8];
                     let to = base.wrapping_add(first * 8);
                     let part = Part { to, from: source.as_ptr(), len: source.len(), path, store };
                     // SAFETY: the range is one of atomic words, which the other thread loads as a whole.
                     unsafe { run::copy(&mut copier(cache), core::iter::once(part)) };
                 }
-                done.store(true, Ordering::Relaxed);
-                assert!(reader.join().unwrap() > 0, "nothing was seen of {}", store.name);
             });
         }
     }

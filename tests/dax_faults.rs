@@ -3,6 +3,8 @@
 //! What the process does with SIGBUS is its own, so these tests have one of their own; what ends a process
 //! or needs other handlers runs in a child, which is this program again with one test to run.
 
+// The guard refuses to be installed on other architectures.
+#![cfg(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64"))]
 #![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 #![expect(
     unsafe_code,

@@ -66,7 +66,8 @@ impl FaultGuard {
     /// then.
     ///
     /// # Errors
-    /// Those of `sigaction(2)`.
+    /// Those of `sigaction(2)`; [`io::ErrorKind::Unsupported`] on architectures on which it was not tried, which
+    /// are all but x86 and arm64.
     pub fn install() -> io::Result<Self> {
         handler::install()?;
         Ok(Self(()))

@@ -34,12 +34,13 @@ const TRIED: bool = cfg!(any(target_arch = "x86", target_arch = "x86_64", target
 
 /// Installs the handler, once in the life of the process.
 pub(super) fn install() -> io::Result<()> {
+    static OUTCOME: OnceLock<Result<(), i32>> = OnceLock::new();
+
     if !TRIED {
         let why = "the guard against SIGBUS was not tried on this architecture; read by calls instead \
                    (read_through_kernel)";
         return Err(io::Error::new(io::ErrorKind::Unsupported, why));
     }
-    static OUTCOME: OnceLock<Result<(), i32>> = OnceLock::new();
     let outcome = OUTCOME
         .get_or_init(|| replace().map_err(|error| error.raw_os_error().unwrap_or(libc::EINVAL)));
     outcome.map_err(io::Error::from_raw_os_error)

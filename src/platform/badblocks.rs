@@ -177,6 +177,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
+        #[cfg_attr(miri, ignore = "to generate the texts takes minutes, and there is no unsafe code")]
         fn no_text_makes_it_panic(text in "([0-9]{0,20}[ \n]?|\\PC){0,30}", page in 8_usize..64) {
             parse_shown(&text, page);
         }

@@ -7,7 +7,7 @@
 //! its target was is marked: it is no goal.
 
 use cachemaint_benches::libpmem::Libpmem;
-use cachemaint_benches::{Outcome, run, scaled, to_persistence};
+use cachemaint_benches::{Outcome, run, scaled};
 use cachemaint_cli::measure::blocks::Blocks;
 use cachemaint_cli::measure::clock::Clock;
 use cachemaint_cli::measure::copy::{
@@ -16,6 +16,7 @@ use cachemaint_cli::measure::copy::{
 };
 use cachemaint_cli::measure::machine::Machine;
 use cachemaint_cli::measure::statistics::Estimate;
+use cachemaint_cli::measure::to_persistence;
 use core::time::Duration;
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use std::io::Write;
@@ -49,16 +50,15 @@ struct Bench<'a> {
 /// Calls `then` with cachemaint first, and the peers that are here.
 fn with_contenders(then: impl FnOnce(&Bench<'_>) -> Outcome) -> Outcome {
     let cache = to_persistence()?;
-    let libpmem = Libpmem::load();
+    let libpmem = Libpmem::if_installed()?;
     let mut contenders = contenders(cache);
-    match &libpmem {
-        Ok(libpmem) => contenders.push(Contender {
+    if let Some(libpmem) = &libpmem {
+        contenders.push(Contender {
             name: "libpmem".to_owned(),
             durable: streaming_is_durable(),
             own: false,
             copy: Box::new(|to, from| libpmem.memcpy_persist(to, from)),
-        }),
-        Err(error) => writeln!(std::io::stderr(), "skipped: libpmem is not installed ({error})")?,
+        });
     }
     let memory = Memory::new(LARGEST, CacheSizes::host());
     then(&Bench { clock: Clock::new(), cache, memory, contenders })

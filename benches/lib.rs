@@ -6,7 +6,6 @@
 pub mod bare;
 pub mod libpmem;
 
-use cachemaint::{Cache, Point, Unsupported};
 use cachemaint_cli::measure::pinning;
 use core::error::Error;
 use core::time::Duration;
@@ -51,16 +50,6 @@ fn measure_and_summarize(
     let mut arguments = std::env::args().skip(1).peekable();
     let all = arguments.peek().is_some() && arguments.all(|argument| argument == "--bench");
     if all { summary(&mut io::stdout().lock()) } else { Ok(()) }
-}
-
-/// To the point of persistence, or to that of coherency where there is no instruction for it: here
-/// only the time counts.
-///
-/// # Errors
-/// If user mode has no write-back here.
-pub fn to_persistence() -> Result<Cache, Unsupported> {
-    let builder = Cache::builder().point(Point::Persistence);
-    builder.build().or_else(|_| builder.accept_coherency_as_persistence().build())
 }
 
 /// For criterion's `iter_custom`: the time of `iterations` from samples of `each` iterations, whose

@@ -7,6 +7,7 @@ use cachemaint_cli::measure::copy::Target;
 use core::ffi::c_void;
 use core::sync::atomic::AtomicU64;
 use libloading::Library;
+use std::io::{self, Write};
 
 /// `void pmem_persist(const void *addr, size_t len)` (`libpmem(7)`).
 type Persist = unsafe extern "C" fn(*const c_void, usize);
@@ -32,11 +33,21 @@ pub struct Libpmem {
 }
 
 impl Libpmem {
-    /// Loads it.
+    /// The peer; `None`, and a line on standard error that says so, if it is not installed.
     ///
     /// # Errors
-    /// If it is not installed.
-    pub fn load() -> Result<Self, libloading::Error> {
+    /// If standard error is closed.
+    pub fn if_installed() -> io::Result<Option<Self>> {
+        match Self::load() {
+            Ok(libpmem) => Ok(Some(libpmem)),
+            Err(error) => {
+                writeln!(io::stderr(), "skipped: libpmem is not installed ({error})")?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn load() -> Result<Self, libloading::Error> {
         // SAFETY: the library's constructor only asks the CPU and the environment.
         let library = unsafe { Library::new("libpmem.so.1") }?;
         // SAFETY: this is the function's type in the library's manual page; the ABI is version 1.

@@ -7,12 +7,13 @@
 
 use cachemaint::Cache;
 use cachemaint_benches::libpmem::Libpmem;
-use cachemaint_benches::{Outcome, run, scaled, to_persistence};
+use cachemaint_benches::{Outcome, run, scaled};
 use cachemaint_cli::measure::blocks::{Blocks, Loop, interleave};
 use cachemaint_cli::measure::clock::Clock;
 use cachemaint_cli::measure::lines::{PAGE, Region, State, WORD, check};
 use cachemaint_cli::measure::machine::Machine;
 use cachemaint_cli::measure::statistics::Estimate;
+use cachemaint_cli::measure::to_persistence;
 use core::cell::Cell;
 use core::sync::atomic::AtomicU64;
 use core::time::Duration;
@@ -59,15 +60,14 @@ struct Bench<'a> {
 /// Calls `then` with cachemaint first, and the peer if it is here.
 fn with_contenders(then: impl FnOnce(&Bench<'_>) -> Outcome) -> Outcome {
     let cache = to_persistence()?;
-    let libpmem = Libpmem::load();
+    let libpmem = Libpmem::if_installed()?;
     let writeback = Box::new(move |words: &[AtomicU64]| cache.writeback(words));
     let mut contenders = vec![Contender { name: "cachemaint", writeback }];
-    match &libpmem {
-        Ok(libpmem) => contenders.push(Contender {
+    if let Some(libpmem) = &libpmem {
+        contenders.push(Contender {
             name: "libpmem",
             writeback: Box::new(|words| libpmem.flush_and_drain(words)),
-        }),
-        Err(error) => writeln!(std::io::stderr(), "skipped: libpmem is not installed ({error})")?,
+        });
     }
     let (clock, region) = (Clock::new(), Region::new(LARGEST / PAGE));
     then(&Bench { clock, cache, region, seed: Cell::new(1), contenders })

@@ -35,5 +35,17 @@ pub mod writeback;
 #[expect(unsafe_code, reason = "the time stamp counter and streaming stores have no safe form")]
 mod x86_64;
 
+use cachemaint::{Cache, Point, Unsupported};
+
 /// What all figures are measured on.
 pub const MEDIUM: &str = "DRAM";
+
+/// To the point of persistence, or to that of coherency where there is no instruction for it: here
+/// only the time counts.
+///
+/// # Errors
+/// If user mode has no write-back here.
+pub fn to_persistence() -> Result<Cache, Unsupported> {
+    let builder = Cache::builder().point(Point::Persistence);
+    builder.build().or_else(|_| builder.accept_coherency_as_persistence().build())
+}

@@ -4,7 +4,6 @@ use super::{
     Arguments, HEADING, SCHEMA, print, progress, size, write_heading, write_medium, write_streaming,
 };
 use anyhow::Context;
-use cachemaint::{Cache, Point};
 use cachemaint_cli::measure::blocks::Blocks;
 use cachemaint_cli::measure::clock::{self, Clock};
 use cachemaint_cli::measure::copy::{
@@ -14,7 +13,7 @@ use cachemaint_cli::measure::machine::Machine;
 #[cfg(target_arch = "x86_64")]
 use cachemaint_cli::measure::streaming;
 use cachemaint_cli::measure::streaming::Streaming;
-use cachemaint_cli::measure::{MEDIUM, pinning};
+use cachemaint_cli::measure::{MEDIUM, pinning, to_persistence};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -131,13 +130,6 @@ fn measure_all(
     })
 }
 
-/// To the point of persistence, or to that of coherency where there is no instruction for it: here
-/// only the time counts.
-fn to_persistence() -> Result<Cache, cachemaint::Unsupported> {
-    let builder = Cache::builder().point(Point::Persistence);
-    builder.build().or_else(|_| builder.accept_coherency_as_persistence().build())
-}
-
 fn write_text(out: &mut dyn Write, results: &Results) -> io::Result<()> {
     let Results { machine, core, clock, line_bytes, .. } = results;
     write_heading(out, machine, *core, *line_bytes, clock)?;
@@ -252,20 +244,14 @@ fn write_summary(
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{clock, estimate, machine};
     use super::{Results, cases, measure_all, write_text};
     use crate::commands::bench::SCHEMA;
     use anstream::StripStream;
-    use cachemaint_cli::measure::clock::Description;
     use cachemaint_cli::measure::copy::{CacheSizes, Case, Control, Cost, Level, Placement};
-    use cachemaint_cli::measure::machine::Machine;
-    use cachemaint_cli::measure::statistics::Estimate;
     use indicatif::ProgressBar;
 
     const SIZES: CacheSizes = CacheSizes { l1: 48 << 10, l2: 2 << 20, l3: 480 << 20 };
-
-    fn estimate(median: f64) -> Estimate {
-        Estimate { median, low: median - 1.0, high: median + 1.0, samples: 30 }
-    }
 
     /// The second is the best; the third is faster, and loses data.
     #[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
@@ -285,19 +271,10 @@ mod tests {
         let load = |placement: Placement| Control { placement, load_ns: estimate(264.4) };
         Results {
             schema: SCHEMA,
-            machine: Machine {
-                cpu: "Some CPU (GenuineIntel, family 6 model 207 stepping 2)".to_owned(),
-                hypervisor: "KVM".to_owned(),
-                kernel: "Linux 6.12.0".to_owned(),
-            },
+            machine: machine(),
             core: 1,
             medium: "DRAM",
-            clock: Description {
-                source: "the system's monotonic clock",
-                step_ns: 10.0,
-                overhead_ns: 20.0,
-                overhead_completed_ns: 30.0,
-            },
+            clock: clock(),
             line_bytes: 64,
             cache_bytes: SIZES,
             loads: Placement::ALL.map(load).to_vec(),

@@ -328,8 +328,25 @@ mod tests {
     };
     use cachemaint_cli::measure::writeback::Cost;
 
-    fn estimate(median: f64) -> Estimate {
+    pub(super) fn estimate(median: f64) -> Estimate {
         Estimate { median, low: median - 1.0, high: median + 1.0, samples: 30 }
+    }
+
+    pub(super) fn machine() -> Machine {
+        Machine {
+            cpu: "Some CPU (GenuineIntel, family 6 model 207 stepping 2)".to_owned(),
+            hypervisor: "KVM".to_owned(),
+            kernel: "Linux 6.12.0".to_owned(),
+        }
+    }
+
+    pub(super) fn clock() -> Description {
+        Description {
+            source: "the system's monotonic clock",
+            step_ns: 10.0,
+            overhead_ns: 20.0,
+            overhead_completed_ns: 30.0,
+        }
     }
 
     fn after([clean, dirty, not_cached]: [f64; 3]) -> After {
@@ -371,19 +388,10 @@ mod tests {
         };
         Results {
             schema: SCHEMA,
-            machine: Machine {
-                cpu: "Some CPU (GenuineIntel, family 6 model 207 stepping 2)".to_owned(),
-                hypervisor: "KVM".to_owned(),
-                kernel: "Linux 6.12.0".to_owned(),
-            },
+            machine: machine(),
             core: 1,
             medium: "DRAM",
-            clock: Description {
-                source: "the system's monotonic clock",
-                step_ns: 10.0,
-                overhead_ns: 20.0,
-                overhead_completed_ns: 30.0,
-            },
+            clock: clock(),
             line_bytes: 64,
             blocks: 4000,
             writeback: vec![cost(4096, 64, Some(estimate(137.0))), cost(1 << 20, 16384, None)],

@@ -49,7 +49,7 @@ impl Mapper for Linux {
             let (size, alignment) = (device.size, device.alignment);
             return Ok(Extent { size, alignment, in_whole_units: true });
         }
-        let alignment = alignment(path, file)?;
+        let alignment = alignment(&file_system(path, file)?);
         Ok(Extent { size: metadata.len(), alignment, in_whole_units: false })
     }
 
@@ -62,10 +62,11 @@ impl Mapper for Linux {
             .map_err(|errno| Error::os(path, "statx", &errno.into()))?;
         let tells_dax = status.stx_attributes_mask.contains(StatxAttributes::DAX);
         let (tree, page) = (Tree::host(), rustix::param::page_size());
+        let file_system = file_system(path, file)?;
         let asked = Asked {
             device: (status.stx_dev_major, status.stx_dev_minor),
             mount_id: mount_id(&tree, file),
-            magic: magic(path, file)?,
+            magic: name_of(&file_system),
             dax_attribute: tells_dax.then(|| status.stx_attributes.contains(StatxAttributes::DAX)),
             map_sync: map_sync(path, file, page)?,
             line: cache.map(Cache::line_size),
@@ -73,7 +74,7 @@ impl Mapper for Linux {
             in_guest: platform::is_guest(),
             data_cache_aliases: matches!(views::aliasing_here(), Aliasing::Yes { .. }),
             page,
-            alignment: alignment(path, file)?,
+            alignment: alignment(&file_system),
         };
         Ok(conclude(&tree, &asked))
     }
@@ -103,7 +104,7 @@ impl Mapper for Linux {
             Some(device) => {
                 (device.alignment, Some(DeepFlush::new(Tree::host(), device.deep_flush)))
             }
-            None => (alignment(path, file)?, None),
+            None => (alignment(&file_system(path, file)?), None),
         };
         let mapping = mapping::new(file.as_fd(), plan, unit, deep_flush)
             .map_err(|errno| Error::os(path, "mmap", &errno.into()))?;
@@ -164,18 +165,12 @@ fn guarantee_of_device(
 
 /// What the offsets of a file's mappings must be multiples of: a page, and on hugetlbfs a huge page,
 /// which the kernel rounds lengths up to there (mmap(2), "Huge page (Huge TLB) mappings").
-fn alignment(path: &Path, file: &File) -> Result<u64, Error> {
+fn alignment(status: &StatFs) -> u64 {
     let page = rustix::param::page_size() as u64;
-    let status = file_system(path, file)?;
     // Of a type that differs from architecture to architecture, as the magic number is.
     let block = u64::try_from(status.f_bsize).unwrap_or_default();
-    let is_huge = name_of(&status) == Some("hugetlbfs") && block.is_power_of_two();
-    Ok(if is_huge { block.max(page) } else { page })
-}
-
-/// The file system's name by its magic number.
-fn magic(path: &Path, file: &File) -> Result<Option<&'static str>, Error> {
-    Ok(name_of(&file_system(path, file)?))
+    let is_huge = name_of(status) == Some("hugetlbfs") && block.is_power_of_two();
+    if is_huge { block.max(page) } else { page }
 }
 
 fn file_system(path: &Path, file: &File) -> Result<StatFs, Error> {
@@ -192,6 +187,7 @@ const MAGIC: [(u32, &str); 6] = [
     (0x794c_7630, "overlay"),
 ];
 
+/// The file system's name by its magic number.
 fn name_of(status: &StatFs) -> Option<&'static str> {
     // 32 bits, in a type that differs from architecture to architecture, with a sign on some.
     let magic = i128::from(status.f_type) & i128::from(u32::MAX);

@@ -4,7 +4,7 @@
 #![no_std]
 #![warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]
 
-#[cfg(any(feature = "std", test))]
+#[cfg(any(feature = "std", feature = "journal", test))]
 extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
@@ -15,6 +15,8 @@ pub mod aliasing;
 mod arch;
 #[expect(unsafe_code, reason = "what a range may be is the contract of these operations")]
 pub mod cache;
+#[cfg(all(any(feature = "journal", feature = "recorder"), target_has_atomic = "64"))]
+mod checksum;
 #[expect(unsafe_code, reason = "its contract is about ranges, and about who implements it")]
 pub mod coherence;
 #[cfg(target_has_atomic = "64")]

@@ -49,6 +49,13 @@ pub mod whole_cache;
 #[cfg(all(feature = "sim", target_has_atomic = "64", not(loom)))]
 pub mod sim;
 
+#[cfg(all(feature = "journal", target_has_atomic = "64"))]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "sizes are checked against their limits when they are read"
+)]
+pub mod journal;
+
 pub mod design;
 pub mod names;
 

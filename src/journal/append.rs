@@ -1,0 +1,400 @@
+//! Appending: each producer makes its own records durable, and waits for those before them.
+
+use super::error::Error;
+use super::format::geometry::Placement;
+use super::format::record::{HEADER, Header, Kind, Mark, void};
+use super::inflight::Refused;
+use super::{Group, Journal, Position, checksum_of_payload};
+use crate::checksum;
+use crate::medium::Medium;
+use core::ops::Range;
+
+/// Records up to this size, with their header, are put together before they are stored.
+const SMALL: usize = 256;
+
+/// Times that a thread looks for what it waits for before it lets others run.
+const SPINS: u32 = 200;
+
+impl<M: Medium> Journal<M> {
+    /// Appends a record and waits until it is acknowledged: it and everything before it is durable then, so that
+    /// every recovery finds it.
+    ///
+    /// # Errors
+    /// If it is [too long](Error::TooLong), if the journal is [full](Error::Full), or if the medium failed. If the
+    /// medium failed, now or [before](Error::Failed), a later recovery may still find it.
+    ///
+    /// # Cost
+    /// One write-back of its lines and one fence, also where a segment is entered; and waiting for
+    /// records before it that other threads are about to append.
+    pub fn append(&self, payload: &[u8]) -> Result<Position, Error<M::Error>> {
+        self.submit(payload)?.wait()
+    }
+
+    /// Appends a record without waiting: it is durable, and acknowledged when everything before it is.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn submit(&self, payload: &[u8]) -> Result<Pending<'_, M>, Error<M::Error>> {
+        let placement = self.place(payload.len() as u64)?;
+        // What panics on the way, in the medium, leaves a void.
+        let claim = Claim::new(self, placement);
+        claim.store(payload)?;
+        Ok(claim.done())
+    }
+
+    /// Appends all records of a group, by one write-back and one fence, and waits until they are acknowledged.
+    /// They come one behind the other, and the group is empty afterwards. Not atomic: a crash before the
+    /// acknowledgement can leave the first of them.
+    ///
+    /// Returns the position of the first record and the end of the last one.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append); the group is as it was then. All of it must fit into a segment.
+    pub fn append_group(&self, group: &mut Group) -> Result<Range<Position>, Error<M::Error>> {
+        let size = group.size(self.geometry.alignment);
+        if size == 0 {
+            let end = self.end();
+            return Ok(end..end);
+        }
+        let placement = self.place(size.saturating_sub(HEADER))?;
+        let claim = Claim::new(self, placement);
+        let bytes = group.seal(self.geometry.alignment, placement.record, self.epoch.seed);
+        claim.persist(&[(placement.record, bytes)])?;
+        let pending = claim.done();
+        let (first, end) = (pending.position, Position(pending.end));
+        pending.wait()?;
+        group.clear();
+        Ok(first..end)
+    }
+
+    /// Reserves room for a record of `len` bytes, which are then written piece by piece. Records behind it can be
+    /// appended meanwhile, and wait for this one. What is dropped unfinished, by a panic or otherwise, leaves an
+    /// empty place and holds nobody up.
+    ///
+    /// Waits if the window is used up by records that are under way; so a thread that holds a reservation
+    /// and asks for another one may wait for itself. A reservation that is leaked
+    /// ([`mem::forget`](core::mem::forget)) holds up all others for ever.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn reserve(&self, len: u64) -> Result<Reservation<'_, M>, Error<M::Error>> {
+        let placement = self.place(len)?;
+        Ok(Reservation::new(Claim::new(self, placement), len, self.epoch.seed))
+    }
+
+    /// [`reserve`](Self::reserve), or `None` where that would have to wait.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn try_reserve(&self, len: u64) -> Result<Option<Reservation<'_, M>>, Error<M::Error>> {
+        let Some(placement) = self.try_place(len)? else { return Ok(None) };
+        Ok(Some(Reservation::new(Claim::new(self, placement), len, self.epoch.seed)))
+    }
+
+    fn place(&self, len: u64) -> Result<Placement, Error<M::Error>> {
+        let mut patience = Patience::default();
+        loop {
+            if let Some(placement) = self.try_place(len)? {
+                return Ok(placement);
+            }
+            patience.wait();
+        }
+    }
+
+    #[inline]
+    fn try_place(&self, len: u64) -> Result<Option<Placement>, Error<M::Error>> {
+        let limit = self.geometry.largest();
+        if len > limit {
+            return Err(Error::TooLong { len, limit });
+        }
+        match self.in_flight.reserve(self.geometry.size(len)) {
+            Ok(placement) => Ok(Some(placement)),
+            Err(Refused::Busy) => Ok(None),
+            Err(Refused::Failed) => Err(Error::Failed),
+            Err(Refused::Full { needed, free }) => Err(Error::Full { needed, free }),
+        }
+    }
+}
+
+/// Room that belongs to one producer: it ends as a record, or as a void.
+#[derive(Debug)]
+struct Claim<'j, M: Medium> {
+    journal: &'j Journal<M>,
+    placement: Placement,
+    is_done: bool,
+}
+
+impl<'j, M: Medium> Claim<'j, M> {
+    const fn new(journal: &'j Journal<M>, placement: Placement) -> Self {
+        Self { journal, placement, is_done: false }
+    }
+
+    /// Makes a record durable.
+    #[inline]
+    fn store(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
+        let (seed, position) = (self.journal.epoch.seed, self.placement.record);
+        let padded = HEADER as usize + payload.len().next_multiple_of(8);
+        let mut small = [0; SMALL];
+        let Some(record) = small.get_mut(..padded) else {
+            return self.store_large(payload);
+        };
+        let rest = &mut record[HEADER as usize..];
+        rest[..payload.len()].copy_from_slice(payload);
+        let checksum = checksum_of_payload(seed, position, payload.len() as u64, rest);
+        let len = payload.len() as u64;
+        let header = Header { checksum, kind: Kind::Data, len, position };
+        record[..HEADER as usize].copy_from_slice(&header.bytes());
+        self.persist(&[(position, record)])
+    }
+
+    /// The same where it would be copied twice: whole words from where they are, the rest with its padding.
+    fn store_large(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
+        let (seed, position) = (self.journal.epoch.seed, self.placement.record);
+        let (whole, rest) = payload.split_at(payload.len() & !7);
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        let last = if rest.is_empty() { &[][..] } else { &last[..] };
+        let len = payload.len() as u64;
+        let checksum = Header::checksum(seed, Kind::Data, len, position);
+        let checksum = checksum::append(checksum::append(checksum, whole), last);
+        let header = Header { checksum, kind: Kind::Data, len, position }.bytes();
+        let at = position + HEADER;
+        self.persist(&[(position, &header), (at, whole), (at + whole.len() as u64, last)])
+    }
+
+    /// Makes the parts durable, given by their positions, with what has to come before the record.
+    #[inline]
+    fn persist(&self, parts: &[(u64, &[u8])]) -> Result<(), Error<M::Error>> {
+        let journal = self.journal;
+        let before = self.before();
+        let place = |position| journal.geometry.place(position);
+        let mut all = [(0, &[][..]); 5];
+        let mut count = 0;
+        for (position, bytes) in before.parts().into_iter().flatten().chain(parts.iter().copied()) {
+            all[count] = (place(position), bytes);
+            count += 1;
+        }
+        journal.medium.persist_copy(&all[..count]).map_err(|error| {
+            journal.in_flight.fail();
+            Error::Medium(error)
+        })
+    }
+
+    /// Makes a record durable whose payload, padded to `body` bytes, was written before.
+    fn persist_written(&self, header: &[u8], body: u64) -> Result<(), Error<M::Error>> {
+        let Self { journal: Journal { medium, geometry, in_flight, .. }, placement, .. } = self;
+        let record = geometry.place(placement.record);
+        medium.write(record, header);
+        let mut written = medium.writeback(record..record + HEADER + body);
+        for (position, bytes) in self.before().parts().into_iter().flatten() {
+            let at = geometry.place(position);
+            medium.write(at, bytes);
+            written = written.and(medium.writeback(at..at + bytes.len() as u64));
+        }
+        medium.fence();
+        written.map_err(|error| {
+            in_flight.fail();
+            Error::Medium(error)
+        })
+    }
+
+    #[inline]
+    fn before(&self) -> Before {
+        let Placement { void: skipped, mark, .. } = self.placement;
+        let journal = self.journal;
+        Before {
+            void: skipped
+                .map(|at| (at, void(journal.identity, at, journal.geometry.left(at)).bytes())),
+            mark: mark.map(|at| (at, journal.mark().bytes(at))),
+        }
+    }
+
+    /// Enters that all of it is durable.
+    #[inline]
+    fn done(mut self) -> Pending<'j, M> {
+        self.is_done = true;
+        let Self { journal, placement, .. } = &self;
+        journal.in_flight.done(placement);
+        Pending { journal, position: Position(placement.record), end: placement.end }
+    }
+
+    /// Leaves an empty place, so that nobody waits for what will not come.
+    fn abandon(&self) {
+        let Placement { record, end, .. } = self.placement;
+        let header = void(self.journal.identity, record, end - record).bytes();
+        // If that fails the journal has failed, and everybody who waits is told.
+        if !self.journal.in_flight.has_failed() && self.persist(&[(record, &header)]).is_ok() {
+            self.journal.in_flight.done(&self.placement);
+            self.journal.in_flight.advance();
+        }
+    }
+}
+
+impl<M: Medium> Drop for Claim<'_, M> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.abandon();
+        }
+    }
+}
+
+/// What has to be written before a record that enters a segment.
+struct Before {
+    void: Option<(u64, [u8; HEADER as usize])>,
+    mark: Option<(u64, [u8; Mark::SIZE])>,
+}
+
+impl Before {
+    fn parts(&self) -> [Option<(u64, &[u8])>; 2] {
+        let void = self.void.as_ref().map(|(at, bytes)| (*at, &bytes[..]));
+        [void, self.mark.as_ref().map(|(at, bytes)| (*at, &bytes[..]))]
+    }
+}
+
+/// A record that is durable, and is acknowledged when everything before it is.
+#[derive(Debug)]
+#[must_use = "it is acknowledged when `wait` has returned, or `is_acknowledged` says so"]
+pub struct Pending<'j, M: Medium> {
+    journal: &'j Journal<M>,
+    position: Position,
+    end: u64,
+}
+
+impl<M: Medium> Pending<'_, M> {
+    /// The position of the record.
+    #[must_use]
+    pub const fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Whether every recovery finds it.
+    ///
+    /// # Errors
+    /// [`Error::Failed`], if what was appended before it failed, so that it never will be.
+    pub fn is_acknowledged(&self) -> Result<bool, Error<M::Error>> {
+        if self.journal.in_flight.advance() >= self.end {
+            return Ok(true);
+        }
+        if self.journal.in_flight.has_failed() { Err(Error::Failed) } else { Ok(false) }
+    }
+
+    /// Waits until every recovery finds it.
+    ///
+    /// # Errors
+    /// [`Error::Failed`], if what was appended before it failed.
+    pub fn wait(self) -> Result<Position, Error<M::Error>> {
+        let mut patience = Patience::default();
+        while !self.is_acknowledged()? {
+            patience.wait();
+        }
+        Ok(self.position)
+    }
+}
+
+/// Waiting for other threads, which may have to run for it.
+#[derive(Debug, Default)]
+struct Patience {
+    spins: u32,
+}
+
+impl Patience {
+    fn wait(&mut self) {
+        self.spins = self.spins.saturating_add(1);
+        if self.spins < SPINS {
+            core::hint::spin_loop();
+        } else {
+            #[cfg(feature = "std")]
+            std::thread::yield_now();
+            #[cfg(not(feature = "std"))]
+            core::hint::spin_loop();
+        }
+    }
+}
+
+/// Room for a record, which is written piece by piece. See [`Journal::reserve`].
+#[derive(Debug)]
+pub struct Reservation<'j, M: Medium> {
+    claim: Claim<'j, M>,
+    len: u64,
+    written: u64,
+    checksum: u32,
+    /// The bytes behind the last whole word that was stored.
+    word: [u8; 8],
+}
+
+impl<'j, M: Medium> Reservation<'j, M> {
+    fn new(claim: Claim<'j, M>, len: u64, seed: u32) -> Self {
+        let checksum = Header::checksum(seed, Kind::Data, len, claim.placement.record);
+        Self { claim, len, written: 0, checksum, word: [0; 8] }
+    }
+
+    /// The position that the record will have.
+    #[must_use]
+    pub const fn position(&self) -> Position {
+        Position(self.claim.placement.record)
+    }
+
+    /// Bytes that are still to be written.
+    #[must_use]
+    pub const fn left(&self) -> u64 {
+        self.len - self.written
+    }
+
+    /// Writes the next bytes.
+    ///
+    /// # Panics
+    /// If there are more than are [left](Self::left).
+    pub fn write(&mut self, bytes: &[u8]) {
+        let (len, left) = (bytes.len() as u64, self.left());
+        assert!(len <= left, "{len} bytes for a reservation that has {left} left");
+        let within = (self.written % 8) as usize;
+        let (head, rest) = bytes.split_at(bytes.len().min((8 - within) % 8));
+        self.word[within..within + head.len()].copy_from_slice(head);
+        self.written += head.len() as u64;
+        if !head.is_empty() && within + head.len() == 8 {
+            self.store(self.written - 8, &self.word.clone());
+        }
+        let (whole, tail) = rest.split_at(rest.len() & !7);
+        if !whole.is_empty() {
+            self.store(self.written, whole);
+        }
+        self.word[..tail.len()].copy_from_slice(tail);
+        self.written += rest.len() as u64;
+    }
+
+    /// Stores whole words.
+    fn store(&mut self, at: u64, words: &[u8]) {
+        let Claim { journal, placement, .. } = &self.claim;
+        self.checksum = checksum::append(self.checksum, words);
+        journal.medium.write(journal.geometry.place(placement.record) + HEADER + at, words);
+    }
+
+    /// Makes the record durable, and waits until it is acknowledged.
+    ///
+    /// # Errors
+    /// [`Error::Short`], if bytes are missing; the record is void then. Otherwise as [`Journal::append`].
+    pub fn finish(self) -> Result<Position, Error<M::Error>> {
+        self.submit()?.wait()
+    }
+
+    /// Makes the record durable without waiting for those before it.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub fn submit(mut self) -> Result<Pending<'j, M>, Error<M::Error>> {
+        let (len, written) = (self.len, self.written);
+        if written < len {
+            return Err(Error::Short { written, reserved: len });
+        }
+        let rest = (len % 8) as usize;
+        if rest > 0 {
+            self.word[rest..].fill(0);
+            self.store(len - rest as u64, &self.word.clone());
+        }
+        let Self { claim, checksum, .. } = self;
+        let position = claim.placement.record;
+        let header = Header { checksum, kind: Kind::Data, len, position }.bytes();
+        claim.persist_written(&header, len.next_multiple_of(8))?;
+        Ok(claim.done())
+    }
+}

@@ -1,0 +1,176 @@
+//! What can go wrong.
+
+use super::format::geometry::{ALIGNMENT, LOG, SEGMENT};
+use super::format::superblock::{MAGIC, VERSION};
+use super::{Damage, Position};
+use core::fmt;
+
+/// Why a journal could not be opened, or did not do what it was asked for. `E` is the error of its medium.
+///
+/// Positions are those of the journal, offsets those of the medium; both in bytes.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error<E> {
+    /// The medium failed. What was under way is not acknowledged, and nothing more is appended.
+    Medium(E),
+    /// There is something else at the beginning of the medium.
+    NotAJournal {
+        /// What it begins with.
+        found: [u8; 8],
+    },
+    /// Both superblocks are damaged, or neither is whole and one is of another version.
+    Superblocks,
+    /// A version that this one does not know.
+    Version {
+        /// The version found.
+        found: u32,
+    },
+    /// The medium has fewer bytes than the journal.
+    Truncated {
+        /// Bytes of the medium.
+        size: u64,
+        /// Bytes of the journal.
+        needed: u64,
+    },
+    /// Something in the middle of the journal cannot be read.
+    Damaged(Damage),
+    /// There is a journal already.
+    Exists,
+    /// The medium is too small for a journal of these sizes.
+    TooSmall {
+        /// Bytes of the medium.
+        size: u64,
+        /// Bytes that are needed.
+        needed: u64,
+    },
+    /// No journal can have these sizes.
+    Sizes {
+        /// Bytes of a segment.
+        segment: u64,
+        /// The alignment of records.
+        alignment: u64,
+        /// Bytes of the window.
+        window: u64,
+    },
+    /// A record that no segment has room for.
+    TooLong {
+        /// Bytes of its payload.
+        len: u64,
+        /// The most that there may be.
+        limit: u64,
+    },
+    /// There is no room until older records are trimmed. Nothing was written.
+    Full {
+        /// Bytes that the record takes with its header and what has to be skipped.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// Not acknowledged, and nothing more will be: a write-back of this or an earlier record has failed.
+    Failed,
+    /// A reservation was finished before all of its bytes were written. It holds nothing now.
+    Short {
+        /// Bytes that were written.
+        written: u64,
+        /// Bytes that were reserved.
+        reserved: u64,
+    },
+    /// No record begins or ends there, or not any more.
+    NotABoundary {
+        /// The position asked for.
+        position: Position,
+        /// The oldest record.
+        head: Position,
+        /// The end of the acknowledged ones.
+        end: Position,
+    },
+}
+
+impl<E: fmt::Display> fmt::Display for Error<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Medium(error) => write!(f, "the journal's medium failed: {error}"),
+            Self::NotAJournal { found: [0, 0, 0, 0, 0, 0, 0, 0] } => {
+                f.write_str("there is no journal, only zeros; create one")
+            }
+            Self::NotAJournal { found } => write!(
+                f,
+                "no journal: it begins with {} instead of {}",
+                found.escape_ascii(),
+                MAGIC.escape_ascii()
+            ),
+            Self::Superblocks => f.write_str(
+                "both superblocks of the journal, at offsets 0 and 4096, are damaged; \
+                 repair it from the marks of its segments",
+            ),
+            Self::Version { found } => write!(
+                f,
+                "the journal has version {found} of its format; this program knows version {VERSION}"
+            ),
+            Self::Truncated { size, needed } => write!(
+                f,
+                "the journal has {needed} bytes, but only {size} are there; \
+                 bring the rest back before it is opened"
+            ),
+            Self::Damaged(damage) => write!(f, "{damage}; salvage what is whole, then repair it"),
+            Self::Exists => f.write_str(
+                "there is a journal already; open it, or overwrite its superblocks, at offsets 0 and 4096",
+            ),
+            Self::TooSmall { size, needed } => write!(
+                f,
+                "{size} bytes are too few for a journal of these sizes, which needs {needed}; \
+                 choose smaller segments"
+            ),
+            Self::Sizes { segment, alignment, window } => write!(
+                f,
+                "no journal has segments of {segment} bytes, records aligned to {alignment} and a window \
+                 of {window}: segments are powers of two from {} to {} in which a mark and a record fit, \
+                 alignments powers of two from 8 to {ALIGNMENT}, a window has two segments at least and \
+                 no more than the journal",
+                SEGMENT.start(),
+                SEGMENT.end()
+            ),
+            Self::TooLong { len, limit } => write!(
+                f,
+                "a record of {len} bytes; {limit} fit into a segment of this journal, so split it, or \
+                 create a journal with larger segments"
+            ),
+            Self::Full { needed, free } => write!(
+                f,
+                "the journal is full: {needed} bytes are needed and {free} are free; trim it"
+            ),
+            Self::Failed => f.write_str(
+                "not acknowledged: the journal's medium has failed; open the journal again to see what is there",
+            ),
+            Self::Short { written, reserved } => write!(
+                f,
+                "{written} of the {reserved} bytes reserved were written; nothing was appended"
+            ),
+            Self::NotABoundary { position, head, end } => write!(
+                f,
+                "no record begins or ends at {position}; there are records from {head} to {end}"
+            ),
+        }
+    }
+}
+
+impl<E: core::error::Error + 'static> core::error::Error for Error<E> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Medium(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// So that `?` passes the medium's own errors on.
+impl<E> From<E> for Error<E> {
+    fn from(error: E) -> Self {
+        Self::Medium(error)
+    }
+}
+
+/// The smallest medium that a journal of these segments fits into.
+pub(super) const fn least(segment: u64) -> u64 {
+    LOG + super::format::geometry::SEGMENTS * segment
+}

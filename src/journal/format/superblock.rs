@@ -1,0 +1,117 @@
+//! The bytes of a superblock.
+
+use super::geometry::Geometry;
+use super::record::Epoch;
+use super::{put, u32_at, u64_at};
+use crate::checksum;
+use crate::journal::Identity;
+
+/// Bytes of a superblock.
+pub(in crate::journal) const BYTES: usize = 128;
+/// What it begins with.
+pub(in crate::journal) const MAGIC: [u8; 8] = *b"cmjournl";
+/// The version of the format.
+pub(in crate::journal) const VERSION: u32 = 1;
+
+/// What is known of a journal beside its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::journal) struct Superblock {
+    pub(in crate::journal) identity: Identity,
+    pub(in crate::journal) geometry: Geometry,
+    /// How often a superblock was written; the higher one of the two holds.
+    pub(in crate::journal) generation: u64,
+    /// The oldest record that is still wanted.
+    pub(in crate::journal) head: u64,
+    /// The epoch in which it was written.
+    pub(in crate::journal) head_epoch: Epoch,
+    /// The epoch that records are appended in.
+    pub(in crate::journal) epoch: Epoch,
+    /// Where it begins.
+    pub(in crate::journal) epoch_start: u64,
+}
+
+/// What the bytes of a superblock are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::journal) enum Found {
+    Superblock(Superblock),
+    /// Another version, whose bytes mean something else.
+    Version(u32),
+    /// It begins as one, and is none: torn or damaged.
+    Damaged,
+    /// Something else.
+    Other([u8; 8]),
+}
+
+impl Superblock {
+    pub(in crate::journal) fn bytes(&self) -> [u8; BYTES] {
+        let mut bytes = [0; BYTES];
+        let Self { identity, geometry, generation, head, head_epoch, epoch, epoch_start } = *self;
+        put(&mut bytes, 0, &MAGIC);
+        put(&mut bytes, 8, &VERSION.to_le_bytes());
+        put(&mut bytes, 16, &identity.0);
+        put(&mut bytes, 32, &geometry.capacity.to_le_bytes());
+        put(&mut bytes, 40, &geometry.window.to_le_bytes());
+        // Both have been checked to fit.
+        put(&mut bytes, 48, &(geometry.segment as u32).to_le_bytes());
+        put(&mut bytes, 52, &(geometry.alignment as u32).to_le_bytes());
+        put(&mut bytes, 56, &generation.to_le_bytes());
+        put(&mut bytes, 64, &head.to_le_bytes());
+        put(&mut bytes, 72, &head_epoch.number.to_le_bytes());
+        put(&mut bytes, 80, &epoch.number.to_le_bytes());
+        put(&mut bytes, 88, &epoch_start.to_le_bytes());
+        put(&mut bytes, 96, &head_epoch.seed.to_le_bytes());
+        put(&mut bytes, 100, &epoch.seed.to_le_bytes());
+        let checksum = checksum_of(&bytes);
+        put(&mut bytes, 12, &checksum.to_le_bytes());
+        bytes
+    }
+
+    pub(in crate::journal) fn read(bytes: &[u8; BYTES]) -> Found {
+        let (magic, version) = (u64_at(bytes, 0).to_le_bytes(), u32_at(bytes, 8));
+        if magic != MAGIC {
+            return Found::Other(magic);
+        }
+        if checksum_of(bytes) != u32_at(bytes, 12) {
+            return Found::Damaged;
+        }
+        if version != VERSION {
+            return Found::Version(version);
+        }
+        let geometry = Geometry {
+            capacity: u64_at(bytes, 32),
+            window: u64_at(bytes, 40),
+            segment: u32_at(bytes, 48).into(),
+            alignment: u32_at(bytes, 52).into(),
+        };
+        let mut identity = [0; 16];
+        identity.copy_from_slice(&bytes[16..32]);
+        let found = Self {
+            identity: Identity(identity),
+            geometry,
+            generation: u64_at(bytes, 56),
+            head: u64_at(bytes, 64),
+            head_epoch: Epoch { number: u64_at(bytes, 72), seed: u32_at(bytes, 96) },
+            epoch: Epoch { number: u64_at(bytes, 80), seed: u32_at(bytes, 100) },
+            epoch_start: u64_at(bytes, 88),
+        };
+        match geometry.checked().filter(|_| found.is_consistent()) {
+            Some(_) => Found::Superblock(found),
+            None => Found::Damaged,
+        }
+    }
+
+    /// Whether its positions can be: a checksum can be right by accident, and a loop over them must end.
+    fn is_consistent(&self) -> bool {
+        let Self { geometry, head, epoch_start, .. } = *self;
+        head.is_multiple_of(super::WORD)
+            && epoch_start.is_multiple_of(super::WORD)
+            && i64::try_from(head).is_ok()
+            && epoch_start <= geometry.limit(head)
+            && self.head_epoch.number <= self.epoch.number
+    }
+}
+
+/// Of all but the checksum itself.
+fn checksum_of(bytes: &[u8; BYTES]) -> u32 {
+    checksum::append(checksum::append(0, &bytes[..12]), &bytes[16..])
+}

@@ -1,0 +1,148 @@
+//! What is under way, in ordinary memory: reservations, and how far everything is durable.
+//!
+//! Producers reserve by moving the tail. What each has made durable it enters by its beginning; whoever comes by
+//! moves the watermark over what is entered without a gap. So there is no leader, and nobody holds a lock. An
+//! entry of an earlier lap lies behind the watermark, so entries need not be cleared.
+
+use super::format::geometry::{Geometry, Placement};
+use super::format::record::HEADER;
+use alloc::boxed::Box;
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+#[cfg(not(loom))]
+use core::sync::atomic::{AtomicBool, AtomicU64};
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicBool, AtomicU64};
+
+/// In lines of its own, also where two are fetched at once.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Alone<T>(T);
+
+/// Why nothing was reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// Not before older records are trimmed.
+    Full { needed: u64, free: u64 },
+    /// Not before what is under way is durable.
+    Busy,
+    /// Not any more.
+    Failed,
+}
+
+#[derive(Debug)]
+pub(super) struct InFlight {
+    geometry: Geometry,
+    /// The end of what is reserved.
+    tail: Alone<AtomicU64>,
+    /// The end of what is durable with everything before it.
+    durable: Alone<AtomicU64>,
+    /// The oldest record, whose segment is not written to.
+    head: Alone<AtomicU64>,
+    failed: AtomicBool,
+    /// The end of the reservation that begins in each stretch of a header's size.
+    done: Box<[AtomicU64]>,
+}
+
+impl InFlight {
+    pub(super) fn new(geometry: Geometry, head: u64, tail: u64) -> Self {
+        // One more than the window has, so that no entry of an earlier lap is ahead of the watermark.
+        let entries = (geometry.window / HEADER + 1).next_power_of_two();
+        Self {
+            geometry,
+            tail: Alone(AtomicU64::new(tail)),
+            durable: Alone(AtomicU64::new(tail)),
+            head: Alone(AtomicU64::new(head)),
+            failed: AtomicBool::new(false),
+            done: (0..entries).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    pub(super) fn head(&self) -> u64 {
+        self.head.0.load(Acquire)
+    }
+
+    /// Gives the space before `head` back. The caller has made durable that nobody wants it.
+    pub(super) fn trim(&self, head: u64) {
+        self.head.0.store(head, Release);
+    }
+
+    pub(super) fn free(&self) -> u64 {
+        self.geometry.limit(self.head()).saturating_sub(self.tail.0.load(Relaxed))
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Acquire)
+    }
+
+    pub(super) fn fail(&self) {
+        self.failed.store(true, Release);
+    }
+
+    /// Reserves `size` bytes for a record, or for several.
+    #[inline]
+    pub(super) fn reserve(&self, size: u64) -> Result<Placement, Refused> {
+        let mut tail = self.tail.0.load(Relaxed);
+        loop {
+            let placement = self.geometry.placement(tail, size);
+            self.check(&placement)?;
+            let moved = self.tail.0.compare_exchange_weak(tail, placement.end, Relaxed, Relaxed);
+            match moved {
+                Ok(_) => return Ok(placement),
+                Err(now) => tail = now,
+            }
+        }
+    }
+
+    #[inline]
+    fn check(&self, placement: &Placement) -> Result<(), Refused> {
+        let limit = self.geometry.limit(self.head());
+        // What comes last is room to open the journal in.
+        let needed = self.geometry.beginning(placement.end).end;
+        if needed > limit {
+            let start = placement.start;
+            return Err(Refused::Full {
+                needed: needed - start,
+                free: limit.saturating_sub(start),
+            });
+        }
+        if self.has_failed() {
+            return Err(Refused::Failed);
+        }
+        let window = self.geometry.window;
+        if placement.end > self.durable.0.load(Acquire) + window
+            && placement.end > self.advance() + window
+        {
+            return Err(Refused::Busy);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn entry(&self, start: u64) -> &AtomicU64 {
+        // The mask keeps it in range.
+        &self.done[(start / HEADER) as usize & (self.done.len() - 1)]
+    }
+
+    /// Enters that a reservation is durable.
+    #[inline]
+    pub(super) fn done(&self, placement: &Placement) {
+        self.entry(placement.start).store(placement.end, Release);
+    }
+
+    /// Moves the watermark as far as it goes, and returns it.
+    #[inline]
+    pub(super) fn advance(&self) -> u64 {
+        let mut durable = self.durable.0.load(Acquire);
+        loop {
+            let end = self.entry(durable).load(Acquire);
+            if end <= durable {
+                return durable;
+            }
+            match self.durable.0.compare_exchange_weak(durable, end, AcqRel, Acquire) {
+                Ok(_) => durable = end,
+                Err(now) => durable = now,
+            }
+        }
+    }
+}

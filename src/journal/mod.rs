@@ -1,0 +1,373 @@
+//! A log that loses nothing acknowledged: append-only, power-fail safe, many producers, one fence an append.
+//!
+//! A [`Journal`] stands in any [`Medium`]: a DAX file, memory that a kernel keeps, the
+//! simulator. An append that has returned is found by every recovery, whatever the medium survives. What was
+//! appended comes back in order, as a prefix: no record without all those before it.
+//!
+//! ```
+//! # #[cfg(feature = "dax")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use cachemaint::{dax, journal::Journal};
+//!
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path().join("journal");
+//! let file = dax::Options::new().allow_page_granularity().create(&path, 1 << 20)?;
+//! let journal = Journal::create(file)?;
+//! journal.append(b"paid 3 to Ada")?;
+//! journal.append(b"paid 4 to Grace")?;
+//! drop(journal); // or a crash
+//!
+//! let file = dax::Options::new().allow_page_granularity().open(&path)?;
+//! let (journal, recovered) = Journal::open(file)?;
+//! assert_eq!(recovered.records, 2);
+//! for record in journal.reader()?.records() {
+//!     let record = record?;
+//!     println!("{}: {}", record.position, String::from_utf8_lossy(&record.payload));
+//! }
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "dax"))]
+//! # fn main() {}
+//! ```
+//!
+//! # How it works
+//! A record proves itself: by its position, which never comes again, and by a checksum that is seeded for each
+//! journal and each time that it was opened. So recovery needs no counter and no pointer to the end, and an append
+//! writes nothing but its record: it stores it, writes its lines back and fences, once. What an earlier lap of
+//! the ring has left, what belongs to another journal and what is torn, does not prove itself.
+//!
+//! Producers reserve room in ordinary memory, and each makes its own records durable, side by side. An append is
+//! *acknowledged*, and returns, when everything before it is durable too; so what recovery finds, up to the
+//! first record that does not prove itself, holds all that was acknowledged.
+//!
+//! Records that were under way in a crash, behind the first that is missing, would prove themselves still. So
+//! each opening begins a new *epoch*, with a seed of its own, at the end that it found: nothing of an
+//! earlier epoch counts behind it.
+//!
+//! # What is damage, and what a torn end
+//! Before the epoch everything was read and found whole when it began. In the epoch, at most the [window](Options::window)
+//! is under way. So a record that does not prove itself is damage if it is older than the epoch, or if something
+//! farther than a window behind it proves itself. Else it is the torn end that a crash leaves, and
+//! what was there had not been acknowledged. Damage within the last window cannot be told from that.
+//! A damaged journal is not appended to: its prefix can be read, what is whole behind the damage can be
+//! [salvaged](Reader::salvage), and [`Options::repair`] makes it one that can be appended to.
+//!
+//! # The format, version 1
+//! All numbers are little-endian. The medium begins with two superblocks, each in a page of 4096 bytes of its own, at
+//! offsets 0 and 4096; each is written as a whole in the place of the older one. The log is at offset 8192. It is
+//! a ring of segments; position *p* is at offset 8192 + *p* modulo its capacity, and positions go on
+//! for ever.
+//!
+//! | superblock, offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | magic: `cmjournl` |
+//! | 8 | 4 | version: 1 |
+//! | 12 | 4 | CRC32C of bytes 0 to 11 and 16 to 127 |
+//! | 16 | 16 | identity, random |
+//! | 32 | 8 | capacity: bytes of the log, a multiple of the segment, two segments at least |
+//! | 40 | 8 | window in bytes, a multiple of the segment, from 2 to 65535 of them |
+//! | 48 | 4 | bytes of a segment, a power of two from 128 to 2^24 |
+//! | 52 | 4 | alignment of records, a power of two from 8 to 4096 |
+//! | 56 | 8 | generation: of two that are whole the higher one holds |
+//! | 64 | 8 | head: position of the oldest record that is wanted |
+//! | 72 | 8 | number of the epoch that it is in |
+//! | 80 | 8 | number of the last epoch |
+//! | 88 | 8 | position where that begins |
+//! | 96 | 4 | seed of the epoch of the head |
+//! | 100 | 4 | seed of the last epoch |
+//! | 104 | 24 | zeros |
+//!
+//! A record begins and ends at a multiple of the alignment and lies within a segment. It has a header, its
+//! payload, and zeros up to a multiple of 8; what follows up to the alignment is not looked at.
+//!
+//! | record, offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 4 | CRC32C, with the seed of the epoch, of bytes 4 to the end of the zeros |
+//! | 4 | 3 | length of the payload in bytes |
+//! | 7 | 1 | kind: 1 data, 2 mark, 3 void |
+//! | 8 | 8 | position of the record |
+//! | 16 | | payload |
+//!
+//! - Each segment, and each epoch, begins with a *mark*, whose checksum has the seed `mark` (as a number). Its payload:
+//!   identity (16 bytes), number of the epoch (8), its seed (4), the binary logarithms of segment and alignment
+//!   (1 and 1), segments of the window (2), capacity (8). It tells the seed of what follows, and all
+//!   that a lost superblock knew.
+//! - A *void* fills what is left of a segment, or a place that was reserved in vain. Its checksum is that of bytes
+//!   4 to 15 alone, with the seed that is the CRC32C, with seed `void`, of the identity.
+//! - In fewer than 16 bytes at the end of a segment there is nothing.
+//!
+//! Seeds are what a CRC32C goes on from: that of no bytes with seed *s* is *s*.
+//!
+//! # Limits
+//! - A record fits into a segment, and has less than 16 MiB. Positions are below 2^63.
+//! - A checksum of 32 bits finds accidents, not attackers; of damaged records that name their position, one in
+//!   2^32 is taken for whole.
+//! - One process appends. Others may read meanwhile.
+
+mod append;
+mod error;
+mod format;
+mod group;
+mod inflight;
+mod open;
+mod reader;
+mod repair;
+mod salvage;
+mod superblocks;
+mod trim;
+mod walk;
+
+pub use append::{Pending, Reservation};
+pub use error::Error;
+pub use group::Group;
+pub use open::Options;
+pub use reader::{Reader, Record, Records};
+pub use salvage::{Salvage, Salvaged};
+
+use crate::checksum;
+use crate::medium::Medium;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Range;
+use format::geometry::Geometry;
+use format::record::{Epoch, Header, Kind, Mark};
+use format::superblock::Superblock;
+use inflight::InFlight;
+
+/// A position in a journal: bytes since its creation. It never comes again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Position(u64);
+
+impl Position {
+    /// A position that was noted as a number.
+    #[must_use]
+    pub const fn new(bytes: u64) -> Self {
+        Self(bytes)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a journal is known by: 16 random bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity(pub [u8; 16]);
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// How far the reading of a journal has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes that were read.
+    pub done: u64,
+    /// Bytes that there are at most.
+    pub most: u64,
+}
+
+impl Progress {
+    /// It is told of every so many bytes.
+    const STEP: u64 = 16 << 20;
+}
+
+/// What is in a journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Recovered {
+    /// The oldest record.
+    pub head: Position,
+    /// The end of the last one that counts.
+    pub end: Position,
+    /// How many there are.
+    pub records: u64,
+    /// Bytes of their payloads.
+    pub bytes: u64,
+    /// At the end something was under way in a crash: it had not been acknowledged, and counts for nothing.
+    /// (If nothing of its beginning is there, this is not noticed.)
+    pub torn: bool,
+    /// Something behind the end has been lost that was there.
+    pub damage: Option<Damage>,
+}
+
+/// Something that was there and does not prove itself any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Damage {
+    /// Where.
+    pub at: Position,
+    /// The same as an offset in the medium, in bytes.
+    pub offset: u64,
+    /// A position that was written when this had been durable.
+    pub evidence: Position,
+    /// What is wrong there.
+    pub fault: Fault,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, offset, evidence, fault } = self;
+        write!(
+            f,
+            "the journal is damaged at position {at}, offset {offset}: {fault}, although it was written \
+             up to {evidence} at least"
+        )
+    }
+}
+
+/// Why something does not prove itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Fault {
+    /// It does not name its position.
+    Nothing,
+    /// It names its position, and no kind of record that there is.
+    Header,
+    /// Its length, in bytes, leads out of the segment.
+    Length(u64),
+    /// Its checksum is wrong.
+    Checksum,
+    /// There should be a mark of this journal, and of an epoch that can be.
+    Mark,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("nothing there belongs there"),
+            Self::Header => f.write_str("a record of no known kind"),
+            Self::Length(len) => write!(f, "a record of {len} bytes does not fit into its segment"),
+            Self::Checksum => f.write_str("the checksum is wrong"),
+            Self::Mark => f.write_str("there is no right mark of a segment or an epoch"),
+        }
+    }
+}
+
+/// What a repair has kept and what not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Repaired {
+    /// Records that are there.
+    pub records: u64,
+    /// Where nothing proved itself, and nothing is now.
+    pub lost: Vec<Range<Position>>,
+    /// The end of the last record.
+    pub end: Position,
+}
+
+/// A log that is appended to. See the [module](self).
+///
+/// It can be shared by threads: everything takes `&self`.
+#[derive(Debug)]
+pub struct Journal<M: Medium> {
+    medium: M,
+    identity: Identity,
+    geometry: Geometry,
+    /// The epoch of what is appended.
+    epoch: Epoch,
+    in_flight: InFlight,
+    trimming: trim::Turn,
+}
+
+impl<M: Medium> Journal<M> {
+    fn new(medium: M, superblock: Superblock, in_flight: InFlight) -> Self {
+        let Superblock { identity, geometry, epoch, .. } = superblock;
+        let trimming = trim::Turn::default();
+        Self { medium, identity, geometry, epoch, in_flight, trimming }
+    }
+
+    /// Creates a journal in a medium, with the default [`Options`].
+    ///
+    /// # Errors
+    /// As [`Options::create`].
+    #[cfg(feature = "std")]
+    pub fn create(medium: M) -> Result<Self, Error<M::Error>> {
+        Options::new().create(medium)
+    }
+
+    /// Opens a journal for appending, with the default [`Options`].
+    ///
+    /// # Errors
+    /// As [`Options::open`].
+    #[cfg(feature = "std")]
+    pub fn open(medium: M) -> Result<(Self, Recovered), Error<M::Error>> {
+        Options::new().open(medium)
+    }
+
+    /// The records that are acknowledged now.
+    ///
+    /// # Errors
+    /// If the medium fails, or somebody else has overwritten the superblocks.
+    pub fn reader(&self) -> Result<Reader<&M>, Error<M::Error>> {
+        let bound = self.end().0;
+        Ok(Reader::new(&self.medium, superblocks::load(&self.medium)?, bound))
+    }
+
+    /// What it is known by.
+    #[must_use]
+    pub const fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The medium.
+    #[must_use]
+    pub const fn medium(&self) -> &M {
+        &self.medium
+    }
+
+    /// The oldest record.
+    #[must_use]
+    pub fn head(&self) -> Position {
+        Position(self.in_flight.head())
+    }
+
+    /// The end of what is acknowledged.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        Position(self.in_flight.advance())
+    }
+
+    /// Bytes of the log, with headers and marks.
+    #[must_use]
+    pub const fn capacity(&self) -> u64 {
+        self.geometry.capacity
+    }
+
+    /// Bytes that are free, with headers and marks.
+    #[must_use]
+    pub fn free(&self) -> u64 {
+        self.in_flight.free()
+    }
+
+    /// The longest record, in bytes.
+    #[must_use]
+    pub const fn largest(&self) -> u64 {
+        self.geometry.largest()
+    }
+
+    const fn mark(&self) -> Mark {
+        Mark { identity: self.identity, epoch: self.epoch, geometry: self.geometry }
+    }
+}
+
+/// The checksum of a record of `len` bytes whose payload is padded with zeros.
+#[inline]
+fn checksum_of_payload(seed: u32, position: u64, len: u64, padded: &[u8]) -> u32 {
+    checksum::append(Header::checksum(seed, Kind::Data, len, position), padded)
+}

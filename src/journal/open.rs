@@ -1,0 +1,250 @@
+//! Creating and opening: recovery, and the beginning of an epoch.
+
+use super::error::{Error, least};
+use super::format::geometry::{Geometry, LOG};
+use super::format::record::{Epoch, Mark, void};
+use super::format::superblock::{Found, Superblock};
+use super::inflight::InFlight;
+use super::reader::{Survey, survey};
+use super::{Identity, Journal, Progress, Recovered, superblocks};
+use crate::checksum;
+use crate::medium::Medium;
+use core::fmt;
+use core::ops::Range;
+
+/// How a journal is created or opened.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use cachemaint::{Cache, journal::Options, medium::Memory};
+/// use std::sync::atomic::AtomicU64;
+///
+/// let words: Vec<AtomicU64> = (0..32768).map(|_| AtomicU64::new(0)).collect();
+/// let memory = Memory::new(&words, Cache::host()?);
+/// let journal = Options::new().segment(4096).create(&memory)?;
+/// journal.append(b"the first record")?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Options<'p> {
+    segment: Option<u64>,
+    window: Option<u64>,
+    alignment: u64,
+    entropy: [u64; 2],
+    progress: Option<&'p mut dyn FnMut(Progress)>,
+}
+
+impl fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("segment", &self.segment)
+            .field("window", &self.window)
+            .field("alignment", &self.alignment)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Bytes of a segment where there is room for many.
+const SEGMENT: u64 = 64 << 10;
+/// So many segments there are at least before they are made smaller.
+const MANY: u64 = 8;
+/// Bytes of a window that is not said.
+const WINDOW: u64 = 256 << 10;
+
+#[cfg(feature = "std")]
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<'p> Options<'p> {
+    /// The defaults, and randomness of the system's.
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn new() -> Self {
+        use core::hash::{BuildHasher, Hasher};
+        // Its keys are the system's randomness, which nothing else in the standard library gives out.
+        let random = || std::hash::RandomState::new().build_hasher().finish();
+        Self::with_entropy([random(), random()])
+    }
+
+    /// The defaults. The words should differ each time and from machine to machine: identity and seeds are
+    /// made of them, by which the records of one journal, and of one epoch, are told from those of another.
+    #[must_use]
+    pub const fn with_entropy(entropy: [u64; 2]) -> Self {
+        Self { segment: None, window: None, alignment: 8, entropy, progress: None }
+    }
+
+    /// Bytes of a segment of a new journal, a power of two: at first 64 KiB, less if there were too few
+    /// of them. No record is larger. At the end of each some space is lost.
+    #[must_use]
+    pub fn segment(self, bytes: u64) -> Self {
+        Self { segment: Some(bytes), ..self }
+    }
+
+    /// So many bytes records may be ahead of what is acknowledged, in a new journal: at first 256 KiB. Damage to
+    /// the last window cannot be told from a torn end. It takes half as much memory.
+    #[must_use]
+    pub fn window(self, bytes: u64) -> Self {
+        Self { window: Some(bytes), ..self }
+    }
+
+    /// What records are aligned to in a new journal, in bytes: at first 8, so that they are packed. With a
+    /// line's size no two producers share a line.
+    #[must_use]
+    pub fn alignment(self, bytes: u64) -> Self {
+        Self { alignment: bytes, ..self }
+    }
+
+    /// Is called now and then while a journal is read at its opening.
+    #[must_use]
+    pub fn progress(self, progress: &'p mut dyn FnMut(Progress)) -> Self {
+        Self { progress: Some(progress), ..self }
+    }
+
+    /// Creates a journal in a medium, as large as there is room, and opens it.
+    ///
+    /// # Errors
+    /// If there is [one already](Error::Exists); if these sizes [cannot be](Error::Sizes), or the medium is
+    /// [too small](Error::TooSmall) for them; if the medium fails. A crash leaves a journal or none.
+    pub fn create<M: Medium>(self, medium: M) -> Result<Journal<M>, Error<M::Error>> {
+        let geometry = self.geometry(medium.len())?;
+        let both = superblocks::found(&medium)?;
+        if both.iter().any(|found| !matches!(found, Found::Other(_))) {
+            return Err(Error::Exists);
+        }
+        let mut identity = [0; 16];
+        identity[..8].copy_from_slice(&self.entropy[0].to_le_bytes());
+        identity[8..].copy_from_slice(&self.entropy[1].to_le_bytes());
+        let epoch = Epoch { number: 0, seed: 0 };
+        let superblock = Superblock {
+            identity: Identity(identity),
+            geometry,
+            generation: 0,
+            head: 0,
+            head_epoch: epoch,
+            epoch,
+            epoch_start: 0,
+        };
+        let superblock = self.next_epoch(superblock, 0);
+        superblocks::create(&medium, &superblock)?;
+        begin(medium, superblock)
+    }
+
+    /// Opens a journal for appending: finds its end, and begins a new epoch behind it, so that nothing that was
+    /// under way can appear again. A crash meanwhile changes nothing.
+    ///
+    /// One process appends at a time; a [`DaxFile`](../dax/struct.DaxFile.html) sees to that.
+    ///
+    /// # Errors
+    /// If there is no journal, or not the whole of it; of another version; if it is
+    /// [damaged](Error::Damaged): then it can be read, and [repaired](Self::repair). If the medium fails.
+    ///
+    /// # Cost
+    /// All records are read. Two fences.
+    pub fn open<M: Medium>(
+        mut self,
+        medium: M,
+    ) -> Result<(Journal<M>, Recovered), Error<M::Error>> {
+        let superblock = superblocks::load(&medium)?;
+        let Survey { recovered, start } = self.survey(&medium, superblock)?;
+        if let Some(damage) = recovered.damage {
+            return Err(Error::Damaged(damage));
+        }
+        keep(&medium, &superblock, recovered.end.0)?;
+        Ok((self.begin(medium, superblock, start)?, recovered))
+    }
+
+    /// Walks over all records, and tells of it.
+    pub(super) fn survey<M: Medium>(
+        &mut self,
+        medium: &M,
+        superblock: Superblock,
+    ) -> Result<Survey, M::Error> {
+        match &mut self.progress {
+            Some(progress) => survey(medium, superblock, progress),
+            None => survey(medium, superblock, &mut |_| ()),
+        }
+    }
+
+    /// Begins an epoch at `start`; all before it is durable.
+    pub(super) fn begin<M: Medium>(
+        &self,
+        medium: M,
+        superblock: Superblock,
+        start: u64,
+    ) -> Result<Journal<M>, Error<M::Error>> {
+        let superblock = self.next_epoch(superblock, start);
+        superblocks::store(&medium, &superblock)?;
+        begin(medium, superblock)
+    }
+
+    /// The superblock of the epoch that begins at `start`.
+    fn next_epoch(&self, superblock: Superblock, start: u64) -> Superblock {
+        let number = superblock.epoch.number + 1;
+        let mut seed = checksum::append(0, &superblock.identity.0);
+        for word in [number, self.entropy[0], self.entropy[1]] {
+            seed = checksum::append(seed, &word.to_le_bytes());
+        }
+        Superblock {
+            generation: superblock.generation + 1,
+            epoch: Epoch { number, seed },
+            epoch_start: start,
+            ..superblock
+        }
+    }
+
+    fn geometry<E>(&self, size: u64) -> Result<Geometry, Error<E>> {
+        let room = size.saturating_sub(LOG);
+        let segment = self.segment.unwrap_or_else(|| {
+            let many = (room / MANY).max(1);
+            SEGMENT.min(1 << many.ilog2())
+        });
+        let window = self.window.unwrap_or(WINDOW.max(4 * segment));
+        let sizes = Error::Sizes { segment, alignment: self.alignment, window };
+        let Some(segments) = room.checked_div(segment) else { return Err(sizes) };
+        let capacity = segments.max(super::format::geometry::SEGMENTS) * segment;
+        let geometry = Geometry { segment, capacity, alignment: self.alignment, window };
+        let geometry = geometry.checked().ok_or(sizes)?;
+        let needed = least(segment);
+        if size < needed { Err(Error::TooSmall { size, needed }) } else { Ok(geometry) }
+    }
+}
+
+/// Makes durable what was read and may be in the caches only, as a process that was killed leaves it: at most
+/// a window before the end, since everything before was acknowledged.
+fn keep<M: Medium>(medium: &M, superblock: &Superblock, end: u64) -> Result<(), M::Error> {
+    let from = end.saturating_sub(superblock.geometry.window).max(superblock.head);
+    persist(medium, &superblock.geometry, from..end)
+}
+
+/// Persists a range of positions.
+pub(super) fn persist<M: Medium>(
+    medium: &M,
+    geometry: &Geometry,
+    range: Range<u64>,
+) -> Result<(), M::Error> {
+    let (at, len) = (geometry.place(range.start), range.end - range.start);
+    let first = len.min(geometry.bytes() - at);
+    medium.writeback(at..at + first)?;
+    medium.writeback(LOG..LOG + len - first)?;
+    medium.fence();
+    Ok(())
+}
+
+/// Begins the epoch of a superblock that is durable.
+fn begin<M: Medium>(medium: M, superblock: Superblock) -> Result<Journal<M>, Error<M::Error>> {
+    let Superblock { identity, geometry, head, epoch, epoch_start, .. } = superblock;
+    let placement = geometry.beginning(epoch_start);
+    let mark = Mark { identity, epoch, geometry }.bytes(placement.record);
+    let skipped = placement.void.map(|at| (at, void(identity, at, geometry.left(at)).bytes()));
+    let (skip, bytes) =
+        skipped.as_ref().map_or((placement.record, &[][..]), |(at, bytes)| (*at, &bytes[..]));
+    medium.persist_copy(&[
+        (geometry.place(skip), bytes),
+        (geometry.place(placement.record), &mark),
+    ])?;
+    let in_flight = InFlight::new(geometry, head, placement.end);
+    Ok(Journal::new(medium, superblock, in_flight))
+}

@@ -1,0 +1,352 @@
+//! Reading: from the oldest record on, as far as everything proves itself.
+
+use super::error::Error;
+use super::format::record::Kind;
+use super::format::superblock::Superblock;
+use super::salvage::Salvage;
+use super::walk::{Step, Walk};
+use super::{Damage, Fault, Identity, Position, Progress, Recovered, superblocks};
+use crate::medium::Medium;
+use alloc::vec::Vec;
+use core::sync::atomic::{self, Ordering};
+
+/// A journal that is only read, by this process or another one, also while it is appended to.
+#[derive(Clone, Debug)]
+pub struct Reader<M> {
+    medium: M,
+    superblock: Superblock,
+    /// What is behind it is not read.
+    bound: u64,
+}
+
+/// A record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Where it begins.
+    pub position: Position,
+    /// Where it ends: [trimmed](super::Journal::trim) up to here, it is gone.
+    pub end: Position,
+    /// What was appended.
+    pub payload: Vec<u8>,
+}
+
+impl<M: Medium> Reader<M> {
+    /// Opens a journal for reading. Nothing is written.
+    ///
+    /// # Errors
+    /// If there is no journal, or not the whole of it; of another version; with no superblock that is whole.
+    pub fn open(medium: M) -> Result<Self, Error<M::Error>> {
+        let superblock = superblocks::load(&medium)?;
+        Ok(Self::new(medium, superblock, u64::MAX))
+    }
+
+    pub(super) const fn new(medium: M, superblock: Superblock, bound: u64) -> Self {
+        Self { medium, superblock, bound }
+    }
+
+    /// What it is known by.
+    #[must_use]
+    pub const fn identity(&self) -> Identity {
+        self.superblock.identity
+    }
+
+    /// The oldest record, when it was opened.
+    #[must_use]
+    pub const fn head(&self) -> Position {
+        Position(self.superblock.head)
+    }
+
+    /// The records from the oldest one on. Of an [opened](Self::open) reader what is appended meanwhile may be
+    /// among them, and what is not acknowledged yet: a power cut can take that back.
+    #[must_use]
+    pub fn records(&self) -> Records<'_, M> {
+        Records { walk: self.walk(), is_over: false }
+    }
+
+    fn walk(&self) -> Walk<'_, M> {
+        Walk::new(&self.medium, self.superblock).up_to(self.bound)
+    }
+
+    /// The records from a position on, at which one begins or ends.
+    ///
+    /// # Errors
+    /// [`Error::NotABoundary`], if there is none; [`Error::Damaged`], if what is before it in its segment is.
+    ///
+    /// # Cost
+    /// What is before it in its segment is read.
+    pub fn records_from(&self, position: Position) -> Result<Records<'_, M>, Error<M::Error>> {
+        let walk = Walk::at_boundary(&self.medium, self.superblock, position.0)?;
+        Ok(Records { walk: walk.up_to(self.bound), is_over: false })
+    }
+
+    /// Reads everything, and tells what is there. Nothing is written, and damage is no error here.
+    ///
+    /// # Errors
+    /// If the medium fails.
+    pub fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Result<Recovered, Error<M::Error>> {
+        Ok(survey(&self.medium, self.superblock, progress)?.recovered)
+    }
+
+    /// Everything that proves itself, also behind damage.
+    #[must_use]
+    pub fn salvage(&self) -> Salvage<'_, M> {
+        Salvage::new(Walk::new(&self.medium, self.superblock))
+    }
+}
+
+/// The records of a journal; made by [`Reader::records`].
+///
+/// It ends where the records end. Damage is an error, after which nothing comes.
+#[derive(Debug)]
+pub struct Records<'r, M: Medium> {
+    walk: Walk<'r, M>,
+    is_over: bool,
+}
+
+impl<M: Medium> Records<'_, M> {
+    /// Puts the payload of the next record into a buffer, in place of what was there, and returns its position;
+    /// `None` at the end. Called again then, it goes on with what was appended meanwhile.
+    ///
+    /// # Errors
+    /// If the records before are damaged; if they were trimmed meanwhile; if the medium fails.
+    pub fn read_next(
+        &mut self,
+        payload: &mut Vec<u8>,
+    ) -> Result<Option<Position>, Error<M::Error>> {
+        match self.step()? {
+            None => Ok(None),
+            Some((position, len)) => {
+                payload.clear();
+                payload.extend_from_slice(self.walk.payload(len));
+                Ok(Some(Position(position)))
+            }
+        }
+    }
+
+    /// Where the next record will begin, or later.
+    #[must_use]
+    pub const fn reached(&self) -> Position {
+        Position(self.walk.at)
+    }
+
+    fn step(&mut self) -> Result<Option<(u64, usize)>, Error<M::Error>> {
+        loop {
+            match self.walk.step()? {
+                Step::Record { position, len } => return Ok(Some((position, len))),
+                Step::Passed => {}
+                Step::End(fault) => {
+                    if !self.walk.renew()? {
+                        return match self.walk.ending(fault)? {
+                            Ending::More => continue,
+                            Ending::End { .. } => Ok(None),
+                            Ending::Damage(damage) => Err(Error::Damaged(damage)),
+                        };
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<M: Medium> Iterator for Records<'_, M> {
+    type Item = Result<Record, Error<M::Error>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        let record = match self.step() {
+            Ok(None) => return None,
+            Ok(Some((position, len))) => Ok(Record {
+                position: Position(position),
+                end: Position(self.walk.at),
+                payload: self.walk.payload(len).to_vec(),
+            }),
+            Err(error) => Err(error),
+        };
+        self.is_over = record.is_err();
+        Some(record)
+    }
+}
+
+/// What is where the records end.
+pub(super) enum Ending {
+    /// A record came meanwhile.
+    More,
+    /// Nothing, or what was under way.
+    End {
+        /// Something of a record is there.
+        is_torn: bool,
+    },
+    /// Something that was a record.
+    Damage(Damage),
+}
+
+/// What a walk over everything finds.
+pub(super) struct Survey {
+    pub(super) recovered: Recovered,
+    /// Where the next epoch can begin.
+    pub(super) start: u64,
+}
+
+/// Walks over all records.
+pub(super) fn survey<M: Medium>(
+    medium: &M,
+    superblock: Superblock,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Survey, M::Error> {
+    let mut walk = Walk::new(medium, superblock);
+    let (mut records, mut bytes, mut in_epoch) = (0, 0, false);
+    let (mut torn, mut damage) = (false, None);
+    let mut told = walk.at;
+    loop {
+        match walk.step()? {
+            Step::Record { len, .. } => {
+                records += 1;
+                bytes += len as u64;
+                in_epoch = walk.epoch == superblock.epoch;
+            }
+            Step::Passed => {}
+            Step::End(fault) => match walk.ending(fault)? {
+                Ending::More => {}
+                Ending::End { is_torn } => {
+                    torn = is_torn;
+                    break;
+                }
+                Ending::Damage(found) => {
+                    damage = Some(found);
+                    break;
+                }
+            },
+        }
+        if walk.at - told >= Progress::STEP {
+            told = walk.at;
+            progress(Progress { done: told - superblock.head, most: walk.limit - superblock.head });
+        }
+    }
+    let end = walk.at;
+    // An epoch without a record begins again where it began, so that opening needs no room again and again.
+    let start = if in_epoch { end } else { end.min(superblock.epoch_start.max(superblock.head)) };
+    let (head, end) = (Position(superblock.head), Position(end));
+    Ok(Survey { recovered: Recovered { head, end, records, bytes, torn, damage }, start })
+}
+
+impl<'m, M: Medium> Walk<'m, M> {
+    /// A walk from a position at which a record begins or ends.
+    pub(super) fn at_boundary(
+        medium: &'m M,
+        superblock: Superblock,
+        position: u64,
+    ) -> Result<Self, Error<M::Error>> {
+        let mut walk = Self::new(medium, superblock);
+        let segment = superblock.geometry.segment_of(position);
+        if segment > walk.at && segment < walk.limit {
+            // Its mark tells the epoch; any before the last one will do to begin with.
+            walk.at = segment;
+        }
+        while walk.at < position {
+            match walk.step()? {
+                Step::Record { .. } | Step::Passed => {}
+                Step::End(fault) => match walk.ending(fault)? {
+                    Ending::More => {}
+                    Ending::End { .. } => break,
+                    Ending::Damage(damage) => return Err(Error::Damaged(damage)),
+                },
+            }
+        }
+        if walk.at == position {
+            return Ok(walk);
+        }
+        let (head, end) = (Position(superblock.head), Position(walk.at));
+        Err(Error::NotABoundary { position: Position(position), head, end })
+    }
+
+    /// Takes notice of another superblock, if there is one, and says whether it changes anything.
+    fn renew(&mut self) -> Result<bool, Error<M::Error>> {
+        let superblock = superblocks::load(self.medium)?;
+        if superblock.generation == self.superblock.generation {
+            return Ok(false);
+        }
+        if superblock.head > self.at {
+            let (head, end) = (Position(superblock.head), Position(superblock.epoch_start));
+            return Err(Error::NotABoundary { position: Position(self.at), head, end });
+        }
+        self.limit = superblock.geometry.limit(superblock.head);
+        self.superblock = superblock;
+        Ok(true)
+    }
+
+    /// Whether the records end here, or something is damaged.
+    ///
+    /// Before the beginning of this epoch everything has been whole. In it at most a window is under way, so
+    /// what proves itself farther on was written after what should be here was durable. Nor was there ever
+    /// an epoch later than the superblock knows, or a lap that its head has no room for.
+    pub(super) fn ending(&mut self, fault: Fault) -> Result<Ending, M::Error> {
+        let at = self.at;
+        if at >= self.bound {
+            return Ok(Ending::End { is_torn: false });
+        }
+        let evidence = if at < self.superblock.epoch_start {
+            Some(self.superblock.epoch_start)
+        } else {
+            self.evidence(at)?
+        };
+        let Some(evidence) = evidence else {
+            return Ok(Ending::End { is_torn: fault != Fault::Nothing });
+        };
+        // Who appends meanwhile was there before the evidence was.
+        atomic::fence(Ordering::Acquire);
+        let epoch = self.epoch;
+        let Step::End(fault) = self.step()? else {
+            (self.at, self.epoch) = (at, epoch);
+            return Ok(Ending::More);
+        };
+        let offset = self.superblock.geometry.place(self.superblock.geometry.settled(at));
+        let (at, evidence) = (Position(at), Position(evidence));
+        Ok(Ending::Damage(Damage { at, offset, evidence, fault }))
+    }
+
+    /// Something that was written after what should be at `end` was durable.
+    fn evidence(&mut self, end: u64) -> Result<Option<u64>, M::Error> {
+        let Superblock { geometry, head, epoch, .. } = self.superblock;
+        if self.later_mark(geometry.settled(end))?.is_some_and(|mark| mark > epoch.number) {
+            return Ok(Some(end));
+        }
+        let from = end + geometry.window;
+        let segment_end = geometry.segment_of(from) + geometry.segment;
+        for at in (from + 8..segment_end.min(self.limit)).step_by(8) {
+            if self.is_record(at)? {
+                return Ok(Some(at));
+            }
+        }
+        let first = geometry.segment_of(head);
+        for segment in (first..self.limit).step_by(geometry.segment as usize) {
+            let position = self.medium.load(geometry.place(segment) + 8, Ordering::Relaxed);
+            if position % geometry.capacity != segment % geometry.capacity {
+                continue;
+            }
+            let Some(number) = self.later_mark(position)? else { continue };
+            let is_ahead = position > from && number >= epoch.number;
+            if is_ahead || number > epoch.number {
+                return Ok(Some(position));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The epoch of a mark, if there is one.
+    fn later_mark(&self, at: u64) -> Result<Option<u64>, M::Error> {
+        let Ok(header) = self.header(at) else { return Ok(None) };
+        Ok(self.mark(at, header)?.map(|mark| mark.epoch.number))
+    }
+
+    /// Whether a record of the last epoch proves itself at `at`.
+    fn is_record(&mut self, at: u64) -> Result<bool, M::Error> {
+        match self.header(at) {
+            Ok(header) if header.kind == Kind::Data => {
+                self.proves(at, header, self.superblock.epoch.seed)
+            }
+            _ => Ok(false),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Making a damaged journal whole again, as far as it goes.
+
+use super::error::Error;
+use super::format::geometry::LOG;
+use super::format::record::{HEADER, Header, Kind, MARK, Mark, void};
+use super::format::superblock::Superblock;
+use super::open::persist;
+use super::reader::Survey;
+use super::salvage::{Salvage, Salvaged};
+use super::walk::Walk;
+use super::{Journal, Options, Position, Recovered, Repaired, superblocks};
+use crate::medium::Medium;
+use alloc::vec::Vec;
+use core::ops::Range;
+use core::sync::atomic::Ordering::Relaxed;
+
+impl Options<'_> {
+    /// Opens a journal for appending though it is damaged: where something does not prove itself nothing is put,
+    /// and everything that does is kept, also behind the damage. Of a journal that is whole, or whose end is
+    /// torn, nothing changes but what [`open`](Self::open) changes.
+    ///
+    /// If both superblocks are lost they are made anew from the marks of the segments; what was trimmed and
+    /// not yet overwritten is there again then.
+    ///
+    /// What is damaged is lost by it: copy it first, or [salvage](super::Reader::salvage) what is there. A crash
+    /// meanwhile loses nothing else; repair it again.
+    ///
+    /// # Errors
+    /// If there is no journal, or not the whole of it; of another version; if the medium fails.
+    ///
+    /// # Cost
+    /// All of the medium is read.
+    pub fn repair<M: Medium>(
+        mut self,
+        medium: M,
+    ) -> Result<(Journal<M>, Repaired), Error<M::Error>> {
+        let superblock = match superblocks::load(&medium) {
+            Err(lost @ (Error::Superblocks | Error::NotAJournal { .. })) => {
+                rebuilt(&medium)?.ok_or(lost)?
+            }
+            other => other?,
+        };
+        let Survey { recovered, mut start } = self.survey(&medium, superblock)?;
+        let Recovered { records, end, .. } = recovered;
+        let mut repaired = Repaired { records, lost: Vec::new(), end };
+        if recovered.damage.is_some() {
+            repaired = mend(&medium, superblock)?;
+            start = repaired.end.0;
+        }
+        persist(&medium, &superblock.geometry, superblock.head..repaired.end.0)?;
+        Ok((self.begin(medium, superblock, start)?, repaired))
+    }
+}
+
+/// Puts nothing where nothing proves itself, up to the last record that does.
+fn mend<M: Medium>(medium: &M, superblock: Superblock) -> Result<Repaired, Error<M::Error>> {
+    let Superblock { identity, geometry, head, .. } = superblock;
+    let mut repaired = Repaired { records: 0, lost: Vec::new(), end: Position(head) };
+    let mut salvage = Salvage::new(Walk::new(medium, superblock));
+    let mut before = superblock.head_epoch;
+    while let Some(found) = salvage.next() {
+        match found? {
+            Salvaged::Record(record) => {
+                repaired.records += 1;
+                repaired.end = record.end;
+            }
+            Salvaged::Skipped(range) => {
+                let epoch = salvage.walk().epoch;
+                let mark = Mark { identity, epoch, geometry };
+                let changes = before != epoch;
+                cover(medium, &mark, range.start.0..range.end.0, changes)?;
+                repaired.lost.push(range);
+            }
+        }
+        before = salvage.walk().epoch;
+    }
+    repaired.end = salvage.reached();
+    Ok(repaired)
+}
+
+/// Puts nothing into a range, in a way that a walk passes: marks where segments begin, and where the epoch
+/// changes; voids for the rest.
+fn cover<M: Medium>(
+    medium: &M,
+    mark: &Mark,
+    range: Range<u64>,
+    changes: bool,
+) -> Result<(), M::Error> {
+    let geometry = mark.geometry;
+    let mut at = geometry.settled(range.start);
+    let mut needs_mark = changes;
+    while at < range.end {
+        let place = geometry.place(at);
+        if needs_mark || geometry.left(at) == geometry.segment {
+            medium.persist_copy(&[(place, &mark.bytes(at))])?;
+            needs_mark = false;
+            at += geometry.size(MARK);
+        } else {
+            let size = geometry.left(at).min(range.end - at);
+            medium.persist_copy(&[(place, &void(mark.identity, at, size).bytes())])?;
+            at += size;
+        }
+        at = geometry.settled(at);
+    }
+    Ok(())
+}
+
+/// A superblock as the marks tell of it, if there are any.
+fn rebuilt<M: Medium>(medium: &M) -> Result<Option<Superblock>, Error<M::Error>> {
+    let Some(first) = first_mark(medium)? else { return Ok(None) };
+    let Mark { identity, geometry, .. } = first;
+    let (size, needed) = (medium.len(), geometry.bytes());
+    if size < needed {
+        return Err(Error::Truncated { size, needed });
+    }
+    let mut marks = Vec::new();
+    for place in (LOG..geometry.bytes()).step_by(geometry.segment as usize) {
+        let found = mark_at(medium, place)?;
+        marks.extend(found.filter(|(_, mark)| mark.identity == identity));
+    }
+    // The oldest of the last lap.
+    let last = marks.iter().map(|(at, _)| *at).max().unwrap_or(0);
+    let from = (last + geometry.segment).saturating_sub(geometry.capacity);
+    let lap = marks.iter().filter(|(at, _)| *at >= from);
+    let oldest = lap.clone().min_by_key(|(at, _)| *at).copied();
+    let newest = lap.max_by_key(|(_, mark)| mark.epoch.number).copied();
+    let (Some((head, oldest)), Some((_, newest))) = (oldest, newest) else {
+        return Ok(None);
+    };
+    Ok(Some(Superblock {
+        identity,
+        geometry,
+        generation: 1,
+        head,
+        head_epoch: oldest.epoch,
+        epoch: newest.epoch,
+        // Nothing is known of it, so that no record is refused for being of an earlier epoch.
+        epoch_start: geometry.limit(head),
+    }))
+}
+
+/// Some mark, by which the sizes are known.
+fn first_mark<M: Medium>(medium: &M) -> Result<Option<Mark>, M::Error> {
+    let end = medium.len().saturating_sub(Mark::SIZE as u64);
+    for place in (LOG..=end).step_by(8) {
+        if let Some((_, mark)) = mark_at(medium, place)? {
+            return Ok(Some(mark));
+        }
+    }
+    Ok(None)
+}
+
+/// The mark at an offset, and its position.
+fn mark_at<M: Medium>(medium: &M, place: u64) -> Result<Option<(u64, Mark)>, M::Error> {
+    let Some(header) = Header::read([medium.load(place, Relaxed), medium.load(place + 8, Relaxed)])
+    else {
+        return Ok(None);
+    };
+    if header.kind != Kind::Mark || header.len != MARK {
+        return Ok(None);
+    }
+    let mut payload = [0; MARK as usize];
+    medium.read(place + HEADER, &mut payload)?;
+    let mark = Mark::read(header, &payload);
+    let is_here = |mark: &Mark| mark.geometry.place(header.position) == place;
+    Ok(mark.filter(is_here).map(|mark| (header.position, mark)))
+}

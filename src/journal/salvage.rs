@@ -1,0 +1,133 @@
+//! What is whole behind damage.
+
+use super::error::Error;
+use super::format::record::{Epoch, Kind, is_void};
+use super::walk::{Step, Walk};
+use super::{Position, Record};
+use crate::medium::Medium;
+use core::ops::Range;
+
+/// What is found by salvaging.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Salvaged {
+    /// A record that proves itself. Behind something skipped it may be one that was never acknowledged, and
+    /// records before it may be missing.
+    Record(Record),
+    /// Nothing in this range proves itself.
+    Skipped(Range<Position>),
+}
+
+/// Everything that proves itself, from the oldest record on; made by
+/// [`Reader::salvage`](super::Reader::salvage). At damage it goes on at the next record, which says itself
+/// where it belongs: all of the rest of the journal is looked through, so it takes as long as that takes.
+#[derive(Debug)]
+pub struct Salvage<'r, M: Medium> {
+    walk: Walk<'r, M>,
+    is_over: bool,
+}
+
+impl<'r, M: Medium> Salvage<'r, M> {
+    pub(super) const fn new(walk: Walk<'r, M>) -> Self {
+        Self { walk, is_over: false }
+    }
+
+    /// How far it has come.
+    #[must_use]
+    pub const fn reached(&self) -> Position {
+        Position(self.walk.at)
+    }
+
+    pub(super) const fn walk(&self) -> &Walk<'r, M> {
+        &self.walk
+    }
+
+    fn step(&mut self) -> Result<Option<Salvaged>, M::Error> {
+        loop {
+            match self.walk.step()? {
+                Step::Passed => {}
+                Step::Record { position, len } => {
+                    return Ok(Some(Salvaged::Record(Record {
+                        position: Position(position),
+                        end: Position(self.walk.at),
+                        payload: self.walk.payload(len).to_vec(),
+                    })));
+                }
+                Step::End(_) => {
+                    let from = self.walk.at;
+                    if self.walk.resume()? {
+                        return Ok(Some(Salvaged::Skipped(Position(from)..self.reached())));
+                    }
+                    self.is_over = true;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}
+
+impl<M: Medium> Iterator for Salvage<'_, M> {
+    type Item = Result<Salvaged, Error<M::Error>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        let step = self.step();
+        self.is_over |= step.is_err();
+        step.map_err(Error::Medium).transpose()
+    }
+}
+
+impl<M: Medium> Walk<'_, M> {
+    /// Goes on to the next place where something proves itself.
+    fn resume(&mut self) -> Result<bool, M::Error> {
+        let geometry = self.superblock.geometry;
+        let from = geometry.settled(self.at) + 8;
+        for at in (from..self.limit).step_by(8) {
+            if !self.names_itself(at) {
+                continue;
+            }
+            if let Some(epoch) = self.proven(at)? {
+                (self.at, self.epoch) = (at, epoch);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The epoch to go on in at `at`, if something proves itself there.
+    fn proven(&mut self, at: u64) -> Result<Option<Epoch>, M::Error> {
+        let Ok(header) = self.header(at) else { return Ok(None) };
+        match header.kind {
+            Kind::Mark => {
+                let mark = self.mark(at, header)?;
+                Ok(mark.filter(|mark| self.continues(at, mark)).map(|mark| mark.epoch))
+            }
+            Kind::Void => Ok(is_void(self.superblock.identity, header).then_some(self.epoch)),
+            Kind::Data => {
+                for epoch in self.epochs(at)?.into_iter().flatten() {
+                    if self.proves(at, header, epoch.seed)? {
+                        return Ok(Some(epoch));
+                    }
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// The epochs that a record can be of: the last one behind its beginning; before it that of the record
+    /// before the damage, or that which the next segment begins in.
+    fn epochs(&self, at: u64) -> Result<[Option<Epoch>; 2], M::Error> {
+        let geometry = self.superblock.geometry;
+        if at >= self.superblock.epoch_start {
+            return Ok([Some(self.superblock.epoch), None]);
+        }
+        let next = geometry.segment_of(at) + geometry.segment;
+        let mark = match self.header(next) {
+            Ok(header) if next < self.limit => self.mark(next, header)?,
+            _ => None,
+        };
+        let mark = mark.filter(|mark| self.continues(next, mark));
+        Ok([Some(self.epoch), mark.map(|mark| mark.epoch)])
+    }
+}

@@ -1,0 +1,62 @@
+//! Both superblocks: which one holds, and how it is replaced.
+
+use super::error::Error;
+use super::format::geometry::PAGE;
+use super::format::superblock::{BYTES, Found, MAGIC, Superblock};
+use crate::medium::Medium;
+
+/// Where the superblock of a generation is.
+const fn place(generation: u64) -> u64 {
+    generation % 2 * PAGE
+}
+
+/// What is at both places.
+pub(super) fn found<M: Medium>(medium: &M) -> Result<[Found; 2], Error<M::Error>> {
+    let (size, needed) = (medium.len(), PAGE + BYTES as u64);
+    if size < needed {
+        return Err(Error::Truncated { size, needed });
+    }
+    let mut both = [Found::Damaged; 2];
+    for (found, at) in both.iter_mut().zip([0, PAGE]) {
+        let mut bytes = [0; BYTES];
+        medium.read(at, &mut bytes)?;
+        *found = Superblock::read(&bytes);
+    }
+    Ok(both)
+}
+
+/// The superblock that holds, of a journal that is in the medium as a whole.
+pub(super) fn load<M: Medium>(medium: &M) -> Result<Superblock, Error<M::Error>> {
+    let superblock = newest(found(medium)?)?;
+    let (size, needed) = (medium.len(), superblock.geometry.bytes());
+    if size < needed {
+        return Err(Error::Truncated { size, needed });
+    }
+    Ok(superblock)
+}
+
+/// The one with the higher generation. A crash may have torn the other one, which was being written.
+fn newest<E>(both: [Found; 2]) -> Result<Superblock, Error<E>> {
+    match both {
+        [Found::Superblock(first), Found::Superblock(second)] => {
+            Ok(if second.generation > first.generation { second } else { first })
+        }
+        [Found::Superblock(only), _] | [_, Found::Superblock(only)] => Ok(only),
+        [Found::Version(found), _] | [_, Found::Version(found)] => Err(Error::Version { found }),
+        [Found::Damaged, _] | [_, Found::Damaged] => Err(Error::Superblocks),
+        [Found::Other(found), Found::Other(_)] => Err(Error::NotAJournal { found }),
+    }
+}
+
+/// Makes a superblock durable in the place of the older one, so that a crash leaves one of the two.
+pub(super) fn store<M: Medium>(medium: &M, superblock: &Superblock) -> Result<(), M::Error> {
+    medium.persist_copy(&[(place(superblock.generation), &superblock.bytes())])
+}
+
+/// Makes the first superblock durable: its magic last, so that a crash leaves it whole or none.
+pub(super) fn create<M: Medium>(medium: &M, superblock: &Superblock) -> Result<(), M::Error> {
+    let (bytes, at) = (superblock.bytes(), place(superblock.generation));
+    let (magic, rest) = bytes.split_at(MAGIC.len());
+    medium.persist_copy(&[(at + MAGIC.len() as u64, rest)])?;
+    medium.persist_copy(&[(at, magic)])
+}

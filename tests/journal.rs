@@ -1,0 +1,6 @@
+//! The journal, as its users rely on it.
+
+#[path = "journal/crashes.rs"]
+mod crashes;
+#[path = "journal/life.rs"]
+mod life;

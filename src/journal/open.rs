@@ -212,10 +212,12 @@ impl<'p> Options<'p> {
     }
 }
 
-/// Makes durable what was read and may be in the caches only, as a process that was killed leaves it: at most
-/// a window before the end, since everything before was acknowledged.
+/// Makes durable what was read and may be in the caches only, as a process that was killed leaves it: the
+/// superblock, before the other one is written, and at most a window before the end, since everything
+/// before was acknowledged.
 fn keep<M: Medium>(medium: &M, superblock: &Superblock, end: u64) -> Result<(), M::Error> {
     let from = end.saturating_sub(superblock.geometry.window).max(superblock.head);
+    superblocks::writeback(medium, superblock)?;
     persist(medium, &superblock.geometry, from..end)
 }
 

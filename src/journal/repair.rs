@@ -47,6 +47,7 @@ impl Options<'_> {
             repaired = mend(&medium, superblock)?;
             start = repaired.end.0;
         }
+        superblocks::writeback(&medium, &superblock)?;
         persist(&medium, &superblock.geometry, superblock.head..repaired.end.0)?;
         Ok((self.begin(medium, superblock, start)?, repaired))
     }
@@ -68,7 +69,7 @@ fn mend<M: Medium>(medium: &M, superblock: Superblock) -> Result<Repaired, Error
                 let epoch = salvage.walk().epoch;
                 let mark = Mark { identity, epoch, geometry };
                 let changes = before != epoch;
-                cover(medium, &mark, range.start.0..range.end.0, changes)?;
+                cover(medium, &mark, range.start.0..range.end.0, changes);
                 repaired.lost.push(range);
             }
         }
@@ -79,30 +80,24 @@ fn mend<M: Medium>(medium: &M, superblock: Superblock) -> Result<Repaired, Error
 }
 
 /// Puts nothing into a range, in a way that a walk passes: marks where segments begin, and where the epoch
-/// changes; voids for the rest.
-fn cover<M: Medium>(
-    medium: &M,
-    mark: &Mark,
-    range: Range<u64>,
-    changes: bool,
-) -> Result<(), M::Error> {
+/// changes; voids for the rest. Until all of it is persistent the journal is as damaged as before, or less.
+fn cover<M: Medium>(medium: &M, mark: &Mark, range: Range<u64>, changes: bool) {
     let geometry = mark.geometry;
     let mut at = geometry.settled(range.start);
     let mut needs_mark = changes;
     while at < range.end {
         let place = geometry.place(at);
         if needs_mark || geometry.left(at) == geometry.segment {
-            medium.persist_copy(&[(place, &mark.bytes(at))])?;
+            medium.write(place, &mark.bytes(at));
             needs_mark = false;
             at += geometry.size(MARK);
         } else {
             let size = geometry.left(at).min(range.end - at);
-            medium.persist_copy(&[(place, &void(mark.identity, at, size).bytes())])?;
+            medium.write(place, &void(mark.identity, at, size).bytes());
             at += size;
         }
         at = geometry.settled(at);
     }
-    Ok(())
 }
 
 /// A superblock as the marks tell of it, if there are any.

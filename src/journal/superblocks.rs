@@ -53,6 +53,12 @@ pub(super) fn store<M: Medium>(medium: &M, superblock: &Superblock) -> Result<()
     medium.persist_copy(&[(place(superblock.generation), &superblock.bytes())])
 }
 
+/// Issues the write-back of a superblock that was found.
+pub(super) fn writeback<M: Medium>(medium: &M, superblock: &Superblock) -> Result<(), M::Error> {
+    let at = place(superblock.generation);
+    medium.writeback(at..at + BYTES as u64)
+}
+
 /// Makes the first superblock durable: its magic last, so that a crash leaves it whole or none.
 pub(super) fn create<M: Medium>(medium: &M, superblock: &Superblock) -> Result<(), M::Error> {
     let (bytes, at) = (superblock.bytes(), place(superblock.generation));

@@ -29,6 +29,8 @@ pub(crate) enum Do {
     Append(u64),
     /// So many are, as a group, from this one on.
     Group(u64, u64),
+    /// A record is reserved, and written in two pieces.
+    Reserve(u64),
     /// All before this one are given up.
     Trim(u64),
 }
@@ -66,6 +68,16 @@ pub(crate) fn apply<M: Medium>(
             journal.append(&payload(number))?;
             tell(Note::Acknowledged(number + 1));
         }
+        Do::Reserve(number) => {
+            let payload = payload(number);
+            tell(Note::Begun(number + 1));
+            let mut reservation = journal.reserve(payload.len() as u64)?;
+            let (first, second) = payload.split_at(3);
+            reservation.write(first);
+            reservation.write(second);
+            reservation.finish()?;
+            tell(Note::Acknowledged(number + 1));
+        }
         Do::Group(first, count) => {
             let mut group = Group::new();
             (first..first + count).for_each(|number| group.push(&payload(number)));
@@ -81,6 +93,15 @@ pub(crate) fn apply<M: Medium>(
         }
     }
     Ok(())
+}
+
+/// Does one thing after the other, until something fails.
+pub(crate) fn work<M: Medium>(
+    journal: &Journal<M>,
+    life: &[Do],
+    tell: impl Fn(Note),
+) -> Result<(), Error<M::Error>> {
+    life.iter().try_for_each(|what| apply(journal, *what, &tell))
 }
 
 /// Where a record begins that is there, or will.
@@ -109,7 +130,7 @@ pub(crate) fn expected(notes: &[Note]) -> Expected {
             Note::Acknowledged(end) => expected.end = (end, end),
             Note::Trimming(first) => expected.first.1 = first,
             Note::Trimmed(first) => expected.first = (first, first),
-            Note::Read(end) => expected.end = (end, end),
+            Note::Read(end) => (expected.is_created, expected.end) = (true, (end, end)),
         }
     }
     expected

@@ -6,6 +6,7 @@ use super::system::files;
 use super::taint::{Taint, Tainted};
 use super::{Batch, Error, ErrorKind, Guarantee, Writeback};
 use crate::cache::Cache;
+use crate::medium::Readable;
 use alloc::boxed::Box;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
@@ -58,6 +59,44 @@ pub struct DaxView {
     pub(super) taint: Box<Tainted>,
     #[cfg(target_os = "linux")]
     pub(super) met: Box<super::faults::Met>,
+}
+
+impl Readable for DaxView {
+    type Error = Error;
+
+    fn len(&self) -> u64 {
+        self.len()
+    }
+
+    #[inline]
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.load(at, order)
+    }
+
+    /// As [`DaxView::read`].
+    #[inline]
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
+        self.read(at, into)
+    }
+}
+
+impl Readable for &DaxView {
+    type Error = Error;
+
+    fn len(&self) -> u64 {
+        DaxView::len(self)
+    }
+
+    #[inline]
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        DaxView::load(self, at, order)
+    }
+
+    /// As [`DaxView::read`].
+    #[inline]
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
+        DaxView::read(self, at, into)
+    }
 }
 
 impl DaxView {

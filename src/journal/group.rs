@@ -1,7 +1,7 @@
 //! Records that are appended together.
 
-use super::checksum_of_payload;
-use super::format::record::{HEADER, Header, Kind};
+use super::format::record::HEADER;
+use super::seal;
 use alloc::vec::Vec;
 
 /// Records for [`Journal::append_group`](super::Journal::append_group): one write-back and one fence for all.
@@ -66,11 +66,8 @@ impl Group {
             records.extend_from_slice(&[0; HEADER as usize]);
             records.extend_from_slice(payload);
             records.resize(start + HEADER as usize + len.next_multiple_of(8), 0);
-            let (header, payload) = records[start..].split_at_mut(HEADER as usize);
             let len = *len as u64;
-            let checksum = checksum_of_payload(seed, position, len, payload);
-            let sealed = Header { checksum, kind: Kind::Data, len, position };
-            header.copy_from_slice(&sealed.bytes());
+            seal(&mut records[start..], seed, position, len);
             records.resize(start + (HEADER + len).next_multiple_of(alignment) as usize, 0);
         }
         records

@@ -371,3 +371,13 @@ impl<M: Medium> Journal<M> {
 fn checksum_of_payload(seed: u32, position: u64, len: u64, padded: &[u8]) -> u32 {
     checksum::append(Header::checksum(seed, Kind::Data, len, position), padded)
 }
+
+/// Puts the header of a record of `len` bytes before its payload, which is padded with zeros.
+#[inline]
+fn seal(record: &mut [u8], seed: u32, position: u64, len: u64) {
+    let header = Header { checksum: 0, kind: Kind::Data, len, position };
+    record[..format::record::HEADER as usize].copy_from_slice(&header.bytes());
+    // In one call, as each costs something.
+    let checksum = checksum::append(seed, &record[4..]);
+    record[..4].copy_from_slice(&checksum.to_le_bytes());
+}

@@ -5,7 +5,7 @@ use super::format::geometry::{Geometry, LOG};
 use super::format::record::{Epoch, Mark, void};
 use super::format::superblock::{Found, Superblock};
 use super::inflight::InFlight;
-use super::reader::{Survey, survey};
+use super::reader::survey;
 use super::{Identity, Journal, Progress, Recovered, superblocks};
 use crate::checksum;
 use crate::medium::Medium;
@@ -148,12 +148,12 @@ impl<'p> Options<'p> {
         medium: M,
     ) -> Result<(Journal<M>, Recovered), Error<M::Error>> {
         let superblock = superblocks::load(&medium)?;
-        let Survey { recovered, start } = self.survey(&medium, superblock)?;
+        let recovered = self.survey(&medium, superblock)?;
         if let Some(damage) = recovered.damage {
             return Err(Error::Damaged(damage));
         }
         keep(&medium, &superblock, recovered.end.0)?;
-        Ok((self.begin(medium, superblock, start)?, recovered))
+        Ok((self.begin(medium, superblock, recovered.end.0)?, recovered))
     }
 
     /// Walks over all records, and tells of it.
@@ -161,14 +161,15 @@ impl<'p> Options<'p> {
         &mut self,
         medium: &M,
         superblock: Superblock,
-    ) -> Result<Survey, M::Error> {
+    ) -> Result<Recovered, M::Error> {
         match &mut self.progress {
             Some(progress) => survey(medium, superblock, progress),
             None => survey(medium, superblock, &mut |_| ()),
         }
     }
 
-    /// Begins an epoch at `start`; all before it is durable.
+    /// Begins an epoch at `start`, the end of the last record; all before it is durable. If no record was appended
+    /// in the last epoch, this one takes its place, so that opening takes no room again and again.
     pub(super) fn begin<M: Medium>(
         &self,
         medium: M,

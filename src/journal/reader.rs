@@ -6,7 +6,7 @@ use super::format::superblock::Superblock;
 use super::salvage::Salvage;
 use super::walk::{Step, Walk};
 use super::{Damage, Fault, Identity, Position, Progress, Recovered, superblocks};
-use crate::medium::Medium;
+use crate::medium::Readable;
 use alloc::vec::Vec;
 use core::sync::atomic::{self, Ordering};
 
@@ -30,7 +30,7 @@ pub struct Record {
     pub payload: Vec<u8>,
 }
 
-impl<M: Medium> Reader<M> {
+impl<M: Readable> Reader<M> {
     /// Opens a journal for reading. Nothing is written.
     ///
     /// # Errors
@@ -84,7 +84,7 @@ impl<M: Medium> Reader<M> {
     /// # Errors
     /// If the medium fails.
     pub fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Result<Recovered, Error<M::Error>> {
-        Ok(survey(&self.medium, self.superblock, progress)?.recovered)
+        Ok(survey(&self.medium, self.superblock, progress)?)
     }
 
     /// Everything that proves itself, also behind damage.
@@ -98,12 +98,12 @@ impl<M: Medium> Reader<M> {
 ///
 /// It ends where the records end. Damage is an error, after which nothing comes.
 #[derive(Debug)]
-pub struct Records<'r, M: Medium> {
+pub struct Records<'r, M: Readable> {
     walk: Walk<'r, M>,
     is_over: bool,
 }
 
-impl<M: Medium> Records<'_, M> {
+impl<M: Readable> Records<'_, M> {
     /// Puts the payload of the next record into a buffer, in place of what was there, and returns its position;
     /// `None` at the end. Called again then, it goes on with what was appended meanwhile.
     ///
@@ -148,7 +148,7 @@ impl<M: Medium> Records<'_, M> {
     }
 }
 
-impl<M: Medium> Iterator for Records<'_, M> {
+impl<M: Readable> Iterator for Records<'_, M> {
     type Item = Result<Record, Error<M::Error>>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -182,21 +182,14 @@ pub(super) enum Ending {
     Damage(Damage),
 }
 
-/// What a walk over everything finds.
-pub(super) struct Survey {
-    pub(super) recovered: Recovered,
-    /// Where the next epoch can begin.
-    pub(super) start: u64,
-}
-
 /// Walks over all records.
-pub(super) fn survey<M: Medium>(
+pub(super) fn survey<M: Readable>(
     medium: &M,
     superblock: Superblock,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Survey, M::Error> {
+) -> Result<Recovered, M::Error> {
     let mut walk = Walk::new(medium, superblock);
-    let (mut records, mut bytes, mut in_epoch) = (0, 0, false);
+    let (mut records, mut bytes, mut end) = (0, 0, walk.at);
     let (mut torn, mut damage) = (false, None);
     let mut told = walk.at;
     loop {
@@ -204,7 +197,7 @@ pub(super) fn survey<M: Medium>(
             Step::Record { len, .. } => {
                 records += 1;
                 bytes += len as u64;
-                in_epoch = walk.epoch == superblock.epoch;
+                end = walk.at;
             }
             Step::Passed => {}
             Step::End(fault) => match walk.ending(fault)? {
@@ -224,14 +217,11 @@ pub(super) fn survey<M: Medium>(
             progress(Progress { done: told - superblock.head, most: walk.limit - superblock.head });
         }
     }
-    let end = walk.at;
-    // An epoch without a record begins again where it began, so that opening needs no room again and again.
-    let start = if in_epoch { end } else { end.min(superblock.epoch_start.max(superblock.head)) };
     let (head, end) = (Position(superblock.head), Position(end));
-    Ok(Survey { recovered: Recovered { head, end, records, bytes, torn, damage }, start })
+    Ok(Recovered { head, end, records, bytes, torn, damage })
 }
 
-impl<'m, M: Medium> Walk<'m, M> {
+impl<'m, M: Readable> Walk<'m, M> {
     /// A walk from a position at which a record begins or ends.
     pub(super) fn at_boundary(
         medium: &'m M,

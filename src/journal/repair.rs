@@ -5,7 +5,6 @@ use super::format::geometry::LOG;
 use super::format::record::{HEADER, Header, Kind, MARK, Mark, void};
 use super::format::superblock::Superblock;
 use super::open::persist;
-use super::reader::Survey;
 use super::salvage::{Salvage, Salvaged};
 use super::walk::Walk;
 use super::{Journal, Options, Position, Recovered, Repaired, superblocks};
@@ -40,16 +39,14 @@ impl Options<'_> {
             }
             other => other?,
         };
-        let Survey { recovered, mut start } = self.survey(&medium, superblock)?;
-        let Recovered { records, end, .. } = recovered;
-        let mut repaired = Repaired { records, lost: Vec::new(), end };
-        if recovered.damage.is_some() {
-            repaired = mend(&medium, superblock)?;
-            start = repaired.end.0;
-        }
+        let Recovered { records, end, damage, .. } = self.survey(&medium, superblock)?;
+        let repaired = match damage {
+            None => Repaired { records, lost: Vec::new(), end },
+            Some(_) => mend(&medium, superblock)?,
+        };
         superblocks::writeback(&medium, &superblock)?;
         persist(&medium, &superblock.geometry, superblock.head..repaired.end.0)?;
-        Ok((self.begin(medium, superblock, start)?, repaired))
+        Ok((self.begin(medium, superblock, repaired.end.0)?, repaired))
     }
 }
 
@@ -75,7 +72,6 @@ fn mend<M: Medium>(medium: &M, superblock: Superblock) -> Result<Repaired, Error
         }
         before = salvage.walk().epoch;
     }
-    repaired.end = salvage.reached();
     Ok(repaired)
 }
 
@@ -87,7 +83,8 @@ fn cover<M: Medium>(medium: &M, mark: &Mark, range: Range<u64>, changes: bool) {
     let mut needs_mark = changes;
     while at < range.end {
         let place = geometry.place(at);
-        if needs_mark || geometry.left(at) == geometry.segment {
+        let fits = geometry.size(MARK) <= geometry.left(at).min(range.end - at);
+        if needs_mark && fits || geometry.left(at) == geometry.segment {
             medium.write(place, &mark.bytes(at));
             needs_mark = false;
             at += geometry.size(MARK);

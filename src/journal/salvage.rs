@@ -4,7 +4,7 @@ use super::error::Error;
 use super::format::record::{Epoch, Kind, is_void};
 use super::walk::{Step, Walk};
 use super::{Position, Record};
-use crate::medium::Medium;
+use crate::medium::Readable;
 use core::ops::Range;
 
 /// What is found by salvaging.
@@ -19,14 +19,16 @@ pub enum Salvaged {
 
 /// Everything that proves itself, from the oldest record on; made by
 /// [`Reader::salvage`](super::Reader::salvage). At damage it goes on at the next record, which says itself
-/// where it belongs: all of the rest of the journal is looked through, so it takes as long as that takes.
+/// where it belongs: all of the rest of the journal is looked through, so it takes as long as that takes. A record
+/// of which all marks are lost that tell the seed of its epoch, those of its own segment and of the next
+/// one, cannot prove itself.
 #[derive(Debug)]
-pub struct Salvage<'r, M: Medium> {
+pub struct Salvage<'r, M: Readable> {
     walk: Walk<'r, M>,
     is_over: bool,
 }
 
-impl<'r, M: Medium> Salvage<'r, M> {
+impl<'r, M: Readable> Salvage<'r, M> {
     pub(super) const fn new(walk: Walk<'r, M>) -> Self {
         Self { walk, is_over: false }
     }
@@ -65,7 +67,7 @@ impl<'r, M: Medium> Salvage<'r, M> {
     }
 }
 
-impl<M: Medium> Iterator for Salvage<'_, M> {
+impl<M: Readable> Iterator for Salvage<'_, M> {
     type Item = Result<Salvaged, Error<M::Error>>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -78,7 +80,7 @@ impl<M: Medium> Iterator for Salvage<'_, M> {
     }
 }
 
-impl<M: Medium> Walk<'_, M> {
+impl<M: Readable> Walk<'_, M> {
     /// Goes on to the next place where something proves itself.
     fn resume(&mut self) -> Result<bool, M::Error> {
         let geometry = self.superblock.geometry;

@@ -3,7 +3,7 @@
 use super::error::Error;
 use super::format::geometry::PAGE;
 use super::format::superblock::{BYTES, Found, MAGIC, Superblock};
-use crate::medium::Medium;
+use crate::medium::{Medium, Readable};
 
 /// Where the superblock of a generation is.
 const fn place(generation: u64) -> u64 {
@@ -11,7 +11,7 @@ const fn place(generation: u64) -> u64 {
 }
 
 /// What is at both places.
-pub(super) fn found<M: Medium>(medium: &M) -> Result<[Found; 2], Error<M::Error>> {
+pub(super) fn found<M: Readable>(medium: &M) -> Result<[Found; 2], Error<M::Error>> {
     let (size, needed) = (medium.len(), PAGE + BYTES as u64);
     if size < needed {
         return Err(Error::Truncated { size, needed });
@@ -26,7 +26,7 @@ pub(super) fn found<M: Medium>(medium: &M) -> Result<[Found; 2], Error<M::Error>
 }
 
 /// The superblock that holds, of a journal that is in the medium as a whole.
-pub(super) fn load<M: Medium>(medium: &M) -> Result<Superblock, Error<M::Error>> {
+pub(super) fn load<M: Readable>(medium: &M) -> Result<Superblock, Error<M::Error>> {
     let superblock = newest(found(medium)?)?;
     let (size, needed) = (medium.len(), superblock.geometry.bytes());
     if size < needed {

@@ -3,7 +3,7 @@
 use super::format::record::{Epoch, HEADER, Header, Kind, MARK, Mark, is_void};
 use super::format::superblock::Superblock;
 use super::{Fault, checksum_of_payload};
-use crate::medium::Medium;
+use crate::medium::Readable;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -34,7 +34,7 @@ pub(super) struct Walk<'m, M> {
     buffer: Vec<u8>,
 }
 
-impl<'m, M: Medium> Walk<'m, M> {
+impl<'m, M: Readable> Walk<'m, M> {
     /// A walk from the oldest record on.
     pub(super) fn new(medium: &'m M, superblock: Superblock) -> Self {
         let limit = superblock.geometry.limit(superblock.head);

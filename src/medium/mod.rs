@@ -13,11 +13,13 @@
 
 #[expect(unsafe_code, reason = "hands ranges of its words to the cache's operations")]
 mod memory;
+mod readable;
 pub(crate) mod words;
 
 pub use memory::Memory;
 #[cfg(all(feature = "sim", not(loom)))]
 pub(crate) use memory::out_of_range;
+pub use readable::Readable;
 
 use core::ops::Range;
 use core::sync::atomic::Ordering;

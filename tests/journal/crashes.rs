@@ -61,7 +61,9 @@ fn creation(simulation: &Simulation) -> Exploration {
 /// Two records fill a segment, the third goes into the next one.
 const SHORT: [Do; 3] = [Append(0), Append(1), Append(2)];
 /// A group that enters a segment; records that are written piece by piece, the second one into the next.
-const GROUPS: [Do; 3] = [Reserve(0), Group(1, 2), Reserve(3)];
+const PIECES: [Do; 3] = [Reserve(0), Group(1, 2), Reserve(3)];
+/// A group within a segment.
+const GROUPS: [Do; 2] = [Group(0, 2), Reserve(2)];
 /// Nearly once round the ring.
 const ROUND: [Do; 6] = [Append(0), Append(1), Append(2), Append(3), Append(4), Append(5)];
 /// The rest of the round, over what the first one has left.
@@ -86,7 +88,11 @@ fn killed_and_gone_on(simulation: &Simulation, kill: u64, life: &[Do]) -> Explor
 
             let (journal, _) = options().open(medium).unwrap();
             let read = records(&journal).unwrap();
-            assert!(read.iter().map(|record| record.payload.clone()).eq((0..read.len() as u64).map(payload)));
+            assert!(
+                read.iter()
+                    .map(|record| record.payload.clone())
+                    .eq((0..read.len() as u64).map(payload))
+            );
             notes.add(Note::Read(read.len() as u64));
             apply(&journal, Append(read.len() as u64), |note| notes.add(note)).unwrap();
         },
@@ -150,7 +156,8 @@ fn threads(simulation: &Simulation, before: &[Do]) -> Exploration {
         },
         |medium, acknowledged: &[u64]| {
             let (journal, _) = options().open(medium)?;
-            let found: Vec<_> = records(&journal)?.into_iter().map(|record| record.payload).collect();
+            let found: Vec<_> =
+                records(&journal)?.into_iter().map(|record| record.payload).collect();
             let is_there = |number: &u64| found.contains(&payload(*number));
             Violation::unless(acknowledged.iter().all(is_there), || format!("{found:?}"))?;
             let (old, new) = found.split_at(before.len());
@@ -166,30 +173,32 @@ fn threads(simulation: &Simulation, before: &[Do]) -> Exploration {
 /// A record is damaged in the middle, with others behind it farther than a window.
 fn repaired(simulation: &Simulation) -> Exploration {
     let more = [&ROUND[..], &[Append(6), Append(7)]].concat();
-    with(simulation, &more).prepared(|medium| {
-        // In the payload of the third record, the first of the second segment.
-        medium.store(8192 + 128 + 56 + 16, u64::MAX, Relaxed);
-    })
-    .explore(
-        |medium, notes| {
-            assert!(matches!(options().open(medium), Err(Error::Damaged(_))));
-            let (_, repaired) = options().repair(medium).unwrap();
-            assert_eq!(repaired.records, 7);
-            notes.add(Note::Acknowledged(8));
-        },
-        |medium, notes| {
-            let (journal, _) = match options().open(medium) {
-                Err(Error::Damaged(_)) if !notes.contains(&Note::Acknowledged(8)) => {
-                    let (journal, repaired) = options().repair(medium)?;
-                    (journal, repaired.records)
-                }
-                opened => opened.map(|(journal, recovered)| (journal, recovered.records))?,
-            };
-            let left: Vec<_> = records(&journal)?.into_iter().map(|record| record.payload).collect();
-            let kept: Vec<_> = [0, 1, 3, 4, 5, 6, 7].into_iter().map(payload).collect();
-            Violation::unless(left == kept, || format!("{left:?}"))
-        },
-    )
+    with(simulation, &more)
+        .prepared(|medium| {
+            // In the payload of the third record, the first of the second segment.
+            medium.store(8192 + 128 + 56 + 16, u64::MAX, Relaxed);
+        })
+        .explore(
+            |medium, notes| {
+                assert!(matches!(options().open(medium), Err(Error::Damaged(_))));
+                let (_, repaired) = options().repair(medium).unwrap();
+                assert_eq!(repaired.records, 7);
+                notes.add(Note::Acknowledged(8));
+            },
+            |medium, notes| {
+                let (journal, _) = match options().open(medium) {
+                    Err(Error::Damaged(_)) if !notes.contains(&Note::Acknowledged(8)) => {
+                        let (journal, repaired) = options().repair(medium)?;
+                        (journal, repaired.records)
+                    }
+                    opened => opened.map(|(journal, recovered)| (journal, recovered.records))?,
+                };
+                let left: Vec<_> =
+                    records(&journal)?.into_iter().map(|record| record.payload).collect();
+                let kept: Vec<_> = [0, 1, 3, 4, 5, 6, 7].into_iter().map(payload).collect();
+                Violation::unless(left == kept, || format!("{left:?}"))
+            },
+        )
 }
 
 /// Crashes of the workload alone: recovery writes little, and is cut in tests of its own.
@@ -204,6 +213,7 @@ fn a_crash_leaves_a_prefix_with_all_that_was_acknowledged() {
         for exploration in [
             creation(&simulation),
             explore(&simulation, &[], &SHORT),
+            explore(&simulation, &[], &PIECES),
             explore(&simulation, &[], &GROUPS),
             explore(&simulation, &ROUND, &WRAP),
             abandoned(&simulation),
@@ -273,10 +283,18 @@ fn no_write_back_and_no_fence_can_be_left_out() {
             Weakening::NotTheFirstLine,
             &[Model::arm64()],
             "that line is written back with the magic, whose store is ordered behind by the fence",
+        )
+        .equivalent(
+            "journal/open.rs",
+            "medium.persist_copy(&[",
+            Weakening::FirstLineOnly,
+            &[Model::x86()],
+            "a mark that is on two lines shares the second one with the record behind it",
         );
     let survivors = mutation.run(&[
         &|setting: &Setting| creation(&uncut(setting)),
         &|setting: &Setting| explore(&uncut(setting), &[], &SHORT[..2]),
+        &|setting: &Setting| explore(&uncut(setting), &[], &PIECES),
         &|setting: &Setting| explore(&uncut(setting), &[], &GROUPS),
         &|setting: &Setting| explore(&uncut(setting), &ROUND, &WRAP),
         &|setting: &Setting| abandoned(&uncut(setting)),

@@ -1,0 +1,55 @@
+//! What a medium is to those who only read it.
+
+use super::Medium;
+use core::sync::atomic::Ordering;
+
+/// A range of bytes that can be read: every [`Medium`], and a view of a file that nothing can be stored through.
+///
+/// Others may write meanwhile: whole words are read, and which ones is theirs to say.
+pub trait Readable: Sync {
+    /// What can fail; [`Infallible`](core::convert::Infallible) where nothing can.
+    type Error: core::error::Error;
+
+    /// Its size in bytes.
+    fn len(&self) -> u64;
+
+    /// Whether it has no bytes.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Loads the word at `at`, as [`Medium::load`].
+    ///
+    /// # Panics
+    /// If `at` is no multiple of 8 or the word is out of range; if `order` is no order of a load.
+    #[track_caller]
+    fn load(&self, at: u64, order: Ordering) -> u64;
+
+    /// Copies bytes out, as [`Medium::read`].
+    ///
+    /// # Errors
+    /// If the medium finds the bytes unreadable.
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    #[track_caller]
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error>;
+}
+
+impl<M: Medium> Readable for M {
+    type Error = M::Error;
+
+    fn len(&self) -> u64 {
+        Medium::len(self)
+    }
+
+    #[inline]
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        Medium::load(self, at, order)
+    }
+
+    #[inline]
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), M::Error> {
+        Medium::read(self, at, into)
+    }
+}

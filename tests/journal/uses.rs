@@ -1,0 +1,418 @@
+//! What users do with a journal, and what they are refused.
+
+use crate::life::{BYTES, options, payload, records};
+use cachemaint::journal::{Error, Group, Journal, Options, Position, Reader, Salvaged};
+use cachemaint::medium::{Granularity, Medium};
+use cachemaint::sim::{Model, SimMedium, Simulation};
+use core::fmt;
+use core::ops::Range;
+use core::panic::AssertUnwindSafe;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::{self, Relaxed};
+
+fn medium() -> SimMedium {
+    Simulation::new(Model::x86(), BYTES).medium()
+}
+
+fn payloads<M: Medium>(journal: &Journal<M>) -> Vec<Vec<u8>> {
+    records(journal).unwrap().into_iter().map(|record| record.payload).collect()
+}
+
+/// A medium that counts, and fails if it is told to.
+struct Counting {
+    medium: SimMedium,
+    stored: AtomicU64,
+    writebacks: AtomicU64,
+    fences: AtomicU64,
+    /// So many write-backs succeed.
+    left: AtomicU64,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Broken;
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("broken")
+    }
+}
+
+impl core::error::Error for Broken {}
+
+impl Counting {
+    fn new(medium: SimMedium) -> Self {
+        let zero = || AtomicU64::new(0);
+        Self {
+            medium,
+            stored: zero(),
+            writebacks: zero(),
+            fences: zero(),
+            left: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// Bytes stored, write-backs and fences since the last time.
+    fn taken(&self) -> [u64; 3] {
+        [&self.stored, &self.writebacks, &self.fences].map(|count| count.swap(0, Relaxed))
+    }
+}
+
+impl Medium for Counting {
+    type Error = Broken;
+
+    fn len(&self) -> u64 {
+        self.medium.len()
+    }
+
+    fn granularity(&self) -> Granularity {
+        self.medium.granularity()
+    }
+
+    fn atomic_unit(&self) -> usize {
+        self.medium.atomic_unit()
+    }
+
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.medium.load(at, order)
+    }
+
+    fn store(&self, at: u64, word: u64, order: Ordering) {
+        self.stored.fetch_add(8, Relaxed);
+        self.medium.store(at, word, order);
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Broken> {
+        let Ok(()) = self.medium.read(at, into);
+        Ok(())
+    }
+
+    fn write(&self, at: u64, from: &[u8]) {
+        self.stored.fetch_add(from.len() as u64, Relaxed);
+        self.medium.write(at, from);
+    }
+
+    fn writeback(&self, range: Range<u64>) -> Result<(), Broken> {
+        self.writebacks.fetch_add(1, Relaxed);
+        if self.left.fetch_sub(1, Relaxed) == 0 {
+            return Err(Broken);
+        }
+        let Ok(()) = self.medium.writeback(range);
+        Ok(())
+    }
+
+    fn fence(&self) {
+        self.fences.fetch_add(1, Relaxed);
+        self.medium.fence();
+    }
+}
+
+#[test]
+fn an_append_stores_its_record_alone_and_fences_once() {
+    let counting = Counting::new(medium());
+    let journal = options().create(&counting).unwrap();
+    counting.taken();
+    // A header of 16 bytes, and words.
+    journal.append(&[7; 20]).unwrap();
+    assert_eq!(counting.taken(), [40, 1, 1]);
+    // 56 + 40 + 40 are more than a segment: a void's header, a mark of 56 bytes and the record.
+    journal.append(&[7; 24]).unwrap();
+    assert_eq!(counting.taken(), [16 + 56 + 40, 3, 1]);
+    // In two pieces, which are written back with the header.
+    let mut reservation = journal.reserve(9).unwrap();
+    reservation.write(b"12345");
+    reservation.write(b"6789");
+    reservation.finish().unwrap();
+    assert_eq!(counting.taken(), [32, 1, 1]);
+    // The segment is full: a mark and two records of one byte.
+    let mut group = Group::new();
+    (0..2).for_each(|_| group.push(b"a"));
+    journal.append_group(&mut group).unwrap();
+    assert_eq!(counting.taken(), [56 + 48, 2, 1]);
+}
+
+#[test]
+fn two_fences_open_a_journal_and_one_more_keeps_what_was_read() {
+    let counting = Counting::new(medium());
+    drop(options().create(&counting).unwrap());
+    counting.taken();
+    drop(options().open(&counting).unwrap());
+    let [stored, _, fences] = counting.taken();
+    assert_eq!((stored, fences), (128 + 56, 3));
+}
+
+#[test]
+fn records_come_back_as_they_were() {
+    let medium = medium();
+    let journal = options().create(&medium).unwrap();
+    let empty = journal.append(b"").unwrap();
+    let longest = vec![9; usize::try_from(journal.largest()).unwrap()];
+    let position = journal.append(&longest).unwrap();
+    assert!(empty < position);
+    assert_eq!(payloads(&journal), [b"".to_vec(), longest.clone()]);
+    drop(journal);
+    let (journal, recovered) = options().open(&medium).unwrap();
+    assert_eq!((recovered.records, recovered.bytes), (2, longest.len() as u64));
+    assert_eq!(payloads(&journal), [b"".to_vec(), longest]);
+}
+
+#[test]
+fn records_of_every_size_come_back_whole() {
+    let medium = Simulation::new(Model::x86(), 1 << 20).medium();
+    let journal = options().segment(4096).window(8192).create(&medium).unwrap();
+    let record = |len: usize| (0..len).map(|byte| byte as u8 ^ len as u8).collect::<Vec<u8>>();
+    // Around the size from which the payload is not copied, and a segment's.
+    let sizes: Vec<usize> = (0..40).chain(230..260).chain(4000..4024).collect();
+    for (place, len) in sizes.iter().enumerate() {
+        if place % 2 == 0 {
+            journal.append(&record(*len)).unwrap();
+            continue;
+        }
+        let mut reservation = journal.reserve(*len as u64).unwrap();
+        record(*len).chunks(7).for_each(|piece| reservation.write(piece));
+        reservation.finish().unwrap();
+    }
+    let expected: Vec<_> = sizes.into_iter().map(record).collect();
+    assert_eq!(payloads(&journal), expected);
+}
+
+#[test]
+fn what_has_no_room_is_refused_and_trimming_makes_room() {
+    let medium = medium();
+    let journal = options().create(&medium).unwrap();
+    let mut positions = Vec::new();
+    let error = loop {
+        match journal.append(&payload(positions.len() as u64)) {
+            Ok(position) => positions.push(position),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::Full { needed, free } if needed > free), "{error}");
+    assert_eq!(records(&journal).unwrap().len(), positions.len());
+
+    // It can be opened, as often as one likes, and has lost nothing.
+    drop(journal);
+    for _ in 0..3 {
+        let (_, recovered) = options().open(&medium).unwrap();
+        assert_eq!(recovered.records, positions.len() as u64);
+    }
+    let (journal, _) = options().open(&medium).unwrap();
+    assert!(matches!(journal.append(&[0; 40]), Err(Error::Full { .. })));
+    journal.trim(positions[3]).unwrap();
+    assert_eq!(journal.head(), positions[3]);
+    let last = journal.append(&payload(15)).unwrap();
+    assert!(last > *positions.last().unwrap());
+    let left = records(&journal).unwrap();
+    assert_eq!(left.first().unwrap().position, positions[3]);
+    assert_eq!(left.last().unwrap().payload, payload(15));
+}
+
+#[test]
+fn positions_rise_for_ever() {
+    let medium = medium();
+    let journal = options().create(&medium).unwrap();
+    for number in 0..200 {
+        journal.append(&payload(number % 12)).unwrap();
+        let all = records(&journal).unwrap();
+        if all.len() > 3 {
+            journal.trim(all[2].position).unwrap();
+        }
+    }
+    drop(journal);
+    let (journal, recovered) = options().open(&medium).unwrap();
+    assert!(recovered.end.get() > 10 * (BYTES - 8192), "{}", recovered.end);
+    assert_eq!(payloads(&journal).last().unwrap(), &payload(199 % 12));
+}
+
+#[test]
+fn a_position_within_a_record_is_none_to_begin_or_trim_at() {
+    let journal = options().create(medium()).unwrap();
+    let first = journal.append(b"first").unwrap();
+    let second = journal.append(b"second").unwrap();
+    let wrong = Position::new(second.get() + 8);
+    for position in [wrong, Position::new(journal.end().get() + 8)] {
+        assert!(matches!(journal.trim(position), Err(Error::NotABoundary { .. })));
+        let reader = journal.reader().unwrap();
+        assert!(matches!(reader.records_from(position), Err(Error::NotABoundary { .. })));
+    }
+    let reader = journal.reader().unwrap();
+    let rest: Vec<_> =
+        reader.records_from(second).unwrap().map(|record| record.unwrap().payload).collect();
+    assert_eq!(rest, [b"second"]);
+    journal.trim(journal.end()).unwrap();
+    assert!(records(&journal).unwrap().is_empty());
+    assert!(matches!(journal.trim(first), Err(Error::NotABoundary { .. })));
+}
+
+#[test]
+fn what_is_too_long_or_unfinished_is_refused() {
+    let journal = options().create(medium()).unwrap();
+    // 128 bytes without a mark of 56 and a header of 16.
+    assert_eq!(journal.largest(), 56);
+    assert!(matches!(journal.append(&[0; 57]), Err(Error::TooLong { len: 57, limit: 56 })));
+    let mut group = Group::new();
+    (0..4).for_each(|_| group.push(b"8 bytes."));
+    assert!(matches!(journal.append_group(&mut group), Err(Error::TooLong { .. })));
+    assert_eq!(group.len(), 4);
+    let mut short = journal.reserve(10).unwrap();
+    short.write(b"12345");
+    assert!(matches!(short.finish(), Err(Error::Short { written: 5, reserved: 10 })));
+    journal.append(b"next").unwrap();
+    assert_eq!(payloads(&journal), [b"next"]);
+}
+
+#[test]
+fn sizes_that_cannot_be_are_refused() {
+    let sizes = |options: Options<'static>| options.create(medium()).unwrap_err();
+    assert!(matches!(sizes(options().segment(100)), Error::Sizes { segment: 100, .. }));
+    assert!(matches!(sizes(options().segment(0)), Error::Sizes { segment: 0, .. }));
+    assert!(matches!(sizes(options().alignment(12)), Error::Sizes { alignment: 12, .. }));
+    assert!(matches!(sizes(options().window(128)), Error::Sizes { window: 128, .. }));
+    let needed = 8192 + 2 * 4096;
+    let small = sizes(options().segment(4096).window(8192));
+    assert!(matches!(small, Error::TooSmall { size: BYTES, needed: n } if n == needed), "{small}");
+}
+
+#[test]
+fn a_producer_that_panics_holds_nobody_up() {
+    let journal = options().create(medium()).unwrap();
+    let panicked = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let mut reservation = journal.reserve(20).unwrap();
+        reservation.write(b"half of");
+        let behind = journal.submit(b"behind").unwrap();
+        assert!(!behind.is_acknowledged().unwrap());
+        std::panic::resume_unwind(Box::new(()));
+    }));
+    assert!(panicked.is_err());
+    journal.append(b"after").unwrap();
+    assert_eq!(payloads(&journal), [b"behind".to_vec(), b"after".to_vec()]);
+}
+
+#[test]
+fn more_than_a_window_is_not_under_way() {
+    let journal = options().create(medium()).unwrap();
+    let mut held = Vec::new();
+    while let Some(reservation) = journal.try_reserve(50).unwrap() {
+        held.push(reservation);
+    }
+    // A window of two segments, and each record has one of its own.
+    assert_eq!(held.len(), 2);
+    drop(held);
+    assert!(journal.try_reserve(50).unwrap().is_some());
+}
+
+#[test]
+fn after_a_failed_write_back_nothing_is_acknowledged() {
+    let counting = Counting::new(medium());
+    let journal = options().create(&counting).unwrap();
+    journal.append(b"before").unwrap();
+    let mut open = journal.reserve(5).unwrap();
+    let behind = journal.submit(b"behind").unwrap();
+    open.write(b"lost!");
+    counting.left.store(0, Relaxed);
+    assert!(matches!(open.finish(), Err(Error::Medium(Broken))));
+    assert!(matches!(behind.wait(), Err(Error::Failed)));
+    counting.left.store(u64::MAX, Relaxed);
+    assert!(matches!(journal.append(b"after"), Err(Error::Failed)));
+    drop(journal);
+    let (journal, _) = options().open(&counting).unwrap();
+    assert_eq!(payloads(&journal)[0], b"before");
+    journal.append(b"after").unwrap();
+}
+
+#[test]
+fn a_reader_sees_what_is_appended_and_trimmed_meanwhile() {
+    let medium = medium();
+    let journal = options().create(&medium).unwrap();
+    journal.append(b"first").unwrap();
+    let reader = Reader::open(&medium).unwrap();
+    let (mut records, mut payload) = (reader.records(), Vec::new());
+    assert!(records.read_next(&mut payload).unwrap().is_some());
+    assert_eq!(payload, b"first");
+    assert!(records.read_next(&mut payload).unwrap().is_none());
+    journal.append(b"second").unwrap();
+    assert!(records.read_next(&mut payload).unwrap().is_some());
+    assert_eq!(payload, b"second");
+
+    // One that stands still while everything is written over.
+    let mut late = reader.records();
+    for number in 0..40 {
+        journal.trim(journal.end()).unwrap();
+        journal.append(&super::life::payload(number % 12)).unwrap();
+    }
+    let error = late.read_next(&mut payload).unwrap_err();
+    assert!(matches!(error, Error::NotABoundary { .. }), "{error}");
+}
+
+/// What was under way when a process died does not come back when its place is reached again.
+#[test]
+fn leftovers_of_an_earlier_epoch_stay_dead() {
+    let medium = medium();
+    let journal = options().create(&medium).unwrap();
+    journal.append(b"kept").unwrap();
+    let torn = journal.reserve(8).unwrap();
+    drop(journal.submit(b"leftover").unwrap());
+    // Dies with its process.
+    core::mem::forget(torn);
+    drop(journal);
+
+    let (journal, recovered) = options().open(&medium).unwrap();
+    assert_eq!(recovered.records, 1);
+    // Exactly as long as what was torn, so that the leftover begins where this one ends; but for the
+    // mark of the epoch, which takes the first place.
+    journal.append(b"new     ").unwrap();
+    assert_eq!(payloads(&journal), [b"kept".to_vec(), b"new     ".to_vec()]);
+    drop(journal);
+    let (journal, _) = options().open(&medium).unwrap();
+    assert_eq!(payloads(&journal), [b"kept".to_vec(), b"new     ".to_vec()]);
+}
+
+#[test]
+fn a_journal_without_superblocks_is_repaired_from_its_marks() {
+    let medium = medium();
+    let journal = options().create(&medium).unwrap();
+    let append = |journal: &Journal<_>, number| {
+        journal.append(&payload(number)).unwrap();
+    };
+    (0..4).for_each(|number| append(&journal, number));
+    drop(journal);
+    let (journal, _) = options().open(&medium).unwrap();
+    (4..6).for_each(|number| append(&journal, number));
+    drop(journal);
+    for at in [0, 4096] {
+        medium.store(at + 64, 0x1234, Relaxed);
+    }
+    assert!(matches!(options().open(&medium), Err(Error::Superblocks)));
+    let (journal, repaired) = options().repair(&medium).unwrap();
+    assert_eq!((repaired.records, repaired.lost.len()), (6, 0));
+    journal.append(&payload(6)).unwrap();
+    let expected: Vec<_> = (0..7).map(payload).collect();
+    assert_eq!(payloads(&journal), expected);
+    drop(journal);
+    assert_eq!(options().open(&medium).unwrap().1.records, 7);
+}
+
+#[test]
+fn damage_is_named_and_what_is_behind_it_salvaged() {
+    let medium = medium();
+    let journal = options().create(&medium).unwrap();
+    let positions: Vec<_> =
+        (0..8).map(|number| journal.append(&payload(number)).unwrap()).collect();
+    drop(journal);
+    let damaged = 8192 + positions[2].get();
+    medium.store(damaged, u64::MAX, Relaxed);
+    let error = options().open(&medium).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, Error::Damaged(damage) if damage.at <= positions[2]), "{text}");
+    assert!(text.contains(&format!("offset {damaged}")), "{text}");
+
+    let reader = Reader::open(&medium).unwrap();
+    let found = reader.verify(&mut |_| ()).unwrap();
+    assert_eq!(found.records, 2);
+    assert!(found.damage.is_some());
+    let read: Vec<_> = reader.records().collect();
+    assert_eq!(read.len(), 3);
+    assert!(matches!(read[2], Err(Error::Damaged(_))));
+    let salvaged: Vec<_> = reader.salvage().map(Result::unwrap).collect();
+    let records = salvaged.iter().filter(|item| matches!(item, Salvaged::Record(_))).count();
+    assert_eq!((records, salvaged.len()), (7, 8));
+}

@@ -83,15 +83,19 @@ fn cover<M: Medium>(medium: &M, mark: &Mark, range: Range<u64>, changes: bool) {
     let mut needs_mark = changes;
     while at < range.end {
         let place = geometry.place(at);
-        let fits = geometry.size(MARK) <= geometry.left(at).min(range.end - at);
+        let room = geometry.left(at).min(range.end - at);
+        // With room for a void behind it. If it never fits, what comes next is a mark itself.
+        let fits = match room.checked_sub(geometry.size(MARK)) {
+            Some(rest) => rest == 0 || rest >= HEADER,
+            None => false,
+        };
         if needs_mark && fits || geometry.left(at) == geometry.segment {
             medium.write(place, &mark.bytes(at));
             needs_mark = false;
             at += geometry.size(MARK);
         } else {
-            let size = geometry.left(at).min(range.end - at);
-            medium.write(place, &void(mark.identity, at, size).bytes());
-            at += size;
+            medium.write(place, &void(mark.identity, at, room).bytes());
+            at += room;
         }
         at = geometry.settled(at);
     }

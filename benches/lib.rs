@@ -2,12 +2,19 @@
 //!
 //! The measuring itself is in `cachemaint_cli::measure`, which the command uses too.
 
-#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 pub mod bare;
+pub mod contenders;
+#[cfg(target_os = "linux")]
+mod environment;
 pub mod libpmem;
+#[cfg(target_os = "linux")]
+pub mod libpmemlog;
+pub mod payloads;
+pub mod threads;
 
 use cachemaint_cli::measure::pinning;
 use core::error::Error;
+use core::fmt;
 use core::time::Duration;
 use criterion::Criterion;
 use std::io::{self, Write};
@@ -27,12 +34,26 @@ pub fn run(
     let outcome = pinning::pinned(None, on_the_core).map_err(|error| error.to_string()).flatten();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Nothing is left to do if standard error is closed too.
-            drop(writeln!(io::stderr(), "{error}"));
-            ExitCode::FAILURE
-        }
+        Err(error) => failure(error),
     }
+}
+
+/// [`run`] with what has been made before, where threads can be pinned to any core.
+pub fn run_with<T: Sync>(
+    made: Result<T, Box<dyn Error>>,
+    measure: impl FnOnce(&T, &mut Criterion) -> Outcome + Send,
+    summary: impl FnOnce(&T, &mut dyn Write) -> Outcome + Send,
+) -> ExitCode {
+    match made {
+        Ok(made) => run(|criterion| measure(&made, criterion), |out| summary(&made, out)),
+        Err(error) => failure(error),
+    }
+}
+
+fn failure(error: impl fmt::Display) -> ExitCode {
+    // Nothing is left to do if standard error is closed too.
+    drop(writeln!(io::stderr(), "{error}"));
+    ExitCode::FAILURE
 }
 
 fn measure_and_summarize(

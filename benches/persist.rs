@@ -5,7 +5,7 @@
 //! intervals; the goal is 1.00 within noise of both.
 
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
-use cachemaint_benches::bare;
+use cachemaint_benches::bare::words;
 use cachemaint_benches::libpmem::Libpmem;
 use cachemaint_benches::{Outcome, run, scaled};
 use cachemaint_cli::measure::blocks::{Blocks, Loop, interleave};
@@ -61,7 +61,7 @@ fn with_contenders(then: impl FnOnce(&Clock, &[Contender<'_>]) -> Outcome) -> Ou
         }),
     }];
     #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
-    if let Some(bare) = bare::persisting(cache) {
+    if let Some(bare) = words::persisting(cache) {
         contenders.push(Contender { name: "bare", persist_each: Box::new(bare) });
     }
     if let Some(libpmem) = &libpmem {

@@ -18,18 +18,30 @@ pub fn pinned<R: Send>(
     core: Option<usize>,
     work: impl FnOnce(usize) -> R + Send,
 ) -> Result<R, PinError> {
-    let available: Vec<usize> = core_affinity::get_core_ids()
-        .ok_or(PinError::Unknown)?
-        .iter()
-        .map(|core| core.id)
-        .collect();
-    let id = choose(core, &available)?;
-    let on_the_core =
-        || if core_affinity::set_for_current(CoreId { id }) { Ok(work(id)) } else { Err(id) };
+    let core = choose(core, &available()?)?;
+    let on_the_core = || pin(core).map(|()| work(core));
     std::thread::scope(|scope| match scope.spawn(on_the_core).join() {
-        Ok(outcome) => outcome.map_err(|core| PinError::Refused { core }),
+        Ok(outcome) => outcome,
         Err(panic) => std::panic::resume_unwind(panic),
     })
+}
+
+/// The cores that the calling thread may use.
+///
+/// # Errors
+/// If the system does not say which they are.
+pub fn available() -> Result<Vec<usize>, PinError> {
+    let cores = core_affinity::get_core_ids().ok_or(PinError::Unknown)?;
+    Ok(cores.iter().map(|core| core.id).collect())
+}
+
+/// Pins the calling thread to a core, for the rest of its life.
+///
+/// # Errors
+/// If the system refuses.
+pub fn pin(core: usize) -> Result<(), PinError> {
+    let pinned = core_affinity::set_for_current(CoreId { id: core });
+    if pinned { Ok(()) } else { Err(PinError::Refused { core }) }
 }
 
 fn choose(wanted: Option<usize>, available: &[usize]) -> Result<usize, PinError> {

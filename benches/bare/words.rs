@@ -1,5 +1,4 @@
-//! The other peer: the bare instructions in a loop written by hand, which no compiler and no library
-//! has added anything to.
+//! Words that are persisted one by one, in loops that no compiler has added anything to.
 
 #![expect(unsafe_code, reason = "loops in assembly")]
 

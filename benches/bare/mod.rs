@@ -1,0 +1,11 @@
+//! The other peer: the bare instructions in loops written by hand, which no library has added anything to.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`words`] | persists words one by one |
+//! | [`append`] | appends records to a log, each durable at return |
+
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+pub mod append;
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+pub mod words;

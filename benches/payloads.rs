@@ -1,0 +1,46 @@
+//! What records carry: bytes that are never all zero, and differ from one record to the next.
+
+use cachemaint_cli::measure::lines::{WORD, data};
+
+/// Few enough that all of them stay in the first level's cache.
+const DIFFERENT: usize = 4;
+
+/// Payloads of one size.
+#[derive(Clone, Debug)]
+pub struct Payloads {
+    bytes: Vec<Vec<u8>>,
+}
+
+impl Payloads {
+    /// Of `bytes` bytes, a multiple of 8.
+    ///
+    /// # Panics
+    /// If it is none.
+    #[must_use]
+    pub fn new(bytes: usize) -> Self {
+        assert!(bytes.is_multiple_of(WORD), "{bytes} is no multiple of {WORD}");
+        let payload = |seed: usize| {
+            (0..bytes / WORD).flat_map(|place| data(seed as u64 + 1, place).to_ne_bytes()).collect()
+        };
+        Self { bytes: (0..DIFFERENT).map(payload).collect() }
+    }
+
+    /// That of the record with this number.
+    #[inline]
+    #[must_use]
+    pub fn of(&self, number: usize) -> &[u8] {
+        &self.bytes[number % DIFFERENT]
+    }
+
+    /// Whether this is one of them.
+    #[must_use]
+    pub fn contain(&self, bytes: &[u8]) -> bool {
+        self.bytes.iter().any(|payload| payload == bytes)
+    }
+
+    /// The size of one in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.bytes[0].len()
+    }
+}

@@ -4,13 +4,14 @@ use super::error::Error;
 use super::format::geometry::Placement;
 use super::format::record::{HEADER, Header, Kind, Mark, void};
 use super::inflight::Refused;
-use super::{Group, Journal, Position, seal};
+use super::{Group, Journal, Position, checksum_of, head};
 use crate::checksum;
 use crate::medium::Medium;
 use core::ops::Range;
 
-/// Records up to this size, with their header, are put together before they are stored.
-const SMALL: usize = 512;
+/// Payloads up to these sizes are put together with their header before they are stored.
+const TINY: usize = 64;
+const SMALL: usize = 256;
 
 /// What is taken for a line where a long record is cut; it matters for speed alone.
 const LINE: usize = 64;
@@ -135,23 +136,28 @@ impl<'j, M: Medium> Claim<'j, M> {
     /// Makes a record durable.
     #[inline]
     fn store(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
-        let padded = HEADER as usize + payload.len().next_multiple_of(8);
-        let mut small = [0; SMALL];
-        let Some(record) = small.get_mut(..padded) else {
-            return self.store_large(payload);
-        };
-        record[HEADER as usize..][..payload.len()].copy_from_slice(payload);
-        let position = self.placement.record;
-        seal(record, self.journal.epoch.seed, position, payload.len() as u64);
-        self.store_words(record)
+        match payload.len() {
+            // Two sizes, since to clear a buffer takes time too.
+            0..=TINY => self.store_small::<{ TINY + HEADER as usize }>(payload),
+            0..=SMALL => self.store_small::<{ SMALL + HEADER as usize }>(payload),
+            _ => self.store_large(payload),
+        }
     }
 
-    /// Makes a short record durable: ordinary stores of whole words, as nothing is faster for few lines.
+    /// Puts a record together, and makes it durable by ordinary stores of words, as nothing is faster for few lines.
     #[inline]
-    fn store_words(&self, record: &[u8]) -> Result<(), Error<M::Error>> {
-        let Journal { medium, geometry, .. } = self.journal;
+    fn store_small<const BYTES: usize>(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
+        let mut record = [0; BYTES];
+        let record = &mut record[..HEADER as usize + payload.len().next_multiple_of(8)];
+        record[HEADER as usize..][..payload.len()].copy_from_slice(payload);
+        head(record, self.placement.record, payload.len() as u64);
+        let Journal { medium, geometry, epoch, .. } = self.journal;
         let at = geometry.place(self.placement.record);
+        // Before the checksum is computed, so that lines which have to be fetched are fetched meanwhile.
         medium.write(at, record);
+        let checksum = checksum_of(record, epoch.seed);
+        record[..4].copy_from_slice(&checksum.to_le_bytes());
+        medium.write(at, &record[..8]);
         self.complete(at..at + record.len() as u64)
     }
 
@@ -251,10 +257,16 @@ impl<'j, M: Medium> Claim<'j, M> {
     fn abandon(&self) {
         let Placement { record, end, .. } = self.placement;
         let header = void(self.journal.identity, record, end - record).bytes();
+        let Journal { medium, geometry, in_flight, .. } = self.journal;
+        if in_flight.has_failed() {
+            return;
+        }
+        let at = geometry.place(record);
+        medium.write(at, &header);
         // If that fails the journal has failed, and everybody who waits is told.
-        if !self.journal.in_flight.has_failed() && self.store_words(&header).is_ok() {
-            self.journal.in_flight.done(&self.placement);
-            self.journal.in_flight.advance();
+        if self.complete(at..at + HEADER).is_ok() {
+            in_flight.done(&self.placement);
+            in_flight.advance();
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Records that are appended together.
 
 use super::format::record::HEADER;
-use super::seal;
+use super::{checksum_of, head};
 use alloc::vec::Vec;
 
 /// Records for [`Journal::append_group`](super::Journal::append_group): one write-back and one fence for all.
@@ -67,7 +67,10 @@ impl Group {
             records.extend_from_slice(payload);
             records.resize(start + HEADER as usize + len.next_multiple_of(8), 0);
             let len = *len as u64;
-            seal(&mut records[start..], seed, position, len);
+            let record = &mut records[start..];
+            head(record, position, len);
+            let checksum = checksum_of(record, seed);
+            record[..4].copy_from_slice(&checksum.to_le_bytes());
             records.resize(start + (HEADER + len).next_multiple_of(alignment) as usize, 0);
         }
         records

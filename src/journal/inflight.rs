@@ -124,10 +124,15 @@ impl InFlight {
         &self.done[(start / HEADER) as usize & (self.done.len() - 1)]
     }
 
-    /// Enters that a reservation is durable.
+    /// A reservation is durable: the watermark moves over it, or over the entry that is left of it, by whom
+    /// comes behind.
     #[inline]
     pub(super) fn done(&self, placement: &Placement) {
-        self.entry(placement.start).store(placement.end, Release);
+        let Placement { start, end, .. } = *placement;
+        // Mostly nothing before it is under way, and nobody need be told.
+        if self.durable.0.compare_exchange(start, end, AcqRel, Relaxed).is_err() {
+            self.entry(start).store(end, Release);
+        }
     }
 
     /// Moves the watermark as far as it goes, and returns it.

@@ -90,7 +90,7 @@
 //!
 //! - Each segment, and each epoch, begins with a *mark*, whose checksum has the seed `mark` (as a number). Its payload:
 //!   identity (16 bytes), number of the epoch (8), its seed (4), the binary logarithms of segment and alignment
-//!   (1 and 1), segments of the window (2), capacity (8). It tells the seed of what follows, and all
+//!   (1 and 1), segments of the window (2), capacity (8), zeros (8). It tells the seed of what follows, and all
 //!   that a lost superblock knew.
 //! - A *void* fills what is left of a segment, or a place that was reserved in vain. Its checksum is that of bytes
 //!   4 to 15 alone, with the seed that is the CRC32C, with seed `void`, of the identity.
@@ -130,7 +130,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 use format::geometry::Geometry;
-use format::record::{Epoch, Header, Kind, Mark};
+use format::record::{Epoch, HEADER, Header, Kind, Mark};
 use format::superblock::Superblock;
 use inflight::InFlight;
 
@@ -372,12 +372,16 @@ fn checksum_of_payload(seed: u32, position: u64, len: u64, padded: &[u8]) -> u32
     checksum::append(Header::checksum(seed, Kind::Data, len, position), padded)
 }
 
-/// Puts the header of a record of `len` bytes before its payload, which is padded with zeros.
+/// Puts the header of a record of `len` bytes before its payload, which is padded with zeros. Its checksum is
+/// still to come.
 #[inline]
-fn seal(record: &mut [u8], seed: u32, position: u64, len: u64) {
+fn head(record: &mut [u8], position: u64, len: u64) {
     let header = Header { checksum: 0, kind: Kind::Data, len, position };
-    record[..format::record::HEADER as usize].copy_from_slice(&header.bytes());
-    // In one call, as each costs something.
-    let checksum = checksum::append(seed, &record[4..]);
-    record[..4].copy_from_slice(&checksum.to_le_bytes());
+    record[..HEADER as usize].copy_from_slice(&header.bytes());
+}
+
+/// The checksum of a record that has its header. It is computed in one call, as each costs something.
+#[inline]
+fn checksum_of(record: &[u8], seed: u32) -> u32 {
+    checksum::append(seed, &record[4..])
 }

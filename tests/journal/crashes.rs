@@ -1,6 +1,8 @@
 //! Every state that a crash may leave, and that nothing is left out which a crash would show.
 
-use crate::life::{BYTES, Do, Note, apply, expected, judge, options, payload, records, work};
+use crate::life::{
+    BYTES, Do, Note, SEGMENT, apply, expected, judge, options, payload, records, work,
+};
 use Do::{Append, Group, Reserve, Trim};
 use cachemaint::journal::Error;
 use cachemaint::medium::Medium;
@@ -39,7 +41,7 @@ fn with(simulation: &Simulation, life: &[Do]) -> Simulation {
 fn explore(simulation: &Simulation, before: &[Do], life: &[Do]) -> Exploration {
     with(simulation, before).explore(
         |medium, notes| {
-            notes.add(Note::Read(before.len() as u64));
+            notes.add(Note::Read(0..before.len() as u64));
             let (journal, _) = options().open(medium).unwrap();
             work(&journal, life, |note| notes.add(note)).unwrap();
         },
@@ -71,8 +73,17 @@ const WRAP: [Do; 4] = [Trim(3), Append(6), Append(7), Append(8)];
 
 /// A process that is killed after so many operations; another one opens the journal, reads it and goes on;
 /// then the power fails.
-fn killed_and_gone_on(simulation: &Simulation, kill: u64, life: &[Do]) -> Exploration {
-    with(simulation, &[]).explore(
+fn killed_and_gone_on(
+    simulation: &Simulation,
+    kill: u64,
+    segment: u64,
+    life: &[Do],
+) -> Exploration {
+    let simulation = simulation.clone().prepared(|medium| {
+        drop(options().segment(segment).window(2 * segment).create(medium).unwrap());
+        drop(options().open(medium).unwrap());
+    });
+    simulation.explore(
         |medium, notes| {
             notes.add(Note::Created);
             let mortal = medium.mortal(kill);
@@ -87,26 +98,31 @@ fn killed_and_gone_on(simulation: &Simulation, kill: u64, life: &[Do]) -> Explor
             medium.killed();
 
             let (journal, _) = options().open(medium).unwrap();
-            let read = records(&journal).unwrap();
-            assert!(
-                read.iter()
-                    .map(|record| record.payload.clone())
-                    .eq((0..read.len() as u64).map(payload))
-            );
-            notes.add(Note::Read(read.len() as u64));
-            apply(&journal, Append(read.len() as u64), |note| notes.add(note)).unwrap();
+            let read: Vec<_> =
+                records(&journal).unwrap().into_iter().map(|record| record.payload).collect();
+            // What was trimmed may be all that there was.
+            let first = (0..3).find(|number| read.first() == Some(&payload(*number)));
+            let first = first.unwrap_or(u64::from(journal.head().get() > 0));
+            let end = first + read.len() as u64;
+            assert!(read.into_iter().eq((first..end).map(payload)));
+            notes.add(Note::Read(first..end));
+            apply(&journal, Append(end), |note| notes.add(note)).unwrap();
         },
         recovery,
     )
 }
 
-/// The operations that [`SHORT`] takes, at least.
-const OPERATIONS: u64 = 22;
+/// A group that begins at the head, and is on two lines of a segment of 256 bytes.
+const AT_HEAD: [Do; 3] = [Append(0), Trim(1), Group(1, 2)];
+
+/// The operations that these lives take, at least.
+const OPERATIONS: u64 = 24;
 
 /// Killed after each operation; the first failure, or the last exploration.
 fn killed_anywhere(simulation: &Simulation) -> Exploration {
-    let kill = |kill| killed_and_gone_on(simulation, kill, &SHORT);
-    let mut explorations = (0..OPERATIONS).map(kill);
+    let kill = |kill| killed_and_gone_on(simulation, kill, SEGMENT, &SHORT);
+    let wide = |kill| killed_and_gone_on(simulation, kill, 2 * SEGMENT, &AT_HEAD);
+    let mut explorations = (0..OPERATIONS).flat_map(|at| [kill(at), wide(at)]);
     let failed = explorations.find(|exploration| exploration.failure().is_some());
     failed.unwrap_or_else(|| kill(OPERATIONS))
 }
@@ -126,7 +142,7 @@ fn abandoned(simulation: &Simulation) -> Exploration {
             behind.wait().unwrap();
             notes.add(Note::Acknowledged(1));
             // Into the next segment.
-            drop(journal.reserve(50).unwrap());
+            drop(journal.reserve(40).unwrap());
             apply(&journal, Append(1), |note| notes.add(note)).unwrap();
         },
         recovery,
@@ -176,7 +192,7 @@ fn repaired(simulation: &Simulation) -> Exploration {
     with(simulation, &more)
         .prepared(|medium| {
             // In the payload of the third record, the first of the second segment.
-            medium.store(8192 + 128 + 56 + 16, u64::MAX, Relaxed);
+            medium.store(8192 + 128 + 64 + 16, u64::MAX, Relaxed);
         })
         .explore(
             |medium, notes| {

@@ -78,7 +78,7 @@ fn lengths() -> impl Strategy<Value = Vec<Vec<u8>>> {
 }
 
 /// Bytes of a mark.
-const MARK: u64 = 56;
+const MARK: u64 = 64;
 
 /// Whether one of the changed words is in a range of positions.
 fn touches(range: Range<u64>, changed: &[(u64, u64)]) -> bool {

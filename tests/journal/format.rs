@@ -30,40 +30,40 @@ const SUPERBLOCK: [u64; 16] = [
     0x0000000000000000,
 ];
 
-/// The log: a mark at 0, the record "one" at 56, a void from 80 to the end of the segment, a mark at 128, the
-/// record of the bytes 1 to 40 at 184. Nothing behind.
+/// The log: a mark at 0, the record "one" at 64, a void from 88 to the end of the segment, a mark at 128, the
+/// record of the bytes 1 to 40 at 192. Nothing behind.
 const LOG: [u64; 48] = [
-    0x990c4a0b28000002,
+    0xdb88990530000002,
     0x0000000000000000,
     0xefcdab8967452301,
     0x1032547698badcfe,
     0x0100000000000000,
     0x2cdcc84707030200,
     0x8001000000000000,
-    0x8f6faa7f03000001,
-    0x3800000000000000,
+    0x0000000000000000,
+    0x959bbd9403000001,
+    0x4000000000000000,
     0x6f6e650000000000,
-    0xa90ed51020000003,
-    0x5000000000000000,
+    0x37b5f6f718000003,
+    0x5800000000000000,
     0x0000000000000000,
     0x0000000000000000,
     0x0000000000000000,
-    0x0000000000000000,
-    0x370fce2c28000002,
+    0x3549e06830000002,
     0x8000000000000000,
     0xefcdab8967452301,
     0x1032547698badcfe,
     0x0100000000000000,
     0x2cdcc84707030200,
     0x8001000000000000,
-    0x9f6d154828000001,
-    0xb800000000000000,
+    0x0000000000000000,
+    0x4a19f5f628000001,
+    0xc000000000000000,
     0x0102030405060708,
     0x090a0b0c0d0e0f10,
     0x1112131415161718,
     0x191a1b1c1d1e1f20,
     0x2122232425262728,
-    0x0000000000000000,
     0x0000000000000000,
     0x0000000000000000,
     0x0000000000000000,
@@ -95,11 +95,11 @@ fn golden() -> SimMedium {
 fn it_is_read_as_documented() {
     let (journal, recovered) = options().open(golden()).unwrap();
     assert_eq!((recovered.records, recovered.bytes), (2, 43));
-    assert_eq!((recovered.head.get(), recovered.end.get()), (0, 240));
+    assert_eq!((recovered.head.get(), recovered.end.get()), (0, 248));
     assert!(!recovered.torn);
     let records = records(&journal).unwrap();
     let positions: Vec<_> = records.iter().map(|record| record.position.get()).collect();
-    assert_eq!(positions, [56, 184]);
+    assert_eq!(positions, [64, 192]);
     assert_eq!(records[0].payload, b"one");
     assert!((1..=40).eq(records[1].payload.iter().copied()));
     assert_eq!(journal.identity().to_string(), "efcdab89674523011032547698badcfe");
@@ -130,8 +130,8 @@ fn each_changed_byte_is_noticed_or_harmless() {
                 let records = records(&journal).unwrap();
                 assert_eq!(records.len() as u64, recovered.records);
                 // What is in use: the mark and the first record, the void's header, the second mark and record.
-                let first = 8192 + 80;
-                let second = 8192 + 240;
+                let first = 8192 + 88;
+                let second = 8192 + 248;
                 let is_void = (first + 16..8192 + 128).contains(&at);
                 let expected = if at < first {
                     0

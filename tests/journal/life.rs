@@ -3,6 +3,7 @@
 use cachemaint::journal::{Error, Group, Journal, Options, Position, Record};
 use cachemaint::medium::Medium;
 use cachemaint::sim::Violation;
+use core::ops::Range;
 
 /// Segments of two or three short records.
 pub(crate) const SEGMENT: u64 = 128;
@@ -48,8 +49,8 @@ pub(crate) enum Note {
     Trimming(u64),
     /// … and are.
     Trimmed(u64),
-    /// Somebody has read all before this one, and nothing behind it.
-    Read(u64),
+    /// Somebody has read these, and nothing else.
+    Read(Range<u64>),
 }
 
 pub(crate) fn records<M: Medium>(journal: &Journal<M>) -> Result<Vec<Record>, Error<M::Error>> {
@@ -124,13 +125,15 @@ pub(crate) struct Expected {
 pub(crate) fn expected(notes: &[Note]) -> Expected {
     let mut expected = Expected::default();
     for note in notes {
-        match *note {
+        match note.clone() {
             Note::Created => expected.is_created = true,
             Note::Begun(end) => expected.end.1 = end,
             Note::Acknowledged(end) => expected.end = (end, end),
             Note::Trimming(first) => expected.first.1 = first,
             Note::Trimmed(first) => expected.first = (first, first),
-            Note::Read(end) => (expected.is_created, expected.end) = (true, (end, end)),
+            Note::Read(Range { start, end }) => {
+                expected = Expected { is_created: true, first: (start, start), end: (end, end) };
+            }
         }
     }
     expected

@@ -123,6 +123,7 @@ impl Geometry {
     }
 
     /// Where the mark of an epoch goes that begins at `start`.
+    #[inline]
     pub(in crate::journal) const fn beginning(&self, start: u64) -> Placement {
         let mark = self.size(MARK);
         let placement = self.placement(start, mark);
@@ -167,18 +168,18 @@ mod tests {
         }
     }
 
-    /// 16 bytes of header, 56 of a mark (16 and 40), segments of 256.
+    /// 16 bytes of header, 64 of a mark (16 and 48), segments of 256.
     #[test]
     fn a_record_that_does_not_fit_goes_behind_the_mark_of_the_next_segment() {
         let fits = Placement { start: 200, void: None, mark: None, record: 200, end: 256 };
         assert_eq!(SMALL.placement(200, 56), fits);
         let void =
-            Placement { start: 200, void: Some(200), mark: Some(256), record: 312, end: 376 };
+            Placement { start: 200, void: Some(200), mark: Some(256), record: 320, end: 384 };
         assert_eq!(SMALL.placement(200, 64), void);
         // No header fits into 8 bytes.
-        let skip = Placement { start: 248, void: None, mark: Some(256), record: 312, end: 336 };
+        let skip = Placement { start: 248, void: None, mark: Some(256), record: 320, end: 344 };
         assert_eq!(SMALL.placement(248, 24), skip);
-        let first = Placement { start: 256, void: None, mark: Some(256), record: 312, end: 328 };
+        let first = Placement { start: 256, void: None, mark: Some(256), record: 320, end: 336 };
         assert_eq!(SMALL.placement(256, 16), first);
         assert_eq!(SMALL.settled(248), 256);
         assert_eq!(SMALL.settled(240), 240);

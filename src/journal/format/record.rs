@@ -7,8 +7,9 @@ use crate::journal::Identity;
 
 /// Bytes of a header.
 pub(in crate::journal) const HEADER: u64 = 16;
-/// Bytes of a mark's payload.
-pub(in crate::journal) const MARK: u64 = 40;
+/// Bytes of a mark's payload: the whole is a line on most machines, so that records which begin at lines where they
+/// can are not pushed over their boundaries by it.
+pub(in crate::journal) const MARK: u64 = 48;
 /// The most bytes of a payload that the length can say.
 pub(in crate::journal) const MOST: u64 = (1 << 24) - 1;
 

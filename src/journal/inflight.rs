@@ -151,3 +151,103 @@ impl InFlight {
         }
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::{InFlight, Refused};
+    use crate::journal::format::geometry::Geometry;
+    use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+    use loom::sync::Arc;
+    use loom::sync::atomic::AtomicBool;
+
+    const GEOMETRY: Geometry = Geometry { segment: 128, capacity: 1024, alignment: 8, window: 256 };
+
+    /// The watermark passes a record only when those before it are durable, whoever moves it; and it passes all of
+    /// them, though nobody may notice what another one has just entered.
+    #[test]
+    fn what_is_acknowledged_has_nothing_before_it_that_is_not() {
+        loom::model(|| {
+            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 64));
+            let first = in_flight.reserve(24).unwrap();
+            let second = in_flight.reserve(24).unwrap();
+            let is_first_durable = Arc::new(AtomicBool::new(false));
+            let producer = {
+                let (in_flight, is_durable) =
+                    (Arc::clone(&in_flight), Arc::clone(&is_first_durable));
+                loom::thread::spawn(move || {
+                    is_durable.store(true, Relaxed);
+                    in_flight.done(&first);
+                    in_flight.advance();
+                })
+            };
+            in_flight.done(&second);
+            if in_flight.advance() >= second.end {
+                assert!(is_first_durable.load(Relaxed), "acknowledged over a hole");
+            }
+            producer.join().unwrap();
+            // Who waits looks again.
+            assert_eq!(in_flight.advance(), second.end);
+        });
+    }
+
+    /// Room is given to one of them.
+    #[test]
+    fn no_two_producers_get_the_same_room() {
+        loom::model(|| {
+            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 64));
+            let other = {
+                let in_flight = Arc::clone(&in_flight);
+                loom::thread::spawn(move || in_flight.reserve(40).unwrap())
+            };
+            let mine = in_flight.reserve(40).unwrap();
+            let theirs = other.join().unwrap();
+            assert!(mine.end <= theirs.start || theirs.end <= mine.start, "{mine:?} {theirs:?}");
+        });
+    }
+
+    /// Who finds room that was trimmed finds what was done before the trimming too: that it is durable.
+    #[test]
+    fn room_is_used_again_after_nobody_wants_it_durably() {
+        loom::model(|| {
+            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 1024 - 64));
+            let is_durable = Arc::new(AtomicBool::new(false));
+            let trimmer = {
+                let (in_flight, is_durable) = (Arc::clone(&in_flight), Arc::clone(&is_durable));
+                loom::thread::spawn(move || {
+                    is_durable.store(true, Relaxed);
+                    in_flight.trim(512);
+                })
+            };
+            match in_flight.reserve(24) {
+                Ok(_) => assert!(is_durable.load(Relaxed), "room before it was given up"),
+                Err(refused) => assert!(matches!(refused, Refused::Full { .. })),
+            }
+            trimmer.join().unwrap();
+        });
+    }
+
+    /// Whoever sees that the journal has failed sees why; and nobody is acknowledged after it.
+    #[test]
+    fn a_failure_is_seen_by_who_waits() {
+        loom::model(|| {
+            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 64));
+            let first = in_flight.reserve(24).unwrap();
+            let second = in_flight.reserve(24).unwrap();
+            let reason = Arc::new(AtomicBool::new(false));
+            let failing = {
+                let (in_flight, reason) = (Arc::clone(&in_flight), Arc::clone(&reason));
+                loom::thread::spawn(move || {
+                    reason.store(true, Release);
+                    in_flight.fail();
+                })
+            };
+            in_flight.done(&second);
+            assert!(in_flight.advance() <= first.start);
+            if in_flight.has_failed() {
+                assert!(reason.load(Acquire));
+            }
+            failing.join().unwrap();
+            assert!(matches!(in_flight.reserve(24), Err(Refused::Failed)));
+        });
+    }
+}

@@ -99,7 +99,6 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    #[cfg_attr(miri, ignore = "generated cases of safe code, which takes too long there")]
     fn damage_costs_what_it_touches_and_nothing_else(
         lengths in lengths(),
         trims: bool,
@@ -147,7 +146,6 @@ proptest! {
     }
 
     #[test]
-    #[cfg_attr(miri, ignore = "generated cases of safe code, which takes too long there")]
     fn arbitrary_bytes_are_read_without_a_panic(
         words in proptest::collection::vec(any::<u64>(), 0..600),
         log in proptest::collection::vec(prop_oneof![any::<u64>(), 0..2048_u64, Just(1 << 56 | 24 << 32)], 256),

@@ -42,7 +42,7 @@ pub(crate) fn no_std(host: &Host, report: &mut Report) -> Result<()> {
             Ok(compiler) => compiler,
             Err(reason) => return report.skip(triple, format!("{reason:#}")),
         };
-        ["", "privileged"].into_iter().try_for_each(|feature| {
+        ["", "privileged", "journal,recorder"].into_iter().try_for_each(|feature| {
             let name = format!("{triple} {feature}");
             let proves = format!("the bare library builds without std ({})", compiler.name);
             report.check(name.trim_end(), &proves, || {

@@ -14,6 +14,7 @@
 //! | [`report`](crate::report) | what is there, what was chosen, why not, what survives what |
 //! | [`whole_cache`](crate::whole_cache) | WBINVD and its like, for privileged code |
 //! | [`dax`](crate::dax) | a file on DAX, or what comes nearest; a medium |
+//! | [`recorder`](../recorder/index.html) | a flight recorder over a medium: the last events of each thread |
 //! | [`sim`](../sim/index.html) | a medium that shows every state a crash may leave, for tests |
 //!
 //! # Why write-back and fence are two steps

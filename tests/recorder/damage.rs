@@ -53,11 +53,11 @@ fn is_undamaged(record: &Recorded, damaged: &std::ops::Range<usize>) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
-        cases: if cfg!(miri) { 4 } else { 256 },
         ..ProptestConfig::default()
     })]
 
     #[test]
+    #[cfg_attr(miri, ignore = "many cases, each of which is searched byte by byte")]
     fn arbitrary_bytes_are_read_to_an_end(
         start in 0..LEN,
         bytes in proptest::collection::vec(any::<u8>(), 0..2000),
@@ -75,6 +75,7 @@ proptest! {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "many cases, each of which is searched byte by byte")]
     fn every_undamaged_event_is_found_behind_damage(
         lengths in proptest::collection::vec(0..100_usize, 1..40),
         start in BASE..LEN,

@@ -15,7 +15,7 @@
 //! | [`whole_cache`](crate::whole_cache) | WBINVD and its like, for privileged code |
 //! | [`dax`](crate::dax) | a file on DAX, or what comes nearest; a medium |
 //! | [`journal`](../journal/index.html) | a log in a medium that loses nothing acknowledged |
-//! | [`recorder`](../recorder/index.html) | a flight recorder in a medium |
+//! | [`recorder`](../recorder/index.html) | a flight recorder in a medium: the last events of each thread |
 //! | [`sim`](../sim/index.html) | a medium that shows every state a crash may leave, for tests |
 //!
 //! # Why write-back and fence are two steps

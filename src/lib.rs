@@ -58,6 +58,8 @@ pub mod journal;
 
 pub mod design;
 pub mod names;
+#[cfg(all(feature = "recorder", target_has_atomic = "64"))]
+pub mod recorder;
 
 pub use arch::{Discard, Effect, Facts, Instruction, LineSize, Missing, Point, Unsupported};
 pub use cache::{Batch, Builder, Cache, Destination};

@@ -1,6 +1,7 @@
 //! The journal, as its users rely on it.
 
-#![expect(clippy::unwrap_used, reason = "a workload that panics is a finding")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a workload that panics is a finding")]
+#![expect(clippy::cast_possible_truncation, reason = "numbers and lengths of records are small")]
 
 // On a simulated medium and without `unsafe`, and of many cases: Miri would take hours and find nothing.
 #[cfg(not(miri))]

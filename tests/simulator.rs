@@ -12,5 +12,7 @@ mod simulator {
     mod litmus;
     mod naive;
     mod planted;
+    #[cfg(feature = "recorder")]
+    mod recorder;
     mod threads;
 }

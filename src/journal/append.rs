@@ -136,11 +136,13 @@ impl<'j, M: Medium> Claim<'j, M> {
     /// Makes a record durable.
     #[inline]
     fn store(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
-        match payload.len() {
-            // Two sizes, since to clear a buffer takes time too.
-            0..=TINY => self.store_small::<{ TINY + HEADER as usize }>(payload),
-            0..=SMALL => self.store_small::<{ SMALL + HEADER as usize }>(payload),
-            _ => self.store_large(payload),
+        // Two sizes, since to clear a buffer takes time too.
+        if payload.len() <= TINY {
+            self.store_small::<{ TINY + HEADER as usize }>(payload)
+        } else if payload.len() <= SMALL {
+            self.store_small::<{ SMALL + HEADER as usize }>(payload)
+        } else {
+            self.store_large(payload)
         }
     }
 

@@ -19,7 +19,7 @@ pub(crate) mod words;
 pub use memory::Memory;
 #[cfg(all(feature = "sim", not(loom)))]
 pub(crate) use memory::out_of_range;
-pub use readable::Readable;
+pub use readable::{Bytes, Readable};
 
 use core::ops::Range;
 use core::sync::atomic::Ordering;

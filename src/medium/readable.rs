@@ -1,9 +1,11 @@
 //! What a medium is to those who only read it.
 
 use super::Medium;
+use core::convert::Infallible;
 use core::sync::atomic::Ordering;
 
-/// A range of bytes that can be read: every [`Medium`], and a view of a file that nothing can be stored through.
+/// A range of bytes that can be read: every [`Medium`], a view of a file that nothing can be stored
+/// through, and plain [`Bytes`].
 ///
 /// Others may write meanwhile: whole words are read, and which ones is theirs to say.
 pub trait Readable: Sync {
@@ -51,5 +53,30 @@ impl<M: Medium> Readable for M {
     #[inline]
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), M::Error> {
         Medium::read(self, at, into)
+    }
+}
+
+/// Bytes that nobody writes, as something to read: a copy of a medium, or what a loader handed over.
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes<'b>(pub &'b [u8]);
+
+impl Readable for Bytes<'_> {
+    type Error = Infallible;
+
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    /// The word; no order is needed where nobody writes.
+    fn load(&self, at: u64, _order: Ordering) -> u64 {
+        let mut word = [0; 8];
+        let Ok(()) = self.read(at, &mut word);
+        u64::from_le_bytes(word)
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
+        let at = usize::try_from(at).unwrap_or(usize::MAX);
+        into.copy_from_slice(&self.0[at..][..into.len()]);
+        Ok(())
     }
 }

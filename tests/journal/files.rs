@@ -42,7 +42,7 @@ fn threads_append_to_a_file_and_all_of_it_is_there() {
     let mut next = vec![0; usize::try_from(threads).unwrap()];
     for record in journal.reader().unwrap().records() {
         let payload = String::from_utf8(record.unwrap().payload).unwrap();
-        let mut words = payload.split(' ').map(|word| word.parse::<u64>());
+        let mut words = payload.split(' ').map(str::parse::<u64>);
         let (thread, number) = (words.next().unwrap().unwrap(), words.next().unwrap().unwrap());
         // Each thread's records in the order in which it was told that they are there.
         let expected = &mut next[usize::try_from(thread).unwrap()];

@@ -5,6 +5,7 @@ use cachemaint::journal::{Error, Group, Journal, Options, Position, Reader, Salv
 use cachemaint::medium::{Granularity, Medium};
 use cachemaint::sim::{Model, SimMedium, Simulation};
 use core::fmt;
+use core::mem::ManuallyDrop;
 use core::ops::Range;
 use core::panic::AssertUnwindSafe;
 use core::sync::atomic::AtomicU64;
@@ -349,10 +350,9 @@ fn leftovers_of_an_earlier_epoch_stay_dead() {
     let medium = medium();
     let journal = options().create(&medium).unwrap();
     journal.append(b"kept").unwrap();
-    let torn = journal.reserve(8).unwrap();
-    drop(journal.submit(b"leftover").unwrap());
     // Dies with its process.
-    core::mem::forget(torn);
+    let _torn = ManuallyDrop::new(journal.reserve(8).unwrap());
+    drop(journal.submit(b"leftover").unwrap());
     drop(journal);
 
     let (journal, recovered) = options().open(&medium).unwrap();

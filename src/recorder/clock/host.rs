@@ -1,0 +1,101 @@
+//! The clock of this machine.
+
+use super::{Clock, Pace, Read, TimeSource};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+impl Clock {
+    /// The clock of this machine: the CPU's counter where it counts time whatever the CPU does, else the
+    /// system's monotonic clock.
+    ///
+    /// | | the counter is used if | its frequency |
+    /// |---|---|---|
+    /// | x86-64 | CPUID says that it is invariant (Intel SDM vol. 3B, "Invariant TSC"; AMD APM vol. 3, `Fn8000_0007` EDX bit 8) | CPUID leaf 15H, else that which a hypervisor tells (leaf 40000010H), else measured against the monotonic clock |
+    /// | arm64, Linux | always | `CNTFRQ_EL0` |
+    ///
+    /// # Cost
+    /// A measurement takes 20 ms. A timestamp costs an instruction, by the system's clock a call.
+    #[must_use]
+    pub fn host() -> Self {
+        counter().unwrap_or_else(Self::monotonic)
+    }
+
+    /// The system's monotonic clock, as nanoseconds since this call.
+    #[must_use]
+    pub fn monotonic() -> Self {
+        let opening = Instant::now();
+        let pace = Pace { ticks_per_second: 1_000_000_000, timestamp: 0, wall: wall() };
+        let read = Read::Monotonic(opening);
+        Self { read, source: TimeSource::Monotonic, pace, boot_id: boot_id() }
+    }
+}
+
+/// Nanoseconds since then.
+#[inline]
+pub(super) fn since(opening: Instant) -> u64 {
+    let passed = opening.elapsed();
+    passed.as_secs().wrapping_mul(1_000_000_000).wrapping_add(u64::from(passed.subsec_nanos()))
+}
+
+/// Nanoseconds since 1970-01-01 UTC; 0 before that, and after 2554.
+fn wall() -> u64 {
+    let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(passed.as_nanos()).unwrap_or(0)
+}
+
+/// That of Linux (random(4)); zeros elsewhere, and where it cannot be read.
+fn boot_id() -> [u8; 16] {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits = text.trim().replace('-', "");
+    u128::from_str_radix(&digits, 16).map_or([0; 16], u128::to_be_bytes)
+}
+
+/// The clock of the CPU's counter, if it is one.
+fn counter() -> Option<Clock> {
+    #[cfg(all(
+        any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),
+        not(any(miri, loom))
+    ))]
+    {
+        let (source, ticks_per_second) = counted()?;
+        let pace = Pace { ticks_per_second, timestamp: super::counter::now(), wall: wall() };
+        Some(Clock { read: Read::Counter, source, pace, boot_id: boot_id() })
+    }
+    #[cfg(not(all(
+        any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),
+        not(any(miri, loom))
+    )))]
+    None
+}
+
+/// What the counter is, and its ticks per second; `None` if it does not count time.
+#[cfg(all(target_arch = "aarch64", target_os = "linux", not(any(miri, loom))))]
+fn counted() -> Option<(TimeSource, u64)> {
+    let frequency = super::counter::frequency();
+    (frequency > 0).then_some((TimeSource::VirtualCounter, frequency))
+}
+
+/// What the counter is, and its ticks per second; `None` if it does not count time.
+#[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
+fn counted() -> Option<(TimeSource, u64)> {
+    let cpuid = raw_cpuid::CpuId::new();
+    if !cpuid.get_advanced_power_mgmt_info()?.has_invariant_tsc() {
+        return None;
+    }
+    let stated = cpuid.get_tsc_info().and_then(|info| info.tsc_frequency());
+    let told = || {
+        let kilohertz = cpuid.get_hypervisor_info().and_then(|info| info.tsc_frequency());
+        kilohertz.map(|kilohertz| u64::from(kilohertz) * 1000)
+    };
+    let frequency = stated.or_else(told).filter(|frequency| *frequency > 0);
+    frequency.or_else(measured).map(|frequency| (TimeSource::TimeStampCounter, frequency))
+}
+
+/// The counter's ticks per second, against the monotonic clock; `None` if it stands still.
+#[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
+fn measured() -> Option<u64> {
+    let (begin, first) = (Instant::now(), super::counter::now());
+    std::thread::sleep(core::time::Duration::from_millis(20));
+    let (passed, last) = (begin.elapsed(), super::counter::now());
+    let ticks = u128::from(last.checked_sub(first)?) * 1_000_000_000;
+    u64::try_from(ticks.checked_div(passed.as_nanos())?).ok().filter(|frequency| *frequency > 0)
+}

@@ -1,0 +1,129 @@
+//! Timestamps, and what turns them into wall time.
+
+#[cfg(all(
+    any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),
+    feature = "std",
+    not(any(miri, loom))
+))]
+#[expect(unsafe_code, reason = "reads a register")]
+mod counter;
+#[cfg(feature = "std")]
+mod host;
+
+use super::format::Pace;
+
+/// Where timestamps come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TimeSource {
+    /// The caller: [`Clock::from_function`], [`Writer::record_at`](super::Writer::record_at).
+    Caller,
+    /// The system's monotonic clock, as nanoseconds since the recording was opened.
+    Monotonic,
+    /// The time stamp counter of x86 (RDTSC).
+    TimeStampCounter,
+    /// The virtual counter of arm64 (`CNTVCT_EL0`).
+    VirtualCounter,
+}
+
+impl TimeSource {
+    pub(super) const fn to_number(self) -> u32 {
+        match self {
+            Self::Caller => 0,
+            Self::Monotonic => 1,
+            Self::TimeStampCounter => 2,
+            Self::VirtualCounter => 3,
+        }
+    }
+
+    pub(super) const fn from_number(number: u32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Caller),
+            1 => Some(Self::Monotonic),
+            2 => Some(Self::TimeStampCounter),
+            3 => Some(Self::VirtualCounter),
+            _ => None,
+        }
+    }
+}
+
+/// How the time is read.
+#[derive(Clone, Copy, Debug)]
+enum Read {
+    Function(fn() -> u64),
+    #[cfg(feature = "std")]
+    Monotonic(std::time::Instant),
+    #[cfg(all(
+        any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),
+        feature = "std",
+        not(any(miri, loom))
+    ))]
+    Counter,
+}
+
+/// A source of timestamps, with what turns them into wall time.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    read: Read,
+    source: TimeSource,
+    pace: Pace,
+    boot_id: [u8; 16],
+}
+
+impl Clock {
+    /// Timestamps of the caller's: so many ticks per second, and the wall clock now, in nanoseconds since
+    /// 1970-01-01 UTC, or 0 if it is not known.
+    ///
+    /// # Panics
+    /// If a second has no ticks.
+    #[must_use]
+    #[track_caller]
+    pub fn from_function(now: fn() -> u64, ticks_per_second: u64, wall: u64) -> Self {
+        assert!(ticks_per_second > 0, "a second has no ticks");
+        let pace = Pace { ticks_per_second, timestamp: now(), wall };
+        Self { read: Read::Function(now), source: TimeSource::Caller, pace, boot_id: [0; 16] }
+    }
+
+    /// The same with the boot id of the system, if it has one.
+    #[must_use]
+    pub const fn with_boot_id(self, boot_id: [u8; 16]) -> Self {
+        Self { boot_id, ..self }
+    }
+
+    /// A timestamp.
+    #[inline]
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        match self.read {
+            Read::Function(now) => now(),
+            #[cfg(feature = "std")]
+            Read::Monotonic(opening) => host::since(opening),
+            #[cfg(all(
+                any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),
+                feature = "std",
+                not(any(miri, loom))
+            ))]
+            Read::Counter => counter::now(),
+        }
+    }
+
+    /// Where its timestamps come from.
+    #[must_use]
+    pub const fn source(&self) -> TimeSource {
+        self.source
+    }
+
+    /// Ticks of it per second.
+    #[must_use]
+    pub const fn ticks_per_second(&self) -> u64 {
+        self.pace.ticks_per_second
+    }
+
+    pub(super) const fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    pub(super) const fn boot_id(&self) -> [u8; 16] {
+        self.boot_id
+    }
+}

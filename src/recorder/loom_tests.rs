@@ -1,0 +1,162 @@
+//! What threads see of each other.
+
+use super::format::{Geometry, HEADER};
+use super::sync::{AtomicU64, Ordering};
+use super::{Clock, Cursor, Description, Durability, Mode, Options, Reader, Recorder, Writer};
+use crate::medium::{Granularity, Medium};
+use alloc::vec::Vec;
+use core::convert::Infallible;
+use core::ops::Range;
+use loom::sync::{Arc, Mutex};
+
+const GEOMETRY: Geometry = Geometry { shards: 1, sub_buffers: 2, size: 256 };
+
+/// One sub-buffer, and what was written back of it.
+struct OneSubBuffer {
+    words: Vec<AtomicU64>,
+    persistent: Mutex<Vec<u64>>,
+}
+
+fn place(at: u64) -> usize {
+    usize::try_from((at - GEOMETRY.shard(0)) / 8).unwrap()
+}
+
+impl Medium for OneSubBuffer {
+    type Error = Infallible;
+
+    fn len(&self) -> u64 {
+        GEOMETRY.len().unwrap()
+    }
+
+    fn granularity(&self) -> Granularity {
+        Granularity::Line(64)
+    }
+
+    fn atomic_unit(&self) -> usize {
+        8
+    }
+
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.words[place(at)].load(order)
+    }
+
+    fn store(&self, at: u64, word: u64, order: Ordering) {
+        self.words[place(at)].store(word, order);
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
+        for (bytes, word) in into.chunks_exact_mut(8).zip(&self.words[place(at)..]) {
+            bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+        }
+        Ok(())
+    }
+
+    fn write(&self, at: u64, from: &[u8]) {
+        for (bytes, word) in from.chunks_exact(8).zip(&self.words[place(at)..]) {
+            word.store(u64::from_le_bytes(bytes.try_into().unwrap()), Ordering::Relaxed);
+        }
+    }
+
+    fn writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let mut persistent = self.persistent.lock().unwrap();
+        for place in place(range.start)..place(range.end) {
+            persistent[place] = self.words[place].load(Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn fence(&self) {}
+}
+
+type One = Recorder<OneSubBuffer, [Cursor; 1]>;
+
+/// A recorder whose first sub-buffer has been begun by an event.
+fn recorder() -> Arc<One> {
+    let clock = Clock::from_function(|| 0, 1, 0);
+    let options = Options::new([1; 16], clock);
+    let words = (0..32).map(|_| AtomicU64::new(0)).collect();
+    let recorder = Recorder {
+        medium: OneSubBuffer { words, persistent: Mutex::new(alloc::vec![0; 32]) },
+        cursors: [Cursor::new()],
+        description: Description::new(1, options.identity, GEOMETRY, Mode::Overwrite, &clock),
+        durability: Durability::OnCrash,
+        clock,
+        is_stopped: super::AtomicBool::new(false),
+    };
+    writer(&recorder).record_at(1, 1, b"").unwrap();
+    Arc::new(recorder)
+}
+
+fn writer(recorder: &One) -> Writer<'_, OneSubBuffer> {
+    recorder.claim().unwrap()
+}
+
+/// The offset of the second event.
+const SECOND: u64 = HEADER + 16;
+
+fn is_second_in(medium: &OneSubBuffer, recorder: &One) -> bool {
+    let reader = Reader::of(medium, recorder.description);
+    let seed = recorder.description.seed(0, 1, 0);
+    reader.record(GEOMETRY.shard(0), SECOND, seed).is_some()
+}
+
+/// Who sees the first word of a record sees the rest of it.
+#[test]
+fn a_reader_sees_an_event_wholly_or_not_at_all() {
+    loom::model(|| {
+        let recorder = recorder();
+        let other = Arc::clone(&recorder);
+        let thread = loom::thread::spawn(move || {
+            writer(&other).record_at(2, 2, &[2; 16]).unwrap();
+        });
+        let medium = recorder.medium();
+        let first = medium.load(GEOMETRY.shard(0) + SECOND, Ordering::Acquire);
+        assert_eq!(first != 0, first != 0 && is_second_in(medium, &recorder));
+        thread.join().unwrap();
+    });
+}
+
+/// What has been recorded before, by what the shard's cursor says, is written back whole, also beside the
+/// stop of recording.
+#[test]
+fn what_a_cursor_says_is_written_back() {
+    loom::model(|| {
+        let recorder = recorder();
+        let other = Arc::clone(&recorder);
+        let thread = loom::thread::spawn(move || {
+            let writer = writer(&other);
+            writer.record_at(2, 2, &[2; 16]).is_ok()
+        });
+        recorder.stop();
+        recorder.write_back_all().unwrap();
+        let done = recorder.cursors[0].done();
+        let is_recorded = thread.join().unwrap();
+        let persistent = recorder.medium.persistent.lock().unwrap().clone();
+        let words = persistent.into_iter().map(AtomicU64::new).collect();
+        let persistent = OneSubBuffer { words, persistent: Mutex::new(Vec::new()) };
+        assert_eq!(is_second_in(&persistent, &recorder), done > SECOND);
+        assert!(done <= SECOND || is_recorded);
+        recorder.write_back_all().unwrap();
+        assert_eq!(recorder.cursors[0].done() > SECOND, is_recorded);
+    });
+}
+
+/// A shard has one owner at a time, and the next one goes on behind the last one's events.
+#[test]
+fn a_shard_that_is_given_back_is_taken_up_with_its_events() {
+    loom::model(|| {
+        let recorder = recorder();
+        let other = Arc::clone(&recorder);
+        let record = |recorder: &One| match recorder.claim() {
+            Ok(writer) => writer.record_at(2, 2, b"").is_ok(),
+            Err(_taken) => false,
+        };
+        let thread = loom::thread::spawn(move || record(&other));
+        let recorded = usize::from(record(&recorder)) + usize::from(thread.join().unwrap());
+        let head = recorder.cursors[0].head();
+        assert!(recorded > 0 && head == SECOND + 16 * recorded as u64, "{recorded}, {head}");
+    });
+}

@@ -1,0 +1,259 @@
+//! A flight recorder: the last events of each thread, which are still there after a crash.
+//!
+//! A [`Recorder`] writes into a [`Medium`]: a file on DAX, memory that a kernel keeps over a reboot, a region
+//! of a machine without an operating system. Each thread claims a shard by [`Recorder::claim`] and records by
+//! [`Writer::record`]: stores into memory of its own, no lock, no instruction that locks, no allocation. A
+//! [`Reader`] takes what it finds apart, in the same process, in another one while it is written to, or after
+//! the crash.
+//!
+//! ```
+//! use cachemaint::Cache;
+//! use cachemaint::medium::Memory;
+//! use cachemaint::recorder::{Clock, Found, Options, Reader};
+//! use std::sync::atomic::AtomicU64;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let words: Vec<AtomicU64> = (0..8192).map(|_| AtomicU64::new(0)).collect();
+//! let memory = Memory::new(&words, Cache::host()?);
+//! # fn ticks() -> u64 { 0 }
+//! # let clock = Clock::from_function(ticks, 1_000_000_000, 0);
+//! let recorder = Options::new([7; 16], clock).shards(2).create_in(memory, [(); 2].map(|()| Default::default()))?;
+//! let writer = recorder.claim()?;
+//! writer.record(3, b"the valve is open")?;
+//! drop(writer);
+//!
+//! let reader = Reader::open(recorder.medium())?;
+//! let mut buffer = vec![0; reader.largest_payload()];
+//! let mut events = reader.shard(0);
+//! while let Some(found) = events.next(&mut buffer) {
+//!     if let Found::Event(event) = found {
+//!         assert_eq!((event.id, event.payload), (3, &b"the valve is open"[..]));
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What survives
+//! | [`Durability`] | on the path of an event | what survives |
+//! |---|---|---|
+//! | [`OnCrash`](Durability::OnCrash) | stores only | the end of the process; kexec and kdump, if the next kernel maps the region; a reset only if [`Recorder::write_back_all`] ran before (a kernel panic runs no user code) and firmware keeps the RAM |
+//! | the same with a `Within` beside it | stores only | as above; a reset that keeps RAM and, on persistent memory, power loss, except for what was recorded in the last interval, which is measured |
+//! | [`SubBuffer`](Durability::SubBuffer) | write-back and one fence when a sub-buffer is full | the same, except for the sub-buffers that were not full |
+//! | [`EachAppend`](Durability::EachAppend) | write-back and one fence | every event that `record` has returned for, if the medium survives the event itself |
+//!
+//! All of it as far as the medium goes: see its guarantee. In mode [`Overwrite`](Mode::Overwrite) the oldest
+//! sub-buffer of a shard is given up as a whole when the next one is begun.
+//!
+//! # What a reader trusts
+//! No counter. Each record proves itself by a checksum over its bytes and its place, seeded by the file's
+//! identity, the opening, the shard and the sequence number of its sub-buffer. So what an earlier lap has
+//! left, another file's record and a torn one betray themselves, and after damage reading goes on at the next
+//! record that verifies; what was skipped is said ([`Skipped`]). The checksum finds accidents: of unrelated
+//! bytes one in 2^32 passes. It is no protection against people.
+//!
+//! # Format, version 1
+//! All integers are little-endian, all offsets are bytes. The file is a table of pages:
+//!
+//! | at | bytes | what |
+//! |---|---|---|
+//! | 0 | 4096 | descriptor A, the rest zero |
+//! | 4096 | 4096 | descriptor B, the rest zero |
+//! | 8192 | 256 × shards | for each shard a word that counts lost events, in lines of its own |
+//! | *base* | shards × sub-buffers × size | the sub-buffers, those of a shard together |
+//!
+//! *base* is the next multiple of 4096. Sub-buffer *slot* of *shard* is at *base* + (*shard* × sub-buffers +
+//! *slot*) × size. What is behind the last one belongs to nobody.
+//!
+//! ## Descriptor
+//! | at | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | magic: `CMtRace` and 0x1a |
+//! | 8 | 4 | version: 1 |
+//! | 12 | 4 | length of the descriptor: 128 |
+//! | 16 | 8 | generation: 1 when the file is made, one more each time it is opened for recording |
+//! | 24 | 16 | identity: random, the same for the life of the file |
+//! | 40 | 4 | shards: 1 to 4096 |
+//! | 44 | 4 | sub-buffers of a shard: 2 or more |
+//! | 48 | 4 | size of a sub-buffer: a power of two, 256 to 1048576 |
+//! | 52 | 4 | mode: 0 overwrites the oldest, 1 refuses |
+//! | 56 | 4 | source of timestamps: 0 the caller's, 1 nanoseconds of the system's monotonic clock since the opening, 2 the time stamp counter (x86), 3 `CNTVCT_EL0` (arm64) |
+//! | 60 | 4 | zero |
+//! | 64 | 8 | its ticks per second, not 0 |
+//! | 72 | 8 | anchor: a timestamp … |
+//! | 80 | 8 | … and the wall clock then, nanoseconds since 1970-01-01 UTC; 0 if it was not known |
+//! | 88 | 16 | boot id of the system, zeros if there is none |
+//! | 104 | 20 | zero |
+//! | 124 | 4 | CRC32C of the bytes before it |
+//!
+//! Of two valid descriptors that with the higher generation counts. Magic, version and checksum stay at their
+//! places in every later version, so that an unknown version is known as such.
+//!
+//! ## Count of lost events
+//! Bits 0 to 31 are the count, which stops at its maximum; bits 32 to 63 the CRC32C of identity, shard (4
+//! bytes) and count (4 bytes). It is the shard's sum over all openings, and zero while nothing was lost.
+//!
+//! ## Sub-buffer
+//! A header of 64 bytes and records behind it. The sequence number counts a shard's sub-buffers from 0; *slot*
+//! is its remainder by their number. It is below 2^40. Each opening begins a new sub-buffer in each shard
+//! that is used.
+//!
+//! | at | bytes | what |
+//! |---|---|---|
+//! | 0 | 4 | magic: `CMsb` |
+//! | 4 | 4 | shard |
+//! | 8 | 8 | sequence number |
+//! | 16 | 8 | timestamp of its begin |
+//! | 24 | 8 | the wall clock then, as above |
+//! | 32 | 8 | ticks per second of its timestamps |
+//! | 40 | 8 | events that the shard had lost before |
+//! | 48 | 8 | generation of the opening that wrote it |
+//! | 56 | 4 | where the records of the sub-buffer before ended, 0 if this opening had none |
+//! | 60 | 4 | CRC32C of identity and the bytes before |
+//!
+//! When a slot is used again the new header is written first, and nothing is zeroed: under the new sequence
+//! number no old record verifies.
+//!
+//! ## Record
+//! At multiples of 8, without gaps, from 64 on. A record does not cross the end of its sub-buffer.
+//!
+//! | at | bytes | what |
+//! |---|---|---|
+//! | 0 | 2 | event id |
+//! | 2 | 2 | length of the payload |
+//! | 4 | 4 | tag |
+//! | 8 | 8 | timestamp |
+//! | 16 | length | payload, then zeros up to a multiple of 8 |
+//!
+//! The tag is the CRC32C of: identity, generation (8 bytes), sequence number (8), shard (4); then the record's
+//! offset in its sub-buffer (4), event id (2), length (2), timestamp (8), payload and its zeros. Eight bytes of
+//! zero begin no record: an event with id 0 and no payload whose tag is 0, one of 2^32, is not found again.
+//!
+//! # Limits
+//! A payload has at most 65535 bytes and must fit a sub-buffer with 80 bytes to spare. There are at most 4096
+//! shards and 2^40 sub-buffers in a shard's life. One process records into a file ([`DaxFile`] sees to that by
+//! its lock); several record into several files.
+//!
+//! [`DaxFile`]: crate::dax::DaxFile
+//! [`Medium`]: crate::medium::Medium
+
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "sub-buffers have at most 2^20 bytes, and words of the format are taken apart"
+)]
+
+mod clock;
+mod cursor;
+mod error;
+mod format;
+#[cfg(feature = "std")]
+mod hooks;
+#[cfg(all(test, loom))]
+mod loom_tests;
+mod open;
+mod options;
+mod reader;
+mod sync;
+#[cfg(feature = "std")]
+mod within;
+mod writeback;
+mod writer;
+
+pub use clock::{Clock, TimeSource};
+pub use cursor::Cursor;
+pub use error::{Error, NotRecorded};
+pub use format::Description;
+pub use options::{Durability, Mode, Options};
+pub use reader::Reader;
+pub use reader::merged::Merged;
+pub use reader::shard::{Event, Events, Found, Skipped, SkippedKind};
+#[cfg(feature = "std")]
+pub use within::Within;
+pub use writer::Writer;
+
+use crate::medium::Medium;
+use sync::AtomicBool;
+
+/// Where a recorder keeps what it knows of its shards in ordinary memory, unless the caller gives it a place.
+#[cfg(feature = "std")]
+pub type Cursors = alloc::boxed::Box<[Cursor]>;
+/// Where a recorder keeps what it knows of its shards in ordinary memory.
+#[cfg(not(feature = "std"))]
+pub type Cursors = &'static [Cursor];
+
+/// A file that events are recorded into: made by [`Options::create_in`] and its like.
+///
+/// Dropping it writes nothing back.
+#[derive(Debug)]
+pub struct Recorder<M, C = Cursors> {
+    medium: M,
+    cursors: C,
+    description: Description,
+    durability: Durability,
+    clock: Clock,
+    is_stopped: AtomicBool,
+}
+
+impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
+    /// The medium that it records into.
+    pub const fn medium(&self) -> &M {
+        &self.medium
+    }
+
+    /// What the file says of itself.
+    pub const fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// When events are written back.
+    pub const fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    /// Claims a shard that nobody has, for one thread. It goes on where its last owner has stopped.
+    ///
+    /// # Errors
+    /// [`Error::AllShardsTaken`].
+    ///
+    /// # Cost
+    /// A search through the shards, each an atomic exchange at most: once in the life of a thread.
+    pub fn claim(&self) -> Result<Writer<'_, M>, Error<M::Error>> {
+        let shards = self.description.shards();
+        let free = (0..shards).zip(self.cursors()).find(|(_, cursor)| cursor.claim());
+        let (shard, cursor) = free.ok_or(Error::AllShardsTaken { shards })?;
+        Ok(Writer::new(self, shard, cursor))
+    }
+
+    /// Ends recording, for good: from now on events are refused with [`NotRecorded::Stopped`]. An event that
+    /// another thread has begun is still finished. May be called in a signal handler.
+    pub fn stop(&self) {
+        self.is_stopped.store(true, sync::Ordering::SeqCst);
+    }
+
+    /// Whether recording has ended.
+    pub fn is_stopped(&self) -> bool {
+        self.is_stopped.load(sync::Ordering::Relaxed)
+    }
+
+    /// In mode [`Refuse`](Mode::Refuse): the sub-buffers of a shard before this sequence number have been read
+    /// and may be overwritten. What was not yet recorded is not given up by it.
+    ///
+    /// It is not kept in the file: when that is opened again, all that is in it counts as unread.
+    pub fn release(&self, shard: u32, before: u64) {
+        if let Some(cursor) = self.cursors().get(shard as usize) {
+            cursor.release(before, self.description.sub_buffer_size());
+        }
+    }
+
+    /// Events that a shard has lost, as far as is known: refused, too long, nested. Not those that were
+    /// overwritten.
+    pub fn lost(&self, shard: u32) -> u64 {
+        self.cursors().get(shard as usize).map_or(0, Cursor::lost)
+    }
+
+    /// One for each shard.
+    fn cursors(&self) -> &[Cursor] {
+        let cursors = self.cursors.as_ref();
+        cursors.get(..self.description.shards() as usize).unwrap_or(cursors)
+    }
+}

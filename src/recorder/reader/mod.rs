@@ -1,0 +1,255 @@
+//! Reading: what is there is taken apart by what proves itself.
+
+pub(super) mod merged;
+pub(super) mod shard;
+
+use super::format;
+use super::format::{
+    BadDescriptor, DESCRIPTOR, DESCRIPTORS, Description, Geometry, HEADER, Header, RECORD,
+    record_len,
+};
+use super::{Error, Events};
+use crate::checksum;
+use crate::medium::Readable;
+use core::sync::atomic::Ordering;
+
+/// Reads a recording.
+///
+/// Nothing is asked of whoever writes it: each record is copied and then verified, so that one which is
+/// overwritten meanwhile fails to verify, and is skipped.
+#[derive(Debug)]
+pub struct Reader<S> {
+    source: S,
+    description: Description,
+    /// Where the descriptor is that does not count.
+    other: u64,
+}
+
+/// A sub-buffer, and how its records are known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SubBuffer {
+    /// Its header, or what it must have been.
+    header: Header,
+    is_inferred: bool,
+}
+
+impl SubBuffer {
+    pub(super) const fn sequence(&self) -> u64 {
+        self.header.sequence
+    }
+}
+
+/// A record that has proved itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record {
+    id: u16,
+    len: u16,
+    timestamp: u64,
+}
+
+impl<S: Readable> Reader<S> {
+    /// Finds the recording in what can be read.
+    ///
+    /// # Errors
+    /// [`Error::Short`], [`Error::NoRecording`], [`Error::Version`], [`Error::Damaged`],
+    /// [`Error::Impossible`]: what was found, and where. [`Error::Medium`], if neither descriptor can be read.
+    pub fn open(source: S) -> Result<Self, Error<S::Error>> {
+        let (len, needed) = (source.len(), DESCRIPTORS[1] + DESCRIPTOR as u64);
+        if len < needed {
+            return Err(Error::Short { len, needed });
+        }
+        let [first, second] =
+            DESCRIPTORS.map(|at| Ok::<_, S::Error>((at, Self::descriptor(&source, at)?)));
+        let (description, other) = match (first, second) {
+            (Ok((a, first)), Ok((b, second))) => Self::newest_of((a, first), (b, second))?,
+            // One copy cannot be read: the other one has to do.
+            (Ok((at, found)), Err(_)) | (Err(_), Ok((at, found))) => {
+                let other = DESCRIPTORS[0] + DESCRIPTORS[1] - at;
+                (found.map_err(|bad| Error::bad((at, bad), (at, bad)))?, other)
+            }
+            (Err(error), Err(_)) => return Err(Error::Medium(error)),
+        };
+        let needed = description.geometry.len().unwrap_or(u64::MAX);
+        if len < needed {
+            return Err(Error::Short { len, needed });
+        }
+        Ok(Self { source, description, other })
+    }
+
+    /// The recording of this description.
+    pub(super) const fn of(source: S, description: Description) -> Self {
+        Self { source, description, other: 0 }
+    }
+
+    fn descriptor(source: &S, at: u64) -> Result<Result<Description, BadDescriptor>, S::Error> {
+        let mut bytes = [0; DESCRIPTOR];
+        source.read(at, &mut bytes)?;
+        Ok(Description::from_bytes(&bytes))
+    }
+
+    /// The one that counts, and where the other one is.
+    fn newest_of(
+        (a, first): (u64, Result<Description, BadDescriptor>),
+        (b, second): (u64, Result<Description, BadDescriptor>),
+    ) -> Result<(Description, u64), Error<S::Error>> {
+        match (first, second) {
+            // A newer program has written it: what this one knows of the file may be wrong.
+            (Err(bad @ BadDescriptor::Version(_)), _) => Err(Error::bad((a, bad), (a, bad))),
+            (_, Err(bad @ BadDescriptor::Version(_))) => Err(Error::bad((b, bad), (b, bad))),
+            (Ok(first), Ok(second)) if first.generation >= second.generation => Ok((first, b)),
+            (_, Ok(second)) => Ok((second, a)),
+            (Ok(first), Err(_)) => Ok((first, b)),
+            (Err(first), Err(second)) => Err(Error::bad((a, first), (b, second))),
+        }
+    }
+
+    /// What the file says of itself.
+    pub const fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// Bytes that a buffer for payloads must have.
+    pub const fn largest_payload(&self) -> usize {
+        self.description.geometry.largest_payload().next_multiple_of(8)
+    }
+
+    /// What a shard has, in the order in which it was recorded.
+    ///
+    /// # Panics
+    /// If there is no such shard.
+    #[track_caller]
+    pub fn shard(&self, shard: u32) -> Events<'_, S> {
+        assert!(shard < self.description.shards(), "there is no shard {shard}");
+        Events::new(self, shard)
+    }
+
+    /// Events that a shard has lost over all openings, as far as the file knows: refused, too long, nested.
+    #[must_use]
+    pub fn lost(&self, shard: u32) -> u64 {
+        let word = self.source.load(Geometry::loss(shard), Ordering::Acquire);
+        let counted = self.description.lost(shard, word).unwrap_or(0);
+        let in_header = self.newest_header(shard).map_or(0, |header| header.lost);
+        counted.max(in_header)
+    }
+
+    /// Where the descriptor goes that is written next.
+    pub(super) const fn other_place(&self) -> u64 {
+        self.other
+    }
+
+    /// The header in a slot, if it proves itself. Its words are looked at one after the other, as the first
+    /// ones mostly tell that it is none.
+    fn header(&self, shard: u32, slot: u64) -> Option<Header> {
+        let geometry = self.description.geometry;
+        let at = geometry.sub_buffer(shard, slot);
+        let first = self.source.load(at, Ordering::Acquire);
+        if first != Header::first_word(shard) {
+            return None;
+        }
+        let sequence = self.source.load(at + 8, Ordering::Acquire);
+        if geometry.slot(sequence) != slot {
+            return None;
+        }
+        let mut bytes = [0; HEADER as usize];
+        self.source.read(at, &mut bytes).ok()?;
+        let header = Header::from_bytes(bytes, &self.description.identity)?;
+        // It may have been overwritten between the loads.
+        (header.shard == shard && geometry.slot(header.sequence) == slot).then_some(header)
+    }
+
+    /// The newest header of a shard that proves itself.
+    fn newest_header(&self, shard: u32) -> Option<Header> {
+        let slots = 0..u64::from(self.description.sub_buffers());
+        let headers = slots.filter_map(|slot| self.header(shard, slot));
+        headers.max_by_key(|header| header.sequence)
+    }
+
+    /// The newest sub-buffer of a shard, also if its header is damaged.
+    pub(super) fn newest(&self, shard: u32) -> Option<SubBuffer> {
+        let newest = self.newest_header(shard)?;
+        let next = self.sub_buffer(shard, newest.sequence + 1, &newest);
+        let next = next.filter(|next| next.sequence() > newest.sequence);
+        Some(next.unwrap_or(SubBuffer { header: newest, is_inferred: false }))
+    }
+
+    /// What is in the slot of a sequence number: by its header, or else by what its records prove.
+    fn sub_buffer(&self, shard: u32, sequence: u64, newest: &Header) -> Option<SubBuffer> {
+        let slot = self.description.geometry.slot(sequence);
+        let proved =
+            self.header(shard, slot).map(|header| SubBuffer { header, is_inferred: false });
+        proved.or_else(|| self.infer(shard, slot, newest))
+    }
+
+    /// What the header in a slot must have been: one under which a record in it verifies.
+    #[cold]
+    fn infer(&self, shard: u32, slot: u64, newest: &Header) -> Option<SubBuffer> {
+        let geometry = self.description.geometry;
+        let start = geometry.sub_buffer(shard, slot);
+        let offsets = HEADER..u64::from(geometry.size) - RECORD + 1;
+        // What is newer goes before what it has overwritten.
+        let header = self.candidates(shard, slot, newest).into_iter().flatten().find(|header| {
+            let seed = self.description.seed(shard, header.generation, header.sequence);
+            offsets.clone().step_by(8).any(|offset| self.record(start, offset, seed).is_some())
+        });
+        header.map(|header| SubBuffer { header, is_inferred: true })
+    }
+
+    /// The headers that may have been in a slot: of the lap after that of the newest one, of its own and of the
+    /// one before, each by an opening that wrote a neighbour.
+    fn candidates(&self, shard: u32, slot: u64, newest: &Header) -> [Option<Header>; 9] {
+        let laps = u64::from(self.description.sub_buffers());
+        let back = (newest.sequence + laps - slot) % laps;
+        let (current, ahead) = match newest.sequence.checked_sub(back) {
+            Some(current) => (Some(current), current + laps),
+            None => (None, slot),
+        };
+        let before = current.and_then(|current| current.checked_sub(laps));
+        let sequences = [Some(ahead), current, before];
+        let beside =
+            [self.header(shard, (slot + laps - 1) % laps), self.header(shard, (slot + 1) % laps)];
+        let [left, right] = beside;
+        let is_new = |header: &Header| header.generation != newest.generation;
+        let left = left.filter(is_new);
+        let right = right
+            .filter(is_new)
+            .filter(|right| left.is_none_or(|left: Header| left.generation != right.generation));
+        let neighbours = [Some(*newest), left, right];
+        core::array::from_fn(|place| {
+            let (sequence, neighbour) = (sequences[place / 3]?, neighbours[place % 3]?);
+            Some(Header { shard, sequence, lost: 0, end_before: 0, ..neighbour })
+        })
+    }
+
+    /// The record at an offset of a sub-buffer, if it proves itself.
+    pub(super) fn record(&self, start: u64, offset: u64, seed: u32) -> Option<Record> {
+        let first = self.source.load(start + offset, Ordering::Acquire);
+        let (id, len, tag) = format::parts(first);
+        let end = offset + record_len(usize::from(len));
+        if first == 0 || end > u64::from(self.description.sub_buffer_size()) {
+            return None;
+        }
+        let mut bytes = [0; CHUNK];
+        let mut left = (end - offset - 8) as usize;
+        let (mut at, mut crc) = (start + offset + 8, seed);
+        let mut timestamp = None;
+        while left > 0 {
+            // The first chunk begins with what is not in the medium.
+            let beginning = if timestamp.is_none() { 8 } else { 0 };
+            let len_here = left.min(CHUNK - beginning);
+            self.source.read(at, &mut bytes[beginning..][..len_here]).ok()?;
+            if timestamp.is_none() {
+                let offset = offset as u32;
+                let found = u64::from_le_bytes(*bytes[8..].first_chunk()?);
+                bytes[..RECORD as usize].copy_from_slice(&format::tagged(offset, id, len, found));
+                timestamp = Some(found);
+            }
+            crc = checksum::append(crc, &bytes[..beginning + len_here]);
+            at += len_here as u64;
+            left -= len_here;
+        }
+        (crc == tag).then_some(Record { id, len, timestamp: timestamp? })
+    }
+}
+
+/// So many bytes are read at a time to verify them.
+const CHUNK: usize = 256;

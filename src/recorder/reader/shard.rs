@@ -1,0 +1,387 @@
+//! What a shard has, in order.
+
+use super::{HEADER, Header, RECORD, Reader, Record, SubBuffer, record_len};
+use crate::checksum;
+use crate::medium::Readable;
+use crate::recorder::format;
+use core::fmt;
+use core::sync::atomic::Ordering;
+
+/// What is found next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Found<'b> {
+    /// An event.
+    Event(Event<'b>),
+    /// Bytes that prove nothing.
+    Skipped(Skipped),
+    /// So many events were lost between what was found before and what comes now.
+    Lost {
+        /// The shard that lost them.
+        shard: u32,
+        /// How many.
+        events: u64,
+    },
+}
+
+/// An event that has proved itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Event<'b> {
+    /// The shard that it was recorded in.
+    pub shard: u32,
+    /// The sequence number of its sub-buffer.
+    pub sequence: u64,
+    /// Where it is in the medium.
+    pub at: u64,
+    /// Its id.
+    pub id: u16,
+    /// When it was recorded, in ticks of the clock of its opening.
+    pub timestamp: u64,
+    /// When it was recorded, in nanoseconds since 1970-01-01 UTC; `None` if the clock had no wall time.
+    pub wall: Option<u64>,
+    /// What was recorded.
+    pub payload: &'b [u8],
+}
+
+/// Bytes of a sub-buffer that prove nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Skipped {
+    /// The shard.
+    pub shard: u32,
+    /// The sequence number of the sub-buffer, if it is known.
+    pub sequence: Option<u64>,
+    /// Where they begin in the medium.
+    pub at: u64,
+    /// How many they are, at most.
+    pub len: u64,
+    /// What they are.
+    pub kind: SkippedKind,
+}
+
+/// What bytes are that prove nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SkippedKind {
+    /// The end of what a shard has last recorded: an event that was not finished, or of which a crash has kept
+    /// a part.
+    Torn,
+    /// Behind the end there are events of an earlier lap, which are not shown.
+    Stale,
+    /// There were events, and they have been damaged, or a crash has lost them.
+    Damaged,
+    /// They were overwritten while they were read.
+    Overwritten,
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            SkippedKind::Torn => "unfinished or torn",
+            SkippedKind::Stale => "left by an earlier lap",
+            SkippedKind::Damaged => "damaged or lost",
+            SkippedKind::Overwritten => "overwritten while they were read",
+        };
+        let Self { shard, at, len, .. } = self;
+        write!(f, "shard {shard}: up to {len} bytes at {at} are {what}")
+    }
+}
+
+/// The events of a shard, in the order in which they were recorded, and what was skipped between them.
+///
+/// What is recorded meanwhile may be seen.
+#[derive(Debug)]
+pub struct Events<'r, S> {
+    reader: &'r Reader<S>,
+    shard: u32,
+    /// The newest header when reading began.
+    newest: Option<Header>,
+    /// How many slots have been visited; each is up to three times.
+    visited: u64,
+    current: Option<Current>,
+    /// The newest sequence number that was visited, from that of the newest header on.
+    last: u64,
+    /// Losses that were told of.
+    lost: u64,
+    next: Option<Next>,
+    /// When the last event was.
+    time: u64,
+}
+
+/// The sub-buffer that is being read.
+#[derive(Clone, Copy, Debug)]
+struct Current {
+    header: Header,
+    is_inferred: bool,
+    seed: u32,
+    start: u64,
+    /// What is before it has been read.
+    offset: u64,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    Event { record: Record, offset: u64 },
+    Skipped(Skipped),
+    Lost(u64),
+}
+
+impl<'r, S: Readable> Events<'r, S> {
+    pub(super) fn new(reader: &'r Reader<S>, shard: u32) -> Self {
+        let newest = reader.newest_header(shard);
+        Self {
+            reader,
+            shard,
+            newest,
+            visited: 0,
+            current: None,
+            last: newest.map_or(0, |newest| newest.sequence),
+            lost: 0,
+            next: None,
+            time: 0,
+        }
+    }
+
+    /// The next event, or what is between it and the one before. Payloads go to the buffer.
+    ///
+    /// # Panics
+    /// If the buffer is shorter than [`Reader::largest_payload`].
+    #[track_caller]
+    pub fn next<'b>(&mut self, buffer: &'b mut [u8]) -> Option<Found<'b>> {
+        let (has, needs) = (buffer.len(), self.reader.largest_payload());
+        assert!(has >= needs, "the buffer has {has} bytes and needs {needs}");
+        loop {
+            self.seek()?;
+            match self.next.take()? {
+                Next::Lost(events) => return Some(Found::Lost { shard: self.shard, events }),
+                Next::Skipped(skipped) => return Some(Found::Skipped(skipped)),
+                Next::Event { record, offset } => {
+                    let current = self.current?;
+                    if self.copy(&current, record, offset, buffer) {
+                        return Some(Found::Event(self.event(&current, record, offset, buffer)));
+                    }
+                    // It was overwritten since it was verified.
+                    self.next = Some(Next::Skipped(self.rest(&current, offset)));
+                    self.current = None;
+                }
+            }
+        }
+    }
+
+    /// When what comes next was, in nanoseconds.
+    pub(super) fn time(&mut self) -> Option<u64> {
+        self.seek()?;
+        if let (Some(Next::Event { record, .. }), Some(current)) = (self.next, self.current) {
+            let pace = current.header.pace;
+            // Clocks without wall time have one origin in a recording.
+            let known = if pace.wall == 0 { format::Pace { timestamp: 0, ..pace } } else { pace };
+            self.time = known.wall_at(record.timestamp);
+        }
+        Some(self.time)
+    }
+
+    /// Finds what comes next, unless it is known.
+    fn seek(&mut self) -> Option<()> {
+        while self.next.is_none() {
+            match self.current {
+                Some(current) => self.go_on(current),
+                None => self.enter()?,
+            }
+        }
+        Some(())
+    }
+
+    /// Finds the next record in a sub-buffer, or its end.
+    fn go_on(&mut self, current: Current) {
+        let (reader, size) = (self.reader, u64::from(self.reader.description.sub_buffer_size()));
+        let Current { start, seed, offset, .. } = current;
+        let mut places = (offset..(size - RECORD + 1).max(offset)).step_by(8);
+        let found = places.find_map(|place| Some((place, reader.record(start, place, seed)?)));
+        match found {
+            Some((place, _)) if place > offset => {
+                self.next = Some(Next::Skipped(self.skipped(
+                    &current,
+                    place - offset,
+                    SkippedKind::Damaged,
+                )));
+                self.current = Some(Current { offset: place, ..current });
+            }
+            Some((place, record)) => {
+                self.next = Some(Next::Event { record, offset: place });
+                let end = place + record_len(usize::from(record.len));
+                self.current = Some(Current { offset: end, ..current });
+            }
+            None => {
+                self.next = self.tail(&current).map(Next::Skipped);
+                self.current = None;
+            }
+        }
+    }
+
+    /// What is behind the last record of a sub-buffer, if there is to be something.
+    fn tail(&self, current: &Current) -> Option<Skipped> {
+        let Current { start, offset, header, is_inferred, .. } = *current;
+        let (reader, geometry) = (self.reader, self.reader.description.geometry);
+        let here = reader.header(self.shard, geometry.slot(header.sequence));
+        if !is_inferred && here.is_none_or(|here| here.sequence != header.sequence) {
+            return Some(self.rest(current, offset));
+        }
+        let after = reader.header(self.shard, geometry.slot(header.sequence + 1));
+        let after = after.filter(|after| after.sequence == header.sequence + 1);
+        if let Some(end) = after.map(|after| u64::from(after.end_before)).filter(|end| *end > 0) {
+            let missing = end.min(u64::from(geometry.size)).checked_sub(offset)?;
+            return (missing > 0).then(|| self.skipped(current, missing, SkippedKind::Damaged));
+        }
+        let left = u64::from(geometry.size) - offset;
+        if left < RECORD || reader.source.load(start + offset, Ordering::Acquire) == 0 {
+            return None;
+        }
+        let kind = if self.has_stale(current) { SkippedKind::Stale } else { SkippedKind::Torn };
+        Some(self.skipped(current, left, kind))
+    }
+
+    /// Whether there are records of the lap before in the rest of a sub-buffer.
+    fn has_stale(&self, current: &Current) -> bool {
+        let (reader, header) = (self.reader, current.header);
+        let size = u64::from(reader.description.sub_buffer_size());
+        let laps = u64::from(reader.description.sub_buffers());
+        let Some(sequence) = header.sequence.checked_sub(laps) else { return false };
+        let openings = [header.generation, header.generation.saturating_sub(1)];
+        let seeds =
+            openings.map(|generation| reader.description.seed(self.shard, generation, sequence));
+        let mut places = (current.offset..=size - RECORD).step_by(8);
+        places.any(|place| {
+            seeds.iter().any(|seed| reader.record(current.start, place, *seed).is_some())
+        })
+    }
+
+    /// The rest of a sub-buffer that is overwritten while it is read.
+    fn rest(&self, current: &Current, offset: u64) -> Skipped {
+        let len = u64::from(self.reader.description.sub_buffer_size()) - offset;
+        self.skipped(&Current { offset, ..*current }, len, SkippedKind::Overwritten)
+    }
+
+    fn skipped(&self, current: &Current, len: u64, kind: SkippedKind) -> Skipped {
+        let (at, sequence) = (current.start + current.offset, Some(current.header.sequence));
+        Skipped { shard: self.shard, sequence, at, len, kind }
+    }
+
+    /// Goes to the next sub-buffer; `None` at the end.
+    ///
+    /// Round the ring three times: for what is older than a lap, which a crash can leave where it lost the
+    /// newer one; for the last lap; and for what is newer than the newest header, which was lost or has come
+    /// since.
+    fn enter(&mut self) -> Option<()> {
+        let (reader, laps) = (self.reader, u64::from(self.reader.description.sub_buffers()));
+        let Some(newest) = self.newest else { return self.enter_unknown() };
+        let (round, place) = (self.visited / laps, self.visited % laps);
+        if round >= 3 {
+            return self.last_losses();
+        }
+        self.visited += 1;
+        let after = newest.sequence + 1 + place;
+        let Some(found) = reader.sub_buffer(self.shard, after, &newest) else {
+            if round == 1 {
+                self.next = self.unknown(reader.description.geometry.slot(after));
+            }
+            return Some(());
+        };
+        let lap = after.saturating_sub(laps);
+        let is_due = match round {
+            0 => found.sequence() < lap,
+            1 => found.sequence() == lap && after >= laps,
+            _ => found.sequence() > self.last,
+        };
+        if is_due {
+            self.begin(found);
+        }
+        Some(())
+    }
+
+    /// Without any header there is nothing to infer from.
+    fn enter_unknown(&mut self) -> Option<()> {
+        let slot = self.visited;
+        if slot >= u64::from(self.reader.description.sub_buffers()) {
+            return self.last_losses();
+        }
+        self.visited += 1;
+        self.next = self.unknown(slot);
+        Some(())
+    }
+
+    /// A sub-buffer of which nothing is known, unless it was never used.
+    fn unknown(&self, slot: u64) -> Option<Next> {
+        let geometry = self.reader.description.geometry;
+        let at = geometry.sub_buffer(self.shard, slot);
+        if self.reader.source.load(at, Ordering::Acquire) == 0 {
+            return None;
+        }
+        let (shard, len) = (self.shard, u64::from(geometry.size));
+        Some(Next::Skipped(Skipped { shard, sequence: None, at, len, kind: SkippedKind::Damaged }))
+    }
+
+    fn begin(&mut self, found: SubBuffer) {
+        let SubBuffer { header, is_inferred } = found;
+        let Header { generation, sequence, lost, .. } = header;
+        let description = &self.reader.description;
+        self.last = self.last.max(sequence);
+        self.current = Some(Current {
+            header,
+            is_inferred,
+            seed: description.seed(self.shard, generation, sequence),
+            start: description.geometry.sub_buffer(self.shard, sequence),
+            offset: HEADER,
+        });
+        self.tell_losses(lost);
+    }
+
+    /// Losses after the last sub-buffer was begun.
+    fn last_losses(&mut self) -> Option<()> {
+        self.tell_losses(self.reader.lost(self.shard));
+        self.next.is_some().then_some(())
+    }
+
+    fn tell_losses(&mut self, lost: u64) {
+        let events = lost.saturating_sub(self.lost);
+        if events > 0 {
+            self.next = Some(Next::Lost(events));
+            self.lost = lost;
+        }
+    }
+
+    /// Copies a payload, and says whether it is still what was verified.
+    fn copy(&self, current: &Current, record: Record, offset: u64, buffer: &mut [u8]) -> bool {
+        let Record { id, len, timestamp } = record;
+        let bytes = usize::from(len).next_multiple_of(8);
+        let (source, at) = (&self.reader.source, current.start + offset);
+        if source.read(at + RECORD, &mut buffer[..bytes]).is_err() {
+            return false;
+        }
+        let crc =
+            checksum::append(current.seed, &format::tagged(offset as u32, id, len, timestamp));
+        let tag = checksum::append(crc, &buffer[..bytes]);
+        source.load(at, Ordering::Acquire) == format::first_word(id, len, tag)
+    }
+
+    fn event<'b>(
+        &self,
+        current: &Current,
+        record: Record,
+        offset: u64,
+        buffer: &'b [u8],
+    ) -> Event<'b> {
+        let Record { id, len, timestamp } = record;
+        let header = &current.header;
+        Event {
+            shard: self.shard,
+            sequence: header.sequence,
+            at: current.start + offset,
+            id,
+            timestamp,
+            wall: (header.pace.wall > 0).then(|| header.pace.wall_at(timestamp)),
+            payload: &buffer[..usize::from(len)],
+        }
+    }
+}

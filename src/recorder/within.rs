@@ -1,0 +1,135 @@
+//! A thread that writes back what was recorded, at intervals.
+
+use super::{Cursor, Recorder};
+use crate::medium::Medium;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::ops::Deref;
+use core::time::Duration;
+use std::io;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+/// A thread that calls [`write_back_all`](Recorder::write_back_all) at intervals, so that a crash loses no more
+/// than the last one: the durability `Within`.
+///
+/// What was recorded is persistent after the interval, the time that the write-back takes, and what the
+/// system's scheduler adds. How long that was at most is measured: [`longest`](Self::longest).
+///
+/// Dropping it writes back once more and ends the thread; [`finish`](Self::finish) does the same and tells
+/// whether all write-backs have succeeded.
+#[derive(Debug)]
+pub struct Within<E> {
+    shared: Arc<Shared<E>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared<E> {
+    state: Mutex<State<E>>,
+    ended: Condvar,
+}
+
+#[derive(Debug)]
+struct State<E> {
+    is_ended: bool,
+    /// When the last write-back that has ended had begun: what was recorded since may not be persistent.
+    since: Instant,
+    longest: Duration,
+    /// The first one.
+    error: Option<E>,
+}
+
+impl<E> Shared<E> {
+    fn state(&self) -> MutexGuard<'_, State<E>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<E: Send + 'static> Within<E> {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// If the system has no more threads.
+    pub fn start<M, C, R>(recorder: R, interval: Duration) -> io::Result<Self>
+    where
+        M: Medium<Error = E>,
+        C: AsRef<[Cursor]>,
+        R: Deref<Target = Recorder<M, C>> + Send + 'static,
+    {
+        let since = Instant::now();
+        let state = State { is_ended: false, since, longest: Duration::ZERO, error: None };
+        let shared = Arc::new(Shared { state: Mutex::new(state), ended: Condvar::new() });
+        let of_thread = Arc::clone(&shared);
+        let work = move || while of_thread.write_back(&*recorder, interval) {};
+        let thread = thread::Builder::new().name(String::from("recorder")).spawn(work)?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// The longest time, so far, after which something recorded was persistent, and what it would be if the
+    /// write-back under way ended now.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        let state = self.shared.state();
+        state.longest.max(state.since.elapsed())
+    }
+
+    /// Writes back once more and ends the thread; the longest time after which something recorded was
+    /// persistent.
+    ///
+    /// # Errors
+    /// The first failure of a write-back, whether a later one has succeeded or not.
+    pub fn finish(mut self) -> Result<Duration, E> {
+        self.end();
+        let mut state = self.shared.state();
+        state.error.take().map_or(Ok(state.longest), Err)
+    }
+}
+
+impl<E> Within<E> {
+    fn end(&mut self) {
+        self.shared.state().is_ended = true;
+        self.shared.ended.notify_all();
+        if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join)
+            && !thread::panicking()
+        {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+impl<E> Drop for Within<E> {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            self.end();
+        }
+    }
+}
+
+impl<E> Shared<E> {
+    /// Waits for the interval, or the end, and writes back; false at the end.
+    fn write_back<M, C>(&self, recorder: &Recorder<M, C>, interval: Duration) -> bool
+    where
+        M: Medium<Error = E>,
+        C: AsRef<[Cursor]>,
+    {
+        let wait = |state: &mut State<E>| !state.is_ended;
+        let waited = self.ended.wait_timeout_while(self.state(), interval, wait);
+        let is_last = waited.unwrap_or_else(PoisonError::into_inner).0.is_ended;
+        let begin = Instant::now();
+        let outcome = recorder.write_back_all();
+        let mut state = self.state();
+        match outcome {
+            Ok(()) => {
+                state.longest = state.longest.max(state.since.elapsed());
+                state.since = begin;
+            }
+            // What was recorded is still not persistent.
+            Err(error) => {
+                state.error.get_or_insert(error);
+            }
+        }
+        !is_last
+    }
+}

@@ -1,0 +1,286 @@
+//! Recording events.
+//!
+//! All that changes with an event is private to the thread: where it goes in the medium, and what its tag
+//! begins with. The medium sees one copy and one word, which is stored last.
+
+use super::cursor::Cursor;
+use super::format::{self, Description, Geometry, HEADER, Header, Pace, RECORD, SEQUENCES};
+use super::options::{Durability, Mode};
+use super::sync::AtomicBool;
+use super::{Clock, NotRecorded, Recorder};
+use crate::checksum;
+use crate::medium::Medium;
+use core::cell::Cell;
+use core::fmt;
+use core::sync::atomic::{Ordering, compiler_fence};
+
+/// Payloads up to this length are put together with what is before them, so that checksum and copy have
+/// one stretch of bytes to do.
+const SHORT: usize = 48;
+
+/// The checksum takes bytes one by one up to the first aligned word.
+#[repr(align(64))]
+struct Aligned([u8; RECORD as usize + SHORT]);
+
+/// A shard's owner: records events of one thread.
+///
+/// It can be handed to another thread, and not shared. Dropping it gives the shard back.
+///
+/// # Signal handlers
+/// A handler on the owner's thread that records by the same writer loses its event if it has interrupted one:
+/// [`NotRecorded::Nested`], and it is counted. Nothing is corrupted. A handler that must not lose any has a
+/// writer of its own, claimed beforehand.
+pub struct Writer<'r, M: Medium> {
+    medium: &'r M,
+    cursor: &'r Cursor,
+    is_stopped: &'r AtomicBool,
+    description: &'r Description,
+    clock: &'r Clock,
+    durability: Durability,
+    shard: u32,
+    /// An event is under way on this thread.
+    is_busy: Cell<bool>,
+    /// What the tags of this sub-buffer begin with.
+    seed: Cell<u32>,
+    /// Where this sub-buffer begins in the medium.
+    start: Cell<u64>,
+    /// Where the next record goes in this sub-buffer; its size if there is no sub-buffer.
+    offset: Cell<u64>,
+    /// The position of this sub-buffer.
+    position: Cell<u64>,
+}
+
+impl<'r, M: Medium> Writer<'r, M> {
+    pub(super) fn new<C>(recorder: &'r Recorder<M, C>, shard: u32, cursor: &'r Cursor) -> Self {
+        let Recorder { medium, description, durability, clock, is_stopped, .. } = recorder;
+        let writer = Self {
+            medium,
+            cursor,
+            is_stopped,
+            description,
+            clock,
+            durability: *durability,
+            shard,
+            is_busy: Cell::new(false),
+            seed: Cell::new(0),
+            start: Cell::new(0),
+            offset: Cell::new(0),
+            position: Cell::new(0),
+        };
+        writer.take_up();
+        writer
+    }
+
+    /// The shard that it owns.
+    #[must_use]
+    pub const fn shard(&self) -> u32 {
+        self.shard
+    }
+
+    /// Records an event of now.
+    ///
+    /// When this returns it is in the medium, and persistent if the durability is
+    /// [`EachAppend`](Durability::EachAppend).
+    ///
+    /// # Errors
+    /// [`NotRecorded`] says which are counted as lost.
+    ///
+    /// # Cost
+    /// Stores, a checksum and a timestamp; when a sub-buffer is full, a header of 64 bytes as well.
+    #[inline]
+    pub fn record(&self, id: u16, payload: &[u8]) -> Result<(), NotRecorded<M::Error>> {
+        self.record_at(self.clock.now(), id, payload)
+    }
+
+    /// Records an event with a timestamp of the caller's, who sees to it that they do not go back.
+    ///
+    /// # Errors
+    /// As [`record`](Self::record).
+    #[inline]
+    pub fn record_at(
+        &self,
+        timestamp: u64,
+        id: u16,
+        payload: &[u8],
+    ) -> Result<(), NotRecorded<M::Error>> {
+        if self.is_stopped.load(Ordering::Relaxed) {
+            return Err(NotRecorded::Stopped);
+        }
+        if self.is_busy.replace(true) {
+            return Err(self.lose(NotRecorded::Nested));
+        }
+        // For signal handlers on this thread: the event is between these.
+        compiler_fence(Ordering::SeqCst);
+        let recorded = self.append(timestamp, id, payload);
+        compiler_fence(Ordering::SeqCst);
+        self.is_busy.set(false);
+        recorded
+    }
+
+    #[inline]
+    fn append(&self, timestamp: u64, id: u16, payload: &[u8]) -> Result<(), NotRecorded<M::Error>> {
+        let size = u64::from(self.description.geometry.size);
+        let bytes = format::record_len(payload.len());
+        let mut written_back = Ok(());
+        if bytes > size - self.offset.get() {
+            written_back = self.next_sub_buffer(timestamp, payload.len());
+            if matches!(&written_back, Err(why) if !matches!(why, NotRecorded::Medium(_))) {
+                return written_back;
+            }
+        }
+        let offset = self.offset.get();
+        self.put(offset, timestamp, id, payload);
+        let end = offset + bytes;
+        self.offset.set(end);
+        self.cursor.advance(self.position.get() + end);
+        if self.durability == Durability::EachAppend {
+            return self.write_back(self.position.get() + end);
+        }
+        written_back
+    }
+
+    /// Writes a record that fits.
+    #[inline]
+    fn put(&self, offset: u64, timestamp: u64, id: u16, payload: &[u8]) {
+        let len = payload.len() as u16;
+        let tagged = format::tagged(offset as u32, id, len, timestamp);
+        let at = self.start.get() + offset;
+        let tag = if payload.len() <= SHORT {
+            let mut bytes = Aligned([0; RECORD as usize + SHORT]);
+            bytes.0[..RECORD as usize].copy_from_slice(&tagged);
+            bytes.0[RECORD as usize..][..payload.len()].copy_from_slice(payload);
+            let used = &bytes.0[..format::record_len(payload.len()) as usize];
+            let tag = checksum::append(self.seed.get(), used);
+            self.medium.write(at + 8, &used[8..]);
+            tag
+        } else {
+            self.put_long(at, &tagged, payload)
+        };
+        // Last, so that who sees it sees the rest.
+        self.medium.store(at, format::first_word(id, len, tag), Ordering::Release);
+    }
+
+    /// Writes all of a record but its first word; returns its tag.
+    fn put_long(&self, at: u64, tagged: &[u8; RECORD as usize], payload: &[u8]) -> u32 {
+        let (words, rest) = payload.as_chunks::<8>();
+        let words = words.as_flattened();
+        let tag = checksum::append(self.seed.get(), tagged);
+        let mut tag = checksum::append(tag, words);
+        self.medium.write(at + 8, &tagged[8..]);
+        self.medium.write(at + RECORD, words);
+        if !rest.is_empty() {
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            tag = checksum::append(tag, &last);
+            self.medium.write(at + RECORD + words.len() as u64, &last);
+        }
+        tag
+    }
+
+    /// Begins the next sub-buffer, for an event that does not fit this one. Whether the one before could be
+    /// written back.
+    #[cold]
+    #[inline(never)]
+    fn next_sub_buffer(&self, timestamp: u64, payload: usize) -> Result<(), NotRecorded<M::Error>> {
+        let (geometry, cursor) = (self.description.geometry, self.cursor);
+        let most = geometry.largest_payload();
+        if payload > most {
+            return Err(self.lose(NotRecorded::TooLong { len: payload, most }));
+        }
+        let (size, head) = (u64::from(geometry.size), cursor.head());
+        let sequence = head.div_ceil(size);
+        if sequence >= SEQUENCES {
+            return Err(self.lose(NotRecorded::WornOut));
+        }
+        let is_full = self.description.mode == Mode::Refuse
+            && sequence >= cursor.released() + u64::from(geometry.sub_buffers);
+        if is_full {
+            return Err(self.lose(NotRecorded::Full));
+        }
+        let written_back = match self.durability {
+            Durability::OnCrash => Ok(()),
+            Durability::SubBuffer | Durability::EachAppend => self.write_back(head),
+        };
+        cursor.skip(head, sequence * size);
+        self.begin(sequence, timestamp, cursor.end_before(head, size));
+        written_back
+    }
+
+    /// Writes the header of a sub-buffer; what the slot had before is dead from then on.
+    fn begin(&self, sequence: u64, timestamp: u64, end_before: u32) {
+        let Description { geometry, identity, generation, pace, .. } = *self.description;
+        let wall = if pace.wall == 0 { 0 } else { pace.wall_at(timestamp) };
+        let header = Header {
+            shard: self.shard,
+            sequence,
+            pace: Pace { timestamp, wall, ..pace },
+            lost: self.cursor.lost(),
+            generation,
+            end_before,
+        };
+        let start = geometry.sub_buffer(self.shard, sequence);
+        self.medium.write(start, &header.to_bytes(&identity));
+        self.seed.set(self.description.seed(self.shard, generation, sequence));
+        self.start.set(start);
+        self.offset.set(HEADER);
+        self.position.set(sequence * u64::from(geometry.size));
+    }
+
+    /// Goes on where the last owner has stopped.
+    fn take_up(&self) {
+        let Description { geometry, generation, .. } = *self.description;
+        let (size, head) = (u64::from(geometry.size), self.cursor.head());
+        let (sequence, offset) = (head / size, head % size);
+        if offset == 0 {
+            // The next event begins a sub-buffer.
+            self.offset.set(size);
+            return;
+        }
+        self.seed.set(self.description.seed(self.shard, generation, sequence));
+        self.start.set(geometry.sub_buffer(self.shard, sequence));
+        self.offset.set(offset);
+        self.position.set(sequence * size);
+    }
+
+    /// Makes everything before a position persistent.
+    fn write_back(&self, head: u64) -> Result<(), NotRecorded<M::Error>> {
+        let geometry = self.description.geometry;
+        for range in geometry.ranges(self.shard, self.cursor.done()..head) {
+            self.medium.writeback(range).map_err(NotRecorded::Medium)?;
+        }
+        self.medium.fence();
+        self.cursor.written_back_by_owner(head);
+        Ok(())
+    }
+
+    /// Counts an event that is lost, in the file too.
+    #[cold]
+    fn lose(&self, why: NotRecorded<M::Error>) -> NotRecorded<M::Error> {
+        match why {
+            NotRecorded::Nested => self.cursor.lose_nested(),
+            _ => self.cursor.lose(),
+        }
+        let at = Geometry::loss(self.shard);
+        let word = self.description.loss_word(self.shard, self.cursor.lost());
+        self.medium.store(at, word, Ordering::Relaxed);
+        if self.durability != Durability::EachAppend {
+            return why;
+        }
+        self.medium.persist(at..at + 8).map_or_else(NotRecorded::Medium, |()| why)
+    }
+}
+
+impl<M: Medium> Drop for Writer<'_, M> {
+    fn drop(&mut self) {
+        self.cursor.give_back();
+    }
+}
+
+impl<M: Medium> fmt::Debug for Writer<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("shard", &self.shard)
+            .field("durability", &self.durability)
+            .finish_non_exhaustive()
+    }
+}

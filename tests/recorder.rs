@@ -1,0 +1,20 @@
+//! The flight recorder: its format, what damage does to it, files, and processes that end.
+
+#![cfg(all(feature = "recorder", target_has_atomic = "64"))]
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "what fails here is a finding, and numbers are small"
+)]
+
+/// All under one name: what is the same on every CPU is left out by it where it would be emulated.
+mod recorder {
+    mod concurrent;
+    mod damage;
+    #[cfg(feature = "dax")]
+    mod files;
+    mod format;
+    mod plain;
+    #[cfg(all(feature = "dax", target_os = "linux"))]
+    mod processes;
+}

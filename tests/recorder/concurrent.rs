@@ -1,0 +1,199 @@
+//! Reading while it is written, full shards, owners that come and go.
+
+use super::plain::{Plain, options, shown};
+use cachemaint::recorder::{Durability, Error, Found, Mode, NotRecorded};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+const LEN: usize = 3 * 4096 + 2 * 4 * 256;
+
+#[test]
+#[cfg_attr(miri, ignore = "reads all again for each event, which is slow where it is interpreted")]
+fn a_reader_beside_a_writer_sees_only_what_was_recorded_in_order() {
+    let medium = Plain::new(LEN);
+    let recorder = options().shards(2).create(&medium).unwrap();
+    let is_done = AtomicBool::new(false);
+    let events = 200_000_u64;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let writer = recorder.claim().unwrap();
+            for number in 0..events {
+                let payload = [number.to_le_bytes(); 5].concat();
+                writer.record_at(number, number as u16, &payload).unwrap();
+            }
+            is_done.store(true, Ordering::Release);
+        });
+        let mut last = 0;
+        loop {
+            let was_done = is_done.load(Ordering::Acquire);
+            let shown = shown(&recorder.reader(), 0);
+            for event in &shown.events {
+                assert_eq!(event.payload, [event.timestamp.to_le_bytes(); 5].concat());
+                assert_eq!(event.id, event.timestamp as u16);
+            }
+            let is_sorted = shown.events.is_sorted_by_key(|event| event.timestamp);
+            assert!(is_sorted, "{:?}", shown.events);
+            last = shown.events.last().map_or(last, |event| event.timestamp);
+            if was_done {
+                break;
+            }
+        }
+        assert_eq!(last, events - 1);
+    });
+}
+
+#[test]
+fn a_shard_goes_on_where_its_owner_has_stopped() {
+    let medium = Plain::new(LEN);
+    let recorder = options().shards(2).create(&medium).unwrap();
+    let (first, second) = (recorder.claim().unwrap(), recorder.claim().unwrap());
+    let none = recorder.claim().map(drop).unwrap_err();
+    assert_eq!(none, Error::AllShardsTaken { shards: 2 });
+    first.record_at(1, 1, b"one").unwrap();
+    drop(first);
+    let third = recorder.claim().unwrap();
+    assert_eq!((third.shard(), second.shard()), (0, 1));
+    std::thread::scope(|scope| scope.spawn(move || third.record_at(2, 2, b"two").unwrap()).join())
+        .unwrap();
+    let shown = shown(&recorder.reader(), 0);
+    let places: Vec<_> = shown.events.iter().map(|event| event.at).collect();
+    // One behind the other in the first sub-buffer.
+    assert_eq!(places, [3 * 4096 + 64, 3 * 4096 + 64 + 24]);
+}
+
+#[test]
+fn a_full_shard_refuses_and_counts_until_it_is_released() {
+    let medium = Plain::new(LEN);
+    let recorder = options().sub_buffers(2).mode(Mode::Refuse).create(&medium).unwrap();
+    let writer = recorder.claim().unwrap();
+    let record = |number: u64| writer.record_at(number, 0, &[1; 80]);
+    (0..4).for_each(|number| record(number).unwrap());
+    assert_eq!(record(4), Err(NotRecorded::Full));
+    assert_eq!(record(5), Err(NotRecorded::Full));
+    let before = shown(&recorder.reader(), 0);
+    assert_eq!((before.events.len(), before.lost, recorder.lost(0)), (4, 2, 2));
+    recorder.release(0, before.events[2].sequence);
+    record(6).unwrap();
+    let after = shown(&recorder.reader(), 0);
+    let times: Vec<_> = after.events.iter().map(|event| event.timestamp).collect();
+    assert_eq!((times, after.lost), (vec![2, 3, 6], 2));
+    // What is not yet recorded is not given up.
+    recorder.release(0, u64::MAX);
+    (7..10).for_each(|number| record(number).unwrap());
+    assert_eq!(record(11), Err(NotRecorded::Full));
+
+    // Opened again, all of it is unread.
+    drop(writer);
+    let again = options().open(&medium).unwrap();
+    let writer = again.claim().unwrap();
+    assert_eq!(writer.record_at(12, 0, b""), Err(NotRecorded::Full));
+    assert_eq!(again.reader().lost(0), 4);
+}
+
+#[test]
+fn nothing_is_recorded_after_a_stop() {
+    let medium = Plain::new(LEN);
+    let recorder = options().durability(Durability::EachAppend).create(&medium).unwrap();
+    let writer = recorder.claim().unwrap();
+    writer.record_at(1, 1, b"").unwrap();
+    recorder.stop();
+    assert!(recorder.is_stopped());
+    assert_eq!(writer.record_at(2, 2, b""), Err(NotRecorded::Stopped));
+    assert_eq!(shown(&recorder.reader(), 0).events.len(), 1);
+}
+
+#[test]
+fn payloads_of_every_length_are_read_as_they_were_written() {
+    let medium = Plain::new(3 * 4096 + 64 * 256);
+    let recorder = options().create(&medium).unwrap();
+    let writer = recorder.claim().unwrap();
+    let payload: Vec<u8> = (1..=176).collect();
+    for len in (0..=24).chain([47, 48, 49, 175, 176]) {
+        writer.record_at(1, len as u16, &payload[..len]).unwrap();
+    }
+    assert_eq!(
+        writer.record_at(1, 0, &[0; 177]),
+        Err(NotRecorded::TooLong { len: 177, most: 176 })
+    );
+    let shown = shown(&recorder.reader(), 0);
+    assert_eq!(shown.events.len(), 30);
+    for event in &shown.events {
+        assert_eq!(event.payload, payload[..usize::from(event.id)]);
+    }
+    assert_eq!((shown.skipped, shown.lost), (vec![], 1));
+}
+
+#[test]
+fn shards_are_merged_by_time() {
+    let medium = Plain::new(LEN);
+    let recorder = options().shards(2).create(&medium).unwrap();
+    let writers = [recorder.claim().unwrap(), recorder.claim().unwrap()];
+    for (time, shard) in [(1, 0), (2, 1), (3, 1), (4, 0), (4, 1), (9, 0)] {
+        writers[shard].record_at(time, shard as u16, &time.to_le_bytes()).unwrap();
+    }
+    let reader = recorder.reader();
+    let mut buffer = vec![0; reader.largest_payload()];
+    let mut merged = reader.events();
+    let mut order = Vec::new();
+    while let Some(Found::Event(event)) = merged.next(&mut buffer) {
+        order.push((event.timestamp, event.shard));
+    }
+    assert_eq!(order, [(1, 0), (2, 1), (3, 1), (4, 0), (4, 1), (9, 0)]);
+}
+
+/// The medium runs a handler in the middle of an event, as a signal would.
+#[test]
+fn an_event_within_an_event_is_counted_and_harms_nothing() {
+    use cachemaint::medium::{Granularity, Medium};
+    use core::cell::RefCell;
+    use core::ops::Range;
+
+    std::thread_local! {
+        static HANDLER: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+    }
+    struct Interrupting(Plain);
+    impl Medium for Interrupting {
+        type Error = core::convert::Infallible;
+        fn len(&self) -> u64 {
+            self.0.len()
+        }
+        fn granularity(&self) -> Granularity {
+            self.0.granularity()
+        }
+        fn atomic_unit(&self) -> usize {
+            8
+        }
+        fn load(&self, at: u64, order: Ordering) -> u64 {
+            self.0.load(at, order)
+        }
+        fn store(&self, at: u64, word: u64, order: Ordering) {
+            self.0.store(at, word, order);
+        }
+        fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error> {
+            self.0.read(at, into)
+        }
+        fn write(&self, at: u64, from: &[u8]) {
+            if let Some(handler) = HANDLER.take() {
+                handler();
+            }
+            self.0.write(at, from);
+        }
+        fn writeback(&self, range: Range<u64>) -> Result<(), Self::Error> {
+            self.0.writeback(range)
+        }
+        fn fence(&self) {}
+    }
+
+    let medium: &'static Interrupting = Box::leak(Box::new(Interrupting(Plain::new(LEN))));
+    let recorder = Box::leak(Box::new(options().create(medium).unwrap()));
+    let writer = Box::leak(Box::new(recorder.claim().unwrap()));
+    let writer = &*writer;
+    writer.record_at(1, 1, b"before").unwrap();
+    HANDLER.set(Some(Box::new(|| {
+        assert_eq!(writer.record_at(2, 2, b"nested"), Err(NotRecorded::Nested));
+    })));
+    writer.record_at(3, 3, b"around").unwrap();
+    writer.record_at(4, 4, b"after").unwrap();
+    let shown = shown(&recorder.reader(), 0);
+    assert_eq!(shown.events.iter().map(|event| event.id).collect::<Vec<_>>(), [1, 3, 4]);
+    assert_eq!(shown.lost, 1);
+}

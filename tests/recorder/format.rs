@@ -1,0 +1,235 @@
+//! The format, byte by byte, against a file that the test writes by the documentation.
+
+use super::plain::{Plain, clock, options, shown};
+use cachemaint::medium::Bytes;
+use cachemaint::medium::Medium;
+use cachemaint::recorder::{Clock, Error, Found, Mode, Options, Reader};
+
+/// CRC32C bit by bit: reflected polynomial 0x82f63b78, register and result inverted (RFC 3720, appendix B.4).
+fn crc32c(parts: &[&[u8]]) -> u32 {
+    let mut register = u32::MAX;
+    for byte in parts.iter().copied().flatten() {
+        register ^= u32::from(*byte);
+        for _ in 0..8 {
+            register = (register >> 1) ^ (0x82f6_3b78 & 0_u32.wrapping_sub(register & 1));
+        }
+    }
+    !register
+}
+
+const IDENTITY: [u8; 16] = *b"sixteen letters!";
+
+/// One shard of two sub-buffers of 256 bytes.
+const LEN: usize = 3 * 4096 + 2 * 256;
+const BASE: usize = 3 * 4096;
+
+struct Image(Vec<u8>);
+
+impl Image {
+    fn put(&mut self, at: usize, bytes: &[u8]) {
+        self.0[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
+    fn descriptor(&mut self, at: usize, version: u32, generation: u64) {
+        self.put(at, b"CMtRace\x1a");
+        self.put(at + 8, &version.to_le_bytes());
+        self.put(at + 12, &[128, 0, 0, 0]);
+        self.put(at + 16, &generation.to_le_bytes());
+        self.put(at + 24, &IDENTITY);
+        self.put(at + 40, &[1, 0, 0, 0]);
+        self.put(at + 44, &[2, 0, 0, 0]);
+        self.put(at + 48, &[0, 1, 0, 0]);
+        // Mode 0, source 0, 1 000 000 000 = 0x3b9aca00 ticks, anchor 0, wall 0, no boot id.
+        self.put(at + 64, &[0x00, 0xca, 0x9a, 0x3b]);
+        self.seal(at);
+    }
+
+    fn seal(&mut self, at: usize) {
+        let crc = crc32c(&[&self.0[at..at + 124]]);
+        self.put(at + 124, &crc.to_le_bytes());
+    }
+
+    /// Sub-buffer 4 of the shard: it is in slot 0. 3 events had been lost.
+    fn sub_buffer(&mut self) {
+        self.put(BASE, b"CMsb\0\0\0\0");
+        self.put(BASE + 8, &[4, 0, 0, 0, 0, 0, 0, 0]);
+        self.put(BASE + 16, &[100, 0, 0, 0, 0, 0, 0, 0]);
+        // It began at 2001-09-09T01:46:40Z, 10^18 ns = 0x0de0b6b3a7640000.
+        self.put(BASE + 24, &[0x00, 0x00, 0x64, 0xa7, 0xb3, 0xb6, 0xe0, 0x0d]);
+        // 2000 ticks a second.
+        self.put(BASE + 32, &[0xd0, 0x07, 0, 0, 0, 0, 0, 0]);
+        self.put(BASE + 40, &[3, 0, 0, 0, 0, 0, 0, 0]);
+        self.put(BASE + 48, &[7, 0, 0, 0, 0, 0, 0, 0]);
+        let crc = crc32c(&[&IDENTITY, &self.0[BASE..BASE + 60]]);
+        self.put(BASE + 60, &crc.to_le_bytes());
+    }
+
+    /// The event 0x1234 at tick 102 with the payload "valve".
+    fn record(&mut self) {
+        let first = [0x34, 0x12, 5, 0];
+        let rest = [102, 0, 0, 0, 0, 0, 0, 0, b'v', b'a', b'l', b'v', b'e', 0, 0, 0];
+        let (generation, sequence, shard, offset) =
+            (7_u64.to_le_bytes(), 4_u64.to_le_bytes(), 0_u32.to_le_bytes(), 64_u32.to_le_bytes());
+        let tag = crc32c(&[&IDENTITY, &generation, &sequence, &shard, &offset, &first, &rest]);
+        self.put(BASE + 64, &first);
+        self.put(BASE + 68, &tag.to_le_bytes());
+        self.put(BASE + 72, &rest);
+    }
+}
+
+fn golden() -> Image {
+    let mut image = Image(vec![0; LEN]);
+    image.descriptor(0, 1, 1);
+    image.descriptor(4096, 1, 7);
+    image.sub_buffer();
+    image.record();
+    // Five events were lost in all.
+    let tag = crc32c(&[&IDENTITY, &[0; 4], &[5, 0, 0, 0]]);
+    image.put(8192, &[5, 0, 0, 0]);
+    image.put(8196, &tag.to_le_bytes());
+    image
+}
+
+#[test]
+fn a_file_written_by_the_documentation_is_read() {
+    let image = golden();
+    let reader = Reader::open(Bytes(&image.0[..])).unwrap();
+    let description = reader.description();
+    assert_eq!((description.generation(), description.identity()), (7, IDENTITY));
+    assert_eq!((description.shards(), description.sub_buffers()), (1, 2));
+    assert_eq!((description.sub_buffer_size(), description.mode()), (256, Mode::Overwrite));
+    assert_eq!((reader.lost(0), reader.largest_payload()), (5, 176));
+
+    let mut buffer = [0; 176];
+    let mut events = reader.shard(0);
+    assert_eq!(events.next(&mut buffer), Some(Found::Lost { shard: 0, events: 3 }));
+    let Some(Found::Event(event)) = events.next(&mut buffer) else { panic!("no event") };
+    assert_eq!((event.id, event.timestamp, event.payload), (0x1234, 102, &b"valve"[..]));
+    // Two ticks of 500 µs after the begin.
+    assert_eq!(event.wall, Some(1_000_000_000_001_000_000));
+    assert_eq!((event.shard, event.sequence, event.at), (0, 4, BASE as u64 + 64));
+    assert_eq!(events.next(&mut buffer), Some(Found::Lost { shard: 0, events: 2 }));
+    assert_eq!(events.next(&mut buffer), None);
+}
+
+#[test]
+fn what_is_written_is_what_the_documentation_says() {
+    let medium = Plain::new(LEN);
+    let recorder = options().create_in(&medium, [const { cachemaint::recorder::Cursor::new() }; 1]);
+    let recorder = recorder.unwrap();
+    recorder.claim().unwrap().record_at(102, 0x1234, b"valve").unwrap();
+
+    let mut expected = Image(vec![0; LEN]);
+    expected.descriptor(0, 1, 1);
+    expected.put(BASE, b"CMsb");
+    expected.put(BASE + 16, &[102]);
+    expected.put(BASE + 32, &[0x00, 0xca, 0x9a, 0x3b]);
+    expected.put(BASE + 48, &[1]);
+    let crc = crc32c(&[&IDENTITY, &expected.0[BASE..BASE + 60]]);
+    expected.put(BASE + 60, &crc.to_le_bytes());
+    let first = [0x34, 0x12, 5, 0];
+    let rest = [102, 0, 0, 0, 0, 0, 0, 0, b'v', b'a', b'l', b'v', b'e', 0, 0, 0];
+    let (generation, zeros, offset) = (1_u64.to_le_bytes(), [0; 12], [64, 0, 0, 0]);
+    let tag = crc32c(&[&IDENTITY, &generation, &zeros, &offset, &first, &rest]);
+    expected.put(BASE + 64, &first);
+    expected.put(BASE + 68, &tag.to_le_bytes());
+    expected.put(BASE + 72, &rest);
+    assert_eq!(medium.bytes(), expected.0);
+}
+
+fn refusal(image: &Image) -> Error<core::convert::Infallible> {
+    Reader::open(Bytes(&image.0[..])).map(drop).unwrap_err()
+}
+
+#[test]
+fn what_is_no_recording_is_refused_with_what_was_found() {
+    let cut = golden().0[..4200].to_vec();
+    assert_eq!(refusal(&Image(cut)), Error::Short { len: 4200, needed: 4224 });
+    let cut = golden().0[..LEN - 1].to_vec();
+    assert_eq!(refusal(&Image(cut)), Error::Short { len: LEN as u64 - 1, needed: LEN as u64 });
+
+    let mut other = Image(vec![0; LEN]);
+    other.put(0, b"\x7fELF\x02\x01\x01\0");
+    assert_eq!(
+        refusal(&other).to_string(),
+        "no recording: at 0 there is \"\\x7fELF\\x02\\x01\\x01\\x00\", at 4096 \
+         \"\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\", where one begins with \"CMtRace\""
+    );
+
+    let mut newer = golden();
+    newer.descriptor(0, 2, 8);
+    assert_eq!(refusal(&newer), Error::Version { at: 0, found: 2 });
+
+    let mut damaged = golden();
+    damaged.0[20] ^= 1;
+    damaged.0[4096 + 20] ^= 1;
+    assert!(matches!(refusal(&damaged), Error::Damaged { .. }));
+
+    for (at, bytes) in
+        [(40, [0, 0, 0, 0]), (40, [1, 16, 0, 0]), (44, [1, 0, 0, 0]), (48, [0, 3, 0, 0])]
+    {
+        let mut impossible = golden();
+        for descriptor in [0, 4096] {
+            impossible.put(descriptor + at, &bytes);
+            impossible.seal(descriptor);
+        }
+        assert!(matches!(refusal(&impossible), Error::Impossible { .. }), "{at}");
+    }
+    // 2^32 - 1 sub-buffers of 2^20 bytes in 4096 shards: more than any medium has.
+    let mut huge = golden();
+    for descriptor in [0, 4096] {
+        huge.put(descriptor + 40, &[0, 16, 0, 0, 255, 255, 255, 255, 0, 0, 16, 0]);
+        huge.seal(descriptor);
+    }
+    assert!(matches!(refusal(&huge), Error::Short { .. }));
+}
+
+#[test]
+fn of_two_descriptors_the_whole_and_newer_one_counts() {
+    let mut image = golden();
+    image.0[4096 + 30] ^= 1;
+    assert_eq!(Reader::open(Bytes(&image.0[..])).unwrap().description().generation(), 1);
+    let mut image = golden();
+    image.0[0] = 0;
+    assert_eq!(Reader::open(Bytes(&image.0[..])).unwrap().description().generation(), 7);
+}
+
+#[test]
+fn options_that_make_no_recording_are_refused() {
+    let medium = Plain::new(LEN);
+    let refuse = |options: Options| options.create(&medium).map(drop).unwrap_err();
+    assert!(matches!(refuse(options().shards(0)), Error::Geometry(_)));
+    assert!(matches!(refuse(options().shards(4097)), Error::Geometry(_)));
+    assert!(matches!(refuse(options().sub_buffer_size(128)), Error::Geometry(_)));
+    assert!(matches!(refuse(options().sub_buffer_size(768)), Error::Geometry(_)));
+    assert!(matches!(refuse(options().sub_buffers(1)), Error::Geometry(_)));
+    let short = Error::Short { len: LEN as u64, needed: LEN as u64 + 256 };
+    assert_eq!(refuse(options().sub_buffers(3)), short);
+    let few = options().create_in(&medium, [(); 0].map(|()| cachemaint::recorder::Cursor::new()));
+    assert_eq!(few.map(drop).unwrap_err(), Error::FewCursors { cursors: 0, shards: 1 });
+}
+
+/// Two openings with clocks that have nothing in common: the wall time is each one's own.
+#[test]
+fn each_opening_has_its_own_clock() {
+    let medium = Plain::new(LEN);
+    let first = Clock::from_function(|| 5000, 1000, 1_000_000_000_000);
+    let second = Clock::from_function(|| 10, 10, 2_000_000_000_000);
+    let new = Options::new(IDENTITY, first).sub_buffer_size(256);
+    new.create(&medium).unwrap().claim().unwrap().record_at(5001, 1, b"").unwrap();
+    let again = Options::new([0; 16], second).open(&medium).unwrap();
+    again.claim().unwrap().record_at(20, 2, b"").unwrap();
+
+    let reader = again.reader();
+    let mut buffer = [0; 176];
+    let mut events = reader.events();
+    let mut walls = Vec::new();
+    while let Some(Found::Event(event)) = events.next(&mut buffer) {
+        walls.push((event.id, event.wall));
+    }
+    // One tick of 1 ms after the first anchor, ten of 100 ms after the second.
+    assert_eq!(walls, [(1, Some(1_000_001_000_000)), (2, Some(2_001_000_000_000))]);
+    assert_eq!(reader.description().identity(), IDENTITY);
+    assert_eq!(shown(&reader, 0).skipped, []);
+    assert!(medium.len() > 0 && clock().ticks_per_second() > 0);
+}

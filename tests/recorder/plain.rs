@@ -1,0 +1,116 @@
+//! A medium of ordinary memory, and what is found in it.
+
+use cachemaint::medium::{Granularity, Medium, Readable};
+use cachemaint::recorder::{Clock, Found, Options, Reader, Skipped};
+use core::convert::Infallible;
+use core::ops::Range;
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Words of memory that nothing is written back of.
+pub(crate) struct Plain(Vec<AtomicU64>);
+
+impl Plain {
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self((0..bytes / 8).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|word| word.load(Relaxed).to_le_bytes()).collect()
+    }
+}
+
+impl Medium for Plain {
+    type Error = Infallible;
+
+    fn len(&self) -> u64 {
+        self.0.len() as u64 * 8
+    }
+
+    fn granularity(&self) -> Granularity {
+        Granularity::Line(64)
+    }
+
+    fn atomic_unit(&self) -> usize {
+        8
+    }
+
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.0[at as usize / 8].load(order)
+    }
+
+    fn store(&self, at: u64, word: u64, order: Ordering) {
+        assert!(at.is_multiple_of(8));
+        self.0[at as usize / 8].store(word, order);
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
+        assert!(at.is_multiple_of(8) && into.len().is_multiple_of(8), "parts of words");
+        for (bytes, word) in into.chunks_exact_mut(8).zip(&self.0[at as usize / 8..]) {
+            bytes.copy_from_slice(&word.load(Relaxed).to_le_bytes());
+        }
+        Ok(())
+    }
+
+    fn write(&self, at: u64, from: &[u8]) {
+        assert!(at.is_multiple_of(8) && from.len().is_multiple_of(8), "parts of words");
+        for (bytes, word) in from.chunks_exact(8).zip(&self.0[at as usize / 8..]) {
+            word.store(u64::from_le_bytes(bytes.try_into().unwrap()), Relaxed);
+        }
+    }
+
+    fn writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
+        assert!(range.end <= Medium::len(self));
+        Ok(())
+    }
+
+    fn fence(&self) {}
+}
+
+/// One tick a second, and no wall time.
+pub(crate) fn clock() -> Clock {
+    Clock::from_function(|| 0, 1_000_000_000, 0)
+}
+
+pub(crate) fn options() -> Options {
+    Options::new(*b"sixteen letters!", clock()).sub_buffer_size(256)
+}
+
+/// An event, as it was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Recorded {
+    pub(crate) sequence: u64,
+    pub(crate) at: u64,
+    pub(crate) id: u16,
+    pub(crate) timestamp: u64,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// Everything that a shard shows.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) events: Vec<Recorded>,
+    pub(crate) skipped: Vec<Skipped>,
+    pub(crate) lost: u64,
+}
+
+pub(crate) fn shown<S: Readable>(reader: &Reader<S>, shard: u32) -> Shown {
+    let mut shown = Shown::default();
+    let mut buffer = vec![0; reader.largest_payload()];
+    let mut events = reader.shard(shard);
+    while let Some(found) = events.next(&mut buffer) {
+        match found {
+            Found::Event(event) => shown.events.push(Recorded {
+                sequence: event.sequence,
+                at: event.at,
+                id: event.id,
+                timestamp: event.timestamp,
+                payload: event.payload.to_vec(),
+            }),
+            Found::Skipped(skipped) => shown.skipped.push(skipped),
+            Found::Lost { events, .. } => shown.lost += events,
+            _ => unreachable!("nothing else is known"),
+        }
+    }
+    shown
+}

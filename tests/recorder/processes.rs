@@ -1,0 +1,90 @@
+//! Processes that end in the middle of recording, and what the next one reads.
+
+use super::plain::{clock, shown};
+use cachemaint::dax::{self, DaxFile};
+use cachemaint::recorder::{Durability, Options, Reader};
+use rustix::process::{Signal, getpid, kill_process};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+
+/// Says to a process that it is the child, and how it shall end.
+const END: &str = "CACHEMAINT_RECORDER_END";
+const FILE: &str = "CACHEMAINT_RECORDER_FILE";
+/// What the child records.
+const EVENTS: u64 = 20;
+
+fn file(path: &Path) -> DaxFile {
+    let options = dax::Options::new().allow_page_granularity();
+    options.open(path).unwrap()
+}
+
+/// Any thread may get it, and the standard library's handler of SIGSEGV gives one that was sent back to the
+/// kernel, for the next time.
+fn send(signal: Signal) -> ! {
+    loop {
+        kill_process(getpid(), signal).unwrap();
+        std::thread::yield_now();
+    }
+}
+
+/// The child: records, and ends as it was told.
+#[test]
+#[cfg_attr(miri, ignore = "starts processes")]
+fn child() {
+    let (Ok(end), Some(path)) = (std::env::var(END), std::env::var_os(FILE)) else { return };
+    let options = Options::new([9; 16], clock()).durability(Durability::OnCrash);
+    let recorder = Box::leak(Box::new(options.create(file(Path::new(&path))).unwrap()));
+    recorder.stop_on_signals().unwrap();
+    recorder.stop_on_panic();
+    let writer = recorder.claim().unwrap();
+    (0..EVENTS).for_each(|number| writer.record_at(number, 1, &number.to_le_bytes()).unwrap());
+    match end.as_str() {
+        "kill" => send(Signal::KILL),
+        "term" => send(Signal::TERM),
+        "segv" => send(Signal::SEGV),
+        "abort" => std::process::abort(),
+        "panic" => {
+            let caught = std::panic::catch_unwind(|| panic!("as the test asks"));
+            assert!(caught.is_err() && recorder.is_stopped());
+            assert!(writer.record_at(99, 1, b"too late").is_err());
+            std::process::exit(3);
+        }
+        other => panic!("no end: {other}"),
+    }
+}
+
+fn end(how: &str) -> (ExitStatus, Vec<u64>) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("events");
+    drop(dax::Options::new().allow_page_granularity().create(&path, 1 << 16).unwrap());
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["recorder::processes::child", "--exact", "--nocapture"]);
+    let output = child.env(END, how).env(FILE, &path).output().unwrap();
+    let times = shown(&Reader::open(&file(&path)).unwrap(), 0).events;
+    (output.status, times.iter().map(|event| event.timestamp).collect())
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "starts processes")]
+fn events_outlive_their_process_and_the_signal_ends_it_as_before() {
+    let signals = [
+        ("kill", libc::SIGKILL),
+        ("term", libc::SIGTERM),
+        ("segv", libc::SIGSEGV),
+        ("abort", libc::SIGABRT),
+    ];
+    for (how, signal) in signals {
+        let (status, times) = end(how);
+        assert_eq!(status.signal(), Some(signal), "{how}: {status:?}");
+        assert_eq!(times, (0..EVENTS).collect::<Vec<_>>(), "{how}");
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "starts processes")]
+fn a_panic_stops_recording_and_then_goes_its_way() {
+    let (status, times) = end("panic");
+    assert_eq!(status.code(), Some(3));
+    assert_eq!(times, (0..EVENTS).collect::<Vec<_>>());
+}

@@ -1,0 +1,95 @@
+//! Recording, writing back and reading where no memory can be allocated.
+
+#![cfg(all(feature = "recorder", target_has_atomic = "64"))]
+#![expect(unsafe_code, reason = "an allocator is an unsafe trait")]
+
+#[path = "skip/mod.rs"]
+mod skip;
+
+use cachemaint::Cache;
+use cachemaint::medium::Memory;
+use cachemaint::recorder::{Clock, Cursor, Durability, Found, Merged, Mode, NotRecorded, Options};
+use core::cell::Cell;
+use core::sync::atomic::AtomicU64;
+use std::alloc::{GlobalAlloc, Layout, System};
+
+/// The system's allocator, unless this thread may allocate nothing.
+struct Failing;
+
+std::thread_local! {
+    static FAILS: Cell<bool> = const { Cell::new(false) };
+}
+
+// SAFETY: what it gives is the system's, or null, which says that there is none.
+unsafe impl GlobalAlloc for Failing {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if FAILS.get() {
+            return core::ptr::null_mut();
+        }
+        // SAFETY: the duties are the caller's, as here.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: the duties are the caller's, as here.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Failing = Failing;
+
+/// An allocation ends the process (`handle_alloc_error`), so that the test fails.
+fn without_memory<R>(work: impl FnOnce() -> R) -> R {
+    FAILS.set(true);
+    let result = work();
+    FAILS.set(false);
+    result
+}
+
+#[test]
+fn a_recorder_lives_without_allocations() {
+    let cache = match Cache::host() {
+        Ok(cache) => cache,
+        Err(why) => return skip::skip("a_recorder_lives_without_allocations", why),
+    };
+    let words: Vec<AtomicU64> = (0..4096).map(|_| AtomicU64::new(0)).collect();
+    for (mode, durability) in [
+        (Mode::Overwrite, Durability::OnCrash),
+        (Mode::Overwrite, Durability::SubBuffer),
+        (Mode::Refuse, Durability::EachAppend),
+    ] {
+        let (events, refused) = without_memory(|| {
+            let options = Options::new([4; 16], Clock::from_function(|| 7, 1000, 0));
+            let options = options.shards(2).sub_buffers(2).sub_buffer_size(512);
+            let options = options.mode(mode).durability(durability);
+            let memory = Memory::new(&words, cache);
+            let new = options.create_in(memory, [const { Cursor::new() }; 2]).unwrap();
+            assert_eq!(new.description().generation(), 1);
+            let memory = Memory::new(&words, cache);
+            let recorder = options.open_in(memory, [const { Cursor::new() }; 2]).unwrap();
+            let writer = recorder.claim().unwrap();
+            let mut refused = 0;
+            for number in 0..100_u8 {
+                match writer.record(1, &[number; 60]) {
+                    Ok(()) => {}
+                    Err(NotRecorded::Full) => refused += 1,
+                    Err(why) => panic!("{why}"),
+                }
+            }
+            recorder.stop();
+            recorder.write_back_all().unwrap();
+            let reader = recorder.reader();
+            let mut buffer = [0; 432];
+            let mut merged = Merged::of([reader.shard(0), reader.shard(1)]);
+            let mut events = 0;
+            while let Some(found) = merged.next(&mut buffer) {
+                events += usize::from(matches!(found, Found::Event(_)));
+            }
+            (events, refused)
+        });
+        // Records of 80 bytes: five in a sub-buffer behind its header.
+        let expected = if mode == Mode::Refuse { (10, 90) } else { (10, 0) };
+        assert_eq!((events, refused), expected, "{durability:?}");
+    }
+}

@@ -1,0 +1,447 @@
+//! The flight recorder: what each durability promises, after every crash.
+
+#![expect(clippy::unwrap_used, reason = "a workload that panics is a finding")]
+
+use cachemaint::medium::{Medium, Readable};
+use cachemaint::recorder::{
+    Clock, Cursor, Durability, Error, Found, Mode, NotRecorded, Options, Reader, Recorder, Writer,
+};
+use cachemaint::sim::mutation::{Mutation, Setting, Weakening};
+use cachemaint::sim::{
+    Effort, Exploration, Killed, Model, Notes, SimMedium, Simulation, Violation,
+};
+
+const MODELS: [fn() -> Model; 5] =
+    [Model::x86, Model::arm64, Model::neutral, Model::x86_eadr, Model::pages];
+
+/// The pages of the descriptors, one for the counts of lost events, and two shards of two sub-buffers.
+const BYTES: u64 = 3 * 4096 + 2 * 2 * 256;
+/// Of 96 bytes, so that two fit a sub-buffer behind its header, and each lies in two lines or three.
+const IN_SUB_BUFFER: u64 = 2;
+const SUB_BUFFERS: u64 = 2;
+
+/// What the outside world learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Note {
+    /// There is a recording.
+    Opened,
+    Begun(u64),
+    /// The event has been recorded.
+    Recorded(u64),
+    /// Events up to this one have been written back.
+    WrittenBack(u64),
+    /// So many were lost.
+    Lost(u64),
+}
+
+use Note::{Begun, Lost, Opened, Recorded, WrittenBack};
+
+fn options(durability: Durability) -> Options {
+    fn no_time() -> u64 {
+        0
+    }
+    let clock = Clock::from_function(no_time, 1, 0);
+    Options::new([0xa5; 16], clock)
+        .shards(2)
+        .sub_buffers(2)
+        .sub_buffer_size(256)
+        .durability(durability)
+}
+
+type Recording<M> = Recorder<M, Vec<Cursor>>;
+
+fn cursors() -> Vec<Cursor> {
+    (0..2).map(|_| Cursor::new()).collect()
+}
+
+fn create<M: Medium>(medium: M, options: Options) -> Result<Recording<M>, Error<M::Error>> {
+    options.create_in(medium, cursors())
+}
+
+fn open<M: Medium>(medium: M, durability: Durability) -> Result<Recording<M>, Error<M::Error>> {
+    options(durability).open_in(medium, cursors())
+}
+
+/// A medium that has a recording.
+fn with_recording(simulation: &Simulation, mode: Mode) -> Simulation {
+    let options = options(Durability::OnCrash).mode(mode);
+    simulation.clone().prepared(|medium| drop(create(medium, options).unwrap()))
+}
+
+/// Few words of it differ from what was there before, as each of them doubles the states of a torn one.
+fn payload(event: u64) -> [u8; 80] {
+    let mut payload = [0; 80];
+    payload[..8].copy_from_slice(&(event + 1).to_le_bytes());
+    payload[72..].copy_from_slice(&(event + 1).to_le_bytes());
+    payload
+}
+
+fn record<M: Medium>(writer: &Writer<'_, M>, event: u64) -> Result<(), NotRecorded<M::Error>> {
+    writer.record_at(event + 1, u16::try_from(event).unwrap(), &payload(event))
+}
+
+/// The events of a shard, each as it was recorded, in order, none twice.
+fn events<S: Readable>(reader: &Reader<S>, shard: u32) -> Result<(Vec<u64>, u64), Violation> {
+    let mut buffer = [0; 176];
+    let (mut events, mut lost) = (Vec::new(), 0);
+    let mut found = reader.shard(shard);
+    while let Some(found) = found.next(&mut buffer) {
+        match found {
+            Found::Event(event) => {
+                let number = u64::from(event.id);
+                let is_whole = event.payload == payload(number) && event.timestamp == number + 1;
+                Violation::unless(is_whole, || format!("{event:?}"))?;
+                events.push(number);
+            }
+            Found::Lost { events, .. } => lost += events,
+            _ => {}
+        }
+    }
+    let is_sorted = events.is_sorted_by(|one, next| one < next);
+    Violation::unless(is_sorted, || format!("{events:?}"))?;
+    Ok((events, lost))
+}
+
+fn last(notes: &[Note], number: impl Fn(&Note) -> Option<u64>) -> Option<u64> {
+    notes.iter().filter_map(number).max()
+}
+
+/// What must be there by the notes: everything up to an event, without the slot that the last one that has
+/// begun overwrites.
+fn promised(notes: &[Note], durability: Durability) -> std::ops::RangeInclusive<u64> {
+    let begun = last(notes, |note| if let Begun(event) = note { Some(*event) } else { None });
+    let recorded = last(notes, |note| if let Recorded(event) = note { Some(*event) } else { None });
+    let written =
+        last(notes, |note| if let WrittenBack(event) = note { Some(*event) } else { None });
+    let durable = match (durability, recorded) {
+        (Durability::EachAppend, Some(recorded)) => Some(recorded),
+        // What was recorded before the sub-buffer of this one.
+        (Durability::SubBuffer, Some(recorded)) => {
+            (recorded / IN_SUB_BUFFER * IN_SUB_BUFFER).checked_sub(1)
+        }
+        _ => None,
+    };
+    let newest = begun.unwrap_or(0) / IN_SUB_BUFFER;
+    let first = (newest + 1).saturating_sub(SUB_BUFFERS) * IN_SUB_BUFFER;
+    match durable.max(written) {
+        Some(last) => first..=last,
+        #[expect(clippy::reversed_empty_ranges, reason = "nothing is promised")]
+        None => 1..=0,
+    }
+}
+
+fn judge(medium: &SimMedium, notes: &[Note], durability: Durability) -> Result<(), Violation> {
+    let reader = Reader::open(medium)?;
+    let (found, _) = events(&reader, 0)?;
+    let begun = last(notes, |note| if let Begun(event) = note { Some(*event) } else { None });
+    let is_known = found.iter().all(|event| Some(*event) <= begun);
+    Violation::unless(is_known, || format!("{found:?} of {begun:?}"))?;
+    match promised(notes, durability).find(|event| !found.contains(event)) {
+        Some(event) => Err(Violation::lost(format!("event {event} of {found:?}"))),
+        None => Ok(()),
+    }
+}
+
+/// Records events until the medium refuses.
+fn work<M: Medium>(
+    recorder: &Recording<M>,
+    events: std::ops::Range<u64>,
+    tell: impl Fn(Note),
+) -> Result<(), NotRecorded<M::Error>> {
+    let writer = recorder.claim().unwrap();
+    for event in events {
+        tell(Begun(event));
+        record(&writer, event)?;
+        tell(Recorded(event));
+    }
+    Ok(())
+}
+
+/// Three laps and the beginning of a fourth.
+fn life(simulation: &Simulation, durability: Durability) -> Exploration {
+    with_recording(simulation, Mode::Overwrite).explore(
+        |medium, notes| {
+            let recorder = open(medium, durability).unwrap();
+            work(&recorder, 0..7, |note| notes.add(note)).unwrap();
+        },
+        |medium: &SimMedium, notes| judge(medium, notes, durability),
+    )
+}
+
+/// A sub-buffer and the beginning of the next one.
+fn few_events(simulation: &Simulation) -> Exploration {
+    with_recording(simulation, Mode::Overwrite).explore(
+        |medium, notes| {
+            let recorder = open(medium, Durability::OnCrash).unwrap();
+            work(&recorder, 0..2, |note| notes.add(note)).unwrap();
+        },
+        |medium: &SimMedium, notes| judge(medium, notes, Durability::OnCrash),
+    )
+}
+
+/// Written back in the middle of a sub-buffer, at its end, and after it.
+fn written_back(simulation: &Simulation) -> Exploration {
+    with_recording(simulation, Mode::Overwrite).explore(
+        |medium, notes| {
+            let recorder = open(medium, Durability::OnCrash).unwrap();
+            let mut next = 0;
+            for events in [1, 1, 2, 1] {
+                work(&recorder, next..next + events, |note| notes.add(note)).unwrap();
+                next += events;
+                recorder.write_back_all().unwrap();
+                notes.add(WrittenBack(next - 1));
+            }
+        },
+        |medium: &SimMedium, notes| judge(medium, notes, Durability::OnCrash),
+    )
+}
+
+/// A recording is made where something else was; it is there from then on, whatever happens at an opening.
+fn creation(simulation: &Simulation) -> Exploration {
+    let used = simulation.clone().prepared(|medium| {
+        let other = Options::new([1; 16], Clock::from_function(|| 0, 1, 0));
+        let other = other.shards(2).sub_buffers(2).sub_buffer_size(256);
+        let other = other.create_in(medium, cursors()).unwrap();
+        work(&other, 0..3, |_note| {}).unwrap();
+        // It counts more openings than the new one.
+        drop(open(medium, Durability::OnCrash).unwrap());
+    });
+    used.explore(
+        |medium, notes: &Notes<'_, Note>| {
+            drop(create(medium, options(Durability::EachAppend)).unwrap());
+            notes.add(Opened);
+            let recorder = open(medium, Durability::EachAppend).unwrap();
+            work(&recorder, 0..1, |note| notes.add(note)).unwrap();
+        },
+        |medium: &SimMedium, notes| match Reader::open(medium) {
+            Ok(reader) if reader.description().identity() == [0xa5; 16] => {
+                judge(medium, notes, Durability::EachAppend)
+            }
+            Ok(_) | Err(Error::NoRecording { .. } | Error::Damaged { .. }) if notes.is_empty() => {
+                Ok(())
+            }
+            Ok(_) => Err(Violation::lost("the recording that was made")),
+            Err(error) => Err(error.into()),
+        },
+    )
+}
+
+/// A full shard: what is refused is counted, and what is released makes room.
+fn refusing(simulation: &Simulation) -> Exploration {
+    let full = with_recording(simulation, Mode::Refuse).prepared(|medium| {
+        let recorder = open(medium, Durability::EachAppend).unwrap();
+        work(&recorder, 0..4, |_note| {}).unwrap();
+    });
+    full.explore(
+        |medium, notes: &Notes<'_, Note>| {
+            let recorder = open(medium, Durability::EachAppend).unwrap();
+            let writer = recorder.claim().unwrap();
+            for lost in 1..=2 {
+                assert_eq!(record(&writer, 9), Err(NotRecorded::Full));
+                notes.add(Lost(lost));
+            }
+            recorder.release(0, 1);
+            notes.add(Begun(4));
+            record(&writer, 4).unwrap();
+            notes.add(Recorded(4));
+        },
+        |medium: &SimMedium, notes| {
+            let told = last(notes, |note| if let Lost(lost) = note { Some(*lost) } else { None });
+            let reader = Reader::open(medium)?;
+            let (found, lost) = events(&reader, 0)?;
+            let is_counted = lost >= told.unwrap_or(0) && lost <= 2 && reader.lost(0) == lost;
+            if !is_counted {
+                return Err(Violation::lost(format!("the count: {lost}, not {told:?}")));
+            }
+            let is_recorded = notes.contains(&Recorded(4));
+            let released = if notes.contains(&Begun(4)) { 2 } else { 0 };
+            let kept = (released..4).all(|event| found.contains(&event));
+            if kept && (!is_recorded || found.contains(&4)) {
+                return Ok(());
+            }
+            Err(Violation::lost(format!("{found:?} is left")))
+        },
+    )
+}
+
+/// Counted losses are written back with the events.
+fn losses_written_back(simulation: &Simulation) -> Exploration {
+    with_recording(simulation, Mode::Overwrite).explore(
+        |medium, notes: &Notes<'_, Note>| {
+            let recorder = open(medium, Durability::OnCrash).unwrap();
+            let writer = recorder.claim().unwrap();
+            assert!(matches!(
+                writer.record(0, &[0; 177]),
+                Err(NotRecorded::TooLong { most: 176, .. })
+            ));
+            recorder.write_back_all().unwrap();
+            notes.add(Lost(1));
+        },
+        |medium: &SimMedium, notes| {
+            let reader = Reader::open(medium)?;
+            let (_, lost) = events(&reader, 0)?;
+            let told = u64::from(notes.contains(&Lost(1)));
+            if lost >= told { Ok(()) } else { Err(Violation::lost("the count")) }
+        },
+    )
+}
+
+/// One thread records, another one writes back what it has seen finished.
+fn another_thread_writes_back(simulation: &Simulation) -> Exploration {
+    use core::sync::atomic::{AtomicU64, Ordering};
+    with_recording(simulation, Mode::Overwrite).preemptions(1).explore(
+        |medium, notes: &Notes<'_, Note>| {
+            let recorder = open(medium, Durability::OnCrash).unwrap();
+            let finished = AtomicU64::new(0);
+            let records = || {
+                let writer = recorder.claim().unwrap();
+                for event in 0..2 {
+                    notes.add(Begun(event));
+                    record(&writer, event).unwrap();
+                    finished.store(event + 1, Ordering::Release);
+                }
+            };
+            let writes_back = || {
+                let before = finished.load(Ordering::Acquire);
+                recorder.write_back_all().unwrap();
+                if let Some(last) = before.checked_sub(1) {
+                    notes.add(WrittenBack(last));
+                }
+            };
+            medium.run_threads(&[&records, &writes_back]);
+        },
+        |medium: &SimMedium, notes| judge(medium, notes, Durability::OnCrash),
+    )
+}
+
+/// A process that is killed after so many operations; another one opens the recording and goes on; then the
+/// power fails.
+fn killed_and_gone_on(simulation: &Simulation, kill: u64) -> Exploration {
+    let opened = with_recording(simulation, Mode::Overwrite);
+    opened.explore(
+        |medium, notes: &Notes<'_, Note>| {
+            let mortal = medium.mortal(kill);
+            let tell = |note| {
+                if mortal.is_alive() {
+                    notes.add(note);
+                }
+            };
+            match open(&mortal, Durability::EachAppend) {
+                Ok(recorder) => {
+                    let died = work(&recorder, 0..1, tell);
+                    assert!(matches!(died, Ok(()) | Err(NotRecorded::Medium(Killed))));
+                }
+                Err(error) => assert!(matches!(error, Error::Medium(Killed)), "{error}"),
+            }
+            medium.killed();
+
+            let recorder = open(medium, Durability::EachAppend).unwrap();
+            work(&recorder, 1..2, |note| notes.add(note)).unwrap();
+        },
+        |medium: &SimMedium, notes| {
+            let (found, _) = events(&Reader::open(medium)?, 0)?;
+            let recorded = notes.iter().filter_map(|note| match note {
+                Recorded(event) => Some(*event),
+                _ => None,
+            });
+            match recorded.into_iter().find(|event| !found.contains(event)) {
+                Some(event) => Err(Violation::lost(format!("event {event} of {found:?}"))),
+                None => Ok(()),
+            }
+        },
+    )
+}
+
+/// Killed after each operation; the first failure, or the last exploration.
+fn killed_anywhere(simulation: &Simulation) -> Exploration {
+    let mut explorations = (0..OPERATIONS).map(|kill| killed_and_gone_on(simulation, kill));
+    let failed = explorations.find(|exploration| exploration.failure().is_some());
+    failed.unwrap_or_else(|| killed_and_gone_on(simulation, OPERATIONS))
+}
+
+/// So many operations suffice for an opening and an event.
+const OPERATIONS: u64 = 14;
+
+type Scenario = fn(&Simulation) -> Exploration;
+
+const SCENARIOS: [Scenario; 7] = [
+    losses_written_back,
+    creation,
+    refusing,
+    |simulation| life(simulation, Durability::EachAppend),
+    written_back,
+    |simulation| life(simulation, Durability::SubBuffer),
+    killed_anywhere,
+];
+
+#[test]
+fn what_a_durability_promises_survives_every_crash() {
+    for model in MODELS {
+        let simulation = Simulation::new(model(), BYTES);
+        for scenario in SCENARIOS {
+            let exploration = scenario(&simulation);
+            exploration.assert_safe();
+            assert!(exploration.is_exhaustive());
+        }
+    }
+}
+
+#[test]
+fn what_was_written_back_for_another_thread_survives() {
+    // With eADR a fence of the writer's own would be needed in the simulation, which does not see what the
+    // threads hand over outside of the medium. On x86 who sees that sees the stores before it (TSO).
+    for model in [Model::x86(), Model::arm64(), Model::neutral(), Model::pages()] {
+        let exploration = another_thread_writes_back(&Simulation::new(model, BYTES));
+        exploration.assert_safe();
+        assert!(exploration.is_exhaustive());
+    }
+}
+
+/// Nothing is promised, so whatever a crash leaves, nothing else is found than what was recorded.
+#[test]
+fn without_write_backs_nothing_is_found_that_was_not_recorded() {
+    for model in MODELS {
+        let few = few_events(&Simulation::new(model(), BYTES));
+        few.assert_safe();
+        assert!(few.is_exhaustive());
+        let random = Effort::Random { states: 200, seed: 7 };
+        life(&Simulation::new(model(), BYTES).effort(random), Durability::OnCrash).assert_safe();
+    }
+}
+
+/// A process that is killed keeps all, and so does kexec.
+#[test]
+fn a_killed_process_leaves_every_event_of_the_last_lap() {
+    with_recording(&Simulation::new(Model::caches_kept(), BYTES), Mode::Overwrite)
+        .explore(
+            |medium, notes| {
+                let recorder = open(medium, Durability::OnCrash).unwrap();
+                work(&recorder, 0..7, |note| notes.add(note)).unwrap();
+            },
+            |medium: &SimMedium, notes| judge(medium, notes, Durability::EachAppend),
+        )
+        .assert_safe();
+}
+
+#[test]
+fn no_write_back_no_fence_and_no_order_can_be_left_out() {
+    // A mutant can leave very many states; those near the beginning show what is wrong.
+    let of = |scenario: Scenario| {
+        move |setting: &Setting| scenario(&setting.simulation(BYTES).at_most(50_000))
+    };
+    let threads = of(another_thread_writes_back);
+    let list = SCENARIOS.map(of);
+    let mut scenarios: Vec<&dyn Fn(&Setting) -> Exploration> = vec![&threads];
+    for scenario in &list {
+        scenarios.push(scenario);
+    }
+    let arm64 = [Model::arm64()];
+    let proved = "the tag proves a record whatever the order; it is for readers beside the writer (loom_tests)";
+    let mutation = Mutation::new()
+        .only_in("src/recorder")
+        .equivalent("recorder/writer.rs", "first_word(id", Weakening::RelaxedStore, &arm64, proved)
+        .equivalent("recorder/reader/mod.rs", "Acquire", Weakening::RelaxedLoad, &arm64, proved)
+        .equivalent("recorder/reader/shard.rs", "Acquire", Weakening::RelaxedLoad, &arm64, proved);
+    let survivors = mutation.run(&scenarios);
+    survivors.assert_none();
+}

@@ -251,7 +251,8 @@ fn run(command: &mut Command) -> Result<()> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{name} fails: {}", said.lines().next().unwrap_or("it does not say why")).into())
+    let why = said.lines().find(|line| line.contains("error")).unwrap_or(said.trim());
+    Err(format!("{name} fails: {why}").into())
 }
 
 fn wait_until(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {

@@ -34,6 +34,7 @@ const SIZES: [usize; 4] = [16, 64, 256, 4 << 10];
 const SMALL: usize = 64;
 const GROUPS: [usize; 2] = [16, 64];
 const PRODUCERS: usize = 2;
+/// Bytes of a log.
 const LOG: usize = 64 << 20;
 /// What a medium has at its beginning by which a journal is known, in words: two pages.
 const SUPERBLOCKS: usize = 1024;

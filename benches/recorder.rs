@@ -2,8 +2,8 @@
 //! library's recorder, the bare loop of a record with checksum and time stamp, and LTTng-UST, if it is
 //! installed. One thread, and two at once, each of which has a ring of its own (LTTng-UST: each CPU).
 //!
-//! A ring has 4 MiB, where there are sub-buffers 4 of them. After criterion's figures the ratios are printed, from interleaved blocks, with their
-//! 95 % intervals: times are those of an event and thread.
+//! A ring has 4 MiB; where it has sub-buffers, there are 4 of 1 MiB. After criterion's figures the ratios are
+//! printed, from interleaved blocks, with their 95 % intervals: times are those of an event and thread.
 
 use cachemaint::medium::Memory;
 use cachemaint::recorder::{
@@ -28,15 +28,15 @@ use std::process::ExitCode;
 const EVENTS: u16 = 4096;
 /// Events that a thread records before the time begins, so that it has met what it needs.
 const WARM_UP: u64 = 64;
-/// Of a ring, in bytes.
+/// Bytes of a ring, and how a recording has them.
+const RING: usize = 4 << 20;
 const SUB_BUFFER: u32 = 1 << 20;
 const SUB_BUFFERS: u32 = 4;
-const RING: usize = 4 << 20;
 /// What kind of event it is.
 const EVENT: u16 = 7;
 /// Of the recording. A real one is random.
 const IDENTITY: [u8; 16] = *b"cachemaint bench";
-/// What a recording needs beside its rings.
+/// Bytes that a recording needs beside its rings.
 const DESCRIPTION: usize = 64 << 10;
 /// What an event and thread may take in nanoseconds, by the number of threads.
 const GOALS: [(usize, &str, f64); 2] = [(1, "1 thread", 16.0), (2, "2 threads", 20.0)];

@@ -1,6 +1,6 @@
 //! Appends to a log, each durable at return: the library's journal, the bare loops of records that prove
-//! themselves, and libpmemlog, if it is installed. One producer with records of 16 B to 4 KiB; groups of records that share a fence; two
-//! producers, whose appends are acknowledged in their order.
+//! themselves, and libpmemlog, if it is installed. One producer with records of 16 B to 4 KiB; groups of records
+//! that share a fence; two producers, whose appends are acknowledged in their order.
 //!
 //! Every log is 64 MiB long and begins again when it is full, outside the time: what it is about to write to
 //! is in no near cache, as in a log that is longer than they are. After criterion's figures the ratios are
@@ -34,6 +34,7 @@ const SIZES: [usize; 4] = [16, 64, 256, 4 << 10];
 const SMALL: usize = 64;
 const GROUPS: [usize; 2] = [16, 64];
 const PRODUCERS: usize = 2;
+/// Bytes of a log.
 const LOG: usize = 64 << 20;
 /// What a medium has at its beginning by which a journal is known, in words: two pages.
 const SUPERBLOCKS: usize = 1024;

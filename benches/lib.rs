@@ -9,6 +9,8 @@ mod environment;
 pub mod libpmem;
 #[cfg(target_os = "linux")]
 pub mod libpmemlog;
+#[cfg(target_os = "linux")]
+pub mod lttng;
 pub mod payloads;
 pub mod threads;
 

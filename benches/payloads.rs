@@ -44,3 +44,26 @@ impl Payloads {
         self.bytes[0].len()
     }
 }
+
+/// What the event of a number carries: the number, and [`EVENT_BYTES`].
+#[inline]
+#[must_use]
+pub const fn event(number: u64) -> [u64; 5] {
+    let [a, b, c, d] = EVENT_WORDS;
+    [number, a, b, c, d]
+}
+
+const EVENT_WORDS: [u64; 4] = [data(1, 1), data(1, 2), data(1, 3), data(1, 4)];
+
+/// What every event carries behind its number.
+pub const EVENT_BYTES: [u8; 32] = {
+    let [a, b, c, d] = EVENT_WORDS;
+    let words = [a.to_le_bytes(), b.to_le_bytes(), c.to_le_bytes(), d.to_le_bytes()];
+    let mut bytes = [0; 32];
+    let mut at = 0;
+    while at < bytes.len() {
+        bytes[at] = words[at / WORD][at % WORD];
+        at += 1;
+    }
+    bytes
+};

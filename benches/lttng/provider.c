@@ -1,0 +1,18 @@
+/* A tracepoint provider as LTTng-UST's users build theirs, and the loop that is timed. */
+
+#define LTTNG_UST_TRACEPOINT_CREATE_PROBES
+#define LTTNG_UST_TRACEPOINT_DEFINE
+#include "event.h"
+
+/* Whether a session records the event. */
+int enabled(void)
+{
+	return lttng_ust_tracepoint_enabled(cachemaint_benches, event) != 0;
+}
+
+/* Records the event this many times; the first is numbered `first`. */
+void record(uint64_t first, uint64_t events, const uint8_t *bytes)
+{
+	for (uint64_t number = first; number != first + events; number++)
+		lttng_ust_tracepoint(cachemaint_benches, event, number, bytes);
+}

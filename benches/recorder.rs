@@ -1,0 +1,219 @@
+//! Events with 40 bytes of payload, recorded in a ring that overwrites the oldest, without a write-back: the
+//! library's recorder, the bare loop of a record with checksum and time stamp, and LTTng-UST, if it is
+//! installed. One thread, and two at once, each of which has a ring of its own (LTTng-UST: each CPU).
+//!
+//! A ring has 4 MiB; where it has sub-buffers, there are 4 of 1 MiB. After criterion's figures the ratios are
+//! printed, from interleaved blocks, with their 95 % intervals: times are those of an event and thread.
+
+use cachemaint::medium::Memory;
+use cachemaint::recorder::{
+    self, Event, Found, Options, Reader, Recorder, Skipped, SkippedKind, Writer,
+};
+use cachemaint_benches::bare::event::{Ring, recording};
+use cachemaint_benches::contenders::{Case, Contender, print_heading};
+#[cfg(target_os = "linux")]
+use cachemaint_benches::lttng::Lttng;
+use cachemaint_benches::payloads::EVENT_BYTES;
+use cachemaint_benches::threads::{Apart, Cores};
+use cachemaint_benches::{Outcome, run_with};
+use cachemaint_cli::measure::blocks::Blocks;
+use cachemaint_cli::measure::clock::Clock;
+use cachemaint_cli::measure::lines::{PAGE, Region};
+use cachemaint_cli::measure::to_persistence;
+use core::error::Error;
+use core::sync::atomic::Ordering;
+use std::process::ExitCode;
+
+/// How many events one block records on each thread.
+const EVENTS: u16 = 4096;
+/// Events that a thread records before the time begins, so that it has met what it needs.
+const WARM_UP: u64 = 64;
+/// Bytes of a ring, and how a recording has them.
+const RING: usize = 4 << 20;
+const SUB_BUFFER: u32 = 1 << 20;
+const SUB_BUFFERS: u32 = 4;
+/// What kind of event it is.
+const EVENT: u16 = 7;
+/// Of the recording. A real one is random.
+const IDENTITY: [u8; 16] = *b"cachemaint bench";
+/// Bytes that a recording needs beside its rings.
+const DESCRIPTION: usize = 64 << 10;
+/// What an event and thread may take in nanoseconds, by the number of threads.
+const GOALS: [(usize, &str, f64); 2] = [(1, "1 thread", 16.0), (2, "2 threads", 20.0)];
+/// So often the whole recording is read: it brings all of it into this core's caches.
+const CHECK_EACH: u64 = 64;
+
+fn main() -> ExitCode {
+    run_with(
+        Bench::new(),
+        |bench, criterion| {
+            bench.for_each_case(|mut case| {
+                case.measure(criterion);
+                Ok(())
+            })
+        },
+        |bench, out| {
+            let blocks = Blocks::at_least(301);
+            print_heading(out, "record an event of 40 B", blocks)?;
+            bench.for_each_case(|case| case.print_ratios(out, blocks))
+        },
+    )
+}
+
+/// What is made once, before a thread is pinned.
+struct Bench {
+    cores: Cores,
+    #[cfg(target_os = "linux")]
+    lttng: Option<Lttng>,
+}
+
+impl Bench {
+    fn new() -> Result<Self, Box<dyn Error>> {
+        Ok(Self {
+            cores: Cores::available()?,
+            #[cfg(target_os = "linux")]
+            lttng: Lttng::if_installed()?,
+        })
+    }
+
+    fn for_each_case(&self, mut then: impl FnMut(Case<'_>) -> Outcome) -> Outcome {
+        let clock = Clock::new();
+        for (threads, name, goal) in GOALS {
+            if !self.cores.are_enough_for(threads)? {
+                continue;
+            }
+            let memory = Region::new((DESCRIPTION + threads * RING) / PAGE);
+            let recorder = recorder(&memory, threads)?;
+            let rings: Vec<Region> = (0..threads).map(|_| Region::new(RING / PAGE)).collect();
+            let mut contenders = vec![self.recorder(clock, &recorder)?, self.bare(clock, &rings)];
+            #[cfg(target_os = "linux")]
+            contenders.extend(self.lttng.as_ref().map(|lttng| self.lttng(clock, lttng, threads)));
+            let name = format!("record an event, {name}");
+            then(Case { name, operations: EVENTS.into(), goal_ns: Some(goal), contenders })?;
+        }
+        Ok(())
+    }
+
+    fn recorder<'a>(
+        &'a self,
+        clock: Clock,
+        recorder: &'a Recorder<Memory<'a>>,
+    ) -> Result<Contender<'a>, Box<dyn Error>> {
+        let shards = 0..recorder.description().shards();
+        let writers: Result<Vec<_>, _> =
+            shards.map(|_| recorder.claim().map(|writer| Apart((writer, 1)))).collect();
+        let (mut writers, mut blocks) = (writers?, 0);
+        let block_ns = move || {
+            let warm_up = |(writer, next): &mut (Writer<'_, _>, u64)| {
+                record_each(writer, *next, WARM_UP);
+                *next += WARM_UP;
+            };
+            let record = |(writer, next): &mut (Writer<'_, _>, u64)| {
+                record_each(writer, *next, EVENTS.into());
+                *next += u64::from(EVENTS);
+            };
+            let times = self.cores.time_at_once(clock, &mut writers, warm_up, record);
+            if blocks % CHECK_EACH == 0 {
+                for Apart((writer, next)) in &writers {
+                    let checked = check(recorder, writer.shard(), next - 1);
+                    assert!(checked.is_ok(), "{checked:?}");
+                }
+            }
+            blocks += 1;
+            an_event_and_thread(&times)
+        };
+        Ok(Contender { name: "cachemaint".to_owned(), goal: None, block_ns: Box::new(block_ns) })
+    }
+
+    fn bare<'a>(&'a self, clock: Clock, memories: &'a [Region]) -> Contender<'a> {
+        let ring = |memory: &'a Region| Apart((Ring::new(memory.words()), 1));
+        let mut rings: Vec<_> = memories.iter().map(ring).collect();
+        let record_each = recording();
+        let block_ns = move || {
+            let warm_up = |(ring, next): &mut (Ring<'_>, u64)| {
+                record_each(ring, *next, WARM_UP);
+                *next += WARM_UP;
+            };
+            let record = |(ring, next): &mut (Ring<'_>, u64)| {
+                record_each(ring, *next, EVENTS.into());
+                *next += u64::from(EVENTS);
+            };
+            let times = self.cores.time_at_once(clock, &mut rings, warm_up, record);
+            for Apart((ring, next)) in &rings {
+                ring.check(next - 1);
+            }
+            an_event_and_thread(&times)
+        };
+        Contender { name: "bare".to_owned(), goal: None, block_ns: Box::new(block_ns) }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn lttng<'a>(&'a self, clock: Clock, lttng: &'a Lttng, threads: usize) -> Contender<'a> {
+        let mut next = vec![Apart(1); threads];
+        let block_ns = move || {
+            let warm_up = |next: &mut u64| {
+                lttng.record(*next, WARM_UP);
+                *next += WARM_UP;
+            };
+            let record = |next: &mut u64| {
+                lttng.record(*next, EVENTS.into());
+                *next += u64::from(EVENTS);
+            };
+            let times = self.cores.time_at_once(clock, &mut next, warm_up, record);
+            assert!(lttng.is_enabled(), "LTTng-UST has ceased to record");
+            an_event_and_thread(&times)
+        };
+        Contender { name: "LTTng-UST".to_owned(), goal: None, block_ns: Box::new(block_ns) }
+    }
+}
+
+/// A recording in memory, which is zeroed as a new file is, with a shard for each thread.
+fn recorder(memory: &Region, threads: usize) -> Result<Recorder<Memory<'_>>, Box<dyn Error>> {
+    memory.words().iter().for_each(|word| word.store(0, Ordering::Relaxed));
+    let options = Options::new(IDENTITY, recorder::Clock::host())
+        .shards(u32::try_from(threads)?)
+        .sub_buffers(SUB_BUFFERS)
+        .sub_buffer_size(SUB_BUFFER);
+    Ok(options.create(Memory::new(memory.words(), to_persistence()?))?)
+}
+
+/// Records so many events; the first is numbered `first`.
+fn record_each(writer: &Writer<'_, Memory<'_>>, first: u64, events: u64) {
+    let mut payload = [0; 40];
+    payload[8..].copy_from_slice(&EVENT_BYTES);
+    for number in first..first + events {
+        payload[..8].copy_from_slice(&number.to_le_bytes());
+        let recorded = writer.record(EVENT, &payload);
+        assert!(recorded.is_ok(), "{recorded:?}");
+    }
+}
+
+/// Checks that a shard ends with the event of this number, and that those before it are all there.
+///
+/// # Panics
+/// If it is not so.
+fn check(recorder: &Recorder<Memory<'_>>, shard: u32, last: u64) -> Outcome {
+    let reader = Reader::open(recorder.medium())?;
+    let (mut events, mut buffer) = (reader.shard(shard), vec![0; reader.largest_payload()]);
+    let mut numbers = Vec::new();
+    while let Some(found) = events.next(&mut buffer) {
+        match found {
+            Found::Event(Event { id: EVENT, payload, .. }) => {
+                let (number, bytes) = payload.split_at(size_of::<u64>());
+                assert_eq!(bytes, EVENT_BYTES, "what an event carries");
+                numbers.push(u64::from_le_bytes(number.try_into()?));
+            }
+            Found::Skipped(Skipped { kind: SkippedKind::Stale, .. }) => {}
+            other => return Err(format!("{other:?} instead of an event").into()),
+        }
+    }
+    assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "events are missing");
+    assert_eq!(numbers.last(), Some(&last), "the last event");
+    Ok(())
+}
+
+/// Nanoseconds, from the times of threads that were at work at once.
+#[expect(clippy::cast_precision_loss, reason = "there are few threads")]
+fn an_event_and_thread(times: &[f64]) -> f64 {
+    times.iter().sum::<f64>() / times.len() as f64 / f64::from(EVENTS)
+}

@@ -22,18 +22,6 @@ pub(crate) fn printable(text: impl Display) -> String {
     text.to_string().chars().map(clean).collect()
 }
 
-/// Bytes of anybody's as text in one line: what a terminal would execute, and what is no UTF-8, as escapes.
-pub(crate) fn visible(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for chunk in bytes.utf8_chunks() {
-        // Quotes are harmless here.
-        let valid = chunk.valid().escape_debug().to_string();
-        text.push_str(&valid.replace("\\\"", "\"").replace("\\'", "'"));
-        text.push_str(&chunk.invalid().escape_ascii().to_string());
-    }
-    text
-}
-
 pub(crate) fn heading(out: &mut impl Write, text: &str) -> io::Result<()> {
     writeln!(out, "{HEADING}{text}{HEADING:#}")
 }
@@ -138,7 +126,7 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, duration, printable, row, size, thousands, visible};
+    use super::{bytes, duration, printable, row, size, thousands};
 
     #[test]
     fn numbers_are_readable() {
@@ -157,20 +145,6 @@ mod tests {
     #[test]
     fn nothing_that_a_terminal_executes_is_printed() {
         assert_eq!(printable("a\u{1b}[31mred\n\u{9b}x"), "a?[31mred??x");
-    }
-
-    #[test]
-    fn payloads_are_shown_in_one_line_and_can_be_told_apart() {
-        assert_eq!(visible(b"it's \"plain\" text"), "it's \"plain\" text");
-        assert_eq!(
-            visible("gr\u{fc}n, \u{65e5}\u{672c}".as_bytes()),
-            "gr\u{fc}n, \u{65e5}\u{672c}"
-        );
-        assert_eq!(visible(b"\x1b[2Ja\r\nb\tc\0"), "\\u{1b}[2Ja\\r\\nb\\tc\\0");
-        // The C1 control CSI, and the override of the direction of text.
-        assert_eq!(visible("\u{9b}\u{202e}".as_bytes()), "\\u{9b}\\u{202e}");
-        assert_eq!(visible(b"\xff\\x"), "\\xff\\\\x");
-        assert_eq!(visible(b"\\\""), "\\\\\"");
     }
 
     #[test]

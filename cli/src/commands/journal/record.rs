@@ -1,6 +1,6 @@
 //! How records are shown.
 
-use super::text;
+use crate::commands::payload::{Payload, visible};
 use cachemaint::journal::{Position, Record};
 use core::ops::Range;
 use serde::Serialize;
@@ -31,7 +31,7 @@ impl Form {
         } else if self.json {
             write_line(out, &Shown::of(record))?;
         } else {
-            writeln!(out, "{}", text::visible(&record.payload))?;
+            writeln!(out, "{}", visible(&record.payload))?;
         }
         Ok(())
     }
@@ -41,19 +41,21 @@ impl Form {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Shown<'r> {
-    Text { position: Position, end: Position, text: &'r str },
-    Hex { position: Position, end: Position, hex: String },
-    Skipped { skipped: &'r Range<Position> },
+    Record {
+        position: Position,
+        end: Position,
+        #[serde(flatten)]
+        payload: Payload<'r>,
+    },
+    Skipped {
+        skipped: &'r Range<Position>,
+    },
 }
 
 impl<'r> Shown<'r> {
     fn of(record: &'r Record) -> Self {
-        let Record { position, end, .. } = *record;
-        if let Ok(text) = core::str::from_utf8(&record.payload) {
-            return Self::Text { position, end, text };
-        }
-        let digits = record.payload.iter().map(|byte| format!("{byte:02x}"));
-        Self::Hex { position, end, hex: digits.collect() }
+        let Record { position, end, payload } = record;
+        Self::Record { position: *position, end: *end, payload: Payload::of(payload) }
     }
 }
 

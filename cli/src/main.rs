@@ -6,6 +6,7 @@
 
 mod canary;
 mod commands;
+mod read_only;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ enum Command {
     Caps(commands::caps::Arguments),
     Inspect(commands::inspect::Arguments),
     Demo(commands::demo::Arguments),
+    Journal(commands::journal::Arguments),
     Bench(commands::bench::Arguments),
     #[command(hide = true)]
     DemoWriter(commands::demo::WriterArguments),
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         Command::Caps(arguments) => commands::caps::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),
+        Command::Journal(arguments) => commands::journal::run(&arguments),
         Command::Bench(arguments) => commands::bench::run(&arguments),
         Command::DemoWriter(arguments) => commands::demo::write_until_killed(&arguments),
     };

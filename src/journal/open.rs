@@ -1,7 +1,7 @@
 //! Creating and opening: recovery, and the beginning of an epoch.
 
 use super::error::{Error, least};
-use super::format::geometry::{Geometry, LOG};
+use super::format::geometry::{self, Geometry, LOG};
 use super::format::record::{Epoch, Mark, void};
 use super::format::superblock::{Found, Superblock};
 use super::inflight::InFlight;
@@ -200,12 +200,12 @@ impl<'p> Options<'p> {
         let room = size.saturating_sub(LOG);
         let segment = self.segment.unwrap_or_else(|| {
             let many = (room / MANY).max(1);
-            SEGMENT.min(1 << many.ilog2())
+            SEGMENT.min(1 << many.ilog2()).max(*geometry::SEGMENT.start())
         });
         let window = self.window.unwrap_or(WINDOW.max(4 * segment));
         let sizes = Error::Sizes { segment, alignment: self.alignment, window };
         let Some(segments) = room.checked_div(segment) else { return Err(sizes) };
-        let capacity = segments.max(super::format::geometry::SEGMENTS) * segment;
+        let capacity = segments.max(geometry::SEGMENTS) * segment;
         let geometry = Geometry { segment, capacity, alignment: self.alignment, window };
         let geometry = geometry.checked().ok_or(sizes)?;
         let needed = least(segment);

@@ -1,23 +1,25 @@
 //! `cachemaint demo`: the main job on a real file.
 //!
-//! A child process persists numbered, checksummed records and reports each one when it is persistent.
-//! It is killed with SIGKILL in the middle. Then the file is mapped again, and every record that was
+//! A child process appends numbered records to a journal and reports each one when it is acknowledged.
+//! It is killed with SIGKILL in the middle. Then the journal is opened again, and every record that was
 //! acknowledged must be there.
 
 use super::inspect;
 use super::text::{self, duration, heading, row, thousands};
 use anyhow::{Context, ensure};
 use cachemaint::cache::FenceNames;
-use cachemaint::dax::{DaxFile, Guarantee, Options};
+use cachemaint::dax::{self, DaxFile, Guarantee};
+use cachemaint::journal::{Error, Journal, Reader, Recovered};
 use cachemaint::medium::{Granularity, Medium, Memory};
 use cachemaint::{Cache, Point};
+use core::convert::Infallible;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-/// Persist records in a child process, kill it, and check that nothing acknowledged is missing
+/// Append records to a journal in a child process, kill it, and check that nothing acknowledged is missing
 ///
 /// Exits with 1 if an acknowledged record is missing or damaged; the file is kept then.
 #[derive(clap::Args)]
@@ -26,57 +28,57 @@ pub(crate) struct Arguments {
     path: Option<PathBuf>,
 }
 
-/// Persist records until killed (the child of `demo`)
+/// Append records until killed (the child of `demo`)
 #[derive(clap::Args)]
 pub(crate) struct WriterArguments {
     path: PathBuf,
 }
 
-/// Bytes of a record: a cache line on most machines.
-const RECORD: usize = 64;
+/// Bytes of a record's payload: a cache line on most machines.
+const PAYLOAD: usize = 64;
 /// Bytes of the file.
-const FILE: u64 = 4 << 20;
+const FILE: u64 = 8 << 20;
 /// The child is killed when it has acknowledged so many records, or after [`PATIENCE`].
-const KILL_AFTER: u64 = FILE / RECORD as u64 / 2;
+const KILL_AFTER: u64 = FILE / PAYLOAD as u64 / 4;
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A record: its number, a payload that depends on it, and the CRC32C of both.
-fn record(number: u64) -> [u8; RECORD] {
-    let mut bytes = [0; RECORD];
+/// What is appended: the record's number, and words that depend on it.
+fn payload(number: u64) -> [u8; PAYLOAD] {
+    let mut bytes = [0; PAYLOAD];
     let (words, _) = bytes.as_chunks_mut::<8>();
     // Never zero, so that memory which treats zeros specially is not flattered.
-    let mut payload = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    for word in words.iter_mut() {
-        *word = payload.to_le_bytes();
-        payload = payload.rotate_left(7);
+    let mut word = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    for place in words.iter_mut() {
+        *place = word.to_le_bytes();
+        word = word.rotate_left(7);
     }
     words[0] = number.to_le_bytes();
-    let (content, checksum) = bytes.split_at_mut(RECORD - 4);
-    checksum.copy_from_slice(&crc32c::crc32c(content).to_le_bytes());
     bytes
 }
 
-/// Where a record lies in the file.
-const fn place(number: u64) -> u64 {
-    number * RECORD as u64
-}
-
-/// What the writer reported: how many records it acknowledged and how long each persist took, in
+/// What the writer reported: how many records were acknowledged and how long each append took, in
 /// nanoseconds.
 #[derive(Default)]
 struct Acknowledged {
     times: Vec<u64>,
 }
 
-/// What was found in the file afterwards.
+/// What was found in the journal afterwards.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Findings {
     /// Acknowledged and intact.
     intact: u64,
     /// Acknowledged and missing or damaged.
     lost: Vec<u64>,
-    /// Intact though not acknowledged: persisted when the kill came.
+    /// Intact though not acknowledged: appended when the kill came.
     beyond: u64,
+}
+
+/// The journal after the kill.
+struct Found {
+    /// How it was recovered, or why not.
+    recovered: Result<Recovered, String>,
+    findings: Findings,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -89,21 +91,25 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("{}: no directory can be made in it", place.display()))?;
     remove_when_interrupted(directory.path())?;
     let path = directory.path().join("records");
-    drop(Options::new().allow_page_granularity().create(&path, FILE)?);
+    drop(Journal::create(dax::Options::new().allow_page_granularity().create(&path, FILE)?)?);
 
     let started = Instant::now();
     let acknowledged = write_and_kill(&path)?;
     let ran = started.elapsed();
 
-    let file = Options::new().allow_page_granularity().open(&path)?;
-    let findings = check(&file, acknowledged.times.len() as u64)?;
+    let file = open(&path)?;
+    let found = look(&file, acknowledged.times.len() as u64)?;
     let mut out = anstream::stdout().lock();
-    print(&mut out, &file, &acknowledged, &findings, ran)?;
-    if findings.lost.is_empty() {
+    print(&mut out, &file, &acknowledged, &found, ran)?;
+    if found.recovered.is_ok() && found.findings.lost.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
     writeln!(out, "The file is kept: {}", directory.keep().join("records").display())?;
     Ok(ExitCode::FAILURE)
+}
+
+fn open(path: &Path) -> Result<DaxFile, dax::Error> {
+    dax::Options::new().allow_page_granularity().open(path)
 }
 
 /// Exit code of a command that was interrupted (128 and SIGINT), as shells have it.
@@ -202,60 +208,72 @@ fn decode(bytes: [u8; ACKNOWLEDGEMENT]) -> (u64, u64) {
     (u64::from_le_bytes(words[0]), u64::from_le_bytes(words[1]))
 }
 
-/// The child: persists record after record, and acknowledges each when it is persistent.
+/// The child: appends record after record, and reports each when it is acknowledged.
 pub(crate) fn write_until_killed(arguments: &WriterArguments) -> anyhow::Result<ExitCode> {
-    let file = Options::new().allow_page_granularity().open(&arguments.path)?;
-    // It is called by the demo, on its own file; another one must not be overwritten.
-    let mut first = [0; RECORD];
-    file.read(0, &mut first)?;
-    ensure!(file.len() == FILE && first == [0; RECORD], "this is not the demo's file");
+    let (journal, recovered) = Journal::open(open(&arguments.path)?)?;
+    // It is called by the demo, on its own journal; another one gets no such records.
+    ensure!(
+        recovered.records == 0 && journal.medium().len() == FILE,
+        "this is not the demo's file"
+    );
     let mut acknowledge = std::io::stdout().lock();
-    for number in 0..file.len() / RECORD as u64 {
-        let bytes = record(number);
+    for number in 0.. {
+        let bytes = payload(number);
         let started = Instant::now();
-        persist(&file, number, &bytes)?;
+        match journal.append(&bytes) {
+            Ok(_) => {}
+            Err(Error::Full { .. }) => break,
+            Err(error) => return Err(error.into()),
+        }
         let taken = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         acknowledge.write_all(&encode(number, taken))?;
         acknowledge.flush()?;
     }
-    // The file is full, and the kill is still to come; or the parent's end, which closes the pipe.
+    // The journal is full, and the kill is still to come; or the parent's end, which closes the pipe.
     std::io::stdin().read_exact(&mut [0])?;
     Ok(ExitCode::FAILURE)
 }
 
-/// Makes a record persistent. It may be acknowledged then.
-fn persist<M: Medium>(medium: &M, number: u64, bytes: &[u8; RECORD]) -> Result<(), M::Error> {
-    medium.persist_copy(&[(place(number), bytes)])
-}
-
-/// Looks for every record that was acknowledged, and for those behind them.
-fn check<M: Medium>(medium: &M, acknowledged: u64) -> anyhow::Result<Findings>
+/// Recovers the journal, and looks for every record that was acknowledged and for those behind them.
+fn look<M: Medium>(medium: &M, acknowledged: u64) -> anyhow::Result<Found>
 where
     M::Error: Send + Sync + 'static,
 {
+    let recovered = match Journal::open(medium) {
+        Ok((_, recovered)) => Ok(recovered),
+        Err(Error::Medium(error)) => return Err(error.into()),
+        Err(error) => Err(error.to_string()),
+    };
+    Ok(Found { recovered, findings: check(medium, acknowledged) })
+}
+
+/// The records that are in the journal, as far as it can be read.
+fn check<M: Medium>(medium: &M, acknowledged: u64) -> Findings {
     let mut findings = Findings::default();
-    for number in 0..medium.len() / RECORD as u64 {
-        let mut found = [0; RECORD];
-        medium.read(place(number), &mut found)?;
-        match (found == record(number), number < acknowledged) {
+    let reader = Reader::open(medium).ok();
+    let mut records = reader.iter().flat_map(Reader::records).map_while(Result::ok);
+    for number in 0.. {
+        let found = records.next();
+        let is_intact = found.as_ref().is_some_and(|record| record.payload == payload(number));
+        match (is_intact, number < acknowledged) {
             (true, true) => findings.intact += 1,
             (false, true) => findings.lost.push(number),
             (true, false) => findings.beyond += 1,
-            (false, false) => {}
+            (false, false) => break,
         }
     }
-    Ok(findings)
+    findings
 }
 
 fn print(
     out: &mut impl Write,
     file: &DaxFile,
     acknowledged: &Acknowledged,
-    findings: &Findings,
+    found: &Found,
     ran: Duration,
 ) -> anyhow::Result<()> {
     let guarantee = file.guarantee();
-    heading(out, "A child process persisted records and was killed in the middle")?;
+    heading(out, "A child process appended to a journal and was killed in the middle")?;
     row(out, "file", format!("{}, {}", text::bytes(file.len()), inspect::place(guarantee)))?;
     row(out, "granularity", guarantee.granularity())?;
     row(out, "because", guarantee.reason())?;
@@ -263,7 +281,8 @@ fn print(
     let count = thousands(acknowledged.times.len() as u64);
     let ran = duration(u64::try_from(ran.as_nanos()).unwrap_or(u64::MAX));
     row(out, "killed", format!("SIGKILL after {ran}, {count} records acknowledged"))?;
-    row(out, "found", verdict(findings))?;
+    row(out, "recovered", recovery(&found.recovered))?;
+    row(out, "found", verdict(&found.findings))?;
     row(out, "time", times(&acknowledged.times))?;
     row(out, "compare", in_ram())?;
     writeln!(out)?;
@@ -309,6 +328,16 @@ fn how(file: &DaxFile, guarantee: &Guarantee) -> String {
     }
 }
 
+fn recovery(recovered: &Result<Recovered, String>) -> String {
+    match recovered {
+        Ok(Recovered { records, torn, .. }) => {
+            let end = if *torn { "torn, which counts for nothing" } else { "whole" };
+            format!("{} records by opening the journal; its end is {end}", thousands(*records))
+        }
+        Err(why) => format!("NOT: {why}"),
+    }
+}
+
 fn verdict(findings: &Findings) -> String {
     let text = match findings.lost.as_slice() {
         [] => format!("all {} acknowledged records, intact", thousands(findings.intact)),
@@ -323,7 +352,7 @@ fn verdict(findings: &Findings) -> String {
     }
 }
 
-/// What the same persists take in RAM, line by line: what a DAX file costs at least.
+/// What the same appends take in RAM, line by line: what a DAX file costs at least.
 ///
 /// The mean over all of them, one after the other: a clock around a single one can be read before its
 /// write-back is complete, which the next one then waits for.
@@ -332,20 +361,31 @@ fn in_ram() -> String {
         Ok(cache) => cache,
         Err(why) => return format!("nothing: {why}"),
     };
-    let words: Vec<AtomicU64> = (0..FILE / 8).map(|_| AtomicU64::new(1)).collect();
-    let memory = Memory::new(&words, cache);
-    let count = memory.len() / RECORD as u64;
-    let bytes = record(0);
-    let started = Instant::now();
-    for number in 0..count {
-        let Ok(()) = memory.persist_copy(&[(place(number), &bytes)]);
+    match append_in_ram(cache) {
+        Ok((count, elapsed)) => {
+            let nanoseconds = elapsed.as_nanos() / u128::from(count.max(1));
+            let each = duration(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
+            let instruction = cache.writeback_instruction().name;
+            format!("{each} for each, one after the other in RAM, by {instruction}")
+        }
+        Err(why) => format!("nothing: {why}"),
     }
-    let nanoseconds = started.elapsed().as_nanos() / u128::from(count);
-    let each = duration(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
-    format!(
-        "{each} for each, one after the other in RAM, by {}",
-        cache.writeback_instruction().name
-    )
+}
+
+/// Fills a journal in RAM; how many records there are, and how long it took.
+fn append_in_ram(cache: Cache) -> Result<(u64, Duration), Error<Infallible>> {
+    let words: Vec<AtomicU64> = (0..FILE / 8).map(|_| AtomicU64::new(1)).collect();
+    let journal = Journal::create(Memory::new(&words, cache))?;
+    let bytes = payload(0);
+    let mut count = 0;
+    let started = Instant::now();
+    loop {
+        match journal.append(&bytes) {
+            Ok(_) => count += 1,
+            Err(Error::Full { .. }) => return Ok((count, started.elapsed())),
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn times(times: &[u64]) -> String {
@@ -360,7 +400,7 @@ fn times_of(times: &[u64]) -> String {
     };
     match (at(50), at(99)) {
         (Some(median), Some(slow)) => format!(
-            "{} median until a persist of {RECORD} bytes returned, 99 % within {}",
+            "{} median until an append of {PAYLOAD} bytes returned, 99 % within {}",
             duration(*median),
             duration(*slow)
         ),
@@ -371,75 +411,72 @@ fn times_of(times: &[u64]) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        Acknowledged, Findings, check, decode, encode, persist, place, record, take_one, times_of,
+        Acknowledged, Findings, check, decode, encode, look, payload, recovery, take_one, times_of,
         verdict,
     };
     use cachemaint::Cache;
+    use cachemaint::journal::{Journal, Position};
     use cachemaint::medium::{Medium, Memory};
-    use cachemaint::sim::mutation::{Mutation, Setting};
-    use cachemaint::sim::{Exploration, Model, Simulation, Violation};
     use std::sync::atomic::AtomicU64;
 
     fn words() -> Vec<AtomicU64> {
-        (0..64).map(|_| AtomicU64::new(0)).collect()
+        (0..8192).map(|_| AtomicU64::new(0)).collect()
     }
 
-    /// Eight records fit; five are written, of which four were acknowledged.
+    /// A journal of records with these numbers; where the last one begins.
+    fn write(medium: impl Medium<Error: core::fmt::Debug>, numbers: &[u64]) -> Position {
+        let journal = Journal::create(medium).unwrap();
+        let positions = numbers.iter().map(|number| journal.append(&payload(*number)).unwrap());
+        positions.last().unwrap()
+    }
+
+    /// Five records are written, of which four were acknowledged.
     #[test]
-    fn what_is_missing_or_damaged_is_found() {
+    fn what_is_missing_is_found() {
         let words = words();
         let memory = Memory::new(&words, Cache::host().unwrap());
-        for number in 0..5 {
-            memory.write(place(number), &record(number));
-        }
-        let expected = Findings { intact: 4, lost: vec![], beyond: 1 };
-        assert_eq!(check(&memory, 4).unwrap(), expected);
+        write(&memory, &[0, 1, 2, 3, 4]);
+        let found = look(&memory, 4).unwrap();
+        assert_eq!(found.findings, Findings { intact: 4, lost: vec![], beyond: 1 });
+        assert_eq!(found.recovered.as_ref().unwrap().records, 5);
+        assert!(
+            recovery(&found.recovered).starts_with("5 records"),
+            "{}",
+            recovery(&found.recovered)
+        );
 
-        // One bit of record 2, and record 3 in the place of record 1.
-        memory.write(place(2) + 40, &[record(2)[40] ^ 0x10]);
-        memory.write(place(1), &record(3));
-        let findings = check(&memory, 4).unwrap();
-        assert_eq!(findings, Findings { intact: 2, lost: vec![1, 2], beyond: 1 });
+        // Acknowledged and never written.
+        let findings = check(&memory, 7);
+        assert_eq!(findings.lost, [5, 6]);
         assert!(verdict(&findings).starts_with("2 of the acknowledged records ARE MISSING"));
-
-        // Acknowledged and never written: zeros are no record.
-        assert_eq!(check(&memory, 7).unwrap().lost, [1, 2, 5, 6]);
     }
 
-    /// Four records, each acknowledged when it is persistent; what the demonstration then finds.
-    fn explore(simulation: &Simulation) -> Exploration {
-        simulation.explore(
-            |medium, acknowledged| {
-                for number in 0..4 {
-                    let Ok(()) = persist(medium, number, &record(number));
-                    acknowledged.add(number);
-                }
-            },
-            |medium, acknowledged| {
-                let findings = check(medium, acknowledged.len() as u64)
-                    .map_err(|error| Violation::broken(error.to_string()))?;
-                let is_whole = findings.lost.is_empty() && findings.beyond <= 1;
-                if is_whole { Ok(()) } else { Err(Violation::lost(verdict(&findings))) }
-            },
-        )
-    }
-
-    /// What killing a process cannot show: no crash of the machine loses an acknowledged record either.
+    /// A journal keeps what is appended, whatever it is: here record 3 in the place of record 1.
     #[test]
-    fn power_loss_loses_no_acknowledged_record() {
-        for model in
-            [Model::x86(), Model::arm64(), Model::neutral(), Model::x86_eadr(), Model::pages()]
-        {
-            let outcome = explore(&Simulation::new(model, place(4)));
-            outcome.assert_safe();
-            assert!(outcome.is_exhaustive(), "{outcome}");
-        }
+    fn what_is_not_what_was_acknowledged_is_found() {
+        let words = words();
+        let memory = Memory::new(&words, Cache::host().unwrap());
+        write(&memory, &[0, 3, 2]);
+        assert_eq!(check(&memory, 3), Findings { intact: 2, lost: vec![1], beyond: 0 });
+    }
+
+    /// The log begins at 8192 and a record has 16 bytes before its payload (module `journal`, the format).
+    #[test]
+    fn a_bit_that_changed_is_found() {
+        let words = words();
+        let memory = Memory::new(&words, Cache::host().unwrap());
+        let last = write(&memory, &[0, 1, 2]);
+        memory.write(8192 + last.get() + 16 + 40, &[payload(2)[40] ^ 0x10]);
+        assert_eq!(check(&memory, 3), Findings { intact: 2, lost: vec![2], beyond: 0 });
     }
 
     #[test]
-    fn a_write_back_or_fence_that_is_left_out_shows() {
-        let scenario = |setting: &Setting| explore(&setting.simulation(place(4)));
-        Mutation::new().only_in("demo.rs").run(&[&scenario]).assert_none();
+    fn a_journal_that_is_not_there_lost_everything() {
+        let words = words();
+        let memory = Memory::new(&words, Cache::host().unwrap());
+        let found = look(&memory, 2).unwrap();
+        assert_eq!(found.findings.lost, [0, 1]);
+        assert!(recovery(&found.recovered).starts_with("NOT: there is no journal"));
     }
 
     #[test]

@@ -1,7 +1,10 @@
-//! The subcommands, one file each: its arguments and `run`; and the text that they share.
+//! The subcommands, one file or folder each: its arguments and `run`; and what they share: `text` and
+//! `payload`.
 
 pub(crate) mod bench;
 pub(crate) mod caps;
 pub(crate) mod demo;
 pub(crate) mod inspect;
+pub(crate) mod journal;
+mod payload;
 pub(crate) mod text;

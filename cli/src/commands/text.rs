@@ -109,9 +109,24 @@ pub(crate) fn bytes(count: u64) -> String {
     unit.map_or_else(|| format!("{count} bytes"), |(size, name)| format!("{} {name}", count / size))
 }
 
+/// Bytes as they are written on a command line: `4096`, `64K`, `64KiB`.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|character: char| !character.is_ascii_digit());
+    let unit = match &text[digits.len()..] {
+        "" => 1,
+        "K" | "KiB" => 1 << 10,
+        "M" | "MiB" => 1 << 20,
+        "G" | "GiB" => 1 << 30,
+        "T" | "TiB" => 1 << 40,
+        _ => return Err("write a number of bytes, such as 4096, 64K, 16M or 1G".to_owned()),
+    };
+    let number: u64 = digits.parse().map_err(|error| format!("{error}"))?;
+    number.checked_mul(unit).ok_or_else(|| "more bytes than 64 bits can count".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{bytes, duration, printable, row, thousands};
+    use super::{bytes, duration, printable, row, size, thousands};
 
     #[test]
     fn numbers_are_readable() {
@@ -130,6 +145,17 @@ mod tests {
     #[test]
     fn nothing_that_a_terminal_executes_is_printed() {
         assert_eq!(printable("a\u{1b}[31mred\n\u{9b}x"), "a?[31mred??x");
+    }
+
+    #[test]
+    fn sizes_are_written_in_units_of_1024() {
+        assert_eq!(size("4096"), Ok(4096));
+        assert_eq!(size("64K"), Ok(65_536));
+        assert_eq!(size("16MiB"), Ok(16_777_216));
+        assert_eq!(size("17179869183G"), Ok(18_446_744_072_635_809_792));
+        for wrong in ["", "K", "1k", "-1", "1.5M", "1 M", "17179869184G", "18446744073709551616"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,0 +1,224 @@
+//! `cachemaint journal append`.
+
+use super::{SCHEMA, named, recover, tell_guarantee, text, write_json};
+use anyhow::{Context as _, anyhow};
+use cachemaint::dax::{self, DaxFile, Guarantee};
+use cachemaint::journal::{Error, Group, Journal, Options, Position};
+use serde::Serialize;
+use std::borrow::Cow;
+use std::fs;
+use std::io::{self, BufRead as _, BufReader, Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Append records: each line of standard input, or what is named
+///
+/// A record is acknowledged when it is persistent, as far as the file goes: what that means is said on
+/// standard error. When the command is killed, what it had acknowledged is there. Lines that come together
+/// are acknowledged together, unless positions are asked for.
+///
+/// A damaged journal is not appended to: `salvage` what is whole, and `repair` it.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// The file of the journal
+    file: PathBuf,
+    /// Create the file first, with so many bytes: 4096, 64K, 16M, 1G
+    #[arg(long, value_name = "SIZE", value_parser = text::size)]
+    create: Option<u64>,
+    /// Bytes of a segment of the new journal, a power of two: no record is longer
+    #[arg(long, value_name = "SIZE", value_parser = text::size, requires = "create")]
+    segment: Option<u64>,
+    /// Append this record, and read no input; can be given several times
+    #[arg(long, value_name = "TEXT")]
+    record: Vec<String>,
+    /// Append the whole of standard input as one record
+    #[arg(long, conflicts_with = "record")]
+    whole: bool,
+    /// Print the position of each record when it is acknowledged
+    #[arg(long)]
+    positions: bool,
+    /// Print one JSON document at the end
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    path: Cow<'a, str>,
+    created: bool,
+    appended: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    positions: Option<Vec<Position>>,
+    end: Position,
+    free: u64,
+    guarantee: &'a Guarantee,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let path = &arguments.file;
+    let journal = match arguments.create {
+        Some(size) => create(path, size, arguments.segment)?,
+        None => recover(path)?.0,
+    };
+    let guarantee = journal.medium().guarantee();
+    if !arguments.json {
+        tell_guarantee(path, guarantee);
+    }
+    let positions = match (arguments.positions, arguments.json) {
+        (false, _) => Positions::Unasked,
+        (true, false) => Positions::Printed,
+        (true, true) => Positions::Kept(Vec::new()),
+    };
+    let mut appender = Appender { path, journal: &journal, appended: 0, positions };
+    if !arguments.record.is_empty() {
+        arguments.record.iter().try_for_each(|record| appender.append(record.as_bytes()))?;
+    } else if arguments.whole {
+        appender.append_whole(io::stdin().lock())?;
+    } else {
+        appender.append_lines(&mut BufReader::new(io::stdin().lock()))?;
+    }
+    if arguments.json {
+        let Appender { appended, positions, .. } = appender;
+        write_json(&Document {
+            schema: SCHEMA,
+            path: path.to_string_lossy(),
+            created: arguments.create.is_some(),
+            appended,
+            positions: if let Positions::Kept(kept) = positions { Some(kept) } else { None },
+            end: journal.end(),
+            free: journal.free(),
+            guarantee,
+        })?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Creates a journal in a new file. Nothing is left of one that could not be made.
+fn create(path: &Path, size: u64, segment: Option<u64>) -> anyhow::Result<Journal<DaxFile>> {
+    let file = dax::Options::new().allow_page_granularity().create(path, size)?;
+    let options = segment.into_iter().fold(Options::new(), Options::segment);
+    options.create(file).map_err(|error| {
+        // The error that is told is the first one: a file of zeros is no journal.
+        drop(fs::remove_file(path));
+        named(path, error)
+    })
+}
+
+/// What becomes of the positions.
+enum Positions {
+    Unasked,
+    Printed,
+    Kept(Vec<Position>),
+}
+
+struct Appender<'j> {
+    path: &'j Path,
+    journal: &'j Journal<DaxFile>,
+    /// Records that were acknowledged.
+    appended: u64,
+    positions: Positions,
+}
+
+/// The most lines that are appended together.
+const TOGETHER: usize = 64;
+
+impl Appender<'_> {
+    fn append(&mut self, payload: &[u8]) -> anyhow::Result<()> {
+        let position = self.journal.append(payload).map_err(|error| self.refused(error))?;
+        self.appended += 1;
+        match &mut self.positions {
+            Positions::Unasked => {}
+            Positions::Printed => writeln!(io::stdout().lock(), "{position}")?,
+            Positions::Kept(kept) => kept.push(position),
+        }
+        Ok(())
+    }
+
+    fn append_whole(&mut self, input: impl Read) -> anyhow::Result<()> {
+        let mut payload = Vec::new();
+        // One byte more than fits shows that it does not.
+        let most = self.journal.largest() + 1;
+        input.take(most).read_to_end(&mut payload).context(UNREADABLE)?;
+        if payload.len() as u64 == most {
+            return Err(self.failed(&self.too_long("standard input")));
+        }
+        self.append(&payload)
+    }
+
+    fn append_lines(&mut self, input: &mut BufReader<impl Read>) -> anyhow::Result<()> {
+        let mut lines = Vec::new();
+        loop {
+            match self.line(input) {
+                Ok(Some(line)) => {
+                    lines.push(line);
+                    let has_more = input.buffer().contains(&b'\n');
+                    if !has_more || lines.len() == TOGETHER {
+                        self.append_together(&mut lines)?;
+                    }
+                }
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    self.append_together(&mut lines)?;
+                    return Err(self.failed(&error));
+                }
+            }
+        }
+    }
+
+    /// Appends lines by one write-back, if they fit into a segment together.
+    fn append_together(&mut self, lines: &mut Vec<Vec<u8>>) -> anyhow::Result<()> {
+        let mut group = Group::new();
+        for line in lines.iter() {
+            group.push(line);
+        }
+        if lines.len() > 1 && matches!(self.positions, Positions::Unasked) {
+            match self.journal.append_group(&mut group) {
+                Ok(_) => {
+                    self.appended += lines.len() as u64;
+                    lines.clear();
+                }
+                // As many as fit are appended one by one.
+                Err(Error::TooLong { .. } | Error::Full { .. }) => {}
+                Err(error) => return Err(self.refused(error)),
+            }
+        }
+        lines.drain(..).try_for_each(|line| self.append(&line))
+    }
+
+    /// The next line without its end.
+    fn line(&self, input: &mut BufReader<impl Read>) -> anyhow::Result<Option<Vec<u8>>> {
+        let most = self.journal.largest() + 1;
+        let mut line = Vec::new();
+        input.take(most).read_until(b'\n', &mut line).context(UNREADABLE)?;
+        match line.pop_if(|last| *last == b'\n') {
+            None if line.is_empty() => Ok(None),
+            None if line.len() as u64 == most => Err(self.too_long("a line")),
+            _ => Ok(Some(line)),
+        }
+    }
+
+    fn too_long(&self, what: &str) -> anyhow::Error {
+        anyhow!(
+            "{}: {what} has more than the {} bytes that fit into a segment of this journal; split it, or create \
+             a journal with larger segments (--segment)",
+            self.path.display(),
+            self.journal.largest()
+        )
+    }
+
+    fn refused(&self, error: Error<dax::Error>) -> anyhow::Error {
+        self.failed(&named(self.path, error))
+    }
+
+    /// The error with how far it has come.
+    fn failed(&self, error: &anyhow::Error) -> anyhow::Error {
+        let appended = match self.appended {
+            1 => "1 record was appended".to_owned(),
+            count => format!("{count} records were appended"),
+        };
+        anyhow!("{error:#}; {appended}, and record {} was not", self.appended + 1)
+    }
+}
+
+const UNREADABLE: &str = "standard input cannot be read";

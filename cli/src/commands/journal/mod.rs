@@ -1,0 +1,131 @@
+//! `cachemaint journal`: append to a journal, read it, and look after it.
+//!
+//! # JSON
+//! With `--json`, `read` and `salvage` print an object for each record, one a line:
+//!
+//! | name | what |
+//! |---|---|
+//! | `position`, `end` | where the record begins and ends |
+//! | `text` | the payload, if it is UTF-8 |
+//! | `hex` | the payload in hexadecimal digits, if it is not |
+//! | `skipped` | of `salvage`, in place of the others: `start` and `end` of what does not prove itself |
+//!
+//! The others print one object with `"schema": 1`. Names may be added within a schema, the meaning of one
+//! that is there does not change. `path` is as it was given, `guarantee` as in `inspect --json`.
+//!
+//! | of | name | what |
+//! |---|---|---|
+//! | all | `path`, `guarantee` | |
+//! | `append` | `created` | whether the journal was made |
+//! | | `appended` | how many records were acknowledged |
+//! | | `positions` | theirs, with `--positions` |
+//! | | `end`, `free` | where the last one ends, and bytes that are free |
+//! | `verify` | `identity` | 32 hexadecimal digits |
+//! | | `recovered` | `head`, `end`, `records`, `bytes` (of payloads), `torn`, `damage` (`at`, `offset`, `evidence`, `fault`; or `null`) |
+//! | `repair` | `is_repaired` | `false` without `--yes`; it is told then what would be |
+//! | | `records`, `end` | records that are kept, and where the last one ends |
+//! | | `lost` | list of `start`, `end`: what does not prove itself |
+//! | `trim` | `head`, `end`, `free` | afterwards |
+
+mod append;
+mod progress;
+mod read;
+mod record;
+mod repair;
+mod salvage;
+mod trim;
+mod verify;
+
+use super::inspect;
+use super::text;
+use crate::read_only::ReadOnly;
+use anyhow::Context as _;
+use cachemaint::dax::{self, DaxFile, DaxView, Guarantee};
+use cachemaint::journal::{Error, Journal, Options, Reader, Recovered};
+use serde::Serialize;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Append to a journal in a file, read it, and look after it
+///
+/// A journal loses nothing that was acknowledged: every record that was appended is found again after a
+/// crash, as far as the file's medium survives it. `cachemaint inspect FILE` tells what that is.
+///
+/// Positions are bytes since the journal's creation, and never come again.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    Append(append::Arguments),
+    Read(read::Arguments),
+    Verify(verify::Arguments),
+    Salvage(salvage::Arguments),
+    Repair(repair::Arguments),
+    Trim(trim::Arguments),
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    match &arguments.command {
+        Command::Append(arguments) => append::run(arguments),
+        Command::Read(arguments) => read::run(arguments),
+        Command::Verify(arguments) => verify::run(arguments),
+        Command::Salvage(arguments) => salvage::run(arguments),
+        Command::Repair(arguments) => repair::run(arguments),
+        Command::Trim(arguments) => trim::run(arguments),
+    }
+}
+
+/// Grows by one when a field changes its meaning or goes away.
+const SCHEMA: u32 = 1;
+
+/// Opens a file to write to it, whatever it gets.
+fn open(path: &Path) -> Result<DaxFile, dax::Error> {
+    dax::Options::new().allow_page_granularity().open(path)
+}
+
+/// Opens the journal in a file for appending.
+fn recover(path: &Path) -> anyhow::Result<(Journal<DaxFile>, Recovered)> {
+    let file = open(path)?;
+    let bar = progress::bar("recovering")?;
+    let mut tell = |progress| progress::show(&bar, progress);
+    let opened = Options::new().progress(&mut tell).open(file);
+    bar.finish_and_clear();
+    opened.map_err(|error| named(path, error))
+}
+
+/// A reader of the journal in a file.
+fn reader<'f>(path: &Path, file: &'f ReadOnly) -> anyhow::Result<Reader<&'f DaxView>> {
+    file.guarded(|| Reader::open(file.view()))?.map_err(|error| named(path, error))
+}
+
+/// The error with the file that it is about.
+fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
+    match error {
+        // It names the file itself.
+        Error::Medium(error) => error.into(),
+        other => anyhow::Error::new(other).context(path.display().to_string()),
+    }
+}
+
+/// Says on standard error what an acknowledgement of this file is worth.
+fn tell_guarantee(path: &Path, guarantee: &Guarantee) {
+    let path = text::printable(path.display());
+    let place = text::printable(inspect::place(guarantee));
+    let reason = text::printable(guarantee.reason());
+    anstream::eprintln!(
+        "cachemaint: {path}: on {place}; what is acknowledged is persistent by the {}: {reason}",
+        guarantee.granularity()
+    );
+}
+
+/// Writes one JSON document.
+fn write_json(document: &impl Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(document)?;
+    // Through a string: serde_json hides from its callers that a pipe is broken.
+    writeln!(io::stdout().lock(), "{text}").context("the result cannot be written")
+}

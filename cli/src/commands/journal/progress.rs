@@ -1,0 +1,31 @@
+//! How far a long reading of a journal has come, on a terminal.
+
+use cachemaint::journal::{Position, Progress};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{self, IsTerminal as _};
+
+/// It hides itself if standard error is no terminal.
+pub(super) fn bar(what: &'static str) -> anyhow::Result<ProgressBar> {
+    let style = ProgressStyle::with_template("{msg} {bar:40} {bytes} of at most {total_bytes}")?;
+    Ok(ProgressBar::new(0).with_style(style).with_message(what))
+}
+
+pub(super) fn show(bar: &ProgressBar, progress: Progress) {
+    bar.set_length(progress.most);
+    bar.set_position(progress.done);
+}
+
+/// A bar for a log of at most so many bytes. It hides itself too if what is read is printed on the terminal.
+pub(super) fn bar_beside_output(what: &'static str, most: u64) -> anyhow::Result<ProgressBar> {
+    if io::stdout().is_terminal() {
+        return Ok(ProgressBar::hidden());
+    }
+    let bar = bar(what)?;
+    bar.set_length(most);
+    Ok(bar)
+}
+
+/// Shows that everything from `head` up to `reached` has been read.
+pub(super) fn show_reached(bar: &ProgressBar, head: Position, reached: Position) {
+    bar.set_position(reached.get().saturating_sub(head.get()));
+}

@@ -1,0 +1,60 @@
+//! `cachemaint journal salvage`.
+
+use super::record::{Form, output, write_skipped};
+use super::{named, progress, reader, text};
+use crate::read_only::ReadOnly;
+use cachemaint::journal::{Position, Salvaged};
+use core::ops::Range;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Print every record that is whole, also behind damage, and say what was skipped
+///
+/// The file is opened for reading only, and looked through as a whole. Records are printed as by `read`;
+/// what was skipped is said on standard error, and the exit code is 1 then. Behind something skipped there can be
+/// records that were never acknowledged.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// The file of the journal
+    file: PathBuf,
+    #[command(flatten)]
+    form: Form,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let Arguments { file: path, form } = arguments;
+    let file = ReadOnly::open(path)?;
+    let reader = reader(path, &file)?;
+    let mut salvage = reader.salvage();
+    let mut out = output();
+    let mut code = ExitCode::SUCCESS;
+    let bar = progress::bar_beside_output("salvaging", file.view().len())?;
+    while let Some(found) = file.guarded(|| salvage.next())? {
+        progress::show_reached(&bar, reader.head(), salvage.reached());
+        match found.map_err(|error| named(path, error))? {
+            Salvaged::Record(record) => form.write(&mut out, &record)?,
+            Salvaged::Skipped(skipped) => {
+                code = ExitCode::FAILURE;
+                if form.is_json() {
+                    write_skipped(&mut out, &skipped)?;
+                } else {
+                    out.flush()?;
+                    bar.suspend(|| tell_skipped(path, &skipped));
+                }
+            }
+        }
+    }
+    bar.finish_and_clear();
+    out.flush()?;
+    Ok(code)
+}
+
+fn tell_skipped(path: &Path, skipped: &Range<Position>) {
+    anstream::eprintln!(
+        "cachemaint: {}: skipped positions {} to {}: nothing there proves itself",
+        text::printable(path.display()),
+        skipped.start,
+        skipped.end
+    );
+}

@@ -1,0 +1,55 @@
+//! `cachemaint journal trim`.
+
+use super::{SCHEMA, named, recover, tell_guarantee, text, write_json};
+use cachemaint::dax::Guarantee;
+use cachemaint::journal::Position;
+use serde::Serialize;
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Give up the oldest records, so that there is room for others
+///
+/// It happens as a whole or not at all, whatever crashes.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// The file of the journal
+    file: PathBuf,
+    /// Give up all records before this position, at which one begins or ends
+    #[arg(long, value_name = "POSITION")]
+    to: u64,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    path: Cow<'a, str>,
+    head: Position,
+    end: Position,
+    free: u64,
+    guarantee: &'a Guarantee,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let path = &arguments.file;
+    let (journal, _) = recover(path)?;
+    journal.trim(Position::new(arguments.to)).map_err(|error| named(path, error))?;
+    let guarantee = journal.medium().guarantee();
+    let (head, end, free) = (journal.head(), journal.end(), journal.free());
+    if arguments.json {
+        let path = path.to_string_lossy();
+        write_json(&Document { schema: SCHEMA, path, head, end, free, guarantee })?;
+    } else {
+        tell_guarantee(path, guarantee);
+        let free = text::thousands(free);
+        writeln!(
+            io::stdout().lock(),
+            "there are records from {head} to {end}; {free} bytes are free"
+        )?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

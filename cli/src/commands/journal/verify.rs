@@ -1,0 +1,96 @@
+//! `cachemaint journal verify`.
+
+use super::text::{self, heading, row};
+use super::{SCHEMA, inspect, progress, reader, write_json};
+use crate::read_only::ReadOnly;
+use cachemaint::dax::Guarantee;
+use cachemaint::journal::{Identity, Recovered};
+use serde::Serialize;
+use std::borrow::Cow;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Read everything, and tell what is there and what is damaged
+///
+/// The file is opened for reading only. The exit code is 1 if the journal is damaged. A torn end is no
+/// damage: a crash leaves it, and nothing of it had been acknowledged.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// The file of the journal
+    file: PathBuf,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    path: Cow<'a, str>,
+    identity: String,
+    recovered: &'a Recovered,
+    guarantee: &'a Guarantee,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let path = &arguments.file;
+    let file = ReadOnly::open(path)?;
+    let reader = reader(path, &file)?;
+    let bar = progress::bar("verifying")?;
+    let verified = file.guarded(|| reader.verify(&mut |progress| progress::show(&bar, progress)));
+    bar.finish_and_clear();
+    let recovered = verified?.map_err(|error| super::named(path, error))?;
+    if arguments.json {
+        write_json(&Document {
+            schema: SCHEMA,
+            path: path.to_string_lossy(),
+            identity: reader.identity().to_string(),
+            recovered: &recovered,
+            guarantee: file.view().guarantee(),
+        })?;
+    } else {
+        print(&mut anstream::stdout().lock(), path, &file, reader.identity(), &recovered)?;
+    }
+    let is_damaged = recovered.damage.is_some();
+    Ok(if is_damaged { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn print(
+    out: &mut impl Write,
+    path: &Path,
+    file: &ReadOnly,
+    identity: Identity,
+    recovered: &Recovered,
+) -> anyhow::Result<()> {
+    let Recovered { head, end, records, bytes, torn, damage, .. } = recovered;
+    heading(out, &text::printable(path.display()))?;
+    row(out, "journal", identity)?;
+    row(
+        out,
+        "file",
+        format!("{}, {}", text::bytes(file.view().len()), inspect::place(file.view().guarantee())),
+    )?;
+    row(out, "granularity", file.view().guarantee().granularity())?;
+    let (records, bytes) = (text::thousands(*records), text::thousands(*bytes));
+    row(out, "records", format!("{records}, with {bytes} bytes of payload"))?;
+    row(out, "positions", format!("{head} to {end}"))?;
+    let torn = if *torn {
+        "torn: something was under way in a crash, or is; it had not been acknowledged"
+    } else {
+        "whole"
+    };
+    row(out, "end", torn)?;
+    match damage {
+        None => row(out, "damage", "none")?,
+        Some(damage) => row(
+            out,
+            "damage",
+            format!(
+                "{damage}. `journal salvage` prints what is whole, also behind it; `journal repair` \
+                     makes a journal of that"
+            ),
+        )?,
+    }
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! How bytes of anybody's are shown, which were appended or recorded.
+
+use serde::Serialize;
+
+/// Bytes of anybody's as text in one line: what a terminal would execute, and what is no UTF-8, as escapes.
+pub(crate) fn visible(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        // Quotes are harmless here.
+        let valid = chunk.valid().escape_debug().to_string();
+        text.push_str(&valid.replace("\\\"", "\"").replace("\\'", "'"));
+        text.push_str(&chunk.invalid().escape_ascii().to_string());
+    }
+    text
+}
+
+/// The same in JSON: `text` if they are UTF-8, else `hex`.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Payload<'b> {
+    Text(&'b str),
+    Hex(String),
+}
+
+impl<'b> Payload<'b> {
+    pub(crate) fn of(bytes: &'b [u8]) -> Self {
+        core::str::from_utf8(bytes).map_or_else(|_| Self::Hex(hex(bytes)), Self::Text)
+    }
+}
+
+/// Bytes in hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::visible;
+
+    #[test]
+    fn payloads_are_shown_in_one_line_and_can_be_told_apart() {
+        assert_eq!(visible(b"it's \"plain\" text"), "it's \"plain\" text");
+        assert_eq!(
+            visible("gr\u{fc}n, \u{65e5}\u{672c}".as_bytes()),
+            "gr\u{fc}n, \u{65e5}\u{672c}"
+        );
+        assert_eq!(visible(b"\x1b[2Ja\r\nb\tc\0"), "\\u{1b}[2Ja\\r\\nb\\tc\\0");
+        // The C1 control CSI, and the override of the direction of text.
+        assert_eq!(visible("\u{9b}\u{202e}".as_bytes()), "\\u{9b}\\u{202e}");
+        assert_eq!(visible(b"\xff\\x"), "\\xff\\\\x");
+        assert_eq!(visible(b"\\\""), "\\\\\"");
+    }
+}

@@ -56,6 +56,12 @@ impl<M: Readable> Reader<M> {
         Position(self.superblock.head)
     }
 
+    /// Bytes of the log, with headers and marks.
+    #[must_use]
+    pub const fn capacity(&self) -> u64 {
+        self.superblock.geometry.capacity
+    }
+
     /// The records from the oldest one on. Of an [opened](Self::open) reader what is appended meanwhile may be
     /// among them, and what is not acknowledged yet: a power cut can take that back.
     #[must_use]

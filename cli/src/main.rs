@@ -1,8 +1,8 @@
 //! The command `cachemaint`.
 //!
 //! Exit codes: 0 all is well; 1 the command found what it looks for (damage, loss) or failed; 2 the
-//! command line is not understood. Results go to standard output, errors to standard error. A reader that
-//! closes the pipe ends the command quietly.
+//! command line is not understood. `record` passes on that of the program which it runs. Results go to
+//! standard output, errors to standard error. A reader that closes the pipe ends the command quietly.
 
 mod canary;
 mod commands;
@@ -25,6 +25,9 @@ enum Command {
     Inspect(commands::inspect::Arguments),
     Demo(commands::demo::Arguments),
     Journal(commands::journal::Arguments),
+    Record(commands::record::Arguments),
+    Dump(commands::dump::Arguments),
+    Stat(commands::stat::Arguments),
     Bench(commands::bench::Arguments),
     #[command(hide = true)]
     DemoWriter(commands::demo::WriterArguments),
@@ -36,6 +39,9 @@ fn main() -> ExitCode {
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),
         Command::Journal(arguments) => commands::journal::run(&arguments),
+        Command::Record(arguments) => commands::record::run(&arguments),
+        Command::Dump(arguments) => commands::dump::run(&arguments),
+        Command::Stat(arguments) => commands::stat::run(&arguments),
         Command::Bench(arguments) => commands::bench::run(&arguments),
         Command::DemoWriter(arguments) => commands::demo::write_until_killed(&arguments),
     };

@@ -124,7 +124,7 @@ fn what_is_not_there_is_an_error_with_the_path() {
 fn the_command_line_is_explained() {
     let command = || Command::cargo_bin("cachemaint").unwrap();
     let help = stdout(&command().arg("--help").assert().success());
-    for name in ["caps", "inspect", "demo", "journal", "bench"] {
+    for name in ["caps", "inspect", "demo", "journal", "record", "dump", "stat", "bench"] {
         assert!(help.contains(name), "{help}");
     }
     assert!(!help.contains("demo-writer"), "the demo's child is not for users");

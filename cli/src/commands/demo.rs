@@ -112,9 +112,6 @@ fn open(path: &Path) -> Result<DaxFile, dax::Error> {
     dax::Options::new().allow_page_granularity().open(path)
 }
 
-/// Exit code of a command that was interrupted (128 and SIGINT), as shells have it.
-const INTERRUPTED: i32 = 130;
-
 /// Leaves nothing behind on SIGINT, SIGTERM and SIGHUP. The child ends by itself when nobody reads
 /// what it acknowledges.
 fn remove_when_interrupted(directory: &Path) -> anyhow::Result<()> {
@@ -122,7 +119,7 @@ fn remove_when_interrupted(directory: &Path) -> anyhow::Result<()> {
     ctrlc::set_handler(move || {
         // What cannot be removed is a temporary file; there is nobody left to tell.
         drop(std::fs::remove_dir_all(&directory));
-        std::process::exit(INTERRUPTED);
+        std::process::exit(text::INTERRUPTED);
     })
     .context("interrupts cannot be handled")
 }

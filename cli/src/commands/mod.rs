@@ -4,7 +4,11 @@
 pub(crate) mod bench;
 pub(crate) mod caps;
 pub(crate) mod demo;
+pub(crate) mod dump;
 pub(crate) mod inspect;
 pub(crate) mod journal;
 mod payload;
+pub(crate) mod record;
+mod recording;
+pub(crate) mod stat;
 pub(crate) mod text;

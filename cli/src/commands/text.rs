@@ -16,6 +16,9 @@ const LABEL: usize = 12;
 /// How wide a screen is.
 const WIDTH: usize = 80;
 
+/// Exit code of a command that was interrupted (128 and SIGINT), as shells have it.
+pub(crate) const INTERRUPTED: i32 = 130;
+
 /// The text without control characters: names of files and devices are not ours.
 pub(crate) fn printable(text: impl Display) -> String {
     let clean = |character: char| if character.is_control() { '?' } else { character };

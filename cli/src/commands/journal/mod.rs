@@ -104,7 +104,7 @@ fn reader<'f>(path: &Path, file: &'f ReadOnly) -> anyhow::Result<Reader<&'f DaxV
 }
 
 /// The error with the file that it is about.
-fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
+pub(super) fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
     match error {
         // It names the file itself.
         Error::Medium(error) => error.into(),

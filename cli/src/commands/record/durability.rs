@@ -1,0 +1,76 @@
+//! When events are made persistent, as it is written on the command line.
+
+use cachemaint::recorder;
+use core::fmt;
+use core::str::FromStr;
+use core::time::Duration;
+use jiff::SignedDuration;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Durability {
+    OnCrash,
+    Within(Duration),
+    SubBuffer,
+    EachAppend,
+}
+
+impl Durability {
+    /// What is done when an event is recorded.
+    pub(super) const fn on_the_path(self) -> recorder::Durability {
+        match self {
+            Self::OnCrash | Self::Within(_) => recorder::Durability::OnCrash,
+            Self::SubBuffer => recorder::Durability::SubBuffer,
+            Self::EachAppend => recorder::Durability::EachAppend,
+        }
+    }
+}
+
+impl FromStr for Durability {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_time = || {
+            let time: SignedDuration = text.parse().ok()?;
+            Duration::try_from(time).ok().filter(|time| !time.is_zero())
+        };
+        match text {
+            "on-crash" => Ok(Self::OnCrash),
+            "sub-buffer" => Ok(Self::SubBuffer),
+            "each-append" => Ok(Self::EachAppend),
+            _ => is_time().map(Self::Within).ok_or_else(|| {
+                "say on-crash, sub-buffer, each-append, or a time such as 10ms or 1s".to_owned()
+            }),
+        }
+    }
+}
+
+/// As it goes on after "persistent".
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OnCrash => f.write_str("at the end of the command"),
+            Self::Within(time) => write!(f, "within about {time:?}"),
+            Self::SubBuffer => {
+                f.write_str("when a sub-buffer is full, and at the end of the command")
+            }
+            Self::EachAppend => f.write_str("when they are passed on"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Durability;
+    use core::time::Duration;
+
+    #[test]
+    fn a_durability_is_a_word_or_a_time() {
+        assert_eq!("on-crash".parse(), Ok(Durability::OnCrash));
+        assert_eq!("each-append".parse(), Ok(Durability::EachAppend));
+        assert_eq!("10ms".parse(), Ok(Durability::Within(Duration::from_millis(10))));
+        assert_eq!("1s".parse(), Ok(Durability::Within(Duration::from_secs(1))));
+        for wrong in ["", "never", "0s", "-1s", "10"] {
+            assert!(wrong.parse::<Durability>().is_err(), "{wrong}");
+        }
+    }
+}

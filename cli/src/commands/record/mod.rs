@@ -1,0 +1,181 @@
+//! `cachemaint record`: lines as events of a flight recorder.
+
+mod durability;
+mod program;
+
+use super::text;
+use super::{inspect, recording};
+use anyhow::Context as _;
+use cachemaint::dax::{self, DaxFile};
+use cachemaint::recorder::{NotRecorded, Options, Recorder, Within, Writer};
+use durability::Durability;
+use std::ffi::OsString;
+use std::io::{self, BufRead as _, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Record lines as events: of standard input, or of a program that is run
+///
+/// The file keeps the last events, and overwrites the oldest; `cachemaint dump` prints them, also while they
+/// are recorded, and after any crash that the file survives. What a program writes is passed on as well, and
+/// its exit code is this command's. Its lines have the event id 1, those of its standard error 2, those of
+/// standard input 0. A line that is too long for an event is split.
+///
+/// When the command is killed, all that was recorded is in the file. What a crash of the machine leaves depends on
+/// `--durability`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The file; if it is there, recording goes on in it
+    file: PathBuf,
+    /// Create the file first, with so many bytes: 64K, 16M, 1G [default: 1M, if it is not there]
+    #[arg(long, value_name = "SIZE", value_parser = text::size)]
+    size: Option<u64>,
+    /// When events are made persistent: on-crash (at the end of the command, and by whatever keeps the caches), a
+    /// time such as 10ms (about so long after), sub-buffer (each 4 KiB), each-append (each event)
+    #[arg(long, value_name = "WHEN", default_value = "on-crash")]
+    durability: Durability,
+    /// The program to run, and its arguments
+    #[arg(last = true, value_name = "PROGRAM")]
+    program: Vec<OsString>,
+}
+
+/// Bytes of a new file whose size is not said.
+const SIZE: u64 = 1 << 20;
+/// One for each stream of a program.
+const SHARDS: u32 = 2;
+
+/// Where a line comes from, as the id of its event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stream {
+    Input = 0,
+    Output = 1,
+    Error = 2,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let path = &arguments.file;
+    let recorder = Arc::new(open(path, arguments)?);
+    tell(path, &recorder, arguments.durability);
+    let within = match arguments.durability {
+        Durability::Within(interval) => Some(
+            Within::start(Arc::clone(&recorder), interval).context("no thread can be started")?,
+        ),
+        _ => None,
+    };
+    let code = match arguments.program.split_first() {
+        Some((program, rest)) => program::record(path, &recorder, program, rest),
+        None => record_input(path, &recorder),
+    };
+    // Also if something went wrong before.
+    recorder.write_back_all()?;
+    if let Some(within) = within {
+        let longest = within.finish()?;
+        anstream::eprintln!(
+            "cachemaint: {}: an event was persistent after {} at most",
+            text::printable(path.display()),
+            text::duration(u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX))
+        );
+    }
+    code
+}
+
+/// Goes on in the file, or creates it.
+fn open(path: &Path, arguments: &Arguments) -> anyhow::Result<Recorder<DaxFile>> {
+    let file = dax::Options::new().allow_page_granularity();
+    let durability = arguments.durability.on_the_path();
+    let options = Options::host().durability(durability);
+    let is_new = arguments.size.is_some() || !path.try_exists().unwrap_or(true);
+    if !is_new {
+        return options.open(file.open(path)?).map_err(|error| recording::named(path, error));
+    }
+    let file = file.create(path, arguments.size.unwrap_or(SIZE))?;
+    options.shards(SHARDS).create(file).map_err(|error| {
+        // The error that is told is the first one: a file of zeros is no recording.
+        drop(std::fs::remove_file(path));
+        recording::named(path, error)
+    })
+}
+
+/// Says on standard error what the file is good for.
+fn tell(path: &Path, recorder: &Recorder<DaxFile>, durability: Durability) {
+    let guarantee = recorder.medium().guarantee();
+    anstream::eprintln!(
+        "cachemaint: {}: on {}; events are persistent {durability}, by the {}: {}",
+        text::printable(path.display()),
+        text::printable(inspect::place(guarantee)),
+        guarantee.granularity(),
+        text::printable(guarantee.reason())
+    );
+}
+
+fn record_input(path: &Path, recorder: &Arc<Recorder<DaxFile>>) -> anyhow::Result<ExitCode> {
+    finish_when_interrupted(Arc::clone(recorder))?;
+    let lines = Lines::new(path, recorder, Stream::Input)?;
+    lines.record(io::stdin().lock(), &mut io::sink())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends recording on SIGINT, SIGTERM and SIGHUP, with everything written back.
+fn finish_when_interrupted(recorder: Arc<Recorder<DaxFile>>) -> anyhow::Result<()> {
+    ctrlc::set_handler(move || {
+        recorder.stop();
+        let code = if recorder.write_back_all().is_ok() { text::INTERRUPTED } else { 1 };
+        std::process::exit(code);
+    })
+    .context("interrupts cannot be handled")
+}
+
+/// Records lines into one shard.
+struct Lines<'r> {
+    path: &'r Path,
+    writer: Writer<'r, DaxFile>,
+    stream: Stream,
+    /// Bytes of an event at most.
+    most: u64,
+}
+
+impl<'r> Lines<'r> {
+    fn new(
+        path: &'r Path,
+        recorder: &'r Recorder<DaxFile>,
+        stream: Stream,
+    ) -> anyhow::Result<Self> {
+        let writer = recorder.claim().map_err(|error| recording::named(path, error))?;
+        let most = recorder.reader().largest_payload().min(usize::from(u16::MAX)) as u64;
+        Ok(Self { path, writer, stream, most })
+    }
+
+    /// Records all lines of `from`, and passes them on to `to`.
+    fn record(self, from: impl Read, to: &mut impl Write) -> anyhow::Result<()> {
+        let mut from = BufReader::new(from);
+        let mut piece = Vec::new();
+        loop {
+            piece.clear();
+            from.by_ref().take(self.most).read_until(b'\n', &mut piece).context(UNREADABLE)?;
+            if piece.is_empty() {
+                return Ok(());
+            }
+            // It is to be in the file when somebody sees it.
+            self.event(piece.strip_suffix(b"\n").unwrap_or(&piece))?;
+            to.write_all(&piece)?;
+            if !piece.ends_with(b"\n") && from.fill_buf().is_ok_and(|next| next.starts_with(b"\n"))
+            {
+                from.consume(1);
+                to.write_all(b"\n")?;
+            }
+            to.flush()?;
+        }
+    }
+
+    fn event(&self, payload: &[u8]) -> anyhow::Result<()> {
+        match self.writer.record(self.stream as u16, payload) {
+            Ok(()) => Ok(()),
+            // Its own message names the file.
+            Err(NotRecorded::Medium(error)) => Err(error.into()),
+            Err(error) => Err(anyhow::Error::new(error).context(self.path.display().to_string())),
+        }
+    }
+}
+
+const UNREADABLE: &str = "what is to be recorded cannot be read";

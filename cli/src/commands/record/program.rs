@@ -1,0 +1,56 @@
+//! A program whose output is recorded and passed on.
+
+use super::{Lines, Stream};
+use anyhow::Context as _;
+use cachemaint::dax::DaxFile;
+use cachemaint::recorder::Recorder;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::panic::resume_unwind;
+use std::path::Path;
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::thread;
+
+/// Runs a program, and records what it writes. Its exit code.
+pub(super) fn record(
+    path: &Path,
+    recorder: &Recorder<DaxFile>,
+    program: &OsStr,
+    arguments: &[OsString],
+) -> anyhow::Result<ExitCode> {
+    // Before anything runs: a file of another program's may have too few shards.
+    let output = Lines::new(path, recorder, Stream::Output)?;
+    let errors = Lines::new(path, recorder, Stream::Error)?;
+    // An interrupt of the terminal reaches the program itself, and its last words are recorded.
+    ctrlc::set_handler(|| {}).context("interrupts cannot be handled")?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("{} cannot be started", Path::new(program).display()))?;
+    let from = child.stdout.take().context("the program has no output")?;
+    let from_errors = child.stderr.take().context("the program has no standard error")?;
+    let outcome = thread::scope(|scope| {
+        let beside = scope.spawn(move || errors.record(from_errors, &mut io::stderr()));
+        let outcome = output.record(from, &mut io::stdout());
+        outcome.and(beside.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    });
+    let status = child.wait().context("the program cannot be waited for")?;
+    outcome?;
+    Ok(code(status))
+}
+
+/// The exit code as shells tell it: 128 and its number for a signal.
+#[cfg(unix)]
+fn code(status: ExitStatus) -> ExitCode {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+}
+
+#[cfg(not(unix))]
+fn code(status: ExitStatus) -> ExitCode {
+    ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+}

@@ -1,0 +1,40 @@
+//! What `record`, `dump` and `stat` know of recordings.
+
+use crate::read_only::ReadOnly;
+use cachemaint::dax::{self, DaxView};
+use cachemaint::recorder::{Error, Reader};
+use jiff::Timestamp;
+use std::path::Path;
+
+/// A reader of the recording in a file.
+pub(super) fn reader<'f>(path: &Path, file: &'f ReadOnly) -> anyhow::Result<Reader<&'f DaxView>> {
+    file.guarded(|| Reader::open(file.view()))?.map_err(|error| named(path, error))
+}
+
+/// The error with the file that it is about.
+pub(super) fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
+    match error {
+        // It names the file itself.
+        Error::Medium(error) => error.into(),
+        other => anyhow::Error::new(other).context(path.display().to_string()),
+    }
+}
+
+/// Nanoseconds since 1970 as a time; all that 64 bits can count are within the calendar.
+pub(super) fn time(nanoseconds: u64) -> Option<String> {
+    let time = Timestamp::from_nanosecond(i128::from(nanoseconds)).ok()?;
+    Some(format!("{time:.9}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::time;
+
+    /// Known moments: 10^9 seconds, and the last that 64 bits of nanoseconds can tell (`date -u -d
+    /// @18446744073`).
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        assert_eq!(time(1_000_000_000_000_000_050).unwrap(), "2001-09-09T01:46:40.000000050Z");
+        assert_eq!(time(u64::MAX).unwrap(), "2554-07-21T23:34:33.709551615Z");
+    }
+}

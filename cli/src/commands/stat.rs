@@ -1,0 +1,258 @@
+//! `cachemaint stat`: what is in a file of a journal or a flight recorder.
+//!
+//! # JSON
+//! With `--json` it is one object with `"schema": 1`. Names may be added within a schema, the meaning of one
+//! that is there does not change.
+//!
+//! | name | what |
+//! |---|---|
+//! | `path`, `guarantee` | as in `inspect --json` |
+//! | `kind` | `journal` or `recording` |
+//! | `identity` | 32 hexadecimal digits |
+//! | `capacity`, `used`, `laps` | of a journal: bytes, with headers; how often the end has come round |
+//! | `recovered` | of a journal, as in `journal verify --json` |
+//! | `openings`, `sub_buffers`, `sub_buffer_bytes`, `refuses` | of a recording: how often it was opened to record, sub-buffers of a shard and their size, whether it refuses events when it is full |
+//! | `ticks_per_second`, `boot` | of a recording: the clock and the system's boot id at the last opening |
+//! | `shards` | of a recording, a list: `events` and `bytes` of payload, `used` sub-buffers, `laps`, `lost` events, `damaged` bytes at most, `first` and `last` time (or `null`) |
+
+use super::payload::hex;
+use super::text::{self, heading, row, thousands};
+use super::{inspect, recording};
+use crate::read_only::ReadOnly;
+use anyhow::bail;
+use cachemaint::dax::{DaxView, Guarantee};
+use cachemaint::journal::{self, Recovered};
+use cachemaint::recorder::{self, Description, Found, Mode, Skipped, SkippedKind};
+use serde::Serialize;
+use std::borrow::Cow;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Show how full a journal or a flight recorder is, what it has lost, and what is damaged
+///
+/// The file is opened for reading only, and read as a whole. The exit code is 1 if something is damaged.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The file of the journal or recorder
+    file: PathBuf,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    path: Cow<'a, str>,
+    guarantee: &'a Guarantee,
+    #[serde(flatten)]
+    kind: &'a Kind,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum Kind {
+    Journal(Journal),
+    Recording(Recording),
+}
+
+#[derive(Serialize)]
+struct Journal {
+    identity: String,
+    capacity: u64,
+    used: u64,
+    laps: u64,
+    recovered: Recovered,
+}
+
+#[derive(Serialize)]
+struct Recording {
+    identity: String,
+    openings: u64,
+    sub_buffers: u32,
+    sub_buffer_bytes: u32,
+    refuses: bool,
+    ticks_per_second: u64,
+    boot: String,
+    shards: Vec<Shard>,
+}
+
+#[derive(Default, Serialize)]
+struct Shard {
+    events: u64,
+    bytes: u64,
+    used: u64,
+    laps: u64,
+    lost: u64,
+    damaged: u64,
+    first: Option<String>,
+    last: Option<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let path = &arguments.file;
+    let file = ReadOnly::open(path)?;
+    let kind = look(path, &file)?;
+    let mut out = anstream::stdout().lock();
+    if arguments.json {
+        let (path, guarantee) = (path.to_string_lossy(), file.view().guarantee());
+        let document = Document { schema: 1, path, guarantee, kind: &kind };
+        // Through a string: serde_json hides from its callers that a pipe is broken.
+        writeln!(out, "{}", serde_json::to_string_pretty(&document)?)?;
+    } else {
+        let (size, place) =
+            (text::bytes(file.view().len()), inspect::place(file.view().guarantee()));
+        heading(&mut out, &text::printable(path.display()))?;
+        row(&mut out, "file", format!("{size}, {place}"))?;
+        row(&mut out, "granularity", file.view().guarantee().granularity())?;
+        match &kind {
+            Kind::Journal(journal) => print_journal(&mut out, journal)?,
+            Kind::Recording(recording) => print_recording(&mut out, recording)?,
+        }
+    }
+    Ok(if kind.is_damaged() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+impl Kind {
+    fn is_damaged(&self) -> bool {
+        match self {
+            Self::Journal(journal) => journal.recovered.damage.is_some(),
+            Self::Recording(recording) => recording.shards.iter().any(|shard| shard.damaged > 0),
+        }
+    }
+}
+
+/// What the file is, by its magic.
+fn look(path: &Path, file: &ReadOnly) -> anyhow::Result<Kind> {
+    match file.guarded(|| journal::Reader::open(file.view()))? {
+        Ok(reader) => return look_at_journal(path, file, &reader).map(Kind::Journal),
+        Err(journal::Error::NotAJournal { .. }) => {}
+        Err(error) => return Err(super::journal::named(path, error)),
+    }
+    match file.guarded(|| recorder::Reader::open(file.view()))? {
+        Ok(reader) => look_at_recording(file, &reader).map(Kind::Recording),
+        Err(recorder::Error::NoRecording { first, .. }) => bail!(
+            "{}: neither a journal nor a recording: it begins with {}",
+            path.display(),
+            first.escape_ascii()
+        ),
+        Err(error) => Err(recording::named(path, error)),
+    }
+}
+
+fn look_at_journal(
+    path: &Path,
+    file: &ReadOnly,
+    reader: &journal::Reader<&DaxView>,
+) -> anyhow::Result<Journal> {
+    let verified = file.guarded(|| reader.verify(&mut |_| ()))?;
+    let recovered = verified.map_err(|error| super::journal::named(path, error))?;
+    let (capacity, end) = (reader.capacity(), recovered.end.get());
+    let used = end - recovered.head.get();
+    let identity = reader.identity().to_string();
+    Ok(Journal { identity, capacity, used, laps: end / capacity, recovered })
+}
+
+fn look_at_recording(
+    file: &ReadOnly,
+    reader: &recorder::Reader<&DaxView>,
+) -> anyhow::Result<Recording> {
+    let description: &Description = reader.description();
+    let shards = 0..description.shards();
+    Ok(Recording {
+        identity: hex(&description.identity()),
+        openings: description.generation(),
+        sub_buffers: description.sub_buffers(),
+        sub_buffer_bytes: description.sub_buffer_size(),
+        refuses: description.mode() == Mode::Refuse,
+        ticks_per_second: description.ticks_per_second(),
+        boot: hex(&description.boot_id()),
+        shards: shards.map(|shard| look_at_shard(file, reader, shard)).collect::<Result<_, _>>()?,
+    })
+}
+
+fn look_at_shard(
+    file: &ReadOnly,
+    reader: &recorder::Reader<&DaxView>,
+    shard: u32,
+) -> anyhow::Result<Shard> {
+    let mut found = Shard { lost: file.guarded(|| reader.lost(shard))?, ..Shard::default() };
+    let mut events = reader.shard(shard);
+    let mut buffer = vec![0; reader.largest_payload()];
+    let mut newest = None;
+    loop {
+        let into = &mut buffer;
+        match file.guarded(|| events.next(into))? {
+            None => break,
+            Some(Found::Event(event)) => {
+                found.events += 1;
+                found.bytes += event.payload.len() as u64;
+                found.used += u64::from(newest.replace(event.sequence) != Some(event.sequence));
+                let time = event.wall.and_then(recording::time);
+                found.first = found.first.or_else(|| time.clone());
+                found.last = time.or(found.last);
+            }
+            Some(Found::Skipped(Skipped { kind: SkippedKind::Damaged, len, .. })) => {
+                found.damaged += len;
+            }
+            Some(_) => {}
+        }
+    }
+    let sub_buffers = u64::from(reader.description().sub_buffers());
+    // While it is recorded into, more are met one after the other than there are.
+    found.used = found.used.min(sub_buffers);
+    found.laps = newest.unwrap_or(0) / sub_buffers;
+    Ok(found)
+}
+
+fn print_journal(out: &mut impl Write, journal: &Journal) -> anyhow::Result<()> {
+    let Journal { identity, capacity, used, laps, recovered } = journal;
+    row(out, "journal", identity)?;
+    row(out, "used", fill(*used, *capacity, "bytes"))?;
+    row(out, "laps", thousands(*laps))?;
+    let Recovered { records, bytes, torn, damage, .. } = recovered;
+    let (records, bytes) = (thousands(*records), thousands(*bytes));
+    row(out, "records", format!("{records}, with {bytes} bytes of payload"))?;
+    row(out, "end", if *torn { "torn" } else { "whole" })?;
+    let damage = damage.map_or_else(|| "none".to_owned(), |damage| damage.to_string());
+    row(out, "damage", damage)?;
+    Ok(())
+}
+
+fn print_recording(out: &mut impl Write, recording: &Recording) -> anyhow::Result<()> {
+    let Recording { identity, openings, sub_buffers, sub_buffer_bytes, refuses, shards, .. } =
+        recording;
+    row(out, "recording", identity)?;
+    row(out, "openings", format!("{openings} to record"))?;
+    let size = text::bytes(u64::from(*sub_buffer_bytes));
+    row(out, "shards", format!("{}, each of {sub_buffers} sub-buffers of {size}", shards.len()))?;
+    let when_full = if *refuses { "refuses new events" } else { "overwrites the oldest events" };
+    row(out, "when full", when_full)?;
+    for (number, shard) in shards.iter().enumerate() {
+        row(out, &format!("shard {number}"), words(shard, u64::from(*sub_buffers)))?;
+    }
+    Ok(())
+}
+
+fn words(shard: &Shard, sub_buffers: u64) -> String {
+    let Shard { events, bytes, used, laps, lost, damaged, first, last } = shard;
+    let time = match (first, last) {
+        (Some(first), Some(last)) => format!("; from {first} to {last}"),
+        _ => String::new(),
+    };
+    format!(
+        "{} events with {} bytes of payload in {}; {} laps; {} events lost; {} bytes damaged{time}",
+        thousands(*events),
+        thousands(*bytes),
+        fill(*used, sub_buffers, "sub-buffers"),
+        thousands(*laps),
+        thousands(*lost),
+        thousands(*damaged)
+    )
+}
+
+fn fill(used: u64, of: u64, what: &str) -> String {
+    let percent = u128::from(used) * 100 / u128::from(of.max(1));
+    format!("{} of {} {what} ({percent} %)", thousands(used), thousands(of))
+}

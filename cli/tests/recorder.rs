@@ -1,0 +1,307 @@
+//! `cachemaint record`, `dump` and `stat` as a user runs them.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use assert_cmd::assert::Assert;
+use assert_cmd::{Command, cargo};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::process::{Command as Process, Stdio};
+use std::time::UNIX_EPOCH;
+use tempfile::TempDir;
+
+/// A directory for a recording.
+struct Place {
+    path: PathBuf,
+    _directory: TempDir,
+}
+
+impl Place {
+    fn empty() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self { path: directory.path().join("trace"), _directory: directory }
+    }
+
+    /// `cachemaint COMMAND FILE …`
+    fn run(&self, arguments: &[&str]) -> Assert {
+        self.run_with(arguments, "")
+    }
+
+    fn run_with(&self, arguments: &[&str], input: impl Into<Vec<u8>>) -> Assert {
+        let mut command = Command::new(cargo::cargo_bin!("cachemaint"));
+        command.arg(arguments[0]).arg(&self.path).args(&arguments[1..]);
+        command.write_stdin(input).assert()
+    }
+
+    /// The lines of `dump --json`.
+    fn events(&self) -> Vec<Value> {
+        let text = stdout(&self.run(&["dump", "--json"]));
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The events' ids and texts, in the order of time.
+    fn texts(&self) -> Vec<(u64, String)> {
+        let events = self.events().into_iter().filter(|event| event["id"].is_u64());
+        let text = |event: Value| event["text"].as_str().unwrap().to_owned();
+        events.map(|event| (event["id"].as_u64().unwrap(), text(event))).collect()
+    }
+
+    fn stat(&self) -> Value {
+        serde_json::from_str(&stdout(&self.run(&["stat", "--json"]))).unwrap()
+    }
+}
+
+fn stdout(assert: &Assert) -> String {
+    String::from_utf8(assert.get_output().stdout.clone()).unwrap()
+}
+
+fn stderr(assert: &Assert) -> String {
+    String::from_utf8(assert.get_output().stderr.clone()).unwrap()
+}
+
+fn now() -> jiff::Timestamp {
+    let since_1970 = UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    jiff::Timestamp::from_nanosecond(since_1970.try_into().unwrap()).unwrap()
+}
+
+#[test]
+fn lines_become_events_with_the_time_at_which_they_came() {
+    let place = Place::empty();
+    let second = jiff::SignedDuration::from_secs(1);
+    let mut last = now() - second;
+    place.run_with(&["record"], "one\n\nthree \x1b[2J").success();
+    let end = now() + second;
+    let texts = place.texts();
+    let texts: Vec<&str> = texts.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(texts, ["one", "", "three \u{1b}[2J"]);
+    for event in &place.events() {
+        assert_eq!((&event["id"], &event["shard"]), (&json!(0), &json!(0)));
+        let time: jiff::Timestamp = event["time"].as_str().unwrap().parse().unwrap();
+        assert!(last <= time && time <= end, "{event}");
+        last = time;
+    }
+    let text = stdout(&place.run(&["dump"]).success());
+    assert!(text.lines().nth(2).unwrap().ends_with(" three \\u{1b}[2J"), "{text:?}");
+}
+
+#[test]
+fn a_program_is_recorded_and_passed_on() {
+    let place = Place::empty();
+    let script = "echo out; echo err >&2; printf 'unfinished \\377'; exit 7";
+    let ran =
+        place.run(&["record", "--durability", "each-append", "--", "sh", "-c", script]).code(7);
+    assert_eq!(ran.get_output().stdout, b"out\nunfinished \xff");
+    assert!(stderr(&ran).ends_with("\nerr\n"), "{}", stderr(&ran));
+    let events = place.events();
+    let of = |id: u64| events.iter().filter(move |event| event["id"] == id);
+    assert_eq!(of(1).next().unwrap()["text"], "out");
+    assert_eq!(of(1).nth(1).unwrap()["hex"], "756e66696e697368656420ff");
+    assert_eq!(of(2).next().unwrap()["text"], "err");
+    assert_eq!(events.len(), 3);
+
+    place.run(&["record", "--", "sh", "-c", "kill -9 $$"]).code(137);
+    let error = stderr(&place.run(&["record", "--", "/no/such/program"]).code(1));
+    assert!(error.contains("/no/such/program cannot be started"), "{error}");
+}
+
+#[test]
+fn recording_goes_on_where_it_has_ended_and_the_oldest_is_overwritten() {
+    let place = Place::empty();
+    place.run_with(&["record", "--size", "64K"], "first\n").success();
+    place.run_with(&["record", "--durability", "10ms"], "second\n").success();
+    assert_eq!(place.texts(), [(0, "first".to_owned()), (0, "second".to_owned())]);
+    assert_eq!(place.stat()["openings"], 2);
+
+    let many: Vec<String> = (0..20_000).map(|number| format!("line {number}\n")).collect();
+    place.run_with(&["record", "--durability", "sub-buffer"], many.concat()).success();
+    let texts = place.texts();
+    let kept: Vec<String> = texts.iter().map(|(_, text)| format!("{text}\n")).collect();
+    assert!(kept.len() > 100 && kept.len() < many.len(), "{}", kept.len());
+    assert!(many.ends_with(&kept), "the last ones, and no gap: {kept:?}");
+    let stat = place.stat();
+    assert_eq!(stat["shards"][0]["events"], kept.len());
+    assert!(stat["shards"][0]["laps"].as_u64().unwrap() > 0, "{stat}");
+    assert_eq!(stat["shards"][0]["lost"], 0);
+    assert_eq!(stat["shards"][1]["events"], 0);
+}
+
+/// A sub-buffer of 4096 bytes has a header of 64, and a record one of 16 (module `recorder`, the format).
+#[test]
+fn a_line_that_is_too_long_is_split() {
+    let place = Place::empty();
+    let most = 4096 - 64 - 16;
+    let lines = format!("{}\n{}y\nnext\n", "x".repeat(most), "x".repeat(most));
+    place.run_with(&["record"], lines).success();
+    let lengths: Vec<usize> = place.texts().iter().map(|(_, text)| text.len()).collect();
+    assert_eq!(lengths, [most, most, 1, 4]);
+}
+
+/// What was recorded before a kill is there, whatever the durability.
+#[test]
+fn what_was_recorded_is_there_after_a_kill() {
+    let place = Place::empty();
+    let mut child = Process::new(cargo::cargo_bin!("cachemaint"))
+        .arg("record")
+        .arg(&place.path)
+        .args(["--", "sh", "-c", "echo ready; cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // A line is passed on when it has been recorded.
+    let mut passed_on = [0; 6];
+    child.stdout.as_mut().unwrap().read_exact(&mut passed_on).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(place.texts(), [(1, "ready".to_owned())]);
+    assert_eq!(place.stat()["shards"][0]["damaged"], 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_recording_with_everything_written_back() {
+    use std::io::Write as _;
+
+    let place = Place::empty();
+    let mut child = Process::new(cargo::cargo_bin!("cachemaint"))
+        .arg("record")
+        .arg(&place.path)
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"one\n").unwrap();
+    // Interrupts are handled before the first line is read. Until then there may be no recording to dump.
+    while place.texts().is_empty() && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(place.texts(), [(0, "one".to_owned())]);
+}
+
+#[test]
+fn damage_is_shown_and_the_rest_is_read() {
+    let place = Place::empty();
+    let lines: Vec<String> = (0..10).map(|number| format!("line {number}\n")).collect();
+    place.run_with(&["record", "--size", "64K"], lines.concat()).success();
+    let mut bytes = fs::read(&place.path).unwrap();
+    let at = bytes.windows(6).position(|window| window == b"line 4").unwrap();
+    bytes[at] ^= 1;
+    fs::write(&place.path, &bytes).unwrap();
+
+    let dumped = stdout(&place.run(&["dump"]).code(1));
+    assert_eq!(dumped.lines().filter(|line| line.contains(" line ")).count(), 9);
+    assert!(dumped.contains("[shard 0: up to 24 bytes at "), "{dumped}");
+    let events = place.events();
+    assert_eq!(events[4]["skipped"]["kind"], "damaged");
+    assert_eq!(events[4]["skipped"]["at"], at - 16);
+    assert_eq!(events[5]["text"], "line 5");
+    let stat = stdout(&place.run(&["stat"]).code(1));
+    assert!(stat.contains("24 bytes damaged"), "{stat}");
+    assert_eq!(fs::read(&place.path).unwrap(), bytes, "only read");
+}
+
+#[test]
+fn what_is_neither_is_refused() {
+    for (content, expected) in [
+        (vec![b'x'; 65_536], "begins with xxxxxxxx"),
+        (vec![0; 65_536], "begins with \\x00"),
+        (Vec::new(), "has no bytes to map"),
+    ] {
+        let place = Place::empty();
+        fs::write(&place.path, &content).unwrap();
+        for command in ["stat", "dump", "record"] {
+            let refused = place.run(&[command]).code(1);
+            let error = stderr(&refused);
+            let path = place.path.display();
+            assert!(error.starts_with(&format!("cachemaint: {path}: ")), "{command}: {error}");
+            assert!(command != "stat" || error.contains(expected), "{error}");
+            assert!(stdout(&refused).is_empty(), "{command}");
+            assert_eq!(fs::read(&place.path).unwrap(), content, "{command}");
+        }
+    }
+    let place = Place::empty();
+    place.run_with(&["record", "--size", "64K"], "one\n").success();
+    fs::write(&place.path, &fs::read(&place.path).unwrap()[..20_000]).unwrap();
+    for command in ["stat", "dump", "record"] {
+        let error = stderr(&place.run(&[command]).code(1));
+        assert!(error.contains("trace: the medium has 20000 bytes"), "{command}: {error}");
+    }
+}
+
+#[test]
+fn a_recording_that_cannot_be_made_leaves_nothing_behind() {
+    let place = Place::empty();
+    place.run(&["record", "--size", "4K"]).code(1);
+    place.run(&["record", "--durability", "never"]).code(2);
+    place.run(&["dump"]).code(1);
+    assert!(!place.path.exists());
+    place.run_with(&["record"], "one\n").success();
+    let error = stderr(&place.run(&["record", "--size", "64K"]).code(1));
+    assert!(error.contains("exists already"), "{error}");
+    assert_eq!(place.texts(), [(0, "one".to_owned())]);
+}
+
+#[test]
+fn one_process_records_into_a_file_and_others_read_it() {
+    let place = Place::empty();
+    place.run_with(&["record"], "one\n").success();
+    let options = cachemaint::dax::Options::new().allow_page_granularity();
+    let file = options.open(&place.path).unwrap();
+    let recorder = cachemaint::recorder::Options::host().open(file).unwrap();
+    recorder.claim().unwrap().record(77, b"two").unwrap();
+    let error = stderr(&place.run(&["record"]).code(1));
+    assert!(error.contains("trace: is locked by another user of it"), "{error}");
+    assert_eq!(place.texts(), [(0, "one".to_owned()), (77, "two".to_owned())]);
+}
+
+/// Records of 3 bytes take 16 of header and 8 of payload, and a mark 64.
+#[test]
+fn a_journal_is_told_by_its_magic() {
+    let place = Place::empty();
+    Command::new(cargo::cargo_bin!("cachemaint"))
+        .args(["journal", "append"])
+        .arg(&place.path)
+        .args(["--create", "64K", "--record", "one", "--record", "two"])
+        .assert()
+        .success();
+    let stat = place.stat();
+    assert_eq!(stat["kind"], "journal");
+    assert_eq!(stat["used"], 64 + 2 * 24);
+    assert_eq!(stat["recovered"]["records"], 2);
+    // Segments are as large as eight of them fit, powers of two.
+    assert_eq!(stat["capacity"], 14 * 4096);
+    let text = stdout(&place.run(&["stat"]).success());
+    assert!(text.contains("\nused        112 of 57,344 bytes (0 %)\n"), "{text}");
+    let error = stderr(&place.run(&["dump"]).code(1));
+    assert!(error.contains("trace: no recording: "), "{error}");
+}
+
+/// As in `cachemaint dump FILE | head -1`.
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let place = Place::empty();
+    let many: Vec<String> = (0..20_000).map(|number| format!("line {number}\n")).collect();
+    place.run_with(&["record"], many.concat()).success();
+    let commands: [&[&str]; 4] =
+        [&["dump"], &["dump", "--json"], &["stat"], &["record", "--", "yes"]];
+    for command in commands {
+        let mut child = Process::new(cargo::cargo_bin!("cachemaint"))
+            .arg(command[0])
+            .arg(&place.path)
+            .args(&command[1..])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{command:?}: {output:?}");
+    }
+}

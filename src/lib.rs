@@ -1,5 +1,8 @@
 // The README's examples need the whole crate.
-#![cfg_attr(any(not(doctest), feature = "dax"), doc = include_str!("../README.md"))]
+#![cfg_attr(
+    any(not(doctest), all(feature = "dax", feature = "journal")),
+    doc = include_str!("../README.md")
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 #![warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]

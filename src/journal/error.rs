@@ -81,7 +81,7 @@ pub enum Error<E> {
         position: Position,
         /// The oldest record.
         head: Position,
-        /// The end of the acknowledged ones.
+        /// The next place where one begins or ends, or the end of the acknowledged ones.
         end: Position,
     },
 }
@@ -148,7 +148,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             ),
             Self::NotABoundary { position, head, end } => write!(
                 f,
-                "no record begins or ends at {position}; there are records from {head} to {end}"
+                "no record begins or ends at {position}; it does at {head} and at {end}"
             ),
         }
     }

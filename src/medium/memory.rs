@@ -135,6 +135,7 @@ impl Medium for Memory<'_> {
         Ok(())
     }
 
+    #[inline]
     fn write(&self, at: u64, from: &[u8]) {
         let at = self.checked(at, from.len());
         words::copy_in(|place| &self.words[place], at, from);

@@ -88,7 +88,8 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             Self::Geometry(what) => write!(f, "no recording can be made so: {what}"),
             Self::Short { len, needed } => write!(
                 f,
-                "the medium has {len} bytes and the recording needs {needed}: was it cut?"
+                "the medium has {len} bytes and the recording needs {needed}: give it more, or bring back \
+                 what was cut"
             ),
             Self::FewCursors { cursors, shards } => {
                 write!(f, "{cursors} cursors were given for {shards} shards; give one for each")

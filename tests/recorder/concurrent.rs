@@ -1,7 +1,7 @@
 //! Reading while it is written, full shards, owners that come and go.
 
 use super::plain::{Plain, options, shown};
-use cachemaint::recorder::{Durability, Error, Found, Mode, NotRecorded};
+use cachemaint::recorder::{Durability, Error, Found, Mode, NotRecorded, SkippedKind};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 const LEN: usize = 3 * 4096 + 2 * 4 * 256;
@@ -30,6 +30,9 @@ fn a_reader_beside_a_writer_sees_only_what_was_recorded_in_order() {
                 assert_eq!(event.payload, [event.timestamp.to_le_bytes(); 5].concat());
                 assert_eq!(event.id, event.timestamp as u16);
             }
+            // What was overwritten is not called damaged.
+            let kinds = shown.skipped.iter().map(|skipped| skipped.kind);
+            assert!(kinds.clone().all(|kind| kind != SkippedKind::Damaged), "{:?}", shown.skipped);
             let is_sorted = shown.events.is_sorted_by_key(|event| event.timestamp);
             assert!(is_sorted, "{:?}", shown.events);
             last = shown.events.last().map_or(last, |event| event.timestamp);

@@ -199,13 +199,13 @@ impl<'r, S: Readable> Events<'r, S> {
         let Current { start, seed, offset, .. } = current;
         let mut places = (offset..(size - RECORD + 1).max(offset)).step_by(8);
         let found = places.find_map(|place| Some((place, reader.record(start, place, seed)?)));
-        match found {
+        // What was not finished when it was looked at may be now, as what is behind it was.
+        let is_gap = found.is_some_and(|(place, _)| place > offset);
+        let late = is_gap.then(|| reader.record(start, offset, seed)).flatten();
+        match late.map(|record| (offset, record)).or(found) {
             Some((place, _)) if place > offset => {
-                self.next = Some(Next::Skipped(self.skipped(
-                    &current,
-                    place - offset,
-                    SkippedKind::Damaged,
-                )));
+                let kind = self.kind_of_gap(&current);
+                self.next = Some(Next::Skipped(self.skipped(&current, place - offset, kind)));
                 self.current = Some(Current { offset: place, ..current });
             }
             Some((place, record)) => {
@@ -214,7 +214,13 @@ impl<'r, S: Readable> Events<'r, S> {
                 self.current = Some(Current { offset: end, ..current });
             }
             None => {
-                self.next = self.tail(&current).map(Next::Skipped);
+                let tail = self.tail(&current);
+                let is_missing = tail.is_some_and(|tail| tail.kind == SkippedKind::Damaged);
+                if is_missing && reader.record(start, offset, seed).is_some() {
+                    // It has come since: go on.
+                    return;
+                }
+                self.next = tail.map(Next::Skipped);
                 self.current = None;
             }
         }
@@ -232,7 +238,8 @@ impl<'r, S: Readable> Events<'r, S> {
         let after = after.filter(|after| after.sequence == header.sequence + 1);
         if let Some(end) = after.map(|after| u64::from(after.end_before)).filter(|end| *end > 0) {
             let missing = end.min(u64::from(geometry.size)).checked_sub(offset)?;
-            return (missing > 0).then(|| self.skipped(current, missing, SkippedKind::Damaged));
+            let kind = self.kind_of_gap(current);
+            return (missing > 0).then(|| self.skipped(current, missing, kind));
         }
         let left = u64::from(geometry.size) - offset;
         if left < RECORD || reader.source.load(start + offset, Ordering::Acquire) == 0 {
@@ -240,6 +247,22 @@ impl<'r, S: Readable> Events<'r, S> {
         }
         let kind = if self.has_stale(current) { SkippedKind::Stale } else { SkippedKind::Torn };
         Some(self.skipped(current, left, kind))
+    }
+
+    /// What became of events that were in a sub-buffer: whoever records meanwhile may have come round to it.
+    fn kind_of_gap(&self, current: &Current) -> SkippedKind {
+        let slot = self.reader.description.geometry.slot(current.header.sequence);
+        let is_overwritten = match self.reader.header(self.shard, slot) {
+            Some(here) => here.sequence > current.header.sequence,
+            None => self.has_gone_on(),
+        };
+        if is_overwritten { SkippedKind::Overwritten } else { SkippedKind::Damaged }
+    }
+
+    /// Whether sub-buffers were begun since reading began.
+    fn has_gone_on(&self) -> bool {
+        let sequence = |header: Header| header.sequence;
+        self.reader.newest_header(self.shard).map(sequence) > self.newest.map(sequence)
     }
 
     /// Whether there are records of the lap before in the rest of a sub-buffer.
@@ -319,7 +342,9 @@ impl<'r, S: Readable> Events<'r, S> {
             return None;
         }
         let (shard, len) = (self.shard, u64::from(geometry.size));
-        Some(Next::Skipped(Skipped { shard, sequence: None, at, len, kind: SkippedKind::Damaged }))
+        // A header that is just being written proves nothing.
+        let kind = if self.has_gone_on() { SkippedKind::Overwritten } else { SkippedKind::Damaged };
+        Some(Next::Skipped(Skipped { shard, sequence: None, at, len, kind }))
     }
 
     fn begin(&mut self, found: SubBuffer) {

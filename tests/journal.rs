@@ -1,5 +1,6 @@
 //! The journal, as its users rely on it.
 
+#![cfg(target_has_atomic = "64")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a workload that panics is a finding")]
 #![expect(clippy::cast_possible_truncation, reason = "numbers and lengths of records are small")]
 

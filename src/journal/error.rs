@@ -126,7 +126,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
                 "no journal has segments of {segment} bytes, records aligned to {alignment} and a window \
                  of {window}: segments are powers of two from {} to {} in which a mark and a record fit, \
                  alignments powers of two from 8 to {ALIGNMENT}, a window has two segments at least and \
-                 no more than the journal",
+                 no more than the journal or 256 MiB",
                 SEGMENT.start(),
                 SEGMENT.end()
             ),

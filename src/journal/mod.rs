@@ -65,7 +65,7 @@
 //! | 12 | 4 | CRC32C of bytes 0 to 11 and 16 to 127 |
 //! | 16 | 16 | identity, random |
 //! | 32 | 8 | capacity: bytes of the log, a multiple of the segment, two segments at least |
-//! | 40 | 8 | window in bytes, a multiple of the segment, from 2 to 65535 of them |
+//! | 40 | 8 | window in bytes: 2 to 65535 segments, no more than the capacity, and 2^28 bytes at most |
 //! | 48 | 4 | bytes of a segment, a power of two from 128 to 2^24 |
 //! | 52 | 4 | alignment of records, a power of two from 8 to 4096 |
 //! | 56 | 8 | generation: of two that are whole the higher one holds |

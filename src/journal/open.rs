@@ -84,7 +84,7 @@ impl<'p> Options<'p> {
     }
 
     /// So many bytes records may be ahead of what is acknowledged, in a new journal: at first 256 KiB. Damage to
-    /// the last window cannot be told from a torn end. It takes half as much memory.
+    /// the last window cannot be told from a torn end. It takes half as much memory, and has 256 MiB at most.
     #[must_use]
     pub fn window(self, bytes: u64) -> Self {
         Self { window: Some(bytes), ..self }
@@ -202,10 +202,11 @@ impl<'p> Options<'p> {
             let many = (room / MANY).max(1);
             SEGMENT.min(1 << many.ilog2()).max(*geometry::SEGMENT.start())
         });
-        let window = self.window.unwrap_or(WINDOW.max(4 * segment));
+        let segments = room.checked_div(segment).unwrap_or(0).max(geometry::SEGMENTS);
+        let capacity = segments.saturating_mul(segment);
+        let many = WINDOW.max(segment.saturating_mul(4));
+        let window = self.window.unwrap_or(many.min(capacity));
         let sizes = Error::Sizes { segment, alignment: self.alignment, window };
-        let Some(segments) = room.checked_div(segment) else { return Err(sizes) };
-        let capacity = segments.max(geometry::SEGMENTS) * segment;
         let geometry = Geometry { segment, capacity, alignment: self.alignment, window };
         let geometry = geometry.checked().ok_or(sizes)?;
         let needed = least(segment);

@@ -66,7 +66,7 @@ impl<M: Readable> Reader<M> {
     /// among them, and what is not acknowledged yet: a power cut can take that back.
     #[must_use]
     pub fn records(&self) -> Records<'_, M> {
-        Records { walk: self.walk(), is_over: false }
+        Records::new(self.walk())
     }
 
     fn walk(&self) -> Walk<'_, M> {
@@ -82,7 +82,7 @@ impl<M: Readable> Reader<M> {
     /// What is before it in its segment is read.
     pub fn records_from(&self, position: Position) -> Result<Records<'_, M>, Error<M::Error>> {
         let walk = Walk::at_boundary(&self.medium, self.superblock, position.0)?;
-        Ok(Records { walk: walk.up_to(self.bound), is_over: false })
+        Ok(Records::new(walk.up_to(self.bound)))
     }
 
     /// Reads everything, and tells what is there. Nothing is written, and damage is no error here.
@@ -106,12 +106,19 @@ impl<M: Readable> Reader<M> {
 #[derive(Debug)]
 pub struct Records<'r, M: Readable> {
     walk: Walk<'r, M>,
+    /// The end behind which all was searched for what would make it damage.
+    searched: Option<u64>,
     is_over: bool,
 }
 
-impl<M: Readable> Records<'_, M> {
+impl<'r, M: Readable> Records<'r, M> {
+    const fn new(walk: Walk<'r, M>) -> Self {
+        Self { walk, searched: None, is_over: false }
+    }
+
     /// Puts the payload of the next record into a buffer, in place of what was there, and returns its position;
-    /// `None` at the end. Called again then, it goes on with what was appended meanwhile.
+    /// `None` at the end. Called again then, it goes on with what was appended meanwhile; that costs less than the
+    /// first time, when a word of each segment is looked at.
     ///
     /// # Errors
     /// If the records before are damaged; if they were trimmed meanwhile; if the medium fails.
@@ -141,12 +148,20 @@ impl<M: Readable> Records<'_, M> {
                 Step::Record { position, len } => return Ok(Some((position, len))),
                 Step::Passed => {}
                 Step::End(fault) => {
-                    if !self.walk.renew()? {
-                        return match self.walk.ending(fault)? {
-                            Ending::More => continue,
-                            Ending::End { .. } => Ok(None),
-                            Ending::Damage(damage) => Err(Error::Damaged(damage)),
-                        };
+                    if self.walk.renew()? {
+                        continue;
+                    }
+                    let search = match self.searched {
+                        Some(at) if at == self.walk.at => Search::Near,
+                        _ => Search::All,
+                    };
+                    match self.walk.ending(fault, search)? {
+                        Ending::More => {}
+                        Ending::End { .. } => {
+                            self.searched = Some(self.walk.at);
+                            return Ok(None);
+                        }
+                        Ending::Damage(damage) => return Err(Error::Damaged(damage)),
                     }
                 }
             }
@@ -173,6 +188,15 @@ impl<M: Readable> Iterator for Records<'_, M> {
         self.is_over = record.is_err();
         Some(record)
     }
+}
+
+/// Where to look for what makes an end damage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Search {
+    /// In all segments.
+    All,
+    /// In the one that whoever goes on appending enters first.
+    Near,
 }
 
 /// What is where the records end.
@@ -206,7 +230,7 @@ pub(super) fn survey<M: Readable>(
                 end = walk.at;
             }
             Step::Passed => {}
-            Step::End(fault) => match walk.ending(fault)? {
+            Step::End(fault) => match walk.ending(fault, Search::All)? {
                 Ending::More => {}
                 Ending::End { is_torn } => {
                     torn = is_torn;
@@ -243,7 +267,7 @@ impl<'m, M: Readable> Walk<'m, M> {
         while walk.at < position {
             match walk.step()? {
                 Step::Record { .. } | Step::Passed => {}
-                Step::End(fault) => match walk.ending(fault)? {
+                Step::End(fault) => match walk.ending(fault, Search::All)? {
                     Ending::More => {}
                     Ending::End { .. } => break,
                     Ending::Damage(damage) => return Err(Error::Damaged(damage)),
@@ -277,7 +301,7 @@ impl<'m, M: Readable> Walk<'m, M> {
     /// Before the beginning of this epoch everything has been whole. In it at most a window is under way, so
     /// what proves itself farther on was written after what should be here was durable. Nor was there ever
     /// an epoch later than the superblock knows, or a lap that its head has no room for.
-    pub(super) fn ending(&mut self, fault: Fault) -> Result<Ending, M::Error> {
+    pub(super) fn ending(&mut self, fault: Fault, search: Search) -> Result<Ending, M::Error> {
         let at = self.at;
         if at >= self.bound {
             return Ok(Ending::End { is_torn: false });
@@ -285,7 +309,7 @@ impl<'m, M: Readable> Walk<'m, M> {
         let evidence = if at < self.superblock.epoch_start {
             Some(self.superblock.epoch_start)
         } else {
-            self.evidence(at)?
+            self.evidence(at, search)?
         };
         let Some(evidence) = evidence else {
             return Ok(Ending::End { is_torn: fault != Fault::Nothing });
@@ -303,7 +327,7 @@ impl<'m, M: Readable> Walk<'m, M> {
     }
 
     /// Something that was written after what should be at `end` was durable.
-    fn evidence(&mut self, end: u64) -> Result<Option<u64>, M::Error> {
+    fn evidence(&mut self, end: u64, search: Search) -> Result<Option<u64>, M::Error> {
         let Superblock { geometry, head, epoch, .. } = self.superblock;
         if self.later_mark(geometry.settled(end))?.is_some_and(|mark| mark > epoch.number) {
             return Ok(Some(end));
@@ -315,8 +339,11 @@ impl<'m, M: Readable> Walk<'m, M> {
                 return Ok(Some(at));
             }
         }
-        let first = geometry.segment_of(head);
-        for segment in (first..self.limit).step_by(geometry.segment as usize) {
+        let segments = match search {
+            Search::All => geometry.segment_of(head)..self.limit,
+            Search::Near => segment_end..self.limit.min(segment_end + geometry.segment),
+        };
+        for segment in segments.step_by(geometry.segment as usize) {
             let position = self.medium.load(geometry.place(segment) + 8, Ordering::Relaxed);
             if position % geometry.capacity != segment % geometry.capacity {
                 continue;

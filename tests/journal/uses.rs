@@ -268,6 +268,8 @@ fn sizes_that_cannot_be_are_refused() {
     assert!(matches!(sizes(options().segment(0)), Error::Sizes { segment: 0, .. }));
     assert!(matches!(sizes(options().alignment(12)), Error::Sizes { alignment: 12, .. }));
     assert!(matches!(sizes(options().window(128)), Error::Sizes { window: 128, .. }));
+    assert!(matches!(sizes(options().window(768)), Error::Sizes { window: 768, .. }));
+    assert!(matches!(sizes(options().segment(1 << 63)), Error::Sizes { .. }));
     let needed = 8192 + 2 * 4096;
     let small = sizes(options().segment(4096).window(8192));
     assert!(matches!(small, Error::TooSmall { size: BYTES, needed: n } if n == needed), "{small}");

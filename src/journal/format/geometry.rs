@@ -11,8 +11,9 @@ pub(in crate::journal) const LOG: u64 = 2 * PAGE;
 pub(in crate::journal) const SEGMENT: core::ops::RangeInclusive<u64> = 128..=1 << 24;
 /// The largest alignment of records.
 pub(in crate::journal) const ALIGNMENT: u64 = 4096;
-/// The most segments of a window.
+/// The most segments of a window, and the most bytes: half as much memory is taken for it.
 pub(in crate::journal) const WINDOW: u64 = u16::MAX as u64;
+pub(in crate::journal) const LARGEST_WINDOW: u64 = 1 << 28;
 /// Segments there are at least: the one of the oldest record and another one to go on in.
 pub(in crate::journal) const SEGMENTS: u64 = 2;
 
@@ -58,7 +59,8 @@ impl Geometry {
             && capacity / segment >= SEGMENTS
             && capacity <= i64::MAX as u64 - LOG
             && window.is_multiple_of(segment)
-            && (2..=WINDOW).contains(&(window / segment));
+            && (2..=WINDOW).contains(&(window / segment))
+            && window <= capacity.min(LARGEST_WINDOW);
         is_right.then_some(self)
     }
 
@@ -162,7 +164,11 @@ mod tests {
             Geometry { alignment: 256, ..SMALL },
             Geometry { window: 256, ..SMALL },
             Geometry { window: 640, ..SMALL },
-            Geometry { window: 65536 * 256, ..SMALL },
+            // More than there is.
+            Geometry { window: 1280, ..SMALL },
+            Geometry { capacity: 1 << 40, window: 65536 * 256, ..SMALL },
+            // A file decides how much memory is taken for it.
+            Geometry { segment: 1 << 24, capacity: 1 << 40, window: 1 << 29, ..SMALL },
         ] {
             assert_eq!(wrong.checked(), None, "{wrong:?}");
         }

@@ -4,12 +4,15 @@
 //! A path stores over whole lines, parts of lines and the ends of pages, and calls the library as a
 //! user would. Data that is not zero is stored, at places that differ from path to path.
 
+mod logs;
+
 use anyhow::{Context as _, Result};
 use cachemaint::dax::{DaxFile, Options};
 use cachemaint::medium::{Medium, Memory};
 use cachemaint::{Cache, Destination, Instruction, Point};
 use cachemaint_lab_mark as mark;
 use cachemaint_lab_protocol::ON_FILES;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of the file and of the memory.
@@ -130,18 +133,14 @@ const ON_MEMORY: [OnMemory; 7] = [
 /// order of the verdicts' numbers.
 pub(crate) fn run(path: &str) -> Result<Vec<String>> {
     let file = Options::new().create(path, LEN)?;
-    let mut names = Vec::new();
-    let mut verdict = |name: String| {
-        mark::verdict(names.len() as u64);
-        names.push(name);
-    };
-    let start = file.as_ptr(0).cast_const();
-    let end = start.wrapping_add(usize::try_from(LEN)?);
+    let mut names = Names::default();
     for (name, work) in ON_FILE {
-        mark::watch(start..end);
+        mark::watch(range(&file, 0..LEN));
         work(&file)?;
-        verdict(format!("{ON_FILES}{name}"));
+        names.on_file(name);
     }
+    logs::on_journal(&format!("{path}.journal"), &mut names)?;
+    logs::on_recorder(&format!("{path}.recording"), &mut names)?;
     let words: Vec<AtomicU64> = (0..WORDS).map(|_| AtomicU64::new(1)).collect();
     let host = Cache::host()?;
     for point in Point::ALL {
@@ -151,11 +150,35 @@ pub(crate) fn run(path: &str) -> Result<Vec<String>> {
             for (name, work) in ON_MEMORY {
                 mark::watch(words.as_ptr_range());
                 work(cache, &words);
-                verdict(format!("{name}, {} to {point}", instruction.name));
+                names.verdict(format!("{name}, {} to {point}", instruction.name));
             }
         }
     }
-    Ok(names)
+    Ok(names.0)
+}
+
+/// The paths that have a verdict.
+#[derive(Default)]
+struct Names(Vec<String>);
+
+impl Names {
+    /// Has the plugin judge what was done since the last mark.
+    fn verdict(&mut self, name: String) {
+        mark::verdict(self.0.len() as u64);
+        self.0.push(name);
+    }
+
+    fn on_file(&mut self, name: &str) {
+        self.verdict(format!("{ON_FILES}{name}"));
+    }
+}
+
+/// Where a part of a file is mapped.
+fn range(file: &DaxFile, part: Range<u64>) -> Range<*const u8> {
+    let [start, end] = [part.start, part.end].map(|at| {
+        file.as_ptr(0).cast_const().wrapping_add(usize::try_from(at).unwrap_or(usize::MAX))
+    });
+    start..end
 }
 
 fn with(instruction: Instruction, point: Point) -> Result<Cache> {

@@ -1,0 +1,116 @@
+//! The paths of the journal and of the recorder, each on a file of its own.
+
+use super::{Names, range};
+use anyhow::Result;
+use cachemaint::dax::{DaxFile, Options};
+use cachemaint::journal::{self, Group, Journal};
+use cachemaint::recorder::{self, Durability, Writer};
+use cachemaint_lab_mark as mark;
+
+/// Bytes of each file.
+const LEN: u64 = 1 << 20;
+
+type OnJournal = (&'static str, fn(&Journal<&DaxFile>) -> Result<()>);
+
+const ON_JOURNAL: [OnJournal; 7] = [
+    ("append of 16 bytes", |journal| {
+        journal.append(&[1; 16])?;
+        Ok(())
+    }),
+    ("append of 200 bytes", |journal| {
+        journal.append(&[2; 200])?;
+        Ok(())
+    }),
+    ("append of 4 KiB", |journal| {
+        journal.append(&[3; 4096])?;
+        Ok(())
+    }),
+    // The first does not fit behind what is there, and fills the next segment; so both enter one.
+    ("appends that enter segments", |journal| {
+        journal.append(&vec![4; usize::try_from(journal.largest())?])?;
+        journal.append(&[4; 16])?;
+        Ok(())
+    }),
+    ("group", |journal| {
+        let mut group = Group::new();
+        for len in [16, 100, 1000] {
+            group.push(&vec![5; len]);
+        }
+        journal.append_group(&mut group)?;
+        Ok(())
+    }),
+    ("reservation", |journal| {
+        let mut reservation = journal.reserve(300)?;
+        reservation.write(&[6; 7]);
+        reservation.write(&[6; 293]);
+        reservation.finish()?;
+        Ok(())
+    }),
+    ("trim", |journal| Ok(journal.trim(journal.end())?)),
+];
+
+/// Runs every path of the journal.
+pub(super) fn on_journal(path: &str, names: &mut Names) -> Result<()> {
+    let file = Options::new().create(path, LEN)?;
+    mark::watch(range(&file, 0..LEN));
+    let journal = journal::Options::new().segment(16 << 10).create(&file)?;
+    names.on_file("journal: create");
+    for (name, work) in ON_JOURNAL {
+        mark::watch(range(&file, 0..LEN));
+        work(&journal)?;
+        names.on_file(&format!("journal: {name}"));
+    }
+    journal.append(&[7; 500])?;
+    drop(journal);
+    mark::watch(range(&file, 0..LEN));
+    Journal::open(&file)?;
+    names.on_file("journal: open");
+    Ok(())
+}
+
+/// Where the sub-buffers of a recording with one shard begin, and how long they are (the format's tables
+/// in `cachemaint::recorder`).
+const SUB_BUFFERS: u64 = 12_288;
+const SUB_BUFFER: u64 = 4096;
+/// Events that need more than one sub-buffer, with payloads of 40 bytes and of 200.
+const EVENTS: usize = 40;
+
+/// Runs every path of the recorder.
+pub(super) fn on_recorder(path: &str, names: &mut Names) -> Result<()> {
+    let file = Options::new().create(path, LEN)?;
+    let all = || mark::watch(range(&file, 0..LEN));
+    all();
+    let recorder = create(&file, Durability::EachAppend)?;
+    names.on_file("recorder: create");
+    let writer = recorder.claim()?;
+    all();
+    events(&writer)?;
+    names.on_file("recorder: each event");
+
+    // What is full is persistent when the next sub-buffer has its first event.
+    let recorder = create(&file, Durability::SubBuffer)?;
+    let writer = recorder.claim()?;
+    mark::watch(range(&file, SUB_BUFFERS..SUB_BUFFERS + SUB_BUFFER));
+    events(&writer)?;
+    names.on_file("recorder: full sub-buffer");
+
+    let recorder = create(&file, Durability::OnCrash)?;
+    let writer = recorder.claim()?;
+    all();
+    events(&writer)?;
+    recorder.write_back_all()?;
+    names.on_file("recorder: write_back_all");
+    Ok(())
+}
+
+fn create(file: &DaxFile, durability: Durability) -> Result<recorder::Recorder<&DaxFile>> {
+    Ok(recorder::Options::host().durability(durability).create(file)?)
+}
+
+fn events(writer: &Writer<'_, &DaxFile>) -> Result<()> {
+    for _ in 0..EVENTS {
+        writer.record(1, &[8; 40])?;
+        writer.record(2, &[9; 200])?;
+    }
+    Ok(())
+}

@@ -380,14 +380,19 @@ impl Machine {
         Ok(())
     }
 
-    /// Has records persisted one by one until so many are acknowledged; then cuts the power: the emulator ends by SIGKILL. How many were acknowledged up to then.
-    pub(super) fn persist_until_power_cut(mut self, records: &Records, enough: u64) -> Result<u64> {
-        self.send(&Request::PersistForever(records.clone()))?;
+    /// Asks for something that is acknowledged record by record, until so many are; then cuts the power: the emulator
+    /// ends by SIGKILL. How many were acknowledged up to then.
+    pub(super) fn acknowledged_until_power_cut(
+        mut self,
+        request: &Request,
+        enough: u64,
+    ) -> Result<u64> {
+        self.send(request)?;
         let mut acknowledged = 0;
         while acknowledged < enough {
             match self.reply()? {
                 Reply::Acknowledged(count) => acknowledged = count,
-                other => bail!("persisting {records:?}: {other:?}"),
+                other => bail!("{request:?}: {other:?}"),
             }
         }
         self.child.kill().context("cannot kill the emulator")?;

@@ -1,6 +1,6 @@
 //! The conversation with the host, and what each request does.
 
-use crate::{boot, console, kexec, records};
+use crate::{boot, console, journals, kexec, records};
 use anyhow::{Context as _, Result};
 use cachemaint::report::HostReport;
 use cachemaint_lab_protocol::{Reply, Request};
@@ -44,6 +44,9 @@ fn answer(request: Request) -> Result<Reply> {
         Request::DeepPersist { path } => records::deep_persist(&path),
         Request::PersistForever(records) => {
             records::persist_forever(&records, |number| console::say(&Reply::Acknowledged(number)))
+        }
+        Request::AppendForever(records) => {
+            journals::append(&records, |number| console::say(&Reply::Acknowledged(number)))
         }
         Request::PersistEveryWay { path } => persist_every_way(&path),
         Request::Run { program, arguments, environment } => run(&program, &arguments, &environment),

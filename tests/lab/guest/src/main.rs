@@ -11,6 +11,8 @@ mod boot;
 #[cfg(target_os = "linux")]
 mod console;
 #[cfg(target_os = "linux")]
+mod journals;
+#[cfg(target_os = "linux")]
 mod kexec;
 #[cfg(target_os = "linux")]
 mod media;
@@ -29,6 +31,10 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         ["truncate", path, len] => processes::truncate(path.as_ref(), len),
         ["contend", path] => processes::contend(path.as_ref()),
         ["open", path] => processes::open(path.as_ref()),
+        ["append-until-killed", path, seed, more] => {
+            journals::append_until_killed(path.as_ref(), seed, more)
+        }
+        ["read-journal", path, seed] => journals::read(path.as_ref(), seed),
         ["place", path, at] => media::place(path.as_ref(), at),
         ["bad-blocks", path] => media::bad_blocks(path.as_ref()),
         ["checked", path, at, len] => media::checked(path.as_ref(), at, len),

@@ -8,6 +8,7 @@ mod cpuid;
 mod device_dax;
 mod files;
 mod flush;
+mod journal;
 mod media;
 mod memory_type;
 mod peers;
@@ -51,6 +52,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     lanes.extend(device_dax::lanes());
     lanes.extend(arm64::lanes());
     lanes.extend(power::lanes());
+    lanes.extend(journal::lanes());
     lanes.extend(files::lanes());
     lanes.extend(bad_blocks::lanes());
     lanes.extend(canary::lanes());

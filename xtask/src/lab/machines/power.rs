@@ -107,7 +107,7 @@ fn cut_repeatedly(
         };
         let moment = 1 + random() % LATEST;
         let acknowledged = machine
-            .persist_until_power_cut(&records, moment)
+            .acknowledged_until_power_cut(&Request::PersistForever(records.clone()), moment)
             .with_context(|| format!("before power cut {round}"))?;
         writeln!(log, "power cut {round} after {acknowledged} records")?;
 
@@ -144,6 +144,6 @@ fn starts(
 }
 
 /// Any number: of the moments at which power can be cut none is special.
-fn random() -> u64 {
+pub(super) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }

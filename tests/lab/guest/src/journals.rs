@@ -1,0 +1,92 @@
+//! A journal of numbered records: appended to until something ends it, and read again.
+
+use crate::records::record;
+use anyhow::{Context as _, Result};
+use cachemaint::dax::{DaxFile, Options};
+use cachemaint::journal::{Journal, Reader};
+use cachemaint_lab_protocol::{Records, Reply};
+use rustix::process::{Signal, getpid, kill_process};
+use serde_json::json;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Bytes of the file: enough for what a lane appends.
+const LEN: u64 = 16 << 20;
+
+/// The record of a number; their lengths differ, so that they begin anywhere in a line.
+fn payload(seed: u64, number: u64) -> Vec<u8> {
+    let len = 16 + usize::try_from(number % 300).unwrap_or_default();
+    record(seed, number).into_iter().cycle().take(len).collect()
+}
+
+/// Creates a journal, or opens the one that is there; how many records it has.
+fn open(path: &Path) -> Result<(Journal<DaxFile>, u64)> {
+    if !path.try_exists().with_context(|| format!("cannot look for {}", path.display()))? {
+        return Ok((Journal::create(Options::new().create(path, LEN)?)?, 0));
+    }
+    let (journal, recovered) = Journal::open(Options::new().open(path)?)?;
+    Ok((journal, recovered.records))
+}
+
+/// Appends record after record behind those that are there, up to so many in all, each told when it is
+/// acknowledged.
+pub(crate) fn append(records: &Records, mut tell: impl FnMut(u64) -> Result<()>) -> Result<Reply> {
+    let (journal, there) = open(records.path.as_ref())?;
+    for number in there..records.count {
+        journal.append(&payload(records.seed, number))?;
+        tell(number + 1)?;
+    }
+    Ok(Reply::Done)
+}
+
+/// Has a thread append records without end, and ends the process by SIGKILL when so many more are acknowledged,
+/// wherever that thread is then. Prints how many there were before and are acknowledged.
+pub(crate) fn append_until_killed(path: &Path, seed: &str, more: &str) -> Result<ExitCode> {
+    let (seed, more): (u64, u64) = (number(seed)?, number(more)?);
+    let (journal, there) = open(path)?;
+    let (sender, acknowledgements) = std::sync::mpsc::channel();
+    std::thread::spawn(move || -> Result<()> {
+        for number in there.. {
+            journal.append(&payload(seed, number))?;
+            sender.send(number + 1)?;
+        }
+        Ok(())
+    });
+    let enough = there + more;
+    let acknowledged = acknowledgements
+        .iter()
+        .find(|acknowledged| *acknowledged >= enough)
+        .context("the journal takes no more records")?;
+    writeln!(std::io::stdout(), "{}", json!({ "there": there, "acknowledged": acknowledged }))?;
+    kill_process(getpid(), Signal::KILL).context("cannot end by SIGKILL")?;
+    Ok(ExitCode::FAILURE)
+}
+
+/// Prints how many records from the first on are as they were appended, and what is damaged; then opens
+/// the journal for appending, and prints what that recovered.
+pub(crate) fn read(path: &Path, seed: &str) -> Result<ExitCode> {
+    let seed = number(seed)?;
+    let file = Options::new().open(path)?;
+    let reader = Reader::open(&file)?;
+    let found = reader.verify(&mut |_| ())?;
+    let mut intact = 0;
+    for record in reader.records() {
+        if record?.payload != payload(seed, intact) {
+            break;
+        }
+        intact += 1;
+    }
+    let (_journal, recovered) = Journal::open(&file)?;
+    let document = json!({
+        "found": found.records,
+        "intact": intact,
+        "recovered": recovered.records,
+    });
+    writeln!(std::io::stdout(), "{document}").context("cannot print")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn number(text: &str) -> Result<u64> {
+    text.parse().with_context(|| format!("{text} is no number"))
+}

@@ -1,0 +1,130 @@
+//! A journal whose process is killed and whose machine ends: every acknowledged record is there, and every
+//! one that was recovered stays.
+
+use anyhow::{Context as _, Result, ensure};
+use cachemaint_lab_protocol::{Records, Request};
+use serde_json::Value;
+use std::io::Write as _;
+
+use super::power::random;
+use super::{
+    Contents, DAX, DIRECTORY, emulated, expect_value, lane, make_ext4, make_namespace, nvdimm,
+};
+use crate::lab::Lane;
+use crate::lab::kit::{Architecture, Kit};
+use crate::lab::machine::Machine;
+use crate::log::Log;
+
+/// The journal, and what its records depend on.
+const PATH: &str = "/mnt/journal";
+const SEED: u64 = 11;
+
+/// Processes that are killed.
+const KILLS: u32 = 3;
+/// Power cuts.
+const CUTS: u32 = 2;
+/// A process is killed, and the power is cut, after so many acknowledgements at most.
+const LATEST: u64 = 1500;
+/// More records than are appended before a power cut; all of them fit into the journal.
+const RECORDS: u64 = 32 << 10;
+
+pub(super) fn lanes() -> Vec<Lane> {
+    vec![
+        lane(
+            Architecture::X86,
+            "journal",
+            "what a journal has acknowledged outlives SIGKILL, a kexec and a reset",
+            kills_and_starts,
+        ),
+        lane(
+            Architecture::X86,
+            "journal-power-cut",
+            "NVDIMM: what a journal has acknowledged before a power cut is there after it",
+            power_cuts,
+        ),
+    ]
+}
+
+fn kills_and_starts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+    let mut machine = Machine::start(kit, &emulated(name).with_kexec(), log)?;
+    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    let mut there = 0;
+    for kill in 1..=KILLS {
+        let acknowledged = append_until_killed(&mut machine, there)
+            .with_context(|| format!("before SIGKILL {kill}"))?;
+        there = read(&mut machine).with_context(|| format!("after SIGKILL {kill}"))?;
+        at_least(there, acknowledged)?;
+        writeln!(log, "SIGKILL {kill}: {acknowledged} records acknowledged, {there} there")?;
+    }
+    // What was recovered has been made durable: nothing may go, and nothing appear.
+    machine.kexec()?;
+    unchanged(&mut machine, there).context("after a kexec")?;
+    machine.reboot()?;
+    unchanged(&mut machine, there).context("after a reset through firmware")?;
+    machine.power_off()
+}
+
+/// How many records were acknowledged when the process was killed.
+fn append_until_killed(machine: &mut Machine, there: u64) -> Result<u64> {
+    let more = 1 + random() % LATEST;
+    let line = format!("/init append-until-killed {PATH} {SEED} {more}");
+    let (code, out, errors) = machine.output(&line)?;
+    ensure!(code.is_none(), "`{line}` ended with exit code {code:?}: {errors}");
+    let document: Value =
+        serde_json::from_str(&out).with_context(|| format!("no JSON: {out:?}"))?;
+    expect_value(&document, "/there", there)?;
+    count(&document, "/acknowledged")
+}
+
+fn power_cuts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+    let contents = Contents::new(kit, name)?;
+    let setup = nvdimm(name, Some("mem-ctrl"), &contents);
+    let mut machine = Machine::start(kit, &setup, log)?;
+    make_namespace(&mut machine, "region0", "fsdax")?;
+    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    let records = Records { path: PATH.to_owned(), seed: SEED, count: RECORDS, allow_pages: false };
+    let mut there = 0;
+    for cut in 1..=CUTS {
+        let enough = there + 1 + random() % LATEST;
+        let acknowledged = machine
+            .acknowledged_until_power_cut(&Request::AppendForever(records.clone()), enough)
+            .with_context(|| format!("before power cut {cut}"))?;
+        machine = Machine::start(kit, &setup, log)?;
+        mount(&mut machine)?;
+        there = read(&mut machine).with_context(|| format!("after power cut {cut}"))?;
+        at_least(there, acknowledged)?;
+        writeln!(log, "power cut {cut}: {acknowledged} records acknowledged, {there} there")?;
+    }
+    machine.power_off()
+}
+
+fn mount(machine: &mut Machine) -> Result<()> {
+    machine.wait_for("/dev/pmem0")?;
+    machine.mount("/dev/pmem0", DIRECTORY, DAX)
+}
+
+fn unchanged(machine: &mut Machine, there: u64) -> Result<()> {
+    mount(machine)?;
+    let found = read(machine)?;
+    ensure!(found == there, "{found} records instead of the {there} that were recovered");
+    Ok(())
+}
+
+/// Reads the journal and opens it for appending; how many records it has, all of them as they were appended.
+fn read(machine: &mut Machine) -> Result<u64> {
+    let document = machine.document(&format!("/init read-journal {PATH} {SEED}"))?;
+    let intact = count(&document, "/intact")?;
+    expect_value(&document, "/found", intact)?;
+    expect_value(&document, "/recovered", intact)?;
+    Ok(intact)
+}
+
+fn at_least(there: u64, acknowledged: u64) -> Result<()> {
+    ensure!(there >= acknowledged, "{} acknowledged records are lost", acknowledged - there);
+    Ok(())
+}
+
+fn count(document: &Value, pointer: &str) -> Result<u64> {
+    let count = document.pointer(pointer).and_then(Value::as_u64);
+    count.with_context(|| format!("there is no number {pointer} in {document}"))
+}

@@ -337,7 +337,8 @@ impl<'a> Naive<'a> {
     /// The memories of every allowed set of stores.
     fn sets(&self, made: &[usize], sure: &BTreeSet<usize>, below: &Memory) -> Vec<Memory> {
         let open: Vec<_> = made.iter().copied().filter(|store| !sure.contains(store)).collect();
-        assert!(open.len() <= 12, "too many sets");
+        // As many as a generated program can have: each stores two words at most.
+        assert!(open.len() <= 16, "too many sets");
         let mut memories = Vec::new();
         for chosen in 0..1_u32 << open.len() {
             let is_chosen = |store: &usize| {

@@ -75,6 +75,12 @@ pub enum SkippedKind {
     Overwritten,
 }
 
+impl SkippedKind {
+    const fn is_damaged(self) -> bool {
+        matches!(self, Self::Damaged)
+    }
+}
+
 impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
@@ -214,11 +220,14 @@ impl<'r, S: Readable> Events<'r, S> {
                 self.current = Some(Current { offset: end, ..current });
             }
             None => {
-                let tail = self.tail(&current);
-                let is_missing = tail.is_some_and(|tail| tail.kind == SkippedKind::Damaged);
-                if is_missing && reader.record(start, offset, seed).is_some() {
-                    // It has come since: go on.
-                    return;
+                let mut tail = self.tail(&current);
+                if let Some(missing) = tail.as_mut().filter(|tail| tail.kind.is_damaged()) {
+                    if reader.record(start, offset, seed).is_some() {
+                        // It has come since: go on.
+                        return;
+                    }
+                    // After the look at the record, since it may have been overwritten by then.
+                    missing.kind = self.kind_of_gap(&current);
                 }
                 self.next = tail.map(Next::Skipped);
                 self.current = None;
@@ -238,8 +247,7 @@ impl<'r, S: Readable> Events<'r, S> {
         let after = after.filter(|after| after.sequence == header.sequence + 1);
         if let Some(end) = after.map(|after| u64::from(after.end_before)).filter(|end| *end > 0) {
             let missing = end.min(u64::from(geometry.size)).checked_sub(offset)?;
-            let kind = self.kind_of_gap(current);
-            return (missing > 0).then(|| self.skipped(current, missing, kind));
+            return (missing > 0).then(|| self.skipped(current, missing, SkippedKind::Damaged));
         }
         let left = u64::from(geometry.size) - offset;
         if left < RECORD || reader.source.load(start + offset, Ordering::Acquire) == 0 {
@@ -343,7 +351,8 @@ impl<'r, S: Readable> Events<'r, S> {
         }
         let (shard, len) = (self.shard, u64::from(geometry.size));
         // A header that is just being written proves nothing.
-        let kind = if self.has_gone_on() { SkippedKind::Overwritten } else { SkippedKind::Damaged };
+        let is_written = self.reader.header(self.shard, slot).is_some() || self.has_gone_on();
+        let kind = if is_written { SkippedKind::Overwritten } else { SkippedKind::Damaged };
         Some(Next::Skipped(Skipped { shard, sequence: None, at, len, kind }))
     }
 

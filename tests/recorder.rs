@@ -7,6 +7,10 @@
     reason = "what fails here is a finding, and numbers are small"
 )]
 
+#[cfg(all(feature = "dax", target_os = "linux"))]
+#[path = "skip/mod.rs"]
+mod skip;
+
 /// All under one name: what is the same on every CPU is left out by it where it would be emulated.
 mod recorder {
     mod concurrent;

@@ -31,8 +31,15 @@ const LANE_LIMIT: u32 = 900;
 /// Tests of what is the same on every CPU: pure functions over recorded machines, models of caches, and the
 /// simulator.
 /// They run natively, and emulated once for each order and size of words.
-pub(super) const SAME_ON_EVERY_CPU: [&str; 5] =
-    ["report::tests", "views::tests", "memory_type::", "ring_on_model", "simulator::"];
+pub(super) const SAME_ON_EVERY_CPU: [&str; 7] = [
+    "report::tests",
+    "views::tests",
+    "memory_type::",
+    "ring_on_model",
+    "simulator::",
+    "uses::",
+    "damage::",
+];
 
 /// Tests that would take minutes in an emulator and are the same everywhere: crashes of the logs on a simulated medium.
 /// Their formats are read and written by other tests.

@@ -233,11 +233,12 @@ impl Lab<'_> {
             .cargo(line)
             .folder(self.tree())
             .args(["--target", triple, "--config"])
-            .arg(format!(r#"target.{triple}.rustflags=["-Ctarget-feature=+crt-static"]"#))
-            .env("CARGO_TARGET_DIR", self.static_folder().display().to_string())
-            // They are copied into memory at each start.
-            .env("CARGO_PROFILE_DEV_STRIP", "symbols")
-            .env("CARGO_PROFILE_RELEASE_STRIP", "symbols"))
+            // Stripped, as they are copied into memory at each start; a profile's `strip` is not for a
+            // package that has a profile of its own, and the library has.
+            .arg(format!(
+                r#"target.{triple}.rustflags=["-Ctarget-feature=+crt-static","-Cstrip=symbols"]"#
+            ))
+            .env("CARGO_TARGET_DIR", self.static_folder().display().to_string()))
     }
 
     /// A folder for what machines are made of.

@@ -16,6 +16,7 @@ use alloc::string::String;
 use core::fmt::Debug;
 use core::ops::Range;
 use core::ptr::NonNull;
+use core::slice;
 use core::sync::atomic::Ordering::{self, Acquire, Relaxed, SeqCst};
 use core::sync::atomic::fence;
 #[cfg(target_os = "linux")]
@@ -134,10 +135,11 @@ impl Mapping {
     ///
     /// # Panics
     /// If they are out of range.
+    #[inline]
     #[track_caller]
     pub(super) fn read(&self, at: u64, into: &mut [u8]) {
         let at = self.checked(at, into.len() as u64).start;
-        words::copy_out(|place| self.word_at(place * WORD), at, into);
+        words::copy_out(|place, count| self.words(place, count), at, into);
     }
 
     /// Copies bytes into the mapping, by ordinary stores in ascending order.
@@ -147,10 +149,15 @@ impl Mapping {
     ///
     /// # Safety
     /// 1. The mapping is one for writing.
+    #[inline]
     #[track_caller]
     pub(super) unsafe fn write(&self, at: u64, from: &[u8]) {
-        let at = self.checked(at, from.len() as u64).start;
-        words::copy_in(|place| self.word_at(place * WORD), at, from);
+        let range = self.checked(at, from.len() as u64);
+        if let Some((_, chunks)) = words::whole(at, from) {
+            return words::store_each(self.words(range.start / WORD, chunks.len()), chunks);
+        }
+        let at = range.start;
+        words::copy_in(|place, count| self.words(place, count), at, from);
     }
 
     /// Has the operating system write back the pages that a range touches, and waits.
@@ -204,10 +211,11 @@ impl Mapping {
     #[track_caller]
     #[expect(clippy::cast_possible_truncation, reason = "what is mapped fits its address type")]
     pub(super) fn checked(&self, at: u64, len: u64) -> Range<usize> {
-        match at.checked_add(len) {
-            Some(end) if end <= self.len as u64 => at as usize..end as usize,
-            _ => out_of_range(at, len, self.len),
+        let size = self.len as u64;
+        if len > size || at > size - len {
+            out_of_range(at, len, self.len);
         }
+        at as usize..(at + len) as usize
     }
 
     #[inline]
@@ -215,16 +223,17 @@ impl Mapping {
     fn checked_word(&self, at: u64) -> &AtomicU64 {
         let at = self.checked(at, WORD as u64).start;
         assert!(at.is_multiple_of(WORD), "offset {at} is no multiple of {WORD}");
-        self.word_at(at)
+        &self.words(at / WORD, 1)[0]
     }
 
-    /// The aligned word that holds a byte of the mapping. The last one can reach beyond the end, into
-    /// the rest of the last page, which is mapped too.
+    /// So many words from a place on, each of which holds a byte of the mapping. The last one can reach
+    /// beyond the end, into the rest of the last page, which is mapped too.
     #[inline(always)]
-    fn word_at(&self, at: usize) -> &AtomicU64 {
-        // SAFETY: the word is in a page of the mapping, which outlives the reference, and aligned, as
-        // the mapping begins at a page; every other access to it here is atomic and of its size.
-        unsafe { AtomicU64::from_ptr(self.base.as_ptr().wrapping_add(at).cast()) }
+    fn words(&self, place: usize, count: usize) -> &[AtomicU64] {
+        let first = self.base.as_ptr().wrapping_add(place * WORD).cast();
+        // SAFETY: the words are in pages of the mapping, which outlives the reference, and aligned, as
+        // the mapping begins at a page; every other access to them here is atomic and of their size.
+        unsafe { slice::from_raw_parts(first, count) }
     }
 }
 

@@ -296,6 +296,7 @@ impl Medium for DaxFile {
         self.view.read(at, into)
     }
 
+    #[inline]
     #[expect(unsafe_code, reason = "that the mapping is one for writing is known here alone")]
     fn write(&self, at: u64, from: &[u8]) {
         // SAFETY: (1) that of a `DaxFile` is.

@@ -82,6 +82,20 @@ impl<'a> Memory<'a> {
         }
     }
 
+    /// So many words from a place on.
+    ///
+    /// # Panics
+    /// If not all of them are in range.
+    #[inline(always)]
+    #[track_caller]
+    fn words_at(&self, place: u64, count: usize) -> &[AtomicU64] {
+        let place_in_memory = usize::try_from(place).ok();
+        match place_in_memory.and_then(|place| self.words.get(place..place.checked_add(count)?)) {
+            Some(words) => words,
+            None => out_of_range(place * WORD as u64, (count * WORD) as u64, self.len()),
+        }
+    }
+
     /// `at` as a place in memory.
     ///
     /// # Panics
@@ -131,14 +145,17 @@ impl Medium for Memory<'_> {
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
         let at = self.checked(at, into.len());
-        words::copy_out(|place| &self.words[place], at, into);
+        words::copy_out(|place, count| &self.words[place..][..count], at, into);
         Ok(())
     }
 
     #[inline]
     fn write(&self, at: u64, from: &[u8]) {
+        if let Some((place, chunks)) = words::whole(at, from) {
+            return words::store_each(self.words_at(place, chunks.len()), chunks);
+        }
         let at = self.checked(at, from.len());
-        words::copy_in(|place| &self.words[place], at, from);
+        words::copy_in(|place, count| &self.words[place..][..count], at, from);
     }
 
     #[inline]

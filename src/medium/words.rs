@@ -37,38 +37,65 @@ impl Stretch {
     }
 }
 
-/// Copies bytes out, from byte `at` on. `word` gives the word of a place; the stretch is in range.
+/// Copies bytes out, from byte `at` on. `words` gives so many words from a place on; the stretch is in
+/// range.
 #[inline]
-pub(crate) fn copy_out<'a>(word: impl Fn(usize) -> &'a AtomicU64, at: usize, into: &mut [u8]) {
+pub(crate) fn copy_out<'a>(
+    words: impl Fn(usize, usize) -> &'a [AtomicU64],
+    at: usize,
+    into: &mut [u8],
+) {
     let Stretch { head: (first, part), whole, tail } = Stretch::new(at, into.len());
+    let word = |place| words(place, 1)[0].load(Relaxed).to_ne_bytes();
     let (head, rest) = into.split_at_mut(part.len());
     if !part.is_empty() {
-        head.copy_from_slice(&word(first).load(Relaxed).to_ne_bytes()[part]);
+        head.copy_from_slice(&word(first)[part]);
     }
-    let (words, rest) = rest.as_chunks_mut::<WORD>();
-    for (bytes, place) in words.iter_mut().zip(whole..) {
-        *bytes = word(place).load(Relaxed).to_ne_bytes();
+    let (chunks, rest) = rest.as_chunks_mut::<WORD>();
+    let behind = whole + chunks.len();
+    let source = words(whole, chunks.len());
+    for (bytes, word) in chunks.iter_mut().zip(source) {
+        *bytes = word.load(Relaxed).to_ne_bytes();
     }
     if tail > 0 {
-        rest.copy_from_slice(&word(whole + words.len()).load(Relaxed).to_ne_bytes()[..tail]);
+        rest.copy_from_slice(&word(behind)[..tail]);
     }
 }
 
-/// Copies bytes in, from byte `at` on, in ascending order. `word` gives the word of a place; the
+/// Copies bytes in, from byte `at` on, in ascending order. `words` gives so many words from a place on; the
 /// stretch is in range.
-#[inline]
-pub(crate) fn copy_in<'a>(word: impl Fn(usize) -> &'a AtomicU64, at: usize, from: &[u8]) {
+#[inline(never)]
+pub(crate) fn copy_in<'a>(words: impl Fn(usize, usize) -> &'a [AtomicU64], at: usize, from: &[u8]) {
     let Stretch { head: (first, part), whole, tail } = Stretch::new(at, from.len());
     let (head, rest) = from.split_at(part.len());
     if !part.is_empty() {
-        merge(word(first), part, head);
+        merge(&words(first, 1)[0], part, head);
     }
-    let (words, rest) = rest.as_chunks::<WORD>();
-    for (bytes, place) in words.iter().zip(whole..) {
-        word(place).store(u64::from_ne_bytes(*bytes), Relaxed);
-    }
+    let (chunks, rest) = rest.as_chunks::<WORD>();
+    let behind = whole + chunks.len();
+    store_each(words(whole, chunks.len()), chunks);
     if tail > 0 {
-        merge(word(whole + words.len()), 0..tail, rest);
+        merge(&words(behind, 1)[0], 0..tail, rest);
+    }
+}
+
+/// The place of the first word and the words, if whole ones are to be copied to byte `at`: small enough to
+/// be inlined where an event or a record is written, whose words are whole.
+#[inline(always)]
+pub(crate) const fn whole(at: u64, from: &[u8]) -> Option<(u64, &[[u8; WORD]])> {
+    let (words, rest) = from.as_chunks();
+    if at.is_multiple_of(WORD as u64) && rest.is_empty() {
+        Some((at / WORD as u64, words))
+    } else {
+        None
+    }
+}
+
+/// Stores words one after the other.
+#[inline(always)]
+pub(crate) fn store_each(words: &[AtomicU64], chunks: &[[u8; WORD]]) {
+    for (word, bytes) in words.iter().zip(chunks) {
+        word.store(u64::from_ne_bytes(*bytes), Relaxed);
     }
 }
 
@@ -100,14 +127,14 @@ mod tests {
         for at in 0..16 {
             for len in 0..=24 {
                 let words = [const { AtomicU64::new(u64::MAX) }; 6];
-                copy_in(|place| &words[place], at, &pattern[..len]);
+                copy_in(|place, count| &words[place..][..count], at, &pattern[..len]);
                 let mut expected = [0xff; 48];
                 expected[at..at + len].copy_from_slice(&pattern[..len]);
                 let mut all = [0; 48];
-                copy_out(|place| &words[place], 0, &mut all);
+                copy_out(|place, count| &words[place..][..count], 0, &mut all);
                 assert_eq!(all, expected, "at {at}, len {len}");
                 let mut part = vec![0; len];
-                copy_out(|place| &words[place], at, &mut part);
+                copy_out(|place, count| &words[place..][..count], at, &mut part);
                 assert_eq!(part, pattern[..len], "at {at}, len {len}");
             }
         }
@@ -117,6 +144,7 @@ mod tests {
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::{AtomicU64, copy_in};
+    use core::slice;
     use core::sync::atomic::Ordering::Relaxed;
     use loom::sync::Arc;
 
@@ -127,9 +155,9 @@ mod loom_tests {
             let word = Arc::new(AtomicU64::new(0));
             let other = {
                 let word = Arc::clone(&word);
-                loom::thread::spawn(move || copy_in(|_| &*word, 0, &[1; 3]))
+                loom::thread::spawn(move || copy_in(|_, _| slice::from_ref(&*word), 0, &[1; 3]))
             };
-            copy_in(|_| &*word, 5, &[2; 3]);
+            copy_in(|_, _| slice::from_ref(&*word), 5, &[2; 3]);
             other.join().unwrap();
             assert_eq!(word.load(Relaxed).to_ne_bytes(), [1, 1, 1, 0, 0, 2, 2, 2]);
         });

@@ -8,7 +8,7 @@ use super::format::{self, Description, Geometry, HEADER, Header, Pace, RECORD, S
 use super::options::{Durability, Mode};
 use super::sync::AtomicBool;
 use super::{Clock, NotRecorded, Recorder};
-use crate::checksum;
+use crate::checksum::Crc32c;
 use crate::medium::Medium;
 use core::cell::Cell;
 use core::fmt;
@@ -18,9 +18,10 @@ use core::sync::atomic::{Ordering, compiler_fence};
 /// one stretch of bytes to do.
 const SHORT: usize = 48;
 
-/// The checksum takes bytes one by one up to the first aligned word.
-#[repr(align(64))]
-struct Aligned([u8; RECORD as usize + SHORT]);
+/// The size of a word in bytes.
+const WORD: usize = 8;
+/// Words of the longest of these.
+const WORDS: usize = (RECORD as usize + SHORT) / WORD;
 
 /// A shard's owner: records events of one thread.
 ///
@@ -36,6 +37,7 @@ pub struct Writer<'r, M: Medium> {
     is_stopped: &'r AtomicBool,
     description: &'r Description,
     clock: &'r Clock,
+    crc32c: Crc32c,
     durability: Durability,
     shard: u32,
     /// An event is under way on this thread.
@@ -59,6 +61,7 @@ impl<'r, M: Medium> Writer<'r, M> {
             is_stopped,
             description,
             clock,
+            crc32c: Crc32c::of_this_cpu(),
             durability: *durability,
             shard,
             is_busy: Cell::new(false),
@@ -119,24 +122,46 @@ impl<'r, M: Medium> Writer<'r, M> {
 
     #[inline]
     fn append(&self, timestamp: u64, id: u16, payload: &[u8]) -> Result<(), NotRecorded<M::Error>> {
-        let size = u64::from(self.description.geometry.size);
-        let bytes = format::record_len(payload.len());
-        let mut written_back = Ok(());
-        if bytes > size - self.offset.get() {
-            written_back = self.next_sub_buffer(timestamp, payload.len());
-            if matches!(&written_back, Err(why) if !matches!(why, NotRecorded::Medium(_))) {
-                return written_back;
-            }
+        let room = u64::from(self.description.geometry.size) - self.offset.get();
+        if format::record_len(payload.len()) > room {
+            return self.append_to_next(timestamp, id, payload);
         }
+        self.append_here(timestamp, id, payload)
+    }
+
+    /// Appends an event that does not fit this sub-buffer.
+    #[cold]
+    #[inline(never)]
+    fn append_to_next(
+        &self,
+        timestamp: u64,
+        id: u16,
+        payload: &[u8],
+    ) -> Result<(), NotRecorded<M::Error>> {
+        let written_back = self.next_sub_buffer(timestamp, payload.len());
+        if matches!(&written_back, Err(why) if !matches!(why, NotRecorded::Medium(_))) {
+            return written_back;
+        }
+        // Recorded it is, whether the one before could be written back or not.
+        self.append_here(timestamp, id, payload).and(written_back)
+    }
+
+    #[inline]
+    fn append_here(
+        &self,
+        timestamp: u64,
+        id: u16,
+        payload: &[u8],
+    ) -> Result<(), NotRecorded<M::Error>> {
         let offset = self.offset.get();
         self.put(offset, timestamp, id, payload);
-        let end = offset + bytes;
+        let end = offset + format::record_len(payload.len());
         self.offset.set(end);
         self.cursor.advance(self.position.get() + end);
         if self.durability == Durability::EachAppend {
             return self.write_back(self.position.get() + end);
         }
-        written_back
+        Ok(())
     }
 
     /// Writes a record that fits.
@@ -144,15 +169,13 @@ impl<'r, M: Medium> Writer<'r, M> {
     fn put(&self, offset: u64, timestamp: u64, id: u16, payload: &[u8]) {
         let len = payload.len() as u16;
         let tagged = format::tagged(offset as u32, id, len, timestamp);
-        let at = self.start.get() + offset;
+        // It is aligned; as the compiler sees that, nothing is done for the case that it is not.
+        let at = (self.start.get() + offset) & !(WORD as u64 - 1);
         let tag = if payload.len() <= SHORT {
-            let mut bytes = Aligned([0; RECORD as usize + SHORT]);
-            bytes.0[..RECORD as usize].copy_from_slice(&tagged);
-            bytes.0[RECORD as usize..][..payload.len()].copy_from_slice(payload);
-            let used = &bytes.0[..format::record_len(payload.len()) as usize];
-            let tag = checksum::append(self.seed.get(), used);
-            self.medium.write(at + 8, &used[8..]);
-            tag
+            let words = format::record_len(payload.len()) as usize / WORD;
+            let record = short_record(&tagged, payload);
+            self.medium.write(at + WORD as u64, record[1..words].as_flattened());
+            self.crc32c.append_words(self.seed.get(), record, words)
         } else {
             self.put_long(at, &tagged, payload)
         };
@@ -164,14 +187,14 @@ impl<'r, M: Medium> Writer<'r, M> {
     fn put_long(&self, at: u64, tagged: &[u8; RECORD as usize], payload: &[u8]) -> u32 {
         let (words, rest) = payload.as_chunks::<8>();
         let words = words.as_flattened();
-        let tag = checksum::append(self.seed.get(), tagged);
-        let mut tag = checksum::append(tag, words);
+        let tag = self.crc32c.append(self.seed.get(), tagged);
+        let mut tag = self.crc32c.append(tag, words);
         self.medium.write(at + 8, &tagged[8..]);
         self.medium.write(at + RECORD, words);
         if !rest.is_empty() {
             let mut last = [0; 8];
             last[..rest.len()].copy_from_slice(rest);
-            tag = checksum::append(tag, &last);
+            tag = self.crc32c.append(tag, &last);
             self.medium.write(at + RECORD + words.len() as u64, &last);
         }
         tag
@@ -268,6 +291,25 @@ impl<'r, M: Medium> Writer<'r, M> {
         }
         self.medium.persist(at..at + 8).map_or_else(NotRecorded::Medium, |()| why)
     }
+}
+
+/// The words of a record, with the first as its tag is computed of it, and zeros behind.
+///
+/// Word by word, never more at once: a load of what has just been stored in smaller pieces waits until the
+/// stores before it are done, those of the last event as well (Intel Optimization Reference Manual,
+/// "Store-to-Load-Forwarding Restriction on Size and Alignment").
+#[inline(always)]
+fn short_record(tagged: &[u8; RECORD as usize], payload: &[u8]) -> [[u8; WORD]; WORDS] {
+    let mut record = [[0; WORD]; WORDS];
+    let (words, rest) = payload.as_chunks();
+    let from = tagged.as_chunks().0.iter().chain(words);
+    for (to, from) in record.iter_mut().zip(from) {
+        *to = *from;
+    }
+    if !rest.is_empty() {
+        record[tagged.len() / WORD + words.len()][..rest.len()].copy_from_slice(rest);
+    }
+    record
 }
 
 impl<M: Medium> Drop for Writer<'_, M> {

@@ -48,6 +48,8 @@ impl TimeSource {
 }
 
 /// How the time is read.
+// A tag of its own: to find out which one it is by the values that an `Instant` cannot have takes longer.
+#[repr(u8)]
 #[derive(Clone, Copy, Debug)]
 enum Read {
     Function(fn() -> u64),

@@ -34,7 +34,13 @@ impl Instruction {
             // SAFETY: (1) the value exists, so the CPU has the instruction.
             unsafe { of_word(crc, u64::from_le_bytes(*word)) }
         });
-        !rest.iter().fold(crc as u32, |crc, byte| {
+        let mut crc = crc as u32;
+        let (halves, rest) = rest.as_chunks();
+        if let [half] = halves {
+            // SAFETY: (1) as above.
+            crc = unsafe { of_half(crc, u32::from_le_bytes(*half)) };
+        }
+        !rest.iter().fold(crc, |crc, byte| {
             // SAFETY: (1) as above.
             unsafe { of_byte(crc, *byte) }
         })
@@ -49,6 +55,19 @@ unsafe fn of_word(mut crc: u64, word: u64) -> u64 {
     // SAFETY: (1) the CPU has the instruction, which works on registers alone and sets no flags.
     unsafe {
         asm!("crc32 {}, {}", inout(reg) crc, in(reg) word, options(pure, nomem, nostack, preserves_flags));
+    }
+    crc
+}
+
+/// # Safety
+/// 1. The CPU has SSE 4.2.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn of_half(mut crc: u32, half: u32) -> u32 {
+    // SAFETY: (1) as above.
+    unsafe {
+        asm!("crc32 {:e}, {:e}", inout(reg) crc, in(reg) half,
+            options(pure, nomem, nostack, preserves_flags));
     }
     crc
 }
@@ -74,6 +93,19 @@ unsafe fn of_word(mut crc: u64, word: u64) -> u64 {
     // SAFETY: (1) the CPU has the instruction, which works on registers alone and sets no flags.
     unsafe {
         asm!(".arch_extension crc", "crc32cx {0:w}, {0:w}, {1:x}", inout(reg) crc, in(reg) word,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    crc
+}
+
+/// # Safety
+/// 1. The CPU has `FEAT_CRC32`.
+#[cfg(target_arch = "aarch64")]
+#[inline(always)]
+unsafe fn of_half(mut crc: u32, half: u32) -> u32 {
+    // SAFETY: (1) as above.
+    unsafe {
+        asm!(".arch_extension crc", "crc32cw {0:w}, {0:w}, {1:w}", inout(reg) crc, in(reg) half,
             options(pure, nomem, nostack, preserves_flags));
     }
     crc

@@ -30,7 +30,7 @@ cfg_if::cfg_if! {
 }
 
 /// Up to here one step after the other is as fast as anything: below 768 bytes the crate has one chain too.
-const SHORT: usize = 256;
+const SHORT: usize = 512;
 
 /// How it is computed: found out once, where it is needed with each event.
 #[derive(Clone, Copy)]

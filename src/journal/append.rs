@@ -4,14 +4,17 @@ use super::error::Error;
 use super::format::geometry::Placement;
 use super::format::record::{HEADER, Header, Kind, Mark, void};
 use super::inflight::Refused;
-use super::{Group, Journal, Position, checksum_of, head};
+use super::{Group, Journal, Position};
 use crate::checksum;
-use crate::medium::Medium;
+use crate::medium::{Granularity, Medium};
 use core::ops::Range;
+use core::sync::atomic::Ordering;
 
-/// Payloads up to these sizes are put together with their header before they are stored.
-const TINY: usize = 64;
+/// Records with payloads up to this size are stored by ordinary stores.
 const SMALL: usize = 256;
+
+/// The size of a word in bytes.
+const WORD: usize = 8;
 
 /// What is taken for a line where a long record is cut; it matters for speed alone.
 const LINE: usize = 64;
@@ -136,31 +139,44 @@ impl<'j, M: Medium> Claim<'j, M> {
     /// Makes a record durable.
     #[inline]
     fn store(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
-        // Two sizes, since to clear a buffer takes time too.
-        if payload.len() <= TINY {
-            self.store_small::<{ TINY + HEADER as usize }>(payload)
-        } else if payload.len() <= SMALL {
-            self.store_small::<{ SMALL + HEADER as usize }>(payload)
-        } else {
-            self.store_large(payload)
-        }
+        if payload.len() <= SMALL { self.store_small(payload) } else { self.store_large(payload) }
     }
 
-    /// Puts a record together, and makes it durable by ordinary stores of words, as nothing is faster for few lines.
+    /// Makes a record durable by ordinary stores of words, as nothing is faster for few lines.
     #[inline]
-    fn store_small<const BYTES: usize>(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
-        let mut record = [0; BYTES];
-        let record = &mut record[..HEADER as usize + payload.len().next_multiple_of(8)];
-        record[HEADER as usize..][..payload.len()].copy_from_slice(payload);
-        head(record, self.placement.record, payload.len() as u64);
+    fn store_small(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
         let Journal { medium, geometry, epoch, .. } = self.journal;
-        let at = geometry.place(self.placement.record);
-        // Before the checksum is computed, so that lines which have to be fetched are fetched meanwhile.
-        medium.write(at, record);
-        let checksum = checksum_of(record, epoch.seed);
-        record[..4].copy_from_slice(&checksum.to_le_bytes());
-        medium.write(at, &record[..8]);
-        self.complete(at..at + record.len() as u64)
+        let (len, position) = (payload.len() as u64, self.placement.record);
+        let at = geometry.place(position);
+        let words = &payload[..payload.len() / WORD * WORD];
+        let mut last = [0; WORD];
+        let rest = &payload[words.len()..];
+        last[..rest.len()].copy_from_slice(rest);
+        let last = if rest.is_empty() { &[][..] } else { &last };
+        let end = at + HEADER + (words.len() + last.len()) as u64;
+        // Before the checksum is computed, so that lines are fetched, and written back, meanwhile.
+        medium.store(at + WORD as u64, position, Ordering::Relaxed);
+        medium.write(at + HEADER, words);
+        medium.write(at + HEADER + words.len() as u64, last);
+        let first = self.first_part(at..end);
+        let written = medium.writeback(first.end..end);
+        let checksum = Header::checksum(epoch.seed, Kind::Data, len, position);
+        let checksum = checksum::append(checksum::append(checksum, words), last);
+        let header = Header { checksum, kind: Kind::Data, len, position };
+        medium.write(at, &header.bytes()[..WORD]);
+        self.complete(first, written)
+    }
+
+    /// The part of a record that is written back with the checksum: its first line, if the medium has lines.
+    #[inline]
+    fn first_part(&self, record: Range<u64>) -> Range<u64> {
+        match self.journal.medium.granularity() {
+            Granularity::Line(line) => {
+                let end = (record.start + 1).next_multiple_of(line as u64);
+                record.start..end.min(record.end)
+            }
+            _ => record,
+        }
     }
 
     /// Makes a long record durable by whichever stores are fastest. It is cut where lines begin, so that no line is
@@ -210,9 +226,13 @@ impl<'j, M: Medium> Claim<'j, M> {
 
     /// Writes back the record's range, with what has to come before it, and fences.
     #[inline]
-    fn complete(&self, record: Range<u64>) -> Result<(), Error<M::Error>> {
+    fn complete(
+        &self,
+        record: Range<u64>,
+        mut written: Result<(), M::Error>,
+    ) -> Result<(), Error<M::Error>> {
         let Self { journal: Journal { medium, in_flight, .. }, placement, .. } = self;
-        let mut written = medium.writeback(record);
+        written = written.and(medium.writeback(record));
         if placement.mark.is_some() {
             written = written.and(self.write_before());
         }
@@ -266,7 +286,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         let at = geometry.place(record);
         medium.write(at, &header);
         // If that fails the journal has failed, and everybody who waits is told.
-        if self.complete(at..at + HEADER).is_ok() {
+        if self.complete(at..at + HEADER, Ok(())).is_ok() {
             in_flight.done(&self.placement);
             in_flight.advance();
         }
@@ -439,7 +459,7 @@ impl<'j, M: Medium> Reservation<'j, M> {
         let header = Header { checksum, kind: Kind::Data, len, position }.bytes();
         let at = claim.journal.geometry.place(position);
         claim.journal.medium.write(at, &header);
-        claim.complete(at..at + HEADER + len.next_multiple_of(8))?;
+        claim.complete(at..at + HEADER + len.next_multiple_of(8), Ok(()))?;
         Ok(claim.done())
     }
 }

@@ -1,13 +1,14 @@
 //! Events with 40 bytes of payload, recorded in a ring that overwrites the oldest, without a write-back: the
 //! library's recorder, the bare loop of a record with checksum and time stamp, and LTTng-UST, if it is
-//! installed. One thread, and two at once, each of which has a ring of its own (LTTng-UST: each CPU).
+//! installed. One thread, and two at once, each of which has a ring of its own (LTTng-UST: each CPU). Then
+//! the same with a write-back and a fence for each 32 KiB, which LTTng-UST does not have.
 //!
-//! A ring has 4 MiB; where it has sub-buffers, there are 4 of 1 MiB. After criterion's figures the ratios are
+//! A ring has 4 MiB; where it has sub-buffers, there are 4 of 1 MiB, or as many of 32 KiB. After criterion's figures the ratios are
 //! printed, from interleaved blocks, with their 95 % intervals: times are those of an event and thread.
 
 use cachemaint::medium::Memory;
 use cachemaint::recorder::{
-    self, Event, Found, Options, Reader, Recorder, Skipped, SkippedKind, Writer,
+    self, Durability, Event, Found, Options, Reader, Recorder, Skipped, SkippedKind, Writer,
 };
 use cachemaint_benches::bare::event::{Ring, recording};
 use cachemaint_benches::contenders::{Case, Contender, print_heading};
@@ -31,15 +32,22 @@ const WARM_UP: u64 = 64;
 /// Bytes of a ring, and how a recording has them.
 const RING: usize = 4 << 20;
 const SUB_BUFFER: u32 = 1 << 20;
-const SUB_BUFFERS: u32 = 4;
+/// Bytes that are written back at once, where they are.
+const WRITTEN_BACK: u32 = 32 << 10;
 /// What kind of event it is.
 const EVENT: u16 = 7;
 /// Of the recording. A real one is random.
 const IDENTITY: [u8; 16] = *b"cachemaint bench";
 /// Bytes that a recording needs beside its rings.
 const DESCRIPTION: usize = 64 << 10;
-/// What an event and thread may take in nanoseconds, by the number of threads.
-const GOALS: [(usize, &str, f64); 2] = [(1, "1 thread", 16.0), (2, "2 threads", 20.0)];
+/// What is measured, with what an event and thread may take in nanoseconds: without write-backs, a number
+/// of its own; with them, what the memory needs for them.
+const CASES: [(usize, Durability, &str, Option<f64>); 4] = [
+    (1, Durability::OnCrash, "1 thread", Some(16.0)),
+    (2, Durability::OnCrash, "2 threads", Some(20.0)),
+    (1, Durability::SubBuffer, "1 thread, written back", None),
+    (2, Durability::SubBuffer, "2 threads, written back", None),
+];
 /// So often the whole recording is read: it brings all of it into this core's caches.
 const CHECK_EACH: u64 = 64;
 
@@ -78,18 +86,22 @@ impl Bench {
 
     fn for_each_case(&self, mut then: impl FnMut(Case<'_>) -> Outcome) -> Outcome {
         let clock = Clock::new();
-        for (threads, name, goal) in GOALS {
+        for (threads, durability, name, goal_ns) in CASES {
             if !self.cores.are_enough_for(threads)? {
                 continue;
             }
             let memory = Region::new((DESCRIPTION + threads * RING) / PAGE);
-            let recorder = recorder(&memory, threads)?;
+            let recorder = recorder(&memory, threads, durability)?;
             let rings: Vec<Region> = (0..threads).map(|_| Region::new(RING / PAGE)).collect();
-            let mut contenders = vec![self.recorder(clock, &recorder)?, self.bare(clock, &rings)];
+            let bare = self.bare(clock, &rings, durability)?;
+            let mut contenders = vec![self.recorder(clock, &recorder)?, bare];
             #[cfg(target_os = "linux")]
-            contenders.extend(self.lttng.as_ref().map(|lttng| self.lttng(clock, lttng, threads)));
+            if durability == Durability::OnCrash {
+                let lttng = self.lttng.as_ref();
+                contenders.extend(lttng.map(|lttng| self.lttng(clock, lttng, threads)));
+            }
             let name = format!("record an event, {name}");
-            then(Case { name, operations: EVENTS.into(), goal_ns: Some(goal), contenders })?;
+            then(Case { name, operations: EVENTS.into(), goal_ns, contenders })?;
         }
         Ok(())
     }
@@ -125,18 +137,32 @@ impl Bench {
         Ok(Contender { name: "cachemaint".to_owned(), goal: None, block_ns: Box::new(block_ns) })
     }
 
-    fn bare<'a>(&'a self, clock: Clock, memories: &'a [Region]) -> Contender<'a> {
+    fn bare<'a>(
+        &'a self,
+        clock: Clock,
+        memories: &'a [Region],
+        durability: Durability,
+    ) -> Result<Contender<'a>, Box<dyn Error>> {
         let ring = |memory: &'a Region| Apart((Ring::new(memory.words()), 1));
         let mut rings: Vec<_> = memories.iter().map(ring).collect();
-        let record_each = recording();
+        let (record_each, cache) = (recording(), to_persistence()?);
+        let at_once = Ring::events_of(WRITTEN_BACK as usize);
         let block_ns = move || {
             let warm_up = |(ring, next): &mut (Ring<'_>, u64)| {
                 record_each(ring, *next, WARM_UP);
                 *next += WARM_UP;
             };
             let record = |(ring, next): &mut (Ring<'_>, u64)| {
-                record_each(ring, *next, EVENTS.into());
-                *next += u64::from(EVENTS);
+                let end = *next + u64::from(EVENTS);
+                if durability == Durability::OnCrash {
+                    record_each(ring, *next, EVENTS.into());
+                } else {
+                    for first in (*next..end).step_by(at_once) {
+                        record_each(ring, first, at_once as u64);
+                        ring.write_back(cache, at_once);
+                    }
+                }
+                *next = end;
             };
             let times = self.cores.time_at_once(clock, &mut rings, warm_up, record);
             for Apart((ring, next)) in &rings {
@@ -144,7 +170,7 @@ impl Bench {
             }
             an_event_and_thread(&times)
         };
-        Contender { name: "bare".to_owned(), goal: None, block_ns: Box::new(block_ns) }
+        Ok(Contender { name: "bare".to_owned(), goal: None, block_ns: Box::new(block_ns) })
     }
 
     #[cfg(target_os = "linux")]
@@ -168,12 +194,18 @@ impl Bench {
 }
 
 /// A recording in memory, which is zeroed as a new file is, with a shard for each thread.
-fn recorder(memory: &Region, threads: usize) -> Result<Recorder<Memory<'_>>, Box<dyn Error>> {
+fn recorder(
+    memory: &Region,
+    threads: usize,
+    durability: Durability,
+) -> Result<Recorder<Memory<'_>>, Box<dyn Error>> {
+    let size = if durability == Durability::OnCrash { SUB_BUFFER } else { WRITTEN_BACK };
     memory.words().iter().for_each(|word| word.store(0, Ordering::Relaxed));
     let options = Options::new(IDENTITY, recorder::Clock::host())
         .shards(u32::try_from(threads)?)
-        .sub_buffers(SUB_BUFFERS)
-        .sub_buffer_size(SUB_BUFFER);
+        .sub_buffers(u32::try_from(RING)? / size)
+        .sub_buffer_size(size)
+        .durability(durability);
     Ok(options.create(Memory::new(memory.words(), to_persistence()?))?)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A record fills a line: a word with the CRC32C of everything else, the length and the event's number;
 //! a word with the time stamp; the payload of 40 bytes. It is stored, the word with the checksum last, and
-//! not written back.
+//! written back, if at all, many at once.
 
 #![cfg_attr(
     any(target_arch = "aarch64", target_arch = "x86_64"),
@@ -13,7 +13,10 @@
 )]
 
 use crate::payloads::event;
+use cachemaint::Cache;
+use cachemaint::medium::{Medium as _, Memory};
 use cachemaint_cli::measure::lines::WORD;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Words of a record.
@@ -53,6 +56,25 @@ impl<'a> Ring<'a> {
             let next = self.next + RECORD;
             self.next = if next + RECORD > self.words.len() { 0 } else { next };
         }
+    }
+
+    /// How many events fill so many bytes.
+    #[must_use]
+    pub const fn events_of(bytes: usize) -> usize {
+        bytes / WORD / RECORD
+    }
+
+    /// Writes the last events back, with a fence.
+    pub fn write_back(&self, cache: Cache, events: usize) {
+        let (len, medium) = (events * RECORD, Memory::new(self.words, cache));
+        // Before the end of the ring, and from its beginning on.
+        let before = len.saturating_sub(self.next);
+        let parts =
+            [self.words.len() - before..self.words.len(), self.next - (len - before)..self.next];
+        for Range { start, end } in parts {
+            let Ok(()) = medium.writeback((start * WORD) as u64..(end * WORD) as u64);
+        }
+        medium.fence();
     }
 
     /// Checks the last record.

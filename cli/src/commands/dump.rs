@@ -13,7 +13,7 @@
 //! | `skipped` | in place of the others: `shard`, `sequence` of the sub-buffer (or `null`), offset `at` and length `len` in the file, and `kind`: `torn`, `stale`, `damaged`, `overwritten`, `unknown` |
 
 use super::payload::{Payload, visible};
-use super::recording;
+use super::{progress, recording};
 use crate::read_only::ReadOnly;
 use cachemaint::recorder::{Event, Found, Skipped, SkippedKind};
 use serde::Serialize;
@@ -63,15 +63,18 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut buffer = vec![0; reader.largest_payload()];
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut code = ExitCode::SUCCESS;
+    let bar = progress::bar_beside_output("reading", progress::size(reader.description()))?;
     loop {
         let into = &mut buffer;
         let Some(found) = file.guarded(|| events.next(into))? else { break };
         if matches!(found, Found::Skipped(Skipped { kind: SkippedKind::Damaged, .. })) {
             code = ExitCode::FAILURE;
         }
+        progress::show_found(&bar, &found);
         write(&mut out, &found)?;
     }
     out.flush()?;
+    bar.finish_and_clear();
     Ok(code)
 }
 

@@ -17,12 +17,13 @@
 
 use super::payload::hex;
 use super::text::{self, heading, row, thousands};
-use super::{inspect, recording};
+use super::{inspect, progress, recording};
 use crate::read_only::ReadOnly;
 use anyhow::bail;
 use cachemaint::dax::{DaxView, Guarantee};
 use cachemaint::journal::{self, Recovered};
 use cachemaint::recorder::{self, Description, Found, Mode, Skipped, SkippedKind};
+use indicatif::ProgressBar;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::Write;
@@ -146,7 +147,10 @@ fn look_at_journal(
     file: &ReadOnly,
     reader: &journal::Reader<&DaxView>,
 ) -> anyhow::Result<Journal> {
-    let verified = file.guarded(|| reader.verify(&mut |_| ()))?;
+    let bar = progress::bar("reading")?;
+    let verified = file.guarded(|| reader.verify(&mut |progress| progress::show(&bar, progress)));
+    bar.finish_and_clear();
+    let verified = verified?;
     let recovered = verified.map_err(|error| super::journal::named(path, error))?;
     let (capacity, end) = (reader.capacity(), recovered.end.get());
     let used = end - recovered.head.get();
@@ -159,7 +163,12 @@ fn look_at_recording(
     reader: &recorder::Reader<&DaxView>,
 ) -> anyhow::Result<Recording> {
     let description: &Description = reader.description();
+    let bar = progress::bar("reading")?;
+    bar.set_length(progress::size(description));
     let shards = 0..description.shards();
+    let shards = shards.map(|shard| look_at_shard(file, reader, shard, &bar));
+    let shards = shards.collect::<Result<_, _>>();
+    bar.finish_and_clear();
     Ok(Recording {
         identity: hex(&description.identity()),
         openings: description.generation(),
@@ -168,7 +177,7 @@ fn look_at_recording(
         refuses: description.mode() == Mode::Refuse,
         ticks_per_second: description.ticks_per_second(),
         boot: hex(&description.boot_id()),
-        shards: shards.map(|shard| look_at_shard(file, reader, shard)).collect::<Result<_, _>>()?,
+        shards: shards?,
     })
 }
 
@@ -176,6 +185,7 @@ fn look_at_shard(
     file: &ReadOnly,
     reader: &recorder::Reader<&DaxView>,
     shard: u32,
+    bar: &ProgressBar,
 ) -> anyhow::Result<Shard> {
     let mut found = Shard { lost: file.guarded(|| reader.lost(shard))?, ..Shard::default() };
     let mut events = reader.shard(shard);
@@ -183,9 +193,10 @@ fn look_at_shard(
     let mut newest = None;
     loop {
         let into = &mut buffer;
-        match file.guarded(|| events.next(into))? {
-            None => break,
-            Some(Found::Event(event)) => {
+        let Some(next) = file.guarded(|| events.next(into))? else { break };
+        progress::show_found(bar, &next);
+        match next {
+            Found::Event(event) => {
                 found.events += 1;
                 found.bytes += event.payload.len() as u64;
                 found.used += u64::from(newest.replace(event.sequence) != Some(event.sequence));
@@ -193,10 +204,10 @@ fn look_at_shard(
                 found.first = found.first.or_else(|| time.clone());
                 found.last = time.or(found.last);
             }
-            Some(Found::Skipped(Skipped { kind: SkippedKind::Damaged, len, .. })) => {
+            Found::Skipped(Skipped { kind: SkippedKind::Damaged, len, .. }) => {
                 found.damaged += len;
             }
-            Some(_) => {}
+            _ => {}
         }
     }
     let sub_buffers = u64::from(reader.description().sub_buffers());

@@ -28,7 +28,6 @@
 //! | `trim` | `head`, `end`, `free` | afterwards |
 
 mod append;
-mod progress;
 mod read;
 mod record;
 mod repair;
@@ -36,8 +35,8 @@ mod salvage;
 mod trim;
 mod verify;
 
-use super::inspect;
 use super::text;
+use super::{inspect, progress};
 use crate::read_only::ReadOnly;
 use anyhow::Context as _;
 use cachemaint::dax::{self, DaxFile, DaxView, Guarantee};

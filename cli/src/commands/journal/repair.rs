@@ -1,6 +1,7 @@
 //! `cachemaint journal repair`.
 
-use super::{SCHEMA, named, open, progress, tell_guarantee, text, write_json};
+use super::{SCHEMA, named, open, tell_guarantee, text, write_json};
+use crate::commands::progress;
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
 use cachemaint::dax::{self, DaxView, Guarantee};

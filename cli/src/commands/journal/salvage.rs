@@ -1,7 +1,8 @@
 //! `cachemaint journal salvage`.
 
 use super::record::{Form, output, write_skipped};
-use super::{named, progress, reader, text};
+use super::{named, reader, text};
+use crate::commands::progress;
 use crate::read_only::ReadOnly;
 use cachemaint::journal::{Position, Salvaged};
 use core::ops::Range;

@@ -1,7 +1,8 @@
 //! `cachemaint journal verify`.
 
 use super::text::{self, heading, row};
-use super::{SCHEMA, inspect, progress, reader, write_json};
+use super::{SCHEMA, inspect, reader, write_json};
+use crate::commands::progress;
 use crate::read_only::ReadOnly;
 use cachemaint::dax::Guarantee;
 use cachemaint::journal::{Identity, Recovered};

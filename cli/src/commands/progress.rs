@@ -1,6 +1,7 @@
-//! How far a long reading of a journal has come, on a terminal.
+//! How far a long reading of a journal or a recording has come, on a terminal.
 
 use cachemaint::journal::{Position, Progress};
+use cachemaint::recorder::{Description, Event, Found, Skipped};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, IsTerminal as _};
 
@@ -28,4 +29,22 @@ pub(super) fn bar_beside_output(what: &'static str, most: u64) -> anyhow::Result
 /// Shows that everything from `head` up to `reached` has been read.
 pub(super) fn show_reached(bar: &ProgressBar, head: Position, reached: Position) {
     bar.set_position(reached.get().saturating_sub(head.get()));
+}
+
+/// Bytes of all sub-buffers of a recording.
+pub(super) fn size(recording: &Description) -> u64 {
+    let sub_buffers = u64::from(recording.shards()) * u64::from(recording.sub_buffers());
+    sub_buffers * u64::from(recording.sub_buffer_size())
+}
+
+/// Shows that this has been read as well.
+pub(super) fn show_found(bar: &ProgressBar, found: &Found<'_>) {
+    match found {
+        // Two words and the payload, in whole words.
+        Found::Event(Event { payload, .. }) => {
+            bar.inc(16 + payload.len().next_multiple_of(8) as u64);
+        }
+        Found::Skipped(Skipped { len, .. }) => bar.inc(*len),
+        _ => {}
+    }
 }

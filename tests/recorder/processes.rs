@@ -4,7 +4,10 @@ use super::plain::{clock, shown};
 use crate::skip::skip;
 use cachemaint::dax::{self, DaxFile};
 use cachemaint::recorder::{Durability, Options, Reader};
+use core::hint::black_box;
+use core::sync::atomic::Ordering;
 use rustix::process::{Signal, getpid, kill_process};
+use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
@@ -29,6 +32,22 @@ fn send(signal: Signal) -> ! {
     }
 }
 
+/// Loads from a mapped file that has been cut off; the recording is in another one.
+fn access_what_was_cut_off(recording: &Path) -> u64 {
+    let path = recording.with_extension("cut");
+    let options = dax::Options::new().allow_page_granularity();
+    let mapped = options.create(&path, 1 << 16).unwrap();
+    File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+    mapped.load(0, Ordering::Relaxed)
+}
+
+/// Uses up the stack.
+#[expect(unconditional_recursion, reason = "that is the point")]
+fn overflow(depth: u64) -> u64 {
+    let frame = black_box([depth; 64]);
+    overflow(depth + 1) + frame[63]
+}
+
 /// The child: records, and ends as it was told.
 #[test]
 #[cfg_attr(miri, ignore = "starts processes")]
@@ -45,6 +64,8 @@ fn child() {
         "term" => send(Signal::TERM),
         "segv" => send(Signal::SEGV),
         "abort" => std::process::abort(),
+        "bus" => panic!("{} was loaded", access_what_was_cut_off(Path::new(&path))),
+        "overflow" => panic!("{} frames", overflow(0)),
         "panic" => {
             let caught = std::panic::catch_unwind(|| panic!("as the test asks"));
             assert!(caught.is_err() && recorder.is_stopped());
@@ -87,6 +108,9 @@ fn events_outlive_their_process_and_the_signal_ends_it_as_before() {
         ("term", libc::SIGTERM),
         ("segv", libc::SIGSEGV),
         ("abort", libc::SIGABRT),
+        ("bus", libc::SIGBUS),
+        // The standard library's handler comes next: it tells of the overflow and aborts.
+        ("overflow", libc::SIGABRT),
     ];
     for (how, signal) in signals {
         let (status, times) = end(how);

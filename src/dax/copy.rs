@@ -50,6 +50,17 @@ impl DaxFile {
         parts: &[(u64, &[u8])],
         destination: Destination,
     ) -> Result<(), Error> {
+        self.copy_unfenced_to(parts, destination)?;
+        self.fence();
+        Ok(())
+    }
+
+    #[track_caller]
+    pub(super) fn copy_unfenced_to(
+        &self,
+        parts: &[(u64, &[u8])],
+        destination: Destination,
+    ) -> Result<(), Error> {
         // All of them before anything is stored.
         for (at, bytes) in parts {
             self.view.mapping.checked(*at, bytes.len() as u64);
@@ -60,7 +71,7 @@ impl DaxFile {
         let parts = parts.iter().map(|(at, bytes)| (self.place(*at), bytes.as_ptr(), bytes.len()));
         // SAFETY: (1) all parts are in the mapping, and nothing else can be borrowed from it as a slice of
         // bytes that may change; (2) whoever accesses it does so by whole atomic words.
-        unsafe { copier.copy(parts) };
+        unsafe { copier.copy_unfenced(parts) };
         Ok(())
     }
 

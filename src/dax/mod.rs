@@ -319,4 +319,8 @@ impl Medium for DaxFile {
     fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
         self.persist_copy_to(parts, Destination::Unknown)
     }
+
+    fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
+        self.copy_unfenced_to(parts, Destination::Unknown)
+    }
 }

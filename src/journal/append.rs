@@ -19,6 +19,10 @@ const WORD: usize = 8;
 /// What is taken for a line where a long record is cut; it matters for speed alone.
 const LINE: usize = 64;
 
+/// Bytes of a long record that are stored before the checksum goes on with them: few enough to be in the first
+/// cache still.
+const CHUNK: usize = 4096;
+
 /// Times that a thread looks for what it waits for before it lets others run.
 const SPINS: u32 = 200;
 
@@ -182,9 +186,9 @@ impl<'j, M: Medium> Claim<'j, M> {
     /// Makes a long record durable by whichever stores are fastest. It is cut where lines begin, so that no line is
     /// stored to by two parts.
     fn store_large(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
-        let (seed, position) = (self.journal.epoch.seed, self.placement.record);
-        let len = payload.len() as u64;
-        let at = self.journal.geometry.place(position);
+        let Journal { medium, geometry, epoch, .. } = self.journal;
+        let (len, position) = (payload.len() as u64, self.placement.record);
+        let at = geometry.place(position);
         let to_line = LINE - (at + HEADER) as usize % LINE;
         let (first, rest) = payload.split_at(to_line);
         let (middle, last) = rest.split_at(rest.len() - rest.len() % LINE);
@@ -192,19 +196,28 @@ impl<'j, M: Medium> Claim<'j, M> {
         let mut end = [0; LINE];
         end[..last.len()].copy_from_slice(last);
         let end = &end[..last.len().next_multiple_of(8)];
-        let mut checksum = Header::checksum(seed, Kind::Data, len, position);
-        for part in [first, middle, end] {
-            checksum = checksum::append(checksum, part);
+        let checksum = Header::checksum(epoch.seed, Kind::Data, len, position);
+        let mut checksum = checksum::append(checksum, first);
+        // Each write-back of pages is a call of the operating system.
+        let is_paged = matches!(medium.granularity(), Granularity::Page(_));
+        let chunk_len = if is_paged { middle.len().max(1) } else { CHUNK };
+        let mut written = Ok(());
+        let mut middle_at = at + HEADER + first.len() as u64;
+        for chunk in middle.chunks(chunk_len) {
+            // Before its checksum is computed, so that it is on its way meanwhile.
+            written = written.and(medium.copy_unfenced(&[(middle_at, chunk)]));
+            checksum = checksum::append(checksum, chunk);
+            middle_at += chunk.len() as u64;
         }
+        written = written.and(medium.copy_unfenced(&[(middle_at, end)]));
+        checksum = checksum::append(checksum, end);
         let mut start = [0; HEADER as usize + LINE];
         let start = &mut start[..HEADER as usize + to_line];
         let header = Header { checksum, kind: Kind::Data, len, position };
         start[..HEADER as usize].copy_from_slice(&header.bytes());
         start[HEADER as usize..].copy_from_slice(first);
-
-        let middle_at = position + start.len() as u64;
-        let end_at = middle_at + middle.len() as u64;
-        self.persist(&[(position, start), (middle_at, middle), (end_at, end)])
+        medium.write(at, start);
+        self.complete(at..at + start.len() as u64, written)
     }
 
     /// Makes the parts durable, given by their positions, with what has to come before the record.

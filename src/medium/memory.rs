@@ -50,6 +50,13 @@ impl<'a> Memory<'a> {
     #[cfg(not(loom))]
     #[track_caller]
     pub fn persist_copy_to(&self, parts: &[(u64, &[u8])], destination: Destination) {
+        self.copy_unfenced_to(parts, destination);
+        self.cache.fence();
+    }
+
+    #[cfg(not(loom))]
+    #[track_caller]
+    fn copy_unfenced_to(&self, parts: &[(u64, &[u8])], destination: Destination) {
         for (at, bytes) in parts {
             self.checked(*at, bytes.len());
         }
@@ -64,7 +71,7 @@ impl<'a> Memory<'a> {
         let parts = parts.iter().map(|(at, bytes)| (place(*at), bytes.as_ptr(), bytes.len()));
         // SAFETY: (1) all parts are in the words, which are cells, so that no slice of bytes that may not
         // change can be borrowed from them; (2) whoever accesses them does so by whole atomic words.
-        unsafe { copier.copy(parts) };
+        unsafe { copier.copy_unfenced(parts) };
     }
 
     /// The word at a byte offset.
@@ -178,6 +185,12 @@ impl Medium for Memory<'_> {
     #[cfg(not(loom))]
     fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
         self.persist_copy_to(parts, Destination::Unknown);
+        Ok(())
+    }
+
+    #[cfg(not(loom))]
+    fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
+        self.copy_unfenced_to(parts, Destination::Unknown);
         Ok(())
     }
 }

@@ -140,13 +140,28 @@ pub trait Medium: Sync {
     /// If a part is out of range.
     #[track_caller]
     fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
+        self.copy_unfenced(parts)?;
+        self.fence();
+        Ok(())
+    }
+
+    /// Writes several parts and issues their write-back, by the way that suits: they are persistent when a
+    /// [`fence`](Self::fence) on this thread has returned. So what a checksum or another part takes goes on
+    /// beside it.
+    ///
+    /// # Errors
+    /// As [`writeback`](Self::writeback).
+    ///
+    /// # Panics
+    /// If a part is out of range.
+    #[track_caller]
+    fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
         for (at, bytes) in parts {
             self.write(*at, bytes);
         }
         for (at, bytes) in parts {
             self.writeback(*at..at.saturating_add(bytes.len() as u64))?;
         }
-        self.fence();
         Ok(())
     }
 
@@ -220,6 +235,12 @@ impl<M: Medium + ?Sized> Medium for &M {
     #[track_caller]
     fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
         (**self).persist_copy(parts)
+    }
+
+    #[inline]
+    #[track_caller]
+    fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
+        (**self).copy_unfenced(parts)
     }
 
     #[inline]

@@ -8,7 +8,7 @@ use cachemaint::journal::Error;
 use cachemaint::medium::Medium;
 use cachemaint::sim::mutation::{Mutation, Setting, Weakening};
 use cachemaint::sim::waste::Kind;
-use cachemaint::sim::{Exploration, Killed, Model, SimMedium, Simulation, Violation};
+use cachemaint::sim::{Effort, Exploration, Killed, Model, SimMedium, Simulation, Violation};
 use core::sync::atomic::Ordering::Relaxed;
 
 const MODELS: [fn() -> Model; 3] = [Model::x86, Model::arm64, Model::neutral];
@@ -149,6 +149,40 @@ fn abandoned(simulation: &Simulation) -> Exploration {
     )
 }
 
+/// The medium of a journal for records that are stored by streaming, of more than 256 bytes, in parts.
+const LONG: u64 = 8192 + 4 * 1024;
+
+/// One that fills six lines and does not begin with one, and one that enters a segment. Each word of a record that
+/// no fence covers can be lost alone; recovery reads all of them, so few are at once.
+fn long_records(simulation: &Simulation) -> Exploration {
+    let options = || options().segment(1024).window(2048);
+    let payload = |number: u64| vec![7 + number as u8; 389 + number as usize];
+    let simulation = simulation.clone().effort(Effort::Deviations(2)).prepared(|medium| {
+        drop(options().create(medium).unwrap());
+        let (journal, _) = options().open(medium).unwrap();
+        journal.append(b"ahead").unwrap();
+    });
+    simulation.explore(
+        |medium, notes| {
+            let (journal, _) = options().open(medium).unwrap();
+            for number in 0..3 {
+                journal.append(&payload(number)).unwrap();
+                notes.add(number);
+            }
+        },
+        |medium, notes| {
+            let (journal, recovered) = options().open(medium)?;
+            let acknowledged = notes.last().map_or(1, |number| number + 2);
+            let found = recovered.records;
+            Violation::unless(found >= acknowledged, || format!("{found} of {acknowledged}"))?;
+            let mut expected = vec![b"ahead".to_vec()];
+            expected.extend((0..found - 1).map(payload));
+            let records = records(&journal)?.into_iter().map(|record| record.payload);
+            Violation::unless(records.eq(expected), || "another record".to_owned())
+        },
+    )
+}
+
 /// Two threads append, neither of which has opened the journal; each of them waits for what is before.
 fn threads(simulation: &Simulation, before: &[Do]) -> Exploration {
     // With segments in which a mark can be on two lines.
@@ -272,6 +306,13 @@ fn it_is_right_on_media_that_need_less_and_on_pages() {
 }
 
 #[test]
+fn a_long_record_is_there_whole_or_not_at_all() {
+    for model in MODELS {
+        long_records(&Simulation::new(model(), LONG).crashes_in_recovery(0)).assert_safe();
+    }
+}
+
+#[test]
 fn recovery_may_be_cut() {
     for model in MODELS {
         let simulation = Simulation::new(model(), BYTES);
@@ -317,6 +358,7 @@ fn no_write_back_and_no_fence_can_be_left_out() {
         &|setting: &Setting| killed_anywhere(&uncut(setting)),
         &|setting: &Setting| repaired(&uncut(setting)),
         &|setting: &Setting| threads(&uncut(setting), &[Append(0)]),
+        &|setting: &Setting| long_records(&setting.simulation(LONG).crashes_in_recovery(0)),
     ]);
     println!("{survivors}");
     survivors.assert_none();

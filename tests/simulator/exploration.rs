@@ -40,6 +40,29 @@ fn all_states_are_found_and_counted() {
     }
 }
 
+/// What `copy_unfenced` promises: nothing before the fence, all of it after.
+#[test]
+fn a_copy_may_be_lost_until_it_is_fenced() {
+    for model in [Model::x86, Model::arm64, Model::neutral] {
+        for fences in [false, true] {
+            let outcome = Simulation::new(model(), 128).explore(
+                |medium, notes| {
+                    medium.copy_unfenced(&[(8, &[1; 8]), (64, &[1; 16])]).unwrap();
+                    if fences {
+                        medium.fence();
+                    }
+                    notes.add(());
+                },
+                |medium, notes| {
+                    let is_there = [8, 64, 72].iter().all(|at| medium.load(*at, Relaxed) != 0);
+                    Violation::unless(is_there || notes.is_empty(), || "lost".to_owned())
+                },
+            );
+            assert_eq!(outcome.failure().is_none(), fences, "{outcome}");
+        }
+    }
+}
+
 #[test]
 fn one_recovery_stands_for_all_states_that_it_cannot_tell_apart() {
     let outcome = Simulation::new(Model::neutral(), 128).explore(store_four, |medium, _notes| {

@@ -202,6 +202,20 @@ impl<E: Fn(*mut u8, *const u8, usize)> Copier<E> {
         unsafe { run::copy(&mut self, parts) };
     }
 
+    /// The same without the last fence, which the caller owes.
+    ///
+    /// # Safety
+    /// As [`copy`](Self::copy).
+    pub(crate) unsafe fn copy_unfenced(
+        mut self,
+        parts: impl Iterator<Item = (*mut u8, *const u8, usize)> + Clone,
+    ) {
+        let way = self.way();
+        let parts = parts.map(|(to, from, len)| way.part(to, from, len));
+        // SAFETY: (1) and (2) are the caller's duties.
+        unsafe { run::copy_unfenced(&mut self, parts) };
+    }
+
     /// Sets all bytes of a range.
     ///
     /// # Safety

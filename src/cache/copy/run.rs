@@ -76,12 +76,27 @@ pub(super) fn whole_blocks(to: *const u8, len: usize) -> Range<usize> {
 /// 1. What [`Execute`] asks for holds for each range in the parts.
 #[inline(always)]
 pub(super) unsafe fn copy(execute: &mut impl Execute, parts: impl Iterator<Item = Part> + Clone) {
+    // SAFETY: (1) is the caller's duty.
+    unsafe { copy_unfenced(execute, parts) };
+    execute.fence();
+}
+
+/// Carries out all parts, which do not overlap: their bytes have reached the handle's point when a fence of
+/// this thread has returned.
+///
+/// # Safety
+/// As [`copy`].
+#[inline(always)]
+pub(super) unsafe fn copy_unfenced(
+    execute: &mut impl Execute,
+    parts: impl Iterator<Item = Part> + Clone,
+) {
     for part in parts.clone() {
         // SAFETY: (1) is the caller's duty.
         unsafe { issue(execute, &part) };
     }
     // SAFETY: (1) is the caller's duty.
-    unsafe { complete(execute, parts) };
+    unsafe { write_back_streamed(execute, parts) };
 }
 
 /// Carries out one part, chunk by chunk, of which `fill` gives the bytes: a chunk is a range of the part, and
@@ -109,7 +124,8 @@ pub(super) unsafe fn copy_by_chunks(
         unsafe { issue(execute, &chunk) };
     }
     // SAFETY: (1) is the caller's duty.
-    unsafe { complete(execute, core::iter::once(part)) };
+    unsafe { write_back_streamed(execute, core::iter::once(part)) };
+    execute.fence();
 }
 
 /// Stores a part, and issues the write-backs that nothing has to come before.
@@ -141,12 +157,15 @@ unsafe fn issue(execute: &mut impl Execute, part: &Part) {
     }
 }
 
-/// Writes back what streaming may have left in the cache, and completes everything.
+/// Writes back what streaming may have left in the cache.
 ///
 /// # Safety
 /// As [`copy`].
 #[inline(always)]
-unsafe fn complete(execute: &mut impl Execute, parts: impl Iterator<Item = Part> + Clone) {
+unsafe fn write_back_streamed(
+    execute: &mut impl Execute,
+    parts: impl Iterator<Item = Part> + Clone,
+) {
     let mut left = parts.filter(|part| part.path == Path::StreamingThenWriteback).peekable();
     if left.peek().is_some() {
         // Only a fence orders streaming stores before the write-back of their lines.
@@ -156,7 +175,6 @@ unsafe fn complete(execute: &mut impl Execute, parts: impl Iterator<Item = Part>
             unsafe { writeback(execute, &part, part.blocks()) };
         }
     }
-    execute.fence();
 }
 
 /// Stores blocks, and writes the lines behind them back, the edges' too.

@@ -152,6 +152,25 @@ fn each_byte_is_stored_once_and_reaches_memory_by_every_path() {
 
 #[test]
 #[cfg_attr(miri, ignore = "nothing is executed, and it takes minutes")]
+fn a_copy_without_its_fence_lacks_nothing_else() {
+    for path in PATHS {
+        for len in LENGTHS {
+            let mut recording = Recording::default();
+            // SAFETY: nothing is executed.
+            unsafe {
+                run::copy_unfenced(&mut recording, core::iter::once(part(path, 31, len)));
+            }
+            let fences = recording.0.iter().filter(|event| **event == Event::Fence).count();
+            let is_written_back_after = path.0 == Path::StreamingThenWriteback;
+            assert_eq!(fences, usize::from(is_written_back_after), "{path:?}: {:x?}", recording.0);
+            recording.fence();
+            check(&recording.0, 31, len, path.0, |offset| FROM + offset);
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "nothing is executed, and it takes minutes")]
 fn chunks_in_either_direction_store_each_byte_once_too() {
     for path in PATHS {
         for len in LENGTHS {

@@ -349,6 +349,13 @@ impl Medium for SimMedium {
 
     #[track_caller]
     fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
+        self.copy_unfenced(parts)?;
+        self.fence();
+        Ok(())
+    }
+
+    #[track_caller]
+    fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
         let place = Location::caller();
         let parts = parts.iter().filter(|(_, bytes)| !bytes.is_empty());
         for (at, bytes) in parts.clone() {
@@ -363,9 +370,6 @@ impl Medium for SimMedium {
                 let Some(range) = self.watch.writeback(range, &self.model, place) else { continue };
                 self.begin().write_back(range, place);
             }
-        }
-        if self.watch.fences(place) {
-            self.begin().fence(place);
         }
         Ok(())
     }

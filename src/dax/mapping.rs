@@ -211,11 +211,10 @@ impl Mapping {
     #[track_caller]
     #[expect(clippy::cast_possible_truncation, reason = "what is mapped fits its address type")]
     pub(super) fn checked(&self, at: u64, len: u64) -> Range<usize> {
-        let size = self.len as u64;
-        if len > size || at > size - len {
-            out_of_range(at, len, self.len);
+        match at.checked_add(len) {
+            Some(end) if end <= self.len as u64 => at as usize..end as usize,
+            _ => out_of_range(at, len, self.len),
         }
-        at as usize..(at + len) as usize
     }
 
     #[inline]

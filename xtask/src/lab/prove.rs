@@ -32,7 +32,7 @@ struct Breakage {
 const BREAKAGES: [Breakage; 13] = [
     Breakage {
         name: "DC CVAP is used where the CPU has none",
-        file: "src/platform/aarch64/linux.rs",
+        file: "src/platform/aarch64/words.rs",
         text: "(words.hwcap & HWCAP_DCPOP != 0, DC_CVAP)",
         by: "(true, DC_CVAP)",
         lane: "cpu/qemu-aarch64/cortex-a53",
@@ -90,7 +90,7 @@ const BREAKAGES: [Breakage; 13] = [
     Breakage {
         name: "a deep persist leaves the lines to the kernel",
         file: "src/dax/mod.rs",
-        text: "self.writeback_lines(&range, cache);
+        text: "self.view.writeback_lines(&range, cache);
             cache.fence();",
         by: "cache.fence();",
         lane: "flush/x86_64/max,-clwb",
@@ -108,8 +108,8 @@ const BREAKAGES: [Breakage; 13] = [
     Breakage {
         name: "a batch that unwinds has no fence",
         file: "src/dax/batch.rs",
-        text: "        self.file.fence();",
-        by: "        if !std::thread::panicking() { self.file.fence() }",
+        text: "        self.view.fence();",
+        by: "        if !std::thread::panicking() { self.view.fence() }",
         lane: "flush/x86_64/max,-clwb",
         complaint: "batch that unwinds: Verdict",
     },

@@ -1,6 +1,6 @@
 //! The conversation with the host, and what each request does.
 
-use crate::{boot, console, journals, kexec, records};
+use crate::{boot, console, journals, kexec, recordings, records};
 use anyhow::{Context as _, Result};
 use cachemaint::report::HostReport;
 use cachemaint_lab_protocol::{Reply, Request};
@@ -47,6 +47,11 @@ fn answer(request: Request) -> Result<Reply> {
         }
         Request::AppendForever(records) => {
             journals::append(&records, |number| console::say(&Reply::Acknowledged(number)))
+        }
+        Request::RecordForever(records, durability) => {
+            recordings::record_forever(&records, &durability, |number| {
+                console::say(&Reply::Acknowledged(number))
+            })
         }
         Request::PersistEveryWay { path } => persist_every_way(&path),
         Request::Run { program, arguments, environment } => run(&program, &arguments, &environment),

@@ -21,6 +21,8 @@ mod paths;
 #[cfg(target_os = "linux")]
 mod processes;
 #[cfg(target_os = "linux")]
+mod recordings;
+#[cfg(target_os = "linux")]
 mod records;
 
 #[cfg(target_os = "linux")]
@@ -35,6 +37,10 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
             journals::append_until_killed(path.as_ref(), seed, more)
         }
         ["read-journal", path, seed] => journals::read(path.as_ref(), seed),
+        ["record-until-ended", path, durability, enough, end] => {
+            recordings::record_until_ended(path.as_ref(), durability, enough, end)
+        }
+        ["read-recording", path] => recordings::read(path.as_ref()),
         ["place", path, at] => media::place(path.as_ref(), at),
         ["bad-blocks", path] => media::bad_blocks(path.as_ref()),
         ["checked", path, at, len] => media::checked(path.as_ref(), at, len),

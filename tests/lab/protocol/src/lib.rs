@@ -48,6 +48,9 @@ pub enum Request {
     /// Creates a journal, or opens the one that is there, and appends record after record until the machine
     /// ends, each acknowledged by [`Reply::Acknowledged`] with the number of all.
     AppendForever(Records),
+    /// Creates a recording of this durability (`on-crash`, `within`, `sub-buffer`, `each-append`) and records event
+    /// after event until the machine ends; [`Reply::Acknowledged`] tells how many must outlive it.
+    RecordForever(Records, String),
     /// Creates a file and calls everything of the library that persists or writes back, on it and on
     /// memory, each between two marks for the emulator's plugin: answered by [`Reply::Names`], in the
     /// order of the marks' numbers.

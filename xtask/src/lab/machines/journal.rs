@@ -8,7 +8,8 @@ use std::io::Write as _;
 
 use super::power::random;
 use super::{
-    Contents, DAX, DIRECTORY, emulated, expect_value, lane, make_ext4, make_namespace, nvdimm,
+    Contents, DAX, at_least, count, emulated, expect_value, lane, make_ext4, make_namespace,
+    mount_again, nvdimm,
 };
 use crate::lab::Lane;
 use crate::lab::kit::{Architecture, Kit};
@@ -90,7 +91,7 @@ fn power_cuts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
             .acknowledged_until_power_cut(&Request::AppendForever(records.clone()), enough)
             .with_context(|| format!("before power cut {cut}"))?;
         machine = Machine::start(kit, &setup, log)?;
-        mount(&mut machine)?;
+        mount_again(&mut machine)?;
         there = read(&mut machine).with_context(|| format!("after power cut {cut}"))?;
         at_least(there, acknowledged)?;
         writeln!(log, "power cut {cut}: {acknowledged} records acknowledged, {there} there")?;
@@ -98,13 +99,8 @@ fn power_cuts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     machine.power_off()
 }
 
-fn mount(machine: &mut Machine) -> Result<()> {
-    machine.wait_for("/dev/pmem0")?;
-    machine.mount("/dev/pmem0", DIRECTORY, DAX)
-}
-
 fn unchanged(machine: &mut Machine, there: u64) -> Result<()> {
-    mount(machine)?;
+    mount_again(machine)?;
     let found = read(machine)?;
     ensure!(found == there, "{found} records instead of the {there} that were recovered");
     Ok(())
@@ -117,14 +113,4 @@ fn read(machine: &mut Machine) -> Result<u64> {
     expect_value(&document, "/found", intact)?;
     expect_value(&document, "/recovered", intact)?;
     Ok(intact)
-}
-
-fn at_least(there: u64, acknowledged: u64) -> Result<()> {
-    ensure!(there >= acknowledged, "{} acknowledged records are lost", acknowledged - there);
-    Ok(())
-}
-
-fn count(document: &Value, pointer: &str) -> Result<u64> {
-    let count = document.pointer(pointer).and_then(Value::as_u64);
-    count.with_context(|| format!("there is no number {pointer} in {document}"))
 }

@@ -13,6 +13,7 @@ mod media;
 mod memory_type;
 mod peers;
 mod power;
+mod recorder;
 mod riscv64;
 mod suite;
 
@@ -53,6 +54,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     lanes.extend(arm64::lanes());
     lanes.extend(power::lanes());
     lanes.extend(journal::lanes());
+    lanes.extend(recorder::lanes());
     lanes.extend(files::lanes());
     lanes.extend(bad_blocks::lanes());
     lanes.extend(canary::lanes());
@@ -154,6 +156,28 @@ fn make_ext4(machine: &mut Machine, device: &str, options: &str) -> Result<()> {
     machine.wait_for(device)?;
     machine.run(&format!("/bin/mke2fs -q -F -t ext4 -b 4096 {device}"))?;
     machine.mount(device, DIRECTORY, options)
+}
+
+/// Mounts the first device of persistent memory, which has a file system already.
+fn mount_again(machine: &mut Machine) -> Result<()> {
+    machine.wait_for("/dev/pmem0")?;
+    machine.mount("/dev/pmem0", DIRECTORY, DAX)
+}
+
+/// What is there must be what was acknowledged, or more.
+fn at_least(there: u64, acknowledged: u64) -> Result<()> {
+    ensure!(
+        there >= acknowledged,
+        "{} of {acknowledged} that were acknowledged are lost",
+        acknowledged - there
+    );
+    Ok(())
+}
+
+/// The number at a JSON pointer.
+fn count(document: &Value, pointer: &str) -> Result<u64> {
+    let count = document.pointer(pointer).and_then(Value::as_u64);
+    count.with_context(|| format!("there is no number {pointer} in {document}"))
 }
 
 /// Mounts a device anew and looks for the records.

@@ -110,20 +110,21 @@ fn rebuilt<M: Medium>(medium: &M) -> Result<Option<Superblock>, Error<M::Error>>
         return Err(Error::Truncated { size, needed });
     }
     let mut marks = Vec::new();
-    for place in (LOG..geometry.bytes()).step_by(geometry.segment as usize) {
+    // Not where segments begin only: the last epoch may have begun behind the last of these places.
+    for place in (LOG..=geometry.bytes() - Mark::SIZE as u64).step_by(8) {
         let found = mark_at(medium, place)?;
         marks.extend(found.filter(|(_, mark)| mark.identity == identity));
     }
     // The oldest of the last lap.
     let last = marks.iter().map(|(at, _)| *at).max().unwrap_or(0);
-    let from = (last + geometry.segment).saturating_sub(geometry.capacity);
+    let from = (geometry.segment_of(last) + geometry.segment).saturating_sub(geometry.capacity);
     let lap = marks.iter().filter(|(at, _)| *at >= from);
     let oldest = lap.clone().min_by_key(|(at, _)| *at).copied();
     let newest = lap.max_by_key(|(_, mark)| mark.epoch.number).copied();
     let (Some((head, oldest)), Some((_, newest))) = (oldest, newest) else {
         return Ok(None);
     };
-    Ok(Some(Superblock {
+    let superblock = |head| Superblock {
         identity,
         geometry,
         generation: 1,
@@ -132,7 +133,22 @@ fn rebuilt<M: Medium>(medium: &M) -> Result<Option<Superblock>, Error<M::Error>>
         epoch: newest.epoch,
         // Nothing is known of it, so that no record is refused for being of an earlier epoch.
         epoch_start: geometry.limit(head),
-    }))
+    };
+    let all = superblock(head);
+    let is_room = geometry.beginning(end(medium, all)?).end <= geometry.limit(head);
+    // Appending leaves room to open the journal in. Where none is left, the oldest segment had been trimmed.
+    Ok(Some(if is_room { all } else { superblock(geometry.segment_of(head) + geometry.segment) }))
+}
+
+/// The end of the last record that proves itself.
+fn end<M: Medium>(medium: &M, superblock: Superblock) -> Result<u64, Error<M::Error>> {
+    let mut end = superblock.head;
+    for found in Salvage::new(Walk::new(medium, superblock)) {
+        if let Salvaged::Record(record) = found? {
+            end = record.end.0;
+        }
+    }
+    Ok(end)
 }
 
 /// Some mark, by which the sizes are known.

@@ -411,6 +411,44 @@ fn a_journal_without_superblocks_is_repaired_from_its_marks() {
     assert_eq!(options().open(&medium).unwrap().1.records, 7);
 }
 
+/// Makes both superblocks end in another way than they were written.
+fn lose_superblocks(medium: &SimMedium) {
+    [64, 4096 + 64].into_iter().for_each(|at| medium.store(at, 0x1234, Relaxed));
+}
+
+/// Two segments of 256 bytes.
+fn two_segments() -> Options<'static> {
+    options().segment(256).window(512)
+}
+
+/// The last epoch has begun in the last segment, so that no segment begins with a mark of it.
+#[test]
+fn a_journal_without_superblocks_keeps_an_epoch_within_a_segment() {
+    let medium = medium();
+    two_segments().create(&medium).unwrap().append(b"first").unwrap();
+    two_segments().open(&medium).unwrap().0.append(b"last").unwrap();
+    lose_superblocks(&medium);
+    let (journal, repaired) = two_segments().repair(&medium).unwrap();
+    assert_eq!((repaired.records, repaired.lost.len()), (2, 0));
+    assert_eq!(payloads(&journal), [b"first".to_vec(), b"last".to_vec()]);
+}
+
+/// The mark of the next epoch goes where the trimmed record was: from 480 on there is no room for it.
+#[test]
+fn a_journal_without_superblocks_is_not_begun_over_what_was_trimmed() {
+    let medium = medium();
+    let journal = two_segments().create(&medium).unwrap();
+    journal.append(&[1; 176]).unwrap();
+    journal.trim(journal.end()).unwrap();
+    journal.append(&[2; 144]).unwrap();
+    assert_eq!(journal.end(), Position::new(480));
+    drop(journal);
+    lose_superblocks(&medium);
+    drop(two_segments().repair(&medium).unwrap());
+    let (journal, _) = two_segments().open(&medium).unwrap();
+    assert_eq!(payloads(&journal), [vec![2; 144]]);
+}
+
 #[test]
 fn damage_is_named_and_what_is_behind_it_salvaged() {
     let medium = medium();

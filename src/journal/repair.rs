@@ -18,8 +18,8 @@ impl Options<'_> {
     /// and everything that does is kept, also behind the damage. Of a journal that is whole, or whose end is
     /// torn, nothing changes but what [`open`](Self::open) changes.
     ///
-    /// If both superblocks are lost they are made anew from the marks of the segments; what was trimmed and
-    /// not yet overwritten is there again then.
+    /// If both superblocks are lost, or the newer one, they are made anew from the marks; what was trimmed and not
+    /// yet overwritten is there again then.
     ///
     /// What is damaged is lost by it: copy it first, or [salvage](super::Reader::salvage) what is there. A crash
     /// meanwhile loses nothing else; repair it again.
@@ -35,9 +35,15 @@ impl Options<'_> {
     ) -> Result<(Journal<M>, Repaired), Error<M::Error>> {
         let superblock = match superblocks::load(&medium) {
             Err(lost @ (Error::Superblocks | Error::NotAJournal { .. })) => {
-                rebuilt(&medium)?.ok_or(lost)?
+                rebuilt(&medium, None)?.ok_or(lost)?
             }
-            other => other?,
+            found => {
+                let known = found?;
+                let is_later = |marked: &Superblock| {
+                    marked.epoch.number > known.epoch.number || marked.head > known.head
+                };
+                rebuilt(&medium, Some(known))?.filter(is_later).unwrap_or(known)
+            }
         };
         let Recovered { records, end, damage, .. } = self.survey(&medium, superblock)?;
         let repaired = match damage {
@@ -101,10 +107,16 @@ fn cover<M: Medium>(medium: &M, mark: &Mark, range: Range<u64>, changes: bool) {
     }
 }
 
-/// A superblock as the marks tell of it, if there are any.
-fn rebuilt<M: Medium>(medium: &M) -> Result<Option<Superblock>, Error<M::Error>> {
-    let Some(first) = first_mark(medium)? else { return Ok(None) };
-    let Mark { identity, geometry, .. } = first;
+/// A superblock as the marks tell of it, if there are any, and one that may be older.
+fn rebuilt<M: Medium>(
+    medium: &M,
+    known: Option<Superblock>,
+) -> Result<Option<Superblock>, Error<M::Error>> {
+    let sizes = match known {
+        Some(known) => Some((known.identity, known.geometry)),
+        None => first_mark(medium)?.map(|mark| (mark.identity, mark.geometry)),
+    };
+    let Some((identity, geometry)) = sizes else { return Ok(None) };
     let (size, needed) = (medium.len(), geometry.bytes());
     if size < needed {
         return Err(Error::Truncated { size, needed });
@@ -113,7 +125,8 @@ fn rebuilt<M: Medium>(medium: &M) -> Result<Option<Superblock>, Error<M::Error>>
     // Not where segments begin only: the last epoch may have begun behind the last of these places.
     for place in (LOG..=geometry.bytes() - Mark::SIZE as u64).step_by(8) {
         let found = mark_at(medium, place)?;
-        marks.extend(found.filter(|(_, mark)| mark.identity == identity));
+        let is_its = |mark: &Mark| mark.identity == identity && mark.geometry == geometry;
+        marks.extend(found.filter(|(_, mark)| is_its(mark)));
     }
     // The oldest of the last lap.
     let last = marks.iter().map(|(at, _)| *at).max().unwrap_or(0);
@@ -124,20 +137,27 @@ fn rebuilt<M: Medium>(medium: &M) -> Result<Option<Superblock>, Error<M::Error>>
     let (Some((head, oldest)), Some((_, newest))) = (oldest, newest) else {
         return Ok(None);
     };
+    // Its head holds, if nothing was written over it since.
+    let (head, head_epoch) = match known {
+        Some(known) if last < geometry.limit(known.head) => (known.head, known.head_epoch),
+        _ => (head, oldest.epoch),
+    };
     let superblock = |head| Superblock {
         identity,
         geometry,
-        generation: 1,
+        generation: known.map_or(1, |known| known.generation),
         head,
-        head_epoch: oldest.epoch,
+        head_epoch,
         epoch: newest.epoch,
         // Nothing is known of it, so that no record is refused for being of an earlier epoch.
         epoch_start: geometry.limit(head),
     };
-    let all = superblock(head);
-    let is_room = geometry.beginning(end(medium, all)?).end <= geometry.limit(head);
     // Appending leaves room to open the journal in. Where none is left, the oldest segment had been trimmed.
-    Ok(Some(if is_room { all } else { superblock(geometry.segment_of(head) + geometry.segment) }))
+    let mut rebuilt = superblock(head);
+    while geometry.beginning(end(medium, rebuilt)?).end > geometry.limit(rebuilt.head) {
+        rebuilt = superblock(geometry.segment_of(rebuilt.head) + geometry.segment);
+    }
+    Ok(Some(rebuilt))
 }
 
 /// The end of the last record that proves itself.

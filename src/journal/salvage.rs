@@ -1,7 +1,7 @@
 //! What is whole behind damage.
 
 use super::error::Error;
-use super::format::record::{Epoch, Kind, is_void};
+use super::format::record::{Epoch, Kind};
 use super::walk::{Step, Walk};
 use super::{Position, Record};
 use crate::medium::Readable;
@@ -105,7 +105,8 @@ impl<M: Readable> Walk<'_, M> {
                 let mark = self.mark(at, header)?;
                 Ok(mark.filter(|mark| self.continues(at, mark)).map(|mark| mark.epoch))
             }
-            Kind::Void => Ok(is_void(self.superblock.identity, header).then_some(self.epoch)),
+            // It is the same in every epoch, and tells nothing of what follows.
+            Kind::Void => Ok(None),
             Kind::Data => {
                 for epoch in self.epochs(at)?.into_iter().flatten() {
                     if self.proves(at, header, epoch.seed)? {

@@ -28,7 +28,7 @@ impl Options<'_> {
     /// If there is no journal, or not the whole of it; of another version; if the medium fails.
     ///
     /// # Cost
-    /// All of the medium is read.
+    /// All of the medium is read, and the records three times.
     pub fn repair<M: Medium>(
         mut self,
         medium: M,
@@ -45,6 +45,7 @@ impl Options<'_> {
                 rebuilt(&medium, Some(known))?.filter(is_later).unwrap_or(known)
             }
         };
+        let superblock = with_room(&medium, superblock)?;
         let Recovered { records, end, damage, .. } = self.survey(&medium, superblock)?;
         let repaired = match damage {
             None => Repaired { records, lost: Vec::new(), end },
@@ -142,7 +143,7 @@ fn rebuilt<M: Medium>(
         Some(known) if last < geometry.limit(known.head) => (known.head, known.head_epoch),
         _ => (head, oldest.epoch),
     };
-    let superblock = |head| Superblock {
+    let superblock = Superblock {
         identity,
         geometry,
         generation: known.map_or(1, |known| known.generation),
@@ -152,12 +153,26 @@ fn rebuilt<M: Medium>(
         // Nothing is known of it, so that no record is refused for being of an earlier epoch.
         epoch_start: geometry.limit(head),
     };
-    // Appending leaves room to open the journal in. Where none is left, the oldest segment had been trimmed.
-    let mut rebuilt = superblock(head);
-    while geometry.beginning(end(medium, rebuilt)?).end > geometry.limit(rebuilt.head) {
-        rebuilt = superblock(geometry.segment_of(rebuilt.head) + geometry.segment);
+    Ok(Some(superblock))
+}
+
+/// The same with room to begin an epoch in. Appending leaves it: where there is none, the oldest segments had been
+/// trimmed, as a superblock has said that is lost.
+fn with_room<M: Medium>(
+    medium: &M,
+    mut superblock: Superblock,
+) -> Result<Superblock, Error<M::Error>> {
+    let geometry = superblock.geometry;
+    loop {
+        let limit = geometry.limit(superblock.head);
+        if geometry.beginning(end(medium, superblock)?).end <= limit {
+            return Ok(superblock);
+        }
+        superblock.head = geometry.segment_of(superblock.head) + geometry.segment;
+        if superblock.epoch_start == limit {
+            superblock.epoch_start = geometry.limit(superblock.head);
+        }
     }
-    Ok(Some(rebuilt))
 }
 
 /// The end of the last record that proves itself.

@@ -411,9 +411,11 @@ fn a_journal_without_superblocks_is_repaired_from_its_marks() {
     assert_eq!(options().open(&medium).unwrap().1.records, 7);
 }
 
-/// Makes both superblocks end in another way than they were written.
-fn lose_superblocks(medium: &SimMedium) {
-    [64, 4096 + 64].into_iter().for_each(|at| medium.store(at, 0x1234, Relaxed));
+/// Damages the superblocks at these offsets.
+fn lose_superblocks(medium: &SimMedium, lost: &[u64]) {
+    for at in lost {
+        medium.store(at + 64, 0x1234, Relaxed);
+    }
 }
 
 /// Two segments of 256 bytes.
@@ -427,26 +429,67 @@ fn a_journal_without_superblocks_keeps_an_epoch_within_a_segment() {
     let medium = medium();
     two_segments().create(&medium).unwrap().append(b"first").unwrap();
     two_segments().open(&medium).unwrap().0.append(b"last").unwrap();
-    lose_superblocks(&medium);
+    lose_superblocks(&medium, &[0, 4096]);
     let (journal, repaired) = two_segments().repair(&medium).unwrap();
     assert_eq!((repaired.records, repaired.lost.len()), (2, 0));
     assert_eq!(payloads(&journal), [b"first".to_vec(), b"last".to_vec()]);
 }
 
+/// The older one knows nothing of the last epoch.
+#[test]
+fn a_journal_whose_newer_superblock_is_lost_keeps_the_last_epoch() {
+    let medium = medium();
+    two_segments().create(&medium).unwrap().append(b"first").unwrap();
+    two_segments().open(&medium).unwrap().0.append(b"last").unwrap();
+    // That of generation 2.
+    lose_superblocks(&medium, &[0]);
+    assert!(matches!(two_segments().open(&medium), Err(Error::Damaged(_))));
+    let (journal, repaired) = two_segments().repair(&medium).unwrap();
+    assert_eq!((repaired.records, repaired.lost.len()), (2, 0));
+    drop(journal);
+    let (journal, _) = two_segments().open(&medium).unwrap();
+    assert_eq!(payloads(&journal), [b"first".to_vec(), b"last".to_vec()]);
+}
+
 /// The mark of the next epoch goes where the trimmed record was: from 480 on there is no room for it.
 #[test]
-fn a_journal_without_superblocks_is_not_begun_over_what_was_trimmed() {
+fn a_journal_without_its_superblock_is_not_begun_over_what_was_trimmed() {
+    for lost in [&[0, 4096][..], &[0]] {
+        let medium = medium();
+        let journal = two_segments().create(&medium).unwrap();
+        journal.append(&[1; 176]).unwrap();
+        journal.trim(journal.end()).unwrap();
+        journal.append(&[2; 144]).unwrap();
+        assert_eq!(journal.end(), Position::new(480));
+        drop(journal);
+        lose_superblocks(&medium, lost);
+        drop(two_segments().repair(&medium).unwrap());
+        let (journal, _) = two_segments().open(&medium).unwrap();
+        assert_eq!(payloads(&journal), [vec![2; 144]]);
+    }
+}
+
+/// Behind the lost mark of an epoch, at 88, there is a void, which any epoch may have, and then a record of that epoch.
+#[test]
+fn a_void_behind_a_lost_mark_is_no_place_to_go_on_from() {
     let medium = medium();
-    let journal = two_segments().create(&medium).unwrap();
-    journal.append(&[1; 176]).unwrap();
-    journal.trim(journal.end()).unwrap();
-    journal.append(&[2; 144]).unwrap();
-    assert_eq!(journal.end(), Position::new(480));
-    drop(journal);
-    lose_superblocks(&medium);
-    drop(two_segments().repair(&medium).unwrap());
+    two_segments().create(&medium).unwrap().append(b"first").unwrap();
     let (journal, _) = two_segments().open(&medium).unwrap();
-    assert_eq!(payloads(&journal), [vec![2; 144]]);
+    drop(journal.reserve(0).unwrap());
+    let second = journal.append(b"second").unwrap();
+    assert_eq!(second, Position::new(88 + 64 + 16));
+    journal.append(b"third").unwrap();
+    // In the next segment, whose mark tells the epoch.
+    journal.append(&[4; 30]).unwrap();
+    drop(journal);
+    two_segments().open(&medium).unwrap().0.append(b"").unwrap();
+    medium.store(8192 + 88 + 16, 0x1234, Relaxed);
+    let expected =
+        [b"first".to_vec(), b"second".to_vec(), b"third".to_vec(), vec![4; 30], Vec::new()];
+    let (journal, _) = two_segments().repair(&medium).unwrap();
+    assert_eq!(payloads(&journal), expected);
+    drop(journal);
+    assert_eq!(two_segments().open(&medium).unwrap().1.records, 5);
 }
 
 #[test]

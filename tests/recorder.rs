@@ -2,6 +2,7 @@
 
 #![cfg(all(feature = "recorder", target_has_atomic = "64"))]
 #![expect(
+    clippy::panic,
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
     reason = "what fails here is a finding, and numbers are small"
@@ -13,6 +14,7 @@ mod skip;
 
 /// All under one name: what is the same on every CPU is left out by it where it would be emulated.
 mod recorder {
+    mod claims;
     mod concurrent;
     mod damage;
     #[cfg(feature = "dax")]

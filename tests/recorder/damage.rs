@@ -1,54 +1,36 @@
 //! Bytes that are anything, and files that were damaged.
 
-use super::plain::{Plain, Recorded, options, shown};
-use cachemaint::medium::Bytes;
+use super::claims::{
+    BASE, Deed, Lived, SIZE, all, anything_goes_on, anything_is_read_to_an_end,
+    damage_costs_what_it_touches, live,
+};
+use super::plain::{Plain, options, shown};
+use cachemaint::medium::{Bytes, Medium};
 use cachemaint::recorder::{Reader, SkippedKind};
 use proptest::prelude::*;
 
-/// Two shards of three sub-buffers of 256 bytes.
-const LEN: usize = 3 * 4096 + 2 * 3 * 256;
-const BASE: usize = 3 * 4096;
+/// Two shards of three sub-buffers.
+const LEN: usize = BASE + 2 * 3 * SIZE;
 
 /// A recording of these payload lengths, by turns in both shards.
 fn recording(lengths: &[usize]) -> Vec<u8> {
+    let turns = lengths.iter().zip([0, 1].into_iter().cycle());
+    let deeds = turns.map(|(len, shard)| Deed::Record { shard, len: *len as u8 });
+    lived(&deeds.collect::<Vec<_>>()).0
+}
+
+fn lived(deeds: &[Deed]) -> (Vec<u8>, Lived) {
     let medium = Plain::new(LEN);
-    let recorder = options().shards(2).create(&medium).unwrap();
-    let writers = [recorder.claim().unwrap(), recorder.claim().unwrap()];
-    for (number, len) in lengths.iter().enumerate() {
-        let payload = payload(number, *len);
-        writers[number % 2].record_at(number as u64, number as u16, &payload).unwrap();
-    }
-    medium.bytes()
+    let lived = live(&medium, deeds);
+    (medium.bytes(), lived)
 }
 
-fn payload(number: usize, len: usize) -> Vec<u8> {
-    (0..len).map(|place| (number * 31 + place) as u8 | 1).collect()
-}
-
-/// Whether an event was recorded. It can be one that the undamaged file shows no more: where the end of a
-/// shard is lost, what it had overwritten may be all that proves itself.
-fn was_recorded(event: &Recorded, lengths: &[usize]) -> bool {
-    let number = usize::from(event.id);
-    let is_whole = |len: &usize| event.payload == payload(number, *len);
-    event.timestamp == number as u64 && lengths.get(number).is_some_and(is_whole)
-}
-
-fn all(bytes: &[u8]) -> [Vec<Recorded>; 2] {
-    let reader = Reader::open(Bytes(bytes)).unwrap();
-    [0, 1].map(|shard| shown(&reader, shard).events)
-}
-
-/// Whether the header of an event's sub-buffer has one of these bytes.
-fn is_header_hit(event: &Recorded, damaged: &std::ops::Range<usize>) -> bool {
-    let at = event.at as usize / 256 * 256;
-    damaged.end > at && damaged.start < at + 64
-}
-
-/// Whether a record has none of these bytes.
-fn is_undamaged(record: &Recorded, damaged: &std::ops::Range<usize>) -> bool {
-    let at = record.at as usize;
-    let end = at + 16 + record.payload.len().next_multiple_of(8);
-    damaged.end <= at || damaged.start >= end
+fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+    let deed = prop_oneof![
+        8 => (0..2_u8, 0..100_u8).prop_map(|(shard, len)| Deed::Record { shard, len }),
+        1 => Just(Deed::Reopen),
+    ];
+    proptest::collection::vec(deed, 0..40)
 }
 
 proptest! {
@@ -62,41 +44,30 @@ proptest! {
     fn arbitrary_bytes_are_read_to_an_end(
         start in 0..LEN,
         bytes in proptest::collection::vec(any::<u8>(), 0..2000),
-        lengths in proptest::collection::vec(0..100_usize, 0..40),
+        deeds in deeds(),
     ) {
-        let mut image = recording(&lengths);
+        let (mut image, lived) = lived(&deeds);
         let end = (start + bytes.len()).min(LEN);
         image[start..end].copy_from_slice(&bytes[..end - start]);
-        if let Ok(reader) = Reader::open(Bytes(&image[..])) {
-            for shard in 0..reader.description().shards() {
-                let found = shown(&reader, shard).events;
-                prop_assert!(found.iter().all(|event| was_recorded(event, &lengths)));
-            }
-        }
+        let shown = anything_is_read_to_an_end(Bytes(&image));
+        prop_assert!(shown.iter().flatten().all(|event| lived.was_recorded(event)));
+        let medium = Plain::new(LEN);
+        medium.write(0, &image);
+        anything_goes_on(&medium, options());
     }
 
     #[test]
     #[cfg_attr(miri, ignore = "many cases, each of which is searched byte by byte")]
     fn every_undamaged_event_is_found_behind_damage(
-        lengths in proptest::collection::vec(0..100_usize, 1..40),
+        deeds in deeds(),
         start in BASE..LEN,
         len in 1..300_usize,
         mask in 1..=255_u8,
     ) {
-        let mut image = recording(&lengths);
-        let written = all(&image);
-        let damaged = start..(start + len).min(LEN);
-        image[damaged.clone()].iter_mut().for_each(|byte| *byte ^= mask);
-        let found = all(&image);
-        for (written, found) in written.iter().zip(&found) {
-            prop_assert!(found.iter().all(|event| was_recorded(event, &lengths)));
-            // With all headers of a shard gone nothing proves itself.
-            let is_any_left = written.iter().any(|event| !is_header_hit(event, &damaged));
-            let undamaged = |event: &&Recorded| is_any_left && is_undamaged(event, &damaged);
-            for event in written.iter().filter(undamaged) {
-                prop_assert!(found.contains(event), "{event:?}");
-            }
-        }
+        let (image, lived) = lived(&deeds);
+        let mut damaged = image.clone();
+        damaged[start..(start + len).min(LEN)].iter_mut().for_each(|byte| *byte ^= mask);
+        damage_costs_what_it_touches(&image, &damaged, &lived);
     }
 }
 

@@ -1,0 +1,372 @@
+//! What holds for a journal whatever happens to its bytes: property tests and the fuzzers in `fuzz/` ask the same.
+
+use cachemaint::journal::{Error, Group, Journal, Options, Reader, Record, Salvaged};
+use cachemaint::medium::Medium;
+use core::fmt::Debug;
+use core::ops::Range;
+use core::sync::atomic::Ordering::Relaxed;
+
+/// Where the log begins.
+pub(crate) const LOG: u64 = 8192;
+/// Bytes of a mark, without what follows up to the alignment.
+const MARK: u64 = 64;
+
+/// The openings after the harm.
+const FIRST: u64 = 1 << 32;
+const SECOND: u64 = FIRST + 1;
+const THIRD: u64 = FIRST + 2;
+const FOURTH: u64 = FIRST + 3;
+
+/// The sizes of a journal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) segment: u64,
+    pub(crate) segments: u64,
+    pub(crate) alignment: u64,
+}
+
+impl Shape {
+    /// Bytes of the medium.
+    pub(crate) const fn bytes(&self) -> u64 {
+        LOG + self.capacity()
+    }
+
+    const fn capacity(&self) -> u64 {
+        self.segments * self.segment
+    }
+
+    /// The same each time, but for the opening: no two of them may have the same seeds.
+    pub(crate) fn options(&self, opening: u64) -> Options<'static> {
+        Options::with_entropy([0x0123_4567_89ab_cdef, opening])
+            .segment(self.segment)
+            .window(2 * self.segment)
+            .alignment(self.alignment)
+    }
+}
+
+/// One thing that is done to a journal. What does not fit is left out.
+#[derive(Clone, Debug)]
+#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+pub(crate) enum Deed {
+    /// A record of so many bytes.
+    Append(u8),
+    /// Several, as a group.
+    Group(Vec<u8>),
+    /// One that is written in two pieces, or given up.
+    Reserve { len: u8, finishes: bool },
+    /// All before one of the records, counted from the oldest one, are given up.
+    Trim(u8),
+    /// It is closed and opened: a new epoch begins.
+    Reopen,
+}
+
+/// What was done.
+#[derive(Clone, Debug)]
+pub(crate) struct Lived {
+    pub(crate) shape: Shape,
+    /// The oldest position that counts.
+    head: u64,
+    /// The records that are there.
+    records: Vec<Record>,
+    /// All that were ever there.
+    ever: Vec<Record>,
+    /// Where epochs begin.
+    marks: Vec<u64>,
+}
+
+/// Creates a journal and does all of it. When it is full, its older half is given up if it is to be trimmed then.
+pub(crate) fn live<M: Medium>(medium: &M, shape: Shape, deeds: &[Deed], trims: bool) -> Lived {
+    let mut lived =
+        Lived { shape, head: 0, records: Vec::new(), ever: Vec::new(), marks: Vec::new() };
+    let mut journal = shape.options(0).create(medium).unwrap();
+    lived.begin(&journal);
+    let mut number = 0_u64;
+    for deed in deeds {
+        number += 1;
+        match deed {
+            Deed::Reopen => {
+                lived.learn(&journal);
+                drop(journal);
+                journal = shape.options(number).open(medium).unwrap().0;
+                lived.begin(&journal);
+            }
+            Deed::Trim(part) => {
+                lived.learn(&journal);
+                let count = lived.records.len();
+                if let Some(record) = lived.records.get(count * usize::from(*part) / 256) {
+                    journal.trim(record.end).unwrap();
+                }
+            }
+            _ => loop {
+                match deed.append(&journal, number) {
+                    Err(Error::Full { .. }) if trims => {
+                        lived.learn(&journal);
+                        let count = lived.records.len();
+                        let Some(record) = lived.records.get(count / 2) else { break };
+                        journal.trim(record.end).unwrap();
+                    }
+                    Ok(()) | Err(Error::Full { .. } | Error::TooLong { .. }) => break,
+                    Err(error) => panic!("{error}"),
+                }
+            },
+        }
+    }
+    lived.learn(&journal);
+    lived
+}
+
+impl Deed {
+    fn append<M: Medium>(&self, journal: &Journal<M>, number: u64) -> Result<(), Error<M::Error>> {
+        let payload = |len: u8| number.to_le_bytes().into_iter().cycle().take(len.into());
+        match self {
+            Self::Append(len) => {
+                journal.append(&payload(*len).collect::<Vec<_>>())?;
+            }
+            Self::Group(lengths) => {
+                let mut group = Group::new();
+                for len in lengths {
+                    group.push(&payload(*len).collect::<Vec<_>>());
+                }
+                journal.append_group(&mut group)?;
+            }
+            Self::Reserve { len, finishes } => {
+                let bytes: Vec<_> = payload(*len).collect();
+                let mut reservation = journal.reserve((*len).into())?;
+                let (first, second) = bytes.split_at(usize::from(*len) / 2);
+                reservation.write(first);
+                if *finishes {
+                    reservation.write(second);
+                    reservation.finish()?;
+                }
+            }
+            Self::Trim(_) | Self::Reopen => {}
+        }
+        Ok(())
+    }
+}
+
+impl Lived {
+    fn begin<M: Medium>(&mut self, journal: &Journal<M>) {
+        let mark = MARK.next_multiple_of(self.shape.alignment);
+        self.marks.push(journal.end().get() - mark);
+    }
+
+    fn learn<M: Medium>(&mut self, journal: &Journal<M>) {
+        self.head = journal.head().get();
+        self.records = records(journal).unwrap();
+        let known = self.ever.last().map(|record| record.end);
+        let is_new = |record: &&Record| known.is_none_or(|end| record.position >= end);
+        self.ever.extend(self.records.iter().filter(is_new).cloned());
+    }
+
+    /// Whether one of the changed words is in a range of positions.
+    fn touches(&self, range: Range<u64>, changed: &[u64]) -> bool {
+        range.step_by(8).any(|at| changed.contains(&(at % self.shape.capacity() / 8)))
+    }
+
+    /// Whether a record is as it was, and so are the marks before it in its segment.
+    fn is_whole(&self, record: &Record, changed: &[u64]) -> bool {
+        let (position, end) = (record.position.get(), record.end.get());
+        let segment = position - position % self.shape.segment;
+        let before = self.marks.iter().copied().filter(|mark| (segment..position).contains(mark));
+        let mut marks = before.chain([segment]);
+        !self.touches(position..end, changed)
+            && !marks.any(|mark| self.touches(mark..mark + MARK, changed))
+    }
+
+    /// The records that are whole after these words of the log have changed.
+    fn whole(&self, changed: &[u64]) -> Vec<Record> {
+        self.records.iter().filter(|record| self.is_whole(record, changed)).cloned().collect()
+    }
+}
+
+/// What is done to the words of the log. Places are counted in words, round and round.
+#[derive(Clone, Debug)]
+#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+pub(crate) enum Harm {
+    Bit {
+        at: u16,
+        bit: u8,
+    },
+    Zeros {
+        at: u16,
+        words: u8,
+    },
+    /// Words that are made of the seed: to choose them would be to forge checksums.
+    Noise {
+        at: u16,
+        words: u8,
+        seed: u32,
+    },
+    /// What is elsewhere.
+    Copy {
+        from: u16,
+        at: u16,
+        words: u8,
+    },
+}
+
+impl Harm {
+    /// Does it; the words that have changed.
+    pub(crate) fn apply<M: Medium>(&self, medium: &M) -> Vec<u64> {
+        let count = (medium.len() - LOG) / 8;
+        let place = |at: u16| u64::from(at) % count;
+        let word = |at: u64| medium.load(LOG + at % count * 8, Relaxed);
+        let new: Vec<(u64, u64)> = match *self {
+            Self::Bit { at, bit } => vec![(place(at), word(place(at)) ^ 1 << (bit % 64))],
+            Self::Zeros { at, words } => {
+                (place(at)..).take(words.into()).map(|at| (at, 0)).collect()
+            }
+            Self::Noise { at, words, seed } => {
+                (place(at)..).take(words.into()).map(|at| (at, noise(seed, at))).collect()
+            }
+            Self::Copy { from, at, words } => {
+                let copied = (place(from)..).map(word);
+                (place(at)..).zip(copied).take(words.into()).collect()
+            }
+        };
+        let is_change = |(at, new): &(u64, u64)| *at < count && word(*at) != *new;
+        let changes: Vec<_> = new.into_iter().filter(is_change).collect();
+        for (at, new) in &changes {
+            medium.store(LOG + at * 8, *new, Relaxed);
+        }
+        changes.into_iter().map(|(at, _)| at).collect()
+    }
+}
+
+/// Steele, Lea and Flood's `SplitMix64`.
+fn noise(seed: u32, at: u64) -> u64 {
+    let state = (u64::from(seed) << 32 | at).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
+}
+
+pub(crate) fn records<M: Medium>(journal: &Journal<M>) -> Result<Vec<Record>, Error<M::Error>> {
+    journal.reader()?.records().collect()
+}
+
+fn salvaged<M: Medium>(medium: &M) -> Vec<Record>
+where
+    M::Error: Debug,
+{
+    let is_record = |item| match item {
+        Salvaged::Record(record) => Some(record),
+        Salvaged::Skipped(_) => None,
+    };
+    Reader::open(medium).unwrap().salvage().filter_map(|item| is_record(item.unwrap())).collect()
+}
+
+/// What is returned was written; what is whole is returned; a repair keeps it, and more can be appended.
+pub(crate) fn damage_costs_what_it_touches<M: Medium>(medium: &M, lived: &Lived, changed: &[u64]) {
+    let written = &lived.records;
+    let whole = lived.whole(changed);
+    let reader = Reader::open(medium).unwrap();
+
+    // The prefix, all of it before the first word that has changed.
+    let read: Vec<_> = reader.records().map_while(Result::ok).collect();
+    assert!(written.starts_with(&read), "{read:?} of {written:?}");
+    let before = |record: &&Record| !lived.touches(lived.head..record.end.get(), changed);
+    assert!(written.iter().take_while(before).count() <= read.len(), "{read:?} of {written:?}");
+    let verified = reader.verify(&mut |_| ()).unwrap();
+    assert_eq!(verified.records, read.len() as u64);
+
+    // Everything that is whole.
+    let salvaged = salvaged(medium);
+    assert!(whole.iter().all(|record| salvaged.contains(record)), "{salvaged:?} of {whole:?}");
+    assert!(salvaged.iter().all(|record| written.contains(record)), "{salvaged:?} of {written:?}");
+
+    // A repair keeps what was salvaged, and more can be appended.
+    if verified.damage.is_some() {
+        assert!(matches!(lived.shape.options(FIRST).open(medium), Err(Error::Damaged(_))));
+    }
+    let (journal, _) = lived.shape.options(SECOND).repair(medium).unwrap();
+    let kept = records(&journal).unwrap();
+    let expected = if verified.damage.is_some() { &salvaged } else { &read };
+    assert_eq!(&kept, expected);
+    drop(journal);
+    goes_on(medium, lived.shape, &kept);
+}
+
+/// Without superblocks a repair has everything that is whole, and maybe what had been trimmed.
+pub(crate) fn superblocks_are_made_anew<M: Medium>(medium: &M, lived: &Lived, changed: &[u64]) {
+    for page in [0, 4096] {
+        (page..page + 128).step_by(8).for_each(|at| medium.store(at, 0, Relaxed));
+    }
+    let whole = lived.whole(changed);
+    match lived.shape.options(SECOND).repair(medium) {
+        Ok((journal, _)) => {
+            let kept = records(&journal).unwrap();
+            assert!(whole.iter().all(|record| kept.contains(record)), "{kept:?} of {whole:?}");
+            assert!(kept.iter().all(|record| lived.ever.contains(record)), "{kept:?}");
+            drop(journal);
+            goes_on(medium, lived.shape, &kept);
+        }
+        // Without a mark nothing is known.
+        Err(error) => assert!(whole.is_empty(), "{error}: {whole:?}"),
+    }
+}
+
+/// A repair has everything that is whole though the superblock that held is lost, and the one before is not; but in
+/// the last window damage may be taken for a torn end.
+pub(crate) fn the_newer_superblock_is_lost<M: Medium>(medium: &M, lived: &Lived, changed: &[u64]) {
+    let [first, second] = [0, 4096].map(|page| medium.load(page + 56, Relaxed));
+    let (older, newer) = if second > first { (0, 4096) } else { (4096, 0) };
+    medium.store(newer + 16, !medium.load(newer + 16, Relaxed), Relaxed);
+    let whole = lived.whole(changed);
+    let Ok((journal, repaired)) = lived.shape.options(SECOND).repair(medium) else {
+        assert!(first.min(second) == 0 && whole.is_empty(), "the older one is there: {whole:?}");
+        return;
+    };
+    let kept = records(&journal).unwrap();
+    let head = medium.load(older + 64, Relaxed).min(lived.head);
+    let is_due = |record: &Record| {
+        !repaired.lost.is_empty() || !lived.touches(head..record.end.get(), changed)
+    };
+    let mut due = whole.iter().filter(|record| is_due(record));
+    assert!(due.all(|record| kept.contains(record)), "{kept:?} of {whole:?}");
+    assert!(kept.iter().all(|record| lived.ever.contains(record)), "{kept:?}");
+    drop(journal);
+    goes_on(medium, lived.shape, &kept);
+}
+
+/// It can be opened and appended to, and has what it had.
+fn goes_on<M: Medium>(medium: &M, shape: Shape, kept: &[Record]) {
+    let (journal, again) = shape.options(THIRD).open(medium).unwrap();
+    assert_eq!(again.records, kept.len() as u64);
+    let appended = journal.append(b"more");
+    drop(journal);
+    let (journal, _) = shape.options(FOURTH).open(medium).unwrap();
+    let found = records(&journal).unwrap();
+    assert!(found.starts_with(kept));
+    match appended {
+        Ok(position) => assert_eq!(found.last().map(|last| last.position), Some(position)),
+        Err(error) => assert!(matches!(error, Error::Full { .. }), "{error}"),
+    }
+}
+
+/// Bytes that may be anything are read to an end, and if they are a journal, it is consistent: what is read is
+/// salvaged, and what can be opened or repaired goes on.
+pub(crate) fn anything_is_read_to_an_end<M: Medium>(medium: &M, shape: Shape) {
+    // A record has 16 bytes at least.
+    let most = medium.len() / 16;
+    if let Ok(reader) = Reader::open(medium) {
+        let read: Vec<_> = reader.records().map_while(Result::ok).collect();
+        assert!(read.len() as u64 <= most);
+        assert_eq!(reader.verify(&mut |_| ()).unwrap().records, read.len() as u64);
+        assert!(reader.salvage().count() as u64 <= 2 * most + 1);
+        assert!(salvaged(medium).starts_with(&read));
+        for record in &read {
+            let from = reader.records_from(record.end).map(|records| records.map_while(Result::ok));
+            from.map(|records| assert!(records.count() < read.len())).unwrap();
+        }
+    }
+    let opened = shape.options(FIRST).open(medium).map(drop);
+    let Ok((journal, _)) = shape.options(SECOND).repair(medium) else {
+        assert!(opened.is_err(), "what can be opened can be repaired");
+        return;
+    };
+    let kept = records(&journal).unwrap();
+    drop(journal);
+    goes_on(medium, shape, &kept);
+}

@@ -1,0 +1,169 @@
+//! What holds for a recording whatever happens to its bytes: property tests and the fuzzers in `fuzz/` ask the
+//! same.
+
+use super::plain::{Recorded, options, shown};
+use cachemaint::medium::{Bytes, Medium, Readable};
+use cachemaint::recorder::{Found, Mode, NotRecorded, Options, Reader};
+use core::ops::Range;
+
+/// Bytes before the sub-buffers, where there are at most 16 shards.
+pub(crate) const BASE: usize = 3 * 4096;
+/// Bytes of a sub-buffer.
+pub(crate) const SIZE: usize = 256;
+/// Of a sub-buffer.
+const HEADER: usize = 64;
+
+/// The payload of an event, by its number; none of its bytes is zero.
+pub(crate) fn payload(number: usize, len: usize) -> Vec<u8> {
+    (0..len).map(|place| (number * 31 + place) as u8 | 1).collect()
+}
+
+/// What was recorded: of each event how long it is, and in which opening.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lived {
+    events: Vec<(usize, u32)>,
+}
+
+/// One thing that is done to a recording.
+#[derive(Clone, Debug)]
+#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+pub(crate) enum Deed {
+    /// An event with so many bytes of payload is recorded in a shard.
+    Record { shard: u8, len: u8 },
+    /// It is opened again, to go on with it.
+    Reopen,
+}
+
+/// Makes a recording with two shards and does all of it.
+pub(crate) fn live<M: Medium>(medium: &M, deeds: &[Deed]) -> Lived {
+    let mut lived = Lived::default();
+    let made = || options().shards(2).create(medium).map_err(|error| error.to_string());
+    let mut recorder = made().unwrap();
+    let mut opening = 1;
+    for deed in deeds {
+        match *deed {
+            Deed::Record { shard, len } => {
+                let writers = [recorder.claim().unwrap(), recorder.claim().unwrap()];
+                let number = lived.events.len();
+                let bytes = payload(number, len.into());
+                let shard = usize::from(shard % 2);
+                match writers[shard].record_at(number as u64, number as u16, &bytes) {
+                    Ok(()) => lived.events.push((len.into(), opening)),
+                    Err(NotRecorded::TooLong { .. }) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            Deed::Reopen => {
+                drop(recorder);
+                recorder = options().open(medium).map_err(|error| error.to_string()).unwrap();
+                opening += 1;
+            }
+        }
+    }
+    lived
+}
+
+impl Lived {
+    /// Whether an event was recorded. It can be one that the undamaged file shows no more: where the end of a
+    /// shard is lost, what it had overwritten may be all that proves itself.
+    pub(crate) fn was_recorded(&self, event: &Recorded) -> bool {
+        let number = usize::from(event.id);
+        let is_whole = |(len, _): &(usize, u32)| event.payload == payload(number, *len);
+        event.timestamp == number as u64 && self.events.get(number).is_some_and(is_whole)
+    }
+
+    fn opening(&self, event: &Recorded) -> u32 {
+        self.events[usize::from(event.id)].1
+    }
+
+    /// Whether an event is to be found after these bytes have changed: it is as it was, and the header of its
+    /// sub-buffer is, or can be inferred, by the newest one that is left.
+    fn is_findable(&self, event: &Recorded, all: &[Recorded], changed: &[usize]) -> bool {
+        let is_hit = |range: Range<usize>| changed.iter().any(|byte| range.contains(byte));
+        let header = |event: &Recorded| {
+            let at = event.at as usize / SIZE * SIZE;
+            at..at + HEADER
+        };
+        let at = event.at as usize;
+        let end = at + 16 + event.payload.len().next_multiple_of(8);
+        if is_hit(at..end) {
+            return false;
+        }
+        let left = all.iter().filter(|other| !is_hit(header(other)));
+        let newest = left.max_by_key(|other| other.sequence);
+        let is_inferred = newest.is_some_and(|newest| self.opening(newest) == self.opening(event));
+        !is_hit(header(event)) || is_inferred
+    }
+}
+
+/// What both shards show.
+pub(crate) fn all(bytes: &[u8]) -> [Vec<Recorded>; 2] {
+    let reader = Reader::open(Bytes(bytes)).unwrap();
+    [0, 1].map(|shard| shown(&reader, shard).events)
+}
+
+/// What is shown was recorded, and every undamaged event is.
+pub(crate) fn damage_costs_what_it_touches(before: &[u8], after: &[u8], lived: &Lived) {
+    let bytes = before.iter().zip(after).enumerate();
+    let changed: Vec<_> =
+        bytes.filter(|(_, (before, after))| before != after).map(|(at, _)| at).collect();
+    for (written, found) in all(before).iter().zip(&all(after)) {
+        assert!(found.iter().all(|event| lived.was_recorded(event)), "{found:?}");
+        let findable = |event: &&Recorded| lived.is_findable(event, written, &changed);
+        for event in written.iter().filter(findable) {
+            assert!(found.contains(event), "{event:?} of {found:?}");
+        }
+    }
+}
+
+/// Bytes that may be anything are read to an end, shard by shard and merged, and all of it lies in the medium.
+/// Returns what is shown.
+pub(crate) fn anything_is_read_to_an_end<S: Readable>(source: S) -> Vec<Vec<Recorded>> {
+    let len = source.len();
+    let Ok(reader) = Reader::open(source) else { return Vec::new() };
+    let shards = reader.description().shards();
+    let all: Vec<_> = (0..shards).map(|shard| shown(&reader, shard)).collect();
+    for shown in &all {
+        // An event has 16 bytes at least; each slot is visited three times.
+        assert!(((shown.events.len() + shown.skipped.len()) as u64) < len);
+        assert!(shown.skipped.iter().all(|skipped| skipped.at + skipped.len <= len));
+        assert!(shown.events.iter().all(|event| event.at + event.payload.len() as u64 <= len));
+    }
+    let mut buffer = vec![0; reader.largest_payload()];
+    let mut counts = vec![0; shards as usize];
+    let mut merged = reader.events();
+    while let Some(found) = merged.next(&mut buffer) {
+        if let Found::Event(event) = found {
+            counts[event.shard as usize] += 1;
+        }
+    }
+    let expected: Vec<_> = all.iter().map(|shown| shown.events.len()).collect();
+    assert_eq!(counts, expected);
+    all.into_iter().map(|shown| shown.events).collect()
+}
+
+/// What can be opened is recorded into, and that is found.
+pub(crate) fn anything_goes_on<M: Medium>(medium: &M, options: Options) {
+    let Ok(recorder) = options.open(medium) else { return };
+    let is_refusing = recorder.description().mode() == Mode::Refuse;
+    let most = u64::from(recorder.description().sub_buffers());
+    for shard in 0..recorder.description().shards() {
+        let writer = recorder.claim().unwrap();
+        if is_refusing {
+            recorder.release(shard, u64::MAX);
+        }
+        for number in 0..most {
+            match writer.record_at(u64::MAX, 77, &number.to_le_bytes()) {
+                Ok(()) => {
+                    let found = shown(&recorder.reader(), writer.shard()).events;
+                    let is_it = |event: &Recorded| event.payload == number.to_le_bytes();
+                    // Not always as the last one: of several sub-buffers whose headers are lost not all are inferred.
+                    assert!(found.iter().any(is_it), "{found:?}");
+                }
+                Err(NotRecorded::WornOut) => {}
+                Err(NotRecorded::Full) if is_refusing => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}

@@ -11,6 +11,7 @@ extern crate alloc;
 mod asm;
 mod command;
 mod debian;
+mod fuzz;
 mod host;
 mod lab;
 mod lint;
@@ -68,6 +69,8 @@ enum Task {
     Miri,
     /// Every interleaving that loom tries is right.
     Loom,
+    /// No input breaks a format: fuzzing, guided by coverage.
+    Fuzz(fuzz::Request),
     /// The lab: every claim on other CPUs and on whole machines.
     Lab(lab::Request),
     /// Run a program inside a machine with a DAX file system: a runner for cargo.
@@ -117,8 +120,9 @@ const CI: [Step; 15] = [
     FMT, CLIPPY, DOC, TEST, BENCH, NO_STD, SYSTEMS, MSRV, MIRI, LOOM, LAB, ASM, DEMO, PACKAGE, TREE,
 ];
 /// What only `full` runs.
-const LONGER: [Step; 4] = [
+const LONGER: [Step; 5] = [
     ("full", run::test_long),
+    ("full", fuzz::fuzz),
     ("full", package::package_builds),
     ("full", lab::lab_long),
     ("full", lab::lab_prove),
@@ -127,7 +131,7 @@ const LONGER: [Step; 4] = [
 impl Task {
     fn steps(&self) -> Vec<Step> {
         match self {
-            Self::Lab(_) | Self::Machine(_) | Self::Plot => Vec::new(),
+            Self::Fuzz(_) | Self::Lab(_) | Self::Machine(_) | Self::Plot => Vec::new(),
             Self::Ci => CI.to_vec(),
             Self::Full => CI.into_iter().chain(LONGER).collect(),
             Self::Fmt => vec![FMT],
@@ -167,6 +171,10 @@ fn main() -> Result<ExitCode> {
         if !lab::run(&host, &mut report, request)? {
             return Ok(ExitCode::SUCCESS);
         }
+    }
+    if let Task::Fuzz(request) = &cli.task {
+        report.begin("fuzz");
+        fuzz::run(&host, &mut report, request)?;
     }
     for (name, step) in cli.task.steps() {
         report.begin(name);

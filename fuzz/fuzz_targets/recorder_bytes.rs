@@ -1,0 +1,8 @@
+//! Bytes that may be anything: see `recorder::bytes`.
+
+#![no_main]
+
+use cachemaint_fuzz::recorder;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: recorder::Anything<'_>| recorder::bytes(&input));

@@ -1,0 +1,8 @@
+//! A valid medium that was damaged: see `recorder::damage`.
+
+#![no_main]
+
+use cachemaint_fuzz::recorder;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: recorder::Damaged| recorder::damage(&input));

@@ -1,0 +1,147 @@
+//! Fuzzing of the formats, guided by coverage: `fuzz/` holds the targets.
+//!
+//! The targets are built by the compiler in use, with the flags that cargo-fuzz passes, which need not be
+//! installed. What libFuzzer finds worth keeping is kept under `fuzz/corpus`, and goes on from there the next time.
+
+use std::env;
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Args;
+
+use crate::command::{Cmd, find_program};
+use crate::host::Host;
+use crate::report::{Finding, Report};
+use crate::toolchain;
+
+/// Each, and what it proves.
+const TARGETS: [(&str, &str); 4] = [
+    ("journal_bytes", "a journal of any bytes is read to an end, and goes on if it can be opened"),
+    ("journal_damage", "what is read of a damaged journal was written, and all that is whole is"),
+    (
+        "recorder_bytes",
+        "a recording of any bytes is read to an end, and goes on if it can be opened",
+    ),
+    (
+        "recorder_damage",
+        "what is shown of a damaged recording was recorded, and all that is whole is",
+    ),
+];
+
+/// Counters of edges for libFuzzer, values that are compared, and the address sanitizer, which watches allocations
+/// too.
+const FLAGS: [&str; 8] = [
+    "--cfg=fuzzing",
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+    "-Ccodegen-units=1",
+    "-Zsanitizer=address",
+];
+
+/// One input may take so many seconds, and one allocation so many MiB: media have some KiB.
+const INPUT: u32 = 10;
+const ALLOCATION: u32 = 64;
+/// Bytes of an input.
+const LONGEST: u32 = 4096;
+
+#[derive(Debug, Args)]
+pub(crate) struct Request {
+    /// Seconds for each target.
+    #[arg(long, default_value_t = SECONDS)]
+    seconds: u32,
+    /// Only these targets; all, if none is named.
+    targets: Vec<String>,
+}
+
+/// Seconds for each target, if nobody says how many.
+const SECONDS: u32 = 60;
+
+/// All targets for the usual time.
+pub(crate) fn fuzz(host: &Host, report: &mut Report) -> Result<()> {
+    run(host, report, &Request { seconds: SECONDS, targets: Vec::new() })
+}
+
+pub(crate) fn run(host: &Host, report: &mut Report, request: &Request) -> Result<()> {
+    let is_wanted =
+        |name: &str| request.targets.is_empty() || request.targets.iter().any(|one| one == name);
+    let names = TARGETS.map(|(name, _)| name);
+    for wanted in &request.targets {
+        ensure!(
+            names.contains(&wanted.as_str()),
+            "there is no target {wanted}: there are {names:?}"
+        );
+    }
+    let triple = toolchain::native()?;
+    if let Err(reason) = sanitizer(&triple) {
+        return report.skip("targets", format!("they cannot be built here: {reason:#}"));
+    }
+    let build =
+        Cmd::cargo("build --locked --release --bins --manifest-path fuzz/Cargo.toml --target")
+            .arg(&triple)
+            .env("CARGO_TARGET_DIR", host.target_dir("fuzz").display().to_string())
+            .env("RUSTFLAGS", FLAGS.join(" "))
+            .env("RUSTC_BOOTSTRAP", "1");
+    let mut is_built = false;
+    report.check("targets", "the targets build", || {
+        build.check().inspect(|finding| is_built = finding.failure().is_none())
+    })?;
+    if !is_built {
+        return Ok(());
+    }
+    TARGETS.into_iter().filter(|(name, _)| is_wanted(name)).try_for_each(|(name, proves)| {
+        report.check(name, proves, || target(host, &triple, name, request.seconds))
+    })
+}
+
+/// Why targets cannot be built, if they cannot.
+fn sanitizer(triple: &str) -> Result<()> {
+    let compiler = env::var("CXX").unwrap_or_else(|_unset| String::from("c++"));
+    find_program(&compiler)
+        .with_context(|| format!("libFuzzer needs a C++ compiler, and {compiler} is not there"))?;
+    let folder = Cmd::new("rustc").words("--print target-libdir --target").arg(triple).read()?;
+    let mut files = fs::read_dir(folder.trim()).context("the compiler has no standard library")?;
+    files
+        .any(|file| file.is_ok_and(|file| file.file_name().to_string_lossy().contains("asan")))
+        .then_some(())
+        .with_context(|| format!("the compiler has no address sanitizer for {triple}"))
+}
+
+fn target(host: &Host, triple: &str, name: &str, seconds: u32) -> Result<Finding> {
+    let folders =
+        ["corpus", "artifacts"].map(|folder| host.root().join("fuzz").join(folder).join(name));
+    for folder in &folders {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    let [corpus, artifacts] = folders.map(|folder| format!("{}/", folder.display()));
+    let program = host.target_dir("fuzz").join(triple).join("release").join(name);
+    let finding = Cmd::new(program.display().to_string())
+        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-timeout={INPUT}"))
+        .arg(format!("-malloc_limit_mb={ALLOCATION}"))
+        .arg(format!("-max_len={LONGEST}"))
+        .arg(format!("-artifact_prefix={artifacts}"))
+        .arg("-print_final_stats=1")
+        .arg(&corpus)
+        .limit(seconds.saturating_add(120))
+        .check()?;
+    Ok(match finding.failure() {
+        None => finding,
+        Some(why) => {
+            let input = newest(&artifacts)?.unwrap_or_else(|| format!("nothing in {artifacts}"));
+            Finding::failed(finding.tests(), format!("the input is {input}: {why}"))
+        }
+    })
+}
+
+/// The file that was written last in a folder.
+fn newest(folder: &str) -> Result<Option<String>> {
+    let files = fs::read_dir(folder).with_context(|| format!("cannot read {folder}"))?;
+    let dated = files.filter_map(|file| {
+        let file = file.ok()?;
+        Some((file.metadata().ok()?.modified().ok()?, file.path()))
+    });
+    Ok(dated.max().map(|(_, path)| path.display().to_string()))
+}

@@ -99,7 +99,7 @@
 //! Seeds are what a CRC32C goes on from: that of no bytes with seed *s* is *s*.
 //!
 //! # Limits
-//! - A record fits into a segment, and has less than 16 MiB. Positions are below 2^63.
+//! - A record fits into a segment, and has less than 16 MiB. Positions, generations and epochs' numbers are below 2^63.
 //! - A checksum of 32 bits finds accidents, not attackers; of damaged records that name their position, one in
 //!   2^32 is taken for whole.
 //! - One process appends. Others may read meanwhile.

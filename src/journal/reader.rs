@@ -93,7 +93,8 @@ impl<M: Readable> Reader<M> {
         Ok(survey(&self.medium, self.superblock, progress)?)
     }
 
-    /// Everything that proves itself, also behind damage.
+    /// Everything that proves itself, also behind damage, as the superblock tells of it: if the newer one is lost,
+    /// the records of the last epoch are [repair](super::Options::repair)'s to find, which looks for marks.
     #[must_use]
     pub fn salvage(&self) -> Salvage<'_, M> {
         Salvage::new(Walk::new(&self.medium, self.superblock))

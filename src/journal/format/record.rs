@@ -141,7 +141,10 @@ impl Mark {
         let mut identity = [0; 16];
         identity.copy_from_slice(&payload[..16]);
         let epoch = Epoch { number: u64_at(payload, 16), seed: u32_at(payload, 24) };
-        let geometry = geometry.checked().filter(|_| is_whole)?;
+        // What is counted on from them must not overflow.
+        let can_be = |number: &u64| i64::try_from(*number).is_ok();
+        let can_be = [header.position, epoch.number].iter().all(can_be);
+        let geometry = geometry.checked().filter(|_| is_whole && can_be)?;
         Some(Self { identity: Identity(identity), epoch, geometry })
     }
 }

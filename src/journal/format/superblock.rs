@@ -100,12 +100,13 @@ impl Superblock {
         }
     }
 
-    /// Whether its positions can be: a checksum can be right by accident, and a loop over them must end.
+    /// Whether its numbers can be: a checksum can be right by accident, and what is counted on from them must
+    /// neither overflow nor go on for ever.
     fn is_consistent(&self) -> bool {
-        let Self { geometry, head, epoch_start, .. } = *self;
+        let Self { geometry, head, epoch_start, generation, .. } = *self;
         head.is_multiple_of(super::WORD)
             && epoch_start.is_multiple_of(super::WORD)
-            && i64::try_from(head).is_ok()
+            && [head, generation, self.epoch.number].iter().all(|it| i64::try_from(*it).is_ok())
             && epoch_start <= geometry.limit(head)
             && self.head_epoch.number <= self.epoch.number
     }
@@ -114,4 +115,37 @@ impl Superblock {
 /// Of all but the checksum itself.
 fn checksum_of(bytes: &[u8; BYTES]) -> u32 {
     checksum::append(checksum::append(0, &bytes[..12]), &bytes[16..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Found, Superblock};
+    use crate::journal::Identity;
+    use crate::journal::format::geometry::Geometry;
+    use crate::journal::format::record::Epoch;
+
+    const EPOCH: Epoch = Epoch { number: 1, seed: 0 };
+    const FIRST: Superblock = Superblock {
+        identity: Identity([7; 16]),
+        geometry: Geometry { capacity: 1024, window: 512, segment: 256, alignment: 8 },
+        generation: 1,
+        head: 0,
+        head_epoch: EPOCH,
+        epoch: EPOCH,
+        epoch_start: 0,
+    };
+
+    /// The next one would have none of these numbers left.
+    #[test]
+    fn numbers_that_cannot_be_counted_to_are_damage() {
+        assert_eq!(Superblock::read(&FIRST.bytes()), Found::Superblock(FIRST));
+        let last = Epoch { number: u64::MAX, seed: 0 };
+        for worn in [
+            Superblock { generation: u64::MAX, ..FIRST },
+            Superblock { epoch: last, ..FIRST },
+            Superblock { head: 0_u64.wrapping_sub(256), ..FIRST },
+        ] {
+            assert_eq!(Superblock::read(&worn.bytes()), Found::Damaged, "{worn:?}");
+        }
+    }
 }

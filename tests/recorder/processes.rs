@@ -103,18 +103,20 @@ fn events_outlive_their_process_and_the_signal_ends_it_as_before() {
     if is_emulated("events_outlive_their_process_and_the_signal_ends_it_as_before") {
         return;
     }
-    let signals = [
-        ("kill", libc::SIGKILL),
-        ("term", libc::SIGTERM),
-        ("segv", libc::SIGSEGV),
-        ("abort", libc::SIGABRT),
-        ("bus", libc::SIGBUS),
-        // The standard library's handler comes next: it tells of the overflow and aborts.
-        ("overflow", libc::SIGABRT),
+    let signals: [(_, &[_]); 6] = [
+        ("kill", &[libc::SIGKILL]),
+        ("term", &[libc::SIGTERM]),
+        ("segv", &[libc::SIGSEGV]),
+        ("abort", &[libc::SIGABRT]),
+        ("bus", &[libc::SIGBUS]),
+        // The standard library's handler comes next: it tells of the overflow and aborts, where it knows the end of
+        // the stack. In a program that is linked statically it did not.
+        ("overflow", &[libc::SIGABRT, libc::SIGSEGV]),
     ];
-    for (how, signal) in signals {
+    for (how, signals) in signals {
         let (status, times) = end(how);
-        assert_eq!(status.signal(), Some(signal), "{how}: {status:?}");
+        let is_expected = status.signal().is_some_and(|signal| signals.contains(&signal));
+        assert!(is_expected, "{how}: {status:?}");
         assert_eq!(times, (0..EVENTS).collect::<Vec<_>>(), "{how}");
     }
 }

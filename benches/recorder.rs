@@ -3,8 +3,9 @@
 //! installed. One thread, and two at once, each of which has a ring of its own (LTTng-UST: each CPU). Then
 //! the same with a write-back and a fence for each 32 KiB, which LTTng-UST does not have.
 //!
-//! A ring has 4 MiB; where it has sub-buffers, there are 4 of 1 MiB, or as many of 32 KiB. After criterion's figures the ratios are
-//! printed, from interleaved blocks, with their 95 % intervals: times are those of an event and thread.
+//! A ring has 4 MiB; where it has sub-buffers, they have 1 MiB, or 32 KiB if they are written back. After
+//! criterion's figures the ratios are printed, from interleaved blocks, with their 95 % intervals: times are
+//! those of an event and thread.
 
 use cachemaint::medium::Memory;
 use cachemaint::recorder::{

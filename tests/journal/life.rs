@@ -1,5 +1,6 @@
 //! What happens to a journal, what the outside world learns of it, and what must be there afterwards.
 
+pub(crate) use crate::claims::records;
 use cachemaint::journal::{Error, Group, Journal, Options, Position, Record};
 use cachemaint::medium::Medium;
 use cachemaint::sim::Violation;
@@ -51,10 +52,6 @@ pub(crate) enum Note {
     Trimmed(u64),
     /// Somebody has read these, and nothing else.
     Read(Range<u64>),
-}
-
-pub(crate) fn records<M: Medium>(journal: &Journal<M>) -> Result<Vec<Record>, Error<M::Error>> {
-    journal.reader()?.records().collect()
 }
 
 /// Does one thing, and tells of it before and after.

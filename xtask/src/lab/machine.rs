@@ -90,6 +90,9 @@ pub(super) struct Persisted {
     pub(super) is_synchronous: bool,
 }
 
+/// How a program ended: its exit code or the signal.
+type End = (Option<i32>, Option<i32>);
+
 /// A machine that runs.
 pub(super) struct Machine {
     child: Child,
@@ -273,19 +276,38 @@ impl Machine {
 
     /// Runs a program; its exit code, and what it printed on standard output and standard error.
     pub(super) fn output(&mut self, line: &str) -> Result<(Option<i32>, String, String)> {
-        let mut words = line.split_whitespace().map(str::to_owned);
-        let program = words.next().context("no program")?;
-        match self.ask(&Request::Output { program, arguments: words.collect() })? {
-            Reply::Printed { code, out, errors } => Ok((code, out, errors)),
-            other => bail!("`{line}`: {other:?}"),
-        }
+        let ((code, _signal), out, errors) = self.printed(line)?;
+        Ok((code, out, errors))
     }
 
     /// Runs a program, which must succeed and print a document.
     pub(super) fn document(&mut self, line: &str) -> Result<Value> {
-        let (code, out, errors) = self.output(line)?;
-        ensure!(code == Some(0), "`{line}` ended with exit code {code:?}: {errors}");
+        self.document_before(line, (Some(0), None))
+    }
+
+    /// Runs a program, which must print a document and then be ended by a signal.
+    pub(super) fn document_before_signal(&mut self, line: &str, signal: i32) -> Result<Value> {
+        self.document_before(line, (None, Some(signal)))
+    }
+
+    /// Runs a program, which must print a document and end so.
+    fn document_before(&mut self, line: &str, end: End) -> Result<Value> {
+        let ((code, signal), out, errors) = self.printed(line)?;
+        ensure!(
+            (code, signal) == end,
+            "`{line}` ended with code {code:?}, signal {signal:?}: {errors}"
+        );
         serde_json::from_str(&out).with_context(|| format!("`{line}` printed no JSON: {out:?}"))
+    }
+
+    /// Runs a program; its exit code or the signal that ended it, and what it printed.
+    fn printed(&mut self, line: &str) -> Result<(End, String, String)> {
+        let mut words = line.split_whitespace().map(str::to_owned);
+        let program = words.next().context("no program")?;
+        match self.ask(&Request::Output { program, arguments: words.collect() })? {
+            Reply::Printed { code, signal, out, errors } => Ok(((code, signal), out, errors)),
+            other => bail!("`{line}`: {other:?}"),
+        }
     }
 
     pub(super) fn mount(&mut self, device: &str, directory: &str, options: &str) -> Result<()> {

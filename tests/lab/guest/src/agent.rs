@@ -48,8 +48,8 @@ fn answer(request: Request) -> Result<Reply> {
         Request::AppendForever(records) => {
             journals::append(&records, |number| console::say(&Reply::Acknowledged(number)))
         }
-        Request::RecordForever(records, durability) => {
-            recordings::record_forever(&records, &durability, |number| {
+        Request::RecordForever { path, when } => {
+            recordings::record_forever(path.as_ref(), when, |number| {
                 console::say(&Reply::Acknowledged(number))
             })
         }
@@ -133,7 +133,8 @@ fn output(program: &str, arguments: &[String]) -> Result<Reply> {
         .with_context(|| format!("cannot start {program}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (out, errors) = (text(&output.stdout), text(&output.stderr));
-    Ok(Reply::Printed { code: output.status.code(), out, errors })
+    let (code, signal) = (output.status.code(), output.status.signal());
+    Ok(Reply::Printed { code, signal, out, errors })
 }
 
 fn mount(

@@ -1,5 +1,6 @@
 //! A journal of numbered records: appended to until something ends it, and read again.
 
+use crate::number;
 use crate::records::record;
 use anyhow::{Context as _, Result};
 use cachemaint::dax::{DaxFile, Options};
@@ -85,8 +86,4 @@ pub(crate) fn read(path: &Path, seed: &str) -> Result<ExitCode> {
     });
     writeln!(std::io::stdout(), "{document}").context("cannot print")?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn number(text: &str) -> Result<u64> {
-    text.parse().with_context(|| format!("{text} is no number"))
 }

@@ -37,8 +37,8 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
             journals::append_until_killed(path.as_ref(), seed, more)
         }
         ["read-journal", path, seed] => journals::read(path.as_ref(), seed),
-        ["record-until-ended", path, durability, enough, end] => {
-            recordings::record_until_ended(path.as_ref(), durability, enough, end)
+        ["record-until-ended", path, when, enough, signal] => {
+            recordings::record_until_ended(path.as_ref(), when, enough, signal)
         }
         ["read-recording", path] => recordings::read(path.as_ref()),
         ["place", path, at] => media::place(path.as_ref(), at),
@@ -52,6 +52,11 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         _ if std::process::id() == 1 => agent::serve(),
         _ => anyhow::bail!("this is the first program of a machine: it runs as process 1"),
     }
+}
+
+#[cfg(target_os = "linux")]
+fn number(argument: &str) -> anyhow::Result<u64> {
+    anyhow::Context::with_context(argument.parse(), || format!("{argument} is no number"))
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -1,166 +1,143 @@
 //! Recordings of numbered events: recorded until something ends it, and read again.
 
-use crate::records::record;
-use anyhow::{Context as _, Result, bail, ensure};
+use crate::number;
+use crate::records::{number_of, record};
+use anyhow::{Context as _, Result, ensure};
 use cachemaint::dax::{self, DaxFile};
 use cachemaint::recorder::{
     Durability, Event, Found, NotRecorded, Options, Reader, Recorder, Skipped, SkippedKind, Within,
     Writer,
 };
-use cachemaint_lab_protocol::{Records, Reply};
+use cachemaint_lab_protocol::Reply;
+use cachemaint_lab_protocol::recording::{
+    Events, OF_A_SUB_BUFFER, Recorded, SHARDS, SUB_BUFFERS, When,
+};
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use rustix::process::{Signal, getpid, kill_process};
-use serde_json::json;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
-/// Bytes of the file: enough for what a lane records, so that nothing is overwritten.
-const LEN: u64 = 16 << 20;
-/// A thread records so many events at most: 80 bytes each, in half of the file.
-const MOST: u64 = 64 << 10;
+/// Bytes of the file: its shards need less.
+const LEN: u64 = 64 << 10;
 /// What kind of event it is.
 const EVENT: u16 = 5;
-/// The threads that record at once.
-const THREADS: usize = 2;
 /// How long what was recorded may not be persistent.
 const INTERVAL: Duration = Duration::from_millis(2);
-/// So many events are recorded before they are written back, where that is asked for.
-const AT_ONCE: u64 = 100;
-/// Events of a sub-buffer of 4096 bytes: a header of 64, and 16 + 64 for each event (the format's tables in
-/// `cachemaint::recorder`).
-const OF_A_SUB_BUFFER: u64 = 50;
-
-/// When events are made persistent, by the names that a lane gives to it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum When {
-    OnCrash,
-    Within,
-    SubBuffer,
-    EachAppend,
-}
-
-impl When {
-    fn named(name: &str) -> Result<Self> {
-        Ok(match name {
-            "on-crash" => Self::OnCrash,
-            "within" => Self::Within,
-            "sub-buffer" => Self::SubBuffer,
-            "each-append" => Self::EachAppend,
-            other => bail!("{other} is no durability"),
-        })
-    }
-
-    const fn durability(self) -> Durability {
-        match self {
-            Self::OnCrash | Self::Within => Durability::OnCrash,
-            Self::SubBuffer => Durability::SubBuffer,
-            Self::EachAppend => Durability::EachAppend,
-        }
-    }
-}
+/// So many events are recorded before it is seen to that they are persistent, where they are not by themselves.
+const AT_ONCE: u64 = 25;
 
 type OnFile = Recorder<DaxFile>;
 
+/// How many events each shard has.
+type Counts = [AtomicU64; SHARDS as usize];
+
 /// A recording that lives as long as the process.
-fn create(path: &Path, when: When, shards: u32) -> Result<&'static OnFile> {
+fn create(path: &Path, when: When) -> Result<&'static OnFile> {
+    let durability = match when {
+        When::OnCrash | When::Within => Durability::OnCrash,
+        When::SubBuffer => Durability::SubBuffer,
+        When::EachAppend => Durability::EachAppend,
+    };
+    let options = Options::host().shards(SHARDS).sub_buffers(SUB_BUFFERS).durability(durability);
     let file = dax::Options::new().create(path, LEN)?;
-    let options = Options::host().shards(shards).durability(when.durability());
     Ok(Box::leak(Box::new(options.create(file)?)))
 }
 
-fn within(recorder: &'static OnFile) -> Result<Within<dax::Error>> {
-    Within::start(recorder, INTERVAL).context("cannot start a thread")
+/// The thread that writes back at intervals, where there is to be one.
+fn guard(recorder: &'static OnFile, when: When) -> Result<Option<Within<dax::Error>>> {
+    let start = || Within::start(recorder, INTERVAL).context("cannot start a thread");
+    (when == When::Within).then(start).transpose()
 }
 
 /// Has threads record, and ends the process by a signal when each has recorded so many, wherever they
-/// are then. Prints how many each had recorded by then, at least.
+/// are then. Prints how many each shard had by then, at least.
 pub(crate) fn record_until_ended(
     path: &Path,
     when: &str,
     enough: &str,
-    end: &str,
+    signal: &str,
 ) -> Result<ExitCode> {
-    let (when, enough): (_, u64) = (When::named(when)?, number(enough)?);
-    let signal = match end {
-        "kill" => Signal::KILL,
-        "segv" => Signal::SEGV,
-        "term" => Signal::TERM,
-        other => bail!("{other} is no end"),
-    };
-    let recorder = create(path, when, u32::try_from(THREADS)?)?;
+    let (when, enough) = (when.parse()?, number(enough)?);
+    let named = i32::try_from(number(signal)?).ok().and_then(Signal::from_named_raw);
+    let signal = named.with_context(|| format!("{signal} is no signal"))?;
+    let recorder = create(path, when)?;
     if signal != Signal::KILL {
         recorder.stop_on_signals().context("cannot install the handlers")?;
     }
-    let _guard = (when == When::Within).then(|| within(recorder)).transpose()?;
-    let counts: &'static [AtomicU64; THREADS] = Box::leak(Box::default());
-    for _ in counts {
-        std::thread::spawn(move || record_into(recorder, counts));
-    }
+    let _guard = guard(recorder, when)?;
+    let counts: &'static Counts = Box::leak(Box::default());
+    let threads = counts.each_ref().map(|_| thread::spawn(move || record_into(recorder, counts)));
     while counts.iter().any(|count| count.load(Ordering::Acquire) < enough) {
-        std::thread::yield_now();
+        ensure!(!threads.iter().any(JoinHandle::is_finished), "a thread cannot record");
+        thread::yield_now();
     }
     let numbers = counts.each_ref().map(|count| count.load(Ordering::Acquire));
-    writeln!(std::io::stdout(), "{}", json!({ "recorded": numbers }))?;
+    writeln!(std::io::stdout(), "{}", serde_json::to_string(&numbers)?)?;
+    end_by(signal)
+}
+
+fn end_by(signal: Signal) -> Result<ExitCode> {
+    if signal == Signal::ABORT {
+        std::process::abort();
+    }
     loop {
         // A handler of the standard library's gives a signal that was sent back to the kernel, for the next.
         kill_process(getpid(), signal).context("cannot end by a signal")?;
-        std::thread::yield_now();
+        thread::yield_now();
     }
 }
 
-/// Records numbered events until recording ends, and counts them by the shard: which thread has which one is up
-/// to the scheduler.
-fn record_into(recorder: &OnFile, counts: &[AtomicU64; THREADS]) -> Result<()> {
+/// Has one event refused, and records numbered events until recording ends. They are counted by the shard: which
+/// thread has which one is up to the scheduler.
+fn record_into(recorder: &OnFile, counts: &Counts) -> Result<()> {
     let writer = recorder.claim()?;
     let count = &counts[usize::try_from(writer.shard())?];
-    for number in 0..MOST {
-        match put(&writer, u64::from(writer.shard()), number) {
-            Ok(()) => count.store(number + 1, Ordering::Release),
+    let too_long = vec![0; usize::try_from(recorder.description().sub_buffer_size())?];
+    let refused = writer.record(EVENT, &too_long);
+    ensure!(matches!(refused, Err(NotRecorded::TooLong { .. })), "{refused:?}");
+    for number in 0.. {
+        match put(&writer, number) {
             Err(NotRecorded::Stopped) => break,
-            Err(error) => return Err(error.into()),
+            outcome => outcome?,
         }
+        count.store(number + 1, Ordering::Release);
     }
     Ok(())
 }
 
-fn put(
-    writer: &Writer<'_, DaxFile>,
-    seed: u64,
-    number: u64,
-) -> Result<(), NotRecorded<dax::Error>> {
-    writer.record(EVENT, &record(seed, number))
+fn put(writer: &Writer<'_, DaxFile>, number: u64) -> Result<(), NotRecorded<dax::Error>> {
+    writer.record(EVENT, &record(writer.shard().into(), number))
 }
 
-/// Creates a recording and records event after event until the machine ends; tells how many must outlive it, as
-/// the durability has it.
+/// Creates a recording and records event after event in each shard until the machine ends; tells how many of each
+/// must outlive it.
 pub(crate) fn record_forever(
-    records: &Records,
-    when: &str,
+    path: &Path,
+    when: When,
     mut tell: impl FnMut(u64) -> Result<()>,
 ) -> Result<Reply> {
-    let when = When::named(when)?;
-    let recorder = create(records.path.as_ref(), when, 1)?;
-    let writer = recorder.claim()?;
-    let mut guard = None;
-    for number in 0..records.count {
-        if when == When::Within && guard.is_none() {
-            guard = Some(within(recorder)?);
+    let recorder = create(path, when)?;
+    let writers = (0..SHARDS).map(|_| recorder.claim()).collect::<Result<Vec<_>, _>>()?;
+    let guard = guard(recorder, when)?;
+    for number in 0.. {
+        for writer in &writers {
+            put(writer, number)?;
         }
-        put(&writer, 0, number)?;
         let all = number + 1;
-        match when {
-            When::EachAppend => tell(all)?,
+        match (when, &guard) {
+            (When::EachAppend, _) => tell(all)?,
             // The first event of the next one has written back the one before.
-            When::SubBuffer if number % OF_A_SUB_BUFFER == 0 => tell(number)?,
-            When::OnCrash if all % AT_ONCE == 0 => {
+            (When::SubBuffer, _) if number % OF_A_SUB_BUFFER == 0 => tell(number)?,
+            (When::OnCrash, _) if all % AT_ONCE == 0 => {
                 recorder.write_back_all()?;
                 tell(all)?;
             }
-            When::Within if all % AT_ONCE == 0 => {
-                // It has written all of them back when it ends.
-                guard.take().context("there is no guard")?.finish()?;
+            (When::Within, Some(guard)) if all % AT_ONCE == 0 => {
+                wait_until_older(Instant::now(), guard);
                 tell(all)?;
             }
             _ => {}
@@ -169,35 +146,47 @@ pub(crate) fn record_forever(
     Ok(Reply::Done)
 }
 
-/// Prints how many events each shard has from the first on, as they were recorded, what is damaged and what was
-/// lost.
+/// Waits until what was recorded before this time is persistent, by what the guard says of itself.
+fn wait_until_older(recorded: Instant, guard: &Within<dax::Error>) {
+    // The age comes first: it must not have grown since the guard was asked.
+    while recorded.elapsed() <= guard.longest() {
+        thread::yield_now();
+    }
+}
+
+/// Prints what a recording has.
 pub(crate) fn read(path: &Path) -> Result<ExitCode> {
     let file = dax::Options::new().open(path)?;
     let reader = Reader::open(&file)?;
-    let mut buffer = vec![0; reader.largest_payload()];
-    let (mut events, mut damaged, mut lost) = (Vec::new(), 0, 0);
+    let mut recorded = Recorded { shards: Vec::new(), damaged: 0 };
     for shard in 0..reader.description().shards() {
-        let mut found = reader.shard(shard);
-        let mut next = 0;
-        while let Some(found) = found.next(&mut buffer) {
-            match found {
-                Found::Event(Event { id, payload, .. }) => {
-                    let expected = record(u64::from(shard), next);
-                    ensure!(id == EVENT && payload == expected, "shard {shard}: no event {next}");
-                    next += 1;
-                }
-                Found::Skipped(Skipped { kind: SkippedKind::Damaged, len, .. }) => damaged += len,
-                _ => {}
-            }
-        }
-        events.push(next);
-        lost += reader.lost(shard);
+        let events = events(&reader, shard, &mut recorded.damaged)?;
+        ensure!(events.lost == reader.lost(shard), "shard {shard}: {events:?} of losses");
+        recorded.shards.push(events);
     }
-    let document = json!({ "events": events, "damaged": damaged, "lost": lost });
-    writeln!(std::io::stdout(), "{document}").context("cannot print")?;
+    writeln!(std::io::stdout(), "{}", serde_json::to_string(&recorded)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn number(text: &str) -> Result<u64> {
-    text.parse().with_context(|| format!("{text} is no number"))
+/// The events of a shard, each of which must be as it was recorded, and the one behind that before.
+fn events(reader: &Reader<&DaxFile>, shard: u32, damaged: &mut u64) -> Result<Events> {
+    let mut buffer = vec![0; reader.largest_payload()];
+    let mut found = reader.shard(shard);
+    let (mut numbers, mut lost) = (None, 0);
+    while let Some(found) = found.next(&mut buffer) {
+        match found {
+            Found::Event(Event { id, payload, .. }) => {
+                let oldest = number_of(payload)?;
+                let (first, next) = numbers.unwrap_or((oldest, oldest));
+                let is_it = id == EVENT && payload == record(shard.into(), next);
+                ensure!(is_it, "shard {shard}: another event stands where {next} must be");
+                numbers = Some((first, next + 1));
+            }
+            Found::Skipped(Skipped { kind: SkippedKind::Damaged, len, .. }) => *damaged += len,
+            Found::Lost { events, .. } => lost += events,
+            _ => {}
+        }
+    }
+    let (first, next) = numbers.unwrap_or_default();
+    Ok(Events { first, next, lost })
 }

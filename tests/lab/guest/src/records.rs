@@ -27,6 +27,12 @@ pub(crate) fn record(seed: u64, number: u64) -> [u8; RECORD] {
     bytes
 }
 
+/// The number that a record has; whether it is one is not asked.
+pub(crate) fn number_of(record: &[u8]) -> Result<u64> {
+    let number = record.first_chunk().context("it is too short for a record")?;
+    Ok(u64::from_le_bytes(*number))
+}
+
 const fn place(number: u64) -> u64 {
     number * RECORD as u64
 }

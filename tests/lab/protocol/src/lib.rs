@@ -5,6 +5,9 @@
 //! told in one place, on the host, and a machine that resets when it should not is seen at once: it
 //! says [`Reply::Hello`] again.
 
+pub mod recording;
+
+use recording::When;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -48,9 +51,14 @@ pub enum Request {
     /// Creates a journal, or opens the one that is there, and appends record after record until the machine
     /// ends, each acknowledged by [`Reply::Acknowledged`] with the number of all.
     AppendForever(Records),
-    /// Creates a recording of this durability (`on-crash`, `within`, `sub-buffer`, `each-append`) and records event
-    /// after event until the machine ends; [`Reply::Acknowledged`] tells how many must outlive it.
-    RecordForever(Records, String),
+    /// Creates a recording and records event after event in every shard until the machine ends;
+    /// [`Reply::Acknowledged`] tells how many of each must outlive it.
+    RecordForever {
+        /// The file.
+        path: String,
+        /// What is promised.
+        when: When,
+    },
     /// Creates a file and calls everything of the library that persists or writes back, on it and on
     /// memory, each between two marks for the emulator's plugin: answered by [`Reply::Names`], in the
     /// order of the marks' numbers.
@@ -189,10 +197,12 @@ pub enum Reply {
         /// The signal.
         signal: Option<i32>,
     },
-    /// A program ended, and had printed this.
+    /// A program ended by itself, or by a signal, and had printed this.
     Printed {
-        /// Its exit code; none if a signal ended it.
+        /// Its exit code.
         code: Option<i32>,
+        /// The signal.
+        signal: Option<i32>,
         /// On standard output.
         out: String,
         /// On standard error.

@@ -3,13 +3,12 @@
 
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
-use serde_json::Value;
 use std::io::Write as _;
 
 use super::power::random;
 use super::{
-    Contents, DAX, at_least, count, emulated, expect_value, lane, make_ext4, make_namespace,
-    mount_again, nvdimm,
+    Contents, DAX, SIGKILL, at_least, count, emulated, expect_value, lane, make_ext4,
+    make_namespace, mount_again, nvdimm,
 };
 use crate::lab::Lane;
 use crate::lab::kit::{Architecture, Kit};
@@ -69,10 +68,7 @@ fn kills_and_starts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
 fn append_until_killed(machine: &mut Machine, there: u64) -> Result<u64> {
     let more = 1 + random() % LATEST;
     let line = format!("/init append-until-killed {PATH} {SEED} {more}");
-    let (code, out, errors) = machine.output(&line)?;
-    ensure!(code.is_none(), "`{line}` ended with exit code {code:?}: {errors}");
-    let document: Value =
-        serde_json::from_str(&out).with_context(|| format!("no JSON: {out:?}"))?;
+    let document = machine.document_before_signal(&line, SIGKILL)?;
     expect_value(&document, "/there", there)?;
     count(&document, "/acknowledged")
 }

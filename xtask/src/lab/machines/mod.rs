@@ -45,6 +45,9 @@ const DAX: &str = "dax=always";
 const LINE: &str = "cache line (64 bytes)";
 const PAGE: &str = "page (4096 bytes)";
 
+/// `SIGKILL` (signal(7)).
+const SIGKILL: i32 = 9;
+
 /// What a lane does with its machines.
 type Story = fn(&Kit, &str, &mut Log) -> Result<()>;
 

@@ -1,17 +1,20 @@
 //! A recording whose process and whose machine end, for each durability: what it promises is there, in order,
-//! and what was found stays.
+//! and what was found stays. It overwrites the oldest, and has come round when it is ended.
 //!
-//! An emulator has no caches, so it proves the way from an event to the next kernel and which promise is made
-//! when; that each line is written back is proven by the lanes `flush/…`.
+//! An emulator has no caches and keeps every store, written back or not. So this proves the way from an event to
+//! whoever reads it in the next process, kernel or machine, which promise is made when, and that handlers let a
+//! signal end its process. That each line is written back is proven by the lanes `flush/…`.
 
 use anyhow::{Context as _, Result, ensure};
-use cachemaint_lab_protocol::{Records, Request};
-use serde_json::Value;
+use cachemaint_lab_protocol::Request;
+use cachemaint_lab_protocol::recording::{
+    Events, OF_A_SUB_BUFFER, Recorded, SHARDS, SUB_BUFFERS, When,
+};
 use std::io::Write as _;
 
 use super::power::random;
 use super::{
-    Contents, DAX, at_least, count, emulated, expect_value, lane, make_ext4, make_namespace,
+    Contents, DAX, DIRECTORY, SIGKILL, at_least, emulated, lane, make_ext4, make_namespace,
     mount_again, nvdimm,
 };
 use crate::lab::Lane;
@@ -19,54 +22,51 @@ use crate::lab::kit::{Architecture, Kit};
 use crate::lab::machine::Machine;
 use crate::log::Log;
 
-/// By the names that the guest's program takes.
-const DURABILITIES: [&str; 4] = ["on-crash", "within", "sub-buffer", "each-append"];
-/// What ends a process that records. Before the last two its handlers stop recording and write back.
-const ENDS: [&str; 3] = ["kill", "segv", "term"];
+/// Signals on x86 (signal(7)).
+const SIGABRT: i32 = 6;
+const SIGSEGV: i32 = 11;
+const SIGTERM: i32 = 15;
+/// What ends a process that records. But for the first, handlers stop recording and write back before.
+const ENDS: [i32; 4] = [SIGKILL, SIGSEGV, SIGABRT, SIGTERM];
 
-/// A process ends, and the power is cut, after so many events at most.
-const LATEST: u64 = 1500;
-/// More events than are recorded before a power cut; all of them fit into the file.
-const EVENTS: u64 = 32 << 10;
+/// Events of a shard after which each further one is in a place that had another.
+const LAP: u64 = SUB_BUFFERS as u64 * OF_A_SUB_BUFFER;
+/// Events that each shard loses because they are too long.
+const TOO_LONG: u64 = 1;
 
 pub(super) fn lanes() -> Vec<Lane> {
     vec![
         lane(
             Architecture::X86,
             "recorder",
-            "for each durability, what was recorded outlives SIGKILL, SIGSEGV and SIGTERM, a kexec and a reset",
+            "for each durability, the newest laps of a recording are read after SIGKILL, and with its handlers after \
+             SIGSEGV, SIGABRT and SIGTERM; the same after a kexec and a reset",
             ends_and_starts,
         ),
         lane(
             Architecture::X86,
             "recorder-power-cut",
-            "NVDIMM: what a recording has promised before a power cut is there after it, for each durability",
+            "NVDIMM, which keeps all stores: what a recording of each durability has promised before a power cut is \
+             read after it",
             power_cuts,
         ),
     ]
 }
 
-fn path(durability: &str, end: &str) -> String {
-    format!("/mnt/{durability}-{end}")
+/// A number of events after which a shard has come round, somewhere in one of the next two laps.
+fn enough() -> u64 {
+    LAP + 1 + random() % (2 * LAP)
 }
 
 fn ends_and_starts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let mut machine = Machine::start(kit, &emulated(name).with_kexec(), log)?;
     make_ext4(&mut machine, "/dev/pmem0", DAX)?;
     let mut found = Vec::new();
-    for durability in DURABILITIES {
-        for end in ENDS {
-            let path = path(durability, end);
-            let recorded = record_until_ended(&mut machine, &path, durability, end)
-                .with_context(|| format!("{durability}, {end}"))?;
-            let there = read(&mut machine, &path)?;
-            ensure!(there.len() == recorded.len(), "{} shards", there.len());
-            for (there, recorded) in there.iter().zip(&recorded) {
-                at_least(*there, *recorded).with_context(|| format!("{durability}, {end}"))?;
-            }
-            writeln!(log, "{durability}, {end}: {recorded:?} events recorded, {there:?} there")?;
-            found.push((path, there));
-        }
+    for (when, signal) in When::ALL.into_iter().flat_map(|when| ENDS.map(|signal| (when, signal))) {
+        let path = format!("{DIRECTORY}/{when}-{signal}");
+        let there = end_by_signal(&mut machine, log, &path, when, signal)
+            .with_context(|| format!("{when}, signal {signal}"))?;
+        found.push((path, there));
     }
     machine.kexec()?;
     unchanged(&mut machine, &found).context("after a kexec")?;
@@ -75,20 +75,24 @@ fn ends_and_starts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     machine.power_off()
 }
 
-/// How many events each shard had when the process was ended.
-fn record_until_ended(
+/// Has a process record until a signal ends it; what is there then.
+fn end_by_signal(
     machine: &mut Machine,
+    log: &mut Log,
     path: &str,
-    durability: &str,
-    end: &str,
-) -> Result<Vec<u64>> {
-    let enough = 1 + random() % LATEST;
-    let line = format!("/init record-until-ended {path} {durability} {enough} {end}");
-    let (code, out, errors) = machine.output(&line)?;
-    ensure!(code.is_none(), "`{line}` ended with exit code {code:?}: {errors}");
-    let document: Value =
-        serde_json::from_str(&out).with_context(|| format!("no JSON: {out:?}"))?;
-    counts(&document, "/recorded")
+    when: When,
+    signal: i32,
+) -> Result<Recorded> {
+    let line = format!("/init record-until-ended {path} {when} {} {signal}", enough());
+    let recorded = machine.document_before_signal(&line, signal)?;
+    let recorded: Vec<u64> = serde_json::from_value(recorded)?;
+    let there = read(machine, path)?;
+    writeln!(log, "{when}, signal {signal}: {recorded:?} events recorded, {there:?} there")?;
+    ensure!(there.shards.len() == recorded.len(), "{} shards", there.shards.len());
+    for (shard, recorded) in there.shards.iter().zip(recorded) {
+        has_newest(shard, recorded, TOO_LONG)?;
+    }
+    Ok(there)
 }
 
 fn power_cuts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
@@ -97,43 +101,48 @@ fn power_cuts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let mut machine = Machine::start(kit, &setup, log)?;
     make_namespace(&mut machine, "region0", "fsdax")?;
     make_ext4(&mut machine, "/dev/pmem0", DAX)?;
-    for durability in DURABILITIES {
-        let path = path(durability, "power-cut");
-        let records = Records { path: path.clone(), seed: 0, count: EVENTS, allow_pages: false };
-        let request = Request::RecordForever(records, durability.to_owned());
+    for when in When::ALL {
+        let path = format!("{DIRECTORY}/{when}");
+        let request = Request::RecordForever { path: path.clone(), when };
         let promised = machine
-            .acknowledged_until_power_cut(&request, 1 + random() % LATEST)
-            .with_context(|| format!("{durability}: before the power cut"))?;
+            .acknowledged_until_power_cut(&request, enough())
+            .with_context(|| format!("{when}: before the power cut"))?;
         machine = Machine::start(kit, &setup, log)?;
         mount_again(&mut machine)?;
         let there = read(&mut machine, &path)?;
-        ensure!(there.len() == 1, "{} shards", there.len());
-        at_least(there[0], promised).with_context(|| format!("{durability}: after the cut"))?;
-        writeln!(log, "{durability}: {promised} events promised, {} there", there[0])?;
+        writeln!(log, "{when}: {promised} events promised, {there:?} there")?;
+        for shard in &there.shards {
+            has_newest(shard, promised, 0).with_context(|| format!("{when}: after the cut"))?;
+        }
     }
     machine.power_off()
 }
 
-fn unchanged(machine: &mut Machine, found: &[(String, Vec<u64>)]) -> Result<()> {
+fn unchanged(machine: &mut Machine, found: &[(String, Recorded)]) -> Result<()> {
     mount_again(machine)?;
     for (path, before) in found {
         let there = read(machine, path)?;
-        ensure!(there == *before, "{path}: {there:?} events instead of {before:?}");
+        ensure!(there == *before, "{path}: {there:?} instead of {before:?}");
     }
     Ok(())
 }
 
-/// How many events each shard has, all of them as they were recorded from the first on; nothing is damaged or lost.
-fn read(machine: &mut Machine, path: &str) -> Result<Vec<u64>> {
-    let document = machine.document(&format!("/init read-recording {path}"))?;
-    ensure!(count(&document, "/damaged")? == 0, "{path} is damaged: {document}");
-    expect_value(&document, "/lost", 0)?;
-    counts(&document, "/events")
+/// What is there, event by event as it was recorded; nothing is damaged.
+fn read(machine: &mut Machine, path: &str) -> Result<Recorded> {
+    let there = machine.document(&format!("/init read-recording {path}"))?;
+    let there: Recorded = serde_json::from_value(there)?;
+    ensure!(there.damaged == 0, "{path} is damaged: {there:?}");
+    ensure!(there.shards.len() == SHARDS as usize, "{path} has other shards: {there:?}");
+    Ok(there)
 }
 
-fn counts(document: &Value, pointer: &str) -> Result<Vec<u64>> {
-    let counts = document.pointer(pointer).and_then(Value::as_array);
-    let counts = counts.with_context(|| format!("there is no list {pointer} in {document}"))?;
-    let counts: Option<Vec<u64>> = counts.iter().map(Value::as_u64).collect();
-    counts.with_context(|| format!("{pointer} has no numbers in {document}"))
+/// A shard must have the newest events: as many as were recorded up to then, or more, and all of its sub-buffers but
+/// the oldest, which may have been given up for one that has no event yet.
+fn has_newest(shard: &Events, recorded: u64, lost: u64) -> Result<()> {
+    at_least(shard.next, recorded)?;
+    let least = LAP - OF_A_SUB_BUFFER;
+    let is_whole = shard.first.is_multiple_of(OF_A_SUB_BUFFER) && shard.next - shard.first >= least;
+    ensure!(is_whole, "a part of the newest {least} events is lost: {shard:?}");
+    ensure!(shard.lost == lost, "{lost} events were not recorded: {shard:?}");
+    Ok(())
 }

@@ -1,0 +1,84 @@
+//! What the host and the agent both know of a recording.
+
+use core::fmt;
+use core::str::FromStr;
+use serde::de::IntoDeserializer as _;
+use serde::{Deserialize, Serialize};
+
+/// Shards of a recording.
+pub const SHARDS: u32 = 2;
+
+/// Sub-buffers of a shard: few, so that the oldest is soon overwritten.
+pub const SUB_BUFFERS: u32 = 4;
+
+/// Events of a sub-buffer of 4096 bytes: a header of 64, and 16 + 64 for each event (the format's tables in
+/// `cachemaint::recorder`).
+pub const OF_A_SUB_BUFFER: u64 = 50;
+
+/// When events are persistent: the library's durabilities, and its thread that writes back at intervals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum When {
+    /// When somebody asks for it.
+    OnCrash,
+    /// When the thread has come round.
+    Within,
+    /// When their sub-buffer is full.
+    SubBuffer,
+    /// Each at once.
+    EachAppend,
+}
+
+impl When {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::OnCrash, Self::Within, Self::SubBuffer, Self::EachAppend];
+}
+
+/// Its name on a command line.
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+impl FromStr for When {
+    type Err = serde::de::value::Error;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::deserialize(name.into_deserializer())
+    }
+}
+
+/// What a reader finds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// The events of each shard.
+    pub shards: Vec<Events>,
+    /// Bytes of events that are damaged.
+    pub damaged: u64,
+}
+
+/// The events of a shard, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Events {
+    /// The number of the oldest.
+    pub first: u64,
+    /// The number that comes behind the newest.
+    pub next: u64,
+    /// How many were lost.
+    pub lost: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::When;
+
+    #[test]
+    fn a_name_is_read_as_what_it_was_printed_for() {
+        assert_eq!(When::SubBuffer.to_string(), "sub-buffer");
+        for when in When::ALL {
+            assert_eq!(when.to_string().parse(), Ok(when));
+        }
+        assert!("never".parse::<When>().is_err());
+    }
+}

@@ -79,15 +79,16 @@ pub(crate) struct Lab<'a> {
 
 impl<'a> Lab<'a> {
     fn new(host: &'a Host) -> Self {
-        Self::of(host, host.root())
+        Self::of(host, host.root(), host.target_dir("lab"))
     }
 
-    /// The lab for another tree than the one that it is part of.
-    fn of(host: &'a Host, tree: &Path) -> Self {
+    /// The lab for another tree than the one that it is part of. It needs a folder of its own: in one that
+    /// two trees share, cargo takes what was built from a copy for what would come of the original.
+    fn of(host: &'a Host, tree: &Path, work: PathBuf) -> Self {
         Self {
             host,
             tree: tree.to_path_buf(),
-            work: host.target_dir("lab"),
+            work,
             kits: Kits::default(),
             targets: Targets::default(),
         }
@@ -99,6 +100,8 @@ impl<'a> Lab<'a> {
             .cargo(line)
             .folder(&self.tree)
             .env_default("CARGO_TARGET_DIR", self.work.join("target").display().to_string())
+            // Debug information for a dozen architectures would fill a small disk.
+            .env_default("CARGO_PROFILE_DEV_DEBUG", "none")
     }
 
     /// The workspace that is put to the test.

@@ -173,9 +173,14 @@ pub(super) fn prove(host: &Host, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// Where the copy is, and where it is built: what comes of it must not be taken for the workspace's.
+fn work(host: &Host) -> PathBuf {
+    host.target_dir("lab-prove")
+}
+
 /// A copy of the workspace as it is, without what was built.
 fn copy_of(host: &Host) -> Result<PathBuf> {
-    let copy = host.target_dir("lab").join("broken");
+    let copy = work(host).join("tree");
     if copy.exists() {
         fs::remove_dir_all(&copy).with_context(|| format!("cannot remove {}", copy.display()))?;
     }
@@ -211,7 +216,7 @@ impl Breakage {
         let selected: Vec<Lane> = lanes().into_iter().filter(is_it).collect();
         ensure!(!selected.is_empty(), "there is no lane {}", self.lane);
         let mut finding = None;
-        let lab = Lab::of(host, copy);
+        let lab = Lab::of(host, copy, work(host));
         lane::run_all(&lab, selected, |_name, found, _took: Duration| {
             finding = Some(found);
             Ok(())

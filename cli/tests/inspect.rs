@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../../tests/skip/mod.rs"]
+mod skip;
+
 use assert_cmd::Command;
+use skip::skip;
 
 fn inspect(arguments: &[&str]) -> assert_cmd::assert::Assert {
     Command::cargo_bin("cachemaint").unwrap().arg("inspect").args(arguments).assert()
@@ -110,6 +114,47 @@ fn the_memory_type_is_told_or_why_not() {
     assert_eq!(caching["by_rule"], "write_back", "Linux maps all files so");
     assert_eq!(caching["read"].is_null(), caching["reason"].is_string(), "{caching}");
     assert!(stdout(&inspect(&[path]).success()).contains("memory type write-back"), "{caching}");
+}
+
+/// Each line of the text has what the JSON has, and together they are all of the file.
+#[test]
+fn extents_are_shown_if_they_are_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    std::fs::write(&path, vec![7; 100_000]).unwrap();
+    let path = path.to_str().unwrap();
+    let json = |assert: &assert_cmd::assert::Assert| -> serde_json::Value {
+        serde_json::from_str(&stdout(assert)).unwrap()
+    };
+    assert!(json(&inspect(&[path, "--json"]).success())["placement"].is_null());
+    assert!(!stdout(&inspect(&[path]).success()).contains("Extents"));
+
+    let asked = inspect(&[path, "--extents", "--json"]);
+    if asked.get_output().status.code() == Some(1) {
+        let error = String::from_utf8(asked.get_output().stderr.clone()).unwrap();
+        assert!(error.contains("where its bytes lie is unknown: "), "{error}");
+        skip("extents_are_shown_if_they_are_asked_for", error.trim());
+        return;
+    }
+    let placement = &json(&asked.success())["placement"];
+    let text = stdout(&inspect(&[path, "--extents"]).success());
+    let mut behind = 0;
+    for extent in placement["extents"].as_array().unwrap() {
+        let [offset, on_device, len] =
+            ["offset", "on_device", "len"].map(|name| extent[name].as_u64().unwrap());
+        assert_eq!(offset, behind, "{placement}");
+        behind += len;
+        let line =
+            format!("  {offset}-{}  {on_device}-{}  ", offset + len - 1, on_device + len - 1);
+        assert!(text.contains(&line), "{line}: {text}");
+    }
+    assert_eq!(behind, 100_000, "{placement}");
+    let base = &placement["base"];
+    assert_ne!(base.is_u64(), base["reason"].is_string(), "{base}");
+
+    let error = inspect(&[directory.path().to_str().unwrap(), "--extents"]).code(1);
+    let error = String::from_utf8(error.get_output().stderr.clone()).unwrap();
+    assert!(error.contains("is a directory; name a file in it"), "{error}");
 }
 
 #[test]

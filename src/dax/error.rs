@@ -187,6 +187,8 @@ pub enum ErrorKind {
     },
     /// Which bytes are bad cannot be found out, and why.
     BadBlocksUnknown(Box<Unknown>),
+    /// Where the bytes of the file lie cannot be found out, and why.
+    PlacementUnknown(Box<Unknown>),
     /// Bad blocks were not cleared, or not all of them.
     NotCleared(Box<NotCleared>),
     /// So many guarded accesses are under way in this process already.
@@ -409,6 +411,7 @@ impl core::fmt::Display for ErrorKind {
                  elsewhere, into another file or after the bad blocks were cleared"
             ),
             Self::BadBlocksUnknown(why) => write!(f, "which blocks are bad is unknown: {why}"),
+            Self::PlacementUnknown(why) => write!(f, "where its bytes lie is unknown: {why}"),
             Self::NotCleared(how_far) => how_far.fmt(f),
             Self::TooManyGuards { most } => write!(
                 f,

@@ -123,6 +123,7 @@ mod lock;
 mod mapping;
 mod media;
 mod options;
+mod placement;
 mod resize;
 mod system;
 mod taint;
@@ -140,6 +141,7 @@ pub use lock::Lock;
 pub use media::BadBlocks;
 pub use media::{ClearStep, NotCleared};
 pub use options::{Options, probe};
+pub use placement::{Extent, Placement};
 pub use taint::Taint;
 pub use view::DaxView;
 

@@ -99,7 +99,7 @@ pub(crate) fn bad_blocks(
 
 /// The disk that a device is or is a part of, and where it begins there, in bytes. `start` is in sectors
 /// of 512 bytes (`Documentation/ABI/stable/sysfs-block`).
-fn start_in_disk<'a>(tree: &Tree, device: &'a Path) -> Result<(&'a Path, u64), Unknown> {
+pub(crate) fn start_in_disk<'a>(tree: &Tree, device: &'a Path) -> Result<(&'a Path, u64), Unknown> {
     if tree.read(&device.join("partition")).value().is_none() {
         return Ok((device, 0));
     }

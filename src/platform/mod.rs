@@ -62,6 +62,8 @@ pub(crate) mod memory_type;
 pub(crate) mod mounts;
 #[cfg(feature = "std")]
 pub(crate) mod nvdimm;
+#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
+pub(crate) mod physical;
 #[cfg(feature = "std")]
 pub(crate) mod surroundings;
 #[cfg(feature = "std")]

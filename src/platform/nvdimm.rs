@@ -128,20 +128,8 @@ pub struct MemoryDevice {
     /// device), if the kernel shows it.
     pub id: Option<String>,
     /// How often it was shut down unsafely.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "count_or_reason"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::tree::number_or_reason"))]
     pub unsafe_shutdowns: Result<u64, Unknown>,
-}
-
-/// The number, or the object that says why there is none.
-#[cfg(feature = "serde")]
-fn count_or_reason<S: serde::Serializer>(
-    count: &Result<u64, Unknown>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match count {
-        Ok(count) => serializer.serialize_u64(*count),
-        Err(why) => serde::Serialize::serialize(why, serializer),
-    }
 }
 
 pub(crate) const DEVICES: &str = "/sys/bus/nd/devices";

@@ -50,6 +50,18 @@ impl core::fmt::Display for Unknown {
     }
 }
 
+/// The number, or the object that says why there is none.
+#[cfg(feature = "serde")]
+pub(crate) fn number_or_reason<S: serde::Serializer>(
+    number: &Result<u64, Unknown>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match number {
+        Ok(number) => serializer.serialize_u64(*number),
+        Err(why) => serde::Serialize::serialize(why, serializer),
+    }
+}
+
 /// The text with `?` for what a terminal would execute or be misled by: control characters, and those
 /// that hide or reorder text. A device tree and firmware can hold anything, and a device tree ends
 /// its texts with NUL.

@@ -11,6 +11,7 @@
 //! | `guarantee.caching` | the memory type. `read`: `write_back`, `write_through`, `write_protected`, `write_combining`, `uncached` with its `meaning`, or `null` with `reason` and `advice`; `by_rule`, `rule`: what the kernel maps such files as by its own rule, which was not read; `caveat`: who can overrule both, or `null`; `evidence` |
 //! | `unsafe_shutdowns` | of all `devices` together: `count`, or `reason` and `advice` |
 //! | `survival` | list of `event`, `progress` (`stored`, `persisted`, `deep_persisted`), `survival` (`yes`, `no`, `not_promised`, `{"if": CONDITION}`) |
+//! | `placement` | `null` unless `--extents` was given; else `extents`: list of `offset` (in the file), `on_device`, `len` (all in bytes) and `physical` (address, or `null`); `device`; `base` (the physical address of the device's byte 0, or `reason` and `advice`) |
 //! | `canary` | `null` for a file; else `path` and `state`: `not_there`, `unreadable` (with `reason`), `same_boot`, `kept`, `boot_unknown`, `damaged` |
 //! | `canary.planted` | `at`, `boot`, `kernel`, `backing`, `device`, `file_system`, `persisted_by` |
 //! | `canary.started_by` | of the running kernel, if it is another boot: `"kexec"`, `{"loader": NUMBER}` (the kernel's `bootloader_type`) or `"unknown"` |
@@ -18,7 +19,8 @@
 
 use super::text::{self, heading, row};
 use crate::canary::{self, Canary};
-use cachemaint::dax::{Caching, Guarantee, probe};
+use crate::read_only::ReadOnly;
+use cachemaint::dax::{Caching, Extent, Guarantee, Placement, probe};
 use cachemaint::report::{MemoryDevice, Unknown};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -39,6 +41,9 @@ use std::process::ExitCode;
 /// once, and no promise. To learn something of the part that was only stored, reset within seconds:
 /// the kernel writes it back after some 30 s. Remove the file `cachemaint-canary` when it is done.
 ///
+/// With --extents it also shows where the file's bytes lie on their device and, on persistent memory, at
+/// which physical addresses, which the kernel shows to root alone. The file is mapped for that, and synced.
+///
 /// The exit code is 1 if a canary is damaged or cannot be read. Run as root on x86, it also shows the
 /// memory type of what is mapped, for which debugfs must be mounted.
 #[derive(clap::Args)]
@@ -48,6 +53,9 @@ pub(crate) struct Arguments {
     /// Write the file `cachemaint-canary` of 192 KiB into the directory first
     #[arg(long)]
     plant_canary: bool,
+    /// Show where the bytes of the file lie
+    #[arg(long, conflicts_with = "plant_canary")]
+    extents: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -62,6 +70,7 @@ struct Document<'a> {
     guarantee: &'a Guarantee,
     unsafe_shutdowns: Shutdowns,
     survival: Vec<Cell>,
+    placement: Option<&'a Placement>,
     /// For a directory alone.
     canary: Option<&'a Canary>,
 }
@@ -85,6 +94,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         canary::plant(&arguments.path)?;
     }
     let guarantee = probe(&arguments.path)?;
+    let placement = arguments.extents.then(|| placement(&arguments.path)).transpose()?;
     let canary = arguments.path.is_dir().then(|| canary::find(&arguments.path));
     let mut out = anstream::stdout().lock();
     if arguments.json {
@@ -97,12 +107,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 Err(why) => Shutdowns::Unknown(why),
             },
             survival: cells(&guarantee),
+            placement: placement.as_ref(),
             canary: canary.as_ref(),
         };
         // Through a string: serde_json hides from its callers that a pipe is broken.
         writeln!(out, "{}", serde_json::to_string_pretty(&document)?)?;
     } else {
-        print(&mut out, &arguments.path, &guarantee, canary.as_ref())?;
+        print(&mut out, &arguments.path, &guarantee, placement.as_ref(), canary.as_ref())?;
     }
     let is_bad = canary.is_some_and(|canary| canary.is_bad());
     Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -122,6 +133,7 @@ fn print(
     out: &mut impl Write,
     path: &Path,
     guarantee: &Guarantee,
+    placement: Option<&Placement>,
     canary: Option<&Canary>,
 ) -> anyhow::Result<()> {
     heading(out, &text::printable(path.display()))?;
@@ -146,6 +158,10 @@ fn print(
     writeln!(out)?;
     text::survival(out, guarantee)?;
     writeln!(out)?;
+    if let Some(placement) = placement {
+        extents(out, placement)?;
+        writeln!(out)?;
+    }
     if let Some(canary) = canary.filter(|canary| canary.is_there()) {
         heading(out, "Canary")?;
         for (label, text) in canary.rows() {
@@ -157,6 +173,30 @@ fn print(
     for evidence in guarantee.evidence().iter().chain(&caching.evidence) {
         writeln!(out, "  {}", text::printable(&evidence.asked))?;
         writeln!(out, "    {}", text::printable(&evidence.answer))?;
+    }
+    Ok(())
+}
+
+fn placement(path: &Path) -> Result<Placement, cachemaint::dax::Error> {
+    ReadOnly::open(path)?.view().placement()
+}
+
+/// A line for each extent: the first and the last byte of it, where they are.
+fn extents(out: &mut impl Write, placement: &Placement) -> anyhow::Result<()> {
+    heading(out, "Extents                 in the file, on the device, at the physical addresses")?;
+    for Extent { offset, on_device, len, physical, .. } in &placement.extents {
+        let last = |first: u64| first.saturating_add(len - 1);
+        let address = physical.map_or_else(
+            || "unknown".to_string(),
+            |first| format!("{first:#x}-{:#x}", last(first)),
+        );
+        writeln!(out, "  {offset}-{}  {on_device}-{}  {address}", last(*offset), last(*on_device))?;
+    }
+    let device = if placement.device.is_empty() { "unknown" } else { &placement.device };
+    row(out, "device", device)?;
+    match &placement.base {
+        Ok(base) => row(out, "begins at", format!("{base:#x}"))?,
+        Err(why) => row(out, "begins at", format!("unknown: {why}"))?,
     }
     Ok(())
 }

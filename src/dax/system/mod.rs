@@ -27,8 +27,10 @@ pub(super) use unix as files;
 pub(super) use windows as files;
 
 use super::mapping::Mapping;
-use super::{Error, Guarantee, Writeback};
+use super::{Error, Guarantee, Placement, Writeback};
 use crate::cache::Cache;
+use crate::platform::system::System;
+use crate::platform::tree::Unknown;
 use core::ops::Range;
 use std::fs::{File, Metadata};
 use std::io;
@@ -107,4 +109,10 @@ pub(super) trait Mapper {
 
     /// Maps a part of a file.
     fn map(path: &Path, file: &File, plan: &Plan) -> Result<Mapping, Error>;
+
+    /// Where the bytes of a mapping lie, which is a range of an open file of which this is known.
+    fn placement(_: &File, _: &Guarantee, _: &Range<u64>) -> Result<Placement, Unknown> {
+        let answer = "where the bytes of a file lie is not asked for here";
+        Err(Unknown::new(System::host().name, answer, "ask for it under Linux, on ext4 or xfs"))
+    }
 }

@@ -8,6 +8,8 @@
 //! # Why this file is unsafe
 //! FIEMAP is an `ioctl` over a structure with a variable tail, which libc and rustix do not wrap.
 
+use crate::platform::mounts::Mount;
+use crate::platform::tree::Unknown;
 use alloc::vec::Vec;
 use rustix::io::Errno;
 use rustix::ioctl::{Direction, Opcode, Updater, ioctl, opcode};
@@ -55,6 +57,11 @@ impl Extent {
         Self { logical, physical, length, ..Self::default() }
     }
 
+    #[cfg(test)]
+    pub(super) fn with_flags(self, flags: u32) -> Self {
+        Self { flags, ..self }
+    }
+
     /// Whether its bytes are where it says.
     pub(super) const fn tells_its_place(&self) -> bool {
         self.flags & EXTENT_ELSEWHERE == 0
@@ -77,6 +84,41 @@ const HEADER: usize = core::mem::offset_of!(Fiemap, extents);
 
 /// `FS_IOC_FIEMAP`, `_IOWR('f', 11, struct fiemap)`.
 const FS_IOC_FIEMAP: Opcode = opcode::from_components(Direction::ReadWrite, b'f', 11, HEADER);
+
+/// File systems that lie on one device and whose extents say where on it: those that Linux maps directly
+/// for writing. That of btrfs, for one, are in an address space of its own.
+const WITH_PLACES: [&str; 3] = ["ext2", "ext4", "xfs"];
+
+/// Refuses a file system whose extents do not say where on its device they are.
+pub(super) fn require_places(mount: &Mount) -> Result<(), Unknown> {
+    if !WITH_PLACES.contains(&mount.file_system.as_str()) {
+        return Err(Unknown::new(
+            "the file system",
+            if mount.file_system.is_empty() { "not found" } else { &mount.file_system },
+            "use ext4 or xfs, whose extents say where they are on the device",
+        ));
+    }
+    if mount.has_realtime_device() {
+        return Err(Unknown::new(
+            "mount option rtdev",
+            "the file may lie on that device",
+            "ask for a file of a file system on one device",
+        ));
+    }
+    Ok(())
+}
+
+/// Why nothing is known of the extents of a file.
+pub(super) fn unknown(errno: Errno) -> Unknown {
+    let answer = std::io::Error::from(errno);
+    Unknown::new("FIEMAP", &alloc::format!("{answer}"), "use ext4 or xfs")
+}
+
+/// What is known of an extent that does not tell its place.
+pub(super) fn placeless() -> Unknown {
+    let answer = "an extent whose place on the device is not told";
+    Unknown::new("FIEMAP", answer, "sync the file, and ask again")
+}
 
 /// The first part of `len` bytes from `offset` that has no written block of its own; `None` if all
 /// have one.

@@ -7,6 +7,7 @@ mod extents;
 #[expect(unsafe_code, reason = "maps and unmaps memory")]
 mod mapping;
 mod media;
+mod placement;
 #[cfg(test)]
 mod tests;
 mod views;
@@ -14,13 +15,13 @@ mod views;
 use super::{Access, Extent, Mapper, Plan, files};
 use crate::arch::Point;
 use crate::cache::Cache;
-use crate::dax::Guarantee;
 use crate::dax::error::{Error, ErrorKind};
 use crate::dax::mapping::Mapping;
+use crate::dax::{Guarantee, Placement};
 use crate::platform;
 use crate::platform::device_dax::Device;
 use crate::platform::mounts::mount_id;
-use crate::platform::tree::Tree;
+use crate::platform::tree::{Tree, Unknown};
 use crate::report::Aliasing;
 use conclude::{Asked, conclude};
 use core::ops::Range;
@@ -112,6 +113,14 @@ impl Mapper for Linux {
             populate(path, &mapping, plan.access)?;
         }
         Ok(mapping)
+    }
+
+    fn placement(
+        file: &File,
+        guarantee: &Guarantee,
+        mapping: &Range<u64>,
+    ) -> Result<Placement, Unknown> {
+        placement::placement(&Tree::host(), file, guarantee, mapping)
     }
 }
 

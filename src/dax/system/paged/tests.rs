@@ -4,6 +4,7 @@ use super::mapping::Mapped;
 use super::{Paged, conclude};
 use crate::dax::mapping::Pages;
 use crate::dax::options::probe_on;
+use crate::dax::system::Mapper;
 use crate::dax::{DaxFile, Error, ErrorKind, Options};
 use crate::medium::{Granularity, Medium};
 use crate::platform::system::System;
@@ -49,6 +50,14 @@ fn a_file_is_refused_unless_pages_are_allowed_and_nothing_is_left() {
     let error = Options::new().open_on::<Paged>(&path).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::PageGranular(_)), "{error}");
     assert_eq!(fs::read(&path).unwrap(), b"as it was");
+}
+
+#[test]
+fn where_the_bytes_lie_is_not_known() {
+    let (_directory, path) = place();
+    let file = create(&path).unwrap();
+    let why = Paged::placement(file.file(), file.guarantee(), &(0..LEN)).unwrap_err();
+    assert!(why.to_string().contains("ask for it under Linux"), "{why}");
 }
 
 /// Which system it is, and by which calls, as its manuals have it.

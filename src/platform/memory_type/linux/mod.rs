@@ -17,8 +17,7 @@
 //! The CPU combines both (Intel SDM vol. 3A, "Effective Page-Level Memory Types for Pentium III and
 //! More Recent Processor Families"). A hypervisor has tables of its own and can overrule them.
 //!
-//! The physical range is that of the namespace under the block device: `resource` and `size` below
-//! `/sys/bus/nd/devices` (`drivers/nvdimm/namespace_devs.c`, `pfn_devs.c`).
+//! The physical range is that of the namespace under the block device ([`physical`]).
 
 mod mtrr;
 mod pat;
@@ -26,9 +25,9 @@ mod pat;
 mod tests;
 
 use super::{Caching, MemoryType};
-use crate::platform::device_dax;
 use crate::platform::kernel::OSRELEASE;
-use crate::platform::tree::{Attribute, Evidence, Tree, Unknown};
+use crate::platform::physical::{self, AS_ROOT, hexadecimal};
+use crate::platform::tree::{Evidence, Tree, Unknown};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -46,7 +45,6 @@ const RULE_RAM: &str = "Linux maps pages of RAM write-back (vm_page_prot), the p
 const OVERRULED: &str =
     "This is a guest: the hypervisor's own tables can make it another type, and nothing shows that";
 
-const AS_ROOT: &str = "run it as root: the kernel hides physical addresses from others";
 const ASK_FIRMWARE: &str = "ask who set the machine's firmware up";
 const ASK_RULE: &str = "the kernel's rule is what there is to rely on";
 
@@ -89,7 +87,7 @@ fn not_shown() -> Unknown {
 }
 
 fn read(tree: &Tree, device: &str, evidence: &mut Vec<Evidence>) -> Result<MemoryType, Unknown> {
-    let range = range(tree, device, evidence)?;
+    let range = physical::range(tree, device, ASK_RULE, evidence)?;
     let reserved = pat::reserved(tree, &range, evidence)?;
     if reserved != Reserved::Is(MemoryType::WriteBack) {
         require_list_followed(tree, reserved, evidence)?;
@@ -123,67 +121,6 @@ fn require_list_followed(
 fn version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit());
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
-}
-
-/// The physical range of the namespace under a block device, or of a device of device DAX.
-fn range(tree: &Tree, device: &str, evidence: &mut Vec<Evidence>) -> Result<Range<u64>, Unknown> {
-    let link = Path::new("/sys/class/block").join(device);
-    let shown = link.to_string_lossy();
-    if device.is_empty() {
-        return Err(Unknown::new(&shown, "no device is known under the file", ASK_RULE));
-    }
-    if let Some(path) = device_dax::named(tree, device) {
-        return range_of_device(tree, &path, evidence);
-    }
-    let Some(path) = tree.resolve(&link) else {
-        return Err(Unknown::new(&shown, "absent", "mount /sys"));
-    };
-    let Some(namespace) = crate::platform::nvdimm::below_region(&path) else {
-        return Err(Unknown::new(
-            &shown,
-            "is no namespace of persistent memory itself",
-            "inspect a file on one of the devices that it is made of",
-        ));
-    };
-    shown_range(tree, namespace, evidence)
-}
-
-/// A device can consist of several ranges (`drivers/dax/bus.c`), of which `resource` is the first.
-fn range_of_device(
-    tree: &Tree,
-    device: &Path,
-    evidence: &mut Vec<Evidence>,
-) -> Result<Range<u64>, Unknown> {
-    if tree.exists(&device.join("mapping1")) {
-        return Err(Unknown::new(&device.to_string_lossy(), "has several ranges", ASK_RULE));
-    }
-    shown_range(tree, device, evidence)
-}
-
-/// The range that attributes show.
-fn shown_range(
-    tree: &Tree,
-    namespace: &Path,
-    evidence: &mut Vec<Evidence>,
-) -> Result<Range<u64>, Unknown> {
-    let mut ask = |name: &str, parse: fn(&str) -> Option<u64>| {
-        let path = namespace.join(name);
-        let attribute = tree.read(&path);
-        evidence.push(Evidence::new(path.to_string_lossy(), attribute.describe()));
-        let number = attribute.value().and_then(parse);
-        let advice = if matches!(attribute, Attribute::Unreadable(_)) { AS_ROOT } else { ASK_RULE };
-        number.ok_or_else(|| Unknown::new(&path.to_string_lossy(), &attribute.describe(), advice))
-    };
-    let start = ask("resource", hexadecimal)?;
-    let size = ask("size", |text| text.parse().ok())?;
-    match start.checked_add(size) {
-        Some(end) if size > 0 => Ok(start..end),
-        _ => Err(Unknown::new(&namespace.to_string_lossy(), "has no range", ASK_RULE)),
-    }
-}
-
-fn hexadecimal(text: &str) -> Option<u64> {
-    u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
 }
 
 fn shown(range: &Range<u64>) -> String {

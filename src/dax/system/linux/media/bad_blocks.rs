@@ -12,11 +12,6 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
 use rustix::fs::{AtFlags, StatxFlags};
-use rustix::io::Errno;
-
-/// File systems that lie on one device and whose extents say where on it: those that Linux maps directly
-/// for writing. That of btrfs, for one, are in an address space of its own.
-const WITH_PLACES: [&str; 3] = ["ext2", "ext4", "xfs"];
 
 impl DaxFile {
     /// Which bytes of the mapping are known to be bad: a load from them raises SIGBUS, and
@@ -62,19 +57,12 @@ impl DaxFile {
             placeless |= !extent.tells_its_place();
             collect(extent, &listed.ranges, &mapping, &mut found);
         })
-        .map_err(no_extents)?;
+        .map_err(extents::unknown)?;
         if placeless {
-            let answer = "an extent whose place on the device is not told";
-            let advice = "sync the file, and ask again";
-            return Err(Unknown::new("FIEMAP", answer, advice));
+            return Err(extents::placeless());
         }
         Ok(BadBlocks::new(joined(found), !listed.may_be_cut))
     }
-}
-
-fn no_extents(errno: Errno) -> Unknown {
-    let answer = std::io::Error::from(errno);
-    Unknown::new("FIEMAP", &alloc::format!("{answer}"), "use ext4 or xfs")
 }
 
 /// The list of the device that a file system lies on.
@@ -85,20 +73,7 @@ fn of_device(
     page: usize,
 ) -> Result<Listed, Unknown> {
     let listed = disks::bad_blocks(tree, device, page)?;
-    if !WITH_PLACES.contains(&mount.file_system.as_str()) {
-        return Err(Unknown::new(
-            "the file system",
-            if mount.file_system.is_empty() { "not found" } else { &mount.file_system },
-            "use ext4 or xfs, whose extents say where they are on the device",
-        ));
-    }
-    if mount.has_realtime_device() {
-        return Err(Unknown::new(
-            "mount option rtdev",
-            "the file may lie on that device",
-            "ask for a file of a file system on one device",
-        ));
-    }
+    extents::require_places(mount)?;
     Ok(listed)
 }
 

@@ -9,7 +9,7 @@
 
 mod skip;
 
-use cachemaint::dax::{DaxFile, ErrorKind, Options, Taint};
+use cachemaint::dax::{DaxFile, ErrorKind, Lock, Options, Taint};
 use cachemaint::medium::{Granularity, Medium};
 use skip::skip;
 use std::io::{BufRead, BufReader};
@@ -179,6 +179,47 @@ fn a_lock_ends_with_a_holder_that_was_killed() {
     let ended = holder.wait().unwrap();
     assert_eq!(ended.signal(), Some(libc::SIGKILL));
     options.open(&path).unwrap();
+}
+
+const READER: &str = "CACHEMAINT_TEST_LEASES";
+
+/// As long as the reader lives its bytes are found, and when it is killed they are free. It is this program
+/// again, with this test alone.
+#[test]
+fn a_lease_ends_with_a_reader_that_was_killed() {
+    let options = Options::new().allow_page_granularity().lock(Lock::None);
+    if let Some(path) = std::env::var_os(READER) {
+        let reader = options.open(path).unwrap();
+        reader.lease(4096..5000).unwrap();
+        println!("held");
+        std::io::stdin().read_line(&mut String::new()).unwrap();
+        std::process::exit(0);
+    }
+    if is_emulated() {
+        skip(
+            "a_lease_ends_with_a_reader_that_was_killed",
+            "user-mode emulation does not run this program from within itself",
+        );
+        return;
+    }
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let writer = options.create(&path, 64 << 10).unwrap();
+    let mut reader = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_lease_ends_with_a_reader_that_was_killed", "--nocapture"])
+        .env(READER, &path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(reader.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().ends_with("held")), "it ended before it had the lease");
+    assert_eq!(writer.leased(0..64 << 10).unwrap(), Some(4096..5000));
+    assert_eq!(writer.leased(5000..64 << 10).unwrap(), None);
+    reader.kill().unwrap();
+    assert_eq!(reader.wait().unwrap().signal(), Some(libc::SIGKILL));
+    assert_eq!(writer.leased(0..64 << 10).unwrap(), None);
 }
 
 #[track_caller]

@@ -187,6 +187,11 @@ pub enum ErrorKind {
     },
     /// Which bytes are bad cannot be found out, and why.
     BadBlocksUnknown(Box<Unknown>),
+    /// Ranges of the file cannot be leased.
+    NoLeases {
+        /// The error of `fcntl`; `None` if this system has no such locks.
+        errno: Option<i32>,
+    },
     /// Where the bytes of the file lie cannot be found out, and why.
     PlacementUnknown(Box<Unknown>),
     /// Bad blocks were not cleared, or not all of them.
@@ -247,6 +252,7 @@ impl Error {
             | ErrorKind::Write { errno, .. }
             | ErrorKind::Unpopulated { errno, .. }
             | ErrorKind::Os { errno, .. } => Some(*errno),
+            ErrorKind::NoLeases { errno } => *errno,
             ErrorKind::NotCleared(how_far) => how_far.errno,
             _ => None,
         }
@@ -411,6 +417,16 @@ impl core::fmt::Display for ErrorKind {
                  elsewhere, into another file or after the bad blocks were cleared"
             ),
             Self::BadBlocksUnknown(why) => write!(f, "which blocks are bad is unknown: {why}"),
+            Self::NoLeases { errno: Some(errno) } => write!(
+                f,
+                "ranges of it cannot be locked for readers: {}; copy what is to be read while its writer \
+                 waits, or use a file system of this machine",
+                io::Error::from_raw_os_error(*errno),
+            ),
+            Self::NoLeases { errno: None } => f.write_str(
+                "ranges of it cannot be locked for readers on this system; copy what is to be read while \
+                 its writer waits",
+            ),
             Self::PlacementUnknown(why) => write!(f, "where its bytes lie is unknown: {why}"),
             Self::NotCleared(how_far) => how_far.fmt(f),
             Self::TooManyGuards { most } => write!(

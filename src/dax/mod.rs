@@ -118,6 +118,7 @@ mod error;
 mod faults;
 mod file;
 mod guarantee;
+mod lease;
 mod lock;
 #[expect(unsafe_code, reason = "accesses mapped bytes by address")]
 mod mapping;

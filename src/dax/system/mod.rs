@@ -27,7 +27,7 @@ pub(super) use unix as files;
 pub(super) use windows as files;
 
 use super::mapping::Mapping;
-use super::{Error, Guarantee, Placement, Writeback};
+use super::{Error, ErrorKind, Guarantee, Placement, Writeback};
 use crate::cache::Cache;
 use crate::platform::system::System;
 use crate::platform::tree::Unknown;
@@ -114,5 +114,20 @@ pub(super) trait Mapper {
     fn placement(_: &File, _: &Guarantee, _: &Range<u64>) -> Result<Placement, Unknown> {
         let answer = "where the bytes of a file lie is not asked for here";
         Err(Unknown::new(System::host().name, answer, "ask for it under Linux, on ext4 or xfs"))
+    }
+
+    /// Takes a shared lock of these bytes of a file for the open file; there are some.
+    fn lease(_: &File, _: &Range<u64>) -> Result<(), ErrorKind> {
+        Err(ErrorKind::NoLeases { errno: None })
+    }
+
+    /// Gives up the locks that the open file has of these bytes.
+    fn release(_: &File, _: &Range<u64>) -> Result<(), ErrorKind> {
+        Ok(())
+    }
+
+    /// The first of these bytes that another open file has a lock of.
+    fn leased(_: &File, _: &Range<u64>) -> Result<Option<Range<u64>>, ErrorKind> {
+        Ok(None)
     }
 }

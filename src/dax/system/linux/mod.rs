@@ -4,6 +4,8 @@ mod conclude;
 mod device;
 #[expect(unsafe_code, reason = "FIEMAP is an ioctl that no safe wrapper offers")]
 mod extents;
+#[expect(unsafe_code, reason = "locks of ranges are a call that no safe wrapper offers")]
+mod leases;
 #[expect(unsafe_code, reason = "maps and unmaps memory")]
 mod mapping;
 mod media;
@@ -121,6 +123,18 @@ impl Mapper for Linux {
         mapping: &Range<u64>,
     ) -> Result<Placement, Unknown> {
         placement::placement(&Tree::host(), file, guarantee, mapping)
+    }
+
+    fn lease(file: &File, range: &Range<u64>) -> Result<(), ErrorKind> {
+        leases::take(file, range)
+    }
+
+    fn release(file: &File, range: &Range<u64>) -> Result<(), ErrorKind> {
+        leases::give_up(file, range)
+    }
+
+    fn leased(file: &File, range: &Range<u64>) -> Result<Option<Range<u64>>, ErrorKind> {
+        leases::first_of_others(file, range)
     }
 }
 

@@ -60,6 +60,17 @@ fn where_the_bytes_lie_is_not_known() {
     assert!(why.to_string().contains("ask for it under Linux"), "{why}");
 }
 
+/// So that a reader is told, and a writer that asks is not kept waiting.
+#[test]
+fn no_range_can_be_leased() {
+    let (_directory, path) = place();
+    let file = create(&path).unwrap();
+    let refused = Paged::lease(file.file(), &(0..LEN));
+    assert!(matches!(refused, Err(ErrorKind::NoLeases { errno: None })), "{refused:?}");
+    Paged::release(file.file(), &(0..LEN)).unwrap();
+    assert_eq!(Paged::leased(file.file(), &(0..LEN)).unwrap(), None);
+}
+
 /// Which system it is, and by which calls, as its manuals have it.
 #[test]
 fn the_guarantee_names_the_system_and_its_calls() {

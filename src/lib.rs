@@ -7,7 +7,7 @@
 #![no_std]
 #![warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]
 
-#[cfg(any(feature = "std", feature = "journal", test))]
+#[cfg(any(feature = "std", feature = "journal", feature = "preserve", test))]
 extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
@@ -18,10 +18,15 @@ pub mod aliasing;
 mod arch;
 #[expect(unsafe_code, reason = "what a range may be is the contract of these operations")]
 pub mod cache;
-#[cfg(all(any(feature = "journal", feature = "recorder"), target_has_atomic = "64"))]
+#[cfg(all(
+    any(feature = "journal", feature = "recorder", feature = "preserve-read"),
+    target_has_atomic = "64"
+))]
 mod checksum;
 #[expect(unsafe_code, reason = "its contract is about ranges, and about who implements it")]
 pub mod coherence;
+#[cfg(all(any(feature = "journal", feature = "preserve-read"), target_has_atomic = "64"))]
+mod little_endian;
 #[cfg(target_has_atomic = "64")]
 pub mod medium;
 mod platform;
@@ -58,6 +63,13 @@ pub mod sim;
     reason = "sizes are checked against their limits when they are read"
 )]
 pub mod journal;
+
+#[cfg(all(feature = "preserve-read", target_has_atomic = "64"))]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "sizes are checked against their limits when they are read"
+)]
+pub mod preserve;
 
 pub mod design;
 pub mod names;

@@ -180,72 +180,84 @@ pub trait Medium: Sync {
     }
 }
 
-impl<M: Medium + ?Sized> Medium for &M {
-    type Error = M::Error;
+/// What points to a medium is one.
+macro_rules! delegate {
+    ($($pointer:ty: $bound:path),*) => {
+        $(
+            impl<M: $bound + Medium + ?Sized> Medium for $pointer {
+                type Error = M::Error;
 
-    fn len(&self) -> u64 {
-        (**self).len()
-    }
+                fn len(&self) -> u64 {
+                    (**self).len()
+                }
 
-    fn granularity(&self) -> Granularity {
-        (**self).granularity()
-    }
+                fn granularity(&self) -> Granularity {
+                    (**self).granularity()
+                }
 
-    fn atomic_unit(&self) -> usize {
-        (**self).atomic_unit()
-    }
+                fn atomic_unit(&self) -> usize {
+                    (**self).atomic_unit()
+                }
 
-    #[inline]
-    #[track_caller]
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        (**self).load(at, order)
-    }
+                #[inline]
+                #[track_caller]
+                fn load(&self, at: u64, order: Ordering) -> u64 {
+                    (**self).load(at, order)
+                }
 
-    #[inline]
-    #[track_caller]
-    fn store(&self, at: u64, word: u64, order: Ordering) {
-        (**self).store(at, word, order);
-    }
+                #[inline]
+                #[track_caller]
+                fn store(&self, at: u64, word: u64, order: Ordering) {
+                    (**self).store(at, word, order);
+                }
 
-    #[inline]
-    #[track_caller]
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error> {
-        (**self).read(at, into)
-    }
+                #[inline]
+                #[track_caller]
+                fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error> {
+                    (**self).read(at, into)
+                }
 
-    #[inline]
-    #[track_caller]
-    fn write(&self, at: u64, from: &[u8]) {
-        (**self).write(at, from);
-    }
+                #[inline]
+                #[track_caller]
+                fn write(&self, at: u64, from: &[u8]) {
+                    (**self).write(at, from);
+                }
 
-    #[inline]
-    #[track_caller]
-    fn writeback(&self, range: Range<u64>) -> Result<(), Self::Error> {
-        (**self).writeback(range)
-    }
+                #[inline]
+                #[track_caller]
+                fn writeback(&self, range: Range<u64>) -> Result<(), Self::Error> {
+                    (**self).writeback(range)
+                }
 
-    #[inline]
-    #[track_caller]
-    fn fence(&self) {
-        (**self).fence();
-    }
+                #[inline]
+                #[track_caller]
+                fn fence(&self) {
+                    (**self).fence();
+                }
 
-    #[inline]
-    #[track_caller]
-    fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
-        (**self).persist_copy(parts)
-    }
+                #[inline]
+                #[track_caller]
+                fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
+                    (**self).persist_copy(parts)
+                }
 
-    #[inline]
-    #[track_caller]
-    fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
-        (**self).copy_unfenced(parts)
-    }
+                #[inline]
+                #[track_caller]
+                fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
+                    (**self).copy_unfenced(parts)
+                }
 
-    #[inline]
-    #[track_caller]
-    fn persist(&self, range: Range<u64>) -> Result<(), Self::Error> {
-        (**self).persist(range)
-    }
+                #[inline]
+                #[track_caller]
+                fn persist(&self, range: Range<u64>) -> Result<(), Self::Error> {
+                    (**self).persist(range)
+                }
+            }
+        )*
+    };
 }
+
+delegate!(&M: Sync);
+
+#[cfg(all(feature = "preserve", target_has_atomic = "ptr"))]
+delegate!(alloc::sync::Arc<M>: Send);

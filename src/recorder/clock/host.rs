@@ -1,5 +1,7 @@
 //! The clock of this machine.
 
+use crate::platform::boot;
+
 use super::{Clock, Pace, Read, TimeSource};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -25,7 +27,7 @@ impl Clock {
         let opening = Instant::now();
         let pace = Pace { ticks_per_second: 1_000_000_000, timestamp: 0, wall: wall() };
         let read = Read::Monotonic(opening);
-        Self { read, source: TimeSource::Monotonic, pace, boot_id: boot_id() }
+        Self { read, source: TimeSource::Monotonic, pace, boot_id: boot::id() }
     }
 }
 
@@ -42,13 +44,6 @@ fn wall() -> u64 {
     u64::try_from(passed.as_nanos()).unwrap_or(0)
 }
 
-/// That of Linux (random(4)); zeros elsewhere, and where it cannot be read.
-fn boot_id() -> [u8; 16] {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let digits = text.trim().replace('-', "");
-    u128::from_str_radix(&digits, 16).map_or([0; 16], u128::to_be_bytes)
-}
-
 /// The clock of the CPU's counter, if it is one.
 fn counter() -> Option<Clock> {
     #[cfg(all(
@@ -58,7 +53,7 @@ fn counter() -> Option<Clock> {
     {
         let (source, ticks_per_second) = counted()?;
         let pace = Pace { ticks_per_second, timestamp: super::counter::now(), wall: wall() };
-        Some(Clock { read: Read::Counter, source, pace, boot_id: boot_id() })
+        Some(Clock { read: Read::Counter, source, pace, boot_id: boot::id() })
     }
     #[cfg(not(all(
         any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),

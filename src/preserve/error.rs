@@ -1,0 +1,276 @@
+//! What can go wrong.
+
+use super::format::header::{MAGIC, VERSION};
+use super::format::{METADATA, NAME, TABLE, UNIT};
+use core::fmt;
+use core::ops::Range;
+
+/// Why a store could not be opened, or did not do what it was asked for. `E` is the error of its medium.
+///
+/// Offsets are those of the medium, in bytes.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error<E> {
+    /// The medium failed. Nothing was committed, unless it was the commit itself: then the store must be opened
+    /// again, which shows the one or the other.
+    Medium(E),
+    /// There is something else at the beginning of the medium.
+    NotAStore {
+        /// What it begins with.
+        found: [u8; 8],
+    },
+    /// All headers are damaged, or none is whole and one is of another version.
+    Headers,
+    /// A version that this one does not know.
+    Version {
+        /// The version found.
+        found: u32,
+    },
+    /// The medium ends before what is in the store.
+    Truncated {
+        /// Bytes of the medium.
+        size: u64,
+        /// Bytes that are needed.
+        needed: u64,
+    },
+    /// Something does not have its checksum any more, or leads out of the store.
+    Damaged(Damage),
+    /// There is a store already.
+    Exists,
+    /// The medium is too small for a store.
+    TooSmall {
+        /// Bytes of the medium.
+        size: u64,
+        /// Bytes that are needed.
+        needed: u64,
+    },
+    /// No store has units of this size.
+    Unit {
+        /// Bytes of a unit.
+        unit: u64,
+    },
+    /// There is no room. Nothing was written.
+    Full {
+        /// Bytes that are needed, in one piece.
+        needed: u64,
+        /// Bytes of the largest free piece.
+        largest: u64,
+    },
+    /// The table cannot have so many entries.
+    TooMany,
+    /// There is no blob of this name.
+    NotFound,
+    /// There is a blob of this name already.
+    NameTaken,
+    /// No blob can have this name: it is empty, or too long.
+    Name {
+        /// Bytes of the name.
+        len: usize,
+    },
+    /// So much metadata there cannot be.
+    Metadata {
+        /// Bytes of the metadata.
+        len: usize,
+    },
+    /// No blob can be aligned to this.
+    Alignment {
+        /// What was asked for, in bytes.
+        alignment: u64,
+    },
+    /// A range leads out of the blob.
+    Range {
+        /// The range.
+        range: Range<u64>,
+        /// Bytes of the blob.
+        len: u64,
+    },
+    /// Another number of bytes was written than had been said.
+    Length {
+        /// Bytes that were written.
+        written: u64,
+        /// Bytes that had been said.
+        said: u64,
+    },
+    /// The blob was replaced or deleted while it was read; take what is there now.
+    Replaced,
+    /// The store was written by somebody else since it was opened here, without its lock.
+    Overtaken {
+        /// The generation here.
+        ours: u64,
+        /// The generation found.
+        found: u64,
+    },
+    /// A commit has failed, and what it left is not known.
+    Failed,
+    /// No lease can be had here that the writer would honour.
+    NoLease,
+    /// Readers of this process still have the medium.
+    InUse,
+    /// The file's bytes lie elsewhere than when the store was last written.
+    Moved,
+}
+
+/// What is damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Damage {
+    /// What it is.
+    pub part: Part,
+    /// Where it begins in the medium.
+    pub offset: u64,
+    /// Its bytes.
+    pub len: u64,
+}
+
+/// A part of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Part {
+    /// One of the two headers that say the same.
+    Header,
+    /// The table of blobs, in both copies.
+    Table,
+    /// One copy of the table, of which the other is whole.
+    TableCopy,
+    /// An entry of the table.
+    Entry,
+    /// The history.
+    History,
+    /// Bytes of a blob, from this one on.
+    Bytes {
+        /// Where it begins in the blob.
+        at: u64,
+    },
+    /// The checksums of a blob.
+    Checksums,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { part, offset, len } = self;
+        match part {
+            Part::Header => f.write_str("a header")?,
+            Part::Table => f.write_str("the table, in both copies,")?,
+            Part::TableCopy => f.write_str("one copy of the table")?,
+            Part::Entry => f.write_str("an entry of the table")?,
+            Part::History => f.write_str("the history")?,
+            Part::Bytes { at } => write!(f, "the blob from its byte {at} on")?,
+            Part::Checksums => f.write_str("the blob's list of checksums")?,
+        }
+        write!(f, " is damaged ({len} bytes at offset {offset})")
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for Error<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Medium(error) => write!(f, "the store's medium failed: {error}"),
+            Self::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0] } => {
+                f.write_str("there is no store, only zeros; create one")
+            }
+            Self::NotAStore { found } => write!(
+                f,
+                "no store: it begins with {} instead of {}",
+                found.escape_ascii(),
+                MAGIC.escape_ascii()
+            ),
+            Self::Headers => f.write_str(
+                "all headers of the store, at offsets 0, 4096, 8192 and 12288, are damaged; bring one back \
+                 from a copy",
+            ),
+            Self::Version { found } => write!(
+                f,
+                "the store has version {found} of its format; this program knows version {VERSION}"
+            ),
+            Self::Truncated { size, needed } => write!(
+                f,
+                "the store needs {needed} bytes, but only {size} are there; bring the rest back before it is \
+                 opened"
+            ),
+            Self::Damaged(damage) => write!(f, "{damage}"),
+            Self::Exists => f.write_str(
+                "there is a store already; open it, or overwrite its headers, at offsets 0, 4096, 8192 and \
+                 12288",
+            ),
+            Self::TooSmall { size, needed } => {
+                write!(f, "{size} bytes are too few for a store, which needs {needed}")
+            }
+            Self::Unit { unit } => write!(
+                f,
+                "no store has units of {unit} bytes: they are powers of two from {} to {}",
+                UNIT.start(),
+                UNIT.end()
+            ),
+            Self::Full { needed, largest } => write!(
+                f,
+                "the store is full: {needed} bytes are needed in one piece, and the largest free one has \
+                 {largest}; delete something, end readers that hold leases, or let the store grow"
+            ),
+            Self::TooMany => write!(
+                f,
+                "the store has too many blobs: their names and metadata take more than {TABLE} bytes"
+            ),
+            Self::NotFound => f.write_str("there is no blob of this name"),
+            Self::NameTaken => f.write_str("there is a blob of this name already; delete it first"),
+            Self::Name { len } => {
+                write!(f, "a name of {len} bytes; one has from 1 to {NAME}")
+            }
+            Self::Metadata { len } => {
+                write!(f, "{len} bytes of metadata; {METADATA} fit, so put the rest into the blob")
+            }
+            Self::Alignment { alignment } => write!(
+                f,
+                "an alignment of {alignment} bytes: it is a power of two, and {} at most",
+                UNIT.end()
+            ),
+            Self::Range { range, len } => write!(
+                f,
+                "bytes {} to {} of a blob that has {len}",
+                range.start, range.end
+            ),
+            Self::Length { written, said } => write!(
+                f,
+                "{written} bytes were written to a blob that was said to have {said}; nothing was put"
+            ),
+            Self::Replaced => {
+                f.write_str("the blob was replaced or deleted while it was read; look for it again")
+            }
+            Self::Overtaken { ours, found } => write!(
+                f,
+                "somebody else has written the store since it was opened here (generation {found} instead of \
+                 {ours}); open it with a lock"
+            ),
+            Self::Failed => f.write_str(
+                "a commit has failed before; open the store again to see what is there",
+            ),
+            Self::NoLease => f.write_str(
+                "no lease can be had here that the writer would honour; copy the blob instead",
+            ),
+            Self::InUse => f.write_str(
+                "readers of this process still have the store; drop them before it grows",
+            ),
+            Self::Moved => f.write_str(
+                "the file's bytes lie elsewhere than when the store was last written, so nothing may rely on \
+                 their addresses; open it without that requirement, and tell those who do",
+            ),
+        }
+    }
+}
+
+impl<E: core::error::Error + 'static> core::error::Error for Error<E> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Medium(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// So that `?` passes the medium's own errors on.
+impl<E> From<E> for Error<E> {
+    fn from(error: E) -> Self {
+        Self::Medium(error)
+    }
+}

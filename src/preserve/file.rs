@@ -1,0 +1,156 @@
+//! Stores in files: under which circumstances they are written, who else reads them, and where they lie.
+
+use super::error::Error;
+use super::lease::{Held, Leases, Locks};
+use super::open::{Opened, Options};
+use super::origin::Evidence;
+use super::reader::{Reader, Snapshot};
+use super::stamp::Stamp;
+use super::store::{Store, Ways};
+use crate::checksum;
+use crate::dax::{DaxFile, DaxView, Error as FileError, ErrorKind};
+use crate::medium::Medium;
+use crate::platform::boot;
+use alloc::sync::Arc;
+use core::ops::Range;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const WAYS: Ways<DaxFile> =
+    Ways { deep_persist: |file, range| file.deep_persist(range), leased, seconds: Some(seconds) };
+
+/// What cannot be given up now is when the file is closed.
+const LOCKS: Locks<DaxView> = Locks {
+    take: |view, range| view.lease(range),
+    give: |view, range| view.release(range).unwrap_or(()),
+};
+
+/// Where there are no such locks, no reader holds one.
+fn leased(file: &DaxFile, range: Range<u64>) -> Result<Option<Range<u64>>, FileError> {
+    match file.leased(range) {
+        Err(error) if matches!(error.kind(), ErrorKind::NoLeases { .. }) => Ok(None),
+        leased => leased,
+    }
+}
+
+/// A clock before 1970 is not set.
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+impl Stamp {
+    /// The circumstances of this process, with a file.
+    ///
+    /// # Cost
+    /// Some small files of `/proc` and `/sys` are read, and the file's extents.
+    #[must_use]
+    pub fn host(file: &DaxView) -> Self {
+        let guarantee = file.guarantee();
+        let (process, process_start) = boot::process();
+        Self {
+            seconds: seconds(),
+            boot_id: boot::id(),
+            process,
+            process_start,
+            backing: guarantee.backing(),
+            granularity: guarantee.granularity().bytes() as u32,
+            placement: placement(file).unwrap_or(0),
+            unsafe_shutdowns: guarantee.unsafe_shutdowns().ok(),
+            ..Self::UNKNOWN
+        }
+        .with_kernel(&boot::release())
+    }
+}
+
+/// A checksum of where the bytes of a file lie, which is never 0; `None` if that cannot be told.
+fn placement(file: &DaxView) -> Option<u32> {
+    let placement = file.placement().ok()?;
+    let mut sum = checksum::append(0, placement.device.as_bytes());
+    for extent in &placement.extents {
+        for number in [extent.offset, extent.on_device, extent.len] {
+            sum = checksum::append(sum, &number.to_le_bytes());
+        }
+    }
+    Some(sum.max(1))
+}
+
+impl Options<'_, DaxFile> {
+    /// Demands that the file lies where it lay when it was last written: so that who was told its physical
+    /// addresses, an IOMMU or a hypervisor, still finds it there.
+    #[must_use]
+    pub fn require_in_place(self) -> Self {
+        self.in_place()
+    }
+
+    /// Creates a store in a file. Its commits tell of this machine, this boot and this process.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_file(self, file: DaxFile) -> Result<Store<DaxFile>, Error<FileError>> {
+        self.of(&file).create(file)
+    }
+
+    /// Opens a store in a file. Its commits tell of this machine, this boot and this process, and space that
+    /// readers of other processes hold leases on is not used again.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`Error::Moved`], if that is to be refused.
+    pub fn open_file(self, file: DaxFile) -> Result<(Store<DaxFile>, Opened), Error<FileError>> {
+        let is_in_place = self.is_in_place();
+        let options = self.of(&file);
+        if is_in_place {
+            let last = Snapshot::of(&file)?.stamp().placement;
+            if last == 0 || Some(last) != placement(&file) {
+                return Err(Error::Moved);
+            }
+        }
+        options.open(file)
+    }
+
+    fn of(self, file: &DaxFile) -> Self {
+        let evidence = Evidence { is_by_kexec: boot::is_by_kexec() };
+        self.with(WAYS, evidence).stamp(Stamp::host(file))
+    }
+}
+
+impl Store<DaxFile> {
+    /// Makes the file longer, and the store with it: `len` is the file's new length in bytes. Readers of this
+    /// process must have ended.
+    ///
+    /// # Errors
+    /// [`Error::InUse`]; what [`DaxFile::grow`] says. The store is as it was then.
+    ///
+    /// # Crashes
+    /// One meanwhile leaves the file longer or not, and the blobs as they were.
+    pub fn grow(&mut self, len: u64) -> Result<(), Error<FileError>> {
+        let file = Arc::get_mut(&mut self.medium).ok_or(Error::InUse)?;
+        file.grow(len)?;
+        self.preamble.stamp = Stamp::host(file);
+        let len = Medium::len(file);
+        self.extend_to(len);
+        Ok(())
+    }
+}
+
+impl Reader<DaxView> {
+    /// A reader of a store in a file that another process may be writing, whose leases that one honours, where
+    /// the system has locks for it.
+    ///
+    /// ```no_run
+    /// use cachemaint::dax::{Lock, Options};
+    /// use cachemaint::preserve::Reader;
+    ///
+    /// # fn main() -> Result<(), Box<dyn core::error::Error>> {
+    /// let view = Options::new().lock(Lock::None).view("/mnt/pmem/state")?;
+    /// let reader = Reader::open_file(view)?;
+    /// let ram = reader.lease("ram")?; // verified, and stays where it is
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_file(view: DaxView) -> Result<Self, Error<FileError>> {
+        Snapshot::of(&view)?;
+        Ok(Self::with(view, Held { leases: Leases::default(), locks: Some(LOCKS) }))
+    }
+}

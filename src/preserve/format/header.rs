@@ -1,0 +1,147 @@
+//! The bytes of a header: a line, whose replacement is what commits.
+
+use super::table::PREAMBLE;
+use super::{TABLE, WORD, data, is_unit};
+use crate::checksum;
+#[cfg(any(feature = "preserve", test))]
+use crate::little_endian::put;
+use crate::little_endian::{u32_at, u64_at};
+
+/// Bytes of a header.
+pub(in crate::preserve) const BYTES: usize = 64;
+/// What it begins with.
+pub(in crate::preserve) const MAGIC: [u8; 8] = *b"cmpresrv";
+/// The version of the format.
+pub(in crate::preserve) const VERSION: u32 = 1;
+
+const SEALED: u32 = 1;
+
+/// Which table holds, and what must be known to read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::preserve) struct Header {
+    /// How often a header was written; the higher one holds.
+    pub(in crate::preserve) generation: u64,
+    /// Bytes of the store.
+    pub(in crate::preserve) size: u64,
+    /// Where the table is, and its copy.
+    pub(in crate::preserve) tables: [u64; 2],
+    /// Its length in bytes.
+    pub(in crate::preserve) len: u64,
+    pub(in crate::preserve) checksum: u32,
+    /// What blobs and tables begin at multiples of, in bytes.
+    pub(in crate::preserve) unit: u64,
+    /// Whether everything was written back as far as it goes, and nothing changed since.
+    pub(in crate::preserve) is_sealed: bool,
+}
+
+/// What the bytes of a header are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::preserve) enum Found {
+    Header(Header),
+    /// Another version, whose bytes mean something else.
+    Version(u32),
+    /// It begins as one, and is none: torn or damaged.
+    Damaged,
+    /// Something else.
+    Other([u8; 8]),
+}
+
+impl Header {
+    #[cfg(any(feature = "preserve", test))]
+    pub(in crate::preserve) fn bytes(&self) -> [u8; BYTES] {
+        let Self { generation, size, tables, len, checksum, unit, is_sealed } = *self;
+        let mut bytes = [0; BYTES];
+        put(&mut bytes, 0, &MAGIC);
+        put(&mut bytes, 8, &VERSION.to_le_bytes());
+        put(&mut bytes, 16, &generation.to_le_bytes());
+        put(&mut bytes, 24, &size.to_le_bytes());
+        put(&mut bytes, 32, &tables[0].to_le_bytes());
+        put(&mut bytes, 40, &tables[1].to_le_bytes());
+        // Both have been checked to fit.
+        put(&mut bytes, 48, &(len as u32).to_le_bytes());
+        put(&mut bytes, 52, &checksum.to_le_bytes());
+        put(&mut bytes, 56, &(unit as u32).to_le_bytes());
+        put(&mut bytes, 60, &(if is_sealed { SEALED } else { 0 }).to_le_bytes());
+        let checksum = checksum_of(&bytes);
+        put(&mut bytes, 12, &checksum.to_le_bytes());
+        bytes
+    }
+
+    pub(in crate::preserve) fn read(bytes: &[u8; BYTES]) -> Found {
+        let (magic, version) = (u64_at(bytes, 0).to_le_bytes(), u32_at(bytes, 8));
+        if magic != MAGIC {
+            return Found::Other(magic);
+        }
+        if checksum_of(bytes) != u32_at(bytes, 12) {
+            return Found::Damaged;
+        }
+        if version != VERSION {
+            return Found::Version(version);
+        }
+        let header = Self {
+            generation: u64_at(bytes, 16),
+            size: u64_at(bytes, 24),
+            tables: [u64_at(bytes, 32), u64_at(bytes, 40)],
+            len: u32_at(bytes, 48).into(),
+            checksum: u32_at(bytes, 52),
+            unit: u32_at(bytes, 56).into(),
+            is_sealed: u32_at(bytes, 60) & SEALED != 0,
+        };
+        if header.is_consistent() { Found::Header(header) } else { Found::Damaged }
+    }
+
+    /// Whether its numbers can be: a checksum can be right by accident, and what is counted on from them must
+    /// neither overflow nor lead out of the store.
+    fn is_consistent(&self) -> bool {
+        let Self { generation, size, tables, len, unit, .. } = *self;
+        let counts = [generation, size].iter().all(|it| i64::try_from(*it).is_ok());
+        let table = (PREAMBLE as u64..=TABLE).contains(&len) && len.is_multiple_of(WORD);
+        counts && is_unit(unit) && table && tables.iter().all(|at| self.holds(*at, len))
+    }
+
+    /// Whether so many bytes from a place on can be a blob's or a table's.
+    pub(in crate::preserve) fn holds(&self, at: u64, len: u64) -> bool {
+        at >= data(self.unit)
+            && at.is_multiple_of(self.unit)
+            && at.checked_add(len).is_some_and(|end| end <= self.size)
+    }
+}
+
+/// Of all but the checksum itself.
+fn checksum_of(bytes: &[u8; BYTES]) -> u32 {
+    checksum::append(checksum::append(0, &bytes[..12]), &bytes[16..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Found, Header};
+
+    const FIRST: Header = Header {
+        generation: 1,
+        size: 32768,
+        tables: [25600, 25856],
+        len: 168,
+        checksum: 7,
+        unit: 64,
+        is_sealed: true,
+    };
+
+    #[test]
+    fn numbers_that_cannot_be_are_damage() {
+        assert_eq!(Header::read(&FIRST.bytes()), Found::Header(FIRST));
+        for worn in [
+            Header { generation: u64::MAX, ..FIRST },
+            Header { size: u64::MAX, ..FIRST },
+            Header { unit: 96, ..FIRST },
+            Header { unit: 32, ..FIRST },
+            Header { len: 160, ..FIRST },
+            Header { len: 169, ..FIRST },
+            Header { tables: [0, 25856], ..FIRST },
+            Header { tables: [25600, 32704], ..FIRST },
+            Header { tables: [25608, 25856], ..FIRST },
+            Header { tables: [25600, 0_u64.wrapping_sub(64)], ..FIRST },
+        ] {
+            assert_eq!(Header::read(&worn.bytes()), Found::Damaged, "{worn:?}");
+        }
+    }
+}

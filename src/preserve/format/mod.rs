@@ -1,0 +1,90 @@
+//! Where things are in the medium, and the bytes of each. There is no access to a medium here.
+
+pub(in crate::preserve) mod header;
+pub(in crate::preserve) mod history;
+pub(in crate::preserve) mod stamp;
+pub(in crate::preserve) mod table;
+
+use core::ops::RangeInclusive;
+
+/// The size of a word in bytes; everything begins and ends at a multiple of it.
+pub(super) const WORD: u64 = 8;
+/// Each header has one of its own.
+pub(super) const PAGE: u64 = 4096;
+/// Bytes that one checksum is of.
+pub(super) const CHUNK: u64 = 1 << 16;
+/// Bytes of a chunk's checksum.
+pub(super) const SUM: u64 = 4;
+/// What the bytes of a unit can be.
+pub(super) const UNIT: RangeInclusive<u64> = 64..=1 << 30;
+/// Bytes that a table can have.
+pub(super) const TABLE: u64 = 1 << 26;
+/// Bytes that a name can have.
+pub(super) const NAME: usize = 255;
+/// Bytes that metadata can have.
+pub(super) const METADATA: usize = 4096;
+/// Where the two histories begin.
+const HISTORY: u64 = 4 * PAGE;
+
+/// Where the header of a generation is, and its copy.
+pub(super) const fn headers(generation: u64) -> [u64; 2] {
+    let at = generation % 2 * PAGE;
+    [at, at + 2 * PAGE]
+}
+
+/// Where a history is.
+pub(super) const fn history(number: u64) -> u64 {
+    HISTORY + number % 2 * history::MOST
+}
+
+/// Where the first blob or table can be.
+pub(super) const fn data(unit: u64) -> u64 {
+    (HISTORY + 2 * history::MOST).next_multiple_of(unit)
+}
+
+/// Whether it can be the size of a unit.
+pub(super) fn is_unit(bytes: u64) -> bool {
+    UNIT.contains(&bytes) && bytes.is_power_of_two()
+}
+
+/// How many chunks so many bytes are.
+pub(super) const fn chunks(len: u64) -> u64 {
+    len.div_ceil(CHUNK)
+}
+
+/// Where the checksums of a blob's chunks are, from its beginning. The only chunk of one has its checksum
+/// in the table.
+pub(super) const fn sums(len: u64) -> core::ops::Range<u64> {
+    let at = len.next_multiple_of(WORD);
+    if chunks(len) < 2 {
+        return at..at;
+    }
+    at..at + chunks(len) * SUM
+}
+
+/// Bytes of a blob with all that belongs to it; `None` if there cannot be so many.
+pub(super) fn occupied(len: u64, unit: u64) -> Option<u64> {
+    if i64::try_from(len).is_err() {
+        return None;
+    }
+    Some(sums(len).end.next_multiple_of(unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{data, headers, history, occupied, sums};
+
+    /// Worked out by hand from the module's documentation.
+    #[test]
+    fn everything_is_where_the_documentation_says() {
+        assert_eq!((headers(6), headers(7)), ([0, 8192], [4096, 12288]));
+        assert_eq!((history(0), history(1)), (16384, 16384 + 4608));
+        assert_eq!((data(64), data(4096)), (25600, 28672));
+        assert_eq!(sums(65536), 65536..65536, "one chunk needs no sums");
+        assert_eq!(sums(65537), 65544..65552);
+        assert_eq!(occupied(0, 64), Some(0));
+        assert_eq!(occupied(1, 64), Some(64));
+        assert_eq!(occupied(65537, 64), Some(65600));
+        assert_eq!(occupied(u64::MAX, 64), None);
+    }
+}

@@ -1,0 +1,122 @@
+//! The bytes of a table: what it begins with, and its entries.
+
+use super::stamp;
+use super::{METADATA, NAME, WORD};
+#[cfg(any(feature = "preserve", test))]
+use crate::little_endian::put;
+use crate::little_endian::{u32_at, u64_at};
+use crate::preserve::Identity;
+use crate::preserve::stamp::Stamp;
+
+/// Bytes of a table before its entries.
+pub(in crate::preserve) const PREAMBLE: usize = 168;
+/// Bytes of an entry before its name.
+pub(in crate::preserve) const ENTRY: usize = 48;
+
+/// What a table begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::preserve) struct Preamble {
+    pub(in crate::preserve) identity: Identity,
+    /// Which of the two histories holds: the number of the boots that there have been.
+    pub(in crate::preserve) history: u64,
+    /// Its bytes.
+    pub(in crate::preserve) history_len: u64,
+    pub(in crate::preserve) history_checksum: u32,
+    /// Entries of the table.
+    pub(in crate::preserve) blobs: u64,
+    /// When it was written.
+    pub(in crate::preserve) stamp: Stamp,
+}
+
+impl Preamble {
+    #[cfg(any(feature = "preserve", test))]
+    pub(in crate::preserve) fn bytes(&self) -> [u8; PREAMBLE] {
+        let mut bytes = [0; PREAMBLE];
+        put(&mut bytes, 0, &self.identity.0);
+        put(&mut bytes, 16, &self.history.to_le_bytes());
+        // There are fewer than the bytes of a table.
+        put(&mut bytes, 24, &(self.history_len as u32).to_le_bytes());
+        put(&mut bytes, 28, &self.history_checksum.to_le_bytes());
+        put(&mut bytes, 32, &(self.blobs as u32).to_le_bytes());
+        put(&mut bytes, 40, &self.stamp.bytes());
+        bytes
+    }
+
+    pub(in crate::preserve) fn read(bytes: &[u8; PREAMBLE]) -> Self {
+        let mut identity = [0; 16];
+        identity.copy_from_slice(&bytes[..16]);
+        let mut stamp = [0; stamp::BYTES];
+        stamp.copy_from_slice(&bytes[40..]);
+        Self {
+            identity: Identity(identity),
+            history: u64_at(bytes, 16),
+            history_len: u32_at(bytes, 24).into(),
+            history_checksum: u32_at(bytes, 28),
+            blobs: u32_at(bytes, 32).into(),
+            stamp: Stamp::read(&stamp),
+        }
+    }
+}
+
+/// What an entry says of its blob, beside name and metadata, which follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::preserve) struct Entry {
+    /// Where the blob begins.
+    pub(in crate::preserve) at: u64,
+    /// Its bytes.
+    pub(in crate::preserve) len: u64,
+    /// The caller's.
+    pub(in crate::preserve) version: u64,
+    /// Which commit put it there.
+    pub(in crate::preserve) generation: u64,
+    /// When, in seconds since 1970; 0 if it is not known.
+    pub(in crate::preserve) seconds: u64,
+    /// Of the only chunk, or of the checksums of all.
+    pub(in crate::preserve) checksum: u32,
+    pub(in crate::preserve) name: usize,
+    pub(in crate::preserve) metadata: usize,
+}
+
+impl Entry {
+    #[cfg(any(feature = "preserve", test))]
+    pub(in crate::preserve) fn bytes(&self) -> [u8; ENTRY] {
+        let mut bytes = [0; ENTRY];
+        put(&mut bytes, 0, &self.at.to_le_bytes());
+        put(&mut bytes, 8, &self.len.to_le_bytes());
+        put(&mut bytes, 16, &self.version.to_le_bytes());
+        put(&mut bytes, 24, &self.generation.to_le_bytes());
+        put(&mut bytes, 32, &self.seconds.to_le_bytes());
+        put(&mut bytes, 40, &self.checksum.to_le_bytes());
+        // Both have been checked to fit.
+        put(&mut bytes, 44, &(self.name as u16).to_le_bytes());
+        put(&mut bytes, 46, &(self.metadata as u16).to_le_bytes());
+        bytes
+    }
+
+    /// The entry; `None` if its name or its metadata cannot be so long.
+    pub(in crate::preserve) fn read(bytes: &[u8; ENTRY]) -> Option<Self> {
+        let lengths = u32_at(bytes, 44);
+        let entry = Self {
+            at: u64_at(bytes, 0),
+            len: u64_at(bytes, 8),
+            version: u64_at(bytes, 16),
+            generation: u64_at(bytes, 24),
+            seconds: u64_at(bytes, 32),
+            checksum: u32_at(bytes, 40),
+            name: (lengths & 0xffff) as usize,
+            metadata: (lengths >> 16) as usize,
+        };
+        let is_possible = (1..=NAME).contains(&entry.name) && entry.metadata <= METADATA;
+        is_possible.then_some(entry)
+    }
+
+    /// Bytes of the entry with what follows.
+    pub(in crate::preserve) const fn size(&self) -> u64 {
+        size(self.name, self.metadata)
+    }
+}
+
+/// Bytes of an entry with so long a name and metadata.
+pub(in crate::preserve) const fn size(name: usize, metadata: usize) -> u64 {
+    ((ENTRY + name + metadata) as u64).next_multiple_of(WORD)
+}

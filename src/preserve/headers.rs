@@ -1,0 +1,112 @@
+//! The four headers: which one holds, and how it is replaced.
+
+use super::error::Error;
+#[cfg(feature = "preserve")]
+use super::error::{Damage, Part};
+use super::format::header::{BYTES, Found, Header, MAGIC};
+use super::format::{PAGE, headers};
+#[cfg(feature = "preserve")]
+use crate::medium::Medium;
+use crate::medium::Readable;
+
+/// Bytes that the headers take.
+const END: u64 = 3 * PAGE + BYTES as u64;
+
+fn read<R: Readable>(medium: &R, at: u64) -> Result<Found, R::Error> {
+    let mut bytes = [0; BYTES];
+    let (magic, rest) = bytes.split_at_mut(MAGIC.len());
+    medium.read(at, magic)?;
+    if *magic == MAGIC {
+        medium.read(at + MAGIC.len() as u64, rest)?;
+    }
+    let found = Header::read(&bytes);
+    // One in another's place is none: what is written next would go elsewhere than over the older one.
+    let is_elsewhere = |header: &Header| !headers(header.generation).contains(&at);
+    Ok(match found {
+        Found::Header(header) if is_elsewhere(&header) => Found::Damaged,
+        found => found,
+    })
+}
+
+/// The header that holds.
+///
+/// A crash may have torn both copies of the newer one, which was being written: then the older one holds.
+pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
+    let size = medium.len();
+    if size < END {
+        return Err(Error::Truncated { size, needed: END });
+    }
+    let mut newest: Option<Header> = None;
+    let mut why = [Found::Damaged; 2];
+    for (slot, why) in (0..).zip(&mut why) {
+        for at in headers(slot) {
+            *why = read(medium, at)?;
+            if let Found::Header(header) = *why {
+                let is_newer = newest.is_none_or(|newest| header.generation > newest.generation);
+                newest = if is_newer { Some(header) } else { newest };
+                break;
+            }
+        }
+    }
+    newest.ok_or(match why {
+        [Found::Version(found), _] | [_, Found::Version(found)] => Error::Version { found },
+        [Found::Other(found), Found::Other(_)] => Error::NotAStore { found },
+        _ => Error::Headers,
+    })
+}
+
+/// Whether nothing at any of the places begins as a header.
+#[cfg(feature = "preserve")]
+pub(super) fn are_absent<R: Readable>(medium: &R) -> Result<bool, R::Error> {
+    for slot in [0, 1] {
+        for at in headers(slot) {
+            if !matches!(read(medium, at)?, Found::Other(_)) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Which copies of a header are not as it is.
+#[cfg(feature = "preserve")]
+pub(super) fn damaged<R: Readable>(
+    medium: &R,
+    header: &Header,
+) -> Result<impl Iterator<Item = Damage>, R::Error> {
+    let mut both = [None; 2];
+    for (at, damage) in headers(header.generation).into_iter().zip(&mut both) {
+        if read(medium, at)? != Found::Header(*header) {
+            *damage = Some(Damage { part: Part::Header, offset: at, len: BYTES as u64 });
+        }
+    }
+    Ok(both.into_iter().flatten())
+}
+
+/// Stores both copies of a header and issues their write-back.
+#[cfg(feature = "preserve")]
+pub(super) fn store<M: Medium>(medium: &M, header: &Header) -> Result<(), M::Error> {
+    put(medium, headers(header.generation), &header.bytes())
+}
+
+/// Makes the first header durable: its magic last, so that a crash leaves it whole or none. What was written back
+/// before is durable before the magic is.
+#[cfg(feature = "preserve")]
+pub(super) fn create<M: Medium>(medium: &M, header: &Header) -> Result<(), M::Error> {
+    let (both, bytes) = (headers(header.generation), header.bytes());
+    let (magic, rest) = bytes.split_at(MAGIC.len());
+    put(medium, both.map(|at| at + MAGIC.len() as u64), rest)?;
+    medium.fence();
+    put(medium, both, magic)?;
+    medium.fence();
+    Ok(())
+}
+
+/// By ordinary stores, as it is a line or less.
+#[cfg(feature = "preserve")]
+fn put<M: Medium>(medium: &M, both: [u64; 2], bytes: &[u8]) -> Result<(), M::Error> {
+    for at in both {
+        medium.write(at, bytes);
+    }
+    both.into_iter().try_for_each(|at| medium.writeback(at..at + bytes.len() as u64))
+}

@@ -1,0 +1,208 @@
+//! Named blobs that outlive processes, kernels, reboots and, where the medium does, the loss of power.
+//!
+//! A [`Store`] stands in any [`Medium`](crate::medium::Medium): a DAX file, memory that a kernel keeps, the
+//! simulator. What a program cannot build anew quickly, the state of a virtual machine or the cache of a database, it
+//! puts there before it ends or the machine is rebooted, and takes from there afterwards. A
+//! [`Transaction`] replaces and deletes any number of blobs at once: after a crash at any moment they are all
+//! as before or all as after.
+//!
+//! ```
+//! # #[cfg(all(feature = "dax", feature = "preserve"))]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use cachemaint::dax;
+//! use cachemaint::preserve::{Attributes, Options};
+//!
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path().join("state");
+//! let file = dax::Options::new().allow_page_granularity().create(&path, 1 << 20)?;
+//! let mut store = Options::new().create_file(file)?;
+//! let mut transaction = store.begin()?;
+//! transaction.put(Attributes::new("cpu").version(2), b"registers")?;
+//! transaction.put("ram", &[7; 100_000])?;
+//! transaction.commit()?;
+//! drop(store); // or a crash, a kexec, a reboot
+//!
+//! let file = dax::Options::new().allow_page_granularity().open(&path)?;
+//! let (store, opened) = Options::new().open_file(file)?;
+//! println!("{}", opened.verdict.origin); // same process
+//! assert_eq!(store.reader().load("cpu")?, b"registers");
+//! # Ok(())
+//! # }
+//! # #[cfg(not(all(feature = "dax", feature = "preserve")))]
+//! # fn main() {}
+//! ```
+//!
+//! # How it works
+//! Nothing that the last commit has left is written over. Blobs are written to free space when they are put; a commit
+//! writes a new table of all names beside the old one, fences, replaces the older of two headers, and fences again.
+//! A header is a line of 64 bytes that proves itself by a checksum, so a crash leaves the new one, or the one of
+//! the commit before, which everything is still there for. What is free is worked out from the table when a store is
+//! opened, so what was written and never committed is free again.
+//!
+//! Header and table are there twice. So damage in one place loses no more than the blob that it hits: a blob
+//! is verified by checksums of 64 KiB each when it is read, and damage is told with its place.
+//!
+//! # Readers
+//! One process writes, any number read meanwhile, by a [`Reader`]. What they copy is verified after it was
+//! copied, so they need no lock. To read in place they take a [lease](Reader::lease): a blob that
+//! was replaced keeps its space until its leases have ended. They hold across processes, where the system has
+//! locks on parts of files, and end with the process that took them. What a reader in another process sees may not be
+//! durable yet for the moment that a commit takes.
+//!
+//! With the feature `preserve-read` alone stores can be read without an allocator and without an operating system, from
+//! [`Bytes`](crate::medium::Bytes) or any [`Readable`](crate::medium::Readable): [`Snapshot::of`].
+//!
+//! # Reboots
+//! Each commit notes its circumstances, a [`Stamp`]: boot, kernel, process, and what backs the medium. When a store is
+//! opened they are compared with those of then, and a [`Verdict`] says what happened, from which evidence, and whether
+//! the medium had promised to survive it. If something may have been lost, because it was another boot and the store had
+//! not been sealed, everything is verified. Before a reboot that is planned [`Store::seal`] makes everything
+//! durable as far as the medium goes, and notes it. The last 32 boots are its [history](Snapshot::history).
+//!
+//! # The format, version 1
+//! All numbers are little-endian. The headers are at offsets 0 and 4096, their copies at 8192 and 12288; the one of
+//! generation *g* is at 4096 (*g* modulo 2), and the higher generation of those that are whole holds.
+//!
+//! | header, offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | magic: `cmpresrv` |
+//! | 8 | 4 | version: 1 |
+//! | 12 | 4 | CRC32C of bytes 0 to 11 and 16 to 63 |
+//! | 16 | 8 | generation, from 1 on, below 2^63 |
+//! | 24 | 8 | bytes of the store, a multiple of the unit |
+//! | 32 | 8 | offset of the table |
+//! | 40 | 8 | offset of its copy |
+//! | 48 | 4 | bytes of the table, 168 to 2^26, a multiple of 8 |
+//! | 52 | 4 | CRC32C of the table |
+//! | 56 | 4 | bytes of a unit, a power of two from 64 to 2^30 |
+//! | 60 | 4 | 1 if the store is sealed, else 0 |
+//!
+//! Two histories are at offsets 16384 and 20992, each with room for 32 boots. What follows 25600, from the next
+//! multiple of the unit on, holds tables and blobs; each begins at a multiple of the unit.
+//!
+//! | table, offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 16 | identity, random |
+//! | 16 | 8 | number of the history: an even one is the first that holds, an odd one the second |
+//! | 24 | 4 | its bytes |
+//! | 28 | 4 | its CRC32C |
+//! | 32 | 4 | number of entries |
+//! | 36 | 4 | zeros |
+//! | 40 | 128 | stamp of the commit |
+//! | 168 | | entries, sorted by the bytes of their names |
+//!
+//! | entry, offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | offset of the blob |
+//! | 8 | 8 | its bytes |
+//! | 16 | 8 | the caller's version |
+//! | 24 | 8 | generation of the commit that put it there |
+//! | 32 | 8 | when, in seconds since 1970-01-01 UTC, or 0 |
+//! | 40 | 4 | checksum |
+//! | 44 | 2 | bytes of the name, 1 to 255 |
+//! | 46 | 2 | bytes of the metadata, 4096 at most |
+//! | 48 | | name, in UTF-8, then metadata, then zeros up to a multiple of 8 |
+//!
+//! A blob is in one piece. Its checksum is the CRC32C of its bytes, if these are 65536 or fewer. Else it is that of the
+//! list of the CRC32Cs, 4 bytes each, of every 65536 of its bytes, which follows the blob at the next
+//! multiple of 8.
+//!
+//! | stamp, offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | seconds since 1970-01-01 UTC, or 0 |
+//! | 8 | 16 | boot id, or zeros |
+//! | 24 | 8 | when the process began, in ticks since the boot |
+//! | 32 | 4 | its number, or 0 |
+//! | 36 | 1 | backing: 1 storage, 2 RAM, 3 emulated persistent memory, 4 ADR, 5 eADR, 6 CXL with GPF, 7 CXL, 8 no claim, 9 virtio-pmem; else unknown |
+//! | 37 | 3 | zeros |
+//! | 40 | 4 | bytes that are made persistent at once, or 0 |
+//! | 44 | 4 | checksum of where the file lies, or 0 |
+//! | 48 | 8 | the count of unsafe shutdowns and 1, or 0 |
+//! | 56 | 8 | zeros |
+//! | 64 | 64 | release of the kernel, then zeros |
+//!
+//! | boot in a history, offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | generation of its first commit |
+//! | 8 | 4 | how often the store was opened in it |
+//! | 12 | 1 | what had happened: 0 unknown, 1 same process, 2 same boot, 3 kexec, 4 warm reboot, 5 power loss, 6 reboot |
+//! | 13 | 1 | 1 if the store had been sealed |
+//! | 14 | 2 | zeros |
+//! | 16 | 128 | stamp of the last time it was opened in it |
+//!
+//! # Limits
+//! - A blob needs free space in one piece. What it replaces is free after the commit, so room for both is needed.
+//! - Room for two more tables is always kept, so that something can be deleted from a full store.
+//! - A checksum of 32 bits finds accidents, not attackers; of damaged stretches of 64 KiB one in 2^32 is taken for
+//!   whole.
+//! - A table is written as a whole with each commit: stores are for thousands of blobs, not for millions.
+//! - If all four headers are damaged, or both copies of the table, nothing can be found any more. If both
+//!   copies of the newest header are, the commit before is taken for the last, as after a crash.
+
+mod error;
+#[cfg(all(
+    feature = "preserve",
+    feature = "dax",
+    any(
+        target_os = "linux",
+        target_os = "freebsd",
+        target_os = "netbsd",
+        target_os = "openbsd",
+        target_vendor = "apple",
+        windows
+    ),
+    not(loom)
+))]
+mod file;
+mod format;
+mod headers;
+#[cfg(feature = "preserve")]
+mod lease;
+#[cfg(feature = "preserve")]
+mod open;
+#[cfg(feature = "preserve")]
+mod origin;
+mod reader;
+#[cfg(feature = "preserve")]
+mod seal;
+#[cfg(feature = "preserve")]
+mod space;
+mod stamp;
+#[cfg(feature = "preserve")]
+mod store;
+#[cfg(feature = "preserve")]
+mod transaction;
+#[cfg(feature = "preserve")]
+mod verify;
+#[cfg(feature = "preserve")]
+mod writer;
+
+pub use error::{Damage, Error, Part};
+#[cfg(all(feature = "preserve", feature = "std"))]
+pub use lease::Lease;
+#[cfg(feature = "preserve")]
+pub use open::{Opened, Options, Verify};
+#[cfg(feature = "preserve")]
+pub use origin::Verdict;
+pub use reader::{Blob, Boots, Entries, Info, Name, Reader, Snapshot};
+pub use stamp::{Boot, Origin, Stamp};
+#[cfg(feature = "preserve")]
+pub use store::{Capacity, Store};
+#[cfg(feature = "preserve")]
+pub use transaction::{Attributes, Transaction};
+#[cfg(feature = "preserve")]
+pub use verify::{Progress, Verification};
+#[cfg(feature = "preserve")]
+pub use writer::Writer;
+
+use core::fmt;
+
+/// What a store is known by: 16 random bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity(pub [u8; 16]);
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}

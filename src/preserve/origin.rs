@@ -1,0 +1,154 @@
+//! What happened since the last commit: a conclusion from two stamps and from what the running kernel says of
+//! its start.
+
+use super::stamp::{Origin, Stamp};
+use crate::report::{Backing, Event, Progress, Statement, Survival, survival_statement};
+use alloc::vec::Vec;
+
+/// What the running system says of its start, beside its stamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Evidence {
+    /// Whether another kernel started this one; `None` if it does not tell.
+    pub(super) is_by_kexec: Option<bool>,
+}
+
+impl Evidence {
+    pub(super) const NONE: Self = Self { is_by_kexec: None };
+}
+
+/// What happened, from which evidence, and whether the medium had promised to survive it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verdict {
+    /// What happened.
+    pub origin: Origin,
+    /// Why that is concluded, and what it leaves open.
+    pub evidence: Vec<&'static str>,
+    /// Whether the medium, as it was at the last commit, promised to survive it; `None` if nothing is known
+    /// that it could have had to.
+    pub promise: Option<Statement<Survival>>,
+}
+
+impl Verdict {
+    /// Whether nothing but a process may have ended: then no store can have been lost.
+    #[must_use]
+    pub const fn is_same_boot(&self) -> bool {
+        matches!(self.origin, Origin::SameProcess | Origin::SameBoot)
+    }
+}
+
+const SAME_BOOT: &str = "the boot id is that of the last commit; caches are coherent, so nothing that was \
+                         stored is lost";
+const SAME_PROCESS: &str = "so are the process and its start";
+const NO_BOOT_ID: &str = "the boot id of the last commit, or the one of now, is not known";
+const OTHER_BOOT: &str = "the boot id is another than that of the last commit";
+const UNSAFE_SHUTDOWN: &str = "the memory's count of unsafe shutdowns has grown";
+const BY_KEXEC: &str = "the running kernel says that kexec loaded it (bootloader_type, Linux \
+                        Documentation/arch/x86/boot.rst); whether there were other starts before it is not known";
+const BY_ANOTHER_LOADER: &str =
+    "the running kernel says that another loader than kexec loaded it, most likely from firmware";
+const NO_LOADER: &str = "the architecture does not tell who loaded the kernel";
+const IN_RAM: &str = "the store is in RAM and still there, so that had power all the time";
+const ANY_REBOOT: &str = "whether the power was lost does not show";
+
+pub(super) fn judge(last: &Stamp, now: &Stamp, evidence: Evidence) -> Verdict {
+    let (origin, evidence) = conclude(last, now, evidence);
+    let event = match origin {
+        Origin::Unknown => None,
+        Origin::SameProcess | Origin::SameBoot => Some(Event::ProcessCrash),
+        Origin::Kexec => Some(Event::Kexec),
+        Origin::WarmReboot => Some(Event::WarmReboot),
+        // The worst that it can have been.
+        Origin::Reboot if is_ram(last.backing) => Some(Event::WarmReboot),
+        Origin::Reboot | Origin::PowerLoss => Some(Event::PowerLoss),
+    };
+    let promise = event.map(|event| survival_statement(last.backing, Progress::Persisted, event));
+    Verdict { origin, evidence, promise }
+}
+
+fn conclude(last: &Stamp, now: &Stamp, evidence: Evidence) -> (Origin, Vec<&'static str>) {
+    match last.is_same_boot(now) {
+        None => return (Origin::Unknown, [NO_BOOT_ID].into()),
+        Some(true) => {
+            let process = |stamp: &Stamp| (stamp.process, stamp.process_start);
+            let is_same = last.process != 0 && process(last) == process(now);
+            return if is_same {
+                (Origin::SameProcess, [SAME_BOOT, SAME_PROCESS].into())
+            } else {
+                (Origin::SameBoot, [SAME_BOOT].into())
+            };
+        }
+        Some(false) => {}
+    }
+    let has_grown = match (last.unsafe_shutdowns, now.unsafe_shutdowns) {
+        (Some(before), Some(after)) => after > before,
+        _ => false,
+    };
+    match evidence.is_by_kexec {
+        _ if has_grown => (Origin::PowerLoss, [OTHER_BOOT, UNSAFE_SHUTDOWN].into()),
+        Some(true) => (Origin::Kexec, [OTHER_BOOT, BY_KEXEC].into()),
+        Some(false) if is_ram(last.backing) => {
+            (Origin::WarmReboot, [OTHER_BOOT, BY_ANOTHER_LOADER, IN_RAM].into())
+        }
+        Some(false) => (Origin::Reboot, [OTHER_BOOT, BY_ANOTHER_LOADER, ANY_REBOOT].into()),
+        None if is_ram(last.backing) => (Origin::Reboot, [OTHER_BOOT, NO_LOADER, IN_RAM].into()),
+        None => (Origin::Reboot, [OTHER_BOOT, NO_LOADER, ANY_REBOOT].into()),
+    }
+}
+
+/// Whether nothing of it is there after a loss of power.
+const fn is_ram(backing: Backing) -> bool {
+    matches!(backing, Backing::EmulatedPmem | Backing::Ram)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Evidence, judge};
+    use crate::preserve::stamp::{Origin, Stamp};
+    use crate::report::{Backing, Survival};
+
+    const BEFORE: Stamp = Stamp {
+        boot_id: [1; 16],
+        process: 7,
+        process_start: 100,
+        backing: Backing::EmulatedPmem,
+        ..Stamp::UNKNOWN
+    };
+
+    fn origin(last: Stamp, now: Stamp, is_by_kexec: Option<bool>) -> Origin {
+        judge(&last, &now, Evidence { is_by_kexec }).origin
+    }
+
+    #[test]
+    fn what_happened_is_told_as_far_as_it_shows() {
+        let after = Stamp { boot_id: [2; 16], ..BEFORE };
+        let on = |backing| Stamp { backing, ..BEFORE };
+        assert_eq!(origin(BEFORE, BEFORE, Some(true)), Origin::SameProcess);
+        let successor = Stamp { process_start: 200, ..BEFORE };
+        assert_eq!(origin(BEFORE, successor, None), Origin::SameBoot);
+        assert_eq!(origin(BEFORE, Stamp::UNKNOWN, None), Origin::Unknown);
+        assert_eq!(origin(Stamp::UNKNOWN, after, Some(true)), Origin::Unknown);
+        assert_eq!(origin(BEFORE, after, Some(true)), Origin::Kexec);
+        assert_eq!(origin(BEFORE, after, Some(false)), Origin::WarmReboot);
+        assert_eq!(origin(BEFORE, after, None), Origin::Reboot);
+        assert_eq!(origin(on(Backing::PmemAdr), after, Some(false)), Origin::Reboot);
+        let counted = |count| Stamp { unsafe_shutdowns: Some(count), ..BEFORE };
+        let later = |count| Stamp { unsafe_shutdowns: Some(count), ..after };
+        assert_eq!(origin(counted(3), later(4), Some(true)), Origin::PowerLoss);
+        assert_eq!(origin(counted(3), later(3), Some(true)), Origin::Kexec);
+        assert_eq!(origin(BEFORE, later(3), Some(true)), Origin::Kexec);
+    }
+
+    #[test]
+    fn the_promise_is_that_of_the_medium_at_the_last_commit() {
+        let after = Stamp { boot_id: [2; 16], ..Stamp::UNKNOWN };
+        let promise = |backing, is_by_kexec| {
+            let last = Stamp { backing, ..BEFORE };
+            judge(&last, &after, Evidence { is_by_kexec }).promise.map(|promise| promise.is)
+        };
+        assert_eq!(promise(Backing::PmemAdr, Some(false)), Some(Survival::Yes));
+        assert_eq!(promise(Backing::Ram, Some(true)), Some(Survival::No));
+        assert!(matches!(promise(Backing::EmulatedPmem, Some(true)), Some(Survival::If(_))));
+        assert_eq!(judge(&BEFORE, &Stamp::UNKNOWN, Evidence::NONE).promise, None);
+    }
+}

@@ -1,0 +1,598 @@
+//! Reading: what is there, and its bytes, verified. Nothing is allocated here.
+//!
+//! A writer may be at work meanwhile, in this process or another. It never writes over what the last commit
+//! has left, so a [`Snapshot`] is whole; but two commits later its space may be used again. What is read is
+//! verified after it was copied, so that a mix is never returned: then it is looked up whether the blob was
+//! replaced, and else it is damage.
+
+use super::Identity;
+use super::error::{Damage, Error, Part};
+use super::format::header::Header;
+use super::format::table::{ENTRY, Entry, PREAMBLE, Preamble};
+use super::format::{CHUNK, NAME, SUM, chunks, history, occupied, sums};
+use super::headers;
+#[cfg(all(feature = "preserve", feature = "std"))]
+use super::lease::Held;
+use super::stamp::{Boot, Stamp};
+use crate::checksum;
+use crate::medium::Readable;
+use core::fmt;
+use core::ops::Range;
+use core::sync::atomic::Ordering::Acquire;
+use core::sync::atomic::fence;
+
+/// Bytes that are read at a time where they are not asked for.
+const PIECE: usize = 1024;
+
+/// How often a writer may replace what is being looked for: each time it has finished a commit.
+const ATTEMPTS: u32 = 1000;
+
+/// The name of a blob.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name {
+    bytes: [u8; NAME],
+    len: u8,
+}
+
+impl Name {
+    /// Its text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // It was checked when it was read.
+        core::str::from_utf8(&self.bytes[..self.len.into()]).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What the table says of a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Info {
+    /// Its name.
+    pub name: Name,
+    /// The number that it was put with.
+    pub version: u64,
+    /// Its bytes.
+    pub len: u64,
+    /// Bytes of its metadata.
+    pub metadata: usize,
+    /// The commit that put it there: each has a number, and none comes again.
+    pub generation: u64,
+    /// When it was put, in seconds since 1970-01-01 UTC; 0 if it is not known.
+    pub seconds: u64,
+    /// Where it begins in the medium, in bytes. It is in one piece.
+    pub offset: u64,
+    pub(super) checksum: u32,
+    /// Where its metadata is.
+    metadata_at: u64,
+}
+
+impl Info {
+    /// Its bytes in the medium.
+    #[must_use]
+    pub const fn range(&self) -> Range<u64> {
+        self.offset..self.offset + self.len
+    }
+
+    /// Whether both are the same put.
+    fn is(&self, other: &Self) -> bool {
+        (self.offset, self.len, self.generation, self.checksum)
+            == (other.offset, other.len, other.generation, other.checksum)
+    }
+}
+
+/// The checksum of what `seed` is the checksum of and a range of the medium behind it.
+fn append<R: Readable>(medium: &R, range: Range<u64>, seed: u32) -> Result<u32, R::Error> {
+    let (mut at, mut sum) = (range.start, seed);
+    let mut piece = [0; PIECE];
+    while at < range.end {
+        let bytes = (range.end - at).min(PIECE as u64) as usize;
+        medium.read(at, &mut piece[..bytes])?;
+        sum = checksum::append(sum, &piece[..bytes]);
+        at += bytes as u64;
+    }
+    Ok(sum)
+}
+
+/// A store that is read, beside a writer or without one.
+///
+/// Each operation takes the last commit; for several that belong together take a [`Snapshot`].
+#[derive(Debug)]
+pub struct Reader<R: Readable> {
+    medium: R,
+    #[cfg(all(feature = "preserve", feature = "std"))]
+    pub(super) held: Held<R>,
+}
+
+impl<R: Readable> Reader<R> {
+    /// A reader of a store that is in the medium.
+    ///
+    /// # Errors
+    /// As [`Snapshot::of`].
+    pub fn open(medium: R) -> Result<Self, Error<R::Error>> {
+        Snapshot::of(&medium)?;
+        Ok(Self {
+            medium,
+            #[cfg(all(feature = "preserve", feature = "std"))]
+            held: Held::default(),
+        })
+    }
+
+    /// One that holds leases so.
+    #[cfg(all(feature = "preserve", feature = "std"))]
+    pub(super) const fn with(medium: R, held: Held<R>) -> Self {
+        Self { medium, held }
+    }
+
+    /// One that holds none.
+    #[cfg(all(feature = "preserve", not(feature = "std")))]
+    pub(super) const fn without_leases(medium: R) -> Self {
+        Self { medium }
+    }
+
+    /// What it reads.
+    pub const fn medium(&self) -> &R {
+        &self.medium
+    }
+
+    /// The last commit.
+    ///
+    /// # Errors
+    /// As [`Snapshot::of`].
+    pub fn snapshot(&self) -> Result<Snapshot<'_, R>, Error<R::Error>> {
+        Snapshot::of(&self.medium)
+    }
+
+    /// What is there, in the order of names.
+    ///
+    /// # Errors
+    /// As [`Snapshot::of`]; [`Error::Damaged`], if an entry cannot be.
+    #[cfg(feature = "preserve")]
+    pub fn list(&self) -> Result<alloc::vec::Vec<Info>, Error<R::Error>> {
+        self.until_it_lasts(|reader| reader.snapshot()?.entries().collect())
+    }
+
+    /// What the table says of a blob, if there is one.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    #[cfg(feature = "preserve")]
+    pub fn stat(&self, name: &str) -> Result<Option<Info>, Error<R::Error>> {
+        self.until_it_lasts(|reader| reader.snapshot()?.find(name))
+    }
+
+    /// A verified copy of a blob.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Damaged`], [`Error::Truncated`]; if the medium fails.
+    #[cfg(feature = "preserve")]
+    pub fn load(&self, name: &str) -> Result<alloc::vec::Vec<u8>, Error<R::Error>> {
+        self.until_it_lasts(|reader| {
+            let snapshot = reader.snapshot()?;
+            let blob = snapshot.blob(name)?;
+            // It lies in the medium as a whole.
+            let mut bytes = alloc::vec![0; blob.len() as usize];
+            blob.read_at(0, &mut bytes)?;
+            Ok(bytes)
+        })
+    }
+
+    /// Does it again as long as a writer comes in between.
+    #[cfg(feature = "preserve")]
+    fn until_it_lasts<T>(
+        &self,
+        mut work: impl FnMut(&Self) -> Result<T, Error<R::Error>>,
+    ) -> Result<T, Error<R::Error>> {
+        loop {
+            match work(self) {
+                Err(Error::Replaced) => {}
+                done => return done,
+            }
+        }
+    }
+}
+
+/// The store as one commit has left it.
+#[derive(Debug)]
+pub struct Snapshot<'r, R: Readable> {
+    medium: &'r R,
+    pub(super) header: Header,
+    /// The copy of the table that is read.
+    table: u64,
+    pub(super) preamble: Preamble,
+}
+
+impl<R: Readable> Clone for Snapshot<'_, R> {
+    fn clone(&self) -> Self {
+        Self { ..*self }
+    }
+}
+
+impl<'r, R: Readable> Snapshot<'r, R> {
+    /// The last commit's.
+    ///
+    /// # Errors
+    /// If there is no store, one of another version, or not the whole of it; if all headers, or both copies of
+    /// the table, are damaged; if the medium fails.
+    ///
+    /// # Cost
+    /// The table is read.
+    pub fn of(medium: &'r R) -> Result<Self, Error<R::Error>> {
+        let mut header = headers::load(medium)?;
+        for _ in 0..ATTEMPTS {
+            let error = match Self::with(medium, header) {
+                Ok(snapshot) => return Ok(snapshot),
+                Err(error) => error,
+            };
+            fence(Acquire);
+            let newer = headers::load(medium)?;
+            if newer.generation == header.generation {
+                return Err(error);
+            }
+            header = newer;
+        }
+        Err(Error::Replaced)
+    }
+
+    fn with(medium: &'r R, header: Header) -> Result<Self, Error<R::Error>> {
+        let (size, needed) = (medium.len(), header.tables[0].max(header.tables[1]) + header.len);
+        if size < needed {
+            return Err(Error::Truncated { size, needed });
+        }
+        for table in header.tables {
+            if append(medium, table..table + header.len, 0)? == header.checksum {
+                let mut bytes = [0; PREAMBLE];
+                medium.read(table, &mut bytes)?;
+                let preamble = Preamble::read(&bytes);
+                let snapshot = Self { medium, header, table, preamble };
+                return if snapshot.is_current()? { Ok(snapshot) } else { Err(Error::Replaced) };
+            }
+        }
+        let Header { tables: [offset, _], len, .. } = header;
+        Err(Error::Damaged(Damage { part: Part::Table, offset, len }))
+    }
+
+    /// Whether no commit came after it. What was read before of its table, and of its blobs, is its own then:
+    /// the writer uses nothing again before the next commit.
+    ///
+    /// # Errors
+    /// If the medium fails, or all headers are damaged.
+    pub fn is_current(&self) -> Result<bool, Error<R::Error>> {
+        // What was read before is read before the header is.
+        fence(Acquire);
+        Ok(headers::load(self.medium)?.generation == self.header.generation)
+    }
+
+    #[cfg(feature = "preserve")]
+    pub(super) const fn medium(&self) -> &'r R {
+        self.medium
+    }
+
+    /// What the store is known by.
+    #[must_use]
+    pub const fn identity(&self) -> Identity {
+        self.preamble.identity
+    }
+
+    /// The number of the commit.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.header.generation
+    }
+
+    /// Whether it was [sealed](crate::preserve#reboots), and not changed since.
+    #[must_use]
+    pub const fn is_sealed(&self) -> bool {
+        self.header.is_sealed
+    }
+
+    /// The circumstances of the commit.
+    #[must_use]
+    pub const fn stamp(&self) -> &Stamp {
+        &self.preamble.stamp
+    }
+
+    /// How many blobs there are.
+    #[must_use]
+    pub const fn blobs(&self) -> u64 {
+        self.preamble.blobs
+    }
+
+    /// Bytes of the store.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.header.size
+    }
+
+    /// What is there, in the order of names.
+    #[must_use]
+    pub fn entries(&self) -> Entries<'_, R> {
+        let at = self.table + PREAMBLE as u64;
+        Entries { snapshot: self, at, left: self.preamble.blobs, last: None }
+    }
+
+    /// The blob of a name, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Replaced`], if there was another commit; [`Error::Damaged`], if an entry cannot be, which no
+    /// checksum has told; if the medium fails.
+    pub fn find(&self, name: &str) -> Result<Option<Info>, Error<R::Error>> {
+        for info in self.entries() {
+            let info = info?;
+            if info.name.as_str() >= name {
+                return Ok((info.name.as_str() == name).then_some(info));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The blob of a name, to be read.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Damaged`], if its checksums are; [`Error::Truncated`], if the medium
+    /// ends before it; if the medium fails.
+    pub fn blob(&self, name: &str) -> Result<Blob<'r, R>, Error<R::Error>> {
+        let info = self.find(name)?.ok_or(Error::NotFound)?;
+        Blob::new(self, &info)
+    }
+
+    /// Copies a blob's metadata out, and returns as much of the buffer as it has.
+    ///
+    /// # Errors
+    /// [`Error::Metadata`], if the buffer is too small; [`Error::Replaced`], if there was another commit; if the
+    /// medium fails.
+    pub fn metadata<'b>(
+        &self,
+        info: &Info,
+        buffer: &'b mut [u8],
+    ) -> Result<&'b [u8], Error<R::Error>> {
+        let len = info.metadata;
+        let bytes = buffer.get_mut(..len).ok_or(Error::Metadata { len })?;
+        self.medium.read(info.metadata_at, bytes)?;
+        if self.is_current()? { Ok(bytes) } else { Err(Error::Replaced) }
+    }
+
+    /// The boots that the store was opened in for writing, the oldest first. The last 32 are kept.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`]; if the medium fails.
+    pub fn history(&self) -> Result<Boots<'r, R>, Error<R::Error>> {
+        let Preamble { history: number, history_len: len, history_checksum, .. } = self.preamble;
+        let offset = history(number);
+        let is_possible = len <= history::MOST && len.is_multiple_of(history::BOOT as u64);
+        if !is_possible || append(self.medium, offset..offset + len, 0)? != history_checksum {
+            let len = len.min(history::MOST);
+            return Err(Error::Damaged(Damage { part: Part::History, offset, len }));
+        }
+        Ok(Boots { medium: self.medium, at: offset, end: offset + len })
+    }
+
+    /// Whether a copy of the table is whole.
+    #[cfg(feature = "preserve")]
+    pub(super) fn is_whole(&self, copy: u64) -> Result<bool, R::Error> {
+        Ok(append(self.medium, copy..copy + self.header.len, 0)? == self.header.checksum)
+    }
+}
+
+/// What a [`Snapshot`] holds, in the order of names.
+#[derive(Debug)]
+pub struct Entries<'s, R: Readable> {
+    snapshot: &'s Snapshot<'s, R>,
+    at: u64,
+    left: u64,
+    last: Option<Name>,
+}
+
+impl<R: Readable> Entries<'_, R> {
+    fn read(&mut self) -> Result<Option<Info>, R::Error> {
+        let Snapshot { medium, ref header, table, .. } = *self.snapshot;
+        let end = table + header.len;
+        let mut bytes = [0; ENTRY];
+        if self.at + ENTRY as u64 > end {
+            return Ok(None);
+        }
+        medium.read(self.at, &mut bytes)?;
+        let Some(entry) = Entry::read(&bytes).filter(|entry| self.at + entry.size() <= end) else {
+            return Ok(None);
+        };
+        let mut name = Name { bytes: [0; NAME], len: entry.name as u8 };
+        let name_at = self.at + ENTRY as u64;
+        medium.read(name_at, &mut name.bytes[..entry.name])?;
+        let is_text = core::str::from_utf8(&name.bytes[..entry.name]).is_ok();
+        let is_sorted = self.last.is_none_or(|last| last.as_str() < name.as_str());
+        let lies_within =
+            occupied(entry.len, header.unit).is_some_and(|bytes| header.holds(entry.at, bytes));
+        if !(is_text && is_sorted && lies_within) {
+            return Ok(None);
+        }
+        self.at += entry.size();
+        self.last = Some(name);
+        Ok(Some(Info {
+            name,
+            version: entry.version,
+            len: entry.len,
+            metadata: entry.metadata,
+            generation: entry.generation,
+            seconds: entry.seconds,
+            offset: entry.at,
+            checksum: entry.checksum,
+            metadata_at: name_at + entry.name as u64,
+        }))
+    }
+}
+
+impl<R: Readable> Iterator for Entries<'_, R> {
+    type Item = Result<Info, Error<R::Error>>;
+
+    /// The next one: [`Error::Replaced`], if there was another commit. After an error there is none.
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let found = self.read();
+        if !matches!(found, Ok(Some(_))) {
+            self.left = 0;
+        }
+        let Snapshot { header, table, .. } = self.snapshot;
+        let len = table + header.len - self.at;
+        let damage = Damage { part: Part::Entry, offset: self.at, len };
+        Some(match (found, self.snapshot.is_current()) {
+            (Err(error), _) => Err(Error::Medium(error)),
+            (_, Err(error)) => Err(error),
+            (_, Ok(false)) => Err(Error::Replaced),
+            (Ok(info), Ok(true)) => info.ok_or(Error::Damaged(damage)),
+        })
+    }
+}
+
+/// The boots of a history, the oldest first.
+#[derive(Debug)]
+pub struct Boots<'r, R: Readable> {
+    medium: &'r R,
+    at: u64,
+    end: u64,
+}
+
+impl<R: Readable> Iterator for Boots<'_, R> {
+    type Item = Result<Boot, R::Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.end {
+            return None;
+        }
+        let mut bytes = [0; history::BOOT];
+        let read = self.medium.read(self.at, &mut bytes);
+        self.at += history::BOOT as u64;
+        Some(read.map(|()| Boot::read(&bytes)))
+    }
+}
+
+/// A blob that is read.
+#[derive(Debug)]
+pub struct Blob<'r, R: Readable> {
+    medium: &'r R,
+    generation: u64,
+    info: Info,
+}
+
+impl<'r, R: Readable> Blob<'r, R> {
+    pub(super) fn new(snapshot: &Snapshot<'r, R>, info: &Info) -> Result<Self, Error<R::Error>> {
+        let (medium, generation) = (snapshot.medium, snapshot.header.generation);
+        let blob = Self { medium, generation, info: *info };
+        let sums = blob.sums();
+        let (size, needed) = (medium.len(), sums.end);
+        if size < needed {
+            return Err(Error::Truncated { size, needed });
+        }
+        let is_whole = sums.is_empty() || append(medium, sums.clone(), 0)? == info.checksum;
+        if is_whole {
+            return Ok(blob);
+        }
+        let len = sums.end - sums.start;
+        blob.is_not(Damage { part: Part::Checksums, offset: sums.start, len })
+    }
+
+    /// What the table says of it.
+    #[must_use]
+    pub const fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// Its bytes.
+    #[expect(clippy::len_without_is_empty, reason = "an empty blob is nothing that is asked for")]
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        self.info.len
+    }
+
+    /// Copies a part of it out, from its byte `at` on, and verifies the copy.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Replaced`], [`Error::Range`], or that of the medium. The buffer may
+    /// have been written then, with anything.
+    ///
+    /// # Cost
+    /// Checksums are of 64 KiB: of those at the ends of the part the rest is read too. Nothing is allocated.
+    pub fn read_at(&self, at: u64, into: &mut [u8]) -> Result<(), Error<R::Error>> {
+        let end = at.saturating_add(into.len() as u64);
+        if end > self.info.len {
+            return Err(Error::Range { range: at..end, len: self.info.len });
+        }
+        let (mut at, mut rest) = (at, into);
+        while !rest.is_empty() {
+            let bytes = (CHUNK - at % CHUNK).min(rest.len() as u64);
+            let (part, behind) = rest.split_at_mut(bytes as usize);
+            self.read_of_chunk(at, part)?;
+            (at, rest) = (at + bytes, behind);
+        }
+        Ok(())
+    }
+
+    /// Reads all of it and verifies it, without copying it out. `progress` is called with the bytes that were
+    /// read, now and then.
+    ///
+    /// # Errors
+    /// As [`read_at`](Self::read_at).
+    pub fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<(), Error<R::Error>> {
+        for chunk in 0..chunks(self.info.len) {
+            self.read_of_chunk(chunk * CHUNK, &mut [])?;
+            progress((chunk * CHUNK + CHUNK).min(self.info.len));
+        }
+        Ok(())
+    }
+
+    /// Copies out what begins at `at` and lies within one chunk.
+    fn read_of_chunk(&self, at: u64, into: &mut [u8]) -> Result<(), Error<R::Error>> {
+        let first = at - at % CHUNK;
+        let (begin, end) = (first, (first + CHUNK).min(self.info.len));
+        let place = |at: u64| self.info.offset + at;
+        let expected = self.sum(first / CHUNK)?;
+        let mut sum = append(self.medium, place(begin)..place(at), 0)?;
+        self.medium.read(place(at), into)?;
+        sum = checksum::append(sum, into);
+        sum = append(self.medium, place(at + into.len() as u64)..place(end), sum)?;
+        if sum == expected {
+            return Ok(());
+        }
+        let part = Part::Bytes { at: begin };
+        self.is_not(Damage { part, offset: place(begin), len: end - begin })
+    }
+
+    /// Where the checksums are.
+    fn sums(&self) -> Range<u64> {
+        let Range { start, end } = sums(self.info.len);
+        self.info.offset + start..self.info.offset + end
+    }
+
+    /// The checksum of a chunk.
+    fn sum(&self, chunk: u64) -> Result<u32, R::Error> {
+        let sums = self.sums();
+        if sums.is_empty() {
+            return Ok(self.info.checksum);
+        }
+        let mut bytes = [0; SUM as usize];
+        self.medium.read(sums.start + chunk * SUM, &mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    /// Why it is not what it was: it has been replaced, or it is damaged.
+    fn is_not<T>(&self, damage: Damage) -> Result<T, Error<R::Error>> {
+        fence(Acquire);
+        if headers::load(self.medium)?.generation != self.generation {
+            let now = Snapshot::of(self.medium)?.find(self.info.name.as_str())?;
+            if now.is_none_or(|now| !now.is(&self.info)) {
+                return Err(Error::Replaced);
+            }
+        }
+        Err(Error::Damaged(damage))
+    }
+}

@@ -1,0 +1,36 @@
+//! Sealing: what is done before a reboot that was planned.
+
+use super::error::Error;
+use super::format::header::BYTES;
+use super::format::{headers, history};
+use super::store::Store;
+use crate::medium::Medium;
+use core::ops::Range;
+
+impl<M: Medium> Store<M> {
+    /// Makes everything durable once more, as far as the medium goes, and notes that it is: if nothing is
+    /// changed afterwards, the next one who opens the store need not verify it all.
+    ///
+    /// Blobs, tables, history and headers are written back by lines also where the caches are in the persistence
+    /// domain, which a reset need not flush, and on a DAX file down to the medium's own buffers
+    /// ([`DaxFile::deep_persist`](crate::dax::DaxFile::deep_persist)). Returns the number of the commit.
+    ///
+    /// # Errors
+    /// If the medium fails: then the store is as it was, not sealed, or it must be opened again.
+    ///
+    /// # Cost
+    /// A write-back of all lines of the store that are in use.
+    pub fn seal(&mut self) -> Result<u64, Error<M::Error>> {
+        let used: alloc::vec::Vec<Range<u64>> = self.space.used().collect();
+        let number = self.preamble.history;
+        let history = history(number)..history(number) + self.preamble.history_len;
+        for range in used.into_iter().chain([history]) {
+            (self.ways.deep_persist)(&self.medium, range)?;
+        }
+        let generation = self.begin()?.commit_sealed()?;
+        for at in headers(generation) {
+            (self.ways.deep_persist)(&self.medium, at..at + BYTES as u64)?;
+        }
+        Ok(generation)
+    }
+}

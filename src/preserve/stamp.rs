@@ -1,0 +1,139 @@
+//! Under which circumstances a store was written, and what happened since.
+
+use crate::report::Backing;
+use core::fmt;
+
+/// Bytes of the kernel's release that are kept.
+const RELEASE: usize = 64;
+
+/// The circumstances of a commit: which boot, kernel and process it was, and what was under it.
+///
+/// That of this machine is [`Stamp::host`](Self::host); where there is no operating system, begin with
+/// [`Stamp::UNKNOWN`] and say what is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Seconds since 1970-01-01 UTC; 0 if it is not known.
+    pub seconds: u64,
+    /// The boot: on Linux `/proc/sys/kernel/random/boot_id`; zeros if it is not known.
+    pub boot_id: [u8; 16],
+    /// The process; 0 if it is not known.
+    pub process: u32,
+    /// When that began, in the kernel's ticks since the boot: a number alone may come again.
+    pub process_start: u64,
+    /// What backs the medium.
+    pub backing: Backing,
+    /// The smallest unit that it makes persistent, in bytes; 0 if it is not known.
+    pub granularity: u32,
+    /// A checksum of where the file's bytes lie; 0 if it is not known.
+    pub placement: u32,
+    /// How often the memory's devices were shut down unsafely, if they count.
+    pub unsafe_shutdowns: Option<u64>,
+    pub(super) kernel: [u8; 64],
+}
+
+impl Stamp {
+    /// Nothing is known.
+    pub const UNKNOWN: Self = Self {
+        seconds: 0,
+        boot_id: [0; 16],
+        process: 0,
+        process_start: 0,
+        backing: Backing::Unknown,
+        granularity: 0,
+        placement: 0,
+        unsafe_shutdowns: None,
+        kernel: [0; RELEASE],
+    };
+
+    /// The same with a kernel's release, of which 64 bytes are kept.
+    #[must_use]
+    pub fn with_kernel(self, release: &str) -> Self {
+        let mut kernel = [0; RELEASE];
+        for (to, from) in kernel.iter_mut().zip(release.bytes()) {
+            *to = from;
+        }
+        Self { kernel, ..self }
+    }
+
+    /// The kernel's release; empty if it is not known. What is no UTF-8 of it is left out.
+    #[must_use]
+    pub fn kernel(&self) -> &str {
+        let end = self.kernel.iter().position(|byte| *byte == 0).unwrap_or(RELEASE);
+        let bytes = &self.kernel[..end];
+        match core::str::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => core::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
+        }
+    }
+
+    /// Whether the boot is known.
+    #[must_use]
+    pub const fn knows_boot(&self) -> bool {
+        u128::from_le_bytes(self.boot_id) != 0
+    }
+
+    /// Whether both were written in one boot; `None` if one of them is not known.
+    #[must_use]
+    pub fn is_same_boot(&self, other: &Self) -> Option<bool> {
+        (self.knows_boot() && other.knows_boot()).then_some(self.boot_id == other.boot_id)
+    }
+}
+
+/// What happened between the last commit and now, as far as it can be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Origin {
+    /// It is not known.
+    Unknown,
+    /// Nothing: this process wrote it.
+    SameProcess,
+    /// Another process wrote it, in this boot.
+    SameBoot,
+    /// The running kernel was started by another one, without firmware.
+    Kexec,
+    /// A reboot through firmware that did not lose RAM.
+    WarmReboot,
+    /// The power was lost, or a shutdown was not safe for the memory.
+    PowerLoss,
+    /// A reboot; of which kind is not known.
+    Reboot,
+}
+
+impl Origin {
+    /// It in a few words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::SameProcess => "same process",
+            Self::SameBoot => "same boot, another process",
+            Self::Kexec => "kexec",
+            Self::WarmReboot => "reboot through firmware",
+            Self::PowerLoss => "power loss or unsafe shutdown",
+            Self::Reboot => "reboot of an unknown kind",
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A boot that a store was opened in for writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Boot {
+    /// The generation that was written when it was first opened in this boot.
+    pub generation: u64,
+    /// How often it was opened for writing.
+    pub opened: u32,
+    /// What had happened before.
+    pub origin: Origin,
+    /// Whether it had been sealed before.
+    pub was_sealed: bool,
+    /// The circumstances when it was last opened.
+    pub stamp: Stamp,
+}

@@ -1,0 +1,92 @@
+//! Reading everything, to find what is damaged.
+
+use super::error::{Damage, Error, Part};
+use super::headers;
+use super::reader::{Blob, Snapshot};
+use crate::medium::Readable;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+/// How far verifying has come, in bytes of blobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes that were read.
+    pub done: u64,
+    /// Bytes that there are.
+    pub most: u64,
+}
+
+/// What verifying has shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verification {
+    /// Blobs that are whole.
+    pub whole: u64,
+    /// Bytes that were read of them all.
+    pub bytes: u64,
+    /// Blobs that are not, by name, with the first thing that is damaged.
+    pub damaged: Vec<(Box<str>, Damage)>,
+    /// Copies of headers and of the table, of which the other is whole, and the history.
+    pub copies: Vec<Damage>,
+}
+
+impl Verification {
+    /// Whether nothing is damaged.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.damaged.is_empty() && self.copies.is_empty()
+    }
+}
+
+/// Reads and verifies all blobs of a commit.
+pub(super) fn verify<R: Readable>(
+    snapshot: &Snapshot<'_, R>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Verification, Error<R::Error>> {
+    let mut verification = Verification { copies: copies(snapshot)?, ..Verification::default() };
+    let infos: Vec<_> = snapshot.entries().collect::<Result<_, _>>()?;
+    let most = infos.iter().map(|info| info.len).sum();
+    for info in infos {
+        let done = verification.bytes;
+        let mut told = |bytes| progress(Progress { done: done + bytes, most });
+        match Blob::new(snapshot, &info).and_then(|blob| blob.verify(&mut told)) {
+            Ok(()) => verification.whole += 1,
+            Err(Error::Damaged(damage)) => {
+                verification.damaged.push((info.name.as_str().into(), damage));
+            }
+            Err(error) => return Err(error),
+        }
+        verification.bytes += info.len;
+    }
+    Ok(verification)
+}
+
+/// What is damaged beside blobs.
+fn copies<R: Readable>(snapshot: &Snapshot<'_, R>) -> Result<Vec<Damage>, Error<R::Error>> {
+    let mut copies: Vec<Damage> = headers::damaged(snapshot.medium(), &snapshot.header)?.collect();
+    for offset in snapshot.header.tables {
+        if !snapshot.is_whole(offset)? {
+            let len = snapshot.header.len;
+            copies.push(Damage { part: Part::TableCopy, offset, len });
+        }
+    }
+    match snapshot.history() {
+        Ok(_) => {}
+        Err(Error::Damaged(damage)) => copies.push(damage),
+        Err(error) => return Err(error),
+    }
+    Ok(copies)
+}
+
+impl<R: Readable> Snapshot<'_, R> {
+    /// Reads everything, and tells what is damaged. `progress` is called now and then.
+    ///
+    /// # Errors
+    /// [`Error::Replaced`], if there was another commit; if the medium fails, or ends before a blob.
+    pub fn verify(
+        &self,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Verification, Error<R::Error>> {
+        verify(self, progress)
+    }
+}

@@ -1,0 +1,233 @@
+//! Writing blobs: to free space, with checksums, in bounded memory.
+
+use super::error::Error;
+use super::format::{CHUNK, SUM, chunks, occupied, sums};
+use super::transaction::{Attributes, Transaction};
+use crate::checksum;
+use crate::medium::Medium;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// Bytes that are written in one go, while they are in the CPU's nearest cache for the checksum.
+const PIECE: usize = 4096;
+/// What is stored a line at a time, where it ends within one.
+const LINE: usize = 64;
+
+/// Writes a blob as a whole, and returns its checksum. A fence makes it durable.
+pub(super) fn write_whole<M: Medium>(medium: &M, at: u64, bytes: &[u8]) -> Result<u32, M::Error> {
+    let mut sums = Sums::default();
+    for (place, piece) in (at..).step_by(PIECE).zip(bytes.chunks(PIECE)) {
+        write_piece(medium, place, piece)?;
+        sums.add(piece);
+    }
+    sums.finish(medium, at, bytes.len() as u64)
+}
+
+/// Writes bytes that begin at a multiple of a line, with zeros up to the next word.
+fn write_piece<M: Medium>(medium: &M, at: u64, bytes: &[u8]) -> Result<(), M::Error> {
+    let (lines, rest) = bytes.split_at(bytes.len() / LINE * LINE);
+    if rest.is_empty() {
+        return medium.copy_unfenced(&[(at, lines)]);
+    }
+    let mut last = [0; LINE];
+    last[..rest.len()].copy_from_slice(rest);
+    let last = &last[..rest.len().next_multiple_of(8)];
+    if lines.is_empty() {
+        return medium.copy_unfenced(&[(at, last)]);
+    }
+    medium.copy_unfenced(&[(at, lines), (at + lines.len() as u64, last)])
+}
+
+/// The checksums of a blob's chunks, as they come.
+#[derive(Debug, Default)]
+struct Sums {
+    /// Of whole chunks.
+    done: Vec<u8>,
+    /// Of the one under way.
+    sum: u32,
+    len: u64,
+}
+
+impl Sums {
+    /// Adds bytes that do not lead out of the chunk.
+    fn add(&mut self, bytes: &[u8]) {
+        self.sum = checksum::append(self.sum, bytes);
+        self.len += bytes.len() as u64;
+        if self.len.is_multiple_of(CHUNK) {
+            self.end_chunk();
+        }
+    }
+
+    fn end_chunk(&mut self) {
+        self.done.extend_from_slice(&self.sum.to_le_bytes());
+        self.sum = 0;
+    }
+
+    /// Writes the checksums behind a blob of so many bytes, if it has more than one chunk; returns that of the
+    /// blob.
+    fn finish<M: Medium>(mut self, medium: &M, at: u64, len: u64) -> Result<u32, M::Error> {
+        if !len.is_multiple_of(CHUNK) {
+            self.end_chunk();
+        }
+        let range = sums(len);
+        if range.is_empty() {
+            return Ok(self.done.first_chunk().map_or(0, |sum| u32::from_le_bytes(*sum)));
+        }
+        let checksum = checksum::append(0, &self.done);
+        self.done.resize(self.done.len().next_multiple_of(8), 0);
+        medium.copy_unfenced(&[(at + range.start, &self.done)])?;
+        Ok(checksum)
+    }
+}
+
+/// A blob that is written piece by piece. See [`Transaction::writer`].
+///
+/// It takes 4 KiB of memory, and 4 bytes for each 64 KiB that were written. If it is dropped before it is
+/// finished, nothing is put.
+#[derive(Debug)]
+pub struct Writer<'t, 's, 'a, M: Medium> {
+    transaction: &'t mut Transaction<'s, M>,
+    attributes: Attributes<'a>,
+    place: Range<u64>,
+    said: Option<u64>,
+    /// What does not fill a piece yet.
+    buffer: Vec<u8>,
+    /// Bytes that are in the medium.
+    written: u64,
+    sums: Sums,
+    is_finished: bool,
+    /// Whether the medium failed, so that something is missing.
+    has_failed: bool,
+}
+
+impl<'t, 's, 'a, M: Medium> Writer<'t, 's, 'a, M> {
+    pub(super) fn new(
+        transaction: &'t mut Transaction<'s, M>,
+        attributes: Attributes<'a>,
+        place: Range<u64>,
+        said: Option<u64>,
+    ) -> Self {
+        let (buffer, sums) = (Vec::new(), Sums::default());
+        Self {
+            transaction,
+            attributes,
+            place,
+            said,
+            buffer,
+            written: 0,
+            sums,
+            is_finished: false,
+            has_failed: false,
+        }
+    }
+
+    /// Bytes that were given to it.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
+    /// Writes more of the blob.
+    ///
+    /// # Errors
+    /// [`Error::Full`], if its length was not known and there is no room for more; [`Error::Length`], if it is
+    /// more than was said. Nothing of these bytes is written then. If the medium fails.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error<M::Error>> {
+        self.check(self.written().saturating_add(bytes.len() as u64))?;
+        let mut rest = bytes;
+        if !self.buffer.is_empty() {
+            let (first, behind) = rest.split_at(rest.len().min(PIECE - self.buffer.len()));
+            self.buffer.extend_from_slice(first);
+            rest = behind;
+            if self.buffer.len() < PIECE {
+                return Ok(());
+            }
+            let buffer = core::mem::take(&mut self.buffer);
+            self.put_piece(&buffer)?;
+            self.buffer = buffer;
+            self.buffer.clear();
+        }
+        let mut pieces = rest.chunks_exact(PIECE);
+        pieces.by_ref().try_for_each(|piece| self.put_piece(piece))?;
+        self.buffer.extend_from_slice(pieces.remainder());
+        Ok(())
+    }
+
+    /// Takes the blob into the transaction.
+    ///
+    /// # Errors
+    /// [`Error::Length`], if it is less than was said; if the medium fails. Nothing is put then.
+    pub fn finish(mut self) -> Result<(), Error<M::Error>> {
+        let len = self.written();
+        self.check(len)?;
+        if let Some(said) = self.said.filter(|said| *said != len) {
+            return Err(Error::Length { written: len, said });
+        }
+        let rest = core::mem::take(&mut self.buffer);
+        self.put_piece(&rest)?;
+        let sums = core::mem::take(&mut self.sums);
+        let checksum = sums.finish(self.transaction.medium(), self.place.start, len)?;
+        let bytes = occupied(len, self.transaction.unit()).unwrap_or(0);
+        self.is_finished = true;
+        let Self { place, attributes, transaction, .. } = &mut self;
+        transaction.shorten(place, place.start + bytes);
+        transaction.insert(attributes, place.start, len, checksum);
+        Ok(())
+    }
+
+    fn check(&self, len: u64) -> Result<(), Error<M::Error>> {
+        if self.has_failed {
+            return Err(Error::Failed);
+        }
+        let largest = self.place.end - self.place.start;
+        match self.said {
+            Some(said) if len > said => Err(Error::Length { written: len, said }),
+            Some(_) => Ok(()),
+            None => match occupied(len, self.transaction.unit()) {
+                Some(bytes) if bytes <= largest => Ok(()),
+                bytes => Err(Error::Full { needed: bytes.unwrap_or(len), largest }),
+            },
+        }
+    }
+
+    fn put_piece(&mut self, piece: &[u8]) -> Result<(), M::Error> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        let at = self.place.start + self.written;
+        write_piece(self.transaction.medium(), at, piece)
+            .inspect_err(|_| self.has_failed = true)?;
+        self.sums.add(piece);
+        self.written += piece.len() as u64;
+        Ok(())
+    }
+}
+
+/// A blob of more than a chunk has a piece that ends with each.
+const _: () = assert!(CHUNK.is_multiple_of(PIECE as u64) && SUM == 4 && chunks(CHUNK) == 1);
+
+impl<M: Medium> Drop for Writer<'_, '_, '_, M> {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            self.transaction.give(&self.place);
+        }
+    }
+}
+
+/// A full store is [`StorageFull`](std::io::ErrorKind::StorageFull).
+#[cfg(feature = "std")]
+impl<M: Medium<Error: Send + Sync + 'static>> std::io::Write for Writer<'_, '_, '_, M> {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        use std::io::{Error as IoError, ErrorKind};
+        match Writer::write(self, buf) {
+            Ok(()) => Ok(buf.len()),
+            Err(error @ Error::Full { .. }) => Err(IoError::new(ErrorKind::StorageFull, error)),
+            Err(error) => Err(IoError::other(error)),
+        }
+    }
+
+    /// Nothing is durable before the transaction is committed.
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

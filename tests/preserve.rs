@@ -1,0 +1,13 @@
+//! The store of preserved state, as its users rely on it.
+
+#![cfg(target_has_atomic = "64")]
+#![expect(clippy::unwrap_used, reason = "a workload that panics is a finding")]
+#![expect(clippy::cast_possible_truncation, reason = "numbers and lengths of blobs are small")]
+
+// On a simulated medium and without `unsafe`, and of many cases: Miri would take hours and find nothing.
+#[cfg(not(miri))]
+#[path = "preserve/crashes.rs"]
+mod crashes;
+#[cfg(not(miri))]
+#[path = "preserve/life.rs"]
+mod life;

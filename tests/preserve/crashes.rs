@@ -1,0 +1,186 @@
+//! Every state that a crash may leave, and that nothing is left out which a crash would show.
+
+use crate::life::{
+    BYTES, Do, Life, Note, Opening, after, blobs, expected, judge, later, open, options, work,
+};
+use Do::{Delete, Put, Rename, Stream};
+use cachemaint::preserve::Error;
+use cachemaint::sim::mutation::{Mutation, Setting};
+use cachemaint::sim::waste::Kind;
+use cachemaint::sim::{Exploration, Killed, Model, SimMedium, Simulation, Violation};
+
+const MODELS: [fn() -> Model; 3] = [Model::x86, Model::arm64, Model::neutral];
+
+/// Before anything is told, the first `before` transactions have happened.
+fn recovery(
+    life: Life,
+    before: Option<usize>,
+) -> impl Fn(&SimMedium, &[Note]) -> Result<(), Violation> {
+    move |medium, notes| {
+        let told: Vec<Note> =
+            before.map(Note::Committed).into_iter().chain(notes.to_vec()).collect();
+        match open(medium) {
+            Ok((_, found)) => judge(life, &found, &told),
+            Err(Opening::Store(Error::NotAStore { .. })) if expected(&told).is_none() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A medium with a store to which this has happened. Both headers have been written.
+fn with(simulation: &Simulation, before: Life) -> Simulation {
+    simulation.clone().prepared(move |medium| {
+        drop(options().create(medium).unwrap());
+        let (mut store, _) = options().open(medium).unwrap();
+        work(&mut store, before, 0, |_| ()).unwrap();
+    })
+}
+
+/// A store is opened to which the first transactions of a life have happened, and lives the others.
+fn explore(simulation: &Simulation, life: Life, before: usize) -> Exploration {
+    with(simulation, &life[..before]).explore(
+        |medium, notes| {
+            let (mut store, _) = later().open(medium).unwrap();
+            work(&mut store, life, before, |note| notes.add(note)).unwrap();
+        },
+        recovery(life, Some(before)),
+    )
+}
+
+fn creation(simulation: &Simulation) -> Exploration {
+    simulation.explore(
+        |medium, notes| {
+            let mut store = options().create(medium).unwrap();
+            notes.add(Note::Created);
+            work(&mut store, FIRST, 0, |note| notes.add(note)).unwrap();
+        },
+        recovery(FIRST, None),
+    )
+}
+
+/// One blob.
+const FIRST: Life = &[&[Put("a", 1)]];
+/// Several at once, replaced and deleted.
+const SEVERAL: Life = &[
+    &[Put("a", 1), Put("b", 2), Put("c", 3)],
+    &[Put("b", 4), Delete("a"), Stream("d", 5)],
+    &[Rename("c", "a"), Put("b", 6)],
+];
+/// A table that gets longer and shorter, and blobs that take the places of others.
+const REUSE: Life = &[
+    &[Put("a", 3), Put("b", 7)],
+    &[Put("a", 4)],
+    &[Put("b", 5), Put("a", 3)],
+    &[Delete("b"), Put("c", 7)],
+    &[Put("a", 5)],
+];
+/// A blob is put twice in a transaction, another one put and deleted.
+const UNDONE: Life = &[&[Put("a", 1), Put("a", 2), Put("b", 3), Delete("b")], &[Delete("a")]];
+
+/// A process that is killed after so many operations; another one opens the store, reads it and goes on; then the
+/// power fails.
+fn killed_and_gone_on(simulation: &Simulation, kill: u64, life: Life) -> Exploration {
+    with(simulation, &life[..1]).explore(
+        |medium, notes| {
+            let mortal = medium.mortal(kill);
+            let died = later()
+                .open(&mortal)
+                .and_then(|(mut store, _)| work(&mut store, &life[..2], 1, |_| ()));
+            assert!(matches!(died, Ok(()) | Err(Error::Medium(Killed) | Error::Failed)));
+            // Also if it had done all.
+            medium.killed();
+
+            let (mut store, _) = options().open(medium).unwrap();
+            let found = blobs(&store).unwrap();
+            let done = (1..=2).find(|number| after(life, *number) == found).unwrap();
+            notes.add(Note::Committed(done));
+            work(&mut store, &life[..=done], done, |note| notes.add(note)).unwrap();
+        },
+        recovery(life, Some(1)),
+    )
+}
+
+/// The operations that these lives take, at least.
+const OPERATIONS: u64 = 24;
+
+/// Killed after each operation; the first failure, or the last exploration.
+fn killed_anywhere(simulation: &Simulation) -> Exploration {
+    let mut explorations = (0..OPERATIONS).map(|at| killed_and_gone_on(simulation, at, REUSE));
+    let failed = explorations.find(|exploration| exploration.failure().is_some());
+    failed.unwrap_or_else(|| killed_and_gone_on(simulation, OPERATIONS, REUSE))
+}
+
+/// What was begun and given up leaves nothing, and what comes then is right.
+fn given_up(simulation: &Simulation) -> Exploration {
+    with(simulation, &REUSE[..2]).explore(
+        |medium, notes| {
+            let (mut store, _) = options().open(medium).unwrap();
+            let mut given_up = store.begin().unwrap();
+            given_up.put("a", &[9; 200]).unwrap();
+            let mut writer = given_up.writer("z", None).unwrap();
+            writer.write(&[8; 90]).unwrap();
+            drop(writer);
+            drop(given_up);
+            work(&mut store, &REUSE[..3], 2, |note| notes.add(note)).unwrap();
+        },
+        recovery(REUSE, Some(2)),
+    )
+}
+
+/// Everything is written back before a reboot.
+fn sealed(simulation: &Simulation) -> Exploration {
+    with(simulation, &REUSE[..2]).explore(
+        |medium, notes| {
+            let (mut store, _) = later().open(medium).unwrap();
+            store.seal().unwrap();
+            work(&mut store, &REUSE[..3], 2, |note| notes.add(note)).unwrap();
+        },
+        recovery(REUSE, Some(2)),
+    )
+}
+
+/// Crashes of the workload alone: recovery is cut in tests of its own.
+fn uncut(model: Model) -> Simulation {
+    Simulation::new(model, BYTES).crashes_in_recovery(0)
+}
+
+#[test]
+fn a_crash_leaves_what_was_before_or_what_is_after() {
+    for model in MODELS {
+        let simulation = uncut(model());
+        for exploration in [
+            creation(&simulation),
+            explore(&simulation, SEVERAL, 0),
+            explore(&simulation, REUSE, 1),
+            explore(&simulation, UNDONE, 0),
+            given_up(&simulation),
+            sealed(&simulation),
+        ] {
+            exploration.assert_safe();
+            assert!(exploration.is_exhaustive());
+            exploration.waste().assert_none_of(&[Kind::NeverPersisted]);
+        }
+    }
+}
+
+#[test]
+fn a_successor_of_a_killed_process_loses_nothing_that_it_has_read() {
+    for model in MODELS {
+        killed_anywhere(&uncut(model())).assert_safe();
+    }
+}
+
+#[test]
+fn no_write_back_and_no_fence_can_be_left_out() {
+    let uncut = |setting: &Setting| setting.simulation(BYTES).crashes_in_recovery(0);
+    let mutation = Mutation::new().only_in("src/preserve");
+    let survivors = mutation.run(&[
+        &|setting: &Setting| creation(&uncut(setting)),
+        &|setting: &Setting| explore(&uncut(setting), SEVERAL, 0),
+        &|setting: &Setting| explore(&uncut(setting), REUSE, 1),
+        &|setting: &Setting| sealed(&uncut(setting)),
+        &|setting: &Setting| killed_anywhere(&uncut(setting)),
+    ]);
+    println!("{survivors}");
+    survivors.assert_none();
+}

@@ -1,0 +1,202 @@
+//! What happens to a store, what the outside world learns of it, and what must be there afterwards.
+
+use cachemaint::medium::Medium;
+use cachemaint::preserve::{Attributes, Error, Options, Part, Stamp, Store, Verify};
+use cachemaint::report::Backing;
+use cachemaint::sim::Violation;
+use std::collections::BTreeMap;
+
+/// Where blobs and tables begin, by the documentation of the format, in units of 64.
+pub(crate) const DATA: u64 = 25_600;
+/// Room for a handful of blobs, so that space is used again.
+pub(crate) const BYTES: u64 = DATA + 50 * 64;
+
+/// The same each time, as the simulator wants it: a boot whose stamp has no word of zeros.
+pub(crate) fn options<M: Medium>() -> Options<'static, M> {
+    Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210]).unit(64).stamp(stamp(1))
+}
+
+/// Those of a later boot.
+pub(crate) fn later<M: Medium>() -> Options<'static, M> {
+    options().stamp(stamp(2))
+}
+
+/// A stamp of a boot of this number.
+pub(crate) fn stamp(boot: u8) -> Stamp {
+    let mut stamp = Stamp::UNKNOWN;
+    stamp.seconds = 1_700_000_000 + u64::from(boot);
+    stamp.boot_id = [boot; 16];
+    stamp.process = 40 + u32::from(boot);
+    stamp.process_start = 100 + u64::from(boot);
+    stamp.backing = Backing::PmemAdr;
+    stamp.granularity = 64;
+    stamp.placement = 0x1234_5678;
+    stamp.unsafe_shutdowns = Some(3);
+    let release =
+        ["6.1.0-first", "6.18.44-of-sixty-four-bytes-at-least-so-that-it-is-cut-off-behind"];
+    stamp.with_kernel(release[usize::from(boot % 2)])
+}
+
+/// The bytes of a blob, by its number: not two are the same, and their lengths differ.
+pub(crate) fn bytes(number: u64) -> Vec<u8> {
+    let len = number as usize * 37 % 150;
+    (0..len).map(|byte| 1 + number as u8 * 16 + byte as u8).collect()
+}
+
+/// One thing that is done in a transaction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Do {
+    /// A blob is put: its name, and the number of its bytes.
+    Put(&'static str, u64),
+    /// The same piece by piece, its length not being known.
+    Stream(&'static str, u64),
+    Delete(&'static str),
+    Rename(&'static str, &'static str),
+}
+
+/// Transactions.
+pub(crate) type Life = &'static [&'static [Do]];
+
+/// What the outside world learns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// There is a store.
+    Created,
+    /// So many transactions may have come about, and no more.
+    Begun(usize),
+    /// So many have.
+    Committed(usize),
+}
+
+/// Blobs by name.
+pub(crate) type Blobs = BTreeMap<String, Vec<u8>>;
+
+/// What is there after so many transactions.
+pub(crate) fn after(life: &[&[Do]], transactions: usize) -> Blobs {
+    let mut blobs = Blobs::new();
+    for what in life[..transactions].iter().copied().flatten() {
+        match *what {
+            Do::Put(name, number) | Do::Stream(name, number) => {
+                blobs.insert(name.to_owned(), bytes(number));
+            }
+            Do::Delete(name) => {
+                blobs.remove(name);
+            }
+            Do::Rename(from, to) => {
+                let renamed = blobs.remove(from).unwrap();
+                blobs.insert(to.to_owned(), renamed);
+            }
+        }
+    }
+    blobs
+}
+
+/// Does the transactions from `first` on, and tells of each before and after.
+pub(crate) fn work<M: Medium>(
+    store: &mut Store<M>,
+    life: &[&[Do]],
+    first: usize,
+    tell: impl Fn(Note),
+) -> Result<(), Error<M::Error>> {
+    for (number, transaction) in life.iter().enumerate().skip(first) {
+        tell(Note::Begun(number + 1));
+        commit(store, transaction)?;
+        tell(Note::Committed(number + 1));
+    }
+    Ok(())
+}
+
+pub(crate) fn commit<M: Medium>(
+    store: &mut Store<M>,
+    transaction: &[Do],
+) -> Result<u64, Error<M::Error>> {
+    let mut begun = store.begin()?;
+    for what in transaction {
+        match *what {
+            Do::Put(name, number) => begun.put(attributes(name, number), &bytes(number))?,
+            Do::Stream(name, number) => {
+                let mut writer = begun.writer(attributes(name, number), None)?;
+                bytes(number).chunks(7).try_for_each(|piece| writer.write(piece))?;
+                writer.finish()?;
+            }
+            Do::Delete(name) => begun.delete(name)?,
+            Do::Rename(from, to) => begun.rename(from, to)?,
+        }
+    }
+    begun.commit()
+}
+
+/// Its version is the number of its bytes, its metadata the first of them.
+fn attributes(name: &str, number: u64) -> Attributes<'_> {
+    Attributes::new(name).version(number)
+}
+
+/// Opens what is there, verifies everything, and reads it.
+pub(crate) fn open<M: Medium>(medium: M) -> Result<(Store<M>, Blobs), Opening<M::Error>> {
+    let (store, opened) = options().verify(Verify::Always).open(medium)?;
+    let verification = opened.verification.unwrap();
+    if !verification.damaged.is_empty() {
+        return Err(Opening::Damaged(format!("{:?}", verification.damaged)));
+    }
+    // A header that was being written may be torn, and nothing else.
+    let torn = opened.mended.iter().all(|damage| damage.part == Part::Header);
+    if !torn {
+        return Err(Opening::Damaged(format!("{:?}", opened.mended)));
+    }
+    let found = blobs(&store)?;
+    Ok((store, found))
+}
+
+pub(crate) fn blobs<M: Medium>(store: &Store<M>) -> Result<Blobs, Error<M::Error>> {
+    let snapshot = store.snapshot()?;
+    let mut blobs = Blobs::new();
+    for info in snapshot.entries() {
+        let info = info?;
+        let mut bytes = vec![0; info.len as usize];
+        snapshot.blob(info.name.as_str())?.read_at(0, &mut bytes)?;
+        blobs.insert(info.name.to_string(), bytes);
+    }
+    Ok(blobs)
+}
+
+/// Why a store was not opened as it should.
+#[derive(Debug)]
+pub(crate) enum Opening<E> {
+    Store(Error<E>),
+    Damaged(String),
+}
+
+impl<E> From<Error<E>> for Opening<E> {
+    fn from(error: Error<E>) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl<E: core::error::Error + 'static> From<Opening<E>> for Violation {
+    fn from(opening: Opening<E>) -> Self {
+        match opening {
+            Opening::Store(error) => error.into(),
+            Opening::Damaged(text) => Self::broken(text),
+        }
+    }
+}
+
+/// How many transactions must have come about by the notes, and how many may.
+pub(crate) fn expected(notes: &[Note]) -> Option<(usize, usize)> {
+    notes.iter().fold(None, |expected: Option<(usize, usize)>, note| match *note {
+        Note::Created => Some((0, 0)),
+        Note::Begun(number) => expected.map(|(least, _)| (least, number)),
+        Note::Committed(number) => Some((number, number)),
+    })
+}
+
+/// The blobs are those after a number of transactions that the notes allow.
+pub(crate) fn judge(life: &[&[Do]], found: &Blobs, notes: &[Note]) -> Result<(), Violation> {
+    let (least, most) = expected(notes).unwrap_or((0, 0));
+    if (least..=most).any(|number| after(life, number) == *found) {
+        return Ok(());
+    }
+    let text = format!("{found:?}, not what is there after {least} to {most} transactions");
+    let is_earlier = (0..least).any(|number| after(life, number) == *found);
+    Err(if is_earlier { Violation::lost(text) } else { Violation::broken(text) })
+}

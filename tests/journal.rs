@@ -9,6 +9,9 @@
 #[path = "journal/claims.rs"]
 mod claims;
 #[cfg(not(miri))]
+#[path = "counting/mod.rs"]
+mod counting;
+#[cfg(not(miri))]
 #[path = "journal/crashes.rs"]
 mod crashes;
 #[cfg(not(miri))]

@@ -6,8 +6,20 @@
 
 // On a simulated medium and without `unsafe`, and of many cases: Miri would take hours and find nothing.
 #[cfg(not(miri))]
+#[path = "counting/mod.rs"]
+mod counting;
+#[cfg(not(miri))]
 #[path = "preserve/crashes.rs"]
 mod crashes;
+#[cfg(feature = "dax")]
+#[path = "preserve/files.rs"]
+mod files;
+#[cfg(not(miri))]
+#[path = "preserve/format.rs"]
+mod format;
 #[cfg(not(miri))]
 #[path = "preserve/life.rs"]
 mod life;
+#[cfg(not(miri))]
+#[path = "preserve/uses.rs"]
+mod uses;

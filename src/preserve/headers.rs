@@ -36,23 +36,33 @@ pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
     if size < END {
         return Err(Error::Truncated { size, needed: END });
     }
-    let mut newest: Option<Header> = None;
-    let mut why = [Found::Damaged; 2];
-    for (slot, why) in (0..).zip(&mut why) {
+    let (mut newest, mut why) = (None::<Header>, Found::Other([0; 8]));
+    for slot in [0, 1] {
         for at in headers(slot) {
-            *why = read(medium, at)?;
-            if let Found::Header(header) = *why {
+            let found = read(medium, at)?;
+            if let Found::Header(header) = found {
                 let is_newer = newest.is_none_or(|newest| header.generation > newest.generation);
                 newest = if is_newer { Some(header) } else { newest };
                 break;
             }
+            why = worse(why, found);
         }
     }
     newest.ok_or(match why {
-        [Found::Version(found), _] | [_, Found::Version(found)] => Error::Version { found },
-        [Found::Other(found), Found::Other(_)] => Error::NotAStore { found },
-        _ => Error::Headers,
+        Found::Version(found) => Error::Version { found },
+        Found::Other(found) => Error::NotAStore { found },
+        Found::Damaged | Found::Header(_) => Error::Headers,
     })
+}
+
+/// Which of two says more of why there is no header.
+const fn worse(one: Found, other: Found) -> Found {
+    match (one, other) {
+        (Found::Version(_), _)
+        | (Found::Damaged, Found::Other(_))
+        | (_, Found::Other([0, 0, 0, 0, 0, 0, 0, 0])) => one,
+        _ => other,
+    }
 }
 
 /// Whether nothing at any of the places begins as a header.

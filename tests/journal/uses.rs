@@ -1,15 +1,13 @@
 //! What users do with a journal, and what they are refused.
 
+use crate::counting::{Broken, Counting};
 use crate::life::{BYTES, options, payload, records};
 use cachemaint::journal::{Error, Group, Journal, Options, Position, Reader, Salvaged};
-use cachemaint::medium::{Granularity, Medium};
+use cachemaint::medium::Medium;
 use cachemaint::sim::{Model, SimMedium, Simulation};
-use core::fmt;
 use core::mem::ManuallyDrop;
-use core::ops::Range;
 use core::panic::AssertUnwindSafe;
-use core::sync::atomic::AtomicU64;
-use core::sync::atomic::Ordering::{self, Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 
 fn medium() -> SimMedium {
     Simulation::new(Model::x86(), BYTES).medium()
@@ -17,99 +15,6 @@ fn medium() -> SimMedium {
 
 fn payloads<M: Medium>(journal: &Journal<M>) -> Vec<Vec<u8>> {
     records(journal).unwrap().into_iter().map(|record| record.payload).collect()
-}
-
-/// The size of the simulated medium's lines.
-const LINE: u64 = 64;
-
-/// A medium that counts, and fails if it is told to.
-struct Counting {
-    medium: SimMedium,
-    stored: AtomicU64,
-    lines: AtomicU64,
-    fences: AtomicU64,
-    /// So many write-backs succeed.
-    left: AtomicU64,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Broken;
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("broken")
-    }
-}
-
-impl core::error::Error for Broken {}
-
-impl Counting {
-    fn new(medium: SimMedium) -> Self {
-        let zero = || AtomicU64::new(0);
-        Self {
-            medium,
-            stored: zero(),
-            lines: zero(),
-            fences: zero(),
-            left: AtomicU64::new(u64::MAX),
-        }
-    }
-
-    /// Bytes stored, lines written back and fences since the last time.
-    fn taken(&self) -> [u64; 3] {
-        [&self.stored, &self.lines, &self.fences].map(|count| count.swap(0, Relaxed))
-    }
-}
-
-impl Medium for Counting {
-    type Error = Broken;
-
-    fn len(&self) -> u64 {
-        self.medium.len()
-    }
-
-    fn granularity(&self) -> Granularity {
-        self.medium.granularity()
-    }
-
-    fn atomic_unit(&self) -> usize {
-        self.medium.atomic_unit()
-    }
-
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.medium.load(at, order)
-    }
-
-    fn store(&self, at: u64, word: u64, order: Ordering) {
-        self.stored.fetch_add(8, Relaxed);
-        self.medium.store(at, word, order);
-    }
-
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Broken> {
-        let Ok(()) = self.medium.read(at, into);
-        Ok(())
-    }
-
-    fn write(&self, at: u64, from: &[u8]) {
-        self.stored.fetch_add(from.len() as u64, Relaxed);
-        self.medium.write(at, from);
-    }
-
-    fn writeback(&self, range: Range<u64>) -> Result<(), Broken> {
-        if !range.is_empty() {
-            self.lines.fetch_add(range.end.div_ceil(LINE) - range.start / LINE, Relaxed);
-        }
-        if self.left.fetch_sub(1, Relaxed) == 0 {
-            return Err(Broken);
-        }
-        let Ok(()) = self.medium.writeback(range);
-        Ok(())
-    }
-
-    fn fence(&self) {
-        self.fences.fetch_add(1, Relaxed);
-        self.medium.fence();
-    }
 }
 
 #[test]

@@ -1,0 +1,107 @@
+//! Stores in files.
+
+use cachemaint::dax::{self, DaxFile, Lock};
+use cachemaint::preserve::{Error, Options, Origin, Reader, Store};
+use std::path::Path;
+
+fn create(path: &Path, len: u64) -> Store<DaxFile> {
+    let file = dax::Options::new().allow_page_granularity().create(path, len).unwrap();
+    Options::new().create_file(file).unwrap()
+}
+
+fn open(path: &Path) -> DaxFile {
+    dax::Options::new().allow_page_granularity().open(path).unwrap()
+}
+
+fn put(store: &mut Store<DaxFile>, name: &str, bytes: &[u8]) {
+    let mut transaction = store.begin().unwrap();
+    transaction.put(name, bytes).unwrap();
+    transaction.commit().unwrap();
+}
+
+#[test]
+fn a_file_tells_who_wrote_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut store = create(&path, 1 << 18);
+    put(&mut store, "a", b"one");
+    drop(store);
+    let (store, opened) = Options::new().open_file(open(&path)).unwrap();
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    assert_eq!(opened.verdict.origin, Origin::SameProcess);
+    assert!(opened.last.knows_boot() && opened.last.seconds > 1_700_000_000);
+    assert_eq!(opened.last.process, std::process::id());
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    assert!(release.trim().starts_with(opened.last.kernel()) && !opened.last.kernel().is_empty());
+    assert_eq!(store.reader().load("a").unwrap(), b"one");
+}
+
+#[test]
+fn a_store_grows_with_its_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut store = create(&path, 1 << 17);
+    put(&mut store, "a", &vec![1; 20_000]);
+    let full = store.begin().unwrap().put("b", &vec![2; 200_000]).unwrap_err();
+    assert!(matches!(full, Error::Full { .. }), "{full}");
+    let reader = store.reader();
+    assert!(matches!(store.grow(1 << 19), Err(Error::InUse)));
+    drop(reader);
+    store.grow(1 << 19).unwrap();
+    put(&mut store, "b", &vec![2; 200_000]);
+    drop(store);
+    let (store, _) = Options::new().open_file(open(&path)).unwrap();
+    assert!(store.reader().load("a").unwrap() == vec![1; 20_000]);
+    assert!(store.reader().load("b").unwrap() == vec![2; 200_000]);
+}
+
+/// On Linux alone there are such locks.
+#[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
+#[test]
+fn a_lease_of_somebody_else_keeps_its_blob() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut store = create(&path, 1 << 19);
+    put(&mut store, "a", &vec![1; 50_000]);
+    let view =
+        || dax::Options::new().allow_page_granularity().lock(Lock::None).view(&path).unwrap();
+    let reader = Reader::open_file(view()).unwrap();
+    let lease = match reader.lease("a") {
+        Ok(lease) => lease,
+        Err(error) => return println!("skipped: {error}"),
+    };
+    for number in 2..30 {
+        put(&mut store, "a", &vec![number; 50_000]);
+        let mut bytes = vec![0; 50_000];
+        lease.medium().read(lease.range().start, &mut bytes).unwrap();
+        assert!(bytes == vec![1; 50_000], "{number}");
+        assert!(reader.load("a").unwrap() == vec![number; 50_000]);
+    }
+    let leased = lease.info().offset;
+    drop(lease);
+    put(&mut store, "a", &vec![30; 50_000]);
+    assert_eq!(reader.stat("a").unwrap().unwrap().offset, leased, "it is free again");
+}
+
+#[cfg(all(target_os = "linux", not(miri)))]
+#[test]
+fn a_file_that_was_copied_lies_elsewhere() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut store = create(&path, 1 << 18);
+    put(&mut store, "a", b"one");
+    if let Err(error) = store.medium().placement() {
+        return println!("skipped: {error}");
+    }
+    drop(store);
+    let in_place = |path: &Path| Options::new().require_in_place().open_file(open(path));
+    drop(in_place(&path).unwrap());
+    let copy = directory.path().join("copy");
+    std::fs::copy(&path, &copy).unwrap();
+    std::fs::File::open(&copy).unwrap().sync_all().unwrap();
+    assert!(matches!(in_place(&copy), Err(Error::Moved)));
+    let (store, _) = Options::new().open_file(open(&copy)).unwrap();
+    assert_eq!(store.reader().load("a").unwrap(), b"one");
+}

@@ -1,0 +1,236 @@
+//! The format, byte by byte: what is documented in `cachemaint::preserve`, computed by hand.
+
+use crate::life::{DATA, options};
+use cachemaint::medium::{Bytes, Medium};
+use cachemaint::preserve::{Attributes, Error, Origin, Snapshot};
+use cachemaint::report::Backing;
+use cachemaint::sim::{Model, SimMedium, Simulation};
+use core::sync::atomic::Ordering::Relaxed;
+
+/// Bytes of the store.
+const BYTES: u64 = DATA + 74_048;
+/// Where the table is, and its copy: below the two of the creation, which have 168 bytes each.
+const TABLES: [u64; 2] = [BYTES - 384 - 320, BYTES - 384 - 640];
+/// Where the second blob is, behind the first one, which takes a unit.
+const SECOND: u64 = DATA + 64;
+/// Its checksums, behind its 65542 bytes.
+const SUMS_AT: u64 = SECOND + 65_544;
+
+/// The header of generation 2, at offsets 0 and 8192, as words whose first byte is the highest.
+const HEADER: [u64; 8] = [
+    0x636d_7072_6573_7276,
+    0x0100_0000_84d3_d1de,
+    0x0200_0000_0000_0000,
+    0x4085_0100_0000_0000,
+    0x8082_0100_0000_0000,
+    0x4081_0100_0000_0000,
+    0x1801_0000_4279_f265,
+    0x4000_0000_0000_0000,
+];
+
+/// The table: a blob "ab" of version 2 with the metadata "m", and a blob "c".
+const TABLE: [u64; 35] = [
+    0xefcd_ab89_6745_2301,
+    0x1032_5476_98ba_dcfe,
+    0,
+    0x9000_0000_3361_721a,
+    0x0200_0000_0000_0000,
+    0x01f1_5365_0000_0000,
+    0x0101_0101_0101_0101,
+    0x0101_0101_0101_0101,
+    0x6500_0000_0000_0000,
+    0x2900_0000_0400_0000,
+    0x4000_0000_7856_3412,
+    0x0400_0000_0000_0000,
+    0,
+    0x362e_3138_2e34_342d,
+    0x6f66_2d73_6978_7479,
+    0x2d66_6f75_722d_6279,
+    0x7465_732d_6174_2d6c,
+    0x6561_7374_2d73_6f2d,
+    0x7468_6174_2d69_742d,
+    0x6973_2d63_7574_2d6f,
+    0x6666_2d62_6568_696e,
+    0x0064_0000_0000_0000,
+    0x0300_0000_0000_0000,
+    0x0200_0000_0000_0000,
+    0x0200_0000_0000_0000,
+    0x01f1_5365_0000_0000,
+    0xe9b2_942a_0200_0100,
+    0x6162_6d00_0000_0000,
+    0x4064_0000_0000_0000,
+    0x0600_0100_0000_0000,
+    0,
+    0x0200_0000_0000_0000,
+    0x01f1_5365_0000_0000,
+    0xfacf_9b71_0100_0000,
+    0x6300_0000_0000_0000,
+];
+
+/// The history: the creation.
+const HISTORY: [u64; 18] = [
+    0x0100_0000_0000_0000,
+    0x0100_0000_0000_0000,
+    0x01f1_5365_0000_0000,
+    0x0101_0101_0101_0101,
+    0x0101_0101_0101_0101,
+    0x6500_0000_0000_0000,
+    0x2900_0000_0400_0000,
+    0x4000_0000_7856_3412,
+    0x0400_0000_0000_0000,
+    0,
+    0x362e_3138_2e34_342d,
+    0x6f66_2d73_6978_7479,
+    0x2d66_6f75_722d_6279,
+    0x7465_732d_6174_2d6c,
+    0x6561_7374_2d73_6f2d,
+    0x7468_6174_2d69_742d,
+    0x6973_2d63_7574_2d6f,
+    0x6666_2d62_6568_696e,
+];
+
+/// The checksums of the second blob's two chunks.
+const SUMS: [u64; 1] = [0x474a_599a_56b2_7062];
+
+/// The second blob: a chunk and six bytes.
+fn second() -> Vec<u8> {
+    (0..65_542_u32).map(|at| ((1 + at * 7) % 251) as u8).collect()
+}
+
+/// The store, put together by hand.
+fn by_hand() -> Vec<u8> {
+    let mut image = vec![0; BYTES as usize];
+    let mut put = |at: u64, words: &[u64]| {
+        for (place, word) in image[at as usize..].chunks_exact_mut(8).zip(words) {
+            place.copy_from_slice(&word.to_be_bytes());
+        }
+    };
+    put(0, &HEADER);
+    put(8192, &HEADER);
+    put(TABLES[0], &TABLE);
+    put(TABLES[1], &TABLE);
+    put(16_384, &HISTORY);
+    put(SUMS_AT, &SUMS);
+    image[DATA as usize..][..3].copy_from_slice(b"one");
+    image[SECOND as usize..][..65_542].copy_from_slice(&second());
+    image
+}
+
+fn medium() -> SimMedium {
+    Simulation::new(Model::x86(), BYTES).medium()
+}
+
+fn bytes_at(medium: &SimMedium, at: u64, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    let Ok(()) = medium.read(at, &mut bytes);
+    bytes
+}
+
+#[test]
+fn a_store_is_written_as_documented() {
+    let medium = medium();
+    let mut store = options().create(&medium).unwrap();
+    let mut transaction = store.begin().unwrap();
+    transaction.put(Attributes::new("ab").version(2).metadata(b"m"), b"one").unwrap();
+    transaction.put("c", &second()).unwrap();
+    assert_eq!(transaction.commit().unwrap(), 2);
+
+    let expected = by_hand();
+    let parts = [
+        (0, 64),
+        (8192, 64),
+        (16_384, 144),
+        (TABLES[0], 280),
+        (TABLES[1], 280),
+        (DATA, 64),
+        (SECOND, 65_600),
+    ];
+    for (at, len) in parts {
+        let expected = &expected[at as usize..][..len];
+        assert!(bytes_at(&medium, at, len) == expected, "{len} bytes at {at}");
+    }
+}
+
+/// On a big-endian CPU, too.
+#[test]
+fn what_was_put_together_by_hand_is_read() {
+    let image = by_hand();
+    let bytes = Bytes(&image);
+    let snapshot = Snapshot::of(&bytes).unwrap();
+    assert_eq!((snapshot.generation(), snapshot.size(), snapshot.blobs()), (2, BYTES, 2));
+    assert!(!snapshot.is_sealed());
+    assert_eq!(snapshot.identity().to_string(), "efcdab89674523011032547698badcfe");
+    let stamp = snapshot.stamp();
+    assert_eq!((stamp.backing, stamp.unsafe_shutdowns), (Backing::PmemAdr, Some(3)));
+    assert_eq!(stamp.kernel(), "6.18.44-of-sixty-four-bytes-at-least-so-that-it-is-cut-off-behin");
+
+    let first = snapshot.find("ab").unwrap().unwrap();
+    assert_eq!((first.version, first.len, first.generation, first.offset), (2, 3, 2, DATA));
+    assert_eq!(snapshot.metadata(&first, &mut [0; 8]).unwrap(), b"m");
+    let mut one = [0; 3];
+    snapshot.blob("ab").unwrap().read_at(0, &mut one).unwrap();
+    assert_eq!(&one, b"one");
+    let mut many = vec![0; 65_542];
+    snapshot.blob("c").unwrap().read_at(0, &mut many).unwrap();
+    assert!(many == second());
+    let boots: Vec<_> = snapshot.history().unwrap().map(Result::unwrap).collect();
+    assert_eq!(boots.len(), 1);
+    assert_eq!((boots[0].generation, boots[0].opened, boots[0].origin), (1, 1, Origin::Unknown));
+    assert_eq!(boots[0].stamp, *stamp);
+}
+
+#[test]
+fn what_is_no_store_of_this_version_is_refused() {
+    let refused = |image: &[u8]| Snapshot::of(&Bytes(image)).map(|_| ()).unwrap_err();
+    assert!(matches!(refused(&[0; 100]), Error::Truncated { size: 100, needed: 12_352 }));
+    assert!(matches!(
+        refused(&vec![0; 20_000]),
+        Error::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0] }
+    ));
+    let mut other = by_hand();
+    other[..8].copy_from_slice(b"cmjournl");
+    other[8192..8200].copy_from_slice(b"cmjournl");
+    assert!(matches!(refused(&other), Error::NotAStore { found } if &found == b"cmjournl"));
+    // Version 2, with the right checksum of such a header.
+    let mut newer = by_hand();
+    for at in [0, 8192] {
+        newer[at + 8] = 2;
+        let sum =
+            crc32c::crc32c_append(crc32c::crc32c(&newer[at..at + 12]), &newer[at + 16..at + 64]);
+        newer[at + 12..at + 16].copy_from_slice(&sum.to_le_bytes());
+    }
+    assert!(matches!(refused(&newer), Error::Version { found: 2 }));
+    assert!(refused(&newer).to_string().contains("version 2"));
+    let cut = by_hand();
+    let error = refused(&cut[..(BYTES - 704) as usize]);
+    assert!(matches!(error, Error::Truncated { .. }), "{error}");
+}
+
+/// It would be written over in the place of the other generation's.
+#[test]
+fn a_header_in_anothers_place_is_none() {
+    let mut image = by_hand();
+    let header = image[..64].to_vec();
+    image[..64].fill(0);
+    image[8192..8256].fill(0);
+    image[4096..4160].copy_from_slice(&header);
+    assert!(matches!(Snapshot::of(&Bytes(&image)), Err(Error::Headers)));
+}
+
+#[test]
+fn either_copy_of_header_and_table_will_do() {
+    for lost in [0, 8192, TABLES[0], TABLES[1]] {
+        let medium = medium();
+        for (at, word) in (0..).step_by(8).zip(by_hand().chunks_exact(8)) {
+            let word = u64::from_le_bytes(*word.first_chunk().unwrap());
+            medium.store(at, word, Relaxed);
+        }
+        medium.store(lost + 16, 7, Relaxed);
+        let (store, opened) = options().open(&medium).unwrap();
+        assert_eq!(opened.mended.len(), 1, "{lost}");
+        assert_eq!(opened.mended[0].offset, lost);
+        let verification = store.snapshot().unwrap().verify(&mut |_| ()).unwrap();
+        assert!(verification.is_whole(), "{verification:?}");
+        assert_eq!(verification.whole, 2);
+    }
+}

@@ -1,0 +1,424 @@
+//! What users do with a store, and what they are refused.
+
+use crate::counting::{Broken, Counting};
+use crate::life::{BYTES, Blobs, DATA, blobs, later, options, stamp};
+use cachemaint::medium::{Granularity, Medium};
+use cachemaint::preserve::{Attributes, Error, Options, Origin, Reader, Store, Verify};
+use cachemaint::sim::{Model, SimMedium, Simulation};
+use core::sync::atomic::Ordering::Relaxed;
+
+fn medium() -> SimMedium {
+    Simulation::new(Model::x86(), BYTES).medium()
+}
+
+/// One with so many bytes for blobs and tables.
+fn with_room(bytes: u64) -> SimMedium {
+    Simulation::new(Model::x86(), DATA + bytes).medium()
+}
+
+fn put<M: Medium>(store: &mut Store<M>, name: &str, bytes: &[u8]) -> Result<u64, Error<M::Error>> {
+    let mut transaction = store.begin()?;
+    transaction.put(name, bytes)?;
+    transaction.commit()
+}
+
+fn named(blobs: &[(&str, &[u8])]) -> Blobs {
+    blobs.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect()
+}
+
+#[test]
+fn a_transaction_takes_two_fences_however_many_blobs() {
+    let counting = Counting::new(with_room(1 << 16));
+    let mut store = options().create(&counting).unwrap();
+    let [.., fences] = counting.taken();
+    assert_eq!(fences, 2, "to create it");
+    for blobs in [1, 7, 40] {
+        let mut transaction = store.begin().unwrap();
+        for blob in 0..blobs {
+            transaction.put(&*format!("{blob}"), &[7; 100]).unwrap();
+        }
+        transaction.commit().unwrap();
+        let [.., fences] = counting.taken();
+        assert_eq!(fences, 2, "for {blobs} blobs");
+    }
+    let mut transaction = store.begin().unwrap();
+    transaction.delete("1").unwrap();
+    transaction.rename("2", "1").unwrap();
+    transaction.commit().unwrap();
+    assert_eq!(counting.taken()[2], 2);
+    store.begin().unwrap().commit().unwrap();
+    assert_eq!(counting.taken(), [0; 3], "nothing was changed");
+    drop(store);
+    drop(options().open(&counting).unwrap());
+    assert_eq!(counting.taken()[2], 3, "to open it");
+}
+
+/// 100 bytes are two lines, a table of one entry (168, and 48 and a name of one byte, padded to 224) is four, there
+/// twice, a header is one, twice.
+#[test]
+fn each_line_is_written_back_once() {
+    let counting = Counting::new(medium());
+    let mut store = options().create(&counting).unwrap();
+    counting.taken();
+    put(&mut store, "a", &[7; 100]).unwrap();
+    let [stored, lines, _] = counting.taken();
+    assert_eq!(stored, 104 + 2 * 224 + 2 * 64);
+    assert_eq!(lines, 2 + 2 * 4 + 2);
+}
+
+#[test]
+fn what_is_given_up_has_not_happened() {
+    let medium = medium();
+    let mut store = options().create(&medium).unwrap();
+    put(&mut store, "a", b"one").unwrap();
+    let (before, room) = (blobs(&store).unwrap(), store.capacity().unwrap());
+
+    let mut transaction = store.begin().unwrap();
+    transaction.put("a", b"two").unwrap();
+    transaction.put("b", &[1; 300]).unwrap();
+    transaction.put("b", &[2; 200]).unwrap();
+    transaction.rename("a", "c").unwrap();
+    let mut writer = transaction.writer("d", Some(100)).unwrap();
+    writer.write(&[3; 50]).unwrap();
+    assert!(matches!(writer.finish(), Err(Error::Length { written: 50, said: 100 })));
+    let mut writer = transaction.writer("d", None).unwrap();
+    writer.write(&[3; 50]).unwrap();
+    drop(writer);
+    assert!(!transaction.contains("a") && transaction.contains("c") && !transaction.contains("d"));
+    drop(transaction);
+    assert_eq!((blobs(&store).unwrap(), store.capacity().unwrap()), (before, room));
+}
+
+#[test]
+fn blobs_of_any_size_come_back_whole() {
+    let medium = with_room(2 << 20);
+    let mut store = options().create(&medium).unwrap();
+    let lens = [0, 1, 7, 8, 63, 64, 65, 4095, 4096, 4097, 65_535, 65_536, 65_537, 131_072, 200_003];
+    let bytes = |len: usize| -> Vec<u8> { (0..len).map(|at| (1 + at * 7 % 251) as u8).collect() };
+    let mut transaction = store.begin().unwrap();
+    for len in lens {
+        transaction.put(&*format!("put {len}"), &bytes(len)).unwrap();
+        // In pieces that end anywhere.
+        let name = format!("written {len}");
+        let mut writer = transaction.writer(&*name, Some(len as u64)).unwrap();
+        bytes(len).chunks(4097).for_each(|piece| writer.write(piece).unwrap());
+        writer.finish().unwrap();
+    }
+    let name = "unknown";
+    let mut writer = transaction.writer(name, None).unwrap();
+    bytes(70_001).chunks(1000).for_each(|piece| writer.write(piece).unwrap());
+    assert_eq!(writer.written(), 70_001);
+    writer.finish().unwrap();
+    transaction.commit().unwrap();
+
+    let reader = Reader::open(&medium).unwrap();
+    for len in lens {
+        for name in [format!("put {len}"), format!("written {len}")] {
+            assert!(reader.load(&name).unwrap() == bytes(len), "{name}");
+        }
+    }
+    assert!(reader.load(name).unwrap() == bytes(70_001));
+    let snapshot = reader.snapshot().unwrap();
+    let blob = snapshot.blob("put 200003").unwrap();
+    for (at, len) in [(0, 1), (65_535, 2), (65_536, 65_536), (70_000, 130_003), (200_003, 0)] {
+        let mut part = vec![0; len];
+        blob.read_at(at as u64, &mut part).unwrap();
+        assert!(part == bytes(200_003)[at..at + len], "{len} bytes at {at}");
+    }
+    assert!(matches!(blob.read_at(200_000, &mut [0; 4]), Err(Error::Range { .. })));
+    assert!(snapshot.verify(&mut |_| ()).unwrap().is_whole());
+}
+
+#[test]
+fn what_cannot_be_is_refused_and_changes_nothing() {
+    let medium = medium();
+    let mut store = options().create(&medium).unwrap();
+    put(&mut store, "a", b"one").unwrap();
+    put(&mut store, "b", b"two").unwrap();
+    let mut transaction = store.begin().unwrap();
+    assert!(matches!(transaction.put("", b""), Err(Error::Name { len: 0 })));
+    let long = "n".repeat(256);
+    assert!(matches!(transaction.put(&*long, b""), Err(Error::Name { len: 256 })));
+    assert!(matches!(transaction.rename("a", &long), Err(Error::Name { len: 256 })));
+    let metadata = [0; 4097];
+    let much = Attributes::new("m").metadata(&metadata);
+    assert!(matches!(transaction.put(much, b""), Err(Error::Metadata { len: 4097 })));
+    for alignment in [0, 96, 1 << 31] {
+        let odd = Attributes::new("o").alignment(alignment);
+        assert!(matches!(transaction.put(odd, b""), Err(Error::Alignment { .. })));
+    }
+    assert!(matches!(transaction.delete("c"), Err(Error::NotFound)));
+    assert!(matches!(transaction.rename("c", "d"), Err(Error::NotFound)));
+    assert!(matches!(transaction.rename("a", "b"), Err(Error::NameTaken)));
+    let mut writer = transaction.writer("w", Some(3)).unwrap();
+    assert!(matches!(writer.write(&[0; 4]), Err(Error::Length { written: 4, said: 3 })));
+    drop(writer);
+    transaction.commit().unwrap();
+    assert_eq!(blobs(&store).unwrap(), named(&[("a", b"one"), ("b", b"two")]));
+    let reader = Reader::open(&medium).unwrap();
+    assert!(matches!(reader.load("c"), Err(Error::NotFound)));
+    assert_eq!(reader.stat("c").unwrap(), None);
+
+    assert!(matches!(options().create(&medium), Err(Error::Exists)));
+    let odd = || Options::with_entropy([1, 2]).unit(96);
+    assert!(matches!(odd().create(&with_room(9999)), Err(Error::Unit { unit: 96 })));
+    // Two tables of 168 bytes, and room for two more.
+    let small = with_room(4 * 192 - 64);
+    let error = options().create(&small).unwrap_err();
+    assert!(matches!(error, Error::TooSmall { needed, .. } if needed == DATA + 4 * 192), "{error}");
+    options().create(&with_room(4 * 192)).unwrap();
+}
+
+#[test]
+fn what_has_no_room_is_refused_before_anything_is_written() {
+    let counting = Counting::new(with_room(8192));
+    let mut store = options().create(&counting).unwrap();
+    put(&mut store, "a", &vec![1; 1000]).unwrap();
+    let largest = store.capacity().unwrap().largest;
+    counting.taken();
+    let mut transaction = store.begin().unwrap();
+    let error = transaction.put("b", &vec![2; largest as usize + 64]).unwrap_err();
+    assert!(matches!(error, Error::Full { needed, .. } if needed == largest + 64), "{error}");
+    let mut writer = transaction.writer("b", None).unwrap();
+    writer.write(&[2; 64]).unwrap();
+    assert!(matches!(writer.write(&[2; 8192]), Err(Error::Full { .. })));
+    drop(writer);
+    drop(transaction);
+    assert_eq!(blobs(&store).unwrap(), named(&[("a", &vec![1; 1000])]));
+
+    // Until it is full, and then something can be deleted all the same.
+    let mut number = 0;
+    while put(&mut store, &format!("n{number}"), &[3; 10]).is_ok() {
+        number += 1;
+    }
+    assert!(number > 3);
+    for name in ["a", "n0", "n1"] {
+        let mut transaction = store.begin().unwrap();
+        transaction.delete(name).unwrap();
+        transaction.commit().unwrap();
+    }
+    put(&mut store, "b", &vec![2; 1000]).unwrap();
+    drop(store);
+    let (store, _) = options().open(&counting).unwrap();
+    assert_eq!(blobs(&store).unwrap().len(), number - 2 + 1);
+}
+
+#[test]
+fn a_blob_begins_where_it_was_asked_to() {
+    let medium = with_room(1 << 16);
+    let mut store = options().create(&medium).unwrap();
+    let mut transaction = store.begin().unwrap();
+    transaction.put("first", &[1; 100]).unwrap();
+    transaction.put(Attributes::new("page").alignment(4096), &[2; 5000]).unwrap();
+    let mut writer = transaction.writer(Attributes::new("streamed").alignment(8192), None).unwrap();
+    writer.write(&[3; 100]).unwrap();
+    writer.finish().unwrap();
+    transaction.commit().unwrap();
+    let reader = Reader::open(&medium).unwrap();
+    assert!(reader.stat("page").unwrap().unwrap().offset.is_multiple_of(4096));
+    assert!(reader.stat("streamed").unwrap().unwrap().offset.is_multiple_of(8192));
+}
+
+#[test]
+fn a_lease_keeps_a_blob_that_was_replaced_and_deleted() {
+    let medium = with_room(8192);
+    let mut store = options().create(&medium).unwrap();
+    put(&mut store, "a", &vec![1; 1000]).unwrap();
+    let reader = store.reader();
+    let lease = reader.lease("a").unwrap();
+    let again = reader.lease("a").unwrap();
+    let shown = |range: core::ops::Range<u64>| {
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        let Ok(()) = medium.read(range.start, &mut bytes);
+        bytes
+    };
+    for number in 2..40 {
+        put(&mut store, "a", &vec![number; 1000]).unwrap();
+        assert!(shown(lease.range()) == [1; 1000], "{number}");
+    }
+    let mut transaction = store.begin().unwrap();
+    transaction.delete("a").unwrap();
+    transaction.commit().unwrap();
+    let with_lease = store.capacity().unwrap();
+    drop(lease);
+    assert_eq!(store.capacity().unwrap(), with_lease, "there are two leases");
+    drop(again);
+    assert!(store.capacity().unwrap().largest > with_lease.largest);
+    // What somebody else reads, nobody sees to.
+    assert!(matches!(Reader::open(&medium).unwrap().lease("a"), Err(Error::NoLease)));
+}
+
+#[test]
+fn a_reader_beside_a_writer_sees_one_commit_or_the_next() {
+    let medium = with_room(1 << 14);
+    let mut store = options().create(&medium).unwrap();
+    put(&mut store, "a", &[1; 500]).unwrap();
+    let reader = Reader::open(&medium).unwrap();
+    let snapshot = reader.snapshot().unwrap();
+    let blob = snapshot.blob("a").unwrap();
+    put(&mut store, "b", &[2; 500]).unwrap();
+    let mut bytes = [0; 500];
+    blob.read_at(0, &mut bytes).unwrap();
+    assert_eq!(bytes, [1; 500], "it is still the same");
+    assert!(matches!(snapshot.find("a"), Err(Error::Replaced)));
+    for number in 3..60 {
+        put(&mut store, "a", &[number; 500]).unwrap();
+        assert_eq!(reader.load("a").unwrap(), [number; 500]);
+    }
+    assert!(matches!(blob.read_at(0, &mut bytes), Err(Error::Replaced)));
+}
+
+#[test]
+fn damage_is_told_with_its_place_and_hits_one_blob() {
+    let medium = with_room(1 << 19);
+    let mut store = options().create(&medium).unwrap();
+    put(&mut store, "long", &vec![5; 200_000]).unwrap();
+    put(&mut store, "short", &[6; 100]).unwrap();
+    let at = store.snapshot().unwrap().find("long").unwrap().unwrap().offset;
+    // In the third chunk.
+    medium.store(at + 131_072 + 800, 0, Relaxed);
+    let reader = store.reader();
+    let error = reader.load("long").unwrap_err();
+    let place =
+        format!("from its byte 131072 on is damaged (65536 bytes at offset {})", at + 131_072);
+    assert!(error.to_string().contains(&place), "{error}");
+    assert_eq!(reader.load("short").unwrap(), [6; 100]);
+    let snapshot = store.snapshot().unwrap();
+    let mut part = vec![0; 131_072];
+    snapshot.blob("long").unwrap().read_at(0, &mut part).unwrap();
+    assert!(part == vec![5; 131_072], "what is whole of it can be read");
+    let verification = snapshot.verify(&mut |_| ()).unwrap();
+    assert_eq!((verification.whole, verification.damaged.len()), (1, 1));
+    assert_eq!(&*verification.damaged[0].0, "long");
+
+    // Another boot, and it was not sealed.
+    drop((reader, store));
+    let (mut store, opened) = later().open(&medium).unwrap();
+    assert_eq!(opened.verification.unwrap().damaged.len(), 1);
+    put(&mut store, "long", b"anew").unwrap();
+    assert!(store.snapshot().unwrap().verify(&mut |_| ()).unwrap().is_whole());
+}
+
+#[test]
+fn everything_is_verified_if_something_may_have_been_lost() {
+    let medium = medium();
+    let mut store = options().create(&medium).unwrap();
+    put(&mut store, "a", b"one").unwrap();
+    drop(store);
+    let is_verified = |options: Options<'_, _>| {
+        let (_, opened) = options.open(&medium).unwrap();
+        (opened.verdict.origin, opened.verification.is_some())
+    };
+    assert_eq!(is_verified(options()), (Origin::SameProcess, false));
+    assert_eq!(is_verified(options().verify(Verify::Always)), (Origin::SameProcess, true));
+    assert_eq!(is_verified(later()), (Origin::Reboot, true));
+    assert_eq!(is_verified(options().verify(Verify::Never)), (Origin::Reboot, false));
+    let (mut store, _) = options().open(&medium).unwrap();
+    store.seal().unwrap();
+    drop(store);
+    let (store, opened) = later().open(&medium).unwrap();
+    assert!(opened.was_sealed && opened.verification.is_none());
+    drop(store);
+    // It has been opened and not changed.
+    let (mut store, opened) = options().open(&medium).unwrap();
+    assert!(opened.was_sealed);
+    put(&mut store, "a", b"two").unwrap();
+    drop(store);
+    let (_, opened) = options().open(&medium).unwrap();
+    assert!(!opened.was_sealed);
+}
+
+#[test]
+fn the_history_has_the_boots_that_it_was_opened_in() {
+    let medium = medium();
+    drop(options().create(&medium).unwrap());
+    for boot in [1, 1, 2, 3, 3] {
+        let (store, _) = options().stamp(stamp(boot)).open(&medium).unwrap();
+        drop(store);
+    }
+    let boots = || -> Vec<_> {
+        let reader = Reader::open(&medium).unwrap();
+        let snapshot = reader.snapshot().unwrap();
+        snapshot.history().unwrap().map(Result::unwrap).collect()
+    };
+    let told: Vec<_> =
+        boots().iter().map(|boot| (boot.generation, boot.opened, boot.origin)).collect();
+    let expected = [(1, 3, Origin::Unknown), (4, 1, Origin::Reboot), (5, 2, Origin::Reboot)];
+    assert_eq!(told, expected);
+    for boot in 4..60 {
+        drop(options().stamp(stamp(boot)).open(&medium).unwrap());
+    }
+    let kept: Vec<_> = boots().iter().map(|boot| boot.stamp.boot_id[0]).collect();
+    assert_eq!(kept, (28..60).collect::<Vec<_>>(), "the last 32");
+}
+
+#[test]
+fn after_a_failed_commit_the_store_must_be_opened_again() {
+    let counting = Counting::new(medium());
+    let mut store = options().create(&counting).unwrap();
+    put(&mut store, "a", b"one").unwrap();
+    // The blob's write-back, and the two of the tables.
+    for succeed in 0..3 {
+        counting.left.store(succeed, Relaxed);
+        assert!(matches!(put(&mut store, "a", b"two"), Err(Error::Medium(Broken))));
+        counting.left.store(u64::MAX, Relaxed);
+        assert_eq!(blobs(&store).unwrap(), named(&[("a", b"one")]));
+    }
+    put(&mut store, "a", b"two").unwrap();
+    // Those of the headers.
+    counting.left.store(3, Relaxed);
+    assert!(matches!(put(&mut store, "a", b"three"), Err(Error::Medium(Broken))));
+    counting.left.store(u64::MAX, Relaxed);
+    assert!(matches!(store.begin(), Err(Error::Failed)));
+    drop(store);
+    let (mut store, _) = options().open(&counting).unwrap();
+    let found = blobs(&store).unwrap();
+    assert!([named(&[("a", b"two")]), named(&[("a", b"three")])].contains(&found), "{found:?}");
+    put(&mut store, "a", b"four").unwrap();
+}
+
+#[test]
+fn two_that_write_without_a_lock_are_told() {
+    let medium = medium();
+    let mut first = options().create(&medium).unwrap();
+    let (mut second, _) = options().open(&medium).unwrap();
+    put(&mut second, "a", b"one").unwrap();
+    assert!(matches!(first.begin(), Err(Error::Overtaken { ours: 1, found: 3 })));
+}
+
+#[test]
+fn a_medium_that_has_grown_or_shrunk_is_taken_as_it_is() {
+    let image = |len: u64| Simulation::new(Model::x86(), len);
+    let small = image(DATA + 4096).medium();
+    let mut store = options().create(&small).unwrap();
+    put(&mut store, "a", &vec![1; 1000]).unwrap();
+    drop(store);
+    let onto = |len: u64| {
+        let other = image(len).medium();
+        for at in (0..len.min(small.len())).step_by(8) {
+            other.store(at, small.load(at, Relaxed), Relaxed);
+        }
+        other
+    };
+    let larger = onto(DATA + 16_384);
+    let (mut store, _) = options().open(&larger).unwrap();
+    assert_eq!(store.capacity().unwrap().total, 16_384);
+    put(&mut store, "b", &vec![2; 10_000]).unwrap();
+    assert_eq!(blobs(&store).unwrap(), named(&[("a", &vec![1; 1000]), ("b", &vec![2; 10_000])]));
+
+    // The tables are at its end.
+    let cut = onto(DATA + 4096 - 1024);
+    let error = options().open(&cut).unwrap_err();
+    assert!(matches!(error, Error::Truncated { .. }), "{error}");
+}
+
+#[test]
+fn units_are_what_the_medium_makes_persistent_at_once() {
+    let medium = Simulation::new(Model::pages(), 1 << 17).medium();
+    assert!(matches!(medium.granularity(), Granularity::Page(4096)));
+    let mut store = Options::with_entropy([1, 2]).create(&medium).unwrap();
+    put(&mut store, "a", b"one").unwrap();
+    put(&mut store, "b", b"two").unwrap();
+    let offset = |name| store.snapshot().unwrap().find(name).unwrap().unwrap().offset;
+    assert!(offset("a").is_multiple_of(4096) && offset("b").is_multiple_of(4096));
+}

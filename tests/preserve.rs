@@ -21,5 +21,8 @@ mod format;
 #[path = "preserve/life.rs"]
 mod life;
 #[cfg(not(miri))]
+#[path = "preserve/part.rs"]
+mod part;
+#[cfg(not(miri))]
 #[path = "preserve/uses.rs"]
 mod uses;

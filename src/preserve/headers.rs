@@ -9,6 +9,10 @@ use super::format::{PAGE, headers};
 use crate::medium::Medium;
 use crate::medium::Readable;
 
+/// Where the word is that has a header's checksum.
+#[cfg(feature = "preserve")]
+const CHECKSUM: u64 = 8;
+
 /// Bytes that the headers take.
 const END: u64 = 3 * PAGE + BYTES as u64;
 
@@ -30,7 +34,8 @@ fn read<R: Readable>(medium: &R, at: u64) -> Result<Found, R::Error> {
 
 /// The header that holds.
 ///
-/// A crash may have torn both copies of the newer one, which was being written: then the older one holds.
+/// A crash may have torn both copies of the newer one, which was being written: then the older one holds. If one of
+/// them is whole, what it says is: all of that was durable before it was written.
 pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
     let size = medium.len();
     if size < END {
@@ -43,7 +48,6 @@ pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
             if let Found::Header(header) = found {
                 let is_newer = newest.is_none_or(|newest| header.generation > newest.generation);
                 newest = if is_newer { Some(header) } else { newest };
-                break;
             }
             why = worse(why, found);
         }
@@ -60,6 +64,7 @@ const fn worse(one: Found, other: Found) -> Found {
     match (one, other) {
         (Found::Version(_), _)
         | (Found::Damaged, Found::Other(_))
+        | (_, Found::Header(_))
         | (_, Found::Other([0, 0, 0, 0, 0, 0, 0, 0])) => one,
         _ => other,
     }
@@ -97,6 +102,14 @@ pub(super) fn damaged<R: Readable>(
 #[cfg(feature = "preserve")]
 pub(super) fn store<M: Medium>(medium: &M, header: &Header) -> Result<(), M::Error> {
     put(medium, headers(header.generation), &header.bytes())
+}
+
+/// Takes its checksum from whatever there is in place of the next header, and issues the write-back: parts of one
+/// that was being written in a crash could be completed by parts of the next one, which have the same values. No
+/// other header has that checksum.
+#[cfg(feature = "preserve")]
+pub(super) fn clear_next<M: Medium>(medium: &M, header: &Header) -> Result<(), M::Error> {
+    put(medium, headers(header.generation + 1).map(|at| at + CHECKSUM), &[0; 8])
 }
 
 /// Makes the first header durable: its magic last, so that a crash leaves it whole or none. What was written back

@@ -257,6 +257,7 @@ impl<M: Medium> Store<M> {
         // what the one before needs.
         headers::store(&*self.medium, &self.header)?;
         self.medium.fence();
+        headers::clear_next(&*self.medium, &self.header)?;
         let boots = self.boots_with(stamp, origin, mended)?;
         let bytes: Vec<u8> = boots.iter().flat_map(Boot::bytes).collect();
         let number = self.preamble.history.wrapping_add(1);

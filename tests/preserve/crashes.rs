@@ -3,11 +3,12 @@
 use crate::life::{
     BYTES, Do, Life, Note, Opening, after, blobs, expected, judge, later, open, options, work,
 };
+use crate::part::Part;
 use Do::{Delete, Put, Rename, Stream};
 use cachemaint::preserve::Error;
 use cachemaint::sim::mutation::{Mutation, Setting};
 use cachemaint::sim::waste::Kind;
-use cachemaint::sim::{Exploration, Killed, Model, SimMedium, Simulation, Violation};
+use cachemaint::sim::{Effort, Exploration, Killed, Model, SimMedium, Simulation, Violation};
 
 const MODELS: [fn() -> Model; 3] = [Model::x86, Model::arm64, Model::neutral];
 
@@ -139,6 +140,23 @@ fn sealed(simulation: &Simulation) -> Exploration {
     )
 }
 
+/// The medium has grown since the store was written last, and what it has grown by is used.
+fn grown(simulation: &Simulation) -> Exploration {
+    let simulation = simulation.clone().prepared(|medium| {
+        let part = Part { medium, len: BYTES - 1024 };
+        drop(options().create(part).unwrap());
+        let (mut store, _) = options().open(part).unwrap();
+        work(&mut store, &REUSE[..1], 0, |_| ()).unwrap();
+    });
+    simulation.explore(
+        |medium, notes| {
+            let (mut store, _) = later().open(medium).unwrap();
+            work(&mut store, &REUSE[..3], 1, |note| notes.add(note)).unwrap();
+        },
+        recovery(REUSE, Some(1)),
+    )
+}
+
 /// Crashes of the workload alone: recovery is cut in tests of its own.
 fn uncut(model: Model) -> Simulation {
     Simulation::new(model, BYTES).crashes_in_recovery(0)
@@ -146,6 +164,7 @@ fn uncut(model: Model) -> Simulation {
 
 #[test]
 fn a_crash_leaves_what_was_before_or_what_is_after() {
+    let mut states = 0_u128;
     for model in MODELS {
         let simulation = uncut(model());
         for exploration in [
@@ -155,18 +174,44 @@ fn a_crash_leaves_what_was_before_or_what_is_after() {
             explore(&simulation, UNDONE, 0),
             given_up(&simulation),
             sealed(&simulation),
+            grown(&simulation),
         ] {
             exploration.assert_safe();
             assert!(exploration.is_exhaustive());
             exploration.waste().assert_none_of(&[Kind::NeverPersisted]);
+            states = states.saturating_add(exploration.states());
         }
     }
+    assert!(states >= 100_000, "{states} states");
 }
 
 #[test]
 fn a_successor_of_a_killed_process_loses_nothing_that_it_has_read() {
     for model in MODELS {
         killed_anywhere(&uncut(model())).assert_safe();
+    }
+}
+
+#[test]
+fn it_is_right_on_media_that_need_less_and_on_pages() {
+    for model in [Model::x86_eadr(), Model::pages(), Model::caches_kept()] {
+        let simulation = uncut(model);
+        explore(&simulation, SEVERAL, 0).assert_safe();
+        explore(&simulation, REUSE, 1).assert_safe();
+        sealed(&simulation).assert_safe();
+        killed_anywhere(&simulation).assert_safe();
+    }
+}
+
+/// Opening a store writes too, and is cut off as the commit before it was.
+fn cut_twice(simulation: &Simulation) -> Exploration {
+    explore(&simulation.clone().effort(Effort::Deviations(2)), &REUSE[..2], 1)
+}
+
+#[test]
+fn recovery_may_be_cut() {
+    for model in MODELS {
+        cut_twice(&Simulation::new(model(), BYTES)).assert_safe();
     }
 }
 
@@ -180,6 +225,7 @@ fn no_write_back_and_no_fence_can_be_left_out() {
         &|setting: &Setting| explore(&uncut(setting), REUSE, 1),
         &|setting: &Setting| sealed(&uncut(setting)),
         &|setting: &Setting| killed_anywhere(&uncut(setting)),
+        &|setting: &Setting| cut_twice(&setting.simulation(BYTES)),
     ]);
     println!("{survivors}");
     survivors.assert_none();

@@ -1,0 +1,56 @@
+//! The beginning of a medium, as a file has it before it grows.
+
+use cachemaint::medium::{Granularity, Medium};
+use cachemaint::sim::SimMedium;
+use core::convert::Infallible;
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+
+/// So many of its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part<'m> {
+    pub(crate) medium: &'m SimMedium,
+    pub(crate) len: u64,
+}
+
+impl Medium for Part<'_> {
+    type Error = Infallible;
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn granularity(&self) -> Granularity {
+        self.medium.granularity()
+    }
+
+    fn atomic_unit(&self) -> usize {
+        self.medium.atomic_unit()
+    }
+
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.medium.load(at, order)
+    }
+
+    fn store(&self, at: u64, word: u64, order: Ordering) {
+        self.medium.store(at, word, order);
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
+        assert!(at + into.len() as u64 <= self.len, "behind the end");
+        self.medium.read(at, into)
+    }
+
+    fn write(&self, at: u64, from: &[u8]) {
+        assert!(at + from.len() as u64 <= self.len, "behind the end");
+        self.medium.write(at, from);
+    }
+
+    fn writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
+        self.medium.writeback(range)
+    }
+
+    fn fence(&self) {
+        self.medium.fence();
+    }
+}

@@ -125,7 +125,8 @@ impl Space {
         };
         let usable = self.usable(leased)?;
         let largest = usable.iter().map(aligned).max_by_key(|gap| gap.end - gap.start);
-        let range = largest.unwrap_or(0..0);
+        // Nothing is in nothing, but where it is must lie in the store.
+        let range = largest.unwrap_or(self.bounds.start..self.bounds.start);
         self.take(range.clone());
         Ok(range)
     }

@@ -237,11 +237,14 @@ impl<'s, M: Medium> Transaction<'s, M> {
         for (name, change) in core::mem::take(&mut self.changes) {
             let old = match change {
                 Change::Put(item) => {
-                    renamed.extend(Some(item.at).filter(|_| item.generation < generation));
+                    let is_old = item.len > 0 && item.generation < generation;
+                    renamed.extend(Some(item.at).filter(|_| is_old));
                     items.insert(name, item)
                 }
                 Change::Delete => items.remove(&name),
             };
+            // An empty one has no place of its own: another may begin there.
+            let old = old.filter(|item| item.len > 0);
             free.extend(old.map(|item| (item.at, item.range(unit))));
         }
         free.retain(|at, _| !renamed.contains(at));

@@ -177,8 +177,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
         }
         let metadata = item.metadata.len();
         let len = self.table_len - size(from.len(), metadata) + size(to.len(), metadata);
-        self.keep_tables(len)?;
-        self.keep_spare(len, |_| Ok(()))?;
+        self.keep_room(len, |_| Ok(()))?;
         self.table_len = len;
         // The blob itself stays where it is.
         self.changes.insert(from.into(), Change::Delete);
@@ -329,8 +328,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
         let unit = self.unit();
         let alignment = attributes.alignment.max(unit);
         let table_len = self.table_len_with(attributes);
-        self.keep_tables(table_len)?;
-        self.keep_spare(table_len, |store| match len {
+        self.keep_room(table_len, |store| match len {
             Some(len) => {
                 let bytes = occupied(len, unit);
                 let full = Error::Full { needed: len, largest: store.space.len() };
@@ -343,30 +341,51 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// Sees to it that there is room for a table of so many bytes.
     fn keep_tables(&mut self, len: u64) -> Result<(), Error<M::Error>> {
         let bytes = len.next_multiple_of(self.unit());
-        let before = match self.tables.take() {
-            Some(tables) if tables[0].end - tables[0].start >= bytes => {
-                self.tables = Some(tables);
-                return Ok(());
-            }
-            before => before,
-        };
-        // Where they are may be a part of what is needed.
-        if let Some(tables) = &before {
-            self.store.give_tables(tables);
+        let before = self.tables.clone();
+        if before.as_ref().is_some_and(|[first, _]| first.end - first.start >= bytes) {
+            return Ok(());
         }
+        // Where they are may be a part of what is needed.
+        self.give_tables();
         match self.store.claim_tables(len) {
             Ok(tables) => self.tables = Some(tables),
             Err(error) => {
-                if let Some(tables) = before {
-                    tables.iter().cloned().for_each(|table| {
-                        self.store.space.take(table);
-                    });
-                    self.tables = Some(tables);
-                }
+                self.take_tables(before);
                 return Err(error);
             }
         }
         Ok(())
+    }
+
+    /// Does something beside a table of so many bytes. If that fails, the room for the table is what it was: a
+    /// larger one would take from what is spare.
+    fn keep_room<T>(
+        &mut self,
+        len: u64,
+        work: impl FnOnce(&mut Store<M>) -> Result<T, Error<M::Error>>,
+    ) -> Result<T, Error<M::Error>> {
+        let before = self.tables.clone();
+        self.keep_tables(len)?;
+        let done = self.keep_spare(len, work);
+        if done.is_err() {
+            self.give_tables();
+            self.take_tables(before);
+        }
+        done
+    }
+
+    fn give_tables(&mut self) {
+        if let Some(tables) = self.tables.take() {
+            self.store.give_tables(&tables);
+        }
+    }
+
+    /// Takes places again that were given.
+    fn take_tables(&mut self, tables: Option<[Range<u64>; 2]>) {
+        for table in tables.iter().flatten() {
+            self.store.space.take(table.clone());
+        }
+        self.tables = tables;
     }
 
     /// Does something, and leaves room for a table of so many bytes besides: so a store that is full can always
@@ -407,9 +426,7 @@ fn merged<'i>(
 /// What was written is free again, unless it was committed.
 impl<M: Medium> Drop for Transaction<'_, M> {
     fn drop(&mut self) {
-        if let Some(tables) = self.tables.take() {
-            self.store.give_tables(&tables);
-        }
+        self.give_tables();
         for change in core::mem::take(&mut self.changes).into_values() {
             self.forget(change);
         }

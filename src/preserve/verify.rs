@@ -45,7 +45,8 @@ pub(super) fn verify<R: Readable>(
 ) -> Result<Verification, Error<R::Error>> {
     let mut verification = Verification { copies: copies(snapshot)?, ..Verification::default() };
     let infos: Vec<_> = snapshot.entries().collect::<Result<_, _>>()?;
-    let most = infos.iter().map(|info| info.len).sum();
+    // Blobs that cannot be, as they overlap, may be more than can be counted.
+    let most = infos.iter().map(|info| info.len).fold(0, u64::saturating_add);
     for info in infos {
         let done = verification.bytes;
         let mut told = |bytes| progress(Progress { done: done + bytes, most });

@@ -413,7 +413,9 @@ impl<R: Readable> Entries<'_, R> {
         let is_sorted = self.last.is_none_or(|last| last.as_str() < name.as_str());
         let lies_within =
             occupied(entry.len, header.unit).is_some_and(|bytes| header.holds(entry.at, bytes));
-        if !(is_text && is_sorted && lies_within) {
+        // By it a writer tells what it has put itself, and may give up.
+        let is_committed = entry.generation <= header.generation;
+        if !(is_text && is_sorted && lies_within && is_committed) {
             return Ok(None);
         }
         self.at += entry.size();

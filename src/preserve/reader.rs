@@ -523,7 +523,8 @@ impl<'r, R: Readable> Blob<'r, R> {
     /// have been written then, with anything.
     ///
     /// # Cost
-    /// Checksums are of 64 KiB: of those at the ends of the part the rest is read too. Nothing is allocated.
+    /// Checksums are of 64 KiB: of those at the ends of the part the rest is read too. Of a blob that has more than
+    /// one the headers are read again, and the table if there was a commit. Nothing is allocated.
     pub fn read_at(&self, at: u64, into: &mut [u8]) -> Result<(), Error<R::Error>> {
         let end = at.saturating_add(into.len() as u64);
         if end > self.info.len {
@@ -536,7 +537,7 @@ impl<'r, R: Readable> Blob<'r, R> {
             self.read_of_chunk(at, part)?;
             (at, rest) = (at + bytes, behind);
         }
-        Ok(())
+        self.check_its_checksums()
     }
 
     /// Reads all of it and verifies it, without copying it out. `progress` is called with the bytes that were
@@ -549,7 +550,7 @@ impl<'r, R: Readable> Blob<'r, R> {
             self.read_of_chunk(chunk * CHUNK, &mut [])?;
             progress((chunk * CHUNK + CHUNK).min(self.info.len));
         }
-        Ok(())
+        self.check_its_checksums()
     }
 
     /// Copies out what begins at `at` and lies within one chunk.
@@ -586,15 +587,83 @@ impl<'r, R: Readable> Blob<'r, R> {
         Ok(u32::from_le_bytes(bytes))
     }
 
-    /// Why it is not what it was: it has been replaced, or it is damaged.
-    fn is_not<T>(&self, damage: Damage) -> Result<T, Error<R::Error>> {
+    /// Sees to it that the checksums which were read until now were its own: if it was replaced, its space can have
+    /// been used again, for a blob with other bytes and other checksums, which agree.
+    fn check_its_checksums(&self) -> Result<(), Error<R::Error>> {
+        // The only one of a small blob was in the table.
+        if self.sums().is_empty() { Ok(()) } else { self.check_it_is_there() }
+    }
+
+    /// [`Error::Replaced`], if another one has taken its place or its name, or none.
+    fn check_it_is_there(&self) -> Result<(), Error<R::Error>> {
         fence(Acquire);
-        if headers::load(self.medium)?.generation != self.generation {
-            let now = Snapshot::of(self.medium)?.find(self.info.name.as_str())?;
-            if now.is_none_or(|now| !now.is(&self.info)) {
-                return Err(Error::Replaced);
+        if headers::load(self.medium)?.generation == self.generation {
+            return Ok(());
+        }
+        loop {
+            match Snapshot::of(self.medium)?.find(self.info.name.as_str()) {
+                // There was another commit meanwhile.
+                Err(Error::Replaced) => {}
+                Ok(Some(now)) if now.is(&self.info) => return Ok(()),
+                Ok(_) => return Err(Error::Replaced),
+                Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Why it is not what it was: it has been replaced, or it is damaged.
+    fn is_not<T>(&self, damage: Damage) -> Result<T, Error<R::Error>> {
+        self.check_it_is_there()?;
         Err(Error::Damaged(damage))
+    }
+}
+
+#[cfg(test)]
+#[cfg(all(feature = "preserve", feature = "std", not(loom), not(miri)))]
+mod tests {
+    use super::super::{Error, Options, Store};
+    use super::CHUNK;
+    use crate::cache::Cache;
+    use crate::medium::{Medium, Memory};
+    use crate::skip::skip;
+    use alloc::vec::Vec;
+    use core::sync::atomic::AtomicU64;
+
+    const LEN: usize = 3 * CHUNK as usize;
+
+    fn put<M: Medium>(store: &mut Store<M>, name: &str, byte: u8) {
+        let mut transaction = store.begin().unwrap();
+        transaction.put(name, &alloc::vec![byte; LEN]).unwrap();
+        transaction.commit().unwrap();
+    }
+
+    /// The third one lies where the first one did, and so do its checksums.
+    #[test]
+    fn nothing_of_another_blob_in_its_place_is_taken_for_its_own() {
+        let cache = match Cache::host() {
+            Ok(cache) => cache,
+            Err(why) => {
+                return skip("nothing_of_another_blob_in_its_place_is_taken_for_its_own", why);
+            }
+        };
+        let words: Vec<AtomicU64> = (0..1 << 17).map(AtomicU64::new).collect();
+        let options = Options::with_entropy([1, 2]);
+        let mut store = options.create(Memory::new(&words, cache)).unwrap();
+        put(&mut store, "ram", 1);
+        let reader = store.reader();
+        let blob = reader.snapshot().unwrap().blob("ram").unwrap();
+        let mut bytes = [0; 16];
+        put(&mut store, "other", 9);
+        blob.read_at(0, &mut bytes).unwrap();
+        blob.verify(&mut |_| ()).unwrap();
+        assert_eq!(bytes, [1; 16]);
+
+        put(&mut store, "ram", 2);
+        put(&mut store, "ram", 3);
+        assert_eq!(reader.stat("ram").unwrap().unwrap().offset, blob.info().offset);
+        let read = blob.read_at(CHUNK, &mut bytes);
+        assert!(matches!(read, Err(Error::Replaced)), "{read:?}");
+        let verified = blob.verify(&mut |_| ());
+        assert!(matches!(verified, Err(Error::Replaced)), "{verified:?}");
     }
 }

@@ -3,7 +3,7 @@
 use super::error::Error;
 use super::lease::{Held, Leases, Locks};
 use super::open::{Opened, Options};
-use super::origin::Evidence;
+use super::origin::{Evidence, Verdict, judge};
 use super::reader::{Reader, Snapshot};
 use super::stamp::Stamp;
 use super::store::{Store, Ways};
@@ -35,6 +35,12 @@ fn leased(file: &DaxFile, range: Range<u64>) -> Result<Option<Range<u64>>, FileE
 /// A clock before 1970 is not set.
 fn seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+impl Evidence {
+    fn host() -> Self {
+        Self { is_by_kexec: boot::is_by_kexec() }
+    }
 }
 
 impl Stamp {
@@ -107,8 +113,7 @@ impl Options<'_, DaxFile> {
     }
 
     fn of(self, file: &DaxFile) -> Self {
-        let evidence = Evidence { is_by_kexec: boot::is_by_kexec() };
-        self.with(WAYS, evidence).stamp(Stamp::host(file))
+        self.with(WAYS, Evidence::host()).stamp(Stamp::host(file))
     }
 }
 
@@ -152,5 +157,54 @@ impl Reader<DaxView> {
     pub fn open_file(view: DaxView) -> Result<Self, Error<FileError>> {
         Snapshot::of(&view)?;
         Ok(Self::with(view, Held { leases: Leases::default(), locks: Some(LOCKS) }))
+    }
+}
+
+impl Snapshot<'_, DaxView> {
+    /// What has happened between this commit and now, as far as it can be known, and from which evidence: what
+    /// [`Opened::verdict`] says to who opens the store to write it.
+    ///
+    /// # Cost
+    /// As [`Stamp::host`].
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        judge(self.stamp(), &Stamp::host(self.medium()), Evidence::host())
+    }
+}
+
+#[cfg(test)]
+#[cfg(all(target_os = "linux", not(miri)))]
+mod tests {
+    use crate::dax;
+    use crate::preserve::{Options, Origin, Snapshot, Stamp, Verdict};
+    use crate::report::{Backing, Survival};
+
+    fn file_options() -> dax::Options {
+        dax::Options::new().allow_page_granularity()
+    }
+
+    /// The verdict of a reader on a store whose last commit was made under these circumstances.
+    fn verdict(circumstances: impl FnOnce(Stamp) -> Stamp) -> Verdict {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state");
+        let file = file_options().create(&path, 1 << 20).unwrap();
+        let stamp = circumstances(Stamp::host(&file));
+        drop(Options::new().stamp(stamp).create(file).unwrap());
+        let view = file_options().view(&path).unwrap();
+        Snapshot::of(&view).unwrap().verdict()
+    }
+
+    #[test]
+    fn a_reader_is_told_what_happened_since_the_last_commit() {
+        assert_eq!(verdict(|here| here).origin, Origin::SameProcess);
+        let is_other = |here: Stamp| Stamp { process: here.process + 1, ..here };
+        assert_eq!(verdict(is_other).origin, Origin::SameBoot);
+        assert_eq!(verdict(|_| Stamp::UNKNOWN).origin, Origin::Unknown);
+
+        let before = |here| Stamp { boot_id: [1; 16], backing: Backing::Ram, ..here };
+        let after = verdict(before);
+        assert!(!after.is_same_boot(), "{after:?}");
+        assert_ne!(after.origin, Origin::Unknown);
+        assert_eq!(after.promise.map(|promise| promise.is), Some(Survival::No));
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod dump;
 pub(crate) mod inspect;
 pub(crate) mod journal;
 mod payload;
+pub(crate) mod preserve;
 mod progress;
 pub(crate) mod record;
 mod recording;

@@ -1,6 +1,7 @@
-//! How far a long reading of a journal or a recording has come, on a terminal.
+//! How far a long reading of a journal, a store or a recording has come, on a terminal.
 
 use cachemaint::journal::{Position, Progress};
+use cachemaint::preserve;
 use cachemaint::recorder::{Description, Event, Found, Skipped};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, IsTerminal as _};
@@ -16,7 +17,12 @@ pub(super) fn show(bar: &ProgressBar, progress: Progress) {
     bar.set_position(progress.done);
 }
 
-/// A bar for a log of at most so many bytes. It hides itself too if what is read is printed on the terminal.
+pub(super) fn show_verified(bar: &ProgressBar, progress: preserve::Progress) {
+    bar.set_length(progress.most);
+    bar.set_position(progress.done);
+}
+
+/// A bar for what has at most so many bytes. It hides itself too if what is read is printed on the terminal.
 pub(super) fn bar_beside_output(what: &'static str, most: u64) -> anyhow::Result<ProgressBar> {
     if io::stdout().is_terminal() {
         return Ok(ProgressBar::hidden());

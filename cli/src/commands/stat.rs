@@ -1,4 +1,4 @@
-//! `cachemaint stat`: what is in a file of a journal or a flight recorder.
+//! `cachemaint stat`: what is in a file of a journal, a flight recorder or a store.
 //!
 //! # JSON
 //! With `--json` it is one object with `"schema": 1`. Names may be added within a schema, the meaning of one
@@ -7,20 +7,22 @@
 //! | name | what |
 //! |---|---|
 //! | `path`, `guarantee` | as in `inspect --json` |
-//! | `kind` | `journal` or `recording` |
+//! | `kind` | `journal`, `recording` or `store` |
 //! | `identity` | 32 hexadecimal digits |
 //! | `capacity`, `used`, `laps` | of a journal: bytes, with headers; how often the end has come round |
 //! | `recovered` | of a journal, as in `journal verify --json` |
 //! | `openings`, `sub_buffers`, `sub_buffer_bytes`, `refuses` | of a recording: how often it was opened to record, sub-buffers of a shard and their size, whether it refuses events when it is full |
 //! | `ticks_per_second`, `boot` | of a recording: the clock and the system's boot id at the last opening |
 //! | `shards` | of a recording, a list: `events` and `bytes` of payload, `used` sub-buffers, `laps`, `lost` events, `damaged` bytes at most, `first` and `last` time (or `null`) |
+//! | `size`, `generation`, `is_sealed`, `blobs`, `whole`, `bytes`, `damaged`, `copies` | of a store, as in `preserve verify --json` |
 
 use super::payload::hex;
+use super::preserve::Verified;
 use super::text::{self, heading, row, thousands};
 use super::{inspect, progress, recording};
 use crate::read_only::ReadOnly;
 use anyhow::bail;
-use cachemaint::dax::{DaxView, Guarantee};
+use cachemaint::dax::{self, DaxView, Guarantee};
 use cachemaint::journal::{self, Recovered};
 use cachemaint::recorder::{self, Description, Found, Mode, Skipped, SkippedKind};
 use indicatif::ProgressBar;
@@ -30,12 +32,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Show how full a journal or a flight recorder is, what it has lost, and what is damaged
+/// Show how full a journal, a flight recorder or a store is, what it has lost, and what is damaged
 ///
 /// The file is opened for reading only, and read as a whole. The exit code is 1 if something is damaged.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The file of the journal or recorder
+    /// The file of the journal, recorder or store
     file: PathBuf,
     /// Print one JSON document
     #[arg(long)]
@@ -56,6 +58,7 @@ struct Document<'a> {
 enum Kind {
     Journal(Journal),
     Recording(Recording),
+    Store(Verified),
 }
 
 #[derive(Serialize)]
@@ -110,6 +113,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         match &kind {
             Kind::Journal(journal) => print_journal(&mut out, journal)?,
             Kind::Recording(recording) => print_recording(&mut out, recording)?,
+            Kind::Store(store) => store.write(&mut out)?,
         }
     }
     Ok(if kind.is_damaged() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -120,12 +124,16 @@ impl Kind {
         match self {
             Self::Journal(journal) => journal.recovered.damage.is_some(),
             Self::Recording(recording) => recording.shards.iter().any(|shard| shard.damaged > 0),
+            Self::Store(store) => store.is_damaged(),
         }
     }
 }
 
 /// What the file is, by its magic.
 fn look(path: &Path, file: &ReadOnly) -> anyhow::Result<Kind> {
+    if begins_as_store(file)? {
+        return Verified::of(path, file).map(Kind::Store);
+    }
     match file.guarded(|| journal::Reader::open(file.view()))? {
         Ok(reader) => return look_at_journal(path, file, &reader).map(Kind::Journal),
         Err(journal::Error::NotAJournal { .. }) => {}
@@ -134,12 +142,27 @@ fn look(path: &Path, file: &ReadOnly) -> anyhow::Result<Kind> {
     match file.guarded(|| recorder::Reader::open(file.view()))? {
         Ok(reader) => look_at_recording(file, &reader).map(Kind::Recording),
         Err(recorder::Error::NoRecording { first, .. }) => bail!(
-            "{}: neither a journal nor a recording: it begins with {}",
+            "{}: neither a journal nor a recording nor a store: it begins with {}",
             path.display(),
             first.escape_ascii()
         ),
         Err(error) => Err(recording::named(path, error)),
     }
+}
+
+/// Whether one of the two headers is there (module `preserve`, the format).
+fn begins_as_store(file: &ReadOnly) -> Result<bool, dax::Error> {
+    let mut found = [0; 8];
+    for at in [0, 4096] {
+        if at + 8 > file.view().len() {
+            return Ok(false);
+        }
+        file.guarded(|| file.view().read(at, &mut found))??;
+        if found == *b"cmpresrv" {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn look_at_journal(

@@ -1,8 +1,11 @@
 //! How results are written: headings, tables, and nothing that a terminal would execute.
 
 use anstyle::{AnsiColor, Style};
+use anyhow::Context as _;
 use cachemaint::dax::Guarantee;
 use cachemaint::report::{Event, Progress, Survival};
+use jiff::Timestamp;
+use serde::Serialize;
 use std::fmt::Display;
 use std::io::{self, Write};
 
@@ -43,6 +46,19 @@ pub(crate) fn row(out: &mut impl Write, label: &str, value: impl Display) -> io:
         line.push(' ');
     }
     writeln!(out, "{label:LABEL$}{}", line.trim_end())
+}
+
+/// Writes one JSON document to standard output.
+pub(crate) fn write_json(document: &impl Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(document)?;
+    // Through a string: serde_json hides from its callers that a pipe is broken.
+    writeln!(io::stdout().lock(), "{text}").context("the result cannot be written")
+}
+
+/// Seconds since 1970 as a time; `None` for 0, which is an unknown one, and for what no calendar has.
+pub(crate) fn time(seconds: u64) -> Option<String> {
+    let seconds = i64::try_from(seconds).ok().filter(|seconds| *seconds > 0)?;
+    Some(Timestamp::from_second(seconds).ok()?.to_string())
 }
 
 /// Which events the bytes of a file survive, stored and persisted. To deep persist changes who vouches
@@ -129,7 +145,7 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, duration, printable, row, size, thousands};
+    use super::{bytes, duration, printable, row, size, thousands, time};
 
     #[test]
     fn numbers_are_readable() {
@@ -143,6 +159,13 @@ mod tests {
         assert_eq!(duration(2_049_000_000), "2.0 s");
         assert_eq!(bytes(4 << 20), "4 MiB");
         assert_eq!(bytes(4097), "4097 bytes");
+    }
+
+    /// `date -u -d @1000000000`, and the first second of the year 10000, which `jiff` does not have.
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        assert_eq!(time(1_000_000_000).unwrap(), "2001-09-09T01:46:40Z");
+        assert_eq!((time(0), time(253_402_300_800), time(u64::MAX)), (None, None, None));
     }
 
     #[test]

@@ -35,14 +35,11 @@ mod salvage;
 mod trim;
 mod verify;
 
-use super::text;
+use super::text::{self, write_json};
 use super::{inspect, progress};
 use crate::read_only::ReadOnly;
-use anyhow::Context as _;
 use cachemaint::dax::{self, DaxFile, DaxView, Guarantee};
 use cachemaint::journal::{Error, Journal, Options, Reader, Recovered};
-use serde::Serialize;
-use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -120,11 +117,4 @@ fn tell_guarantee(path: &Path, guarantee: &Guarantee) {
         "cachemaint: {path}: on {place}; what is acknowledged is persistent by the {}: {reason}",
         guarantee.granularity()
     );
-}
-
-/// Writes one JSON document.
-fn write_json(document: &impl Serialize) -> anyhow::Result<()> {
-    let text = serde_json::to_string_pretty(document)?;
-    // Through a string: serde_json hides from its callers that a pipe is broken.
-    writeln!(io::stdout().lock(), "{text}").context("the result cannot be written")
 }

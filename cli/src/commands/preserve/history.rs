@@ -1,0 +1,132 @@
+//! `cachemaint preserve history`.
+
+use super::payload::hex;
+use super::{
+    SCHEMA, heading, row, text, verdict, with_last_commit, write_json, write_place, yes_or_no,
+};
+use crate::read_only::ReadOnly;
+use cachemaint::dax::{self, DaxView, Guarantee};
+use cachemaint::preserve::{Boot, Error, Origin, Snapshot, Verdict};
+use cachemaint::report::Backing;
+use serde::Serialize;
+use std::borrow::Cow;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Tell in which boots the store was written, what came between them, and what happened since
+///
+/// The last 32 boots are kept. The file is opened for reading only.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// The file of the store
+    file: PathBuf,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+struct Found {
+    identity: String,
+    is_sealed: bool,
+    boots: Vec<Boot>,
+    since: Verdict,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    path: Cow<'a, str>,
+    identity: &'a str,
+    boots: Vec<Shown<'a>>,
+    is_sealed: bool,
+    since: verdict::Shown<'a>,
+    guarantee: &'a Guarantee,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    generation: u64,
+    opened: u32,
+    time: Option<String>,
+    is_creation: bool,
+    origin: Origin,
+    was_sealed: bool,
+    kernel: &'a str,
+    boot: Option<String>,
+    backing: Backing,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let path = &arguments.file;
+    let file = ReadOnly::open(path)?;
+    let found = with_last_commit(path, &file, look)?;
+    let Found { identity, is_sealed, boots, since } = &found;
+    if arguments.json {
+        write_json(&Document {
+            schema: SCHEMA,
+            path: path.to_string_lossy(),
+            identity,
+            boots: boots.iter().map(Shown::of).collect(),
+            is_sealed: *is_sealed,
+            since: verdict::Shown::of(since),
+            guarantee: file.view().guarantee(),
+        })?;
+    } else {
+        let out = &mut anstream::stdout().lock();
+        write_place(out, path, &file)?;
+        row(out, "store", identity)?;
+        writeln!(out)?;
+        heading(out, "Boots, by the generation of their first commit")?;
+        for boot in boots {
+            row(out, &boot.generation.to_string(), words(&Shown::of(boot)))?;
+        }
+        writeln!(out)?;
+        heading(out, "Since the last commit")?;
+        verdict::write(out, since)?;
+        row(out, "sealed", yes_or_no(*is_sealed))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn look(snapshot: &Snapshot<'_, DaxView>) -> Result<Found, Error<dax::Error>> {
+    let boots = snapshot.history()?.collect::<Result<_, _>>()?;
+    let since = snapshot.verdict();
+    // What was read of a history that another one took the place of is a mix.
+    if !snapshot.is_current()? {
+        return Err(Error::Replaced);
+    }
+    let (identity, is_sealed) = (snapshot.identity().to_string(), snapshot.is_sealed());
+    Ok(Found { identity, is_sealed, boots, since })
+}
+
+impl<'a> Shown<'a> {
+    fn of(boot: &'a Boot) -> Self {
+        let Boot { generation, opened, origin, was_sealed, ref stamp, .. } = *boot;
+        Self {
+            generation,
+            opened,
+            time: text::time(stamp.seconds),
+            is_creation: generation == 1,
+            origin,
+            was_sealed,
+            kernel: stamp.kernel(),
+            boot: stamp.knows_boot().then(|| hex(&stamp.boot_id)),
+            backing: stamp.backing,
+        }
+    }
+}
+
+fn words(boot: &Shown<'_>) -> String {
+    let before = match (boot.is_creation, boot.was_sealed) {
+        (true, _) => "created".to_owned(),
+        (false, true) => format!("after: {}, sealed", boot.origin),
+        (false, false) => format!("after: {}, not sealed", boot.origin),
+    };
+    let times = if boot.opened == 1 { "once" } else { &format!("{} times", boot.opened) };
+    let or_unknown = |text: &str| if text.is_empty() { "unknown" } else { text }.to_owned();
+    let time = or_unknown(boot.time.as_deref().unwrap_or_default());
+    let id = or_unknown(boot.boot.as_deref().unwrap_or_default());
+    let (kernel, backing) = (or_unknown(boot.kernel), boot.backing.name());
+    format!("{before}; opened {times}, last at {time}; on {backing}; kernel {kernel}; boot {id}")
+}

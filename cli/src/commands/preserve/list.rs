@@ -1,0 +1,144 @@
+//! `cachemaint preserve list`.
+
+use super::payload::Payload;
+use super::{SCHEMA, row, text, visible, with_last_commit, write_json, write_place, yes_or_no};
+use crate::read_only::ReadOnly;
+use cachemaint::dax::{self, DaxView, Guarantee};
+use cachemaint::preserve::{Error, Info, Snapshot};
+use serde::Serialize;
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// List the blobs in the order of their names, with what is known of each
+///
+/// The file is opened for reading only, also while another process writes it. The blobs themselves are not
+/// read: `verify` tells whether they are whole. Control characters are shown as escapes.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// The file of the store
+    file: PathBuf,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the table of a store says.
+struct Listing {
+    identity: String,
+    size: u64,
+    generation: u64,
+    is_sealed: bool,
+    /// With their metadata.
+    blobs: Vec<(Info, Vec<u8>)>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    path: Cow<'a, str>,
+    identity: &'a str,
+    size: u64,
+    generation: u64,
+    is_sealed: bool,
+    blobs: Vec<Blob<'a>>,
+    guarantee: &'a Guarantee,
+}
+
+#[derive(Serialize)]
+struct Blob<'a> {
+    name: &'a str,
+    bytes: u64,
+    version: u64,
+    metadata: Payload<'a>,
+    generation: u64,
+    time: Option<String>,
+    offset: u64,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let path = &arguments.file;
+    let file = ReadOnly::open(path)?;
+    let listing = with_last_commit(path, &file, look)?;
+    if arguments.json {
+        let Listing { identity, size, generation, is_sealed, blobs } = &listing;
+        write_json(&Document {
+            schema: SCHEMA,
+            path: path.to_string_lossy(),
+            identity,
+            size: *size,
+            generation: *generation,
+            is_sealed: *is_sealed,
+            blobs: blobs.iter().map(|(info, metadata)| Blob::of(info, metadata)).collect(),
+            guarantee: file.view().guarantee(),
+        })?;
+    } else {
+        // Of many lines.
+        let mut out = io::BufWriter::new(anstream::stdout().lock());
+        write_place(&mut out, path, &file)?;
+        print(&mut out, &listing)?;
+        out.flush()?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn look(snapshot: &Snapshot<'_, DaxView>) -> Result<Listing, Error<dax::Error>> {
+    let mut blobs = Vec::new();
+    for info in snapshot.entries() {
+        let info = info?;
+        let mut metadata = vec![0; info.metadata];
+        snapshot.metadata(&info, &mut metadata)?;
+        blobs.push((info, metadata));
+    }
+    Ok(Listing {
+        identity: snapshot.identity().to_string(),
+        size: snapshot.size(),
+        generation: snapshot.generation(),
+        is_sealed: snapshot.is_sealed(),
+        blobs,
+    })
+}
+
+impl<'a> Blob<'a> {
+    fn of(info: &'a Info, metadata: &'a [u8]) -> Self {
+        let Info { ref name, version, len, generation, seconds, offset, .. } = *info;
+        Self {
+            name: name.as_str(),
+            bytes: len,
+            version,
+            metadata: Payload::of(metadata),
+            generation,
+            time: text::time(seconds),
+            offset,
+        }
+    }
+}
+
+fn print(out: &mut impl Write, listing: &Listing) -> io::Result<()> {
+    row(out, "store", &listing.identity)?;
+    row(out, "size", text::bytes(listing.size))?;
+    row(out, "generation", listing.generation)?;
+    row(out, "sealed", yes_or_no(listing.is_sealed))?;
+    row(out, "blobs", text::thousands(listing.blobs.len() as u64))?;
+    if listing.blobs.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let columns = ["bytes", "version", "generation", "offset", "when", "name"];
+    let [bytes, version, generation, offset, when, name] = columns;
+    let heading =
+        format!("{bytes:>15} {version:>7} {generation:>10} {offset:>13}  {when:20}  {name}");
+    text::heading(out, &heading)?;
+    for (info, metadata) in &listing.blobs {
+        let Info { version, generation, offset, seconds, .. } = info;
+        let bytes = text::thousands(info.len);
+        let when = text::time(*seconds).unwrap_or_else(|| "unknown".to_owned());
+        let name = visible(info.name.as_str().as_bytes());
+        writeln!(out, "{bytes:>15} {version:>7} {generation:>10} {offset:>13}  {when:20}  {name}")?;
+        if !metadata.is_empty() {
+            writeln!(out, "{:70}  metadata: {}", "", visible(metadata))?;
+        }
+    }
+    Ok(())
+}

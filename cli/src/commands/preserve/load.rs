@@ -1,0 +1,125 @@
+//! `cachemaint preserve load`.
+
+use super::{PIECE, named, of_blob, progress, visible};
+use crate::read_only::ReadOnly;
+use anyhow::{Context as _, anyhow};
+use cachemaint::dax::{self, DaxView};
+use cachemaint::preserve::{Blob, Error, Reader};
+use indicatif::ProgressBar;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Write a blob to standard output, as it was saved
+///
+/// Each byte is verified before it is written, so where the blob is damaged it ends with an error and exit
+/// code 1. The file is opened for reading only, also while another process writes it.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// The file of the store
+    file: PathBuf,
+    /// The name of the blob
+    name: String,
+    /// Write it into this file instead, which is replaced when all of the blob is there
+    #[arg(long, value_name = "PATH")]
+    output: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let Arguments { file: path, name, output } = arguments;
+    let file = ReadOnly::open(path)?;
+    let reader = file.guarded(|| Reader::open(file.view()))?.map_err(|error| named(path, error))?;
+    let blob = find(&file, &reader, name)?.map_err(|error| of_blob(path, name, error))?;
+    let loading = Loading { path, name, file: &file, blob };
+    match output {
+        None => {
+            let mut out = io::stdout().lock();
+            let bar = progress::bar_beside_output("loading", loading.blob.len())?;
+            loading.write(&mut out, &bar)?;
+            out.flush().context("the blob cannot be written")?;
+        }
+        Some(output) => loading.write_to(output)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The blob of a name in the last commit.
+fn find<'r>(
+    file: &ReadOnly,
+    reader: &'r Reader<&DaxView>,
+    name: &str,
+) -> Result<Result<Blob<'r, &'r DaxView>, Error<dax::Error>>, dax::Error> {
+    loop {
+        match file.guarded(|| reader.snapshot()?.blob(name))? {
+            Err(Error::Replaced) => {}
+            found => return Ok(found),
+        }
+    }
+}
+
+/// A blob on its way out.
+struct Loading<'l> {
+    path: &'l Path,
+    name: &'l str,
+    file: &'l ReadOnly,
+    blob: Blob<'l, &'l DaxView>,
+}
+
+impl Loading<'_> {
+    /// Writes it piece by piece.
+    fn write(&self, out: &mut impl Write, bar: &ProgressBar) -> anyhow::Result<()> {
+        let len = self.blob.len();
+        bar.set_length(len);
+        let mut buffer = vec![0; len.min(PIECE) as usize];
+        let mut at = 0;
+        while at < len {
+            let piece = &mut buffer[..(len - at).min(PIECE) as usize];
+            let read = self.file.guarded(|| self.blob.read_at(at, piece))?;
+            read.map_err(|error| self.ended(at, error))?;
+            out.write_all(piece).context("the blob cannot be written")?;
+            at += piece.len() as u64;
+            bar.set_position(at);
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// The error with what was written before it.
+    fn ended(&self, at: u64, error: Error<dax::Error>) -> anyhow::Error {
+        let (path, name) = (self.path.display(), visible(self.name.as_bytes()));
+        let error = match error {
+            Error::Replaced => anyhow!(
+                "{path}: {name}: it was replaced or deleted meanwhile; load it again to have the new one"
+            ),
+            error => of_blob(self.path, self.name, error),
+        };
+        match at {
+            0 => error,
+            _ => anyhow!("{error:#}; what was written are its first {at} bytes alone"),
+        }
+    }
+
+    /// Writes it into a file, which has all of it or stays as it is. What is no file, a pipe or a terminal, is
+    /// written to as it is.
+    fn write_to(&self, output: &Path) -> anyhow::Result<()> {
+        let bar = progress::bar("loading")?;
+        let unwritable = || format!("{}: cannot be written", output.display());
+        if fs::metadata(output).is_ok_and(|found| !found.is_file()) {
+            let mut out = File::options().write(true).open(output).with_context(unwritable)?;
+            return self.write(&mut out, &bar);
+        }
+        let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let mut builder = tempfile::Builder::new();
+        // Less what the process may not give: as of any new file.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let beside = builder.tempfile_in(parent.unwrap_or(Path::new(".")));
+        let mut beside = beside.with_context(unwritable)?;
+        self.write(&mut beside, &bar)?;
+        // Else the new name can be durable before the bytes are.
+        beside.as_file().sync_all().with_context(unwritable)?;
+        beside.persist(output).map_err(|error| error.error).with_context(unwritable)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,180 @@
+//! `cachemaint preserve`: put named blobs into a store, take them out again, and look after it.
+//!
+//! # JSON
+//! With `--json` it is one object with `"schema": 1`. Names may be added within a schema, the meaning of one
+//! that is there does not change. `path` is as it was given, `guarantee` as in `inspect --json`. Times are in UTC,
+//! or `null` if they are not known.
+//!
+//! | of | name | what |
+//! |---|---|---|
+//! | all | `path`, `guarantee` | |
+//! | | `identity` | 32 hexadecimal digits |
+//! | `list`, `verify` | `size`, `generation`, `is_sealed` | of the store: its bytes, and the number of the last commit |
+//! | `list` | `blobs` | list of `name`, `bytes`, `version`, `metadata` (`text` if it is UTF-8, else `hex`), `generation`, `time`, `offset` (in the file) |
+//! | `verify` | `blobs`, `whole`, `bytes` | how many there are, how many of them are whole, and the bytes of all |
+//! | | `damaged` | list of `name`, `part` (`{"bytes": {"at": BYTE OF THE BLOB}}`, `checksums`), `offset` (in the file), `len` |
+//! | | `copies` | list of `part` (`header`, `table_copy`, `history`), `offset`, `len`: what is damaged beside blobs |
+//! | `history` | `boots` | list of `generation`, `opened`, `time` (of the last opening), `is_creation`, `origin`, `was_sealed`, `kernel`, `boot` (32 hexadecimal digits, or `null`), `backing` |
+//! | | `is_sealed` | whether the store is |
+//! | | `since` | what happened since the last commit: `origin` (`unknown`, `same_process`, `same_boot`, `kexec`, `warm_reboot`, `power_loss`, `reboot`), `evidence` (list), `promise` (`is`, `text`, `source`, `certainty`; or `null`) |
+
+mod history;
+mod list;
+mod load;
+mod mv;
+mod rm;
+mod save;
+mod seal;
+mod verdict;
+mod verified;
+mod verify;
+
+use super::payload::visible;
+use super::text::{self, heading, row, write_json};
+use super::{inspect, payload, progress};
+use crate::read_only::ReadOnly;
+use anyhow::anyhow;
+use cachemaint::dax::{self, DaxFile, DaxView, Guarantee};
+use cachemaint::preserve::{Error, Opened, Options, Part, Snapshot, Store};
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+pub(super) use verified::Verified;
+
+/// Keep named blobs in a file over restarts, kexec and reboots, and look after them
+///
+/// A blob is replaced as a whole: after a crash at any moment the old one is there or the new one. What a file
+/// survives, `cachemaint inspect FILE` tells; `seal` it before a reboot that is planned.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    Save(save::Arguments),
+    Load(load::Arguments),
+    List(list::Arguments),
+    Verify(verify::Arguments),
+    Rm(rm::Arguments),
+    Mv(mv::Arguments),
+    Seal(seal::Arguments),
+    History(history::Arguments),
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    match &arguments.command {
+        Command::Save(arguments) => save::run(arguments),
+        Command::Load(arguments) => load::run(arguments),
+        Command::List(arguments) => list::run(arguments),
+        Command::Verify(arguments) => verify::run(arguments),
+        Command::Rm(arguments) => rm::run(arguments),
+        Command::Mv(arguments) => mv::run(arguments),
+        Command::Seal(arguments) => seal::run(arguments),
+        Command::History(arguments) => history::run(arguments),
+    }
+}
+
+/// Grows by one when a field changes its meaning or goes away.
+const SCHEMA: u32 = 1;
+
+/// Bytes that are copied in one go.
+const PIECE: u64 = 1 << 20;
+
+/// Opens the store in a file to write it, whatever it gets, and says what happened to it.
+fn open(path: &Path) -> anyhow::Result<Store<DaxFile>> {
+    let file = dax::Options::new().allow_page_granularity().open(path)?;
+    let bar = progress::bar("verifying")?;
+    let mut tell = |progress| progress::show_verified(&bar, progress);
+    let opened = Options::new().progress(&mut tell).open_file(file);
+    bar.finish_and_clear();
+    let (store, opened) = opened.map_err(|error| named(path, error))?;
+    tell_opened(path, &opened);
+    Ok(store)
+}
+
+/// Says on standard error what happened since the last commit, if it was in another boot, and what is damaged.
+fn tell_opened(path: &Path, opened: &Opened) {
+    let tell = |what: &str| {
+        anstream::eprintln!("cachemaint: {}: {}", text::printable(path.display()), what);
+    };
+    if !opened.verdict.is_same_boot() {
+        for sentence in verdict::sentences(&opened.verdict, opened.was_sealed) {
+            tell(&sentence);
+        }
+    }
+    for damage in &opened.mended {
+        let how = match damage.part {
+            Part::History => "it begins anew",
+            _ => "it was mended from the other copy",
+        };
+        tell(&format!("{damage}; {how}"));
+    }
+    for (name, damage) in opened.verification.iter().flat_map(|found| &found.damaged) {
+        tell(&format!("{}: {damage}; save it anew", visible(name.as_bytes())));
+    }
+}
+
+/// Looks at the last commit, and again if another one came in between.
+fn with_last_commit<T>(
+    path: &Path,
+    file: &ReadOnly,
+    mut work: impl FnMut(&Snapshot<'_, DaxView>) -> Result<T, Error<dax::Error>>,
+) -> anyhow::Result<T> {
+    loop {
+        match file.guarded(|| work(&Snapshot::of(file.view())?))? {
+            Err(Error::Replaced) => {}
+            done => return done.map_err(|error| named(path, error)),
+        }
+    }
+}
+
+/// The error with the file that it is about.
+fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
+    let path = path.display();
+    match error {
+        // It names the file itself.
+        Error::Medium(error) => error.into(),
+        Error::Damaged(damage) => anyhow!("{path}: {damage}; bring the file back from a copy"),
+        other => anyhow::Error::new(other).context(path.to_string()),
+    }
+}
+
+/// The error with the file and the blob that it is about.
+fn of_blob(path: &Path, name: &str, error: Error<dax::Error>) -> anyhow::Error {
+    let (path, name) = (path.display(), visible(name.as_bytes()));
+    match error {
+        Error::Medium(error) => error.into(),
+        Error::NotFound => {
+            anyhow!(
+                "{path}: {name}: {}; `preserve list` shows what is there",
+                Error::<dax::Error>::NotFound
+            )
+        }
+        error @ Error::Full { .. } => anyhow!(
+            "{path}: {name}: {error} (`preserve rm`, `preserve save --grow SIZE`); nothing has changed"
+        ),
+        Error::Damaged(damage) => anyhow!(
+            "{path}: {name}: {damage}; save it anew. `preserve verify` shows what else is damaged"
+        ),
+        other => anyhow::Error::new(other).context(format!("{path}: {name}")),
+    }
+}
+
+/// The rows on the file.
+fn write_place(out: &mut impl Write, path: &Path, file: &ReadOnly) -> io::Result<()> {
+    let guarantee = file.view().guarantee();
+    heading(out, &text::printable(path.display()))?;
+    let size = text::bytes(file.view().len());
+    row(out, "file", format!("{size}, {}", inspect::place(guarantee)))?;
+    write_granularity(out, guarantee)
+}
+
+fn write_granularity(out: &mut impl Write, guarantee: &Guarantee) -> io::Result<()> {
+    row(out, "granularity", format!("{}: {}", guarantee.granularity(), guarantee.reason()))
+}
+
+const fn yes_or_no(is: bool) -> &'static str {
+    if is { "yes" } else { "no" }
+}

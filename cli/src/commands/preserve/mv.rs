@@ -1,0 +1,36 @@
+//! `cachemaint preserve mv`.
+
+use super::{of_blob, open, visible};
+use anyhow::anyhow;
+use cachemaint::preserve::Error;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Give a blob another name, which no other one has; it is not copied
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// The file of the store
+    file: PathBuf,
+    /// The name that it has
+    from: String,
+    /// The name that it gets
+    to: String,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let Arguments { file: path, from, to } = arguments;
+    let mut store = open(path)?;
+    let mut transaction = store.begin().map_err(|error| of_blob(path, from, error))?;
+    transaction.rename(from, to).map_err(|error| match error {
+        error @ Error::NameTaken => {
+            anyhow!("{}: {}: {error} (`preserve rm`)", path.display(), visible(to.as_bytes()))
+        }
+        error @ Error::Name { .. } => of_blob(path, to, error),
+        error => of_blob(path, from, error),
+    })?;
+    let generation = transaction.commit().map_err(|error| of_blob(path, from, error))?;
+    let (from, to) = (visible(from.as_bytes()), visible(to.as_bytes()));
+    writeln!(io::stdout().lock(), "{from} is {to} now, by generation {generation}")?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,74 @@
+//! `cachemaint preserve seal`.
+
+use super::{named, open, verdict};
+use crate::commands::text::{heading, row};
+use cachemaint::report::{Backing, Event, Progress, survival_statement};
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Make everything durable as far as the file's medium goes, before a reboot that is planned
+///
+/// It is noted that it was done, so whoever opens the store next need not verify it all. To save, delete or
+/// rename something undoes that. It is told what each kind of reboot leaves, and what that relies on.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// The file of the store
+    file: PathBuf,
+}
+
+const COMMAND_LINE: &str = "/proc/cmdline";
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let path = &arguments.file;
+    let mut store = open(path)?;
+    let generation = store.seal().map_err(|error| named(path, error))?;
+    let backing = store.medium().guarantee().backing();
+    let out = &mut anstream::stdout().lock();
+    row(out, "sealed", format!("by generation {generation}"))?;
+    row(out, "backing", backing.name())?;
+    for event in Event::ALL {
+        let statement = survival_statement(backing, Progress::DeepPersisted, event);
+        writeln!(out)?;
+        heading(out, &format!("{}: {}", event.name(), statement.is))?;
+        row(out, "because", statement.text)?;
+        row(out, "source", verdict::source(&statement))?;
+    }
+    if backing == Backing::EmulatedPmem {
+        writeln!(out)?;
+        let line = fs::read_to_string(COMMAND_LINE).unwrap_or_default();
+        row(out, "next kernel", next_kernel(&line))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the next kernel must be told, of what this one was.
+fn next_kernel(command_line: &str) -> String {
+    let is_map = |word: &&str| word.starts_with("memmap=") || word.starts_with("reserve_mem=");
+    let words: Vec<&str> = command_line.split_whitespace().filter(is_map).collect();
+    if words.is_empty() {
+        return format!(
+            "{COMMAND_LINE} has neither memmap= nor reserve_mem=, so the memory map of the firmware or the \
+             hypervisor sets this memory aside; it must do so for the next kernel too"
+        );
+    }
+    format!(
+        "give it what this one was given: {} ({COMMAND_LINE}; `kexec --reuse-cmdline` does)",
+        words.join(" ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::next_kernel;
+
+    /// Of Linux Documentation/admin-guide/kernel-parameters.txt.
+    #[test]
+    fn the_next_kernel_must_be_given_the_same_map() {
+        let line = "quiet memmap=4G!12G nomemmap=1 reserve_mem=12M:4096:trace ro\n";
+        let words = next_kernel(line);
+        assert!(words.contains(": memmap=4G!12G reserve_mem=12M:4096:trace ("), "{words}");
+        assert!(next_kernel("quiet ro").contains("neither memmap= nor reserve_mem="));
+    }
+}

@@ -1,0 +1,71 @@
+//! What happened to a store since its last commit, in words and as data.
+
+use super::text::row;
+use cachemaint::preserve::{Origin, Verdict};
+use cachemaint::report::{Certainty, Statement, Survival};
+use serde::Serialize;
+use std::io::{self, Write};
+
+/// It in sentences, one a line.
+pub(super) fn sentences(verdict: &Verdict, was_sealed: bool) -> Vec<String> {
+    let evidence = verdict.evidence.join("; ");
+    let mut sentences = vec![format!("since the last commit: {}: {evidence}", verdict.origin)];
+    if let Some(promise) = &verdict.promise {
+        sentences.push(format!("whether what was committed survives that: {}", words(promise)));
+    }
+    sentences.push(if was_sealed {
+        "the store had been sealed".to_owned()
+    } else {
+        "the store had not been sealed, so all blobs were verified".to_owned()
+    });
+    sentences
+}
+
+/// A statement with its reason and who says so.
+pub(super) fn words(statement: &Statement<Survival>) -> String {
+    format!("{}: {} ({})", statement.is, statement.text, source(statement))
+}
+
+/// Who says so, and how sure that is.
+pub(super) fn source(statement: &Statement<Survival>) -> String {
+    format!("{}; {}", statement.source, statement.certainty.name())
+}
+
+pub(super) fn write(out: &mut impl Write, verdict: &Verdict) -> io::Result<()> {
+    row(out, "happened", verdict.origin)?;
+    row(out, "because", verdict.evidence.join("; "))?;
+    match &verdict.promise {
+        Some(promise) => row(out, "survives it", words(promise)),
+        None => Ok(()),
+    }
+}
+
+/// It in JSON.
+#[derive(Serialize)]
+pub(super) struct Shown<'v> {
+    origin: Origin,
+    evidence: &'v [&'static str],
+    promise: Option<Promise>,
+}
+
+#[derive(Serialize)]
+struct Promise {
+    is: Survival,
+    text: &'static str,
+    source: &'static str,
+    certainty: Certainty,
+}
+
+impl<'v> Shown<'v> {
+    pub(super) fn of(verdict: &'v Verdict) -> Self {
+        let promise = |promise: Statement<Survival>| {
+            let Statement { is, text, source, certainty, .. } = promise;
+            Promise { is, text, source, certainty }
+        };
+        Self {
+            origin: verdict.origin,
+            evidence: &verdict.evidence,
+            promise: verdict.promise.map(promise),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What `preserve verify` and `stat` find in a store.
+
+use super::{named, progress, row, text, visible, yes_or_no};
+use crate::read_only::ReadOnly;
+use anyhow::anyhow;
+use cachemaint::preserve::{Damage, Error, Snapshot};
+use serde::Serialize;
+use std::io::{self, Write};
+use std::path::Path;
+
+#[derive(Serialize)]
+pub(in crate::commands) struct Verified {
+    identity: String,
+    size: u64,
+    generation: u64,
+    is_sealed: bool,
+    blobs: u64,
+    whole: u64,
+    bytes: u64,
+    damaged: Vec<Damaged>,
+    copies: Vec<Damage>,
+}
+
+#[derive(Serialize)]
+struct Damaged {
+    name: Box<str>,
+    #[serde(flatten)]
+    damage: Damage,
+}
+
+impl Verified {
+    /// Reads all of the store in a file.
+    pub(in crate::commands) fn of(path: &Path, file: &ReadOnly) -> anyhow::Result<Self> {
+        let bar = progress::bar("verifying")?;
+        let verified = file.guarded(|| {
+            let snapshot = Snapshot::of(file.view())?;
+            let found = snapshot.verify(&mut |progress| progress::show_verified(&bar, progress))?;
+            let damaged = |(name, damage)| Damaged { name, damage };
+            Ok(Self {
+                identity: snapshot.identity().to_string(),
+                size: snapshot.size(),
+                generation: snapshot.generation(),
+                is_sealed: snapshot.is_sealed(),
+                blobs: snapshot.blobs(),
+                whole: found.whole,
+                bytes: found.bytes,
+                damaged: found.damaged.into_iter().map(damaged).collect(),
+                copies: found.copies,
+            })
+        });
+        bar.finish_and_clear();
+        verified?.map_err(|error| match error {
+            Error::Replaced => anyhow!(
+                "{}: the store was written meanwhile, and what was being verified is not there any more; verify \
+                 it again",
+                path.display()
+            ),
+            error => named(path, error),
+        })
+    }
+
+    pub(in crate::commands) const fn is_damaged(&self) -> bool {
+        !(self.damaged.is_empty() && self.copies.is_empty())
+    }
+
+    pub(in crate::commands) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        row(out, "store", &self.identity)?;
+        row(out, "size", text::bytes(self.size))?;
+        row(out, "generation", self.generation)?;
+        row(out, "sealed", yes_or_no(self.is_sealed))?;
+        let (blobs, bytes) = (text::thousands(self.blobs), text::thousands(self.bytes));
+        let whole = text::thousands(self.whole);
+        row(
+            out,
+            "blobs",
+            format!("{blobs}, of which {whole} are whole, with {bytes} bytes in all"),
+        )?;
+        for Damaged { name, damage } in &self.damaged {
+            row(out, "damage", format!("{}: {damage}; save it anew", visible(name.as_bytes())))?;
+        }
+        for damage in &self.copies {
+            row(out, "damage", format!("{damage}; it is mended when something is saved"))?;
+        }
+        if !self.is_damaged() {
+            row(out, "damage", "none")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,625 @@
+//! `cachemaint preserve` as a user runs it.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use assert_cmd::assert::Assert;
+use assert_cmd::{Command, cargo};
+use cachemaint::preserve::{Options, Stamp};
+use cachemaint::report::{Backing, Event, Progress, survival_statement};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Stdio};
+use std::time::UNIX_EPOCH;
+use tempfile::TempDir;
+
+/// Bytes that are loaded in one go.
+const PIECE: usize = 1 << 20;
+
+/// A directory for a store.
+struct Place {
+    path: PathBuf,
+    directory: TempDir,
+}
+
+impl Place {
+    /// Where there is no file yet.
+    fn empty() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self { path: directory.path().join("state"), directory }
+    }
+
+    /// A store of 1 MiB with a blob of each name, whose bytes are the name.
+    fn with(names: &[&str]) -> Self {
+        let place = Self::empty();
+        drop(Options::new().create_file(place.created(1 << 20)).unwrap());
+        for name in names {
+            place.run_with(&["save", name], *name).success();
+        }
+        place
+    }
+
+    fn created(&self, size: u64) -> cachemaint::dax::DaxFile {
+        cachemaint::dax::Options::new().allow_page_granularity().create(&self.path, size).unwrap()
+    }
+
+    /// `cachemaint preserve COMMAND FILE …`
+    fn run(&self, arguments: &[&str]) -> Assert {
+        self.run_with(arguments, "")
+    }
+
+    fn run_with(&self, arguments: &[&str], input: impl Into<Vec<u8>>) -> Assert {
+        Command::from_std(self.process(arguments)).write_stdin(input).assert()
+    }
+
+    fn process(&self, arguments: &[&str]) -> Process {
+        let mut process = Process::new(cargo::cargo_bin!("cachemaint"));
+        process.arg("preserve").arg(arguments[0]).arg(&self.path).args(&arguments[1..]);
+        process
+    }
+
+    fn load(&self, name: &str) -> Vec<u8> {
+        self.run(&["load", name]).success().get_output().stdout.clone()
+    }
+
+    fn json(&self, command: &str) -> Value {
+        let output = self.run(&[command, "--json"]);
+        serde_json::from_slice(&output.get_output().stdout).unwrap()
+    }
+
+    /// What `list --json` says of the blobs.
+    fn blobs(&self) -> Vec<Value> {
+        self.json("list")["blobs"].as_array().unwrap().clone()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let name = |blob: &Value| blob["name"].as_str().unwrap().to_owned();
+        self.blobs().iter().map(name).collect()
+    }
+
+    /// Where a blob begins in the file.
+    fn offset(&self, name: &str) -> usize {
+        let blobs = self.blobs();
+        let blob = blobs.iter().find(|blob| blob["name"] == name).unwrap();
+        usize::try_from(blob["offset"].as_u64().unwrap()).unwrap()
+    }
+
+    /// Changes a bit of the byte at an offset.
+    fn damage(&self, at: usize) {
+        let mut bytes = fs::read(&self.path).unwrap();
+        bytes[at] ^= 1;
+        fs::write(&self.path, bytes).unwrap();
+    }
+
+    fn beside(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// A file with these bytes.
+    fn file(&self, name: &str, bytes: &[u8]) -> String {
+        fs::write(self.beside(name), bytes).unwrap();
+        text(&self.beside(name)).to_owned()
+    }
+
+    fn stat(&self) -> Assert {
+        let mut command = Command::new(cargo::cargo_bin!("cachemaint"));
+        command.arg("stat").arg(&self.path).arg("--json").assert()
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn stdout(assert: &Assert) -> String {
+    String::from_utf8(assert.get_output().stdout.clone()).unwrap()
+}
+
+fn stderr(assert: &Assert) -> String {
+    String::from_utf8(assert.get_output().stderr.clone()).unwrap()
+}
+
+/// Text that was wrapped at words, in one line.
+fn unwrapped(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    UNIX_EPOCH.elapsed().unwrap().as_secs().try_into().unwrap()
+}
+
+/// Bytes of all values, which differ from those of another seed everywhere.
+fn many(len: usize, seed: u8) -> Vec<u8> {
+    (0..len).map(|at| (at.wrapping_mul(7) >> 3).to_le_bytes()[0].wrapping_add(seed)).collect()
+}
+
+#[test]
+fn a_blob_comes_back_byte_for_byte() {
+    let place = Place::empty();
+    let (piped, from_file) = (many(5 * PIECE / 2, 0), many(2 * PIECE, 1));
+    let saved = place.run_with(&["save", "piped", "--create", "8M"], piped.clone()).success();
+    assert!(stdout(&saved).contains("piped, 2,621,440 bytes\n"), "{}", stdout(&saved));
+    let input = place.file("input", &from_file);
+    place.run(&["save", "from file", "--input", &input]).success();
+    place.run(&["save", "empty"]).success();
+
+    assert!(place.load("piped") == piped);
+    assert!(place.load("from file") == from_file);
+    assert!(place.load("empty").is_empty());
+    let output = place.file("output", b"something of before, which is longer than the blob");
+    let loaded = place.run(&["load", "empty", "--output", &output]).success();
+    assert!(loaded.get_output().stdout.is_empty());
+    assert!(fs::read(&output).unwrap().is_empty());
+    place.run(&["load", "piped", "--output", &output]).success();
+    assert!(fs::read(&output).unwrap() == piped);
+    assert_eq!(fs::read_dir(place.directory.path()).unwrap().count(), 3, "nothing beside them");
+}
+
+#[test]
+fn what_a_blob_is_saved_with_is_listed() {
+    let place = Place::with(&["first"]);
+    let begin = now();
+    let attributes = ["--version", "7", "--metadata", "as of guest 3", "--align", "64K"];
+    let saved = place.run_with(&[&["save", "ram"][..], &attributes].concat(), "guest").success();
+    let blobs = place.blobs();
+    let names: Vec<_> = blobs.iter().map(|blob| &blob["name"]).collect();
+    assert_eq!(names, ["first", "ram"]);
+    let ram = &blobs[1];
+    assert_eq!((&ram["version"], &ram["bytes"]), (&json!(7), &json!(5)));
+    assert_eq!(ram["metadata"], json!({"text": "as of guest 3"}));
+    assert_eq!(ram["offset"].as_u64().unwrap() % 65_536, 0);
+    let time: jiff::Timestamp = ram["time"].as_str().unwrap().parse().unwrap();
+    assert!((begin..=now()).contains(&time.as_second()), "{time}");
+    let listing = place.json("list");
+    assert_eq!(listing["generation"], ram["generation"], "it was the last commit");
+    assert_eq!((&listing["size"], &listing["is_sealed"]), (&json!(1 << 20), &json!(false)));
+    assert!(stdout(&saved).contains(&format!("generation  {}\n", ram["generation"])));
+
+    let listed = stdout(&place.run(&["list"]).success());
+    let line = format!("  {time}  ram\n");
+    assert!(listed.contains(&line) && listed.contains("metadata: as of guest 3\n"), "{listed}");
+    assert!(listed.contains("\nblobs       2\n"), "{listed}");
+    for wrong in [["--align", "3"], ["--version", "x"], ["--metadata", &"m".repeat(4097)]] {
+        place.run(&["save", "ram", wrong[0], wrong[1]]).failure();
+    }
+    assert_eq!(place.load("ram"), b"guest");
+}
+
+#[test]
+fn a_blob_is_replaced_as_a_whole_or_stays_as_it_was() {
+    let place = Place::with(&["ram"]);
+    let replaced = stdout(&place.run_with(&["save", "ram"], many(100_000, 0)).success());
+    assert!(replaced.starts_with("replaced    ram, 100,000 bytes\n"), "{replaced}");
+    assert_eq!(place.names(), ["ram"]);
+    assert!(place.load("ram") == many(100_000, 0));
+
+    // Killed while it waits for more.
+    let mut child = place.process(&["save", "ram"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&many(2 * PIECE, 1)[..300_000]).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(place.load("ram") == many(100_000, 0));
+    let error = stderr(&place.run(&["save", "ram", "--input", "/no/such/file"]).code(1));
+    assert!(error.contains("/no/such/file cannot be read"), "{error}");
+    assert!(place.load("ram") == many(100_000, 0));
+}
+
+#[test]
+fn several_blobs_are_deleted_together_or_none_is() {
+    let place = Place::with(&["a", "b", "c"]);
+    for (names, wrong) in [(["a", "missing", "b"], "missing"), (["a", "b", "b"], "b")] {
+        let error = stderr(&place.run(&[&["rm"][..], &names].concat()).code(1));
+        let expected =
+            format!("nothing was deleted: {}: {wrong}: there is no blob", text(&place.path));
+        assert!(error.contains(&expected), "{error}");
+        assert_eq!(place.names(), ["a", "b", "c"]);
+    }
+    let removed = stdout(&place.run(&["rm", "a", "c"]).success());
+    assert!(removed.starts_with("2 blobs were deleted, "), "{removed}");
+    assert_eq!(place.names(), ["b"]);
+    let error = stderr(&place.run(&["load", "a"]).code(1));
+    assert!(error.contains("`preserve list` shows what is there"), "{error}");
+    place.run(&["rm"]).code(2);
+}
+
+#[test]
+fn a_blob_gets_another_name_unless_that_is_taken() {
+    let place = Place::with(&["a", "b"]);
+    let error = stderr(&place.run(&["mv", "a", "b"]).code(1));
+    assert!(error.contains("state: b: there is a blob of this name already"), "{error}");
+    let error = stderr(&place.run(&["mv", "x", "y"]).code(1));
+    assert!(error.contains("state: x: there is no blob of this name"), "{error}");
+    let error = stderr(&place.run(&["mv", "a", &"n".repeat(256)]).code(1));
+    assert!(error.contains("a name of 256 bytes"), "{error}");
+    assert_eq!((place.load("a"), place.load("b")), (b"a".to_vec(), b"b".to_vec()));
+    place.run(&["mv", "a", "c"]).success();
+    assert_eq!(place.names(), ["b", "c"]);
+    assert_eq!(place.load("c"), b"a");
+}
+
+#[test]
+fn a_full_store_keeps_what_it_has_and_can_grow() {
+    let place = Place::empty();
+    let old = many(100_000, 0);
+    place.run_with(&["save", "ram", "--create", "256K"], old.clone()).success();
+    let new = many(300_000, 1);
+    let input = place.file("input", &new);
+    for full in [
+        place.run_with(&["save", "ram"], new.clone()),
+        place.run(&["save", "ram", "--input", &input]),
+    ] {
+        let error = stderr(&full.code(1));
+        assert!(error.contains("state: ram: the store is full: "), "{error}");
+        assert!(error.contains("`preserve rm`, `preserve save --grow SIZE`"), "{error}");
+        assert!(place.load("ram") == old);
+    }
+    place.run(&["save", "ram", "--input", &input, "--grow", "1M"]).success();
+    assert!(place.load("ram") == new);
+    assert_eq!(place.json("list")["size"], 1 << 20);
+    let error = stderr(&place.run(&["save", "ram", "--grow", "64K"]).code(1));
+    assert!(error.contains("state: "), "{error}");
+    assert!(place.load("ram") == new);
+}
+
+#[test]
+fn a_damaged_byte_is_told_with_its_blob_and_the_others_load() {
+    let place = Place::with(&["cpu"]);
+    let big = many(3 * PIECE, 0);
+    place.run_with(&["save", "ram", "--grow", "8M"], big.clone()).success();
+    place.run(&["verify"]).success();
+    let (cpu, ram) = (place.offset("cpu"), place.offset("ram"));
+    place.damage(cpu);
+    place.damage(ram + PIECE + 65_536);
+
+    let verified = place.run(&["verify"]).code(1);
+    let shown = unwrapped(&stdout(&verified));
+    let expected = format!(
+        "damage cpu: the blob from its byte 0 on is damaged (3 bytes at offset {cpu}); save it anew damage ram: \
+         the blob from its byte {} on is damaged (65536 bytes at offset {})",
+        PIECE + 65_536,
+        ram + PIECE + 65_536
+    );
+    assert!(shown.contains(&expected), "{shown}");
+    let expected = json!([
+        {"name": "cpu", "part": {"bytes": {"at": 0}}, "offset": cpu, "len": 3},
+        {"name": "ram", "part": {"bytes": {"at": PIECE + 65_536}}, "offset": ram + PIECE + 65_536, "len": 65_536}
+    ]);
+    let found = place.json("verify");
+    assert_eq!((&found["damaged"], &found["copies"]), (&expected, &json!([])));
+    assert_eq!((&found["blobs"], &found["whole"]), (&json!(2), &json!(0)));
+
+    let output = place.file("output", b"as it was");
+    let refused = place.run(&["load", "cpu", "--output", &output]).code(1);
+    assert!(stderr(&refused).contains("state: cpu: the blob from its byte 0 on is damaged"));
+    assert_eq!(fs::read(&output).unwrap(), b"as it was");
+    let refused = place.run(&["load", "ram"]).code(1);
+    assert!(refused.get_output().stdout == big[..PIECE]);
+    let error = stderr(&refused);
+    assert!(error.contains("what was written are its first 1048576 bytes alone"), "{error}");
+
+    place.run_with(&["save", "cpu"], "registers").success();
+    assert_eq!(place.load("cpu"), b"registers");
+    assert_eq!(place.json("verify")["whole"], 1);
+}
+
+/// The copies of the headers are at 8192 and 12288.
+#[test]
+fn a_damaged_copy_is_told_and_mended_by_who_writes_next() {
+    let place = Place::with(&["cpu"]);
+    place.damage(8192 + 20);
+    place.damage(12_288 + 20);
+    let shown = unwrapped(&stdout(&place.run(&["verify"]).code(1)));
+    assert!(shown.contains("damage a header is damaged (64 bytes at offset "), "{shown}");
+    assert_eq!(place.load("cpu"), b"cpu");
+    let error = stderr(&place.run(&["mv", "cpu", "cpu 0"]).success());
+    assert!(error.contains("; it was mended from the other copy\n"), "{error}");
+    place.run(&["verify"]).success();
+}
+
+#[test]
+fn the_table_lost_in_both_copies_is_an_error_that_says_so() {
+    let place = Place::with(&["cpu"]);
+    let mut bytes = fs::read(&place.path).unwrap();
+    let tables = place.offset("cpu") + 3;
+    bytes[tables..].fill(0xff);
+    fs::write(&place.path, &bytes).unwrap();
+    for command in [&["list"][..], &["load", "cpu"], &["verify"], &["seal"]] {
+        let error = stderr(&place.run(command).code(1));
+        assert!(error.contains("state: the table, in both copies, is damaged"), "{error}");
+        assert!(error.contains("bring the file back from a copy"), "{error}");
+    }
+    assert_eq!(fs::read(&place.path).unwrap(), bytes);
+}
+
+const COMMANDS: [&[&str]; 9] = [
+    &["save", "cpu"],
+    &["save", "cpu", "--grow", "1M"],
+    &["load", "cpu"],
+    &["list"],
+    &["verify"],
+    &["rm", "cpu"],
+    &["mv", "cpu", "ram"],
+    &["seal"],
+    &["history"],
+];
+
+/// Each command says what is wrong with the file, and leaves it as it is.
+#[test]
+fn what_is_no_store_is_refused() {
+    let whole = fs::read(Place::with(&["cpu"]).path).unwrap();
+    let contents: [(Vec<u8>, &str); 5] = [
+        (Vec::new(), "has no bytes to map"),
+        (vec![0; 65_536], "there is no store, only zeros"),
+        (vec![b'x'; 65_536], "no store: it begins with xxxxxxxx"),
+        (b"short".to_vec(), "but only 5 are there"),
+        (whole[..100_000].to_vec(), "but only 100000 are there; bring the rest back"),
+    ];
+    for (content, expected) in contents {
+        let place = Place::empty();
+        fs::write(&place.path, &content).unwrap();
+        for command in COMMANDS {
+            let refused = place.run(command).code(1);
+            let error = stderr(&refused);
+            let path = place.path.display();
+            assert!(error.starts_with(&format!("cachemaint: {path}: ")), "{command:?}: {error}");
+            assert!(error.contains(expected), "{command:?}: {error}");
+            assert!(stdout(&refused).is_empty(), "{command:?}");
+            assert!(fs::read(&place.path).unwrap() == content, "{command:?}");
+        }
+    }
+    let place = Place::empty();
+    for command in COMMANDS {
+        let error = stderr(&place.run(command).code(1));
+        assert!(error.contains("state: no such file"), "{command:?}: {error}");
+    }
+}
+
+#[test]
+fn a_store_that_cannot_be_made_leaves_nothing_behind() {
+    let place = Place::empty();
+    place.run_with(&["save", "cpu", "--create", "16K"], "x").code(1);
+    let full = place.run_with(&["save", "cpu", "--create", "64K"], many(65_536, 0)).code(1);
+    assert!(stderr(&full).contains("the store is full"), "{}", stderr(&full));
+    place.run(&["save", "cpu", "--create", "1M", "--input", "/no/such/file"]).code(1);
+    place.run(&["save", "cpu", "--create", "1M", "--grow", "2M"]).code(2);
+    assert!(!place.path.exists());
+    let place = Place::with(&["cpu"]);
+    let error = stderr(&place.run(&["save", "cpu", "--create", "1M"]).code(1));
+    assert!(error.contains("exists already"), "{error}");
+    assert_eq!(place.load("cpu"), b"cpu");
+}
+
+#[test]
+fn who_writes_the_store_keeps_others_from_writing_but_not_from_reading() {
+    let place = Place::with(&["cpu"]);
+    let options = cachemaint::dax::Options::new().allow_page_granularity();
+    let (mut store, _) = Options::new().open_file(options.open(&place.path).unwrap()).unwrap();
+    let mut transaction = store.begin().unwrap();
+    transaction.put("ram", b"guest").unwrap();
+    transaction.commit().unwrap();
+    for command in [&["save", "x"][..], &["rm", "cpu"], &["mv", "cpu", "x"], &["seal"]] {
+        let error = stderr(&place.run(command).code(1));
+        assert!(error.contains("state: is locked by another user of it"), "{error}");
+    }
+    assert_eq!(place.names(), ["cpu", "ram"]);
+    assert_eq!(place.load("ram"), b"guest");
+    place.run(&["verify"]).success();
+}
+
+/// It is loaded by pieces, and waits after the first one until that is read here. Blobs of known length take the
+/// first free space that is large enough, so that of this one is used again by the second of the next saves.
+#[test]
+fn a_blob_that_is_replaced_while_it_is_loaded_is_no_mix() {
+    let place = Place::empty();
+    let blob = |seed| many(4 * PIECE, seed);
+    place.run_with(&["save", "ram", "--create", "16M"], blob(0)).success();
+    let mut child = place
+        .process(&["load", "ram"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = [0];
+    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    for seed in [1, 2] {
+        place.run(&["save", "ram", "--input", &place.file("input", &blob(seed))]).success();
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let loaded = [&first[..], &output.stdout].concat();
+    assert!(loaded == blob(0)[..PIECE], "{} bytes", loaded.len());
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("it was replaced or deleted meanwhile; load it again"), "{error}");
+    assert!(place.load("ram") == blob(2));
+}
+
+#[test]
+fn what_a_sealed_store_relies_on_is_told_and_a_change_breaks_the_seal() {
+    let place = Place::with(&["cpu"]);
+    let sealed = unwrapped(&stdout(&place.run(&["seal"]).success()));
+    let backing = cachemaint::dax::probe(&place.path).unwrap().backing();
+    for event in Event::ALL {
+        let statement = survival_statement(backing, Progress::DeepPersisted, event);
+        let said = format!(
+            "{}: {} because {} source {};",
+            event.name(),
+            statement.is,
+            statement.text,
+            statement.source
+        );
+        assert!(sealed.contains(&unwrapped(&said)), "{said}: {sealed}");
+    }
+    assert_eq!(place.json("list")["is_sealed"], true);
+    assert!(stdout(&place.run(&["list"]).success()).contains("\nsealed      yes\n"));
+    assert_eq!(place.load("cpu"), b"cpu");
+    place.run_with(&["save", "cpu"], "other").success();
+    assert_eq!(place.json("list")["is_sealed"], false);
+}
+
+/// A store of another boot, with a blob that is damaged.
+#[cfg(target_os = "linux")]
+fn of_another_boot() -> Place {
+    let place = Place::empty();
+    let file = place.created(1 << 20);
+    let mut stamp = Stamp::UNKNOWN.with_kernel("6.1.0-before");
+    stamp.boot_id = [0xab; 16];
+    stamp.seconds = 1_000_000_000;
+    stamp.backing = Backing::Ram;
+    let mut store = Options::new().stamp(stamp).create(file).unwrap();
+    let mut transaction = store.begin().unwrap();
+    transaction.put("cpu", b"registers").unwrap();
+    transaction.put("ram", b"guest").unwrap();
+    transaction.commit().unwrap();
+    drop(store);
+    place.damage(place.offset("ram"));
+    place
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn after_a_reboot_the_first_who_writes_is_told_what_happened() {
+    for command in [&["save", "new"][..], &["rm", "cpu"], &["mv", "cpu", "x"], &["seal"]] {
+        let place = of_another_boot();
+        let error = stderr(&place.run(command).success());
+        assert!(error.contains("state: since the last commit: "), "{error}");
+        assert!(error.contains("the boot id is another than that of the last commit"), "{error}");
+        let promise = "state: whether what was committed survives that: no: the kernel that had the pages is gone";
+        assert!(error.contains(promise), "{error}");
+        assert!(error.contains("state: the store had not been sealed"), "{error}");
+        assert!(error.contains("state: ram: the blob from its byte 0 on is damaged"), "{error}");
+        assert!(!error.contains("cpu: "), "{error}");
+        let error = stderr(&place.run_with(&["save", "again"], "x").success());
+        assert_eq!(error, "", "it is told once");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_history_tells_of_boots_and_of_what_happened_since() {
+    let place = of_another_boot();
+    let before = place.json("history");
+    let expected = json!([{
+        "generation": 1, "opened": 1, "time": "2001-09-09T01:46:40Z", "is_creation": true,
+        "origin": "unknown", "was_sealed": false, "kernel": "6.1.0-before",
+        "boot": "ab".repeat(16), "backing": "ram"
+    }]);
+    assert_eq!(before["boots"], expected);
+    let evidence = &before["since"]["evidence"][0];
+    assert_eq!(evidence, "the boot id is another than that of the last commit");
+    assert_eq!(before["since"]["promise"]["is"], "no");
+    let origin = &before["since"]["origin"];
+
+    // By the third commit, after the creation and the two blobs.
+    place.run(&["seal"]).success();
+    place.run_with(&["save", "new"], "x").success();
+    let after = place.json("history");
+    assert_eq!(after["boots"][0], expected[0]);
+    let here = &after["boots"][1];
+    assert_eq!((&here["generation"], &here["opened"]), (&json!(3), &json!(2)));
+    assert_eq!((&here["origin"], &here["was_sealed"]), (origin, &json!(false)));
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    assert_eq!(here["boot"], id.trim().replace('-', ""));
+    assert_eq!(after["since"]["origin"], "same_boot");
+    assert_eq!(after["since"]["promise"]["is"], "yes");
+
+    let shown = unwrapped(&stdout(&place.run(&["history"]).success()));
+    let expected = format!(
+        "1 created; opened once, last at 2001-09-09T01:46:40Z; on RAM (tmpfs); kernel 6.1.0-before; boot {} 3 after: ",
+        "ab".repeat(16)
+    );
+    assert!(shown.contains(&expected), "{shown}");
+    assert!(
+        shown.contains("happened same boot, another process because the boot id is that"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn nothing_that_a_terminal_executes_is_printed() {
+    let place = Place::with(&[]);
+    let (name, metadata) = ("\u{1b}[2Jcpu\u{9b}", "\u{1b}]0;title\u{7}");
+    let mut shown = Vec::new();
+    let mut run = |arguments: &[&str]| {
+        let ran = place.run_with(arguments, "x");
+        shown.push(stdout(&ran));
+        shown.push(stderr(&ran));
+        ran
+    };
+    run(&["save", name, "--metadata", metadata]).success();
+    let listed = stdout(&run(&["list"]).success());
+    assert!(listed.contains("  \\u{1b}[2Jcpu\\u{9b}\n"), "{listed:?}");
+    assert!(listed.contains("metadata: \\u{1b}]0;title\\u{7}\n"), "{listed:?}");
+    run(&["load", "\u{1b}[2Jno such\u{9b}"]).code(1);
+    run(&["mv", name, name]).code(1);
+    place.damage(place.offset(name));
+    let verified = stdout(&run(&["verify"]).code(1));
+    assert!(verified.contains("\\u{1b}[2Jcpu\\u{9b}: the blob"), "{verified:?}");
+    run(&["load", name]).code(1);
+    run(&["mv", name, "\u{1b}[2J"]).success();
+    run(&["rm", "\u{1b}[2J", "\u{1b}"]).code(1);
+    run(&["history"]).success();
+    let is_plain = |text: &String| text.chars().all(|c| c == '\n' || !c.is_control());
+    assert!(shown.iter().all(is_plain), "{shown:?}");
+}
+
+#[test]
+fn a_store_is_told_by_its_magic() {
+    let place = Place::with(&["cpu", "ram"]);
+    let stat: Value = serde_json::from_str(&stdout(&place.stat().success())).unwrap();
+    assert_eq!((&stat["kind"], &stat["schema"]), (&json!("store"), &json!(1)));
+    assert_eq!((&stat["blobs"], &stat["bytes"], &stat["whole"]), (&json!(2), &json!(6), &json!(2)));
+    assert_eq!(stat["identity"], place.json("verify")["identity"]);
+    // One of the two headers is enough, and the other one is mended from its copy.
+    place.damage(0);
+    place.stat();
+    place.damage(place.offset("ram"));
+    let stat: Value = serde_json::from_str(&stdout(&place.stat().code(1))).unwrap();
+    assert_eq!(stat["damaged"][0]["name"], "ram");
+    fs::write(&place.path, &fs::read(&place.path).unwrap()[..10_000]).unwrap();
+    let error = stderr(&place.stat().code(1));
+    assert!(error.contains("state: the store needs "), "{error}");
+}
+
+/// As in `cachemaint preserve load FILE NAME | head -1`.
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let place = Place::empty();
+    place.run_with(&["save", "ram", "--create", "8M"], many(3 * PIECE, 0)).success();
+    let with_json: Vec<&[&str]> =
+        vec![&["list", "--json"], &["verify", "--json"], &["history", "--json"]];
+    let others: [&[&str]; 7] = [
+        &["load", "ram"],
+        &["list"],
+        &["verify"],
+        &["history"],
+        &["seal"],
+        &["save", "cpu"],
+        &["mv", "cpu", "x"],
+    ];
+    for command in others.into_iter().chain(with_json) {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = place.process(command).stdin(Stdio::null()).stdout(writer).output().unwrap();
+        assert!(output.status.success(), "{command:?}: {output:?}");
+        assert!(output.stderr.is_empty(), "{command:?}: {output:?}");
+    }
+}
+
+/// A full disk is an error, unlike a reader that has read enough.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_result_that_cannot_be_written_fails() {
+    let place = Place::with(&["cpu"]);
+    for command in [&["load", "cpu"][..], &["list"], &["verify"], &["history"], &["seal"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = place.process(command).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("No space left"), "{output:?}");
+    }
+    let output = place.run(&["load", "cpu", "--output", "/dev/full"]).code(1);
+    assert!(stderr(&output).contains("No space left"), "{}", stderr(&output));
+    assert!(!fs::metadata("/dev/full").unwrap().is_file(), "a device stays one");
+}

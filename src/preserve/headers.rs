@@ -64,8 +64,7 @@ const fn worse(one: Found, other: Found) -> Found {
     match (one, other) {
         (Found::Version(_), _)
         | (Found::Damaged, Found::Other(_))
-        | (_, Found::Header(_))
-        | (_, Found::Other([0, 0, 0, 0, 0, 0, 0, 0])) => one,
+        | (_, Found::Header(_) | Found::Other([0, 0, 0, 0, 0, 0, 0, 0])) => one,
         _ => other,
     }
 }

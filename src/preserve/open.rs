@@ -272,6 +272,10 @@ impl<M: Medium> Store<M> {
         let items = self.items.iter().map(|(name, item)| (&**name, item));
         let table = Self::table(&self.preamble, items, self.table_len);
         self.medium.copy_unfenced(&[(history(number), &bytes)])?;
+        if self.header.is_sealed {
+            let range = history(number)..history(number) + bytes.len() as u64;
+            (self.ways.deep_persist)(&self.medium, range)?;
+        }
         self.publish(&table, &tables, self.header.is_sealed)
     }
 

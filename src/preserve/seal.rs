@@ -1,8 +1,7 @@
 //! Sealing: what is done before a reboot that was planned.
 
 use super::error::Error;
-use super::format::header::BYTES;
-use super::format::{headers, history};
+use super::format::history;
 use super::store::Store;
 use crate::medium::Medium;
 use core::ops::Range;
@@ -27,10 +26,6 @@ impl<M: Medium> Store<M> {
         for range in used.into_iter().chain([history]) {
             (self.ways.deep_persist)(&self.medium, range)?;
         }
-        let generation = self.begin()?.commit_sealed()?;
-        for at in headers(generation) {
-            (self.ways.deep_persist)(&self.medium, at..at + BYTES as u64)?;
-        }
-        Ok(generation)
+        self.begin()?.commit_sealed()
     }
 }

@@ -2,9 +2,9 @@
 
 use super::Identity;
 use super::error::{Damage, Error, Part};
-use super::format::header::Header;
+use super::format::header::{BYTES, Header};
 use super::format::table::{Entry, PREAMBLE, Preamble};
-use super::format::{TABLE, data, occupied};
+use super::format::{TABLE, data, headers as places_of, occupied};
 use super::headers;
 use super::lease::Leases;
 use super::reader::{Info, Reader, Snapshot};
@@ -346,6 +346,11 @@ impl<M: Medium> Store<M> {
         headers::store(&*self.medium, &header).inspect_err(|_| self.has_failed = true)?;
         self.medium.fence();
         self.replace(header, places);
+        if is_sealed {
+            places_of(header.generation)
+                .into_iter()
+                .try_for_each(|at| (self.ways.deep_persist)(&self.medium, at..at + BYTES as u64))?;
+        }
         Ok(())
     }
 

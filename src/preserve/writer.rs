@@ -4,7 +4,7 @@ use super::error::Error;
 use super::format::{CHUNK, SUM, chunks, occupied, sums};
 use super::transaction::{Attributes, Transaction};
 use crate::checksum;
-use crate::medium::Medium;
+use crate::medium::{Granularity, Medium};
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -13,29 +13,70 @@ const PIECE: usize = 4096;
 /// What is stored a line at a time, where it ends within one.
 const LINE: usize = 64;
 
+/// Bytes of which the operating system is asked at once to write them back, where that is its task: each call waits
+/// for the storage.
+const PAGES: u64 = 16 << 20;
+
 /// Writes a blob as a whole, and returns its checksum. A fence makes it durable.
 pub(super) fn write_whole<M: Medium>(medium: &M, at: u64, bytes: &[u8]) -> Result<u32, M::Error> {
-    let mut sums = Sums::default();
-    for (place, piece) in (at..).step_by(PIECE).zip(bytes.chunks(PIECE)) {
-        write_piece(medium, place, piece)?;
+    let (mut pieces, mut sums) = (Pieces::new(medium, at), Sums::default());
+    for piece in bytes.chunks(PIECE) {
+        pieces.write(medium, piece)?;
         sums.add(piece);
     }
+    pieces.finish(medium)?;
     sums.finish(medium, at, bytes.len() as u64)
 }
 
-/// Writes bytes that begin at a multiple of a line, with zeros up to the next word.
-fn write_piece<M: Medium>(medium: &M, at: u64, bytes: &[u8]) -> Result<(), M::Error> {
-    let (lines, rest) = bytes.split_at(bytes.len() / LINE * LINE);
-    if rest.is_empty() {
-        return medium.copy_unfenced(&[(at, lines)]);
+/// Pieces that are written one behind the other, from a multiple of a line on.
+#[derive(Debug)]
+struct Pieces {
+    /// Whether the operating system writes them back.
+    is_by_pages: bool,
+    /// Where the next one begins.
+    at: u64,
+    /// Up to where write-back was issued.
+    issued: u64,
+}
+
+impl Pieces {
+    fn new<M: Medium>(medium: &M, at: u64) -> Self {
+        let is_by_pages = matches!(medium.granularity(), Granularity::Page(_));
+        Self { is_by_pages, at, issued: at }
     }
-    let mut last = [0; LINE];
-    last[..rest.len()].copy_from_slice(rest);
-    let last = &last[..rest.len().next_multiple_of(8)];
-    if lines.is_empty() {
-        return medium.copy_unfenced(&[(at, last)]);
+
+    /// Writes one, with zeros up to the next word if it is the last.
+    fn write<M: Medium>(&mut self, medium: &M, piece: &[u8]) -> Result<(), M::Error> {
+        let (lines, rest) = piece.split_at(piece.len() / LINE * LINE);
+        let mut last = [0; LINE];
+        last[..rest.len()].copy_from_slice(rest);
+        let last = &last[..rest.len().next_multiple_of(8)];
+        let behind = self.at + lines.len() as u64;
+        self.put(medium, &[(self.at, lines), (behind, last)])?;
+        self.at = behind + last.len() as u64;
+        if self.at - self.issued >= PAGES { self.finish(medium) } else { Ok(()) }
     }
-    medium.copy_unfenced(&[(at, lines), (at + lines.len() as u64, last)])
+
+    fn put<M: Medium>(&mut self, medium: &M, parts: &[(u64, &[u8])]) -> Result<(), M::Error> {
+        let parts = parts.iter().filter(|(_, bytes)| !bytes.is_empty());
+        if self.is_by_pages {
+            for (at, bytes) in parts {
+                medium.write(*at, bytes);
+            }
+            return Ok(());
+        }
+        for part in parts {
+            medium.copy_unfenced(core::slice::from_ref(part))?;
+            self.issued = part.0 + part.1.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Issues the write-back of what has none yet.
+    fn finish<M: Medium>(&mut self, medium: &M) -> Result<(), M::Error> {
+        let range = core::mem::replace(&mut self.issued, self.at)..self.at;
+        if range.is_empty() { Ok(()) } else { medium.writeback(range) }
+    }
 }
 
 /// The checksums of a blob's chunks, as they come.
@@ -94,6 +135,7 @@ pub struct Writer<'t, 's, 'a, M: Medium> {
     buffer: Vec<u8>,
     /// Bytes that are in the medium.
     written: u64,
+    pieces: Pieces,
     sums: Sums,
     is_finished: bool,
     /// Whether the medium failed, so that something is missing.
@@ -108,6 +150,7 @@ impl<'t, 's, 'a, M: Medium> Writer<'t, 's, 'a, M> {
         said: Option<u64>,
     ) -> Self {
         let (buffer, sums) = (Vec::new(), Sums::default());
+        let pieces = Pieces::new(transaction.medium(), place.start);
         Self {
             transaction,
             attributes,
@@ -115,6 +158,7 @@ impl<'t, 's, 'a, M: Medium> Writer<'t, 's, 'a, M> {
             said,
             buffer,
             written: 0,
+            pieces,
             sums,
             is_finished: false,
             has_failed: false,
@@ -165,6 +209,7 @@ impl<'t, 's, 'a, M: Medium> Writer<'t, 's, 'a, M> {
         }
         let rest = core::mem::take(&mut self.buffer);
         self.put_piece(&rest)?;
+        self.pieces.finish(self.transaction.medium())?;
         let sums = core::mem::take(&mut self.sums);
         let checksum = sums.finish(self.transaction.medium(), self.place.start, len)?;
         let bytes = occupied(len, self.transaction.unit()).unwrap_or(0);
@@ -194,9 +239,8 @@ impl<'t, 's, 'a, M: Medium> Writer<'t, 's, 'a, M> {
         if piece.is_empty() {
             return Ok(());
         }
-        let at = self.place.start + self.written;
-        write_piece(self.transaction.medium(), at, piece)
-            .inspect_err(|_| self.has_failed = true)?;
+        let Self { pieces, transaction, .. } = self;
+        pieces.write(transaction.medium(), piece).inspect_err(|_| self.has_failed = true)?;
         self.sums.add(piece);
         self.written += piece.len() as u64;
         Ok(())

@@ -412,6 +412,23 @@ fn a_medium_that_has_grown_or_shrunk_is_taken_as_it_is() {
     assert!(matches!(error, Error::Truncated { .. }), "{error}");
 }
 
+/// Each call waits for the storage.
+#[test]
+fn pages_are_written_back_in_few_calls() {
+    let counting = Counting::new(Simulation::new(Model::pages(), 1 << 19).medium());
+    let mut store = Options::with_entropy([1, 2]).create(&counting).unwrap();
+    counting.left.store(1000, Relaxed);
+    let mut transaction = store.begin().unwrap();
+    transaction.put("a", &vec![1; 100_000]).unwrap();
+    let mut writer = transaction.writer("b", None).unwrap();
+    vec![2; 100_000].chunks(1000).for_each(|piece| writer.write(piece).unwrap());
+    writer.finish().unwrap();
+    // Each blob, and its checksums.
+    assert_eq!(1000 - counting.left.load(Relaxed), 2 * 2);
+    transaction.commit().unwrap();
+    assert_eq!(blobs(&store).unwrap().len(), 2);
+}
+
 #[test]
 fn units_are_what_the_medium_makes_persistent_at_once() {
     let medium = Simulation::new(Model::pages(), 1 << 17).medium();

@@ -5,6 +5,7 @@
 //! user would. Data that is not zero is stored, at places that differ from path to path.
 
 mod logs;
+mod stores;
 
 use anyhow::{Context as _, Result};
 use cachemaint::dax::{DaxFile, Options};
@@ -141,6 +142,7 @@ pub(crate) fn run(path: &str) -> Result<Vec<String>> {
     }
     logs::on_journal(&format!("{path}.journal"), &mut names)?;
     logs::on_recorder(&format!("{path}.recording"), &mut names)?;
+    stores::on_store(&format!("{path}.store"), &mut names)?;
     let words: Vec<AtomicU64> = (0..WORDS).map(|_| AtomicU64::new(1)).collect();
     let host = Cache::host()?;
     for point in Point::ALL {

@@ -1,0 +1,58 @@
+//! The paths of a store of blobs, on a file of its own.
+
+use super::{Names, range};
+use anyhow::Result;
+use cachemaint::dax::{self, DaxFile};
+use cachemaint::preserve::{Attributes, Options, Transaction};
+use cachemaint_lab_mark as mark;
+
+/// Bytes of the file.
+const LEN: u64 = 1 << 20;
+
+/// What a transaction does before it is committed.
+type OnStore = (&'static str, fn(&mut Transaction<'_, DaxFile>) -> Result<()>);
+
+const ON_STORE: [OnStore; 6] = [
+    ("put of 300 bytes", |transaction| Ok(transaction.put("small", &[1; 300])?)),
+    ("writer of 200 kB", |transaction| {
+        let mut writer = transaction.writer("large", None)?;
+        for piece in [&[2; 70_001][..], &[3; 129_999]] {
+            writer.write(piece)?;
+        }
+        Ok(writer.finish()?)
+    }),
+    ("several puts", |transaction| {
+        let attributes = Attributes::new("small").metadata(&[4; 100]).alignment(4096);
+        transaction.put(attributes, &[4; 77])?;
+        transaction.put("other", &[5; 5000])?;
+        Ok(transaction.put("empty", &[])?)
+    }),
+    ("replacement of 200 kB", |transaction| Ok(transaction.put("large", &[6; 200_000])?)),
+    ("rename", |transaction| Ok(transaction.rename("small", "renamed")?)),
+    ("delete", |transaction| Ok(transaction.delete("other")?)),
+];
+
+/// Runs every path of a store, each up to the end of its commit.
+pub(super) fn on_store(path: &str, names: &mut Names) -> Result<()> {
+    let all = |file: &DaxFile| mark::watch(range(file, 0..LEN));
+    let file = dax::Options::new().create(path, LEN)?;
+    all(&file);
+    let mut store = Options::new().create_file(file)?;
+    names.on_file("store: create");
+    for (name, work) in ON_STORE {
+        all(store.medium());
+        let mut transaction = store.begin()?;
+        work(&mut transaction)?;
+        transaction.commit()?;
+        names.on_file(&format!("store: {name}"));
+    }
+    all(store.medium());
+    store.seal()?;
+    names.on_file("store: seal");
+    drop(store);
+    let file = dax::Options::new().open(path)?;
+    all(&file);
+    Options::new().open_file(file)?;
+    names.on_file("store: open");
+    Ok(())
+}

@@ -405,9 +405,20 @@ impl Machine {
     /// Asks for something that is acknowledged record by record, until so many are; then cuts the power: the emulator
     /// ends by SIGKILL. How many were acknowledged up to then.
     pub(super) fn acknowledged_until_power_cut(
+        self,
+        request: &Request,
+        enough: u64,
+    ) -> Result<u64> {
+        self.acknowledged_until_later_power_cut(request, enough, Duration::ZERO)
+    }
+
+    /// The same, some time after that acknowledgement: where one takes so long that the power would always be cut
+    /// in the midst of it.
+    pub(super) fn acknowledged_until_later_power_cut(
         mut self,
         request: &Request,
         enough: u64,
+        later: Duration,
     ) -> Result<u64> {
         self.send(request)?;
         let mut acknowledged = 0;
@@ -417,6 +428,7 @@ impl Machine {
                 other => bail!("{request:?}: {other:?}"),
             }
         }
+        thread::sleep(later);
         self.child.kill().context("cannot kill the emulator")?;
         // What was on its way out of the machine when it ended was acknowledged too.
         while let Ok(Ok(reply)) = self.replies.recv() {

@@ -1,6 +1,6 @@
 //! The conversation with the host, and what each request does.
 
-use crate::{boot, console, journals, kexec, recordings, records};
+use crate::{boot, console, journals, kexec, recordings, records, stores};
 use anyhow::{Context as _, Result};
 use cachemaint::report::HostReport;
 use cachemaint_lab_protocol::{Reply, Request};
@@ -53,6 +53,10 @@ fn answer(request: Request) -> Result<Reply> {
                 console::say(&Reply::Acknowledged(number))
             })
         }
+        Request::ReplaceForever { path } => stores::replace_forever(path.as_ref(), |number| {
+            console::say(&Reply::Acknowledged(number))?;
+            console::drain()
+        }),
         Request::PersistEveryWay { path } => persist_every_way(&path),
         Request::Run { program, arguments, environment } => run(&program, &arguments, &environment),
         Request::Output { program, arguments } => output(&program, &arguments),

@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result, bail};
 use cachemaint_lab_protocol::{Reply, Request, decode, encode};
-use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+use rustix::termios::{OptionalActions, tcdrain, tcgetattr, tcsetattr};
 use std::io::{self, BufRead as _, Write as _};
 
 /// Takes the line as it comes: no echo, no editing, no limit of 4096 bytes.
@@ -33,4 +33,9 @@ pub(crate) fn say(reply: &Reply) -> Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(encode(reply)?.as_bytes()).context("the console cannot be written")?;
     out.flush().context("the console cannot be written")
+}
+
+/// Waits until the line has taken all that was said: if the machine ends now, the host knows of it.
+pub(crate) fn drain() -> Result<()> {
+    tcdrain(io::stdout()).context("the console does not take what was said")
 }

@@ -24,6 +24,8 @@ mod processes;
 mod recordings;
 #[cfg(target_os = "linux")]
 mod records;
+#[cfg(target_os = "linux")]
+mod stores;
 
 #[cfg(target_os = "linux")]
 fn main() -> anyhow::Result<std::process::ExitCode> {
@@ -41,6 +43,11 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
             recordings::record_until_ended(path.as_ref(), when, enough, signal)
         }
         ["read-recording", path] => recordings::read(path.as_ref()),
+        ["replace-until-killed", path, enough] => {
+            stores::replace_until_killed(path.as_ref(), enough)
+        }
+        ["seal-store", path] => stores::seal(path.as_ref()),
+        ["read-store", path] => stores::read(path.as_ref()),
         ["place", path, at] => media::place(path.as_ref(), at),
         ["bad-blocks", path] => media::bad_blocks(path.as_ref()),
         ["checked", path, at, len] => media::checked(path.as_ref(), at, len),

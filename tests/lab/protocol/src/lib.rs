@@ -6,6 +6,7 @@
 //! says [`Reply::Hello`] again.
 
 pub mod recording;
+pub mod store;
 
 use recording::When;
 use serde::de::DeserializeOwned;
@@ -58,6 +59,12 @@ pub enum Request {
         path: String,
         /// What is promised.
         when: When,
+    },
+    /// Creates a store, or opens the one that is there, and replaces two blobs at once, by number after number,
+    /// until the machine ends; each number that is committed is acknowledged by [`Reply::Acknowledged`].
+    ReplaceForever {
+        /// The file.
+        path: String,
     },
     /// Creates a file and calls everything of the library that persists or writes back, on it and on
     /// memory, each between two marks for the emulator's plugin: answered by [`Reply::Names`], in the

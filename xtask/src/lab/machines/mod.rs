@@ -13,6 +13,7 @@ mod media;
 mod memory_type;
 mod peers;
 mod power;
+mod preserve;
 mod recorder;
 mod riscv64;
 mod suite;
@@ -58,6 +59,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     lanes.extend(power::lanes());
     lanes.extend(journal::lanes());
     lanes.extend(recorder::lanes());
+    lanes.extend(preserve::lanes());
     lanes.extend(files::lanes());
     lanes.extend(bad_blocks::lanes());
     lanes.extend(canary::lanes());

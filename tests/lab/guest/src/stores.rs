@@ -1,0 +1,245 @@
+//! A store of numbered blobs: replaced until something ends it, and read again.
+
+use crate::number;
+use anyhow::{Context as _, Result, ensure};
+use cachemaint::dax::{self, DaxFile};
+use cachemaint::preserve::{
+    Attributes, Blob, Damage, Opened, Options, Snapshot, Store, Transaction,
+};
+use cachemaint_lab_protocol::Reply;
+use cachemaint_lab_protocol::store::{Found, MEMORY, MEMORY_LEN, REGISTERS, STATE};
+use rustix::process::{Signal, getpid, kill_process};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Bytes of a file for two large blobs: one that is there, and the one that is to replace it.
+const LARGE: u64 = 256 << 20;
+/// Bytes of a file for blobs that are not large.
+const SMALL: u64 = 4 << 20;
+
+/// The large blob's number, and those of the others.
+const FIRST: u64 = 1;
+/// The number by which one of the others is replaced.
+const SECOND: u64 = 2;
+/// The number that is never committed.
+const UNCOMMITTED: u64 = 3;
+
+/// Bytes that are given to a writer in one go: no multiple of a line, or of what it stores at once.
+const WRITTEN: usize = 50_001;
+/// Bytes that are read in one go: those of a checksum, so that none are read twice.
+const READ: usize = 65_536;
+/// So many pieces a writer is ahead of who waits for it, at most.
+const AHEAD: usize = 16;
+
+/// The bytes of a blob, none of which is zero.
+struct Content {
+    len: usize,
+    /// All of them; or a period, and as much of the next one as a piece may need.
+    bytes: Vec<u8>,
+}
+
+impl Content {
+    /// After so many bytes they come again: a prime, so that no piece is like another.
+    const PERIOD: usize = 1_000_003;
+
+    /// Those of a number.
+    fn of(name: &str, number: u64) -> Self {
+        let varying = usize::try_from(number % 1000).unwrap_or_default();
+        let len = match name {
+            MEMORY => MEMORY_LEN,
+            STATE => 150_000 + varying,
+            _ => 100 + varying,
+        };
+        let mix =
+            |word: u64, byte: u8| (word ^ u64::from(byte)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut word = name.bytes().fold(mix(number + 1, 0), mix);
+        let period = len.min(Self::PERIOD);
+        let mut bytes = Vec::new();
+        while bytes.len() < period {
+            // Marsaglia, "Xorshift RNGs" (2003).
+            word ^= word << 13;
+            word ^= word >> 7;
+            word ^= word << 17;
+            bytes.extend((word | 0x0101_0101_0101_0101).to_le_bytes());
+        }
+        bytes.truncate(period);
+        if period < len {
+            bytes.extend_from_within(..READ);
+        }
+        Self { len, bytes }
+    }
+
+    /// Pieces of so many bytes, each with where it begins.
+    fn pieces(&self, of: usize) -> impl Iterator<Item = (u64, &[u8])> {
+        (0..self.len).step_by(of).map(move |at| {
+            let start = at % Self::PERIOD;
+            (at as u64, &self.bytes[start..start + of.min(self.len - at)])
+        })
+    }
+
+    /// All of it.
+    fn whole(&self) -> Vec<u8> {
+        self.pieces(READ).flat_map(|(_, piece)| piece).copied().collect()
+    }
+}
+
+fn put(transaction: &mut Transaction<'_, DaxFile>, name: &str, number: u64) -> Result<()> {
+    let content = Content::of(name, number).whole();
+    Ok(transaction.put(Attributes::new(name).version(number), &content)?)
+}
+
+/// Puts the large blob piece by piece; tells how many bytes of it are written.
+fn write(
+    transaction: &mut Transaction<'_, DaxFile>,
+    number: u64,
+    mut tell: impl FnMut(u64) -> Result<()>,
+) -> Result<()> {
+    let content = Content::of(MEMORY, number);
+    let attributes = Attributes::new(MEMORY).version(number);
+    let mut writer = transaction.writer(attributes, Some(content.len as u64))?;
+    for (_, piece) in content.pieces(WRITTEN) {
+        writer.write(piece)?;
+        tell(writer.written())?;
+    }
+    Ok(writer.finish()?)
+}
+
+fn exists(path: &Path) -> Result<bool> {
+    path.try_exists().with_context(|| format!("cannot look for {}", path.display()))
+}
+
+fn create(path: &Path, len: u64) -> Result<Store<DaxFile>> {
+    Ok(Options::new().create_file(dax::Options::new().create(path, len)?)?)
+}
+
+fn open(path: &Path) -> Result<(Store<DaxFile>, Opened)> {
+    Ok(Options::new().open_file(dax::Options::new().open(path)?)?)
+}
+
+/// Creates a store that has had three blobs, of which one is replaced and another deleted.
+fn create_preserved(path: &Path) -> Result<Store<DaxFile>> {
+    let mut store = create(path, LARGE)?;
+    let mut transaction = store.begin()?;
+    put(&mut transaction, REGISTERS, FIRST)?;
+    put(&mut transaction, STATE, FIRST)?;
+    write(&mut transaction, FIRST, |_| Ok(()))?;
+    transaction.commit()?;
+    let mut transaction = store.begin()?;
+    put(&mut transaction, REGISTERS, SECOND)?;
+    transaction.delete(STATE)?;
+    transaction.commit()?;
+    Ok(store)
+}
+
+/// Creates a store with committed blobs, or opens the one that is there. Then has a thread replace all of them, and
+/// ends the process by SIGKILL when so many bytes of the large one are written, wherever that thread is then. Prints
+/// how many were.
+pub(crate) fn replace_until_killed(path: &Path, enough: &str) -> Result<ExitCode> {
+    let enough = number(enough)?;
+    let mut store = if exists(path)? { open(path)?.0 } else { create_preserved(path)? };
+    let (sender, written) = std::sync::mpsc::sync_channel(AHEAD);
+    std::thread::spawn(move || -> Result<()> {
+        let mut transaction = store.begin()?;
+        put(&mut transaction, REGISTERS, UNCOMMITTED)?;
+        put(&mut transaction, STATE, UNCOMMITTED)?;
+        write(&mut transaction, UNCOMMITTED, |written| Ok(sender.send(written)?))
+    });
+    let written = written.iter().find(|written| *written >= enough);
+    let written = written.context("the large blob cannot be written")?;
+    writeln!(std::io::stdout(), "{}", json!({ "written": written }))?;
+    kill_process(getpid(), Signal::KILL).context("cannot end by SIGKILL")?;
+    Ok(ExitCode::FAILURE)
+}
+
+/// Creates a store, or opens the one that is there, and replaces two blobs at once, by number after number, until the
+/// machine ends; tells each number that is committed.
+pub(crate) fn replace_forever(
+    path: &Path,
+    mut tell: impl FnMut(u64) -> Result<()>,
+) -> Result<Reply> {
+    let mut store = if exists(path)? { open(path)?.0 } else { create(path, SMALL)? };
+    let last = store.snapshot()?.find(REGISTERS)?.map_or(0, |info| info.version);
+    for number in last + 1.. {
+        let mut transaction = store.begin()?;
+        put(&mut transaction, STATE, number)?;
+        put(&mut transaction, REGISTERS, number)?;
+        transaction.commit()?;
+        tell(number)?;
+    }
+    Ok(Reply::Done)
+}
+
+/// Opens a store and seals it.
+pub(crate) fn seal(path: &Path) -> Result<ExitCode> {
+    let (mut store, _) = open(path)?;
+    store.seal()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens a store and prints what that has shown, and all blobs, each of which must have the bytes of its
+/// number.
+pub(crate) fn read(path: &Path) -> Result<ExitCode> {
+    let (store, opened) = open(path)?;
+    let snapshot = store.snapshot()?;
+    let mut blobs = BTreeMap::new();
+    for info in snapshot.entries() {
+        let info = info?;
+        let name = info.name.as_str();
+        let blob = snapshot.blob(name)?;
+        compare(&blob).with_context(|| format!("{name} of number {}", info.version))?;
+        blobs.insert(name.to_owned(), info.version);
+    }
+    let verification = opened.verification.as_ref();
+    let found = Found {
+        origin: opened.verdict.origin.to_string(),
+        was_sealed: opened.was_sealed,
+        damaged: verification.map(|verification| told(&verification.damaged)),
+        mended: opened.mended.iter().map(ToString::to_string).collect(),
+        history: history(&snapshot)?,
+        blobs,
+    };
+    writeln!(std::io::stdout(), "{}", serde_json::to_string(&found)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A blob must have all bytes of its number.
+fn compare(blob: &Blob<'_, DaxFile>) -> Result<()> {
+    let info = blob.info();
+    let content = Content::of(info.name.as_str(), info.version);
+    ensure!(blob.len() == content.len as u64, "{} bytes, not {}", blob.len(), content.len);
+    let mut buffer = vec![0; READ];
+    for (at, expected) in content.pieces(READ) {
+        let found = &mut buffer[..expected.len()];
+        blob.read_at(at, found)?;
+        ensure!(found == expected, "other bytes from {at} on");
+    }
+    Ok(())
+}
+
+fn told(damaged: &[(Box<str>, Damage)]) -> Vec<String> {
+    damaged.iter().map(|(name, damage)| format!("{name}: {damage}")).collect()
+}
+
+fn history(snapshot: &Snapshot<'_, DaxFile>) -> Result<Vec<String>> {
+    snapshot.history()?.map(|boot| Ok(boot?.origin.to_string())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Content, READ, REGISTERS, STATE};
+
+    #[test]
+    fn contents_differ_by_name_and_number_and_from_free_space() {
+        let [ours, other, next] = [(STATE, 1), (REGISTERS, 1), (STATE, 2)]
+            .map(|(name, number)| Content::of(name, number));
+        assert!(!ours.whole().contains(&0));
+        let (first, second) = (&ours.bytes[..100], &ours.bytes[READ..READ + 100]);
+        for another in [second, &other.bytes[..100], &next.bytes[..100]] {
+            assert_ne!(first, another);
+        }
+        assert_eq!((ours.whole().len(), next.whole().len()), (150_001, 150_002));
+    }
+}

@@ -1,0 +1,430 @@
+//! Blobs that are saved and loaded, against the bare copies of the same bytes: the library's store of named
+//! blobs in ordinary memory, durable copies into the same memory, plain copies out of it, and files.
+//!
+//! 256 MiB are saved by one transaction, as a whole and in pieces of 1 MiB, and loaded, into a buffer that was
+//! written before and into a new one. What is written to, and what is loaded, is in no cache when the time
+//! begins, as after a reboot. Saved bytes are other ones each time, and are never all zero. The goals are 90 % of the
+//! speed of a durable copy when they are saved, and 80 % when they are loaded and verified.
+//!
+//! Small blobs are replaced one by one, each in turn, in stores of 1, 10 and 100: a transaction for each. Beside it
+//! stands a bare loop that makes the same bytes and lines durable with the same two fences: the blob and two
+//! tables, then two headers. It computes no checksum, finds no room, and looks nothing up.
+//!
+//! Files are written in the directory for temporary files, which is what this machine has for storage and no
+//! DRAM. They are overwritten, with fsync; small ones are written anew, with fsync, and renamed, without the
+//! fsync of the directory that would make that durable too.
+//!
+//! After criterion's figures the ratios are printed, from interleaved blocks, with their 95 % intervals.
+
+use cachemaint::Cache;
+use cachemaint::medium::{Medium, Memory};
+use cachemaint::preserve::{Options, Store};
+use cachemaint_benches::contenders::{Case, Contender, print_heading};
+use cachemaint_benches::payloads::Payloads;
+use cachemaint_benches::{Outcome, run_with};
+use cachemaint_cli::measure::blocks::Blocks;
+use cachemaint_cli::measure::clock::Clock;
+use cachemaint_cli::measure::lines::{PAGE, Region, WORD};
+use cachemaint_cli::measure::to_persistence;
+use core::convert::Infallible;
+use core::error::Error;
+use core::fmt::Debug;
+use core::ops::Range;
+use core::sync::atomic::{Ordering, fence};
+use std::fs::{self, File};
+use std::io::{Seek, SeekFrom, Write};
+use std::process::ExitCode;
+use tempfile::TempDir;
+
+/// Bytes of the large blob.
+const LARGE: usize = LARGE_MIB << 20;
+const LARGE_MIB: usize = 256;
+/// Bytes that are given to a writer at a time.
+const PIECE: usize = 1 << 20;
+/// Bytes of the store: for the large blob and the one that replaces it, with their checksums and tables.
+const STORE: usize = 2 * LARGE + (1 << 20);
+/// Bytes behind the store, for the bare copies: two places in turn, as there.
+const BARE: usize = 2 * LARGE;
+/// Pages that a store's headers are in, at its beginning.
+const HEADERS: usize = 4;
+/// Bytes of a header; of a table, but for its entries; of an entry with a name of 8 bytes.
+const HEADER: usize = 64;
+const PREAMBLE: usize = 168;
+const ENTRY: usize = 56;
+const NAME: &str = "large";
+
+/// What saving may take of a durable copy: it has 90 % of its speed.
+const SAVE: f64 = 1.0 / 0.9;
+/// What loading may take of it.
+const LOAD: f64 = 1.0 / 0.8;
+
+const SMALL: [usize; 2] = [64, 4 << 10];
+const BLOBS: [usize; 3] = [1, 10, 100];
+/// How many small blobs one block replaces in a store, and by files.
+const REPLACED: usize = 256;
+const REPLACED_FILES: usize = 2;
+
+fn main() -> ExitCode {
+    run_with(
+        Bench::new(),
+        |bench, criterion| {
+            bench.for_each_case(|mut case, _| {
+                case.measure(criterion);
+                Ok(())
+            })
+        },
+        |bench, out| {
+            let blocks = Blocks::FEWEST;
+            let files = bench.directory.path().display();
+            print_heading(out, &format!("save and load blobs, files in {files}"), blocks)?;
+            bench.for_each_case(|case, blocks| case.print_ratios(out, blocks))
+        },
+    )
+}
+
+/// What is made once.
+struct Bench {
+    clock: Clock,
+    cache: Cache,
+    /// The store, and behind it where bare copies go.
+    memory: Region,
+    directory: TempDir,
+    large: Payloads,
+}
+
+impl Bench {
+    fn new() -> Result<Self, Box<dyn Error>> {
+        Ok(Self {
+            clock: Clock::new(),
+            cache: to_persistence()?,
+            memory: Region::new((STORE + BARE) / PAGE),
+            directory: TempDir::new()?,
+            large: Payloads::new(LARGE),
+        })
+    }
+
+    /// With how many blocks it takes.
+    fn for_each_case(&self, mut then: impl FnMut(Case<'_>, Blocks) -> Outcome) -> Outcome {
+        let (few, many) = (Blocks::FEWEST, Blocks::at_least(101));
+        then(self.saves()?, few)?;
+        then(self.saves_in_pieces()?, few)?;
+        then(self.loads()?, few)?;
+        then(self.loads_into_new_buffers()?, few)?;
+        for bytes in SMALL {
+            for blobs in BLOBS {
+                then(self.replaces(blobs, bytes)?, many)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn saves(&self) -> Result<Case<'_>, Box<dyn Error>> {
+        let put = |store: &mut Store<Memory<'_>>, bytes: &[u8]| {
+            let mut transaction = store.begin()?;
+            transaction.put(NAME, bytes)?;
+            transaction.commit()
+        };
+        let contenders = vec![self.save(put)?, self.durable_copy(SAVE), self.file()?];
+        Ok(large("save 256 MiB, each MiB", contenders))
+    }
+
+    fn saves_in_pieces(&self) -> Result<Case<'_>, Box<dyn Error>> {
+        let write = |store: &mut Store<Memory<'_>>, bytes: &[u8]| {
+            let mut transaction = store.begin()?;
+            let mut writer = transaction.writer(NAME, Some(bytes.len() as u64))?;
+            bytes.chunks(PIECE).try_for_each(|piece| writer.write(piece))?;
+            writer.finish()?;
+            transaction.commit()
+        };
+        let contenders = vec![self.save(write)?, self.durable_copy(SAVE)];
+        Ok(large("save 256 MiB in pieces of 1 MiB, each MiB", contenders))
+    }
+
+    /// Into a buffer that was written before.
+    fn loads(&self) -> Result<Case<'_>, Box<dyn Error>> {
+        let (store, place) = self.store_of_large()?;
+        let read_at = move |into: &mut Vec<u8>| {
+            let blob = store.snapshot()?.blob(NAME)?;
+            blob.read_at(0, into)
+        };
+        let (memory, at) = (self.store_memory(), place.start);
+        let read = move |into: &mut Vec<u8>| Medium::read(&memory, at, into);
+        let contenders = vec![
+            self.load("cachemaint", place.clone(), false, read_at),
+            self.durable_copy(LOAD),
+            self.load("plain copy", place, false, read),
+        ];
+        Ok(large("load 256 MiB, each MiB", contenders))
+    }
+
+    fn loads_into_new_buffers(&self) -> Result<Case<'_>, Box<dyn Error>> {
+        let (store, place) = self.store_of_large()?;
+        let load = move |into: &mut Vec<u8>| store.reader().load(NAME).map(|bytes| *into = bytes);
+        let (memory, at) = (self.store_memory(), place.start);
+        let read = move |into: &mut Vec<u8>| {
+            *into = vec![0; LARGE];
+            Medium::read(&memory, at, into)
+        };
+        let contenders = vec![
+            self.load("cachemaint", place.clone(), true, load),
+            self.durable_copy(LOAD),
+            self.load("plain copy", place, true, read),
+        ];
+        Ok(large("load 256 MiB into a new buffer, each MiB", contenders))
+    }
+
+    fn replaces(&self, blobs: usize, bytes: usize) -> Result<Case<'_>, Box<dyn Error>> {
+        let contenders = vec![
+            self.replace(blobs, bytes)?,
+            self.bare_replace(blobs, bytes),
+            self.renamed_file(bytes),
+        ];
+        let name = format!("replace {bytes} B, one of {blobs}");
+        Ok(Case { name, operations: REPLACED, goal_ns: None, contenders })
+    }
+}
+
+/// What is measured for each MiB of it.
+fn large<'a>(name: &str, contenders: Vec<Contender<'a>>) -> Case<'a> {
+    Case { name: name.to_owned(), operations: LARGE_MIB, goal_ns: None, contenders }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a block has fewer operations than 2^53")]
+fn each(ns: f64, operations: usize) -> f64 {
+    ns / operations as f64
+}
+
+/// Large blobs.
+impl Bench {
+    /// By a transaction, over a blob of the same name.
+    fn save<'a, E: Debug + 'a>(
+        &'a self,
+        save: fn(&mut Store<Memory<'a>>, &[u8]) -> Result<u64, E>,
+    ) -> Result<Contender<'a>, Box<dyn Error>> {
+        let (mut store, mut turn, mut found) = (self.empty_store()?, 0, self.buffer());
+        let block_ns = move || {
+            turn += 1;
+            let bytes = self.large.of(turn);
+            self.drop_lines(0..STORE as u64);
+            let ns = self.completed_ns(|| save(&mut store, bytes));
+            let read = store.snapshot().and_then(|last| last.blob(NAME)?.read_at(0, &mut found));
+            assert!(read.is_ok() && found == bytes, "{read:?}");
+            each(ns, LARGE_MIB)
+        };
+        Ok(Contender { name: "cachemaint".to_owned(), goal: None, block_ns: Box::new(block_ns) })
+    }
+
+    /// The same bytes behind the store, from the same source, to two places in turn.
+    fn durable_copy(&self, goal: f64) -> Contender<'_> {
+        let (memory, mut turn, mut found) = (self.bare_memory(), 0, self.buffer());
+        let block_ns = move || {
+            turn += 1;
+            let (at, bytes) = ((turn % 2 * LARGE) as u64, self.large.of(turn));
+            self.drop_lines(STORE as u64 + at..(STORE + LARGE) as u64 + at);
+            let ns = self.completed_ns(|| memory.persist_copy(&[(at, bytes)]));
+            let read = Medium::read(&memory, at, &mut found);
+            assert!(read.is_ok() && found == bytes, "{read:?}");
+            each(ns, LARGE_MIB)
+        };
+        let name = "bare durable copy".to_owned();
+        Contender { name, goal: Some(goal), block_ns: Box::new(block_ns) }
+    }
+
+    /// Written again from its beginning, and durable by fsync.
+    fn file(&self) -> Result<Contender<'_>, Box<dyn Error>> {
+        let path = self.directory.path().join(NAME);
+        let (mut file, mut turn) = (File::create(&path)?, 0);
+        let block_ns = move || {
+            turn += 1;
+            let bytes = self.large.of(turn);
+            let ns = self.completed_ns(|| {
+                file.seek(SeekFrom::Start(0))?;
+                file.write_all(bytes)?;
+                file.sync_all()
+            });
+            let len = file.metadata().map(|metadata| metadata.len());
+            assert!(len.as_ref().is_ok_and(|len| *len == LARGE as u64), "{len:?}");
+            each(ns, LARGE_MIB)
+        };
+        let name = "file, write and fsync".to_owned();
+        Ok(Contender { name, goal: None, block_ns: Box::new(block_ns) })
+    }
+
+    /// What `load` puts into a buffer, from what is in no cache. The buffer is a new one each time, if it
+    /// `is_new`.
+    fn load<'a, E: Debug>(
+        &'a self,
+        name: &str,
+        place: Range<u64>,
+        is_new: bool,
+        mut load: impl FnMut(&mut Vec<u8>) -> Result<(), E> + 'a,
+    ) -> Contender<'a> {
+        let mut loaded = if is_new { Vec::new() } else { self.buffer() };
+        let block_ns = move || {
+            self.drop_lines(place.clone());
+            let ns = self.completed_ns(|| load(&mut loaded));
+            assert!(loaded == self.large.of(0), "what was loaded");
+            if is_new {
+                loaded = Vec::new();
+            }
+            each(ns, LARGE_MIB)
+        };
+        Contender { name: name.to_owned(), goal: None, block_ns: Box::new(block_ns) }
+    }
+
+    /// A store with a large blob, and where that is.
+    fn store_of_large(&self) -> Result<(Store<Memory<'_>>, Range<u64>), Box<dyn Error>> {
+        let mut store = self.empty_store()?;
+        let mut transaction = store.begin()?;
+        transaction.put(NAME, self.large.of(0))?;
+        transaction.commit()?;
+        let place = store.snapshot()?.blob(NAME)?.info().range();
+        Ok((store, place))
+    }
+
+    /// Of the size of a large blob, each page written.
+    fn buffer(&self) -> Vec<u8> {
+        self.large.of(1).to_vec()
+    }
+}
+
+/// Small blobs.
+impl Bench {
+    /// By a transaction each, one after the other.
+    fn replace(&self, blobs: usize, bytes: usize) -> Result<Contender<'_>, Box<dyn Error>> {
+        let (mut store, payloads) = (self.empty_store()?, Payloads::new(bytes));
+        let names: Vec<String> = (0..blobs).map(|number| format!("blob {number:03}")).collect();
+        let mut transaction = store.begin()?;
+        names.iter().try_for_each(|name| transaction.put(name.as_str(), payloads.of(0)))?;
+        transaction.commit()?;
+        let mut next = 0;
+        let block_ns = move || {
+            let numbers = next..next + REPLACED;
+            let ns = self.completed_ns(|| {
+                numbers.clone().try_for_each(|number| {
+                    let mut transaction = store.begin()?;
+                    transaction.put(names[number % blobs].as_str(), payloads.of(number))?;
+                    transaction.commit().map(drop)
+                })
+            });
+            next = numbers.end;
+            for number in numbers.rev().take(blobs) {
+                let found = store.reader().load(&names[number % blobs]);
+                let is_right = found.as_ref().is_ok_and(|found| found == payloads.of(number));
+                assert!(is_right, "{number}: {found:?}");
+            }
+            each(ns, REPLACED)
+        };
+        Ok(Contender { name: "cachemaint".to_owned(), goal: None, block_ns: Box::new(block_ns) })
+    }
+
+    /// As many bytes and lines, by the same two fences.
+    fn bare_replace(&self, blobs: usize, bytes: usize) -> Contender<'_> {
+        let (memory, payloads) = (self.bare_memory(), Payloads::new(bytes));
+        let tables = Payloads::new(PREAMBLE + blobs * ENTRY);
+        let headers = Payloads::new(HEADER);
+        let table = tables.size().next_multiple_of(HEADER);
+        let blob = move |number: usize| (HEADERS * PAGE + number % (blobs + 1) * bytes) as u64;
+        let mut next = 0;
+        let block_ns = move || {
+            let numbers = next..next + REPLACED;
+            let ns = self.completed_ns(|| {
+                numbers.clone().try_for_each(|number| {
+                    let first = (BARE - (number % 2 * 2 + 2) * table) as u64;
+                    let header = (number % 2 * PAGE) as u64;
+                    let bytes = tables.of(number);
+                    memory.copy_unfenced(&[(blob(number), payloads.of(number))])?;
+                    memory.copy_unfenced(&[(first, bytes), (first + table as u64, bytes)])?;
+                    memory.fence();
+                    let both = [header, header + 2 * PAGE as u64];
+                    for at in both {
+                        memory.write(at, headers.of(number));
+                    }
+
+                    for at in both {
+                        memory.writeback(at..at + HEADER as u64)?;
+                    }
+
+                    memory.fence();
+                    Ok::<_, Infallible>(())
+                })
+            });
+            next = numbers.end;
+            let mut found = vec![0; bytes];
+            for number in numbers.rev().take(blobs) {
+                let Ok(()) = Medium::read(&memory, blob(number), &mut found);
+                assert_eq!(found, payloads.of(number), "{number}");
+            }
+            each(ns, REPLACED)
+        };
+        let name = "bare, two fences".to_owned();
+        Contender { name, goal: None, block_ns: Box::new(block_ns) }
+    }
+
+    /// A file of the same bytes, made durable and then renamed to the last one's name.
+    fn renamed_file(&self, bytes: usize) -> Contender<'_> {
+        let (path, new) = (self.directory.path().join("small"), self.directory.path().join("new"));
+        let (payloads, mut next) = (Payloads::new(bytes), 0);
+        let block_ns = move || {
+            let numbers = next..next + REPLACED_FILES;
+            let ns = self.completed_ns(|| {
+                numbers.clone().try_for_each(|number| {
+                    let mut file = File::create(&new)?;
+                    file.write_all(payloads.of(number))?;
+                    file.sync_all()?;
+                    fs::rename(&new, &path)
+                })
+            });
+            next = numbers.end;
+            let found = fs::read(&path);
+            let is_right = found.as_ref().is_ok_and(|found| found == payloads.of(next - 1));
+            assert!(is_right, "{found:?}");
+            each(ns, REPLACED_FILES)
+        };
+        let name = "file, fsync and rename".to_owned();
+        Contender { name, goal: None, block_ns: Box::new(block_ns) }
+    }
+}
+
+/// Memory and time.
+impl Bench {
+    /// Where the store is.
+    fn store_memory(&self) -> Memory<'_> {
+        let (words, _) = self.memory.words().split_at(STORE / WORD);
+        Memory::new(words, self.cache)
+    }
+
+    /// What is behind it.
+    fn bare_memory(&self) -> Memory<'_> {
+        let (_, words) = self.memory.words().split_at(STORE / WORD);
+        Memory::new(words, self.cache)
+    }
+
+    /// In its memory, whatever was there.
+    fn empty_store(&self) -> Result<Store<Memory<'_>>, Box<dyn Error>> {
+        let words = self.memory.words().iter();
+        words.take(HEADERS * PAGE / WORD).for_each(|word| word.store(0, Ordering::Relaxed));
+        Ok(Options::new().create(self.store_memory())?)
+    }
+
+    /// Out of all caches.
+    #[expect(clippy::cast_possible_truncation, reason = "offsets in memory")]
+    fn drop_lines(&self, bytes: Range<u64>) {
+        let (first, end) = (bytes.start as usize / WORD, (bytes.end as usize).div_ceil(WORD));
+        let words = &self.memory.words()[first..end];
+        self.cache.writeback_invalidate(words);
+        // No write-back may be under way when the time begins.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Nanoseconds until what `work` stores is complete.
+    ///
+    /// # Panics
+    /// If it fails.
+    fn completed_ns<T: Debug, E: Debug>(&self, work: impl FnOnce() -> Result<T, E>) -> f64 {
+        let mut done = None;
+        let ns = self.clock.time_completed(|| done = Some(work()));
+        assert!(matches!(done, Some(Ok(_))), "{done:?}");
+        ns
+    }
+}

@@ -16,6 +16,7 @@
 //! | [`dax`](crate::dax) | a file on DAX, or what comes nearest; a medium |
 //! | [`journal`](../journal/index.html) | a log in a medium that loses nothing acknowledged |
 //! | [`recorder`](../recorder/index.html) | a flight recorder in a medium: the last events of each thread |
+//! | [`preserve`](../preserve/index.html) | named blobs in a medium, replaced atomically, that outlive reboots |
 //! | [`sim`](../sim/index.html) | a medium that shows every state a crash may leave, for tests |
 //!
 //! # Why write-back and fence are two steps

@@ -1,6 +1,6 @@
 // The README's examples need the whole crate.
 #![cfg_attr(
-    any(not(doctest), all(feature = "dax", feature = "journal")),
+    any(not(doctest), all(feature = "dax", feature = "journal", feature = "preserve")),
     doc = include_str!("../README.md")
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]

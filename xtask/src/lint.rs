@@ -8,7 +8,17 @@ use crate::report::Report;
 use crate::toolchain;
 
 /// The library's features one by one, besides all and none: each must stand alone.
-const ALONE: [&str; 7] = ["std", "dax", "journal", "recorder", "sim", "serde", "privileged"];
+const ALONE: [&str; 9] = [
+    "std",
+    "dax",
+    "journal",
+    "recorder",
+    "preserve",
+    "preserve-read",
+    "sim",
+    "serde",
+    "privileged",
+];
 /// Where the lab's images exist, and with them the library's privileged side; and which of them, where it
 /// is not all.
 const FREESTANDING: [(&str, &str); 3] = [

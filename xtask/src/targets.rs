@@ -42,15 +42,17 @@ pub(crate) fn no_std(host: &Host, report: &mut Report) -> Result<()> {
             Ok(compiler) => compiler,
             Err(reason) => return report.skip(triple, format!("{reason:#}")),
         };
-        ["", "privileged", "journal,recorder"].into_iter().try_for_each(|feature| {
-            let name = format!("{triple} {feature}");
-            let proves = format!("the bare library builds without std ({})", compiler.name);
-            report.check(name.trim_end(), &proves, || {
-                let line = "build -p cachemaint --no-default-features";
-                let cmd = compiler.cargo(line).args(["--target", triple]);
-                if feature.is_empty() { cmd } else { cmd.args(["--features", feature]) }.check()
-            })
-        })
+        ["", "privileged", "journal,recorder,preserve", "preserve-read"].into_iter().try_for_each(
+            |feature| {
+                let name = format!("{triple} {feature}");
+                let proves = format!("the bare library builds without std ({})", compiler.name);
+                report.check(name.trim_end(), &proves, || {
+                    let line = "build -p cachemaint --no-default-features";
+                    let cmd = compiler.cargo(line).args(["--target", triple]);
+                    if feature.is_empty() { cmd } else { cmd.args(["--features", feature]) }.check()
+                })
+            },
+        )
     })
 }
 

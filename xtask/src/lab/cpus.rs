@@ -31,7 +31,7 @@ const LANE_LIMIT: u32 = 900;
 /// Tests of what is the same on every CPU: pure functions over recorded machines, models of caches, and the
 /// simulator.
 /// They run natively, and emulated once for each order and size of words.
-pub(super) const SAME_ON_EVERY_CPU: [&str; 7] = [
+pub(super) const SAME_ON_EVERY_CPU: [&str; 8] = [
     "report::tests",
     "views::tests",
     "memory_type::",
@@ -39,6 +39,7 @@ pub(super) const SAME_ON_EVERY_CPU: [&str; 7] = [
     "simulator::",
     "uses::",
     "damage::",
+    "model::",
 ];
 
 /// Tests that would take minutes in an emulator and are the same everywhere: crashes of the logs on a

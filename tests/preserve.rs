@@ -1,16 +1,22 @@
 //! The store of preserved state, as its users rely on it.
 
 #![cfg(target_has_atomic = "64")]
-#![expect(clippy::unwrap_used, reason = "a workload that panics is a finding")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a workload that panics is a finding")]
 #![expect(clippy::cast_possible_truncation, reason = "numbers and lengths of blobs are small")]
 
 // On a simulated medium and without `unsafe`, and of many cases: Miri would take hours and find nothing.
+#[cfg(not(miri))]
+#[path = "preserve/claims.rs"]
+mod claims;
 #[cfg(not(miri))]
 #[path = "counting/mod.rs"]
 mod counting;
 #[cfg(not(miri))]
 #[path = "preserve/crashes.rs"]
 mod crashes;
+#[cfg(not(miri))]
+#[path = "preserve/damage.rs"]
+mod damage;
 #[cfg(feature = "dax")]
 #[path = "preserve/files.rs"]
 mod files;
@@ -21,8 +27,14 @@ mod format;
 #[path = "preserve/life.rs"]
 mod life;
 #[cfg(not(miri))]
+#[path = "preserve/model.rs"]
+mod model;
+#[cfg(not(miri))]
 #[path = "preserve/part.rs"]
 mod part;
+#[cfg(not(miri))]
+#[path = "preserve/plain.rs"]
+mod plain;
 #[cfg(not(miri))]
 #[path = "preserve/uses.rs"]
 mod uses;

@@ -1,0 +1,581 @@
+//! What holds for a store whatever happens to its bytes: property tests and the fuzzers in `fuzz/` ask the same.
+
+use super::plain::Plain;
+use cachemaint::medium::{Bytes, Readable};
+use cachemaint::preserve::{
+    Attributes, Boot, Damage, Error, Info, Options, Part, Reader, Snapshot, Store, Transaction,
+    Verify,
+};
+use core::convert::Infallible;
+use core::ops::Range;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Where blobs and tables begin in a store with units of 64, by the documentation of the format.
+pub(crate) const DATA: usize = 25_600;
+/// Bytes that one checksum is of.
+const CHUNK: u64 = 65_536;
+
+/// Lengths of blobs: of no chunk, of one and of several, at their boundaries and beside.
+#[cfg_attr(not(fuzzing), expect(dead_code, reason = "strategies choose their own"))]
+pub(crate) const LENGTHS: [u32; 16] =
+    [0, 1, 8, 63, 64, 65, 200, 1000, 4096, 4097, 65_535, 65_536, 65_537, 131_072, 131_073, 190_000];
+
+/// The same each time.
+pub(crate) fn options() -> Options<'static, Plain> {
+    Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210]).unit(64)
+}
+
+/// One thing that is done in a transaction.
+#[derive(Clone, Debug)]
+#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+pub(crate) enum Deed {
+    Put {
+        name: u8,
+        #[cfg_attr(fuzzing, arbitrary(with = length))]
+        len: u32,
+        metadata: u8,
+    },
+    /// The same piece by piece, its length not being known.
+    Stream {
+        name: u8,
+        #[cfg_attr(fuzzing, arbitrary(with = length))]
+        len: u32,
+        metadata: u8,
+    },
+    Delete(u8),
+    Rename(u8, u8),
+}
+
+#[cfg(fuzzing)]
+fn length(unstructured: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<u32> {
+    unstructured.choose(&LENGTHS).copied()
+}
+
+/// What becomes of a transaction.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+pub(crate) enum End {
+    Commit,
+    Abandon,
+    /// It is committed, and the store sealed.
+    Seal,
+    /// It is committed, and the store opened again.
+    Reopen,
+}
+
+/// A transaction.
+#[derive(Clone, Debug)]
+#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+pub(crate) struct Step {
+    pub(crate) deeds: Vec<Deed>,
+    pub(crate) end: End,
+}
+
+/// A blob as it was put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) version: u64,
+    pub(crate) metadata: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Blobs by name.
+pub(crate) type Blobs = BTreeMap<String, Kept>;
+
+/// Short ones, one of several bytes a letter, and the longest.
+pub(crate) fn name(number: u8) -> String {
+    match number % 6 {
+        0 => "a".into(),
+        1 => "b".into(),
+        2 => "state/of a longer name".into(),
+        3 => "äöü".into(),
+        4 => "z".repeat(255),
+        _ => "c".into(),
+    }
+}
+
+/// Not two numbers have the same.
+pub(crate) fn kept(number: u64, len: u32, metadata: u8) -> Kept {
+    let noise = (0..u64::from(len).div_ceil(8)).flat_map(|at| noise(number, at).to_le_bytes());
+    let mut bytes: Vec<u8> = noise.collect();
+    bytes.truncate(len as usize);
+    Kept { version: number, metadata: vec![number as u8; usize::from(metadata) * 16], bytes }
+}
+
+/// Steele, Lea and Flood's `SplitMix64`.
+fn noise(seed: u64, at: u64) -> u64 {
+    let state = (seed << 32 | at).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
+}
+
+/// Does it, to the blobs too; what was refused is done to neither.
+pub(crate) fn apply(
+    deed: &Deed,
+    number: u64,
+    transaction: &mut Transaction<'_, Plain>,
+    blobs: &mut Blobs,
+) -> Result<(), Error<Infallible>> {
+    match *deed {
+        Deed::Put { name: of, len, metadata } | Deed::Stream { name: of, len, metadata } => {
+            let (name, kept) = (name(of), kept(number, len, metadata));
+            let attributes = Attributes::new(&name).version(kept.version).metadata(&kept.metadata);
+            if matches!(deed, Deed::Put { .. }) {
+                transaction.put(attributes, &kept.bytes)?;
+            } else {
+                let mut writer = transaction.writer(attributes, None)?;
+                kept.bytes.chunks(5000).try_for_each(|piece| writer.write(piece))?;
+                writer.finish()?;
+            }
+            blobs.insert(name, kept);
+        }
+        Deed::Delete(of) => {
+            transaction.delete(&name(of))?;
+            blobs.remove(&name(of)).unwrap();
+        }
+        Deed::Rename(from, to) => {
+            transaction.rename(&name(from), &name(to))?;
+            let renamed = blobs.remove(&name(from)).unwrap();
+            assert_eq!(blobs.insert(name(to), renamed), None);
+        }
+    }
+    Ok(())
+}
+
+/// What was done, and what is left of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Lived {
+    pub(crate) image: Vec<u8>,
+    generation: u64,
+    pub(crate) last: Blobs,
+    /// The commit before.
+    before: Blobs,
+    history: Vec<Boot>,
+    /// Each blob with all that belongs to it.
+    pub(crate) places: Vec<Range<u64>>,
+}
+
+/// Creates a store of so many bytes and does all of it. What there is no room for is left out.
+pub(crate) fn live(bytes: usize, steps: &[Step]) -> Lived {
+    let medium = Plain::new(vec![0; bytes]);
+    let mut store = options().create(medium.clone()).unwrap();
+    let (mut last, mut before) = (Blobs::new(), Blobs::new());
+    for (step, number) in steps.iter().zip((0..).step_by(100)) {
+        let (mut blobs, generation) = (last.clone(), store.generation());
+        let mut transaction = store.begin().unwrap();
+        for (deed, number) in step.deeds.iter().zip(number..) {
+            match apply(deed, number, &mut transaction, &mut blobs) {
+                Ok(()) | Err(Error::Full { .. } | Error::NotFound | Error::NameTaken) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        if matches!(step.end, End::Abandon) {
+            continue;
+        }
+        if transaction.commit().unwrap() > generation {
+            before = core::mem::replace(&mut last, blobs);
+        }
+        match step.end {
+            End::Commit | End::Abandon => continue,
+            End::Seal => drop(store.seal().unwrap()),
+            End::Reopen => {
+                drop(store);
+                store = options().open(medium.clone()).unwrap().0;
+            }
+        }
+        before.clone_from(&last);
+    }
+    let snapshot = store.snapshot().unwrap();
+    let history = snapshot.history().unwrap().map(Result::unwrap).collect();
+    let infos = snapshot.entries().map(Result::unwrap);
+    let places = infos.map(|info| info.offset..sums(&info).end).collect();
+    Lived { image: medium.bytes(), generation: store.generation(), last, before, history, places }
+}
+
+/// Where the list of a blob's checksums is, by the documentation of the format.
+fn sums(info: &Info) -> Range<u64> {
+    let chunks = info.len.div_ceil(CHUNK);
+    let at = info.offset + info.len.next_multiple_of(8);
+    if chunks > 1 { at..at + 4 * chunks } else { at..at }
+}
+
+impl Lived {
+    /// Both copies of the header that holds.
+    fn headers(&self) -> [Range<u64>; 2] {
+        let at = self.generation % 2 * 4096;
+        [at, at + 8192].map(|at| at..at + 64)
+    }
+
+    fn word(&self, at: u64) -> u64 {
+        u64::from_le_bytes(*self.image[at as usize..].first_chunk().unwrap())
+    }
+
+    /// Both copies of the table.
+    pub(crate) fn tables(&self) -> [Range<u64>; 2] {
+        let header = self.headers()[0].start;
+        let len = self.word(header + 48) & 0xffff_ffff;
+        [32, 40].map(|at| self.word(header + at)).map(|at| at..at + len)
+    }
+
+    /// The history that holds.
+    fn history(&self) -> Range<u64> {
+        let table = self.tables()[0].start;
+        let at = 16_384 + self.word(table + 16) % 2 * 4608;
+        at..at + (self.word(table + 24) & 0xffff_ffff)
+    }
+}
+
+/// Where harm is done.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+pub(crate) enum Area {
+    Headers,
+    Tables,
+    History,
+    Blob(u8),
+    Anywhere,
+}
+
+/// What is done.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+pub(crate) enum Kind {
+    Bit(u8),
+    Zeros(u16),
+    Ones(u16),
+    /// Bytes that are made of the seed: to choose them would be to forge checksums.
+    Noise(u16, u32),
+    /// What is elsewhere.
+    Copy(u16, u32),
+    /// The end is missing, from there on.
+    Cut,
+}
+
+/// Damage. Places are counted in bytes, round and round.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
+pub(crate) struct Harm {
+    pub(crate) area: Area,
+    pub(crate) at: u32,
+    pub(crate) kind: Kind,
+}
+
+impl Harm {
+    pub(crate) fn apply(&self, lived: &Lived, image: &mut Vec<u8>) {
+        let within = |range: Range<u64>| {
+            let len = (range.end - range.start).max(1);
+            range.start + u64::from(self.at) % len
+        };
+        let at = match self.area {
+            Area::Headers => u64::from(self.at / 64 % 4 * 4096 + self.at % 64),
+            Area::Tables => within(lived.tables()[self.at as usize / 2 % 2].clone()),
+            Area::History => within(lived.history()),
+            Area::Blob(_) if lived.places.is_empty() => return,
+            Area::Blob(which) => {
+                within(lived.places[usize::from(which) % lived.places.len()].clone())
+            }
+            Area::Anywhere => within(0..lived.image.len() as u64),
+        } as usize;
+        let rest = image.len().saturating_sub(at);
+        let range = |len: u16| at..at + rest.min(len.into());
+        match self.kind {
+            _ if rest == 0 => {}
+            Kind::Bit(bit) => image[at] ^= 1 << (bit % 8),
+            Kind::Zeros(len) => image[range(len)].fill(0),
+            Kind::Ones(len) => image[range(len)].fill(0xff),
+            Kind::Noise(len, seed) => {
+                for (byte, at) in image[range(len)].iter_mut().zip(0..) {
+                    *byte = noise(seed.into(), at) as u8;
+                }
+            }
+            Kind::Copy(len, from) => {
+                let from = from as usize % image.len();
+                let len = range(len).len().min(image.len() - from);
+                image.copy_within(from..from + len, at);
+            }
+            Kind::Cut => image.truncate(at / 8 * 8),
+        }
+    }
+}
+
+/// What is found of a blob; no bytes, if they are damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    version: u64,
+    metadata: Vec<u8>,
+    bytes: Option<Vec<u8>>,
+}
+
+pub(crate) fn found<R: Readable>(snapshot: &Snapshot<'_, R>) -> BTreeMap<String, Found>
+where
+    R::Error: core::fmt::Debug,
+{
+    let infos = snapshot.entries().map(Result::unwrap);
+    let all = infos.map(|info| {
+        let metadata = metadata(snapshot, &info);
+        let bytes = read(snapshot, &info).ok();
+        (info.name.to_string(), Found { version: info.version, metadata, bytes })
+    });
+    all.collect()
+}
+
+/// Blobs that are whole.
+pub(crate) fn whole(blobs: &Blobs) -> BTreeMap<String, Found> {
+    let all = blobs.iter().map(|(name, kept)| {
+        let Kept { version, metadata, bytes } = kept.clone();
+        (name.clone(), Found { version, metadata, bytes: Some(bytes) })
+    });
+    all.collect()
+}
+
+fn metadata<R: Readable>(snapshot: &Snapshot<'_, R>, info: &Info) -> Vec<u8>
+where
+    R::Error: core::fmt::Debug,
+{
+    let mut buffer = vec![0; info.metadata];
+    assert_eq!(snapshot.metadata(info, &mut buffer).unwrap().len(), info.metadata);
+    buffer
+}
+
+/// All bytes of a blob.
+fn read<R: Readable>(snapshot: &Snapshot<'_, R>, info: &Info) -> Result<Vec<u8>, Error<R::Error>> {
+    let blob = snapshot.blob(info.name.as_str())?;
+    // It lies in the medium as a whole.
+    let mut bytes = vec![0; blob.len() as usize];
+    blob.read_at(0, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// What happened to bytes.
+struct Harmed<'l> {
+    lived: &'l Lived,
+    after: &'l [u8],
+    is_cut: bool,
+}
+
+impl Harmed<'_> {
+    fn is_hit(&self, range: &Range<u64>) -> bool {
+        let range = range.start as usize..range.end as usize;
+        self.lived.image.get(range.clone()) != self.after.get(range)
+    }
+
+    /// Damage is named where there is some.
+    fn is_told(&self, damage: &Damage) {
+        assert!(self.is_hit(&(damage.offset..damage.offset + damage.len)), "{damage:?}");
+        assert_ne!(damage.part, Part::Entry, "{damage:?}");
+    }
+
+    /// What is missing is named.
+    fn is_missing(&self, size: u64, needed: u64) {
+        assert!(self.is_cut && size == self.after.len() as u64, "{size}");
+        assert!((size + 1..=self.lived.image.len() as u64).contains(&needed), "{needed}");
+    }
+
+    /// A blob is returned as it was or not at all, and each chunk that is whole can be read.
+    fn blob_is_read<R: Readable>(&self, snapshot: &Snapshot<'_, R>, info: &Info, bytes: &[u8])
+    where
+        R::Error: core::fmt::Debug,
+    {
+        let (place, sums) = (info.range(), sums(info));
+        match read(snapshot, info) {
+            Ok(found) => assert!(found == bytes, "{info:?}"),
+            Err(error) if self.is_hit(&place) || self.is_hit(&sums) => match error {
+                Error::Damaged(damage) => self.is_told(&damage),
+                Error::Truncated { size, needed } => self.is_missing(size, needed),
+                error => panic!("{error:?}"),
+            },
+            Err(error) => panic!("{info:?} is whole: {error:?}"),
+        }
+        if self.is_hit(&sums) || self.is_cut {
+            return;
+        }
+        let blob = snapshot.blob(info.name.as_str()).unwrap();
+        for at in (0..info.len).step_by(CHUNK as usize) {
+            let end = info.len.min(at + CHUNK);
+            for part in [at..end, at..at + 1, at + (end - at) / 3..end - 1] {
+                let expected = &bytes[part.start as usize..part.end.max(part.start) as usize];
+                let mut found = vec![0; expected.len()];
+                match blob.read_at(part.start, &mut found) {
+                    Ok(()) => assert!(found == expected, "{part:?} of {info:?}"),
+                    Err(Error::Damaged(damage)) => {
+                        self.is_told(&damage);
+                        assert_eq!(damage.part, Part::Bytes { at });
+                        assert!(self.is_hit(&(info.offset + at..info.offset + end)));
+                    }
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+        }
+    }
+
+    /// Everything that is damaged is told of, and nothing else.
+    fn is_verified<R: Readable>(&self, snapshot: &Snapshot<'_, R>)
+    where
+        R::Error: core::fmt::Debug,
+    {
+        let verification = match snapshot.verify(&mut |_| ()) {
+            Ok(verification) => verification,
+            Err(Error::Truncated { size, needed }) => return self.is_missing(size, needed),
+            Err(error) => panic!("{error:?}"),
+        };
+        let unreadable = |info: &Info| read(snapshot, info).is_err();
+        let infos = snapshot.entries().map(Result::unwrap).filter(unreadable);
+        let unreadable: Vec<_> = infos.map(|info| info.name.to_string()).collect();
+        let told: Vec<_> = verification.damaged.iter().map(|(name, _)| name.to_string()).collect();
+        assert_eq!(told, unreadable);
+        verification.damaged.iter().for_each(|(_, damage)| self.is_told(damage));
+        let [header, header_copy] = self.lived.headers();
+        let [table, table_copy] = self.lived.tables();
+        let all = [header, header_copy, table, table_copy, self.lived.history()];
+        let hit: BTreeSet<_> =
+            all.into_iter().filter(|copy| self.is_hit(copy)).map(|copy| copy.start).collect();
+        assert_eq!(
+            verification.copies.iter().map(|copy| copy.offset).collect::<BTreeSet<_>>(),
+            hit
+        );
+    }
+}
+
+/// Blobs are as the last commit left them, or if both copies of its header are hit, as the one before, or not
+/// there; damage is told of; and after a commit there is no other than that of blobs.
+pub(crate) fn damage_costs_what_it_touches(lived: &Lived, after: &[u8]) {
+    let harmed = Harmed { lived, after, is_cut: after.len() < lived.image.len() };
+    let is_whole = |copies: [Range<u64>; 2]| copies.iter().any(|copy| !harmed.is_hit(copy));
+    let has_header = is_whole(lived.headers());
+    let bytes = Bytes(after);
+    let snapshot = match Snapshot::of(&bytes) {
+        Ok(snapshot) => snapshot,
+        Err(Error::Truncated { size, .. }) if harmed.is_cut => {
+            assert_eq!(size, after.len() as u64);
+            return assert!(options().open(Plain::new(after.to_vec())).is_err());
+        }
+        Err(error) => {
+            assert!(!(has_header && is_whole(lived.tables())), "{error}");
+            return assert!(options().open(Plain::new(after.to_vec())).is_err());
+        }
+    };
+    let is_last = snapshot.generation() == lived.generation;
+    assert_eq!(is_last, has_header);
+    assert!(is_last || snapshot.generation() + 1 == lived.generation);
+    let committed = if is_last { &lived.last } else { &lived.before };
+    let infos: Vec<Info> = snapshot.entries().map(Result::unwrap).collect();
+    assert!(infos.iter().map(|info| info.name.as_str()).eq(committed.keys()));
+    for (info, kept) in infos.iter().zip(committed.values()) {
+        assert_eq!(
+            (info.version, metadata(&snapshot, info)),
+            (kept.version, kept.metadata.clone())
+        );
+        if is_last {
+            harmed.blob_is_read(&snapshot, info, &kept.bytes);
+        } else if let Ok(found) = read(&snapshot, info) {
+            assert!(found == kept.bytes, "{info:?}");
+        }
+    }
+    if is_last {
+        harmed.is_verified(&snapshot);
+        match snapshot.history() {
+            Ok(boots) => assert!(boots.map(Result::unwrap).eq(lived.history.iter().copied())),
+            Err(error) => assert!(harmed.is_hit(&lived.history()), "{error}"),
+        }
+    }
+    let medium = Plain::new(after.to_vec());
+    match options().verify(Verify::Always).open(medium.clone()) {
+        Ok((store, opened)) => {
+            if is_last {
+                opened.mended.iter().for_each(|damage| harmed.is_told(damage));
+            }
+            goes_on(&medium, store, &found(&snapshot));
+        }
+        Err(error) => {
+            assert!(matches!(error, Error::Truncated { .. } | Error::Full { .. }), "{error}");
+            assert!(harmed.is_cut);
+        }
+    }
+}
+
+/// What was opened has what was there, is written, and has what was committed when it is opened again.
+fn goes_on(medium: &Plain, mut store: Store<Plain>, there: &BTreeMap<String, Found>) {
+    assert!(found(&store.snapshot().unwrap()) == *there);
+    let mut expected = there.clone();
+    let mut names = there.keys();
+    let mut transaction = store.begin().unwrap();
+    if let Some(first) = names.next() {
+        transaction.delete(first).unwrap();
+        expected.remove(first);
+    }
+    if let Some(second) = names.next()
+        && transaction.rename(second, "renamed").is_ok()
+    {
+        let renamed = expected.remove(second).unwrap();
+        expected.insert("renamed".into(), renamed);
+    }
+    for (number, len) in [(1, 0), (2, 100), (3, 70_000)] {
+        let (name, kept) = (format!("put {len}"), kept(number, len, 1));
+        let attributes = Attributes::new(&name).version(kept.version).metadata(&kept.metadata);
+        match transaction.put(attributes, &kept.bytes) {
+            Ok(()) => expected.extend(whole(&[(name, kept)].into())),
+            Err(error) => assert!(matches!(error, Error::Full { .. }), "{error}"),
+        }
+    }
+    transaction.commit().unwrap();
+    is_there(&store, &expected);
+    drop(store);
+    let (store, opened) = options().open(medium.clone()).unwrap();
+    assert_eq!(opened.mended, []);
+    is_there(&store, &expected);
+    each_header_is_enough(&medium.bytes());
+}
+
+fn is_there(store: &Store<Plain>, expected: &BTreeMap<String, Found>) {
+    let snapshot = store.snapshot().unwrap();
+    assert!(found(&snapshot) == *expected);
+    let verification = snapshot.verify(&mut |_| ()).unwrap();
+    assert_eq!(verification.copies, []);
+    let damaged = expected.values().filter(|found| found.bytes.is_none()).count();
+    assert_eq!(verification.damaged.len(), damaged);
+}
+
+/// All four headers are whole.
+fn each_header_is_enough(image: &[u8]) {
+    for only in 0..4 {
+        let mut image = image.to_vec();
+        (0..4).filter(|other| *other != only).for_each(|other| image[other * 4096..][..64].fill(0));
+        Snapshot::of(&Bytes(&image)).unwrap();
+    }
+}
+
+/// Bytes that may be anything are read to an end, in parts as in one piece, and what can be opened goes on.
+pub(crate) fn anything_is_read_to_an_end(image: &[u8]) {
+    let bytes = Bytes(image);
+    let opened = Plain::new(image.to_vec());
+    let Ok(snapshot) = Snapshot::of(&bytes) else {
+        return assert!(options().open(opened).is_err());
+    };
+    let reader = Reader::open(bytes).unwrap();
+    // The least entry has 56 bytes.
+    assert!(snapshot.entries().count() <= image.len() / 56);
+    for info in snapshot.entries().map_while(Result::ok) {
+        metadata(&snapshot, &info);
+        let loaded = reader.load(info.name.as_str()).ok();
+        let whole = read(&snapshot, &info).ok();
+        assert!(whole == loaded);
+        let Ok(blob) = snapshot.blob(info.name.as_str()) else { continue };
+        for (at, len) in [(0, 1), (info.len / 3, 100), (info.len / 2, info.len / 2)] {
+            let mut part = vec![0; len.min(info.len - at) as usize];
+            let is_read = blob.read_at(at, &mut part).is_ok();
+            if let Some(whole) = &whole {
+                assert!(is_read && part == whole[at as usize..][..part.len()]);
+            }
+        }
+        assert!(matches!(blob.read_at(info.len, &mut [0]), Err(Error::Range { .. })));
+    }
+    // What it finds is for the other claims.
+    drop(snapshot.verify(&mut |_| ()));
+    assert!(snapshot.history().map_or(0, Iterator::count) <= 32);
+    let Ok((store, _)) = options().verify(Verify::Always).open(opened.clone()) else { return };
+    // The last of all numbers are nobody's: a commit a nanosecond takes a century to them.
+    if store.generation() < 1 << 62 {
+        goes_on(&opened, store, &found(&snapshot));
+    }
+}

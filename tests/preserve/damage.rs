@@ -1,0 +1,275 @@
+//! Damaged stores and arbitrary bytes: what is returned was committed, what is whole is returned, nothing panics.
+
+use crate::claims::{
+    Area, DATA, Deed, End, Harm, Kind, Lived, Step, anything_is_read_to_an_end,
+    damage_costs_what_it_touches, found, live, options, whole,
+};
+use crate::plain::Plain;
+use cachemaint::medium::Bytes;
+use cachemaint::preserve::{Damage, Error, Part, Snapshot};
+use core::ops::Range;
+use proptest::prelude::*;
+
+/// A blob with metadata, an empty one, and one that was replaced, in a store that was opened twice.
+fn small() -> Lived {
+    let put = |name, len, metadata| Deed::Put { name, len, metadata };
+    live(
+        DATA + 4096,
+        &[
+            Step { deeds: vec![put(0, 30, 0), put(1, 0, 0)], end: End::Reopen },
+            Step { deeds: vec![put(0, 90, 1)], end: End::Commit },
+        ],
+    )
+}
+
+/// Blobs of several chunks.
+fn large() -> Lived {
+    let put = |name, len, metadata| Deed::Put { name, len, metadata };
+    let deeds = vec![put(0, 300_000, 0), put(3, 70_001, 2), put(1, 65_536, 0)];
+    live(DATA + 500_000, &[Step { deeds, end: End::Commit }])
+}
+
+fn bits_are_flipped(lived: &Lived, bits: impl Iterator<Item = usize>) {
+    let mut image = lived.image.clone();
+    for bit in bits {
+        image[bit / 8] ^= 1 << (bit % 8);
+        damage_costs_what_it_touches(lived, &image);
+        image[bit / 8] ^= 1 << (bit % 8);
+    }
+}
+
+fn bits(range: &Range<u64>) -> Range<usize> {
+    range.start as usize * 8..range.end as usize * 8
+}
+
+#[test]
+fn each_bit_of_headers_histories_tables_and_a_blob_is_proved() {
+    let lived = small();
+    let headers = [0, 4096, 8192, 12_288].map(|at| at..at + 64);
+    let histories = [16_384, 16_384 + 4608].map(|at| at..at + 144);
+    let all = headers.into_iter().chain(histories).chain(lived.tables());
+    let all: Vec<_> = all.chain(lived.places.iter().cloned()).collect();
+    bits_are_flipped(&lived, all.iter().flat_map(bits));
+}
+
+#[test]
+fn a_bit_of_a_chunk_costs_that_chunk() {
+    let lived = large();
+    // One in some thousand bytes, and each of the last 40, where lists of checksums are.
+    for place in &lived.places {
+        let end = place.end as usize * 8;
+        bits_are_flipped(&lived, bits(place).step_by(8 * 9973 + 1));
+        bits_are_flipped(&lived, (end - 40 * 8..end).step_by(5));
+    }
+}
+
+#[test]
+fn a_store_that_is_cut_off_is_told_or_read_as_it_was() {
+    let lived = small();
+    for len in (0..lived.image.len()).step_by(64) {
+        damage_costs_what_it_touches(&lived, &lived.image[..len]);
+    }
+}
+
+/// The bytes of a header of which some came to be durable.
+fn header(old: &[u8], new: &[u8], at: usize, durable: usize) -> Vec<u8> {
+    [&new[at..at + durable], &old[at + durable..at + 64]].concat()
+}
+
+/// A crash in a commit may leave one copy of the header and not the other. Whoever opens the store then commits to the
+/// same place; if that is torn, too, by a second crash, it must still find what was there at the first opening.
+#[test]
+fn what_was_opened_after_a_crash_is_there_after_another_one() {
+    let medium = Plain::new(vec![0; DATA + 4096]);
+    let mut store = options().create(medium.clone()).unwrap();
+    for number in 0..2_u8 {
+        let mut transaction = store.begin().unwrap();
+        transaction.put("a", &[number; 100]).unwrap();
+        transaction.commit().unwrap();
+    }
+    let before = medium.bytes();
+    let mut transaction = store.begin().unwrap();
+    transaction.put("b", &[7; 100]).unwrap();
+    let generation = transaction.commit().unwrap();
+    let after = medium.bytes();
+    let lengths = [0, 24, 64];
+    let places = |generation: u64| [0, 8192].map(|copy| generation as usize % 2 * 4096 + copy);
+    for durable in lengths.into_iter().flat_map(|one| lengths.map(|other| [one, other])) {
+        let mut crashed = after.clone();
+        for (at, durable) in places(generation).into_iter().zip(durable) {
+            crashed[at..at + 64].copy_from_slice(&header(&before, &after, at, durable));
+        }
+        let medium = Plain::new(crashed);
+        let there = found(&Snapshot::of(&Bytes(&medium.bytes())).unwrap());
+        let generation = options().open(medium.clone()).unwrap().0.generation();
+        let opened = medium.bytes();
+        // What was there of the header before the opening, or has become durable of that.
+        for again in lengths.into_iter().flat_map(|one| lengths.map(|other| [one, other])) {
+            let mut image = opened.clone();
+            for ((at, durable), again) in places(generation).into_iter().zip(durable).zip(again) {
+                let old = header(&before, &after, at, durable);
+                let torn = [&opened[at..at + again], &old[again..]].concat();
+                image[at..at + 64].copy_from_slice(&torn);
+            }
+            let image = Bytes(&image);
+            let snapshot =
+                Snapshot::of(&image).unwrap_or_else(|why| panic!("{durable:?}, {again:?}: {why}"));
+            assert_eq!(found(&snapshot), there, "{durable:?}, then {again:?}");
+        }
+    }
+}
+
+fn harms() -> impl Strategy<Value = Vec<Harm>> {
+    let area = prop_oneof![
+        2 => Just(Area::Headers),
+        2 => Just(Area::Tables),
+        1 => Just(Area::History),
+        3 => any::<u8>().prop_map(Area::Blob),
+        1 => Just(Area::Anywhere),
+    ];
+    let len = prop_oneof![1..200_u16, any::<u16>()];
+    let kind = prop_oneof![
+        4 => any::<u8>().prop_map(Kind::Bit),
+        3 => len.clone().prop_map(Kind::Zeros),
+        3 => len.clone().prop_map(Kind::Ones),
+        3 => (len.clone(), any::<u32>()).prop_map(|(len, seed)| Kind::Noise(len, seed)),
+        2 => (len, any::<u32>()).prop_map(|(len, from)| Kind::Copy(len, from)),
+        1 => Just(Kind::Cut),
+    ];
+    let harm = (area, any::<u32>(), kind).prop_map(|(area, at, kind)| Harm { area, at, kind });
+    proptest::collection::vec(harm, 1..4)
+}
+
+fn steps(most: u32) -> impl Strategy<Value = Vec<Step>> {
+    let len = prop_oneof![3 => 0..300_u32, 1 => 60_000..70_000_u32, 1 => 0..=300_000_u32];
+    let put = (0..6_u8, len.prop_map(move |len| len.min(most)), 0..3_u8);
+    let deed = prop_oneof![
+        5 => put.clone().prop_map(|(name, len, metadata)| Deed::Put { name, len, metadata }),
+        2 => put.prop_map(|(name, len, metadata)| Deed::Stream { name, len, metadata }),
+        1 => (0..6_u8).prop_map(Deed::Delete),
+        1 => (0..6_u8, 0..6_u8).prop_map(|(from, to)| Deed::Rename(from, to)),
+    ];
+    let end = prop_oneof![
+        4 => Just(End::Commit),
+        1 => Just(End::Abandon),
+        1 => Just(End::Seal),
+        1 => Just(End::Reopen),
+    ];
+    let step = (proptest::collection::vec(deed, 0..5), end);
+    proptest::collection::vec(step.prop_map(|(deeds, end)| Step { deeds, end }), 1..6)
+}
+
+fn harmed(lived: &Lived, harms: &[Harm]) -> Vec<u8> {
+    let mut image = lived.image.clone();
+    for harm in harms {
+        harm.apply(lived, &mut image);
+    }
+    image
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+
+    #[test]
+    fn damage_costs_what_it_touches_and_nothing_else(steps in steps(300_000), harms in harms()) {
+        let lived = live(DATA + 600_000, &steps);
+        damage_costs_what_it_touches(&lived, &harmed(&lived, &harms));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn so_it_is_in_a_small_store(steps in steps(300), harms in harms()) {
+        let lived = live(DATA + 4096, &steps);
+        damage_costs_what_it_touches(&lived, &harmed(&lived, &harms));
+    }
+
+    #[test]
+    fn arbitrary_bytes_are_read_without_a_panic(
+        steps in steps(300),
+        patches in proptest::collection::vec((0..DATA + 4096, any::<[u8; 8]>()), 0..8),
+        start: prop::sample::Index,
+        bytes in proptest::collection::vec(any::<u8>(), 0..2000),
+        is_store: bool,
+    ) {
+        let mut image = live(DATA + 4096, &steps).image;
+        if !is_store {
+            let at = start.index(image.len());
+            let bytes = &bytes[..bytes.len().min(image.len() - at)];
+            image[at..at + bytes.len()].copy_from_slice(bytes);
+        }
+        for (at, patch) in patches {
+            let len = patch.len().min(image.len() - at);
+            image[at..at + len].copy_from_slice(&patch[..len]);
+        }
+        anything_is_read_to_an_end(&image);
+    }
+}
+
+#[test]
+fn nothing_is_damaged_where_nothing_was_harmed() {
+    for lived in [small(), large()] {
+        damage_costs_what_it_touches(&lived, &lived.image);
+        anything_is_read_to_an_end(&lived.image);
+        let blobs = found(&Snapshot::of(&Bytes(&lived.image)).unwrap());
+        assert_eq!(blobs, whole(&lived.last));
+    }
+}
+
+/// Three blobs, and numbers put over those of a header and of the entries, by which the checksums are right.
+fn forged(of_header: &[(usize, u64)], of_entries: [&[(usize, u64)]; 3]) -> Vec<u8> {
+    let put = |name| Deed::Put { name, len: 30, metadata: 0 };
+    let deeds = [0, 1, 5].map(put).to_vec();
+    let mut lived = live(DATA + 4096, &[Step { deeds, end: End::Commit }]);
+    let tables = lived.tables().map(|table| table.start as usize..table.end as usize);
+    let image = &mut lived.image;
+    for table in tables.clone() {
+        // Entries have 48 bytes, and names of one, up to a word.
+        for (entry, patches) in (168..).step_by(56).zip(of_entries) {
+            for (at, number) in patches {
+                image[table.start + entry + at..][..8].copy_from_slice(&number.to_le_bytes());
+            }
+        }
+    }
+    let checksum = crc32c::crc32c(&image[tables[0].clone()]).to_le_bytes();
+    // The second generation's.
+    for header in [0, 8192] {
+        let header = &mut image[header..header + 64];
+        for (at, number) in of_header {
+            header[*at..at + 8].copy_from_slice(&number.to_le_bytes());
+        }
+        header[52..56].copy_from_slice(&checksum);
+        let checksum = crc32c::crc32c_append(crc32c::crc32c(&header[..12]), &header[16..]);
+        header[12..16].copy_from_slice(&checksum.to_le_bytes());
+    }
+    lived.image
+}
+
+#[test]
+fn lengths_that_cannot_be_are_not_counted_on_from() {
+    // A store as large as can be, and three blobs that take most of it each: more bytes than 64 bits can count.
+    let most = (1 << 63) - 64;
+    let len: &[(usize, u64)] = &[(8, most - (1 << 50))];
+    let image = forged(&[(24, most)], [len; 3]);
+    let image = Bytes(&image);
+    let snapshot = Snapshot::of(&image).unwrap();
+    assert_eq!(snapshot.entries().map(Result::unwrap).count(), 3);
+    let refused = snapshot.verify(&mut |_| ());
+    assert!(matches!(refused, Err(Error::Truncated { .. })), "{refused:?}");
+    assert!(options().open(Plain::new(image.0.to_vec())).is_err());
+}
+
+#[test]
+fn no_blob_is_of_a_commit_to_come() {
+    let generation = |number| forged(&[], [&[], &[], &[(24, number)]]);
+    assert_eq!(Snapshot::of(&Bytes(&generation(2))).unwrap().entries().flatten().count(), 3);
+    let image = generation(3);
+    let image = Bytes(&image);
+    let last = Snapshot::of(&image).unwrap().entries().last();
+    let is_refused = matches!(last, Some(Err(Error::Damaged(Damage { part: Part::Entry, .. }))));
+    assert!(is_refused, "{last:?}");
+    let opened = options().open(Plain::new(image.0.to_vec()));
+    assert!(matches!(opened, Err(Error::Damaged(_))));
+}

@@ -1,0 +1,197 @@
+//! Whatever is done to a store, it has what a map would have, and counts its space as one counts it by hand.
+
+use crate::claims::{Blobs, DATA, Deed, apply, found, kept, name, options, whole};
+use crate::plain::Plain;
+use cachemaint::preserve::{Attributes, Capacity, Error, Store};
+use proptest::prelude::*;
+
+/// Bytes of a table before its entries, and of an entry before its name, by the documentation of the format.
+const PREAMBLE: u64 = 168;
+const ENTRY: u64 = 48;
+
+/// What becomes of a transaction, and of the store then.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Commit,
+    Abandon,
+    Seal,
+    Reopen,
+    /// It is opened in a medium that has so many more bytes.
+    Grow(usize),
+    /// Nothing is committed; another one opens what is in the medium.
+    Crash,
+}
+
+fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+    let len = prop_oneof![4 => 0..400_u32, 1 => 0..3000_u32, 1 => Just(0)];
+    let names = 0..6_u8;
+    let put = (names.clone(), len, prop_oneof![3 => Just(0), 1 => 0..40_u8]);
+    let deed = prop_oneof![
+        4 => put.clone().prop_map(|(name, len, metadata)| Deed::Put { name, len, metadata }),
+        2 => put.prop_map(|(name, len, metadata)| Deed::Stream { name, len, metadata }),
+        2 => names.clone().prop_map(Deed::Delete),
+        1 => (names.clone(), names).prop_map(|(from, to)| Deed::Rename(from, to)),
+    ];
+    proptest::collection::vec(deed, 0..6)
+}
+
+fn end() -> impl Strategy<Value = End> {
+    prop_oneof![
+        6 => Just(End::Commit),
+        2 => Just(End::Abandon),
+        1 => Just(End::Seal),
+        2 => Just(End::Reopen),
+        1 => (0..300_usize).prop_map(|words| End::Grow(words * 8)),
+        2 => Just(End::Crash),
+    ]
+}
+
+/// Bytes of the table, in whole units: what is before the entries, and for each 48, name and metadata, in words.
+fn table(blobs: &Blobs, unit: u64) -> u64 {
+    let entry = |name: &str, metadata: usize| {
+        (ENTRY + name.len() as u64 + metadata as u64).next_multiple_of(8)
+    };
+    let entries: u64 = blobs.iter().map(|(name, kept)| entry(name, kept.metadata.len())).sum();
+    (PREAMBLE + entries).next_multiple_of(unit)
+}
+
+/// What is free is all but blobs, in whole units, and two tables. These blobs have one chunk, so no list of checksums.
+fn capacity_is_right(store: &Store<Plain>, blobs: &Blobs, bytes: usize, unit: u64) -> Capacity {
+    let capacity = store.capacity().unwrap();
+    let total = bytes as u64 / unit * unit - (DATA as u64).next_multiple_of(unit);
+    let used: u64 =
+        blobs.values().map(|kept| (kept.bytes.len() as u64).next_multiple_of(unit)).sum();
+    assert_eq!((capacity.total, capacity.free), (total, total - used - 2 * table(blobs, unit)));
+    assert!(capacity.largest <= capacity.free);
+    capacity
+}
+
+/// There is room for the largest blob, and for no larger one, where the table does not get longer; if it does, for one
+/// that is less by four tables.
+fn largest_is_honest(store: &mut Store<Plain>, blobs: &Blobs, capacity: Capacity, unit: u64) {
+    let largest = capacity.largest;
+    if let Some((name, kept)) = blobs.iter().next() {
+        let attributes = || Attributes::new(name).metadata(&kept.metadata);
+        let more = vec![1; largest as usize + 1];
+        let mut transaction = store.begin().unwrap();
+        let refused = transaction.put(attributes(), &more);
+        assert!(matches!(refused, Err(Error::Full { .. })), "{refused:?} {capacity:?}");
+        if largest > 0 {
+            transaction.put(attributes(), &more[1..]).unwrap();
+        }
+    }
+    let mut with = blobs.clone();
+    with.insert("new".into(), kept(0, 0, 0));
+    let (before, after) = (table(blobs, unit), table(&with, unit));
+    let less = if before == after { 0 } else { 4 * after };
+    if largest > less {
+        let mut transaction = store.begin().unwrap();
+        transaction.put("new", &vec![1; (largest - less) as usize]).unwrap();
+    }
+}
+
+fn contents_are_right(store: &Store<Plain>, blobs: &Blobs) {
+    assert_eq!(found(&store.snapshot().unwrap()), whole(blobs));
+}
+
+fn run(mut bytes: usize, unit: u64, steps: &[(Vec<Deed>, End)]) {
+    let mut medium = Plain::new(vec![0; bytes]);
+    let mut store = options().unit(unit).create(medium.clone()).unwrap();
+    let mut blobs = Blobs::new();
+    for ((deeds, end), number) in steps.iter().zip((0..).step_by(100)) {
+        let mut changed = blobs.clone();
+        let mut transaction = store.begin().unwrap();
+        for (deed, number) in deeds.iter().zip(number..) {
+            match apply(deed, number, &mut transaction, &mut changed) {
+                Ok(()) => {}
+                Err(Error::Full { .. }) => assert!(!matches!(deed, Deed::Delete(_))),
+                Err(Error::NotFound) => {
+                    let (Deed::Delete(of) | Deed::Rename(of, _)) = *deed else { panic!() };
+                    assert!(!changed.contains_key(&name(of)));
+                }
+                Err(Error::NameTaken) => {
+                    let Deed::Rename(_, to) = *deed else { panic!() };
+                    assert!(changed.contains_key(&name(to)));
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        match end {
+            End::Abandon => drop(transaction),
+            // What it would have given back is taken from the medium as it is.
+            End::Crash => {
+                medium = Plain::new(medium.bytes());
+                drop(transaction);
+                store = options().open(medium.clone()).unwrap().0;
+            }
+            End::Commit | End::Seal | End::Reopen | End::Grow(_) => {
+                transaction.commit().unwrap();
+                blobs = changed;
+            }
+        }
+        contents_are_right(&store, &blobs);
+        match end {
+            End::Seal => drop(store.seal().unwrap()),
+            End::Reopen => store = options().open(medium.clone()).unwrap().0,
+            End::Grow(more) => {
+                bytes += more;
+                let mut longer = medium.bytes();
+                longer.resize(bytes, 0xa5);
+                medium = Plain::new(longer);
+                store = options().open(medium.clone()).unwrap().0;
+            }
+            End::Commit | End::Abandon | End::Crash => {}
+        }
+        contents_are_right(&store, &blobs);
+        let capacity = capacity_is_right(&store, &blobs, bytes, unit);
+        largest_is_honest(&mut store, &blobs, capacity, unit);
+        assert_eq!(store.capacity().unwrap(), capacity, "what was given up takes nothing");
+        contents_are_right(&store, &blobs);
+    }
+    // However full it is.
+    for name in blobs.keys() {
+        let mut transaction = store.begin().unwrap();
+        transaction.delete(name).unwrap();
+        transaction.commit().unwrap();
+    }
+    capacity_is_right(&store, &Blobs::new(), bytes, unit);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+    #[test]
+    fn it_is_a_map_that_counts_its_space(
+        words in 0..400_usize,
+        unit in prop_oneof![4 => Just(64_u64), 1 => Just(128), 1 => Just(512)],
+        steps in proptest::collection::vec((deeds(), end()), 1..20),
+    ) {
+        // The least is room for four tables.
+        let least = DATA.next_multiple_of(unit as usize) + 4 * 168_usize.next_multiple_of(unit as usize);
+        run(least + words * 8, unit, &steps);
+    }
+}
+
+/// The arithmetic of blobs of several chunks: a list of 4 bytes for each 65536, from the next word on.
+#[test]
+fn the_largest_blob_leaves_room_for_its_checksums() {
+    // Tables of one blob "a" have 168 + 56 bytes, so 256. Two are used, below the first two of 192, whose place has
+    // room for one more; three are kept besides.
+    let bytes = DATA + 200_000 + 3 * 256 + 2 * 256 + 2 * 192;
+    let mut store = options().create(Plain::new(vec![0; bytes])).unwrap();
+    let mut transaction = store.begin().unwrap();
+    transaction.put("a", &[]).unwrap();
+    transaction.commit().unwrap();
+    let largest = store.capacity().unwrap().largest;
+    assert_eq!(largest, 200_000);
+    // Four chunks: 16 bytes.
+    let mut transaction = store.begin().unwrap();
+    let refused = transaction.put("a", &vec![1; 200_000 - 16 + 1]);
+    assert!(
+        matches!(refused, Err(Error::Full { needed: 200_064, largest: 200_000 })),
+        "{refused:?}"
+    );
+    transaction.put("a", &vec![1; 200_000 - 16]).unwrap();
+    transaction.commit().unwrap();
+    assert_eq!(store.reader().load("a").unwrap(), vec![1; 200_000 - 16]);
+}

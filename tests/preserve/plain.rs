@@ -1,0 +1,65 @@
+//! A medium of ordinary memory, whose bytes can be taken while a store is in it.
+
+use cachemaint::medium::{Granularity, Medium};
+use core::convert::Infallible;
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+/// Bytes that nothing is written back of. A clone is the same medium.
+#[derive(Clone, Debug)]
+pub(crate) struct Plain(Arc<Mutex<Vec<u8>>>);
+
+impl Plain {
+    /// Of whole words; the rest is left out.
+    pub(crate) fn new(mut bytes: Vec<u8>) -> Self {
+        bytes.truncate(bytes.len() / 8 * 8);
+        Self(Arc::new(Mutex::new(bytes)))
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Medium for Plain {
+    type Error = Infallible;
+
+    fn len(&self) -> u64 {
+        self.0.lock().unwrap().len() as u64
+    }
+
+    fn granularity(&self) -> Granularity {
+        Granularity::Line(64)
+    }
+
+    fn atomic_unit(&self) -> usize {
+        8
+    }
+
+    fn load(&self, at: u64, _order: Ordering) -> u64 {
+        let mut word = [0; 8];
+        let Ok(()) = self.read(at, &mut word);
+        u64::from_le_bytes(word)
+    }
+
+    fn store(&self, at: u64, word: u64, _order: Ordering) {
+        self.write(at, &word.to_le_bytes());
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
+        into.copy_from_slice(&self.0.lock().unwrap()[at as usize..][..into.len()]);
+        Ok(())
+    }
+
+    fn write(&self, at: u64, from: &[u8]) {
+        self.0.lock().unwrap()[at as usize..][..from.len()].copy_from_slice(from);
+    }
+
+    fn writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
+        assert!(range.start <= range.end && range.end <= Medium::len(self));
+        Ok(())
+    }
+
+    fn fence(&self) {}
+}

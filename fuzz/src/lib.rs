@@ -5,4 +5,5 @@
 #![expect(clippy::cast_possible_truncation, reason = "numbers and lengths of records are small")]
 
 pub mod journal;
+pub mod preserve;
 pub mod recorder;

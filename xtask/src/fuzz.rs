@@ -15,9 +15,11 @@ use crate::report::{Finding, Report};
 use crate::toolchain;
 
 /// Each, and what it proves.
-const TARGETS: [(&str, &str); 4] = [
+const TARGETS: [(&str, &str); 6] = [
     ("journal_bytes", "a journal of any bytes is read to an end, and goes on if it can be opened"),
     ("journal_damage", "what is read of a damaged journal was written, and all that is whole is"),
+    ("preserve_bytes", "a store of any bytes is read to an end, and goes on if it can be opened"),
+    ("preserve_damage", "what is read of a damaged store was committed, and all that is whole is"),
     (
         "recorder_bytes",
         "a recording of any bytes is read to an end, and goes on if it can be opened",

@@ -48,7 +48,11 @@ use modelled as native;
 #[cfg(feature = "std")]
 pub(crate) mod badblocks;
 pub(crate) mod block_stores;
-#[cfg(all(feature = "std", any(feature = "recorder", all(feature = "preserve", feature = "dax"))))]
+#[cfg(all(
+    feature = "std",
+    target_has_atomic = "64",
+    any(feature = "recorder", all(feature = "preserve", feature = "dax"))
+))]
 pub(crate) mod boot;
 #[cfg(feature = "std")]
 pub(crate) mod cache_levels;

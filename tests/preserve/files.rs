@@ -1,7 +1,7 @@
 //! Stores in files.
 
-use cachemaint::dax::{self, DaxFile, Lock};
-use cachemaint::preserve::{Error, Options, Origin, Reader, Store};
+use cachemaint::dax::{self, DaxFile};
+use cachemaint::preserve::{Error, Options, Origin, Store};
 use std::path::Path;
 
 fn create(path: &Path, len: u64) -> Store<DaxFile> {
@@ -61,6 +61,9 @@ fn a_store_grows_with_its_file() {
 #[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
 #[test]
 fn a_lease_of_somebody_else_keeps_its_blob() {
+    use cachemaint::dax::Lock;
+    use cachemaint::preserve::Reader;
+
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
     let mut store = create(&path, 1 << 19);

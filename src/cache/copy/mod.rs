@@ -206,6 +206,7 @@ impl<E: Fn(*mut u8, *const u8, usize)> Copier<E> {
     ///
     /// # Safety
     /// As [`copy`](Self::copy).
+    #[cfg(target_has_atomic = "64")]
     pub(crate) unsafe fn copy_unfenced(
         mut self,
         parts: impl Iterator<Item = (*mut u8, *const u8, usize)> + Clone,

@@ -110,6 +110,7 @@ impl Loading<'_> {
             return self.write(&mut out, &bar);
         }
         let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
+        #[cfg_attr(not(unix), expect(unused_mut, reason = "there are no such permissions"))]
         let mut builder = tempfile::Builder::new();
         // Less what the process may not give: as of any new file.
         #[cfg(unix)]

@@ -1,0 +1,93 @@
+//! A database's cache that is warm after a restart.
+//!
+//! Pages are dear to read and cheap to lose: so what cannot be verified any more is left out and read again, and
+//! nothing else is. The name of a blob says which page it is, its version which version of the page: one that the
+//! database has changed since is stale. Pages are put and evicted some at a time, in transactions, so that a crash
+//! costs the last of them at most.
+//!
+//! ```sh
+//! cargo run --example page_cache --features preserve -- /mnt/pmem/cache   # and again
+//! ```
+
+#![expect(clippy::print_stdout, reason = "the result of the program")]
+
+use cachemaint::dax::{self, DaxFile, ErrorKind};
+use cachemaint::preserve::{Attributes, Error as StoreError, Options, Store};
+use std::collections::BTreeMap;
+use std::error::Error;
+
+const PAGE: usize = 16 << 10;
+const FILE: u64 = 8 << 20;
+/// Pages that are looked at in a run.
+const PAGES: u64 = 100;
+/// Pages that are put at a time.
+const BATCH: usize = 25;
+
+/// The database: a page, by its number and version, which takes long to read.
+fn read_from_database(number: u64, version: u64) -> Vec<u8> {
+    let word = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ version;
+    word.to_le_bytes().repeat(PAGE / 8)
+}
+
+/// Which version of a page the database has: every tenth one changes from run to run.
+fn current_version(number: u64, run: u64) -> u64 {
+    if number.is_multiple_of(10) { run } else { 0 }
+}
+
+type Failure = StoreError<dax::Error>;
+
+/// What is still good of the cache: pages that are whole, of the version that the database has.
+fn warm(store: &Store<DaxFile>, run: u64) -> Result<BTreeMap<u64, Vec<u8>>, Failure> {
+    let reader = store.reader();
+    let mut pages = BTreeMap::new();
+    for info in reader.list()? {
+        let number = info.name.as_str().strip_prefix("page/").and_then(|text| text.parse().ok());
+        let Some(number) = number.filter(|number| current_version(*number, run) == info.version)
+        else {
+            continue;
+        };
+        match reader.load(info.name.as_str()) {
+            Ok(page) => drop(pages.insert(number, page)),
+            Err(StoreError::Damaged(damage)) => println!("page {number} is read again: {damage}"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(pages)
+}
+
+/// Keeps pages for the next time.
+fn keep(store: &mut Store<DaxFile>, pages: &[(u64, Vec<u8>)], run: u64) -> Result<(), Failure> {
+    let mut transaction = store.begin()?;
+    for (number, page) in pages {
+        let name = format!("page/{number}");
+        let attributes = Attributes::new(&name).version(current_version(*number, run));
+        transaction.put(attributes, page)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn open(path: &str) -> Result<Store<DaxFile>, Box<dyn Error>> {
+    let options = dax::Options::new().allow_page_granularity();
+    match options.open(path) {
+        Err(error) if matches!(error.kind(), ErrorKind::Missing) => {
+            Ok(Options::new().create_file(options.create(path, FILE)?)?)
+        }
+        file => Ok(Options::new().open_file(file?)?.0),
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let path = std::env::args().nth(1).ok_or("usage: page_cache FILE")?;
+    let mut store = open(&path)?;
+    let run = store.generation();
+    let cache = warm(&store, run)?;
+    let read = |number| (number, read_from_database(number, current_version(number, run)));
+    let missed: Vec<_> =
+        (0..PAGES).filter(|number| !cache.contains_key(number)).map(read).collect();
+    for pages in missed.chunks(BATCH) {
+        keep(&mut store, pages, run)?;
+    }
+    println!("{} of {PAGES} pages were there, {} had to be read", cache.len(), missed.len());
+    Ok(())
+}

@@ -61,7 +61,8 @@
 //!
 //! # The format, version 1
 //! All numbers are little-endian. The headers are at offsets 0 and 4096, their copies at 8192 and 12288; the one of
-//! generation *g* is at 4096 (*g* modulo 2), and the higher generation of those that are whole holds.
+//! generation *g* is at 4096 (*g* modulo 2). Of all that are whole the one of the highest generation holds, also if its
+//! copy is not.
 //!
 //! | header, offset | bytes | what |
 //! |---|---|---|
@@ -96,7 +97,7 @@
 //! | 0 | 8 | offset of the blob |
 //! | 8 | 8 | its bytes |
 //! | 16 | 8 | the caller's version |
-//! | 24 | 8 | generation of the commit that put it there |
+//! | 24 | 8 | generation of the commit that put it there, not above that of the header |
 //! | 32 | 8 | when, in seconds since 1970-01-01 UTC, or 0 |
 //! | 40 | 4 | checksum |
 //! | 44 | 2 | bytes of the name, 1 to 255 |

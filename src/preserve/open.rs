@@ -148,7 +148,8 @@ impl<'p, M: Medium> Options<'p, M> {
         Self { ways, evidence, ..self }
     }
 
-    /// Creates a store in a medium, as large as there is room.
+    /// Creates a store in a medium, as large as there is room. In a `DaxFile` do it by `create_file`: else commits
+    /// tell nothing of this machine, and readers in other processes have no leases.
     ///
     /// # Errors
     /// If there is [one already](Error::Exists); [`Error::Unit`], [`Error::TooSmall`]; if the medium fails.
@@ -209,14 +210,16 @@ impl<'p, M: Medium> Options<'p, M> {
     }
 
     /// Opens a store to write it, and notes that: so it begins with a commit, which changes nothing else.
-    /// What was damaged and could be mended is. If the medium has grown, so has the store.
+    /// What was damaged and could be mended is. If the medium has grown, so has the store. Of a `DaxFile` do it by
+    /// `open_file`, as with [`create`](Self::create).
     ///
     /// One process writes at a time; a [`DaxFile`](../dax/struct.DaxFile.html) sees to that. To read alone take a
     /// [`Reader`](super::Reader), which nothing keeps out.
     ///
     /// # Errors
     /// If there is no store, or not the whole of it; of another version; if all headers, or both copies of the
-    /// table, are damaged; if the medium fails. Damaged blobs are none: they are told of.
+    /// table, are damaged; if the medium fails; [`Error::Full`], if it is shorter than it was and has no room for a
+    /// table any more. Damaged blobs are none: they are told of.
     ///
     /// # Crashes
     /// One meanwhile changes nothing.

@@ -31,7 +31,8 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// Whether nothing is damaged.
+    /// Whether nothing is damaged, no copy either: of a header one copy may be behind after a crash, until the store
+    /// is opened to be written. No blob is lost if [`damaged`](Self::damaged) is empty.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.damaged.is_empty() && self.copies.is_empty()

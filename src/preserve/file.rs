@@ -172,8 +172,9 @@ impl Snapshot<'_, DaxView> {
     }
 }
 
+/// Views are for CPUs of 64 bits.
 #[cfg(test)]
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
 mod tests {
     use crate::dax;
     use crate::preserve::{Options, Origin, Snapshot, Stamp, Verdict};

@@ -271,15 +271,19 @@ impl<M: Medium> Store<M> {
             stamp,
             ..self.preamble
         };
-        let tables = self.claim_tables(self.table_len)?;
+        let tables = self.claim_tables(self.header.len)?;
         let items = self.items.iter().map(|(name, item)| (&**name, item));
-        let table = Self::table(&self.preamble, items, self.table_len);
+        let table = Self::table(&self.preamble, items, self.header.len);
         self.medium.copy_unfenced(&[(history(number), &bytes)])?;
-        if self.header.is_sealed {
-            let range = history(number)..history(number) + bytes.len() as u64;
-            (self.ways.deep_persist)(&self.medium, range)?;
+        let history = history(number)..history(number) + bytes.len() as u64;
+        // Not everybody may flush what a medium keeps for itself: who may not gives the seal up.
+        let is_sealed =
+            self.header.is_sealed && (self.ways.deep_persist)(&self.medium, history).is_ok();
+        self.publish(&table, &tables, is_sealed)?;
+        if is_sealed {
+            self.deep_persist_header()?;
         }
-        self.publish(&table, &tables, self.header.is_sealed)
+        Ok(())
     }
 
     /// The history with this boot. One that is damaged is lost.

@@ -15,7 +15,8 @@ impl<M: Medium> Store<M> {
     /// ([`DaxFile::deep_persist`](crate::dax::DaxFile::deep_persist)). Returns the number of the commit.
     ///
     /// # Errors
-    /// If the medium fails: then the store is as it was, not sealed, or it must be opened again.
+    /// If the medium fails. No blob is lost by that, and the store may or may not be found sealed; if it is, all
+    /// that is in it was written back. [`Error::Failed`] of the next call says that it must be opened again.
     ///
     /// # Cost
     /// A write-back of all lines of the store that are in use.
@@ -26,6 +27,9 @@ impl<M: Medium> Store<M> {
         for range in used.into_iter().chain([history]) {
             (self.ways.deep_persist)(&self.medium, range)?;
         }
-        self.begin()?.commit_sealed()
+        let generation = self.begin()?.commit_sealed()?;
+        // What it says is so already: without this an older one may be found, which is not sealed.
+        self.deep_persist_header()?;
+        Ok(generation)
     }
 }

@@ -99,8 +99,6 @@ pub struct Store<M: Medium> {
     pub(super) preamble: Preamble,
     pub(super) items: Items,
     pub(super) space: Space,
-    /// Bytes of the table.
-    pub(super) table_len: u64,
     /// Whether a commit failed where it is not known what it left.
     pub(super) has_failed: bool,
 }
@@ -129,18 +127,23 @@ impl<M: Medium> Store<M> {
         let (header, preamble) = (snapshot.header, snapshot.preamble);
         let mut space = Space::new(data(header.unit)..size, header.unit);
         let mut items = Items::new();
+        let mut take = |range: Range<u64>, part: Part| {
+            let (offset, len, needed) = (range.start, range.end - range.start, range.end);
+            if needed > size {
+                return Err(Error::Truncated { size, needed });
+            }
+            if space.take(range) {
+                Ok(())
+            } else {
+                Err(Error::Damaged(Damage { part, offset, len }))
+            }
+        };
         let mut damage: Vec<Damage> = headers::damaged(&medium, &header)?.collect();
-        for copy in header.tables {
-            let range = copy..copy + header.len.next_multiple_of(header.unit);
-            if range.end > size {
-                return Err(Error::Truncated { size, needed: range.end });
-            }
-            let damaged = Damage { part: Part::TableCopy, offset: copy, len: header.len };
-            if !space.take(range) {
-                return Err(Error::Damaged(damaged));
-            }
-            if !snapshot.is_whole(copy)? {
-                damage.push(damaged);
+        for offset in header.tables {
+            let (part, len) = (Part::TableCopy, header.len);
+            take(offset..offset + len.next_multiple_of(header.unit), part)?;
+            if !snapshot.is_whole(offset)? {
+                damage.push(Damage { part, offset, len });
             }
         }
         for info in snapshot.entries() {
@@ -148,30 +151,11 @@ impl<M: Medium> Store<M> {
             let mut metadata = alloc::vec![0; info.metadata];
             snapshot.metadata(&info, &mut metadata)?;
             let item = Item::new(&info, metadata.into());
-            let range = item.range(header.unit);
-            if range.end > size {
-                return Err(Error::Truncated { size, needed: range.end });
-            }
-            if !space.take(range.clone()) {
-                let (offset, len) = (range.start, range.end - range.start);
-                return Err(Error::Damaged(Damage { part: Part::Entry, offset, len }));
-            }
+            take(item.range(header.unit), Part::Entry)?;
             items.insert(info.name.as_str().into(), item);
         }
-        let (table_len, leases) = (header.len, Leases::default());
-        let medium = Arc::new(medium);
-        let store = Self {
-            medium,
-            ways,
-            leases,
-            header,
-            size,
-            preamble,
-            items,
-            space,
-            table_len,
-            has_failed: false,
-        };
+        let (medium, leases, has_failed) = (Arc::new(medium), Leases::default(), false);
+        let store = Self { medium, ways, leases, header, size, preamble, items, space, has_failed };
         Ok((store, damage))
     }
 
@@ -236,7 +220,7 @@ impl<M: Medium> Store<M> {
         // Room is kept for two copies of the next table, and for two of the one after it.
         let mut space = self.space.clone();
         for _ in 0..4 {
-            let (bytes, unit) = (self.table_len.next_multiple_of(self.unit()), self.unit());
+            let (bytes, unit) = (self.header.len.next_multiple_of(self.unit()), self.unit());
             if space.claim(bytes, unit, From::End, &|range| self.leased(range))?.is_err() {
                 return Ok(Capacity { total: space.len(), free, largest: 0 });
             }
@@ -346,12 +330,14 @@ impl<M: Medium> Store<M> {
         headers::store(&*self.medium, &header).inspect_err(|_| self.has_failed = true)?;
         self.medium.fence();
         self.replace(header, places);
-        if is_sealed {
-            places_of(header.generation)
-                .into_iter()
-                .try_for_each(|at| (self.ways.deep_persist)(&self.medium, at..at + BYTES as u64))?;
-        }
         Ok(())
+    }
+
+    /// Makes the header that holds durable as far as the medium goes.
+    pub(super) fn deep_persist_header(&self) -> Result<(), M::Error> {
+        places_of(self.header.generation)
+            .into_iter()
+            .try_for_each(|at| (self.ways.deep_persist)(&self.medium, at..at + BYTES as u64))
     }
 
     /// Takes up what the medium has grown by.
@@ -372,7 +358,6 @@ impl<M: Medium> Store<M> {
             self.space.shorten(place, place.start + bytes);
         }
         self.header = header;
-        self.table_len = header.len;
     }
 }
 

@@ -94,7 +94,7 @@ pub struct Transaction<'s, M: Medium> {
 
 impl<'s, M: Medium> Transaction<'s, M> {
     pub(super) fn new(store: &'s mut Store<M>) -> Self {
-        let (changes, table_len) = (BTreeMap::new(), store.table_len);
+        let (changes, table_len) = (BTreeMap::new(), store.header.len);
         Self { store, changes, tables: None, table_len, thread: PhantomData }
     }
 
@@ -214,8 +214,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
     }
 
     fn write(&mut self, is_sealed: bool) -> Result<(), Error<M::Error>> {
-        self.keep_tables(self.table_len)?;
-        let Some(tables) = self.tables.clone() else { return Ok(()) };
+        let tables = self.keep_tables(self.table_len)?;
         let preamble = self.store.preamble;
         let preamble = super::format::table::Preamble { stamp: self.store.stamp(), ..preamble };
         let items = merged(&self.store.items, &self.changes);
@@ -338,23 +337,21 @@ impl<'s, M: Medium> Transaction<'s, M> {
         })
     }
 
-    /// Sees to it that there is room for a table of so many bytes.
-    fn keep_tables(&mut self, len: u64) -> Result<(), Error<M::Error>> {
+    /// Sees to it that there is room for a table of so many bytes, and says where.
+    fn keep_tables(&mut self, len: u64) -> Result<[Range<u64>; 2], Error<M::Error>> {
         let bytes = len.next_multiple_of(self.unit());
         let before = self.tables.clone();
-        if before.as_ref().is_some_and(|[first, _]| first.end - first.start >= bytes) {
-            return Ok(());
+        if let Some(tables) = &before
+            && tables[0].end - tables[0].start >= bytes
+        {
+            return Ok(tables.clone());
         }
         // Where they are may be a part of what is needed.
         self.give_tables();
-        match self.store.claim_tables(len) {
-            Ok(tables) => self.tables = Some(tables),
-            Err(error) => {
-                self.take_tables(before);
-                return Err(error);
-            }
-        }
-        Ok(())
+        let claimed = self.store.claim_tables(len);
+        let tables = claimed.inspect_err(|_| self.take_tables(before))?;
+        self.tables = Some(tables.clone());
+        Ok(tables)
     }
 
     /// Does something beside a table of so many bytes. If that fails, the room for the table is what it was: a

@@ -25,7 +25,7 @@ pub(super) fn write_whole<M: Medium>(medium: &M, at: u64, bytes: &[u8]) -> Resul
         sums.add(piece);
     }
     pieces.finish(medium)?;
-    sums.finish(medium, at, bytes.len() as u64)
+    sums.finish(medium, at)
 }
 
 /// Pieces that are written one behind the other, from a multiple of a line on.
@@ -86,6 +86,7 @@ struct Sums {
     done: Vec<u8>,
     /// Of the one under way.
     sum: u32,
+    /// Bytes that were added.
     len: u64,
 }
 
@@ -104,13 +105,13 @@ impl Sums {
         self.sum = 0;
     }
 
-    /// Writes the checksums behind a blob of so many bytes, if it has more than one chunk; returns that of the
-    /// blob.
-    fn finish<M: Medium>(mut self, medium: &M, at: u64, len: u64) -> Result<u32, M::Error> {
-        if !len.is_multiple_of(CHUNK) {
+    /// Writes the checksums behind their blob, which begins at `at`, if it has more than one chunk; returns that
+    /// of the blob.
+    fn finish<M: Medium>(mut self, medium: &M, at: u64) -> Result<u32, M::Error> {
+        if !self.len.is_multiple_of(CHUNK) {
             self.end_chunk();
         }
-        let range = sums(len);
+        let range = sums(self.len);
         if range.is_empty() {
             return Ok(self.done.first_chunk().map_or(0, |sum| u32::from_le_bytes(*sum)));
         }
@@ -133,8 +134,6 @@ pub struct Writer<'t, 's, 'a, M: Medium> {
     said: Option<u64>,
     /// What does not fill a piece yet.
     buffer: Vec<u8>,
-    /// Bytes that are in the medium.
-    written: u64,
     pieces: Pieces,
     sums: Sums,
     is_finished: bool,
@@ -157,7 +156,6 @@ impl<'t, 's, 'a, M: Medium> Writer<'t, 's, 'a, M> {
             place,
             said,
             buffer,
-            written: 0,
             pieces,
             sums,
             is_finished: false,
@@ -168,7 +166,7 @@ impl<'t, 's, 'a, M: Medium> Writer<'t, 's, 'a, M> {
     /// Bytes that were given to it.
     #[must_use]
     pub fn written(&self) -> u64 {
-        self.written + self.buffer.len() as u64
+        self.sums.len + self.buffer.len() as u64
     }
 
     /// Writes more of the blob.
@@ -211,7 +209,7 @@ impl<'t, 's, 'a, M: Medium> Writer<'t, 's, 'a, M> {
         self.put_piece(&rest)?;
         self.pieces.finish(self.transaction.medium())?;
         let sums = core::mem::take(&mut self.sums);
-        let checksum = sums.finish(self.transaction.medium(), self.place.start, len)?;
+        let checksum = sums.finish(self.transaction.medium(), self.place.start)?;
         let bytes = occupied(len, self.transaction.unit()).unwrap_or(0);
         self.is_finished = true;
         let Self { place, attributes, transaction, .. } = &mut self;
@@ -242,7 +240,6 @@ impl<'t, 's, 'a, M: Medium> Writer<'t, 's, 'a, M> {
         let Self { pieces, transaction, .. } = self;
         pieces.write(transaction.medium(), piece).inspect_err(|_| self.has_failed = true)?;
         self.sums.add(piece);
-        self.written += piece.len() as u64;
         Ok(())
     }
 }

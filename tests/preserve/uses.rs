@@ -377,6 +377,45 @@ fn after_a_failed_commit_the_store_must_be_opened_again() {
     put(&mut store, "a", b"four").unwrap();
 }
 
+/// Each of its write-backs once: what was committed all the same is in use, and nothing else is.
+#[test]
+fn a_seal_that_fails_frees_nothing_that_is_in_use() {
+    let counting = Counting::new(medium());
+    let mut store = options().create(&counting).unwrap();
+    put(&mut store, "a", &[1; 200]).unwrap();
+    counting.left.store(1000, Relaxed);
+    store.seal().unwrap();
+    let writebacks = 1000 - counting.left.load(Relaxed);
+    assert!(writebacks > 8, "{writebacks}");
+    for succeed in 0..writebacks {
+        counting.left.store(succeed, Relaxed);
+        assert!(matches!(store.seal(), Err(Error::Medium(Broken))), "{succeed}");
+        counting.left.store(u64::MAX, Relaxed);
+        let free = store.capacity().unwrap().free;
+        let must_be_opened = matches!(store.begin(), Err(Error::Failed));
+        drop(store);
+        store = options().open(&counting).unwrap().0;
+        assert!(must_be_opened || store.capacity().unwrap().free == free, "{succeed}");
+        assert_eq!(blobs(&store).unwrap(), named(&[("a", &[1; 200])]), "{succeed}");
+    }
+}
+
+/// To flush a medium's own buffers can be root's alone, and to open a store is not.
+#[test]
+fn who_cannot_write_back_so_far_opens_a_sealed_store_and_gives_the_seal_up() {
+    let counting = Counting::new(medium());
+    let mut store = options().create(&counting).unwrap();
+    put(&mut store, "a", b"one").unwrap();
+    store.seal().unwrap();
+    drop(store);
+    // Two headers, two words of the next one, and the history; then the history as far as it goes.
+    counting.left.store(5, Relaxed);
+    let (store, opened) = options().open(&counting).unwrap();
+    assert!(opened.was_sealed);
+    assert!(!store.snapshot().unwrap().is_sealed());
+    assert_eq!(blobs(&store).unwrap(), named(&[("a", b"one")]));
+}
+
 #[test]
 fn two_that_write_without_a_lock_are_told() {
     let medium = medium();

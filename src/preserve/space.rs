@@ -1,13 +1,13 @@
 //! Which bytes of a store are in use. It is worked out from the table, so there is nothing to leak.
 
 use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
 use core::ops::Range;
 
-/// Bytes in use, by where they begin. What is free lies between.
+/// What is free. What is in use lies between.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Space {
-    used: BTreeMap<u64, u64>,
+    /// Free pieces by where they begin, of which no two touch.
+    gaps: BTreeMap<u64, u64>,
     /// All that can be used.
     bounds: Range<u64>,
     unit: u64,
@@ -27,13 +27,17 @@ pub(super) type Leased<'l, E> = dyn Fn(&Range<u64>) -> Result<Option<Range<u64>>
 
 impl Space {
     pub(super) fn new(bounds: Range<u64>, unit: u64) -> Self {
-        Self { used: BTreeMap::new(), bounds, unit }
+        let mut space = Self { gaps: BTreeMap::new(), bounds: bounds.clone(), unit };
+        space.insert(bounds);
+        space
     }
 
     /// There is more of it now.
     #[cfg(feature = "dax")]
     pub(super) fn extend_to(&mut self, end: u64) {
+        let more = self.bounds.end..end;
         self.bounds.end = end;
+        self.give(&more);
     }
 
     /// Takes a range that must be free; whether it was.
@@ -41,47 +45,75 @@ impl Space {
         if range.is_empty() {
             return true;
         }
-        let lies_within = self.bounds.start <= range.start && range.end <= self.bounds.end;
-        let before = self.used.range(..range.end).next_back();
-        if !lies_within || before.is_some_and(|(_, end)| *end > range.start) {
+        let Some(gap) = self.last(range.start).filter(|gap| range.end <= gap.end) else {
             return false;
-        }
-        self.used.insert(range.start, range.end);
+        };
+        self.gaps.remove(&gap.start);
+        self.insert(gap.start..range.start);
+        self.insert(range.end..gap.end);
         true
     }
 
     /// Gives a range back that was taken.
     pub(super) fn give(&mut self, range: &Range<u64>) {
-        if !range.is_empty() {
-            self.used.remove(&range.start);
+        if range.is_empty() {
+            return;
         }
+        let mut free = range.clone();
+        while let Some(gap) = self.last(free.end).filter(|gap| gap.end >= free.start) {
+            self.gaps.remove(&gap.start);
+            free = free.start.min(gap.start)..free.end.max(gap.end);
+        }
+        self.insert(free);
     }
 
     /// Cuts the end of a range off that was taken.
     pub(super) fn shorten(&mut self, range: &Range<u64>, end: u64) {
-        self.give(range);
-        self.take(range.start..end);
+        self.give(&(end..range.end));
+    }
+
+    /// The last free piece that begins at a place or before it.
+    fn last(&self, at: u64) -> Option<Range<u64>> {
+        self.gaps.range(..=at).next_back().map(|(start, end)| *start..*end)
+    }
+
+    fn insert(&mut self, gap: Range<u64>) {
+        if !gap.is_empty() {
+            self.gaps.insert(gap.start, gap.end);
+        }
     }
 
     /// What is free, in order.
-    pub(super) fn gaps(&self) -> impl Iterator<Item = Range<u64>> {
-        let begins = core::iter::once(self.bounds.start).chain(self.used.values().copied());
-        let ends = self.used.keys().copied().chain(core::iter::once(self.bounds.end));
-        begins.zip(ends).map(|(begin, end)| begin..end).filter(|gap| !gap.is_empty())
+    fn gaps(&self) -> impl DoubleEndedIterator<Item = Range<u64>> {
+        self.gaps.iter().map(|(start, end)| *start..*end)
     }
 
-    /// What is free and may be used, in order.
-    fn usable<E>(&self, leased: &Leased<'_, E>) -> Result<Vec<Range<u64>>, E> {
-        let mut usable = Vec::new();
-        for mut gap in self.gaps() {
-            while let Some(lease) = leased(&gap)? {
-                let free = gap.start..lease.start / self.unit * self.unit;
-                usable.extend(Some(free).filter(|free| !free.is_empty()));
-                gap.start = lease.end.next_multiple_of(self.unit).min(gap.end);
+    /// The first or last of what may be used that `fits` takes, and what it takes of it.
+    fn find<T, E>(
+        &self,
+        from: From,
+        fits: impl Fn(Range<u64>) -> Option<T>,
+        leased: &Leased<'_, E>,
+    ) -> Result<Option<T>, E> {
+        // To ask for leases can be a call of the operating system: not for what would not fit without any.
+        let mut gaps = self.gaps().filter(|gap| fits(gap.clone()).is_some());
+        let next = || match from {
+            From::Begin => gaps.next(),
+            From::End => gaps.next_back(),
+        };
+        for gap in core::iter::from_fn(next) {
+            let mut found = None;
+            for part in usable(gap, self.unit, leased) {
+                found = fits(part?).or(found);
+                if found.is_some() && from == From::Begin {
+                    break;
+                }
             }
-            usable.extend(Some(gap).filter(|gap| !gap.is_empty()));
+            if found.is_some() {
+                return Ok(found);
+            }
         }
-        Ok(usable)
+        Ok(None)
     }
 
     /// Takes so many bytes in one piece that begins at a multiple of `alignment`; else says how many there are
@@ -101,13 +133,9 @@ impl Space {
             let range = start..start.checked_add(bytes)?;
             (gap.start <= range.start && range.end <= gap.end).then_some(range)
         };
-        let usable = self.usable(leased)?;
-        let found = match from {
-            From::Begin => usable.iter().cloned().find_map(fits),
-            From::End => usable.iter().cloned().rev().find_map(fits),
-        };
-        let Some(range) = found else {
-            return Ok(Err(usable.iter().map(|gap| gap.end - gap.start).max().unwrap_or(0)));
+        let Some(range) = self.find(from, fits, leased)? else {
+            let largest = self.largest(1, leased)?;
+            return Ok(Err(largest.end - largest.start));
         };
         self.take(range.clone());
         Ok(Ok(range))
@@ -119,23 +147,29 @@ impl Space {
         alignment: u64,
         leased: &Leased<'_, E>,
     ) -> Result<Range<u64>, E> {
-        let aligned = |gap: &Range<u64>| {
-            let start = gap.start.checked_next_multiple_of(alignment).unwrap_or(gap.end);
-            start.min(gap.end)..gap.end
-        };
-        let usable = self.usable(leased)?;
-        let largest = usable.iter().map(aligned).max_by_key(|gap| gap.end - gap.start);
-        // Nothing is in nothing, but where it is must lie in the store.
-        let range = largest.unwrap_or(self.bounds.start..self.bounds.start);
+        let range = self.largest(alignment, leased)?;
         self.take(range.clone());
         Ok(range)
     }
 
+    /// The largest piece from a multiple of `alignment` on that may be used.
+    fn largest<E>(&self, alignment: u64, leased: &Leased<'_, E>) -> Result<Range<u64>, E> {
+        // Nothing is in nothing, but where it is must lie in the store.
+        let mut largest = self.bounds.start..self.bounds.start;
+        for part in self.gaps().flat_map(|gap| usable(gap, self.unit, leased)) {
+            let part = part?;
+            let start = part.start.checked_next_multiple_of(alignment).unwrap_or(part.end);
+            if part.end.saturating_sub(start) > largest.end - largest.start {
+                largest = start..part.end;
+            }
+        }
+        Ok(largest)
+    }
+
     /// Bytes that are free, and of these the largest piece that may be used.
     pub(super) fn free<E>(&self, leased: &Leased<'_, E>) -> Result<(u64, u64), E> {
-        let free = self.gaps().map(|gap| gap.end - gap.start).sum();
-        let largest = self.usable(leased)?.iter().map(|gap| gap.end - gap.start).max();
-        Ok((free, largest.unwrap_or(0)))
+        let largest = self.largest(1, leased)?;
+        Ok((self.gaps().map(|gap| gap.end - gap.start).sum(), largest.end - largest.start))
     }
 
     /// Bytes that can be used in all.
@@ -145,8 +179,34 @@ impl Space {
 
     /// What is in use.
     pub(super) fn used(&self) -> impl Iterator<Item = Range<u64>> {
-        self.used.iter().map(|(start, end)| *start..*end)
+        let starts = core::iter::once(self.bounds.start).chain(self.gaps.values().copied());
+        let ends = self.gaps.keys().copied().chain(core::iter::once(self.bounds.end));
+        starts.zip(ends).map(|(start, end)| start..end).filter(|range| !range.is_empty())
     }
+}
+
+/// What may be used of a free piece, in order.
+fn usable<E>(
+    gap: Range<u64>,
+    unit: u64,
+    leased: &Leased<'_, E>,
+) -> impl Iterator<Item = Result<Range<u64>, E>> {
+    let mut rest = gap;
+    let next = move || {
+        while !rest.is_empty() {
+            let lease = match leased(&rest) {
+                Ok(lease) => lease.unwrap_or(rest.end..rest.end),
+                Err(error) => return Some(Err(error)),
+            };
+            let free = rest.start..lease.start / unit * unit;
+            rest.start = lease.end.next_multiple_of(unit).min(rest.end);
+            if !free.is_empty() {
+                return Some(Ok(free));
+            }
+        }
+        None
+    };
+    core::iter::from_fn(next)
 }
 
 #[cfg(test)]
@@ -186,6 +246,19 @@ mod tests {
             assert!(!space.take(wrong.clone()), "{wrong:?}");
         }
         assert!(space.take(1152..1280));
+    }
+
+    #[test]
+    fn what_is_given_back_is_one_piece_with_what_is_free_beside_it() {
+        let mut space = space([1088..1152, 1152..1216, 1216..1280]);
+        space.give(&(1088..1152));
+        space.give(&(1216..1280));
+        assert_eq!(claim(&mut space.clone(), 192, 64, From::Begin), Ok(1216..1408));
+        space.give(&(1152..1216));
+        assert_eq!(claim(&mut space, 1024, 64, From::Begin), Ok(1024..2048));
+        assert!(space.used().eq(Some(1024..2048)));
+        space.shorten(&(1024..2048), 1088);
+        assert!(space.used().eq(Some(1024..1088)));
     }
 
     #[test]

@@ -23,6 +23,15 @@ impl Instruction {
         std::arch::is_aarch64_feature_detected!("crc").then_some(Self(()))
     }
 
+    /// The register, which holds an inverted checksum, with a word behind it.
+    #[cfg(feature = "preserve-read")]
+    #[inline(always)]
+    pub(super) fn word(self, crc: u64, word: u64) -> u64 {
+        let Self(()) = self;
+        // SAFETY: (1) the value exists, so the CPU has the instruction.
+        unsafe { of_word(crc, word) }
+    }
+
     /// The checksum of what `crc` is the checksum of and of `bytes` behind it.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "the upper half is 0")]

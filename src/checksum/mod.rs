@@ -7,6 +7,9 @@
 //! short stretches here, so that it is inlined where an event is recorded, long ones by a crate that has
 //! several under way at once. Elsewhere it is computed by tables.
 
+#[cfg(all(feature = "preserve-read", not(loom)))]
+pub(crate) mod striped;
+
 cfg_if::cfg_if! {
     if #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))] {
         #[expect(unsafe_code, reason = "the CPU is asked for a checksum")]
@@ -23,6 +26,11 @@ cfg_if::cfg_if! {
             }
 
             const fn append(self, _: u32, _: &[u8]) -> u32 {
+                match self {}
+            }
+
+            #[cfg(feature = "preserve-read")]
+            const fn word(self, _: u64, _: u64) -> u64 {
                 match self {}
             }
         }

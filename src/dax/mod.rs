@@ -326,4 +326,19 @@ impl Medium for DaxFile {
     fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
         self.copy_unfenced_to(parts, Destination::Unknown)
     }
+
+    #[cfg(feature = "preserve-read")]
+    fn copy_crc32c(&self, at: u64, from: &[u8]) -> Result<u32, Error> {
+        self.copy_and_sum(at, from)
+    }
+
+    #[cfg(feature = "preserve-read")]
+    fn read_crc32c(
+        &self,
+        at: u64,
+        into: &mut [u8],
+        destination: Destination,
+    ) -> Result<u32, Error> {
+        self.view.read_and_sum(at, into, destination)
+    }
 }

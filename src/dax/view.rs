@@ -6,7 +6,11 @@ use super::system::files;
 use super::taint::{Taint, Tainted};
 use super::{Batch, Error, ErrorKind, Guarantee, Writeback};
 use crate::cache::Cache;
+#[cfg(feature = "preserve-read")]
+use crate::cache::Destination;
 use crate::medium::Readable;
+#[cfg(feature = "preserve-read")]
+use crate::medium::{read_and_sum, summed::Summed};
 use alloc::boxed::Box;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
@@ -78,6 +82,16 @@ impl Readable for DaxView {
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
         self.read(at, into)
     }
+
+    #[cfg(feature = "preserve-read")]
+    fn read_crc32c(
+        &self,
+        at: u64,
+        into: &mut [u8],
+        destination: Destination,
+    ) -> Result<u32, Error> {
+        self.read_and_sum(at, into, destination)
+    }
 }
 
 impl Readable for &DaxView {
@@ -96,6 +110,16 @@ impl Readable for &DaxView {
     #[inline]
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
         DaxView::read(self, at, into)
+    }
+
+    #[cfg(feature = "preserve-read")]
+    fn read_crc32c(
+        &self,
+        at: u64,
+        into: &mut [u8],
+        destination: Destination,
+    ) -> Result<u32, Error> {
+        self.read_and_sum(at, into, destination)
     }
 }
 
@@ -185,6 +209,24 @@ impl DaxView {
     pub fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
         self.mapping.read(at, into);
         Ok(())
+    }
+
+    /// [`Readable::read_crc32c`].
+    #[cfg(feature = "preserve-read")]
+    #[track_caller]
+    pub(super) fn read_and_sum(
+        &self,
+        at: u64,
+        into: &mut [u8],
+        destination: Destination,
+    ) -> Result<u32, Error> {
+        if let Some(summed) = Summed::of(into.len())
+            && let Some(cache) = self.cache()
+            && let Some(words) = self.mapping.whole_words(at, into.len())
+        {
+            return Ok(summed.copy_out(cache, into, words, destination));
+        }
+        read_and_sum(at, into, |at, piece| self.read(at, piece))
     }
 
     /// Issues the write-back of a range, of everything that was stored to it, by anybody, and was visible

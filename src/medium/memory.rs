@@ -2,6 +2,8 @@
 
 use super::words::{self, AtomicU64, WORD};
 use super::{Granularity, Medium};
+#[cfg(all(feature = "preserve-read", not(loom)))]
+use super::{read_and_sum, summed::Summed};
 use crate::cache::Cache;
 #[cfg(not(loom))]
 use crate::cache::{Destination, copy::Copier};
@@ -62,16 +64,22 @@ impl<'a> Memory<'a> {
         }
         let start = self.words.as_ptr().cast::<u8>().cast_mut();
         let place = |at: u64| start.wrapping_add(self.checked(at, 0));
-        let edge = |to: *mut u8, from: *const u8, len: usize| {
-            // SAFETY: a part of the bytes that the copy was given.
-            let bytes = unsafe { core::slice::from_raw_parts(from, len) };
-            self.write((to.addr() - start.addr()) as u64, bytes);
-        };
-        let copier = Copier { cache: self.cache, writes_back: true, destination, edge };
+        let copier = self.copier(destination);
         let parts = parts.iter().map(|(at, bytes)| (place(*at), bytes.as_ptr(), bytes.len()));
         // SAFETY: (1) all parts are in the words, which are cells, so that no slice of bytes that may not
         // change can be borrowed from them; (2) whoever accesses them does so by whole atomic words.
         unsafe { copier.copy_unfenced(parts) };
+    }
+
+    #[cfg(not(loom))]
+    fn copier(&self, destination: Destination) -> Copier<impl Fn(*mut u8, *const u8, usize)> {
+        let start = self.words.as_ptr().addr();
+        let edge = move |to: *mut u8, from: *const u8, len: usize| {
+            // SAFETY: a part of the bytes that the copy was given.
+            let bytes = unsafe { core::slice::from_raw_parts(from, len) };
+            self.write((to.addr() - start) as u64, bytes);
+        };
+        Copier { cache: self.cache, writes_back: true, destination, edge }
     }
 
     /// The word at a byte offset.
@@ -192,6 +200,36 @@ impl Medium for Memory<'_> {
     fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
         self.copy_unfenced_to(parts, Destination::Unknown);
         Ok(())
+    }
+
+    #[cfg(all(feature = "preserve-read", not(loom)))]
+    fn copy_crc32c(&self, at: u64, from: &[u8]) -> Result<u32, Infallible> {
+        let place = self.checked(at, from.len());
+        if let Some(summed) = Summed::of(from.len()) {
+            let to = self.words.as_ptr().cast::<u8>().cast_mut().wrapping_add(place);
+            let copier = self.copier(Destination::Unknown);
+            // SAFETY: as in `copy_unfenced_to`.
+            return Ok(unsafe { summed.copy(copier, to, from) });
+        }
+        self.copy_unfenced(&[(at, from)])?;
+        Ok(crate::checksum::append(0, from))
+    }
+
+    #[cfg(all(feature = "preserve-read", not(loom)))]
+    fn read_crc32c(
+        &self,
+        at: u64,
+        into: &mut [u8],
+        destination: Destination,
+    ) -> Result<u32, Infallible> {
+        let place = self.checked(at, into.len());
+        if place.is_multiple_of(WORD)
+            && let Some(summed) = Summed::of(into.len())
+        {
+            let words = &self.words[place / WORD..][..into.len() / WORD];
+            return Ok(summed.copy_out(self.cache, into, words, destination));
+        }
+        read_and_sum(at, into, |at, piece| self.read(at, piece))
     }
 }
 

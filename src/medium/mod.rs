@@ -14,13 +14,22 @@
 #[expect(unsafe_code, reason = "hands ranges of its words to the cache's operations")]
 mod memory;
 mod readable;
+#[cfg(all(feature = "preserve-read", not(loom)))]
+#[expect(unsafe_code, reason = "hands what it copies to the cache's operations")]
+pub(crate) mod summed;
 pub(crate) mod words;
 
 pub use memory::Memory;
 #[cfg(all(feature = "sim", not(loom)))]
 pub(crate) use memory::out_of_range;
+#[cfg(feature = "preserve-read")]
+pub(crate) use readable::read_and_sum;
 pub use readable::{Bytes, Readable};
 
+#[cfg(feature = "preserve-read")]
+use crate::cache::Destination;
+#[cfg(feature = "preserve-read")]
+use crate::checksum;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
@@ -165,6 +174,41 @@ pub trait Medium: Sync {
         Ok(())
     }
 
+    /// Writes bytes and issues their write-back as [`copy_unfenced`](Self::copy_unfenced) does, and returns their
+    /// CRC32C (RFC 3720, appendix B.4), which is computed beside the copy where that is faster.
+    ///
+    /// # Errors
+    /// As [`writeback`](Self::writeback).
+    ///
+    /// # Panics
+    /// If they are out of range.
+    #[cfg(feature = "preserve-read")]
+    #[track_caller]
+    fn copy_crc32c(&self, at: u64, from: &[u8]) -> Result<u32, Self::Error> {
+        self.copy_unfenced(&[(at, from)])?;
+        Ok(checksum::append(0, from))
+    }
+
+    /// Copies bytes out as [`read`](Self::read) does, and returns their CRC32C. If somebody writes them meanwhile, it
+    /// may be that of other bytes than were copied. Where the destination is [`Cold`](Destination::Cold) they are
+    /// stored past the caches, if that is faster.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    ///
+    /// # Panics
+    /// If they are out of range.
+    #[cfg(feature = "preserve-read")]
+    #[track_caller]
+    fn read_crc32c(
+        &self,
+        at: u64,
+        into: &mut [u8],
+        _destination: Destination,
+    ) -> Result<u32, Self::Error> {
+        read_and_sum(at, into, |at, piece| self.read(at, piece))
+    }
+
     /// Makes a range persistent: write-back and fence.
     ///
     /// # Errors
@@ -245,6 +289,25 @@ macro_rules! delegate {
                 #[track_caller]
                 fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
                     (**self).copy_unfenced(parts)
+                }
+
+                #[cfg(feature = "preserve-read")]
+                #[inline]
+                #[track_caller]
+                fn copy_crc32c(&self, at: u64, from: &[u8]) -> Result<u32, Self::Error> {
+                    (**self).copy_crc32c(at, from)
+                }
+
+                #[cfg(feature = "preserve-read")]
+                #[inline]
+                #[track_caller]
+                fn read_crc32c(
+                    &self,
+                    at: u64,
+                    into: &mut [u8],
+                    destination: Destination,
+                ) -> Result<u32, Self::Error> {
+                    (**self).read_crc32c(at, into, destination)
                 }
 
                 #[inline]

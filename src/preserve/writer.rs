@@ -20,7 +20,11 @@ const PAGES: u64 = 16 << 20;
 /// Writes a blob as a whole, and returns its checksum. A fence makes it durable.
 pub(super) fn write_whole<M: Medium>(medium: &M, at: u64, bytes: &[u8]) -> Result<u32, M::Error> {
     let (mut pieces, mut sums) = (Pieces::new(medium, at), Sums::default());
-    for piece in bytes.chunks(PIECE) {
+    let mut chunks = bytes.chunks_exact(CHUNK as usize);
+    for chunk in chunks.by_ref() {
+        sums.add_chunk(pieces.write_chunk(medium, chunk)?);
+    }
+    for piece in chunks.remainder().chunks(PIECE) {
         pieces.write(medium, piece)?;
         sums.add(piece);
     }
@@ -55,6 +59,18 @@ impl Pieces {
         self.put(medium, &[(self.at, lines), (behind, last)])?;
         self.at = behind + last.len() as u64;
         if self.at - self.issued >= PAGES { self.finish(medium) } else { Ok(()) }
+    }
+
+    /// Writes a whole chunk, and returns its checksum.
+    fn write_chunk<M: Medium>(&mut self, medium: &M, chunk: &[u8]) -> Result<u32, M::Error> {
+        if self.is_by_pages {
+            self.write(medium, chunk)?;
+            return Ok(checksum::append(0, chunk));
+        }
+        let sum = medium.copy_crc32c(self.at, chunk)?;
+        self.at += CHUNK;
+        self.issued = self.at;
+        Ok(sum)
     }
 
     fn put<M: Medium>(&mut self, medium: &M, parts: &[(u64, &[u8])]) -> Result<(), M::Error> {
@@ -98,6 +114,12 @@ impl Sums {
         if self.len.is_multiple_of(CHUNK) {
             self.end_chunk();
         }
+    }
+
+    /// Adds a whole chunk, of which this is the checksum, where one begins.
+    fn add_chunk(&mut self, sum: u32) {
+        (self.sum, self.len) = (sum, self.len + CHUNK);
+        self.end_chunk();
     }
 
     fn end_chunk(&mut self) {
@@ -189,6 +211,12 @@ impl<'t, 's, 'a, M: Medium> Writer<'t, 's, 'a, M> {
             self.buffer = buffer;
             self.buffer.clear();
         }
+        while self.sums.len.is_multiple_of(CHUNK)
+            && let Some((chunk, behind)) = rest.split_at_checked(CHUNK as usize)
+        {
+            self.put_chunk(chunk)?;
+            rest = behind;
+        }
         let mut pieces = rest.chunks_exact(PIECE);
         pieces.by_ref().try_for_each(|piece| self.put_piece(piece))?;
         self.buffer.extend_from_slice(pieces.remainder());
@@ -231,6 +259,13 @@ impl<'t, 's, 'a, M: Medium> Writer<'t, 's, 'a, M> {
                 bytes => Err(Error::Full { needed: bytes.unwrap_or(len), largest }),
             },
         }
+    }
+
+    fn put_chunk(&mut self, chunk: &[u8]) -> Result<(), M::Error> {
+        let Self { pieces, transaction, .. } = self;
+        let sum = pieces.write_chunk(transaction.medium(), chunk);
+        self.sums.add_chunk(sum.inspect_err(|_| self.has_failed = true)?);
+        Ok(())
     }
 
     fn put_piece(&mut self, piece: &[u8]) -> Result<(), M::Error> {

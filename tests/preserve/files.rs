@@ -38,6 +38,33 @@ fn a_file_tells_who_wrote_it() {
     assert_eq!(store.reader().load("a").unwrap(), b"one");
 }
 
+/// Large enough for what is copied past the caches, with an end within a chunk, from pieces of any length.
+#[test]
+fn a_large_blob_comes_back_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut store = create(&path, 12 << 20);
+    let bytes: Vec<u8> =
+        (0..5_000_001_u32).map(|at| (at.wrapping_mul(0x9e37_79b1) >> 24) as u8).collect();
+    put(&mut store, "whole", &bytes);
+    let mut transaction = store.begin().unwrap();
+    let mut writer = transaction.writer("pieces", Some(bytes.len() as u64)).unwrap();
+    let (aligned, rest) = bytes.split_at(3 << 16);
+    writer.write(aligned).unwrap();
+    rest.chunks(100_003).for_each(|piece| writer.write(piece).unwrap());
+    writer.finish().unwrap();
+    transaction.commit().unwrap();
+    drop(store);
+    let (store, _) = Options::new().open_file(open(&path)).unwrap();
+    for name in ["whole", "pieces"] {
+        assert!(store.reader().load(name).unwrap() == bytes, "{name}");
+        let snapshot = store.snapshot().unwrap();
+        let mut into = vec![0; bytes.len()];
+        snapshot.blob(name).unwrap().read_at(0, &mut into).unwrap();
+        assert!(into == bytes, "{name}");
+    }
+}
+
 #[test]
 fn a_store_grows_with_its_file() {
     let directory = tempfile::tempdir().unwrap();

@@ -34,6 +34,8 @@ pub mod report;
 #[cfg(test)]
 #[path = "../tests/skip/mod.rs"]
 mod skip;
+#[cfg(all(any(feature = "journal", feature = "preserve-read"), target_has_atomic = "64"))]
+mod superblock;
 
 #[cfg(all(
     feature = "dax",

@@ -38,10 +38,10 @@ pub(super) fn load<M: Readable>(medium: &M) -> Result<Superblock, Error<M::Error
 /// The one with the higher generation. A crash may have torn the other one, which was being written.
 fn newest<E>(both: [Found; 2]) -> Result<Superblock, Error<E>> {
     match both {
-        [Found::Superblock(first), Found::Superblock(second)] => {
+        [Found::Whole(first), Found::Whole(second)] => {
             Ok(if second.generation > first.generation { second } else { first })
         }
-        [Found::Superblock(only), _] | [_, Found::Superblock(only)] => Ok(only),
+        [Found::Whole(only), _] | [_, Found::Whole(only)] => Ok(only),
         [Found::Version(found), _] | [_, Found::Version(found)] => Err(Error::Version { found }),
         [Found::Damaged, _] | [_, Found::Damaged] => Err(Error::Superblocks),
         [Found::Other(found), Found::Other(_)] => Err(Error::NotAJournal { found }),

@@ -27,7 +27,7 @@ fn read<R: Readable>(medium: &R, at: u64) -> Result<Found, R::Error> {
     // One in another's place is none: what is written next would go elsewhere than over the older one.
     let is_elsewhere = |header: &Header| !headers(header.generation).contains(&at);
     Ok(match found {
-        Found::Header(header) if is_elsewhere(&header) => Found::Damaged,
+        Found::Whole(header) if is_elsewhere(&header) => Found::Damaged,
         found => found,
     })
 }
@@ -45,7 +45,7 @@ pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
     for slot in [0, 1] {
         for at in headers(slot) {
             let found = read(medium, at)?;
-            if let Found::Header(header) = found {
+            if let Found::Whole(header) = found {
                 let is_newer = newest.is_none_or(|newest| header.generation > newest.generation);
                 newest = if is_newer { Some(header) } else { newest };
             }
@@ -55,7 +55,7 @@ pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
     newest.ok_or(match why {
         Found::Version(found) => Error::Version { found },
         Found::Other(found) => Error::NotAStore { found },
-        Found::Damaged | Found::Header(_) => Error::Headers,
+        Found::Damaged | Found::Whole(_) => Error::Headers,
     })
 }
 
@@ -64,7 +64,7 @@ const fn worse(one: Found, other: Found) -> Found {
     match (one, other) {
         (Found::Version(_), _)
         | (Found::Damaged, Found::Other(_))
-        | (_, Found::Header(_) | Found::Other([0, 0, 0, 0, 0, 0, 0, 0])) => one,
+        | (_, Found::Whole(_) | Found::Other([0, 0, 0, 0, 0, 0, 0, 0])) => one,
         _ => other,
     }
 }
@@ -90,7 +90,7 @@ pub(super) fn damaged<R: Readable>(
 ) -> Result<impl Iterator<Item = Damage>, R::Error> {
     let mut both = [None; 2];
     for (at, damage) in headers(header.generation).into_iter().zip(&mut both) {
-        if read(medium, at)? != Found::Header(*header) {
+        if read(medium, at)? != Found::Whole(*header) {
             *damage = Some(Damage { part: Part::Header, offset: at, len: BYTES as u64 });
         }
     }

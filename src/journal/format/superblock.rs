@@ -3,8 +3,8 @@
 use super::geometry::Geometry;
 use super::record::Epoch;
 use super::{put, u32_at, u64_at};
-use crate::checksum;
 use crate::journal::Identity;
+use crate::superblock;
 
 /// Bytes of a superblock.
 pub(in crate::journal) const BYTES: usize = 128;
@@ -31,23 +31,12 @@ pub(in crate::journal) struct Superblock {
 }
 
 /// What the bytes of a superblock are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::journal) enum Found {
-    Superblock(Superblock),
-    /// Another version, whose bytes mean something else.
-    Version(u32),
-    /// It begins as one, and is none: torn or damaged.
-    Damaged,
-    /// Something else.
-    Other([u8; 8]),
-}
+pub(in crate::journal) type Found = superblock::Found<Superblock>;
 
 impl Superblock {
     pub(in crate::journal) fn bytes(&self) -> [u8; BYTES] {
         let mut bytes = [0; BYTES];
         let Self { identity, geometry, generation, head, head_epoch, epoch, epoch_start } = *self;
-        put(&mut bytes, 0, &MAGIC);
-        put(&mut bytes, 8, &VERSION.to_le_bytes());
         put(&mut bytes, 16, &identity.0);
         put(&mut bytes, 32, &geometry.capacity.to_le_bytes());
         put(&mut bytes, 40, &geometry.window.to_le_bytes());
@@ -61,22 +50,16 @@ impl Superblock {
         put(&mut bytes, 88, &epoch_start.to_le_bytes());
         put(&mut bytes, 96, &head_epoch.seed.to_le_bytes());
         put(&mut bytes, 100, &epoch.seed.to_le_bytes());
-        let checksum = checksum_of(&bytes);
-        put(&mut bytes, 12, &checksum.to_le_bytes());
+        superblock::seal(&mut bytes, MAGIC, VERSION);
         bytes
     }
 
     pub(in crate::journal) fn read(bytes: &[u8; BYTES]) -> Found {
-        let (magic, version) = (u64_at(bytes, 0).to_le_bytes(), u32_at(bytes, 8));
-        if magic != MAGIC {
-            return Found::Other(magic);
-        }
-        if checksum_of(bytes) != u32_at(bytes, 12) {
-            return Found::Damaged;
-        }
-        if version != VERSION {
-            return Found::Version(version);
-        }
+        superblock::read(bytes, MAGIC, VERSION, || Self::fields(bytes))
+    }
+
+    /// What follows the checksum; `None` if it cannot be.
+    fn fields(bytes: &[u8; BYTES]) -> Option<Self> {
         let geometry = Geometry {
             capacity: u64_at(bytes, 32),
             window: u64_at(bytes, 40),
@@ -94,10 +77,7 @@ impl Superblock {
             epoch: Epoch { number: u64_at(bytes, 80), seed: u32_at(bytes, 100) },
             epoch_start: u64_at(bytes, 88),
         };
-        match geometry.checked().filter(|_| found.is_consistent()) {
-            Some(_) => Found::Superblock(found),
-            None => Found::Damaged,
-        }
+        geometry.checked().filter(|_| found.is_consistent()).map(|_| found)
     }
 
     /// Whether its numbers can be: a checksum can be right by accident, and what is counted on from them must
@@ -110,11 +90,6 @@ impl Superblock {
             && epoch_start <= geometry.limit(head)
             && self.head_epoch.number <= self.epoch.number
     }
-}
-
-/// Of all but the checksum itself.
-fn checksum_of(bytes: &[u8; BYTES]) -> u32 {
-    checksum::append(checksum::append(0, &bytes[..12]), &bytes[16..])
 }
 
 #[cfg(test)]
@@ -138,7 +113,7 @@ mod tests {
     /// The next one would have none of these numbers left.
     #[test]
     fn numbers_that_cannot_be_counted_to_are_damage() {
-        assert_eq!(Superblock::read(&FIRST.bytes()), Found::Superblock(FIRST));
+        assert_eq!(Superblock::read(&FIRST.bytes()), Found::Whole(FIRST));
         let last = Epoch { number: u64::MAX, seed: 0 };
         for worn in [
             Superblock { generation: u64::MAX, ..FIRST },

@@ -2,10 +2,10 @@
 
 use super::table::PREAMBLE;
 use super::{TABLE, WORD, data, is_unit};
-use crate::checksum;
 #[cfg(any(feature = "preserve", test))]
 use crate::little_endian::put;
 use crate::little_endian::{u32_at, u64_at};
+use crate::superblock;
 
 /// Bytes of a header.
 pub(in crate::preserve) const BYTES: usize = 64;
@@ -35,24 +35,13 @@ pub(in crate::preserve) struct Header {
 }
 
 /// What the bytes of a header are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::preserve) enum Found {
-    Header(Header),
-    /// Another version, whose bytes mean something else.
-    Version(u32),
-    /// It begins as one, and is none: torn or damaged.
-    Damaged,
-    /// Something else.
-    Other([u8; 8]),
-}
+pub(in crate::preserve) type Found = superblock::Found<Header>;
 
 impl Header {
     #[cfg(any(feature = "preserve", test))]
     pub(in crate::preserve) fn bytes(&self) -> [u8; BYTES] {
         let Self { generation, size, tables, len, checksum, unit, is_sealed } = *self;
         let mut bytes = [0; BYTES];
-        put(&mut bytes, 0, &MAGIC);
-        put(&mut bytes, 8, &VERSION.to_le_bytes());
         put(&mut bytes, 16, &generation.to_le_bytes());
         put(&mut bytes, 24, &size.to_le_bytes());
         put(&mut bytes, 32, &tables[0].to_le_bytes());
@@ -62,22 +51,16 @@ impl Header {
         put(&mut bytes, 52, &checksum.to_le_bytes());
         put(&mut bytes, 56, &(unit as u32).to_le_bytes());
         put(&mut bytes, 60, &(if is_sealed { SEALED } else { 0 }).to_le_bytes());
-        let checksum = checksum_of(&bytes);
-        put(&mut bytes, 12, &checksum.to_le_bytes());
+        superblock::seal(&mut bytes, MAGIC, VERSION);
         bytes
     }
 
     pub(in crate::preserve) fn read(bytes: &[u8; BYTES]) -> Found {
-        let (magic, version) = (u64_at(bytes, 0).to_le_bytes(), u32_at(bytes, 8));
-        if magic != MAGIC {
-            return Found::Other(magic);
-        }
-        if checksum_of(bytes) != u32_at(bytes, 12) {
-            return Found::Damaged;
-        }
-        if version != VERSION {
-            return Found::Version(version);
-        }
+        superblock::read(bytes, MAGIC, VERSION, || Self::fields(bytes))
+    }
+
+    /// What follows the checksum; `None` if it cannot be.
+    fn fields(bytes: &[u8; BYTES]) -> Option<Self> {
         let header = Self {
             generation: u64_at(bytes, 16),
             size: u64_at(bytes, 24),
@@ -87,7 +70,7 @@ impl Header {
             unit: u32_at(bytes, 56).into(),
             is_sealed: u32_at(bytes, 60) & SEALED != 0,
         };
-        if header.is_consistent() { Found::Header(header) } else { Found::Damaged }
+        header.is_consistent().then_some(header)
     }
 
     /// Whether its numbers can be: a checksum can be right by accident, and what is counted on from them must
@@ -107,11 +90,6 @@ impl Header {
     }
 }
 
-/// Of all but the checksum itself.
-fn checksum_of(bytes: &[u8; BYTES]) -> u32 {
-    checksum::append(checksum::append(0, &bytes[..12]), &bytes[16..])
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Found, Header};
@@ -128,7 +106,7 @@ mod tests {
 
     #[test]
     fn numbers_that_cannot_be_are_damage() {
-        assert_eq!(Header::read(&FIRST.bytes()), Found::Header(FIRST));
+        assert_eq!(Header::read(&FIRST.bytes()), Found::Whole(FIRST));
         for worn in [
             Header { generation: u64::MAX, ..FIRST },
             Header { size: u64::MAX, ..FIRST },

@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod printed;
+
 use assert_cmd::Command;
+use printed::{stderr, stdout};
 use std::path::Path;
 
 fn demo(arguments: &[&str]) -> assert_cmd::assert::Assert {
@@ -17,7 +20,7 @@ fn entries(directory: &Path) -> usize {
 fn every_acknowledged_record_is_found_and_nothing_is_left_behind() {
     let directory = tempfile::tempdir().unwrap();
     let assert = demo(&[directory.path().to_str().unwrap()]).success();
-    let text = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
+    let text = stdout(&assert);
     let killed = text.lines().find(|line| line.starts_with("killed")).unwrap();
     let count = killed.split("s, ").nth(1).unwrap().split(' ').next().unwrap();
     assert_ne!(count, "0", "the writer got to work: {killed}");
@@ -31,10 +34,10 @@ fn every_acknowledged_record_is_found_and_nothing_is_left_behind() {
 #[test]
 fn a_place_where_nothing_can_be_made_is_named() {
     let assert = demo(&["/no-such-place"]).code(1);
-    let text = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+    let text = stderr(&assert);
     assert!(text.starts_with("cachemaint: /no-such-place: no such directory;"), "{text}");
     let assert = demo(&["/proc"]).code(1);
-    let text = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+    let text = stderr(&assert);
     assert!(text.starts_with("cachemaint: /proc: no directory can be made in it"), "{text}");
 }
 

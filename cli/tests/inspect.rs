@@ -2,18 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod printed;
 #[path = "../../tests/skip/mod.rs"]
 mod skip;
+mod wrapped;
 
 use assert_cmd::Command;
+use printed::{stderr, stdout};
 use skip::skip;
+use wrapped::unwrapped;
 
 fn inspect(arguments: &[&str]) -> assert_cmd::assert::Assert {
     Command::cargo_bin("cachemaint").unwrap().arg("inspect").args(arguments).assert()
-}
-
-fn stdout(assert: &assert_cmd::assert::Assert) -> String {
-    String::from_utf8(assert.get_output().stdout.clone()).unwrap()
 }
 
 #[test]
@@ -50,7 +50,6 @@ fn the_json_says_what_the_text_says() {
     let shutdowns = &json["unsafe_shutdowns"];
     assert_ne!(shutdowns["count"].is_u64(), shutdowns["reason"].is_string(), "{shutdowns}");
     assert_eq!(json["survival"].as_array().unwrap().len(), 12, "4 events, 3 states of the bytes");
-    let unwrapped = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let text = unwrapped(&stdout(&inspect(&[&path]).success()));
     assert!(text.contains(&unwrapped(reason)), "{reason} in {text}");
 }
@@ -70,11 +69,11 @@ fn a_canary_is_planted_once_and_proves_nothing_in_its_own_boot() {
     assert_eq!(planted["canary"]["state"], "same_boot");
     assert_eq!(planted["canary"]["persisted"]["damaged_bytes"], 0);
     let text = stdout(&inspect(&[path]).success());
-    let unwrapped = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let unwrapped = unwrapped(&text);
     assert!(unwrapped.contains("nothing is proved yet"), "{text}");
 
     let again = inspect(&[path, "--plant-canary"]).code(1);
-    let error = String::from_utf8(again.get_output().stderr.clone()).unwrap();
+    let error = stderr(&again);
     assert!(error.contains("cachemaint-canary: exists already"), "{error}");
     assert!(stdout(&again).is_empty());
 
@@ -95,7 +94,7 @@ fn a_damaged_canary_is_shown_and_is_a_failure() {
     bytes[65_544] ^= 1;
     std::fs::write(&file, &bytes).unwrap();
     let text = stdout(&inspect(&[path]).code(1));
-    let unwrapped = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let unwrapped = unwrapped(&text);
     assert!(
         unwrapped
             .contains("8 of 16384 persisted bytes ARE LOST OR DAMAGED: 65544-65552 (other bytes)"),
@@ -131,7 +130,7 @@ fn extents_are_shown_if_they_are_asked_for() {
 
     let asked = inspect(&[path, "--extents", "--json"]);
     if asked.get_output().status.code() == Some(1) {
-        let error = String::from_utf8(asked.get_output().stderr.clone()).unwrap();
+        let error = stderr(&asked);
         assert!(error.contains("where its bytes lie is unknown: "), "{error}");
         skip("extents_are_shown_if_they_are_asked_for", error.trim());
         return;
@@ -152,15 +151,14 @@ fn extents_are_shown_if_they_are_asked_for() {
     let base = &placement["base"];
     assert_ne!(base.is_u64(), base["reason"].is_string(), "{base}");
 
-    let error = inspect(&[directory.path().to_str().unwrap(), "--extents"]).code(1);
-    let error = String::from_utf8(error.get_output().stderr.clone()).unwrap();
+    let error = stderr(&inspect(&[directory.path().to_str().unwrap(), "--extents"]).code(1));
     assert!(error.contains("is a directory; name a file in it"), "{error}");
 }
 
 #[test]
 fn what_is_not_there_is_an_error_with_the_path() {
     let assert = inspect(&["/no/such/file"]).code(1);
-    let text = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+    let text = stderr(&assert);
     assert!(text.starts_with("cachemaint: /no/such/file: no such file"), "{text}");
     assert!(stdout(&assert).is_empty());
 }

@@ -2,14 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod printed;
+mod refused;
+#[path = "../../tests/skip/mod.rs"]
+mod skip;
+mod wrapped;
+
 use assert_cmd::assert::Assert;
 use assert_cmd::{Command, cargo};
+use printed::{stderr, stdout};
+use refused::is_refused;
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, Stdio};
 use tempfile::TempDir;
+use wrapped::unwrapped;
 
 /// Where the log begins, what a mark takes, and the header of a record (module `journal`, the format).
 const LOG: u64 = 8192;
@@ -58,19 +67,6 @@ impl Place {
         bytes[usize::try_from(at).unwrap()] ^= 1;
         fs::write(&self.path, bytes).unwrap();
     }
-}
-
-fn stdout(assert: &Assert) -> String {
-    String::from_utf8(assert.get_output().stdout.clone()).unwrap()
-}
-
-fn stderr(assert: &Assert) -> String {
-    String::from_utf8(assert.get_output().stderr.clone()).unwrap()
-}
-
-/// Text that was wrapped at words, in one line.
-fn unwrapped(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// So many lines that a damaged one at the beginning is far older than what may be torn.
@@ -223,7 +219,6 @@ fn lost_superblocks_are_made_anew() {
     assert_eq!(stdout(&place.run(&["read"]).success()), "one\ntwo\n");
 }
 
-/// Each command says what is wrong with the file, and leaves it as it is.
 #[test]
 fn what_is_no_journal_is_refused() {
     let commands: [&[&str]; 7] = [
@@ -245,16 +240,7 @@ fn what_is_no_journal_is_refused() {
     ];
     for (content, expected) in contents {
         let place = Place::empty();
-        fs::write(&place.path, &content).unwrap();
-        for command in commands {
-            let refused = place.run(command).code(1);
-            let error = stderr(&refused);
-            let path = place.path.display();
-            assert!(error.starts_with(&format!("cachemaint: {path}: ")), "{command:?}: {error}");
-            assert!(error.contains(expected), "{command:?}: {error}");
-            assert!(stdout(&refused).is_empty(), "{command:?}");
-            assert_eq!(fs::read(&place.path).unwrap(), content, "{command:?}");
-        }
+        is_refused(&place.path, &content, expected, &commands, |command| place.run(command));
     }
 }
 
@@ -459,6 +445,3 @@ fn who_may_only_read_the_file_can_do_that() {
         assert!(error.contains("log: permission denied"), "{error}");
     }
 }
-
-#[path = "../../tests/skip/mod.rs"]
-mod skip;

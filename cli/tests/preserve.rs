@@ -2,10 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod printed;
+mod refused;
+mod wrapped;
+
 use assert_cmd::assert::Assert;
 use assert_cmd::{Command, cargo};
 use cachemaint::preserve::{Options, Stamp};
 use cachemaint::report::{Backing, Event, Progress, survival_statement};
+use printed::{stderr, stdout};
+use refused::is_refused;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -13,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 use std::time::UNIX_EPOCH;
 use tempfile::TempDir;
+use wrapped::unwrapped;
 
 /// Bytes that are loaded in one go.
 const PIECE: usize = 1 << 20;
@@ -110,19 +117,6 @@ impl Place {
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
-}
-
-fn stdout(assert: &Assert) -> String {
-    String::from_utf8(assert.get_output().stdout.clone()).unwrap()
-}
-
-fn stderr(assert: &Assert) -> String {
-    String::from_utf8(assert.get_output().stderr.clone()).unwrap()
-}
-
-/// Text that was wrapped at words, in one line.
-fn unwrapped(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Seconds since 1970.
@@ -346,7 +340,6 @@ const COMMANDS: [&[&str]; 9] = [
     &["history"],
 ];
 
-/// Each command says what is wrong with the file, and leaves it as it is.
 #[test]
 fn what_is_no_store_is_refused() {
     let whole = fs::read(Place::with(&["cpu"]).path).unwrap();
@@ -359,16 +352,7 @@ fn what_is_no_store_is_refused() {
     ];
     for (content, expected) in contents {
         let place = Place::empty();
-        fs::write(&place.path, &content).unwrap();
-        for command in COMMANDS {
-            let refused = place.run(command).code(1);
-            let error = stderr(&refused);
-            let path = place.path.display();
-            assert!(error.starts_with(&format!("cachemaint: {path}: ")), "{command:?}: {error}");
-            assert!(error.contains(expected), "{command:?}: {error}");
-            assert!(stdout(&refused).is_empty(), "{command:?}");
-            assert!(fs::read(&place.path).unwrap() == content, "{command:?}");
-        }
+        is_refused(&place.path, &content, expected, &COMMANDS, |command| place.run(command));
     }
     let place = Place::empty();
     for command in COMMANDS {

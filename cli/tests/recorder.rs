@@ -2,8 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod printed;
+mod refused;
+
 use assert_cmd::assert::Assert;
 use assert_cmd::{Command, cargo};
+use printed::{stderr, stdout};
+use refused::is_refused;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Read as _;
@@ -51,14 +56,6 @@ impl Place {
     fn stat(&self) -> Value {
         serde_json::from_str(&stdout(&self.run(&["stat", "--json"]))).unwrap()
     }
-}
-
-fn stdout(assert: &Assert) -> String {
-    String::from_utf8(assert.get_output().stdout.clone()).unwrap()
-}
-
-fn stderr(assert: &Assert) -> String {
-    String::from_utf8(assert.get_output().stderr.clone()).unwrap()
 }
 
 fn now() -> jiff::Timestamp {
@@ -215,16 +212,9 @@ fn what_is_neither_is_refused() {
         (Vec::new(), "has no bytes to map"),
     ] {
         let place = Place::empty();
-        fs::write(&place.path, &content).unwrap();
-        for command in ["stat", "dump", "record"] {
-            let refused = place.run(&[command]).code(1);
-            let error = stderr(&refused);
-            let path = place.path.display();
-            assert!(error.starts_with(&format!("cachemaint: {path}: ")), "{command}: {error}");
-            assert!(command != "stat" || error.contains(expected), "{error}");
-            assert!(stdout(&refused).is_empty(), "{command}");
-            assert_eq!(fs::read(&place.path).unwrap(), content, "{command}");
-        }
+        let run = |command: &[&str]| place.run(command);
+        is_refused(&place.path, &content, expected, &[&["stat"]], run);
+        is_refused(&place.path, &content, "", &[&["dump"], &["record"]], run);
     }
     let place = Place::empty();
     place.run_with(&["record", "--size", "64K"], "one\n").success();

@@ -27,6 +27,11 @@ fn harms() -> impl Strategy<Value = Vec<Harm>> {
     proptest::collection::vec(harm, 1..4)
 }
 
+/// Half of the time none.
+fn maybe_harms() -> impl Strategy<Value = Vec<Harm>> {
+    prop_oneof![Just(Vec::new()), harms()]
+}
+
 fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     let len = 0..120_u8;
     let deed = prop_oneof![
@@ -68,11 +73,9 @@ proptest! {
     fn without_superblocks_a_repair_has_all_that_is_whole(
         deeds in deeds(),
         trims: bool,
-        harms in harms(),
-        is_harmed: bool,
+        harms in maybe_harms(),
     ) {
-        let harms = if is_harmed { &harms[..] } else { &[] };
-        let (medium, lived, changed) = harmed(&deeds, trims, harms);
+        let (medium, lived, changed) = harmed(&deeds, trims, &harms);
         superblocks_are_made_anew(&medium, &lived, &changed);
     }
 
@@ -80,11 +83,9 @@ proptest! {
     fn with_the_older_superblock_a_repair_has_all_that_is_whole(
         deeds in deeds(),
         trims: bool,
-        harms in harms(),
-        is_harmed: bool,
+        harms in maybe_harms(),
     ) {
-        let harms = if is_harmed { &harms[..] } else { &[] };
-        let (medium, lived, changed) = harmed(&deeds, trims, harms);
+        let (medium, lived, changed) = harmed(&deeds, trims, &harms);
         the_newer_superblock_is_lost(&medium, &lived, &changed);
     }
 

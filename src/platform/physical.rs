@@ -13,8 +13,8 @@
 //! So in either of the first two it is where the disk's byte 0 is: the driver has it at
 //! `phys_addr + data_offset` (`pmem.c`, `__pmem_direct_access`), where `data_offset` is the `dataoff` of the
 //! info block, and 0 without one (`pmem_attach_disk`). Where there is padding, which no kernel makes any
-//! more, that is so for reads and writes, and mappings are broken (`pfn.h`, `start_pad`). A partition begins further on, by `start` sectors of 512 bytes
-//! (`Documentation/ABI/stable/sysfs-block`).
+//! more, that is so for reads and writes, and mappings are broken (`pfn.h`, `start_pad`). A partition begins
+//! further on, by `start` sectors of 512 bytes (`Documentation/ABI/stable/sysfs-block`).
 
 use super::tree::{Attribute, Evidence, Tree, Unknown};
 use super::{device_dax, disks, nvdimm};

@@ -1,8 +1,7 @@
 //! The clock of this machine.
 
-use crate::platform::boot;
-
 use super::{Clock, Pace, Read, TimeSource};
+use crate::platform::boot;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 impl Clock {

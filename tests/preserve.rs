@@ -23,6 +23,9 @@ mod files;
 #[cfg(not(miri))]
 #[path = "preserve/format.rs"]
 mod format;
+#[cfg(all(feature = "serde", not(miri)))]
+#[path = "preserve/json.rs"]
+mod json;
 #[cfg(not(miri))]
 #[path = "preserve/life.rs"]
 mod life;

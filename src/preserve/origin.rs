@@ -18,6 +18,7 @@ impl Evidence {
 
 /// What happened, from which evidence, and whether the medium had promised to survive it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Verdict {
     /// What happened.

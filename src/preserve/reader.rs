@@ -62,8 +62,17 @@ impl fmt::Display for Name {
     }
 }
 
+/// The text.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Name {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 /// What the table says of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Info {
     /// Its name.
@@ -80,8 +89,10 @@ pub struct Info {
     pub seconds: u64,
     /// Where it begins in the medium, in bytes. It is in one piece.
     pub offset: u64,
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub(super) checksum: u32,
     /// Where its metadata is.
+    #[cfg_attr(feature = "serde", serde(skip))]
     metadata_at: u64,
 }
 

@@ -10,11 +10,16 @@ const RELEASE: usize = 64;
 ///
 /// That of this machine is [`Stamp::host`](Self::host); where there is no operating system, begin with
 /// [`Stamp::UNKNOWN`] and say what is known.
+///
+/// With feature `serde` it is an object with the names of its fields, where `boot_id` is 32 hexadecimal digits, and
+/// `kernel`, its release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Stamp {
     /// Seconds since 1970-01-01 UTC; 0 if it is not known.
     pub seconds: u64,
     /// The boot: on Linux `/proc/sys/kernel/random/boot_id`; zeros if it is not known.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "json::digits"))]
     pub boot_id: [u8; 16],
     /// The process; 0 if it is not known.
     pub process: u32,
@@ -28,6 +33,7 @@ pub struct Stamp {
     pub placement: u32,
     /// How often the memory's devices were shut down unsafely, if they count.
     pub unsafe_shutdowns: Option<u64>,
+    #[cfg_attr(feature = "serde", serde(serialize_with = "json::release"))]
     pub(super) kernel: [u8; 64],
 }
 
@@ -58,12 +64,7 @@ impl Stamp {
     /// The kernel's release; empty if it is not known. What is no UTF-8 of it is left out.
     #[must_use]
     pub fn kernel(&self) -> &str {
-        let end = self.kernel.iter().position(|byte| *byte == 0).unwrap_or(RELEASE);
-        let bytes = &self.kernel[..end];
-        match core::str::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(error) => core::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
-        }
+        text(&self.kernel)
     }
 
     /// Whether the boot is known.
@@ -76,6 +77,16 @@ impl Stamp {
     #[must_use]
     pub fn is_same_boot(&self, other: &Self) -> Option<bool> {
         (self.knows_boot() && other.knows_boot()).then_some(self.boot_id == other.boot_id)
+    }
+}
+
+/// The text before zeros, as far as it is UTF-8.
+fn text(release: &[u8; RELEASE]) -> &str {
+    let end = release.iter().position(|byte| *byte == 0).unwrap_or(RELEASE);
+    let bytes = &release[..end];
+    match core::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => core::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
     }
 }
 
@@ -124,6 +135,7 @@ impl fmt::Display for Origin {
 
 /// A boot that a store was opened in for writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Boot {
     /// The generation that was written when it was first opened in this boot.
@@ -136,4 +148,19 @@ pub struct Boot {
     pub was_sealed: bool,
     /// The circumstances when it was last opened.
     pub stamp: Stamp,
+}
+
+/// What is no number as data.
+#[cfg(feature = "serde")]
+mod json {
+    use super::{RELEASE, text};
+    use serde::Serializer;
+
+    pub(super) fn digits<S: Serializer>(id: &[u8; 16], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("{:032x}", u128::from_be_bytes(*id)))
+    }
+
+    pub(super) fn release<S: Serializer>(kernel: &[u8; RELEASE], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(text(kernel))
+    }
 }

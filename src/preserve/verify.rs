@@ -17,7 +17,11 @@ pub struct Progress {
 }
 
 /// What verifying has shown.
+///
+/// With feature `serde` it is an object with the names of its fields, where `damaged` is a list of objects: `name`, and
+/// the names of [`Damage`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Verification {
     /// Blobs that are whole.
@@ -25,6 +29,7 @@ pub struct Verification {
     /// Bytes that were read of them all.
     pub bytes: u64,
     /// Blobs that are not, by name, with the first thing that is damaged.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "named"))]
     pub damaged: Vec<(Box<str>, Damage)>,
     /// Copies of headers and of the table, of which the other is whole, and the history.
     pub copies: Vec<Damage>,
@@ -37,6 +42,22 @@ impl Verification {
     pub fn is_whole(&self) -> bool {
         self.damaged.is_empty() && self.copies.is_empty()
     }
+}
+
+/// Damaged blobs as data.
+#[cfg(feature = "serde")]
+fn named<S: serde::Serializer>(damaged: &[(Box<str>, Damage)], to: S) -> Result<S::Ok, S::Error> {
+    #[derive(serde::Serialize)]
+    struct Named<'d> {
+        name: &'d str,
+        part: Part,
+        offset: u64,
+        len: u64,
+    }
+    to.collect_seq(damaged.iter().map(|(name, damage)| {
+        let Damage { part, offset, len } = *damage;
+        Named { name, part, offset, len }
+    }))
 }
 
 /// Reads and verifies all blobs of a commit.

@@ -98,7 +98,7 @@ fn second() -> Vec<u8> {
 }
 
 /// The store, put together by hand.
-fn by_hand() -> Vec<u8> {
+pub(crate) fn by_hand() -> Vec<u8> {
     let mut image = vec![0; BYTES as usize];
     let mut put = |at: u64, words: &[u64]| {
         for (place, word) in image[at as usize..].chunks_exact_mut(8).zip(words) {

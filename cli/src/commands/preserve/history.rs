@@ -40,7 +40,7 @@ struct Document<'a> {
     identity: &'a str,
     boots: Vec<Shown<'a>>,
     is_sealed: bool,
-    since: verdict::Shown<'a>,
+    since: &'a Verdict,
     guarantee: &'a Guarantee,
 }
 
@@ -69,7 +69,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             identity,
             boots: boots.iter().map(Shown::of).collect(),
             is_sealed: *is_sealed,
-            since: verdict::Shown::of(since),
+            since,
             guarantee: file.view().guarantee(),
         })?;
     } else {

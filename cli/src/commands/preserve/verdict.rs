@@ -1,9 +1,8 @@
-//! What happened to a store since its last commit, in words and as data.
+//! What happened to a store since its last commit, in words.
 
 use super::text::row;
-use cachemaint::preserve::{Origin, Verdict};
-use cachemaint::report::{Certainty, Statement, Survival};
-use serde::Serialize;
+use cachemaint::preserve::Verdict;
+use cachemaint::report::{Statement, Survival};
 use std::io::{self, Write};
 
 /// It in sentences, one a line.
@@ -37,35 +36,5 @@ pub(super) fn write(out: &mut impl Write, verdict: &Verdict) -> io::Result<()> {
     match &verdict.promise {
         Some(promise) => row(out, "survives it", words(promise)),
         None => Ok(()),
-    }
-}
-
-/// It in JSON.
-#[derive(Serialize)]
-pub(super) struct Shown<'v> {
-    origin: Origin,
-    evidence: &'v [&'static str],
-    promise: Option<Promise>,
-}
-
-#[derive(Serialize)]
-struct Promise {
-    is: Survival,
-    text: &'static str,
-    source: &'static str,
-    certainty: Certainty,
-}
-
-impl<'v> Shown<'v> {
-    pub(super) fn of(verdict: &'v Verdict) -> Self {
-        let promise = |promise: Statement<Survival>| {
-            let Statement { is, text, source, certainty, .. } = promise;
-            Promise { is, text, source, certainty }
-        };
-        Self {
-            origin: verdict.origin,
-            evidence: &verdict.evidence,
-            promise: verdict.promise.map(promise),
-        }
     }
 }

@@ -3,7 +3,7 @@
 use super::{named, progress, row, text, visible, yes_or_no};
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
-use cachemaint::preserve::{Damage, Error, Snapshot};
+use cachemaint::preserve::{Error, Snapshot, Verification};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;
@@ -15,17 +15,8 @@ pub(in crate::commands) struct Verified {
     generation: u64,
     is_sealed: bool,
     blobs: u64,
-    whole: u64,
-    bytes: u64,
-    damaged: Vec<Damaged>,
-    copies: Vec<Damage>,
-}
-
-#[derive(Serialize)]
-struct Damaged {
-    name: Box<str>,
     #[serde(flatten)]
-    damage: Damage,
+    found: Verification,
 }
 
 impl Verified {
@@ -35,17 +26,13 @@ impl Verified {
         let verified = file.guarded(|| {
             let snapshot = Snapshot::of(file.view())?;
             let found = snapshot.verify(&mut |progress| progress::show_verified(&bar, progress))?;
-            let damaged = |(name, damage)| Damaged { name, damage };
             Ok(Self {
                 identity: snapshot.identity().to_string(),
                 size: snapshot.size(),
                 generation: snapshot.generation(),
                 is_sealed: snapshot.is_sealed(),
                 blobs: snapshot.blobs(),
-                whole: found.whole,
-                bytes: found.bytes,
-                damaged: found.damaged.into_iter().map(damaged).collect(),
-                copies: found.copies,
+                found,
             })
         });
         bar.finish_and_clear();
@@ -59,8 +46,8 @@ impl Verified {
         })
     }
 
-    pub(in crate::commands) const fn is_damaged(&self) -> bool {
-        !(self.damaged.is_empty() && self.copies.is_empty())
+    pub(in crate::commands) fn is_damaged(&self) -> bool {
+        !self.found.is_whole()
     }
 
     pub(in crate::commands) fn write(&self, out: &mut impl Write) -> io::Result<()> {
@@ -68,17 +55,17 @@ impl Verified {
         row(out, "size", text::bytes(self.size))?;
         row(out, "generation", self.generation)?;
         row(out, "sealed", yes_or_no(self.is_sealed))?;
-        let (blobs, bytes) = (text::thousands(self.blobs), text::thousands(self.bytes));
-        let whole = text::thousands(self.whole);
+        let (blobs, bytes) = (text::thousands(self.blobs), text::thousands(self.found.bytes));
+        let whole = text::thousands(self.found.whole);
         row(
             out,
             "blobs",
             format!("{blobs}, of which {whole} are whole, with {bytes} bytes in all"),
         )?;
-        for Damaged { name, damage } in &self.damaged {
+        for (name, damage) in &self.found.damaged {
             row(out, "damage", format!("{}: {damage}; save it anew", visible(name.as_bytes())))?;
         }
-        for damage in &self.copies {
+        for damage in &self.found.copies {
             row(out, "damage", format!("{damage}; it is mended when something is saved"))?;
         }
         if !self.is_damaged() {

@@ -1,0 +1,79 @@
+//! What is told of a store as data (feature `serde`): the names that are documented, of a store that was put together
+//! by hand.
+
+use crate::format::by_hand;
+use crate::life::later;
+use crate::plain::Plain;
+use cachemaint::medium::Bytes;
+use cachemaint::preserve::{Boot, Snapshot};
+use serde_json::{Value, json, to_value};
+
+fn stamp() -> Value {
+    json!({
+        "seconds": 1_700_000_001,
+        "boot_id": "01010101010101010101010101010101",
+        "process": 41,
+        "process_start": 101,
+        "backing": "pmem_adr",
+        "granularity": 64,
+        "placement": 0x1234_5678,
+        "unsafe_shutdowns": 3,
+        "kernel": "6.18.44-of-sixty-four-bytes-at-least-so-that-it-is-cut-off-behin",
+    })
+}
+
+#[test]
+fn a_commit_and_its_blobs_are_told() {
+    let image = by_hand();
+    let bytes = Bytes(&image);
+    let snapshot = Snapshot::of(&bytes).unwrap();
+    assert_eq!(to_value(snapshot.stamp()).unwrap(), stamp());
+    let boots: Vec<Boot> = snapshot.history().unwrap().map(Result::unwrap).collect();
+    let first = json!({
+        "generation": 1, "opened": 1, "origin": "unknown", "was_sealed": false, "stamp": stamp(),
+    });
+    assert_eq!(to_value(boots).unwrap(), json!([first]));
+    let blob = json!({
+        "name": "ab", "version": 2, "len": 3, "metadata": 1, "generation": 2,
+        "seconds": 1_700_000_001, "offset": 25_600,
+    });
+    assert_eq!(to_value(snapshot.find("ab").unwrap().unwrap()).unwrap(), blob);
+}
+
+#[test]
+fn what_verifying_has_shown_is_told() {
+    let mut image = by_hand();
+    image[25_600] ^= 1;
+    image[8192 + 16] ^= 1;
+    let bytes = Bytes(&image);
+    let verification = Snapshot::of(&bytes).unwrap().verify(&mut |_| ()).unwrap();
+    let expected = json!({
+        "whole": 1,
+        "bytes": 3 + 65_542,
+        "damaged": [{"name": "ab", "part": {"bytes": {"at": 0}}, "offset": 25_600, "len": 3}],
+        "copies": [{"part": "header", "offset": 8192, "len": 64}],
+    });
+    assert_eq!(to_value(verification).unwrap(), expected);
+}
+
+/// In another boot, as the stamp says; nothing says of which kind.
+#[test]
+fn what_happened_since_the_last_commit_is_told() {
+    let (_store, opened) = later().open(Plain::new(by_hand())).unwrap();
+    let expected = json!({
+        "origin": "reboot",
+        "evidence": [
+            "the boot id is another than that of the last commit",
+            "the architecture does not tell who loaded the kernel",
+            "whether the power was lost does not show",
+        ],
+        "promise": {
+            "is": "yes",
+            "text": "the memory controller has accepted it, and firmware claims that stored energy (ADR) brings \
+                     that to the medium",
+            "source": "ACPI, NFIT platform capabilities; passed on by Linux drivers/acpi/nfit/core.c",
+            "certainty": "documented",
+        },
+    });
+    assert_eq!(to_value(opened.verdict).unwrap(), expected);
+}

@@ -242,8 +242,8 @@ impl<'r, R: Readable> Snapshot<'r, R> {
     /// The last commit's.
     ///
     /// # Errors
-    /// If there is no store, one of another version, or not the whole of it; if all headers, or both copies of
-    /// the table, are damaged; if the medium fails.
+    /// If there is no store, or one of another version; if all headers, or both copies of the table, are damaged or
+    /// the medium ends before them; if the medium fails.
     ///
     /// # Cost
     /// The table is read.
@@ -265,12 +265,10 @@ impl<'r, R: Readable> Snapshot<'r, R> {
     }
 
     fn with(medium: &'r R, header: Header) -> Result<Self, Error<R::Error>> {
-        let (size, needed) = (medium.len(), header.tables[0].max(header.tables[1]) + header.len);
-        if size < needed {
-            return Err(Error::Truncated { size, needed });
-        }
-        for table in header.tables {
-            if append(medium, table..table + header.len, 0)? == header.checksum {
+        let Header { tables, len, checksum, .. } = header;
+        let (size, needed) = (medium.len(), tables[0].max(tables[1]) + len);
+        for table in tables.into_iter().filter(|table| table + len <= size) {
+            if append(medium, table..table + len, 0)? == checksum {
                 let mut bytes = [0; PREAMBLE];
                 medium.read(table, &mut bytes)?;
                 let preamble = Preamble::read(&bytes);
@@ -278,8 +276,10 @@ impl<'r, R: Readable> Snapshot<'r, R> {
                 return if snapshot.is_current()? { Ok(snapshot) } else { Err(Error::Replaced) };
             }
         }
-        let Header { tables: [offset, _], len, .. } = header;
-        Err(Error::Damaged(Damage { part: Part::Table, offset, len }))
+        if size < needed {
+            return Err(Error::Truncated { size, needed });
+        }
+        Err(Error::Damaged(Damage { part: Part::Table, offset: tables[0], len }))
     }
 
     /// Whether no commit came after it. What was read before of its table, and of its blobs, is its own then:
@@ -400,7 +400,8 @@ impl<'r, R: Readable> Snapshot<'r, R> {
     /// Whether a copy of the table is whole.
     #[cfg(feature = "preserve")]
     pub(super) fn is_whole(&self, copy: u64) -> Result<bool, R::Error> {
-        Ok(append(self.medium, copy..copy + self.header.len, 0)? == self.header.checksum)
+        let range = copy..copy + self.header.len;
+        Ok(range.end <= self.medium.len() && append(self.medium, range, 0)? == self.header.checksum)
     }
 }
 
@@ -511,7 +512,8 @@ impl<'r, R: Readable> Blob<'r, R> {
         let blob = Self { medium, generation, info: *info };
         let sums = blob.sums();
         let (size, needed) = (medium.len(), sums.end);
-        if size < needed {
+        // Nothing is missing of an empty one.
+        if info.len > 0 && size < needed {
             return Err(Error::Truncated { size, needed });
         }
         let is_whole = sums.is_empty() || append(medium, sums.clone(), 0)? == info.checksum;

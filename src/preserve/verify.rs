@@ -1,8 +1,9 @@
 //! Reading everything, to find what is damaged.
 
 use super::error::{Damage, Error, Part};
+use super::format::{CHUNK, sums};
 use super::headers;
-use super::reader::{Blob, Snapshot};
+use super::reader::{Blob, Info, Snapshot};
 use crate::medium::Readable;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -26,7 +27,7 @@ pub struct Progress {
 pub struct Verification {
     /// Blobs that are whole.
     pub whole: u64,
-    /// Bytes that were read of them all.
+    /// Bytes of all, whole or not.
     pub bytes: u64,
     /// Blobs that are not, by name, with the first thing that is damaged.
     #[cfg_attr(feature = "serde", serde(serialize_with = "named"))]
@@ -71,17 +72,37 @@ pub(super) fn verify<R: Readable>(
     let most = infos.iter().map(|info| info.len).fold(0, u64::saturating_add);
     for info in infos {
         let done = verification.bytes;
-        let mut told = |bytes| progress(Progress { done: done + bytes, most });
-        match Blob::new(snapshot, &info).and_then(|blob| blob.verify(&mut told)) {
+        let mut told = |bytes| progress(Progress { done: done.saturating_add(bytes), most });
+        let found = match missing(&info, snapshot.medium().len()) {
+            Some(damage) => Err(Error::Damaged(damage)),
+            None => Blob::new(snapshot, &info).and_then(|blob| blob.verify(&mut told)),
+        };
+        match found {
             Ok(()) => verification.whole += 1,
             Err(Error::Damaged(damage)) => {
                 verification.damaged.push((info.name.as_str().into(), damage));
             }
             Err(error) => return Err(error),
         }
-        verification.bytes += info.len;
+        verification.bytes = verification.bytes.saturating_add(info.len);
     }
     Ok(verification)
+}
+
+/// What a blob has not any more in a medium of so many bytes, from the first chunk on that is not there as a whole.
+fn missing(info: &Info, size: u64) -> Option<Damage> {
+    let (there, sums) = (size.saturating_sub(info.offset), sums(info.len));
+    if there < info.len {
+        let at = there - there % CHUNK;
+        let part = Part::Bytes { at };
+        return Some(Damage { part, offset: info.offset + at, len: info.len - at });
+    }
+    let damage = Damage {
+        part: Part::Checksums,
+        offset: info.offset + sums.start,
+        len: sums.end - sums.start,
+    };
+    (there < sums.end).then_some(damage)
 }
 
 /// What is damaged beside blobs.
@@ -105,7 +126,8 @@ impl<R: Readable> Snapshot<'_, R> {
     /// Reads everything, and tells what is damaged. `progress` is called now and then.
     ///
     /// # Errors
-    /// [`Error::Replaced`], if there was another commit; if the medium fails, or ends before a blob.
+    /// [`Error::Replaced`], if there was another commit; if the medium fails. A blob that the medium ends before is
+    /// damaged.
     pub fn verify(
         &self,
         progress: &mut dyn FnMut(Progress),

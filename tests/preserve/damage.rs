@@ -6,7 +6,7 @@ use crate::claims::{
 };
 use crate::plain::Plain;
 use cachemaint::medium::Bytes;
-use cachemaint::preserve::{Damage, Error, Part, Snapshot};
+use cachemaint::preserve::{Damage, Error, Part, Reader, Snapshot};
 use core::ops::Range;
 use proptest::prelude::*;
 
@@ -256,9 +256,37 @@ fn lengths_that_cannot_be_are_not_counted_on_from() {
     let image = Bytes(&image);
     let snapshot = Snapshot::of(&image).unwrap();
     assert_eq!(snapshot.entries().map(Result::unwrap).count(), 3);
-    let refused = snapshot.verify(&mut |_| ());
-    assert!(matches!(refused, Err(Error::Truncated { .. })), "{refused:?}");
+    let verification = snapshot.verify(&mut |_| ()).unwrap();
+    assert_eq!((verification.whole, verification.damaged.len()), (0, 3));
     assert!(options().open(Plain::new(image.0.to_vec())).is_err());
+}
+
+/// The second blob, of two chunks and their checksums, is where the medium ends: in the first chunk, in the second one,
+/// in the checksums.
+#[test]
+fn a_blob_that_the_medium_ends_in_costs_no_other() {
+    const AT: usize = DATA + 64;
+    const LEN: u64 = 131_072;
+    let image = forged(&[(24, 1 << 20)], [&[], &[(8, LEN)], &[]]);
+    let (at, chunk) = (AT as u64, 65_536);
+    for (end, part, offset, len) in [
+        (image.len(), Part::Bytes { at: 0 }, at, LEN),
+        (AT + 65_536 + 1000, Part::Bytes { at: chunk }, at + chunk, chunk),
+        (AT + 131_072 + 4, Part::Checksums, at + LEN, 8),
+    ] {
+        let mut image = image.clone();
+        image.resize(end, 0);
+        let reader = Reader::open(Bytes(&image)).unwrap();
+        let verification = reader.snapshot().unwrap().verify(&mut |_| ()).unwrap();
+        let [(name, damage)] = &verification.damaged[..] else { panic!("{verification:?}") };
+        assert_eq!((&**name, damage.part, damage.offset, damage.len), ("b", part, offset, len));
+        assert_eq!((verification.whole, verification.copies.len()), (2, 0));
+        let refused = reader.load("b");
+        assert!(matches!(refused, Err(Error::Truncated { .. })), "{refused:?}");
+        assert_eq!((reader.load("a").unwrap().len(), reader.load("c").unwrap().len()), (30, 30));
+        let opened = options().open(Plain::new(image.clone()));
+        assert!(matches!(opened, Err(Error::Truncated { .. })), "it would write over the rest");
+    }
 }
 
 #[test]

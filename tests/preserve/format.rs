@@ -2,7 +2,7 @@
 
 use crate::life::{DATA, options};
 use cachemaint::medium::{Bytes, Medium};
-use cachemaint::preserve::{Attributes, Error, Origin, Snapshot};
+use cachemaint::preserve::{Attributes, Error, Origin, Part, Snapshot};
 use cachemaint::report::Backing;
 use cachemaint::sim::{Model, SimMedium, Simulation};
 use core::sync::atomic::Ordering::Relaxed;
@@ -202,7 +202,7 @@ fn what_is_no_store_of_this_version_is_refused() {
     assert!(matches!(refused(&newer), Error::Version { found: 2 }));
     assert!(refused(&newer).to_string().contains("version 2"));
     let cut = by_hand();
-    let error = refused(&cut[..(BYTES - 704) as usize]);
+    let error = refused(&cut[..TABLES[1] as usize]);
     assert!(matches!(error, Error::Truncated { .. }), "{error}");
 }
 
@@ -215,6 +215,21 @@ fn a_header_in_anothers_place_is_none() {
     image[8192..8256].fill(0);
     image[4096..4160].copy_from_slice(&header);
     assert!(matches!(Snapshot::of(&Bytes(&image)), Err(Error::Headers)));
+}
+
+/// The first copy is the last thing in it.
+#[test]
+fn a_store_whose_end_is_cut_off_is_read_by_the_copy_of_the_table_that_is_left() {
+    let image = by_hand();
+    let bytes = Bytes(&image[..TABLES[0] as usize + 8]);
+    let snapshot = Snapshot::of(&bytes).unwrap();
+    let mut one = [0; 3];
+    snapshot.blob("ab").unwrap().read_at(0, &mut one).unwrap();
+    assert_eq!(&one, b"one");
+    let verification = snapshot.verify(&mut |_| ()).unwrap();
+    assert_eq!((verification.whole, verification.damaged.len()), (2, 0));
+    let [copy] = verification.copies[..] else { panic!("{verification:?}") };
+    assert_eq!((copy.part, copy.offset, copy.len), (Part::TableCopy, TABLES[0], 280));
 }
 
 #[test]

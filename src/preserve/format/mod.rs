@@ -53,12 +53,12 @@ pub(super) const fn chunks(len: u64) -> u64 {
 }
 
 /// Where the checksums of a blob's chunks are, from its beginning. The only chunk of one has its checksum
-/// in the table.
+/// in the table, so there are none.
 pub(super) const fn sums(len: u64) -> core::ops::Range<u64> {
-    let at = len.next_multiple_of(WORD);
     if chunks(len) < 2 {
-        return at..at;
+        return len..len;
     }
+    let at = len.next_multiple_of(WORD);
     at..at + chunks(len) * SUM
 }
 
@@ -80,7 +80,7 @@ mod tests {
         assert_eq!((headers(6), headers(7)), ([0, 8192], [4096, 12288]));
         assert_eq!((history(0), history(1)), (16384, 16384 + 4608));
         assert_eq!((data(64), data(4096)), (25600, 28672));
-        assert_eq!(sums(65536), 65536..65536, "one chunk needs no sums");
+        assert_eq!(sums(65535), 65535..65535, "one chunk needs no sums");
         assert_eq!(sums(65537), 65544..65552);
         assert_eq!(occupied(0, 64), Some(0));
         assert_eq!(occupied(1, 64), Some(64));

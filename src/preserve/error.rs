@@ -102,6 +102,8 @@ pub enum Error<E> {
     },
     /// A commit has failed, and what it left is not known.
     Failed,
+    /// Commits have no numbers left: the last one is 2^63 - 1. Nothing was written.
+    WornOut,
     /// No lease can be had here that the writer would honour.
     NoLease,
     /// Readers of this process still have the medium.
@@ -244,6 +246,10 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             ),
             Self::Failed => f.write_str(
                 "a commit has failed before; open the store again to see what is there",
+            ),
+            Self::WornOut => f.write_str(
+                "the store is worn out, as its commits have no numbers left; copy its blobs, which can still be \
+                 read, into a new one",
             ),
             Self::NoLease => f.write_str(
                 "no lease can be had here that the writer would honour; copy the blob instead",

@@ -219,7 +219,7 @@ impl<'p, M: Medium> Options<'p, M> {
     /// # Errors
     /// If there is no store, or not the whole of it; of another version; if all headers, or both copies of the
     /// table, are damaged; if the medium fails; [`Error::Full`], if it is shorter than it was and has no room for a
-    /// table any more. Damaged blobs are none: they are told of.
+    /// table any more; [`Error::WornOut`]. Damaged blobs are none: they are told of.
     ///
     /// # Crashes
     /// One meanwhile changes nothing.
@@ -256,6 +256,8 @@ impl<M: Medium> Store<M> {
         origin: Origin,
         mended: &mut Vec<Damage>,
     ) -> Result<(), Error<M::Error>> {
+        // Nothing is written to a store that cannot be committed to.
+        self.header.next_generation().ok_or(Error::WornOut)?;
         // Whoever wrote the header may have been killed before it was durable, and what is free by it may be
         // what the one before needs.
         headers::store(&*self.medium, &self.header)?;

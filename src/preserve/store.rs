@@ -312,7 +312,7 @@ impl<M: Medium> Store<M> {
     ) -> Result<(), Error<M::Error>> {
         let tables = [places[0].start, places[1].start];
         let header = Header {
-            generation: self.header.generation + 1,
+            generation: self.header.next_generation().ok_or(Error::WornOut)?,
             size: self.size,
             tables,
             len: table.len() as u64,

@@ -195,8 +195,9 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// the commit.
     ///
     /// # Errors
-    /// [`Error::Full`], if there is no room for the table; if the medium fails. If that was so before anything of
-    /// it could be seen, nothing has happened; else the store must be opened again ([`Error::Failed`]).
+    /// [`Error::Full`], if there is no room for the table; [`Error::WornOut`]; if the medium fails. If that was so
+    /// before anything of it could be seen, nothing has happened; else the store must be opened again
+    /// ([`Error::Failed`]).
     ///
     /// # Cost
     /// Two fences, however many blobs. The table is written twice, and a header.

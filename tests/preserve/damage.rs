@@ -289,6 +289,34 @@ fn a_blob_that_the_medium_ends_in_costs_no_other() {
     }
 }
 
+/// By the documentation generations are below 2^63. Nobody counts so far: such a header is forged.
+#[test]
+fn after_the_last_generation_there_is_no_commit() {
+    const LAST: u64 = (1 << 63) - 1;
+    let medium = Plain::new(forged(&[(16, LAST - 1)], [&[]; 3]));
+    // To be opened is a commit.
+    let (mut store, _) = options().open(medium.clone()).unwrap();
+    assert_eq!(store.generation(), LAST);
+    let there = found(&store.snapshot().unwrap());
+    for _ in 0..2 {
+        let mut transaction = store.begin().unwrap();
+        transaction.put("new", b"bytes").unwrap();
+        let refused = transaction.commit();
+        assert!(matches!(refused, Err(Error::WornOut)), "{refused:?}");
+    }
+    let refused = store.seal();
+    assert!(matches!(refused, Err(Error::WornOut)), "{refused:?}");
+    assert_eq!((store.generation(), found(&store.snapshot().unwrap())), (LAST, there.clone()));
+    drop(store);
+
+    let before = medium.bytes();
+    let refused = options().open(medium.clone());
+    assert!(matches!(refused, Err(Error::WornOut)), "{refused:?}");
+    assert!(medium.bytes() == before);
+    let snapshot = Snapshot::of(&Bytes(&before)).map(|snapshot| found(&snapshot));
+    assert_eq!(snapshot.unwrap(), there);
+}
+
 #[test]
 fn no_blob_is_of_a_commit_to_come() {
     let generation = |number| forged(&[], [&[], &[], &[(24, number)]]);

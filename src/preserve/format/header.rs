@@ -73,11 +73,18 @@ impl Header {
         header.is_consistent().then_some(header)
     }
 
+    /// The generation after it; `None` if there are no numbers left.
+    #[cfg(feature = "preserve")]
+    pub(in crate::preserve) fn next_generation(&self) -> Option<u64> {
+        let next = self.generation + 1;
+        is_count(next).then_some(next)
+    }
+
     /// Whether its numbers can be: a checksum can be right by accident, and what is counted on from them must
     /// neither overflow nor lead out of the store.
     fn is_consistent(&self) -> bool {
         let Self { generation, size, tables, len, unit, .. } = *self;
-        let counts = [generation, size].iter().all(|it| i64::try_from(*it).is_ok());
+        let counts = is_count(generation) && is_count(size);
         let table = (PREAMBLE as u64..=TABLE).contains(&len) && len.is_multiple_of(WORD);
         counts && is_unit(unit) && table && tables.iter().all(|at| self.holds(*at, len))
     }
@@ -88,6 +95,11 @@ impl Header {
             && at.is_multiple_of(self.unit)
             && at.checked_add(len).is_some_and(|end| end <= self.size)
     }
+}
+
+/// Whether it is below 2^63, so that it can be counted on from.
+fn is_count(number: u64) -> bool {
+    i64::try_from(number).is_ok()
 }
 
 #[cfg(test)]

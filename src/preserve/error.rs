@@ -149,6 +149,25 @@ pub enum Part {
     Checksums,
 }
 
+impl Damage {
+    /// What to do if it keeps something from being done.
+    const fn remedy(&self) -> &'static str {
+        match self.part {
+            Part::Table => "without it no blob can be found, so bring the store back from a copy",
+            Part::Header | Part::TableCopy | Part::Entry => {
+                "bring the store back from a copy, or put the blobs that can still be loaded into a new one"
+            }
+            Part::History => {
+                "no blob is concerned; open the store to write it, which begins a new history"
+            }
+            Part::Bytes { .. } | Part::Checksums => {
+                "put the blob anew from where it came; other blobs can still be loaded, and `verify` names those \
+                 that cannot"
+            }
+        }
+    }
+}
+
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { part, offset, len } = self;
@@ -191,7 +210,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
                 "the store needs {needed} bytes, but only {size} are there; bring the rest back before it is \
                  opened"
             ),
-            Self::Damaged(damage) => write!(f, "{damage}"),
+            Self::Damaged(damage) => write!(f, "{damage}; {}", damage.remedy()),
             Self::Exists => f.write_str(
                 "there is a store already; open it, or overwrite its headers, at offsets 0, 4096, 8192 and \
                  12288",

@@ -71,6 +71,42 @@ fn a_store_that_is_cut_off_is_told_or_read_as_it_was() {
     }
 }
 
+/// Whoever reads it has a store that is damaged, and must know what is left.
+#[test]
+fn damage_is_told_with_what_can_be_done() {
+    let mut lived = small();
+    let (history, blob) = (16_384 + 4608, lived.places[0].start as usize);
+    lived.image[history] ^= 1;
+    lived.image[blob] ^= 1;
+    let reader = Reader::open(Bytes(&lived.image)).unwrap();
+    let error = reader.load("a").unwrap_err().to_string();
+    let expected = format!(
+        "the blob from its byte 0 on is damaged (90 bytes at offset {blob}); put the blob anew from where it came; \
+         other blobs can still be loaded, and `verify` names those that cannot"
+    );
+    assert_eq!(error, expected);
+    assert!(reader.load("b").unwrap().is_empty());
+    let error = reader.snapshot().unwrap().history().map(|_| ()).unwrap_err().to_string();
+    assert!(error.starts_with("the history is damaged ("), "{error}");
+    assert!(error.ends_with("; open the store to write it, which begins a new history"), "{error}");
+    options().open(Plain::new(lived.image.clone())).unwrap();
+
+    for table in lived.tables() {
+        lived.image[table.start as usize] ^= 1;
+    }
+    let error = Reader::open(Bytes(&lived.image)).unwrap_err().to_string();
+    assert!(error.starts_with("the table, in both copies, is damaged ("), "{error}");
+    assert!(error.ends_with("so bring the store back from a copy"), "{error}");
+
+    // The second blob's place is the first one's.
+    let image = forged(&[], [&[], &[(0, DATA as u64)], &[]]);
+    let error = options().open(Plain::new(image.clone())).unwrap_err().to_string();
+    assert!(error.starts_with("an entry of the table is damaged ("), "{error}");
+    let remedy = "or put the blobs that can still be loaded into a new one";
+    assert!(error.ends_with(remedy), "{error}");
+    assert_eq!(Reader::open(Bytes(&image)).unwrap().load("a").unwrap().len(), 30);
+}
+
 /// The bytes of a header of which some came to be durable.
 fn header(old: &[u8], new: &[u8], at: usize, durable: usize) -> Vec<u8> {
     [&new[at..at + durable], &old[at + durable..at + 64]].concat()

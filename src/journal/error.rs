@@ -66,6 +66,8 @@ pub enum Error<E> {
         /// Bytes that are free.
         free: u64,
     },
+    /// Generations, epochs or positions have no numbers below 2^63 left. Nothing was written.
+    WornOut,
     /// Not acknowledged, and nothing more will be: a write-back of this or an earlier record has failed.
     Failed,
     /// A reservation was finished before all of its bytes were written. It holds nothing now.
@@ -138,6 +140,9 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             Self::Full { needed, free } => write!(
                 f,
                 "the journal is full: {needed} bytes are needed and {free} are free; trim it"
+            ),
+            Self::WornOut => f.write_str(
+                "the journal is worn out, as it has no numbers left; its records can still be read: begin a new one",
             ),
             Self::Failed => f.write_str(
                 "not acknowledged: the journal's medium has failed; open the journal again to see what is there",

@@ -127,7 +127,7 @@ impl<'p> Options<'p> {
             epoch,
             epoch_start: 0,
         };
-        let superblock = self.next_epoch(superblock, 0);
+        let superblock = self.next_epoch(superblock, 0).ok_or(Error::WornOut)?;
         superblocks::create(&medium, &superblock)?;
         begin(medium, superblock)
     }
@@ -139,7 +139,8 @@ impl<'p> Options<'p> {
     ///
     /// # Errors
     /// If there is no journal, or not the whole of it; of another version; if it is
-    /// [damaged](Error::Damaged): then it can be read, and [repaired](Self::repair). If the medium fails.
+    /// [damaged](Error::Damaged): then it can be read, and [repaired](Self::repair); [`Error::WornOut`]. If the
+    /// medium fails.
     ///
     /// # Cost
     /// All records are read. Two fences.
@@ -176,24 +177,25 @@ impl<'p> Options<'p> {
         superblock: Superblock,
         start: u64,
     ) -> Result<Journal<M>, Error<M::Error>> {
-        let superblock = self.next_epoch(superblock, start);
+        let superblock = self.next_epoch(superblock, start).ok_or(Error::WornOut)?;
         superblocks::store(&medium, &superblock)?;
         begin(medium, superblock)
     }
 
-    /// The superblock of the epoch that begins at `start`.
-    fn next_epoch(&self, superblock: Superblock, start: u64) -> Superblock {
+    /// The superblock of the epoch that begins at `start`; `None` if there are no numbers left.
+    fn next_epoch(&self, superblock: Superblock, start: u64) -> Option<Superblock> {
         let number = superblock.epoch.number + 1;
         let mut seed = checksum::append(0, &superblock.identity.0);
         for word in [number, self.entropy[0], self.entropy[1]] {
             seed = checksum::append(seed, &word.to_le_bytes());
         }
-        Superblock {
+        let next = Superblock {
             generation: superblock.generation + 1,
             epoch: Epoch { number, seed },
             epoch_start: start,
             ..superblock
-        }
+        };
+        next.checked()
     }
 
     fn geometry<E>(&self, size: u64) -> Result<Geometry, Error<E>> {

@@ -36,8 +36,8 @@ impl<M: Medium> Journal<M> {
     /// beginning is there or the new one. When it returns, the new one is durable, and the space can be used.
     ///
     /// # Errors
-    /// [`Error::NotABoundary`], if no record begins or ends there, or none that is acknowledged; if the medium
-    /// fails. Nothing is given up then.
+    /// [`Error::NotABoundary`], if no record begins or ends there, or none that is acknowledged;
+    /// [`Error::WornOut`]; if the medium fails. Nothing is given up then.
     ///
     /// # Cost
     /// A superblock is written back, with one fence; what is before `to` in its segment is read.
@@ -50,7 +50,8 @@ impl<M: Medium> Journal<M> {
         }
         let head_epoch = self.epoch_at(superblock, to, end)?;
         let generation = superblock.generation + 1;
-        let superblock = Superblock { head: to.0, head_epoch, generation, ..superblock };
+        let next = Superblock { head: to.0, head_epoch, generation, ..superblock };
+        let superblock = next.checked().ok_or(Error::WornOut)?;
         superblocks::store(&self.medium, &superblock)?;
         self.in_flight.trim(to.0);
         Ok(())

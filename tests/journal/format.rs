@@ -1,7 +1,7 @@
 //! The format, byte by byte: what is documented in `cachemaint::journal`, computed by hand.
 
 use crate::life::{options, records};
-use cachemaint::journal::Error;
+use cachemaint::journal::{Error, Reader};
 use cachemaint::medium::Medium;
 use cachemaint::sim::{Model, SimMedium, Simulation};
 use core::sync::atomic::Ordering::Relaxed;
@@ -177,4 +177,35 @@ fn what_is_no_journal_or_not_all_of_one_is_refused() {
     assert!(refused(&later).starts_with("the journal has version 2 of its format"));
 
     assert!(matches!(options().create(golden()), Err(Error::Exists)));
+}
+
+/// By the documentation generations are below 2^63. Nobody counts so far: such a superblock is forged.
+#[test]
+fn after_the_last_generation_nothing_is_opened_or_trimmed() {
+    const LAST: u64 = (1 << 63) - 1;
+    let medium = golden();
+    let mut bytes = [0; 128];
+    medium.read(4096, &mut bytes).unwrap();
+    bytes[56..64].copy_from_slice(&(LAST - 1).to_le_bytes());
+    let checksum = crc32c::crc32c_append(crc32c::crc32c(&bytes[..12]), &bytes[16..]);
+    bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
+    // An even generation is the first.
+    medium.write(0, &bytes);
+
+    let (journal, recovered) = options().open(&medium).unwrap();
+    assert_eq!(recovered.records, 2);
+    let refused = journal.trim(recovered.end);
+    assert!(matches!(refused, Err(Error::WornOut)), "{refused:?}");
+    drop(journal);
+
+    let image = |medium: &SimMedium| {
+        let mut image = vec![0; BYTES as usize];
+        medium.read(0, &mut image).unwrap();
+        image
+    };
+    let before = image(&medium);
+    let refused = options().open(&medium);
+    assert!(matches!(refused, Err(Error::WornOut)), "{refused:?}");
+    assert!(image(&medium) == before);
+    assert_eq!(Reader::open(&medium).unwrap().records().count(), 2);
 }

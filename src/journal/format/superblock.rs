@@ -77,7 +77,12 @@ impl Superblock {
             epoch: Epoch { number: u64_at(bytes, 80), seed: u32_at(bytes, 100) },
             epoch_start: u64_at(bytes, 88),
         };
-        geometry.checked().filter(|_| found.is_consistent()).map(|_| found)
+        geometry.checked().and_then(|_| found.checked())
+    }
+
+    /// It, if its numbers can be; `None` if they have been counted too far.
+    pub(in crate::journal) fn checked(self) -> Option<Self> {
+        self.is_consistent().then_some(self)
     }
 
     /// Whether its numbers can be: a checksum can be right by accident, and what is counted on from them must

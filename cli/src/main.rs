@@ -29,6 +29,10 @@ enum Command {
     Record(commands::record::Arguments),
     Dump(commands::dump::Arguments),
     Stat(commands::stat::Arguments),
+    #[cfg(target_os = "linux")]
+    Guard(commands::guard::Arguments),
+    #[cfg(target_os = "linux")]
+    Writeback(commands::guard::OnceArguments),
     Bench(commands::bench::Arguments),
     #[command(hide = true)]
     DemoWriter(commands::demo::WriterArguments),
@@ -44,6 +48,10 @@ fn main() -> ExitCode {
         Command::Record(arguments) => commands::record::run(&arguments),
         Command::Dump(arguments) => commands::dump::run(&arguments),
         Command::Stat(arguments) => commands::stat::run(&arguments),
+        #[cfg(target_os = "linux")]
+        Command::Guard(arguments) => commands::guard::run(&arguments),
+        #[cfg(target_os = "linux")]
+        Command::Writeback(arguments) => commands::guard::run_once(&arguments),
         Command::Bench(arguments) => commands::bench::run(&arguments),
         Command::DemoWriter(arguments) => commands::demo::write_until_killed(&arguments),
     };

@@ -118,6 +118,8 @@ mod error;
 mod faults;
 mod file;
 mod guarantee;
+#[cfg(target_os = "linux")]
+pub mod guard;
 mod lease;
 mod lock;
 #[expect(unsafe_code, reason = "accesses mapped bytes by address")]
@@ -137,6 +139,8 @@ pub use error::{Error, ErrorKind};
 #[cfg(target_os = "linux")]
 pub use faults::FaultGuard;
 pub use guarantee::Guarantee;
+#[cfg(target_os = "linux")]
+pub use guard::Guard;
 pub use lock::Lock;
 #[cfg(target_os = "linux")]
 pub use media::BadBlocks;

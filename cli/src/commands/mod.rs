@@ -5,6 +5,8 @@ pub(crate) mod bench;
 pub(crate) mod caps;
 pub(crate) mod demo;
 pub(crate) mod dump;
+#[cfg(target_os = "linux")]
+pub(crate) mod guard;
 pub(crate) mod inspect;
 pub(crate) mod journal;
 mod payload;

@@ -1,0 +1,183 @@
+//! `cachemaint guard` and `cachemaint writeback`: files that others store to and never flush are written back, again
+//! and again or once.
+//!
+//! # JSON
+//! With `--json` each prints one object when it ends, with `"schema": 1`. Names may be added within a schema, the
+//! meaning of one that is there does not change. Times are in nanoseconds.
+//!
+//! | name | what |
+//! |---|---|
+//! | `passes`, `files` | how many passes there were; files in the last one |
+//! | `lines`, `bytes` | written back by all passes, dirty or not |
+//! | `problems` | how many there were: each is told on standard error |
+//! | `longest_interval_ns` | the bound that was held: from the beginning of a pass to the end of the next one, at most |
+//! | `longest_pass_ns`, `passes_ns`, `cpu_ns` | the longest pass; all of them; the CPU's time in them |
+//! | `within_ns`, `cpu_share` | of `guard`: what was asked for; the share of one CPU's time that passes took |
+
+mod asked;
+mod once;
+#[expect(unsafe_code, reason = "asks for real-time priority, which no crate here does")]
+mod scheduling;
+
+pub(crate) use once::{Arguments as OnceArguments, run as run_once};
+
+use super::text::{self, heading, row, thousands};
+use anyhow::{Context as _, bail};
+use asked::{Cpu, Within};
+use cachemaint::dax::guard::{Guard, Pace, Pass, Statistics};
+use cachemaint::dax::{ErrorKind, FaultGuard};
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use serde::Serialize;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Write back, again and again, what other programs store in files and never flush
+///
+/// It maps the files below PATH for reading, and goes over their cache lines every few milliseconds, so that a reset
+/// takes no more from a program that never flushes than what it has stored in that time: a tracer's last events, say.
+/// The program need not be changed and is not told. Files that come, grow, shrink and go are followed.
+///
+/// It ends by SIGINT, SIGTERM or SIGHUP, with a last pass, and tells how long the longest interval was between the
+/// beginning of a pass and the end of the next one: that is the bound that was held. Which lines were dirty it cannot
+/// know.
+///
+/// Files of the page cache are refused, since a reset takes the page cache as a whole: --page-cache has them synced
+/// instead, which costs much more.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Files, and directories of files
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// The longest time for which something stored may not have been written back, such as 10ms or 1s
+    #[arg(long, default_value = "10ms", value_name = "TIME")]
+    within: Within,
+    /// Take no more than this share of one CPU, also if the bound cannot be held then
+    #[arg(long, default_value = "100%", value_name = "PERCENT")]
+    cpu: Cpu,
+    /// Go over no more MiB a second, so that others have some of the memory's bandwidth if all of it is dirty
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
+    bandwidth: Option<u32>,
+    /// Take files of the page cache too, and sync them
+    #[arg(long)]
+    page_cache: bool,
+    /// Run at this real-time priority, before all ordinary threads: the bound is only as good as the scheduler
+    #[arg(long, value_name = "PRIORITY", num_args = 0..=1, default_missing_value = "1",
+          value_parser = clap::value_parser!(u8).range(1..=99))]
+    real_time: Option<u8>,
+    /// Keep its own memory from being swapped out, as far as it is used
+    #[arg(long)]
+    lock_memory: bool,
+    /// Print one JSON document at the end
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Document {
+    schema: u32,
+    within_ns: u64,
+    cpu_share: f64,
+    #[serde(flatten)]
+    statistics: Statistics,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    // Before anything is mapped: whoever sees the mappings may send a signal.
+    let stop = stop_when_told()?;
+    let mut guard = guard_of(&arguments.paths, arguments.page_cache)?;
+    if arguments.lock_memory {
+        scheduling::lock_memory().context("the memory cannot be locked (RLIMIT_MEMLOCK)")?;
+    }
+    if let Some(priority) = arguments.real_time {
+        scheduling::be_real_time(priority)
+            .context("no real-time priority can be had (CAP_SYS_NICE, RLIMIT_RTPRIO)")?;
+    }
+    if !arguments.json {
+        print_worth(&arguments.paths)?;
+    }
+    let Within(within) = arguments.within;
+    let mut pace = Pace::within(within).cpu_share(arguments.cpu.share());
+    if let Some(bandwidth) = arguments.bandwidth {
+        pace = pace.bytes_per_second(f64::from(bandwidth) * f64::from(1 << 20));
+    }
+    let since = Instant::now();
+    guard.run(pace, &stop, tell_problems);
+    let statistics = guard.statistics();
+    let cpu_share = statistics.cpu.as_secs_f64() / since.elapsed().as_secs_f64();
+    if arguments.json {
+        let within_ns = u64::try_from(within.as_nanos()).unwrap_or(u64::MAX);
+        text::write_json(&Document { schema: 1, within_ns, cpu_share, statistics })?;
+    } else {
+        print(&statistics, within, cpu_share)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn stop_when_told() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&stop);
+    ctrlc::set_handler(move || told.store(true, Ordering::Relaxed))
+        .context("signals cannot be handled")?;
+    Ok(stop)
+}
+
+/// A guard of these paths, all of which it must be able to guard.
+fn guard_of(paths: &[PathBuf], page_cache: bool) -> anyhow::Result<Guard> {
+    let installed = FaultGuard::install().context(
+        "files that are cut meanwhile would end this command, and cannot be kept from it here",
+    )?;
+    let mut guard = Guard::new(installed);
+    if page_cache {
+        guard = guard.allow_page_granularity();
+    }
+    for path in paths {
+        match guard.add(path) {
+            Err(error) if matches!(error.kind(), ErrorKind::PageGranular(_)) => {
+                bail!("{error}; with --page-cache it is synced instead");
+            }
+            added => added?,
+        }
+    }
+    Ok(guard)
+}
+
+fn tell_problems(pass: &Pass) {
+    for problem in &pass.problems {
+        anstream::eprintln!("cachemaint: not guarded: {}", text::printable(problem));
+    }
+}
+
+/// What the files are promised, with a write-back and without.
+fn print_worth(paths: &[PathBuf]) -> anyhow::Result<()> {
+    let out = &mut anstream::stdout().lock();
+    for path in paths {
+        let guarantee = cachemaint::dax::probe(path)?;
+        heading(out, &text::printable(path.display()))?;
+        row(out, "granularity", guarantee.granularity())?;
+        row(out, "because", guarantee.reason())?;
+        writeln!(out)?;
+        text::survival(out, &guarantee)?;
+        writeln!(out)?;
+    }
+    // Who watches this by a pipe is to see it now.
+    out.flush()?;
+    Ok(())
+}
+
+fn print(statistics: &Statistics, within: Duration, cpu_share: f64) -> anyhow::Result<()> {
+    let out = &mut anstream::stdout().lock();
+    let Statistics { passes, files, lines, bytes, longest_interval, longest_pass, .. } =
+        *statistics;
+    row(out, "passes", thousands(passes))?;
+    row(out, "files", format!("{} in the last pass", thousands(files)))?;
+    row(out, "lines", format!("{} of {} bytes, dirty or not", thousands(lines), thousands(bytes)))?;
+    row(out, "a pass", format!("took {longest_pass:?} at most"))?;
+    row(out, "of a CPU", format!("{:.2} %", cpu_share * 100.0))?;
+    let held = if passes < 2 { "unknown".to_owned() } else { format!("{longest_interval:?}") };
+    row(out, "bound", format!("{held} held, {within:?} asked for"))?;
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! `cachemaint writeback`.
+
+use super::{guard_of, tell_problems};
+use crate::commands::text::{self, row, thousands};
+use cachemaint::dax::guard::Statistics;
+use serde::Serialize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Write back once what other programs have stored in files: before a reboot, say
+///
+/// All lines of the files below PATH have reached the point of persistence when it ends, as they were when it began,
+/// and what the file system knows of new files and of those that have grown is synced. The exit code is 1 if that is
+/// not so for one of them.
+///
+/// Files of the page cache are refused unless --page-cache is given: it has them synced.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Files, and directories of files
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// Take files of the page cache too, and sync them
+    #[arg(long)]
+    page_cache: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Document {
+    schema: u32,
+    #[serde(flatten)]
+    statistics: Statistics,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let mut guard = guard_of(&arguments.paths, arguments.page_cache)?;
+    let pass = guard.pass();
+    tell_problems(&pass);
+    if arguments.json {
+        text::write_json(&Document { schema: 1, statistics: guard.statistics() })?;
+    } else {
+        let out = &mut anstream::stdout().lock();
+        row(out, "files", thousands(pass.files))?;
+        row(out, "lines", format!("{} of {} bytes", thousands(pass.lines), thousands(pass.bytes)))?;
+        row(out, "took", format!("{:?}", pass.took))?;
+    }
+    Ok(if pass.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,77 @@
+//! What a guard tells of its passes.
+
+use super::super::Error;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// One pass over all files.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Pass {
+    /// Files that were written back.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Lines whose write-back was issued, dirty or not; none of a file that is written back by pages.
+    pub lines: u64,
+    /// How long it took, with pauses.
+    pub took: Duration,
+    /// What was not written back and why, of each file when it is met first: what cannot be read by this user or
+    /// written back by lines, what the operating system could not write, bytes that the medium has lost.
+    pub problems: Vec<Error>,
+}
+
+/// All passes of a guard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Statistics {
+    /// How many there were.
+    pub passes: u64,
+    /// Lines whose write-back was issued, dirty or not.
+    pub lines: u64,
+    /// Bytes that were gone over, by lines or by pages.
+    pub bytes: u64,
+    /// Files in the last pass.
+    pub files: u64,
+    /// Problems that were told.
+    pub problems: u64,
+    /// The time of the longest pass.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "longest_pass_ns", serialize_with = "nanoseconds")
+    )]
+    pub longest_pass: Duration,
+    /// The time of all passes, with pauses in them.
+    #[cfg_attr(feature = "serde", serde(rename = "passes_ns", serialize_with = "nanoseconds"))]
+    pub in_passes: Duration,
+    /// The time of the CPU that passes took.
+    #[cfg_attr(feature = "serde", serde(rename = "cpu_ns", serialize_with = "nanoseconds"))]
+    pub cpu: Duration,
+    /// The longest time from the beginning of a pass to the end of the next one: nothing that was stored earlier than
+    /// that could be lost at any moment between the first and the last pass. Zero before the second one.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "longest_interval_ns", serialize_with = "nanoseconds")
+    )]
+    pub longest_interval: Duration,
+}
+
+impl Statistics {
+    pub(super) fn add(&mut self, pass: &Pass, cpu: Duration, interval: Option<Duration>) {
+        self.passes += 1;
+        self.lines += pass.lines;
+        self.bytes += pass.bytes;
+        self.files = pass.files;
+        self.problems += pass.problems.len() as u64;
+        self.longest_pass = self.longest_pass.max(pass.took);
+        self.in_passes += pass.took;
+        self.cpu += cpu;
+        self.longest_interval = self.longest_interval.max(interval.unwrap_or_default());
+    }
+}
+
+#[cfg(feature = "serde")]
+fn nanoseconds<S: serde::Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u64(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+}

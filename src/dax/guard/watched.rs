@@ -1,0 +1,208 @@
+//! Which files there are below some paths, and their mappings.
+
+use super::super::{DaxView, Error, ErrorKind, Options};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::mem::{Discriminant, discriminant};
+use core::time::Duration;
+use std::fs::{self, DirEntry, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Of so much time one part at most goes into looking around.
+const SELDOM: u32 = 200;
+
+/// Files that are guarded, and those that cannot be.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    roots: Vec<PathBuf>,
+    files: BTreeMap<PathBuf, File>,
+    /// Directories that could not be looked through, of which it was told.
+    unread: Vec<PathBuf>,
+    /// When it was looked around last, and how long that took.
+    looked: Option<(Instant, Duration)>,
+}
+
+#[derive(Debug)]
+struct File {
+    mark: Mark,
+    state: State,
+    /// The kind of the last problem that was told of.
+    told: Option<Discriminant<ErrorKind>>,
+    /// Whether it was met in this look around.
+    is_there: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    Mapped(Box<DaxView>),
+    /// Cannot be guarded as it is now.
+    Refused,
+    /// Cannot be guarded now, for a reason that the file does not show when it ends.
+    Denied,
+}
+
+/// What tells that a file is another one, or has another size or other blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mark {
+    device: u64,
+    inode: u64,
+    size: u64,
+    blocks: u64,
+}
+
+impl Mark {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            blocks: metadata.blocks(),
+        }
+    }
+}
+
+impl Watched {
+    pub(super) fn add(&mut self, path: &Path) {
+        self.roots.push(path.to_path_buf());
+        self.looked = None;
+    }
+
+    pub(super) fn files(&self) -> impl Iterator<Item = &DaxView> {
+        self.files.values().filter_map(|file| match &file.state {
+            State::Mapped(view) => Some(&**view),
+            State::Refused | State::Denied => None,
+        })
+    }
+
+    /// Does something with each file. One that was cut meanwhile is let go and looked at anew; other errors are told
+    /// of once.
+    pub(super) fn for_each(
+        &mut self,
+        problems: &mut Vec<Error>,
+        mut work: impl FnMut(&DaxView) -> Result<(), Error>,
+    ) {
+        let before = self.files.len();
+        self.files.retain(|_, file| {
+            let State::Mapped(view) = &file.state else { return true };
+            let Err(error) = work(view) else { return true };
+            let kind = Some(discriminant(error.kind()));
+            let is_cut = matches!(error.kind(), ErrorKind::Shorter { .. });
+            if !is_cut && file.told != kind {
+                file.told = kind;
+                problems.push(error);
+            }
+            !is_cut
+        });
+        if self.files.len() < before {
+            self.looked = None;
+        }
+    }
+
+    /// It is time to look around.
+    pub(super) const fn look_again(&mut self) {
+        self.looked = None;
+    }
+
+    /// Looks which files there are, if it is time again.
+    pub(super) fn look_around(&mut self, options: &Options, problems: &mut Vec<Error>) {
+        let began = Instant::now();
+        if self.looked.is_some_and(|(last, took)| began - last < took * SELDOM) {
+            return;
+        }
+        for file in self.files.values_mut() {
+            file.is_there = false;
+        }
+        for root in core::mem::take(&mut self.roots) {
+            self.look_at(&root, None, options, problems);
+            self.roots.push(root);
+        }
+        self.files.retain(|_, file| file.is_there);
+        self.looked = Some((began, began.elapsed()));
+    }
+
+    /// Takes a file, or what is below a directory on the same device.
+    fn look_at(
+        &mut self,
+        path: &Path,
+        device: Option<u64>,
+        options: &Options,
+        problems: &mut Vec<Error>,
+    ) {
+        // What is gone meanwhile, or was never a file that has bytes, is none.
+        let Ok(metadata) = fs::symlink_metadata(path) else { return };
+        if device.is_some_and(|device| device != metadata.dev()) {
+            return;
+        }
+        if metadata.is_file() {
+            self.take(path, Mark::of(&metadata), options, problems);
+        } else if metadata.is_dir() {
+            match entries(path) {
+                Ok(entries) => {
+                    self.unread.retain(|unread| unread != path);
+                    for entry in entries {
+                        self.look_at(&entry.path(), Some(metadata.dev()), options, problems);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if !self.unread.iter().any(|unread| unread == path) => {
+                    self.unread.push(path.to_path_buf());
+                    problems.push(Error::opening(path, &error));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Maps a file, unless it is mapped as it is now.
+    fn take(&mut self, path: &Path, mark: Mark, options: &Options, problems: &mut Vec<Error>) {
+        if let Some(file) = self.files.get_mut(path) {
+            file.is_there = true;
+            if file.mark == mark && !matches!(file.state, State::Denied) {
+                return;
+            }
+        }
+        let before = self.files.remove(path);
+        let mut told = before.as_ref().and_then(|file| file.told);
+        let opened = options.view(path).and_then(|view| {
+            // Its name is as durable as its bytes, too.
+            if before.is_none() {
+                sync_directory_of(path)?;
+            }
+            Ok(view)
+        });
+        let state = match opened {
+            Ok(view) => State::Mapped(Box::new(view)),
+            Err(error) => match error.kind() {
+                ErrorKind::Missing => return,
+                // It may have some later.
+                ErrorKind::Empty => State::Refused,
+                kind => {
+                    let is_open = matches!(kind, ErrorKind::Os { .. } | ErrorKind::NoPermission);
+                    let kind = Some(discriminant(kind));
+                    if told != kind {
+                        told = kind;
+                        problems.push(error);
+                    }
+                    if is_open { State::Denied } else { State::Refused }
+                }
+            },
+        };
+        self.files.insert(path.to_path_buf(), File { mark, state, told, is_there: true });
+    }
+}
+
+fn sync_directory_of(path: &Path) -> Result<(), Error> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    let synced = fs::File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(|error| Error::os(directory, "fsync", &error))
+}
+
+/// What is in a directory now.
+fn entries(path: &Path) -> io::Result<Vec<DirEntry>> {
+    fs::read_dir(path)?.collect()
+}

@@ -1,0 +1,155 @@
+//! What others have stored in files is written back, whatever becomes of the files.
+
+#![cfg(all(
+    feature = "dax",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    not(miri)
+))]
+#![expect(clippy::unwrap_used, reason = "a file that cannot be made is a finding")]
+
+mod skip;
+
+use cachemaint::dax::guard::Pace;
+use cachemaint::dax::{DaxView, ErrorKind, FaultGuard, Guard, probe};
+use cachemaint::medium::Granularity;
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::Ordering::Relaxed;
+use core::time::Duration;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+
+fn guard() -> Guard {
+    Guard::new(FaultGuard::install().unwrap()).allow_page_granularity()
+}
+
+fn check(guard: &mut Guard, files: u64, bytes: u64) {
+    let pass = guard.pass();
+    assert!(pass.problems.is_empty(), "{:?}", pass.problems);
+    assert_eq!((pass.files, pass.bytes), (files, bytes));
+}
+
+fn make(path: &Path, len: usize) -> File {
+    fs::write(path, vec![1; len]).unwrap();
+    File::options().write(true).open(path).unwrap()
+}
+
+#[test]
+fn files_are_taken_when_they_come_and_let_go_when_they_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut guard = guard();
+    guard.add(directory.path()).unwrap();
+    check(&mut guard, 0, 0);
+
+    let below = directory.path().join("a").join("b");
+    fs::create_dir_all(&below).unwrap();
+    let first = make(&below.join("first"), 10_000);
+    check(&mut guard, 1, 10_000);
+    let second = make(&directory.path().join("second"), 5000);
+    check(&mut guard, 2, 15_000);
+    assert_eq!(guard.files().map(DaxView::len).collect::<Vec<_>>(), [10_000, 5000]);
+
+    // Grown, cut, cut to nothing, replaced, and gone.
+    let mut grown = File::options().append(true).open(below.join("first")).unwrap();
+    grown.write_all(&vec![2; 90_000]).unwrap();
+    check(&mut guard, 2, 105_000);
+    first.set_len(4096).unwrap();
+    check(&mut guard, 2, 9096);
+    second.set_len(0).unwrap();
+    check(&mut guard, 1, 4096);
+    make(&directory.path().join("new"), 30_000);
+    fs::rename(directory.path().join("new"), below.join("first")).unwrap();
+    check(&mut guard, 1, 30_000);
+    fs::remove_dir_all(directory.path().join("a")).unwrap();
+    check(&mut guard, 0, 0);
+}
+
+#[test]
+fn only_regular_files_are_taken_and_links_are_not_followed() {
+    let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    make(&elsewhere.path().join("file"), 4096);
+    let link = |name: &str, to: &Path| {
+        std::os::unix::fs::symlink(to, directory.path().join(name)).unwrap();
+    };
+    link("file", &elsewhere.path().join("file"));
+    link("directory", elsewhere.path());
+    link("loop", directory.path());
+    let _socket = std::os::unix::net::UnixListener::bind(directory.path().join("socket")).unwrap();
+    make(&directory.path().join("regular"), 100);
+    make(&directory.path().join("empty"), 0);
+    let mut guard = guard();
+    guard.add(directory.path()).unwrap();
+    let pass = guard.pass();
+    assert_eq!((pass.files, pass.bytes), (1, 100), "{:?}", pass.problems);
+    assert!(pass.problems.is_empty(), "{:?}", pass.problems);
+}
+
+#[test]
+fn single_files_are_taken_and_each_line_is_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("buffer");
+    make(&path, (1 << 20) + 1);
+    make(&directory.path().join("beside"), 100);
+    let mut guard = guard();
+    guard.add(&path).unwrap();
+    let pass = guard.pass();
+    assert_eq!((pass.files, pass.bytes), (1, (1 << 20) + 1));
+    let cache = guard.files().next().unwrap().cache();
+    let lines = cache.map_or(0, |cache| (1 << 20) / cache.line_size() as u64 + 1);
+    assert_eq!(pass.lines, lines);
+    guard.pass();
+    let statistics = guard.statistics();
+    assert_eq!((statistics.passes, statistics.files, statistics.problems), (2, 1, 0));
+    assert_eq!((statistics.lines, statistics.bytes), (2 * lines, 2 * ((1 << 20) + 1)));
+    assert!(statistics.longest_interval >= pass.took, "it is longer than the first of both");
+}
+
+#[test]
+fn what_cannot_be_written_back_by_lines_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    if !matches!(probe(directory.path()).unwrap().granularity(), Granularity::Page(_)) {
+        return skip::skip(
+            "what_cannot_be_written_back_by_lines_is_refused",
+            "files are on DAX here",
+        );
+    }
+    let file = directory.path().join("file");
+    make(&file, 4096);
+    for path in [directory.path(), &file] {
+        let mut guard = Guard::new(FaultGuard::install().unwrap());
+        let error = guard.add(path).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::PageGranular(_)), "{error}");
+        assert_eq!(guard.pass().files, 0);
+    }
+    let error = guard().add(directory.path().join("missing")).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Missing), "{error}");
+}
+
+#[test]
+fn it_runs_until_it_is_stopped_and_makes_a_last_pass() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut guard = guard();
+    guard.add(directory.path()).unwrap();
+    let (stop, mut passes) = (AtomicBool::new(false), 0);
+    let names =
+        |guard: &Guard| guard.files().map(|view| view.path().to_path_buf()).collect::<Vec<_>>();
+    guard.run(Pace::within(Duration::from_millis(1)), &stop, |pass| {
+        passes += 1;
+        match (passes, pass.files) {
+            (1, _) => drop(make(&directory.path().join("buffer"), 4096)),
+            // It is found without being asked for.
+            (_, 1) => {
+                make(&directory.path().join("late"), 4096);
+                stop.store(true, Relaxed);
+            }
+            _ => {}
+        }
+    });
+    assert_eq!(guard.statistics().passes, passes);
+    let both = ["buffer", "late"].map(|name| directory.path().join(name));
+    assert_eq!(names(&guard), both, "the last pass takes what is there");
+    // It is to stop, so that is one pass.
+    guard.run(Pace::within(Duration::from_secs(3600)), &stop, |_| ());
+    assert_eq!(guard.statistics().passes, passes + 1);
+}

@@ -310,6 +310,37 @@ impl Machine {
         }
     }
 
+    /// Starts a program that runs beside what follows, until the machine ends; its process id.
+    pub(super) fn start_beside(&mut self, line: &str, environment: &[(&str, &str)]) -> Result<u32> {
+        let mut words = line.split_whitespace().map(str::to_owned);
+        let program = words.next().context("no program")?;
+        let environment =
+            environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let environment = environment.collect();
+        let request = Request::Start { program, arguments: words.collect(), environment };
+        match self.ask(&request)? {
+            Reply::Started(id) => Ok(id),
+            other => bail!("`{line}`: {other:?}"),
+        }
+    }
+
+    /// Gives a started program a line; the line that it answers with.
+    pub(super) fn tell(&mut self, id: u32, line: &str) -> Result<String> {
+        match self.ask(&Request::Tell { id, line: line.to_owned() })? {
+            Reply::Text(answer) => Ok(answer),
+            other => bail!("`{line}` to process {id}: {other:?}"),
+        }
+    }
+
+    /// Sends a started program a signal, upon which it must print a document and end well.
+    pub(super) fn document_at_end(&mut self, id: u32, signal: i32) -> Result<Value> {
+        match self.ask(&Request::End { id, signal })? {
+            Reply::Printed { code: Some(0), out, .. } => serde_json::from_str(&out)
+                .with_context(|| format!("process {id} printed no JSON: {out:?}")),
+            other => bail!("process {id} ended otherwise: {other:?}"),
+        }
+    }
+
     pub(super) fn mount(&mut self, device: &str, directory: &str, options: &str) -> Result<()> {
         self.mount_as("ext4", device, directory, options)
     }

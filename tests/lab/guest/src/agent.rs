@@ -1,5 +1,6 @@
 //! The conversation with the host, and what each request does.
 
+use crate::beside::Beside;
 use crate::{boot, console, journals, kexec, recordings, records, stores};
 use anyhow::{Context as _, Result};
 use cachemaint::report::HostReport;
@@ -17,9 +18,11 @@ pub(crate) fn serve() -> Result<ExitCode> {
     boot::boot()?;
     console::make_raw()?;
     console::say(&hello()?)?;
+    let mut beside = Beside::default();
     loop {
         let request = console::next()?;
-        let reply = answer(request).unwrap_or_else(|error| Reply::Refused(format!("{error:#}")));
+        let reply = answer(request, &mut beside)
+            .unwrap_or_else(|error| Reply::Refused(format!("{error:#}")));
         console::say(&reply)?;
     }
 }
@@ -31,7 +34,7 @@ fn hello() -> Result<Reply> {
     })
 }
 
-fn answer(request: Request) -> Result<Reply> {
+fn answer(request: Request, beside: &mut Beside) -> Result<Reply> {
     match request {
         Request::Report => Ok(Reply::Json(serde_json::to_string(&HostReport::host())?)),
         Request::Probe { path } => {
@@ -60,6 +63,11 @@ fn answer(request: Request) -> Result<Reply> {
         Request::PersistEveryWay { path } => persist_every_way(&path),
         Request::Run { program, arguments, environment } => run(&program, &arguments, &environment),
         Request::Output { program, arguments } => output(&program, &arguments),
+        Request::Start { program, arguments, environment } => {
+            beside.start(&program, &arguments, &environment)
+        }
+        Request::Tell { id, line } => beside.tell(id, &line),
+        Request::End { id, signal } => beside.end(id, signal),
         Request::Mount { device, directory, kind, options, read_only } => {
             mount(&device, &directory, &kind, &options, read_only)
         }

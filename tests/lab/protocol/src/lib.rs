@@ -89,6 +89,29 @@ pub enum Request {
         /// Its arguments.
         arguments: Vec<String>,
     },
+    /// Starts a program that runs beside what follows: answered by [`Reply::Started`].
+    Start {
+        /// The program.
+        program: String,
+        /// Its arguments.
+        arguments: Vec<String>,
+        /// What is added to its environment.
+        environment: BTreeMap<String, String>,
+    },
+    /// Gives a started program a line, and takes one from it: answered by [`Reply::Text`].
+    Tell {
+        /// Its process id.
+        id: u32,
+        /// What it reads on its standard input.
+        line: String,
+    },
+    /// Sends a started program a signal and waits until it ends: answered by [`Reply::Printed`].
+    End {
+        /// Its process id.
+        id: u32,
+        /// The signal.
+        signal: i32,
+    },
     /// Mounts a file system: answered by [`Reply::Done`].
     Mount {
         /// What is mounted.
@@ -197,6 +220,8 @@ pub enum Reply {
         /// The first that are not.
         damaged: Vec<u64>,
     },
+    /// A program runs, with this process id.
+    Started(u32),
     /// A program ended by itself, or by a signal.
     Ended {
         /// Its exit code.

@@ -17,6 +17,7 @@ mod preserve;
 mod recorder;
 mod riscv64;
 mod suite;
+mod tracer;
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -64,6 +65,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     lanes.extend(bad_blocks::lanes());
     lanes.extend(canary::lanes());
     lanes.extend(memory_type::lanes());
+    lanes.extend(tracer::lanes());
     lanes.extend(peers::lanes());
     lanes.extend(cpuid::lanes());
     lanes.extend(suite::lanes());

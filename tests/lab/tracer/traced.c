@@ -1,0 +1,38 @@
+/*
+ * A program that LTTng-UST traces, and that does nothing else. Each line that it reads is a number of
+ * events to record; it answers with the number of all that are recorded by then. After the line
+ * `forever` it answers, and records until it ends.
+ */
+
+#define LTTNG_UST_TRACEPOINT_CREATE_PROBES
+#define LTTNG_UST_TRACEPOINT_DEFINE
+#include "tracepoints.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void record(uint64_t number)
+{
+    /* Odd: no two numbers have the same product. */
+    lttng_ust_tracepoint(lab, event, number, number * UINT64_C(0x9e3779b97f4a7c15));
+}
+
+int main(void)
+{
+    char line[64];
+    uint64_t recorded = 0;
+
+    while (fgets(line, sizeof line, stdin)) {
+        int is_forever = strcmp(line, "forever\n") == 0;
+        uint64_t end = recorded + (is_forever ? 0 : strtoull(line, NULL, 10));
+        while (recorded < end)
+            record(recorded++);
+        printf("%" PRIu64 "\n", recorded);
+        fflush(stdout);
+        while (is_forever)
+            record(recorded++);
+    }
+    return 0;
+}

@@ -1,0 +1,322 @@
+//! A tracer that never flushes: LTTng-UST, its ring buffers in files on emulated pmem, and the command
+//! beside it that writes them back. The machine is started anew with everything running, and LTTng's
+//! own programs read the trace.
+//!
+//! An emulator has no cache to lose data in. So this proves the recipe of `docs/tracing-over-reboot.md`:
+//! that the files are where a reset leaves them, that the file system knows of them, that the command
+//! takes them, and that what was recorded is read event by event. That a pass writes every line back is
+//! proven by the lanes `flush/…`.
+
+use core::time::Duration;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use cachemaint_lab_protocol::Request;
+
+use super::canary::COMMAND;
+use super::power::random;
+use super::{DAX, DIRECTORY, at_least, count, emulated, make_ext4, mount_again};
+use crate::command::Cmd;
+use crate::debian::{self, Suite};
+use crate::lab::initramfs::Initramfs;
+use crate::lab::kit::{Architecture, Kit};
+use crate::lab::machine::{Machine, Setup};
+use crate::lab::{Lab, Lane, Unavailable, lane};
+use crate::log::Log;
+use crate::report::{Finding, Tests};
+
+/// The tracer, what traced programs are built with, what reads traces, and `sync`.
+const PACKAGES: [&str; 4] = ["lttng-tools", "liblttng-ust-dev", "babeltrace2", "coreutils"];
+const PROGRAMS: [&str; 5] = ["lttng", "lttng-sessiond", "lttng-crash", "babeltrace2", "sync"];
+/// Where packages have libraries.
+const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
+/// What programs start or load by its place below that.
+const LOADED: [&str; 4] = [
+    "lttng/libexec/lttng-consumerd",
+    "babeltrace2/plugins/babeltrace-plugin-ctf.so",
+    "babeltrace2/plugins/babeltrace-plugin-text.so",
+    "babeltrace2/plugins/babeltrace-plugin-utils.so",
+];
+
+/// What the session daemon does not start without.
+const SCHEMA: &str = "usr/share/xml/lttng/session.xsd";
+
+/// The program that is traced (`tests/lab/tracer`).
+const TRACED: &str = "/lab/traced";
+const DEVICE: &str = "/dev/pmem0";
+/// Where the ring buffers are, below the mount point.
+const BUFFERS: &str = "/mnt/trace";
+/// Where the trace is unpacked: in memory.
+const EXTRACTED: &str = "/tmp/extracted";
+/// `SIGTERM` (signal(7)).
+const SIGTERM: i32 = 15;
+
+/// Bytes of a CPU's ring buffer, of which the newest sub-buffer may be almost empty.
+const SUB_BUFFERS: u64 = 4;
+const SUB_BUFFER: u64 = 16 << 10;
+/// An event has 16 bytes, and LTTng-UST's header of it no more than as many.
+const LONGEST_EVENT: u64 = 32;
+/// So many events of the newest are in a ring that has come round.
+const NEWEST: u64 = (SUB_BUFFERS - 1) * SUB_BUFFER / LONGEST_EVENT;
+/// So many that it has come round.
+const LAP: u64 = SUB_BUFFERS * SUB_BUFFER / 16;
+/// By what an event's number is multiplied for its other field (`tests/lab/tracer/traced.c`).
+const CHECK: u64 = 0x9e37_79b9_7f4a_7c15;
+
+pub(super) fn lanes() -> Vec<Lane> {
+    vec![
+        lane(
+            "tracer",
+            "LTTng-UST traces into files on pmem with a guard beside it, and nobody stops them before a reset: after \
+             it lttng-crash reads every event up to the last pass",
+            reset_beside_guard,
+        ),
+        lane(
+            "tracer-kexec",
+            "LTTng-UST traces into files on pmem, which are written back once before a kexec: after it lttng-crash \
+             reads every event up to then",
+            kexec_after_writeback,
+        ),
+        lane(
+            "tracer-without-dax",
+            "LTTng-UST's files in the page cache are refused, and a reset loses the events",
+            reset_in_page_cache,
+        ),
+    ]
+}
+
+/// What a lane does with its machine.
+type Story = fn(&Kit, &Setup, &mut Log) -> Result<()>;
+
+fn lane(name: &str, proves: &str, story: Story) -> Lane {
+    let name = format!("machine/x86_64/{name}");
+    Lane::new(name.clone(), proves, move |lab| {
+        let kit = lab.kit(Architecture::X86)?;
+        let tracer = Tracer::prepare(lab)?;
+        let run: lane::Run = Box::new(move |log| {
+            story(&kit, &tracer.into_machine(&name), log)?;
+            Ok(Finding::passed(Tests::default()))
+        });
+        Ok(run)
+    })
+}
+
+/// The programs that are put into a machine.
+struct Tracer {
+    files: Initramfs,
+}
+
+impl Tracer {
+    fn prepare(lab: &Lab<'_>) -> Result<Self> {
+        let root = debian::root(lab.host, "amd64", &PACKAGES, Suite::System)
+            .map_err(Unavailable::because)?;
+        let mut files = Initramfs::default();
+        PROGRAMS.iter().try_for_each(|name| files.program(&root, name))?;
+        for name in LOADED {
+            let place = format!("{LIBRARIES}/{name}");
+            files.linked(&root, &format!("/{place}"), root.join(&place))?;
+        }
+        files.file(&format!("/{SCHEMA}"), root.join(SCHEMA));
+        files.linked(&root, TRACED, lab.traced(&root)?)?;
+        files.file(COMMAND, lab.command()?);
+        // The session daemon makes its own folder in this one.
+        files.text("/var/run/made", "");
+        Ok(Self { files })
+    }
+
+    /// A PC with emulated pmem, and with them.
+    fn into_machine(self, name: &str) -> Setup {
+        Setup { files: self.files, ..emulated(name) }
+    }
+}
+
+impl Lab<'_> {
+    /// The traced program, built as LTTng's users build theirs, against the unpacked packages.
+    fn traced(&self, root: &Path) -> Result<PathBuf> {
+        let sources = self.tree().join("tests/lab/tracer");
+        let program = self.work().join("traced");
+        let headers = root.join("usr/include");
+        let libraries = root.join(LIBRARIES);
+        Cmd::new("cc")
+            .words("-O2 -Wall -Werror")
+            .arg(format!("-I{}", sources.display()))
+            .arg(format!("-I{}", headers.display()))
+            .arg(format!("-I{}", headers.join("x86_64-linux-gnu").display()))
+            .arg(sources.join("traced.c").display().to_string())
+            .arg("-o")
+            .arg(program.display().to_string())
+            .arg(format!("-L{}", libraries.display()))
+            .arg(format!("-Wl,-rpath-link={}", libraries.display()))
+            .arg("-llttng-ust")
+            .read()?;
+        Ok(program)
+    }
+}
+
+fn reset_beside_guard(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
+    let mut machine = Machine::start(kit, setup, log)?;
+    make_ext4(&mut machine, DEVICE, DAX)?;
+    // It is there first, as a service is: all files are new to it, and grow.
+    let guard = start_guard(&mut machine)?;
+    let traced = start_tracing(&mut machine)?;
+    maps_buffers(&mut machine, guard)?;
+    let recorded = record(&mut machine, traced, more_than_a_lap())?;
+    let passes = machine.document_at_end(guard, SIGTERM).context("the guard")?;
+    writeln!(log, "{recorded} events recorded, guard: {passes}")?;
+    // One of them while it ran, and the last.
+    at_least(count(&passes, "/passes")?, 2)?;
+    at_least(count(&passes, "/lines")?, SUB_BUFFERS * SUB_BUFFER / 64)?;
+    ensure!(count(&passes, "/longest_interval_ns")? > 0, "no time between passes: {passes}");
+
+    let guard = start_guard(&mut machine)?;
+    maps_buffers(&mut machine, guard)?;
+    machine.tell(traced, "forever")?;
+    machine.reboot()?;
+    is_there(&mut machine, log, recorded)?;
+    machine.power_off()
+}
+
+fn kexec_after_writeback(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
+    let mut machine = Machine::start(kit, &setup.clone().with_kexec(), log)?;
+    make_ext4(&mut machine, DEVICE, DAX)?;
+    let traced = start_tracing(&mut machine)?;
+    let recorded = record(&mut machine, traced, more_than_a_lap())?;
+    machine.run(&format!("{COMMAND} writeback {DIRECTORY}"))?;
+    machine.kexec()?;
+    is_there(&mut machine, log, recorded)?;
+    machine.power_off()
+}
+
+/// A number of events after which the ring has come round.
+fn more_than_a_lap() -> u64 {
+    LAP + random() % LAP
+}
+
+/// Starts the tracer's daemon with ring buffers in a folder, and a program that it traces.
+fn start_tracing(machine: &mut Machine) -> Result<u32> {
+    machine.run("/bin/lttng-sessiond --daemonize --no-kernel")?;
+    for line in [
+        format!("create lab --snapshot --no-output --shm-path={BUFFERS}"),
+        format!(
+            "enable-channel lab --userspace --session=lab --buffers-uid --num-subbuf={SUB_BUFFERS} \
+             --subbuf-size={SUB_BUFFER}"
+        ),
+        String::from("enable-event lab:* --userspace --session=lab --channel=lab"),
+        String::from("start lab"),
+    ] {
+        machine.run(&format!("/bin/lttng --no-sessiond {line}"))?;
+    }
+    // Without a limit it waits for the daemon before its first event.
+    let traced = machine.start_beside(TRACED, &[("LTTNG_UST_REGISTER_TIMEOUT", "-1")])?;
+    record(machine, traced, 1)?;
+    Ok(traced)
+}
+
+/// Has more events recorded; how many there are by then.
+fn record(machine: &mut Machine, traced: u32, more: u64) -> Result<u64> {
+    let recorded = machine.tell(traced, &more.to_string())?;
+    recorded.parse().with_context(|| format!("the traced program said {recorded:?}"))
+}
+
+/// Starts a guard of the file system.
+fn start_guard(machine: &mut Machine) -> Result<u32> {
+    machine.start_beside(&format!("{COMMAND} guard {DIRECTORY} --within 10ms --json"), &[])
+}
+
+/// Waits until a guard has mapped the ring buffers.
+fn maps_buffers(machine: &mut Machine, guard: u32) -> Result<()> {
+    let patience = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < patience {
+        let maps = machine.read(&format!("/proc/{guard}/maps"))?.unwrap_or_default();
+        ensure!(!maps.is_empty(), "the guard has ended");
+        if maps.contains(BUFFERS) {
+            return Ok(());
+        }
+    }
+    bail!("the guard does not find {BUFFERS}")
+}
+
+/// The trace must be there, as far as it was written back, and go on from there without a gap.
+fn is_there(machine: &mut Machine, log: &mut Log, written: u64) -> Result<()> {
+    mount_again(machine)?;
+    let events = read_trace(machine)?;
+    writeln!(log, "events {:?} to {:?} are there", events.first(), events.last())?;
+    let (first, last) = events.first().zip(events.last()).context("the trace has no event")?;
+    at_least(last + 1, written)?;
+    let there = u64::try_from(events.len())?;
+    ensure!(there == last - first + 1, "{there} events from {first} to {last}");
+    ensure!(there >= NEWEST, "of the newest {NEWEST} events there are {there}");
+    Ok(())
+}
+
+/// The numbers of the events in a trace, in the order in which they were recorded.
+fn read_trace(machine: &mut Machine) -> Result<Vec<u64>> {
+    machine.run(&format!("/bin/lttng-crash --extract={EXTRACTED} {BUFFERS}"))?;
+    let (code, out, errors) = machine.output(&format!("/bin/babeltrace2 {EXTRACTED}"))?;
+    ensure!(code == Some(0), "babeltrace2 ended with exit code {code:?}: {errors}");
+    let events = out.lines().map(event).collect::<Result<Vec<u64>>>()?;
+    ensure!(events.is_sorted_by(|one, next| one < next), "the events are not in order");
+    Ok(events)
+}
+
+/// The number of an event as babeltrace2 prints it, which must be whole.
+fn event(line: &str) -> Result<u64> {
+    let field = |name: &str| -> Option<u64> {
+        let (_, value) = line.split_once(name)?;
+        value.split([' ', ',']).next()?.parse().ok()
+    };
+    let (number, check) = field("number = ")
+        .zip(field("check = "))
+        .with_context(|| format!("babeltrace2 printed {line:?}"))?;
+    ensure!(check == number.wrapping_mul(CHECK), "event {number} is torn: {line:?}");
+    Ok(number)
+}
+
+fn reset_in_page_cache(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
+    let mut machine = Machine::start(kit, setup, log)?;
+    make_ext4(&mut machine, DEVICE, "dax=never")?;
+    // From now on the kernel writes nothing back by itself (Linux,
+    // `Documentation/admin-guide/sysctl/vm.rst`, `dirty_writeback_centisecs`).
+    machine.doing(&Request::Write {
+        path: String::from("/proc/sys/vm/dirty_writeback_centisecs"),
+        text: String::from("0"),
+    })?;
+    let traced = start_tracing(&mut machine)?;
+    machine.run(&format!("/bin/sync --file-system {DIRECTORY}"))?;
+    let recorded = record(&mut machine, traced, 1 + random() % LAP)?;
+    let (code, _, why) = machine.output(&format!("{COMMAND} writeback {BUFFERS}"))?;
+    ensure!(code == Some(1) && why.contains("--page-cache"), "refused otherwise: {why}");
+
+    machine.reboot()?;
+    machine.wait_for(DEVICE)?;
+    machine.mount(DEVICE, DIRECTORY, "dax=never")?;
+    let events = read_trace(&mut machine)?;
+    writeln!(log, "{recorded} events recorded, {} there", events.len())?;
+    ensure!(events == [0], "{} events outlived a reset in the page cache", events.len());
+    machine.power_off()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CHECK, event};
+
+    fn line(number: u64, check: u64) -> String {
+        format!(
+            "[11:48:37.747502157] (+?.?????????) vm lab:event: {{ cpu_id = 0 }}, \
+             {{ number = {number}, check = {check} }}"
+        )
+    }
+
+    #[test]
+    fn an_event_is_read_by_its_fields() {
+        assert_eq!(event(&line(3, 3_u64.wrapping_mul(CHECK))).unwrap(), 3);
+    }
+
+    #[test]
+    fn what_is_torn_or_no_event_is_an_error() {
+        assert!(event(&line(3, 4_u64.wrapping_mul(CHECK))).is_err());
+        assert!(event("[warning] Tracer discarded 3 events").is_err());
+    }
+}

@@ -153,8 +153,8 @@ const BREAKAGES: [Breakage; 18] = [
     Breakage {
         name: "an opened store takes the space of its blobs for free",
         file: "src/preserve/store.rs",
-        text: "if !space.take(range.clone()) {",
-        by: "if !Space::new(data(header.unit)..size, header.unit).take(range.clone()) {",
+        text: "if space.take(range) {",
+        by: "if Space::new(data(header.unit)..size, header.unit).take(range) {",
         lane: "machine/x86_64/preserve",
         complaint: "the blob from its byte 0 on is damaged",
     },
@@ -165,6 +165,14 @@ const BREAKAGES: [Breakage; 18] = [
         by: "let options = CString::new(options.replace(\"dax=always\", \"dax=never\"))?;",
         lane: "machine/x86_64/tracer-kexec",
         complaint: "--page-cache",
+    },
+    Breakage {
+        name: "a guard's pass has no fence",
+        file: "src/dax/guard/mod.rs",
+        text: "            cache.fence();",
+        by: "            drop(cache.facts());",
+        lane: "flush/x86_64/max",
+        complaint: "guard: what others have stored: Verdict",
     },
     Breakage {
         name: "WBINVD is offered in a guest",

@@ -1,0 +1,107 @@
+//! `cachemaint guard` and `cachemaint writeback`, as a service and a script use them.
+
+#![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#![expect(clippy::unwrap_used, reason = "what cannot be started is a finding")]
+
+mod printed;
+
+use assert_cmd::Command;
+use assert_cmd::assert::{Assert, OutputAssertExt as _};
+use cachemaint::medium::Granularity;
+use printed::{stderr, stdout};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::thread::yield_now;
+
+const BYTES: usize = 100_000;
+
+fn cachemaint() -> Command {
+    Command::new(assert_cmd::cargo::cargo_bin!("cachemaint"))
+}
+
+fn json(assert: &Assert) -> serde_json::Value {
+    serde_json::from_str(&stdout(assert)).unwrap()
+}
+
+/// Guards a directory with a file in it, and has that file mapped.
+fn start(directory: &Path, arguments: &[&str]) -> Child {
+    let file = directory.join("buffer");
+    fs::write(&file, vec![1; BYTES]).unwrap();
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("cachemaint"));
+    command.args(["guard", "--page-cache", "--within", "1ms"]).args(arguments).arg(directory);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let maps = format!("/proc/{}/maps", child.id());
+    while !fs::read_to_string(&maps).unwrap().contains(&*file.to_string_lossy()) {
+        yield_now();
+    }
+    child
+}
+
+fn end(child: Child) -> Assert {
+    let pid = Pid::from_child(&child);
+    kill_process(pid, Signal::TERM).unwrap();
+    child.wait_with_output().unwrap().assert()
+}
+
+#[test]
+fn it_ends_by_sigterm_with_what_it_has_done() {
+    let directory = tempfile::tempdir().unwrap();
+    let output =
+        end(start(directory.path(), &["--json", "--cpu", "50%", "--bandwidth", "1000"])).success();
+    let document = json(&output);
+    let number = |name: &str| document[name].as_u64().unwrap();
+    assert_eq!((number("schema"), number("files"), number("within_ns")), (1, 1, 1_000_000));
+    assert_eq!(number("problems"), 0);
+    // The last one comes when it is told to end.
+    assert!(number("passes") >= 2, "{document}");
+    assert_eq!(number("bytes"), number("passes") * BYTES as u64);
+    assert!(number("longest_interval_ns") >= number("longest_pass_ns"), "{document}");
+    assert!(document["cpu_share"].as_f64().unwrap() > 0.0);
+
+    let text = stdout(&end(start(directory.path(), &[])).success());
+    for part in ["What survives", "warm reboot", "1 in the last pass", "held, 1ms asked for"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn one_pass_tells_what_it_took() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("below")).unwrap();
+    for name in ["a", "below/b"] {
+        fs::write(directory.path().join(name), vec![1; BYTES]).unwrap();
+    }
+    let run = |arguments: &[&str]| {
+        let mut command = cachemaint();
+        command.args(["writeback", "--page-cache"]).args(arguments).arg(directory.path());
+        command.assert().success()
+    };
+    let document = json(&run(&["--json"]));
+    let numbers =
+        ["schema", "passes", "files", "bytes"].map(|name| document[name].as_u64().unwrap());
+    assert_eq!(numbers, [1, 1, 2, 2 * BYTES as u64]);
+    let text = stdout(&run(&[]));
+    assert!(text.contains("200,000 bytes"), "{text}");
+}
+
+#[test]
+fn what_a_reset_takes_as_a_whole_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let guarantee = cachemaint::dax::probe(directory.path()).unwrap();
+    if !matches!(guarantee.granularity(), Granularity::Page(_)) {
+        eprintln!("skipped: files are on DAX here");
+        return;
+    }
+    let missing = directory.path().join("missing");
+    for command in ["guard", "writeback"] {
+        let refused = cachemaint().arg(command).arg(directory.path()).assert().code(1);
+        assert!(stderr(&refused).contains("--page-cache"), "{}", stderr(&refused));
+        let refused = cachemaint().arg(command).arg(&missing).assert().code(1);
+        assert!(stderr(&refused).contains("no such file"), "{}", stderr(&refused));
+    }
+    for wrong in [["--within", "0ms"], ["--cpu", "0%"], ["--real-time", "100"]] {
+        cachemaint().arg("guard").args(wrong).arg(directory.path()).assert().code(2);
+    }
+}

@@ -53,6 +53,10 @@
 //! the time: with a few dozens of files every 10 ms or so. A file that has grown is mapped anew, one that was removed is let go. One that shrinks during a
 //! pass is no error: what was cut off is not written back.
 //!
+//! A file on DAX with holes, or with extents that are unwritten or shared, is a problem until it has none: a store to one
+//! is not in the file before the file system has made its change durable, whatever is written back. `fallocate` alone
+//! leaves unwritten extents; a tracer that fills its buffers with zeros first, as LTTng-UST does, leaves none.
+//!
 //! | room | what it holds |
 //! |---|---|
 //! | `watched` | which files there are, and their mappings |
@@ -131,7 +135,7 @@ impl Guard {
     /// Takes a file, or all regular files below a directory, those that come later too.
     ///
     /// # Errors
-    /// If there is nothing, or nothing that this user can read; [`ErrorKind::PageGranular`], if what is there cannot be
+    /// If there is nothing, or nothing that this user can read; [`ErrorKind::PageGranular`](super::ErrorKind::PageGranular), if what is there cannot be
     /// written back by lines; as [`Options::view`]. Single files below a directory are no error: they are
     /// [`Pass::problems`].
     pub fn add(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
@@ -265,7 +269,7 @@ mod tests {
         };
         let installed = FaultGuard::install().unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
-        file.as_file().set_len(3 << 20).unwrap();
+        std::fs::write(file.path(), alloc::vec![1; 3 << 20]).unwrap();
         let mut view = Options::new().allow_page_granularity().view(file.path()).unwrap();
         // As on a DAX file system.
         view.writeback = Writeback::Lines(cache);

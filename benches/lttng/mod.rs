@@ -101,6 +101,12 @@ impl Lttng {
         unsafe { (self.enabled)() != 0 }
     }
 
+    /// Where the files of its buffers are.
+    #[must_use]
+    pub fn buffers(&self) -> PathBuf {
+        self.daemon.buffers()
+    }
+
     /// Records one, and finds its 40 bytes in the sub-buffers.
     fn find_an_event(&self) -> Result<()> {
         const NUMBER: u64 = 0x0123_4567_89ab_cdef;

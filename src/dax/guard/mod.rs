@@ -44,8 +44,9 @@
 //!
 //! # What it cannot know
 //! Which lines were dirty, and whether anything was stored at all: each pass goes over all lines, and
-//! [`Pass::lines`] says how many that were. To write back a clean line costs little, and no memory bandwidth: 10 MiB
-//! take 0.15 ms.
+//! [`Pass::lines`] says how many that were. A clean line takes no memory bandwidth, but the instruction: 10 MiB take 0.65
+//! to 0.8 ms, dirty or not, as the bare loop does (measured on an Intel Xeon reported as family 6 model 167; KVM guest,
+//! Linux 6.18), which is 7 to 8 % of a CPU every 10 ms. Other CPUs have been seen to take a fifth of that.
 //!
 //! # Files that come and go
 //! Directories are looked through before a pass, with what is below them on the same file system; links are not

@@ -21,6 +21,7 @@ use crate::debian;
 use crate::host::Host;
 use crate::log::Log;
 use crate::report::{Finding, Tests};
+use crate::run::skipping;
 use crate::toolchain::{self, Compiler};
 
 /// Seconds for one program on one model.
@@ -43,9 +44,14 @@ pub(super) const SAME_ON_EVERY_CPU: [&str; 8] = [
 ];
 
 /// Tests that would take minutes in an emulator and are the same everywhere: crashes of the logs on a
-/// simulated medium, which also read the library's sources.
+/// simulated medium, which also read the library's sources, and a store opened anew for each of its bits.
 /// Their formats are read and written by other tests.
-pub(super) const TOO_LONG: [&str; 2] = ["crashes::", "simulator::recorder"];
+pub(super) const TOO_LONG: [&str; 4] = [
+    "crashes::",
+    "damage::a_bit_of_a_chunk_costs_that_chunk",
+    "damage::each_bit_of_headers_histories_tables_and_a_blob_is_proved",
+    "simulator::recorder",
+];
 
 /// The emulators' version that is right about every target.
 pub(super) const CURRENT: u32 = 10;
@@ -316,7 +322,7 @@ fn prepare(lab: &Lab<'_>, target: &'static Target, model: &'static Model) -> Res
             ready
                 .run_on(lab, model, tests)
                 .arg("--")
-                .args(left_out.iter().chain(&TOO_LONG).flat_map(|name| ["--skip", *name]))
+                .args(skipping(left_out.iter().chain(&TOO_LONG)))
                 .env("CACHEMAINT_EXPECT", choice)
                 // Emulation is some twenty times slower; the native run tries all cases.
                 .env("PROPTEST_CASES", "16")

@@ -12,6 +12,7 @@ use crate::lab::kit::Architecture;
 use crate::lab::machine::{Machine, Setup};
 use crate::lab::{Lab, Lane};
 use crate::report::Finding;
+use crate::run::skipping;
 
 /// For all of them: emulation is slow.
 pub(super) const LIMIT: Duration = Duration::from_secs(400);
@@ -59,10 +60,9 @@ pub(super) fn run_tests(
     let expected = choice.map(|choice| ("CACHEMAINT_EXPECT", choice));
     let environment: Vec<_> = environment.chain(expected).collect();
     let mut failed = Vec::new();
-    let left_out = SAME_ON_EVERY_CPU.iter().chain(&TOO_LONG);
-    let left_out: String = left_out.flat_map(|name| [" --skip ", *name]).collect();
+    let left_out = skipping(SAME_ON_EVERY_CPU.iter().chain(&TOO_LONG)).join(" ");
     for (place, program) in places(tests) {
-        let ended = machine.run_any(&(place + &left_out), &environment)?;
+        let ended = machine.run_any(&format!("{place} {left_out}"), &environment)?;
         if ended != (Some(0), None) {
             failed.push(format!("{} ended with {ended:?}", name_of(program)));
         }

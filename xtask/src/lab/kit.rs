@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use super::emulator::Emulators;
 use super::initramfs::{self, Initramfs};
-use super::{Lab, Unavailable, cpus};
+use super::{Lab, QUICKLY_BUILT, Unavailable, cpus};
 use crate::command::Cmd;
 use crate::debian::{self, Suite};
 
@@ -232,12 +232,14 @@ impl Lab<'_> {
         Ok(compiler
             .cargo(line)
             .folder(self.tree())
+            .args(QUICKLY_BUILT)
             .args(["--target", triple, "--config"])
             // Stripped, as they are copied into memory at each start; a profile's `strip` is not for a
             // package that has a profile of its own, and the library has.
             .arg(format!(
                 r#"target.{triple}.rustflags=["-Ctarget-feature=+crt-static","-Cstrip=symbols"]"#
             ))
+            .env("CARGO_PROFILE_DEV_DEBUG", "none")
             .env("CARGO_TARGET_DIR", self.static_folder().display().to_string()))
     }
 

@@ -2,14 +2,14 @@
 
 use core::fmt;
 use core::time::Duration;
-use std::collections::VecDeque;
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::Lab;
 use crate::log::Log;
@@ -76,52 +76,63 @@ impl Lane {
 /// A lane that can run, and its name.
 type Queued = (String, Run);
 
-/// Prepares the lanes, runs them side by side, and hands over what each came to.
+/// What a lane came to, and how long it ran.
+type Ended = (String, Finding, Duration);
+
+/// Prepares the lanes one after the other, meanwhile runs those that are prepared side by side, and hands over
+/// what each came to.
 pub(super) fn run_all(
     lab: &Lab<'_>,
     lanes: Vec<Lane>,
     mut record: impl FnMut(&str, Finding, Duration) -> Result<()>,
 ) -> Result<()> {
-    writeln!(io::stdout(), "\nlab: fetching and building what {} lanes need", lanes.len())?;
-    let mut queue = VecDeque::new();
-    for lane in lanes {
-        let start = Instant::now();
-        match (lane.prepare)(lab) {
-            Ok(run) => queue.push_back((lane.name, run)),
-            Err(why) if why.is::<Unavailable>() => {
-                record(&lane.name, Finding::skipped(format!("{why:#}")), start.elapsed())?;
-            }
-            Err(why) => {
-                let finding = Finding::failed(Tests::default(), format!("{why:#}"));
-                record(&lane.name, finding, start.elapsed())?;
-            }
-        }
-    }
-    let jobs = thread::available_parallelism().map_or(1, usize::from).min(queue.len());
-    writeln!(io::stdout(), "\nlab: running {} lanes, {jobs} side by side", queue.len())?;
+    let jobs = thread::available_parallelism().map_or(1, usize::from).min(lanes.len());
+    writeln!(io::stdout(), "\nlab: {} lanes, {jobs} side by side", lanes.len())?;
+    let (prepared, queue) = mpsc::channel();
     let queue = Mutex::new(queue);
     thread::scope(|scope| {
+        // This thread owns it, so that the others end also where it returns an error.
+        let prepared = prepared;
         let (results, arriving) = mpsc::channel();
         for _ in 0..jobs {
             let (queue, work, results) = (&queue, &lab.work, results.clone());
-            scope.spawn(move || {
-                while let Some((name, run)) = next(queue) {
-                    let start = Instant::now();
-                    let finding = run_one(work, &name, run);
-                    // Nobody listens any more if the table cannot be written.
-                    if results.send((name, finding, start.elapsed())).is_err() {
-                        break;
-                    }
-                }
-            });
+            scope.spawn(move || run_prepared(queue, work, &results));
         }
         drop(results);
+        for lane in lanes {
+            let start = Instant::now();
+            match (lane.prepare)(lab) {
+                Ok(run) => ensure!(prepared.send((lane.name, run)).is_ok(), "nothing runs lanes"),
+                Err(why) => record(&lane.name, not_prepared(&why), start.elapsed())?,
+            }
+            let mut ended = arriving.try_iter();
+            ended.try_for_each(|(name, finding, took)| record(&name, finding, took))?;
+        }
+        drop(prepared);
         arriving.into_iter().try_for_each(|(name, finding, took)| record(&name, finding, took))
     })
 }
 
-fn next(queue: &Mutex<VecDeque<Queued>>) -> Option<Queued> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+/// What a lane came to that was not prepared.
+fn not_prepared(why: &anyhow::Error) -> Finding {
+    if why.is::<Unavailable>() {
+        Finding::skipped(format!("{why:#}"))
+    } else {
+        Finding::failed(Tests::default(), format!("{why:#}"))
+    }
+}
+
+/// Runs lanes until there will be none any more, or nobody wants to know what they came to.
+fn run_prepared(queue: &Mutex<Receiver<Queued>>, work: &Path, results: &Sender<Ended>) {
+    // Whoever waits for a lane keeps the others waiting for the next one: there is none either.
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+    while let Ok((name, run)) = next() {
+        let start = Instant::now();
+        let finding = run_one(work, &name, run);
+        if results.send((name, finding, start.elapsed())).is_err() {
+            break;
+        }
+    }
 }
 
 /// Runs a lane with a log, whose end is told if it fails.

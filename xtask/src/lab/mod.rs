@@ -2,8 +2,8 @@
 //! and what no emulator can, is told in `tests/lab/README.md`.
 //!
 //! A [`Lane`] is prepared first, one after the other: what it needs is found, fetched or built. What
-//! cannot be had is the reason to skip it; what does not build is its failure. Prepared lanes then
-//! run side by side, as many as there are cores, each with a log of its own.
+//! cannot be had is the reason to skip it; what does not build is its failure. Meanwhile those that
+//! are prepared run side by side, as many as there are cores, each with a log of its own.
 
 mod board;
 mod cpus;
@@ -66,6 +66,10 @@ impl Request {
     }
 }
 
+/// To optimise the library and its tests for each architecture takes longer than what lanes run of them gains
+/// by it.
+const QUICKLY_BUILT: [&str; 2] = ["--config", "profile.dev.package.cachemaint.opt-level=0"];
+
 /// Where lanes take their sources from, and where they build.
 pub(crate) struct Lab<'a> {
     pub(crate) host: &'a Host,
@@ -98,6 +102,7 @@ impl<'a> Lab<'a> {
     pub(crate) fn cargo(&self, compiler: &Compiler, line: &str) -> Cmd {
         compiler
             .cargo(line)
+            .args(QUICKLY_BUILT)
             .folder(&self.tree)
             .env_default("CARGO_TARGET_DIR", self.work.join("target").display().to_string())
             // Debug information for a dozen architectures would fill a small disk.

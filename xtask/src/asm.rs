@@ -1,4 +1,4 @@
-//! Assembly goldens: what the compiler makes of the functions `golden_*` in `examples/codegen.rs`.
+//! Assembly goldens: what the compiler makes of the functions `golden_*` in `tests/asm/codegen.rs`.
 //!
 //! The instructions of each are compared with `tests/asm/<target>/<function>.s`. Code generation
 //! changes with the compiler, so the comparison is made only with the release named in
@@ -83,7 +83,7 @@ fn each_target(
             let functions = functions(&compile(host, target)?, target.comment);
             ensure!(
                 !functions.is_empty(),
-                "examples/codegen.rs holds no function whose name begins with {PREFIX}"
+                "tests/asm/codegen.rs holds no function whose name begins with {PREFIX}"
             );
             work(&Path::new(GOLDENS).join(target.triple), &functions)?;
             for (name, lines) in &functions {
@@ -100,13 +100,12 @@ fn compiler_version() -> Result<String> {
     text.split_whitespace().nth(1).map(str::to_owned).context("rustc does not say its version")
 }
 
-/// Compiles the example, which is declared a library so that nothing is linked, and returns its
-/// assembly.
+/// Compiles the package of the functions, a library so that nothing is linked, and returns its assembly.
 fn compile(host: &Host, target: &Target) -> Result<String> {
     let folder = host.target_dir("asm");
     let file = folder.join(format!("{}.s", target.triple));
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let mut built = Cmd::cargo("rustc -p cachemaint --release --example codegen");
+    let mut built = Cmd::cargo("rustc -p cachemaint-codegen --release");
     // Without `--target` the dependencies of the native build are shared with the other steps.
     if toolchain::native()? != target.triple {
         built = built.args(["--target", target.triple]);
@@ -118,7 +117,7 @@ fn compile(host: &Host, target: &Target) -> Result<String> {
     built.read()?;
     fs::read_to_string(&file).with_context(|| {
         format!(
-            "`{built}` left no {}: `cargo clean --release -p cachemaint`, then try again",
+            "`{built}` left no {}: `cargo clean --release -p cachemaint-codegen`, then try again",
             file.display()
         )
     })

@@ -1,4 +1,4 @@
-//! The functions whose machine code is kept as golden files in `tests/asm`, so that a change of the
+//! The functions whose machine code is kept as golden files beside them, so that a change of the
 //! hot path is seen in review: `cargo xtask asm --check` compares, `--bless` writes them anew.
 
 #![expect(unsafe_code, reason = "functions are found by unmangled names, and take raw ranges")]
@@ -6,7 +6,7 @@
 
 use cachemaint::Cache;
 use cachemaint::coherence::{self, Coherent, Padded};
-#[cfg(all(feature = "dax", target_os = "linux"))]
+#[cfg(target_os = "linux")]
 use cachemaint::dax::{DaxFile, Error};
 #[cfg(target_has_atomic = "64")]
 use cachemaint::medium::{Medium, Memory};
@@ -109,7 +109,7 @@ pub fn golden_memory_persist(memory: &Memory<'_>, at: u64) {
 ///
 /// # Errors
 /// As `Medium::writeback`.
-#[cfg(all(feature = "dax", target_os = "linux"))]
+#[cfg(target_os = "linux")]
 #[unsafe(no_mangle)]
 pub fn golden_dax_persist(file: &DaxFile, at: u64) -> Result<(), Error> {
     file.store(at, 7, Ordering::Release);

@@ -232,7 +232,8 @@ impl<E: Fn(*mut u8, *const u8, usize)> Copier<E> {
         stretches: (usize, usize),
         beside: impl FnMut(usize),
     ) {
-        let part = self.way().part(to, from, len);
+        // It is a part of a larger copy: what is fast for so few bytes alone need not be.
+        let part = self.way().part_of(to, from, len, usize::MAX);
         // SAFETY: (1) and (2) are the caller's duties.
         unsafe { run::copy_in_stretches(&mut self, part, stretches, beside) };
     }
@@ -306,8 +307,14 @@ struct Way {
 impl Way {
     #[inline]
     fn part(self, to: *mut u8, from: *const u8, len: usize) -> Part {
+        self.part_of(to, from, len, whole_blocks(to, len).len())
+    }
+
+    /// A part that goes the way of a copy with so many bytes of whole blocks.
+    #[inline]
+    fn part_of(self, to: *mut u8, from: *const u8, len: usize, blocks: usize) -> Part {
         let (path, place) = match self.destination {
-            Some(destination) => self.choice.path(whole_blocks(to, len).len(), destination),
+            Some(destination) => self.choice.path(blocks, destination),
             None => self.choice.ordinary(),
         };
         Part { to, from, len, path, store: &block_ops::BLOCK_STORES[place] }

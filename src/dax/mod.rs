@@ -32,6 +32,7 @@
 //!   dropped. When its holder ends, killed or not, it is free.
 //! - A file that this user may only read, or that another process writes, is [viewed](Options::view):
 //!   nothing can be stored through a [`DaxView`], and what others store can be persisted through it.
+//! - What programs have stored in files and never flush is written back by another process, on Linux: `Guard`.
 //! - A file [grows](DaxFile::grow) and [shrinks](DaxFile::shrink) while it is mapped, and a failure leaves
 //!   it as it was.
 //! - A file with holes, unwritten or shared extents is not mapped by cache lines.

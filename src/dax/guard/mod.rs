@@ -73,7 +73,7 @@ pub use told::{Pass, Statistics};
 
 use super::{DaxView, Error, FaultGuard, Options, options};
 use crate::cache::Cache;
-use core::sync::atomic::{AtomicBool, Ordering, fence};
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use pace::{Clock, Pauses};
 use std::path::Path;
@@ -136,9 +136,9 @@ impl Guard {
     /// Takes a file, or all regular files below a directory, those that come later too.
     ///
     /// # Errors
-    /// If there is nothing, or nothing that this user can read; [`ErrorKind::PageGranular`](super::ErrorKind::PageGranular), if what is there cannot be
-    /// written back by lines; as [`Options::view`]. Single files below a directory are no error: they are
-    /// [`Pass::problems`].
+    /// If there is nothing, or nothing that this user can read;
+    /// [`ErrorKind::PageGranular`](super::ErrorKind::PageGranular), if what is there cannot be written back by lines; as
+    /// [`Options::view`]. Single files below a directory are no error: they are [`Pass::problems`].
     pub fn add(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
         let guarantee = options::probe(path)?;
@@ -192,15 +192,16 @@ impl Guard {
         let clock = Clock::start();
         let mut pass = Pass::default();
         self.watched.look_around(&self.options, &mut pass.problems);
+        let cache = self.watched.files().find_map(DaxView::cache);
         // What others are seen to have stored before this is what the pass is about.
-        fence(Ordering::SeqCst);
-        let mut cache = None;
+        if let Some(cache) = cache {
+            cache.order_observed();
+        }
         let installed = self.installed;
         self.watched.for_each(&mut pass.problems, |view| {
             pass.files += 1;
             pass.bytes += view.len();
             pass.lines += view.cache().map_or(0, |cache| lines(view.len(), cache));
-            cache = cache.or(view.cache());
             write_back(view, installed, &mut after)
         });
         if let Some(cache) = cache {

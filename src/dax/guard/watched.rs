@@ -2,7 +2,7 @@
 
 use super::super::{DaxView, Error, ErrorKind, Options};
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::mem::{Discriminant, discriminant};
 use core::time::Duration;
@@ -20,10 +20,12 @@ const SELDOM: u32 = 200;
 pub(super) struct Watched {
     roots: Vec<PathBuf>,
     files: BTreeMap<PathBuf, File>,
-    /// Directories that could not be looked through, of which it was told.
-    unread: Vec<PathBuf>,
+    /// Paths that could not be looked at, of which it was told.
+    unseen: BTreeSet<PathBuf>,
     /// When it was looked around last, and how long that took.
     looked: Option<(Instant, Duration)>,
+    /// What it has taken to map files, this time.
+    mapping: Duration,
 }
 
 #[derive(Debug)]
@@ -116,12 +118,14 @@ impl Watched {
         for file in self.files.values_mut() {
             file.is_there = false;
         }
+        self.mapping = Duration::ZERO;
         for root in core::mem::take(&mut self.roots) {
             self.look_at(&root, None, options, problems);
             self.roots.push(root);
         }
         self.files.retain(|_, file| file.is_there);
-        self.looked = Some((began, began.elapsed()));
+        // To map files is not to look: who has just found many finds the next one as soon as ever.
+        self.looked = Some((began, began.elapsed().saturating_sub(self.mapping)));
     }
 
     /// Takes a file, or what is below a directory on the same device.
@@ -132,8 +136,10 @@ impl Watched {
         options: &Options,
         problems: &mut Vec<Error>,
     ) {
-        // What is gone meanwhile, or was never a file that has bytes, is none.
-        let Ok(metadata) = fs::symlink_metadata(path) else { return };
+        let metadata = match fs::symlink_metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) => return self.cannot_look_at(path, &error, problems),
+        };
         if device.is_some_and(|device| device != metadata.dev()) {
             return;
         }
@@ -142,19 +148,26 @@ impl Watched {
         } else if metadata.is_dir() {
             match entries(path) {
                 Ok(entries) => {
-                    self.unread.retain(|unread| unread != path);
+                    self.unseen.remove(path);
                     for entry in entries {
                         self.look_at(&entry.path(), Some(metadata.dev()), options, problems);
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) if !self.unread.iter().any(|unread| unread == path) => {
-                    self.unread.push(path.to_path_buf());
-                    problems.push(Error::opening(path, &error));
-                }
-                Err(_) => {}
+                Err(error) => self.cannot_look_at(path, &error, problems),
             }
         }
+    }
+
+    /// What is gone is none. Of what cannot be looked at it is told once, and what was there is taken for there.
+    fn cannot_look_at(&mut self, path: &Path, error: &io::Error, problems: &mut Vec<Error>) {
+        if error.kind() == io::ErrorKind::NotFound {
+            return;
+        }
+        if self.unseen.insert(path.to_path_buf()) {
+            problems.push(Error::opening(path, error));
+        }
+        let below = self.files.iter_mut().filter(|(file, _)| file.starts_with(path));
+        below.for_each(|(_, file)| file.is_there = true);
     }
 
     /// Maps a file, unless it is mapped as it is now.
@@ -165,6 +178,7 @@ impl Watched {
                 return;
             }
         }
+        let began = Instant::now();
         let before = self.files.remove(path);
         let mut told = before.as_ref().and_then(|file| file.told);
         let opened = options.view(path).and_then(|view| {
@@ -174,6 +188,7 @@ impl Watched {
             }
             Ok(view)
         });
+        self.mapping += began.elapsed();
         let state = match opened {
             Ok(view) => State::Mapped(Box::new(view)),
             Err(error) => match error.kind() {

@@ -107,8 +107,8 @@ impl Lab<'_> {
     fn peer(&self) -> Result<PathBuf> {
         let compiler = cpus::compiler(self.host, Architecture::X86.triple())?;
         let folder = self.work().join("peer");
-        self.cargo(&compiler, "build --release -p cachemaint-lab-peer --target")
-            .arg(Architecture::X86.triple())
+        self.cargo(&compiler, "build --release -p cachemaint-lab-peer")
+            .args(["--target", Architecture::X86.triple()])
             .env("CARGO_TARGET_DIR", folder.display().to_string())
             .read()?;
         Ok(folder.join(Architecture::X86.triple()).join("release/lab-peer"))

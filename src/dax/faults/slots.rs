@@ -155,15 +155,23 @@ impl Slot {
     pub(super) fn faulted(&self) -> Option<Faulted> {
         // What the guarded accesses do to the slot is done in the handler, behind the compiler's back.
         fence(SeqCst);
-        let first = self.first.load(Acquire);
-        if first == NO_FAULT {
-            return None;
+        loop {
+            let first = self.first.load(Acquire);
+            if first == NO_FAULT {
+                return None;
+            }
+            let faulted = Faulted {
+                first: first..self.first_end.load(Relaxed),
+                is_memory_error: self.memory_error.load(Relaxed) != 0,
+                replaced: self.replaced.load(Relaxed)..self.replaced_end.load(Relaxed),
+            };
+            // The guard of another thread can have ended meanwhile, and the next one have met another fault: what is
+            // of both is of none.
+            fence(Acquire);
+            if self.first.load(Relaxed) == first {
+                return Some(faulted);
+            }
         }
-        Some(Faulted {
-            first: first..self.first_end.load(Relaxed),
-            is_memory_error: self.memory_error.load(Relaxed) != 0,
-            replaced: self.replaced.load(Relaxed)..self.replaced_end.load(Relaxed),
-        })
     }
 
     /// What happened in another guard of the mapping that is still under way.
@@ -181,6 +189,8 @@ impl Slot {
     /// The pages are the file's again.
     pub(super) fn forget(&self) {
         self.first.store(NO_FAULT, Release);
+        // Whoever sees what comes next sees this.
+        fence(SeqCst);
         self.replaced.store(NO_FAULT, Relaxed);
         self.replaced_end.store(0, Relaxed);
     }

@@ -109,7 +109,7 @@ const STRETCHES: usize = 3;
 
 /// How far ahead of a copy its source is asked for, in each stretch. What is done beside it fills the CPU's window, so
 /// that too few lines are under way by themselves: without it to copy and sum 256 MiB takes 1.40 times as long as to
-/// copy them, with 512 bytes 1.07 to 1.17 times, and 0.99 to 1.05 times so (measured in DRAM on an Intel Xeon reported
+/// copy them, with 512 bytes 1.07 to 1.17 times, and 0.99 to 1.09 times so (measured in DRAM on an Intel Xeon reported
 /// as family 6 model 167; KVM guest, Linux 6.18).
 #[cfg(all(feature = "preserve-read", target_has_atomic = "64"))]
 const AHEAD: usize = 1024;

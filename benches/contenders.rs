@@ -1,12 +1,14 @@
 //! What is compared in one case, and how it is measured and printed.
 
-use crate::{Outcome, scaled};
+use crate::{Outcome, run_with, scaled};
 use cachemaint_cli::measure::blocks::{Blocks, Loop, interleave};
 use cachemaint_cli::measure::machine::Machine;
 use cachemaint_cli::measure::statistics::Estimate;
+use core::error::Error;
 use core::time::Duration;
 use criterion::{BenchmarkId, Criterion, SamplingMode};
 use std::io::Write;
+use std::process::ExitCode;
 
 /// One of those that are compared.
 #[expect(missing_debug_implementations, reason = "a closure has none")]
@@ -83,6 +85,29 @@ fn reached(estimate: &Estimate, goal: Option<(f64, usize, &str)>) -> String {
     let Some((goal, digits, unit)) = goal else { return String::new() };
     let reached = if estimate.reaches(goal) { "reached" } else { "missed" };
     format!(", goal {goal:.digits$}{unit} {reached}")
+}
+
+/// Measures the cases of a benchmark that has been made before, and prints their ratios from so many blocks.
+/// `for_each` calls what it is given with each of them.
+pub fn run_cases<B: Sync>(
+    made: Result<B, Box<dyn Error>>,
+    what: &str,
+    blocks: Blocks,
+    for_each: impl Fn(&B, &mut dyn FnMut(Case<'_>) -> Outcome) -> Outcome + Send + Sync,
+) -> ExitCode {
+    run_with(
+        made,
+        |bench, criterion| {
+            for_each(bench, &mut |mut case| {
+                case.measure(criterion);
+                Ok(())
+            })
+        },
+        |bench, out| {
+            print_heading(out, what, blocks)?;
+            for_each(bench, &mut |case| case.print_ratios(out, blocks))
+        },
+    )
 }
 
 /// Prints what was measured on and how.

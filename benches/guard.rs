@@ -22,9 +22,9 @@ mod linux {
     use cachemaint::dax::guard::Pace;
     use cachemaint::dax::{self, DaxFile, FaultGuard, Guard};
     use cachemaint::medium::Medium;
-    use cachemaint_benches::contenders::{Case, Contender, print_heading};
+    use cachemaint_benches::Outcome;
+    use cachemaint_benches::contenders::{Case, Contender, run_cases};
     use cachemaint_benches::lttng::Lttng;
-    use cachemaint_benches::{Outcome, run_with};
     use cachemaint_cli::measure::blocks::{Blocks, Loop};
     use cachemaint_cli::measure::clock::Clock;
     use cachemaint_cli::measure::pinning;
@@ -47,20 +47,9 @@ mod linux {
     const PACE: Pace = Pace::within(Duration::from_millis(10));
 
     pub(super) fn main() -> ExitCode {
-        run_with(
-            Bench::new(),
-            |bench, criterion| {
-                bench.for_each_case(|mut case| {
-                    case.measure(criterion);
-                    Ok(())
-                })
-            },
-            |bench, out| {
-                let blocks = Blocks::at_least(51);
-                print_heading(out, "a guard", blocks)?;
-                bench.for_each_case(|case| case.print_ratios(out, blocks))
-            },
-        )
+        run_cases(Bench::new(), "a guard", Blocks::at_least(51), |bench, then| {
+            bench.for_each_case(then)
+        })
     }
 
     struct Bench {

@@ -8,14 +8,14 @@
 
 use cachemaint::journal::{Group, Journal, Position};
 use cachemaint::medium::Memory;
+use cachemaint_benches::Outcome;
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 use cachemaint_benches::bare::append::{self, AppendEach, AppendShared, Log, Packing, SharedLog};
-use cachemaint_benches::contenders::{Case, Contender, print_heading};
+use cachemaint_benches::contenders::{Case, Contender, run_cases};
 #[cfg(target_os = "linux")]
 use cachemaint_benches::libpmemlog::Libpmemlog;
 use cachemaint_benches::payloads::Payloads;
 use cachemaint_benches::threads::{Apart, Cores};
-use cachemaint_benches::{Outcome, run_with};
 use cachemaint_cli::measure::blocks::Blocks;
 use cachemaint_cli::measure::clock::Clock;
 #[cfg(target_arch = "x86_64")]
@@ -46,20 +46,9 @@ const GOAL_OF_A_GROUP: f64 = 1.2;
 const LARGE: usize = 4 << 10;
 
 fn main() -> ExitCode {
-    run_with(
-        Bench::new(),
-        |bench, criterion| {
-            bench.for_each_case(|mut case| {
-                case.measure(criterion);
-                Ok(())
-            })
-        },
-        |bench, out| {
-            let blocks = Blocks::at_least(201);
-            print_heading(out, "append a record", blocks)?;
-            bench.for_each_case(|case| case.print_ratios(out, blocks))
-        },
-    )
+    run_cases(Bench::new(), "append a record", Blocks::at_least(201), |bench, then| {
+        bench.for_each_case(then)
+    })
 }
 
 /// What is made once, before a thread is pinned.

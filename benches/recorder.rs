@@ -11,13 +11,13 @@ use cachemaint::medium::Memory;
 use cachemaint::recorder::{
     self, Durability, Event, Found, Options, Reader, Recorder, Skipped, SkippedKind, Writer,
 };
+use cachemaint_benches::Outcome;
 use cachemaint_benches::bare::event::{Ring, recording};
-use cachemaint_benches::contenders::{Case, Contender, print_heading};
+use cachemaint_benches::contenders::{Case, Contender, run_cases};
 #[cfg(target_os = "linux")]
 use cachemaint_benches::lttng::Lttng;
 use cachemaint_benches::payloads::EVENT_BYTES;
 use cachemaint_benches::threads::{Apart, Cores};
-use cachemaint_benches::{Outcome, run_with};
 use cachemaint_cli::measure::blocks::Blocks;
 use cachemaint_cli::measure::clock::Clock;
 use cachemaint_cli::measure::lines::{PAGE, Region};
@@ -53,20 +53,9 @@ const CASES: [(usize, Durability, &str, Option<f64>); 4] = [
 const CHECK_EACH: u64 = 64;
 
 fn main() -> ExitCode {
-    run_with(
-        Bench::new(),
-        |bench, criterion| {
-            bench.for_each_case(|mut case| {
-                case.measure(criterion);
-                Ok(())
-            })
-        },
-        |bench, out| {
-            let blocks = Blocks::at_least(301);
-            print_heading(out, "record an event of 40 B", blocks)?;
-            bench.for_each_case(|case| case.print_ratios(out, blocks))
-        },
-    )
+    run_cases(Bench::new(), "record an event of 40 B", Blocks::at_least(301), |bench, then| {
+        bench.for_each_case(then)
+    })
 }
 
 /// What is made once, before a thread is pinned.

@@ -65,63 +65,43 @@ pub struct DaxView {
     pub(super) met: Box<super::faults::Met>,
 }
 
-impl Readable for DaxView {
-    type Error = Error;
+/// What a view is to those who read it, and a reference to one.
+macro_rules! readable {
+    ($($view:ty),+) => {
+        $(
+            impl Readable for $view {
+                type Error = Error;
 
-    fn len(&self) -> u64 {
-        self.len()
-    }
+                fn len(&self) -> u64 {
+                    DaxView::len(self)
+                }
 
-    #[inline]
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.load(at, order)
-    }
+                #[inline]
+                fn load(&self, at: u64, order: Ordering) -> u64 {
+                    DaxView::load(self, at, order)
+                }
 
-    /// As [`DaxView::read`].
-    #[inline]
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
-        self.read(at, into)
-    }
+                /// As [`DaxView::read`].
+                #[inline]
+                fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
+                    DaxView::read(self, at, into)
+                }
 
-    #[cfg(feature = "preserve-read")]
-    fn read_crc32c(
-        &self,
-        at: u64,
-        into: &mut [u8],
-        destination: Destination,
-    ) -> Result<u32, Error> {
-        self.read_and_sum(at, into, destination)
-    }
+                #[cfg(feature = "preserve-read")]
+                fn read_crc32c(
+                    &self,
+                    at: u64,
+                    into: &mut [u8],
+                    destination: Destination,
+                ) -> Result<u32, Error> {
+                    self.read_and_sum(at, into, destination)
+                }
+            }
+        )+
+    };
 }
 
-impl Readable for &DaxView {
-    type Error = Error;
-
-    fn len(&self) -> u64 {
-        DaxView::len(self)
-    }
-
-    #[inline]
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        DaxView::load(self, at, order)
-    }
-
-    /// As [`DaxView::read`].
-    #[inline]
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
-        DaxView::read(self, at, into)
-    }
-
-    #[cfg(feature = "preserve-read")]
-    fn read_crc32c(
-        &self,
-        at: u64,
-        into: &mut [u8],
-        destination: Destination,
-    ) -> Result<u32, Error> {
-        self.read_and_sum(at, into, destination)
-    }
-}
+readable!(DaxView, &DaxView);
 
 impl DaxView {
     /// Its size in bytes.
@@ -226,7 +206,7 @@ impl DaxView {
         {
             return Ok(summed.copy_out(cache, into, words, destination));
         }
-        read_and_sum(at, into, |at, piece| self.read(at, piece))
+        read_and_sum(at, into, 0, |at, piece| self.read(at, piece))
     }
 
     /// Issues the write-back of a range, of everything that was stored to it, by anybody, and was visible

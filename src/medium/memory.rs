@@ -229,7 +229,7 @@ impl Medium for Memory<'_> {
             let words = &self.words[place / WORD..][..into.len() / WORD];
             return Ok(summed.copy_out(self.cache, into, words, destination));
         }
-        read_and_sum(at, into, |at, piece| self.read(at, piece))
+        read_and_sum(at, into, 0, |at, piece| self.read(at, piece))
     }
 }
 

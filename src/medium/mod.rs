@@ -206,7 +206,7 @@ pub trait Medium: Sync {
         into: &mut [u8],
         _destination: Destination,
     ) -> Result<u32, Self::Error> {
-        read_and_sum(at, into, |at, piece| self.read(at, piece))
+        read_and_sum(at, into, 0, |at, piece| self.read(at, piece))
     }
 
     /// Makes a range persistent: write-back and fence.

@@ -56,7 +56,7 @@ pub trait Readable: Sync {
         into: &mut [u8],
         _destination: Destination,
     ) -> Result<u32, Self::Error> {
-        read_and_sum(at, into, |at, piece| self.read(at, piece))
+        read_and_sum(at, into, 0, |at, piece| self.read(at, piece))
     }
 }
 
@@ -64,15 +64,17 @@ pub trait Readable: Sync {
 #[cfg(feature = "preserve-read")]
 const PIECE: usize = 4096;
 
-/// Reads by pieces, each of which is summed when it was read.
+/// Reads by pieces, each of which is summed when it was read: the checksum of what `seed` is the checksum of and of
+/// these bytes behind it.
 #[cfg(feature = "preserve-read")]
 #[track_caller]
 pub(crate) fn read_and_sum<E>(
     at: u64,
     into: &mut [u8],
+    seed: u32,
     read: impl Fn(u64, &mut [u8]) -> Result<(), E>,
 ) -> Result<u32, E> {
-    let mut sum = 0;
+    let mut sum = seed;
     for (at, piece) in (at..).step_by(PIECE).zip(into.chunks_mut(PIECE)) {
         read(at, piece)?;
         sum = checksum::append(sum, piece);

@@ -16,7 +16,7 @@ use super::lease::Held;
 use super::stamp::{Boot, Stamp};
 use crate::cache::Destination;
 use crate::checksum;
-use crate::medium::Readable;
+use crate::medium::{Readable, read_and_sum};
 use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Acquire;
@@ -24,9 +24,6 @@ use core::sync::atomic::fence;
 
 /// Bytes that are read at a time where they are not asked for.
 const PIECE: usize = 1024;
-
-/// Bytes that are copied out in one go, while they are in the CPU's nearest cache for the checksum.
-const COPIED: usize = 4096;
 
 /// From so many bytes on a copy goes past the caches.
 const LARGE: usize = 4 << 20;
@@ -600,12 +597,10 @@ impl<'r, R: Readable> Blob<'r, R> {
             let sum = self.medium.read_crc32c(place(at), into, destination)?;
             return if sum == expected { Ok(()) } else { self.is_not_at(begin, end) };
         }
-        let mut sum = append(self.medium, place(begin)..place(at), 0)?;
-        for (at, piece) in (place(at)..).step_by(COPIED).zip(into.chunks_mut(COPIED)) {
-            self.medium.read(at, piece)?;
-            sum = checksum::append(sum, piece);
-        }
-        sum = append(self.medium, place(at + into.len() as u64)..place(end), sum)?;
+        let before = append(self.medium, place(begin)..place(at), 0)?;
+        let read = |at, piece: &mut [u8]| self.medium.read(at, piece);
+        let copied = read_and_sum(place(at), into, before, read)?;
+        let sum = append(self.medium, place(at + into.len() as u64)..place(end), copied)?;
         if sum == expected { Ok(()) } else { self.is_not_at(begin, end) }
     }
 

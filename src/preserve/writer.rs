@@ -19,17 +19,51 @@ const PAGES: u64 = 16 << 20;
 
 /// Writes a blob as a whole, and returns its checksum. A fence makes it durable.
 pub(super) fn write_whole<M: Medium>(medium: &M, at: u64, bytes: &[u8]) -> Result<u32, M::Error> {
-    let (mut pieces, mut sums) = (Pieces::new(medium, at), Sums::default());
-    let mut chunks = bytes.chunks_exact(CHUNK as usize);
-    for chunk in chunks.by_ref() {
-        sums.add_chunk(pieces.write_chunk(medium, chunk)?);
+    let mut stream = Stream::new(medium, at);
+    stream.write(medium, bytes)?;
+    stream.finish(medium)
+}
+
+/// A blob that is being written: its bytes, and their checksums.
+#[derive(Debug)]
+struct Stream {
+    /// Where it begins.
+    start: u64,
+    pieces: Pieces,
+    sums: Sums,
+}
+
+impl Stream {
+    fn new<M: Medium>(medium: &M, start: u64) -> Self {
+        Self { start, pieces: Pieces::new(medium, start), sums: Sums::default() }
     }
-    for piece in chunks.remainder().chunks(PIECE) {
-        pieces.write(medium, piece)?;
-        sums.add(piece);
+
+    /// Bytes that were written.
+    const fn len(&self) -> u64 {
+        self.sums.len
     }
-    pieces.finish(medium)?;
-    sums.finish(medium, at)
+
+    /// Writes more, which is whole pieces if it is not the end: whole chunks at once, where one begins.
+    fn write<M: Medium>(&mut self, medium: &M, bytes: &[u8]) -> Result<(), M::Error> {
+        let mut rest = bytes;
+        while self.len().is_multiple_of(CHUNK)
+            && let Some((chunk, behind)) = rest.split_at_checked(CHUNK as usize)
+        {
+            self.sums.add_chunk(self.pieces.write_chunk(medium, chunk)?);
+            rest = behind;
+        }
+        for piece in rest.chunks(PIECE) {
+            self.pieces.write(medium, piece)?;
+            self.sums.add(piece);
+        }
+        Ok(())
+    }
+
+    /// Issues what is left, and returns the checksum of the blob.
+    fn finish<M: Medium>(&mut self, medium: &M) -> Result<u32, M::Error> {
+        self.pieces.finish(medium)?;
+        core::mem::take(&mut self.sums).finish(medium, self.start)
+    }
 }
 
 /// Pieces that are written one behind the other, from a multiple of a line on.
@@ -156,8 +190,7 @@ pub struct Writer<'t, 's, 'a, M: Medium> {
     said: Option<u64>,
     /// What does not fill a piece yet.
     buffer: Vec<u8>,
-    pieces: Pieces,
-    sums: Sums,
+    stream: Stream,
     is_finished: bool,
     /// Whether the medium failed, so that something is missing.
     has_failed: bool,
@@ -170,16 +203,14 @@ impl<'t, 's, 'a, M: Medium> Writer<'t, 's, 'a, M> {
         place: Range<u64>,
         said: Option<u64>,
     ) -> Self {
-        let (buffer, sums) = (Vec::new(), Sums::default());
-        let pieces = Pieces::new(transaction.medium(), place.start);
+        let stream = Stream::new(transaction.medium(), place.start);
         Self {
             transaction,
             attributes,
             place,
             said,
-            buffer,
-            pieces,
-            sums,
+            buffer: Vec::new(),
+            stream,
             is_finished: false,
             has_failed: false,
         }
@@ -188,7 +219,7 @@ impl<'t, 's, 'a, M: Medium> Writer<'t, 's, 'a, M> {
     /// Bytes that were given to it.
     #[must_use]
     pub fn written(&self) -> u64 {
-        self.sums.len + self.buffer.len() as u64
+        self.stream.len() + self.buffer.len() as u64
     }
 
     /// Writes more of the blob.
@@ -207,19 +238,13 @@ impl<'t, 's, 'a, M: Medium> Writer<'t, 's, 'a, M> {
                 return Ok(());
             }
             let buffer = core::mem::take(&mut self.buffer);
-            self.put_piece(&buffer)?;
+            self.put(&buffer)?;
             self.buffer = buffer;
             self.buffer.clear();
         }
-        while self.sums.len.is_multiple_of(CHUNK)
-            && let Some((chunk, behind)) = rest.split_at_checked(CHUNK as usize)
-        {
-            self.put_chunk(chunk)?;
-            rest = behind;
-        }
-        let mut pieces = rest.chunks_exact(PIECE);
-        pieces.by_ref().try_for_each(|piece| self.put_piece(piece))?;
-        self.buffer.extend_from_slice(pieces.remainder());
+        let (pieces, last) = rest.split_at(rest.len() / PIECE * PIECE);
+        self.put(pieces)?;
+        self.buffer.extend_from_slice(last);
         Ok(())
     }
 
@@ -234,10 +259,8 @@ impl<'t, 's, 'a, M: Medium> Writer<'t, 's, 'a, M> {
             return Err(Error::Length { written: len, said });
         }
         let rest = core::mem::take(&mut self.buffer);
-        self.put_piece(&rest)?;
-        self.pieces.finish(self.transaction.medium())?;
-        let sums = core::mem::take(&mut self.sums);
-        let checksum = sums.finish(self.transaction.medium(), self.place.start)?;
+        self.put(&rest)?;
+        let checksum = self.stream.finish(self.transaction.medium())?;
         let bytes = occupied(len, self.transaction.unit()).unwrap_or(0);
         self.is_finished = true;
         let Self { place, attributes, transaction, .. } = &mut self;
@@ -261,21 +284,9 @@ impl<'t, 's, 'a, M: Medium> Writer<'t, 's, 'a, M> {
         }
     }
 
-    fn put_chunk(&mut self, chunk: &[u8]) -> Result<(), M::Error> {
-        let Self { pieces, transaction, .. } = self;
-        let sum = pieces.write_chunk(transaction.medium(), chunk);
-        self.sums.add_chunk(sum.inspect_err(|_| self.has_failed = true)?);
-        Ok(())
-    }
-
-    fn put_piece(&mut self, piece: &[u8]) -> Result<(), M::Error> {
-        if piece.is_empty() {
-            return Ok(());
-        }
-        let Self { pieces, transaction, .. } = self;
-        pieces.write(transaction.medium(), piece).inspect_err(|_| self.has_failed = true)?;
-        self.sums.add(piece);
-        Ok(())
+    fn put(&mut self, bytes: &[u8]) -> Result<(), M::Error> {
+        let written = self.stream.write(self.transaction.medium(), bytes);
+        written.inspect_err(|_| self.has_failed = true)
     }
 }
 

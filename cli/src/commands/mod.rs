@@ -1,5 +1,5 @@
-//! The subcommands, one file or folder each: its arguments and `run`; and what they share: `text` and
-//! `payload`.
+//! The subcommands, one file or folder each: its arguments and `run`; and what they share: `text`,
+//! `time` and `payload`.
 
 pub(crate) mod bench;
 pub(crate) mod caps;
@@ -16,3 +16,4 @@ pub(crate) mod record;
 mod recording;
 pub(crate) mod stat;
 pub(crate) mod text;
+mod time;

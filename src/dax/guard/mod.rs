@@ -46,7 +46,7 @@
 //! Which lines were dirty, and whether anything was stored at all: each pass goes over all lines, and
 //! [`Pass::lines`] says how many that were. A clean line takes no memory bandwidth, but the instruction: 10 MiB take 0.65
 //! to 0.8 ms, dirty or not, as the bare loop does (measured on an Intel Xeon reported as family 6 model 167; KVM guest,
-//! Linux 6.18), which is 7 to 8 % of a CPU every 10 ms. Other CPUs have been seen to take a fifth of that.
+//! Linux 6.18), which is 7 to 8 % of a CPU every 10 ms.
 //!
 //! # Files that come and go
 //! Directories are looked through before a pass, with what is below them on the same file system; links are not
@@ -75,16 +75,13 @@ use super::{DaxView, Error, FaultGuard, Options, options};
 use crate::cache::Cache;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use pace::{Clock, Pauses};
+use pace::{Clock, Pauses, sleep};
 use std::path::Path;
 use std::time::Instant;
 use watched::Watched;
 
 /// Bytes that are written back between two looks at the pace.
 const STRETCH: usize = 1 << 20;
-
-/// How long a thread sleeps at most before it looks whether it is to stop.
-const NAP: Duration = Duration::from_millis(20);
 
 /// Writes back what others have stored. See the [module](self).
 #[derive(Debug)]
@@ -243,15 +240,6 @@ fn write_back(
             after(end - start);
         }
     })
-}
-
-/// Sleeps, but not much longer than until it is to stop.
-fn sleep(mut time: Duration, stop: &AtomicBool) {
-    while !time.is_zero() && !stop.load(Ordering::Relaxed) {
-        let nap = time.min(NAP);
-        std::thread::sleep(nap);
-        time -= nap;
-    }
 }
 
 #[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]

@@ -1,7 +1,6 @@
 //! When passes begin, and where they pause.
 
-use super::sleep;
-use core::sync::atomic::AtomicBool;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::Instant;
@@ -9,6 +8,9 @@ use std::time::Instant;
 const MIB: f64 = 1_048_576.0;
 /// Bytes that are written back without a pause.
 const BURST: f64 = 16.0 * MIB;
+
+/// How long a thread sleeps at most before it looks whether it is to stop.
+const NAP: Duration = Duration::from_millis(20);
 
 /// How often passes are made, and what they may take.
 ///
@@ -81,6 +83,15 @@ impl Pauses {
         let earned = elapsed.as_secs_f64() * self.rate;
         self.leave = (self.leave + earned).min(BURST) - bytes as f64;
         Duration::try_from_secs_f64(-self.leave / self.rate).unwrap_or_default()
+    }
+}
+
+/// Sleeps, but not much longer than until it is to stop.
+pub(super) fn sleep(mut time: Duration, stop: &AtomicBool) {
+    while !time.is_zero() && !stop.load(Ordering::Relaxed) {
+        let nap = time.min(NAP);
+        std::thread::sleep(nap);
+        time -= nap;
     }
 }
 

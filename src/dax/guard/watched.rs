@@ -1,5 +1,6 @@
 //! Which files there are below some paths, and their mappings.
 
+use super::super::system::files;
 use super::super::{DaxView, Error, ErrorKind, Options};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -70,7 +71,7 @@ impl Mark {
 impl Watched {
     pub(super) fn add(&mut self, path: &Path) {
         self.roots.push(path.to_path_buf());
-        self.looked = None;
+        self.look_again();
     }
 
     pub(super) fn files(&self) -> impl Iterator<Item = &DaxView> {
@@ -100,7 +101,7 @@ impl Watched {
             !is_cut
         });
         if self.files.len() < before {
-            self.looked = None;
+            self.look_again();
         }
     }
 
@@ -184,7 +185,7 @@ impl Watched {
         let opened = options.view(path).and_then(|view| {
             // Its name is as durable as its bytes, too.
             if before.is_none() {
-                sync_directory_of(path)?;
+                files::persist_name(path)?;
             }
             Ok(view)
         });
@@ -208,13 +209,6 @@ impl Watched {
         };
         self.files.insert(path.to_path_buf(), File { mark, state, told, is_there: true });
     }
-}
-
-fn sync_directory_of(path: &Path) -> Result<(), Error> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let directory = directory.unwrap_or(Path::new("."));
-    let synced = fs::File::open(directory).and_then(|directory| directory.sync_all());
-    synced.map_err(|error| Error::os(directory, "fsync", &error))
 }
 
 /// What is in a directory now.

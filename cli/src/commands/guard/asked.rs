@@ -1,8 +1,8 @@
 //! What is asked of a guard, as it is written on the command line.
 
+use crate::commands::time;
 use core::str::FromStr;
 use core::time::Duration;
-use jiff::SignedDuration;
 
 /// A time that is not zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,9 +12,7 @@ impl FromStr for Within {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let time: Option<SignedDuration> = text.parse().ok();
-        let time = time.and_then(|time| Duration::try_from(time).ok());
-        time.filter(|time| !time.is_zero()).map(Self).ok_or("say a time such as 10ms or 1s")
+        time::parse(text).map(Self).ok_or("say a time such as 10ms or 1s")
     }
 }
 

@@ -1,10 +1,10 @@
 //! When events are made persistent, as it is written on the command line.
 
+use crate::commands::time;
 use cachemaint::recorder;
 use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
-use jiff::SignedDuration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Durability {
@@ -29,15 +29,11 @@ impl FromStr for Durability {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let is_time = || {
-            let time: SignedDuration = text.parse().ok()?;
-            Duration::try_from(time).ok().filter(|time| !time.is_zero())
-        };
         match text {
             "on-crash" => Ok(Self::OnCrash),
             "sub-buffer" => Ok(Self::SubBuffer),
             "each-append" => Ok(Self::EachAppend),
-            _ => is_time().map(Self::Within).ok_or_else(|| {
+            _ => time::parse(text).map(Self::Within).ok_or_else(|| {
                 "say on-crash, sub-buffer, each-append, or a time such as 10ms or 1s".to_owned()
             }),
         }

@@ -59,6 +59,8 @@ pub(super) struct Fault {
 #[derive(Debug)]
 pub(super) struct Slot {
     thread: AtomicI32,
+    /// How often it was claimed: what was read while that changed is of two guards, and so of none.
+    claims: AtomicUsize,
     base: AtomicUsize,
     len: AtomicUsize,
     page: AtomicUsize,
@@ -77,6 +79,7 @@ impl Slot {
     const fn free() -> Self {
         Self {
             thread: AtomicI32::new(FREE),
+            claims: AtomicUsize::new(0),
             base: AtomicUsize::new(0),
             len: AtomicUsize::new(0),
             page: AtomicUsize::new(1),
@@ -101,6 +104,9 @@ impl Slot {
             slot.thread.load(Relaxed) == FREE
                 && slot.thread.compare_exchange(FREE, CLAIMED, Acquire, Relaxed).is_ok()
         })?;
+        slot.claims.fetch_add(1, Relaxed);
+        // Whoever sees what comes next sees this.
+        fence(Release);
         slot.base.store(watched.base, Relaxed);
         slot.len.store(watched.len, Relaxed);
         slot.page.store(watched.page, Relaxed);
@@ -181,9 +187,23 @@ impl Slot {
 
     fn faulted_beside_in(&self, slots: &[Self]) -> Option<Faulted> {
         let base = self.base.load(Relaxed);
-        let others = slots.iter().filter(|slot| !core::ptr::eq(*slot, self));
-        let used = others.filter(|slot| slot.thread.load(Acquire) != FREE);
-        used.filter(|slot| slot.base.load(Relaxed) == base).find_map(Self::faulted)
+        let mut others = slots.iter().filter(|slot| !core::ptr::eq(*slot, self));
+        others.find_map(|slot| slot.faulted_at(base))
+    }
+
+    /// What happened in the guard that has it, if that is one of the mapping at `base`.
+    fn faulted_at(&self, base: usize) -> Option<Faulted> {
+        loop {
+            let claims = self.claims.load(Acquire);
+            let is_used = !matches!(self.thread.load(Acquire), FREE | CLAIMED);
+            let is_meant = is_used && self.base.load(Relaxed) == base;
+            let faulted = if is_meant { self.faulted() } else { None };
+            // Otherwise it can have been given to another guard meanwhile.
+            fence(Acquire);
+            if self.claims.load(Relaxed) == claims {
+                return faulted;
+            }
+        }
     }
 
     /// The pages are the file's again.
@@ -226,6 +246,8 @@ mod tests {
     use super::{Fault, Faulted, Slot, Watched};
     use alloc::vec::Vec;
     use core::array;
+    use core::sync::atomic::AtomicBool;
+    use core::sync::atomic::Ordering::Relaxed;
 
     const PAGE: usize = 0x1000;
     const OWN: i32 = 7;
@@ -311,6 +333,29 @@ mod tests {
         assert_eq!(other.faulted_beside_in(&slots), None);
         one.forget();
         assert_eq!(same.faulted_beside_in(&slots), None);
+    }
+
+    /// A slot that is given to another mapping while it is looked at: what happens there is not told of the first.
+    #[test]
+    fn a_fault_of_the_next_owner_is_not_taken_for_one_of_the_former() {
+        let slots = table::<2>();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let one = Slot::claim_in(&slots, watched(OWN, 0x10000, 2)).unwrap();
+            scope.spawn(|| {
+                for _ in 0..if cfg!(miri) { 100 } else { 200_000 } {
+                    Slot::claim_in(&slots, watched(OWN + 1, 0x10000, 2)).unwrap().release();
+                    let other = Slot::claim_in(&slots, watched(OWN + 2, 0x20000, 2)).unwrap();
+                    other.note(fault(0x20000));
+                    other.forget();
+                    other.release();
+                }
+                is_over.store(true, Relaxed);
+            });
+            while !is_over.load(Relaxed) {
+                assert_eq!(one.faulted_beside_in(&slots), None);
+            }
+        });
     }
 
     /// A huge page that failed, of 2 MiB, in a mapping that begins and ends within it.

@@ -10,14 +10,15 @@
 
 mod skip;
 
-use cachemaint::dax::guard::Pace;
-use cachemaint::dax::{DaxView, ErrorKind, FaultGuard, Guard, probe};
+use cachemaint::dax::guard::{Guarded, Pace};
+use cachemaint::dax::{ErrorKind, FaultGuard, Guard, probe};
 use cachemaint::medium::Granularity;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 fn guard() -> Guard {
@@ -48,7 +49,7 @@ fn files_are_taken_when_they_come_and_let_go_when_they_go() {
     check(&mut guard, 1, 10_000);
     let second = make(&directory.path().join("second"), 5000);
     check(&mut guard, 2, 15_000);
-    assert_eq!(guard.files().map(DaxView::len).collect::<Vec<_>>(), [10_000, 5000]);
+    assert_eq!(guard.files().map(Guarded::size).collect::<Vec<_>>(), [10_000, 5000]);
 
     // Grown, cut, cut to nothing, replaced, and gone.
     let mut grown = File::options().append(true).open(below.join("first")).unwrap();
@@ -105,6 +106,33 @@ fn single_files_are_taken_and_each_line_is_counted() {
     assert!(statistics.longest_interval >= pass.took, "it is longer than the first of both");
 }
 
+/// On DAX a view of such a file would be refused, and holes are not gone over.
+#[test]
+fn a_file_with_holes_is_taken_and_so_is_what_fills_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = File::create(directory.path().join("sparse")).unwrap();
+    file.set_len(64 << 20).unwrap();
+    let mut guard = guard();
+    guard.add(directory.path()).unwrap();
+    let by_lines = |guard: &Guard| guard.files().all(|file| file.cache().is_some());
+    let mut check = |stored: u64| {
+        let pass = guard.pass();
+        assert!(pass.problems.is_empty(), "{:?}", pass.problems);
+        assert_eq!(pass.files, 1);
+        if by_lines(&guard) {
+            // A hole can be filled by 2 MiB at once.
+            assert!((stored..=stored * 512).contains(&pass.bytes), "{} of {stored}", pass.bytes);
+        } else {
+            assert_eq!(pass.bytes, 64 << 20);
+        }
+    };
+    check(0);
+    file.write_all_at(&[1; 4096], 10 << 20).unwrap();
+    check(4096);
+    file.write_all_at(&[1; 4096], 50 << 20).unwrap();
+    check(8192);
+}
+
 #[test]
 fn what_cannot_be_written_back_by_lines_is_refused() {
     let directory = tempfile::tempdir().unwrap();
@@ -133,7 +161,7 @@ fn it_runs_until_it_is_stopped_and_makes_a_last_pass() {
     guard.add(directory.path()).unwrap();
     let (stop, mut passes) = (AtomicBool::new(false), 0);
     let names =
-        |guard: &Guard| guard.files().map(|view| view.path().to_path_buf()).collect::<Vec<_>>();
+        |guard: &Guard| guard.files().map(|file| file.path().to_path_buf()).collect::<Vec<_>>();
     guard.run(Pace::within(Duration::from_millis(1)), &stop, |pass| {
         passes += 1;
         match (passes, pass.files) {

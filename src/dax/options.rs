@@ -34,6 +34,7 @@ pub struct Options {
     populate: bool,
     lock: Option<Lock>,
     cache: Option<Cache>,
+    takes_unwritten: bool,
 }
 
 impl Options {
@@ -47,6 +48,7 @@ impl Options {
             populate: false,
             lock: None,
             cache: None,
+            takes_unwritten: false,
         }
     }
 
@@ -112,6 +114,14 @@ impl Options {
     #[must_use]
     pub const fn cache(mut self, cache: Cache) -> Self {
         self.cache = Some(cache);
+        self
+    }
+
+    /// Takes files with holes, and with unwritten or shared extents: for a caller who has the file system's changes
+    /// made durable himself.
+    #[cfg(target_os = "linux")]
+    pub(super) const fn take_unwritten(mut self) -> Self {
+        self.takes_unwritten = true;
         self
     }
 
@@ -223,8 +233,8 @@ impl Options {
         len: usize,
         (guarantee, writeback): (Guarantee, Writeback),
     ) -> Result<Mapped, Error> {
-        let Self { offset, populate, .. } = *self;
-        let plan = Plan { offset, len, access, writeback, populate };
+        let Self { offset, populate, takes_unwritten, .. } = *self;
+        let plan = Plan { offset, len, access, writeback, populate, takes_unwritten };
         Ok(Mapped { mapping: M::map(path, file, &plan)?, writeback, guarantee })
     }
 

@@ -120,7 +120,14 @@ impl DaxFile {
         file::check_new_len(&self.view.path, end)?;
         let extent = Extent { alignment: self.view.guarantee.alignment(), ..Extent::of_bytes(end) };
         let len = file::mapped_len(extent, offset, Some(len)).map_err(|kind| self.error(kind))?;
-        Ok(Plan { offset, len, access: Access::ReadAndWrite, writeback, populate })
+        Ok(Plan {
+            offset,
+            len,
+            access: Access::ReadAndWrite,
+            writeback,
+            populate,
+            takes_unwritten: false,
+        })
     }
 
     /// How long the file is, which is at least what is mapped of it.

@@ -4,7 +4,7 @@
 //! A tracer stores its events into mapped files on persistent memory and, for speed, issues no write-back. A kexec
 //! keeps what is in the caches; a reset through firmware need not. No program has to be changed to mend that: a line
 //! can be written back by another process, on another CPU, that has the same file mapped for reading
-//! ([`DaxView`], which names the manuals). A [`Guard`] maps the files below some directories, and goes over
+//! ([`DaxView`](super::DaxView), which names the manuals). A [`Guard`] maps the files below some directories, and goes over
 //! all their lines again and again.
 //!
 //! ```
@@ -39,8 +39,9 @@
 //!   and a reset need not flush them.
 //! - On the page cache, if [that is allowed](Guard::allow_page_granularity), a pass is an `fdatasync` of each file,
 //!   which costs as much as the device takes.
-//! - What a file system knows of a file (its size, blocks and name) is synced when a file is found and when it has
-//!   another size or other blocks: without that its lines would be on the medium and not in any file after a reset.
+//! - What a file system knows of a file (its size, blocks and name) is synced when a file is found, and in each pass
+//!   before which it has got another size or other blocks: without that its lines would be on the medium and not in any
+//!   file after a reset. So programs may store to holes, and to what was allocated and never written.
 //!
 //! # What it cannot know
 //! Which lines were dirty, and whether anything was stored at all: each pass goes over all lines, and
@@ -50,28 +51,36 @@
 //!
 //! # Files that come and go
 //! Directories are looked through before a pass, with what is below them on the same file system; links are not
-//! followed. Where passes follow each other ([`Guard::run`]) that is done so seldom that it takes no more than 1/200 of
-//! the time: with a few dozens of files every 10 ms or so. A file that has grown is mapped anew, one that was removed is let go. One that shrinks during a
-//! pass is no error: what was cut off is not written back.
+//! followed. Where passes follow each other ([`Guard::run`]) that is done so seldom that it takes no more than 1/200
+//! of the time: with a few dozens of files every 10 ms or so. A file that has grown is mapped anew, one that was
+//! removed is let go. One that shrinks during a pass is no error: what was cut off is not written back.
 //!
-//! A file on DAX with holes, or with extents that are unwritten or shared, is a problem until it has none: a store to one
-//! is not in the file before the file system has made its change durable, whatever is written back. `fallocate` alone
-//! leaves unwritten extents; a tracer that fills its buffers with zeros first, as LTTng-UST does, leaves none.
+//! # Files with holes
+//! Of a file on DAX with holes or unwritten extents only what was ever stored to is gone over. The first store to each
+//! of the others, or to an extent that is shared with another file, makes the file system change its tables. Each pass
+//! looks for that (`FIEMAP`, 2 us for a file of one extent; measured as above, on ext4) and syncs the files in which
+//! it has happened. A sync costs the *storing* programs a page fault for each page that they store to next. A store to
+//! a hole is given up to 2 MiB at once, where the file system has them (Linux, `fs/dax.c`, `dax_iomap_pmd_fault`). A
+//! tracer that fills its buffers with zeros first, as LTTng-UST does, costs none; `fallocate` alone leaves unwritten
+//! extents.
 //!
 //! | room | what it holds |
 //! |---|---|
-//! | `watched` | which files there are, and their mappings |
+//! | `watched` | which files there are |
+//! | `guarded` | one of them: its mapping, its blocks, its write-back |
 //! | `pace` | when the next pass begins, and where one pauses |
 //! | `told` | what a pass was, and all of them |
 
+mod guarded;
 mod pace;
 mod told;
 mod watched;
 
+pub use guarded::Guarded;
 pub use pace::Pace;
 pub use told::{Pass, Statistics};
 
-use super::{DaxView, Error, FaultGuard, Options, options};
+use super::{Error, FaultGuard, Options, options};
 use crate::cache::Cache;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
@@ -79,9 +88,6 @@ use pace::{Clock, Pauses, sleep};
 use std::path::Path;
 use std::time::Instant;
 use watched::Watched;
-
-/// Bytes that are written back between two looks at the pace.
-const STRETCH: usize = 1 << 20;
 
 /// Writes back what others have stored. See the [module](self).
 #[derive(Debug)]
@@ -150,8 +156,8 @@ impl Guard {
     /// persistence.
     ///
     /// # Cost
-    /// Directories are looked through, with a system call for each file; a write-back for each line, a system call for
-    /// each file, and one fence.
+    /// Directories are looked through, with a system call for each file; a write-back for each line, two system calls
+    /// for each file, and one fence. `fdatasync` of each file that has got other blocks since the last pass.
     pub fn pass(&mut self) -> Pass {
         self.watched.look_again();
         self.pass_with(|_| ())
@@ -180,7 +186,7 @@ impl Guard {
     }
 
     /// The files that are guarded now.
-    pub fn files(&self) -> impl Iterator<Item = &DaxView> {
+    pub fn files(&self) -> impl Iterator<Item = &Guarded> {
         self.watched.files()
     }
 
@@ -189,17 +195,18 @@ impl Guard {
         let clock = Clock::start();
         let mut pass = Pass::default();
         self.watched.look_around(&self.options, &mut pass.problems);
-        let cache = self.watched.files().find_map(DaxView::cache);
+        let cache = self.watched.files().find_map(Guarded::cache);
         // What others are seen to have stored before this is what the pass is about.
         if let Some(cache) = cache {
             cache.order_observed();
         }
         let installed = self.installed;
-        self.watched.for_each(&mut pass.problems, |view| {
+        self.watched.for_each(&mut pass.problems, |file| {
+            let written = file.write_back(installed, &mut after)?;
             pass.files += 1;
-            pass.bytes += view.len();
-            pass.lines += view.cache().map_or(0, |cache| lines(view.len(), cache));
-            write_back(view, installed, &mut after)
+            pass.bytes += written.bytes;
+            pass.lines += written.lines;
+            Ok(())
         });
         if let Some(cache) = cache {
             cache.fence();
@@ -215,64 +222,5 @@ impl Guard {
         let interval = self.last.map(|last| began + took - last.began);
         self.statistics.add(pass, cpu, interval);
         self.last = Some(Last { began, took, cpu });
-    }
-}
-
-fn lines(bytes: u64, cache: Cache) -> u64 {
-    bytes.div_ceil(cache.line_size() as u64)
-}
-
-/// Issues the write-back of a whole file. By lines the fence is owed.
-fn write_back(
-    view: &DaxView,
-    installed: FaultGuard,
-    after: &mut impl FnMut(u64),
-) -> Result<(), Error> {
-    let Some(cache) = view.cache() else {
-        view.writeback(0..view.len())?;
-        after(view.len());
-        return Ok(());
-    };
-    view.guarded(installed, |view| {
-        for start in (0..view.len()).step_by(STRETCH) {
-            let end = (start + STRETCH as u64).min(view.len());
-            view.writeback_lines(&(start..end), cache);
-            after(end - start);
-        }
-    })
-}
-
-#[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
-mod tests {
-    use super::write_back;
-    use crate::cache::Cache;
-    use crate::dax::{ErrorKind, FaultGuard, Options, Writeback};
-    use crate::skip::skip;
-    use alloc::vec::Vec;
-    use core::sync::atomic::Ordering;
-
-    /// Without the handler the test would end by SIGBUS.
-    #[test]
-    fn a_file_that_is_cut_during_a_pass_ends_nothing() {
-        let cache = match Cache::host() {
-            Ok(cache) => cache,
-            Err(why) => return skip("a_file_that_is_cut_during_a_pass_ends_nothing", why),
-        };
-        let installed = FaultGuard::install().unwrap();
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), alloc::vec![1; 3 << 20]).unwrap();
-        let mut view = Options::new().allow_page_granularity().view(file.path()).unwrap();
-        // As on a DAX file system.
-        view.writeback = Writeback::Lines(cache);
-        let mut stretches = Vec::new();
-        write_back(&view, installed, &mut |bytes| stretches.push(bytes)).unwrap();
-        assert_eq!(stretches, [1 << 20; 3]);
-        // An emulator's write-back instructions access nothing: there the load is what faults.
-        let mut cut = |_| {
-            file.as_file().set_len((2 << 20) + 4096).unwrap();
-            assert_eq!(view.load((3 << 20) - 8, Ordering::Relaxed), 0);
-        };
-        let error = write_back(&view, installed, &mut cut).unwrap_err();
-        assert!(matches!(error.kind(), ErrorKind::Shorter { .. }), "{error}");
     }
 }

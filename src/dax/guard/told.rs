@@ -10,7 +10,7 @@ use core::time::Duration;
 pub struct Pass {
     /// Files that were written back.
     pub files: u64,
-    /// Their bytes.
+    /// Their bytes; by lines without the parts that nothing was ever stored to.
     pub bytes: u64,
     /// Lines whose write-back was issued, dirty or not; none of a file that is written back by pages.
     pub lines: u64,

@@ -1,8 +1,8 @@
-//! Which files there are below some paths, and their mappings.
+//! Which files there are below some paths.
 
 use super::super::system::files;
-use super::super::{DaxView, Error, ErrorKind, Options};
-use alloc::boxed::Box;
+use super::super::{Error, ErrorKind, Options};
+use super::guarded::Guarded;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::mem::{Discriminant, discriminant};
@@ -41,30 +41,24 @@ struct File {
 
 #[derive(Debug)]
 enum State {
-    Mapped(Box<DaxView>),
+    Mapped(Guarded),
     /// Cannot be guarded as it is now.
     Refused,
     /// Cannot be guarded now, for a reason that the file does not show when it ends.
     Denied,
 }
 
-/// What tells that a file is another one, or has another size or other blocks.
+/// What tells that a file is another one, or has another size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Mark {
     device: u64,
     inode: u64,
     size: u64,
-    blocks: u64,
 }
 
 impl Mark {
     fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            blocks: metadata.blocks(),
-        }
+        Self { device: metadata.dev(), inode: metadata.ino(), size: metadata.size() }
     }
 }
 
@@ -74,9 +68,9 @@ impl Watched {
         self.look_again();
     }
 
-    pub(super) fn files(&self) -> impl Iterator<Item = &DaxView> {
+    pub(super) fn files(&self) -> impl Iterator<Item = &Guarded> {
         self.files.values().filter_map(|file| match &file.state {
-            State::Mapped(view) => Some(&**view),
+            State::Mapped(guarded) => Some(guarded),
             State::Refused | State::Denied => None,
         })
     }
@@ -86,12 +80,12 @@ impl Watched {
     pub(super) fn for_each(
         &mut self,
         problems: &mut Vec<Error>,
-        mut work: impl FnMut(&DaxView) -> Result<(), Error>,
+        mut work: impl FnMut(&mut Guarded) -> Result<(), Error>,
     ) {
         let before = self.files.len();
         self.files.retain(|_, file| {
-            let State::Mapped(view) = &file.state else { return true };
-            let Err(error) = work(view) else { return true };
+            let State::Mapped(guarded) = &mut file.state else { return true };
+            let Err(error) = work(guarded) else { return true };
             let kind = Some(discriminant(error.kind()));
             let is_cut = matches!(error.kind(), ErrorKind::Shorter { .. });
             if !is_cut && file.told != kind {
@@ -182,16 +176,16 @@ impl Watched {
         let began = Instant::now();
         let before = self.files.remove(path);
         let mut told = before.as_ref().and_then(|file| file.told);
-        let opened = options.view(path).and_then(|view| {
+        let opened = Guarded::open(path, options).and_then(|guarded| {
             // Its name is as durable as its bytes, too.
             if before.is_none() {
                 files::persist_name(path)?;
             }
-            Ok(view)
+            Ok(guarded)
         });
         self.mapping += began.elapsed();
         let state = match opened {
-            Ok(view) => State::Mapped(Box::new(view)),
+            Ok(guarded) => State::Mapped(guarded),
             Err(error) => match error.kind() {
                 ErrorKind::Missing => return,
                 // It may have some later.

@@ -18,7 +18,7 @@ pub(super) mod unix;
 pub(super) mod windows;
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::Linux as Host;
+pub(super) use linux::{Linux as Host, extents};
 #[cfg(not(target_os = "linux"))]
 pub(super) use paged::Paged as Host;
 #[cfg(unix)]
@@ -78,6 +78,12 @@ pub(super) struct Plan {
     pub(super) writeback: Writeback,
     /// Whether every page is made accessible at once.
     pub(super) populate: bool,
+    /// Whether parts to which a store would need the file system are taken: whoever maps it sees to them.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "what a system persists by pages may have any parts")
+    )]
+    pub(super) takes_unwritten: bool,
 }
 
 /// What an operating system says of a file, and how it maps it.

@@ -46,8 +46,9 @@ pub(crate) struct Request {
     /// Run the long lanes instead of the others.
     #[arg(long)]
     long: bool,
-    /// Prove that the lab can fail: plant breakages, and demand that a lane notices each.
-    #[arg(long, conflicts_with_all = ["lanes", "list", "long"])]
+    /// Prove that the lab can fail: plant breakages, and demand that a lane notices each; of these lanes alone, if
+    /// some are named.
+    #[arg(long, conflicts_with_all = ["list", "long"])]
     prove: bool,
 }
 
@@ -138,7 +139,7 @@ pub(crate) fn lab_long(host: &Host, report: &mut Report) -> Result<()> {
 
 /// Each planted breakage is noticed.
 pub(crate) fn lab_prove(host: &Host, report: &mut Report) -> Result<()> {
-    prove::prove(host, report)
+    prove::prove(host, report, &[])
 }
 
 /// Does what was asked for; whether that was to run lanes.
@@ -148,7 +149,7 @@ pub(crate) fn run(host: &Host, report: &mut Report, request: &Request) -> Result
         return Ok(false);
     }
     if request.prove {
-        prove::prove(host, report)?;
+        prove::prove(host, report, &request.lanes)?;
     } else {
         run_selected(host, report, request)?;
     }

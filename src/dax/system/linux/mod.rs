@@ -3,7 +3,7 @@
 mod conclude;
 mod device;
 #[expect(unsafe_code, reason = "FIEMAP is an ioctl that no safe wrapper offers")]
-mod extents;
+pub(in crate::dax) mod extents;
 #[expect(unsafe_code, reason = "locks of ranges are a call that no safe wrapper offers")]
 mod leases;
 #[expect(unsafe_code, reason = "maps and unmaps memory")]
@@ -98,7 +98,9 @@ impl Mapper for Linux {
     fn map(path: &Path, file: &File, plan: &Plan) -> Result<Mapping, Error> {
         let device = open_device(path, file)?;
         if device.is_none() && Kind::of(plan.writeback) == Kind::Synchronous {
-            require_written(path, file, plan.offset, plan.len)?;
+            if !plan.takes_unwritten {
+                require_written(path, file, plan.offset, plan.len)?;
+            }
             if plan.access == Access::Read {
                 make_blocks_durable(path, file)?;
             }

@@ -13,6 +13,8 @@ mod boot;
 #[cfg(target_os = "linux")]
 mod console;
 #[cfg(target_os = "linux")]
+mod holes;
+#[cfg(target_os = "linux")]
 mod journals;
 #[cfg(target_os = "linux")]
 mod kexec;
@@ -37,6 +39,8 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         ["truncate", path, len] => processes::truncate(path.as_ref(), len),
         ["contend", path] => processes::contend(path.as_ref()),
         ["open", path] => processes::open(path.as_ref()),
+        ["store-to-holes", path, len] => holes::store(path.as_ref(), len),
+        ["find-in-holes", path, ref offsets @ ..] => holes::find(path.as_ref(), offsets),
         ["append-until-killed", path, seed, more] => {
             journals::append_until_killed(path.as_ref(), seed, more)
         }

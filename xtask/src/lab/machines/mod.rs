@@ -8,6 +8,7 @@ mod cpuid;
 mod device_dax;
 mod files;
 mod flush;
+mod guard;
 mod journal;
 mod media;
 mod memory_type;
@@ -66,6 +67,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     lanes.extend(canary::lanes());
     lanes.extend(memory_type::lanes());
     lanes.extend(tracer::lanes());
+    lanes.extend(guard::lanes());
     lanes.extend(peers::lanes());
     lanes.extend(cpuid::lanes());
     lanes.extend(suite::lanes());

@@ -7,15 +7,14 @@
 //! takes them, and that what was recorded is read event by event. That a pass writes every line back is
 //! proven by the lanes `flush/…`.
 
-use core::time::Duration;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::Request;
 
 use super::canary::COMMAND;
+use super::guard::{SIGTERM, maps, start_guard};
 use super::power::random;
 use super::{DAX, DIRECTORY, at_least, count, emulated, make_ext4, mount_again};
 use crate::command::Cmd;
@@ -50,8 +49,6 @@ const DEVICE: &str = "/dev/pmem0";
 const BUFFERS: &str = "/mnt/trace";
 /// Where the trace is unpacked: in memory.
 const EXTRACTED: &str = "/tmp/extracted";
-/// `SIGTERM` (signal(7)).
-const SIGTERM: i32 = 15;
 
 /// Bytes of a CPU's ring buffer, of which the newest sub-buffer may be almost empty.
 const SUB_BUFFERS: u64 = 4;
@@ -161,7 +158,7 @@ fn reset_beside_guard(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
     // It is there first, as a service is: all files are new to it, and grow.
     let guard = start_guard(&mut machine)?;
     let traced = start_tracing(&mut machine)?;
-    maps_buffers(&mut machine, guard)?;
+    maps(&mut machine, guard, BUFFERS)?;
     let recorded = record(&mut machine, traced, more_than_a_lap())?;
     let passes = machine.document_at_end(guard, SIGTERM).context("the guard")?;
     writeln!(log, "{recorded} events recorded, guard: {passes}")?;
@@ -171,7 +168,7 @@ fn reset_beside_guard(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
     ensure!(count(&passes, "/longest_interval_ns")? > 0, "no time between passes: {passes}");
 
     let guard = start_guard(&mut machine)?;
-    maps_buffers(&mut machine, guard)?;
+    maps(&mut machine, guard, BUFFERS)?;
     machine.tell(traced, "forever")?;
     machine.reboot()?;
     is_there(&mut machine, log, recorded)?;
@@ -218,24 +215,6 @@ fn start_tracing(machine: &mut Machine) -> Result<u32> {
 fn record(machine: &mut Machine, traced: u32, more: u64) -> Result<u64> {
     let recorded = machine.tell(traced, &more.to_string())?;
     recorded.parse().with_context(|| format!("the traced program said {recorded:?}"))
-}
-
-/// Starts a guard of the file system.
-fn start_guard(machine: &mut Machine) -> Result<u32> {
-    machine.start_beside(&format!("{COMMAND} guard {DIRECTORY} --within 10ms --json"), &[])
-}
-
-/// Waits until a guard has mapped the ring buffers.
-fn maps_buffers(machine: &mut Machine, guard: u32) -> Result<()> {
-    let patience = Instant::now() + Duration::from_secs(20);
-    while Instant::now() < patience {
-        let maps = machine.read(&format!("/proc/{guard}/maps"))?.unwrap_or_default();
-        ensure!(!maps.is_empty(), "the guard has ended");
-        if maps.contains(BUFFERS) {
-            return Ok(());
-        }
-    }
-    bail!("the guard does not find {BUFFERS}")
 }
 
 /// The trace must be there, as far as it was written back, and go on from there without a gap.

@@ -1,0 +1,226 @@
+//! One file: its mapping, what its file system has made durable of it, and how it is written back.
+//!
+//! A store of another program to a hole, to an extent that was never written or to one that is shared with another
+//! file makes the file system change which blocks the file has. That is in memory when the store is made, and durable
+//! when the file system commits it: lines that were written back before are in no file after a reset. So before the
+//! lines of a file are written back its extents are looked at, and if they are others than those that were there when
+//! it was synced last, it is synced.
+
+use super::super::system::extents::{self, Extent};
+use super::super::{DaxView, Error, FaultGuard, Guarantee, Options};
+use crate::cache::Cache;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::ops::Range;
+use std::io;
+use std::path::Path;
+
+/// Bytes that are written back between two looks at the pace.
+const STRETCH: usize = 1 << 20;
+
+/// A file that a [`Guard`](super::Guard) writes back.
+#[derive(Debug)]
+pub struct Guarded {
+    /// It may have holes, so what a view promises of a write-back is not true of this one alone.
+    view: Box<DaxView>,
+    /// The extents that were there when it was synced last; `None` if it was not yet.
+    durable: Option<Vec<Extent>>,
+}
+
+/// What was written back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) bytes: u64,
+    pub(super) lines: u64,
+}
+
+impl Guarded {
+    pub(super) fn open(path: &Path, options: &Options) -> Result<Self, Error> {
+        let view = options.clone().take_unwritten().view(path)?;
+        Ok(Self { view: Box::new(view), durable: None })
+    }
+
+    /// Where it was found.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.view.path()
+    }
+
+    /// Its size in bytes when it was mapped, holes and all.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.view.len()
+    }
+
+    /// What its medium guarantees for what a pass has written back, why, and from which evidence.
+    #[must_use]
+    pub const fn guarantee(&self) -> &Guarantee {
+        self.view.guarantee()
+    }
+
+    /// The caches that write its lines back; `None` where the operating system does it by pages.
+    #[must_use]
+    pub const fn cache(&self) -> Option<Cache> {
+        self.view.cache()
+    }
+
+    /// Issues the write-back of all that was stored to it, and has the file system make durable where that is. By
+    /// lines a fence is owed. `after` is called with the bytes of each stretch.
+    pub(super) fn write_back(
+        &mut self,
+        installed: FaultGuard,
+        after: &mut impl FnMut(u64),
+    ) -> Result<Written, Error> {
+        let Some(cache) = self.view.cache() else {
+            let bytes = self.view.len();
+            self.view.writeback(0..bytes)?;
+            after(bytes);
+            return Ok(Written { bytes, lines: 0 });
+        };
+        self.settle()?;
+        let extents = self.durable.as_deref().unwrap_or_default();
+        write_lines(&self.view, extents, cache, installed, after)
+    }
+
+    /// Has the extents made durable, if they are not those that are.
+    fn settle(&mut self) -> Result<(), Error> {
+        let now = extents::now(self.view.file(), self.view.len())
+            .map_err(|errno| Error::os(self.view.path(), "FIEMAP", &errno.into()))?;
+        if self.durable.as_ref() != Some(&now) {
+            // What is stored from here on can add to them, and is for the next pass.
+            self.view.file().sync_data().map_err(|error| self.not_synced(&error))?;
+            self.durable = Some(now);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn not_synced(&self, error: &io::Error) -> Error {
+        self.view.failed_writeback(&(0..self.view.len()), error)
+    }
+}
+
+/// Issues the write-back of the parts that something was stored to, ever.
+fn write_lines(
+    view: &DaxView,
+    extents: &[Extent],
+    cache: Cache,
+    installed: FaultGuard,
+    after: &mut impl FnMut(u64),
+) -> Result<Written, Error> {
+    view.guarded(installed, |view| {
+        let mut written = Written::default();
+        for part in extents.iter().filter_map(|extent| stored(extent, view.len())) {
+            for start in part.clone().step_by(STRETCH) {
+                let end = (start + STRETCH as u64).min(part.end);
+                view.writeback_lines(&(start..end), cache);
+                after(end - start);
+            }
+            let bytes = part.end - part.start;
+            written.bytes += bytes;
+            // It begins with a block, which begins with a line.
+            written.lines += bytes.div_ceil(cache.line_size() as u64);
+        }
+        written
+    })
+}
+
+/// What may have been stored to an extent, within so many bytes.
+fn stored(extent: &Extent, len: u64) -> Option<Range<u64>> {
+    let part = extent.logical..extent.logical.saturating_add(extent.length).min(len);
+    (extent.is_written() && !part.is_empty()).then_some(part)
+}
+
+#[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
+#[expect(clippy::unwrap_used, reason = "a file that cannot be made is a finding")]
+mod tests {
+    use super::{Guarded, Written, write_lines};
+    use crate::cache::Cache;
+    use crate::dax::system::extents;
+    use crate::dax::{ErrorKind, FaultGuard, Options, Writeback};
+    use crate::skip::skip;
+    use alloc::vec;
+    use core::ops::Range;
+    use core::sync::atomic::Ordering::Relaxed;
+    use rustix::fs::{FallocateFlags, fallocate};
+    use std::os::unix::fs::FileExt as _;
+    use tempfile::NamedTempFile;
+
+    const MIB: u64 = 1 << 20;
+    const PAGE: u64 = 4096;
+
+    /// A file as it would be on DAX; `None` without write-backs, or where the file system tells no extents.
+    fn open(test: &str, file: &NamedTempFile) -> Option<(Guarded, Cache)> {
+        let cache = match Cache::host() {
+            Ok(cache) => cache,
+            Err(why) => {
+                skip(test, why);
+                return None;
+            }
+        };
+        if let Err(errno) = extents::now(file, 1) {
+            skip(test, format_args!("FIEMAP: {errno}"));
+            return None;
+        }
+        let options = Options::new().allow_page_granularity();
+        let mut guarded = Guarded::open(file.path(), &options).unwrap();
+        guarded.view.writeback = Writeback::Lines(cache);
+        Some((guarded, cache))
+    }
+
+    /// By a call, and synced: on DAX a store has its block at once.
+    fn store(file: &NamedTempFile, at: u64, len: usize) {
+        file.as_file().write_all_at(&vec![1; len], at).unwrap();
+        file.as_file().sync_all().unwrap();
+    }
+
+    /// Without the handler the test would end by SIGBUS.
+    #[test]
+    fn a_file_that_is_cut_during_a_pass_ends_nothing() {
+        let file = NamedTempFile::new().unwrap();
+        store(&file, 0, 3 << 20);
+        let test = "a_file_that_is_cut_during_a_pass_ends_nothing";
+        let Some((guarded, cache)) = open(test, &file) else { return };
+        let (view, installed) = (&guarded.view, FaultGuard::install().unwrap());
+        let whole = extents::now(&file, 3 * MIB).unwrap();
+        let written = write_lines(view, &whole, cache, installed, &mut |_| ()).unwrap();
+        let lines = 3 * MIB / cache.line_size() as u64;
+        assert_eq!(written, Written { bytes: 3 * MIB, lines });
+        // An emulator's write-back instructions access nothing: there the load is what faults.
+        let mut cut = |_| {
+            file.as_file().set_len(2 * MIB + PAGE).unwrap();
+            assert_eq!(view.load(3 * MIB - 8, Relaxed), 0);
+        };
+        let error = write_lines(view, &whole, cache, installed, &mut cut).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Shorter { .. }), "{error}");
+    }
+
+    /// What was stored to is gone over, what was not is not: neither holes nor what was only allocated.
+    #[test]
+    fn parts_that_were_stored_to_are_written_back_and_no_others() {
+        let file = NamedTempFile::new().unwrap();
+        file.as_file().set_len(64 * MIB).unwrap();
+        let test = "parts_that_were_stored_to_are_written_back_and_no_others";
+        let Some((mut guarded, cache)) = open(test, &file) else { return };
+        let installed = FaultGuard::install().unwrap();
+        let mut pass = || {
+            let mut bytes = 0;
+            let written = guarded.write_back(installed, &mut |more| bytes += more).unwrap();
+            assert_eq!(written.bytes, bytes, "the pace is told of each");
+            assert_eq!(written.lines, bytes.div_ceil(cache.line_size() as u64));
+            bytes
+        };
+        let few = |pages: u64| -> Range<u64> { pages * PAGE..MIB };
+        assert_eq!(pass(), 0, "nothing but a hole");
+        store(&file, 9 * MIB, 8192);
+        assert!(few(2).contains(&pass()), "more than was stored to");
+        store(&file, 40 * MIB + 100, 4096);
+        assert!(few(4).contains(&pass()), "the first, and two pages for the second");
+        if fallocate(&file, FallocateFlags::empty(), 20 * MIB, 8 * MIB).is_err() {
+            return skip(test, "nothing can be allocated without being written");
+        }
+        assert!(few(4).contains(&pass()), "allocated, and not written");
+        store(&file, 21 * MIB, 4096);
+        assert!(few(5).contains(&pass()), "a page of what was allocated was written");
+    }
+}

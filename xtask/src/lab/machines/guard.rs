@@ -1,0 +1,96 @@
+//! A guard of a file with holes: a program stores to them through an ordinary mapping and never flushes. Which blocks
+//! the file has got for that is known to the running kernel alone until the guard has it made durable.
+
+use core::time::Duration;
+use std::io::Write as _;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use super::canary::COMMAND;
+use super::{DAX, DIRECTORY, count, emulated, make_ext4, mount_again};
+use crate::lab::kit::{Architecture, Kit};
+use crate::lab::machine::{Machine, Setup};
+use crate::lab::{Lab, Lane};
+use crate::log::Log;
+use crate::report::{Finding, Tests};
+
+/// `SIGTERM` (signal(7)).
+pub(super) const SIGTERM: i32 = 15;
+
+const FILE: &str = "/mnt/sparse";
+const LEN: u64 = 1 << 30;
+/// Bytes from one store to the next.
+const APART: u64 = (32 << 20) + 8;
+/// What a store to a hole may be given at once: a huge page (Linux, `fs/dax.c`, `dax_iomap_pmd_fault`).
+const GIVEN: u64 = 2 << 20;
+
+pub(super) fn lanes() -> Vec<Lane> {
+    let name = "machine/x86_64/guard-holes";
+    let proves = "what was stored to the holes of a file, by a program that never flushes, is there after a reset if a \
+                  guard was beside it";
+    vec![Lane::new(String::from(name), proves, move |lab: &Lab<'_>| {
+        let kit = lab.kit(Architecture::X86)?;
+        let mut setup = emulated(name);
+        setup.files.file(COMMAND, lab.command()?);
+        Ok(Box::new(move |log| {
+            holes(&kit, &setup, log).map(|()| Finding::passed(Tests::default()))
+        }))
+    })]
+}
+
+fn holes(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
+    let mut machine = Machine::start(kit, setup, log)?;
+    // The file system commits nothing by itself while this runs (Linux, `Documentation/admin-guide/ext4.rst`).
+    make_ext4(&mut machine, "/dev/pmem0", &format!("{DAX},commit=3600"))?;
+    let storing = machine.start_beside(&format!("/init store-to-holes {FILE} {LEN}"), &[])?;
+    let places: Vec<u64> = (0..LEN / APART).map(|number| number * APART).collect();
+    let (before, later) = places.split_at(places.len() / 2);
+    store(&mut machine, storing, before)?;
+
+    let guard = start_guard(&mut machine)?;
+    maps(&mut machine, guard, FILE)?;
+    store(&mut machine, storing, later)?;
+    let told = machine.document_at_end(guard, SIGTERM).context("the guard")?;
+    writeln!(log, "guard: {told}")?;
+    ensure!(count(&told, "/problems")? == 0, "not guarded: {told}");
+    let (passes, lines) = (count(&told, "/passes")?, count(&told, "/lines")?);
+    // Were the holes gone over as well, each pass would take all lines of the file.
+    ensure!(lines <= passes * places.len() as u64 * GIVEN / 64, "{lines} lines in {passes} passes");
+
+    machine.reboot()?;
+    mount_again(&mut machine)?;
+    let wanted: Vec<String> = places.iter().map(u64::to_string).collect();
+    let (code, found, errors) =
+        machine.output(&format!("/init find-in-holes {FILE} {}", wanted.join(" ")))?;
+    ensure!(code == Some(0), "the file cannot be read: {errors}");
+    let found: Vec<&str> = found.lines().collect();
+    ensure!(found == wanted, "of {} stores {} are there", wanted.len(), found.len());
+    machine.power_off()
+}
+
+fn store(machine: &mut Machine, storing: u32, places: &[u64]) -> Result<()> {
+    for place in places {
+        let stored = machine.tell(storing, &place.to_string())?;
+        ensure!(stored == place.to_string(), "the program stored at {stored:?}, not {place}");
+    }
+    Ok(())
+}
+
+/// Starts a guard of the file system.
+pub(super) fn start_guard(machine: &mut Machine) -> Result<u32> {
+    machine.start_beside(&format!("{COMMAND} guard {DIRECTORY} --within 10ms --json"), &[])
+}
+
+/// Waits until a guard has mapped a file, or one below a folder.
+pub(super) fn maps(machine: &mut Machine, guard: u32, path: &str) -> Result<()> {
+    let patience = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < patience {
+        let maps = machine.read(&format!("/proc/{guard}/maps"))?.unwrap_or_default();
+        ensure!(!maps.is_empty(), "the guard has ended");
+        if maps.contains(path) {
+            return Ok(());
+        }
+    }
+    bail!("the guard does not find {path}")
+}

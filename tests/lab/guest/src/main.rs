@@ -54,6 +54,8 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         }
         ["seal-store", path] => stores::seal(path.as_ref()),
         ["read-store", path] => stores::read(path.as_ref()),
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        ["guard-at", path, start, starts] => paths::guards::guard_at(path, start, starts),
         ["place", path, at] => media::place(path.as_ref(), at),
         ["bad-blocks", path] => media::bad_blocks(path.as_ref()),
         ["checked", path, at, len] => media::checked(path.as_ref(), at, len),

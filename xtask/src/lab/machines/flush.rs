@@ -170,10 +170,10 @@ fn persist_every_way(mut machine: Machine) -> Result<Vec<String>> {
 }
 
 /// The file that the plugin writes.
-struct Output(PathBuf);
+pub(super) struct Output(pub(super) PathBuf);
 
 impl Output {
-    fn new(kit: &Kit, name: &str) -> Self {
+    pub(super) fn new(kit: &Kit, name: &str) -> Self {
         Self(Path::new(&kit.work).join(format!("{}.verdicts", name.replace('/', "-"))))
     }
 }

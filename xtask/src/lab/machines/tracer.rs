@@ -10,10 +10,11 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint_lab_protocol::Request;
 
 use super::canary::COMMAND;
+use super::flush::Output;
 use super::guard::{SIGTERM, maps, start_guard};
 use super::power::random;
 use super::{DAX, DIRECTORY, at_least, count, emulated, make_ext4, mount_again};
@@ -22,6 +23,7 @@ use crate::debian::{self, Suite};
 use crate::lab::initramfs::Initramfs;
 use crate::lab::kit::{Architecture, Kit};
 use crate::lab::machine::{Machine, Setup};
+use crate::lab::plugin::{Plugin, Streaming, Verdict};
 use crate::lab::{Lab, Lane, Unavailable, lane};
 use crate::log::Log;
 use crate::report::{Finding, Tests};
@@ -59,6 +61,9 @@ const LONGEST_EVENT: u64 = 32;
 const NEWEST: u64 = (SUB_BUFFERS - 1) * SUB_BUFFER / LONGEST_EVENT;
 /// So many that it has come round.
 const LAP: u64 = SUB_BUFFERS * SUB_BUFFER / 16;
+/// So many events are recorded under the plugin, and have so many lines at least: an event has 16 bytes.
+const STORED_EVENTS: u64 = 1000;
+const STORED_LINES: u64 = STORED_EVENTS * 16 / 64;
 /// By what an event's number is multiplied for its other field (`tests/lab/tracer/traced.c`).
 const CHECK: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -81,6 +86,7 @@ pub(super) fn lanes() -> Vec<Lane> {
             "LTTng-UST's files in the page cache are refused, and a reset loses the events",
             reset_in_page_cache,
         ),
+        watched(),
     ]
 }
 
@@ -98,6 +104,54 @@ fn lane(name: &str, proves: &str, story: Story) -> Lane {
         });
         Ok(run)
     })
+}
+
+/// The plugin watches the tracer's own stores, and the guard's write-backs at the same addresses.
+fn watched() -> Lane {
+    let name = "flush/x86_64/tracer";
+    let proves = "a guard's pass leaves no line of LTTng-UST's ring buffers dirty, of which the traced program has \
+                  written none back";
+    Lane::new(String::from(name), proves, move |lab: &Lab<'_>| {
+        Plugin::fits(&lab.emulators()?.system(Architecture::X86.qemu()))?;
+        let plugin = Plugin::build(lab)?;
+        let kit = lab.kit(Architecture::X86)?;
+        let tracer = Tracer::prepare(lab)?;
+        let run: lane::Run = Box::new(move |log| {
+            let out = Output::new(&kit, name);
+            let arguments = plugin.arguments(Streaming::Ordinary, &out.0);
+            let setup = tracer.into_machine(name).cpu("max").devices(arguments);
+            pass_under_plugin(&kit, &setup, log)?;
+            let verdicts = Verdict::read(&out.0)?;
+            writeln!(log, "{verdicts:?}")?;
+            let [stored, passed] = verdicts[..] else { bail!("{} verdicts", verdicts.len()) };
+            ensure!(stored.dirty_lines >= STORED_LINES, "before the pass: {stored:?}");
+            ensure!(passed.dirty_lines == 0 && passed.unfenced_lines == 0, "after it: {passed:?}");
+            Ok(Finding::passed(Tests::default()))
+        });
+        Ok(run)
+    })
+}
+
+fn pass_under_plugin(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
+    let mut machine = Machine::start(kit, setup, log)?;
+    make_ext4(&mut machine, DEVICE, DAX)?;
+    let traced = start_tracing(&mut machine)?;
+    let (buffers, start) = mapped(&mut machine, traced)?;
+    let guard = machine.start_beside(&format!("/init guard-at {buffers} {start} 0"), &[])?;
+    machine.tell(guard, "watch")?;
+    record(&mut machine, traced, STORED_EVENTS)?;
+    machine.tell(guard, "pass")?;
+    machine.power_off()
+}
+
+/// Which ring buffers a program writes to, and where it has mapped them.
+fn mapped(machine: &mut Machine, program: u32) -> Result<(String, String)> {
+    let maps = machine.read(&format!("/proc/{program}/maps"))?.unwrap_or_default();
+    let is_writable = |line: &&str| line.contains(" rw-s ") && line.contains(BUFFERS);
+    let line = maps.lines().find(is_writable).context("it has no buffers mapped")?;
+    let (start, _) = line.split_once('-').context("a mapping without an address")?;
+    let at = line.find(BUFFERS).context("a mapping without a name")?;
+    Ok((line[at..].to_owned(), start.to_owned()))
 }
 
 /// The programs that are put into a machine.

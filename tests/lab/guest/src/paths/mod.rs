@@ -4,11 +4,12 @@
 //! A path stores over whole lines, parts of lines and the ends of pages, and calls the library as a
 //! user would. Data that is not zero is stored, at places that differ from path to path.
 
+pub(crate) mod guards;
 mod logs;
 mod stores;
 
-use anyhow::{Context as _, Result, ensure};
-use cachemaint::dax::{DaxFile, FaultGuard, Guard, Options};
+use anyhow::{Context as _, Result};
+use cachemaint::dax::{DaxFile, Options};
 use cachemaint::medium::{Medium, Memory};
 use cachemaint::{Cache, Destination, Instruction, Point};
 use cachemaint_lab_mark as mark;
@@ -143,7 +144,7 @@ pub(crate) fn run(path: &str) -> Result<Vec<String>> {
     logs::on_journal(&format!("{path}.journal"), &mut names)?;
     logs::on_recorder(&format!("{path}.recording"), &mut names)?;
     stores::on_store(&format!("{path}.store"), &mut names)?;
-    on_guard(&format!("{path}.guarded"), &mut names)?;
+    guards::on_guard(&format!("{path}.guarded"), &mut names)?;
     let words: Vec<AtomicU64> = (0..WORDS).map(|_| AtomicU64::new(1)).collect();
     let host = Cache::host()?;
     for point in Point::ALL {
@@ -158,28 +159,6 @@ pub(crate) fn run(path: &str) -> Result<Vec<String>> {
         }
     }
     Ok(names.0)
-}
-
-/// A guard writes back what somebody has stored who persists nothing and is gone. The plugin knows lines by their
-/// addresses, so it must map the file where that one had it.
-fn on_guard(path: &str, names: &mut Names) -> Result<()> {
-    let file = Options::new().create(path, LEN)?;
-    let place = range(&file, 0..LEN);
-    mark::watch(place.clone());
-    file.write(70, &[11; 3000]);
-    file.write((1 << 20) - 8, &[11; 16]);
-    file.write(LEN - 1, &[11; 1]);
-    drop(file);
-    let mut guard = Guard::new(FaultGuard::install()?);
-    guard.add(path)?;
-    let pass = guard.pass();
-    ensure!(pass.problems.is_empty(), "{:?}", pass.problems);
-    let maps = std::fs::read_to_string("/proc/self/maps")?;
-    let mapped = maps.lines().find(|line| line.ends_with(path)).context("it is not mapped")?;
-    let before = format!("{:x}-", place.start.addr());
-    ensure!(mapped.starts_with(&before), "mapped as {mapped}, and before at {before}");
-    names.on_file("guard: what others have stored");
-    Ok(())
 }
 
 /// The paths that have a verdict.

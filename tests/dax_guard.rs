@@ -3,7 +3,12 @@
 #![cfg(all(
     feature = "dax",
     target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64"),
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        all(target_arch = "powerpc64", target_endian = "little"),
+    ),
     not(miri)
 ))]
 #![expect(clippy::unwrap_used, reason = "a file that cannot be made is a finding")]

@@ -28,9 +28,17 @@ static BEFORE_FLAGS: AtomicI32 = AtomicI32::new(0);
 type Handler = extern "C" fn(c_int);
 type HandlerWithInfo = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
 
-/// Whether the handler was tried on this architecture. In user-mode emulation of s390x (QEMU 10) it is not
-/// called with an address that it knows, and the others were not tried.
-const TRIED: bool = cfg!(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64"));
+/// Whether the handler was tried on this architecture: on the last three in emulation. In user-mode emulation of
+/// those with big-endian words (s390x, powerpc64; QEMU 10) it is not called with an address that it knows, and the
+/// others were not tried.
+const TRIED: bool = cfg!(any(
+    target_arch = "x86",
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    target_arch = "arm",
+    target_arch = "riscv64",
+    all(target_arch = "powerpc64", target_endian = "little"),
+));
 
 /// Installs the handler, once in the life of the process.
 pub(super) fn install() -> io::Result<()> {

@@ -67,7 +67,7 @@ impl FaultGuard {
     ///
     /// # Errors
     /// Those of `sigaction(2)`; [`io::ErrorKind::Unsupported`] on architectures on which it was not tried, which
-    /// are all but x86 and arm64.
+    /// are all but x86, Arm, 64-bit RISC-V and little-endian POWER.
     pub fn install() -> io::Result<Self> {
         handler::install()?;
         Ok(Self(()))

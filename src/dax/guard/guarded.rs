@@ -131,7 +131,16 @@ fn stored(extent: &Extent, len: u64) -> Option<Range<u64>> {
     (extent.is_written() && !part.is_empty()).then_some(part)
 }
 
-#[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
+#[cfg(all(
+    test,
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        all(target_arch = "powerpc64", target_endian = "little"),
+    ),
+    not(miri)
+))]
 #[expect(clippy::unwrap_used, reason = "a file that cannot be made is a finding")]
 mod tests {
     use super::{Guarded, Written, write_lines};

@@ -29,7 +29,7 @@ type Handler = extern "C" fn(c_int);
 type HandlerWithInfo = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
 
 /// Whether the handler was tried on this architecture: on the last three in emulation. In user-mode emulation of
-/// those with big-endian words (s390x, powerpc64; QEMU 10) it is not called with an address that it knows, and the
+/// those with big-endian words (s390x, powerpc64; QEMU 10) guarded accesses end the process all the same, and the
 /// others were not tried.
 const TRIED: bool = cfg!(any(
     target_arch = "x86",

@@ -104,8 +104,8 @@ impl Slot {
             slot.thread.load(Relaxed) == FREE
                 && slot.thread.compare_exchange(FREE, CLAIMED, Acquire, Relaxed).is_ok()
         })?;
-        slot.claims.fetch_add(1, Relaxed);
-        // Whoever sees what comes next sees this.
+        // Whoever sees this sees that the former guard has ended, and whoever sees what comes next sees this.
+        slot.claims.fetch_add(1, Release);
         fence(Release);
         slot.base.store(watched.base, Relaxed);
         slot.len.store(watched.len, Relaxed);
@@ -161,23 +161,15 @@ impl Slot {
     pub(super) fn faulted(&self) -> Option<Faulted> {
         // What the guarded accesses do to the slot is done in the handler, behind the compiler's back.
         fence(SeqCst);
-        loop {
-            let first = self.first.load(Acquire);
-            if first == NO_FAULT {
-                return None;
-            }
-            let faulted = Faulted {
-                first: first..self.first_end.load(Relaxed),
-                is_memory_error: self.memory_error.load(Relaxed) != 0,
-                replaced: self.replaced.load(Relaxed)..self.replaced_end.load(Relaxed),
-            };
-            // The guard of another thread can have ended meanwhile, and the next one have met another fault: what is
-            // of both is of none.
-            fence(Acquire);
-            if self.first.load(Relaxed) == first {
-                return Some(faulted);
-            }
+        let first = self.first.load(Acquire);
+        if first == NO_FAULT {
+            return None;
         }
+        Some(Faulted {
+            first: first..self.first_end.load(Relaxed),
+            is_memory_error: self.memory_error.load(Relaxed) != 0,
+            replaced: self.replaced.load(Relaxed)..self.replaced_end.load(Relaxed),
+        })
     }
 
     /// What happened in another guard of the mapping that is still under way.
@@ -191,7 +183,8 @@ impl Slot {
         others.find_map(|slot| slot.faulted_at(base))
     }
 
-    /// What happened in the guard that has it, if that is one of the mapping at `base`.
+    /// What happened in the guard that has it, if that is one of the mapping at `base`. Of what was replaced it tells
+    /// nothing that can be relied on: that guard may just be ending.
     fn faulted_at(&self, base: usize) -> Option<Faulted> {
         loop {
             let claims = self.claims.load(Acquire);
@@ -209,8 +202,6 @@ impl Slot {
     /// The pages are the file's again.
     pub(super) fn forget(&self) {
         self.first.store(NO_FAULT, Release);
-        // Whoever sees what comes next sees this.
-        fence(SeqCst);
         self.replaced.store(NO_FAULT, Relaxed);
         self.replaced_end.store(0, Relaxed);
     }

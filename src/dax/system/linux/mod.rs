@@ -97,10 +97,9 @@ impl Mapper for Linux {
 
     fn map(path: &Path, file: &File, plan: &Plan) -> Result<Mapping, Error> {
         let device = open_device(path, file)?;
-        if device.is_none() && Kind::of(plan.writeback) == Kind::Synchronous {
-            if !plan.takes_unwritten {
-                require_written(path, file, plan.offset, plan.len)?;
-            }
+        let by_lines = Kind::of(plan.writeback) == Kind::Synchronous;
+        if device.is_none() && by_lines && !plan.takes_unwritten {
+            require_written(path, file, plan.offset, plan.len)?;
             if plan.access == Access::Read {
                 make_blocks_durable(path, file)?;
             }

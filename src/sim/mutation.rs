@@ -17,6 +17,10 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
+use core::iter;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use std::panic::resume_unwind;
+use std::thread;
 
 /// What a scenario makes its simulations of: the model and the mutant under test.
 #[derive(Clone, Debug)]
@@ -40,7 +44,7 @@ impl Setting {
 }
 
 /// A test that is run under each mutant: it explores and returns what was found.
-pub type Scenario<'a> = &'a dyn Fn(&Setting) -> Exploration;
+pub type Scenario<'a> = &'a (dyn Fn(&Setting) -> Exploration + Sync);
 
 /// A survivor that changes nothing.
 #[derive(Clone, Debug)]
@@ -110,39 +114,49 @@ impl Mutation {
         self
     }
 
-    /// Runs the scenarios under each mutant.
+    /// Runs the scenarios without a mutant, and then under each mutant until one fails: put the quick ones first.
+    /// A scenario that never came to the place of a mutant is left out, since it would do the same again. Uses every
+    /// core.
     ///
     /// # Panics
     /// If a scenario fails without a mutant.
     #[must_use]
     #[track_caller]
     pub fn run(&self, scenarios: &[Scenario<'_>]) -> Survivors {
+        let mutants: Vec<(Model, Mutant, Vec<Scenario<'_>>)> =
+            self.models.iter().flat_map(|model| self.mutants(*model, scenarios)).collect();
+        let killed = side_by_side(&mutants, |(model, mutant, reaching)| {
+            let setting = Setting { model: *model, watch: Watch::weakening(*mutant) };
+            reaching.iter().any(|scenario| scenario(&setting).failure().is_some())
+        });
         let mut survivors = Survivors::default();
-        for model in &self.models {
-            let mutants = self.mutants(*model, scenarios);
-            for mutant in mutants {
-                let watch = Watch::weakening(mutant);
-                let setting = Setting { model: *model, watch };
-                let is_killed =
-                    scenarios.iter().any(|scenario| scenario(&setting).failure().is_some());
-                survivors.take(*model, mutant, is_killed, &self.equivalent);
-            }
+        for ((model, mutant, _), is_killed) in mutants.into_iter().zip(killed) {
+            survivors.take(model, mutant, is_killed, &self.equivalent);
         }
         survivors.unused = self.unused(&survivors);
         survivors
     }
 
-    /// The mutants of what the scenarios do.
+    /// Returns the mutants under a model, each with the scenarios that come to its place.
     #[track_caller]
-    fn mutants(&self, model: Model, scenarios: &[Scenario<'_>]) -> Vec<Mutant> {
-        let watch = Watch::recording();
-        for scenario in scenarios {
-            scenario(&Setting { model, watch: watch.clone() }).assert_safe();
+    fn mutants<'a>(
+        &self,
+        model: Model,
+        scenarios: &[Scenario<'a>],
+    ) -> Vec<(Model, Mutant, Vec<Scenario<'a>>)> {
+        let explored = side_by_side(scenarios, |scenario| {
+            let watch = Watch::recording();
+            (scenario(&Setting { model, watch: watch.clone() }), watch.seen())
+        });
+        let mut reaching: BTreeMap<Mutant, Vec<Scenario<'a>>> = BTreeMap::new();
+        for (scenario, (exploration, seen)) in scenarios.iter().zip(explored) {
+            exploration.assert_safe();
+            seen.into_iter().for_each(|mutant| reaching.entry(mutant).or_default().push(*scenario));
         }
-        let seen = watch.seen();
-        let is_asked = |mutant: &&Mutant| self.only.is_none_or(|path| mutant.file().contains(path));
-        let matters = |mutant: &&Mutant| mutant.weakening().matters(&model);
-        let mut mutants: Vec<_> = seen.iter().filter(is_asked).filter(matters).copied().collect();
+        let is_asked = |mutant: &Mutant| self.only.is_none_or(|path| mutant.file().contains(path));
+        reaching.retain(|mutant, _| is_asked(mutant) && mutant.weakening().matters(&model));
+        let mut mutants: Vec<_> =
+            reaching.into_iter().map(|(mutant, scenarios)| (model, mutant, scenarios)).collect();
         if let Some((count, seed)) = self.sample {
             fastrand::Rng::with_seed(seed).shuffle(&mut mutants);
             mutants.truncate(count);
@@ -162,6 +176,24 @@ impl Mutation {
             |entry: &Equivalent| format!("{}: {}: {}", entry.file, entry.source, entry.weakening);
         self.equivalent.iter().filter(is_unused).map(name).collect()
     }
+}
+
+/// Returns what `work` makes of each item, in their order, by as many threads as there are cores.
+fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    let next = AtomicUsize::new(0);
+    let take = || {
+        let index = next.fetch_add(1, Ordering::Relaxed);
+        items.get(index).map(|item| (index, work(item)))
+    };
+    let mut done: Vec<(usize, R)> = thread::scope(|scope| {
+        let workers: Vec<_> =
+            (0..threads).map(|_| scope.spawn(|| iter::from_fn(take).collect::<Vec<_>>())).collect();
+        let ended = workers.into_iter().map(thread::ScopedJoinHandle::join);
+        ended.flat_map(|done| done.unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    });
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 impl Equivalent {

@@ -431,7 +431,7 @@ fn no_write_back_no_fence_and_no_order_can_be_left_out() {
     };
     let threads = of(another_thread_writes_back);
     let list = SCENARIOS.map(of);
-    let mut scenarios: Vec<&dyn Fn(&Setting) -> Exploration> = vec![&threads];
+    let mut scenarios: Vec<&(dyn Fn(&Setting) -> Exploration + Sync)> = vec![&threads];
     for scenario in &list {
         scenarios.push(scenario);
     }

@@ -6,25 +6,28 @@ use crate::sim::crash::image::{Image, Layer};
 use crate::sim::crash::points::{Point, points};
 use crate::sim::explore::exploration::Exploration;
 use crate::sim::failure::replay::{Replay, ReplayedCrash};
-use crate::sim::failure::violation::{Violation, quietly};
+use crate::sim::failure::violation::Violation;
 use crate::sim::failure::{Crash, Failure};
 use crate::sim::machine::history::{Happened, History, What};
 use crate::sim::machine::model::Durable;
 use crate::sim::medium::{Ran, SimMedium, Snapshot};
 use alloc::boxed::Box;
-use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::fmt;
 
-/// Runs recovery; a panic is a violation too.
-pub(super) fn judge<N>(
-    recovery: &impl Fn(&SimMedium, &[N]) -> Result<(), Violation>,
-    medium: &SimMedium,
-    notes: &[N],
-) -> Result<(), Violation> {
-    quietly(|| recovery(medium, notes)).unwrap_or_else(Err)
+/// The functions under test without the type of their notes, so that the exploration is compiled once and not
+/// again for each caller.
+pub(super) trait Subject {
+    /// Runs the workload in this order of its threads, and returns the violation that it panicked with.
+    fn run(&self, schedule: Choices) -> (Ran, Option<Violation>);
+
+    /// Runs recovery, told the first `known` notes of the workload's last run. A panic is a violation too.
+    fn recover(&self, medium: &SimMedium, known: usize) -> Result<(), Violation>;
+
+    /// Returns the notes of the workload's last run.
+    fn notes(&self) -> Vec<String>;
 }
 
 /// What was decided when an event happened.
@@ -33,10 +36,9 @@ pub(super) fn at_event(snapshots: &[Snapshot], event: u32) -> Option<&Snapshot> 
 }
 
 /// Explores the crashes of one run.
-pub(super) struct Explorer<'a, N, R> {
+pub(super) struct Explorer<'a> {
     pub(super) settings: &'a Settings,
-    pub(super) recovery: &'a R,
-    pub(super) notes: &'a [N],
+    pub(super) subject: &'a dyn Subject,
     pub(super) schedule: Vec<u32>,
 }
 
@@ -60,7 +62,7 @@ impl Moment<'_> {
     }
 }
 
-impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'_, N, R> {
+impl Explorer<'_> {
     /// All crashes of the workload but those before the event `known`.
     pub(super) fn crashes(
         &self,
@@ -156,11 +158,11 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
         image: &Image,
         point: Point,
         choices: Choices,
-        with_snapshots: bool,
+        is_cut: bool,
     ) -> (Ran, Result<(), Violation>) {
         let medium = self.settings.medium(image.clone(), choices);
-        let medium = if with_snapshots { medium.with_snapshots() } else { medium };
-        let verdict = judge(self.recovery, &medium, &self.notes[..point.notes]);
+        let medium = if is_cut { medium.with_snapshots() } else { medium.uncut() };
+        let verdict = self.subject.recover(&medium, point.notes);
         let ran = medium.into_ran();
         let verdict = if ran.choices.differs() { Err(Violation::differs()) } else { verdict };
         (ran, verdict)
@@ -203,9 +205,8 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
         path: Vec<ReplayedCrash>,
     ) -> Failure {
         let crashes = layers.into_iter().map(Crash::new).collect();
-        let notes = self.notes.iter().map(|note| format!("{note:?}")).collect();
         let replay = Replay { schedule: self.schedule.clone(), crashes: path };
-        Failure::new(self.settings.model, violation, crashes, notes, known, replay)
+        Failure::new(self.settings.model, violation, crashes, self.subject.notes(), known, replay)
     }
 
     /// The earliest crash, since something was last sure or noted, that fails with the latest of each word.
@@ -260,7 +261,8 @@ impl<N: fmt::Debug, R: Fn(&SimMedium, &[N]) -> Result<(), Violation>> Explorer<'
     ) -> Failure {
         let layer = Layer::new(Arc::clone(history), history.now());
         debug_assert!(image.layers.is_empty(), "a workload runs before any crash");
-        self.described(violation.in_workload(), vec![layer], self.notes.len(), Vec::new())
+        let known = self.subject.notes().len();
+        self.described(violation.in_workload(), vec![layer], known, Vec::new())
     }
 }
 

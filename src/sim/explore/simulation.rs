@@ -1,6 +1,6 @@
 //! A simulation: a workload, every crash of it that matters, and recovery after each.
 
-use super::explorer::{Explorer, at_event, judge};
+use super::explorer::{Explorer, Subject, at_event};
 use super::settings::{Effort, Settings};
 use crate::sim::crash::choices::{Choices, Way};
 use crate::sim::crash::image::{Image, Layer};
@@ -12,9 +12,12 @@ use crate::sim::medium::schedule::Turns;
 use crate::sim::medium::watch::Watch;
 use crate::sim::medium::{Ran, SimMedium};
 use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cell::RefCell;
 use core::fmt;
 use std::sync::{Mutex, PoisonError};
 
@@ -160,23 +163,22 @@ impl Simulation {
         workload: impl Fn(&SimMedium, &Notes<'_, N>),
         recovery: impl Fn(&SimMedium, &[N]) -> Result<(), Violation>,
     ) -> Exploration {
+        self.explored(&Tested::new(self, workload, recovery))
+    }
+
+    fn explored(&self, subject: &dyn Subject) -> Exploration {
         let mut found = Exploration::new(self.settings.model, self.settings.effort);
         let mut schedule = Choices::new(Way::All);
         // Of the next schedule, so many events are those of the one before.
         let mut known = 0;
         loop {
-            let Run { ran, notes, panic } = self.run(&workload, schedule);
+            let (ran, panic) = subject.run(schedule);
             found.schedules += 1;
             let Ran { history, image, turns, waste, .. } = ran;
             found.waste.add(&waste);
             let (made, events) =
                 turns.map_or_else(|| (Choices::new(Way::All), Vec::new()), Turns::into_choices);
-            let explorer = Explorer {
-                settings: &self.settings,
-                recovery: &recovery,
-                notes: &notes,
-                schedule: made.taken(),
-            };
+            let explorer = Explorer { settings: &self.settings, subject, schedule: made.taken() };
             let differs = made.differs().then(Violation::workload_differs);
             found.failure = match panic.or(differs) {
                 Some(violation) => {
@@ -206,7 +208,11 @@ impl Simulation {
         workload: impl Fn(&SimMedium, &Notes<'_, N>),
         recovery: impl Fn(&SimMedium, &[N]) -> Result<(), Violation>,
     ) -> Result<(), Violation> {
-        let Run { ran, notes, panic } = self.run(&workload, Choices::beginning(&replay.schedule));
+        self.replayed(replay, &Tested::new(self, workload, recovery))
+    }
+
+    fn replayed(&self, replay: &Replay, subject: &dyn Subject) -> Result<(), Violation> {
+        let (ran, panic) = subject.run(Choices::beginning(&replay.schedule));
         if let Some(violation) = panic {
             return Err(violation);
         }
@@ -216,11 +222,10 @@ impl Simulation {
         while let [crash, rest @ ..] = left {
             left = rest;
             let cut = crash.cut.min(history.now());
-            let notes = &notes[..crash.notes.min(notes.len())];
             let layered = image.under(Layer::new(Arc::clone(&history), cut));
             let medium =
                 self.settings.medium(layered, Choices::beginning(&crash.taken)).with_snapshots();
-            verdict = judge(&recovery, &medium, notes);
+            verdict = subject.recover(&medium, crash.notes);
             let ran = medium.into_ran();
             let at = rest.first().map_or(0, |next| next.cut);
             image =
@@ -230,24 +235,48 @@ impl Simulation {
         verdict
     }
 
-    /// Runs the workload in an order.
-    fn run<N>(&self, workload: &impl Fn(&SimMedium, &Notes<'_, N>), schedule: Choices) -> Run<N> {
-        let medium = self.running(Turns::new(schedule, self.settings.preemptions));
-        let notes = Notes { medium: &medium, notes: Mutex::new(Vec::new()) };
-        let panic = quietly(|| workload(&medium, &notes)).err();
-        let notes = notes.notes.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Run { ran: medium.into_ran(), notes, panic }
-    }
-
     fn running(&self, turns: Turns) -> SimMedium {
         let image = Image::new(Arc::clone(&self.beginning));
         self.settings.medium(image, Choices::new(Way::All)).with_turns(turns)
     }
 }
 
-/// A run of the workload.
-struct Run<N> {
-    ran: Ran,
-    notes: Vec<N>,
-    panic: Option<Violation>,
+/// The functions of the caller, and the notes of the workload's last run.
+struct Tested<'a, N, W, R> {
+    simulation: &'a Simulation,
+    workload: W,
+    recovery: R,
+    notes: RefCell<Vec<N>>,
+}
+
+impl<'a, N, W, R> Tested<'a, N, W, R> {
+    const fn new(simulation: &'a Simulation, workload: W, recovery: R) -> Self {
+        Self { simulation, workload, recovery, notes: RefCell::new(Vec::new()) }
+    }
+}
+
+impl<N, W, R> Subject for Tested<'_, N, W, R>
+where
+    N: fmt::Debug,
+    W: Fn(&SimMedium, &Notes<'_, N>),
+    R: Fn(&SimMedium, &[N]) -> Result<(), Violation>,
+{
+    fn run(&self, schedule: Choices) -> (Ran, Option<Violation>) {
+        let Simulation { settings, .. } = self.simulation;
+        let medium = self.simulation.running(Turns::new(schedule, settings.preemptions));
+        let notes = Notes { medium: &medium, notes: Mutex::new(Vec::new()) };
+        let panic = quietly(|| (self.workload)(&medium, &notes)).err();
+        self.notes.replace(notes.notes.into_inner().unwrap_or_else(PoisonError::into_inner));
+        (medium.into_ran(), panic)
+    }
+
+    fn recover(&self, medium: &SimMedium, known: usize) -> Result<(), Violation> {
+        let notes = self.notes.borrow();
+        let known = &notes[..known.min(notes.len())];
+        quietly(|| (self.recovery)(medium, known)).unwrap_or_else(Err)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.borrow().iter().map(|note| format!("{note:?}")).collect()
+    }
 }

@@ -1,6 +1,6 @@
 //! What is concluded about a file, over trees of `/proc` and `/sys` written by hand after the
 //! kernel's documentation (`Documentation/filesystems/proc.rst`, `Documentation/ABI`). Real files are
-//! in `tests/dax_files.rs`.
+//! in `tests/dax/files.rs`.
 
 use super::conclude::{Asked, conclude};
 use crate::dax::{ErrorKind, Guarantee, Options};

@@ -4,15 +4,12 @@
 #![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod own_mount;
-mod skip;
-
+use crate::own_mount::with_small_tmpfs;
+use crate::skip::skip;
 use cachemaint::dax::{DaxView, Error, ErrorKind, Options};
 use cachemaint::medium::Medium;
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering;
-use own_mount::with_small_tmpfs;
-use skip::skip;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;

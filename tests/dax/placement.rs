@@ -3,12 +3,10 @@
 
 #![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 
-mod skip;
-
+use crate::skip::skip;
 use cachemaint::dax::{DaxView, Error, ErrorKind, Extent, Options, Placement};
 use cachemaint::medium::Medium;
 use core::ops::Range;
-use skip::skip;
 use std::io::Read;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 

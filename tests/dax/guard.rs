@@ -13,8 +13,6 @@
 ))]
 #![expect(clippy::unwrap_used, reason = "a file that cannot be made is a finding")]
 
-mod skip;
-
 use cachemaint::dax::guard::{Guarded, Pace};
 use cachemaint::dax::{ErrorKind, FaultGuard, Guard, probe};
 use cachemaint::medium::Granularity;
@@ -142,7 +140,7 @@ fn a_file_with_holes_is_taken_and_so_is_what_fills_them() {
 fn what_cannot_be_written_back_by_lines_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     if !matches!(probe(directory.path()).unwrap().granularity(), Granularity::Page(_)) {
-        return skip::skip(
+        return crate::skip::skip(
             "what_cannot_be_written_back_by_lines_is_refused",
             "files are on DAX here",
         );

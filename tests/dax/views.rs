@@ -10,15 +10,12 @@
 ))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod own_mount;
-mod skip;
-
+use crate::own_mount::with_small_tmpfs;
+use crate::skip::skip;
 use cachemaint::dax::{DaxFile, DaxView, Error, ErrorKind, Lock, Options, probe};
 use cachemaint::medium::{Granularity, Medium};
 use cachemaint::report::Backing;
 use core::sync::atomic::Ordering;
-use own_mount::with_small_tmpfs;
-use skip::skip;
 use std::fs;
 use std::io::Write;
 use std::os::fd::AsRawFd;

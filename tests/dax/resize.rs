@@ -4,12 +4,9 @@
 #![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod own_mount;
-mod skip;
-
+use crate::own_mount::with_small_tmpfs;
 use cachemaint::dax::{DaxFile, ErrorKind, Lock, Options};
 use cachemaint::medium::Medium;
-use own_mount::with_small_tmpfs;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -8,14 +8,11 @@
     reason = "a test fails by panicking, and says what it skips"
 )]
 
-mod own_mount;
-mod skip;
-
+use crate::skip::skip;
 use cachemaint::dax::{DaxFile, ErrorKind, FaultGuard, Options, probe};
 use cachemaint::medium::{Granularity, Medium};
 use cachemaint::report::Backing;
 use core::sync::atomic::Ordering;
-use skip::skip;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -547,9 +544,9 @@ fn a_reversed_range_panics() {
 
 /// Work on mounts of the test's own, which needs root.
 mod mounts {
-    use super::own_mount::{with_mount, with_small_tmpfs};
     use super::{Backing, FaultGuard, Granularity, LEN, Medium, Options, Ordering};
     use super::{options, probe, refusal, skip};
+    use crate::own_mount::{with_mount, with_small_tmpfs};
     use core::ffi::CStr;
     use rustix::mount::MountFlags;
     use std::fs;

@@ -2,7 +2,7 @@
 //!
 //! On an emulated CPU the environment variable `CACHEMAINT_EXPECT` says what its manual demands, such as
 //! `writeback=dc cvac,persistence=dc cvap,deep=refused,line=64`. Without it the choice is checked for
-//! consistency alone.
+//! consistency alone. The report is written to the file that `CACHEMAINT_REPORT` names.
 
 #![cfg(not(any(miri, loom)))]
 
@@ -33,6 +33,24 @@ fn the_choice_is_what_the_cpus_manual_demands() {
         return;
     };
     assert_eq!(found, expected);
+}
+
+/// `cachemaint caps --json` prints this report.
+#[cfg(all(feature = "std", feature = "serde"))]
+#[test]
+fn the_report_names_the_chosen_instructions() {
+    let report = serde_json::to_value(cachemaint::report::HostReport::host()).unwrap();
+    for (point, name) in [
+        (Point::Coherency, "coherency"),
+        (Point::Persistence, "persistence"),
+        (Point::DeepPersistence, "deep_persistence"),
+    ] {
+        let answer = &report["cpu"]["writeback"][name];
+        assert_eq!(answer["instruction"].as_str().unwrap_or("refused"), chosen(point), "{answer}");
+    }
+    if let Some(path) = std::env::var_os("CACHEMAINT_REPORT") {
+        std::fs::write(path, report.to_string()).unwrap();
+    }
 }
 
 /// An instruction that the CPU does not have ends the process (SIGILL), so returning is the test.

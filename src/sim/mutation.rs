@@ -151,7 +151,9 @@ impl Mutation {
         let mut reaching: BTreeMap<Mutant, Vec<Scenario<'a>>> = BTreeMap::new();
         for (scenario, (exploration, seen)) in scenarios.iter().zip(explored) {
             exploration.assert_safe();
-            seen.into_iter().for_each(|mutant| reaching.entry(mutant).or_default().push(*scenario));
+            for mutant in seen {
+                reaching.entry(mutant).or_default().push(*scenario);
+            }
         }
         let is_asked = |mutant: &Mutant| self.only.is_none_or(|path| mutant.file().contains(path));
         reaching.retain(|mutant, _| is_asked(mutant) && mutant.weakening().matters(&model));

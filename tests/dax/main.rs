@@ -2,6 +2,7 @@
 //! this folder.
 
 #[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #[path = "../own_mount/mod.rs"]
 mod own_mount;
 #[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]

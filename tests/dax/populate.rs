@@ -2,7 +2,6 @@
 //! error instead.
 
 #![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::own_mount::with_small_tmpfs;
 use crate::skip::skip;

@@ -6,13 +6,14 @@
 
 use core::fmt;
 use std::ffi::OsStr;
-use std::io::{self, BufRead as _, BufReader, Write};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::{env, fs};
+use std::{env, fs, thread};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::cost;
 use crate::log::Log;
 use crate::report::{Finding, Tests};
 
@@ -21,6 +22,9 @@ const TIMED_OUT: i32 = 124;
 
 /// Seconds for any one command on a CI machine.
 const CI_LIMIT: u32 = 900;
+
+/// Has `cargo test` and `cargo bench` compile and run nothing.
+const NO_RUN: &str = "--no-run";
 
 /// A command line with its environment, printable as one would type it.
 #[derive(Clone, Debug)]
@@ -121,13 +125,13 @@ impl Cmd {
 
     /// Runs it with its output shown; what it came to, with the tests it counted.
     pub(crate) fn check(&self) -> Result<Finding> {
-        self.pass_through(Stdio::inherit(), &mut io::stdout())
+        self.pass_through(|| Ok(Stdio::inherit()), &mut io::stdout())
     }
 
     /// As [`check`](Self::check), with its output in the log.
     pub(crate) fn check_in(&self, log: &mut Log) -> Result<Finding> {
-        let complaints = log.complaints()?;
-        self.pass_through(complaints, log)
+        let errors = log.writer()?;
+        self.pass_through(|| Ok(errors.try_clone()?.into()), log)
     }
 
     /// Runs it with its output in the log and hands over each line of it; how it ended.
@@ -137,14 +141,20 @@ impl Cmd {
         Ok(Ending { code: status.code(), told: self.describe(status) })
     }
 
-    fn pass_through(&self, complaints: Stdio, out: &mut impl Write) -> Result<Finding> {
+    fn pass_through(
+        &self,
+        complaints: impl Fn() -> Result<Stdio>,
+        out: &mut impl Write,
+    ) -> Result<Finding> {
         let mut tests = Tests::default();
-        let status = self.each_line(complaints, out, |line| tests.add_result_line(line))?;
-        Ok(if status.success() {
-            Finding::passed(tests)
-        } else {
-            Finding::failed(tests, format!("`{self}` {}", self.describe(status)))
-        })
+        for cmd in self.compiling().iter().chain([self]) {
+            let status = cmd.each_line(complaints()?, out, |line| tests.add_result_line(line))?;
+            if !status.success() {
+                let why = format!("`{cmd}` {}", cmd.describe(status));
+                return Ok(Finding::failed(tests, why));
+            }
+        }
+        Ok(Finding::passed(tests))
     }
 
     fn each_line(
@@ -169,7 +179,42 @@ impl Cmd {
                 line.clear();
             }
         }
-        child.wait().with_context(|| format!("cannot wait for `{self}`"))
+        self.wait(&mut child)
+    }
+
+    fn wait(&self, child: &mut Child) -> Result<ExitStatus> {
+        cost::wait(child, self.compiles()).with_context(|| format!("cannot wait for `{self}`"))
+    }
+
+    /// Returns true if the command compiles and runs nothing of what it made.
+    fn compiles(&self) -> bool {
+        const COMPILING: [&str; 7] =
+            ["build", "check", "clippy", "doc", "package", "rustc", "rustdoc"];
+        let is_one = |word: &String| COMPILING.contains(&word.as_str()) || word == NO_RUN;
+        self.program == "cargo" && self.own_args().any(is_one)
+    }
+
+    /// Returns the command that compiles what this one compiles and then runs, so that the cost of each is known.
+    fn compiling(&self) -> Option<Self> {
+        if self.program != "cargo" || self.compiles() {
+            return None;
+        }
+        let mut compiling = self.clone();
+        compiling.args = self.own_args().cloned().collect();
+        match compiling
+            .args
+            .iter_mut()
+            .find(|word| ["run", "test", "bench"].contains(&word.as_str()))?
+        {
+            run if run == "run" => "build".clone_into(run),
+            _ => compiling.args.push(NO_RUN.to_owned()),
+        }
+        Some(compiling)
+    }
+
+    /// Returns the arguments that are not passed on to the program that cargo runs.
+    fn own_args(&self) -> impl Iterator<Item = &String> {
+        self.args.iter().take_while(|word| *word != "--")
     }
 
     /// Starts it for a conversation by its standard input and output. It ends with this program.
@@ -193,49 +238,43 @@ impl Cmd {
 
     /// As [`check`](Self::check), and a run of no test at all is a failure.
     pub(crate) fn check_tests(&self) -> Result<Finding> {
-        Ok(self.with_tests(self.check()?))
-    }
-
-    /// As [`check_tests`](Self::check_tests), with its output in the log.
-    pub(crate) fn check_tests_in(&self, log: &mut Log) -> Result<Finding> {
-        Ok(self.with_tests(self.check_in(log)?))
-    }
-
-    fn with_tests(&self, finding: Finding) -> Finding {
-        if finding.is_pass_without_tests() {
+        let finding = self.check()?;
+        Ok(if finding.is_pass_without_tests() {
             Finding::failed(Tests::default(), format!("`{self}` ran no test"))
         } else {
             finding
-        }
+        })
     }
 
     /// Runs it silently and returns its standard output; a failure carries the reason given on
     /// standard error.
     pub(crate) fn read(&self) -> Result<String> {
-        let output = self.command().output().with_context(|| format!("cannot start `{self}`"))?;
-        if !output.status.success() {
-            let complaint = String::from_utf8_lossy(&output.stderr);
-            bail!("`{self}` {}: {}", self.describe(output.status), reason_in(&complaint));
+        let (status, output, complaint) = self.captured()?;
+        if !status.success() {
+            let complaint = String::from_utf8_lossy(&complaint);
+            bail!("`{self}` {}: {}", self.describe(status), reason_in(&complaint));
         }
-        String::from_utf8(output.stdout)
+        String::from_utf8(output)
             .with_context(|| format!("`{self}` printed something that is not UTF-8"))
     }
 
-    /// Runs it and returns its standard output, which the log gets too, with what it says on standard
-    /// error.
-    pub(crate) fn read_in(&self, log: &mut Log) -> Result<String> {
-        writeln!(log, "$ {self}")?;
-        let output = self
+    /// Runs it; how it ended, its standard output, and its standard error.
+    fn captured(&self) -> Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
+        let mut child = self
             .command()
-            .stderr(log.complaints()?)
-            .output()
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
             .with_context(|| format!("cannot start `{self}`"))?;
-        log.write_all(&output.stdout)?;
-        if !output.status.success() {
-            bail!("`{self}` {}", self.describe(output.status));
-        }
-        String::from_utf8(output.stdout)
-            .with_context(|| format!("`{self}` printed something that is not UTF-8"))
+        let (mut output, mut complaint) = (Vec::new(), Vec::new());
+        let (out, err) = (child.stdout.take(), child.stderr.take());
+        thread::scope(|scope| {
+            let err = scope.spawn(|| err.map_or(Ok(0), |mut err| err.read_to_end(&mut complaint)));
+            out.map_or(Ok(0), |mut out| out.read_to_end(&mut output))?;
+            err.join().unwrap_or(Ok(0))
+        })
+        .with_context(|| format!("cannot read what `{self}` prints"))?;
+        Ok((self.wait(&mut child)?, output, complaint))
     }
 
     fn describe(&self, status: ExitStatus) -> String {
@@ -284,4 +323,25 @@ pub(crate) fn find_program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?)
         .map(|folder| folder.join(name))
         .find(|file| fs::metadata(file).is_ok_and(|meta| meta.is_file()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cmd;
+
+    fn compiling(line: &str) -> Option<String> {
+        Cmd::cargo(line).compiling().map(|cmd| cmd.to_string())
+    }
+
+    #[test]
+    fn what_cargo_compiles_and_runs_is_compiled_apart() {
+        assert_eq!(
+            compiling("+nightly miri test -p a --lib -- --skip b").unwrap(),
+            "cargo +nightly miri test -p a --lib --no-run"
+        );
+        assert_eq!(compiling("run --release -- demo").unwrap(), "cargo build --release");
+        assert_eq!(compiling("test --no-run -p a"), None);
+        assert_eq!(compiling("clippy -p test"), None);
+        assert_eq!(Cmd::new("qemu").words("-kernel test").compiling().map(|_| ()), None);
+    }
 }

@@ -9,7 +9,10 @@
 extern crate alloc;
 
 mod asm;
+mod budget;
+mod changed;
 mod command;
+mod cost;
 mod debian;
 mod fuzz;
 mod host;
@@ -29,6 +32,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
+use crate::changed::Affected;
 use crate::host::Host;
 use crate::report::Report;
 
@@ -46,7 +50,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Every step below.
-    Ci,
+    Ci(Ci),
     /// Every step below, then the longer ones.
     Full,
     /// Every Rust file in the tree is formatted.
@@ -88,6 +92,13 @@ enum Task {
 }
 
 #[derive(Debug, Args)]
+struct Ci {
+    /// Only the steps and lanes that the changes since the main branch can have broken.
+    #[arg(long)]
+    changed: bool,
+}
+
+#[derive(Debug, Args)]
 #[group(multiple = false)]
 struct Asm {
     /// Compare with the files under tests/asm (the default).
@@ -119,9 +130,11 @@ const TREE: Step = ("tree", package::tree);
 const CI: [Step; 15] = [
     FMT, CLIPPY, DOC, TEST, BENCH, NO_STD, SYSTEMS, MSRV, MIRI, LOOM, LAB, ASM, DEMO, PACKAGE, TREE,
 ];
-/// What only `full` runs.
-const LONGER: [Step; 5] = [
+/// Steps that only `full` runs: they take long and rarely fail.
+const LONGER: [Step; 7] = [
     ("full", run::test_long),
+    ("full", targets::systems_with_tests),
+    ("full", lab::lab_whole),
     ("full", fuzz::fuzz),
     ("full", package::package_builds),
     ("full", lab::lab_long),
@@ -132,7 +145,7 @@ impl Task {
     fn steps(&self) -> Vec<Step> {
         match self {
             Self::Fuzz(_) | Self::Lab(_) | Self::Machine(_) | Self::Plot => Vec::new(),
-            Self::Ci => CI.to_vec(),
+            Self::Ci(_) => CI.to_vec(),
             Self::Full => CI.into_iter().chain(LONGER).collect(),
             Self::Fmt => vec![FMT],
             Self::Clippy => vec![CLIPPY],
@@ -151,6 +164,14 @@ impl Task {
             Self::Tree => vec![TREE],
         }
     }
+
+    /// Returns the checks that changes can have broken, if only these are asked for, and prints them.
+    fn affected(&self) -> Result<Option<Affected>> {
+        let Self::Ci(Ci { changed: true }) = self else { return Ok(None) };
+        let affected = Affected::since_main()?;
+        writeln!(io::stdout(), "{affected}")?;
+        Ok(Some(affected))
+    }
 }
 
 fn main() -> Result<ExitCode> {
@@ -165,7 +186,7 @@ fn main() -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let mut report = Report::default();
+    let mut report = Report::new();
     if let Task::Lab(request) = &cli.task {
         report.begin("lab");
         if !lab::run(&host, &mut report, request)? {
@@ -176,9 +197,17 @@ fn main() -> Result<ExitCode> {
         report.begin("fuzz");
         fuzz::run(&host, &mut report, request)?;
     }
+    let affected = cli.task.affected()?;
     for (name, step) in cli.task.steps() {
+        if affected.as_ref().is_some_and(|affected| !affected.has(name)) {
+            continue;
+        }
         report.begin(name);
-        if let Err(error) = step(&host, &mut report) {
+        let ran = match &affected {
+            Some(affected) if name == LAB.0 => lab::lab_lanes(&host, &mut report, &affected.lanes),
+            _ => step(&host, &mut report),
+        };
+        if let Err(error) = ran {
             report.check("preparation", "what the step needs is there", || Err(error))?;
         }
     }

@@ -1,11 +1,15 @@
 //! What each check came to, and the table and counts at the end.
 
 use core::fmt;
+use core::ops::AddAssign;
 use core::time::Duration;
 use std::io::{self, Write as _};
 use std::time::Instant;
 
 use anyhow::Result;
+
+use crate::budget;
+use crate::cost::{self, Cost};
 
 /// Counts from the result lines of the test harness, or of other tests.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,6 +26,19 @@ impl Tests {
     pub(crate) fn counted(passed: usize, failed: usize, skipped: usize) -> Self {
         let [passed, failed, ignored] = [passed, failed, skipped].map(|count| count as u64);
         Self { passed, failed, ignored, skipped: 0 }
+    }
+
+    /// Adds those of another run.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+        self.skipped += other.skipped;
+    }
+
+    /// Returns true if at least one passed.
+    pub(crate) fn have_passed(&self) -> bool {
+        self.passed > 0
     }
 
     /// Adds the counts of `line` if it is a harness's `test result:` line. A test that says that it was
@@ -130,22 +147,76 @@ impl fmt::Display for Counts {
     }
 }
 
+/// The time that a check took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Effort {
+    wall: Duration,
+    cost: Cost,
+}
+
+impl Effort {
+    /// Returns what `work` returns, and its effort on this thread.
+    pub(crate) fn of<T>(work: impl FnOnce() -> T) -> (T, Self) {
+        let (start, before) = (Instant::now(), cost::account());
+        let result = work();
+        (result, Self { wall: start.elapsed(), cost: cost::account().since(before) })
+    }
+}
+
+impl AddAssign for Effort {
+    fn add_assign(&mut self, rhs: Self) {
+        self.wall += rhs.wall;
+        self.cost += rhs.cost;
+    }
+}
+
+impl fmt::Display for Effort {
+    /// Writes three columns: seconds, CPU seconds, and CPU seconds of compilers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [wall, cpu, compiling] =
+            [self.wall, self.cost.cpu, self.cost.compiling].map(|time| time.as_secs_f64());
+        write!(f, "{wall:7.1} {cpu:7.1} {compiling:9.1}")
+    }
+}
+
+/// The checks of one step, summed up.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    effort: Effort,
+    counts: Counts,
+}
+
 #[derive(Debug)]
 struct Row {
     step: &'static str,
     name: String,
     finding: Finding,
-    took: Duration,
+    effort: Effort,
+}
+
+impl Row {
+    /// Returns the name that the row is summed up under: its step, and of a lane its group.
+    fn part(&self) -> String {
+        match self.name.split_once('/') {
+            Some((group, _)) => format!("{} {group}", self.step),
+            None => self.step.to_owned(),
+        }
+    }
 }
 
 /// The checks run so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Report {
     step: &'static str,
     rows: Vec<Row>,
+    start: Instant,
 }
 
 impl Report {
+    pub(crate) fn new() -> Self {
+        Self { step: "", rows: Vec::new(), start: Instant::now() }
+    }
+
     /// The step that the next checks belong to.
     pub(crate) fn begin(&mut self, step: &'static str) {
         self.step = step;
@@ -160,16 +231,16 @@ impl Report {
         work: impl FnOnce() -> Result<Finding>,
     ) -> Result<()> {
         writeln!(io::stdout(), "\n== {} / {name}: {proves}", self.step)?;
-        let start = Instant::now();
+        let (finding, effort) = Effort::of(work);
         let finding =
-            work().unwrap_or_else(|error| Finding::failed(Tests::default(), format!("{error:#}")));
-        self.record(name, self.step, finding, start.elapsed())
+            finding.unwrap_or_else(|error| Finding::failed(Tests::default(), format!("{error:#}")));
+        self.record(name, self.step, finding, effort)
     }
 
     /// Records that a check was not run, and why.
     pub(crate) fn skip(&mut self, name: &str, why: impl fmt::Display) -> Result<()> {
         writeln!(io::stdout(), "\n== {} / {name}", self.step)?;
-        self.record(name, self.step, Finding::skipped(why.to_string()), Duration::ZERO)
+        self.record(name, self.step, Finding::skipped(why.to_string()), Effort::default())
     }
 
     /// Records what a check came to, and the task that runs it alone.
@@ -178,12 +249,13 @@ impl Report {
         name: &str,
         alone: &str,
         finding: Finding,
-        took: Duration,
+        effort: Effort,
     ) -> Result<()> {
         let step = self.step;
         match &finding.outcome {
             Outcome::Passed => {
-                writeln!(io::stdout(), "-- passed: {step} / {name}, {:.1} s", took.as_secs_f64())?;
+                let seconds = effort.wall.as_secs_f64();
+                writeln!(io::stdout(), "-- passed: {step} / {name}, {seconds:.1} s")?;
             }
             Outcome::Failed(why) => {
                 writeln!(
@@ -193,22 +265,61 @@ impl Report {
             }
             Outcome::Skipped(why) => writeln!(io::stdout(), "-- skipped: {step} / {name}: {why}")?,
         }
-        self.rows.push(Row { step, name: name.to_owned(), finding, took });
+        self.rows.push(Row { step, name: name.to_owned(), finding, effort });
         Ok(())
     }
 
-    /// Prints the table and the line of counts; whether nothing failed.
-    pub(crate) fn finish(&self) -> Result<bool> {
+    /// Prints a row for each check, one for each step beside its budget, and the line of counts. Returns true if
+    /// nothing failed.
+    pub(crate) fn finish(&mut self) -> Result<bool> {
+        let parts = self.parts();
+        for (part, sum) in &parts {
+            if let Some(why) = budget::exceeded(part, sum.effort.cost.cpu) {
+                self.begin("budget");
+                let finding = Finding::failed(Tests::default(), why);
+                self.record(part, "ci", finding, Effort::default())?;
+            }
+        }
         let mut out = io::stdout().lock();
+        self.print_rows(&mut out)?;
+        self.print_parts(&parts, &mut out)?;
+        let counts = self.counts();
+        writeln!(out, "\n{counts}")?;
+        Ok(counts.failed == 0)
+    }
+
+    fn counts(&self) -> Counts {
         let mut counts = Counts::default();
+        self.rows.iter().for_each(|row| counts.add(&row.finding));
+        counts
+    }
+
+    /// Returns the sum of each step, in the order of their first checks.
+    fn parts(&self) -> Vec<(String, Sum)> {
+        let mut parts: Vec<(String, Sum)> = Vec::new();
+        for row in &self.rows {
+            let name = row.part();
+            let known = parts.iter().position(|(part, _)| *part == name);
+            let index = known.unwrap_or_else(|| {
+                parts.push((name, Sum::default()));
+                parts.len() - 1
+            });
+            if let Some((_, sum)) = parts.get_mut(index) {
+                sum.effort += row.effort;
+                sum.counts.add(&row.finding);
+            }
+        }
+        parts
+    }
+
+    fn print_rows(&self, out: &mut impl io::Write) -> Result<()> {
         let width = self.rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
         writeln!(
             out,
-            "\n{:8} {:width$} {:8} {:>7} {:>6}",
-            "step", "check", "result", "seconds", "tests"
+            "\n{:8} {:width$} {:8} {:>7} {:>7} {:>9} {:>6}",
+            "step", "check", "result", "seconds", "CPU s", "compiling", "tests"
         )?;
-        for Row { step, name, finding, took } in &self.rows {
-            counts.add(finding);
+        for Row { step, name, finding, effort } in &self.rows {
             let (result, why) = match &finding.outcome {
                 Outcome::Passed => ("passed", ""),
                 Outcome::Failed(why) => ("FAILED", why.lines().next().unwrap_or_default()),
@@ -219,14 +330,35 @@ impl Report {
                 passed => passed.to_string(),
             };
             // The whole reason stands where the check ran.
-            let line = format!(
-                "{step:8} {name:width$} {result:8} {:7.1} {tests:>6}  {why:.120}",
-                took.as_secs_f64()
-            );
+            let line = format!("{step:8} {name:width$} {result:8} {effort} {tests:>6}  {why:.120}");
             writeln!(out, "{}", line.trim_end())?;
         }
-        writeln!(out, "\n{counts}")?;
-        Ok(counts.failed == 0)
+        Ok(())
+    }
+
+    fn print_parts(&self, parts: &[(String, Sum)], out: &mut impl io::Write) -> Result<()> {
+        writeln!(
+            out,
+            "\n{:16} {:>7} {:>7} {:>9} {:>7} {:>7} {:>7}",
+            "step", "seconds", "CPU s", "compiling", "budget", "passed", "skipped"
+        )?;
+        let mut cost = Cost::default();
+        for (part, Sum { effort, counts }) in parts {
+            let budget =
+                budget::of(part).map_or_else(|| String::from("-"), |seconds| seconds.to_string());
+            let Counts { passed, skipped, .. } = counts;
+            writeln!(out, "{part:16} {effort} {budget:>7} {passed:>7} {skipped:>7}")?;
+            cost += effort.cost;
+        }
+        let all = Effort { wall: self.start.elapsed(), cost };
+        let Counts { passed, skipped, .. } = self.counts();
+        writeln!(out, "{:16} {all} {:>7} {passed:>7} {skipped:>7}", "all", "-")?;
+        writeln!(
+            out,
+            "seconds: wall-clock time; lanes of the lab run side by side, and the last line is the whole run. budget: CPU \
+             seconds; a step that needs half as much again fails."
+        )?;
+        Ok(())
     }
 }
 

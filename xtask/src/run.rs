@@ -7,10 +7,6 @@ use crate::host::Host;
 use crate::report::Report;
 use crate::toolchain;
 
-/// Tests of what the features besides the default ones do not change: every state that a crash can leave,
-/// every bit of a store, many random programs and deeds. A user's `cargo test` runs them.
-const SAME_WITH_EVERY_FEATURE: [&str; 4] = ["crashes::", "damage::", "model::", "simulator::"];
-
 /// Tests of functions without unsafe code or pointers: over recorded machines and texts, and arithmetic. Miri can
 /// find nothing there that the native run does not, and takes minutes to read the texts.
 const NOTHING_FOR_MIRI: [&str; 9] = [
@@ -34,26 +30,34 @@ pub(crate) fn test(_host: &Host, report: &mut Report) -> Result<()> {
     report.check("as in the README", "the tests pass as a new user runs them", || {
         Cmd::cargo("test").check_tests()
     })?;
+    // The first check has run the library's and the command's programs with every feature but `privileged`, which
+    // only adds functions: of those, the two that execute instructions.
     report.check("everything", "the tests of every member pass with every feature", || {
-        Cmd::cargo("test --workspace --all-features --no-fail-fast --")
-            .args(skipping(&SAME_WITH_EVERY_FEATURE))
+        Cmd::cargo("test --workspace --all-features --no-fail-fast --lib --bins")
+            .words("--test chosen_here --test coherence")
             .check_tests()
     })?;
     report.check("bare library", "the tests pass without any feature", || {
         Cmd::cargo("test -p cachemaint --no-default-features").check_tests()
-    })?;
-    report.check(
-        "instruction count",
-        "a persist executes no more instructions than promised",
-        || Cmd::cargo("test --release -p cachemaint --test instruction_count").check_tests(),
-    )
+    })
 }
+
+/// The features of all members, so that both checks share one optimised library.
+const OPTIMISED: &str = "--workspace --all-features";
 
 /// Times mean nothing here: a benchmark is run for the answer that it checks.
 pub(crate) fn bench(_host: &Host, report: &mut Report) -> Result<()> {
     report.check("once each", "every benchmark runs, and its data are right afterwards", || {
-        Cmd::cargo("bench -p cachemaint-benches -- --test").check()
-    })
+        Cmd::cargo("bench --bench *").words(OPTIMISED).words("-- --test").check()
+    })?;
+    report.check(
+        "instruction count",
+        "a persist executes no more instructions than promised",
+        || {
+            let tests = Cmd::cargo("test --release --test instruction_count").words(OPTIMISED);
+            tests.check_tests()
+        },
+    )
 }
 
 /// As the step `test` with many more generated cases.

@@ -141,19 +141,32 @@ pub(crate) fn with_built_std(
     Ok(compiler.linker(triple, "rust-lld"))
 }
 
+/// A compiler for the library with every feature that needs no file, on `triple`: with `core` and `alloc`, and with
+/// the whole standard library where the target has one, as the checksum crate uses it there.
+pub(crate) fn for_library(host: &Host, triple: &str) -> Result<Compiler> {
+    let is_bare = triple.ends_with("-none") || triple.contains("-none-");
+    with_crates(host, triple, if is_bare { "core,alloc" } else { "std,panic_abort" })
+}
+
 /// A compiler with at least `core` for `triple`.
-pub(crate) fn with_core(host: &Host, triple: &str) -> Result<Compiler> {
+fn with_core(host: &Host, triple: &str) -> Result<Compiler> {
+    with_crates(host, triple, "core")
+}
+
+/// A compiler for `triple` with these crates of the standard library, which are built from their sources if rustup
+/// has none.
+fn with_crates(host: &Host, triple: &str, crates: &str) -> Result<Compiler> {
     let no_rustup = match in_use(host, triple) {
         Ok(compiler) => return Ok(compiler),
         Err(reason) => reason,
     };
     let packaged = || -> Result<Compiler> {
         debian::install(&["rustc-web", "rust-web-src"])?;
-        let mut compiler = Compiler::debian(host, vec![String::from("-Zbuild-std=core")])?;
+        let mut compiler = Compiler::debian(host, vec![format!("-Zbuild-std={crates}")])?;
         compiler.env.push(("RUSTC_BOOTSTRAP", String::from("1")));
         Ok(compiler)
     };
-    packaged().with_context(|| format!("no core for {triple} ({no_rustup:#})"))
+    packaged().with_context(|| format!("no {crates} for {triple} ({no_rustup:#})"))
 }
 
 /// As [`with_core`], with a linker: rustup's compilers bring one for every target, Debian's does not

@@ -258,7 +258,9 @@ impl State {
 
     fn store(&mut self, words: &[(u64, u64)], store: Store, place: Place) {
         if let Some(uncut) = &mut self.uncut {
-            words.iter().for_each(|(at, word)| uncut.store(*at, *word));
+            for (at, word) in words {
+                uncut.store(*at, *word);
+            }
             return;
         }
         self.snapshot();

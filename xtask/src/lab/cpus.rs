@@ -1,58 +1,32 @@
 //! The library's tests and the command's report on CPUs that this machine does not have, under QEMU's
 //! user emulation.
 //!
-//! A lane builds for one target once and runs on one model of that architecture: the command must
-//! report what the model's [`Expectation`] demands, and the tests must pass. The test `chosen_here`
-//! reads the same expectation's choice from `CACHEMAINT_EXPECT` and executes what was chosen; an
-//! instruction that the model lacks would end it by SIGILL. An emulator has no caches: a lane
+//! The test programs are built once for each target. A lane runs on one model those of its [`Scope`], which must
+//! pass. Of them, `chosen_here` executes what was chosen, so that an instruction which the model lacks ends it by
+//! SIGILL, compares the choice with that of the model's [`Expectation`] (`CACHEMAINT_EXPECT`), and writes the report
+//! (`CACHEMAINT_REPORT`), which must be as the expectation demands. An emulator has no caches: a lane
 //! proves what is chosen and that it executes, never that data became durable.
 
 use alloc::collections::BTreeMap;
 use core::cell::RefCell;
 use core::ops::RangeInclusive;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 use super::expectation::{Expectation, FOLDER};
+use super::programs::{Program, Programs, Scope};
 use super::{Lab, Lane, Run, Unavailable};
 use crate::command::{Cmd, find_program};
 use crate::debian;
 use crate::host::Host;
 use crate::log::Log;
 use crate::report::{Finding, Tests};
-use crate::run::skipping;
 use crate::toolchain::{self, Compiler};
 
-/// Seconds for one program on one model.
+/// Seconds for one test program on one model.
 const LIMIT: u32 = 300;
-/// Seconds for one target's compilation and all its programs on one model.
-const LANE_LIMIT: u32 = 900;
-
-/// Tests of what is the same on every CPU: pure functions over recorded machines, models of caches, and the
-/// simulator.
-/// They run natively, and emulated once for each order and size of words.
-pub(super) const SAME_ON_EVERY_CPU: [&str; 8] = [
-    "report::tests",
-    "views::tests",
-    "memory_type::",
-    "ring_on_model",
-    "simulator::",
-    "uses::",
-    "damage::",
-    "model::",
-];
-
-/// Tests that would take minutes in an emulator and are the same everywhere: crashes of the logs on a
-/// simulated medium, which also read the library's sources, and a store opened anew for each of its bits.
-/// Their formats are read and written by other tests.
-pub(super) const TOO_LONG: [&str; 4] = [
-    "crashes::",
-    "damage::a_bit_of_a_chunk_costs_that_chunk",
-    "damage::each_bit_of_headers_histories_tables_and_a_blob_is_proved",
-    "simulator::recorder",
-];
-
 /// The emulators' version that is right about every target.
 pub(super) const CURRENT: u32 = 10;
 
@@ -61,27 +35,28 @@ pub(super) const CURRENT: u32 = 10;
 struct Model {
     cpu: &'static str,
     expected: &'static str,
-    shows: Shows,
-}
-
-/// What can be run on a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shows {
-    /// The command's report and the tests.
-    Both,
-    /// The report: the emulator lacks an instruction that the model announces, and the tests execute each.
-    Report,
-    /// The tests: the command needs atomics of 64 bits.
-    Tests,
+    /// The tests that run on it; only the report if there are none, where the emulator lacks an instruction that the
+    /// model announces.
+    scope: Option<Scope>,
 }
 
 impl Model {
     const fn new(cpu: &'static str, expected: &'static str) -> Self {
-        Self { cpu, expected, shows: Shows::Both }
+        Self { cpu, expected, scope: Some(Scope::Model) }
     }
 
-    const fn showing(self, shows: Shows) -> Self {
-        Self { shows, ..self }
+    /// The model that stands for its architecture.
+    const fn of_architecture(self) -> Self {
+        Self { scope: Some(Scope::Architecture), ..self }
+    }
+
+    /// The model that stands for a size or order of words, or an order of accesses.
+    const fn of_words(self) -> Self {
+        Self { scope: Some(Scope::Everything), ..self }
+    }
+
+    const fn report_alone(self) -> Self {
+        Self { scope: None, ..self }
     }
 }
 
@@ -97,17 +72,6 @@ struct Target {
     models: &'static [Model],
     /// Whether its lanes run only when asked for.
     is_long: bool,
-}
-
-impl Target {
-    /// Whether this model stands for all CPUs whose words are in another order, or smaller, than those of
-    /// the machines that these lanes run on.
-    fn is_for_other_words(&self, model: &Model) -> bool {
-        let same = ["x86_64", "aarch64", "riscv64gc", "powerpc64le", "loongarch64"];
-        let architecture = self.triple.split('-').next().unwrap_or_default();
-        let first = self.models.first();
-        !same.contains(&architecture) && first.is_some_and(|first| core::ptr::eq(first, model))
-    }
 }
 
 /// What makes programs for another architecture than the host's.
@@ -144,7 +108,7 @@ impl Cross {
 /// `max` without some feature bits: QEMU raises #UD for an instruction whose CPUID bit is off, and
 /// its models named after real CPUs lack CLWB and CLFLUSHOPT even where the silicon has them.
 const X86: &[Model] = &[
-    Model::new("max", "x86-max"),
+    Model::new("max", "x86-max").of_architecture(),
     Model::new("max,-clwb", "x86-max-no-clwb"),
     Model::new("max,-clwb,-clflushopt", "x86-max-no-clflushopt"),
     Model::new("max,vendor=GenuineIntel,-clwb,-clflushopt", "x86-max-intel-no-clflushopt"),
@@ -152,11 +116,12 @@ const X86: &[Model] = &[
 ];
 
 const ARM64: &[Model] = &[
-    Model::new("cortex-a53", "arm64-cortex-a53"),
+    Model::new("cortex-a53", "arm64-cortex-a53").of_architecture(),
     Model::new("cortex-a72", "arm64-cortex-a72"),
     Model::new("neoverse-n1", "arm64-neoverse-n1"),
     Model::new("a64fx", "arm64-a64fx"),
-    Model::new("neoverse-v1", "arm64-neoverse-v1"),
+    // Weakly ordered.
+    Model::new("neoverse-v1", "arm64-neoverse-v1").of_words(),
     Model::new("max", "arm64-max"),
 ];
 
@@ -195,7 +160,8 @@ const TARGETS: [Target; 10] = [
         cross: Some(Cross::new("arm-linux-gnueabihf")),
         emulator: "qemu-arm",
         versions: 7..=u32::MAX,
-        models: &[Model::new("cortex-a15", "armv7-cortex-a15")],
+        // Words of 32 bits.
+        models: &[Model::new("cortex-a15", "armv7-cortex-a15").of_words()],
         is_long: false,
     },
     Target {
@@ -206,7 +172,7 @@ const TARGETS: [Target; 10] = [
         // 7.2 knows no Zicbom; 11 announces it to programs and raises SIGILL when they use it.
         versions: CURRENT..=CURRENT,
         models: &[
-            Model::new("rv64,zicbom=true", "riscv64-kernel-does-not-tell"),
+            Model::new("rv64,zicbom=true", "riscv64-kernel-does-not-tell").of_architecture(),
             Model::new("rv64,zicbom=false", "riscv64-kernel-does-not-tell"),
         ],
         is_long: false,
@@ -218,9 +184,9 @@ const TARGETS: [Target; 10] = [
         emulator: "qemu-ppc64le",
         versions: 7..=u32::MAX,
         models: &[
-            Model::new("power8", "powerpc64le-power8"),
+            Model::new("power8", "powerpc64le-power8").of_architecture(),
             Model::new("power9", "powerpc64le-power9"),
-            Model::new("power10", "powerpc64le-power10").showing(Shows::Report),
+            Model::new("power10", "powerpc64le-power10").report_alone(),
         ],
         is_long: false,
     },
@@ -230,7 +196,7 @@ const TARGETS: [Target; 10] = [
         cross: Some(Cross::new("powerpc64-linux-gnu")),
         emulator: "qemu-ppc64",
         versions: 7..=u32::MAX,
-        models: &[Model::new("power7", "powerpc64-power7")],
+        models: &[Model::new("power7", "powerpc64-power7").of_architecture()],
         is_long: false,
     },
     Target {
@@ -239,7 +205,7 @@ const TARGETS: [Target; 10] = [
         cross: Some(Cross::new("powerpc-linux-gnu")),
         emulator: "qemu-ppc",
         versions: 7..=u32::MAX,
-        models: &[Model::new("7457", "powerpc-7457").showing(Shows::Tests)],
+        models: &[Model::new("7457", "powerpc-7457").of_architecture()],
         is_long: false,
     },
     Target {
@@ -248,7 +214,8 @@ const TARGETS: [Target; 10] = [
         cross: Some(Cross::new("s390x-linux-gnu")),
         emulator: "qemu-s390x",
         versions: 7..=u32::MAX,
-        models: &[Model::new("max", "s390x-max")],
+        // Big-endian.
+        models: &[Model::new("max", "s390x-max").of_words()],
         is_long: false,
     },
     // Not every mirror of rustup's has its standard library, and few releases of Debian have a compiler
@@ -259,7 +226,7 @@ const TARGETS: [Target; 10] = [
         cross: Some(Cross { gnu: "loongarch64-linux-gnu", builds_std: true }),
         emulator: "qemu-loongarch64",
         versions: CURRENT..=u32::MAX,
-        models: &[Model::new("la464", "loongarch64-la464")],
+        models: &[Model::new("la464", "loongarch64-la464").of_architecture()],
         is_long: true,
     },
 ];
@@ -297,69 +264,89 @@ pub(super) fn lanes() -> Vec<Lane> {
 
 fn lane(target: &'static Target, model: &'static Model) -> Lane {
     let name = format!("cpu/{}/{}", target.emulator, model.cpu);
-    let proves = match model.shows {
-        Shows::Both => "the tests pass, the report is as in",
-        Shows::Report => "the report is as in",
-        Shows::Tests => "the tests pass, the choice is as in",
+    let proves = match model.scope {
+        Some(_) => "the tests pass, the report is as in",
+        None => "the report is as in",
     };
     let proves = format!("{proves} {FOLDER}/{}.json", model.expected);
-    let lane = Lane::new(name, proves, move |lab| prepare(lab, target, model));
+    let lane = Lane::new(name.clone(), proves, move |lab| prepare(lab, &name, target, model));
     if target.is_long { lane.long() } else { lane }
 }
 
-fn prepare(lab: &Lab<'_>, target: &'static Target, model: &'static Model) -> Result<Run> {
+fn prepare(
+    lab: &Lab<'_>,
+    name: &str,
+    target: &'static Target,
+    model: &'static Model,
+) -> Result<Run> {
     let expectation = Expectation::read(lab.tree(), model.expected)?;
     let choice = expectation.choice().with_context(|| model.expected)?;
     let ready = lab.ready(target)?;
-    let report = ready.run_on(lab, model, "run -p cachemaint-cli --bin cachemaint");
-    let tests = "test -p cachemaint --all-features --lib --tests --no-fail-fast";
-    let left_out: &[&str] = if target.is_for_other_words(model) { &[] } else { &SAME_ON_EVERY_CPU };
-    let checks = Checks {
-        expectation,
-        name: model.expected,
-        report: (model.shows != Shows::Tests).then(|| report.words("-- caps --json")),
-        tests: (model.shows != Shows::Report).then(|| {
-            ready
-                .run_on(lab, model, tests)
-                .arg("--")
-                .args(skipping(left_out.iter().chain(&TOO_LONG)))
-                .env("CACHEMAINT_EXPECT", choice)
-                // Emulation is some twenty times slower; the native run tries all cases.
-                .env("PROPTEST_CASES", "16")
-        }),
+    let programs = ready.test_programs(lab, model.scope.unwrap_or(Scope::Model))?;
+    let written = report_file(lab, name)?;
+    let run = |program: &Program, arguments: Vec<&str>| {
+        ready
+            .on(model, &program.path.display().to_string())
+            .args(arguments)
+            .folder(lab.tree())
+            .env("CACHEMAINT_EXPECT", choice.clone())
+            .env("CACHEMAINT_REPORT", written.display().to_string())
+            // Emulation is some twenty times slower; the native run tries all cases.
+            .env("PROPTEST_CASES", "16")
     };
+    let tests = match model.scope {
+        Some(_) => programs.runs().map(|(program, arguments)| run(program, arguments)).collect(),
+        None => vec![run(programs.named("chosen_here")?, vec![REPORTING])],
+    };
+    let checks = Checks { expectation, name: model.expected, written, tests };
     Ok(Box::new(move |log| checks.run(log)))
+}
+
+/// The test that writes the report.
+const REPORTING: &str = "the_report_names_the_chosen_instructions";
+
+/// Returns the file for a lane's report, which does not exist yet.
+fn report_file(lab: &Lab<'_>, name: &str) -> Result<PathBuf> {
+    let folder = lab.work().join("reports");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let file = folder.join(format!("{}.json", name.replace('/', "-")));
+    if file.exists() {
+        fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+    }
+    Ok(file)
 }
 
 /// What a lane does on its CPU.
 struct Checks {
     expectation: Expectation,
     name: &'static str,
-    /// Prints the report.
-    report: Option<Cmd>,
-    tests: Option<Cmd>,
+    /// The report, which one of the tests writes.
+    written: PathBuf,
+    tests: Vec<Cmd>,
 }
 
 impl Checks {
+    /// Runs every program, also behind one that fails.
     fn run(&self, log: &mut Log) -> Result<Finding> {
-        let mut failures = match self.report.as_ref().map(|report| report.read_in(log)) {
-            None => Vec::new(),
-            Some(Ok(report)) => self.expectation.differences(&report),
-            Some(Err(error)) => vec![format!("{error:#}")],
-        };
-        if !failures.is_empty() {
+        let mut tests = Tests::default();
+        let mut failures = Vec::new();
+        for program in &self.tests {
+            let finding = program.check_in(log)?;
+            tests.add(finding.tests());
+            failures.extend(finding.failure().map(str::to_owned));
+        }
+        ensure!(tests.have_passed(), "no test ran");
+        let report = fs::read_to_string(&self.written)
+            .with_context(|| format!("no test wrote {}", self.written.display()))?;
+        let differences = self.expectation.differences(&report);
+        if !differences.is_empty() {
+            failures.extend(differences);
             failures.push(format!("(expected by {FOLDER}/{}.json)", self.name));
         }
-        // They run either way: what is wrong in the report may be right in what is executed.
-        let tests = match &self.tests {
-            Some(tests) => tests.check_tests_in(log)?,
-            None => Finding::passed(Tests::default()),
-        };
-        if failures.is_empty() {
-            return Ok(tests);
-        }
-        failures.extend(tests.failure().map(str::to_owned));
-        Ok(Finding::failed(tests.tests(), failures.join("\n")))
+        Ok(match failures.as_slice() {
+            [] => Finding::passed(tests),
+            failures => Finding::failed(tests, failures.join("\n")),
+        })
     }
 }
 
@@ -433,19 +420,23 @@ fn ready(host: &Host, target: &'static Target) -> Result<Ready> {
 }
 
 impl Ready {
-    /// `cargo` with the words of `line`, its program run on the model.
-    fn run_on(&self, lab: &Lab<'_>, model: &Model, line: &str) -> Cmd {
+    /// Builds the test programs of a scope.
+    fn test_programs(&self, lab: &Lab<'_>, scope: Scope) -> Result<Programs> {
         let triple = self.target.triple;
-        let limit = LIMIT.to_string();
-        let mut runner = vec!["timeout", &limit, &self.emulator, "-cpu", model.cpu];
-        let mut cmd = lab.cargo(&self.compiler, line).limit(LANE_LIMIT);
-        let sysroot = self.cross.map(Cross::sysroot);
-        // Without `--target` the native programs are the ones that are built already.
-        if let Some(sysroot) = &sysroot {
-            runner.extend(["-L", sysroot]);
-            cmd = cmd.args(["--target", triple]);
+        lab.test_programs(triple, scope, |line| {
+            let cargo = lab.cargo(&self.compiler, line);
+            // Without `--target`, what was built for this machine serves other lanes too.
+            Ok(if self.cross.is_some() { cargo.args(["--target", triple]) } else { cargo })
+        })
+    }
+
+    /// Returns the emulator of the model, which runs a program.
+    fn on(&self, model: &Model, program: &str) -> Cmd {
+        let emulator = Cmd::new(&self.emulator).args(["-cpu", model.cpu]).limit(LIMIT);
+        match self.cross.map(Cross::sysroot) {
+            Some(sysroot) => emulator.args(["-L", &sysroot, program]),
+            None => emulator.arg(program),
         }
-        cmd.arg("--config").arg(format!("target.{triple}.runner={runner:?}"))
     }
 }
 

@@ -1,19 +1,17 @@
 //! One thing to prove, and how many of them run side by side.
 
 use core::fmt;
-use core::time::Duration;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
 use super::Lab;
 use crate::log::Log;
-use crate::report::{Finding, Tests};
+use crate::report::{Effort, Finding, Tests};
 
 /// One thing to prove, on one machine.
 pub(crate) struct Lane {
@@ -73,18 +71,18 @@ impl Lane {
     }
 }
 
-/// A lane that can run, and its name.
-type Queued = (String, Run);
+/// A lane that can run: its name, the effort of its preparation, and its work.
+type Queued = (String, Effort, Run);
 
-/// What a lane came to, and how long it ran.
-type Ended = (String, Finding, Duration);
+/// What a lane came to, and its effort.
+type Ended = (String, Finding, Effort);
 
 /// Prepares the lanes one after the other, meanwhile runs those that are prepared side by side, and hands over
 /// what each came to.
 pub(super) fn run_all(
     lab: &Lab<'_>,
     lanes: Vec<Lane>,
-    mut record: impl FnMut(&str, Finding, Duration) -> Result<()>,
+    mut record: impl FnMut(&str, Finding, Effort) -> Result<()>,
 ) -> Result<()> {
     let jobs = thread::available_parallelism().map_or(1, usize::from).min(lanes.len());
     writeln!(io::stdout(), "\nlab: {} lanes, {jobs} side by side", lanes.len())?;
@@ -100,16 +98,19 @@ pub(super) fn run_all(
         }
         drop(results);
         for lane in lanes {
-            let start = Instant::now();
-            match (lane.prepare)(lab) {
-                Ok(run) => ensure!(prepared.send((lane.name, run)).is_ok(), "nothing runs lanes"),
-                Err(why) => record(&lane.name, not_prepared(&why), start.elapsed())?,
+            let (run, effort) = Effort::of(|| (lane.prepare)(lab));
+            match run {
+                Ok(run) => {
+                    let queued = (lane.name, effort, run);
+                    ensure!(prepared.send(queued).is_ok(), "nothing runs lanes");
+                }
+                Err(why) => record(&lane.name, not_prepared(&why), effort)?,
             }
             let mut ended = arriving.try_iter();
-            ended.try_for_each(|(name, finding, took)| record(&name, finding, took))?;
+            ended.try_for_each(|(name, finding, effort)| record(&name, finding, effort))?;
         }
         drop(prepared);
-        arriving.into_iter().try_for_each(|(name, finding, took)| record(&name, finding, took))
+        arriving.into_iter().try_for_each(|(name, finding, effort)| record(&name, finding, effort))
     })
 }
 
@@ -126,10 +127,10 @@ fn not_prepared(why: &anyhow::Error) -> Finding {
 fn run_prepared(queue: &Mutex<Receiver<Queued>>, work: &Path, results: &Sender<Ended>) {
     // Whoever waits for a lane keeps the others waiting for the next one: there is none either.
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-    while let Ok((name, run)) = next() {
-        let start = Instant::now();
-        let finding = run_one(work, &name, run);
-        if results.send((name, finding, start.elapsed())).is_err() {
+    while let Ok((name, mut effort, run)) = next() {
+        let (finding, running) = Effort::of(|| run_one(work, &name, run));
+        effort += running;
+        if results.send((name, finding, effort)).is_err() {
             break;
         }
     }

@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use super::initramfs::Initramfs;
 use super::kit::{Architecture, Kit};
+use crate::cost;
 use crate::log::Log;
 use crate::report::Tests;
 
@@ -484,7 +485,7 @@ impl Machine {
             Err(RecvTimeoutError::Timeout) => bail!("the machine does not power off"),
             Ok(reply) => bail!("the machine does not power off: {:?}", reply?),
         }
-        let status = self.child.wait().context("cannot wait for the emulator")?;
+        let status = cost::wait(&mut self.child, false).context("cannot wait for the emulator")?;
         ensure!(status.success(), "the emulator ended with {status}");
         Ok(())
     }
@@ -494,7 +495,7 @@ impl Drop for Machine {
     fn drop(&mut self) {
         // It may have ended; nobody is left to tell of an error.
         drop(self.child.kill());
-        drop(self.child.wait());
+        drop(cost::wait(&mut self.child, false));
         for file in &self.files {
             drop(std::fs::remove_file(file));
         }

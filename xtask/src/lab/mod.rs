@@ -17,10 +17,12 @@ mod lane;
 mod machine;
 mod machines;
 mod plugin;
+mod programs;
 mod prove;
 pub(crate) mod runner;
 mod selftest;
 
+use alloc::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -37,6 +39,7 @@ use crate::toolchain::Compiler;
 
 /// What `cargo xtask lab` is asked for.
 #[derive(Args, Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub(crate) struct Request {
     /// Lanes to run: names as listed, or their beginnings [default: all but the long ones].
     lanes: Vec<String>,
@@ -46,6 +49,9 @@ pub(crate) struct Request {
     /// Run the long lanes instead of the others.
     #[arg(long)]
     long: bool,
+    /// Run every test on every CPU, also those that are the same there.
+    #[arg(long, conflicts_with_all = ["list", "prove"])]
+    whole: bool,
     /// Prove that the lab can fail: plant breakages, and demand that a lane notices each; of these lanes alone, if
     /// some are named.
     #[arg(long, conflicts_with_all = ["list", "long"])]
@@ -67,6 +73,9 @@ impl Request {
     }
 }
 
+/// The lanes that run the library's tests.
+const WHOLE: [&str; 3] = ["cpu/", "machine/riscv64/", "machine/x86_64/tests-on-dax"];
+
 /// To optimise the library and its tests for each architecture takes longer than what lanes run of them gains
 /// by it.
 const QUICKLY_BUILT: [&str; 2] = ["--config", "profile.dev.package.cachemaint.opt-level=0"];
@@ -80,6 +89,9 @@ pub(crate) struct Lab<'a> {
     work: PathBuf,
     kits: Kits,
     targets: Targets,
+    programs: programs::Built,
+    /// Runs every test on every CPU.
+    is_whole: bool,
 }
 
 impl<'a> Lab<'a> {
@@ -96,6 +108,8 @@ impl<'a> Lab<'a> {
             work,
             kits: Kits::default(),
             targets: Targets::default(),
+            programs: programs::Built::default(),
+            is_whole: false,
         }
     }
 
@@ -137,6 +151,22 @@ pub(crate) fn lab_long(host: &Host, report: &mut Report) -> Result<()> {
     run_selected(host, report, &Request { long: true, ..Request::default() })
 }
 
+/// The lanes whose names begin like these, of those that the step runs.
+pub(crate) fn lab_lanes(
+    host: &Host,
+    report: &mut Report,
+    lanes: &BTreeSet<&'static str>,
+) -> Result<()> {
+    let lanes = lanes.iter().map(|lane| (*lane).to_owned()).collect();
+    run_selected(host, report, &Request { lanes, ..Request::default() })
+}
+
+/// Every test on every CPU.
+pub(crate) fn lab_whole(host: &Host, report: &mut Report) -> Result<()> {
+    let lanes = WHOLE.map(str::to_owned).to_vec();
+    run_selected(host, report, &Request { lanes, whole: true, ..Request::default() })
+}
+
 /// Each planted breakage is noticed.
 pub(crate) fn lab_prove(host: &Host, report: &mut Report) -> Result<()> {
     prove::prove(host, report, &[])
@@ -168,8 +198,9 @@ fn run_selected(host: &Host, report: &mut Report, request: &Request) -> Result<(
     let selected = request.select(lanes);
     let other = if request.long { "leave out --long" } else { "add --long, or name one whole" };
     ensure!(!selected.is_empty(), "there are lanes of this name, but of the other kind: {other}");
-    lane::run_all(&Lab::new(host), selected, |name, finding, took| {
-        report.record(name, &format!("lab {name}"), finding, took)
+    let lab = Lab { is_whole: request.whole, ..Lab::new(host) };
+    lane::run_all(&lab, selected, |name, finding, effort| {
+        report.record(name, &format!("lab {name}"), finding, effort)
     })
 }
 

@@ -4,17 +4,15 @@
 //! A breakage is a replacement in one file. If its text is not there exactly once, the code has moved
 //! on and the breakage must follow: that is a failure too.
 
-use core::time::Duration;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{Lab, Lane, lane, lanes};
 use crate::host::Host;
 use crate::log::Log;
-use crate::report::{Finding, Report, Tests};
+use crate::report::{Effort, Finding, Report, Tests};
 
 /// One mistake, and how it shows.
 struct Breakage {
@@ -218,12 +216,11 @@ pub(super) fn prove(host: &Host, report: &mut Report, lanes: &[String]) -> Resul
     ensure!(!wanted.is_empty(), "no breakage is planted for {lanes:?}");
     let copy = copy_of(host)?;
     for breakage in wanted {
-        let start = Instant::now();
-        let finding = breakage
-            .noticed(host, &copy)
-            .unwrap_or_else(|why| Finding::failed(Tests::default(), format!("{why:#}")));
+        let (finding, effort) = Effort::of(|| breakage.noticed(host, &copy));
+        let finding =
+            finding.unwrap_or_else(|why| Finding::failed(Tests::default(), format!("{why:#}")));
         let name = format!("prove/{}", breakage.name);
-        report.record(&name, "lab --prove", finding, start.elapsed())?;
+        report.record(&name, "lab --prove", finding, effort)?;
     }
     Ok(())
 }
@@ -272,7 +269,7 @@ impl Breakage {
         ensure!(!selected.is_empty(), "there is no lane {}", self.lane);
         let mut finding = None;
         let lab = Lab::of(host, copy, work(host));
-        lane::run_all(&lab, selected, |_name, found, _took: Duration| {
+        lane::run_all(&lab, selected, |_name, found, _effort| {
             finding = Some(found);
             Ok(())
         })?;

@@ -9,18 +9,20 @@ use crate::lab::Lane;
 use crate::lab::expectation::{Expectation, FOLDER};
 use crate::lab::kit::Architecture;
 use crate::lab::machine::Machine;
+use crate::lab::programs::Scope;
 
 /// A CPU of QEMU's, and what must be reported of it.
 struct Model {
     cpu: &'static str,
     expected: &'static str,
+    scope: Scope,
 }
 
 /// QEMU `target/riscv/cpu.c`: `rv64` has Zicbom with blocks of 64 bytes.
 const MODELS: [Model; 3] = [
-    Model { cpu: "rv64", expected: "riscv64-zicbom-64" },
-    Model { cpu: "rv64,cbom_blocksize=128", expected: "riscv64-zicbom-128" },
-    Model { cpu: "rv64,zicbom=false", expected: "riscv64-no-zicbom" },
+    Model { cpu: "rv64", expected: "riscv64-zicbom-64", scope: Scope::Architecture },
+    Model { cpu: "rv64,cbom_blocksize=128", expected: "riscv64-zicbom-128", scope: Scope::Model },
+    Model { cpu: "rv64,zicbom=false", expected: "riscv64-no-zicbom", scope: Scope::Model },
 ];
 
 pub(super) fn lanes() -> Vec<Lane> {
@@ -37,7 +39,7 @@ fn lane(model: &'static Model) -> Lane {
         let kit = lab.kit(Architecture::Riscv64)?;
         let expectation = Expectation::read(lab.tree(), model.expected)?;
         let choice = expectation.choice()?;
-        let tests = lab.static_tests(Architecture::Riscv64)?;
+        let tests = lab.static_tests(Architecture::Riscv64, model.scope)?;
         Ok(Box::new(move |log| {
             let setup = setup_for_tests(&name, "virt", "1G", &tests).cpu(model.cpu);
             let mut machine = Machine::start(&kit, &setup, log)?;

@@ -1,18 +1,16 @@
 //! The library's own tests inside a machine, with their files on a DAX file system.
 
 use core::time::Duration;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Result, bail};
-use serde_json::Value;
+use anyhow::Result;
 
 use super::{DIRECTORY, dax_machine};
-use crate::lab::cpus::{SAME_ON_EVERY_CPU, TOO_LONG};
 use crate::lab::kit::Architecture;
 use crate::lab::machine::{Machine, Setup};
+use crate::lab::programs::{Programs, Scope};
 use crate::lab::{Lab, Lane};
 use crate::report::Finding;
-use crate::run::skipping;
 
 /// For all of them: emulation is slow.
 pub(super) const LIMIT: Duration = Duration::from_secs(400);
@@ -21,7 +19,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     let name = "machine/x86_64/tests-on-dax";
     vec![Lane::new(name, "the library's tests pass with their files on DAX", move |lab| {
         let kit = lab.kit(Architecture::X86)?;
-        let tests = lab.static_tests(Architecture::X86)?;
+        let tests = lab.static_tests(Architecture::X86, Scope::Architecture)?;
         Ok(Box::new(move |log| {
             let files: Vec<(String, &PathBuf)> = places(&tests).collect();
             let mut machine = dax_machine(&kit, name, &files, log)?;
@@ -33,7 +31,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 }
 
 /// A machine that has these test programs in it.
-pub(super) fn setup_for_tests(name: &str, board: &str, memory: &str, tests: &[PathBuf]) -> Setup {
+pub(super) fn setup_for_tests(name: &str, board: &str, memory: &str, tests: &Programs) -> Setup {
     let mut setup = Setup::new(name, board, memory);
     setup.limit = LIMIT;
     for (place, program) in places(tests) {
@@ -43,15 +41,19 @@ pub(super) fn setup_for_tests(name: &str, board: &str, memory: &str, tests: &[Pa
 }
 
 /// Each program with its path in the machine.
-fn places(tests: &[PathBuf]) -> impl Iterator<Item = (String, &PathBuf)> {
-    tests.iter().enumerate().map(|(number, program)| (format!("/lab/test-{number}"), program))
+fn places(tests: &Programs) -> impl Iterator<Item = (String, &PathBuf)> {
+    tests.runs().map(|(program, _)| (place(&program.name), &program.path))
+}
+
+fn place(program: &str) -> String {
+    format!("/lab/test-{program}")
 }
 
 /// Runs the test programs that the machine has in it, with their files below `directory`; if `choice` is
 /// given, the test `chosen_here` demands it.
 pub(super) fn run_tests(
     machine: &mut Machine,
-    tests: &[PathBuf],
+    tests: &Programs,
     directory: &str,
     choice: Option<&str>,
 ) -> Result<Finding> {
@@ -60,11 +62,11 @@ pub(super) fn run_tests(
     let expected = choice.map(|choice| ("CACHEMAINT_EXPECT", choice));
     let environment: Vec<_> = environment.chain(expected).collect();
     let mut failed = Vec::new();
-    let left_out = skipping(SAME_ON_EVERY_CPU.iter().chain(&TOO_LONG)).join(" ");
-    for (place, program) in places(tests) {
-        let ended = machine.run_any(&format!("{place} {left_out}"), &environment)?;
+    for (program, arguments) in tests.runs() {
+        let line = format!("{} {}", place(&program.name), arguments.join(" "));
+        let ended = machine.run_any(&line, &environment)?;
         if ended != (Some(0), None) {
-            failed.push(format!("{} ended with {ended:?}", name_of(program)));
+            failed.push(format!("{} ended with {ended:?}", program.name));
         }
     }
     Ok(match failed.as_slice() {
@@ -73,25 +75,14 @@ pub(super) fn run_tests(
     })
 }
 
-fn name_of(program: &Path) -> String {
-    program.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
 impl Lab<'_> {
     /// The library's test programs, which need no library of the machine's.
-    pub(super) fn static_tests(&self, architecture: Architecture) -> Result<Vec<PathBuf>> {
-        let line = "test -p cachemaint --all-features --lib --tests --no-run --message-format json";
-        let messages = self.cargo_static(architecture, line)?.read()?;
-        let programs: Vec<PathBuf> = messages.lines().filter_map(program).collect();
-        if programs.is_empty() {
-            bail!("cargo built no tests");
-        }
-        Ok(programs)
+    pub(super) fn static_tests(
+        &self,
+        architecture: Architecture,
+        scope: Scope,
+    ) -> Result<Programs> {
+        let built_for = format!("static {}", architecture.triple());
+        self.test_programs(&built_for, scope, |line| self.cargo_static(architecture, line))
     }
-}
-
-/// The program that a message of cargo's is about (The Cargo Book, "External tools").
-fn program(message: &str) -> Option<PathBuf> {
-    let message: Value = serde_json::from_str(message).ok()?;
-    message.get("executable")?.as_str().map(PathBuf::from)
 }

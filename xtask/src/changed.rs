@@ -1,0 +1,176 @@
+//! The checks that a change can have broken, by the files that it touches.
+
+use alloc::collections::BTreeSet;
+use core::fmt;
+
+use anyhow::Result;
+
+use crate::command::Cmd;
+
+/// A part of the tree, and the checks of it.
+struct Part {
+    /// The beginnings of its paths.
+    paths: &'static [&'static str],
+    steps: &'static [&'static str],
+    /// Lanes of the lab, by the beginnings of their names.
+    lanes: &'static [&'static str],
+}
+
+/// Steps that take seconds and run whatever has changed.
+const ALWAYS: [&str; 4] = ["fmt", "clippy", "package", "tree"];
+
+/// The beginning of every lane's name.
+const EVERY_LANE: &str = "";
+
+/// The first part that has a file decides; a file of no part can have broken anything.
+const PARTS: [Part; 11] = [
+    Part {
+        paths: &["src/sim/", "tests/simulator", "examples/", "docs/"],
+        steps: &["doc", "test"],
+        lanes: &[],
+    },
+    Part {
+        paths: &["src/journal/", "tests/journal"],
+        steps: &["doc", "test", "bench", "no-std", "loom"],
+        lanes: &["machine/x86_64/journal", "flush/x86_64/max"],
+    },
+    Part {
+        paths: &["src/recorder/", "tests/recorder"],
+        steps: &["doc", "test", "bench", "no-std", "loom"],
+        lanes: &["machine/x86_64/recorder", "flush/x86_64/max", "cpu/"],
+    },
+    Part {
+        paths: &["src/preserve/", "tests/preserve"],
+        steps: &["doc", "test", "bench", "no-std"],
+        lanes: &["machine/x86_64/preserve", "flush/x86_64/max"],
+    },
+    Part {
+        paths: &["src/dax/", "tests/dax", "tests/own_mount"],
+        steps: &["doc", "test", "bench", "systems", "miri"],
+        lanes: &["cpu/", "machine/", "flush/"],
+    },
+    Part {
+        paths: &["src/report/"],
+        steps: &["doc", "test", "systems"],
+        lanes: &["cpu/", "machine/x86_64/cpu/", "machine/x86_64/side-by-side", "freestanding/"],
+    },
+    Part {
+        paths: &["cli/"],
+        steps: &["doc", "test", "bench", "systems", "demo"],
+        lanes: &["machine/x86_64/canary", "machine/x86_64/side-by-side", "machine/x86_64/tracer"],
+    },
+    Part { paths: &["benches/"], steps: &["bench"], lanes: &[] },
+    Part { paths: &["tests/asm/"], steps: &["asm"], lanes: &[] },
+    Part { paths: &["tests/lab/", "xtask/src/lab/"], steps: &["test"], lanes: &[EVERY_LANE] },
+    Part {
+        paths: &[
+            "README.md",
+            "CHANGELOG.md",
+            "CONTRIBUTING.md",
+            "LICENSE",
+            "fuzz/",
+            "tests/libpmem2",
+        ],
+        steps: &["doc", "test"],
+        lanes: &[],
+    },
+];
+
+/// The checks to run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Affected {
+    steps: BTreeSet<&'static str>,
+    /// The lanes of the lab, by the beginnings of their names.
+    pub(crate) lanes: BTreeSet<&'static str>,
+    /// The first file that can have broken anything.
+    everything: Option<String>,
+}
+
+impl Affected {
+    fn by(files: impl IntoIterator<Item = String>) -> Self {
+        let mut affected = Self::default();
+        for file in files {
+            let has_it = |part: &&Part| part.paths.iter().any(|path| file.starts_with(path));
+            affected.steps.extend(ALWAYS);
+            if let Some(part) = PARTS.iter().find(has_it) {
+                affected.steps.extend(part.steps);
+                affected.lanes.extend(part.lanes);
+            } else {
+                affected.lanes.insert(EVERY_LANE);
+                affected.everything = affected.everything.or(Some(file));
+            }
+        }
+        affected
+    }
+
+    /// Returns the checks for what differs from the branch that this one will be merged into: its commits, and what
+    /// is not committed.
+    pub(crate) fn since_main() -> Result<Self> {
+        let git = |line: &str| Cmd::new("git").words("-c safe.directory=*").words(line).read();
+        let base = ["@{upstream}", "origin/HEAD", "origin/main"]
+            .into_iter()
+            .find_map(|branch| git(&format!("merge-base HEAD {branch}")).ok())
+            .unwrap_or_else(|| String::from("HEAD"));
+        let changed = git(&format!("diff --name-only --no-renames {}", base.trim()))?;
+        let new = git("ls-files --others --exclude-standard")?;
+        Ok(Self::by(changed.lines().chain(new.lines()).map(str::to_owned)))
+    }
+
+    /// Returns true if the step is to run.
+    pub(crate) fn has(&self, step: &str) -> bool {
+        let is_lab = step == "lab" && !self.lanes.is_empty();
+        self.everything.is_some() || self.steps.contains(step) || is_lab
+    }
+}
+
+impl fmt::Display for Affected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.everything {
+            return write!(f, "every check: {file} belongs to no part with checks of its own");
+        }
+        if self.steps.is_empty() {
+            return f.write_str("nothing has changed");
+        }
+        let list = |names: &BTreeSet<&str>| names.iter().copied().collect::<Vec<_>>().join(" ");
+        write!(f, "steps: {}\nlanes: {}", list(&self.steps), list(&self.lanes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Affected;
+
+    fn by(files: &[&str]) -> Affected {
+        Affected::by(files.iter().map(|file| (*file).to_owned()))
+    }
+
+    #[test]
+    fn a_change_of_one_part_runs_the_checks_of_that_part() {
+        let journal = by(&["src/journal/append.rs"]);
+        assert!(journal.has("test") && journal.has("loom") && journal.has("lab"));
+        assert!(!journal.has("miri") && !journal.lanes.contains(""));
+        assert!(journal.lanes.contains("machine/x86_64/journal"));
+    }
+
+    #[test]
+    fn changes_of_several_parts_add_up() {
+        let both = by(&["benches/copy.rs", "tests/asm/codegen.rs"]);
+        assert!(both.has("bench") && both.has("asm") && both.has("fmt"));
+        assert!(!both.has("lab") && !both.has("test"));
+    }
+
+    #[test]
+    fn a_file_of_no_part_runs_everything() {
+        for file in ["arch/mod.rs", "src/lib.rs", "Cargo.lock", ".ci/run", "xtask/src/run.rs"] {
+            let affected = by(&["src/sim/mod.rs", file]);
+            assert!(affected.has("miri") && affected.lanes.contains(""), "{file}");
+            assert!(affected.to_string().contains(file));
+        }
+    }
+
+    #[test]
+    fn nothing_runs_where_nothing_has_changed() {
+        assert!(!by(&[]).has("fmt"));
+        assert_eq!(by(&[]).to_string(), "nothing has changed");
+    }
+}

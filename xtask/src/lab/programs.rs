@@ -1,0 +1,205 @@
+//! The library's test programs in the lab: which of their tests run on which CPU.
+//!
+//! Emulation is slow, so a test runs where its result can differ, and no more often:
+//!
+//! | scope | tests | runs on |
+//! |---|---|---|
+//! | [`Model`](Scope::Model) | those that execute maintenance, fences, block stores, checksum or counter instructions, or read identity and line size | every CPU model |
+//! | [`Architecture`](Scope::Architecture) | besides, those of system calls, signals, mappings, locks and the kernel's files | one model of each architecture |
+//! | [`Everything`](Scope::Everything) | besides, formats, readers and the simulator, which depend on the order and size of words and the order of accesses at most | one 32-bit, one big-endian and one weakly ordered CPU |
+//!
+//! `cargo xtask lab --whole`, a part of `full`, runs everything everywhere.
+
+use alloc::collections::BTreeMap;
+use core::cell::RefCell;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use super::Lab;
+use crate::command::Cmd;
+use crate::run::skipping;
+
+/// The tests that run on a CPU, in ascending order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Scope {
+    Model,
+    Architecture,
+    Everything,
+}
+
+/// The unit tests.
+const LIBRARY: &str = "cachemaint";
+
+/// The programs whose tests depend on the CPU model, and which of them do; all, if none is named.
+const ON_EACH_MODEL: [(&str, &[&str]); 3] = [
+    (LIBRARY, &["arch::", "cache::", "checksum::", "coherence::", "medium::", "recorder::clock"]),
+    ("chosen_here", &[]),
+    ("coherence", &["shared_with_a_device", "ring_of_threads"]),
+];
+
+/// The programs whose tests depend on the architecture.
+const ON_EACH_ARCHITECTURE: [&str; 8] = [
+    LIBRARY,
+    "chosen_here",
+    "coherence",
+    "dax",
+    "dax_faults",
+    "dax_processes",
+    "dax_size_limit",
+    "recorder",
+];
+
+/// Tests in these programs that are the same on every CPU: pure functions over recorded machines, plans and models,
+/// and readers of damaged formats.
+const SAME_ON_EVERY_CPU: [&str; 10] = [
+    "report::tests",
+    "views::tests",
+    "memory_type::",
+    "ring_on_model",
+    "damage::",
+    "format::",
+    "sim::",
+    "arch::lines::tests::every_small_range_is_covered_once",
+    "copy::tests::each_byte_is_stored_once_and_reaches_memory_by_every_path",
+    "copy::tests::chunks_in_either_direction_store_each_byte_once_too",
+];
+
+/// Tests that would take minutes in an emulator, of the kinds above: crashes of the logs on a simulated medium, which
+/// also read the library's sources, and a store opened anew for each of its bits. Their formats are read and written
+/// by other tests.
+const TOO_LONG: [&str; 4] = [
+    "crashes::",
+    "damage::a_bit_of_a_chunk_costs_that_chunk",
+    "damage::each_bit_of_headers_histories_tables_and_a_blob_is_proved",
+    "simulator::recorder",
+];
+
+impl Scope {
+    /// Returns the words with which cargo builds the programs.
+    fn targets(self) -> Vec<&'static str> {
+        let names: Vec<&str> = match self {
+            Self::Model => ON_EACH_MODEL.iter().map(|(name, _)| *name).collect(),
+            Self::Architecture => ON_EACH_ARCHITECTURE.to_vec(),
+            Self::Everything => return vec!["--lib", "--tests"],
+        };
+        let others = names.into_iter().filter(|name| *name != LIBRARY);
+        ["--lib"].into_iter().chain(others.flat_map(|name| ["--test", name])).collect()
+    }
+
+    /// Returns the arguments of a program; none if nothing of it is to run.
+    fn arguments(self, program: &str) -> Option<Vec<&'static str>> {
+        match self {
+            Self::Model => {
+                let (_, tests) = ON_EACH_MODEL.iter().find(|(name, _)| *name == program)?;
+                Some(tests.iter().copied().chain(skipping(&SAME_ON_EVERY_CPU)).collect())
+            }
+            Self::Architecture => ON_EACH_ARCHITECTURE
+                .contains(&program)
+                .then(|| skipping(SAME_ON_EVERY_CPU.iter().chain(&TOO_LONG))),
+            Self::Everything => Some(skipping(&TOO_LONG)),
+        }
+    }
+}
+
+/// A built test program.
+#[derive(Clone, Debug)]
+pub(super) struct Program {
+    /// Its name in the manifest; of the unit tests, the library's.
+    pub(super) name: String,
+    pub(super) path: PathBuf,
+}
+
+/// The test programs of a scope.
+#[derive(Clone, Debug)]
+pub(super) struct Programs {
+    scope: Scope,
+    programs: Vec<Program>,
+}
+
+/// The programs that were built, by what they were built for and the scope.
+pub(super) type Built = RefCell<BTreeMap<(String, Scope), Vec<Program>>>;
+
+impl Programs {
+    /// Each program that has something to run, with its arguments.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (&Program, Vec<&'static str>)> {
+        self.programs
+            .iter()
+            .filter_map(|program| Some((program, self.scope.arguments(&program.name)?)))
+    }
+
+    /// Returns the program with this name.
+    pub(super) fn named(&self, name: &str) -> Result<&Program> {
+        let found = self.programs.iter().find(|program| program.name == name);
+        found.with_context(|| format!("cargo built no {name}"))
+    }
+}
+
+impl Lab<'_> {
+    /// Builds the programs that run in a scope, for a target. `built_for` says for which; `cargo` is called with the
+    /// words to build them.
+    pub(super) fn test_programs(
+        &self,
+        built_for: &str,
+        scope: Scope,
+        cargo: impl FnOnce(&str) -> Result<Cmd>,
+    ) -> Result<Programs> {
+        let scope = if self.is_whole { Scope::Everything } else { scope };
+        let is_enough = |(name, built): &(String, Scope)| name == built_for && *built >= scope;
+        if let Some((_, programs)) = self.programs.borrow().iter().find(|(key, _)| is_enough(key)) {
+            return Ok(Programs { scope, programs: programs.clone() });
+        }
+        let line = "test -p cachemaint --all-features --no-run --message-format json";
+        let messages = cargo(line)?.args(scope.targets()).read()?;
+        let programs: Vec<Program> = messages.lines().filter_map(program).collect();
+        ensure!(!programs.is_empty(), "cargo built no tests");
+        self.programs.borrow_mut().insert((built_for.to_owned(), scope), programs.clone());
+        Ok(Programs { scope, programs })
+    }
+}
+
+/// Returns the test program that a message of cargo's is about (The Cargo Book, "External tools").
+fn program(message: &str) -> Option<Program> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    let is_test = message.pointer("/profile/test")?.as_bool()?;
+    let name = message.pointer("/target/name")?.as_str()?.to_owned();
+    let path = PathBuf::from(message.get("executable")?.as_str()?);
+    is_test.then_some(Program { name, path })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LIBRARY, ON_EACH_ARCHITECTURE, ON_EACH_MODEL, Scope, program};
+
+    #[test]
+    fn a_wider_scope_has_every_program_of_a_narrower_one() {
+        for (name, _) in ON_EACH_MODEL {
+            assert!(ON_EACH_ARCHITECTURE.contains(&name), "{name}");
+            assert!(Scope::Architecture.arguments(name).is_some());
+            assert!(Scope::Everything.arguments(name).is_some());
+        }
+    }
+
+    #[test]
+    fn programs_beyond_a_scope_are_neither_built_nor_run() {
+        assert_eq!(Scope::Model.arguments("simulator"), None);
+        assert_eq!(Scope::Architecture.arguments("simulator"), None);
+        assert!(!Scope::Architecture.targets().contains(&"simulator"));
+        assert_eq!(Scope::Everything.targets(), ["--lib", "--tests"]);
+    }
+
+    #[test]
+    fn a_program_is_a_test_with_an_executable() {
+        let message = |test: bool, executable: &str| {
+            format!(
+                r#"{{"reason": "compiler-artifact", "target": {{"name": "{LIBRARY}"}},
+                    "profile": {{"test": {test}}}, "executable": {executable}}}"#
+            )
+        };
+        assert_eq!(program(&message(true, r#""/a/b""#)).unwrap().name, LIBRARY);
+        assert!(program(&message(false, r#""/a/b""#)).is_none());
+        assert!(program(&message(true, "null")).is_none());
+        assert!(program(r#"{"reason": "build-finished", "success": true}"#).is_none());
+    }
+}

@@ -42,6 +42,7 @@ fn a_place_where_nothing_can_be_made_is_named() {
 }
 
 /// Whoever loses patience finds no file and no process left.
+#[cfg(unix)]
 #[test]
 fn nothing_is_left_behind_by_an_interrupt() {
     let directory = tempfile::tempdir().unwrap();

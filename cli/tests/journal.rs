@@ -4,6 +4,7 @@
 
 mod printed;
 mod refused;
+#[cfg(unix)]
 #[path = "../../tests/skip/mod.rs"]
 mod skip;
 mod wrapped;
@@ -15,7 +16,9 @@ use refused::is_refused;
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Child, Command as Process, Stdio};
 use tempfile::TempDir;
 use wrapped::unwrapped;

@@ -1,6 +1,5 @@
 //! Where the output of a command goes, whichever command it is.
 
-use std::fs::File;
 use std::process::{Command, Output, Stdio};
 
 const COMMANDS: [&[&str]; 4] =
@@ -30,7 +29,7 @@ fn a_reader_that_goes_away_is_no_error() {
 #[test]
 fn a_result_that_cannot_be_written_fails() {
     for arguments in COMMANDS {
-        let full = File::options().write(true).open("/dev/full").unwrap();
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
         let output = run(arguments, full).unwrap();
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
         let message = String::from_utf8(output.stderr).unwrap();

@@ -8,8 +8,8 @@ mod wrapped;
 
 use assert_cmd::assert::Assert;
 use assert_cmd::{Command, cargo};
-use cachemaint::preserve::{Options, Stamp};
-use cachemaint::report::{Backing, Event, Progress, survival_statement};
+use cachemaint::preserve::Options;
+use cachemaint::report::{Event, Progress, survival_statement};
 use printed::{stderr, stdout};
 use refused::is_refused;
 use serde_json::{Value, json};
@@ -448,10 +448,10 @@ fn what_a_sealed_store_relies_on_is_told_and_a_change_breaks_the_seal() {
 fn of_another_boot() -> Place {
     let place = Place::empty();
     let file = place.created(1 << 20);
-    let mut stamp = Stamp::UNKNOWN.with_kernel("6.1.0-before");
+    let mut stamp = cachemaint::preserve::Stamp::UNKNOWN.with_kernel("6.1.0-before");
     stamp.boot_id = [0xab; 16];
     stamp.seconds = 1_000_000_000;
-    stamp.backing = Backing::Ram;
+    stamp.backing = cachemaint::report::Backing::Ram;
     let mut store = Options::new().stamp(stamp).create(file).unwrap();
     let mut transaction = store.begin().unwrap();
     transaction.put("cpu", b"registers").unwrap();

@@ -280,6 +280,8 @@ impl Cmd {
     fn describe(&self, status: ExitStatus) -> String {
         match (status.code(), self.seconds()) {
             (Some(TIMED_OUT), Some(seconds)) => format!("took longer than {seconds} s"),
+            // So timeout(1) and shells pass on the end of their child by a signal.
+            (Some(code @ 129..=192), _) => format!("ended by signal {}", code - 128),
             (Some(code), _) => format!("ended with exit code {code}"),
             (None, _) => format!("ended by a signal ({status})"),
         }

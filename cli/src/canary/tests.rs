@@ -1,7 +1,7 @@
 //! Every verdict, over plain memory as the medium and over files.
 
 use super::format::{HEADER, Header, LEN, PERSISTED, STORED, compare};
-use super::{Canary, Found, NAME, StartedBy, examine, find, lay, look, plant};
+use super::{Canary, Found, NAME, StartedBy, examine, find, lay, plant};
 use cachemaint::Cache;
 use cachemaint::medium::{Granularity, Medium, Memory};
 use cachemaint::sim::mutation::{Mutation, Setting};
@@ -273,6 +273,7 @@ fn what_is_no_canary_is_refused_and_kept() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_symbolic_link_and_a_directory_are_not_followed() {
     let directory = tempfile::tempdir().unwrap();
@@ -291,7 +292,7 @@ fn a_symbolic_link_and_a_directory_are_not_followed() {
     std::fs::remove_file(&path).unwrap();
     std::fs::create_dir(&path).unwrap();
     assert!(format!("{:?}", find(directory.path()).rows()).contains("is no regular file"));
-    assert_eq!(look(&other.path().join("nothing")).unwrap(), None);
+    assert_eq!(super::look(&other.path().join("nothing")).unwrap(), None);
 }
 
 #[test]

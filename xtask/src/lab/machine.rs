@@ -97,6 +97,8 @@ type End = (Option<i32>, Option<i32>);
 /// A machine that runs.
 pub(super) struct Machine {
     child: Child,
+    /// True if the emulator was waited for: another process may have its number now.
+    has_ended: bool,
     input: ChildStdin,
     replies: Receiver<Result<Reply>>,
     deadline: Instant,
@@ -148,8 +150,18 @@ impl Machine {
         thread::spawn(move || listen(BufReader::new(output), copy, &counted, &sender));
         let boot = String::new();
         let deadline = Instant::now() + setup.limit;
-        let mut machine =
-            Self { child, input, replies, deadline, command_line, disk, files, tests, boot };
+        let mut machine = Self {
+            child,
+            has_ended: false,
+            input,
+            replies,
+            deadline,
+            command_line,
+            disk,
+            files,
+            tests,
+            boot,
+        };
         machine.boot = machine.greeting().context("the machine did not come up")?;
         Ok(machine)
     }
@@ -486,6 +498,7 @@ impl Machine {
             Ok(reply) => bail!("the machine does not power off: {:?}", reply?),
         }
         let status = cost::wait(&mut self.child, false).context("cannot wait for the emulator")?;
+        self.has_ended = true;
         ensure!(status.success(), "the emulator ended with {status}");
         Ok(())
     }
@@ -493,9 +506,11 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // It may have ended; nobody is left to tell of an error.
-        drop(self.child.kill());
-        drop(cost::wait(&mut self.child, false));
+        if !self.has_ended {
+            // No caller is left to report an error to.
+            drop(self.child.kill());
+            drop(cost::wait(&mut self.child, false));
+        }
         for file in &self.files {
             drop(std::fs::remove_file(file));
         }

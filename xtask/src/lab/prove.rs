@@ -34,7 +34,7 @@ const BREAKAGES: [Breakage; 21] = [
         text: "(words.hwcap & HWCAP_DCPOP != 0, DC_CVAP)",
         by: "(true, DC_CVAP)",
         lane: "cpu/qemu-aarch64/cortex-a53",
-        complaint: "SIGILL",
+        complaint: "ended by signal 4",
     },
     Breakage {
         name: "MAP_SYNC is dropped",

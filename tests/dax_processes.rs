@@ -1,8 +1,7 @@
-//! One process writes a file: what its children and other processes can do.
+//! One process writes a file: the effects on its children and on other processes.
 //!
-//! These tests have a process of their own and run one after the other: a child shares the locks of
-//! every file that is open when it is forked, until it ends or executes another program, so other
-//! tests would find theirs locked.
+//! These tests have a process of their own and run one after the other. A forked child keeps every descriptor
+//! that is open when it is forked. So a test beside it could wait without end for a pipe to be closed.
 
 #![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 #![expect(unsafe_code, reason = "a child is forked, and a page is unmapped under a file")]
@@ -12,7 +11,7 @@ mod skip;
 use cachemaint::dax::{DaxFile, ErrorKind, Lock, Options, Taint};
 use cachemaint::medium::{Granularity, Medium};
 use skip::skip;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, PipeWriter};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -229,45 +228,176 @@ fn assert_locked(options: &Options, path: &Path) {
     assert!(matches!(error.kind(), ErrorKind::Locked), "{error}");
 }
 
-/// flock(2): the lock belongs to the open file, which a duplicate keeps open.
+/// A forked child that executes no program, as one between fork and exec. It has a duplicate of every open
+/// descriptor, and ends when this value is dropped.
+struct Child {
+    id: libc::pid_t,
+    /// The child waits until this end of the pipe is closed.
+    go_on: Option<PipeWriter>,
+}
+
+impl Child {
+    #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    fn fork() -> Self {
+        let (wait, go_on) = std::io::pipe().unwrap();
+        // SAFETY: the child calls nothing but close, read and _exit.
+        let id = unsafe { libc::fork() };
+        assert_ne!(id, -1, "{}", std::io::Error::last_os_error());
+        if id == 0 {
+            // SAFETY: the descriptor is the child's own, and nothing uses it any more.
+            unsafe { libc::close(go_on.as_raw_fd()) };
+            let mut byte = [0_u8];
+            // SAFETY: there is space for the byte.
+            unsafe { libc::read(wait.as_raw_fd(), byte.as_mut_ptr().cast(), 1) };
+            // SAFETY: ends the child without running anything of the parent's.
+            unsafe { libc::_exit(0) };
+        }
+        Self { id, go_on: Some(go_on) }
+    }
+
+    fn is_alive(&self) -> bool {
+        let mut status = 0;
+        // SAFETY: the child is ours, and so is the status.
+        unsafe { libc::waitpid(self.id, &raw mut status, libc::WNOHANG) == 0 }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        drop(self.go_on.take());
+        let mut status = 0;
+        // SAFETY: the child is ours, and so is the status.
+        unsafe { libc::waitpid(self.id, &raw mut status, 0) };
+    }
+}
+
+/// The lock belongs to the open file (flock(2)), which the child has open until it ends.
 #[test]
-fn a_duplicated_descriptor_keeps_the_lock() {
+fn a_dropped_file_is_not_locked_while_a_forked_child_lives() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     let options = Options::new().allow_page_granularity();
-    let file = options.create(&path, 64 << 10).unwrap();
-    let duplicate = file.file().try_clone().unwrap();
-    drop(file);
+    for lock in [Lock::Exclusive, Lock::Shared] {
+        let file = options.clone().lock(lock).create(&path, 64 << 10).unwrap();
+        let child = Child::fork();
+        assert_locked(&options, &path);
+        drop(file);
+        let again = options.open(&path).unwrap();
+        assert!(child.is_alive(), "created with {lock:?}");
+        drop((again, child));
+
+        let file = options.clone().lock(lock).open(&path).unwrap();
+        let child = Child::fork();
+        assert_locked(&options, &path);
+        drop(file);
+        let again = options.open(&path).unwrap();
+        assert!(child.is_alive(), "opened with {lock:?}");
+        drop((again, child));
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
+/// A view by pages has a second descriptor, which it syncs.
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn a_dropped_view_is_not_locked_while_a_forked_child_lives() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let options = Options::new().allow_page_granularity();
+    drop(options.create(&path, 64 << 10).unwrap());
+    for lock in [Lock::Exclusive, Lock::Shared] {
+        let view = options.clone().lock(lock).view(&path).unwrap();
+        let child = Child::fork();
+        assert_locked(&options, &path);
+        drop(view);
+        let again = options.open(&path).unwrap();
+        assert!(child.is_alive(), "{lock:?}");
+        drop((again, child));
+    }
+}
+
+/// A new length changes neither the lock nor its end.
+#[test]
+fn a_resized_file_is_not_locked_after_its_drop_while_a_forked_child_lives() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let options = Options::new().allow_page_granularity();
+    let mut file = options.create(&path, 64 << 10).unwrap();
+    let child = Child::fork();
+    file.grow(128 << 10).unwrap();
     assert_locked(&options, &path);
-    drop(duplicate);
-    options.open(&path).unwrap();
+    file.shrink(4096).unwrap();
+    assert_locked(&options, &path);
+    drop(file);
+    let again = options.open(&path).unwrap();
+    assert!(child.is_alive());
+    drop((again, child));
+}
+
+/// The leases belong to the open file as well (fcntl(2), "Open file description locks").
+#[test]
+fn leases_end_with_their_file_while_a_forked_child_lives() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let options = Options::new().allow_page_granularity().lock(Lock::None);
+    let writer = options.create(&path, 64 << 10).unwrap();
+    let mut reader = options.open(&path).unwrap();
+    reader.lease(0..100).unwrap();
+    reader.lease(60_000..64 << 10).unwrap();
+    let child = Child::fork();
+    // Bytes that are not mapped any more can still be leased.
+    reader.shrink(4096).unwrap();
+    assert_eq!(writer.leased(4096..64 << 10).unwrap(), Some(60_000..64 << 10));
+    drop(reader);
+    assert_eq!(writer.leased(0..64 << 10).unwrap(), None);
+    assert!(child.is_alive());
 }
 
 #[test]
-fn a_forked_child_keeps_the_lock_until_it_ends() {
+#[cfg(target_pointer_width = "64")]
+fn leases_end_with_their_view_while_a_forked_child_lives() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let options = Options::new().allow_page_granularity().lock(Lock::None);
+    let writer = options.create(&path, 64 << 10).unwrap();
+    let reader = options.view(&path).unwrap();
+    reader.lease(4096..5000).unwrap();
+    let child = Child::fork();
+    assert_eq!(writer.leased(0..64 << 10).unwrap(), Some(4096..5000));
+    drop(reader);
+    assert_eq!(writer.leased(0..64 << 10).unwrap(), None);
+    assert!(child.is_alive());
+}
+
+/// A release in the child would be one for the parent, which goes on to use the file.
+#[test]
+fn a_forked_child_that_drops_a_file_leaves_lock_and_leases_to_its_parent() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     let options = Options::new().allow_page_granularity();
     let file = options.create(&path, 64 << 10).unwrap();
-    let (wait, go_on) = std::io::pipe().unwrap();
-    // SAFETY: the child calls nothing but close, read and _exit.
+    file.lease(4096..5000).unwrap();
+    // SAFETY: the child drops its copy of the file and ends. It frees memory, which the C library permits
+    // after a fork.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        // SAFETY: the descriptor is the child's own, and nothing uses it any more.
-        unsafe { libc::close(go_on.as_raw_fd()) };
-        let mut byte = [0_u8];
-        // SAFETY: there is room for the byte; it waits for the parent's end of the pipe to be closed.
-        unsafe { libc::read(wait.as_raw_fd(), byte.as_mut_ptr().cast(), 1) };
+        drop(file);
         // SAFETY: ends the child without running anything of the parent's.
         unsafe { libc::_exit(0) };
     }
-    drop(file);
-    assert_locked(&options, &path);
-    drop(go_on);
     let mut status = 0;
     // SAFETY: the child is ours, and so is the status.
     assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-    options.open(&path).unwrap();
+    assert!(libc::WIFEXITED(status), "the child ended by itself");
+    assert_locked(&options, &path);
+    let other = options.lock(Lock::None).open(&path).unwrap();
+    assert_eq!(other.leased(0..64 << 10).unwrap(), Some(4096..5000));
+    drop(file);
+    assert_eq!(other.leased(0..64 << 10).unwrap(), None);
 }

@@ -4,7 +4,7 @@
 
 use super::device_fault::DeviceFault;
 use super::error::{Error, ErrorKind};
-use super::lock::{self, Lock};
+use super::lock::{Lock, OpenFile};
 use super::system::{Access, Extent, Mapper, files};
 use core::ops::Range;
 use std::fs::{File, Metadata};
@@ -26,8 +26,8 @@ pub(super) fn check_new_len(path: &Path, len: u64) -> Result<(), Error> {
 }
 
 /// Creates an empty file for this user alone.
-pub(super) fn create(path: &Path) -> Result<File, Error> {
-    files::create(path).map_err(|error| match error.kind() {
+pub(super) fn create(path: &Path) -> Result<OpenFile, Error> {
+    files::create(path).map(OpenFile::new).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Error::new(path, ErrorKind::NoDirectory),
         _ => Error::opening(path, &error),
     })
@@ -78,11 +78,12 @@ pub(super) fn open<M: Mapper>(
     path: &Path,
     access: Access,
     lock: Lock,
-) -> Result<(File, Extent), Error> {
+) -> Result<(OpenFile, Extent), Error> {
     require_mappable_name::<M>(path)?;
     let file = files::open(path, access).map_err(|error| Error::opening(path, &error))?;
+    let mut file = OpenFile::new(file);
     mappable::<M>(path, &file)?;
-    lock::take(path, &file, lock)?;
+    file.take(path, lock)?;
     // The one that held the lock before may have removed it, or changed its size.
     let metadata = mappable::<M>(path, &file)?;
     if let Some(fault) = files::fault(&metadata) {

@@ -1,7 +1,7 @@
 //! Ranges of a file that a reader asks a writer in another process to leave alone.
 //!
-//! A lease is a shared lock of bytes of the file, which the kernel keeps with the open file and gives up with
-//! it: no reader can forget one, and none outlives its reader.
+//! A lease is a shared lock of bytes of the file. Dropping the view releases its leases. When a reader ends
+//! without dropping the view, the kernel releases them with its open file.
 
 use super::system::{Host, Mapper};
 use super::{DaxFile, DaxView, Error};
@@ -28,8 +28,9 @@ impl DaxView {
     /// # What it is
     /// On Linux an open file description lock (fcntl(2), `F_OFD_SETLK`, `F_RDLCK`; since Linux 3.15):
     /// - It belongs to the open file. Another view of the same file, in this process too, is another holder.
-    ///   The kernel drops it when the last descriptor of the open file is closed, killed or not; a
-    ///   duplicated descriptor and a forked child keep it.
+    ///   Dropping the view releases its leases, even if a duplicated descriptor or a forked child has the file
+    ///   open. If the process ends without dropping the view, the kernel releases them with the last
+    ///   descriptor, as it does with the [`Lock`](super::Lock).
     /// - The leases of one view merge: a range that was leased twice is leased once, and one release ends it
     ///   for all threads that use the view. Who needs to count counts, or opens a view for each.
     /// - It is apart from the [`Lock`](super::Lock) of the whole file, which is one by `flock`, on file systems
@@ -52,6 +53,7 @@ impl DaxView {
     #[track_caller]
     pub fn lease(&self, range: Range<u64>) -> Result<(), Error> {
         let Some(bytes) = self.in_file(&range) else { return Ok(()) };
+        self.file.expect_leases();
         Host::lease(&self.file, &bytes).map_err(|kind| Error::new(&self.path, kind))?;
         // The next load is not to be done before the lock is there, which the kernel does not see to
         // (`fs/locks.c`: it unlocks a spin lock, behind which a load may be done early).

@@ -1,11 +1,18 @@
-//! Who else may have a file open.
+//! Open files and their locks.
 //!
-//! The lock is that of the open file (`flock`, on Windows `LockFileEx`), taken by the standard library.
+//! The lock belongs to the open file (`flock`, on Windows `LockFileEx`). The standard library takes it.
 
 use super::error::{Error, ErrorKind};
-use super::system::files;
+use super::system::{Host, Mapper, files};
+use alloc::boxed::Box;
+use core::ops::{Deref, Range};
+use core::sync::atomic::{AtomicBool, Ordering, fence};
 use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::process;
+
+/// Every byte that a file can have.
+const ALL_BYTES: Range<u64> = 0..i64::MAX.cast_unsigned();
 
 /// What else may be open while a file is, here or in another process.
 ///
@@ -19,10 +26,17 @@ use std::path::Path;
 /// | [`Shared`](Self::Shared) | exclusive ones | processes that write together, or read what nobody may write |
 /// | [`None`](Self::None) | nothing | those who agree by other means, and readers beside a writer |
 ///
-/// - It never waits: a lock that cannot be had is [`ErrorKind::Locked`].
-/// - It belongs to the open file, and ends when its last descriptor is closed: one that was duplicated
-///   ([`File::try_clone`](std::fs::File::try_clone)) and one that a forked child has keep it, and are no
-///   other user of it. Opening the file again is, in the same process too (flock(2)).
+/// - Taking a lock never waits. If another open file excludes it, the error is [`ErrorKind::Locked`] at once.
+/// - The lock belongs to the open file (flock(2)). Opening the file again makes another open file, in the same
+///   process too. A duplicated descriptor ([`File::try_clone`](std::fs::File::try_clone)) and the descriptors
+///   of a forked child belong to the same open file.
+/// - Dropping the [`DaxFile`](super::DaxFile) or [`DaxView`](super::DaxView) releases the lock, after the file
+///   was unmapped. Duplicates and forked children do not keep it, so the file can be opened again at once. A
+///   forked child that drops its copy leaves the lock to its parent.
+/// - If a process ends without dropping the file, because it was killed for example, the system releases the
+///   lock with the last descriptor. A child keeps its descriptors until it executes a program or ends. So a
+///   child that is just being started can delay the release. A successor that must not fail then tries
+///   again for as long as suits it.
 /// - On NFS, Linux takes a lock of the whole file on the server: it holds against other machines, and an
 ///   exclusive one needs a file that was opened for writing, which a [`DaxView`](super::DaxView) does not
 ///   have (flock(2), "NFS details"). On SMB it is enforced as on Windows.
@@ -37,31 +51,200 @@ pub enum Lock {
     None,
 }
 
-/// Takes a lock of a file that was opened.
-pub(super) fn take(path: &Path, file: &File, lock: Lock) -> Result<(), Error> {
-    let taken = match lock {
-        Lock::Exclusive => file.try_lock(),
-        Lock::Shared => file.try_lock_shared(),
-        Lock::None => Ok(()),
-    };
-    taken.map_err(|error| match error {
-        TryLockError::WouldBlock => Error::new(path, ErrorKind::Locked),
-        TryLockError::Error(error) => Error::os(path, files::LOCK, &error),
-    })
+/// An open file with its lock and its leases. Dropping it releases both.
+///
+/// Closing the file is not enough for that. A child that another thread is about to start has a duplicate of
+/// every descriptor until it executes its program, and the lock and the leases last as long as a duplicate.
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    file: File,
+    /// The lock that the file has now.
+    lock: Lock,
+    /// True if a lease was asked for. In a place of its own for the same reason as `DaxView::taint`.
+    has_leases: Box<AtomicBool>,
+    /// The process that opened the file.
+    owner: u32,
 }
 
-/// Takes the exclusive lock of a file that was just created. Who opened it in between has it for a moment
-/// only, since an empty file is refused.
-pub(super) fn take_new(path: &Path, file: &File) -> Result<(), Error> {
-    file.lock().map_err(|error| Error::os(path, files::LOCK, &error))
-}
-
-/// Goes from the exclusive lock, under which a new file was filled, to the one that was asked for. It is
-/// given up first, as no system goes from one to the other at once (flock(2)).
-pub(super) fn lower(path: &Path, file: &File, lock: Lock) -> Result<(), Error> {
-    if lock == Lock::Exclusive {
-        return Ok(());
+impl OpenFile {
+    /// Wraps a file that has no lock yet.
+    pub(super) fn new(file: File) -> Self {
+        let has_leases = Box::default();
+        Self { file, lock: Lock::None, has_leases, owner: process::id() }
     }
-    file.unlock().map_err(|error| Error::os(path, files::LOCK, &error))?;
-    take(path, file, lock)
+
+    pub(super) const fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(super) const fn lock(&self) -> Lock {
+        self.lock
+    }
+
+    /// Takes a lock, if no other open file excludes it.
+    ///
+    /// A refused lock is not tried again. No bound is long enough for every child that is being started on a
+    /// loaded machine, so callers must expect the error anyway. And each locked file would cost the whole bound.
+    pub(super) fn take(&mut self, path: &Path, lock: Lock) -> Result<(), Error> {
+        let taken = match lock {
+            Lock::Exclusive => self.file.try_lock(),
+            Lock::Shared => self.file.try_lock_shared(),
+            Lock::None => Ok(()),
+        };
+        taken.map_err(|error| match error {
+            TryLockError::WouldBlock => Error::new(path, ErrorKind::Locked),
+            TryLockError::Error(error) => Error::os(path, files::LOCK, &error),
+        })?;
+        self.lock = lock;
+        Ok(())
+    }
+
+    /// Takes the exclusive lock of a file that was just created. Another process that opened the file in
+    /// between has a lock only for a moment, since an empty file is refused.
+    pub(super) fn take_new(&mut self, path: &Path) -> Result<(), Error> {
+        self.file.lock().map_err(|error| Error::os(path, files::LOCK, &error))?;
+        self.lock = Lock::Exclusive;
+        Ok(())
+    }
+
+    /// Replaces the exclusive lock, under which a new file was filled, by the lock that was asked for. The
+    /// exclusive lock is released first, as no system replaces a lock atomically (flock(2)).
+    pub(super) fn lower(&mut self, path: &Path, lock: Lock) -> Result<(), Error> {
+        if lock == Lock::Exclusive {
+            return Ok(());
+        }
+        self.file.unlock().map_err(|error| Error::os(path, files::LOCK, &error))?;
+        self.lock = Lock::None;
+        self.take(path, lock)
+    }
+
+    /// Notes that leases must be released when the file is dropped.
+    pub(super) fn expect_leases(&self) {
+        self.has_leases.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Deref for OpenFile {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.file
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        // A forked child has a copy of the value. The lock and the leases are still its parent's.
+        if self.owner != process::id() {
+            return;
+        }
+        // Errors can be ignored: the system releases both at the latest when the last descriptor is closed.
+        if *self.has_leases.get_mut() {
+            // Loads of leased bytes must not be performed after a writer has found the bytes free.
+            fence(Ordering::SeqCst);
+            drop(Host::release(&self.file, &ALL_BYTES));
+        }
+        if self.lock != Lock::None {
+            drop(self.file.unlock());
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(miri))]
+mod tests {
+    use super::super::mapping::Mapping;
+    use super::super::system::{Extent, Host, Mapper, Plan};
+    use super::super::{Error, ErrorKind, Guarantee, Lock, Options};
+    use crate::cache::Cache;
+    use core::cell::Cell;
+    use core::ops::Range;
+    use std::fs::{File, Metadata};
+    use std::io;
+    use std::path::Path;
+
+    const LEN: u64 = 8 << 10;
+
+    std::thread_local! {
+        /// A duplicate of the last file that was opened and locked. A forked child has the same.
+        static DUPLICATE: Cell<Option<File>> = const { Cell::new(None) };
+    }
+
+    /// The system, except that a locked file is duplicated. It refuses mappings on request.
+    struct Duplicated<const MAPS: bool>;
+
+    impl<const MAPS: bool> Mapper for Duplicated<MAPS> {
+        const PERSISTS_VIEWS: bool = Host::PERSISTS_VIEWS;
+
+        fn extent(path: &Path, file: &File, metadata: &Metadata) -> Result<Extent, Error> {
+            DUPLICATE.set(Some(file.try_clone().unwrap()));
+            Host::extent(path, file, metadata)
+        }
+
+        fn guarantee(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Error> {
+            Host::guarantee(path, file, cache)
+        }
+
+        fn guarantee_in(directory: &Path, cache: Option<Cache>) -> Result<Guarantee, Error> {
+            Host::guarantee_in(directory, cache)
+        }
+
+        fn reserve(file: &File, range: Range<u64>) -> io::Result<()> {
+            Host::reserve(file, range)
+        }
+
+        fn map(path: &Path, file: &File, plan: &Plan) -> Result<Mapping, Error> {
+            if MAPS {
+                return Host::map(path, file, plan);
+            }
+            Err(Error::os(path, "mmap", &io::ErrorKind::OutOfMemory.into()))
+        }
+    }
+
+    /// Asserts that the file can be opened while the duplicate of its last opening exists.
+    #[track_caller]
+    fn assert_released(path: &Path) {
+        let duplicate = DUPLICATE.take();
+        assert!(duplicate.is_some(), "the file was locked before the error");
+        Options::new().allow_page_granularity().open(path).unwrap();
+    }
+
+    #[test]
+    fn an_open_that_fails_after_it_took_the_lock_releases_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let options = Options::new().allow_page_granularity();
+        drop(options.create(&path, LEN).unwrap());
+        for lock in [Lock::Exclusive, Lock::Shared] {
+            let options = options.clone().lock(lock);
+            let too_long = options.clone().len(LEN + 1);
+            let error = too_long.open_on::<Duplicated<true>>(&path).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Shorter { .. }), "{error}");
+            assert_released(&path);
+
+            let error = options.open_on::<Duplicated<false>>(&path).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Os { call: "mmap", .. }), "{error}");
+            assert_released(&path);
+
+            #[cfg(target_pointer_width = "64")]
+            {
+                let error = options.view_on::<Duplicated<false>>(&path).unwrap_err();
+                assert!(matches!(error.kind(), ErrorKind::Os { call: "mmap", .. }), "{error}");
+                assert_released(&path);
+            }
+
+            drop(options.open_on::<Duplicated<true>>(&path).unwrap());
+            assert_released(&path);
+        }
+    }
+
+    #[test]
+    fn an_open_that_is_refused_for_its_granularity_releases_the_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        drop(Options::new().allow_page_granularity().create(&path, LEN).unwrap());
+        // Lines suffice by default only on persistent memory. Either way no lock is left.
+        drop(Options::new().open_on::<Duplicated<true>>(&path));
+        assert_released(&path);
+    }
 }

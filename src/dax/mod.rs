@@ -26,10 +26,9 @@
 //! - New files are created exclusively, with mode 0600, filled with zeros that are on the medium,
 //!   and their name is durable. A symbolic link as the last component is not followed.
 //! - A file is locked (`flock`, exclusive unless [`Options::lock`] says otherwise) while it is open: one
-//!   process writes it. The lock belongs to the open file: a forked child shares it and keeps it alive
-//!   until it exits or executes another program, and on Linux it does not inherit the mapping, so it
-//!   cannot write. A duplicated descriptor (`file().try_clone()`) keeps it too, after the `DaxFile` was
-//!   dropped. When its holder ends, killed or not, it is free.
+//!   process writes it. Dropping the [`DaxFile`] releases the lock, even if a forked child or a duplicated
+//!   descriptor has the file open. When the process ends without dropping it, the system releases the
+//!   [lock](Lock). On Linux a forked child does not inherit the mapping, so it cannot write.
 //! - A file that this user may only read, or that another process writes, is [viewed](Options::view):
 //!   nothing can be stored through a [`DaxView`], and what others store can be persisted through it.
 //! - What programs have stored in files and never flush is written back by another process, on Linux: `Guard`.
@@ -104,9 +103,9 @@
 //! - On macOS a volume that does not know `F_FULLFSYNC`, as some network volumes, makes that an error:
 //!   nothing weaker is taken for it.
 //! - On Windows a new file has the access rights that its directory hands down. The lock (`LockFileEx`)
-//!   is mandatory: what reads or writes an open file by other means fails; it may outlast the close for a
-//!   moment. An open file can be neither renamed nor removed. No call is documented that makes a *name*
-//!   durable, so that of a new file is as durable as the file system makes it by itself.
+//!   is mandatory: what reads or writes an open file by other means fails; it may outlast a killed
+//!   process for a moment. An open file can be neither renamed nor removed. No call is documented that makes
+//!   a *name* durable, so that of a new file is as durable as the file system makes it by itself.
 //! - All of this has been compiled for these systems and not run there. But for what Windows alone does
 //!   with files it runs in the tests on Linux.
 

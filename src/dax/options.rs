@@ -1,7 +1,7 @@
 //! How a file is opened, and what it gets.
 
 use super::error::{Error, ErrorKind};
-use super::lock::{self, Lock};
+use super::lock::{Lock, OpenFile};
 use super::mapping::Mapping;
 use super::system::{Access, Extent, Host, Mapper, Plan, files};
 use super::{DaxFile, DaxView, Guarantee, Writeback, file};
@@ -168,15 +168,15 @@ impl Options {
         file::check_new_len(path, len)?;
         let mapped_len = self.mapped_len(path, Extent::of_bytes(len))?;
         let lock = self.lock.unwrap_or(Lock::Exclusive);
-        let file = file::create(path)?;
-        let view = match self.fill_and_map::<M>(path, &file, len, mapped_len) {
-            Ok(mapped) => self.view_of(path, file, lock, mapped),
+        let mut file = file::create(path)?;
+        let mut view = match self.fill_and_map::<M>(path, &mut file, len, mapped_len) {
+            Ok(mapped) => self.view_of(path, file, mapped),
             Err(error) => {
                 files::remove_own(path, file);
                 return Err(error);
             }
         };
-        lock::lower(path, &view.file, lock)?;
+        view.file.lower(path, lock)?;
         Ok(DaxFile { view })
     }
 
@@ -184,11 +184,11 @@ impl Options {
     fn fill_and_map<M: Mapper>(
         &self,
         path: &Path,
-        file: &File,
+        file: &mut OpenFile,
         len: u64,
         mapped_len: usize,
     ) -> Result<Mapped, Error> {
-        lock::take_new(path, file)?;
+        file.take_new(path)?;
         let chosen = self.choose::<M>(path, file)?;
         file::fill::<M>(path, file, len)?;
         self.map::<M>(path, file, Access::ReadAndWrite, mapped_len, chosen)
@@ -217,7 +217,7 @@ impl Options {
         let chosen = self.choose::<M>(path, &file)?;
         let mapped = self.map::<M>(path, &file, access, len, chosen)?;
         let refuses_pages = access == Access::Read && !M::PERSISTS_VIEWS;
-        Ok(DaxView { refuses_pages, ..self.view_of(path, file, lock, mapped) })
+        Ok(DaxView { refuses_pages, ..self.view_of(path, file, mapped) })
     }
 
     /// How much of a file is mapped, of which there is so much.
@@ -238,7 +238,7 @@ impl Options {
         Ok(Mapped { mapping: M::map(path, file, &plan)?, writeback, guarantee })
     }
 
-    fn view_of(&self, path: &Path, file: File, lock: Lock, mapped: Mapped) -> DaxView {
+    fn view_of(&self, path: &Path, file: OpenFile, mapped: Mapped) -> DaxView {
         let Self { offset, populate, .. } = *self;
         let Mapped { mapping, writeback, guarantee } = mapped;
         let path = path.to_path_buf();
@@ -249,7 +249,6 @@ impl Options {
             refuses_pages: false,
             offset,
             populate,
-            lock,
             path,
             file,
             taint: Box::default(),

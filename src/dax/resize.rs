@@ -143,7 +143,7 @@ impl DaxFile {
 
     /// Two processes that make a file longer would write their zeros over each other's bytes.
     fn require_no_sharers(&self) -> Result<(), Error> {
-        match self.view.lock {
+        match self.view.lock() {
             Lock::Shared => Err(self.error(ErrorKind::SharedLock)),
             Lock::Exclusive | Lock::None => Ok(()),
         }

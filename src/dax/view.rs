@@ -1,6 +1,6 @@
 //! Files mapped for reading only.
 
-use super::lock::Lock;
+use super::lock::{Lock, OpenFile};
 use super::mapping::Mapping;
 use super::system::files;
 use super::taint::{Taint, Tainted};
@@ -54,10 +54,10 @@ pub struct DaxView {
     pub(super) offset: u64,
     /// Whether every page is made accessible when it is mapped.
     pub(super) populate: bool,
-    pub(super) lock: Lock,
     pub(super) path: PathBuf,
-    /// Holds the lock.
-    pub(super) file: File,
+    /// The open file with its lock. It is declared after `mapping`, because fields are dropped in the order of
+    /// their declaration: no byte is mapped here any more when another process gets the lock.
+    pub(super) file: OpenFile,
     /// In a place of its own, as `met` is: a value without cells can stay in registers over a store to the
     /// mapping.
     pub(super) taint: Box<Tainted>,
@@ -137,15 +137,18 @@ impl DaxView {
     /// The open file, for what this type does not do. Shrinking it while it is mapped makes later
     /// accesses end the process. What is read and written by calls may not agree with the mapping: on Linux
     /// `read_through_kernel` and `DaxFile::write_through_kernel` see to it, other systems promise nothing.
+    ///
+    /// A duplicate of it ([`File::try_clone`]) does not keep the [lock](Lock) or the leases when this view is
+    /// dropped.
     #[must_use]
     pub const fn file(&self) -> &File {
-        &self.file
+        self.file.file()
     }
 
     /// Which lock it holds.
     #[must_use]
     pub const fn lock(&self) -> Lock {
-        self.lock
+        self.file.lock()
     }
 
     /// The caches that write its lines back; `None` where the operating system does it by pages.

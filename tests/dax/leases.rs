@@ -1,5 +1,5 @@
-//! Which bytes of a file its readers have leased. What becomes of a lease when its reader is killed is in
-//! `dax_processes.rs`: children would keep the leases of this process until they have executed another program.
+//! Leases of ranges of a file. `dax_processes.rs` has the leases of killed readers, and those of readers with
+//! forked children.
 
 #![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -95,11 +95,12 @@ fn a_lease_ends_with_its_view_and_not_before() {
     drop(options().open(&path).unwrap());
     drop(std::fs::File::open(&path).unwrap());
     assert_eq!(writer.leased(WHOLE).unwrap(), Some(0..1));
+    drop(reader.file().try_clone().unwrap());
+    assert_eq!(writer.leased(WHOLE).unwrap(), Some(0..1));
     let duplicate = reader.file().try_clone().unwrap();
     drop(reader);
-    assert_eq!(writer.leased(WHOLE).unwrap(), Some(0..1));
+    assert_eq!(writer.leased(WHOLE).unwrap(), None, "a duplicate does not keep it");
     drop(duplicate);
-    assert_eq!(writer.leased(WHOLE).unwrap(), None);
 }
 
 /// A range of no bytes is for fcntl(2) one up to the end of the file.

@@ -41,13 +41,29 @@ fn a_lock_excludes_what_it_says() {
     }
 }
 
+/// flock(2): a duplicate refers to the same lock.
 #[test]
-fn a_lock_ends_with_its_file_and_not_before() {
+fn a_lock_ends_with_its_file_and_not_with_a_duplicate() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     let file = options().create(&path, 4096).unwrap();
-    // flock(2): duplicates refer to the same lock.
+    drop(file.file().try_clone().unwrap());
+    let error = options().open(&path).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Locked), "{error}");
     let duplicate = file.file().try_clone().unwrap();
+    drop(file);
+    options().open(&path).unwrap();
+    drop(duplicate);
+}
+
+/// flock(2): unlocking any duplicate releases the lock. The library releases only a lock that it took.
+#[test]
+fn a_lock_that_the_caller_took_outlives_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let file = options().lock(Lock::None).create(&path, 4096).unwrap();
+    let duplicate = file.file().try_clone().unwrap();
+    duplicate.try_lock().unwrap();
     drop(file);
     let error = options().open(&path).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Locked), "{error}");

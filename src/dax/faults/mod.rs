@@ -162,7 +162,7 @@ impl DaxView {
             return None;
         }
         // A store to a hole needs a block.
-        let hole = rustix::fs::seek(&self.file, SeekFrom::Hole(place)).ok()?;
+        let hole = rustix::fs::seek(self.file(), SeekFrom::Hole(place)).ok()?;
         (hole == place).then_some(ErrorKind::NoSpace { len: files::page_size() as u64 })
     }
 

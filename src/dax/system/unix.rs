@@ -3,6 +3,7 @@
 
 use super::Access;
 use crate::dax::error::{Error, ErrorKind};
+use crate::dax::lock::OpenFile;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
@@ -101,7 +102,7 @@ pub(in crate::dax) fn persist_name(path: &Path) -> Result<(), Error> {
 /// Removes a file that could not be created whole, unless something else is at its path by now. It is
 /// still locked then: who opens it meanwhile finds no name left when it gets the lock.
 #[expect(clippy::needless_pass_by_value, reason = "on other systems it must be closed first")]
-pub(in crate::dax) fn remove_own(path: &Path, file: File) {
+pub(in crate::dax) fn remove_own(path: &Path, file: OpenFile) {
     let (Ok(own), Ok(there)) = (file.metadata(), path.symlink_metadata()) else { return };
     if (own.dev(), own.ino()) == (there.dev(), there.ino()) {
         // The error that led here is the one to report; what is left is an empty or zero file.

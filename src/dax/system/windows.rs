@@ -8,6 +8,7 @@
 
 use super::Access;
 use crate::dax::error::{Error, ErrorKind};
+use crate::dax::lock::OpenFile;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::windows::fs::{MetadataExt, OpenOptionsExt};
@@ -97,7 +98,7 @@ pub(in crate::dax) const fn persist_name(_: &Path) -> Result<(), Error> {
 
 /// Removes a file that could not be created whole. As long as it was open, nothing else could take its
 /// name.
-pub(in crate::dax) fn remove_own(path: &Path, file: File) {
+pub(in crate::dax) fn remove_own(path: &Path, file: OpenFile) {
     drop(file);
     // The error that led here is the one to report; what is left is an empty or zero file.
     drop(std::fs::remove_file(path));

@@ -2,13 +2,13 @@
     stp x29, x30, [sp, #80]
     str x19, [sp, #96]
     add x29, sp, #80
-    ldr x2, [x0, #472]
+    ldr x2, [x0, #496]
     cmn x1, #9
     b.hi .L0
     add x9, x1, #8
     cmp x9, x2
     b.hi .L0
-    ldr x10, [x0, #448]
+    ldr x10, [x0, #472]
     tst x1, #0x7
     stur x1, [x29, #-16]
     b.ne .L1

@@ -8,12 +8,12 @@
     std 0, 144(1)
     mr 30, 3
     addi 3, 5, 8
-    ld 7, 472(4)
+    ld 7, 496(4)
     cmpld 5, 6
     bgt 0, .L1
     cmpld 3, 7
     bc 12, 1, .L2
-    ld 6, 448(4)
+    ld 6, 472(4)
     andi. 7, 5, 7
     std 5, 96(1)
     bne 0, .L3

@@ -1,12 +1,12 @@
     addi sp, sp, -96
     sd ra, 88(sp)
     sd s0, 80(sp)
-    ld a4, 472(a1)
+    ld a4, 496(a1)
     li a3, -9
     bltu a3, a2, .L0
     addi a5, a2, 8
     bltu a4, a5, .L0
-    ld a3, 448(a1)
+    ld a3, 472(a1)
     andi a4, a2, 7
     sd a2, 64(sp)
     bnez a4, .L1

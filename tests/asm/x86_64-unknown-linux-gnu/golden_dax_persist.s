@@ -1,6 +1,6 @@
     push rbx
     sub rsp, 80
-    mov rax, qword ptr [rsi + 472]
+    mov rax, qword ptr [rsi + 496]
     lea r8, [rdx + 8]
     cmp r8, rax
     seta cl
@@ -9,7 +9,7 @@
     test cl, cl
     jne .L1
 .L17:
-    mov rcx, qword ptr [rsi + 448]
+    mov rcx, qword ptr [rsi + 472]
     mov qword ptr [rsp], rdx
     test dl, 7
     jne .L2

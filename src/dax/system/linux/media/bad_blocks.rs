@@ -39,10 +39,10 @@ impl DaxFile {
     #[doc(alias("badblocks", "media error", "poison"))]
     pub fn bad_blocks(&self) -> Result<BadBlocks, Error> {
         let status =
-            rustix::fs::statx(&self.file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
+            rustix::fs::statx(self.file(), c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
                 .map_err(|errno| Error::os(&self.path, "statx", &errno.into()))?;
         let tree = Tree::host();
-        let mount = mount(&tree, mount_id(&tree, &self.file), &mut Vec::new());
+        let mount = mount(&tree, mount_id(&tree, self.file()), &mut Vec::new());
         let device = (status.stx_dev_major, status.stx_dev_minor);
         let unknown = |why| Error::new(&self.path, ErrorKind::BadBlocksUnknown(Box::new(why)));
         let listed = of_device(&tree, &mount, device, files::page_size()).map_err(unknown)?;
@@ -53,7 +53,7 @@ impl DaxFile {
         let mapping = self.offset..self.offset.saturating_add(self.mapping.len() as u64);
         let mut found = Vec::new();
         let mut placeless = false;
-        extents::for_each(&self.file, mapping.start, self.mapping.len() as u64, |extent| {
+        extents::for_each(self.file(), mapping.start, self.mapping.len() as u64, |extent| {
             placeless |= !extent.tells_its_place();
             collect(extent, &listed.ranges, &mapping, &mut found);
         })

@@ -278,7 +278,7 @@ impl DaxFile {
     fn blocks_of(&self, range: &Range<u64>) -> Result<(Range<u64>, u64), Error> {
         let os = |call, error: &io::Error| Error::os(&self.path, call, error);
         let system =
-            rustix::fs::fstatvfs(&self.file).map_err(|errno| os("fstatvfs", &errno.into()))?;
+            rustix::fs::fstatvfs(self.file()).map_err(|errno| os("fstatvfs", &errno.into()))?;
         let size = self.file.metadata().map_err(|error| os(files::METADATA, &error))?.len();
         let block = system.f_frsize.max(files::page_size() as u64);
         let needed = self.offset.saturating_add(self.mapping.len() as u64);

@@ -53,6 +53,11 @@ impl Compiler {
         self
     }
 
+    /// Returns true if it builds parts of the standard library for each target.
+    pub(crate) fn builds_std(&self) -> bool {
+        self.args.iter().any(|arg| arg.starts_with("-Zbuild-std"))
+    }
+
     fn is_debian(&self) -> bool {
         self.env.iter().any(|(name, value)| *name == "RUSTC" && value == DEBIAN_RUSTC)
     }

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 use super::expectation::{Expectation, FOLDER};
+use super::kit::Architecture;
 use super::programs::{Program, Programs, Scope};
 use super::{Lab, Lane, Run, Unavailable};
 use crate::command::{Cmd, find_program};
@@ -64,6 +65,8 @@ impl Model {
 struct Target {
     triple: &'static str,
     debian_arch: &'static str,
+    /// Whose machines run the same test programs, which are then linked statically.
+    machines: Option<Architecture>,
     /// What is needed where this is not the host's own architecture.
     cross: Option<Cross>,
     emulator: &'static str,
@@ -129,6 +132,7 @@ const TARGETS: [Target; 10] = [
     Target {
         triple: "x86_64-unknown-linux-gnu",
         debian_arch: "amd64",
+        machines: Some(Architecture::X86),
         cross: None,
         emulator: "qemu-x86_64",
         versions: 7..=u32::MAX,
@@ -138,6 +142,7 @@ const TARGETS: [Target; 10] = [
     Target {
         triple: "i686-unknown-linux-gnu",
         debian_arch: "i386",
+        machines: None,
         cross: Some(Cross::new("i686-linux-gnu")),
         emulator: "qemu-i386",
         versions: 7..=u32::MAX,
@@ -147,6 +152,7 @@ const TARGETS: [Target; 10] = [
     Target {
         triple: "aarch64-unknown-linux-gnu",
         debian_arch: "arm64",
+        machines: None,
         cross: Some(Cross::new("aarch64-linux-gnu")),
         emulator: "qemu-aarch64",
         // 7.2 announces CVAP and CVADP on models where they then trap.
@@ -157,6 +163,7 @@ const TARGETS: [Target; 10] = [
     Target {
         triple: "armv7-unknown-linux-gnueabihf",
         debian_arch: "armhf",
+        machines: None,
         cross: Some(Cross::new("arm-linux-gnueabihf")),
         emulator: "qemu-arm",
         versions: 7..=u32::MAX,
@@ -167,6 +174,7 @@ const TARGETS: [Target; 10] = [
     Target {
         triple: "riscv64gc-unknown-linux-gnu",
         debian_arch: "riscv64",
+        machines: Some(Architecture::Riscv64),
         cross: Some(Cross::new("riscv64-linux-gnu")),
         emulator: "qemu-riscv64",
         // 7.2 knows no Zicbom; 11 announces it to programs and raises SIGILL when they use it.
@@ -180,6 +188,7 @@ const TARGETS: [Target; 10] = [
     Target {
         triple: "powerpc64le-unknown-linux-gnu",
         debian_arch: "ppc64el",
+        machines: None,
         cross: Some(Cross::new("powerpc64le-linux-gnu")),
         emulator: "qemu-ppc64le",
         versions: 7..=u32::MAX,
@@ -193,6 +202,7 @@ const TARGETS: [Target; 10] = [
     Target {
         triple: "powerpc64-unknown-linux-gnu",
         debian_arch: "ppc64",
+        machines: None,
         cross: Some(Cross::new("powerpc64-linux-gnu")),
         emulator: "qemu-ppc64",
         versions: 7..=u32::MAX,
@@ -202,6 +212,7 @@ const TARGETS: [Target; 10] = [
     Target {
         triple: "powerpc-unknown-linux-gnu",
         debian_arch: "powerpc",
+        machines: None,
         cross: Some(Cross::new("powerpc-linux-gnu")),
         emulator: "qemu-ppc",
         versions: 7..=u32::MAX,
@@ -211,6 +222,7 @@ const TARGETS: [Target; 10] = [
     Target {
         triple: "s390x-unknown-linux-gnu",
         debian_arch: "s390x",
+        machines: None,
         cross: Some(Cross::new("s390x-linux-gnu")),
         emulator: "qemu-s390x",
         versions: 7..=u32::MAX,
@@ -223,6 +235,7 @@ const TARGETS: [Target; 10] = [
     Target {
         triple: "loongarch64-unknown-linux-gnu",
         debian_arch: "loong64",
+        machines: None,
         cross: Some(Cross { gnu: "loongarch64-linux-gnu", builds_std: true }),
         emulator: "qemu-loongarch64",
         versions: CURRENT..=u32::MAX,
@@ -422,11 +435,12 @@ fn ready(host: &Host, target: &'static Target) -> Result<Ready> {
 impl Ready {
     /// Builds the test programs of a scope.
     fn test_programs(&self, lab: &Lab<'_>, scope: Scope) -> Result<Programs> {
+        if let Some(architecture) = self.target.machines {
+            return lab.static_tests(architecture, scope);
+        }
         let triple = self.target.triple;
         lab.test_programs(triple, scope, |line| {
-            let cargo = lab.cargo(&self.compiler, line);
-            // Without `--target`, what was built for this machine serves other lanes too.
-            Ok(if self.cross.is_some() { cargo.args(["--target", triple]) } else { cargo })
+            Ok(lab.cargo(&self.compiler, line).args(["--target", triple]))
         })
     }
 

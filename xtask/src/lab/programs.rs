@@ -18,6 +18,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::Lab;
+use super::kit::Architecture;
 use crate::command::Cmd;
 use crate::run::skipping;
 
@@ -137,6 +138,16 @@ impl Programs {
 }
 
 impl Lab<'_> {
+    /// The programs that run in a scope, linked statically, so that they run in machines too.
+    pub(super) fn static_tests(
+        &self,
+        architecture: Architecture,
+        scope: Scope,
+    ) -> Result<Programs> {
+        let built_for = format!("static {}", architecture.triple());
+        self.test_programs(&built_for, scope, |line| self.cargo_static(architecture, line))
+    }
+
     /// Builds the programs that run in a scope, for a target. `built_for` says for which; `cargo` is called with the
     /// words to build them.
     pub(super) fn test_programs(

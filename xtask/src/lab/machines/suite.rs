@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::{DIRECTORY, dax_machine};
+use crate::lab::Lane;
 use crate::lab::kit::Architecture;
 use crate::lab::machine::{Machine, Setup};
 use crate::lab::programs::{Programs, Scope};
-use crate::lab::{Lab, Lane};
 use crate::report::Finding;
 
 /// For all of them: emulation is slow.
@@ -73,16 +73,4 @@ pub(super) fn run_tests(
         [] => Finding::passed(machine.tests()),
         failed => Finding::failed(machine.tests(), failed.join("; ")),
     })
-}
-
-impl Lab<'_> {
-    /// The library's test programs, which need no library of the machine's.
-    pub(super) fn static_tests(
-        &self,
-        architecture: Architecture,
-        scope: Scope,
-    ) -> Result<Programs> {
-        let built_for = format!("static {}", architecture.triple());
-        self.test_programs(&built_for, scope, |line| self.cargo_static(architecture, line))
-    }
 }

@@ -1,8 +1,8 @@
 //! The CPU time that each step may take, so that a new format or lane cannot multiply it unseen.
 //!
 //! CPU time, unlike wall-clock time, is not extended by downloads and hardly by other work on the machine. The budgets
-//! are those of two busy cores of an AMD EPYC (family 25, model 17) with empty caches, rounded up; an idle machine
-//! needs three quarters.
+//! were measured on two cores of an AMD EPYC (family 25, model 17) with an empty build folder and other builds beside
+//! it, and rounded.
 
 use core::time::Duration;
 

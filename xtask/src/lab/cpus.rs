@@ -65,7 +65,7 @@ impl Model {
 struct Target {
     triple: &'static str,
     debian_arch: &'static str,
-    /// Whose machines run the same test programs, which are then linked statically.
+    /// The architecture of the machines that run the same test programs, which are then linked statically.
     machines: Option<Architecture>,
     /// What is needed where this is not the host's own architecture.
     cross: Option<Cross>,

@@ -74,7 +74,7 @@ impl Lane {
 /// A lane that can run: its name, the effort of its preparation, and its work.
 type Queued = (String, Effort, Run);
 
-/// What a lane came to, and its effort.
+/// A lane that has ended: its name, its finding, and its effort.
 type Ended = (String, Finding, Effort);
 
 /// Prepares the lanes one after the other, meanwhile runs those that are prepared side by side, and hands over

@@ -25,6 +25,16 @@ pub mod cache;
 mod checksum;
 #[expect(unsafe_code, reason = "its contract is about ranges, and about who implements it")]
 pub mod coherence;
+#[cfg(all(
+    test,
+    feature = "dax",
+    target_os = "linux",
+    target_has_atomic = "64",
+    not(any(loom, miri))
+))]
+#[path = "../tests/killed/mod.rs"]
+#[expect(unsafe_code, reason = "children are forked, traced and killed")]
+mod killed;
 #[cfg(all(any(feature = "journal", feature = "preserve-read"), target_has_atomic = "64"))]
 mod little_endian;
 #[cfg(target_has_atomic = "64")]

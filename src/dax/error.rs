@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// An operation on a DAX file that failed: which file, what happened, what to do.
 ///
-/// An operation that fails leaves the file as it was, unless the kind says otherwise; a file that could
-/// not be created whole is removed.
+/// An operation that fails leaves the file as it was, unless the kind says otherwise. A file that could
+/// not be created whole gets no name.
 ///
 /// `{:?}` prints what `{}` does, so that a `main` which returns it tells the user what to do.
 pub struct Error {
@@ -298,7 +298,7 @@ impl core::fmt::Display for ErrorKind {
             }
             Self::Directory => f.write_str("is a directory; name a file in it"),
             Self::NotRegular => f.write_str("is no regular file; name one"),
-            Self::Empty => f.write_str("has no bytes to map; create it with a length"),
+            Self::Empty => f.write_str("has no bytes to map; remove it, and create it with a length"),
             Self::ZeroLength => {
                 f.write_str("a length of 0 bytes was asked for; ask for at least 1")
             }

@@ -5,6 +5,7 @@
 use super::device_fault::DeviceFault;
 use super::error::{Error, ErrorKind};
 use super::lock::{Lock, OpenFile};
+use super::system::files::NewFile;
 use super::system::{Access, Extent, Mapper, files};
 use core::ops::Range;
 use std::fs::{File, Metadata};
@@ -25,18 +26,29 @@ pub(super) fn check_new_len(path: &Path, len: u64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Creates an empty file for this user alone.
-pub(super) fn create(path: &Path) -> Result<OpenFile, Error> {
-    files::create(path).map(OpenFile::new).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Error::new(path, ErrorKind::NoDirectory),
-        _ => Error::opening(path, &error),
-    })
+/// Creates an empty file for this user alone. It gets its name when it is [published](publish).
+pub(super) fn create(path: &Path) -> Result<NewFile, Error> {
+    NewFile::create(path).map_err(|error| creating(path, "open", &error))
 }
 
-/// Gives a new file `len` zero bytes, which are on the medium, with its name, when this returns.
-pub(super) fn fill<M: Mapper>(path: &Path, file: &File, len: u64) -> Result<(), Error> {
-    extend::<M>(path, file, 0..len)?;
-    files::persist_name(path)
+/// Gives a new file its name, which is on the medium when this returns. If that fails, the file is gone.
+pub(super) fn publish(path: &Path, mut new: NewFile) -> Result<OpenFile, Error> {
+    let named = new.give_name(path).map_err(|error| creating(path, "link", &error));
+    match named.and_then(|()| files::persist_name(path)) {
+        Ok(()) => Ok(new.file),
+        Err(error) => {
+            new.discard();
+            Err(error)
+        }
+    }
+}
+
+fn creating(path: &Path, call: &'static str, error: &io::Error) -> Error {
+    match files::meaning(error) {
+        Some(ErrorKind::Missing) => Error::new(path, ErrorKind::NoDirectory),
+        Some(kind) => Error::new(path, kind),
+        None => Error::os(path, call, error),
+    }
 }
 
 /// Makes a file longer by zeros, which are on the medium with the new length when this returns. If it fails,
@@ -44,17 +56,21 @@ pub(super) fn fill<M: Mapper>(path: &Path, file: &File, len: u64) -> Result<(), 
 ///
 /// The length changes at once, and only after room was found: a crash leaves the old one or the new one.
 pub(super) fn extend<M: Mapper>(path: &Path, file: &File, range: Range<u64>) -> Result<(), Error> {
-    let Range { start: old, end: new } = range;
-    lengthen::<M>(file, range).map_err(|error| {
-        restore(file, old, new);
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Error::new(path, ErrorKind::NoSpace { len: new - old })
-            }
-            io::ErrorKind::FileTooLarge => Error::new(path, ErrorKind::TooLarge { len: new }),
-            _ => Error::os(path, "write", &error),
-        }
+    lengthen::<M>(file, range.clone()).map_err(|error| {
+        restore(file, range.start, range.end);
+        writing(path, &range, &error)
     })
+}
+
+/// The meaning of an error of writing zeros to a range, or of reserving space for them.
+pub(super) fn writing(path: &Path, range: &Range<u64>, error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Error::new(path, ErrorKind::NoSpace { len: range.end - range.start })
+        }
+        io::ErrorKind::FileTooLarge => Error::new(path, ErrorKind::TooLarge { len: range.end }),
+        _ => Error::os(path, "write", error),
+    }
 }
 
 fn lengthen<M: Mapper>(file: &File, range: Range<u64>) -> io::Result<()> {

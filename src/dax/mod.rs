@@ -23,8 +23,9 @@
 //! ```
 //!
 //! # What it takes care of
-//! - New files are created exclusively, with mode 0600, filled with zeros that are on the medium,
-//!   and their name is durable. A symbolic link as the last component is not followed.
+//! - New files are created with mode 0600 and filled with zeros that are on the medium. Then they get their name,
+//!   durably: a crash leaves no file of the name, or a whole one ([`Options::create`] has the details). Nothing is
+//!   replaced, and a symbolic link as the last component is not followed.
 //! - A file is locked (`flock`, exclusive unless [`Options::lock`] says otherwise) while it is open: one
 //!   process writes it. Dropping the [`DaxFile`] releases the lock, even if a forked child or a duplicated
 //!   descriptor has the file open. When the process ends without dropping it, the system releases the

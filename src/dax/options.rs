@@ -130,11 +130,22 @@ impl Options {
     ///
     /// # Errors
     /// If there is something at the path, no room, no permission, or a granularity that will not do;
-    /// nothing is left behind then.
+    /// nothing is left behind then. A name that another process takes meanwhile is an error at the end
+    /// ([`ErrorKind::Exists`]). Its file is never replaced.
     ///
-    /// It is filled under the exclusive lock. If another [`lock`](Self::lock) was asked for and somebody
-    /// else takes the exclusive one in between, that is [`ErrorKind::Locked`], and the file is there,
-    /// complete.
+    /// # Crashes
+    /// The file gets its name when all its zeros are on the medium. So a crash of the process or of the machine leaves
+    /// no file at the path, or the whole one.
+    ///
+    /// | system, file system | a crash before that also leaves |
+    /// |---|---|
+    /// | Linux, with unnamed files (`O_TMPFILE`: ext4, xfs, btrfs, tmpfs and others) | nothing |
+    /// | other file systems of Linux; other systems of Unix | at most a file `.cachemaint-PROCESS-NUMBER` in the same directory, which can be removed |
+    /// | the same, without hard links (exFAT, for example) | the same, or an empty file at the path |
+    /// | Windows | a part of the file at the path, locked by nobody: remove it, and create it again |
+    ///
+    /// Under Linux `/proc` shows the file of this process with another name (`#NUMBER (deleted)`), until it is opened
+    /// again by its own.
     pub fn create(&self, path: impl AsRef<Path>, len: u64) -> Result<DaxFile, Error> {
         self.create_on::<Host>(path.as_ref(), len)
     }
@@ -168,16 +179,16 @@ impl Options {
         file::check_new_len(path, len)?;
         let mapped_len = self.mapped_len(path, Extent::of_bytes(len))?;
         let lock = self.lock.unwrap_or(Lock::Exclusive);
-        let mut file = file::create(path)?;
-        let mut view = match self.fill_and_map::<M>(path, &mut file, len, mapped_len) {
-            Ok(mapped) => self.view_of(path, file, mapped),
+        let mut new = file::create(path)?;
+        let mapped = match self.fill_and_map::<M>(path, &mut new.file, len, mapped_len, lock) {
+            Ok(mapped) => mapped,
             Err(error) => {
-                files::remove_own(path, file);
+                new.discard();
                 return Err(error);
             }
         };
-        view.file.lower(path, lock)?;
-        Ok(DaxFile { view })
+        let file = file::publish(path, new)?;
+        Ok(DaxFile { view: self.view_of(path, file, mapped) })
     }
 
     /// Whether the medium will do is asked of the empty file, before it is filled.
@@ -187,11 +198,14 @@ impl Options {
         file: &mut OpenFile,
         len: u64,
         mapped_len: usize,
+        lock: Lock,
     ) -> Result<Mapped, Error> {
         file.take_new(path)?;
         let chosen = self.choose::<M>(path, file)?;
-        file::fill::<M>(path, file, len)?;
-        self.map::<M>(path, file, Access::ReadAndWrite, mapped_len, chosen)
+        file::extend::<M>(path, file, 0..len)?;
+        let mapped = self.map::<M>(path, file, Access::ReadAndWrite, mapped_len, chosen)?;
+        file.lower(path, lock)?;
+        Ok(mapped)
     }
 
     pub(super) fn open_on<M: Mapper>(&self, path: &Path) -> Result<DaxFile, Error> {

@@ -5,6 +5,8 @@
 //! - A file that is open can be neither renamed nor removed, as it is not shared for that.
 //! - The lock (`LockFileEx`) is mandatory: what reads or writes the file by other means meanwhile fails.
 //! - No call is documented that makes a name durable; the file itself is (`FlushFileBuffers`).
+//! - A new file has its name from the beginning. An open file can get no other one, and no call gives a name to a file
+//!   that has none. So a crash meanwhile leaves a part of it.
 
 use super::Access;
 use crate::dax::error::{Error, ErrorKind};
@@ -12,7 +14,7 @@ use crate::dax::lock::OpenFile;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::windows::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The calls, as errors name them.
 pub(in crate::dax) const LOCK: &str = "LockFileEx";
@@ -35,14 +37,42 @@ pub(in crate::dax) const fn page_size() -> usize {
     4096
 }
 
-/// Creates a file that was not there.
-pub(in crate::dax) fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .share_mode(SHARE_READ_AND_WRITE)
-        .open(path)
+/// A file that was not there, and that is being made whole.
+#[derive(Debug)]
+pub(in crate::dax) struct NewFile {
+    pub(in crate::dax) file: OpenFile,
+    name: PathBuf,
+}
+
+impl NewFile {
+    /// Creates an empty file.
+    pub(in crate::dax) fn create(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .share_mode(SHARE_READ_AND_WRITE)
+            .open(path)?;
+        Ok(Self { file: OpenFile::new(file), name: path.to_path_buf() })
+    }
+
+    /// It has the name.
+    #[expect(
+        clippy::unnecessary_wraps,
+        clippy::unused_self,
+        clippy::needless_pass_by_ref_mut,
+        reason = "the signature is that of systems where it gets the name now"
+    )]
+    pub(in crate::dax) const fn give_name(&mut self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Removes it. As long as it is open, nothing else can take its name.
+    pub(in crate::dax) fn discard(self) {
+        drop(self.file);
+        // The error that led here is the one to report.
+        drop(std::fs::remove_file(self.name));
+    }
 }
 
 /// Opens a file; not what a link leads to.
@@ -94,12 +124,4 @@ pub(in crate::dax) const fn check_limit(_: u64) -> io::Result<()> {
 #[expect(clippy::unnecessary_wraps, reason = "the signature is that of systems that have a call")]
 pub(in crate::dax) const fn persist_name(_: &Path) -> Result<(), Error> {
     Ok(())
-}
-
-/// Removes a file that could not be created whole. As long as it was open, nothing else could take its
-/// name.
-pub(in crate::dax) fn remove_own(path: &Path, file: OpenFile) {
-    drop(file);
-    // The error that led here is the one to report; what is left is an empty or zero file.
-    drop(std::fs::remove_file(path));
 }

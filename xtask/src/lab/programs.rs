@@ -41,12 +41,13 @@ const ON_EACH_MODEL: [(&str, &[&str]); 3] = [
 ];
 
 /// The programs whose tests depend on the architecture.
-const ON_EACH_ARCHITECTURE: [&str; 8] = [
+const ON_EACH_ARCHITECTURE: [&str; 9] = [
     LIBRARY,
     "chosen_here",
     "coherence",
     "dax",
     "dax_faults",
+    "dax_killed",
     "dax_processes",
     "dax_size_limit",
     "recorder",
@@ -68,13 +69,14 @@ const SAME_ON_EVERY_CPU: [&str; 10] = [
 ];
 
 /// Tests that would take minutes in an emulator, of the kinds above: crashes of the logs on a simulated medium, which
-/// also read the library's sources, and a store opened anew for each of its bits. Their formats are read and written
-/// by other tests.
-const TOO_LONG: [&str; 4] = [
+/// also read the library's sources, and a store opened anew for each of its bits, or after each system call of a killed
+/// process. Their formats are read and written by other tests.
+const TOO_LONG: [&str; 5] = [
     "crashes::",
     "damage::a_bit_of_a_chunk_costs_that_chunk",
     "damage::each_bit_of_headers_histories_tables_and_a_blob_is_proved",
     "simulator::recorder",
+    "stores::a_store_",
 ];
 
 impl Scope {

@@ -29,7 +29,7 @@ use conclude::{Asked, conclude};
 use core::ops::Range;
 use device::{AskedOfDevice, DeepFlush};
 use mapping::{Kind, Unpopulated};
-use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, StatFs, StatxAttributes, StatxFlags};
+use rustix::fs::{AtFlags, FallocateFlags, StatFs, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use std::fs::{File, Metadata};
 use std::io;
@@ -220,12 +220,9 @@ fn name_of(status: &StatFs) -> Option<&'static str> {
 
 /// A file without a name, which is gone when it is closed.
 fn unnamed_file_in(directory: &Path) -> Result<File, Error> {
-    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-    rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR).map(File::from).map_err(|errno| {
-        match errno {
-            Errno::OPNOTSUPP => Error::new(directory, ErrorKind::NoUnnamedFiles),
-            errno => Error::opening(directory, &errno.into()),
-        }
+    files::unnamed_in(directory).map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::OPNOTSUPP) => Error::new(directory, ErrorKind::NoUnnamedFiles),
+        _ => Error::opening(directory, &error),
     })
 }
 

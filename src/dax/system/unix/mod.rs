@@ -1,9 +1,12 @@
 //! Files on Unix: opened without following a symbolic link, for this user alone, under a name that is
 //! made durable.
 
+mod new_file;
+
+pub(in crate::dax) use new_file::NewFile;
+
 use super::Access;
 use crate::dax::error::{Error, ErrorKind};
-use crate::dax::lock::OpenFile;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
@@ -26,10 +29,11 @@ pub(in crate::dax) fn page_size() -> usize {
     rustix::param::page_size()
 }
 
-/// Creates a file that was not there, with mode 0600.
-pub(in crate::dax) fn create(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?.into())
+/// Opens a file without a name in a directory, with mode 0600. It is gone when it is closed, unless it gets a name.
+#[cfg(target_os = "linux")]
+pub(in crate::dax) fn unnamed_in(directory: &Path) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR)?.into())
 }
 
 /// Opens a file; not what a symbolic link leads to.
@@ -86,12 +90,8 @@ pub(in crate::dax) fn check_limit(len: u64) -> io::Result<()> {
 
 /// Makes the name of a new file durable.
 pub(in crate::dax) fn persist_name(path: &Path) -> Result<(), Error> {
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
     let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = rustix::fs::open(parent, directory, Mode::empty())
+    let directory = rustix::fs::open(directory_of(path), directory, Mode::empty())
         .map_err(|errno| Error::os(path, "open of its directory", &errno.into()))?;
     // The standard library's call: on macOS fsync alone stops before the drive.
     File::from(directory)
@@ -99,13 +99,10 @@ pub(in crate::dax) fn persist_name(path: &Path) -> Result<(), Error> {
         .map_err(|error| Error::os(path, "fsync of its directory", &error))
 }
 
-/// Removes a file that could not be created whole, unless something else is at its path by now. It is
-/// still locked then: who opens it meanwhile finds no name left when it gets the lock.
-#[expect(clippy::needless_pass_by_value, reason = "on other systems it must be closed first")]
-pub(in crate::dax) fn remove_own(path: &Path, file: OpenFile) {
-    let (Ok(own), Ok(there)) = (file.metadata(), path.symlink_metadata()) else { return };
-    if (own.dev(), own.ino()) == (there.dev(), there.ino()) {
-        // The error that led here is the one to report; what is left is an empty or zero file.
-        drop(std::fs::remove_file(path));
+/// The directory that has the name.
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
     }
 }

@@ -1,0 +1,209 @@
+//! Processes that are killed while they create a file, make it longer, or hold it: what the next process finds.
+//!
+//! A child is killed before each of its system calls in turn. On a file system without DAX this proves nothing about
+//! a loss of power, since the page cache outlives the process.
+
+#![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
+
+#[expect(unsafe_code, reason = "children are forked, traced and killed")]
+mod killed;
+mod skip;
+
+use cachemaint::dax::{DaxFile, Error, Options};
+use cachemaint::medium::Medium;
+use killed::at_each_system_call;
+use std::fs;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+const OLD: u64 = 64 << 10;
+const NEW: u64 = 3 << 20;
+/// Slices are compared at once, which an emulator needs.
+static ZEROS: [u8; 3 << 20] = [0; 3 << 20];
+
+/// A forked child keeps every descriptor that is open when it is forked, so the tests run one after the other.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// On DAX files are persisted by lines, which demands more of what a killed process leaves.
+fn options() -> Options {
+    Options::new().allow_page_granularity()
+}
+
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+fn bytes(file: &DaxFile) -> Vec<u8> {
+    let mut bytes = vec![1; usize::try_from(Medium::len(file)).unwrap()];
+    file.read(0, &mut bytes).unwrap();
+    bytes
+}
+
+/// The names in a directory but those of temporary files, which file systems without unnamed files have.
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+fn names(directory: &Path) -> Vec<String> {
+    let names = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name());
+    let names = names.map(|name| name.into_string().unwrap());
+    names.filter(|name| !name.starts_with(".cachemaint-")).collect()
+}
+
+#[test]
+fn a_creation_that_is_cut_off_leaves_no_file_or_a_whole_one() {
+    let _alone = alone();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let granularity = options().create(&path, NEW).unwrap().granularity();
+    let mut left = [0, 0];
+    let was_cut_off = at_each_system_call(
+        "a_creation_that_is_cut_off_leaves_no_file_or_a_whole_one",
+        || fs::remove_file(&path).unwrap(),
+        || options().create(&path, NEW).map(drop),
+        |is_finished| {
+            let is_there = path.exists();
+            left[usize::from(is_there)] += 1;
+            assert!(is_there || !is_finished);
+            if is_there {
+                let file = options().open(&path).unwrap();
+                assert_eq!((Medium::len(&file), file.granularity()), (NEW, granularity));
+                assert!(bytes(&file) == ZEROS);
+                assert_eq!(names(directory.path()), ["file"]);
+            } else {
+                assert_eq!(names(directory.path()), [""; 0]);
+                drop(options().create(&path, NEW).unwrap());
+            }
+        },
+    );
+    assert!(!was_cut_off || left[0] > 3 && left[1] > 1, "killed on both sides: {left:?}");
+}
+
+/// The bytes of a file before it is made longer.
+fn pattern() -> Vec<u8> {
+    (1..=OLD).map(|at| at.to_le_bytes()[0] | 1).collect()
+}
+
+#[test]
+fn a_growth_that_is_cut_off_leaves_the_old_length_or_the_new_one() {
+    let _alone = alone();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let old = pattern();
+    let file = options().create(&path, OLD).unwrap();
+    file.persist_copy(&[(0, &old)]).unwrap();
+    let granularity = file.granularity();
+    drop(file);
+    let mut left = [0, 0];
+    let was_cut_off = at_each_system_call(
+        "a_growth_that_is_cut_off_leaves_the_old_length_or_the_new_one",
+        || fs::write(&path, &old).unwrap(),
+        || options().open(&path)?.grow(NEW),
+        |is_finished| {
+            let mut file = options().open(&path).unwrap();
+            assert_eq!(file.granularity(), granularity);
+            let len = Medium::len(&file);
+            left[usize::from(len == NEW)] += 1;
+            assert!(len == NEW || len == OLD && !is_finished, "{len}");
+            file.grow(NEW).unwrap();
+            let found = bytes(&file);
+            let (before, new) = found.split_at(old.len());
+            assert!(before == old, "what was persisted is there");
+            assert!(*new == ZEROS[old.len()..], "what is new is zero");
+            file.persist_copy(&[(NEW - 4, b"last")]).unwrap();
+        },
+    );
+    assert!(!was_cut_off || left[0] > 3 && left[1] > 3, "killed on both sides: {left:?}");
+}
+
+#[test]
+fn a_lock_and_leases_end_with_their_process() {
+    let _alone = alone();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    drop(options().create(&path, OLD).unwrap());
+    let hold = || -> Result<(), Error> {
+        let file = options().open(&path)?;
+        file.lease(0..100)?;
+        file.lease(4096..OLD)?;
+        file.release(0..8)?;
+        file.persist(0..OLD)
+    };
+    at_each_system_call(
+        "a_lock_and_leases_end_with_their_process",
+        || (),
+        hold,
+        |_| {
+            let file = options().open(&path).unwrap();
+            assert_eq!(file.leased(0..OLD).unwrap(), None);
+        },
+    );
+}
+
+#[cfg(feature = "preserve")]
+mod stores {
+    use super::{alone, at_each_system_call, options};
+    use cachemaint::dax::{self, DaxFile, ErrorKind};
+    use cachemaint::preserve::{Error, Options, Store};
+    use std::fs;
+    use std::path::Path;
+
+    const LEN: u64 = 128 << 10;
+    const LONGER: u64 = 512 << 10;
+
+    fn put(store: &mut Store<DaxFile>, name: &str, bytes: &[u8]) -> Result<(), Error<dax::Error>> {
+        let mut transaction = store.begin()?;
+        transaction.put(name, bytes)?;
+        transaction.commit().map(drop)
+    }
+
+    fn open(path: &Path) -> Result<Store<DaxFile>, Error<dax::Error>> {
+        Options::new().open_file(options().open(path)?).map(|(store, _)| store)
+    }
+
+    /// A file without a store is whole, so a store can be created in it.
+    fn create(path: &Path) -> Result<Store<DaxFile>, Error<dax::Error>> {
+        let file = match options().create(path, LEN) {
+            Err(error) if matches!(error.kind(), ErrorKind::Exists) => options().open(path)?,
+            created => created?,
+        };
+        Options::new().create_file(file)
+    }
+
+    #[test]
+    fn a_store_whose_creation_is_cut_off_can_be_created_or_opened() {
+        let _alone = alone();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store");
+        drop(create(&path).unwrap());
+        at_each_system_call(
+            "a_store_whose_creation_is_cut_off_can_be_created_or_opened",
+            || fs::remove_file(&path).unwrap(),
+            || create(&path).map(drop),
+            |is_finished| match create(&path) {
+                Err(Error::Exists) => drop(open(&path).unwrap()),
+                created => assert!(!is_finished && created.is_ok(), "{created:?}"),
+            },
+        );
+    }
+
+    #[test]
+    fn a_store_that_is_cut_off_while_it_grows_keeps_its_blobs() {
+        let _alone = alone();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store");
+        let (old, new) = (vec![7; 20_000], vec![9; 200_000]);
+        put(&mut create(&path).unwrap(), "old", &old).unwrap();
+        let before = fs::read(&path).unwrap();
+        at_each_system_call(
+            "a_store_that_is_cut_off_while_it_grows_keeps_its_blobs",
+            || fs::write(&path, &before).unwrap(),
+            || open(&path)?.grow(LONGER),
+            |_| {
+                let mut store = open(&path).unwrap();
+                assert!(store.reader().load("old").unwrap() == old);
+                store.grow(LONGER).unwrap();
+                put(&mut store, "new", &new).unwrap();
+                assert!(store.reader().load("new").unwrap() == new);
+            },
+        );
+    }
+}

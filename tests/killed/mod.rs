@@ -1,0 +1,135 @@
+//! Operations that are cut off: a forked child is killed at a system call of choice.
+//!
+//! The parent traces the child (ptrace(2)) and kills it while it waits to enter the call. The call is not executed,
+//! and no time is involved.
+
+use super::skip::skip;
+use core::ffi::{c_int, c_long};
+use core::fmt::Display;
+use core::ptr::null_mut;
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Killed,
+    Finished,
+    /// It cannot be traced here.
+    NotTraced,
+}
+
+/// The exit codes of a child.
+const FAILED: c_int = 1;
+const NOT_TRACED: c_int = 2;
+
+/// Cuts `act` off before its first system call, before its second, and so on, until it is finished. Before each time
+/// `prepare` is called, and after it `check` with true if it was finished. Returns false if children cannot be traced
+/// here, after a line that says so.
+///
+/// `act` runs in a forked child of a process with threads: it may need no lock that another thread can hold.
+pub(crate) fn at_each_system_call<E: Display>(
+    test: &str,
+    mut prepare: impl FnMut(),
+    act: impl Fn() -> Result<(), E>,
+    mut check: impl FnMut(bool),
+) -> bool {
+    if std::env::var_os("CACHEMAINT_EXPECT").is_some() {
+        skip(test, "user-mode emulation of a CPU does not trace children");
+        return false;
+    }
+    let mut calls = 0;
+    loop {
+        prepare();
+        match run(&act, calls) {
+            End::Killed => check(false),
+            End::Finished => {
+                assert_ne!(calls, 0, "the child was never killed");
+                check(true);
+                return true;
+            }
+            End::NotTraced => {
+                skip(test, "children cannot be traced");
+                return false;
+            }
+        }
+        calls += 1;
+    }
+}
+
+/// Runs `act` in a child that executes at most so many system calls.
+fn run<E: Display>(act: &impl Fn() -> Result<(), E>, calls: usize) -> End {
+    // SAFETY: the child calls `act`, which is made for it, and ends.
+    let child = unsafe { libc::fork() };
+    assert_ne!(child, -1, "{}", std::io::Error::last_os_error());
+    if child == 0 {
+        let code = be_traced(act);
+        // SAFETY: ends the child without running anything of the parent's.
+        unsafe { libc::_exit(code) };
+    }
+    trace(child, calls)
+}
+
+fn be_traced<E: Display>(act: &impl Fn() -> Result<(), E>) -> c_int {
+    // SAFETY: nothing but who traces this process changes.
+    if unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, null_mut::<u8>(), null_mut::<u8>()) } == -1 {
+        return NOT_TRACED;
+    }
+    // SAFETY: this process stops until its parent lets it go on.
+    unsafe { libc::raise(libc::SIGSTOP) };
+    match act() {
+        Ok(()) => 0,
+        Err(error) => {
+            // Another thread may have held the lock of the standard streams when this process was forked.
+            let text = std::format!("the child failed: {error}\n");
+            // SAFETY: the bytes are there.
+            unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
+            FAILED
+        }
+    }
+}
+
+fn trace(child: libc::pid_t, calls: usize) -> End {
+    let mut status = wait(child);
+    if libc::WIFEXITED(status) {
+        assert_eq!(libc::WEXITSTATUS(status), NOT_TRACED);
+        return End::NotTraced;
+    }
+    assert_eq!(libc::WSTOPSIG(status), libc::SIGSTOP);
+    // The call takes a word.
+    let options = c_long::from(libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_EXITKILL);
+    // SAFETY: the child is ours, and it is stopped.
+    let set = unsafe { libc::ptrace(libc::PTRACE_SETOPTIONS, child, null_mut::<u8>(), options) };
+    assert_ne!(set, -1, "{}", std::io::Error::last_os_error());
+    // A call stops the child when it is entered and when it is left.
+    for _ in 0..=2 * calls {
+        status = go_on(child);
+        if libc::WIFEXITED(status) {
+            assert_eq!(libc::WEXITSTATUS(status), 0, "the child failed by itself");
+            return End::Finished;
+        }
+        assert!(libc::WIFSTOPPED(status), "the child was ended by another signal: {status:#x}");
+        let stopped_by = libc::WSTOPSIG(status);
+        assert_eq!(stopped_by, libc::SIGTRAP | 0x80, "a signal other than that of a system call");
+    }
+    // SAFETY: the child is ours.
+    unsafe { libc::kill(child, libc::SIGKILL) };
+    status = wait(child);
+    assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGKILL, "{status:#x}");
+    End::Killed
+}
+
+/// Lets the child go on to where it enters or leaves its next system call, or ends.
+fn go_on(child: libc::pid_t) -> c_int {
+    // SAFETY: the child is ours, and it is stopped.
+    let went =
+        unsafe { libc::ptrace(libc::PTRACE_SYSCALL, child, null_mut::<u8>(), null_mut::<u8>()) };
+    assert_ne!(went, -1, "{}", std::io::Error::last_os_error());
+    wait(child)
+}
+
+fn wait(child: libc::pid_t) -> c_int {
+    let mut status = 0;
+    // SAFETY: the child is ours, and so is the status.
+    let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert_eq!(waited, child, "{}", std::io::Error::last_os_error());
+    status
+}

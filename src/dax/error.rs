@@ -99,6 +99,12 @@ pub enum ErrorKind {
         /// What is there.
         what: &'static str,
     },
+    /// The end of the file has no written blocks, as a growth leaves it that was cut off or is under way. An opening
+    /// for writing under the exclusive lock finishes it, on Linux 5.14 and later.
+    Unfinished {
+        /// Where the end begins, in bytes of the file.
+        at: u64,
+    },
     /// The file can be made persistent in whole pages only, and the caller did not allow that.
     PageGranular(Box<Guarantee>),
     /// The file can be made persistent in cache lines or whole pages only, and the caller asked for single
@@ -336,6 +342,12 @@ impl core::fmt::Display for ErrorKind {
                 f,
                 "has {what} at offset {at}, so a store there would need the file system; copy the \
                  file with its bytes written out (cp --sparse=never --reflink=never)"
+            ),
+            Self::Unfinished { at } => write!(
+                f,
+                "is not written from offset {at} to its end, as a growth leaves it that was cut off or is under \
+                 way; open it once for writing under the exclusive lock, which finishes it on Linux 5.14 and later, or \
+                 copy it (cp --sparse=never)"
             ),
             Self::PageGranular(guarantee) => {
                 write!(

@@ -54,7 +54,8 @@ fn creating(path: &Path, call: &'static str, error: &io::Error) -> Error {
 /// Makes a file longer by zeros, which are on the medium with the new length when this returns. If it fails,
 /// the file is as it was.
 ///
-/// The length changes at once, and only after room was found: a crash leaves the old one or the new one.
+/// The length changes at once, and only after room was found: a crash leaves the old one or the new one, and in the new
+/// bytes zeros, written or not.
 pub(super) fn extend<M: Mapper>(path: &Path, file: &File, range: Range<u64>) -> Result<(), Error> {
     lengthen::<M>(file, range.clone()).map_err(|error| {
         restore(file, range.start, range.end);

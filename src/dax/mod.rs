@@ -34,8 +34,9 @@
 //!   nothing can be stored through a [`DaxView`], and what others store can be persisted through it.
 //! - What programs have stored in files and never flush is written back by another process, on Linux: `Guard`.
 //! - A file [grows](DaxFile::grow) and [shrinks](DaxFile::shrink) while it is mapped, and a failure leaves
-//!   it as it was.
-//! - A file with holes, unwritten or shared extents is not mapped by cache lines.
+//!   it as it was. After a crash the file has the old length or the new one, and the next [opening](Options::open)
+//!   under the exclusive lock finishes what is missing.
+//! - A file with shared extents, or with holes or unwritten extents before its last data, is not mapped by cache lines.
 //! - Under Linux, on a machine whose [data cache aliases](crate::aliasing), or may, a file is mapped at an
 //!   address that is congruent to its offset, so that it agrees with every other mapping that is; there
 //!   `DaxFile::read_through_kernel` and `DaxFile::write_through_kernel` do what `read(2)` and `write(2)`

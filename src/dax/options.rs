@@ -153,9 +153,23 @@ impl Options {
     /// Opens a file that exists, or under Linux a device of [device DAX](crate::dax#device-dax), locks it
     /// and maps it.
     ///
+    /// # Crashes of a growth
+    /// A growth that was cut off can leave an end of the file that is zeros and has no written blocks
+    /// ([`DaxFile::grow`]). By lines or finer such a file cannot be mapped as it is. Under the exclusive
+    /// [lock](Self::lock), the default, this call finishes it first: the file system writes the zeros, durably. No byte
+    /// of the file changes, also if a program without the lock stores to it at the same time. The same is done to any
+    /// other file whose end is allocated and not written, or a hole. It takes space, and as long as writing the end. If
+    /// it is cut off, the next opening goes on. No lock excludes a growth under [`Lock::None`]: processes without locks
+    /// agree by other means when a file grows.
+    ///
+    /// Under another lock, for a [view](Self::view), and before Linux 5.14 the error is
+    /// [`ErrorKind::Unfinished`]: open the file once under the exclusive lock.
+    ///
     /// # Errors
     /// If it is neither, is a symbolic link, is locked, is shorter than asked, cannot be read
-    /// and written by this user, or gets a granularity that will not do. The file is as it was then.
+    /// and written by this user, or gets a granularity that will not do; [`ErrorKind::NotAllocated`] for a hole or an
+    /// unwritten extent that has data behind it; [`ErrorKind::NoSpace`] for the end that is to be finished. The bytes
+    /// of the file are as they were then.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<DaxFile, Error> {
         self.open_on::<Host>(path.as_ref())
     }
@@ -242,13 +256,14 @@ impl Options {
     fn map<M: Mapper>(
         &self,
         path: &Path,
-        file: &File,
+        file: &OpenFile,
         access: Access,
         len: usize,
         (guarantee, writeback): (Guarantee, Writeback),
     ) -> Result<Mapped, Error> {
         let Self { offset, populate, takes_unwritten, .. } = *self;
-        let plan = Plan { offset, len, access, writeback, populate, takes_unwritten };
+        let finishes = access == Access::ReadAndWrite && file.lock() == Lock::Exclusive;
+        let plan = Plan { offset, len, access, writeback, populate, takes_unwritten, finishes };
         Ok(Mapped { mapping: M::map(path, file, &plan)?, writeback, guarantee })
     }
 

@@ -8,8 +8,16 @@
 //! | 4 | the file is synced | the file is synced |
 //! | 5 | all of it is mapped anew, the old mapping ends | the old mapping ends |
 //!
-//! So a crash leaves the old length or the new one, with zeros in what is new; and no byte can be
-//! accessed whose block is not durable, which is what a mapping by cache lines rests on.
+//! No byte can be accessed whose block is not durable, which is what a mapping by cache lines rests on.
+//!
+//! | a crash of a growth after step | leaves |
+//! |---|---|
+//! | 1 | the old length; space behind the end stays reserved until the file grows, shrinks or is removed |
+//! | 2 | the old length or the new one; what is new reads as zeros and is not written |
+//! | 3 | the same; a part of what is new is written |
+//! | 4, 5 | the new length, with written zeros |
+//!
+//! After steps 2 and 3 the next opening under the exclusive lock finishes the file (`system/linux/written.rs`).
 
 use super::error::{Error, ErrorKind};
 use super::lock::Lock;
@@ -28,7 +36,10 @@ impl DaxFile {
     /// the file stays, and what was stored stays stored, persistent or not.
     ///
     /// # Crashes
-    /// A crash meanwhile leaves the old length or the new one.
+    /// A crash meanwhile leaves the old length or the new one, and every byte that was durable. What is new reads as
+    /// zeros. It may not be written: then the file is unfinished. By pages it is opened all the same. By lines or finer
+    /// it is finished by the next [`Options::open`] under the exclusive lock, or by this call under that lock. Until
+    /// then any other opening is refused with [`ErrorKind::Unfinished`], also while the growth is under way.
     ///
     /// # Errors
     /// [`ErrorKind::NoSpace`]; [`ErrorKind::TooLarge`], also for the limit of the process (`ulimit -f`),
@@ -127,6 +138,7 @@ impl DaxFile {
             writeback,
             populate,
             takes_unwritten: false,
+            finishes: self.view.lock() == Lock::Exclusive,
         })
     }
 

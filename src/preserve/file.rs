@@ -125,7 +125,8 @@ impl Store<DaxFile> {
     /// [`Error::InUse`]; what [`DaxFile::grow`] says. The store is as it was then.
     ///
     /// # Crashes
-    /// One meanwhile leaves the file longer or not, and the blobs as they were.
+    /// A crash meanwhile leaves the file longer or not, and the blobs as they were. The file can be opened again as
+    /// [`DaxFile::grow`] says, and the store can grow again.
     pub fn grow(&mut self, len: u64) -> Result<(), Error<FileError>> {
         let file = Arc::get_mut(&mut self.medium).ok_or(Error::InUse)?;
         file.grow(len)?;

@@ -9,11 +9,12 @@
 )]
 
 use crate::skip::skip;
-use cachemaint::dax::{DaxFile, ErrorKind, FaultGuard, Options, probe};
+use cachemaint::dax::{DaxFile, ErrorKind, FaultGuard, Lock, Options, probe};
 use cachemaint::medium::{Granularity, Medium};
 use cachemaint::report::Backing;
 use core::sync::atomic::Ordering;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -478,20 +479,22 @@ fn one_writer_at_a_time() {
     options().open(&path).unwrap();
 }
 
+/// A file of so many bytes without data, as a hole and allocated, and the word for each in a refusal.
+fn unwritten_files(directory: &Path) -> [(PathBuf, &'static str); 2] {
+    let [hole, allocated] = ["hole", "allocated"].map(|name| directory.join(name));
+    fs::File::create(&hole).unwrap().set_len(LEN).unwrap();
+    let file = fs::File::create(&allocated).unwrap();
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, LEN).unwrap();
+    [(hole, "a hole"), (allocated, "an extent that was allocated and never")]
+}
+
 /// A store through a mapping by cache lines must not need the file system. By pages it may.
 #[test]
-fn unwritten_parts_are_refused_where_cache_lines_are_persisted() {
+fn unwritten_parts_before_data_are_refused_where_cache_lines_are_persisted() {
     let directory = directory();
     let by_pages = matches!(probe(directory.path()).unwrap().granularity(), Granularity::Page(_));
-    let sparse = directory.path().join("sparse");
-    fs::File::create(&sparse).unwrap().set_len(LEN).unwrap();
-    let unwritten = directory.path().join("unwritten");
-    let file = fs::File::create(&unwritten).unwrap();
-    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, LEN).unwrap();
-    drop(file);
-
-    for (path, what) in [(sparse, "a hole"), (unwritten, "an extent that was allocated and never")]
-    {
+    for (path, what) in unwritten_files(directory.path()) {
+        fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"data").unwrap();
         if by_pages {
             let file = options().open(&path).unwrap();
             file.persist_copy(&[(5000, b"into a hole")]).unwrap();
@@ -500,6 +503,26 @@ fn unwritten_parts_are_refused_where_cache_lines_are_persisted() {
             let text = refusal(&path, options().open(&path));
             assert!(text.starts_with(&format!("has {what}")), "{text}");
         }
+    }
+}
+
+/// Behind the data, where a growth that was cut off leaves them, nothing has to be refused.
+#[test]
+fn unwritten_parts_at_the_end_are_written_by_an_exclusive_opening() {
+    let directory = directory();
+    let by_pages = matches!(probe(directory.path()).unwrap().granularity(), Granularity::Page(_));
+    let shared = options().lock(Lock::Shared);
+    for (path, _) in unwritten_files(directory.path()) {
+        if !by_pages {
+            let error = shared.open(&path).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Unfinished { at: 0 }), "{error}");
+        }
+        drop(options().open(&path).unwrap());
+        let file = shared.open(&path).unwrap();
+        assert!(by_pages || fs::metadata(&path).unwrap().blocks() * 512 >= LEN);
+        assert!(fs::read(&path).unwrap() == vec![0; SIZE]);
+        file.persist_copy(&[(5000, b"into the end")]).unwrap();
+        assert_eq!(&fs::read(&path).unwrap()[5000..5012], b"into the end");
     }
 }
 

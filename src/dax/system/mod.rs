@@ -84,6 +84,12 @@ pub(super) struct Plan {
         expect(dead_code, reason = "what a system persists by pages may have any parts")
     )]
     pub(super) takes_unwritten: bool,
+    /// True if the unwritten end that a growth left is written first.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "what a system persists by pages may have any parts")
+    )]
+    pub(super) finishes: bool,
 }
 
 /// What an operating system says of a file, and how it maps it.

@@ -364,8 +364,15 @@ mod tests {
         let placed = [3_u8, 4].map(|which| {
             let offset = u64::from(which) * page as u64;
             let (access, writeback) = (Access::Read, Writeback::Pages);
-            let plan =
-                Plan { offset, len, access, writeback, populate: false, takes_unwritten: false };
+            let plan = Plan {
+                offset,
+                len,
+                access,
+                writeback,
+                populate: false,
+                takes_unwritten: false,
+                finishes: false,
+            };
             let base = map_aligned(file.as_fd(), &plan, 4 << 20).unwrap();
             file.write_all_at(&[which], offset).unwrap();
             // SAFETY: the byte was mapped just now, and nothing changes it.

@@ -13,6 +13,7 @@ mod placement;
 #[cfg(test)]
 mod tests;
 mod views;
+mod written;
 
 use super::{Access, Extent, Mapper, Plan, files};
 use crate::arch::Point;
@@ -99,7 +100,7 @@ impl Mapper for Linux {
         let device = open_device(path, file)?;
         let by_lines = Kind::of(plan.writeback) == Kind::Synchronous;
         if device.is_none() && by_lines && !plan.takes_unwritten {
-            require_written(path, file, plan.offset, plan.len)?;
+            written::require(path, file, plan)?;
             if plan.access == Access::Read {
                 make_blocks_durable(path, file)?;
             }
@@ -239,15 +240,4 @@ fn map_sync(path: &Path, file: &File, page: usize) -> Result<Result<(), Errno>, 
 /// Whether this handle, aimed at persistence, reaches coherency only.
 fn takes_coherency_for_persistence(cache: Cache) -> bool {
     cache.writeback_instruction().point < Point::Persistence
-}
-
-/// Refuses a file in which a store could still need the file system.
-fn require_written(path: &Path, file: &File, offset: u64, len: usize) -> Result<(), Error> {
-    match extents::first_unwritten(file, offset, len as u64) {
-        Ok(None) => Ok(()),
-        Ok(Some(found)) => {
-            Err(Error::new(path, ErrorKind::NotAllocated { at: found.at, what: found.what }))
-        }
-        Err(errno) => Err(Error::os(path, "FIEMAP", &errno.into())),
-    }
 }

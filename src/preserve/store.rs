@@ -361,14 +361,109 @@ impl<M: Medium> Store<M> {
     }
 }
 
-/// The leases on a medium, those of this process and of others.
+/// Returns a function that finds the first leased part of a range, whoever holds the lease.
 fn leased<'l, M: Medium>(
     medium: &'l M,
     ways: &'l Ways<M>,
     leases: &'l Leases,
 ) -> impl Fn(&Range<u64>) -> Result<Option<Range<u64>>, M::Error> + 'l {
-    |range| match leases.first_in(range) {
-        Some(lease) => Ok(Some(lease)),
-        None => (ways.leased)(medium, range.clone()),
+    |range| {
+        let ours = leases.first_in(range);
+        // A lease of another process counts where it begins before ours.
+        let before = range.start..ours.as_ref().map_or(range.end, |lease| lease.start);
+        Ok((ways.leased)(medium, before)?.or(ours))
+    }
+}
+
+#[cfg(test)]
+#[cfg(all(feature = "std", not(loom), not(miri)))]
+mod tests {
+    use super::{Leased, Store, Ways};
+    use crate::cache::Cache;
+    use crate::medium::{Medium, Memory};
+    use crate::preserve::Options;
+    use crate::skip::skip;
+    use alloc::vec;
+    use alloc::vec::Vec;
+    use core::ops::Range;
+    use core::sync::atomic::AtomicU64;
+
+    /// Bytes of each blob, which are whole units.
+    const LEN: usize = 640;
+    /// The places of the first blobs of a store with units of 64 bytes, in their order.
+    const PLACES: [Range<u64>; 3] = [25_600..26_240, 26_240..26_880, 26_880..27_520];
+
+    fn put<M: Medium>(store: &mut Store<M>, name: &str, byte: u8) {
+        let mut transaction = store.begin().unwrap();
+        transaction.put(name, &[byte; LEN]).unwrap();
+        transaction.commit().unwrap();
+    }
+
+    fn part(range: &Range<u64>, lease: &Range<u64>) -> Option<Range<u64>> {
+        let part = range.start.max(lease.start)..range.end.min(lease.end);
+        (!part.is_empty()).then_some(part)
+    }
+
+    /// Replaces three blobs again and again while another process leases as `theirs` says, and this one the blob of
+    /// the name `ours`. The blobs of the numbers `kept` must stay as they were.
+    fn leased_blobs_are_kept(
+        theirs: Leased<Memory<'static>>,
+        ours: &str,
+        kept: &[usize],
+        test: &str,
+    ) {
+        let cache = match Cache::host() {
+            Ok(cache) => cache,
+            Err(why) => return skip(test, why),
+        };
+        let words = (0..1 << 13).map(AtomicU64::new).collect::<Vec<_>>().leak();
+        let memory = || Memory::new(words, cache);
+        let mut store = Options::with_entropy([1, 2]).unit(64).create(memory()).unwrap();
+        ["a", "b", "c"].iter().zip(1..).for_each(|(name, byte)| put(&mut store, name, byte));
+        drop(store);
+
+        let ways = Ways { leased: theirs, ..Ways::ANY };
+        let (mut store, _) = Store::take_up(memory(), ways, Medium::len(&memory())).unwrap();
+        let reader = store.reader();
+        let lease = reader.lease(ours).unwrap();
+        for (name, byte) in ["a", "b", "c", "d"].into_iter().cycle().zip(4..40) {
+            put(&mut store, name, byte);
+            for number in kept {
+                let mut bytes = vec![0; LEN];
+                memory().read(PLACES[*number].start, &mut bytes).unwrap();
+                assert!(bytes == [*number as u8 + 1; LEN], "blob {number}, when {name} was put");
+            }
+        }
+        drop(lease);
+    }
+
+    #[test]
+    fn a_lease_of_another_process_before_one_of_this_process_is_honoured() {
+        let test = "a_lease_of_another_process_before_one_of_this_process_is_honoured";
+        leased_blobs_are_kept(|_, range| Ok(part(&range, &PLACES[0])), "b", &[0, 1], test);
+    }
+
+    #[test]
+    fn a_lease_of_another_process_behind_one_of_this_process_is_honoured() {
+        let test = "a_lease_of_another_process_behind_one_of_this_process_is_honoured";
+        leased_blobs_are_kept(|_, range| Ok(part(&range, &PLACES[1])), "a", &[0, 1], test);
+    }
+
+    /// The first and the last blob are leased by the other process, and the one between them by this one.
+    #[test]
+    fn leases_of_another_process_around_one_of_this_process_are_honoured() {
+        let test = "leases_of_another_process_around_one_of_this_process_are_honoured";
+        let theirs = |_: &Memory<'static>, range: Range<u64>| {
+            Ok(part(&range, &PLACES[0]).or_else(|| part(&range, &PLACES[2])))
+        };
+        leased_blobs_are_kept(theirs, "b", &[0, 1, 2], test);
+    }
+
+    /// Both processes lease the same blob, and theirs begins later.
+    #[test]
+    fn leases_of_both_processes_on_the_same_bytes_are_honoured() {
+        let test = "leases_of_both_processes_on_the_same_bytes_are_honoured";
+        let theirs = |_: &Memory<'static>, range: Range<u64>| Ok(part(&range, &(25_900..26_880)));
+        leased_blobs_are_kept(theirs, "a", &[0, 1], test);
     }
 }

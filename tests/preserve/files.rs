@@ -115,6 +115,38 @@ fn a_lease_of_somebody_else_keeps_its_blob() {
     assert_eq!(reader.stat("a").unwrap().unwrap().offset, leased, "it is free again");
 }
 
+/// A lease of this process lies behind one of another open file.
+#[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
+#[test]
+fn a_lease_of_another_process_before_one_of_this_process_keeps_its_blob() {
+    use cachemaint::dax::Lock;
+    use cachemaint::preserve::Reader;
+
+    const LEN: usize = 50_000;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut store = create(&path, 1 << 19);
+    put(&mut store, "a", &[1; LEN]);
+    put(&mut store, "b", &[2; LEN]);
+    let view = dax::Options::new().allow_page_granularity().lock(Lock::None).view(&path).unwrap();
+    let theirs = Reader::open_file(view).unwrap();
+    let their_lease = match theirs.lease("a") {
+        Ok(lease) => lease,
+        Err(error) => return println!("skipped: {error}"),
+    };
+    let ours = store.reader();
+    let our_lease = ours.lease("b").unwrap();
+    assert!(their_lease.range().start < our_lease.range().start);
+    for (name, byte) in ["a", "b", "c", "d"].into_iter().cycle().zip(3..20) {
+        put(&mut store, name, &[byte; LEN]);
+        let mut bytes = vec![0; LEN];
+        their_lease.medium().read(their_lease.range().start, &mut bytes).unwrap();
+        assert!(bytes == [1; LEN], "their blob, after {name} was put with {byte}");
+        our_lease.medium().read(our_lease.range().start, &mut bytes).unwrap();
+        assert!(bytes == [2; LEN], "our blob, after {name} was put with {byte}");
+    }
+}
+
 #[cfg(all(target_os = "linux", not(miri)))]
 #[test]
 fn a_file_that_was_copied_lies_elsewhere() {

@@ -34,10 +34,6 @@ pub unsafe fn copy(_: &BlockStore, to: *mut u8, from: *const u8, count: usize) {
     }
 }
 
-/// Nothing: no instruction for it is known here.
-#[cfg(all(feature = "preserve-read", target_has_atomic = "64"))]
-pub const fn prefetch(_: *const u8) {}
-
 const WORD: usize = size_of::<u64>();
 
 /// # Safety

@@ -8,7 +8,7 @@
 //!
 //! Small blobs are replaced one by one, each in turn, in stores of 1, 10 and 100: a transaction for each. Beside it
 //! stands a bare loop that makes the same bytes and lines durable with the same two fences: the blob and two
-//! tables, then two headers. It computes no checksum, finds no room, and looks nothing up.
+//! tables, then two headers. It computes no tag, finds no room, and looks nothing up.
 //!
 //! Files are written in the directory for temporary files, which is what this machine has for storage and no
 //! DRAM. They are overwritten, with fsync; small ones are written anew, with fsync, and renamed, without the
@@ -41,7 +41,7 @@ const LARGE: usize = LARGE_MIB << 20;
 const LARGE_MIB: usize = 256;
 /// Bytes that are given to a writer at a time.
 const PIECE: usize = 1 << 20;
-/// Bytes of the store: for the large blob and the one that replaces it, with their checksums and tables.
+/// Bytes of the store: for the large blob and the one that replaces it, with their tags and tables.
 const STORE: usize = 2 * LARGE + (1 << 20);
 /// Bytes behind the store, for the bare copies: two places in turn, as there.
 const BARE: usize = 2 * LARGE;
@@ -49,8 +49,8 @@ const BARE: usize = 2 * LARGE;
 const HEADERS: usize = 4;
 /// Bytes of a header; of a table, but for its entries; of an entry with a name of 8 bytes.
 const HEADER: usize = 64;
-const PREAMBLE: usize = 168;
-const ENTRY: usize = 56;
+const PREAMBLE: usize = 176;
+const ENTRY: usize = 64;
 const NAME: &str = "large";
 
 /// What saving may take of a durable copy: it has 90 % of its speed.

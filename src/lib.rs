@@ -18,11 +18,6 @@ pub mod aliasing;
 mod arch;
 #[expect(unsafe_code, reason = "what a range may be is the contract of these operations")]
 pub mod cache;
-#[cfg(all(
-    any(feature = "journal", feature = "recorder", feature = "preserve-read"),
-    target_has_atomic = "64"
-))]
-mod checksum;
 #[expect(unsafe_code, reason = "its contract is about ranges, and about who implements it")]
 pub mod coherence;
 #[cfg(all(
@@ -35,7 +30,10 @@ pub mod coherence;
 #[path = "../tests/killed/mod.rs"]
 #[expect(unsafe_code, reason = "children are forked, traced and killed")]
 mod killed;
-#[cfg(all(any(feature = "journal", feature = "preserve-read"), target_has_atomic = "64"))]
+#[cfg(all(
+    any(feature = "journal", feature = "recorder", feature = "preserve-read"),
+    target_has_atomic = "64"
+))]
 mod little_endian;
 #[cfg(target_has_atomic = "64")]
 pub mod medium;
@@ -44,8 +42,16 @@ pub mod report;
 #[cfg(test)]
 #[path = "../tests/skip/mod.rs"]
 mod skip;
-#[cfg(all(any(feature = "journal", feature = "preserve-read"), target_has_atomic = "64"))]
+#[cfg(all(
+    any(feature = "journal", feature = "recorder", feature = "preserve-read"),
+    target_has_atomic = "64"
+))]
 mod superblock;
+#[cfg(all(
+    any(feature = "journal", feature = "recorder", feature = "preserve-read"),
+    target_has_atomic = "64"
+))]
+mod tag;
 
 #[cfg(all(
     feature = "dax",

@@ -1,16 +1,24 @@
-//! What a format's superblock begins with: which format it is, in which version, and a checksum by which it
-//! proves itself. What follows is the format's own, so one has 16 bytes at least.
+//! What a format's superblock begins with: which format it is, in which version, and a tag by which it proves
+//! itself.
 //!
 //! | offset | bytes | what |
 //! |---|---|---|
 //! | 0 | 8 | magic |
 //! | 8 | 4 | version |
-//! | 12 | 4 | CRC32C of all but these 4 bytes |
+//! | 12 | 4 | the format's own |
+//! | 16 | 8 | tag: XXH3 of all bytes behind it, whose seed is the XXH3, with seed 0, of the 16 bytes before it |
+//! | 24 | | the format's own |
+//!
+//! Magic, version and tag stay where they are in every later version, so that an unknown version is known as such.
+//! Version 1 had a CRC32C at offset 12; it is known by its number alone.
 
-use crate::checksum;
-#[cfg(any(feature = "journal", feature = "preserve", test))]
-use crate::little_endian::put;
 use crate::little_endian::{u32_at, u64_at};
+use crate::tag;
+
+/// Where the tag is.
+pub(crate) const TAG: usize = 16;
+/// Where all that follows the tag is.
+const REST: usize = TAG + 8;
 
 /// What the bytes of a superblock are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +44,10 @@ pub(crate) fn read<T>(
     if its_magic != magic {
         return Found::Other(its_magic);
     }
-    if checksum_of(bytes) != u32_at(bytes, 12) {
+    if its_version == 1 {
+        return Found::Version(1);
+    }
+    if tag_of(bytes) != u64_at(bytes, TAG) {
         return Found::Damaged;
     }
     if its_version != version {
@@ -45,16 +56,16 @@ pub(crate) fn read<T>(
     fields().map_or(Found::Damaged, Found::Whole)
 }
 
-/// Puts what it begins with before what is the format's own.
-#[cfg(any(feature = "journal", feature = "preserve", test))]
+/// Puts magic, version and tag around what is the format's own.
+#[cfg(any(feature = "journal", feature = "recorder", feature = "preserve", test))]
 pub(crate) fn seal(bytes: &mut [u8], magic: [u8; 8], version: u32) {
-    put(bytes, 0, &magic);
-    put(bytes, 8, &version.to_le_bytes());
-    let checksum = checksum_of(bytes);
-    put(bytes, 12, &checksum.to_le_bytes());
+    bytes[..8].copy_from_slice(&magic);
+    bytes[8..12].copy_from_slice(&version.to_le_bytes());
+    let tag = tag_of(bytes);
+    bytes[TAG..REST].copy_from_slice(&tag.to_le_bytes());
 }
 
-/// Of all but the checksum itself.
-fn checksum_of(bytes: &[u8]) -> u32 {
-    checksum::append(checksum::append(0, &bytes[..12]), &bytes[16..])
+/// Of all but the tag itself.
+fn tag_of(bytes: &[u8]) -> u64 {
+    tag::of(tag::of(0, &bytes[..TAG]), &bytes[REST..])
 }

@@ -26,5 +26,8 @@ mod format;
 #[path = "journal/life.rs"]
 mod life;
 #[cfg(not(miri))]
+#[path = "journal/proofs.rs"]
+mod proofs;
+#[cfg(not(miri))]
 #[path = "journal/uses.rs"]
 mod uses;

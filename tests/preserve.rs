@@ -39,5 +39,8 @@ mod part;
 #[path = "preserve/plain.rs"]
 mod plain;
 #[cfg(not(miri))]
+#[path = "preserve/seal.rs"]
+mod seal;
+#[cfg(not(miri))]
 #[path = "preserve/uses.rs"]
 mod uses;

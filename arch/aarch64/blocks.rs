@@ -86,13 +86,3 @@ pub unsafe fn copy(store: &BlockStore, to: *mut u8, from: *const u8, count: usiz
         unsafe { stp(to, from, count) };
     }
 }
-
-/// Asks for the line of an address, which is loaded soon (Arm ARM C6.2, PRFM: a hint, which does not fault).
-#[cfg(feature = "preserve-read")]
-#[inline(always)]
-pub fn prefetch(from: *const u8) {
-    // SAFETY: it loads nothing into registers and writes nothing, wherever it points to.
-    unsafe {
-        asm!("prfm pldl1keep, [{}]", in(reg) from, options(readonly, nostack, preserves_flags));
-    }
-}

@@ -198,15 +198,6 @@ block_stores! {
     ["movdir64b {to}, [{from}]"] then [];
 }
 
-/// Asks for the line of an address, which is loaded soon (Intel SDM vol. 2B and AMD APM vol. 3, PREFETCHT0: a hint, which
-/// does not fault).
-#[cfg(all(feature = "preserve-read", target_arch = "x86_64", not(any(loom, miri))))]
-#[inline(always)]
-pub fn prefetch(from: *const u8) {
-    // SAFETY: it loads nothing into registers and writes nothing, wherever it points to.
-    unsafe { asm!("prefetcht0 [{}]", in(reg) from, options(readonly, nostack, preserves_flags)) };
-}
-
 /// Stores fewer bytes than a block: whole aligned words by one store each, the rest byte by byte. `merge`, which
 /// stores bytes of a word that has others' bytes too, is not needed: a store of a byte leaves the others of
 /// the word alone, whoever stores to them meanwhile, and x86 keeps it in order with the words' stores.

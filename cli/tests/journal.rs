@@ -170,7 +170,7 @@ fn damage_is_told_the_prefix_read_and_the_rest_salvaged_and_repaired() {
     let verified = place.json(&["verify"]);
     assert_eq!(verified["recovered"]["records"], 4);
     assert_eq!(verified["recovered"]["damage"]["at"], position);
-    assert_eq!(verified["recovered"]["damage"]["fault"], "checksum");
+    assert_eq!(verified["recovered"]["damage"]["fault"], "tag");
     let text = unwrapped(&stdout(&place.run(&["verify"]).code(1)));
     let where_it_is = format!("damaged at position {position}, offset {}", LOG + position);
     assert!(text.contains(&where_it_is), "{text}");

@@ -124,11 +124,11 @@ fn recording_goes_on_where_it_has_ended_and_the_oldest_is_overwritten() {
     assert_eq!(stat["shards"][1]["events"], 0);
 }
 
-/// A sub-buffer of 4096 bytes has a header of 64, and a record one of 16 (module `recorder`, the format).
+/// A sub-buffer of 4096 bytes has a header of 64, and a record one of 24 (module `recorder`, the format).
 #[test]
 fn a_line_that_is_too_long_is_split() {
     let place = Place::empty();
-    let most = 4096 - 64 - 16;
+    let most = 4096 - 64 - 24;
     let lines = format!("{}\n{}y\nnext\n", "x".repeat(most), "x".repeat(most));
     place.run_with(&["record"], lines).success();
     let lengths: Vec<usize> = place.texts().iter().map(|(_, text)| text.len()).collect();
@@ -194,13 +194,13 @@ fn damage_is_shown_and_the_rest_is_read() {
 
     let dumped = stdout(&place.run(&["dump"]).code(1));
     assert_eq!(dumped.lines().filter(|line| line.contains(" line ")).count(), 9);
-    assert!(dumped.contains("[shard 0: up to 24 bytes at "), "{dumped}");
+    assert!(dumped.contains("[shard 0: up to 32 bytes at "), "{dumped}");
     let events = place.events();
     assert_eq!(events[4]["skipped"]["kind"], "damaged");
-    assert_eq!(events[4]["skipped"]["at"], at - 16);
+    assert_eq!(events[4]["skipped"]["at"], at - 24);
     assert_eq!(events[5]["text"], "line 5");
     let stat = stdout(&place.run(&["stat"]).code(1));
-    assert!(stat.contains("24 bytes damaged"), "{stat}");
+    assert!(stat.contains("32 bytes damaged"), "{stat}");
     assert_eq!(fs::read(&place.path).unwrap(), bytes, "only read");
 }
 

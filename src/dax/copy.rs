@@ -12,8 +12,6 @@ use super::{DaxFile, Error, Writeback};
 use crate::cache::copy::Copier;
 use crate::cache::{Cache, Destination};
 use crate::medium::Medium;
-#[cfg(feature = "preserve-read")]
-use crate::{checksum, medium::summed::Summed};
 use core::ops::Range;
 
 /// Bytes that are stored in one go where the operating system writes them back.
@@ -150,21 +148,6 @@ impl DaxFile {
             self.write(to + offset, bytes);
         }
         self.persist(to..to + len as u64)
-    }
-
-    /// [`Medium::copy_crc32c`].
-    #[cfg(feature = "preserve-read")]
-    #[track_caller]
-    pub(super) fn copy_and_sum(&self, at: u64, from: &[u8]) -> Result<u32, Error> {
-        self.view.mapping.checked(at, from.len() as u64);
-        if let Some(summed) = Summed::of(from.len())
-            && let Some(copier) = self.copier(Destination::Unknown)
-        {
-            // SAFETY: as in `persist_copy_to`.
-            return Ok(unsafe { summed.copy(copier, self.place(at), from) });
-        }
-        self.copy_unfenced_to(&[(at, from)], Destination::Unknown)?;
-        Ok(checksum::append(0, from))
     }
 
     /// What copies; `None` where the operating system writes back.

@@ -142,18 +142,6 @@ impl Mapping {
         words::copy_out(|place, count| self.words(place, count), at, into);
     }
 
-    /// The words of a range, if it has only whole ones.
-    ///
-    /// # Panics
-    /// If it is out of range.
-    #[cfg(feature = "preserve-read")]
-    #[track_caller]
-    pub(super) fn whole_words(&self, at: u64, len: usize) -> Option<&[AtomicU64]> {
-        let range = self.checked(at, len as u64);
-        let is_whole = range.start.is_multiple_of(WORD) && len.is_multiple_of(WORD);
-        is_whole.then(|| self.words(range.start / WORD, len / WORD))
-    }
-
     /// Copies bytes into the mapping, by ordinary stores in ascending order.
     ///
     /// # Panics

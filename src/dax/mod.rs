@@ -324,6 +324,11 @@ impl Medium for DaxFile {
         self.view.fence();
     }
 
+    #[inline]
+    fn order_observed(&self) {
+        self.view.order_observed();
+    }
+
     /// [`persist_copy_to`](DaxFile::persist_copy_to) a destination of which nothing is known.
     fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
         self.persist_copy_to(parts, Destination::Unknown)
@@ -331,20 +336,5 @@ impl Medium for DaxFile {
 
     fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
         self.copy_unfenced_to(parts, Destination::Unknown)
-    }
-
-    #[cfg(feature = "preserve-read")]
-    fn copy_crc32c(&self, at: u64, from: &[u8]) -> Result<u32, Error> {
-        self.copy_and_sum(at, from)
-    }
-
-    #[cfg(feature = "preserve-read")]
-    fn read_crc32c(
-        &self,
-        at: u64,
-        into: &mut [u8],
-        destination: Destination,
-    ) -> Result<u32, Error> {
-        self.view.read_and_sum(at, into, destination)
     }
 }

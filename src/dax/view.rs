@@ -6,11 +6,7 @@ use super::system::files;
 use super::taint::{Taint, Tainted};
 use super::{Batch, Error, ErrorKind, Guarantee, Writeback};
 use crate::cache::Cache;
-#[cfg(feature = "preserve-read")]
-use crate::cache::Destination;
 use crate::medium::Readable;
-#[cfg(feature = "preserve-read")]
-use crate::medium::{read_and_sum, summed::Summed};
 use alloc::boxed::Box;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
@@ -85,16 +81,6 @@ macro_rules! readable {
                 #[inline]
                 fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
                     DaxView::read(self, at, into)
-                }
-
-                #[cfg(feature = "preserve-read")]
-                fn read_crc32c(
-                    &self,
-                    at: u64,
-                    into: &mut [u8],
-                    destination: Destination,
-                ) -> Result<u32, Error> {
-                    self.read_and_sum(at, into, destination)
                 }
             }
         )+
@@ -194,26 +180,8 @@ impl DaxView {
         Ok(())
     }
 
-    /// [`Readable::read_crc32c`].
-    #[cfg(feature = "preserve-read")]
-    #[track_caller]
-    pub(super) fn read_and_sum(
-        &self,
-        at: u64,
-        into: &mut [u8],
-        destination: Destination,
-    ) -> Result<u32, Error> {
-        if let Some(summed) = Summed::of(into.len())
-            && let Some(cache) = self.cache()
-            && let Some(words) = self.mapping.whole_words(at, into.len())
-        {
-            return Ok(summed.copy_out(cache, into, words, destination));
-        }
-        read_and_sum(at, into, 0, |at, piece| self.read(at, piece))
-    }
-
-    /// Issues the write-back of a range, of everything that was stored to it, by anybody, and was visible
-    /// before the call: what this thread has loaded, or another has handed over to it.
+    /// Issues the write-back of a range, of everything that this thread has stored to it, and of what others have
+    /// stored that this thread had observed before it called [`order_observed`](Self::order_observed).
     ///
     /// By lines this costs an instruction each. By pages it is a call of the operating system, complete when
     /// it returns: of a [`DaxFile`](super::DaxFile) an `msync` of those that the range touches, or the
@@ -246,6 +214,16 @@ impl DaxView {
     pub fn fence(&self) {
         match self.writeback {
             Writeback::Fence(cache) | Writeback::Lines(cache) => cache.fence(),
+            Writeback::Pages => {}
+        }
+    }
+
+    /// Orders what this thread has observed of others' stores before the write-backs that it issues next: see
+    /// [`Cache::order_observed`](crate::Cache::order_observed). By pages the operating system sees to it.
+    #[inline]
+    pub fn order_observed(&self) {
+        match self.writeback {
+            Writeback::Fence(cache) | Writeback::Lines(cache) => cache.order_observed(),
             Writeback::Pages => {}
         }
     }

@@ -2,11 +2,11 @@
 
 use super::error::Error;
 use super::format::geometry::Placement;
-use super::format::record::{HEADER, Header, Kind, Mark, void};
+use super::format::record::{HEADER, Header, Kind, Mark, Vouch, void};
 use super::inflight::Refused;
 use super::{Group, Journal, Position};
-use crate::checksum;
 use crate::medium::{Granularity, Medium};
+use crate::tag;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
@@ -19,8 +19,7 @@ const WORD: usize = 8;
 /// What is taken for a line where a long record is cut; it matters for speed alone.
 const LINE: usize = 64;
 
-/// Bytes of a long record that are stored before the checksum goes on with them: few enough to be in the first
-/// cache still.
+/// Bytes of a long record that are stored before its tag goes on over them: few enough to be in the first cache still.
 const CHUNK: usize = 4096;
 
 /// Times that a thread looks for what it waits for before it lets others run.
@@ -69,7 +68,8 @@ impl<M: Medium> Journal<M> {
         }
         let placement = self.place(size.saturating_sub(HEADER))?;
         let claim = Claim::new(self, placement);
-        let bytes = group.seal(self.geometry.alignment, placement.record, self.epoch.seed);
+        let bytes =
+            group.seal(self.geometry.alignment, &placement, self.epoch.key, claim.durable());
         claim.persist(&[(placement.record, bytes)])?;
         let pending = claim.done();
         let (first, end) = (pending.position, Position(pending.end));
@@ -90,7 +90,7 @@ impl<M: Medium> Journal<M> {
     /// As [`append`](Self::append).
     pub fn reserve(&self, len: u64) -> Result<Reservation<'_, M>, Error<M::Error>> {
         let placement = self.place(len)?;
-        Ok(Reservation::new(Claim::new(self, placement), len, self.epoch.seed))
+        Ok(Reservation::new(Claim::new(self, placement), len))
     }
 
     /// [`reserve`](Self::reserve), or `None` where that would have to wait.
@@ -99,7 +99,7 @@ impl<M: Medium> Journal<M> {
     /// As [`append`](Self::append).
     pub fn try_reserve(&self, len: u64) -> Result<Option<Reservation<'_, M>>, Error<M::Error>> {
         let Some(placement) = self.try_place(len)? else { return Ok(None) };
-        Ok(Some(Reservation::new(Claim::new(self, placement), len, self.epoch.seed)))
+        Ok(Some(Reservation::new(Claim::new(self, placement), len)))
     }
 
     fn place(&self, len: u64) -> Result<Placement, Error<M::Error>> {
@@ -140,6 +140,20 @@ impl<'j, M: Medium> Claim<'j, M> {
         Self { journal, placement, is_done: false }
     }
 
+    /// What everything is durable before, of what comes before this.
+    #[inline]
+    fn durable(&self) -> u64 {
+        self.journal.in_flight.durable().min(self.placement.start)
+    }
+
+    /// The header of the record with a payload of so many bytes, still without its tag, and the seed of that.
+    #[inline]
+    fn header(&self, len: u64) -> (Header, u64) {
+        let position = self.placement.record;
+        let vouch = Vouch::of(&self.placement, self.durable());
+        Header::begin(self.journal.epoch.key, Kind::Data, vouch, len, position)
+    }
+
     /// Makes a record durable.
     #[inline]
     fn store(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
@@ -149,29 +163,28 @@ impl<'j, M: Medium> Claim<'j, M> {
     /// Makes a record durable by ordinary stores of words, as nothing is faster for few lines.
     #[inline]
     fn store_small(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
-        let Journal { medium, geometry, epoch, .. } = self.journal;
-        let (len, position) = (payload.len() as u64, self.placement.record);
+        let Journal { medium, geometry, .. } = self.journal;
+        let position = self.placement.record;
         let at = geometry.place(position);
+        let (header, seed) = self.header(payload.len() as u64);
         let words = &payload[..payload.len() / WORD * WORD];
         let mut last = [0; WORD];
         let rest = &payload[words.len()..];
         last[..rest.len()].copy_from_slice(rest);
         let last = if rest.is_empty() { &[][..] } else { &last };
         let end = at + HEADER + (words.len() + last.len()) as u64;
-        // Before the checksum is computed, so that lines are fetched, and written back, meanwhile.
-        medium.store(at + WORD as u64, position, Ordering::Relaxed);
+        // Before the tag is computed, so that lines are fetched, and written back, meanwhile.
+        medium.store(at + WORD as u64, header.second_word(position), Ordering::Relaxed);
         medium.write(at + HEADER, words);
         medium.write(at + HEADER + words.len() as u64, last);
         let first = self.first_part(at..end);
         let written = medium.writeback(first.end..end);
-        let checksum = Header::checksum(epoch.seed, Kind::Data, len, position);
-        let checksum = checksum::append(checksum::append(checksum, words), last);
-        let header = Header { checksum, kind: Kind::Data, len, position };
-        medium.write(at, &header.bytes()[..WORD]);
+        // Whoever sees it sees what it vouches for.
+        medium.store(at, tag::of(seed, payload), Ordering::Release);
         self.complete(first, written)
     }
 
-    /// The part of a record that is written back with the checksum: its first line, if the medium has lines.
+    /// The part of a record that is written back with the tag: its first line, if the medium has lines.
     #[inline]
     fn first_part(&self, record: Range<u64>) -> Range<u64> {
         match self.journal.medium.granularity() {
@@ -186,9 +199,10 @@ impl<'j, M: Medium> Claim<'j, M> {
     /// Makes a long record durable by whichever stores are fastest. It is cut where lines begin, so that no line is
     /// stored to by two parts.
     fn store_large(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
-        let Journal { medium, geometry, epoch, .. } = self.journal;
-        let (len, position) = (payload.len() as u64, self.placement.record);
+        let Journal { medium, geometry, .. } = self.journal;
+        let position = self.placement.record;
         let at = geometry.place(position);
+        let (header, seed) = self.header(payload.len() as u64);
         let to_line = LINE - (at + HEADER) as usize % LINE;
         let (first, rest) = payload.split_at(to_line);
         let (middle, last) = rest.split_at(rest.len() - rest.len() % LINE);
@@ -196,25 +210,25 @@ impl<'j, M: Medium> Claim<'j, M> {
         let mut end = [0; LINE];
         end[..last.len()].copy_from_slice(last);
         let end = &end[..last.len().next_multiple_of(8)];
-        let checksum = Header::checksum(epoch.seed, Kind::Data, len, position);
-        let mut checksum = checksum::append(checksum, first);
+        let mut tag = tag::Running::new(seed);
+        tag.append(first);
         // Each write-back of pages is a call of the operating system.
         let is_paged = matches!(medium.granularity(), Granularity::Page(_));
         let chunk_len = if is_paged { middle.len().max(1) } else { CHUNK };
         let mut written = Ok(());
         let mut middle_at = at + HEADER + first.len() as u64;
         for chunk in middle.chunks(chunk_len) {
-            // Before its checksum is computed, so that it is on its way meanwhile.
+            // Before the tag goes on over it, so that it is on its way meanwhile.
             written = written.and(medium.copy_unfenced(&[(middle_at, chunk)]));
-            checksum = checksum::append(checksum, chunk);
+            tag.append(chunk);
             middle_at += chunk.len() as u64;
         }
         written = written.and(medium.copy_unfenced(&[(middle_at, end)]));
-        checksum = checksum::append(checksum, end);
+        tag.append(last);
         let mut start = [0; HEADER as usize + LINE];
         let start = &mut start[..HEADER as usize + to_line];
-        let header = Header { checksum, kind: Kind::Data, len, position };
-        start[..HEADER as usize].copy_from_slice(&header.bytes());
+        let header = Header { tag: tag.finish(), ..header };
+        start[..HEADER as usize].copy_from_slice(&header.bytes(position));
         start[HEADER as usize..].copy_from_slice(first);
         medium.write(at, start);
         self.complete(at..at + start.len() as u64, written)
@@ -273,8 +287,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         let Placement { void: skipped, mark, .. } = self.placement;
         let journal = self.journal;
         Before {
-            void: skipped
-                .map(|at| (at, void(journal.identity, at, journal.geometry.left(at)).bytes())),
+            void: skipped.map(|at| (at, void(journal.epoch.key, at, journal.geometry.left(at)))),
             mark: mark.map(|at| (at, journal.mark().bytes(at))),
         }
     }
@@ -291,7 +304,7 @@ impl<'j, M: Medium> Claim<'j, M> {
     /// Leaves an empty place, so that nobody waits for what will not come.
     fn abandon(&self) {
         let Placement { record, end, .. } = self.placement;
-        let header = void(self.journal.identity, record, end - record).bytes();
+        let header = void(self.journal.epoch.key, record, end - record);
         let Journal { medium, geometry, in_flight, .. } = self.journal;
         if in_flight.has_failed() {
             return;
@@ -393,15 +406,16 @@ pub struct Reservation<'j, M: Medium> {
     claim: Claim<'j, M>,
     len: u64,
     written: u64,
-    checksum: u32,
+    header: Header,
+    tag: tag::Running,
     /// The bytes behind the last whole word that was stored.
     word: [u8; 8],
 }
 
 impl<'j, M: Medium> Reservation<'j, M> {
-    fn new(claim: Claim<'j, M>, len: u64, seed: u32) -> Self {
-        let checksum = Header::checksum(seed, Kind::Data, len, claim.placement.record);
-        Self { claim, len, written: 0, checksum, word: [0; 8] }
+    fn new(claim: Claim<'j, M>, len: u64) -> Self {
+        let (header, seed) = claim.header(len);
+        Self { claim, len, written: 0, header, tag: tag::Running::new(seed), word: [0; 8] }
     }
 
     /// The position that the record will have.
@@ -423,6 +437,7 @@ impl<'j, M: Medium> Reservation<'j, M> {
     pub fn write(&mut self, bytes: &[u8]) {
         let (len, left) = (bytes.len() as u64, self.left());
         assert!(len <= left, "{len} bytes for a reservation that has {left} left");
+        self.tag.append(bytes);
         let within = (self.written % 8) as usize;
         let (head, rest) = bytes.split_at(bytes.len().min((8 - within) % 8));
         self.word[within..within + head.len()].copy_from_slice(head);
@@ -439,9 +454,8 @@ impl<'j, M: Medium> Reservation<'j, M> {
     }
 
     /// Stores whole words.
-    fn store(&mut self, at: u64, words: &[u8]) {
+    fn store(&self, at: u64, words: &[u8]) {
         let Claim { journal, placement, .. } = &self.claim;
-        self.checksum = checksum::append(self.checksum, words);
         journal.medium.write(journal.geometry.place(placement.record) + HEADER + at, words);
     }
 
@@ -467,9 +481,9 @@ impl<'j, M: Medium> Reservation<'j, M> {
             self.word[rest..].fill(0);
             self.store(len - rest as u64, &self.word.clone());
         }
-        let Self { claim, checksum, .. } = self;
+        let Self { claim, header, tag, .. } = self;
         let position = claim.placement.record;
-        let header = Header { checksum, kind: Kind::Data, len, position }.bytes();
+        let header = Header { tag: tag.finish(), ..header }.bytes(position);
         let at = claim.journal.geometry.place(position);
         claim.journal.medium.write(at, &header);
         claim.complete(at..at + HEADER + len.next_multiple_of(8), Ok(()))?;

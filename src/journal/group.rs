@@ -1,7 +1,7 @@
 //! Records that are appended together.
 
-use super::format::record::HEADER;
-use super::{checksum_of, head};
+use super::format::geometry::Placement;
+use super::format::record::{HEADER, Header, Vouch};
 use alloc::vec::Vec;
 
 /// Records for [`Journal::append_group`](super::Journal::append_group): one write-back and one fence for all.
@@ -53,8 +53,14 @@ impl Group {
         self.lengths.iter().map(size).sum()
     }
 
-    /// The records that begin at a position.
-    pub(super) fn seal(&mut self, alignment: u64, position: u64, seed: u32) -> &[u8] {
+    /// The records as they are in a place, in front of which everything up to `durable` is durable.
+    pub(super) fn seal(
+        &mut self,
+        alignment: u64,
+        placement: &Placement,
+        key: u64,
+        durable: u64,
+    ) -> &[u8] {
         let Self { payloads, lengths, records } = self;
         records.clear();
         let mut rest = payloads.as_slice();
@@ -62,16 +68,16 @@ impl Group {
             let (payload, others) = rest.split_at(*len);
             rest = others;
             let start = records.len();
-            let position = position + start as u64;
-            records.extend_from_slice(&[0; HEADER as usize]);
+            let position = placement.record + start as u64;
+            // None vouches for those before it in the group.
+            let vouch = match start {
+                0 => Vouch::of(placement, durable),
+                _ => Vouch::new(position, durable),
+            };
+            let header = Header::of(key, vouch, payload, position);
+            records.extend_from_slice(&header.bytes(position));
             records.extend_from_slice(payload);
-            records.resize(start + HEADER as usize + len.next_multiple_of(8), 0);
-            let len = *len as u64;
-            let record = &mut records[start..];
-            head(record, position, len);
-            let checksum = checksum_of(record, seed);
-            record[..4].copy_from_slice(&checksum.to_le_bytes());
-            records.resize(start + (HEADER + len).next_multiple_of(alignment) as usize, 0);
+            records.resize(start + (HEADER + *len as u64).next_multiple_of(alignment) as usize, 0);
         }
         records
     }

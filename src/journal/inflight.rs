@@ -71,6 +71,12 @@ impl InFlight {
         self.geometry.limit(self.head()).saturating_sub(self.tail.0.load(Relaxed))
     }
 
+    /// The end of what is durable with everything before it, as far as somebody has looked.
+    #[inline]
+    pub(super) fn durable(&self) -> u64 {
+        self.durable.0.load(Acquire)
+    }
+
     pub(super) fn has_failed(&self) -> bool {
         self.failed.load(Acquire)
     }

@@ -31,8 +31,8 @@
 //! ```
 //!
 //! # How it works
-//! A record proves itself: by its position, which never comes again, and by a checksum that is seeded for each
-//! journal and each time that it was opened. So recovery needs no counter and no pointer to the end, and an append
+//! A record proves itself by a tag: a hash of 64 bits over its bytes and its position, with the key of the journal and
+//! of this opening. So recovery needs no counter and no pointer to the end, and an append
 //! writes nothing but its record: it stores it, writes its lines back and fences, once. What an earlier lap of
 //! the ring has left, what belongs to another journal and what is torn, does not prove itself.
 //!
@@ -41,67 +41,81 @@
 //! first record that does not prove itself, holds all that was acknowledged.
 //!
 //! Records that were under way in a crash, behind the first that is missing, would prove themselves still. So
-//! each opening begins a new *epoch*, with a seed of its own, at the end that it found: nothing of an
+//! each opening begins a new *epoch*, with a key of its own, at the end that it found: nothing of an
 //! earlier epoch counts behind it.
 //!
 //! # What is damage, and what a torn end
-//! Before the epoch everything was read and found whole when it began. In the epoch, at most the [window](Options::window)
-//! is under way. So a record that does not prove itself is damage if it is older than the epoch, or if something
-//! farther than a window behind it proves itself. Else it is the torn end that a crash leaves, and
-//! what was there had not been acknowledged. Damage within the last window cannot be told from that.
+//! A crash leaves a torn end: a record is missing that was not acknowledged, and records behind it can be whole that were
+//! under way together with it. Damage is different: the missing record had been durable. It is known by
+//! evidence:
+//! - Everything before the epoch was found whole when it began. Everything before a [trim](Journal::trim) or a
+//!   [close](Journal::close) had been acknowledged by then, and the superblock says so.
+//! - Each record *vouches*: it says up to where everything was durable when it was written. A producer that waits for each
+//!   append so vouches for all before it, and a lost record is known as damage as soon as there is one behind it; where
+//!   the void at the end of its segment is lost with it, as soon as there are two.
+//! - At most a [window](Options::window) is under way, so what proves itself farther behind is evidence, too.
+//!
+//! Without evidence the end is torn, and [`Recovered::behind`] counts the whole records behind it. They do not count, as
+//! something before them is missing. Damage to the last records, if they were appended together and the
+//! journal was not closed afterwards, cannot be told from a torn end.
+//!
 //! A damaged journal is not appended to: its prefix can be read, what is whole behind the damage can be
 //! [salvaged](Reader::salvage), and [`Options::repair`] makes it one that can be appended to.
 //!
-//! # The format, version 1
+//! # The format, version 2
 //! All numbers are little-endian. The medium begins with two superblocks, each in a page of 4096 bytes of its own, at
 //! offsets 0 and 4096; each is written as a whole in the place of the older one. The log is at offset 8192. It is
 //! a ring of segments; position *p* is at offset 8192 + *p* modulo its capacity, and positions go on
 //! for ever.
 //!
+//! H(*seed*, *bytes*) is XXH3 with 64 bits and a seed (xxHash project, `doc/xxhash_spec.md`, version 0.2.0).
+//!
 //! | superblock, offset | bytes | what |
 //! |---|---|---|
 //! | 0 | 8 | magic: `cmjournl` |
-//! | 8 | 4 | version: 1 |
-//! | 12 | 4 | CRC32C of bytes 0 to 11 and 16 to 127 |
-//! | 16 | 16 | identity, random |
-//! | 32 | 8 | capacity: bytes of the log, a multiple of the segment, two segments at least |
-//! | 40 | 8 | window in bytes: 2 to 65535 segments, no more than the capacity, and 2^28 bytes at most |
-//! | 48 | 4 | bytes of a segment, a power of two from 128 to 2^24 |
-//! | 52 | 4 | alignment of records, a power of two from 8 to 4096 |
-//! | 56 | 8 | generation: of two that are whole the higher one holds |
-//! | 64 | 8 | head: position of the oldest record that is wanted |
-//! | 72 | 8 | number of the epoch that it is in |
-//! | 80 | 8 | number of the last epoch |
-//! | 88 | 8 | position where that begins |
-//! | 96 | 4 | seed of the epoch of the head |
-//! | 100 | 4 | seed of the last epoch |
-//! | 104 | 24 | zeros |
+//! | 8 | 4 | version: 2 |
+//! | 12 | 4 | zeros |
+//! | 16 | 8 | tag: H(H(0, bytes 0 to 15), bytes 24 to 127) |
+//! | 24 | 16 | identity, random |
+//! | 40 | 8 | capacity: bytes of the log, a multiple of the segment, three segments at least |
+//! | 48 | 8 | window in bytes: 2 to 65535 segments, no more than the capacity, and 2^28 bytes at most |
+//! | 56 | 4 | bytes of a segment, a power of two from 128 to 2^24 |
+//! | 60 | 4 | alignment of records, a power of two from 8 to 4096 |
+//! | 64 | 8 | generation: of two that are whole the higher one holds |
+//! | 72 | 8 | head: position of the oldest record that is wanted |
+//! | 80 | 8 | number of the epoch that it is in |
+//! | 88 | 8 | key of that epoch |
+//! | 96 | 8 | number of the last epoch |
+//! | 104 | 8 | key of the last epoch |
+//! | 112 | 8 | position where the last epoch begins |
+//! | 120 | 8 | position up to which everything was acknowledged when this was written |
 //!
-//! A record begins and ends at a multiple of the alignment and lies within a segment. It has a header, its
-//! payload, and zeros up to a multiple of 8; what follows up to the alignment is not looked at.
+//! A record begins and ends at a multiple of the alignment and lies within a segment. It has a header and its payload;
+//! what follows up to the alignment is not looked at.
 //!
 //! | record, offset | bytes | what |
 //! |---|---|---|
-//! | 0 | 4 | CRC32C, with the seed of the epoch, of bytes 4 to the end of the zeros |
-//! | 4 | 3 | length of the payload in bytes |
-//! | 7 | 1 | kind: 1 data, 2 mark, 3 void |
-//! | 8 | 8 | position of the record |
+//! | 0 | 8 | tag: H(H(key, bytes 8 to 15 and the position in 8 bytes), payload), with the key of the epoch |
+//! | 8 | 3 | length of the payload in bytes |
+//! | 11 | 1 | bits 0 to 2, the kind: 1 data, 2 mark, 3 void. Bits 3 to 7, for how much it vouches |
+//! | 12 | 4 | the low half of the position divided by 8 |
 //! | 16 | | payload |
 //!
-//! - Each segment, and each epoch, begins with a *mark*, whose checksum has the seed `mark` (as a number). Its payload:
-//!   identity (16 bytes), number of the epoch (8), its seed (4), the binary logarithms of segment and alignment
-//!   (1 and 1), segments of the window (2), capacity (8), zeros (8). It tells the seed of what follows, and all
-//!   that a lost superblock knew.
-//! - A *void* fills what is left of a segment, or a place that was reserved in vain. Its checksum is that of bytes
-//!   4 to 15 alone, with the seed that is the CRC32C, with seed `void`, of the identity.
+//! - A record vouches for nothing with 0; for everything before its position with 1; with *n* from 2 to 27 for everything
+//!   up to 8 × 2^(*n* - 2) bytes before its position; with 30, as the first in its segment, for everything before that, but
+//!   for the last 8 bytes; with 31, for everything before the void at the end of the segment before.
+//! - Each segment, and each epoch, begins with a *mark*, whose tag has the key `cmj mark` (as a number). Its payload:
+//!   identity (16 bytes), number of the epoch (8), its key (8), capacity (8), the binary logarithms of segment and
+//!   alignment (1 and 1), segments of the window (2), the high half of the position divided by 8 (4). It tells the
+//!   key of what follows, and all that a lost superblock knew.
+//! - A *void* fills what is left of a segment, or a place that was reserved in vain. Its length leads to its end; its tag
+//!   is that of a record with this length and no payload, with the key of the epoch that it is in. Where an epoch
+//!   begins so near to the end of a segment that no mark fits, there is a void of the epoch before.
 //! - In fewer than 16 bytes at the end of a segment there is nothing.
-//!
-//! Seeds are what a CRC32C goes on from: that of no bytes with seed *s* is *s*.
 //!
 //! # Limits
 //! - A record fits into a segment, and has less than 16 MiB. Positions, generations and epochs' numbers are below 2^63.
-//! - A checksum of 32 bits finds accidents, not attackers; of damaged records that name their position, one in
-//!   2^32 is taken for whole.
+//! - A tag of 64 bits finds accidents, not attackers.
 //! - One process appends. Others may read meanwhile.
 
 mod append;
@@ -124,13 +138,12 @@ pub use open::Options;
 pub use reader::{Reader, Record, Records};
 pub use salvage::{Salvage, Salvaged};
 
-use crate::checksum;
 use crate::medium::Medium;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 use format::geometry::Geometry;
-use format::record::{Epoch, HEADER, Header, Kind, Mark};
+use format::record::{Epoch, Mark};
 use format::superblock::Superblock;
 use inflight::InFlight;
 
@@ -199,6 +212,10 @@ pub struct Recovered {
     /// At the end something was under way in a crash: it had not been acknowledged, and counts for nothing.
     /// (If nothing of its beginning is there, this is not noticed.)
     pub torn: bool,
+    /// Whole records behind the end that do not count, since one before them is missing. They were under way in
+    /// a crash together with it, as far as can be told: none of them was written after it was durable.
+    /// Opening for appending gives them up; [`Reader::salvage`] shows them.
+    pub behind: u64,
     /// Something behind the end has been lost that was there.
     pub damage: Option<Damage>,
 }
@@ -240,8 +257,8 @@ pub enum Fault {
     Header,
     /// Its length, in bytes, leads out of the segment.
     Length(u64),
-    /// Its checksum is wrong.
-    Checksum,
+    /// Its tag is not that of its bytes, its position and its epoch.
+    Tag,
     /// There should be a mark of this journal, and of an epoch that can be.
     Mark,
 }
@@ -252,7 +269,7 @@ impl fmt::Display for Fault {
             Self::Nothing => f.write_str("nothing there belongs there"),
             Self::Header => f.write_str("a record of no known kind"),
             Self::Length(len) => write!(f, "a record of {len} bytes does not fit into its segment"),
-            Self::Checksum => f.write_str("the checksum is wrong"),
+            Self::Tag => f.write_str("the tag is not that of the record"),
             Self::Mark => f.write_str("there is no right mark of a segment or an epoch"),
         }
     }
@@ -364,24 +381,4 @@ impl<M: Medium> Journal<M> {
     const fn mark(&self) -> Mark {
         Mark { identity: self.identity, epoch: self.epoch, geometry: self.geometry }
     }
-}
-
-/// The checksum of a record of `len` bytes whose payload is padded with zeros.
-#[inline]
-fn checksum_of_payload(seed: u32, position: u64, len: u64, padded: &[u8]) -> u32 {
-    checksum::append(Header::checksum(seed, Kind::Data, len, position), padded)
-}
-
-/// Puts the header of a record of `len` bytes before its payload, which is padded with zeros. Its checksum is
-/// still to come.
-#[inline]
-fn head(record: &mut [u8], position: u64, len: u64) {
-    let header = Header { checksum: 0, kind: Kind::Data, len, position };
-    record[..HEADER as usize].copy_from_slice(&header.bytes());
-}
-
-/// The checksum of a record that has its header. It is computed in one call, as each costs something.
-#[inline]
-fn checksum_of(record: &[u8], seed: u32) -> u32 {
-    checksum::append(seed, &record[4..])
 }

@@ -7,8 +7,8 @@ use super::format::superblock::{Found, Superblock};
 use super::inflight::InFlight;
 use super::reader::survey;
 use super::{Identity, Journal, Progress, Recovered, superblocks};
-use crate::checksum;
 use crate::medium::Medium;
+use crate::tag;
 use core::fmt;
 use core::ops::Range;
 
@@ -83,8 +83,8 @@ impl<'p> Options<'p> {
         Self { segment: Some(bytes), ..self }
     }
 
-    /// So many bytes records may be ahead of what is acknowledged, in a new journal: at first 256 KiB. Damage to
-    /// the last window cannot be told from a torn end. It takes half as much memory, and has 256 MiB at most.
+    /// So many bytes records may be ahead of what is acknowledged, in a new journal: at first 256 KiB, or a quarter of
+    /// a small one. It takes half as much memory, and has 256 MiB at most.
     #[must_use]
     pub fn window(self, bytes: u64) -> Self {
         Self { window: Some(bytes), ..self }
@@ -117,7 +117,7 @@ impl<'p> Options<'p> {
         let mut identity = [0; 16];
         identity[..8].copy_from_slice(&self.entropy[0].to_le_bytes());
         identity[8..].copy_from_slice(&self.entropy[1].to_le_bytes());
-        let epoch = Epoch { number: 0, seed: 0 };
+        let epoch = Epoch { number: 0, key: 0 };
         let superblock = Superblock {
             identity: Identity(identity),
             geometry,
@@ -126,10 +126,11 @@ impl<'p> Options<'p> {
             head_epoch: epoch,
             epoch,
             epoch_start: 0,
+            acknowledged: 0,
         };
         let superblock = self.next_epoch(superblock, 0).ok_or(Error::WornOut)?;
         superblocks::create(&medium, &superblock)?;
-        begin(medium, superblock)
+        begin(medium, superblock, epoch)
     }
 
     /// Opens a journal for appending: finds its end, and begins a new epoch behind it, so that nothing that was
@@ -149,50 +150,49 @@ impl<'p> Options<'p> {
         medium: M,
     ) -> Result<(Journal<M>, Recovered), Error<M::Error>> {
         let superblock = superblocks::load(&medium)?;
-        let recovered = self.survey(&medium, superblock)?;
+        let (recovered, epoch) = self.survey(&medium, superblock)?;
         if let Some(damage) = recovered.damage {
             return Err(Error::Damaged(damage));
         }
         keep(&medium, &superblock, recovered.end.0)?;
-        Ok((self.begin(medium, superblock, recovered.end.0)?, recovered))
+        Ok((self.begin(medium, superblock, (recovered.end.0, epoch))?, recovered))
     }
 
-    /// Walks over all records, and tells of it.
+    /// Walks over all records, and tells of it, and in which epoch the last one is.
     pub(super) fn survey<M: Medium>(
         &mut self,
         medium: &M,
         superblock: Superblock,
-    ) -> Result<Recovered, M::Error> {
+    ) -> Result<(Recovered, Epoch), M::Error> {
         match &mut self.progress {
             Some(progress) => survey(medium, superblock, progress),
             None => survey(medium, superblock, &mut |_| ()),
         }
     }
 
-    /// Begins an epoch at `start`, the end of the last record; all before it is durable. If no record was appended
-    /// in the last epoch, this one takes its place, so that opening takes no room again and again.
+    /// Begins an epoch at `start`, the end of the last record, which is of epoch `before`; all before it is durable. If
+    /// no record was appended in the last epoch, this one takes its place, so that opening takes no room again and
+    /// again.
     pub(super) fn begin<M: Medium>(
         &self,
         medium: M,
         superblock: Superblock,
-        start: u64,
+        (start, before): (u64, Epoch),
     ) -> Result<Journal<M>, Error<M::Error>> {
         let superblock = self.next_epoch(superblock, start).ok_or(Error::WornOut)?;
         superblocks::store(&medium, &superblock)?;
-        begin(medium, superblock)
+        begin(medium, superblock, before)
     }
 
     /// The superblock of the epoch that begins at `start`; `None` if there are no numbers left.
     fn next_epoch(&self, superblock: Superblock, start: u64) -> Option<Superblock> {
         let number = superblock.epoch.number + 1;
-        let mut seed = checksum::append(0, &superblock.identity.0);
-        for word in [number, self.entropy[0], self.entropy[1]] {
-            seed = checksum::append(seed, &word.to_le_bytes());
-        }
+        let key = tag::of_words(tag::of(number, &superblock.identity.0), self.entropy);
         let next = Superblock {
             generation: superblock.generation + 1,
-            epoch: Epoch { number, seed },
+            epoch: Epoch { number, key },
             epoch_start: start,
+            acknowledged: start,
             ..superblock
         };
         next.checked()
@@ -206,8 +206,9 @@ impl<'p> Options<'p> {
         });
         let segments = room.checked_div(segment).unwrap_or(0).max(geometry::SEGMENTS);
         let capacity = segments.saturating_mul(segment);
-        let many = WINDOW.max(segment.saturating_mul(4));
-        let window = self.window.unwrap_or(many.min(capacity));
+        let part = segments / 4 * segment;
+        let usual = WINDOW.max(segment.saturating_mul(4)).min(part).max(segment.saturating_mul(2));
+        let window = self.window.unwrap_or(usual);
         let sizes = Error::Sizes { segment, alignment: self.alignment, window };
         let geometry = Geometry { segment, capacity, alignment: self.alignment, window };
         let geometry = geometry.checked().ok_or(sizes)?;
@@ -239,12 +240,17 @@ pub(super) fn persist<M: Medium>(
     Ok(())
 }
 
-/// Begins the epoch of a superblock that is durable.
-fn begin<M: Medium>(medium: M, superblock: Superblock) -> Result<Journal<M>, Error<M::Error>> {
+/// Begins the epoch of a superblock that is durable, behind the last record, which is of epoch `before`.
+fn begin<M: Medium>(
+    medium: M,
+    superblock: Superblock,
+    before: Epoch,
+) -> Result<Journal<M>, Error<M::Error>> {
     let Superblock { identity, geometry, head, epoch, epoch_start, .. } = superblock;
     let placement = geometry.beginning(epoch_start);
     let mark = Mark { identity, epoch, geometry }.bytes(placement.record);
-    let skipped = placement.void.map(|at| (at, void(identity, at, geometry.left(at)).bytes()));
+    // Of the epoch that a walk is still in when it comes here.
+    let skipped = placement.void.map(|at| (at, void(before.key, at, geometry.left(at))));
     let (skip, bytes) =
         skipped.as_ref().map_or((placement.record, &[][..]), |(at, bytes)| (*at, &bytes[..]));
     medium.persist_copy(&[

@@ -1,7 +1,7 @@
 //! Reading: from the oldest record on, as far as everything proves itself.
 
 use super::error::Error;
-use super::format::record::Kind;
+use super::format::record::{Epoch, Header, Kind};
 use super::format::superblock::Superblock;
 use super::salvage::Salvage;
 use super::walk::{Step, Walk};
@@ -90,7 +90,7 @@ impl<M: Readable> Reader<M> {
     /// # Errors
     /// If the medium fails.
     pub fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Result<Recovered, Error<M::Error>> {
-        Ok(survey(&self.medium, self.superblock, progress)?)
+        Ok(survey(&self.medium, self.superblock, progress)?.0)
     }
 
     /// Everything that proves itself, also behind damage, as the superblock tells of it: if the newer one is lost,
@@ -206,50 +206,53 @@ pub(super) enum Ending {
     More,
     /// Nothing, or what was under way.
     End {
-        /// Something of a record is there.
+        /// Something of a record is there, or behind it.
         is_torn: bool,
+        /// Whole records behind it, if they were looked for.
+        behind: u64,
     },
     /// Something that was a record.
     Damage(Damage),
 }
 
-/// Walks over all records.
+/// Walks over all records; tells of them, and in which epoch the last one is.
 pub(super) fn survey<M: Readable>(
     medium: &M,
     superblock: Superblock,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Recovered, M::Error> {
+) -> Result<(Recovered, Epoch), M::Error> {
     let mut walk = Walk::new(medium, superblock);
-    let (mut records, mut bytes, mut end) = (0, 0, walk.at);
-    let (mut torn, mut damage) = (false, None);
+    let (mut records, mut bytes, mut end, mut epoch) = (0, 0, walk.at, walk.epoch);
     let mut told = walk.at;
-    loop {
+    let (torn, behind, damage) = loop {
         match walk.step()? {
             Step::Record { len, .. } => {
                 records += 1;
                 bytes += len as u64;
-                end = walk.at;
+                (end, epoch) = (walk.at, walk.epoch);
             }
             Step::Passed => {}
             Step::End(fault) => match walk.ending(fault, Search::All)? {
                 Ending::More => {}
-                Ending::End { is_torn } => {
-                    torn = is_torn;
-                    break;
-                }
-                Ending::Damage(found) => {
-                    damage = Some(found);
-                    break;
-                }
+                Ending::End { is_torn, behind } => break (is_torn, behind, None),
+                Ending::Damage(found) => break (false, 0, Some(found)),
             },
         }
         if walk.at - told >= Progress::STEP {
             told = walk.at;
             progress(Progress { done: told - superblock.head, most: walk.limit - superblock.head });
         }
-    }
+    };
     let (head, end) = (Position(superblock.head), Position(end));
-    Ok(Recovered { head, end, records, bytes, torn, damage })
+    Ok((Recovered { head, end, records, bytes, torn, behind, damage }, epoch))
+}
+
+/// Whole records of the last epoch behind one that is missing, at most a window behind it.
+#[derive(Default)]
+struct Behind {
+    records: u64,
+    /// The first one that was written when what is missing had been durable.
+    vouching: Option<u64>,
 }
 
 impl<'m, M: Readable> Walk<'m, M> {
@@ -292,6 +295,11 @@ impl<'m, M: Readable> Walk<'m, M> {
             let (head, end) = (Position(superblock.head), Position(superblock.epoch_start));
             return Err(Error::NotABoundary { position: Position(self.at), head, end });
         }
+        // An epoch begins behind the last record, where this walk may have passed a mark or a void.
+        if superblock.epoch != self.superblock.epoch && superblock.epoch_start < self.at {
+            let (end, epoch) = self.last;
+            (self.at, self.epoch) = (end.min(superblock.epoch_start), epoch);
+        }
         self.limit = superblock.geometry.limit(superblock.head);
         self.superblock = superblock;
         Ok(true)
@@ -299,28 +307,40 @@ impl<'m, M: Readable> Walk<'m, M> {
 
     /// Whether the records end here, or something is damaged.
     ///
-    /// Before the beginning of this epoch everything has been whole. In it at most a window is under way, so
-    /// what proves itself farther on was written after what should be here was durable. Nor was there ever
-    /// an epoch later than the superblock knows, or a lap that its head has no room for.
+    /// Before the beginning of this epoch, and before what its superblock says, everything has been whole. A record
+    /// behind this place may vouch for it. At most a window is under way, so what proves itself farther on was
+    /// written after what should be here was durable. Nor was there ever an epoch later than the superblock
+    /// knows, or a lap that its head has no room for.
     pub(super) fn ending(&mut self, fault: Fault, search: Search) -> Result<Ending, M::Error> {
         let at = self.at;
         if at >= self.bound {
-            return Ok(Ending::End { is_torn: false });
+            return Ok(Ending::End { is_torn: false, behind: 0 });
         }
-        let evidence = if at < self.superblock.epoch_start {
-            Some(self.superblock.epoch_start)
+        let known = self.superblock.epoch_start.max(self.superblock.acknowledged);
+        let mut behind = Behind::default();
+        let evidence = if at < known {
+            Some(known)
         } else {
-            self.evidence(at, search)?
+            if search == Search::All {
+                behind = self.behind(at)?;
+            }
+            match behind.vouching {
+                Some(vouching) => Some(vouching),
+                None => self.evidence(at, search)?,
+            }
         };
-        let Some(evidence) = evidence else {
-            return Ok(Ending::End { is_torn: fault != Fault::Nothing });
-        };
+        if evidence.is_none() && behind.records == 0 {
+            return Ok(Ending::End { is_torn: fault != Fault::Nothing, behind: 0 });
+        }
         // Who appends meanwhile was there before the evidence was.
         atomic::fence(Ordering::Acquire);
-        let epoch = self.epoch;
+        let before = (self.at, self.epoch, self.last);
         let Step::End(fault) = self.step()? else {
-            (self.at, self.epoch) = (at, epoch);
+            (self.at, self.epoch, self.last) = before;
             return Ok(Ending::More);
+        };
+        let Some(evidence) = evidence else {
+            return Ok(Ending::End { is_torn: true, behind: behind.records });
         };
         let offset = self.superblock.geometry.place(self.superblock.geometry.settled(at));
         let (at, evidence) = (Position(at), Position(evidence));
@@ -330,13 +350,14 @@ impl<'m, M: Readable> Walk<'m, M> {
     /// Something that was written after what should be at `end` was durable.
     fn evidence(&mut self, end: u64, search: Search) -> Result<Option<u64>, M::Error> {
         let Superblock { geometry, head, epoch, .. } = self.superblock;
-        if self.later_mark(geometry.settled(end))?.is_some_and(|mark| mark > epoch.number) {
+        let later = self.mark(geometry.settled(end))?;
+        if later.is_some_and(|mark| mark.epoch.number > epoch.number) {
             return Ok(Some(end));
         }
         let from = end + geometry.window;
         let segment_end = geometry.segment_of(from) + geometry.segment;
         for at in (from + 8..segment_end.min(self.limit)).step_by(8) {
-            if self.is_record(at)? {
+            if self.whole(at)?.is_some() {
                 return Ok(Some(at));
             }
         }
@@ -345,32 +366,52 @@ impl<'m, M: Readable> Walk<'m, M> {
             Search::Near => segment_end..self.limit.min(segment_end + geometry.segment),
         };
         for segment in segments.step_by(geometry.segment as usize) {
-            let position = self.medium.load(geometry.place(segment) + 8, Ordering::Relaxed);
-            if position % geometry.capacity != segment % geometry.capacity {
-                continue;
-            }
-            let Some(number) = self.later_mark(position)? else { continue };
+            let Some((position, mark)) = self.mark_in_place_of(segment)? else { continue };
+            let number = mark.epoch.number;
             let is_ahead = position > from && number >= epoch.number;
-            if is_ahead || number > epoch.number {
+            if geometry.place(position) == geometry.place(segment)
+                && (is_ahead || number > epoch.number)
+            {
                 return Ok(Some(position));
             }
         }
         Ok(None)
     }
 
-    /// The epoch of a mark, if there is one.
-    fn later_mark(&self, at: u64) -> Result<Option<u64>, M::Error> {
-        let Ok(header) = self.header(at) else { return Ok(None) };
-        Ok(self.mark(at, header)?.map(|mark| mark.epoch.number))
+    /// The whole records of the last epoch in the window behind `end`, where one is missing.
+    fn behind(&mut self, end: u64) -> Result<Behind, M::Error> {
+        let geometry = self.superblock.geometry;
+        let (mut behind, mut last_void) = (Behind::default(), None);
+        let mut at = geometry.settled(end) + 8;
+        while at < self.limit.min(end + geometry.window) {
+            let Some(header) = self.whole(at)? else {
+                at += 8;
+                continue;
+            };
+            if header.kind == Kind::Void {
+                last_void = Some(at);
+            } else {
+                let segment = geometry.segment_of(at);
+                let void = last_void.filter(|void| geometry.segment_of(*void) < segment);
+                behind.records += 1;
+                if behind.vouching.is_none() && header.vouch.durable(at, segment, void) > end {
+                    behind.vouching = Some(at);
+                }
+            }
+            at += geometry.size(header.len);
+        }
+        Ok(behind)
     }
 
-    /// Whether a record of the last epoch proves itself at `at`.
-    fn is_record(&mut self, at: u64) -> Result<bool, M::Error> {
-        match self.header(at) {
-            Ok(header) if header.kind == Kind::Data => {
-                self.proves(at, header, self.superblock.epoch.seed)
-            }
-            _ => Ok(false),
-        }
+    /// The header of a record or a void of the last epoch that proves itself at `at`.
+    fn whole(&mut self, at: u64) -> Result<Option<Header>, M::Error> {
+        let Ok(header) = self.header(at) else { return Ok(None) };
+        let key = self.superblock.epoch.key;
+        let is_whole = match header.kind {
+            Kind::Data => self.proves(at, header, key)?,
+            Kind::Void => header.proves(key, at, &[]),
+            Kind::Mark => false,
+        };
+        Ok(is_whole.then_some(header))
     }
 }

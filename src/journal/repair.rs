@@ -2,21 +2,20 @@
 
 use super::error::Error;
 use super::format::geometry::LOG;
-use super::format::record::{HEADER, Header, Kind, MARK, Mark, void};
+use super::format::record::{Epoch, HEADER, MARK, Mark, void};
 use super::format::superblock::Superblock;
 use super::open::persist;
 use super::salvage::{Salvage, Salvaged};
-use super::walk::Walk;
+use super::walk::{Walk, mark_at};
 use super::{Journal, Options, Position, Recovered, Repaired, superblocks};
 use crate::medium::Medium;
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::Ordering::Relaxed;
 
 impl Options<'_> {
     /// Opens a journal for appending though it is damaged: where something does not prove itself nothing is put,
-    /// and everything that does is kept, also behind the damage. Of a journal that is whole, or whose end is
-    /// torn, nothing changes but what [`open`](Self::open) changes.
+    /// and everything that does is kept, also behind the damage, and behind a torn end: there it may never have been
+    /// acknowledged. Of a journal that is whole nothing changes but what [`open`](Self::open) changes.
     ///
     /// If both superblocks are lost, or the newer one, they are made anew from the marks; what was trimmed and not
     /// yet overwritten is there again then.
@@ -45,49 +44,59 @@ impl Options<'_> {
                 rebuilt(&medium, Some(known))?.filter(is_later).unwrap_or(known)
             }
         };
-        let superblock = with_room(&medium, superblock)?;
-        let Recovered { records, end, damage, .. } = self.survey(&medium, superblock)?;
-        let repaired = match damage {
-            None => Repaired { records, lost: Vec::new(), end },
-            Some(_) => mend(&medium, superblock)?,
+        let mut superblock = with_room(&medium, superblock)?;
+        let (found, epoch) = self.survey(&medium, superblock)?;
+        let Recovered { records, end, .. } = found;
+        let (repaired, epoch) = if found.damage.is_none() && found.behind == 0 {
+            (Repaired { records, lost: Vec::new(), end }, epoch)
+        } else {
+            // Until all of it is mended it is damaged, so that nobody opens it between.
+            superblock.acknowledged = end_of_salvage(&medium, superblock)?;
+            superblock.generation += 1;
+            superblock = superblock.checked().ok_or(Error::WornOut)?;
+            superblocks::store(&medium, &superblock)?;
+            mend(&medium, superblock)?
         };
         superblocks::writeback(&medium, &superblock)?;
         persist(&medium, &superblock.geometry, superblock.head..repaired.end.0)?;
-        Ok((self.begin(medium, superblock, repaired.end.0)?, repaired))
+        Ok((self.begin(medium, superblock, (repaired.end.0, epoch))?, repaired))
     }
 }
 
-/// Puts nothing where nothing proves itself, up to the last record that does.
-fn mend<M: Medium>(medium: &M, superblock: Superblock) -> Result<Repaired, Error<M::Error>> {
+/// Puts nothing where nothing proves itself, up to the last record that does; and tells in which epoch that is.
+fn mend<M: Medium>(
+    medium: &M,
+    superblock: Superblock,
+) -> Result<(Repaired, Epoch), Error<M::Error>> {
     let Superblock { identity, geometry, head, .. } = superblock;
     let mut repaired = Repaired { records: 0, lost: Vec::new(), end: Position(head) };
     let mut salvage = Salvage::new(Walk::new(medium, superblock));
-    let mut before = superblock.head_epoch;
+    let mut last = superblock.head_epoch;
     while let Some(found) = salvage.next() {
         match found? {
             Salvaged::Record(record) => {
                 repaired.records += 1;
                 repaired.end = record.end;
+                [_, last] = salvage.epochs_around();
             }
             Salvaged::Skipped(range) => {
-                let epoch = salvage.walk().epoch;
+                let [before, epoch] = salvage.epochs_around();
                 let mark = Mark { identity, epoch, geometry };
-                let changes = before != epoch;
-                cover(medium, &mark, range.start.0..range.end.0, changes);
+                cover(medium, &mark, range.start.0..range.end.0, before);
                 repaired.lost.push(range);
             }
         }
-        before = salvage.walk().epoch;
     }
-    Ok(repaired)
+    Ok((repaired, last))
 }
 
 /// Puts nothing into a range, in a way that a walk passes: marks where segments begin, and where the epoch
-/// changes; voids for the rest. Until all of it is persistent the journal is as damaged as before, or less.
-fn cover<M: Medium>(medium: &M, mark: &Mark, range: Range<u64>, changes: bool) {
+/// changes from the one `before`; voids for the rest. Until all of it is persistent the journal is as damaged as
+/// before, or less.
+fn cover<M: Medium>(medium: &M, mark: &Mark, range: Range<u64>, before: Epoch) {
     let geometry = mark.geometry;
     let mut at = geometry.settled(range.start);
-    let mut needs_mark = changes;
+    let mut epoch = before;
     while at < range.end {
         let place = geometry.place(at);
         let room = geometry.left(at).min(range.end - at);
@@ -96,12 +105,12 @@ fn cover<M: Medium>(medium: &M, mark: &Mark, range: Range<u64>, changes: bool) {
             Some(rest) => rest == 0 || rest >= HEADER,
             None => false,
         };
-        if needs_mark && fits || geometry.left(at) == geometry.segment {
+        if epoch != mark.epoch && fits || geometry.left(at) == geometry.segment {
             medium.write(place, &mark.bytes(at));
-            needs_mark = false;
+            epoch = mark.epoch;
             at += geometry.size(MARK);
         } else {
-            medium.write(place, &void(mark.identity, at, room).bytes());
+            medium.write(place, &void(epoch.key, at, room));
             at += room;
         }
         at = geometry.settled(at);
@@ -125,7 +134,7 @@ fn rebuilt<M: Medium>(
     let mut marks = Vec::new();
     // Not where segments begin only: the last epoch may have begun behind the last of these places.
     for place in (LOG..=geometry.bytes() - Mark::SIZE as u64).step_by(8) {
-        let found = mark_at(medium, place)?;
+        let found = mark_in_place(medium, place)?;
         let is_its = |mark: &Mark| mark.identity == identity && mark.geometry == geometry;
         marks.extend(found.filter(|(_, mark)| is_its(mark)));
     }
@@ -152,6 +161,7 @@ fn rebuilt<M: Medium>(
         epoch: newest.epoch,
         // Nothing is known of it, so that no record is refused for being of an earlier epoch.
         epoch_start: geometry.limit(head),
+        acknowledged: 0,
     };
     Ok(Some(superblock))
 }
@@ -165,7 +175,7 @@ fn with_room<M: Medium>(
     let geometry = superblock.geometry;
     loop {
         let limit = geometry.limit(superblock.head);
-        if geometry.beginning(end(medium, superblock)?).end <= limit {
+        if geometry.beginning(end_of_salvage(medium, superblock)?).end <= limit {
             return Ok(superblock);
         }
         superblock.head = geometry.segment_of(superblock.head) + geometry.segment;
@@ -176,7 +186,7 @@ fn with_room<M: Medium>(
 }
 
 /// The end of the last record that proves itself.
-fn end<M: Medium>(medium: &M, superblock: Superblock) -> Result<u64, Error<M::Error>> {
+fn end_of_salvage<M: Medium>(medium: &M, superblock: Superblock) -> Result<u64, Error<M::Error>> {
     let mut end = superblock.head;
     for found in Salvage::new(Walk::new(medium, superblock)) {
         if let Salvaged::Record(record) = found? {
@@ -190,25 +200,15 @@ fn end<M: Medium>(medium: &M, superblock: Superblock) -> Result<u64, Error<M::Er
 fn first_mark<M: Medium>(medium: &M) -> Result<Option<Mark>, M::Error> {
     let end = medium.len().saturating_sub(Mark::SIZE as u64);
     for place in (LOG..=end).step_by(8) {
-        if let Some((_, mark)) = mark_at(medium, place)? {
+        if let Some((_, mark)) = mark_in_place(medium, place)? {
             return Ok(Some(mark));
         }
     }
     Ok(None)
 }
 
-/// The mark at an offset, and its position.
-fn mark_at<M: Medium>(medium: &M, place: u64) -> Result<Option<(u64, Mark)>, M::Error> {
-    let Some(header) = Header::read([medium.load(place, Relaxed), medium.load(place + 8, Relaxed)])
-    else {
-        return Ok(None);
-    };
-    if header.kind != Kind::Mark || header.len != MARK {
-        return Ok(None);
-    }
-    let mut payload = [0; MARK as usize];
-    medium.read(place + HEADER, &mut payload)?;
-    let mark = Mark::read(header, &payload);
-    let is_here = |mark: &Mark| mark.geometry.place(header.position) == place;
-    Ok(mark.filter(is_here).map(|mark| (header.position, mark)))
+/// The mark at an offset where its position belongs, and that position.
+fn mark_in_place<M: Medium>(medium: &M, place: u64) -> Result<Option<(u64, Mark)>, M::Error> {
+    let found = mark_at(medium, place)?;
+    Ok(found.filter(|(position, mark)| mark.geometry.place(*position) == place))
 }

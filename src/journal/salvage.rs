@@ -20,17 +20,20 @@ pub enum Salvaged {
 /// Everything that proves itself, from the oldest record on; made by
 /// [`Reader::salvage`](super::Reader::salvage). At damage it goes on at the next record, which says itself
 /// where it belongs: all of the rest of the journal is looked through, so it takes as long as that takes. A record
-/// of which all marks are lost that tell the seed of its epoch, those of its own segment and of the next
+/// of which all marks are lost that tell the key of its epoch, those of its own segment and of the next
 /// one, cannot prove itself.
 #[derive(Debug)]
 pub struct Salvage<'r, M: Readable> {
     walk: Walk<'r, M>,
+    /// The epoch in which the walk was where it skipped something last.
+    before: Epoch,
     is_over: bool,
 }
 
 impl<'r, M: Readable> Salvage<'r, M> {
     pub(super) const fn new(walk: Walk<'r, M>) -> Self {
-        Self { walk, is_over: false }
+        let before = walk.epoch;
+        Self { walk, before, is_over: false }
     }
 
     /// How far it has come.
@@ -39,8 +42,9 @@ impl<'r, M: Readable> Salvage<'r, M> {
         Position(self.walk.at)
     }
 
-    pub(super) const fn walk(&self) -> &Walk<'r, M> {
-        &self.walk
+    /// The epoch of what is before the range that was skipped last, and of what is behind it.
+    pub(super) const fn epochs_around(&self) -> [Epoch; 2] {
+        [self.before, self.walk.epoch]
     }
 
     fn step(&mut self) -> Result<Option<Salvaged>, M::Error> {
@@ -56,6 +60,7 @@ impl<'r, M: Readable> Salvage<'r, M> {
                 }
                 Step::End(_) => {
                     let from = self.walk.at;
+                    self.before = self.walk.epoch;
                     if self.walk.resume()? {
                         return Ok(Some(Salvaged::Skipped(Position(from)..self.reached())));
                     }
@@ -102,14 +107,14 @@ impl<M: Readable> Walk<'_, M> {
         let Ok(header) = self.header(at) else { return Ok(None) };
         match header.kind {
             Kind::Mark => {
-                let mark = self.mark(at, header)?;
+                let mark = self.mark(at)?;
                 Ok(mark.filter(|mark| self.continues(at, mark)).map(|mark| mark.epoch))
             }
-            // It is the same in every epoch, and tells nothing of what follows.
+            // Nothing is there to be salvaged.
             Kind::Void => Ok(None),
             Kind::Data => {
                 for epoch in self.epochs(at)?.into_iter().flatten() {
-                    if self.proves(at, header, epoch.seed)? {
+                    if self.proves(at, header, epoch.key)? {
                         return Ok(Some(epoch));
                     }
                 }
@@ -126,10 +131,7 @@ impl<M: Readable> Walk<'_, M> {
             return Ok([Some(self.superblock.epoch), None]);
         }
         let next = geometry.segment_of(at) + geometry.segment;
-        let mark = match self.header(next) {
-            Ok(header) if next < self.limit => self.mark(next, header)?,
-            _ => None,
-        };
+        let mark = if next < self.limit { self.mark(next)? } else { None };
         let mark = mark.filter(|mark| self.continues(next, mark));
         Ok([Some(self.epoch), mark.map(|mark| mark.epoch)])
     }

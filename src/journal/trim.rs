@@ -50,11 +50,31 @@ impl<M: Medium> Journal<M> {
         }
         let head_epoch = self.epoch_at(superblock, to, end)?;
         let generation = superblock.generation + 1;
-        let next = Superblock { head: to.0, head_epoch, generation, ..superblock };
+        let acknowledged = end.0;
+        let next = Superblock { head: to.0, head_epoch, generation, acknowledged, ..superblock };
         let superblock = next.checked().ok_or(Error::WornOut)?;
         superblocks::store(&self.medium, &superblock)?;
         self.in_flight.trim(to.0);
         Ok(())
+    }
+
+    /// Closes the journal: notes that everything up to its [end](Self::end) is acknowledged. So whatever is missing of it
+    /// later is told as damage, also of what was appended last.
+    ///
+    /// A journal that is only dropped loses nothing. Damage to records that were the last ones, and that were under way
+    /// together, is taken for a torn end then.
+    ///
+    /// # Errors
+    /// [`Error::WornOut`]; if the medium fails.
+    ///
+    /// # Cost
+    /// A superblock is written back, with one fence.
+    pub fn close(self) -> Result<(), Error<M::Error>> {
+        let superblock = superblocks::load(&self.medium)?;
+        let (acknowledged, generation) = (self.end().0, superblock.generation + 1);
+        let next = Superblock { generation, acknowledged, ..superblock };
+        let superblock = next.checked().ok_or(Error::WornOut)?;
+        Ok(superblocks::store(&self.medium, &superblock)?)
     }
 
     /// The epoch of what is before a position.

@@ -1,8 +1,8 @@
 //! Records one after the other, as far as they prove themselves.
 
-use super::format::record::{Epoch, HEADER, Header, Kind, MARK, Mark, is_void};
+use super::Fault;
+use super::format::record::{Epoch, HEADER, Header, Kind, MARK, Mark, names};
 use super::format::superblock::Superblock;
-use super::{Fault, checksum_of_payload};
 use crate::medium::Readable;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
@@ -27,8 +27,10 @@ pub(super) struct Walk<'m, M> {
     pub(super) limit: u64,
     /// Where the next record begins.
     pub(super) at: u64,
-    /// That of the last record.
+    /// That of the last mark.
     pub(super) epoch: Epoch,
+    /// The end of the last record, and its epoch.
+    pub(super) last: (u64, Epoch),
     /// What is behind it is of no interest.
     pub(super) bound: u64,
     buffer: Vec<u8>,
@@ -39,7 +41,8 @@ impl<'m, M: Readable> Walk<'m, M> {
     pub(super) fn new(medium: &'m M, superblock: Superblock) -> Self {
         let limit = superblock.geometry.limit(superblock.head);
         let (at, epoch) = (superblock.head, superblock.head_epoch);
-        Self { medium, superblock, limit, at, epoch, bound: u64::MAX, buffer: Vec::new() }
+        let (last, bound) = ((at, epoch), u64::MAX);
+        Self { medium, superblock, limit, at, epoch, last, bound, buffer: Vec::new() }
     }
 
     /// The same up to a position.
@@ -64,52 +67,63 @@ impl<'m, M: Readable> Walk<'m, M> {
             Ok(header) => header,
             Err(fault) => return Ok(Step::End(fault)),
         };
-        if header.kind == Kind::Void && geometry.left(at) != geometry.segment {
-            return Ok(self.pass(at, header, is_void(self.superblock.identity, header)));
-        }
-        let is_data = header.kind == Kind::Data
-            && geometry.left(at) != geometry.segment
-            && (self.epoch == self.superblock.epoch || at < self.superblock.epoch_start);
-        if is_data {
-            if !self.proves(at, header, self.epoch.seed)? {
-                return Ok(Step::End(Fault::Checksum));
+        match header.kind {
+            Kind::Data if self.may_be(at, header) => {
+                if !self.proves(at, header, self.epoch.key)? {
+                    return Ok(Step::End(Fault::Tag));
+                }
+                self.at = at + geometry.size(header.len);
+                self.last = (self.at, self.epoch);
+                Ok(Step::Record { position: at, len: header.len as usize })
             }
-            self.at = at + geometry.size(header.len);
-            return Ok(Step::Record { position: at, len: header.len as usize });
+            Kind::Void if self.may_be(at, header) => {
+                if !header.proves(self.epoch.key, at, &[]) {
+                    return Ok(Step::End(Fault::Tag));
+                }
+                self.at = at + geometry.size(header.len);
+                Ok(Step::Passed)
+            }
+            _ => {
+                let mark = self.mark(at)?;
+                let Some(mark) = mark.filter(|mark| self.continues(at, mark)) else {
+                    return Ok(Step::End(Fault::Mark));
+                };
+                self.epoch = mark.epoch;
+                self.at = at + geometry.size(MARK);
+                Ok(Step::Passed)
+            }
         }
-        let mark = self.mark(at, header)?;
-        let Some(mark) = mark.filter(|mark| self.continues(at, mark)) else {
-            return Ok(Step::End(Fault::Mark));
-        };
-        self.epoch = mark.epoch;
-        Ok(self.pass(at, header, true))
+    }
+
+    /// Whether a record that is no mark can be here. A segment begins with a mark, and so does an epoch, but for a
+    /// void before it where no mark fits.
+    fn may_be(&self, at: u64, header: Header) -> bool {
+        let geometry = self.superblock.geometry;
+        let is_in_epoch = at < self.superblock.epoch_start || self.epoch == self.superblock.epoch;
+        let leads_to_segment =
+            header.kind == Kind::Void && geometry.size(header.len) == geometry.left(at);
+        geometry.left(at) != geometry.segment && (is_in_epoch || leads_to_segment)
     }
 
     /// Whether a record proves itself. Its payload is in the buffer then.
     #[inline]
-    pub(super) fn proves(&mut self, at: u64, header: Header, seed: u32) -> Result<bool, M::Error> {
-        let padded = header.len.next_multiple_of(8) as usize;
+    pub(super) fn proves(&mut self, at: u64, header: Header, key: u64) -> Result<bool, M::Error> {
+        let len = header.len as usize;
+        let padded = len.next_multiple_of(8);
         if self.buffer.len() < padded {
             self.buffer.resize(padded, 0);
         }
+        // Whole words, which are never torn by who writes meanwhile.
         let bytes = &mut self.buffer[..padded];
         self.medium.read(self.superblock.geometry.place(at) + HEADER, bytes)?;
-        Ok(checksum_of_payload(seed, at, header.len, bytes) == header.checksum)
-    }
-
-    fn pass(&mut self, at: u64, header: Header, is_whole: bool) -> Step {
-        if !is_whole {
-            return Step::End(Fault::Checksum);
-        }
-        self.at = at + self.superblock.geometry.size(header.len);
-        Step::Passed
+        Ok(header.proves(key, at, &bytes[..len]))
     }
 
     /// Whether what is at a position says that it is. One word tells nearly always that nothing is there.
     #[inline]
     pub(super) fn names_itself(&self, at: u64) -> bool {
         let geometry = &self.superblock.geometry;
-        geometry.left(at) >= HEADER && self.medium.load(geometry.place(at) + 8, Relaxed) == at
+        geometry.left(at) >= HEADER && names(self.medium.load(geometry.place(at) + 8, Relaxed), at)
     }
 
     /// The header at a position, if it is one of that position and its record can be there.
@@ -120,8 +134,8 @@ impl<'m, M: Readable> Walk<'m, M> {
         if !self.names_itself(at) {
             return Err(Fault::Nothing);
         }
-        let first = self.medium.load(place, Relaxed);
-        let header = Header::read([first, at]).ok_or(Fault::Header)?;
+        let words = [place, place + 8].map(|place| self.medium.load(place, Relaxed));
+        let header = Header::read(words).ok_or(Fault::Header)?;
         if geometry.size(header.len) > geometry.left(at) {
             return Err(Fault::Length(header.len));
         }
@@ -129,14 +143,20 @@ impl<'m, M: Readable> Walk<'m, M> {
     }
 
     /// The mark at a position, if it is one of this journal and proves itself.
-    pub(super) fn mark(&self, at: u64, header: Header) -> Result<Option<Mark>, M::Error> {
-        let mut payload = [0; MARK as usize];
-        if header.kind != Kind::Mark || header.len != MARK {
+    pub(super) fn mark(&self, at: u64) -> Result<Option<Mark>, M::Error> {
+        let found = self.mark_in_place_of(at)?;
+        Ok(found.filter(|(position, _)| *position == at).map(|(_, mark)| mark))
+    }
+
+    /// The mark where a position is in the medium, of any lap, if it is one of this journal and proves itself; and its
+    /// own position.
+    pub(super) fn mark_in_place_of(&self, at: u64) -> Result<Option<(u64, Mark)>, M::Error> {
+        let geometry = &self.superblock.geometry;
+        if geometry.left(at) < geometry.size(MARK) {
             return Ok(None);
         }
-        self.medium.read(self.superblock.geometry.place(at) + HEADER, &mut payload)?;
-        let mark = Mark::read(header, &payload);
-        Ok(mark.filter(|mark| mark.identity == self.superblock.identity))
+        let found = mark_at(self.medium, geometry.place(at))?;
+        Ok(found.filter(|(_, mark)| mark.identity == self.superblock.identity))
     }
 
     /// Whether a mark can come here: epochs only rise, and only the last one is behind its beginning.
@@ -147,4 +167,18 @@ impl<'m, M: Readable> Walk<'m, M> {
         }
         (self.epoch.number..=epoch.number).contains(&mark.epoch.number)
     }
+}
+
+/// The mark at an offset of the medium, and its position.
+pub(super) fn mark_at<M: Readable>(
+    medium: &M,
+    place: u64,
+) -> Result<Option<(u64, Mark)>, M::Error> {
+    let words = [place, place + 8].map(|place| medium.load(place, Relaxed));
+    if Header::read(words).is_none_or(|header| header.kind != Kind::Mark) {
+        return Ok(None);
+    }
+    let mut payload = [0; MARK as usize];
+    medium.read(place + HEADER, &mut payload)?;
+    Ok(Mark::read(words, &payload))
 }

@@ -2,8 +2,6 @@
 
 use super::words::{self, AtomicU64, WORD};
 use super::{Granularity, Medium};
-#[cfg(all(feature = "preserve-read", not(loom)))]
-use super::{read_and_sum, summed::Summed};
 use crate::cache::Cache;
 #[cfg(not(loom))]
 use crate::cache::{Destination, copy::Copier};
@@ -189,6 +187,11 @@ impl Medium for Memory<'_> {
         self.cache.fence();
     }
 
+    #[inline]
+    fn order_observed(&self) {
+        self.cache.order_observed();
+    }
+
     /// [`persist_copy_to`](Memory::persist_copy_to) a destination of which nothing is known.
     #[cfg(not(loom))]
     fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
@@ -200,36 +203,6 @@ impl Medium for Memory<'_> {
     fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
         self.copy_unfenced_to(parts, Destination::Unknown);
         Ok(())
-    }
-
-    #[cfg(all(feature = "preserve-read", not(loom)))]
-    fn copy_crc32c(&self, at: u64, from: &[u8]) -> Result<u32, Infallible> {
-        let place = self.checked(at, from.len());
-        if let Some(summed) = Summed::of(from.len()) {
-            let to = self.words.as_ptr().cast::<u8>().cast_mut().wrapping_add(place);
-            let copier = self.copier(Destination::Unknown);
-            // SAFETY: as in `copy_unfenced_to`.
-            return Ok(unsafe { summed.copy(copier, to, from) });
-        }
-        self.copy_unfenced(&[(at, from)])?;
-        Ok(crate::checksum::append(0, from))
-    }
-
-    #[cfg(all(feature = "preserve-read", not(loom)))]
-    fn read_crc32c(
-        &self,
-        at: u64,
-        into: &mut [u8],
-        destination: Destination,
-    ) -> Result<u32, Infallible> {
-        let place = self.checked(at, into.len());
-        if place.is_multiple_of(WORD)
-            && let Some(summed) = Summed::of(into.len())
-        {
-            let words = &self.words[place / WORD..][..into.len() / WORD];
-            return Ok(summed.copy_out(self.cache, into, words, destination));
-        }
-        read_and_sum(at, into, 0, |at, piece| self.read(at, piece))
     }
 }
 

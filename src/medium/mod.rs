@@ -14,22 +14,13 @@
 #[expect(unsafe_code, reason = "hands ranges of its words to the cache's operations")]
 mod memory;
 mod readable;
-#[cfg(all(feature = "preserve-read", not(loom)))]
-#[expect(unsafe_code, reason = "hands what it copies to the cache's operations")]
-pub(crate) mod summed;
 pub(crate) mod words;
 
 pub use memory::Memory;
 #[cfg(all(feature = "sim", not(loom)))]
 pub(crate) use memory::out_of_range;
-#[cfg(feature = "preserve-read")]
-pub(crate) use readable::read_and_sum;
 pub use readable::{Bytes, Readable};
 
-#[cfg(feature = "preserve-read")]
-use crate::cache::Destination;
-#[cfg(feature = "preserve-read")]
-use crate::checksum;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
@@ -74,7 +65,9 @@ impl core::fmt::Display for Granularity {
 ///
 /// # Rules for implementations
 /// 1. Nothing stored is *known* to be persistent before [`writeback`](Self::writeback) of its range
-///    and then [`fence`](Self::fence) on the same thread have returned, and all of it is then.
+///    and then [`fence`](Self::fence) on the same thread have returned, and all of it is then: this thread's
+///    stores, and those of others that it had observed before it called
+///    [`order_observed`](Self::order_observed).
 /// 2. Anything stored may be persistent at any time, in units of
 ///    [`atomic_unit`](Self::atomic_unit) that never tear.
 pub trait Medium: Sync {
@@ -140,6 +133,14 @@ pub trait Medium: Sync {
     #[track_caller]
     fn fence(&self);
 
+    /// Orders what this thread has observed of others' stores before the write-backs that it issues next: they have
+    /// these stores. [`fence`](Self::fence) does not suffice (x86: SFENCE orders no loads), nor does a load that
+    /// acquires (arm64: it orders no `DC`). Needed only by who writes back what another thread has stored.
+    ///
+    /// Of processors [`Cache::order_observed`](crate::Cache::order_observed) does it.
+    #[track_caller]
+    fn order_observed(&self);
+
     /// Writes several parts and makes them persistent: they are when this returns.
     ///
     /// # Errors
@@ -172,41 +173,6 @@ pub trait Medium: Sync {
             self.writeback(*at..at.saturating_add(bytes.len() as u64))?;
         }
         Ok(())
-    }
-
-    /// Writes bytes and issues their write-back as [`copy_unfenced`](Self::copy_unfenced) does, and returns their
-    /// CRC32C (RFC 3720, appendix B.4), which is computed beside the copy where that is faster.
-    ///
-    /// # Errors
-    /// As [`writeback`](Self::writeback).
-    ///
-    /// # Panics
-    /// If they are out of range.
-    #[cfg(feature = "preserve-read")]
-    #[track_caller]
-    fn copy_crc32c(&self, at: u64, from: &[u8]) -> Result<u32, Self::Error> {
-        self.copy_unfenced(&[(at, from)])?;
-        Ok(checksum::append(0, from))
-    }
-
-    /// Copies bytes out as [`read`](Self::read) does, and returns their CRC32C. If somebody writes them meanwhile, it
-    /// may be that of other bytes than were copied. Where the destination is [`Cold`](Destination::Cold) they are
-    /// stored past the caches, if that is faster.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read).
-    ///
-    /// # Panics
-    /// If they are out of range.
-    #[cfg(feature = "preserve-read")]
-    #[track_caller]
-    fn read_crc32c(
-        &self,
-        at: u64,
-        into: &mut [u8],
-        _destination: Destination,
-    ) -> Result<u32, Self::Error> {
-        read_and_sum(at, into, 0, |at, piece| self.read(at, piece))
     }
 
     /// Makes a range persistent: write-back and fence.
@@ -281,6 +247,12 @@ macro_rules! delegate {
 
                 #[inline]
                 #[track_caller]
+                fn order_observed(&self) {
+                    (**self).order_observed();
+                }
+
+                #[inline]
+                #[track_caller]
                 fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
                     (**self).persist_copy(parts)
                 }
@@ -289,25 +261,6 @@ macro_rules! delegate {
                 #[track_caller]
                 fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
                     (**self).copy_unfenced(parts)
-                }
-
-                #[cfg(feature = "preserve-read")]
-                #[inline]
-                #[track_caller]
-                fn copy_crc32c(&self, at: u64, from: &[u8]) -> Result<u32, Self::Error> {
-                    (**self).copy_crc32c(at, from)
-                }
-
-                #[cfg(feature = "preserve-read")]
-                #[inline]
-                #[track_caller]
-                fn read_crc32c(
-                    &self,
-                    at: u64,
-                    into: &mut [u8],
-                    destination: Destination,
-                ) -> Result<u32, Self::Error> {
-                    (**self).read_crc32c(at, into, destination)
                 }
 
                 #[inline]

@@ -1,10 +1,6 @@
 //! What a medium is to those who only read it.
 
 use super::Medium;
-#[cfg(feature = "preserve-read")]
-use crate::cache::Destination;
-#[cfg(feature = "preserve-read")]
-use crate::checksum;
 use core::convert::Infallible;
 use core::sync::atomic::Ordering;
 
@@ -40,46 +36,6 @@ pub trait Readable: Sync {
     /// If the range is out of range.
     #[track_caller]
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error>;
-
-    /// Copies bytes out and returns their CRC32C, as [`Medium::read_crc32c`].
-    ///
-    /// # Errors
-    /// As [`read`](Self::read).
-    ///
-    /// # Panics
-    /// If they are out of range.
-    #[cfg(feature = "preserve-read")]
-    #[track_caller]
-    fn read_crc32c(
-        &self,
-        at: u64,
-        into: &mut [u8],
-        _destination: Destination,
-    ) -> Result<u32, Self::Error> {
-        read_and_sum(at, into, 0, |at, piece| self.read(at, piece))
-    }
-}
-
-/// Bytes that are copied out in one go, while they are in the CPU's nearest cache for the checksum.
-#[cfg(feature = "preserve-read")]
-const PIECE: usize = 4096;
-
-/// Reads by pieces, each of which is summed when it was read: the checksum of what `seed` is the checksum of and of
-/// these bytes behind it.
-#[cfg(feature = "preserve-read")]
-#[track_caller]
-pub(crate) fn read_and_sum<E>(
-    at: u64,
-    into: &mut [u8],
-    seed: u32,
-    read: impl Fn(u64, &mut [u8]) -> Result<(), E>,
-) -> Result<u32, E> {
-    let mut sum = seed;
-    for (at, piece) in (at..).step_by(PIECE).zip(into.chunks_mut(PIECE)) {
-        read(at, piece)?;
-        sum = checksum::append(sum, piece);
-    }
-    Ok(sum)
 }
 
 impl<M: Medium> Readable for M {
@@ -97,17 +53,6 @@ impl<M: Medium> Readable for M {
     #[inline]
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), M::Error> {
         Medium::read(self, at, into)
-    }
-
-    #[cfg(feature = "preserve-read")]
-    #[inline]
-    fn read_crc32c(
-        &self,
-        at: u64,
-        into: &mut [u8],
-        destination: Destination,
-    ) -> Result<u32, M::Error> {
-        Medium::read_crc32c(self, at, into, destination)
     }
 }
 

@@ -33,7 +33,7 @@ pub enum Error<E> {
         /// Bytes that are needed.
         needed: u64,
     },
-    /// Something does not have its checksum any more, or leads out of the store.
+    /// A part of the store does not have its tag any more, or refers to a place outside the store.
     Damaged(Damage),
     /// There is a store already.
     Exists,
@@ -145,8 +145,8 @@ pub enum Part {
         /// Where it begins in the blob.
         at: u64,
     },
-    /// The checksums of a blob.
-    Checksums,
+    /// The list of a blob's tags.
+    Tags,
 }
 
 impl Damage {
@@ -160,7 +160,7 @@ impl Damage {
             Part::History => {
                 "no blob is concerned; open the store to write it, which begins a new history"
             }
-            Part::Bytes { .. } | Part::Checksums => {
+            Part::Bytes { .. } | Part::Tags => {
                 "put the blob anew from where it came; other blobs can still be loaded, and `verify` names those \
                  that cannot"
             }
@@ -178,7 +178,7 @@ impl fmt::Display for Damage {
             Part::Entry => f.write_str("an entry of the table")?,
             Part::History => f.write_str("the history")?,
             Part::Bytes { at } => write!(f, "the blob from its byte {at} on")?,
-            Part::Checksums => f.write_str("the blob's list of checksums")?,
+            Part::Tags => f.write_str("the blob's list of tags")?,
         }
         write!(f, " is damaged ({len} bytes at offset {offset})")
     }
@@ -203,7 +203,8 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             ),
             Self::Version { found } => write!(
                 f,
-                "the store has version {found} of its format; this program knows version {VERSION}"
+                "the store has version {found} of its format, and this program knows version {VERSION}; open it with \
+                 a program that knows that version"
             ),
             Self::Truncated { size, needed } => write!(
                 f,

@@ -7,10 +7,10 @@ use super::origin::{Evidence, Verdict, judge};
 use super::reader::{Reader, Snapshot};
 use super::stamp::Stamp;
 use super::store::{Store, Ways};
-use crate::checksum;
 use crate::dax::{DaxFile, DaxView, Error as FileError, ErrorKind};
 use crate::medium::Medium;
 use crate::platform::boot;
+use crate::tag::Running;
 use alloc::sync::Arc;
 use core::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -67,16 +67,17 @@ impl Stamp {
     }
 }
 
-/// A checksum of where the bytes of a file lie, which is never 0; `None` if that cannot be told.
-fn placement(file: &DaxView) -> Option<u32> {
+/// Returns a digest of the places where the bytes of a file lie, which is never 0; `None` if they are not known.
+fn placement(file: &DaxView) -> Option<u64> {
     let placement = file.placement().ok()?;
-    let mut sum = checksum::append(0, placement.device.as_bytes());
+    let mut digest = Running::new(0);
+    digest.append(placement.device.as_bytes());
     for extent in &placement.extents {
         for number in [extent.offset, extent.on_device, extent.len] {
-            sum = checksum::append(sum, &number.to_le_bytes());
+            digest.append(&number.to_le_bytes());
         }
     }
-    Some(sum.max(1))
+    Some(digest.finish().max(1))
 }
 
 impl Options<'_, DaxFile> {

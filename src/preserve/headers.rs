@@ -8,10 +8,8 @@ use super::format::{PAGE, headers};
 #[cfg(feature = "preserve")]
 use crate::medium::Medium;
 use crate::medium::Readable;
-
-/// Where the word is that has a header's checksum.
 #[cfg(feature = "preserve")]
-const CHECKSUM: u64 = 8;
+use crate::superblock::TAG;
 
 /// Bytes that the headers take.
 const END: u64 = 3 * PAGE + BYTES as u64;
@@ -103,12 +101,14 @@ pub(super) fn store<M: Medium>(medium: &M, header: &Header) -> Result<(), M::Err
     put(medium, headers(header.generation), &header.bytes())
 }
 
-/// Takes its checksum from whatever there is in place of the next header, and issues the write-back: parts of one
-/// that was being written in a crash could be completed by parts of the next one, which have the same values. No
-/// other header has that checksum.
+/// Erases the tag in the place of the next header, and issues the write-back.
+///
+/// A crash may have left some words of a header there, its tag among them. The next header of the same generation can
+/// have the same value in each missing word: a crash while it is written would complete the old one. Without its
+/// tag nothing completes it, as another header has another tag.
 #[cfg(feature = "preserve")]
 pub(super) fn clear_next<M: Medium>(medium: &M, header: &Header) -> Result<(), M::Error> {
-    put(medium, headers(header.generation + 1).map(|at| at + CHECKSUM), &[0; 8])
+    put(medium, headers(header.generation + 1).map(|at| at + TAG as u64), &[0; 8])
 }
 
 /// Makes the first header durable: its magic last, so that a crash leaves it whole or none. What was written back

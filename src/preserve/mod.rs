@@ -35,12 +35,15 @@
 //! # How it works
 //! Nothing that the last commit has left is written over. Blobs are written to free space when they are put; a commit
 //! writes a new table of all names beside the old one, fences, replaces the older of two headers, and fences again.
-//! A header is a line of 64 bytes that proves itself by a checksum, so a crash leaves the new one, or the one of
+//! A header is a line of 64 bytes that proves itself by a tag, so a crash leaves the new one, or the one of
 //! the commit before, which everything is still there for. What is free is worked out from the table when a store is
 //! opened, so what was written and never committed is free again.
 //!
 //! Header and table are there twice. So damage in one place loses no more than the blob that it hits: a blob
-//! is verified by checksums of 64 KiB each when it is read, and damage is told with its place.
+//! is verified when it is read, by a tag for each 64 KiB, and damage is reported with its place.
+//!
+//! A tag is a hash of 64 bits with a key for seed. The key binds it to the store, to the commit, and to the place: bytes
+//! that an earlier blob has left in the same place do not prove themselves, whatever they are.
 //!
 //! # Readers
 //! One process writes, any number read meanwhile, by a [`Reader`]. What they copy is verified after it was
@@ -59,38 +62,40 @@
 //! not been sealed, everything is verified. Before a reboot that is planned [`Store::seal`] makes everything
 //! durable as far as the medium goes, and notes it. The last 32 boots are its [history](Snapshot::history).
 //!
-//! # The format, version 1
+//! # The format, version 2
 //! All numbers are little-endian. The headers are at offsets 0 and 4096, their copies at 8192 and 12288; the one of
 //! generation *g* is at 4096 (*g* modulo 2). Of all that are whole the one of the highest generation holds, also if its
 //! copy is not.
 //!
+//! All tags are XXH3 of 64 bits ([specification](https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md)).
+//! `XXH3(s, b)` is that of the bytes `b` with the seed `s`; where `b` is words, their bytes are little-endian.
+//!
 //! | header, offset | bytes | what |
 //! |---|---|---|
 //! | 0 | 8 | magic: `cmpresrv` |
-//! | 8 | 4 | version: 1 |
-//! | 12 | 4 | CRC32C of bytes 0 to 11 and 16 to 63 |
-//! | 16 | 8 | generation, from 1 on, below 2^63 |
-//! | 24 | 8 | bytes of the store, a multiple of the unit |
-//! | 32 | 8 | offset of the table |
-//! | 40 | 8 | offset of its copy |
-//! | 48 | 4 | bytes of the table, 168 to 2^26, a multiple of 8 |
-//! | 52 | 4 | CRC32C of the table |
-//! | 56 | 4 | bytes of a unit, a power of two from 64 to 2^30 |
-//! | 60 | 4 | 1 if the store is sealed, else 0 |
+//! | 8 | 4 | version: 2 |
+//! | 12 | 4 | bytes of the table, 176 to 2^26, a multiple of 8 |
+//! | 16 | 8 | tag: `XXH3(XXH3(0, bytes 0 to 15), bytes 24 to 63)` |
+//! | 24 | 8 | generation, from 1 on, below 2^63 |
+//! | 32 | 8 | bytes of the store, a multiple of the unit |
+//! | 40 | 8 | offset of the table |
+//! | 48 | 8 | offset of its copy |
+//! | 56 | 4 | bytes of a unit, a power of two from 64 to 2^30; and 1 more if the store is sealed |
+//! | 60 | 4 | the first 4 bytes of the table |
 //!
 //! Two histories are at offsets 16384 and 20992, each with room for 32 boots. What follows 25600, from the next
 //! multiple of the unit on, holds tables and blobs; each begins at a multiple of the unit.
 //!
 //! | table, offset | bytes | what |
 //! |---|---|---|
-//! | 0 | 16 | identity, random |
-//! | 16 | 8 | number of the history: an even one is the first that holds, an odd one the second |
-//! | 24 | 4 | its bytes |
-//! | 28 | 4 | its CRC32C |
-//! | 32 | 4 | number of entries |
-//! | 36 | 4 | zeros |
-//! | 40 | 128 | stamp of the commit |
-//! | 168 | | entries, sorted by the bytes of their names |
+//! | 0 | 8 | tag: `XXH3(k, bytes 8 to the end)`; *k* is `XXH3(0, generation of the header, 0)` |
+//! | 8 | 16 | identity, random |
+//! | 24 | 8 | number of the history: an even one is the first that holds, an odd one the second |
+//! | 32 | 8 | its tag: `XXH3(k, its bytes)`; *k* is `XXH3(i, its number, 0)`, and *i* is `XXH3(0, identity)` |
+//! | 40 | 4 | its bytes |
+//! | 44 | 4 | number of entries |
+//! | 48 | 128 | stamp of the commit |
+//! | 176 | | entries, sorted by the bytes of their names |
 //!
 //! | entry, offset | bytes | what |
 //! |---|---|---|
@@ -99,14 +104,16 @@
 //! | 16 | 8 | the caller's version |
 //! | 24 | 8 | generation of the commit that put it there, not above that of the header |
 //! | 32 | 8 | when, in seconds since 1970-01-01 UTC, or 0 |
-//! | 40 | 4 | checksum |
-//! | 44 | 2 | bytes of the name, 1 to 255 |
-//! | 46 | 2 | bytes of the metadata, 4096 at most |
-//! | 48 | | name, in UTF-8, then metadata, then zeros up to a multiple of 8 |
+//! | 40 | 8 | tag |
+//! | 48 | 2 | bytes of the name, 1 to 255 |
+//! | 50 | 2 | bytes of the metadata, 4096 at most |
+//! | 52 | | name, in UTF-8, then metadata, then zeros up to a multiple of 8 |
 //!
-//! A blob is in one piece. Its checksum is the CRC32C of its bytes, if these are 65536 or fewer. Else it is that of the
-//! list of the CRC32Cs, 4 bytes each, of every 65536 of its bytes, which follows the blob at the next
-//! multiple of 8.
+//! A blob is in one piece. Every 65536 of its bytes are a chunk, and the rest is one. Chunk *n*, from 0 on, has the tag
+//! `XXH3(k, its bytes)`. There *k* is `XXH3(b, n, 0)`, *b* is `XXH3(i, generation of the entry, offset of the blob)`, and
+//! *i* is that of the history. If there is one chunk, the entry has its tag. If there are more, the tags of all follow the
+//! blob at the next multiple of 8, 8 bytes each. Then the entry has the tag of this list, with the key of the chunk
+//! behind the last. The tag of an empty blob is 0.
 //!
 //! | stamp, offset | bytes | what |
 //! |---|---|---|
@@ -117,9 +124,9 @@
 //! | 36 | 1 | backing: 1 storage, 2 RAM, 3 emulated persistent memory, 4 ADR, 5 eADR, 6 CXL with GPF, 7 CXL, 8 no claim, 9 virtio-pmem; else unknown |
 //! | 37 | 3 | zeros |
 //! | 40 | 4 | bytes that are made persistent at once, or 0 |
-//! | 44 | 4 | checksum of where the file lies, or 0 |
+//! | 44 | 4 | zeros |
 //! | 48 | 8 | the count of unsafe shutdowns and 1, or 0 |
-//! | 56 | 8 | zeros |
+//! | 56 | 8 | digest of the places of the file's bytes, or 0 |
 //! | 64 | 64 | release of the kernel, then zeros |
 //!
 //! | boot in a history, offset | bytes | what |
@@ -134,8 +141,8 @@
 //! # Limits
 //! - A blob needs free space in one piece. What it replaces is free after the commit, so room for both is needed.
 //! - Room for two more tables is always kept, so that something can be deleted from a full store.
-//! - A checksum of 32 bits finds accidents, not attackers; of damaged stretches of 64 KiB one in 2^32 is taken for
-//!   whole.
+//! - A tag finds accidents, not attackers: of damaged chunks of 64 KiB one in 2^64 is taken for whole.
+//! - Stores of version 1, which had checksums of 32 bits, are refused.
 //! - A table is written as a whole with each commit: stores are for thousands of blobs, not for millions.
 //! - If all four headers are damaged, or both copies of the table, nothing can be found any more. If both
 //!   copies of the newest header are, the commit before is taken for the last, as after a crash.

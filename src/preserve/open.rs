@@ -4,15 +4,15 @@ use super::Identity;
 use super::error::{Damage, Error};
 use super::format::header::Header;
 use super::format::history::BOOTS;
-use super::format::table::{PREAMBLE, Preamble};
-use super::format::{data, history, is_unit};
+use super::format::table::{self, PREAMBLE, Preamble};
+use super::format::{data, history, is_unit, key};
 use super::headers;
 use super::origin::{Evidence, Verdict, judge};
 use super::stamp::{Boot, Origin, Stamp};
 use super::store::{Store, Ways};
 use super::verify::{Progress, Verification, verify};
-use crate::checksum;
 use crate::medium::Medium;
+use crate::tag;
 use alloc::vec::Vec;
 
 /// The least unit: a line, mostly.
@@ -177,6 +177,7 @@ impl<'p, M: Medium> Options<'p, M> {
         let mut identity = [0; 16];
         identity[..8].copy_from_slice(&self.entropy[0].to_le_bytes());
         identity[8..].copy_from_slice(&self.entropy[1].to_le_bytes());
+        let identity = Identity(identity);
         let first = Boot {
             generation: 1,
             opened: 1,
@@ -186,20 +187,20 @@ impl<'p, M: Medium> Options<'p, M> {
         };
         let boots = first.bytes();
         let preamble = Preamble {
-            identity: Identity(identity),
+            identity,
             history: 0,
+            history_tag: tag::of(key::history(identity, 0), &boots),
             history_len: boots.len() as u64,
-            history_checksum: checksum::append(0, &boots),
             blobs: 0,
             stamp: self.stamp,
         };
-        let bytes = preamble.bytes();
+        let mut bytes = preamble.bytes();
         let header = Header {
             generation: 1,
             size,
             tables: [size - table, size - 2 * table],
             len: bytes.len() as u64,
-            checksum: checksum::append(0, &bytes),
+            table_tag: table::seal(&mut bytes, 1),
             unit,
             is_sealed: false,
         };
@@ -268,8 +269,8 @@ impl<M: Medium> Store<M> {
         let number = self.preamble.history.wrapping_add(1);
         self.preamble = Preamble {
             history: number,
+            history_tag: tag::of(key::history(self.preamble.identity, number), &bytes),
             history_len: bytes.len() as u64,
-            history_checksum: checksum::append(0, &bytes),
             stamp,
             ..self.preamble
         };
@@ -281,7 +282,7 @@ impl<M: Medium> Store<M> {
         // Not everybody may flush what a medium keeps for itself: who may not gives the seal up.
         let is_sealed =
             self.header.is_sealed && (self.ways.deep_persist)(&self.medium, history).is_ok();
-        self.publish(&table, &tables, is_sealed)?;
+        self.publish(table, &tables, is_sealed)?;
         if is_sealed {
             self.deep_persist_header()?;
         }

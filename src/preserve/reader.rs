@@ -8,15 +8,15 @@
 use super::Identity;
 use super::error::{Damage, Error, Part};
 use super::format::header::Header;
+use super::format::key::{self, BlobKey};
 use super::format::table::{ENTRY, Entry, PREAMBLE, Preamble};
-use super::format::{CHUNK, NAME, SUM, chunks, history, occupied, sums};
+use super::format::{CHUNK, NAME, TAG, chunks, history, occupied, tags};
 use super::headers;
 #[cfg(all(feature = "preserve", feature = "std"))]
 use super::lease::Held;
 use super::stamp::{Boot, Stamp};
-use crate::cache::Destination;
-use crate::checksum;
-use crate::medium::{Readable, read_and_sum};
+use crate::medium::Readable;
+use crate::tag::{self, Running};
 use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Acquire;
@@ -24,9 +24,6 @@ use core::sync::atomic::fence;
 
 /// Bytes that are read at a time where they are not asked for.
 const PIECE: usize = 1024;
-
-/// From so many bytes on a copy goes past the caches.
-const LARGE: usize = 4 << 20;
 
 /// How often a writer may replace what is being looked for: each time it has finished a commit.
 const ATTEMPTS: u32 = 1000;
@@ -87,7 +84,7 @@ pub struct Info {
     /// Where it begins in the medium, in bytes. It is in one piece.
     pub offset: u64,
     #[cfg_attr(feature = "serde", serde(skip))]
-    pub(super) checksum: u32,
+    pub(super) tag: u64,
     /// Where its metadata is.
     #[cfg_attr(feature = "serde", serde(skip))]
     metadata_at: u64,
@@ -102,22 +99,42 @@ impl Info {
 
     /// Whether both are the same put.
     fn is(&self, other: &Self) -> bool {
-        (self.offset, self.len, self.generation, self.checksum)
-            == (other.offset, other.len, other.generation, other.checksum)
+        (self.offset, self.len, self.generation, self.tag)
+            == (other.offset, other.len, other.generation, other.tag)
     }
 }
 
-/// The checksum of what `seed` is the checksum of and a range of the medium behind it.
-fn append<R: Readable>(medium: &R, range: Range<u64>, seed: u32) -> Result<u32, R::Error> {
-    let (mut at, mut sum) = (range.start, seed);
+/// Returns the tag of a range of the medium.
+fn tag_of<R: Readable>(medium: &R, key: u64, range: Range<u64>) -> Result<u64, R::Error> {
+    let mut running = Running::new(key);
+    append(medium, range, &mut running)?;
+    Ok(running.finish())
+}
+
+/// Goes on over a range of the medium.
+fn append<R: Readable>(
+    medium: &R,
+    range: Range<u64>,
+    running: &mut Running,
+) -> Result<(), R::Error> {
+    let mut at = range.start;
     let mut piece = [0; PIECE];
     while at < range.end {
         let bytes = (range.end - at).min(PIECE as u64) as usize;
         medium.read(at, &mut piece[..bytes])?;
-        sum = checksum::append(sum, &piece[..bytes]);
+        running.append(&piece[..bytes]);
         at += bytes as u64;
     }
-    Ok(sum)
+    Ok(())
+}
+
+/// Returns true if the table of a header, or its copy, is at a place, as it was committed.
+fn is_table<R: Readable>(medium: &R, header: &Header, at: u64) -> Result<bool, R::Error> {
+    let mut bytes = [0; TAG as usize];
+    medium.read(at, &mut bytes)?;
+    let tag = u64::from_le_bytes(bytes);
+    let (key, rest) = (key::table(header.generation), at + TAG..at + header.len);
+    Ok(tag as u32 == header.table_tag && tag_of(medium, key, rest)? == tag)
 }
 
 /// A store that is read, beside a writer or without one.
@@ -198,8 +215,7 @@ impl<R: Readable> Reader<R> {
             let blob = snapshot.blob(name)?;
             // It lies in the medium as a whole.
             let mut bytes = alloc::vec![0; blob.len() as usize];
-            // The operating system clears pages when they are written first, so that their lines are cached.
-            blob.read_to(0, &mut bytes, Destination::Dirty)?;
+            blob.read_at(0, &mut bytes)?;
             Ok(bytes)
         })
     }
@@ -262,10 +278,10 @@ impl<'r, R: Readable> Snapshot<'r, R> {
     }
 
     fn with(medium: &'r R, header: Header) -> Result<Self, Error<R::Error>> {
-        let Header { tables, len, checksum, .. } = header;
+        let Header { tables, len, .. } = header;
         let (size, needed) = (medium.len(), tables[0].max(tables[1]) + len);
         for table in tables.into_iter().filter(|table| table + len <= size) {
-            if append(medium, table..table + len, 0)? == checksum {
+            if is_table(medium, &header, table)? {
                 let mut bytes = [0; PREAMBLE];
                 medium.read(table, &mut bytes)?;
                 let preamble = Preamble::read(&bytes);
@@ -341,8 +357,8 @@ impl<'r, R: Readable> Snapshot<'r, R> {
     /// The blob of a name, if there is one.
     ///
     /// # Errors
-    /// [`Error::Replaced`], if there was another commit; [`Error::Damaged`], if an entry cannot be, which no
-    /// checksum has told; if the medium fails.
+    /// [`Error::Replaced`], if there was another commit; [`Error::Damaged`], if the table was forged and an entry is
+    /// impossible; if the medium fails.
     pub fn find(&self, name: &str) -> Result<Option<Info>, Error<R::Error>> {
         for info in self.entries() {
             let info = info?;
@@ -356,7 +372,7 @@ impl<'r, R: Readable> Snapshot<'r, R> {
     /// The blob of a name, to be read.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Damaged`], if its checksums are; [`Error::Truncated`], if the medium
+    /// [`Error::NotFound`]; [`Error::Damaged`], if its tags are; [`Error::Truncated`], if the medium
     /// ends before it; if the medium fails.
     pub fn blob(&self, name: &str) -> Result<Blob<'r, R>, Error<R::Error>> {
         let info = self.find(name)?.ok_or(Error::NotFound)?;
@@ -384,10 +400,11 @@ impl<'r, R: Readable> Snapshot<'r, R> {
     /// # Errors
     /// [`Error::Damaged`]; if the medium fails.
     pub fn history(&self) -> Result<Boots<'r, R>, Error<R::Error>> {
-        let Preamble { history: number, history_len: len, history_checksum, .. } = self.preamble;
-        let offset = history(number);
+        let Preamble { identity, history: number, history_tag, history_len: len, .. } =
+            self.preamble;
+        let (offset, key) = (history(number), key::history(identity, number));
         let is_possible = len <= history::MOST && len.is_multiple_of(history::BOOT as u64);
-        if !is_possible || append(self.medium, offset..offset + len, 0)? != history_checksum {
+        if !is_possible || tag_of(self.medium, key, offset..offset + len)? != history_tag {
             let len = len.min(history::MOST);
             return Err(Error::Damaged(Damage { part: Part::History, offset, len }));
         }
@@ -397,8 +414,8 @@ impl<'r, R: Readable> Snapshot<'r, R> {
     /// Whether a copy of the table is whole.
     #[cfg(feature = "preserve")]
     pub(super) fn is_whole(&self, copy: u64) -> Result<bool, R::Error> {
-        let range = copy..copy + self.header.len;
-        Ok(range.end <= self.medium.len() && append(self.medium, range, 0)? == self.header.checksum)
+        let is_there = copy + self.header.len <= self.medium.len();
+        Ok(is_there && is_table(self.medium, &self.header, copy)?)
     }
 }
 
@@ -445,7 +462,7 @@ impl<R: Readable> Entries<'_, R> {
             generation: entry.generation,
             seconds: entry.seconds,
             offset: entry.at,
-            checksum: entry.checksum,
+            tag: entry.tag,
             metadata_at: name_at + entry.name as u64,
         }))
     }
@@ -501,24 +518,26 @@ pub struct Blob<'r, R: Readable> {
     medium: &'r R,
     generation: u64,
     info: Info,
+    key: BlobKey,
 }
 
 impl<'r, R: Readable> Blob<'r, R> {
     pub(super) fn new(snapshot: &Snapshot<'r, R>, info: &Info) -> Result<Self, Error<R::Error>> {
         let (medium, generation) = (snapshot.medium, snapshot.header.generation);
-        let blob = Self { medium, generation, info: *info };
-        let sums = blob.sums();
-        let (size, needed) = (medium.len(), sums.end);
+        let key = BlobKey::new(snapshot.identity(), info.generation, info.offset);
+        let blob = Self { medium, generation, info: *info, key };
+        let tags = blob.tags();
+        let (size, needed) = (medium.len(), tags.end);
         // Nothing is missing of an empty one.
         if info.len > 0 && size < needed {
             return Err(Error::Truncated { size, needed });
         }
-        let is_whole = sums.is_empty() || append(medium, sums.clone(), 0)? == info.checksum;
-        if is_whole {
+        let key = key.chunk(chunks(info.len));
+        if tags.is_empty() || tag_of(medium, key, tags.clone())? == info.tag {
             return Ok(blob);
         }
-        let len = sums.end - sums.start;
-        blob.is_not(Damage { part: Part::Checksums, offset: sums.start, len })
+        let len = tags.end - tags.start;
+        blob.is_not(Damage { part: Part::Tags, offset: tags.start, len })
     }
 
     /// What the table says of it.
@@ -541,20 +560,8 @@ impl<'r, R: Readable> Blob<'r, R> {
     /// have been written then, with anything.
     ///
     /// # Cost
-    /// Checksums are of 64 KiB: of those at the ends of the part the rest is read too. Of a blob that has more than
-    /// one the headers are read again, and the table if there was a commit. Nothing is allocated.
+    /// Each 64 KiB have a tag: the rest of those at the ends of the part is read, too. Nothing is allocated.
     pub fn read_at(&self, at: u64, into: &mut [u8]) -> Result<(), Error<R::Error>> {
-        // More than a cache keeps.
-        let is_large = into.len() >= LARGE;
-        self.read_to(at, into, if is_large { Destination::Cold } else { Destination::Unknown })
-    }
-
-    fn read_to(
-        &self,
-        at: u64,
-        into: &mut [u8],
-        destination: Destination,
-    ) -> Result<(), Error<R::Error>> {
         let end = at.saturating_add(into.len() as u64);
         if end > self.info.len {
             return Err(Error::Range { range: at..end, len: self.info.len });
@@ -563,10 +570,10 @@ impl<'r, R: Readable> Blob<'r, R> {
         while !rest.is_empty() {
             let bytes = (CHUNK - at % CHUNK).min(rest.len() as u64);
             let (part, behind) = rest.split_at_mut(bytes as usize);
-            self.read_of_chunk(at, part, destination)?;
+            self.read_of_chunk(at, part)?;
             (at, rest) = (at + bytes, behind);
         }
-        self.check_its_checksums()
+        Ok(())
     }
 
     /// Reads all of it and verifies it, without copying it out. `progress` is called with the bytes that were
@@ -576,62 +583,51 @@ impl<'r, R: Readable> Blob<'r, R> {
     /// As [`read_at`](Self::read_at).
     pub fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<(), Error<R::Error>> {
         for chunk in 0..chunks(self.info.len) {
-            self.read_of_chunk(chunk * CHUNK, &mut [], Destination::Unknown)?;
+            self.read_of_chunk(chunk * CHUNK, &mut [])?;
             progress((chunk * CHUNK + CHUNK).min(self.info.len));
         }
-        self.check_its_checksums()
+        Ok(())
     }
 
-    /// Copies out what begins at `at` and lies within one chunk.
-    fn read_of_chunk(
-        &self,
-        at: u64,
-        into: &mut [u8],
-        destination: Destination,
-    ) -> Result<(), Error<R::Error>> {
-        let first = at - at % CHUNK;
-        let (begin, end) = (first, (first + CHUNK).min(self.info.len));
+    /// Copies out what begins at `at` and lies within one chunk, and verifies the copy.
+    fn read_of_chunk(&self, at: u64, into: &mut [u8]) -> Result<(), Error<R::Error>> {
+        let begin = at - at % CHUNK;
+        let end = (begin + CHUNK).min(self.info.len);
         let place = |at: u64| self.info.offset + at;
-        let expected = self.sum(first / CHUNK)?;
-        if into.len() as u64 == CHUNK {
-            let sum = self.medium.read_crc32c(place(at), into, destination)?;
-            return if sum == expected { Ok(()) } else { self.is_not_at(begin, end) };
+        let key = self.key.chunk(begin / CHUNK);
+        self.medium.read(place(at), into)?;
+        let tag = if into.len() as u64 == end - begin {
+            tag::of(key, into)
+        } else {
+            let mut running = Running::new(key);
+            append(self.medium, place(begin)..place(at), &mut running)?;
+            running.append(into);
+            append(self.medium, place(at + into.len() as u64)..place(end), &mut running)?;
+            running.finish()
+        };
+        // A blob that took its place meanwhile has another key, so its tags prove nothing here.
+        if tag == self.tag(begin / CHUNK)? {
+            return Ok(());
         }
-        let before = append(self.medium, place(begin)..place(at), 0)?;
-        let read = |at, piece: &mut [u8]| self.medium.read(at, piece);
-        let copied = read_and_sum(place(at), into, before, read)?;
-        let sum = append(self.medium, place(at + into.len() as u64)..place(end), copied)?;
-        if sum == expected { Ok(()) } else { self.is_not_at(begin, end) }
-    }
-
-    fn is_not_at<T>(&self, begin: u64, end: u64) -> Result<T, Error<R::Error>> {
-        let (part, offset) = (Part::Bytes { at: begin }, self.info.offset + begin);
+        let (part, offset) = (Part::Bytes { at: begin }, place(begin));
         self.is_not(Damage { part, offset, len: end - begin })
     }
 
-    /// Where the checksums are.
-    fn sums(&self) -> Range<u64> {
-        let Range { start, end } = sums(self.info.len);
+    /// Returns the place of the list of tags.
+    fn tags(&self) -> Range<u64> {
+        let Range { start, end } = tags(self.info.len);
         self.info.offset + start..self.info.offset + end
     }
 
-    /// The checksum of a chunk.
-    fn sum(&self, chunk: u64) -> Result<u32, R::Error> {
-        let sums = self.sums();
-        if sums.is_empty() {
-            return Ok(self.info.checksum);
+    /// Reads the tag of a chunk.
+    fn tag(&self, chunk: u64) -> Result<u64, R::Error> {
+        let tags = self.tags();
+        if tags.is_empty() {
+            return Ok(self.info.tag);
         }
-        let mut bytes = [0; SUM as usize];
-        self.medium.read(sums.start + chunk * SUM, &mut bytes)?;
-        Ok(u32::from_le_bytes(bytes))
-    }
-
-    /// Sees to it that the checksums which were read until now were its own: if it was replaced, its space can have
-    /// been used again, for a blob with other bytes and other checksums, which agree.
-    fn check_its_checksums(&self) -> Result<(), Error<R::Error>> {
-        // The only one of a small blob was in the table, and is that of what was copied: of a whole chunk it may be
-        // that of what was there a moment later.
-        if self.info.len < CHUNK { Ok(()) } else { self.check_it_is_there() }
+        let mut bytes = [0; TAG as usize];
+        self.medium.read(tags.start + chunk * TAG, &mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
     }
 
     /// [`Error::Replaced`], if another one has taken its place or its name, or none.
@@ -677,7 +673,7 @@ mod tests {
         transaction.commit().unwrap();
     }
 
-    /// The third one lies where the first one did, and so do its checksums.
+    /// The third one lies where the first one did, and so do its tags.
     #[test]
     fn nothing_of_another_blob_in_its_place_is_taken_for_its_own() {
         let cache = match Cache::host() {

@@ -29,8 +29,8 @@ pub struct Stamp {
     pub backing: Backing,
     /// The smallest unit that it makes persistent, in bytes; 0 if it is not known.
     pub granularity: u32,
-    /// A checksum of where the file's bytes lie; 0 if it is not known.
-    pub placement: u32,
+    /// A digest of the places where the file's bytes lie; 0 if they are not known.
+    pub placement: u64,
     /// How often the memory's devices were shut down unsafely, if they count.
     pub unsafe_shutdowns: Option<u64>,
     #[cfg_attr(feature = "serde", serde(serialize_with = "json::release"))]

@@ -3,7 +3,7 @@
 use super::Identity;
 use super::error::{Damage, Error, Part};
 use super::format::header::{BYTES, Header};
-use super::format::table::{Entry, PREAMBLE, Preamble};
+use super::format::table::{Entry, PREAMBLE, Preamble, seal};
 use super::format::{TABLE, data, headers as places_of, occupied};
 use super::headers;
 use super::lease::Leases;
@@ -11,7 +11,6 @@ use super::reader::{Info, Reader, Snapshot};
 use super::space::{From, Space};
 use super::stamp::Stamp;
 use super::transaction::Transaction;
-use crate::checksum;
 use crate::medium::Medium;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -60,14 +59,14 @@ pub(super) struct Item {
     pub(super) version: u64,
     pub(super) generation: u64,
     pub(super) seconds: u64,
-    pub(super) checksum: u32,
+    pub(super) tag: u64,
     pub(super) metadata: Box<[u8]>,
 }
 
 impl Item {
     fn new(info: &Info, metadata: Box<[u8]>) -> Self {
-        let Info { version, len, generation, seconds, offset, checksum, .. } = *info;
-        Self { at: offset, len, version, generation, seconds, checksum, metadata }
+        let Info { version, len, generation, seconds, offset, tag, .. } = *info;
+        Self { at: offset, len, version, generation, seconds, tag, metadata }
     }
 
     /// All that belongs to it.
@@ -77,9 +76,9 @@ impl Item {
     }
 
     const fn entry(&self, name: &str) -> Entry {
-        let Self { at, len, version, generation, seconds, checksum, .. } = *self;
+        let Self { at, len, version, generation, seconds, tag, .. } = *self;
         let (name, metadata) = (name.len(), self.metadata.len());
-        Entry { at, len, version, generation, seconds, checksum, name, metadata }
+        Entry { at, len, version, generation, seconds, tag, name, metadata }
     }
 }
 
@@ -112,7 +111,7 @@ pub struct Capacity {
     pub total: u64,
     /// What nothing is in. What readers hold leases on is counted, too.
     pub free: u64,
-    /// The largest blob that there would be room for now, but for what its name and its checksums take.
+    /// The largest blob that there would be room for now, but for the space of its name and its tags.
     pub largest: u64,
 }
 
@@ -279,7 +278,7 @@ impl<M: Medium> Store<M> {
         Ok(space.claim_largest(alignment, &leased)?)
     }
 
-    /// The bytes of a table.
+    /// Returns the bytes of a table, without its tag.
     pub(super) fn table<'i>(
         preamble: &Preamble,
         items: impl Iterator<Item = (&'i str, &'i Item)>,
@@ -306,21 +305,22 @@ impl<M: Medium> Store<M> {
     /// Nothing has changed if the first round fails; what is there when the second one does is not known.
     pub(super) fn publish(
         &mut self,
-        table: &[u8],
+        mut table: Vec<u8>,
         places: &[Range<u64>; 2],
         is_sealed: bool,
     ) -> Result<(), Error<M::Error>> {
         let tables = [places[0].start, places[1].start];
+        let generation = self.header.next_generation().ok_or(Error::WornOut)?;
         let header = Header {
-            generation: self.header.next_generation().ok_or(Error::WornOut)?,
+            generation,
             size: self.size,
             tables,
             len: table.len() as u64,
-            checksum: checksum::append(0, table),
+            table_tag: seal(&mut table, generation),
             is_sealed,
             ..self.header
         };
-        self.medium.copy_unfenced(&[(tables[0], table), (tables[1], table)])?;
+        self.medium.copy_unfenced(&[(tables[0], &table), (tables[1], &table)])?;
         self.medium.fence();
         if is_sealed {
             places.iter().try_for_each(|place| {

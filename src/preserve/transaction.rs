@@ -1,6 +1,7 @@
 //! Transactions: several puts and deletes that come about together.
 
 use super::error::Error;
+use super::format::key::BlobKey;
 use super::format::table::size;
 use super::format::{METADATA, NAME, UNIT, occupied};
 use super::space::From;
@@ -129,9 +130,9 @@ impl<'s, M: Medium> Transaction<'s, M> {
         let attributes = attributes.into();
         let len = bytes.len() as u64;
         let place = self.place(&attributes, Some(len))?;
-        let written = write_whole(self.medium(), place.start, bytes);
-        let checksum = written.inspect_err(|_| self.store.space.give(&place))?;
-        self.insert(&attributes, place.start, len, checksum);
+        let written = write_whole(self.medium(), self.key(place.start), place.start, bytes);
+        let tag = written.inspect_err(|_| self.store.space.give(&place))?;
+        self.insert(&attributes, place.start, len, tag);
         Ok(())
     }
 
@@ -220,7 +221,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
         let preamble = super::format::table::Preamble { stamp: self.store.stamp(), ..preamble };
         let items = merged(&self.store.items, &self.changes);
         let table = Store::<M>::table(&preamble, items, self.table_len);
-        self.store.publish(&table, &tables, is_sealed)?;
+        self.store.publish(table, &tables, is_sealed)?;
         self.store.preamble = preamble;
         self.tables = None;
         self.apply();
@@ -260,6 +261,16 @@ impl<'s, M: Medium> Transaction<'s, M> {
         self.store.unit()
     }
 
+    /// Returns the generation that the commit will have.
+    const fn generation(&self) -> u64 {
+        self.store.header.generation + 1
+    }
+
+    /// Returns the key of a blob that is put at an offset.
+    pub(super) fn key(&self, at: u64) -> BlobKey {
+        BlobKey::new(self.store.identity(), self.generation(), at)
+    }
+
     /// Gives back where a blob was to be written.
     pub(super) fn give(&mut self, place: &Range<u64>) {
         self.store.space.give(place);
@@ -271,16 +282,16 @@ impl<'s, M: Medium> Transaction<'s, M> {
     }
 
     /// Takes a blob that was written into the transaction.
-    pub(super) fn insert(&mut self, attributes: &Attributes<'_>, at: u64, len: u64, checksum: u32) {
+    pub(super) fn insert(&mut self, attributes: &Attributes<'_>, at: u64, len: u64, tag: u64) {
         let Attributes { name, version, metadata, .. } = *attributes;
         self.table_len = self.table_len_with(attributes);
         let item = Item {
             at,
             len,
             version,
-            generation: self.store.header.generation + 1,
+            generation: self.generation(),
             seconds: self.store.stamp().seconds,
-            checksum,
+            tag,
             metadata: metadata.into(),
         };
         self.change(name, Change::Put(item));

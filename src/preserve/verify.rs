@@ -1,7 +1,7 @@
 //! Reading everything, to find what is damaged.
 
 use super::error::{Damage, Error, Part};
-use super::format::{CHUNK, sums};
+use super::format::{CHUNK, tags};
 use super::headers;
 use super::reader::{Blob, Info, Snapshot};
 use crate::medium::Readable;
@@ -91,18 +91,15 @@ pub(super) fn verify<R: Readable>(
 
 /// What a blob has not any more in a medium of so many bytes, from the first chunk on that is not there as a whole.
 fn missing(info: &Info, size: u64) -> Option<Damage> {
-    let (there, sums) = (size.saturating_sub(info.offset), sums(info.len));
+    let (there, tags) = (size.saturating_sub(info.offset), tags(info.len));
     if there < info.len {
         let at = there - there % CHUNK;
         let part = Part::Bytes { at };
         return Some(Damage { part, offset: info.offset + at, len: info.len - at });
     }
-    let damage = Damage {
-        part: Part::Checksums,
-        offset: info.offset + sums.start,
-        len: sums.end - sums.start,
-    };
-    (there < sums.end).then_some(damage)
+    let damage =
+        Damage { part: Part::Tags, offset: info.offset + tags.start, len: tags.end - tags.start };
+    (there < tags.end).then_some(damage)
 }
 
 /// What is damaged beside blobs.

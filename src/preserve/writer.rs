@@ -1,14 +1,15 @@
-//! Writing blobs: to free space, with checksums, in bounded memory.
+//! Writing blobs: to free space, with tags, in bounded memory.
 
 use super::error::Error;
-use super::format::{CHUNK, SUM, chunks, occupied, sums};
+use super::format::key::BlobKey;
+use super::format::{CHUNK, TAG, WORD, chunks, occupied, tags};
 use super::transaction::{Attributes, Transaction};
-use crate::checksum;
 use crate::medium::{Granularity, Medium};
+use crate::tag::{self, Running};
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// Bytes that are written in one go, while they are in the CPU's nearest cache for the checksum.
+/// Bytes that are written in one go where they are not a whole chunk.
 const PIECE: usize = 4096;
 /// What is stored a line at a time, where it ends within one.
 const LINE: usize = 64;
@@ -17,52 +18,66 @@ const LINE: usize = 64;
 /// for the storage.
 const PAGES: u64 = 16 << 20;
 
-/// Writes a blob as a whole, and returns its checksum. A fence makes it durable.
-pub(super) fn write_whole<M: Medium>(medium: &M, at: u64, bytes: &[u8]) -> Result<u32, M::Error> {
-    let mut stream = Stream::new(medium, at);
-    stream.write(medium, bytes)?;
+/// Writes a blob as a whole, and returns its tag. A fence makes it durable.
+pub(super) fn write_whole<M: Medium>(
+    medium: &M,
+    key: BlobKey,
+    at: u64,
+    bytes: &[u8],
+) -> Result<u64, M::Error> {
+    let mut stream = Stream::new(medium, key, at);
+    for chunk in bytes.chunks(CHUNK as usize) {
+        stream.write_chunk(medium, chunk)?;
+    }
     stream.finish(medium)
 }
 
-/// A blob that is being written: its bytes, and their checksums.
+/// A blob that is being written: its bytes, and their tags.
 #[derive(Debug)]
 struct Stream {
     /// Where it begins.
     start: u64,
     pieces: Pieces,
-    sums: Sums,
+    tags: Tags,
 }
 
 impl Stream {
-    fn new<M: Medium>(medium: &M, start: u64) -> Self {
-        Self { start, pieces: Pieces::new(medium, start), sums: Sums::default() }
+    fn new<M: Medium>(medium: &M, key: BlobKey, start: u64) -> Self {
+        Self { start, pieces: Pieces::new(medium, start), tags: Tags::new(key) }
     }
 
     /// Bytes that were written.
     const fn len(&self) -> u64 {
-        self.sums.len
+        self.tags.len
     }
 
-    /// Writes more, which is whole pieces if it is not the end: whole chunks at once, where one begins.
+    /// Writes more, which is whole pieces if it is not the end.
     fn write<M: Medium>(&mut self, medium: &M, bytes: &[u8]) -> Result<(), M::Error> {
         let mut rest = bytes;
         while self.len().is_multiple_of(CHUNK)
             && let Some((chunk, behind)) = rest.split_at_checked(CHUNK as usize)
         {
-            self.sums.add_chunk(self.pieces.write_chunk(medium, chunk)?);
+            self.write_chunk(medium, chunk)?;
             rest = behind;
         }
         for piece in rest.chunks(PIECE) {
             self.pieces.write(medium, piece)?;
-            self.sums.add(piece);
+            self.tags.add(piece);
         }
         Ok(())
     }
 
-    /// Issues what is left, and returns the checksum of the blob.
-    fn finish<M: Medium>(&mut self, medium: &M) -> Result<u32, M::Error> {
+    /// Writes a whole chunk, where one begins. The CPU's caches still have the bytes when the tag needs them.
+    fn write_chunk<M: Medium>(&mut self, medium: &M, chunk: &[u8]) -> Result<(), M::Error> {
+        self.pieces.write(medium, chunk)?;
+        self.tags.add_chunk(chunk);
+        Ok(())
+    }
+
+    /// Issues what is left, and returns the tag of the blob.
+    fn finish<M: Medium>(&mut self, medium: &M) -> Result<u64, M::Error> {
         self.pieces.finish(medium)?;
-        core::mem::take(&mut self.sums).finish(medium, self.start)
+        self.tags.finish(medium, self.start)
     }
 }
 
@@ -88,23 +103,11 @@ impl Pieces {
         let (lines, rest) = piece.split_at(piece.len() / LINE * LINE);
         let mut last = [0; LINE];
         last[..rest.len()].copy_from_slice(rest);
-        let last = &last[..rest.len().next_multiple_of(8)];
+        let last = &last[..rest.len().next_multiple_of(WORD as usize)];
         let behind = self.at + lines.len() as u64;
         self.put(medium, &[(self.at, lines), (behind, last)])?;
         self.at = behind + last.len() as u64;
         if self.at - self.issued >= PAGES { self.finish(medium) } else { Ok(()) }
-    }
-
-    /// Writes a whole chunk, and returns its checksum.
-    fn write_chunk<M: Medium>(&mut self, medium: &M, chunk: &[u8]) -> Result<u32, M::Error> {
-        if self.is_by_pages {
-            self.write(medium, chunk)?;
-            return Ok(checksum::append(0, chunk));
-        }
-        let sum = medium.copy_crc32c(self.at, chunk)?;
-        self.at += CHUNK;
-        self.issued = self.at;
-        Ok(sum)
     }
 
     fn put<M: Medium>(&mut self, medium: &M, parts: &[(u64, &[u8])]) -> Result<(), M::Error> {
@@ -129,58 +132,62 @@ impl Pieces {
     }
 }
 
-/// The checksums of a blob's chunks, as they come.
-#[derive(Debug, Default)]
-struct Sums {
-    /// Of whole chunks.
+/// The tags of a blob's chunks, as they come.
+#[derive(Debug)]
+struct Tags {
+    key: BlobKey,
+    /// Those of whole chunks.
     done: Vec<u8>,
-    /// Of the one under way.
-    sum: u32,
+    /// That of the chunk under way.
+    running: Option<Running>,
     /// Bytes that were added.
     len: u64,
 }
 
-impl Sums {
+impl Tags {
+    const fn new(key: BlobKey) -> Self {
+        Self { key, done: Vec::new(), running: None, len: 0 }
+    }
+
     /// Adds bytes that do not lead out of the chunk.
     fn add(&mut self, bytes: &[u8]) {
-        self.sum = checksum::append(self.sum, bytes);
+        let chunk = self.len / CHUNK;
+        let running = self.running.get_or_insert_with(|| Running::new(self.key.chunk(chunk)));
+        running.append(bytes);
         self.len += bytes.len() as u64;
         if self.len.is_multiple_of(CHUNK) {
             self.end_chunk();
         }
     }
 
-    /// Adds a whole chunk, of which this is the checksum, where one begins.
-    fn add_chunk(&mut self, sum: u32) {
-        (self.sum, self.len) = (sum, self.len + CHUNK);
-        self.end_chunk();
+    /// Adds all bytes of a chunk.
+    fn add_chunk(&mut self, bytes: &[u8]) {
+        let tag = tag::of(self.key.chunk(self.len / CHUNK), bytes);
+        self.done.extend(tag.to_le_bytes());
+        self.len += bytes.len() as u64;
     }
 
     fn end_chunk(&mut self) {
-        self.done.extend_from_slice(&self.sum.to_le_bytes());
-        self.sum = 0;
+        let tag = self.running.take().map(|running| running.finish());
+        self.done.extend(tag.into_iter().flat_map(u64::to_le_bytes));
     }
 
-    /// Writes the checksums behind their blob, which begins at `at`, if it has more than one chunk; returns that
-    /// of the blob.
-    fn finish<M: Medium>(mut self, medium: &M, at: u64) -> Result<u32, M::Error> {
-        if !self.len.is_multiple_of(CHUNK) {
-            self.end_chunk();
+    /// Writes the tags behind their blob, which begins at `at`, if it has more than one chunk; returns the tag of
+    /// the blob.
+    fn finish<M: Medium>(&mut self, medium: &M, at: u64) -> Result<u64, M::Error> {
+        self.end_chunk();
+        let list = tags(self.len);
+        if list.is_empty() {
+            return Ok(self.done.first_chunk().map_or(0, |tag| u64::from_le_bytes(*tag)));
         }
-        let range = sums(self.len);
-        if range.is_empty() {
-            return Ok(self.done.first_chunk().map_or(0, |sum| u32::from_le_bytes(*sum)));
-        }
-        let checksum = checksum::append(0, &self.done);
-        self.done.resize(self.done.len().next_multiple_of(8), 0);
-        medium.copy_unfenced(&[(at + range.start, &self.done)])?;
-        Ok(checksum)
+        medium.copy_unfenced(&[(at + list.start, &self.done)])?;
+        Ok(tag::of(self.key.chunk(chunks(self.len)), &self.done))
     }
 }
 
 /// A blob that is written piece by piece. See [`Transaction::writer`].
 ///
-/// It takes 4 KiB of memory, and 4 bytes for each 64 KiB that were written. If it is dropped before it is
+/// It takes 5 KiB of memory, and 8 bytes for each 64 KiB that were written. If it is dropped before it is
 /// finished, nothing is put.
 #[derive(Debug)]
 pub struct Writer<'t, 's, 'a, M: Medium> {
@@ -203,7 +210,8 @@ impl<'t, 's, 'a, M: Medium> Writer<'t, 's, 'a, M> {
         place: Range<u64>,
         said: Option<u64>,
     ) -> Self {
-        let stream = Stream::new(transaction.medium(), place.start);
+        let key = transaction.key(place.start);
+        let stream = Stream::new(transaction.medium(), key, place.start);
         Self {
             transaction,
             attributes,
@@ -260,12 +268,12 @@ impl<'t, 's, 'a, M: Medium> Writer<'t, 's, 'a, M> {
         }
         let rest = core::mem::take(&mut self.buffer);
         self.put(&rest)?;
-        let checksum = self.stream.finish(self.transaction.medium())?;
+        let tag = self.stream.finish(self.transaction.medium())?;
         let bytes = occupied(len, self.transaction.unit()).unwrap_or(0);
         self.is_finished = true;
         let Self { place, attributes, transaction, .. } = &mut self;
         transaction.shorten(place, place.start + bytes);
-        transaction.insert(attributes, place.start, len, checksum);
+        transaction.insert(attributes, place.start, len, tag);
         Ok(())
     }
 
@@ -291,7 +299,7 @@ impl<'t, 's, 'a, M: Medium> Writer<'t, 's, 'a, M> {
 }
 
 /// A blob of more than a chunk has a piece that ends with each.
-const _: () = assert!(CHUNK.is_multiple_of(PIECE as u64) && SUM == 4 && chunks(CHUNK) == 1);
+const _: () = assert!(CHUNK.is_multiple_of(PIECE as u64) && TAG == 8 && chunks(CHUNK) == 1);
 
 impl<M: Medium> Drop for Writer<'_, '_, '_, M> {
     fn drop(&mut self) {

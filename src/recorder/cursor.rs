@@ -20,7 +20,7 @@ pub struct Cursor {
     released: AtomicU64,
     /// Events lost, but for nested ones. Stored by the owner.
     lost: AtomicU64,
-    /// So many of the lost were counted in the file when it was written back last.
+    /// The file's word that counts the lost, when it was written back last.
     lost_done: AtomicU64,
     /// Events of signal handlers that met an unfinished one. Stored by these handlers.
     nested: AtomicU64,
@@ -58,14 +58,14 @@ impl Cursor {
     #[cfg(loom)]
     new!();
 
-    /// Begins at a position, with nothing to write back.
-    pub(super) fn begin(&self, position: u64, released: u64, lost: u64) {
+    /// Begins at a position, with nothing to write back: so many events are lost, as a word of the file says.
+    pub(super) fn begin(&self, position: u64, released: u64, (lost, lost_word): (u64, u64)) {
         self.head.store(position, Ordering::Relaxed);
         self.done.store(position, Ordering::Relaxed);
         self.first.store(position, Ordering::Relaxed);
         self.released.store(released, Ordering::Relaxed);
         self.lost.store(lost, Ordering::Relaxed);
-        self.lost_done.store(lost, Ordering::Relaxed);
+        self.lost_done.store(lost_word, Ordering::Relaxed);
         self.nested.store(0, Ordering::Relaxed);
         self.is_claimed.store(false, Ordering::Relaxed);
     }
@@ -150,14 +150,13 @@ impl Cursor {
         self.nested.store(self.nested.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
     }
 
-    /// Events lost, if the file's count of them is to be written back.
-    pub(super) fn lost_since(&self) -> Option<u64> {
-        let lost = self.lost();
-        (lost != self.lost_done.load(Ordering::Acquire)).then_some(lost)
+    /// Whether the file's word that counts the lost is to be written back.
+    pub(super) fn is_lost_word_new(&self, word: u64) -> bool {
+        word != self.lost_done.load(Ordering::Acquire)
     }
 
-    /// The count of so many was written back, and the fence executed.
-    pub(super) fn lost_written_back(&self, lost: u64) {
-        self.lost_done.fetch_max(lost, Ordering::AcqRel);
+    /// This word was written back, and the fence executed.
+    pub(super) fn lost_word_written_back(&self, word: u64) {
+        self.lost_done.store(word, Ordering::Release);
     }
 }

@@ -1,6 +1,6 @@
 //! What can go wrong, and what to do about it.
 
-use super::format::BadDescriptor;
+use super::format::{BadDescriptor, VERSION};
 use core::fmt;
 
 /// A recording that could not be made, opened or claimed.
@@ -43,10 +43,6 @@ pub enum Error<E> {
     Damaged {
         /// Where it is.
         at: u64,
-        /// The checksum in it.
-        found: u32,
-        /// The checksum of it.
-        computed: u32,
     },
     /// A descriptor is whole, and what it says cannot be.
     Impossible {
@@ -74,7 +70,7 @@ impl<E> Error<E> {
         let (at, worst) = if a >= b { first } else { second };
         match worst {
             BadDescriptor::Magic(first) => Self::NoRecording { first, second: first },
-            BadDescriptor::Checksum { found, computed } => Self::Damaged { at, found, computed },
+            BadDescriptor::Damaged => Self::Damaged { at },
             BadDescriptor::Impossible(what) => Self::Impossible { at, what },
             BadDescriptor::Version(found) => Self::Version { at, found },
         }
@@ -102,13 +98,13 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             ),
             Self::Version { at, found } => write!(
                 f,
-                "the descriptor at {at} has version {found} of the format, only version 1 is known: use \
-                 a newer program"
+                "the descriptor at {at} has version {found} of the format, and this program knows version \
+                 {VERSION}: use one that knows it"
             ),
-            Self::Damaged { at, found, computed } => write!(
+            Self::Damaged { at } => write!(
                 f,
-                "both descriptors are damaged: that at {at} has the checksum {found:#010x}, its bytes \
-                 have {computed:#010x}"
+                "both descriptors are damaged: the tag of that at {at} is not that of its bytes; bring one \
+                 back from a copy of the file, or record into a new one"
             ),
             Self::Impossible { at, what } => {
                 write!(f, "the descriptor at {at} cannot be right: {what}")

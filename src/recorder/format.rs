@@ -2,17 +2,18 @@
 
 use super::clock::{Clock, TimeSource};
 use super::options::Mode;
-use crate::checksum;
+use crate::superblock::{self, Found};
+use crate::tag;
 use core::ops::Range;
 
 pub(super) const PAGE: u64 = 4096;
 /// Where the descriptors are.
 pub(super) const DESCRIPTORS: [u64; 2] = [0, PAGE];
 pub(super) const DESCRIPTOR: usize = 128;
-/// The word that has a descriptor's checksum.
-pub(super) const CHECKSUM: u64 = 120;
+/// The word that has a descriptor's tag.
+pub(super) const TAG: u64 = superblock::TAG as u64;
 const DESCRIPTOR_MAGIC: [u8; 8] = *b"CMtRace\x1a";
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 const LOSSES: u64 = 2 * PAGE;
 const LOSS: u64 = 256;
@@ -21,7 +22,7 @@ const LOSS: u64 = 256;
 pub(super) const HEADER: u64 = 64;
 const HEADER_MAGIC: [u8; 4] = *b"CMsb";
 /// What a record has before its payload.
-pub(super) const RECORD: u64 = 16;
+pub(super) const RECORD: u64 = 24;
 
 pub(super) const MOST_SHARDS: u32 = 4096;
 pub(super) const SMALLEST: u32 = 256;
@@ -197,50 +198,44 @@ impl Description {
 
     pub(super) fn to_bytes(self) -> [u8; DESCRIPTOR] {
         let mut bytes = Fields([0; DESCRIPTOR]);
-        bytes.put(0, DESCRIPTOR_MAGIC);
-        bytes.put(8, VERSION.to_le_bytes());
         bytes.put(12, 128_u32.to_le_bytes());
-        bytes.put(16, self.generation.to_le_bytes());
-        bytes.put(24, self.identity);
-        bytes.put(40, self.geometry.shards.to_le_bytes());
-        bytes.put(44, self.geometry.sub_buffers.to_le_bytes());
-        bytes.put(48, self.geometry.size.to_le_bytes());
-        bytes.put(52, self.mode.to_number().to_le_bytes());
-        bytes.put(56, self.source.to_number().to_le_bytes());
-        bytes.put(64, self.pace.ticks_per_second.to_le_bytes());
-        bytes.put(72, self.pace.timestamp.to_le_bytes());
-        bytes.put(80, self.pace.wall.to_le_bytes());
-        bytes.put(88, self.boot_id);
-        let crc = checksum::append(0, &bytes.0[..124]);
-        bytes.put(124, crc.to_le_bytes());
+        bytes.put(24, self.generation.to_le_bytes());
+        bytes.put(32, self.identity);
+        bytes.put(48, self.geometry.shards.to_le_bytes());
+        bytes.put(52, self.geometry.sub_buffers.to_le_bytes());
+        bytes.put(56, self.geometry.size.to_le_bytes());
+        bytes.put(60, self.mode.to_number().to_le_bytes());
+        bytes.put(64, self.source.to_number().to_le_bytes());
+        bytes.put(72, self.pace.ticks_per_second.to_le_bytes());
+        bytes.put(80, self.pace.timestamp.to_le_bytes());
+        bytes.put(88, self.pace.wall.to_le_bytes());
+        bytes.put(96, self.boot_id);
+        superblock::seal(&mut bytes.0, DESCRIPTOR_MAGIC, VERSION);
         bytes.0
     }
 
     pub(super) fn from_bytes(bytes: &[u8; DESCRIPTOR]) -> Result<Self, BadDescriptor> {
-        let bytes = Fields(*bytes);
-        let magic = bytes.take(0);
-        if magic != DESCRIPTOR_MAGIC {
-            return Err(BadDescriptor::Magic(magic));
+        match superblock::read(bytes, DESCRIPTOR_MAGIC, VERSION, || Some(Fields(*bytes))) {
+            Found::Whole(fields) => Self::from_fields(&fields),
+            Found::Version(version) => Err(BadDescriptor::Version(version)),
+            Found::Damaged => Err(BadDescriptor::Damaged),
+            Found::Other(magic) => Err(BadDescriptor::Magic(magic)),
         }
-        let computed = checksum::append(0, &bytes.0[..124]);
-        if computed != bytes.number(124) {
-            return Err(BadDescriptor::Checksum { found: bytes.number(124), computed });
-        }
-        if bytes.number(8) != VERSION {
-            return Err(BadDescriptor::Version(bytes.number(8)));
-        }
+    }
+
+    fn from_fields(bytes: &Fields<DESCRIPTOR>) -> Result<Self, BadDescriptor> {
         let geometry = Geometry {
-            shards: bytes.number(40),
-            sub_buffers: bytes.number(44),
-            size: bytes.number(48),
+            shards: bytes.number(48),
+            sub_buffers: bytes.number(52),
+            size: bytes.number(56),
         };
         let fault = geometry.fault().map_or(Ok(()), |fault| Err(BadDescriptor::Impossible(fault)));
         fault?;
         let unknown = BadDescriptor::Impossible;
         let pace = Pace {
-            ticks_per_second: bytes.word(64),
-            timestamp: bytes.word(72),
-            wall: bytes.word(80),
+            ticks_per_second: bytes.word(72),
+            timestamp: bytes.word(80),
+            wall: bytes.word(88),
         };
         if bytes.number(12) != 128 {
             return Err(unknown("the length of the descriptor is not 128"));
@@ -249,45 +244,45 @@ impl Description {
             return Err(unknown("a second has no ticks"));
         }
         Ok(Self {
-            generation: bytes.word(16),
-            identity: bytes.take(24),
+            generation: bytes.word(24),
+            identity: bytes.take(32),
             geometry,
-            mode: Mode::from_number(bytes.number(52)).ok_or(unknown("the mode is unknown"))?,
-            source: TimeSource::from_number(bytes.number(56))
+            mode: Mode::from_number(bytes.number(60)).ok_or(unknown("the mode is unknown"))?,
+            source: TimeSource::from_number(bytes.number(64))
                 .ok_or(unknown("the source of timestamps is unknown"))?,
             pace,
-            boot_id: bytes.take(88),
+            boot_id: bytes.take(96),
         })
     }
 
     /// The word that says that so many events were lost.
     pub(super) fn loss_word(&self, shard: u32, lost: u64) -> u64 {
         let count = u32::try_from(lost).unwrap_or(u32::MAX);
-        u64::from(count) | u64::from(self.loss_tag(shard, count)) << 32
+        u64::from(count) | self.loss_tag(shard, count) << 32
     }
 
     /// How many events were lost, if the word proves itself.
     pub(super) fn lost(&self, shard: u32, word: u64) -> Option<u64> {
-        let [count, tag] = [word as u32, (word >> 32) as u32];
-        (tag == self.loss_tag(shard, count)).then_some(u64::from(count))
+        let (count, tag) = (word as u32, word >> 32);
+        (tag == self.loss_tag(shard, count) & 0xffff_ffff).then_some(u64::from(count))
     }
 
-    fn loss_tag(&self, shard: u32, count: u32) -> u32 {
+    fn loss_tag(&self, shard: u32, count: u32) -> u64 {
         let mut bytes = Fields([0; 24]);
         bytes.put(0, self.identity);
         bytes.put(16, shard.to_le_bytes());
         bytes.put(20, count.to_le_bytes());
-        checksum::append(0, &bytes.0)
+        tag::of(0, &bytes.0)
     }
 
-    /// What the tags of a sub-buffer's records begin with.
-    pub(super) fn seed(&self, shard: u32, generation: u64, sequence: u64) -> u32 {
+    /// The key of the tags of a sub-buffer's records.
+    pub(super) fn key(&self, shard: u32, generation: u64, sequence: u64) -> u64 {
         let mut bytes = Fields([0; 36]);
         bytes.put(0, self.identity);
         bytes.put(16, generation.to_le_bytes());
         bytes.put(24, sequence.to_le_bytes());
         bytes.put(32, shard.to_le_bytes());
-        checksum::append(0, &bytes.0)
+        tag::of(0, &bytes.0)
     }
 }
 
@@ -295,9 +290,16 @@ impl Description {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum BadDescriptor {
     Magic([u8; 8]),
-    Checksum { found: u32, computed: u32 },
+    Damaged,
     Impossible(&'static str),
     Version(u32),
+}
+
+impl BadDescriptor {
+    /// Whether it is of a version that is still to come.
+    pub(super) const fn is_newer(&self) -> bool {
+        matches!(self, Self::Version(version) if *version > VERSION)
+    }
 }
 
 /// How timestamps go with the wall clock.
@@ -349,16 +351,25 @@ impl Header {
         let mut bytes = Fields([0; HEADER as usize]);
         bytes.put(0, HEADER_MAGIC);
         bytes.put(4, self.shard.to_le_bytes());
-        bytes.put(8, self.sequence.to_le_bytes());
+        bytes.put(8, self.second_word().to_le_bytes());
         bytes.put(16, self.pace.timestamp.to_le_bytes());
         bytes.put(24, self.pace.wall.to_le_bytes());
         bytes.put(32, self.pace.ticks_per_second.to_le_bytes());
         bytes.put(40, self.lost.to_le_bytes());
         bytes.put(48, self.generation.to_le_bytes());
-        bytes.put(56, self.end_before.to_le_bytes());
-        let crc = checksum::append(checksum::append(0, identity), &bytes.0[..60]);
-        bytes.put(60, crc.to_le_bytes());
+        let tag = tag::of(tag::of(0, identity), &bytes.0[..56]);
+        bytes.put(56, tag.to_le_bytes());
         bytes.0
+    }
+
+    /// Sequence number and end of the one before.
+    const fn second_word(&self) -> u64 {
+        self.sequence | (self.end_before as u64) << 40
+    }
+
+    /// The sequence number of a second word.
+    pub(super) const fn sequence_of(second_word: u64) -> u64 {
+        second_word & (SEQUENCES - 1)
     }
 
     /// The first word of a shard's headers.
@@ -369,10 +380,10 @@ impl Header {
     /// The header, if the bytes prove that they are one.
     pub(super) fn from_bytes(bytes: [u8; HEADER as usize], identity: &[u8; 16]) -> Option<Self> {
         let bytes = Fields(bytes);
-        let crc = checksum::append(checksum::append(0, identity), &bytes.0[..60]);
+        let tag = tag::of(tag::of(0, identity), &bytes.0[..56]);
         let header = Self {
             shard: bytes.number(4),
-            sequence: bytes.word(8),
+            sequence: Self::sequence_of(bytes.word(8)),
             pace: Pace {
                 timestamp: bytes.word(16),
                 wall: bytes.word(24),
@@ -380,40 +391,32 @@ impl Header {
             },
             lost: bytes.word(40),
             generation: bytes.word(48),
-            end_before: bytes.number(56),
+            end_before: (bytes.word(8) >> 40) as u32,
         };
-        let is_one = crc == bytes.number(60)
+        let is_one = tag == bytes.word(56)
             && bytes.take(0) == HEADER_MAGIC
-            && header.sequence < SEQUENCES
             && header.pace.ticks_per_second > 0;
         is_one.then_some(header)
     }
 }
 
-/// The first two words that a record's tag is computed of: offset, id and length; timestamp.
+/// The words of a record between its tag and its payload: id, length and offset; timestamp.
 #[inline]
-pub(super) fn tagged(offset: u32, id: u16, len: u16, timestamp: u64) -> [u8; RECORD as usize] {
-    let mut bytes = [0; RECORD as usize];
-    let first = u64::from(offset) | u64::from(low_half(id, len)) << 32;
+pub(super) fn tagged(offset: u32, id: u16, len: u16, timestamp: u64) -> [u8; TAGGED] {
+    let mut bytes = [0; TAGGED];
+    let first = u64::from(id) | u64::from(len) << 16 | u64::from(offset) << 32;
     bytes[..8].copy_from_slice(&first.to_le_bytes());
     bytes[8..].copy_from_slice(&timestamp.to_le_bytes());
     bytes
 }
 
-/// The first word of a record.
-#[inline]
-pub(super) fn first_word(id: u16, len: u16, tag: u32) -> u64 {
-    u64::from(low_half(id, len)) | u64::from(tag) << 32
-}
+/// Bytes of a record between its tag and its payload.
+pub(super) const TAGGED: usize = RECORD as usize - 8;
 
-/// Id, length and tag of a first word.
+/// Id, length and offset of the word behind the tag.
 #[inline]
-pub(super) const fn parts(first: u64) -> (u16, u16, u32) {
-    (first as u16, (first >> 16) as u16, (first >> 32) as u32)
-}
-
-const fn low_half(id: u16, len: u16) -> u32 {
-    id as u32 | (len as u32) << 16
+pub(super) const fn parts(word: u64) -> (u16, u16, u64) {
+    (word as u16, (word >> 16) as u16, word >> 32)
 }
 
 /// Bytes of a record with such a payload.

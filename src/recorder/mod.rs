@@ -46,14 +46,15 @@
 //! sub-buffer of a shard is given up as a whole when the next one is begun.
 //!
 //! # What a reader trusts
-//! No counter. Each record proves itself by a checksum over its bytes and its place, seeded by the file's
-//! identity, the opening, the shard and the sequence number of its sub-buffer. So what an earlier lap has
+//! No counter. Each record proves itself by a tag: a hash of 64 bits over its bytes and its place, with a key made of the
+//! file's identity, the opening, the shard and the sequence number of its sub-buffer. So what an earlier lap has
 //! left, another file's record and a torn one betray themselves, and after damage reading goes on at the next
-//! record that verifies; what was skipped is said ([`Skipped`]). The checksum finds accidents: of unrelated
-//! bytes one in 2^32 passes. It is no protection against people.
+//! record that verifies; what was skipped is said ([`Skipped`]). The tag finds accidents. It is no protection
+//! against people.
 //!
-//! # Format, version 1
-//! All integers are little-endian, all offsets are bytes. The file is a table of pages:
+//! # Format, version 2
+//! All integers are little-endian, all offsets are bytes. H(*seed*, *bytes*) is XXH3 with 64 bits and a seed (xxHash
+//! project, `doc/xxhash_spec.md`, version 0.2.0). The file is a table of pages:
 //!
 //! | at | bytes | what |
 //! |---|---|---|
@@ -69,29 +70,29 @@
 //! | at | bytes | what |
 //! |---|---|---|
 //! | 0 | 8 | magic: `CMtRace` and 0x1a |
-//! | 8 | 4 | version: 1 |
+//! | 8 | 4 | version: 2 |
 //! | 12 | 4 | length of the descriptor: 128 |
-//! | 16 | 8 | generation: 1 when the file is made, one more each time it is opened for recording |
-//! | 24 | 16 | identity: random, the same for the life of the file |
-//! | 40 | 4 | shards: 1 to 4096 |
-//! | 44 | 4 | sub-buffers of a shard: 2 or more |
-//! | 48 | 4 | size of a sub-buffer: a power of two, 256 to 1048576 |
-//! | 52 | 4 | mode: 0 overwrites the oldest, 1 refuses |
-//! | 56 | 4 | source of timestamps: 0 the caller's, 1 nanoseconds of the system's monotonic clock since the opening, 2 the time stamp counter (x86), 3 `CNTVCT_EL0` (arm64) |
-//! | 60 | 4 | zero |
-//! | 64 | 8 | its ticks per second, not 0 |
-//! | 72 | 8 | anchor: a timestamp … |
-//! | 80 | 8 | … and the wall clock then, nanoseconds since 1970-01-01 UTC; 0 if it was not known |
-//! | 88 | 16 | boot id of the system, zeros if there is none |
-//! | 104 | 20 | zero |
-//! | 124 | 4 | CRC32C of the bytes before it |
+//! | 16 | 8 | tag: H(H(0, bytes 0 to 15), bytes 24 to 127) |
+//! | 24 | 8 | generation: 1 when the file is made, one more each time it is opened for recording |
+//! | 32 | 16 | identity: random, the same for the life of the file |
+//! | 48 | 4 | shards: 1 to 4096 |
+//! | 52 | 4 | sub-buffers of a shard: 2 or more |
+//! | 56 | 4 | size of a sub-buffer: a power of two, 256 to 1048576 |
+//! | 60 | 4 | mode: 0 overwrites the oldest, 1 refuses |
+//! | 64 | 4 | source of timestamps: 0 the caller's, 1 nanoseconds of the system's monotonic clock since the opening, 2 the time stamp counter (x86), 3 `CNTVCT_EL0` (arm64) |
+//! | 68 | 4 | zero |
+//! | 72 | 8 | its ticks per second, not 0 |
+//! | 80 | 8 | anchor: a timestamp … |
+//! | 88 | 8 | … and the wall clock then, nanoseconds since 1970-01-01 UTC; 0 if it was not known |
+//! | 96 | 16 | boot id of the system, zeros if there is none |
+//! | 112 | 16 | zero |
 //!
-//! Of two valid descriptors that with the higher generation counts. Magic, version and checksum stay at their
+//! Of two valid descriptors that with the higher generation counts. Magic, version and tag stay at their
 //! places in every later version, so that an unknown version is known as such.
 //!
 //! ## Count of lost events
-//! Bits 0 to 31 are the count, which stops at its maximum; bits 32 to 63 the CRC32C of identity, shard (4
-//! bytes) and count (4 bytes). It is the shard's sum over all openings, and zero while nothing was lost.
+//! Bits 0 to 31 are the count, which stops at its maximum; bits 32 to 63 the low half of H(0, identity, shard in 4
+//! bytes, count in 4 bytes). It is the shard's sum over all openings, and zero while nothing was lost.
 //!
 //! ## Sub-buffer
 //! A header of 64 bytes and records behind it. The sequence number counts a shard's sub-buffers from 0; *slot*
@@ -102,14 +103,14 @@
 //! |---|---|---|
 //! | 0 | 4 | magic: `CMsb` |
 //! | 4 | 4 | shard |
-//! | 8 | 8 | sequence number |
+//! | 8 | 5 | sequence number |
+//! | 13 | 3 | where the records of the sub-buffer before ended, 0 if this opening had none |
 //! | 16 | 8 | timestamp of its begin |
 //! | 24 | 8 | the wall clock then, as above |
 //! | 32 | 8 | ticks per second of its timestamps |
 //! | 40 | 8 | events that the shard had lost before |
 //! | 48 | 8 | generation of the opening that wrote it |
-//! | 56 | 4 | where the records of the sub-buffer before ended, 0 if this opening had none |
-//! | 60 | 4 | CRC32C of identity and the bytes before |
+//! | 56 | 8 | tag: H(H(0, identity), bytes 0 to 55) |
 //!
 //! When a slot is used again the new header is written first, and nothing is zeroed: under the new sequence
 //! number no old record verifies.
@@ -119,18 +120,17 @@
 //!
 //! | at | bytes | what |
 //! |---|---|---|
-//! | 0 | 2 | event id |
-//! | 2 | 2 | length of the payload |
-//! | 4 | 4 | tag |
-//! | 8 | 8 | timestamp |
-//! | 16 | length | payload, then zeros up to a multiple of 8 |
+//! | 0 | 8 | tag: H(key, bytes 8 to the end of the zeros) |
+//! | 8 | 2 | event id |
+//! | 10 | 2 | length of the payload |
+//! | 12 | 4 | the record's offset in its sub-buffer |
+//! | 16 | 8 | timestamp |
+//! | 24 | length | payload, then zeros up to a multiple of 8 |
 //!
-//! The tag is the CRC32C of: identity, generation (8 bytes), sequence number (8), shard (4); then the record's
-//! offset in its sub-buffer (4), event id (2), length (2), timestamp (8), payload and its zeros. Eight bytes of
-//! zero begin no record: an event with id 0 and no payload whose tag is 0, one of 2^32, is not found again.
+//! The key is H(0, identity, generation in 8 bytes, sequence number in 8, shard in 4).
 //!
 //! # Limits
-//! A payload has at most 65535 bytes and must fit a sub-buffer with 80 bytes to spare. There are at most 4096
+//! A payload has at most 65535 bytes and must fit a sub-buffer with 88 bytes to spare. There are at most 4096
 //! shards and 2^40 sub-buffers in a shard's life. One process records into a file ([`DaxFile`] sees to that by
 //! its lock); several record into several files.
 //!

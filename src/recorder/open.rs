@@ -1,6 +1,6 @@
 //! Making a recording, and opening one.
 
-use super::format::{CHECKSUM, DESCRIPTOR, DESCRIPTORS, Description, Geometry, PAGE, SEQUENCES};
+use super::format::{DESCRIPTOR, DESCRIPTORS, Description, Geometry, PAGE, SEQUENCES, TAG};
 use super::options::{Mode, Options};
 use super::reader::Reader;
 use super::sync::AtomicBool;
@@ -46,15 +46,15 @@ impl Options {
         let description = Description::new(1, self.identity, geometry, self.mode, &self.clock);
         let [first, second] = DESCRIPTORS;
         forget(&medium, geometry);
-        // One that was there before may count more openings than the new one. Without its checksum no part of
-        // it completes a torn one that is written over it later.
-        let checksum = second + CHECKSUM;
-        medium.store(checksum, 0, Ordering::Relaxed);
-        medium.writeback(checksum..checksum + 8).map_err(Error::Medium)?;
+        // One that was there before may count more openings than the new one. Without its tag no part of it
+        // completes a torn one that is written over it later.
+        let tag = second + TAG;
+        medium.store(tag, 0, Ordering::Relaxed);
+        medium.writeback(tag..tag + 8).map_err(Error::Medium)?;
         publish(&medium, first, &description)?;
         let recorder = self.recorder(medium, cursors, description)?;
         for cursor in recorder.cursors() {
-            cursor.begin(0, 0, 0);
+            cursor.begin(0, 0, (0, 0));
         }
         Ok(recorder)
     }
@@ -168,7 +168,9 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
                 Mode::Refuse => next.saturating_sub(u64::from(geometry.sub_buffers)),
                 Mode::Overwrite => 0,
             };
-            cursor.begin(next * u64::from(geometry.size), released, reader.lost(shard));
+            let lost_word = self.medium.load(Geometry::loss(shard), Ordering::Relaxed);
+            let lost = (reader.lost(shard), lost_word);
+            cursor.begin(next * u64::from(geometry.size), released, lost);
         }
         Ok(())
     }

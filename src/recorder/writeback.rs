@@ -3,6 +3,7 @@
 use super::format::Geometry;
 use super::{Cursor, Recorder};
 use crate::medium::Medium;
+use core::sync::atomic::Ordering;
 
 impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     /// Writes back what all shards had recorded when this was called and had not been written back by then;
@@ -21,11 +22,9 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     /// by the next call.
     ///
     /// # Cost
-    /// A look at each shard, an instruction for each line of what is new, a fence, and one more for each shard
-    /// that has something new.
+    /// A look at each shard; an instruction for each line of what is new, and two fences for each shard that has
+    /// something new.
     pub fn write_back_all(&self) -> Result<(), M::Error> {
-        // Other threads have stored it: their stores come before the write-backs of this one.
-        self.medium.fence();
         let mut outcome = Ok(());
         for (shard, cursor) in (0..).zip(self.cursors()) {
             outcome = outcome.and(self.write_back_shard(shard, cursor));
@@ -34,23 +33,25 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     }
 
     fn write_back_shard(&self, shard: u32, cursor: &Cursor) -> Result<(), M::Error> {
-        let (geometry, head, lost) =
-            (self.description.geometry, cursor.head(), cursor.lost_since());
-        if cursor.done() >= head && lost.is_none() {
+        let (geometry, head) = (self.description.geometry, cursor.head());
+        let loss = Geometry::loss(shard);
+        let lost_word = self.medium.load(loss, Ordering::Relaxed);
+        let is_lost_word_new = cursor.is_lost_word_new(lost_word);
+        if cursor.done() >= head && !is_lost_word_new {
             return Ok(());
         }
+        // The owner has stored it: its stores come before the write-backs of this thread. Not before its head was
+        // loaded, or events that it finishes meanwhile would count as written back.
+        self.medium.order_observed();
         for range in geometry.ranges(shard, cursor.done()..head) {
             self.medium.writeback(range)?;
         }
-        if lost.is_some() {
-            let at = Geometry::loss(shard);
-            self.medium.writeback(at..at + 8)?;
+        if is_lost_word_new {
+            self.medium.writeback(loss..loss + 8)?;
         }
         self.medium.fence();
         cursor.written_back(head);
-        if let Some(lost) = lost {
-            cursor.lost_written_back(lost);
-        }
+        cursor.lost_word_written_back(lost_word);
         Ok(())
     }
 }

@@ -1,27 +1,27 @@
 //! Recording events.
 //!
-//! All that changes with an event is private to the thread: where it goes in the medium, and what its tag
-//! begins with. The medium sees one copy and one word, which is stored last.
+//! All that changes with an event is private to the thread: where it goes in the medium, and the key of its
+//! tag. The medium sees one copy and one word, which is stored last.
 
 use super::cursor::Cursor;
-use super::format::{self, Description, Geometry, HEADER, Header, Pace, RECORD, SEQUENCES};
+use super::format::{self, Description, Geometry, HEADER, Header, Pace, RECORD, SEQUENCES, TAGGED};
 use super::options::{Durability, Mode};
 use super::sync::AtomicBool;
 use super::{Clock, NotRecorded, Recorder};
-use crate::checksum::Crc32c;
 use crate::medium::Medium;
+use crate::tag;
 use core::cell::Cell;
 use core::fmt;
 use core::sync::atomic::{Ordering, compiler_fence};
 
-/// Payloads up to this length are put together with what is before them, so that checksum and copy have
+/// Payloads up to this length are put together with what is before them, so that tag and copy have
 /// one stretch of bytes to do.
 const SHORT: usize = 48;
 
 /// The size of a word in bytes.
 const WORD: usize = 8;
-/// Words of the longest of these.
-const WORDS: usize = (RECORD as usize + SHORT) / WORD;
+/// Words of the longest of these, without the tag.
+const WORDS: usize = (TAGGED + SHORT) / WORD;
 
 /// A shard's owner: records events of one thread.
 ///
@@ -37,13 +37,12 @@ pub struct Writer<'r, M: Medium> {
     is_stopped: &'r AtomicBool,
     description: &'r Description,
     clock: &'r Clock,
-    crc32c: Crc32c,
     durability: Durability,
     shard: u32,
     /// An event is under way on this thread.
     is_busy: Cell<bool>,
-    /// What the tags of this sub-buffer begin with.
-    seed: Cell<u32>,
+    /// The key of the tags of this sub-buffer.
+    key: Cell<u64>,
     /// Where this sub-buffer begins in the medium.
     start: Cell<u64>,
     /// Where the next record goes in this sub-buffer; its size if there is no sub-buffer.
@@ -61,11 +60,10 @@ impl<'r, M: Medium> Writer<'r, M> {
             is_stopped,
             description,
             clock,
-            crc32c: Crc32c::of_this_cpu(),
             durability: *durability,
             shard,
             is_busy: Cell::new(false),
-            seed: Cell::new(0),
+            key: Cell::new(0),
             start: Cell::new(0),
             offset: Cell::new(0),
             position: Cell::new(0),
@@ -89,7 +87,7 @@ impl<'r, M: Medium> Writer<'r, M> {
     /// [`NotRecorded`] says which are counted as lost.
     ///
     /// # Cost
-    /// Stores, a checksum and a timestamp; when a sub-buffer is full, a header of 64 bytes as well.
+    /// Stores, a tag and a timestamp; when a sub-buffer is full, a header of 64 bytes as well.
     #[inline]
     pub fn record(&self, id: u16, payload: &[u8]) -> Result<(), NotRecorded<M::Error>> {
         self.record_at(self.clock.now(), id, payload)
@@ -172,32 +170,34 @@ impl<'r, M: Medium> Writer<'r, M> {
         // It is aligned; as the compiler sees that, nothing is done for the case that it is not.
         let at = (self.start.get() + offset) & !(WORD as u64 - 1);
         let tag = if payload.len() <= SHORT {
-            let words = format::record_len(payload.len()) as usize / WORD;
+            let words = format::record_len(payload.len()) as usize / WORD - 1;
             let record = short_record(&tagged, payload);
-            self.medium.write(at + WORD as u64, record[1..words].as_flattened());
-            self.crc32c.append_words(self.seed.get(), record, words)
+            let record = record[..words].as_flattened();
+            self.medium.write(at + WORD as u64, record);
+            tag::of(self.key.get(), record)
         } else {
             self.put_long(at, &tagged, payload)
         };
         // Last, so that who sees it sees the rest.
-        self.medium.store(at, format::first_word(id, len, tag), Ordering::Release);
+        self.medium.store(at, tag, Ordering::Release);
     }
 
-    /// Writes all of a record but its first word; returns its tag.
-    fn put_long(&self, at: u64, tagged: &[u8; RECORD as usize], payload: &[u8]) -> u32 {
+    /// Writes all of a record but its tag, which is returned.
+    fn put_long(&self, at: u64, tagged: &[u8; TAGGED], payload: &[u8]) -> u64 {
         let (words, rest) = payload.as_chunks::<8>();
         let words = words.as_flattened();
-        let tag = self.crc32c.append(self.seed.get(), tagged);
-        let mut tag = self.crc32c.append(tag, words);
-        self.medium.write(at + 8, &tagged[8..]);
+        let mut tag = tag::Running::new(self.key.get());
+        tag.append(tagged);
+        tag.append(words);
+        self.medium.write(at + WORD as u64, tagged);
         self.medium.write(at + RECORD, words);
         if !rest.is_empty() {
             let mut last = [0; 8];
             last[..rest.len()].copy_from_slice(rest);
-            tag = self.crc32c.append(tag, &last);
+            tag.append(&last);
             self.medium.write(at + RECORD + words.len() as u64, &last);
         }
-        tag
+        tag.finish()
     }
 
     /// Begins the next sub-buffer, for an event that does not fit this one. Whether the one before could be
@@ -243,7 +243,7 @@ impl<'r, M: Medium> Writer<'r, M> {
         };
         let start = geometry.sub_buffer(self.shard, sequence);
         self.medium.write(start, &header.to_bytes(&identity));
-        self.seed.set(self.description.seed(self.shard, generation, sequence));
+        self.key.set(self.description.key(self.shard, generation, sequence));
         self.start.set(start);
         self.offset.set(HEADER);
         self.position.set(sequence * u64::from(geometry.size));
@@ -251,6 +251,8 @@ impl<'r, M: Medium> Writer<'r, M> {
 
     /// Goes on where the last owner has stopped.
     fn take_up(&self) {
+        // What that thread has stored this one may have to write back.
+        self.medium.order_observed();
         let Description { geometry, generation, .. } = *self.description;
         let (size, head) = (u64::from(geometry.size), self.cursor.head());
         let (sequence, offset) = (head / size, head % size);
@@ -259,7 +261,7 @@ impl<'r, M: Medium> Writer<'r, M> {
             self.offset.set(size);
             return;
         }
-        self.seed.set(self.description.seed(self.shard, generation, sequence));
+        self.key.set(self.description.key(self.shard, generation, sequence));
         self.start.set(geometry.sub_buffer(self.shard, sequence));
         self.offset.set(offset);
         self.position.set(sequence * size);
@@ -283,6 +285,7 @@ impl<'r, M: Medium> Writer<'r, M> {
             NotRecorded::Nested => self.cursor.lose_nested(),
             _ => self.cursor.lose(),
         }
+        // What writes it back looks for this word, not for the cursor's count.
         let at = Geometry::loss(self.shard);
         let word = self.description.loss_word(self.shard, self.cursor.lost());
         self.medium.store(at, word, Ordering::Relaxed);
@@ -293,13 +296,13 @@ impl<'r, M: Medium> Writer<'r, M> {
     }
 }
 
-/// The words of a record, with the first as its tag is computed of it, and zeros behind.
+/// The words of a record behind its tag, and zeros behind them.
 ///
 /// Word by word, never more at once: a load of what has just been stored in smaller pieces waits until the
 /// stores before it are done, those of the last event as well (Intel Optimization Reference Manual,
 /// "Store-to-Load-Forwarding Restriction on Size and Alignment").
 #[inline(always)]
-fn short_record(tagged: &[u8; RECORD as usize], payload: &[u8]) -> [[u8; WORD]; WORDS] {
+fn short_record(tagged: &[u8; TAGGED], payload: &[u8]) -> [[u8; WORD]; WORDS] {
     let mut record = [[0; WORD]; WORDS];
     let (words, rest) = payload.as_chunks();
     let from = tagged.as_chunks().0.iter().chain(words);

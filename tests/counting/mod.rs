@@ -98,4 +98,8 @@ impl Medium for Counting {
         self.fences.fetch_add(1, Relaxed);
         self.medium.fence();
     }
+
+    fn order_observed(&self) {
+        self.medium.order_observed();
+    }
 }

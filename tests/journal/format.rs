@@ -9,85 +9,95 @@ use core::sync::atomic::Ordering::Relaxed;
 /// Three segments of 128 bytes.
 const BYTES: u64 = 8192 + 3 * 128;
 
-/// The superblock of generation 1, at offset 4096, as words whose first byte is the highest. Identity
-/// 01234567..3210; capacity 384, window 256, segments of 128, alignment 8; head 0 in epoch 0; epoch 1 from 0 on.
-const SUPERBLOCK: [u64; 16] = [
-    0x636d_6a6f_7572_6e6c,
-    0x0100_0000_6242_fe39,
-    0xefcd_ab89_6745_2301,
-    0x1032_5476_98ba_dcfe,
-    0x8001_0000_0000_0000,
-    0x0001_0000_0000_0000,
-    0x8000_0000_0800_0000,
-    0x0100_0000_0000_0000,
-    0,
-    0,
-    0x0100_0000_0000_0000,
-    0,
-    0x0000_0000_2cdc_c847,
-    0,
-    0,
-    0,
+/// XXH3 with a seed, by another implementation than the library's.
+fn h(seed: u64, parts: &[&[u8]]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64_with_seed(&parts.concat(), seed)
+}
+
+const IDENTITY: [u8; 16] = [
+    0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01, 0x10, 0x32, 0x54, 0x76, 0x98, 0xba, 0xdc, 0xfe,
 ];
 
-/// The log: a mark at 0, the record "one" at 64, a void from 88 to the end of the segment, a mark at 128, the
-/// record of the bytes 1 to 40 at 192. Nothing behind.
-const LOG: [u64; 48] = [
-    0xdb88_9905_3000_0002,
-    0,
-    0xefcd_ab89_6745_2301,
-    0x1032_5476_98ba_dcfe,
-    0x0100_0000_0000_0000,
-    0x2cdc_c847_0703_0200,
-    0x8001_0000_0000_0000,
-    0,
-    0x959b_bd94_0300_0001,
-    0x4000_0000_0000_0000,
-    0x6f6e_6500_0000_0000,
-    0x37b5_f6f7_1800_0003,
-    0x5800_0000_0000_0000,
-    0,
-    0,
-    0,
-    0x3549_e068_3000_0002,
-    0x8000_0000_0000_0000,
-    0xefcd_ab89_6745_2301,
-    0x1032_5476_98ba_dcfe,
-    0x0100_0000_0000_0000,
-    0x2cdc_c847_0703_0200,
-    0x8001_0000_0000_0000,
-    0,
-    0x4a19_f5f6_2800_0001,
-    0xc000_0000_0000_0000,
-    0x0102_0304_0506_0708,
-    0x090a_0b0c_0d0e_0f10,
-    0x1112_1314_1516_1718,
-    0x191a_1b1c_1d1e_1f20,
-    0x2122_2324_2526_2728,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-];
+/// The bytes of a journal, put together by the documentation.
+struct Image {
+    bytes: Vec<u8>,
+    key: u64,
+}
+
+impl Image {
+    fn put(&mut self, at: u64, bytes: &[u8]) {
+        self.bytes[at as usize..][..bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// Of generation 1, at offset 4096. Capacity 384 = 0x180, window 256, segments of 128, alignment 8; head 0 in
+    /// epoch 0, which has the key 0; epoch 1 from 0 on; nothing acknowledged.
+    fn superblock(&mut self) {
+        let key = self.key.to_le_bytes();
+        self.put(4096, b"cmjournl\x02\0\0\0");
+        self.put(4096 + 24, &IDENTITY);
+        self.put(4096 + 40, &[0x80, 1]);
+        self.put(4096 + 48, &[0, 1]);
+        self.put(4096 + 56, &[128]);
+        self.put(4096 + 60, &[8]);
+        self.put(4096 + 64, &[1]);
+        self.put(4096 + 96, &[1]);
+        self.put(4096 + 104, &key);
+        seal(&mut self.bytes[4096..][..128]);
+    }
+
+    /// A record: `length` and `kind` are what its header says.
+    fn record(&mut self, position: u64, key: u64, (length, kind): (u32, u32), payload: &[u8]) {
+        let mut second = [0; 8];
+        second[..4].copy_from_slice(&(length | kind << 24).to_le_bytes());
+        second[4..].copy_from_slice(&(position as u32 / 8).to_le_bytes());
+        let tag = h(h(key, &[&second, &position.to_le_bytes()]), &[payload]);
+        self.put(8192 + position, &tag.to_le_bytes());
+        self.put(8192 + position + 8, &second);
+        self.put(8192 + position + 16, payload);
+    }
+
+    fn mark(&mut self, position: u64) {
+        let mut payload = [0; 48];
+        payload[..16].copy_from_slice(&IDENTITY);
+        payload[16] = 1;
+        payload[24..32].copy_from_slice(&self.key.to_le_bytes());
+        // Capacity 384; segments of 2^7 bytes, aligned to 2^3; two of them are the window.
+        payload[32..34].copy_from_slice(&[0x80, 1]);
+        payload[40..43].copy_from_slice(&[7, 3, 2]);
+        self.record(position, u64::from_le_bytes(*b"cmj mark"), (48, 2), &payload);
+    }
+
+    /// A mark at 0, the record "one" at 64, a void from 88 to the end of the segment, a mark at 128, the record of the
+    /// bytes 1 to 40 at 192. Nothing behind.
+    ///
+    /// The first record vouches for all before it: 1 in bits 3 to 7; the second one for all before the void: 31.
+    fn log(&mut self) {
+        self.mark(0);
+        self.record(64, self.key, (3, 1 | 1 << 3), b"one");
+        self.record(88, self.key, (24, 3), b"");
+        self.mark(128);
+        let payload: Vec<u8> = (1..=40).collect();
+        self.record(192, self.key, (40, 1 | 31 << 3), &payload);
+    }
+}
+
+/// Puts the tag into a superblock.
+fn seal(superblock: &mut [u8]) {
+    let tag = h(h(0, &[&superblock[..16]]), &[&superblock[24..128]]);
+    superblock[16..24].copy_from_slice(&tag.to_le_bytes());
+}
+
+/// All of it, with the key of the first epoch.
+fn image(key: u64) -> Vec<u8> {
+    let mut image = Image { bytes: vec![0; BYTES as usize], key };
+    image.superblock();
+    image.log();
+    image.bytes
+}
 
 fn golden() -> SimMedium {
     let medium = Simulation::new(Model::x86(), BYTES).medium();
-    let words =
-        SUPERBLOCK.iter().zip((4096..).step_by(8)).chain(LOG.iter().zip((8192..).step_by(8)));
-    words.for_each(|(word, at)| medium.store(at, word.swap_bytes(), Relaxed));
+    medium.write(0, &image(0x0123_4567_89ab_cdef));
     medium
 }
 
@@ -111,10 +121,12 @@ fn it_is_written_as_documented() {
     let journal = options().create(&medium).unwrap();
     journal.append(b"one").unwrap();
     journal.append(&(1..=40).collect::<Vec<u8>>()).unwrap();
-    let expected = golden();
-    for at in (0..BYTES).step_by(8) {
-        let (found, expected) = (medium.load(at, Relaxed), expected.load(at, Relaxed));
-        assert_eq!(found, expected, "offset {at}: {found:#018x}, not {expected:#018x}");
+    // The key is random.
+    let expected = image(medium.load(4096 + 104, Relaxed));
+    let mut found = vec![0; BYTES as usize];
+    medium.read(0, &mut found).unwrap();
+    for (at, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        assert_eq!(found, expected, "offset {at}: {found:#04x}, not {expected:#04x}");
     }
 }
 
@@ -129,19 +141,22 @@ fn each_changed_byte_is_noticed_or_harmless() {
             Ok((journal, recovered)) => {
                 let records = records(&journal).unwrap();
                 assert_eq!(records.len() as u64, recovered.records);
-                // What is in use: the mark and the first record, the void's header, the second mark and record.
-                let first = 8192 + 88;
-                let second = 8192 + 248;
-                let is_void = (first + 16..8192 + 128).contains(&at);
-                let expected = if at < first {
-                    0
-                } else if is_void || at >= second {
-                    2
-                } else {
-                    1
+                let is_harmless = (8192 + 83..8192 + 88).contains(&at)
+                    || (8192 + 104..8192 + 128).contains(&at)
+                    || at >= 8192 + 248;
+                let expected = match at - 8192 {
+                    _ if is_harmless => (2, 0),
+                    // The void, and the second mark: the second record is behind.
+                    88..192 => (1, 1),
+                    _ => (1, 0),
                 };
-                assert_eq!(records.len(), expected, "offset {at}");
+                assert_eq!((records.len(), recovered.behind), expected, "offset {at}");
+                // Of the last record nothing may be left that names its position.
+                let is_named = !(8192 + 204..8192 + 208).contains(&at);
+                assert_eq!(recovered.torn, !is_harmless && is_named, "offset {at}");
             }
+            // The first record vouches for the mark before it, the second one for the first.
+            Err(Error::Damaged(_)) => assert!((8192..8192 + 83).contains(&at), "offset {at}"),
             Err(Error::NotAJournal { .. }) => assert!((4096..4104).contains(&at), "offset {at}"),
             Err(Error::Superblocks) => assert!((4104..4224).contains(&at), "offset {at}"),
             Err(error) => panic!("offset {at}: {error}"),
@@ -167,14 +182,15 @@ fn what_is_no_journal_or_not_all_of_one_is_refused() {
     let tiny = Simulation::new(Model::x86(), 4000).medium();
     assert!(matches!(options().open(&tiny), Err(Error::Truncated { size: 4000, needed: 4224 })));
 
-    // Version 2, with the checksum that it has then.
     let later = golden();
-    bytes[8] = 2;
-    let mut rest = bytes[..12].to_vec();
-    rest.extend_from_slice(&bytes[16..]);
-    bytes[12..16].copy_from_slice(&crc32c::crc32c(&rest).to_le_bytes());
+    bytes[8] = 3;
+    seal(&mut bytes);
     later.write(4096, &bytes);
-    assert!(refused(&later).starts_with("the journal has version 2 of its format"));
+    assert!(refused(&later).starts_with("the journal has version 3 of its format"));
+    // Of the first version, which had its checksum elsewhere.
+    bytes[8] = 1;
+    later.write(4096, &bytes);
+    assert!(refused(&later).starts_with("the journal has version 1 of its format"));
 
     assert!(matches!(options().create(golden()), Err(Error::Exists)));
 }
@@ -186,9 +202,8 @@ fn after_the_last_generation_nothing_is_opened_or_trimmed() {
     let medium = golden();
     let mut bytes = [0; 128];
     medium.read(4096, &mut bytes).unwrap();
-    bytes[56..64].copy_from_slice(&(LAST - 1).to_le_bytes());
-    let checksum = crc32c::crc32c_append(crc32c::crc32c(&bytes[..12]), &bytes[16..]);
-    bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
+    bytes[64..72].copy_from_slice(&(LAST - 1).to_le_bytes());
+    seal(&mut bytes);
     // An even generation is the first.
     medium.write(0, &bytes);
 

@@ -1,7 +1,7 @@
 //! What users do with a journal, and what they are refused.
 
 use crate::counting::{Broken, Counting};
-use crate::life::{BYTES, options, payload, records};
+use crate::life::{BYTES, WIDE, options, payload, records};
 use cachemaint::journal::{Error, Group, Journal, Options, Position, Reader, Salvaged};
 use cachemaint::medium::Medium;
 use cachemaint::sim::{Model, SimMedium, Simulation};
@@ -193,7 +193,7 @@ fn sizes_that_cannot_be_are_refused() {
     assert!(matches!(sizes(options().window(128)), Error::Sizes { window: 128, .. }));
     assert!(matches!(sizes(options().window(768)), Error::Sizes { window: 768, .. }));
     assert!(matches!(sizes(options().segment(1 << 63)), Error::Sizes { .. }));
-    let needed = 8192 + 2 * 4096;
+    let needed = 8192 + 3 * 4096;
     let small = sizes(options().segment(4096).window(8192));
     assert!(matches!(small, Error::TooSmall { size: BYTES, needed: n } if n == needed), "{small}");
 }
@@ -323,19 +323,23 @@ fn lose_superblocks(medium: &SimMedium, lost: &[u64]) {
     }
 }
 
-/// Two segments of 256 bytes.
-fn two_segments() -> Options<'static> {
+/// Three segments of 256 bytes.
+fn wide() -> Options<'static> {
     options().segment(256).window(512)
+}
+
+fn wide_medium() -> SimMedium {
+    Simulation::new(Model::x86(), WIDE).medium()
 }
 
 /// The last epoch has begun in the last segment, so that no segment begins with a mark of it.
 #[test]
 fn a_journal_without_superblocks_keeps_an_epoch_within_a_segment() {
-    let medium = medium();
-    two_segments().create(&medium).unwrap().append(b"first").unwrap();
-    two_segments().open(&medium).unwrap().0.append(b"last").unwrap();
+    let medium = wide_medium();
+    wide().create(&medium).unwrap().append(b"first").unwrap();
+    wide().open(&medium).unwrap().0.append(b"last").unwrap();
     lose_superblocks(&medium, &[0, 4096]);
-    let (journal, repaired) = two_segments().repair(&medium).unwrap();
+    let (journal, repaired) = wide().repair(&medium).unwrap();
     assert_eq!((repaired.records, repaired.lost.len()), (2, 0));
     assert_eq!(payloads(&journal), [b"first".to_vec(), b"last".to_vec()]);
 }
@@ -343,43 +347,44 @@ fn a_journal_without_superblocks_keeps_an_epoch_within_a_segment() {
 /// The older one knows nothing of the last epoch.
 #[test]
 fn a_journal_whose_newer_superblock_is_lost_keeps_the_last_epoch() {
-    let medium = medium();
-    two_segments().create(&medium).unwrap().append(b"first").unwrap();
-    two_segments().open(&medium).unwrap().0.append(b"last").unwrap();
+    let medium = wide_medium();
+    wide().create(&medium).unwrap().append(b"first").unwrap();
+    wide().open(&medium).unwrap().0.append(b"last").unwrap();
     // That of generation 2.
     lose_superblocks(&medium, &[0]);
-    assert!(matches!(two_segments().open(&medium), Err(Error::Damaged(_))));
-    let (journal, repaired) = two_segments().repair(&medium).unwrap();
+    assert!(matches!(wide().open(&medium), Err(Error::Damaged(_))));
+    let (journal, repaired) = wide().repair(&medium).unwrap();
     assert_eq!((repaired.records, repaired.lost.len()), (2, 0));
     drop(journal);
-    let (journal, _) = two_segments().open(&medium).unwrap();
+    let (journal, _) = wide().open(&medium).unwrap();
     assert_eq!(payloads(&journal), [b"first".to_vec(), b"last".to_vec()]);
 }
 
-/// The mark of the next epoch goes where the trimmed record was: from 480 on there is no room for it.
+/// The mark of the next epoch goes where the trimmed record was: from 736 on there is no room for it.
 #[test]
 fn a_journal_without_its_superblock_is_not_begun_over_what_was_trimmed() {
     for lost in [&[0, 4096][..], &[0]] {
-        let medium = medium();
-        let journal = two_segments().create(&medium).unwrap();
+        let medium = wide_medium();
+        let journal = wide().create(&medium).unwrap();
         journal.append(&[1; 176]).unwrap();
         journal.trim(journal.end()).unwrap();
-        journal.append(&[2; 144]).unwrap();
-        assert_eq!(journal.end(), Position::new(480));
+        journal.append(&[2; 176]).unwrap();
+        journal.append(&[3; 144]).unwrap();
+        assert_eq!(journal.end(), Position::new(736));
         drop(journal);
         lose_superblocks(&medium, lost);
-        drop(two_segments().repair(&medium).unwrap());
-        let (journal, _) = two_segments().open(&medium).unwrap();
-        assert_eq!(payloads(&journal), [vec![2; 144]]);
+        drop(wide().repair(&medium).unwrap());
+        let (journal, _) = wide().open(&medium).unwrap();
+        assert_eq!(payloads(&journal), [vec![2; 176], vec![3; 144]]);
     }
 }
 
 /// Behind the lost mark of an epoch, at 88, there is a void, which any epoch may have, and then a record of that epoch.
 #[test]
 fn a_void_behind_a_lost_mark_is_no_place_to_go_on_from() {
-    let medium = medium();
-    two_segments().create(&medium).unwrap().append(b"first").unwrap();
-    let (journal, _) = two_segments().open(&medium).unwrap();
+    let medium = wide_medium();
+    wide().create(&medium).unwrap().append(b"first").unwrap();
+    let (journal, _) = wide().open(&medium).unwrap();
     drop(journal.reserve(0).unwrap());
     let second = journal.append(b"second").unwrap();
     assert_eq!(second, Position::new(88 + 64 + 16));
@@ -387,14 +392,14 @@ fn a_void_behind_a_lost_mark_is_no_place_to_go_on_from() {
     // In the next segment, whose mark tells the epoch.
     journal.append(&[4; 30]).unwrap();
     drop(journal);
-    two_segments().open(&medium).unwrap().0.append(b"").unwrap();
+    wide().open(&medium).unwrap().0.append(b"").unwrap();
     medium.store(8192 + 88 + 16, 0x1234, Relaxed);
     let expected =
         [b"first".to_vec(), b"second".to_vec(), b"third".to_vec(), vec![4; 30], Vec::new()];
-    let (journal, _) = two_segments().repair(&medium).unwrap();
+    let (journal, _) = wide().repair(&medium).unwrap();
     assert_eq!(payloads(&journal), expected);
     drop(journal);
-    assert_eq!(two_segments().open(&medium).unwrap().1.records, 5);
+    assert_eq!(wide().open(&medium).unwrap().1.records, 5);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Where blobs and tables begin in a store with units of 64, by the documentation of the format.
 pub(crate) const DATA: usize = 25_600;
-/// Bytes that one checksum is of.
+/// Bytes that have a tag of their own.
 const CHUNK: u64 = 65_536;
 
 /// Lengths of blobs: of no chunk, of one and of several, at their boundaries and beside.
@@ -189,15 +189,15 @@ pub(crate) fn live(bytes: usize, steps: &[Step]) -> Lived {
     let snapshot = store.snapshot().unwrap();
     let history = snapshot.history().unwrap().map(Result::unwrap).collect();
     let infos = snapshot.entries().map(Result::unwrap);
-    let places = infos.map(|info| info.offset..sums(&info).end).collect();
+    let places = infos.map(|info| info.offset..tags(&info).end).collect();
     Lived { image: medium.bytes(), generation: store.generation(), last, before, history, places }
 }
 
-/// Where the list of a blob's checksums is, by the documentation of the format.
-fn sums(info: &Info) -> Range<u64> {
+/// Where the list of a blob's tags is, by the documentation of the format.
+fn tags(info: &Info) -> Range<u64> {
     let chunks = info.len.div_ceil(CHUNK);
     let at = info.offset + info.len.next_multiple_of(8);
-    if chunks > 1 { at..at + 4 * chunks } else { at..at }
+    if chunks > 1 { at..at + 8 * chunks } else { at..at }
 }
 
 impl Lived {
@@ -214,15 +214,15 @@ impl Lived {
     /// Both copies of the table.
     pub(crate) fn tables(&self) -> [Range<u64>; 2] {
         let header = self.headers()[0].start;
-        let len = self.word(header + 48) & 0xffff_ffff;
-        [32, 40].map(|at| self.word(header + at)).map(|at| at..at + len)
+        let len = self.word(header + 8) >> 32;
+        [40, 48].map(|at| self.word(header + at)).map(|at| at..at + len)
     }
 
     /// The history that holds.
     fn history(&self) -> Range<u64> {
         let table = self.tables()[0].start;
-        let at = 16_384 + self.word(table + 16) % 2 * 4608;
-        at..at + (self.word(table + 24) & 0xffff_ffff)
+        let at = 16_384 + self.word(table + 24) % 2 * 4608;
+        at..at + (self.word(table + 40) & 0xffff_ffff)
     }
 }
 
@@ -244,7 +244,7 @@ pub(crate) enum Kind {
     Bit(u8),
     Zeros(u16),
     Ones(u16),
-    /// Bytes that are made of the seed: to choose them would be to forge checksums.
+    /// Bytes that are made of the seed: to choose them would be to forge tags.
     Noise(u16, u32),
     /// What is elsewhere.
     Copy(u16, u32),
@@ -377,17 +377,17 @@ impl Harmed<'_> {
     where
         R::Error: core::fmt::Debug,
     {
-        let (place, sums) = (info.range(), sums(info));
+        let (place, tags) = (info.range(), tags(info));
         match read(snapshot, info) {
             Ok(found) => assert!(found == bytes, "{info:?}"),
-            Err(error) if self.is_hit(&place) || self.is_hit(&sums) => match error {
+            Err(error) if self.is_hit(&place) || self.is_hit(&tags) => match error {
                 Error::Damaged(damage) => self.is_told(&damage),
                 Error::Truncated { size, needed } => self.is_missing(size, needed),
                 error => panic!("{error:?}"),
             },
             Err(error) => panic!("{info:?} is whole: {error:?}"),
         }
-        if self.is_hit(&sums) || self.is_cut {
+        if self.is_hit(&tags) || self.is_cut {
             return;
         }
         let blob = snapshot.blob(info.name.as_str()).unwrap();

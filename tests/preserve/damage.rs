@@ -2,11 +2,12 @@
 
 use crate::claims::{
     Area, DATA, Deed, End, Harm, Kind, Lived, Step, anything_is_read_to_an_end,
-    damage_costs_what_it_touches, found, live, options, whole,
+    damage_costs_what_it_touches, found, kept, live, options, whole,
 };
 use crate::plain::Plain;
+use crate::seal::{seal, tables};
 use cachemaint::medium::Bytes;
-use cachemaint::preserve::{Damage, Error, Part, Reader, Snapshot};
+use cachemaint::preserve::{Damage, Error, Part, Reader, Snapshot, Store};
 use core::ops::Range;
 use proptest::prelude::*;
 
@@ -55,7 +56,7 @@ fn each_bit_of_headers_histories_tables_and_a_blob_is_proved() {
 #[test]
 fn a_bit_of_a_chunk_costs_that_chunk() {
     let lived = large();
-    // One in some thousand bytes, and each of the last 40, where lists of checksums are.
+    // One in some thousand bytes, and each of the last 40, where lists of tags are.
     for place in &lived.places {
         let end = place.end as usize * 8;
         bits_are_flipped(&lived, bits(place).step_by(8 * 9973 + 1));
@@ -105,6 +106,112 @@ fn damage_is_told_with_what_can_be_done() {
     let remedy = "or put the blobs that can still be loaded into a new one";
     assert!(error.ends_with(remedy), "{error}");
     assert_eq!(Reader::open(Bytes(&image)).unwrap().load("a").unwrap().len(), 30);
+}
+
+/// Bytes of a chunk.
+const CHUNK: usize = 65_536;
+
+/// Bytes whose chunks end with their own CRC32C, as the frames of many formats do. A CRC32C over such a chunk is the same
+/// whatever the rest of the chunk says.
+fn framed(number: u64, chunks: &[usize]) -> Vec<u8> {
+    let framed = chunks.iter().zip(number..).flat_map(|(len, number)| {
+        let mut chunk = kept(number, *len as u32 - 4, 0).bytes;
+        chunk.extend(crc32c::crc32c(&chunk).to_le_bytes());
+        chunk
+    });
+    framed.collect()
+}
+
+fn put(store: &mut Store<Plain>, name: &str, bytes: &[u8]) -> usize {
+    let mut transaction = store.begin().unwrap();
+    transaction.put(name, bytes).unwrap();
+    transaction.commit().unwrap();
+    store.reader().stat(name).unwrap().unwrap().offset as usize
+}
+
+fn is_damaged_at(image: &[u8], name: &str, part: Part) {
+    match Reader::open(Bytes(image)).unwrap().load(name) {
+        Err(Error::Damaged(damage)) => assert_eq!(damage.part, part),
+        Ok(_) => panic!("{name} is taken for whole"),
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+#[test]
+fn bytes_of_another_blob_that_end_with_their_checksum_are_damage() {
+    for chunks in [&[300][..], &[CHUNK], &[CHUNK, 300]] {
+        let medium = Plain::new(vec![0; DATA + 400_000]);
+        let mut store = options().create(medium.clone()).unwrap();
+        let bytes = framed(0, chunks);
+        let from = put(&mut store, "a", &bytes);
+        let to = put(&mut store, "b", &framed(10, chunks));
+        let mut image = medium.bytes();
+        image.copy_within(from..from + bytes.len(), to);
+        is_damaged_at(&image, "b", Part::Bytes { at: 0 });
+        // With the list of its tags, where there is one.
+        if chunks.len() > 1 {
+            image.copy_within(from..from + bytes.len().next_multiple_of(8) + 8 * chunks.len(), to);
+            is_damaged_at(&image, "b", Part::Tags);
+        }
+    }
+}
+
+#[test]
+fn another_chunk_of_a_blob_that_ends_with_its_checksum_is_damage() {
+    let medium = Plain::new(vec![0; DATA + 400_000]);
+    let mut store = options().create(medium.clone()).unwrap();
+    let at = put(&mut store, "a", &framed(0, &[CHUNK, CHUNK, CHUNK]));
+    let mut image = medium.bytes();
+    image.copy_within(at..at + CHUNK, at + CHUNK);
+    is_damaged_at(&image, "a", Part::Bytes { at: CHUNK as u64 });
+}
+
+/// As if the write of the newer one had been lost.
+#[test]
+fn bytes_of_an_older_blob_in_the_same_place_are_damage() {
+    for chunks in [&[300][..], &[CHUNK], &[CHUNK, CHUNK, 300]] {
+        let medium = Plain::new(vec![0; DATA + 600_000]);
+        let mut store = options().create(medium.clone()).unwrap();
+        let older = framed(0, chunks);
+        let at = put(&mut store, "a", &older);
+        let before = medium.bytes();
+        let mut numbers = (10..).step_by(10);
+        while put(&mut store, "a", &framed(numbers.next().unwrap(), chunks)) != at {}
+        let end = older.len().next_multiple_of(8);
+        for (chunk, len) in (0..).step_by(CHUNK).zip(chunks) {
+            let mut image = medium.bytes();
+            let range = at + chunk..at + chunk + len;
+            image[range.clone()].copy_from_slice(&before[range]);
+            is_damaged_at(&image, "a", Part::Bytes { at: chunk as u64 });
+            if chunks.len() > 1 {
+                // Its tag, too.
+                let tag = at + end + chunk / CHUNK * 8;
+                image[tag..tag + 8].copy_from_slice(&before[tag..tag + 8]);
+                is_damaged_at(&image, "a", Part::Tags);
+            }
+        }
+    }
+}
+
+/// A commit that a crash undid has the generation of the one that followed, and its table the same place and length.
+#[test]
+fn the_table_of_a_commit_that_was_undone_is_damage() {
+    let medium = Plain::new(vec![0; DATA + 4096]);
+    drop(options().create(medium.clone()).unwrap());
+    let before = medium.bytes();
+    let [undone, mut image] = [1, 2].map(|byte| {
+        let medium = Plain::new(before.clone());
+        let (mut store, _) = options().open(medium.clone()).unwrap();
+        put(&mut store, "a", &[byte; 100]);
+        medium.bytes()
+    });
+    assert!(tables(&undone).eq(tables(&image)));
+    for table in tables(&undone) {
+        image[table.clone()].copy_from_slice(&undone[table]);
+    }
+    let opened = Reader::open(Bytes(&image));
+    let is_refused = matches!(opened, Err(Error::Damaged(Damage { part: Part::Table, .. })));
+    assert!(is_refused, "{opened:?}");
 }
 
 /// The bytes of a header of which some came to be durable.
@@ -254,32 +361,28 @@ fn nothing_is_damaged_where_nothing_was_harmed() {
     }
 }
 
-/// Three blobs, and numbers put over those of a header and of the entries, by which the checksums are right.
+/// Three blobs, and numbers put over those of a header and of the entries, with right tags.
 fn forged(of_header: &[(usize, u64)], of_entries: [&[(usize, u64)]; 3]) -> Vec<u8> {
     let put = |name| Deed::Put { name, len: 30, metadata: 0 };
     let deeds = [0, 1, 5].map(put).to_vec();
     let mut lived = live(DATA + 4096, &[Step { deeds, end: End::Commit }]);
-    let tables = lived.tables().map(|table| table.start as usize..table.end as usize);
+    let tables = lived.tables();
     let image = &mut lived.image;
-    for table in tables.clone() {
-        // Entries have 48 bytes, and names of one, up to a word.
-        for (entry, patches) in (168..).step_by(56).zip(of_entries) {
+    for table in tables {
+        // Entries have 52 bytes, and names of one, up to a word.
+        for (entry, patches) in (table.start as usize + 176..).step_by(56).zip(of_entries) {
             for (at, number) in patches {
-                image[table.start + entry + at..][..8].copy_from_slice(&number.to_le_bytes());
+                image[entry + at..][..8].copy_from_slice(&number.to_le_bytes());
             }
         }
     }
-    let checksum = crc32c::crc32c(&image[tables[0].clone()]).to_le_bytes();
     // The second generation's.
     for header in [0, 8192] {
-        let header = &mut image[header..header + 64];
         for (at, number) in of_header {
-            header[*at..at + 8].copy_from_slice(&number.to_le_bytes());
+            image[header + at..][..8].copy_from_slice(&number.to_le_bytes());
         }
-        header[52..56].copy_from_slice(&checksum);
-        let checksum = crc32c::crc32c_append(crc32c::crc32c(&header[..12]), &header[16..]);
-        header[12..16].copy_from_slice(&checksum.to_le_bytes());
     }
+    seal(image);
     lived.image
 }
 
@@ -288,7 +391,7 @@ fn lengths_that_cannot_be_are_not_counted_on_from() {
     // A store as large as can be, and three blobs that take most of it each: more bytes than 64 bits can count.
     let most = (1 << 63) - 64;
     let len: &[(usize, u64)] = &[(8, most - (1 << 50))];
-    let image = forged(&[(24, most)], [len; 3]);
+    let image = forged(&[(32, most)], [len; 3]);
     let image = Bytes(&image);
     let snapshot = Snapshot::of(&image).unwrap();
     assert_eq!(snapshot.entries().map(Result::unwrap).count(), 3);
@@ -297,18 +400,18 @@ fn lengths_that_cannot_be_are_not_counted_on_from() {
     assert!(options().open(Plain::new(image.0.to_vec())).is_err());
 }
 
-/// The second blob, of two chunks and their checksums, is where the medium ends: in the first chunk, in the second one,
-/// in the checksums.
+/// The second blob, of two chunks and their tags, is where the medium ends: in the first chunk, in the second one, in
+/// the tags.
 #[test]
 fn a_blob_that_the_medium_ends_in_costs_no_other() {
     const AT: usize = DATA + 64;
     const LEN: u64 = 131_072;
-    let image = forged(&[(24, 1 << 20)], [&[], &[(8, LEN)], &[]]);
+    let image = forged(&[(32, 1 << 20)], [&[], &[(8, LEN)], &[]]);
     let (at, chunk) = (AT as u64, 65_536);
     for (end, part, offset, len) in [
         (image.len(), Part::Bytes { at: 0 }, at, LEN),
         (AT + 65_536 + 1000, Part::Bytes { at: chunk }, at + chunk, chunk),
-        (AT + 131_072 + 4, Part::Checksums, at + LEN, 8),
+        (AT + 131_072 + 8, Part::Tags, at + LEN, 16),
     ] {
         let mut image = image.clone();
         image.resize(end, 0);
@@ -329,7 +432,7 @@ fn a_blob_that_the_medium_ends_in_costs_no_other() {
 #[test]
 fn after_the_last_generation_there_is_no_commit() {
     const LAST: u64 = (1 << 63) - 1;
-    let medium = Plain::new(forged(&[(16, LAST - 1)], [&[]; 3]));
+    let medium = Plain::new(forged(&[(24, LAST - 1)], [&[]; 3]));
     // To be opened is a commit.
     let (mut store, _) = options().open(medium.clone()).unwrap();
     assert_eq!(store.generation(), LAST);

@@ -1,6 +1,8 @@
-//! The format, byte by byte: what is documented in `cachemaint::preserve`, computed by hand.
+//! The format, byte by byte: what is documented in `cachemaint::preserve`, put together by hand. The tags were computed
+//! by the reference implementation (xxHash 0.8.4).
 
 use crate::life::{DATA, options};
+use crate::seal::seal_header;
 use cachemaint::medium::{Bytes, Medium};
 use cachemaint::preserve::{Attributes, Error, Origin, Part, Snapshot};
 use cachemaint::report::Backing;
@@ -9,15 +11,27 @@ use core::sync::atomic::Ordering::Relaxed;
 
 /// Bytes of the store.
 const BYTES: u64 = DATA + 74_048;
-/// Where the table is, and its copy: below the two of the creation, which have 168 bytes each.
+/// Where the table is, and its copy: below the two of the creation, which have 176 bytes each.
 const TABLES: [u64; 2] = [BYTES - 384 - 320, BYTES - 384 - 640];
 /// Where the second blob is, behind the first one, which takes a unit.
 const SECOND: u64 = DATA + 64;
-/// Its checksums, behind its 65542 bytes.
-const SUMS_AT: u64 = SECOND + 65_544;
+/// Its tags, behind its 65542 bytes.
+const TAGS_AT: u64 = SECOND + 65_544;
 
 /// The header of generation 2, at offsets 0 and 8192, as words whose first byte is the highest.
 const HEADER: [u64; 8] = [
+    0x636d_7072_6573_7276,
+    0x0200_0000_2001_0000,
+    0x5bee_4606_bf31_a5e7,
+    0x0200_0000_0000_0000,
+    0x4085_0100_0000_0000,
+    0x8082_0100_0000_0000,
+    0x4081_0100_0000_0000,
+    0x4000_0000_b5aa_831f,
+];
+
+/// A header of version 1, as it was documented.
+const FIRST_VERSION: [u64; 8] = [
     0x636d_7072_6573_7276,
     0x0100_0000_84d3_d1de,
     0x0200_0000_0000_0000,
@@ -29,20 +43,21 @@ const HEADER: [u64; 8] = [
 ];
 
 /// The table: a blob "ab" of version 2 with the metadata "m", and a blob "c".
-const TABLE: [u64; 35] = [
+const TABLE: [u64; 36] = [
+    0xb5aa_831f_c8a5_318a,
     0xefcd_ab89_6745_2301,
     0x1032_5476_98ba_dcfe,
     0,
-    0x9000_0000_3361_721a,
-    0x0200_0000_0000_0000,
+    0x7483_8e2b_175b_3127,
+    0x9000_0000_0200_0000,
     0x01f1_5365_0000_0000,
     0x0101_0101_0101_0101,
     0x0101_0101_0101_0101,
     0x6500_0000_0000_0000,
     0x2900_0000_0400_0000,
-    0x4000_0000_7856_3412,
+    0x4000_0000_0000_0000,
     0x0400_0000_0000_0000,
-    0,
+    0xf0de_bc9a_7856_3412,
     0x362e_3138_2e34_342d,
     0x6f66_2d73_6978_7479,
     0x2d66_6f75_722d_6279,
@@ -56,15 +71,15 @@ const TABLE: [u64; 35] = [
     0x0200_0000_0000_0000,
     0x0200_0000_0000_0000,
     0x01f1_5365_0000_0000,
-    0xe9b2_942a_0200_0100,
-    0x6162_6d00_0000_0000,
+    0x150c_54d2_7681_5294,
+    0x0200_0100_6162_6d00,
     0x4064_0000_0000_0000,
     0x0600_0100_0000_0000,
     0,
     0x0200_0000_0000_0000,
     0x01f1_5365_0000_0000,
-    0xfacf_9b71_0100_0000,
-    0x6300_0000_0000_0000,
+    0x6af3_e718_831d_4428,
+    0x0100_0000_6300_0000,
 ];
 
 /// The history: the creation.
@@ -76,9 +91,9 @@ const HISTORY: [u64; 18] = [
     0x0101_0101_0101_0101,
     0x6500_0000_0000_0000,
     0x2900_0000_0400_0000,
-    0x4000_0000_7856_3412,
+    0x4000_0000_0000_0000,
     0x0400_0000_0000_0000,
-    0,
+    0xf0de_bc9a_7856_3412,
     0x362e_3138_2e34_342d,
     0x6f66_2d73_6978_7479,
     0x2d66_6f75_722d_6279,
@@ -89,8 +104,8 @@ const HISTORY: [u64; 18] = [
     0x6666_2d62_6568_696e,
 ];
 
-/// The checksums of the second blob's two chunks.
-const SUMS: [u64; 1] = [0x474a_599a_56b2_7062];
+/// The tags of the second blob's two chunks.
+const TAGS: [u64; 2] = [0x97e9_d93f_e635_ad21, 0x6b94_6139_3be4_36aa];
 
 /// The second blob: a chunk and six bytes.
 fn second() -> Vec<u8> {
@@ -110,7 +125,7 @@ pub(crate) fn by_hand() -> Vec<u8> {
     put(TABLES[0], &TABLE);
     put(TABLES[1], &TABLE);
     put(16_384, &HISTORY);
-    put(SUMS_AT, &SUMS);
+    put(TAGS_AT, &TAGS);
     image[DATA as usize..][..3].copy_from_slice(b"one");
     image[SECOND as usize..][..65_542].copy_from_slice(&second());
     image
@@ -140,8 +155,8 @@ fn a_store_is_written_as_documented() {
         (0, 64),
         (8192, 64),
         (16_384, 144),
-        (TABLES[0], 280),
-        (TABLES[1], 280),
+        (TABLES[0], 288),
+        (TABLES[1], 288),
         (DATA, 64),
         (SECOND, 65_600),
     ];
@@ -191,16 +206,20 @@ fn what_is_no_store_of_this_version_is_refused() {
     other[..8].copy_from_slice(b"cmjournl");
     other[8192..8200].copy_from_slice(b"cmjournl");
     assert!(matches!(refused(&other), Error::NotAStore { found } if &found == b"cmjournl"));
-    // Version 2, with the right checksum of such a header.
+    // Another version proves itself as this one does.
     let mut newer = by_hand();
     for at in [0, 8192] {
-        newer[at + 8] = 2;
-        let sum =
-            crc32c::crc32c_append(crc32c::crc32c(&newer[at..at + 12]), &newer[at + 16..at + 64]);
-        newer[at + 12..at + 16].copy_from_slice(&sum.to_le_bytes());
+        newer[at + 8] = 3;
+        seal_header(&mut newer[at..at + 64]);
     }
-    assert!(matches!(refused(&newer), Error::Version { found: 2 }));
-    assert!(refused(&newer).to_string().contains("version 2"));
+    assert!(matches!(refused(&newer), Error::Version { found: 3 }));
+    assert!(refused(&newer).to_string().contains("version 3"));
+    let mut first = by_hand();
+    for (at, word) in [0, 8192].into_iter().flat_map(|copy| (copy..).step_by(8).zip(FIRST_VERSION))
+    {
+        first[at..at + 8].copy_from_slice(&word.to_be_bytes());
+    }
+    assert!(matches!(refused(&first), Error::Version { found: 1 }));
     let cut = by_hand();
     let error = refused(&cut[..TABLES[1] as usize]);
     assert!(matches!(error, Error::Truncated { .. }), "{error}");
@@ -229,7 +248,7 @@ fn a_store_whose_end_is_cut_off_is_read_by_the_copy_of_the_table_that_is_left() 
     let verification = snapshot.verify(&mut |_| ()).unwrap();
     assert_eq!((verification.whole, verification.damaged.len()), (2, 0));
     let [copy] = verification.copies[..] else { panic!("{verification:?}") };
-    assert_eq!((copy.part, copy.offset, copy.len), (Part::TableCopy, TABLES[0], 280));
+    assert_eq!((copy.part, copy.offset, copy.len), (Part::TableCopy, TABLES[0], 288));
 }
 
 #[test]

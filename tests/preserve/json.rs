@@ -16,7 +16,7 @@ fn stamp() -> Value {
         "process_start": 101,
         "backing": "pmem_adr",
         "granularity": 64,
-        "placement": 0x1234_5678,
+        "placement": 0x1234_5678_9abc_def0_u64,
         "unsafe_shutdowns": 3,
         "kernel": "6.18.44-of-sixty-four-bytes-at-least-so-that-it-is-cut-off-behin",
     })

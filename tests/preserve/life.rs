@@ -30,7 +30,7 @@ pub(crate) fn stamp(boot: u8) -> Stamp {
     stamp.process_start = 100 + u64::from(boot);
     stamp.backing = Backing::PmemAdr;
     stamp.granularity = 64;
-    stamp.placement = 0x1234_5678;
+    stamp.placement = 0x1234_5678_9abc_def0;
     stamp.unsafe_shutdowns = Some(3);
     let release =
         ["6.1.0-first", "6.18.44-of-sixty-four-bytes-at-least-so-that-it-is-cut-off-behind"];

@@ -6,8 +6,8 @@ use cachemaint::preserve::{Attributes, Capacity, Error, Store};
 use proptest::prelude::*;
 
 /// Bytes of a table before its entries, and of an entry before its name, by the documentation of the format.
-const PREAMBLE: u64 = 168;
-const ENTRY: u64 = 48;
+const PREAMBLE: u64 = 176;
+const ENTRY: u64 = 52;
 
 /// What becomes of a transaction, and of the store then.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +46,7 @@ fn end() -> impl Strategy<Value = End> {
     ]
 }
 
-/// Bytes of the table, in whole units: what is before the entries, and for each 48, name and metadata, in words.
+/// Bytes of the table, in whole units: what is before the entries, and for each 52, name and metadata, in words.
 fn table(blobs: &Blobs, unit: u64) -> u64 {
     let entry = |name: &str, metadata: usize| {
         (ENTRY + name.len() as u64 + metadata as u64).next_multiple_of(8)
@@ -55,7 +55,7 @@ fn table(blobs: &Blobs, unit: u64) -> u64 {
     (PREAMBLE + entries).next_multiple_of(unit)
 }
 
-/// What is free is all but blobs, in whole units, and two tables. These blobs have one chunk, so no list of checksums.
+/// What is free is all but blobs, in whole units, and two tables. These blobs have one chunk, so no list of tags.
 fn capacity_is_right(store: &Store<Plain>, blobs: &Blobs, bytes: usize, unit: u64) -> Capacity {
     let capacity = store.capacity().unwrap();
     let total = bytes as u64 / unit * unit - (DATA as u64).next_multiple_of(unit);
@@ -167,15 +167,15 @@ proptest! {
         steps in proptest::collection::vec((deeds(), end()), 1..20),
     ) {
         // The least is room for four tables.
-        let least = DATA.next_multiple_of(unit as usize) + 4 * 168_usize.next_multiple_of(unit as usize);
+        let least = DATA.next_multiple_of(unit as usize) + 4 * 176_usize.next_multiple_of(unit as usize);
         run(least + words * 8, unit, &steps);
     }
 }
 
-/// The arithmetic of blobs of several chunks: a list of 4 bytes for each 65536, from the next word on.
+/// The arithmetic of blobs of several chunks: a list of 8 bytes for each 65536, from the next word on.
 #[test]
-fn the_largest_blob_leaves_room_for_its_checksums() {
-    // Tables of one blob "a" have 168 + 56 bytes, so 256. Two are used, below the first two of 192, whose place has
+fn the_largest_blob_leaves_room_for_its_tags() {
+    // Tables of one blob "a" have 176 + 56 bytes, so 256. Two are used, below the first two of 192, whose place has
     // room for one more; three are kept besides.
     let bytes = DATA + 200_000 + 3 * 256 + 2 * 256 + 2 * 192;
     let mut store = options().create(Plain::new(vec![0; bytes])).unwrap();
@@ -184,14 +184,14 @@ fn the_largest_blob_leaves_room_for_its_checksums() {
     transaction.commit().unwrap();
     let largest = store.capacity().unwrap().largest;
     assert_eq!(largest, 200_000);
-    // Four chunks: 16 bytes.
+    // Four chunks: 32 bytes.
     let mut transaction = store.begin().unwrap();
-    let refused = transaction.put("a", &vec![1; 200_000 - 16 + 1]);
+    let refused = transaction.put("a", &vec![1; 200_000 - 32 + 1]);
     assert!(
         matches!(refused, Err(Error::Full { needed: 200_064, largest: 200_000 })),
         "{refused:?}"
     );
-    transaction.put("a", &vec![1; 200_000 - 16]).unwrap();
+    transaction.put("a", &vec![1; 200_000 - 32]).unwrap();
     transaction.commit().unwrap();
-    assert_eq!(store.reader().load("a").unwrap(), vec![1; 200_000 - 16]);
+    assert_eq!(store.reader().load("a").unwrap(), vec![1; 200_000 - 32]);
 }

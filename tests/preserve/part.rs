@@ -53,4 +53,8 @@ impl Medium for Part<'_> {
     fn fence(&self) {
         self.medium.fence();
     }
+
+    fn order_observed(&self) {
+        self.medium.order_observed();
+    }
 }

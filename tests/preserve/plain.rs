@@ -62,4 +62,6 @@ impl Medium for Plain {
     }
 
     fn fence(&self) {}
+
+    fn order_observed(&self) {}
 }

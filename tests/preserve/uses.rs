@@ -53,7 +53,7 @@ fn a_transaction_takes_two_fences_however_many_blobs() {
     assert_eq!(counting.taken()[2], 3, "to open it");
 }
 
-/// 100 bytes are two lines, a table of one entry (168, and 48 and a name of one byte, padded to 224) is four, there
+/// 100 bytes are two lines, a table of one entry (176, and 52 and a name of one byte, padded to 232) is four, there
 /// twice, a header is one, twice.
 #[test]
 fn each_line_is_written_back_once() {
@@ -62,7 +62,7 @@ fn each_line_is_written_back_once() {
     counting.taken();
     put(&mut store, "a", &[7; 100]).unwrap();
     let [stored, lines, _] = counting.taken();
-    assert_eq!(stored, 104 + 2 * 224 + 2 * 64);
+    assert_eq!(stored, 104 + 2 * 232 + 2 * 64);
     assert_eq!(lines, 2 + 2 * 4 + 2);
 }
 
@@ -162,7 +162,7 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
     assert!(matches!(options().create(&medium), Err(Error::Exists)));
     let odd = || Options::with_entropy([1, 2]).unit(96);
     assert!(matches!(odd().create(&with_room(9999)), Err(Error::Unit { unit: 96 })));
-    // Two tables of 168 bytes, and room for two more.
+    // Two tables of 176 bytes, and room for two more.
     let small = with_room(4 * 192 - 64);
     let error = options().create(&small).unwrap_err();
     assert!(matches!(error, Error::TooSmall { needed, .. } if needed == DATA + 4 * 192), "{error}");
@@ -462,7 +462,7 @@ fn pages_are_written_back_in_few_calls() {
     let mut writer = transaction.writer("b", None).unwrap();
     vec![2; 100_000].chunks(1000).for_each(|piece| writer.write(piece).unwrap());
     writer.finish().unwrap();
-    // Each blob, and its checksums.
+    // Each blob, and its tags.
     assert_eq!(1000 - counting.left.load(Relaxed), 2 * 2);
     transaction.commit().unwrap();
     assert_eq!(blobs(&store).unwrap().len(), 2);

@@ -85,7 +85,7 @@ impl Lived {
             at..at + HEADER
         };
         let at = event.at as usize;
-        let end = at + 16 + event.payload.len().next_multiple_of(8);
+        let end = at + 24 + event.payload.len().next_multiple_of(8);
         if is_hit(at..end) {
             return false;
         }
@@ -124,7 +124,7 @@ pub(crate) fn anything_is_read_to_an_end<S: Readable>(source: S) -> Vec<Vec<Reco
     let shards = reader.description().shards();
     let all: Vec<_> = (0..shards).map(|shard| shown(&reader, shard)).collect();
     for shown in &all {
-        // An event has 16 bytes at least; each slot is visited three times.
+        // An event has 24 bytes at least; each slot is visited three times.
         assert!(((shown.events.len() + shown.skipped.len()) as u64) < len);
         assert!(shown.skipped.iter().all(|skipped| skipped.at + skipped.len <= len));
         assert!(shown.events.iter().all(|event| event.at + event.payload.len() as u64 <= len));

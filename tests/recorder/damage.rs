@@ -74,22 +74,22 @@ proptest! {
 #[test]
 fn damage_between_events_is_told_with_its_place() {
     let mut image = recording(&[8; 7]);
-    // Four events in shard 0: at 64, 88, 112 and 136. The second and the third are hit.
-    image[BASE + 100] ^= 1;
-    image[BASE + 112] ^= 1;
+    // Four events in shard 0: at 64, 96, 128 and 160. The second and the third are hit.
+    image[BASE + 120] ^= 1;
+    image[BASE + 128] ^= 1;
     let reader = Reader::open(Bytes(&image[..])).unwrap();
     let shown = shown(&reader, 0);
     let ids: Vec<_> = shown.events.iter().map(|event| event.id).collect();
     assert_eq!(ids, [0, 6]);
     let [skipped] = shown.skipped[..] else { panic!("{:?}", shown.skipped) };
-    assert_eq!((skipped.at, skipped.len), (BASE as u64 + 88, 48));
+    assert_eq!((skipped.at, skipped.len), (BASE as u64 + 96, 64));
     assert_eq!((skipped.kind, skipped.sequence), (SkippedKind::Damaged, Some(0)));
 }
 
 #[test]
 fn the_end_of_a_finished_sub_buffer_is_missed() {
     // Events of 96 bytes in shard 0: two in sub-buffer 0, one in the next.
-    let mut image = recording(&[80; 5]);
+    let mut image = recording(&[72; 5]);
     image[BASE + 160] ^= 1;
     let shown = shown(&Reader::open(Bytes(&image[..])).unwrap(), 0);
     let [skipped] = shown.skipped[..] else { panic!("{:?}", shown.skipped) };
@@ -100,13 +100,13 @@ fn the_end_of_a_finished_sub_buffer_is_missed() {
 #[test]
 fn what_an_earlier_lap_has_left_is_told_apart_from_a_torn_end() {
     // Shard 0 has eight events, the last two of them one each in sub-buffers 3 (slot 0) and before it.
-    let image = recording(&[80; 13]);
+    let image = recording(&[72; 13]);
     let stale = shown(&Reader::open(Bytes(&image[..])).unwrap(), 0).skipped;
     let kinds: Vec<_> = stale.iter().map(|skipped| (skipped.at, skipped.kind)).collect();
     assert_eq!(kinds, [(BASE as u64 + 160, SkippedKind::Stale)]);
 
     // The first lap's last event is damaged: nothing tells where events would have ended.
-    let mut image = recording(&[80; 3]);
+    let mut image = recording(&[72; 3]);
     image[BASE + 161] ^= 1;
     let torn = shown(&Reader::open(Bytes(&image[..])).unwrap(), 0);
     assert_eq!(torn.events.len(), 1);
@@ -117,7 +117,7 @@ fn what_an_earlier_lap_has_left_is_told_apart_from_a_torn_end() {
 #[test]
 fn a_header_is_inferred_from_its_neighbours() {
     // Sub-buffers 0, 1 and 2 of shard 0 with two events each.
-    let lengths = [80; 12];
+    let lengths = [72; 12];
     let written = all(&recording(&lengths));
     for slot in 0..3 {
         let mut image = recording(&lengths);
@@ -136,7 +136,7 @@ fn another_recording_in_the_same_medium_is_not_read() {
     let medium = Plain::new(LEN);
     let old = options().create(&medium).unwrap();
     let writer = old.claim().unwrap();
-    (0..9).for_each(|number| writer.record_at(number, 1, &[1; 80]).unwrap());
+    (0..9).for_each(|number| writer.record_at(number, 1, &[1; 72]).unwrap());
     let new = cachemaint::recorder::Options::new([2; 16], super::plain::clock());
     let new = new.sub_buffer_size(256).create(&medium).unwrap();
     new.claim().unwrap().record_at(1, 2, b"").unwrap();

@@ -5,16 +5,9 @@ use cachemaint::medium::Bytes;
 use cachemaint::medium::Medium;
 use cachemaint::recorder::{Clock, Error, Found, Mode, Options, Reader};
 
-/// CRC32C bit by bit: reflected polynomial 0x82f63b78, register and result inverted (RFC 3720, appendix B.4).
-fn crc32c(parts: &[&[u8]]) -> u32 {
-    let mut register = u32::MAX;
-    for byte in parts.iter().copied().flatten() {
-        register ^= u32::from(*byte);
-        for _ in 0..8 {
-            register = (register >> 1) ^ (0x82f6_3b78 & 0_u32.wrapping_sub(register & 1));
-        }
-    }
-    !register
+/// XXH3 with a seed, by another implementation than the library's.
+fn h(seed: u64, parts: &[&[u8]]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64_with_seed(&parts.concat(), seed)
 }
 
 const IDENTITY: [u8; 16] = *b"sixteen letters!";
@@ -34,19 +27,20 @@ impl Image {
         self.put(at, b"CMtRace\x1a");
         self.put(at + 8, &version.to_le_bytes());
         self.put(at + 12, &[128, 0, 0, 0]);
-        self.put(at + 16, &generation.to_le_bytes());
-        self.put(at + 24, &IDENTITY);
-        self.put(at + 40, &[1, 0, 0, 0]);
-        self.put(at + 44, &[2, 0, 0, 0]);
-        self.put(at + 48, &[0, 1, 0, 0]);
+        self.put(at + 24, &generation.to_le_bytes());
+        self.put(at + 32, &IDENTITY);
+        self.put(at + 48, &[1, 0, 0, 0]);
+        self.put(at + 52, &[2, 0, 0, 0]);
+        self.put(at + 56, &[0, 1, 0, 0]);
         // Mode 0, source 0, 1 000 000 000 = 0x3b9aca00 ticks, anchor 0, wall 0, no boot id.
-        self.put(at + 64, &[0x00, 0xca, 0x9a, 0x3b]);
+        self.put(at + 72, &[0x00, 0xca, 0x9a, 0x3b]);
         self.seal(at);
     }
 
     fn seal(&mut self, at: usize) {
-        let crc = crc32c(&[&self.0[at..at + 124]]);
-        self.put(at + 124, &crc.to_le_bytes());
+        let seed = h(0, &[&self.0[at..at + 16]]);
+        let tag = h(seed, &[&self.0[at + 24..at + 128]]);
+        self.put(at + 16, &tag.to_le_bytes());
     }
 
     /// Sub-buffer 4 of the shard: it is in slot 0. 3 events had been lost.
@@ -60,33 +54,36 @@ impl Image {
         self.put(BASE + 32, &[0xd0, 0x07, 0, 0, 0, 0, 0, 0]);
         self.put(BASE + 40, &[3, 0, 0, 0, 0, 0, 0, 0]);
         self.put(BASE + 48, &[7, 0, 0, 0, 0, 0, 0, 0]);
-        let crc = crc32c(&[&IDENTITY, &self.0[BASE..BASE + 60]]);
-        self.put(BASE + 60, &crc.to_le_bytes());
+        self.seal_sub_buffer();
     }
 
-    /// The event 0x1234 at tick 102 with the payload "valve".
-    fn record(&mut self) {
-        let first = [0x34, 0x12, 5, 0];
-        let rest = [102, 0, 0, 0, 0, 0, 0, 0, b'v', b'a', b'l', b'v', b'e', 0, 0, 0];
-        let (generation, sequence, shard, offset) =
-            (7_u64.to_le_bytes(), 4_u64.to_le_bytes(), 0_u32.to_le_bytes(), 64_u32.to_le_bytes());
-        let tag = crc32c(&[&IDENTITY, &generation, &sequence, &shard, &offset, &first, &rest]);
-        self.put(BASE + 64, &first);
-        self.put(BASE + 68, &tag.to_le_bytes());
+    fn seal_sub_buffer(&mut self) {
+        let tag = h(h(0, &[&IDENTITY]), &[&self.0[BASE..BASE + 56]]);
+        self.put(BASE + 56, &tag.to_le_bytes());
+    }
+
+    /// The event 0x1234 at tick 102 with the payload "valve", at offset 64 of a sub-buffer.
+    fn record(&mut self, generation: u64, sequence: u64) {
+        let rest = [
+            0x34, 0x12, 5, 0, 64, 0, 0, 0, 102, 0, 0, 0, 0, 0, 0, 0, b'v', b'a', b'l', b'v', b'e',
+            0, 0, 0,
+        ];
+        let key = [&IDENTITY[..], &generation.to_le_bytes(), &sequence.to_le_bytes(), &[0; 4]];
+        self.put(BASE + 64, &h(h(0, &key), &[&rest]).to_le_bytes());
         self.put(BASE + 72, &rest);
     }
 }
 
 fn golden() -> Image {
     let mut image = Image(vec![0; LEN]);
-    image.descriptor(0, 1, 1);
-    image.descriptor(4096, 1, 7);
+    image.descriptor(0, 2, 1);
+    image.descriptor(4096, 2, 7);
     image.sub_buffer();
-    image.record();
+    image.record(7, 4);
     // Five events were lost in all.
-    let tag = crc32c(&[&IDENTITY, &[0; 4], &[5, 0, 0, 0]]);
+    let tag = h(0, &[&IDENTITY, &[0; 4], &[5, 0, 0, 0]]);
     image.put(8192, &[5, 0, 0, 0]);
-    image.put(8196, &tag.to_le_bytes());
+    image.put(8196, &tag.to_le_bytes()[..4]);
     image
 }
 
@@ -98,9 +95,9 @@ fn a_file_written_by_the_documentation_is_read() {
     assert_eq!((description.generation(), description.identity()), (7, IDENTITY));
     assert_eq!((description.shards(), description.sub_buffers()), (1, 2));
     assert_eq!((description.sub_buffer_size(), description.mode()), (256, Mode::Overwrite));
-    assert_eq!((reader.lost(0), reader.largest_payload()), (5, 176));
+    assert_eq!((reader.lost(0), reader.largest_payload()), (5, 168));
 
-    let mut buffer = [0; 176];
+    let mut buffer = [0; 168];
     let mut events = reader.shard(0);
     assert_eq!(events.next(&mut buffer), Some(Found::Lost { shard: 0, events: 3 }));
     let Some(Found::Event(event)) = events.next(&mut buffer) else { panic!("no event") };
@@ -120,20 +117,13 @@ fn what_is_written_is_what_the_documentation_says() {
     recorder.claim().unwrap().record_at(102, 0x1234, b"valve").unwrap();
 
     let mut expected = Image(vec![0; LEN]);
-    expected.descriptor(0, 1, 1);
+    expected.descriptor(0, 2, 1);
     expected.put(BASE, b"CMsb");
     expected.put(BASE + 16, &[102]);
     expected.put(BASE + 32, &[0x00, 0xca, 0x9a, 0x3b]);
     expected.put(BASE + 48, &[1]);
-    let crc = crc32c(&[&IDENTITY, &expected.0[BASE..BASE + 60]]);
-    expected.put(BASE + 60, &crc.to_le_bytes());
-    let first = [0x34, 0x12, 5, 0];
-    let rest = [102, 0, 0, 0, 0, 0, 0, 0, b'v', b'a', b'l', b'v', b'e', 0, 0, 0];
-    let (generation, zeros, offset) = (1_u64.to_le_bytes(), [0; 12], [64, 0, 0, 0]);
-    let tag = crc32c(&[&IDENTITY, &generation, &zeros, &offset, &first, &rest]);
-    expected.put(BASE + 64, &first);
-    expected.put(BASE + 68, &tag.to_le_bytes());
-    expected.put(BASE + 72, &rest);
+    expected.seal_sub_buffer();
+    expected.record(1, 0);
     assert_eq!(medium.bytes(), expected.0);
 }
 
@@ -157,8 +147,8 @@ fn what_is_no_recording_is_refused_with_what_was_found() {
     );
 
     let mut newer = golden();
-    newer.descriptor(0, 2, 8);
-    assert_eq!(refusal(&newer), Error::Version { at: 0, found: 2 });
+    newer.descriptor(0, 3, 8);
+    assert_eq!(refusal(&newer), Error::Version { at: 0, found: 3 });
 
     let mut damaged = golden();
     damaged.0[20] ^= 1;
@@ -166,7 +156,7 @@ fn what_is_no_recording_is_refused_with_what_was_found() {
     assert!(matches!(refusal(&damaged), Error::Damaged { .. }));
 
     for (at, bytes) in
-        [(40, [0, 0, 0, 0]), (40, [1, 16, 0, 0]), (44, [1, 0, 0, 0]), (48, [0, 3, 0, 0])]
+        [(48, [0, 0, 0, 0]), (48, [1, 16, 0, 0]), (52, [1, 0, 0, 0]), (56, [0, 3, 0, 0])]
     {
         let mut impossible = golden();
         for descriptor in [0, 4096] {
@@ -178,7 +168,7 @@ fn what_is_no_recording_is_refused_with_what_was_found() {
     // 2^32 - 1 sub-buffers of 2^20 bytes in 4096 shards: more than any medium has.
     let mut huge = golden();
     for descriptor in [0, 4096] {
-        huge.put(descriptor + 40, &[0, 16, 0, 0, 255, 255, 255, 255, 0, 0, 16, 0]);
+        huge.put(descriptor + 48, &[0, 16, 0, 0, 255, 255, 255, 255, 0, 0, 16, 0]);
         huge.seal(descriptor);
     }
     assert!(matches!(refusal(&huge), Error::Short { .. }));
@@ -187,11 +177,26 @@ fn what_is_no_recording_is_refused_with_what_was_found() {
 #[test]
 fn of_two_descriptors_the_whole_and_newer_one_counts() {
     let mut image = golden();
-    image.0[4096 + 30] ^= 1;
+    image.0[4096 + 34] ^= 1;
     assert_eq!(Reader::open(Bytes(&image.0[..])).unwrap().description().generation(), 1);
     let mut image = golden();
     image.0[0] = 0;
     assert_eq!(Reader::open(Bytes(&image.0[..])).unwrap().description().generation(), 7);
+}
+
+/// An older version has left a descriptor where the new recording has none yet.
+#[test]
+fn a_recording_in_place_of_one_of_an_older_version_is_read() {
+    let medium = Plain::new(LEN);
+    for at in [0, 4096] {
+        medium.write(at, b"CMtRace\x1a\x01\0\0\0\x80\0\0\0");
+    }
+    let refused = options().open(&medium).map(drop).unwrap_err();
+    assert_eq!(refused, Error::Version { at: 0, found: 1 });
+    let recorder = options().create(&medium).unwrap();
+    recorder.claim().unwrap().record_at(1, 1, b"").unwrap();
+    drop(recorder);
+    assert_eq!(shown(&options().open(&medium).unwrap().reader(), 0).events.len(), 1);
 }
 
 #[test]
@@ -221,7 +226,7 @@ fn each_opening_has_its_own_clock() {
     again.claim().unwrap().record_at(20, 2, b"").unwrap();
 
     let reader = again.reader();
-    let mut buffer = [0; 176];
+    let mut buffer = [0; 168];
     let mut events = reader.events();
     let mut walls = Vec::new();
     while let Some(Found::Event(event)) = events.next(&mut buffer) {

@@ -65,6 +65,8 @@ impl Medium for Plain {
     }
 
     fn fence(&self) {}
+
+    fn order_observed(&self) {}
 }
 
 /// One tick a second, and no wall time.

@@ -71,6 +71,8 @@ impl Medium for Watched<'_> {
     }
 
     fn fence(&self) {}
+
+    fn order_observed(&self) {}
 }
 
 /// A canary in memory: its bytes, and what was written back of them.

@@ -245,10 +245,17 @@ fn print_journal(out: &mut impl Write, journal: &Journal) -> anyhow::Result<()> 
     row(out, "journal", identity)?;
     row(out, "used", fill(*used, *capacity, "bytes"))?;
     row(out, "laps", thousands(*laps))?;
-    let Recovered { records, bytes, torn, damage, .. } = recovered;
+    let Recovered { records, bytes, torn, behind, damage, .. } = recovered;
     let (records, bytes) = (thousands(*records), thousands(*bytes));
     row(out, "records", format!("{records}, with {bytes} bytes of payload"))?;
-    row(out, "end", if *torn { "torn" } else { "whole" })?;
+    let torn = match (*torn, *behind) {
+        (false, _) => "whole".to_owned(),
+        (true, 0) => "torn".to_owned(),
+        (true, behind) => {
+            format!("torn or damaged, with {} whole records behind", thousands(behind))
+        }
+    };
+    row(out, "end", torn)?;
     let damage = damage.map_or_else(|| "none".to_owned(), |damage| damage.to_string());
     row(out, "damage", damage)?;
     Ok(())

@@ -1,12 +1,12 @@
-//! Right checksums for whatever is there, by the documentation of the format: without them no input would be read
+//! Right tags for whatever is there, by the documentation of the format: without them no input would be read
 //! farther than to the first one.
 
 use super::claims::LOG;
 use cachemaint::medium::{Medium, Memory};
 use core::sync::atomic::Ordering::Relaxed;
-use crc32c::crc32c_append;
+use twox_hash::XxHash3_64;
 
-/// The checksums of superblocks, and of what names its position in the log.
+/// The tags of superblocks, and of what names its position in the log.
 pub(super) fn seal(medium: &Memory<'_>) {
     let [first, second] = [0, 4096].map(|page| superblock(medium, page));
     let newest = match (first, second) {
@@ -18,11 +18,10 @@ pub(super) fn seal(medium: &Memory<'_>) {
 }
 
 struct Superblock {
-    identity: [u8; 16],
     capacity: u64,
     generation: u64,
     head: u64,
-    seeds: [u32; 2],
+    keys: [u64; 2],
     epoch_start: u64,
 }
 
@@ -34,51 +33,49 @@ fn superblock(medium: &Memory<'_>, page: u64) -> Option<Superblock> {
     if !bytes.starts_with(b"cmjournl") {
         return None;
     }
-    let checksum = crc32c_append(crc32c_append(0, &bytes[..12]), &bytes[16..]);
-    medium.write(page + 12, &checksum.to_le_bytes());
-    let seeds = medium.load(page + 96, Relaxed);
+    medium.store(page + 16, h(h(0, &bytes[..16]), &bytes[24..]), Relaxed);
     Some(Superblock {
-        identity: *bytes[16..].first_chunk()?,
-        capacity: medium.load(page + 32, Relaxed),
-        generation: medium.load(page + 56, Relaxed),
-        head: medium.load(page + 64, Relaxed),
-        seeds: [seeds as u32, (seeds >> 32) as u32],
-        epoch_start: medium.load(page + 88, Relaxed),
+        capacity: medium.load(page + 40, Relaxed),
+        generation: medium.load(page + 64, Relaxed),
+        head: medium.load(page + 72, Relaxed),
+        keys: [88, 104].map(|at| medium.load(page + at, Relaxed)),
+        epoch_start: medium.load(page + 112, Relaxed),
     })
 }
 
 fn log(medium: &Memory<'_>, superblock: &Superblock) {
-    let Superblock { identity, capacity, head, seeds, epoch_start, .. } = *superblock;
-    let mut seed = seeds[0];
+    let Superblock { capacity, head, keys, epoch_start, .. } = *superblock;
+    let mut key = keys[0];
     let room = medium.len().saturating_sub(LOG).min(capacity);
-    // In the order of positions, so that marks tell the seed of what follows.
+    // In the order of positions, so that marks tell the key of what follows.
     for at in (head..head.saturating_add(room)).step_by(8) {
         let place = LOG + at % capacity;
-        if place + 16 > medium.len() || medium.load(place + 8, Relaxed) != at {
+        if place + 16 > medium.len() {
             continue;
         }
-        let first = medium.load(place, Relaxed);
-        let (len, kind) = (first >> 32 & 0xff_ffff, first >> 56);
-        let end = match kind {
-            3 => place + 16,
-            _ => place + 16 + len.next_multiple_of(8),
-        };
-        if end > medium.len() {
+        let second = medium.load(place + 8, Relaxed);
+        let (len, kind) = (second & 0xff_ffff, second >> 24 & 7);
+        let payload = if kind == 3 { 0 } else { len };
+        if second >> 32 != at / 8 & 0xffff_ffff || place + 16 + payload > medium.len() {
             continue;
         }
-        let begins = match kind {
-            1 if at >= epoch_start => seeds[1],
-            1 => seed,
-            2 => u32::from_le_bytes(*b"mark"),
-            3 => crc32c_append(u32::from_le_bytes(*b"void"), &identity),
+        let its_key = match kind {
+            1 | 3 if at >= epoch_start => keys[1],
+            1 | 3 => key,
+            2 => u64::from_le_bytes(*b"cmj mark"),
             _ => continue,
         };
-        let checksum = crc32c_append(begins, &read(medium, place + 4, end - place - 4));
-        medium.write(place, &checksum.to_le_bytes());
-        if kind == 2 && end <= medium.len() && len == 48 {
-            seed = medium.load(place + 40, Relaxed) as u32;
+        let header = [second.to_le_bytes(), at.to_le_bytes()].concat();
+        let tag = h(h(its_key, &header), &read(medium, place + 16, payload));
+        medium.store(place, tag, Relaxed);
+        if kind == 2 && len == 48 {
+            key = medium.load(place + 40, Relaxed);
         }
     }
+}
+
+fn h(seed: u64, bytes: &[u8]) -> u64 {
+    XxHash3_64::oneshot_with_seed(seed, bytes)
 }
 
 fn read(medium: &Memory<'_>, at: u64, len: u64) -> Vec<u8> {

@@ -4,6 +4,7 @@
 mod claims;
 #[path = "../../../tests/preserve/plain.rs"]
 mod plain;
+#[path = "../../../tests/preserve/seal.rs"]
 mod seal;
 
 use arbitrary::Arbitrary;
@@ -38,7 +39,7 @@ pub struct Damaged {
 pub fn damage(input: &Damaged) {
     let lived = live(input.sizes.bytes(), &input.steps[..input.steps.len().min(12)]);
     let mut after = lived.image.clone();
-    // More of them could make up a checksum together.
+    // More of them could make up a tag together.
     input.harms.iter().take(4).for_each(|harm| harm.apply(&lived, &mut after));
     claims::damage_costs_what_it_touches(&lived, &after);
 }
@@ -51,7 +52,7 @@ pub struct Anything<'a> {
     store: Option<Vec<Step>>,
     /// Words that are put somewhere.
     patches: Vec<(u16, u64)>,
-    /// Checksums are made right afterwards.
+    /// Tags are made right afterwards.
     is_sealed: bool,
     /// So many bytes of the end are missing.
     missing: u16,

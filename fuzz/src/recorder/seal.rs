@@ -1,9 +1,9 @@
-//! Right checksums for whatever is there, by the documentation of the format: without them no input would be read
+//! Right tags for whatever is there, by the documentation of the format: without them no input would be read
 //! farther than to the first one.
 
-use crc32c::crc32c_append;
+use twox_hash::XxHash3_64;
 
-/// The checksums of descriptors, counts of losses, headers of sub-buffers, and of the records in these.
+/// The tags of descriptors, counts of losses, headers of sub-buffers, and of the records in these.
 pub(super) fn seal(image: &mut [u8]) {
     let [first, second] = [0, 4096].map(|at| descriptor(&mut image[at..][..128]));
     let newest = match (first, second) {
@@ -16,7 +16,7 @@ pub(super) fn seal(image: &mut [u8]) {
         let word = 8192 + 256 * shard;
         if let Some(count) = image.get(word..word + 4) {
             let sum = [&identity[..], &(shard as u32).to_le_bytes(), count].concat();
-            put(&mut image[word + 4..], crc32c_append(0, &sum));
+            image[word + 4..][..4].copy_from_slice(&h(0, &sum).to_le_bytes()[..4]);
         }
     }
     let base = (8192_usize + 256 * shards).next_multiple_of(4096);
@@ -38,14 +38,14 @@ fn descriptor(bytes: &mut [u8]) -> Option<Description> {
     if !bytes.starts_with(b"CMtRace\x1a") {
         return None;
     }
-    let checksum = crc32c_append(0, &bytes[..124]);
-    put(&mut bytes[124..], checksum);
+    let tag = h(h(0, &bytes[..16]), &bytes[24..128]);
+    put(&mut bytes[16..], tag);
     Some(Description {
-        identity: *bytes[24..].first_chunk()?,
-        generation: u64::from_le_bytes(*bytes[16..].first_chunk()?),
-        shards: number(&bytes[40..]) as usize,
-        sub_buffers: number(&bytes[44..]) as usize,
-        size: number(&bytes[48..]) as usize,
+        identity: *bytes[32..].first_chunk()?,
+        generation: u64::from_le_bytes(*bytes[24..].first_chunk()?),
+        shards: number(&bytes[48..]) as usize,
+        sub_buffers: number(&bytes[52..]) as usize,
+        size: number(&bytes[56..]) as usize,
     })
 }
 
@@ -53,26 +53,35 @@ fn sub_buffer(bytes: &mut [u8], identity: &[u8; 16], shard: usize) {
     if !bytes.starts_with(b"CMsb") {
         return;
     }
-    let checksum = crc32c_append(crc32c_append(0, identity), &bytes[..60]);
-    put(&mut bytes[60..], checksum);
-    let (generation, sequence) = (&bytes[48..56], &bytes[8..16]);
-    let sum = [&identity[..], generation, sequence, &(shard as u32).to_le_bytes()].concat();
-    let seed = crc32c_append(0, &sum);
+    let tag = h(h(0, identity), &bytes[..56]);
+    put(&mut bytes[56..], tag);
+    let mut sequence = [0; 8];
+    sequence[..5].copy_from_slice(&bytes[8..13]);
+    let sum = [&identity[..], &bytes[48..56], &sequence, &(shard as u32).to_le_bytes()].concat();
+    let key = h(0, &sum);
     let mut offset = 64;
-    while let Some(first) = bytes.get(offset..offset + 8).filter(|first| **first != [0; 8]) {
-        let len = usize::from(u16::from_le_bytes([first[2], first[3]]));
-        let end = offset + 16 + len.next_multiple_of(8);
+    while let Some(word) = bytes.get(offset + 8..offset + 16) {
+        let len = usize::from(u16::from_le_bytes([word[2], word[3]]));
+        if number(&word[4..]) as usize != offset {
+            offset += 8;
+            continue;
+        }
+        let end = offset + 24 + len.next_multiple_of(8);
         let Some(rest) = bytes.get(offset + 8..end) else { return };
-        let tagged = [&(offset as u32).to_le_bytes(), &first[..4], rest].concat();
-        put(&mut bytes[offset + 4..], crc32c_append(seed, &tagged));
+        let tag = h(key, rest);
+        put(&mut bytes[offset..], tag);
         offset = end;
     }
+}
+
+fn h(seed: u64, bytes: &[u8]) -> u64 {
+    XxHash3_64::oneshot_with_seed(seed, bytes)
 }
 
 fn number(bytes: &[u8]) -> u32 {
     bytes.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
-fn put(bytes: &mut [u8], checksum: u32) {
-    bytes[..4].copy_from_slice(&checksum.to_le_bytes());
+fn put(bytes: &mut [u8], tag: u64) {
+    bytes[..8].copy_from_slice(&tag.to_le_bytes());
 }

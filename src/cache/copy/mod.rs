@@ -40,8 +40,6 @@ mod run;
 mod tests;
 
 use super::Cache;
-#[cfg(all(feature = "preserve-read", target_has_atomic = "64"))]
-use crate::arch::BLOCK;
 use crate::arch::{BlockStore, block_ops};
 use crate::platform;
 use core::ops::Range;
@@ -219,44 +217,6 @@ impl<E: Fn(*mut u8, *const u8, usize)> Copier<E> {
         unsafe { run::copy_unfenced(&mut self, parts) };
     }
 
-    /// Copies one part in three stretches side by side, and calls `beside` behind each group of bytes that it has
-    /// copied of them (`run::copy_in_stretches`). The caller owes the fence.
-    ///
-    /// # Safety
-    /// As [`copy`](Self::copy), of one part, whose whole blocks are enough for the stretches.
-    #[cfg(all(feature = "preserve-read", target_has_atomic = "64"))]
-    #[inline]
-    pub(crate) unsafe fn copy_beside(
-        mut self,
-        (to, from, len): (*mut u8, *const u8, usize),
-        stretches: (usize, usize),
-        beside: impl FnMut(usize),
-    ) {
-        // It is a part of a larger copy: what is fast for so few bytes alone need not be.
-        let part = self.way().part_of(to, from, len, usize::MAX);
-        // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { run::copy_in_stretches(&mut self, part, stretches, beside) };
-    }
-
-    /// The same to where nothing is written back, and past the caches where the CPU can.
-    ///
-    /// # Safety
-    /// As [`copy_beside`](Self::copy_beside).
-    #[cfg(all(feature = "preserve-read", target_has_atomic = "64"))]
-    #[inline]
-    pub(crate) unsafe fn copy_out_beside(
-        self,
-        (to, from, len): (*mut u8, *const u8, usize),
-        stretches: (usize, usize),
-        beside: impl FnMut(usize),
-    ) {
-        let (path, place) = choice().past_the_caches();
-        let part = Part { to, from, len, path, store: &block_ops::BLOCK_STORES[place] };
-        let mut copier = Self { writes_back: false, ..self };
-        // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { run::copy_in_stretches(&mut copier, part, stretches, beside) };
-    }
-
     /// Sets all bytes of a range.
     ///
     /// # Safety
@@ -307,14 +267,8 @@ struct Way {
 impl Way {
     #[inline]
     fn part(self, to: *mut u8, from: *const u8, len: usize) -> Part {
-        self.part_of(to, from, len, whole_blocks(to, len).len())
-    }
-
-    /// A part that goes the way of a copy with so many bytes of whole blocks.
-    #[inline]
-    fn part_of(self, to: *mut u8, from: *const u8, len: usize, blocks: usize) -> Part {
         let (path, place) = match self.destination {
-            Some(destination) => self.choice.path(blocks, destination),
+            Some(destination) => self.choice.path(whole_blocks(to, len).len(), destination),
             None => self.choice.ordinary(),
         };
         Part { to, from, len, path, store: &block_ops::BLOCK_STORES[place] }
@@ -342,12 +296,6 @@ impl<E: Fn(*mut u8, *const u8, usize)> Execute for Copier<E> {
 
     fn fence(&mut self) {
         self.cache.fence();
-    }
-
-    #[cfg(all(feature = "preserve-read", target_has_atomic = "64"))]
-    #[inline]
-    fn prefetch(&mut self, from: *const u8, lines: usize) {
-        (0..lines).for_each(|line| block_ops::prefetch(from.wrapping_add(line * BLOCK)));
     }
 }
 

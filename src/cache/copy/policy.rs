@@ -184,16 +184,6 @@ impl Choice {
         (Path::Ordinary, (self.0 >> ORDINARY_STORE & NONE) as usize)
     }
 
-    /// Stores that leave the caches' room to others, for bytes that need not be persistent.
-    #[cfg(all(feature = "preserve-read", target_has_atomic = "64"))]
-    pub(super) const fn past_the_caches(self) -> (Path, usize) {
-        if self.has(STREAMING_STORE) {
-            (Path::Streaming, (self.0 >> STREAMING_STORE & NONE) as usize)
-        } else {
-            self.ordinary()
-        }
-    }
-
     /// How a copy with so many bytes of whole blocks is made, and the place of the store that fills them.
     #[inline]
     pub(super) fn path(self, blocks: usize, destination: Destination) -> (Path, usize) {

@@ -41,10 +41,6 @@ pub(super) trait Execute {
 
     /// Completes stores and write-backs of this thread.
     fn fence(&mut self);
-
-    /// Asks for so many lines that are loaded soon. They may lead out of what is copied.
-    #[cfg(all(feature = "preserve-read", target_has_atomic = "64"))]
-    fn prefetch(&mut self, from: *const u8, lines: usize);
 }
 
 /// A part of a copy, and how its blocks are stored.
@@ -101,61 +97,6 @@ pub(super) unsafe fn copy_unfenced(
     }
     // SAFETY: (1) is the caller's duty.
     unsafe { write_back_streamed(execute, parts) };
-}
-
-/// Stretches that are copied side by side.
-#[cfg(all(feature = "preserve-read", target_has_atomic = "64"))]
-const STRETCHES: usize = 3;
-
-/// How far ahead of a copy its source is asked for, in each stretch. What is done beside it fills the CPU's window, so
-/// that too few lines are under way by themselves: without it to copy and sum 256 MiB takes 1.40 times as long as to
-/// copy them, with 512 bytes 1.07 to 1.17 times, and 0.99 to 1.09 times so (measured in DRAM on an Intel Xeon reported
-/// as family 6 model 167; KVM guest, Linux 6.18).
-#[cfg(all(feature = "preserve-read", target_has_atomic = "64"))]
-const AHEAD: usize = 1024;
-
-/// Carries out one part in three stretches of `stretch` bytes, which its blocks are enough for, a group of `group`
-/// bytes of each at a time. Behind each group `beside` is called with its number, so that what it does with the
-/// same bytes goes on while the next ones are under way. All has reached the handle's point when a fence of this
-/// thread has returned.
-///
-/// # Safety
-/// As [`copy`].
-#[cfg(all(feature = "preserve-read", target_has_atomic = "64"))]
-#[inline(always)]
-pub(super) unsafe fn copy_in_stretches(
-    execute: &mut impl Execute,
-    part: Part,
-    (stretch, group): (usize, usize),
-    mut beside: impl FnMut(usize),
-) {
-    let blocks = part.blocks();
-    for edge in [0..blocks.start, blocks.end..part.len] {
-        // SAFETY: the caller's duty.
-        unsafe { store_edge(execute, &part, edge.clone()) };
-        // SAFETY: the caller's duty.
-        unsafe { writeback(execute, &part, edge) };
-    }
-    let is_cached = matches!(part.path, Path::Ordinary | Path::Hinted);
-    let store = |execute: &mut _, range: Range<usize>| {
-        // SAFETY: the caller's duty.
-        unsafe { store_blocks(execute, &part, range.clone()) };
-        if is_cached {
-            // SAFETY: the caller's duty.
-            unsafe { writeback(execute, &part, range) };
-        }
-    };
-    for number in 0..stretch / group {
-        for stretched in 0..STRETCHES {
-            let start = blocks.start + stretched * stretch + number * group;
-            execute.prefetch(part.from.wrapping_add(start + AHEAD), group / BLOCK);
-            store(execute, start..start + group);
-        }
-        beside(number);
-    }
-    store(execute, blocks.start + STRETCHES * stretch..blocks.end);
-    // SAFETY: the caller's duty.
-    unsafe { write_back_streamed(execute, core::iter::once(part)) };
 }
 
 /// Carries out one part, chunk by chunk, of which `fill` gives the bytes: a chunk is a range of the part, and

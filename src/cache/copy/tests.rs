@@ -47,9 +47,6 @@ impl Execute for Recording {
     fn fence(&mut self) {
         self.0.push(Event::Fence);
     }
-
-    #[cfg(all(feature = "preserve-read", target_has_atomic = "64"))]
-    fn prefetch(&mut self, _: *const u8, _: usize) {}
 }
 
 const TO: usize = 0x10_0000;

@@ -14,8 +14,9 @@ pub(in crate::journal) const ALIGNMENT: u64 = 4096;
 /// The most segments of a window, and the most bytes: half as much memory is taken for it.
 pub(in crate::journal) const WINDOW: u64 = u16::MAX as u64;
 pub(in crate::journal) const LARGEST_WINDOW: u64 = 1 << 28;
-/// Segments there are at least: the one of the oldest record and another one to go on in.
-pub(in crate::journal) const SEGMENTS: u64 = 2;
+/// Segments there are at least: that of the oldest record, one to go on in with the longest record, and one with room to
+/// open the journal in behind it.
+pub(in crate::journal) const SEGMENTS: u64 = 3;
 
 /// The sizes that a journal was created with. They have been checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,7 +157,8 @@ mod tests {
             Geometry { segment: 384, capacity: 1152, window: 768, ..SMALL },
             Geometry { segment: 1 << 25, capacity: 1 << 27, window: 1 << 26, ..SMALL },
             Geometry { capacity: 1000, ..SMALL },
-            Geometry { capacity: 256, ..SMALL },
+            // The longest record would not fit behind one of that size when that is trimmed.
+            Geometry { capacity: 512, ..SMALL },
             Geometry { capacity: 1 << 63, ..SMALL },
             Geometry { alignment: 4, ..SMALL },
             Geometry { alignment: 24, ..SMALL },

@@ -11,7 +11,7 @@ pub(in crate::journal) const BYTES: usize = 128;
 /// What it begins with.
 pub(in crate::journal) const MAGIC: [u8; 8] = *b"cmjournl";
 /// The version of the format.
-pub(in crate::journal) const VERSION: u32 = 1;
+pub(in crate::journal) const VERSION: u32 = 2;
 
 /// What is known of a journal beside its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(in crate::journal) struct Superblock {
     pub(in crate::journal) epoch: Epoch,
     /// Where it begins.
     pub(in crate::journal) epoch_start: u64,
+    /// Everything before was acknowledged when this was written.
+    pub(in crate::journal) acknowledged: u64,
 }
 
 /// What the bytes of a superblock are.
@@ -36,20 +38,21 @@ pub(in crate::journal) type Found = superblock::Found<Superblock>;
 impl Superblock {
     pub(in crate::journal) fn bytes(&self) -> [u8; BYTES] {
         let mut bytes = [0; BYTES];
-        let Self { identity, geometry, generation, head, head_epoch, epoch, epoch_start } = *self;
-        put(&mut bytes, 16, &identity.0);
-        put(&mut bytes, 32, &geometry.capacity.to_le_bytes());
-        put(&mut bytes, 40, &geometry.window.to_le_bytes());
+        let Self { identity, geometry, generation, head, head_epoch, epoch, .. } = *self;
+        put(&mut bytes, 24, &identity.0);
+        put(&mut bytes, 40, &geometry.capacity.to_le_bytes());
+        put(&mut bytes, 48, &geometry.window.to_le_bytes());
         // Both have been checked to fit.
-        put(&mut bytes, 48, &(geometry.segment as u32).to_le_bytes());
-        put(&mut bytes, 52, &(geometry.alignment as u32).to_le_bytes());
-        put(&mut bytes, 56, &generation.to_le_bytes());
-        put(&mut bytes, 64, &head.to_le_bytes());
-        put(&mut bytes, 72, &head_epoch.number.to_le_bytes());
-        put(&mut bytes, 80, &epoch.number.to_le_bytes());
-        put(&mut bytes, 88, &epoch_start.to_le_bytes());
-        put(&mut bytes, 96, &head_epoch.seed.to_le_bytes());
-        put(&mut bytes, 100, &epoch.seed.to_le_bytes());
+        put(&mut bytes, 56, &(geometry.segment as u32).to_le_bytes());
+        put(&mut bytes, 60, &(geometry.alignment as u32).to_le_bytes());
+        put(&mut bytes, 64, &generation.to_le_bytes());
+        put(&mut bytes, 72, &head.to_le_bytes());
+        put(&mut bytes, 80, &head_epoch.number.to_le_bytes());
+        put(&mut bytes, 88, &head_epoch.key.to_le_bytes());
+        put(&mut bytes, 96, &epoch.number.to_le_bytes());
+        put(&mut bytes, 104, &epoch.key.to_le_bytes());
+        put(&mut bytes, 112, &self.epoch_start.to_le_bytes());
+        put(&mut bytes, 120, &self.acknowledged.to_le_bytes());
         superblock::seal(&mut bytes, MAGIC, VERSION);
         bytes
     }
@@ -58,24 +61,25 @@ impl Superblock {
         superblock::read(bytes, MAGIC, VERSION, || Self::fields(bytes))
     }
 
-    /// What follows the checksum; `None` if it cannot be.
+    /// The fields; `None` if it cannot be.
     fn fields(bytes: &[u8; BYTES]) -> Option<Self> {
         let geometry = Geometry {
-            capacity: u64_at(bytes, 32),
-            window: u64_at(bytes, 40),
-            segment: u32_at(bytes, 48).into(),
-            alignment: u32_at(bytes, 52).into(),
+            capacity: u64_at(bytes, 40),
+            window: u64_at(bytes, 48),
+            segment: u32_at(bytes, 56).into(),
+            alignment: u32_at(bytes, 60).into(),
         };
         let mut identity = [0; 16];
-        identity.copy_from_slice(&bytes[16..32]);
+        identity.copy_from_slice(&bytes[24..40]);
         let found = Self {
             identity: Identity(identity),
             geometry,
-            generation: u64_at(bytes, 56),
-            head: u64_at(bytes, 64),
-            head_epoch: Epoch { number: u64_at(bytes, 72), seed: u32_at(bytes, 96) },
-            epoch: Epoch { number: u64_at(bytes, 80), seed: u32_at(bytes, 100) },
-            epoch_start: u64_at(bytes, 88),
+            generation: u64_at(bytes, 64),
+            head: u64_at(bytes, 72),
+            head_epoch: Epoch { number: u64_at(bytes, 80), key: u64_at(bytes, 88) },
+            epoch: Epoch { number: u64_at(bytes, 96), key: u64_at(bytes, 104) },
+            epoch_start: u64_at(bytes, 112),
+            acknowledged: u64_at(bytes, 120),
         };
         geometry.checked().and_then(|_| found.checked())
     }
@@ -85,14 +89,14 @@ impl Superblock {
         self.is_consistent().then_some(self)
     }
 
-    /// Whether its numbers can be: a checksum can be right by accident, and what is counted on from them must
+    /// Whether its numbers can be: a tag can be right by accident, and what is counted on from them must
     /// neither overflow nor go on for ever.
     fn is_consistent(&self) -> bool {
-        let Self { geometry, head, epoch_start, generation, .. } = *self;
+        let Self { geometry, head, epoch_start, acknowledged, generation, .. } = *self;
         head.is_multiple_of(super::WORD)
             && epoch_start.is_multiple_of(super::WORD)
             && [head, generation, self.epoch.number].iter().all(|it| i64::try_from(*it).is_ok())
-            && epoch_start <= geometry.limit(head)
+            && epoch_start.max(acknowledged) <= geometry.limit(head)
             && self.head_epoch.number <= self.epoch.number
     }
 }
@@ -104,7 +108,7 @@ mod tests {
     use crate::journal::format::geometry::Geometry;
     use crate::journal::format::record::Epoch;
 
-    const EPOCH: Epoch = Epoch { number: 1, seed: 0 };
+    const EPOCH: Epoch = Epoch { number: 1, key: 0 };
     const FIRST: Superblock = Superblock {
         identity: Identity([7; 16]),
         geometry: Geometry { capacity: 1024, window: 512, segment: 256, alignment: 8 },
@@ -113,13 +117,14 @@ mod tests {
         head_epoch: EPOCH,
         epoch: EPOCH,
         epoch_start: 0,
+        acknowledged: 0,
     };
 
     /// The next one would have none of these numbers left.
     #[test]
     fn numbers_that_cannot_be_counted_to_are_damage() {
         assert_eq!(Superblock::read(&FIRST.bytes()), Found::Whole(FIRST));
-        let last = Epoch { number: u64::MAX, seed: 0 };
+        let last = Epoch { number: u64::MAX, key: 0 };
         for worn in [
             Superblock { generation: u64::MAX, ..FIRST },
             Superblock { epoch: last, ..FIRST },

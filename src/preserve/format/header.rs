@@ -12,8 +12,9 @@ pub(in crate::preserve) const BYTES: usize = 64;
 /// What it begins with.
 pub(in crate::preserve) const MAGIC: [u8; 8] = *b"cmpresrv";
 /// The version of the format.
-pub(in crate::preserve) const VERSION: u32 = 1;
+pub(in crate::preserve) const VERSION: u32 = 2;
 
+/// Added to the unit, which is even.
 const SEALED: u32 = 1;
 
 /// Which table holds, and what must be known to read it.
@@ -27,7 +28,8 @@ pub(in crate::preserve) struct Header {
     pub(in crate::preserve) tables: [u64; 2],
     /// Its length in bytes.
     pub(in crate::preserve) len: u64,
-    pub(in crate::preserve) checksum: u32,
+    /// The lower half of its tag.
+    pub(in crate::preserve) table_tag: u32,
     /// What blobs and tables begin at multiples of, in bytes.
     pub(in crate::preserve) unit: u64,
     /// Whether everything was written back as far as it goes, and nothing changed since.
@@ -40,17 +42,17 @@ pub(in crate::preserve) type Found = superblock::Found<Header>;
 impl Header {
     #[cfg(any(feature = "preserve", test))]
     pub(in crate::preserve) fn bytes(&self) -> [u8; BYTES] {
-        let Self { generation, size, tables, len, checksum, unit, is_sealed } = *self;
+        let Self { generation, size, tables, len, table_tag, unit, is_sealed } = *self;
         let mut bytes = [0; BYTES];
-        put(&mut bytes, 16, &generation.to_le_bytes());
-        put(&mut bytes, 24, &size.to_le_bytes());
-        put(&mut bytes, 32, &tables[0].to_le_bytes());
-        put(&mut bytes, 40, &tables[1].to_le_bytes());
-        // Both have been checked to fit.
-        put(&mut bytes, 48, &(len as u32).to_le_bytes());
-        put(&mut bytes, 52, &checksum.to_le_bytes());
-        put(&mut bytes, 56, &(unit as u32).to_le_bytes());
-        put(&mut bytes, 60, &(if is_sealed { SEALED } else { 0 }).to_le_bytes());
+        // Length and unit have been checked to fit.
+        put(&mut bytes, 12, &(len as u32).to_le_bytes());
+        put(&mut bytes, 24, &generation.to_le_bytes());
+        put(&mut bytes, 32, &size.to_le_bytes());
+        put(&mut bytes, 40, &tables[0].to_le_bytes());
+        put(&mut bytes, 48, &tables[1].to_le_bytes());
+        let sealed = if is_sealed { SEALED } else { 0 };
+        put(&mut bytes, 56, &(unit as u32 | sealed).to_le_bytes());
+        put(&mut bytes, 60, &table_tag.to_le_bytes());
         superblock::seal(&mut bytes, MAGIC, VERSION);
         bytes
     }
@@ -59,16 +61,17 @@ impl Header {
         superblock::read(bytes, MAGIC, VERSION, || Self::fields(bytes))
     }
 
-    /// What follows the checksum; `None` if it cannot be.
+    /// Reads the fields; `None` if they cannot be a header's.
     fn fields(bytes: &[u8; BYTES]) -> Option<Self> {
+        let unit = u32_at(bytes, 56);
         let header = Self {
-            generation: u64_at(bytes, 16),
-            size: u64_at(bytes, 24),
-            tables: [u64_at(bytes, 32), u64_at(bytes, 40)],
-            len: u32_at(bytes, 48).into(),
-            checksum: u32_at(bytes, 52),
-            unit: u32_at(bytes, 56).into(),
-            is_sealed: u32_at(bytes, 60) & SEALED != 0,
+            generation: u64_at(bytes, 24),
+            size: u64_at(bytes, 32),
+            tables: [u64_at(bytes, 40), u64_at(bytes, 48)],
+            len: u32_at(bytes, 12).into(),
+            table_tag: u32_at(bytes, 60),
+            unit: (unit & !SEALED).into(),
+            is_sealed: unit & SEALED != 0,
         };
         header.is_consistent().then_some(header)
     }
@@ -80,7 +83,7 @@ impl Header {
         is_count(next).then_some(next)
     }
 
-    /// Whether its numbers can be: a checksum can be right by accident, and what is counted on from them must
+    /// Returns true if its numbers are possible. A tag can be forged, and what is counted on from the numbers must
     /// neither overflow nor lead out of the store.
     fn is_consistent(&self) -> bool {
         let Self { generation, size, tables, len, unit, .. } = *self;
@@ -110,8 +113,8 @@ mod tests {
         generation: 1,
         size: 32768,
         tables: [25600, 25856],
-        len: 168,
-        checksum: 7,
+        len: 176,
+        table_tag: 7,
         unit: 64,
         is_sealed: true,
     };
@@ -124,8 +127,8 @@ mod tests {
             Header { size: u64::MAX, ..FIRST },
             Header { unit: 96, ..FIRST },
             Header { unit: 32, ..FIRST },
-            Header { len: 160, ..FIRST },
-            Header { len: 169, ..FIRST },
+            Header { len: 168, ..FIRST },
+            Header { len: 177, ..FIRST },
             Header { tables: [0, 25856], ..FIRST },
             Header { tables: [25600, 32704], ..FIRST },
             Header { tables: [25608, 25856], ..FIRST },

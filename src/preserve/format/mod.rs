@@ -2,6 +2,7 @@
 
 pub(in crate::preserve) mod header;
 pub(in crate::preserve) mod history;
+pub(in crate::preserve) mod key;
 pub(in crate::preserve) mod stamp;
 pub(in crate::preserve) mod table;
 
@@ -11,10 +12,10 @@ use core::ops::RangeInclusive;
 pub(super) const WORD: u64 = 8;
 /// Each header has one of its own.
 pub(super) const PAGE: u64 = 4096;
-/// Bytes that one checksum is of.
+/// Bytes of a blob that have a tag of their own.
 pub(super) const CHUNK: u64 = 1 << 16;
-/// Bytes of a chunk's checksum.
-pub(super) const SUM: u64 = 4;
+/// Bytes of a tag.
+pub(super) const TAG: u64 = 8;
 /// What the bytes of a unit can be.
 pub(super) const UNIT: RangeInclusive<u64> = 64..=1 << 30;
 /// Bytes that a table can have.
@@ -52,14 +53,14 @@ pub(super) const fn chunks(len: u64) -> u64 {
     len.div_ceil(CHUNK)
 }
 
-/// Where the checksums of a blob's chunks are, from its beginning. The only chunk of one has its checksum
-/// in the table, so there are none.
-pub(super) const fn sums(len: u64) -> core::ops::Range<u64> {
+/// Returns the place of the list of a blob's tags, from the beginning of the blob. The list is empty if the blob has
+/// only one chunk: the table has its tag.
+pub(super) const fn tags(len: u64) -> core::ops::Range<u64> {
     if chunks(len) < 2 {
         return len..len;
     }
     let at = len.next_multiple_of(WORD);
-    at..at + chunks(len) * SUM
+    at..at + chunks(len) * TAG
 }
 
 /// Bytes of a blob with all that belongs to it; `None` if there cannot be so many.
@@ -67,12 +68,12 @@ pub(super) fn occupied(len: u64, unit: u64) -> Option<u64> {
     if i64::try_from(len).is_err() {
         return None;
     }
-    Some(sums(len).end.next_multiple_of(unit))
+    Some(tags(len).end.next_multiple_of(unit))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{data, headers, history, occupied, sums};
+    use super::{data, headers, history, occupied, tags};
 
     /// Worked out by hand from the module's documentation.
     #[test]
@@ -80,8 +81,9 @@ mod tests {
         assert_eq!((headers(6), headers(7)), ([0, 8192], [4096, 12288]));
         assert_eq!((history(0), history(1)), (16384, 16384 + 4608));
         assert_eq!((data(64), data(4096)), (25600, 28672));
-        assert_eq!(sums(65535), 65535..65535, "one chunk needs no sums");
-        assert_eq!(sums(65537), 65544..65552);
+        assert_eq!(tags(65536), 65536..65536, "one chunk needs no list");
+        assert_eq!(tags(65537), 65544..65560);
+        assert_eq!(tags(200_000), 200_000..200_032);
         assert_eq!(occupied(0, 64), Some(0));
         assert_eq!(occupied(1, 64), Some(64));
         assert_eq!(occupied(65537, 64), Some(65600));

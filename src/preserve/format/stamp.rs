@@ -34,9 +34,9 @@ impl Stamp {
         put(&mut bytes, 32, &self.process.to_le_bytes());
         put(&mut bytes, 36, &[number]);
         put(&mut bytes, 40, &self.granularity.to_le_bytes());
-        put(&mut bytes, 44, &self.placement.to_le_bytes());
         let shutdowns = self.unsafe_shutdowns.map_or(0, |count| count.saturating_add(1));
         put(&mut bytes, 48, &shutdowns.to_le_bytes());
+        put(&mut bytes, 56, &self.placement.to_le_bytes());
         put(&mut bytes, 64, &self.kernel);
         bytes
     }
@@ -51,7 +51,7 @@ impl Stamp {
                 None => Backing::Unknown,
             },
             granularity: u32_at(bytes, 40),
-            placement: u32_at(bytes, 44),
+            placement: u64_at(bytes, 56),
             unsafe_shutdowns: u64_at(bytes, 48).checked_sub(1),
             ..Self::UNKNOWN
         };

@@ -1,27 +1,39 @@
-//! The bytes of a table: what it begins with, and its entries.
+//! The bytes of a table: its tag, what follows that, and its entries.
 
-use super::stamp;
-use super::{METADATA, NAME, WORD};
+#[cfg(any(feature = "preserve", test))]
+use super::TAG;
+use super::{METADATA, NAME, WORD, stamp};
 #[cfg(any(feature = "preserve", test))]
 use crate::little_endian::put;
 use crate::little_endian::{u32_at, u64_at};
 use crate::preserve::Identity;
 use crate::preserve::stamp::Stamp;
+#[cfg(feature = "preserve")]
+use crate::{preserve::format::key, tag};
 
 /// Bytes of a table before its entries.
-pub(in crate::preserve) const PREAMBLE: usize = 168;
+pub(in crate::preserve) const PREAMBLE: usize = 176;
 /// Bytes of an entry before its name.
-pub(in crate::preserve) const ENTRY: usize = 48;
+pub(in crate::preserve) const ENTRY: usize = 52;
 
-/// What a table begins with.
+/// Puts its tag to the beginning of a table, and returns the half that the header has, too.
+#[cfg(feature = "preserve")]
+pub(in crate::preserve) fn seal(table: &mut [u8], generation: u64) -> u32 {
+    let (tag, rest) = table.split_at_mut(TAG as usize);
+    let its_tag = tag::of(key::table(generation), rest);
+    tag.copy_from_slice(&its_tag.to_le_bytes());
+    its_tag as u32
+}
+
+/// The fields between a table's tag and its entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::preserve) struct Preamble {
     pub(in crate::preserve) identity: Identity,
     /// Which of the two histories holds: the number of the boots that there have been.
     pub(in crate::preserve) history: u64,
+    pub(in crate::preserve) history_tag: u64,
     /// Its bytes.
     pub(in crate::preserve) history_len: u64,
-    pub(in crate::preserve) history_checksum: u32,
     /// Entries of the table.
     pub(in crate::preserve) blobs: u64,
     /// When it was written.
@@ -32,27 +44,27 @@ impl Preamble {
     #[cfg(any(feature = "preserve", test))]
     pub(in crate::preserve) fn bytes(&self) -> [u8; PREAMBLE] {
         let mut bytes = [0; PREAMBLE];
-        put(&mut bytes, 0, &self.identity.0);
-        put(&mut bytes, 16, &self.history.to_le_bytes());
-        // There are fewer than the bytes of a table.
-        put(&mut bytes, 24, &(self.history_len as u32).to_le_bytes());
-        put(&mut bytes, 28, &self.history_checksum.to_le_bytes());
-        put(&mut bytes, 32, &(self.blobs as u32).to_le_bytes());
-        put(&mut bytes, 40, &self.stamp.bytes());
+        put(&mut bytes, 8, &self.identity.0);
+        put(&mut bytes, 24, &self.history.to_le_bytes());
+        put(&mut bytes, 32, &self.history_tag.to_le_bytes());
+        // Both are less than the bytes of a table.
+        put(&mut bytes, 40, &(self.history_len as u32).to_le_bytes());
+        put(&mut bytes, 44, &(self.blobs as u32).to_le_bytes());
+        put(&mut bytes, 48, &self.stamp.bytes());
         bytes
     }
 
     pub(in crate::preserve) fn read(bytes: &[u8; PREAMBLE]) -> Self {
         let mut identity = [0; 16];
-        identity.copy_from_slice(&bytes[..16]);
+        identity.copy_from_slice(&bytes[8..24]);
         let mut stamp = [0; stamp::BYTES];
-        stamp.copy_from_slice(&bytes[40..]);
+        stamp.copy_from_slice(&bytes[48..]);
         Self {
             identity: Identity(identity),
-            history: u64_at(bytes, 16),
-            history_len: u32_at(bytes, 24).into(),
-            history_checksum: u32_at(bytes, 28),
-            blobs: u32_at(bytes, 32).into(),
+            history: u64_at(bytes, 24),
+            history_tag: u64_at(bytes, 32),
+            history_len: u32_at(bytes, 40).into(),
+            blobs: u32_at(bytes, 44).into(),
             stamp: Stamp::read(&stamp),
         }
     }
@@ -71,8 +83,8 @@ pub(in crate::preserve) struct Entry {
     pub(in crate::preserve) generation: u64,
     /// When, in seconds since 1970; 0 if it is not known.
     pub(in crate::preserve) seconds: u64,
-    /// Of the only chunk, or of the checksums of all.
-    pub(in crate::preserve) checksum: u32,
+    /// The tag of the only chunk, or of the list of tags.
+    pub(in crate::preserve) tag: u64,
     pub(in crate::preserve) name: usize,
     pub(in crate::preserve) metadata: usize,
 }
@@ -86,23 +98,23 @@ impl Entry {
         put(&mut bytes, 16, &self.version.to_le_bytes());
         put(&mut bytes, 24, &self.generation.to_le_bytes());
         put(&mut bytes, 32, &self.seconds.to_le_bytes());
-        put(&mut bytes, 40, &self.checksum.to_le_bytes());
+        put(&mut bytes, 40, &self.tag.to_le_bytes());
         // Both have been checked to fit.
-        put(&mut bytes, 44, &(self.name as u16).to_le_bytes());
-        put(&mut bytes, 46, &(self.metadata as u16).to_le_bytes());
+        put(&mut bytes, 48, &(self.name as u16).to_le_bytes());
+        put(&mut bytes, 50, &(self.metadata as u16).to_le_bytes());
         bytes
     }
 
     /// The entry; `None` if its name or its metadata cannot be so long.
     pub(in crate::preserve) fn read(bytes: &[u8; ENTRY]) -> Option<Self> {
-        let lengths = u32_at(bytes, 44);
+        let lengths = u32_at(bytes, 48);
         let entry = Self {
             at: u64_at(bytes, 0),
             len: u64_at(bytes, 8),
             version: u64_at(bytes, 16),
             generation: u64_at(bytes, 24),
             seconds: u64_at(bytes, 32),
-            checksum: u32_at(bytes, 40),
+            tag: u64_at(bytes, 40),
             name: (lengths & 0xffff) as usize,
             metadata: (lengths >> 16) as usize,
         };

@@ -9,8 +9,8 @@ use super::format::{
     record_len,
 };
 use super::{Error, Events};
-use crate::checksum;
 use crate::medium::Readable;
+use crate::tag;
 use core::sync::atomic::Ordering;
 
 /// Reads a recording.
@@ -93,9 +93,10 @@ impl<S: Readable> Reader<S> {
         (b, second): (u64, Result<Description, BadDescriptor>),
     ) -> Result<(Description, u64), Error<S::Error>> {
         match (first, second) {
-            // A newer program has written it: what this one knows of the file may be wrong.
-            (Err(bad @ BadDescriptor::Version(_)), _) => Err(Error::bad((a, bad), (a, bad))),
-            (_, Err(bad @ BadDescriptor::Version(_))) => Err(Error::bad((b, bad), (b, bad))),
+            // A newer program has written it: what this one knows of the file may be wrong. An older one has left it
+            // behind, if the other descriptor is whole.
+            (Err(bad), _) if bad.is_newer() => Err(Error::bad((a, bad), (a, bad))),
+            (_, Err(bad)) if bad.is_newer() => Err(Error::bad((b, bad), (b, bad))),
             (Ok(first), Ok(second)) if first.generation >= second.generation => Ok((first, b)),
             (_, Ok(second)) => Ok((second, a)),
             (Ok(first), Err(_)) => Ok((first, b)),
@@ -146,7 +147,7 @@ impl<S: Readable> Reader<S> {
         if first != Header::first_word(shard) {
             return None;
         }
-        let sequence = self.source.load(at + 8, Ordering::Acquire);
+        let sequence = Header::sequence_of(self.source.load(at + 8, Ordering::Acquire));
         if geometry.slot(sequence) != slot {
             return None;
         }
@@ -188,8 +189,8 @@ impl<S: Readable> Reader<S> {
         let offsets = HEADER..u64::from(geometry.size) - RECORD + 1;
         // What is newer goes before what it has overwritten.
         let header = self.candidates(shard, slot, newest).into_iter().flatten().find(|header| {
-            let seed = self.description.seed(shard, header.generation, header.sequence);
-            offsets.clone().step_by(8).any(|offset| self.record(start, offset, seed).is_some())
+            let key = self.description.key(shard, header.generation, header.sequence);
+            offsets.clone().step_by(8).any(|offset| self.record(start, offset, key).is_some())
         });
         header.map(|header| SubBuffer { header, is_inferred: true })
     }
@@ -221,33 +222,36 @@ impl<S: Readable> Reader<S> {
     }
 
     /// The record at an offset of a sub-buffer, if it proves itself.
-    pub(super) fn record(&self, start: u64, offset: u64, seed: u32) -> Option<Record> {
-        let first = self.source.load(start + offset, Ordering::Acquire);
-        let (id, len, tag) = format::parts(first);
+    pub(super) fn record(&self, start: u64, offset: u64, key: u64) -> Option<Record> {
+        let at = start + offset;
+        let tag = self.source.load(at, Ordering::Acquire);
+        let (id, len, named) = format::parts(self.source.load(at + 8, Ordering::Relaxed));
         let end = offset + record_len(usize::from(len));
-        if first == 0 || end > u64::from(self.description.sub_buffer_size()) {
+        if named != offset || end > u64::from(self.description.sub_buffer_size()) {
             return None;
         }
+        let (from, len_in_all) = (at + 8, (end - offset - 8) as usize);
         let mut bytes = [0; CHUNK];
-        let mut left = (end - offset - 8) as usize;
-        let (mut at, mut crc) = (start + offset + 8, seed);
-        let mut timestamp = None;
-        while left > 0 {
-            // The first chunk begins with what is not in the medium.
-            let beginning = if timestamp.is_none() { 8 } else { 0 };
-            let len_here = left.min(CHUNK - beginning);
-            self.source.read(at, &mut bytes[beginning..][..len_here]).ok()?;
-            if timestamp.is_none() {
-                let offset = offset as u32;
-                let found = u64::from_le_bytes(*bytes[8..].first_chunk()?);
-                bytes[..RECORD as usize].copy_from_slice(&format::tagged(offset, id, len, found));
-                timestamp = Some(found);
-            }
-            crc = checksum::append(crc, &bytes[..beginning + len_here]);
-            at += len_here as u64;
-            left -= len_here;
+        let first = &mut bytes[..len_in_all.min(CHUNK)];
+        self.source.read(from, first).ok()?;
+        let timestamp = u64::from_le_bytes(*first[8..].first_chunk()?);
+        let found = if len_in_all <= CHUNK {
+            tag::of(key, first)
+        } else {
+            self.long_tag(from, len_in_all, key)?
+        };
+        (found == tag).then_some(Record { id, len, timestamp })
+    }
+
+    /// The tag of more bytes than are read at a time.
+    fn long_tag(&self, from: u64, len: usize, key: u64) -> Option<u64> {
+        let (mut tag, mut bytes) = (tag::Running::new(key), [0; CHUNK]);
+        for done in (0..len).step_by(CHUNK) {
+            let piece = &mut bytes[..CHUNK.min(len - done)];
+            self.source.read(from + done as u64, piece).ok()?;
+            tag.append(piece);
         }
-        (crc == tag).then_some(Record { id, len, timestamp: timestamp? })
+        Some(tag.finish())
     }
 }
 

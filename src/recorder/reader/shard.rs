@@ -1,9 +1,9 @@
 //! What a shard has, in order.
 
 use super::{HEADER, Header, RECORD, Reader, Record, SubBuffer, record_len};
-use crate::checksum;
 use crate::medium::Readable;
 use crate::recorder::format;
+use crate::tag;
 use core::fmt;
 use core::sync::atomic::Ordering;
 
@@ -120,7 +120,7 @@ pub struct Events<'r, S> {
 struct Current {
     header: Header,
     is_inferred: bool,
-    seed: u32,
+    key: u64,
     start: u64,
     /// What is before it has been read.
     offset: u64,
@@ -202,12 +202,12 @@ impl<'r, S: Readable> Events<'r, S> {
     /// Finds the next record in a sub-buffer, or its end.
     fn go_on(&mut self, current: Current) {
         let (reader, size) = (self.reader, u64::from(self.reader.description.sub_buffer_size()));
-        let Current { start, seed, offset, .. } = current;
+        let Current { start, key, offset, .. } = current;
         let mut places = (offset..(size - RECORD + 1).max(offset)).step_by(8);
-        let found = places.find_map(|place| Some((place, reader.record(start, place, seed)?)));
+        let found = places.find_map(|place| Some((place, reader.record(start, place, key)?)));
         // What was not finished when it was looked at may be now, as what is behind it was.
         let is_gap = found.is_some_and(|(place, _)| place > offset);
-        let late = is_gap.then(|| reader.record(start, offset, seed)).flatten();
+        let late = is_gap.then(|| reader.record(start, offset, key)).flatten();
         match late.map(|record| (offset, record)).or(found) {
             Some((place, _)) if place > offset => {
                 let kind = self.kind_of_gap(&current);
@@ -222,7 +222,7 @@ impl<'r, S: Readable> Events<'r, S> {
             None => {
                 let mut tail = self.tail(&current);
                 if let Some(missing) = tail.as_mut().filter(|tail| tail.kind.is_damaged()) {
-                    if reader.record(start, offset, seed).is_some() {
+                    if reader.record(start, offset, key).is_some() {
                         // It has come since: go on.
                         return;
                     }
@@ -280,12 +280,11 @@ impl<'r, S: Readable> Events<'r, S> {
         let laps = u64::from(reader.description.sub_buffers());
         let Some(sequence) = header.sequence.checked_sub(laps) else { return false };
         let openings = [header.generation, header.generation.saturating_sub(1)];
-        let seeds =
-            openings.map(|generation| reader.description.seed(self.shard, generation, sequence));
+        let keys =
+            openings.map(|generation| reader.description.key(self.shard, generation, sequence));
         let mut places = (current.offset..=size - RECORD).step_by(8);
-        places.any(|place| {
-            seeds.iter().any(|seed| reader.record(current.start, place, *seed).is_some())
-        })
+        places
+            .any(|place| keys.iter().any(|key| reader.record(current.start, place, *key).is_some()))
     }
 
     /// The rest of a sub-buffer that is overwritten while it is read.
@@ -364,7 +363,7 @@ impl<'r, S: Readable> Events<'r, S> {
         self.current = Some(Current {
             header,
             is_inferred,
-            seed: description.seed(self.shard, generation, sequence),
+            key: description.key(self.shard, generation, sequence),
             start: description.geometry.sub_buffer(self.shard, sequence),
             offset: HEADER,
         });
@@ -393,10 +392,10 @@ impl<'r, S: Readable> Events<'r, S> {
         if source.read(at + RECORD, &mut buffer[..bytes]).is_err() {
             return false;
         }
-        let crc =
-            checksum::append(current.seed, &format::tagged(offset as u32, id, len, timestamp));
-        let tag = checksum::append(crc, &buffer[..bytes]);
-        source.load(at, Ordering::Acquire) == format::first_word(id, len, tag)
+        let mut tag = tag::Running::new(current.key);
+        tag.append(&format::tagged(offset as u32, id, len, timestamp));
+        tag.append(&buffer[..bytes]);
+        source.load(at, Ordering::Acquire) == tag.finish()
     }
 
     fn event<'b>(

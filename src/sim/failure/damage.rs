@@ -167,7 +167,7 @@ impl<'a> Damage<'a> {
         let at = self.crash.shown(writeback);
         Some(format!(
             "thread {thread} wrote {} back at {at}, perhaps before it was in memory, as nothing orders the \
-            two; let thread {thread} fence between taking it over and writing it back",
+            two; let thread {thread} call `order_observed` before it writes it back",
             self.subject()
         ))
     }

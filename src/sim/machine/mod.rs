@@ -174,7 +174,12 @@ impl Machine {
     #[doc(alias = "dmb")]
     #[track_caller]
     pub fn barrier(&mut self, thread: usize) {
-        self.happened(thread, What::Fence { completes: false }, Location::caller());
+        self.order(thread, Location::caller());
+    }
+
+    /// What [`barrier`](Self::barrier) does.
+    pub(crate) fn order(&mut self, thread: usize, place: Place) {
+        self.happened(thread, What::Fence { completes: false }, place);
         self.order_open(thread);
         self.orders_all(thread);
     }
@@ -437,6 +442,16 @@ impl Machine {
             self.is_evicted(event, &store);
         }
         self.orders_all(thread);
+    }
+
+    /// A fence of a thread that observes others outside of this memory, where its loads are not seen: it completes and
+    /// orders the thread's own. What others have stored it orders only where a fence orders loads, on arm64.
+    pub(crate) fn complete_own(&mut self, thread: usize, place: Place) {
+        let fenced = self.thread(thread).fenced;
+        self.complete(thread, place);
+        if self.history.model.order != Order::Partial {
+            self.thread(thread).fenced = fenced;
+        }
     }
 
     /// All that the thread did, and all that others did before, is ordered before what it does now.

@@ -277,7 +277,14 @@ impl State {
     fn fence(&mut self, place: Place) {
         if self.uncut.is_none() {
             self.snapshot();
-            self.machine.complete(schedule::thread(), place);
+            self.machine.complete_own(schedule::thread(), place);
+        }
+    }
+
+    fn order_observed(&mut self, place: Place) {
+        if self.uncut.is_none() {
+            self.snapshot();
+            self.machine.order(schedule::thread(), place);
         }
     }
 }
@@ -371,6 +378,14 @@ impl Medium for SimMedium {
         let place = Location::caller();
         if self.watch.fences(place) {
             self.begin().fence(place);
+        }
+    }
+
+    #[track_caller]
+    fn order_observed(&self) {
+        let place = Location::caller();
+        if self.watch.fences(place) {
+            self.begin().order_observed(place);
         }
     }
 

@@ -108,4 +108,11 @@ impl Medium for Mortal<'_> {
             self.medium.fence();
         }
     }
+
+    #[track_caller]
+    fn order_observed(&self) {
+        if self.lives() {
+            self.medium.order_observed();
+        }
+    }
 }

@@ -17,9 +17,9 @@ enum Way {
     Writer,
     /// A bug: it writes back, and leaves the fence to the other thread.
     FenceElsewhere,
-    /// The thread that takes over, after a fence.
+    /// The thread that takes over, after it has ordered what it observed.
     TakenUp,
-    /// The same without that fence: a bug, but for x86.
+    /// The same without that: a bug, but for x86.
     NotTakenUp,
 }
 
@@ -41,7 +41,7 @@ fn take_over(medium: &SimMedium, notes: &Notes<'_, ()>, way: Way) {
         medium.pause();
     }
     if way == Way::TakenUp {
-        medium.fence(); // takes up
+        medium.order_observed();
     }
     if matches!(way, Way::TakenUp | Way::NotTakenUp) {
         medium.writeback(DATA..DATA + 8).unwrap(); // by the other
@@ -86,8 +86,7 @@ fn a_fence_on_another_thread_is_found() {
 fn another_threads_store_that_is_not_taken_up_is_found() {
     let store = SOURCE.at("medium.store(DATA, 1, Relaxed);");
     let writeback = SOURCE.at("medium.writeback(DATA..DATA + 8).unwrap(); // by the other");
-    let says =
-        [&*store, &writeback, "let thread 1 fence between taking it over and writing it back"];
+    let says = [&*store, &writeback, "let thread 1 call `order_observed` before it writes it back"];
     let models = [Model::arm64, Model::neutral];
     assert_found(&models, |model| explore(model, Way::NotTakenUp), Lost, &says);
 }

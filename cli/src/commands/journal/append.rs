@@ -1,9 +1,10 @@
 //! `cachemaint journal append`.
 
+use super::verify::{behind_torn_end, verified};
 use super::{SCHEMA, named, recover, tell_guarantee, text, write_json};
 use anyhow::{Context as _, anyhow};
 use cachemaint::dax::{self, DaxFile, Guarantee};
-use cachemaint::journal::{Error, Group, Journal, Options, Position};
+use cachemaint::journal::{Error, Group, Journal, Options, Position, Recovered};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::fs;
@@ -17,8 +18,10 @@ use std::process::ExitCode;
 /// standard error. When the command is killed, what it had acknowledged is there. Lines that come together
 /// are acknowledged together, unless positions are asked for.
 ///
-/// A damaged journal is not appended to: `salvage` what is whole, and `repair` it.
+/// A damaged journal is not appended to: `salvage` what is whole, and `repair` it. Nor is one with whole
+/// records behind a torn end, unless they are given up (`--discard`).
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(super) struct Arguments {
     /// The file of the journal
     file: PathBuf,
@@ -34,6 +37,9 @@ pub(super) struct Arguments {
     /// Append the whole of standard input as one record
     #[arg(long, conflicts_with = "record")]
     whole: bool,
+    /// Give up whole records behind a torn end: in a crash they were under way together with one that is missing
+    #[arg(long, conflicts_with = "create")]
+    discard: bool,
     /// Print the position of each record when it is acknowledged
     #[arg(long)]
     positions: bool,
@@ -57,9 +63,13 @@ struct Document<'a> {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
-    let journal = match arguments.create {
-        Some(size) => create(path, size, arguments.segment)?,
-        None => recover(path)?.0,
+    let journal = if let Some(size) = arguments.create {
+        create(path, size, arguments.segment)?
+    } else {
+        if !arguments.discard {
+            refuse_to_give_up(path)?;
+        }
+        recover(path)?.0
     };
     let guarantee = journal.medium().guarantee();
     if !arguments.json {
@@ -91,7 +101,22 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             guarantee,
         })?;
     }
+    journal.close().map_err(|error| named(path, error))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses a journal of which opening would give up whole records.
+fn refuse_to_give_up(path: &Path) -> anyhow::Result<()> {
+    let Recovered { behind, end, .. } = verified(path)?.recovered;
+    if behind == 0 {
+        return Ok(());
+    }
+    Err(anyhow!(
+        "{}: {}; nothing was appended. `journal salvage` prints them, `journal repair` keeps them, and \
+         `append --discard` gives them up",
+        path.display(),
+        behind_torn_end(behind, end)
+    ))
 }
 
 /// Creates a journal in a new file. Nothing is left of one that could not be made.

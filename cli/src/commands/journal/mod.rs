@@ -21,7 +21,7 @@
 //! | | `positions` | theirs, with `--positions` |
 //! | | `end`, `free` | where the last one ends, and bytes that are free |
 //! | `verify` | `identity` | 32 hexadecimal digits |
-//! | | `recovered` | `head`, `end`, `records`, `bytes` (of payloads), `torn`, `damage` (`at`, `offset`, `evidence`, `fault`; or `null`) |
+//! | | `recovered` | `head`, `end`, `records`, `bytes` (of payloads), `torn`, `behind` (whole records behind a torn end), `damage` (`at`, `offset`, `evidence`, `fault`; or `null`) |
 //! | `repair` | `is_repaired` | `false` without `--yes`; it is told then what would be |
 //! | | `records`, `end` | records that are kept, and where the last one ends |
 //! | | `lost` | list of `start`, `end`: what does not prove itself |

@@ -5,7 +5,7 @@ use super::{SCHEMA, inspect, reader, write_json};
 use crate::commands::progress;
 use crate::read_only::ReadOnly;
 use cachemaint::dax::Guarantee;
-use cachemaint::journal::{Identity, Recovered};
+use cachemaint::journal::{Identity, Position, Recovered};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::Write;
@@ -14,8 +14,9 @@ use std::process::ExitCode;
 
 /// Read everything, and tell what is there and what is damaged
 ///
-/// The file is opened for reading only. The exit code is 1 if the journal is damaged. A torn end is no
-/// damage: a crash leaves it, and nothing of it had been acknowledged.
+/// The file is opened for reading only. The exit code is 1 if the journal is damaged, or if there are whole
+/// records behind a torn end. A torn end alone is no damage: a crash leaves it, and nothing of it had been
+/// acknowledged.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal
@@ -34,27 +35,53 @@ struct Document<'a> {
     guarantee: &'a Guarantee,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let path = &arguments.file;
+/// A journal that was read.
+pub(super) struct Verified {
+    file: ReadOnly,
+    identity: Identity,
+    pub(super) recovered: Recovered,
+}
+
+/// Reads all of a journal.
+pub(super) fn verified(path: &Path) -> anyhow::Result<Verified> {
     let file = ReadOnly::open(path)?;
     let reader = reader(path, &file)?;
     let bar = progress::bar("verifying")?;
     let verified = file.guarded(|| reader.verify(&mut |progress| progress::show(&bar, progress)));
     bar.finish_and_clear();
     let recovered = verified?.map_err(|error| super::named(path, error))?;
+    let identity = reader.identity();
+    Ok(Verified { file, identity, recovered })
+}
+
+/// Tells of whole records behind a torn end.
+pub(super) fn behind_torn_end(behind: u64, end: Position) -> String {
+    let records = match behind {
+        1 => "1 whole record is".to_owned(),
+        more => format!("{} whole records are", text::thousands(more)),
+    };
+    format!(
+        "{records} behind the torn end at {end}, under way in a crash together with one that is missing, or that \
+         one is damaged"
+    )
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let path = &arguments.file;
+    let Verified { file, identity, recovered } = verified(path)?;
     if arguments.json {
         write_json(&Document {
             schema: SCHEMA,
             path: path.to_string_lossy(),
-            identity: reader.identity().to_string(),
+            identity: identity.to_string(),
             recovered: &recovered,
             guarantee: file.view().guarantee(),
         })?;
     } else {
-        print(&mut anstream::stdout().lock(), path, &file, reader.identity(), &recovered)?;
+        print(&mut anstream::stdout().lock(), path, &file, identity, &recovered)?;
     }
-    let is_damaged = recovered.damage.is_some();
-    Ok(if is_damaged { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let is_doubtful = recovered.damage.is_some() || recovered.behind > 0;
+    Ok(if is_doubtful { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn print(
@@ -64,7 +91,7 @@ fn print(
     identity: Identity,
     recovered: &Recovered,
 ) -> anyhow::Result<()> {
-    let Recovered { head, end, records, bytes, torn, damage, .. } = recovered;
+    let Recovered { head, end, records, bytes, torn, behind, damage, .. } = recovered;
     heading(out, &text::printable(path.display()))?;
     row(out, "journal", identity)?;
     row(
@@ -76,10 +103,16 @@ fn print(
     let (records, bytes) = (text::thousands(*records), text::thousands(*bytes));
     row(out, "records", format!("{records}, with {bytes} bytes of payload"))?;
     row(out, "positions", format!("{head} to {end}"))?;
-    let torn = if *torn {
-        "torn: something was under way in a crash, or is; it had not been acknowledged"
-    } else {
-        "whole"
+    let torn = match (*torn, *behind) {
+        (false, _) => "whole".to_owned(),
+        (true, 0) => {
+            "torn: something was under way in a crash, or is; it had not been acknowledged"
+                .to_owned()
+        }
+        (true, behind) => format!(
+            "torn or damaged: {}. `journal salvage` prints them, `journal repair` keeps them",
+            behind_torn_end(behind, *end)
+        ),
     };
     row(out, "end", torn)?;
     match damage {

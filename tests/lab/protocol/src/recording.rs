@@ -11,9 +11,9 @@ pub const SHARDS: u32 = 2;
 /// Sub-buffers of a shard: few, so that the oldest is soon overwritten.
 pub const SUB_BUFFERS: u32 = 4;
 
-/// Events of a sub-buffer of 4096 bytes: a header of 64, and 16 + 64 for each event (the format's tables in
+/// Events of a sub-buffer of 4096 bytes: a header of 64, and 24 + 64 for each event (the format's tables in
 /// `cachemaint::recorder`).
-pub const OF_A_SUB_BUFFER: u64 = 50;
+pub const OF_A_SUB_BUFFER: u64 = 45;
 
 /// When events are persistent: the library's durabilities, and its thread that writes back at intervals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

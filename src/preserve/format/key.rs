@@ -1,0 +1,37 @@
+//! The keys of tags: the seeds that bind bytes to their store, their commit and their place.
+//!
+//! Without them a tag would prove any bytes that once had it: a table of an earlier commit, or a chunk of another blob.
+
+use crate::preserve::Identity;
+use crate::tag;
+
+/// Returns the key of the table of a generation.
+pub(in crate::preserve) fn table(generation: u64) -> u64 {
+    tag::of_words(0, [generation, 0])
+}
+
+/// Returns the key of a history.
+pub(in crate::preserve) fn history(identity: Identity, number: u64) -> u64 {
+    tag::of_words(store(identity), [number, 0])
+}
+
+fn store(Identity(identity): Identity) -> u64 {
+    tag::of(0, &identity)
+}
+
+/// The key of a blob.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::preserve) struct BlobKey(u64);
+
+impl BlobKey {
+    /// The key of the blob that a generation put at an offset. Its name is not part of it, since a renamed blob is
+    /// not written again.
+    pub(in crate::preserve) fn new(identity: Identity, generation: u64, at: u64) -> Self {
+        Self(tag::of_words(store(identity), [generation, at]))
+    }
+
+    /// Returns the key of a chunk; of the one behind the last, that of the list of tags.
+    pub(in crate::preserve) fn chunk(self, number: u64) -> u64 {
+        tag::of_words(self.0, [number, 0])
+    }
+}

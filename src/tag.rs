@@ -1,0 +1,58 @@
+//! Tags, by which what is in a medium proves itself: XXH3 of 64 bits, with a seed.
+//!
+//! The seed is a key: it binds a record to its file, its place and its time, so that the same bytes have another tag
+//! elsewhere. XXH3 is not linear. A CRC is, and that made it blind: a payload which ends with the CRC32C of
+//! its own bytes, as usual framing does, leaves a CRC32C that goes on over it with the same value whatever the
+//! payload says, so the header of one record and the payload of another proved each other.
+//!
+//! A tag finds accidents: of unrelated bytes one in 2^64 passes. It is no protection against people.
+//!
+//! Source: the XXH3 specification (xxHash project, `doc/xxhash_spec.md`, version 0.2.0).
+
+use core::fmt;
+use core::hash::Hasher;
+use twox_hash::XxHash3_64;
+use twox_hash::xxhash3_64::{DEFAULT_SECRET_LENGTH, RawHasher, SecretBuffer};
+
+/// The tag of bytes.
+#[inline]
+pub(crate) fn of(seed: u64, bytes: &[u8]) -> u64 {
+    XxHash3_64::oneshot_with_seed(seed, bytes)
+}
+
+/// The tag of two words.
+#[cfg(any(feature = "journal", feature = "preserve-read"))]
+#[inline]
+pub(crate) fn of_words(seed: u64, words: [u64; 2]) -> u64 {
+    of(seed, words.map(u64::to_le_bytes).as_flattened())
+}
+
+/// A tag of bytes that come piece by piece.
+#[derive(Clone)]
+pub(crate) struct Running(RawHasher<[u8; DEFAULT_SECRET_LENGTH]>);
+
+impl Running {
+    /// The tag of no bytes yet.
+    pub(crate) fn new(seed: u64) -> Self {
+        match SecretBuffer::with_seed(seed, [0; DEFAULT_SECRET_LENGTH]) {
+            Ok(secret) => Self(RawHasher::new(secret)),
+            Err(_) => unreachable!("the secret has the length that is asked for"),
+        }
+    }
+
+    /// Goes on over more bytes.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        self.0.write(bytes);
+    }
+
+    /// The tag of all that was appended.
+    pub(crate) fn finish(&self) -> u64 {
+        self.0.finish()
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Running").field(&self.finish()).finish()
+    }
+}

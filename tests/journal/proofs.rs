@@ -1,0 +1,227 @@
+//! What a record proves: no other record, of another time or another place, passes for it.
+
+use crate::life::records;
+use cachemaint::journal::{Error, Journal, Options, Reader};
+use cachemaint::medium::Medium;
+use cachemaint::sim::{Model, SimMedium, Simulation};
+use core::mem::ManuallyDrop;
+
+const SEGMENT: u64 = 1024;
+const BYTES: u64 = 8192 + 16 * SEGMENT;
+
+fn medium() -> SimMedium {
+    Simulation::new(Model::caches_kept(), BYTES).medium()
+}
+
+fn options(opening: u64) -> Options<'static> {
+    Options::with_entropy([7, opening]).segment(SEGMENT).window(2 * SEGMENT)
+}
+
+/// The medium as it is now: what a process leaves that is killed.
+fn killed(medium: &SimMedium) -> SimMedium {
+    let mut bytes = vec![0; BYTES as usize];
+    medium.read(0, &mut bytes).unwrap();
+    let copy = self::medium();
+    copy.write(0, &bytes);
+    copy
+}
+
+fn payloads<M: Medium>(journal: &Journal<M>) -> Vec<Vec<u8>> {
+    records(journal).unwrap().into_iter().map(|record| record.payload).collect()
+}
+
+/// Each opening goes on at positions that the one before has used in vain. A void that is left there of that time must not
+/// lead past what is missing now.
+#[test]
+fn a_void_of_an_earlier_epoch_counts_for_nothing() {
+    let options = |opening| options(opening).alignment(64);
+    let medium = medium();
+    let journal = ManuallyDrop::new(options(0).create(&medium).unwrap());
+    journal.append(&[b'A'; 40]).unwrap();
+    let _unfinished = ManuallyDrop::new(journal.reserve(48).unwrap());
+    // It does not fit behind the unfinished one: a void fills the segment.
+    assert!(!journal.submit(&[b'B'; 900]).unwrap().is_acknowledged().unwrap());
+
+    let medium = killed(&medium);
+    let (journal, recovered) = options(1).open(&medium).unwrap();
+    let journal = ManuallyDrop::new(journal);
+    assert_eq!(recovered.records, 1);
+    let _unfinished = ManuallyDrop::new(journal.reserve(48).unwrap());
+    for (byte, len) in [(b'C', 40), (b'D', 900)] {
+        assert!(!journal.submit(&vec![byte; len]).unwrap().is_acknowledged().unwrap());
+    }
+
+    let medium = killed(&medium);
+    let (journal, recovered) = options(2).open(&medium).unwrap();
+    assert_eq!(payloads(&journal), [[b'A'; 40]]);
+    assert!(recovered.torn);
+    assert_eq!(recovered.behind, 2);
+}
+
+/// A payload as programs frame it: it ends with the CRC32C of the bytes before.
+fn framed(fill: u8, len: usize) -> Vec<u8> {
+    let mut payload = vec![fill; len - 4];
+    payload.extend_from_slice(&crc32c::crc32c(&payload).to_le_bytes());
+    payload
+}
+
+/// The header of a record is durable, and its payload is that of an earlier lap, which ends with its own CRC32C too.
+#[test]
+fn the_payload_of_an_earlier_lap_is_not_taken_for_that_of_a_record() {
+    let medium = medium();
+    let journal = options(0).create(&medium).unwrap();
+    let place = |position: u64| 8192 + position % (16 * SEGMENT);
+    // Behind the mark a record of 48 bytes, then such of 128, whose headers are the end of a line.
+    let (first, size) = (64 + 48, 128);
+    assert!((place(first) + 16).is_multiple_of(64));
+    journal.append(&[0; 32]).unwrap();
+    let old = framed(b'o', 112);
+    let position = journal.append(&old).unwrap().get();
+    assert_eq!(position, first);
+    // Round the ring; each segment has a mark of 64 bytes, and is filled the same way.
+    loop {
+        let end = journal.end().get();
+        if end / (16 * SEGMENT) == 1 && place(end) == place(first) {
+            break;
+        }
+        let left = SEGMENT - end % SEGMENT;
+        let len = if end.is_multiple_of(SEGMENT) { 32 } else { (left - 16).min(size - 16) };
+        match journal.append(&vec![1; len as usize]) {
+            Ok(_) => {}
+            Err(Error::Full { .. }) => journal.trim(journal.end()).unwrap(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let before = killed(&medium);
+    let position = journal.append(&framed(b'n', 112)).unwrap().get();
+    assert_eq!(position, first + 16 * SEGMENT);
+
+    // The line of the header is durable, the others are not.
+    let at = place(position);
+    let mut header = [0; 16];
+    medium.read(at, &mut header).unwrap();
+    before.write(at, &header);
+    let mut payload = [0; 112];
+    before.read(at + 16, &mut payload).unwrap();
+    assert_eq!(payload[..], old);
+    let reader = Reader::open(&before).unwrap();
+    let recovered = reader.verify(&mut |_| ()).unwrap();
+    assert_eq!(recovered.end.get(), position);
+    assert!(recovered.torn);
+}
+
+/// Each is as long as the other, and ends with its own CRC32C.
+#[test]
+fn of_two_records_the_payloads_cannot_be_exchanged() {
+    let medium = medium();
+    let journal = options(0).create(&medium).unwrap();
+    let one = journal.append(&framed(1, 48)).unwrap().get();
+    let other = journal.append(&framed(2, 48)).unwrap().get();
+    journal.append(b"behind").unwrap();
+    drop(journal);
+    let mut payload = [0; 48];
+    medium.read(8192 + other + 16, &mut payload).unwrap();
+    medium.write(8192 + one + 16, &payload);
+    let Err(Error::Damaged(damage)) = options(1).open(&medium) else { panic!("it was opened") };
+    assert_eq!(damage.at.get(), one);
+}
+
+/// 200 records that were acknowledged one by one, in a journal whose window is a large part of it.
+#[test]
+fn damage_among_the_last_records_is_neither_a_torn_end_nor_written_over() {
+    let medium = medium();
+    let journal = options(0).window(16 * SEGMENT).create(&medium).unwrap();
+    for number in 1..=200_u32 {
+        journal.append(number.to_string().as_bytes()).unwrap();
+    }
+    drop(journal);
+    // Somewhere in the 19th.
+    medium.write(8192 + 500, &[0xff; 4]);
+    let recovered = Reader::open(&medium).unwrap().verify(&mut |_| ()).unwrap();
+    assert_eq!(recovered.records, 18);
+    assert!(recovered.damage.is_some(), "{recovered:?}");
+    assert!(matches!(options(1).open(&medium), Err(Error::Damaged(_))));
+    let (journal, repaired) = options(1).repair(&medium).unwrap();
+    assert_eq!((repaired.records, repaired.lost.len()), (199, 1));
+    assert_eq!(payloads(&journal).len(), 199);
+}
+
+/// The record behind it is the first in its segment, and a void of 200 bytes is before that.
+#[test]
+fn damage_to_the_last_record_of_a_segment_is_known_by_the_one_behind_it() {
+    let medium = medium();
+    let journal = options(0).create(&medium).unwrap();
+    // Behind the mark of 64 bytes, up to 824.
+    journal.append(&[1; 728]).unwrap();
+    let damaged = journal.append(&[2; 16]).unwrap().get();
+    assert_eq!(journal.append(&[3; 500]).unwrap().get(), SEGMENT + 64);
+    drop(journal);
+    medium.write(8192 + damaged + 16, &[0xff; 4]);
+    let Err(Error::Damaged(damage)) = options(1).open(&medium) else { panic!("it was opened") };
+    assert_eq!(damage.at.get(), damaged);
+}
+
+/// The reader has passed the mark of an epoch without records, in the place of which the next one begins.
+#[test]
+fn a_reader_follows_over_openings() {
+    let medium = medium();
+    let (mut payload, reader) = {
+        let journal = options(0).create(&medium).unwrap();
+        journal.append(b"first").unwrap();
+        drop(journal);
+        drop(options(1).open(&medium).unwrap());
+        (Vec::new(), Reader::open(&medium).unwrap())
+    };
+    let mut records = reader.records();
+    assert!(records.read_next(&mut payload).unwrap().is_some());
+    assert!(records.read_next(&mut payload).unwrap().is_none());
+    let (journal, _) = options(2).open(&medium).unwrap();
+    for number in 0..3 {
+        journal.append(&[number; 20]).unwrap();
+        assert!(records.read_next(&mut payload).unwrap().is_some(), "record {number}");
+        assert_eq!(payload, [number; 20]);
+    }
+    assert!(records.read_next(&mut payload).unwrap().is_none());
+}
+
+/// Records of a group do not vouch for each other. That the journal was closed tells that all were there.
+#[test]
+fn damage_in_the_last_group_of_a_closed_journal_is_known_as_damage() {
+    let life = |closes: bool| {
+        let medium = medium();
+        let journal = options(0).create(&medium).unwrap();
+        let mut group = cachemaint::journal::Group::new();
+        (0..10).for_each(|number| group.push(&[number; 20]));
+        journal.append_group(&mut group).unwrap();
+        if closes {
+            journal.close().unwrap();
+        }
+        // The third one: each has 40 bytes, and the first begins behind the mark, at 64.
+        medium.write(8192 + 64 + 2 * 40 + 16, &[0xff; 4]);
+        medium
+    };
+    let closed = life(true);
+    assert!(matches!(options(1).open(&closed), Err(Error::Damaged(_))));
+
+    // As a crash in the middle of the append would have left it.
+    let (_, recovered) = options(1).open(life(false)).unwrap();
+    assert_eq!((recovered.records, recovered.torn, recovered.behind), (2, true, 7));
+    let (journal, repaired) = options(1).repair(life(false)).unwrap();
+    assert_eq!((repaired.records, payloads(&journal).len()), (9, 9));
+}
+
+/// The smallest journal that there can be is trimmed to its end, which is that of a segment, again and again.
+#[test]
+fn a_journal_that_is_trimmed_to_its_end_has_room_for_the_longest_record() {
+    let bytes = 8192 + 3 * 128;
+    let medium = Simulation::new(Model::caches_kept(), bytes).medium();
+    let journal = options(0).segment(128).window(256).create(&medium).unwrap();
+    for number in 0..100 {
+        let len = if number % 3 == 0 { journal.largest() } else { number % 7 };
+        journal.append(&vec![1; len as usize]).unwrap();
+        journal.trim(journal.end()).unwrap();
+    }
+    let least = Simulation::new(Model::caches_kept(), bytes - 128).medium();
+    let refused = options(0).segment(128).window(256).create(&least).map(drop);
+    assert!(matches!(refused, Err(Error::TooSmall { needed: 8576, .. })), "{refused:?}");
+}

@@ -42,7 +42,7 @@ fn recover(medium: &SimMedium, records: u64) -> u64 {
 }
 
 fn explore_log(model: Model, records: u64) -> Exploration {
-    Simulation::new(model, place(records)).explore(
+    Simulation::new(model, place(records)).zeros().explore(
         |medium, acknowledged| {
             for number in 0..records {
                 // It cannot fail.
@@ -64,7 +64,7 @@ fn explore_log(model: Model, records: u64) -> Exploration {
 
 /// Two tables and a header that says which one is valid: what recovery does not read is not decided.
 fn explore_tables(model: Model) -> Exploration {
-    Simulation::new(model, 3 * TABLE as u64).explore(
+    Simulation::new(model, 3 * TABLE as u64).zeros().explore(
         |medium, acknowledged| {
             for generation in 1..=4_u8 {
                 let table = place_of_table(generation.into());

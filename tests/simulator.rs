@@ -9,6 +9,7 @@ mod simulator {
     mod counter;
     mod exploration;
     mod hash_table;
+    mod histories;
     mod litmus;
     mod naive;
     mod planted;

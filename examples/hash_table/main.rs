@@ -2,8 +2,8 @@
 //! simulation that shows it does.
 //!
 //! Without arguments a variant with a mistake is explored, whose failure is printed, and then the right one
-//! under three models. With arguments the same table is on a file. Its tests are in
-//! `tests/simulator/hash_table.rs`.
+//! under three models: every crash of operations that were chosen by hand, and histories that were not. With
+//! arguments the same table is on a file. Its tests are in `tests/simulator/hash_table.rs`.
 //!
 //! ```sh
 //! cargo run --example hash_table --features sim
@@ -12,12 +12,14 @@
 
 #![expect(clippy::print_stdout, reason = "the result of the program")]
 
+mod histories;
 mod table;
 
 use cachemaint::dax::{self, DaxFile, ErrorKind, Options};
 use cachemaint::medium::Medium;
 use cachemaint::sim::{Exploration, Model, SimMedium, Simulation, Violation};
 use std::error::Error;
+use std::sync::atomic::Ordering::Relaxed;
 use table::Table;
 
 /// Of a new file: some 40000 slots.
@@ -35,11 +37,17 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn simulate() -> Result<(), Box<dyn Error>> {
     let planted = explore(Model::x86(), |medium| Ok(Table::open(medium)?.saving_a_fence()));
     let failure = planted.failure().ok_or("the mistake was not found")?;
-    println!("With one fence too few:\n\n{failure}\n\nWith all of them:\n");
+    println!("With one fence too few:\n\n{failure}\n");
+    let planted = histories::search(Model::x86(), true);
+    let failure = planted.failure().ok_or("no history has shown the mistake")?;
+    println!("The shortest history that shows it, of those that nobody chose:\n\n{failure}\n");
+    println!("With all fences:\n");
     for model in [Model::x86(), Model::arm64(), Model::neutral()] {
         let right = explore(model, |medium| Ok(Table::open(medium)?));
         right.assert_safe();
-        println!("{right}");
+        let histories = histories::search(model, false);
+        histories.assert_safe();
+        println!("{right}\n{histories}");
     }
     Ok(())
 }
@@ -52,6 +60,7 @@ fn explore(
 ) -> Exploration {
     Simulation::new(model, 256)
         .prepared(|medium| {
+            medium.store(0, 0, Relaxed); // there is no table
             let mut table = open(medium).expect("a new table");
             table.insert(1, 100).expect("there is room");
         })

@@ -4,10 +4,11 @@
     reason = "a medium is in memory, and its operations and their choices are counted in 32 bits"
 )]
 
-// Each uses only those before it in this order: machine, crash, failure, medium, explore, mutation.
+// Each uses only those before it in this order: machine, crash, failure, medium, explore, histories, mutation.
 mod crash;
 mod explore;
 mod failure;
+mod histories;
 mod machine;
 mod medium;
 pub mod mutation;
@@ -18,6 +19,7 @@ pub use explore::simulation::{Notes, Simulation};
 pub use failure::Failure;
 pub use failure::replay::{NoReplay, Replay};
 pub use failure::violation::{Violation, ViolationKind};
+pub use histories::{FailedHistory, Histories, Life, Searched, Structure};
 pub use machine::Machine;
 pub use machine::model::{Model, Streaming};
 pub use machine::waste;

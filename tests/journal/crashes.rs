@@ -323,7 +323,7 @@ fn recovery_may_be_cut() {
     for (model, effort) in
         [(Model::x86(), Effort::Exhaustive), (Model::arm64(), few), (Model::neutral(), few)]
     {
-        let simulation = Simulation::new(model, BYTES).effort(effort);
+        let simulation = Simulation::new(model, BYTES).zeros().effort(effort);
         creation(&simulation).assert_safe();
         explore(&simulation, &[], &SHORT[..2]).assert_safe();
         explore(&simulation.effort(few).crashes_in_recovery(2), &[], &[Append(0)]).assert_safe();

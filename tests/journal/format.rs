@@ -96,7 +96,7 @@ fn image(key: u64) -> Vec<u8> {
 }
 
 fn golden() -> SimMedium {
-    let medium = Simulation::new(Model::x86(), BYTES).medium();
+    let medium = Simulation::new(Model::x86(), BYTES).zeros().medium();
     medium.write(0, &image(0x0123_4567_89ab_cdef));
     medium
 }
@@ -117,7 +117,7 @@ fn it_is_read_as_documented() {
 
 #[test]
 fn it_is_written_as_documented() {
-    let medium = Simulation::new(Model::x86(), BYTES).medium();
+    let medium = Simulation::new(Model::x86(), BYTES).zeros().medium();
     let journal = options().create(&medium).unwrap();
     journal.append(b"one").unwrap();
     journal.append(&(1..=40).collect::<Vec<u8>>()).unwrap();
@@ -167,7 +167,7 @@ fn each_changed_byte_is_noticed_or_harmless() {
 #[test]
 fn what_is_no_journal_or_not_all_of_one_is_refused() {
     let refused = |medium: &SimMedium| options().open(medium).unwrap_err().to_string();
-    let empty = Simulation::new(Model::x86(), BYTES).medium();
+    let empty = Simulation::new(Model::x86(), BYTES).zeros().medium();
     assert!(refused(&empty).starts_with("there is no journal, only zeros"));
     empty.write(0, b"PK\x03\x04 and so on");
     assert!(

@@ -132,7 +132,7 @@ pub(crate) fn by_hand() -> Vec<u8> {
 }
 
 fn medium() -> SimMedium {
-    Simulation::new(Model::x86(), BYTES).medium()
+    Simulation::new(Model::x86(), BYTES).zeros().medium()
 }
 
 fn bytes_at(medium: &SimMedium, at: u64, len: usize) -> Vec<u8> {

@@ -205,7 +205,7 @@ fn brute_force(kind: Kind, workload: &Program, recovery: &Recovery) -> Found {
 
 fn simulated(model: Model, workload: &Program, recovery: &Recovery) -> Found {
     let all = RefCell::new(Found::new());
-    let outcome = Simulation::new(model, 16 * LINE).explore(
+    let outcome = Simulation::new(model, 16 * LINE).zeros().explore(
         |medium, notes| {
             for (_, operation) in workload {
                 perform(medium, operation, || notes.add(()));
@@ -291,7 +291,7 @@ proptest! {
             }
         }
         let found = RefCell::new(Found::new());
-        let outcome = Simulation::new(model(), 16 * LINE).preemptions(8).explore(
+        let outcome = Simulation::new(model(), 16 * LINE).zeros().preemptions(8).explore(
             |medium, notes| {
                 let run = |operations: &[Do]| {
                     for operation in operations {

@@ -32,7 +32,7 @@ fn states(simulation: &Simulation) -> (Exploration, BTreeSet<[u64; 4]>) {
 fn all_states_are_found_and_counted() {
     // Each of two lines has both words, the first, or none: 3 * 3. Without order in a line: 2^4.
     for (model, number) in [(Model::x86(), 9), (Model::neutral(), 16)] {
-        let (exploration, found) = states(&Simulation::new(model, 128));
+        let (exploration, found) = states(&Simulation::new(model, 128).zeros());
         assert_eq!(found.len(), number);
         assert_eq!(exploration.states(), number as u128);
         assert_eq!(exploration.recoveries(), number as u64);
@@ -45,7 +45,7 @@ fn all_states_are_found_and_counted() {
 fn a_copy_may_be_lost_until_it_is_fenced() {
     for model in [Model::x86, Model::arm64, Model::neutral] {
         for fences in [false, true] {
-            let outcome = Simulation::new(model(), 128).explore(
+            let outcome = Simulation::new(model(), 128).zeros().explore(
                 |medium, notes| {
                     medium.copy_unfenced(&[(8, &[1; 8]), (64, &[1; 16])]).unwrap();
                     if fences {
@@ -65,10 +65,11 @@ fn a_copy_may_be_lost_until_it_is_fenced() {
 
 #[test]
 fn one_recovery_stands_for_all_states_that_it_cannot_tell_apart() {
-    let outcome = Simulation::new(Model::neutral(), 128).explore(store_four, |medium, _notes| {
-        medium.load(8, Relaxed);
-        Ok(())
-    });
+    let outcome =
+        Simulation::new(Model::neutral(), 128).zeros().explore(store_four, |medium, _notes| {
+            medium.load(8, Relaxed);
+            Ok(())
+        });
     assert_eq!((outcome.recoveries(), outcome.states()), (2, 16));
     assert_eq!(outcome.to_string(), "neutral: 1 crash, 2 recoveries for 16 states; exhaustive");
 }
@@ -76,7 +77,7 @@ fn one_recovery_stands_for_all_states_that_it_cannot_tell_apart() {
 #[test]
 fn deviations_are_few_words_that_are_not_the_latest() {
     // All four words are there or one of them is not, or none is there or one is: 10 of 16 states.
-    let simulation = Simulation::new(Model::neutral(), 128).effort(Effort::Deviations(1));
+    let simulation = Simulation::new(Model::neutral(), 128).zeros().effort(Effort::Deviations(1));
     let (exploration, found) = states(&simulation);
     assert_eq!(found.len(), 10);
     assert!(found.iter().all(|words| words.iter().sum::<u64>() != 2));
@@ -86,8 +87,9 @@ fn deviations_are_few_words_that_are_not_the_latest() {
 
 #[test]
 fn random_states_are_those_of_their_seed() {
-    let simulation =
-        |seed| Simulation::new(Model::neutral(), 128).effort(Effort::Random { states: 6, seed });
+    let simulation = |seed| {
+        Simulation::new(Model::neutral(), 128).zeros().effort(Effort::Random { states: 6, seed })
+    };
     let (exploration, found) = states(&simulation(1));
     assert_eq!(exploration.recoveries(), 6);
     assert!(!exploration.is_exhaustive());
@@ -97,7 +99,7 @@ fn random_states_are_those_of_their_seed() {
 
 #[test]
 fn an_exploration_that_is_cut_short_says_so_and_is_no_success() {
-    let (exploration, _) = states(&Simulation::new(Model::neutral(), 128).at_most(5));
+    let (exploration, _) = states(&Simulation::new(Model::neutral(), 128).zeros().at_most(5));
     assert_eq!(exploration.recoveries(), 5);
     assert!(!exploration.is_exhaustive());
     let panic = std::panic::catch_unwind(|| exploration.assert_safe()).unwrap_err();
@@ -108,7 +110,7 @@ fn an_exploration_that_is_cut_short_says_so_and_is_no_success() {
 #[test]
 fn what_is_prepared_survives_every_crash() {
     let prepared =
-        Simulation::new(Model::neutral(), 16).prepared(|medium| medium.write(3, b"seven"));
+        Simulation::new(Model::neutral(), 16).zeros().prepared(|medium| medium.write(3, b"seven"));
     let outcome = prepared.explore(
         |_medium, _notes: &Notes<'_, ()>| {},
         |medium, _notes| {
@@ -269,7 +271,7 @@ fn out_of_range_is_a_bug_above_the_medium() {
 
 /// A word and a flag that says that it is there: right, but for what the flag is stored and loaded by.
 fn publish(setting: &Setting) -> Exploration {
-    setting.simulation(128).explore(
+    setting.simulation(128).zeros().explore(
         |medium, notes: &Notes<'_, ()>| {
             // Nobody needs this one.
             medium.fence();

@@ -85,7 +85,7 @@ fn a_race_is_found_in_the_order_that_shows_it() {
         acknowledged.fetch_add(1, Relaxed)
     };
     let explore = |preemptions| {
-        Simulation::new(Model::x86(), 64).preemptions(preemptions).explore(
+        Simulation::new(Model::x86(), 64).zeros().preemptions(preemptions).explore(
             |medium, notes| {
                 let acknowledged = AtomicU64::new(0);
                 let thread = || notes.add(increment(medium, &acknowledged));

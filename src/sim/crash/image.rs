@@ -16,6 +16,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
+use std::sync::OnceLock;
 
 /// A run that was cut by a crash.
 #[derive(Clone, Debug)]
@@ -25,9 +26,12 @@ pub(crate) struct Layer {
     pub(crate) cut: u32,
     /// Lines of which a word was read that was open, in order, and what is left of them.
     decided: Vec<(usize, Bounds)>,
-    /// Lines that the crash left open, and how many states each has.
-    open: Arc<[(usize, States)]>,
+    /// Lines that the crash left open, and how many states each has: they are counted when they are asked for.
+    open: Arc<OnceLock<OpenLines>>,
 }
+
+/// Lines with their states.
+type OpenLines = Box<[(usize, States)]>;
 
 /// How many states, and whether these are all.
 type States = (u128, bool);
@@ -49,12 +53,16 @@ struct Run {
 
 impl Layer {
     pub(crate) fn new(history: Arc<History>, cut: u32) -> Self {
+        Self { history, cut, decided: Vec::new(), open: Arc::default() }
+    }
+
+    /// The lines that the crash left open, with their states.
+    fn open(&self) -> &[(usize, States)] {
         let states = |(line, stores): (usize, &Line)| {
-            let states = Bounds::at(stores, cut).states(stores);
+            let states = Bounds::at(stores, self.cut).states(stores);
             (states.0 > 1).then_some((line, states))
         };
-        let open = history.stored().filter_map(states).collect();
-        Self { history, cut, decided: Vec::new(), open }
+        self.open.get_or_init(|| self.history.stored().filter_map(states).collect())
     }
 
     /// How many states are left.
@@ -65,7 +73,7 @@ impl Layer {
                 (Some(bounds), Some(stores)) => bounds.states(stores),
                 _ => *at_first,
             };
-        self.open.iter().map(of_line).fold(ONE, times)
+        self.open().iter().map(of_line).fold(ONE, times)
     }
 
     /// Where a line is among those that were decided about, or belongs.

@@ -204,9 +204,12 @@ impl Explorer<'_> {
         known: usize,
         path: Vec<ReplayedCrash>,
     ) -> Failure {
-        let crashes = layers.into_iter().map(Crash::new).collect();
+        let mut layers = layers.into_iter();
+        let of_workload = |layer| Crash::new(layer).with_notes(self.subject.notes(), known);
+        let workload = layers.next().map(of_workload);
+        let crashes = workload.into_iter().chain(layers.map(Crash::of_recovery)).collect();
         let replay = Replay { schedule: self.schedule.clone(), crashes: path };
-        Failure::new(self.settings.model, violation, crashes, self.subject.notes(), known, replay)
+        Failure::new(self.settings.model, violation, crashes, replay)
     }
 
     /// The earliest crash, since something was last sure or noted, that fails with the latest of each word.

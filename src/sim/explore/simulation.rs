@@ -57,6 +57,7 @@ impl<N> fmt::Debug for Notes<'_, N> {
 ///
 /// // Two accounts in lines of their own: 10 are moved, and the sum must stay 100.
 /// let outcome = Simulation::new(Model::x86(), 128)
+///     .zeros()
 ///     .prepared(|medium| medium.store(0, 100, Relaxed))
 ///     .explore(
 ///         |medium, done| {
@@ -81,12 +82,28 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// A medium of so many bytes, rounded up to words, all zeros and persistent. Every state is explored,
-    /// recovery is itself cut by one crash, threads are preempted twice at most.
+    /// A medium of `bytes` bytes, rounded up to words, full of [junk](Self::junk) that is persistent. Every state is
+    /// explored, recovery is itself cut by one crash, threads are preempted twice at most.
     #[must_use]
     pub fn new(model: Model, bytes: u64) -> Self {
         let beginning = vec![0; bytes.div_ceil(WORD) as usize].into();
-        Self { beginning, settings: Settings::new(model) }
+        Self { beginning, settings: Settings::new(model) }.junk(0)
+    }
+
+    /// Fills the medium with junk, the same for the same seed, in place of its content. Memory that a kernel hands
+    /// out and files that are used again are not zeros, and a structure that relies on zeros fails there.
+    #[must_use]
+    pub fn junk(self, seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let words = self.beginning.iter().map(|_| random.u64(..));
+        Self { beginning: words.collect(), ..self }
+    }
+
+    /// Fills the medium with zeros, as a new file has them, in place of its content.
+    #[must_use]
+    pub fn zeros(self) -> Self {
+        let beginning = vec![0; self.beginning.len()].into();
+        Self { beginning, ..self }
     }
 
     /// The same after something was done to the medium and all of it has become persistent: no crash comes
@@ -236,8 +253,22 @@ impl Simulation {
     }
 
     fn running(&self, turns: Turns) -> SimMedium {
-        let image = Image::new(Arc::clone(&self.beginning));
-        self.settings.medium(image, Choices::new(Way::All)).with_turns(turns)
+        self.holding(self.image(), Choices::new(Way::All)).with_turns(turns)
+    }
+
+    /// The model.
+    pub(crate) const fn model(&self) -> Model {
+        self.settings.model
+    }
+
+    /// The medium's content at the beginning.
+    pub(crate) fn image(&self) -> Image {
+        Image::new(Arc::clone(&self.beginning))
+    }
+
+    /// A medium with another content.
+    pub(crate) fn holding(&self, image: Image, choices: Choices) -> SimMedium {
+        self.settings.medium(image, choices)
     }
 }
 

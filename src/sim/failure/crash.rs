@@ -3,7 +3,7 @@
 use super::fate;
 use crate::sim::crash::image::Layer;
 use crate::sim::machine::Place;
-use crate::sim::machine::history::{Happened, What};
+use crate::sim::machine::history::{Happened, History, What};
 use crate::sim::machine::model::WORD;
 use alloc::format;
 use alloc::string::String;
@@ -17,14 +17,36 @@ pub(crate) struct Crash {
     pub(crate) end: u32,
     /// Whether it cut recovery, not the workload.
     pub(crate) is_recovery: bool,
+    /// A name for what it cut.
+    pub(super) name: String,
+    /// What the outside world learned in the run.
+    pub(super) notes: Vec<String>,
     /// The events that are shown of the runs before: numbers go on, so that each is of one event.
     pub(super) before: usize,
 }
 
 impl Crash {
+    /// A crash of a workload.
     pub(crate) fn new(layer: Layer) -> Self {
-        let end = fate::end(&layer);
-        Self { layer, end, is_recovery: false, before: 0 }
+        let (end, name) = (fate::end(&layer), "workload".into());
+        Self { layer, end, is_recovery: false, name, notes: Vec::new(), before: 0 }
+    }
+
+    /// A crash of recovery.
+    pub(crate) fn of_recovery(layer: Layer) -> Self {
+        Self { is_recovery: true, name: "recovery".into(), ..Self::new(layer) }
+    }
+
+    /// The same of what has another name.
+    pub(crate) fn named_run(self, name: String) -> Self {
+        Self { name, ..self }
+    }
+
+    /// The same with notes, of which recovery was told the first `known`: their events are needed too. The outside
+    /// world may have learned of a store that was still in the CPU's buffer when the crash came.
+    pub(crate) fn with_notes(self, notes: Vec<String>, known: usize) -> Self {
+        let end = self.end.max(end_of_notes(&self.layer.history, known));
+        Self { end, notes, ..self }
     }
 
     /// The events that are shown.
@@ -53,6 +75,13 @@ impl Crash {
         let place = shown(self.event(event).place);
         if event < self.end { format!("{place} (event {})", self.number(event)) } else { place }
     }
+}
+
+/// The end of the events up to the last of so many notes.
+fn end_of_notes(history: &History, count: usize) -> u32 {
+    let is_note = |(_, event): &(u32, &Happened)| event.what == What::Note;
+    let mut notes = (0..).zip(&history.events).filter(is_note);
+    count.checked_sub(1).and_then(|last| notes.nth(last)).map_or(0, |(last, _)| last + 1)
 }
 
 /// Whether an event is one of the program: that a store has left the CPU is not.

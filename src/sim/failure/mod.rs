@@ -10,7 +10,7 @@ pub(crate) mod violation;
 
 pub(crate) use crash::Crash;
 
-use crate::sim::machine::history::{Happened, History, What};
+use crate::sim::machine::history::{Happened, What};
 use crate::sim::machine::model::{Model, WORD};
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -42,33 +42,50 @@ pub struct Failure {
     model: Model,
     violation: Violation,
     pub(crate) crashes: Vec<Crash>,
-    pub(crate) notes: Vec<String>,
+    /// What led to it, instead of a workload.
+    story: Option<Story>,
     replay: Replay,
 }
 
+/// A history of several lives that led to a failure.
+#[derive(Clone, Debug)]
+pub(crate) struct Story {
+    /// The lives, a line for each.
+    pub(crate) lives: Vec<String>,
+    /// How the history was found.
+    pub(crate) origin: String,
+}
+
 impl Failure {
-    /// `known`: so many of the notes recovery was judged by.
+    /// A failure after crashes, the first of which cut a workload.
     pub(crate) fn new(
         model: Model,
         violation: Violation,
         mut crashes: Vec<Crash>,
-        notes: Vec<String>,
-        known: usize,
         replay: Replay,
     ) -> Self {
-        if let Some(workload) = crashes.first_mut() {
-            // What the outside world had learned is needed too. It may have learned of a store that was still
-            // in the CPU's buffer when the crash came.
-            let learned = end_of_notes(&workload.layer.history, known);
-            let is_whole = violation.kind() == ViolationKind::Workload;
-            workload.end = if is_whole { workload.layer.cut } else { workload.end.max(learned) };
+        if let Some(workload) = crashes.first_mut()
+            && violation.kind() == ViolationKind::Workload
+        {
+            workload.end = workload.layer.cut;
         }
         let mut before = 0;
-        for (run, crash) in crashes.iter_mut().enumerate() {
-            (crash.is_recovery, crash.before) = (run > 0, before);
+        for crash in &mut crashes {
+            crash.before = before;
             before = crash.number(crash.end) - 1;
         }
-        Self { model, violation, crashes, notes, replay }
+        Self { model, violation, crashes, story: None, replay }
+    }
+
+    /// A failure after a history of lives.
+    pub(crate) fn of_lives(
+        model: Model,
+        violation: Violation,
+        crashes: Vec<Crash>,
+        story: Story,
+    ) -> Self {
+        let replay = Replay { schedule: Vec::new(), crashes: Vec::new() };
+        Self { story: Some(story), ..Self::new(model, violation, crashes, replay) }
     }
 
     /// What recovery made of it.
@@ -119,6 +136,15 @@ impl Failure {
 
     fn heading(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.violation)?;
+        if let Some(story) = &self.story {
+            let lives = match story.lives.len() {
+                1 => "one life".to_owned(),
+                several => format!("{several} lives"),
+            };
+            writeln!(f, "in a history of {lives} under the model {}", self.model)?;
+            let mut lives = (1..).zip(&story.lives);
+            return lives.try_for_each(|(number, life)| writeln!(f, "  life {number}: {life}"));
+        }
         match self.crashes() {
             0 => writeln!(f, "without a crash, under the model {}", self.model),
             1 => writeln!(f, "after a crash under the model {}", self.model),
@@ -144,7 +170,7 @@ impl Failure {
             return writeln!(f, "  nothing that matters");
         }
         let columns = Columns::of(events);
-        let (mut notes, mut left_out) = (self.notes.iter(), 0);
+        let (mut notes, mut left_out) = (crash.notes.iter(), 0);
         for (number, event) in (0..).zip(events).filter(|(_, event)| is_shown(event)) {
             let note = if event.what == What::Note { notes.next() } else { None };
             let is_late = events.len() - number as usize <= SHOWN;
@@ -159,20 +185,27 @@ impl Failure {
         Ok(())
     }
 
-    fn title(&self, run: usize) -> &'static str {
-        match (run, self.crashes()) {
+    fn title(&self, run: usize) -> String {
+        if self.story.is_some() {
+            return format!("{} up to the loss of power", self.crashes[run].name);
+        }
+        let title = match (run, self.crashes()) {
             (0, 0) => "the workload up to the panic",
             (0, 1) => "the workload up to the crash",
             (0, _) => "the workload up to the first crash",
             (1, _) => "recovery up to the second crash",
             _ => "the recovery after it up to the next crash",
-        }
+        };
+        title.to_owned()
     }
 
     /// What it takes to mend it, by lines of legible width.
     fn mend(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\nwhat to mend:")?;
-        for advice in self.advice() {
+        let advice = self.advice();
+        if !advice.is_empty() {
+            writeln!(f, "\nwhat to mend:")?;
+        }
+        for advice in advice {
             let mut start = "- ";
             for line in wrapped(&advice, WIDTH) {
                 writeln!(f, "  {start}{line}")?;
@@ -196,18 +229,14 @@ impl fmt::Display for Failure {
             words(f, crash)?;
         }
         self.mend(f)?;
-        write!(f, "\nreplay: {}", self.replay)
+        match &self.story {
+            Some(story) => write!(f, "\n{}", story.origin),
+            None => write!(f, "\nreplay: {}", self.replay),
+        }
     }
 }
 
 impl core::error::Error for Failure {}
-
-/// The end of the events up to the last of so many notes.
-fn end_of_notes(history: &History, count: usize) -> u32 {
-    let is_note = |(_, event): &(u32, &Happened)| event.what == What::Note;
-    let mut notes = (0..).zip(&history.events).filter(is_note);
-    count.checked_sub(1).and_then(|last| notes.nth(last)).map_or(0, |(last, _)| last + 1)
-}
 
 /// How wide the columns of a history are.
 struct Columns {

@@ -121,11 +121,11 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(x: usize, crash: &'a Crash, notes: &'a [String]) -> Self {
+    fn new(x: usize, crash: &'a Crash) -> Self {
         let events = (0..crash.end).map(|number| (number, crash.event(number)));
         let drawn: Vec<_> = events.filter(|(_, event)| event.what != What::Visible).collect();
         let left_out = drawn.len().saturating_sub(EVENTS);
-        let mut notes = notes.iter().map(String::as_str);
+        let mut notes = crash.notes.iter().map(String::as_str);
         let mut columns = Vec::new();
         for (place, (number, event)) in drawn.into_iter().enumerate() {
             let is_note = event.what == What::Note;
@@ -159,9 +159,7 @@ impl<'a> Drawing<'a> {
         let mut runs: Vec<Run<'_>> = Vec::new();
         for crash in &failure.crashes {
             let x = runs.last().map_or(LEFT, |run| run.end() + GAP);
-            // Notes are made in the workload, which is first.
-            let notes = if runs.is_empty() { failure.notes.as_slice() } else { &[] };
-            runs.push(Run::new(x, crash, notes));
+            runs.push(Run::new(x, crash));
         }
         let stored: BTreeSet<_> = runs.iter().flat_map(lines_stored).collect();
         let rows = rows(&stored, &runs);
@@ -223,8 +221,8 @@ impl<'a> Drawing<'a> {
         rectangle(out, (0, 0), (width, height), "#ffffff")?;
         self.write_heading(out)?;
         self.write_rows(out)?;
-        for (number, run) in self.runs.iter().enumerate() {
-            self.write_run(out, number, run)?;
+        for run in &self.runs {
+            self.write_run(out, run)?;
         }
         if self.has_crashed {
             let x = self.runs.last().map_or(LEFT, Run::end) + GAP;
@@ -268,10 +266,10 @@ impl<'a> Drawing<'a> {
         label(out, (MARGIN, self.top_of_notes() + TEXT - 2), "notes")
     }
 
-    fn write_run(&self, out: &mut String, number: usize, run: &Run<'_>) -> fmt::Result {
-        let name = if number == 0 { "workload" } else { "recovery" };
+    fn write_run(&self, out: &mut String, run: &Run<'_>) -> fmt::Result {
+        let name = &run.crash.name;
         let name = match run.left_out {
-            0 => String::from(name),
+            0 => name.clone(),
             events => format!("{name}, without its first {events} events"),
         };
         label(out, (run.x + GAP, self.top_of_runs() + TEXT), &name)?;
@@ -592,7 +590,7 @@ mod tests {
         let judge = |medium: &SimMedium, _notes: &[&str]| {
             Violation::unless(recovery(medium), || "1 < 2 & <so on>".to_string())
         };
-        let exploration = Simulation::new(model, 192).explore(workload, judge);
+        let exploration = Simulation::new(model, 192).zeros().explore(workload, judge);
         exploration.failure().expect("a failure").clone()
     }
 
@@ -679,7 +677,7 @@ mod tests {
 
     #[test]
     fn a_long_run_is_drawn_without_its_beginning() {
-        let outcome = Simulation::new(Model::x86(), 8 * 64).explore(
+        let outcome = Simulation::new(Model::x86(), 8 * 64).zeros().explore(
             |medium, notes| {
                 (0..60).for_each(|word| medium.store(word * 8, 1, Relaxed));
                 medium.store(63 * 8, 1, Relaxed);
@@ -698,7 +696,7 @@ mod tests {
 
     #[test]
     fn a_workload_that_panics_has_a_drawing_too() {
-        let outcome = Simulation::new(Model::x86(), 64).explore(
+        let outcome = Simulation::new(Model::x86(), 64).zeros().explore(
             |medium, _notes: &crate::sim::Notes<'_, ()>| {
                 medium.store(0, 1, Relaxed);
                 medium.load(1, Relaxed);

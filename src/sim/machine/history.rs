@@ -15,7 +15,7 @@ use core::panic::Location;
 pub(crate) type Counts = Box<[u32]>;
 
 /// A store of a word.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Write {
     pub(crate) value: u64,
     /// The event that made it.
@@ -26,14 +26,14 @@ pub(crate) struct Write {
 }
 
 /// What is sure to survive from a cut on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Guarantee {
     cut: u32,
     counts: Counts,
 }
 
 /// The stores of one line.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Line {
     words: Box<[Vec<Write>]>,
     guarantees: Vec<Guarantee>,
@@ -251,7 +251,7 @@ pub(crate) struct Happened {
 }
 
 /// What one run did.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct History {
     pub(crate) model: Model,
     pub(crate) events: Vec<Happened>,

@@ -55,7 +55,7 @@ struct Open {
 }
 
 /// A thread's part of the state.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Thread {
     /// Lines that it wrote back and did not fence, with the stores that were made by then.
     pending: Vec<(usize, Counts)>,
@@ -98,7 +98,7 @@ struct Orders {
 /// // Without a fence b may survive alone: all four states.
 /// assert_eq!(machine.outcomes(&[0, 64]).len(), 4);
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Machine {
     history: History,
     orders: Vec<Option<Box<Orders>>>,

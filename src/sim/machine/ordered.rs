@@ -67,7 +67,7 @@ pub(crate) struct Stamp {
 }
 
 /// What a thread's next store is ordered after.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Ordered {
     stores: u32,
     /// What is ordered before every later store.

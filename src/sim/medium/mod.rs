@@ -46,9 +46,24 @@ struct State {
     /// Operations that may still be made.
     left: u64,
     snapshots: Option<Vec<Snapshot>>,
-    /// The words stored in a run that no crash cuts: their order and write-backs cannot matter, so the machine
-    /// learns of none.
-    uncut: Option<Latest>,
+    /// The words stored in a run that no crash cuts, or after the death of the process: their order and
+    /// write-backs cannot matter, so the machine learns of none.
+    apart: Option<Latest>,
+    /// The process is dead.
+    is_dead: bool,
+    /// Stores, write-backs and fences that the machine has learned of.
+    changes: u64,
+    /// The process dies when it attempts one more than so many of them.
+    dies_after: u64,
+}
+
+/// A moment in the life of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// Events of the machine, also of the processes before.
+    pub(crate) events: u32,
+    /// Stores, write-backs and fences of this process.
+    pub(crate) changes: u64,
 }
 
 /// What was decided when an event happened.
@@ -77,8 +92,17 @@ impl SimMedium {
     pub(crate) fn new(model: Model, image: Image, choices: Choices, operations: u64) -> Self {
         let bytes = image.len();
         let machine = Machine::new(model, bytes);
-        let state =
-            State { machine, image, choices, left: operations, snapshots: None, uncut: None };
+        let state = State {
+            machine,
+            image,
+            choices,
+            left: operations,
+            snapshots: None,
+            apart: None,
+            is_dead: false,
+            changes: 0,
+            dies_after: u64::MAX,
+        };
         Self { model, bytes, state: Mutex::new(state), turns: None, watch: Watch::default() }
     }
 
@@ -90,8 +114,42 @@ impl SimMedium {
 
     /// Remembers the latest value of each word alone, which is much faster: no crash comes.
     pub(crate) fn uncut(mut self) -> Self {
-        self.state_mut().uncut = Some(Latest::default());
+        self.state_mut().apart = Some(Latest::default());
         self
+    }
+
+    /// Goes on with the machine of a process that was killed.
+    pub(crate) fn continuing(mut self, machine: Machine) -> Self {
+        self.state_mut().machine = machine;
+        self
+    }
+
+    /// Lets the process die when it attempts one more than so many stores, write-backs and fences.
+    pub(crate) fn dying_after(mut self, changes: u64) -> Self {
+        self.state_mut().dies_after = changes;
+        self
+    }
+
+    /// Ends the process: what its code still does, as its destructors do, only that code sees.
+    pub(crate) fn die(&self) {
+        self.state().die();
+    }
+
+    /// Returns true if the process has died.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.state().is_dead
+    }
+
+    /// Returns the present moment; after its death, that of the death.
+    pub(crate) fn moment(&self) -> Moment {
+        let state = self.state();
+        Moment { events: state.machine.history().now(), changes: state.changes }
+    }
+
+    /// Returns the machine, what it began with, and the choices that were made.
+    pub(crate) fn into_parts(self) -> (Machine, Image, Choices) {
+        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (state.machine, state.image, state.choices)
     }
 
     pub(crate) fn with_turns(mut self, turns: Turns) -> Self {
@@ -163,13 +221,19 @@ impl SimMedium {
         Mortal::new(self, operations)
     }
 
-    /// Tells of a note: what the outside world learns. `record` keeps it in step with the events.
+    /// Tells of a note: what the outside world learns. `record` keeps it in step with the events. The dead tell
+    /// nothing.
     #[track_caller]
     pub(crate) fn note(&self, record: impl FnOnce()) {
         let place = Location::caller();
         let mut state = self.begin();
+        if state.is_dead {
+            return;
+        }
         record();
-        state.machine.happened(schedule::thread(), What::Note, place);
+        if state.apart.is_none() {
+            state.machine.happened(schedule::thread(), What::Note, place);
+        }
     }
 
     /// Begins an operation: another thread may have its turn first.
@@ -220,6 +284,22 @@ impl SimMedium {
 }
 
 impl State {
+    /// From now on the machine learns of nothing.
+    fn die(&mut self) {
+        self.is_dead = true;
+        self.apart.get_or_insert_default();
+    }
+
+    /// Counts a store, a write-back or a fence; returns true if the machine learns of it.
+    fn is_learned(&mut self) -> bool {
+        if self.changes >= self.dies_after {
+            self.die();
+        }
+        let is_learned = self.apart.is_none();
+        self.changes += u64::from(is_learned);
+        is_learned
+    }
+
     /// An event is about to happen.
     fn snapshot(&mut self) {
         let (event, depth) = (self.machine.history().now(), self.choices.depth());
@@ -231,11 +311,9 @@ impl State {
 
     /// The bytes of a word under the mask.
     fn load(&mut self, at: u64, mask: u64, order: Ordering) -> u64 {
-        let stored = match &self.uncut {
-            Some(words) => words.load(at),
-            None => self.machine.load_stored(schedule::thread(), at, order),
-        };
-        match stored {
+        let apart = self.apart.as_ref().and_then(|words| words.load(at));
+        let stored = || self.machine.load_stored(schedule::thread(), at, order);
+        match apart.or_else(stored) {
             Some(value) => value & mask,
             None => self.image.read(at, mask, &mut self.choices),
         }
@@ -257,32 +335,34 @@ impl State {
     }
 
     fn store(&mut self, words: &[(u64, u64)], store: Store, place: Place) {
-        if let Some(uncut) = &mut self.uncut {
-            for (at, word) in words {
-                uncut.store(*at, *word);
-            }
+        if words.is_empty() {
             return;
         }
-        self.snapshot();
-        self.machine.store_words(schedule::thread(), words, store, place);
+        if self.is_learned() {
+            self.snapshot();
+            return self.machine.store_words(schedule::thread(), words, store, place);
+        }
+        for (at, word) in words {
+            self.apart.get_or_insert_default().store(*at, *word);
+        }
     }
 
     fn write_back(&mut self, range: Range<u64>, place: Place) {
-        if self.uncut.is_none() {
+        if self.is_learned() {
             self.snapshot();
             self.machine.write_back(schedule::thread(), range, false, place);
         }
     }
 
     fn fence(&mut self, place: Place) {
-        if self.uncut.is_none() {
+        if self.is_learned() {
             self.snapshot();
             self.machine.complete_own(schedule::thread(), place);
         }
     }
 
     fn order_observed(&mut self, place: Place) {
-        if self.uncut.is_none() {
+        if self.is_learned() {
             self.snapshot();
             self.machine.order(schedule::thread(), place);
         }

@@ -71,7 +71,9 @@ fn judge(medium: &SimMedium, _notes: &[()]) -> Result<(), Violation> {
 }
 
 fn explore(model: Model, way: Way) -> Exploration {
-    Simulation::new(model, LINE).explore(|medium, notes| workload(medium, notes, way), judge)
+    Simulation::new(model, LINE)
+        .zeros()
+        .explore(|medium, notes| workload(medium, notes, way), judge)
 }
 
 #[test]

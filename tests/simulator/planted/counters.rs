@@ -64,7 +64,7 @@ fn judge(medium: &SimMedium, counted: &[u64]) -> Result<(), Violation> {
 }
 
 fn explore(model: Model, bug: Option<Bug>) -> Exploration {
-    Simulation::new(model, 128).explore(|medium, notes| workload(medium, notes, bug), judge)
+    Simulation::new(model, 128).zeros().explore(|medium, notes| workload(medium, notes, bug), judge)
 }
 
 /// A reset on a machine whose energy suffices for power loss.

@@ -79,6 +79,7 @@ fn judge(medium: &SimMedium, _notes: &[()]) -> Result<(), Violation> {
 
 fn explore(model: Model, bug: Option<Bug>) -> Exploration {
     Simulation::new(model, 256)
+        .zeros()
         .prepared(all_free)
         .explore(|medium, notes| workload(medium, notes, bug), judge)
 }

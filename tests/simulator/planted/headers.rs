@@ -65,7 +65,7 @@ fn judge(medium: &SimMedium, _notes: &[()]) -> Result<(), Violation> {
 }
 
 fn explore(model: Model, bug: Option<Bug>) -> Exploration {
-    Simulation::new(model, 192).explore(|medium, notes| workload(medium, notes, bug), judge)
+    Simulation::new(model, 192).zeros().explore(|medium, notes| workload(medium, notes, bug), judge)
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn judge(medium: &SimMedium, notes: &[Note], bug: Option<Bug>) -> Result<(), Vio
 }
 
 fn explore(model: Model, bug: Option<Bug>) -> Exploration {
-    Simulation::new(model, 64).explore(
+    Simulation::new(model, 64).zeros().explore(
         |medium, notes| workload(medium, notes, bug),
         |medium, notes| judge(medium, notes, bug),
     )

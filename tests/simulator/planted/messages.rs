@@ -79,7 +79,7 @@ fn message(
     workload: fn(&SimMedium, &Notes<'_, ()>),
     recovery: fn(&SimMedium, &[()]) -> Result<(), Violation>,
 ) -> String {
-    let found = Simulation::new(Model::x86(), 128).explore(workload, recovery);
+    let found = Simulation::new(Model::x86(), 128).zeros().explore(workload, recovery);
     found.failure().map(|failure| without_lines(&failure.to_string())).unwrap_or_default()
 }
 
@@ -211,6 +211,7 @@ fn a_long_history() {
 /// The advice on the failure that is found on x86.
 fn advice(recovery: impl Fn(&SimMedium) -> Result<(), Violation>) -> Vec<String> {
     let found = Simulation::new(Model::x86(), 192)
+        .zeros()
         .explore(append, |medium, _notes: &[()]| recovery(medium));
     found.failure().map(Failure::advice).unwrap_or_default()
 }
@@ -253,11 +254,12 @@ fn a_failure_with_one_crash_goes_before_one_with_two() {
 fn recovery_that_is_not_deterministic() {
     // Every other run loads B first: where the first found one value of A or none, it finds one of 51.
     let runs = AtomicU64::new(0);
-    let found = Simulation::new(Model::x86(), 128).explore(store_much, |medium, _notes: &[()]| {
-        let first = if runs.fetch_add(1, Relaxed).is_multiple_of(2) { A } else { B };
-        medium.load(first, Relaxed);
-        Ok(())
-    });
+    let found =
+        Simulation::new(Model::x86(), 128).zeros().explore(store_much, |medium, _notes: &[()]| {
+            let first = if runs.fetch_add(1, Relaxed).is_multiple_of(2) { A } else { B };
+            medium.load(first, Relaxed);
+            Ok(())
+        });
     let failure = found.failure().expect("another number of values");
     assert_eq!(failure.violation().kind(), ViolationKind::Differs);
     assert!(

@@ -88,7 +88,7 @@ fn explore(
     bug: Option<Bug>,
     judge: impl Fn(&[u64]) -> Result<(), Violation>,
 ) -> Exploration {
-    Simulation::new(model, 256).prepared(two_nodes).operations(100).explore(
+    Simulation::new(model, 256).zeros().prepared(two_nodes).operations(100).explore(
         |medium, _notes: &Notes<'_, ()>| workload(medium, bug),
         |medium, _notes| judge(&Stack { medium, bug: None }.values()),
     )

@@ -62,7 +62,7 @@ fn judge(medium: &SimMedium, notes: &[()]) -> Result<(), Violation> {
 }
 
 fn explore(model: Model, way: Way) -> Exploration {
-    Simulation::new(model, 128).explore(|medium, notes| workload(medium, notes, way), judge)
+    Simulation::new(model, 128).zeros().explore(|medium, notes| workload(medium, notes, way), judge)
 }
 
 #[test]

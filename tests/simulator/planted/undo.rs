@@ -98,6 +98,7 @@ fn explore(model: Model, bug: Option<Bug>) -> Exploration {
         Accounts { medium, bug }.transfer(10).unwrap();
     };
     Simulation::new(model, 256)
+        .zeros()
         .prepared(prepare)
         .explore(transfer, |medium, _notes| judge(medium, bug))
 }

@@ -1,0 +1,213 @@
+//! The result of a search, and the report of a history that failed.
+
+use super::Structure;
+use super::runner::{End, Lived, Past, Runner};
+use super::search::{Search, Trail};
+use crate::sim::crash::image::Layer;
+use crate::sim::failure::violation::Violation;
+use crate::sim::failure::{Crash, Failure, Story};
+use crate::sim::machine::model::Model;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// The result of a search for a history that fails.
+#[derive(Clone, Debug)]
+#[must_use = "a failure that nobody looks at is not found"]
+pub struct Searched<O> {
+    model: Model,
+    seed: u64,
+    length: Option<usize>,
+    by_chance: u64,
+    histories: u64,
+    states: u64,
+    failure: Option<Box<FailedHistory<O>>>,
+}
+
+impl<O> Searched<O> {
+    /// Returns the failure, if a history failed. It is as short as the search could make it.
+    #[must_use]
+    pub fn failure(&self) -> Option<&FailedHistory<O>> {
+        self.failure.as_deref()
+    }
+
+    /// Returns the number of histories: operations and moments of all crashes, up to the last one.
+    #[must_use]
+    pub const fn histories(&self) -> u64 {
+        self.histories
+    }
+
+    /// Returns the number of states that were opened after a crash.
+    #[must_use]
+    pub const fn states(&self) -> u64 {
+        self.states
+    }
+
+    /// Returns the length up to which all histories were tried: the number of operations and of crashes, but for the
+    /// last crash.
+    #[must_use]
+    pub const fn length(&self) -> Option<usize> {
+        self.length
+    }
+
+    /// Panics with the failure, if there is one.
+    ///
+    /// # Panics
+    /// In that case.
+    #[track_caller]
+    #[expect(clippy::panic, reason = "an assertion")]
+    pub fn assert_safe(&self) {
+        if let Some(failure) = &self.failure {
+            panic!("{failure}\n{self}");
+        }
+    }
+}
+
+impl<O> fmt::Display for Searched<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { model, seed, length, by_chance, histories, states, failure } = self;
+        write!(f, "{model}: {histories} histories, {states} states")?;
+        if let Some(length) = length {
+            write!(f, "; all up to length {length}")?;
+        }
+        if *by_chance > 0 {
+            write!(f, "; {by_chance} by chance, seed {seed}")?;
+        }
+        f.write_str(if failure.is_some() { "; ended at a failure" } else { "" })
+    }
+}
+
+/// A history that failed. It displays the operations and the end of each life, what each loss of power left of the
+/// stores, and what is missing where in the source.
+#[derive(Clone, Debug)]
+pub struct FailedHistory<O> {
+    lives: Vec<Vec<O>>,
+    failure: Failure,
+}
+
+impl<O> FailedHistory<O> {
+    /// Returns the operations of each life, for [`Histories::replay`](super::Histories::replay). The last life has
+    /// none, and is left out, if it failed at its opening.
+    #[must_use]
+    pub fn lives(&self) -> &[Vec<O>] {
+        &self.lives
+    }
+
+    /// Returns what the check said.
+    #[must_use]
+    pub const fn violation(&self) -> &Violation {
+        self.failure.violation()
+    }
+
+    /// Returns a sentence for each store that is lost though something relied on it.
+    #[must_use]
+    pub fn advice(&self) -> Vec<String> {
+        self.failure.advice()
+    }
+}
+
+impl<O> fmt::Display for FailedHistory<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.failure.fmt(f)
+    }
+}
+
+impl<O: fmt::Debug> core::error::Error for FailedHistory<O> {}
+
+impl<S: Structure> Search<'_, S> {
+    /// Returns the result, with a history that failed as short as possible.
+    pub(super) fn into_searched(
+        mut self,
+        failed: Option<(Trail<S::Operation>, String)>,
+    ) -> Searched<S::Operation> {
+        let (histories, states) = (self.histories, self.states);
+        let failure = failed.map(|(trail, origin)| {
+            let (lives, operations) = trail.size();
+            let trail = self.shrunk(trail);
+            let origin = format!("found {origin}; lives: {lives}, operations: {operations}");
+            Box::new(self.runner.described(&trail, origin))
+        });
+        Searched {
+            model: self.runner.simulation.model(),
+            seed: self.settings.seed,
+            length: self.length,
+            by_chance: self.by_chance,
+            histories,
+            states,
+            failure,
+        }
+    }
+}
+
+/// The runs up to a loss of power: several, if processes were killed before.
+#[derive(Default)]
+struct Session {
+    first: usize,
+    notes: Vec<String>,
+}
+
+impl<S: Structure> Runner<'_, S> {
+    /// Lives a history that failed once more, and describes it.
+    pub(super) fn described(
+        &self,
+        trail: &Trail<S::Operation>,
+        origin: String,
+    ) -> FailedHistory<S::Operation> {
+        let (mut node, mut story, mut sessions) = (self.root(), Vec::new(), Vec::new());
+        let mut session = Session::default();
+        for (number, past) in trail.past.iter().enumerate() {
+            let lived = self.again(&node, past);
+            story.push(format!("{:?}, {}", past.operations, ending(&lived, past)));
+            session.notes.extend(notes(&lived));
+            if let End::Power(point) = past.end {
+                let name = name(session.first + 1, number + 1);
+                sessions.push((name, core::mem::take(&mut session.notes), point.notes));
+                session.first = number + 1;
+            }
+            node = lived.ended(past.end);
+        }
+        let last = self.relive(&node, &trail.taken, u64::MAX, &trail.operations);
+        story.push(match trail.operations.as_slice() {
+            [] => "fails at its opening".into(),
+            operations => format!("{operations:?}, and fails"),
+        });
+        let violation = match last.verdict.clone() {
+            Err(violation) => violation,
+            Ok(()) => Violation::differs(),
+        };
+        let crash = |(layer, (name, notes, known)): (Layer, (String, _, _))| {
+            Crash::new(layer).named_run(name).with_notes(notes, known)
+        };
+        let crashes = last.into_layers().into_iter().zip(sessions).map(crash).collect();
+        let story = Story { lives: story, origin };
+        let failure = Failure::of_lives(self.simulation.model(), violation, crashes, story);
+        FailedHistory { lives: trail.lives(), failure }
+    }
+}
+
+/// The name of the lives from one to another.
+fn name(first: usize, last: usize) -> String {
+    if first == last { format!("life {first}") } else { format!("lives {first} to {last}") }
+}
+
+/// The end of a life, in words.
+fn ending<S: Structure>(lived: &Lived<S>, past: &Past<S::Operation>) -> String {
+    match past.end {
+        End::Kill(changes) => {
+            format!("the process is killed after {changes} stores, write-backs and fences")
+        }
+        End::Power(point) if point == lived.end() => "then the power is lost".into(),
+        End::Power(_) if past.operations.is_empty() => "the power is lost at the opening".into(),
+        End::Power(_) => "the power is lost during the last of them".into(),
+    }
+}
+
+/// The notes of a life: the operation to which each belongs.
+fn notes<S: Structure>(lived: &Lived<S>) -> impl Iterator<Item = String> {
+    lived.record.notes.iter().map(|begun| match begun.checked_sub(1) {
+        None => "opening".into(),
+        Some(last) => format!("{:?}", lived.record.steps[last].operation),
+    })
+}

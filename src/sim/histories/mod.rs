@@ -1,0 +1,174 @@
+//! Histories that nobody chose: several lives of a structure, with crashes between them.
+//!
+//! Each uses only those before it in this order: life, runner, chance, search, shrink, found.
+
+mod chance;
+mod found;
+mod life;
+mod runner;
+mod search;
+mod shrink;
+
+pub use found::{FailedHistory, Searched};
+pub use life::Life;
+
+use crate::sim::explore::simulation::Simulation;
+use crate::sim::failure::violation::Violation;
+use alloc::vec::Vec;
+use core::fmt;
+use search::Search;
+
+/// A structure under test: its operations, a model of what it promises, and the code of one life.
+///
+/// ```
+/// use cachemaint::medium::Medium;
+/// use cachemaint::sim::{Histories, Life, Model, Simulation, Structure, Violation};
+/// use core::sync::atomic::Ordering::Relaxed;
+///
+/// /// A counter in one word.
+/// struct Counter;
+///
+/// impl Structure for Counter {
+///     type Operation = &'static str;
+///     /// The number that was acknowledged, and the one that may be there.
+///     type Model = (u64, u64);
+///
+///     fn operations(&self, _model: &(u64, u64)) -> Vec<&'static str> {
+///         vec!["increment"]
+///     }
+///
+///     fn live(&self, life: &Life<'_, Self>) -> Result<(), Violation> {
+///         let medium = life.medium();
+///         let mut number = medium.load(0, Relaxed);
+///         let (acknowledged, begun) = life.model();
+///         Violation::unless((acknowledged..=begun).contains(&number), || {
+///             format!("{number}, not {acknowledged} to {begun}")
+///         })?;
+///         medium.persist(0..8)?; // a process that was killed may have left it in the caches
+///         life.note(|model| *model = (number, number));
+///         while life.next().is_some() {
+///             number += 1;
+///             life.note(|model| model.1 = number);
+///             medium.store(0, number, Relaxed);
+///             medium.persist(0..8)?;
+///             life.note(|model| model.0 = number);
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let found = Histories::new(Simulation::new(Model::neutral(), 64).zeros()).search(&Counter);
+/// found.assert_safe();
+/// println!("{found}");
+/// ```
+pub trait Structure: Sized {
+    /// An operation with its parameters. Those that leave something under way (a reservation without an end, a
+    /// submission that nobody waits for) are operations too.
+    type Operation: Clone + PartialEq + fmt::Debug;
+
+    /// The reference model: what all lives have done so far, as the outside world knows it. For each thing done, it
+    /// says if that is acknowledged, under way, or given up. The default is that of a medium without the structure.
+    type Model: Clone + Default;
+
+    /// Returns the operations that are possible now; the same ones for the same model. All short histories of them
+    /// are tried, so that few with few parameters say more than many.
+    fn operations(&self, model: &Self::Model) -> Vec<Self::Operation>;
+
+    /// Lives one life: opens what the medium holds, or creates it, judges it by the model, and carries out
+    /// operations until [`Life::next`] has no more. Whatever changes the promises is [noted](Life::note) in the
+    /// model: what was found at the opening, each operation when it begins, and its acknowledgement.
+    ///
+    /// The code must do the same each time it gets the same answers from `life` and its medium. It runs on one
+    /// thread.
+    ///
+    /// # Errors
+    /// The violation, if what is there is not what the model allows.
+    fn live(&self, life: &Life<'_, Self>) -> Result<(), Violation>;
+
+    /// Returns simpler operations to try in place of one, when a history that fails is made shorter. A simpler
+    /// operation never has the first one among its simpler ones again.
+    fn simpler(&self, _operation: &Self::Operation) -> Vec<Self::Operation> {
+        Vec::new()
+    }
+}
+
+/// A search for histories that fail: sequences of operations in several lives of a [`Structure`], with a crash after
+/// each life.
+///
+/// All short histories are tried first, in the order of their lengths, then longer ones by chance. A life ends by a loss
+/// of power or by a kill, after its last operation or within it; a life without operations ends during or after its
+/// opening. A history that fails is made as short as possible before it is reported.
+#[derive(Clone, Debug)]
+pub struct Histories {
+    simulation: Simulation,
+    all: u64,
+    by_chance: u64,
+    seed: u64,
+    states: u32,
+    longest: usize,
+    lives: usize,
+}
+
+impl Histories {
+    /// A search under the model of a simulation, on media that begin as the simulation's. Its limit of operations holds
+    /// for each life; its other settings are not used.
+    #[must_use]
+    pub const fn new(simulation: Simulation) -> Self {
+        Self {
+            simulation,
+            all: 20_000,
+            by_chance: 2_000,
+            seed: 0,
+            states: 8,
+            longest: 12,
+            lives: 3,
+        }
+    }
+
+    /// Sets the number of lives that are spent on all short histories, at first 20000: some seconds. The same number
+    /// tries the same histories on each machine.
+    #[must_use]
+    pub fn all(self, lives: u64) -> Self {
+        Self { all: lives, ..self }
+    }
+
+    /// Sets the number of histories that are tried by chance, at first 2000, and where the random numbers start, at
+    /// first 0. The same seed gives the same histories.
+    #[must_use]
+    pub fn by_chance(self, histories: u64, seed: u64) -> Self {
+        Self { by_chance: histories, seed, ..self }
+    }
+
+    /// Sets the number of states that are opened after the last crash, at first 8: all those that the opening can tell
+    /// apart, if they are not more, else so many in order and so many by chance.
+    #[must_use]
+    pub fn states(self, states: u32) -> Self {
+        Self { states, ..self }
+    }
+
+    /// Sets how long a history by chance is at most: at first 3 lives of 12 operations each.
+    #[must_use]
+    pub fn longest(self, lives: usize, operations: usize) -> Self {
+        Self { lives, longest: operations, ..self }
+    }
+
+    /// Searches for a history that fails, and makes it as short as possible.
+    pub fn search<S: Structure>(&self, structure: &S) -> Searched<S::Operation> {
+        let mut search = Search::new(self, structure);
+        let failed = search.all_short().or_else(|| search.by_chance());
+        search.into_searched(failed)
+    }
+
+    /// Tries one history again, with each end that its lives can have: the [lives](FailedHistory::lives) of one that
+    /// failed, say. Operations that are not possible are left out. It ends after as many lives as
+    /// [`all`](Self::all) says.
+    pub fn replay<S: Structure>(
+        &self,
+        structure: &S,
+        lives: &[Vec<S::Operation>],
+    ) -> Searched<S::Operation> {
+        let mut search = Search::new(self, structure);
+        let failed = search.replay(lives);
+        search.into_searched(failed)
+    }
+}

@@ -1,0 +1,255 @@
+//! Running lives, and what a crash makes of them.
+
+use super::Structure;
+use super::life::{Life, Origin, Pick, Record, Step};
+use crate::sim::Violation;
+use crate::sim::crash::choices::Choices;
+use crate::sim::crash::image::{Image, Layer};
+use crate::sim::crash::points::{Point, points};
+use crate::sim::explore::simulation::Simulation;
+use crate::sim::failure::violation::quietly;
+use crate::sim::machine::Machine;
+use crate::sim::machine::history::{Happened, History, What};
+use crate::sim::medium::{Moment, SimMedium};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// The place where a life begins.
+pub(super) struct Node<S: Structure> {
+    image: Image,
+    /// The machine, if a process was killed and the machine goes on.
+    machine: Option<Machine>,
+    model: S::Model,
+    /// The number of lives before.
+    number: u64,
+}
+
+/// The end of a life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The power is lost.
+    Power(Point),
+    /// The process is killed after so many stores, write-backs and fences.
+    Kill(u64),
+}
+
+/// A life that has ended, and what it takes to live it again.
+#[derive(Clone, Debug)]
+pub(super) struct Past<O> {
+    pub(super) operations: Vec<O>,
+    /// The choices of what the crash before had left.
+    pub(super) taken: Vec<u32>,
+    pub(super) end: End,
+}
+
+/// A life that was lived up to its end.
+pub(super) struct Lived<S: Structure> {
+    machine: Machine,
+    image: Image,
+    pub(super) choices: Choices,
+    pub(super) record: Record<S>,
+    pub(super) verdict: Result<(), Violation>,
+    birth: Moment,
+    pub(super) death: Moment,
+    number: u64,
+}
+
+/// Runs lives of a structure.
+pub(super) struct Runner<'a, S> {
+    pub(super) simulation: &'a Simulation,
+    pub(super) structure: &'a S,
+}
+
+impl<S: Structure> Runner<'_, S> {
+    /// The beginning of all histories.
+    pub(super) fn root(&self) -> Node<S> {
+        let (image, model) = (self.simulation.image(), S::Model::default());
+        Node { image, machine: None, model, number: 0 }
+    }
+
+    /// Lives a life that ends when `pick` says so, or with more than `dies_after` changes of the medium.
+    pub(super) fn live(
+        &self,
+        node: &Node<S>,
+        choices: Choices,
+        dies_after: u64,
+        pick: &mut Pick<'_, S::Operation>,
+    ) -> Lived<S> {
+        let medium = self.medium(node, choices).dying_after(dies_after);
+        let birth = medium.moment();
+        let (record, verdict) = self.record(node, &medium, pick);
+        let death = medium.moment();
+        let (machine, image, choices) = medium.into_parts();
+        let number = node.number;
+        Lived { machine, image, choices, record, verdict, birth, death, number }
+    }
+
+    /// Opens what a crash has left, and does nothing more: no crash comes any more.
+    pub(super) fn open(
+        &self,
+        node: &Node<S>,
+        choices: Choices,
+    ) -> (Choices, Result<(), Violation>) {
+        let medium = self.medium(node, choices).uncut();
+        let (_, verdict) = self.record(node, &medium, &mut |_| None);
+        let (_, _, choices) = medium.into_parts();
+        (choices, verdict)
+    }
+
+    fn medium(&self, node: &Node<S>, choices: Choices) -> SimMedium {
+        let medium = self.simulation.holding(node.image.clone(), choices);
+        match &node.machine {
+            Some(machine) => medium.continuing(machine.clone()),
+            None => medium,
+        }
+    }
+
+    fn record(
+        &self,
+        node: &Node<S>,
+        medium: &SimMedium,
+        pick: &mut Pick<'_, S::Operation>,
+    ) -> (Record<S>, Result<(), Violation>) {
+        let mut pick = |possible: &[S::Operation]| pick(possible);
+        let origin = Origin { number: node.number, is_after_kill: node.machine.is_some() };
+        let life = Life::new(medium, self.structure, origin, node.model.clone(), &mut pick);
+        let verdict = quietly(|| self.structure.live(&life)).unwrap_or_else(Err);
+        // What fails in a dead process fails nobody.
+        let verdict = if medium.is_dead() { Ok(()) } else { verdict };
+        (life.into_record(), verdict)
+    }
+
+    /// Lives a life with these operations, without those that are not possible.
+    pub(super) fn relive(
+        &self,
+        node: &Node<S>,
+        taken: &[u32],
+        dies_after: u64,
+        operations: &[S::Operation],
+    ) -> Lived<S> {
+        self.live(node, Choices::beginning(taken), dies_after, &mut script(operations))
+    }
+
+    /// Lives a life again, and ends it as before.
+    pub(super) fn again(&self, node: &Node<S>, past: &Past<S::Operation>) -> Lived<S> {
+        let dies_after = if let End::Kill(changes) = past.end { changes } else { u64::MAX };
+        self.relive(node, &past.taken, dies_after, &past.operations)
+    }
+
+    /// Lives all these lives again.
+    pub(super) fn replay(&self, past: &[Past<S::Operation>]) -> Node<S> {
+        past.iter().fold(self.root(), |node, past| self.again(&node, past).ended(past.end))
+    }
+}
+
+/// Chooses the given operations, one after the other, without those that are not possible.
+pub(super) fn script<O: PartialEq>(operations: &[O]) -> impl FnMut(&[O]) -> Option<usize> {
+    let mut left = operations.iter();
+    move |possible| left.find_map(|next| possible.iter().position(|one| one == next))
+}
+
+impl<S: Structure> Lived<S> {
+    /// Returns the operations that were begun.
+    pub(super) fn operations(&self) -> Vec<S::Operation> {
+        self.record.steps.iter().map(|step| step.operation.clone()).collect()
+    }
+
+    /// Returns the moment when the last operation began; the birth, if there was none.
+    pub(super) fn last_begun(&self) -> Moment {
+        let begun = |step: &Step<S::Operation>| step.begun;
+        self.record.steps.last().map_or(self.birth, begun)
+    }
+
+    /// Returns true if the last operation has left no trace: the life is one that ended before it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.death.events == self.last_begun().events
+    }
+
+    /// Returns the moments of a crash in the last operation that can differ. Those before it belong to a life that
+    /// ended earlier.
+    pub(super) fn points(&self) -> Vec<Point> {
+        let from = self.last_begun().events;
+        let is_late = |point: &Point| point.cut > from;
+        points(self.machine.history()).into_iter().filter(is_late).collect()
+    }
+
+    /// Returns the numbers of changes after which a kill in the last operation is tried: those of its stores, which the
+    /// next process sees. A kill after a write-back leaves nothing else, as nobody completes it, and one after a
+    /// fence leaves less that can still be lost.
+    pub(super) fn kills(&self) -> Vec<u64> {
+        let events = &self.machine.history().events;
+        let from = self.last_begun();
+        let is_change = |event: &&Happened| !matches!(event.what, What::Note | What::Visible);
+        let changes = events[from.events as usize..].iter().filter(is_change);
+        let is_store = |(_, event): &(u64, &Happened)| matches!(event.what, What::Store { .. });
+        (from.changes + 1..).zip(changes).filter(is_store).map(|(change, _)| change).collect()
+    }
+
+    /// Returns what the losses of power have left, as far as it was read.
+    pub(super) fn into_layers(self) -> Vec<Layer> {
+        self.image.layers
+    }
+
+    /// Returns the moment of a crash at the end.
+    pub(super) fn end(&self) -> Point {
+        Point { cut: self.death.events, notes: self.notes_before() + self.record.notes.len() }
+    }
+
+    /// Returns the number of notes that the machine had before this life.
+    fn notes_before(&self) -> usize {
+        let events = &self.machine.history().events[..self.birth.events as usize];
+        events.iter().filter(|event| event.what == What::Note).count()
+    }
+
+    /// Returns what a crash at its end makes of it.
+    pub(super) fn ended(self, end: End) -> Node<S> {
+        match end {
+            End::Power(_) => Ended::new(self, false).node(end),
+            End::Kill(_) => Ended::new(self, true).node(end),
+        }
+    }
+
+    /// Returns what is left of it for the next life to begin with, for any end.
+    pub(super) fn into_ended(self) -> Ended<S> {
+        Ended::new(self, true)
+    }
+}
+
+/// A life that is over, and that can have ended in several ways.
+pub(super) struct Ended<S: Structure> {
+    history: Arc<History>,
+    killed: Option<Machine>,
+    image: Image,
+    models: Vec<S::Model>,
+    notes_before: usize,
+    number: u64,
+}
+
+impl<S: Structure> Ended<S> {
+    fn new(lived: Lived<S>, is_killed: bool) -> Self {
+        let notes_before = lived.notes_before();
+        let Lived { machine, image, record, number, .. } = lived;
+        let killed = is_killed.then(|| machine.clone()).map(|mut machine| {
+            machine.killed();
+            machine
+        });
+        let history = Arc::new(machine.into_history());
+        Self { history, killed, image, models: record.models, notes_before, number: number + 1 }
+    }
+
+    /// Returns the beginning of the next life. A kill is one at the end.
+    pub(super) fn node(&self, end: End) -> Node<S> {
+        let last = self.models.len() - 1;
+        let (image, machine, notes) = match end {
+            End::Power(Point { cut, notes }) => {
+                // A life that is not deterministic may have ended earlier this time.
+                let cut = cut.min(self.history.now());
+                let layer = Layer::new(Arc::clone(&self.history), cut);
+                let notes = notes.saturating_sub(self.notes_before).min(last);
+                (self.image.clone().under(layer), None, notes)
+            }
+            End::Kill(_) => (self.image.clone(), self.killed.clone(), last),
+        };
+        Node { image, machine, model: self.models[notes].clone(), number: self.number }
+    }
+}

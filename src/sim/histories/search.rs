@@ -1,0 +1,352 @@
+//! Looking for a history that fails: all short ones, and long ones by chance.
+
+use super::chance::{self, Tastes};
+use super::life::Pick;
+use super::runner::{End, Lived, Node, Past, Runner, script};
+use super::{Histories, Structure};
+use crate::sim::crash::choices::{Choices, Way};
+use crate::sim::failure::violation::Violation;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// A history that failed.
+#[derive(Clone, Debug)]
+pub(super) struct Trail<O> {
+    pub(super) past: Vec<Past<O>>,
+    /// The operations of the life that failed.
+    pub(super) operations: Vec<O>,
+    /// The choices of what the last crash had left.
+    pub(super) taken: Vec<u32>,
+    pub(super) violation: Violation,
+}
+
+impl<O: Clone> Trail<O> {
+    /// Returns the operations of each life. The last life has none if it failed at its opening, and is left out.
+    pub(super) fn lives(&self) -> Vec<Vec<O>> {
+        let last = Some(&self.operations).filter(|operations| !operations.is_empty());
+        self.past.iter().map(|past| &past.operations).chain(last).cloned().collect()
+    }
+
+    /// Returns the number of lives, that of the failure included, and of operations.
+    pub(super) fn size(&self) -> (usize, usize) {
+        let before: usize = self.past.iter().map(|past| past.operations.len()).sum();
+        (self.past.len() + 1, before + self.operations.len())
+    }
+}
+
+/// The reason why a search ends early.
+pub(super) enum Stop<O> {
+    /// So many lives were lived as were asked for.
+    Spent,
+    Failed(Trail<O>),
+}
+
+/// A history that failed, and how it was found.
+type Failed<S> = (Trail<<S as Structure>::Operation>, String);
+
+impl<O> Stop<O> {
+    /// Returns the history that failed, if there is one, and how it was found.
+    fn failed(self, origin: impl FnOnce() -> String) -> Option<(Trail<O>, String)> {
+        match self {
+            Self::Failed(trail) => Some((trail, origin())),
+            Self::Spent => None,
+        }
+    }
+}
+
+/// A part of a search.
+type Attempt<T, O> = Result<T, Stop<O>>;
+
+/// The rest of a search, behind a crash.
+type Then<'t, 's, S> =
+    &'t mut dyn FnMut(&mut Search<'s, S>, &Node<S>) -> Attempt<(), <S as Structure>::Operation>;
+
+/// Chooses one of the operations that are possible in a life of this number; none, if the life ends.
+type PickOf<'p, O> = dyn FnMut(usize, &[O]) -> Option<usize> + 'p;
+
+/// States in order of a crash behind which a history goes on: all combinations would leave no time for operations.
+const STATES: u32 = 1;
+
+/// The kills that are tried.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kills {
+    /// After the last operation.
+    AtTheEnd,
+    /// Also within it.
+    All,
+}
+
+/// A search.
+pub(super) struct Search<'s, S: Structure> {
+    pub(super) settings: &'s Histories,
+    pub(super) runner: Runner<'s, S>,
+    /// States in order, and by chance, that are opened after a crash.
+    pub(super) bound: u32,
+    /// The lives before the one that is lived.
+    pub(super) path: Vec<Past<S::Operation>>,
+    /// Lives that may still be lived.
+    pub(super) left: u64,
+    pub(super) histories: u64,
+    pub(super) states: u64,
+    /// All histories of up to so many operations and crashes were tried.
+    pub(super) length: Option<usize>,
+    pub(super) by_chance: u64,
+    chance: fastrand::Rng,
+}
+
+impl<'s, S: Structure> Search<'s, S> {
+    pub(super) fn new(settings: &'s Histories, structure: &'s S) -> Self {
+        let runner = Runner { simulation: &settings.simulation, structure };
+        let chance = fastrand::Rng::with_seed(settings.seed);
+        Self {
+            settings,
+            runner,
+            bound: settings.states,
+            path: Vec::new(),
+            left: 0,
+            histories: 0,
+            states: 0,
+            length: None,
+            by_chance: 0,
+            chance,
+        }
+    }
+
+    /// Tries all histories in the order of their lengths, until so many lives were lived as were asked for. Returns
+    /// the one that failed, and how it was found.
+    pub(super) fn all_short(&mut self) -> Option<Failed<S>> {
+        self.left = self.settings.all;
+        for length in 0.. {
+            self.path.clear();
+            let before = self.histories;
+            if let Err(stop) = self.all(&self.runner.root(), length) {
+                return stop.failed(|| format!("among all histories of length {length}"));
+            }
+            // There are none, and no longer ones.
+            if self.histories == before {
+                return None;
+            }
+            self.length = Some(length);
+        }
+        None
+    }
+
+    /// Tries histories by chance. Returns the one that failed, and how it was found.
+    pub(super) fn by_chance(&mut self) -> Option<Failed<S>> {
+        self.left = u64::MAX;
+        (0..self.settings.by_chance).find_map(|number| {
+            self.by_chance += 1;
+            let stop = self.random(number).err()?;
+            stop.failed(|| format!("by chance, number {number} of seed {}", self.settings.seed))
+        })
+    }
+
+    /// Tries a history that is given. Returns it if it failed.
+    pub(super) fn replay(&mut self, lives: &[Vec<S::Operation>]) -> Option<Failed<S>> {
+        self.left = self.settings.all;
+        let stop = self.given(&self.runner.root(), lives).err()?;
+        stop.failed(|| "as it was given".into())
+    }
+
+    /// Counts a life.
+    fn spend(&mut self) -> Attempt<(), S::Operation> {
+        self.left = self.left.checked_sub(1).ok_or(Stop::Spent)?;
+        Ok(())
+    }
+
+    fn stop(
+        &self,
+        operations: Vec<S::Operation>,
+        taken: Vec<u32>,
+        violation: Violation,
+    ) -> Stop<S::Operation> {
+        Stop::Failed(Trail { past: self.path.clone(), operations, taken, violation })
+    }
+
+    /// Lives a life, which must not fail.
+    fn live(
+        &mut self,
+        node: &Node<S>,
+        choices: Choices,
+        pick: &mut Pick<'_, S::Operation>,
+    ) -> Attempt<Lived<S>, S::Operation> {
+        self.spend()?;
+        let lived = self.runner.live(node, choices, u64::MAX, pick);
+        let Err(violation) = lived.verdict.clone() else { return Ok(lived) };
+        Err(self.stop(lived.operations(), lived.choices.taken(), violation))
+    }
+
+    /// Opens what a crash has left, in each state that the opening can tell apart. If these are more than `bound`,
+    /// opens so many in order, and as many by chance. Returns the choices that lead to each.
+    fn states(&mut self, node: &Node<S>, bound: u32) -> Attempt<Vec<Vec<u32>>, S::Operation> {
+        let mut states = Vec::new();
+        let mut choices = Choices::new(Way::All);
+        for _ in 0..bound.max(1) {
+            choices = self.open(node, choices, &mut states)?;
+            if choices.advance().is_none() {
+                return Ok(states);
+            }
+        }
+        self.open(node, Choices::new(Way::NearLast(0)), &mut states)?;
+        for _ in 0..bound {
+            let by_chance = Choices::new(Way::Random(self.chance.fork()));
+            self.open(node, by_chance, &mut states)?;
+        }
+        Ok(states)
+    }
+
+    /// Opens what a crash has left, and does nothing more.
+    fn open(
+        &mut self,
+        node: &Node<S>,
+        choices: Choices,
+        states: &mut Vec<Vec<u32>>,
+    ) -> Attempt<Choices, S::Operation> {
+        self.spend()?;
+        self.states += 1;
+        let (choices, verdict) = self.runner.open(node, choices);
+        verdict.map_err(|violation| self.stop(Vec::new(), choices.taken(), violation))?;
+        states.push(choices.taken());
+        Ok(choices)
+    }
+
+    /// The end of a history: what the last crash has left is opened.
+    fn finish(&mut self, node: &Node<S>) -> Attempt<(), S::Operation> {
+        self.histories += 1;
+        self.states(node, self.bound).map(drop)
+    }
+
+    /// All histories of `length` operations and crashes from a node on. The last crash does not count.
+    pub(super) fn all(&mut self, node: &Node<S>, length: usize) -> Attempt<(), S::Operation> {
+        for taken in self.states(node, STATES)? {
+            for operations in 0..=length {
+                self.lives(node, &taken, operations, length - operations)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All lives of so many operations, and the histories that go on for `rest` operations and crashes behind them.
+    fn lives(
+        &mut self,
+        node: &Node<S>,
+        taken: &[u32],
+        operations: usize,
+        rest: usize,
+    ) -> Attempt<(), S::Operation> {
+        let kills = if rest == 0 { Kills::All } else { Kills::AtTheEnd };
+        let mut order = Choices::new(Way::All);
+        loop {
+            let mut left = operations;
+            let mut pick = |possible: &[S::Operation]| {
+                left = left.checked_sub(1)?;
+                match possible.len() {
+                    0 => None,
+                    1 => Some(0),
+                    several => Some(order.choose(several as u32) as usize),
+                }
+            };
+            let lived = self.live(node, Choices::beginning(taken), &mut pick)?;
+            if lived.record.steps.len() == operations {
+                self.crashes(node, lived, kills, &mut |search, child| match rest.checked_sub(1) {
+                    None => search.finish(child),
+                    Some(length) => search.all(child, length),
+                })?;
+            }
+            if order.advance().is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// All histories with these operations in their lives, from a node on.
+    pub(super) fn given(
+        &mut self,
+        node: &Node<S>,
+        given: &[Vec<S::Operation>],
+    ) -> Attempt<(), S::Operation> {
+        let Some((operations, rest)) = given.split_first() else { return self.finish(node) };
+        for taken in self.states(node, self.bound)? {
+            let lived = self.live(node, Choices::beginning(&taken), &mut script(operations))?;
+            self.crashes(node, lived, Kills::All, &mut |search, child| search.given(child, rest))?;
+        }
+        Ok(())
+    }
+
+    /// All ends that a life can have in its last operation, the latest first.
+    fn crashes(
+        &mut self,
+        node: &Node<S>,
+        lived: Lived<S>,
+        kills: Kills,
+        then: Then<'_, 's, S>,
+    ) -> Attempt<(), S::Operation> {
+        if lived.is_idle() {
+            return Ok(());
+        }
+        let (operations, taken) = (lived.operations(), lived.choices.taken());
+        let past = |end| Past { operations: operations.clone(), taken: taken.clone(), end };
+        let within = if kills == Kills::All { lived.kills() } else { Vec::new() };
+        let last = End::Kill(lived.death.changes);
+        let points: Vec<_> = lived.points().into_iter().rev().map(End::Power).collect();
+        let ended = lived.into_ended();
+        for end in points.into_iter().chain([last]) {
+            self.go_on(past(end), &ended.node(end), then)?;
+        }
+        for end in within.into_iter().rev().map(End::Kill) {
+            let past = past(end);
+            let child = self.runner.again(node, &past).ended(end);
+            self.go_on(past, &child, then)?;
+        }
+        Ok(())
+    }
+
+    /// Goes on behind a crash.
+    fn go_on(
+        &mut self,
+        past: Past<S::Operation>,
+        child: &Node<S>,
+        then: Then<'_, 's, S>,
+    ) -> Attempt<(), S::Operation> {
+        self.path.push(past);
+        then(self, child)?;
+        self.path.pop();
+        Ok(())
+    }
+
+    /// A history by chance, by its number.
+    pub(super) fn random(&mut self, number: u64) -> Attempt<(), S::Operation> {
+        let Histories { seed, lives, longest, .. } = *self.settings;
+        let mut chance = chance::of_number(seed, number);
+        let lives = chance.usize(1..=lives.max(1));
+        let mut left: Vec<_> = (0..lives).map(|_| chance.usize(0..=longest)).collect();
+        let mut tastes = Tastes::new(chance.fork());
+        self.path.clear();
+        self.sample(self.runner.root(), lives, &mut chance, &mut |life, possible| {
+            left[life] = left[life].checked_sub(1)?;
+            tastes.pick(possible)
+        })
+    }
+
+    /// A history by chance of so many lives, from a node on. `pick` chooses the operations of each.
+    pub(super) fn sample(
+        &mut self,
+        mut node: Node<S>,
+        count: usize,
+        chance: &mut fastrand::Rng,
+        pick: &mut PickOf<'_, S::Operation>,
+    ) -> Attempt<(), S::Operation> {
+        for life in 0..count {
+            let way = Choices::new(chance::way(chance));
+            let lived = self.live(&node, way, &mut |possible| pick(life, possible))?;
+            let end = chance::end(&lived, chance);
+            let past = Past { operations: lived.operations(), taken: lived.choices.taken(), end };
+            let is_within = matches!(end, End::Kill(changes) if changes < lived.death.changes);
+            let lived = if is_within { self.runner.again(&node, &past) } else { lived };
+            node = lived.ended(end);
+            self.path.push(past);
+        }
+        self.finish(&node)
+    }
+}

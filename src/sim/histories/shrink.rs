@@ -1,0 +1,116 @@
+//! The shortest history that fails as a longer one does.
+
+use super::Structure;
+use super::chance;
+use super::runner::script;
+use super::search::{Search, Stop, Trail};
+use alloc::vec::Vec;
+
+/// Lives that are lived to find out whether a shorter history fails.
+const TRIES: u64 = 2_000;
+/// Histories by chance for the same.
+const SAMPLES: u64 = 100;
+/// States of a crash for the same: what was found by chance may be one of many.
+const STATES: u32 = 32;
+/// Times that a history is made shorter, so that operations which are never simple enough come to an end.
+const ROUNDS: usize = 1_000;
+
+/// The operations of each life.
+type Lives<O> = Vec<Vec<O>>;
+
+impl<S: Structure> Search<'_, S> {
+    /// Makes a history shorter as long as it fails in the same way: with fewer lives, fewer operations and simpler
+    /// ones.
+    pub(super) fn shrunk(&mut self, trail: Trail<S::Operation>) -> Trail<S::Operation> {
+        let mut best = trail;
+        self.bound = self.bound.max(STATES);
+        for _ in 0..ROUNDS {
+            let lives = best.lives();
+            let mut shorter = shorter(&lives).into_iter().chain(self.simpler(&lives));
+            match shorter.find_map(|lives| self.fails(&best, &lives, TRIES)) {
+                Some(trail) => best = trail,
+                None => break,
+            }
+        }
+        // With the simplest crashes, too.
+        let lives = best.lives();
+        let from_root = Trail { past: Vec::new(), ..best.clone() };
+        self.fails(&from_root, &lives, 10 * TRIES).unwrap_or(best)
+    }
+
+    /// Looks for a failure of the same kind with these operations. The lives before the first change are lived, and
+    /// end, as before.
+    fn fails(
+        &mut self,
+        best: &Trail<S::Operation>,
+        lives: &[Vec<S::Operation>],
+        tries: u64,
+    ) -> Option<Trail<S::Operation>> {
+        let both = best.past.iter().zip(lives);
+        let same = both.take_while(|(past, life)| past.operations == **life).count();
+        let past = &best.past[..same];
+        let is_it = |trail: &Trail<_>| trail.violation.kind() == best.violation.kind();
+        self.left = tries;
+        self.path = past.to_vec();
+        match self.given(&self.runner.replay(past), &lives[same..]) {
+            Err(Stop::Failed(trail)) if is_it(&trail) => return Some(trail),
+            Ok(()) => return None,
+            Err(_) => self.left = tries,
+        }
+        (0..SAMPLES).find_map(|number| {
+            let mut scripts: Vec<_> = lives[same..].iter().map(|life| script(life)).collect();
+            self.path = past.to_vec();
+            let (node, left) = (self.runner.replay(past), scripts.len());
+            let mut chance = chance::of_number(self.settings.seed, number);
+            let sampled =
+                self.sample(node, left, &mut chance, &mut |life, possible| scripts[life](possible));
+            match sampled {
+                Err(Stop::Failed(trail)) if is_it(&trail) => Some(trail),
+                _ => None,
+            }
+        })
+    }
+
+    /// Returns the same lives with one operation simpler.
+    fn simpler(&self, lives: &Lives<S::Operation>) -> Vec<Lives<S::Operation>> {
+        let mut all = Vec::new();
+        for (life, place) in places(lives) {
+            for operation in self.runner.structure.simpler(&lives[life][place]) {
+                let mut simpler = lives.clone();
+                simpler[life][place] = operation;
+                all.push(simpler);
+            }
+        }
+        all
+    }
+}
+
+/// The operations of all lives: life and place.
+fn places<O>(lives: &Lives<O>) -> impl Iterator<Item = (usize, usize)> {
+    let of_life = |(life, operations): (usize, &Vec<O>)| {
+        (0..operations.len()).map(move |place| (life, place))
+    };
+    lives.iter().enumerate().flat_map(of_life)
+}
+
+/// Returns lives with one fewer, with one crash fewer, or with one operation fewer.
+fn shorter<O: Clone>(lives: &Lives<O>) -> Vec<Lives<O>> {
+    let mut all = Vec::new();
+    for life in (0..lives.len()).rev() {
+        let mut fewer = lives.clone();
+        fewer.remove(life);
+        all.push(fewer);
+    }
+    for life in 1..lives.len() {
+        let mut merged = lives.clone();
+        let behind = merged.remove(life);
+        merged[life - 1].extend(behind);
+        all.push(merged);
+    }
+    for (life, place) in places(lives) {
+        let mut fewer = lives.clone();
+        fewer[life].remove(place);
+        all.push(fewer);
+    }
+    all
+}

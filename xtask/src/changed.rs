@@ -25,7 +25,7 @@ const EVERY_LANE: &str = "";
 /// The first part that has a file decides; a file of no part can have broken anything.
 const PARTS: [Part; 11] = [
     Part {
-        paths: &["src/sim/", "tests/simulator", "examples/", "docs/"],
+        paths: &["src/sim/", "tests/simulator", "tests/histories", "examples/", "docs/"],
         steps: &["doc", "test"],
         lanes: &[],
     },

@@ -68,13 +68,14 @@ const SAME_ON_EVERY_CPU: [&str; 10] = [
     "copy::tests::chunks_in_either_direction_store_each_byte_once_too",
 ];
 
-/// Tests that would take minutes in an emulator, of the kinds above: crashes of the logs on a simulated medium, which
-/// also read the library's sources, and a store opened anew for each of its bits, or after each system call of a killed
-/// process. Their formats are read and written by other tests.
-const TOO_LONG: [&str; 5] = [
+/// Tests that would take minutes in an emulator, of the kinds above: crashes of the logs on a simulated medium, some of
+/// which also read the library's sources, and a store opened anew for each of its bits, or after each system call of a
+/// killed process. Their formats are read and written by other tests.
+const TOO_LONG: [&str; 6] = [
     "crashes::",
     "damage::a_bit_of_a_chunk_costs_that_chunk",
     "damage::each_bit_of_headers_histories_tables_and_a_blob_is_proved",
+    "histories::",
     "simulator::recorder",
     "stores::a_store_",
 ];

@@ -1,0 +1,511 @@
+//! The journal: records in one order, of which a recovery finds a prefix with all that was acknowledged.
+
+use super::payload::{Ending, bytes};
+use crate::assert_safe;
+use cachemaint::journal::{Error, Group, Journal, Options, Pending, Recovered, Reservation};
+use cachemaint::medium::Medium;
+use cachemaint::sim::{Life, SimMedium, Structure, Violation};
+use core::fmt;
+use core::sync::atomic::Ordering::Relaxed;
+use std::rc::Rc;
+
+/// Where the log begins, by the documentation of the format.
+const LOG: u64 = 8192;
+
+/// A journal of these sizes, with these operations.
+struct Shape {
+    segment: u64,
+    segments: u64,
+    alignment: u64,
+    sizes: &'static [Size],
+    /// Records are reserved, and the journal is opened again in the middle.
+    has_reservations: bool,
+    /// Words are overwritten.
+    has_damage: bool,
+}
+
+/// The payload of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Size {
+    /// So many bytes, with this ending.
+    Of(usize, Ending),
+    /// As many as a record can have.
+    Largest,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Do {
+    /// Appends a record; without waiting for it, if a reservation is open.
+    Append(Size),
+    /// Appends two records as a group.
+    Group(Size),
+    /// Reserves room for a record, and writes half of it.
+    Reserve(Size),
+    /// Finishes the oldest reservation that is open.
+    Finish,
+    /// Drops the oldest reservation that is open.
+    Abandon,
+    /// Trims the oldest record.
+    TrimOne,
+    /// Trims all that is acknowledged.
+    TrimAll,
+    /// Drops all and opens the journal again.
+    Reopen,
+    /// Overwrites a word of the oldest record, when nothing is under way.
+    Damage(u64),
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    /// Room is reserved, and the record is not finished.
+    Reserved,
+    /// It may be there.
+    UnderWay,
+    /// It must be there.
+    Acknowledged,
+    /// It is not there, and does not hold up those behind it.
+    Abandoned,
+}
+
+#[derive(Clone)]
+struct Entry {
+    number: u64,
+    payload: Rc<[u8]>,
+    class: Class,
+    /// Records before this number were acknowledged when it began.
+    acknowledged: u64,
+    /// It was found at an opening.
+    is_found: bool,
+}
+
+/// Without the payload, which its number tells.
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.number, self.class)
+    }
+}
+
+/// The reference model.
+#[derive(Clone, Debug, Default)]
+struct Log {
+    is_created: bool,
+    /// The records in their order.
+    entries: Vec<Entry>,
+    /// So many of them may have been trimmed.
+    trimming: usize,
+    /// The number of the next record.
+    next: u64,
+    /// The number of the record that was damaged.
+    damaged: Option<u64>,
+}
+
+impl Log {
+    fn count(&self, class: Class) -> usize {
+        self.entries.iter().filter(|entry| entry.class == class).count()
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.count(Class::Reserved) + self.count(Class::UnderWay) == 0
+    }
+
+    /// The records that are there, if nothing is under way.
+    fn there(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| entry.class == Class::Acknowledged)
+    }
+
+    fn begin(&mut self, payload: Rc<[u8]>, class: Class) {
+        let number = self.next;
+        let first = self
+            .entries
+            .iter()
+            .find(|entry| matches!(entry.class, Class::Reserved | Class::UnderWay));
+        let acknowledged = first.map_or(number, |first| first.number);
+        self.entries.push(Entry { number, payload, class, acknowledged, is_found: false });
+        self.next += 1;
+    }
+
+    fn set(&mut self, number: u64, class: Class) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.number == number) {
+            entry.class = class;
+        }
+    }
+
+    /// Forgets the records from a number on, which were refused.
+    fn refuse(&mut self, number: u64) {
+        self.entries.retain(|entry| entry.number < number);
+    }
+
+    /// Whether damage to the record shows: it was found at an opening, or acknowledged before another one began.
+    fn must_be_noticed(&self, damaged: u64) -> bool {
+        let is_evidence = |entry: &Entry| {
+            entry.number == damaged && entry.is_found
+                || entry.number > damaged && entry.acknowledged > damaged
+        };
+        self.entries.iter().any(is_evidence)
+    }
+
+    /// The entries that are there, if these payloads can be.
+    fn found(&self, payloads: &[Vec<u8>]) -> Option<Vec<Entry>> {
+        let starts = if self.trimming > 0 { vec![0, self.trimming] } else { vec![0] };
+        starts.into_iter().find_map(|from| self.found_from(from, payloads))
+    }
+
+    fn found_from(&self, from: usize, payloads: &[Vec<u8>]) -> Option<Vec<Entry>> {
+        let mut payloads = payloads.iter();
+        let mut found = Vec::new();
+        let mut left = self.entries[from..].iter().filter(|entry| entry.class != Class::Abandoned);
+        for entry in &mut left {
+            match payloads.next() {
+                Some(payload) if entry.class != Class::Reserved && **payload == *entry.payload => {
+                    let class = Class::Acknowledged;
+                    found.push(Entry { class, is_found: true, ..entry.clone() });
+                }
+                Some(_) => return None,
+                None => {
+                    // The end: nothing from here on may be acknowledged.
+                    let is_lost = entry.class == Class::Acknowledged
+                        || left.any(|entry| entry.class == Class::Acknowledged);
+                    return (!is_lost).then_some(found);
+                }
+            }
+        }
+        payloads.next().is_none().then_some(found)
+    }
+}
+
+/// A journal, and all that is under way in it.
+struct Handles<'j, 'm> {
+    journal: &'j Journal<&'m SimMedium>,
+    segment: u64,
+    reservations: Vec<Reserved<'j, 'm>>,
+    pending: Vec<(u64, Pending<'j, &'m SimMedium>)>,
+}
+
+/// A reservation, the number of its record and the payload.
+type Reserved<'j, 'm> = (u64, Rc<[u8]>, Reservation<'j, &'m SimMedium>);
+
+type Failed = Error<core::convert::Infallible>;
+
+impl Shape {
+    fn bytes(&self) -> u64 {
+        LOG + self.segments * self.segment
+    }
+
+    fn options(&self, life: &Life<'_, Self>) -> Options<'static> {
+        Options::with_entropy([0x0123_4567_89ab_cdef, life.number()])
+            .segment(self.segment)
+            .window(2 * self.segment)
+            .alignment(self.alignment)
+    }
+
+    /// Opens the journal, or creates it, and judges it. Nothing comes behind damage.
+    fn open<'m>(&self, life: &Life<'m, Self>) -> Result<Option<Journal<&'m SimMedium>>, Violation> {
+        let model = life.model();
+        let opened = match self.options(life).open(life.medium()) {
+            Err(Error::NotAJournal { .. }) if !model.is_created => {
+                let journal = self.options(life).create(life.medium())?;
+                life.note(|model| model.is_created = true);
+                return Ok(Some(journal));
+            }
+            opened => opened,
+        };
+        if let Some(damaged) = model.damaged {
+            return judge_damaged(&model, damaged, opened).map(|()| None);
+        }
+        let (journal, recovered) = opened?;
+        let payloads = payloads(&journal)?;
+        let is_counted = recovered.records == payloads.len() as u64 && recovered.damage.is_none();
+        Violation::unless(is_counted, || format!("{recovered:?} of {} records", payloads.len()))?;
+        let Some(found) = model.found(&payloads) else {
+            let text = format!("{} are there: {model:?}", named(&payloads));
+            let is_lost = payloads.len() + model.trimming < model.count(Class::Acknowledged);
+            return Err(if is_lost { Violation::lost(text) } else { Violation::broken(text) });
+        };
+        life.note(|model| {
+            (model.is_created, model.entries, model.trimming) = (true, found, 0);
+        });
+        Ok(Some(journal))
+    }
+
+    /// One opening, up to the next. Returns true if there is one.
+    fn opened(&self, life: &Life<'_, Self>) -> Result<bool, Violation> {
+        let Some(journal) = self.open(life)? else { return Ok(false) };
+        let (journal, segment) = (&journal, self.segment);
+        let (reservations, pending) = (Vec::new(), Vec::new());
+        let mut handles = Handles { journal, segment, reservations, pending };
+        while let Some(operation) = life.next() {
+            match operation {
+                Do::Append(size) => handles.append(life, size)?,
+                Do::Group(size) => handles.group(life, size)?,
+                Do::Reserve(size) => handles.reserve(life, size)?,
+                Do::Finish => handles.finish(life)?,
+                Do::Abandon => handles.abandon(life)?,
+                Do::TrimOne => handles.trim(life, 1)?,
+                Do::TrimAll => handles.trim(life, usize::MAX)?,
+                Do::Reopen => {
+                    while !handles.reservations.is_empty() {
+                        handles.abandon(life)?;
+                    }
+                    return Ok(true);
+                }
+                Do::Damage(word) => handles.damage(life, word)?,
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// After damage all is there, or the journal says so. It may not know of damage to what came last.
+fn judge_damaged(
+    model: &Log,
+    damaged: u64,
+    opened: Result<(Journal<&SimMedium>, Recovered), Failed>,
+) -> Result<(), Violation> {
+    let Ok((journal, recovered)) = opened else { return Ok(()) };
+    if recovered.damage.is_some() || !model.must_be_noticed(damaged) {
+        return Ok(());
+    }
+    let payloads = payloads(&journal)?;
+    let text = || format!("{} are there, and no damage: {model:?}", named(&payloads));
+    Violation::unless(model.found(&payloads).is_some(), text)
+}
+
+fn payloads(journal: &Journal<&SimMedium>) -> Result<Vec<Vec<u8>>, Failed> {
+    journal.reader()?.records().map(|record| Ok(record?.payload)).collect()
+}
+
+/// The payloads by the numbers that their first bytes have.
+fn named(payloads: &[Vec<u8>]) -> String {
+    let number = |payload: &Vec<u8>| payload.first().map(|first| first - 1);
+    format!("{:?}", payloads.iter().map(number).collect::<Vec<_>>())
+}
+
+impl<'m> Handles<'_, 'm> {
+    fn payload(&self, number: u64, size: Size) -> Rc<[u8]> {
+        match size {
+            Size::Of(len, ending) => bytes(number, len, ending),
+            Size::Largest => bytes(number, self.journal.largest() as usize, Ending::Plain),
+        }
+    }
+
+    /// Whether whatever is reserved next fits into the window, which is two segments: what is reserved ends in the
+    /// segment where the durable part ends.
+    fn has_room_in_window(&self) -> bool {
+        let head = self.journal.head().get();
+        let limit = head - head % self.segment + self.journal.capacity();
+        let tail = limit - self.journal.free();
+        tail / self.segment == self.journal.end().get() / self.segment
+    }
+
+    fn append(&mut self, life: &Life<'m, Shape>, size: Size) -> Result<(), Violation> {
+        let payload = self.payload(life.model().next, size);
+        let number = life.model().next;
+        life.note(|model| model.begin(payload.clone(), Class::UnderWay));
+        let is_free = self.reservations.is_empty() || self.has_room_in_window();
+        let pending = if is_free {
+            self.journal.submit(&payload).map(Some)
+        } else {
+            self.journal.try_reserve(payload.len() as u64).and_then(|reserved| {
+                let Some(mut reservation) = reserved else { return Ok(None) };
+                reservation.write(&payload);
+                reservation.submit().map(Some)
+            })
+        };
+        match pending {
+            Ok(Some(pending)) => self.pending.push((number, pending)),
+            Ok(None) | Err(Error::Full { .. }) => life.note(|model| model.refuse(number)),
+            Err(error) => return Err(error.into()),
+        }
+        self.acknowledge(life)
+    }
+
+    fn group(&mut self, life: &Life<'m, Shape>, size: Size) -> Result<(), Violation> {
+        let first = life.model().next;
+        let mut group = Group::new();
+        let payloads = [first, first + 1].map(|number| self.payload(number, size));
+        for payload in &payloads {
+            group.push(payload);
+        }
+        life.note(|model| {
+            for payload in payloads {
+                model.begin(payload, Class::UnderWay);
+            }
+        });
+        match self.journal.append_group(&mut group) {
+            Ok(_) => life.note(|model| {
+                model.set(first, Class::Acknowledged);
+                model.set(first + 1, Class::Acknowledged);
+            }),
+            Err(Error::Full { .. } | Error::TooLong { .. }) => {
+                life.note(|model| model.refuse(first));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    fn reserve(&mut self, life: &Life<'m, Shape>, size: Size) -> Result<(), Violation> {
+        let number = life.model().next;
+        let payload = self.payload(number, size);
+        match self.journal.try_reserve(payload.len() as u64) {
+            Ok(Some(mut reservation)) => {
+                life.note(|model| model.begin(payload.clone(), Class::Reserved));
+                reservation.write(&payload[..payload.len() / 2]);
+                self.reservations.push((number, payload, reservation));
+            }
+            Ok(None) | Err(Error::Full { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, life: &Life<'m, Shape>) -> Result<(), Violation> {
+        let (number, payload, mut reservation) = self.reservations.remove(0);
+        life.note(|model| model.set(number, Class::UnderWay));
+        reservation.write(&payload[payload.len() / 2..]);
+        self.pending.push((number, reservation.submit()?));
+        self.acknowledge(life)
+    }
+
+    fn abandon(&mut self, life: &Life<'m, Shape>) -> Result<(), Violation> {
+        let (number, _, reservation) = self.reservations.remove(0);
+        life.note(|model| model.set(number, Class::Abandoned));
+        drop(reservation);
+        self.acknowledge(life)
+    }
+
+    /// Notes what is acknowledged by now.
+    fn acknowledge(&mut self, life: &Life<'m, Shape>) -> Result<(), Violation> {
+        let mut left = Vec::new();
+        for (number, pending) in self.pending.drain(..) {
+            if pending.is_acknowledged()? {
+                life.note(|model| model.set(number, Class::Acknowledged));
+            } else {
+                left.push((number, pending));
+            }
+        }
+        self.pending = left;
+        Ok(())
+    }
+
+    /// Trims records that are acknowledged, from the oldest one on.
+    fn trim(&mut self, life: &Life<'m, Shape>, most: usize) -> Result<(), Violation> {
+        let mut to = self.journal.head();
+        let mut records = 0;
+        for record in self.journal.reader()?.records().take(most) {
+            to = record?.end;
+            records += 1;
+        }
+        let entries = life.model().entries;
+        let mut there =
+            entries.iter().enumerate().filter(|(_, entry)| entry.class != Class::Abandoned);
+        let trimming = match records {
+            0 => 0,
+            records => there.nth(records - 1).map_or(0, |(place, _)| place + 1),
+        };
+        life.note(|model| model.trimming = trimming);
+        self.journal.trim(to)?;
+        life.note(|model| {
+            model.entries.drain(..trimming);
+            model.trimming = 0;
+        });
+        Ok(())
+    }
+
+    fn damage(&mut self, life: &Life<'m, Shape>, word: u64) -> Result<(), Violation> {
+        let reader = self.journal.reader()?;
+        let Some(first) = reader.records().next().transpose()? else { return Ok(()) };
+        let at = LOG + first.position.get() % self.journal.capacity() + 8 * word;
+        life.note(|model| {
+            let first = model.there().next().map(|entry| entry.number);
+            model.damaged = first;
+        });
+        let medium = life.medium();
+        medium.store(at, !medium.load(at, Relaxed), Relaxed);
+        medium.persist(at..at + 8)?;
+        Ok(())
+    }
+}
+
+impl Structure for Shape {
+    type Operation = Do;
+    type Model = Log;
+
+    fn operations(&self, model: &Log) -> Vec<Do> {
+        let mut operations = Vec::new();
+        if model.damaged.is_some() {
+            return operations;
+        }
+        let is_open = model.count(Class::Reserved) > 0;
+        for size in self.sizes.iter().copied() {
+            operations.push(Do::Append(size));
+            operations.extend(self.has_reservations.then_some(Do::Reserve(size)));
+            operations.extend((!is_open).then_some(Do::Group(size)));
+        }
+        if is_open {
+            operations.extend([Do::Finish, Do::Abandon]);
+        }
+        if model.count(Class::Acknowledged) > 0 {
+            operations.extend([Do::TrimOne, Do::TrimAll]);
+        }
+        operations.extend(self.has_reservations.then_some(Do::Reopen));
+        if self.has_damage && model.is_quiet() && model.there().count() > 1 {
+            operations.extend((0..3).map(Do::Damage));
+        }
+        operations
+    }
+
+    fn live(&self, life: &Life<'_, Self>) -> Result<(), Violation> {
+        while self.opened(life)? {}
+        Ok(())
+    }
+
+    fn simpler(&self, operation: &Do) -> Vec<Do> {
+        match *operation {
+            Do::Append(Size::Largest) => vec![Do::Append(self.sizes[0])],
+            Do::Group(size) => vec![Do::Append(size)],
+            Do::TrimOne => vec![Do::TrimAll],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// As long as the mark of a segment.
+const SMALL: Size = Size::Of(40, Ending::Plain);
+
+/// Records in lines of their own, of which some are reserved and not finished.
+const RESERVED: Shape = Shape {
+    segment: 256,
+    segments: 4,
+    alignment: 64,
+    sizes: &[SMALL, Size::Largest],
+    has_reservations: true,
+    has_damage: false,
+};
+
+/// Packed records, of which some end with their own checksum: their bodies can begin a line.
+const CHECKSUMS: Shape = Shape {
+    segment: 256,
+    segments: 3,
+    alignment: 8,
+    sizes: &[Size::Of(32, Ending::Plain), Size::Of(16, Ending::Checksum)],
+    has_reservations: false,
+    has_damage: false,
+};
+
+#[test]
+fn records_are_a_prefix_whatever_is_reserved_before_them() {
+    assert_safe(&RESERVED, RESERVED.bytes());
+}
+
+#[test]
+fn records_that_end_with_their_own_checksum_are_their_own() {
+    assert_safe(&CHECKSUMS, CHECKSUMS.bytes());
+}
+
+#[test]
+fn damage_to_a_record_that_others_follow_is_noticed() {
+    let damaged = Shape { has_reservations: false, has_damage: true, ..RESERVED };
+    assert_safe(&damaged, damaged.bytes());
+}

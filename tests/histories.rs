@@ -9,6 +9,7 @@
 mod histories {
     mod journal;
     mod payload;
+    mod preserve;
 }
 
 use cachemaint::sim::{Histories, Model, Simulation, Structure};

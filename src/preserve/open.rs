@@ -9,7 +9,7 @@ use super::format::{data, history, is_unit, key};
 use super::headers;
 use super::origin::{Evidence, Verdict, judge};
 use super::stamp::{Boot, Origin, Stamp};
-use super::store::{Store, Ways};
+use super::store::{Leased, Store, Ways};
 use super::verify::{Progress, Verification, verify};
 use crate::medium::Medium;
 use crate::tag;
@@ -131,6 +131,14 @@ impl<'p, M: Medium> Options<'p, M> {
     #[must_use]
     pub fn progress(self, progress: &'p mut dyn FnMut(Progress)) -> Self {
         Self { progress: Some(Progressing(progress)), ..self }
+    }
+
+    /// Sets the function that is asked for leases of readers elsewhere: it returns the first part of a range that one of
+    /// them holds. At first there are none, and only leases of the store's own [reader](Store::reader) keep blobs where
+    /// they are. A file that is opened by `open_file` has its own: those of readers in other processes.
+    #[must_use]
+    pub fn leases(self, leased: Leased<M>) -> Self {
+        Self { ways: Ways { leased, ..self.ways }, ..self }
     }
 
     #[cfg(feature = "dax")]

@@ -19,8 +19,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
-/// Asks for the first part of a range that a reader in another process holds a lease on.
-type Leased<M> = fn(&M, Range<u64>) -> Result<Option<Range<u64>>, <M as Medium>::Error>;
+/// Asks for the first part of a range that a reader elsewhere holds a lease on.
+pub(super) type Leased<M> = fn(&M, Range<u64>) -> Result<Option<Range<u64>>, <M as Medium>::Error>;
 
 /// What a store can do that depends on its medium.
 pub(super) struct Ways<M: Medium> {

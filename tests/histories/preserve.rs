@@ -1,0 +1,425 @@
+//! The store of preserved state: blobs as before or as after a transaction, and bytes that stay under a lease.
+
+use super::payload::{Ending, bytes};
+use crate::assert_safe;
+use cachemaint::medium::{Medium, Readable};
+use cachemaint::preserve::{Error, Lease, Options, Part, Reader, Store, Transaction, Verify};
+use cachemaint::sim::{Life, SimMedium, Structure, Violation};
+use core::cell::RefCell;
+use core::convert::Infallible;
+use core::ops::Range;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// Where blobs and tables begin, by the documentation of the format, in units of 64.
+const DATA: u64 = 25_600;
+const UNIT: u64 = 64;
+
+/// A store with these operations.
+struct Shape {
+    units: u64,
+    names: &'static [&'static str],
+    sizes: &'static [Size],
+    /// Operations are also done several in a transaction, streamed and renamed, and the store is sealed.
+    has_transactions: bool,
+    /// Readers of this process and of others hold leases.
+    has_leases: bool,
+}
+
+/// The bytes of a blob: so many, with this ending.
+type Size = (usize, Ending);
+
+type Name = &'static str;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Do {
+    Put(Name, Size),
+    /// Puts a blob piece by piece.
+    Stream(Name, Size),
+    Delete(Name),
+    Rename(Name, Name),
+    /// Begins a transaction; operations belong to it until it is committed or dropped.
+    Begin,
+    Commit,
+    Drop,
+    /// Takes a lease by the store's own reader.
+    Lease(Name),
+    /// Takes a lease by a reader in another process.
+    LeaseElsewhere(Name),
+    /// Ends the oldest lease.
+    Release,
+    ReleaseElsewhere,
+    Seal,
+    /// Drops all and opens the store again.
+    Reopen,
+}
+
+type Blobs = BTreeMap<Name, Rc<[u8]>>;
+
+/// Bytes that a lease keeps where they are.
+type Kept = (Range<u64>, Rc<[u8]>);
+
+/// The reference model.
+#[derive(Clone, Debug, Default)]
+struct State {
+    is_created: bool,
+    blobs: Blobs,
+    /// The blobs after the commit that is under way.
+    committing: Option<Blobs>,
+    /// The blobs after the transaction that has begun.
+    transaction: Option<Blobs>,
+    /// So many leases the store's own reader holds.
+    leases: usize,
+    elsewhere: Vec<Kept>,
+    /// The number of the next blob.
+    next: u64,
+}
+
+std::thread_local! {
+    /// The ranges that readers in other processes hold leases on. A search runs on one thread.
+    static ELSEWHERE: RefCell<Vec<Range<u64>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The first part of a range that a reader in another process holds a lease on.
+fn leased_elsewhere(range: &Range<u64>) -> Option<Range<u64>> {
+    let part = |lease: &Range<u64>| lease.start.max(range.start)..lease.end.min(range.end);
+    let parts = ELSEWHERE.with_borrow(|leases| leases.iter().map(part).collect::<Vec<_>>());
+    parts.into_iter().filter(|part| !part.is_empty()).min_by_key(|part| part.start)
+}
+
+type Failed = Error<Infallible>;
+
+/// The store's reader, and the leases that it holds.
+struct Leases<'r, R: Readable> {
+    reader: &'r Reader<R>,
+    held: Vec<Held<'r, R>>,
+}
+
+/// A lease, and the bytes that it keeps.
+type Held<'r, R> = (Lease<'r, R>, Rc<[u8]>);
+
+/// What comes after an operation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Operation,
+    Opening,
+    Death,
+}
+
+impl Shape {
+    const fn bytes(&self) -> u64 {
+        DATA + self.units * UNIT
+    }
+
+    fn options<'m>() -> Options<'static, &'m SimMedium> {
+        Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210])
+            .unit(UNIT)
+            .verify(Verify::Always)
+            .leases(|_, range| Ok(leased_elsewhere(&range)))
+    }
+
+    /// Opens the store, or creates it, and judges it.
+    fn open<'m>(life: &Life<'m, Self>) -> Result<Store<&'m SimMedium>, Violation> {
+        if !life.is_after_kill() {
+            life.note(|model| model.elsewhere.clear());
+        }
+        let model = life.model();
+        ELSEWHERE.set(model.elsewhere.iter().map(|(range, _)| range.clone()).collect());
+        let (store, opened) = match Self::options().open(life.medium()) {
+            Err(Error::NotAStore { .. }) if !model.is_created => {
+                let store = Self::options().create(life.medium())?;
+                life.note(|model| model.is_created = true);
+                return Ok(store);
+            }
+            opened => opened?,
+        };
+        let damaged = opened.verification.map_or(0, |verification| verification.damaged.len());
+        // A header that was being written may be torn.
+        let is_torn = opened.mended.iter().all(|damage| damage.part == Part::Header);
+        Violation::unless(damaged == 0 && is_torn, || format!("{:?}", opened.mended))?;
+        let found = blobs(&store)?;
+        let is_before = is_same(&found, &model.blobs);
+        let is_after = model.committing.as_ref().is_some_and(|after| is_same(&found, after));
+        if !is_before && !is_after {
+            let text = format!("{:?} are there: {model:?}", found.keys());
+            return Err(match model.committing {
+                None => Violation::lost(text),
+                Some(_) => Violation::broken(text),
+            });
+        }
+        life.note(|model| {
+            let committing = model.committing.take().filter(|_| !is_before);
+            model.blobs = committing.unwrap_or_else(|| model.blobs.clone());
+            (model.is_created, model.transaction, model.leases) = (true, None, 0);
+        });
+        Ok(store)
+    }
+
+    /// One opening, up to the next.
+    fn opened(life: &Life<'_, Self>) -> Result<Next, Violation> {
+        let mut store = Self::open(life)?;
+        let reader = store.reader();
+        let mut leases = Leases { reader: &reader, held: Vec::new() };
+        loop {
+            let next = Self::operate(life, &mut store, &mut leases)?;
+            if next != Next::Operation {
+                return Ok(next);
+            }
+        }
+    }
+
+    /// One operation, or a transaction of several.
+    fn operate<'m, R: Readable<Error = Infallible>>(
+        life: &Life<'m, Self>,
+        store: &mut Store<&'m SimMedium>,
+        leases: &mut Leases<'_, R>,
+    ) -> Result<Next, Violation> {
+        match life.next() {
+            None => return Ok(Next::Death),
+            Some(Do::Reopen) => return Ok(Next::Opening),
+            Some(Do::Seal) => drop(store.seal()?),
+            Some(Do::Begin) => return Self::transaction(life, store, leases),
+            Some(operation) if leases.operate(life, operation)? => {}
+            Some(operation) => {
+                let mut transaction = begin(life, store)?;
+                change(life, &mut transaction, operation)?;
+                commit(life, transaction)?;
+            }
+        }
+        leases.are_kept(life)?;
+        Ok(Next::Operation)
+    }
+
+    /// Several operations in a transaction.
+    fn transaction<'m, R: Readable<Error = Infallible>>(
+        life: &Life<'m, Self>,
+        store: &mut Store<&'m SimMedium>,
+        leases: &mut Leases<'_, R>,
+    ) -> Result<Next, Violation> {
+        let mut transaction = begin(life, store)?;
+        loop {
+            match life.next() {
+                None => return Ok(Next::Death),
+                Some(Do::Drop) => {
+                    drop(transaction);
+                    life.note(|model| model.transaction = None);
+                    break;
+                }
+                Some(Do::Commit) => {
+                    commit(life, transaction)?;
+                    break;
+                }
+                Some(operation) if leases.operate(life, operation)? => {}
+                Some(operation) => change(life, &mut transaction, operation)?,
+            }
+            leases.are_kept(life)?;
+        }
+        leases.are_kept(life)?;
+        Ok(Next::Operation)
+    }
+}
+
+fn begin<'s, 'm>(
+    life: &Life<'_, Shape>,
+    store: &'s mut Store<&'m SimMedium>,
+) -> Result<Transaction<'s, &'m SimMedium>, Violation> {
+    life.note(|model| model.transaction = Some(model.blobs.clone()));
+    Ok(store.begin()?)
+}
+
+fn commit(
+    life: &Life<'_, Shape>,
+    transaction: Transaction<'_, &SimMedium>,
+) -> Result<(), Violation> {
+    life.note(|model| model.committing = model.transaction.take());
+    match transaction.commit() {
+        Ok(_) => life.note(|model| model.blobs = model.committing.take().unwrap_or_default()),
+        Err(Error::Full { .. }) => life.note(|model| model.committing = None),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// Puts, deletes or renames a blob in a transaction. What there is no room for is not done.
+fn change(
+    life: &Life<'_, Shape>,
+    transaction: &mut Transaction<'_, &SimMedium>,
+    operation: Do,
+) -> Result<(), Violation> {
+    let model = life.model();
+    let mut blobs = model.transaction.unwrap_or_default();
+    let number = model.next;
+    let done = match operation {
+        Do::Put(name, (len, ending)) => {
+            let bytes = bytes(number, len, ending);
+            let done = transaction.put(name, &bytes);
+            blobs.insert(name, bytes);
+            done
+        }
+        Do::Stream(name, (len, ending)) => {
+            let bytes = bytes(number, len, ending);
+            let done = stream(transaction, name, &bytes);
+            blobs.insert(name, bytes);
+            done
+        }
+        Do::Delete(name) => {
+            blobs.remove(name);
+            transaction.delete(name)
+        }
+        Do::Rename(from, to) => {
+            let moved = blobs.remove(from);
+            blobs.extend(moved.map(|bytes| (to, bytes)));
+            transaction.rename(from, to)
+        }
+        other => return Err(Violation::broken(format!("{other:?} is not of a transaction"))),
+    };
+    match done {
+        Ok(()) => life.note(|model| (model.transaction, model.next) = (Some(blobs), number + 1)),
+        Err(Error::Full { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+fn stream(
+    transaction: &mut Transaction<'_, &SimMedium>,
+    name: Name,
+    bytes: &[u8],
+) -> Result<(), Failed> {
+    let mut writer = transaction.writer(name, None)?;
+    bytes.chunks(48).try_for_each(|piece| writer.write(piece))?;
+    writer.finish()
+}
+
+fn blobs(store: &Store<&SimMedium>) -> Result<BTreeMap<String, Vec<u8>>, Failed> {
+    let snapshot = store.snapshot()?;
+    let read = |info: Result<cachemaint::preserve::Info, Failed>| {
+        let info = info?;
+        let mut bytes = vec![0; info.len as usize];
+        snapshot.blob(info.name.as_str())?.read_at(0, &mut bytes)?;
+        Ok((info.name.to_string(), bytes))
+    };
+    snapshot.entries().map(read).collect()
+}
+
+fn is_same(found: &BTreeMap<String, Vec<u8>>, blobs: &Blobs) -> bool {
+    let blobs = blobs.iter().map(|(name, bytes)| (*name, &**bytes));
+    found.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).eq(blobs)
+}
+
+impl<R: Readable<Error = Infallible>> Leases<'_, R> {
+    /// Takes or ends a lease. Returns false if the operation is another one.
+    fn operate(&mut self, life: &Life<'_, Shape>, operation: Do) -> Result<bool, Violation> {
+        let model = life.model();
+        match operation {
+            Do::Lease(name) => {
+                let lease = self.reader.lease(name)?;
+                self.held.push((lease, Rc::clone(&model.blobs[name])));
+                life.note(|model| model.leases += 1);
+            }
+            Do::Release => {
+                drop(self.held.remove(0));
+                life.note(|model| model.leases -= 1);
+            }
+            Do::LeaseElsewhere(name) => {
+                let range = self.reader.stat(name)?.map(|info| info.range()).unwrap_or_default();
+                let kept = (range, Rc::clone(&model.blobs[name]));
+                life.note(|model| model.elsewhere.push(kept));
+            }
+            Do::ReleaseElsewhere => life.note(|model| drop(model.elsewhere.remove(0))),
+            _ => return Ok(false),
+        }
+        let elsewhere = life.model().elsewhere;
+        ELSEWHERE.set(elsewhere.into_iter().map(|(range, _)| range).collect());
+        Ok(true)
+    }
+
+    /// Nothing was written over what a lease is on.
+    fn are_kept(&self, life: &Life<'_, Shape>) -> Result<(), Violation> {
+        let own = self.held.iter().map(|(lease, bytes)| (lease.range(), Rc::clone(bytes)));
+        for (range, kept) in own.chain(life.model().elsewhere) {
+            let mut found = vec![0; kept.len()];
+            Medium::read(life.medium(), range.start, &mut found)?;
+            Violation::unless(found == *kept, || format!("{range:?} has changed under a lease"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Structure for Shape {
+    type Operation = Do;
+    type Model = State;
+
+    fn operations(&self, model: &State) -> Vec<Do> {
+        let blobs = model.transaction.as_ref().unwrap_or(&model.blobs);
+        let mut operations = Vec::new();
+        for name in self.names.iter().copied() {
+            for size in self.sizes.iter().copied() {
+                operations.push(Do::Put(name, size));
+                operations.extend(self.has_transactions.then_some(Do::Stream(name, size)));
+            }
+            if !blobs.contains_key(name) {
+                continue;
+            }
+            operations.push(Do::Delete(name));
+            let free = self.names.iter().find(|other| !blobs.contains_key(*other));
+            let free = free.filter(|_| self.has_transactions);
+            operations.extend(free.map(|free| Do::Rename(name, free)));
+        }
+        if self.has_leases {
+            for name in model.blobs.keys() {
+                operations.extend([Do::Lease(name), Do::LeaseElsewhere(name)]);
+            }
+            operations.extend((model.leases > 0).then_some(Do::Release));
+            operations.extend((!model.elsewhere.is_empty()).then_some(Do::ReleaseElsewhere));
+        }
+        match (model.transaction.is_some(), self.has_transactions) {
+            (true, _) => operations.extend([Do::Commit, Do::Drop]),
+            (false, true) => operations.extend([Do::Begin, Do::Seal, Do::Reopen]),
+            (false, false) => {}
+        }
+        operations
+    }
+
+    fn live(&self, life: &Life<'_, Self>) -> Result<(), Violation> {
+        while Self::opened(life)? == Next::Opening {}
+        Ok(())
+    }
+
+    fn simpler(&self, operation: &Do) -> Vec<Do> {
+        match *operation {
+            Do::Stream(name, size) => vec![Do::Put(name, size)],
+            Do::Put(name, size) if size != self.sizes[0] => vec![Do::Put(name, self.sizes[0])],
+            _ => Vec::new(),
+        }
+    }
+}
+
+const SIZES: &[Size] = &[(40, Ending::Plain), (100, Ending::Checksum)];
+
+const BLOBS: Shape = Shape {
+    units: 40,
+    names: &["a", "b"],
+    sizes: SIZES,
+    has_transactions: true,
+    has_leases: false,
+};
+
+/// Blobs of one unit, one behind the other.
+const LEASED: Shape = Shape {
+    names: &["a", "b", "c"],
+    sizes: &[SIZES[0]],
+    has_transactions: false,
+    has_leases: true,
+    ..BLOBS
+};
+
+#[test]
+fn blobs_are_those_before_a_transaction_or_after_it() {
+    assert_safe(&BLOBS, BLOBS.bytes());
+}
+
+#[test]
+fn bytes_under_a_lease_stay_whoever_holds_it() {
+    assert_safe(&LEASED, LEASED.bytes());
+}

@@ -10,6 +10,7 @@ mod histories {
     mod journal;
     mod payload;
     mod preserve;
+    mod recorder;
 }
 
 use cachemaint::sim::{Histories, Model, Simulation, Structure};

@@ -47,6 +47,8 @@ mod skip;
     target_has_atomic = "64"
 ))]
 mod superblock;
+#[cfg(all(any(feature = "journal", feature = "recorder"), target_has_atomic = "64"))]
+mod sync;
 #[cfg(all(
     any(feature = "journal", feature = "recorder", feature = "preserve-read"),
     target_has_atomic = "64"

@@ -6,13 +6,9 @@
 
 use super::format::geometry::{Geometry, Placement};
 use super::format::record::HEADER;
+use crate::sync::{AtomicBool, AtomicU64};
 use alloc::boxed::Box;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-
-#[cfg(not(loom))]
-use core::sync::atomic::{AtomicBool, AtomicU64};
-#[cfg(loom)]
-use loom::sync::atomic::{AtomicBool, AtomicU64};
 
 /// In lines of its own, also where two are fetched at once.
 #[derive(Debug)]

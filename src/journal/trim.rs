@@ -6,7 +6,7 @@ use super::format::superblock::Superblock;
 use super::walk::Walk;
 use super::{Journal, Position, superblocks};
 use crate::medium::Medium;
-use core::sync::atomic::AtomicBool;
+use crate::sync::{self, AtomicBool};
 use core::sync::atomic::Ordering::{Acquire, Release};
 
 /// One at a time.
@@ -17,7 +17,7 @@ impl Turn {
     /// Takes the turn, when nobody has it. Trimming is rare and short.
     fn take(&self) -> Taken<'_> {
         while self.0.swap(true, Acquire) {
-            core::hint::spin_loop();
+            sync::spin_loop();
         }
         Taken(self)
     }

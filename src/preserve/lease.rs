@@ -51,6 +51,8 @@ mod held {
     impl Leases {
         /// What panics elsewhere leaves the list whole.
         fn list(&self) -> MutexGuard<'_, Vec<Range<u64>>> {
+            #[cfg(all(feature = "sim", debug_assertions))]
+            crate::sim::sync::preemptible();
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
 

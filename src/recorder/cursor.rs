@@ -1,6 +1,7 @@
 //! What is known of a shard in ordinary memory.
 
-use super::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicU64};
+use core::sync::atomic::Ordering;
 
 /// What a recorder knows of one of its shards in ordinary memory: give as many as there are shards where
 /// nothing is allocated.

@@ -1,12 +1,13 @@
 //! What threads see of each other.
 
 use super::format::{Geometry, HEADER, RECORD};
-use super::sync::{AtomicU64, Ordering};
 use super::{Clock, Cursor, Description, Durability, Mode, Options, Reader, Recorder, Writer};
 use crate::medium::{Granularity, Medium};
+use crate::sync::AtomicU64;
 use alloc::vec::Vec;
 use core::convert::Infallible;
 use core::ops::Range;
+use core::sync::atomic::Ordering;
 use loom::sync::{Arc, Mutex};
 
 const GEOMETRY: Geometry = Geometry { shards: 1, sub_buffers: 2, size: 256 };

@@ -153,7 +153,6 @@ mod loom_tests;
 mod open;
 mod options;
 mod reader;
-mod sync;
 #[cfg(feature = "std")]
 mod within;
 mod writeback;
@@ -172,7 +171,8 @@ pub use within::Within;
 pub use writer::Writer;
 
 use crate::medium::Medium;
-use sync::AtomicBool;
+use crate::sync::AtomicBool;
+use core::sync::atomic::Ordering;
 
 /// Where a recorder keeps what it knows of its shards in ordinary memory, unless the caller gives it a place.
 #[cfg(feature = "std")]
@@ -227,12 +227,12 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     /// Ends recording, for good: from now on events are refused with [`NotRecorded::Stopped`]. An event that
     /// another thread has begun is still finished. May be called in a signal handler.
     pub fn stop(&self) {
-        self.is_stopped.store(true, sync::Ordering::SeqCst);
+        self.is_stopped.store(true, Ordering::SeqCst);
     }
 
     /// Whether recording has ended.
     pub fn is_stopped(&self) -> bool {
-        self.is_stopped.load(sync::Ordering::Relaxed)
+        self.is_stopped.load(Ordering::Relaxed)
     }
 
     /// In mode [`Refuse`](Mode::Refuse): the sub-buffers of a shard before this sequence number have been read

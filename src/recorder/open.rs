@@ -3,9 +3,9 @@
 use super::format::{DESCRIPTOR, DESCRIPTORS, Description, Geometry, PAGE, SEQUENCES, TAG};
 use super::options::{Mode, Options};
 use super::reader::Reader;
-use super::sync::AtomicBool;
 use super::{Cursor, Error, Recorder};
 use crate::medium::Medium;
+use crate::sync::AtomicBool;
 use core::sync::atomic::Ordering;
 
 impl Options {

@@ -6,9 +6,9 @@
 use super::cursor::Cursor;
 use super::format::{self, Description, Geometry, HEADER, Header, Pace, RECORD, SEQUENCES, TAGGED};
 use super::options::{Durability, Mode};
-use super::sync::AtomicBool;
 use super::{Clock, NotRecorded, Recorder};
 use crate::medium::Medium;
+use crate::sync::AtomicBool;
 use crate::tag;
 use core::cell::Cell;
 use core::fmt;

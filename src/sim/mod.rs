@@ -4,7 +4,7 @@
     reason = "a medium is in memory, and its operations and their choices are counted in 32 bits"
 )]
 
-// Each uses only those before it in this order: machine, crash, failure, medium, explore, histories, mutation.
+// Each uses only those before it in this order: machine, crash, failure, medium, sync, explore, histories, mutation.
 mod crash;
 mod explore;
 mod failure;
@@ -12,6 +12,7 @@ mod histories;
 mod machine;
 mod medium;
 pub mod mutation;
+pub mod sync;
 
 pub use explore::exploration::Exploration;
 pub use explore::settings::Effort;

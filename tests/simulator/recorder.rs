@@ -310,7 +310,8 @@ fn by_two_threads(
     simulation: &Simulation,
     at_last: fn(&Recording<&SimMedium>, &Notes<'_, Note>),
 ) -> Exploration {
-    use core::sync::atomic::{AtomicU64, Ordering};
+    use cachemaint::sim::sync::AtomicU64;
+    use core::sync::atomic::Ordering;
     with_recording(simulation, Mode::Overwrite).preemptions(1).explore(
         |medium, notes: &Notes<'_, Note>| {
             let recorder = open(medium, Durability::OnCrash).unwrap();
@@ -339,8 +340,9 @@ fn by_two_threads(
 
 /// A thread records and gives its shard back; the next owner writes the sub-buffer back when it is full.
 fn another_thread_takes_the_shard_up(simulation: &Simulation) -> Exploration {
-    use core::sync::atomic::{AtomicBool, Ordering};
-    with_recording(simulation, Mode::Overwrite).explore(
+    use cachemaint::sim::sync::{AtomicBool, spin_loop};
+    use core::sync::atomic::Ordering;
+    with_recording(simulation, Mode::Overwrite).preemptions(1).explore(
         |medium, notes: &Notes<'_, Note>| {
             let recorder = open(medium, Durability::SubBuffer).unwrap();
             let is_free = AtomicBool::new(false);
@@ -350,7 +352,7 @@ fn another_thread_takes_the_shard_up(simulation: &Simulation) -> Exploration {
             };
             let second = || {
                 while !is_free.load(Ordering::Acquire) {
-                    medium.pause();
+                    spin_loop();
                 }
                 work(&recorder, 1..3, |note| notes.add(note)).unwrap();
             };
@@ -486,7 +488,7 @@ fn no_write_back_no_fence_and_no_order_can_be_left_out() {
     let threads = of(another_thread_writes_back);
     // One store that is lost shows it.
     let taken_up = |setting: &Setting| {
-        let few = setting.simulation(BYTES).effort(Effort::Deviations(1)).preemptions(1);
+        let few = setting.simulation(BYTES).effort(Effort::Deviations(1));
         another_thread_takes_the_shard_up(&few)
     };
     let list = SCENARIOS.map(of);

@@ -1,7 +1,7 @@
 //! Workloads of several threads: which orders are tried, and what is found in them.
 
 use cachemaint::medium::Medium;
-use cachemaint::sim::{Model, SimMedium, Simulation, Violation, ViolationKind};
+use cachemaint::sim::{Model, SimMedium, Simulation, Violation, ViolationKind, sync};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU64};
 use std::cell::RefCell;
@@ -107,6 +107,39 @@ fn a_race_is_found_in_the_order_that_shows_it() {
     assert_eq!(outcome.failure().map(|failure| failure.violation().text()), Some("1 of 2"));
 }
 
+#[test]
+fn a_race_between_accesses_to_ordinary_memory_is_found() {
+    // Two threads take a slot each. Between the look at the number of the next slot and its change there is no operation
+    // on the medium.
+    let explore = |take: fn(&sync::AtomicU64) -> u64| {
+        Simulation::new(Model::x86(), 128).zeros().preemptions(1).explore(
+            |medium, notes| {
+                let next = sync::AtomicU64::new(0);
+                let thread = |number| {
+                    let at = 64 * take(&next);
+                    medium.store(at, number, Relaxed);
+                    medium.persist(at..at + 8).unwrap();
+                    notes.add(number);
+                };
+                medium.run_threads(&[&|| thread(1), &|| thread(2)]);
+            },
+            |medium, notes| {
+                let there = [0, 64].map(|at| medium.load(at, Relaxed));
+                let lost = notes.iter().find(|number| !there.contains(number));
+                lost.map_or(Ok(()), |number| Err(Violation::lost(format!("number {number}"))))
+            },
+        )
+    };
+    let taken_apart = explore(|next| {
+        let slot = next.load(Relaxed);
+        next.store(slot + 1, Relaxed);
+        slot
+    });
+    let kind = taken_apart.failure().map(|failure| failure.violation().kind());
+    assert_eq!(kind, Some(ViolationKind::Lost));
+    explore(|next| next.fetch_add(1, Relaxed)).assert_safe();
+}
+
 /// What the exploration says of a workload that fails by itself.
 fn workload_failure(workload: impl Fn(&SimMedium)) -> String {
     let outcome = Simulation::new(Model::x86(), 64)
@@ -126,6 +159,30 @@ fn threads_that_all_wait_are_a_failure() {
         medium.run_threads(&[&wait, &wait]);
     });
     assert!(text.contains("every thread that has not ended is waiting"), "{text}");
+}
+
+#[test]
+fn threads_that_all_spin_are_a_failure() {
+    let waiting = workload_failure(|medium| {
+        let is_free = sync::AtomicBool::new(false);
+        let wait = || {
+            while !is_free.load(Acquire) {
+                sync::spin_loop();
+            }
+        };
+        medium.run_threads(&[&wait, &wait]);
+    });
+    assert!(waiting.contains("every thread that has not ended is waiting"), "{waiting}");
+    let spinning = workload_failure(|medium| {
+        let lock = sync::AtomicBool::new(true);
+        let take = || {
+            while lock.swap(true, Acquire) {
+                sync::spin_loop();
+            }
+        };
+        medium.run_threads(&[&take, &take]);
+    });
+    assert!(spinning.contains("does this end?"), "{spinning}");
 }
 
 #[test]

@@ -145,7 +145,7 @@ impl Simulation {
     /// The medium as a workload gets it, for tests without a crash.
     #[must_use]
     pub fn medium(&self) -> SimMedium {
-        self.running(Turns::new(Choices::new(Way::All), 0))
+        self.running(Turns::new(Choices::new(Way::All), 0, self.settings.operations))
     }
 
     /// The exploration ends after so many recoveries, and says then that it was not exhaustive. At first ten
@@ -193,8 +193,9 @@ impl Simulation {
             found.schedules += 1;
             let Ran { history, image, turns, waste, .. } = ran;
             found.waste.add(&waste);
-            let (made, events) =
-                turns.map_or_else(|| (Choices::new(Way::All), Vec::new()), Turns::into_choices);
+            let (made, events) = turns
+                .and_then(Arc::into_inner)
+                .map_or_else(|| (Choices::new(Way::All), Vec::new()), Turns::into_choices);
             let explorer = Explorer { settings: &self.settings, subject, schedule: made.taken() };
             let differs = made.differs().then(Violation::workload_differs);
             found.failure = match panic.or(differs) {
@@ -294,7 +295,11 @@ where
 {
     fn run(&self, schedule: Choices) -> (Ran, Option<Violation>) {
         let Simulation { settings, .. } = self.simulation;
-        let medium = self.simulation.running(Turns::new(schedule, settings.preemptions));
+        let medium = self.simulation.running(Turns::new(
+            schedule,
+            settings.preemptions,
+            settings.operations,
+        ));
         let notes = Notes { medium: &medium, notes: Mutex::new(Vec::new()) };
         let panic = quietly(|| (self.workload)(&medium, &notes)).err();
         self.notes.replace(notes.notes.into_inner().unwrap_or_else(PoisonError::into_inner));

@@ -33,7 +33,7 @@ pub struct SimMedium {
     model: Model,
     bytes: u64,
     state: Mutex<State>,
-    turns: Option<Turns>,
+    turns: Option<Arc<Turns>>,
     watch: Watch,
 }
 
@@ -83,7 +83,7 @@ pub(crate) struct Ran {
     pub(crate) image: Image,
     pub(crate) choices: Choices,
     pub(crate) snapshots: Vec<Snapshot>,
-    pub(crate) turns: Option<Turns>,
+    pub(crate) turns: Option<Arc<Turns>>,
     pub(crate) waste: Waste,
 }
 
@@ -153,7 +153,7 @@ impl SimMedium {
     }
 
     pub(crate) fn with_turns(mut self, turns: Turns) -> Self {
-        self.turns = Some(turns);
+        self.turns = Some(Arc::new(turns));
         self
     }
 
@@ -182,12 +182,13 @@ impl SimMedium {
         self.model
     }
 
-    /// Runs threads of a workload, one at a time: each operation on the medium is a place where another
-    /// one may go on, and every order up to the simulation's bound is tried. Returns when all have ended.
+    /// Runs threads of a workload, one at a time: each operation on the medium, and each access to an atomic of
+    /// [`sync`](crate::sim::sync), is a place where another one may go on, and every order up to the simulation's bound
+    /// is tried. Returns when all have ended.
     ///
     /// Threads may share what they like. But while one waits for another one it must call
-    /// [`pause`](Self::pause), and it must not hold a lock of the operating system over an operation on the
-    /// medium if others take it: the simulation would stand still.
+    /// [`pause`](Self::pause) or [`spin_loop`](crate::sim::sync::spin_loop), and it must not hold a lock of the operating
+    /// system over such a place if others take it: the simulation would stand still.
     ///
     /// What threads hand over to each other outside of the medium, by atomics or a lock, the simulation does
     /// not see. A thread that writes back what another one has stored fences first: arm64 needs that whatever

@@ -9,19 +9,52 @@ use crate::sim::crash::choices::Choices;
 use crate::sim::failure::violation::quietly;
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 std::thread_local! {
     /// The number of the thread, if it is one of a workload.
     static THREAD: Cell<Option<usize>> = const { Cell::new(None) };
+    /// The baton of its workload.
+    static TURNS: RefCell<Option<Arc<Turns>>> = const { RefCell::new(None) };
 }
 
 /// The number of this thread; whoever is none of a workload's threads is the first.
 pub(crate) fn thread() -> usize {
     THREAD.get().unwrap_or(0)
+}
+
+/// The baton of this thread's workload. In other threads no variable that needs a destructor is touched, as that may
+/// allocate, and the access may be one of a signal handler.
+fn turns() -> Option<Arc<Turns>> {
+    THREAD.get().and_then(|_| TURNS.with_borrow(Clone::clone))
+}
+
+/// An access to ordinary memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Whoever waits need not look again.
+    Looks,
+    Changes,
+}
+
+/// Before an access to ordinary memory: another thread of the workload may go on first.
+pub(crate) fn turn(access: Access) {
+    if let Some(turns) = turns() {
+        turns.before(access);
+    }
+}
+
+/// This thread waits; another one goes on. Returns false if it is none of a workload's.
+pub(crate) fn pause() -> bool {
+    let turns = turns();
+    turns.is_some_and(|turns| {
+        turns.pause();
+        true
+    })
 }
 
 /// What a thread is doing.
@@ -47,6 +80,8 @@ struct State {
     events: Vec<u32>,
     now: u32,
     preemptions: u32,
+    /// So many accesses to ordinary memory may still be made.
+    left: u64,
     threads: Vec<Doing>,
     has_baton: usize,
     /// Whether it was just handed on: who has it makes an operation before it is handed on again.
@@ -63,12 +98,13 @@ const FOLLOWED: &str = "another thread of the workload has failed";
 const PATIENCE: usize = 100;
 
 impl Turns {
-    pub(crate) const fn new(choices: Choices, preemptions: u32) -> Self {
+    pub(crate) const fn new(choices: Choices, preemptions: u32, accesses: u64) -> Self {
         let state = State {
             choices,
             events: Vec::new(),
             now: 0,
             preemptions,
+            left: accesses,
             threads: Vec::new(),
             has_baton: 0,
             is_fresh: false,
@@ -89,8 +125,32 @@ impl Turns {
         let Some(thread) = THREAD.get() else { return };
         let mut state = self.state();
         state.now = events;
-        state.idle = 0;
         state.wake();
+        self.offer(state, thread);
+    }
+
+    /// Before an access to ordinary memory. What a thread that fails still drops is not interrupted.
+    #[expect(clippy::panic, reason = "the way out of code that does not end")]
+    fn before(&self, access: Access) {
+        let (Some(thread), false) = (THREAD.get(), std::thread::panicking()) else { return };
+        let mut state = self.state();
+        let Some(left) = state.left.checked_sub(1) else {
+            state.is_over = true;
+            self.handed_on.notify_all();
+            drop(state);
+            panic!(
+                "more accesses to shared memory than the simulation allows operations: does this end?"
+            );
+        };
+        state.left = left;
+        if access == Access::Changes {
+            state.wake();
+        }
+        self.offer(state, thread);
+    }
+
+    /// Lets another thread go on, if that is chosen.
+    fn offer(&self, mut state: MutexGuard<'_, State>, thread: usize) {
         let others = state.others(thread);
         let is_fresh = core::mem::take(&mut state.is_fresh);
         if is_fresh || state.preemptions == 0 || others.is_empty() {
@@ -159,6 +219,7 @@ impl State {
 
     /// Something has changed: who waits looks again.
     fn wake(&mut self) {
+        self.idle = 0;
         for thread in self.threads.iter_mut().filter(|thread| **thread == Doing::Waiting) {
             *thread = Doing::Running;
         }
@@ -206,7 +267,7 @@ impl Drop for Turn<'_> {
 
 /// Runs the threads until all have ended.
 #[expect(clippy::panic, reason = "a mistake in the workload")]
-pub(crate) fn run(turns: Option<&Turns>, bodies: &[&(dyn Fn() + Sync)]) {
+pub(crate) fn run(turns: Option<&Arc<Turns>>, bodies: &[&(dyn Fn() + Sync)]) {
     let (Some(turns), None) = (turns, THREAD.get()) else {
         panic!("threads are run by the workload of a simulation, and run none themselves");
     };
@@ -230,12 +291,15 @@ pub(crate) fn run(turns: Option<&Turns>, bodies: &[&(dyn Fn() + Sync)]) {
 }
 
 /// Runs a thread; returns what its panic said.
-fn run_one(turns: &Turns, thread: usize, body: &(dyn Fn() + Sync)) -> Option<String> {
+fn run_one(turns: &Arc<Turns>, thread: usize, body: &(dyn Fn() + Sync)) -> Option<String> {
     THREAD.set(Some(thread));
+    TURNS.set(Some(Arc::clone(turns)));
     let run = || {
         let _turn = Turn { turns, thread };
         turns.wait(turns.state(), thread);
         body();
     };
-    quietly(run).err().map(|violation| format!("thread {thread}: {}", violation.text()))
+    let outcome = quietly(run);
+    TURNS.set(None);
+    outcome.err().map(|violation| format!("thread {thread}: {}", violation.text()))
 }

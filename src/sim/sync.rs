@@ -1,0 +1,109 @@
+//! Atomics in ordinary memory that threads of a workload share, beside the medium.
+//!
+//! A crash loses them, so the simulator keeps no history of them. But before each access another thread of
+//! [`run_threads`](super::SimMedium::run_threads) may go on, as before an operation on the medium. Without that, two
+//! accesses with no operation on the medium between them would be one step in every simulation, and a mistake that needs
+//! another thread between them would not be found.
+//!
+//! Let a structure use these types where it is tested, and the standard library's elsewhere:
+//!
+//! ```
+//! #[cfg(test)]
+//! use cachemaint::sim::sync::AtomicU64;
+//! #[cfg(not(test))]
+//! use std::sync::atomic::AtomicU64;
+//! ```
+//!
+//! Outside of a simulation's threads each access is the standard library's, after a look at a variable of the thread.
+//! Within one, threads run one at a time, so that each load returns what was stored last, whatever its ordering; loom
+//! tries the others. The journal, the recorder and the store of preserved state use these types in builds with debug
+//! assertions.
+
+use crate::sim::medium::schedule;
+use core::sync::atomic::Ordering;
+
+/// Takes the place of [`core::hint::spin_loop`]: this thread waits until another one has done something.
+///
+/// # Panics
+/// In a workload whose threads all wait.
+pub fn spin_loop() {
+    if !schedule::pause() {
+        core::hint::spin_loop();
+    }
+}
+
+/// Comes before an access to memory that threads share by other means: another one may go on first.
+pub fn preemptible() {
+    schedule::turn(schedule::Access::Changes);
+}
+
+macro_rules! atomic {
+    ($name:ident, $value:ty, $($change:ident),*) => {
+        #[doc = concat!("[`core::sync::atomic::", stringify!($name), "`], before whose accesses another thread may go on.")]
+        #[derive(Debug, Default)]
+        #[repr(transparent)]
+        pub struct $name(core::sync::atomic::$name);
+
+        impl $name {
+            /// As the standard library's.
+            #[must_use]
+            pub const fn new(value: $value) -> Self {
+                Self(core::sync::atomic::$name::new(value))
+            }
+
+            /// As the standard library's.
+            pub fn load(&self, order: Ordering) -> $value {
+                schedule::turn(schedule::Access::Looks);
+                self.0.load(order)
+            }
+
+            /// As the standard library's.
+            pub fn store(&self, value: $value, order: Ordering) {
+                schedule::turn(schedule::Access::Changes);
+                self.0.store(value, order);
+            }
+
+            /// As the standard library's.
+            ///
+            /// # Errors
+            /// The value that is there, if it is another one than `current`.
+            pub fn compare_exchange(
+                &self,
+                current: $value,
+                new: $value,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$value, $value> {
+                schedule::turn(schedule::Access::Changes);
+                self.0.compare_exchange(current, new, success, failure)
+            }
+
+            /// As the standard library's, but for failures without a reason: there are none.
+            ///
+            /// # Errors
+            /// The value that is there, if it is another one than `current`.
+            pub fn compare_exchange_weak(
+                &self,
+                current: $value,
+                new: $value,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$value, $value> {
+                self.compare_exchange(current, new, success, failure)
+            }
+
+            $(
+                /// As the standard library's.
+                pub fn $change(&self, value: $value, order: Ordering) -> $value {
+                    schedule::turn(schedule::Access::Changes);
+                    self.0.$change(value, order)
+                }
+            )*
+        }
+    };
+}
+
+atomic!(AtomicBool, bool, swap, fetch_and, fetch_or);
+atomic!(AtomicU32, u32, swap, fetch_add, fetch_sub, fetch_and, fetch_or, fetch_max, fetch_min);
+atomic!(AtomicU64, u64, swap, fetch_add, fetch_sub, fetch_and, fetch_or, fetch_max, fetch_min);
+atomic!(AtomicUsize, usize, swap, fetch_add, fetch_sub, fetch_and, fetch_or, fetch_max, fetch_min);

@@ -1,0 +1,20 @@
+//! Atomics in ordinary memory: those of the standard library. loom's take their place in its tests, and those of the
+//! simulator where it is built in with debug assertions, since both try the orders in which threads access them.
+
+#[cfg(all(feature = "sim", debug_assertions, not(loom)))]
+pub(crate) use crate::sim::sync::{AtomicBool, AtomicU64};
+#[cfg(not(any(loom, all(feature = "sim", debug_assertions))))]
+pub(crate) use core::sync::atomic::{AtomicBool, AtomicU64};
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64};
+
+/// Tells the processor, or the simulator, that this thread waits for another one.
+#[cfg(feature = "journal")]
+pub(crate) fn spin_loop() {
+    #[cfg(all(feature = "sim", debug_assertions, not(loom)))]
+    crate::sim::sync::spin_loop();
+    #[cfg(not(any(loom, all(feature = "sim", debug_assertions))))]
+    core::hint::spin_loop();
+    #[cfg(loom)]
+    loom::hint::spin_loop();
+}

@@ -25,23 +25,30 @@ const EVERY_LANE: &str = "";
 /// The first part that has a file decides; a file of no part can have broken anything.
 const PARTS: [Part; 11] = [
     Part {
-        paths: &["src/sim/", "tests/simulator", "tests/histories", "examples/", "docs/"],
-        steps: &["doc", "test"],
+        paths: &[
+            "src/sim/",
+            "tests/simulator",
+            "tests/histories",
+            "tests/regressions/",
+            "examples/",
+            "docs/",
+        ],
+        steps: &["doc", "test", "regressions"],
         lanes: &[],
     },
     Part {
         paths: &["src/journal/", "tests/journal"],
-        steps: &["doc", "test", "bench", "no-std", "loom"],
+        steps: &["doc", "test", "regressions", "bench", "no-std", "loom"],
         lanes: &["machine/x86_64/journal", "flush/x86_64/max"],
     },
     Part {
         paths: &["src/recorder/", "tests/recorder"],
-        steps: &["doc", "test", "bench", "no-std", "loom"],
+        steps: &["doc", "test", "regressions", "bench", "no-std", "loom"],
         lanes: &["machine/x86_64/recorder", "flush/x86_64/max", "cpu/"],
     },
     Part {
         paths: &["src/preserve/", "tests/preserve"],
-        steps: &["doc", "test", "bench", "no-std"],
+        steps: &["doc", "test", "regressions", "bench", "no-std"],
         lanes: &["machine/x86_64/preserve", "flush/x86_64/max"],
     },
     Part {

@@ -258,6 +258,13 @@ impl Cmd {
             .with_context(|| format!("`{self}` printed something that is not UTF-8"))
     }
 
+    /// Runs it silently; how it ended, and its standard output.
+    pub(crate) fn ending(&self) -> Result<(Ending, String)> {
+        let (status, output, _) = self.captured()?;
+        let ending = Ending { code: status.code(), told: self.describe(status) };
+        Ok((ending, String::from_utf8_lossy(&output).into_owned()))
+    }
+
     /// Runs it; how it ended, its standard output, and its standard error.
     fn captured(&self) -> Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
         let mut child = self

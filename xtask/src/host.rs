@@ -2,6 +2,7 @@
 
 use core::cell::RefCell;
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -67,5 +68,23 @@ impl Host {
             .filter(|file| self.root.join(file).is_file())
             .map(str::to_owned)
             .collect())
+    }
+
+    /// Brings a copy of the tree up to date. Files that are the same are not touched, so that they are not compiled
+    /// again.
+    pub(crate) fn copy_sources(&self, to: &Path) -> Result<()> {
+        for file in self.sources("*")? {
+            let (from, to) = (self.root.join(&file), to.join(&file));
+            let bytes =
+                fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
+            if fs::read(&to).is_ok_and(|there| there == bytes) {
+                continue;
+            }
+            let folder = to.parent().context("a file has no folder")?;
+            fs::create_dir_all(folder)
+                .and_then(|()| fs::write(&to, bytes))
+                .with_context(|| format!("cannot write {}", to.display()))?;
+        }
+        Ok(())
     }
 }

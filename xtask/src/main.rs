@@ -21,6 +21,7 @@ mod lint;
 mod log;
 mod package;
 mod plot;
+mod regressions;
 mod report;
 mod run;
 mod targets;
@@ -61,6 +62,8 @@ enum Task {
     Doc,
     /// The tests pass on this machine.
     Test,
+    /// Defects that are put back are noticed.
+    Regressions,
     /// The benchmarks run and their answers are right.
     Bench,
     /// The library builds without the standard library.
@@ -115,6 +118,7 @@ const FMT: Step = ("fmt", lint::fmt);
 const CLIPPY: Step = ("clippy", lint::clippy);
 const DOC: Step = ("doc", lint::doc);
 const TEST: Step = ("test", run::test);
+const REGRESSIONS: Step = ("regressions", regressions::regressions);
 const BENCH: Step = ("bench", run::bench);
 const NO_STD: Step = ("no-std", targets::no_std);
 const SYSTEMS: Step = ("systems", targets::systems);
@@ -127,8 +131,23 @@ const DEMO: Step = ("demo", run::demo);
 const PACKAGE: Step = ("package", package::package);
 const TREE: Step = ("tree", package::tree);
 
-const CI: [Step; 15] = [
-    FMT, CLIPPY, DOC, TEST, BENCH, NO_STD, SYSTEMS, MSRV, MIRI, LOOM, LAB, ASM, DEMO, PACKAGE, TREE,
+const CI: [Step; 16] = [
+    FMT,
+    CLIPPY,
+    DOC,
+    TEST,
+    REGRESSIONS,
+    BENCH,
+    NO_STD,
+    SYSTEMS,
+    MSRV,
+    MIRI,
+    LOOM,
+    LAB,
+    ASM,
+    DEMO,
+    PACKAGE,
+    TREE,
 ];
 /// Steps that only `full` runs: they take long and rarely fail.
 const LONGER: [Step; 7] = [
@@ -151,6 +170,7 @@ impl Task {
             Self::Clippy => vec![CLIPPY],
             Self::Doc => vec![DOC],
             Self::Test => vec![TEST],
+            Self::Regressions => vec![REGRESSIONS],
             Self::Bench => vec![BENCH],
             Self::NoStd => vec![NO_STD],
             Self::Systems => vec![SYSTEMS],

@@ -64,6 +64,7 @@ pub(crate) fn test_long(_host: &Host, report: &mut Report) -> Result<()> {
     report.check("many cases", "the properties hold for far more generated cases", || {
         Cmd::cargo("test --release -p cachemaint --all-features")
             .env("PROPTEST_CASES", "20000")
+            .env("CACHEMAINT_HISTORIES", "200000")
             .check_tests()
     })
 }

@@ -236,13 +236,7 @@ fn copy_of(host: &Host) -> Result<PathBuf> {
     if copy.exists() {
         fs::remove_dir_all(&copy).with_context(|| format!("cannot remove {}", copy.display()))?;
     }
-    for file in host.sources("*")? {
-        let to = copy.join(&file);
-        let folder = to.parent().context("a file has no folder")?;
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        fs::copy(host.root().join(&file), &to)
-            .with_context(|| format!("cannot copy {file} to {}", to.display()))?;
-    }
+    host.copy_sources(&copy)?;
     Ok(copy)
 }
 

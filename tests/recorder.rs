@@ -23,4 +23,5 @@ mod recorder {
     mod plain;
     #[cfg(all(feature = "dax", target_os = "linux"))]
     mod processes;
+    mod work;
 }

@@ -1,4 +1,6 @@
 //! What all shards have, by time.
+//!
+//! The shards are a binary heap by the time of what comes next, in their own slice: the first one is due.
 
 use super::Reader;
 use super::shard::{Events, Found};
@@ -10,23 +12,25 @@ use crate::medium::Readable;
 #[derive(Debug)]
 pub struct Merged<L> {
     shards: L,
+    /// So many of them have not come to their end. None, before the first step.
+    left: Option<usize>,
 }
 
 impl<S: Readable> Reader<S> {
     /// What all shards have, by time.
     ///
     /// # Cost
-    /// Each step looks at all shards; each event is verified twice.
+    /// Each step looks at as many shards as their number has binary digits, twice; each event is verified twice.
     #[cfg(feature = "std")]
     pub fn events(&self) -> Merged<alloc::vec::Vec<Events<'_, S>>> {
-        Merged { shards: (0..self.description.shards()).map(|shard| self.shard(shard)).collect() }
+        Merged::of((0..self.description.shards()).map(|shard| self.shard(shard)).collect())
     }
 }
 
 impl<L> Merged<L> {
     /// Merges these shards; nothing is allocated.
     pub const fn of(shards: L) -> Self {
-        Self { shards }
+        Self { shards, left: None }
     }
 
     /// The next event of all shards, or what is between it and the one before of its shard. Payloads go to
@@ -40,9 +44,51 @@ impl<L> Merged<L> {
         L: AsMut<[Events<'r, S>]>,
         S: Readable + 'r,
     {
-        let shards = self.shards.as_mut().iter_mut();
-        let due = shards.filter_map(|events| Some((events.time()?, events)));
-        let (_, first) = due.min_by_key(|(time, _)| *time)?;
-        first.next(buffer)
+        let shards = self.shards.as_mut();
+        let left = match self.left {
+            Some(left) => settled(&mut shards[..left], 0),
+            None => heap(shards),
+        };
+        self.left = Some(left);
+        shards[..left].first_mut()?.next(buffer)
+    }
+}
+
+/// Makes a heap of shards. Returns how many of them have something, which come first.
+fn heap<S: Readable>(shards: &mut [Events<'_, S>]) -> usize {
+    let mut left = shards.len();
+    for place in (0..shards.len()).rev() {
+        left = settled(&mut shards[..left], place);
+    }
+    left
+}
+
+/// Puts the shard at a place, whose next time is looked up, where it belongs below; all others there do. If it is at
+/// its end the last one takes its place. Returns how many are left.
+fn settled<S: Readable>(shards: &mut [Events<'_, S>], place: usize) -> usize {
+    let mut left = shards.len();
+    if place < left && shards[place].time().is_none() {
+        left -= 1;
+        shards.swap(place, left);
+    }
+    sink(&mut shards[..left], place);
+    left
+}
+
+/// Lets a shard sink below those that are due before it.
+fn sink<S: Readable>(shards: &mut [Events<'_, S>], mut place: usize) {
+    let due = |shards: &[Events<'_, S>], place: usize| shards.get(place).map(Events::due);
+    while let Some(own) = due(shards, place) {
+        let (left, right) = (2 * place + 1, 2 * place + 2);
+        let Some(first) = due(shards, left) else { return };
+        let (child, first) = match due(shards, right) {
+            Some(other) if other < first => (right, other),
+            _ => (left, first),
+        };
+        if own <= first {
+            return;
+        }
+        shards.swap(place, child);
+        place = child;
     }
 }

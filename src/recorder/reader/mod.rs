@@ -1,4 +1,11 @@
 //! Reading: what is there is taken apart by what proves itself.
+//!
+//! # Work
+//! Each byte of a recording is looked at some two times: when an event is verified, and when it is copied. Headers are
+//! looked at a few times more. Bytes without a header, or behind damage, are searched for records by each header that
+//! may have been there. Whatever is in a file, no byte is looked at more than 150 times, since a search ends when as
+//! much as twice the sub-buffer was verified in vain. So the work grows with the size of the file alone. Memory is that of
+//! [`Events`], for each shard.
 
 pub(super) mod merged;
 pub(super) mod shard;
@@ -11,6 +18,7 @@ use super::format::{
 use super::{Error, Events};
 use crate::medium::Readable;
 use crate::tag;
+use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 /// Reads a recording.
@@ -186,11 +194,10 @@ impl<S: Readable> Reader<S> {
     fn infer(&self, shard: u32, slot: u64, newest: &Header) -> Option<SubBuffer> {
         let geometry = self.description.geometry;
         let start = geometry.sub_buffer(shard, slot);
-        let offsets = HEADER..u64::from(geometry.size) - RECORD + 1;
         // What is newer goes before what it has overwritten.
         let header = self.candidates(shard, slot, newest).into_iter().flatten().find(|header| {
             let key = self.description.key(shard, header.generation, header.sequence);
-            offsets.clone().step_by(8).any(|offset| self.record(start, offset, key).is_some())
+            self.find(&mut Search::new(geometry, start), HEADER, key).is_some()
         });
         header.map(|header| SubBuffer { header, is_inferred: true })
     }
@@ -221,16 +228,30 @@ impl<S: Readable> Reader<S> {
         })
     }
 
+    /// The first record of a sub-buffer, from an offset on, that proves itself by this key; and its offset.
+    pub(super) fn find(&self, search: &mut Search, from: u64, key: u64) -> Option<(u64, Record)> {
+        let mut places = (from..=search.size - RECORD).step_by(8);
+        places.find_map(|offset| Some((offset, self.record(search, offset, key)?)))
+    }
+
     /// The record at an offset of a sub-buffer, if it proves itself.
-    pub(super) fn record(&self, start: u64, offset: u64, key: u64) -> Option<Record> {
-        let at = start + offset;
+    pub(super) fn record(&self, search: &mut Search, offset: u64, key: u64) -> Option<Record> {
+        let at = search.start + offset;
         let tag = self.source.load(at, Ordering::Acquire);
         let (id, len, named) = format::parts(self.source.load(at + 8, Ordering::Relaxed));
         let end = offset + record_len(usize::from(len));
-        if named != offset || end > u64::from(self.description.sub_buffer_size()) {
+        if named != offset || end > search.size || search.patience == 0 {
             return None;
         }
-        let (from, len_in_all) = (at + 8, (end - offset - 8) as usize);
+        match self.proved(at + 8..search.start + end, tag, key) {
+            Some(timestamp) => Some(Record { id, len, timestamp }),
+            None => search.failed(end - offset),
+        }
+    }
+
+    /// The timestamp of a record, if the tag is that of these bytes, all that are behind it.
+    fn proved(&self, bytes: Range<u64>, tag: u64, key: u64) -> Option<u64> {
+        let (from, len_in_all) = (bytes.start, (bytes.end - bytes.start) as usize);
         let mut bytes = [0; CHUNK];
         let first = &mut bytes[..len_in_all.min(CHUNK)];
         self.source.read(from, first).ok()?;
@@ -240,7 +261,7 @@ impl<S: Readable> Reader<S> {
         } else {
             self.long_tag(from, len_in_all, key)?
         };
-        (found == tag).then_some(Record { id, len, timestamp })
+        (found == tag).then_some(timestamp)
     }
 
     /// The tag of more bytes than are read at a time.
@@ -252,6 +273,33 @@ impl<S: Readable> Reader<S> {
             tag.append(piece);
         }
         Some(tag.finish())
+    }
+}
+
+/// So many times the bytes of a sub-buffer may be verified in vain. Records with another key that fill it are as many bytes
+/// as it has. More are crafted: places that begin a record each, one in the other.
+const PATIENCE: u64 = 2;
+
+/// A search for records in a sub-buffer, whose work is bounded whatever its bytes are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Search {
+    /// Where the sub-buffer begins.
+    start: u64,
+    size: u64,
+    /// So many bytes may still be verified in vain.
+    patience: u64,
+}
+
+impl Search {
+    pub(super) const fn new(geometry: Geometry, start: u64) -> Self {
+        let size = geometry.size as u64;
+        Self { start, size, patience: PATIENCE * size }
+    }
+
+    /// So many bytes did not prove themselves.
+    fn failed<T>(&mut self, len: u64) -> Option<T> {
+        self.patience = self.patience.saturating_sub(len);
+        None
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a shard has, in order.
 
-use super::{HEADER, Header, RECORD, Reader, Record, SubBuffer, record_len};
+use super::{HEADER, Header, RECORD, Reader, Record, Search, SubBuffer, record_len};
 use crate::medium::Readable;
 use crate::recorder::format;
 use crate::tag;
@@ -113,7 +113,15 @@ pub struct Events<'r, S> {
     next: Option<Next>,
     /// When the last event was.
     time: u64,
+    /// Losses after the last sub-buffer was begun have been looked for.
+    has_last_losses: bool,
+    is_at_end: bool,
+    /// So often all headers may still be looked at again.
+    looks: u32,
 }
+
+/// So often all headers of a shard that had none are looked at again, to tell damage from a writer that has begun since.
+const LOOKS: u32 = 4;
 
 /// The sub-buffer that is being read.
 #[derive(Clone, Copy, Debug)]
@@ -121,9 +129,15 @@ struct Current {
     header: Header,
     is_inferred: bool,
     key: u64,
-    start: u64,
+    search: Search,
     /// What is before it has been read.
     offset: u64,
+}
+
+impl Current {
+    const fn start(&self) -> u64 {
+        self.search.start
+    }
 }
 
 /// What comes next.
@@ -147,7 +161,15 @@ impl<'r, S: Readable> Events<'r, S> {
             lost: 0,
             next: None,
             time: 0,
+            has_last_losses: false,
+            is_at_end: false,
+            looks: LOOKS,
         }
+    }
+
+    /// The shard and the time of what comes next, as last looked at.
+    pub(super) const fn due(&self) -> (u64, u32) {
+        (self.time, self.shard)
     }
 
     /// The next event, or what is between it and the one before. Payloads go to the buffer.
@@ -190,24 +212,24 @@ impl<'r, S: Readable> Events<'r, S> {
 
     /// Finds what comes next, unless it is known.
     fn seek(&mut self) -> Option<()> {
-        while self.next.is_none() {
+        while self.next.is_none() && !self.is_at_end {
             match self.current {
                 Some(current) => self.go_on(current),
-                None => self.enter()?,
+                None => self.enter(),
             }
         }
-        Some(())
+        (!self.is_at_end).then_some(())
     }
 
     /// Finds the next record in a sub-buffer, or its end.
-    fn go_on(&mut self, current: Current) {
-        let (reader, size) = (self.reader, u64::from(self.reader.description.sub_buffer_size()));
-        let Current { start, key, offset, .. } = current;
-        let mut places = (offset..(size - RECORD + 1).max(offset)).step_by(8);
-        let found = places.find_map(|place| Some((place, reader.record(start, place, key)?)));
+    fn go_on(&mut self, mut current: Current) {
+        let reader = self.reader;
+        let Current { search, key, offset, .. } = &mut current;
+        let (key, offset) = (*key, *offset);
+        let found = reader.find(search, offset, key);
         // What was not finished when it was looked at may be now, as what is behind it was.
         let is_gap = found.is_some_and(|(place, _)| place > offset);
-        let late = is_gap.then(|| reader.record(start, offset, key)).flatten();
+        let late = is_gap.then(|| reader.record(search, offset, key)).flatten();
         match late.map(|record| (offset, record)).or(found) {
             Some((place, _)) if place > offset => {
                 let kind = self.kind_of_gap(&current);
@@ -222,7 +244,7 @@ impl<'r, S: Readable> Events<'r, S> {
             None => {
                 let mut tail = self.tail(&current);
                 if let Some(missing) = tail.as_mut().filter(|tail| tail.kind.is_damaged()) {
-                    if reader.record(start, offset, key).is_some() {
+                    if reader.record(&mut current.search, offset, key).is_some() {
                         // It has come since: go on.
                         return;
                     }
@@ -237,7 +259,7 @@ impl<'r, S: Readable> Events<'r, S> {
 
     /// What is behind the last record of a sub-buffer, if there is to be something.
     fn tail(&self, current: &Current) -> Option<Skipped> {
-        let Current { start, offset, header, is_inferred, .. } = *current;
+        let Current { offset, header, is_inferred, .. } = *current;
         let (reader, geometry) = (self.reader, self.reader.description.geometry);
         let here = reader.header(self.shard, geometry.slot(header.sequence));
         if !is_inferred && here.is_none_or(|here| here.sequence != header.sequence) {
@@ -250,7 +272,7 @@ impl<'r, S: Readable> Events<'r, S> {
             return (missing > 0).then(|| self.skipped(current, missing, SkippedKind::Damaged));
         }
         let left = u64::from(geometry.size) - offset;
-        if left < RECORD || reader.source.load(start + offset, Ordering::Acquire) == 0 {
+        if left < RECORD || reader.source.load(current.start() + offset, Ordering::Acquire) == 0 {
             return None;
         }
         let kind = if self.has_stale(current) { SkippedKind::Stale } else { SkippedKind::Torn };
@@ -258,7 +280,7 @@ impl<'r, S: Readable> Events<'r, S> {
     }
 
     /// What became of events that were in a sub-buffer: whoever records meanwhile may have come round to it.
-    fn kind_of_gap(&self, current: &Current) -> SkippedKind {
+    fn kind_of_gap(&mut self, current: &Current) -> SkippedKind {
         let slot = self.reader.description.geometry.slot(current.header.sequence);
         let is_overwritten = match self.reader.header(self.shard, slot) {
             Some(here) => here.sequence > current.header.sequence,
@@ -268,23 +290,31 @@ impl<'r, S: Readable> Events<'r, S> {
     }
 
     /// Whether sub-buffers were begun since reading began.
-    fn has_gone_on(&self) -> bool {
-        let sequence = |header: Header| header.sequence;
-        self.reader.newest_header(self.shard).map(sequence) > self.newest.map(sequence)
+    fn has_gone_on(&mut self) -> bool {
+        let Some(newest) = self.newest else {
+            let left = self.looks.checked_sub(1);
+            self.looks = left.unwrap_or(0);
+            return left.is_some() && self.reader.newest_header(self.shard).is_some();
+        };
+        // Whoever goes on begins one slot after the other, so that of the next two at most one is just being begun.
+        let is_newer = |ahead| {
+            let slot = self.reader.description.geometry.slot(newest.sequence + ahead);
+            let header = self.reader.header(self.shard, slot);
+            header.is_some_and(|header| header.sequence > newest.sequence)
+        };
+        is_newer(1) || is_newer(2)
     }
 
     /// Whether there are records of the lap before in the rest of a sub-buffer.
     fn has_stale(&self, current: &Current) -> bool {
         let (reader, header) = (self.reader, current.header);
-        let size = u64::from(reader.description.sub_buffer_size());
         let laps = u64::from(reader.description.sub_buffers());
         let Some(sequence) = header.sequence.checked_sub(laps) else { return false };
-        let openings = [header.generation, header.generation.saturating_sub(1)];
-        let keys =
-            openings.map(|generation| reader.description.key(self.shard, generation, sequence));
-        let mut places = (current.offset..=size - RECORD).step_by(8);
-        places
-            .any(|place| keys.iter().any(|key| reader.record(current.start, place, *key).is_some()))
+        [header.generation, header.generation.saturating_sub(1)].into_iter().any(|generation| {
+            let key = reader.description.key(self.shard, generation, sequence);
+            let mut search = Search::new(reader.description.geometry, current.start());
+            reader.find(&mut search, current.offset, key).is_some()
+        })
     }
 
     /// The rest of a sub-buffer that is overwritten while it is read.
@@ -294,16 +324,16 @@ impl<'r, S: Readable> Events<'r, S> {
     }
 
     fn skipped(&self, current: &Current, len: u64, kind: SkippedKind) -> Skipped {
-        let (at, sequence) = (current.start + current.offset, Some(current.header.sequence));
+        let (at, sequence) = (current.start() + current.offset, Some(current.header.sequence));
         Skipped { shard: self.shard, sequence, at, len, kind }
     }
 
-    /// Goes to the next sub-buffer; `None` at the end.
+    /// Goes to the next sub-buffer, or to the end.
     ///
     /// Round the ring three times: for what is older than a lap, which a crash can leave where it lost the
     /// newer one; for the last lap; and for what is newer than the newest header, which was lost or has come
     /// since.
-    fn enter(&mut self) -> Option<()> {
+    fn enter(&mut self) {
         let (reader, laps) = (self.reader, u64::from(self.reader.description.sub_buffers()));
         let Some(newest) = self.newest else { return self.enter_unknown() };
         let (round, place) = (self.visited / laps, self.visited % laps);
@@ -316,7 +346,7 @@ impl<'r, S: Readable> Events<'r, S> {
             if round == 1 {
                 self.next = self.unknown(reader.description.geometry.slot(after));
             }
-            return Some(());
+            return;
         };
         let lap = after.saturating_sub(laps);
         let is_due = match round {
@@ -327,22 +357,20 @@ impl<'r, S: Readable> Events<'r, S> {
         if is_due {
             self.begin(found);
         }
-        Some(())
     }
 
     /// Without any header there is nothing to infer from.
-    fn enter_unknown(&mut self) -> Option<()> {
+    fn enter_unknown(&mut self) {
         let slot = self.visited;
         if slot >= u64::from(self.reader.description.sub_buffers()) {
             return self.last_losses();
         }
         self.visited += 1;
         self.next = self.unknown(slot);
-        Some(())
     }
 
     /// A sub-buffer of which nothing is known, unless it was never used.
-    fn unknown(&self, slot: u64) -> Option<Next> {
+    fn unknown(&mut self, slot: u64) -> Option<Next> {
         let geometry = self.reader.description.geometry;
         let at = geometry.sub_buffer(self.shard, slot);
         if self.reader.source.load(at, Ordering::Acquire) == 0 {
@@ -359,21 +387,26 @@ impl<'r, S: Readable> Events<'r, S> {
         let SubBuffer { header, is_inferred } = found;
         let Header { generation, sequence, lost, .. } = header;
         let description = &self.reader.description;
+        let geometry = description.geometry;
         self.last = self.last.max(sequence);
         self.current = Some(Current {
             header,
             is_inferred,
             key: description.key(self.shard, generation, sequence),
-            start: description.geometry.sub_buffer(self.shard, sequence),
+            search: Search::new(geometry, geometry.sub_buffer(self.shard, sequence)),
             offset: HEADER,
         });
         self.tell_losses(lost);
     }
 
-    /// Losses after the last sub-buffer was begun.
-    fn last_losses(&mut self) -> Option<()> {
+    /// Losses after the last sub-buffer was begun, and then the end.
+    fn last_losses(&mut self) {
+        if self.has_last_losses {
+            self.is_at_end = true;
+            return;
+        }
+        self.has_last_losses = true;
         self.tell_losses(self.reader.lost(self.shard));
-        self.next.is_some().then_some(())
     }
 
     fn tell_losses(&mut self, lost: u64) {
@@ -388,7 +421,7 @@ impl<'r, S: Readable> Events<'r, S> {
     fn copy(&self, current: &Current, record: Record, offset: u64, buffer: &mut [u8]) -> bool {
         let Record { id, len, timestamp } = record;
         let bytes = usize::from(len).next_multiple_of(8);
-        let (source, at) = (&self.reader.source, current.start + offset);
+        let (source, at) = (&self.reader.source, current.start() + offset);
         if source.read(at + RECORD, &mut buffer[..bytes]).is_err() {
             return false;
         }
@@ -410,7 +443,7 @@ impl<'r, S: Readable> Events<'r, S> {
         Event {
             shard: self.shard,
             sequence: header.sequence,
-            at: current.start + offset,
+            at: current.start() + offset,
             id,
             timestamp,
             wall: (header.pace.wall > 0).then(|| header.pace.wall_at(timestamp)),

@@ -1,0 +1,113 @@
+//! The work of reading: bounded by the size of the file, whatever is in it, and not by how it is divided.
+
+use super::plain::{Plain, clock};
+use cachemaint::medium::{Bytes, Readable};
+use cachemaint::recorder::{Options, Reader};
+use core::convert::Infallible;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::{self, Relaxed};
+
+const BASE: usize = 3 * 4096;
+
+/// Bytes that count how many of them are looked at.
+struct Counted<'b> {
+    bytes: Bytes<'b>,
+    looked_at: AtomicU64,
+}
+
+impl Readable for &Counted<'_> {
+    type Error = Infallible;
+
+    fn len(&self) -> u64 {
+        self.bytes.len()
+    }
+
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.looked_at.fetch_add(8, Relaxed);
+        self.bytes.load(at, order)
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
+        self.looked_at.fetch_add(into.len() as u64, Relaxed);
+        self.bytes.read(at, into)
+    }
+}
+
+/// How much is found in all shards, and how many bytes were looked at.
+fn read(image: &[u8]) -> (usize, u64) {
+    let counted = Counted { bytes: Bytes(image), looked_at: AtomicU64::new(0) };
+    let reader = Reader::open(&counted).unwrap();
+    let mut buffer = vec![0; reader.largest_payload()];
+    let (mut events, mut found) = (reader.events(), 0);
+    while events.next(&mut buffer).is_some() {
+        found += 1;
+    }
+    (found, counted.looked_at.load(Relaxed))
+}
+
+/// A recording of so many shards, each of which is as long, with events of 32 bytes in the first `busy` ones.
+fn recording(shards: u32, sub_buffers: u32, size: u32, busy: u32) -> Vec<u8> {
+    let options = Options::new([7; 16], clock())
+        .shards(shards)
+        .sub_buffers(sub_buffers)
+        .sub_buffer_size(size);
+    let base = BASE.max((8192 + shards as usize * 256).next_multiple_of(4096));
+    let medium = Plain::new(base + (shards * sub_buffers * size) as usize);
+    let recorder = options.create(&medium).unwrap();
+    let writers: Vec<_> = (0..busy).map(|_| recorder.claim().unwrap()).collect();
+    for number in 0..u64::from(sub_buffers * size / 40) {
+        for writer in &writers {
+            writer.record_at(number, 1, &number.to_le_bytes()).unwrap();
+        }
+    }
+    drop(writers);
+    medium.bytes()
+}
+
+/// An event is looked at for its tag and to be copied; each header some times; shards that have nothing, or have come
+/// to their end, are not looked at again.
+#[test]
+fn an_event_costs_the_same_however_many_shards_there_are() {
+    for (shards, busy) in [(1, 1), (64, 64), (64, 1)] {
+        for sub_buffers in [4, 64] {
+            let image = recording(shards, sub_buffers, 1024, busy);
+            let (found, looks) = read(&image);
+            assert!(found > 800 * busy as usize / 32, "{found}");
+            assert!(
+                looks < 6 * image.len() as u64,
+                "{shards} shards, {busy} busy, {sub_buffers}: {looks}"
+            );
+        }
+    }
+}
+
+/// Fills sub-buffers with places that each begin a record as long as can be, if only their own words are asked.
+fn crafted(image: &mut [u8], size: usize, keeps_first: bool) {
+    for start in (BASE..image.len()).step_by(size).skip(usize::from(keeps_first)) {
+        for offset in (0..size).step_by(8) {
+            let longest = (size - offset).saturating_sub(24).min(0xffff) as u64;
+            // The id, the length, the offset.
+            let word = longest << 16 | (offset as u64).wrapping_sub(8) << 32;
+            image[start + offset..][..8].copy_from_slice(&word.to_le_bytes());
+        }
+    }
+}
+
+/// By hand: a slot without a header is looked at in each of three rounds by nine keys. Each takes two words at each place,
+/// twice the size, and no more than three times the size to verify.
+const MOST: u64 = 3 * 9 * (2 + 3);
+
+#[test]
+fn crafted_bytes_cost_no_more_than_a_multiple_of_the_file() {
+    for size in [256, 4096, 1 << 18] {
+        for keeps_first in [false, true] {
+            let mut image = recording(1, (1 << 21) / size, size, 1);
+            crafted(&mut image, size as usize, keeps_first);
+            let (_, looks) = read(&image);
+            assert!(
+                looks < MOST * image.len() as u64,
+                "{size} bytes, with a header: {keeps_first}: {looks}"
+            );
+        }
+    }
+}

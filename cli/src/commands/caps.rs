@@ -4,7 +4,7 @@ use super::text;
 use anstyle::{AnsiColor, Style};
 use cachemaint::report::{Explanation, HostReport, Topic};
 use serde::Serialize;
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Show what this machine promises: instructions, fences, caches, persistent memory, what survives what
@@ -46,8 +46,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let mut out = anstream::stdout().lock();
     if arguments.json {
-        serde_json::to_writer_pretty(&mut out, &report).map_err(io::Error::from)?;
-        writeln!(out)?;
+        writeln!(out, "{}", text::json(&report)?)?;
     } else {
         for line in report.to_string().lines() {
             writeln!(out, "{}", painted(line))?;
@@ -75,7 +74,7 @@ fn explain(report: &HostReport, topic: &str, json: bool) -> anyhow::Result<ExitC
     };
     if json {
         let document = Explained { schema: SCHEMA, explanation };
-        writeln!(out, "{}", serde_json::to_string_pretty(&document)?)?;
+        writeln!(out, "{}", text::json(&document)?)?;
     } else {
         let words = explanation.to_string();
         let (title, rest) = words.split_once('\n').unwrap_or((&words, ""));
@@ -91,7 +90,7 @@ fn explain(report: &HostReport, topic: &str, json: bool) -> anyhow::Result<ExitC
 fn list(out: &mut impl Write, topics: Vec<Topic>, json: bool) -> anyhow::Result<()> {
     if json {
         let document = Topics { schema: SCHEMA, topics };
-        writeln!(out, "{}", serde_json::to_string_pretty(&document)?)?;
+        writeln!(out, "{}", text::json(&document)?)?;
     } else {
         text::heading(out, "cachemaint caps --explain TOPIC")?;
         for Topic { name, title, .. } in topics {

@@ -13,7 +13,7 @@
 //! | `skipped` | in place of the others: `shard`, `sequence` of the sub-buffer (or `null`), offset `at` and length `len` in the file, and `kind`: `torn`, `stale`, `damaged`, `overwritten`, `unknown` |
 
 use super::payload::{Payload, visible};
-use super::{progress, recording};
+use super::{progress, recording, text};
 use crate::read_only::ReadOnly;
 use cachemaint::recorder::{Event, Found, Skipped, SkippedKind};
 use serde::Serialize;
@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let file = ReadOnly::open(path)?;
     let reader = recording::reader(path, &file)?;
     let write = if *json { write_json } else { write_text };
-    let mut events = reader.events();
+    let mut events = file.guarded(|| reader.events())?;
     let mut buffer = vec![0; reader.largest_payload()];
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut code = ExitCode::SUCCESS;
@@ -98,12 +98,12 @@ fn write_json(out: &mut dyn Write, found: &Found<'_>) -> anyhow::Result<()> {
     let text = match *found {
         Found::Event(Event { shard, id, timestamp, wall, payload, .. }) => {
             let (time, payload) = (wall.and_then(recording::time), Payload::of(payload));
-            serde_json::to_string(&Shown { time, timestamp, shard, id, payload })?
+            text::json_line(&Shown { time, timestamp, shard, id, payload })?
         }
-        Found::Lost { shard, events } => serde_json::to_string(&Gap::Lost { shard, events })?,
+        Found::Lost { shard, events } => text::json_line(&Gap::Lost { shard, events })?,
         Found::Skipped(Skipped { shard, sequence, at, len, kind, .. }) => {
             let kind = name(kind);
-            serde_json::to_string(&Gap::Skipped { shard, sequence, at, len, kind })?
+            text::json_line(&Gap::Skipped { shard, sequence, at, len, kind })?
         }
         _ => return Ok(()),
     };

@@ -111,7 +111,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             canary: canary.as_ref(),
         };
         // Through a string: serde_json hides from its callers that a pipe is broken.
-        writeln!(out, "{}", serde_json::to_string_pretty(&document)?)?;
+        writeln!(out, "{}", text::json(&document)?)?;
     } else {
         print(&mut out, &arguments.path, &guarantee, placement.as_ref(), canary.as_ref())?;
     }

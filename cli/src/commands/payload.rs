@@ -4,7 +4,12 @@ use serde::Serialize;
 
 /// Bytes of anybody's as text in one line: what a terminal would execute, and what is no UTF-8, as escapes.
 pub(crate) fn visible(bytes: &[u8]) -> String {
-    let mut text = String::new();
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\';
+    let mut text = String::with_capacity(bytes.len());
+    if bytes.iter().all(is_plain) {
+        text.extend(bytes.iter().copied().map(char::from));
+        return text;
+    }
     for chunk in bytes.utf8_chunks() {
         // Quotes are harmless here.
         let valid = chunk.valid().escape_debug().to_string();

@@ -103,7 +103,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let (path, guarantee) = (path.to_string_lossy(), file.view().guarantee());
         let document = Document { schema: 1, path, guarantee, kind: &kind };
         // Through a string: serde_json hides from its callers that a pipe is broken.
-        writeln!(out, "{}", serde_json::to_string_pretty(&document)?)?;
+        writeln!(out, "{}", text::json(&document)?)?;
     } else {
         let (size, place) =
             (text::bytes(file.view().len()), inspect::place(file.view().guarantee()));
@@ -211,7 +211,7 @@ fn look_at_shard(
     bar: &ProgressBar,
 ) -> anyhow::Result<Shard> {
     let mut found = Shard { lost: file.guarded(|| reader.lost(shard))?, ..Shard::default() };
-    let mut events = reader.shard(shard);
+    let mut events = file.guarded(|| reader.shard(shard))?;
     let mut buffer = vec![0; reader.largest_payload()];
     let mut newest = None;
     loop {

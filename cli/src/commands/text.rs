@@ -22,10 +22,43 @@ const WIDTH: usize = 80;
 /// Exit code of a command that was interrupted (128 and SIGINT), as shells have it.
 pub(crate) const INTERRUPTED: i32 = 130;
 
-/// The text without control characters: names of files and devices are not ours.
+/// Returns true for what a terminal executes, or by which it turns text around: control characters, those of C1 too, and
+/// those with the property `Bidi_Control` (Unicode Standard Annex 9).
+fn is_executed(character: char) -> bool {
+    let is_turning = matches!(
+        character,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
+    character.is_control() || is_turning
+}
+
+/// The text without what a terminal executes: names of files and devices are not ours.
 pub(crate) fn printable(text: impl Display) -> String {
-    let clean = |character: char| if character.is_control() { '?' } else { character };
+    let clean = |character: char| if is_executed(character) { '?' } else { character };
     text.to_string().chars().map(clean).collect()
+}
+
+/// A document as JSON in one line. What a terminal executes is escaped.
+pub(crate) fn json_line(document: &impl Serialize) -> serde_json::Result<String> {
+    serde_json::to_string(document).map(escaped)
+}
+
+/// A document as JSON in several lines. What a terminal executes is escaped.
+pub(crate) fn json(document: &impl Serialize) -> serde_json::Result<String> {
+    serde_json::to_string_pretty(document).map(escaped)
+}
+
+/// Escapes what JSON lets through, which can only be in its strings. All of it has one unit in UTF-16.
+fn escaped(json: String) -> String {
+    let is_left = |character: char| is_executed(character) && character != '\n';
+    if !json.contains(is_left) {
+        return json;
+    }
+    let escape = |character| match character {
+        left if is_left(left) => format!("\\u{:04x}", u32::from(left)),
+        other => other.into(),
+    };
+    json.chars().map(escape).collect()
 }
 
 pub(crate) fn heading(out: &mut impl Write, text: &str) -> io::Result<()> {
@@ -50,7 +83,7 @@ pub(crate) fn row(out: &mut impl Write, label: &str, value: impl Display) -> io:
 
 /// Writes one JSON document to standard output.
 pub(crate) fn write_json(document: &impl Serialize) -> anyhow::Result<()> {
-    let text = serde_json::to_string_pretty(document)?;
+    let text = json(document)?;
     // Through a string: serde_json hides from its callers that a pipe is broken.
     writeln!(io::stdout().lock(), "{text}").context("the result cannot be written")
 }
@@ -145,7 +178,16 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, duration, printable, row, size, thousands, time};
+    use super::{bytes, duration, json, json_line, printable, row, size, thousands, time};
+
+    /// CSI of C1, an override of the direction and DEL, which JSON itself lets through; a newline, which it does not.
+    #[test]
+    fn json_has_nothing_that_a_terminal_executes() {
+        let line = json_line(&"\u{9b}2J\u{202e}\u{7f}\nf\u{fc}r").unwrap();
+        assert_eq!(line, "\"\\u009b2J\\u202e\\u007f\\nf\u{fc}r\"");
+        assert_eq!(json(&["\u{2067}"]).unwrap(), "[\n  \"\\u2067\"\n]");
+        assert_eq!(printable("a\u{9b}\u{202e}b\n"), "a??b?");
+    }
 
     #[test]
     fn numbers_are_readable() {

@@ -2,6 +2,7 @@
 
 mod copy;
 
+use super::text;
 use anstyle::{AnsiColor, Style};
 use anyhow::Context;
 use cachemaint_cli::measure::blocks::Blocks;
@@ -92,7 +93,7 @@ fn print(
     let mut out = anstream::stdout().lock();
     if arguments.json {
         // Through a string: serde_json hides from its callers that a pipe is broken.
-        writeln!(out, "{}", serde_json::to_string_pretty(results)?)?;
+        writeln!(out, "{}", text::json(results)?)?;
     } else {
         write_text(&mut out)?;
     }

@@ -1,6 +1,7 @@
 //! How records are shown.
 
 use crate::commands::payload::{Payload, visible};
+use crate::commands::text;
 use cachemaint::journal::{Position, Record};
 use core::ops::Range;
 use serde::Serialize;
@@ -65,7 +66,7 @@ pub(super) fn write_skipped(out: &mut impl Write, skipped: &Range<Position>) -> 
 }
 
 fn write_line(out: &mut impl Write, line: &Shown<'_>) -> anyhow::Result<()> {
-    writeln!(out, "{}", serde_json::to_string(line)?)?;
+    writeln!(out, "{}", text::json_line(line)?)?;
     Ok(())
 }
 

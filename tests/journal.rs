@@ -31,3 +31,6 @@ mod proofs;
 #[cfg(not(miri))]
 #[path = "journal/uses.rs"]
 mod uses;
+#[cfg(not(miri))]
+#[path = "journal/work.rs"]
+mod work;

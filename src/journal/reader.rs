@@ -1,10 +1,16 @@
 //! Reading: from the oldest record on, as far as everything proves itself.
+//!
+//! # Work
+//! A record is looked at once when it is read. Behind the end, and behind damage, each place is asked by a word if it begins
+//! a record, and what says so is verified. A segment in which four times its bytes were verified in vain is given up:
+//! only crafted bytes can be so many. So, whatever is in a journal, a verification or a salvage looks at each byte 40 times
+//! at most, and a look for new records at the end at the segment behind a window as often.
 
 use super::error::Error;
 use super::format::record::{Epoch, Header, Kind};
 use super::format::superblock::Superblock;
 use super::salvage::Salvage;
-use super::walk::{Step, Walk};
+use super::walk::{Patience, Step, Walk};
 use super::{Damage, Fault, Identity, Position, Progress, Recovered, superblocks};
 use crate::medium::Readable;
 use alloc::vec::Vec;
@@ -144,6 +150,8 @@ impl<'r, M: Readable> Records<'r, M> {
     }
 
     fn step(&mut self) -> Result<Option<(u64, usize)>, Error<M::Error>> {
+        // A record that is being written may be looked at in vain as often as this is called.
+        self.walk.patience = Patience::default();
         loop {
             match self.walk.step()? {
                 Step::Record { position, len } => return Ok(Some((position, len))),
@@ -321,6 +329,7 @@ impl<'m, M: Readable> Walk<'m, M> {
         let evidence = if at < known {
             Some(known)
         } else {
+            self.patience = Patience::default();
             if search == Search::All {
                 behind = self.behind(at)?;
             }
@@ -354,6 +363,7 @@ impl<'m, M: Readable> Walk<'m, M> {
         if later.is_some_and(|mark| mark.epoch.number > epoch.number) {
             return Ok(Some(end));
         }
+        self.patience = Patience::default();
         let from = end + geometry.window;
         let segment_end = geometry.segment_of(from) + geometry.segment;
         for at in (from + 8..segment_end.min(self.limit)).step_by(8) {

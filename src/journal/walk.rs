@@ -33,7 +33,30 @@ pub(super) struct Walk<'m, M> {
     pub(super) last: (u64, Epoch),
     /// What is behind it is of no interest.
     pub(super) bound: u64,
+    pub(super) patience: Patience,
     buffer: Vec<u8>,
+}
+
+/// So many times the bytes of a segment may be verified in vain. Records that name themselves and are torn are at most as
+/// many bytes as it has, by two keys at most. More are crafted: places that begin a record each, one in the other.
+const PATIENCE: u64 = 4;
+
+/// A bound for the work on bytes that do not prove themselves.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Patience {
+    segment: u64,
+    /// Bytes of it that were verified in vain.
+    spent: u64,
+}
+
+impl Patience {
+    /// Whether more may be verified in a segment.
+    const fn has_some(&mut self, segment: u64, bytes: u64) -> bool {
+        if self.segment != segment {
+            *self = Self { segment, spent: 0 };
+        }
+        self.spent <= PATIENCE * bytes
+    }
 }
 
 impl<'m, M: Readable> Walk<'m, M> {
@@ -42,7 +65,8 @@ impl<'m, M: Readable> Walk<'m, M> {
         let limit = superblock.geometry.limit(superblock.head);
         let (at, epoch) = (superblock.head, superblock.head_epoch);
         let (last, bound) = ((at, epoch), u64::MAX);
-        Self { medium, superblock, limit, at, epoch, last, bound, buffer: Vec::new() }
+        let (patience, buffer) = (Patience::default(), Vec::new());
+        Self { medium, superblock, limit, at, epoch, last, bound, patience, buffer }
     }
 
     /// The same up to a position.
@@ -108,6 +132,10 @@ impl<'m, M: Readable> Walk<'m, M> {
     /// Whether a record proves itself. Its payload is in the buffer then.
     #[inline]
     pub(super) fn proves(&mut self, at: u64, header: Header, key: u64) -> Result<bool, M::Error> {
+        let geometry = self.superblock.geometry;
+        if !self.patience.has_some(geometry.segment_of(at), geometry.segment) {
+            return Ok(false);
+        }
         let len = header.len as usize;
         let padded = len.next_multiple_of(8);
         if self.buffer.len() < padded {
@@ -116,7 +144,11 @@ impl<'m, M: Readable> Walk<'m, M> {
         // Whole words, which are never torn by who writes meanwhile.
         let bytes = &mut self.buffer[..padded];
         self.medium.read(self.superblock.geometry.place(at) + HEADER, bytes)?;
-        Ok(header.proves(key, at, &bytes[..len]))
+        let is_proved = header.proves(key, at, &bytes[..len]);
+        if !is_proved {
+            self.patience.spent += header.len;
+        }
+        Ok(is_proved)
     }
 
     /// Whether what is at a position says that it is. One word tells nearly always that nothing is there.

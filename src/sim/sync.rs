@@ -5,12 +5,13 @@
 //! accesses with no operation on the medium between them would be one step in every simulation, and a mistake that needs
 //! another thread between them would not be found.
 //!
-//! Let a structure use these types where it is tested, and the standard library's elsewhere:
+//! Let a structure use these types where it is tested, and the standard library's elsewhere. Tests outside of its crate do
+//! not have `cfg(test)`, so that takes a feature which only tests turn on:
 //!
-//! ```
-//! #[cfg(test)]
+//! ```ignore
+//! #[cfg(feature = "sim")]
 //! use cachemaint::sim::sync::AtomicU64;
-//! #[cfg(not(test))]
+//! #[cfg(not(feature = "sim"))]
 //! use std::sync::atomic::AtomicU64;
 //! ```
 //!

@@ -258,6 +258,28 @@ fn a_failure_is_seen_again_by_its_text() {
     }
 }
 
+/// A regression test whose workload has changed must not pass for that.
+#[test]
+fn a_replay_of_something_else_is_not_taken_for_a_success() {
+    let simulation = new(Model::x86());
+    let outcome = simulation.explore(planted, recovery);
+    let replay = outcome.failure().expect("one fence is missing").replay();
+    let nothing = |_medium: &SimMedium, _notes: &Notes<'_, _>| ();
+    let other = simulation.replay(replay, nothing, recovery).expect_err("no crash is there");
+    assert_eq!(other.kind(), ViolationKind::Workload);
+}
+
+#[test]
+fn a_replay_of_many_choices_is_short() {
+    let text = "t0x500.1.0x2/3:0:1x3.0";
+    let replay: Replay = text.parse().expect("a replay");
+    assert_eq!(replay.to_string(), text);
+    assert_eq!("t0.0/3:0:".parse::<Replay>().expect("a replay").to_string(), "t0x2/3:0:");
+    for wrong in ["t0x", "tx3", "t0x4294967295", "t0x-1"] {
+        assert!(wrong.parse::<Replay>().is_err(), "{wrong}");
+    }
+}
+
 #[test]
 fn a_full_table_and_a_strange_medium_are_refused() {
     let medium = new(Model::x86()).medium();

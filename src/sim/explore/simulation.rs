@@ -219,7 +219,9 @@ impl Simulation {
     /// makes of it.
     ///
     /// # Errors
-    /// The violation, if recovery or its judgement fails again.
+    /// The violation, if recovery or its judgement fails again. One of the kind
+    /// [`Workload`](crate::sim::ViolationKind::Workload), if the replay does not fit: then a regression test is to be
+    /// made again.
     pub fn replay<N: fmt::Debug>(
         &self,
         replay: &Replay,
@@ -234,17 +236,28 @@ impl Simulation {
         if let Some(violation) = panic {
             return Err(violation);
         }
+        let made =
+            ran.turns.and_then(Arc::into_inner).map_or(0, |turns| turns.into_choices().0.depth());
+        let notes = subject.notes().len();
         let (mut history, mut image) = (ran.history, ran.image);
+        if made < replay.schedule.len() {
+            return Err(Violation::no_replay());
+        }
         let mut verdict = Ok(());
         let mut left = replay.crashes.as_slice();
         while let [crash, rest @ ..] = left {
             left = rest;
-            let cut = crash.cut.min(history.now());
-            let layered = image.under(Layer::new(Arc::clone(&history), cut));
+            if crash.cut > history.now() || crash.notes > notes {
+                return Err(Violation::no_replay());
+            }
+            let layered = image.under(Layer::new(Arc::clone(&history), crash.cut));
             let medium =
                 self.settings.medium(layered, Choices::beginning(&crash.taken)).with_snapshots();
             verdict = subject.recover(&medium, crash.notes);
             let ran = medium.into_ran();
+            if ran.choices.depth() < crash.taken.len() {
+                return Err(Violation::no_replay());
+            }
             let at = rest.first().map_or(0, |next| next.cut);
             image =
                 at_event(&ran.snapshots, at).map_or(ran.image, |snapshot| snapshot.image.clone());

@@ -1,6 +1,7 @@
 //! What it takes to see a failure again, as a line of text.
 
 use alloc::borrow::ToOwned;
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
@@ -31,9 +32,18 @@ impl fmt::Display for Replay {
     }
 }
 
+/// Numbers, of which several that are the same are one with their count: `1.0x500.2`.
 fn numbers(numbers: &[u32]) -> String {
-    numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(".")
+    let runs = numbers.chunk_by(|one, next| one == next).map(|run| match run {
+        [one] => one.to_string(),
+        [one, ..] => format!("{one}x{}", run.len()),
+        [] => String::new(),
+    });
+    runs.collect::<Vec<_>>().join(".")
 }
+
+/// The most numbers of a kind in a text, which is more than a simulation allows operations.
+const LONGEST: u32 = 1 << 24;
 
 /// The text is no replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,9 +83,16 @@ fn parse_crash(part: &str) -> Result<ReplayedCrash, NoReplay> {
 }
 
 fn parse_numbers(text: &str) -> Result<Vec<u32>, NoReplay> {
-    let wrong = |_error| NoReplay { part: text.to_owned() };
-    let parse = |number: &str| number.parse().map_err(wrong);
-    if text.is_empty() { Ok(Vec::new()) } else { text.split('.').map(parse).collect() }
+    let mut numbers = Vec::new();
+    for run in text.split('.').filter(|_| !text.is_empty()) {
+        let (number, count) = run.split_once('x').unwrap_or((run, "1"));
+        let parsed = number.parse().ok().zip(count.parse().ok());
+        let (number, count): (u32, u32) = parsed
+            .filter(|(_, count)| *count <= LONGEST)
+            .ok_or_else(|| NoReplay { part: text.to_owned() })?;
+        numbers.extend((0..count).map(|_| number));
+    }
+    Ok(numbers)
 }
 
 #[cfg(test)]

@@ -82,6 +82,12 @@ impl Violation {
         Self { kind: ViolationKind::Workload, ..self }
     }
 
+    /// A replay of a failure of something else.
+    pub(crate) fn no_replay() -> Self {
+        let text = "the replay does not fit it: it was made for another workload or recovery";
+        Self { kind: ViolationKind::Workload, text: text.into() }
+    }
+
     /// The workload, with the same order of its threads.
     pub(crate) fn workload_differs() -> Self {
         let text = "another run of it, with the same order of threads, made other operations";

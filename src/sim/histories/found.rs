@@ -46,7 +46,7 @@ impl<O> Searched<O> {
     }
 
     /// Returns the length up to which all histories were tried: the number of operations and of crashes, but for the
-    /// last crash.
+    /// last crash. Of each crash but the last, three states were tried, not all.
     #[must_use]
     pub const fn length(&self) -> Option<usize> {
         self.length
@@ -70,7 +70,7 @@ impl<O> fmt::Display for Searched<O> {
         let Self { model, seed, length, by_chance, histories, states, failure } = self;
         write!(f, "{model}: {histories} histories, {states} states")?;
         if let Some(length) = length {
-            write!(f, "; all up to length {length}")?;
+            write!(f, "; all operations up to length {length}")?;
         }
         if *by_chance > 0 {
             write!(f, "; {by_chance} by chance, seed {seed}")?;

@@ -140,7 +140,8 @@ impl Histories {
     }
 
     /// Sets the number of states that are opened after the last crash, at first 8: all those that the opening can tell
-    /// apart, if they are not more, else so many in order and so many by chance.
+    /// apart, if they are not more, else so many in order and so many by chance. Of each crash before it three are:
+    /// with all stores, with as few as can be, and one by chance; in a [replay](Self::replay) as many as of the last.
     #[must_use]
     pub fn states(self, states: u32) -> Self {
         Self { states, ..self }

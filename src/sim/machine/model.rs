@@ -126,7 +126,8 @@ impl Model {
     ///
     /// Two stores of one line become persistent in order if the architecture has them observed in order.
     /// Neither DMB nor acquire or release completes a write-back, and an acquire does not order one of another
-    /// line: who writes back what another thread has stored fences first.
+    /// line: who writes back what another thread has stored calls
+    /// [`order_observed`](crate::medium::Medium::order_observed) first.
     #[must_use]
     pub const fn arm64() -> Self {
         Self { name: "arm64", order: Order::Partial, ..Self::X86 }

@@ -191,8 +191,9 @@ impl SimMedium {
     /// system over such a place if others take it: the simulation would stand still.
     ///
     /// What threads hand over to each other outside of the medium, by atomics or a lock, the simulation does
-    /// not see. A thread that writes back what another one has stored fences first: arm64 needs that whatever
-    /// it acquired, and on x86 only loads of the medium do without.
+    /// not see. A thread that writes back what another one has stored calls
+    /// [`order_observed`](Medium::order_observed) first: arm64 needs that whatever it acquired, and on x86 only loads of
+    /// the medium do without.
     ///
     /// # Panics
     /// If a thread panics; if all that have not ended are waiting; if it is called outside a workload, or

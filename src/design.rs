@@ -12,7 +12,7 @@
 //! | [`coherence`](crate::coherence) | memory shared with observers that do not see the cache: the pair of release and acquire |
 //! | [`medium`](crate::medium) | the trait that logs are written against |
 //! | [`report`](crate::report) | what is there, what was chosen, why not, what survives what |
-//! | [`whole_cache`](crate::whole_cache) | WBINVD and its like, for privileged code |
+//! | [`whole_cache`](../whole_cache/index.html) | WBINVD and its like, for privileged code |
 //! | [`dax`](crate::dax) | a file on DAX, or what comes nearest; a medium |
 //! | [`journal`](../journal/index.html) | a log in a medium that loses nothing acknowledged |
 //! | [`recorder`](../recorder/index.html) | a flight recorder in a medium: the last events of each thread |

@@ -192,10 +192,23 @@ impl<'a> Damage<'a> {
                 "thread {thread} wrote {subject} back at {at}, but the fence at {other} is of another thread \
                 and does not complete that; fence on thread {thread} {before}{late}"
             ),
-            None => format!(
-                "{subject} was written back at {at}, but no fence followed; fence {before}{late}"
-            ),
+            None => {
+                let on = if self.is_relied_on_by(thread) {
+                    String::new()
+                } else {
+                    format!("on thread {thread} ")
+                };
+                format!(
+                    "{subject} was written back at {at}, but no fence followed; fence {on}{before}{late}"
+                )
+            }
         }
+    }
+
+    /// Returns false if another thread than this one has relied on the store.
+    fn is_relied_on_by(&self, thread: u32) -> bool {
+        let last = self.witness.map(Witness::last);
+        last.is_none_or(|last| self.crash.event(last).thread == thread)
     }
 
     /// The next fence of a thread, which is too late.

@@ -3,7 +3,7 @@
 use super::{EACH, Source, assert_found, assert_safe};
 use cachemaint::medium::Medium;
 use cachemaint::sim::ViolationKind::Lost;
-use cachemaint::sim::{Exploration, Model, Notes, SimMedium, Simulation, Violation};
+use cachemaint::sim::{Exploration, Model, Notes, SimMedium, Simulation, Violation, sync};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// The data, and whether they are handed over: each in a line of its own.
@@ -71,6 +71,45 @@ fn both_ways_are_safe() {
     assert_safe(&EACH, |model| explore(model, Way::TakenUp));
     // On x86 what was loaded is written back.
     assert_safe(&[Model::x86], |model| explore(model, Way::NotTakenUp));
+}
+
+/// A thread tells another one of a store that it has written back, and fences only then.
+#[test]
+fn a_store_that_is_told_of_before_its_fence_is_found() {
+    let explore = |is_early: bool| {
+        Simulation::new(Model::x86(), 128).zeros().explore(
+            |medium, _notes: &Notes<'_, ()>| {
+                let is_told = sync::AtomicBool::new(false);
+                let tells = || {
+                    medium.store(0, 1, Relaxed);
+                    medium.writeback(0..8).unwrap();
+                    if is_early {
+                        is_told.store(true, Release);
+                    }
+                    medium.fence();
+                    is_told.store(true, Release);
+                };
+                let relies = || {
+                    while !is_told.load(Acquire) {
+                        sync::spin_loop();
+                    }
+                    medium.store(64, 1, Relaxed);
+                    medium.persist(64..72).unwrap();
+                };
+                medium.run_threads(&[&tells, &relies]);
+            },
+            |medium, _notes| {
+                let [first, second] = [0, 64].map(|at| medium.load(at, Relaxed));
+                Violation::unless(first >= second, || "the second one alone".to_owned())
+            },
+        )
+    };
+    explore(false).assert_safe();
+    let early = explore(true);
+    let failure = early.failure().expect("it is told too early");
+    let advice = failure.advice().concat();
+    // That thread 1 fences completes nothing of thread 0.
+    assert!(advice.contains("fence on thread 0 before"), "{failure}");
 }
 
 #[test]

@@ -187,22 +187,20 @@ impl<'a> Damage<'a> {
         let is_other = |event: &Happened| is_fence(event) && event.thread != thread;
         let (at, before, late) = (self.crash.shown(writeback), self.before(), self.late(thread));
         let subject = self.subject();
-        match self.first(writeback + 1..self.limit(), is_other) {
-            Some(other) => format!(
+        if let Some(other) = self.first(writeback + 1..self.limit(), is_other) {
+            return format!(
                 "thread {thread} wrote {subject} back at {at}, but the fence at {other} is of another thread \
                 and does not complete that; fence on thread {thread} {before}{late}"
-            ),
-            None => {
-                let on = if self.is_relied_on_by(thread) {
-                    String::new()
-                } else {
-                    format!("on thread {thread} ")
-                };
-                format!(
-                    "{subject} was written back at {at}, but no fence followed; fence {on}{before}{late}"
-                )
-            }
+            );
         }
+        let on = if self.is_relied_on_by(thread) {
+            String::new()
+        } else {
+            format!("on thread {thread} ")
+        };
+        format!(
+            "{subject} was written back at {at}, but no fence followed; fence {on}{before}{late}"
+        )
     }
 
     /// Returns false if another thread than this one has relied on the store.

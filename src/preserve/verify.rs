@@ -1,4 +1,7 @@
 //! Reading everything, to find what is damaged.
+//!
+//! # Work
+//! Each byte of blobs is read once: of blobs that overlap, none is read. Memory is that of the table.
 
 use super::error::{Damage, Error, Part};
 use super::format::{CHUNK, tags};
@@ -70,12 +73,15 @@ pub(super) fn verify<R: Readable>(
     let infos: Vec<_> = snapshot.entries().collect::<Result<_, _>>()?;
     // Blobs that cannot be, as they overlap, may be more than can be counted.
     let most = infos.iter().map(|info| info.len).fold(0, u64::saturating_add);
-    for info in infos {
+    let overlapping = overlapping(&infos);
+    for (info, overlaps) in infos.iter().zip(overlapping) {
         let done = verification.bytes;
         let mut told = |bytes| progress(Progress { done: done.saturating_add(bytes), most });
-        let found = match missing(&info, snapshot.medium().len()) {
+        let shared = Damage { part: Part::Bytes { at: 0 }, offset: info.offset, len: info.len };
+        let damage = missing(info, snapshot.medium().len()).or(overlaps.then_some(shared));
+        let found = match damage {
             Some(damage) => Err(Error::Damaged(damage)),
-            None => Blob::new(snapshot, &info).and_then(|blob| blob.verify(&mut told)),
+            None => Blob::new(snapshot, info).and_then(|blob| blob.verify(&mut told)),
         };
         match found {
             Ok(()) => verification.whole += 1,
@@ -87,6 +93,24 @@ pub(super) fn verify<R: Readable>(
         verification.bytes = verification.bytes.saturating_add(info.len);
     }
     Ok(verification)
+}
+
+/// Returns for each blob if it has bytes that another one has, too. No writer leaves that, and each could be read as often
+/// as there are names.
+fn overlapping(infos: &[Info]) -> Vec<bool> {
+    let end = |place: usize| infos[place].offset.saturating_add(tags(infos[place].len).end);
+    let mut order: Vec<usize> = (0..infos.len()).filter(|place| infos[*place].len > 0).collect();
+    order.sort_unstable_by_key(|place| infos[*place].offset);
+    let mut overlapping = alloc::vec![false; infos.len()];
+    // That of those before which ends last.
+    let mut last = None;
+    for place in order {
+        if let Some(before) = last.filter(|before| end(*before) > infos[place].offset) {
+            (overlapping[before], overlapping[place]) = (true, true);
+        }
+        last = last.filter(|before| end(*before) > end(place)).or(Some(place));
+    }
+    overlapping
 }
 
 /// What a blob has not any more in a medium of so many bytes, from the first chunk on that is not there as a whole.

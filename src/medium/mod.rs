@@ -275,5 +275,8 @@ macro_rules! delegate {
 
 delegate!(&M: Sync);
 
-#[cfg(all(feature = "preserve", target_has_atomic = "ptr"))]
+#[cfg(all(
+    any(feature = "std", feature = "journal", feature = "preserve"),
+    target_has_atomic = "ptr"
+))]
 delegate!(alloc::sync::Arc<M>: Send);

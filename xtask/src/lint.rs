@@ -68,6 +68,24 @@ pub(crate) fn clippy(host: &Host, report: &mut Report) -> Result<()> {
     })
 }
 
+/// No lint with any two features: what one brings the other may need, or have twice.
+pub(crate) fn pairs(host: &Host, report: &mut Report) -> Result<()> {
+    if let Err(reason) = toolchain::component(host, "clippy", "cargo-clippy") {
+        return report.skip("pairs of features", format!("{reason:#}"));
+    }
+    for (place, one) in ALONE.into_iter().enumerate() {
+        for other in &ALONE[place + 1..] {
+            report.check(&format!("{one}, {other}"), "the features bear each other", || {
+                Cmd::cargo("clippy -p cachemaint --no-default-features --features")
+                    .arg(format!("{one},{other}"))
+                    .words("-- -D warnings")
+                    .check()
+            })?;
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn doc(host: &Host, report: &mut Report) -> Result<()> {
     report.check("rustdoc", "the documentation builds, every link leads somewhere", || {
         Cmd::cargo("doc --workspace --no-deps --all-features")

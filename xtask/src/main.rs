@@ -150,7 +150,8 @@ const CI: [Step; 16] = [
     TREE,
 ];
 /// Steps that only `full` runs: they take long and rarely fail.
-const LONGER: [Step; 7] = [
+const LONGER: [Step; 8] = [
+    ("full", lint::pairs),
     ("full", run::test_long),
     ("full", targets::systems_with_tests),
     ("full", lab::lab_whole),

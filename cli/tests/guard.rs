@@ -86,6 +86,20 @@ fn one_pass_tells_what_it_took() {
     assert!(text.contains("200,000 bytes"), "{text}");
 }
 
+/// A script goes by the exit code.
+#[test]
+fn a_write_back_of_nothing_is_no_success() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("empty"), []).unwrap();
+    let run = |path: &Path| cachemaint().args(["writeback", "--page-cache"]).arg(path).assert();
+    let nothing = run(directory.path()).code(1);
+    assert!(stderr(&nothing).contains("nothing was written back"), "{}", stderr(&nothing));
+    let link = directory.path().join("link");
+    std::os::unix::fs::symlink(directory.path(), &link).unwrap();
+    let refused = run(&link).code(1);
+    assert!(stderr(&refused).contains("name its target"), "{}", stderr(&refused));
+}
+
 #[test]
 fn what_a_reset_takes_as_a_whole_is_refused() {
     let directory = tempfile::tempdir().unwrap();

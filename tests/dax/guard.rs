@@ -89,6 +89,21 @@ fn only_regular_files_are_taken_and_links_are_not_followed() {
     assert!(pass.problems.is_empty(), "{:?}", pass.problems);
 }
 
+/// What is named itself and cannot be taken would be believed to be guarded.
+#[test]
+fn a_link_and_what_is_no_file_are_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, link) = (directory.path().join("file"), directory.path().join("link"));
+    make(&file, 4096);
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let refused = guard().add(&link).unwrap_err();
+    assert!(matches!(refused.kind(), ErrorKind::SymbolicLink), "{refused}");
+    let socket = directory.path().join("socket");
+    let _socket = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let refused = guard().add(&socket).unwrap_err();
+    assert!(matches!(refused.kind(), ErrorKind::NotRegular), "{refused}");
+}
+
 #[test]
 fn single_files_are_taken_and_each_line_is_counted() {
     let directory = tempfile::tempdir().unwrap();

@@ -80,11 +80,12 @@ pub use guarded::Guarded;
 pub use pace::Pace;
 pub use told::{Pass, Statistics};
 
-use super::{Error, FaultGuard, Options, options};
+use super::{Error, ErrorKind, FaultGuard, Options, options};
 use crate::cache::Cache;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use pace::{Clock, Pauses, sleep};
+use std::fs;
 use std::path::Path;
 use std::time::Instant;
 use watched::Watched;
@@ -139,11 +140,21 @@ impl Guard {
     /// Takes a file, or all regular files below a directory, those that come later too.
     ///
     /// # Errors
-    /// If there is nothing, or nothing that this user can read;
-    /// [`ErrorKind::PageGranular`](super::ErrorKind::PageGranular), if what is there cannot be written back by lines; as
+    /// If there is nothing, or nothing that this user can read; [`ErrorKind::SymbolicLink`],
+    /// as links are not followed; [`ErrorKind::NotRegular`], if it is no file of bytes;
+    /// [`ErrorKind::PageGranular`], if what is there cannot be written back by lines; as
     /// [`Options::view`]. Single files below a directory are no error: they are [`Pass::problems`].
     pub fn add(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
+        let kind = fs::symlink_metadata(path).map(|metadata| metadata.file_type());
+        match kind {
+            Ok(kind) if kind.is_symlink() => return Err(Error::new(path, ErrorKind::SymbolicLink)),
+            Ok(kind) if !kind.is_file() && !kind.is_dir() => {
+                return Err(Error::new(path, ErrorKind::NotRegular));
+            }
+            // The next call says why.
+            Ok(_) | Err(_) => {}
+        }
         let guarantee = options::probe(path)?;
         if let Some(kind) = self.options.refusal(&guarantee) {
             return Err(Error::new(path, kind));

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 ///
 /// All lines of the files below PATH have reached the point of persistence when it ends, as they were when it began,
 /// and what the file system knows of new files and of those that have grown is synced. The exit code is 1 if that is
-/// not so for one of them.
+/// not so for one of them, or if there is none.
 ///
 /// Files of the page cache are refused unless --page-cache is given: it has them synced.
 #[derive(clap::Args)]
@@ -38,6 +38,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut guard = guard_of(&arguments.paths, arguments.page_cache)?;
     let pass = guard.pass();
     tell_problems(&pass);
+    if pass.files == 0 {
+        anstream::eprintln!(
+            "cachemaint: nothing was written back: no file with bytes was found there"
+        );
+    }
     if arguments.json {
         text::write_json(&Document { schema: 1, statistics: guard.statistics() })?;
     } else {
@@ -46,5 +51,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         row(out, "lines", format!("{} of {} bytes", thousands(pass.lines), thousands(pass.bytes)))?;
         row(out, "took", format!("{:?}", pass.took))?;
     }
-    Ok(if pass.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if pass.problems.is_empty() && pass.files > 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -52,7 +52,9 @@
 //!   [close](Journal::close) had been acknowledged by then, and the superblock says so.
 //! - Each record *vouches*: it says up to where everything was durable when it was written. A producer that waits for each
 //!   append so vouches for all before it, and a lost record is known as damage as soon as there is one behind it; where
-//!   the void at the end of its segment is lost with it, as soon as there are two.
+//!   the void at the end of its segment is lost with it, as soon as there are two. Of one that is appended while others are
+//!   under way the distance to what was durable is kept as a power of two: damage to what was durable last can be taken
+//!   for a torn end then.
 //! - At most a [window](Options::window) is under way, so what proves itself farther behind is evidence, too.
 //!
 //! Without evidence the end is torn, and [`Recovered::behind`] counts the whole records behind it. They do not count, as

@@ -364,9 +364,11 @@ impl<'m, M: Readable> Walk<'m, M> {
             return Ok(Some(end));
         }
         self.patience = Patience::default();
+        // What begins here or behind was reserved when something at `end` was durable: all that is under way ends at most
+        // a window behind what is.
         let from = end + geometry.window;
         let segment_end = geometry.segment_of(from) + geometry.segment;
-        for at in (from + 8..segment_end.min(self.limit)).step_by(8) {
+        for at in (from..segment_end.min(self.limit)).step_by(8) {
             if self.whole(at)?.is_some() {
                 return Ok(Some(at));
             }
@@ -378,7 +380,7 @@ impl<'m, M: Readable> Walk<'m, M> {
         for segment in segments.step_by(geometry.segment as usize) {
             let Some((position, mark)) = self.mark_in_place_of(segment)? else { continue };
             let number = mark.epoch.number;
-            let is_ahead = position > from && number >= epoch.number;
+            let is_ahead = position >= from && number >= epoch.number;
             if geometry.place(position) == geometry.place(segment)
                 && (is_ahead || number > epoch.number)
             {

@@ -15,7 +15,8 @@ use core::ops::Range;
 impl Options<'_> {
     /// Opens a journal for appending though it is damaged: where something does not prove itself nothing is put,
     /// and everything that does is kept, also behind the damage, and behind a torn end: there it may never have been
-    /// acknowledged. Of a journal that is whole nothing changes but what [`open`](Self::open) changes.
+    /// acknowledged. A record is given up if there is no room before it for what leads to it: some bytes of damage can
+    /// cost the record behind them. Of a journal that is whole nothing changes but what [`open`](Self::open) changes.
     ///
     /// If both superblocks are lost, or the newer one, they are made anew from the marks; what was trimmed and not
     /// yet overwritten is there again then.
@@ -38,6 +39,9 @@ impl Options<'_> {
             }
             found => {
                 let known = found?;
+                // A process that was killed may have left it in the caches, and the other one is written next.
+                superblocks::writeback(&medium, &known)?;
+                medium.fence();
                 let is_later = |marked: &Superblock| {
                     marked.epoch.number > known.epoch.number || marked.head > known.head
                 };
@@ -72,49 +76,94 @@ fn mend<M: Medium>(
     let mut repaired = Repaired { records: 0, lost: Vec::new(), end: Position(head) };
     let mut salvage = Salvage::new(Walk::new(medium, superblock));
     let mut last = superblock.head_epoch;
+    // Where the part that is not covered yet begins and ends, and the epoch before it.
+    let mut gap: Option<(Range<u64>, Epoch)> = None;
     while let Some(found) = salvage.next() {
-        match found? {
-            Salvaged::Record(record) => {
-                repaired.records += 1;
-                repaired.end = record.end;
-                [_, last] = salvage.epochs_around();
-            }
-            Salvaged::Skipped(range) => {
-                let [before, epoch] = salvage.epochs_around();
-                let mark = Mark { identity, epoch, geometry };
-                cover(medium, &mark, range.start.0..range.end.0, before);
-                repaired.lost.push(range);
-            }
+        let [before, epoch] = salvage.epochs_around();
+        let found = found?;
+        let (Position(start), Position(end)) = match &found {
+            Salvaged::Record(record) => (record.position, record.end),
+            Salvaged::Skipped(range) => (range.start, range.end),
+        };
+        let (range, before) = match (gap.take(), &found) {
+            (Some((range, before)), Salvaged::Record(_)) => (range.start..start, before),
+            (Some((range, before)), Salvaged::Skipped(_)) => (range.start..end, before),
+            (None, Salvaged::Record(_)) => (start..start, epoch),
+            (None, Salvaged::Skipped(_)) => (start..end, before),
+        };
+        let mark = Mark { identity, epoch, geometry };
+        let leads_to = match &found {
+            Salvaged::Record(_) => LeadsTo::Record,
+            Salvaged::Skipped(_) if salvage.is_at_mark()? => LeadsTo::Mark,
+            // To be told by the record that comes next.
+            Salvaged::Skipped(_) => LeadsTo::Nothing,
+        };
+        // Where nothing fits that leads to it, a record is given up with what is before it.
+        let Some(pieces) = pieces(&mark, range.clone(), before, leads_to) else {
+            gap = Some((range.start..end, before));
+            continue;
+        };
+        for (at, bytes) in pieces {
+            medium.write(geometry.place(at), &bytes);
+        }
+        if !range.is_empty() {
+            repaired.lost.push(Position(range.start)..Position(range.end));
+        }
+        if matches!(found, Salvaged::Record(_)) {
+            (repaired.records, repaired.end, last) = (repaired.records + 1, Position(end), epoch);
         }
     }
+    repaired.lost.extend(gap.map(|(range, _)| Position(range.start)..Position(range.end)));
     Ok((repaired, last))
 }
 
-/// Puts nothing into a range, in a way that a walk passes: marks where segments begin, and where the epoch
-/// changes from the one `before`; voids for the rest. Until all of it is persistent the journal is as damaged as
-/// before, or less.
-fn cover<M: Medium>(medium: &M, mark: &Mark, range: Range<u64>, before: Epoch) {
+/// What a walk finds behind a range that is covered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LeadsTo {
+    /// A record of the epoch.
+    Record,
+    /// A mark, which says the epoch itself.
+    Mark,
+    /// Not known yet.
+    Nothing,
+}
+
+/// What puts nothing into a range, in a way that a walk passes: marks where segments begin, and where the epoch
+/// changes from the one `before`; voids for the rest. `None`, if there is no room for it. Until all of it is persistent
+/// the journal is as damaged as before, or less.
+fn pieces(
+    mark: &Mark,
+    range: Range<u64>,
+    before: Epoch,
+    leads_to: LeadsTo,
+) -> Option<Vec<(u64, Vec<u8>)>> {
     let geometry = mark.geometry;
+    let mut pieces = Vec::new();
     let mut at = geometry.settled(range.start);
     let mut epoch = before;
+    if leads_to == LeadsTo::Nothing {
+        return None;
+    }
     while at < range.end {
-        let place = geometry.place(at);
         let room = geometry.left(at).min(range.end - at);
-        // With room for a void behind it. If it never fits, what comes next is a mark itself.
+        // With room for a void behind it.
         let fits = match room.checked_sub(geometry.size(MARK)) {
             Some(rest) => rest == 0 || rest >= HEADER,
             None => false,
         };
-        if epoch != mark.epoch && fits || geometry.left(at) == geometry.segment {
-            medium.write(place, &mark.bytes(at));
+        if fits && (epoch != mark.epoch || geometry.left(at) == geometry.segment) {
+            pieces.push((at, mark.bytes(at).to_vec()));
             epoch = mark.epoch;
             at += geometry.size(MARK);
-        } else {
-            medium.write(place, &void(epoch.key, at, room));
+        } else if room >= HEADER && geometry.left(at) != geometry.segment {
+            pieces.push((at, void(epoch.key, at, room).to_vec()));
             at += room;
+        } else {
+            return None;
         }
         at = geometry.settled(at);
     }
+    (epoch == mark.epoch || leads_to == LeadsTo::Mark).then_some(pieces)
 }
 
 /// A superblock as the marks tell of it, if there are any, and one that may be older.

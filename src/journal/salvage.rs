@@ -47,6 +47,11 @@ impl<'r, M: Readable> Salvage<'r, M> {
         [self.before, self.walk.epoch]
     }
 
+    /// Whether a mark is where it has come to.
+    pub(super) fn is_at_mark(&self) -> Result<bool, M::Error> {
+        Ok(self.walk.mark(self.walk.at)?.is_some())
+    }
+
     fn step(&mut self) -> Result<Option<Salvaged>, M::Error> {
         loop {
             match self.walk.step()? {

@@ -7,16 +7,20 @@ use super::walk::Walk;
 use super::{Journal, Position, superblocks};
 use crate::medium::Medium;
 use crate::sync::{self, AtomicBool};
-use core::sync::atomic::Ordering::{Acquire, Release};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// One at a time.
 #[derive(Debug, Default)]
-pub(super) struct Turn(AtomicBool);
+pub(super) struct Turn {
+    is_taken: AtomicBool,
+    /// The newest superblock may be in the caches alone: to make it durable has failed.
+    is_unsure: AtomicBool,
+}
 
 impl Turn {
     /// Takes the turn, when nobody has it. Trimming is rare and short.
     fn take(&self) -> Taken<'_> {
-        while self.0.swap(true, Acquire) {
+        while self.is_taken.swap(true, Acquire) {
             sync::spin_loop();
         }
         Taken(self)
@@ -25,9 +29,28 @@ impl Turn {
 
 struct Taken<'t>(&'t Turn);
 
+impl Taken<'_> {
+    /// Stores a superblock in the place of the one before the newest, which is durable then.
+    fn store<M: Medium>(
+        &self,
+        medium: &M,
+        newest: &Superblock,
+        next: &Superblock,
+    ) -> Result<(), M::Error> {
+        if self.0.is_unsure.load(Relaxed) {
+            superblocks::writeback(medium, newest)?;
+            medium.fence();
+        }
+        self.0.is_unsure.store(true, Relaxed);
+        superblocks::store(medium, next)?;
+        self.0.is_unsure.store(false, Relaxed);
+        Ok(())
+    }
+}
+
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        self.0.0.store(false, Release);
+        self.0.is_taken.store(false, Release);
     }
 }
 
@@ -42,7 +65,7 @@ impl<M: Medium> Journal<M> {
     /// # Cost
     /// A superblock is written back, with one fence; what is before `to` in its segment is read.
     pub fn trim(&self, to: Position) -> Result<(), Error<M::Error>> {
-        let _turn = self.trimming.take();
+        let turn = self.trimming.take();
         let superblock = superblocks::load(&self.medium)?;
         let (head, end) = (Position(superblock.head), self.end());
         if to < head || to > end {
@@ -52,8 +75,8 @@ impl<M: Medium> Journal<M> {
         let generation = superblock.generation + 1;
         let acknowledged = end.0;
         let next = Superblock { head: to.0, head_epoch, generation, acknowledged, ..superblock };
-        let superblock = next.checked().ok_or(Error::WornOut)?;
-        superblocks::store(&self.medium, &superblock)?;
+        let next = next.checked().ok_or(Error::WornOut)?;
+        turn.store(&self.medium, &superblock, &next)?;
         self.in_flight.trim(to.0);
         Ok(())
     }
@@ -73,8 +96,8 @@ impl<M: Medium> Journal<M> {
         let superblock = superblocks::load(&self.medium)?;
         let (acknowledged, generation) = (self.end().0, superblock.generation + 1);
         let next = Superblock { generation, acknowledged, ..superblock };
-        let superblock = next.checked().ok_or(Error::WornOut)?;
-        Ok(superblocks::store(&self.medium, &superblock)?)
+        let next = next.checked().ok_or(Error::WornOut)?;
+        Ok(self.trimming.take().store(&self.medium, &superblock, &next)?)
     }
 
     /// The epoch of what is before a position.

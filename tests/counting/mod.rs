@@ -2,6 +2,7 @@
 
 use cachemaint::medium::{Granularity, Medium};
 use cachemaint::sim::SimMedium;
+use core::convert::Infallible;
 use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::AtomicU64;
@@ -11,8 +12,8 @@ use core::sync::atomic::Ordering::{self, Relaxed};
 const LINE: u64 = 64;
 
 /// A medium that counts, and fails if it is told to.
-pub(crate) struct Counting {
-    pub(crate) medium: SimMedium,
+pub(crate) struct Counting<M = SimMedium> {
+    pub(crate) medium: M,
     stored: AtomicU64,
     lines: AtomicU64,
     fences: AtomicU64,
@@ -31,8 +32,8 @@ impl fmt::Display for Broken {
 
 impl core::error::Error for Broken {}
 
-impl Counting {
-    pub(crate) fn new(medium: SimMedium) -> Self {
+impl<M> Counting<M> {
+    pub(crate) fn new(medium: M) -> Self {
         let zero = || AtomicU64::new(0);
         Self {
             medium,
@@ -49,7 +50,7 @@ impl Counting {
     }
 }
 
-impl Medium for Counting {
+impl<M: Medium<Error = Infallible>> Medium for Counting<M> {
     type Error = Broken;
 
     fn len(&self) -> u64 {

@@ -4,11 +4,12 @@ use crate::life::{
     BYTES, Do, Note, SEGMENT, WIDE, apply, expected, judge, options, payload, records, work,
 };
 use Do::{Append, Group, Reserve, Trim};
-use cachemaint::journal::Error;
+use cachemaint::journal::{Error, Journal, Reader};
 use cachemaint::medium::Medium;
 use cachemaint::sim::mutation::{Mutation, Setting, Weakening};
 use cachemaint::sim::waste::Kind;
 use cachemaint::sim::{Effort, Exploration, Killed, Model, SimMedium, Simulation, Violation};
+use core::mem::ManuallyDrop;
 use core::sync::atomic::Ordering::Relaxed;
 
 const MODELS: [fn() -> Model; 3] = [Model::x86, Model::arm64, Model::neutral];
@@ -250,6 +251,50 @@ fn repaired(simulation: &Simulation) -> Exploration {
         )
 }
 
+/// A process is killed, at last while it trims, with a record whole behind one that was never finished; the next one
+/// repairs the journal, in which the newest superblock may be in the caches alone.
+fn killed_and_repaired(simulation: &Simulation, kill: u64) -> Exploration {
+    let simulation = simulation.clone().prepared(|medium| {
+        drop(options().create(medium).unwrap());
+    });
+    simulation.explore(
+        |medium, notes| {
+            let mortal = medium.mortal(kill);
+            let life = |journal: &Journal<_>| {
+                journal.append(&payload(0))?;
+                let end = journal.end();
+                journal.append(&payload(1))?;
+                if mortal.is_alive() {
+                    notes.add("the second one is acknowledged");
+                }
+                let _unfinished = ManuallyDrop::new(journal.reserve(8)?);
+                drop(journal.submit(&payload(2))?);
+                journal.trim(end)
+            };
+            let died = options().open(&mortal).and_then(|(journal, _)| life(&journal));
+            assert!(matches!(died, Ok(()) | Err(Error::Medium(Killed) | Error::Failed)));
+            medium.killed();
+            drop(options().repair(medium).unwrap());
+        },
+        |medium, notes| {
+            // From marks alone what was trimmed would be there again.
+            Reader::open(medium)?;
+            let (journal, _) = options().repair(medium)?;
+            let is_there = records(&journal)?.iter().any(|record| record.payload == payload(1));
+            Violation::unless(is_there || notes.is_empty(), || "the second one is lost".to_owned())
+        },
+    )
+}
+
+/// The operations that such a life takes, at least.
+const UP_TO_THE_TRIM: u64 = 48;
+
+fn killed_and_repaired_anywhere(simulation: &Simulation) -> Exploration {
+    let mut explorations = (0..UP_TO_THE_TRIM).map(|kill| killed_and_repaired(simulation, kill));
+    let failed = explorations.find(|exploration| exploration.failure().is_some());
+    failed.unwrap_or_else(|| killed_and_repaired(simulation, UP_TO_THE_TRIM))
+}
+
 /// Crashes of the workload alone: recovery writes little, and is cut in tests of its own.
 fn uncut(model: Model) -> Simulation {
     Simulation::new(model, BYTES).crashes_in_recovery(0)
@@ -297,6 +342,14 @@ fn a_successor_of_a_killed_process_loses_nothing_that_it_has_read() {
 fn a_crash_in_a_repair_loses_nothing_more() {
     for model in MODELS {
         repaired(&Simulation::new(model(), BYTES)).assert_safe();
+    }
+}
+
+#[test]
+fn a_crash_in_a_repair_after_a_kill_leaves_a_superblock() {
+    for model in MODELS {
+        let few = uncut(model()).effort(Effort::Deviations(2));
+        killed_and_repaired_anywhere(&few).assert_safe();
     }
 }
 
@@ -378,6 +431,7 @@ fn no_write_back_and_no_fence_can_be_left_out() {
         &|setting: &Setting| killed_anywhere(&uncut(setting), SEGMENT, &SHORT),
         &|setting: &Setting| killed_anywhere(&wide(setting), 2 * SEGMENT, &AT_HEAD),
         &|setting: &Setting| repaired(&uncut(setting)),
+        &|setting: &Setting| killed_and_repaired_anywhere(&uncut(setting)),
         &|setting: &Setting| threads(&wide(setting), &[Append(0)]),
         &|setting: &Setting| long_records(&setting.simulation(LONG).crashes_in_recovery(0)),
     ]);

@@ -1,10 +1,12 @@
 //! What a record proves: no other record, of another time or another place, passes for it.
 
+use crate::counting::Counting;
 use crate::life::records;
 use cachemaint::journal::{Error, Journal, Options, Reader};
 use cachemaint::medium::Medium;
-use cachemaint::sim::{Model, SimMedium, Simulation};
+use cachemaint::sim::{Model, SimMedium, Simulation, Violation};
 use core::mem::ManuallyDrop;
+use core::sync::atomic::Ordering::Relaxed;
 
 const SEGMENT: u64 = 1024;
 const BYTES: u64 = 8192 + 16 * SEGMENT;
@@ -224,4 +226,105 @@ fn a_journal_that_is_trimmed_to_its_end_has_room_for_the_longest_record() {
     let least = Simulation::new(Model::caches_kept(), bytes - 128).medium();
     let refused = options(0).segment(128).window(256).create(&least).map(drop);
     assert!(matches!(refused, Err(Error::TooSmall { needed: 8576, .. })), "{refused:?}");
+}
+
+/// A journal of small segments, whose window is two of them.
+fn small(opening: u64, segment: u64) -> Options<'static> {
+    Options::with_entropy([7, opening]).segment(segment).window(2 * segment).alignment(8)
+}
+
+/// Damages the word at a position of the log.
+fn damage(medium: &SimMedium, position: u64) {
+    let at = 8192 + position;
+    medium.store(at, !medium.load(at, Relaxed), Relaxed);
+}
+
+/// Everything under way ends a window behind what is durable at most. A record that begins there was reserved when the
+/// first one was durable.
+#[test]
+fn a_record_that_begins_a_window_behind_another_one_proves_that_this_was_durable() {
+    let medium = medium();
+    let journal = small(0, 128).create(&medium).unwrap();
+    let first = journal.append(&[b'A'; 48]).unwrap();
+    assert_eq!(first.get(), 64);
+    // A mark at 128 and a void behind it, a mark at 256.
+    drop(journal.reserve(48).unwrap());
+    assert_eq!(journal.append(&[b'B'; 48]).unwrap().get(), 64 + 256);
+    drop(journal);
+    damage(&medium, 64 + 16);
+    let opened = small(1, 128).open(&medium);
+    assert!(matches!(opened, Err(Error::Damaged(_))), "{opened:?}");
+}
+
+/// Behind a record at 64 there is a whole one at 168 that a crash has cut off. The next opening puts its mark at 88, a void
+/// of `void` bytes at 152 over the record that was cut off, and two records. The mark is damaged.
+fn repaired_behind_a_lost_mark(void: u64) {
+    let medium = medium();
+    let journal = ManuallyDrop::new(small(0, 256).create(&medium).unwrap());
+    journal.append(&[b'A'; 8]).unwrap();
+    let _unfinished = ManuallyDrop::new(journal.reserve(64).unwrap());
+    assert!(!journal.submit(&[b'D'; 8]).unwrap().is_acknowledged().unwrap());
+    let medium = killed(&medium);
+    let (journal, _) = small(1, 256).open(&medium).unwrap();
+    drop(journal.reserve(void - 16).unwrap());
+    journal.append(&[b'B'; 8]).unwrap();
+    journal.append(&[b'C'; 100]).unwrap();
+    drop(journal);
+    drop(small(2, 256).open(&medium).unwrap());
+    damage(&medium, 88 + 24);
+    let (journal, repaired) = small(3, 256).repair(&medium).unwrap();
+    assert_eq!(payloads(&journal).len() as u64, repaired.records);
+    journal.append(b"acknowledged").unwrap();
+    let before = payloads(&journal);
+    assert!(before.contains(&vec![b'A'; 8]) && before.contains(&vec![b'C'; 100]), "{before:?}");
+    drop(journal);
+    let (journal, _) = small(4, 256).open(&medium).unwrap();
+    assert_eq!(payloads(&journal), before);
+    assert_eq!(before.last().unwrap(), b"acknowledged");
+}
+
+/// Between the record that was cut off and the next one are 8 bytes, less than a void.
+#[test]
+fn what_nothing_fits_before_is_given_up_by_a_repair() {
+    repaired_behind_a_lost_mark(48);
+}
+
+/// There are 24 bytes: room for a void, but not for the mark of another epoch.
+#[test]
+fn what_no_mark_fits_before_is_given_up_by_a_repair() {
+    repaired_behind_a_lost_mark(64);
+}
+
+/// A write-back of a superblock fails, and the trim is tried again: the first one's superblock may be in the caches alone
+/// then, and is the only one that the next trim leaves.
+#[test]
+fn a_trim_that_has_failed_can_be_tried_again() {
+    for model in [Model::x86(), Model::arm64(), Model::neutral()] {
+        Simulation::new(model, BYTES)
+            .zeros()
+            .crashes_in_recovery(0)
+            .explore(
+                |medium, notes| {
+                    let counting = Counting::new(medium);
+                    let journal = options(0).create(&counting).unwrap();
+                    journal.append(b"a").unwrap();
+                    let end = journal.end();
+                    journal.append(b"b").unwrap();
+                    notes.add(());
+                    counting.left.store(0, Relaxed);
+                    assert!(journal.trim(end).is_err());
+                    counting.left.store(u64::MAX, Relaxed);
+                    journal.trim(end).unwrap();
+                },
+                |medium, notes: &[()]| {
+                    if notes.is_empty() {
+                        return Ok(());
+                    }
+                    let (journal, _) = options(1).open(medium)?;
+                    let is_there = payloads(&journal).contains(&b"b".to_vec());
+                    Violation::unless(is_there, || "the second record".to_owned())
+                },
+            )
+            .assert_safe();
+    }
 }

@@ -312,3 +312,77 @@ fn a_report_names_each_life_and_what_was_lost() {
         assert!(report.contains(text), "{text}:\n{report}");
     }
 }
+
+/// A structure that a test writes down in place. The model is a number that the outside world relies on.
+struct Code {
+    operations: &'static [&'static str],
+    open: fn(&Life<'_, Code>) -> Result<(), Violation>,
+    carry_out: fn(&Life<'_, Code>, &str) -> Result<(), Violation>,
+}
+
+impl Structure for Code {
+    type Operation = &'static str;
+    type Model = u64;
+
+    fn operations(&self, _model: &u64) -> Vec<&'static str> {
+        self.operations.to_vec()
+    }
+
+    fn live(&self, life: &Life<'_, Self>) -> Result<(), Violation> {
+        (self.open)(life)?;
+        while let Some(operation) = life.next() {
+            (self.carry_out)(life, operation)?;
+        }
+        Ok(())
+    }
+}
+
+impl Code {
+    /// A search on two lines of zeros.
+    fn histories(model: Model) -> Histories {
+        Histories::new(Simulation::new(model, 2 * LINE).zeros())
+    }
+
+    /// A search of all short histories.
+    fn all(&self, model: Model) -> Searched<&'static str> {
+        Self::histories(model).by_chance(0, 0).search(self)
+    }
+}
+
+/// The number in the first word is at least the one that the outside world relies on.
+fn is_kept(life: &Life<'_, Code>) -> Result<(), Violation> {
+    let found = life.medium().load(0, Relaxed);
+    Violation::unless(found >= life.model(), || format!("{found}, not {}", life.model()))
+}
+
+/// Stores a number, and acknowledges it without a write-back.
+fn put(life: &Life<'_, Code>) {
+    life.medium().store(0, 1, Relaxed);
+    life.note(|model| *model = 1);
+}
+
+#[track_caller]
+#[expect(clippy::expect_used, reason = "an assertion")]
+fn assert_lives(found: &Searched<&str>, lives: &[&[&str]]) {
+    let failure = found.failure().expect("it is there");
+    assert_eq!(failure.lives(), lives, "{failure}");
+}
+
+/// The first opening only loads, so that no crash during it leaves anything.
+#[test]
+fn histories_behind_an_opening_without_a_trace_are_tried() {
+    let carry_out = |life: &Life<'_, _>, _: &str| {
+        put(life);
+        Ok(())
+    };
+    let code = Code { operations: &["put"], open: is_kept, carry_out };
+    assert_lives(&code.all(Model::neutral()), &[&["put"]]);
+}
+
+#[test]
+fn a_search_without_operations_and_traces_ends() {
+    let code = Code { operations: &[], open: is_kept, carry_out: |_, _| Ok(()) };
+    let found = code.all(Model::neutral());
+    found.assert_safe();
+    assert_eq!(found.histories(), 0, "{found}");
+}

@@ -91,6 +91,8 @@ pub(super) struct Search<'s, S: Structure> {
     pub(super) states: u64,
     /// All histories of up to so many operations and crashes were tried.
     pub(super) length: Option<usize>,
+    /// The number of last lives that had as many operations as they were to have, those without a trace included.
+    complete: u64,
     pub(super) by_chance: u64,
     chance: fastrand::Rng,
 }
@@ -108,6 +110,7 @@ impl<'s, S: Structure> Search<'s, S> {
             histories: 0,
             states: 0,
             length: None,
+            complete: 0,
             by_chance: 0,
             chance,
         }
@@ -119,12 +122,12 @@ impl<'s, S: Structure> Search<'s, S> {
         self.left = self.settings.all;
         for length in 0.. {
             self.path.clear();
-            let before = self.histories;
+            let before = self.complete;
             if let Err(stop) = self.all(&self.runner.root(), length) {
                 return stop.failed(|| format!("among all histories of length {length}"));
             }
-            // There are none, and no longer ones.
-            if self.histories == before {
+            // A longer history begins with one of this length, which may have left no trace.
+            if self.complete == before {
                 return None;
             }
             self.length = Some(length);
@@ -249,6 +252,7 @@ impl<'s, S: Structure> Search<'s, S> {
             };
             let lived = self.live(node, Choices::beginning(taken), &mut pick)?;
             if lived.record.steps.len() == operations {
+                self.complete += u64::from(rest == 0);
                 self.crashes(node, lived, kills, &mut |search, child| match rest.checked_sub(1) {
                     None => search.finish(child),
                     Some(length) => search.all(child, length),

@@ -386,3 +386,24 @@ fn a_search_without_operations_and_traces_ends() {
     found.assert_safe();
     assert_eq!(found.histories(), 0, "{found}");
 }
+
+/// The store is in the CPU's buffer while the next operation acknowledges it. Behind a fence it would be durable.
+#[test]
+fn a_store_in_the_buffer_is_lost_behind_a_note_of_the_next_operation() {
+    let carry_out = |life: &Life<'_, _>, operation: &str| {
+        match operation {
+            "put" => life.medium().store(0, 1, Relaxed),
+            "fence" => life.medium().fence(),
+            _ => {
+                let number = life.medium().load(0, Relaxed);
+                life.note(|model| *model = number);
+            }
+        }
+        Ok(())
+    };
+    let code = Code { operations: &["put", "tell"], open: is_kept, carry_out };
+    assert_lives(&code.all(Model::x86_eadr()), &[&["put", "tell"]]);
+    let lives = [vec!["put", "fence", "tell"]];
+    let code = Code { operations: &["put", "fence", "tell"], ..code };
+    Code::histories(Model::x86_eadr()).by_chance(0, 0).replay(&code, &lives).assert_safe();
+}

@@ -166,10 +166,13 @@ impl<S: Structure> Lived<S> {
     }
 
     /// Returns the moments of a crash in the last operation that can differ. Those before it belong to a life that
-    /// ended earlier.
+    /// ended earlier, unless the outside world has learned something in the last operation: a store of an earlier
+    /// operation may still be in the CPU's buffer.
     pub(super) fn points(&self) -> Vec<Point> {
-        let from = self.last_begun().events;
-        let is_late = |point: &Point| point.cut > from;
+        let (born, from) = (self.birth.events, self.last_begun().events);
+        let known = self.notes_before(from);
+        let is_late =
+            |point: &Point| point.cut > from || (point.cut >= born && point.notes > known);
         points(self.machine.history()).into_iter().filter(is_late).collect()
     }
 
@@ -192,12 +195,15 @@ impl<S: Structure> Lived<S> {
 
     /// Returns the moment of a crash at the end.
     pub(super) fn end(&self) -> Point {
-        Point { cut: self.death.events, notes: self.notes_before() + self.record.notes.len() }
+        Point {
+            cut: self.death.events,
+            notes: self.notes_before(self.birth.events) + self.record.notes.len(),
+        }
     }
 
-    /// Returns the number of notes that the machine had before this life.
-    fn notes_before(&self) -> usize {
-        let events = &self.machine.history().events[..self.birth.events as usize];
+    /// Returns the number of notes among so many events of the machine.
+    fn notes_before(&self, events: u32) -> usize {
+        let events = &self.machine.history().events[..events as usize];
         events.iter().filter(|event| event.what == What::Note).count()
     }
 
@@ -227,7 +233,7 @@ pub(super) struct Ended<S: Structure> {
 
 impl<S: Structure> Ended<S> {
     fn new(lived: Lived<S>, is_killed: bool) -> Self {
-        let notes_before = lived.notes_before();
+        let notes_before = lived.notes_before(lived.birth.events);
         let Lived { machine, image, record, number, .. } = lived;
         let killed = is_killed.then(|| machine.clone()).map(|mut machine| {
             machine.killed();

@@ -407,3 +407,40 @@ fn a_store_in_the_buffer_is_lost_behind_a_note_of_the_next_operation() {
     let code = Code { operations: &["put", "fence", "tell"], ..code };
     Code::histories(Model::x86_eadr()).by_chance(0, 0).replay(&code, &lives).assert_safe();
 }
+
+/// A reading changes nothing, so that no crash can come within it.
+#[test]
+fn a_history_that_ends_with_a_reading_is_replayed() {
+    let carry_out = |life: &Life<'_, _>, operation: &str| {
+        if operation == "put" {
+            put(life);
+        }
+        Ok(())
+    };
+    let code = Code { operations: &["put", "get"], open: is_kept, carry_out };
+    let lives = [vec!["put", "get"]];
+    let found = Code::histories(Model::neutral()).replay(&code, &lives);
+    assert_lives(&found, &[&["put"]]);
+}
+
+/// The opening reads nothing, so that the crash shows its states to an operation.
+#[test]
+fn a_loss_that_only_an_operation_reads_is_shrunk_and_replayed() {
+    let open = |life: &Life<'_, _>| {
+        life.note(|_| ());
+        Ok(())
+    };
+    let carry_out = |life: &Life<'_, _>, operation: &str| match operation {
+        "put" => {
+            put(life);
+            Ok(())
+        }
+        _ => is_kept(life),
+    };
+    let code = Code { operations: &["put", "get"], open, carry_out };
+    let found = Code::histories(Model::neutral()).search(&code);
+    assert_lives(&found, &[&["put"], &["get"]]);
+    let lives = found.failure().map_or(&[][..], |failure| failure.lives());
+    let again = Code::histories(Model::neutral()).replay(&code, lives);
+    assert_lives(&again, &[&["put"], &["get"]]);
+}

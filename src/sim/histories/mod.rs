@@ -162,7 +162,8 @@ impl Histories {
 
     /// Tries one history again, with each end that its lives can have: the [lives](FailedHistory::lives) of one that
     /// failed, say. Operations that are not possible are left out. It ends after as many lives as
-    /// [`all`](Self::all) says.
+    /// [`all`](Self::all) says. If these are not enough, or an operation reads what the opening has not read of a
+    /// crash, ends and states are tried by chance, too: as often as [`by_chance`](Self::by_chance) says.
     pub fn replay<S: Structure>(
         &self,
         structure: &S,

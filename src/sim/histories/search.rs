@@ -94,6 +94,8 @@ pub(super) struct Search<'s, S: Structure> {
     /// The number of last lives that had as many operations as they were to have, those without a trace included.
     complete: u64,
     pub(super) by_chance: u64,
+    /// A life of a given history has read behind its opening what a crash could have left in several ways.
+    pub(super) reads_later: bool,
     chance: fastrand::Rng,
 }
 
@@ -112,6 +114,7 @@ impl<'s, S: Structure> Search<'s, S> {
             length: None,
             complete: 0,
             by_chance: 0,
+            reads_later: false,
             chance,
         }
     }
@@ -145,11 +148,20 @@ impl<'s, S: Structure> Search<'s, S> {
         })
     }
 
-    /// Tries a history that is given. Returns it if it failed.
+    /// Tries a history that is given, and by chance what was not tried in order. Returns it if it failed.
     pub(super) fn replay(&mut self, lives: &[Vec<S::Operation>]) -> Option<Failed<S>> {
         self.left = self.settings.all;
-        let stop = self.given(&self.runner.root(), lives).err()?;
-        stop.failed(|| "as it was given".into())
+        match self.given(&self.runner.root(), lives) {
+            Ok(()) if !self.reads_later => return None,
+            Ok(()) | Err(Stop::Spent) => self.left = u64::MAX,
+            Err(stop) => return stop.failed(|| "as it was given".into()),
+        }
+        (0..self.settings.by_chance).find_map(|number| {
+            self.by_chance += 1;
+            let stop = self.scripted(&[], lives, number).err()?;
+            let seed = self.settings.seed;
+            stop.failed(|| format!("as it was given, by chance, number {number} of seed {seed}"))
+        })
     }
 
     /// Counts a life.
@@ -273,7 +285,24 @@ impl<'s, S: Structure> Search<'s, S> {
         let Some((operations, rest)) = given.split_first() else { return self.finish(node) };
         for taken in self.states(node, self.bound)? {
             let lived = self.live(node, Choices::beginning(&taken), &mut script(operations))?;
+            self.reads_later |= lived.choices.depth() > taken.len();
+            if lived.is_idle() {
+                self.idle(lived, rest)?;
+                continue;
+            }
             self.crashes(node, lived, Kills::All, &mut |search, child| search.given(child, rest))?;
+        }
+        Ok(())
+    }
+
+    /// Goes on behind a given life whose last operation has left no trace: it ends after it.
+    fn idle(&mut self, lived: Lived<S>, rest: &[Vec<S::Operation>]) -> Attempt<(), S::Operation> {
+        let (operations, taken) = (lived.operations(), lived.choices.taken());
+        let ends = [End::Power(lived.end()), End::Kill(lived.death.changes)];
+        let ended = lived.into_ended();
+        for end in ends {
+            let past = Past { operations: operations.clone(), taken: taken.clone(), end };
+            self.go_on(past, &ended.node(end), &mut |search, child| search.given(child, rest))?;
         }
         Ok(())
     }
@@ -331,6 +360,20 @@ impl<'s, S: Structure> Search<'s, S> {
             left[life] = left[life].checked_sub(1)?;
             tastes.pick(possible)
         })
+    }
+
+    /// A history with these operations behind a past, the rest of it by chance, by its number.
+    pub(super) fn scripted(
+        &mut self,
+        past: &[Past<S::Operation>],
+        lives: &[Vec<S::Operation>],
+        number: u64,
+    ) -> Attempt<(), S::Operation> {
+        let mut scripts: Vec<_> = lives.iter().map(|life| script(life)).collect();
+        let mut chance = chance::of_number(self.settings.seed, number);
+        self.path = past.to_vec();
+        let node = self.runner.replay(past);
+        self.sample(node, lives.len(), &mut chance, &mut |life, possible| scripts[life](possible))
     }
 
     /// A history by chance of so many lives, from a node on. `pick` chooses the operations of each.

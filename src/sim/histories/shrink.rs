@@ -1,8 +1,6 @@
 //! The shortest history that fails as a longer one does.
 
 use super::Structure;
-use super::chance;
-use super::runner::script;
 use super::search::{Search, Stop, Trail};
 use alloc::vec::Vec;
 
@@ -52,22 +50,15 @@ impl<S: Structure> Search<'_, S> {
         let is_it = |trail: &Trail<_>| trail.violation.kind() == best.violation.kind();
         self.left = tries;
         self.path = past.to_vec();
+        self.reads_later = false;
         match self.given(&self.runner.replay(past), &lives[same..]) {
             Err(Stop::Failed(trail)) if is_it(&trail) => return Some(trail),
-            Ok(()) => return None,
-            Err(_) => self.left = tries,
+            Ok(()) if !self.reads_later => return None,
+            _ => self.left = tries,
         }
-        (0..SAMPLES).find_map(|number| {
-            let mut scripts: Vec<_> = lives[same..].iter().map(|life| script(life)).collect();
-            self.path = past.to_vec();
-            let (node, left) = (self.runner.replay(past), scripts.len());
-            let mut chance = chance::of_number(self.settings.seed, number);
-            let sampled =
-                self.sample(node, left, &mut chance, &mut |life, possible| scripts[life](possible));
-            match sampled {
-                Err(Stop::Failed(trail)) if is_it(&trail) => Some(trail),
-                _ => None,
-            }
+        (0..SAMPLES).find_map(|number| match self.scripted(past, &lives[same..], number) {
+            Err(Stop::Failed(trail)) if is_it(&trail) => Some(trail),
+            _ => None,
         })
     }
 

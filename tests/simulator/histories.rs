@@ -444,3 +444,47 @@ fn a_loss_that_only_an_operation_reads_is_shrunk_and_replayed() {
     let again = Code::histories(Model::neutral()).replay(&code, lives);
     assert_lives(&again, &[&["put"], &["get"]]);
 }
+
+/// The generation in one of two slots, unless it is torn.
+fn generation(medium: &SimMedium, slot: u64) -> Option<u64> {
+    let [found, proof] = [0, 8].map(|word| medium.load(slot * LINE + word, Relaxed));
+    (found == !proof).then_some(found)
+}
+
+/// Writes the next generation in the older slot, though the newer one may be in the caches only.
+fn replaces(life: &Life<'_, Code>) -> Result<(), Violation> {
+    let medium = life.medium();
+    let newest = generation(medium, 0).max(generation(medium, 1));
+    Violation::unless(newest.is_some() || life.model() == 0, || "both are torn".into())?;
+    let next = newest.unwrap_or(0) + 1;
+    let at = next % 2 * LINE;
+    medium.store(at, next, Relaxed);
+    medium.store(at + 8, !next, Relaxed);
+    medium.persist(at..at + 16)?;
+    life.note(|model| *model = next);
+    Ok(())
+}
+
+/// The first life makes a slot persistent. The second is killed with the other one in the caches. The third replaces
+/// the first slot when the power is lost.
+#[test]
+fn a_kill_within_an_opening_and_a_loss_of_power_in_the_next_are_tried() {
+    let code = Code { operations: &[], open: replaces, carry_out: |_, _| Ok(()) };
+    for model in MODELS {
+        assert_lives(&code.all(model()), &[&[], &[], &[]]);
+    }
+}
+
+/// The same with a life of two operations, of which the second is killed. An opening replaces nothing before.
+#[test]
+fn a_kill_within_an_operation_and_a_loss_of_power_at_the_opening_are_tried() {
+    let open = |life: &Life<'_, _>| {
+        let newest = generation(life.medium(), 0).max(generation(life.medium(), 1));
+        if newest == Some(1) || life.model() == 0 { Ok(()) } else { replaces(life) }
+    };
+    let carry_out = |life: &Life<'_, _>, _: &str| replaces(life);
+    let code = Code { operations: &["put"], open, carry_out };
+    for model in MODELS {
+        assert_lives(&code.all(model()), &[&["put", "put"], &[]]);
+    }
+}

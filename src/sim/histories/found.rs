@@ -46,7 +46,8 @@ impl<O> Searched<O> {
     }
 
     /// Returns the length up to which all histories were tried: the number of operations and of crashes, but for the
-    /// last crash. Of each crash but the last, three states were tried, not all.
+    /// last crash. Of each crash but the last, three states were tried, not all. A kill within an operation was tried in
+    /// the last life, and in the one before if the last has no operations.
     #[must_use]
     pub const fn length(&self) -> Option<usize> {
         self.length

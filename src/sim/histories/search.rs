@@ -68,6 +68,10 @@ type PickOf<'p, O> = dyn FnMut(usize, &[O]) -> Option<usize> + 'p;
 /// States in order of a crash behind which a history goes on: all combinations would leave no time for operations.
 const STATES: u32 = 1;
 
+/// Operations and crashes behind a life for which kills within it are tried, at most, its own crash included. With one,
+/// the next life is an opening that is cut off. More would leave no time for operations.
+const REST_AFTER_KILL: usize = 1;
+
 /// The kills that are tried.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kills {
@@ -250,7 +254,7 @@ impl<'s, S: Structure> Search<'s, S> {
         operations: usize,
         rest: usize,
     ) -> Attempt<(), S::Operation> {
-        let kills = if rest == 0 { Kills::All } else { Kills::AtTheEnd };
+        let kills = if rest <= REST_AFTER_KILL { Kills::All } else { Kills::AtTheEnd };
         let mut order = Choices::new(Way::All);
         loop {
             let mut left = operations;
@@ -353,7 +357,8 @@ impl<'s, S: Structure> Search<'s, S> {
         let Histories { seed, lives, longest, .. } = *self.settings;
         let mut chance = chance::of_number(seed, number);
         let lives = chance.usize(1..=lives.max(1));
-        let mut left: Vec<_> = (0..lives).map(|_| chance.usize(0..=longest)).collect();
+        let mut left: Vec<_> =
+            (0..lives).map(|_| chance::operations(longest, &mut chance)).collect();
         let mut tastes = Tastes::new(chance.fork());
         self.path.clear();
         self.sample(self.runner.root(), lives, &mut chance, &mut |life, possible| {

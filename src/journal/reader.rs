@@ -82,28 +82,79 @@ impl<M: Readable> Reader<M> {
     /// The records from a position on, at which one begins or ends.
     ///
     /// # Errors
-    /// [`Error::NotABoundary`], if there is none; [`Error::Damaged`], if what is before it in its segment is.
+    /// [`Error::NotABoundary`], if there is none, or it was trimmed; [`Error::Damaged`], if what is before it in its
+    /// segment is.
     ///
     /// # Cost
     /// What is before it in its segment is read.
     pub fn records_from(&self, position: Position) -> Result<Records<'_, M>, Error<M::Error>> {
-        let walk = Walk::at_boundary(&self.medium, self.superblock, position.0)?;
-        Ok(Records::new(walk.up_to(self.bound)))
+        let mut superblock = self.current()?;
+        for _ in 0..ATTEMPTS {
+            match Walk::at_boundary(&self.medium, superblock, position.0) {
+                Err(Error::Damaged(damage)) => {
+                    let now = self.current()?;
+                    if !superblock.is_outdated(&now, damage.at) {
+                        return Err(Error::Damaged(damage));
+                    }
+                    superblock = now;
+                }
+                walk => return Ok(Records::new(walk?.up_to(self.bound))),
+            }
+        }
+        Err(overtaken(&superblock, position))
     }
 
     /// Reads everything, and tells what is there. Nothing is written, and damage is no error here.
     ///
     /// # Errors
-    /// If the medium fails.
+    /// If the medium fails; [`Error::NotABoundary`], if trims overtake it again and again.
     pub fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Result<Recovered, Error<M::Error>> {
-        Ok(survey(&self.medium, self.superblock, progress)?.0)
+        let mut superblock = self.current()?;
+        for _ in 0..ATTEMPTS {
+            let (recovered, _) = survey(&self.medium, superblock, progress)?;
+            let Some(damage) = recovered.damage else { return Ok(recovered) };
+            let now = self.current()?;
+            if !superblock.is_outdated(&now, damage.at) {
+                return Ok(recovered);
+            }
+            superblock = now;
+        }
+        Err(overtaken(&superblock, Position(superblock.head)))
+    }
+
+    /// The superblock as it is now, or that of the opening if it is lost since.
+    fn current(&self) -> Result<Superblock, M::Error> {
+        match superblocks::load(&self.medium) {
+            Ok(now) if now.generation > self.superblock.generation => Ok(now),
+            Err(Error::Medium(error)) => Err(error),
+            _ => Ok(self.superblock),
+        }
     }
 
     /// Everything that proves itself, also behind damage, as the superblock tells of it: if the newer one is lost,
     /// the records of the last epoch are [repair](super::Options::repair)'s to find, which looks for marks.
     #[must_use]
     pub fn salvage(&self) -> Salvage<'_, M> {
-        Salvage::new(Walk::new(&self.medium, self.superblock))
+        let superblock = self.current().unwrap_or(self.superblock);
+        Salvage::new(Walk::new(&self.medium, superblock))
+    }
+}
+
+/// The number of attempts at a reading that openings and trims make obsolete.
+const ATTEMPTS: u32 = 8;
+
+/// The error of a reading that the writer has overtaken at each attempt.
+const fn overtaken<E>(superblock: &Superblock, position: Position) -> Error<E> {
+    let (head, end) = (Position(superblock.head), Position(superblock.acknowledged));
+    Error::NotABoundary { position, head, end }
+}
+
+impl Superblock {
+    /// Returns true if a later superblock explains that nothing proves itself at a position.
+    fn is_outdated(&self, now: &Self, at: Position) -> bool {
+        let (at, limit) = (self.geometry.settled(at.0), self.geometry.limit(self.head));
+        let is_beyond = at >= limit && now.geometry.limit(now.head) > limit;
+        now.epoch != self.epoch || now.head > at || is_beyond
     }
 }
 
@@ -170,6 +221,9 @@ impl<'r, M: Readable> Records<'r, M> {
                             self.searched = Some(self.walk.at);
                             return Ok(None);
                         }
+                        // An opening or a trim since the last look explains it. This ends: a head behind this place
+                        // is an error.
+                        Ending::Damage(_) if self.walk.renew()? => {}
                         Ending::Damage(damage) => return Err(Error::Damaged(damage)),
                     }
                 }
@@ -275,6 +329,7 @@ impl<'m, M: Readable> Walk<'m, M> {
         if segment > walk.at && segment < walk.limit {
             // Its mark tells the epoch; any before the last one will do to begin with.
             walk.at = segment;
+            walk.last.0 = segment;
         }
         while walk.at < position {
             match walk.step()? {
@@ -293,24 +348,32 @@ impl<'m, M: Readable> Walk<'m, M> {
         Err(Error::NotABoundary { position: Position(position), head, end })
     }
 
-    /// Takes notice of another superblock, if there is one, and says whether it changes anything.
+    /// Reads the superblock again. Returns true if records can be where there were none.
     fn renew(&mut self) -> Result<bool, Error<M::Error>> {
         let superblock = superblocks::load(self.medium)?;
-        if superblock.generation == self.superblock.generation {
+        if superblock.generation <= self.superblock.generation {
             return Ok(false);
         }
-        if superblock.head > self.at {
-            let (head, end) = (Position(superblock.head), Position(superblock.epoch_start));
-            return Err(Error::NotABoundary { position: Position(self.at), head, end });
-        }
-        // An epoch begins behind the last record, where this walk may have passed a mark or a void.
-        if superblock.epoch != self.superblock.epoch && superblock.epoch_start < self.at {
+        let Superblock { geometry, head, head_epoch, epoch_start, .. } = superblock;
+        let is_opened = superblock.epoch != self.superblock.epoch;
+        if is_opened {
+            // An opening reuses the positions behind the last record, where this walk may have passed marks and voids.
             let (end, epoch) = self.last;
-            (self.at, self.epoch) = (end.min(superblock.epoch_start), epoch);
+            (self.at, self.epoch) = (end.min(epoch_start), epoch);
         }
-        self.limit = superblock.geometry.limit(superblock.head);
+        if head > self.at {
+            // Between the end of the last record and the beginning of the next epoch's first one there is no record.
+            let follows = self.at == epoch_start && head <= geometry.beginning(epoch_start).end;
+            if !follows {
+                let (position, end) = (Position(self.at), Position(epoch_start.max(head)));
+                return Err(Error::NotABoundary { position, head: Position(head), end });
+            }
+            (self.at, self.epoch, self.last) = (head, head_epoch, (head, head_epoch));
+        }
+        let is_roomier = head > self.superblock.head;
+        self.limit = geometry.limit(head);
         self.superblock = superblock;
-        Ok(true)
+        Ok(is_opened || is_roomier)
     }
 
     /// Whether the records end here, or something is damaged.

@@ -16,11 +16,29 @@ pub(super) fn found<M: Readable>(medium: &M) -> Result<[Found; 2], Error<M::Erro
     if size < needed {
         return Err(Error::Truncated { size, needed });
     }
-    let mut both = [Found::Damaged; 2];
-    for (found, at) in both.iter_mut().zip([0, PAGE]) {
-        let mut bytes = [0; BYTES];
-        medium.read(at, &mut bytes)?;
-        *found = Superblock::read(&bytes);
+    let mut bytes = read(medium)?;
+    // A trim may write the first one while it is read, and the next trim the second one.
+    for _ in 0..ATTEMPTS {
+        if bytes.iter().any(|bytes| matches!(Superblock::read(bytes), Found::Whole(_))) {
+            break;
+        }
+        let again = read(medium)?;
+        if again == bytes {
+            break;
+        }
+        bytes = again;
+    }
+    Ok(bytes.map(|bytes| Superblock::read(&bytes)))
+}
+
+/// The number of times that changing superblocks are read again.
+const ATTEMPTS: u32 = 64;
+
+/// The bytes at both places.
+fn read<M: Readable>(medium: &M) -> Result<[[u8; BYTES]; 2], M::Error> {
+    let mut both = [[0; BYTES]; 2];
+    for (bytes, at) in both.iter_mut().zip([0, PAGE]) {
+        medium.read(at, bytes)?;
     }
     Ok(both)
 }

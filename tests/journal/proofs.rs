@@ -2,11 +2,13 @@
 
 use crate::counting::Counting;
 use crate::life::records;
-use cachemaint::journal::{Error, Journal, Options, Reader};
-use cachemaint::medium::Medium;
+use cachemaint::journal::{Error, Journal, Options, Position, Reader, Salvaged};
+use cachemaint::medium::{self, Medium};
 use cachemaint::sim::{Model, SimMedium, Simulation, Violation};
 use core::mem::ManuallyDrop;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering::{self, Relaxed};
+use std::sync::Mutex;
 
 const SEGMENT: u64 = 1024;
 const BYTES: u64 = 8192 + 16 * SEGMENT;
@@ -327,4 +329,208 @@ fn a_trim_that_has_failed_can_be_tried_again() {
             )
             .assert_safe();
     }
+}
+
+/// The first read of each superblock is torn, as by a trim that writes it at that time.
+struct TornOnce<'m> {
+    medium: &'m SimMedium,
+    torn: AtomicU32,
+}
+
+impl medium::Readable for TornOnce<'_> {
+    type Error = <SimMedium as medium::Readable>::Error;
+
+    fn len(&self) -> u64 {
+        medium::Readable::len(self.medium)
+    }
+
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        medium::Readable::load(self.medium, at, order)
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error> {
+        medium::Readable::read(self.medium, at, into)?;
+        if self.torn.load(Relaxed) > 0 {
+            self.torn.fetch_sub(1, Relaxed);
+            into[64] ^= 1;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn superblocks_that_change_while_they_are_read_are_read_again() {
+    let medium = medium();
+    let journal = options(0).create(&medium).unwrap();
+    journal.append(b"first").unwrap();
+    journal.trim(journal.end()).unwrap();
+    let end = journal.end();
+    let reader = Reader::open(TornOnce { medium: &medium, torn: AtomicU32::new(2) }).unwrap();
+    assert_eq!(reader.head(), end);
+}
+
+/// The records before fill the first segment, so that the position is behind a segment's first mark.
+#[test]
+fn a_reader_from_the_end_returns_the_next_record_after_an_opening() {
+    let medium = medium();
+    options(0).create(&medium).unwrap().append(&[1; 944]).unwrap();
+    let end = options(1).open(&medium).unwrap().0.end();
+    assert_eq!(end.get(), SEGMENT + 64);
+    let reader = Reader::open(&medium).unwrap();
+    let mut tail = reader.records_from(end).unwrap();
+    assert!(tail.next().is_none());
+    options(2).open(&medium).unwrap().0.append(b"next").unwrap();
+    assert_eq!(tail.next().unwrap().unwrap().payload, b"next");
+}
+
+/// A journal with one record, up to 88, and behind it a cancelled one, whose space ends at 2040.
+fn with_a_cancelled_record() -> SimMedium {
+    let medium = medium();
+    let journal = options(0).create(&medium).unwrap();
+    journal.append(b"first").unwrap();
+    drop(journal.reserve(930).unwrap());
+    medium
+}
+
+/// The second opening begins its epoch behind the place that the reader has reached, the first one before it.
+#[test]
+fn a_reader_misses_no_record_of_an_epoch_between_two_looks() {
+    let medium = with_a_cancelled_record();
+    let reader = Reader::open(&medium).unwrap();
+    let mut records = reader.records();
+    assert_eq!(records.by_ref().count(), 1);
+    assert_eq!(records.reached().get(), 2040);
+    let (journal, _) = options(1).open(&medium).unwrap();
+    journal.append(b"second").unwrap();
+    journal.append(&[3; 930]).unwrap();
+    assert_eq!(journal.end().get(), 2040);
+    drop(journal);
+    options(2).open(&medium).unwrap().0.append(b"fourth").unwrap();
+    let read: Vec<_> = records.map(|record| record.unwrap().payload).collect();
+    assert_eq!(read, [b"second".to_vec(), vec![3; 930], b"fourth".to_vec()]);
+}
+
+/// The reader has reached 2040, and the records that it has not read begin at 152. Up to 1088 they are trimmed, and the
+/// first segment is written over.
+#[test]
+fn records_that_were_trimmed_behind_a_reader_are_not_reported_as_damage() {
+    let medium = with_a_cancelled_record();
+    let reader = Reader::open(&medium).unwrap();
+    let mut records = reader.records();
+    assert_eq!(records.by_ref().count(), 1);
+    let (journal, _) = options(1).open(&medium).unwrap();
+    journal.append(b"second").unwrap();
+    let third = journal.append(&[3; 880]).unwrap();
+    assert_eq!(third.get(), SEGMENT + 64);
+    journal.trim(third).unwrap();
+    for _ in 2..16 {
+        journal.append(&[4; 930]).unwrap();
+    }
+    assert_eq!(journal.append(&[5; 100]).unwrap().get(), 16 * SEGMENT + 64);
+    let next = records.next().unwrap();
+    let Err(Error::NotABoundary { position, head, .. }) = next else { panic!("{next:?}") };
+    assert_eq!((position.get(), head), (88, third));
+}
+
+/// The reader has read everything, and the trim goes to where the first record of the new epoch will be.
+#[test]
+fn a_reader_that_has_missed_nothing_follows_over_a_trim_to_the_end() {
+    let medium = with_a_cancelled_record();
+    let reader = Reader::open(&medium).unwrap();
+    let mut records = reader.records();
+    assert_eq!(records.by_ref().count(), 1);
+    let (journal, _) = options(1).open(&medium).unwrap();
+    journal.trim(journal.end()).unwrap();
+    assert_eq!(journal.head().get(), 88 + 64);
+    journal.append(b"second").unwrap();
+    assert_eq!(records.next().unwrap().unwrap().payload, b"second");
+}
+
+#[test]
+fn a_reader_opened_before_an_opening_reports_no_damage() {
+    let medium = medium();
+    options(0).create(&medium).unwrap().append(b"first").unwrap();
+    let reader = Reader::open(&medium).unwrap();
+    let (journal, _) = options(1).open(&medium).unwrap();
+    let second = journal.append(b"second").unwrap();
+    journal.append(b"third").unwrap();
+    let found = reader.verify(&mut |_| ()).unwrap();
+    assert_eq!((found.records, found.damage), (3, None));
+    assert_eq!(reader.records_from(second).unwrap().count(), 2);
+    let salvaged: Vec<_> = reader.salvage().map(Result::unwrap).collect();
+    assert_eq!(salvaged.len(), 3);
+    assert!(salvaged.iter().all(|found| matches!(found, Salvaged::Record(_))), "{salvaged:?}");
+}
+
+/// 20 records of a segment each, in 16 segments.
+#[test]
+fn a_reader_opened_before_a_lap_reports_no_damage() {
+    let medium = medium();
+    let journal = options(0).create(&medium).unwrap();
+    journal.append(b"first").unwrap();
+    let reader = Reader::open(&medium).unwrap();
+    for _ in 0..20 {
+        journal.append(&[1; 930]).unwrap();
+        journal.trim(journal.end()).unwrap();
+    }
+    let last = journal.append(b"last").unwrap();
+    let found = reader.verify(&mut |_| ()).unwrap();
+    assert_eq!((found.records, found.damage), (1, None));
+    assert_eq!(reader.records_from(last).unwrap().count(), 1);
+    assert_eq!(reader.salvage().count(), 1);
+}
+
+/// Once something is done right behind a look at the superblocks, when it is armed.
+struct Meanwhile<'m> {
+    medium: &'m SimMedium,
+    armed: Mutex<Option<Box<dyn FnOnce() + Send + 'm>>>,
+}
+
+impl medium::Readable for &Meanwhile<'_> {
+    type Error = <SimMedium as medium::Readable>::Error;
+
+    fn len(&self) -> u64 {
+        medium::Readable::len(self.medium)
+    }
+
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        medium::Readable::load(self.medium, at, order)
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error> {
+        medium::Readable::read(self.medium, at, into)?;
+        // The second superblock.
+        if at == 4096
+            && let Some(act) = self.armed.lock().unwrap().take()
+        {
+            act();
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn an_opening_right_behind_a_look_at_the_superblocks_is_not_reported_as_damage() {
+    let medium = medium();
+    options(0).create(&medium).unwrap().append(b"first").unwrap();
+    let meanwhile = Meanwhile { medium: &medium, armed: Mutex::new(None) };
+    let arm = |opening: u64| {
+        let medium = meanwhile.medium;
+        let act = move || {
+            options(opening).open(medium).unwrap().0.append(b"next").unwrap();
+        };
+        *meanwhile.armed.lock().unwrap() = Some(Box::new(act));
+    };
+    let reader = Reader::open(&meanwhile).unwrap();
+    let mut records = reader.records();
+    assert_eq!(records.next().unwrap().unwrap().payload, b"first");
+    arm(1);
+    assert_eq!(records.next().unwrap().unwrap().payload, b"next");
+    arm(2);
+    let found = reader.verify(&mut |_| ()).unwrap();
+    assert_eq!((found.records, found.damage), (3, None));
+    // Each opening's mark has 64 bytes, each record 24: the last one is behind four marks and three records.
+    arm(3);
+    let last = reader.records_from(Position::new(4 * 64 + 3 * 24)).unwrap();
+    assert_eq!(last.count(), 1);
 }

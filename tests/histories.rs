@@ -18,7 +18,7 @@ use cachemaint::sim::{Histories, Model, Simulation, Structure};
 /// Lives that are spent on all short histories: some seconds for each structure and model.
 const ALL: u64 = 12_000;
 /// Histories by chance, unless the variable says how many. Of the defects under `tests/regressions`, each is found within
-/// the first hundred.
+/// the first five hundred.
 const BY_CHANCE: u64 = 2_000;
 const VARIABLE: &str = "CACHEMAINT_HISTORIES";
 const SEED: u64 = 0;

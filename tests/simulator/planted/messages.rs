@@ -116,7 +116,7 @@ what to mend:
     back at tests/simulator/planted/messages.rs:LL:CC (event 2), but no fence followed; fence before
     event 3, not only at tests/simulator/planted/messages.rs:LL:CC
 
-replay: t/4:0:0.0.0.1";
+replay: t/4:0:0x3.1";
     assert_eq!(message(append, is_whole), expected);
 }
 

@@ -1,6 +1,7 @@
 //! What threads see of each other.
 
 use super::format::{Geometry, HEADER, RECORD};
+use super::reader::Search;
 use super::{Clock, Cursor, Description, Durability, Mode, Options, Reader, Recorder, Writer};
 use crate::medium::{Granularity, Medium};
 use crate::sync::AtomicU64;
@@ -106,7 +107,8 @@ const SECOND: u64 = HEADER + RECORD;
 fn is_second_in(medium: &OneSubBuffer, recorder: &One) -> bool {
     let reader = Reader::of(medium, recorder.description);
     let key = recorder.description.key(0, 1, 0);
-    reader.record(GEOMETRY.shard(0), SECOND, key).is_some()
+    let mut search = Search::new(GEOMETRY, GEOMETRY.shard(0));
+    reader.record(&mut search, SECOND, key).is_some()
 }
 
 /// Who sees the first word of a record sees the rest of it.

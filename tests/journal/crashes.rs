@@ -1,5 +1,6 @@
 //! Every state that a crash may leave, and that nothing is left out which a crash would show.
 
+use crate::counting::Counting;
 use crate::life::{
     BYTES, Do, Note, SEGMENT, WIDE, apply, expected, judge, options, payload, records, work,
 };
@@ -350,6 +351,37 @@ fn a_crash_in_a_repair_after_a_kill_leaves_a_superblock() {
     for model in MODELS {
         let few = uncut(model()).effort(Effort::Deviations(2));
         killed_and_repaired_anywhere(&few).assert_safe();
+    }
+}
+
+/// A write-back of a superblock fails, and the trim is tried again: the first one's superblock may be in the caches alone
+/// then, and is the only one that the next trim leaves.
+#[test]
+fn a_trim_that_has_failed_can_be_tried_again() {
+    for model in MODELS {
+        let trimmed_twice = uncut(model()).zeros().explore(
+            |medium, notes| {
+                let counting = Counting::new(medium);
+                let journal = options().create(&counting).unwrap();
+                journal.append(&payload(0)).unwrap();
+                let end = journal.end();
+                journal.append(&payload(1)).unwrap();
+                notes.add(());
+                counting.left.store(0, Relaxed);
+                assert!(journal.trim(end).is_err());
+                counting.left.store(u64::MAX, Relaxed);
+                journal.trim(end).unwrap();
+            },
+            |medium, notes: &[()]| {
+                if notes.is_empty() {
+                    return Ok(());
+                }
+                let (journal, _) = options().open(medium)?;
+                let is_there = records(&journal)?.iter().any(|record| record.payload == payload(1));
+                Violation::unless(is_there, || "the second record is lost".to_owned())
+            },
+        );
+        trimmed_twice.assert_safe();
     }
 }
 

@@ -1,10 +1,9 @@
 //! What a record proves: no other record, of another time or another place, passes for it.
 
-use crate::counting::Counting;
 use crate::life::records;
 use cachemaint::journal::{Error, Journal, Options, Position, Reader, Salvaged};
 use cachemaint::medium::{self, Medium};
-use cachemaint::sim::{Model, SimMedium, Simulation, Violation};
+use cachemaint::sim::{Model, SimMedium, Simulation};
 use core::mem::ManuallyDrop;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{self, Relaxed};
@@ -295,40 +294,6 @@ fn what_nothing_fits_before_is_given_up_by_a_repair() {
 #[test]
 fn what_no_mark_fits_before_is_given_up_by_a_repair() {
     repaired_behind_a_lost_mark(64);
-}
-
-/// A write-back of a superblock fails, and the trim is tried again: the first one's superblock may be in the caches alone
-/// then, and is the only one that the next trim leaves.
-#[test]
-fn a_trim_that_has_failed_can_be_tried_again() {
-    for model in [Model::x86(), Model::arm64(), Model::neutral()] {
-        Simulation::new(model, BYTES)
-            .zeros()
-            .crashes_in_recovery(0)
-            .explore(
-                |medium, notes| {
-                    let counting = Counting::new(medium);
-                    let journal = options(0).create(&counting).unwrap();
-                    journal.append(b"a").unwrap();
-                    let end = journal.end();
-                    journal.append(b"b").unwrap();
-                    notes.add(());
-                    counting.left.store(0, Relaxed);
-                    assert!(journal.trim(end).is_err());
-                    counting.left.store(u64::MAX, Relaxed);
-                    journal.trim(end).unwrap();
-                },
-                |medium, notes: &[()]| {
-                    if notes.is_empty() {
-                        return Ok(());
-                    }
-                    let (journal, _) = options(1).open(medium)?;
-                    let is_there = payloads(&journal).contains(&b"b".to_vec());
-                    Violation::unless(is_there, || "the second record".to_owned())
-                },
-            )
-            .assert_safe();
-    }
 }
 
 /// The first read of each superblock is torn, as by a trim that writes it at that time.

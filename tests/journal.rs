@@ -26,6 +26,9 @@ mod format;
 #[path = "journal/life.rs"]
 mod life;
 #[cfg(not(miri))]
+#[path = "counting/looks.rs"]
+mod looks;
+#[cfg(not(miri))]
 #[path = "journal/proofs.rs"]
 mod proofs;
 #[cfg(not(miri))]

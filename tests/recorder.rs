@@ -12,6 +12,9 @@
 #[path = "skip/mod.rs"]
 mod skip;
 
+#[path = "counting/looks.rs"]
+mod looks;
+
 /// All under one name: what is the same on every CPU is left out by it where it would be emulated.
 mod recorder {
     mod claims;

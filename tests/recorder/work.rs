@@ -1,48 +1,21 @@
 //! The work of reading: bounded by the size of the file, whatever is in it, and not by how it is divided.
 
 use super::plain::{Plain, clock};
-use cachemaint::medium::{Bytes, Readable};
+use crate::looks::Looks;
 use cachemaint::recorder::{Options, Reader};
-use core::convert::Infallible;
-use core::sync::atomic::AtomicU64;
-use core::sync::atomic::Ordering::{self, Relaxed};
 
 const BASE: usize = 3 * 4096;
 
-/// Bytes that count how many of them are looked at.
-struct Counted<'b> {
-    bytes: Bytes<'b>,
-    looked_at: AtomicU64,
-}
-
-impl Readable for &Counted<'_> {
-    type Error = Infallible;
-
-    fn len(&self) -> u64 {
-        self.bytes.len()
-    }
-
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.looked_at.fetch_add(8, Relaxed);
-        self.bytes.load(at, order)
-    }
-
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
-        self.looked_at.fetch_add(into.len() as u64, Relaxed);
-        self.bytes.read(at, into)
-    }
-}
-
-/// How much is found in all shards, and how many bytes were looked at.
+/// Returns the number of events in all shards, and the number of bytes looked at.
 fn read(image: &[u8]) -> (usize, u64) {
-    let counted = Counted { bytes: Bytes(image), looked_at: AtomicU64::new(0) };
-    let reader = Reader::open(&counted).unwrap();
+    let looks = Looks::new(image);
+    let reader = Reader::open(&looks).unwrap();
     let mut buffer = vec![0; reader.largest_payload()];
     let (mut events, mut found) = (reader.events(), 0);
     while events.next(&mut buffer).is_some() {
         found += 1;
     }
-    (found, counted.looked_at.load(Relaxed))
+    (found, looks.taken())
 }
 
 /// A recording of so many shards, each of which is as long, with events of 32 bytes in the first `busy` ones.

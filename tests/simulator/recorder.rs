@@ -1,4 +1,7 @@
 //! The flight recorder: what each durability promises, after every crash.
+//!
+//! Media begin with zeros here, since each word that differs from its old content doubles the torn states. On junk the
+//! recorder runs in generated histories, `tests/histories/recorder.rs`.
 
 #![expect(clippy::unwrap_used, reason = "a workload that panics is a finding")]
 
@@ -60,12 +63,6 @@ fn create<M: Medium>(medium: M, options: Options) -> Result<Recording<M>, Error<
 
 fn open<M: Medium>(medium: M, durability: Durability) -> Result<Recording<M>, Error<M::Error>> {
     options(durability).open_in(medium, cursors())
-}
-
-/// Of zeros, since each word that differs from what was there before doubles the states of what is torn. On junk it is
-/// in generated histories, `tests/histories/recorder.rs`.
-fn on_zeros(simulation: Simulation) -> Simulation {
-    simulation.zeros()
 }
 
 /// A medium that has a recording.
@@ -425,7 +422,7 @@ const SCENARIOS: [Scenario; 7] = [
 #[test]
 fn what_a_durability_promises_survives_every_crash() {
     for model in MODELS {
-        let simulation = on_zeros(Simulation::new(model(), BYTES));
+        let simulation = Simulation::new(model(), BYTES).zeros();
         for scenario in SCENARIOS {
             let exploration = scenario(&simulation);
             exploration.assert_safe();
@@ -439,7 +436,7 @@ fn what_was_written_back_for_another_thread_survives() {
     // With eADR a fence of the writer's own would be needed in the simulation, which does not see what the
     // threads hand over outside of the medium. On x86 who sees that sees the stores before it (TSO).
     for model in [Model::x86(), Model::arm64(), Model::neutral(), Model::pages()] {
-        let simulation = on_zeros(Simulation::new(model, BYTES));
+        let simulation = Simulation::new(model, BYTES).zeros();
         for scenario in [
             another_thread_writes_back,
             all_is_written_back_at_last,
@@ -456,11 +453,11 @@ fn what_was_written_back_for_another_thread_survives() {
 #[test]
 fn without_write_backs_nothing_is_found_that_was_not_recorded() {
     for model in MODELS {
-        let few = few_events(&on_zeros(Simulation::new(model(), BYTES)));
+        let few = few_events(&Simulation::new(model(), BYTES).zeros());
         few.assert_safe();
         assert!(few.is_exhaustive());
         let random = Effort::Random { states: 200, seed: 7 };
-        life(&on_zeros(Simulation::new(model(), BYTES)).effort(random), Durability::OnCrash)
+        life(&Simulation::new(model(), BYTES).zeros().effort(random), Durability::OnCrash)
             .assert_safe();
     }
 }
@@ -468,7 +465,7 @@ fn without_write_backs_nothing_is_found_that_was_not_recorded() {
 /// A process that is killed keeps all, and so does kexec.
 #[test]
 fn a_killed_process_leaves_every_event_of_the_last_lap() {
-    with_recording(&on_zeros(Simulation::new(Model::caches_kept(), BYTES)), Mode::Overwrite)
+    with_recording(&Simulation::new(Model::caches_kept(), BYTES).zeros(), Mode::Overwrite)
         .explore(
             |medium, notes| {
                 let recorder = open(medium, Durability::OnCrash).unwrap();
@@ -483,7 +480,7 @@ fn a_killed_process_leaves_every_event_of_the_last_lap() {
 fn no_write_back_no_fence_and_no_order_can_be_left_out() {
     // A mutant can leave very many states; those near the beginning show what is wrong.
     let of = |scenario: Scenario| {
-        move |setting: &Setting| scenario(&on_zeros(setting.simulation(BYTES)).at_most(50_000))
+        move |setting: &Setting| scenario(&setting.simulation(BYTES).zeros().at_most(50_000))
     };
     let threads = of(another_thread_writes_back);
     // One store that is lost shows it.

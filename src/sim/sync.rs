@@ -8,7 +8,7 @@
 //! Let a structure use these types where it is tested, and the standard library's elsewhere. Tests outside of its crate do
 //! not have `cfg(test)`, so that takes a feature which only tests turn on:
 //!
-//! ```ignore
+//! ```
 //! #[cfg(feature = "sim")]
 //! use cachemaint::sim::sync::AtomicU64;
 //! #[cfg(not(feature = "sim"))]

@@ -1,4 +1,4 @@
-//! What a record proves: no other record, of another time or another place, passes for it.
+//! The proof of a record: no record of another time or place passes for it.
 
 use crate::life::records;
 use cachemaint::journal::{Error, Journal, Options, Position, Reader, Salvaged};
@@ -296,13 +296,13 @@ fn what_no_mark_fits_before_is_given_up_by_a_repair() {
     repaired_behind_a_lost_mark(64);
 }
 
-/// The first read of each superblock is torn, as by a trim that writes it at that time.
-struct TornOnce<'m> {
+/// A medium on which `behind` comes behind each read of bytes, and may change them.
+struct Hooked<'m, F> {
     medium: &'m SimMedium,
-    torn: AtomicU32,
+    behind: F,
 }
 
-impl medium::Readable for TornOnce<'_> {
+impl<F: Fn(u64, &mut [u8]) + Sync> medium::Readable for &Hooked<'_, F> {
     type Error = <SimMedium as medium::Readable>::Error;
 
     fn len(&self) -> u64 {
@@ -315,10 +315,7 @@ impl medium::Readable for TornOnce<'_> {
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error> {
         medium::Readable::read(self.medium, at, into)?;
-        if self.torn.load(Relaxed) > 0 {
-            self.torn.fetch_sub(1, Relaxed);
-            into[64] ^= 1;
-        }
+        (self.behind)(at, into);
         Ok(())
     }
 }
@@ -330,7 +327,16 @@ fn superblocks_that_change_while_they_are_read_are_read_again() {
     journal.append(b"first").unwrap();
     journal.trim(journal.end()).unwrap();
     let end = journal.end();
-    let reader = Reader::open(TornOnce { medium: &medium, torn: AtomicU32::new(2) }).unwrap();
+    // The first read of each superblock is torn, as by a trim that writes it at that time.
+    let torn = AtomicU32::new(2);
+    let tear = |_, into: &mut [u8]| {
+        if torn.load(Relaxed) > 0 {
+            torn.fetch_sub(1, Relaxed);
+            into[64] ^= 1;
+        }
+    };
+    let torn_twice = Hooked { medium: &medium, behind: tear };
+    let reader = Reader::open(&torn_twice).unwrap();
     assert_eq!(reader.head(), end);
 }
 
@@ -445,47 +451,21 @@ fn a_reader_opened_before_a_lap_reports_no_damage() {
     assert_eq!(reader.salvage().count(), 1);
 }
 
-/// Once something is done right behind a look at the superblocks, when it is armed.
-struct Meanwhile<'m> {
-    medium: &'m SimMedium,
-    armed: Mutex<Option<Box<dyn FnOnce() + Send + 'm>>>,
-}
-
-impl medium::Readable for &Meanwhile<'_> {
-    type Error = <SimMedium as medium::Readable>::Error;
-
-    fn len(&self) -> u64 {
-        medium::Readable::len(self.medium)
-    }
-
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        medium::Readable::load(self.medium, at, order)
-    }
-
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error> {
-        medium::Readable::read(self.medium, at, into)?;
-        // The second superblock.
-        if at == 4096
-            && let Some(act) = self.armed.lock().unwrap().take()
-        {
-            act();
-        }
-        Ok(())
-    }
-}
-
 #[test]
 fn an_opening_right_behind_a_look_at_the_superblocks_is_not_reported_as_damage() {
     let medium = medium();
     options(0).create(&medium).unwrap().append(b"first").unwrap();
-    let meanwhile = Meanwhile { medium: &medium, armed: Mutex::new(None) };
-    let arm = |opening: u64| {
-        let medium = meanwhile.medium;
-        let act = move || {
-            options(opening).open(medium).unwrap().0.append(b"next").unwrap();
-        };
-        *meanwhile.armed.lock().unwrap() = Some(Box::new(act));
+    let armed = Mutex::new(None);
+    let open = |at, _: &mut [u8]| {
+        // The second superblock.
+        if at == 4096
+            && let Some(opening) = armed.lock().unwrap().take()
+        {
+            options(opening).open(&medium).unwrap().0.append(b"next").unwrap();
+        }
     };
+    let arm = |opening: u64| *armed.lock().unwrap() = Some(opening);
+    let meanwhile = Hooked { medium: &medium, behind: open };
     let reader = Reader::open(&meanwhile).unwrap();
     let mut records = reader.records();
     assert_eq!(records.next().unwrap().unwrap().payload, b"first");

@@ -1,5 +1,4 @@
-//! What a format's superblock begins with: which format it is, in which version, and a tag by which it proves
-//! itself.
+//! The beginning of each format's superblock: the format, its version, and a tag over the rest.
 //!
 //! | offset | bytes | what |
 //! |---|---|---|
@@ -15,9 +14,9 @@
 use crate::little_endian::{u32_at, u64_at};
 use crate::tag;
 
-/// Where the tag is.
+/// The offset of the tag.
 pub(crate) const TAG: usize = 16;
-/// Where all that follows the tag is.
+/// The offset of everything behind the tag.
 const REST: usize = TAG + 8;
 
 /// What the bytes of a superblock are.

@@ -19,7 +19,7 @@ pub(crate) enum Operation {
     Remove(u64),
 }
 
-/// What is in the table, and what may be in it instead while an operation is under way.
+/// The content of the table, and the alternative while an operation is under way.
 #[derive(Clone, Default)]
 pub(crate) struct Content {
     now: BTreeMap<u64, u64>,

@@ -140,7 +140,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         Self { journal, placement, is_done: false }
     }
 
-    /// What everything is durable before, of what comes before this.
+    /// The position before which everything was durable when this was reserved.
     #[inline]
     fn durable(&self) -> u64 {
         self.journal.in_flight.durable().min(self.placement.start)
@@ -179,7 +179,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         medium.write(at + HEADER + words.len() as u64, last);
         let first = self.first_part(at..end);
         let written = medium.writeback(first.end..end);
-        // Whoever sees it sees what it vouches for.
+        // A reader that sees the tag sees everything that the record vouches for.
         medium.store(at, tag::of(seed, payload), Ordering::Release);
         self.complete(first, written)
     }

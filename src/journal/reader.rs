@@ -427,8 +427,8 @@ impl<'m, M: Readable> Walk<'m, M> {
             return Ok(Some(end));
         }
         self.patience = Patience::default();
-        // What begins here or behind was reserved when something at `end` was durable: all that is under way ends at most
-        // a window behind what is.
+        // A record that begins at `from` or behind was reserved when a record at `end` was durable: everything under
+        // way ends at most a window behind the durable end.
         let from = end + geometry.window;
         let segment_end = geometry.segment_of(from) + geometry.segment;
         for at in (from..segment_end.min(self.limit)).step_by(8) {

@@ -47,7 +47,7 @@ impl<'r, M: Readable> Salvage<'r, M> {
         [self.before, self.walk.epoch]
     }
 
-    /// Whether a mark is where it has come to.
+    /// True if a mark is at the current position.
     pub(super) fn is_at_mark(&self) -> Result<bool, M::Error> {
         Ok(self.walk.mark(self.walk.at)?.is_some())
     }

@@ -50,7 +50,7 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// Whether more may be verified in a segment.
+    /// True if so many more bytes may be verified in the segment.
     const fn has_some(&mut self, segment: u64, bytes: u64) -> bool {
         if self.segment != segment {
             *self = Self { segment, spent: 0 };
@@ -119,8 +119,8 @@ impl<'m, M: Readable> Walk<'m, M> {
         }
     }
 
-    /// Whether a record that is no mark can be here. A segment begins with a mark, and so does an epoch, but for a
-    /// void before it where no mark fits.
+    /// True if a record other than a mark can be here. A segment begins with a mark. So does an epoch, but for a void
+    /// before the mark if no mark fits there.
     fn may_be(&self, at: u64, header: Header) -> bool {
         let geometry = self.superblock.geometry;
         let is_in_epoch = at < self.superblock.epoch_start || self.epoch == self.superblock.epoch;

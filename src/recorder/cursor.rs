@@ -151,7 +151,7 @@ impl Cursor {
         self.nested.store(self.nested.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
     }
 
-    /// Whether the file's word that counts the lost is to be written back.
+    /// True if the file's count of lost events must be written back.
     pub(super) fn is_lost_word_new(&self, word: u64) -> bool {
         word != self.lost_done.load(Ordering::Acquire)
     }

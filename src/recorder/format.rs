@@ -296,7 +296,7 @@ pub(super) enum BadDescriptor {
 }
 
 impl BadDescriptor {
-    /// Whether it is of a version that is still to come.
+    /// True if the version is newer than this crate's.
     pub(super) const fn is_newer(&self) -> bool {
         matches!(self, Self::Version(version) if *version > VERSION)
     }

@@ -251,7 +251,7 @@ impl<'r, M: Medium> Writer<'r, M> {
 
     /// Goes on where the last owner has stopped.
     fn take_up(&self) {
-        // What that thread has stored this one may have to write back.
+        // This thread may have to write back what the other thread stored.
         self.medium.order_observed();
         let Description { geometry, generation, .. } = *self.description;
         let (size, head) = (u64::from(geometry.size), self.cursor.head());
@@ -285,7 +285,7 @@ impl<'r, M: Medium> Writer<'r, M> {
             NotRecorded::Nested => self.cursor.lose_nested(),
             _ => self.cursor.lose(),
         }
-        // What writes it back looks for this word, not for the cursor's count.
+        // The write-back compares with this word, not with the cursor's count.
         let at = Geometry::loss(self.shard);
         let word = self.description.loss_word(self.shard, self.cursor.lost());
         self.medium.store(at, word, Ordering::Relaxed);

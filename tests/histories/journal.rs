@@ -9,7 +9,7 @@ use core::fmt;
 use core::sync::atomic::Ordering::Relaxed;
 use std::rc::Rc;
 
-/// Where the log begins, by the documentation of the format.
+/// The start of the log, by the documentation of the format.
 const LOG: u64 = 8192;
 
 /// A journal of these sizes, with these operations.
@@ -55,7 +55,7 @@ enum Do {
     Damage(u64),
 }
 
-/// What became of a record.
+/// The state of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     /// Room is reserved, and the record is not finished.
@@ -136,7 +136,7 @@ impl Log {
         self.entries.retain(|entry| entry.number < number);
     }
 
-    /// Whether damage to the record shows: it was found at an opening, or acknowledged before another one began.
+    /// True if damage to the record must show: it was found at an opening, or acknowledged before another record began.
     fn must_be_noticed(&self, damaged: u64) -> bool {
         let is_evidence = |entry: &Entry| {
             entry.number == damaged && entry.is_found
@@ -289,8 +289,8 @@ impl<'m> Handles<'_, 'm> {
         }
     }
 
-    /// Whether whatever is reserved next fits into the window, which is two segments: what is reserved ends in the
-    /// segment where the durable part ends.
+    /// True if any next reservation fits into the window of two segments: the reserved part ends in the segment where
+    /// the durable part ends.
     fn has_room_in_window(&self) -> bool {
         let head = self.journal.head().get();
         let limit = head - head % self.segment + self.journal.capacity();

@@ -11,7 +11,7 @@ use core::ops::Range;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// Where blobs and tables begin, by the documentation of the format, in units of 64.
+/// The start of blobs and tables, by the documentation of the format, in units of 64.
 const DATA: u64 = 25_600;
 const UNIT: u64 = 64;
 
@@ -98,7 +98,7 @@ struct Leases<'r, R: Readable> {
 /// A lease, and the bytes that it keeps.
 type Held<'r, R> = (Lease<'r, R>, Rc<[u8]>);
 
-/// What comes after an operation.
+/// The step after an operation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Next {
     Operation,

@@ -33,7 +33,7 @@ enum Do {
     Reopen,
 }
 
-/// What became of an event.
+/// The state of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     UnderWay,

@@ -8,7 +8,7 @@ use core::ffi::{c_int, c_long};
 use core::fmt::Display;
 use core::ptr::null_mut;
 
-/// How a child ended.
+/// The end of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Killed,

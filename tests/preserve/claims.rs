@@ -193,7 +193,7 @@ pub(crate) fn live(bytes: usize, steps: &[Step]) -> Lived {
     Lived { image: medium.bytes(), generation: store.generation(), last, before, history, places }
 }
 
-/// Where the list of a blob's tags is, by the documentation of the format.
+/// The offset of a blob's list of tags, by the documentation of the format.
 fn tags(info: &Info) -> Range<u64> {
     let chunks = info.len.div_ceil(CHUNK);
     let at = info.offset + info.len.next_multiple_of(8);

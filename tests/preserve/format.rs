@@ -11,9 +11,9 @@ use core::sync::atomic::Ordering::Relaxed;
 
 /// Bytes of the store.
 const BYTES: u64 = DATA + 74_048;
-/// Where the table is, and its copy: below the two of the creation, which have 176 bytes each.
+/// The offsets of the table and its copy: below the two of the creation, which have 176 bytes each.
 const TABLES: [u64; 2] = [BYTES - 384 - 320, BYTES - 384 - 640];
-/// Where the second blob is, behind the first one, which takes a unit.
+/// The offset of the second blob, behind the first one, which takes a unit.
 const SECOND: u64 = DATA + 64;
 /// Its tags, behind its 65542 bytes.
 const TAGS_AT: u64 = SECOND + 65_544;

@@ -55,7 +55,8 @@ fn table(blobs: &Blobs, unit: u64) -> u64 {
     (PREAMBLE + entries).next_multiple_of(unit)
 }
 
-/// What is free is all but blobs, in whole units, and two tables. These blobs have one chunk, so no list of tags.
+/// The free space is everything but blobs, in whole units, and two tables. These blobs have one chunk, so no list of
+/// tags.
 fn capacity_is_right(store: &Store<Plain>, blobs: &Blobs, bytes: usize, unit: u64) -> Capacity {
     let capacity = store.capacity().unwrap();
     let total = bytes as u64 / unit * unit - (DATA as u64).next_multiple_of(unit);

@@ -26,7 +26,7 @@ enum Bug {
     ExpectsZeros,
     /// The log fails when it is full, and not as it should.
     PanicsWhenFull,
-    /// What is done depends on how often it was done.
+    /// The operation depends on the number of runs before it.
     CountsRuns,
 }
 
@@ -44,7 +44,7 @@ enum Do {
     Begin,
 }
 
-/// What was acknowledged, and what may be there behind it.
+/// The acknowledged numbers, and those that may follow them.
 #[derive(Clone, Debug, Default)]
 struct Numbers {
     acknowledged: Vec<u64>,

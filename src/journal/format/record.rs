@@ -24,10 +24,10 @@ pub(in crate::journal) enum Kind {
     Void = 3,
 }
 
-/// How much a record vouches for: that everything before some position was durable when it was written.
+/// The claim of a record: everything before some position was durable when the record was written.
 ///
-/// It is kept in 5 bits, rounded towards less. So what is whole behind something that is missing tells in most
-/// cases that this had been durable and is damaged, and not torn.
+/// It is kept in 5 bits, rounded towards less. So a whole record behind a missing one shows, in most cases, that the
+/// missing one had been durable and is damaged, not torn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::journal) struct Vouch(u8);
 
@@ -39,7 +39,7 @@ impl Vouch {
     /// For everything before the void in front of that mark.
     pub(in crate::journal) const BEFORE_VOID: Self = Self(31);
 
-    /// What a record in a place can vouch for where everything before `durable`, and nothing behind its start, is.
+    /// The claim of a record at `placement`, when everything before `durable` is durable and nothing behind it.
     #[inline]
     pub(in crate::journal) const fn of(placement: &Placement, durable: u64) -> Self {
         match (placement.mark, placement.void) {
@@ -69,7 +69,7 @@ impl Vouch {
         match (self, void) {
             (Self::NOTHING, _) | (Self::BEFORE_VOID, None) => 0,
             (Self::BEFORE_VOID, Some(void)) => void,
-            // Where no void fits a word can be left.
+            // A last word can be left over that no void fits into.
             (Self::BEFORE_MARK, _) => segment.saturating_sub(WORD),
             (Self(1), _) => position,
             (Self(exponent), _) => position.saturating_sub(WORD << (exponent - 2)),
@@ -94,7 +94,7 @@ const fn low_half(position: u64) -> u32 {
     (position / WORD) as u32
 }
 
-/// Whether the second word of a header says that it is at a position.
+/// True if the second word of a header states this position.
 #[inline]
 pub(in crate::journal) const fn names(word: u64, position: u64) -> bool {
     // Nothing is not the header of the first position.
@@ -123,7 +123,7 @@ impl Header {
         Self { tag: tag::of(seed, payload), ..header }
     }
 
-    /// Whether the payload is that of this header, at this position, in the epoch of the key.
+    /// True if the payload belongs to this header, at this position, in the epoch of the key.
     #[inline]
     pub(in crate::journal) fn proves(&self, key: u64, position: u64, payload: &[u8]) -> bool {
         tag::of(self.seed(key, position), payload) == self.tag
@@ -209,7 +209,7 @@ impl Mark {
         bytes
     }
 
-    /// What a mark says and its position, if its words and what follows them prove themselves.
+    /// The content of a mark and its position, if the tag over its words and payload is right.
     pub(in crate::journal) fn read(
         words: [u64; 2],
         payload: &[u8; MARK as usize],

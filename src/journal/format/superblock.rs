@@ -89,8 +89,8 @@ impl Superblock {
         self.is_consistent().then_some(self)
     }
 
-    /// Whether its numbers can be: a tag can be right by accident, and what is counted on from them must
-    /// neither overflow nor go on for ever.
+    /// True if its numbers are possible. A tag can be right by accident, and arithmetic on the numbers must neither
+    /// overflow nor loop for ever.
     fn is_consistent(&self) -> bool {
         let Self { geometry, head, epoch_start, acknowledged, generation, .. } = *self;
         head.is_multiple_of(super::WORD)

@@ -283,7 +283,7 @@ const PATIENCE: u64 = 2;
 /// A search for records in a sub-buffer, whose work is bounded whatever its bytes are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Search {
-    /// Where the sub-buffer begins.
+    /// The offset of the sub-buffer.
     start: u64,
     size: u64,
     /// So many bytes may still be verified in vain.

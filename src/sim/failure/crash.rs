@@ -19,7 +19,7 @@ pub(crate) struct Crash {
     pub(crate) is_recovery: bool,
     /// A name for what it cut.
     pub(super) name: String,
-    /// What the outside world learned in the run.
+    /// The notes that left the machine in the run.
     pub(super) notes: Vec<String>,
     /// The events that are shown of the runs before: numbers go on, so that each is of one event.
     pub(super) before: usize,

@@ -42,7 +42,7 @@ pub struct Failure {
     model: Model,
     violation: Violation,
     pub(crate) crashes: Vec<Crash>,
-    /// What led to it, instead of a workload.
+    /// The history that led to it, instead of a workload.
     story: Option<Story>,
     replay: Replay,
 }
@@ -52,7 +52,7 @@ pub struct Failure {
 pub(crate) struct Story {
     /// The lives, a line for each.
     pub(crate) lives: Vec<String>,
-    /// How the history was found.
+    /// The search that found the history.
     pub(crate) origin: String,
 }
 

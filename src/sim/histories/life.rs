@@ -12,8 +12,8 @@ pub(super) type Pick<'p, O> = dyn FnMut(&[O]) -> Option<usize> + 'p;
 
 /// One life of a [`Structure`]: from its opening to a crash.
 ///
-/// When [`next`](Self::next) returns `None` the process is dead. Handles that are dropped then, reservations or
-/// transactions, change nothing, so they can simply be kept until the function returns.
+/// The process is dead once [`next`](Self::next) returns `None`. Dropping a handle after that, a reservation or a
+/// transaction, changes nothing, so handles can be kept until the function returns.
 pub struct Life<'m, S: Structure> {
     medium: &'m SimMedium,
     structure: &'m S,

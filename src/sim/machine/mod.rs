@@ -177,7 +177,7 @@ impl Machine {
         self.order(thread, Location::caller());
     }
 
-    /// What [`barrier`](Self::barrier) does.
+    /// Carries out [`barrier`](Self::barrier).
     pub(crate) fn order(&mut self, thread: usize, place: Place) {
         self.happened(thread, What::Fence { completes: false }, place);
         self.order_open(thread);

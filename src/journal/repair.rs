@@ -1,13 +1,13 @@
 //! Making a damaged journal whole again, as far as it goes.
 
 use super::error::Error;
-use super::format::geometry::LOG;
+use super::format::geometry::{Geometry, LOG};
 use super::format::record::{Epoch, HEADER, MARK, Mark, void};
 use super::format::superblock::Superblock;
 use super::open::persist;
 use super::salvage::{Salvage, Salvaged};
 use super::walk::{Walk, mark_at};
-use super::{Journal, Options, Position, Recovered, Repaired, superblocks};
+use super::{Identity, Journal, Options, Position, Recovered, Repaired, superblocks};
 use crate::medium::Medium;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -28,7 +28,8 @@ impl Options<'_> {
     /// If there is no journal, or not the whole of it; of another version; if the medium fails.
     ///
     /// # Cost
-    /// All of the medium is read, and the records three times.
+    /// All of the medium is looked through twice for marks, and the records are read three times. Memory is needed for
+    /// one segment and for the returned ranges.
     pub fn repair<M: Medium>(
         mut self,
         medium: M,
@@ -48,20 +49,19 @@ impl Options<'_> {
                 rebuilt(&medium, Some(known))?.filter(is_later).unwrap_or(known)
             }
         };
-        let mut superblock = with_room(&medium, superblock)?;
+        let (mut superblock, last) = with_room(&medium, superblock)?;
         let (found, epoch) = self.survey(&medium, superblock)?;
         let Recovered { records, end, .. } = found;
         let (repaired, epoch) = if found.damage.is_none() && found.behind == 0 {
             (Repaired { records, lost: Vec::new(), end }, epoch)
         } else {
             // Until all of it is mended it is damaged, so that nobody opens it between.
-            superblock.acknowledged = end_of_salvage(&medium, superblock)?;
+            superblock.acknowledged = last;
             superblock.generation += 1;
             superblock = superblock.checked().ok_or(Error::WornOut)?;
             superblocks::store(&medium, &superblock)?;
             mend(&medium, superblock)?
         };
-        superblocks::writeback(&medium, &superblock)?;
         persist(&medium, &superblock.geometry, superblock.head..repaired.end.0)?;
         Ok((self.begin(medium, superblock, (repaired.end.0, epoch))?, repaired))
     }
@@ -76,7 +76,7 @@ fn mend<M: Medium>(
     let mut repaired = Repaired { records: 0, lost: Vec::new(), end: Position(head) };
     let mut salvage = Salvage::new(Walk::new(medium, superblock));
     let mut last = superblock.head_epoch;
-    // Where the part that is not covered yet begins and ends, and the epoch before it.
+    // The range that is not covered yet, and the epoch before it.
     let mut gap: Option<(Range<u64>, Epoch)> = None;
     while let Some(found) = salvage.next() {
         let [before, epoch] = salvage.epochs_around();
@@ -98,7 +98,7 @@ fn mend<M: Medium>(
             // To be told by the record that comes next.
             Salvaged::Skipped(_) => LeadsTo::Nothing,
         };
-        // Where nothing fits that leads to it, a record is given up with what is before it.
+        // If no pieces fit that lead to the record, it is given up with everything before it.
         let Some(pieces) = pieces(&mark, range.clone(), before, leads_to) else {
             gap = Some((range.start..end, before));
             continue;
@@ -117,7 +117,7 @@ fn mend<M: Medium>(
     Ok((repaired, last))
 }
 
-/// What a walk finds behind a range that is covered.
+/// The kind of record that a walk finds behind a covered range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LeadsTo {
     /// A record of the epoch.
@@ -128,9 +128,9 @@ enum LeadsTo {
     Nothing,
 }
 
-/// What puts nothing into a range, in a way that a walk passes: marks where segments begin, and where the epoch
-/// changes from the one `before`; voids for the rest. `None`, if there is no room for it. Until all of it is persistent
-/// the journal is as damaged as before, or less.
+/// Pieces that cover a range without a record, so that a walk passes it: marks at the starts of segments and at the
+/// change from the epoch `before`, voids for the rest. `None` if they do not fit. Until all pieces are persistent the
+/// journal is as damaged as before, or less.
 fn pieces(
     mark: &Mark,
     range: Range<u64>,
@@ -166,7 +166,7 @@ fn pieces(
     (epoch == mark.epoch || leads_to == LeadsTo::Mark).then_some(pieces)
 }
 
-/// A superblock as the marks tell of it, if there are any, and one that may be older.
+/// The superblock that the marks show, if there are any, beside a `known` one that may be older.
 fn rebuilt<M: Medium>(
     medium: &M,
     known: Option<Superblock>,
@@ -180,22 +180,19 @@ fn rebuilt<M: Medium>(
     if size < needed {
         return Err(Error::Truncated { size, needed });
     }
-    let mut marks = Vec::new();
-    // Not where segments begin only: the last epoch may have begun behind the last of these places.
-    for place in (LOG..=geometry.bytes() - Mark::SIZE as u64).step_by(8) {
-        let found = mark_in_place(medium, place)?;
-        let is_its = |mark: &Mark| mark.identity == identity && mark.geometry == geometry;
-        marks.extend(found.filter(|(_, mark)| is_its(mark)));
-    }
-    // The oldest of the last lap.
-    let last = marks.iter().map(|(at, _)| *at).max().unwrap_or(0);
+    let mut last = 0;
+    each_mark(medium, identity, geometry, |at, _| last = last.max(at))?;
+    // The oldest and the newest of the last lap.
     let from = (geometry.segment_of(last) + geometry.segment).saturating_sub(geometry.capacity);
-    let lap = marks.iter().filter(|(at, _)| *at >= from);
-    let oldest = lap.clone().min_by_key(|(at, _)| *at).copied();
-    let newest = lap.max_by_key(|(_, mark)| mark.epoch.number).copied();
-    let (Some((head, oldest)), Some((_, newest))) = (oldest, newest) else {
-        return Ok(None);
-    };
+    let mut lap: Option<[(u64, Mark); 2]> = None;
+    each_mark(medium, identity, geometry, |at, mark| {
+        if at >= from {
+            let [oldest, newest] = lap.get_or_insert([(at, mark); 2]);
+            *oldest = if at < oldest.0 { (at, mark) } else { *oldest };
+            *newest = if mark.epoch.number > newest.1.epoch.number { (at, mark) } else { *newest };
+        }
+    })?;
+    let Some([(head, oldest), (_, newest)]) = lap else { return Ok(None) };
     // Its head holds, if nothing was written over it since.
     let (head, head_epoch) = match known {
         Some(known) if last < geometry.limit(known.head) => (known.head, known.head_epoch),
@@ -215,34 +212,45 @@ fn rebuilt<M: Medium>(
     Ok(Some(superblock))
 }
 
-/// The same with room to begin an epoch in. Appending leaves it: where there is none, the oldest segments had been
-/// trimmed, as a superblock has said that is lost.
+/// Calls `see` with each mark of this journal, and its position. An epoch may begin, and so have its mark, behind the
+/// start of a segment.
+fn each_mark<M: Medium>(
+    medium: &M,
+    identity: Identity,
+    geometry: Geometry,
+    mut see: impl FnMut(u64, Mark),
+) -> Result<(), M::Error> {
+    for place in (LOG..=geometry.bytes() - Mark::SIZE as u64).step_by(8) {
+        if let Some((at, mark)) = mark_in_place(medium, place)?
+            && mark.identity == identity
+            && mark.geometry == geometry
+        {
+            see(at, mark);
+        }
+    }
+    Ok(())
+}
+
+/// The superblock with space to begin an epoch in, and the end of the last record that proves itself. Appending leaves
+/// that space. If it is missing, a lost superblock had trimmed the oldest segments.
 fn with_room<M: Medium>(
     medium: &M,
     mut superblock: Superblock,
-) -> Result<Superblock, Error<M::Error>> {
+) -> Result<(Superblock, u64), Error<M::Error>> {
     let geometry = superblock.geometry;
+    let mut salvage = Salvage::new(Walk::new(medium, superblock));
     loop {
         let limit = geometry.limit(superblock.head);
-        if geometry.beginning(end_of_salvage(medium, superblock)?).end <= limit {
-            return Ok(superblock);
+        let end = salvage.end_of_records()?;
+        if geometry.beginning(end).end <= limit {
+            return Ok((superblock, end));
         }
         superblock.head = geometry.segment_of(superblock.head) + geometry.segment;
         if superblock.epoch_start == limit {
             superblock.epoch_start = geometry.limit(superblock.head);
         }
+        salvage.go_on_with(superblock);
     }
-}
-
-/// The end of the last record that proves itself.
-fn end_of_salvage<M: Medium>(medium: &M, superblock: Superblock) -> Result<u64, Error<M::Error>> {
-    let mut end = superblock.head;
-    for found in Salvage::new(Walk::new(medium, superblock)) {
-        if let Salvaged::Record(record) = found? {
-            end = record.end.0;
-        }
-    }
-    Ok(end)
 }
 
 /// Some mark, by which the sizes are known.

@@ -2,6 +2,7 @@
 
 use super::error::Error;
 use super::format::record::{Epoch, Kind};
+use super::format::superblock::Superblock;
 use super::walk::{Step, Walk};
 use super::{Position, Record};
 use crate::medium::Readable;
@@ -50,6 +51,22 @@ impl<'r, M: Readable> Salvage<'r, M> {
     /// True if a mark is at the current position.
     pub(super) fn is_at_mark(&self) -> Result<bool, M::Error> {
         Ok(self.walk.mark(self.walk.at)?.is_some())
+    }
+
+    /// Goes through the rest, and returns the end of the last record that proves itself.
+    pub(super) fn end_of_records(&mut self) -> Result<u64, M::Error> {
+        while !self.is_over {
+            self.step()?;
+        }
+        Ok(self.walk.last.0)
+    }
+
+    /// Goes on behind the last record, up to the limit of a superblock with a later head.
+    pub(super) const fn go_on_with(&mut self, superblock: Superblock) {
+        self.walk.limit = superblock.geometry.limit(superblock.head);
+        self.walk.superblock = superblock;
+        (self.walk.at, self.walk.epoch) = self.walk.last;
+        self.is_over = false;
     }
 
     fn step(&mut self) -> Result<Option<Salvaged>, M::Error> {

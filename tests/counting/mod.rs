@@ -17,6 +17,7 @@ pub(crate) struct Counting<M = SimMedium> {
     stored: AtomicU64,
     lines: AtomicU64,
     fences: AtomicU64,
+    looked_at: AtomicU64,
     /// So many write-backs succeed.
     pub(crate) left: AtomicU64,
 }
@@ -40,6 +41,7 @@ impl<M> Counting<M> {
             stored: zero(),
             lines: zero(),
             fences: zero(),
+            looked_at: zero(),
             left: AtomicU64::new(u64::MAX),
         }
     }
@@ -47,6 +49,11 @@ impl<M> Counting<M> {
     /// Bytes stored, lines written back and fences since the last time.
     pub(crate) fn taken(&self) -> [u64; 3] {
         [&self.stored, &self.lines, &self.fences].map(|count| count.swap(0, Relaxed))
+    }
+
+    /// Bytes loaded and read since the last time.
+    pub(crate) fn looks_taken(&self) -> u64 {
+        self.looked_at.swap(0, Relaxed)
     }
 }
 
@@ -66,6 +73,7 @@ impl<M: Medium<Error = Infallible>> Medium for Counting<M> {
     }
 
     fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.looked_at.fetch_add(8, Relaxed);
         self.medium.load(at, order)
     }
 
@@ -75,6 +83,7 @@ impl<M: Medium<Error = Infallible>> Medium for Counting<M> {
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Broken> {
+        self.looked_at.fetch_add(into.len() as u64, Relaxed);
         let Ok(()) = self.medium.read(at, into);
         Ok(())
     }

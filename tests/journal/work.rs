@@ -1,5 +1,6 @@
 //! The work of reading: bounded by the size of the journal, whatever is in it.
 
+use crate::counting::Counting;
 use crate::looks::Looks;
 use cachemaint::journal::{Options, Reader, Salvaged};
 use cachemaint::medium::Medium;
@@ -48,4 +49,53 @@ fn crafted_bytes_cost_no_more_than_a_multiple_of_the_journal() {
     assert_eq!(salvaged.count(), 10);
     let count = looks.taken();
     assert!(count < most, "salvaged: {count}");
+}
+
+/// By hand, of what is not crafted: two searches for marks load two words at each word. Each of three passes over the
+/// records loads one word at each word, and reads each record once.
+const MOST_OF_A_REPAIR: u64 = 2 * 2 + 3 * 2;
+
+#[test]
+fn a_repair_is_linear_where_each_segment_shows_that_another_one_was_trimmed() {
+    const SEGMENTS: usize = 64;
+    const SEGMENT: usize = 1024;
+    let medium = Simulation::new(Model::x86(), (LOG + SEGMENTS * SEGMENT) as u64).medium();
+    let counting = Counting::new(&medium);
+    let options = || Options::with_entropy([1, 2]).segment(SEGMENT as u64);
+    let journal = options().create(&counting).unwrap();
+    let mut superblocks = [0; LOG];
+    medium.read(0, &mut superblocks).unwrap();
+    // One record fills a segment behind its mark.
+    let append = || journal.append(&[7; SEGMENT - 64 - 16]).unwrap();
+    for _ in 0..SEGMENTS - 1 {
+        append();
+    }
+    journal.trim(journal.end()).unwrap();
+    for _ in 0..SEGMENTS - 2 {
+        append();
+    }
+    drop(journal);
+    // Of the second lap no mark is left, and no superblock.
+    medium.write(0, &superblocks);
+    for segment in 0..SEGMENTS - 3 {
+        medium.write((LOG + segment * SEGMENT) as u64, &[0; 64]);
+    }
+    counting.looks_taken();
+    let (_, repaired) = options().repair(&counting).unwrap();
+    let looks = counting.looks_taken();
+    assert!(looks < MOST_OF_A_REPAIR * medium.len(), "{looks}");
+    // Segments 62 to 124 of all: a lap, less the one in which the next epoch begins.
+    assert_eq!(repaired.records, SEGMENTS as u64 - 1);
+}
+
+#[test]
+fn a_repair_of_crafted_bytes_costs_no_more_than_a_multiple_of_the_journal() {
+    let image = crafted();
+    let medium = Simulation::new(Model::x86(), image.len() as u64).medium();
+    medium.write(0, &image);
+    let counting = Counting::new(&medium);
+    let (_, repaired) = Options::with_entropy([3, 4]).repair(&counting).unwrap();
+    let looks = counting.looks_taken();
+    assert!(looks < (4 + 3 * MOST) * medium.len(), "{looks}");
+    assert_eq!(repaired.records, 10);
 }

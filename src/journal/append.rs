@@ -150,7 +150,7 @@ impl<'j, M: Medium> Claim<'j, M> {
     #[inline]
     fn header(&self, len: u64) -> (Header, u64) {
         let position = self.placement.record;
-        let vouch = Vouch::of(&self.placement, self.durable());
+        let vouch = Vouch::new(position, self.durable());
         Header::begin(self.journal.epoch.key, Kind::Data, vouch, len, position)
     }
 

@@ -70,11 +70,7 @@ impl Group {
             let start = records.len();
             let position = placement.record + start as u64;
             // None vouches for those before it in the group.
-            let vouch = match start {
-                0 => Vouch::of(placement, durable),
-                _ => Vouch::new(position, durable),
-            };
-            let header = Header::of(key, vouch, payload, position);
+            let header = Header::of(key, Vouch::new(position, durable), payload, position);
             records.extend_from_slice(&header.bytes(position));
             records.extend_from_slice(payload);
             records.resize(start + (HEADER + *len as u64).next_multiple_of(alignment) as usize, 0);

@@ -50,11 +50,9 @@
 //! evidence:
 //! - Everything before the epoch was found whole when it began. Everything before a [trim](Journal::trim) or a
 //!   [close](Journal::close) had been acknowledged by then, and the superblock says so.
-//! - Each record *vouches*: it says up to where everything was durable when it was written. A producer that waits for each
-//!   append so vouches for all before it, and a lost record is known as damage as soon as there is one behind it; where
-//!   the void at the end of its segment is lost with it, as soon as there are two. Of one that is appended while others are
-//!   under way the distance to what was durable is kept as a power of two: damage to what was durable last can be taken
-//!   for a torn end then.
+//! - Each record *vouches*: it states the position before which everything was durable when it was written. A producer
+//!   that waits for each append so vouches for all before it, and a lost record is known as damage as soon as there is one
+//!   behind it. If the void at the end of its segment is lost with it, two are needed.
 //! - At most a [window](Options::window) is under way, so what proves itself farther behind is evidence, too.
 //!
 //! Without evidence the end is torn, and [`Recovered::behind`] counts the whole records behind it. They do not count, as
@@ -64,7 +62,7 @@
 //! A damaged journal is not appended to: its prefix can be read, what is whole behind the damage can be
 //! [salvaged](Reader::salvage), and [`Options::repair`] makes it one that can be appended to.
 //!
-//! # The format, version 2
+//! # The format, version 3
 //! All numbers are little-endian. The medium begins with two superblocks, each in a page of 4096 bytes of its own, at
 //! offsets 0 and 4096; each is written as a whole in the place of the older one. The log is at offset 8192. It is
 //! a ring of segments; position *p* is at offset 8192 + *p* modulo its capacity, and positions go on
@@ -75,7 +73,7 @@
 //! | superblock, offset | bytes | what |
 //! |---|---|---|
 //! | 0 | 8 | magic: `cmjournl` |
-//! | 8 | 4 | version: 2 |
+//! | 8 | 4 | version: 3 |
 //! | 12 | 4 | zeros |
 //! | 16 | 8 | tag: H(H(0, bytes 0 to 15), bytes 24 to 127) |
 //! | 24 | 16 | identity, random |
@@ -99,17 +97,16 @@
 //! |---|---|---|
 //! | 0 | 8 | tag: H(H(key, bytes 8 to 15 and the position in 8 bytes), payload), with the key of the epoch |
 //! | 8 | 3 | length of the payload in bytes |
-//! | 11 | 1 | bits 0 to 2, the kind: 1 data, 2 mark, 3 void. Bits 3 to 7, for how much it vouches |
-//! | 12 | 4 | the low half of the position divided by 8 |
+//! | 11 | 3 | bits 0 to 2, the kind: 1 data, 2 mark, 3 void. Bits 3 to 23, *v*: for how much it vouches |
+//! | 14 | 2 | (*w* XOR (⌊*w* / 2^16⌋ × 0x9e3779b97f4a7c15 modulo 2^64) / 2^48) modulo 2^16; *w* is the position divided by 8 |
 //! | 16 | | payload |
 //!
-//! - A record vouches for nothing with 0; for everything before its position with 1; with *n* from 2 to 27 for everything
-//!   up to 8 × 2^(*n* - 2) bytes before its position; with 30, as the first in its segment, for everything before that, but
-//!   for the last 8 bytes; with 31, for everything before the void at the end of the segment before.
+//! - A record vouches for nothing if *v* is 0. If *v* is at most 2^20, it vouches for everything up to 8 × (*v* - 1) bytes
+//!   before its position. If *v* is more, it vouches for everything up to 512 × (*v* - 2^20) bytes before its position.
 //! - Each segment, and each epoch, begins with a *mark*, whose tag has the key `cmj mark` (as a number). Its payload:
-//!   identity (16 bytes), number of the epoch (8), its key (8), capacity (8), the binary logarithms of segment and
-//!   alignment (1 and 1), segments of the window (2), the high half of the position divided by 8 (4). It tells the
-//!   key of what follows, and all that a lost superblock knew.
+//!   identity (16 bytes), number of the epoch (8), its key (8), segments of the log (6), the binary logarithms of segment
+//!   and alignment (1 and 1), segments of the window (2), the position divided by 2^19 (6). It has the key of what
+//!   follows, and all that a lost superblock had.
 //! - A *void* fills what is left of a segment, or a place that was reserved in vain. Its length leads to its end; its tag
 //!   is that of a record with this length and no payload, with the key of the epoch that it is in. Where an epoch
 //!   begins so near to the end of a segment that no mark fits, there is a void of the epoch before.

@@ -456,20 +456,16 @@ impl<'m, M: Readable> Walk<'m, M> {
     /// The whole records of the last epoch in the window behind `end`, where one is missing.
     fn behind(&mut self, end: u64) -> Result<Behind, M::Error> {
         let geometry = self.superblock.geometry;
-        let (mut behind, mut last_void) = (Behind::default(), None);
+        let mut behind = Behind::default();
         let mut at = geometry.settled(end) + 8;
         while at < self.limit.min(end + geometry.window) {
             let Some(header) = self.whole(at)? else {
                 at += 8;
                 continue;
             };
-            if header.kind == Kind::Void {
-                last_void = Some(at);
-            } else {
-                let segment = geometry.segment_of(at);
-                let void = last_void.filter(|void| geometry.segment_of(*void) < segment);
+            if header.kind == Kind::Data {
                 behind.records += 1;
-                if behind.vouching.is_none() && header.vouch.durable(at, segment, void) > end {
+                if behind.vouching.is_none() && header.vouch.durable(at) > end {
                     behind.vouching = Some(at);
                 }
             }

@@ -17,7 +17,8 @@ pub(crate) struct Counting<M = SimMedium> {
     stored: AtomicU64,
     lines: AtomicU64,
     fences: AtomicU64,
-    looked_at: AtomicU64,
+    /// Bytes loaded and read.
+    pub(crate) looked_at: AtomicU64,
     /// So many write-backs succeed.
     pub(crate) left: AtomicU64,
 }
@@ -49,11 +50,6 @@ impl<M> Counting<M> {
     /// Bytes stored, lines written back and fences since the last time.
     pub(crate) fn taken(&self) -> [u64; 3] {
         [&self.stored, &self.lines, &self.fences].map(|count| count.swap(0, Relaxed))
-    }
-
-    /// Bytes loaded and read since the last time.
-    pub(crate) fn looks_taken(&self) -> u64 {
-        self.looked_at.swap(0, Relaxed)
     }
 }
 

@@ -51,7 +51,7 @@ enum Do {
     TrimAll,
     /// Drops all and opens the journal again.
     Reopen,
-    /// Overwrites a word of the oldest record, when nothing is under way.
+    /// Overwrites a word of the oldest record, which is acknowledged.
     Damage(u64),
 }
 
@@ -105,11 +105,7 @@ impl Log {
         self.entries.iter().filter(|entry| entry.class == class).count()
     }
 
-    fn is_quiet(&self) -> bool {
-        self.count(Class::Reserved) + self.count(Class::UnderWay) == 0
-    }
-
-    /// The records that are there, if nothing is under way.
+    /// The acknowledged records.
     fn there(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| entry.class == Class::Acknowledged)
     }
@@ -139,8 +135,9 @@ impl Log {
     /// True if damage to the record must show: it was found at an opening, or acknowledged before another record began.
     fn must_be_noticed(&self, damaged: u64) -> bool {
         let is_evidence = |entry: &Entry| {
+            let is_there = matches!(entry.class, Class::UnderWay | Class::Acknowledged);
             entry.number == damaged && entry.is_found
-                || entry.number > damaged && entry.acknowledged > damaged
+                || is_there && entry.number > damaged && entry.acknowledged > damaged
         };
         self.entries.iter().any(is_evidence)
     }
@@ -450,7 +447,7 @@ impl Structure for Shape {
             operations.extend([Do::TrimOne, Do::TrimAll]);
         }
         operations.extend(self.has_reservations.then_some(Do::Reopen));
-        if self.has_damage && model.is_quiet() && model.there().count() > 1 {
+        if self.has_damage && model.entries.len() > 1 && model.there().count() > 0 {
             operations.extend((0..3).map(Do::Damage));
         }
         operations
@@ -506,6 +503,8 @@ fn records_that_end_with_their_own_checksum_are_their_own() {
 
 #[test]
 fn damage_to_a_record_that_others_follow_is_noticed() {
-    let damaged = Shape { has_reservations: false, has_damage: true, ..RESERVED };
-    assert_safe(&damaged, damaged.bytes());
+    for has_reservations in [false, true] {
+        let damaged = Shape { has_reservations, has_damage: true, ..RESERVED };
+        assert_safe(&damaged, damaged.bytes());
+    }
 }

@@ -33,7 +33,7 @@ impl Image {
     /// epoch 0, which has the key 0; epoch 1 from 0 on; nothing acknowledged.
     fn superblock(&mut self) {
         let key = self.key.to_le_bytes();
-        self.put(4096, b"cmjournl\x02\0\0\0");
+        self.put(4096, b"cmjournl\x03\0\0\0");
         self.put(4096 + 24, &IDENTITY);
         self.put(4096 + 40, &[0x80, 1]);
         self.put(4096 + 48, &[0, 1]);
@@ -49,7 +49,8 @@ impl Image {
     fn record(&mut self, position: u64, key: u64, (length, kind): (u32, u32), payload: &[u8]) {
         let mut second = [0; 8];
         second[..4].copy_from_slice(&(length | kind << 24).to_le_bytes());
-        second[4..].copy_from_slice(&(position as u32 / 8).to_le_bytes());
+        // All positions are below 2^19.
+        second[6..].copy_from_slice(&(position as u16 / 8).to_le_bytes());
         let tag = h(h(key, &[&second, &position.to_le_bytes()]), &[payload]);
         self.put(8192 + position, &tag.to_le_bytes());
         self.put(8192 + position + 8, &second);
@@ -61,23 +62,24 @@ impl Image {
         payload[..16].copy_from_slice(&IDENTITY);
         payload[16] = 1;
         payload[24..32].copy_from_slice(&self.key.to_le_bytes());
-        // Capacity 384; segments of 2^7 bytes, aligned to 2^3; two of them are the window.
-        payload[32..34].copy_from_slice(&[0x80, 1]);
-        payload[40..43].copy_from_slice(&[7, 3, 2]);
+        // Three segments of 2^7 bytes, aligned to 2^3; two of them are the window.
+        payload[32] = 3;
+        payload[38..41].copy_from_slice(&[7, 3, 2]);
         self.record(position, u64::from_le_bytes(*b"cmj mark"), (48, 2), &payload);
     }
 
     /// A mark at 0, the record "one" at 64, a void from 88 to the end of the segment, a mark at 128, the record of the
     /// bytes 1 to 40 at 192. Nothing behind.
     ///
-    /// The first record vouches for all before it: 1 in bits 3 to 7; the second one for all before the void: 31.
+    /// The first record vouches for all before it: 1 from bit 3 on; the second one for all before the void, which are
+    /// 104 bytes or 13 words: 14.
     fn log(&mut self) {
         self.mark(0);
         self.record(64, self.key, (3, 1 | 1 << 3), b"one");
         self.record(88, self.key, (24, 3), b"");
         self.mark(128);
         let payload: Vec<u8> = (1..=40).collect();
-        self.record(192, self.key, (40, 1 | 31 << 3), &payload);
+        self.record(192, self.key, (40, 1 | 14 << 3), &payload);
     }
 }
 
@@ -152,7 +154,7 @@ fn each_changed_byte_is_noticed_or_harmless() {
                 };
                 assert_eq!((records.len(), recovered.behind), expected, "offset {at}");
                 // Of the last record nothing may be left that names its position.
-                let is_named = !(8192 + 204..8192 + 208).contains(&at);
+                let is_named = !(8192 + 206..8192 + 208).contains(&at);
                 assert_eq!(recovered.torn, !is_harmless && is_named, "offset {at}");
             }
             // The first record vouches for the mark before it, the second one for the first.
@@ -183,10 +185,10 @@ fn what_is_no_journal_or_not_all_of_one_is_refused() {
     assert!(matches!(options().open(&tiny), Err(Error::Truncated { size: 4000, needed: 4224 })));
 
     let later = golden();
-    bytes[8] = 3;
+    bytes[8] = 4;
     seal(&mut bytes);
     later.write(4096, &bytes);
-    assert!(refused(&later).starts_with("the journal has version 3 of its format"));
+    assert!(refused(&later).starts_with("the journal has version 4 of its format"));
     // Of the first version, which had its checksum elsewhere.
     bytes[8] = 1;
     later.write(4096, &bytes);

@@ -213,6 +213,21 @@ fn damage_in_the_last_group_of_a_closed_journal_is_known_as_damage() {
     assert_eq!((repaired.records, payloads(&journal).len()), (9, 9));
 }
 
+/// By hand: 600 bytes of payload and a header are 77 words. A distance of 128 words would leave out the record before.
+#[test]
+fn a_record_beside_a_long_reservation_vouches_for_the_short_record_before_it() {
+    let medium = medium();
+    let journal = ManuallyDrop::new(options(0).create(&medium).unwrap());
+    journal.append(b"durable").unwrap();
+    let _unfinished = ManuallyDrop::new(journal.reserve(600).unwrap());
+    assert!(!journal.submit(b"behind").unwrap().is_acknowledged().unwrap());
+    let medium = killed(&medium);
+    // The payload of the first record, behind the mark and its header.
+    medium.write(8192 + 64 + 16, &[0xff; 8]);
+    let refused = options(1).open(&medium).map(|(_, recovered)| recovered);
+    assert!(matches!(refused, Err(Error::Damaged(_))), "{refused:?}");
+}
+
 /// The smallest journal that there can be is trimmed to its end, which is that of a segment, again and again.
 #[test]
 fn a_journal_that_is_trimmed_to_its_end_has_room_for_the_longest_record() {

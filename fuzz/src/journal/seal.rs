@@ -56,7 +56,7 @@ fn log(medium: &Memory<'_>, superblock: &Superblock) {
         let second = medium.load(place + 8, Relaxed);
         let (len, kind) = (second & 0xff_ffff, second >> 24 & 7);
         let payload = if kind == 3 { 0 } else { len };
-        if second >> 32 != at / 8 & 0xffff_ffff || place + 16 + payload > medium.len() {
+        if second >> 48 != stated(at) || place + 16 + payload > medium.len() {
             continue;
         }
         let its_key = match kind {
@@ -72,6 +72,12 @@ fn log(medium: &Memory<'_>, superblock: &Superblock) {
             key = medium.load(place + 40, Relaxed);
         }
     }
+}
+
+/// The bits of a position that a header states.
+fn stated(position: u64) -> u64 {
+    let words = position / 8;
+    (words ^ (words >> 16).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) & 0xffff
 }
 
 fn h(seed: u64, bytes: &[u8]) -> u64 {

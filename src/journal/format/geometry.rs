@@ -57,7 +57,7 @@ impl Geometry {
             // A mark and a record of one byte fit.
             && self.size(MARK) + self.size(1) <= segment
             && capacity.is_multiple_of(segment)
-            && capacity / segment >= SEGMENTS
+            && (SEGMENTS..1 << 48).contains(&(capacity / segment))
             && capacity <= i64::MAX as u64 - LOG
             && window.is_multiple_of(segment)
             && (2..=WINDOW).contains(&(window / segment))

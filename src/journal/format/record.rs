@@ -1,7 +1,7 @@
 //! The bytes of a record's header and of a mark.
 
-use super::geometry::{Geometry, Placement};
-use super::{WORD, put, u32_at, u64_at};
+use super::geometry::Geometry;
+use super::{WORD, put, u64_at};
 use crate::journal::Identity;
 use crate::tag;
 
@@ -26,54 +26,40 @@ pub(in crate::journal) enum Kind {
 
 /// The claim of a record: everything before some position was durable when the record was written.
 ///
-/// It is kept in 5 bits, rounded towards less. So a whole record behind a missing one shows, in most cases, that the
+/// It is kept as the distance to that position in words, and 1. A distance that needs more bits is kept in units of
+/// [`COARSE`](Self::COARSE) words, rounded towards less claimed. So a whole record behind a missing one shows that the
 /// missing one had been durable and is damaged, not torn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::journal) struct Vouch(u8);
+pub(in crate::journal) struct Vouch(u32);
 
 impl Vouch {
     /// For nothing.
     pub(in crate::journal) const NOTHING: Self = Self(0);
-    /// For everything before the mark in front of it, which begins its segment. No void is before that.
-    pub(in crate::journal) const BEFORE_MARK: Self = Self(30);
-    /// For everything before the void in front of that mark.
-    pub(in crate::journal) const BEFORE_VOID: Self = Self(31);
-
-    /// The claim of a record at `placement`, when everything before `durable` is durable and nothing behind it.
-    #[inline]
-    pub(in crate::journal) const fn of(placement: &Placement, durable: u64) -> Self {
-        match (placement.mark, placement.void) {
-            (Some(_), None) if durable == placement.start => Self::BEFORE_MARK,
-            (Some(_), Some(_)) if durable == placement.start => Self::BEFORE_VOID,
-            _ => Self::new(placement.record, durable),
-        }
-    }
+    /// The first distance in words that is not kept exactly.
+    const EXACT: u64 = 1 << 20;
+    /// Words of a unit of distances from [`EXACT`](Self::EXACT) on.
+    const COARSE: u64 = 64;
 
     /// Everything before `durable`, by a record at `position` behind it.
     #[inline]
     pub(in crate::journal) const fn new(position: u64, durable: u64) -> Self {
         let words = (position - durable) / WORD;
-        // At most a window, so 25 at most.
-        let exponent = words.next_power_of_two().trailing_zeros() as u8;
-        if words == 0 { Self(1) } else { Self(2 + exponent) }
+        // Less than the largest window, so both fit into 21 bits.
+        if words < Self::EXACT {
+            Self(1 + words as u32)
+        } else {
+            Self((Self::EXACT + words.div_ceil(Self::COARSE)) as u32)
+        }
     }
 
-    /// The position before which everything was durable when a record at `position` was written, in a segment that
-    /// begins at `segment` and has a void before it at `void`, if there is one. 0 if it does not say.
-    pub(in crate::journal) const fn durable(
-        self,
-        position: u64,
-        segment: u64,
-        void: Option<u64>,
-    ) -> u64 {
-        match (self, void) {
-            (Self::NOTHING, _) | (Self::BEFORE_VOID, None) => 0,
-            (Self::BEFORE_VOID, Some(void)) => void,
-            // A last word can be left over that no void fits into.
-            (Self::BEFORE_MARK, _) => segment.saturating_sub(WORD),
-            (Self(1), _) => position,
-            (Self(exponent), _) => position.saturating_sub(WORD << (exponent - 2)),
-        }
+    /// The position before which everything was durable when a record at `position` was written. 0 if it claims nothing.
+    pub(in crate::journal) const fn durable(self, position: u64) -> u64 {
+        let words = match self.0 as u64 {
+            0 => return 0,
+            code if code <= Self::EXACT => code - 1,
+            code => (code - Self::EXACT) * Self::COARSE,
+        };
+        position.saturating_sub(words * WORD)
     }
 }
 
@@ -88,17 +74,28 @@ pub(in crate::journal) struct Header {
     pub(in crate::journal) len: u64,
 }
 
-/// The half of a position that a header has.
+/// Bits of a position by which a header states it. The low ones are told apart within a segment. The others are mixed in,
+/// so that what earlier laps have left in the same place states another position.
 #[inline]
-const fn low_half(position: u64) -> u32 {
-    (position / WORD) as u32
+const fn stated(position: u64) -> u16 {
+    let words = position / WORD;
+    low(words) ^ mixed(words >> 16)
+}
+
+const fn low(words: u64) -> u16 {
+    (words & 0xffff) as u16
+}
+
+const fn mixed(upper: u64) -> u16 {
+    // 2^64 divided by the golden ratio: consecutive numbers get bits that are far apart.
+    (upper.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as u16
 }
 
 /// True if the second word of a header states this position.
 #[inline]
 pub(in crate::journal) const fn names(word: u64, position: u64) -> bool {
     // Nothing is not the header of the first position.
-    word != 0 && (word >> 32) as u32 == low_half(position)
+    word != 0 && (word >> 48) as u16 == stated(position)
 }
 
 impl Header {
@@ -138,9 +135,8 @@ impl Header {
     #[inline]
     pub(in crate::journal) const fn second_word(&self, position: u64) -> u64 {
         let Self { kind, vouch, len, .. } = *self;
-        // 24 bits, as the sizes were checked to be; 3 bits; 5 bits.
-        let rest = (len as u32) | (kind as u32) << 24 | (vouch.0 as u32) << 27;
-        rest as u64 | (low_half(position) as u64) << 32
+        // 24 bits, as the sizes were checked to be; 3 bits; 21 bits; 16 bits.
+        len | (kind as u64) << 24 | (vouch.0 as u64) << 27 | (stated(position) as u64) << 48
     }
 
     /// The bytes of both words.
@@ -161,7 +157,7 @@ impl Header {
             3 => Kind::Void,
             _ => return None,
         };
-        let vouch = Vouch((second >> 27 & 0x1f) as u8);
+        let vouch = Vouch((second >> 27 & 0x1f_ffff) as u32);
         Some(Self { tag, kind, vouch, len: second & MOST })
     }
 }
@@ -198,11 +194,11 @@ impl Mark {
         put(&mut bytes, 16, &self.identity.0);
         put(&mut bytes, 32, &self.epoch.number.to_le_bytes());
         put(&mut bytes, 40, &self.epoch.key.to_le_bytes());
-        put(&mut bytes, 48, &capacity.to_le_bytes());
-        // Powers of two of at most 24, and a number that was checked to fit.
-        put(&mut bytes, 56, &[segment.ilog2() as u8, alignment.ilog2() as u8]);
-        put(&mut bytes, 58, &((window / segment) as u16).to_le_bytes());
-        put(&mut bytes, 60, &(((position / WORD) >> 32) as u32).to_le_bytes());
+        // All were checked to fit: 48 bits, powers of two of at most 24, 16 bits, and 44 bits.
+        put(&mut bytes, 48, &(capacity / segment).to_le_bytes()[..6]);
+        put(&mut bytes, 54, &[segment.ilog2() as u8, alignment.ilog2() as u8]);
+        put(&mut bytes, 56, &((window / segment) as u16).to_le_bytes());
+        put(&mut bytes, 58, &(position / (WORD << 16)).to_le_bytes()[..6]);
         let (header, seed) = Header::begin(MARKS, Kind::Mark, Vouch::NOTHING, MARK, position);
         let tag = tag::of(seed, &bytes[HEADER as usize..]);
         put(&mut bytes, 0, &Header { tag, ..header }.bytes(position));
@@ -215,17 +211,18 @@ impl Mark {
         payload: &[u8; MARK as usize],
     ) -> Option<(u64, Self)> {
         let header = Header::read(words)?;
-        let position =
-            ((u64::from(u32_at(payload, 44)) << 32) | (words[1] >> 32)).checked_mul(WORD)?;
+        let upper = u64_at(payload, 40) >> 16;
+        let low = mixed(upper) ^ (words[1] >> 48) as u16;
+        let position = (upper << 16 | u64::from(low)).checked_mul(WORD)?;
         let is_whole = header.kind == Kind::Mark
             && header.len == MARK
             && header.proves(MARKS, position, payload);
-        let segment = 1_u64.checked_shl(payload[40].into())?;
+        let segment = 1_u64.checked_shl(payload[38].into())?;
         let geometry = Geometry {
             segment,
-            alignment: 1_u64.checked_shl(payload[41].into())?,
-            window: segment.checked_mul(u16::from_le_bytes([payload[42], payload[43]]).into())?,
-            capacity: u64_at(payload, 32),
+            alignment: 1_u64.checked_shl(payload[39].into())?,
+            window: segment.checked_mul(u16::from_le_bytes([payload[40], payload[41]]).into())?,
+            capacity: segment.checked_mul(u64_at(payload, 32) & 0xffff_ffff_ffff)?,
         };
         let mut identity = [0; 16];
         identity.copy_from_slice(&payload[..16]);
@@ -246,21 +243,33 @@ pub(in crate::journal) fn void(key: u64, position: u64, size: u64) -> [u8; HEADE
 
 #[cfg(test)]
 mod tests {
-    use super::Vouch;
+    use super::{Vouch, names};
 
-    /// By hand: 24 bytes are 3 words, and the next power of two is 4 words, 32 bytes.
+    /// By hand: 2^20 words are 8 MiB. From there on the unit is 512 bytes.
     #[test]
     fn a_record_vouches_for_no_more_than_was_durable() {
-        let durable = |position, durable| Vouch::new(position, durable).durable(position, 0, None);
-        assert_eq!(durable(4096, 4096), 4096);
-        assert_eq!(durable(4096, 4088), 4088);
-        assert_eq!(durable(4096, 4072), 4064);
-        assert_eq!(durable(4096, 0), 0);
-        assert_eq!(durable(64, 40), 32);
-        assert_eq!(durable(1 << 28, 8), 0, "the largest window");
-        assert_eq!(Vouch::NOTHING.durable(4096, 4032, Some(4000)), 0);
-        assert_eq!(Vouch::BEFORE_MARK.durable(4096, 4032, None), 4024);
-        assert_eq!(Vouch::BEFORE_VOID.durable(4096, 4032, Some(4000)), 4000);
-        assert_eq!(Vouch::BEFORE_VOID.durable(4096, 4032, None), 0, "it is lost, too");
+        const MIB: u64 = 1 << 20;
+        let durable = |position, durable| Vouch::new(position, durable).durable(position);
+        for exact in [4096, 4088, 4072, 40, 0] {
+            assert_eq!(durable(4096, exact), exact);
+        }
+        assert_eq!(durable(9 * MIB, MIB + 8), MIB + 8, "the longest exact distance");
+        assert_eq!(durable(9 * MIB, MIB), MIB);
+        assert_eq!(durable(9 * MIB, MIB - 8), MIB - 512);
+        assert_eq!(durable(300 * MIB, 44 * MIB + 8), 44 * MIB, "the largest window");
+        assert_eq!(Vouch::NOTHING.durable(4096), 0);
+    }
+
+    /// By hand: 2^21 words are 16 MiB, of which 32 × 2^16 words are 2^21: the upper part grows by 32.
+    #[test]
+    fn laps_state_other_positions() {
+        const LAP: u64 = 16 << 20;
+        let word = |position| u64::from(super::stated(position)) << 48 | 1;
+        for lap in 0..1000 {
+            assert!(names(word(lap * LAP), lap * LAP));
+            for earlier in 0..lap {
+                assert!(!names(word(earlier * LAP), lap * LAP), "{earlier} {lap}");
+            }
+        }
     }
 }

@@ -11,7 +11,7 @@ pub(in crate::journal) const BYTES: usize = 128;
 /// What it begins with.
 pub(in crate::journal) const MAGIC: [u8; 8] = *b"cmjournl";
 /// The version of the format.
-pub(in crate::journal) const VERSION: u32 = 2;
+pub(in crate::journal) const VERSION: u32 = 3;
 
 /// What is known of a journal beside its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -130,6 +130,22 @@ fn a_header_is_inferred_from_its_neighbours() {
     assert_eq!((nothing.events.len(), nothing.skipped.len()), (0, 3));
 }
 
+/// A hole of the file, or memory that was cleared.
+#[test]
+fn a_used_sub_buffer_that_reads_as_zeros_is_damaged() {
+    // Sub-buffers 0 and 1 of shard 0 with two events each; 2 is not used yet.
+    let lengths = [72; 8];
+    let events = |image: &[u8]| shown(&Reader::open(Bytes(image)).unwrap(), 0);
+    assert_eq!(events(&recording(&lengths)).skipped, []);
+    let mut image = recording(&lengths);
+    image[BASE..][..SIZE].fill(0);
+    let shown = events(&image);
+    assert_eq!(shown.events.len(), 2);
+    let [skipped] = shown.skipped[..] else { panic!("{:?}", shown.skipped) };
+    assert_eq!((skipped.at, skipped.len), (BASE as u64, SIZE as u64));
+    assert_eq!(skipped.kind, SkippedKind::Damaged);
+}
+
 /// Another file's records are in the medium.
 #[test]
 fn another_recording_in_the_same_medium_is_not_read() {

@@ -344,7 +344,8 @@ impl<'r, S: Readable> Events<'r, S> {
         let after = newest.sequence + 1 + place;
         let Some(found) = reader.sub_buffer(self.shard, after, &newest) else {
             if round == 1 {
-                self.next = self.unknown(reader.description.geometry.slot(after));
+                let is_used = after >= laps;
+                self.next = self.unknown(reader.description.geometry.slot(after), is_used);
             }
             return;
         };
@@ -366,14 +367,15 @@ impl<'r, S: Readable> Events<'r, S> {
             return self.last_losses();
         }
         self.visited += 1;
-        self.next = self.unknown(slot);
+        self.next = self.unknown(slot, false);
     }
 
-    /// A sub-buffer of which nothing is known, unless it was never used.
-    fn unknown(&mut self, slot: u64) -> Option<Next> {
+    /// A sub-buffer without any proof in it, unless it was never used. It was used if it `is_used` by the sequence numbers
+    /// beside it, or if it does not begin with zeros.
+    fn unknown(&mut self, slot: u64, is_used: bool) -> Option<Next> {
         let geometry = self.reader.description.geometry;
         let at = geometry.sub_buffer(self.shard, slot);
-        if self.reader.source.load(at, Ordering::Acquire) == 0 {
+        if !is_used && self.reader.source.load(at, Ordering::Acquire) == 0 {
             return None;
         }
         let (shard, len) = (self.shard, u64::from(geometry.size));

@@ -12,6 +12,15 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
+#[cfg(all(
+    any(feature = "journal", feature = "recorder", feature = "preserve-read", feature = "sim"),
+    not(target_has_atomic = "64")
+))]
+compile_error!(
+    "cachemaint: the features `journal`, `recorder`, `preserve`, `preserve-read` and `sim` need atomics of 64 bits, \
+     since a word of a medium must not be torn, and this target has none; disable them for it"
+);
+
 pub mod aliasing;
 #[path = "../arch/mod.rs"]
 #[expect(unreachable_pub, reason = "the folder also compiles alone, where these are its interface")]

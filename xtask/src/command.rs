@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::{env, fs, thread};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::cost;
 use crate::log::Log;
@@ -256,6 +256,13 @@ impl Cmd {
         }
         String::from_utf8(output)
             .with_context(|| format!("`{self}` printed something that is not UTF-8"))
+    }
+
+    /// Runs it silently and returns its standard error; it fails if the command succeeds.
+    pub(crate) fn refusal(&self) -> Result<String> {
+        let (status, _, complaint) = self.captured()?;
+        ensure!(!status.success(), "`{self}` succeeded");
+        Ok(String::from_utf8_lossy(&complaint).into_owned())
     }
 
     /// Runs it silently; how it ended, and its standard output.

@@ -1,12 +1,12 @@
 //! Checks that only compile: machines without `std`, other operating systems, and the oldest compiler
 //! promised.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::command::Cmd;
 use crate::host::Host;
-use crate::report::Report;
-use crate::toolchain;
+use crate::report::{Finding, Report, Tests};
+use crate::toolchain::{self, Compiler};
 
 /// Kernels and boards, and one target of each further architecture. Where the library has no operation it
 /// must compile and refuse.
@@ -24,6 +24,14 @@ const BARE: [&str; 13] = [
     "s390x-unknown-linux-gnu",
     "sparc64-unknown-linux-gnu",
     "mips-unknown-linux-gnu",
+];
+
+/// Targets without atomics of 64 bits, which media, and all that is built on them, are made of.
+const WITHOUT_MEDIA: [&str; 4] = [
+    "riscv32imac-unknown-none-elf",
+    "thumbv7em-none-eabi",
+    "mips-unknown-linux-gnu",
+    "powerpc-unknown-linux-gnu",
 ];
 
 /// Operating systems that nothing is run on here, and whether the tests are compiled too: what they ask of a system
@@ -53,11 +61,39 @@ pub(crate) fn no_std(host: &Host, report: &mut Report) -> Result<()> {
         // Only a build shows the assembler what is written for it. To build the standard library too takes a minute,
         // and rustup has it for every architecture with instructions of its own here.
         let task = if compiler.builds_std() { "check" } else { "build" };
-        let line = format!("{task} --features privileged,journal,recorder,preserve");
-        cargo(" with logs", &line)?;
+        if WITHOUT_MEDIA.contains(&triple) {
+            cargo(" privileged", &format!("{task} --features privileged"))?;
+            cargo("", "check")?;
+            return refuses_media(&compiler, report, triple);
+        }
+        cargo(" with logs", &format!("{task} --features privileged,journal,recorder,preserve"))?;
         cargo("", "check")?;
         cargo(" reading", "check --features preserve-read")
     })
+}
+
+/// Checks that each feature that cannot be had on a target is refused with the reason.
+fn refuses_media(compiler: &Compiler, report: &mut Report, triple: &str) -> Result<()> {
+    let name = format!("{triple} without media");
+    report.check(&name, "features that need atomics of 64 bits are refused", || {
+        for feature in ["journal", "recorder", "preserve-read"] {
+            let line = format!(
+                "check -p cachemaint --no-default-features --features {feature} --target {triple}"
+            );
+            let refused = compiler.cargo(&line).refusal()?;
+            ensure!(refused.contains("need atomics of 64 bits"), "{feature}: {refused}");
+        }
+        Ok(Finding::passed(Tests::default()))
+    })
+}
+
+/// Returns the words with which cargo enables every feature that a target can have.
+pub(crate) fn every_feature(triple: &str) -> &'static str {
+    if WITHOUT_MEDIA.contains(&triple) {
+        "--features privileged,serde"
+    } else {
+        "--all-features"
+    }
 }
 
 /// Without a linker for them: the lints see what only they compile.

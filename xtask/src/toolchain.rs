@@ -146,11 +146,9 @@ pub(crate) fn with_built_std(
     Ok(compiler.linker(triple, "rust-lld"))
 }
 
-/// A compiler for the library with every feature that needs no file, on `triple`: with `core` and `alloc`, and with
-/// the whole standard library where the target has one, as the checksum crate uses it there.
+/// A compiler for the library with every feature that does without `std`, on `triple`.
 pub(crate) fn for_library(host: &Host, triple: &str) -> Result<Compiler> {
-    let is_bare = triple.ends_with("-none") || triple.contains("-none-");
-    with_crates(host, triple, if is_bare { "core,alloc" } else { "std,panic_abort" })
+    with_crates(host, triple, "core,alloc")
 }
 
 /// A compiler with at least `core` for `triple`.

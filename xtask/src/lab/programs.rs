@@ -4,7 +4,7 @@
 //!
 //! | scope | tests | runs on |
 //! |---|---|---|
-//! | [`Model`](Scope::Model) | those that execute maintenance, fences, block stores, checksum or counter instructions, or read identity and line size | every CPU model |
+//! | [`Model`](Scope::Model) | those that execute maintenance, fences, block stores or counter instructions, or read identity and line size | every CPU model |
 //! | [`Architecture`](Scope::Architecture) | besides, those of system calls, signals, mappings, locks and the kernel's files | one model of each architecture |
 //! | [`Everything`](Scope::Everything) | besides, formats, readers and the simulator, which depend on the order and size of words and the order of accesses at most | one 32-bit, one big-endian and one weakly ordered CPU |
 //!
@@ -21,6 +21,7 @@ use super::Lab;
 use super::kit::Architecture;
 use crate::command::Cmd;
 use crate::run::skipping;
+use crate::targets::every_feature;
 
 /// The tests that run on a CPU, in ascending order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +36,7 @@ const LIBRARY: &str = "cachemaint";
 
 /// The programs whose tests depend on the CPU model, and which of them do; all, if none is named.
 const ON_EACH_MODEL: [(&str, &[&str]); 3] = [
-    (LIBRARY, &["arch::", "cache::", "checksum::", "coherence::", "medium::", "recorder::clock"]),
+    (LIBRARY, &["arch::", "cache::", "coherence::", "medium::", "recorder::clock"]),
     ("chosen_here", &[]),
     ("coherence", &["shared_with_a_device", "ring_of_threads"]),
 ];
@@ -151,8 +152,8 @@ impl Lab<'_> {
         self.test_programs(&built_for, scope, |line| self.cargo_static(architecture, line))
     }
 
-    /// Builds the programs that run in a scope, for a target. `built_for` says for which; `cargo` is called with the
-    /// words to build them.
+    /// Builds the programs that run in a scope, for a target. `built_for` ends with its triple; `cargo` is called with
+    /// the words to build them.
     pub(super) fn test_programs(
         &self,
         built_for: &str,
@@ -164,8 +165,9 @@ impl Lab<'_> {
         if let Some((_, programs)) = self.programs.borrow().iter().find(|(key, _)| is_enough(key)) {
             return Ok(Programs { scope, programs: programs.clone() });
         }
-        let line = "test -p cachemaint --all-features --no-run --message-format json";
-        let messages = cargo(line)?.args(scope.targets()).read()?;
+        let features = every_feature(built_for.rsplit(' ').next().unwrap_or(built_for));
+        let line = format!("test -p cachemaint {features} --no-run --message-format json");
+        let messages = cargo(&line)?.args(scope.targets()).read()?;
         let programs: Vec<Program> = messages.lines().filter_map(program).collect();
         ensure!(!programs.is_empty(), "cargo built no tests");
         self.programs.borrow_mut().insert((built_for.to_owned(), scope), programs.clone());

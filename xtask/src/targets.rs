@@ -89,11 +89,7 @@ fn refuses_media(compiler: &Compiler, report: &mut Report, triple: &str) -> Resu
 
 /// Returns the words with which cargo enables every feature that a target can have.
 pub(crate) fn every_feature(triple: &str) -> &'static str {
-    if WITHOUT_MEDIA.contains(&triple) {
-        "--features privileged,serde"
-    } else {
-        "--all-features"
-    }
+    if WITHOUT_MEDIA.contains(&triple) { "--features privileged,serde" } else { "--all-features" }
 }
 
 /// Without a linker for them: the lints see what only they compile.

@@ -267,5 +267,8 @@ fn first_mark<M: Medium>(medium: &M) -> Result<Option<Mark>, M::Error> {
 /// The mark at an offset where its position belongs, and that position.
 fn mark_in_place<M: Medium>(medium: &M, place: u64) -> Result<Option<(u64, Mark)>, M::Error> {
     let found = mark_at(medium, place)?;
-    Ok(found.filter(|(position, mark)| mark.geometry.place(*position) == place))
+    let belongs = |position, geometry: Geometry| {
+        geometry.is_aligned(position) && geometry.place(position) == place
+    };
+    Ok(found.filter(|(position, mark)| belongs(*position, mark.geometry)))
 }

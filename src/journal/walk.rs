@@ -155,7 +155,9 @@ impl<'m, M: Readable> Walk<'m, M> {
     #[inline]
     pub(super) fn names_itself(&self, at: u64) -> bool {
         let geometry = &self.superblock.geometry;
-        geometry.left(at) >= HEADER && names(self.medium.load(geometry.place(at) + 8, Relaxed), at)
+        geometry.is_aligned(at)
+            && geometry.left(at) >= HEADER
+            && names(self.medium.load(geometry.place(at) + 8, Relaxed), at)
     }
 
     /// The header at a position, if it is one of that position and its record can be there.

@@ -2,7 +2,7 @@
 
 use crate::life::{options, records};
 use cachemaint::journal::{Error, Reader};
-use cachemaint::medium::Medium;
+use cachemaint::medium::{Bytes, Medium};
 use cachemaint::sim::{Model, SimMedium, Simulation};
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -130,6 +130,21 @@ fn it_is_written_as_documented() {
     for (at, (found, expected)) in found.iter().zip(&expected).enumerate() {
         assert_eq!(found, expected, "offset {at}: {found:#04x}, not {expected:#04x}");
     }
+}
+
+/// Records are aligned to 16 here, and this one begins at 72.
+#[test]
+fn a_record_off_the_alignment_is_ignored() {
+    let mut image = Image { bytes: vec![0; BYTES as usize], key: 7 };
+    image.superblock();
+    image.bytes[4096 + 60] = 16;
+    seal(&mut image.bytes[4096..][..128]);
+    image.record(72, 7, (3, 1), b"one");
+    let reader = Reader::open(Bytes(&image.bytes)).unwrap();
+    assert_eq!(reader.salvage().count(), 0);
+    image.record(80, 7, (3, 1), b"one");
+    let reader = Reader::open(Bytes(&image.bytes)).unwrap();
+    assert_eq!(reader.salvage().count(), 2, "a skipped range and a record");
 }
 
 /// Every single byte of the golden file is changed: nothing is read that was not written, and nothing panics.

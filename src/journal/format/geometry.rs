@@ -88,6 +88,12 @@ impl Geometry {
         self.segment - (position & (self.segment - 1))
     }
 
+    /// Returns true if a record can begin at a position.
+    #[inline]
+    pub(in crate::journal) const fn is_aligned(&self, position: u64) -> bool {
+        position & (self.alignment - 1) == 0
+    }
+
     /// Bytes of a record with so many bytes of payload.
     #[inline]
     pub(in crate::journal) const fn size(&self, payload: u64) -> u64 {

@@ -93,8 +93,8 @@ impl Superblock {
     /// overflow nor loop for ever.
     fn is_consistent(&self) -> bool {
         let Self { geometry, head, epoch_start, acknowledged, generation, .. } = *self;
-        head.is_multiple_of(super::WORD)
-            && epoch_start.is_multiple_of(super::WORD)
+        geometry.is_aligned(head)
+            && geometry.is_aligned(epoch_start)
             && [head, generation, self.epoch.number].iter().all(|it| i64::try_from(*it).is_ok())
             && epoch_start.max(acknowledged) <= geometry.limit(head)
             && self.head_epoch.number <= self.epoch.number

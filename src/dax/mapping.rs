@@ -35,10 +35,14 @@ pub(super) trait Pages: Debug + Send + Sync {
         self.writeback(range).map_err(Unflushed::Call)
     }
 
-    /// Maps the file again where something else was mapped over pages of the mapping. The range begins and
-    /// ends with a page of it.
+    /// Maps the file again where zeros were mapped over pages of the mapping, and where an earlier call failed to.
+    /// The range is empty, or begins and ends with a page of the mapping. If it fails, the zeros stay.
     #[cfg(target_os = "linux")]
     fn map_again(&self, range: Range<usize>, file: &File) -> io::Result<()>;
+
+    /// True if the mapping can be written.
+    #[cfg(target_os = "linux")]
+    fn is_writable(&self) -> bool;
 }
 
 /// Why the medium's own buffers were not flushed.
@@ -186,7 +190,13 @@ impl Mapping {
         self.pages.flush_medium(range)
     }
 
-    /// Maps the file again where something else was mapped over whole pages.
+    /// Returns true if it can be written.
+    #[cfg(target_os = "linux")]
+    pub(super) fn is_writable(&self) -> bool {
+        self.pages.is_writable()
+    }
+
+    /// Maps the file again where zeros were mapped over whole pages, and where an earlier call failed to.
     #[cfg(target_os = "linux")]
     pub(super) fn map_again(&self, range: Range<usize>, file: &File) -> io::Result<()> {
         self.pages.map_again(range, file)

@@ -1,18 +1,32 @@
 //! The handler of SIGBUS.
 //!
 //! # Why this file is unsafe
-//! It installs a signal handler, reads what the kernel hands to it, maps a page over one that cannot be
-//! accessed, and calls the handler that was there before.
+//! It installs a signal handler, reads the kernel's description of a fault, maps zeros over pages that cannot be
+//! accessed, and calls the handler that was installed before.
 //!
 //! # What may run in it
 //! It interrupts any code at any place, so it does nothing but load and store atomics of the process and
 //! make system calls: `gettid`, `mmap`, `sigaction`, `raise`. POSIX has no word on `mmap` in a handler; on
 //! Linux it is the system call alone (glibc `sysdeps/unix/sysv/linux/mmap64.c`, musl `src/mman/mmap.c`,
 //! where `mmap` waits only for threads that give back their stack). `errno` is as before when it returns.
+//!
+//! # No hole in the mapping
+//! `mmap(MAP_FIXED)` unmaps the old pages before it maps the new ones. A failure in between would leave addresses
+//! that the file's mapping still counts as its own, and another thread's mapping could get there.
+//!
+//! | `mmap` can fail for | before it unmaps | here |
+//! |---|---|---|
+//! | `vm.max_map_count` | yes | then zeros replace the whole mapping, which needs no further mapping |
+//! | `RLIMIT_AS`, `RLIMIT_DATA` | yes | the replaced pages are not counted again |
+//! | memory to commit | Linux 6.12 and later | a mapping for reading only takes none; `MAP_NORESERVE` takes none unless `vm.overcommit_memory` is 2 |
+//!
+//! So a hole needs strict accounting, a mapping for writing and Linux before 6.12. As the mapping cannot be
+//! trusted then, a failed replacement always ends the process, even if a former handler returns.
 
 use super::slots::{Fault, Slot};
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
+use core::ops::Range;
 use core::ptr::null_mut;
 use core::sync::atomic::Ordering::{Acquire, Release};
 use core::sync::atomic::{AtomicI32, AtomicUsize};
@@ -118,8 +132,16 @@ extern "C" fn on_sigbus(signal: c_int, info: *mut siginfo_t, context: *mut c_voi
     let before = errno();
     // SAFETY: the kernel hands over a valid one, and nobody else has it.
     let code = unsafe { (*info).si_code };
-    if !fault(code, info).is_some_and(replace_page) {
-        hand_on(signal, code, info, context);
+    let guarded =
+        fault(code, info).and_then(|fault| Some((Slot::of(this_thread(), fault.address)?, fault)));
+    match guarded {
+        Some((slot, fault)) => {
+            if !replace_pages(slot, fault) {
+                hand_on(signal, code, info, context);
+                give_back(libc::SIG_DFL, true);
+            }
+        }
+        None => hand_on(signal, code, info, context),
     }
     set_errno(before);
 }
@@ -139,17 +161,21 @@ fn fault(code: c_int, info: *const siginfo_t) -> Option<Fault> {
     Some(Fault { address: told.address, is_memory_error, extent })
 }
 
-/// Maps a page of zeros over that of a guarded access. False if there is no guard for it, or no memory.
-fn replace_page(fault: Fault) -> bool {
-    let Some(slot) = Slot::of(this_thread(), fault.address) else { return false };
-    slot.note(fault);
-    let (page, len) = slot.page_of(fault.address);
-    let address = core::ptr::with_exposed_provenance_mut(page);
-    let protection = libc::PROT_READ | libc::PROT_WRITE;
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
-    // SAFETY: the page is one of the mapping that the slot's owner has borrowed, whose bytes others may
-    // change at any time; nobody has a reference to them but to atomic words, for which zeros are values.
-    let mapped = unsafe { libc::mmap(address, len, protection, flags, -1, 0) };
+/// Maps zeros over the pages of a guarded access: over the whole mapping if there cannot be more mappings. Returns
+/// false if there is no memory.
+fn replace_pages(slot: &Slot, fault: Fault) -> bool {
+    let is_writable = slot.is_writable();
+    map_zeros(slot.note(fault), is_writable) || map_zeros(slot.note_whole(), is_writable)
+}
+
+/// Maps zeros over pages of a guarded mapping.
+fn map_zeros(pages: Range<usize>, is_writable: bool) -> bool {
+    let address = core::ptr::with_exposed_provenance_mut(pages.start);
+    let protection = libc::PROT_READ | if is_writable { libc::PROT_WRITE } else { 0 };
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
+    // SAFETY: the pages are in the mapping that the slot's owner has borrowed, whose bytes others may change at any
+    // time; all references to them are to atomic words, for which zeros are values.
+    let mapped = unsafe { libc::mmap(address, pages.len(), protection, flags, -1, 0) };
     mapped != libc::MAP_FAILED
 }
 

@@ -105,6 +105,11 @@ impl DaxView {
     /// that its caller cannot take back, and come to an end whatever it reads. Its result is dropped then.
     /// When this returns, or `work` panics, the page is the file's again, and the next access fails again.
     ///
+    /// A process can have a limited number of mappings (`vm.max_map_count`), and a file that was cut can have lost
+    /// more pages than that. So from the 17th fault of a call each fault replaces twice as many pages as the one
+    /// before, from its own page on. If the process can have no further mapping, zeros replace the whole mapping.
+    /// A memory error replaces no more than the kernel reports as bad.
+    ///
     /// Meanwhile *other threads* of this process see the zeros too, and what any thread stores there is
     /// lost. Those that are in a guarded call for this file at the time get the error as well, whatever
     /// they have accessed; those that are not see zeros without an error. [`taint`](Self::taint) says from
@@ -121,11 +126,15 @@ impl DaxView {
     /// [`read_through_kernel`](Self::read_through_kernel) tells which bytes of it.
     ///
     /// [`ErrorKind::TooManyGuards`], if 256 calls are under way in this process; `work` was not run then.
-    /// [`ErrorKind::Os`] with `mmap`, if there is no memory to map the file's page again: it stays one of
-    /// zeros then, and the file should be closed.
+    /// [`ErrorKind::Os`] with `mmap`, if the file's pages cannot be mapped again: the file system refuses it, or there
+    /// is no memory. They stay zeros then, and the file should be closed. Each later guarded call tries again. Until
+    /// that succeeds it returns the same error, and does not run `work`.
+    ///
+    /// The process still ends by SIGBUS if there is no memory for the zeros. That needs a writable mapping and
+    /// strict accounting of memory (`vm.overcommit_memory` is 2).
     ///
     /// # Cost
-    /// Without a fault a system call (`gettid`), two locks and two searches through the 256 slots of a table.
+    /// Without a fault two system calls (`gettid`, `getpid`), three locks and two searches through the 256 slots of a table.
     /// Each page that fails costs a signal and a mapping.
     #[doc(alias("SIGBUS", "poison", "machine check"))]
     pub fn guarded<R>(
@@ -153,8 +162,10 @@ impl DaxView {
     /// What else than its medium can have taken the page of a fault.
     fn lost(&self, faulted: &Faulted) -> Option<ErrorKind> {
         let place = self.offset.saturating_add(faulted.first.start as u64);
-        let size = self.file.metadata().ok()?.len();
-        if size <= place {
+        let metadata = self.file.metadata().ok()?;
+        let size = metadata.len();
+        // A device has no length.
+        if metadata.is_file() && size <= place {
             let needed = self.offset.saturating_add(self.mapping.len() as u64);
             return Some(ErrorKind::Shorter { size, needed });
         }
@@ -215,11 +226,14 @@ struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     fn new(file: &'a DaxView) -> Result<Self, Error> {
+        // Zeros that an earlier guard could not replace would be taken for the file's.
+        file.map_again(0..0)?;
         // What the kernel maps at once, on a device or on hugetlbfs more than a page.
         let page = usize::try_from(file.guarantee.alignment()).unwrap_or(files::page_size());
         let base = file.mapping.base().as_ptr().expose_provenance();
         let len = file.mapping.len().next_multiple_of(page);
-        let watched = Watched { thread: handler::this_thread(), base, len, page };
+        let is_writable = file.mapping.is_writable();
+        let watched = Watched { thread: handler::this_thread(), base, len, page, is_writable };
         let full = || Error::new(&file.path, ErrorKind::TooManyGuards { most: slots::MOST });
         let slot = Slot::claim(watched).ok_or_else(full)?;
         slot.set_known(file.met.counted());

@@ -8,7 +8,7 @@
 
 use core::ops::Range;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use core::sync::atomic::{AtomicI32, AtomicUsize, fence};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, fence};
 
 /// How many accesses can be guarded at a time, in the whole process.
 pub(super) const MOST: usize = 256;
@@ -17,6 +17,8 @@ pub(super) const MOST: usize = 256;
 const FREE: i32 = 0;
 /// Nor this one: the slot is being filled.
 const CLAIMED: i32 = -1;
+/// The number of faults of a guard of which each has one page replaced.
+const ALONE: usize = 16;
 /// What an offset is while there was no fault.
 const NO_FAULT: usize = usize::MAX;
 
@@ -33,6 +35,8 @@ pub(super) struct Watched {
     pub(super) len: usize,
     /// What can be mapped at once, in bytes.
     pub(super) page: usize,
+    /// True if the mapping can be written.
+    pub(super) is_writable: bool,
 }
 
 /// What happened first, and what was replaced, in bytes of the mapping.
@@ -64,10 +68,12 @@ pub(super) struct Slot {
     base: AtomicUsize,
     len: AtomicUsize,
     page: AtomicUsize,
+    is_writable: AtomicBool,
     /// How many slots the thread had before: the innermost guard of a mapping is the one that is meant.
     depth: AtomicUsize,
     /// How many faults of the mapping it need not be told of.
     known: AtomicUsize,
+    faults: AtomicUsize,
     first: AtomicUsize,
     first_end: AtomicUsize,
     memory_error: AtomicUsize,
@@ -83,8 +89,10 @@ impl Slot {
             base: AtomicUsize::new(0),
             len: AtomicUsize::new(0),
             page: AtomicUsize::new(1),
+            is_writable: AtomicBool::new(false),
             depth: AtomicUsize::new(0),
             known: AtomicUsize::new(0),
+            faults: AtomicUsize::new(0),
             first: AtomicUsize::new(NO_FAULT),
             first_end: AtomicUsize::new(0),
             memory_error: AtomicUsize::new(0),
@@ -110,6 +118,7 @@ impl Slot {
         slot.base.store(watched.base, Relaxed);
         slot.len.store(watched.len, Relaxed);
         slot.page.store(watched.page, Relaxed);
+        slot.is_writable.store(watched.is_writable, Relaxed);
         slot.depth.store(depth, Relaxed);
         slot.forget();
         slot.thread.store(watched.thread, Release);
@@ -131,30 +140,57 @@ impl Slot {
             .max_by_key(|slot| slot.depth.load(Relaxed))
     }
 
-    /// The page of an address of the mapping: its own address, and its length.
-    pub(super) fn page_of(&self, address: usize) -> (usize, usize) {
-        let (base, page) = (self.base.load(Relaxed), self.page.load(Relaxed));
-        let into = address.wrapping_sub(base);
-        (address.wrapping_sub(into.checked_rem(page).unwrap_or_default()), page)
+    /// True if the mapping can be written.
+    pub(super) fn is_writable(&self) -> bool {
+        self.is_writable.load(Relaxed)
     }
 
-    /// Takes down that the page of a fault is about to be replaced.
-    pub(super) fn note(&self, fault: Fault) {
-        let (address, page) = self.page_of(fault.address);
-        let base = self.base.load(Relaxed);
-        let at = address.wrapping_sub(base);
-        self.replaced.fetch_min(at, Relaxed);
-        self.replaced_end.fetch_max(at.saturating_add(page), Relaxed);
+    /// Takes down a fault. Returns the addresses that are about to be replaced for it.
+    ///
+    /// Each of the first faults replaces its page alone, as other threads may be using the pages behind it. After
+    /// these each fault replaces twice as many pages as the one before. So a file that was cut costs few mappings,
+    /// of which a process can have a limited number (`vm.max_map_count`). A memory error replaces nothing that the
+    /// kernel does not call bad.
+    pub(super) fn note(&self, fault: Fault) -> Range<usize> {
+        let (base, page) = (self.base.load(Relaxed), self.page.load(Relaxed));
+        let at = fault.address.wrapping_sub(base);
+        let start = at - at.checked_rem(page).unwrap_or_default();
+        let bad = self.bad(fault, start);
+        let limit = if fault.is_memory_error { bad.end } else { self.len.load(Relaxed) };
+        let doublings = (self.faults.fetch_add(1, Relaxed) + 1).saturating_sub(ALONE);
+        let pages = u32::try_from(doublings).ok().and_then(|by| 1_usize.checked_shl(by));
+        let len = pages.and_then(|pages| pages.checked_mul(page)).unwrap_or(usize::MAX);
+        let end = start.saturating_add(len).min(limit);
+        self.replaced.fetch_min(start, Relaxed);
+        self.replaced_end.fetch_max(end, Relaxed);
         if self.first.load(Relaxed) == NO_FAULT {
-            // The kernel tells the extent as a power of two to which the bytes are aligned in memory.
-            let extent = fault.extent.max(page);
-            let start = (fault.address & !(extent - 1)).saturating_sub(base);
-            let end = start.saturating_add(extent).min(self.len.load(Relaxed));
-            self.first_end.store(end, Relaxed);
+            self.first_end.store(bad.end, Relaxed);
             self.memory_error.store(usize::from(fault.is_memory_error), Relaxed);
-            self.first.store(start, Release);
+            self.first.store(bad.start, Release);
         }
         fence(SeqCst);
+        base.wrapping_add(start)..base.wrapping_add(end)
+    }
+
+    /// Takes down that the whole mapping is about to be replaced. Returns its addresses.
+    pub(super) fn note_whole(&self) -> Range<usize> {
+        let (base, len) = (self.base.load(Relaxed), self.len.load(Relaxed));
+        self.replaced.store(0, Relaxed);
+        self.replaced_end.store(len, Relaxed);
+        fence(SeqCst);
+        base..base.wrapping_add(len)
+    }
+
+    /// The bytes of the mapping that a fault is about: its page, or more if the kernel says so.
+    fn bad(&self, fault: Fault, page_start: usize) -> Range<usize> {
+        let (base, page) = (self.base.load(Relaxed), self.page.load(Relaxed));
+        if fault.extent <= page {
+            return page_start..page_start.saturating_add(page);
+        }
+        // The kernel gives the extent as a power of two to which the bytes are aligned in memory.
+        let start = (fault.address & !(fault.extent - 1)).saturating_sub(base);
+        let end = (fault.address | (fault.extent - 1)).wrapping_sub(base).saturating_add(1);
+        start..end.min(self.len.load(Relaxed))
     }
 
     /// What happened since it was claimed, or was told to forget.
@@ -202,6 +238,7 @@ impl Slot {
     /// The pages are the file's again.
     pub(super) fn forget(&self) {
         self.first.store(NO_FAULT, Release);
+        self.faults.store(0, Relaxed);
         self.replaced.store(NO_FAULT, Relaxed);
         self.replaced_end.store(0, Relaxed);
     }
@@ -248,7 +285,7 @@ mod tests {
     }
 
     const fn watched(thread: i32, base: usize, pages: usize) -> Watched {
-        Watched { thread, base, len: pages * PAGE, page: PAGE }
+        Watched { thread, base, len: pages * PAGE, page: PAGE, is_writable: true }
     }
 
     const fn fault(address: usize) -> Fault {
@@ -312,6 +349,46 @@ mod tests {
         assert_eq!(slot.faulted(), None);
     }
 
+    /// 2^20 pages, of which every second one is accessed: a mapping for each would be more than a process can have.
+    #[test]
+    fn replaced_ranges_double_after_16_faults() {
+        let slots = table::<1>();
+        let slot = Slot::claim_in(&slots, watched(OWN, 0x10000, 1 << 20)).unwrap();
+        let at = |page: usize| 0x10000 + page * PAGE;
+        for number in 0..16 {
+            let page = 2 * number;
+            assert_eq!(slot.note(fault(at(page) + 8)), at(page)..at(page + 1));
+        }
+        assert_eq!(slot.note(fault(at(32))), at(32)..at(34));
+        assert_eq!(slot.note(fault(at(34))), at(34)..at(38));
+        assert_eq!(slot.note(fault(at(38) + 8)), at(38)..at(46));
+        // 16, 32 and so on up to 2^18 pages, and then the rest of the mapping.
+        let mut page = 46;
+        for doublings in 4..19 {
+            assert_eq!(slot.note(fault(at(page))), at(page)..at(page + (1 << doublings)));
+            page += 1 << doublings;
+        }
+        assert_eq!(page, 30 + (1 << 19));
+        assert_eq!(slot.note(fault(at(page))), at(page)..at(1 << 20));
+        assert_eq!(slot.note(fault(at(1))), at(1)..at(1 << 20));
+        assert_eq!(slot.faulted().map(|faulted| faulted.replaced), Some(0..PAGE << 20));
+        slot.forget();
+        assert_eq!(slot.note(fault(at(0))), at(0)..at(1), "the next guard begins anew");
+    }
+
+    /// What the kernel does not call bad can be in use by other threads.
+    #[test]
+    fn a_memory_error_replaces_no_more_than_its_extent() {
+        let slots = table::<1>();
+        let slot = Slot::claim_in(&slots, watched(OWN, 0x10000, 64)).unwrap();
+        for _ in 0..40 {
+            let bad = Fault { is_memory_error: true, ..fault(0x12345) };
+            assert_eq!(slot.note(bad), 0x12000..0x13000);
+        }
+        let bad = Fault { address: 0x19abc, is_memory_error: true, extent: 8 * PAGE };
+        assert_eq!(slot.note(bad), 0x19000..0x20000);
+    }
+
     /// The zeros of one guard are there for all others of its mapping.
     #[test]
     fn a_fault_is_seen_by_other_guards_of_the_mapping_alone() {
@@ -354,7 +431,8 @@ mod tests {
     fn what_the_kernel_says_is_bad_ends_with_the_mapping() {
         let slots = table::<1>();
         let slot = Slot::claim_in(&slots, watched(OWN, 0x21_0000, 8)).unwrap();
-        slot.note(Fault { address: 0x21_3000, is_memory_error: true, extent: 2 << 20 });
+        let fault = Fault { address: 0x21_3000, is_memory_error: true, extent: 2 << 20 };
+        assert_eq!(slot.note(fault), 0x21_3000..0x21_4000);
         let faulted = Faulted { first: 0..0x8000, is_memory_error: true, replaced: 0x3000..0x4000 };
         assert_eq!(slot.faulted(), Some(faulted));
     }

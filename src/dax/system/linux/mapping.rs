@@ -13,11 +13,12 @@ use crate::dax::system::{Access, Plan};
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 use rustix::io::Errno;
-use rustix::mm::{Advice, MapFlags, MsyncFlags, ProtFlags};
+use rustix::mm::{Advice, MapFlags, MremapFlags, MsyncFlags, ProtFlags};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process;
+use std::sync::{Mutex, PoisonError};
 
 /// What a huge page covers on the architectures that map DAX with them, in bytes. A mapping that is
 /// congruent to its file offset modulo this size can use them.
@@ -65,6 +66,10 @@ struct Mapped {
     /// on Linux 6.18: pages that another mapping has stored to stay dirty. Syncing the file writes them,
     /// and asks for no right to write (`fs/sync.c`).
     file: Option<OwnedFd>,
+    /// True if the kernel maps single pages of the file. Before Linux 5.16 it does not move huge pages.
+    is_by_pages: bool,
+    /// The pages, with those between them, that show zeros because the file could not be mapped again.
+    zeros: Mutex<Range<usize>>,
 }
 
 // SAFETY: the address is that of memory which belongs to the value, whichever thread has it.
@@ -90,7 +95,16 @@ pub(super) fn new(
         None => map(null_mut(), fd, &whole, MapFlags::empty())?,
         Some(modulus) => map_aligned(fd, &whole, modulus)?,
     };
-    let mapped = Mapped { base, plan: whole, page, deep_flush, owner: process::id(), file };
+    let mapped = Mapped {
+        base,
+        plan: whole,
+        page,
+        deep_flush,
+        owner: process::id(),
+        file,
+        is_by_pages: unit == page as u64,
+        zeros: Mutex::new(0..0),
+    };
     keep_from_children(base.as_ptr().cast(), whole.len)?;
     // SAFETY: (1) it was mapped so just now, by whole pages, and is unmapped when `mapped` is
     // dropped; (2) mappings begin at a page; (3) nobody else knows of it.
@@ -174,13 +188,82 @@ impl Pages for Mapped {
         }
     }
 
-    /// One call replaces all of it, so that no thread finds nothing mapped there.
     fn map_again(&self, range: Range<usize>, file: &File) -> io::Result<()> {
+        let mut zeros = self.zeros.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = match (zeros.is_empty(), range.is_empty()) {
+            (true, _) => range,
+            (_, true) => zeros.clone(),
+            _ => zeros.start.min(range.start)..zeros.end.max(range.end),
+        };
+        if all.is_empty() {
+            return Ok(());
+        }
+        let replaced = self.replace(&all, file.as_fd());
+        *zeros = if replaced.is_ok() { 0..0 } else { all };
+        Ok(replaced?)
+    }
+
+    fn is_writable(&self) -> bool {
+        self.plan.access == Access::ReadAndWrite
+    }
+}
+
+impl Mapped {
+    /// Maps a range of the file over the zeros in its place. If it fails, they stay.
+    ///
+    /// `mmap(MAP_FIXED)` unmaps the old pages before it asks the file system, which can refuse: it was shut down, for
+    /// example. The addresses would be free then, and another thread's mapping could get there. So the file is mapped
+    /// elsewhere first, where a refusal does no harm. Then the mapping is moved, in one call, so that every access
+    /// meets one mapping or the other.
+    fn replace(&self, range: &Range<usize>, file: BorrowedFd<'_>) -> Result<(), Errno> {
         let address = self.base.as_ptr().wrapping_add(range.start).cast();
         let offset = self.plan.offset.saturating_add(range.start as u64);
         let plan = Plan { offset, len: range.len(), ..self.plan };
-        map(address, file.as_fd(), &plan, MapFlags::FIXED)?;
-        Ok(keep_from_children(address, plan.len)?)
+        match self.move_to(address, file, &plan) {
+            // The process has no room for both (RLIMIT_AS, vm.max_map_count). The kernel checks that before it
+            // unmaps, and one page shows that the file system permits the mapping.
+            Err(Errno::NOMEM) if self.is_by_pages => {
+                probe(file, Kind::of(plan.writeback), self.page)?;
+                map(address, file, &plan, MapFlags::FIXED)?;
+                keep_from_children(address, plan.len)
+            }
+            moved => moved,
+        }
+    }
+
+    /// Maps the file elsewhere, and moves the mapping to its place.
+    fn move_to(
+        &self,
+        address: *mut core::ffi::c_void,
+        file: BorrowedFd<'_>,
+        plan: &Plan,
+    ) -> Result<(), Errno> {
+        let spare = map(null_mut(), file, plan, MapFlags::empty())?.as_ptr().cast();
+        let moved = keep_from_children(spare, plan.len)
+            .and_then(|()| self.take_place(spare, address, file, plan));
+        if moved.is_err() || !self.is_by_pages {
+            unmap(spare, plan.len)?;
+        }
+        moved
+    }
+
+    /// Moves a new mapping of the file to its place. Huge pages are mapped there instead, and the new mapping stays
+    /// where it is: it holds the reservation that the one in place needs.
+    fn take_place(
+        &self,
+        spare: *mut core::ffi::c_void,
+        address: *mut core::ffi::c_void,
+        file: BorrowedFd<'_>,
+        plan: &Plan,
+    ) -> Result<(), Errno> {
+        if !self.is_by_pages {
+            map(address, file, plan, MapFlags::FIXED)?;
+            return keep_from_children(address, plan.len);
+        }
+        let (len, flags) = (plan.len, MremapFlags::MAYMOVE);
+        // SAFETY: the old range was mapped by the caller, and nothing else knows of it; the new one is in the mapping of
+        // `self`, and shows the same bytes of the file afterwards, which others may change at any time.
+        unsafe { rustix::mm::mremap_fixed(spare, len, len, flags, address) }.map(drop)
     }
 }
 
@@ -315,11 +398,14 @@ fn unmap(address: *mut core::ffi::c_void, len: usize) -> Result<(), Errno> {
 
 #[cfg(test)]
 mod tests {
-    use super::{HUGE, map_aligned, modulus, unmap};
+    use super::{HUGE, map_aligned, modulus, new, unmap};
     use crate::aliasing::{self, DataCache};
     use crate::arch::{arm, other, x86};
     use crate::dax::Writeback;
     use crate::dax::system::{Access, Plan};
+    use rustix::fs::{MemfdFlags, SealFlags, memfd_create};
+    use rustix::io::Errno;
+    use rustix::mm::{MapFlags, ProtFlags};
     use std::fs::File;
     use std::os::fd::AsFd;
     use std::os::unix::fs::FileExt;
@@ -350,6 +436,51 @@ mod tests {
         for (cache, len, expected) in rows {
             assert_eq!(modulus(&cache, len, 4096, 4096), expected, "{cache:?} {len}");
         }
+    }
+
+    /// A file system that refuses a mapping of the file does so after the kernel has unmapped what was in its place.
+    #[test]
+    #[cfg_attr(miri, ignore = "maps files")]
+    fn pages_that_the_file_system_refuses_to_map_again_stay_mapped() {
+        let file = |name| File::from(memfd_create(name, MemfdFlags::ALLOW_SEALING).unwrap());
+        let (mapped, refused) = (file("mapped"), file("refused"));
+        let page = rustix::param::page_size();
+        for file in [&mapped, &refused] {
+            file.set_len(4 * page as u64).unwrap();
+        }
+        mapped.write_all_at(b"the file", page as u64).unwrap();
+        // From now on it can be mapped for reading only.
+        rustix::fs::fcntl_add_seals(&refused, SealFlags::FUTURE_WRITE).unwrap();
+        let plan = Plan {
+            offset: 0,
+            len: 4 * page,
+            access: Access::ReadAndWrite,
+            writeback: Writeback::Pages,
+            populate: false,
+            takes_unwritten: false,
+            finishes: false,
+        };
+        let mapping = new(mapped.as_fd(), &plan, page as u64, None).unwrap();
+        let place = mapping.base().as_ptr().wrapping_add(page).cast();
+        let put = |flags| {
+            let protection = ProtFlags::READ | ProtFlags::WRITE;
+            let flags = MapFlags::PRIVATE | flags;
+            // SAFETY: the pages are those of the mapping, which nothing has a reference to, or none.
+            unsafe { rustix::mm::mmap_anonymous(place, 2 * page, protection, flags) }
+        };
+        put(MapFlags::FIXED).unwrap();
+        let zeros = page..3 * page;
+        assert!(mapping.map_again(zeros, &refused).is_err());
+        assert_eq!(put(MapFlags::FIXED_NOREPLACE), Err(Errno::EXIST), "no address is free");
+        let mut word = [1; 8];
+        mapping.read(page as u64, &mut word);
+        assert_eq!(word, [0; 8]);
+        // Not forgotten: nothing further was replaced, and the zeros are still there.
+        assert!(mapping.map_again(0..0, &refused).is_err());
+        mapping.map_again(0..0, &mapped).unwrap();
+        mapping.read(page as u64, &mut word);
+        assert_eq!(word, *b"the file");
+        mapping.map_again(0..0, &refused).unwrap();
     }
 
     /// Two mappings of two parts of a file, placed for a machine that aliases in 4 MiB.

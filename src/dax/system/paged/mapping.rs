@@ -45,7 +45,12 @@ impl Pages for Mapped {
 
     /// Nothing is mapped over these pages: they are guarded nowhere.
     #[cfg(target_os = "linux")]
-    fn map_again(&self, _: Range<usize>, _: &File) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
+    fn map_again(&self, range: Range<usize>, _: &File) -> io::Result<()> {
+        if range.is_empty() { Ok(()) } else { Err(io::ErrorKind::Unsupported.into()) }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn is_writable(&self) -> bool {
+        true
     }
 }

@@ -25,15 +25,19 @@ fn json(assert: &Assert) -> serde_json::Value {
     serde_json::from_str(&stdout(assert)).unwrap()
 }
 
-/// Guards a directory with a file in it, and has that file mapped.
+/// Guards a directory with a file in it, and has that file open.
 fn start(directory: &Path, arguments: &[&str]) -> Child {
     let file = directory.join("buffer");
     fs::write(&file, vec![1; BYTES]).unwrap();
     let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("cachemaint"));
     command.args(["guard", "--page-cache", "--within", "1ms"]).args(arguments).arg(directory);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let maps = format!("/proc/{}/maps", child.id());
-    while !fs::read_to_string(&maps).unwrap().contains(&*file.to_string_lossy()) {
+    let open = format!("/proc/{}/fd", child.id());
+    let is_open = || {
+        let mut numbers = fs::read_dir(&open).unwrap().flatten();
+        numbers.any(|number| fs::read_link(number.path()).is_ok_and(|name| name == file))
+    };
+    while !is_open() {
         yield_now();
     }
     child
@@ -118,4 +122,36 @@ fn what_a_reset_takes_as_a_whole_is_refused() {
     for wrong in [["--within", "0ms"], ["--cpu", "0%"], ["--real-time", "100"]] {
         cachemaint().arg("guard").args(wrong).arg(directory.path()).assert().code(2);
     }
+}
+
+/// Runs `writeback` of 200 files with these soft and hard limits of open files.
+fn write_back_limited(soft: u32, hard: u32) -> Assert {
+    let directory = tempfile::tempdir().unwrap();
+    for number in 0..200 {
+        fs::write(directory.path().join(number.to_string()), [1; 100]).unwrap();
+    }
+    let limited = format!("ulimit -S -n {soft} && ulimit -H -n {hard} && exec \"$@\"");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &limited, "sh"]).arg(assert_cmd::cargo::cargo_bin!("cachemaint"));
+    shell.args(["writeback", "--page-cache", "--json"]).arg(directory.path()).assert()
+}
+
+#[test]
+fn more_files_than_the_soft_limit_of_descriptors_are_guarded() {
+    let document = json(&write_back_limited(64, 512).success());
+    assert_eq!((&document["files"], &document["outside"]), (&200.into(), &0.into()));
+}
+
+/// Without room for directories the guard would see nothing new.
+#[test]
+fn files_beyond_the_hard_limit_of_descriptors_are_reported_with_advice() {
+    let limited = write_back_limited(64, 64).code(1);
+    let document = json(&limited);
+    let number = |name: &str| document[name].as_u64().unwrap();
+    assert_eq!(number("files") + number("outside"), 200, "{document}");
+    // A quarter of 64 is left for directories, and some are open before.
+    assert!((30..=48).contains(&number("files")), "{document}");
+    assert_eq!(number("problems"), number("outside"));
+    let advice = "this process may have 64 files open, and has; raise the limit (ulimit -n";
+    assert_eq!(stderr(&limited).matches(advice).count() as u64, number("outside"));
 }

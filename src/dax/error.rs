@@ -202,6 +202,11 @@ pub enum ErrorKind {
     PlacementUnknown(Box<Unknown>),
     /// Bad blocks were not cleared, or not all of them.
     NotCleared(Box<NotCleared>),
+    /// So many files are open in this process that it may open no more, or keeps what is left for directories.
+    TooManyFiles {
+        /// How many it may have open (`RLIMIT_NOFILE`).
+        most: u64,
+    },
     /// So many guarded accesses are under way in this process already.
     TooManyGuards {
         /// How many there can be at a time.
@@ -441,6 +446,11 @@ impl core::fmt::Display for ErrorKind {
             ),
             Self::PlacementUnknown(why) => write!(f, "where its bytes lie is unknown: {why}"),
             Self::NotCleared(how_far) => how_far.fmt(f),
+            Self::TooManyFiles { most } => write!(
+                f,
+                "this process may have {most} files open, and has; raise the limit (ulimit -n, or \
+                 LimitNOFILE= of a systemd unit), or use fewer files"
+            ),
             Self::TooManyGuards { most } => write!(
                 f,
                 "{most} guarded accesses are under way already; wait until one of them has ended"

@@ -261,10 +261,41 @@ impl Options {
         len: usize,
         (guarantee, writeback): (Guarantee, Writeback),
     ) -> Result<Mapped, Error> {
-        let Self { offset, populate, takes_unwritten, .. } = *self;
         let finishes = access == Access::ReadAndWrite && file.lock() == Lock::Exclusive;
-        let plan = Plan { offset, len, access, writeback, populate, takes_unwritten, finishes };
+        let plan = Plan { finishes, ..self.plan(access, len, writeback) };
         Ok(Mapped { mapping: M::map(path, file, &plan)?, writeback, guarantee })
+    }
+
+    fn plan(&self, access: Access, len: usize, writeback: Writeback) -> Plan {
+        let Self { offset, populate, takes_unwritten, .. } = *self;
+        Plan { offset, len, access, writeback, populate, takes_unwritten, finishes: false }
+    }
+
+    /// Views the first `size` bytes of an open regular file without a lock, of which guarantee and method are known.
+    #[cfg(target_os = "linux")]
+    pub(super) fn view_open(
+        &self,
+        path: &Path,
+        file: File,
+        size: u64,
+        chosen: (Guarantee, Writeback),
+    ) -> Result<DaxView, Error> {
+        if !READ_ONLY_WORDS {
+            return Err(Error::new(path, ErrorKind::NoReadOnlyWords));
+        }
+        let len = self.mapped_len(path, Extent::of_bytes(size))?;
+        let file = OpenFile::new(file);
+        let mapped = self.map::<Host>(path, &file, Access::Read, len, chosen)?;
+        Ok(self.view_of(path, file, mapped))
+    }
+
+    /// Maps a view from [`view_open`](Self::view_open) anew, of which the file has another size.
+    #[cfg(target_os = "linux")]
+    pub(super) fn map_anew(&self, view: &mut DaxView, size: u64) -> Result<(), Error> {
+        let len = self.mapped_len(&view.path, Extent::of_bytes(size))?;
+        let plan = self.plan(Access::Read, len, view.writeback);
+        view.mapping = Host::map(&view.path, &view.file, &plan)?;
+        Ok(())
     }
 
     fn view_of(&self, path: &Path, file: OpenFile, mapped: Mapped) -> DaxView {
@@ -286,7 +317,8 @@ impl Options {
         }
     }
 
-    fn persistent_cache(&self) -> Result<Cache, Unsupported> {
+    /// Returns the cache that reaches the point of persistence.
+    pub(super) fn persistent_cache(&self) -> Result<Cache, Unsupported> {
         let cache = match self.cache {
             Some(cache) => cache,
             None => Cache::host()?,
@@ -314,18 +346,23 @@ impl Options {
     fn choose<M: Mapper>(&self, path: &Path, file: &File) -> Result<(Guarantee, Writeback), Error> {
         let cache = self.persistent_cache();
         let guarantee = M::guarantee(path, file, cache.ok())?;
-        if let Some(kind) = self.refusal(&guarantee) {
+        let writeback = self.method(path, &guarantee)?;
+        Ok((guarantee, writeback))
+    }
+
+    /// Returns the method to persist on a medium with this guarantee, if it will do.
+    pub(super) fn method(&self, path: &Path, guarantee: &Guarantee) -> Result<Writeback, Error> {
+        if let Some(kind) = self.refusal(guarantee) {
             return Err(Error::new(path, kind));
         }
-        let writeback = match (guarantee.granularity(), cache) {
+        Ok(match (guarantee.granularity(), self.persistent_cache()) {
             (Granularity::Byte, Ok(cache)) => Writeback::Fence(cache),
             (Granularity::Line(_), Ok(cache)) => Writeback::Lines(cache),
             (Granularity::Page(_), _) => Writeback::Pages,
             (Granularity::Byte | Granularity::Line(_), Err(why)) => {
                 return Err(Error::new(path, ErrorKind::Unsupported(why)));
             }
-        };
-        Ok((guarantee, writeback))
+        })
     }
 }
 

@@ -13,16 +13,21 @@
 ))]
 #![expect(clippy::unwrap_used, reason = "a file that cannot be made is a finding")]
 
-use cachemaint::dax::guard::{Guarded, Pace};
+use cachemaint::dax::guard::Pace;
 use cachemaint::dax::{ErrorKind, FaultGuard, Guard, probe};
 use cachemaint::medium::Granularity;
+use core::mem::MaybeUninit;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
+use rustix::fs::{CWD, RenameFlags, inotify, renameat_with};
+use rustix::io::Errno;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::time::Instant;
 
 fn guard() -> Guard {
     Guard::new(FaultGuard::install().unwrap()).allow_page_granularity()
@@ -52,7 +57,9 @@ fn files_are_taken_when_they_come_and_let_go_when_they_go() {
     check(&mut guard, 1, 10_000);
     let second = make(&directory.path().join("second"), 5000);
     check(&mut guard, 2, 15_000);
-    assert_eq!(guard.files().map(Guarded::size).collect::<Vec<_>>(), [10_000, 5000]);
+    let sizes = guard.files().map(|file| (file.path().to_path_buf(), file.size()));
+    let expected = [(directory.path().join("second"), 5000), (below.join("first"), 10_000)];
+    assert_eq!(sizes.collect::<BTreeMap<_, _>>(), BTreeMap::from(expected));
 
     // Grown, cut, cut to nothing, replaced, and gone.
     let mut grown = File::options().append(true).open(below.join("first")).unwrap();
@@ -124,7 +131,7 @@ fn single_files_are_taken_and_each_line_is_counted() {
     assert!(statistics.longest_interval >= pass.took, "it is longer than the first of both");
 }
 
-/// On DAX a view of such a file would be refused, and holes are not gone over.
+/// On DAX a view of such a file would be refused. Holes cost nothing, by lines or by pages.
 #[test]
 fn a_file_with_holes_is_taken_and_so_is_what_fills_them() {
     let directory = tempfile::tempdir().unwrap();
@@ -132,23 +139,183 @@ fn a_file_with_holes_is_taken_and_so_is_what_fills_them() {
     file.set_len(64 << 20).unwrap();
     let mut guard = guard();
     guard.add(directory.path()).unwrap();
-    let by_lines = |guard: &Guard| guard.files().all(|file| file.cache().is_some());
     let mut check = |stored: u64| {
         let pass = guard.pass();
         assert!(pass.problems.is_empty(), "{:?}", pass.problems);
         assert_eq!(pass.files, 1);
-        if by_lines(&guard) {
-            // A hole can be filled by 2 MiB at once.
-            assert!((stored..=stored * 512).contains(&pass.bytes), "{} of {stored}", pass.bytes);
-        } else {
-            assert_eq!(pass.bytes, 64 << 20);
-        }
+        // A hole can be filled by 2 MiB at once.
+        assert!((stored..=stored * 512).contains(&pass.bytes), "{} of {stored}", pass.bytes);
     };
     check(0);
     file.write_all_at(&[1; 4096], 10 << 20).unwrap();
     check(4096);
     file.write_all_at(&[1; 4096], 50 << 20).unwrap();
     check(8192);
+}
+
+/// The pace allows 4 GiB a second: were the hole charged, a pass would take 256 seconds.
+#[test]
+fn a_hole_of_a_tebibyte_delays_no_other_file() {
+    let directory = tempfile::tempdir().unwrap();
+    File::create(directory.path().join("hole")).unwrap().set_len(1 << 40).unwrap();
+    make(&directory.path().join("other"), 4096);
+    let mut guard = guard();
+    guard.add(directory.path()).unwrap();
+    let (began, stop, mut passes) = (Instant::now(), AtomicBool::new(false), 0);
+    guard.run(Pace::within(Duration::from_millis(10)), &stop, |pass| {
+        assert!(pass.problems.is_empty(), "{:?}", pass.problems);
+        assert_eq!((pass.files, pass.bytes), (2, 4096));
+        passes += 1;
+        stop.store(passes == 5, Relaxed);
+    });
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+}
+
+/// Directories with some hundred files are read every now and then. A new name is known at once.
+#[test]
+fn a_new_file_and_a_grown_one_are_in_the_next_pass() {
+    // Where passes are fast: slow ones leave more time between two.
+    let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let name = "a_new_file_and_a_grown_one_are_in_the_next_pass";
+    let file_system = probe(directory.path()).unwrap().file_system().to_owned();
+    if !["ext4", "xfs", "btrfs", "tmpfs"].contains(&&*file_system) {
+        return crate::skip::skip(name, format_args!("no notices are relied on on {file_system}"));
+    }
+    let below = directory.path().join("below");
+    fs::create_dir(&below).unwrap();
+    for number in 0..300 {
+        make(&below.join(number.to_string()), 100);
+    }
+    let mut guard = guard();
+    guard.add(directory.path()).unwrap();
+    let (stop, mut passes) = (AtomicBool::new(false), 0);
+    let late = below.join("late");
+    let deep = below.join("deep").join("deeper");
+    guard.run(Pace::within(Duration::from_millis(1)), &stop, |pass| {
+        assert!(pass.problems.is_empty(), "{:?}", pass.problems);
+        let there = (pass.files, pass.bytes);
+        match passes {
+            0 => drop(make(&late, 200)),
+            1 => {
+                assert_eq!(there, (301, 30_200), "a new file");
+                File::options().append(true).open(&late).unwrap().write_all(&[1; 300]).unwrap();
+            }
+            2 => {
+                assert_eq!(there, (301, 30_500), "a grown file");
+                fs::rename(&late, below.join("renamed")).unwrap();
+                fs::remove_file(below.join("0")).unwrap();
+            }
+            3 => {
+                assert_eq!(there, (300, 30_400), "a renamed file and a removed one");
+                fs::create_dir_all(&deep).unwrap();
+                make(&deep.join("file"), 50);
+            }
+            _ => {
+                assert_eq!(there, (301, 30_450), "a file in a new directory");
+                stop.store(true, Relaxed);
+            }
+        }
+        passes += 1;
+    });
+    assert_eq!(guard.statistics().outside, 0);
+}
+
+/// Another user's program exchanges a directory of the tree, and a file, for links that lead out of it.
+#[test]
+fn nothing_outside_of_the_tree_is_opened_while_links_are_exchanged() {
+    let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let outside = elsewhere.path().join("file");
+    make(&outside, 4096);
+    let path = |name: &str| directory.path().join(name);
+    for below in ["below", "below/deeper"] {
+        fs::create_dir(path(below)).unwrap();
+    }
+    for name in ["below/file", "below/deeper/file", "file"] {
+        make(&path(name), 4096);
+    }
+    fs::create_dir(elsewhere.path().join("deeper")).unwrap();
+    make(&elsewhere.path().join("deeper/file"), 4096);
+    std::os::unix::fs::symlink(elsewhere.path(), path("link")).unwrap();
+    std::os::unix::fs::symlink(&outside, path("link to file")).unwrap();
+
+    let opened = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+    for watched in [elsewhere.path(), &elsewhere.path().join("deeper")] {
+        inotify::add_watch(&opened, watched, inotify::WatchFlags::OPEN).unwrap();
+    }
+    let mut guard = guard();
+    guard.add(directory.path()).unwrap();
+    let is_over = AtomicBool::new(false);
+    let exchange = |one: &str, other: &str| {
+        let flags = RenameFlags::EXCHANGE;
+        renameat_with(CWD, path(one), CWD, path(other), flags)
+    };
+    if let Err(errno) = exchange("below", "link") {
+        let name = "nothing_outside_of_the_tree_is_opened_while_links_are_exchanged";
+        return crate::skip::skip(name, format_args!("no names can be exchanged: {errno}"));
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..20_000 {
+                exchange("below", "link").unwrap();
+                exchange("file", "link to file").unwrap();
+            }
+            is_over.store(true, Relaxed);
+        });
+        while !is_over.load(Relaxed) {
+            let pass = guard.pass();
+            assert!(pass.files <= 6, "{pass:?}");
+            assert!(pass.problems.is_empty(), "{:?}", pass.problems);
+        }
+    });
+    let mut buffer = [MaybeUninit::uninit(); 4096];
+    let event = inotify::Reader::new(&opened, &mut buffer).next().map(|_| ());
+    assert_eq!(event, Err(Errno::AGAIN), "something outside of the tree was opened");
+    exchange("below", "link").unwrap();
+    check(&mut guard, 3, 3 * 4096);
+}
+
+/// Files that grow, are cut, go, come back and are sparse, all at once.
+#[test]
+fn a_guard_keeps_going_whatever_its_files_do() {
+    const FILES: u32 = 200;
+    let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let outside = elsewhere.path().join("file");
+    make(&outside, 4096);
+    let path = |number: u32| directory.path().join(number.to_string());
+    for number in 0..FILES {
+        make(&path(number), 4096);
+    }
+    let mut guard = guard();
+    guard.add(directory.path()).unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for step in 0..20 * FILES {
+                let path = path(step % FILES);
+                let file = || File::options().append(true).open(&path).unwrap();
+                match step / FILES % 5 {
+                    0 => file().write_all(&[1; 10_000]).unwrap(),
+                    1 => file().set_len(100).unwrap(),
+                    2 => file().set_len(1 << 40).unwrap(),
+                    3 => {
+                        fs::remove_file(&path).unwrap();
+                        std::os::unix::fs::symlink(&outside, &path).unwrap();
+                    }
+                    _ => {
+                        fs::remove_file(&path).unwrap();
+                        make(&path, 4096);
+                    }
+                }
+            }
+            stop.store(true, Relaxed);
+        });
+        guard.run(Pace::within(Duration::from_millis(10)), &stop, |pass| {
+            assert!(pass.problems.is_empty(), "{:?}", pass.problems);
+            assert_eq!(pass.outside, 0);
+        });
+    });
+    check(&mut guard, FILES.into(), u64::from(FILES) * 4096);
+    assert!(guard.statistics().longest_interval < Duration::from_secs(60));
 }
 
 #[test]

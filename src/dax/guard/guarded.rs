@@ -1,30 +1,50 @@
-//! One file: its mapping, what its file system has made durable of it, and how it is written back.
+//! One file: what is open and mapped of it, what its file system has made durable of it, and how it is written back.
 //!
 //! A store of another program to a hole, to an extent that was never written or to one that is shared with another
 //! file makes the file system change which blocks the file has. That is in memory when the store is made, and durable
 //! when the file system commits it: lines that were written back before are in no file after a reset. So before the
 //! lines of a file are written back its extents are looked at, and if they are others than those that were there when
 //! it was synced last, it is synced.
+//!
+//! A file that the operating system writes back by pages is not mapped. Its descriptor is all that `fdatasync` needs.
 
 use super::super::system::extents::{self, Extent};
-use super::super::{DaxView, Error, ErrorKind, FaultGuard, Guarantee, Options};
+use super::super::{DaxView, Error, ErrorKind, FaultGuard, Guarantee, Options, Writeback};
 use crate::cache::Cache;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
-use std::io;
-use std::path::Path;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 /// Bytes that are written back between two looks at the pace.
 const STRETCH: usize = 1 << 20;
+/// The unit in which the number of a file's blocks is told (stat(2), `st_blocks`).
+const BLOCK: u64 = 512;
 
 /// A file that a [`Guard`](super::Guard) writes back.
 #[derive(Debug)]
 pub struct Guarded {
-    /// It may have holes, so what a view promises of a write-back is not true of this one alone.
-    view: Box<DaxView>,
+    path: PathBuf,
+    held: Held,
+    guarantee: Arc<Guarantee>,
+    writeback: Writeback,
+    /// The caches that write its lines back.
+    cache: Option<Cache>,
+    size: u64,
+    device: u64,
     /// The extents that were there when it was synced last; `None` if it was not yet.
     durable: Option<Vec<Extent>>,
+}
+
+/// One descriptor, and the mapping if lines of it are written back.
+#[derive(Debug)]
+enum Held {
+    Open(File),
+    /// It may have holes, so what a view promises of a write-back is not true of this one alone.
+    Mapped(Box<DaxView>),
 }
 
 /// What was written back.
@@ -35,68 +55,140 @@ pub(super) struct Written {
 }
 
 impl Guarded {
-    pub(super) fn open(path: &Path, options: &Options) -> Result<Self, Error> {
-        let view = options.clone().take_unwritten().view(path)?;
-        Ok(Self { view: Box::new(view), durable: None })
+    /// Takes an open regular file.
+    pub(super) fn new(
+        path: &Path,
+        file: File,
+        (device, size): (u64, u64),
+        guarantee: Arc<Guarantee>,
+        options: &Options,
+    ) -> Result<Self, Error> {
+        let writeback = options.method(path, &guarantee)?;
+        let cache = match writeback {
+            Writeback::Fence(cache) | Writeback::Lines(cache) => Some(cache),
+            Writeback::Pages => None,
+        };
+        let mut guarded = Self {
+            path: path.to_path_buf(),
+            held: Held::Open(file),
+            guarantee,
+            writeback,
+            cache,
+            size,
+            device,
+            durable: None,
+        };
+        // A file that cannot be mapped is refused at once.
+        guarded.map(options)?;
+        Ok(guarded)
     }
 
-    /// Where it was found.
+    /// The path at which it was found.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.view.path()
+        &self.path
     }
 
-    /// Its size in bytes when it was mapped, holes and all.
+    /// Its size in bytes when it was written back last, or was found, with its holes.
     #[must_use]
     pub const fn size(&self) -> u64 {
-        self.view.len()
+        self.size
     }
 
-    /// What its medium guarantees for what a pass has written back, why, and from which evidence.
+    /// The guarantee of its medium for the bytes that a pass has written back, with reason and evidence.
     #[must_use]
-    pub const fn guarantee(&self) -> &Guarantee {
-        self.view.guarantee()
+    pub fn guarantee(&self) -> &Guarantee {
+        &self.guarantee
     }
 
     /// The caches that write its lines back; `None` where the operating system does it by pages.
     #[must_use]
     pub const fn cache(&self) -> Option<Cache> {
-        self.view.cache()
+        self.cache
     }
 
-    /// Issues the write-back of all that was stored to it, and has the file system make durable where that is. By
-    /// lines a fence is owed. `after` is called with the bytes of each stretch.
+    /// The number of the device of its file system.
+    pub(super) const fn device(&self) -> u64 {
+        self.device
+    }
+
+    pub(super) const fn file(&self) -> &File {
+        match &self.held {
+            Held::Open(file) => file,
+            Held::Mapped(view) => view.file(),
+        }
+    }
+
+    /// Issues the write-back of all stored bytes, and has the file system make durable where they are. By lines a
+    /// fence is owed. By pages nothing is to be done if its file system `is_synced` in this pass. Returns `None` for
+    /// a file without a name or without bytes, of which a reset takes nothing.
+    ///
+    /// `after` is called with the bytes of each stretch of lines.
     pub(super) fn write_back(
         &mut self,
+        options: &Options,
         installed: FaultGuard,
+        is_synced: bool,
         after: &mut impl FnMut(u64),
-    ) -> Result<Written, Error> {
-        let Some(cache) = self.view.cache() else {
-            let bytes = self.view.len();
-            self.view.writeback(0..bytes)?;
-            after(bytes);
-            return Ok(Written { bytes, lines: 0 });
+    ) -> Result<Option<Written>, Error> {
+        let metadata = self.file().metadata().map_err(|error| self.failed("fstat", &error))?;
+        self.size = metadata.size();
+        if metadata.nlink() == 0 || self.size == 0 {
+            return Ok(None);
+        }
+        let Some(cache) = self.cache else {
+            if !is_synced {
+                self.sync()?;
+            }
+            let bytes = self.size.min(metadata.blocks().saturating_mul(BLOCK));
+            return Ok(Some(Written { bytes, lines: 0 }));
         };
+        self.map(options)?;
         self.settle()?;
+        let Held::Mapped(view) = &self.held else { return Ok(None) };
         let extents = self.durable.as_deref().unwrap_or_default();
-        write_lines(&self.view, extents, cache, installed, after)
+        write_lines(view, extents, cache, installed, after).map(Some)
+    }
+
+    /// Maps all of a file that is written back by lines.
+    fn map(&mut self, options: &Options) -> Result<(), Error> {
+        let size = self.size;
+        if self.cache.is_none() || size == 0 {
+            return Ok(());
+        }
+        match &mut self.held {
+            Held::Mapped(view) if view.len() == size => Ok(()),
+            Held::Mapped(view) => options.map_anew(view, size),
+            Held::Open(file) => {
+                let file = file.try_clone().map_err(|error| Error::opening(&self.path, &error))?;
+                let chosen = (Guarantee::clone(&self.guarantee), self.writeback);
+                let view = options.view_open(&self.path, file, size, chosen)?;
+                self.held = Held::Mapped(Box::new(view));
+                Ok(())
+            }
+        }
     }
 
     /// Has the extents made durable, if they are not those that are.
     fn settle(&mut self) -> Result<(), Error> {
-        let now = extents::now(self.view.file(), self.view.len())
-            .map_err(|errno| Error::os(self.view.path(), "FIEMAP", &errno.into()))?;
+        let now = extents::now(self.file(), self.size)
+            .map_err(|errno| self.failed("FIEMAP", &errno.into()))?;
         if self.durable.as_ref() != Some(&now) {
             // What is stored from here on can add to them, and is for the next pass.
-            self.view.file().sync_data().map_err(|error| self.not_synced(&error))?;
+            self.sync()?;
             self.durable = Some(now);
         }
         Ok(())
     }
 
+    fn sync(&self) -> Result<(), Error> {
+        let synced = self.file().sync_data();
+        synced.map_err(|error| Error::writeback(&self.path, &(0..self.size), &error))
+    }
+
     #[cold]
-    fn not_synced(&self, error: &io::Error) -> Error {
-        self.view.failed_writeback(&(0..self.view.len()), error)
+    fn failed(&self, call: &'static str, error: &std::io::Error) -> Error {
+        Error::os(&self.path, call, error)
     }
 }
 
@@ -161,10 +253,10 @@ fn stored(extent: &Extent, len: u64) -> Option<Range<u64>> {
 ))]
 #[expect(clippy::unwrap_used, reason = "a file that cannot be made is a finding")]
 mod tests {
-    use super::{Guarded, Written, write_lines};
+    use super::{Guarded, Held, Written, write_lines};
     use crate::cache::Cache;
-    use crate::dax::system::extents;
-    use crate::dax::{FaultGuard, Options, Writeback};
+    use crate::dax::system::{Concluded, extents};
+    use crate::dax::{FaultGuard, Options};
     use crate::skip::skip;
     use alloc::vec;
     use core::ops::Range;
@@ -188,9 +280,13 @@ mod tests {
             skip(test, format_args!("FIEMAP: {errno}"));
             return None;
         }
-        let options = Options::new().allow_page_granularity();
-        let mut guarded = Guarded::open(file.path(), &options).unwrap();
-        guarded.view.writeback = Writeback::Lines(cache);
+        let options = Options::new().allow_page_granularity().take_unwritten();
+        let (open, size) = (file.reopen().unwrap(), file.as_file().metadata().unwrap().len());
+        let guarantee = Concluded::default().guarantee(file.path(), &open, None).unwrap();
+        let mut guarded = Guarded::new(file.path(), open, (0, size), guarantee, &options).unwrap();
+        // It is mapped as the page cache is, and written back as on DAX.
+        guarded.cache = Some(cache);
+        guarded.map(&options).unwrap();
         Some((guarded, cache))
     }
 
@@ -207,7 +303,8 @@ mod tests {
         store(&file, 0, 32 << 20);
         let test = "a_pass_leaves_a_file_that_is_cut_at_the_stretch_with_the_new_end";
         let Some((guarded, cache)) = open(test, &file) else { return };
-        let (view, installed) = (&guarded.view, FaultGuard::install().unwrap());
+        let installed = FaultGuard::install().unwrap();
+        let Held::Mapped(view) = &guarded.held else { panic!("it is not mapped") };
         let whole = extents::now(&file, 32 * MIB).unwrap();
         let pass = |cut: Option<u64>| {
             let mut stretches = 0;
@@ -243,9 +340,11 @@ mod tests {
         let test = "parts_that_were_stored_to_are_written_back_and_no_others";
         let Some((mut guarded, cache)) = open(test, &file) else { return };
         let installed = FaultGuard::install().unwrap();
+        let options = Options::new().allow_page_granularity().take_unwritten();
         let mut pass = || {
             let mut bytes = 0;
-            let written = guarded.write_back(installed, &mut |more| bytes += more).unwrap();
+            let more = &mut |more| bytes += more;
+            let written = guarded.write_back(&options, installed, false, more).unwrap().unwrap();
             assert_eq!(written.bytes, bytes, "the pace is told of each");
             assert_eq!(written.lines, bytes.div_ceil(cache.line_size() as u64));
             bytes
@@ -262,5 +361,7 @@ mod tests {
         assert!(few(4).contains(&pass()), "allocated, and not written");
         store(&file, 21 * MIB, 4096);
         assert!(few(5).contains(&pass()), "a page of what was allocated was written");
+        store(&file, 64 * MIB, 4096);
+        assert!(few(6).contains(&pass()), "a page behind the former end");
     }
 }

@@ -71,7 +71,9 @@
 //! | `pace` | when the next pass begins, and where one pauses |
 //! | `told` | what a pass was, and all of them |
 
+mod descent;
 mod guarded;
+mod notices;
 mod pace;
 mod told;
 mod watched;
@@ -88,7 +90,7 @@ use pace::{Clock, Pauses, sleep};
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
-use watched::Watched;
+use watched::{Watched, Work};
 
 /// Writes back what others have stored. See the [module](self).
 #[derive(Debug)]
@@ -117,7 +119,7 @@ impl Guard {
     pub fn new(installed: FaultGuard) -> Self {
         Self {
             installed,
-            options: Options::new(),
+            options: Options::new().take_unwritten(),
             watched: Watched::default(),
             statistics: Statistics::default(),
             last: None,
@@ -159,7 +161,7 @@ impl Guard {
         if let Some(kind) = self.options.refusal(&guarantee) {
             return Err(Error::new(path, kind));
         }
-        self.watched.add(path);
+        self.watched.add(path, guarantee.file_system());
         Ok(())
     }
 
@@ -201,37 +203,39 @@ impl Guard {
         self.watched.files()
     }
 
-    /// `after` is called with the bytes of each stretch.
+    /// `after` is called with the bytes of each stretch of lines.
     fn pass_with(&mut self, mut after: impl FnMut(u64)) -> Pass {
         let clock = Clock::start();
         let mut pass = Pass::default();
-        self.watched.look_around(&self.options, &mut pass.problems);
-        let cache = self.watched.files().find_map(Guarded::cache);
+        let Self { installed, ref options, ref mut watched, .. } = *self;
+        let problems = &mut pass.problems;
+        let mut work = Work { options, installed, began: clock.began(), problems };
+        watched.look(&mut work);
+        let cache = watched.files().find_map(Guarded::cache);
         // What others are seen to have stored before this is what the pass is about.
         if let Some(cache) = cache {
             cache.order_observed();
         }
-        let installed = self.installed;
-        self.watched.for_each(&mut pass.problems, |file| {
-            let written = file.write_back(installed, &mut after)?;
-            pass.files += 1;
-            pass.bytes += written.bytes;
-            pass.lines += written.lines;
-            Ok(())
-        });
+        let covered = watched.write_back(&mut work, &mut after);
         if let Some(cache) = cache {
             cache.fence();
         }
-        self.note(&clock, &mut pass);
+        pass.files = covered.files;
+        pass.bytes = covered.written.bytes;
+        pass.lines = covered.written.lines;
+        pass.outside = covered.outside;
+        self.note(&clock, covered.oldest, &mut pass);
         pass
     }
 
-    fn note(&mut self, clock: &Clock, pass: &mut Pass) {
+    /// `oldest` is the earliest moment from which on a file that was written back had not been before.
+    fn note(&mut self, clock: &Clock, oldest: Option<Instant>, pass: &mut Pass) {
         let (took, cpu) = clock.elapsed();
         pass.took = took;
         let began = clock.began();
-        let interval = self.last.map(|last| began + took - last.began);
-        self.statistics.add(pass, cpu, interval);
+        let before = self.last.map(|last| last.began);
+        let since = [before, oldest].into_iter().flatten().min();
+        self.statistics.add(pass, cpu, since.map(|since| began + took - since));
         self.last = Some(Last { began, took, cpu });
     }
 }

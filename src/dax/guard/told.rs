@@ -14,6 +14,9 @@ pub struct Pass {
     pub bytes: u64,
     /// Lines whose write-back was issued, dirty or not; none of a file that is written back by pages.
     pub lines: u64,
+    /// Files and directories that it found and could not write back or look at. A reset can take any byte of them.
+    /// [`problems`](Self::problems) has the reason of each in the first pass that met it.
+    pub outside: u64,
     /// How long it took, with pauses.
     pub took: Duration,
     /// What was not written back and why, of each file when it is met first: what cannot be read by this user or
@@ -34,7 +37,9 @@ pub struct Statistics {
     pub bytes: u64,
     /// Files in the last pass.
     pub files: u64,
-    /// Problems that were told.
+    /// The most files and directories that were outside of one pass: [`Pass::outside`]. The bound is not one of them.
+    pub outside: u64,
+    /// Reported problems.
     pub problems: u64,
     /// The time of the longest pass.
     #[cfg_attr(
@@ -63,6 +68,7 @@ impl Statistics {
         self.lines += pass.lines;
         self.bytes += pass.bytes;
         self.files = pass.files;
+        self.outside = self.outside.max(pass.outside);
         self.problems += pass.problems.len() as u64;
         self.longest_pass = self.longest_pass.max(pass.took);
         self.in_passes += pass.took;

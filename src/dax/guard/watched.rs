@@ -1,211 +1,641 @@
-//! Which files there are below some paths.
+//! The files below some paths: which there are, since when each counts, and who is left out.
+//!
+//! A file counts from the last moment at which it was known not to be there. With [notices](super::notices) of all
+//! directories that is the pass before the one that finds it; otherwise it is the last time that directories were read.
 
-use super::super::system::files;
-use super::super::{Error, ErrorKind, Options};
-use super::guarded::Guarded;
+use super::super::system::{Concluded, syncfs_reports_errors};
+use super::super::{Error, ErrorKind, FaultGuard, Options};
+use super::descent;
+use super::guarded::{Guarded, Written};
+use super::notices::Notices;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::mem::{Discriminant, discriminant};
+use core::mem::{Discriminant, discriminant, replace, take};
 use core::time::Duration;
-use std::fs::{self, DirEntry, Metadata};
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use rustix::fs::{AtFlags, CWD, FileType, RawDir, StatxFlags};
+use rustix::io::Errno;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Of so much time one part at most goes into looking around.
+/// Of the time, one part in so many at most goes into reading directories that nothing is heard of.
 const SELDOM: u32 = 200;
+/// How long directories that are watched are not read, unless something is heard.
+const WATCHED: Duration = Duration::from_secs(10);
+/// Bytes of a directory that are read at once.
+const BUFFER: usize = 32 << 10;
+/// A file system with more files than this is synced as a whole.
+const MOST_SYNCED_SINGLY: usize = 16;
+/// File systems that change on this machine alone, so that notices tell of all names, and that `syncfs` syncs with a
+/// flush of their device. FUSE passes `syncfs` on to virtiofs alone (Linux, `fs/fuse/inode.c`, `fuse_sync_fs`).
+const LOCAL: [&str; 4] = ["ext4", "xfs", "btrfs", "tmpfs"];
 
 /// Files that are guarded, and those that cannot be.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
-    roots: Vec<PathBuf>,
-    files: BTreeMap<PathBuf, File>,
-    /// Paths that could not be looked at, of which it was told.
+    roots: Vec<Root>,
+    directories: BTreeMap<PathBuf, Directory>,
+    /// Files that have left the tree, or are replaced: they are written back once more.
+    leaving: Vec<Guarded>,
+    /// Paths that cannot be looked at.
     unseen: BTreeSet<PathBuf>,
-    /// When it was looked around last, and how long that took.
+    /// Those of them that are reported.
+    told: BTreeSet<PathBuf>,
+    notices: Notices,
+    concluded: Concluded,
+    /// The beginning of the last pass that knew all files.
+    knew_all: Option<Instant>,
+    /// The time at which directories were read last, and how long that took.
     looked: Option<(Instant, Duration)>,
-    /// What it has taken to map files, this time.
-    mapping: Duration,
+    /// The time that it took to open and sync files, this time.
+    opening: Duration,
 }
 
 #[derive(Debug)]
-struct File {
-    mark: Mark,
+struct Root {
+    path: PathBuf,
+    /// What was there when it was looked at last.
+    identity: Option<Identity>,
+    is_local: bool,
+    /// True if it was looked at: files that are found later are new.
+    is_known: bool,
+}
+
+#[derive(Debug)]
+struct Directory {
+    /// The number of its root.
+    root: usize,
+    /// The device on which its files are.
+    device: Option<u64>,
+    files: BTreeMap<OsString, Entry>,
+    is_met: bool,
+    /// True if it has names that may not be durable.
+    has_new_names: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    identity: Identity,
     state: State,
-    /// The kind of the last problem that was told of.
+    /// The beginning of the last pass that wrote it back, or the last time that it was known not to be there. `None`
+    /// for a file that is older than the guard, before its first pass.
+    since: Option<Instant>,
+    /// The kind of the last reported problem.
     told: Option<Discriminant<ErrorKind>>,
-    /// Whether it was met in this look around.
-    is_there: bool,
+    is_met: bool,
 }
 
 #[derive(Debug)]
 enum State {
-    Mapped(Guarded),
-    /// Cannot be guarded as it is now.
-    Refused,
-    /// Cannot be guarded now, for a reason that the file does not show when it ends.
+    Guarded(Guarded),
+    /// It cannot be guarded while it has this size.
+    Refused(u64),
+    /// It cannot be guarded now, for a reason that the file does not show when it ends.
     Denied,
 }
 
-/// What tells that a file is another one, or has another size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Mark {
-    device: u64,
-    inode: u64,
-    size: u64,
-}
+/// The device and the number of an inode.
+type Identity = (u64, u64);
 
-impl Mark {
-    fn of(metadata: &Metadata) -> Self {
-        Self { device: metadata.dev(), inode: metadata.ino(), size: metadata.size() }
+impl State {
+    /// Takes the file out, if there is one.
+    fn take(&mut self) -> Option<Guarded> {
+        match replace(self, Self::Denied) {
+            Self::Guarded(guarded) => Some(guarded),
+            Self::Refused(_) | Self::Denied => None,
+        }
     }
 }
 
+/// What a name is of.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    identity: Identity,
+    kind: FileType,
+    size: u64,
+}
+
+impl Found {
+    fn at(directory: impl AsFd, name: &Path) -> Result<Self, Errno> {
+        let found = rustix::fs::statx(
+            directory,
+            name,
+            AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH,
+            StatxFlags::BASIC_STATS,
+        )?;
+        let device = rustix::fs::makedev(found.stx_dev_major, found.stx_dev_minor);
+        Ok(Self {
+            identity: (device, found.stx_ino),
+            kind: FileType::from_raw_mode(found.stx_mode.into()),
+            size: found.stx_size,
+        })
+    }
+
+    fn of(open: impl AsFd) -> Result<Self, Errno> {
+        Self::at(open, Path::new(""))
+    }
+
+    const fn device(&self) -> u64 {
+        self.identity.0
+    }
+}
+
+/// An open directory.
+struct Place<'a> {
+    open: BorrowedFd<'a>,
+    path: &'a Path,
+    /// The device on which its files are; any, if none is given.
+    device: Option<u64>,
+    /// The value of [`Entry::since`] for a new file.
+    since: Option<Instant>,
+}
+
+impl Place<'_> {
+    /// Returns true for a regular file on the device.
+    fn takes(&self, found: &Found) -> bool {
+        found.kind.is_file() && self.device.is_none_or(|device| device == found.device())
+    }
+}
+
+/// The files that a pass has written back, and those that it has not.
+#[derive(Debug, Default)]
+pub(super) struct Covered {
+    pub(super) files: u64,
+    pub(super) written: Written,
+    /// Files and directories that could not be written back or looked at.
+    pub(super) outside: u64,
+    /// The earliest moment from which on stored bytes were not written back before.
+    pub(super) oldest: Option<Instant>,
+}
+
+/// What a pass works with.
+pub(super) struct Work<'a> {
+    pub(super) options: &'a Options,
+    pub(super) installed: FaultGuard,
+    pub(super) began: Instant,
+    pub(super) problems: &'a mut Vec<Error>,
+}
+
 impl Watched {
-    pub(super) fn add(&mut self, path: &Path) {
-        self.roots.push(path.to_path_buf());
+    pub(super) fn add(&mut self, path: &Path, file_system: &str) {
+        let is_local = LOCAL.contains(&file_system);
+        let path = path.to_path_buf();
+        self.roots.push(Root { path, identity: None, is_local, is_known: false });
         self.look_again();
     }
 
     pub(super) fn files(&self) -> impl Iterator<Item = &Guarded> {
-        self.files.values().filter_map(|file| match &file.state {
-            State::Mapped(guarded) => Some(guarded),
-            State::Refused | State::Denied => None,
+        let entries = self.directories.values().flat_map(|directory| directory.files.values());
+        entries.filter_map(|entry| match &entry.state {
+            State::Guarded(guarded) => Some(guarded),
+            State::Refused(_) | State::Denied => None,
         })
     }
 
-    /// Does something with each file. One that was cut meanwhile is let go and looked at anew; other errors are told
-    /// of once.
-    pub(super) fn for_each(
-        &mut self,
-        problems: &mut Vec<Error>,
-        mut work: impl FnMut(&mut Guarded) -> Result<(), Error>,
-    ) {
-        let before = self.files.len();
-        self.files.retain(|_, file| {
-            let State::Mapped(guarded) = &mut file.state else { return true };
-            let Err(error) = work(guarded) else { return true };
-            let kind = Some(discriminant(error.kind()));
-            let is_cut = matches!(error.kind(), ErrorKind::Shorter { .. });
-            if !is_cut && file.told != kind {
-                file.told = kind;
-                problems.push(error);
-            }
-            !is_cut
-        });
-        if self.files.len() < before {
-            self.look_again();
-        }
-    }
-
-    /// It is time to look around.
+    /// Has all directories read before the next pass.
     pub(super) const fn look_again(&mut self) {
         self.looked = None;
     }
 
-    /// Looks which files there are, if it is time again.
-    pub(super) fn look_around(&mut self, options: &Options, problems: &mut Vec<Error>) {
-        let began = Instant::now();
-        if self.looked.is_some_and(|(last, took)| began - last < took * SELDOM) {
-            return;
+    /// Learns which files there are.
+    pub(super) fn look(&mut self, work: &mut Work<'_>) {
+        let heard = self.notices.heard();
+        let is_due = heard.everything || self.is_time(work.began) || self.roots_changed();
+        if is_due {
+            self.read_all(work);
+        } else {
+            for (directory, names) in heard.names {
+                self.look_at_names(&directory, &names, work);
+            }
         }
-        for file in self.files.values_mut() {
-            file.is_there = false;
+        if is_due || self.notices.are_complete() {
+            self.knew_all = Some(work.began);
         }
-        self.mapping = Duration::ZERO;
-        for root in core::mem::take(&mut self.roots) {
-            self.look_at(&root, None, options, problems);
-            self.roots.push(root);
-        }
-        self.files.retain(|_, file| file.is_there);
-        // To map files is not to look: who has just found many finds the next one as soon as ever.
-        self.looked = Some((began, began.elapsed().saturating_sub(self.mapping)));
     }
 
-    /// Takes a file, or what is below a directory on the same device.
-    fn look_at(
-        &mut self,
-        path: &Path,
-        device: Option<u64>,
-        options: &Options,
-        problems: &mut Vec<Error>,
-    ) {
-        let metadata = match fs::symlink_metadata(path) {
-            Ok(metadata) => metadata,
-            Err(error) => return self.cannot_look_at(path, &error, problems),
-        };
-        if device.is_some_and(|device| device != metadata.dev()) {
-            return;
+    fn is_time(&self, now: Instant) -> bool {
+        let least = if self.notices.are_complete() { WATCHED } else { Duration::ZERO };
+        self.looked.is_none_or(|(last, took)| now - last >= least.max(took * SELDOM))
+    }
+
+    fn roots_changed(&self) -> bool {
+        self.roots.iter().any(|root| root.identity != identity_at(&root.path))
+    }
+
+    fn read_all(&mut self, work: &mut Work<'_>) {
+        let began = Instant::now();
+        self.opening = Duration::ZERO;
+        for directory in self.directories.values_mut() {
+            directory.is_met = false;
+            directory.files.values_mut().for_each(|entry| entry.is_met = false);
         }
-        if metadata.is_file() {
-            self.take(path, Mark::of(&metadata), options, problems);
-        } else if metadata.is_dir() {
-            match entries(path) {
-                Ok(entries) => {
-                    self.unseen.remove(path);
-                    for entry in entries {
-                        self.look_at(&entry.path(), Some(metadata.dev()), options, problems);
-                    }
+        self.notices.begin();
+        self.unseen.clear();
+        for number in 0..self.roots.len() {
+            self.read_root(number, work);
+        }
+        self.notices.end();
+        self.let_go();
+        self.told.clone_from(&self.unseen);
+        // To open files is not to look: a guard that has just found many finds the next one as soon as ever.
+        self.looked = Some((work.began, began.elapsed().saturating_sub(self.opening)));
+    }
+
+    fn read_root(&mut self, number: usize, work: &mut Work<'_>) {
+        let Some(Root { path, is_local, is_known, .. }) = self.roots.get(number) else { return };
+        let (path, is_local, is_known) = (path.clone(), *is_local, *is_known);
+        let identity = identity_at(&path);
+        let since = self.knew_all.filter(|_| is_known);
+        match Found::at(CWD, &path).map(|found| found.kind) {
+            Ok(FileType::Directory) => {
+                if !is_local {
+                    self.notices.cannot_watch();
                 }
-                Err(error) => self.cannot_look_at(path, &error, problems),
+                let mut pending = alloc::vec![path.clone()];
+                let mut device = None;
+                while let Some(directory) = pending.pop() {
+                    self.read(number, &directory, &mut device, since, &mut pending, work);
+                }
             }
+            Ok(FileType::RegularFile) => self.look_at_single(number, &path, since, work),
+            Ok(_) | Err(Errno::NOENT) => {}
+            Err(errno) => self.cannot_look_at(&path, errno, work.problems),
+        }
+        if let Some(root) = self.roots.get_mut(number) {
+            root.identity = identity;
+            root.is_known = true;
         }
     }
 
-    /// What is gone is none. Of what cannot be looked at it is told once, and what was there is taken for there.
-    fn cannot_look_at(&mut self, path: &Path, error: &io::Error, problems: &mut Vec<Error>) {
-        if error.kind() == io::ErrorKind::NotFound {
+    /// Reads a directory, if it is on the device of its root, and adds those below it to `pending`.
+    fn read(
+        &mut self,
+        root: usize,
+        path: &Path,
+        device: &mut Option<u64>,
+        since: Option<Instant>,
+        pending: &mut Vec<PathBuf>,
+        work: &mut Work<'_>,
+    ) {
+        let (open, own) = match self.open(root, path) {
+            Ok(opened) => opened,
+            Err(errno) => return self.cannot_look_at(path, errno, work.problems),
+        };
+        if *device.get_or_insert(own) != own {
             return;
         }
-        if self.unseen.insert(path.to_path_buf()) {
-            problems.push(Error::opening(path, error));
+        self.met(root, path, *device);
+        // First, so that a name is either read or heard of.
+        self.notices.watch(open.as_fd(), path);
+        let place = Place { open: open.as_fd(), path, device: *device, since };
+        let mut buffer = Vec::with_capacity(BUFFER);
+        let mut entries = RawDir::new(place.open, buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            match entry {
+                Ok(entry) => {
+                    let name = OsStr::from_bytes(entry.file_name().to_bytes());
+                    let (kind, inode) = (entry.file_type(), entry.ino());
+                    self.take_entry(&place, name, kind, inode, pending, work);
+                }
+                Err(errno) => {
+                    self.cannot_look_at(path, errno, work.problems);
+                    break;
+                }
+            }
         }
-        let below = self.files.iter_mut().filter(|(file, _)| file.starts_with(path));
-        below.for_each(|(_, file)| file.is_there = true);
+        self.sync_names(place.open, path, work.problems);
     }
 
-    /// Maps a file, unless it is mapped as it is now.
-    fn take(&mut self, path: &Path, mark: Mark, options: &Options, problems: &mut Vec<Error>) {
-        if let Some(file) = self.files.get_mut(path) {
-            file.is_there = true;
-            if file.mark == mark && !matches!(file.state, State::Denied) {
-                return;
+    fn open(&self, root: usize, path: &Path) -> Result<(OwnedFd, u64), Errno> {
+        let root = self.roots.get(root).ok_or(Errno::NOENT)?;
+        let below = path.strip_prefix(&root.path).unwrap_or(Path::new(""));
+        let open = descent::directory(&root.path, below)?;
+        let device = Found::of(&open)?.device();
+        Ok((open, device))
+    }
+
+    fn met(&mut self, root: usize, path: &Path, device: Option<u64>) {
+        let directory = self.directories.entry(path.to_path_buf()).or_insert_with(|| Directory {
+            root,
+            device,
+            files: BTreeMap::new(),
+            is_met: true,
+            has_new_names: false,
+        });
+        directory.is_met = true;
+        directory.device = device;
+    }
+
+    fn take_entry(
+        &mut self,
+        place: &Place<'_>,
+        name: &OsStr,
+        kind: FileType,
+        inode: u64,
+        pending: &mut Vec<PathBuf>,
+        work: &mut Work<'_>,
+    ) {
+        match kind {
+            FileType::Directory if name == "." || name == ".." => {}
+            FileType::Directory => self.take_directory(place.path.join(name), pending),
+            FileType::RegularFile => {
+                // The number of an inode that is open belongs to no other file.
+                let known = self.entry(place.path, name).filter(|entry| entry.identity.1 == inode);
+                match known {
+                    Some(entry) if matches!(entry.state, State::Guarded(_)) => entry.is_met = true,
+                    _ => self.look_at(place, name, work),
+                }
+            }
+            // Not every file system tells the kind of an entry.
+            FileType::Unknown => match Found::at(place.open, Path::new(name)) {
+                Ok(found) if found.kind.is_dir() => {
+                    self.take_entry(place, name, found.kind, inode, pending, work);
+                }
+                _ => self.look_at(place, name, work),
+            },
+            _ => {}
+        }
+    }
+
+    /// A new directory is a new name, too.
+    fn take_directory(&mut self, path: PathBuf, pending: &mut Vec<PathBuf>) {
+        let is_new = !self.directories.contains_key(&path);
+        if let Some(parent) = path.parent().and_then(|parent| self.directories.get_mut(parent)) {
+            parent.has_new_names |= is_new;
+        }
+        pending.push(path);
+    }
+
+    fn entry(&mut self, directory: &Path, name: &OsStr) -> Option<&mut Entry> {
+        self.directories.get_mut(directory)?.files.get_mut(name)
+    }
+
+    /// Looks at names of which a notice was heard.
+    fn look_at_names(&mut self, path: &Path, names: &BTreeSet<OsString>, work: &mut Work<'_>) {
+        let Some((root, device)) =
+            self.directories.get(path).map(|found| (found.root, found.device))
+        else {
+            return;
+        };
+        let open = match self.open(root, path) {
+            Ok((open, own)) if device == Some(own) => open,
+            // It is not the directory of the notice, of which another one will be heard.
+            Ok(_) => return,
+            Err(errno) => return self.cannot_look_at(path, errno, work.problems),
+        };
+        let place = Place { open: open.as_fd(), path, device, since: self.knew_all };
+        for name in names {
+            self.look_at(&place, name, work);
+        }
+        self.sync_names(place.open, path, work.problems);
+    }
+
+    /// Looks at a file that is a root itself.
+    fn look_at_single(
+        &mut self,
+        root: usize,
+        path: &Path,
+        since: Option<Instant>,
+        work: &mut Work<'_>,
+    ) {
+        let (parent, Some(name)) = (path.parent().unwrap_or(Path::new("")), path.file_name())
+        else {
+            return;
+        };
+        let open = match descent::parent(parent) {
+            Ok(open) => open,
+            Err(errno) => return self.cannot_look_at(path, errno, work.problems),
+        };
+        self.met(root, parent, None);
+        let place = Place { open: open.as_fd(), path: parent, device: None, since };
+        self.look_at(&place, name, work);
+        self.sync_names(place.open, parent, work.problems);
+    }
+
+    /// Looks at a name of a directory: takes a regular file, and lets go the one that had the name.
+    fn look_at(&mut self, place: &Place<'_>, name: &OsStr, work: &mut Work<'_>) {
+        let found = match Found::at(place.open, Path::new(name)) {
+            Ok(found) => found,
+            Err(Errno::NOENT) => return self.forget(place.path, name),
+            Err(errno) => {
+                return self.cannot_look_at(&place.path.join(name), errno, work.problems);
+            }
+        };
+        if !place.takes(&found) {
+            return self.forget(place.path, name);
+        }
+        if let Some(entry) = self.entry(place.path, name)
+            && entry.identity == found.identity
+        {
+            entry.is_met = true;
+            match entry.state {
+                State::Guarded(_) => return,
+                State::Refused(size) if size == found.size => return,
+                State::Refused(_) | State::Denied => {}
             }
         }
+        self.take(place, name, &found, work);
+    }
+
+    /// Opens a file that is new, or that could not be taken before.
+    fn take(&mut self, place: &Place<'_>, name: &OsStr, found: &Found, work: &mut Work<'_>) {
         let began = Instant::now();
-        let before = self.files.remove(path);
-        let mut told = before.as_ref().and_then(|file| file.told);
-        let opened = Guarded::open(path, options).and_then(|guarded| {
-            // Its name is as durable as its bytes, too.
-            if before.is_none() {
-                files::persist_name(path)?;
-            }
-            Ok(guarded)
-        });
-        self.mapping += began.elapsed();
-        let state = match opened {
-            Ok(guarded) => State::Mapped(guarded),
+        let path = place.path.join(name);
+        let opened = self.open_file(place, name, &path, work.options);
+        self.opening += began.elapsed();
+        let Some(directory) = self.directories.get_mut(place.path) else { return };
+        let before = directory.files.remove(name);
+        let is_same = before.as_ref().is_some_and(|entry| entry.identity == found.identity);
+        let mut told = before.as_ref().and_then(|entry| entry.told);
+        let since = before.as_ref().filter(|_| is_same).map_or(place.since, |entry| entry.since);
+        directory.has_new_names |= !is_same;
+        self.leaving.extend(before.and_then(|mut entry| entry.state.take()));
+        let (identity, state) = match opened {
+            Ok((identity, guarded)) => (identity, State::Guarded(guarded)),
             Err(error) => match error.kind() {
-                ErrorKind::Missing => return,
-                // It may have some later.
-                ErrorKind::Empty => State::Refused,
+                // It is gone meanwhile, or something else has its name.
+                ErrorKind::Missing | ErrorKind::SymbolicLink | ErrorKind::NotRegular => return,
                 kind => {
-                    let is_open = matches!(kind, ErrorKind::Os { .. } | ErrorKind::NoPermission);
+                    let passes = is_passing(kind);
                     let kind = Some(discriminant(kind));
                     if told != kind {
                         told = kind;
-                        problems.push(error);
+                        work.problems.push(error);
                     }
-                    if is_open { State::Denied } else { State::Refused }
+                    let state = if passes { State::Denied } else { State::Refused(found.size) };
+                    (found.identity, state)
                 }
             },
         };
-        self.files.insert(path.to_path_buf(), File { mark, state, told, is_there: true });
+        let entry = Entry { identity, state, since, told, is_met: true };
+        directory.files.insert(name.to_os_string(), entry);
+    }
+
+    fn open_file(
+        &mut self,
+        place: &Place<'_>,
+        name: &OsStr,
+        path: &Path,
+        options: &Options,
+    ) -> Result<(Identity, Guarded), Error> {
+        let file = descent::file(place.open, name, path)?;
+        // Another one can have the name by now.
+        let found = Found::of(&file).map_err(|errno| Error::os(path, "statx", &errno.into()))?;
+        if !place.takes(&found) {
+            return Err(Error::new(path, ErrorKind::NotRegular));
+        }
+        let cache = options.persistent_cache().ok();
+        let guarantee = self.concluded.guarantee(path, &file, cache)?;
+        let guarded = Guarded::new(path, file, (found.device(), found.size), guarantee, options)?;
+        Ok((found.identity, guarded))
+    }
+
+    /// A name is gone, or of something else than a file.
+    fn forget(&mut self, directory: &Path, name: &OsStr) {
+        let entry = self.directories.get_mut(directory).and_then(|found| found.files.remove(name));
+        self.leaving.extend(entry.and_then(|mut entry| entry.state.take()));
+    }
+
+    /// Makes new names of a directory durable.
+    fn sync_names(&mut self, open: BorrowedFd<'_>, path: &Path, problems: &mut Vec<Error>) {
+        let Some(directory) = self.directories.get_mut(path).filter(|found| found.has_new_names)
+        else {
+            return;
+        };
+        let began = Instant::now();
+        match rustix::fs::fsync(open) {
+            Ok(()) => directory.has_new_names = false,
+            Err(errno) => {
+                let error = Error::os(path, "fsync of the directory", &errno.into());
+                self.cannot_see(path, error, problems);
+            }
+        }
+        self.opening += began.elapsed();
+    }
+
+    /// A path that does not exist any more is not there. Of any other it is told, and what was there is taken for
+    /// there.
+    fn cannot_look_at(&mut self, path: &Path, errno: Errno, problems: &mut Vec<Error>) {
+        if matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP) {
+            return;
+        }
+        self.cannot_see(path, Error::opening(path, &errno.into()), problems);
+        let below = self.directories.range_mut(path.to_path_buf()..);
+        for (_, directory) in below.take_while(|(below, _)| below.starts_with(path)) {
+            directory.is_met = true;
+            directory.files.values_mut().for_each(|entry| entry.is_met = true);
+        }
+        if let (Some(parent), Some(name)) = (path.parent(), path.file_name())
+            && let Some(entry) = self.entry(parent, name)
+        {
+            entry.is_met = true;
+        }
+    }
+
+    /// Reports the problem of a path once, for as long as it lasts.
+    fn cannot_see(&mut self, path: &Path, error: Error, problems: &mut Vec<Error>) {
+        self.unseen.insert(path.to_path_buf());
+        if self.told.insert(path.to_path_buf()) {
+            problems.push(error);
+        }
+    }
+
+    /// Lets go what was not met.
+    fn let_go(&mut self) {
+        let Self { directories, leaving, .. } = self;
+        directories.retain(|_, directory| {
+            let is_met = directory.is_met;
+            directory.files.retain(|_, entry| {
+                let stays = is_met && entry.is_met;
+                if !stays {
+                    leaving.extend(entry.state.take());
+                }
+                stays
+            });
+            is_met
+        });
+    }
+
+    /// Writes all files back. Errors of a file are reported once for each kind, and none ends the pass.
+    pub(super) fn write_back(
+        &mut self,
+        work: &mut Work<'_>,
+        after: &mut impl FnMut(u64),
+    ) -> Covered {
+        let synced = self.sync_file_systems();
+        let mut covered = Covered { outside: self.unseen.len() as u64, ..Covered::default() };
+        let mut write = |guarded: &mut Guarded, work: &Work<'_>| {
+            let is_synced = synced.contains(&guarded.device());
+            guarded.write_back(work.options, work.installed, is_synced, after)
+        };
+        let entries = self.directories.values_mut().flat_map(|found| found.files.values_mut());
+        for entry in entries {
+            let State::Guarded(guarded) = &mut entry.state else {
+                covered.outside += 1;
+                continue;
+            };
+            match write(guarded, work) {
+                Ok(written) => {
+                    covered.add(written, entry.since);
+                    entry.since = Some(work.began);
+                }
+                Err(error) => {
+                    covered.outside += 1;
+                    let kind = Some(discriminant(error.kind()));
+                    if entry.told != kind {
+                        entry.told = kind;
+                        work.problems.push(error);
+                    }
+                }
+            }
+        }
+        for mut guarded in take(&mut self.leaving) {
+            // It is not counted: it has another name now, or is not one of the tree any more.
+            if let Err(error) = write(&mut guarded, work) {
+                covered.outside += 1;
+                work.problems.push(error);
+            }
+        }
+        covered
+    }
+
+    /// Syncs file systems with many files that are written back by pages, each by one call, and returns their devices.
+    ///
+    /// `fdatasync` has the device flushed for each file, also for one without new bytes.
+    fn sync_file_systems(&self) -> BTreeSet<u64> {
+        let by_pages = self.files().filter(|guarded| guarded.cache().is_none());
+        let mut devices = BTreeMap::<u64, (usize, &Guarded)>::new();
+        for guarded in by_pages {
+            devices.entry(guarded.device()).or_insert((0, guarded)).0 += 1;
+        }
+        devices.retain(|_, (files, guarded)| {
+            *files > MOST_SYNCED_SINGLY && LOCAL.contains(&guarded.guarantee().file_system())
+        });
+        // If it fails, each file's own `fdatasync` shows which it is.
+        devices.retain(|_, (_, one)| {
+            syncfs_reports_errors() && rustix::fs::syncfs(one.file()).is_ok()
+        });
+        devices.into_keys().collect()
     }
 }
 
-/// What is in a directory now.
-fn entries(path: &Path) -> io::Result<Vec<DirEntry>> {
-    fs::read_dir(path)?.collect()
+impl Covered {
+    fn add(&mut self, written: Option<Written>, since: Option<Instant>) {
+        let Some(written) = written else { return };
+        self.files += 1;
+        self.written.bytes += written.bytes;
+        self.written.lines += written.lines;
+        self.oldest = [self.oldest, since].into_iter().flatten().min();
+    }
+}
+
+/// Returns true if the reason can end without a change of the file.
+const fn is_passing(kind: &ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Os { .. } | ErrorKind::NoPermission | ErrorKind::TooManyFiles { .. })
+}
+
+fn identity_at(path: &Path) -> Option<Identity> {
+    Found::at(CWD, path).ok().map(|found| found.identity)
 }

@@ -9,8 +9,9 @@
 //! |---|---|
 //! | `passes`, `files` | how many passes there were; files in the last one |
 //! | `lines`, `bytes` | written back by all passes, dirty or not |
-//! | `problems` | how many there were: each is told on standard error |
-//! | `longest_interval_ns` | the bound that was held: from the beginning of a pass to the end of the next one, at most |
+//! | `problems` | how many there were: each is reported on standard error |
+//! | `outside` | the most files and directories in one pass that it could not write back or look at: the bound is not theirs |
+//! | `longest_interval_ns` | the bound that was held for all others: from the beginning of a pass to the end of the next one, and for a new file from the last pass, or look at directories, without it |
 //! | `longest_pass_ns`, `passes_ns`, `cpu_ns` | the longest pass; all of them; the CPU's time in them |
 //! | `within_ns`, `cpu_share` | of `guard`: what was asked for; the share of one CPU's time that passes took |
 
@@ -41,12 +42,18 @@ use std::time::Instant;
 /// takes no more from a program that never flushes than what it has stored in that time: a tracer's last events, say.
 /// The program need not be changed and is not told. Files that come, grow, shrink and go are followed.
 ///
-/// It ends by SIGINT, SIGTERM or SIGHUP, with a last pass, and tells how long the longest interval was between the
-/// beginning of a pass and the end of the next one: that is the bound that was held. Which lines were dirty it cannot
-/// know.
+/// It ends by SIGINT, SIGTERM or SIGHUP, with a last pass, and prints the bound that was held: the longest time for
+/// which stored bytes of a file were not written back. A file that is new counts from the last pass without it. Files
+/// that cannot be written back are reported, and the bound is printed as one without them. Which lines were dirty the
+/// guard cannot know.
+///
+/// TIME is a goal: a loaded machine, a small share of the CPU or many files make the bound longer.
+///
+/// Each file needs a descriptor. The command raises its own limit of open files as far as it may (ulimit -H -n), and
+/// reports the files beyond it.
 ///
 /// Files of the page cache are refused, since a reset takes the page cache as a whole: --page-cache has them synced
-/// instead, which costs much more.
+/// instead, which costs much more. More than 16 of them on one file system are synced with all other files there.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Files, and directories of files
@@ -127,6 +134,7 @@ fn stop_when_told() -> anyhow::Result<Arc<AtomicBool>> {
 
 /// A guard of these paths, all of which it must be able to guard.
 fn guard_of(paths: &[PathBuf], page_cache: bool) -> anyhow::Result<Guard> {
+    scheduling::raise_open_files().context("the limit of open files cannot be raised")?;
     let installed = FaultGuard::install().context(
         "files that are cut meanwhile would end this command, and cannot be kept from it here",
     )?;
@@ -170,7 +178,7 @@ fn print_worth(paths: &[PathBuf]) -> anyhow::Result<()> {
 
 fn print(statistics: &Statistics, within: Duration, cpu_share: f64) -> anyhow::Result<()> {
     let out = &mut anstream::stdout().lock();
-    let Statistics { passes, files, lines, bytes, longest_interval, longest_pass, .. } =
+    let Statistics { passes, files, lines, bytes, longest_interval, longest_pass, outside, .. } =
         *statistics;
     row(out, "passes", thousands(passes))?;
     row(out, "files", format!("{} in the last pass", thousands(files)))?;
@@ -179,5 +187,9 @@ fn print(statistics: &Statistics, within: Duration, cpu_share: f64) -> anyhow::R
     row(out, "of a CPU", format!("{:.2} %", cpu_share * 100.0))?;
     let held = if passes < 2 { "unknown".to_owned() } else { format!("{longest_interval:?}") };
     row(out, "bound", format!("{held} held, {within:?} asked for"))?;
+    if outside > 0 {
+        let outside = thousands(outside);
+        row(out, "outside", format!("the bound is not that of {outside} files or directories"))?;
+    }
     Ok(())
 }

@@ -1,7 +1,17 @@
-//! What makes a bound as good as it can be: to be run when it is time, and to have one's memory there.
+//! Limits and priorities of the process: descriptors for all files, and what makes a bound as good as it can be.
 
 use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
+
+/// Raises the number of files that this process may have open as far as it may itself: each file needs a descriptor.
+pub(super) fn raise_open_files() -> io::Result<()> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current == maximum {
+        return Ok(());
+    }
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
+}
 
 /// Has what this process uses stay in memory, once it is used: not all that it maps.
 pub(super) fn lock_memory() -> io::Result<()> {

@@ -23,9 +23,12 @@ use crate::dax::mapping::Mapping;
 use crate::dax::{Guarantee, Placement};
 use crate::platform;
 use crate::platform::device_dax::Device;
+use crate::platform::kernel::kernel;
 use crate::platform::mounts::mount_id;
 use crate::platform::tree::{Tree, Unknown};
 use crate::report::Aliasing;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use conclude::{Asked, conclude};
 use core::ops::Range;
 use device::{AskedOfDevice, DeepFlush};
@@ -62,25 +65,8 @@ impl Mapper for Linux {
         if let Some(device) = open_device(path, file)? {
             return guarantee_of_device(path, file, device, cache);
         }
-        let status = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
-            .map_err(|errno| Error::os(path, "statx", &errno.into()))?;
-        let tells_dax = status.stx_attributes_mask.contains(StatxAttributes::DAX);
-        let (tree, page) = (Tree::host(), rustix::param::page_size());
-        let file_system = file_system(path, file)?;
-        let asked = Asked {
-            device: (status.stx_dev_major, status.stx_dev_minor),
-            mount_id: mount_id(&tree, file),
-            magic: name_of(&file_system),
-            dax_attribute: tells_dax.then(|| status.stx_attributes.contains(StatxAttributes::DAX)),
-            map_sync: map_sync(path, file, page)?,
-            line: cache.map(Cache::line_size),
-            coherency_accepted: cache.is_some_and(takes_coherency_for_persistence),
-            in_guest: platform::is_guest(),
-            data_cache_aliases: matches!(views::aliasing_here(), Aliasing::Yes { .. }),
-            page,
-            alignment: alignment(&file_system),
-        };
-        Ok(conclude(&tree, &asked))
+        let inode = Inode::ask(path, file)?;
+        guarantee_of_file(path, file, inode, cache)
     }
 
     fn guarantee_in(directory: &Path, cache: Option<Cache>) -> Result<Guarantee, Error> {
@@ -138,6 +124,86 @@ impl Mapper for Linux {
     fn leased(file: &File, range: &Range<u64>) -> Result<Option<Range<u64>>, ErrorKind> {
         leases::first_of_others(file, range)
     }
+}
+
+/// The answers about a regular file that can differ between the files of one file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Inode {
+    /// Device numbers of the file system.
+    device: (u32, u32),
+    /// The inode's DAX attribute; `None` if the kernel or the file system does not report it.
+    dax_attribute: Option<bool>,
+    /// The kernel's answer to `MAP_SYNC`.
+    map_sync: Result<(), Errno>,
+}
+
+impl Inode {
+    fn ask(path: &Path, file: &File) -> Result<Self, Error> {
+        let status = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
+            .map_err(|errno| Error::os(path, "statx", &errno.into()))?;
+        let tells_dax = status.stx_attributes_mask.contains(StatxAttributes::DAX);
+        Ok(Self {
+            device: (status.stx_dev_major, status.stx_dev_minor),
+            dax_attribute: tells_dax.then(|| status.stx_attributes.contains(StatxAttributes::DAX)),
+            map_sync: map_sync(path, file, rustix::param::page_size())?,
+        })
+    }
+}
+
+fn guarantee_of_file(
+    path: &Path,
+    file: &File,
+    Inode { device, dax_attribute, map_sync }: Inode,
+    cache: Option<Cache>,
+) -> Result<Guarantee, Error> {
+    let (tree, file_system) = (Tree::host(), file_system(path, file)?);
+    let asked = Asked {
+        device,
+        mount_id: mount_id(&tree, file),
+        magic: name_of(&file_system),
+        dax_attribute,
+        map_sync,
+        line: cache.map(Cache::line_size),
+        coherency_accepted: cache.is_some_and(takes_coherency_for_persistence),
+        in_guest: platform::is_guest(),
+        data_cache_aliases: matches!(views::aliasing_here(), Aliasing::Yes { .. }),
+        page: rustix::param::page_size(),
+        alignment: alignment(&file_system),
+    };
+    Ok(conclude(&tree, &asked))
+}
+
+/// The guarantees of many regular files, each concluded once.
+///
+/// A conclusion reads files of `/proc` and `/sys`, which takes some 100 microseconds. Files of one file system whose
+/// inodes agree get the same.
+#[derive(Debug, Default)]
+pub(in crate::dax) struct Concluded(Vec<(Inode, Arc<Guarantee>)>);
+
+impl Concluded {
+    /// Returns the guarantee of an open regular file. `cache` is the same in all calls.
+    pub(in crate::dax) fn guarantee(
+        &mut self,
+        path: &Path,
+        file: &File,
+        cache: Option<Cache>,
+    ) -> Result<Arc<Guarantee>, Error> {
+        let inode = Inode::ask(path, file)?;
+        if let Some((_, known)) = self.0.iter().find(|(known, _)| *known == inode) {
+            return Ok(Arc::clone(known));
+        }
+        let guarantee = Arc::new(guarantee_of_file(path, file, inode, cache)?);
+        self.0.push((inode, Arc::clone(&guarantee)));
+        Ok(guarantee)
+    }
+}
+
+/// Returns true if `syncfs` reports failed write-backs, as Linux does since 5.8 (syncfs(2), "Errors").
+pub(in crate::dax) fn syncfs_reports_errors() -> bool {
+    let Ok(kernel) = kernel(&Tree::host()) else { return false };
+    let mut numbers = kernel.release.split(['.', '-']).map_while(|number| number.parse().ok());
+    let version: [u32; 2] = core::array::from_fn(|_| numbers.next().unwrap_or_default());
+    version >= [5, 8]
 }
 
 /// Has the file system commit which blocks the file has. A writer's own mapping sees to it at the first

@@ -64,8 +64,14 @@ pub(in crate::dax) fn meaning(error: &io::Error) -> Option<ErrorKind> {
         Errno::NXIO | Errno::NODEV => ErrorKind::NotRegular,
         Errno::ACCESS | Errno::PERM => ErrorKind::NoPermission,
         Errno::ROFS => ErrorKind::ReadOnlyFileSystem,
+        Errno::MFILE => too_many_files(),
         _ => return None,
     })
+}
+
+/// The error of a process that has as many files open as it may.
+pub(in crate::dax) fn too_many_files() -> ErrorKind {
+    ErrorKind::TooManyFiles { most: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) }
 }
 
 /// The system's number of an error.

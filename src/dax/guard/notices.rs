@@ -1,0 +1,146 @@
+//! The kernel's notices of names that come and go in directories (inotify(7)).
+//!
+//! With them a new name is known at the next pass, and no directory has to be read for that. Stores and writes to files
+//! are not asked for: a notice would cost the writer, and the size of each file is looked at in each pass anyway.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::vec::Vec;
+use core::mem::MaybeUninit;
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::io::Errno;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+/// Bytes of notices that are read at once.
+const BUFFER: usize = 64 << 10;
+
+/// The notices of some directories.
+#[derive(Debug, Default)]
+pub(super) struct Notices {
+    inotify: Option<OwnedFd>,
+    watches: BTreeMap<i32, Watch>,
+    /// True if a directory is not watched: the system has a limit of them, or may not have any.
+    is_partial: bool,
+}
+
+#[derive(Debug)]
+struct Watch {
+    directory: PathBuf,
+    is_met: bool,
+}
+
+/// Changes since the last call.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// Names that came or went, or that are of other files now, by their directory.
+    pub(super) names: BTreeMap<PathBuf, BTreeSet<OsString>>,
+    /// True if directories changed, or notices were lost: all of them must be read.
+    pub(super) everything: bool,
+}
+
+impl Notices {
+    /// Begins to watch all directories anew.
+    pub(super) fn begin(&mut self) {
+        if self.inotify.is_none() {
+            let flags = CreateFlags::NONBLOCK | CreateFlags::CLOEXEC;
+            self.inotify = inotify::init(flags).ok();
+        }
+        self.is_partial = self.inotify.is_none();
+        self.watches.values_mut().for_each(|watch| watch.is_met = false);
+    }
+
+    /// Watches an open directory. Names that change after this call are heard of.
+    pub(super) fn watch(&mut self, directory: BorrowedFd<'_>, path: &Path) {
+        let Some(inotify) = &self.inotify else { return };
+        let wanted = WatchFlags::CREATE
+            | WatchFlags::DELETE
+            | WatchFlags::MOVE
+            | WatchFlags::ATTRIB
+            | WatchFlags::DELETE_SELF
+            | WatchFlags::MOVE_SELF
+            | WatchFlags::ONLYDIR;
+        // By its descriptor: something else may have its path by now.
+        let by_descriptor = format!("/proc/self/fd/{}", directory.as_raw_fd());
+        match inotify::add_watch(inotify, by_descriptor, wanted) {
+            Ok(number) => {
+                let watch = Watch { directory: path.to_path_buf(), is_met: true };
+                self.watches.insert(number, watch);
+            }
+            Err(_refused) => self.cannot_watch(),
+        }
+    }
+
+    /// A directory is not watched.
+    pub(super) const fn cannot_watch(&mut self) {
+        self.is_partial = true;
+    }
+
+    /// Ends the watch of directories that were not met since the [beginning](Self::begin).
+    pub(super) fn end(&mut self) {
+        let Some(inotify) = &self.inotify else { return };
+        self.watches.retain(|number, watch| {
+            if !watch.is_met {
+                // It fails for a directory that is gone, and its watch with it.
+                let (Ok(()) | Err(_)) = inotify::remove_watch(inotify, *number);
+            }
+            watch.is_met
+        });
+    }
+
+    /// Returns true if every directory is watched.
+    pub(super) const fn are_complete(&self) -> bool {
+        self.inotify.is_some() && !self.is_partial
+    }
+
+    /// Returns the changes since the last call, without waiting.
+    pub(super) fn heard(&mut self) -> Heard {
+        let mut heard = Heard::default();
+        let Some(inotify) = &self.inotify else { return heard };
+        let mut buffer = Vec::with_capacity(BUFFER);
+        buffer.resize(BUFFER, MaybeUninit::uninit());
+        let mut reader = Reader::new(inotify, &mut buffer);
+        loop {
+            match reader.next() {
+                Ok(event) => {
+                    let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
+                    heard.add(&mut self.watches, event.wd(), event.events(), name);
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return heard,
+                Err(_lost) => {
+                    heard.everything = true;
+                    return heard;
+                }
+            }
+        }
+    }
+}
+
+impl Heard {
+    fn add(
+        &mut self,
+        watches: &mut BTreeMap<i32, Watch>,
+        number: i32,
+        events: ReadFlags,
+        name: Option<&OsStr>,
+    ) {
+        if events.contains(ReadFlags::QUEUE_OVERFLOW) {
+            self.everything = true;
+        }
+        // A watch that was ended, or ends now, is of no directory.
+        let Some(watch) = watches.get(&number) else { return };
+        match name {
+            Some(name) if !events.contains(ReadFlags::ISDIR) => {
+                let names = self.names.entry(watch.directory.clone()).or_default();
+                names.insert(name.to_os_string());
+            }
+            _ => self.everything = true,
+        }
+        if events.contains(ReadFlags::IGNORED) {
+            watches.remove(&number);
+        }
+    }
+}

@@ -12,9 +12,12 @@ pub(crate) fn visible(bytes: &[u8]) -> String {
     }
     for chunk in bytes.utf8_chunks() {
         // Quotes are harmless here.
-        let valid = chunk.valid().escape_debug().to_string();
-        text.push_str(&valid.replace("\\\"", "\"").replace("\\'", "'"));
-        text.push_str(&chunk.invalid().escape_ascii().to_string());
+        for part in chunk.valid().split_inclusive(['"', '\'']) {
+            let escaped = part.trim_end_matches(['"', '\'']);
+            text.extend(escaped.escape_debug());
+            text.push_str(&part[escaped.len()..]);
+        }
+        text.extend(chunk.invalid().escape_ascii().map(char::from));
     }
     text
 }

@@ -90,10 +90,40 @@ impl Options<'_, DaxFile> {
 
     /// Creates a store in a file. Its commits tell of this machine, this boot and this process.
     ///
+    /// With a reference of its own to the file, a caller can guard what the store does against SIGBUS:
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use cachemaint::dax::{self, FaultGuard};
+    /// use cachemaint::preserve::{Attributes, Options};
+    /// use std::sync::Arc;
+    ///
+    /// # let Ok(guard) = FaultGuard::install() else { return Ok(()) };
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("state");
+    /// let file = Arc::new(dax::Options::new().allow_page_granularity().create(&path, 1 << 20)?);
+    /// let mut store = file.guarded(guard, |_| Options::new().create_file(Arc::clone(&file)))??;
+    /// let committed = file.guarded(guard, |_| {
+    ///     let mut transaction = store.begin()?;
+    ///     transaction.put(Attributes::new("ram"), &[7; 4096])?;
+    ///     transaction.commit()
+    /// })??; // the file was cut, or a hole has no space: an error, and the store is to be opened again
+    /// # let _ = committed;
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(target_os = "linux"))]
+    /// # fn main() {}
+    /// ```
+    ///
     /// # Errors
     /// As [`create`](Self::create).
-    pub fn create_file(self, file: DaxFile) -> Result<Store<DaxFile>, Error<FileError>> {
-        self.of(&file).create(file)
+    pub fn create_file(
+        self,
+        file: impl Into<Arc<DaxFile>>,
+    ) -> Result<Store<DaxFile>, Error<FileError>> {
+        let file = file.into();
+        self.of(&file).create_in(file)
     }
 
     /// Opens a store in a file. Its commits tell of this machine, this boot and this process, and space that
@@ -101,16 +131,20 @@ impl Options<'_, DaxFile> {
     ///
     /// # Errors
     /// As [`open`](Self::open); [`Error::Moved`], if that is to be refused.
-    pub fn open_file(self, file: DaxFile) -> Result<(Store<DaxFile>, Opened), Error<FileError>> {
+    pub fn open_file(
+        self,
+        file: impl Into<Arc<DaxFile>>,
+    ) -> Result<(Store<DaxFile>, Opened), Error<FileError>> {
+        let file = file.into();
         let is_in_place = self.is_in_place();
         let options = self.of(&file);
         if is_in_place {
-            let last = Snapshot::of(&file)?.stamp().placement;
+            let last = Snapshot::of(&*file)?.stamp().placement;
             if last == 0 || Some(last) != placement(&file) {
                 return Err(Error::Moved);
             }
         }
-        options.open(file)
+        options.open_in(file)
     }
 
     fn of(self, file: &DaxFile) -> Self {
@@ -120,7 +154,7 @@ impl Options<'_, DaxFile> {
 
 impl Store<DaxFile> {
     /// Makes the file longer, and the store with it: `len` is the file's new length in bytes. Readers of this
-    /// process must have ended.
+    /// process must have ended, and the store must have the only reference to the file.
     ///
     /// # Errors
     /// [`Error::InUse`]; what [`DaxFile::grow`] says. The store is as it was then.

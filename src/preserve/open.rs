@@ -13,6 +13,7 @@ use super::store::{Leased, Store, Ways};
 use super::verify::{Progress, Verification, verify};
 use crate::medium::Medium;
 use crate::tag;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// The least unit: a line, mostly.
@@ -168,6 +169,10 @@ impl<'p, M: Medium> Options<'p, M> {
     /// # Cost
     /// Two fences.
     pub fn create(self, medium: M) -> Result<Store<M>, Error<M::Error>> {
+        self.create_in(Arc::new(medium))
+    }
+
+    pub(super) fn create_in(self, medium: Arc<M>) -> Result<Store<M>, Error<M::Error>> {
         let at_once = medium.granularity().bytes() as u64;
         let unit = self.unit.unwrap_or(UNIT.max(at_once.next_power_of_two()));
         if !is_unit(unit) {
@@ -179,7 +184,7 @@ impl<'p, M: Medium> Options<'p, M> {
         if size < needed {
             return Err(Error::TooSmall { size: medium.len(), needed });
         }
-        if !headers::are_absent(&medium)? {
+        if !headers::are_absent(&*medium)? {
             return Err(Error::Exists);
         }
         let mut identity = [0; 16];
@@ -214,7 +219,7 @@ impl<'p, M: Medium> Options<'p, M> {
         };
         let [first, second] = header.tables;
         medium.copy_unfenced(&[(history(0), &boots), (first, &bytes), (second, &bytes)])?;
-        headers::create(&medium, &header)?;
+        headers::create(&*medium, &header)?;
         Ok(Store::take_up(medium, self.ways, size)?.0)
     }
 
@@ -235,9 +240,13 @@ impl<'p, M: Medium> Options<'p, M> {
     ///
     /// # Cost
     /// The table is read, written twice, and three fences. If something may have been lost, all is read.
-    pub fn open(mut self, medium: M) -> Result<(Store<M>, Opened), Error<M::Error>> {
-        let unit = headers::load(&medium)?.unit;
-        let size = Medium::len(&medium) / unit * unit;
+    pub fn open(self, medium: M) -> Result<(Store<M>, Opened), Error<M::Error>> {
+        self.open_in(Arc::new(medium))
+    }
+
+    pub(super) fn open_in(mut self, medium: Arc<M>) -> Result<(Store<M>, Opened), Error<M::Error>> {
+        let unit = headers::load(&*medium)?.unit;
+        let size = Medium::len(&*medium) / unit * unit;
         let (mut store, mut mended) = Store::take_up(medium, self.ways, size)?;
         let last = store.preamble.stamp;
         let (was_sealed, verdict) =

@@ -118,11 +118,11 @@ pub struct Capacity {
 impl<M: Medium> Store<M> {
     /// Takes up what a snapshot holds, in a medium that may have another size now.
     pub(super) fn take_up(
-        medium: M,
+        medium: Arc<M>,
         ways: Ways<M>,
         size: u64,
     ) -> Result<(Self, Vec<Damage>), Error<M::Error>> {
-        let snapshot = Snapshot::of(&medium)?;
+        let snapshot = Snapshot::of(&*medium)?;
         let (header, preamble) = (snapshot.header, snapshot.preamble);
         let mut space = Space::new(data(header.unit)..size, header.unit);
         let mut items = Items::new();
@@ -137,7 +137,7 @@ impl<M: Medium> Store<M> {
                 Err(Error::Damaged(Damage { part, offset, len }))
             }
         };
-        let mut damage: Vec<Damage> = headers::damaged(&medium, &header)?.collect();
+        let mut damage: Vec<Damage> = headers::damaged(&*medium, &header)?.collect();
         for offset in header.tables {
             let (part, len) = (Part::TableCopy, header.len);
             take(offset..offset + len.next_multiple_of(header.unit), part)?;
@@ -153,7 +153,7 @@ impl<M: Medium> Store<M> {
             take(item.range(header.unit), Part::Entry)?;
             items.insert(info.name.as_str().into(), item);
         }
-        let (medium, leases, has_failed) = (Arc::new(medium), Leases::default(), false);
+        let (leases, has_failed) = (Leases::default(), false);
         let store = Self { medium, ways, leases, header, size, preamble, items, space, has_failed };
         Ok((store, damage))
     }
@@ -383,6 +383,7 @@ mod tests {
     use crate::medium::{Medium, Memory};
     use crate::preserve::Options;
     use crate::skip::skip;
+    use alloc::sync::Arc;
     use alloc::vec;
     use alloc::vec::Vec;
     use core::ops::Range;
@@ -423,7 +424,8 @@ mod tests {
         drop(store);
 
         let ways = Ways { leased: theirs, ..Ways::ANY };
-        let (mut store, _) = Store::take_up(memory(), ways, Medium::len(&memory())).unwrap();
+        let (mut store, _) =
+            Store::take_up(Arc::new(memory()), ways, Medium::len(&memory())).unwrap();
         let reader = store.reader();
         let lease = reader.lease(ours).unwrap();
         for (name, byte) in ["a", "b", "c", "d"].into_iter().cycle().zip(4..40) {

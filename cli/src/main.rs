@@ -6,6 +6,7 @@
 
 mod canary;
 mod commands;
+mod faults;
 mod read_only;
 
 use clap::{Parser, Subcommand};

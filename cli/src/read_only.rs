@@ -1,25 +1,19 @@
 //! Files that are looked at, and that nothing is written to: also those that this user may only read, and
 //! those that another process writes meanwhile.
 
+use crate::faults;
 use cachemaint::dax::{DaxView, Error, Options};
 use std::path::Path;
 
-/// A view, and what keeps its loads from ending the process.
+/// A view, of which loads that would end the process are errors.
 pub(crate) struct ReadOnly {
     view: DaxView,
-    #[cfg(target_os = "linux")]
-    guard: Option<cachemaint::dax::FaultGuard>,
 }
 
 impl ReadOnly {
     /// Opens a file, whatever it gets: what is read needs no guarantee.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        Ok(Self {
-            view: Options::new().allow_page_granularity().view(path)?,
-            // Not on all architectures: a file that is cut meanwhile ends the command there.
-            #[cfg(target_os = "linux")]
-            guard: cachemaint::dax::FaultGuard::install().ok(),
-        })
+        Ok(Self { view: Options::new().allow_page_granularity().view(path)? })
     }
 
     pub(crate) const fn view(&self) -> &DaxView {
@@ -28,23 +22,14 @@ impl ReadOnly {
 
     /// Runs `work`, and makes an error of an access that would have ended the process: the file was cut
     /// meanwhile, or its medium has lost bytes.
-    #[cfg_attr(
-        not(target_os = "linux"),
-        expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "there is no guard here")
-    )]
-    pub(crate) fn guarded<R>(&self, work: impl FnOnce() -> R) -> Result<R, Error> {
-        #[cfg(target_os = "linux")]
-        if let Some(guard) = self.guard {
-            return self.view.guarded(guard, |_| work());
-        }
-        Ok(work())
+    pub(crate) fn guarded<R>(&self, work: impl FnOnce() -> R) -> anyhow::Result<R> {
+        faults::guarded(&self.view, work)
     }
 }
 
 #[cfg(all(test, target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod tests {
     use super::ReadOnly;
-    use cachemaint::dax::ErrorKind;
     use core::sync::atomic::Ordering;
 
     /// Without a guard the test would end by SIGBUS.
@@ -57,9 +42,11 @@ mod tests {
         assert_eq!(read_only.guarded(last).unwrap(), 0);
         file.as_file().set_len(4096).unwrap();
         let error = read_only.guarded(last).unwrap_err();
-        assert!(
-            matches!(error.kind(), ErrorKind::Shorter { size: 4096, needed: 1_048_576 }),
-            "{error}"
+        let page = (1 << 20) - rustix::param::page_size();
+        let expected = format!(
+            "{}: an access at offset {page} failed, as the file was cut to 4096 bytes while it was open; ",
+            file.path().display()
         );
+        assert!(error.to_string().starts_with(&expected), "{error}");
     }
 }

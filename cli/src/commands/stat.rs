@@ -22,7 +22,7 @@ use super::text::{self, heading, row, thousands};
 use super::{inspect, progress, recording};
 use crate::read_only::ReadOnly;
 use anyhow::bail;
-use cachemaint::dax::{self, DaxView, Guarantee};
+use cachemaint::dax::{DaxView, Guarantee};
 use cachemaint::journal::{self, Recovered};
 use cachemaint::recorder::{self, Description, Found, Mode, Skipped, SkippedKind};
 use indicatif::ProgressBar;
@@ -151,7 +151,7 @@ fn look(path: &Path, file: &ReadOnly) -> anyhow::Result<Kind> {
 }
 
 /// Whether one of the two headers is there (module `preserve`, the format).
-fn begins_as_store(file: &ReadOnly) -> Result<bool, dax::Error> {
+fn begins_as_store(file: &ReadOnly) -> anyhow::Result<bool> {
     let mut found = [0; 8];
     for at in [0, 4096] {
         if at + 8 > file.view().len() {

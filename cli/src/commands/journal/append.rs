@@ -2,6 +2,7 @@
 
 use super::verify::{behind_torn_end, verified};
 use super::{SCHEMA, named, recover, tell_guarantee, text, write_json};
+use crate::faults;
 use anyhow::{Context as _, anyhow};
 use cachemaint::dax::{self, DaxFile, Guarantee};
 use cachemaint::journal::{Error, Group, Journal, Options, Position, Recovered};
@@ -11,6 +12,7 @@ use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Append records: each line of standard input, or what is named
 ///
@@ -101,7 +103,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             guarantee,
         })?;
     }
-    journal.close().map_err(|error| named(path, error))?;
+    let file = Arc::clone(journal.medium());
+    faults::guarded(&file, || journal.close())?.map_err(|error| named(path, error))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -120,13 +123,13 @@ fn refuse_to_give_up(path: &Path) -> anyhow::Result<()> {
 }
 
 /// Creates a journal in a new file. Nothing is left of one that could not be made.
-fn create(path: &Path, size: u64, segment: Option<u64>) -> anyhow::Result<Journal<DaxFile>> {
-    let file = dax::Options::new().allow_page_granularity().create(path, size)?;
+fn create(path: &Path, size: u64, segment: Option<u64>) -> anyhow::Result<Journal<Arc<DaxFile>>> {
+    let file = Arc::new(dax::Options::new().allow_page_granularity().create(path, size)?);
     let options = segment.into_iter().fold(Options::new(), Options::segment);
-    options.create(file).map_err(|error| {
-        // The error that is told is the first one: a file of zeros is no journal.
+    let created = faults::guarded(&file, || options.create(Arc::clone(&file)));
+    created.and_then(|created| created.map_err(|error| named(path, error))).inspect_err(|_| {
+        // The first error is the one to report: a file of zeros is not a journal.
         drop(fs::remove_file(path));
-        named(path, error)
     })
 }
 
@@ -139,7 +142,7 @@ enum Positions {
 
 struct Appender<'j> {
     path: &'j Path,
-    journal: &'j Journal<DaxFile>,
+    journal: &'j Journal<Arc<DaxFile>>,
     /// Records that were acknowledged.
     appended: u64,
     positions: Positions,
@@ -150,7 +153,8 @@ const TOGETHER: usize = 64;
 
 impl Appender<'_> {
     fn append(&mut self, payload: &[u8]) -> anyhow::Result<()> {
-        let position = self.journal.append(payload).map_err(|error| self.refused(error))?;
+        let appended = self.guarded(|| self.journal.append(payload))?;
+        let position = appended.map_err(|error| self.refused(error))?;
         self.appended += 1;
         match &mut self.positions {
             Positions::Unasked => {}
@@ -198,7 +202,7 @@ impl Appender<'_> {
             group.push(line);
         }
         if lines.len() > 1 && matches!(self.positions, Positions::Unasked) {
-            match self.journal.append_group(&mut group) {
+            match self.guarded(|| self.journal.append_group(&mut group))? {
                 Ok(_) => {
                     self.appended += lines.len() as u64;
                     lines.clear();
@@ -230,6 +234,11 @@ impl Appender<'_> {
             self.path.display(),
             self.journal.largest()
         )
+    }
+
+    /// Nothing that `work` has appended is acknowledged if an access to the file failed.
+    fn guarded<R>(&self, work: impl FnOnce() -> R) -> anyhow::Result<R> {
+        faults::guarded(self.journal.medium(), work).map_err(|error| self.failed(&error))
     }
 
     fn refused(&self, error: Error<dax::Error>) -> anyhow::Error {

@@ -37,11 +37,13 @@ mod verify;
 
 use super::text::{self, write_json};
 use super::{inspect, progress};
+use crate::faults;
 use crate::read_only::ReadOnly;
 use cachemaint::dax::{self, DaxFile, DaxView, Guarantee};
 use cachemaint::journal::{Error, Journal, Options, Reader, Recovered};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Append to a journal in a file, read it, and look after it
 ///
@@ -80,18 +82,19 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 const SCHEMA: u32 = 1;
 
 /// Opens a file to write to it, whatever it gets.
-fn open(path: &Path) -> Result<DaxFile, dax::Error> {
-    dax::Options::new().allow_page_granularity().open(path)
+fn open(path: &Path) -> Result<Arc<DaxFile>, dax::Error> {
+    dax::Options::new().allow_page_granularity().open(path).map(Arc::new)
 }
 
 /// Opens the journal in a file for appending.
-fn recover(path: &Path) -> anyhow::Result<(Journal<DaxFile>, Recovered)> {
+fn recover(path: &Path) -> anyhow::Result<(Journal<Arc<DaxFile>>, Recovered)> {
     let file = open(path)?;
     let bar = progress::bar("recovering")?;
     let mut tell = |progress| progress::show(&bar, progress);
-    let opened = Options::new().progress(&mut tell).open(file);
+    let opened =
+        faults::guarded(&file, || Options::new().progress(&mut tell).open(Arc::clone(&file)));
     bar.finish_and_clear();
-    opened.map_err(|error| named(path, error))
+    opened?.map_err(|error| named(path, error))
 }
 
 /// A reader of the journal in a file.

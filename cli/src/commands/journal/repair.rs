@@ -2,6 +2,7 @@
 
 use super::{SCHEMA, named, open, tell_guarantee, text, write_json};
 use crate::commands::progress;
+use crate::faults;
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
 use cachemaint::dax::{self, DaxView, Guarantee};
@@ -12,6 +13,7 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Make a damaged journal one that can be appended to, with every record that is whole
 ///
@@ -56,9 +58,10 @@ fn repair(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let file = open(path)?;
     let bar = progress::bar("reading")?;
     let mut tell = |progress| progress::show(&bar, progress);
-    let repaired = Options::new().progress(&mut tell).repair(file);
+    let repaired =
+        faults::guarded(&file, || Options::new().progress(&mut tell).repair(Arc::clone(&file)));
     bar.finish_and_clear();
-    let (journal, repaired) = repaired.map_err(|error| named(path, error))?;
+    let (journal, repaired) = repaired?.map_err(|error| named(path, error))?;
     let Repaired { records, end, lost, .. } = repaired;
     let guarantee = journal.medium().guarantee();
     if !arguments.json {

@@ -1,6 +1,7 @@
 //! `cachemaint journal trim`.
 
 use super::{SCHEMA, named, recover, tell_guarantee, text, write_json};
+use crate::faults;
 use cachemaint::dax::Guarantee;
 use cachemaint::journal::Position;
 use serde::Serialize;
@@ -37,7 +38,8 @@ struct Document<'a> {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let (journal, _) = recover(path)?;
-    journal.trim(Position::new(arguments.to)).map_err(|error| named(path, error))?;
+    let trimmed = faults::guarded(journal.medium(), || journal.trim(Position::new(arguments.to)))?;
+    trimmed.map_err(|error| named(path, error))?;
     let guarantee = journal.medium().guarantee();
     let (head, end, free) = (journal.head(), journal.end(), journal.free());
     if arguments.json {

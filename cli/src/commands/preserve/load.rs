@@ -49,7 +49,7 @@ fn find<'r>(
     file: &ReadOnly,
     reader: &'r Reader<&DaxView>,
     name: &str,
-) -> Result<Result<Blob<'r, &'r DaxView>, Error<dax::Error>>, dax::Error> {
+) -> anyhow::Result<Result<Blob<'r, &'r DaxView>, Error<dax::Error>>> {
     loop {
         match file.guarded(|| reader.snapshot()?.blob(name))? {
             Err(Error::Replaced) => {}

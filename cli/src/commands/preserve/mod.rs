@@ -32,6 +32,7 @@ mod verify;
 use super::payload::visible;
 use super::text::{self, heading, row, write_json};
 use super::{inspect, payload, progress};
+use crate::faults;
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
 use cachemaint::dax::{self, DaxFile, DaxView, Guarantee};
@@ -39,6 +40,7 @@ use cachemaint::preserve::{Error, Opened, Options, Part, Snapshot, Store};
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 pub(super) use verified::Verified;
 
 /// Keep named blobs in a file over restarts, kexec and reboots, and look after them
@@ -82,16 +84,38 @@ const SCHEMA: u32 = 1;
 /// Bytes that are copied in one go.
 const PIECE: u64 = 1 << 20;
 
-/// Opens the store in a file to write it, whatever it gets, and says what happened to it.
-fn open(path: &Path) -> anyhow::Result<Store<DaxFile>> {
-    let file = dax::Options::new().allow_page_granularity().open(path)?;
+/// A store that is written, of which accesses that would end the command are errors.
+struct Writable {
+    file: Arc<DaxFile>,
+    store: Store<DaxFile>,
+}
+
+impl Writable {
+    /// Runs `work` on the store. Nothing that `work` has done is acknowledged if an access to the file failed.
+    fn guarded<R>(&mut self, work: impl FnOnce(&mut Store<DaxFile>) -> R) -> anyhow::Result<R> {
+        faults::guarded(&self.file, || work(&mut self.store))
+    }
+}
+
+/// Opens the store in a file to write it, whatever it gets, and says what happened to it. The file gets a new length
+/// first, if one is given.
+fn open(path: &Path, grow: Option<u64>) -> anyhow::Result<Writable> {
+    let mut file = dax::Options::new().allow_page_granularity().open(path)?;
+    if let Some(len) = grow {
+        // A file without a store is left as it is.
+        faults::guarded(&file, || Snapshot::of(&file).map(drop))?
+            .map_err(|error| named(path, error))?;
+        file.grow(len)?;
+    }
+    let file = Arc::new(file);
     let bar = progress::bar("verifying")?;
     let mut tell = |progress| progress::show_verified(&bar, progress);
-    let opened = Options::new().progress(&mut tell).open_file(file);
+    let options = Options::new().progress(&mut tell);
+    let opened = faults::guarded(&file, || options.open_file(Arc::clone(&file)));
     bar.finish_and_clear();
-    let (store, opened) = opened.map_err(|error| named(path, error))?;
+    let (store, opened) = opened?.map_err(|error| named(path, error))?;
     tell_opened(path, &opened);
-    Ok(store)
+    Ok(Writable { file, store })
 }
 
 /// Says on standard error what happened since the last commit, if it was in another boot, and what is damaged.

@@ -2,7 +2,8 @@
 
 use super::{of_blob, open, visible};
 use anyhow::anyhow;
-use cachemaint::preserve::Error;
+use cachemaint::dax::DaxFile;
+use cachemaint::preserve::{Error, Store};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,7 +21,15 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { file: path, from, to } = arguments;
-    let mut store = open(path)?;
+    let generation = open(path, None)?.guarded(|store| rename(arguments, store))??;
+    let (from, to) = (visible(from.as_bytes()), visible(to.as_bytes()));
+    writeln!(io::stdout().lock(), "{from} is {to} now, by generation {generation}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the generation of the store in which the blob has its new name.
+fn rename(arguments: &Arguments, store: &mut Store<DaxFile>) -> anyhow::Result<u64> {
+    let Arguments { file: path, from, to } = arguments;
     let mut transaction = store.begin().map_err(|error| of_blob(path, from, error))?;
     transaction.rename(from, to).map_err(|error| match error {
         error @ Error::NameTaken => {
@@ -29,8 +38,5 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         error @ Error::Name { .. } => of_blob(path, to, error),
         error => of_blob(path, from, error),
     })?;
-    let generation = transaction.commit().map_err(|error| of_blob(path, from, error))?;
-    let (from, to) = (visible(from.as_bytes()), visible(to.as_bytes()));
-    writeln!(io::stdout().lock(), "{from} is {to} now, by generation {generation}")?;
-    Ok(ExitCode::SUCCESS)
+    transaction.commit().map_err(|error| of_blob(path, from, error))
 }

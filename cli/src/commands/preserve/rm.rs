@@ -1,6 +1,8 @@
 //! `cachemaint preserve rm`.
 
 use super::{named, of_blob, open};
+use cachemaint::dax::DaxFile;
+use cachemaint::preserve::Store;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,18 +19,23 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { file: path, name: names } = arguments;
-    let mut store = open(path)?;
-    let mut transaction = store.begin().map_err(|error| named(path, error))?;
-    for name in names {
-        transaction
-            .delete(name)
-            .map_err(|error| of_blob(path, name, error).context("nothing was deleted"))?;
-    }
-    let generation = transaction.commit().map_err(|error| named(path, error))?;
+    let generation = open(path, None)?.guarded(|store| delete(arguments, store))??;
     let what = match names.len() {
         1 => "1 blob was deleted".to_owned(),
         count => format!("{count} blobs were deleted"),
     };
     writeln!(io::stdout().lock(), "{what}, by generation {generation}")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the generation of the store in which the blobs are gone.
+fn delete(arguments: &Arguments, store: &mut Store<DaxFile>) -> anyhow::Result<u64> {
+    let Arguments { file: path, name: names } = arguments;
+    let mut transaction = store.begin().map_err(|error| named(path, error))?;
+    for name in names {
+        transaction
+            .delete(name)
+            .map_err(|error| of_blob(path, name, error).context("nothing was deleted"))?;
+    }
+    transaction.commit().map_err(|error| named(path, error))
 }

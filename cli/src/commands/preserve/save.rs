@@ -1,15 +1,19 @@
 //! `cachemaint preserve save`.
 
-use super::{PIECE, named, of_blob, open, progress, row, text, visible, write_granularity};
+use super::{
+    PIECE, Writable, named, of_blob, open, progress, row, text, visible, write_granularity,
+};
+use crate::faults;
 use anyhow::{Context as _, anyhow};
-use cachemaint::dax::{self, DaxFile, Guarantee};
-use cachemaint::preserve::{Attributes, Error, Options, Store};
+use cachemaint::dax::{self, Guarantee};
+use cachemaint::preserve::{Attributes, Error, Options};
 use cachemaint::report::{Event, Progress};
 use indicatif::ProgressBar;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Save standard input as a blob, in place of one of the same name
 ///
@@ -44,14 +48,14 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let input = Input::open(arguments.input.as_deref())?;
-    let mut store = match arguments.create {
+    let mut writable = match arguments.create {
         Some(size) => create(path, size)?,
-        None => open(path)?,
+        None => open(path, arguments.grow)?,
     };
-    match save(arguments, &mut store, input) {
-        Ok(saved) => print(arguments, &saved, store.medium().guarantee())?,
+    match save(arguments, &mut writable, input) {
+        Ok(saved) => print(arguments, &saved, writable.file.guarantee())?,
         Err(error) => {
-            drop(store);
+            drop(writable);
             if arguments.create.is_some() {
                 // The error that is told is the first one: an empty store is of no use.
                 drop(fs::remove_file(path));
@@ -63,12 +67,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// Creates a store in a new file. Nothing is left of one that could not be made.
-fn create(path: &Path, size: u64) -> anyhow::Result<Store<DaxFile>> {
-    let file = dax::Options::new().allow_page_granularity().create(path, size)?;
-    Options::new().create_file(file).map_err(|error| {
-        drop(fs::remove_file(path));
-        named(path, error)
-    })
+fn create(path: &Path, size: u64) -> anyhow::Result<Writable> {
+    let file = Arc::new(dax::Options::new().allow_page_granularity().create(path, size)?);
+    let created = faults::guarded(&file, || Options::new().create_file(Arc::clone(&file)));
+    let store = created
+        .and_then(|created| created.map_err(|error| named(path, error)))
+        .inspect_err(|_| drop(fs::remove_file(path)))?;
+    Ok(Writable { file, store })
 }
 
 /// Where the bytes come from.
@@ -110,21 +115,16 @@ struct Saved {
     has_replaced: bool,
 }
 
-fn save(
-    arguments: &Arguments,
-    store: &mut Store<DaxFile>,
-    mut input: Input,
-) -> anyhow::Result<Saved> {
-    let Arguments { file: path, name, grow, version, metadata, align, .. } = arguments;
-    if let Some(len) = grow {
-        store.grow(*len).map_err(|error| named(path, error))?;
-    }
+fn save(arguments: &Arguments, writable: &mut Writable, mut input: Input) -> anyhow::Result<Saved> {
+    let Arguments { file: path, name, version, metadata, align, .. } = arguments;
+    let Writable { file, store } = writable;
     let wrong = |error| of_blob(path, name, error);
     let attributes = Attributes::new(name).version(*version).metadata(metadata.as_bytes());
     let attributes = align.iter().fold(attributes, |some, align| some.alignment(*align));
-    let mut transaction = store.begin().map_err(wrong)?;
+    let mut transaction = faults::guarded(file, || store.begin())?.map_err(wrong)?;
     let has_replaced = transaction.contains(name);
-    let mut writer = transaction.writer(attributes, input.len).map_err(wrong)?;
+    let writer = faults::guarded(file, || transaction.writer(attributes, input.len))?;
+    let mut writer = writer.map_err(wrong)?;
     let bar = match input.len {
         Some(_) => progress::bar("saving")?,
         None => ProgressBar::hidden(),
@@ -136,12 +136,14 @@ fn save(
         if piece.is_empty() {
             break;
         }
-        writer.write(&piece).map_err(|error| changed(path, name, &input, error))?;
+        faults::guarded(file, || writer.write(&piece))?
+            .map_err(|error| changed(path, name, &input, error))?;
         bar.set_position(writer.written());
     }
     let bytes = writer.written();
-    writer.finish().map_err(|error| changed(path, name, &input, error))?;
-    let generation = transaction.commit().map_err(wrong)?;
+    faults::guarded(file, || writer.finish())?
+        .map_err(|error| changed(path, name, &input, error))?;
+    let generation = faults::guarded(file, || transaction.commit())?.map_err(wrong)?;
     bar.finish_and_clear();
     Ok(Saved { bytes, generation, has_replaced })
 }

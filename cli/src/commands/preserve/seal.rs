@@ -2,6 +2,7 @@
 
 use super::{named, open, verdict};
 use crate::commands::text::{heading, row};
+use cachemaint::preserve::Store;
 use cachemaint::report::{Backing, Event, Progress, survival_statement};
 use std::fs;
 use std::io::Write;
@@ -22,9 +23,10 @@ const COMMAND_LINE: &str = "/proc/cmdline";
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
-    let mut store = open(path)?;
-    let generation = store.seal().map_err(|error| named(path, error))?;
-    let backing = store.medium().guarantee().backing();
+    let mut writable = open(path, None)?;
+    let sealed = writable.guarded(Store::seal)?;
+    let generation = sealed.map_err(|error| named(path, error))?;
+    let backing = writable.file.guarantee().backing();
     let out = &mut anstream::stdout().lock();
     row(out, "sealed", format!("by generation {generation}"))?;
     row(out, "backing", backing.name())?;

@@ -1,14 +1,17 @@
 //! `cachemaint record`: lines as events of a flight recorder.
 
 mod durability;
+mod file;
 mod program;
 
 use super::text;
 use super::{inspect, recording};
+use crate::faults;
 use anyhow::Context as _;
-use cachemaint::dax::{self, DaxFile};
-use cachemaint::recorder::{NotRecorded, Options, Recorder, Within, Writer};
+use cachemaint::dax;
+use cachemaint::recorder::{self, NotRecorded, Options, Recorder, Within, Writer};
 use durability::Durability;
+use file::Guarded;
 use std::ffi::OsString;
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -68,9 +71,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         None => record_input(path, &recorder),
     };
     // Also if something went wrong before.
-    recorder.write_back_all()?;
+    write_back(&recorder)?;
     if let Some(within) = within {
-        let longest = within.finish()?;
+        let longest =
+            within.finish().map_err(|error| faults::explained(recorder.medium().file(), error))?;
         anstream::eprintln!(
             "cachemaint: {}: an event was persistent after {} at most",
             text::printable(path.display()),
@@ -80,26 +84,42 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     code
 }
 
+fn write_back(recorder: &Recorder<Guarded>) -> anyhow::Result<()> {
+    let written = recorder.write_back_all();
+    recorder.medium().check()?;
+    written.map_err(|error| faults::explained(recorder.medium().file(), error))
+}
+
 /// Goes on in the file, or creates it.
-fn open(path: &Path, arguments: &Arguments) -> anyhow::Result<Recorder<DaxFile>> {
+fn open(path: &Path, arguments: &Arguments) -> anyhow::Result<Recorder<Guarded>> {
     let file = dax::Options::new().allow_page_granularity();
     let durability = arguments.durability.on_the_path();
     let options = Options::host().durability(durability);
     let is_new = arguments.size.is_some() || !path.try_exists().unwrap_or(true);
     if !is_new {
-        return options.open(file.open(path)?).map_err(|error| recording::named(path, error));
+        let file = Guarded::new(file.open(path)?);
+        return checked(path, options.open(file));
     }
     let file = file.create(path, arguments.size.unwrap_or(SIZE))?;
-    options.shards(SHARDS).create(file).map_err(|error| {
-        // The error that is told is the first one: a file of zeros is no recording.
+    checked(path, options.shards(SHARDS).create(Guarded::new(file))).inspect_err(|_| {
+        // The first error is the one to report: a file of zeros is not a recording.
         drop(std::fs::remove_file(path));
-        recording::named(path, error)
     })
 }
 
+/// Returns an error if an access to the file failed while it was opened.
+fn checked(
+    path: &Path,
+    opened: Result<Recorder<Guarded>, recorder::Error<dax::Error>>,
+) -> anyhow::Result<Recorder<Guarded>> {
+    let recorder = opened.map_err(|error| recording::named(path, error))?;
+    recorder.medium().check()?;
+    Ok(recorder)
+}
+
 /// Says on standard error what the file is good for.
-fn tell(path: &Path, recorder: &Recorder<DaxFile>, durability: Durability) {
-    let guarantee = recorder.medium().guarantee();
+fn tell(path: &Path, recorder: &Recorder<Guarded>, durability: Durability) {
+    let guarantee = recorder.medium().file().guarantee();
     anstream::eprintln!(
         "cachemaint: {}: on {}; events are persistent {durability}, by the {}: {}",
         text::printable(path.display()),
@@ -109,7 +129,7 @@ fn tell(path: &Path, recorder: &Recorder<DaxFile>, durability: Durability) {
     );
 }
 
-fn record_input(path: &Path, recorder: &Arc<Recorder<DaxFile>>) -> anyhow::Result<ExitCode> {
+fn record_input(path: &Path, recorder: &Arc<Recorder<Guarded>>) -> anyhow::Result<ExitCode> {
     finish_when_interrupted(Arc::clone(recorder))?;
     let lines = Lines::new(path, recorder, Stream::Input)?;
     lines.record(io::stdin().lock(), &mut io::sink())?;
@@ -117,10 +137,10 @@ fn record_input(path: &Path, recorder: &Arc<Recorder<DaxFile>>) -> anyhow::Resul
 }
 
 /// Ends recording on SIGINT, SIGTERM and SIGHUP, with everything written back.
-fn finish_when_interrupted(recorder: Arc<Recorder<DaxFile>>) -> anyhow::Result<()> {
+fn finish_when_interrupted(recorder: Arc<Recorder<Guarded>>) -> anyhow::Result<()> {
     ctrlc::set_handler(move || {
         recorder.stop();
-        let code = if recorder.write_back_all().is_ok() { text::INTERRUPTED } else { 1 };
+        let code = if write_back(&recorder).is_ok() { text::INTERRUPTED } else { 1 };
         std::process::exit(code);
     })
     .context("interrupts cannot be handled")
@@ -129,7 +149,8 @@ fn finish_when_interrupted(recorder: Arc<Recorder<DaxFile>>) -> anyhow::Result<(
 /// Records lines into one shard.
 struct Lines<'r> {
     path: &'r Path,
-    writer: Writer<'r, DaxFile>,
+    file: &'r Guarded,
+    writer: Writer<'r, Guarded>,
     stream: Stream,
     /// Bytes of an event at most.
     most: u64,
@@ -138,12 +159,12 @@ struct Lines<'r> {
 impl<'r> Lines<'r> {
     fn new(
         path: &'r Path,
-        recorder: &'r Recorder<DaxFile>,
+        recorder: &'r Recorder<Guarded>,
         stream: Stream,
     ) -> anyhow::Result<Self> {
         let writer = recorder.claim().map_err(|error| recording::named(path, error))?;
         let most = recorder.reader().largest_payload().min(usize::from(u16::MAX)) as u64;
-        Ok(Self { path, writer, stream, most })
+        Ok(Self { path, file: recorder.medium(), writer, stream, most })
     }
 
     /// Records all lines of `from`, and passes them on to `to`.
@@ -169,10 +190,11 @@ impl<'r> Lines<'r> {
     }
 
     fn event(&self, payload: &[u8]) -> anyhow::Result<()> {
-        match self.writer.record(self.stream as u16, payload) {
+        let recorded = self.writer.record(self.stream as u16, payload);
+        self.file.check()?;
+        match recorded {
             Ok(()) => Ok(()),
-            // Its own message names the file.
-            Err(NotRecorded::Medium(error)) => Err(error.into()),
+            Err(NotRecorded::Medium(error)) => Err(faults::explained(self.file.file(), error)),
             Err(error) => Err(anyhow::Error::new(error).context(self.path.display().to_string())),
         }
     }

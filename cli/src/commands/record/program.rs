@@ -1,8 +1,8 @@
 //! A program whose output is recorded and passed on.
 
+use super::file::Guarded;
 use super::{Lines, Stream};
 use anyhow::Context as _;
-use cachemaint::dax::DaxFile;
 use cachemaint::recorder::Recorder;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -14,7 +14,7 @@ use std::thread;
 /// Runs a program, and records what it writes. Its exit code.
 pub(super) fn record(
     path: &Path,
-    recorder: &Recorder<DaxFile>,
+    recorder: &Recorder<Guarded>,
     program: &OsStr,
     arguments: &[OsString],
 ) -> anyhow::Result<ExitCode> {

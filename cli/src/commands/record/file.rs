@@ -1,0 +1,109 @@
+//! The file of a recording, of which accesses that would end the command are errors.
+
+use crate::faults;
+use cachemaint::dax::{DaxFile, Error};
+use cachemaint::medium::{Granularity, Medium};
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
+
+/// A file that several threads record into and write back. Each access is guarded by itself, as one of the threads is
+/// the library's.
+pub(super) struct Guarded {
+    file: DaxFile,
+    /// The first access that failed and could not say so.
+    failed: Mutex<Option<Error>>,
+    #[cfg(target_os = "linux")]
+    guard: Option<cachemaint::dax::FaultGuard>,
+}
+
+impl Guarded {
+    pub(super) fn new(file: DaxFile) -> Self {
+        Self {
+            file,
+            failed: Mutex::new(None),
+            #[cfg(target_os = "linux")]
+            guard: cachemaint::dax::FaultGuard::install().ok(),
+        }
+    }
+
+    pub(super) const fn file(&self) -> &DaxFile {
+        &self.file
+    }
+
+    /// Returns the error of an access that failed and could not say so. What was recorded since is lost then.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        match self.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(error) => Err(faults::explained(&self.file, error)),
+            None => Ok(()),
+        }
+    }
+
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(clippy::unnecessary_wraps, reason = "there is no guard here")
+    )]
+    fn guarded<R>(&self, work: impl FnOnce(&DaxFile) -> R) -> Result<R, Error> {
+        #[cfg(target_os = "linux")]
+        if let Some(guard) = self.guard {
+            return self.file.guarded(guard, work);
+        }
+        Ok(work(&self.file))
+    }
+
+    fn guarded_or_noted<R: Default>(&self, work: impl FnOnce(&DaxFile) -> R) -> R {
+        self.guarded(work).unwrap_or_else(|error| {
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.get_or_insert(error);
+            R::default()
+        })
+    }
+}
+
+impl Medium for Guarded {
+    type Error = Error;
+
+    fn len(&self) -> u64 {
+        Medium::len(&self.file)
+    }
+
+    fn granularity(&self) -> Granularity {
+        self.file.granularity()
+    }
+
+    fn atomic_unit(&self) -> usize {
+        self.file.atomic_unit()
+    }
+
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.guarded_or_noted(|file| Medium::load(file, at, order))
+    }
+
+    fn store(&self, at: u64, word: u64, order: Ordering) {
+        self.guarded_or_noted(|file| file.store(at, word, order));
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
+        self.guarded(|file| Medium::read(file, at, into))?
+    }
+
+    fn write(&self, at: u64, from: &[u8]) {
+        self.guarded_or_noted(|file| file.write(at, from));
+    }
+
+    fn writeback(&self, range: Range<u64>) -> Result<(), Error> {
+        self.guarded(|file| Medium::writeback(file, range))?
+    }
+
+    fn fence(&self) {
+        Medium::fence(&self.file);
+    }
+
+    fn order_observed(&self) {
+        Medium::order_observed(&self.file);
+    }
+
+    fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
+        self.guarded(|file| file.copy_unfenced(parts))?
+    }
+}

@@ -1,0 +1,40 @@
+//! Accesses to a mapped file that would end the command by SIGBUS, as errors: the file was cut while it was open, has
+//! a hole that its file system has no space for, or its medium has lost bytes.
+
+use anyhow::anyhow;
+use cachemaint::dax::{DaxView, Error, ErrorKind, Taint};
+
+/// Runs `work`, and returns an error if it accessed bytes of the file that are not there. What `work` has returned or
+/// acknowledged is void then.
+///
+/// There is no guard on some architectures and outside of Linux. Such an access ends the command there.
+#[cfg(target_os = "linux")]
+pub(crate) fn guarded<R>(file: &DaxView, work: impl FnOnce() -> R) -> anyhow::Result<R> {
+    match cachemaint::dax::FaultGuard::install() {
+        Ok(guard) => file.guarded(guard, |_| work()).map_err(|error| explained(file, error)),
+        Err(_) => Ok(work()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::unnecessary_wraps, reason = "there is no guard here")]
+pub(crate) fn guarded<R>(_: &DaxView, work: impl FnOnce() -> R) -> anyhow::Result<R> {
+    Ok(work())
+}
+
+/// Returns the error of a guarded access with the offset of the access, and with what to do.
+pub(crate) fn explained(file: &DaxView, error: Error) -> anyhow::Error {
+    let Some(Taint::Fault { at, .. }) = file.taint() else { return error.into() };
+    let (path, at) = (error.path().display(), file.offset() + at);
+    match error.kind() {
+        ErrorKind::Shorter { size, .. } => anyhow!(
+            "{path}: an access at offset {at} failed, as the file was cut to {size} bytes while it was open; find \
+             the program that cuts it, and bring the file back from a copy"
+        ),
+        ErrorKind::NoSpace { len } => anyhow!(
+            "{path}: an access at offset {at} failed, as the file has a hole there and its file system has no space \
+             for {len} more bytes; free some, and run the command again"
+        ),
+        _ => error.into(),
+    }
+}

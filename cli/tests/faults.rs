@@ -1,0 +1,348 @@
+//! Files that are cut, filled and replaced while a command uses them: the command reports it, and is not ended by SIGBUS.
+
+// The guard refuses to be installed on other architectures.
+#![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../../tests/own_mount/mod.rs"]
+mod own_mount;
+#[path = "../../tests/skip/mod.rs"]
+mod skip;
+
+use assert_cmd::cargo;
+use own_mount::{with_mount, with_small_tmpfs};
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use tempfile::TempDir;
+
+fn cachemaint(arguments: &[&str], file: &Path) -> Command {
+    let mut command = Command::new(cargo::cargo_bin!("cachemaint"));
+    for argument in arguments {
+        match *argument {
+            "FILE" => command.arg(file),
+            other => command.arg(other),
+        };
+    }
+    command
+}
+
+fn run(arguments: &[&str], file: &Path, input: &[u8]) -> Output {
+    let mut child = start(arguments, file);
+    // A command that has failed reads no more.
+    drop(child.stdin.take().unwrap().write_all(input));
+    child.wait_with_output().unwrap()
+}
+
+fn start(arguments: &[&str], file: &Path) -> Child {
+    let pipes = || Stdio::piped();
+    cachemaint(arguments, file).stdin(pipes()).stdout(pipes()).stderr(pipes()).spawn().unwrap()
+}
+
+fn succeeds(arguments: &[&str], file: &Path, input: &[u8]) -> String {
+    let output = run(arguments, file, input);
+    assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr))
+}
+
+/// In memory if there is such a place.
+fn directory() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+fn cut(path: &Path, len: u64) {
+    File::options().write(true).open(path).unwrap().set_len(len).unwrap();
+}
+
+/// Closes the input of a command, and returns its error message. The exit code is 1.
+#[track_caller]
+fn refusal(mut child: Child, input: ChildStdin) -> String {
+    drop(input);
+    let mut error = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(1), "{status}: {error}");
+    error
+}
+
+#[test]
+fn append_to_a_journal_that_is_cut_names_the_offset_and_the_last_record() {
+    let directory = directory();
+    let path = directory.path().join("log");
+    succeeds(&["journal", "append", "FILE", "--create", "1M"], &path, b"first\n");
+    let whole = fs::read(&path).unwrap();
+    let mut child = start(&["journal", "append", "FILE", "--positions"], &path);
+    let mut input = child.stdin.take().unwrap();
+    let mut positions = BufReader::new(child.stdout.take().unwrap()).lines();
+    input.write_all(b"second\n").unwrap();
+    positions.next().unwrap().unwrap();
+    let acknowledged = fs::read(&path).unwrap();
+    // The log begins at offset 8192 (module `journal`, the format), in the third page of 4096 bytes.
+    cut(&path, 8192);
+    drop(input.write_all(b"third\n"));
+    let error = refusal(child, input);
+    let begins = format!("cachemaint: {}: an access at offset ", path.display());
+    assert!(error.lines().last().unwrap().starts_with(&begins), "{error}");
+    assert!(error.contains("as the file was cut to 8192 bytes while it was open; "), "{error}");
+    assert!(error.ends_with("; 1 record was appended, and record 2 was not\n"), "{error}");
+    assert_eq!(positions.next().transpose().unwrap(), None, "the third is not acknowledged");
+    // What was acknowledged is in the bytes that the command had written.
+    assert_ne!(whole, acknowledged);
+    fs::write(&path, acknowledged).unwrap();
+    assert_eq!(succeeds(&["journal", "read", "FILE"], &path, b""), "first\nsecond\n");
+}
+
+#[test]
+fn save_to_a_store_that_is_cut_names_the_offset() {
+    let directory = directory();
+    let path = directory.path().join("state");
+    succeeds(&["preserve", "save", "FILE", "old", "--create", "16M"], &path, b"bytes");
+    let mut child = start(&["preserve", "save", "FILE", "new"], &path);
+    let mut input = child.stdin.take().unwrap();
+    // A pipe holds less than 1 MiB, so the command has read the first MiB, and before that opened the store.
+    input.write_all(&vec![7; 2 << 20]).unwrap();
+    cut(&path, 4096);
+    drop(input.write_all(&vec![7; 4 << 20]));
+    let error = refusal(child, input);
+    let begins = format!("cachemaint: {}: an access at offset ", path.display());
+    assert!(error.lines().last().unwrap().starts_with(&begins), "{error}");
+    assert!(error.contains("was cut to 4096 bytes while it was open; "), "{error}");
+}
+
+#[test]
+fn record_to_a_file_that_is_cut_names_the_offset() {
+    for durability in ["on-crash", "10ms", "each-append"] {
+        let directory = directory();
+        let path = directory.path().join("trace");
+        succeeds(&["record", "FILE", "--size", "64K"], &path, b"first\n");
+        let mut child = start(&["record", "FILE", "--durability", durability], &path);
+        let mut input = child.stdin.take().unwrap();
+        let mut told = BufReader::new(child.stderr.take().unwrap());
+        // The file is open when this is said.
+        told.read_line(&mut String::new()).unwrap();
+        cut(&path, 0);
+        drop(input.write_all(b"second\n"));
+        drop(input);
+        let mut error = String::new();
+        told.read_to_string(&mut error).unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(status.code(), Some(1), "{durability}: {status}: {error}");
+        let begins = format!("cachemaint: {}: an access at offset ", path.display());
+        assert!(error.lines().last().unwrap().starts_with(&begins), "{durability}: {error}");
+        assert!(error.contains("was cut to 0 bytes while it was open; "), "{durability}: {error}");
+    }
+}
+
+/// Copies a file without its zeros, which are holes in the copy.
+fn copy_sparse(from: &Path, to: &Path) {
+    let bytes = fs::read(from).unwrap();
+    let copy = File::create(to).unwrap();
+    copy.set_len(bytes.len() as u64).unwrap();
+    for (page, at) in bytes.chunks(4096).zip((0..).step_by(4096)) {
+        if page.iter().any(|byte| *byte != 0) {
+            copy.write_all_at(page, at).unwrap();
+        }
+    }
+}
+
+/// Three files with holes on a file system that is full afterwards.
+#[test]
+fn a_hole_without_space_is_an_error_of_each_writer_and_loses_nothing() {
+    let name = "a_hole_without_space_is_an_error_of_each_writer_and_loses_nothing";
+    with_small_tmpfs(name, |mount| {
+        let directory = directory();
+        let whole = |name: &str| directory.path().join(name);
+        succeeds(&["journal", "append", "FILE", "--create", "1M"], &whole("log"), b"first\n");
+        succeeds(&["preserve", "save", "FILE", "old", "--create", "1M"], &whole("state"), b"old");
+        succeeds(&["record", "FILE", "--size", "1M"], &whole("trace"), b"first\n");
+        let file = |name: &str| mount.join(name);
+        for name in ["log", "state", "trace"] {
+            copy_sparse(&whole(name), &file(name));
+        }
+        let fills = file("fills");
+        let mut full = File::create(&fills).unwrap();
+        while full.write_all(&[1; 4096]).is_ok() {}
+        // Larger than the page that a file may have in part.
+        let large = vec![b'x'; 100_000];
+        let commands: [(_, &[&str]); 3] = [
+            ("log", &["journal", "append", "FILE", "--whole"]),
+            ("state", &["preserve", "save", "FILE", "new"]),
+            ("trace", &["record", "FILE"]),
+        ];
+        for (name, command) in commands {
+            let output = run(command, &file(name), &large);
+            let error = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{command:?}: {}", said(&output));
+            let begins = format!("cachemaint: {}: an access at offset ", file(name).display());
+            assert!(error.lines().last().unwrap().starts_with(&begins), "{command:?}: {error}");
+            assert!(error.contains("no space for 4096 more bytes; free some"), "{error}");
+        }
+        // To read a hole of a tmpfs takes space too.
+        drop(full);
+        fs::remove_file(fills).unwrap();
+        assert_eq!(succeeds(&["journal", "read", "FILE"], &file("log"), b""), "first\n");
+        succeeds(&["journal", "append", "FILE"], &file("log"), b"second\n");
+        assert_eq!(succeeds(&["journal", "read", "FILE"], &file("log"), b""), "first\nsecond\n");
+        fs::remove_file(file("log")).unwrap();
+        assert_eq!(succeeds(&["preserve", "load", "FILE", "old"], &file("state"), b""), "old");
+        succeeds(&["preserve", "save", "FILE", "new"], &file("state"), b"new");
+        fs::remove_file(file("state")).unwrap();
+        assert!(succeeds(&["dump", "FILE"], &file("trace"), b"").contains(" first\n"));
+    });
+}
+
+/// A file that is created or made longer has its space: a full file system is an error before anything is stored.
+#[test]
+fn a_full_file_system_refuses_creation_and_growth() {
+    with_mount("a_full_file_system_refuses_creation_and_growth", "tmpfs", c"size=64k", |mount| {
+        let file = mount.join("state");
+        let save = |size| ["preserve", "save", "FILE", "blob", size, "1M"];
+        let journal = ["journal", "append", "FILE", "--create", "1M"];
+        for command in [&journal[..], &save("--create"), &["record", "FILE", "--size", "1M"]] {
+            let output = run(command, &file, b"bytes");
+            assert_eq!(output.status.code(), Some(1), "{command:?}: {}", said(&output));
+            assert!(said(&output).contains(": no space for 1048576 bytes; "), "{}", said(&output));
+            assert!(!file.exists(), "{command:?}");
+        }
+        succeeds(&["preserve", "save", "FILE", "old", "--create", "56K"], &file, b"old");
+        let output = run(&save("--grow"), &file, b"bytes");
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        // 1,048,576 less the 57,344 that it has.
+        assert!(said(&output).contains(": no space for 991232 bytes; "), "{}", said(&output));
+        assert_eq!(fs::metadata(&file).unwrap().len(), 56 << 10);
+        assert_eq!(succeeds(&["preserve", "load", "FILE", "old"], &file, b""), "old");
+    });
+}
+
+/// A sequence of numbers that look random (Knuth's MMIX generator).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+}
+
+/// Changes a file as no user of it may.
+fn trouble(path: &Path, whole: &[u8], numbers: &mut Numbers) {
+    let len = whole.len() as u64;
+    let Ok(file) = File::options().write(true).open(path) else {
+        fs::write(path, whole).unwrap();
+        return;
+    };
+    match numbers.below(8) {
+        0 => file.set_len(0).unwrap(),
+        1 => file.set_len(numbers.below(len)).unwrap(),
+        2 => file.set_len(numbers.below(8) * 4096).unwrap(),
+        3 => file.set_len(len).unwrap(),
+        4 => file.set_len(numbers.below(8 * len)).unwrap(),
+        5 => {
+            let at = numbers.below(len);
+            let byte = numbers.below(256).to_le_bytes()[0];
+            file.write_all_at(&vec![byte; 5000], at).unwrap();
+        }
+        6 => file.write_all_at(whole, 0).unwrap(),
+        _ => {
+            let other = path.with_extension("other");
+            fs::write(&other, whole).unwrap();
+            fs::rename(&other, path).unwrap();
+        }
+    }
+}
+
+const COMMANDS: &[(&str, &[&str])] = &[
+    ("log", &["journal", "verify", "FILE"]),
+    ("log", &["journal", "salvage", "FILE"]),
+    ("log", &["journal", "read", "FILE"]),
+    ("log", &["journal", "repair", "FILE"]),
+    ("log", &["journal", "repair", "FILE", "--yes"]),
+    ("log", &["journal", "append", "FILE"]),
+    ("log", &["journal", "append", "FILE", "--discard", "--positions"]),
+    ("log", &["journal", "trim", "FILE", "--to", "0"]),
+    ("log", &["stat", "FILE"]),
+    ("state", &["preserve", "list", "FILE"]),
+    ("state", &["preserve", "verify", "FILE"]),
+    ("state", &["preserve", "load", "FILE", "blob"]),
+    ("state", &["preserve", "history", "FILE"]),
+    ("state", &["preserve", "save", "FILE", "blob"]),
+    ("state", &["preserve", "save", "FILE", "more", "--grow", "2M"]),
+    ("state", &["preserve", "rm", "FILE", "more"]),
+    ("state", &["preserve", "mv", "FILE", "more", "less"]),
+    ("state", &["preserve", "seal", "FILE"]),
+    ("state", &["stat", "FILE"]),
+    ("trace", &["dump", "FILE"]),
+    ("trace", &["dump", "FILE", "--json"]),
+    ("trace", &["stat", "FILE"]),
+    ("trace", &["record", "FILE"]),
+    ("trace", &["record", "FILE", "--durability", "1ms"]),
+    ("trace", &["writeback", "FILE"]),
+    ("trace", &["inspect", "FILE"]),
+];
+
+/// The number of runs; `CACHEMAINT_FAULT_RUNS` asks for more.
+const RUNS: usize = 130;
+
+/// Runs a command, which must end by itself within a minute, with the code 0 or 1 and without a panic.
+fn survives(command: &[&str], path: &Path) -> bool {
+    let mut bounded = assert_cmd::Command::from_std(cachemaint(command, path));
+    let input: Vec<u8> = (0..2000).flat_map(|line| format!("line {line}\n").into_bytes()).collect();
+    bounded.write_stdin(input).timeout(core::time::Duration::from_secs(60));
+    let output = bounded.output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    let code = output.status.code();
+    assert!(code.is_some(), "{command:?}: {}", said(&output));
+    assert!(matches!(code, Some(0 | 1)), "{command:?}: {}", said(&output));
+    assert!(!error.contains("panicked"), "{command:?}: {error}");
+    code == Some(0)
+}
+
+/// Ends the trouble when it is dropped.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn no_command_dies_of_a_file_that_changes_under_it() {
+    let runs = std::env::var("CACHEMAINT_FAULT_RUNS").map_or(RUNS, |runs| runs.parse().unwrap());
+    let directory = directory();
+    let path = |name: &str| directory.path().join(name);
+    let lines: Vec<u8> = (0..500).flat_map(|line| format!("line {line}\n").into_bytes()).collect();
+    succeeds(&["journal", "append", "FILE", "--create", "256K"], &path("log"), &lines);
+    succeeds(&["preserve", "save", "FILE", "blob", "--create", "1M"], &path("state"), &lines);
+    succeeds(&["record", "FILE", "--size", "256K"], &path("trace"), &lines);
+    let files: Vec<(PathBuf, Vec<u8>)> = ["log", "state", "trace"]
+        .into_iter()
+        .map(|name| (path(name), fs::read(path(name)).unwrap()))
+        .collect();
+    let is_over = AtomicBool::new(false);
+    let mut succeeded = 0;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut numbers = Numbers(1);
+            while !is_over.load(Ordering::Relaxed) {
+                for (path, whole) in &files {
+                    trouble(path, whole, &mut numbers);
+                }
+            }
+        });
+        // Also if a command does not survive.
+        let _over = Over(&is_over);
+        let commands = COMMANDS.iter().cycle().take(runs);
+        succeeded = commands.filter(|(file, command)| survives(command, &path(file))).count();
+    });
+    println!("{runs} runs: {succeeded} with exit code 0, {} with exit code 1", runs - succeeded);
+}

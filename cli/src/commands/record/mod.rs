@@ -3,6 +3,9 @@
 mod durability;
 mod file;
 mod program;
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "handles signals")]
+mod signals;
 
 use super::text;
 use super::{inspect, recording};

@@ -21,14 +21,15 @@ pub(super) fn record(
     // Before anything runs: a file of another program's may have too few shards.
     let output = Lines::new(path, recorder, Stream::Output)?;
     let errors = Lines::new(path, recorder, Stream::Error)?;
-    // An interrupt of the terminal reaches the program itself, and its last words are recorded.
-    ctrlc::set_handler(|| {}).context("interrupts cannot be handled")?;
+    pass_signals_on().context("signals cannot be handled")?;
     let mut child = Command::new(program)
         .args(arguments)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("{} cannot be started", Path::new(program).display()))?;
+    #[cfg(target_os = "linux")]
+    super::signals::pass_on_to(&child);
     let from = child.stdout.take().context("the program has no output")?;
     let from_errors = child.stderr.take().context("the program has no standard error")?;
     let outcome = thread::scope(|scope| {
@@ -36,9 +37,23 @@ pub(super) fn record(
         let outcome = output.record(from, &mut io::stdout());
         outcome.and(beside.join().unwrap_or_else(|panic| resume_unwind(panic)))
     });
+    #[cfg(target_os = "linux")]
+    super::signals::pass_on_until_end(&child).context("the program cannot be waited for")?;
     let status = child.wait().context("the program cannot be waited for")?;
     outcome?;
     Ok(code(status))
+}
+
+/// Has the program decide when both end: its last words are recorded.
+#[cfg(target_os = "linux")]
+fn pass_signals_on() -> io::Result<()> {
+    super::signals::pass_on()
+}
+
+/// An interrupt of the terminal reaches the program itself, and its last words are recorded.
+#[cfg(not(target_os = "linux"))]
+fn pass_signals_on() -> Result<(), ctrlc::Error> {
+    ctrlc::set_handler(|| {})
 }
 
 /// The exit code as shells tell it: 128 and its number for a signal.

@@ -1,0 +1,100 @@
+//! Passes signals that ask this command to end on to the program that it runs.
+//!
+//! # Why this file is unsafe
+//! It installs a signal handler, which reads the kernel's description of the signal and calls `kill`. Both may be done
+//! in a handler (signal-safety(7)). `errno` is as before when it returns.
+
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+use core::ptr::null_mut;
+use core::sync::atomic::AtomicI32;
+use core::sync::atomic::Ordering::SeqCst;
+use libc::{c_int, siginfo_t};
+use std::io;
+use std::process::Child;
+
+/// The process that runs the program; 0 before it is started and after it has ended.
+static PROGRAM: AtomicI32 = AtomicI32::new(0);
+/// The last signal that arrived before the program was started; 0 if there is none.
+static EARLY: AtomicI32 = AtomicI32::new(0);
+
+/// Passes SIGINT, SIGTERM and SIGHUP on from now on, instead of ending this command.
+///
+/// A signal that is ignored stays so, as `nohup` has it. The program inherits that.
+pub(super) fn pass_on() -> io::Result<()> {
+    [libc::SIGINT, libc::SIGTERM, libc::SIGHUP].into_iter().try_for_each(install)
+}
+
+/// Names the program that gets the signals. It gets the last one that has arrived already.
+pub(super) fn pass_on_to(program: &Child) {
+    PROGRAM.store(i32::try_from(program.id()).unwrap_or(0), SeqCst);
+    send(EARLY.swap(0, SeqCst));
+}
+
+/// Waits until the program has ended, and then ends passing on. Its process keeps its number until the caller has
+/// waited for it, so the signals of this time reach no other one.
+pub(super) fn pass_on_until_end(program: &Child) -> io::Result<()> {
+    loop {
+        let mut info = MaybeUninit::<siginfo_t>::zeroed();
+        let flags = libc::WEXITED | libc::WNOWAIT;
+        // SAFETY: the structure is one of its kind, and the process is a child of this one.
+        if unsafe { libc::waitid(libc::P_PID, program.id(), info.as_mut_ptr(), flags) } == 0 {
+            break;
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    PROGRAM.store(0, SeqCst);
+    Ok(())
+}
+
+#[expect(clippy::fn_to_numeric_cast_any, reason = "the structure has a number for it")]
+fn install(signal: c_int) -> io::Result<()> {
+    let handler: extern "C" fn(c_int, *mut siginfo_t, *mut c_void) = on_signal;
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: the old action is written by the call; no new one is set.
+    if unsafe { libc::sigaction(signal, core::ptr::null(), action.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call has succeeded and filled it; zeros are valid as well.
+    let mut action = unsafe { action.assume_init() };
+    if action.sa_sigaction == libc::SIG_IGN {
+        return Ok(());
+    }
+    action.sa_sigaction = handler as libc::sighandler_t;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+    // SAFETY: the structure is whole, and the handler is one of its kind.
+    if unsafe { libc::sigaction(signal, &raw const action, null_mut()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
+    // SAFETY: the kernel hands over a valid one, and nothing else has it.
+    let is_sent = unsafe { (*info).si_code } <= 0;
+    // The kernel itself sends it to all processes of the terminal, and so to the program.
+    if is_sent {
+        // SAFETY: the call only gives an address.
+        let errno = unsafe { libc::__errno_location() };
+        // SAFETY: the place is this thread's own.
+        let before = unsafe { errno.read() };
+        if PROGRAM.load(SeqCst) == 0 {
+            EARLY.store(signal, SeqCst);
+        }
+        send(signal);
+        // SAFETY: as above.
+        unsafe { errno.write(before) };
+    }
+}
+
+/// Sends a signal to the program, if it runs.
+fn send(signal: c_int) {
+    let program = PROGRAM.load(SeqCst);
+    if program > 0 && signal > 0 {
+        // SAFETY: the call has no memory of this process as an argument.
+        unsafe { libc::kill(program, signal) };
+    }
+}

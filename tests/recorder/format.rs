@@ -242,3 +242,19 @@ fn each_opening_has_its_own_clock() {
     assert_eq!(shown(&reader, 0).skipped, []);
     assert!(medium.len() > 0 && clock().ticks_per_second() > 0);
 }
+
+/// Sub-buffer 1, at the end of the medium, has a record from 64 to 248. The header of sub-buffer 2 in slot 0 puts its end
+/// at 256. No record has 8 bytes.
+#[test]
+fn a_missing_end_shorter_than_a_record_is_not_looked_at() {
+    let medium = Plain::new(LEN);
+    let recorder = options().create(&medium).unwrap();
+    let writer = recorder.claim().unwrap();
+    (0..3).for_each(|number| writer.record_at(number, 1, &[1; 160]).unwrap());
+    let mut image = Image(medium.bytes());
+    assert_eq!(image.0[BASE + 13..BASE + 16], [248, 0, 0]);
+    image.put(BASE + 13, &[0, 1, 0]);
+    image.seal_sub_buffer();
+    let shown = shown(&Reader::open(Bytes(&image.0[..])).unwrap(), 0);
+    assert_eq!((shown.events.len(), shown.skipped), (2, vec![]));
+}

@@ -269,7 +269,9 @@ impl<'r, S: Readable> Events<'r, S> {
         let after = after.filter(|after| after.sequence == header.sequence + 1);
         if let Some(end) = after.map(|after| u64::from(after.end_before)).filter(|end| *end > 0) {
             let missing = end.min(u64::from(geometry.size)).checked_sub(offset)?;
-            return (missing > 0).then(|| self.skipped(current, missing, SkippedKind::Damaged));
+            // A forged header can leave less than a record. There may be no word to look at then.
+            return (missing >= RECORD)
+                .then(|| self.skipped(current, missing, SkippedKind::Damaged));
         }
         let left = u64::from(geometry.size) - offset;
         if left < RECORD || reader.source.load(current.start() + offset, Ordering::Acquire) == 0 {

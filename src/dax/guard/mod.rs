@@ -71,6 +71,7 @@
 //! | `pace` | when the next pass begins, and where one pauses |
 //! | `told` | what a pass was, and all of them |
 
+mod closing;
 mod descent;
 mod guarded;
 mod notices;
@@ -237,5 +238,53 @@ impl Guard {
         let since = [before, oldest].into_iter().flatten().min();
         self.statistics.add(pass, cpu, since.map(|since| began + took - since));
         self.last = Some(Last { began, took, cpu });
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(miri))]
+#[expect(clippy::unwrap_used, reason = "a file that cannot be made is a finding")]
+mod tests {
+    use super::{FaultGuard, Guard};
+    use core::time::Duration;
+    use std::fs;
+    use std::time::Instant;
+
+    /// Passes follow each other, and directories are not read: the interval of the last two says nothing of the file.
+    #[test]
+    fn the_interval_of_a_file_that_is_found_late_begins_before_it_came() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut guard = Guard::new(FaultGuard::install().unwrap()).allow_page_granularity();
+        guard.add(directory.path()).unwrap();
+        guard.pass();
+        guard.watched.deafen();
+        fs::write(directory.path().join("new"), [1; 100]).unwrap();
+        let came = Instant::now();
+        while came.elapsed() < Duration::from_millis(50) {
+            assert_eq!(guard.pass_with(|_| ()).files, 0, "nothing tells of it");
+        }
+        let longest = guard.statistics().longest_interval;
+        let unknown = came.elapsed();
+        assert_eq!(guard.pass().files, 1);
+        assert!(guard.statistics().longest_interval >= unknown, "{longest:?} of {unknown:?}");
+    }
+
+    /// A bound without it would be believed to be its own.
+    #[test]
+    fn a_file_that_cannot_be_guarded_is_outside_of_each_pass() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut guard = Guard::new(FaultGuard::install().unwrap()).allow_page_granularity();
+        guard.add(directory.path()).unwrap();
+        fs::write(directory.path().join("file"), [1; 100]).unwrap();
+        guard.pass();
+        guard.options = super::Options::new();
+        fs::write(directory.path().join("refused"), [1; 100]).unwrap();
+        if guard.pass().files == 2 {
+            let name = "a_file_that_cannot_be_guarded_is_outside_of_each_pass";
+            return crate::skip::skip(name, "files are on DAX here");
+        }
+        let pass = guard.pass();
+        assert_eq!((pass.files, pass.outside, pass.problems.len()), (1, 1, 0), "told before");
+        assert_eq!((guard.statistics().outside, guard.statistics().problems), (1, 1));
     }
 }

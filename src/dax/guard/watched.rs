@@ -5,6 +5,7 @@
 
 use super::super::system::{Concluded, syncfs_reports_errors};
 use super::super::{Error, ErrorKind, FaultGuard, Options};
+use super::closing::Closing;
 use super::descent;
 use super::guarded::{Guarded, Written};
 use super::notices::Notices;
@@ -39,6 +40,7 @@ pub(super) struct Watched {
     directories: BTreeMap<PathBuf, Directory>,
     /// Files that have left the tree, or are replaced: they are written back once more.
     leaving: Vec<Guarded>,
+    closing: Closing,
     /// Paths that cannot be looked at.
     unseen: BTreeSet<PathBuf>,
     /// Those of them that are reported.
@@ -47,6 +49,8 @@ pub(super) struct Watched {
     concluded: Concluded,
     /// The beginning of the last pass that knew all files.
     knew_all: Option<Instant>,
+    /// True if there was no descriptor for a file since directories were read last: one can be free soon.
+    has_too_many: bool,
     /// The time at which directories were read last, and how long that took.
     looked: Option<(Instant, Duration)>,
     /// The time that it took to open and sync files, this time.
@@ -183,6 +187,7 @@ impl Watched {
         let is_local = LOCAL.contains(&file_system);
         let path = path.to_path_buf();
         self.roots.push(Root { path, identity: None, is_local, is_known: false });
+        self.closing.start();
         self.look_again();
     }
 
@@ -216,8 +221,16 @@ impl Watched {
     }
 
     fn is_time(&self, now: Instant) -> bool {
-        let least = if self.notices.are_complete() { WATCHED } else { Duration::ZERO };
+        let is_quiet = self.notices.are_complete() && !self.has_too_many;
+        let least = if is_quiet { WATCHED } else { Duration::ZERO };
         self.looked.is_none_or(|(last, took)| now - last >= least.max(took * SELDOM))
+    }
+
+    /// Ends the notices, and reads directories again only when it is asked to.
+    #[cfg(test)]
+    pub(super) fn deafen(&mut self) {
+        self.notices = Notices::default();
+        self.looked = Some((Instant::now(), Duration::from_secs(3600)));
     }
 
     fn roots_changed(&self) -> bool {
@@ -233,6 +246,7 @@ impl Watched {
         }
         self.notices.begin();
         self.unseen.clear();
+        self.has_too_many = false;
         for number in 0..self.roots.len() {
             self.read_root(number, work);
         }
@@ -459,6 +473,7 @@ impl Watched {
                 ErrorKind::Missing | ErrorKind::SymbolicLink | ErrorKind::NotRegular => return,
                 kind => {
                     let passes = is_passing(kind);
+                    self.has_too_many |= matches!(kind, ErrorKind::TooManyFiles { .. });
                     let kind = Some(discriminant(kind));
                     if told != kind {
                         told = kind;
@@ -597,6 +612,7 @@ impl Watched {
                 covered.outside += 1;
                 work.problems.push(error);
             }
+            self.closing.close(guarded);
         }
         covered
     }

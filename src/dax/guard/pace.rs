@@ -26,8 +26,8 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Whatever is stored is written back within this time: the next pass begins so early that it ends by then, if it
-    /// takes as long as the last one. It may take a whole CPU and goes over 4 GiB a second at most.
+    /// Aims at a write-back of all stored bytes within this time: the next pass begins so early that it ends by then, if
+    /// it takes as long as the last one. It may take a whole CPU and writes back 4 GiB a second at most.
     #[must_use]
     pub const fn within(time: Duration) -> Self {
         Self { within: time, cpu: 1.0, rate: 4096.0 * MIB }
@@ -41,8 +41,9 @@ impl Pace {
         Self { cpu: if share > least { share.min(1.0) } else { least }, ..self }
     }
 
-    /// At most so many bytes a second, so that programs have some of the memory's bandwidth left if all lines are
-    /// dirty. After 16 MiB a pass pauses where it is faster.
+    /// At most so many bytes a second of lines, so that programs have some of the memory's bandwidth left if all lines
+    /// are dirty. After 16 MiB a pass pauses where it is faster. Holes are not charged, nor are files that the operating
+    /// system writes back by pages: it writes dirty pages alone, as fast as the device takes them.
     #[must_use]
     pub const fn bytes_per_second(self, rate: f64) -> Self {
         Self { rate: rate.max(1.0), ..self }

@@ -10,7 +10,7 @@ use core::time::Duration;
 pub struct Pass {
     /// Files that were written back.
     pub files: u64,
-    /// Their bytes; by lines without the parts that nothing was ever stored to.
+    /// Their bytes without holes; by lines also without extents that were allocated and never stored to.
     pub bytes: u64,
     /// Lines whose write-back was issued, dirty or not; none of a file that is written back by pages.
     pub lines: u64,
@@ -19,8 +19,9 @@ pub struct Pass {
     pub outside: u64,
     /// How long it took, with pauses.
     pub took: Duration,
-    /// What was not written back and why, of each file when it is met first: what cannot be read by this user or
-    /// written back by lines, what the operating system could not write, bytes that the medium has lost.
+    /// The files that were not written back, with the reason, each in the first pass that meets it: unreadable by this
+    /// user, beyond the limit of open files, not to be written back by lines, a failed write-back, bytes that the medium
+    /// has lost.
     pub problems: Vec<Error>,
 }
 
@@ -33,11 +34,11 @@ pub struct Statistics {
     pub passes: u64,
     /// Lines whose write-back was issued, dirty or not.
     pub lines: u64,
-    /// Bytes that were gone over, by lines or by pages.
+    /// Bytes of the files in all passes, without holes.
     pub bytes: u64,
     /// Files in the last pass.
     pub files: u64,
-    /// The most files and directories that were outside of one pass: [`Pass::outside`]. The bound is not one of them.
+    /// The largest [`Pass::outside`]: so many files and directories had no bound in one pass.
     pub outside: u64,
     /// Reported problems.
     pub problems: u64,
@@ -53,8 +54,10 @@ pub struct Statistics {
     /// The time of the CPU that passes took.
     #[cfg_attr(feature = "serde", serde(rename = "cpu_ns", serialize_with = "nanoseconds"))]
     pub cpu: Duration,
-    /// The longest time from the beginning of a pass to the end of the next one: nothing that was stored earlier than
-    /// that could be lost at any moment between the first and the last pass. Zero before the second one.
+    /// The bound that was held: the longest time for which a stored byte of a file was not written back, of all files
+    /// that passes have written back since the first one. It is the longest time from the beginning of a pass to the
+    /// end of the next one, or more for a file that was not in each ([the rules](super#the-bound)). Zero before the
+    /// second pass. [`outside`](Self::outside) counts the files that it leaves out.
     #[cfg_attr(
         feature = "serde",
         serde(rename = "longest_interval_ns", serialize_with = "nanoseconds")

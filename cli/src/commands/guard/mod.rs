@@ -38,9 +38,10 @@ use std::time::Instant;
 
 /// Write back, again and again, what other programs store in files and never flush
 ///
-/// It maps the files below PATH for reading, and goes over their cache lines every few milliseconds, so that a reset
-/// takes no more from a program that never flushes than what it has stored in that time: a tracer's last events, say.
-/// The program need not be changed and is not told. Files that come, grow, shrink and go are followed.
+/// It maps the files below PATH for reading and writes all their cache lines back every few milliseconds. A reset then
+/// takes only what a program that never flushes has stored in that time: a tracer's last events, say. The program
+/// need not be changed. Files that come, grow, shrink and go are followed; links are not, even if a part of the tree is
+/// exchanged for one.
 ///
 /// It ends by SIGINT, SIGTERM or SIGHUP, with a last pass, and prints the bound that was held: the longest time for
 /// which stored bytes of a file were not written back. A file that is new counts from the last pass without it. Files
@@ -59,13 +60,13 @@ pub(crate) struct Arguments {
     /// Files, and directories of files
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// The longest time for which something stored may not have been written back, such as 10ms or 1s
+    /// The bound to aim at, such as 10ms or 1s: how long stored bytes may not have been written back
     #[arg(long, default_value = "10ms", value_name = "TIME")]
     within: Within,
     /// Take no more than this share of one CPU, also if the bound cannot be held then
     #[arg(long, default_value = "100%", value_name = "PERCENT")]
     cpu: Cpu,
-    /// Go over no more MiB a second, so that others have some of the memory's bandwidth if all of it is dirty
+    /// Write back lines of no more MiB a second, so that others have some of the memory's bandwidth if all are dirty
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
     bandwidth: Option<u32>,
     /// Take files of the page cache too, and sync them

@@ -289,14 +289,16 @@ impl DaxView {
     /// While the slice exists
     /// 1. nobody writes the range: no thread of this process, and no other process that maps the
     ///    file or writes to it;
-    /// 2. nobody shrinks the file.
+    /// 2. nobody shrinks the file;
+    /// 3. no thread of this process runs `guarded` for this view or file, and none has a guarded call under way: a fault
+    ///    replaces bytes by zeros, for all threads and not only where it was.
     #[expect(unsafe_code, reason = "that nobody writes meanwhile is for the caller to know")]
     #[must_use]
     pub unsafe fn as_slice(&self, range: Range<u64>) -> &[u8] {
         let range = self.mapping.checked_range(&range);
         let start = self.mapping.base().as_ptr().wrapping_add(range.start);
         // SAFETY: the range is in the mapping, which outlives the slice; that nobody writes is the
-        // caller's duty (1), and that the bytes stay there (2).
+        // caller's duty (1), and that the bytes stay there (2, 3).
         unsafe { core::slice::from_raw_parts(start, range.len()) }
     }
 

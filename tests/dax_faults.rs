@@ -662,6 +662,167 @@ fn a_guard_needs_addresses_for_one_further_page() {
     assert_succeeded(ended.as_ref());
 }
 
+/// Sends this thread a signal that says what the kernel does: a process may send itself any code.
+fn send_to_self(code: c_int) {
+    // SAFETY: zeros are a valid one.
+    let mut info: siginfo_t = unsafe { core::mem::zeroed() };
+    (info.si_signo, info.si_code) = (libc::SIGBUS, code);
+    // SAFETY: the call has no arguments.
+    let process = unsafe { libc::getpid() };
+    // SAFETY: as above.
+    let thread = unsafe { libc::gettid() };
+    let call = libc::SYS_rt_tgsigqueueinfo;
+    // SAFETY: the structure is whole.
+    let sent = unsafe { libc::syscall(call, process, thread, libc::SIGBUS, &raw const info) };
+    assert_eq!(sent, 0);
+}
+
+/// Nothing has accessed the bytes that the kernel speaks of (`BUS_MCEERR_AO`).
+fn assert_guarded_after_an_optional_memory_error(test: &str, former: usize) {
+    let lived = in_child(test, || {
+        set_handler(former, 0);
+        let guard = FaultGuard::install().unwrap();
+        send_to_self(libc::BUS_MCEERR_AO);
+        let (_directory, file) = numbered();
+        cut(&file, 8);
+        assert_shorter(file.guarded(guard, |file| load(file, 9)), 8);
+    });
+    assert_succeeded(lived.as_ref());
+}
+
+#[test]
+fn an_optional_memory_error_changes_nothing_by_default() {
+    let test = "an_optional_memory_error_changes_nothing_by_default";
+    assert_guarded_after_an_optional_memory_error(test, libc::SIG_DFL);
+}
+
+#[test]
+fn an_optional_memory_error_changes_nothing_where_the_signal_was_ignored() {
+    let test = "an_optional_memory_error_changes_nothing_where_the_signal_was_ignored";
+    assert_guarded_after_an_optional_memory_error(test, libc::SIG_IGN);
+}
+
+/// The standard library's handler of SIGBUS sets the default and returns, so that an access ends the process when it is
+/// tried again. Without an access that must not end the guard.
+#[test]
+fn a_signal_without_an_access_leaves_the_guard_installed() {
+    let died = in_child("a_signal_without_an_access_leaves_the_guard_installed", || {
+        let guard = FaultGuard::install().unwrap();
+        let (_directory, file) = numbered();
+        cut(&file, 8);
+        send_to_self(libc::BUS_MCEERR_AO);
+        assert_shorter(file.guarded(guard, |file| load(file, 9)), 8);
+        send_to_self(libc::BUS_MCEERR_AO);
+        assert_shorter(file.guarded(guard, |file| load(file, 9)), 8);
+        println!("both were errors");
+        send_to_self(libc::SI_USER);
+    });
+    if let Some(died) = &died {
+        assert!(said(died).contains("both were errors"), "{}", said(died));
+    }
+    // As without the guard: the default was set before.
+    assert_died_by(died.as_ref(), libc::SIGBUS);
+}
+
+#[test]
+fn an_optional_memory_error_goes_to_the_former_handler() {
+    let ended = in_child("an_optional_memory_error_goes_to_the_former_handler", || {
+        let handler: extern "C" fn(c_int) = plain;
+        set_handler(handler as usize, 0);
+        FaultGuard::install().unwrap();
+        send_to_self(libc::BUS_MCEERR_AO);
+    });
+    assert_exited(ended.as_ref(), 43);
+}
+
+/// The flag of sigaction(2) by which a call of the system goes on after the signal.
+fn assert_restarts(test: &str, former: usize, flags: c_int, expected: c_int) {
+    let ended = in_child(test, || {
+        set_handler(former, flags);
+        FaultGuard::install().unwrap();
+        // SAFETY: zeros are a valid one.
+        let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
+        // SAFETY: the call fills the structure.
+        let asked = unsafe { libc::sigaction(libc::SIGBUS, core::ptr::null(), &raw mut action) };
+        assert_eq!((asked, action.sa_flags & libc::SA_RESTART), (0, expected));
+    });
+    assert_succeeded(ended.as_ref());
+}
+
+#[test]
+fn a_call_that_went_on_after_the_signal_still_does() {
+    let handler: extern "C" fn(c_int) = plain;
+    let test = "a_call_that_went_on_after_the_signal_still_does";
+    assert_restarts(test, handler as usize, libc::SA_RESTART, libc::SA_RESTART);
+}
+
+#[test]
+fn a_call_that_an_ignored_signal_did_not_interrupt_still_goes_on() {
+    let test = "a_call_that_an_ignored_signal_did_not_interrupt_still_goes_on";
+    assert_restarts(test, libc::SIG_IGN, 0, libc::SA_RESTART);
+}
+
+#[test]
+fn a_call_that_the_signal_interrupted_still_is() {
+    let handler: extern "C" fn(c_int) = plain;
+    assert_restarts("a_call_that_the_signal_interrupted_still_is", handler as usize, 0, 0);
+}
+
+/// Nests guarded calls, and runs `work` in the innermost one.
+fn in_guards(
+    file: &DaxFile,
+    guard: FaultGuard,
+    count: usize,
+    work: &dyn Fn(),
+) -> Result<(), Error> {
+    if count == 0 {
+        work();
+        return Ok(());
+    }
+    file.guarded(guard, |file| in_guards(file, guard, count - 1, work))?
+}
+
+/// The threads that hold all slots do not exist in the child.
+#[test]
+fn a_forked_child_has_all_slots() {
+    let ended = in_child("a_forked_child_has_all_slots", || {
+        let guard = FaultGuard::install().unwrap();
+        let (_directory, file) = numbered();
+        let (are_held, are_over) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let wait = || {
+                    are_held.wait();
+                    are_over.wait();
+                };
+                in_guards(&file, guard, 255, &wait).unwrap();
+            });
+            are_held.wait();
+            // This one is inherited by the child, which ends it.
+            let forked = file.guarded(guard, |_| {
+                // SAFETY: the child calls nothing but guarded calls and `_exit`.
+                unsafe { libc::fork() }
+            });
+            let child = forked.unwrap();
+            if child == 0 {
+                let is_free = in_guards(&file, guard, 256, &|| ()).is_ok();
+                // SAFETY: ends the process without running anything else of it.
+                unsafe { libc::_exit(if is_free { 44 } else { 1 }) };
+            }
+            let mut status = 0;
+            // SAFETY: the place is valid.
+            assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+            // The parent has its own still.
+            let is_full = in_guards(&file, guard, 2, &|| ()).is_err();
+            are_over.wait();
+            assert!(is_full);
+            assert_eq!(libc::WEXITSTATUS(status), 44, "{status:#x}");
+        });
+        in_guards(&file, guard, 256, &|| ()).unwrap();
+    });
+    assert_succeeded(ended.as_ref());
+}
+
 /// The standard library tells an overflow of the stack by handlers of its own, and goes on to.
 #[test]
 fn an_overflow_of_the_stack_is_told_as_before() {

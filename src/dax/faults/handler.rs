@@ -23,7 +23,7 @@
 //! So a hole needs strict accounting, a mapping for writing and Linux before 6.12. As the mapping cannot be
 //! trusted then, a failed replacement always ends the process, even if a former handler returns.
 
-use super::slots::{Fault, Slot};
+use super::slots::{self, Fault, Slot};
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ops::Range;
@@ -69,15 +69,46 @@ pub(super) fn install() -> io::Result<()> {
 }
 
 fn replace() -> io::Result<()> {
-    let mut action = action(None)?;
-    remember(&action);
+    // SAFETY: the function does nothing but store atomics, which may be done in a child of a process with threads.
+    let errno = unsafe { libc::pthread_atfork(None, None, Some(on_fork)) };
+    if errno != 0 {
+        return Err(io::Error::from_raw_os_error(errno));
+    }
+    let before = action(None)?;
+    remember(&before);
+    // Another thread may have replaced it meanwhile.
+    remember(&action(Some(&ours(before)))?);
+    Ok(())
+}
+
+/// Returns the action of this file's handler, in place of another one.
+fn ours(before: libc::sigaction) -> libc::sigaction {
+    let mut action = before;
+    // A signal that had no handler interrupted no call of the system for which the program went on.
+    let has_handler = !matches!(action.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN);
+    let restart = if has_handler { action.sa_flags & libc::SA_RESTART } else { libc::SA_RESTART };
     action.sa_sigaction = address_of(on_sigbus);
     // On the thread's alternate stack, if it has one: the fault can be on its own. The signals that the
     // former handler has blocked stay blocked, as it is called from this one.
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-    // Another thread may have replaced it meanwhile.
-    remember(&self::action(Some(&action))?);
-    Ok(())
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | restart;
+    action
+}
+
+/// Installs the handler again if the former one has taken it away.
+///
+/// That of the standard library does so for what is not an overflow of the stack: it sets the default, so that the
+/// access, tried again, ends the process. Without an access the process goes on, and later guarded accesses must be
+/// errors still. Another handler is the program's decision and stays.
+fn stay() {
+    match action(None) {
+        Ok(now) if matches!(now.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN) => {
+            // Its flags do not matter. Another thread may be about to use those of the former handler.
+            BEFORE.store(now.sa_sigaction, Release);
+            // The same call has succeeded before.
+            drop(action(Some(&ours(now))));
+        }
+        _ => {}
+    }
 }
 
 /// A handler as `sigaction` takes it.
@@ -102,6 +133,11 @@ fn action(new: Option<&libc::sigaction>) -> io::Result<libc::sigaction> {
     }
     // SAFETY: the call has succeeded and filled it; zeros are one as well.
     Ok(unsafe { before.assume_init() })
+}
+
+/// Runs in a forked child, which has neither the threads of its parent nor their guarded accesses.
+unsafe extern "C" fn on_fork() {
+    slots::release_all();
 }
 
 /// The number of this thread in the system (gettid(2)), which needs no storage of the thread's own.
@@ -179,24 +215,32 @@ fn map_zeros(pages: Range<usize>, is_writable: bool) -> bool {
     mapped != libc::MAP_FAILED
 }
 
-/// Does what would have been done without this handler.
+/// Does what would have been done without this handler. Without a former one it ignores a memory error that nothing has
+/// accessed yet (`BUS_MCEERR_AO`), which asks the program to act if it likes: an access will report it.
 fn hand_on(signal: c_int, code: c_int, info: *mut siginfo_t, context: *mut c_void) {
     let before = BEFORE.load(Acquire);
-    let is_sent = code <= 0;
+    let (is_sent, is_access) = (code <= 0, code > 0 && code != libc::BUS_MCEERR_AO);
     match before {
         libc::SIG_IGN if is_sent => {}
+        libc::SIG_DFL | libc::SIG_IGN if !is_sent && !is_access => {}
         libc::SIG_DFL | libc::SIG_IGN => give_back(before, is_sent),
         handler if BEFORE_FLAGS.load(Acquire) & libc::SA_SIGINFO != 0 => {
             let handler = core::ptr::with_exposed_provenance(handler);
             // SAFETY: it was installed as a handler of this kind.
             let handler = unsafe { core::mem::transmute::<*const (), HandlerWithInfo>(handler) };
             handler(signal, info, context);
+            if !is_access {
+                stay();
+            }
         }
         handler => {
             let handler = core::ptr::with_exposed_provenance(handler);
             // SAFETY: it was installed as a handler of this kind.
             let handler = unsafe { core::mem::transmute::<*const (), Handler>(handler) };
             handler(signal);
+            if !is_access {
+                stay();
+            }
         }
     }
 }

@@ -61,6 +61,10 @@ impl FaultGuard {
     /// kernel, which ends the process. That of the standard library, for one, goes on to tell an overflow of
     /// the stack from other faults. The handler runs on the thread's alternate stack, if it has one.
     ///
+    /// A memory error that nothing has accessed yet (`BUS_MCEERR_AO`) goes to the former handler. It is ignored where there
+    /// was none: a guarded access to these bytes is an error. A forked child has none of the guarded calls of its
+    /// parent's other threads; a child of `clone(2)` without the C library's `fork` keeps their slots.
+    ///
     /// What installs another handler afterwards must call this one for what it does not know, or the guard
     /// is without effect. A thread that blocks SIGBUS cannot be guarded: the kernel ends the process
     /// then.
@@ -220,8 +224,10 @@ impl Met {
 struct Watch<'a> {
     file: &'a DaxView,
     slot: &'static Slot,
-    /// A forked child has neither the mapping nor a slot of its own.
+    /// A forked child has neither the mapping nor the slot.
     owner: u32,
+    /// The claim of the slot. What happened is this guard's while there is no later one.
+    claim: usize,
 }
 
 impl<'a> Watch<'a> {
@@ -237,12 +243,16 @@ impl<'a> Watch<'a> {
         let full = || Error::new(&file.path, ErrorKind::TooManyGuards { most: slots::MOST });
         let slot = Slot::claim(watched).ok_or_else(full)?;
         slot.set_known(file.met.counted());
-        Ok(Self { file, slot, owner: process::id() })
+        Ok(Self { file, slot, owner: process::id(), claim: slot.claims() })
     }
 
     /// Ends the guard: the error of its first fault, or of one of another guard whose zeros this one may
     /// have seen.
     fn end(self) -> Result<(), Error> {
+        if self.is_inherited() {
+            let faulted = self.slot.faulted().filter(|_| self.slot.claims() == self.claim);
+            return faulted.map_or(Ok(()), |faulted| Err(self.file.fault(&faulted)));
+        }
         if let Some(error) = self.restore() {
             return Err(error);
         }
@@ -252,13 +262,16 @@ impl<'a> Watch<'a> {
         beside.map_or(Ok(()), |faulted| Err(self.file.fault(&faulted)))
     }
 
+    /// Returns true in a process that was forked in the middle of the guarded call.
+    fn is_inherited(&self) -> bool {
+        self.owner != process::id()
+    }
+
     /// Makes the pages that were replaced the file's again; the error of the first fault, if there was one.
     fn restore(&self) -> Option<Error> {
         let faulted = self.slot.faulted()?;
         let error = self.file.fault(&faulted);
-        let is_mapped = self.owner == process::id();
-        let restored =
-            if is_mapped { self.file.map_again(faulted.replaced.clone()) } else { Ok(()) };
+        let restored = self.file.map_again(faulted.replaced.clone());
         self.file.met.count(faulted);
         self.slot.excuse_outer();
         self.slot.forget();
@@ -268,6 +281,10 @@ impl<'a> Watch<'a> {
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
+        // The handler of forks has given it back, and another guard of this process may have it.
+        if self.is_inherited() {
+            return;
+        }
         // Nothing is left to restore unless `work` panics; the panic is what the caller gets then, and the
         // file is tainted.
         drop(self.restore());

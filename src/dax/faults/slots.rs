@@ -24,6 +24,12 @@ const NO_FAULT: usize = usize::MAX;
 
 static SLOTS: [Slot; MOST] = [const { Slot::free() }; MOST];
 
+/// Gives all slots back: in a forked child, where their owners do not exist. It keeps what happened, which the thread
+/// that forked may have to report.
+pub(super) fn release_all() {
+    SLOTS.iter().for_each(Slot::release);
+}
+
 /// What is watched: accesses of one thread to one mapping.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Watched {
@@ -261,6 +267,11 @@ impl Slot {
         for slot in own.filter(|slot| slot.base.load(Relaxed) == base) {
             slot.known.fetch_add(1, Relaxed);
         }
+    }
+
+    /// Returns the number of times it was claimed.
+    pub(super) fn claims(&self) -> usize {
+        self.claims.load(Acquire)
     }
 
     /// Gives it back.

@@ -41,6 +41,45 @@ fn access_what_was_cut_off(recording: &Path) -> u64 {
     mapped.load(0, Ordering::Relaxed)
 }
 
+/// Sends this process the signal of a memory error that nothing has accessed yet.
+#[expect(unsafe_code, reason = "rustix does not send signals with a code")]
+fn send_optional_memory_error() {
+    // SAFETY: zeros are a valid one.
+    let mut info: libc::siginfo_t = unsafe { core::mem::zeroed() };
+    (info.si_signo, info.si_code) = (libc::SIGBUS, libc::BUS_MCEERR_AO);
+    let process = getpid().as_raw_nonzero().get();
+    let thread = rustix::thread::gettid().as_raw_nonzero().get();
+    let call = libc::SYS_rt_tgsigqueueinfo;
+    // SAFETY: the structure is whole.
+    let sent = unsafe { libc::syscall(call, process, thread, libc::SIGBUS, &raw const info) };
+    assert_eq!(sent, 0);
+}
+
+/// Does nothing, as the handler of a signal.
+extern "C" fn ignore(_: libc::c_int) {}
+
+/// Sets what a signal does.
+#[expect(unsafe_code, reason = "rustix installs no handlers")]
+fn set_action(signal: libc::c_int, handler: libc::sighandler_t, flags: libc::c_int) {
+    // SAFETY: zeros are a valid one.
+    let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
+    (action.sa_sigaction, action.sa_flags) = (handler, flags);
+    let before = core::ptr::null_mut();
+    // SAFETY: the structure is whole, and the handler may be called at any place.
+    assert_eq!(unsafe { libc::sigaction(signal, &raw const action, before) }, 0);
+}
+
+/// Returns true if SIGTERM interrupts no call of the system, as sigaction(2) has it.
+#[expect(unsafe_code, reason = "rustix does not ask for handlers")]
+fn term_restarts_calls() -> bool {
+    // SAFETY: zeros are a valid one.
+    let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
+    // SAFETY: the call fills the structure.
+    let asked = unsafe { libc::sigaction(libc::SIGTERM, core::ptr::null(), &raw mut action) };
+    assert_eq!(asked, 0);
+    action.sa_flags & libc::SA_RESTART != 0
+}
+
 /// Uses up the stack.
 #[expect(unconditional_recursion, reason = "that is the point")]
 fn overflow(depth: u64) -> u64 {
@@ -55,6 +94,16 @@ fn child() {
     let (Ok(end), Some(path)) = (std::env::var(END), std::env::var_os(FILE)) else { return };
     let options = Options::new([9; 16], clock()).durability(Durability::OnCrash);
     let recorder = Box::leak(Box::new(options.create(file(Path::new(&path))).unwrap()));
+    let nothing: extern "C" fn(libc::c_int) = ignore;
+    #[expect(clippy::fn_to_numeric_cast_any, reason = "sigaction takes a number")]
+    let nothing = nothing as libc::sighandler_t;
+    match end.as_str() {
+        "restart" => set_action(libc::SIGTERM, nothing, libc::SA_RESTART),
+        "interrupt" => set_action(libc::SIGTERM, nothing, 0),
+        // Not the standard library's.
+        "optional" => set_action(libc::SIGBUS, libc::SIG_DFL, 0),
+        _ => {}
+    }
     recorder.stop_on_signals().unwrap();
     recorder.stop_on_panic();
     let writer = recorder.claim().unwrap();
@@ -62,9 +111,14 @@ fn child() {
     match end.as_str() {
         "kill" => send(Signal::KILL),
         "term" => send(Signal::TERM),
+        "restart" | "interrupt" => std::process::exit(if term_restarts_calls() { 5 } else { 6 }),
         "segv" => send(Signal::SEGV),
         "abort" => std::process::abort(),
         "bus" => panic!("{} was loaded", access_what_was_cut_off(Path::new(&path))),
+        "optional" => {
+            send_optional_memory_error();
+            std::process::exit(4);
+        }
         "overflow" => panic!("{} frames", overflow(0)),
         "panic" => {
             let caught = std::panic::catch_unwind(|| panic!("as the test asks"));
@@ -103,12 +157,13 @@ fn events_outlive_their_process_and_the_signal_ends_it_as_before() {
     if is_emulated("events_outlive_their_process_and_the_signal_ends_it_as_before") {
         return;
     }
-    let signals: [(_, &[_]); 6] = [
+    let signals: [(_, &[_]); 7] = [
         ("kill", &[libc::SIGKILL]),
         ("term", &[libc::SIGTERM]),
         ("segv", &[libc::SIGSEGV]),
         ("abort", &[libc::SIGABRT]),
         ("bus", &[libc::SIGBUS]),
+        ("optional", &[libc::SIGBUS]),
         // The standard library's handler comes next: it tells of the overflow and aborts, where it knows the end of
         // the stack. In a program that is linked statically it did not.
         ("overflow", &[libc::SIGABRT, libc::SIGSEGV]),
@@ -119,6 +174,17 @@ fn events_outlive_their_process_and_the_signal_ends_it_as_before() {
         assert!(is_expected, "{how}: {status:?}");
         assert_eq!(times, (0..EVENTS).collect::<Vec<_>>(), "{how}");
     }
+}
+
+/// The program's own handler decided it.
+#[test]
+#[cfg_attr(miri, ignore = "starts processes")]
+fn a_signal_interrupts_calls_of_the_system_only_if_it_did_before() {
+    if is_emulated("a_signal_interrupts_calls_of_the_system_only_if_it_did_before") {
+        return;
+    }
+    assert_eq!(end("restart").0.code(), Some(5));
+    assert_eq!(end("interrupt").0.code(), Some(6));
 }
 
 #[test]

@@ -47,7 +47,9 @@ impl Signal {
         }
         self.remember(&action);
         action.sa_sigaction = address_of(on_signal);
-        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+        // Calls of the system that the former handler did not interrupt are not interrupted now.
+        let restart = action.sa_flags & libc::SA_RESTART;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | restart;
         // Another thread may have replaced it meanwhile.
         let before = self.action(Some(&action))?;
         self.remember(&before);
@@ -94,7 +96,8 @@ impl Signal {
     }
 
     /// Gives the signal back to the kernel. An access that failed is tried again when the handler returns, and
-    /// then the kernel ends the process. A signal that was sent is sent again.
+    /// then the kernel ends the process. A signal that was sent is sent again, and so is one for a memory error that
+    /// nothing has accessed yet.
     fn give_back(&self, before: usize, info: *const siginfo_t) {
         let mut action = MaybeUninit::<libc::sigaction>::zeroed();
         // SAFETY: zeros are a valid one: no flags, an empty mask, the default.
@@ -103,7 +106,8 @@ impl Signal {
         unsafe { libc::sigaction(self.number, action.as_ptr(), null_mut()) };
         // SAFETY: the kernel hands over a valid one, and nobody else has it.
         let code = unsafe { (*info).si_code };
-        if code <= 0 {
+        let is_optional = self.number == libc::SIGBUS && code == libc::BUS_MCEERR_AO;
+        if code <= 0 || is_optional {
             // SAFETY: it may be called in a handler (signal-safety(7)).
             unsafe { libc::raise(self.number) };
         }

@@ -1,7 +1,8 @@
 //! Reading everything, to find what is damaged.
 //!
 //! # Work
-//! Each byte of blobs is read once: of blobs that overlap, none is read. Memory is that of the table.
+//! Each byte of blobs is read once: of blobs that overlap, none is read. An entry of the table takes less than 400 bytes
+//! of memory meanwhile, and has 56 bytes in the file at least.
 
 use super::error::{Damage, Error, Part};
 use super::format::{CHUNK, tags};

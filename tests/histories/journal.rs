@@ -51,8 +51,14 @@ enum Do {
     TrimAll,
     /// Drops all and opens the journal again.
     Reopen,
-    /// Overwrites a word of the oldest record, which is acknowledged.
-    Damage(u64),
+    /// Overwrites a word of an acknowledged record.
+    Damage { which: Which, word: u64 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    Oldest,
+    Newest,
 }
 
 /// The state of a record.
@@ -246,7 +252,7 @@ impl Shape {
                     }
                     return Ok(true);
                 }
-                Do::Damage(word) => handles.damage(life, word)?,
+                Do::Damage { which, word } => handles.damage(life, which, word)?,
             }
         }
         Ok(false)
@@ -410,14 +416,13 @@ impl<'m> Handles<'_, 'm> {
         Ok(())
     }
 
-    fn damage(&mut self, life: &Life<'m, Shape>, word: u64) -> Result<(), Violation> {
+    fn damage(&mut self, life: &Life<'m, Shape>, which: Which, word: u64) -> Result<(), Violation> {
+        let numbers: Vec<u64> = life.model().there().map(|entry| entry.number).collect();
+        let place = if which == Which::Oldest { 0 } else { numbers.len() - 1 };
         let reader = self.journal.reader()?;
-        let Some(first) = reader.records().next().transpose()? else { return Ok(()) };
-        let at = LOG + first.position.get() % self.journal.capacity() + 8 * word;
-        life.note(|model| {
-            let first = model.there().next().map(|entry| entry.number);
-            model.damaged = first;
-        });
+        let Some(record) = reader.records().nth(place).transpose()? else { return Ok(()) };
+        let at = LOG + record.position.get() % self.journal.capacity() + 8 * word;
+        life.note(|model| model.damaged = Some(numbers[place]));
         let medium = life.medium();
         medium.store(at, !medium.load(at, Relaxed), Relaxed);
         medium.persist(at..at + 8)?;
@@ -448,7 +453,9 @@ impl Structure for Shape {
         }
         operations.extend(self.has_reservations.then_some(Do::Reopen));
         if self.has_damage && model.entries.len() > 1 && model.there().count() > 0 {
-            operations.extend((0..3).map(Do::Damage));
+            for which in [Which::Oldest, Which::Newest] {
+                operations.extend((0..3).map(|word| Do::Damage { which, word }));
+            }
         }
         operations
     }

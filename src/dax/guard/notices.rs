@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 /// Bytes of notices that are read at once.
 const BUFFER: usize = 64 << 10;
+/// Notices that are read in a pass. Directories are read instead of more, so that no program can keep a pass busy.
+const MOST: usize = 1 << 16;
 
 /// The notices of some directories.
 #[derive(Debug, Default)]
@@ -102,7 +104,7 @@ impl Notices {
         let mut buffer = Vec::with_capacity(BUFFER);
         buffer.resize(BUFFER, MaybeUninit::uninit());
         let mut reader = Reader::new(inotify, &mut buffer);
-        loop {
+        for _ in 0..MOST {
             match reader.next() {
                 Ok(event) => {
                     let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
@@ -110,12 +112,11 @@ impl Notices {
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return heard,
-                Err(_lost) => {
-                    heard.everything = true;
-                    return heard;
-                }
+                Err(_lost) => break,
             }
         }
+        heard.everything = true;
+        heard
     }
 }
 

@@ -242,9 +242,9 @@ impl Guard {
         self.statistics
     }
 
-    /// The files that are guarded now.
+    /// The files that are guarded now. Empty ones are not among them, though they are watched.
     pub fn files(&self) -> impl Iterator<Item = &Guarded> {
-        self.watched.files()
+        self.watched.files().filter(|file| file.size() > 0)
     }
 
     /// `after` is called with the bytes of each stretch of lines.

@@ -47,6 +47,8 @@ pub(super) struct Watched {
     told: BTreeSet<PathBuf>,
     notices: Notices,
     concluded: Concluded,
+    /// True if a file system can be synced as a whole, with its errors.
+    syncs_file_systems: bool,
     /// The beginning of the last pass that knew all files.
     knew_all: Option<Instant>,
     /// True if there was no descriptor for a file since directories were read last: one can be free soon.
@@ -188,6 +190,7 @@ impl Watched {
         let path = path.to_path_buf();
         self.roots.push(Root { path, identity: None, is_local, is_known: false });
         self.closing.start();
+        self.syncs_file_systems = syncfs_reports_errors();
         self.look_again();
     }
 
@@ -621,6 +624,9 @@ impl Watched {
     ///
     /// `fdatasync` has the device flushed for each file, also for one without new bytes.
     fn sync_file_systems(&self) -> BTreeSet<u64> {
+        if !self.syncs_file_systems {
+            return BTreeSet::new();
+        }
         let by_pages = self.files().filter(|guarded| guarded.cache().is_none());
         let mut devices = BTreeMap::<u64, (usize, &Guarded)>::new();
         for guarded in by_pages {
@@ -630,9 +636,7 @@ impl Watched {
             *files > MOST_SYNCED_SINGLY && LOCAL.contains(&guarded.guarantee().file_system())
         });
         // If it fails, each file's own `fdatasync` shows which it is.
-        devices.retain(|_, (_, one)| {
-            syncfs_reports_errors() && rustix::fs::syncfs(one.file()).is_ok()
-        });
+        devices.retain(|_, (_, one)| rustix::fs::syncfs(one.file()).is_ok());
         devices.into_keys().collect()
     }
 }

@@ -1,9 +1,31 @@
-//! What the targets share: media made of an input, and claims that the property tests make too.
+//! Inputs of the targets: media made of an input, and claims that the property tests make too.
 
 // Written for tests, which do not use everything here.
 #![expect(clippy::missing_panics_doc, reason = "a target that panics is a finding")]
 #![expect(clippy::cast_possible_truncation, reason = "numbers and lengths of records are small")]
 
+mod allocation;
+mod image;
 pub mod journal;
 pub mod preserve;
 pub mod recorder;
+mod value;
+
+use arbitrary::{Arbitrary, Unstructured};
+
+/// The targets by name.
+pub const TARGETS: [(&str, fn(&[u8])); 6] = [
+    ("journal_bytes", |input| run(input, |input| journal::bytes(&input))),
+    ("journal_damage", |input| run(input, |input| journal::damage(&input))),
+    ("preserve_bytes", |input| run(input, |input| preserve::bytes(&input))),
+    ("preserve_damage", |input| run(input, |input| preserve::damage(&input))),
+    ("recorder_bytes", |input| run(input, |input| recorder::bytes(&input))),
+    ("recorder_damage", |input| run(input, |input| recorder::damage(&input))),
+];
+
+/// Runs a target with the input that these bytes are for `libFuzzer`.
+fn run<'i, T: Arbitrary<'i>>(input: &'i [u8], target: impl FnOnce(T)) {
+    if let Ok(input) = T::arbitrary_take_rest(Unstructured::new(input)) {
+        target(input);
+    }
+}

@@ -5,6 +5,8 @@ use core::ops::Range;
 use twox_hash::XxHash3_64;
 
 const HEADERS: [usize; 4] = [0, 4096, 8192, 12_288];
+/// Bytes that have a tag of their own. They are fewer for fuzzers, as `src/preserve/format/mod.rs` says.
+const CHUNK: u64 = if cfg!(fuzzing) { 4096 } else { 65_536 };
 
 /// Puts the tags of blobs, histories, tables and headers. A header gets that of the first of its two tables.
 pub(crate) fn seal(image: &mut [u8]) {
@@ -77,10 +79,10 @@ fn seal_table(image: &mut [u8], table: Range<usize>, generation: u64) {
 fn blob(image: &mut [u8], key: u64, at: u64, len: u64) -> Option<u64> {
     let of_chunk = |number: usize, bytes: &[u8]| xxh3(of_words(key, [number as u64, 0]), bytes);
     let bytes = range(image, at, len)?;
-    if len <= 65_536 {
+    if len <= CHUNK {
         return Some(if len == 0 { 0 } else { of_chunk(0, &image[bytes]) });
     }
-    let chunks = image[bytes].chunks(65_536).enumerate();
+    let chunks = image[bytes].chunks(CHUNK as usize).enumerate();
     let list: Vec<u8> =
         chunks.flat_map(|(number, chunk)| of_chunk(number, chunk).to_le_bytes()).collect();
     let place = range(image, at + len.next_multiple_of(8), list.len() as u64)?;

@@ -1,13 +1,13 @@
-//! Right tags for whatever is there, by the documentation of the format: without them no input would be read
-//! farther than to the first one.
+//! Correct tags for any bytes, by the documentation of the format.
 
 use super::claims::LOG;
-use cachemaint::medium::{Medium, Memory};
+use crate::image::Image;
+use cachemaint::medium::Medium as _;
 use core::sync::atomic::Ordering::Relaxed;
 use twox_hash::XxHash3_64;
 
 /// The tags of superblocks, and of what names its position in the log.
-pub(super) fn seal(medium: &Memory<'_>) {
+pub(super) fn seal(medium: &Image) {
     let [first, second] = [0, 4096].map(|page| superblock(medium, page));
     let newest = match (first, second) {
         (Some(first), Some(second)) if second.generation > first.generation => second,
@@ -25,7 +25,7 @@ struct Superblock {
     epoch_start: u64,
 }
 
-fn superblock(medium: &Memory<'_>, page: u64) -> Option<Superblock> {
+fn superblock(medium: &Image, page: u64) -> Option<Superblock> {
     if medium.len() < page + 128 {
         return None;
     }
@@ -43,13 +43,14 @@ fn superblock(medium: &Memory<'_>, page: u64) -> Option<Superblock> {
     })
 }
 
-fn log(medium: &Memory<'_>, superblock: &Superblock) {
+fn log(medium: &Image, superblock: &Superblock) {
     let Superblock { capacity, head, keys, epoch_start, .. } = *superblock;
     let mut key = keys[0];
     let room = medium.len().saturating_sub(LOG).min(capacity);
-    // In the order of positions, so that marks tell the key of what follows.
+    let mut records = Vec::new();
+    // In the order of positions, since a mark has the key of what follows.
     for at in (head..head.saturating_add(room)).step_by(8) {
-        let place = LOG + at % capacity;
+        let place = LOG + at % capacity / 8 * 8;
         if place + 16 > medium.len() {
             continue;
         }
@@ -65,12 +66,17 @@ fn log(medium: &Memory<'_>, superblock: &Superblock) {
             2 => u64::from_le_bytes(*b"cmj mark"),
             _ => continue,
         };
-        let header = [second.to_le_bytes(), at.to_le_bytes()].concat();
-        let tag = h(h(its_key, &header), &read(medium, place + 16, payload));
-        medium.store(place, tag, Relaxed);
+        records.push((at, place, its_key, payload));
         if kind == 2 && len == 48 {
             key = medium.load(place + 40, Relaxed);
         }
+    }
+    // From the last one on, so that a record which has others in it is right, too.
+    for (at, place, key, payload) in records.into_iter().rev() {
+        let second = medium.load(place + 8, Relaxed);
+        let header = [second.to_le_bytes(), at.to_le_bytes()];
+        let tag = h(h(key, header.as_flattened()), &read(medium, place + 16, payload));
+        medium.store(place, tag, Relaxed);
     }
 }
 
@@ -84,7 +90,7 @@ fn h(seed: u64, bytes: &[u8]) -> u64 {
     XxHash3_64::oneshot_with_seed(seed, bytes)
 }
 
-fn read(medium: &Memory<'_>, at: u64, len: u64) -> Vec<u8> {
+fn read(medium: &Image, at: u64, len: u64) -> Vec<u8> {
     let mut bytes = vec![0; len as usize];
     let Ok(()) = medium.read(at, &mut bytes);
     bytes

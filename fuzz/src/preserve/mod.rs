@@ -2,19 +2,28 @@
 
 #[path = "../../../tests/preserve/claims.rs"]
 mod claims;
-#[path = "../../../tests/preserve/plain.rs"]
-mod plain;
+mod forge;
 #[path = "../../../tests/preserve/seal.rs"]
 mod seal;
+mod work;
 
+/// The medium of the claims.
+mod plain {
+    use crate::image::Image;
+
+    pub(super) type Plain = Image;
+}
+
+use crate::image::Image;
 use arbitrary::Arbitrary;
 use claims::{DATA, Harm, Step, live};
+use forge::Edit;
 
 /// Sizes that a store can have.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Sizes {
     Small,
-    /// Room for a blob of several chunks.
+    /// Room for several blobs of several chunks.
     Large,
 }
 
@@ -22,12 +31,12 @@ impl Sizes {
     const fn bytes(self) -> usize {
         DATA + match self {
             Self::Small => 6144,
-            Self::Large => 200_000,
+            Self::Large => 36_864,
         }
     }
 }
 
-/// A store that lives and is damaged.
+/// A damaged store.
 #[derive(Arbitrary, Debug)]
 pub struct Damaged {
     sizes: Sizes,
@@ -35,46 +44,50 @@ pub struct Damaged {
     harms: Vec<Harm>,
 }
 
-/// What is returned was committed, and all that is whole is returned.
+/// Transactions of an input, and operations of each. More take longer and reach nothing new.
+const STEPS: usize = 6;
+const DEEDS: usize = 6;
+
+fn limited(steps: &[Step]) -> Vec<Step> {
+    let mut steps = steps[..steps.len().min(STEPS)].to_vec();
+    steps.iter_mut().for_each(|step| step.deeds.truncate(DEEDS));
+    steps
+}
+
+/// Only committed bytes are returned, and all whole ones are.
 pub fn damage(input: &Damaged) {
-    let lived = live(input.sizes.bytes(), &input.steps[..input.steps.len().min(12)]);
+    let lived = live(input.sizes.bytes(), &limited(&input.steps));
     let mut after = lived.image.clone();
     // More of them could make up a tag together.
     input.harms.iter().take(4).for_each(|harm| harm.apply(&lived, &mut after));
+    work::is_bounded(&Image::new(&after));
     claims::damage_costs_what_it_touches(&lived, &after);
 }
 
-/// Bytes that may be anything.
+/// Any bytes.
 #[derive(Arbitrary, Debug)]
 pub struct Anything<'a> {
     sizes: Sizes,
-    /// A store that the bytes are put over, or none.
+    /// The history of the store, or `None` for a medium of zeros.
     store: Option<Vec<Step>>,
-    /// Words that are put somewhere.
-    patches: Vec<(u16, u64)>,
-    /// Tags are made right afterwards.
-    is_sealed: bool,
-    /// So many bytes of the end are missing.
-    missing: u16,
-    /// Headers, histories, and what follows, without what is between them.
+    /// Changes, among them correct tags.
+    edits: Vec<Edit>,
+    /// Above 200 multiples of 64 bytes are missing at the end.
+    missing: u8,
+    /// Headers, histories, and the rest, if there is no store.
     bytes: &'a [u8],
 }
 
-/// Nothing panics, everything ends, and what is read is consistent.
+/// Nothing panics, everything ends after bounded work, and the result of reading is consistent.
 pub fn bytes(input: &Anything<'_>) {
-    let mut image = match &input.store {
-        Some(steps) => live(input.sizes.bytes(), &steps[..steps.len().min(8)]).image,
+    let lived = input.store.as_ref().map(|steps| live(input.sizes.bytes(), &limited(steps)));
+    let mut image = match &lived {
+        Some(lived) => lived.image.clone(),
         None => put(vec![0; input.sizes.bytes()], input.bytes),
     };
-    let places: Vec<usize> = meaningful(&image).collect();
-    for (place, word) in &input.patches {
-        let at = places[usize::from(*place) % places.len()];
-        image[at..at + 8].copy_from_slice(&word.to_le_bytes());
-    }
-    if input.is_sealed {
-        seal::seal(&mut image);
-    }
-    image.truncate(image.len() - usize::from(input.missing) % image.len() / 8 * 8);
+    input.edits.iter().take(16).for_each(|edit| edit.apply(lived.as_ref(), &mut image));
+    image.truncate(image.len() - usize::from(input.missing.saturating_sub(200)) * 64);
+    work::is_bounded(&Image::new(&image));
     claims::anything_is_read_to_an_end(&image);
 }
 
@@ -90,7 +103,7 @@ fn put(mut image: Vec<u8>, bytes: &[u8]) -> Vec<u8> {
     image
 }
 
-/// Where words are that mean something: those of headers, tables, and some of blobs.
+/// The places of words with a meaning: those of headers and tables, and some of blobs.
 fn meaningful(image: &[u8]) -> impl Iterator<Item = usize> {
     let headers = [0, 4096, 8192, 12_288].into_iter().flat_map(|at| (at..at + 64).step_by(8));
     let tables: Vec<usize> = seal::tables(image).flat_map(|table| table.step_by(8)).collect();

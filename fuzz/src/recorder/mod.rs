@@ -2,20 +2,25 @@
 
 #[path = "../../../tests/recorder/claims.rs"]
 mod claims;
+mod forge;
+#[expect(dead_code, reason = "its medium does not count")]
 #[path = "../../../tests/recorder/plain.rs"]
 mod plain;
 mod seal;
+mod work;
 
+use crate::image::Image;
 use arbitrary::Arbitrary;
 use cachemaint::medium::{Bytes, Medium as _};
 use claims::{BASE, Deed, SIZE, live};
-use plain::{Plain, options};
+use forge::Edit;
+use plain::options;
 
 /// Two shards of three sub-buffers.
 const LEN: usize = BASE + 2 * 3 * SIZE;
 
-/// What is done to the bytes of the sub-buffers. Places are counted in bytes, round and round.
-#[derive(Arbitrary, Debug)]
+/// Damage to the bytes of the sub-buffers. Places are counted in bytes, modulo their number.
+#[derive(Arbitrary, Clone, Debug)]
 enum Harm {
     Bit { at: u16, bit: u8 },
     Zeros { at: u16, len: u8 },
@@ -43,71 +48,66 @@ impl Harm {
     }
 }
 
-/// A recording that lives and is damaged.
+/// A damaged recording.
 #[derive(Arbitrary, Debug)]
 pub struct Damaged {
     deeds: Vec<Deed>,
     harms: Vec<Harm>,
 }
 
-/// What is shown was recorded, and every undamaged event is shown.
+/// Deeds of an input. More take longer and reach nothing new.
+const DEEDS: usize = 48;
+
+/// Only recorded events are returned, and all undamaged ones are.
 pub fn damage(input: &Damaged) {
-    let medium = Plain::new(LEN);
-    let lived = live(&medium, &input.deeds);
+    let medium = Image::zeros(LEN);
+    let lived = live(&medium, &input.deeds[..input.deeds.len().min(DEEDS)]);
     let before = medium.bytes();
     let mut after = before.clone();
-    // More of them could make up a checksum together.
+    // More of them could make up a tag together.
     input.harms.iter().take(4).for_each(|harm| harm.apply(&mut after[BASE..]));
+    work::is_bounded(&Image::new(&after));
     claims::damage_costs_what_it_touches(&before, &after, &lived);
     let shown = claims::anything_is_read_to_an_end(Bytes(&after));
     assert!(shown.iter().flatten().all(|event| lived.was_recorded(event)));
 }
 
-/// Bytes that may be anything.
+/// Any bytes.
 #[derive(Arbitrary, Debug)]
 pub struct Anything<'a> {
-    /// A recording that the bytes are put over, or none.
+    /// The history of the recording, or `None` for a medium of zeros.
     recording: Option<Vec<Deed>>,
-    /// Words that are put somewhere.
-    patches: Vec<(u16, u64)>,
-    /// Checksums are made right afterwards.
-    is_sealed: bool,
-    /// So many bytes of the end are missing.
-    missing: u16,
-    /// Both descriptors, two counts of losses and the sub-buffers, without what is between them.
+    /// Changes, among them correct tags.
+    edits: Vec<Edit>,
+    /// Above 200 words are missing at the end.
+    missing: u8,
+    /// Both descriptors, two counts of losses and the sub-buffers, if there is no recording.
     bytes: &'a [u8],
 }
 
-/// Nothing panics, everything ends, and what is opened goes on.
+/// Nothing panics, everything ends after bounded work, and an opened recording goes on.
 pub fn bytes(input: &Anything<'_>) {
-    let medium = Plain::new(LEN);
+    let medium = Image::zeros(LEN);
     match &input.recording {
-        Some(deeds) => drop(live(&medium, deeds)),
+        Some(deeds) => drop(live(&medium, &deeds[..deeds.len().min(DEEDS)])),
         None => put(&medium, input.bytes),
     }
-    for (place, word) in &input.patches {
-        medium.write(spread(*place), &word.to_le_bytes());
-    }
-    let mut image = medium.bytes();
-    if input.is_sealed {
-        seal::seal(&mut image);
-    }
-    image.truncate(LEN - usize::from(input.missing) % LEN / 8 * 8);
-    claims::anything_is_read_to_an_end(Bytes(&image));
-    let medium = Plain::new(image.len());
-    medium.write(0, &image);
+    input.edits.iter().take(16).for_each(|edit| edit.apply(&medium));
+    let medium = medium.copy(LEN - usize::from(input.missing.saturating_sub(200)) * 8);
+    work::is_bounded(&medium);
+    claims::anything_is_read_to_an_end(Bytes(&medium.bytes()));
     claims::anything_goes_on(&medium, options());
 }
 
 /// Both descriptors, two counts of losses, then the sub-buffers.
-fn put(medium: &Plain, bytes: &[u8]) {
+fn put(medium: &Image, bytes: &[u8]) {
     for (place, word) in bytes.as_chunks().0.iter().enumerate().take((LEN - BASE) / 8 + 34) {
         let word: [u8; 8] = *word;
         medium.write(spread(place as u16), &word);
     }
 }
 
-/// The offset of one of the words that mean something.
+/// The offset of a word with a meaning.
 fn spread(place: u16) -> u64 {
     match u64::from(place) * 8 {
         at @ 0..128 => at,

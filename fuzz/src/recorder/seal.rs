@@ -1,5 +1,4 @@
-//! Right tags for whatever is there, by the documentation of the format: without them no input would be read
-//! farther than to the first one.
+//! Correct tags for any bytes, by the documentation of the format.
 
 use twox_hash::XxHash3_64;
 
@@ -59,18 +58,18 @@ fn sub_buffer(bytes: &mut [u8], identity: &[u8; 16], shard: usize) {
     sequence[..5].copy_from_slice(&bytes[8..13]);
     let sum = [&identity[..], &bytes[48..56], &sequence, &(shard as u32).to_le_bytes()].concat();
     let key = h(0, &sum);
-    let mut offset = 64;
-    while let Some(word) = bytes.get(offset + 8..offset + 16) {
+    // From the last one on, so that a record which has others in it is right, too.
+    for offset in (64..bytes.len().saturating_sub(23)).step_by(8).rev() {
+        let word = &bytes[offset + 8..offset + 16];
         let len = usize::from(u16::from_le_bytes([word[2], word[3]]));
         if number(&word[4..]) as usize != offset {
-            offset += 8;
             continue;
         }
         let end = offset + 24 + len.next_multiple_of(8);
-        let Some(rest) = bytes.get(offset + 8..end) else { return };
-        let tag = h(key, rest);
-        put(&mut bytes[offset..], tag);
-        offset = end;
+        if let Some(rest) = bytes.get(offset + 8..end) {
+            let tag = h(key, rest);
+            put(&mut bytes[offset..], tag);
+        }
     }
 }
 

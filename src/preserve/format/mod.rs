@@ -12,8 +12,8 @@ use core::ops::RangeInclusive;
 pub(super) const WORD: u64 = 8;
 /// Each header has one of its own.
 pub(super) const PAGE: u64 = 4096;
-/// Bytes of a blob that have a tag of their own.
-pub(super) const CHUNK: u64 = 1 << 16;
+/// Bytes of a blob that have a tag of their own. Fuzzers reach stores with several chunks sooner if these are small.
+pub(super) const CHUNK: u64 = if cfg!(fuzzing) { 1 << 12 } else { 1 << 16 };
 /// Bytes of a tag.
 pub(super) const TAG: u64 = 8;
 /// What the bytes of a unit can be.

@@ -1,0 +1,33 @@
+//! The work of reading, by the documentation of `journal::Reader`: 40 looks at each byte at most.
+
+use super::claims::Shape;
+use crate::image::Image;
+use cachemaint::journal::Reader;
+
+const LOOKS: u64 = 40;
+/// Bytes of superblocks, which are looked at some times.
+const SUPERBLOCKS: u64 = 4096;
+/// By the documentation of a repair it reads all of the medium, and the records three times. One more search for
+/// records gives the place of the next epoch.
+const REPAIR: u64 = 4 * LOOKS;
+
+/// Reading costs no more than the documented multiple of the log.
+pub(super) fn is_bounded(medium: &Image, shape: Shape) {
+    if let Ok(reader) = Reader::open(medium) {
+        let most = LOOKS * reader.capacity() + SUPERBLOCKS;
+        let (_, looks) = medium.cost(|_| drop(reader.verify(&mut |_| ())));
+        assert!(looks <= most, "a verification looked at {looks} bytes, and may at {most}");
+        let (_, looks) = medium.cost(|_| reader.salvage().count());
+        assert!(looks <= most, "a salvage looked at {looks} bytes, and may at {most}");
+        let (_, looks) = medium.cost(|_| reader.records().count());
+        assert!(looks <= most, "reading looked at {looks} bytes, and may at {most}");
+    }
+    let medium = medium.copy(medium_len(medium));
+    let most = REPAIR * medium_len(&medium) as u64 + SUPERBLOCKS;
+    let (_, looks) = medium.cost(|medium| drop(shape.options(1 << 40).repair(medium)));
+    assert!(looks <= most, "a repair looked at {looks} bytes, and may at {most}");
+}
+
+fn medium_len(medium: &Image) -> usize {
+    cachemaint::medium::Medium::len(medium) as usize
+}

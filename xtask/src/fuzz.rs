@@ -98,6 +98,14 @@ pub(crate) fn run(host: &Host, report: &mut Report, request: &Request) -> Result
     })
 }
 
+/// Replays the corpora without libFuzzer.
+pub(crate) fn replay(host: &Host) -> Result<Finding> {
+    Cmd::cargo("test --locked --manifest-path fuzz/Cargo.toml --no-default-features")
+        .env("CARGO_TARGET_DIR", host.target_dir("replay").display().to_string())
+        .env("RUSTFLAGS", "--cfg=fuzzing")
+        .check_tests()
+}
+
 fn target(host: &Host, triple: &str, name: &str, seconds: u32) -> Result<Finding> {
     let folders = ["grown", "corpus", "artifacts"]
         .map(|folder| host.root().join("fuzz").join(folder).join(name));

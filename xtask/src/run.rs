@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::command::Cmd;
+use crate::fuzz;
 use crate::host::Host;
 use crate::report::Report;
 use crate::toolchain;
@@ -31,7 +32,7 @@ pub(crate) fn skipping<'a>(names: impl IntoIterator<Item = &'a &'a str>) -> Vec<
     names.into_iter().flat_map(|name| ["--skip", *name]).collect()
 }
 
-pub(crate) fn test(_host: &Host, report: &mut Report) -> Result<()> {
+pub(crate) fn test(host: &Host, report: &mut Report) -> Result<()> {
     report.check("as in the README", "the tests pass as a new user runs them", || {
         Cmd::cargo("test").check_tests()
     })?;
@@ -44,7 +45,9 @@ pub(crate) fn test(_host: &Host, report: &mut Report) -> Result<()> {
     })?;
     report.check("bare library", "the tests pass without any feature", || {
         Cmd::cargo("test -p cachemaint --no-default-features").check_tests()
-    })
+    })?;
+    report
+        .check("corpora", "no input of the fuzzers' corpora breaks a format", || fuzz::replay(host))
 }
 
 /// Times mean nothing here: a benchmark is run for the answer that it checks, on the library of the step `test`.

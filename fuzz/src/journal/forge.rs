@@ -157,7 +157,7 @@ impl Layout {
         let field = |at: u64| medium.load(self.page + at, Relaxed);
         let sizes = field(56);
         let [segment, alignment] = [sizes & 0xffff_ffff, sizes >> 32];
-        let window = field(48).checked_div(segment).unwrap_or(0);
+        let [segments, window] = [40, 48].map(|at| field(at).checked_div(segment).unwrap_or(0));
         let of = |number: u64| u64::from(number.checked_ilog2().unwrap_or(0));
         let words = [
             second_word(position, 2, 48),
@@ -166,8 +166,8 @@ impl Layout {
             field(96).wrapping_add_signed(epochs.into()),
             // Each epoch has a key of its own.
             field(104).wrapping_add_signed(epochs.into()),
-            field(40),
-            of(segment) | of(alignment) << 8 | (window & 0xffff) << 16 | position >> 35 << 32,
+            segments & 0xffff_ffff_ffff | of(segment) << 48 | of(alignment) << 56,
+            window & 0xffff | position >> 19 << 16,
         ];
         for (word, at) in words.into_iter().zip((place + 8..).step_by(8)) {
             medium.store(at, word, Relaxed);
@@ -175,7 +175,7 @@ impl Layout {
     }
 }
 
-/// The word behind the tag. The low bits of `kind` are the kind, the rest its vouching.
+/// The word behind the tag. The low 3 bits of `kind` are the kind, the others its vouching.
 const fn second_word(position: u64, kind: u64, len: u64) -> u64 {
-    len & 0xff_ffff | kind << 24 | (position / 8) << 32
+    len & 0xff_ffff | kind << 24 | seal::stated(position) << 48
 }

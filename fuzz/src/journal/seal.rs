@@ -81,7 +81,7 @@ fn log(medium: &Image, superblock: &Superblock) {
 }
 
 /// The bits of a position that a header states.
-fn stated(position: u64) -> u64 {
+pub(super) const fn stated(position: u64) -> u64 {
     let words = position / 8;
     (words ^ (words >> 16).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) & 0xffff
 }

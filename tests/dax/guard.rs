@@ -296,7 +296,7 @@ fn a_guard_keeps_going_whatever_its_files_do() {
                 match step / FILES % 5 {
                     0 => file().write_all(&[1; 10_000]).unwrap(),
                     1 => file().set_len(100).unwrap(),
-                    2 => file().set_len(1 << 40).unwrap(),
+                    2 => file().set_len(1 << 36).unwrap(),
                     3 => {
                         fs::remove_file(&path).unwrap();
                         std::os::unix::fs::symlink(&outside, &path).unwrap();

@@ -32,8 +32,8 @@ pub(crate) fn explained(file: &DaxView, error: Error) -> anyhow::Error {
              the program that cuts it, and bring the file back from a copy"
         ),
         ErrorKind::NoSpace { len } => anyhow!(
-            "{path}: an access at offset {at} failed, as the file has a hole there and its file system has no space \
-             for {len} more bytes; free some, and run the command again"
+            "{path}: an access at offset {at} failed, as the file system has no space for {len} more bytes there, or the \
+             file was cut and made longer again; free some space, and run the command again"
         ),
         _ => error.into(),
     }

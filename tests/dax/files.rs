@@ -574,6 +574,8 @@ mod mounts {
     use core::ffi::CStr;
     use rustix::mount::MountFlags;
     use std::fs;
+    use std::io::Write as _;
+    use std::process::Command;
 
     #[test]
     fn ramfs_is_ram() {
@@ -685,9 +687,42 @@ mod mounts {
             assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
             let stored = file.guarded(guard, |file| file.store(4096, 1, Ordering::Relaxed));
             assert!(refusal(&path, stored).starts_with("no space for "));
-            fs::remove_file(directory.join("fills")).unwrap();
+            // Not removed: a process that another test starts may have a copy of the descriptor still.
+            fs::write(directory.join("fills"), "").unwrap();
             file.guarded(guard, |file| file.store(4096, 1, Ordering::Relaxed)).unwrap();
             assert_eq!(fs::read(&path).unwrap()[4096], 1);
+        });
+    }
+
+    /// Blocks of 1 KiB, of which a page has four: the first one has space and the others have not.
+    #[test]
+    fn a_guarded_store_to_a_page_with_a_block_and_a_hole_is_no_media_error() {
+        let name = "a_guarded_store_to_a_page_with_a_block_and_a_hole_is_no_media_error";
+        with_mount(name, "tmpfs", c"size=32m", |directory| {
+            let guard = match FaultGuard::install() {
+                Ok(guard) => guard,
+                Err(error) => return skip(name, error),
+            };
+            let (image, mounted) = (directory.join("image"), directory.join("mounted"));
+            fs::File::create(&image).unwrap().set_len(4 << 20).unwrap();
+            fs::create_dir(&mounted).unwrap();
+            let mut make = Command::new("mkfs.ext4");
+            make.args(["-q", "-F", "-b", "1024"]).arg(&image);
+            let mut mount = Command::new("mount");
+            mount.args(["-o", "loop"]).arg(&image).arg(&mounted);
+            for command in [&mut make, &mut mount] {
+                if !command.output().is_ok_and(|output| output.status.success()) {
+                    return skip(name, format_args!("{command:?} fails"));
+                }
+            }
+            let path = mounted.join("sparse");
+            fs::write(&path, [1; 1024]).unwrap();
+            fs::File::options().write(true).open(&path).unwrap().set_len(LEN).unwrap();
+            let file = options().open(&path).unwrap();
+            let mut fills = fs::File::create(mounted.join("fills")).unwrap();
+            while fills.write_all(&[1; 1024]).is_ok() {}
+            let stored = file.guarded(guard, |file| file.store(8, 1, Ordering::Relaxed));
+            assert!(refusal(&path, stored).starts_with("no space for "));
         });
     }
 

@@ -125,8 +125,9 @@ impl DaxView {
     ///
     /// # Errors
     /// For the first access that failed, after which there can have been others:
-    /// [`ErrorKind::Shorter`], if the file has shrunk; [`ErrorKind::NoSpace`], if a hole of the file was to
-    /// be stored to; [`ErrorKind::Poisoned`] otherwise, with the whole page, or more if the kernel says so:
+    /// [`ErrorKind::Shorter`], if the file has shrunk; [`ErrorKind::NoSpace`], if the file system has no block for a hole
+    /// of the file, or the file was cut and made longer again; [`ErrorKind::Poisoned`] otherwise, with the whole page, or
+    /// more if the kernel says so:
     /// [`read_through_kernel`](Self::read_through_kernel) tells which bytes of it.
     ///
     /// [`ErrorKind::TooManyGuards`], if 256 calls are under way in this process; `work` was not run then.
@@ -176,9 +177,12 @@ impl DaxView {
         if faulted.is_memory_error {
             return None;
         }
-        // A store to a hole needs a block.
+        // A store to a hole needs a block. With blocks smaller than a page, a part of the page can be a hole. The end
+        // of the file is taken for one, and is not.
+        let page = files::page_size() as u64;
+        let end = place.saturating_add(page).min(size);
         let hole = rustix::fs::seek(self.file(), SeekFrom::Hole(place)).ok()?;
-        (hole == place).then_some(ErrorKind::NoSpace { len: files::page_size() as u64 })
+        (hole < end).then_some(ErrorKind::NoSpace { len: page })
     }
 
     /// Makes pages the file's again.

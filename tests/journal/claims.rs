@@ -162,7 +162,9 @@ impl Lived {
     /// Returns the changed words of the log as flags.
     fn flags(&self, changed: &[u64]) -> Vec<bool> {
         let mut flags = vec![false; (self.shape.capacity() / 8) as usize];
-        changed.iter().for_each(|word| flags[*word as usize] = true);
+        for word in changed {
+            flags[*word as usize] = true;
+        }
         flags
     }
 

@@ -161,9 +161,9 @@ pub(crate) fn anything_goes_on<M: Medium>(medium: &M, options: Options) {
             Err(error) => panic!("{error}"),
         };
         // They fill no more than two sub-buffers, so that nothing is overwritten.
-        let recorded: Vec<u64> = (0..most.min(12)).filter(record).collect();
+        let numbers: Vec<u64> = (0..most.min(12)).filter(record).collect();
         let found = shown(&recorder.reader(), writer.shard()).events;
-        for number in recorded {
+        for number in numbers {
             let is_it = |event: &Recorded| event.payload == number.to_le_bytes();
             // Not always as the last one: of several sub-buffers whose headers are lost not all are inferred.
             assert!(found.iter().any(is_it), "{found:?}");

@@ -25,8 +25,9 @@ use std::sync::Arc;
 ///
 /// The file keeps the last events, and overwrites the oldest; `cachemaint dump` prints them, also while they
 /// are recorded, and after any crash that the file survives. What a program writes is passed on as well, and
-/// its exit code is this command's. Its lines have the event id 1, those of its standard error 2, those of
-/// standard input 0. A line that is too long for an event is split.
+/// its exit code is this command's. On Linux SIGINT, SIGTERM and SIGHUP are passed on to it. Its lines have the
+/// event id 1, those of its standard error 2, those of standard input 0. A line that is too long for an event is
+/// split.
 ///
 /// When the command is killed, all that was recorded is in the file. What a crash of the machine leaves depends on
 /// `--durability`.

@@ -77,7 +77,7 @@ impl Image {
     }
 }
 
-/// Loads words in blocks, since each comparison of a loop is traced.
+/// Loads words in blocks, since each turn of a loop is counted.
 fn load(words: &[AtomicU64], bytes: &mut [[u8; 8]]) {
     let (blocks, rest) = words.as_chunks::<16>();
     let (to, rest_of_to) = bytes.as_chunks_mut::<16>();

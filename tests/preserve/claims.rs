@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Where blobs and tables begin in a store with units of 64, by the documentation of the format.
 pub(crate) const DATA: usize = 25_600;
 /// Bytes that have a tag of their own. They are fewer for fuzzers, as `src/preserve/format/mod.rs` says.
-const CHUNK: u64 = if cfg!(fuzzing) { 4096 } else { 65_536 };
+const CHUNK: u64 = if cfg!(cachemaint_small_chunks) { 4096 } else { 65_536 };
 
 /// Lengths of blobs: of no chunk, of one and of several, at their boundaries and beside.
 #[cfg_attr(not(fuzzing), expect(dead_code, reason = "strategies choose their own"))]

@@ -6,7 +6,7 @@ use twox_hash::XxHash3_64;
 
 const HEADERS: [usize; 4] = [0, 4096, 8192, 12_288];
 /// Bytes that have a tag of their own. They are fewer for fuzzers, as `src/preserve/format/mod.rs` says.
-const CHUNK: u64 = if cfg!(fuzzing) { 4096 } else { 65_536 };
+const CHUNK: u64 = if cfg!(cachemaint_small_chunks) { 4096 } else { 65_536 };
 
 /// Puts the tags of blobs, histories, tables and headers. A header gets that of the first of its two tables.
 pub(crate) fn seal(image: &mut [u8]) {

@@ -32,10 +32,11 @@ const TARGETS: [(&str, &str); 6] = [
     ),
 ];
 
-/// Counters of edges for libFuzzer. Compared values are not traced: inputs name the values of a format themselves, and
+/// The configuration of the targets, which come first, and counters of edges for libFuzzer. Compared values are not traced: inputs name the values of a format themselves, and
 /// run three times as fast so.
-const FLAGS: [&str; 6] = [
+const FLAGS: [&str; 7] = [
     "--cfg=fuzzing",
+    "--cfg=cachemaint_small_chunks",
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
     "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
@@ -102,7 +103,7 @@ pub(crate) fn run(host: &Host, report: &mut Report, request: &Request) -> Result
 pub(crate) fn replay(host: &Host) -> Result<Finding> {
     Cmd::cargo("test --locked --manifest-path fuzz/Cargo.toml --no-default-features")
         .env("CARGO_TARGET_DIR", host.target_dir("replay").display().to_string())
-        .env("RUSTFLAGS", "--cfg=fuzzing")
+        .env("RUSTFLAGS", FLAGS[..2].join(" "))
         .check_tests()
 }
 

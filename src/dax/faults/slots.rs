@@ -360,11 +360,11 @@ mod tests {
         assert_eq!(slot.faulted(), None);
     }
 
-    /// 2^20 pages, of which every second one is accessed: a mapping for each would be more than a process can have.
+    /// 2^18 pages, of which every second one is accessed: a mapping for each would be more than a process can have.
     #[test]
     fn replaced_ranges_double_after_16_faults() {
         let slots = table::<1>();
-        let slot = Slot::claim_in(&slots, watched(OWN, 0x10000, 1 << 20)).unwrap();
+        let slot = Slot::claim_in(&slots, watched(OWN, 0x10000, 1 << 18)).unwrap();
         let at = |page: usize| 0x10000 + page * PAGE;
         for number in 0..16 {
             let page = 2 * number;
@@ -373,16 +373,16 @@ mod tests {
         assert_eq!(slot.note(fault(at(32))), at(32)..at(34));
         assert_eq!(slot.note(fault(at(34))), at(34)..at(38));
         assert_eq!(slot.note(fault(at(38) + 8)), at(38)..at(46));
-        // 16, 32 and so on up to 2^18 pages, and then the rest of the mapping.
+        // 16, 32 and so on up to 2^16 pages, and then the rest of the mapping.
         let mut page = 46;
-        for doublings in 4..19 {
+        for doublings in 4..17 {
             assert_eq!(slot.note(fault(at(page))), at(page)..at(page + (1 << doublings)));
             page += 1 << doublings;
         }
-        assert_eq!(page, 30 + (1 << 19));
-        assert_eq!(slot.note(fault(at(page))), at(page)..at(1 << 20));
-        assert_eq!(slot.note(fault(at(1))), at(1)..at(1 << 20));
-        assert_eq!(slot.faulted().map(|faulted| faulted.replaced), Some(0..PAGE << 20));
+        assert_eq!(page, 30 + (1 << 17));
+        assert_eq!(slot.note(fault(at(page))), at(page)..at(1 << 18));
+        assert_eq!(slot.note(fault(at(1))), at(1)..at(1 << 18));
+        assert_eq!(slot.faulted().map(|faulted| faulted.replaced), Some(0..PAGE << 18));
         slot.forget();
         assert_eq!(slot.note(fault(at(0))), at(0)..at(1), "the next guard begins anew");
     }

@@ -13,7 +13,7 @@ use crate::dax::system::{Access, Plan};
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 use rustix::io::Errno;
-use rustix::mm::{Advice, MapFlags, MremapFlags, MsyncFlags, ProtFlags};
+use rustix::mm::{Advice, MapFlags, MsyncFlags, ProtFlags};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -260,10 +260,16 @@ impl Mapped {
             map(address, file, plan, MapFlags::FIXED)?;
             return keep_from_children(address, plan.len);
         }
-        let (len, flags) = (plan.len, MremapFlags::MAYMOVE);
+        let (len, flags) = (plan.len, libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED);
+        // rustix 1.1.6 passes MAP_FIXED where it calls the C library (s390x and PowerPC), which the kernel refuses.
         // SAFETY: the old range was mapped by the caller, and nothing else knows of it; the new one is in the mapping of
         // `self`, and shows the same bytes of the file afterwards, which others may change at any time.
-        unsafe { rustix::mm::mremap_fixed(spare, len, len, flags, address) }.map(drop)
+        let moved = unsafe { libc::mremap(spare, len, len, flags, address) };
+        if moved == libc::MAP_FAILED {
+            let error = io::Error::last_os_error();
+            return Err(Errno::from_io_error(&error).unwrap_or(Errno::INVAL));
+        }
+        Ok(())
     }
 }
 

@@ -13,18 +13,15 @@ use std::thread;
 pub(super) struct Closing(Option<Sender<Guarded>>);
 
 impl Closing {
-    /// Starts the thread, unless it runs. It has the priority of its caller.
-    pub(super) fn start(&mut self) {
-        if self.0.is_some() {
-            return;
+    /// Closes a file. The thread is started with the first one.
+    pub(super) fn close(&mut self, file: Guarded) {
+        if self.0.is_none() {
+            let (sender, files) = mpsc::channel();
+            let thread = thread::Builder::new().name("closing files".to_owned());
+            // Without the thread files are closed in the pass.
+            let started = thread.spawn(move || files.into_iter().for_each(drop)).is_ok();
+            self.0 = started.then_some(sender);
         }
-        let (sender, files) = mpsc::channel();
-        let thread = thread::Builder::new().name("closing files".to_owned());
-        // Without the thread files are closed in the pass.
-        self.0 = thread.spawn(move || files.into_iter().for_each(drop)).is_ok().then_some(sender);
-    }
-
-    pub(super) fn close(&self, file: Guarded) {
         match &self.0 {
             // The file comes back, and is closed here, if the thread has ended.
             Some(sender) => drop(sender.send(file)),

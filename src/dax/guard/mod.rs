@@ -83,7 +83,9 @@
 //!   This holds below the path that was [added](Guard::add), whose own parents are followed. A hard link in the tree is
 //!   a file of the tree.
 //! - A file that is cut during a pass is no error. The pass leaves it at the first MiB that has a missing page.
-//! - A removed file is closed by a thread of the guard, since the last close has the file system free its blocks.
+//! - A removed file is closed by a thread of the guard, since the last close has the file system free its blocks. The
+//!   first one starts it from the thread that makes passes, with that one's priority unless the system is told to reset
+//!   it (`SCHED_RESET_ON_FORK`, sched(7)), as `cachemaint guard` does.
 //! - Each file needs one descriptor. The last 32 of the process (`RLIMIT_NOFILE`), or a quarter of fewer than 128, are
 //!   left for directories. Files beyond them are [`ErrorKind::TooManyFiles`] and are tried again. The library does not
 //!   raise the limit of its process. `cachemaint guard` does. On DAX each file needs a mapping too (`vm.max_map_count`).
@@ -178,8 +180,7 @@ impl Guard {
 
     /// Takes a file, or all regular files below a directory, also those that come later.
     ///
-    /// The path is its caller's: its parents are followed, and no other program should be able to exchange them. The
-    /// first call starts a thread that closes removed files, with the priority of this one.
+    /// The path is its caller's: its parents are followed, and no other program should be able to exchange them.
     ///
     /// # Errors
     /// [`ErrorKind::Missing`] and [`ErrorKind::NoPermission`]; [`ErrorKind::SymbolicLink`], as links are not followed;

@@ -189,7 +189,6 @@ impl Watched {
         let is_local = LOCAL.contains(&file_system);
         let path = path.to_path_buf();
         self.roots.push(Root { path, identity: None, is_local, is_known: false });
-        self.closing.start();
         self.syncs_file_systems = syncfs_reports_errors();
         self.look_again();
     }

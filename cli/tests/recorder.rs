@@ -227,6 +227,29 @@ fn an_interrupt_ends_recording_with_everything_written_back() {
     assert_eq!(place.texts(), [(0, "one".to_owned())]);
 }
 
+/// The line that comes while everything is written back is no failure.
+#[cfg(unix)]
+#[test]
+fn an_interrupt_in_the_middle_of_the_input_ends_recording_too() {
+    for _ in 0..8 {
+        let place = Place::empty();
+        let mut child = Process::new(cargo::cargo_bin!("cachemaint"))
+            .args(["record", "--size", "256K"])
+            .arg(&place.path)
+            .stdin(fs::File::open("/dev/zero").unwrap())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        while place.texts().is_empty() && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
 #[test]
 fn damage_is_shown_and_the_rest_is_read() {
     let place = Place::empty();

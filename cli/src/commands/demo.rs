@@ -16,7 +16,7 @@ use core::convert::Infallible;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Append records to a journal in a child process, kill it, and check that nothing acknowledged is missing
@@ -85,17 +85,21 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let place = arguments.path.clone().unwrap_or_else(std::env::temp_dir);
     let is_directory = place.is_dir();
     ensure!(is_directory, "{}: no such directory; name one that exists", place.display());
+    // Before there is anything to leave behind.
+    note_interrupts()?;
     let directory = tempfile::Builder::new()
         .prefix("cachemaint-demo-")
         .tempdir_in(&place)
         .with_context(|| format!("{}: no directory can be made in it", place.display()))?;
-    remove_when_interrupted(directory.path())?;
     let path = directory.path().join("records");
     drop(Journal::create(dax::Options::new().allow_page_granularity().create(&path, FILE)?)?);
 
     let started = Instant::now();
     let acknowledged = write_and_kill(&path)?;
     let ran = started.elapsed();
+    if INTERRUPTED.load(Ordering::Relaxed) {
+        return Ok(ExitCode::from(text::INTERRUPTED));
+    }
 
     let file = open(&path)?;
     let found = look(&file, acknowledged.times.len() as u64)?;
@@ -112,14 +116,16 @@ fn open(path: &Path) -> Result<DaxFile, dax::Error> {
     dax::Options::new().allow_page_granularity().open(path)
 }
 
-/// Leaves nothing behind on SIGINT, SIGTERM and SIGHUP. The child ends by itself when nobody reads
-/// what it acknowledges.
-fn remove_when_interrupted(directory: &Path) -> anyhow::Result<()> {
-    let directory = directory.to_path_buf();
-    ctrlc::set_handler(move || {
-        // What cannot be removed is a temporary file; there is nobody left to tell.
-        drop(std::fs::remove_dir_all(&directory));
-        std::process::exit(text::INTERRUPTED);
+/// Set by SIGINT, SIGTERM and SIGHUP.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Ends the demo at its next record after SIGINT, SIGTERM or SIGHUP, by the way that removes its file and its child.
+/// A second signal ends it at once: the disk may hang.
+fn note_interrupts() -> anyhow::Result<()> {
+    ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(text::INTERRUPTED.into());
+        }
     })
     .context("interrupts cannot be handled")
 }
@@ -127,13 +133,12 @@ fn remove_when_interrupted(directory: &Path) -> anyhow::Result<()> {
 /// Runs the child, kills it in the middle, and collects what it acknowledged.
 fn write_and_kill(path: &Path) -> anyhow::Result<Acknowledged> {
     let program = std::env::current_exe().context("the path of this program")?;
-    let mut child = Command::new(program)
-        .arg("demo-writer")
-        .arg(path)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("the writing process cannot be started")?;
+    let mut command = Command::new(program);
+    command.arg("demo-writer").arg(path).stdin(Stdio::piped()).stdout(Stdio::piped());
+    // A terminal's interrupt is for this process, which ends the child.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let mut child = command.spawn().context("the writing process cannot be started")?;
     let acknowledged = collect(&mut child);
     // Whatever went wrong, no child is left behind.
     child.kill().context("the writing process cannot be killed")?;
@@ -164,7 +169,12 @@ fn collect(child: &mut Child) -> anyhow::Result<Acknowledged> {
     let mut reader = BufReader::new(stdout);
     let mut acknowledged = Acknowledged::default();
     let started = Instant::now();
-    while (acknowledged.times.len() as u64) < KILL_AFTER && started.elapsed() < PATIENCE {
+    let is_time = |acknowledged: &Acknowledged| {
+        acknowledged.times.len() as u64 >= KILL_AFTER
+            || started.elapsed() >= PATIENCE
+            || INTERRUPTED.load(Ordering::Relaxed)
+    };
+    while !is_time(&acknowledged) {
         if !take_one(&mut reader, &mut acknowledged)? {
             break;
         }

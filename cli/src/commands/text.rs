@@ -20,7 +20,7 @@ const LABEL: usize = 12;
 const WIDTH: usize = 80;
 
 /// Exit code of a command that was interrupted (128 and SIGINT), as shells have it.
-pub(crate) const INTERRUPTED: i32 = 130;
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Returns true for what a terminal executes, or by which it turns text around: control characters, those of C1 too, and
 /// those with the property `Bidi_Control` (Unicode Standard Annex 9).

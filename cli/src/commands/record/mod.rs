@@ -145,7 +145,7 @@ fn finish_when_interrupted(recorder: Arc<Recorder<Guarded>>) -> anyhow::Result<(
     ctrlc::set_handler(move || {
         recorder.stop();
         let code = if write_back(&recorder).is_ok() { text::INTERRUPTED } else { 1 };
-        std::process::exit(code);
+        std::process::exit(code.into());
     })
     .context("interrupts cannot be handled")
 }
@@ -198,6 +198,10 @@ impl<'r> Lines<'r> {
         self.file.check()?;
         match recorded {
             Ok(()) => Ok(()),
+            // An interrupt did it: its thread writes back, and ends the process with its own exit code.
+            Err(NotRecorded::Stopped) => loop {
+                std::thread::park();
+            },
             Err(NotRecorded::Medium(error)) => Err(faults::explained(self.file.file(), error)),
             Err(error) => Err(anyhow::Error::new(error).context(self.path.display().to_string())),
         }

@@ -311,7 +311,7 @@ fn harmed(lived: &Lived, harms: &[Harm]) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn damage_costs_what_it_touches_and_nothing_else(steps in steps(300_000), harms in harms()) {

@@ -159,7 +159,7 @@ fn run(mut bytes: usize, unit: u64, steps: &[(Vec<Deed>, End)]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn it_is_a_map_that_counts_its_space(

@@ -1,47 +1,68 @@
 //! Reading while it is written, full shards, owners that come and go.
 
-use super::plain::{Plain, options, shown};
-use cachemaint::recorder::{Durability, Error, Found, Mode, NotRecorded, SkippedKind};
+use super::plain::{Plain, Recorded, Shown, options, shown};
+use cachemaint::recorder::{Durability, Error, Found, Mode, NotRecorded, Reader, SkippedKind};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 const LEN: usize = 3 * 4096 + 2 * 4 * 256;
 
+/// Times that all of a recording is read while it is written.
+const READINGS: u32 = 3000;
+
 #[test]
-#[cfg_attr(miri, ignore = "reads all again for each event, which is slow where it is interpreted")]
+#[cfg_attr(miri, ignore = "reads all again and again, which is slow where it is interpreted")]
 fn a_reader_beside_a_writer_sees_only_what_was_recorded_in_order() {
     let medium = Plain::new(LEN);
     let recorder = options().shards(2).create(&medium).unwrap();
-    let is_done = AtomicBool::new(false);
-    let events = 200_000_u64;
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let writer = recorder.claim().unwrap();
-            for number in 0..events {
-                let payload = [number.to_le_bytes(); 5].concat();
-                writer.record_at(number, number as u16, &payload).unwrap();
-            }
-            is_done.store(true, Ordering::Release);
-        });
-        let mut last = 0;
-        loop {
-            let was_done = is_done.load(Ordering::Acquire);
-            let shown = shown(&recorder.reader(), 0);
-            for event in &shown.events {
-                assert_eq!(event.payload, [event.timestamp.to_le_bytes(); 5].concat());
-                assert_eq!(event.id, event.timestamp as u16);
-            }
-            // What was overwritten is not called damaged.
-            let kinds = shown.skipped.iter().map(|skipped| skipped.kind);
-            assert!(kinds.clone().all(|kind| kind != SkippedKind::Damaged), "{:?}", shown.skipped);
-            let is_sorted = shown.events.is_sorted_by_key(|event| event.timestamp);
-            assert!(is_sorted, "{:?}", shown.events);
-            last = shown.events.last().map_or(last, |event| event.timestamp);
-            if was_done {
-                break;
+    let is_enough = AtomicBool::new(false);
+    let record = || {
+        let writer = recorder.claim().unwrap();
+        for number in 0_u64.. {
+            let payload = [number.to_le_bytes(); 5].concat();
+            writer.record_at(number, number as u16, &payload).unwrap();
+            if is_enough.load(Ordering::Relaxed) {
+                return number;
             }
         }
-        assert_eq!(last, events - 1);
+        unreachable!("the test ends before the numbers do");
+    };
+    std::thread::scope(|scope| {
+        let written = scope.spawn(record);
+        let mut readings = 0;
+        let wrong = loop {
+            match read_in_order(&recorder.reader()) {
+                // The writer has not begun.
+                Ok(None) => std::thread::yield_now(),
+                Ok(Some(_)) => readings += 1,
+                Err(wrong) => break Some(wrong),
+            }
+            if readings == READINGS || written.is_finished() {
+                break None;
+            }
+        };
+        // In any case, or the writer would never end.
+        is_enough.store(true, Ordering::Relaxed);
+        let last = written.join().unwrap();
+        assert_eq!(wrong, None);
+        assert_eq!(read_in_order(&recorder.reader()), Ok(Some(last)));
     });
+}
+
+/// Reads all there is: the last event's number, or what is wrong.
+fn read_in_order(reader: &Reader<impl cachemaint::medium::Readable>) -> Result<Option<u64>, String> {
+    let Shown { events, skipped, .. } = shown(reader, 0);
+    let is_whole = |event: &Recorded| {
+        let number = event.timestamp;
+        event.payload == [number.to_le_bytes(); 5].concat() && event.id == number as u16
+    };
+    let is_sorted = events.is_sorted_by_key(|event| event.timestamp);
+    // What was overwritten is not called damaged.
+    let is_undamaged = skipped.iter().all(|skipped| skipped.kind != SkippedKind::Damaged);
+    if events.iter().all(is_whole) && is_sorted && is_undamaged {
+        Ok(events.last().map(|event| event.timestamp))
+    } else {
+        Err(format!("{events:?} {skipped:?}"))
+    }
 }
 
 #[test]

@@ -49,7 +49,9 @@ fn a_reader_beside_a_writer_sees_only_what_was_recorded_in_order() {
 }
 
 /// Reads all there is: the last event's number, or what is wrong.
-fn read_in_order(reader: &Reader<impl cachemaint::medium::Readable>) -> Result<Option<u64>, String> {
+fn read_in_order(
+    reader: &Reader<impl cachemaint::medium::Readable>,
+) -> Result<Option<u64>, String> {
     let Shown { events, skipped, .. } = shown(reader, 0);
     let is_whole = |event: &Recorded| {
         let number = event.timestamp;

@@ -1,7 +1,7 @@
 //! Processes that are killed while they create a file, make it longer, or hold it: what the next process finds.
 //!
 //! A child is killed before each of its system calls in turn. On a file system without DAX this proves nothing about
-//! a loss of power, since the page cache outlives the process.
+//! a loss of power, since what is in memory outlives the process.
 
 #![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 
@@ -15,6 +15,7 @@ use killed::at_each_system_call;
 use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use tempfile::TempDir;
 
 const OLD: u64 = 64 << 10;
 const NEW: u64 = 3 << 20;
@@ -31,6 +32,15 @@ fn alone() -> MutexGuard<'static, ()> {
 /// On DAX files are persisted by lines, which demands more of what a killed process leaves.
 fn options() -> Options {
     Options::new().allow_page_granularity()
+}
+
+/// A directory in memory, unless the environment names another place: a killed process loses nothing on either, and
+/// the disk would be waited for after most of the system calls.
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+fn directory() -> TempDir {
+    let is_named = std::env::var_os("TMPDIR").is_some();
+    let in_memory = if is_named { None } else { tempfile::tempdir_in("/dev/shm").ok() };
+    in_memory.unwrap_or_else(|| tempfile::tempdir().unwrap())
 }
 
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -51,7 +61,7 @@ fn names(directory: &Path) -> Vec<String> {
 #[test]
 fn a_creation_that_is_cut_off_leaves_no_file_or_a_whole_one() {
     let _alone = alone();
-    let directory = tempfile::tempdir().unwrap();
+    let directory = directory();
     let path = directory.path().join("file");
     let granularity = options().create(&path, NEW).unwrap().granularity();
     let mut left = [0, 0];
@@ -85,7 +95,7 @@ fn pattern() -> Vec<u8> {
 #[test]
 fn a_growth_that_is_cut_off_leaves_the_old_length_or_the_new_one() {
     let _alone = alone();
-    let directory = tempfile::tempdir().unwrap();
+    let directory = directory();
     let path = directory.path().join("file");
     let old = pattern();
     let file = options().create(&path, OLD).unwrap();
@@ -117,7 +127,7 @@ fn a_growth_that_is_cut_off_leaves_the_old_length_or_the_new_one() {
 #[test]
 fn a_lock_and_leases_end_with_their_process() {
     let _alone = alone();
-    let directory = tempfile::tempdir().unwrap();
+    let directory = directory();
     let path = directory.path().join("file");
     drop(options().create(&path, OLD).unwrap());
     let hold = || -> Result<(), Error> {
@@ -140,7 +150,7 @@ fn a_lock_and_leases_end_with_their_process() {
 
 #[cfg(feature = "preserve")]
 mod stores {
-    use super::{alone, at_each_system_call, options};
+    use super::{alone, at_each_system_call, directory, options};
     use cachemaint::dax::{self, DaxFile, ErrorKind};
     use cachemaint::preserve::{Error, Options, Store};
     use std::fs;
@@ -171,7 +181,7 @@ mod stores {
     #[test]
     fn a_store_whose_creation_is_cut_off_can_be_created_or_opened() {
         let _alone = alone();
-        let directory = tempfile::tempdir().unwrap();
+        let directory = directory();
         let path = directory.path().join("store");
         drop(create(&path).unwrap());
         at_each_system_call(
@@ -188,7 +198,7 @@ mod stores {
     #[test]
     fn a_store_that_is_cut_off_while_it_grows_keeps_its_blobs() {
         let _alone = alone();
-        let directory = tempfile::tempdir().unwrap();
+        let directory = directory();
         let path = directory.path().join("store");
         let (old, new) = (vec![7; 20_000], vec![9; 200_000]);
         put(&mut create(&path).unwrap(), "old", &old).unwrap();

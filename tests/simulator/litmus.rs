@@ -319,6 +319,17 @@ fn x86_streaming_stores_persist_in_any_order_until_a_fence() {
 }
 
 #[test]
+fn x86_a_streaming_store_announces_no_store_before_it_without_a_fence() {
+    // SDM vol. 3A, 9.2.2: writes are in order with other writes, but for streaming stores. So the store to A can be in
+    // the writer's buffer still when the reader writes its line back.
+    let reader = [Expect(F, 1), Clean(A), Fence, Store(B, 1)];
+    let writer = [Store(A, 1), Do::Streaming(F, 1)];
+    check(Model::x86(), &[&writer, &reader], &[A, F, B], &all_but(3, ""));
+    let writer = [Store(A, 1), Fence, Do::Streaming(F, 1)];
+    check(Model::x86(), &[&writer, &reader], &[A, F, B], &all_but(3, "001 011"));
+}
+
+#[test]
 fn x86_streaming_stores_that_stay_in_the_cache_need_a_write_back() {
     // Measured on AMD family 26: the line stays in L1.
     let stays = Model::x86().with_streaming(Streaming::Stays);

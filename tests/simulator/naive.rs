@@ -271,31 +271,27 @@ impl<'a> Naive<'a> {
     }
 
     /// x86: whether whoever reads `later` must see `earlier` in memory: by program order, by what a thread
-    /// had read before it stored, by order of a word; again and again.
+    /// had read before it stored, by order of a word; again and again. A store whose order is open comes after earlier
+    /// reads of its thread, and after earlier stores if there is a fence in between.
     fn tso_before(&self, earlier: usize, later: usize) -> bool {
         if earlier >= later {
             return false;
         }
-        let (r, s) = (&self.stores[earlier], &self.stores[later]);
-        let step = |middle: usize| middle == earlier || self.tso_before(earlier, middle);
-        let by_word = r.word == s.word;
-        let by_program =
-            r.thread == s.thread && r.event < s.event && self.is_settled(r, s.event) && !s.is_open;
-        by_word
-            || by_program
-            || self
-                .loads(s.thread, s.event)
-                .into_iter()
-                .any(|(_, from, _)| !s.is_open && step(from))
-            || (earlier + 1..later).any(|middle| {
-                let m = &self.stores[middle];
-                let to_later = m.word == s.word
-                    || m.thread == s.thread
-                        && m.event < s.event
-                        && self.is_settled(m, s.event)
-                        && !s.is_open;
-                to_later && self.tso_before(earlier, middle)
-            })
+        let s = &self.stores[later];
+        let by_program = |other: usize| {
+            let r = &self.stores[other];
+            r.thread == s.thread
+                && r.event < s.event
+                && self.is_settled(r, s.event)
+                && (!s.is_open || self.fenced(s.thread, r.event, s.event))
+        };
+        let is_directly_before =
+            |other: usize| self.stores[other].word == s.word || by_program(other);
+        let loads = self.loads(s.thread, s.event);
+        is_directly_before(earlier)
+            || loads.iter().any(|(_, from, _)| *from == earlier || self.tso_before(earlier, *from))
+            || (earlier + 1..later)
+                .any(|middle| is_directly_before(middle) && self.tso_before(earlier, middle))
     }
 
     /// Every memory that a crash may leave, with how many notes were made. `below` is what was there before.

@@ -146,9 +146,9 @@ impl Machine {
     ///
     /// It has the thread's own stores, but for streaming ones that were not fenced. A store of another
     /// thread it has if this thread fenced in between; on x86 also if it loaded that store, or one that came
-    /// after it; elsewhere if it loaded that store itself. For a load of one line and a write-back of
-    /// another are not ordered on arm64, not by acquire either (Arm ARM, D7.5.9), and on x86 a write-back may
-    /// overtake what is still in the other CPU's store buffer.
+    /// after it, which a streaming store does only behind a fence; elsewhere if it loaded that store itself. For a
+    /// load of one line and a write-back of another are not ordered on arm64, not by acquire either (Arm ARM,
+    /// D7.5.9), and on x86 a write-back may overtake what is still in the other CPU's store buffer.
     #[doc(alias("clwb", "clflushopt", "DC CVAP"))]
     #[track_caller]
     pub fn writeback(&mut self, thread: usize, range: Range<u64>) {
@@ -301,9 +301,9 @@ impl Machine {
         }
         let orders = self.orders[line].get_or_insert_with(|| Box::new(Orders::new(words)));
         let previous = orders.stamps[word].last().cloned();
-        // On x86 each store releases.
-        let releases =
-            store == Store::Ordinary { releases: true } || self.history.model.order == Order::Total;
+        // On x86 each store releases, but for those that are in no order with other stores.
+        let is_total = self.history.model.order == Order::Total;
+        let releases = store == Store::Ordinary { releases: true } || is_total && !store.is_open();
         self.thread(thread).ordered.store(thread, releases, previous.as_ref())
     }
 

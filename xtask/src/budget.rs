@@ -2,7 +2,7 @@
 //!
 //! CPU time, unlike wall-clock time, is not extended by downloads and hardly by other work on the machine. The budgets
 //! were measured on two cores of an AMD EPYC (family 25, model 17) with an empty build folder and other builds beside
-//! it, and rounded.
+//! it, and rounded. A slower CPU needs more for the same work, so a step beyond its budget is reported and does not fail.
 
 use core::time::Duration;
 

@@ -21,7 +21,7 @@ use crate::report::{Finding, Tests};
 const TIMED_OUT: i32 = 124;
 
 /// Seconds for any one command on a CI machine.
-const CI_LIMIT: u32 = 900;
+const CI_LIMIT: u32 = 2400;
 
 /// Has `cargo test` and `cargo bench` compile and run nothing.
 const NO_RUN: &str = "--no-run";

@@ -27,7 +27,7 @@ use crate::report::{Finding, Tests};
 use crate::toolchain::{self, Compiler};
 
 /// Seconds for one test program on one model.
-const LIMIT: u32 = 300;
+const LIMIT: u32 = 900;
 /// The emulators' version that is right about every target.
 pub(super) const CURRENT: u32 = 10;
 

@@ -56,7 +56,7 @@ impl Setup {
             command_line: String::new(),
             files: Initramfs::default(),
             can_kexec: false,
-            limit: Duration::from_secs(120),
+            limit: Duration::from_secs(600),
         }
     }
 
@@ -242,7 +242,7 @@ impl Machine {
     /// Waits until a file is there: the kernel makes devices in its own time.
     pub(super) fn wait_for(&mut self, path: &str) -> Result<()> {
         let (folder, name) = path.rsplit_once('/').context("no absolute path")?;
-        let patience = Instant::now() + Duration::from_secs(20);
+        let patience = Instant::now() + Duration::from_secs(120);
         while Instant::now() < patience {
             if self.list(folder)?.iter().any(|found| found == name) {
                 return Ok(());

@@ -84,7 +84,7 @@ pub(super) fn start_guard(machine: &mut Machine) -> Result<u32> {
 
 /// Waits until a guard has mapped a file, or one below a folder.
 pub(super) fn maps(machine: &mut Machine, guard: u32, path: &str) -> Result<()> {
-    let patience = Instant::now() + Duration::from_secs(20);
+    let patience = Instant::now() + Duration::from_secs(120);
     while Instant::now() < patience {
         let maps = machine.read(&format!("/proc/{guard}/maps"))?.unwrap_or_default();
         ensure!(!maps.is_empty(), "the guard has ended");

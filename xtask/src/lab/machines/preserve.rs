@@ -24,7 +24,7 @@ const PATH: &str = "/mnt/store";
 /// As the machines with emulated pmem have it, but with room for two large blobs.
 const EMULATED: &str = "memmap=320M!1G";
 /// How long the machine may run that writes and reads the large blob some times.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// What had happened, as the library names it.
 const UNKNOWN: &str = "unknown";

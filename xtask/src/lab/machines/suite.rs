@@ -13,7 +13,7 @@ use crate::lab::programs::{Programs, Scope};
 use crate::report::Finding;
 
 /// For all of them: emulation is slow.
-pub(super) const LIMIT: Duration = Duration::from_secs(400);
+pub(super) const LIMIT: Duration = Duration::from_secs(1200);
 
 pub(super) fn lanes() -> Vec<Lane> {
     let name = "machine/x86_64/tests-on-dax";

@@ -149,8 +149,6 @@ fn a_view_has_the_kernel_write_back_what_others_have_stored() {
         return;
     }
     let view = options().view(&path).unwrap();
-    file.store(0, 7, Ordering::Release);
-    assert_eq!(view.load(0, Ordering::Acquire), 7);
     let dirty = || {
         let lines = smaps(&view);
         let of = |name| {
@@ -158,7 +156,13 @@ fn a_view_has_the_kernel_write_back_what_others_have_stored() {
         };
         [of("Shared_Dirty:"), of("Private_Dirty:")]
     };
-    assert_ne!(dirty(), ["0 kB", "0 kB"], "so that it is known what is counted");
+    // The kernel also writes pages back by itself, at any time.
+    let is_counted = (1..=1000).any(|number| {
+        file.store(0, number, Ordering::Release);
+        assert_eq!(view.load(0, Ordering::Acquire), number);
+        dirty() != ["0 kB", "0 kB"]
+    });
+    assert!(is_counted, "so that it is known what is counted");
     view.persist(0..8).unwrap();
     assert_eq!(dirty(), ["0 kB", "0 kB"]);
 }

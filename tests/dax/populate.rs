@@ -44,6 +44,12 @@ fn faults_of(view: &DaxView, store: impl Fn(u64)) -> libc::c_long {
     faults() - before
 }
 
+/// The faults that mappings of their own have in common. Code that runs for the first time faults as well, and the kernel
+/// can take a page away at any time.
+fn least(faults_of_a_mapping: impl Fn() -> libc::c_long) -> libc::c_long {
+    (0..5).map(|_| faults_of_a_mapping()).fold(libc::c_long::MAX, libc::c_long::min)
+}
+
 /// Whether the tests cannot be run, which is said then. Memory files, so that no writing back in the
 /// background write-protects a page meanwhile.
 fn cannot_populate<T>(name: &str, result: &Result<T, Error>) -> bool {
@@ -80,21 +86,31 @@ fn no_fault_is_left_for_later() {
     assert!(faults_of(&file, store) > 0, "so that it is known what populating saves");
     drop(file);
 
-    let file = options().populate().open(&path);
-    if cannot_populate(name, &file) {
+    if cannot_populate(name, &options().populate().open(&path)) {
         return;
     }
-    let mut file = file.unwrap();
-    assert_eq!(faults_of(&file, |at| file.store(at, 2, Ordering::Relaxed)), 0);
-    file.grow(2 * LEN).unwrap();
-    assert_eq!(faults_of(&file, |at| file.store(at, 3, Ordering::Relaxed)), 0, "also when grown");
-    drop(file);
-    let file = options().populate().create(directory.path().join("new"), LEN).unwrap();
-    assert_eq!(faults_of(&file, |at| file.store(at, 4, Ordering::Relaxed)), 0);
+    let opened = || {
+        let file = options().populate().open(&path).unwrap();
+        faults_of(&file, |at| file.store(at, 2, Ordering::Relaxed))
+    };
+    assert_eq!(least(opened), 0);
+    let grown = || {
+        let mut file = options().populate().open(&path).unwrap();
+        file.grow(Medium::len(&file) + LEN).unwrap();
+        faults_of(&file, |at| file.store(at, 3, Ordering::Relaxed))
+    };
+    assert_eq!(least(grown), 0, "also when grown");
+    let created = || {
+        let new = directory.path().join("new");
+        let file = options().populate().create(&new, LEN).unwrap();
+        fs::remove_file(new).unwrap();
+        faults_of(&file, |at| file.store(at, 4, Ordering::Relaxed))
+    };
+    assert_eq!(least(created), 0);
 
     if cfg!(target_pointer_width = "64") {
         assert!(faults_of(&options().view(&path).unwrap(), |_| {}) > 0);
-        assert_eq!(faults_of(&options().populate().view(&path).unwrap(), |_| {}), 0);
+        assert_eq!(least(|| faults_of(&options().populate().view(&path).unwrap(), |_| {})), 0);
     }
 }
 

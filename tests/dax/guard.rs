@@ -168,7 +168,7 @@ fn a_hole_of_a_tebibyte_delays_no_other_file() {
         passes += 1;
         stop.store(passes == 5, Relaxed);
     });
-    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(256), "{:?}", began.elapsed());
 }
 
 /// Directories with some hundred files are read every now and then. A new name is known at once.
@@ -315,7 +315,8 @@ fn a_guard_keeps_going_whatever_its_files_do() {
         });
     });
     check(&mut guard, FILES.into(), u64::from(FILES) * 4096);
-    assert!(guard.statistics().longest_interval < Duration::from_secs(60));
+    // Were the holes charged, 200 files of 64 GiB would take 3,200 seconds. A slow disk can take minutes to sync.
+    assert!(guard.statistics().longest_interval < Duration::from_secs(1600));
 }
 
 #[test]

@@ -24,7 +24,8 @@ impl Clock {
     #[must_use]
     pub fn monotonic() -> Self {
         let opening = Instant::now();
-        let pace = Pace { ticks_per_second: 1_000_000_000, timestamp: 0, wall: wall() };
+        let (timestamp, wall) = together(|| since(opening), wall);
+        let pace = Pace { ticks_per_second: 1_000_000_000, timestamp, wall };
         let read = Read::Monotonic(opening);
         Self { read, source: TimeSource::Monotonic, pace, boot_id: boot::id() }
     }
@@ -35,6 +36,26 @@ impl Clock {
 pub(super) fn since(opening: Instant) -> u64 {
     let passed = opening.elapsed();
     passed.as_secs().wrapping_mul(1_000_000_000).wrapping_add(u64::from(passed.subsec_nanos()))
+}
+
+/// How often two clocks are read for a pair of times.
+const ATTEMPTS: u32 = 8;
+
+/// Returns the times of two clocks at one moment: another clock's, and the middle of the readings of `now` around it.
+///
+/// A thread can be interrupted between two readings for seconds, and the pair would be wrong by that. So the attempt
+/// that took the shortest time is used.
+fn together<T>(now: impl Fn() -> u64, other: impl Fn() -> T) -> (u64, T) {
+    let attempt = || {
+        let begin = now();
+        let read = other();
+        let took = now().wrapping_sub(begin);
+        (took, begin.wrapping_add(took / 2), read)
+    };
+    let shorter =
+        |best: (u64, u64, T), next: (u64, u64, T)| if next.0 < best.0 { next } else { best };
+    let (_, at, read) = (1..ATTEMPTS).map(|_| attempt()).fold(attempt(), shorter);
+    (at, read)
 }
 
 /// Nanoseconds since 1970-01-01 UTC; 0 before that, and after 2554.
@@ -51,7 +72,8 @@ fn counter() -> Option<Clock> {
     ))]
     {
         let (source, ticks_per_second) = counted()?;
-        let pace = Pace { ticks_per_second, timestamp: super::counter::now(), wall: wall() };
+        let (timestamp, wall) = together(super::counter::now, wall);
+        let pace = Pace { ticks_per_second, timestamp, wall };
         Some(Clock { read: Read::Counter, source, pace, boot_id: boot::id() })
     }
     #[cfg(not(all(
@@ -87,9 +109,33 @@ fn counted() -> Option<(TimeSource, u64)> {
 /// The counter's ticks per second, against the monotonic clock; `None` if it stands still.
 #[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
 fn measured() -> Option<u64> {
-    let (begin, first) = (Instant::now(), super::counter::now());
+    let origin = Instant::now();
+    let pair = || together(super::counter::now, || origin.elapsed());
+    let (first, begin) = pair();
     std::thread::sleep(core::time::Duration::from_millis(20));
-    let (passed, last) = (begin.elapsed(), super::counter::now());
+    let (last, end) = pair();
     let ticks = u128::from(last.checked_sub(first)?) * 1_000_000_000;
-    u64::try_from(ticks.checked_div(passed.as_nanos())?).ok().filter(|frequency| *frequency > 0)
+    let passed = end.checked_sub(begin)?.as_nanos();
+    u64::try_from(ticks.checked_div(passed)?).ok().filter(|frequency| *frequency > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::together;
+    use core::cell::Cell;
+
+    /// The first attempt is interrupted for 5000 ticks, and the third is the shortest one.
+    #[test]
+    fn a_pair_of_times_is_of_the_attempt_that_was_not_interrupted() {
+        let took = [5000, 30, 20, 40, 40, 40, 40, 40];
+        let (readings, reads) = (Cell::new(0), Cell::new(0));
+        let now = || {
+            let reading = readings.replace(readings.get() + 1);
+            let attempt: usize = reading / 2;
+            let end = if reading % 2 == 1 { took[attempt] } else { 0 };
+            10_000 * (attempt as u64 + 1) + end
+        };
+        let other = || reads.replace(reads.get() + 1);
+        assert_eq!(together(now, other), (30_010, 2));
+    }
 }

@@ -38,7 +38,7 @@ pub(crate) struct WriterArguments {
 const PAYLOAD: usize = 64;
 /// Bytes of the file.
 const FILE: u64 = 8 << 20;
-/// The child is killed when it has acknowledged so many records, or after [`PATIENCE`].
+/// The child is killed when it has acknowledged so many records, or after [`PATIENCE`] and at least one.
 const KILL_AFTER: u64 = FILE / PAYLOAD as u64 / 4;
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -170,9 +170,10 @@ fn collect(child: &mut Child) -> anyhow::Result<Acknowledged> {
     let mut acknowledged = Acknowledged::default();
     let started = Instant::now();
     let is_time = |acknowledged: &Acknowledged| {
-        acknowledged.times.len() as u64 >= KILL_AFTER
-            || started.elapsed() >= PATIENCE
-            || INTERRUPTED.load(Ordering::Relaxed)
+        let count = acknowledged.times.len() as u64;
+        // A busy machine may start the child late.
+        let is_late = count > 0 && started.elapsed() >= PATIENCE;
+        count >= KILL_AFTER || is_late || INTERRUPTED.load(Ordering::Relaxed)
     };
     while !is_time(&acknowledged) {
         if !take_one(&mut reader, &mut acknowledged)? {

@@ -28,10 +28,11 @@ use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ops::Range;
 use core::ptr::null_mut;
-use core::sync::atomic::Ordering::{Acquire, Release};
-use core::sync::atomic::{AtomicI32, AtomicUsize};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize};
 use libc::{c_int, c_short, siginfo_t};
 use std::io;
+use std::process;
 use std::sync::OnceLock;
 
 /// The handler that was there before, as `sigaction` has it.
@@ -69,7 +70,8 @@ pub(super) fn install() -> io::Result<()> {
 }
 
 fn replace() -> io::Result<()> {
-    // SAFETY: the function does nothing but store atomics, which may be done in a child of a process with threads.
+    PROCESS.store(process::id(), Relaxed);
+    // SAFETY: the function does nothing but store atomics and call `getpid`, which may be done in a child of a process with threads.
     let errno = unsafe { libc::pthread_atfork(None, None, Some(on_fork)) };
     if errno != 0 {
         return Err(io::Error::from_raw_os_error(errno));
@@ -137,7 +139,17 @@ fn action(new: Option<&libc::sigaction>) -> io::Result<libc::sigaction> {
 
 /// Runs in a forked child, which has neither the threads of its parent nor their guarded accesses.
 unsafe extern "C" fn on_fork() {
+    PROCESS.store(process::id(), Relaxed);
     slots::release_all();
+}
+
+/// The number of this process when the handler was installed, or after the last fork.
+static PROCESS: AtomicU32 = AtomicU32::new(0);
+
+/// Returns the number of this process, without a system call. In a child of `clone(2)` without the C library's `fork` it
+/// is the parent's.
+pub(super) fn this_process() -> u32 {
+    PROCESS.load(Relaxed)
 }
 
 /// The number of this thread in the system (gettid(2)), which needs no storage of the thread's own.

@@ -139,8 +139,8 @@ impl DaxView {
     /// strict accounting of memory (`vm.overcommit_memory` is 2).
     ///
     /// # Cost
-    /// Without a fault two system calls (`gettid`, `getpid`), three locks and two searches through the 256 slots of a table.
-    /// Each page that fails costs a signal and a mapping.
+    /// Without a fault one system call (`gettid`), three locks and two searches through as many slots of a table as were
+    /// ever used at a time. Each page that fails costs a signal and a mapping.
     #[doc(alias("SIGBUS", "poison", "machine check"))]
     pub fn guarded<R>(
         &self,
@@ -247,7 +247,7 @@ impl<'a> Watch<'a> {
         let full = || Error::new(&file.path, ErrorKind::TooManyGuards { most: slots::MOST });
         let slot = Slot::claim(watched).ok_or_else(full)?;
         slot.set_known(file.met.counted());
-        Ok(Self { file, slot, owner: process::id(), claim: slot.claims() })
+        Ok(Self { file, slot, owner: handler::this_process(), claim: slot.claims() })
     }
 
     /// Ends the guard: the error of its first fault, or of one of another guard whose zeros this one may
@@ -268,13 +268,17 @@ impl<'a> Watch<'a> {
 
     /// Returns true in a process that was forked in the middle of the guarded call.
     fn is_inherited(&self) -> bool {
-        self.owner != process::id()
+        self.owner != handler::this_process()
     }
 
     /// Makes the pages that were replaced the file's again; the error of the first fault, if there was one.
     fn restore(&self) -> Option<Error> {
         let faulted = self.slot.faulted()?;
         let error = self.file.fault(&faulted);
+        // The handler of forks is not told of a child of `clone(2)`, which has no mapping either.
+        if self.owner != process::id() {
+            return Some(error);
+        }
         let restored = self.file.map_again(faulted.replaced.clone());
         self.file.met.count(faulted);
         self.slot.excuse_outer();

@@ -23,6 +23,13 @@ const ALONE: usize = 16;
 const NO_FAULT: usize = usize::MAX;
 
 static SLOTS: [Slot; MOST] = [const { Slot::free() }; MOST];
+/// No slot from this one on was ever used: few guards are under way at a time, so searches can end early.
+static USED: AtomicUsize = AtomicUsize::new(0);
+
+/// The slots that guards have or had.
+fn used() -> &'static [Slot] {
+    SLOTS.get(..USED.load(Acquire)).unwrap_or(&SLOTS)
+}
 
 /// Gives all slots back: in a forked child, where their owners do not exist. It keeps what happened, which the thread
 /// that forked may have to report.
@@ -109,7 +116,17 @@ impl Slot {
 
     /// Takes a free slot of the table; `None` if there is none.
     pub(super) fn claim(watched: Watched) -> Option<&'static Self> {
-        Self::claim_in(&SLOTS, watched)
+        Self::claim_in(used(), watched).or_else(|| Self::claim_unused(watched))
+    }
+
+    #[cold]
+    fn claim_unused(watched: Watched) -> Option<&'static Self> {
+        let slot = Self::claim_in(&SLOTS, watched)?;
+        let before = SLOTS.iter().take_while(|other| !core::ptr::eq(*other, slot)).count();
+        USED.fetch_max(before + 1, Release);
+        // The handler, and other threads that see what it replaces, find the slot.
+        fence(SeqCst);
+        Some(slot)
     }
 
     fn claim_in(slots: &[Self], watched: Watched) -> Option<&Self> {
@@ -135,7 +152,7 @@ impl Slot {
 
     /// The innermost slot of a thread whose mapping has an address.
     pub(super) fn of(thread: i32, address: usize) -> Option<&'static Self> {
-        Self::of_in(&SLOTS, thread, address)
+        Self::of_in(used(), thread, address)
     }
 
     fn of_in(slots: &[Self], thread: i32, address: usize) -> Option<&Self> {
@@ -216,7 +233,7 @@ impl Slot {
 
     /// What happened in another guard of the mapping that is still under way.
     pub(super) fn faulted_beside(&self) -> Option<Faulted> {
-        self.faulted_beside_in(&SLOTS)
+        self.faulted_beside_in(used())
     }
 
     fn faulted_beside_in(&self, slots: &[Self]) -> Option<Faulted> {
@@ -263,7 +280,7 @@ impl Slot {
     /// meanwhile.
     pub(super) fn excuse_outer(&self) {
         let (thread, base) = (self.thread.load(Relaxed), self.base.load(Relaxed));
-        let own = SLOTS.iter().filter(|slot| slot.thread.load(Relaxed) == thread);
+        let own = used().iter().filter(|slot| slot.thread.load(Relaxed) == thread);
         for slot in own.filter(|slot| slot.base.load(Relaxed) == base) {
             slot.known.fetch_add(1, Relaxed);
         }

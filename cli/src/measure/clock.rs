@@ -106,6 +106,21 @@ impl Clock {
         }
     }
 
+    /// The system's time and the ticks at one moment. A thread can be interrupted between the readings, so the shortest of
+    /// eight attempts is used.
+    #[cfg(target_arch = "x86_64")]
+    fn with_system_time(&self) -> (Instant, i64) {
+        let attempt = || {
+            let start = self.ticks();
+            let now = Instant::now();
+            (self.ticks() - start, now, start)
+        };
+        let attempts = (1..8).map(|_| attempt());
+        let shorter = |best: (i64, Instant, i64), next| if next < best { next } else { best };
+        let (took, now, start) = attempts.fold(attempt(), shorter);
+        (now, start + took / 2)
+    }
+
     #[inline]
     fn ns(&self, ticks: i64) -> f64 {
         ticks as f64 * self.ns_per_tick
@@ -159,13 +174,13 @@ fn best() -> Clock {
         return system();
     }
     let mut clock = Clock::without_overhead(Source::TimeStampCounter, 1.0);
-    let (began, start) = (Instant::now(), clock.ticks());
+    let (began, start) = clock.with_system_time();
     while began.elapsed() < CALIBRATION {}
-    let (ns, ticks) = (began.elapsed().as_nanos(), clock.ticks() - start);
-    if ticks <= 0 {
+    let (now, end) = clock.with_system_time();
+    if end <= start {
         return system();
     }
-    clock.ns_per_tick = ns as f64 / ticks as f64;
+    clock.ns_per_tick = now.duration_since(began).as_nanos() as f64 / (end - start) as f64;
     clock
 }
 

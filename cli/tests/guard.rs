@@ -31,13 +31,15 @@ fn start(directory: &Path, arguments: &[&str]) -> Child {
     fs::write(&file, vec![1; BYTES]).unwrap();
     let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("cachemaint"));
     command.args(["guard", "--page-cache", "--within", "1ms"]).args(arguments).arg(directory);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let open = format!("/proc/{}/fd", child.id());
     let is_open = || {
         let mut numbers = fs::read_dir(&open).unwrap().flatten();
         numbers.any(|number| fs::read_link(number.path()).is_ok_and(|name| name == file))
     };
     while !is_open() {
+        let ended = child.try_wait().unwrap();
+        assert!(ended.is_none(), "it has not waited for the end: {ended:?}");
         yield_now();
     }
     child

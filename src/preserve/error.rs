@@ -1,7 +1,7 @@
 //! What can go wrong.
 
 use super::format::header::{MAGIC, VERSION};
-use super::format::{METADATA, NAME, TABLE, UNIT};
+use super::format::{METADATA, NAME, UNIT};
 use core::fmt;
 use core::ops::Range;
 
@@ -56,7 +56,7 @@ pub enum Error<E> {
         /// Bytes of the largest free piece.
         largest: u64,
     },
-    /// The table cannot have so many entries.
+    /// The table cannot have more entries.
     TooMany,
     /// There is no blob of this name.
     NotFound,
@@ -132,10 +132,12 @@ pub struct Damage {
 pub enum Part {
     /// One of the two headers that say the same.
     Header,
-    /// The table of blobs, in both copies.
+    /// The root of the table of blobs, in both copies.
     Table,
-    /// One copy of the table, of which the other is whole.
+    /// One copy of a page of the table, of which the other is whole.
     TableCopy,
+    /// A page of the table below the root, in both copies.
+    Page,
     /// An entry of the table.
     Entry,
     /// The history.
@@ -154,6 +156,10 @@ impl Damage {
     const fn remedy(&self) -> &'static str {
         match self.part {
             Part::Table => "without it no blob can be found, so bring the store back from a copy",
+            Part::Page => {
+                "the blobs that it named cannot be found any more, and all others can still be loaded: bring the store \
+                 back from a copy, or put them into a new one"
+            }
             Part::Header | Part::TableCopy | Part::Entry => {
                 "bring the store back from a copy, or put the blobs that can still be loaded into a new one"
             }
@@ -174,7 +180,8 @@ impl fmt::Display for Damage {
         match part {
             Part::Header => f.write_str("a header")?,
             Part::Table => f.write_str("the table, in both copies,")?,
-            Part::TableCopy => f.write_str("one copy of the table")?,
+            Part::TableCopy => f.write_str("one copy of a page of the table")?,
+            Part::Page => f.write_str("a page of the table, in both copies,")?,
             Part::Entry => f.write_str("an entry of the table")?,
             Part::History => f.write_str("the history")?,
             Part::Bytes { at } => write!(f, "the blob from its byte {at} on")?,
@@ -230,9 +237,8 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
                 "the store is full: {needed} bytes are needed in one piece, and the largest free one has \
                  {largest}; delete something, end readers that hold leases, or let the store grow"
             ),
-            Self::TooMany => write!(
-                f,
-                "the store has too many blobs: their names and metadata take more than {TABLE} bytes"
+            Self::TooMany => f.write_str(
+                "the store cannot have more blobs; delete some, or put the others into another store",
             ),
             Self::NotFound => f.write_str("there is no blob of this name"),
             Self::NameTaken => f.write_str("there is a blob of this name already; delete it first"),

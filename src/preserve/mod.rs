@@ -172,6 +172,8 @@ mod open;
 mod origin;
 mod reader;
 #[cfg(feature = "preserve")]
+mod room;
+#[cfg(feature = "preserve")]
 mod seal;
 #[cfg(feature = "preserve")]
 mod space;
@@ -181,7 +183,10 @@ mod store;
 #[cfg(feature = "preserve")]
 mod transaction;
 #[cfg(feature = "preserve")]
+mod tree;
+#[cfg(feature = "preserve")]
 mod verify;
+mod walk;
 #[cfg(feature = "preserve")]
 mod writer;
 

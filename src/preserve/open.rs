@@ -4,12 +4,15 @@ use super::Identity;
 use super::error::{Damage, Error};
 use super::format::header::Header;
 use super::format::history::BOOTS;
-use super::format::table::{self, PREAMBLE, Preamble};
+use super::format::page::root_slot;
+use super::format::table::{self, Preamble};
 use super::format::{data, history, is_unit, key};
 use super::headers;
 use super::origin::{Evidence, Verdict, judge};
+use super::room::Held;
 use super::stamp::{Boot, Origin, Stamp};
 use super::store::{Leased, Store, Ways};
+use super::tree::Changes;
 use super::verify::{Progress, Verification, verify};
 use crate::medium::Medium;
 use crate::tag;
@@ -179,8 +182,8 @@ impl<'p, M: Medium> Options<'p, M> {
             return Err(Error::Unit { unit });
         }
         let size = medium.len() / unit * unit;
-        let table = (PREAMBLE as u64).next_multiple_of(unit);
-        let needed = data(unit) + 4 * table;
+        let root = root_slot(0, 0, unit);
+        let needed = data(unit) + 4 * root;
         if size < needed {
             return Err(Error::TooSmall { size: medium.len(), needed });
         }
@@ -204,6 +207,7 @@ impl<'p, M: Medium> Options<'p, M> {
             history: 0,
             history_tag: tag::of(key::history(identity, 0), &boots),
             history_len: boots.len() as u64,
+            level: 0,
             blobs: 0,
             stamp: self.stamp,
         };
@@ -211,13 +215,13 @@ impl<'p, M: Medium> Options<'p, M> {
         let header = Header {
             generation: 1,
             size,
-            tables: [size - table, size - 2 * table],
+            roots: [size - root, size - 2 * root],
             len: bytes.len() as u64,
-            table_tag: table::seal(&mut bytes, 1),
+            root_tag: table::seal(&mut bytes, 1),
             unit,
             is_sealed: false,
         };
-        let [first, second] = header.tables;
+        let [first, second] = header.roots;
         medium.copy_unfenced(&[(history(0), &boots), (first, &bytes), (second, &bytes)])?;
         headers::create(&*medium, &header)?;
         Ok(Store::take_up(medium, self.ways, size)?.0)
@@ -283,23 +287,24 @@ impl<M: Medium> Store<M> {
         headers::clear_next(&*self.medium, &self.header)?;
         let boots = self.boots_with(stamp, origin, mended)?;
         let bytes: Vec<u8> = boots.iter().flat_map(Boot::bytes).collect();
+        for (at, bytes) in core::mem::take(&mut self.mends) {
+            self.medium.copy_unfenced(&[(at, &bytes)])?;
+        }
         let number = self.preamble.history.wrapping_add(1);
-        self.preamble = Preamble {
+        let preamble = Preamble {
             history: number,
             history_tag: tag::of(key::history(self.preamble.identity, number), &bytes),
             history_len: bytes.len() as u64,
             stamp,
             ..self.preamble
         };
-        let tables = self.claim_tables(self.header.len)?;
-        let items = self.items.iter().map(|(name, item)| (&**name, item));
-        let table = Self::table(&self.preamble, items, self.header.len);
+        let plan = self.tree.plan(&Changes::new(), self.unit()).ok_or(Error::TooMany)?;
         self.medium.copy_unfenced(&[(history(number), &bytes)])?;
         let history = history(number)..history(number) + bytes.len() as u64;
         // Not everybody may flush what a medium keeps for itself: who may not gives the seal up.
         let is_sealed =
             self.header.is_sealed && (self.ways.deep_persist)(&self.medium, history).is_ok();
-        self.publish(table, &tables, is_sealed)?;
+        self.publish(plan, &preamble, &mut Held::default(), is_sealed)?;
         if is_sealed {
             self.deep_persist_header()?;
         }

@@ -4,17 +4,23 @@
 //! has left, so a [`Snapshot`] is whole; but two commits later its space may be used again. What is read is
 //! verified after it was copied, so that a mix is never returned: then it is looked up whether the blob was
 //! replaced, and else it is damage.
+//!
+//! # Work
+//! A snapshot reads the root. To find a blob takes two looks at a page of each level, or three where one copy is damaged:
+//! a page has 32 KiB at most, and a table 16 levels.
 
 use super::Identity;
 use super::error::{Damage, Error, Part};
 use super::format::header::Header;
 use super::format::key::{self, BlobKey};
-use super::format::table::{ENTRY, Entry, PREAMBLE, Preamble};
-use super::format::{CHUNK, NAME, TAG, chunks, history, occupied, tags};
+use super::format::page::LEVELS;
+use super::format::table::{PREAMBLE, Preamble};
+use super::format::{CHUNK, NAME, TAG, chunks, history, tags};
 use super::headers;
 #[cfg(all(feature = "preserve", feature = "std"))]
 use super::lease::Held;
 use super::stamp::{Boot, Stamp};
+use super::walk::{Step, Walk};
 use crate::medium::Readable;
 use crate::tag::{self, Running};
 use core::fmt;
@@ -36,11 +42,24 @@ pub struct Name {
 }
 
 impl Name {
+    pub(super) const EMPTY: Self = Self { bytes: [0; NAME], len: 0 };
+
+    /// Reads a name of so many bytes, which a name can have.
+    pub(super) fn read<R: Readable>(medium: &R, at: u64, len: usize) -> Result<Self, R::Error> {
+        let mut name = Self { len: len as u8, ..Self::EMPTY };
+        medium.read(at, &mut name.bytes[..len])?;
+        Ok(name)
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len.into()]
+    }
+
     /// Its text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         // It was checked when it was read.
-        core::str::from_utf8(&self.bytes[..self.len.into()]).unwrap_or_default()
+        core::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 }
 
@@ -87,7 +106,7 @@ pub struct Info {
     pub(super) tag: u64,
     /// Where its metadata is.
     #[cfg_attr(feature = "serde", serde(skip))]
-    metadata_at: u64,
+    pub(super) metadata_at: u64,
 }
 
 impl Info {
@@ -105,7 +124,11 @@ impl Info {
 }
 
 /// Returns the tag of a range of the medium.
-fn tag_of<R: Readable>(medium: &R, key: u64, range: Range<u64>) -> Result<u64, R::Error> {
+pub(super) fn tag_of<R: Readable>(
+    medium: &R,
+    key: u64,
+    range: Range<u64>,
+) -> Result<u64, R::Error> {
     let mut running = Running::new(key);
     append(medium, range, &mut running)?;
     Ok(running.finish())
@@ -128,13 +151,13 @@ fn append<R: Readable>(
     Ok(())
 }
 
-/// Returns true if the table of a header, or its copy, is at a place, as it was committed.
-fn is_table<R: Readable>(medium: &R, header: &Header, at: u64) -> Result<bool, R::Error> {
+/// Returns true if the root of a header, or its copy, is at a place, as it was committed.
+fn is_root<R: Readable>(medium: &R, header: &Header, at: u64) -> Result<bool, R::Error> {
     let mut bytes = [0; TAG as usize];
     medium.read(at, &mut bytes)?;
     let tag = u64::from_le_bytes(bytes);
-    let (key, rest) = (key::table(header.generation), at + TAG..at + header.len);
-    Ok(tag as u32 == header.table_tag && tag_of(medium, key, rest)? == tag)
+    let (key, rest) = (key::root(header.generation), at + TAG..at + header.len);
+    Ok(tag as u32 == header.root_tag && tag_of(medium, key, rest)? == tag)
 }
 
 /// A store that is read, beside a writer or without one.
@@ -189,7 +212,8 @@ impl<R: Readable> Reader<R> {
     /// What is there, in the order of names.
     ///
     /// # Errors
-    /// As [`Snapshot::of`]; [`Error::Damaged`], if an entry cannot be.
+    /// As [`Snapshot::of`]; [`Error::Damaged`], if a page of the table is damaged in both copies or was forged.
+    /// [`Snapshot::entries`] goes on behind such a page.
     #[cfg(feature = "preserve")]
     pub fn list(&self) -> Result<alloc::vec::Vec<Info>, Error<R::Error>> {
         self.until_it_lasts(|reader| reader.snapshot()?.entries().collect())
@@ -240,8 +264,8 @@ impl<R: Readable> Reader<R> {
 pub struct Snapshot<'r, R: Readable> {
     medium: &'r R,
     pub(super) header: Header,
-    /// The copy of the table that is read.
-    table: u64,
+    /// The copy of the root that is read.
+    root: u64,
     pub(super) preamble: Preamble,
 }
 
@@ -255,11 +279,11 @@ impl<'r, R: Readable> Snapshot<'r, R> {
     /// The last commit's.
     ///
     /// # Errors
-    /// If there is no store, or one of another version; if all headers, or both copies of the table, are damaged or
-    /// the medium ends before them; if the medium fails.
+    /// If there is no store, or one of another version; if all headers, or both copies of the table's root, are damaged
+    /// or the medium ends before them; if the medium fails.
     ///
     /// # Cost
-    /// The table is read.
+    /// The root of the table is read.
     pub fn of(medium: &'r R) -> Result<Self, Error<R::Error>> {
         let mut header = headers::load(medium)?;
         for _ in 0..ATTEMPTS {
@@ -278,21 +302,25 @@ impl<'r, R: Readable> Snapshot<'r, R> {
     }
 
     fn with(medium: &'r R, header: Header) -> Result<Self, Error<R::Error>> {
-        let Header { tables, len, .. } = header;
-        let (size, needed) = (medium.len(), tables[0].max(tables[1]) + len);
-        for table in tables.into_iter().filter(|table| table + len <= size) {
-            if is_table(medium, &header, table)? {
+        let Header { roots, len, .. } = header;
+        let (size, needed) = (medium.len(), roots[0].max(roots[1]) + len);
+        for root in roots.into_iter().filter(|root| root + len <= size) {
+            if is_root(medium, &header, root)? {
                 let mut bytes = [0; PREAMBLE];
-                medium.read(table, &mut bytes)?;
-                let preamble = Preamble::read(&bytes);
-                let snapshot = Self { medium, header, table, preamble };
-                return if snapshot.is_current()? { Ok(snapshot) } else { Err(Error::Replaced) };
+                medium.read(root, &mut bytes)?;
+                let snapshot = Self { medium, header, root, preamble: Preamble::read(&bytes) };
+                if !snapshot.is_current()? {
+                    return Err(Error::Replaced);
+                }
+                if snapshot.preamble.level < LEVELS {
+                    return Ok(snapshot);
+                }
             }
         }
         if size < needed {
             return Err(Error::Truncated { size, needed });
         }
-        Err(Error::Damaged(Damage { part: Part::Table, offset: tables[0], len }))
+        Err(Error::Damaged(Damage { part: Part::Table, offset: roots[0], len }))
     }
 
     /// Whether no commit came after it. What was read before of its table, and of its blobs, is its own then:
@@ -306,9 +334,13 @@ impl<'r, R: Readable> Snapshot<'r, R> {
         Ok(headers::load(self.medium)?.generation == self.header.generation)
     }
 
-    #[cfg(feature = "preserve")]
     pub(super) const fn medium(&self) -> &'r R {
         self.medium
+    }
+
+    /// The entries or children of the root.
+    pub(super) const fn root(&self) -> Range<u64> {
+        self.root + PREAMBLE as u64..self.root + self.header.len
     }
 
     /// What the store is known by.
@@ -347,26 +379,26 @@ impl<'r, R: Readable> Snapshot<'r, R> {
         self.header.size
     }
 
-    /// What is there, in the order of names.
+    /// Returns what is there, in the order of names.
     #[must_use]
-    pub fn entries(&self) -> Entries<'_, R> {
-        let at = self.table + PREAMBLE as u64;
-        Entries { snapshot: self, at, left: self.preamble.blobs, last: None }
+    pub const fn entries(&self) -> Entries<'_, R> {
+        Entries(Walk::new(self))
     }
 
-    /// The blob of a name, if there is one.
+    /// Returns the blob of a name, if there is one.
     ///
     /// # Errors
-    /// [`Error::Replaced`], if there was another commit; [`Error::Damaged`], if the table was forged and an entry is
-    /// impossible; if the medium fails.
+    /// [`Error::Replaced`], if there was another commit; [`Error::Damaged`], if both copies of the page that would name
+    /// it are damaged, or the table was forged; if the medium fails.
+    ///
+    /// # Cost
+    /// A page of each level of the table is read.
     pub fn find(&self, name: &str) -> Result<Option<Info>, Error<R::Error>> {
-        for info in self.entries() {
-            let info = info?;
-            if info.name.as_str() >= name {
-                return Ok((info.name.as_str() == name).then_some(info));
-            }
+        match Walk::find(self, name) {
+            Err(Error::Medium(error)) => Err(Error::Medium(error)),
+            found if self.is_current()? => found,
+            _ => Err(Error::Replaced),
         }
-        Ok(None)
     }
 
     /// The blob of a name, to be read.
@@ -411,81 +443,30 @@ impl<'r, R: Readable> Snapshot<'r, R> {
         Ok(Boots { medium: self.medium, at: offset, end: offset + len })
     }
 
-    /// Whether a copy of the table is whole.
+    /// Returns true if a copy of the root is whole.
     #[cfg(feature = "preserve")]
     pub(super) fn is_whole(&self, copy: u64) -> Result<bool, R::Error> {
         let is_there = copy + self.header.len <= self.medium.len();
-        Ok(is_there && is_table(self.medium, &self.header, copy)?)
+        Ok(is_there && is_root(self.medium, &self.header, copy)?)
     }
 }
 
-/// What a [`Snapshot`] holds, in the order of names.
+/// The blobs of a [`Snapshot`], in the order of names.
+///
+/// A page of the table that is damaged in both copies is an error in the place of the blobs that it named. Those of other
+/// pages follow. After any other error there is none.
 #[derive(Debug)]
-pub struct Entries<'s, R: Readable> {
-    snapshot: &'s Snapshot<'s, R>,
-    at: u64,
-    left: u64,
-    last: Option<Name>,
-}
-
-impl<R: Readable> Entries<'_, R> {
-    fn read(&mut self) -> Result<Option<Info>, R::Error> {
-        let Snapshot { medium, ref header, table, .. } = *self.snapshot;
-        let end = table + header.len;
-        let mut bytes = [0; ENTRY];
-        if self.at + ENTRY as u64 > end {
-            return Ok(None);
-        }
-        medium.read(self.at, &mut bytes)?;
-        let Some(entry) = Entry::read(&bytes).filter(|entry| self.at + entry.size() <= end) else {
-            return Ok(None);
-        };
-        let mut name = Name { bytes: [0; NAME], len: entry.name as u8 };
-        let name_at = self.at + ENTRY as u64;
-        medium.read(name_at, &mut name.bytes[..entry.name])?;
-        let is_text = core::str::from_utf8(&name.bytes[..entry.name]).is_ok();
-        let is_sorted = self.last.is_none_or(|last| last.as_str() < name.as_str());
-        let lies_within =
-            occupied(entry.len, header.unit).is_some_and(|bytes| header.holds(entry.at, bytes));
-        // By it a writer tells what it has put itself, and may give up.
-        let is_committed = entry.generation <= header.generation;
-        if !(is_text && is_sorted && lies_within && is_committed) {
-            return Ok(None);
-        }
-        self.at += entry.size();
-        self.last = Some(name);
-        Ok(Some(Info {
-            name,
-            version: entry.version,
-            len: entry.len,
-            metadata: entry.metadata,
-            generation: entry.generation,
-            seconds: entry.seconds,
-            offset: entry.at,
-            tag: entry.tag,
-            metadata_at: name_at + entry.name as u64,
-        }))
-    }
-}
+pub struct Entries<'s, R: Readable>(Walk<'s, R>);
 
 impl<R: Readable> Iterator for Entries<'_, R> {
     type Item = Result<Info, Error<R::Error>>;
 
-    /// The next one: [`Error::Replaced`], if there was another commit. After an error there is none.
+    /// The next one: [`Error::Replaced`], if there was another commit.
     fn next(&mut self) -> Option<Self::Item> {
-        self.left = self.left.checked_sub(1)?;
-        let found = self.read();
-        if !matches!(found, Ok(Some(_))) {
-            self.left = 0;
-        }
-        let Snapshot { header, table, .. } = self.snapshot;
-        let len = table + header.len - self.at;
-        let damage = Damage { part: Part::Entry, offset: self.at, len };
-        Some(match (found, self.snapshot.is_current()) {
-            (Err(error), _) => Err(Error::Medium(error)),
-            (_, Err(error)) => Err(error),
-            (_, Ok(false)) => Err(Error::Replaced),
-            (Ok(info), Ok(true)) => info.ok_or(Error::Damaged(damage)),
+        self.0.find_map(|step| match step {
+            Ok(Step::Page(_)) => None,
+            Ok(Step::Entry(info)) => Some(Ok(info)),
+            Err(error) => Some(Err(error)),
         })
     }
 }

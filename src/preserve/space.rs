@@ -1,38 +1,47 @@
-//! Which bytes of a store are in use. It is worked out from the table, so there is nothing to leak.
+//! Free space of a store. It is computed from the table when a store is opened, so nothing can leak.
+//!
+//! # Work
+//! Each operation takes logarithmic time in the number of free pieces, and looks besides at each piece that a lease is on
+//! or that an alignment above the unit keeps from being used.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use core::ops::Range;
 
-/// What is free. What is in use lies between.
+/// The free space. The space in use lies between.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Space {
-    /// Free pieces by where they begin, of which no two touch.
+    /// Free pieces by their beginnings. No two touch.
     gaps: BTreeMap<u64, u64>,
-    /// All that can be used.
+    /// The same pieces by length, then by beginning.
+    by_len: BTreeSet<(u64, u64)>,
+    /// Bytes of all of them.
+    free: u64,
+    /// The range that can be used.
     bounds: Range<u64>,
     unit: u64,
 }
 
-/// From which end something is placed.
+/// The end of a free piece that is used first. In both cases the piece is the smallest one that is large enough, and of
+/// several the first one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum From {
-    /// Blobs: in the first place that is large enough.
+    /// For blobs.
     Begin,
-    /// Tables, which come and go with each commit, so that they do not part what is free.
+    /// For pages of the table, which come and go with each commit, so that they do not divide the free space.
     End,
 }
 
-/// Whether something of a free range may not be used yet: the first such part of it.
+/// Asks if something of a free range may not be used yet, and returns the first such part of it.
 pub(super) type Leased<'l, E> = dyn Fn(&Range<u64>) -> Result<Option<Range<u64>>, E> + 'l;
 
 impl Space {
     pub(super) fn new(bounds: Range<u64>, unit: u64) -> Self {
-        let mut space = Self { gaps: BTreeMap::new(), bounds: bounds.clone(), unit };
+        let mut space = Self { bounds: bounds.clone(), unit, ..Self::default() };
         space.insert(bounds);
         space
     }
 
-    /// There is more of it now.
+    /// Adds the space up to `end`.
     #[cfg(feature = "dax")]
     pub(super) fn extend_to(&mut self, end: u64) {
         let more = self.bounds.end..end;
@@ -40,7 +49,7 @@ impl Space {
         self.give(&more);
     }
 
-    /// Takes a range that must be free; whether it was.
+    /// Takes a range. Returns false if it was not free.
     pub(super) fn take(&mut self, range: Range<u64>) -> bool {
         if range.is_empty() {
             return true;
@@ -48,7 +57,7 @@ impl Space {
         let Some(gap) = self.last(range.start).filter(|gap| range.end <= gap.end) else {
             return false;
         };
-        self.gaps.remove(&gap.start);
+        self.remove(&gap);
         self.insert(gap.start..range.start);
         self.insert(range.end..gap.end);
         true
@@ -61,7 +70,7 @@ impl Space {
         }
         let mut free = range.clone();
         while let Some(gap) = self.last(free.end).filter(|gap| gap.end >= free.start) {
-            self.gaps.remove(&gap.start);
+            self.remove(&gap);
             free = free.start.min(gap.start)..free.end.max(gap.end);
         }
         self.insert(free);
@@ -72,48 +81,35 @@ impl Space {
         self.give(&(end..range.end));
     }
 
-    /// The last free piece that begins at a place or before it.
+    /// Returns the last free piece that begins at a place or before it.
     fn last(&self, at: u64) -> Option<Range<u64>> {
         self.gaps.range(..=at).next_back().map(|(start, end)| *start..*end)
     }
 
     fn insert(&mut self, gap: Range<u64>) {
         if !gap.is_empty() {
+            let len = gap.end - gap.start;
             self.gaps.insert(gap.start, gap.end);
+            self.by_len.insert((len, gap.start));
+            self.free += len;
         }
     }
 
-    /// What is free, in order.
-    fn gaps(&self) -> impl DoubleEndedIterator<Item = Range<u64>> {
-        self.gaps.iter().map(|(start, end)| *start..*end)
+    fn remove(&mut self, gap: &Range<u64>) {
+        let len = gap.end - gap.start;
+        self.gaps.remove(&gap.start);
+        self.by_len.remove(&(len, gap.start));
+        self.free -= len;
     }
 
-    /// The first or last of what may be used that `fits` takes, and what it takes of it.
-    fn find<T, E>(
-        &self,
-        from: From,
-        fits: impl Fn(Range<u64>) -> Option<T>,
-        leased: &Leased<'_, E>,
-    ) -> Result<Option<T>, E> {
-        // To ask for leases can be a call of the operating system: not for what would not fit without any.
-        let mut gaps = self.gaps().filter(|gap| fits(gap.clone()).is_some());
-        let next = || match from {
-            From::Begin => gaps.next(),
-            From::End => gaps.next_back(),
-        };
-        for gap in core::iter::from_fn(next) {
-            let mut found = None;
-            for part in usable(gap, self.unit, leased) {
-                found = fits(part?).or(found);
-                if found.is_some() && from == From::Begin {
-                    break;
-                }
-            }
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-        Ok(None)
+    /// Returns the free pieces of at least so many bytes that an aligned range of them may fit in, the smallest first.
+    ///
+    /// Those that are certain to have room come before those that alignment may make too small: of these there may be
+    /// many.
+    fn candidates(&self, bytes: u64, alignment: u64) -> impl Iterator<Item = Range<u64>> {
+        let certain = bytes.saturating_add(alignment.saturating_sub(self.unit));
+        let smaller = self.by_len.range((bytes, 0)..(certain, 0));
+        self.by_len.range((certain, 0)..).chain(smaller).map(|(len, start)| *start..start + len)
     }
 
     /// Takes so many bytes in one piece that begins at a multiple of `alignment`; else says how many there are
@@ -125,7 +121,7 @@ impl Space {
         from: From,
         leased: &Leased<'_, E>,
     ) -> Result<Result<Range<u64>, u64>, E> {
-        let fits = |gap: Range<u64>| {
+        let fits = |gap: &Range<u64>| {
             let start = match from {
                 From::Begin => gap.start.checked_next_multiple_of(alignment)?,
                 From::End => gap.end.checked_sub(bytes)? / alignment * alignment,
@@ -133,7 +129,25 @@ impl Space {
             let range = start..start.checked_add(bytes)?;
             (gap.start <= range.start && range.end <= gap.end).then_some(range)
         };
-        let Some(range) = self.find(from, fits, leased)? else {
+        // An empty blob needs no place, but one that lies in the store.
+        if bytes == 0 {
+            let start = self.bounds.start.next_multiple_of(alignment);
+            return Ok(if start <= self.bounds.end { Ok(start..start) } else { Err(0) });
+        }
+        let mut found = None;
+        // To ask for leases can be a call of the operating system: only where there is room without any.
+        for gap in self.candidates(bytes, alignment).filter(|gap| fits(gap).is_some()) {
+            for part in usable(gap, self.unit, leased) {
+                found = fits(&part?).or(found);
+                if found.is_some() && from == From::Begin {
+                    break;
+                }
+            }
+            if found.is_some() {
+                break;
+            }
+        }
+        let Some(range) = found else {
             let largest = self.largest(1, leased)?;
             return Ok(Err(largest.end - largest.start));
         };
@@ -152,24 +166,29 @@ impl Space {
         Ok(range)
     }
 
-    /// The largest piece from a multiple of `alignment` on that may be used.
+    /// Returns the largest piece from a multiple of `alignment` on that may be used.
     fn largest<E>(&self, alignment: u64, leased: &Leased<'_, E>) -> Result<Range<u64>, E> {
-        // Nothing is in nothing, but where it is must lie in the store.
+        // An empty one must lie in the store, too.
         let mut largest = self.bounds.start..self.bounds.start;
-        for part in self.gaps().flat_map(|gap| usable(gap, self.unit, leased)) {
-            let part = part?;
-            let start = part.start.checked_next_multiple_of(alignment).unwrap_or(part.end);
-            if part.end.saturating_sub(start) > largest.end - largest.start {
-                largest = start..part.end;
+        for (len, start) in self.by_len.iter().rev() {
+            if *len <= largest.end - largest.start {
+                break;
+            }
+            for part in usable(*start..start + len, self.unit, leased) {
+                let part = part?;
+                let start = part.start.checked_next_multiple_of(alignment).unwrap_or(part.end);
+                if part.end.saturating_sub(start) > largest.end - largest.start {
+                    largest = start..part.end;
+                }
             }
         }
         Ok(largest)
     }
 
-    /// Bytes that are free, and of these the largest piece that may be used.
+    /// Returns the number of free bytes, and of the largest piece that may be used.
     pub(super) fn free<E>(&self, leased: &Leased<'_, E>) -> Result<(u64, u64), E> {
         let largest = self.largest(1, leased)?;
-        Ok((self.gaps().map(|gap| gap.end - gap.start).sum(), largest.end - largest.start))
+        Ok((self.free, largest.end - largest.start))
     }
 
     /// Bytes that can be used in all.

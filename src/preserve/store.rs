@@ -1,19 +1,22 @@
-//! The store that is written: what is in it, and how a table is put in place of another.
+//! The store that is written: what is in it, and how pages of the table are put in place of others.
 
 use super::Identity;
 use super::error::{Damage, Error, Part};
 use super::format::header::{BYTES, Header};
-use super::format::table::{Entry, PREAMBLE, Preamble, seal};
-use super::format::{TABLE, data, headers as places_of, occupied};
+use super::format::page::{root_slot, slot};
+use super::format::table::{PREAMBLE, Preamble, seal};
+use super::format::{data, headers as places_of, key, occupied};
 use super::headers;
 use super::lease::Leases;
-use super::reader::{Info, Reader, Snapshot};
+use super::reader::{Reader, Snapshot};
+use super::room::{Held, Touched};
 use super::space::{From, Space};
 use super::stamp::Stamp;
 use super::transaction::Transaction;
-use crate::medium::Medium;
-use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use super::tree::{Key, Overlay, Page, Tree};
+use super::walk::{Step, Walk};
+use crate::medium::{Medium, Readable};
+use crate::tag;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -51,40 +54,6 @@ impl<M: Medium> fmt::Debug for Ways<M> {
     }
 }
 
-/// A blob, as the table has it.
-#[derive(Clone, Debug)]
-pub(super) struct Item {
-    pub(super) at: u64,
-    pub(super) len: u64,
-    pub(super) version: u64,
-    pub(super) generation: u64,
-    pub(super) seconds: u64,
-    pub(super) tag: u64,
-    pub(super) metadata: Box<[u8]>,
-}
-
-impl Item {
-    fn new(info: &Info, metadata: Box<[u8]>) -> Self {
-        let Info { version, len, generation, seconds, offset, tag, .. } = *info;
-        Self { at: offset, len, version, generation, seconds, tag, metadata }
-    }
-
-    /// All that belongs to it.
-    pub(super) fn range(&self, unit: u64) -> Range<u64> {
-        // There was room for it.
-        self.at..self.at + occupied(self.len, unit).unwrap_or(0)
-    }
-
-    const fn entry(&self, name: &str) -> Entry {
-        let Self { at, len, version, generation, seconds, tag, .. } = *self;
-        let (name, metadata) = (name.len(), self.metadata.len());
-        Entry { at, len, version, generation, seconds, tag, name, metadata }
-    }
-}
-
-/// What a table is made of.
-pub(super) type Items = BTreeMap<Box<str>, Item>;
-
 /// A store of named blobs that is written. See the [module](super).
 #[derive(Debug)]
 pub struct Store<M: Medium> {
@@ -96,8 +65,10 @@ pub struct Store<M: Medium> {
     /// Bytes that the next commit has.
     pub(super) size: u64,
     pub(super) preamble: Preamble,
-    pub(super) items: Items,
+    pub(super) tree: Tree,
     pub(super) space: Space,
+    /// Bytes of pages that are to be written over damaged copies of them.
+    pub(super) mends: Vec<(u64, Vec<u8>)>,
     /// Whether a commit failed where it is not known what it left.
     pub(super) has_failed: bool,
 }
@@ -124,37 +95,21 @@ impl<M: Medium> Store<M> {
     ) -> Result<(Self, Vec<Damage>), Error<M::Error>> {
         let snapshot = Snapshot::of(&*medium)?;
         let (header, preamble) = (snapshot.header, snapshot.preamble);
-        let mut space = Space::new(data(header.unit)..size, header.unit);
-        let mut items = Items::new();
-        let mut take = |range: Range<u64>, part: Part| {
-            let (offset, len, needed) = (range.start, range.end - range.start, range.end);
-            if needed > size {
-                return Err(Error::Truncated { size, needed });
-            }
-            if space.take(range) {
-                Ok(())
-            } else {
-                Err(Error::Damaged(Damage { part, offset, len }))
-            }
-        };
-        let mut damage: Vec<Damage> = headers::damaged(&*medium, &header)?.collect();
-        for offset in header.tables {
-            let (part, len) = (Part::TableCopy, header.len);
-            take(offset..offset + len.next_multiple_of(header.unit), part)?;
-            if !snapshot.is_whole(offset)? {
-                damage.push(Damage { part, offset, len });
+        let mut loading = Loading::new(&snapshot, size)?;
+        for step in Walk::new(&snapshot) {
+            match step? {
+                Step::Page(page) => loading.page(&snapshot, &page)?,
+                Step::Entry(info) => {
+                    // There was room for it.
+                    let bytes = occupied(info.len, header.unit).unwrap_or(0);
+                    loading.take(info.offset..info.offset + bytes, Part::Entry)?;
+                }
             }
         }
-        for info in snapshot.entries() {
-            let info = info?;
-            let mut metadata = alloc::vec![0; info.metadata];
-            snapshot.metadata(&info, &mut metadata)?;
-            let item = Item::new(&info, metadata.into());
-            take(item.range(header.unit), Part::Entry)?;
-            items.insert(info.name.as_str().into(), item);
-        }
+        let Loading { tree, space, damage, mends, .. } = loading;
         let (leases, has_failed) = (Leases::default(), false);
-        let store = Self { medium, ways, leases, header, size, preamble, items, space, has_failed };
+        let store =
+            Self { medium, ways, leases, header, size, preamble, tree, space, mends, has_failed };
         Ok((store, damage))
     }
 
@@ -215,16 +170,18 @@ impl<M: Medium> Store<M> {
     /// # Errors
     /// If the medium cannot tell which leases there are.
     pub fn capacity(&self) -> Result<Capacity, Error<M::Error>> {
-        let (free, _) = self.space.free(&|range| self.leased(range))?;
-        // Room is kept for two copies of the next table, and for two of the one after it.
+        let leased = leased(&*self.medium, &self.ways, &self.leases);
+        let (free, _) = self.space.free(&leased)?;
+        // Room is kept for the pages that a put writes, and for those of a deletion after it.
         let mut space = self.space.clone();
-        for _ in 0..4 {
-            let (bytes, unit) = (self.header.len.next_multiple_of(self.unit()), self.unit());
-            if space.claim(bytes, unit, From::End, &|range| self.leased(range))?.is_err() {
+        let mut touched = Touched::default();
+        touched.resize(&self.tree, self.unit(), (&[], 0, 0));
+        for bytes in touched.places(&self.tree, self.unit(), true).bytes(self.unit()) {
+            if space.claim(bytes, self.unit(), From::End, &leased)?.is_err() {
                 return Ok(Capacity { total: space.len(), free, largest: 0 });
             }
         }
-        let (_, largest) = space.free(&|range| self.leased(range))?;
+        let (_, largest) = space.free(&leased)?;
         Ok(Capacity { total: space.len(), free, largest })
     }
 
@@ -232,32 +189,9 @@ impl<M: Medium> Store<M> {
         self.header.unit
     }
 
-    /// The first part of a range that a lease is on.
-    pub(super) fn leased(&self, range: &Range<u64>) -> Result<Option<Range<u64>>, M::Error> {
-        leased(&*self.medium, &self.ways, &self.leases)(range)
-    }
-
     pub(super) fn stamp(&self) -> Stamp {
         let stamp = self.preamble.stamp;
         Stamp { seconds: self.ways.seconds.map_or(stamp.seconds, |now| now()), ..stamp }
-    }
-
-    /// Takes two places for a table of so many bytes.
-    pub(super) fn claim_tables(&mut self, len: u64) -> Result<[Range<u64>; 2], Error<M::Error>> {
-        if len > TABLE {
-            return Err(Error::TooMany);
-        }
-        let (bytes, unit) = (len.next_multiple_of(self.unit()), self.unit());
-        let first = self.claim(bytes, unit, From::End)?;
-        let second = self.claim(bytes, unit, From::End);
-        let second = second.inspect_err(|_| self.space.give(&first))?;
-        Ok([first, second])
-    }
-
-    pub(super) fn give_tables(&mut self, tables: &[Range<u64>; 2]) {
-        for table in tables {
-            self.space.give(table);
-        }
     }
 
     pub(super) fn claim(
@@ -278,59 +212,105 @@ impl<M: Medium> Store<M> {
         Ok(space.claim_largest(alignment, &leased)?)
     }
 
-    /// Returns the bytes of a table, without its tag.
-    pub(super) fn table<'i>(
-        preamble: &Preamble,
-        items: impl Iterator<Item = (&'i str, &'i Item)>,
-        len: u64,
-    ) -> Vec<u8> {
-        let mut table = Vec::with_capacity(len as usize);
-        table.resize(PREAMBLE, 0);
-        let mut blobs = 0;
-        for (name, item) in items {
-            let entry = item.entry(name);
-            let end = table.len() + entry.size() as usize;
-            table.extend_from_slice(&entry.bytes());
-            table.extend_from_slice(name.as_bytes());
-            table.extend_from_slice(&item.metadata);
-            table.resize(end, 0);
-            blobs += 1;
-        }
-        table[..PREAMBLE].copy_from_slice(&Preamble { blobs, ..*preamble }.bytes());
-        table
-    }
-
-    /// Puts a table in place of the last one: two fences. What was written for it before is durable then, too.
+    /// Puts the pages of a plan in place of those before: two fences. What was written for them before is durable then,
+    /// too.
     ///
     /// Nothing has changed if the first round fails; what is there when the second one does is not known.
     pub(super) fn publish(
         &mut self,
-        mut table: Vec<u8>,
-        places: &[Range<u64>; 2],
+        mut plan: Vec<Overlay>,
+        preamble: &Preamble,
+        held: &mut Held,
         is_sealed: bool,
     ) -> Result<(), Error<M::Error>> {
-        let tables = [places[0].start, places[1].start];
         let generation = self.header.next_generation().ok_or(Error::WornOut)?;
+        let mut pages = Vec::new();
+        let written = self.write(&mut plan, preamble, held, &mut pages, is_sealed);
+        let (len, root_tag) = written.inspect_err(|_| {
+            for Written { place, .. } in &pages {
+                self.space.give(place);
+            }
+        })?;
+        let roots = [1, 2].map(|back| pages[pages.len() - back].place.start);
         let header = Header {
             generation,
             size: self.size,
-            tables,
-            len: table.len() as u64,
-            table_tag: seal(&mut table, generation),
+            roots: [roots[1], roots[0]],
+            len,
+            root_tag,
             is_sealed,
             ..self.header
         };
-        self.medium.copy_unfenced(&[(tables[0], &table), (tables[1], &table)])?;
-        self.medium.fence();
-        if is_sealed {
-            places.iter().try_for_each(|place| {
-                (self.ways.deep_persist)(&self.medium, place.start..place.start + header.len)
-            })?;
-        }
         headers::store(&*self.medium, &header).inspect_err(|_| self.has_failed = true)?;
         self.medium.fence();
-        self.replace(header, places);
+        self.replace(header, plan);
+        self.preamble = *preamble;
         Ok(())
+    }
+
+    /// Gives the pages of a plan their places, and makes them durable. Returns the length of the root and the half of its
+    /// tag that the header has. The last two that were written are those of the root.
+    fn write(
+        &mut self,
+        plan: &mut [Overlay],
+        preamble: &Preamble,
+        held: &mut Held,
+        pages: &mut Vec<Written>,
+        is_sealed: bool,
+    ) -> Result<(u64, u32), Error<M::Error>> {
+        let (generation, unit) = (self.header.generation + 1, self.unit());
+        let top = plan.len() - 1;
+        for level in 0..top {
+            let names: Vec<Key> = plan[level].keys().cloned().collect();
+            for name in names {
+                let Some(Some(page)) = plan[level].get(&name) else { continue };
+                let bytes: Arc<[u8]> = self.tree.bytes(plan, level, &name, page).into();
+                let tag = tag::of(key::page(preamble.identity, level), &bytes);
+                let len = bytes.len() as u64;
+                let places = self.place(&bytes, slot(level, len, unit), held, pages)?;
+                if let Some(Some(page)) = plan[level].get_mut(&name) {
+                    (page.places, page.tag, page.len) = (places, tag, len);
+                }
+            }
+        }
+        let mut root = Preamble { level: top, ..*preamble }.bytes().to_vec();
+        if let Some(Some(page)) = plan[top].get(&[][..]) {
+            root.extend(self.tree.bytes(plan, top, &[], page));
+        }
+        let root_tag = seal(&mut root, generation);
+        let bytes = root_slot(top, (root.len() - PREAMBLE) as u64, unit);
+        let len = root.len() as u64;
+        self.place(&root.into(), bytes, held, pages)?;
+        let parts: Vec<(u64, &[u8])> =
+            pages.iter().map(|page| (page.place.start, &*page.bytes)).collect();
+        self.medium.copy_unfenced(&parts)?;
+        self.medium.fence();
+        if is_sealed {
+            parts.iter().try_for_each(|(at, bytes)| {
+                (self.ways.deep_persist)(&self.medium, *at..at + bytes.len() as u64)
+            })?;
+        }
+        Ok((len, root_tag))
+    }
+
+    /// Finds two places for a page, one of which may be held for it.
+    fn place(
+        &mut self,
+        bytes: &Arc<[u8]>,
+        slot: u64,
+        held: &mut Held,
+        pages: &mut Vec<Written>,
+    ) -> Result<[u64; 2], Error<M::Error>> {
+        let mut places = [0; 2];
+        for at in &mut places {
+            if let Some(held) = held.release(slot) {
+                self.space.give(&held);
+            }
+            let place = self.claim(slot, self.unit(), From::End)?;
+            *at = place.start;
+            pages.push(Written { place, bytes: Arc::clone(bytes) });
+        }
+        Ok(places)
     }
 
     /// Makes the header that holds durable as far as the medium goes.
@@ -347,18 +327,109 @@ impl<M: Medium> Store<M> {
         self.space.extend_to(self.size);
     }
 
-    /// Takes a table for the one that holds.
-    fn replace(&mut self, header: Header, places: &[Range<u64>; 2]) {
-        let bytes = self.header.len.next_multiple_of(self.unit());
-        for old in self.header.tables {
-            self.space.give(&(old..old + bytes));
+    /// Takes the pages of a plan for those that hold.
+    fn replace(&mut self, header: Header, plan: Vec<Overlay>) {
+        let unit = self.unit();
+        let root = root_slot(self.tree.top(), self.header.len - PREAMBLE as u64, unit);
+        for at in self.header.roots {
+            self.space.give(&(at..at + root));
         }
-        let bytes = header.len.next_multiple_of(header.unit);
-        for place in places {
-            self.space.shorten(place, place.start + bytes);
+        for (level, page) in self.tree.apply(plan) {
+            for at in page.places {
+                self.space.give(&(at..at + slot(level, page.len, unit)));
+            }
         }
         self.header = header;
     }
+}
+
+/// A copy of a page that is to be written.
+struct Written {
+    place: Range<u64>,
+    bytes: Arc<[u8]>,
+}
+
+/// A store that is taken up.
+struct Loading {
+    size: u64,
+    tree: Tree,
+    space: Space,
+    damage: Vec<Damage>,
+    mends: Vec<(u64, Vec<u8>)>,
+    /// The names of the last pages of each level.
+    names: Vec<Key>,
+}
+
+impl Loading {
+    fn new<M: Medium>(snapshot: &Snapshot<'_, M>, size: u64) -> Result<Self, Error<M::Error>> {
+        let (header, top) = (&snapshot.header, snapshot.preamble.level);
+        let mut tree = Tree::default();
+        tree.levels.resize_with(top + 1, Default::default);
+        let mut loading = Self {
+            size,
+            tree,
+            space: Space::new(data(header.unit)..size, header.unit),
+            damage: headers::damaged(snapshot.medium(), header)?.collect(),
+            mends: Vec::new(),
+            names: alloc::vec![Key::default(); top + 1],
+        };
+        let len = header.len - PREAMBLE as u64;
+        for offset in header.roots {
+            let part = Part::TableCopy;
+            loading.take(offset..offset + root_slot(top, len, header.unit), part)?;
+            if !snapshot.is_whole(offset)? {
+                loading.damage.push(Damage { part, offset, len: header.len });
+            }
+        }
+        let entries = if top == 0 { read(snapshot, snapshot.root())? } else { Vec::new() };
+        let root = Page { len, entries: entries.into(), ..Page::default() };
+        loading.tree.levels[top].insert(Key::default(), root);
+        Ok(loading)
+    }
+
+    /// Takes a range, which nothing else may have.
+    fn take<E>(&mut self, range: Range<u64>, part: Part) -> Result<(), Error<E>> {
+        let (offset, len, needed) = (range.start, range.end - range.start, range.end);
+        if needed > self.size {
+            return Err(Error::Truncated { size: self.size, needed });
+        }
+        if self.space.take(range) {
+            Ok(())
+        } else {
+            Err(Error::Damaged(Damage { part, offset, len }))
+        }
+    }
+
+    fn page<M: Medium>(
+        &mut self,
+        snapshot: &Snapshot<'_, M>,
+        page: &super::walk::Page,
+    ) -> Result<(), Error<M::Error>> {
+        let (level, child, part) = (page.level, page.child, Part::TableCopy);
+        let bytes = read(snapshot, page.at..page.at + child.len)?;
+        for offset in child.places {
+            self.take(offset..offset + slot(level, child.len, snapshot.header.unit), part)?;
+            if !snapshot.is_page(level, &child, offset)? {
+                self.damage.push(Damage { part, offset, len: child.len });
+                self.mends.push((offset, bytes.clone()));
+            }
+        }
+        // The first page has the name of the page above.
+        let is_first = page.name.as_bytes().is_empty();
+        let name =
+            if is_first { self.names[level + 1].clone() } else { page.name.as_bytes().into() };
+        self.names[level].clone_from(&name);
+        let entries = if level == 0 { bytes.into() } else { Key::default() };
+        let page = Page { places: child.places, tag: child.tag, len: child.len, entries };
+        self.tree.levels[level].insert(name, page);
+        Ok(())
+    }
+}
+
+fn read<M: Medium>(snapshot: &Snapshot<'_, M>, range: Range<u64>) -> Result<Vec<u8>, M::Error> {
+    let mut bytes = alloc::vec![0; (range.end - range.start) as usize];
+    Readable::read(snapshot.medium(), range.start, &mut bytes)?;
+    Ok(bytes)
 }
 
 /// Returns a function that finds the first leased part of a range, whoever holds the lease.

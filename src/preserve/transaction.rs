@@ -2,14 +2,16 @@
 
 use super::error::Error;
 use super::format::key::BlobKey;
-use super::format::table::size;
+use super::format::table::{ENTRY, Entry, Preamble, size};
 use super::format::{METADATA, NAME, UNIT, occupied};
+use super::room::{Held, Resized, Touched};
 use super::space::From;
-use super::store::{Item, Items, Store};
+use super::store::Store;
+use super::tree::Changes;
 use super::writer::{Writer, write_whole};
 use crate::medium::Medium;
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -71,11 +73,20 @@ impl<'a> core::convert::From<&'a str> for Attributes<'a> {
     }
 }
 
-/// What becomes of a name.
-#[derive(Debug)]
-enum Change {
-    Put(Item),
-    Delete,
+/// Returns the bytes of an entry.
+fn bytes_of(entry: &Entry, name: &[u8], metadata: &[u8]) -> Box<[u8]> {
+    let entry = Entry { name: name.len(), metadata: metadata.len(), ..*entry };
+    let mut bytes = Vec::with_capacity(entry.size() as usize);
+    bytes.extend_from_slice(&entry.bytes());
+    bytes.extend_from_slice(name);
+    bytes.extend_from_slice(metadata);
+    bytes.resize(entry.size() as usize, 0);
+    bytes.into()
+}
+
+/// Returns the fields of an entry that is in the table or was made here.
+fn read(bytes: &[u8]) -> Option<Entry> {
+    Entry::read(bytes.first_chunk()?)
 }
 
 /// Puts and deletes that come about together, when they are committed. See [`Store::begin`].
@@ -85,18 +96,20 @@ enum Change {
 #[derive(Debug)]
 pub struct Transaction<'s, M: Medium> {
     store: &'s mut Store<M>,
-    changes: BTreeMap<Box<str>, Change>,
-    /// Where the table will be.
-    tables: Option<[Range<u64>; 2]>,
-    /// Its bytes.
-    table_len: u64,
+    changes: Changes,
+    /// Blobs after the changes.
+    blobs: u64,
+    touched: Touched,
+    /// Places for the pages of the commit.
+    held: Held,
     thread: PhantomData<*const ()>,
 }
 
 impl<'s, M: Medium> Transaction<'s, M> {
     pub(super) fn new(store: &'s mut Store<M>) -> Self {
-        let (changes, table_len) = (BTreeMap::new(), store.header.len);
-        Self { store, changes, tables: None, table_len, thread: PhantomData }
+        let blobs = store.preamble.blobs;
+        let (touched, held) = (Touched::default(), Held::default());
+        Self { store, changes: Changes::new(), blobs, touched, held, thread: PhantomData }
     }
 
     /// Puts a blob, in place of one of the same name.
@@ -156,13 +169,12 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// Deletes a blob.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; if the medium fails.
+    /// [`Error::NotFound`]; [`Error::Full`], if the transaction has changed something before, and there is no room for
+    /// another page of the table: then commit, and delete it afterwards. If the medium fails.
     pub fn delete(&mut self, name: &str) -> Result<(), Error<M::Error>> {
-        let item = self.find(name).ok_or(Error::NotFound)?;
-        let len = self.table_len - size(name.len(), item.metadata.len());
-        self.keep_tables(len)?;
-        self.table_len = len;
-        self.change(name, Change::Delete);
+        let before = self.find(name).ok_or(Error::NotFound)?.len() as u64;
+        self.with_room(&[(name.as_bytes(), before, 0)], false, |_| Ok(()))?;
+        self.change(name, None);
         Ok(())
     }
 
@@ -172,17 +184,19 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// [`Error::NotFound`], [`Error::NameTaken`], [`Error::Name`], [`Error::Full`]; if the medium fails.
     pub fn rename(&mut self, from: &str, to: &str) -> Result<(), Error<M::Error>> {
         Attributes::new(to).check()?;
-        let item = self.find(from).ok_or(Error::NotFound)?.clone();
+        let before = self.find(from).ok_or(Error::NotFound)?;
         if self.find(to).is_some() {
             return Err(Error::NameTaken);
         }
-        let metadata = item.metadata.len();
-        let len = self.table_len - size(from.len(), metadata) + size(to.len(), metadata);
-        self.keep_room(len, |_| Ok(()))?;
-        self.table_len = len;
+        let entry = read(before).ok_or(Error::NotFound)?;
+        let metadata = &before[ENTRY + entry.name..][..entry.metadata];
+        let renamed = bytes_of(&entry, to.as_bytes(), metadata);
+        let resized =
+            [(from.as_bytes(), before.len() as u64, 0), (to.as_bytes(), 0, renamed.len() as u64)];
+        self.with_room(&resized, true, |_| Ok(()))?;
         // The blob itself stays where it is.
-        self.changes.insert(from.into(), Change::Delete);
-        self.changes.insert(to.into(), Change::Put(item));
+        self.changes.insert(from.as_bytes().into(), None);
+        self.changes.insert(to.as_bytes().into(), Some(renamed));
         Ok(())
     }
 
@@ -196,12 +210,13 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// the commit.
     ///
     /// # Errors
-    /// [`Error::Full`], if there is no room for the table; [`Error::WornOut`]; if the medium fails. If that was so
-    /// before anything of it could be seen, nothing has happened; else the store must be opened again
+    /// [`Error::Full`], if there is no room for the table; [`Error::TooMany`]; [`Error::WornOut`]; if the medium fails.
+    /// If that was so before anything of it could be seen, nothing has happened; else the store must be opened again
     /// ([`Error::Failed`]).
     ///
     /// # Cost
-    /// Two fences, however many blobs. The table is written twice, and a header.
+    /// Two fences, however many blobs. The pages of the table in which names have changed, and those above them, are
+    /// written twice, and a header.
     pub fn commit(mut self) -> Result<u64, Error<M::Error>> {
         if !self.changes.is_empty() {
             self.write(false)?;
@@ -216,41 +231,29 @@ impl<'s, M: Medium> Transaction<'s, M> {
     }
 
     fn write(&mut self, is_sealed: bool) -> Result<(), Error<M::Error>> {
-        let tables = self.keep_tables(self.table_len)?;
-        let preamble = self.store.preamble;
-        let preamble = super::format::table::Preamble { stamp: self.store.stamp(), ..preamble };
-        let items = merged(&self.store.items, &self.changes);
-        let table = Store::<M>::table(&preamble, items, self.table_len);
-        self.store.publish(table, &tables, is_sealed)?;
-        self.store.preamble = preamble;
-        self.tables = None;
-        self.apply();
+        let plan = self.store.tree.plan(&self.changes, self.unit()).ok_or(Error::TooMany)?;
+        let (stamp, blobs) = (self.store.stamp(), self.blobs);
+        let preamble = Preamble { blobs, stamp, ..self.store.preamble };
+        let replaced = self.replaced();
+        self.store.publish(plan, &preamble, &mut self.held, is_sealed)?;
+        for (at, bytes) in replaced {
+            self.store.space.give(&(at..at + bytes));
+        }
+        self.changes.clear();
         Ok(())
     }
 
-    /// What was committed is there, and what it replaced is free.
-    fn apply(&mut self) {
-        let (unit, generation) = (self.store.unit(), self.store.header.generation);
-        let Store { items, space, .. } = &mut *self.store;
-        let mut free = BTreeMap::new();
-        let mut renamed = Vec::new();
-        for (name, change) in core::mem::take(&mut self.changes) {
-            let old = match change {
-                Change::Put(item) => {
-                    let is_old = item.len > 0 && item.generation < generation;
-                    renamed.extend(Some(item.at).filter(|_| is_old));
-                    items.insert(name, item)
-                }
-                Change::Delete => items.remove(&name),
-            };
-            // An empty one has no place of its own: another may begin there.
-            let old = old.filter(|item| item.len > 0);
-            free.extend(old.map(|item| (item.at, item.range(unit))));
-        }
-        free.retain(|at, _| !renamed.contains(at));
-        for range in free.values() {
-            space.give(range);
-        }
+    /// Returns the places of the blobs that are not there after the commit.
+    fn replaced(&self) -> BTreeMap<u64, u64> {
+        let (unit, last) = (self.unit(), self.store.header.generation);
+        // An empty one has no place of its own: another may begin there.
+        let blob = |bytes: &[u8]| read(bytes).filter(|entry| entry.len > 0);
+        let renamed = self.changes.values().flatten().filter_map(|entry| blob(entry));
+        let renamed: BTreeSet<u64> =
+            renamed.filter(|entry| entry.generation <= last).map(|entry| entry.at).collect();
+        let before = self.changes.keys().filter_map(|name| blob(self.store.tree.find(name)?));
+        let replaced = before.filter(|entry| !renamed.contains(&entry.at));
+        replaced.map(|entry| (entry.at, occupied(entry.len, unit).unwrap_or(0))).collect()
     }
 
     pub(super) fn medium(&self) -> &M {
@@ -284,62 +287,65 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// Takes a blob that was written into the transaction.
     pub(super) fn insert(&mut self, attributes: &Attributes<'_>, at: u64, len: u64, tag: u64) {
         let Attributes { name, version, metadata, .. } = *attributes;
-        self.table_len = self.table_len_with(attributes);
-        let item = Item {
+        let (generation, seconds) = (self.generation(), self.store.stamp().seconds);
+        let (of_name, of_metadata) = (name.len(), metadata.len());
+        let entry = Entry {
             at,
             len,
             version,
-            generation: self.generation(),
-            seconds: self.store.stamp().seconds,
+            generation,
+            seconds,
             tag,
-            metadata: metadata.into(),
+            name: of_name,
+            metadata: of_metadata,
         };
-        self.change(name, Change::Put(item));
+        self.change(name, Some(bytes_of(&entry, name.as_bytes(), metadata)));
     }
 
-    fn find(&self, name: &str) -> Option<&Item> {
-        match self.changes.get(name) {
-            Some(Change::Put(item)) => Some(item),
-            Some(Change::Delete) => None,
-            None => self.store.items.get(name),
+    /// Returns the bytes of an entry.
+    fn find(&self, name: &str) -> Option<&[u8]> {
+        match self.changes.get(name.as_bytes()) {
+            Some(change) => change.as_deref(),
+            None => self.store.tree.find(name.as_bytes()),
         }
     }
 
     /// Notes a change. What was put before in this transaction is free again.
-    fn change(&mut self, name: &str, change: Change) {
-        if let Some(before) = self.changes.insert(name.into(), change) {
-            self.forget(before);
+    fn change(&mut self, name: &str, change: Option<Box<[u8]>>) {
+        self.blobs -= u64::from(self.find(name).is_some());
+        self.blobs += u64::from(change.is_some());
+        if let Some(before) = self.changes.insert(name.as_bytes().into(), change) {
+            self.forget(before.as_deref());
         }
     }
 
     /// Gives back what a change has written, unless the last commit has it under another name.
-    fn forget(&mut self, change: Change) {
-        let (unit, last) = (self.unit(), self.store.header.generation);
-        if let Change::Put(item) = change
-            && item.generation > last
+    fn forget(&mut self, change: Option<&[u8]>) {
+        let last = self.store.header.generation;
+        if let Some(entry) = change.and_then(read)
+            && entry.generation > last
+            && let Some(bytes) = occupied(entry.len, self.unit())
         {
-            self.store.space.give(&item.range(unit));
+            self.store.space.give(&(entry.at..entry.at + bytes));
         }
     }
 
-    /// Bytes of the table with another blob.
-    fn table_len_with(&self, attributes: &Attributes<'_>) -> u64 {
-        let name = attributes.name;
-        let before = self.find(name).map_or(0, |item| size(name.len(), item.metadata.len()));
-        self.table_len - before + size(name.len(), attributes.metadata.len())
-    }
-
-    /// Finds room for a blob, and for the tables that it needs, before anything is written.
+    /// Finds room for a blob, and for the pages of the table that it needs, before anything is written.
     fn place(
         &mut self,
         attributes: &Attributes<'_>,
         len: Option<u64>,
     ) -> Result<Range<u64>, Error<M::Error>> {
         attributes.check()?;
-        let unit = self.unit();
+        let (unit, name) = (self.unit(), attributes.name);
         let alignment = attributes.alignment.max(unit);
-        let table_len = self.table_len_with(attributes);
-        self.keep_room(table_len, |store| match len {
+        let before = self.find(name).map(|entry| entry.len() as u64);
+        if before.is_none() && self.blobs >= u32::MAX.into() {
+            return Err(Error::TooMany);
+        }
+        let after = size(name.len(), attributes.metadata.len());
+        let resized = (name.as_bytes(), before.unwrap_or(0), after);
+        self.with_room(&[resized], true, |store| match len {
             Some(len) => {
                 let bytes = occupied(len, unit);
                 let full = Error::Full { needed: len, largest: store.space.len() };
@@ -349,95 +355,37 @@ impl<'s, M: Medium> Transaction<'s, M> {
         })
     }
 
-    /// Sees to it that there is room for a table of so many bytes, and says where.
-    fn keep_tables(&mut self, len: u64) -> Result<[Range<u64>; 2], Error<M::Error>> {
-        let bytes = len.next_multiple_of(self.unit());
-        let before = self.tables.clone();
-        if let Some(tables) = &before
-            && tables[0].end - tables[0].start >= bytes
-        {
-            return Ok(tables.clone());
-        }
-        // Where they are may be a part of what is needed.
-        self.give_tables();
-        let claimed = self.store.claim_tables(len);
-        let tables = claimed.inspect_err(|_| self.take_tables(before))?;
-        self.tables = Some(tables.clone());
-        Ok(tables)
-    }
-
-    /// Does something beside a table of so many bytes. If that fails, the room for the table is what it was: a
-    /// larger one would take from what is spare.
-    fn keep_room<T>(
+    /// Does something where there is room for the pages that the commit needs then, and for a deletion after it if there
+    /// is to be a `spare`: so something can be deleted from a full store. If that fails, nothing is held for it.
+    fn with_room<T>(
         &mut self,
-        len: u64,
+        resized: &[Resized<'_>],
+        spare: bool,
         work: impl FnOnce(&mut Store<M>) -> Result<T, Error<M::Error>>,
     ) -> Result<T, Error<M::Error>> {
-        let before = self.tables.clone();
-        self.keep_tables(len)?;
-        let done = self.keep_spare(len, work);
+        let unit = self.unit();
+        let Self { store, touched, held, .. } = self;
+        let before: Vec<_> =
+            resized.iter().map(|resized| touched.resize(&store.tree, unit, *resized)).collect();
+        let places = touched.places(&store.tree, unit, spare);
+        let done = held
+            .fill(&places, store)
+            .and_then(|undo| work(store).inspect_err(|_| held.undo(undo, store)));
         if done.is_err() {
-            self.give_tables();
-            self.take_tables(before);
+            before.into_iter().rev().for_each(|before| touched.set(before, unit));
         }
         done
     }
-
-    fn give_tables(&mut self) {
-        if let Some(tables) = self.tables.take() {
-            self.store.give_tables(&tables);
-        }
-    }
-
-    /// Takes places again that were given.
-    fn take_tables(&mut self, tables: Option<[Range<u64>; 2]>) {
-        for table in tables.iter().flatten() {
-            self.store.space.take(table.clone());
-        }
-        self.tables = tables;
-    }
-
-    /// Does something, and leaves room for a table of so many bytes besides: so a store that is full can always
-    /// have something deleted.
-    fn keep_spare<T>(
-        &mut self,
-        len: u64,
-        work: impl FnOnce(&mut Store<M>) -> Result<T, Error<M::Error>>,
-    ) -> Result<T, Error<M::Error>> {
-        let spare = self.store.claim_tables(len)?;
-        let done = work(self.store);
-        self.store.give_tables(&spare);
-        done
-    }
-}
-
-/// Items with the changes, in the order of names.
-fn merged<'i>(
-    items: &'i Items,
-    changes: &'i BTreeMap<Box<str>, Change>,
-) -> impl Iterator<Item = (&'i str, &'i Item)> {
-    let mut kept = items.iter().filter(|(name, _)| !changes.contains_key(*name)).peekable();
-    let put = changes.iter().filter_map(|(name, change)| match change {
-        Change::Put(item) => Some((name, item)),
-        Change::Delete => None,
-    });
-    let mut put = put.peekable();
-    core::iter::from_fn(move || {
-        let next = match (kept.peek(), put.peek()) {
-            (Some((kept_name, _)), Some((put_name, _))) if kept_name < put_name => kept.next(),
-            (_, Some(_)) => put.next(),
-            (_, None) => kept.next(),
-        };
-        next.map(|(name, item)| (&**name, item))
-    })
 }
 
 /// What was written is free again, unless it was committed.
 impl<M: Medium> Drop for Transaction<'_, M> {
     fn drop(&mut self) {
-        self.give_tables();
+        for place in self.held.release_all() {
+            self.store.space.give(&place);
+        }
         for change in core::mem::take(&mut self.changes).into_values() {
-            self.forget(change);
+            self.forget(change.as_deref());
         }
     }
 }

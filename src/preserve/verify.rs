@@ -1,13 +1,14 @@
 //! Reading everything, to find what is damaged.
 //!
 //! # Work
-//! Each byte of blobs is read once: of blobs that overlap, none is read. An entry of the table takes less than 400 bytes
-//! of memory meanwhile, and has 56 bytes in the file at least.
+//! Each byte of blobs is read once: of blobs that overlap, none is read. Each page of the table is looked at three times,
+//! and its copy once. An entry takes less than 400 bytes of memory meanwhile, and has 56 bytes in the file at least.
 
 use super::error::{Damage, Error, Part};
 use super::format::{CHUNK, tags};
 use super::headers;
 use super::reader::{Blob, Info, Snapshot};
+use super::walk::{Step, Walk};
 use crate::medium::Readable;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -36,16 +37,18 @@ pub struct Verification {
     /// Blobs that are not, by name, with the first thing that is damaged.
     #[cfg_attr(feature = "serde", serde(serialize_with = "named"))]
     pub damaged: Vec<(Box<str>, Damage)>,
-    /// Copies of headers and of the table, of which the other is whole, and the history.
+    /// Pages of the table that are damaged in both copies: the blobs that they named cannot be found.
+    pub pages: Vec<Damage>,
+    /// Copies of headers and of pages of the table, of which the other is whole, and the history.
     pub copies: Vec<Damage>,
 }
 
 impl Verification {
     /// Whether nothing is damaged, no copy either: of a header one copy may be behind after a crash, until the store
-    /// is opened to be written. No blob is lost if [`damaged`](Self::damaged) is empty.
+    /// is opened to be written. No blob is lost if [`damaged`](Self::damaged) and [`pages`](Self::pages) are empty.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.damaged.is_empty() && self.copies.is_empty()
+        self.damaged.is_empty() && self.pages.is_empty() && self.copies.is_empty()
     }
 }
 
@@ -71,7 +74,7 @@ pub(super) fn verify<R: Readable>(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Verification, Error<R::Error>> {
     let mut verification = Verification { copies: copies(snapshot)?, ..Verification::default() };
-    let infos: Vec<_> = snapshot.entries().collect::<Result<_, _>>()?;
+    let infos = infos(snapshot, &mut verification)?;
     // Blobs that cannot be, as they overlap, may be more than can be counted.
     let most = infos.iter().map(|info| info.len).fold(0, u64::saturating_add);
     let overlapping = overlapping(&infos);
@@ -94,6 +97,32 @@ pub(super) fn verify<R: Readable>(
         verification.bytes = verification.bytes.saturating_add(info.len);
     }
     Ok(verification)
+}
+
+/// Returns all entries that can be found, and notes which pages and copies of pages are damaged.
+fn infos<R: Readable>(
+    snapshot: &Snapshot<'_, R>,
+    verification: &mut Verification,
+) -> Result<Vec<Info>, Error<R::Error>> {
+    let mut infos = Vec::new();
+    for step in Walk::new(snapshot) {
+        match step {
+            Ok(Step::Entry(info)) => infos.push(info),
+            Ok(Step::Page(page)) => {
+                let (part, len) = (Part::TableCopy, page.child.len);
+                for offset in page.child.places {
+                    if offset != page.at && !snapshot.is_page(page.level, &page.child, offset)? {
+                        verification.copies.push(Damage { part, offset, len });
+                    }
+                }
+            }
+            Err(Error::Damaged(damage @ Damage { part: Part::Page, .. })) => {
+                verification.pages.push(damage);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(infos)
 }
 
 /// Returns for each blob if it has bytes that another one has, too. No writer leaves that, and each could be read as often
@@ -130,7 +159,7 @@ fn missing(info: &Info, size: u64) -> Option<Damage> {
 /// What is damaged beside blobs.
 fn copies<R: Readable>(snapshot: &Snapshot<'_, R>) -> Result<Vec<Damage>, Error<R::Error>> {
     let mut copies: Vec<Damage> = headers::damaged(snapshot.medium(), &snapshot.header)?.collect();
-    for offset in snapshot.header.tables {
+    for offset in snapshot.header.roots {
         if !snapshot.is_whole(offset)? {
             let len = snapshot.header.len;
             copies.push(Damage { part: Part::TableCopy, offset, len });

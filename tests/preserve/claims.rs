@@ -14,6 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) const DATA: usize = 25_600;
 /// Bytes that have a tag of their own. They are fewer for fuzzers, as `src/preserve/format/mod.rs` says.
 const CHUNK: u64 = if cfg!(cachemaint_small_chunks) { 4096 } else { 65_536 };
+/// The most bytes of a name and of metadata, which are fewer there, too.
+const NAME: usize = if cfg!(cachemaint_small_chunks) { 64 } else { 255 };
+const METADATA: usize = if cfg!(cachemaint_small_chunks) { 64 } else { 4096 };
 
 /// Lengths of blobs: of no chunk, of one and of several, at their boundaries and beside.
 #[cfg_attr(not(fuzzing), expect(dead_code, reason = "strategies choose their own"))]
@@ -82,15 +85,16 @@ pub(crate) struct Kept {
 /// Blobs by name.
 pub(crate) type Blobs = BTreeMap<String, Kept>;
 
-/// Short ones, one of several bytes a letter, and the longest.
+/// Short ones, one of several bytes a letter, and the longest; then many.
 pub(crate) fn name(number: u8) -> String {
-    match number % 6 {
+    match number % 36 {
         0 => "a".into(),
         1 => "b".into(),
         2 => "state/of a longer name".into(),
         3 => "äöü".into(),
-        4 => "z".repeat(255),
-        _ => "c".into(),
+        4 => "z".repeat(NAME),
+        5 => "c".into(),
+        many => format!("n{}", many * 7 % 31),
     }
 }
 
@@ -99,7 +103,8 @@ pub(crate) fn kept(number: u64, len: u32, metadata: u8) -> Kept {
     let noise = (0..u64::from(len).div_ceil(8)).flat_map(|at| noise(number, at).to_le_bytes());
     let mut bytes: Vec<u8> = noise.collect();
     bytes.truncate(len as usize);
-    Kept { version: number, metadata: vec![number as u8; usize::from(metadata) * 16], bytes }
+    let metadata = vec![number as u8; METADATA.min(usize::from(metadata) * 16)];
+    Kept { version: number, metadata, bytes }
 }
 
 /// Steele, Lea and Flood's `SplitMix64`.
@@ -200,6 +205,14 @@ fn tags(info: &Info) -> Range<u64> {
     if chunks > 1 { at..at + 8 * chunks } else { at..at }
 }
 
+/// A page of the table, and what is below it.
+struct Page {
+    copies: [Range<u64>; 2],
+    /// Of its own entries.
+    names: Vec<String>,
+    below: Vec<Page>,
+}
+
 impl Lived {
     /// Both copies of the header that holds.
     fn headers(&self) -> [Range<u64>; 2] {
@@ -211,18 +224,56 @@ impl Lived {
         u64::from_le_bytes(*self.image[at as usize..].first_chunk().unwrap())
     }
 
-    /// Both copies of the table.
-    pub(crate) fn tables(&self) -> [Range<u64>; 2] {
+    /// Both copies of the table's root.
+    fn roots(&self) -> [Range<u64>; 2] {
         let header = self.headers()[0].start;
         let len = self.word(header + 8) >> 32;
         [40, 48].map(|at| self.word(header + at)).map(|at| at..at + len)
     }
 
+    /// The table, from its root on.
+    fn table(&self) -> Page {
+        let copies = self.roots();
+        let level = self.word(copies[0].start + 40) >> 16 & 0xffff;
+        self.page(copies, 176, level)
+    }
+
+    /// A page whose entries or children begin at its byte `at`.
+    fn page(&self, copies: [Range<u64>; 2], at: u64, level: u64) -> Page {
+        let (mut at, end) = (copies[0].start + at, copies[0].end);
+        let (mut names, mut below) = (Vec::new(), Vec::new());
+        while at < end {
+            let lens = self.word(at + if level == 0 { 48 } else { 24 });
+            let (first, second) = (lens & 0xffff, lens >> 16 & 0xffff);
+            if level == 0 {
+                let name = &self.image[at as usize + 52..][..first as usize];
+                names.push(String::from_utf8(name.to_vec()).unwrap());
+                at += (52 + first + second).next_multiple_of(8);
+            } else {
+                let places = [0, 8].map(|copy| self.word(at + copy));
+                below.push(self.page(places.map(|at| at..at + first), 0, level - 1));
+                at += (28 + second).next_multiple_of(8);
+            }
+        }
+        Page { copies, names, below }
+    }
+
+    /// Both copies of each page of the table.
+    pub(crate) fn tables(&self) -> Vec<Range<u64>> {
+        let mut copies = Vec::new();
+        let mut pages = vec![self.table()];
+        while let Some(page) = pages.pop() {
+            copies.extend(page.copies);
+            pages.extend(page.below);
+        }
+        copies
+    }
+
     /// The history that holds.
     fn history(&self) -> Range<u64> {
-        let table = self.tables()[0].start;
-        let at = 16_384 + self.word(table + 24) % 2 * 4608;
-        at..at + (self.word(table + 40) & 0xffff_ffff)
+        let root = self.roots()[0].start;
+        let at = 16_384 + self.word(root + 24) % 2 * 4608;
+        at..at + (self.word(root + 40) & 0xffff)
     }
 }
 
@@ -269,7 +320,10 @@ impl Harm {
         };
         let at = match self.area {
             Area::Headers => u64::from(self.at / 64 % 4 * 4096 + self.at % 64),
-            Area::Tables => within(lived.tables()[self.at as usize / 2 % 2].clone()),
+            Area::Tables => {
+                let tables = lived.tables();
+                within(tables[self.at as usize / 2 % tables.len()].clone())
+            }
             Area::History => within(lived.history()),
             Area::Blob(_) if lived.places.is_empty() => return,
             Area::Blob(which) => {
@@ -421,20 +475,56 @@ impl Harmed<'_> {
         let told: Vec<_> = verification.damaged.iter().map(|(name, _)| name.to_string()).collect();
         assert_eq!(told, unreadable);
         verification.damaged.iter().for_each(|(_, damage)| self.is_told(damage));
+        let costs = self.costs();
         let [header, header_copy] = self.lived.headers();
-        let [table, table_copy] = self.lived.tables();
-        let all = [header, header_copy, table, table_copy, self.lived.history()];
-        let hit: BTreeSet<_> =
-            all.into_iter().filter(|copy| self.is_hit(copy)).map(|copy| copy.start).collect();
-        assert_eq!(
-            verification.copies.iter().map(|copy| copy.offset).collect::<BTreeSet<_>>(),
-            hit
-        );
+        let all = [header, header_copy, self.lived.history()];
+        let hit = all.into_iter().filter(|copy| self.is_hit(copy)).map(|copy| copy.start);
+        let offsets =
+            |damage: &[Damage]| damage.iter().map(|it| it.offset).collect::<BTreeSet<_>>();
+        assert_eq!(offsets(&verification.copies), hit.chain(costs.copies).collect());
+        assert_eq!(offsets(&verification.pages), costs.pages);
+        verification.pages.iter().for_each(|damage| self.is_told(damage));
+    }
+
+    /// What the hits on the table cost.
+    fn costs(&self) -> Costs {
+        let mut costs = Costs::default();
+        let mut pages = vec![self.lived.table()];
+        while let Some(page) = pages.pop() {
+            let hit: Vec<_> = page.copies.iter().filter(|copy| self.is_hit(copy)).collect();
+            if hit.len() < 2 {
+                costs.copies.extend(hit.iter().map(|copy| copy.start));
+                pages.extend(page.below);
+            } else {
+                costs.pages.insert(page.copies[0].start);
+                costs.lose(page);
+            }
+        }
+        costs
+    }
+}
+
+/// What damage of a table costs.
+#[derive(Debug, Default)]
+struct Costs {
+    /// Copies of which the other one is whole.
+    copies: Vec<u64>,
+    /// Pages of which none is.
+    pages: BTreeSet<u64>,
+    /// The names below these.
+    lost: BTreeSet<String>,
+}
+
+impl Costs {
+    fn lose(&mut self, page: Page) {
+        self.lost.extend(page.names);
+        page.below.into_iter().for_each(|page| self.lose(page));
     }
 }
 
 /// Blobs are as the last commit left them, or if both copies of its header are hit, as the one before, or not
-/// there; damage is told of; and after a commit there is no other than that of blobs.
+/// there; those that a page of the table named of which both copies are hit are not found; damage is told of; and after a
+/// commit there is no other than that of blobs.
 pub(crate) fn damage_costs_what_it_touches(lived: &Lived, after: &[u8]) {
     let harmed = Harmed { lived, after, is_cut: after.len() < lived.image.len() };
     let is_whole = |copies: [Range<u64>; 2]| copies.iter().any(|copy| !harmed.is_hit(copy));
@@ -443,7 +533,7 @@ pub(crate) fn damage_costs_what_it_touches(lived: &Lived, after: &[u8]) {
     let snapshot = match Snapshot::of(&bytes) {
         Ok(snapshot) => snapshot,
         Err(error) => {
-            assert!(!(has_header && is_whole(lived.tables())), "{error}");
+            assert!(!(has_header && is_whole(lived.roots())), "{error}");
             if let Error::Truncated { size, needed } = error {
                 harmed.is_missing(size, needed);
             }
@@ -454,9 +544,23 @@ pub(crate) fn damage_costs_what_it_touches(lived: &Lived, after: &[u8]) {
     assert_eq!(is_last, has_header);
     assert!(is_last || snapshot.generation() + 1 == lived.generation);
     let committed = if is_last { &lived.last } else { &lived.before };
-    let infos: Vec<Info> = snapshot.entries().map(Result::unwrap).collect();
-    assert!(infos.iter().map(|info| info.name.as_str()).eq(committed.keys()));
-    for (info, kept) in infos.iter().zip(committed.values()) {
+    let costs = if is_last { harmed.costs() } else { Costs::default() };
+    let (infos, errors): (Vec<_>, Vec<_>) = snapshot.entries().partition(Result::is_ok);
+    let infos: Vec<Info> = infos.into_iter().flatten().collect();
+    for error in &errors {
+        assert!(matches!(error, Err(Error::Damaged(Damage { part: Part::Page, .. }))), "{error:?}");
+    }
+    if is_last {
+        let there = committed.keys().filter(|name| !costs.lost.contains(*name));
+        assert!(infos.iter().map(|info| info.name.as_str()).eq(there));
+        assert_eq!(errors.len(), costs.pages.len());
+        for name in &costs.lost {
+            let found = snapshot.find(name);
+            assert!(matches!(found, Err(Error::Damaged(Damage { part: Part::Page, .. }))));
+        }
+    }
+    for info in &infos {
+        let kept = &committed[info.name.as_str()];
         assert_eq!(
             (info.version, metadata(&snapshot, info)),
             (kept.version, kept.metadata.clone())
@@ -477,11 +581,14 @@ pub(crate) fn damage_costs_what_it_touches(lived: &Lived, after: &[u8]) {
     let medium = Plain::new(after.to_vec());
     match options().verify(Verify::Always).open(medium.clone()) {
         Ok((store, opened)) => {
+            assert!(errors.is_empty(), "{errors:?}");
             if is_last {
                 opened.mended.iter().for_each(|damage| harmed.is_told(damage));
             }
             goes_on(&medium, store, &found(&snapshot));
         }
+        // What a page named that is lost may be anywhere.
+        Err(Error::Damaged(Damage { part: Part::Page, .. })) if !errors.is_empty() => {}
         Err(error) => {
             assert!(matches!(error, Error::Truncated { .. } | Error::Full { .. }), "{error}");
             assert!(harmed.is_cut);
@@ -548,9 +655,9 @@ pub(crate) fn anything_is_read_to_an_end(image: &[u8]) {
         return assert!(options().open(opened).is_err());
     };
     let reader = Reader::open(bytes).unwrap();
-    // The least entry has 56 bytes.
-    assert!(snapshot.entries().count() <= image.len() / 56);
-    for info in snapshot.entries().map_while(Result::ok) {
+    // The least child has 32 bytes, the least entry 56.
+    assert!(snapshot.entries().count() <= image.len() / 32);
+    for info in snapshot.entries().filter_map(Result::ok) {
         metadata(&snapshot, &info);
         let loaded = reader.load(info.name.as_str()).ok();
         let whole = read(&snapshot, &info).ok();

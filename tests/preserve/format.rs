@@ -21,8 +21,8 @@ const TAGS_AT: u64 = SECOND + 65_544;
 /// The header of generation 2, at offsets 0 and 8192, as words whose first byte is the highest.
 const HEADER: [u64; 8] = [
     0x636d_7072_6573_7276,
-    0x0200_0000_2001_0000,
-    0x5bee_4606_bf31_a5e7,
+    0x0300_0000_2001_0000,
+    0x257b_eed9_bb15_5357,
     0x0200_0000_0000_0000,
     0x4085_0100_0000_0000,
     0x8082_0100_0000_0000,
@@ -209,11 +209,11 @@ fn what_is_no_store_of_this_version_is_refused() {
     // Another version proves itself as this one does.
     let mut newer = by_hand();
     for at in [0, 8192] {
-        newer[at + 8] = 3;
+        newer[at + 8] = 4;
         seal_header(&mut newer[at..at + 64]);
     }
-    assert!(matches!(refused(&newer), Error::Version { found: 3 }));
-    assert!(refused(&newer).to_string().contains("version 3"));
+    assert!(matches!(refused(&newer), Error::Version { found: 4 }));
+    assert!(refused(&newer).to_string().contains("version 4"));
     let mut first = by_hand();
     for (at, word) in [0, 8192].into_iter().flat_map(|copy| (copy..).step_by(8).zip(FIRST_VERSION))
     {

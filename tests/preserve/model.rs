@@ -25,7 +25,7 @@ enum End {
 fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     let len = prop_oneof![4 => 0..400_u32, 1 => 0..3000_u32, 1 => Just(0)];
     let names = 0..6_u8;
-    let put = (names.clone(), len, prop_oneof![3 => Just(0), 1 => 0..40_u8]);
+    let put = (names.clone(), len, prop_oneof![3 => Just(0), 1 => 0..36_u8]);
     let deed = prop_oneof![
         4 => put.clone().prop_map(|(name, len, metadata)| Deed::Put { name, len, metadata }),
         2 => put.prop_map(|(name, len, metadata)| Deed::Stream { name, len, metadata }),
@@ -46,7 +46,8 @@ fn end() -> impl Strategy<Value = End> {
     ]
 }
 
-/// Bytes of the table, in whole units: what is before the entries, and for each 52, name and metadata, in words.
+/// Bytes of the table, in whole units: what is before the entries, and for each 52, name and metadata, in words. It is a
+/// root alone.
 fn table(blobs: &Blobs, unit: u64) -> u64 {
     let entry = |name: &str, metadata: usize| {
         (ENTRY + name.len() as u64 + metadata as u64).next_multiple_of(8)

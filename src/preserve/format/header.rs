@@ -1,7 +1,8 @@
 //! The bytes of a header: a line, whose replacement is what commits.
 
+use super::page::ROOT;
 use super::table::PREAMBLE;
-use super::{TABLE, WORD, data, is_unit};
+use super::{WORD, data, is_unit};
 #[cfg(any(feature = "preserve", test))]
 use crate::little_endian::put;
 use crate::little_endian::{u32_at, u64_at};
@@ -12,25 +13,25 @@ pub(in crate::preserve) const BYTES: usize = 64;
 /// What it begins with.
 pub(in crate::preserve) const MAGIC: [u8; 8] = *b"cmpresrv";
 /// The version of the format.
-pub(in crate::preserve) const VERSION: u32 = 2;
+pub(in crate::preserve) const VERSION: u32 = 3;
 
 /// Added to the unit, which is even.
 const SEALED: u32 = 1;
 
-/// Which table holds, and what must be known to read it.
+/// The root of the table, and the numbers needed to read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::preserve) struct Header {
     /// How often a header was written; the higher one holds.
     pub(in crate::preserve) generation: u64,
     /// Bytes of the store.
     pub(in crate::preserve) size: u64,
-    /// Where the table is, and its copy.
-    pub(in crate::preserve) tables: [u64; 2],
-    /// Its length in bytes.
+    /// The places of the table's root and of its copy.
+    pub(in crate::preserve) roots: [u64; 2],
+    /// The length of the root in bytes.
     pub(in crate::preserve) len: u64,
     /// The lower half of its tag.
-    pub(in crate::preserve) table_tag: u32,
-    /// What blobs and tables begin at multiples of, in bytes.
+    pub(in crate::preserve) root_tag: u32,
+    /// What blobs and roots begin at multiples of, in bytes.
     pub(in crate::preserve) unit: u64,
     /// Whether everything was written back as far as it goes, and nothing changed since.
     pub(in crate::preserve) is_sealed: bool,
@@ -42,17 +43,17 @@ pub(in crate::preserve) type Found = superblock::Found<Header>;
 impl Header {
     #[cfg(any(feature = "preserve", test))]
     pub(in crate::preserve) fn bytes(&self) -> [u8; BYTES] {
-        let Self { generation, size, tables, len, table_tag, unit, is_sealed } = *self;
+        let Self { generation, size, roots, len, root_tag, unit, is_sealed } = *self;
         let mut bytes = [0; BYTES];
         // Length and unit have been checked to fit.
         put(&mut bytes, 12, &(len as u32).to_le_bytes());
         put(&mut bytes, 24, &generation.to_le_bytes());
         put(&mut bytes, 32, &size.to_le_bytes());
-        put(&mut bytes, 40, &tables[0].to_le_bytes());
-        put(&mut bytes, 48, &tables[1].to_le_bytes());
+        put(&mut bytes, 40, &roots[0].to_le_bytes());
+        put(&mut bytes, 48, &roots[1].to_le_bytes());
         let sealed = if is_sealed { SEALED } else { 0 };
         put(&mut bytes, 56, &(unit as u32 | sealed).to_le_bytes());
-        put(&mut bytes, 60, &table_tag.to_le_bytes());
+        put(&mut bytes, 60, &root_tag.to_le_bytes());
         superblock::seal(&mut bytes, MAGIC, VERSION);
         bytes
     }
@@ -67,9 +68,9 @@ impl Header {
         let header = Self {
             generation: u64_at(bytes, 24),
             size: u64_at(bytes, 32),
-            tables: [u64_at(bytes, 40), u64_at(bytes, 48)],
+            roots: [u64_at(bytes, 40), u64_at(bytes, 48)],
             len: u32_at(bytes, 12).into(),
-            table_tag: u32_at(bytes, 60),
+            root_tag: u32_at(bytes, 60),
             unit: (unit & !SEALED).into(),
             is_sealed: unit & SEALED != 0,
         };
@@ -86,10 +87,10 @@ impl Header {
     /// Returns true if its numbers are possible. A tag can be forged, and what is counted on from the numbers must
     /// neither overflow nor lead out of the store.
     fn is_consistent(&self) -> bool {
-        let Self { generation, size, tables, len, unit, .. } = *self;
+        let Self { generation, size, roots, len, unit, .. } = *self;
         let counts = is_count(generation) && is_count(size);
-        let table = (PREAMBLE as u64..=TABLE).contains(&len) && len.is_multiple_of(WORD);
-        counts && is_unit(unit) && table && tables.iter().all(|at| self.holds(*at, len))
+        let root = (PREAMBLE as u64..=ROOT).contains(&len) && len.is_multiple_of(WORD);
+        counts && is_unit(unit) && root && roots.iter().all(|at| self.holds(*at, len))
     }
 
     /// Whether so many bytes from a place on can be a blob's or a table's.
@@ -112,9 +113,9 @@ mod tests {
     const FIRST: Header = Header {
         generation: 1,
         size: 32768,
-        tables: [25600, 25856],
+        roots: [25600, 25856],
         len: 176,
-        table_tag: 7,
+        root_tag: 7,
         unit: 64,
         is_sealed: true,
     };
@@ -129,10 +130,11 @@ mod tests {
             Header { unit: 32, ..FIRST },
             Header { len: 168, ..FIRST },
             Header { len: 177, ..FIRST },
-            Header { tables: [0, 25856], ..FIRST },
-            Header { tables: [25600, 32704], ..FIRST },
-            Header { tables: [25608, 25856], ..FIRST },
-            Header { tables: [25600, 0_u64.wrapping_sub(64)], ..FIRST },
+            Header { len: 32_952, size: 1 << 20, ..FIRST },
+            Header { roots: [0, 25856], ..FIRST },
+            Header { roots: [25600, 32704], ..FIRST },
+            Header { roots: [25608, 25856], ..FIRST },
+            Header { roots: [25600, 0_u64.wrapping_sub(64)], ..FIRST },
         ] {
             assert_eq!(Header::read(&worn.bytes()), Found::Damaged, "{worn:?}");
         }

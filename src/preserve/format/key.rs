@@ -5,14 +5,20 @@
 use crate::preserve::Identity;
 use crate::tag;
 
-/// Returns the key of the table of a generation.
-pub(in crate::preserve) fn table(generation: u64) -> u64 {
+/// Returns the key of the root of the table of a generation.
+pub(in crate::preserve) fn root(generation: u64) -> u64 {
     tag::of_words(0, [generation, 0])
 }
 
 /// Returns the key of a history.
 pub(in crate::preserve) fn history(identity: Identity, number: u64) -> u64 {
     tag::of_words(store(identity), [number, 0])
+}
+
+/// Returns the key of the pages of a level below the root. Which page it is, and of which commit, says the page above: it
+/// has the tag.
+pub(in crate::preserve) fn page(identity: Identity, level: usize) -> u64 {
+    tag::of_words(store(identity), [level as u64, 1])
 }
 
 fn store(Identity(identity): Identity) -> u64 {

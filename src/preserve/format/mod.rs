@@ -3,6 +3,7 @@
 pub(in crate::preserve) mod header;
 pub(in crate::preserve) mod history;
 pub(in crate::preserve) mod key;
+pub(in crate::preserve) mod page;
 pub(in crate::preserve) mod stamp;
 pub(in crate::preserve) mod table;
 
@@ -12,19 +13,19 @@ use core::ops::RangeInclusive;
 pub(super) const WORD: u64 = 8;
 /// Each header has one of its own.
 pub(super) const PAGE: u64 = 4096;
-/// Bytes of a blob that have a tag of their own. The fuzz targets of this project reach stores with several chunks
-/// sooner if these are small: another format, which only their own flag turns on.
-pub(super) const CHUNK: u64 = if cfg!(cachemaint_small_chunks) { 1 << 12 } else { 1 << 16 };
+/// True for the fuzz targets of this project. They reach stores with several chunks and with deep tables sooner if both
+/// are small: another format, which only their own flag turns on.
+const IS_SMALL: bool = cfg!(cachemaint_small_chunks);
+/// Bytes of a blob that have a tag of their own.
+pub(super) const CHUNK: u64 = if IS_SMALL { 1 << 12 } else { 1 << 16 };
 /// Bytes of a tag.
 pub(super) const TAG: u64 = 8;
 /// What the bytes of a unit can be.
 pub(super) const UNIT: RangeInclusive<u64> = 64..=1 << 30;
-/// Bytes that a table can have.
-pub(super) const TABLE: u64 = 1 << 26;
-/// Bytes that a name can have.
-pub(super) const NAME: usize = 255;
-/// Bytes that metadata can have.
-pub(super) const METADATA: usize = 4096;
+/// The most bytes of a name.
+pub(super) const NAME: usize = if IS_SMALL { 64 } else { 255 };
+/// The most bytes of metadata.
+pub(super) const METADATA: usize = if IS_SMALL { 64 } else { 4096 };
 /// Where the two histories begin.
 const HISTORY: u64 = 4 * PAGE;
 

@@ -1,8 +1,8 @@
-//! The bytes of a table: its tag, what follows that, and its entries.
+//! The bytes of a table: the beginning of its root, and the entries and children that its pages are made of.
 
 #[cfg(any(feature = "preserve", test))]
 use super::TAG;
-use super::{METADATA, NAME, WORD, stamp};
+use super::{METADATA, NAME, WORD, page, stamp};
 #[cfg(any(feature = "preserve", test))]
 use crate::little_endian::put;
 use crate::little_endian::{u32_at, u64_at};
@@ -11,21 +11,23 @@ use crate::preserve::stamp::Stamp;
 #[cfg(feature = "preserve")]
 use crate::{preserve::format::key, tag};
 
-/// Bytes of a table before its entries.
+/// Bytes of the root before its entries or children.
 pub(in crate::preserve) const PREAMBLE: usize = 176;
 /// Bytes of an entry before its name.
 pub(in crate::preserve) const ENTRY: usize = 52;
+/// Bytes of a child before its name.
+pub(in crate::preserve) const CHILD: usize = 28;
 
-/// Puts its tag to the beginning of a table, and returns the half that the header has, too.
+/// Puts its tag to the beginning of a root, and returns the half that the header has, too.
 #[cfg(feature = "preserve")]
-pub(in crate::preserve) fn seal(table: &mut [u8], generation: u64) -> u32 {
-    let (tag, rest) = table.split_at_mut(TAG as usize);
-    let its_tag = tag::of(key::table(generation), rest);
+pub(in crate::preserve) fn seal(root: &mut [u8], generation: u64) -> u32 {
+    let (tag, rest) = root.split_at_mut(TAG as usize);
+    let its_tag = tag::of(key::root(generation), rest);
     tag.copy_from_slice(&its_tag.to_le_bytes());
     its_tag as u32
 }
 
-/// The fields between a table's tag and its entries.
+/// The fields between the root's tag and its entries or children.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::preserve) struct Preamble {
     pub(in crate::preserve) identity: Identity,
@@ -34,7 +36,9 @@ pub(in crate::preserve) struct Preamble {
     pub(in crate::preserve) history_tag: u64,
     /// Its bytes.
     pub(in crate::preserve) history_len: u64,
-    /// Entries of the table.
+    /// Levels of pages below the root.
+    pub(in crate::preserve) level: usize,
+    /// Entries of all pages.
     pub(in crate::preserve) blobs: u64,
     /// When it was written.
     pub(in crate::preserve) stamp: Stamp,
@@ -47,8 +51,9 @@ impl Preamble {
         put(&mut bytes, 8, &self.identity.0);
         put(&mut bytes, 24, &self.history.to_le_bytes());
         put(&mut bytes, 32, &self.history_tag.to_le_bytes());
-        // Both are less than the bytes of a table.
-        put(&mut bytes, 40, &(self.history_len as u32).to_le_bytes());
+        // A history has less than 2^16 bytes, and levels and blobs have been checked to fit.
+        put(&mut bytes, 40, &(self.history_len as u16).to_le_bytes());
+        put(&mut bytes, 42, &(self.level as u16).to_le_bytes());
         put(&mut bytes, 44, &(self.blobs as u32).to_le_bytes());
         put(&mut bytes, 48, &self.stamp.bytes());
         bytes
@@ -59,11 +64,13 @@ impl Preamble {
         identity.copy_from_slice(&bytes[8..24]);
         let mut stamp = [0; stamp::BYTES];
         stamp.copy_from_slice(&bytes[48..]);
+        let history_and_level = u32_at(bytes, 40);
         Self {
             identity: Identity(identity),
             history: u64_at(bytes, 24),
             history_tag: u64_at(bytes, 32),
-            history_len: u32_at(bytes, 40).into(),
+            history_len: (history_and_level & 0xffff).into(),
+            level: (history_and_level >> 16) as usize,
             blobs: u32_at(bytes, 44).into(),
             stamp: Stamp::read(&stamp),
         }
@@ -131,4 +138,54 @@ impl Entry {
 /// Bytes of an entry with so long a name and metadata.
 pub(in crate::preserve) const fn size(name: usize, metadata: usize) -> u64 {
     ((ENTRY + name + metadata) as u64).next_multiple_of(WORD)
+}
+
+/// A page of the table, as the page above has it. Its name follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::preserve) struct Child {
+    /// The places of the page and of its copy.
+    pub(in crate::preserve) places: [u64; 2],
+    pub(in crate::preserve) tag: u64,
+    /// Bytes of the page.
+    pub(in crate::preserve) len: u64,
+    /// Bytes of the name, which no name in the page is below; 0 for the first child of a page.
+    pub(in crate::preserve) name: usize,
+}
+
+impl Child {
+    #[cfg(any(feature = "preserve", test))]
+    pub(in crate::preserve) fn bytes(&self) -> [u8; CHILD] {
+        let mut bytes = [0; CHILD];
+        put(&mut bytes, 0, &self.places[0].to_le_bytes());
+        put(&mut bytes, 8, &self.places[1].to_le_bytes());
+        put(&mut bytes, 16, &self.tag.to_le_bytes());
+        // Both have been checked to fit.
+        put(&mut bytes, 24, &(self.len as u16).to_le_bytes());
+        put(&mut bytes, 26, &(self.name as u16).to_le_bytes());
+        bytes
+    }
+
+    /// Returns the child, or `None` if neither its page nor its name can be so long.
+    pub(in crate::preserve) fn read(bytes: &[u8; CHILD]) -> Option<Self> {
+        let lengths = u32_at(bytes, 24);
+        let child = Self {
+            places: [u64_at(bytes, 0), u64_at(bytes, 8)],
+            tag: u64_at(bytes, 16),
+            len: (lengths & 0xffff).into(),
+            name: (lengths >> 16) as usize,
+        };
+        let len = 1..=page::MOST;
+        let is_possible = len.contains(&child.len) && child.len.is_multiple_of(WORD);
+        (is_possible && child.name <= NAME).then_some(child)
+    }
+
+    /// Returns the bytes of the child with its name.
+    pub(in crate::preserve) const fn size(&self) -> u64 {
+        child_size(self.name)
+    }
+}
+
+/// Returns the bytes of a child with so long a name.
+pub(in crate::preserve) const fn child_size(name: usize) -> u64 {
+    ((CHILD + name) as u64).next_multiple_of(WORD)
 }

@@ -1,0 +1,406 @@
+//! The table as its writer has it: a tree of pages, and how a transaction changes it.
+//!
+//! The pages of each level are sorted by the name from which on they hold names. A page of the level above holds those
+//! that begin from its own name on and before that of the next page. So the first page of each level has the empty name,
+//! and each name of a level is also one of the level below.
+//!
+//! # Work
+//! A transaction of *k* changes looks at and writes *k* pages of each level at most, and those beside them with which they
+//! are merged.
+
+use super::format::page::{LEVELS, capacity};
+use super::format::table::{Child, ENTRY, Entry, PREAMBLE, child_size};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::ops::Bound::{self, Excluded, Included, Unbounded};
+
+/// The bytes of a name, or of a beginning of one.
+pub(super) type Key = Box<[u8]>;
+
+/// What becomes of names: the bytes of the new entry, or nothing.
+pub(super) type Changes = BTreeMap<Key, Option<Box<[u8]>>>;
+
+/// What becomes of the pages of a level: the new page, or none. Those that are not named stay.
+pub(super) type Overlay = BTreeMap<Key, Option<Page>>;
+
+type Level = BTreeMap<Key, Page>;
+
+/// A page of the table.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Page {
+    /// Its place and that of its copy.
+    pub(super) places: [u64; 2],
+    pub(super) tag: u64,
+    /// Bytes of its entries or children.
+    pub(super) len: u64,
+    /// Its entries; nothing if it has children.
+    pub(super) entries: Box<[u8]>,
+}
+
+/// All pages, as they are in the medium.
+#[derive(Debug, Default)]
+pub(super) struct Tree {
+    /// From that of the entries up to the root, which is the only page of its level.
+    pub(super) levels: Vec<Level>,
+}
+
+/// An entry, or the child that a page is for the page above.
+#[derive(Clone, Copy, Debug)]
+struct Part<'p> {
+    name: &'p [u8],
+    /// Its bytes with the name.
+    size: u64,
+    /// Its bytes, if it is an entry.
+    entry: &'p [u8],
+}
+
+/// A page as it is to be.
+#[derive(Debug)]
+struct Draft<'p> {
+    name: &'p [u8],
+    parts: Vec<Part<'p>>,
+    len: u64,
+    /// False, if it stays as it is. Its parts are not there then.
+    is_new: bool,
+}
+
+/// Returns the names and bytes of entries one behind the other.
+pub(super) fn entries(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut rest = bytes;
+    core::iter::from_fn(move || {
+        let entry = Entry::read(rest.first_chunk()?)?;
+        let (this, behind) = rest.split_at_checked(entry.size() as usize)?;
+        rest = behind;
+        Some((&this[ENTRY..ENTRY + entry.name], this))
+    })
+}
+
+/// Returns what there is after changes: those of `over` in place of those of `base`. Both are in the order of names.
+fn merged<'p, T>(
+    base: impl Iterator<Item = (&'p [u8], T)>,
+    over: impl Iterator<Item = (&'p [u8], Option<T>)>,
+) -> impl Iterator<Item = (&'p [u8], T)> {
+    let (mut base, mut over) = (base.peekable(), over.peekable());
+    core::iter::from_fn(move || {
+        loop {
+            match (base.peek(), over.peek()) {
+                (Some((kept, _)), Some((changed, _))) if kept < changed => return base.next(),
+                (Some((kept, _)), Some((changed, _))) if kept == changed => drop(base.next()),
+                (_, Some(_)) => {
+                    let (name, changed) = over.next()?;
+                    if let Some(changed) = changed {
+                        return Some((name, changed));
+                    }
+                }
+                (_, None) => return base.next(),
+            }
+        }
+    })
+}
+
+/// Names from one on, up to another.
+fn between<'n>(from: &'n [u8], to: Option<&'n [u8]>) -> (Bound<&'n [u8]>, Bound<&'n [u8]>) {
+    (Included(from), to.map_or(Unbounded, Excluded))
+}
+
+impl<'p> Part<'p> {
+    /// A page as the page above has it.
+    const fn child(name: &'p [u8]) -> Self {
+        Self { name, size: child_size(name.len()), entry: &[] }
+    }
+}
+
+impl<'p> Draft<'p> {
+    fn new(name: &'p [u8], parts: Vec<Part<'p>>) -> Self {
+        let len = parts.iter().map(|part| part.size).sum();
+        Self { name, parts, len, is_new: true }
+    }
+
+    /// Makes it a page, which has no place yet.
+    fn page(&self, level: usize) -> Page {
+        if level == 0 {
+            let entries: Vec<u8> = self.parts.iter().flat_map(|part| part.entry).copied().collect();
+            return Page { len: self.len, entries: entries.into(), ..Page::default() };
+        }
+        // The first child has no name.
+        let first = self.parts.first().map_or(0, |first| first.size - child_size(0));
+        Page { len: self.len - first, ..Page::default() }
+    }
+
+    /// Cuts it in pieces that have room in pages.
+    fn split(self, level: usize, unit: u64) -> Vec<Self> {
+        let capacity = capacity(level, unit);
+        if self.len <= capacity {
+            return Vec::from([self]);
+        }
+        // A page with room left is not split again by the next change.
+        let fair = self.len.div_ceil(self.len.div_ceil(capacity * 3 / 4));
+        let fewest = fewest_parts(level);
+        let mut pieces: Vec<Self> = Vec::new();
+        let (mut name, mut piece, mut len) = (self.name, Vec::new(), 0);
+        let mut left = self.parts.len();
+        let mut last: &[u8] = &[];
+        for part in self.parts {
+            let is_over = len + part.size > capacity;
+            let is_full = is_over || len >= fair && left >= fewest;
+            if is_full && piece.len() >= fewest {
+                pieces.push(Self { name, parts: core::mem::take(&mut piece), len, is_new: true });
+                name = if level == 0 { separator(last, part.name) } else { part.name };
+                len = 0;
+            }
+            (last, left, len) = (part.name, left - 1, len + part.size);
+            piece.push(part);
+        }
+        pieces.push(Self { name, parts: piece, len, is_new: true });
+        pieces
+    }
+}
+
+/// Returns the number of parts that a page has at least after a split.
+const fn fewest_parts(level: usize) -> usize {
+    if level == 0 { 1 } else { 2 }
+}
+
+/// Returns the number of pages that so many bytes of entries take at most, of which the longest has so many.
+pub(super) fn most_pages(bytes: u64, longest: u64, unit: u64) -> u64 {
+    let capacity = capacity(0, unit);
+    if bytes <= capacity {
+        return 1;
+    }
+    // Pieces end when they have a fair part, or if the next entry has no room: then both have more than a page.
+    let unfair = if longest > capacity / 4 { 2 * bytes / capacity } else { 0 };
+    bytes.div_ceil(capacity * 3 / 4) + unfair
+}
+
+/// Returns the shortest beginning of a name that is above the name before it.
+fn separator<'n>(before: &[u8], name: &'n [u8]) -> &'n [u8] {
+    let same = before.iter().zip(name).take_while(|(one, other)| one == other).count();
+    &name[..name.len().min(same + 1)]
+}
+
+impl Tree {
+    /// Returns the number of levels below the root.
+    pub(super) fn top(&self) -> usize {
+        self.levels.len().saturating_sub(1)
+    }
+
+    /// Returns the page of a level in which a name is, and the name of that page.
+    pub(super) fn page_of(&self, level: usize, name: &[u8]) -> (&[u8], &Page) {
+        let mut before = self.levels[level].range::<[u8], _>((Unbounded, Included(name)));
+        match before.next_back() {
+            Some((name, page)) => (name, page),
+            None => unreachable!("the first page of a level has the empty name"),
+        }
+    }
+
+    /// Returns the bytes of an entry.
+    pub(super) fn find(&self, name: &[u8]) -> Option<&[u8]> {
+        let (_, leaf) = self.page_of(0, name);
+        entries(&leaf.entries).find(|(of, _)| *of == name).map(|(_, entry)| entry)
+    }
+
+    /// Returns the name of the page behind another one of a level.
+    fn behind(&self, level: usize, name: &[u8]) -> Option<&[u8]> {
+        let behind = self.levels.get(level)?.range::<[u8], _>((Excluded(name), Unbounded)).next();
+        behind.map(|(name, _)| &**name)
+    }
+
+    /// Returns the pages of a level between two names, with the changes of a plan.
+    fn pages<'p>(
+        &'p self,
+        level: usize,
+        plan: &'p [Overlay],
+        from: &[u8],
+        to: Option<&[u8]>,
+    ) -> impl Iterator<Item = (&'p [u8], &'p Page)> {
+        let base = self.levels.get(level).map(|level| level.range::<[u8], _>(between(from, to)));
+        let over = plan.get(level).map(|level| level.range::<[u8], _>(between(from, to)));
+        let base = base.into_iter().flatten().map(|(name, page)| (&**name, page));
+        let over = over.into_iter().flatten().map(|(name, page)| (&**name, page.as_ref()));
+        merged(base, over)
+    }
+
+    /// Returns the new pages of each level, which have no places yet. The only one of the last level is the root.
+    ///
+    /// Returns `None` if there would be more levels than a table can have.
+    pub(super) fn plan(&self, changes: &Changes, unit: u64) -> Option<Vec<Overlay>> {
+        let mut planner = Planner { tree: self, changes, unit, plan: Vec::new() };
+        let mut touched: BTreeSet<&[u8]> =
+            changes.keys().map(|name| self.page_of(0, name).0).collect();
+        for level in 0..self.top() {
+            let groups: BTreeSet<&[u8]> =
+                touched.iter().map(|page| self.page_of(level + 1, page).0).collect();
+            let mut over = Overlay::new();
+            for group in &groups {
+                planner.regroup(level, group, &touched, &mut over);
+            }
+            planner.plan.push(over);
+            touched = groups;
+        }
+        planner.grow()?;
+        planner.shrink();
+        Some(planner.plan)
+    }
+
+    /// Returns the bytes of a page of a plan, in which those below have their places.
+    pub(super) fn bytes(
+        &self,
+        plan: &[Overlay],
+        level: usize,
+        name: &[u8],
+        page: &Page,
+    ) -> Vec<u8> {
+        let Some(below) = level.checked_sub(1) else { return page.entries.to_vec() };
+        let end = self.pages(level, plan, name, None).nth(1).map(|(name, _)| name);
+        let mut bytes = Vec::with_capacity(page.len as usize);
+        for (name, page) in self.pages(below, plan, name, end) {
+            let name = if bytes.is_empty() { &[] } else { name };
+            let (places, len) = (page.places, page.len);
+            let child = Child { places, tag: page.tag, len, name: name.len() };
+            let end = bytes.len() + child.size() as usize;
+            bytes.extend_from_slice(&child.bytes());
+            bytes.extend_from_slice(name);
+            bytes.resize(end, 0);
+        }
+        bytes
+    }
+
+    /// Takes the pages of a plan in place of those before, and returns these with their levels, but for the root.
+    pub(super) fn apply(&mut self, plan: Vec<Overlay>) -> Vec<(usize, Page)> {
+        let (top, height) = (self.top(), plan.len());
+        self.levels.resize_with(self.levels.len().max(height), Level::new);
+        let mut retired = Vec::new();
+        for (level, over) in plan.into_iter().enumerate() {
+            for (name, page) in over {
+                let before = match page {
+                    Some(page) => self.levels[level].insert(name, page),
+                    None => self.levels[level].remove(&name),
+                };
+                retired.extend(before.map(|page| (level, page)));
+            }
+        }
+        for (level, pages) in (height..).zip(self.levels.drain(height..)) {
+            retired.extend(pages.into_values().map(|page| (level, page)));
+        }
+        retired.retain(|(level, _)| *level < top);
+        retired
+    }
+}
+
+/// A plan under way, from the entries up.
+struct Planner<'t> {
+    tree: &'t Tree,
+    changes: &'t Changes,
+    unit: u64,
+    /// The levels that are done.
+    plan: Vec<Overlay>,
+}
+
+impl Planner<'_> {
+    /// Returns the parts of a page of a level with the changes of the level below.
+    fn parts(&self, level: usize, name: &[u8]) -> Vec<Part<'_>> {
+        let end = self.tree.behind(level, name);
+        if let Some(below) = level.checked_sub(1) {
+            let pages = self.tree.pages(below, &self.plan, name, end);
+            let part = |(name, _): (_, &Page)| Part::child(name);
+            return pages.map(part).collect();
+        }
+        let leaf = self.tree.levels[0].get(name).map_or(&[][..], |leaf| &leaf.entries);
+        let changes = self.changes.range::<[u8], _>(between(name, end));
+        let changes = changes.map(|(name, entry)| (&**name, entry.as_deref()));
+        let parts = merged(entries(leaf), changes);
+        parts.map(|(name, entry)| Part { name, size: entry.len() as u64, entry }).collect()
+    }
+
+    fn load<'p>(&'p self, level: usize, draft: &mut Draft<'p>) {
+        if !draft.is_new {
+            *draft = Draft::new(draft.name, self.parts(level, draft.name));
+        }
+    }
+
+    /// Changes the pages of a level that belong to one page of the level above. A page that becomes empty goes, and one
+    /// that becomes small is merged with one beside it where both have room in one.
+    fn regroup<'p>(
+        &'p self,
+        level: usize,
+        group: &'p [u8],
+        touched: &BTreeSet<&[u8]>,
+        over: &mut Overlay,
+    ) {
+        let capacity = capacity(level, self.unit);
+        let is_small = |draft: &Draft<'_>| draft.len < capacity / 3;
+        let fit = |one: &Draft<'_>, other: &Draft<'_>| one.len + other.len <= capacity * 3 / 4;
+        let end = self.tree.behind(level + 1, group);
+        let mut drafts: Vec<Draft<'_>> = Vec::new();
+        for (name, page) in self.tree.pages(level, &[], group, end) {
+            let mut draft = Draft { name, parts: Vec::new(), len: page.len, is_new: false };
+            if touched.contains(name) {
+                self.load(level, &mut draft);
+                over.insert(name.into(), None);
+            }
+            match drafts.last_mut() {
+                _ if draft.is_new && draft.parts.is_empty() => {}
+                Some(last)
+                    if (last.is_new || draft.is_new)
+                        && (is_small(last) || is_small(&draft))
+                        && fit(last, &draft) =>
+                {
+                    self.load(level, last);
+                    self.load(level, &mut draft);
+                    over.insert(name.into(), None);
+                    last.len += draft.len;
+                    last.parts.append(&mut draft.parts);
+                }
+                _ => drafts.push(draft),
+            }
+        }
+        // The page above knows its first one by no name.
+        if let Some(first) = drafts.first_mut().filter(|first| first.name != group) {
+            self.load(level, first);
+            over.insert(first.name.into(), None);
+            first.name = group;
+        }
+        for draft in drafts.into_iter().filter(|draft| draft.is_new) {
+            for piece in draft.split(level, self.unit) {
+                over.insert(piece.name.into(), Some(piece.page(level)));
+            }
+        }
+    }
+
+    /// Makes the root, and levels below it as long as it has too many parts.
+    fn grow(&mut self) -> Option<()> {
+        for level in self.tree.top()..LEVELS {
+            let root = Draft::new(&[], self.parts(level, &[]));
+            let pieces = root.split(level, self.unit);
+            let is_done = pieces.len() == 1;
+            let pages = pieces.iter().map(|piece| (piece.name.into(), Some(piece.page(level))));
+            let over = pages.collect();
+            drop(pieces);
+            self.plan.push(over);
+            if is_done {
+                return Some(());
+            }
+        }
+        None
+    }
+
+    /// Takes the only page below the root for the root, as long as there is only one.
+    fn shrink(&mut self) {
+        while let Some(level) = self.plan.len().checked_sub(2) {
+            let mut pages = self.tree.pages(level, &self.plan, &[], None);
+            let only = match (pages.next(), pages.next()) {
+                (None, _) => Page::default(),
+                (Some((_, page)), None)
+                    if page.len + PREAMBLE as u64 <= capacity(level, self.unit) =>
+                {
+                    page.clone()
+                }
+                _ => return,
+            };
+            drop(pages);
+            self.plan.truncate(level + 1);
+            self.plan[level].insert(Key::default(), Some(only));
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Walks over the table: from the root to each page below, and over their entries, in the order of names. Nothing is
+//! allocated here.
+//!
+//! A page is read in place after its tag was verified. That the bytes are still those of the commit shows the header,
+//! which is looked at after each step: the writer uses nothing again before the next commit.
+//!
+//! # Work
+//! Each page is looked at twice, or three times where one copy is damaged. Pages that have more bytes together than the
+//! store are refused, as they must overlap. So are names out of order: a page that is reached a second time has them.
+
+use super::error::{Damage, Error, Part};
+use super::format::header::Header;
+use super::format::page::LEVELS;
+use super::format::table::{CHILD, Child, ENTRY, Entry};
+use super::format::{key, occupied};
+use super::reader::{Info, Name, Snapshot, tag_of};
+use crate::medium::Readable;
+use core::ops::Range;
+
+/// The next thing on a walk.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// A page below the root. Those below it, and its entries, follow.
+    Page(#[cfg_attr(not(feature = "preserve"), expect(dead_code, reason = "for writers"))] Page),
+    Entry(Info),
+}
+
+/// A page below the root.
+#[derive(Debug)]
+#[cfg_attr(not(feature = "preserve"), expect(dead_code, reason = "for writers"))]
+pub(super) struct Page {
+    pub(super) level: usize,
+    pub(super) child: Child,
+    /// The name that none in the page is below; empty for the first one of the page above.
+    pub(super) name: Name,
+    /// The copy that is read.
+    pub(super) at: u64,
+}
+
+/// The part of a page that is still to be read.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    at: u64,
+    end: u64,
+    /// True if nothing of the page was read.
+    is_new: bool,
+}
+
+impl Rest {
+    const fn new(page: &Range<u64>) -> Self {
+        Self { at: page.start, end: page.end, is_new: true }
+    }
+
+    /// The damage of a table whose tags are right and whose bytes are not.
+    fn forged<E>(&self) -> Error<E> {
+        let (offset, len) = (self.at, self.end.saturating_sub(self.at));
+        Error::Damaged(Damage { part: Part::Entry, offset, len })
+    }
+}
+
+/// The names that may come next.
+#[derive(Clone, Copy, Debug)]
+enum Floor {
+    /// This one, or any above it.
+    From(Name),
+    /// Any above this one.
+    Above(Name),
+}
+
+impl Floor {
+    const fn name(&self) -> &Name {
+        match self {
+            Self::From(name) | Self::Above(name) => name,
+        }
+    }
+
+    fn admits(&self, name: &Name) -> bool {
+        match self {
+            Self::From(floor) => name.as_bytes() >= floor.as_bytes(),
+            Self::Above(floor) => name.as_bytes() > floor.as_bytes(),
+        }
+    }
+}
+
+/// A walk over all pages and entries. A page that is damaged in both copies is an error, and the walk goes on behind it. It
+/// ends with each other error.
+#[derive(Debug)]
+pub(super) struct Walk<'s, R: Readable> {
+    snapshot: &'s Snapshot<'s, R>,
+    /// The pages from the root on.
+    path: [Rest; LEVELS],
+    /// So many of them.
+    depth: usize,
+    floor: Floor,
+    /// Entries that have not come yet; `None` after a page that is lost.
+    left: Option<u64>,
+    /// Bytes that the pages to come can have.
+    budget: u64,
+}
+
+impl<'s, R: Readable> Walk<'s, R> {
+    pub(super) const fn new(snapshot: &'s Snapshot<'s, R>) -> Self {
+        let mut path = [Rest { at: 0, end: 0, is_new: true }; LEVELS];
+        path[0] = Rest::new(&snapshot.root());
+        let (left, budget) = (Some(snapshot.blobs()), snapshot.size());
+        Self { snapshot, path, depth: 1, floor: Floor::From(Name::EMPTY), left, budget }
+    }
+
+    /// Returns the entry of a name. That no commit came meanwhile must be seen to afterwards.
+    pub(super) fn find(
+        snapshot: &Snapshot<'_, R>,
+        name: &str,
+    ) -> Result<Option<Info>, Error<R::Error>> {
+        let mut page = snapshot.root();
+        for level in (0..snapshot.preamble.level).rev() {
+            let (mut rest, mut found) = (Rest::new(&page), None);
+            while rest.at < rest.end {
+                let (child, from) = child(snapshot, &mut rest)?;
+                if from.as_bytes() > name.as_bytes() {
+                    break;
+                }
+                found = Some(child);
+            }
+            let found = found.ok_or_else(|| rest.forged())?;
+            let at = whole(snapshot, level, &found)?;
+            page = at..at + found.len;
+        }
+        let mut rest = Rest::new(&page);
+        while rest.at < rest.end {
+            let info = entry(snapshot, &mut rest)?;
+            if info.name.as_str() >= name {
+                return Ok((info.name.as_str() == name).then_some(info));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns the next page or entry, or `None` at the end.
+    fn step(&mut self) -> Result<Option<Step>, Error<R::Error>> {
+        while self.depth > 0 {
+            let below = self.snapshot.preamble.level + 1 - self.depth;
+            let rest = &mut self.path[self.depth - 1];
+            if rest.at == rest.end {
+                self.depth -= 1;
+            } else if below == 0 {
+                let info = entry(self.snapshot, rest)?;
+                let is_counted = self.left.is_none_or(|left| left > 0);
+                if !is_counted || !self.floor.admits(&info.name) {
+                    return Err(rest.forged());
+                }
+                self.floor = Floor::Above(info.name);
+                self.left = self.left.map(|left| left - 1);
+                return Ok(Some(Step::Entry(info)));
+            } else {
+                return self.page(below - 1).map(Some);
+            }
+        }
+        let rest = &self.path[0];
+        if self.left.is_some_and(|left| left > 0) { Err(rest.forged()) } else { Ok(None) }
+    }
+
+    /// Goes on to the next page below the last one of the path.
+    fn page(&mut self, level: usize) -> Result<Step, Error<R::Error>> {
+        let rest = &mut self.path[self.depth - 1];
+        let is_first = rest.is_new;
+        let (child, name) = child(self.snapshot, rest)?;
+        let is_sorted = is_first || name.as_bytes() > self.floor.name().as_bytes();
+        let budget = self.budget.checked_sub(2 * child.len);
+        let Some(budget) = budget.filter(|_| is_sorted) else { return Err(rest.forged()) };
+        self.budget = budget;
+        if !is_first {
+            self.floor = Floor::From(name);
+        }
+        let at = whole(self.snapshot, level, &child)?;
+        self.path[self.depth] = Rest::new(&(at..at + child.len));
+        self.depth += 1;
+        Ok(Step::Page(Page { level, child, name, at }))
+    }
+}
+
+impl<R: Readable> Iterator for Walk<'_, R> {
+    type Item = Result<Step, Error<R::Error>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let step = self.step();
+        let is_lost = matches!(step, Err(Error::Damaged(Damage { part: Part::Page, .. })));
+        if is_lost {
+            self.left = None;
+        }
+        let next = match (step, self.snapshot.is_current()) {
+            (Err(Error::Medium(error)), _) => Err(Error::Medium(error)),
+            (_, Err(error)) => Err(error),
+            (_, Ok(false)) => Err(Error::Replaced),
+            (step, Ok(true)) => step,
+        };
+        if next.is_err() && !is_lost {
+            (self.depth, self.left) = (0, None);
+        }
+        next.transpose()
+    }
+}
+
+/// Reads a child, and goes on behind it.
+fn child<R: Readable>(
+    snapshot: &Snapshot<'_, R>,
+    rest: &mut Rest,
+) -> Result<(Child, Name), Error<R::Error>> {
+    let (medium, header) = (snapshot.medium(), &snapshot.header);
+    let mut bytes = [0; CHILD];
+    if rest.end - rest.at < CHILD as u64 {
+        return Err(rest.forged());
+    }
+    medium.read(rest.at, &mut bytes)?;
+    let is_possible = |child: &Child| {
+        let is_there = child.places.iter().all(|at| header.holds(*at, child.len));
+        is_there && (child.name == 0) == rest.is_new && child.size() <= rest.end - rest.at
+    };
+    let child = Child::read(&bytes).filter(is_possible).ok_or_else(|| rest.forged())?;
+    let name = Name::read(medium, rest.at + CHILD as u64, child.name)?;
+    (rest.at, rest.is_new) = (rest.at + child.size(), false);
+    Ok((child, name))
+}
+
+/// Reads an entry, and goes on behind it.
+fn entry<R: Readable>(
+    snapshot: &Snapshot<'_, R>,
+    rest: &mut Rest,
+) -> Result<Info, Error<R::Error>> {
+    let (medium, header) = (snapshot.medium(), &snapshot.header);
+    let mut bytes = [0; ENTRY];
+    if rest.end - rest.at < ENTRY as u64 {
+        return Err(rest.forged());
+    }
+    medium.read(rest.at, &mut bytes)?;
+    let is_there = |entry: &Entry| entry.size() <= rest.end - rest.at && is_possible(entry, header);
+    let entry = Entry::read(&bytes).filter(is_there).ok_or_else(|| rest.forged())?;
+    let name_at = rest.at + ENTRY as u64;
+    let name = Name::read(medium, name_at, entry.name)?;
+    if name.as_str().is_empty() {
+        // It is no text.
+        return Err(rest.forged());
+    }
+    (rest.at, rest.is_new) = (rest.at + entry.size(), false);
+    Ok(Info {
+        name,
+        version: entry.version,
+        len: entry.len,
+        metadata: entry.metadata,
+        generation: entry.generation,
+        seconds: entry.seconds,
+        offset: entry.at,
+        tag: entry.tag,
+        metadata_at: name_at + entry.name as u64,
+    })
+}
+
+/// Returns true if its blob can be where it says, and if the commit that put it was made: by that a writer knows what it
+/// has put itself, and may give back.
+fn is_possible(entry: &Entry, header: &Header) -> bool {
+    let lies_within =
+        occupied(entry.len, header.unit).is_some_and(|bytes| header.holds(entry.at, bytes));
+    lies_within && entry.generation <= header.generation
+}
+
+/// Returns the place of a copy of a page that is whole.
+fn whole<R: Readable>(
+    snapshot: &Snapshot<'_, R>,
+    level: usize,
+    child: &Child,
+) -> Result<u64, Error<R::Error>> {
+    for at in child.places {
+        if snapshot.is_page(level, child, at)? {
+            return Ok(at);
+        }
+    }
+    let (part, offset, len) = (Part::Page, child.places[0], child.len);
+    Err(Error::Damaged(Damage { part, offset, len }))
+}
+
+impl<R: Readable> Snapshot<'_, R> {
+    /// Returns true if a copy of a page is at a place, as it was committed.
+    pub(super) fn is_page(&self, level: usize, child: &Child, at: u64) -> Result<bool, R::Error> {
+        let (medium, key) = (self.medium(), key::page(self.identity(), level));
+        let is_there = at + child.len <= medium.len();
+        Ok(is_there && tag_of(medium, key, at..at + child.len)? == child.tag)
+    }
+}

@@ -11,8 +11,7 @@ use super::space::From;
 use super::store::Store;
 use super::tree::{Key, Tree, entries, most_pages};
 use crate::medium::Medium;
-use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
+use alloc::collections::{BTreeMap, VecDeque};
 use core::ops::Range;
 
 /// A page of entries as it will be, before it is split.
@@ -139,7 +138,7 @@ impl Places {
 #[derive(Debug, Default)]
 pub(super) struct Held {
     /// Those of entries, of children, and of roots.
-    kinds: [Vec<Range<u64>>; 3],
+    kinds: [VecDeque<Range<u64>>; 3],
 }
 
 impl Held {
@@ -149,7 +148,7 @@ impl Held {
         places: &Places,
         store: &mut Store<M>,
     ) -> Result<Undo, Error<M::Error>> {
-        let mut undo = Undo { lens: [0; 3], roots: Vec::new() };
+        let mut undo = Undo { lens: [0; 3], roots: VecDeque::new() };
         for (kind, held) in self.kinds.iter().enumerate() {
             undo.lens[kind] = held.len();
         }
@@ -162,7 +161,7 @@ impl Held {
             }
             while (self.kinds[kind].len() as u64) < count {
                 match store.claim(bytes, store.unit(), From::End) {
-                    Ok(place) => self.kinds[kind].push(place),
+                    Ok(place) => self.kinds[kind].push_back(place),
                     Err(error) => {
                         self.undo(undo, store);
                         return Err(error);
@@ -186,12 +185,12 @@ impl Held {
 
     /// Returns a place of so many bytes at least, which is not held any more.
     pub(super) fn release(&mut self, bytes: u64) -> Option<Range<u64>> {
-        let has_room = |held: &&mut Vec<Range<u64>>| {
-            held.last().is_some_and(|place| place.end - place.start >= bytes)
+        let has_room = |held: &&mut VecDeque<Range<u64>>| {
+            held.front().is_some_and(|place| place.end - place.start >= bytes)
         };
         // The smallest first: those of children, of roots, of entries.
         let [leaves, nodes, roots] = &mut self.kinds;
-        [nodes, roots, leaves].into_iter().find(has_room)?.pop()
+        [nodes, roots, leaves].into_iter().find(has_room)?.pop_front()
     }
 
     /// Returns all places, which are not held any more.
@@ -204,5 +203,5 @@ impl Held {
 #[derive(Debug)]
 pub(super) struct Undo {
     lens: [usize; 3],
-    roots: Vec<Range<u64>>,
+    roots: VecDeque<Range<u64>>,
 }

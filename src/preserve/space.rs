@@ -21,8 +21,11 @@ pub(super) struct Space {
     unit: u64,
 }
 
-/// The end of a free piece that is used first. In both cases the piece is the smallest one that is large enough, and of
-/// several the first one.
+/// Free pieces at an end that are looked at in their order.
+const NEAREST: usize = 16;
+
+/// The end that is used first. If none of the [`NEAREST`] free pieces at that end is large enough, it is the smallest one
+/// that is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum From {
     /// For blobs.
@@ -102,11 +105,21 @@ impl Space {
         self.free -= len;
     }
 
-    /// Returns the free pieces of at least so many bytes that an aligned range of them may fit in, the smallest first.
+    /// Returns the free pieces nearest to an end.
+    fn nearest(&self, from: From) -> impl Iterator<Item = Range<u64>> {
+        let mut gaps = self.gaps.iter().map(|(start, end)| *start..*end);
+        let next = move || match from {
+            From::Begin => gaps.next(),
+            From::End => gaps.next_back(),
+        };
+        core::iter::from_fn(next).take(NEAREST)
+    }
+
+    /// Returns the free pieces that an aligned range of so many bytes may fit in, the smallest first.
     ///
     /// Those that are certain to have room come before those that alignment may make too small: of these there may be
     /// many.
-    fn candidates(&self, bytes: u64, alignment: u64) -> impl Iterator<Item = Range<u64>> {
+    fn smallest(&self, bytes: u64, alignment: u64) -> impl Iterator<Item = Range<u64>> {
         let certain = bytes.saturating_add(alignment.saturating_sub(self.unit));
         let smaller = self.by_len.range((bytes, 0)..(certain, 0));
         self.by_len.range((certain, 0)..).chain(smaller).map(|(len, start)| *start..start + len)
@@ -136,7 +149,8 @@ impl Space {
         }
         let mut found = None;
         // To ask for leases can be a call of the operating system: only where there is room without any.
-        for gap in self.candidates(bytes, alignment).filter(|gap| fits(gap).is_some()) {
+        let gaps = self.nearest(from).chain(self.smallest(bytes, alignment));
+        for gap in gaps.filter(|gap| fits(gap).is_some()) {
             for part in usable(gap, self.unit, leased) {
                 found = fits(&part?).or(found);
                 if found.is_some() && from == From::Begin {

@@ -194,6 +194,9 @@ impl<'s, M: Medium> Transaction<'s, M> {
         let resized =
             [(from.as_bytes(), before.len() as u64, 0), (to.as_bytes(), 0, renamed.len() as u64)];
         self.with_room(&resized, true, |_| Ok(()))?;
+        for resized in resized {
+            self.touched.resize(&self.store.tree, self.store.unit(), resized);
+        }
         // The blob itself stays where it is.
         self.changes.insert(from.as_bytes().into(), None);
         self.changes.insert(to.as_bytes().into(), Some(renamed));
@@ -312,8 +315,12 @@ impl<'s, M: Medium> Transaction<'s, M> {
 
     /// Notes a change. What was put before in this transaction is free again.
     fn change(&mut self, name: &str, change: Option<Box<[u8]>>) {
-        self.blobs -= u64::from(self.find(name).is_some());
-        self.blobs += u64::from(change.is_some());
+        let len = |entry: &[u8]| entry.len() as u64;
+        let (before, after) = (self.find(name).map(len), change.as_deref().map(len));
+        let resized = (name.as_bytes(), before.unwrap_or(0), after.unwrap_or(0));
+        self.touched.resize(&self.store.tree, self.store.unit(), resized);
+        self.blobs -= u64::from(before.is_some());
+        self.blobs += u64::from(after.is_some());
         if let Some(before) = self.changes.insert(name.as_bytes().into(), change) {
             self.forget(before.as_deref());
         }
@@ -355,8 +362,9 @@ impl<'s, M: Medium> Transaction<'s, M> {
         })
     }
 
-    /// Does something where there is room for the pages that the commit needs then, and for a deletion after it if there
-    /// is to be a `spare`: so something can be deleted from a full store. If that fails, nothing is held for it.
+    /// Does something where there is room for the pages that the commit needs after these changes, and for a deletion after
+    /// it if there is to be a `spare`: so something can be deleted from a full store. If that fails, nothing is held for
+    /// it.
     fn with_room<T>(
         &mut self,
         resized: &[Resized<'_>],
@@ -368,13 +376,12 @@ impl<'s, M: Medium> Transaction<'s, M> {
         let before: Vec<_> =
             resized.iter().map(|resized| touched.resize(&store.tree, unit, *resized)).collect();
         let places = touched.places(&store.tree, unit, spare);
-        let done = held
-            .fill(&places, store)
-            .and_then(|undo| work(store).inspect_err(|_| held.undo(undo, store)));
-        if done.is_err() {
-            before.into_iter().rev().for_each(|before| touched.set(before, unit));
+        // The changes are made later, or given up.
+        for before in before.into_iter().rev() {
+            touched.set(before, unit);
         }
-        done
+        let undo = held.fill(&places, store)?;
+        work(store).inspect_err(|_| held.undo(undo, store))
     }
 }
 

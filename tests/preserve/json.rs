@@ -51,6 +51,7 @@ fn what_verifying_has_shown_is_told() {
         "whole": 1,
         "bytes": 3 + 65_542,
         "damaged": [{"name": "ab", "part": {"bytes": {"at": 0}}, "offset": 25_600, "len": 3}],
+        "pages": [],
         "copies": [{"part": "header", "offset": 8192, "len": 64}],
     });
     assert_eq!(to_value(verification).unwrap(), expected);

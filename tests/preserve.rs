@@ -30,6 +30,9 @@ mod json;
 #[path = "preserve/life.rs"]
 mod life;
 #[cfg(not(miri))]
+#[path = "counting/looks.rs"]
+mod looks;
+#[cfg(not(miri))]
 #[path = "preserve/model.rs"]
 mod model;
 #[cfg(not(miri))]
@@ -42,5 +45,11 @@ mod plain;
 #[path = "preserve/seal.rs"]
 mod seal;
 #[cfg(not(miri))]
+#[path = "preserve/tree.rs"]
+mod tree;
+#[cfg(not(miri))]
 #[path = "preserve/uses.rs"]
 mod uses;
+#[cfg(not(miri))]
+#[path = "preserve/work.rs"]
+mod work;

@@ -18,8 +18,15 @@ use core::ops::Range;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Leaf {
     len: u64,
-    /// Bytes of its longest entry at most.
+    entries: u64,
+    /// Bytes of the longest at most.
     longest: u64,
+}
+
+impl Leaf {
+    fn most_pages(&self, unit: u64) -> u64 {
+        most_pages(self.len, self.longest, unit).min(self.entries.max(1))
+    }
 }
 
 /// The pages of entries that a transaction changes.
@@ -47,16 +54,21 @@ impl Touched {
         let (key, page) = tree.page_of(0, name);
         let before = self.leaves.get(key).copied();
         let leaf = before.unwrap_or_else(|| {
-            let longest = entries(&page.entries).map(|(_, entry)| entry.len() as u64).max();
-            Leaf { len: page.len, longest: longest.unwrap_or(0) }
+            let lens = || entries(&page.entries).map(|(_, entry)| entry.len() as u64);
+            let (entries, longest) = (lens().count() as u64, lens().max().unwrap_or(0));
+            Leaf { len: page.len, entries, longest }
         });
-        let after = Leaf { len: leaf.len - old + new, longest: leaf.longest.max(new) };
+        let after = Leaf {
+            len: leaf.len - old + new,
+            entries: leaf.entries - u64::from(old > 0) + u64::from(new > 0),
+            longest: leaf.longest.max(new),
+        };
         self.set((key.into(), Some(after)), unit);
         (key.into(), before)
     }
 
     pub(super) fn set(&mut self, (key, leaf): Before, unit: u64) {
-        let most = |leaf: Leaf| most_pages(leaf.len, leaf.longest, unit);
+        let most = |leaf: Leaf| leaf.most_pages(unit);
         self.pages += leaf.map_or(0, most);
         let before = match leaf {
             Some(leaf) => self.leaves.insert(key, leaf),

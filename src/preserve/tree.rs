@@ -135,7 +135,7 @@ impl<'p> Draft<'p> {
             return Vec::from([self]);
         }
         // A page with room left is not split again by the next change.
-        let fair = self.len.div_ceil(self.len.div_ceil(capacity * 3 / 4));
+        let fair = self.len.div_ceil(self.len.div_ceil(fill(capacity)));
         let fewest = fewest_parts(level);
         let mut pieces: Vec<Self> = Vec::new();
         let (mut name, mut piece, mut len) = (self.name, Vec::new(), 0);
@@ -170,7 +170,12 @@ pub(super) fn most_pages(bytes: u64, longest: u64, unit: u64) -> u64 {
     }
     // Pieces end when they have a fair part, or if the next entry has no room: then both have more than a page.
     let unfair = if longest > capacity / 4 { 2 * bytes / capacity } else { 0 };
-    bytes.div_ceil(capacity * 3 / 4) + unfair
+    bytes.div_ceil(fill(capacity)) + unfair
+}
+
+/// Returns the number of bytes that pages have after a split, about.
+const fn fill(capacity: u64) -> u64 {
+    capacity * 5 / 8
 }
 
 /// Returns the shortest beginning of a name that is above the name before it.

@@ -182,6 +182,9 @@ impl<R: Readable> Iterator for Walk<'_, R> {
     type Item = Result<Step, Error<R::Error>>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if self.depth == 0 {
+            return None;
+        }
         let step = self.step();
         let is_lost = matches!(step, Err(Error::Damaged(Damage { part: Part::Page, .. })));
         if is_lost {
@@ -194,7 +197,7 @@ impl<R: Readable> Iterator for Walk<'_, R> {
             (step, Ok(true)) => step,
         };
         if next.is_err() && !is_lost {
-            (self.depth, self.left) = (0, None);
+            self.depth = 0;
         }
         next.transpose()
     }

@@ -1,0 +1,365 @@
+//! The table as a tree: pages that are split and merged, levels that come and go, and pages that are damaged or forged.
+
+use crate::claims::{DATA, Deed, End, Lived, Step, damage_costs_what_it_touches, live, options};
+use crate::looks::Looks;
+use crate::plain::Plain;
+use crate::seal::seal;
+use cachemaint::medium::Bytes;
+use cachemaint::preserve::{Attributes, Damage, Error, Part, Reader, Snapshot, Store, Verify};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+/// Names of the model. An entry with 2300 bytes of metadata has a page of its own, so there are 3 levels.
+const NAMES: u16 = 150;
+
+/// What is done to names in a transaction: to each of a stride.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Put { first: u16, stride: u16, count: u16, metadata: usize },
+    Delete { first: u16, stride: u16, count: u16 },
+    Rename { from: u16, to: u16 },
+}
+
+#[derive(Clone, Copy, Debug)]
+enum After {
+    Commit,
+    Drop,
+    Reopen,
+}
+
+/// Metadata by name.
+type Model = BTreeMap<String, Vec<u8>>;
+
+fn name(number: u16) -> String {
+    // Names of which many begin alike, and some with several bytes a letter.
+    match number % 3 {
+        0 => format!("state/of/the/machine/{number:03}"),
+        1 => format!("{number}"),
+        _ => format!("ä{number:03}"),
+    }
+}
+
+fn changes() -> impl Strategy<Value = Vec<Change>> {
+    let stretch = (0..NAMES, 1..4_u16, prop_oneof![2 => 1..4_u16, 1 => 1..NAMES]);
+    let metadata = prop_oneof![1 => 0..100_usize, 2 => 1000..2400_usize, 1 => Just(4096_usize)];
+    let put = (stretch.clone(), metadata).prop_map(|((first, stride, count), metadata)| {
+        Change::Put { first, stride, count, metadata }
+    });
+    let delete = stretch.prop_map(|(first, stride, count)| Change::Delete { first, stride, count });
+    let rename = (0..NAMES, 0..NAMES).prop_map(|(from, to)| Change::Rename { from, to });
+    proptest::collection::vec(prop_oneof![3 => put, 3 => delete, 1 => rename], 0..5)
+}
+
+fn stretch(first: u16, stride: u16, count: u16) -> impl Iterator<Item = String> {
+    (first..NAMES).step_by(stride.into()).take(count.into()).map(name)
+}
+
+fn put(store: &mut Store<Plain>, names: impl Iterator<Item = String>, metadata: usize) {
+    let mut transaction = store.begin().unwrap();
+    for name in names {
+        let metadata = vec![1; metadata];
+        transaction.put(Attributes::new(&name).metadata(&metadata), name.as_bytes()).unwrap();
+    }
+    transaction.commit().unwrap();
+}
+
+fn delete(store: &mut Store<Plain>, names: impl Iterator<Item = String>) {
+    let mut transaction = store.begin().unwrap();
+    names.for_each(|name| transaction.delete(&name).unwrap());
+    transaction.commit().unwrap();
+}
+
+/// Returns the levels below the root, by the documentation of the format.
+fn levels(image: &[u8], generation: u64) -> u8 {
+    let header = generation as usize % 2 * 4096;
+    let root = u64::from_le_bytes(*image[header + 40..].first_chunk().unwrap()) as usize;
+    image[root + 42]
+}
+
+fn is_there(medium: &Plain, store: &Store<Plain>, model: &Model) {
+    let image = medium.bytes();
+    let reader = Reader::open(Bytes(&image)).unwrap();
+    let snapshot = reader.snapshot().unwrap();
+    let mut buffer = vec![0; 4096];
+    let found: Model = snapshot
+        .entries()
+        .map(|info| {
+            let info = info.unwrap();
+            let metadata = snapshot.metadata(&info, &mut buffer).unwrap().to_vec();
+            (info.name.to_string(), metadata)
+        })
+        .collect();
+    assert!(found == *model);
+    assert_eq!(snapshot.blobs(), model.len() as u64);
+    for number in 0..NAMES {
+        let name = name(number);
+        assert_eq!(snapshot.find(&name).unwrap().is_some(), model.contains_key(&name), "{name}");
+    }
+    assert!(snapshot.verify(&mut |_| ()).unwrap().is_whole());
+    // What is free is what is in no use, as another writer finds it.
+    let (again, _) = options().open(Plain::new(image)).unwrap();
+    assert_eq!(store.capacity().unwrap().free, again.capacity().unwrap().free);
+}
+
+fn run(bytes: usize, steps: &[(Vec<Change>, After)]) {
+    let medium = Plain::new(vec![0; DATA + bytes]);
+    let mut store = options().create(medium.clone()).unwrap();
+    let empty = store.capacity().unwrap();
+    let mut model = Model::new();
+    for (changes, after) in steps {
+        let mut changed = model.clone();
+        let mut transaction = store.begin().unwrap();
+        for change in changes {
+            match *change {
+                Change::Put { first, stride, count, metadata } => {
+                    for name in stretch(first, stride, count) {
+                        let metadata = vec![first as u8; metadata];
+                        let attributes = Attributes::new(&name).metadata(&metadata);
+                        match transaction.put(attributes, name.as_bytes()) {
+                            Ok(()) => drop(changed.insert(name, metadata)),
+                            Err(error) => assert!(matches!(error, Error::Full { .. }), "{error}"),
+                        }
+                    }
+                }
+                Change::Delete { first, stride, count } => {
+                    for name in stretch(first, stride, count) {
+                        match transaction.delete(&name) {
+                            Ok(()) => drop(changed.remove(&name).unwrap()),
+                            Err(Error::NotFound) => assert!(!changed.contains_key(&name)),
+                            Err(error) => assert!(matches!(error, Error::Full { .. }), "{error}"),
+                        }
+                    }
+                }
+                Change::Rename { from, to } => match transaction.rename(&name(from), &name(to)) {
+                    Ok(()) => {
+                        let metadata = changed.remove(&name(from)).unwrap();
+                        changed.insert(name(to), metadata);
+                    }
+                    Err(Error::NotFound) => assert!(!changed.contains_key(&name(from))),
+                    Err(Error::NameTaken) => assert!(changed.contains_key(&name(to))),
+                    Err(error) => assert!(matches!(error, Error::Full { .. }), "{error}"),
+                },
+            }
+        }
+        if matches!(after, After::Drop) {
+            drop(transaction);
+        } else {
+            transaction.commit().unwrap();
+            model = changed;
+        }
+        if matches!(after, After::Reopen) {
+            let (opened, found) = options().verify(Verify::Always).open(medium.clone()).unwrap();
+            assert!(found.mended.is_empty());
+            store = opened;
+        }
+        is_there(&medium, &store, &model);
+    }
+    // However full it is, one after the other.
+    for name in model.into_keys() {
+        delete(&mut store, Some(name).into_iter());
+    }
+    assert_eq!(levels(&medium.bytes(), store.generation()), 0);
+    assert_eq!(store.capacity().unwrap().free, empty.free);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
+
+    #[test]
+    fn it_is_a_map_whatever_is_split_and_merged(
+        steps in proptest::collection::vec(
+            (changes(), prop_oneof![4 => Just(After::Commit), 1 => Just(After::Drop), 1 => Just(After::Reopen)]),
+            1..14,
+        ),
+        // So that some stores are full.
+        bytes in prop_oneof![1 => 20_000..400_000_usize, 1 => Just(4_000_000_usize)],
+    ) {
+        run(bytes, &steps);
+    }
+}
+
+/// 2300 bytes of metadata, and 52 of the entry, leave room for one in a page of 4416. A page of 1024 has less than 32
+/// children of 32 bytes at least.
+#[test]
+fn levels_come_and_go() {
+    let medium = Plain::new(vec![0; DATA + 4_000_000]);
+    let mut store = options().create(medium.clone()).unwrap();
+    let level = |store: &Store<Plain>| levels(&medium.bytes(), store.generation());
+    assert_eq!(level(&store), 0);
+    put(&mut store, (0..1).map(name), 2300);
+    assert_eq!(level(&store), 0);
+    put(&mut store, (1..2).map(name), 2300);
+    assert_eq!(level(&store), 1);
+    put(&mut store, (2..NAMES).map(name), 2300);
+    assert_eq!(level(&store), 2);
+    delete(&mut store, (5..NAMES).map(name));
+    assert_eq!(level(&store), 1);
+    delete(&mut store, (1..5).map(name));
+    assert_eq!(level(&store), 0);
+    assert_eq!(store.snapshot().unwrap().blobs(), 1);
+}
+
+/// 36 blobs, each with a page of its own, in three levels.
+fn deep() -> Lived {
+    let put = |name| Deed::Put { name, len: 10, metadata: 255 };
+    let step =
+        |names: core::ops::Range<u8>| Step { deeds: names.map(put).collect(), end: End::Commit };
+    live(DATA + 600_000, &[step(0..20), step(20..36)])
+}
+
+#[test]
+fn damage_of_one_copy_of_any_page_loses_nothing_and_of_both_what_is_below() {
+    let lived = deep();
+    let tables = lived.tables();
+    assert!(tables.len() > 2 * 36, "{}", tables.len());
+    for copies in tables.chunks(2) {
+        for hit in [&copies[..1], &copies[1..], copies] {
+            let mut image = lived.image.clone();
+            for copy in hit {
+                image[(copy.start + copy.end) as usize / 2] ^= 1;
+            }
+            damage_costs_what_it_touches(&lived, &image);
+        }
+    }
+}
+
+#[test]
+fn a_page_that_is_lost_is_reported_with_what_can_be_done() {
+    let lived = deep();
+    let mut image = lived.image.clone();
+    let page = lived.tables().chunks(2).last().unwrap().to_vec();
+    for copy in &page {
+        image[copy.start as usize] ^= 1;
+    }
+    let refused = options().open(Plain::new(image)).unwrap_err().to_string();
+    let place = format!(
+        "a page of the table, in both copies, is damaged ({} bytes at offset {}); the blobs that it named cannot be \
+         found any more",
+        page[0].end - page[0].start,
+        page[0].start
+    );
+    assert!(refused.starts_with(&place), "{refused}");
+}
+
+/// A word of a forged table: its place from the beginning of the root's children, and what becomes of it.
+type Forge<'f> = &'f dyn Fn(&mut [u8], usize);
+
+fn word(image: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(*image[at..].first_chunk().unwrap())
+}
+
+fn set(image: &mut [u8], at: usize, word: u64) {
+    image[at..at + 8].copy_from_slice(&word.to_le_bytes());
+}
+
+/// Whoever forges a table can make all tags right.
+#[test]
+fn a_forged_tree_is_refused_with_bounded_work() {
+    let lived = deep();
+    let newest = if word(&lived.image, 24) > word(&lived.image, 4096 + 24) { 0 } else { 4096 };
+    let roots = [40, 48].map(|at| word(&lived.image, newest + at) as usize);
+    let first = |image: &[u8], root: usize| word(image, root + 176) as usize;
+    let second = |image: &[u8], at: usize| {
+        let lens = word(image, at + 24);
+        at + (28 + (lens >> 16 & 0xffff) as usize).next_multiple_of(8)
+    };
+    let forgeries: [(&str, Forge<'_>); 8] = [
+        ("a page is in another one", &|image, root| {
+            let next = second(image, root + 176);
+            for at in [0, 8] {
+                let place = word(image, root + 176 + at);
+                set(image, next + at, place + 64);
+            }
+        }),
+        ("a page is there twice", &|image, root| {
+            let next = second(image, root + 176);
+            let (places, lens) =
+                ([0, 8, 16].map(|at| word(image, root + 176 + at)), word(image, root + 200));
+            for (at, place) in [0, 8, 16].into_iter().zip(places) {
+                set(image, next + at, place);
+            }
+            let own = word(image, next + 24);
+            set(image, next + 24, own & !0xffff | lens & 0xffff);
+        }),
+        ("too many levels", &|image, root| image[root + 42] += 1),
+        ("too few levels", &|image, root| image[root + 42] -= 1),
+        ("more levels than there can be", &|image, root| image[root + 42] = 16),
+        ("the first child has a name", &|image, root| {
+            let child = first(image, root);
+            image[child + 26] = 1;
+        }),
+        ("names out of order", &|image, root| {
+            let child = first(image, root);
+            let leaf = word(image, child) as usize;
+            image[leaf + 52] = 0xff;
+        }),
+        ("a name of another page", &|image, root| {
+            let next = second(image, root + 176);
+            image[next + 28] = b'0';
+        }),
+    ];
+    for (what, forge) in forgeries {
+        let mut image = lived.image.clone();
+        roots.into_iter().for_each(|root| forge(&mut image, root));
+        seal(&mut image);
+        let looks = Looks::new(&image);
+        let medium = &looks;
+        let most = 8 * image.len() as u64;
+        let Ok(snapshot) = Snapshot::of(&medium) else {
+            // Entries that are none have tags put somewhere.
+            assert!(["too few levels", "more levels than there can be"].contains(&what), "{what}");
+            assert!(options().open(Plain::new(image.clone())).is_err(), "{what}");
+            continue;
+        };
+        let last = snapshot.entries().last();
+        let is_refused = matches!(
+            last,
+            Some(Err(Error::Damaged(Damage { part: Part::Entry | Part::Page, .. })))
+        );
+        assert!(is_refused, "{what}: {last:?}");
+        assert!(looks.taken() <= most, "{what}");
+        for number in 0..36 {
+            drop(snapshot.find(&crate::claims::name(number)));
+        }
+        assert!(looks.taken() <= most, "{what}");
+        assert!(snapshot.verify(&mut |_| ()).is_err(), "{what}");
+        assert!(looks.taken() <= most, "{what}");
+        assert!(options().open(Plain::new(image.clone())).is_err(), "{what}");
+    }
+}
+
+/// Each list is one that was committed, and what it has can be found in it or was replaced.
+#[test]
+fn readers_beside_a_writer_see_one_commit() {
+    let medium = Plain::new(vec![0; DATA + 2_000_000]);
+    let mut store = options().create(medium.clone()).unwrap();
+    put(&mut store, (0..60).map(name), 2300);
+    let reader = Reader::open(medium.clone()).unwrap();
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            let mut seen = 0;
+            while seen < 40 {
+                let list = reader.list().unwrap();
+                // They come and go ten at once.
+                assert_eq!(list.len() % 10, 0, "{list:?}");
+                seen += 1;
+                match reader.load(&name(7)) {
+                    Ok(bytes) => assert_eq!(bytes, name(7).as_bytes()),
+                    Err(error) => assert!(matches!(error, Error::NotFound), "{error}"),
+                }
+            }
+        });
+        while !reading.is_finished() {
+            delete(&mut store, (0..50).map(name));
+            put(&mut store, (0..20).map(name), 1500);
+            put(&mut store, (20..50).map(name), 2300);
+        }
+    });
+    let snapshot = reader.snapshot().unwrap();
+    let mut entries = snapshot.entries();
+    assert!(entries.next().unwrap().is_ok());
+    delete(&mut store, (0..10).map(name));
+    assert!(matches!(entries.next(), Some(Err(Error::Replaced))));
+    assert!(entries.next().is_none());
+    assert!(matches!(snapshot.find(&name(20)), Err(Error::Replaced)));
+}

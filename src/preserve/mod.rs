@@ -33,14 +33,20 @@
 //! ```
 //!
 //! # How it works
-//! Nothing that the last commit has left is written over. Blobs are written to free space when they are put; a commit
-//! writes a new table of all names beside the old one, fences, replaces the older of two headers, and fences again.
-//! A header is a line of 64 bytes that proves itself by a tag, so a crash leaves the new one, or the one of
-//! the commit before, which everything is still there for. What is free is worked out from the table when a store is
-//! opened, so what was written and never committed is free again.
+//! Nothing that the last commit has left is written over. The table of all names is a tree of pages. Blobs are written to
+//! free space when they are put. A commit writes new pages for those in which names have changed, and for those above them
+//! up to the root, beside the old ones. Then it fences, replaces the older of two headers, and fences again. A header is a
+//! line of 64 bytes that proves itself by a tag and leads to the root. So a crash leaves the new header, or the one of the
+//! commit before, which everything is still there for. The free space is computed from the table when a store is opened, so
+//! that what was written and never committed is free again.
 //!
-//! Header and table are there twice. So damage in one place loses no more than the blob that it hits: a blob
-//! is verified when it is read, by a tag for each 64 KiB, and damage is reported with its place.
+//! A commit costs as much as the names that it changes: in a store of 100,000 blobs at most twice as much as in one of 100,
+//! however divided the free space is. To open a store takes time in proportion to its table.
+//!
+//! The header and each page are there twice, at different places. So damage in one place loses no more than the blob that
+//! it hits: a blob is verified when it is read, by a tag for each 64 KiB, and damage is reported with its place. If both
+//! copies of a page are damaged, the blobs that it named are lost, and all others can still be read. Such a store is not
+//! opened to be written, since nobody knows where the lost ones are.
 //!
 //! A tag is a hash of 64 bits with a key for seed. The key binds it to the store, to the commit, and to the place: bytes
 //! that an earlier blob has left in the same place do not prove themselves, whatever they are.
@@ -62,7 +68,7 @@
 //! not been sealed, everything is verified. Before a reboot that is planned [`Store::seal`] makes everything
 //! durable as far as the medium goes, and notes it. The last 32 boots are its [history](Snapshot::history).
 //!
-//! # The format, version 2
+//! # The format, version 3
 //! All numbers are little-endian. The headers are at offsets 0 and 4096, their copies at 8192 and 12288; the one of
 //! generation *g* is at 4096 (*g* modulo 2). Of all that are whole the one of the highest generation holds, also if its
 //! copy is not.
@@ -73,29 +79,51 @@
 //! | header, offset | bytes | what |
 //! |---|---|---|
 //! | 0 | 8 | magic: `cmpresrv` |
-//! | 8 | 4 | version: 2 |
-//! | 12 | 4 | bytes of the table, 176 to 2^26, a multiple of 8 |
+//! | 8 | 4 | version: 3 |
+//! | 12 | 4 | bytes of the root, 176 to 32944, a multiple of 8 |
 //! | 16 | 8 | tag: `XXH3(XXH3(0, bytes 0 to 15), bytes 24 to 63)` |
 //! | 24 | 8 | generation, from 1 on, below 2^63 |
 //! | 32 | 8 | bytes of the store, a multiple of the unit |
-//! | 40 | 8 | offset of the table |
+//! | 40 | 8 | offset of the root |
 //! | 48 | 8 | offset of its copy |
 //! | 56 | 4 | bytes of a unit, a power of two from 64 to 2^30; and 1 more if the store is sealed |
-//! | 60 | 4 | the first 4 bytes of the table |
+//! | 60 | 4 | the first 4 bytes of the root |
 //!
 //! Two histories are at offsets 16384 and 20992, each with room for 32 boots. What follows 25600, from the next
-//! multiple of the unit on, holds tables and blobs; each begins at a multiple of the unit.
+//! multiple of the unit on, holds pages and blobs; each begins at a multiple of the unit.
 //!
-//! | table, offset | bytes | what |
+//! | root, offset | bytes | what |
 //! |---|---|---|
 //! | 0 | 8 | tag: `XXH3(k, bytes 8 to the end)`; *k* is `XXH3(0, generation of the header, 0)` |
 //! | 8 | 16 | identity, random |
 //! | 24 | 8 | number of the history: an even one is the first that holds, an odd one the second |
 //! | 32 | 8 | its tag: `XXH3(k, its bytes)`; *k* is `XXH3(i, its number, 0)`, and *i* is `XXH3(0, identity)` |
-//! | 40 | 4 | its bytes |
-//! | 44 | 4 | number of entries |
+//! | 40 | 2 | its bytes |
+//! | 42 | 2 | levels of pages below the root, 0 to 15 |
+//! | 44 | 4 | number of entries in all |
 //! | 48 | 128 | stamp of the commit |
-//! | 176 | | entries, sorted by the bytes of their names |
+//! | 176 | | entries, if there is no level below; else children |
+//!
+//! A page below the root has children, or in the lowest level entries, and nothing else: one at least, and 32768 bytes at
+//! most. Both are sorted by the bytes of their names. All pages of the lowest level are equally far from the root.
+//!
+//! | child, offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | offset of the page |
+//! | 8 | 8 | offset of its copy |
+//! | 16 | 8 | its tag: `XXH3(k, its bytes)`; *k* is `XXH3(i, n, 1)`, *n* the number of levels below it, and *i* that of the history |
+//! | 24 | 2 | its bytes, a multiple of 8 |
+//! | 26 | 2 | bytes of the name: 0 for the first child of a page, 1 to 255 for others |
+//! | 28 | | name, then zeros up to a multiple of 8 |
+//!
+//! The name of a child is not above any name below it, and above each name below the child before. It is any bytes: the
+//! shortest that do. A page has no tag of its own: the page above has it, and so up to the header. So a page that a commit
+//! has left which came to nothing proves nothing, though it has the same place and generation.
+//!
+//! A writer splits a page when it has more than 4416 bytes of entries or 1024 of children, each rounded up to units and
+//! 32768 at most; and merges one with less than a third of that with the one beside it, if both have room in three quarters
+//! of it. The place of a page below the root takes so many bytes, in units, whatever the page has; that of a root with
+//! children 176 more, and that of a root with entries what it has. A reader relies on none of that.
 //!
 //! | entry, offset | bytes | what |
 //! |---|---|---|
@@ -140,11 +168,11 @@
 //!
 //! # Limits
 //! - A blob needs free space in one piece. What it replaces is free after the commit, so room for both is needed.
-//! - Room for two more tables is always kept, so that something can be deleted from a full store.
+//! - Room for the pages of one more deletion is always kept, so that something can be deleted from a full store.
 //! - A tag finds accidents, not attackers: of damaged chunks of 64 KiB one in 2^64 is taken for whole.
-//! - Stores of version 1, which had checksums of 32 bits, are refused.
-//! - A table is written as a whole with each commit: stores are for thousands of blobs, not for millions.
-//! - If all four headers are damaged, or both copies of the table, nothing can be found any more. If both
+//! - Stores of versions 1 and 2 are refused.
+//! - There can be 2^32 - 1 blobs. A writer keeps the table in memory.
+//! - If all four headers are damaged, or both copies of the root, nothing can be found any more. If both
 //!   copies of the newest header are, the commit before is taken for the last, as after a crash.
 
 mod error;

@@ -111,9 +111,9 @@ impl<M: Medium> Default for Options<'_, M> {
 }
 
 impl<'p, M: Medium> Options<'p, M> {
-    /// What blobs and tables of a new store begin at multiples of, in bytes, a power of two from 64 to 2^30: at
-    /// first what the medium makes persistent at once, and 64 at least. A store takes four units at least for its
-    /// tables.
+    /// What blobs and pages of the table of a new store begin at multiples of, in bytes, a power of two from 64 to 2^30:
+    /// at first what the medium makes persistent at once, and 64 at least. A store takes four units at least for its
+    /// table.
     #[must_use]
     pub fn unit(self, bytes: u64) -> Self {
         Self { unit: Some(bytes), ..self }
@@ -235,15 +235,15 @@ impl<'p, M: Medium> Options<'p, M> {
     /// [`Reader`](super::Reader), which nothing keeps out.
     ///
     /// # Errors
-    /// If there is no store, or not the whole of it; of another version; if all headers, or both copies of the
-    /// table, are damaged; if the medium fails; [`Error::Full`], if it is shorter than it was and has no room for a
-    /// table any more; [`Error::WornOut`]. Damaged blobs are none: they are told of.
+    /// If there is no store, or not the whole of it; of another version; if all headers, or both copies of a page of the
+    /// table, are damaged; if the medium fails; [`Error::Full`], if it is shorter than it was and has no room for another
+    /// root any more; [`Error::WornOut`]. Damaged blobs are none: they are told of.
     ///
     /// # Crashes
     /// One meanwhile changes nothing.
     ///
     /// # Cost
-    /// The table is read, written twice, and three fences. If something may have been lost, all is read.
+    /// The table is read, its root is written twice, and three fences. If something may have been lost, all is read.
     pub fn open(self, medium: M) -> Result<(Store<M>, Opened), Error<M::Error>> {
         self.open_in(Arc::new(medium))
     }

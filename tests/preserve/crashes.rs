@@ -4,7 +4,7 @@ use crate::life::{
     BYTES, Do, Life, Note, Opening, after, blobs, expected, judge, later, open, options, work,
 };
 use crate::part::Part;
-use Do::{Delete, Put, Rename, Stream};
+use Do::{Delete, Put, Rename, Stream, Wide};
 use cachemaint::preserve::Error;
 use cachemaint::sim::mutation::{Mutation, Setting};
 use cachemaint::sim::waste::Kind;
@@ -77,6 +77,12 @@ const REUSE: Life = &[
 ];
 /// A blob is put twice in a transaction, another one put and deleted.
 const UNDONE: Life = &[&[Put("a", 1), Put("a", 2), Put("b", 3), Delete("b")], &[Delete("a")]];
+
+/// A page that is split in two with a root above them, which are merged again.
+const PAGES: Life =
+    &[&[Wide("a", 1), Wide("b", 2), Wide("c", 3)], &[Wide("d", 4)], &[Delete("a"), Delete("c")]];
+/// Room for them.
+const PAGES_BYTES: u64 = BYTES + (64 << 10);
 
 /// A process that is killed after so many operations; another one opens the store, reads it and goes on; then the
 /// power fails.
@@ -159,7 +165,11 @@ fn grown(simulation: &Simulation) -> Exploration {
 
 /// Crashes of the workload alone: recovery is cut in tests of its own.
 fn uncut(model: Model) -> Simulation {
-    Simulation::new(model, BYTES).crashes_in_recovery(0)
+    uncut_with(model, BYTES)
+}
+
+fn uncut_with(model: Model, bytes: u64) -> Simulation {
+    Simulation::new(model, bytes).crashes_in_recovery(0)
 }
 
 #[test]
@@ -175,6 +185,7 @@ fn a_crash_leaves_what_was_before_or_what_is_after() {
             given_up(&simulation),
             sealed(&simulation),
             grown(&simulation),
+            explore(&uncut_with(model(), PAGES_BYTES), PAGES, 1),
         ] {
             exploration.assert_safe();
             assert!(exploration.is_exhaustive());
@@ -187,12 +198,13 @@ fn a_crash_leaves_what_was_before_or_what_is_after() {
 
 #[test]
 fn it_is_right_on_media_that_need_less_and_on_pages() {
-    for model in [Model::x86_eadr(), Model::pages(), Model::caches_kept()] {
-        let simulation = uncut(model);
+    for model in [Model::x86_eadr, Model::pages, Model::caches_kept] {
+        let simulation = uncut(model());
         explore(&simulation, SEVERAL, 0).assert_safe();
         explore(&simulation, REUSE, 1).assert_safe();
         sealed(&simulation).assert_safe();
         killed_anywhere(&simulation).assert_safe();
+        explore(&uncut_with(model(), PAGES_BYTES), PAGES, 1).assert_safe();
     }
 }
 

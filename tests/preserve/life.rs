@@ -50,6 +50,8 @@ pub(crate) enum Do {
     Put(&'static str, u64),
     /// The same piece by piece, its length not being known.
     Stream(&'static str, u64),
+    /// The same with so much metadata that a page of the table has room for three.
+    Wide(&'static str, u64),
     Delete(&'static str),
     Rename(&'static str, &'static str),
 }
@@ -76,7 +78,7 @@ pub(crate) fn after(life: &[&[Do]], transactions: usize) -> Blobs {
     let mut blobs = Blobs::new();
     for what in life[..transactions].iter().copied().flatten() {
         match *what {
-            Do::Put(name, number) | Do::Stream(name, number) => {
+            Do::Put(name, number) | Do::Stream(name, number) | Do::Wide(name, number) => {
                 blobs.insert(name.to_owned(), bytes(number));
             }
             Do::Delete(name) => {
@@ -118,6 +120,9 @@ pub(crate) fn commit<M: Medium>(
                 let mut writer = begun.writer(attributes(name, number), None)?;
                 bytes(number).chunks(7).try_for_each(|piece| writer.write(piece))?;
                 writer.finish()?;
+            }
+            Do::Wide(name, number) => {
+                begun.put(attributes(name, number).metadata(&[7; 1240]), &bytes(number))?;
             }
             Do::Delete(name) => begun.delete(name)?,
             Do::Rename(from, to) => begun.rename(from, to)?,

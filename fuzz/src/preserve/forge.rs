@@ -18,16 +18,17 @@ pub(super) enum Edit {
         field: u8,
         value: Value,
     },
-    /// A field of a table before its entries.
+    /// A field of a root before its entries or children.
     Table {
         copy: Copy,
         field: u8,
         value: Value,
     },
-    /// A field of an entry.
-    Entry {
+    /// A field of an entry or child of a page.
+    Part {
         copy: Copy,
-        entry: u8,
+        page: u8,
+        part: u8,
         field: u8,
         value: Value,
     },
@@ -38,6 +39,15 @@ pub(super) enum Edit {
         stride: u8,
         len: Length,
         first: u8,
+    },
+    /// A root with many children, a stride behind each other.
+    Children {
+        at: u8,
+        count: u8,
+        stride: u8,
+        len: u8,
+        first: u8,
+        level: u8,
     },
     Damage(Harm),
     /// Correct tags of everything.
@@ -63,6 +73,9 @@ const UNIT: u64 = 64;
 const HEADERS: [usize; 4] = [0, 4096, 8192, 12_288];
 const PREAMBLE: usize = 176;
 const ENTRY: usize = 52;
+const CHILD: usize = 28;
+/// Pages of a table that are looked at.
+const PAGES: usize = 100;
 
 impl Edit {
     pub(super) fn apply(&self, lived: Option<&Lived>, image: &mut Vec<u8>) {
@@ -77,20 +90,44 @@ impl Edit {
                 }
             }
             Self::Table { copy, field, value } => {
-                for table in copy.of(image) {
-                    number(image, table + 8, table + 48, field, value);
+                for root in copy.of(image) {
+                    number(image, root + 8, root + 48, field, value);
                 }
             }
-            Self::Entry { copy, entry, field, value } => {
-                for table in copy.of(image) {
-                    let count = u32_at(image, table + 44).max(1);
-                    let before = 0..u64::from(entry) % count;
-                    let at = before.fold(table + PREAMBLE, |at, _| at + entry_len(image, at));
-                    number(image, at, at + ENTRY, field, value);
+            Self::Part { copy, page, part, field, value } => {
+                for root in copy.of(image) {
+                    let pages = pages(image, root);
+                    let page = &pages[usize::from(page) % pages.len()];
+                    let parts = page.parts(image);
+                    if let Some(at) = parts.get(usize::from(part) % parts.len().max(1)) {
+                        let len = if page.level == 0 { ENTRY } else { CHILD };
+                        number(image, *at, at + len, field, value);
+                    }
                 }
             }
             Self::Entries { at, count, stride, len, first } => {
-                entries(image, DATA + usize::from(at) * 64, count, stride, len, first);
+                let generation = u64_at(image, newest(image) + 24);
+                let parts = (0..count).flat_map(|number| {
+                    let offset = place(first, stride, number);
+                    let rest = image.len().saturating_sub(offset as usize) as u64;
+                    let words = [offset, len.of(rest), 0, generation, 0, 0];
+                    let lens_and_name = [2, 0, 0, 0, b'a' + number / 16, b'a' + number % 16, 0, 0];
+                    [words.map(u64::to_le_bytes).as_flattened(), &lens_and_name].concat()
+                });
+                let parts = parts.collect::<Vec<_>>();
+                put_root(image, DATA + usize::from(at) * 64, 0, count, &parts);
+            }
+            Self::Children { at, count, stride, len, first, level } => {
+                let parts = (0..count).flat_map(|number| {
+                    let offset = place(first, stride, number);
+                    let name = [b'a' + number / 16, b'a' + number % 16, 0, 0];
+                    let (lens, name) = if number == 0 { (0, [0; 4]) } else { (2, name) };
+                    let lens = [len.wrapping_mul(8), len / 32, lens, 0];
+                    let words = [offset, offset, 0].map(u64::to_le_bytes);
+                    [words.as_flattened(), &lens, &name].concat()
+                });
+                let parts = parts.collect::<Vec<_>>();
+                put_root(image, DATA + usize::from(at) * 64, level % 4 + 1, count, &parts);
             }
             Self::Damage(harm) => {
                 if let Some(lived) = lived {
@@ -115,7 +152,7 @@ impl Headers {
 }
 
 impl Copy {
-    /// Returns the places of tables of the newest header.
+    /// Returns the places of roots of the newest header.
     fn of(self, image: &[u8]) -> Vec<usize> {
         let fields: &[usize] = match self {
             Self::First => &[40],
@@ -143,21 +180,19 @@ fn number(image: &mut [u8], start: usize, end: usize, field: u8, value: Value) {
     put(image, at, old & !mask | new & mask);
 }
 
-/// Puts a table with forged entries to a place, and makes it that of the newest header.
-fn entries(image: &mut [u8], at: usize, count: u8, stride: u8, len: Length, first: u8) {
+/// Returns the place of a forged blob or page.
+fn place(first: u8, stride: u8, number: u8) -> u64 {
+    DATA as u64 + 64 * (u64::from(first) + u64::from(number) * u64::from(stride))
+}
+
+/// Puts a root with forged parts to a place, and makes it that of the newest header.
+fn put_root(image: &mut [u8], at: usize, level: u8, count: u8, parts: &[u8]) {
     let header = newest(image);
-    let table = u64_at(image, header + 40) as usize;
-    let Some(preamble) = image.get(table..table.saturating_add(PREAMBLE)) else { return };
+    let root = u64_at(image, header + 40) as usize;
+    let Some(preamble) = image.get(root..root.saturating_add(PREAMBLE)) else { return };
     let mut bytes = preamble.to_vec();
-    bytes[44..48].copy_from_slice(&u32::from(count).to_le_bytes());
-    let generation = u64_at(image, header + 24);
-    for number in 0..count {
-        let offset = DATA + 64 * (usize::from(first) + usize::from(number) * usize::from(stride));
-        let rest = image.len().saturating_sub(offset) as u64;
-        let words = [offset as u64, len.of(rest), 0, generation, 0, 0];
-        bytes.extend(words.map(u64::to_le_bytes).as_flattened());
-        bytes.extend([2, 0, 0, 0, b'a' + number / 16, b'a' + number % 16, 0, 0]);
-    }
+    bytes[42..48].copy_from_slice(&[level, 0, count, 0, 0, 0]);
+    bytes.extend(parts);
     let end = at + bytes.len();
     if end > image.len() {
         return;
@@ -170,9 +205,52 @@ fn entries(image: &mut [u8], at: usize, count: u8, stride: u8, len: Length, firs
     }
 }
 
-fn entry_len(image: &[u8], at: usize) -> usize {
-    let lengths = u32_at(image, at + 48) as usize;
-    (ENTRY + (lengths & 0xffff) + (lengths >> 16)).next_multiple_of(8)
+/// The entries or children of a page.
+struct Page {
+    level: u64,
+    start: usize,
+    end: usize,
+}
+
+/// Returns the pages of a table, by the first copy of each.
+fn pages(image: &[u8], root: usize) -> Vec<Page> {
+    let len = u32_at(image, newest(image) + 12) as usize;
+    let level = u16_at(image, root + 42) as u64;
+    let end = root.saturating_add(len).min(image.len());
+    let mut pages = vec![Page { level, start: root + PREAMBLE, end }];
+    let mut next = 0;
+    while let Some(page) = pages.get(next) {
+        let level = page.level.saturating_sub(1);
+        let parts = if page.level == 0 { Vec::new() } else { page.parts(image) };
+        for child in parts.into_iter().take(PAGES.saturating_sub(pages.len())) {
+            let start = image.len().min(u64_at(image, child) as usize);
+            let end = image.len().min(start + u16_at(image, child + 24));
+            pages.push(Page { level, start, end });
+        }
+        next += 1;
+    }
+    pages
+}
+
+impl Page {
+    fn parts(&self, image: &[u8]) -> Vec<usize> {
+        let mut parts = Vec::new();
+        let mut at = self.start;
+        let least = if self.level == 0 { ENTRY } else { CHILD };
+        while at + least <= self.end {
+            parts.push(at);
+            let more = match self.level {
+                0 => u16_at(image, at + 48) + u16_at(image, at + 50),
+                _ => u16_at(image, at + 26),
+            };
+            at += (least + more).next_multiple_of(8);
+        }
+        parts
+    }
+}
+
+fn u16_at(image: &[u8], at: usize) -> usize {
+    u64_at(image, at) as usize & 0xffff
 }
 
 fn u32_at(image: &[u8], at: usize) -> u64 {

@@ -30,8 +30,8 @@ enum Sizes {
 impl Sizes {
     const fn bytes(self) -> usize {
         DATA + match self {
-            Self::Small => 6144,
-            Self::Large => 36_864,
+            Self::Small => 8192,
+            Self::Large => 49_152,
         }
     }
 }

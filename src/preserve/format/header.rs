@@ -31,7 +31,7 @@ pub(in crate::preserve) struct Header {
     pub(in crate::preserve) len: u64,
     /// The lower half of its tag.
     pub(in crate::preserve) root_tag: u32,
-    /// What blobs and roots begin at multiples of, in bytes.
+    /// Blobs and pages begin at multiples of this, in bytes.
     pub(in crate::preserve) unit: u64,
     /// Whether everything was written back as far as it goes, and nothing changed since.
     pub(in crate::preserve) is_sealed: bool,
@@ -93,7 +93,7 @@ impl Header {
         counts && is_unit(unit) && root && roots.iter().all(|at| self.holds(*at, len))
     }
 
-    /// Whether so many bytes from a place on can be a blob's or a table's.
+    /// Whether so many bytes from a place on can be a blob's or a page's.
     pub(in crate::preserve) fn holds(&self, at: u64, len: u64) -> bool {
         at >= data(self.unit)
             && at.is_multiple_of(self.unit)

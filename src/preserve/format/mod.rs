@@ -40,7 +40,7 @@ pub(super) const fn history(number: u64) -> u64 {
     HISTORY + number % 2 * history::MOST
 }
 
-/// Where the first blob or table can be.
+/// Returns the place where the first blob or page can be.
 pub(super) const fn data(unit: u64) -> u64 {
     (HISTORY + 2 * history::MOST).next_multiple_of(unit)
 }

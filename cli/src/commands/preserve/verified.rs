@@ -65,6 +65,13 @@ impl Verified {
         for (name, damage) in &self.found.damaged {
             row(out, "damage", format!("{}: {damage}; save it anew", visible(name.as_bytes())))?;
         }
+        for damage in &self.found.pages {
+            row(
+                out,
+                "damage",
+                format!("{damage}; the blobs that it named cannot be found: bring the file back from a copy"),
+            )?;
+        }
         for damage in &self.found.copies {
             row(out, "damage", format!("{damage}; it is mended when something is saved"))?;
         }

@@ -300,7 +300,9 @@ fn a_forged_tree_is_refused_with_bounded_work() {
     ];
     for (what, forge) in forgeries {
         let mut image = lived.image.clone();
-        roots.into_iter().for_each(|root| forge(&mut image, root));
+        for root in roots {
+            forge(&mut image, root);
+        }
         seal(&mut image);
         let looks = Looks::new(&image);
         let medium = &looks;

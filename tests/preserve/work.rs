@@ -80,7 +80,6 @@ fn costs_at_most_twice_as_much(alignment: u64) {
     let few = costs(&medium, &mut store, FEW);
     let (medium, mut store) = filled(MANY, alignment);
     let many = costs(&medium, &mut store, MANY);
-    println!("{few:?}\n{many:?}");
     for (few, many) in few.into_iter().zip(many) {
         assert!(many.bytes <= 2 * few.bytes, "{few:?}, {many:?}");
         assert!(many.time <= SLOWER * few.time, "{few:?}, {many:?}");

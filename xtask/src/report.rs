@@ -271,16 +271,17 @@ impl Report {
 
     /// Prints a row for each check, one for each step beside its budget, and the line of counts. Returns true if
     /// nothing failed.
-    pub(crate) fn finish(&self) -> Result<bool> {
+    pub(crate) fn finish(&mut self) -> Result<bool> {
         let parts = self.parts();
+        let run: Vec<_> = parts.iter().map(|(part, sum)| (&**part, sum.effort.cost.cpu)).collect();
+        for (part, why) in budget::exceeded(&run) {
+            self.begin("budget");
+            let finding = Finding::failed(Tests::default(), why);
+            self.record(part, "ci", finding, Effort::default())?;
+        }
         let mut out = io::stdout().lock();
         self.print_rows(&mut out)?;
         self.print_parts(&parts, &mut out)?;
-        for (part, sum) in &parts {
-            if let Some(why) = budget::exceeded(part, sum.effort.cost.cpu) {
-                writeln!(out, "over its budget: {why}")?;
-            }
-        }
         let counts = self.counts();
         writeln!(out, "\n{counts}")?;
         Ok(counts.failed == 0)
@@ -354,7 +355,7 @@ impl Report {
         writeln!(
             out,
             "seconds: wall-clock time; lanes of the lab run side by side, and the last line is the whole run. budget: CPU \
-             seconds; a step that needs half as much again is named below."
+             seconds; a step that needs half as much again, on a CPU as fast as the median of the steps shows, fails."
         )?;
         Ok(())
     }

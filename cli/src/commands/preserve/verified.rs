@@ -69,7 +69,9 @@ impl Verified {
             row(
                 out,
                 "damage",
-                format!("{damage}; the blobs that it named cannot be found: bring the file back from a copy"),
+                format!(
+                    "{damage}; the blobs that it named cannot be found: bring the file back from a copy"
+                ),
             )?;
         }
         for damage in &self.found.copies {

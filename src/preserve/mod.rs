@@ -40,8 +40,8 @@
 //! commit before, which everything is still there for. The free space is computed from the table when a store is opened, so
 //! that what was written and never committed is free again.
 //!
-//! A commit costs as much as the names that it changes: in a store of 100,000 blobs at most twice as much as in one of 100,
-//! however divided the free space is. To open a store takes time in proportion to its table.
+//! A commit costs as much as the names that it changes: in a store of 100,000 blobs it writes and reads at most twice as many
+//! bytes as in one of 100, however divided the free space is. To open a store takes time in proportion to its table.
 //!
 //! The header and each page are there twice, at different places. So damage in one place loses no more than the blob that
 //! it hits: a blob is verified when it is read, by a tag for each 64 KiB, and damage is reported with its place. If both

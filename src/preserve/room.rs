@@ -122,6 +122,15 @@ impl Touched {
     }
 }
 
+/// Places that can be used for each other.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    /// Of pages below the root.
+    Entries,
+    Children,
+    Root,
+}
+
 /// Numbers of places for pages, in pairs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Places {
@@ -195,14 +204,14 @@ impl Held {
         self.kinds[2].extend(undo.roots);
     }
 
-    /// Returns a place of so many bytes at least, which is not held any more.
-    pub(super) fn release(&mut self, bytes: u64) -> Option<Range<u64>> {
-        let has_room = |held: &&mut VecDeque<Range<u64>>| {
+    /// Returns a place of so many bytes at least, which is not held any more: one of this kind, if there is one.
+    pub(super) fn release(&mut self, kind: Kind, bytes: u64) -> Option<Range<u64>> {
+        let has_room = |held: &VecDeque<Range<u64>>| {
             held.front().is_some_and(|place| place.end - place.start >= bytes)
         };
-        // The smallest first: those of children, of roots, of entries.
-        let [leaves, nodes, roots] = &mut self.kinds;
-        [nodes, roots, leaves].into_iter().find(has_room)?.pop_front()
+        let kinds = [kind as usize, Kind::Entries as usize];
+        let kind = kinds.into_iter().find(|kind| has_room(&self.kinds[*kind]))?;
+        self.kinds[kind].pop_front()
     }
 
     /// Returns all places, which are not held any more.

@@ -10,7 +10,7 @@ impl<M: Medium> Store<M> {
     /// Makes everything durable once more, as far as the medium goes, and notes that it is: if nothing is
     /// changed afterwards, the next one who opens the store need not verify it all.
     ///
-    /// Blobs, tables, history and headers are written back by lines also where the caches are in the persistence
+    /// Blobs, pages of the table, history and headers are written back by lines also where the caches are in the persistence
     /// domain, which a reset need not flush, and on a DAX file down to the medium's own buffers
     /// ([`DaxFile::deep_persist`](crate::dax::DaxFile::deep_persist)). Returns the number of the commit.
     ///

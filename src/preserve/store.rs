@@ -9,7 +9,7 @@ use super::format::{data, headers as places_of, key, occupied};
 use super::headers;
 use super::lease::Leases;
 use super::reader::{Reader, Snapshot};
-use super::room::{Held, Touched};
+use super::room::{Held, Kind, Touched};
 use super::space::{From, Space};
 use super::stamp::Stamp;
 use super::transaction::Transaction;
@@ -78,7 +78,7 @@ pub struct Store<M: Medium> {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Capacity {
-    /// For blobs and tables in all.
+    /// For blobs and pages of the table in all.
     pub total: u64,
     /// What nothing is in. What readers hold leases on is counted, too.
     pub free: u64,
@@ -267,7 +267,9 @@ impl<M: Medium> Store<M> {
                 let bytes: Arc<[u8]> = self.tree.bytes(plan, level, &name, page).into();
                 let tag = tag::of(key::page(preamble.identity, level), &bytes);
                 let len = bytes.len() as u64;
-                let places = self.place(&bytes, slot(level, len, unit), held, pages)?;
+                let kind = if level == 0 { Kind::Entries } else { Kind::Children };
+                let slot = slot(level, len, unit);
+                let places = self.place(&bytes, slot, (held, kind), pages)?;
                 if let Some(Some(page)) = plan[level].get_mut(&name) {
                     (page.places, page.tag, page.len) = (places, tag, len);
                 }
@@ -280,7 +282,7 @@ impl<M: Medium> Store<M> {
         let root_tag = seal(&mut root, generation);
         let bytes = root_slot(top, (root.len() - PREAMBLE) as u64, unit);
         let len = root.len() as u64;
-        self.place(&root.into(), bytes, held, pages)?;
+        self.place(&root.into(), bytes, (held, Kind::Root), pages)?;
         let parts: Vec<(u64, &[u8])> =
             pages.iter().map(|page| (page.place.start, &*page.bytes)).collect();
         self.medium.copy_unfenced(&parts)?;
@@ -298,12 +300,12 @@ impl<M: Medium> Store<M> {
         &mut self,
         bytes: &Arc<[u8]>,
         slot: u64,
-        held: &mut Held,
+        (held, kind): (&mut Held, Kind),
         pages: &mut Vec<Written>,
     ) -> Result<[u64; 2], Error<M::Error>> {
         let mut places = [0; 2];
         for at in &mut places {
-            if let Some(held) = held.release(slot) {
+            if let Some(held) = held.release(kind, slot) {
                 self.space.give(&held);
             }
             let place = self.claim(slot, self.unit(), From::End)?;

@@ -140,7 +140,8 @@ impl<'s, R: Readable> Walk<'s, R> {
         while self.depth > 0 {
             let below = self.snapshot.preamble.level + 1 - self.depth;
             let rest = &mut self.path[self.depth - 1];
-            if rest.at == rest.end {
+            // A page with children has one at least.
+            if rest.at == rest.end && (below == 0 || !rest.is_new) {
                 self.depth -= 1;
             } else if below == 0 {
                 let info = entry(self.snapshot, rest)?;

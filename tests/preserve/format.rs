@@ -82,6 +82,33 @@ const TABLE: [u64; 36] = [
     0x0100_0000_6300_0000,
 ];
 
+/// The header of the same store with two pages below its root, as words whose first byte is the highest.
+const HEADER_OF_PAGES: [u64; 8] = [
+    0x636d_7072_6573_7276,
+    0x0300_0000_f000_0000,
+    0xe853_e494_33e7_ba7a,
+    0x0200_0000_0000_0000,
+    0x4085_0100_0000_0000,
+    0x8082_0100_0000_0000,
+    0x4081_0100_0000_0000,
+    0x4000_0000_0de5_4c8b,
+];
+/// Its root: the first word, the one with the levels, and the children: a page with "ab", and one with what is from "c" on.
+const ROOT_TAG: u64 = 0x0de5_4c8b_da77_e10a;
+const ROOT_LEVELS: u64 = 0x9000_0100_0200_0000;
+const CHILDREN: [u64; 8] = [
+    0x8064_0100_0000_0000,
+    0xc064_0100_0000_0000,
+    0x0669_7427_d176_980c,
+    0x3800_0000_0000_0000,
+    0x0065_0100_0000_0000,
+    0x4065_0100_0000_0000,
+    0x4037_3906_e15e_270e,
+    0x3800_0100_6300_0000,
+];
+/// The offset of the first of the two pages, which are there twice, behind the second blob.
+const PAGES: u64 = SECOND + 65_600;
+
 /// The history: the creation.
 const HISTORY: [u64; 18] = [
     0x0100_0000_0000_0000,
@@ -128,6 +155,30 @@ pub(crate) fn by_hand() -> Vec<u8> {
     put(TAGS_AT, &TAGS);
     image[DATA as usize..][..3].copy_from_slice(b"one");
     image[SECOND as usize..][..65_542].copy_from_slice(&second());
+    image
+}
+
+/// The store with the same blobs and pages below the root, put together by hand.
+fn pages_by_hand() -> Vec<u8> {
+    let mut image = by_hand();
+    let mut put = |at: u64, words: &[u64]| {
+        for (place, word) in image[at as usize..].chunks_exact_mut(8).zip(words) {
+            place.copy_from_slice(&word.to_be_bytes());
+        }
+    };
+    for header in [0, 8192] {
+        put(header, &HEADER_OF_PAGES);
+    }
+    for root in TABLES {
+        put(root, &[ROOT_TAG]);
+        put(root + 40, &[ROOT_LEVELS]);
+        put(root + 176, &CHILDREN);
+        put(root + 240, &[0; 6]);
+    }
+    for copy in [0, 64] {
+        put(PAGES + copy, &TABLE[22..29]);
+        put(PAGES + 128 + copy, &TABLE[29..]);
+    }
     image
 }
 
@@ -192,6 +243,32 @@ fn what_was_put_together_by_hand_is_read() {
     assert_eq!(boots.len(), 1);
     assert_eq!((boots[0].generation, boots[0].opened, boots[0].origin), (1, 1, Origin::Unknown));
     assert_eq!(boots[0].stamp, *stamp);
+}
+
+#[test]
+fn pages_that_were_put_together_by_hand_are_read() {
+    let whole = pages_by_hand();
+    // Any copy will do.
+    for lost in [None, Some(PAGES), Some(PAGES + 64), Some(PAGES + 128), Some(PAGES + 192)] {
+        let mut image = whole.clone();
+        if let Some(at) = lost {
+            image[at as usize + 55] ^= 1;
+        }
+        let bytes = Bytes(&image);
+        let snapshot = Snapshot::of(&bytes).unwrap();
+        let names: Vec<_> = snapshot.entries().map(|info| info.unwrap().name.to_string()).collect();
+        assert_eq!(names, ["ab", "c"]);
+        let first = snapshot.find("ab").unwrap().unwrap();
+        assert_eq!(snapshot.metadata(&first, &mut [0; 8]).unwrap(), b"m");
+        assert_eq!(snapshot.find("b").unwrap(), None);
+        let mut many = vec![0; 65_542];
+        snapshot.blob("c").unwrap().read_at(0, &mut many).unwrap();
+        assert!(many == second());
+        let found = snapshot.verify(&mut |_| ()).unwrap();
+        assert_eq!((found.whole, found.pages.len()), (2, 0));
+        let copies: Vec<_> = found.copies.iter().map(|copy| (copy.part, copy.offset)).collect();
+        assert_eq!(copies, Vec::from_iter(lost.map(|at| (Part::TableCopy, at))));
+    }
 }
 
 #[test]

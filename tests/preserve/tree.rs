@@ -101,9 +101,9 @@ fn is_there(medium: &Plain, store: &Store<Plain>, model: &Model) {
     assert_eq!(store.capacity().unwrap().free, again.capacity().unwrap().free);
 }
 
-fn run(bytes: usize, steps: &[(Vec<Change>, After)]) {
+fn run(unit: u64, bytes: usize, steps: &[(Vec<Change>, After)]) {
     let medium = Plain::new(vec![0; DATA + bytes]);
-    let mut store = options().create(medium.clone()).unwrap();
+    let mut store = options().unit(unit).create(medium.clone()).unwrap();
     let empty = store.capacity().unwrap();
     let mut model = Model::new();
     for (changes, after) in steps {
@@ -172,9 +172,14 @@ proptest! {
             1..14,
         ),
         // So that some stores are full.
-        bytes in prop_oneof![1 => 20_000..400_000_usize, 1 => Just(4_000_000_usize)],
+        (unit, bytes) in prop_oneof![
+            3 => (Just(64), 20_000..400_000_usize),
+            3 => (Just(64), Just(4_000_000_usize)),
+            1 => (Just(4096), 100_000..2_000_000_usize),
+            1 => (Just(1 << 15), 400_000..4_000_000_usize),
+        ],
     ) {
-        run(bytes, &steps);
+        run(unit, bytes, &steps);
     }
 }
 
@@ -197,6 +202,19 @@ fn levels_come_and_go() {
     delete(&mut store, (1..5).map(name));
     assert_eq!(level(&store), 0);
     assert_eq!(store.snapshot().unwrap().blobs(), 1);
+}
+
+/// The tags that another implementation puts, by the documentation, are those that are there.
+#[test]
+fn all_tags_are_those_of_the_documentation() {
+    let medium = Plain::new(vec![0; DATA + 4_000_000]);
+    let mut store = options().create(medium.clone()).unwrap();
+    put(&mut store, (0..NAMES).map(name), 2300);
+    let image = medium.bytes();
+    assert_eq!(levels(&image, store.generation()), 2);
+    let mut sealed = image.clone();
+    seal(&mut sealed);
+    assert!(sealed == image);
 }
 
 /// 36 blobs, each with a page of its own, in three levels.
@@ -328,6 +346,25 @@ fn a_forged_tree_is_refused_with_bounded_work() {
         assert!(looks.taken() <= most, "{what}");
         assert!(options().open(Plain::new(image.clone())).is_err(), "{what}");
     }
+}
+
+/// A page with children has one at least.
+#[test]
+fn a_root_with_levels_and_without_children_is_refused() {
+    let medium = Plain::new(vec![0; DATA + 100_000]);
+    drop(options().create(medium.clone()).unwrap());
+    let mut image = medium.bytes();
+    for at in [4096 + 40, 4096 + 48] {
+        let root = word(&image, at) as usize;
+        image[root + 42] = 1;
+    }
+    seal(&mut image);
+    let bytes = Bytes(&image);
+    let snapshot = Snapshot::of(&bytes).unwrap();
+    let is_forged = |error| matches!(error, Error::Damaged(Damage { part: Part::Entry, .. }));
+    assert!(is_forged(snapshot.find("a").unwrap_err()));
+    assert!(is_forged(snapshot.entries().next().unwrap().unwrap_err()));
+    assert!(options().open(Plain::new(image.clone())).is_err());
 }
 
 /// Each list is one that was committed, and what it has can be found in it or was replaced.

@@ -27,7 +27,7 @@ fn name(number: usize) -> String {
 
 /// A store of so many blobs, each at a multiple of `alignment`.
 fn filled(blobs: usize, alignment: u64) -> (Counted, Store<Counted>) {
-    let bytes = DATA + blobs * (alignment as usize + 400) + (1 << 20);
+    let bytes = DATA + blobs * (alignment as usize + 600) + (1 << 20);
     let medium = Arc::new(Counting::new(Plain::new(vec![0; bytes])));
     let options = Options::with_entropy([1, 2]).unit(64);
     let mut store = options.create(Arc::clone(&medium)).unwrap();

@@ -1,6 +1,6 @@
 //! The keys of tags: the seeds that bind bytes to their store, their commit and their place.
 //!
-//! Without them a tag would prove any bytes that once had it: a table of an earlier commit, or a chunk of another blob.
+//! Without them a tag would prove any bytes that once had it: a root of an earlier commit, or a chunk of another blob.
 
 use crate::preserve::Identity;
 use crate::tag;

@@ -56,7 +56,7 @@ pub(super) const fn chunks(len: u64) -> u64 {
 }
 
 /// Returns the place of the list of a blob's tags, from the beginning of the blob. The list is empty if the blob has
-/// only one chunk: the table has its tag.
+/// only one chunk: the entry has its tag.
 pub(super) const fn tags(len: u64) -> core::ops::Range<u64> {
     if chunks(len) < 2 {
         return len..len;

@@ -119,19 +119,21 @@ impl<'p> Draft<'p> {
 
     /// Makes it a page, which has no place yet.
     fn page(&self, level: usize) -> Page {
-        if level == 0 {
-            let entries: Vec<u8> = self.parts.iter().flat_map(|part| part.entry).copied().collect();
-            return Page { len: self.len, entries: entries.into(), ..Page::default() };
-        }
-        // The first child has no name.
-        let first = self.parts.first().map_or(0, |first| first.size - child_size(0));
-        Page { len: self.len - first, ..Page::default() }
+        let parts = if level == 0 { &*self.parts } else { &[] };
+        let entries: Vec<u8> = parts.iter().flat_map(|part| part.entry).copied().collect();
+        Page { len: self.page_len(level), entries: entries.into(), ..Page::default() }
+    }
+
+    /// Returns the bytes of the page that it makes, in which the first child has no name.
+    fn page_len(&self, level: usize) -> u64 {
+        let first = self.parts.first().filter(|_| level > 0);
+        self.len - first.map_or(0, |first| first.size - child_size(0))
     }
 
     /// Cuts it in pieces that have room in pages.
     fn split(self, level: usize, unit: u64) -> Vec<Self> {
         let capacity = capacity(level, unit);
-        if self.len <= capacity {
+        if self.page_len(level) <= capacity {
             return Vec::from([self]);
         }
         // A page with room left is not split again by the next change.
@@ -238,7 +240,9 @@ impl Tree {
                 touched.iter().map(|page| self.page_of(level + 1, page).0).collect();
             let mut over = Overlay::new();
             for group in &groups {
-                planner.regroup(level, group, &touched, &mut over);
+                if let Some(first) = planner.regroup(level, group, &touched, &mut over) {
+                    planner.rename_first(&first, group);
+                }
             }
             planner.plan.push(over);
             touched = groups;
@@ -326,13 +330,15 @@ impl Planner<'_> {
 
     /// Changes the pages of a level that belong to one page of the level above. A page that becomes empty goes, and one
     /// that becomes small is merged with one beside it where both have room in one.
+    ///
+    /// Returns the name that the first page had, if it has another one now.
     fn regroup<'p>(
         &'p self,
         level: usize,
         group: &'p [u8],
         touched: &BTreeSet<&[u8]>,
         over: &mut Overlay,
-    ) {
+    ) -> Option<Key> {
         let capacity = capacity(level, self.unit);
         let is_small = |draft: &Draft<'_>| draft.len < capacity / 3;
         let fit = |one: &Draft<'_>, other: &Draft<'_>| one.len + other.len <= capacity * 3 / 4;
@@ -361,15 +367,29 @@ impl Planner<'_> {
             }
         }
         // The page above knows its first one by no name.
-        if let Some(first) = drafts.first_mut().filter(|first| first.name != group) {
+        let renamed = drafts.first_mut().filter(|first| first.name != group).map(|first| {
             self.load(level, first);
             over.insert(first.name.into(), None);
-            first.name = group;
-        }
+            Key::from(core::mem::replace(&mut first.name, group))
+        });
         for draft in drafts.into_iter().filter(|draft| draft.is_new) {
             for piece in draft.split(level, self.unit) {
                 over.insert(piece.name.into(), Some(piece.page(level)));
             }
+        }
+        renamed
+    }
+
+    /// Gives the first pages below a page its new name, in each level that is done. They take the room of those that had
+    /// the name, which have gone.
+    fn rename_first(&mut self, from: &[u8], to: &[u8]) {
+        for (level, over) in self.tree.levels.iter().zip(&mut self.plan) {
+            let before = level.get(from);
+            let page = over.remove(from).unwrap_or_else(|| before.cloned());
+            if before.is_some() {
+                over.insert(from.into(), None);
+            }
+            over.insert(to.into(), page);
         }
     }
 

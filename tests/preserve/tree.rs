@@ -217,6 +217,28 @@ fn all_tags_are_those_of_the_documentation() {
     assert!(sealed == image);
 }
 
+/// Each of 800 blobs has a page of its own. The pages above have 20 each when they were split: five eighths of 1024 bytes
+/// in children of 32. So there are 40, in two pages of 20. If all that is below the first one of a page goes, the next one
+/// takes its name.
+#[test]
+fn what_is_put_where_a_page_has_gone_is_found() {
+    let name = |number: u16| format!("{number:04}");
+    for gone in [0..20, 0..400, 20..40, 400..420] {
+        let medium = Plain::new(vec![0; DATA + 16_000_000]);
+        let mut store = options().create(medium.clone()).unwrap();
+        put(&mut store, (0..800).map(name), 2300);
+        delete(&mut store, gone.clone().map(name));
+        let new = gone.end - 1;
+        put(&mut store, Some(name(new)).into_iter(), 0);
+        assert_eq!(store.reader().load(&name(new)).unwrap(), name(new).as_bytes());
+        let (store, _) = options().open(medium).unwrap();
+        let found: Vec<String> =
+            store.reader().list().unwrap().iter().map(|info| info.name.to_string()).collect();
+        let left = (0..800).filter(|number| !gone.contains(number) || *number == new);
+        assert!(found.into_iter().eq(left.map(name)), "{gone:?}");
+    }
+}
+
 /// 36 blobs, each with a page of its own, in three levels.
 fn deep() -> Lived {
     let put = |name| Deed::Put { name, len: 10, metadata: 255 };

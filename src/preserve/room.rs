@@ -91,9 +91,10 @@ impl Touched {
         }
         let (mut nodes, mut levels) = (0, 0);
         // A page with more children than it can have becomes at most one more page for each, and for two of all.
+        // A page that is split becomes one more for each child, and one besides: pieces of long names are cut early.
         let halved = |touched: u64, split: u64| {
             let children = touched * capacity / child_size(0) + split;
-            split.min(children / 2 + touched)
+            (split + split.min(touched)).min(children / 2 + touched)
         };
         for level in &tree.levels[1.min(top)..top] {
             let touched = touched.min(level.len() as u64);
@@ -173,7 +174,12 @@ impl Held {
         for (kind, held) in self.kinds.iter().enumerate() {
             undo.lens[kind] = held.len();
         }
-        for (kind, (count, bytes)) in places.kinds(store.unit()).into_iter().enumerate() {
+        let kinds = places.kinds(store.unit());
+        let mut order = [0, 1, 2];
+        // A smaller place would cut the only free piece that has room for a larger one.
+        order.sort_by_key(|kind| core::cmp::Reverse(kinds[*kind].1));
+        for kind in order {
+            let (count, bytes) = kinds[kind];
             // Where roots are may be a part of what a larger one needs.
             if kind == 2 && self.kinds[2].iter().any(|root| root.end - root.start < bytes) {
                 undo.roots = core::mem::take(&mut self.kinds[2]);

@@ -239,6 +239,35 @@ fn what_is_put_where_a_page_has_gone_is_found() {
     }
 }
 
+/// With units of 8192 bytes the place of a root is larger than that of a page, with smaller ones it is not. The free
+/// space is in pieces of two units.
+#[test]
+fn what_was_put_can_be_committed_whatever_the_unit() {
+    let stores =
+        [64, 4096, 8192, 32_768].into_iter().flat_map(|unit| (20..60).map(move |n| (unit, n)));
+    for (unit, places) in stores {
+        let place = unit.max(4416_usize.next_multiple_of(unit));
+        let bytes = DATA.next_multiple_of(unit) + 2 * places * place;
+        let mut store = options().unit(unit as u64).create(Plain::new(vec![0; bytes])).unwrap();
+        let mut transaction = store.begin().unwrap();
+        let is_put = |number: &usize| {
+            transaction
+                .put(name(*number as u16).as_str(), &vec![0; (1 + number % 2) * place])
+                .is_ok()
+        };
+        let blobs = (0..NAMES.into()).take_while(is_put).count();
+        transaction.commit().unwrap();
+        delete(&mut store, (0..blobs as u16).filter(|number| number % 2 == 1).map(name));
+        let mut transaction = store.begin().unwrap();
+        let metadata = [1; 4096];
+        let is_put = |number: &u16| {
+            transaction.put(Attributes::new(&number.to_string()).metadata(&metadata), &[]).is_ok()
+        };
+        let _ = (1000..).take_while(is_put).count();
+        transaction.commit().unwrap();
+    }
+}
+
 /// 36 blobs, each with a page of its own, in three levels.
 fn deep() -> Lived {
     let put = |name| Deed::Put { name, len: 10, metadata: 255 };

@@ -168,7 +168,9 @@
 //!
 //! # Limits
 //! - A blob needs free space in one piece. What it replaces is free after the commit, so room for both is needed.
-//! - Room for the pages of one more deletion is always kept, so that something can be deleted from a full store.
+//! - Room for the pages of one more deletion is always kept, so that something can be deleted from a full store. Where the
+//!   units are large and the free space is divided, that room can be in too small pieces. Then a deletion is refused as well,
+//!   with [`Error::Full`], and the blobs that are needed have to be moved to a larger store.
 //! - A tag finds accidents, not attackers: of damaged chunks of 64 KiB one in 2^64 is taken for whole.
 //! - Stores of versions 1 and 2 are refused.
 //! - There can be 2^32 - 1 blobs. A writer keeps the table in memory.

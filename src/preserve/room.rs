@@ -90,8 +90,8 @@ impl Touched {
             return Places { leaves: 0, nodes: 0, roots, root: root_slot(0, len, unit) };
         }
         let (mut nodes, mut levels) = (0, 0);
-        // A page with more children than it can have becomes at most one more page for each, and for two of all.
-        // A page that is split becomes one more for each child, and one besides: pieces of long names are cut early.
+        // A page with more children than it can have becomes at most one more page for each, and for two of all; and one
+        // besides, since a piece ends early before a long name.
         let halved = |touched: u64, split: u64| {
             let children = touched * capacity / child_size(0) + split;
             (split + split.min(touched)).min(children / 2 + touched)
@@ -149,10 +149,20 @@ impl Places {
         [(2 * self.leaves, leaf), (2 * self.nodes, node), (2 * self.roots, self.root)]
     }
 
-    /// Returns the bytes of each place.
+    /// Returns the bytes of each place, in the order in which they are taken.
     pub(super) fn bytes(&self, unit: u64) -> impl Iterator<Item = u64> {
-        let kinds = self.kinds(unit).into_iter();
+        let kinds = self.kinds(unit);
+        let kinds = self.order(unit).into_iter().map(move |kind| kinds[kind]);
         kinds.flat_map(|(count, bytes)| (0..count).map(move |_| bytes))
+    }
+
+    /// Returns the kinds in the order in which places are taken: a smaller one would cut the only free piece that has room
+    /// for a larger one.
+    fn order(&self, unit: u64) -> [usize; 3] {
+        let kinds = self.kinds(unit);
+        let mut order = [0, 1, 2];
+        order.sort_by_key(|kind| core::cmp::Reverse(kinds[*kind].1));
+        order
     }
 }
 
@@ -175,10 +185,7 @@ impl Held {
             undo.lens[kind] = held.len();
         }
         let kinds = places.kinds(store.unit());
-        let mut order = [0, 1, 2];
-        // A smaller place would cut the only free piece that has room for a larger one.
-        order.sort_by_key(|kind| core::cmp::Reverse(kinds[*kind].1));
-        for kind in order {
+        for kind in places.order(store.unit()) {
             let (count, bytes) = kinds[kind];
             // Where roots are may be a part of what a larger one needs.
             if kind == 2 && self.kinds[2].iter().any(|root| root.end - root.start < bytes) {

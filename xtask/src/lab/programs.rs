@@ -70,16 +70,17 @@ const SAME_ON_EVERY_CPU: [&str; 10] = [
 ];
 
 /// Tests that would take minutes in an emulator, of the kinds above: crashes of the logs on a simulated medium, some of
-/// which also read the library's sources, a store opened anew for each of its bits, or after each system call of a
-/// killed process, trees of random shapes, counts of the looks at files of some MiB, and every program of a model of
+/// which also read the library's sources, a store opened anew for each of its bits or pages, or after each system call
+/// of a killed process, trees of random shapes, counts of the looks at files of some MiB, and every program of a model of
 /// aliasing caches. Their formats are read and written by other tests.
-const TOO_LONG: [&str; 9] = [
+const TOO_LONG: [&str; 10] = [
     "crashes::",
     "damage::a_bit_of_a_chunk_costs_that_chunk",
     "damage::each_bit_of_headers_histories_tables_and_a_blob_is_proved",
     "histories::",
     "simulator::recorder",
     "stores::a_store_",
+    "tree::damage_of_one_copy_of_any_page_loses_nothing_and_of_both_what_is_below",
     "tree::it_is_a_map_whatever_is_split_and_merged",
     "views::tests::a_file_in_the_page_cache_is_right_with_each_side_doing_its_half",
     "work::",

@@ -263,7 +263,8 @@ fn what_was_put_can_be_committed_whatever_the_unit() {
         let is_put = |number: &u16| {
             transaction.put(Attributes::new(&number.to_string()).metadata(&metadata), &[]).is_ok()
         };
-        let _ = (1000..).take_while(is_put).count();
+        let more = (1000..=u16::MAX).take_while(is_put).count();
+        assert!(more < usize::from(u16::MAX - 1000), "the store is full at last");
         transaction.commit().unwrap();
     }
 }

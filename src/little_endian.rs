@@ -1,5 +1,11 @@
 //! Numbers in bytes, little-endian, as the formats have them.
 
+/// The 2 bytes at `at`; 0 if they are not all there.
+#[cfg(feature = "preserve-read")]
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u16::from_le_bytes(*word))
+}
+
 /// The 4 bytes at `at`; 0 if they are not all there.
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u32::from_le_bytes(*word))

@@ -41,14 +41,15 @@ const ENOUGH: usize = 5;
 /// steps cannot be judged.
 pub(crate) fn exceeded<'s>(run: &[(&'s str, Duration)]) -> Vec<(&'s str, String)> {
     let share = |(step, cpu): &(&'s str, Duration)| {
-        Some((*step, cpu.as_secs_f64() / f64::from(of(step)?), of(step)?))
+        let budget = of(step)?;
+        Some((*step, cpu.as_secs_f64() / f64::from(budget), budget))
     };
     let mut shares: Vec<(&str, f64, u32)> = run.iter().filter_map(share).collect();
-    shares.sort_by(|one, other| one.1.total_cmp(&other.1));
-    let median = shares.get(shares.len() / 2).map_or(1.0, |(_, share, _)| share.max(1.0));
     if shares.len() < ENOUGH {
         return Vec::new();
     }
+    shares.sort_by(|one, other| one.1.total_cmp(&other.1));
+    let median = shares[shares.len() / 2].1.max(1.0);
     let is_over = |(_, share, _): &(&str, f64, u32)| *share > 1.5 * median;
     let complaint = |(step, share, budget)| {
         let took = share * f64::from(budget);

@@ -5,7 +5,7 @@ use super::TAG;
 use super::{METADATA, NAME, WORD, page, stamp};
 #[cfg(any(feature = "preserve", test))]
 use crate::little_endian::put;
-use crate::little_endian::{u32_at, u64_at};
+use crate::little_endian::{u16_at, u32_at, u64_at};
 use crate::preserve::Identity;
 use crate::preserve::stamp::Stamp;
 #[cfg(feature = "preserve")]
@@ -64,13 +64,12 @@ impl Preamble {
         identity.copy_from_slice(&bytes[8..24]);
         let mut stamp = [0; stamp::BYTES];
         stamp.copy_from_slice(&bytes[48..]);
-        let history_and_level = u32_at(bytes, 40);
         Self {
             identity: Identity(identity),
             history: u64_at(bytes, 24),
             history_tag: u64_at(bytes, 32),
-            history_len: (history_and_level & 0xffff).into(),
-            level: (history_and_level >> 16) as usize,
+            history_len: u16_at(bytes, 40).into(),
+            level: u16_at(bytes, 42).into(),
             blobs: u32_at(bytes, 44).into(),
             stamp: Stamp::read(&stamp),
         }
@@ -114,7 +113,6 @@ impl Entry {
 
     /// The entry; `None` if its name or its metadata cannot be so long.
     pub(in crate::preserve) fn read(bytes: &[u8; ENTRY]) -> Option<Self> {
-        let lengths = u32_at(bytes, 48);
         let entry = Self {
             at: u64_at(bytes, 0),
             len: u64_at(bytes, 8),
@@ -122,8 +120,8 @@ impl Entry {
             generation: u64_at(bytes, 24),
             seconds: u64_at(bytes, 32),
             tag: u64_at(bytes, 40),
-            name: (lengths & 0xffff) as usize,
-            metadata: (lengths >> 16) as usize,
+            name: u16_at(bytes, 48).into(),
+            metadata: u16_at(bytes, 50).into(),
         };
         let is_possible = (1..=NAME).contains(&entry.name) && entry.metadata <= METADATA;
         is_possible.then_some(entry)
@@ -167,12 +165,11 @@ impl Child {
 
     /// Returns the child, or `None` if neither its page nor its name can be so long.
     pub(in crate::preserve) fn read(bytes: &[u8; CHILD]) -> Option<Self> {
-        let lengths = u32_at(bytes, 24);
         let child = Self {
             places: [u64_at(bytes, 0), u64_at(bytes, 8)],
             tag: u64_at(bytes, 16),
-            len: (lengths & 0xffff).into(),
-            name: (lengths >> 16) as usize,
+            len: u16_at(bytes, 24).into(),
+            name: u16_at(bytes, 26).into(),
         };
         let len = 1..=page::MOST;
         let is_possible = len.contains(&child.len) && child.len.is_multiple_of(WORD);

@@ -41,7 +41,7 @@ fn a_place_where_nothing_can_be_made_is_named() {
     assert!(text.starts_with("cachemaint: /proc: no directory can be made in it"), "{text}");
 }
 
-/// Whoever loses patience finds no file and no process left, at whichever step that is.
+/// An interrupt at any step leaves no file and no process.
 #[cfg(unix)]
 #[test]
 fn nothing_is_left_behind_by_an_interrupt() {

@@ -111,9 +111,9 @@ impl<M: Medium> Default for Options<'_, M> {
 }
 
 impl<'p, M: Medium> Options<'p, M> {
-    /// What blobs and pages of the table of a new store begin at multiples of, in bytes, a power of two from 64 to 2^30:
-    /// at first what the medium makes persistent at once, and 64 at least. A store takes four units at least for its
-    /// table.
+    /// Sets the unit of a new store in bytes, a power of two from 64 to 2^30. Blobs and pages of the table begin at
+    /// multiples of it. At first it is as much as the medium makes persistent at once, and 64 at least. A store takes four
+    /// units at least for its table.
     #[must_use]
     pub fn unit(self, bytes: u64) -> Self {
         Self { unit: Some(bytes), ..self }

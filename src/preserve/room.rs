@@ -187,7 +187,7 @@ impl Held {
         let kinds = places.kinds(store.unit());
         for kind in places.order(store.unit()) {
             let (count, bytes) = kinds[kind];
-            // Where roots are may be a part of what a larger one needs.
+            // A larger root may need the places of the roots that are held.
             if kind == 2 && self.kinds[2].iter().any(|root| root.end - root.start < bytes) {
                 undo.roots = core::mem::take(&mut self.kinds[2]);
                 undo.lens[2] = 0;
@@ -233,7 +233,7 @@ impl Held {
     }
 }
 
-/// How to undo that places were taken.
+/// The means to undo that places were taken.
 #[derive(Debug)]
 pub(super) struct Undo {
     lens: [usize; 3],

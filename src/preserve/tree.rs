@@ -18,10 +18,10 @@ use core::ops::Bound::{self, Excluded, Included, Unbounded};
 /// The bytes of a name, or of a beginning of one.
 pub(super) type Key = Box<[u8]>;
 
-/// What becomes of names: the bytes of the new entry, or nothing.
+/// The changes of names: the bytes of the new entry, or nothing.
 pub(super) type Changes = BTreeMap<Key, Option<Box<[u8]>>>;
 
-/// What becomes of the pages of a level: the new page, or none. Those that are not named stay.
+/// The changes of the pages of a level: the new page, or none. Those that are not named stay.
 pub(super) type Overlay = BTreeMap<Key, Option<Page>>;
 
 type Level = BTreeMap<Key, Page>;

@@ -486,7 +486,7 @@ impl Harmed<'_> {
         verification.pages.iter().for_each(|damage| self.is_told(damage));
     }
 
-    /// What the hits on the table cost.
+    /// Returns the cost of the hits on the table.
     fn costs(&self) -> Costs {
         let mut costs = Costs::default();
         let mut pages = vec![self.lived.table()];
@@ -504,7 +504,7 @@ impl Harmed<'_> {
     }
 }
 
-/// What damage of a table costs.
+/// The cost of damage of a table.
 #[derive(Debug, Default)]
 struct Costs {
     /// Copies of which the other one is whole.
@@ -587,7 +587,7 @@ pub(crate) fn damage_costs_what_it_touches(lived: &Lived, after: &[u8]) {
             }
             goes_on(&medium, store, &found(&snapshot));
         }
-        // What a page named that is lost may be anywhere.
+        // Blobs that a lost page named may be anywhere.
         Err(Error::Damaged(Damage { part: Part::Page, .. })) if !errors.is_empty() => {}
         Err(error) => {
             assert!(matches!(error, Error::Truncated { .. } | Error::Full { .. }), "{error}");

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 /// Names of the model. An entry with 2300 bytes of metadata has a page of its own, so there are 3 levels.
 const NAMES: u16 = 150;
 
-/// What is done to names in a transaction: to each of a stride.
+/// A change of names in a transaction: of each of a stride.
 #[derive(Clone, Copy, Debug)]
 enum Change {
     Put { first: u16, stride: u16, count: u16, metadata: usize },
@@ -96,7 +96,7 @@ fn is_there(medium: &Plain, store: &Store<Plain>, model: &Model) {
         assert_eq!(snapshot.find(&name).unwrap().is_some(), model.contains_key(&name), "{name}");
     }
     assert!(snapshot.verify(&mut |_| ()).unwrap().is_whole());
-    // What is free is what is in no use, as another writer finds it.
+    // All that is in no use is free, as another writer finds it.
     let (again, _) = options().open(Plain::new(image)).unwrap();
     assert_eq!(store.capacity().unwrap().free, again.capacity().unwrap().free);
 }
@@ -322,7 +322,7 @@ fn set(image: &mut [u8], at: usize, word: u64) {
     image[at..at + 8].copy_from_slice(&word.to_le_bytes());
 }
 
-/// Whoever forges a table can make all tags right.
+/// A forged table can have right tags everywhere.
 #[test]
 fn a_forged_tree_is_refused_with_bounded_work() {
     let lived = deep();

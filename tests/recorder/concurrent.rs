@@ -58,7 +58,7 @@ fn read_in_order(
         event.payload == [number.to_le_bytes(); 5].concat() && event.id == number as u16
     };
     let is_sorted = events.is_sorted_by_key(|event| event.timestamp);
-    // What was overwritten is not called damaged.
+    // Events that were overwritten are not called damaged.
     let is_undamaged = skipped.iter().all(|skipped| skipped.kind != SkippedKind::Damaged);
     if events.iter().all(is_whole) && is_sorted && is_undamaged {
         Ok(events.last().map(|event| event.timestamp))

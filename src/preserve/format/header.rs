@@ -93,7 +93,7 @@ impl Header {
         counts && is_unit(unit) && root && roots.iter().all(|at| self.holds(*at, len))
     }
 
-    /// Whether so many bytes from a place on can be a blob's or a page's.
+    /// Returns true if so many bytes from a place on can be a blob's or a page's.
     pub(in crate::preserve) fn holds(&self, at: u64, len: u64) -> bool {
         at >= data(self.unit)
             && at.is_multiple_of(self.unit)

@@ -38,7 +38,7 @@ pub(super) fn since(opening: Instant) -> u64 {
     passed.as_secs().wrapping_mul(1_000_000_000).wrapping_add(u64::from(passed.subsec_nanos()))
 }
 
-/// How often two clocks are read for a pair of times.
+/// Readings of two clocks for one pair of times.
 const ATTEMPTS: u32 = 8;
 
 /// Returns the times of two clocks at one moment: another clock's, and the middle of the readings of `now` around it.

@@ -6,18 +6,21 @@
 //! | room | what it holds |
 //! |---|---|
 //! | `arch` | what one architecture's instructions are, what permits them, which fence completes them: facts, no policy |
-//! | `platform` | what the CPU and the operating system say |
+//! | `cpu` | what the CPU says, and what its kernel lets user mode do |
+//! | `survival` | which event keeps which data: backings, domains, events, and the table |
+//! | `system` | what the operating system says: evidence from `/proc` and `/sys` |
 //! | [`aliasing`](crate::aliasing) | two addresses of one page: where they agree, and how to place them |
 //! | [`cache`](crate::cache) | the choice, made once, and the operations on ranges; in [`cache::copy`](crate::cache::copy) copies that are written back |
 //! | [`coherence`](crate::coherence) | memory shared with observers that do not see the cache: the pair of release and acquire |
 //! | [`medium`](crate::medium) | the trait that logs are written against |
-//! | [`report`](crate::report) | what is there, what was chosen, why not, what survives what |
 //! | [`whole_cache`](../whole_cache/index.html) | WBINVD and its like, for privileged code |
 //! | [`dax`](crate::dax) | a file on DAX, or what comes nearest; a medium |
+//! | [`sim`](../sim/index.html) | a medium that shows every state a crash may leave, for tests |
+//! | `format` | what the formats share: fields, tags, the beginning of a superblock |
 //! | [`journal`](../journal/index.html) | a log in a medium that loses nothing acknowledged |
 //! | [`recorder`](../recorder/index.html) | a flight recorder in a medium: the last events of each thread |
 //! | [`preserve`](../preserve/index.html) | named blobs in a medium, replaced atomically, that outlive reboots |
-//! | [`sim`](../sim/index.html) | a medium that shows every state a crash may leave, for tests |
+//! | [`report`](crate::report) | what is there, what was chosen, why not, what survives what |
 //!
 //! # Why write-back and fence are two steps
 //! A write-back instruction starts the transfer of a line and returns. On x86 SFENCE or MFENCE waits

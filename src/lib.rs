@@ -29,6 +29,12 @@ mod arch;
 pub mod cache;
 #[expect(unsafe_code, reason = "its contract is about ranges, and about who implements it")]
 pub mod coherence;
+mod cpu;
+#[cfg(all(
+    any(feature = "journal", feature = "recorder", feature = "preserve-read"),
+    target_has_atomic = "64"
+))]
+mod format;
 #[cfg(all(
     test,
     feature = "dax",
@@ -39,30 +45,17 @@ pub mod coherence;
 #[path = "../tests/killed/mod.rs"]
 #[expect(unsafe_code, reason = "children are forked, traced and killed")]
 mod killed;
-#[cfg(all(
-    any(feature = "journal", feature = "recorder", feature = "preserve-read"),
-    target_has_atomic = "64"
-))]
-mod little_endian;
 #[cfg(target_has_atomic = "64")]
 pub mod medium;
-mod platform;
 pub mod report;
 #[cfg(test)]
 #[path = "../tests/skip/mod.rs"]
 mod skip;
-#[cfg(all(
-    any(feature = "journal", feature = "recorder", feature = "preserve-read"),
-    target_has_atomic = "64"
-))]
-mod superblock;
+mod survival;
 #[cfg(all(any(feature = "journal", feature = "recorder"), target_has_atomic = "64"))]
 mod sync;
-#[cfg(all(
-    any(feature = "journal", feature = "recorder", feature = "preserve-read"),
-    target_has_atomic = "64"
-))]
-mod tag;
+#[cfg(feature = "std")]
+mod system;
 
 #[cfg(all(
     feature = "dax",

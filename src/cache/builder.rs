@@ -3,7 +3,7 @@
 use super::Cache;
 use super::plan::Policy;
 use crate::arch::{Instruction, Point, Unsupported, native::ARCHITECTURE};
-use crate::platform;
+use crate::cpu;
 
 /// Makes a [`Cache`] with overrides: a write-back instruction, a point, a weaker point accepted.
 ///
@@ -68,7 +68,7 @@ impl Builder {
     /// # Errors
     /// As [`Cache::host`]; and if the instruction is not on this machine or does not reach the point.
     pub fn build(self) -> Result<Cache, Unsupported> {
-        Cache::planned(platform::facts()?, self.point, self.policy)
+        Cache::planned(cpu::facts()?, self.point, self.policy)
     }
 
     /// Makes the handle for the machine that this kernel or hypervisor runs on: [`build`](Self::build)
@@ -83,7 +83,7 @@ impl Builder {
     #[cfg(feature = "privileged")]
     pub unsafe fn build_privileged(self) -> Result<Cache, Unsupported> {
         // SAFETY: (1) is the caller's duty.
-        let facts = unsafe { platform::privileged_cpu() }.facts()?;
+        let facts = unsafe { cpu::here_privileged() }.facts()?;
         Cache::planned(facts, self.point, self.policy.privileged())
     }
 }

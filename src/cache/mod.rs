@@ -29,7 +29,7 @@ use crate::arch::Discard;
 use crate::arch::{
     Facts, Fence, Fences, Instruction, Point, Unsupported, native::ARCHITECTURE, ops,
 };
-use crate::platform;
+use crate::cpu;
 use plan::{Plan, Policy};
 use run::{Machine, Operation};
 
@@ -103,7 +103,7 @@ impl Cache {
     /// Asks the machine.
     #[cold]
     fn detect() -> Result<Self, Unsupported> {
-        Self::planned(platform::facts()?, Point::Coherency, Policy::ANY)
+        Self::planned(cpu::facts()?, Point::Coherency, Policy::ANY)
     }
 
     /// The caches of the machine this kernel or hypervisor runs on, asked from ring 0 or EL1: reads

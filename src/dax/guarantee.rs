@@ -1,10 +1,10 @@
 //! What a file's medium guarantees, and from which evidence. The system's room concludes it.
 
 use crate::medium::Granularity;
-use crate::platform::memory_type::{Caching, Unread};
-use crate::platform::nvdimm::{MemoryDevice, Region};
-use crate::platform::tree::{Evidence, Unknown};
-use crate::report::{Backing, Event, Progress, Survival, survival};
+use crate::survival::{Backing, Event, Progress, Survival, survival};
+use crate::system::memory_type::{Caching, Unread};
+use crate::system::nvdimm::{MemoryDevice, Region};
+use crate::system::tree::{Evidence, Unknown};
 use alloc::string::String;
 use alloc::vec::Vec;
 

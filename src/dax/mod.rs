@@ -134,7 +134,7 @@ mod system;
 mod taint;
 mod view;
 
-pub use crate::platform::memory_type::{Caching, MemoryType};
+pub use crate::system::memory_type::{Caching, MemoryType};
 pub use batch::Batch;
 pub use device_fault::DeviceFault;
 pub use error::{Error, ErrorKind};

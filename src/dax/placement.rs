@@ -2,7 +2,7 @@
 
 use super::system::{Host, Mapper};
 use super::{DaxView, Error, ErrorKind};
-use crate::platform::tree::Unknown;
+use crate::system::tree::Unknown;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -22,10 +22,7 @@ pub struct Placement {
     pub device: String,
     /// The physical address of the device's byte 0, or why it is not known: the kernel shows it to root
     /// alone, and has it for persistent memory alone.
-    #[cfg_attr(
-        feature = "serde",
-        serde(serialize_with = "crate::platform::tree::number_or_reason")
-    )]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::system::tree::number_or_reason"))]
     pub base: Result<u64, Unknown>,
 }
 

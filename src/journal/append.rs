@@ -5,8 +5,8 @@ use super::format::geometry::Placement;
 use super::format::record::{HEADER, Header, Kind, Mark, Vouch, void};
 use super::inflight::Refused;
 use super::{Group, Journal, Position};
+use crate::format::tag;
 use crate::medium::{Granularity, Medium};
-use crate::tag;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 

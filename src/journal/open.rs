@@ -7,8 +7,8 @@ use super::format::superblock::{Found, Superblock};
 use super::inflight::InFlight;
 use super::reader::survey;
 use super::{Identity, Journal, Progress, Recovered, superblocks};
+use crate::format::tag;
 use crate::medium::Medium;
-use crate::tag;
 use core::fmt;
 use core::ops::Range;
 

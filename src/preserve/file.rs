@@ -8,9 +8,9 @@ use super::reader::{Reader, Snapshot};
 use super::stamp::Stamp;
 use super::store::{Store, Ways};
 use crate::dax::{DaxFile, DaxView, Error as FileError, ErrorKind};
+use crate::format::tag::Running;
 use crate::medium::Medium;
-use crate::platform::boot;
-use crate::tag::Running;
+use crate::system::boot;
 use alloc::sync::Arc;
 use core::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -214,7 +214,7 @@ impl Snapshot<'_, DaxView> {
 mod tests {
     use crate::dax;
     use crate::preserve::{Options, Origin, Snapshot, Stamp, Verdict};
-    use crate::report::{Backing, Survival};
+    use crate::survival::{Backing, Survival};
 
     fn file_options() -> dax::Options {
         dax::Options::new().allow_page_granularity()

@@ -6,10 +6,10 @@ use super::error::{Damage, Part};
 use super::format::header::{BYTES, Found, Header, MAGIC};
 use super::format::{PAGE, headers};
 #[cfg(feature = "preserve")]
+use crate::format::superblock::TAG;
+#[cfg(feature = "preserve")]
 use crate::medium::Medium;
 use crate::medium::Readable;
-#[cfg(feature = "preserve")]
-use crate::superblock::TAG;
 
 /// Bytes that the headers take.
 const END: u64 = 3 * PAGE + BYTES as u64;

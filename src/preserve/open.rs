@@ -14,8 +14,8 @@ use super::stamp::{Boot, Origin, Stamp};
 use super::store::{Leased, Store, Ways};
 use super::tree::Changes;
 use super::verify::{Progress, Verification, verify};
+use crate::format::tag;
 use crate::medium::Medium;
-use crate::tag;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 

@@ -2,7 +2,7 @@
 //! its start.
 
 use super::stamp::{Origin, Stamp};
-use crate::report::{Backing, Event, Progress, Statement, Survival, survival_statement};
+use crate::survival::{Backing, Event, Progress, Statement, Survival, survival_statement};
 use alloc::vec::Vec;
 
 /// What the running system says of its start, beside its stamp.
@@ -106,7 +106,7 @@ const fn is_ram(backing: Backing) -> bool {
 mod tests {
     use super::{Evidence, judge};
     use crate::preserve::stamp::{Origin, Stamp};
-    use crate::report::{Backing, Survival};
+    use crate::survival::{Backing, Survival};
 
     const BEFORE: Stamp = Stamp {
         boot_id: [1; 16],

@@ -1,6 +1,6 @@
 //! Under which circumstances a store was written, and what happened since.
 
-use crate::report::Backing;
+use crate::survival::Backing;
 use core::fmt;
 
 /// Bytes of the kernel's release that are kept.

@@ -4,8 +4,8 @@ use super::error::Error;
 use super::format::key::BlobKey;
 use super::format::{CHUNK, TAG, WORD, chunks, occupied, tags};
 use super::transaction::{Attributes, Transaction};
+use crate::format::tag::{self, Running};
 use crate::medium::{Granularity, Medium};
-use crate::tag::{self, Running};
 use alloc::vec::Vec;
 use core::ops::Range;
 

@@ -2,8 +2,8 @@
 
 use super::clock::{Clock, TimeSource};
 use super::options::Mode;
-use crate::superblock::{self, Found};
-use crate::tag;
+use crate::format::superblock::{self, Found};
+use crate::format::tag;
 use core::ops::Range;
 
 pub(super) const PAGE: u64 = 4096;

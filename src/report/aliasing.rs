@@ -61,7 +61,7 @@ mod host {
     use super::{Aliasing, PLACE, by_architecture};
     use crate::arch;
     use crate::arch::aliasing::{Cpuinfo, Occurs, Told};
-    use crate::platform::tree::{Tree, Unknown};
+    use crate::system::tree::{Tree, Unknown};
     use std::path::Path;
 
     const CPUINFO: &str = "/proc/cpuinfo";

@@ -1,7 +1,6 @@
 //! What the CPU gives, as a pure function of what was read from it.
 
 use super::aliasing::{self, Aliasing};
-use super::statement::Certainty;
 use super::virtualization::Virtualization;
 use crate::arch::{
     self, Architecture, Discard, Facts, Fence, Fences, Instruction, Missing, Point, Unsupported,
@@ -9,7 +8,8 @@ use crate::arch::{
 };
 use crate::cache::Cache;
 use crate::cache::plan::{Plan, Policy};
-use crate::platform::{self, Confidential, Cpu, Hypervisor, Identity, Line};
+use crate::cpu::{self, Confidential, Cpu, Hypervisor, Identity, Line};
+use crate::survival::Certainty;
 
 /// What this CPU offers for cache maintenance, and what was chosen.
 ///
@@ -115,7 +115,7 @@ impl CpuReport {
     #[must_use]
     pub unsafe fn privileged() -> Self {
         // SAFETY: (1) is the caller's duty.
-        let cpu = unsafe { platform::privileged_cpu() };
+        let cpu = unsafe { cpu::here_privileged() };
         Self::new(&native::ARCHITECTURE, cpu, Policy::ANY.privileged())
     }
 
@@ -123,10 +123,10 @@ impl CpuReport {
         #[cfg(feature = "privileged")]
         if policy.is_privileged() {
             // SAFETY: (1) whoever made a handle with this policy vouched for it.
-            let cpu = unsafe { platform::privileged_cpu() };
+            let cpu = unsafe { cpu::here_privileged() };
             return Self::new(&native::ARCHITECTURE, cpu, policy);
         }
-        Self::new(&native::ARCHITECTURE, platform::cpu(), policy)
+        Self::new(&native::ARCHITECTURE, cpu::here(), policy)
     }
 
     /// The report on any machine of any architecture.

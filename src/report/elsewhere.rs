@@ -2,8 +2,8 @@
 //! are persisted there, and that the rest is not asked.
 
 use super::host::HostReport;
-use crate::platform::system::System;
-use crate::platform::tree::Unknown;
+use crate::system::calls::System;
+use crate::system::tree::Unknown;
 use alloc::format;
 
 impl HostReport {

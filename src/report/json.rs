@@ -4,12 +4,12 @@
 
 use super::aliasing::Aliasing;
 use super::cpu::{Availability, Choice, CpuReport, Note, Status};
-use super::statement::Statement;
 use super::virtualization::Effects;
 use crate::arch::{Effect, Missing, Point, Unsupported, WholeCacheOperation};
-use crate::platform::{
+use crate::cpu::{
     Confidential, Hypervisor, HypervisorKind, Identity, Isolation, Line, Midr, Signatures, Text,
 };
+use crate::survival::Statement;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 /// Grows when a name goes or changes its meaning.
@@ -362,13 +362,13 @@ impl Serialize for CpuReport {
 #[cfg(feature = "std")]
 mod host {
     use super::{CpuReport, SCHEMA};
-    use crate::platform::nvdimm::Region;
-    use crate::platform::tree::Unknown;
     use crate::report::host::NO_REGION;
     use crate::report::{
         Backing, Event, HostReport, Progress, Statement, Surroundings, Survival, survival,
         survival_statement,
     };
+    use crate::system::nvdimm::Region;
+    use crate::system::tree::Unknown;
     use alloc::vec::Vec;
     use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 

@@ -58,8 +58,6 @@ mod host;
 #[cfg(feature = "serde")]
 mod json;
 mod screen;
-mod statement;
-mod survival;
 mod virtualization;
 mod whole_cache;
 
@@ -67,23 +65,24 @@ mod whole_cache;
 mod tests;
 
 pub use crate::arch::WholeCacheOperation;
-pub use crate::platform::{
+pub use crate::cpu::{
     Confidential, Hypervisor, HypervisorKind, Identity, Isolation, Line, Midr, Signatures, Text,
+};
+pub use crate::survival::{
+    Backing, Certainty, Domain, Event, Progress, Statement, Survival, survival, survival_statement,
 };
 pub use aliasing::Aliasing;
 #[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
 pub(crate) use aliasing::of_machine as aliasing_of_machine;
 pub use cpu::{Availability, Choice, CpuReport, Note, Status};
-pub use statement::{Certainty, Statement};
-pub use survival::{Backing, Event, Progress, Survival, survival, survival_statement};
 pub use virtualization::{Effects, Handling, Migration, Virtualization};
 pub use whole_cache::{Refused, RefusedBy};
 
 #[cfg(feature = "std")]
-pub use crate::platform::{
+pub use crate::system::{
     cache_levels::{CacheKind, CacheLevel},
     kernel::Kernel,
-    nvdimm::{Domain, MemoryDevice, Region},
+    nvdimm::{MemoryDevice, Region},
     surroundings::{ConfidentialGuest, Surroundings},
     tree::{Evidence, Unknown},
 };

@@ -5,7 +5,7 @@ use super::cpu::{Choice, CpuReport, Status};
 use super::virtualization::Migration;
 use super::whole_cache::Refused;
 use crate::arch::{Effect, Point, WholeCacheOperation};
-use crate::platform::{Confidential, Hypervisor, Identity, Midr, Text};
+use crate::cpu::{Confidential, Hypervisor, Identity, Midr, Text};
 use core::fmt::{self, Display, Formatter, Write};
 
 /// Columns of a screen.

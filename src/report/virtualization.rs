@@ -6,8 +6,8 @@
 //! runs. Each answer is a [`Statement`] with its source and how sure it is; of hypervisors whose
 //! source cannot be read and whose manuals are silent the answer is "unknown".
 
-use super::statement::Statement;
-use crate::platform::{Confidential, Hypervisor, HypervisorKind, Isolation};
+use crate::cpu::{Confidential, Hypervisor, HypervisorKind, Isolation};
+use crate::survival::Statement;
 
 /// What becomes of an operation that a guest executes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -4,7 +4,7 @@
 use super::CpuReport;
 use super::virtualization::Handling;
 use crate::arch::{Missing, Unsupported, WholeCacheOperation};
-use crate::platform::{Confidential, Hypervisor};
+use crate::cpu::{Confidential, Hypervisor};
 
 /// Why memory cannot be invalidated by operations on whole caches.
 ///

@@ -3,8 +3,8 @@
 use super::{OwnCaches, WholeCache};
 use crate::arch::{self, Effect};
 use crate::cache::plan::Policy;
-use crate::platform::recorded::{Leaf, all, x86 as x86_machines, x86_cpu};
-use crate::platform::{Confidential, Cpu, Hypervisor};
+use crate::cpu::recorded::{Leaf, all, x86 as x86_machines, x86_cpu};
+use crate::cpu::{Confidential, Cpu, Hypervisor};
 use crate::report::{CpuReport, Refused, RefusedBy};
 use alloc::string::ToString;
 use core::num::NonZeroUsize;

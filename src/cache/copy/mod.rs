@@ -41,7 +41,7 @@ mod tests;
 
 use super::Cache;
 use crate::arch::{BlockStore, block_ops};
-use crate::platform;
+use crate::cpu;
 use core::ops::Range;
 use policy::Choice;
 use run::{CHUNK, Execute, Part, whole_blocks};
@@ -320,5 +320,5 @@ fn choice() -> Choice {
 
 #[cold]
 fn find_out() -> Choice {
-    Choice::of(block_ops::BLOCK_STORES, platform::block_stores::block_stores())
+    Choice::of(block_ops::BLOCK_STORES, cpu::block_stores::block_stores())
 }

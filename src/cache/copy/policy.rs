@@ -7,7 +7,7 @@
 
 use super::Destination;
 use crate::arch::{BlockStore, StoreKind};
-use crate::platform::block_stores::BlockStores;
+use crate::cpu::block_stores::BlockStores;
 
 /// How the whole blocks of a copy get to memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use crate::arch::x86::blocks::{
 };
 use crate::arch::{BLOCK, BlockStore, StoreKind, block_ops};
 use crate::cache::Cache;
-use crate::platform::block_stores::{self, BlockStores};
+use crate::cpu::block_stores::{self, BlockStores};
 use crate::skip::skip;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -315,7 +315,7 @@ fn each_path_has_a_store_that_is_there() {
 fn vectors_need_the_operating_system() {
     use block_stores::x86_64::{Registers, read};
     let leaves = |ecx_of_1: u32| {
-        crate::platform::recorded::reader(match ecx_of_1 {
+        crate::cpu::recorded::reader(match ecx_of_1 {
             0 => &[
                 (0, 0, [7, 0x756e_6547, 0x6c65_746e, 0x4965_6e69]),
                 (7, 0, [0, 1 << 16, 1 << 28, 0]),
@@ -348,7 +348,7 @@ fn vectors_need_the_operating_system() {
 /// Every recorded machine: only Intel's manual promises that streaming stores evict.
 #[test]
 fn the_promise_is_intels_alone() {
-    use crate::platform::recorded::{reader, x86::MACHINES};
+    use crate::cpu::recorded::{reader, x86::MACHINES};
     use block_stores::x86_64::{Registers, read};
     for machine in MACHINES {
         let stores = read(&reader(machine.cpuid), Registers::Vector, || 0);
@@ -361,7 +361,7 @@ fn the_promise_is_intels_alone() {
 #[cfg(not(loom))]
 mod here {
     use super::*;
-    use crate::platform::block_stores::block_stores;
+    use crate::cpu::block_stores::block_stores;
 
     /// The handle of this machine, if it has one; else the test says that it was skipped.
     fn cache(test: &str) -> Option<Cache> {

@@ -2,8 +2,8 @@
 
 use super::geometry::Geometry;
 use super::{WORD, put, u64_at};
+use crate::format::tag;
 use crate::journal::Identity;
-use crate::tag;
 
 /// Bytes of a header.
 pub(in crate::journal) const HEADER: u64 = 16;

@@ -3,8 +3,8 @@
 use super::geometry::Geometry;
 use super::record::Epoch;
 use super::{put, u32_at, u64_at};
+use crate::format::superblock;
 use crate::journal::Identity;
-use crate::superblock;
 
 /// Bytes of a superblock.
 pub(in crate::journal) const BYTES: usize = 128;

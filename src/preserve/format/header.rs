@@ -4,9 +4,9 @@ use super::page::ROOT;
 use super::table::PREAMBLE;
 use super::{WORD, data, is_unit};
 #[cfg(any(feature = "preserve", test))]
-use crate::little_endian::put;
-use crate::little_endian::{u32_at, u64_at};
-use crate::superblock;
+use crate::format::fields::put;
+use crate::format::fields::{u32_at, u64_at};
+use crate::format::superblock;
 
 /// Bytes of a header.
 pub(in crate::preserve) const BYTES: usize = 64;

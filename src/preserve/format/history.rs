@@ -2,8 +2,8 @@
 
 use super::stamp;
 #[cfg(any(feature = "preserve", test))]
-use crate::little_endian::put;
-use crate::little_endian::{u32_at, u64_at};
+use crate::format::fields::put;
+use crate::format::fields::{u32_at, u64_at};
 use crate::preserve::stamp::{Boot, Origin, Stamp};
 
 /// Bytes of a boot in it.

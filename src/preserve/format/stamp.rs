@@ -1,10 +1,10 @@
 //! The bytes of a stamp: under which circumstances something was written.
 
 #[cfg(any(feature = "preserve", test))]
-use crate::little_endian::put;
-use crate::little_endian::{u32_at, u64_at};
+use crate::format::fields::put;
+use crate::format::fields::{u32_at, u64_at};
 use crate::preserve::stamp::Stamp;
-use crate::report::Backing;
+use crate::survival::Backing;
 
 /// Bytes of a stamp.
 pub(in crate::preserve) const BYTES: usize = 128;
@@ -64,7 +64,7 @@ impl Stamp {
 #[cfg(test)]
 mod tests {
     use crate::preserve::stamp::Stamp;
-    use crate::report::Backing;
+    use crate::survival::Backing;
 
     #[test]
     fn a_stamp_is_read_as_it_was_written() {

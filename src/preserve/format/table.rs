@@ -4,12 +4,14 @@
 use super::TAG;
 use super::{METADATA, NAME, WORD, page, stamp};
 #[cfg(any(feature = "preserve", test))]
-use crate::little_endian::put;
-use crate::little_endian::{u16_at, u32_at, u64_at};
-use crate::preserve::Identity;
-use crate::preserve::stamp::Stamp;
+use crate::format::fields::put;
+use crate::format::fields::{u16_at, u32_at, u64_at};
 #[cfg(feature = "preserve")]
-use crate::{preserve::format::key, tag};
+use crate::format::tag;
+use crate::preserve::Identity;
+#[cfg(feature = "preserve")]
+use crate::preserve::format::key;
+use crate::preserve::stamp::Stamp;
 
 /// Bytes of the root before its entries or children.
 pub(in crate::preserve) const PREAMBLE: usize = 176;

@@ -1,7 +1,7 @@
 //! The clock of this machine.
 
 use super::{Clock, Pace, Read, TimeSource};
-use crate::platform::boot;
+use crate::system::boot;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 impl Clock {

@@ -16,8 +16,8 @@ use super::format::{
     record_len,
 };
 use super::{Error, Events};
+use crate::format::tag;
 use crate::medium::Readable;
-use crate::tag;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 

@@ -1,9 +1,9 @@
 //! What a shard has, in order.
 
 use super::{HEADER, Header, RECORD, Reader, Record, Search, SubBuffer, record_len};
+use crate::format::tag;
 use crate::medium::Readable;
 use crate::recorder::format;
-use crate::tag;
 use core::fmt;
 use core::sync::atomic::Ordering;
 

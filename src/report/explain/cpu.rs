@@ -2,11 +2,11 @@
 
 use super::{Entry, HostReport, name_of};
 use crate::arch::{Effect, Instruction, Point, Unsupported};
-use crate::platform::Hypervisor;
+use crate::cpu::Hypervisor;
 use crate::report::aliasing::Aliasing;
 use crate::report::cpu::{Availability, Choice, Status};
 use crate::report::screen::WholeCacheOf;
-use crate::report::statement::Certainty;
+use crate::survival::Certainty;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;

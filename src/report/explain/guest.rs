@@ -1,8 +1,8 @@
 //! Guests, confidential guests, containers, and what may change.
 
 use super::{Entry, HostReport};
-use crate::platform::{Confidential, Hypervisor, Text, kind_of, source_of};
-use crate::report::statement::Certainty;
+use crate::cpu::{Confidential, Hypervisor, Text, kind_of, source_of};
+use crate::survival::Certainty;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;

@@ -11,7 +11,7 @@ mod persistence;
 
 use super::host::HostReport;
 use super::screen::row;
-use super::statement::{Certainty, Statement};
+use crate::survival::{Certainty, Statement};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::{self, Display, Formatter};

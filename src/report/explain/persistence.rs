@@ -1,10 +1,11 @@
 //! Persistence domains, granularity, and what survives what.
 
 use super::{Entry, HostReport};
-use crate::platform::nvdimm::{Domain, Region};
 use crate::report::host::NO_REGION;
-use crate::report::statement::Certainty;
-use crate::report::survival::{Backing, Event, Progress, survival_statement};
+use crate::survival::Certainty;
+use crate::survival::Domain;
+use crate::survival::{Backing, Event, Progress, survival_statement};
+use crate::system::nvdimm::Region;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;

@@ -4,9 +4,9 @@
 use super::assert_fits;
 use crate::arch::{Architecture, DataCache, arm, other};
 use crate::cache::plan::Policy;
-use crate::platform::Cpu;
-use crate::platform::fixture::Fixture;
+use crate::cpu::Cpu;
 use crate::report::{Aliasing, CpuReport, HostReport};
+use crate::system::fixture::Fixture;
 use alloc::boxed::Box;
 use alloc::string::ToString;
 

@@ -1,11 +1,11 @@
 //! The long form of the report.
 
 use crate::cache::plan::Policy;
-use crate::platform::fixture::Fixture;
-use crate::platform::recorded::all;
+use crate::cpu::recorded::all;
 use crate::report::{
     Backing, Certainty, CpuReport, Event, Explanation, HostReport, Progress, survival_statement,
 };
+use crate::system::fixture::Fixture;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 

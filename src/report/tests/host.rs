@@ -2,13 +2,13 @@
 
 use super::assert_fits;
 use crate::cache::plan::Policy;
-use crate::platform::fixture::Fixture;
-use crate::platform::recorded::all;
-use crate::platform::system::System;
+use crate::cpu::recorded::all;
 use crate::report::{
     Backing, CacheKind, ConfidentialGuest, CpuReport, Domain, Handling, HostReport, HypervisorKind,
     Migration,
 };
+use crate::system::calls::System;
+use crate::system::fixture::Fixture;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;

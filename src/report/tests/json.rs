@@ -3,8 +3,8 @@
 use super::super::{CpuReport, HostReport};
 use crate::arch::aarch64;
 use crate::cache::plan::Policy;
-use crate::platform::fixture::Fixture;
-use crate::platform::recorded::{all, arm64, arm64_cpu};
+use crate::cpu::recorded::{all, arm64, arm64_cpu};
+use crate::system::fixture::Fixture;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::arch::{Missing, Point, aarch64, other, x86};
 use crate::cache::plan::Policy;
-use crate::platform::recorded::{Leaf, all, arm64, arm64_cpu, x86 as x86_machines, x86_cpu};
-use crate::platform::{Cpu, Midr};
+use crate::cpu::recorded::{Leaf, all, arm64, arm64_cpu, x86 as x86_machines, x86_cpu};
+use crate::cpu::{Cpu, Midr};
 use crate::skip::skip;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -283,7 +283,7 @@ fn each_arm64_machine_gets_at_el1_what_its_registers_say() {
 fn at_el1(name: &str) -> CpuReport {
     let at_el1 = arm64::AT_EL1.iter().find(|machine| machine.name.contains(name)).unwrap();
     let machine = arm64::MACHINES.iter().find(|machine| machine.name == at_el1.name).unwrap();
-    let cpu = crate::platform::recorded::arm64_cpu_at_el1(machine, at_el1.id_aa64isar1_el1);
+    let cpu = crate::cpu::recorded::arm64_cpu_at_el1(machine, at_el1.id_aa64isar1_el1);
     CpuReport::new(&aarch64::ARCHITECTURE, cpu, Policy::ANY)
 }
 
@@ -729,7 +729,7 @@ fn coherency_is_accepted_as_persistence_at_el1_too() {
     let facts = at_el1("Cortex-A72");
     assert_eq!(facts.writeback(Point::Persistence).unwrap_err().missing, Missing::Point);
     let machine = arm64::MACHINES.iter().find(|machine| machine.name.contains("Cortex-A72"));
-    let cpu = crate::platform::recorded::arm64_cpu_at_el1(machine.unwrap(), 0);
+    let cpu = crate::cpu::recorded::arm64_cpu_at_el1(machine.unwrap(), 0);
     let accepting = Policy::ANY.accepting_coherency();
     let report = CpuReport::new(&aarch64::ARCHITECTURE, cpu, accepting);
     assert_eq!(report.writeback(Point::Persistence).unwrap().instruction.name, "dc cvac");

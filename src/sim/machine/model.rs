@@ -1,7 +1,7 @@
 //! What a crash may leave, as the architectures promise it.
 
 use crate::medium::{Granularity, words};
-use crate::report::Event;
+use crate::survival::Event;
 use core::fmt;
 
 /// The size of a word in bytes.

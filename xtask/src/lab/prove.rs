@@ -30,7 +30,7 @@ struct Breakage {
 const BREAKAGES: [Breakage; 21] = [
     Breakage {
         name: "DC CVAP is used where the CPU has none",
-        file: "src/platform/aarch64/words.rs",
+        file: "src/cpu/aarch64/words.rs",
         text: "(words.hwcap & HWCAP_DCPOP != 0, DC_CVAP)",
         by: "(true, DC_CVAP)",
         lane: "cpu/qemu-aarch64/cortex-a53",
@@ -55,9 +55,9 @@ const BREAKAGES: [Breakage; 21] = [
     },
     Breakage {
         name: "another region than the file's own is read",
-        file: "src/platform/nvdimm.rs",
+        file: "src/system/backing/regions.rs",
         text: "path_of_region(device).map(|path| region(tree, path))",
-        by: "path_of_region(device).and_then(|_own| regions(tree).into_iter().next_back())",
+        by: "path_of_region(device).and_then(|_own| crate::system::nvdimm::regions(tree).into_iter().next_back())",
         lane: "machine/x86_64/two-regions",
         complaint: "the granularity is",
     },
@@ -71,7 +71,7 @@ const BREAKAGES: [Breakage; 21] = [
     },
     Breakage {
         name: "the ways of a cache are taken from its sets",
-        file: "src/platform/cache_levels.rs",
+        file: "src/system/cache_levels.rs",
         text: "ways: number(\"ways_of_associativity\")",
         by: "ways: number(\"number_of_sets\")",
         lane: "machine/x86_64/side-by-side/emulated-pmem",

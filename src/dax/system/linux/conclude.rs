@@ -12,12 +12,13 @@
 
 use crate::dax::Guarantee;
 use crate::medium::Granularity;
-use crate::platform::disks::{Disk, disk};
-use crate::platform::memory_type::Unread;
-use crate::platform::mounts::{Mount, mount};
-use crate::platform::nvdimm::{Domain, Region};
-use crate::platform::tree::{Evidence, Tree};
-use crate::report::Backing;
+use crate::survival::Backing;
+use crate::survival::Domain;
+use crate::system::backing::disks::{Disk, disk};
+use crate::system::backing::mounts::{Mount, mount};
+use crate::system::memory_type::Unread;
+use crate::system::nvdimm::Region;
+use crate::system::tree::{Evidence, Tree};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;

@@ -8,8 +8,8 @@
 //! # Why this file is unsafe
 //! FIEMAP is an `ioctl` over a structure with a variable tail, which libc and rustix do not wrap.
 
-use crate::platform::mounts::Mount;
-use crate::platform::tree::Unknown;
+use crate::system::backing::mounts::Mount;
+use crate::system::tree::Unknown;
 use alloc::vec::Vec;
 use rustix::io::Errno;
 use rustix::ioctl::{Direction, Opcode, Updater, ioctl, opcode};

@@ -18,15 +18,15 @@ mod written;
 use super::{Access, Extent, Mapper, Plan, files};
 use crate::arch::Point;
 use crate::cache::Cache;
+use crate::cpu;
 use crate::dax::error::{Error, ErrorKind};
 use crate::dax::mapping::Mapping;
 use crate::dax::{Guarantee, Placement};
-use crate::platform;
-use crate::platform::device_dax::Device;
-use crate::platform::kernel::kernel;
-use crate::platform::mounts::mount_id;
-use crate::platform::tree::{Tree, Unknown};
 use crate::report::Aliasing;
+use crate::system::backing::device_dax::Device;
+use crate::system::backing::mounts::mount_id;
+use crate::system::kernel::kernel;
+use crate::system::tree::{Tree, Unknown};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use conclude::{Asked, conclude};
@@ -165,7 +165,7 @@ fn guarantee_of_file(
         map_sync,
         line: cache.map(Cache::line_size),
         coherency_accepted: cache.is_some_and(takes_coherency_for_persistence),
-        in_guest: platform::is_guest(),
+        in_guest: cpu::is_guest(),
         data_cache_aliases: matches!(views::aliasing_here(), Aliasing::Yes { .. }),
         page: rustix::param::page_size(),
         alignment: alignment(&file_system),
@@ -248,7 +248,7 @@ fn guarantee_of_device(
         map_sync: map_sync(path, file, unit)?,
         line: cache.map(Cache::line_size),
         coherency_accepted: cache.is_some_and(takes_coherency_for_persistence),
-        in_guest: platform::is_guest(),
+        in_guest: cpu::is_guest(),
     };
     device::conclude(&Tree::host(), device, &asked)
         .map_err(|fault| Error::new(path, ErrorKind::Device(fault.into())))

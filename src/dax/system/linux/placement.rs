@@ -2,9 +2,9 @@
 
 use super::extents;
 use crate::dax::{Extent, Guarantee, Placement};
-use crate::platform::mounts::{mount, mount_id};
-use crate::platform::physical;
-use crate::platform::tree::{Tree, Unknown};
+use crate::system::backing::mounts::{mount, mount_id};
+use crate::system::backing::physical;
+use crate::system::tree::{Tree, Unknown};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -102,7 +102,7 @@ fn address(memory: &Range<u64>, extent: &Extent) -> Option<u64> {
 mod tests {
     use super::{Extent, add, address, in_device, in_memory};
     use crate::dax::system::linux::extents;
-    use crate::platform::fixture::Fixture;
+    use crate::system::fixture::Fixture;
     use alloc::format;
     use alloc::string::{String, ToString};
     use alloc::vec::Vec;

@@ -5,9 +5,9 @@
 use super::conclude::{Asked, conclude};
 use crate::dax::{ErrorKind, Guarantee, Options};
 use crate::medium::Granularity;
-use crate::platform::fixture::Fixture;
-use crate::platform::nvdimm::Domain;
-use crate::report::{Backing, Event, Progress, Survival};
+use crate::survival::Domain;
+use crate::survival::{Backing, Event, Progress, Survival};
+use crate::system::fixture::Fixture;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;

@@ -4,10 +4,10 @@
 use super::super::extents::{self, Extent};
 use crate::dax::system::files;
 use crate::dax::{BadBlocks, DaxFile, Error, ErrorKind};
-use crate::platform::badblocks::Listed;
-use crate::platform::disks;
-use crate::platform::mounts::{Mount, mount, mount_id};
-use crate::platform::tree::{Tree, Unknown};
+use crate::system::backing::bad_blocks::Listed;
+use crate::system::backing::disks;
+use crate::system::backing::mounts::{Mount, mount, mount_id};
+use crate::system::tree::{Tree, Unknown};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -112,8 +112,8 @@ fn joined(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
 mod tests {
     use super::{collect, joined, of_device};
     use crate::dax::system::linux::extents::Extent;
-    use crate::platform::fixture::Fixture;
-    use crate::platform::mounts::{Mount, mount};
+    use crate::system::backing::mounts::{Mount, mount};
+    use crate::system::fixture::Fixture;
     use alloc::format;
     use alloc::string::String;
     use alloc::vec;

@@ -5,7 +5,7 @@
 //! refuses more around a bad sector, as Linux does for the page on persistent memory
 //! (`drivers/nvdimm/pmem.c`, `__pmem_direct_access`), is seen to refuse more.
 
-use crate::platform::badblocks::SECTOR;
+use crate::system::badblocks::SECTOR;
 use core::ops::Range;
 use rustix::io::Errno;
 use std::io;

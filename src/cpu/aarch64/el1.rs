@@ -1,0 +1,86 @@
+//! At EL1, from ID registers.
+
+#[cfg(target_arch = "aarch64")]
+use super::registers;
+use super::words::{Words, read as read_words};
+use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP};
+use crate::cpu::Cpu;
+use crate::cpu::reading::shown;
+
+/// What an ID register says, at EL1 and without an operating system.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IdRegisters {
+    pub(crate) ctr_el0: u64,
+    pub(crate) id_aa64isar1_el1: u64,
+    pub(crate) midr_el1: u64,
+}
+
+/// The CPU at EL1. Where Linux would trap a clean that an erratum forbids, here another instruction is
+/// chosen.
+pub(crate) fn read(registers: IdRegisters) -> Cpu {
+    let dpb = registers.id_aa64isar1_el1 & 0xf;
+    let present =
+        shown([(true, DC_CVAC), (true, DC_CIVAC), (dpb >= 1, DC_CVAP), (dpb >= 2, DC_CVADP)]);
+    let (ctr_el0, midr_el1) = (registers.ctr_el0, Some(registers.midr_el1));
+    let words = Words { ctr_el0, midr_el1, ..Words::default() };
+    Cpu { present, privileged: true, ..read_words(words) }
+}
+
+/// This CPU, from its ID registers.
+///
+/// # Safety
+/// 1. The CPU is at EL1 or higher.
+#[cfg(target_arch = "aarch64")]
+#[expect(unsafe_code, reason = "the caller vouches for the exception level")]
+pub(crate) unsafe fn here_privileged() -> Cpu {
+    read(IdRegisters {
+        ctr_el0: registers::ctr_el0(),
+        // SAFETY: (1) is the caller's duty.
+        id_aa64isar1_el1: unsafe { registers::id_aa64isar1_el1() },
+        midr_el1: registers::midr_el1(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, IdRegisters, read};
+
+    /// At EL1 nobody traps and replaces what an erratum forbids.
+    #[test]
+    fn an_early_cortex_a53_cleans_by_clean_and_invalidate_at_el1() {
+        for (midr_el1, cleans) in
+            [(0x410f_d030, false), (0x410f_d032, false), (0x410f_d033, true), (0x410f_d034, true)]
+        {
+            let registers = IdRegisters { ctr_el0: 0x8444_8004, id_aa64isar1_el1: 0, midr_el1 };
+            let facts = read(registers).facts().unwrap();
+            assert_eq!(facts.has(DC_CVAC), cleans, "{midr_el1:#x}");
+            assert!(facts.has(DC_CIVAC));
+            assert_eq!(facts.line().bytes(), 64);
+        }
+    }
+
+    /// CWG, bits 27:24 of `CTR_EL0`: 4 << CWG bytes; 0 is not stated and above 9 reserved, for which the
+    /// architecture's maximum stands; smaller than a line is the line (`DminLine` 4: 64 bytes).
+    #[test]
+    fn the_granule_is_that_of_the_register_or_the_largest() {
+        for (cwg, bytes) in [(0, 2048), (3, 64), (4, 64), (5, 128), (9, 2048), (10, 2048)] {
+            let ctr_el0 = 0x8044_8004 | cwg << 24;
+            let registers = IdRegisters { ctr_el0, id_aa64isar1_el1: 0, midr_el1: 0x411f_d402 };
+            assert_eq!(read(registers).facts().unwrap().granule().bytes(), bytes, "CWG {cwg}");
+        }
+    }
+
+    /// `ID_AA64ISAR1_EL1.DPB`, bits 3:0: 0 neither, 1 DC CVAP, 2 DC CVADP too.
+    #[test]
+    fn the_dpb_field_says_which_points_are_reached_at_el1() {
+        for (dpb, cvap, cvadp) in [(0, false, false), (1, true, false), (2, true, true)] {
+            let registers = IdRegisters {
+                ctr_el0: 0x8444_c004,
+                id_aa64isar1_el1: 0x0011_0000_0121_1030 | dpb,
+                midr_el1: 0x411f_d402,
+            };
+            let facts = read(registers).facts().unwrap();
+            assert_eq!((facts.has(DC_CVAP), facts.has(DC_CVADP)), (cvap, cvadp), "DPB {dpb}");
+        }
+    }
+}

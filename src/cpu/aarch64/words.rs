@@ -1,0 +1,139 @@
+//! What an operating system lets EL0 know and do, and the CPU that follows from it.
+
+use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, granule, size_field};
+use crate::arch::aarch64::{ARCHITECTURE, CLEAN_DOES_NOTHING, CLEAN_IS_BROKEN, CLEAN_IS_IN_DOUBT};
+use crate::arch::{Point, Unsupported};
+use crate::cpu::reading::{line_size, shown};
+use crate::cpu::{Cpu, Erratum, Identity, Line, Midr};
+
+/// Linux `arch/arm64/include/uapi/asm/hwcap.h`: DC CVAP.
+const HWCAP_DCPOP: u64 = 1 << 16;
+/// The same file, second word: DC CVADP.
+const HWCAP2_DCPODP: u64 = 1;
+
+/// What is read on an arm64 machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Words {
+    pub(crate) ctr_el0: u64,
+    /// The hardware capabilities of the auxiliary vector; FreeBSD has their bits from Linux.
+    pub(crate) hwcap: u64,
+    pub(crate) hwcap2: u64,
+    /// `MIDR_EL1`, if the kernel says that it can be read.
+    pub(crate) midr_el1: Option<u64>,
+    /// Whether the kernel replaces a clean where an erratum forbids it.
+    pub(crate) replaces_cleans: bool,
+    /// Why EL0 cannot maintain caches, or nobody knows that it can; the rest was not read then.
+    pub(crate) refusal: Option<Unsupported>,
+}
+
+/// The CPU that these words describe. Nothing at EL0 tells of a hypervisor.
+pub(crate) fn read(words: Words) -> Cpu {
+    let midr = words.midr_el1.map(Midr);
+    let (present, line) = match words.refusal {
+        None => (permitted(words), line(words.ctr_el0)),
+        // Every instruction may be there; it is the operating system that forbids them.
+        Some(why) => (shown([DC_CVAC, DC_CVAP, DC_CVADP, DC_CIVAC].map(|it| (true, it))), Err(why)),
+    };
+    let erratum = match midr {
+        Some(midr) => clean_erratum(midr),
+        None if line.is_ok() && !words.replaces_cleans => Some(CLEAN_IN_DOUBT),
+        None => None,
+    };
+    Cpu {
+        identity: Identity::Aarch64 { midr },
+        present,
+        erratum,
+        line,
+        ..Cpu::refused(ARCHITECTURE.unreachable[Point::Coherency as usize])
+    }
+}
+
+/// Linux `arch/arm64/include/asm/cputype.h`.
+const APPLE: u8 = 0x61;
+
+const CLEAN_IN_DOUBT: Erratum = Erratum { forbids: DC_CVAC.code, why: CLEAN_IS_IN_DOUBT };
+
+/// What forbids a clean on this core: Linux `ARM64_WORKAROUND_CLEAN_CACHE`; xnu
+/// `osfmk/arm64/caches_asm.s`, `CLEANPOC_DCACHEREGION`.
+fn clean_erratum(midr: Midr) -> Option<Erratum> {
+    let every_clean = DC_CVAC.code | DC_CVAP.code | DC_CVADP.code;
+    if midr.is_early_cortex_a53() {
+        Some(Erratum { forbids: DC_CVAC.code, why: CLEAN_IS_BROKEN })
+    } else {
+        (midr.implementer() == APPLE)
+            .then_some(Erratum { forbids: every_clean, why: CLEAN_DOES_NOTHING })
+    }
+}
+
+/// The instructions that EL0 may execute.
+fn permitted(words: Words) -> u8 {
+    shown([
+        (true, DC_CVAC),
+        (true, DC_CIVAC),
+        (words.hwcap & HWCAP_DCPOP != 0, DC_CVAP),
+        (words.hwcap2 & HWCAP2_DCPODP != 0, DC_CVADP),
+    ])
+}
+
+fn line(ctr_el0: u64) -> Result<Line, Unsupported> {
+    line_size(size_field(ctr_el0, 16)).map(|size| Line {
+        size,
+        granule: granule(ctr_el0).max(size).bytes(),
+        source: "CTR_EL0.DminLine",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Words, read};
+    use crate::arch::aarch64::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP};
+    use crate::arch::{Missing, Unsupported};
+
+    const NEOVERSE_V1: u64 = 0x411f_d401;
+    const EARLY_CORTEX_A53: u64 = 0x410f_d032;
+    const APPLE_M1: u64 = 0x611f_0231;
+
+    /// `HWCAP_DCPOP` is bit 16 and `HWCAP2_DCPODP` bit 0 (FreeBSD `sys/arm64/include/elf.h`).
+    #[test]
+    fn freebsd_tells_of_the_points() {
+        let words = Words {
+            ctr_el0: 0x8444_c004,
+            hwcap: 1 << 16,
+            hwcap2: 1,
+            midr_el1: Some(NEOVERSE_V1),
+            ..Words::default()
+        };
+        let facts = read(words).facts().unwrap();
+        for instruction in [DC_CVAC, DC_CVAP, DC_CVADP, DC_CIVAC] {
+            assert!(facts.has(instruction), "{}", instruction.name);
+        }
+        let facts = read(Words { hwcap: 0, hwcap2: 0, ..words }).facts().unwrap();
+        assert!(facts.has(DC_CVAC) && !facts.has(DC_CVAP) && !facts.has(DC_CVADP));
+    }
+
+    /// Errata 826319 and its like; NetBSD and OpenBSD do not tell which CPU it is.
+    #[test]
+    fn a_clean_that_no_kernel_replaces_needs_a_cpu_that_is_known() {
+        let unknown = Words { ctr_el0: 0x8444_8004, ..Words::default() };
+        for (words, cleans) in [
+            (unknown, false),
+            (Words { replaces_cleans: true, ..unknown }, true),
+            (Words { midr_el1: Some(NEOVERSE_V1), ..unknown }, true),
+            (Words { midr_el1: Some(EARLY_CORTEX_A53), ..unknown }, false),
+            // By the word of Apple's kernel a clean does nothing there.
+            (Words { midr_el1: Some(APPLE_M1), replaces_cleans: true, ..unknown }, false),
+        ] {
+            let facts = read(words).facts().unwrap();
+            assert_eq!(facts.has(DC_CVAC), cleans, "{words:x?}");
+            assert!(facts.has(DC_CIVAC), "{words:x?}");
+            assert_eq!(facts.line().bytes(), 64);
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_passed_on() {
+        let why = Unsupported::new(Missing::Permission, "not here", "go elsewhere");
+        let cpu = read(Words { refusal: Some(why), ..Words::default() });
+        assert_eq!(cpu.facts().unwrap_err(), why);
+    }
+}

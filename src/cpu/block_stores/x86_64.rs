@@ -1,0 +1,83 @@
+//! `x86_64`: the CPU says which instructions it has (CPUID), and the operating system which registers it
+//! keeps for a program (XCR0).
+
+use super::BlockStores;
+use crate::arch::x86::blocks::{
+    MOV, MOVDIR64B, MOVDQA, MOVNTDQ, MOVNTI, VMOVDQA, VMOVDQA64, VMOVNTDQ_256, VMOVNTDQ_512,
+};
+use crate::cpu::x86::{INTEL, leaf, vendor};
+use raw_cpuid::CpuIdReader;
+
+/// XCR0: the halves of the 16 registers of SSE and AVX (Intel SDM vol. 1, 13.1).
+const AVX_STATE: u64 = 0b110;
+/// XCR0: these, the mask registers, the upper halves of the first 16 and all of the other 16.
+const AVX512_STATE: u64 = AVX_STATE | 0b1110_0000;
+
+/// The CPU this program runs on. Kernels must leave the vector registers to the programs.
+#[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
+pub(super) fn here() -> BlockStores {
+    let registers =
+        if crate::cpu::x86::in_ring_0() { Registers::Integer } else { Registers::Vector };
+    read(&raw_cpuid::CpuIdReaderNative, registers, xcr0)
+}
+
+/// Which registers may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Registers {
+    Integer,
+    Vector,
+}
+
+/// The CPU whose CPUID `reader` has; `xcr0` is asked only where CPUID says that it can be.
+pub(crate) fn read<R: CpuIdReader>(
+    reader: &R,
+    registers: Registers,
+    xcr0: impl FnOnce() -> u64,
+) -> BlockStores {
+    let basic = leaf(reader, 0, 1);
+    let extended = leaf(reader, 0, 7);
+    let ecx_of_1 = basic.map_or(0, |leaf| leaf.ecx);
+    let has_avx = ecx_of_1 & 1 << 28 != 0;
+    let has_avx512 = extended.is_some_and(|leaf| leaf.ebx & 1 << 16 != 0);
+    let has_movdir64b = extended.is_some_and(|leaf| leaf.ecx & 1 << 28 != 0);
+    let asks_xcr0 = registers == Registers::Vector && ecx_of_1 & 1 << 27 != 0;
+    let kept = if asks_xcr0 { xcr0() } else { 0 };
+    let avx = has_avx && kept & AVX_STATE == AVX_STATE;
+    let avx512 = has_avx512 && kept & AVX512_STATE == AVX512_STATE;
+    let sse2 = registers == Registers::Vector;
+    let present = [
+        (true, MOV),
+        (true, MOVNTI),
+        (sse2, MOVDQA),
+        (sse2, MOVNTDQ),
+        (avx, VMOVDQA),
+        (avx, VMOVNTDQ_256),
+        (avx512, VMOVDQA64),
+        (avx512, VMOVNTDQ_512),
+        (has_movdir64b, MOVDIR64B),
+    ];
+    let codes = present.iter().filter(|(present, _)| *present);
+    BlockStores {
+        present: codes.fold(0, |codes, (_, store)| codes | store.code),
+        evicts: vendor(reader).as_str() == INTEL,
+    }
+}
+
+/// Which registers the operating system keeps.
+#[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
+#[expect(unsafe_code, reason = "a register is read")]
+fn xcr0() -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: CPUID.1:ECX[27] says that the operating system has enabled XGETBV for programs; XCR0 is
+    // always there then, and reading it has no effect.
+    unsafe {
+        core::arch::asm!(
+            "xgetbv",
+            in("ecx") 0,
+            out("eax") low,
+            out("edx") high,
+            options(nomem, nostack, preserves_flags),
+        );
+    };
+    u64::from(high) << 32 | u64::from(low)
+}

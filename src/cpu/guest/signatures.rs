@@ -1,0 +1,167 @@
+//! Which hypervisor shows which signature: a table, with who says so.
+
+/// A hypervisor, or what else executes a program in place of the CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HypervisorKind {
+    /// KVM of Linux, under whatever manages it (QEMU, Firecracker, crosvm, clouds).
+    Kvm,
+    /// QEMU, with KVM or without: what files tell where the CPU does not.
+    Qemu,
+    /// QEMU's emulation (TCG).
+    Tcg,
+    /// Hyper-V of Microsoft.
+    HyperV,
+    /// A product of `VMware`.
+    Vmware,
+    /// Xen.
+    Xen,
+    /// A virtual machine of Amazon EC2: Nitro, which rests on KVM, or Xen.
+    Ec2,
+    /// `VirtualBox`.
+    VirtualBox,
+    /// bhyve of FreeBSD and illumos.
+    Bhyve,
+    /// ACRN.
+    Acrn,
+    /// Jailhouse.
+    Jailhouse,
+    /// The QNX hypervisor.
+    Qnx,
+    /// LMHS of Lockheed Martin.
+    Lmhs,
+    /// Apple's Virtualization framework.
+    AppleVz,
+    /// Rosetta 2 of Apple, which translates x86 programs.
+    Rosetta,
+    /// Parallels.
+    Parallels,
+    /// HAXM of Intel.
+    Haxm,
+    /// NVMM of NetBSD.
+    Nvmm,
+    /// vmm of OpenBSD.
+    OpenBsdVmm,
+    /// eVMM of Intel's Kernel Guard Technology.
+    Evmm,
+    /// s-Par of Unisys.
+    Spar,
+    /// `PowerVM` of IBM.
+    PowerVm,
+    /// z/VM of IBM.
+    ZVm,
+    /// One that is not known here.
+    Unlisted,
+}
+
+impl HypervisorKind {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kvm => "KVM",
+            Self::Qemu => "QEMU",
+            Self::Tcg => "QEMU's emulation (TCG)",
+            Self::HyperV => "Hyper-V",
+            Self::Vmware => "VMware",
+            Self::Xen => "Xen",
+            Self::Ec2 => "Amazon EC2",
+            Self::VirtualBox => "VirtualBox",
+            Self::Bhyve => "bhyve",
+            Self::Acrn => "ACRN",
+            Self::Jailhouse => "Jailhouse",
+            Self::Qnx => "QNX",
+            Self::Lmhs => "LMHS",
+            Self::AppleVz => "Apple's Virtualization framework",
+            Self::Rosetta => "Rosetta",
+            Self::Parallels => "Parallels",
+            Self::Haxm => "HAXM",
+            Self::Nvmm => "NVMM",
+            Self::OpenBsdVmm => "OpenBSD vmm",
+            Self::Evmm => "Intel eVMM",
+            Self::Spar => "Unisys s-Par",
+            Self::PowerVm => "PowerVM",
+            Self::ZVm => "z/VM",
+            Self::Unlisted => "one not known here",
+        }
+    }
+}
+
+/// A signature without its padding, whose it is, and who says so.
+pub(crate) type Signature = (&'static str, HypervisorKind, &'static str);
+
+/// Every signature that is known. `VirtualApple` is no leaf of a hypervisor but a CPU's vendor or the
+/// beginning of its brand.
+#[rustfmt::skip]
+pub(crate) const SIGNATURES: [Signature; 23] = {
+    use HypervisorKind::{
+        Acrn, AppleVz, Bhyve, Evmm, Haxm, HyperV, Jailhouse, Kvm, Lmhs, Nvmm, OpenBsdVmm, Parallels,
+        Qnx, Rosetta, Spar, Tcg, VirtualBox, Vmware, Xen,
+    };
+    [
+        ("KVMKVMKVM", Kvm, "Linux Documentation/virt/kvm/x86/cpuid.rst"),
+        ("Linux KVM Hv", Kvm, "systemd src/basic/virt.c: KVM with Hyper-V's interface"),
+        ("TCGTCGTCGTCG", Tcg, "QEMU target/i386/cpu.c, leaf 4000_0000H"),
+        ("Microsoft Hv", HyperV, "Hyper-V Top Level Functional Specification, CPUID 4000_0000H"),
+        ("VMwareVMware", Vmware, "Linux arch/x86/kernel/cpu/vmware.c"),
+        ("XenVMMXenVMM", Xen, "Xen xen/include/public/arch-x86/cpuid.h"),
+        ("VBoxVBoxVBox", VirtualBox, "recorded: Fuchsia zircon/kernel/lib/arch/testing/data/cpuid"),
+        ("bhyve bhyve", Bhyve, "FreeBSD sys/amd64/vmm/x86.c"),
+        ("BHyVE BHyVE", Bhyve, "lists of others: older bhyve"),
+        ("ACRNACRNACRN", Acrn, "Linux arch/x86/kernel/cpu/acrn.c"),
+        ("Jailhouse", Jailhouse, "Linux arch/x86/kernel/jailhouse.c"),
+        ("QNXQVMBSQG", Qnx, "systemd src/basic/virt.c"),
+        ("SRESRESRESRE", Lmhs, "systemd src/basic/virt.c"),
+        ("Apple VZ", AppleVz, "systemd src/basic/virt.c"),
+        ("VirtualApple", Rosetta, "seen by others under Rosetta, as vendor or brand"),
+        ("prl hyperv", Parallels, "lists of others; the vendor documents none"),
+        ("lrpepyh  vr", Parallels, "lists of others: the above with its words turned round"),
+        ("lrpepyh vr", Parallels, "lists of others: the above with its words turned round"),
+        ("HAXMHAXMHAXM", Haxm, "HAXM core/cpuid.c"),
+        ("___ NVMM ___", Nvmm, "NetBSD usr.sbin/cpuctl/arch/i386.c"),
+        ("OpenBSDVMM58", OpenBsdVmm, "OpenBSD sys/arch/amd64/include/vmmvar.h, VMM_HV_SIGNATURE"),
+        ("EVMMEVMMEVMM", Evmm, "minigbm i915.c; Intel KGT"),
+        ("UnisysSpar64", Spar, "Linux drivers/staging/unisys (from 3.15), UNISYS_SPAR_ID_EBX"),
+    ]
+};
+
+/// Whose signature it is, if it is known.
+pub(crate) fn kind_of(signature: &str) -> Option<HypervisorKind> {
+    SIGNATURES.iter().find(|(known, ..)| *known == signature).map(|(_, kind, _)| *kind)
+}
+
+/// Who says whose signature it is.
+#[cfg(feature = "std")]
+pub(crate) fn source_of(signature: &str) -> Option<&'static str> {
+    SIGNATURES.iter().find(|(known, ..)| *known == signature).map(|(.., source)| *source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SIGNATURES, kind_of};
+    use crate::cpu::Text;
+
+    /// A signature is compared without what pads it, so that it must be written so; one that stands
+    /// twice would hide the second.
+    #[test]
+    fn each_signature_is_written_as_it_is_read_and_once() {
+        for (place, (signature, kind, source)) in SIGNATURES.iter().enumerate() {
+            assert_eq!(Text::<12>::new(signature.as_bytes()).as_str(), *signature);
+            assert_eq!(kind_of(signature), Some(*kind), "{signature} stands twice");
+            assert!(SIGNATURES[..place].iter().all(|(other, ..)| other != signature));
+            assert!(!source.is_empty());
+        }
+    }
+
+    /// As the registers hold them, padding included.
+    #[test]
+    fn padding_does_not_matter() {
+        for raw in
+            [b" lrpepyh  vr", b" QNXQVMBSQG ", b"bhyve bhyve ", b"Jailhouse\0\0\0", b" prl hyperv "]
+        {
+            assert!(kind_of(Text::<12>::new(raw).as_str()).is_some(), "{raw:?}");
+        }
+        assert_eq!(kind_of(""), None);
+        assert_eq!(kind_of("GenuineIntel"), None);
+    }
+}

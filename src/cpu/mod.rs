@@ -1,0 +1,153 @@
+//! What the CPU says, and what its kernel lets user mode do with it.
+//!
+//! Reading and deciding are apart: [`Cpu`] is a pure function of what was read (CPUID leaves,
+//! auxiliary vector, ID registers), so that any machine can be replayed in a test.
+
+mod guest;
+mod identity;
+#[cfg(test)]
+pub(crate) mod recorded;
+mod text;
+
+/// Makes each reader of a CPU a module, and the one that the compiler's target belongs to `native`:
+/// `cpu`, and with feature `privileged` `here_privileged`. A unit test compiles all of them.
+macro_rules! readers {
+    ($($name:ident: $target:meta,)*) => {
+        $(
+            #[cfg(any(all($target, not(any(loom, miri))), test))]
+            mod $name;
+            #[cfg(all($target, not(any(loom, miri))))]
+            use $name as native;
+        )*
+        #[cfg(any($($target,)* loom, miri, test))]
+        mod reading;
+        /// Where there is nothing to be asked.
+        #[cfg(not(any($($target,)* loom, miri)))]
+        mod no_operation;
+        #[cfg(not(any($($target,)* loom, miri)))]
+        use no_operation as native;
+    };
+}
+
+readers! {
+    aarch64: target_arch = "aarch64",
+    powerpc: any(target_arch = "powerpc64", target_arch = "powerpc"),
+    riscv: any(target_arch = "riscv64", target_arch = "riscv32"),
+    x86: any(target_arch = "x86_64", target_arch = "x86"),
+}
+
+#[cfg(any(loom, miri))]
+mod modelled;
+#[cfg(any(loom, miri))]
+use modelled as native;
+
+pub(crate) mod block_stores;
+
+use crate::arch::{Facts, LineSize, Unsupported};
+
+#[cfg(all(any(target_arch = "x86_64", target_arch = "x86"), not(any(loom, miri))))]
+pub(crate) use native::facts;
+pub(crate) use native::here;
+#[cfg(feature = "privileged")]
+pub(crate) use native::here_privileged;
+
+pub use guest::{Confidential, Hypervisor, HypervisorKind, Isolation, Signatures};
+#[cfg(feature = "std")]
+pub(crate) use guest::{kind_of, source_of};
+pub use identity::{Identity, Midr};
+pub use text::Text;
+
+/// The cache lines of a CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Line {
+    /// The unit that one maintenance instruction works on.
+    pub size: LineSize,
+    /// What to pad and align data to that must share no line with other data, in bytes: the largest
+    /// unit that any cache of the machine writes back. Not smaller than the line.
+    pub granule: usize,
+    /// Where this was read.
+    pub source: &'static str,
+}
+
+/// One CPU, as read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cpu {
+    pub(crate) identity: Identity,
+    pub(crate) hypervisor: Hypervisor,
+    pub(crate) confidential: Confidential,
+    /// The instructions that the CPU shows, one bit for each by its code.
+    pub(crate) present: u8,
+    /// Those among them that are not to be executed.
+    pub(crate) erratum: Option<Erratum>,
+    /// Its lines, or why no instruction can be used.
+    pub(crate) line: Result<Line, Unsupported>,
+    /// Whether its lines and instructions are the caller's word.
+    pub(crate) is_described: bool,
+    /// Whether it was asked by privileged code: in ring 0, at EL1, in M-mode or S-mode.
+    pub(crate) privileged: bool,
+    /// Whether it can write back a whole cache and keep the lines (x86: WBNOINVD).
+    pub(crate) keeps_whole_cache: bool,
+}
+
+/// Instructions that a CPU has and that do not do on it what the architecture says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Erratum {
+    /// The instructions, one bit for each by its code.
+    pub(crate) forbids: u8,
+    /// Which erratum it is, and what is executed instead.
+    pub(crate) why: Unsupported,
+}
+
+impl Cpu {
+    /// A CPU of which nothing is known but why no instruction of it can be used.
+    pub(crate) const fn refused(why: Unsupported) -> Self {
+        Self {
+            identity: Identity::Unknown,
+            hypervisor: Hypervisor::Unknown,
+            confidential: Confidential::Unknown,
+            present: 0,
+            erratum: None,
+            line: Err(why),
+            is_described: false,
+            privileged: false,
+            keeps_whole_cache: false,
+        }
+    }
+
+    /// The same CPU, whose lines and instructions are those of a description.
+    pub(crate) fn described(self, facts: Facts) -> Self {
+        let (size, granule) = (facts.line(), facts.granule().bytes());
+        let line = Line { size, granule, source: "the caller's description" };
+        let (present, line) = (facts.present(), Ok(line));
+        Self { present, line, erratum: None, is_described: true, ..self }
+    }
+
+    /// What a choice is made from.
+    pub(crate) fn facts(&self) -> Result<Facts, Unsupported> {
+        let forbidden = self.erratum.map_or(0, |erratum| erratum.forbids);
+        self.line.map(|line| {
+            // A granule that is not believed must not make it smaller.
+            let granule = LineSize::new(line.granule).unwrap_or(LineSize::LARGEST);
+            Facts::from_present(line.size, self.present & !forbidden).with_granule(granule)
+        })
+    }
+}
+
+/// The facts of the CPU this program runs on. x86 has its own way to them, which asks for less.
+#[cfg(not(all(any(target_arch = "x86_64", target_arch = "x86"), not(any(loom, miri)))))]
+pub(crate) fn facts() -> Result<Facts, Unsupported> {
+    here().facts()
+}
+
+/// Whether the CPU says that this is a guest; asks for nothing else.
+#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
+pub(crate) fn is_guest() -> bool {
+    cfg_if::cfg_if! {
+        if #[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(miri)))] {
+            x86::is_guest(&raw_cpuid::CpuIdReaderNative)
+        } else {
+            false
+        }
+    }
+}

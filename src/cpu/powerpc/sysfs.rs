@@ -1,0 +1,62 @@
+//! The lines of the data caches in sysfs (`Documentation/ABI/testing/sysfs-devices-system-cpu`).
+
+use std::fs;
+use std::path::Path;
+
+const CPUS: &str = "sys/devices/system/cpu";
+
+/// The smallest line of a data cache of the first level among all CPUs, in bytes: what a walk may step
+/// by where the CPUs of a machine differ. `root` is that of the file system.
+pub(super) fn smallest_data_line(root: &Path) -> Option<usize> {
+    let cpus = below(&root.join(CPUS), "cpu");
+    let caches = cpus.flat_map(|cpu| below(&cpu.join("cache"), "index"));
+    caches.filter_map(|cache| data_line(&cache)).min()
+}
+
+/// What a directory has of this name with a number behind it.
+fn below(directory: &Path, name: &'static str) -> impl Iterator<Item = std::path::PathBuf> + use<> {
+    let is_numbered = move |path: &std::path::PathBuf| {
+        let found = path.file_name().and_then(|found| found.to_str()?.strip_prefix(name));
+        found.is_some_and(|number| number.parse::<u32>().is_ok())
+    };
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_numbered)
+}
+
+/// The line of a cache of the first level that holds data.
+fn data_line(cache: &Path) -> Option<usize> {
+    let attribute = |name| fs::read_to_string(cache.join(name)).ok();
+    let is_first = attribute("level")?.trim() == "1";
+    let holds_data = attribute("type").is_none_or(|kind| kind.trim() != "Instruction");
+    (is_first && holds_data).then(|| attribute("coherency_line_size")?.trim().parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::smallest_data_line;
+    use std::fs;
+
+    /// On a machine whose CPUs differ a step by the larger line would skip lines of the others; what
+    /// an instruction cache has, and what is not the first level, says nothing.
+    #[test]
+    fn the_smallest_data_line_of_all_cpus_counts() {
+        let machine = tempfile::tempdir().unwrap();
+        assert_eq!(smallest_data_line(machine.path()), None);
+        for (cache, level, kind, line) in [
+            ("cpu0/cache/index0", "1", "Data", "128"),
+            ("cpu0/cache/index1", "1", "Instruction", "16"),
+            ("cpu1/cache/index0", "1", "Unified", "64"),
+            ("cpu1/cache/index1", "2", "Unified", "32"),
+            ("cpufreq/cache/index0", "1", "Data", "8"),
+        ] {
+            let path = machine.path().join("sys/devices/system/cpu").join(cache);
+            fs::create_dir_all(&path).unwrap();
+            for (attribute, value) in
+                [("level", level), ("type", kind), ("coherency_line_size", line)]
+            {
+                fs::write(path.join(attribute), std::format!("{value}\n")).unwrap();
+            }
+        }
+        assert_eq!(smallest_data_line(machine.path()), Some(64));
+    }
+}

@@ -1,0 +1,147 @@
+//! RISC-V: what user mode may execute, and its block size, are the kernel's answers to
+//! `riscv_hwprobe`.
+//!
+//! The bit of Zicbom is there only if all harts have it and the kernel has enabled it for user mode
+//! (Linux `arch/riscv/kernel/cpufeature.c`, `riscv_user_isa_enable`; both came with 6.15). A key that
+//! the kernel does not know comes back as -1. All harts are asked together: no set of CPUs is passed, as
+//! one hart's answer says nothing about the others (`Documentation/arch/riscv/hwprobe.rst`).
+
+#[cfg(all(any(target_arch = "riscv64", target_arch = "riscv32"), not(any(loom, miri))))]
+mod host;
+
+use super::reading::{line_size, shown};
+use super::{Cpu, Identity, Line};
+use crate::arch::riscv::{ARCHITECTURE, CBO_CLEAN, CBO_FLUSH};
+use crate::arch::{Missing, Point, Unsupported};
+
+#[cfg(all(any(target_arch = "riscv64", target_arch = "riscv32"), not(any(loom, miri))))]
+pub(crate) use host::here;
+#[cfg(all(
+    feature = "privileged",
+    any(target_arch = "riscv64", target_arch = "riscv32"),
+    not(any(loom, miri))
+))]
+pub(crate) use host::here_privileged;
+
+/// Linux `arch/riscv/include/uapi/asm/hwprobe.h`.
+const KEY_MVENDORID: i64 = 0;
+const KEY_MARCHID: i64 = 1;
+const KEY_MIMPID: i64 = 2;
+const KEY_IMA_EXT_0: i64 = 4;
+const KEY_ZICBOM_BLOCK_SIZE: i64 = 12;
+/// In the value of [`KEY_IMA_EXT_0`].
+const EXT_ZICBOM: u64 = 1 << 55;
+
+/// What is asked, in this order.
+const KEYS: [i64; 5] =
+    [KEY_MVENDORID, KEY_MARCHID, KEY_MIMPID, KEY_IMA_EXT_0, KEY_ZICBOM_BLOCK_SIZE];
+
+/// The kernel's answers: `None` for a key that it does not know.
+pub(crate) type Answers = [Option<u64>; KEYS.len()];
+
+const NO_HWPROBE: Unsupported = Unsupported::new(
+    Missing::Permission,
+    "this kernel has no riscv_hwprobe (Linux has it since 6.4), so nothing says what user mode may \
+     execute",
+    "run a newer kernel, or use Cache::from_facts if it is known that cbo.clean is permitted",
+);
+
+const NO_ZICBOM_KEY: Unsupported = Unsupported::new(
+    Missing::Permission,
+    "this kernel's riscv_hwprobe does not tell of Zicbom (Linux does since 6.15), and before that user \
+     mode may not execute it",
+    "run a newer kernel",
+);
+
+/// The CPU that these answers describe; `None` if the kernel has no `riscv_hwprobe`.
+#[cfg_attr(
+    not(any(target_os = "linux", test)),
+    expect(dead_code, reason = "only Linux can be asked")
+)]
+pub(crate) fn read(answers: Option<Answers>) -> Cpu {
+    let Some([vendor, architecture, implementation, extensions, block]) = answers else {
+        return Cpu::refused(NO_HWPROBE);
+    };
+    let has_zicbom = extensions.is_some_and(|bits| bits & EXT_ZICBOM != 0);
+    let line = match (has_zicbom, block) {
+        (_, None) => Err(NO_ZICBOM_KEY),
+        (false, Some(_)) => Err(ARCHITECTURE.unreachable[Point::Coherency as usize]),
+        (true, Some(bytes)) => line_size(usize::try_from(bytes).unwrap_or(usize::MAX)),
+    };
+    let may_execute = has_zicbom && block.is_some();
+    Cpu {
+        identity: Identity::RiscV { vendor, architecture, implementation },
+        present: shown([(may_execute, CBO_CLEAN), (may_execute, CBO_FLUSH)]),
+        line: line.map(|size| Line {
+            size,
+            granule: size.bytes(),
+            source: "riscv_hwprobe, ZICBOM_BLOCK_SIZE",
+        }),
+        ..Cpu::refused(NO_ZICBOM_KEY)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Answers, read};
+    use crate::arch::riscv::{CBO_CLEAN, CBO_FLUSH};
+    use crate::arch::{Missing, Point, Unsupported};
+    use crate::cache::plan::{Plan, Policy};
+
+    /// Zicbom is bit 55 of the extensions (Linux `hwprobe.h`); the other bits are C, V and Zba.
+    const OTHERS: u64 = 0b1110;
+    const ZICBOM: u64 = 0x0080_0000_0000_0000;
+
+    fn kernel(extensions: u64, block: Option<u64>) -> Answers {
+        [Some(0x489), Some(7), Some(0), Some(extensions), block]
+    }
+
+    fn refusal(answers: Option<Answers>) -> Unsupported {
+        let cpu = read(answers);
+        assert_eq!(cpu.present, 0, "an instruction that is not permitted must never be chosen");
+        cpu.facts().unwrap_err()
+    }
+
+    #[test]
+    fn both_instructions_are_there_with_the_block_that_the_kernel_says() {
+        for block in [32, 64, 128, 256] {
+            let cpu = read(Some(kernel(OTHERS | ZICBOM, Some(block as u64))));
+            let facts = cpu.facts().unwrap();
+            assert!(facts.has(CBO_CLEAN) && facts.has(CBO_FLUSH));
+            assert_eq!(facts.line().bytes(), block);
+            assert_eq!(cpu.line.unwrap().granule, block);
+        }
+    }
+
+    /// libpmem does nothing here and reports success.
+    #[test]
+    fn whoever_cannot_say_that_user_mode_may_is_taken_to_forbid_it() {
+        // Before 6.4; from 6.4 to 6.14; since 6.15 with a hart that has no Zicbom, whose block size
+        // is 0 then.
+        assert_eq!(refusal(None).missing, Missing::Permission);
+        assert_eq!(refusal(Some(kernel(OTHERS, None))).missing, Missing::Permission);
+        assert_eq!(refusal(Some(kernel(OTHERS, Some(0)))).missing, Missing::Instruction);
+        // A kernel that tells of the extension before it enabled it for user mode.
+        assert_eq!(refusal(Some(kernel(OTHERS | ZICBOM, None))).missing, Missing::Permission);
+    }
+
+    #[test]
+    fn a_block_size_that_cannot_be_one_is_refused_by_its_number() {
+        for (block, found) in [(0, 0), (48, 48), (4096, 4096), (1 << 40, u32::MAX)] {
+            let facts = read(Some(kernel(ZICBOM, Some(block)))).facts();
+            assert_eq!(facts.unwrap_err().missing, Missing::LineSize(found));
+        }
+    }
+
+    /// The ISA has no point of persistence: only the caller's word makes one.
+    #[test]
+    fn persistence_is_refused_unless_coherency_is_accepted_for_it() {
+        let facts = read(Some(kernel(ZICBOM, Some(64)))).facts().unwrap();
+        let choose = |point, policy| Plan::choose(&super::ARCHITECTURE, facts, point, policy);
+        let refused = choose(Point::Persistence, Policy::ANY).err().map(|why| why.missing);
+        assert_eq!(refused, Some(Missing::Point));
+        let accepted = choose(Point::Persistence, Policy::ANY.accepting_coherency());
+        assert_eq!(accepted.unwrap().writeback(), CBO_CLEAN.code);
+        assert!(choose(Point::DeepPersistence, Policy::ANY.accepting_coherency()).is_err());
+    }
+}

@@ -1,0 +1,317 @@
+//! x86: everything comes from CPUID.
+//!
+//! A leaf above the highest that the CPU has answers with another leaf's words (Intel SDM vol. 2A,
+//! CPUID), so every leaf is compared with the highest before it is believed: raw-cpuid does that for
+//! the leaves it decodes, [`leaf`] for the others (TDX, hypervisors, SEV).
+
+use super::reading::{line_size, shown};
+use super::{
+    Confidential, Cpu, Hypervisor, HypervisorKind, Identity, Isolation, Line, Signatures, Text,
+    guest,
+};
+use crate::arch::x86::{ARCHITECTURE, CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB};
+use crate::arch::{Facts, Missing, Point, Unsupported};
+use raw_cpuid::{CpuId, CpuIdReader, CpuIdResult, ExtendedFeatures, FeatureInfo};
+
+/// The vendor whose CLFLUSH is ordered by SFENCE (Intel SDM vol. 2A, CLFLUSH).
+pub(super) const INTEL: &str = "GenuineIntel";
+/// Leaf 21H of a TDX guest, in the order EBX, EDX, ECX (Linux `arch/x86/coco/tdx/tdx.c`).
+const TDX_SIGNATURE: &[u8; 12] = b"IntelTDX    ";
+
+const LEAF_BASIC: u32 = 0;
+const LEAF_TDX: u32 = 0x21;
+/// The first place of a hypervisor's leaves. Further ones follow in steps of
+/// [`NEXT_HYPERVISOR`]: KVM and Xen put their own there when the first place has Hyper-V's. They are
+/// sought as Linux does (`arch/x86/include/asm/cpuid/api.h`, `hypervisor_cpuid_base`).
+const LEAF_HYPERVISOR: u32 = 0x4000_0000;
+const NEXT_HYPERVISOR: usize = 0x100;
+const LAST_HYPERVISOR: u32 = 0x4000_ff00;
+/// Hyper-V's leaves: privileges, and how a partition is isolated (Hyper-V Top Level Functional
+/// Specification, "Feature and interface discovery").
+const LEAF_PRIVILEGES: u32 = 0x4000_0003;
+const LEAF_ISOLATION: u32 = 0x4000_000c;
+/// EBX of [`LEAF_PRIVILEGES`] (Linux `include/hyperv/hvgdk_mini.h`).
+const CREATE_PARTITIONS: u32 = 1 << 0;
+const CPU_MANAGEMENT: u32 = 1 << 12;
+const ISOLATION: u32 = 1 << 22;
+const LEAF_EXTENDED: u32 = 0x8000_0000;
+const LEAF_ENCRYPTION: u32 = 0x8000_001f;
+/// EAX of [`LEAF_ENCRYPTION`] (AMD APM vol. 3, CPUID `Fn8000_001F`).
+const SEV: u32 = 1 << 1;
+const SEV_ES: u32 = 1 << 3;
+const SEV_SNP: u32 = 1 << 4;
+const SEV_COHERENT: u32 = 1 << 10;
+
+/// CLFLUSH came before SSE2 on some 32-bit CPUs (AMD Geode LX), the fences did not.
+const NO_FENCE: Unsupported = Unsupported::new(
+    Missing::Instruction,
+    "this CPU has no SSE2 (CPUID.1:EDX[26]), so no MFENCE: nothing completes a write-back",
+    "only privileged code can write back here, the whole cache at once (WBINVD)",
+);
+
+/// The CPU this program runs on.
+#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
+pub(crate) fn here() -> Cpu {
+    Cpu { privileged: in_ring_0(), ..read(&raw_cpuid::CpuIdReaderNative) }
+}
+
+/// Whether this is kernel code.
+#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
+pub(super) fn in_ring_0() -> bool {
+    privilege_level(code_segment()) == 0
+}
+
+/// The ring in which code with this selector in CS runs (Intel SDM vol. 3A, "Privilege Levels"). A kernel
+/// that Xen paravirtualises is in ring 1 or 3.
+const fn privilege_level(code_segment: u16) -> u16 {
+    code_segment & 3
+}
+
+/// CS, which code of every ring may read.
+#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
+#[expect(unsafe_code, reason = "a register is read")]
+fn code_segment() -> u16 {
+    let selector;
+    // SAFETY: reading a selector needs no privilege and has no effect.
+    unsafe {
+        core::arch::asm!(
+            "mov {:x}, cs",
+            out(reg) selector,
+            options(nomem, nostack, preserves_flags),
+        );
+    };
+    selector
+}
+
+/// Only what a choice needs: a virtual machine is left for every CPUID.
+#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
+pub(crate) fn facts() -> Result<Facts, Unsupported> {
+    shown_facts(
+        &CpuId::with_cpuid_reader(raw_cpuid::CpuIdReaderNative),
+        &raw_cpuid::CpuIdReaderNative,
+    )
+    .1
+}
+
+/// CPUID says the same in ring 0, and CS that it is ring 0.
+#[cfg(all(
+    feature = "privileged",
+    any(target_arch = "x86", target_arch = "x86_64"),
+    not(any(loom, miri))
+))]
+#[expect(unsafe_code, reason = "the signature is that of arm64, where it must be at EL1")]
+pub(crate) unsafe fn here_privileged() -> Cpu {
+    here()
+}
+
+/// The CPU whose CPUID `reader` has.
+pub(crate) fn read<R: CpuIdReader>(reader: &R) -> Cpu {
+    let cpuid = CpuId::with_cpuid_reader(reader.clone());
+    let (present, facts) = shown_facts(&cpuid, reader);
+    let identity = identity(&cpuid, reader);
+    let hypervisor = hypervisor(reader, identity);
+    Cpu {
+        identity,
+        hypervisor,
+        confidential: confidential(reader, hypervisor),
+        present,
+        line: facts.map(|facts| Line {
+            size: facts.line(),
+            granule: facts.line().bytes(),
+            source: "CPUID.1:EBX[15:8]",
+        }),
+        keeps_whole_cache: cpuid
+            .get_processor_capacity_feature_info()
+            .is_some_and(|capacity| capacity.has_wbnoinvd()),
+        ..Cpu::refused(NO_FENCE)
+    }
+}
+
+/// The instructions shown, and the facts if they can be used.
+fn shown_facts<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> (u8, Result<Facts, Unsupported>) {
+    let features = cpuid.get_feature_info();
+    let extended = cpuid.get_extended_feature_info();
+    let clflush = features.as_ref().is_some_and(FeatureInfo::has_clflush);
+    let ordered = vendor(reader).as_str() == INTEL;
+    let present = shown([
+        (clflush, CLFLUSH),
+        (clflush && ordered, CLFLUSH_ORDERED),
+        (extended.as_ref().is_some_and(ExtendedFeatures::has_clflushopt), CLFLUSHOPT),
+        (extended.as_ref().is_some_and(ExtendedFeatures::has_clwb), CLWB),
+    ]);
+    let line = match &features {
+        // Without CLFLUSH the line size is not valid (Intel SDM vol. 2A, CPUID leaf 1).
+        Some(features) if features.has_clflush() => {
+            if features.has_sse2() {
+                line_size(usize::from(features.cflush_cache_line_size()) * 8)
+            } else {
+                Err(NO_FENCE)
+            }
+        }
+        _ => Err(ARCHITECTURE.unreachable[Point::Coherency as usize]),
+    };
+    (present, line.map(|line| Facts::from_present(line, present)))
+}
+
+pub(super) fn vendor<R: CpuIdReader>(reader: &R) -> Text<12> {
+    let leaf = reader.cpuid1(LEAF_BASIC);
+    text([leaf.ebx, leaf.edx, leaf.ecx])
+}
+
+/// Family and model are added up as Linux does (`x86_family`, `x86_model`).
+fn identity<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> Identity {
+    let features = cpuid.get_feature_info();
+    let base = features.as_ref().map_or(0, FeatureInfo::base_family_id);
+    let family = match &features {
+        Some(features) if base == 0xf => u16::from(base) + u16::from(features.extended_family_id()),
+        _ => u16::from(base),
+    };
+    let model = features.as_ref().map_or(0, |features| {
+        let extended = if base >= 6 { features.extended_model_id() } else { 0 };
+        extended << 4 | features.base_model_id()
+    });
+    Identity::X86 {
+        vendor: vendor(reader),
+        family,
+        model,
+        stepping: features.as_ref().map_or(0, FeatureInfo::stepping_id),
+        brand: cpuid
+            .get_processor_brand_string()
+            .map_or(Text::EMPTY, |brand| Text::new(brand.as_str().as_bytes())),
+    }
+}
+
+/// Whether the CPU says that this is a guest (CPUID.1:ECX\[31\]).
+pub(crate) fn is_guest<R: CpuIdReader>(reader: &R) -> bool {
+    leaf(reader, LEAF_BASIC, 1).is_some_and(|leaf| leaf.ecx & 1 << 31 != 0)
+}
+
+/// Only a guest is asked for the leaves: each CPUID leaves a virtual machine, which takes microseconds.
+fn hypervisor<R: CpuIdReader>(reader: &R, identity: Identity) -> Hypervisor {
+    let is_guest = is_guest(reader);
+    let mut signatures = if is_guest { signatures(reader) } else { Signatures::NONE };
+    if let Some(name) = translator(identity) {
+        signatures.add(name);
+    } else if !is_guest {
+        return Hypervisor::Absent;
+    }
+    let found = Hypervisor::Present { signatures, is_root: false };
+    Hypervisor::Present { signatures, is_root: is_root(reader, found) }
+}
+
+/// Rosetta's name, which stands where a CPU has its vendor or the beginning of its brand.
+fn translator(identity: Identity) -> Option<Text<12>> {
+    const ROSETTA: &str = "VirtualApple";
+    let Identity::X86 { vendor, brand, .. } = identity else { return None };
+    let is_rosetta = vendor.as_str() == ROSETTA || brand.as_str().starts_with(ROSETTA);
+    is_rosetta.then(|| Text::new(ROSETTA.as_bytes()))
+}
+
+/// The signatures at all places where a hypervisor can have its leaves. Nothing says how many places
+/// there are, so that beyond the first only a known signature is believed.
+fn signatures<R: CpuIdReader>(reader: &R) -> Signatures {
+    let mut found = Signatures::NONE;
+    for base in (LEAF_HYPERVISOR..=LAST_HYPERVISOR).step_by(NEXT_HYPERVISOR) {
+        let signature = signature(reader, base).filter(|signature| {
+            base == LEAF_HYPERVISOR || guest::kind_of(signature.as_str()).is_some()
+        });
+        if let Some(signature) = signature {
+            found.add(signature);
+        }
+    }
+    found
+}
+
+/// The signature of the hypervisor whose leaves begin at `base`: EAX names the highest of them, or is
+/// 0 under an old KVM (Linux `Documentation/virt/kvm/x86/cpuid.rst`).
+fn signature<R: CpuIdReader>(reader: &R, base: u32) -> Option<Text<12>> {
+    let leaf = reader.cpuid1(base);
+    let is_base = leaf.eax == 0 || leaf.eax & !0xff == base;
+    is_base.then(|| text([leaf.ebx, leaf.ecx, leaf.edx]))
+}
+
+/// As Linux decides it (`drivers/hv/hv_common.c`, `hv_identify_partition_type`).
+fn is_root<R: CpuIdReader>(reader: &R, hypervisor: Hypervisor) -> bool {
+    let owns = CREATE_PARTITIONS | CPU_MANAGEMENT;
+    hypervisor.kind() == Some(HypervisorKind::HyperV)
+        && privileges(reader) & (owns | ISOLATION) == owns
+}
+
+/// What Hyper-V lets this partition do; 0 if it does not say.
+fn privileges<R: CpuIdReader>(reader: &R) -> u32 {
+    leaf(reader, LEAF_HYPERVISOR, LEAF_PRIVILEGES).map_or(0, |leaf| leaf.ebx)
+}
+
+/// TDX itself first: it is what the kernel has to do with. Hyper-V's word is for guests from which a
+/// paravisor hides it.
+fn confidential<R: CpuIdReader>(reader: &R, hypervisor: Hypervisor) -> Confidential {
+    let is_tdx =
+        |leaf: CpuIdResult| text([leaf.ebx, leaf.edx, leaf.ecx]) == Text::<12>::new(TDX_SIGNATURE);
+    if leaf(reader, LEAF_BASIC, LEAF_TDX).is_some_and(is_tdx) {
+        return Confidential::Tdx;
+    }
+    isolated(reader, hypervisor).unwrap_or_else(|| sev(reader))
+}
+
+fn isolated<R: CpuIdReader>(reader: &R, hypervisor: Hypervisor) -> Option<Confidential> {
+    let is_hyper_v = hypervisor.kind() == Some(HypervisorKind::HyperV);
+    if !is_hyper_v || privileges(reader) & ISOLATION == 0 {
+        return None;
+    }
+    let leaf = leaf(reader, LEAF_HYPERVISOR, LEAF_ISOLATION)?;
+    let isolation = match (leaf.ebx & 0xf) as u8 {
+        0 => return None,
+        1 => Isolation::Vbs,
+        2 => Isolation::SevSnp,
+        3 => Isolation::Tdx,
+        other => Isolation::Other(other),
+    };
+    Some(Confidential::HyperV { isolation, paravisor: leaf.eax & 1 != 0 })
+}
+
+fn sev<R: CpuIdReader>(reader: &R) -> Confidential {
+    match leaf(reader, LEAF_EXTENDED, LEAF_ENCRYPTION) {
+        Some(leaf) if leaf.eax & SEV != 0 => Confidential::SevOffered {
+            es: leaf.eax & SEV_ES != 0,
+            snp: leaf.eax & SEV_SNP != 0,
+            coherent: leaf.eax & SEV_COHERENT != 0,
+        },
+        _ => Confidential::Unknown,
+    }
+}
+
+/// A leaf of the range that begins at `base`, if the range reaches so far.
+pub(super) fn leaf<R: CpuIdReader>(reader: &R, base: u32, leaf: u32) -> Option<CpuIdResult> {
+    (reader.cpuid1(base).eax >= leaf).then(|| reader.cpuid1(leaf))
+}
+
+/// The text in three registers.
+fn text(registers: [u32; 3]) -> Text<12> {
+    let mut bytes = [0; 12];
+    for (to, register) in bytes.chunks_exact_mut(4).zip(registers) {
+        to.copy_from_slice(&register.to_le_bytes());
+    }
+    Text::new(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::privilege_level;
+
+    /// Linux `arch/x86/include/asm/segment.h`: `__KERNEL_CS` is 0x10, `__USER_CS` 0x33, `__USER32_CS` 0x23;
+    /// kernels that Xen paravirtualises: `FLAT_RING3_CS64` 0xe033 and, of 32 bits, `FLAT_RING1_CS` 0xe019
+    /// (Xen `xen/include/public/arch-x86`).
+    #[test]
+    fn the_ring_is_in_the_code_segment() {
+        for (code_segment, ring) in [(0x10, 0), (0x33, 3), (0x23, 3), (0xe033, 3), (0xe019, 1)] {
+            assert_eq!(privilege_level(code_segment), ring, "{code_segment:#x}");
+        }
+    }
+
+    /// Tests are user programs.
+    #[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
+    #[test]
+    fn this_program_finds_out_that_it_is_in_user_mode() {
+        assert!(!super::here().privileged);
+    }
+}

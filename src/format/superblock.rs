@@ -1,0 +1,70 @@
+//! The beginning of each format's superblock: the format, its version, and a tag over the rest.
+//!
+//! | offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | magic |
+//! | 8 | 4 | version |
+//! | 12 | 4 | the format's own |
+//! | 16 | 8 | tag: XXH3 of all bytes behind it, whose seed is the XXH3, with seed 0, of the 16 bytes before it |
+//! | 24 | | the format's own |
+//!
+//! Magic, version and tag stay where they are in every later version, so that an unknown version is known as such.
+//! Version 1 had a CRC32C at offset 12; it is known by its number alone.
+
+use super::fields::{u32_at, u64_at};
+use super::tag;
+
+/// The offset of the tag.
+pub(crate) const TAG: usize = 16;
+/// The offset of everything behind the tag.
+const REST: usize = TAG + 8;
+
+/// What the bytes of a superblock are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found<T> {
+    /// One of this version, that proves itself.
+    Whole(T),
+    /// Another version, whose bytes mean something else.
+    Version(u32),
+    /// It begins as one, and is none: torn or damaged.
+    Damaged,
+    /// Something else.
+    Other([u8; 8]),
+}
+
+/// Reads a superblock. `fields` reads what is the format's own; `None` if that cannot be.
+pub(crate) fn read<T>(
+    bytes: &[u8],
+    magic: [u8; 8],
+    version: u32,
+    fields: impl FnOnce() -> Option<T>,
+) -> Found<T> {
+    let (its_magic, its_version) = (u64_at(bytes, 0).to_le_bytes(), u32_at(bytes, 8));
+    if its_magic != magic {
+        return Found::Other(its_magic);
+    }
+    if its_version == 1 {
+        return Found::Version(1);
+    }
+    if tag_of(bytes) != u64_at(bytes, TAG) {
+        return Found::Damaged;
+    }
+    if its_version != version {
+        return Found::Version(its_version);
+    }
+    fields().map_or(Found::Damaged, Found::Whole)
+}
+
+/// Puts magic, version and tag around what is the format's own.
+#[cfg(any(feature = "journal", feature = "recorder", feature = "preserve", test))]
+pub(crate) fn seal(bytes: &mut [u8], magic: [u8; 8], version: u32) {
+    bytes[..8].copy_from_slice(&magic);
+    bytes[8..12].copy_from_slice(&version.to_le_bytes());
+    let tag = tag_of(bytes);
+    bytes[TAG..REST].copy_from_slice(&tag.to_le_bytes());
+}
+
+/// Of all but the tag itself.
+fn tag_of(bytes: &[u8]) -> u64 {
+    tag::of(tag::of(0, &bytes[..TAG]), &bytes[REST..])
+}

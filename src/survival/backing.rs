@@ -1,0 +1,62 @@
+//! What backs the bytes of a mapping.
+
+/// What backs the bytes of a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Backing {
+    /// The page cache over a file system on storage.
+    Storage,
+    /// RAM that belongs to the kernel: tmpfs, hugetlbfs.
+    Ram,
+    /// RAM that was set aside as persistent memory (`memmap=nn!ss`) or that the kernel calls volatile,
+    /// mapped directly.
+    EmulatedPmem,
+    /// Persistent memory whose domain ends at the memory controller (ADR), mapped directly.
+    PmemAdr,
+    /// Persistent memory whose domain has the CPU caches in it (eADR), mapped directly.
+    PmemEadr,
+    /// Persistent memory of CXL devices that show Global Persistent Flush (GPF), mapped directly.
+    CxlGpf,
+    /// Persistent memory of CXL devices that do not show GPF, mapped directly.
+    Cxl,
+    /// Persistent memory for which nobody claims a domain, mapped directly.
+    PmemUnknown,
+    /// virtio-pmem: memory of the host behind a flush request.
+    VirtioPmem,
+    /// It could not be found out.
+    Unknown,
+}
+
+impl Backing {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Storage,
+        Self::Ram,
+        Self::EmulatedPmem,
+        Self::PmemAdr,
+        Self::PmemEadr,
+        Self::CxlGpf,
+        Self::Cxl,
+        Self::PmemUnknown,
+        Self::VirtioPmem,
+        Self::Unknown,
+    ];
+
+    /// The backing in a word or two.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Storage => "storage",
+            Self::Ram => "RAM (tmpfs)",
+            Self::EmulatedPmem => "pmem in RAM",
+            Self::PmemAdr => "pmem, ADR",
+            Self::PmemEadr => "pmem, eADR",
+            Self::CxlGpf => "CXL, GPF",
+            Self::Cxl => "CXL, GPF?",
+            Self::PmemUnknown => "pmem, no claim",
+            Self::VirtioPmem => "virtio-pmem",
+            Self::Unknown => "unknown",
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The persistence domain: what power loss does not lose.
+
+/// What power loss does not lose, by the claim of firmware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Domain {
+    /// The CPU caches and all behind them (eADR): `cpu_cache`.
+    CpuCaches,
+    /// What the memory controller has accepted (ADR): `memory_controller`.
+    MemoryController,
+    /// What a CXL device has accepted, which it saves by Global Persistent Flush: each device of the
+    /// region has the capability, and counts the times that it failed.
+    CxlGpf,
+    /// What a CXL device has accepted, by the kernel's word for all such devices; that it has Global
+    /// Persistent Flush does not show.
+    Cxl,
+    /// What the host has flushed on request (virtio-pmem).
+    HostFlush,
+    /// Nothing: RAM that was set aside (`memmap=nn!ss`, e820 type 12), or a region that the kernel
+    /// itself calls volatile.
+    None,
+    /// Nobody made a claim.
+    Unknown,
+}
+
+impl Domain {
+    /// The domain in a few words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CpuCaches => "CPU caches (eADR)",
+            Self::MemoryController => "memory controller (ADR)",
+            Self::CxlGpf => "CXL device (GPF)",
+            Self::Cxl => "CXL device (GPF not shown)",
+            Self::HostFlush => "the host, on request",
+            Self::None => "none (RAM)",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// What the domain is worth, and what to do about it.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::CpuCaches => "firmware claims that stored data survive power loss",
+            Self::MemoryController => {
+                "firmware claims that what was written back and fenced survives power loss"
+            }
+            Self::CxlGpf => {
+                "what was written back and fenced survives if the device's flush at power loss \
+                 completes; compare its dirty shutdown count before and after"
+            }
+            Self::Cxl => {
+                "the kernel says so of every CXL device; ask the device's vendor for GPF, or use \
+                 Linux 6.15 or newer, which shows it"
+            }
+            Self::HostFlush => "nothing but fsync or msync asks the host to keep it",
+            Self::None => "power loss erases it; use it for tests and to outlive a kexec",
+            Self::Unknown => "nobody makes a claim; ask the platform's vendor before relying on it",
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What happens to a machine.
+
+/// What happens to the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Event {
+    /// The process is killed or crashes. A file without a name (memfd, `O_TMPFILE`) goes with its last
+    /// descriptor, whatever backs it; this is about files that have one.
+    ProcessCrash,
+    /// The kernel starts another one without firmware, after a crash (kdump) or on request.
+    Kexec,
+    /// A reset or reboot through firmware, without losing power.
+    WarmReboot,
+    /// Power is lost.
+    PowerLoss,
+}
+
+impl Event {
+    /// All events, the mildest first.
+    pub const ALL: [Self; 4] = [Self::ProcessCrash, Self::Kexec, Self::WarmReboot, Self::PowerLoss];
+
+    /// The event in a few words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ProcessCrash => "process crash",
+            Self::Kexec => "kexec, kdump",
+            Self::WarmReboot => "warm reboot",
+            Self::PowerLoss => "power loss",
+        }
+    }
+}

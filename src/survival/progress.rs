@@ -1,0 +1,57 @@
+//! How far bytes have come, and what an event leaves of them.
+
+/// How far the bytes have got when it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Progress {
+    /// Stored, and no more: dirty in a cache or in the page cache.
+    Stored,
+    /// Persisted, and the call has returned: accepted by what keeps it at power loss.
+    Persisted,
+    /// Deep persisted: after the above the kernel has flushed the medium's own buffers, by `fsync` or
+    /// `msync` on the file or by the region's `deep_flush`. Where the region has flush hints, nothing
+    /// rests on stored energy any more; elsewhere this adds nothing.
+    DeepPersisted,
+}
+
+impl Progress {
+    /// All of them, the least first.
+    pub const ALL: [Self; 3] = [Self::Stored, Self::Persisted, Self::DeepPersisted];
+
+    /// How far, in a word or two.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Persisted => "persisted",
+            Self::DeepPersisted => "deep persisted",
+        }
+    }
+}
+
+/// Whether the bytes are there afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Survival {
+    /// They are, as the platform claims.
+    Yes,
+    /// They are lost, or must be taken for lost.
+    No,
+    /// They may be; nobody promises it.
+    NotPromised,
+    /// They are, if this holds.
+    If(&'static str),
+}
+
+impl core::fmt::Display for Survival {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Yes => f.pad("yes"),
+            Self::No => f.pad("no"),
+            Self::NotPromised => f.pad("not promised"),
+            Self::If(condition) => write!(f, "if {condition}"),
+        }
+    }
+}

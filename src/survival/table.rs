@@ -1,0 +1,399 @@
+//! The table itself: one function for each backing.
+
+use super::statement::{Certainty, Statement};
+use super::{Backing, Event, Progress, Survival};
+
+const ORDERLY: Survival = Survival::If("the file systems are synced first");
+const SAME_MEMMAP: Survival = Survival::If("the next kernel is given the same memory map");
+const KEEPS_RAM: Survival = Survival::If("firmware keeps RAM, and the same memory map is given");
+const DRIVE_FLUSHES: Survival = Survival::If("the drive honours flushes");
+const HOST_LIVES: Survival = Survival::If("the host goes on running");
+const RESET_FLUSHES: Survival =
+    Survival::If("the lines were written back too, or a reset flushes the caches");
+const HOST_PERSISTS: Survival = Survival::If("the host's storage honours flushes");
+const GPF_COMPLETES: Survival = Survival::If("the dirty shutdown count has not grown");
+
+/// Whether bytes on this backing, which had got so far, are there after the event.
+///
+/// ```
+/// use cachemaint::report::{Backing, Event, Progress, Survival, survival};
+/// let stored = survival(Backing::PmemAdr, Progress::Stored, Event::PowerLoss);
+/// assert_eq!(stored, Survival::No);
+/// let persisted = survival(Backing::PmemAdr, Progress::Persisted, Event::PowerLoss);
+/// assert_eq!(persisted, Survival::Yes);
+/// ```
+#[must_use]
+pub const fn survival(backing: Backing, progress: Progress, event: Event) -> Survival {
+    survival_statement(backing, progress, event).is
+}
+
+/// The same with its reason, who says so and how sure it is.
+///
+/// ```
+/// use cachemaint::report::{Backing, Event, Progress, survival_statement};
+/// let lost = survival_statement(Backing::PmemAdr, Progress::Stored, Event::PowerLoss);
+/// println!("{}: {} ({}, {})", lost.is, lost.text, lost.source, lost.certainty.name());
+/// ```
+#[must_use]
+pub const fn survival_statement(
+    backing: Backing,
+    progress: Progress,
+    event: Event,
+) -> Statement<Survival> {
+    use Backing as B;
+    match (event, backing) {
+        (Event::ProcessCrash, _) => Statement::read(
+            Survival::Yes,
+            "a store is in the coherent caches or in memory, and the page belongs to the file, not to \
+             the process (unless it was mapped privately)",
+            "Linux mm/filemap.c and fs/dax.c; mmap(2), MAP_SHARED",
+        ),
+        (_, B::Storage) => storage(progress, event),
+        (_, B::Ram) => Statement::documented(
+            Survival::No,
+            "the kernel that had the pages is gone, and the next one starts without them",
+            "Linux Documentation/filesystems/tmpfs.rst",
+        ),
+        (_, B::EmulatedPmem) => emulated(progress, event),
+        (Event::Kexec, B::PmemAdr | B::PmemEadr | B::CxlGpf | B::Cxl) => Statement::read(
+            Survival::Yes,
+            "a kexec resets no CPU and invalidates no cache, and the next kernel finds the memory as \
+             this one did",
+            KEXEC,
+        ),
+        (_, B::PmemAdr) => adr(progress, event),
+        (_, B::PmemEadr) => eadr(progress, event),
+        (_, B::CxlGpf) => cxl_gpf(progress, event),
+        (_, B::Cxl) => cxl(progress, event),
+        (_, B::PmemUnknown) => unclaimed(progress, event),
+        (_, B::VirtioPmem) => virtio(progress, event),
+        (_, B::Unknown) => {
+            not_promised("what backs the bytes could not be found out", "none", Certainty::Assumed)
+        }
+    }
+}
+
+const KEXEC: &str = "Linux arch/x86/kernel/relocate_kernel_64.S, arch/arm64/kernel/machine_kexec.c";
+const RESET: &str =
+    "Intel SDM vol. 3A, \"Processor Management and Initialization\"; Arm core manuals";
+const NFIT: &str = "ACPI, NFIT platform capabilities; passed on by Linux drivers/acpi/nfit/core.c";
+const MEMMAP: &str = "Linux Documentation/admin-guide/kernel-parameters.txt, memmap=nn!ss";
+
+const fn not_promised(
+    text: &'static str,
+    source: &'static str,
+    certainty: Certainty,
+) -> Statement<Survival> {
+    Statement { is: Survival::NotPromised, text, source, certainty }
+}
+
+/// What is dirty in a cache when a reset comes.
+const RESET_DROPS: Statement<Survival> = not_promised(
+    "a reset invalidates the caches, and nothing says that it writes them back first",
+    RESET,
+    Certainty::Documented,
+);
+
+const fn storage(progress: Progress, event: Event) -> Statement<Survival> {
+    match (event, progress) {
+        (Event::PowerLoss, Progress::Stored) => {
+            Statement::documented(Survival::No, "it is in the page cache, which is RAM", "fsync(2)")
+        }
+        (Event::PowerLoss, _) => Statement::documented(
+            DRIVE_FLUSHES,
+            "fsync and msync end with a flush of the drive's own cache",
+            "fsync(2); Linux Documentation/block/writeback_cache_control.rst",
+        ),
+        (_, Progress::Stored) => Statement::documented(
+            ORDERLY,
+            "it is in the page cache, which the next kernel does not get; an orderly shutdown syncs it",
+            "sync(2), reboot(2)",
+        ),
+        (..) => Statement::documented(Survival::Yes, "it is on the drive", "fsync(2)"),
+    }
+}
+
+const fn emulated(progress: Progress, event: Event) -> Statement<Survival> {
+    match (event, progress) {
+        (Event::PowerLoss, _) => {
+            Statement::documented(Survival::No, "it is RAM, which forgets without power", MEMMAP)
+        }
+        (Event::WarmReboot, Progress::Stored) => RESET_DROPS,
+        (Event::WarmReboot, _) => Statement::assumed(
+            KEEPS_RAM,
+            "it is in RAM, which firmware may train, test or clear on its way up; nobody promises that \
+             it does not",
+            MEMMAP,
+        ),
+        (..) => Statement::read(
+            SAME_MEMMAP,
+            "a kexec resets no CPU and invalidates no cache, and puts its own pages into system RAM \
+             only; without the same memory map the next kernel takes the range for that",
+            KEXEC,
+        ),
+    }
+}
+
+const fn adr(progress: Progress, event: Event) -> Statement<Survival> {
+    match (event, progress) {
+        (Event::PowerLoss, Progress::Stored) => Statement::documented(
+            Survival::No,
+            "it may be dirty in a CPU cache, which ADR does not flush",
+            NFIT,
+        ),
+        (_, Progress::Stored) => RESET_DROPS,
+        (_, Progress::Persisted) => Statement::documented(
+            Survival::Yes,
+            "the memory controller has accepted it, and firmware claims that stored energy (ADR) brings \
+             that to the medium",
+            NFIT,
+        ),
+        (_, Progress::DeepPersisted) => Statement::read(
+            Survival::Yes,
+            "the memory controller's queues were emptied, by the region's flush hints if it has them \
+             (deep_flush reads 1): then it does not rest on stored energy",
+            "Linux drivers/nvdimm/region_devs.c, generic_nvdimm_flush",
+        ),
+    }
+}
+
+const fn eadr(progress: Progress, event: Event) -> Statement<Survival> {
+    match (event, progress) {
+        (Event::PowerLoss, _) => Statement::documented(
+            Survival::Yes,
+            "firmware claims that stored energy brings the CPU caches to the medium too (eADR)",
+            NFIT,
+        ),
+        (_, Progress::Stored) => RESET_DROPS,
+        // With eADR persisting takes a fence alone, so that lines can be dirty after it. The kernel
+        // does not write them back either, if it knows of eADR.
+        (..) => Statement::read(
+            RESET_FLUSHES,
+            "the claim is about power, not about a reset; a fence persists here, and the kernel's own \
+             flush leaves CPU caches out, so that lines may still be dirty",
+            "Intel SDM vol. 3A, as for ADR; Linux drivers/dax/super.c, dax_flush",
+        ),
+    }
+}
+
+const GPF: &str = "Linux drivers/cxl/pmem.c, cxl_nvdimm_probe: dirty, until a flow of GPF that succeeds clears it";
+
+const fn cxl_gpf(progress: Progress, event: Event) -> Statement<Survival> {
+    match (event, progress) {
+        (Event::PowerLoss, Progress::Stored) => not_promised(
+            "the first phase of GPF can flush CPU caches; nobody says that this platform does",
+            GPF,
+            Certainty::Assumed,
+        ),
+        (_, Progress::Stored) => RESET_DROPS,
+        (_, Progress::Persisted) => Statement::read(
+            GPF_COMPLETES,
+            "the device has accepted it and saves it by GPF; Linux marks the device dirty before, and \
+             a flush that completes clears the mark",
+            GPF,
+        ),
+        (_, Progress::DeepPersisted) => Statement::read(
+            GPF_COMPLETES,
+            "as persisted: a CXL region has no flush hints, so that the kernel's flush adds a barrier \
+             only",
+            "Linux drivers/cxl/pmem.c, cxl_pmem_region_probe; drivers/nvdimm/region_devs.c",
+        ),
+    }
+}
+
+const fn cxl(progress: Progress, event: Event) -> Statement<Survival> {
+    match (event, progress) {
+        (Event::PowerLoss, Progress::Stored) => Statement::assumed(
+            Survival::No,
+            "it may be dirty in a CPU cache, and nothing shows that this platform flushes those",
+            GPF,
+        ),
+        (_, Progress::Stored) => RESET_DROPS,
+        (..) => not_promised(
+            "the device has accepted it; whether it saves what is in its buffers does not show, and the \
+             kernel calls each CXL region's domain memory_controller without asking",
+            "Linux drivers/cxl/pmem.c, cxl_pmem_region_probe",
+            Certainty::ReadInSource,
+        ),
+    }
+}
+
+const fn unclaimed(progress: Progress, event: Event) -> Statement<Survival> {
+    match (event, progress) {
+        (Event::Kexec, _) => Statement::read(
+            SAME_MEMMAP,
+            "a kexec resets no CPU and invalidates no cache; this can be RAM that was set aside",
+            KEXEC,
+        ),
+        (Event::PowerLoss, Progress::Stored) => Statement::assumed(
+            Survival::No,
+            "it may be dirty in a CPU cache, and nobody claims that those are flushed",
+            "Linux drivers/nvdimm/region_devs.c: the attribute is hidden without a claim",
+        ),
+        (_, Progress::Stored) => RESET_DROPS,
+        (..) => not_promised(
+            "nobody claims a persistence domain for it, and it can be RAM that was set aside",
+            "Linux drivers/nvdimm/region_devs.c: the attribute is hidden without a claim",
+            Certainty::ReadInSource,
+        ),
+    }
+}
+
+const fn virtio(progress: Progress, event: Event) -> Statement<Survival> {
+    const FLUSH: &str = "Linux drivers/nvdimm/nd_virtio.c; VIRTIO 1.2, \"PMEM Device\"";
+    match (event, progress) {
+        (Event::PowerLoss, Progress::Stored) => Statement::read(
+            Survival::No,
+            "it is in the host's page cache, and no flush request was sent",
+            FLUSH,
+        ),
+        (Event::PowerLoss, _) => Statement::read(
+            HOST_PERSISTS,
+            "fsync and msync send a request, which the host answers after its own fsync",
+            FLUSH,
+        ),
+        // Without MAP_SYNC the blocks under a store may not be the file's yet.
+        (_, Progress::Stored) => not_promised(
+            "the host keeps the bytes, but without MAP_SYNC their blocks may not be the file's yet",
+            "Linux drivers/nvdimm/virtio_pmem.c, ND_REGION_ASYNC; fs/dax.c",
+            Certainty::ReadInSource,
+        ),
+        (..) => Statement::read(
+            HOST_LIVES,
+            "it is in the host's page cache at least, which a guest's restart does not touch",
+            FLUSH,
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Backing, Event, Progress, Survival, survival, survival_statement};
+    use Backing::{
+        Cxl, CxlGpf, EmulatedPmem, PmemAdr, PmemEadr, PmemUnknown, Ram, Storage, Unknown,
+        VirtioPmem,
+    };
+    use Progress::{DeepPersisted, Persisted, Stored};
+
+    /// A line of the table: yes, no, not promised (`?`), or `if` with a word of the condition; for
+    /// process crash, kexec, warm reboot, power loss.
+    type Row = (Backing, Progress, [&'static str; 4]);
+
+    /// Written from the sources that the module names, not from the code:
+    /// - a killed process loses nothing that it stored: the caches are coherent and the pages are the
+    ///   file's;
+    /// - kexec neither resets the CPU nor invalidates its caches; RAM that was set aside is kept if
+    ///   the next kernel is told so, and what the kernel itself had in RAM is gone;
+    /// - RESET# invalidates the caches without writing them back (Intel SDM vol. 3A), so what is
+    ///   dirty is not promised, with eADR after a persist too, since that is a fence; what the memory
+    ///   controller has accepted is in the DIMMs with ADR;
+    /// - RAM keeps nothing without power; ADR keeps what was written back, eADR what was stored;
+    /// - memory without a claim can be RAM that was set aside;
+    /// - a CXL device saves what it accepted by GPF, and its dirty shutdown count grows if that fails
+    ///   (Linux marks it dirty first); GPF that does not show is no promise, and whether CPU caches are
+    ///   flushed is the platform's affair;
+    /// - a deep flush empties queues in front of the medium: what was promised before still is, and
+    ///   what was not (RAM, dirty lines with eADR, devices without flush hints) is not promised by it;
+    /// - virtio-pmem has no `MAP_SYNC`, so the blocks under a store need not be the file's yet;
+    /// - nothing is promised where nobody makes a claim.
+    const TABLE: [Row; 30] = [
+        (Storage, Stored, ["yes", "if synced", "if synced", "no"]),
+        (Storage, Persisted, ["yes", "yes", "yes", "if drive"]),
+        (Storage, DeepPersisted, ["yes", "yes", "yes", "if drive"]),
+        (Ram, Stored, ["yes", "no", "no", "no"]),
+        (Ram, Persisted, ["yes", "no", "no", "no"]),
+        (Ram, DeepPersisted, ["yes", "no", "no", "no"]),
+        (EmulatedPmem, Stored, ["yes", "if memory map", "?", "no"]),
+        (EmulatedPmem, Persisted, ["yes", "if memory map", "if firmware keeps RAM", "no"]),
+        (EmulatedPmem, DeepPersisted, ["yes", "if memory map", "if firmware keeps RAM", "no"]),
+        (PmemAdr, Stored, ["yes", "yes", "?", "no"]),
+        (PmemAdr, Persisted, ["yes", "yes", "yes", "yes"]),
+        (PmemAdr, DeepPersisted, ["yes", "yes", "yes", "yes"]),
+        (PmemEadr, Stored, ["yes", "yes", "?", "yes"]),
+        (PmemEadr, Persisted, ["yes", "yes", "if written back too", "yes"]),
+        (PmemEadr, DeepPersisted, ["yes", "yes", "if written back too", "yes"]),
+        (CxlGpf, Stored, ["yes", "yes", "?", "?"]),
+        (CxlGpf, Persisted, ["yes", "yes", "if dirty shutdown count", "if dirty shutdown count"]),
+        (
+            CxlGpf,
+            DeepPersisted,
+            ["yes", "yes", "if dirty shutdown count", "if dirty shutdown count"],
+        ),
+        (Cxl, Stored, ["yes", "yes", "?", "no"]),
+        (Cxl, Persisted, ["yes", "yes", "?", "?"]),
+        (Cxl, DeepPersisted, ["yes", "yes", "?", "?"]),
+        (PmemUnknown, Stored, ["yes", "if memory map", "?", "no"]),
+        (PmemUnknown, Persisted, ["yes", "if memory map", "?", "?"]),
+        (PmemUnknown, DeepPersisted, ["yes", "if memory map", "?", "?"]),
+        (VirtioPmem, Stored, ["yes", "?", "?", "no"]),
+        (VirtioPmem, Persisted, ["yes", "if host", "if host", "if host's storage"]),
+        (VirtioPmem, DeepPersisted, ["yes", "if host", "if host", "if host's storage"]),
+        (Unknown, Stored, ["yes", "?", "?", "?"]),
+        (Unknown, Persisted, ["yes", "?", "?", "?"]),
+        (Unknown, DeepPersisted, ["yes", "?", "?", "?"]),
+    ];
+
+    #[test]
+    fn each_cell_is_what_the_platforms_promise() {
+        for (backing, progress, cells) in TABLE {
+            for (event, cell) in Event::ALL.into_iter().zip(cells) {
+                let found = survival(backing, progress, event);
+                let agrees = match (found, cell.strip_prefix("if ")) {
+                    (Survival::If(condition), Some(words)) => condition.contains(words),
+                    (Survival::Yes, None) => cell == "yes",
+                    (Survival::No, None) => cell == "no",
+                    (Survival::NotPromised, None) => cell == "?",
+                    _ => false,
+                };
+                assert!(agrees, "{backing:?} {progress:?} {event:?}: {found:?}, not {cell}");
+            }
+        }
+    }
+
+    /// More progress never makes survival worse.
+    #[test]
+    fn to_persist_never_harms() {
+        let worth = |survival| match survival {
+            Survival::No => 0,
+            Survival::NotPromised => 1,
+            Survival::If(_) => 2,
+            Survival::Yes => 3,
+        };
+        for backing in Backing::ALL {
+            for event in Event::ALL {
+                let got = Progress::ALL.map(|progress| worth(survival(backing, progress, event)));
+                assert!(got.is_sorted(), "{backing:?} {event:?}: {got:?}");
+            }
+        }
+    }
+
+    /// The screen shows two answers a cell, and says of the third that it is the second's.
+    #[test]
+    fn deep_persisting_changes_reasons_and_no_answer() {
+        for backing in Backing::ALL {
+            for event in Event::ALL {
+                let [persisted, deep] = [Persisted, DeepPersisted]
+                    .map(|progress| survival_statement(backing, progress, event));
+                assert_eq!(persisted.is, deep.is, "{backing:?} {event:?}");
+            }
+        }
+        let [persisted, deep] = [Persisted, DeepPersisted]
+            .map(|progress| survival_statement(PmemAdr, progress, Event::PowerLoss));
+        assert!(persisted.text.contains("stored energy (ADR) brings"));
+        assert!(deep.text.contains("does not rest on stored energy"));
+    }
+
+    /// Every cell is one in the table above, and none is without a reason and a source.
+    #[test]
+    fn no_cell_is_left_out() {
+        for backing in Backing::ALL {
+            for progress in Progress::ALL {
+                assert!(TABLE.iter().any(|row| (row.0, row.1) == (backing, progress)));
+                for event in Event::ALL {
+                    let cell = survival_statement(backing, progress, event);
+                    assert!(!cell.text.is_empty() && !cell.source.is_empty(), "{backing:?}");
+                }
+            }
+        }
+    }
+}

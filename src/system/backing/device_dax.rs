@@ -1,0 +1,185 @@
+//! Device DAX: memory as a character device, as Linux shows it under `/sys/bus/dax`.
+//!
+//! Such a device (`/dev/dax0.0`) can be opened and mapped, and nothing else: there is neither read(2)
+//! nor write(2) nor fsync(2) (`drivers/dax/device.c`, `dax_fops`). What it has is in its attributes
+//! `size` and `align` (`Documentation/ABI/testing/sysfs-bus-dax`); what keeps it is said by the device
+//! that it lies below in `/sys/devices`:
+//!
+//! | below | memory | source |
+//! |---|---|---|
+//! | `ndbus0/region0/dax0.1` | a namespace of a region of persistent memory | `drivers/dax/pmem.c` |
+//! | `decoder0.0/region0/dax_region0` | a CXL region, whose `mode` says `ram` or `pmem` | `drivers/cxl/core/region_dax.c`, `drivers/dax/cxl.c` |
+//! | `hmem.0` | RAM that firmware set apart for a special purpose | `drivers/dax/hmem/hmem.c` |
+//!
+//! The kernel grants `MAP_SYNC` on every one of them without asking what is behind
+//! (`drivers/dax/bus.c`, `set_dax_synchronous`): on RAM, and on memory that only a request to a host
+//! makes persistent.
+
+use super::regions;
+use crate::system::nvdimm::Region;
+use crate::system::tree::{Attribute, Evidence, Tree, printable};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use std::path::{Path, PathBuf};
+
+/// A device, as its attributes have it.
+#[derive(Debug)]
+pub(crate) struct Device {
+    /// The kernel's name: `dax0.0`.
+    pub(crate) name: String,
+    /// Its size in bytes.
+    pub(crate) size: u64,
+    /// What address, offset and length of a mapping must be multiples of, in bytes: a power of two, and
+    /// what one page fault maps. If the kernel cannot map so much at once, the first access raises
+    /// SIGBUS (`drivers/dax/device.c`, `dev_dax_huge_fault`).
+    pub(crate) alignment: u64,
+    /// The memory that it is, if it shows.
+    pub(crate) memory: Option<Region>,
+    /// The attribute that flushes the medium's own buffers, if its memory is of a kind that has one.
+    pub(crate) deep_flush: Option<PathBuf>,
+    /// Whether a call of the hypervisor alone makes persistent what was written back.
+    pub(crate) needs_host_call: bool,
+    /// What this was read from.
+    pub(crate) evidence: Vec<Evidence>,
+}
+
+/// Why a device cannot be mapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unusable {
+    /// An attribute is missing, cannot be read or holds no such value.
+    Attribute { path: String, answer: String },
+    /// It is bound to another driver than the one that maps it (`kmem`), or to none.
+    Driver(Option<String>),
+}
+
+/// Where the device of a character device's number is in `/sys/devices`, if it is one of device DAX:
+/// its subsystem is the bus `dax`, or before Linux 5.1 the class (`/sys/class/dax`).
+pub(crate) fn find(tree: &Tree, (major, minor): (u32, u32)) -> Option<PathBuf> {
+    let device = tree.resolve(&PathBuf::from(format!("/sys/dev/char/{major}:{minor}")))?;
+    let subsystem = tree.resolve(&device.join("subsystem"))?;
+    (subsystem.file_name()? == "dax").then_some(device)
+}
+
+/// Where a device of device DAX is, by its name.
+pub(crate) fn named(tree: &Tree, name: &str) -> Option<PathBuf> {
+    ["/sys/bus/dax/devices", "/sys/class/dax"]
+        .into_iter()
+        .find_map(|directory| tree.resolve(&Path::new(directory).join(name)))
+}
+
+/// Reads what a device is.
+pub(crate) fn read(tree: &Tree, path: &Path) -> Result<Device, Unusable> {
+    let mut evidence = alloc::vec![Evidence::new("device DAX", path.to_string_lossy())];
+    require_driver(tree, path, &mut evidence)?;
+    let size = attribute(tree, path, "size", |size| *size > 0, &mut evidence)?;
+    let alignment = attribute(tree, path, "align", |align| align.is_power_of_two(), &mut evidence)?;
+    let above = above(tree, path, &mut evidence);
+    if let Some(memory) = above.as_ref().and_then(|above| above.memory.as_ref()) {
+        evidence.extend(memory.evidence.iter().cloned());
+    }
+    let region = above.as_ref().map(|above| above.path.as_path());
+    Ok(Device {
+        name: name_of(path),
+        size,
+        alignment,
+        deep_flush: region.map(|region| region.join("deep_flush")),
+        needs_host_call: region.is_some_and(|region| needs_host_call(tree, region, &mut evidence)),
+        memory: above.and_then(|above| above.memory),
+        evidence,
+    })
+}
+
+fn name_of(path: &Path) -> String {
+    printable(&path.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// A device of the bus works only with its driver; one of the class is the driver's own.
+fn require_driver(tree: &Tree, path: &Path, evidence: &mut Vec<Evidence>) -> Result<(), Unusable> {
+    let subsystem = tree.resolve(&path.join("subsystem"));
+    if subsystem.is_some_and(|subsystem| subsystem.starts_with("/sys/class")) {
+        return Ok(());
+    }
+    let link = path.join("driver");
+    let driver = tree.resolve(&link).as_deref().map(name_of);
+    let answer = driver.as_deref().unwrap_or("absent");
+    evidence.push(Evidence::new(link.to_string_lossy(), answer));
+    match driver {
+        Some(name) if name != SYSTEM_RAM => Ok(()),
+        other => Err(Unusable::Driver(other)),
+    }
+}
+
+/// The driver that makes a device RAM of the kernel (`drivers/dax/kmem.c`).
+pub(crate) const SYSTEM_RAM: &str = "kmem";
+
+/// The value of an attribute, if it is one that the kernel can mean.
+fn attribute(
+    tree: &Tree,
+    device: &Path,
+    name: &str,
+    is_valid: fn(&u64) -> bool,
+    evidence: &mut Vec<Evidence>,
+) -> Result<u64, Unusable> {
+    let path = device.join(name);
+    let found = tree.read(&path);
+    let evident = Evidence::new(path.to_string_lossy(), found.describe());
+    let Evidence { asked, answer } = evident.clone();
+    evidence.push(evident);
+    let value = found.value().and_then(|text| text.parse().ok()).filter(is_valid);
+    value.ok_or(Unusable::Attribute { path: asked, answer })
+}
+
+/// What a device lies below.
+struct Above {
+    path: PathBuf,
+    memory: Option<Region>,
+}
+
+fn above(tree: &Tree, device: &Path, evidence: &mut Vec<Evidence>) -> Option<Above> {
+    if let Some(path) = device.ancestors().find(|path| is_hmem(path)) {
+        let memory = volatile(tree, path, "hmem");
+        return Some(Above { path: path.to_path_buf(), memory: Some(memory) });
+    }
+    let path = regions::path_of_region(device)?;
+    let below = device.strip_prefix(path).ok()?.iter().next()?;
+    let memory = if below.to_string_lossy().starts_with("dax_region") {
+        cxl(tree, path, evidence)
+    } else {
+        regions::region_of(tree, device)
+    };
+    Some(Above { path: path.to_path_buf(), memory })
+}
+
+/// `hmem.0`: a device of the platform.
+fn is_hmem(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.strip_prefix("hmem.").is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
+/// A CXL region that is no region of `libnvdimm`: RAM, or of a kind of which nobody says what it keeps.
+fn cxl(tree: &Tree, region: &Path, evidence: &mut Vec<Evidence>) -> Option<Region> {
+    let path = region.join("mode");
+    let mode = tree.read(&path);
+    evidence.push(Evidence::new(path.to_string_lossy(), mode.describe()));
+    (mode.value() == Some("ram")).then(|| volatile(tree, region, "CXL"))
+}
+
+fn volatile(tree: &Tree, path: &Path, provider: &str) -> Region {
+    // Of the whole region, of which a device can be a part: `dax_region` shows it in decimal.
+    let size = ["dax_region/size", "size"].map(|name| tree.read(&path.join(name)));
+    let size = size.iter().filter_map(Attribute::value).find_map(|text| text.parse().ok());
+    regions::volatile(&name_of(path), provider, size)
+}
+
+/// Whether the hypervisor of a POWER machine must be called to make persistent what was written back
+/// (`arch/powerpc/platforms/pseries/papr_scm.c`: `ibm,hcall-flush-required`). Its region says
+/// `memory_controller` all the same.
+fn needs_host_call(tree: &Tree, region: &Path, evidence: &mut Vec<Evidence>) -> bool {
+    let path = region.join("of_node/ibm,hcall-flush-required");
+    let is_there = tree.exists(&path);
+    if is_there {
+        evidence.push(Evidence::new(path.to_string_lossy(), "is there"));
+    }
+    is_there
+}

@@ -1,0 +1,182 @@
+//! Block devices under file systems: which region of persistent memory they are, and whether they
+//! keep data.
+
+use super::bad_blocks::{self, Listed};
+use super::mounts::Mount;
+use super::regions;
+use crate::survival::Domain;
+use crate::system::badblocks::SECTOR;
+use crate::system::nvdimm::{MemoryDevice, Region};
+use crate::system::tree::{Evidence, Tree, Unknown};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// The block device under a file system.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    /// The kernel's name of it; empty if there is none.
+    pub(crate) name: String,
+    /// The region of persistent memory that it is, or the weakest one under it.
+    pub(crate) region: Option<Region>,
+    /// The memory devices of all regions under it.
+    pub(crate) devices: Vec<MemoryDevice>,
+    /// Whether everything under it keeps data over a reboot, as far as it shows.
+    pub(crate) is_storage: bool,
+}
+
+/// Finds the device by its number, or where a file system has several by the one it was mounted
+/// from.
+pub(crate) fn disk(
+    tree: &Tree,
+    (major, minor): (u32, u32),
+    mount: &Mount,
+    evidence: &mut Vec<Evidence>,
+) -> Disk {
+    let by_number = PathBuf::from(format!("/sys/dev/block/{major}:{minor}"));
+    let mounted_from = mount.device().unwrap_or_default();
+    let by_name = Path::new("/sys/class/block").join(mounted_from.replace('/', "!"));
+    let found = [Some(by_number), (!mounted_from.is_empty()).then_some(by_name)]
+        .into_iter()
+        .flatten()
+        .find_map(|link| {
+            let device = tree.resolve(&link);
+            let answer = device.as_ref().map_or("absent".into(), |device| device.to_string_lossy());
+            evidence.push(Evidence::new(link.to_string_lossy(), answer));
+            device
+        });
+    let Some(device) = found else { return Disk::default() };
+    let regions = regions_under(tree, &device, 0).unwrap_or_default();
+    let devices = regions.iter().flat_map(|region| region.devices.clone()).collect();
+    let mut region = regions.into_iter().reduce(weaker);
+    if let Some(region) = &region {
+        evidence.extend(region.evidence.iter().cloned());
+    }
+    if mount.has_realtime_device() {
+        // xfs: a file with the realtime flag lies there, and its DAX is that device's.
+        evidence.push(Evidence::new("mount option rtdev", "the file may lie on that device"));
+        region = None;
+    }
+    let devices = if region.is_some() { devices } else { Vec::new() };
+    let is_storage = keeps_data(tree, &device, 0);
+    Disk { name: name_of(&device), region, devices, is_storage }
+}
+
+/// The known media errors of the persistent memory that a file system lies on, found by the number of its
+/// device: in bytes of that device, which can be a partition; `page` is the size of a page, in bytes.
+///
+/// Only where the device is a region's own do its sectors say where it is bad.
+pub(crate) fn bad_blocks(
+    tree: &Tree,
+    (major, minor): (u32, u32),
+    page: usize,
+) -> Result<Listed, Unknown> {
+    let link = PathBuf::from(format!("/sys/dev/block/{major}:{minor}"));
+    let device = tree.resolve(&link).ok_or_else(|| {
+        let advice = "ask for a file on a block device, with /sys mounted";
+        Unknown::new(&link.to_string_lossy(), "absent", advice)
+    })?;
+    if let Some(below) = slaves(tree, &device, 0).first() {
+        let below = below.as_deref().map_or_else(|| "a device".into(), name_of);
+        return Err(Unknown::new(
+            &format!("{}/slaves", device.display()),
+            &format!("{below} is under it, so its sectors are not the medium's"),
+            "ask for the lists of the devices under it, which have no files",
+        ));
+    }
+    if regions::below_region(&device).is_none() {
+        let answer = "the device is in no region of persistent memory";
+        let advice = "use a file on persistent memory; other devices keep no such list";
+        return Err(Unknown::new(&device.to_string_lossy(), answer, advice));
+    }
+    let (disk, start) = start_in_disk(tree, &device)?;
+    let listed = bad_blocks::read(tree, &disk.join("badblocks"), page)?;
+    let in_device = |range: Range<u64>| {
+        let from_start = range.start.saturating_sub(start)..range.end.saturating_sub(start);
+        (!from_start.is_empty()).then_some(from_start)
+    };
+    Ok(Listed { ranges: listed.ranges.into_iter().filter_map(in_device).collect(), ..listed })
+}
+
+/// The disk that a device is or is a part of, and where it begins there, in bytes. `start` is in sectors
+/// of 512 bytes (`Documentation/ABI/stable/sysfs-block`).
+pub(crate) fn start_in_disk<'a>(tree: &Tree, device: &'a Path) -> Result<(&'a Path, u64), Unknown> {
+    if tree.read(&device.join("partition")).value().is_none() {
+        return Ok((device, 0));
+    }
+    let path = device.join("start");
+    let attribute = tree.read(&path);
+    let sectors = attribute.value().and_then(|text| text.parse::<u64>().ok());
+    match (sectors.and_then(|sectors| sectors.checked_mul(SECTOR)), device.parent()) {
+        (Some(start), Some(disk)) => Ok((disk, start)),
+        _ => Err(Unknown::new(
+            &path.to_string_lossy(),
+            &attribute.describe(),
+            "report it, with the kernel's version",
+        )),
+    }
+}
+
+fn name_of(device: &Path) -> String {
+    device.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// How deep device mappers may be stacked before they are not followed any more.
+const DEEPEST_STACK: u32 = 8;
+
+/// The devices under a device, through device mapper and md: their paths in `/sys/devices`. Those of
+/// a partition are those of the device that it is a part of.
+fn slaves(tree: &Tree, device: &Path, depth: u32) -> Vec<Option<PathBuf>> {
+    let is_partition = tree.read(&device.join("partition")).value().is_some();
+    let whole = if is_partition { device.parent().unwrap_or(device) } else { device };
+    let below = whole.join("slaves");
+    if depth == DEEPEST_STACK {
+        return Vec::new();
+    }
+    tree.list(&below).iter().map(|name| tree.resolve(&below.join(name))).collect()
+}
+
+/// Whether all that is under a device keeps data: it is no file, no RAM, and not on another machine,
+/// about which nothing is known here.
+fn keeps_data(tree: &Tree, device: &Path, depth: u32) -> bool {
+    let slaves = slaves(tree, device, depth);
+    let kept = |slave: &Option<PathBuf>| {
+        slave.as_ref().is_some_and(|slave| keeps_data(tree, slave, depth + 1))
+    };
+    if !slaves.is_empty() || depth == DEEPEST_STACK {
+        return depth < DEEPEST_STACK && slaves.iter().all(kept);
+    }
+    let name = name_of(device);
+    !["loop", "zram", "ram", "nbd"].iter().any(|kind| name.starts_with(kind))
+}
+
+/// The region of a device, or those under it; `None` if any part of it is no persistent memory.
+fn regions_under(tree: &Tree, device: &Path, depth: u32) -> Option<Vec<Region>> {
+    if let Some(region) = regions::region_of(tree, device) {
+        return Some(alloc::vec![region]);
+    }
+    let mut regions = Vec::new();
+    for slave in slaves(tree, device, depth) {
+        regions.append(&mut regions_under(tree, &slave?, depth + 1)?);
+    }
+    (!regions.is_empty()).then_some(regions)
+}
+
+/// Of two regions under one device the one that promises less.
+fn weaker(a: Region, b: Region) -> Region {
+    if promise(b.domain) < promise(a.domain) { b } else { a }
+}
+
+const fn promise(domain: Domain) -> u8 {
+    match domain {
+        Domain::None => 0,
+        Domain::Unknown => 1,
+        Domain::Cxl => 2,
+        Domain::HostFlush => 3,
+        Domain::CxlGpf => 4,
+        Domain::MemoryController => 5,
+        Domain::CpuCaches => 6,
+    }
+}

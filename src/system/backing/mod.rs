@@ -1,0 +1,26 @@
+//! What backs a file: the evidence that Linux shows of its mount, disks, devices, memory and bad blocks.
+
+pub(crate) mod bad_blocks;
+pub(crate) mod device_dax;
+pub(crate) mod disks;
+pub(crate) mod memory_type;
+pub(crate) mod mounts;
+pub(crate) mod physical;
+pub(crate) mod regions;
+
+use super::tree::Tree;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+impl Tree {
+    /// Writes text into the attribute at an absolute path, which must be there.
+    ///
+    /// # Errors
+    /// Those of the calls.
+    pub(crate) fn write(&self, path: &Path, text: &str) -> io::Result<()> {
+        let mut file = fs::OpenOptions::new().write(true).open(self.inside(path))?;
+        // In one call: what the kernel makes of an attribute's text, it makes of each.
+        io::Write::write_all(&mut file, text.as_bytes())
+    }
+}

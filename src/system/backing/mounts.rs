@@ -1,0 +1,88 @@
+//! Mounts, as `/proc/self/mountinfo` shows them.
+
+use crate::system::tree::{Evidence, Tree};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+/// A line of `/proc/self/mountinfo`.
+#[derive(Debug, Default)]
+pub(crate) struct Mount {
+    pub(crate) point: String,
+    pub(crate) file_system: String,
+    source: String,
+    pub(crate) options: String,
+}
+
+impl Mount {
+    /// The name of the block device it was mounted from, where the number is not that of a device. Of
+    /// other file systems the source is any text.
+    pub(crate) fn device(&self) -> Option<&str> {
+        let has_own_numbers = matches!(self.file_system.as_str(), "btrfs" | "bcachefs");
+        self.source.strip_prefix("/dev/").filter(|_| has_own_numbers)
+    }
+
+    /// Whether the file system passes flushes on: some mount options give that up.
+    pub(crate) fn flushes(&self) -> bool {
+        let gives_up = ["nobarrier", "barrier=0", "volatile", "fsync=volatile"];
+        !self.options.split(',').any(|option| gives_up.contains(&option))
+    }
+
+    /// Whether files can lie on another device than the one that the file system's number names.
+    pub(crate) fn has_realtime_device(&self) -> bool {
+        self.options.split(',').any(|option| option.starts_with("rtdev="))
+    }
+}
+
+/// The number of the mount that a file was opened on (`Documentation/filesystems/proc.rst`, 3.8).
+pub(crate) fn mount_id(tree: &Tree, file: &impl AsRawFd) -> Option<u64> {
+    let path = format!("/proc/self/fdinfo/{}", file.as_raw_fd());
+    let attribute = tree.read(Path::new(&path));
+    let line = attribute.value()?.lines().find_map(|line| line.strip_prefix("mnt_id:"))?;
+    line.trim().parse().ok()
+}
+
+const MOUNTS: &str = "/proc/self/mountinfo";
+
+/// Finds a mount by its number. The format is that of `Documentation/filesystems/proc.rst`, 3.5.
+pub(crate) fn mount(tree: &Tree, id: Option<u64>, evidence: &mut Vec<Evidence>) -> Mount {
+    let Some(id) = id else {
+        evidence.push(Evidence::new("/proc/self/fdinfo: mnt_id", "absent"));
+        return Mount::default();
+    };
+    let attribute = tree.read(Path::new(MOUNTS));
+    let Some(text) = attribute.value() else {
+        evidence.push(Evidence::new(MOUNTS, attribute.describe()));
+        return Mount::default();
+    };
+    let id = id.to_string();
+    let line = text.lines().find(|line| line.split(' ').next() == Some(&id));
+    let Some((line, mount)) = line.and_then(|line| Some((line, parse_mount(line)?))) else {
+        evidence.push(Evidence::new(format!("{MOUNTS}: {id}"), "no such mount"));
+        return Mount::default();
+    };
+    evidence.push(Evidence::new(format!("{MOUNTS}: {id}"), line));
+    mount
+}
+
+fn parse_mount(line: &str) -> Option<Mount> {
+    let (first, second) = line.split_once(" - ")?;
+    let mut first = first.split(' ');
+    let point = unescaped(first.nth(4)?);
+    let per_mount = first.next()?;
+    let mut second = second.split(' ');
+    let file_system = second.next()?.to_string();
+    let source = unescaped(second.next().unwrap_or_default());
+    let per_file_system = second.next().unwrap_or_default();
+    Some(Mount { point, file_system, source, options: format!("{per_mount},{per_file_system}") })
+}
+
+/// White space and backslashes of a path are written as octal numbers (`fs/proc_namespace.c`,
+/// `mangle`).
+fn unescaped(text: &str) -> String {
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\043", "#"), ("\\134", "\\")]
+        .into_iter()
+        .fold(text.to_string(), |text, (escaped, plain)| text.replace(escaped, plain))
+}

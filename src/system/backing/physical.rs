@@ -1,0 +1,205 @@
+//! Which physical addresses a device has that is memory: the namespace under a block device, or a device
+//! of device DAX.
+//!
+//! Linux shows them in the attributes `resource` and `size`, to root alone, of what a region has next above
+//! the device (`drivers/nvdimm`):
+//!
+//! | above the block device | mode | `resource` |
+//! |---|---|---|
+//! | `namespace0.0` | raw | where the namespace begins (`namespace_devs.c`, `resource_show`) |
+//! | `pfn0.0` | fsdax | where its data begin, behind padding, the info block and the page structures, if those are kept there (`pfn_devs.c`, `resource_show`: `start_pad`, `dataoff`) |
+//! | `btt0.0` | sector | none: its blocks move about (`Documentation/driver-api/nvdimm/btt.rst`) |
+//!
+//! So in either of the first two it is where the disk's byte 0 is: the driver has it at
+//! `phys_addr + data_offset` (`pmem.c`, `__pmem_direct_access`), where `data_offset` is the `dataoff` of the
+//! info block, and 0 without one (`pmem_attach_disk`). Where there is padding, which no kernel makes any
+//! more, that is so for reads and writes, and mappings are broken (`pfn.h`, `start_pad`). A partition begins
+//! further on, by `start` sectors of 512 bytes (`Documentation/ABI/stable/sysfs-block`).
+
+use super::{device_dax, disks, regions};
+use crate::system::tree::{Attribute, Evidence, Tree, Unknown};
+use alloc::vec::Vec;
+use core::ops::Range;
+use std::path::{Path, PathBuf};
+
+pub(crate) const AS_ROOT: &str = "run it as root: the kernel hides physical addresses from others";
+
+/// Those of the bytes of a block device, which can be a partition, or of a device of device DAX: from its
+/// byte 0 to the end of the memory that it lies in. `advice` is what to do if nothing helps.
+pub(crate) fn of_device(
+    tree: &Tree,
+    device: &str,
+    advice: &'static str,
+) -> Result<Range<u64>, Unknown> {
+    let range = range(tree, device, advice, &mut Vec::new())?;
+    // Device DAX is no block device.
+    let Some(path) = tree.resolve(&block_device(device)) else { return Ok(range) };
+    let (_disk, start) = disks::start_in_disk(tree, &path)?;
+    match range.start.checked_add(start) {
+        Some(first) if first < range.end => Ok(first..range.end),
+        _ => {
+            Err(Unknown::new(&path.to_string_lossy(), "begins behind the end of its disk", advice))
+        }
+    }
+}
+
+/// Those of the memory under a block device or a partition of it, or of a device of device DAX. `advice` is
+/// what to do if nothing helps.
+pub(crate) fn range(
+    tree: &Tree,
+    device: &str,
+    advice: &'static str,
+    evidence: &mut Vec<Evidence>,
+) -> Result<Range<u64>, Unknown> {
+    let link = block_device(device);
+    let shown = link.to_string_lossy();
+    if device.is_empty() {
+        return Err(Unknown::new(&shown, "no device is known under the file", advice));
+    }
+    if let Some(path) = device_dax::named(tree, device) {
+        return range_of_device_dax(tree, &path, advice, evidence);
+    }
+    let Some(path) = tree.resolve(&link) else {
+        return Err(Unknown::new(&shown, "absent", "mount /sys"));
+    };
+    let Some(namespace) = regions::below_region(&path) else {
+        return Err(Unknown::new(
+            &shown,
+            "is no namespace of persistent memory itself",
+            "inspect a file on one of the devices that it is made of",
+        ));
+    };
+    shown_range(tree, namespace, advice, evidence)
+}
+
+fn block_device(name: &str) -> PathBuf {
+    Path::new("/sys/class/block").join(name)
+}
+
+/// A device can consist of several ranges (`drivers/dax/bus.c`), of which `resource` is the first.
+fn range_of_device_dax(
+    tree: &Tree,
+    device: &Path,
+    advice: &'static str,
+    evidence: &mut Vec<Evidence>,
+) -> Result<Range<u64>, Unknown> {
+    if tree.exists(&device.join("mapping1")) {
+        return Err(Unknown::new(&device.to_string_lossy(), "has several ranges", advice));
+    }
+    shown_range(tree, device, advice, evidence)
+}
+
+/// The range that attributes show.
+fn shown_range(
+    tree: &Tree,
+    namespace: &Path,
+    advice: &'static str,
+    evidence: &mut Vec<Evidence>,
+) -> Result<Range<u64>, Unknown> {
+    let mut ask = |name: &str, parse: fn(&str) -> Option<u64>| {
+        let path = namespace.join(name);
+        let attribute = tree.read(&path);
+        evidence.push(Evidence::new(path.to_string_lossy(), attribute.describe()));
+        let number = attribute.value().and_then(parse);
+        let advice = if matches!(attribute, Attribute::Unreadable(_)) { AS_ROOT } else { advice };
+        number.ok_or_else(|| Unknown::new(&path.to_string_lossy(), &attribute.describe(), advice))
+    };
+    let start = ask("resource", hexadecimal)?;
+    let size = ask("size", |text| text.parse().ok())?;
+    match start.checked_add(size) {
+        Some(end) if size > 0 => Ok(start..end),
+        _ => Err(Unknown::new(&namespace.to_string_lossy(), "has no range", advice)),
+    }
+}
+
+pub(crate) fn hexadecimal(text: &str) -> Option<u64> {
+    u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_device;
+    use crate::system::fixture::Fixture;
+    use alloc::format;
+    use alloc::string::{String, ToString};
+    use core::ops::Range;
+
+    const REGION: &str = "sys/devices/platform/ndbus0/region0";
+    const ADVICE: &str = "do without";
+
+    /// A device of 256 MiB, named as `ndctl` and the kernel do, and a disk below it with one partition, which
+    /// begins at 1 MiB.
+    fn machine(above: &str, resource: &str) -> Fixture {
+        let disk = format!("{REGION}/{above}/block/pmem0");
+        Fixture::new()
+            .file(&format!("{REGION}/{above}/resource"), resource)
+            .file(&format!("{REGION}/{above}/size"), "268435456\n")
+            .file(&format!("{disk}/size"), "524288\n")
+            .file(&format!("{disk}/pmem0p1/partition"), "1\n")
+            .file(&format!("{disk}/pmem0p1/start"), "2048\n")
+            .link("sys/class/block/pmem0", &disk)
+            .link("sys/class/block/pmem0p1", &format!("{disk}/pmem0p1"))
+    }
+
+    fn asked(fixture: &Fixture, device: &str) -> Result<Range<u64>, String> {
+        of_device(&fixture.tree(), device, ADVICE).map_err(|why| why.to_string())
+    }
+
+    /// The namespace begins at 1 GiB; 2048 sectors are 1 MiB.
+    #[test]
+    fn a_raw_disk_begins_with_its_namespace_and_a_partition_where_it_starts() {
+        let raw = machine("namespace0.0", "0x40000000\n");
+        assert_eq!(asked(&raw, "pmem0"), Ok(0x4000_0000..0x5000_0000));
+        assert_eq!(asked(&raw, "pmem0p1"), Ok(0x4010_0000..0x5000_0000));
+    }
+
+    /// The same namespace, whose first 6 MiB are the info block and the page structures. The data's own
+    /// `resource` counts, not that of the namespace beside it.
+    #[test]
+    fn an_fsdax_disk_begins_behind_its_info_block() {
+        let fsdax = machine("pfn0.0", "0x40600000\n")
+            .file(&format!("{REGION}/pfn0.0/size"), "262144000\n")
+            .file(&format!("{REGION}/namespace0.0/resource"), "0x40000000\n");
+        assert_eq!(asked(&fsdax, "pmem0"), Ok(0x4060_0000..0x5000_0000));
+        assert_eq!(asked(&fsdax, "pmem0p1"), Ok(0x4070_0000..0x5000_0000));
+    }
+
+    #[test]
+    fn a_device_of_device_dax_begins_where_it_says() {
+        let device = format!("{REGION}/dax0.1/dax0.0");
+        let host = Fixture::new()
+            .file(&format!("{device}/resource"), "0x40400000\n")
+            .file(&format!("{device}/size"), "264241152\n")
+            .link("sys/bus/dax/devices/dax0.0", &device);
+        assert_eq!(asked(&host, "dax0.0"), Ok(0x4040_0000..0x5000_0000));
+        let host = host.file(&format!("{device}/mapping1/start"), "0x80000000\n");
+        assert!(asked(&host, "dax0.0").unwrap_err().contains("has several ranges"));
+    }
+
+    #[test]
+    fn what_cannot_be_known_says_why() {
+        let refused = |fixture: &Fixture, device| asked(fixture, device).unwrap_err();
+        assert!(refused(&Fixture::new(), "").contains("no device is known under the file"));
+        assert!(refused(&Fixture::new(), "pmem0").contains("pmem0: absent; mount /sys"));
+        let sector = Fixture::new()
+            .file(&format!("{REGION}/btt0.0/block/pmem0s/size"), "1\n")
+            .link("sys/class/block/pmem0s", &format!("{REGION}/btt0.0/block/pmem0s"));
+        assert!(refused(&sector, "pmem0s").ends_with("btt0.0/resource: absent; do without"));
+        let mapper = Fixture::new()
+            .file("sys/devices/virtual/block/dm-0/size", "1\n")
+            .link("sys/class/block/dm-0", "sys/devices/virtual/block/dm-0");
+        assert!(refused(&mapper, "dm-0").contains("is no namespace of persistent memory itself"));
+
+        let start = format!("{REGION}/namespace0.0/block/pmem0/pmem0p1/start");
+        let raw = || machine("namespace0.0", "0x40000000\n");
+        // 524288 sectors are all of the 256 MiB.
+        let behind = refused(&raw().file(&start, "524288\n"), "pmem0p1");
+        assert!(behind.contains("pmem0p1: begins behind the end of its disk"), "{behind}");
+        let absurd = refused(&raw().file(&start, "18446744073709551615\n"), "pmem0p1");
+        assert!(absurd.contains("pmem0p1/start: 18446744073709551615"), "{absurd}");
+        let hidden = refused(&machine("namespace0.0", "(hidden)\n"), "pmem0");
+        assert!(hidden.contains("namespace0.0/resource: (hidden); do without"), "{hidden}");
+        let endless = refused(&machine("namespace0.0", "0xfffffffff8000000\n"), "pmem0");
+        assert!(endless.contains("has no range"), "{endless}");
+    }
+}

@@ -1,0 +1,46 @@
+//! The region of persistent memory that a device belongs to.
+
+use crate::survival::Domain;
+use crate::system::nvdimm::{Region, is_region, region};
+use crate::system::tree::Tree;
+use alloc::string::String;
+use alloc::vec::Vec;
+use std::path::Path;
+
+/// The directory of the region that a device below it in `/sys/devices` belongs to.
+pub(crate) fn path_of_region(device: &Path) -> Option<&Path> {
+    device
+        .ancestors()
+        .find(|path| path.file_name().is_some_and(|name| is_region(&name.to_string_lossy())))
+}
+
+/// The region that a device below it in `/sys/devices` belongs to.
+pub(crate) fn region_of(tree: &Tree, device: &Path) -> Option<Region> {
+    path_of_region(device).map(|path| region(tree, path))
+}
+
+/// The namespace that a device is made of, or the device that stands for it: what a region has next
+/// above the device in `/sys/devices`.
+pub(crate) fn below_region(device: &Path) -> Option<&Path> {
+    device.ancestors().find(|path| {
+        let name = path.parent().and_then(Path::file_name);
+        name.is_some_and(|name| is_region(&name.to_string_lossy()))
+    })
+}
+
+/// Memory that keeps nothing, which is no region of `libnvdimm`.
+pub(crate) fn volatile(name: &str, provider: &str, size: Option<u64>) -> Region {
+    Region {
+        name: String::from(name),
+        provider: String::from(provider),
+        size,
+        available_size: None,
+        domain: Domain::None,
+        read_only: None,
+        deep_flush: None,
+        numa_node: None,
+        bad_bytes: None,
+        devices: Vec::new(),
+        evidence: Vec::new(),
+    }
+}

@@ -1,0 +1,32 @@
+//! Lists of media errors, as Linux shows them: the attribute `badblocks` of a disk and of a region.
+//!
+//! Each line is a first sector and a number of sectors, of 512 bytes whatever the device's own are
+//! (`block/badblocks.c`, `badblocks_show`). A disk's are counted from its start, which in a namespace with
+//! metadata is behind them (`drivers/nvdimm/pmem.c`, `pmem_attach_disk`), a region's from the region's.
+//!
+//! # What is not in it
+//! - Errors that nobody has met: the list has what firmware reported, what a scrub found, and what raised a
+//!   machine check.
+//! - What did not fit. The kernel keeps a page of entries, 512 of at most 512 sectors each where pages have
+//!   4096 bytes, and what is beyond is left out ("this isn't an error as the hardware will still throw an
+//!   exception", `drivers/nvdimm/badrange.c`, `set_badblock`); it shows one byte less than a page of text,
+//!   which can end within a line. [`Listed::may_be_cut`] says when either could have happened.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// What block devices count in, whatever their own sectors, in bytes.
+pub(crate) const SECTOR: u64 = 512;
+
+/// The list in a text that is whole, in bytes; `None` if it is no such list.
+pub(crate) fn parse(text: &str) -> Option<Vec<Range<u64>>> {
+    text.lines().map(parse_line).collect()
+}
+
+fn parse_line(line: &str) -> Option<Range<u64>> {
+    let (first, count) = line.split_once(' ')?;
+    let bytes = |sectors: &str| sectors.trim().parse::<u64>().ok()?.checked_mul(SECTOR);
+    let start = bytes(first)?;
+    let end = start.checked_add(bytes(count)?)?;
+    (start < end).then_some(start..end)
+}

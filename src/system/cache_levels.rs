@@ -1,0 +1,101 @@
+//! The caches of CPU 0, as Linux shows them in sysfs
+//! (`Documentation/ABI/testing/sysfs-devices-system-cpu`).
+//!
+//! They are shown for orientation: no operation here works on a level. On arm64 they come from
+//! firmware tables and are often missing.
+
+use super::tree::{Tree, Unknown};
+use alloc::vec::Vec;
+use std::path::Path;
+
+/// One cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct CacheLevel {
+    /// 1 is next to the CPU.
+    pub level: u32,
+    /// What it holds.
+    pub kind: CacheKind,
+    /// Its size in bytes, if it is shown.
+    pub size: Option<u64>,
+    /// Its line in bytes, if it is shown.
+    pub line: Option<u64>,
+    /// How many lines of one set it holds, if it is shown.
+    pub ways: Option<u64>,
+    /// How many sets it has, if it is shown.
+    pub sets: Option<u64>,
+    /// How many CPUs share it, if it is shown.
+    pub shared_by: Option<u64>,
+}
+
+/// What a cache holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum CacheKind {
+    /// Data.
+    Data,
+    /// Instructions.
+    Instruction,
+    /// Both.
+    Unified,
+    /// It is not shown, or not in a word known here.
+    Unknown,
+}
+
+const CACHES: &str = "/sys/devices/system/cpu/cpu0/cache";
+
+/// The caches of CPU 0, in the kernel's order.
+pub(crate) fn levels(tree: &Tree) -> Result<Vec<CacheLevel>, Unknown> {
+    let levels = caches(tree, Path::new(CACHES));
+    if levels.is_empty() {
+        return Err(Unknown::new(CACHES, "none", "see the CPU's manual"));
+    }
+    Ok(levels)
+}
+
+/// The caches in a directory of sysfs, in the kernel's order.
+fn caches(tree: &Tree, directory: &Path) -> Vec<CacheLevel> {
+    tree.list(directory)
+        .iter()
+        .filter(|name| {
+            name.strip_prefix("index").is_some_and(|number| number.parse::<u32>().is_ok())
+        })
+        .filter_map(|name| cache(tree, &directory.join(name)))
+        .collect()
+}
+
+/// A cache without a level is nothing that can be named.
+fn cache(tree: &Tree, path: &Path) -> Option<CacheLevel> {
+    let attribute = |name| tree.read(&path.join(name));
+    let number = |name| attribute(name).value().and_then(|text| text.parse().ok());
+    Some(CacheLevel {
+        level: attribute("level").value()?.parse().ok()?,
+        kind: match attribute("type").value() {
+            Some("Data") => CacheKind::Data,
+            Some("Instruction") => CacheKind::Instruction,
+            Some("Unified") => CacheKind::Unified,
+            _ => CacheKind::Unknown,
+        },
+        size: attribute("size").value().and_then(kibibytes),
+        line: number("coherency_line_size"),
+        ways: number("ways_of_associativity"),
+        sets: number("number_of_sets"),
+        shared_by: attribute("shared_cpu_list").value().and_then(cpus),
+    })
+}
+
+/// How many CPUs a list like `0-3,8` has (`Documentation/admin-guide/cputopology.rst`).
+fn cpus(list: &str) -> Option<u64> {
+    list.split(',').try_fold(0_u64, |sum, part| {
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        let (from, to) = (from.parse::<u64>().ok()?, to.parse::<u64>().ok()?);
+        sum.checked_add(to.checked_sub(from)?.checked_add(1)?)
+    })
+}
+
+/// The kernel writes sizes as `32K`.
+fn kibibytes(text: &str) -> Option<u64> {
+    text.strip_suffix('K')?.parse::<u64>().ok()?.checked_mul(1024)
+}

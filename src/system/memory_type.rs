@@ -1,0 +1,163 @@
+//! The memory type of a mapping: whether stores stay in the caches, go through them, or pass them by.
+
+#[cfg(target_os = "linux")]
+use super::backing::memory_type as linux;
+#[cfg(target_os = "linux")]
+use super::tree::Tree;
+use super::tree::{Evidence, Unknown};
+#[cfg(target_os = "linux")]
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// How the CPU caches what is mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum MemoryType {
+    /// Stores stay in the caches.
+    WriteBack,
+    /// Stores change cached lines and go to memory too.
+    WriteThrough,
+    /// Loads are cached, stores are not.
+    WriteProtected,
+    /// Nothing is cached; stores are collected in buffers.
+    WriteCombining,
+    /// Nothing is cached, and each store goes to memory by itself.
+    Uncached,
+}
+
+impl MemoryType {
+    /// The type in a word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::WriteBack => "write-back",
+            Self::WriteThrough => "write-through",
+            Self::WriteProtected => "write-protected",
+            Self::WriteCombining => "write-combining",
+            Self::Uncached => "uncached",
+        }
+    }
+
+    /// What it means for stores (Intel SDM vol. 3A, "Methods of Caching Available"). The operations
+    /// of this crate write back and fence whatever the type is: where that is not needed it is slow,
+    /// and never wrong.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::WriteBack => "stores stay in the caches until they are written back",
+            Self::WriteThrough => {
+                "every store also goes to memory: no line stays dirty, and a fence completes the \
+                 stores"
+            }
+            Self::WriteProtected => {
+                "stores go to memory and drop the line: no line stays dirty, and a fence completes \
+                 the stores"
+            }
+            Self::WriteCombining => {
+                "stores wait in buffers of the CPU, not in its caches: they need no write-back, and \
+                 they do need a fence"
+            }
+            Self::Uncached => "each store goes to memory by itself: it needs no write-back",
+        }
+    }
+}
+
+/// How the CPU caches a mapping of a file, as far as it shows.
+///
+/// With feature `serde` it is an object: `read` (or `null`), `meaning` if it was read, else `reason`
+/// and `advice`; `by_rule`, `rule`, `caveat` (or `null`), and `evidence`, a list of `asked` and
+/// `answer`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Caching {
+    /// What was read from the running system, or why it could not be.
+    pub read: Result<MemoryType, Unknown>,
+    /// What the kernel maps such files as by its own rule, which was not read.
+    pub by_rule: MemoryType,
+    /// Where the rule is written.
+    pub rule: &'static str,
+    /// Who can overrule both.
+    pub caveat: Option<&'static str>,
+    /// What was asked and answered, in order.
+    pub evidence: Vec<Evidence>,
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for Caching {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct as _;
+
+        let mut object = serializer.serialize_struct("Caching", 8)?;
+        object.serialize_field("read", &self.read.as_ref().ok())?;
+        match &self.read {
+            Ok(found) => object.serialize_field("meaning", found.meaning())?,
+            Err(why) => {
+                object.serialize_field("reason", &why.reason)?;
+                object.serialize_field("advice", why.advice)?;
+            }
+        }
+        object.serialize_field("by_rule", &self.by_rule)?;
+        object.serialize_field("rule", self.rule)?;
+        object.serialize_field("caveat", &self.caveat)?;
+        object.serialize_field("evidence", &self.evidence)?;
+        object.end()
+    }
+}
+
+/// Whom to ask how a file is cached. Whoever only persists the file needs no answer, so that nobody is
+/// asked before somebody wants one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// Linux, by its files.
+    #[cfg(target_os = "linux")]
+    InTree {
+        tree: Tree,
+        /// The device that is mapped directly; `None` if pages of RAM are.
+        device: Option<String>,
+        in_guest: bool,
+    },
+    /// Nobody on this system.
+    #[cfg(any(not(target_os = "linux"), all(test, not(miri))))]
+    Nowhere { system: &'static str },
+}
+
+impl Unread {
+    /// Asks.
+    pub(crate) fn read(&self) -> Caching {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::InTree { tree, device, in_guest } => {
+                let mapped =
+                    device.as_deref().map_or(linux::Mapped::PageCache, linux::Mapped::Device);
+                linux::caching(tree, mapped, linux::IS_X86, *in_guest)
+            }
+            #[cfg(any(not(target_os = "linux"), all(test, not(miri))))]
+            Self::Nowhere { system } => Caching::of_page_cache(system),
+        }
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for Unread {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.read().serialize(serializer)
+    }
+}
+
+#[cfg(any(not(target_os = "linux"), all(test, not(miri))))]
+impl Caching {
+    /// That of a file which is mapped from the page cache, where nothing tells of types.
+    fn of_page_cache(system: &str) -> Self {
+        Self {
+            read: Err(Unknown::new(system, "the types of mappings are not asked for here", RELY)),
+            by_rule: MemoryType::WriteBack,
+            rule: "the page cache is ordinary RAM, which systems map write-back",
+            caveat: None,
+            evidence: Vec::new(),
+        }
+    }
+}
+
+#[cfg(any(not(target_os = "linux"), all(test, not(miri))))]
+const RELY: &str = "nothing to do: the system's own calls persist the file, whatever its type";

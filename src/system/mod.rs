@@ -1,0 +1,24 @@
+//! What the operating system says: evidence from `/proc`, `/sys` and the calls of Linux, and which calls persist a file
+//! elsewhere.
+//!
+//! Reading and deciding are apart. Readers take a [`Tree`](tree::Tree) whose root is a parameter, so that any machine can
+//! be replayed in a test; what is concluded is said by [`report`](crate::report) and `dax`.
+
+#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
+pub(crate) mod backing;
+pub(crate) mod badblocks;
+#[cfg(all(
+    any(feature = "recorder", all(feature = "preserve", feature = "dax")),
+    target_has_atomic = "64"
+))]
+pub(crate) mod boot;
+pub(crate) mod cache_levels;
+pub(crate) mod calls;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub(crate) mod kernel;
+#[cfg(all(feature = "dax", any(unix, windows), target_has_atomic = "64", not(loom)))]
+pub(crate) mod memory_type;
+pub(crate) mod nvdimm;
+pub(crate) mod surroundings;
+pub(crate) mod tree;

@@ -1,0 +1,226 @@
+//! Persistent memory regions, as Linux shows them under `/sys/bus/nd`.
+//!
+//! What a region promises at power loss is its `persistence_domain` attribute, which the kernel
+//! passes on from firmware without checking it (`drivers/nvdimm/region_devs.c`,
+//! `drivers/acpi/nfit/core.c`). The kernel hides the attribute where no one made a claim: emulated
+//! persistent memory and virtio-pmem have none. Which it is, the provider of the bus tells.
+//!
+//! A claim is not a proof: a hypervisor can claim any domain for any file
+//! (QEMU `nvdimm-persistence=`), and a device tree's `pmem-region` counts as `memory_controller`
+//! whatever memory it names (`drivers/nvdimm/of_pmem.c`). So does each region of a CXL device
+//! (`drivers/cxl/pmem.c`, `cxl_pmem_region_probe`), whose buffers power loss empties by Global
+//! Persistent Flush (GPF), if at all. That a device has it shows by its dirty shutdown count, which
+//! Linux from 6.15 on shows if it could arm the device's dirty state and found the GPF capability
+//! (`cxl_nvdimm_arm_dirty_shutdown_tracking`).
+
+use super::badblocks;
+use super::tree::{Attribute, Evidence, Tree, Unknown, printable};
+use crate::survival::Domain;
+use alloc::string::String;
+use alloc::vec::Vec;
+use std::path::{Path, PathBuf};
+
+/// One region of persistent memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Region {
+    /// The kernel's name: `region0`.
+    pub name: String,
+    /// Who provides the bus: `ACPI.NFIT`, `e820`, `virtio-pmem`, …; empty if not shown.
+    pub provider: String,
+    /// Its size in bytes, if the kernel shows it.
+    pub size: Option<u64>,
+    /// What of it no namespace has yet, in bytes, if the kernel shows it.
+    pub available_size: Option<u64>,
+    /// What power loss does not lose.
+    pub domain: Domain,
+    /// Whether the kernel refuses to write to it, if it shows that.
+    pub read_only: Option<bool>,
+    /// Whether the DIMMs' own buffers can be flushed on request (`deep_flush`), if the kernel shows
+    /// that. It is for what the domain does not promise already, and needs root.
+    pub deep_flush: Option<bool>,
+    /// The node of memory that it is nearest to, if the kernel knows.
+    pub numa_node: Option<u32>,
+    /// Known media errors: a load from one raises SIGBUS. Bytes, in sectors of 512, if the kernel
+    /// shows them.
+    pub bad_bytes: Option<u64>,
+    /// The devices that it lies on, in the order of the kernel's list; empty if there are none, as for
+    /// RAM, or if the kernel does not show them.
+    pub devices: Vec<MemoryDevice>,
+    /// What this was concluded from.
+    pub evidence: Vec<Evidence>,
+}
+
+/// A device that a region lies on: an NVDIMM, a CXL memory device.
+///
+/// Its count of unsafe shutdowns grows when it lost power before it had saved what it had accepted,
+/// or cannot tell that it had. A program that keeps the count beside its data and finds it grown has
+/// to take those data for damaged, whatever it had persisted. The counts are those of the kernel's
+/// start; they do not change while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct MemoryDevice {
+    /// The kernel's name: `nmem0`. It can be another after a reboot.
+    pub name: String,
+    /// What tells it from all others (ACPI's identifier of an NVDIMM, the serial number of a CXL
+    /// device), if the kernel shows it.
+    pub id: Option<String>,
+    /// How often it was shut down unsafely.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::tree::number_or_reason"))]
+    pub unsafe_shutdowns: Result<u64, Unknown>,
+}
+
+pub(crate) const DEVICES: &str = "/sys/bus/nd/devices";
+/// `devtype` of a region that keeps nothing (`drivers/nvdimm/region_devs.c`, `nd_volatile_device_type`).
+const VOLATILE: &str = "nd_volatile";
+
+/// All regions of the machine, by name.
+pub(crate) fn regions(tree: &Tree) -> Vec<Region> {
+    let devices = Path::new(DEVICES);
+    tree.list(devices)
+        .iter()
+        .filter(|name| is_region(name))
+        .filter_map(|name| tree.resolve(&devices.join(name)))
+        .map(|path| region(tree, &path))
+        .collect()
+}
+
+pub(super) fn is_region(name: &str) -> bool {
+    name.strip_prefix("region").is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
+pub(super) fn region(tree: &Tree, path: &Path) -> Region {
+    let mut evidence = Vec::new();
+    let mut ask = |path: PathBuf| {
+        let attribute = tree.read(&path);
+        evidence.push(Evidence::new(path.to_string_lossy(), attribute.describe()));
+        attribute
+    };
+    let provider = path.parent().map_or(Attribute::Absent, |bus| ask(bus.join("provider")));
+    let domain = ask(path.join("persistence_domain"));
+    let kind = tree.read(&path.join("devtype"));
+    let is_volatile = kind.value() == Some(VOLATILE);
+    if is_volatile {
+        ask(path.join("devtype"));
+    }
+    let devices = devices(tree, path);
+    let claim = conclude(provider.value(), domain.value(), is_volatile);
+    let domain = if claim == Domain::Cxl { cxl(tree, &devices, &mut evidence) } else { claim };
+    let shown = |name| tree.read(&path.join(name));
+    let number = |name| shown(name).value().and_then(|text| text.parse::<u64>().ok());
+    let switch = |name| match shown(name).value() {
+        Some("1") => Some(true),
+        Some("0") => Some(false),
+        _ => None,
+    };
+    Region {
+        name: printable(&path.file_name().unwrap_or_default().to_string_lossy()),
+        domain,
+        provider: printable(provider.value().unwrap_or_default()),
+        size: number("size"),
+        available_size: number("available_size"),
+        read_only: switch("read_only"),
+        deep_flush: switch("deep_flush"),
+        // -1 where it is not known.
+        numa_node: number("numa_node").and_then(|node| u32::try_from(node).ok()),
+        bad_bytes: shown("badblocks").value().and_then(bad_bytes),
+        devices,
+        evidence,
+    }
+}
+
+fn bad_bytes(list: &str) -> Option<u64> {
+    let listed = badblocks::parse(list)?;
+    listed.iter().try_fold(0_u64, |bytes, range| bytes.checked_add(range.end - range.start))
+}
+
+/// The kernel and the provider come first: nobody makes a claim for RAM, and what a flush of
+/// virtio-pmem means is for the host to say.
+fn conclude(provider: Option<&str>, domain: Option<&str>, is_volatile: bool) -> Domain {
+    match (provider, domain) {
+        _ if is_volatile => Domain::None,
+        (Some("e820"), _) => Domain::None,
+        (Some("virtio-pmem"), _) => Domain::HostFlush,
+        (Some("CXL"), Some("memory_controller")) => Domain::Cxl,
+        (_, Some("cpu_cache")) => Domain::CpuCaches,
+        (_, Some("memory_controller")) => Domain::MemoryController,
+        _ => Domain::Unknown,
+    }
+}
+
+/// Whether each device under a CXL region shows a dirty shutdown count, and with it that it has GPF.
+fn cxl(tree: &Tree, devices: &[MemoryDevice], evidence: &mut Vec<Evidence>) -> Domain {
+    for device in devices {
+        let path = Path::new(DEVICES).join(&device.name).join("cxl").join(SHUTDOWNS);
+        evidence.push(Evidence::new(path.to_string_lossy(), tree.read(&path).describe()));
+    }
+    let all = devices.iter().all(|device| device.unsafe_shutdowns.is_ok());
+    if all && !devices.is_empty() { Domain::CxlGpf } else { Domain::Cxl }
+}
+
+/// More devices than a region can have (`drivers/nvdimm/region_devs.c` has attributes for 32 mappings);
+/// a count beyond it is not believed.
+const MOST_MAPPINGS: usize = 32;
+
+/// The attribute that counts.
+const SHUTDOWNS: &str = "dirty_shutdown";
+
+/// The devices under a region. `mappingN` begins with the device's name
+/// (`drivers/nvdimm/region_devs.c`).
+fn devices(tree: &Tree, region: &Path) -> Vec<MemoryDevice> {
+    let count = tree.read(&region.join("mappings"));
+    let count: usize = count.value().and_then(|text| text.parse().ok()).unwrap_or(0);
+    if count > MOST_MAPPINGS {
+        return Vec::new();
+    }
+    (0..count).map(|number| device(tree, &region.join(alloc::format!("mapping{number}")))).collect()
+}
+
+fn device(tree: &Tree, mapping: &Path) -> MemoryDevice {
+    let shown = tree.read(mapping);
+    let name = shown.value().and_then(|text| text.split(',').next()).filter(|name| is_device(name));
+    let Some(name) = name else {
+        let (asked, answer) = (mapping.to_string_lossy(), shown.describe());
+        let unsafe_shutdowns = Err(Unknown::new(&asked, &answer, ASK_VENDOR));
+        return MemoryDevice { name: String::new(), id: None, unsafe_shutdowns };
+    };
+    let path = Path::new(DEVICES).join(name);
+    let known = FAMILIES.into_iter().find(|family| tree.exists(&path.join(family)));
+    let id = known.and_then(|family| {
+        let id = tree.read(&path.join(family).join("id"));
+        id.value().filter(|id| !id.is_empty()).map(printable)
+    });
+    let unsafe_shutdowns = match known {
+        Some(family) => shutdowns(tree, &path, family),
+        None => Err(Unknown::new(
+            &path.to_string_lossy(),
+            "neither nfit nor papr nor cxl is there",
+            ASK_VENDOR,
+        )),
+    };
+    MemoryDevice { name: String::from(name), id, unsafe_shutdowns }
+}
+
+/// What the kernel's drivers of such devices name their attributes after (`drivers/acpi/nfit/core.c`,
+/// `arch/powerpc/platforms/pseries/papr_scm.c`, `drivers/cxl/pmem.c`).
+const FAMILIES: [&str; 3] = ["nfit", PAPR, "cxl"];
+/// Its driver shows 0 also where the hypervisor has no count (`papr_scm_probe`).
+const PAPR: &str = "papr";
+
+fn shutdowns(tree: &Tree, device: &Path, family: &str) -> Result<u64, Unknown> {
+    let path = device.join(family).join(SHUTDOWNS);
+    let shown = tree.read(&path);
+    let unknown = |answer: &str| Err(Unknown::new(&path.to_string_lossy(), answer, ASK_VENDOR));
+    match shown.value().map(str::parse::<u64>) {
+        Some(Ok(0)) if family == PAPR => unknown("0, which also stands for no count"),
+        Some(Ok(count)) => Ok(count),
+        _ => unknown(&shown.describe()),
+    }
+}
+
+const ASK_VENDOR: &str = "ask the devices' own tool (ndctl list -DH) or their vendor";
+
+fn is_device(name: &str) -> bool {
+    name.strip_prefix("nmem").is_some_and(|number| number.parse::<u32>().is_ok())
+}

@@ -1,0 +1,168 @@
+//! Files of the kernel's `/proc` and `/sys`, under a root that tests replace.
+//!
+//! A value is read with its path, so that it can be shown as the evidence for what was concluded
+//! from it. "Absent" and "unreadable" are different answers.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What was read where. The path is as the kernel names it, without the root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Evidence {
+    /// The file, attribute or call that was asked.
+    pub asked: String,
+    /// What it answered: the value, or why there is none.
+    pub answer: String,
+}
+
+impl Evidence {
+    /// States what was asked and what it answered, safe to print.
+    pub(crate) fn new(asked: impl AsRef<str>, answer: impl AsRef<str>) -> Self {
+        Self { asked: printable(asked.as_ref()), answer: printable(answer.as_ref()) }
+    }
+}
+
+/// Something that could not be found out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Unknown {
+    /// Why: what was asked, and what it answered.
+    pub reason: String,
+    /// What to do about it.
+    pub advice: &'static str,
+}
+
+impl Unknown {
+    pub(crate) fn new(asked: &str, answer: &str, advice: &'static str) -> Self {
+        Self { reason: printable(&alloc::format!("{asked}: {answer}")), advice }
+    }
+}
+
+impl core::fmt::Display for Unknown {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}; {}", self.reason, self.advice)
+    }
+}
+
+/// The number, or the object that says why there is none.
+#[cfg(feature = "serde")]
+pub(crate) fn number_or_reason<S: serde::Serializer>(
+    number: &Result<u64, Unknown>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match number {
+        Ok(number) => serializer.serialize_u64(*number),
+        Err(why) => serde::Serialize::serialize(why, serializer),
+    }
+}
+
+/// The text with `?` for what a terminal would execute or be misled by: control characters, and those
+/// that hide or reorder text. A device tree and firmware can hold anything, and a device tree ends
+/// its texts with NUL.
+pub(crate) fn printable(text: &str) -> String {
+    let is_plain = |c: char| {
+        !c.is_control()
+            && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    text.trim_end_matches('\0').chars().map(|c| if is_plain(c) { c } else { '?' }).collect()
+}
+
+/// The outcome of reading one attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Attribute {
+    /// Its text, without white space at the ends.
+    Value(String),
+    /// The kernel does not show it.
+    Absent,
+    /// It is there and cannot be read.
+    Unreadable(String),
+}
+
+impl Attribute {
+    /// The text, if it was read.
+    pub(crate) fn value(&self) -> Option<&str> {
+        match self {
+            Self::Value(text) => Some(text),
+            Self::Absent | Self::Unreadable(_) => None,
+        }
+    }
+
+    /// The outcome in words.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Value(text) => text.clone(),
+            Self::Absent => "absent".to_string(),
+            Self::Unreadable(why) => alloc::format!("unreadable: {why}"),
+        }
+    }
+}
+
+/// The files of `/proc` and `/sys`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tree {
+    root: PathBuf,
+}
+
+impl Tree {
+    /// Those of the running kernel.
+    pub(crate) fn host() -> Self {
+        Self::at("/")
+    }
+
+    /// Those under `root`, which holds `proc` and `sys`.
+    pub(crate) fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Reads the attribute at an absolute path.
+    pub(crate) fn read(&self, path: &Path) -> Attribute {
+        match self.read_bytes(path) {
+            Ok(bytes) => Attribute::Value(String::from_utf8_lossy(&bytes).trim().to_string()),
+            Err(attribute) => attribute,
+        }
+    }
+
+    /// Reads the bytes at an absolute path.
+    ///
+    /// # Errors
+    /// [`Attribute::Absent`] or [`Attribute::Unreadable`].
+    pub(crate) fn read_bytes(&self, path: &Path) -> Result<Vec<u8>, Attribute> {
+        fs::read(self.inside(path)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Attribute::Absent,
+            _ => Attribute::Unreadable(error.to_string()),
+        })
+    }
+
+    /// Whether there is something at an absolute path.
+    pub(crate) fn exists(&self, path: &Path) -> bool {
+        self.inside(path).exists()
+    }
+
+    /// Where the symbolic links of a path lead, as an absolute path in this tree.
+    pub(crate) fn resolve(&self, path: &Path) -> Option<PathBuf> {
+        let root = self.root.canonicalize().ok()?;
+        let real = self.inside(path).canonicalize().ok()?;
+        Some(Path::new("/").join(real.strip_prefix(root).ok()?))
+    }
+
+    /// The names in a directory, in order; none if there is no such directory.
+    pub(crate) fn list(&self, path: &Path) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.inside(path)) else { return Vec::new() };
+        let mut names: Vec<String> = entries
+            .filter_map(Result::ok)
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    pub(super) fn inside(&self, path: &Path) -> PathBuf {
+        self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+}

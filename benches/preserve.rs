@@ -17,7 +17,7 @@
 //! After criterion's figures the ratios are printed, from interleaved blocks, with their 95 % intervals.
 
 use cachemaint::Cache;
-use cachemaint::medium::{Medium, Memory};
+use cachemaint::medium::{Medium, Memory, Readable};
 use cachemaint::preserve::{Options, Store};
 use cachemaint_benches::contenders::{Case, Contender, print_heading};
 use cachemaint_benches::payloads::Payloads;
@@ -148,7 +148,7 @@ impl Bench {
             blob.read_at(0, into)
         };
         let (memory, at) = (self.store_memory(), place.start);
-        let read = move |into: &mut Vec<u8>| Medium::read(&memory, at, into);
+        let read = move |into: &mut Vec<u8>| Readable::read(&memory, at, into);
         let contenders = vec![
             self.load("cachemaint", place.clone(), false, read_at),
             self.durable_copy(LOAD),
@@ -163,7 +163,7 @@ impl Bench {
         let (memory, at) = (self.store_memory(), place.start);
         let read = move |into: &mut Vec<u8>| {
             *into = vec![0; LARGE];
-            Medium::read(&memory, at, into)
+            Readable::read(&memory, at, into)
         };
         let contenders = vec![
             self.load("cachemaint", place.clone(), true, load),
@@ -233,7 +233,7 @@ impl Bench {
             let (at, bytes) = ((turn % 2 * LARGE) as u64, self.large.of(turn));
             self.drop_lines(STORE as u64 + at..(STORE + LARGE) as u64 + at);
             let ns = self.completed_ns(|| memory.persist_copy(&[(at, bytes)]));
-            let read = Medium::read(&memory, at, &mut found);
+            let read = Readable::read(&memory, at, &mut found);
             assert!(read.is_ok() && found == bytes, "{read:?}");
             each(ns, LARGE_MIB)
         };
@@ -365,7 +365,7 @@ impl Bench {
             next = numbers.end;
             let mut found = vec![0; bytes];
             for number in numbers.rev().take(blobs) {
-                let Ok(()) = Medium::read(&memory, blob(number), &mut found);
+                let Ok(()) = Readable::read(&memory, blob(number), &mut found);
                 assert_eq!(found, payloads.of(number), "{number}");
             }
             each(ns, REPLACED)

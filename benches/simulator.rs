@@ -4,7 +4,7 @@
 //! recovery stands for all states that it cannot tell apart. The throughput that is measured is that of
 //! recoveries; states a second are as many times more as one recovery stands for.
 
-use cachemaint::medium::Medium;
+use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::{Exploration, Model, SimMedium, Simulation, Violation};
 use cachemaint_benches::run;
 use core::sync::atomic::Ordering;

@@ -10,7 +10,7 @@ mod killed;
 mod skip;
 
 use cachemaint::dax::{DaxFile, Error, Options};
-use cachemaint::medium::Medium;
+use cachemaint::medium::{Medium, Readable};
 use killed::at_each_system_call;
 use std::fs;
 use std::path::Path;
@@ -45,7 +45,7 @@ fn directory() -> TempDir {
 
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 fn bytes(file: &DaxFile) -> Vec<u8> {
-    let mut bytes = vec![1; usize::try_from(Medium::len(file)).unwrap()];
+    let mut bytes = vec![1; usize::try_from(Readable::len(file)).unwrap()];
     file.read(0, &mut bytes).unwrap();
     bytes
 }
@@ -75,7 +75,7 @@ fn a_creation_that_is_cut_off_leaves_no_file_or_a_whole_one() {
             assert!(is_there || !is_finished);
             if is_there {
                 let file = options().open(&path).unwrap();
-                assert_eq!((Medium::len(&file), file.granularity()), (NEW, granularity));
+                assert_eq!((Readable::len(&file), file.granularity()), (NEW, granularity));
                 assert!(bytes(&file) == ZEROS);
                 assert_eq!(names(directory.path()), ["file"]);
             } else {
@@ -110,7 +110,7 @@ fn a_growth_that_is_cut_off_leaves_the_old_length_or_the_new_one() {
         |is_finished| {
             let mut file = options().open(&path).unwrap();
             assert_eq!(file.granularity(), granularity);
-            let len = Medium::len(&file);
+            let len = Readable::len(&file);
             left[usize::from(len == NEW)] += 1;
             assert!(len == NEW || len == OLD && !is_finished, "{len}");
             file.grow(NEW).unwrap();

@@ -4,7 +4,7 @@
 #![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 
 use cachemaint::dax::{ErrorKind, Options};
-use cachemaint::medium::Medium;
+use cachemaint::medium::{Medium, Readable};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::fs;
 
@@ -28,7 +28,7 @@ fn a_file_beyond_the_limit_is_an_error_and_no_signal() {
     file.write(0, b"as it was");
     let error = file.grow(LIMIT + 1).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::TooLarge { .. }), "{error}");
-    assert_eq!((Medium::len(&file), fs::metadata(&path).unwrap().len()), (LIMIT / 2, LIMIT / 2));
+    assert_eq!((Readable::len(&file), fs::metadata(&path).unwrap().len()), (LIMIT / 2, LIMIT / 2));
     assert_eq!(&fs::read(&path).unwrap()[..9], b"as it was");
     file.grow(LIMIT).unwrap();
 }

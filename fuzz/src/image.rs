@@ -1,6 +1,6 @@
 //! A medium of ordinary memory that counts the bytes looked at.
 
-use cachemaint::medium::{Granularity, Medium};
+use cachemaint::medium::{Granularity, Medium, Readable};
 use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
@@ -61,7 +61,7 @@ impl Image {
 
     fn check(&self, at: u64, bytes: usize) {
         let end = at.checked_add(bytes as u64);
-        assert!(end.is_some_and(|end| end <= Medium::len(self)), "{bytes} bytes at {at}");
+        assert!(end.is_some_and(|end| end <= Readable::len(self)), "{bytes} bytes at {at}");
     }
 
     /// The words of a range, each with its bytes in the range.
@@ -102,30 +102,17 @@ fn store(words: &[AtomicU64], bytes: &[[u8; 8]]) {
     }
 }
 
-impl Medium for Image {
+impl Readable for Image {
     type Error = Infallible;
 
     fn len(&self) -> u64 {
         self.0.words.len() as u64 * 8
     }
 
-    fn granularity(&self) -> Granularity {
-        Granularity::Line(64)
-    }
-
-    fn atomic_unit(&self) -> usize {
-        8
-    }
-
     fn load(&self, at: u64, order: Ordering) -> u64 {
         assert!(at.is_multiple_of(8), "a word at {at}");
         self.look(8);
         self.0.words[at as usize / 8].load(order)
-    }
-
-    fn store(&self, at: u64, word: u64, order: Ordering) {
-        assert!(at.is_multiple_of(8), "a word at {at}");
-        self.0.words[at as usize / 8].store(word, order);
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
@@ -143,6 +130,21 @@ impl Medium for Image {
             into = behind;
         }
         Ok(())
+    }
+}
+
+impl Medium for Image {
+    fn granularity(&self) -> Granularity {
+        Granularity::Line(64)
+    }
+
+    fn atomic_unit(&self) -> usize {
+        8
+    }
+
+    fn store(&self, at: u64, word: u64, order: Ordering) {
+        assert!(at.is_multiple_of(8), "a word at {at}");
+        self.0.words[at as usize / 8].store(word, order);
     }
 
     fn write(&self, at: u64, from: &[u8]) {
@@ -163,7 +165,7 @@ impl Medium for Image {
     }
 
     fn writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
-        assert!(range.start <= range.end && range.end <= Medium::len(self), "{range:?}");
+        assert!(range.start <= range.end && range.end <= Readable::len(self), "{range:?}");
         Ok(())
     }
 

@@ -154,7 +154,7 @@ pub use view::DaxView;
 
 use crate::cache::{Cache, Destination};
 use crate::medium::words::WORD;
-use crate::medium::{Granularity, Medium};
+use crate::medium::{Granularity, Medium, Readable};
 use core::ops::{Deref, Range};
 use core::sync::atomic::Ordering;
 use mapping::Unflushed;
@@ -266,13 +266,29 @@ impl Deref for DaxFile {
     }
 }
 
-impl Medium for DaxFile {
+impl Readable for DaxFile {
     type Error = Error;
 
     fn len(&self) -> u64 {
         self.view.len()
     }
 
+    #[inline]
+    #[expect(unsafe_code, reason = "that the mapping is one for writing is known here alone")]
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        // SAFETY: (1) that of a `DaxFile` is.
+        let word = unsafe { self.view.mapping.word(at) };
+        u64::from_le(word.load(order))
+    }
+
+    /// Reads by loads from the mapping: a page with a media error ends the process by SIGBUS, unless the
+    /// access is guarded.
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
+        self.view.read(at, into)
+    }
+}
+
+impl Medium for DaxFile {
     fn granularity(&self) -> Granularity {
         self.view.guarantee.granularity()
     }
@@ -285,24 +301,10 @@ impl Medium for DaxFile {
 
     #[inline]
     #[expect(unsafe_code, reason = "that the mapping is one for writing is known here alone")]
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        // SAFETY: (1) that of a `DaxFile` is.
-        let word = unsafe { self.view.mapping.word(at) };
-        u64::from_le(word.load(order))
-    }
-
-    #[inline]
-    #[expect(unsafe_code, reason = "that the mapping is one for writing is known here alone")]
     fn store(&self, at: u64, word: u64, order: Ordering) {
         // SAFETY: (1) that of a `DaxFile` is.
         let place = unsafe { self.view.mapping.word(at) };
         place.store(word.to_le(), order);
-    }
-
-    /// Reads by loads from the mapping: a page with a media error ends the process by SIGBUS, unless the
-    /// access is guarded.
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
-        self.view.read(at, into)
     }
 
     #[inline]
@@ -329,11 +331,7 @@ impl Medium for DaxFile {
         self.view.order_observed();
     }
 
-    /// [`persist_copy_to`](DaxFile::persist_copy_to) a destination of which nothing is known.
-    fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
-        self.persist_copy_to(parts, Destination::Unknown)
-    }
-
+    /// To a destination of which nothing is known.
     fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
         self.copy_unfenced_to(parts, Destination::Unknown)
     }

@@ -61,33 +61,24 @@ pub struct DaxView {
     pub(super) met: Box<super::faults::Met>,
 }
 
-/// What a view is to those who read it, and a reference to one.
-macro_rules! readable {
-    ($($view:ty),+) => {
-        $(
-            impl Readable for $view {
-                type Error = Error;
+impl Readable for DaxView {
+    type Error = Error;
 
-                fn len(&self) -> u64 {
-                    DaxView::len(self)
-                }
+    fn len(&self) -> u64 {
+        Self::len(self)
+    }
 
-                #[inline]
-                fn load(&self, at: u64, order: Ordering) -> u64 {
-                    DaxView::load(self, at, order)
-                }
+    #[inline]
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        Self::load(self, at, order)
+    }
 
-                /// As [`DaxView::read`].
-                #[inline]
-                fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
-                    DaxView::read(self, at, into)
-                }
-            }
-        )+
-    };
+    /// As [`DaxView::read`].
+    #[inline]
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
+        Self::read(self, at, into)
+    }
 }
-
-readable!(DaxView, &DaxView);
 
 impl DaxView {
     /// Its size in bytes.

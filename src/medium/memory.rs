@@ -1,7 +1,7 @@
 //! A medium over plain memory.
 
 use super::words::{self, AtomicU64, WORD};
-use super::{Granularity, Medium};
+use super::{Granularity, Medium, Readable};
 use crate::cache::Cache;
 #[cfg(not(loom))]
 use crate::cache::{Destination, copy::Copier};
@@ -17,7 +17,7 @@ use core::sync::atomic::Ordering;
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use cachemaint::{Cache, medium::{Medium, Memory}};
+/// use cachemaint::{Cache, medium::{Medium, Readable, Memory}};
 /// use std::sync::atomic::{AtomicU64, Ordering};
 ///
 /// let words: Vec<AtomicU64> = (0..512).map(|_| AtomicU64::new(0)).collect();
@@ -131,13 +131,26 @@ pub(crate) fn out_of_range(at: u64, len: u64, size: u64) -> ! {
     panic!("{len} bytes at offset {at} are out of range: the medium has {size} bytes")
 }
 
-impl Medium for Memory<'_> {
+impl Readable for Memory<'_> {
     type Error = Infallible;
 
     fn len(&self) -> u64 {
         size_of_val(self.words) as u64
     }
 
+    #[inline]
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        u64::from_le(self.word(at).load(order))
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
+        let at = self.checked(at, into.len());
+        words::copy_out(|place, count| &self.words[place..][..count], at, into);
+        Ok(())
+    }
+}
+
+impl Medium for Memory<'_> {
     fn granularity(&self) -> Granularity {
         Granularity::Line(self.cache.line_size())
     }
@@ -147,19 +160,8 @@ impl Medium for Memory<'_> {
     }
 
     #[inline]
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        u64::from_le(self.word(at).load(order))
-    }
-
-    #[inline]
     fn store(&self, at: u64, word: u64, order: Ordering) {
         self.word(at).store(word.to_le(), order);
-    }
-
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
-        let at = self.checked(at, into.len());
-        words::copy_out(|place, count| &self.words[place..][..count], at, into);
-        Ok(())
     }
 
     #[inline]
@@ -192,13 +194,7 @@ impl Medium for Memory<'_> {
         self.cache.order_observed();
     }
 
-    /// [`persist_copy_to`](Memory::persist_copy_to) a destination of which nothing is known.
-    #[cfg(not(loom))]
-    fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
-        self.persist_copy_to(parts, Destination::Unknown);
-        Ok(())
-    }
-
+    /// To a destination of which nothing is known.
     #[cfg(not(loom))]
     fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
         self.copy_unfenced_to(parts, Destination::Unknown);
@@ -211,7 +207,7 @@ impl Medium for Memory<'_> {
 mod tests {
     use super::{AtomicU64, Memory};
     use crate::cache::Cache;
-    use crate::medium::Medium;
+    use crate::medium::{Medium, Readable};
     use crate::skip::skip;
     use alloc::string::String;
     use alloc::vec::Vec;
@@ -290,7 +286,7 @@ mod tests {
 mod loom_tests {
     use super::{AtomicU64, Memory};
     use crate::cache::Cache;
-    use crate::medium::Medium;
+    use crate::medium::{Medium, Readable};
     use core::sync::atomic::Ordering;
     use loom::sync::Arc;
 

@@ -5,8 +5,8 @@
 //! shows every state a crash may leave. On a DAX mapping an operation is the bare instructions, a check
 //! of its range and a branch.
 //!
-//! A word is a `u64`, little-endian in the bytes. [`read`](Medium::read) and
-//! [`write`](Medium::write) access whole words by the same 8-byte atomics as [`load`](Medium::load) and
+//! A word is a `u64`, little-endian in the bytes. [`read`](Readable::read) and
+//! [`write`](Medium::write) access whole words by the same 8-byte atomics as [`load`](Readable::load) and
 //! [`store`](Medium::store), so accesses that race are never of mixed size. A part of a word is merged
 //! in by compare-and-exchange, which on x86 also waits for write-backs under way; formats pad to 8,
 //! so that it is never on their path.
@@ -70,30 +70,12 @@ impl core::fmt::Display for Granularity {
 ///    [`order_observed`](Self::order_observed).
 /// 2. Anything stored may be persistent at any time, in units of
 ///    [`atomic_unit`](Self::atomic_unit) that never tear.
-pub trait Medium: Sync {
-    /// What can fail; [`Infallible`](core::convert::Infallible) where nothing can.
-    type Error: core::error::Error;
-
-    /// Its size in bytes.
-    fn len(&self) -> u64;
-
-    /// Whether it has no bytes.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
+pub trait Medium: Readable {
     /// The smallest unit made persistent.
     fn granularity(&self) -> Granularity;
 
     /// How many aligned bytes never tear in a crash: old or new, never a mix.
     fn atomic_unit(&self) -> usize;
-
-    /// Loads the word at `at`.
-    ///
-    /// # Panics
-    /// If `at` is no multiple of 8 or the word is out of range; if `order` is no order of a load.
-    #[track_caller]
-    fn load(&self, at: u64, order: Ordering) -> u64;
 
     /// Stores the word at `at`.
     ///
@@ -101,16 +83,6 @@ pub trait Medium: Sync {
     /// If `at` is no multiple of 8 or the word is out of range; if `order` is no order of a store.
     #[track_caller]
     fn store(&self, at: u64, word: u64, order: Ordering);
-
-    /// Copies bytes out.
-    ///
-    /// # Errors
-    /// If the medium finds the bytes unreadable.
-    ///
-    /// # Panics
-    /// If the range is out of range.
-    #[track_caller]
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error>;
 
     /// Copies bytes in, by ordinary stores.
     ///
@@ -190,23 +162,15 @@ pub trait Medium: Sync {
     }
 }
 
-/// What points to a medium is one.
+/// What points to something readable, or to a medium, is one.
 macro_rules! delegate {
     ($($pointer:ty: $bound:path),*) => {
         $(
-            impl<M: $bound + Medium + ?Sized> Medium for $pointer {
+            impl<M: $bound + Readable + ?Sized> Readable for $pointer {
                 type Error = M::Error;
 
                 fn len(&self) -> u64 {
                     (**self).len()
-                }
-
-                fn granularity(&self) -> Granularity {
-                    (**self).granularity()
-                }
-
-                fn atomic_unit(&self) -> usize {
-                    (**self).atomic_unit()
                 }
 
                 #[inline]
@@ -217,14 +181,24 @@ macro_rules! delegate {
 
                 #[inline]
                 #[track_caller]
-                fn store(&self, at: u64, word: u64, order: Ordering) {
-                    (**self).store(at, word, order);
+                fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error> {
+                    (**self).read(at, into)
+                }
+            }
+
+            impl<M: $bound + Medium + ?Sized> Medium for $pointer {
+                fn granularity(&self) -> Granularity {
+                    (**self).granularity()
+                }
+
+                fn atomic_unit(&self) -> usize {
+                    (**self).atomic_unit()
                 }
 
                 #[inline]
                 #[track_caller]
-                fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error> {
-                    (**self).read(at, into)
+                fn store(&self, at: u64, word: u64, order: Ordering) {
+                    (**self).store(at, word, order);
                 }
 
                 #[inline]
@@ -253,20 +227,8 @@ macro_rules! delegate {
 
                 #[inline]
                 #[track_caller]
-                fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
-                    (**self).persist_copy(parts)
-                }
-
-                #[inline]
-                #[track_caller]
                 fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
                     (**self).copy_unfenced(parts)
-                }
-
-                #[inline]
-                #[track_caller]
-                fn persist(&self, range: Range<u64>) -> Result<(), Self::Error> {
-                    (**self).persist(range)
                 }
             }
         )*

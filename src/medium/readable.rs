@@ -1,10 +1,9 @@
 //! What a medium is to those who only read it.
 
-use super::Medium;
 use core::convert::Infallible;
 use core::sync::atomic::Ordering;
 
-/// A range of bytes that can be read: every [`Medium`], a view of a file that nothing can be stored
+/// A range of bytes that can be read: every [`Medium`](super::Medium), a view of a file that nothing can be stored
 /// through, and plain [`Bytes`].
 ///
 /// Others may write meanwhile: whole words are read, and which ones is theirs to say.
@@ -20,14 +19,14 @@ pub trait Readable: Sync {
         self.len() == 0
     }
 
-    /// Loads the word at `at`, as [`Medium::load`].
+    /// Loads the word at `at`.
     ///
     /// # Panics
     /// If `at` is no multiple of 8 or the word is out of range; if `order` is no order of a load.
     #[track_caller]
     fn load(&self, at: u64, order: Ordering) -> u64;
 
-    /// Copies bytes out, as [`Medium::read`].
+    /// Copies bytes out.
     ///
     /// # Errors
     /// If the medium finds the bytes unreadable.
@@ -36,24 +35,6 @@ pub trait Readable: Sync {
     /// If the range is out of range.
     #[track_caller]
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error>;
-}
-
-impl<M: Medium> Readable for M {
-    type Error = M::Error;
-
-    fn len(&self) -> u64 {
-        Medium::len(self)
-    }
-
-    #[inline]
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        Medium::load(self, at, order)
-    }
-
-    #[inline]
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), M::Error> {
-        Medium::read(self, at, into)
-    }
 }
 
 /// Bytes that nobody writes, as something to read: a copy of a medium, or what a loader handed over.

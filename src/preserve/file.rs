@@ -9,7 +9,7 @@ use super::stamp::Stamp;
 use super::store::{Store, Ways};
 use crate::dax::{DaxFile, DaxView, Error as FileError, ErrorKind};
 use crate::format::tag::Running;
-use crate::medium::Medium;
+use crate::medium::Readable;
 use crate::system::boot;
 use alloc::sync::Arc;
 use core::ops::Range;
@@ -166,7 +166,7 @@ impl Store<DaxFile> {
         let file = Arc::get_mut(&mut self.medium).ok_or(Error::InUse)?;
         file.grow(len)?;
         self.preamble.stamp = Stamp::host(file);
-        let len = Medium::len(file);
+        let len = Readable::len(file);
         self.extend_to(len);
         Ok(())
     }

@@ -15,7 +15,7 @@ use super::store::{Leased, Store, Ways};
 use super::tree::Changes;
 use super::verify::{Progress, Verification, verify};
 use crate::format::tag;
-use crate::medium::Medium;
+use crate::medium::{Medium, Readable};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -250,7 +250,7 @@ impl<'p, M: Medium> Options<'p, M> {
 
     pub(super) fn open_in(mut self, medium: Arc<M>) -> Result<(Store<M>, Opened), Error<M::Error>> {
         let unit = headers::load(&*medium)?.unit;
-        let size = Medium::len(&*medium) / unit * unit;
+        let size = Readable::len(&*medium) / unit * unit;
         let (mut store, mut mended) = Store::take_up(medium, self.ways, size)?;
         let last = store.preamble.stamp;
         let (was_sealed, verdict) =

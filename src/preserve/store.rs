@@ -23,7 +23,8 @@ use core::fmt;
 use core::ops::Range;
 
 /// Asks for the first part of a range that a reader elsewhere holds a lease on.
-pub(super) type Leased<M> = fn(&M, Range<u64>) -> Result<Option<Range<u64>>, <M as Medium>::Error>;
+pub(super) type Leased<M> =
+    fn(&M, Range<u64>) -> Result<Option<Range<u64>>, <M as Readable>::Error>;
 
 /// What a store can do that depends on its medium.
 pub(super) struct Ways<M: Medium> {
@@ -453,7 +454,7 @@ fn leased<'l, M: Medium>(
 mod tests {
     use super::{Leased, Store, Ways};
     use crate::cache::Cache;
-    use crate::medium::{Medium, Memory};
+    use crate::medium::{Medium, Memory, Readable};
     use crate::preserve::Options;
     use crate::skip::skip;
     use alloc::sync::Arc;
@@ -498,7 +499,7 @@ mod tests {
 
         let ways = Ways { leased: theirs, ..Ways::ANY };
         let (mut store, _) =
-            Store::take_up(Arc::new(memory()), ways, Medium::len(&memory())).unwrap();
+            Store::take_up(Arc::new(memory()), ways, Readable::len(&memory())).unwrap();
         let reader = store.reader();
         let lease = reader.lease(ours).unwrap();
         for (name, byte) in ["a", "b", "c", "d"].into_iter().cycle().zip(4..40) {

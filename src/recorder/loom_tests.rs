@@ -26,13 +26,26 @@ fn place(at: u64) -> usize {
     usize::try_from((at - GEOMETRY.shard(0)) / 8).unwrap()
 }
 
-impl Medium for OneSubBuffer {
+impl Readable for OneSubBuffer {
     type Error = Infallible;
 
     fn len(&self) -> u64 {
         GEOMETRY.len().unwrap()
     }
 
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.words[place(at)].load(order)
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
+        for (bytes, word) in into.chunks_exact_mut(8).zip(&self.words[place(at)..]) {
+            bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+        }
+        Ok(())
+    }
+}
+
+impl Medium for OneSubBuffer {
     fn granularity(&self) -> Granularity {
         Granularity::Line(64)
     }
@@ -41,19 +54,8 @@ impl Medium for OneSubBuffer {
         8
     }
 
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.words[place(at)].load(order)
-    }
-
     fn store(&self, at: u64, word: u64, order: Ordering) {
         self.words[place(at)].store(word, order);
-    }
-
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
-        for (bytes, word) in into.chunks_exact_mut(8).zip(&self.words[place(at)..]) {
-            bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
-        }
-        Ok(())
     }
 
     fn write(&self, at: u64, from: &[u8]) {

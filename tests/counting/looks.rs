@@ -22,7 +22,7 @@ impl<'b> Looks<'b> {
     }
 }
 
-impl Readable for &Looks<'_> {
+impl Readable for Looks<'_> {
     type Error = Infallible;
 
     fn len(&self) -> u64 {

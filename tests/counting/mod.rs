@@ -1,6 +1,6 @@
 //! A simulated medium that counts what is done to it, and fails when it is told to.
 
-use cachemaint::medium::{Granularity, Medium};
+use cachemaint::medium::{Granularity, Medium, Readable};
 use cachemaint::sim::SimMedium;
 use core::convert::Infallible;
 use core::fmt;
@@ -53,13 +53,26 @@ impl<M> Counting<M> {
     }
 }
 
-impl<M: Medium<Error = Infallible>> Medium for Counting<M> {
+impl<M: Medium<Error = Infallible>> Readable for Counting<M> {
     type Error = Broken;
 
     fn len(&self) -> u64 {
         self.medium.len()
     }
 
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.looked_at.fetch_add(8, Relaxed);
+        self.medium.load(at, order)
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Broken> {
+        self.looked_at.fetch_add(into.len() as u64, Relaxed);
+        let Ok(()) = self.medium.read(at, into);
+        Ok(())
+    }
+}
+
+impl<M: Medium<Error = Infallible>> Medium for Counting<M> {
     fn granularity(&self) -> Granularity {
         self.medium.granularity()
     }
@@ -68,20 +81,9 @@ impl<M: Medium<Error = Infallible>> Medium for Counting<M> {
         self.medium.atomic_unit()
     }
 
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.looked_at.fetch_add(8, Relaxed);
-        self.medium.load(at, order)
-    }
-
     fn store(&self, at: u64, word: u64, order: Ordering) {
         self.stored.fetch_add(8, Relaxed);
         self.medium.store(at, word, order);
-    }
-
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Broken> {
-        self.looked_at.fetch_add(into.len() as u64, Relaxed);
-        let Ok(()) = self.medium.read(at, into);
-        Ok(())
     }
 
     fn write(&self, at: u64, from: &[u8]) {

@@ -6,7 +6,7 @@
 use crate::own_mount::with_small_tmpfs;
 use crate::skip::skip;
 use cachemaint::dax::{DaxView, Error, ErrorKind, Options};
-use cachemaint::medium::Medium;
+use cachemaint::medium::{Medium, Readable};
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering;
 use std::fs;
@@ -96,7 +96,7 @@ fn no_fault_is_left_for_later() {
     assert_eq!(least(opened), 0);
     let grown = || {
         let mut file = options().populate().open(&path).unwrap();
-        file.grow(Medium::len(&file) + LEN).unwrap();
+        file.grow(Readable::len(&file) + LEN).unwrap();
         faults_of(&file, |at| file.store(at, 3, Ordering::Relaxed))
     };
     assert_eq!(least(grown), 0, "also when grown");

@@ -6,7 +6,7 @@
 
 use crate::own_mount::with_small_tmpfs;
 use cachemaint::dax::{DaxFile, ErrorKind, Lock, Options};
-use cachemaint::medium::Medium;
+use cachemaint::medium::{Medium, Readable};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ fn options() -> Options {
 
 /// The bytes, by loads from the mapping.
 fn mapped(file: &DaxFile) -> Vec<u8> {
-    let mut bytes = vec![1; usize::try_from(Medium::len(file)).unwrap()];
+    let mut bytes = vec![1; usize::try_from(Readable::len(file)).unwrap()];
     file.read(0, &mut bytes).unwrap();
     bytes
 }
@@ -45,7 +45,7 @@ fn what_grows_keeps_its_bytes_and_gets_zeros() {
     file.write(LEN - 4, b"last");
     for new in [LEN + 1, 3 * LEN, 5 << 20] {
         file.grow(new).unwrap();
-        assert_eq!((Medium::len(&file), len(&path)), (new, new));
+        assert_eq!((Readable::len(&file), len(&path)), (new, new));
         let bytes = mapped(&file);
         assert_eq!((&bytes[..5], &bytes[SIZE - 4..SIZE]), (&b"first"[..], &b"last"[..]));
         assert!(bytes[SIZE..].iter().all(|byte| *byte == 0));
@@ -54,7 +54,7 @@ fn what_grows_keeps_its_bytes_and_gets_zeros() {
     let before = mapped(&file);
     drop(file);
     assert!(fs::read(&path).unwrap() == before);
-    assert_eq!(Medium::len(&options().open(&path).unwrap()), 5 << 20);
+    assert_eq!(Readable::len(&options().open(&path).unwrap()), 5 << 20);
 }
 
 /// Zeros are written, so that a store to them needs no block from the file system.
@@ -91,7 +91,7 @@ fn what_shrinks_keeps_the_rest() {
     file.persist(0..LEN).unwrap();
     for new in [5005, 100] {
         file.shrink(new).unwrap();
-        assert_eq!((Medium::len(&file), len(&path)), (new, new));
+        assert_eq!((Readable::len(&file), len(&path)), (new, new));
         assert_eq!(mapped(&file), fs::read(&path).unwrap());
     }
     assert_eq!(&mapped(&file)[..6], b"first\0");
@@ -144,7 +144,7 @@ fn lengths_that_make_no_sense_are_refused() {
     assert!(text.contains("has 65536 bytes mapped, and 65537 are more"), "{text}");
     assert!(refused(file.shrink(0).unwrap_err()).contains("a length of 0 bytes"));
     assert!(refused(file.grow(u64::MAX).unwrap_err()).contains("largest file"));
-    assert_eq!((Medium::len(&file), len(&path)), (LEN, LEN));
+    assert_eq!((Readable::len(&file), len(&path)), (LEN, LEN));
 
     let mut file = {
         drop(file);
@@ -172,7 +172,7 @@ fn who_shares_the_lock_does_not_change_the_length() {
         let error = result.unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::SharedLock), "{error}");
     }
-    assert_eq!((Medium::len(&file), len(&path)), (LEN, LEN));
+    assert_eq!((Readable::len(&file), len(&path)), (LEN, LEN));
 
     // To take up what another has made longer is no change.
     let mut other = fs::OpenOptions::new().append(true).open(&path).unwrap();
@@ -195,7 +195,7 @@ fn a_full_file_system_leaves_the_file_as_it_was() {
         file.write(0, b"as it was");
         let error = file.grow(2 << 20).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::NoSpace { .. }), "{error}");
-        assert_eq!((Medium::len(&file), len(&path)), (LEN, LEN));
+        assert_eq!((Readable::len(&file), len(&path)), (LEN, LEN));
         assert_eq!(&mapped(&file)[..10], b"as it was\0");
         // The room it has taken in vain is free again.
         file.grow(900 << 10).unwrap();

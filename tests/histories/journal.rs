@@ -3,7 +3,7 @@
 use super::payload::{Ending, bytes};
 use crate::assert_safe;
 use cachemaint::journal::{Error, Group, Journal, Options, Pending, Recovered, Reservation};
-use cachemaint::medium::Medium;
+use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::{Life, SimMedium, Structure, Violation};
 use core::fmt;
 use core::sync::atomic::Ordering::Relaxed;

@@ -2,7 +2,7 @@
 
 use super::payload::{Ending, bytes};
 use crate::assert_safe;
-use cachemaint::medium::{Medium, Readable};
+use cachemaint::medium::Readable;
 use cachemaint::preserve::{Error, Lease, Options, Part, Reader, Store, Transaction, Verify};
 use cachemaint::sim::{Life, SimMedium, Structure, Violation};
 use core::cell::RefCell;
@@ -339,7 +339,7 @@ impl<R: Readable<Error = Infallible>> Leases<'_, R> {
         let own = self.held.iter().map(|(lease, bytes)| (lease.range(), Rc::clone(bytes)));
         for (range, kept) in own.chain(life.model().elsewhere) {
             let mut found = vec![0; kept.len()];
-            Medium::read(life.medium(), range.start, &mut found)?;
+            Readable::read(life.medium(), range.start, &mut found)?;
             Violation::unless(found == *kept, || format!("{range:?} has changed under a lease"))?;
         }
         Ok(())

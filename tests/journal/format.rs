@@ -2,7 +2,7 @@
 
 use crate::life::{options, records};
 use cachemaint::journal::{Error, Reader};
-use cachemaint::medium::{Bytes, Medium};
+use cachemaint::medium::{Bytes, Medium, Readable};
 use cachemaint::sim::{Model, SimMedium, Simulation};
 use core::sync::atomic::Ordering::Relaxed;
 

@@ -2,7 +2,7 @@
 
 use crate::life::records;
 use cachemaint::journal::{Error, Journal, Options, Position, Reader, Salvaged};
-use cachemaint::medium::{self, Medium};
+use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::{Model, SimMedium, Simulation};
 use core::mem::ManuallyDrop;
 use core::sync::atomic::AtomicU32;
@@ -317,19 +317,19 @@ struct Hooked<'m, F> {
     behind: F,
 }
 
-impl<F: Fn(u64, &mut [u8]) + Sync> medium::Readable for &Hooked<'_, F> {
-    type Error = <SimMedium as medium::Readable>::Error;
+impl<F: Fn(u64, &mut [u8]) + Sync> Readable for Hooked<'_, F> {
+    type Error = <SimMedium as Readable>::Error;
 
     fn len(&self) -> u64 {
-        medium::Readable::len(self.medium)
+        Readable::len(self.medium)
     }
 
     fn load(&self, at: u64, order: Ordering) -> u64 {
-        medium::Readable::load(self.medium, at, order)
+        Readable::load(self.medium, at, order)
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error> {
-        medium::Readable::read(self.medium, at, into)?;
+        Readable::read(self.medium, at, into)?;
         (self.behind)(at, into);
         Ok(())
     }

@@ -3,7 +3,7 @@
 use crate::counting::Counting;
 use crate::looks::Looks;
 use cachemaint::journal::{Options, Reader, Salvaged};
-use cachemaint::medium::Medium;
+use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::{Model, Simulation};
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -23,7 +23,7 @@ fn crafted() -> Vec<u8> {
         journal.append(&[number; 100]).unwrap();
     }
     let end = journal.end().get() as usize;
-    Medium::read(&medium, 0, &mut image).unwrap();
+    Readable::read(&medium, 0, &mut image).unwrap();
     for position in (end..SEGMENTS * SEGMENT - 16).step_by(8) {
         let left = SEGMENT - position % SEGMENT;
         let word = left.saturating_sub(16) as u64 | 1 << 24 | (position as u64 / 8) << 48;

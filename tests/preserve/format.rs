@@ -3,7 +3,7 @@
 
 use crate::life::{DATA, options};
 use crate::seal::seal_header;
-use cachemaint::medium::{Bytes, Medium};
+use cachemaint::medium::{Bytes, Medium, Readable};
 use cachemaint::preserve::{Attributes, Error, Origin, Part, Snapshot};
 use cachemaint::report::Backing;
 use cachemaint::sim::{Model, SimMedium, Simulation};

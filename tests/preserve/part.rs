@@ -1,6 +1,6 @@
 //! The beginning of a medium, as a file has it before it grows.
 
-use cachemaint::medium::{Granularity, Medium};
+use cachemaint::medium::{Granularity, Medium, Readable};
 use cachemaint::sim::SimMedium;
 use core::convert::Infallible;
 use core::ops::Range;
@@ -13,13 +13,24 @@ pub(crate) struct Part<'m> {
     pub(crate) len: u64,
 }
 
-impl Medium for Part<'_> {
+impl Readable for Part<'_> {
     type Error = Infallible;
 
     fn len(&self) -> u64 {
         self.len
     }
 
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.medium.load(at, order)
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
+        assert!(at + into.len() as u64 <= self.len, "behind the end");
+        self.medium.read(at, into)
+    }
+}
+
+impl Medium for Part<'_> {
     fn granularity(&self) -> Granularity {
         self.medium.granularity()
     }
@@ -28,17 +39,8 @@ impl Medium for Part<'_> {
         self.medium.atomic_unit()
     }
 
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.medium.load(at, order)
-    }
-
     fn store(&self, at: u64, word: u64, order: Ordering) {
         self.medium.store(at, word, order);
-    }
-
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
-        assert!(at + into.len() as u64 <= self.len, "behind the end");
-        self.medium.read(at, into)
     }
 
     fn write(&self, at: u64, from: &[u8]) {

@@ -1,6 +1,6 @@
 //! A medium of ordinary memory, whose bytes can be taken while a store is in it.
 
-use cachemaint::medium::{Granularity, Medium};
+use cachemaint::medium::{Granularity, Medium, Readable};
 use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
@@ -22,19 +22,11 @@ impl Plain {
     }
 }
 
-impl Medium for Plain {
+impl Readable for Plain {
     type Error = Infallible;
 
     fn len(&self) -> u64 {
         self.0.lock().unwrap().len() as u64
-    }
-
-    fn granularity(&self) -> Granularity {
-        Granularity::Line(64)
-    }
-
-    fn atomic_unit(&self) -> usize {
-        8
     }
 
     fn load(&self, at: u64, _order: Ordering) -> u64 {
@@ -43,13 +35,23 @@ impl Medium for Plain {
         u64::from_le_bytes(word)
     }
 
-    fn store(&self, at: u64, word: u64, _order: Ordering) {
-        self.write(at, &word.to_le_bytes());
-    }
-
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
         into.copy_from_slice(&self.0.lock().unwrap()[at as usize..][..into.len()]);
         Ok(())
+    }
+}
+
+impl Medium for Plain {
+    fn granularity(&self) -> Granularity {
+        Granularity::Line(64)
+    }
+
+    fn atomic_unit(&self) -> usize {
+        8
+    }
+
+    fn store(&self, at: u64, word: u64, _order: Ordering) {
+        self.write(at, &word.to_le_bytes());
     }
 
     fn write(&self, at: u64, from: &[u8]) {
@@ -57,7 +59,7 @@ impl Medium for Plain {
     }
 
     fn writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
-        assert!(range.start <= range.end && range.end <= Medium::len(self));
+        assert!(range.start <= range.end && range.end <= Readable::len(self));
         Ok(())
     }
 

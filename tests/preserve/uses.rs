@@ -2,7 +2,7 @@
 
 use crate::counting::{Broken, Counting};
 use crate::life::{BYTES, Blobs, DATA, blobs, later, options, stamp};
-use cachemaint::medium::{Granularity, Medium};
+use cachemaint::medium::{Granularity, Medium, Readable};
 use cachemaint::preserve::{Attributes, Error, Options, Origin, Reader, Store, Verify};
 use cachemaint::sim::{Model, SimMedium, Simulation};
 use core::sync::atomic::Ordering::Relaxed;

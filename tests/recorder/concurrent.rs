@@ -169,7 +169,7 @@ fn shards_are_merged_by_time() {
 /// The medium runs a handler in the middle of an event, as a signal would.
 #[test]
 fn an_event_within_an_event_is_counted_and_harms_nothing() {
-    use cachemaint::medium::{Granularity, Medium};
+    use cachemaint::medium::{Granularity, Medium, Readable};
     use core::cell::RefCell;
     use core::ops::Range;
 
@@ -177,36 +177,48 @@ fn an_event_within_an_event_is_counted_and_harms_nothing() {
         static HANDLER: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
     }
     struct Interrupting(Plain);
-    impl Medium for Interrupting {
+    impl Readable for Interrupting {
         type Error = core::convert::Infallible;
+
         fn len(&self) -> u64 {
             self.0.len()
         }
-        fn granularity(&self) -> Granularity {
-            self.0.granularity()
-        }
-        fn atomic_unit(&self) -> usize {
-            8
-        }
+
         fn load(&self, at: u64, order: Ordering) -> u64 {
             self.0.load(at, order)
         }
-        fn store(&self, at: u64, word: u64, order: Ordering) {
-            self.0.store(at, word, order);
-        }
+
         fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error> {
             self.0.read(at, into)
         }
+    }
+
+    impl Medium for Interrupting {
+        fn granularity(&self) -> Granularity {
+            self.0.granularity()
+        }
+
+        fn atomic_unit(&self) -> usize {
+            8
+        }
+
+        fn store(&self, at: u64, word: u64, order: Ordering) {
+            self.0.store(at, word, order);
+        }
+
         fn write(&self, at: u64, from: &[u8]) {
             if let Some(handler) = HANDLER.take() {
                 handler();
             }
             self.0.write(at, from);
         }
+
         fn writeback(&self, range: Range<u64>) -> Result<(), Self::Error> {
             self.0.writeback(range)
         }
+
         fn fence(&self) {}
+
         fn order_observed(&self) {}
     }
 

@@ -2,7 +2,7 @@
 
 use super::plain::{Plain, clock, options, shown};
 use cachemaint::medium::Bytes;
-use cachemaint::medium::Medium;
+use cachemaint::medium::{Medium, Readable};
 use cachemaint::recorder::SkippedKind::Damaged;
 use cachemaint::recorder::{Clock, Error, Found, Mode, Options, Reader};
 

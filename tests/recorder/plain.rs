@@ -20,28 +20,15 @@ impl Plain {
     }
 }
 
-impl Medium for Plain {
+impl Readable for Plain {
     type Error = Infallible;
 
     fn len(&self) -> u64 {
         self.0.len() as u64 * 8
     }
 
-    fn granularity(&self) -> Granularity {
-        Granularity::Line(64)
-    }
-
-    fn atomic_unit(&self) -> usize {
-        8
-    }
-
     fn load(&self, at: u64, order: Ordering) -> u64 {
         self.0[at as usize / 8].load(order)
-    }
-
-    fn store(&self, at: u64, word: u64, order: Ordering) {
-        assert!(at.is_multiple_of(8));
-        self.0[at as usize / 8].store(word, order);
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
@@ -50,6 +37,21 @@ impl Medium for Plain {
             bytes.copy_from_slice(&word.load(Relaxed).to_le_bytes());
         }
         Ok(())
+    }
+}
+
+impl Medium for Plain {
+    fn granularity(&self) -> Granularity {
+        Granularity::Line(64)
+    }
+
+    fn atomic_unit(&self) -> usize {
+        8
+    }
+
+    fn store(&self, at: u64, word: u64, order: Ordering) {
+        assert!(at.is_multiple_of(8));
+        self.0[at as usize / 8].store(word, order);
     }
 
     fn write(&self, at: u64, from: &[u8]) {
@@ -60,7 +62,7 @@ impl Medium for Plain {
     }
 
     fn writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
-        assert!(range.end <= Medium::len(self));
+        assert!(range.end <= Readable::len(self));
         Ok(())
     }
 

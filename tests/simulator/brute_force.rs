@@ -1,7 +1,7 @@
 //! What the simulator explores against every state there is, on random small programs.
 
 use super::naive::{Do, Kind, LINE, Memory, Naive, Program};
-use cachemaint::medium::Medium;
+use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::{Machine, Model, SimMedium, Simulation};
 use core::cell::RefCell;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};

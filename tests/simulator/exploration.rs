@@ -1,6 +1,6 @@
 //! What an exploration says of itself: how much it covered, and what was done for nothing.
 
-use cachemaint::medium::{Granularity, Medium};
+use cachemaint::medium::{Granularity, Medium, Readable};
 use cachemaint::report::Event;
 use cachemaint::sim::mutation::{Mutation, Setting, Weakening};
 use cachemaint::sim::waste::Kind;

@@ -5,7 +5,7 @@
 #[path = "../../examples/hash_table/table.rs"]
 mod table;
 
-use cachemaint::medium::Medium;
+use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::mutation::{Mutation, Setting};
 use cachemaint::sim::waste::Kind;
 use cachemaint::sim::{

@@ -1,6 +1,6 @@
 //! Generated histories: they find mistakes that take several lives, and report the shortest.
 
-use cachemaint::medium::Medium;
+use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::{
     Histories, Life, Model, Searched, SimMedium, Simulation, Structure, Violation, ViolationKind,
 };

@@ -1,6 +1,6 @@
 //! Workloads of several threads: which orders are tried, and what is found in them.
 
-use cachemaint::medium::Medium;
+use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::{Model, SimMedium, Simulation, Violation, ViolationKind, sync};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU64};

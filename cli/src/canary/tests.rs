@@ -3,7 +3,7 @@
 use super::format::{HEADER, Header, LEN, PERSISTED, STORED, compare};
 use super::{Canary, Found, NAME, StartedBy, examine, find, lay, plant};
 use cachemaint::Cache;
-use cachemaint::medium::{Granularity, Medium, Memory};
+use cachemaint::medium::{Granularity, Medium, Memory, Readable};
 use cachemaint::sim::mutation::{Mutation, Setting};
 use cachemaint::sim::{Effort, Exploration, Model, Simulation, Violation};
 use core::convert::Infallible;
@@ -34,13 +34,23 @@ struct Watched<'a> {
     writebacks: Mutex<Vec<Range<u64>>>,
 }
 
-impl Medium for Watched<'_> {
+impl Readable for Watched<'_> {
     type Error = Infallible;
 
     fn len(&self) -> u64 {
         self.memory.len()
     }
 
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.memory.load(at, order)
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
+        self.memory.read(at, into)
+    }
+}
+
+impl Medium for Watched<'_> {
     fn granularity(&self) -> Granularity {
         self.memory.granularity()
     }
@@ -49,16 +59,8 @@ impl Medium for Watched<'_> {
         self.memory.atomic_unit()
     }
 
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.memory.load(at, order)
-    }
-
     fn store(&self, at: u64, word: u64, order: Ordering) {
         self.memory.store(at, word, order);
-    }
-
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
-        self.memory.read(at, into)
     }
 
     fn write(&self, at: u64, from: &[u8]) {

@@ -9,7 +9,7 @@ mod work;
 use crate::image::Image;
 use arbitrary::Arbitrary;
 use cachemaint::journal::Reader;
-use cachemaint::medium::{Bytes, Medium as _};
+use cachemaint::medium::{Bytes, Medium as _, Readable as _};
 use claims::{Deed, Harm, LOG, Shape, live};
 use forge::Edit;
 

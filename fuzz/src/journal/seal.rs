@@ -2,7 +2,7 @@
 
 use super::claims::LOG;
 use crate::image::Image;
-use cachemaint::medium::Medium as _;
+use cachemaint::medium::{Medium as _, Readable as _};
 use core::sync::atomic::Ordering::Relaxed;
 use twox_hash::XxHash3_64;
 

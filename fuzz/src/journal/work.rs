@@ -29,5 +29,5 @@ pub(super) fn is_bounded(medium: &Image, shape: Shape) {
 }
 
 fn medium_len(medium: &Image) -> usize {
-    cachemaint::medium::Medium::len(medium) as usize
+    cachemaint::medium::Readable::len(medium) as usize
 }

@@ -2,7 +2,7 @@
 
 use super::claims::options;
 use crate::image::Image;
-use cachemaint::medium::Medium as _;
+use cachemaint::medium::Readable as _;
 use cachemaint::preserve::{Reader, Snapshot, Verify};
 
 /// Bytes of headers and of the history, which are looked at some times.

@@ -5,7 +5,7 @@ use super::{Harm, seal};
 use crate::image::Image;
 use crate::value::{Length, Value};
 use arbitrary::Arbitrary;
-use cachemaint::medium::Medium as _;
+use cachemaint::medium::{Medium as _, Readable as _};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// A change of a recording.

@@ -1,7 +1,7 @@
 //! The work of reading, by the documentation of `recorder::Reader`: 150 looks at each byte at most.
 
 use crate::image::Image;
-use cachemaint::medium::Medium as _;
+use cachemaint::medium::Readable as _;
 use cachemaint::recorder::Reader;
 
 const LOOKS: u64 = 150;

@@ -51,7 +51,7 @@ impl<N> fmt::Debug for Notes<'_, N> {
 /// A simulation of crashes under a [`Model`].
 ///
 /// ```
-/// use cachemaint::medium::Medium;
+/// use cachemaint::medium::{Medium, Readable};
 /// use cachemaint::sim::{Model, SimMedium, Simulation, Violation};
 /// use core::sync::atomic::Ordering::Relaxed;
 ///

@@ -571,7 +571,7 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::medium::Medium;
+    use crate::medium::{Medium, Readable};
     use crate::sim::{Failure, Model, SimMedium, Simulation, Violation};
     use alloc::string::{String, ToString};
     use alloc::vec::Vec;

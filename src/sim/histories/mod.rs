@@ -21,7 +21,7 @@ use search::Search;
 /// A structure under test: its operations, a model of what it promises, and the code of one life.
 ///
 /// ```
-/// use cachemaint::medium::Medium;
+/// use cachemaint::medium::{Medium, Readable};
 /// use cachemaint::sim::{Histories, Life, Model, Simulation, Structure, Violation};
 /// use core::sync::atomic::Ordering::Relaxed;
 ///

@@ -5,7 +5,7 @@ pub(crate) mod mortal;
 pub(crate) mod schedule;
 pub(crate) mod watch;
 
-use crate::medium::{Granularity, Medium, out_of_range};
+use crate::medium::{Granularity, Medium, Readable, out_of_range};
 use crate::sim::crash::choices::Choices;
 use crate::sim::crash::image::Image;
 use crate::sim::machine::history::{History, What};
@@ -382,19 +382,11 @@ fn parts(at: u64, len: usize) -> impl Iterator<Item = (u64, Range<usize>)> {
     })
 }
 
-impl Medium for SimMedium {
+impl Readable for SimMedium {
     type Error = Infallible;
 
     fn len(&self) -> u64 {
         self.bytes
-    }
-
-    fn granularity(&self) -> Granularity {
-        self.model.granularity
-    }
-
-    fn atomic_unit(&self) -> usize {
-        WORD as usize
     }
 
     #[track_caller]
@@ -406,18 +398,6 @@ impl Medium for SimMedium {
         );
         let order = self.watch.load(order, Location::caller());
         self.begin().load(at, u64::MAX, order)
-    }
-
-    #[track_caller]
-    fn store(&self, at: u64, word: u64, order: Ordering) {
-        self.check_word(at);
-        assert!(
-            matches!(order, Ordering::Relaxed | Ordering::Release | Ordering::SeqCst),
-            "no order of a store"
-        );
-        let place = Location::caller();
-        let releases = self.watch.store(order, place) != Ordering::Relaxed;
-        self.begin().store(&[(at, word)], Store::Ordinary { releases }, place);
     }
 
     #[track_caller]
@@ -434,6 +414,28 @@ impl Medium for SimMedium {
             }
         }
         Ok(())
+    }
+}
+
+impl Medium for SimMedium {
+    fn granularity(&self) -> Granularity {
+        self.model.granularity
+    }
+
+    fn atomic_unit(&self) -> usize {
+        WORD as usize
+    }
+
+    #[track_caller]
+    fn store(&self, at: u64, word: u64, order: Ordering) {
+        self.check_word(at);
+        assert!(
+            matches!(order, Ordering::Relaxed | Ordering::Release | Ordering::SeqCst),
+            "no order of a store"
+        );
+        let place = Location::caller();
+        let releases = self.watch.store(order, place) != Ordering::Relaxed;
+        self.begin().store(&[(at, word)], Store::Ordinary { releases }, place);
     }
 
     #[track_caller]
@@ -469,13 +471,6 @@ impl Medium for SimMedium {
         if self.watch.fences(place) {
             self.begin().order_observed(place);
         }
-    }
-
-    #[track_caller]
-    fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
-        self.copy_unfenced(parts)?;
-        self.fence();
-        Ok(())
     }
 
     #[track_caller]

@@ -4,7 +4,7 @@
 //! builds on them and the power then fails, they are gone and what was built is not. A workload tests that
 //! by dying in the middle of an operation, opening the structure again on the same medium, and going on.
 
-use crate::medium::{Granularity, Medium};
+use crate::medium::{Granularity, Medium, Readable};
 use crate::sim::medium::SimMedium;
 use core::fmt;
 use core::ops::Range;
@@ -53,13 +53,26 @@ impl<'m> Mortal<'m> {
     }
 }
 
-impl Medium for Mortal<'_> {
+impl Readable for Mortal<'_> {
     type Error = Killed;
 
     fn len(&self) -> u64 {
         self.medium.len()
     }
 
+    #[track_caller]
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.medium.load(at, order)
+    }
+
+    #[track_caller]
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Killed> {
+        let Ok(()) = self.medium.read(at, into);
+        Ok(())
+    }
+}
+
+impl Medium for Mortal<'_> {
     fn granularity(&self) -> Granularity {
         self.medium.granularity()
     }
@@ -69,21 +82,10 @@ impl Medium for Mortal<'_> {
     }
 
     #[track_caller]
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.medium.load(at, order)
-    }
-
-    #[track_caller]
     fn store(&self, at: u64, word: u64, order: Ordering) {
         if self.lives() {
             self.medium.store(at, word, order);
         }
-    }
-
-    #[track_caller]
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Killed> {
-        let Ok(()) = self.medium.read(at, into);
-        Ok(())
     }
 
     #[track_caller]

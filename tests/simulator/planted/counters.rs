@@ -1,7 +1,7 @@
 //! Two counters, of which the second never is ahead of the first.
 
 use super::{EACH, Source, assert_found, assert_safe};
-use cachemaint::medium::{Granularity, Medium};
+use cachemaint::medium::{Granularity, Medium, Readable};
 use cachemaint::report::Event;
 use cachemaint::sim::ViolationKind::{Broken, Lost};
 use cachemaint::sim::{Exploration, Model, Notes, SimMedium, Simulation, Violation};

@@ -3,7 +3,7 @@
 //! Lines and columns of the source are replaced by letters. Each has two digits as long as the operations
 //! stay within the first hundred lines of this file.
 
-use cachemaint::medium::Medium;
+use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::{Failure, Model, Notes, SimMedium, Simulation, Violation, ViolationKind};
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;

@@ -2,7 +2,7 @@
 //! persistent, so that the log is a prefix after a crash. Who comes when is known in ordinary memory only.
 
 use super::{EACH, Source, assert_found, assert_safe};
-use cachemaint::medium::Medium;
+use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::ViolationKind::Lost;
 use cachemaint::sim::mutation::{Mutation, Setting};
 use cachemaint::sim::{Exploration, Model, Notes, SimMedium, Simulation, Violation};

@@ -1,7 +1,7 @@
 //! One thread stores, another one tells the outside world.
 
 use super::{EACH, Source, assert_found, assert_safe};
-use cachemaint::medium::Medium;
+use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::ViolationKind::Lost;
 use cachemaint::sim::{Exploration, Model, Notes, SimMedium, Simulation, Violation, sync};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};

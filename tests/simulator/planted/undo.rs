@@ -1,7 +1,7 @@
 //! Two accounts, and a log of what they were: recovery undoes a transfer that has not ended.
 
 use super::{EACH, Source, assert_found, assert_safe};
-use cachemaint::medium::Medium;
+use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::ViolationKind::Broken;
 use cachemaint::sim::{Exploration, Failure, Model, Notes, SimMedium, Simulation, Violation};
 use core::sync::atomic::Ordering::Relaxed;

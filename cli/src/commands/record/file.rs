@@ -2,7 +2,7 @@
 
 use crate::faults;
 use cachemaint::dax::{DaxFile, Error};
-use cachemaint::medium::{Granularity, Medium};
+use cachemaint::medium::{Granularity, Medium, Readable};
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
@@ -60,13 +60,23 @@ impl Guarded {
     }
 }
 
-impl Medium for Guarded {
+impl Readable for Guarded {
     type Error = Error;
 
     fn len(&self) -> u64 {
-        Medium::len(&self.file)
+        Readable::len(&self.file)
     }
 
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.guarded_or_noted(|file| Readable::load(file, at, order))
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
+        self.guarded(|file| Readable::read(file, at, into))?
+    }
+}
+
+impl Medium for Guarded {
     fn granularity(&self) -> Granularity {
         self.file.granularity()
     }
@@ -75,16 +85,8 @@ impl Medium for Guarded {
         self.file.atomic_unit()
     }
 
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.guarded_or_noted(|file| Medium::load(file, at, order))
-    }
-
     fn store(&self, at: u64, word: u64, order: Ordering) {
         self.guarded_or_noted(|file| file.store(at, word, order));
-    }
-
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
-        self.guarded(|file| Medium::read(file, at, into))?
     }
 
     fn write(&self, at: u64, from: &[u8]) {

@@ -136,7 +136,7 @@ mod tests {
     use crate::dax::system::{Host, Mapper, Plan, extents};
     use crate::dax::{DaxFile, Error, ErrorKind, Guarantee, Lock, Options, Writeback};
     use crate::killed::at_each_system_call;
-    use crate::medium::{Granularity, Medium};
+    use crate::medium::{Granularity, Readable};
     use crate::skip::skip;
     use alloc::string::ToString;
     use alloc::vec;
@@ -246,7 +246,7 @@ mod tests {
             || open(&path)?.grow_on::<ByLines>(NEW),
             |is_finished| {
                 let mut file = open(&path).unwrap();
-                let len = Medium::len(&file);
+                let len = Readable::len(&file);
                 left[usize::from(len == NEW)] += 1;
                 assert!(len == NEW || len == BLOCK && !is_finished, "{len}");
                 assert!(is_written(file.file(), 0..len));

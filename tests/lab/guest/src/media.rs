@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, bail};
 use cachemaint::dax::{DaxFile, Error, ErrorKind, FaultGuard, Options};
-use cachemaint::medium::Medium;
+use cachemaint::medium::Readable;
 use rustix::fs::FallocateFlags;
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use serde_json::{Value, json};

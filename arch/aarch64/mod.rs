@@ -41,6 +41,19 @@ pub mod ops;
 #[cfg(all(feature = "privileged", target_arch = "aarch64", not(any(loom, miri))))]
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod privileged;
+#[cfg(all(
+    target_arch = "aarch64",
+    any(
+        target_os = "linux",
+        target_os = "freebsd",
+        target_os = "netbsd",
+        target_os = "openbsd",
+        feature = "privileged"
+    ),
+    not(any(loom, miri))
+))]
+#[expect(unsafe_code, reason = "registers are read in assembly")]
+pub mod registers;
 #[cfg(any(feature = "privileged", test))]
 pub mod set_way;
 

@@ -49,6 +49,9 @@ pub mod ops;
 ))]
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod privileged;
+#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
+#[expect(unsafe_code, reason = "registers are read in assembly")]
+pub mod registers;
 
 use super::{
     Architecture, DataCache, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported,

@@ -9,6 +9,8 @@ use super::{
     Confidential, Cpu, Hypervisor, HypervisorKind, Identity, Isolation, Line, Signatures, Text,
     guest,
 };
+#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
+use crate::arch::x86::registers;
 use crate::arch::x86::{ARCHITECTURE, CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB};
 use crate::arch::{Facts, Missing, Point, Unsupported};
 use raw_cpuid::{CpuId, CpuIdReader, CpuIdResult, ExtendedFeatures, FeatureInfo};
@@ -58,29 +60,13 @@ pub(crate) fn here() -> Cpu {
 /// Whether this is kernel code.
 #[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
 pub(super) fn in_ring_0() -> bool {
-    privilege_level(code_segment()) == 0
+    privilege_level(registers::code_segment()) == 0
 }
 
 /// The ring in which code with this selector in CS runs (Intel SDM vol. 3A, "Privilege Levels"). A kernel
 /// that Xen paravirtualises is in ring 1 or 3.
 const fn privilege_level(code_segment: u16) -> u16 {
     code_segment & 3
-}
-
-/// CS, which code of every ring may read.
-#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
-#[expect(unsafe_code, reason = "a register is read")]
-fn code_segment() -> u16 {
-    let selector;
-    // SAFETY: reading a selector needs no privilege and has no effect.
-    unsafe {
-        core::arch::asm!(
-            "mov {:x}, cs",
-            out(reg) selector,
-            options(nomem, nostack, preserves_flags),
-        );
-    };
-    selector
 }
 
 /// Only what a choice needs: a virtual machine is left for every CPUID.

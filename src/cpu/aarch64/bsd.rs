@@ -9,23 +9,32 @@
 //!
 //! This was compiled; it has not been run on these systems.
 
-use super::registers;
 use super::words::Words;
+use crate::arch::aarch64::registers;
 
 /// FreeBSD `sys/arm64/include/elf.h`: MRS of ID registers works at EL0.
 const HWCAP_CPUID: u64 = 1 << 11;
 
 /// What is read on the CPU this program runs on.
+#[expect(unsafe_code, reason = "a register is read")]
 pub(super) fn words() -> Words {
     let [hwcap, hwcap2] = capabilities();
     Words {
-        ctr_el0: registers::ctr_el0(),
+        // SAFETY: the three systems let EL0 read it (1).
+        ctr_el0: unsafe { registers::ctr_el0() },
         hwcap,
         hwcap2,
-        midr_el1: (hwcap & HWCAP_CPUID != 0).then(registers::midr_el1),
+        midr_el1: midr_el1(hwcap),
         replaces_cleans: false,
         refusal: None,
     }
+}
+
+/// `MIDR_EL1`, if the kernel answers reads of it.
+#[expect(unsafe_code, reason = "a register is read")]
+fn midr_el1(hwcap: u64) -> Option<u64> {
+    // SAFETY: the kernel says that it answers (1).
+    (hwcap & HWCAP_CPUID != 0).then(|| unsafe { registers::midr_el1() })
 }
 
 cfg_if::cfg_if! {

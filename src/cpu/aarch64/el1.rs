@@ -1,9 +1,9 @@
 //! At EL1, from ID registers.
 
-#[cfg(target_arch = "aarch64")]
-use super::registers;
 use super::words::{Words, read as read_words};
 use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP};
+#[cfg(target_arch = "aarch64")]
+use crate::arch::aarch64::registers;
 use crate::cpu::Cpu;
 use crate::cpu::reading::shown;
 
@@ -34,10 +34,12 @@ pub(crate) fn read(registers: IdRegisters) -> Cpu {
 #[expect(unsafe_code, reason = "the caller vouches for the exception level")]
 pub(crate) unsafe fn here_privileged() -> Cpu {
     read(IdRegisters {
-        ctr_el0: registers::ctr_el0(),
+        // SAFETY: (1) is the caller's duty.
+        ctr_el0: unsafe { registers::ctr_el0() },
         // SAFETY: (1) is the caller's duty.
         id_aa64isar1_el1: unsafe { registers::id_aa64isar1_el1() },
-        midr_el1: registers::midr_el1(),
+        // SAFETY: (1) is the caller's duty.
+        midr_el1: unsafe { registers::midr_el1() },
     })
 }
 

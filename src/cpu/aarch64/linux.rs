@@ -5,23 +5,32 @@
 //! CPUs have DC CVAP (`arch/arm64/kernel/cpufeature.c`). A clean by a CPU that must not do one is trapped
 //! and replaced (`arch/arm64/kernel/traps.c`, `user_cache_maint_handler`).
 
-use super::registers;
 use super::words::Words;
+use crate::arch::aarch64::registers;
 
 /// Linux `arch/arm64/include/uapi/asm/hwcap.h`: MRS of ID registers works at EL0.
 const HWCAP_CPUID: u64 = 1 << 11;
 
 /// What is read on the CPU this program runs on.
+#[expect(unsafe_code, reason = "a register is read")]
 pub(super) fn words() -> Words {
     let (hwcap, hwcap2) = (auxv(libc::AT_HWCAP), auxv(libc::AT_HWCAP2));
     Words {
-        ctr_el0: registers::ctr_el0(),
+        // SAFETY: Linux lets EL0 read it, or traps the read and answers (1).
+        ctr_el0: unsafe { registers::ctr_el0() },
         hwcap,
         hwcap2,
-        midr_el1: (hwcap & HWCAP_CPUID != 0).then(registers::midr_el1),
+        midr_el1: midr_el1(hwcap),
         replaces_cleans: true,
         refusal: None,
     }
+}
+
+/// `MIDR_EL1`, if the kernel answers reads of it.
+#[expect(unsafe_code, reason = "a register is read")]
+fn midr_el1(hwcap: u64) -> Option<u64> {
+    // SAFETY: the kernel says that it answers (1).
+    (hwcap & HWCAP_CPUID != 0).then(|| unsafe { registers::midr_el1() })
 }
 
 #[expect(unsafe_code, reason = "the auxiliary vector is read through libc")]

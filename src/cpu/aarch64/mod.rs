@@ -10,18 +10,6 @@
 
 #[cfg(any(feature = "privileged", test))]
 mod el1;
-#[cfg(all(
-    target_arch = "aarch64",
-    any(
-        target_os = "linux",
-        target_os = "freebsd",
-        target_os = "netbsd",
-        target_os = "openbsd",
-        feature = "privileged"
-    )
-))]
-#[expect(unsafe_code, reason = "registers are read by MRS")]
-mod registers;
 mod words;
 
 cfg_if::cfg_if! {

@@ -5,6 +5,8 @@ use super::BlockStores;
 use crate::arch::x86::blocks::{
     MOV, MOVDIR64B, MOVDQA, MOVNTDQ, MOVNTI, VMOVDQA, VMOVDQA64, VMOVNTDQ_256, VMOVNTDQ_512,
 };
+#[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
+use crate::arch::x86::registers::xcr0;
 use crate::cpu::x86::{INTEL, leaf, vendor};
 use raw_cpuid::CpuIdReader;
 
@@ -15,10 +17,12 @@ const AVX512_STATE: u64 = AVX_STATE | 0b1110_0000;
 
 /// The CPU this program runs on. Kernels must leave the vector registers to the programs.
 #[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
+#[expect(unsafe_code, reason = "a register is read")]
 pub(super) fn here() -> BlockStores {
     let registers =
         if crate::cpu::x86::in_ring_0() { Registers::Integer } else { Registers::Vector };
-    read(&raw_cpuid::CpuIdReaderNative, registers, xcr0)
+    // SAFETY: it is asked only where CPUID says that it can be.
+    read(&raw_cpuid::CpuIdReaderNative, registers, || unsafe { xcr0() })
 }
 
 /// Which registers may be used.
@@ -61,23 +65,4 @@ pub(crate) fn read<R: CpuIdReader>(
         present: codes.fold(0, |codes, (_, store)| codes | store.code),
         evicts: vendor(reader).as_str() == INTEL,
     }
-}
-
-/// Which registers the operating system keeps.
-#[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
-#[expect(unsafe_code, reason = "a register is read")]
-fn xcr0() -> u64 {
-    let (low, high): (u32, u32);
-    // SAFETY: CPUID.1:ECX[27] says that the operating system has enabled XGETBV for programs; XCR0 is
-    // always there then, and reading it has no effect.
-    unsafe {
-        core::arch::asm!(
-            "xgetbv",
-            in("ecx") 0,
-            out("eax") low,
-            out("edx") high,
-            options(nomem, nostack, preserves_flags),
-        );
-    };
-    u64::from(high) << 32 | u64::from(low)
 }

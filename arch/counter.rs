@@ -1,33 +1,32 @@
 //! The CPU's counter of time.
 //!
-//! # Why this file is unsafe
-//! It reads a register by an instruction, for which Rust has no safe function.
+//! `mod.rs` does not have it as a module: only a program that takes timestamps needs it, and mounts it.
 
-/// The counter now.
+/// Returns the counter.
 ///
 /// RDTSC waits for nothing before it (Intel SDM vol. 2B, RDTSC): a timestamp is exact to the few dozen
 /// instructions that a CPU has under way.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-pub(super) fn now() -> u64 {
+pub fn now() -> u64 {
     // SAFETY: reading the counter has no effect; where user mode may not, CPUID does not say that it is
     // invariant, or the kernel has been told so by the process itself (prctl(2), PR_SET_TSC).
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
-/// The counter now. Like RDTSC it waits for nothing before it (Arm ARM, `CNTVCT_EL0`).
+/// Returns the counter. Like RDTSC it waits for nothing before it (Arm ARM, `CNTVCT_EL0`).
 #[cfg(target_arch = "aarch64")]
 #[inline(always)]
-pub(super) fn now() -> u64 {
+pub fn now() -> u64 {
     let now;
     // SAFETY: Linux lets user mode read it (`arch_counter_set_user_access`), and reading has no effect.
     unsafe { core::arch::asm!("mrs {}, cntvct_el0", out(reg) now, options(nomem, nostack)) };
     now
 }
 
-/// Its ticks per second, as firmware has set them (Arm ARM, `CNTFRQ_EL0`).
+/// Returns the counter's ticks per second, as firmware has set them (Arm ARM, `CNTFRQ_EL0`).
 #[cfg(target_arch = "aarch64")]
-pub(super) fn frequency() -> u64 {
+pub fn frequency() -> u64 {
     let frequency;
     // SAFETY: as above; user mode may read it wherever it may read the counter.
     unsafe { core::arch::asm!("mrs {}, cntfrq_el0", out(reg) frequency, options(nomem, nostack)) };

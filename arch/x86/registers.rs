@@ -1,0 +1,32 @@
+//! Registers of x86.
+
+use core::arch::asm;
+
+/// Returns the selector in CS, which code of every ring may read.
+pub fn code_segment() -> u16 {
+    let selector;
+    // SAFETY: reading a selector needs no privilege and has no effect.
+    unsafe { asm!("mov {:x}, cs", out(reg) selector, options(nomem, nostack, preserves_flags)) };
+    selector
+}
+
+/// Returns XCR0: the registers whose content the operating system keeps.
+///
+/// # Safety
+/// 1. The operating system has enabled XGETBV (CPUID.1:ECX\[27\]).
+#[cfg(target_arch = "x86_64")]
+pub unsafe fn xcr0() -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: (1) keeps it from raising an exception; XCR0 is there in every ring, and reading it has no
+    // effect.
+    unsafe {
+        asm!(
+            "xgetbv",
+            in("ecx") 0,
+            out("eax") low,
+            out("edx") high,
+            options(nomem, nostack, preserves_flags),
+        );
+    };
+    u64::from(high) << 32 | u64::from(low)
+}

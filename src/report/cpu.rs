@@ -1,7 +1,7 @@
 //! What the CPU gives, as a pure function of what was read from it.
 
-use super::aliasing::{self, Aliasing};
 use super::virtualization::Virtualization;
+use crate::aliasing::{self, Aliasing};
 use crate::arch::{
     self, Architecture, Discard, Facts, Fence, Fences, Instruction, Missing, Point, Unsupported,
     native,

@@ -1,9 +1,9 @@
 //! What the whole machine promises, as a pure function of the CPU's report and a `/proc` and `/sys`.
 
-use super::aliasing::{self, Aliasing};
 use super::cpu::CpuReport;
 use super::screen::{AliasingOf, GuestOf, row, row_at};
 use super::virtualization::{DOM0_STAYS, Effects};
+use crate::aliasing::{self, Aliasing};
 use crate::cpu::{Hypervisor, HypervisorKind};
 use crate::survival::Domain;
 use crate::survival::{Backing, Event, Progress, Survival, survival};

@@ -2,9 +2,9 @@
 //!
 //! `arch` names nothing but `core`, so what belongs to it is serialised here.
 
-use super::aliasing::Aliasing;
 use super::cpu::{Availability, Choice, CpuReport, Note, Status};
 use super::virtualization::Effects;
+use crate::aliasing::Aliasing;
 use crate::arch::{Effect, Missing, Point, Unsupported, WholeCacheOperation};
 use crate::cpu::{
     Confidential, Hypervisor, HypervisorKind, Identity, Isolation, Line, Midr, Signatures, Text,

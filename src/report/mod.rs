@@ -43,7 +43,6 @@
 //! the rest; `kernel`, `page_size`, `shmlba`, `caches` and `regions` have `reason` and `advice` alone
 //! if they are not known.
 
-mod aliasing;
 #[cfg_attr(
     feature = "privileged",
     expect(unsafe_code, reason = "registers that only privileged code may read")
@@ -64,6 +63,7 @@ mod whole_cache;
 #[cfg(test)]
 mod tests;
 
+pub use crate::aliasing::Aliasing;
 pub use crate::arch::WholeCacheOperation;
 pub use crate::cpu::{
     Confidential, Hypervisor, HypervisorKind, Identity, Isolation, Line, Midr, Signatures, Text,
@@ -71,9 +71,6 @@ pub use crate::cpu::{
 pub use crate::survival::{
     Backing, Certainty, Domain, Event, Progress, Statement, Survival, survival, survival_statement,
 };
-pub use aliasing::Aliasing;
-#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
-pub(crate) use aliasing::of_machine as aliasing_of_machine;
 pub use cpu::{Availability, Choice, CpuReport, Note, Status};
 pub use virtualization::{Effects, Handling, Migration, Virtualization};
 pub use whole_cache::{Refused, RefusedBy};

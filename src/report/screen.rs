@@ -1,9 +1,9 @@
 //! The reports as text: labelled rows, wrapped at 80 columns.
 
-use super::aliasing::Aliasing;
 use super::cpu::{Choice, CpuReport, Status};
 use super::virtualization::Migration;
 use super::whole_cache::Refused;
+use crate::aliasing::Aliasing;
 use crate::arch::{Effect, Point, WholeCacheOperation};
 use crate::cpu::{Confidential, Hypervisor, Identity, Midr, Text};
 use core::fmt::{self, Display, Formatter, Write};

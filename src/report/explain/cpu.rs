@@ -1,9 +1,9 @@
 //! What the CPU and its instructions do.
 
 use super::{Entry, HostReport, name_of};
+use crate::aliasing::Aliasing;
 use crate::arch::{Effect, Instruction, Point, Unsupported};
 use crate::cpu::Hypervisor;
-use crate::report::aliasing::Aliasing;
 use crate::report::cpu::{Availability, Choice, Status};
 use crate::report::screen::WholeCacheOf;
 use crate::survival::Certainty;

@@ -16,13 +16,13 @@ mod views;
 mod written;
 
 use super::{Access, Extent, Mapper, Plan, files};
+use crate::aliasing::Aliasing;
 use crate::arch::Point;
 use crate::cache::Cache;
 use crate::cpu;
 use crate::dax::error::{Error, ErrorKind};
 use crate::dax::mapping::Mapping;
 use crate::dax::{Guarantee, Placement};
-use crate::report::Aliasing;
 use crate::system::backing::device_dax::Device;
 use crate::system::backing::mounts::mount_id;
 use crate::system::kernel::kernel;

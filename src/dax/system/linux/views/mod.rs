@@ -49,10 +49,9 @@ mod tests;
 
 use super::mapping;
 use super::media::{self, Unread};
-use crate::aliasing;
+use crate::aliasing::{self, Aliasing};
 use crate::dax::system::files;
 use crate::dax::{DaxFile, DaxView, DeviceFault, Error, ErrorKind};
-use crate::report::{self, Aliasing};
 use crate::system::kernel;
 use crate::system::tree::Tree;
 use core::ops::Range;
@@ -110,7 +109,7 @@ pub(super) fn aliasing_here() -> Aliasing {
     static ANSWER: OnceLock<Aliasing> = OnceLock::new();
     *ANSWER.get_or_init(|| {
         let tree = Tree::host();
-        report::aliasing_of_machine(aliasing::data_cache(), &tree, &kernel::page_size(&tree))
+        aliasing::of_machine(aliasing::data_cache(), &tree, &kernel::page_size(&tree))
     })
 }
 

@@ -5,10 +5,9 @@ use super::model::{
     Geometry, Kernel, LINE, Machine, ModelFile, PAGE, Tag, View, Whims, index, worst_case,
 };
 use super::{TwoViews, Upkeep, read, write};
-use crate::aliasing::{congruent, gap, mappings_agree};
+use crate::aliasing::{Aliasing, congruent, gap, mappings_agree};
 use crate::dax::{DaxFile, ErrorKind, Options};
 use crate::medium::Medium;
-use crate::report::Aliasing;
 use crate::skip::skip;
 use alloc::format;
 use alloc::string::{String, ToString};

@@ -4,9 +4,8 @@
 //! v7. There is nothing to do there, and nothing in this crate costs anything for the others' sake. On
 //! older Arm, MIPS, SPARC, SH, PA-RISC, Xtensa, C-SKY, m68k and Nios II it depends on the addresses: a
 //! store under one can stay unseen under the other for as long as the cache likes, and be lost if both
-//! were stored to. Which it is here, [`CpuReport::aliasing`](crate::report::CpuReport::aliasing) says, and
-//! a host's report, which asks the kernel too; the table of architectures with its sources is in
-//! `arch/README.md`.
+//! were stored to. The reports of this crate answer for one machine ([`Aliasing`]); the table of
+//! architectures with its sources is in `arch/README.md`.
 //!
 //! # What kind of cache does it
 //! The place of a byte in a cache (its set) is chosen by some bits of its address. The line there is
@@ -20,24 +19,27 @@
 //!
 //! # What follows for programs
 //! 1. Two mappings of a file, in one process or in two, must be congruent: the distance between address
-//!    and offset in the file the same for both, up to a multiple of `SHMLBA`
-//!    ([`HostReport::shmlba`](crate::report)). [`mappings_agree`] checks it. Linux places mappings so on
-//!    Arm v6, MIPS, SPARC, SH, C-SKY, Xtensa and PA-RISC, unless `MAP_FIXED` says otherwise, which it then
-//!    refuses; on Nios II and m68k it does not see to it. A [`DaxFile`](crate::dax) is placed so on all of
-//!    them.
+//!    and offset in the file the same for both, up to a multiple of `SHMLBA`. [`mappings_agree`] checks it.
+//!    Linux places mappings so on Arm v6, MIPS, SPARC, SH, C-SKY, Xtensa and PA-RISC, unless `MAP_FIXED` says
+//!    otherwise, which it then refuses; on Nios II and m68k it does not see to it. The files that this crate
+//!    maps are placed so on all of them.
 //! 2. The kernel has a mapping of its own of every page, and `read(2)` and `write(2)` use it. It is
-//!    congruent with none but by chance.
-//!    [`DaxFile::read_through_kernel`](crate::dax) and its counterpart keep the two apart.
+//!    congruent with none but by chance, so these calls and a mapping can disagree.
 //! 3. Files are not mapped directly there at all: Linux refuses the DAX device of a file system since 6.9
 //!    where `cpu_dcache_is_aliasing()` (`drivers/dax/super.c`), and did not build it before on Arm, MIPS
 //!    and SPARC (`fs/Kconfig`). Device DAX, which the kernel does not access through a mapping of its
 //!    own, is not refused, and rule 1 is all that its users need to keep.
 //!
 //! Sources: Linux `Documentation/core-api/cachetlb.rst`; `arch_get_unmapped_area` of the architectures
-//! named, and `mm/filemap.c`. What is said of caches is checked against a model of one, which stands in for machines that
-//! nobody has at hand: `src/dax/system/linux/views/model.rs`.
+//! named, and `mm/filemap.c`.
+
+mod machine;
 
 pub use crate::arch::aliasing::{Cpuinfo, DataCache, Distance, LARGEST, Occurs, Placement, Told};
+pub use machine::Aliasing;
+pub(crate) use machine::by_architecture;
+#[cfg(feature = "std")]
+pub(crate) use machine::{distance, of_machine};
 
 use crate::arch::native;
 

@@ -1,12 +1,10 @@
-//! Whether the data cache aliases: by the architecture, and where it leaves that open, by what the kernel
-//! tells.
+//! The answer for one machine: of the architecture, and of the kernel where the architecture leaves it open.
 
-use crate::arch;
-use crate::arch::aliasing::{Occurs, Told};
+use super::{DataCache, Occurs, Told};
 
-/// Whether one page can be in the data cache twice, under two virtual addresses.
+/// The answer to whether one page can be in the data cache twice, under two virtual addresses.
 ///
-/// It is the answer of Linux's `cpu_dcache_is_aliasing()`, which decides whether files can be mapped
+/// It is that of Linux's `cpu_dcache_is_aliasing()`, which decides whether files can be mapped
 /// directly: see [`aliasing`](crate::aliasing).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -14,31 +12,31 @@ pub enum Aliasing {
     /// It cannot: a mapping in one process and another elsewhere always agree.
     #[non_exhaustive]
     No {
-        /// Who says so.
+        /// The source of the answer.
         source: &'static str,
     },
     /// It can: two mappings of it agree only at addresses that are [congruent](crate::aliasing), and
     /// what the kernel reads and writes agrees with none of them by itself.
     #[non_exhaustive]
     Yes {
-        /// Who says so.
+        /// The source of the answer.
         source: &'static str,
     },
     /// It is not known.
     #[non_exhaustive]
     Unknown {
-        /// Why.
+        /// The reason why it is not known.
         reason: &'static str,
-        /// What to do about it.
+        /// The action to take.
         advice: &'static str,
     },
 }
 
-/// What to do where nobody says whether it aliases: what is right if it does.
+/// The advice for a machine that may alias, which is right for one that does.
 const PLACE: &str = "place shared mappings of one page at the same address modulo SHMLBA";
 
-/// What the architecture alone says.
-pub(super) fn by_architecture(facts: &arch::DataCache) -> Aliasing {
+/// Returns the answer of the architecture alone.
+pub(crate) fn by_architecture(facts: &DataCache) -> Aliasing {
     let (reason, advice) = match (facts.occurs, facts.told) {
         (Occurs::Never, _) => return Aliasing::No { source: facts.source },
         (Occurs::Always, _) => return Aliasing::Yes { source: facts.source },
@@ -52,24 +50,21 @@ pub(super) fn by_architecture(facts: &arch::DataCache) -> Aliasing {
 }
 
 #[cfg(feature = "std")]
-pub(super) use host::distance;
-#[cfg(feature = "std")]
-pub(crate) use host::of_machine;
+pub(crate) use host::{distance, of_machine};
 
 #[cfg(feature = "std")]
 mod host {
+    use super::super::{Cpuinfo, DataCache, Occurs, Told};
     use super::{Aliasing, PLACE, by_architecture};
-    use crate::arch;
-    use crate::arch::aliasing::{Cpuinfo, Occurs, Told};
     use crate::system::tree::{Tree, Unknown};
     use std::path::Path;
 
     const CPUINFO: &str = "/proc/cpuinfo";
     const TAKE_THE_LARGEST: &str = "take 4 MiB, which is a multiple of it";
 
-    /// What the architecture says, and where it leaves it open, the kernel's `/proc/cpuinfo`.
+    /// Returns the answer of the architecture, or of the kernel's `/proc/cpuinfo` if that leaves it open.
     pub(crate) fn of_machine(
-        facts: &arch::DataCache,
+        facts: &DataCache,
         tree: &Tree,
         page: &Result<u64, Unknown>,
     ) -> Aliasing {
@@ -88,11 +83,8 @@ mod host {
         }
     }
 
-    /// At what distance two mappings of one page agree.
-    pub(crate) fn distance(
-        facts: &arch::DataCache,
-        page: &Result<u64, Unknown>,
-    ) -> Result<u64, Unknown> {
+    /// Returns the distance at which two mappings of one page agree.
+    pub(crate) fn distance(facts: &DataCache, page: &Result<u64, Unknown>) -> Result<u64, Unknown> {
         let page = page.clone()?;
         facts.distance.bytes(page).map_err(|what| Unknown::new("SHMLBA", what, TAKE_THE_LARGEST))
     }

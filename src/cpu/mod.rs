@@ -52,7 +52,6 @@ pub(crate) use native::here;
 pub(crate) use native::here_privileged;
 
 pub use guest::{Confidential, Hypervisor, HypervisorKind, Isolation, Signatures};
-#[cfg(feature = "std")]
 pub(crate) use guest::{kind_of, source_of};
 pub use identity::{Identity, Midr};
 pub use text::Text;

@@ -3,13 +3,13 @@
 use super::virtualization::Virtualization;
 use crate::aliasing::{self, Aliasing};
 use crate::arch::{
-    self, Architecture, Discard, Facts, Fence, Fences, Instruction, Missing, Point, Unsupported,
-    native,
+    self, Architecture, Discard, Effect, Facts, Fence, Fences, Instruction, Missing, Point,
+    Unsupported, native,
 };
 use crate::cache::Cache;
 use crate::cache::plan::{Plan, Policy};
 use crate::cpu::{self, Confidential, Cpu, Hypervisor, Identity, Line};
-use crate::survival::Certainty;
+use crate::survival::Statement;
 
 /// What this CPU offers for cache maintenance, and what was chosen.
 ///
@@ -34,7 +34,7 @@ pub struct CpuReport {
     policy: Policy,
 }
 
-/// One instruction of the architecture, and whether it can be used here.
+/// One instruction of the architecture, its fences, and whether it can be used here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Availability {
@@ -42,6 +42,10 @@ pub struct Availability {
     pub instruction: Instruction,
     /// Whether it can be used.
     pub status: Status,
+    /// The instruction with its fences when it serves to write back.
+    pub writeback: Choice,
+    /// The instruction with its fences when it serves to invalidate; `None` if it may keep the line.
+    pub invalidate: Option<Choice>,
 }
 
 /// Whether an instruction can be used.
@@ -171,7 +175,7 @@ impl CpuReport {
         let mut same_name =
             self.architecture.instructions.iter().filter(|other| other.name == instruction.name);
         let Some(shown) = same_name.find(|other| self.cpu.present & other.code != 0) else {
-            return Availability { instruction, status: Status::Absent(self.why_absent()) };
+            return self.with_fences(instruction, Status::Absent(self.why_absent()));
         };
         let forbidden = self.cpu.erratum.filter(|erratum| erratum.forbids & shown.code != 0);
         let status = match (self.cpu.line, forbidden) {
@@ -179,7 +183,14 @@ impl CpuReport {
             (Ok(_), Some(erratum)) => Status::Refused(erratum.why),
             (Ok(_), None) => Status::Present,
         };
-        Availability { instruction: *shown, status }
+        self.with_fences(*shown, status)
+    }
+
+    fn with_fences(&self, instruction: Instruction, status: Status) -> Availability {
+        let writeback = self.choice(instruction, instruction.writeback);
+        let drops = instruction.effect == Effect::WritebackInvalidate;
+        let invalidate = drops.then(|| self.choice(instruction, instruction.invalidate));
+        Availability { instruction, status, writeback, invalidate }
     }
 
     fn why_absent(&self) -> Unsupported {
@@ -248,13 +259,6 @@ impl CpuReport {
         self.architecture.instructions[code.trailing_zeros() as usize]
     }
 
-    /// The fences of an instruction when it serves to write back, and when it serves to invalidate.
-    #[cfg(feature = "std")]
-    pub(super) fn fences_of(&self, instruction: Instruction) -> [Choice; 2] {
-        [instruction.writeback, instruction.invalidate]
-            .map(|fences| self.choice(instruction, fences))
-    }
-
     fn choice(&self, instruction: Instruction, fences: Fences) -> Choice {
         let name = |fence: Fence| self.architecture.fences[usize::from(fence.0)];
         let before = (fences.before != Fence::NONE).then(|| name(fences.before));
@@ -309,7 +313,8 @@ impl CpuReport {
             self.unknown_persistence(),
             self.weak_clflush(),
             self.monitor_erratum(),
-            self.streaming_stores().map(|(note, _certainty)| note),
+            self.streaming_stores_evict()
+                .map(|Statement { text, source, .. }| Note { text, source }),
         ];
         notes.into_iter().flatten()
     }
@@ -364,38 +369,40 @@ impl CpuReport {
         })
     }
 
-    /// Intel's Pentium M (family 6, models 9 and 13) updates a line in place that is in L1.
-    pub(super) fn streaming_stores(&self) -> Option<(Note, Certainty)> {
+    /// Returns true if a streaming store leaves no dirty line in the cache, so that a fence completes it.
+    /// If false, write back after streaming stores; `None` if nothing is known of this architecture.
+    #[must_use]
+    pub fn streaming_stores_evict(&self) -> Option<Statement<bool>> {
         let Identity::X86 { vendor, family, model, .. } = self.cpu.identity else { return None };
-        let (text, source, certainty) = match (vendor.as_str(), family, model) {
-            ("GenuineIntel", 6, 9 | 13) => (
+        Some(match (vendor.as_str(), family, model) {
+            // Pentium M updates a line in place that is in L1.
+            ("GenuineIntel", 6, 9 | 13) => Statement::documented(
+                false,
                 "streaming stores stay in L1 if the line is there: write back after them",
                 "Intel 248966, \"Streaming Non-temporal Stores\" (Pentium M)",
-                Certainty::Documented,
             ),
-            ("GenuineIntel", ..) => (
+            ("GenuineIntel", ..) => Statement::documented(
+                true,
                 "streaming stores evict the line (Intel SDM); sfence completes them",
                 "Intel SDM vol. 1, 10.4.6.2",
-                Certainty::Documented,
             ),
-            ("AuthenticAMD", 26, _) => (
+            ("AuthenticAMD", 26, _) => Statement::measured(
+                false,
                 "streaming stores to lines in L1 stayed there on this family (measured): write back \
                  after them",
                 "measured by timing on an AMD Zen 5 (family 26) KVM guest",
-                Certainty::Measured,
             ),
-            ("AuthenticAMD", 25, _) => (
+            ("AuthenticAMD", 25, _) => Statement::measured(
+                false,
                 "streaming stores evicted lines from L1 on one CPU of this family (measured), but no \
                  manual promises it: write back after them",
                 "measured by timing on an AMD EPYC (family 25, model 17) KVM guest",
-                Certainty::Measured,
             ),
-            _ => (
+            _ => Statement::assumed(
+                false,
                 "no manual promises that streaming stores leave the cache here: write back after them",
                 "none found in the vendor's manuals",
-                Certainty::Assumed,
             ),
-        };
-        Some((Note { text, source }, certainty))
+        })
     }
 }

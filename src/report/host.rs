@@ -107,6 +107,19 @@ impl HostReport {
         aliasing::distance(self.cpu.data_cache(), &self.page_size)
     }
 
+    /// Returns the meaning of an empty list of regions, if it is empty.
+    #[must_use]
+    pub fn no_region(&self) -> Option<Unknown> {
+        let is_empty = self.regions.as_ref().is_ok_and(Vec::is_empty);
+        is_empty.then(|| Unknown {
+            reason:
+                "the kernel shows no region, so nothing in memory is known to outlive power loss"
+                    .to_string(),
+            advice: "persist files by fsync or msync; for tests set RAM aside (memmap=nn!ss on the \
+                     kernel's command line)",
+        })
+    }
+
     /// What can back a file here: storage and RAM always, and each kind of region that there is.
     #[must_use]
     pub fn backings(&self) -> Vec<Backing> {
@@ -120,13 +133,6 @@ impl HostReport {
         backings
     }
 }
-
-/// What it means that there is no region, and what to do.
-pub(super) const NO_REGION: [&str; 2] = [
-    "the kernel shows no region, so nothing in memory is known to outlive power loss",
-    "persist files by fsync or msync; for tests set RAM aside (memmap=nn!ss on the kernel's command \
-     line)",
-];
 
 /// Without the bus there may be memory that no driver was loaded for.
 fn regions(tree: &Tree) -> Result<Vec<Region>, Unknown> {
@@ -204,9 +210,8 @@ impl HostReport {
             Ok(regions) => regions,
             Err(why) => return row(f, "Pmem", format_args!("unknown: {why}")),
         };
-        if regions.is_empty() {
-            let [reason, advice] = NO_REGION;
-            return row(f, "Pmem", format_args!("none: {reason}; {advice}"));
+        if let Some(why) = self.no_region() {
+            return row(f, "Pmem", format_args!("none: {why}"));
         }
         let of_how_many = format!("  {REGIONS_SHOWN} of {}", regions.len());
         let more = if regions.len() > REGIONS_SHOWN { of_how_many.as_str() } else { "" };

@@ -362,14 +362,12 @@ impl Serialize for CpuReport {
 #[cfg(feature = "std")]
 mod host {
     use super::{CpuReport, SCHEMA};
-    use crate::report::host::NO_REGION;
     use crate::report::{
         Backing, Event, HostReport, Progress, Statement, Surroundings, Survival, survival,
         survival_statement,
     };
     use crate::system::nvdimm::Region;
     use crate::system::tree::Unknown;
-    use alloc::vec::Vec;
     use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 
     impl Serialize for Region {
@@ -420,17 +418,18 @@ mod host {
     }
 
     /// The list; if it is empty, with what that means.
-    struct Regions<'a>(&'a Result<Vec<Region>, Unknown>);
+    struct Regions<'a>(&'a HostReport);
 
     impl Serialize for Regions<'_> {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let Ok(regions) = self.0 else { return Known("list", self.0).serialize(serializer) };
+            let Ok(regions) = &self.0.regions else {
+                return Known("list", &self.0.regions).serialize(serializer);
+            };
             let mut object = serializer.serialize_struct("Regions", 3)?;
             object.serialize_field("list", regions)?;
-            if regions.is_empty() {
-                let [reason, advice] = NO_REGION;
-                object.serialize_field("reason", reason)?;
-                object.serialize_field("advice", advice)?;
+            if let Some(why) = self.0.no_region() {
+                object.serialize_field("reason", &why.reason)?;
+                object.serialize_field("advice", why.advice)?;
             }
             object.end()
         }
@@ -529,7 +528,7 @@ mod host {
             object.serialize_field("surroundings", &self.surroundings)?;
             object.serialize_field("effects", &self.effects())?;
             object.serialize_field("guest_hints", &self.guest_hints)?;
-            object.serialize_field("regions", &Regions(&self.regions))?;
+            object.serialize_field("regions", &Regions(self))?;
             object.serialize_field("backings", &self.backings())?;
             object.serialize_field("survival", &Table)?;
             object.end()

@@ -5,8 +5,7 @@
 //! other systems by which calls they persist files. Both
 //! are pure functions of what was read, print on one screen (80 columns, 40 lines, plain ASCII text),
 //! and are [serialised](#json) with feature `serde`. Every "no" and every "unknown" comes with its
-//! reason and what to do about it; [`HostReport::explain`] has the long form of each topic, with its
-//! sources.
+//! reason and what to do about it.
 //!
 //! # JSON
 //! Both reports are objects with `"schema": 2`. Names are in snake case; names may be added within a
@@ -51,8 +50,6 @@ mod cpu;
 #[cfg(feature = "std")]
 mod elsewhere;
 #[cfg(feature = "std")]
-mod explain;
-#[cfg(feature = "std")]
 mod host;
 #[cfg(feature = "serde")]
 mod json;
@@ -83,7 +80,5 @@ pub use crate::system::{
     surroundings::{ConfidentialGuest, Surroundings},
     tree::{Evidence, Unknown},
 };
-#[cfg(feature = "std")]
-pub use explain::{Entry, Explanation, Topic};
 #[cfg(feature = "std")]
 pub use host::HostReport;

@@ -6,7 +6,7 @@
 //! runs. Each answer is a [`Statement`] with its source and how sure it is; of hypervisors whose
 //! source cannot be read and whose manuals are silent the answer is "unknown".
 
-use crate::cpu::{Confidential, Hypervisor, HypervisorKind, Isolation};
+use crate::cpu::{self, Confidential, Hypervisor, HypervisorKind, Isolation};
 use crate::survival::Statement;
 
 /// What becomes of an operation that a guest executes.
@@ -73,6 +73,14 @@ pub struct Virtualization {
     /// What the CPU says of a confidential guest.
     pub confidential: Confidential,
     architecture: &'static str,
+}
+
+impl HypervisorKind {
+    /// Returns the kind that shows this signature in CPUID, and the source of this claim.
+    #[must_use]
+    pub fn of_signature(signature: &str) -> Option<(Self, &'static str)> {
+        cpu::kind_of(signature).zip(cpu::source_of(signature))
+    }
 }
 
 impl Virtualization {

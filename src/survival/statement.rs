@@ -51,6 +51,10 @@ impl<T> Statement<T> {
         Self { is, text, source, certainty: Certainty::ReadInSource }
     }
 
+    pub(crate) const fn measured(is: T, text: &'static str, source: &'static str) -> Self {
+        Self { is, text, source, certainty: Certainty::Measured }
+    }
+
     pub(crate) const fn assumed(is: T, text: &'static str, source: &'static str) -> Self {
         Self { is, text, source, certainty: Certainty::Assumed }
     }

@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::mem;
+use std::ops::Range;
 
 const HEADING: Style = Style::new().bold();
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -65,20 +67,26 @@ pub(crate) fn heading(out: &mut impl Write, text: &str) -> io::Result<()> {
     writeln!(out, "{HEADING}{text}{HEADING:#}")
 }
 
-/// A label and its value, which is wrapped at words to the width of the screen.
+/// Writes a label and its value, which is wrapped at words to the width of the screen.
 pub(crate) fn row(out: &mut impl Write, label: &str, value: impl Display) -> io::Result<()> {
-    let mut label = label;
-    let mut line = String::new();
+    writeln!(out, "{}", wrapped(label, LABEL..WIDTH - 1, value))
+}
+
+/// Returns a label and its value, which is wrapped at words between two columns.
+pub(crate) fn wrapped(label: &str, columns: Range<usize>, value: impl Display) -> String {
+    let Range { start, end } = columns;
+    let mut lines = Vec::new();
+    let mut line = format!("{label:start$}");
+    let mut is_begun = false;
     for word in printable(value).split(' ') {
-        if !line.is_empty() && LABEL + 1 + line.chars().count() + word.chars().count() > WIDTH {
-            writeln!(out, "{label:LABEL$}{}", line.trim_end())?;
-            label = "";
-            line.clear();
+        if is_begun && line.chars().count() + word.chars().count() > end {
+            lines.push(mem::replace(&mut line, " ".repeat(start)));
         }
-        line.push_str(word);
-        line.push(' ');
+        line.extend([word, " "]);
+        is_begun = true;
     }
-    writeln!(out, "{label:LABEL$}{}", line.trim_end())
+    lines.push(line);
+    lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
 }
 
 /// Writes one JSON document to standard output.

@@ -7,9 +7,7 @@ mod signatures;
 
 use super::Text;
 pub use signatures::HypervisorKind;
-pub(crate) use signatures::kind_of;
-#[cfg(feature = "std")]
-pub(crate) use signatures::source_of;
+pub(crate) use signatures::{kind_of, source_of};
 
 /// What is known of a hypervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -131,7 +131,6 @@ pub(crate) fn kind_of(signature: &str) -> Option<HypervisorKind> {
 }
 
 /// Who says whose signature it is.
-#[cfg(feature = "std")]
 pub(crate) fn source_of(signature: &str) -> Option<&'static str> {
     SIGNATURES.iter().find(|(known, ..)| *known == signature).map(|(.., source)| *source)
 }

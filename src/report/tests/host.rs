@@ -230,12 +230,15 @@ fn an_empty_tree_is_unknown_with_reasons() {
 #[test]
 fn a_bus_without_regions_is_not_a_bus_that_is_missing() {
     let fixture = Fixture::new();
-    assert!(kvm_guest(&fixture).to_string().contains("Pmem          unknown: "));
+    let report = kvm_guest(&fixture);
+    assert!(report.to_string().contains("Pmem          unknown: "));
+    assert_eq!(report.no_region(), None);
 
     let fixture = Fixture::new();
     std::fs::create_dir_all(fixture.inside("sys/bus/nd/devices")).unwrap();
     let report = kvm_guest(&fixture);
     assert_eq!(report.regions.as_deref(), Ok(&[][..]));
+    assert!(report.no_region().unwrap().advice.contains("fsync"));
     assert!(report.to_string().contains("Pmem          none: "), "{report}");
     assert!(report.to_string().contains("so nothing in memory is known to"), "{report}");
 }

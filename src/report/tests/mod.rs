@@ -335,6 +335,14 @@ fn the_last_signature_names_the_hypervisor() {
     assert_eq!(report.hypervisor().name(), Some("Hyper-V"));
 }
 
+#[test]
+fn a_signature_names_its_hypervisor_and_source() {
+    let (kind, source) = HypervisorKind::of_signature("VBoxVBoxVBox").unwrap();
+    assert_eq!(kind, HypervisorKind::VirtualBox);
+    assert!(source.contains("Fuchsia"), "{source}");
+    assert_eq!(HypervisorKind::of_signature("GenuineIntel"), None);
+}
+
 /// bhyve answers each leaf of the range as the first (FreeBSD `sys/amd64/vmm/x86.c`).
 #[test]
 fn a_hypervisor_that_shows_itself_everywhere_is_one() {
@@ -585,16 +593,32 @@ fn streaming_stores_are_trusted_only_where_the_vendor_promises() {
 }
 
 #[test]
-fn what_is_said_of_streaming_stores_is_as_sure_as_its_source() {
+fn a_vendor_s_word_alone_says_that_streaming_stores_evict() {
     for (name, expected) in [
-        ("Skylake-SP", Certainty::Documented),
-        ("Zen 5, family 1Ah", Certainty::Measured),
-        ("EPYC 7763", Certainty::Measured),
-        ("Dhyana", Certainty::Assumed),
+        ("Skylake-SP", (true, Certainty::Documented)),
+        ("Zen 5, family 1Ah", (false, Certainty::Measured)),
+        ("EPYC 7763", (false, Certainty::Measured)),
+        ("Dhyana", (false, Certainty::Assumed)),
     ] {
-        let (note, certainty) = x86_machine(name).streaming_stores().unwrap();
-        assert_eq!(certainty, expected, "{name}: {}", note.source);
+        let statement = x86_machine(name).streaming_stores_evict().unwrap();
+        assert_eq!((statement.is, statement.certainty), expected, "{name}: {}", statement.source);
     }
+    assert_eq!(arm64_machine("Altra").streaming_stores_evict(), None);
+}
+
+/// AMD orders `clflush` by MFENCE alone (APM vol. 3, CLFLUSH); `clwb` may keep the line.
+#[test]
+fn an_instruction_has_the_fences_of_its_vendor() {
+    let row = |machine: &str, name: &str| {
+        let report = x86_machine(machine);
+        report.instructions().find(|row| row.instruction.name == name).unwrap()
+    };
+    let clflush = row("FX-8350", "clflush");
+    assert_eq!(clflush.writeback.to_string(), "mfence, then clflush each line, then mfence");
+    assert_eq!(clflush.invalidate, Some(clflush.writeback));
+    let clwb = row("EPYC 9655", "clwb");
+    assert_eq!(clwb.writeback.to_string(), "clwb each line, then sfence");
+    assert_eq!(clwb.invalidate, None);
 }
 
 /// What orders an instruction, and errata that name one, are told where they apply and nowhere else.
@@ -810,8 +834,6 @@ proptest! {
 // Safe code over many files: minutes under Miri, and nothing for it to find. The trees of Linux have links.
 #[cfg(all(feature = "std", unix, not(miri)))]
 mod aliasing;
-#[cfg(all(feature = "std", unix, not(miri)))]
-mod explain;
 #[cfg(all(feature = "std", unix, not(miri)))]
 mod host;
 #[cfg(all(feature = "std", feature = "serde", unix, not(miri)))]

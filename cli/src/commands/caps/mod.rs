@@ -1,8 +1,11 @@
 //! `cachemaint caps`: what this machine promises, on one screen; and the long form of each topic.
 
+mod explain;
+
 use super::text;
 use anstyle::{AnsiColor, Style};
-use cachemaint::report::{Explanation, HostReport, Topic};
+use cachemaint::report::HostReport;
+use explain::{Explanation, Topic};
 use serde::Serialize;
 use std::io::Write;
 use std::process::ExitCode;
@@ -59,11 +62,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn explain(report: &HostReport, topic: &str, json: bool) -> anyhow::Result<ExitCode> {
     let mut out = anstream::stdout().lock();
     if topic == LIST {
-        list(&mut out, report.topics(), json)?;
+        list(&mut out, explain::topics(report), json)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let Some(explanation) = report.explain(topic) else {
-        let names: Vec<String> = report.topics().into_iter().map(|topic| topic.name).collect();
+    let Some(explanation) = explain::explain(report, topic) else {
+        let names: Vec<String> =
+            explain::topics(report).into_iter().map(|topic| topic.name).collect();
         anstream::eprintln!(
             "cachemaint: nothing is known here of {:?}; the topics of this machine are {}",
             text::printable(topic),
@@ -93,7 +97,7 @@ fn list(out: &mut impl Write, topics: Vec<Topic>, json: bool) -> anyhow::Result<
         writeln!(out, "{}", text::json(&document)?)?;
     } else {
         text::heading(out, "cachemaint caps --explain TOPIC")?;
-        for Topic { name, title, .. } in topics {
+        for Topic { name, title } in topics {
             writeln!(out, "  {name:20} {title}")?;
         }
     }

@@ -1,14 +1,10 @@
 //! Persistence domains, granularity, and what survives what.
 
-use super::{Entry, HostReport};
-use crate::report::host::NO_REGION;
-use crate::survival::Certainty;
-use crate::survival::Domain;
-use crate::survival::{Backing, Event, Progress, survival_statement};
-use crate::system::nvdimm::Region;
-use alloc::format;
-use alloc::string::ToString;
-use alloc::vec::Vec;
+use super::Entry;
+use cachemaint::Point;
+use cachemaint::report::{
+    Backing, Certainty, Domain, Event, HostReport, Progress, Region, survival_statement,
+};
 
 pub(super) fn domains(report: &HostReport) -> Vec<Entry> {
     let mut entries = regions(report, |_| true);
@@ -27,13 +23,10 @@ pub(super) fn domains(report: &HostReport) -> Vec<Entry> {
 
 /// The regions of this machine that are asked for, with what their domains are worth.
 fn regions(report: &HostReport, wanted: impl Fn(Domain) -> bool) -> Vec<Entry> {
-    let regions = match &report.regions {
-        Ok(regions) if regions.is_empty() => {
-            let [reason, advice] = NO_REGION;
-            return Vec::from([Entry::here("Here", format!("{reason}; {advice}"))]);
-        }
-        Ok(regions) => regions,
-        Err(why) => return Vec::from([Entry::here("Here", format!("unknown: {why}"))]),
+    let regions = match (&report.regions, report.no_region()) {
+        (Err(why), _) => return Vec::from([Entry::here("Here", format!("unknown: {why}"))]),
+        (Ok(_), Some(why)) => return Vec::from([Entry::here("Here", why.to_string())]),
+        (Ok(regions), None) => regions,
     };
     let found: Vec<Entry> =
         regions.iter().filter(|region| wanted(region.domain)).flat_map(region).collect();
@@ -76,12 +69,13 @@ fn cells(backing: Backing, events: &[Event]) -> Vec<Entry> {
     entries
 }
 
-const fn label(event: Event) -> &'static str {
+fn label(event: Event) -> &'static str {
     match event {
         Event::ProcessCrash => "Process",
         Event::Kexec => "Kexec",
         Event::WarmReboot => "Reboot",
         Event::PowerLoss => "Power",
+        other => other.name(),
     }
 }
 
@@ -136,7 +130,7 @@ pub(super) fn gpf(report: &HostReport) -> Vec<Entry> {
 }
 
 pub(super) fn granularity(report: &HostReport) -> Vec<Entry> {
-    let line = match report.cpu.writeback(crate::arch::Point::Persistence) {
+    let line = match report.cpu.writeback(Point::Persistence) {
         Ok(choice) => match report.cpu.line() {
             Ok(line) => format!("{} bytes, by {choice}", line.size.bytes()),
             Err(why) => format!("no: {why}"),
@@ -196,7 +190,7 @@ pub(super) fn map_sync(_report: &HostReport) -> Vec<Entry> {
 }
 
 pub(super) fn deep_persist(report: &HostReport) -> Vec<Entry> {
-    let deep = match report.cpu.writeback(crate::arch::Point::DeepPersistence) {
+    let deep = match report.cpu.writeback(Point::DeepPersistence) {
         Ok(choice) => choice.to_string(),
         Err(why) => format!("no instruction: {why}"),
     };

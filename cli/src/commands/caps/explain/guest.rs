@@ -1,11 +1,7 @@
 //! Guests, confidential guests, containers, and what may change.
 
-use super::{Entry, HostReport};
-use crate::cpu::{Confidential, Hypervisor, Text, kind_of, source_of};
-use crate::survival::Certainty;
-use alloc::format;
-use alloc::string::ToString;
-use alloc::vec::Vec;
+use super::Entry;
+use cachemaint::report::{Certainty, Confidential, HostReport, Hypervisor, HypervisorKind, Text};
 
 pub(super) fn hypervisor(report: &HostReport) -> Vec<Entry> {
     let here = match report.cpu.hypervisor() {
@@ -47,13 +43,12 @@ pub(super) fn hypervisor(report: &HostReport) -> Vec<Entry> {
 /// Whose each signature is, and who says so.
 fn signatures(hypervisor: Hypervisor) -> Vec<Entry> {
     let Hypervisor::Present { signatures, .. } = hypervisor else { return Vec::new() };
-    let known =
-        |signature: &Text<12>| match (kind_of(signature.as_str()), source_of(signature.as_str())) {
-            (Some(kind), Some(source)) => {
-                Entry::said("Signature", format!("\"{signature}\" is {}'s", kind.name()), source)
-            }
-            _ => Entry::here("Signature", format!("\"{signature}\" is not known here")),
-        };
+    let known = |signature: &Text<12>| match HypervisorKind::of_signature(signature.as_str()) {
+        Some((kind, source)) => {
+            Entry::said("Signature", format!("\"{signature}\" is {}'s", kind.name()), source)
+        }
+        None => Entry::here("Signature", format!("\"{signature}\" is not known here")),
+    };
     signatures.iter().map(known).collect()
 }
 
@@ -68,19 +63,19 @@ fn asked(report: &HostReport) -> impl Iterator<Item = Entry> {
 pub(super) fn confidential(report: &HostReport) -> Vec<Entry> {
     let here = match report.cpu.confidential() {
         Confidential::Tdx => "Intel TDX: leaf 21H says so".to_string(),
-        Confidential::HyperV { isolation, paravisor } => format!(
+        Confidential::HyperV { isolation, paravisor, .. } => format!(
             "Hyper-V isolates this partition by {}, {} a paravisor (leaf 4000_000CH)",
             isolation.name(),
             if paravisor { "with" } else { "without" }
         ),
-        Confidential::SevOffered { es, snp, coherent } => format!(
+        Confidential::SevOffered { es, snp, coherent, .. } => format!(
             "AMD SEV is offered (SEV-ES {}, SEV-SNP {}, coherent caches {}); whether it is on is in an \
              MSR that user mode cannot read (dmesg has it)",
             yes(es),
             yes(snp),
             yes(coherent)
         ),
-        Confidential::Unknown => "nothing says so".to_string(),
+        _ => "nothing says so".to_string(),
     };
     let mut entries = Vec::from([Entry::here("By the CPU", here)]);
     if let Some(guest) = report.surroundings.confidential {

@@ -1,29 +1,22 @@
 //! What the CPU and its instructions do.
 
-use super::{Entry, HostReport, name_of};
-use crate::aliasing::Aliasing;
-use crate::arch::{Effect, Instruction, Point, Unsupported};
-use crate::cpu::Hypervisor;
-use crate::report::cpu::{Availability, Choice, Status};
-use crate::report::screen::WholeCacheOf;
-use crate::survival::Certainty;
-use alloc::format;
-use alloc::string::{String, ToString};
-use alloc::vec::Vec;
+use super::{Entry, name_of};
+use cachemaint::report::{Aliasing, Certainty, Choice, HostReport, Hypervisor, Status};
+use cachemaint::{Instruction, Point, Unsupported};
 
 /// One instruction, by the name of its topic.
 pub(super) fn instruction(report: &HostReport, name: &str) -> Option<Vec<Entry>> {
     let cpu = &report.cpu;
-    let Availability { instruction, status } =
-        cpu.instructions().find(|row| name_of(row.instruction.name) == name)?;
-    let here = match status {
-        Status::Present => format!("present: {} is shown", instruction.requires),
+    let found = cpu.instructions().find(|row| name_of(row.instruction.name) == name)?;
+    let instruction = found.instruction;
+    let here = match found.status {
         Status::Absent(why) => format!("absent: {} is not shown: {why}", instruction.requires),
         Status::Refused(why) => format!("shown, and not to be used: {why}"),
+        _ => format!("present: {} is shown", instruction.requires),
     };
-    let does = match instruction.effect {
-        Effect::Writeback => "copies a dirty line and may keep it in the cache",
-        Effect::WritebackInvalidate => "copies a dirty line and drops it from the cache",
+    let does = match found.invalidate {
+        None => "copies a dirty line and may keep it in the cache",
+        Some(_) => "copies a dirty line and drops it from the cache",
     };
     let mut entries = Vec::from([
         Entry::here("Here", here),
@@ -34,9 +27,8 @@ pub(super) fn instruction(report: &HostReport, name: &str) -> Option<Vec<Entry>>
             instruction.source,
         ),
     ]);
-    let [writeback, invalidate] = cpu.fences_of(instruction);
-    entries.push(Entry::said("To write back", writeback.to_string(), instruction.source));
-    if instruction.effect == Effect::WritebackInvalidate {
+    entries.push(Entry::said("To write back", found.writeback.to_string(), instruction.source));
+    if let Some(invalidate) = found.invalidate {
         entries.push(Entry::said("To invalidate", invalidate.to_string(), instruction.source));
     }
     if matches!(cpu.hypervisor(), Hypervisor::Present { .. }) {
@@ -151,14 +143,14 @@ pub(super) fn granule(report: &HostReport) -> Vec<Entry> {
 }
 
 pub(super) fn streaming_stores(report: &HostReport) -> Vec<Entry> {
-    let Some((note, certainty)) = report.cpu.streaming_stores() else {
+    let Some(statement) = report.cpu.streaming_stores_evict() else {
         return Vec::from([Entry::here(
             "Here",
             "nothing is known of streaming stores on this architecture: write back after them",
         )]);
     };
     Vec::from([
-        Entry::said("Here", note.text, note.source).sure(certainty),
+        Entry::stated("Here", &statement),
         Entry::said(
             "Ordering",
             "they are weakly ordered: a fence must come before what tells others that the data are \
@@ -169,9 +161,12 @@ pub(super) fn streaming_stores(report: &HostReport) -> Vec<Entry> {
 }
 
 pub(super) fn whole_cache(report: &HostReport) -> Vec<Entry> {
-    let here = WholeCacheOf(report.cpu.can_invalidate_memory());
+    let here = match report.cpu.can_invalidate_memory() {
+        Ok(operation) => format!("yes: {} on every CPU", operation.writeback_invalidate),
+        Err(refused) => format!("no: {refused}"),
+    };
     Vec::from([
-        Entry::here("Here", here.to_string()),
+        Entry::here("Here", here),
         Entry::stated("In a kernel", &report.effects().whole_cache),
         Entry::said(
             "On Linux",
@@ -192,11 +187,12 @@ pub(super) fn whole_cache(report: &HostReport) -> Vec<Entry> {
 
 pub(super) fn aliasing(report: &HostReport) -> Vec<Entry> {
     let here = match report.aliasing {
-        Aliasing::No { source } => Entry::said("Here", "data do not alias", source),
-        Aliasing::Yes { source } => Entry::said("Here", "data alias", source),
-        Aliasing::Unknown { reason, advice } => {
+        Aliasing::No { source, .. } => Entry::said("Here", "data do not alias", source),
+        Aliasing::Yes { source, .. } => Entry::said("Here", "data alias", source),
+        Aliasing::Unknown { reason, advice, .. } => {
             Entry::here("Here", format!("unknown: {reason}; {advice}"))
         }
+        _ => Entry::here("Here", "unknown"),
     };
     Vec::from([
         here,

@@ -1,0 +1,154 @@
+//! The long form of the report: each topic in words, with its facts on this machine, their sources and
+//! how sure they are.
+//!
+//! Facts of the report are taken from there, so that no sentence here can disagree with it: instructions,
+//! fences and refusals from the architecture, effects of hypervisors and survival from their tables,
+//! regions from the kernel.
+
+mod cpu;
+mod guest;
+mod persistence;
+#[cfg(test)]
+mod tests;
+
+use super::TEXT;
+use crate::commands::text::wrapped;
+use cachemaint::report::{Certainty, HostReport, Statement};
+use serde::Serialize;
+use std::fmt::{self, Display, Formatter};
+
+/// Columns of a screen.
+const WIDTH: usize = 80;
+
+/// A name to ask by, and the subject of its explanation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Topic {
+    /// The name, in lower case with hyphens.
+    pub(super) name: String,
+    /// The subject, in one line.
+    pub(super) title: String,
+}
+
+/// A topic in its long form. It prints in 80 columns.
+#[derive(Debug, Serialize)]
+pub(super) struct Explanation {
+    topic: Topic,
+    /// The answer for this machine comes first.
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug, Serialize)]
+struct Entry {
+    /// The subject in a word or two.
+    about: String,
+    text: String,
+    /// The source of the text; empty for an answer of this machine.
+    source: String,
+    /// `None` for an answer of this machine.
+    certainty: Option<Certainty>,
+}
+
+impl Entry {
+    /// An answer of this machine.
+    fn here(about: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { about: about.into(), text: text.into(), source: String::new(), certainty: None }
+    }
+
+    /// A statement of a document.
+    fn said(about: impl Into<String>, text: impl Into<String>, source: impl Into<String>) -> Self {
+        let (about, text, source) = (about.into(), text.into(), source.into());
+        Self { about, text, source, certainty: Some(Certainty::Documented) }
+    }
+
+    fn sure(self, certainty: Certainty) -> Self {
+        Self { certainty: Some(certainty), ..self }
+    }
+
+    /// The same source for another text.
+    fn saying(self, text: String) -> Self {
+        Self { text, ..self }
+    }
+
+    fn stated<T>(about: impl Into<String>, statement: &Statement<T>) -> Self {
+        Self::said(about, statement.text, statement.source).sure(statement.certainty)
+    }
+}
+
+type Explain = fn(&HostReport) -> Vec<Entry>;
+
+/// The topics that every machine has; each instruction of its architecture is one more.
+const TOPICS: [(&str, &str, Explain); 20] = [
+    ("fences", "which fence completes what", cpu::fences),
+    ("points", "how far a write-back is aimed, and what reaches it", cpu::points),
+    ("line", "the unit that one instruction works on", cpu::line),
+    ("granule", "what to pad and align to", cpu::granule),
+    ("streaming-stores", "whether stores that bypass the cache leave it", cpu::streaming_stores),
+    ("whole-cache", "the whole cache at once, and who refuses it", cpu::whole_cache),
+    ("aliasing", "whether one page can be in the data cache twice", cpu::aliasing),
+    ("shmlba", "where shared mappings of one page must lie", cpu::shmlba),
+    ("hypervisor", "whose guest this is, and what that changes", guest::hypervisor),
+    ("confidential", "encrypted and isolated guests", guest::confidential),
+    ("container", "what a container changes, and what it hides", guest::container),
+    ("live-migration", "what may change while a program runs", guest::live_migration),
+    ("persistence-domains", "what power loss does not lose, by whose word", persistence::domains),
+    ("adr", "the domain that ends at the memory controller", persistence::adr),
+    ("eadr", "the domain that has the CPU caches in it", persistence::eadr),
+    ("gpf", "Global Persistent Flush of CXL devices", persistence::gpf),
+    ("granularity", "the smallest unit that is made persistent", persistence::granularity),
+    ("map-sync", "what MAP_SYNC promises, and what it does not", persistence::map_sync),
+    ("deep-persist", "what a deep flush adds", persistence::deep_persist),
+    ("survival", "what survives what, cell by cell", persistence::survival),
+];
+
+/// Returns the instructions of this architecture, and the subjects of the report's rows.
+pub(super) fn topics(report: &HostReport) -> Vec<Topic> {
+    let instructions = report.cpu.instructions().map(|availability| Topic {
+        name: name_of(availability.instruction.name),
+        title: "the instruction: what it does, and whether it is here".to_string(),
+    });
+    let others = TOPICS
+        .iter()
+        .map(|(name, title, _)| Topic { name: (*name).to_string(), title: (*title).to_string() });
+    instructions.chain(others).collect()
+}
+
+/// Returns the long form of a topic on this machine; `None` if no topic has this name. Blanks and
+/// underscores stand for hyphens, and case does not matter: `dc cvap` is `dc-cvap`.
+pub(super) fn explain(report: &HostReport, topic: &str) -> Option<Explanation> {
+    let name = name_of(topic);
+    let topic = topics(report).into_iter().find(|topic| topic.name == name)?;
+    let entries = match TOPICS.iter().find(|(known, ..)| *known == name) {
+        Some((.., explain)) => explain(report),
+        None => cpu::instruction(report, &name)?,
+    };
+    Some(Explanation { topic, entries })
+}
+
+/// Returns the name to ask by.
+fn name_of(text: &str) -> String {
+    let plain = |c: char| if matches!(c, ' ' | '_') { '-' } else { c.to_ascii_lowercase() };
+    text.trim().chars().map(plain).collect()
+}
+
+impl Display for Explanation {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}", self.topic.name, self.topic.title)?;
+        for Entry { about, text, source, certainty } in &self.entries {
+            writeln!(f, "\n{}", wrapped(about, TEXT..WIDTH, broken(text)))?;
+            if let Some(certainty) = certainty {
+                let source = format!("[{}: {source}]", certainty.name());
+                writeln!(f, "{}", wrapped("", TEXT..WIDTH, source))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Breaks words that are too long for any line, as the kernel's paths can be.
+fn broken(text: &str) -> String {
+    let pieces = |word: &str| {
+        let letters: Vec<char> = word.chars().collect();
+        letters.chunks(WIDTH - TEXT).map(String::from_iter).collect::<Vec<_>>().join(" ")
+    };
+    text.split(' ').map(pieces).collect::<Vec<_>>().join(" ")
+}

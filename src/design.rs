@@ -1,26 +1,28 @@
 //! How the crate is built, and why it can be relied on. There is no code here.
 //!
 //! # Layers
-//! Each may use only those above it.
+//! Each may use only those above it, and name their features. A feature belongs to the last room that lists it; a room
+//! that lists it earlier may name it as well. `cargo xtask arrows` checks both.
 //!
-//! | room | what it holds |
-//! |---|---|
-//! | `arch` | what one architecture's instructions are, what permits them, which fence completes them: facts, no policy |
-//! | `cpu` | what the CPU says, and what its kernel lets user mode do |
-//! | `survival` | which event keeps which data: backings, domains, events, and the table |
-//! | `system` | what the operating system says: evidence from `/proc` and `/sys` |
-//! | [`aliasing`](crate::aliasing) | two addresses of one page: where they agree, and how to place them |
-//! | [`cache`](crate::cache) | the choice, made once, and the operations on ranges; in [`cache::copy`](crate::cache::copy) copies that are written back |
-//! | [`coherence`](crate::coherence) | memory shared with observers that do not see the cache: the pair of release and acquire |
-//! | [`medium`](crate::medium) | the trait that logs are written against |
-//! | [`whole_cache`](../whole_cache/index.html) | WBINVD and its like, for privileged code |
-//! | [`dax`](crate::dax) | a file on DAX, or what comes nearest; a medium |
-//! | [`sim`](../sim/index.html) | a medium that shows every state a crash may leave, for tests |
-//! | `format` | what the formats share: fields, tags, the beginning of a superblock |
-//! | [`journal`](../journal/index.html) | a log in a medium that loses nothing acknowledged |
-//! | [`recorder`](../recorder/index.html) | a flight recorder in a medium: the last events of each thread |
-//! | [`preserve`](../preserve/index.html) | named blobs in a medium, replaced atomically, that outlive reboots |
-//! | [`report`](crate::report) | what is there, what was chosen, why not, what survives what |
+//! | room | features | what it holds |
+//! |---|---|---|
+//! | `arch` | `privileged` | what one architecture's instructions are, what permits them, which fence completes them: facts, no policy |
+//! | `cpu` | | what the CPU says, and what its kernel lets user mode do |
+//! | `survival` | | which event keeps which data: backings, domains, events, and the table |
+//! | `system` | `dax`, `preserve`, `recorder` | what the operating system says: evidence from `/proc` and `/sys` |
+//! | [`aliasing`](crate::aliasing) | `dax` | two addresses of one page: where they agree, and how to place them |
+//! | [`cache`](crate::cache) | | the choice, made once, and the operations on ranges; in [`cache::copy`](crate::cache::copy) copies that are written back |
+//! | [`coherence`](crate::coherence) | | memory shared with observers that do not see the cache: the pair of release and acquire |
+//! | [`medium`](crate::medium) | `journal`, `preserve`, `sim` | the trait that logs are written against |
+//! | [`whole_cache`](../whole_cache/index.html) | | WBINVD and its like, for privileged code |
+//! | [`sim`](../sim/index.html) | `sim` | a medium that shows every state a crash may leave, for tests |
+//! | [`dax`](crate::dax) | `dax` | a file on DAX, or what comes nearest; a medium |
+//! | `sync` | `journal` | atomics in ordinary memory, which the simulator and loom replace |
+//! | `format` | `journal`, `recorder`, `preserve`, `preserve-read` | what the formats share: fields, tags, the beginning of a superblock |
+//! | [`journal`](../journal/index.html) | `journal` | a log in a medium that loses nothing acknowledged |
+//! | [`recorder`](../recorder/index.html) | `recorder` | a flight recorder in a medium: the last events of each thread |
+//! | [`preserve`](../preserve/index.html) | `preserve`, `preserve-read` | named blobs in a medium, replaced atomically, that outlive reboots |
+//! | [`report`](crate::report) | | what is there, what was chosen, why not, what survives what |
 //!
 //! # Why write-back and fence are two steps
 //! A write-back instruction starts the transfer of a line and returns. On x86 SFENCE or MFENCE waits

@@ -17,7 +17,7 @@ struct Part {
 }
 
 /// Steps that take seconds and run whatever has changed.
-const ALWAYS: [&str; 4] = ["fmt", "clippy", "package", "tree"];
+const ALWAYS: [&str; 5] = ["fmt", "clippy", "package", "tree", "arrows"];
 
 /// The beginning of every lane's name.
 const EVERY_LANE: &str = "";

@@ -8,6 +8,7 @@
 
 extern crate alloc;
 
+mod arrows;
 mod asm;
 mod budget;
 mod changed;
@@ -92,6 +93,8 @@ enum Task {
     Package,
     /// The bare library depends on little.
     Tree,
+    /// No room of the library uses one further down.
+    Arrows,
 }
 
 #[derive(Debug, Args)]
@@ -130,8 +133,9 @@ const ASM: Step = ("asm", asm::check);
 const DEMO: Step = ("demo", run::demo);
 const PACKAGE: Step = ("package", package::package);
 const TREE: Step = ("tree", package::tree);
+const ARROWS: Step = ("arrows", arrows::arrows);
 
-const CI: [Step; 16] = [
+const CI: [Step; 17] = [
     FMT,
     CLIPPY,
     DOC,
@@ -148,6 +152,7 @@ const CI: [Step; 16] = [
     DEMO,
     PACKAGE,
     TREE,
+    ARROWS,
 ];
 /// Steps that only `full` runs: they take long and rarely fail.
 const LONGER: [Step; 8] = [
@@ -183,6 +188,7 @@ impl Task {
             Self::Demo => vec![DEMO],
             Self::Package => vec![PACKAGE],
             Self::Tree => vec![TREE],
+            Self::Arrows => vec![ARROWS],
         }
     }
 

@@ -21,6 +21,7 @@ mod lab;
 mod lint;
 mod log;
 mod package;
+mod planted;
 mod plot;
 mod regressions;
 mod report;

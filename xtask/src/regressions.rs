@@ -1,24 +1,21 @@
 //! Defects that were mended, put back one by one: the test that each patch under `tests/regressions` names must notice.
 //!
-//! A patch begins with the defect in words, then a line `Test: PROGRAM TEST` and a line `Shows: WORDS` with what the
-//! failure says. It is applied to a copy of the tree, so that the tree stays as it is.
+//! Its line `Test: PROGRAM TEST` names the test, and `Shows: WORDS` says what the failure says.
 
-use std::fs;
 use std::io::{self, Write as _};
-use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::command::{Cmd, Ending};
 use crate::host::Host;
+use crate::planted::Planted;
 use crate::report::{Finding, Report, Tests};
 
 /// Exit code of a test program of which a test has failed.
 const FAILED: i32 = 101;
 
 /// A defect to put back, and how it is noticed.
-#[derive(Debug, PartialEq, Eq)]
 struct Regression<'t> {
     program: &'t str,
     test: &'t str,
@@ -26,13 +23,11 @@ struct Regression<'t> {
 }
 
 impl<'t> Regression<'t> {
-    /// Reads the lines before a patch.
-    fn read(patch: &'t str) -> Option<Self> {
-        let mut lines = patch.lines().take_while(|line| !line.starts_with("diff "));
+    /// Reads the head of a patch.
+    fn of(patch: &'t Planted) -> Result<Self> {
         let (program, test) =
-            lines.find_map(|line| line.strip_prefix("Test: "))?.split_once(' ')?;
-        let shows = lines.find_map(|line| line.strip_prefix("Shows: "))?;
-        Some(Self { program, test, shows })
+            patch.says("Test")?.split_once(' ').context("`Test:` names one word")?;
+        Ok(Self { program, test, shows: patch.says("Shows")? })
     }
 
     /// Returns the reason why a run of the test has not noticed the defect, if it has not.
@@ -47,29 +42,18 @@ impl<'t> Regression<'t> {
 }
 
 pub(crate) fn regressions(host: &Host, report: &mut Report) -> Result<()> {
-    for path in host.sources("tests/regressions/*.patch")? {
-        let path = Path::new(&path);
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        report.check(&name, "a defect that is put back is noticed", || put_back(host, path))?;
+    for patch in Planted::all(&host.root().join("tests/regressions"))? {
+        let proves = "a defect that is put back is noticed";
+        report.check(&patch.name(), proves, || put_back(host, &patch))?;
     }
     Ok(())
 }
 
 /// Puts a defect back in a copy of the tree, and runs the test that must notice it.
-fn put_back(host: &Host, path: &Path) -> Result<Finding> {
-    let text = fs::read_to_string(path)?;
-    let regression = Regression::read(&text)
-        .with_context(|| format!("{}: no lines `Test:` and `Shows:`", path.display()))?;
+fn put_back(host: &Host, patch: &Planted) -> Result<Finding> {
+    let regression = Regression::of(patch)?;
     let tree = host.target_dir("regressions");
-    host.copy_sources(&tree)?;
-    Cmd::new("git")
-        .arg("apply")
-        .arg(host.root().join(path).display().to_string())
-        .folder(&tree)
-        // Inside of a repository it would apply only what is below this folder, and say nothing.
-        .env("GIT_CEILING_DIRECTORIES", host.target_dir("").display().to_string())
-        .read()
-        .context("the patch does not fit the code any more: make it again")?;
+    patch.plant(host, &tree)?;
     // The crates that are not of this tree were compiled by the step `test`.
     let running = Cmd::cargo("test --test")
         .arg(regression.program)
@@ -104,24 +88,16 @@ fn is_told(line: &str) -> bool {
 mod tests {
     use super::Regression;
     use crate::command::Ending;
-
-    const PATCH: &str =
-        "All is lost.\n\nTest: histories journal::all\nShows: lost\n\ndiff --git a/x b/x\n";
+    use crate::planted::Planted;
 
     fn ending(code: i32) -> Ending {
         Ending { code: Some(code), told: format!("ended with exit code {code}") }
     }
 
     #[test]
-    fn a_patch_names_its_test_before_it_begins() {
-        let expected = Regression { program: "histories", test: "journal::all", shows: "lost" };
-        assert_eq!(Regression::read(PATCH), Some(expected));
-        assert_eq!(Regression::read("diff --git a/x b/x\nTest: a b\nShows: c\n"), None);
-    }
-
-    #[test]
     fn a_test_that_passes_or_fails_otherwise_has_overlooked_it() {
-        let regression = Regression::read(PATCH).unwrap();
+        let patch = Planted::new("Test: histories journal::all\nShows: lost\n");
+        let regression = Regression::of(&patch).unwrap();
         let overlooked = |code, output| regression.overlooked(&ending(code), output);
         assert_eq!(overlooked(101, "it is lost\ntest journal::all ... FAILED\n"), None);
         assert!(overlooked(0, "lost\ntest journal::all ... ok\n").is_some());

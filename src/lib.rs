@@ -34,6 +34,10 @@ mod cpu;
     any(feature = "journal", feature = "recorder", feature = "preserve-read"),
     target_has_atomic = "64"
 ))]
+#[cfg_attr(
+    not(any(feature = "journal", feature = "preserve-read")),
+    expect(dead_code, reason = "a recorder has tags of bytes alone")
+)]
 mod format;
 #[cfg(all(
     test,

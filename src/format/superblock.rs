@@ -11,7 +11,7 @@
 //! Magic, version and tag stay where they are in every later version, so that an unknown version is known as such.
 //! Version 1 had a CRC32C at offset 12; it is known by its number alone.
 
-use super::fields::{u32_at, u64_at};
+use super::layout::{Layout as _, layout};
 use super::tag;
 
 /// The offset of the tag.
@@ -32,6 +32,15 @@ pub(crate) enum Found<T> {
     Other([u8; 8]),
 }
 
+layout! {
+    struct Beginning: 24 {
+        0 magic: [u8; 8],
+        8 version: u32,
+        12 own: u32,
+        16 tag: u64,
+    }
+}
+
 /// Reads a superblock. `fields` reads what is the format's own; `None` if that cannot be.
 pub(crate) fn read<T>(
     bytes: &[u8],
@@ -39,24 +48,25 @@ pub(crate) fn read<T>(
     version: u32,
     fields: impl FnOnce() -> Option<T>,
 ) -> Found<T> {
-    let (its_magic, its_version) = (u64_at(bytes, 0).to_le_bytes(), u32_at(bytes, 8));
-    if its_magic != magic {
-        return Found::Other(its_magic);
+    let Some(beginning) = bytes.first_chunk().map(Beginning::from_bytes) else {
+        return Found::Damaged;
+    };
+    if beginning.magic != magic {
+        return Found::Other(beginning.magic);
     }
-    if its_version == 1 {
+    if beginning.version == 1 {
         return Found::Version(1);
     }
-    if tag_of(bytes) != u64_at(bytes, TAG) {
+    if tag_of(bytes) != beginning.tag {
         return Found::Damaged;
     }
-    if its_version != version {
-        return Found::Version(its_version);
+    if beginning.version != version {
+        return Found::Version(beginning.version);
     }
     fields().map_or(Found::Damaged, Found::Whole)
 }
 
 /// Puts magic, version and tag around what is the format's own.
-#[cfg(any(feature = "journal", feature = "recorder", feature = "preserve", test))]
 pub(crate) fn seal(bytes: &mut [u8], magic: [u8; 8], version: u32) {
     bytes[..8].copy_from_slice(&magic);
     bytes[8..12].copy_from_slice(&version.to_le_bytes());

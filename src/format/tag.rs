@@ -21,7 +21,6 @@ pub(crate) fn of(seed: u64, bytes: &[u8]) -> u64 {
 }
 
 /// The tag of two words.
-#[cfg(any(feature = "journal", feature = "preserve-read"))]
 #[inline]
 pub(crate) fn of_words(seed: u64, words: [u64; 2]) -> u64 {
     of(seed, words.map(u64::to_le_bytes).as_flattened())

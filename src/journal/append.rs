@@ -1,8 +1,8 @@
 //! Appending: each producer makes its own records durable, and waits for those before them.
 
 use super::error::Error;
-use super::format::geometry::Placement;
-use super::format::record::{HEADER, Header, Kind, Mark, Vouch, void};
+use super::format::geometry::{HEADER, Placement};
+use super::format::record::{Header, Kind, Mark, Vouch, void};
 use super::inflight::Refused;
 use super::{Group, Journal, Position};
 use crate::format::tag;

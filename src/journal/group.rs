@@ -1,7 +1,7 @@
 //! Records that are appended together.
 
-use super::format::geometry::Placement;
-use super::format::record::{HEADER, Header, Vouch};
+use super::format::geometry::{HEADER, Placement};
+use super::format::record::{Header, Vouch};
 use alloc::vec::Vec;
 
 /// Records for [`Journal::append_group`](super::Journal::append_group): one write-back and one fence for all.

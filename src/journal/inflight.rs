@@ -4,8 +4,7 @@
 //! moves the watermark over what is entered without a gap. So there is no leader, and nobody holds a lock. An
 //! entry of an earlier lap lies behind the watermark, so entries need not be cleared.
 
-use super::format::geometry::{Geometry, Placement};
-use super::format::record::HEADER;
+use super::format::geometry::{Geometry, HEADER, Placement};
 use crate::sync::{AtomicBool, AtomicU64};
 use alloc::boxed::Box;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};

@@ -1,8 +1,8 @@
 //! Making a damaged journal whole again, as far as it goes.
 
 use super::error::Error;
-use super::format::geometry::{Geometry, LOG};
-use super::format::record::{Epoch, HEADER, MARK, Mark, void};
+use super::format::geometry::{Geometry, HEADER, LOG, MARK};
+use super::format::record::{Epoch, Mark, void};
 use super::format::superblock::Superblock;
 use super::open::persist;
 use super::salvage::{Salvage, Salvaged};

@@ -1,7 +1,8 @@
 //! Records one after the other, as far as they prove themselves.
 
 use super::Fault;
-use super::format::record::{Epoch, HEADER, Header, Kind, MARK, Mark, names};
+use super::format::geometry::{HEADER, MARK};
+use super::format::record::{Epoch, Header, Kind, Mark, names};
 use super::format::superblock::Superblock;
 use crate::medium::Readable;
 use alloc::vec::Vec;

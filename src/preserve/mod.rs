@@ -192,6 +192,7 @@ mod error;
     not(loom)
 ))]
 mod file;
+#[cfg_attr(not(feature = "preserve"), expect(dead_code, reason = "who only reads puts no bytes"))]
 mod format;
 mod headers;
 #[cfg(feature = "preserve")]

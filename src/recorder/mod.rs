@@ -150,6 +150,7 @@ mod format;
 mod hooks;
 #[cfg(all(test, loom))]
 mod loom_tests;
+mod mode;
 mod open;
 mod options;
 mod reader;
@@ -162,7 +163,8 @@ pub use clock::{Clock, TimeSource};
 pub use cursor::Cursor;
 pub use error::{Error, NotRecorded};
 pub use format::Description;
-pub use options::{Durability, Mode, Options};
+pub use mode::Mode;
+pub use options::{Durability, Options};
 pub use reader::Reader;
 pub use reader::merged::Merged;
 pub use reader::shard::{Event, Events, Found, Skipped, SkippedKind};

@@ -1,7 +1,8 @@
 //! Making a recording, and opening one.
 
 use super::format::{DESCRIPTOR, DESCRIPTORS, Description, Geometry, PAGE, SEQUENCES, TAG};
-use super::options::{Mode, Options};
+use super::mode::Mode;
+use super::options::Options;
 use super::reader::Reader;
 use super::{Cursor, Error, Recorder};
 use crate::medium::Medium;

@@ -3,9 +3,11 @@
 //! All that changes with an event is private to the thread: where it goes in the medium, and the key of its
 //! tag. The medium sees one copy and one word, which is stored last.
 
+use super::clock::Pace;
 use super::cursor::Cursor;
-use super::format::{self, Description, Geometry, HEADER, Header, Pace, RECORD, SEQUENCES, TAGGED};
-use super::options::{Durability, Mode};
+use super::format::{self, Description, Geometry, HEADER, Header, RECORD, SEQUENCES, TAGGED};
+use super::mode::Mode;
+use super::options::Durability;
 use super::{Clock, NotRecorded, Recorder};
 use crate::format::tag;
 use crate::medium::Medium;

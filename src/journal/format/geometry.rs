@@ -1,7 +1,6 @@
 //! Positions, segments, and where they are in the medium.
 
 use super::WORD;
-use super::record::{HEADER, MARK, MOST};
 
 /// Bytes from the beginning of one superblock to the other, and from that to the log.
 pub(in crate::journal) const PAGE: u64 = 4096;
@@ -17,6 +16,14 @@ pub(in crate::journal) const LARGEST_WINDOW: u64 = 1 << 28;
 /// Segments there are at least: that of the oldest record, one to go on in with the longest record, and one with room to
 /// open the journal in behind it.
 pub(in crate::journal) const SEGMENTS: u64 = 3;
+
+/// Bytes of a header.
+pub(in crate::journal) const HEADER: u64 = 16;
+/// Bytes of a mark's payload: the whole is a line on most machines, so that records which begin at lines where they
+/// can are not pushed over their boundaries by it.
+pub(in crate::journal) const MARK: u64 = 48;
+/// The most bytes of a payload that the length can say.
+pub(in crate::journal) const MOST: u64 = (1 << 24) - 1;
 
 /// The sizes that a journal was created with. They have been checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

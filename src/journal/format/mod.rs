@@ -1,7 +1,5 @@
 //! Where things are in the medium, and the bytes of each. There is no access to a medium here.
 
-pub(super) use crate::format::fields::{put, u32_at, u64_at};
-
 pub(super) mod geometry;
 pub(super) mod record;
 pub(super) mod superblock;

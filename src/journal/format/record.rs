@@ -1,17 +1,10 @@
 //! The bytes of a record's header and of a mark.
 
-use super::geometry::Geometry;
-use super::{WORD, put, u64_at};
+use super::WORD;
+use super::geometry::{Geometry, HEADER, MARK, MOST};
+use crate::format::layout::{Field, Layout as _, layout};
 use crate::format::tag;
 use crate::journal::Identity;
-
-/// Bytes of a header.
-pub(in crate::journal) const HEADER: u64 = 16;
-/// Bytes of a mark's payload: the whole is a line on most machines, so that records which begin at lines where they
-/// can are not pushed over their boundaries by it.
-pub(in crate::journal) const MARK: u64 = 48;
-/// The most bytes of a payload that the length can say.
-pub(in crate::journal) const MOST: u64 = (1 << 24) - 1;
 
 /// What a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,6 +173,42 @@ pub(in crate::journal) struct Mark {
     pub(in crate::journal) geometry: Geometry,
 }
 
+/// A number of 48 bits.
+#[derive(Clone, Copy)]
+struct U48(u64);
+
+impl Field for U48 {
+    const BYTES: usize = 6;
+
+    fn put(self, bytes: &mut [u8]) {
+        bytes[..Self::BYTES].copy_from_slice(&self.0.to_le_bytes()[..Self::BYTES]);
+    }
+
+    fn take(bytes: &[u8]) -> Self {
+        let mut word = [0; 8];
+        word[..Self::BYTES].copy_from_slice(&bytes[..Self::BYTES]);
+        Self(u64::from_le_bytes(word))
+    }
+}
+
+layout! {
+    /// The payload of a mark.
+    struct MarkFields: 48 {
+        0 identity: [u8; 16],
+        16 epoch: u64,
+        24 key: u64,
+        /// Segments of the log.
+        32 segments: U48,
+        /// The exponent of its size.
+        38 segment: u8,
+        39 alignment: u8,
+        /// In segments.
+        40 window: u16,
+        /// In units of 2^16 words.
+        42 position: U48,
+    }
+}
+
 /// The key of marks, which are to be read by whom nothing is known to.
 const MARKS: u64 = u64::from_le_bytes(*b"cmj mark");
 
@@ -189,19 +218,24 @@ impl Mark {
 
     /// The whole record.
     pub(in crate::journal) fn bytes(&self, position: u64) -> [u8; Self::SIZE] {
-        let mut bytes = [0; Self::SIZE];
         let Geometry { segment, capacity, alignment, window } = self.geometry;
-        put(&mut bytes, 16, &self.identity.0);
-        put(&mut bytes, 32, &self.epoch.number.to_le_bytes());
-        put(&mut bytes, 40, &self.epoch.key.to_le_bytes());
-        // All were checked to fit: 48 bits, powers of two of at most 24, 16 bits, and 44 bits.
-        put(&mut bytes, 48, &(capacity / segment).to_le_bytes()[..6]);
-        put(&mut bytes, 54, &[segment.ilog2() as u8, alignment.ilog2() as u8]);
-        put(&mut bytes, 56, &((window / segment) as u16).to_le_bytes());
-        put(&mut bytes, 58, &(position / (WORD << 16)).to_le_bytes()[..6]);
+        // All were checked to fit: 48 bits, powers of two of at most 24, and 16 bits.
+        let fields = MarkFields {
+            identity: self.identity.0,
+            epoch: self.epoch.number,
+            key: self.epoch.key,
+            segments: U48(capacity / segment),
+            segment: segment.ilog2() as u8,
+            alignment: alignment.ilog2() as u8,
+            window: (window / segment) as u16,
+            position: U48(position / (WORD << 16)),
+        };
+        let payload = fields.to_bytes();
         let (header, seed) = Header::begin(MARKS, Kind::Mark, Vouch::NOTHING, MARK, position);
-        let tag = tag::of(seed, &bytes[HEADER as usize..]);
-        put(&mut bytes, 0, &Header { tag, ..header }.bytes(position));
+        let header = Header { tag: tag::of(seed, &payload), ..header }.bytes(position);
+        let mut bytes = [0; Self::SIZE];
+        bytes[..header.len()].copy_from_slice(&header);
+        bytes[header.len()..].copy_from_slice(&payload);
         bytes
     }
 
@@ -211,27 +245,26 @@ impl Mark {
         payload: &[u8; MARK as usize],
     ) -> Option<(u64, Self)> {
         let header = Header::read(words)?;
-        let upper = u64_at(payload, 40) >> 16;
+        let fields = MarkFields::from_bytes(payload);
+        let upper = fields.position.0;
         let low = mixed(upper) ^ (words[1] >> 48) as u16;
         let position = (upper << 16 | u64::from(low)).checked_mul(WORD)?;
         let is_whole = header.kind == Kind::Mark
             && header.len == MARK
             && header.proves(MARKS, position, payload);
-        let segment = 1_u64.checked_shl(payload[38].into())?;
+        let segment = 1_u64.checked_shl(fields.segment.into())?;
         let geometry = Geometry {
             segment,
-            alignment: 1_u64.checked_shl(payload[39].into())?,
-            window: segment.checked_mul(u16::from_le_bytes([payload[40], payload[41]]).into())?,
-            capacity: segment.checked_mul(u64_at(payload, 32) & 0xffff_ffff_ffff)?,
+            alignment: 1_u64.checked_shl(fields.alignment.into())?,
+            window: segment.checked_mul(fields.window.into())?,
+            capacity: segment.checked_mul(fields.segments.0)?,
         };
-        let mut identity = [0; 16];
-        identity.copy_from_slice(&payload[..16]);
-        let epoch = Epoch { number: u64_at(payload, 16), key: u64_at(payload, 24) };
+        let epoch = Epoch { number: fields.epoch, key: fields.key };
         // What is counted on from them must not overflow.
         let can_be = |number: &u64| i64::try_from(*number).is_ok();
         let can_be = [position, epoch.number].iter().all(can_be);
         let geometry = geometry.checked().filter(|_| is_whole && can_be)?;
-        Some((position, Self { identity: Identity(identity), epoch, geometry }))
+        Some((position, Self { identity: Identity(fields.identity), epoch, geometry }))
     }
 }
 

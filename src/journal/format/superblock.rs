@@ -2,7 +2,7 @@
 
 use super::geometry::Geometry;
 use super::record::Epoch;
-use super::{put, u32_at, u64_at};
+use crate::format::layout::{Layout as _, layout};
 use crate::format::superblock;
 use crate::journal::Identity;
 
@@ -12,6 +12,26 @@ pub(in crate::journal) const BYTES: usize = 128;
 pub(in crate::journal) const MAGIC: [u8; 8] = *b"cmjournl";
 /// The version of the format.
 pub(in crate::journal) const VERSION: u32 = 3;
+
+layout! {
+    struct Fields: 128 {
+        /// Magic, version and tag.
+        0 beginning: [u8; 24],
+        24 identity: [u8; 16],
+        40 capacity: u64,
+        48 window: u64,
+        56 segment: u32,
+        60 alignment: u32,
+        64 generation: u64,
+        72 head: u64,
+        80 head_epoch: u64,
+        88 head_key: u64,
+        96 epoch: u64,
+        104 key: u64,
+        112 epoch_start: u64,
+        120 acknowledged: u64,
+    }
+}
 
 /// What is known of a journal beside its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,51 +57,48 @@ pub(in crate::journal) type Found = superblock::Found<Superblock>;
 
 impl Superblock {
     pub(in crate::journal) fn bytes(&self) -> [u8; BYTES] {
-        let mut bytes = [0; BYTES];
-        let Self { identity, geometry, generation, head, head_epoch, epoch, .. } = *self;
-        put(&mut bytes, 24, &identity.0);
-        put(&mut bytes, 40, &geometry.capacity.to_le_bytes());
-        put(&mut bytes, 48, &geometry.window.to_le_bytes());
-        // Both have been checked to fit.
-        put(&mut bytes, 56, &(geometry.segment as u32).to_le_bytes());
-        put(&mut bytes, 60, &(geometry.alignment as u32).to_le_bytes());
-        put(&mut bytes, 64, &generation.to_le_bytes());
-        put(&mut bytes, 72, &head.to_le_bytes());
-        put(&mut bytes, 80, &head_epoch.number.to_le_bytes());
-        put(&mut bytes, 88, &head_epoch.key.to_le_bytes());
-        put(&mut bytes, 96, &epoch.number.to_le_bytes());
-        put(&mut bytes, 104, &epoch.key.to_le_bytes());
-        put(&mut bytes, 112, &self.epoch_start.to_le_bytes());
-        put(&mut bytes, 120, &self.acknowledged.to_le_bytes());
+        let Self { identity, geometry, head_epoch, epoch, .. } = *self;
+        let fields = Fields {
+            beginning: [0; 24],
+            identity: identity.0,
+            capacity: geometry.capacity,
+            window: geometry.window,
+            // Both have been checked to fit.
+            segment: geometry.segment as u32,
+            alignment: geometry.alignment as u32,
+            generation: self.generation,
+            head: self.head,
+            head_epoch: head_epoch.number,
+            head_key: head_epoch.key,
+            epoch: epoch.number,
+            key: epoch.key,
+            epoch_start: self.epoch_start,
+            acknowledged: self.acknowledged,
+        };
+        let mut bytes = fields.to_bytes();
         superblock::seal(&mut bytes, MAGIC, VERSION);
         bytes
     }
 
     pub(in crate::journal) fn read(bytes: &[u8; BYTES]) -> Found {
-        superblock::read(bytes, MAGIC, VERSION, || Self::fields(bytes))
+        superblock::read(bytes, MAGIC, VERSION, || Self::of(Fields::from_bytes(bytes)))
     }
 
-    /// The fields; `None` if it cannot be.
-    fn fields(bytes: &[u8; BYTES]) -> Option<Self> {
-        let geometry = Geometry {
-            capacity: u64_at(bytes, 40),
-            window: u64_at(bytes, 48),
-            segment: u32_at(bytes, 56).into(),
-            alignment: u32_at(bytes, 60).into(),
-        };
-        let mut identity = [0; 16];
-        identity.copy_from_slice(&bytes[24..40]);
+    /// The superblock of these fields; `None` if it cannot be.
+    fn of(fields: Fields) -> Option<Self> {
+        let Fields { capacity, window, segment, alignment, .. } = fields;
+        let (segment, alignment) = (segment.into(), alignment.into());
         let found = Self {
-            identity: Identity(identity),
-            geometry,
-            generation: u64_at(bytes, 64),
-            head: u64_at(bytes, 72),
-            head_epoch: Epoch { number: u64_at(bytes, 80), key: u64_at(bytes, 88) },
-            epoch: Epoch { number: u64_at(bytes, 96), key: u64_at(bytes, 104) },
-            epoch_start: u64_at(bytes, 112),
-            acknowledged: u64_at(bytes, 120),
+            identity: Identity(fields.identity),
+            geometry: Geometry { segment, capacity, alignment, window }.checked()?,
+            generation: fields.generation,
+            head: fields.head,
+            head_epoch: Epoch { number: fields.head_epoch, key: fields.head_key },
+            epoch: Epoch { number: fields.epoch, key: fields.key },
+            epoch_start: fields.epoch_start,
+            acknowledged: fields.acknowledged,
         };
-        geometry.checked().and_then(|_| found.checked())
+        found.checked()
     }
 
     /// It, if its numbers can be; `None` if they have been counted too far.

@@ -3,9 +3,7 @@
 use super::page::ROOT;
 use super::table::PREAMBLE;
 use super::{WORD, data, is_unit};
-#[cfg(any(feature = "preserve", test))]
-use crate::format::fields::put;
-use crate::format::fields::{u32_at, u64_at};
+use crate::format::layout::{Layout as _, layout};
 use crate::format::superblock;
 
 /// Bytes of a header.
@@ -17,6 +15,22 @@ pub(in crate::preserve) const VERSION: u32 = 3;
 
 /// Added to the unit, which is even.
 const SEALED: u32 = 1;
+
+layout! {
+    struct Fields: 64 {
+        0 magic_and_version: [u8; 12],
+        /// Of the root.
+        12 len: u32,
+        16 tag: u64,
+        24 generation: u64,
+        32 size: u64,
+        40 root: u64,
+        48 copy: u64,
+        /// And one bit that says whether the store is sealed.
+        56 unit: u32,
+        60 root_tag: u32,
+    }
+}
 
 /// The root of the table, and the numbers needed to read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,36 +55,41 @@ pub(in crate::preserve) struct Header {
 pub(in crate::preserve) type Found = superblock::Found<Header>;
 
 impl Header {
-    #[cfg(any(feature = "preserve", test))]
     pub(in crate::preserve) fn bytes(&self) -> [u8; BYTES] {
-        let Self { generation, size, roots, len, root_tag, unit, is_sealed } = *self;
-        let mut bytes = [0; BYTES];
+        let Self { generation, size, roots, root_tag, .. } = *self;
+        let sealed = if self.is_sealed { SEALED } else { 0 };
         // Length and unit have been checked to fit.
-        put(&mut bytes, 12, &(len as u32).to_le_bytes());
-        put(&mut bytes, 24, &generation.to_le_bytes());
-        put(&mut bytes, 32, &size.to_le_bytes());
-        put(&mut bytes, 40, &roots[0].to_le_bytes());
-        put(&mut bytes, 48, &roots[1].to_le_bytes());
-        let sealed = if is_sealed { SEALED } else { 0 };
-        put(&mut bytes, 56, &(unit as u32 | sealed).to_le_bytes());
-        put(&mut bytes, 60, &root_tag.to_le_bytes());
+        let (len, unit) = (self.len as u32, self.unit as u32 | sealed);
+        let (magic_and_version, tag) = ([0; 12], 0);
+        let fields = Fields {
+            magic_and_version,
+            len,
+            tag,
+            generation,
+            size,
+            root: roots[0],
+            copy: roots[1],
+            unit,
+            root_tag,
+        };
+        let mut bytes = fields.to_bytes();
         superblock::seal(&mut bytes, MAGIC, VERSION);
         bytes
     }
 
     pub(in crate::preserve) fn read(bytes: &[u8; BYTES]) -> Found {
-        superblock::read(bytes, MAGIC, VERSION, || Self::fields(bytes))
+        superblock::read(bytes, MAGIC, VERSION, || Self::of(Fields::from_bytes(bytes)))
     }
 
-    /// Reads the fields; `None` if they cannot be a header's.
-    fn fields(bytes: &[u8; BYTES]) -> Option<Self> {
-        let unit = u32_at(bytes, 56);
+    /// The header of these fields; `None` if they cannot be one's.
+    fn of(fields: Fields) -> Option<Self> {
+        let Fields { generation, size, root, copy, root_tag, unit, .. } = fields;
         let header = Self {
-            generation: u64_at(bytes, 24),
-            size: u64_at(bytes, 32),
-            roots: [u64_at(bytes, 40), u64_at(bytes, 48)],
-            len: u32_at(bytes, 12).into(),
-            root_tag: u32_at(bytes, 60),
+            generation,
+            size,
+            roots: [root, copy],
+            len: fields.len.into(),
+            root_tag,
             unit: (unit & !SEALED).into(),
             is_sealed: unit & SEALED != 0,
         };
@@ -78,7 +97,6 @@ impl Header {
     }
 
     /// The generation after it; `None` if there are no numbers left.
-    #[cfg(feature = "preserve")]
     pub(in crate::preserve) fn next_generation(&self) -> Option<u64> {
         let next = self.generation + 1;
         is_count(next).then_some(next)

@@ -1,9 +1,7 @@
 //! The bytes of a history: the boots that a store was opened in, the newest last.
 
 use super::stamp;
-#[cfg(any(feature = "preserve", test))]
-use crate::format::fields::put;
-use crate::format::fields::{u32_at, u64_at};
+use crate::format::layout::{Layout as _, layout};
 use crate::preserve::stamp::{Boot, Origin, Stamp};
 
 /// Bytes of a boot in it.
@@ -25,26 +23,39 @@ const ORIGINS: [Origin; 7] = [
 ];
 
 impl Boot {
-    #[cfg(any(feature = "preserve", test))]
     pub(in crate::preserve) fn bytes(&self) -> [u8; BOOT] {
-        let mut bytes = [0; BOOT];
-        let number = ORIGINS.iter().position(|it| *it == self.origin).map_or(0, |at| at as u8);
-        put(&mut bytes, 0, &self.generation.to_le_bytes());
-        put(&mut bytes, 8, &self.opened.to_le_bytes());
-        put(&mut bytes, 12, &[number, u8::from(self.was_sealed)]);
-        put(&mut bytes, 16, &self.stamp.bytes());
-        bytes
+        let origin = ORIGINS.iter().position(|it| *it == self.origin);
+        let fields = Fields {
+            generation: self.generation,
+            opened: self.opened,
+            origin: origin.map_or(0, |at| at as u8),
+            was_sealed: self.was_sealed.into(),
+            zeros: [0; 2],
+            stamp: self.stamp.bytes(),
+        };
+        fields.to_bytes()
     }
 
     pub(in crate::preserve) fn read(bytes: &[u8; BOOT]) -> Self {
-        let mut stamp = [0; stamp::BYTES];
-        stamp.copy_from_slice(&bytes[16..]);
+        let Fields { generation, opened, origin, was_sealed, stamp, .. } =
+            Fields::from_bytes(bytes);
         Self {
-            generation: u64_at(bytes, 0),
-            opened: u32_at(bytes, 8),
-            origin: ORIGINS.get(usize::from(bytes[12])).copied().unwrap_or(Origin::Unknown),
-            was_sealed: bytes[13] != 0,
+            generation,
+            opened,
+            origin: ORIGINS.get(usize::from(origin)).copied().unwrap_or(Origin::Unknown),
+            was_sealed: was_sealed != 0,
             stamp: Stamp::read(&stamp),
         }
+    }
+}
+
+layout! {
+    struct Fields: 144 {
+        0 generation: u64,
+        8 opened: u32,
+        12 origin: u8,
+        13 was_sealed: u8,
+        14 zeros: [u8; 2],
+        16 stamp: [u8; stamp::BYTES],
     }
 }

@@ -1,9 +1,7 @@
 //! Sizes of the pages of a table.
 
 use super::table::PREAMBLE;
-#[cfg(any(feature = "preserve", test))]
 use super::table::child_size;
-#[cfg(any(feature = "preserve", test))]
 use super::{IS_SMALL, NAME};
 
 /// Levels that a table can have.
@@ -14,14 +12,11 @@ pub(in crate::preserve) const MOST: u64 = 1 << 15;
 pub(in crate::preserve) const ROOT: u64 = MOST + PREAMBLE as u64;
 
 /// The bytes of entries that a page has, in units of up to so many bytes: as many as the longest entry.
-#[cfg(any(feature = "preserve", test))]
 const ENTRIES: u64 = if IS_SMALL { 192 } else { 4416 };
 /// The bytes of children that a page has: at least as many as three of the longest.
-#[cfg(any(feature = "preserve", test))]
 const CHILDREN: u64 = if IS_SMALL { 128 } else { 1024 };
 
 /// Returns how many bytes of entries or children a page of a level can have. If there are more it is split.
-#[cfg(any(feature = "preserve", test))]
 pub(in crate::preserve) fn capacity(level: usize, unit: u64) -> u64 {
     let bytes = if level == 0 { ENTRIES } else { CHILDREN };
     if IS_SMALL { bytes } else { bytes.next_multiple_of(unit).min(MOST) }
@@ -29,20 +24,17 @@ pub(in crate::preserve) fn capacity(level: usize, unit: u64) -> u64 {
 
 /// Returns how many bytes the place of a page below the root takes, which has so many bytes: always as many, so that each
 /// place can be used for each other page of its kind. Only a forged page has more.
-#[cfg(any(feature = "preserve", test))]
 pub(in crate::preserve) fn slot(level: usize, len: u64, unit: u64) -> u64 {
     most(level, unit).max(len).next_multiple_of(unit)
 }
 
 /// Returns how many bytes the place of a root takes that has so many bytes of entries or children.
-#[cfg(any(feature = "preserve", test))]
 pub(in crate::preserve) fn root_slot(level: usize, len: u64, unit: u64) -> u64 {
     let len = if level == 0 { len } else { most(level, unit).max(len) };
     (PREAMBLE as u64 + len).next_multiple_of(unit)
 }
 
 /// A page is not split if it has one entry or three children, however long their names are.
-#[cfg(any(feature = "preserve", test))]
 fn most(level: usize, unit: u64) -> u64 {
     let least = if level == 0 { 0 } else { 3 * child_size(NAME) };
     capacity(level, unit).max(least)

@@ -1,8 +1,6 @@
 //! The bytes of a stamp: under which circumstances something was written.
 
-#[cfg(any(feature = "preserve", test))]
-use crate::format::fields::put;
-use crate::format::fields::{u32_at, u64_at};
+use crate::format::layout::{Layout as _, layout};
 use crate::preserve::stamp::Stamp;
 use crate::survival::Backing;
 
@@ -23,41 +21,56 @@ const BACKINGS: [Backing; 9] = [
 ];
 
 impl Stamp {
-    #[cfg(any(feature = "preserve", test))]
     pub(in crate::preserve) fn bytes(&self) -> [u8; BYTES] {
-        let mut bytes = [0; BYTES];
-        let number =
-            BACKINGS.iter().position(|it| *it == self.backing).map_or(0, |at| at as u8 + 1);
-        put(&mut bytes, 0, &self.seconds.to_le_bytes());
-        put(&mut bytes, 8, &self.boot_id);
-        put(&mut bytes, 24, &self.process_start.to_le_bytes());
-        put(&mut bytes, 32, &self.process.to_le_bytes());
-        put(&mut bytes, 36, &[number]);
-        put(&mut bytes, 40, &self.granularity.to_le_bytes());
-        let shutdowns = self.unsafe_shutdowns.map_or(0, |count| count.saturating_add(1));
-        put(&mut bytes, 48, &shutdowns.to_le_bytes());
-        put(&mut bytes, 56, &self.placement.to_le_bytes());
-        put(&mut bytes, 64, &self.kernel);
-        bytes
+        let number = BACKINGS.iter().position(|it| *it == self.backing);
+        let fields = Fields {
+            seconds: self.seconds,
+            boot_id: self.boot_id,
+            process_start: self.process_start,
+            process: self.process,
+            backing: number.map_or(0, |at| at as u8 + 1),
+            zeros: [0; 3],
+            granularity: self.granularity,
+            more_zeros: 0,
+            shutdowns: self.unsafe_shutdowns.map_or(0, |count| count.saturating_add(1)),
+            placement: self.placement,
+            kernel: self.kernel,
+        };
+        fields.to_bytes()
     }
 
     pub(in crate::preserve) fn read(bytes: &[u8; BYTES]) -> Self {
-        let mut stamp = Self {
-            seconds: u64_at(bytes, 0),
-            process_start: u64_at(bytes, 24),
-            process: u32_at(bytes, 32),
-            backing: match usize::from(bytes[36]).checked_sub(1) {
-                Some(number) => BACKINGS.get(number).copied().unwrap_or(Backing::Unknown),
-                None => Backing::Unknown,
-            },
-            granularity: u32_at(bytes, 40),
-            placement: u64_at(bytes, 56),
-            unsafe_shutdowns: u64_at(bytes, 48).checked_sub(1),
-            ..Self::UNKNOWN
-        };
-        stamp.boot_id.copy_from_slice(&bytes[8..24]);
-        stamp.kernel.copy_from_slice(&bytes[64..]);
-        stamp
+        let fields = Fields::from_bytes(bytes);
+        let backing = usize::from(fields.backing).checked_sub(1);
+        Self {
+            seconds: fields.seconds,
+            boot_id: fields.boot_id,
+            process_start: fields.process_start,
+            process: fields.process,
+            backing: backing.and_then(|at| BACKINGS.get(at).copied()).unwrap_or(Backing::Unknown),
+            granularity: fields.granularity,
+            placement: fields.placement,
+            unsafe_shutdowns: fields.shutdowns.checked_sub(1),
+            kernel: fields.kernel,
+        }
+    }
+}
+
+layout! {
+    struct Fields: 128 {
+        0 seconds: u64,
+        8 boot_id: [u8; 16],
+        24 process_start: u64,
+        32 process: u32,
+        /// 0 if it is not known.
+        36 backing: u8,
+        37 zeros: [u8; 3],
+        40 granularity: u32,
+        44 more_zeros: u32,
+        /// And one; 0 if the count is not known.
+        48 shutdowns: u64,
+        56 placement: u64,
+        64 kernel: [u8; 64],
     }
 }
 

@@ -1,15 +1,10 @@
 //! The bytes of a table: the beginning of its root, and the entries and children that its pages are made of.
 
-#[cfg(any(feature = "preserve", test))]
 use super::TAG;
 use super::{METADATA, NAME, WORD, page, stamp};
-#[cfg(any(feature = "preserve", test))]
-use crate::format::fields::put;
-use crate::format::fields::{u16_at, u32_at, u64_at};
-#[cfg(feature = "preserve")]
+use crate::format::layout::{Layout as _, layout};
 use crate::format::tag;
 use crate::preserve::Identity;
-#[cfg(feature = "preserve")]
 use crate::preserve::format::key;
 use crate::preserve::stamp::Stamp;
 
@@ -21,7 +16,6 @@ pub(in crate::preserve) const ENTRY: usize = 52;
 pub(in crate::preserve) const CHILD: usize = 28;
 
 /// Puts its tag to the beginning of a root, and returns the half that the header has, too.
-#[cfg(feature = "preserve")]
 pub(in crate::preserve) fn seal(root: &mut [u8], generation: u64) -> u32 {
     let (tag, rest) = root.split_at_mut(TAG as usize);
     let its_tag = tag::of(key::root(generation), rest);
@@ -47,34 +41,45 @@ pub(in crate::preserve) struct Preamble {
 }
 
 impl Preamble {
-    #[cfg(any(feature = "preserve", test))]
     pub(in crate::preserve) fn bytes(&self) -> [u8; PREAMBLE] {
-        let mut bytes = [0; PREAMBLE];
-        put(&mut bytes, 8, &self.identity.0);
-        put(&mut bytes, 24, &self.history.to_le_bytes());
-        put(&mut bytes, 32, &self.history_tag.to_le_bytes());
-        // A history has less than 2^16 bytes, and levels and blobs have been checked to fit.
-        put(&mut bytes, 40, &(self.history_len as u16).to_le_bytes());
-        put(&mut bytes, 42, &(self.level as u16).to_le_bytes());
-        put(&mut bytes, 44, &(self.blobs as u32).to_le_bytes());
-        put(&mut bytes, 48, &self.stamp.bytes());
-        bytes
+        let fields = PreambleFields {
+            tag: 0,
+            identity: self.identity.0,
+            history: self.history,
+            history_tag: self.history_tag,
+            // A history has less than 2^16 bytes, and levels and blobs have been checked to fit.
+            history_len: self.history_len as u16,
+            level: self.level as u16,
+            blobs: self.blobs as u32,
+            stamp: self.stamp.bytes(),
+        };
+        fields.to_bytes()
     }
 
     pub(in crate::preserve) fn read(bytes: &[u8; PREAMBLE]) -> Self {
-        let mut identity = [0; 16];
-        identity.copy_from_slice(&bytes[8..24]);
-        let mut stamp = [0; stamp::BYTES];
-        stamp.copy_from_slice(&bytes[48..]);
+        let fields = PreambleFields::from_bytes(bytes);
         Self {
-            identity: Identity(identity),
-            history: u64_at(bytes, 24),
-            history_tag: u64_at(bytes, 32),
-            history_len: u16_at(bytes, 40).into(),
-            level: u16_at(bytes, 42).into(),
-            blobs: u32_at(bytes, 44).into(),
-            stamp: Stamp::read(&stamp),
+            identity: Identity(fields.identity),
+            history: fields.history,
+            history_tag: fields.history_tag,
+            history_len: fields.history_len.into(),
+            level: fields.level.into(),
+            blobs: fields.blobs.into(),
+            stamp: Stamp::read(&fields.stamp),
         }
+    }
+}
+
+layout! {
+    struct PreambleFields: 176 {
+        0 tag: u64,
+        8 identity: [u8; 16],
+        24 history: u64,
+        32 history_tag: u64,
+        40 history_len: u16,
+        42 level: u16,
+        44 blobs: u32,
+        48 stamp: [u8; stamp::BYTES],
     }
 }
 
@@ -98,40 +103,40 @@ pub(in crate::preserve) struct Entry {
 }
 
 impl Entry {
-    #[cfg(any(feature = "preserve", test))]
     pub(in crate::preserve) fn bytes(&self) -> [u8; ENTRY] {
-        let mut bytes = [0; ENTRY];
-        put(&mut bytes, 0, &self.at.to_le_bytes());
-        put(&mut bytes, 8, &self.len.to_le_bytes());
-        put(&mut bytes, 16, &self.version.to_le_bytes());
-        put(&mut bytes, 24, &self.generation.to_le_bytes());
-        put(&mut bytes, 32, &self.seconds.to_le_bytes());
-        put(&mut bytes, 40, &self.tag.to_le_bytes());
+        let Self { at, len, version, generation, seconds, tag, .. } = *self;
         // Both have been checked to fit.
-        put(&mut bytes, 48, &(self.name as u16).to_le_bytes());
-        put(&mut bytes, 50, &(self.metadata as u16).to_le_bytes());
-        bytes
+        let (name, metadata) = (self.name as u16, self.metadata as u16);
+        EntryFields { at, len, version, generation, seconds, tag, name, metadata }.to_bytes()
     }
 
     /// The entry; `None` if its name or its metadata cannot be so long.
     pub(in crate::preserve) fn read(bytes: &[u8; ENTRY]) -> Option<Self> {
-        let entry = Self {
-            at: u64_at(bytes, 0),
-            len: u64_at(bytes, 8),
-            version: u64_at(bytes, 16),
-            generation: u64_at(bytes, 24),
-            seconds: u64_at(bytes, 32),
-            tag: u64_at(bytes, 40),
-            name: u16_at(bytes, 48).into(),
-            metadata: u16_at(bytes, 50).into(),
-        };
-        let is_possible = (1..=NAME).contains(&entry.name) && entry.metadata <= METADATA;
+        let EntryFields { at, len, version, generation, seconds, tag, name, metadata } =
+            EntryFields::from_bytes(bytes);
+        let (name, metadata) = (name.into(), metadata.into());
+        let is_possible = (1..=NAME).contains(&name) && metadata <= METADATA;
+        let entry = Self { at, len, version, generation, seconds, tag, name, metadata };
         is_possible.then_some(entry)
     }
 
     /// Bytes of the entry with what follows.
     pub(in crate::preserve) const fn size(&self) -> u64 {
         size(self.name, self.metadata)
+    }
+}
+
+layout! {
+    struct EntryFields: 52 {
+        0 at: u64,
+        8 len: u64,
+        16 version: u64,
+        24 generation: u64,
+        32 seconds: u64,
+        40 tag: u64,
+        /// Bytes of the name.
+        48 name: u16,
+        50 metadata: u16,
     }
 }
 
@@ -153,26 +158,17 @@ pub(in crate::preserve) struct Child {
 }
 
 impl Child {
-    #[cfg(any(feature = "preserve", test))]
     pub(in crate::preserve) fn bytes(&self) -> [u8; CHILD] {
-        let mut bytes = [0; CHILD];
-        put(&mut bytes, 0, &self.places[0].to_le_bytes());
-        put(&mut bytes, 8, &self.places[1].to_le_bytes());
-        put(&mut bytes, 16, &self.tag.to_le_bytes());
+        let ([page, copy], tag) = (self.places, self.tag);
         // Both have been checked to fit.
-        put(&mut bytes, 24, &(self.len as u16).to_le_bytes());
-        put(&mut bytes, 26, &(self.name as u16).to_le_bytes());
-        bytes
+        let (len, name) = (self.len as u16, self.name as u16);
+        ChildFields { page, copy, tag, len, name }.to_bytes()
     }
 
     /// Returns the child, or `None` if neither its page nor its name can be so long.
     pub(in crate::preserve) fn read(bytes: &[u8; CHILD]) -> Option<Self> {
-        let child = Self {
-            places: [u64_at(bytes, 0), u64_at(bytes, 8)],
-            tag: u64_at(bytes, 16),
-            len: u16_at(bytes, 24).into(),
-            name: u16_at(bytes, 26).into(),
-        };
+        let ChildFields { page, copy, tag, len, name } = ChildFields::from_bytes(bytes);
+        let child = Self { places: [page, copy], tag, len: len.into(), name: name.into() };
         let len = 1..=page::MOST;
         let is_possible = len.contains(&child.len) && child.len.is_multiple_of(WORD);
         (is_possible && child.name <= NAME).then_some(child)
@@ -181,6 +177,17 @@ impl Child {
     /// Returns the bytes of the child with its name.
     pub(in crate::preserve) const fn size(&self) -> u64 {
         child_size(self.name)
+    }
+}
+
+layout! {
+    struct ChildFields: 28 {
+        0 page: u64,
+        8 copy: u64,
+        16 tag: u64,
+        24 len: u16,
+        /// Bytes of the name.
+        26 name: u16,
     }
 }
 

@@ -10,8 +10,9 @@
 mod counter;
 #[cfg(feature = "std")]
 mod host;
+mod pace;
 
-use super::format::Pace;
+pub(super) use pace::Pace;
 
 /// Where timestamps come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

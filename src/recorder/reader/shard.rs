@@ -3,6 +3,7 @@
 use super::{HEADER, Header, RECORD, Reader, Record, Search, SubBuffer, record_len};
 use crate::format::tag;
 use crate::medium::Readable;
+use crate::recorder::clock::Pace;
 use crate::recorder::format;
 use core::fmt;
 use core::sync::atomic::Ordering;
@@ -204,7 +205,7 @@ impl<'r, S: Readable> Events<'r, S> {
         if let (Some(Next::Event { record, .. }), Some(current)) = (self.next, self.current) {
             let pace = current.header.pace;
             // Clocks without wall time have one origin in a recording.
-            let known = if pace.wall == 0 { format::Pace { timestamp: 0, ..pace } } else { pace };
+            let known = if pace.wall == 0 { Pace { timestamp: 0, ..pace } } else { pace };
             self.time = known.wall_at(record.timestamp);
         }
         Some(self.time)

@@ -1,0 +1,234 @@
+//! The descriptor: what a file says of itself.
+
+use super::Geometry;
+use crate::format::layout::{Layout as _, layout};
+use crate::format::superblock::{self, Found};
+use crate::format::tag;
+use crate::recorder::clock::{Clock, Pace, TimeSource};
+use crate::recorder::mode::Mode;
+
+/// Bytes of a descriptor.
+pub(in crate::recorder) const DESCRIPTOR: usize = 128;
+const MAGIC: [u8; 8] = *b"CMtRace\x1a";
+pub(in crate::recorder) const VERSION: u32 = 2;
+
+/// What a file says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Description {
+    pub(in crate::recorder) generation: u64,
+    pub(in crate::recorder) identity: [u8; 16],
+    pub(in crate::recorder) geometry: Geometry,
+    pub(in crate::recorder) mode: Mode,
+    pub(in crate::recorder) source: TimeSource,
+    pub(in crate::recorder) pace: Pace,
+    pub(in crate::recorder) boot_id: [u8; 16],
+}
+
+impl Description {
+    /// How many times it was opened for recording, the first time included.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The random number by which its records are told from another file's.
+    #[must_use]
+    pub const fn identity(&self) -> [u8; 16] {
+        self.identity
+    }
+
+    /// How many threads can record at a time.
+    #[must_use]
+    pub const fn shards(&self) -> u32 {
+        self.geometry.shards
+    }
+
+    /// Sub-buffers of each shard.
+    #[must_use]
+    pub const fn sub_buffers(&self) -> u32 {
+        self.geometry.sub_buffers
+    }
+
+    /// Bytes of each sub-buffer.
+    #[must_use]
+    pub const fn sub_buffer_size(&self) -> u32 {
+        self.geometry.size
+    }
+
+    /// What happens when a shard is full.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Where the timestamps of the last opening come from.
+    #[must_use]
+    pub const fn time_source(&self) -> TimeSource {
+        self.source
+    }
+
+    /// Ticks per second of these timestamps.
+    #[must_use]
+    pub const fn ticks_per_second(&self) -> u64 {
+        self.pace.ticks_per_second
+    }
+
+    /// A timestamp of the last opening, and the wall clock then in nanoseconds since 1970-01-01 UTC.
+    #[must_use]
+    pub const fn anchor(&self) -> (u64, u64) {
+        (self.pace.timestamp, self.pace.wall)
+    }
+
+    /// The system's boot id at the last opening, zeros if it had none.
+    #[must_use]
+    pub const fn boot_id(&self) -> [u8; 16] {
+        self.boot_id
+    }
+
+    pub(in crate::recorder) fn new(
+        generation: u64,
+        identity: [u8; 16],
+        geometry: Geometry,
+        mode: Mode,
+        clock: &Clock,
+    ) -> Self {
+        let (source, pace, boot_id) = (clock.source(), clock.pace(), clock.boot_id());
+        Self { generation, identity, geometry, mode, source, pace, boot_id }
+    }
+
+    pub(in crate::recorder) fn to_bytes(self) -> [u8; DESCRIPTOR] {
+        let fields = Fields {
+            magic_and_version: [0; 12],
+            len: DESCRIPTOR as u32,
+            tag: 0,
+            generation: self.generation,
+            identity: self.identity,
+            shards: self.geometry.shards,
+            sub_buffers: self.geometry.sub_buffers,
+            size: self.geometry.size,
+            mode: self.mode.to_number(),
+            source: self.source.to_number(),
+            zeros: 0,
+            ticks_per_second: self.pace.ticks_per_second,
+            timestamp: self.pace.timestamp,
+            wall: self.pace.wall,
+            boot_id: self.boot_id,
+            more_zeros: [0; 16],
+        };
+        let mut bytes = fields.to_bytes();
+        superblock::seal(&mut bytes, MAGIC, VERSION);
+        bytes
+    }
+
+    pub(in crate::recorder) fn from_bytes(bytes: &[u8; DESCRIPTOR]) -> Result<Self, BadDescriptor> {
+        match superblock::read(bytes, MAGIC, VERSION, || Some(Fields::from_bytes(bytes))) {
+            Found::Whole(fields) => Self::of(fields),
+            Found::Version(version) => Err(BadDescriptor::Version(version)),
+            Found::Damaged => Err(BadDescriptor::Damaged),
+            Found::Other(magic) => Err(BadDescriptor::Magic(magic)),
+        }
+    }
+
+    /// The description of these fields, if it can be.
+    fn of(fields: Fields) -> Result<Self, BadDescriptor> {
+        let Fields { shards, sub_buffers, size, ticks_per_second, timestamp, wall, .. } = fields;
+        let unknown = BadDescriptor::Impossible;
+        let geometry = Geometry { shards, sub_buffers, size };
+        geometry.fault().map_or(Ok(()), |fault| Err(unknown(fault)))?;
+        if fields.len != DESCRIPTOR as u32 {
+            return Err(unknown("the length of the descriptor is not 128"));
+        }
+        if ticks_per_second == 0 {
+            return Err(unknown("a second has no ticks"));
+        }
+        Ok(Self {
+            generation: fields.generation,
+            identity: fields.identity,
+            geometry,
+            mode: Mode::from_number(fields.mode).ok_or(unknown("the mode is unknown"))?,
+            source: TimeSource::from_number(fields.source)
+                .ok_or(unknown("the source of timestamps is unknown"))?,
+            pace: Pace { ticks_per_second, timestamp, wall },
+            boot_id: fields.boot_id,
+        })
+    }
+
+    /// The word that says that so many events were lost.
+    pub(in crate::recorder) fn loss_word(&self, shard: u32, lost: u64) -> u64 {
+        let count = u32::try_from(lost).unwrap_or(u32::MAX);
+        u64::from(count) | self.loss_tag(shard, count) << 32
+    }
+
+    /// How many events were lost, if the word proves itself.
+    pub(in crate::recorder) fn lost(&self, shard: u32, word: u64) -> Option<u64> {
+        let (count, tag) = (word as u32, word >> 32);
+        (tag == self.loss_tag(shard, count) & 0xffff_ffff).then_some(u64::from(count))
+    }
+
+    fn loss_tag(&self, shard: u32, count: u32) -> u64 {
+        tag::of(0, &Loss { identity: self.identity, shard, count }.to_bytes())
+    }
+
+    /// The key of the tags of a sub-buffer's records.
+    pub(in crate::recorder) fn key(&self, shard: u32, generation: u64, sequence: u64) -> u64 {
+        let key = Key { identity: self.identity, generation, sequence, shard };
+        tag::of(0, &key.to_bytes())
+    }
+}
+
+layout! {
+    struct Fields: 128 {
+        0 magic_and_version: [u8; 12],
+        12 len: u32,
+        16 tag: u64,
+        24 generation: u64,
+        32 identity: [u8; 16],
+        48 shards: u32,
+        52 sub_buffers: u32,
+        /// Of a sub-buffer.
+        56 size: u32,
+        60 mode: u32,
+        64 source: u32,
+        68 zeros: u32,
+        72 ticks_per_second: u64,
+        80 timestamp: u64,
+        88 wall: u64,
+        96 boot_id: [u8; 16],
+        112 more_zeros: [u8; 16],
+    }
+}
+
+layout! {
+    /// What the tag of a count of lost events is over.
+    struct Loss: 24 {
+        0 identity: [u8; 16],
+        16 shard: u32,
+        20 count: u32,
+    }
+}
+
+layout! {
+    /// What the key of a sub-buffer's records is the tag of.
+    struct Key: 36 {
+        0 identity: [u8; 16],
+        16 generation: u64,
+        24 sequence: u64,
+        32 shard: u32,
+    }
+}
+
+/// Why a descriptor is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::recorder) enum BadDescriptor {
+    Magic([u8; 8]),
+    Damaged,
+    Impossible(&'static str),
+    Version(u32),
+}
+
+impl BadDescriptor {
+    /// True if the version is newer than this crate's.
+    pub(in crate::recorder) const fn is_newer(&self) -> bool {
+        matches!(self, Self::Version(version) if *version > VERSION)
+    }
+}

@@ -1,0 +1,30 @@
+//! The format: what the module's documentation says, and nothing else.
+
+mod description;
+mod geometry;
+mod record;
+mod sub_buffer;
+
+pub use description::Description;
+pub(super) use description::{BadDescriptor, DESCRIPTOR, VERSION};
+pub(super) use geometry::Geometry;
+pub(super) use record::{TAGGED, parts, record_len, tagged};
+pub(super) use sub_buffer::Header;
+
+use crate::format::superblock;
+
+pub(super) const PAGE: u64 = 4096;
+/// Where the descriptors are.
+pub(super) const DESCRIPTORS: [u64; 2] = [0, PAGE];
+/// The word that has a descriptor's tag.
+pub(super) const TAG: u64 = superblock::TAG as u64;
+/// Bytes of the header of a sub-buffer.
+pub(super) const HEADER: u64 = 64;
+/// What a record has before its payload.
+pub(super) const RECORD: u64 = 24;
+
+pub(super) const MOST_SHARDS: u32 = 4096;
+pub(super) const SMALLEST: u32 = 256;
+pub(super) const LARGEST: u32 = 1 << 20;
+/// Sequence numbers are smaller, so that positions fit 64 bits with room to spare.
+pub(super) const SEQUENCES: u64 = 1 << 40;

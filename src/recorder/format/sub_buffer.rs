@@ -1,0 +1,94 @@
+//! The header of a sub-buffer.
+
+use super::{HEADER, SEQUENCES};
+use crate::format::layout::{Layout as _, layout};
+use crate::format::tag;
+use crate::recorder::clock::Pace;
+
+const MAGIC: [u8; 4] = *b"CMsb";
+
+/// The header of a sub-buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::recorder) struct Header {
+    pub(in crate::recorder) shard: u32,
+    pub(in crate::recorder) sequence: u64,
+    pub(in crate::recorder) pace: Pace,
+    /// Events that the shard had lost before.
+    pub(in crate::recorder) lost: u64,
+    pub(in crate::recorder) generation: u64,
+    /// Where the records of the one before ended; 0 if there was none.
+    pub(in crate::recorder) end_before: u32,
+}
+
+impl Header {
+    pub(in crate::recorder) fn to_bytes(self, identity: &[u8; 16]) -> [u8; HEADER as usize] {
+        let mut fields = Fields {
+            magic: MAGIC,
+            shard: self.shard,
+            second_word: self.second_word(),
+            timestamp: self.pace.timestamp,
+            wall: self.pace.wall,
+            ticks_per_second: self.pace.ticks_per_second,
+            lost: self.lost,
+            generation: self.generation,
+            tag: 0,
+        };
+        fields.tag = tag_of(&fields.to_bytes(), identity);
+        fields.to_bytes()
+    }
+
+    /// Sequence number and end of the one before.
+    const fn second_word(&self) -> u64 {
+        self.sequence | (self.end_before as u64) << 40
+    }
+
+    /// The sequence number of a second word.
+    pub(in crate::recorder) const fn sequence_of(second_word: u64) -> u64 {
+        second_word & (SEQUENCES - 1)
+    }
+
+    /// The first word of a shard's headers.
+    pub(in crate::recorder) fn first_word(shard: u32) -> u64 {
+        u64::from(u32::from_le_bytes(MAGIC)) | u64::from(shard) << 32
+    }
+
+    /// The header, if the bytes prove that they are one.
+    pub(in crate::recorder) fn from_bytes(
+        bytes: [u8; HEADER as usize],
+        identity: &[u8; 16],
+    ) -> Option<Self> {
+        let fields = Fields::from_bytes(&bytes);
+        let Fields { timestamp, wall, ticks_per_second, .. } = fields;
+        let header = Self {
+            shard: fields.shard,
+            sequence: Self::sequence_of(fields.second_word),
+            pace: Pace { ticks_per_second, timestamp, wall },
+            lost: fields.lost,
+            generation: fields.generation,
+            end_before: (fields.second_word >> 40) as u32,
+        };
+        let is_one =
+            tag_of(&bytes, identity) == fields.tag && fields.magic == MAGIC && ticks_per_second > 0;
+        is_one.then_some(header)
+    }
+}
+
+layout! {
+    struct Fields: 64 {
+        0 magic: [u8; 4],
+        4 shard: u32,
+        /// Sequence number and end of the one before.
+        8 second_word: u64,
+        16 timestamp: u64,
+        24 wall: u64,
+        32 ticks_per_second: u64,
+        40 lost: u64,
+        48 generation: u64,
+        56 tag: u64,
+    }
+}
+
+/// Of everything before it, with the file's identity as its key.
+fn tag_of(bytes: &[u8; HEADER as usize], identity: &[u8; 16]) -> u64 {
+    tag::of(tag::of(0, identity), &bytes[..56])
+}

@@ -1,0 +1,28 @@
+//! What happens when a shard is full.
+
+/// What happens when a shard is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mode {
+    /// The oldest sub-buffer is overwritten.
+    Overwrite,
+    /// Events are refused and counted, until [`release`](super::Recorder::release) makes room.
+    Refuse,
+}
+
+impl Mode {
+    pub(super) const fn to_number(self) -> u32 {
+        match self {
+            Self::Overwrite => 0,
+            Self::Refuse => 1,
+        }
+    }
+
+    pub(super) const fn from_number(number: u32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Overwrite),
+            1 => Some(Self::Refuse),
+            _ => None,
+        }
+    }
+}

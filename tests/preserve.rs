@@ -23,6 +23,9 @@ mod files;
 #[cfg(not(miri))]
 #[path = "preserve/format.rs"]
 mod format;
+#[cfg(not(miri))]
+#[path = "preserve/full.rs"]
+mod full;
 #[cfg(all(feature = "serde", not(miri)))]
 #[path = "preserve/json.rs"]
 mod json;
@@ -41,6 +44,9 @@ mod part;
 #[cfg(not(miri))]
 #[path = "preserve/plain.rs"]
 mod plain;
+#[cfg(not(miri))]
+#[path = "preserve/random.rs"]
+mod random;
 #[cfg(not(miri))]
 #[path = "preserve/seal.rs"]
 mod seal;

@@ -168,9 +168,9 @@
 //!
 //! # Limits
 //! - A blob needs free space in one piece. What it replaces is free after the commit, so room for both is needed.
-//! - Room for the pages of one more deletion is always kept, so that something can be deleted from a full store. Where the
-//!   units are large and the free space is divided, that room can be in too small pieces. Then a deletion is refused as well,
-//!   with [`Error::Full`], and the blobs that are needed have to be moved to a larger store.
+//! - Room for the pages of one deletion is always kept, so that each blob of a full store can be deleted. A store that was
+//!   filled by a program that kept no such room can be without it: it is opened as before, but a deletion can be
+//!   refused with [`Error::Full`]. Then the store must grow, or its blobs must be moved to a larger one.
 //! - A tag finds accidents, not attackers: of damaged chunks of 64 KiB one in 2^64 is taken for whole.
 //! - Stores of versions 1 and 2 are refused.
 //! - There can be 2^32 - 1 blobs. A writer keeps the table in memory.
@@ -202,6 +202,8 @@ mod open;
 #[cfg(feature = "preserve")]
 mod origin;
 mod reader;
+#[cfg(feature = "preserve")]
+mod reserve;
 #[cfg(feature = "preserve")]
 mod room;
 #[cfg(feature = "preserve")]

@@ -9,7 +9,6 @@ use super::format::table::{self, Preamble};
 use super::format::{data, history, is_unit, key};
 use super::headers;
 use super::origin::{Evidence, Verdict, judge};
-use super::room::Held;
 use super::stamp::{Boot, Origin, Stamp};
 use super::store::{Leased, Store, Ways};
 use super::tree::Changes;
@@ -304,7 +303,8 @@ impl<M: Medium> Store<M> {
         // Not everybody may flush what a medium keeps for itself: who may not gives the seal up.
         let is_sealed =
             self.header.is_sealed && (self.ways.deep_persist)(&self.medium, history).is_ok();
-        self.publish(plan, &preamble, &mut Held::default(), is_sealed)?;
+        self.publish(plan, &preamble, is_sealed)?;
+        self.settle();
         if is_sealed {
             self.deep_persist_header()?;
         }

@@ -1,18 +1,13 @@
-//! The room that a transaction holds for the pages of its commit, so that a full store is known before anything is written.
+//! The number of places that the pages of a commit need, so that a full store is known before anything is written.
 //!
 //! The places of entries are counted exactly, those of pages above from bounds: a transaction may be refused for some KiB
 //! that it would not have needed. A put leaves room for a deletion after the commit besides.
 
-use super::error::Error;
 use super::format::NAME;
 use super::format::page::{capacity, root_slot, slot};
 use super::format::table::child_size;
-use super::space::From;
-use super::store::Store;
 use super::tree::{Key, Tree, entries, most_pages};
-use crate::medium::Medium;
-use alloc::collections::{BTreeMap, VecDeque};
-use core::ops::Range;
+use alloc::collections::BTreeMap;
 
 /// A page of entries as it will be, before it is split.
 #[derive(Clone, Copy, Debug)]
@@ -132,6 +127,13 @@ pub(super) enum Kind {
     Root,
 }
 
+impl Kind {
+    /// Returns that of the pages of a level below the root.
+    pub(super) const fn of(level: usize) -> Self {
+        if level == 0 { Self::Entries } else { Self::Children }
+    }
+}
+
 /// Numbers of places for pages, in pairs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Places {
@@ -143,99 +145,18 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// Returns how many places there are of each kind, and the bytes of one.
-    fn kinds(&self, unit: u64) -> [(u64, u64); 3] {
+    /// Returns the places that the deletion of a blob needs at most: those of a page of each level.
+    pub(super) fn of_deletion(tree: &Tree, unit: u64) -> Self {
+        let top = tree.top();
+        let len = tree.levels[top].values().next().map_or(0, |root| root.len);
+        let (leaves, nodes) = (u64::from(top > 0), top.saturating_sub(1) as u64);
+        Self { leaves, nodes, roots: 1, root: root_slot(top, len, unit) }
+    }
+
+    /// Returns the number of places of each kind, and the bytes of one.
+    pub(super) fn kinds(&self, unit: u64) -> [(usize, u64); 3] {
         let (leaf, node) = (slot(0, 0, unit), slot(1, 0, unit));
-        [(2 * self.leaves, leaf), (2 * self.nodes, node), (2 * self.roots, self.root)]
+        let counts = [self.leaves, self.nodes, self.roots].map(|pairs| 2 * pairs as usize);
+        [(counts[0], leaf), (counts[1], node), (counts[2], self.root)]
     }
-
-    /// Returns the bytes of each place, in the order in which they are taken.
-    pub(super) fn bytes(&self, unit: u64) -> impl Iterator<Item = u64> {
-        let kinds = self.kinds(unit);
-        let kinds = self.order(unit).into_iter().map(move |kind| kinds[kind]);
-        kinds.flat_map(|(count, bytes)| (0..count).map(move |_| bytes))
-    }
-
-    /// Returns the kinds in the order in which places are taken: a smaller one would cut the only free piece that has room
-    /// for a larger one.
-    fn order(&self, unit: u64) -> [usize; 3] {
-        let kinds = self.kinds(unit);
-        let mut order = [0, 1, 2];
-        order.sort_by_key(|kind| core::cmp::Reverse(kinds[*kind].1));
-        order
-    }
-}
-
-/// Places that are held.
-#[derive(Debug, Default)]
-pub(super) struct Held {
-    /// Those of entries, of children, and of roots.
-    kinds: [VecDeque<Range<u64>>; 3],
-}
-
-impl Held {
-    /// Takes as many places as are missing, or none if there is no room. Returns how to undo that.
-    pub(super) fn fill<M: Medium>(
-        &mut self,
-        places: &Places,
-        store: &mut Store<M>,
-    ) -> Result<Undo, Error<M::Error>> {
-        let mut undo = Undo { lens: [0; 3], roots: VecDeque::new() };
-        for (kind, held) in self.kinds.iter().enumerate() {
-            undo.lens[kind] = held.len();
-        }
-        let kinds = places.kinds(store.unit());
-        for kind in places.order(store.unit()) {
-            let (count, bytes) = kinds[kind];
-            // A larger root may need the places of the roots that are held.
-            if kind == 2 && self.kinds[2].iter().any(|root| root.end - root.start < bytes) {
-                undo.roots = core::mem::take(&mut self.kinds[2]);
-                undo.lens[2] = 0;
-                undo.roots.iter().for_each(|root| store.space.give(root));
-            }
-            while (self.kinds[kind].len() as u64) < count {
-                match store.claim(bytes, store.unit(), From::End) {
-                    Ok(place) => self.kinds[kind].push_back(place),
-                    Err(error) => {
-                        self.undo(undo, store);
-                        return Err(error);
-                    }
-                }
-            }
-        }
-        Ok(undo)
-    }
-
-    /// Gives back what was taken.
-    pub(super) fn undo<M: Medium>(&mut self, undo: Undo, store: &mut Store<M>) {
-        for (held, len) in self.kinds.iter_mut().zip(undo.lens) {
-            held.drain(len..).for_each(|place| store.space.give(&place));
-        }
-        for root in &undo.roots {
-            store.space.take(root.clone());
-        }
-        self.kinds[2].extend(undo.roots);
-    }
-
-    /// Returns a place of so many bytes at least, which is not held any more: one of this kind, if there is one.
-    pub(super) fn release(&mut self, kind: Kind, bytes: u64) -> Option<Range<u64>> {
-        let has_room = |held: &VecDeque<Range<u64>>| {
-            held.front().is_some_and(|place| place.end - place.start >= bytes)
-        };
-        let kinds = [kind as usize, Kind::Entries as usize];
-        let kind = kinds.into_iter().find(|kind| has_room(&self.kinds[*kind]))?;
-        self.kinds[kind].pop_front()
-    }
-
-    /// Returns all places, which are not held any more.
-    pub(super) fn release_all(&mut self) -> impl Iterator<Item = Range<u64>> {
-        core::mem::take(&mut self.kinds).into_iter().flatten()
-    }
-}
-
-/// The means to undo that places were taken.
-#[derive(Debug)]
-pub(super) struct Undo {
-    lens: [usize; 3],
-    roots: VecDeque<Range<u64>>,
 }

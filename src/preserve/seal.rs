@@ -4,7 +4,6 @@ use super::error::Error;
 use super::format::history;
 use super::store::Store;
 use crate::medium::Medium;
-use core::ops::Range;
 
 impl<M: Medium> Store<M> {
     /// Makes everything durable once more, as far as the medium goes, and notes that it is: if nothing is
@@ -21,10 +20,9 @@ impl<M: Medium> Store<M> {
     /// # Cost
     /// A write-back of all lines of the store that are in use.
     pub fn seal(&mut self) -> Result<u64, Error<M::Error>> {
-        let used: alloc::vec::Vec<Range<u64>> = self.space.used().collect();
         let number = self.preamble.history;
         let history = history(number)..history(number) + self.preamble.history_len;
-        for range in used.into_iter().chain([history]) {
+        for range in self.used().into_iter().chain([history]) {
             (self.ways.deep_persist)(&self.medium, range)?;
         }
         let generation = self.begin()?.commit_sealed()?;

@@ -5,6 +5,7 @@
 //! or that an alignment above the unit keeps from being used.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 use core::ops::Range;
 
 /// The free space. The space in use lies between.
@@ -162,8 +163,7 @@ impl Space {
             }
         }
         let Some(range) = found else {
-            let largest = self.largest(1, leased)?;
-            return Ok(Err(largest.end - largest.start));
+            return Ok(Err(self.largest_len(leased)?));
         };
         self.take(range.clone());
         Ok(Ok(range))
@@ -199,10 +199,30 @@ impl Space {
         Ok(largest)
     }
 
-    /// Returns the number of free bytes, and of the largest piece that may be used.
-    pub(super) fn free<E>(&self, leased: &Leased<'_, E>) -> Result<(u64, u64), E> {
+    /// Returns the number of free bytes.
+    pub(super) const fn free(&self) -> u64 {
+        self.free
+    }
+
+    /// Returns the number of bytes of the largest piece that may be used.
+    pub(super) fn largest_len<E>(&self, leased: &Leased<'_, E>) -> Result<u64, E> {
         let largest = self.largest(1, leased)?;
-        Ok((self.free, largest.end - largest.start))
+        Ok(largest.end - largest.start)
+    }
+
+    /// Returns the parts that may be used of the largest free pieces, of so many that have at least so many bytes.
+    pub(super) fn largest_pieces<E>(
+        &self,
+        least: u64,
+        most: usize,
+        leased: &Leased<'_, E>,
+    ) -> Result<Vec<Range<u64>>, E> {
+        let pieces = self.by_len.range((least, 0)..).rev().take(most);
+        pieces.flat_map(|(len, start)| usable(*start..start + len, self.unit, leased)).collect()
+    }
+
+    pub(super) const fn unit(&self) -> u64 {
+        self.unit
     }
 
     /// Bytes that can be used in all.
@@ -302,8 +322,8 @@ mod tests {
             let overlaps = range.start < lease.end && lease.start < range.end;
             Ok::<_, Infallible>(overlaps.then_some(lease.start.max(range.start)..lease.end))
         };
-        let Ok(free) = space.free(&leased);
-        assert_eq!(free, (1024, 2048 - 1344));
+        let Ok(largest) = space.largest_len(&leased);
+        assert_eq!((space.free(), largest), (1024, 2048 - 1344));
         let Ok(claimed) = space.claim(128, 64, From::Begin, &leased);
         assert_eq!(claimed, Ok(1344..1472));
         let Ok(largest) = space.claim_largest(256, &leased);

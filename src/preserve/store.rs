@@ -9,7 +9,8 @@ use super::format::{data, headers as places_of, key, occupied};
 use super::headers;
 use super::lease::Leases;
 use super::reader::{Reader, Snapshot};
-use super::room::{Held, Kind, Touched};
+use super::reserve::Held;
+use super::room::{Kind, Places, Touched};
 use super::space::{From, Space};
 use super::stamp::Stamp;
 use super::transaction::Transaction;
@@ -68,6 +69,8 @@ pub struct Store<M: Medium> {
     pub(super) preamble: Preamble,
     pub(super) tree: Tree,
     pub(super) space: Space,
+    /// Places for the pages of the commit to come, and for those of a deletion.
+    pub(super) held: Held,
     /// Bytes of pages that are to be written over damaged copies of them.
     pub(super) mends: Vec<(u64, Vec<u8>)>,
     /// Whether a commit failed where it is not known what it left.
@@ -109,8 +112,22 @@ impl<M: Medium> Store<M> {
         }
         let Loading { tree, space, damage, mends, .. } = loading;
         let (leases, has_failed) = (Leases::default(), false);
-        let store =
-            Self { medium, ways, leases, header, size, preamble, tree, space, mends, has_failed };
+        let (mut space, mut held) = (space, Held::default());
+        let deletion = Places::of_deletion(&tree, header.unit);
+        held.restore(&deletion, &mut space, &leased(&*medium, &ways, &leases))?;
+        let store = Self {
+            medium,
+            ways,
+            leases,
+            header,
+            size,
+            preamble,
+            tree,
+            space,
+            held,
+            mends,
+            has_failed,
+        };
         Ok((store, damage))
     }
 
@@ -172,18 +189,18 @@ impl<M: Medium> Store<M> {
     /// If the medium cannot tell which leases there are.
     pub fn capacity(&self) -> Result<Capacity, Error<M::Error>> {
         let leased = leased(&*self.medium, &self.ways, &self.leases);
-        let (free, _) = self.space.free(&leased)?;
+        let (total, free) = (self.space.len(), self.space.free() + self.held.bytes());
         // Room is kept for the pages that a put writes, and for those of a deletion after it.
-        let mut space = self.space.clone();
+        let (mut space, mut held) = (self.space.clone(), self.held.clone());
         let mut touched = Touched::default();
         touched.resize(&self.tree, self.unit(), (&[], 0, 0));
-        for bytes in touched.places(&self.tree, self.unit(), true).bytes(self.unit()) {
-            if space.claim(bytes, self.unit(), From::End, &leased)?.is_err() {
-                return Ok(Capacity { total: space.len(), free, largest: 0 });
-            }
-        }
-        let (_, largest) = space.free(&leased)?;
-        Ok(Capacity { total: space.len(), free, largest })
+        let places = touched.places(&self.tree, self.unit(), true);
+        let largest = match held.fill(&places, &mut space, &leased) {
+            Ok(_) => space.largest_len(&leased)?,
+            Err(Error::Full { .. }) => 0,
+            Err(error) => return Err(error),
+        };
+        Ok(Capacity { total, free, largest })
     }
 
     pub(super) const fn unit(&self) -> u64 {
@@ -221,15 +238,14 @@ impl<M: Medium> Store<M> {
         &mut self,
         mut plan: Vec<Overlay>,
         preamble: &Preamble,
-        held: &mut Held,
         is_sealed: bool,
     ) -> Result<(), Error<M::Error>> {
         let generation = self.header.next_generation().ok_or(Error::WornOut)?;
         let mut pages = Vec::new();
-        let written = self.write(&mut plan, preamble, held, &mut pages, is_sealed);
+        let written = self.write(&mut plan, preamble, &mut pages, is_sealed);
         let (len, root_tag) = written.inspect_err(|_| {
-            for Written { place, .. } in &pages {
-                self.space.give(place);
+            for Written { kind, place, .. } in &pages {
+                self.held.keep(*kind, place.clone());
             }
         })?;
         let roots = [1, 2].map(|back| pages[pages.len() - back].place.start);
@@ -255,7 +271,6 @@ impl<M: Medium> Store<M> {
         &mut self,
         plan: &mut [Overlay],
         preamble: &Preamble,
-        held: &mut Held,
         pages: &mut Vec<Written>,
         is_sealed: bool,
     ) -> Result<(u64, u32), Error<M::Error>> {
@@ -268,9 +283,8 @@ impl<M: Medium> Store<M> {
                 let bytes: Arc<[u8]> = self.tree.bytes(plan, level, &name, page).into();
                 let tag = tag::of(key::page(preamble.identity, level), &bytes);
                 let len = bytes.len() as u64;
-                let kind = if level == 0 { Kind::Entries } else { Kind::Children };
                 let slot = slot(level, len, unit);
-                let places = self.place(&bytes, slot, (held, kind), pages)?;
+                let places = self.place(&bytes, slot, Kind::of(level), pages)?;
                 if let Some(Some(page)) = plan[level].get_mut(&name) {
                     (page.places, page.tag, page.len) = (places, tag, len);
                 }
@@ -283,7 +297,7 @@ impl<M: Medium> Store<M> {
         let root_tag = seal(&mut root, generation);
         let bytes = root_slot(top, (root.len() - PREAMBLE) as u64, unit);
         let len = root.len() as u64;
-        self.place(&root.into(), bytes, (held, Kind::Root), pages)?;
+        self.place(&root.into(), bytes, Kind::Root, pages)?;
         let parts: Vec<(u64, &[u8])> =
             pages.iter().map(|page| (page.place.start, &*page.bytes)).collect();
         self.medium.copy_unfenced(&parts)?;
@@ -296,22 +310,22 @@ impl<M: Medium> Store<M> {
         Ok((len, root_tag))
     }
 
-    /// Finds two places for a page, one of which may be held for it.
+    /// Finds two places for a page: those that are held for it, if there are any.
     fn place(
         &mut self,
         bytes: &Arc<[u8]>,
         slot: u64,
-        (held, kind): (&mut Held, Kind),
+        kind: Kind,
         pages: &mut Vec<Written>,
     ) -> Result<[u64; 2], Error<M::Error>> {
         let mut places = [0; 2];
         for at in &mut places {
-            if let Some(held) = held.release(kind, slot) {
-                self.space.give(&held);
-            }
-            let place = self.claim(slot, self.unit(), From::End)?;
+            let place = match self.held.release(kind, slot, &mut self.space) {
+                Some(place) => place,
+                None => self.claim(slot, self.unit(), From::End)?,
+            };
             *at = place.start;
-            pages.push(Written { place, bytes: Arc::clone(bytes) });
+            pages.push(Written { kind, place, bytes: Arc::clone(bytes) });
         }
         Ok(places)
     }
@@ -328,6 +342,7 @@ impl<M: Medium> Store<M> {
     pub(super) fn extend_to(&mut self, bytes: u64) {
         self.size = bytes / self.unit() * self.unit();
         self.space.extend_to(self.size);
+        self.settle();
     }
 
     /// Takes the pages of a plan for those that hold.
@@ -335,19 +350,45 @@ impl<M: Medium> Store<M> {
         let unit = self.unit();
         let root = root_slot(self.tree.top(), self.header.len - PREAMBLE as u64, unit);
         for at in self.header.roots {
-            self.space.give(&(at..at + root));
+            self.held.keep(Kind::Root, at..at + root);
         }
         for (level, page) in self.tree.apply(plan) {
             for at in page.places {
-                self.space.give(&(at..at + slot(level, page.len, unit)));
+                self.held.keep(Kind::of(level), at..at + slot(level, page.len, unit));
             }
         }
         self.header = header;
+    }
+
+    /// Does work that needs places for pages. If it fails, none are held for it.
+    pub(super) fn with_places<T>(
+        &mut self,
+        places: &Places,
+        work: impl FnOnce(&mut Self) -> Result<T, Error<M::Error>>,
+    ) -> Result<T, Error<M::Error>> {
+        let Self { medium, ways, leases, space, held, .. } = self;
+        let undo = held.fill(places, space, &leased(&**medium, ways, leases))?;
+        work(self).inspect_err(|_| self.held.undo(undo, &mut self.space))
+    }
+
+    /// Holds the places of a deletion after the last commit, and no others.
+    pub(super) fn settle(&mut self) {
+        let deletion = Places::of_deletion(&self.tree, self.unit());
+        let Self { medium, ways, leases, space, held, .. } = self;
+        held.settle(&deletion, space, &leased(&**medium, ways, leases));
+    }
+
+    /// Returns the space that is in use, without the places that are held.
+    pub(super) fn used(&self) -> Vec<Range<u64>> {
+        let mut space = self.space.clone();
+        self.held.places().for_each(|place| space.give(place));
+        space.used().collect()
     }
 }
 
 /// A copy of a page that is to be written.
 struct Written {
+    kind: Kind,
     place: Range<u64>,
     bytes: Arc<[u8]>,
 }

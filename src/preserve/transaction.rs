@@ -4,7 +4,8 @@ use super::error::Error;
 use super::format::key::BlobKey;
 use super::format::table::{ENTRY, Entry, Preamble, size};
 use super::format::{METADATA, NAME, UNIT, occupied};
-use super::room::{Held, Resized, Touched};
+use super::reserve::Held;
+use super::room::{Resized, Touched};
 use super::space::From;
 use super::store::Store;
 use super::tree::Changes;
@@ -100,16 +101,16 @@ pub struct Transaction<'s, M: Medium> {
     /// Blobs after the changes.
     blobs: u64,
     touched: Touched,
-    /// Places for the pages of the commit.
-    held: Held,
+    /// The places that the store held before.
+    reserve: Held,
     thread: PhantomData<*const ()>,
 }
 
 impl<'s, M: Medium> Transaction<'s, M> {
     pub(super) fn new(store: &'s mut Store<M>) -> Self {
         let blobs = store.preamble.blobs;
-        let (touched, held) = (Touched::default(), Held::default());
-        Self { store, changes: Changes::new(), blobs, touched, held, thread: PhantomData }
+        let (touched, reserve) = (Touched::default(), store.held.clone());
+        Self { store, changes: Changes::new(), blobs, touched, reserve, thread: PhantomData }
     }
 
     /// Puts a blob, in place of one of the same name.
@@ -170,7 +171,8 @@ impl<'s, M: Medium> Transaction<'s, M> {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Full`], if the transaction has changed something before, and there is no room for
-    /// another page of the table: then commit, and delete it afterwards. If the medium fails.
+    /// another page of the table: then commit, and delete it afterwards. A store that is full since an earlier program
+    /// filled it can refuse the first change as well: see [Limits](crate::preserve#limits). If the medium fails.
     pub fn delete(&mut self, name: &str) -> Result<(), Error<M::Error>> {
         let before = self.find(name).ok_or(Error::NotFound)?.len() as u64;
         self.with_room(&[(name.as_bytes(), before, 0)], false, |_| Ok(()))?;
@@ -238,7 +240,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
         let (stamp, blobs) = (self.store.stamp(), self.blobs);
         let preamble = Preamble { blobs, stamp, ..self.store.preamble };
         let replaced = self.replaced();
-        self.store.publish(plan, &preamble, &mut self.held, is_sealed)?;
+        self.store.publish(plan, &preamble, is_sealed)?;
         for (at, bytes) in replaced {
             self.store.space.give(&(at..at + bytes));
         }
@@ -372,7 +374,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
         work: impl FnOnce(&mut Store<M>) -> Result<T, Error<M::Error>>,
     ) -> Result<T, Error<M::Error>> {
         let unit = self.unit();
-        let Self { store, touched, held, .. } = self;
+        let Self { store, touched, .. } = self;
         let before: Vec<_> =
             resized.iter().map(|resized| touched.resize(&store.tree, unit, *resized)).collect();
         let places = touched.places(&store.tree, unit, spare);
@@ -380,19 +382,20 @@ impl<'s, M: Medium> Transaction<'s, M> {
         for before in before.into_iter().rev() {
             touched.set(before, unit);
         }
-        let undo = held.fill(&places, store)?;
-        work(store).inspect_err(|_| held.undo(undo, store))
+        store.with_places(&places, work)
     }
 }
 
 /// What was written is free again, unless it was committed.
 impl<M: Medium> Drop for Transaction<'_, M> {
     fn drop(&mut self) {
-        for place in self.held.release_all() {
-            self.store.space.give(&place);
+        let changes = core::mem::take(&mut self.changes);
+        if changes.is_empty() {
+            return self.store.settle();
         }
-        for change in core::mem::take(&mut self.changes).into_values() {
+        for change in changes.into_values() {
             self.forget(change.as_deref());
         }
+        self.store.held.reset(core::mem::take(&mut self.reserve), &mut self.store.space);
     }
 }

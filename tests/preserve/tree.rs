@@ -257,7 +257,9 @@ fn what_was_put_can_be_committed_whatever_the_unit() {
         };
         let blobs = (0..NAMES.into()).take_while(is_put).count();
         transaction.commit().unwrap();
-        delete(&mut store, (0..blobs as u16).filter(|number| number % 2 == 1).map(name));
+        for number in (1..blobs as u16).step_by(2) {
+            delete(&mut store, Some(name(number)).into_iter());
+        }
         let mut transaction = store.begin().unwrap();
         let metadata = [1; 4096];
         let is_put = |number: &u16| {

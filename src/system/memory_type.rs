@@ -1,12 +1,6 @@
 //! The memory type of a mapping: whether stores stay in the caches, go through them, or pass them by.
 
-#[cfg(target_os = "linux")]
-use super::backing::memory_type as linux;
-#[cfg(target_os = "linux")]
-use super::tree::Tree;
 use super::tree::{Evidence, Unknown};
-#[cfg(target_os = "linux")]
-use alloc::string::String;
 use alloc::vec::Vec;
 
 /// How the CPU caches what is mapped.
@@ -112,9 +106,9 @@ pub(crate) enum Unread {
     /// Linux, by its files.
     #[cfg(target_os = "linux")]
     InTree {
-        tree: Tree,
+        tree: super::tree::Tree,
         /// The device that is mapped directly; `None` if pages of RAM are.
-        device: Option<String>,
+        device: Option<alloc::string::String>,
         in_guest: bool,
     },
     /// Nobody on this system.
@@ -128,9 +122,9 @@ impl Unread {
         match self {
             #[cfg(target_os = "linux")]
             Self::InTree { tree, device, in_guest } => {
-                let mapped =
-                    device.as_deref().map_or(linux::Mapped::PageCache, linux::Mapped::Device);
-                linux::caching(tree, mapped, linux::IS_X86, *in_guest)
+                use super::backing::memory_type::{IS_X86, Mapped, caching};
+                let mapped = device.as_deref().map_or(Mapped::PageCache, Mapped::Device);
+                caching(tree, mapped, IS_X86, *in_guest)
             }
             #[cfg(any(not(target_os = "linux"), all(test, not(miri))))]
             Self::Nowhere { system } => Caching::of_page_cache(system),
@@ -149,6 +143,8 @@ impl serde::Serialize for Unread {
 impl Caching {
     /// That of a file which is mapped from the page cache, where nothing tells of types.
     fn of_page_cache(system: &str) -> Self {
+        const RELY: &str =
+            "nothing to do: the system's own calls persist the file, whatever its type";
         Self {
             read: Err(Unknown::new(system, "the types of mappings are not asked for here", RELY)),
             by_rule: MemoryType::WriteBack,
@@ -158,6 +154,3 @@ impl Caching {
         }
     }
 }
-
-#[cfg(any(not(target_os = "linux"), all(test, not(miri))))]
-const RELY: &str = "nothing to do: the system's own calls persist the file, whatever its type";

@@ -1,45 +1,35 @@
-//! Which boot and which process this is. What cannot be read is zero.
+//! The kernel and the process that write a store.
 
+use crate::system::kernel::OSRELEASE;
 use std::fs;
 
-/// The boot id of Linux (random(4)); zeros elsewhere.
-pub(crate) fn id() -> [u8; 16] {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let digits = text.trim().replace('-', "");
-    u128::from_str_radix(&digits, 16).map_or([0; 16], u128::to_be_bytes)
-}
-
 /// The release of the kernel.
-#[cfg(all(feature = "preserve", feature = "dax"))]
 pub(crate) fn release() -> alloc::string::String {
-    let text = fs::read_to_string(super::kernel::OSRELEASE).unwrap_or_default();
+    let text = fs::read_to_string(OSRELEASE).unwrap_or_default();
     text.trim().into()
 }
 
 /// Whether another kernel started this one, where x86 tells: the type of the loader is in the high bits, and
 /// 0xD is kexec, both of kexec(8) and of `kexec_file_load` (Linux `Documentation/arch/x86/boot.rst`,
 /// `type_of_loader`; `arch/x86/kernel/kexec-bzimage64.c`).
-#[cfg(all(feature = "preserve", feature = "dax"))]
 pub(crate) fn is_by_kexec() -> Option<bool> {
     let text = fs::read_to_string("/proc/sys/kernel/bootloader_type").ok()?;
     Some(text.trim().parse::<u64>().ok()? >> 4 == 0xd)
 }
 
 /// The process and when it began, in ticks since the boot (`proc_pid_stat(5)`, field 22).
-#[cfg(all(feature = "preserve", feature = "dax"))]
 pub(crate) fn process() -> (u32, u64) {
     let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     (std::process::id(), started(&text).unwrap_or(0))
 }
 
 /// The second field, a name in brackets, may have anything in it.
-#[cfg(all(feature = "preserve", feature = "dax"))]
 fn started(stat: &str) -> Option<u64> {
     let (_, behind) = stat.rsplit_once(')')?;
     behind.split_whitespace().nth(19)?.parse().ok()
 }
 
-#[cfg(all(test, feature = "preserve", feature = "dax"))]
+#[cfg(test)]
 mod tests {
     use super::started;
 

@@ -3,22 +3,19 @@
 use super::assert_fits;
 use crate::cache::plan::Policy;
 use crate::cpu::recorded::all;
-use crate::report::{
-    Backing, CacheKind, ConfidentialGuest, CpuReport, Domain, Handling, HostReport, HypervisorKind,
-    Migration,
-};
+use crate::report::{Backing, CacheKind, CpuReport, Domain, Handling, HostReport};
 use crate::system::calls::System;
 use crate::system::fixture::Fixture;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-fn cpu(name: &str) -> CpuReport {
+pub(super) fn cpu(name: &str) -> CpuReport {
     let (_, architecture, cpu) = all().into_iter().find(|row| row.0.contains(name)).unwrap();
     CpuReport::new(architecture, cpu, Policy::ANY)
 }
 
-fn kvm_guest(fixture: &Fixture) -> HostReport {
+pub(super) fn kvm_guest(fixture: &Fixture) -> HostReport {
     HostReport::from_tree(cpu("9xx4 (family 25 model 17), KVM"), &fixture.tree())
 }
 
@@ -358,176 +355,6 @@ fn a_cxl_region_without_devices_has_no_gpf() {
         let attributes = [("persistence_domain", "memory_controller\n"), ("mappings", mappings)];
         let fixture = Fixture::new().region(0, Some("CXL\n"), &attributes);
         assert_eq!(kvm_guest(&fixture).regions.unwrap()[0].domain, Domain::Cxl);
-    }
-}
-
-fn arm64_guest(fixture: &Fixture) -> HostReport {
-    HostReport::from_tree(cpu("Altra"), &fixture.tree())
-}
-
-/// A guest of QEMU's `virt` machine under KVM with ACPI shows DMI alone, one with a device tree
-/// `/hypervisor` if its VMM puts it there (crosvm, Xen); EC2's names are those of its instances.
-#[test]
-fn arm64_guests_are_known_by_files() {
-    let dmi = |name: &str, text: &str| {
-        Fixture::new().file(&format!("sys/class/dmi/id/{name}"), format!("{text}\n"))
-    };
-    let compatible = "proc/device-tree/hypervisor/compatible";
-    for (fixture, expected) in [
-        (Fixture::new().file(compatible, "linux,kvm\0"), Some(HypervisorKind::Kvm)),
-        (Fixture::new().file(compatible, "vendor,vmm\0linux,kvm\0"), Some(HypervisorKind::Kvm)),
-        (Fixture::new().file(compatible, "xen,xen-4.17\0xen,xen\0"), Some(HypervisorKind::Xen)),
-        (Fixture::new().file(compatible, "vmware\0"), Some(HypervisorKind::Vmware)),
-        (
-            Fixture::new().file("proc/device-tree/fw-cfg@9020000/reg", ""),
-            Some(HypervisorKind::Qemu),
-        ),
-        (Fixture::new().file("sys/hypervisor/type", "xen\n"), Some(HypervisorKind::Xen)),
-        (dmi("product_name", "KVM Virtual Machine"), Some(HypervisorKind::Kvm)),
-        (dmi("sys_vendor", "QEMU"), Some(HypervisorKind::Qemu)),
-        (dmi("sys_vendor", "Apple Virtualization"), Some(HypervisorKind::AppleVz)),
-        (dmi("product_version", "Hyper-V UEFI Release v4.1"), Some(HypervisorKind::HyperV)),
-        (
-            dmi("sys_vendor", "Amazon EC2").file("sys/class/dmi/id/product_name", "c7g.large\n"),
-            Some(HypervisorKind::Ec2),
-        ),
-        (
-            dmi("sys_vendor", "Amazon EC2").file("sys/class/dmi/id/product_name", "c7g.metal\n"),
-            None,
-        ),
-        (dmi("sys_vendor", "Ampere(R)"), None),
-        // Real machines of Oracle's have it too.
-        (dmi("sys_vendor", "Oracle Corporation"), None),
-        (Fixture::new(), None),
-    ] {
-        let report = arm64_guest(&fixture);
-        assert_eq!(report.hypervisor_kind(), expected, "{report}");
-    }
-}
-
-/// A whole machine is said to be one only by EC2's word, and nothing else is ever taken for it.
-#[test]
-fn metal_is_a_word_of_the_cloud() {
-    for (product, expected) in [
-        ("c7g.metal\n", true),
-        ("m7i.metal-24xl\n", true),
-        ("c7g.large\n", false),
-        ("x.metallic\n", false),
-    ] {
-        let fixture = Fixture::new()
-            .file("sys/class/dmi/id/sys_vendor", "Amazon EC2\n")
-            .file("sys/class/dmi/id/product_name", product);
-        let report = arm64_guest(&fixture);
-        assert_eq!(report.surroundings.is_metal, expected, "{product}");
-        let screen = report.to_string().replace("\n              ", " ");
-        assert_eq!(screen.contains("a whole machine (.metal)"), expected, "{screen}");
-    }
-    // The firmware's own bit knows better (SMBIOS type 0, byte 19, bit 4).
-    let mut smbios = [0_u8; 24];
-    (smbios[1], smbios[19]) = (24, 1 << 4);
-    let fixture = Fixture::new()
-        .file("sys/class/dmi/id/sys_vendor", "Amazon EC2\n")
-        .file("sys/class/dmi/id/product_name", "c7g.metal\n")
-        .file("sys/firmware/dmi/entries/0-0/raw", smbios);
-    assert_eq!(arm64_guest(&fixture).hypervisor_kind(), Some(HypervisorKind::Ec2));
-    assert!(!arm64_guest(&Fixture::new()).surroundings.is_metal);
-}
-
-/// What KVM does with set/way is known once it is known that it is KVM.
-#[test]
-fn files_decide_where_the_cpu_is_silent() {
-    let fixture = Fixture::new().file("proc/device-tree/hypervisor/compatible", "linux,kvm\0");
-    let report = arm64_guest(&fixture);
-    let screen = report.to_string().replace("\n              ", " ");
-    assert!(screen.contains("can be moved to another host"), "{screen}");
-    let effects = report.effects();
-    assert_eq!(effects.lines.is, Handling::Executed);
-    assert!(effects.whole_cache.text.contains("FEAT_S2FWB"));
-    assert_eq!(arm64_guest(&Fixture::new()).effects().lines.is, Handling::Unknown);
-}
-
-#[test]
-fn confidential_guests_are_known_by_their_drivers() {
-    let provider = "sys/kernel/config/tsm/report/somebodys/provider";
-    for (fixture, expected) in [
-        (Fixture::new().file("dev/sev-guest", ""), Some(ConfidentialGuest::SevSnp)),
-        (Fixture::new().file("dev/tdx_guest", ""), Some(ConfidentialGuest::Tdx)),
-        (Fixture::new().file(provider, "tdx_guest\n"), Some(ConfidentialGuest::Tdx)),
-        (Fixture::new().file(provider, "arm_cca_guest\n"), Some(ConfidentialGuest::ArmCca)),
-        (Fixture::new().file(provider, "another\n"), None),
-        (
-            Fixture::new().file("sys/devices/platform/arm-cca-dev/uevent", ""),
-            Some(ConfidentialGuest::ArmCca),
-        ),
-        (Fixture::new(), None),
-    ] {
-        assert_eq!(arm64_guest(&fixture).surroundings.confidential, expected);
-    }
-}
-
-#[test]
-fn containers_are_known_by_what_their_managers_leave() {
-    let gvisor = "Linux version 4.4.0 #1 SMP Sun Jan 10 15:06:54 PST 2016\n";
-    for (fixture, expected) in [
-        (Fixture::new().file(".dockerenv", ""), Some("docker")),
-        // Podman leaves both.
-        (Fixture::new().file(".dockerenv", "").file("run/.containerenv", ""), Some("podman")),
-        (Fixture::new().file("run/systemd/container", "lxc\n"), Some("lxc")),
-        (Fixture::new().file("run/host/container-manager", "x\x1b[2J\n"), Some("x?[2J")),
-        (Fixture::new().file("proc/version", gvisor), Some("gvisor")),
-        (
-            Fixture::new().file("proc/sys/kernel/osrelease", "5.15.90.1-microsoft-standard-WSL2\n"),
-            Some("wsl"),
-        ),
-        (
-            Fixture::new().file("proc/1/cgroup", "0::/kubepods.slice/kubepods-burstable.slice\n"),
-            Some("kubernetes"),
-        ),
-        // A container with a control group namespace sees the root, as the host does.
-        (Fixture::new().file("proc/1/cgroup", "0::/\n"), None),
-        (Fixture::new(), None),
-    ] {
-        let report = kvm_guest(&fixture);
-        assert_eq!(report.surroundings.container.as_deref(), expected);
-        let says = report.to_string().replace("\n              ", " ").contains("can hide /sys");
-        assert_eq!(says, expected.is_some());
-    }
-}
-
-/// Of s390x and powerpc the innermost hypervisor has a file (systemd `src/basic/virt.c`).
-#[test]
-fn mainframes_and_power_have_files_of_their_own() {
-    let zvm = "VM00 Name:            LINUX001\nVM00 Control Program: z/VM    7.3.0\n";
-    let kvm = "VM00 Name:            guest\nVM00 Control Program: KVM/Linux\n";
-    let lpar = "LPAR Number:          22\nLPAR Name:            S11\n";
-    for (text, expected) in
-        [(zvm, Some(HypervisorKind::ZVm)), (kvm, Some(HypervisorKind::Kvm)), (lpar, None)]
-    {
-        let fixture = Fixture::new().file("proc/sysinfo", text);
-        assert_eq!(arm64_guest(&fixture).surroundings.hypervisor, expected);
-    }
-    let powervm = Fixture::new()
-        .file("proc/device-tree/ibm,partition-name", "lp1")
-        .file("proc/device-tree/hmc-managed?", "");
-    assert_eq!(arm64_guest(&powervm).surroundings.hypervisor, Some(HypervisorKind::PowerVm));
-    let pseries = Fixture::new().file("proc/device-tree/compatible", "qemu,pseries\0");
-    assert_eq!(arm64_guest(&pseries).surroundings.hypervisor, Some(HypervisorKind::Qemu));
-}
-
-/// Dom0 is a guest of Xen's and moves nowhere. Both words as Xen writes them: `XENFEAT_dom0` is bit 11.
-#[test]
-fn dom0_stays_where_it_is() {
-    for (features, expected) in [("00002705\n", false), ("00002f05\n", true), ("nonsense\n", false)]
-    {
-        let fixture = Fixture::new()
-            .file("sys/hypervisor/type", "xen\n")
-            .file("sys/hypervisor/properties/features", features);
-        let report =
-            HostReport::from_tree(cpu("E5-2676 v3 (Haswell-EP), Xen guest"), &fixture.tree());
-        assert_eq!(report.surroundings.is_dom0, expected, "{features}");
-        assert_eq!(report.effects().migration.is == Migration::No, expected);
-        let screen = report.to_string().replace("\n              ", " ");
-        assert_eq!(screen.contains("can be moved"), !expected, "{screen}");
     }
 }
 

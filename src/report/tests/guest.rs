@@ -1,0 +1,288 @@
+//! Guests: hypervisors, confidential guests, and the whole cache.
+
+use super::{
+    MINIMAL_FEATURES, UNDER_HYPERVISOR, VENDOR, arm64_machine, flowing, x86_machine, x86_report,
+};
+use crate::arch::{Missing, x86};
+use crate::cache::plan::Policy;
+use crate::cpu::Cpu;
+use crate::cpu::recorded::{Leaf, x86 as x86_machines, x86_cpu};
+use crate::report::{
+    Certainty, Confidential, CpuReport, Handling, Hypervisor, HypervisorKind, Isolation, Migration,
+    RefusedBy,
+};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+#[test]
+fn sev_is_an_offer_on_a_host_and_a_doubt_in_a_guest() {
+    let host = x86_machine("EPYC 7763");
+    let offered = Confidential::SevOffered { es: true, snp: true, coherent: true };
+    assert_eq!(host.confidential(), offered);
+    assert!(host.to_string().contains("confidential guest: no sign"));
+
+    let guest = x86_report(&[
+        (0, 0, [0x10, 0x6874_7541, 0x444d_4163, 0x6974_6e65]),
+        (1, 0, [0x00a0_0f11, 0x0800, 1 << 31, 1 << 19 | 1 << 26]),
+        (0x4000_0000, 0, [0x4000_0001, 0x4b4d_564b, 0x564b_4d56, 0x4d]),
+        (0x8000_0000, 0, [0x8000_001f, 0, 0, 0]),
+        (0x8000_001f, 0, [1 << 1, 0, 0, 0]),
+    ]);
+    let screen = guest.to_string().replace("\n              ", " ");
+    assert!(screen.contains("SEV offered; whether on, only the kernel can read"), "{screen}");
+    assert!(whole_cache(&guest).contains("in an SEV guest"));
+    // EAX[10] is 0: encrypted and plain mappings do not agree.
+    assert!(guest.virtualization().effects().lines.text.contains("encrypted and plain"));
+}
+
+/// A dump of a microVM that is no SEV guest shows all of SEV: the leaf is an offer in a guest too.
+#[test]
+fn sev_in_cpuid_is_no_proof_of_a_confidential_guest() {
+    let report = x86_machine("Firecracker");
+    let offered = Confidential::SevOffered { es: true, snp: true, coherent: true };
+    assert_eq!(report.confidential(), offered);
+    assert!(flowing(&report).contains("SEV, ES, SNP offered"), "{report}");
+
+    // QEMU shows the leaf to SEV guests alone, and without coherence.
+    let offered = Confidential::SevOffered { es: true, snp: true, coherent: false };
+    assert_eq!(x86_machine("SEV-SNP guest").confidential(), offered);
+}
+
+fn whole_cache(report: &CpuReport) -> String {
+    let refused = report.can_invalidate_memory().unwrap_err();
+    assert_eq!(refused.why.missing, Missing::Operation);
+    refused.to_string()
+}
+
+/// What a hypervisor does with WBINVD decides what a kernel in it can rely on: a user is told.
+#[test]
+fn the_whole_cache_is_refused_with_what_becomes_of_it() {
+    let machines = [
+        ("Nehalem", "WBINVD is privileged (#GP in user mode)"),
+        ("9xx4 (family 25 model 17), KVM", "KVM ignores it"),
+        ("TDX", "#VE"),
+        ("Xen guest", "Xen ignores it"),
+        ("VMware", "this hypervisor may ignore it"),
+        ("CPU model max", "QEMU's emulation has no caches"),
+        ("(Ice Lake-D), Hyper-V root", "under this root partition"),
+        ("WSL 2", "nobody says what Hyper-V makes of it"),
+    ];
+    for (name, words) in machines {
+        let report = x86_machine(name);
+        assert!(whole_cache(&report).contains(words), "{name}: {}", whole_cache(&report));
+        assert_eq!(report.can_invalidate_memory().unwrap_err().by, RefusedBy::UserMode, "{name}");
+    }
+    assert!(whole_cache(&arm64_machine("Altra")).contains("set/way"));
+}
+
+/// In ring 0 of the same machines it is there, or it is the hypervisor that is in the way.
+#[test]
+fn in_ring_0_the_report_says_that_the_whole_cache_can_be_invalidated() {
+    let in_ring_0 = |name: &str| {
+        let machine = x86_machines::MACHINES.iter().find(|machine| machine.name.contains(name));
+        let cpu = Cpu { privileged: true, ..x86_cpu(machine.unwrap().cpuid) };
+        CpuReport::new(&x86::ARCHITECTURE, cpu, Policy::ANY)
+    };
+    let bare = in_ring_0("Nehalem");
+    assert_eq!(bare.can_invalidate_memory().unwrap().writeback_invalidate, "wbinvd");
+    let screen = bare.to_string();
+    assert!(screen.contains("Whole cache   yes: wbinvd on every CPU"), "{screen}");
+    assert!(!screen.contains("user mode"), "{screen}");
+    let guest = in_ring_0("Xen guest");
+    assert!(!guest.to_string().contains("user mode"), "{guest}");
+    assert!(matches!(guest.can_invalidate_memory().unwrap_err().by, RefusedBy::Hypervisor(_)));
+}
+
+fn signatures(report: &CpuReport) -> Vec<String> {
+    let Hypervisor::Present { signatures, .. } = report.hypervisor() else { return Vec::new() };
+    signatures.iter().map(ToString::to_string).collect()
+}
+
+const HYPER_V: Leaf = (0x4000_0000, 0, [0x4000_000c, 0x7263_694d, 0x666f_736f, 0x7648_2074]);
+
+/// KVM that shows Hyper-V's interface first has its own signature at the second place; with Xen's
+/// interface too, at the third (QEMU `docs/system/i386/xen.rst`, `hyperv.rst`).
+#[test]
+fn the_last_signature_names_the_hypervisor() {
+    let kvm = |base| (base, 0, [base + 1, 0x4b4d_564b, 0x564b_4d56, 0x4d]);
+    let xen = (0x4000_0100, 0, [0x4000_0105, 0x566e_6558, 0x6558_4d4d, 0x4d4d_566e]);
+
+    let report = x86_report(&[VENDOR, UNDER_HYPERVISOR, HYPER_V, kvm(0x4000_0100)]);
+    assert_eq!(signatures(&report), ["Microsoft Hv", "KVMKVMKVM"]);
+    assert_eq!(report.hypervisor().kind(), Some(HypervisorKind::Kvm));
+
+    let report = x86_report(&[VENDOR, UNDER_HYPERVISOR, HYPER_V, xen, kvm(0x4000_0200)]);
+    assert_eq!(signatures(&report), ["Microsoft Hv", "XenVMMXenVMM", "KVMKVMKVM"]);
+    assert_eq!(report.hypervisor().name(), Some("KVM"));
+
+    // The last place that Linux looks at (`hypervisor_cpuid_base`).
+    let report = x86_report(&[VENDOR, UNDER_HYPERVISOR, HYPER_V, kvm(0x4000_ff00)]);
+    assert_eq!(report.hypervisor().name(), Some("KVM"));
+
+    let report = x86_report(&[VENDOR, UNDER_HYPERVISOR, HYPER_V]);
+    assert_eq!(report.hypervisor().name(), Some("Hyper-V"));
+}
+
+#[test]
+fn a_signature_names_its_hypervisor_and_source() {
+    let (kind, source) = HypervisorKind::of_signature("VBoxVBoxVBox").unwrap();
+    assert_eq!(kind, HypervisorKind::VirtualBox);
+    assert!(source.contains("Fuchsia"), "{source}");
+    assert_eq!(HypervisorKind::of_signature("GenuineIntel"), None);
+}
+
+/// bhyve answers each leaf of the range as the first (FreeBSD `sys/amd64/vmm/x86.c`).
+#[test]
+fn a_hypervisor_that_shows_itself_everywhere_is_one() {
+    let bhyve = |base| (base, 0, [0x4000_0000, 0x7679_6862, 0x6862_2065, 0x2065_7679]);
+    let zeroed = |base| (base, 0, [0, 0x7679_6862, 0x6862_2065, 0x2065_7679]);
+    for leaves in
+        [[bhyve(0x4000_0000), bhyve(0x4000_0100)], [zeroed(0x4000_0000), zeroed(0x4000_0100)]]
+    {
+        let report = x86_report(&[VENDOR, UNDER_HYPERVISOR, leaves[0], leaves[1]]);
+        assert_eq!(signatures(&report), ["bhyve bhyve"]);
+        assert_eq!(report.hypervisor().kind(), Some(HypervisorKind::Bhyve));
+    }
+}
+
+/// The places are asked only where the CPU says that there is a hypervisor: each CPUID leaves a
+/// virtual machine.
+#[test]
+fn a_machine_that_is_no_guest_is_not_asked_for_signatures() {
+    let kvm = (0x4000_0000, 0, [0x4000_0001, 0x4b4d_564b, 0x564b_4d56, 0x4d]);
+    let report = x86_report(&[VENDOR, MINIMAL_FEATURES, kvm]);
+    assert_eq!(report.hypervisor(), Hypervisor::Absent);
+}
+
+/// Linux `drivers/hv/hv_common.c`: `CreatePartitions` (EBX\[0\]) and `CpuManagement` (EBX\[12\]) without
+/// isolation (EBX\[22\]); the first alone is a guest that may have guests (L1VH).
+#[test]
+fn a_root_partition_is_told_from_a_guest() {
+    let roots: Vec<_> = x86_machines::MACHINES
+        .iter()
+        .filter(|machine| {
+            matches!(
+                x86_report(machine.cpuid).hypervisor(),
+                Hypervisor::Present { is_root: true, .. }
+            )
+        })
+        .map(|machine| machine.name)
+        .collect();
+    assert_eq!(roots.len(), 5, "{roots:?}");
+    assert!(roots.iter().all(|name| name.ends_with("Hyper-V root")), "{roots:?}");
+
+    for (ebx, expected) in [(0x1001, true), (1, false), (0x1000, false), (0x0040_1001, false)] {
+        let privileges = (0x4000_0003, 0, [0, ebx, 0, 0]);
+        let report = x86_report(&[VENDOR, UNDER_HYPERVISOR, HYPER_V, privileges]);
+        let Hypervisor::Present { is_root, .. } = report.hypervisor() else {
+            panic!("the bit says that there is a hypervisor")
+        };
+        assert_eq!(is_root, expected, "{ebx:#x}");
+    }
+}
+
+/// EBX\[3:0\] of `4000_000CH`: 1 VBS, 2 SEV-SNP, 3 TDX (Linux `hv_isolation_type`); EAX\[0\]: a
+/// paravisor. A guest whose leaf 21H a paravisor hides shows TDX here alone.
+#[test]
+fn hyper_v_tells_how_it_isolates() {
+    let isolated = (0x4000_0003, 0, [0, 1 << 22, 0, 0]);
+    let of = |eax, ebx, privileges| {
+        let leaf = (0x4000_000c, 0, [eax, ebx, 0, 0]);
+        x86_report(&[VENDOR, UNDER_HYPERVISOR, HYPER_V, privileges, leaf])
+    };
+    for (ebx, isolation, handling) in [
+        (0x0be1, Isolation::Vbs, Handling::Unknown),
+        (0x0be2, Isolation::SevSnp, Handling::MayBeIgnored),
+        (0x0be3, Isolation::Tdx, Handling::Fatal),
+        (0x0be7, Isolation::Other(7), Handling::Unknown),
+    ] {
+        let report = of(0, ebx, isolated);
+        let expected = Confidential::HyperV { isolation, paravisor: false };
+        assert_eq!(report.confidential(), expected);
+        assert_eq!(report.virtualization().effects().whole_cache.is, handling, "{isolation:?}");
+    }
+    let report = of(1, 0x0be3, isolated);
+    assert_eq!(report.virtualization().effects().whole_cache.is, Handling::Unknown);
+    assert!(flowing(&report).contains("TDX with a paravisor (CPUID.4000000CH)"), "{report}");
+
+    assert_eq!(of(0, 0x0be0, isolated).confidential(), Confidential::Unknown);
+    assert_eq!(of(0, 3, (0x4000_0003, 0, [0; 4])).confidential(), Confidential::Unknown);
+    assert_eq!(x86_machine("TDX guest on Azure").confidential(), Confidential::Tdx);
+}
+
+/// Rosetta has no leaves of its own: its name is the CPU's.
+#[test]
+fn rosetta_is_known_by_the_name_of_the_cpu() {
+    // "VirtualApple", EBX, EDX, ECX.
+    let vendor = (0, 0, [7, 0x7472_6956, 0x656c_7070, 0x416c_6175]);
+    let report = x86_report(&[vendor, MINIMAL_FEATURES]);
+    assert_eq!(report.hypervisor().kind(), Some(HypervisorKind::Rosetta));
+    assert!(whole_cache(&report).contains("Rosetta"));
+}
+
+/// What may be relied on is what nobody takes away.
+#[test]
+fn whole_cache_operations_are_executed_on_bare_metal_alone() {
+    for machine in x86_machines::MACHINES {
+        let report = x86_report(machine.cpuid);
+        let effects = report.virtualization().effects();
+        let is_bare = machine.hypervisor.is_none();
+        assert_eq!(effects.whole_cache.is == Handling::Executed, is_bare, "{}", machine.name);
+        let tells_of_a_guest = ["hypervisor", "guest", "KVM", "Xen"]
+            .iter()
+            .any(|word| whole_cache(&report).contains(word));
+        assert_eq!(tells_of_a_guest, !is_bare, "{}", machine.name);
+    }
+    let lines = x86_machine("9xx4 (family 25 model 17), KVM").virtualization().effects().lines;
+    assert_eq!((lines.is, lines.certainty), (Handling::Executed, Certainty::Documented));
+}
+
+#[test]
+fn a_guest_that_can_be_moved_says_so() {
+    let migration = |name| x86_machine(name).virtualization().effects().migration.is;
+    assert_eq!(migration("9xx4 (family 25 model 17), KVM"), Migration::Possible);
+    assert_eq!(migration("Nehalem"), Migration::No);
+    assert_eq!(migration("(Ice Lake-D), Hyper-V root"), Migration::No);
+    let report = x86_machine("9xx4 (family 25 model 17), KVM");
+    assert!(flowing(&report).contains("can be moved to another host"), "{report}");
+}
+
+/// EAX of a hypervisor's first leaf names its highest; other words there are another leaf's. At the
+/// second place even right-looking leaves count only with a known signature.
+#[test]
+fn words_that_are_no_hypervisor_leaf_are_no_signature() {
+    let another_leaf = (0x4000_0000, 0, [0x0000_021f, 0x4141_4141, 0x4141_4141, 0x4141_4141]);
+    let report = x86_report(&[VENDOR, UNDER_HYPERVISOR, another_leaf]);
+    assert!(report.to_string().contains("one not known here (signature \"\")"), "{report}");
+
+    let first = (0x4000_0000, 0, [0x4000_0001, 0x4b4d_564b, 0x564b_4d56, 0x4d]);
+    let unknown = (0x4000_0100, 0, [0x4000_0101, 0x4141_4141, 0x4141_4141, 0x4141_4141]);
+    let report = x86_report(&[VENDOR, UNDER_HYPERVISOR, first, unknown]);
+    assert_eq!(report.hypervisor().name(), Some("KVM"));
+}
+
+#[test]
+fn a_signature_cannot_command_the_terminal() {
+    let [ebx, ecx, edx] = [*b"\x1b]0;", *b"own\x07", *b"\x9b2J!"].map(u32::from_le_bytes);
+    let report =
+        x86_report(&[VENDOR, UNDER_HYPERVISOR, (0x4000_0000, 0, [0x4000_0001, ebx, ecx, edx])]);
+    let screen = report.to_string();
+    assert!(screen.contains("one not known here (signature \"?]0;own??2J!\")"), "{screen}");
+    assert!(screen.chars().all(|c| c == '\n' || !c.is_control()));
+}
+
+/// Above the highest leaf QEMU and Intel's CPUs answer with another leaf: `8000_001FH` has the bit of
+/// SEV there, and 21H and `4000_0100H` some words.
+#[test]
+fn leaves_above_the_highest_are_not_believed() {
+    let report = x86_machine("CPU model max");
+    assert_eq!(report.confidential(), Confidential::Unknown);
+    assert_eq!(signatures(&report), ["TCGTCGTCGTCG"]);
+
+    let with_tdx_words_above_the_end = x86_report(&[
+        (0, 0, [0x20, 0x756e_6547, 0x6c65_746e, 0x4965_6e69]),
+        MINIMAL_FEATURES,
+        (0x21, 0, [0, 0x6574_6e49, 0x2020_2020, 0x5844_546c]),
+    ]);
+    assert_eq!(with_tdx_words_above_the_end.confidential(), Confidential::Unknown);
+}

@@ -1,0 +1,85 @@
+//! The report on the machine of the test, and on a handle.
+
+use crate::arch::Point;
+use crate::report::CpuReport;
+use crate::skip::skip;
+
+#[test]
+fn the_report_on_this_machine_is_what_its_cache_does() {
+    let report = CpuReport::host();
+    match crate::Cache::host() {
+        Ok(cache) => {
+            let choice = report.writeback(Point::Coherency).unwrap();
+            assert_eq!(choice.instruction, cache.writeback_instruction());
+            let fences = cache.writeback_fences();
+            assert_eq!((choice.before, choice.after), (fences.before, fences.after));
+            let choice = report.invalidate().unwrap();
+            assert_eq!(choice.instruction, cache.invalidate_instruction());
+            let fences = cache.invalidate_fences();
+            assert_eq!((choice.before, choice.after), (fences.before, fences.after));
+            assert_eq!(report.line().unwrap().size.bytes(), cache.line_size());
+        }
+        Err(why) => assert_eq!(report.writeback(Point::Coherency), Err(why)),
+    }
+}
+
+#[test]
+fn the_report_on_a_cache_has_the_instruction_that_was_asked_for() {
+    let host = match crate::Cache::host() {
+        Ok(host) => host,
+        Err(why) => {
+            return skip("the_report_on_a_cache_has_the_instruction_that_was_asked_for", why);
+        }
+    };
+    let slowest = host.invalidate_instruction();
+    let cache = crate::Cache::builder().writeback_with(slowest).build().unwrap();
+    let choice = CpuReport::for_cache(cache).writeback(Point::Coherency).unwrap();
+    assert_eq!(choice.instruction.name, slowest.name);
+}
+
+/// A kernel on RISC-V has no other way than to describe the CPU: what it says is what is executed.
+#[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
+#[expect(unsafe_code, reason = "a description is the caller's word")]
+#[test]
+fn the_report_on_a_described_cpu_has_what_was_described() {
+    use super::status;
+    use crate::report::Status;
+    use crate::{Cache, Facts, LineSize, instruction::CLFLUSH};
+    let facts = Facts::new(LineSize::new(32).unwrap()).with(CLFLUSH);
+    // SAFETY: every x86_64 CPU has CLFLUSH, and none has lines of fewer than 32 bytes.
+    let report = CpuReport::for_cache(unsafe { Cache::from_facts(facts) }.unwrap());
+    let choice = report.writeback(Point::Persistence).unwrap();
+    assert_eq!((choice.instruction, choice.after), (CLFLUSH, "mfence"));
+    let line = report.line().unwrap();
+    assert_eq!((line.size.bytes(), line.source), (32, "the caller's description"));
+    let Status::Absent(why) = status(&report, "clwb") else { panic!("it was not described") };
+    assert!(why.reason.contains("description"), "{}", why.reason);
+    // Which CPU it is, is still found out.
+    assert_eq!(report.identity(), CpuReport::host().identity());
+}
+
+/// On x86 privileged code finds what user mode finds, and its report says the same of lines.
+#[cfg(all(feature = "privileged", target_arch = "x86_64", not(any(miri, loom))))]
+#[expect(unsafe_code, reason = "the level is the caller's word")]
+#[test]
+fn a_handle_of_privileged_code_is_built_with_the_same_overrides() {
+    let host = match crate::Cache::host() {
+        Ok(host) => host,
+        Err(why) => {
+            return skip("a_handle_of_privileged_code_is_built_with_the_same_overrides", why);
+        }
+    };
+    let slowest = host.invalidate_instruction();
+    let builder = crate::Cache::builder()
+        .writeback_with(slowest)
+        .point(Point::Persistence)
+        .accept_coherency_as_persistence();
+    // SAFETY: (1) is about arm64; (2) it is used on this machine.
+    let cache = unsafe { builder.build_privileged() }.unwrap();
+    assert_eq!(cache.writeback_instruction().name, slowest.name);
+    let report = CpuReport::for_cache(cache);
+    assert_eq!(report.writeback(Point::Persistence).unwrap().instruction.name, slowest.name);
+    assert!(report.accepts_coherency_as_persistence());
+    // It is still user mode, whatever was vouched for.
+    assert_eq!(report.can_invalidate_memory().unwrap_err().by, crate::report::RefusedBy::UserMode);
+}

@@ -1,0 +1,213 @@
+//! Instructions: which are present, refused or absent, their fences, and notes on them.
+
+use super::{VENDOR, arm64_machine, arm64_report, at_el1, notes, status, x86_machine, x86_report};
+use crate::arch::{Missing, Point, aarch64};
+use crate::cache::plan::Policy;
+use crate::cpu::recorded::{Leaf, arm64, arm64_cpu};
+use crate::report::{Availability, Certainty, CpuReport, Status};
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+#[test]
+fn instructions_are_listed_once_with_their_status() {
+    let report = x86_machine("Nehalem");
+    let names: Vec<_> = report.instructions().map(|row| row.instruction.name).collect();
+    assert_eq!(names, ["clwb", "clflushopt", "clflush"]);
+    assert_eq!(status(&report, "clflush"), Status::Present);
+    let Status::Absent(why) = status(&report, "clwb") else { panic!("Nehalem has no clwb") };
+    assert_eq!(why.reason, "this CPU does not have it");
+
+    // Intel's ordering for Intel, AMD's for AMD, under the one name.
+    let source = |name| {
+        let is_clflush = |row: &Availability| row.instruction.name == "clflush";
+        x86_machine(name).instructions().find(is_clflush).unwrap().instruction.source
+    };
+    assert_eq!(source("Nehalem"), "Intel SDM vol. 2A, CLFLUSH");
+    assert_eq!(source("FX-8350"), "AMD APM vol. 3, CLFLUSH");
+}
+
+#[test]
+fn under_a_hypervisor_an_absent_instruction_may_be_hidden() {
+    let Status::Absent(why) = status(&x86_machine("Xen guest"), "clwb") else {
+        panic!("Haswell has no clwb")
+    };
+    assert!(why.reason.contains("the CPU itself may have it"), "{}", why.reason);
+    assert!(!why.advice.is_empty());
+}
+
+/// Nobody traps it there: what the erratum forbids must not be chosen, and the report says which it is.
+#[test]
+fn an_early_cortex_a53_refuses_its_clean_at_el1() {
+    let report = at_el1("Cortex-A53 r0p2");
+    let Status::Refused(why) = status(&report, "dc cvac") else {
+        panic!("826319 and others: {:?}", status(&report, "dc cvac"))
+    };
+    assert_eq!(why.missing, Missing::Erratum);
+    assert!(why.reason.contains("826319"), "{}", why.reason);
+    assert_eq!(status(&report, "dc civac"), Status::Present);
+    // Linux's traps are no note for a kernel.
+    assert!(!notes(&report).contains("traps"));
+    assert_eq!(status(&at_el1("Cortex-A53 r0p4"), "dc cvac"), Status::Present);
+    // DC CVAP is absent: no kernel is asked, so none is blamed.
+    let Status::Absent(why) = status(&report, "dc cvap") else { panic!("the A53 has no DC CVAP") };
+    assert!(!why.reason.contains("kernel"), "{}", why.reason);
+}
+
+fn refused(leaves: &[Leaf]) -> (Missing, CpuReport) {
+    let report = x86_report(leaves);
+    let refusal = report.line().unwrap_err();
+    for point in Point::ALL {
+        assert_eq!(report.writeback(point), Err(refusal));
+    }
+    assert_eq!(report.invalidate(), Err(refusal));
+    assert!(report.to_string().contains("Write-back    no: "), "{report}");
+    (refusal.missing, report)
+}
+
+#[test]
+fn a_cpu_without_clflush_is_refused_and_still_named() {
+    let (missing, report) = refused(&[VENDOR, (1, 0, [0x0543, 0, 0, 0x0183_fbff & !(1 << 19)])]);
+    assert_eq!(missing, Missing::Instruction);
+    assert!(report.to_string().contains("GenuineIntel, family 5 model 4 stepping 3"), "{report}");
+}
+
+/// AMD Geode LX: CLFLUSH with lines of 32 bytes and neither SFENCE nor MFENCE. Its words: CPUID dump
+/// of `AuthenticAMD00005A2` in jcurl/RJCP.DLL.CpuId, 1:EDX = 0088A93DH.
+#[test]
+fn clflush_without_a_fence_is_refused() {
+    let (missing, report) = refused(&[
+        (0, 0, [1, 0x6874_7541, 0x444d_4163, 0x6974_6e65]),
+        (1, 0, [0x05a2, 0x0400, 0, 0x0088_a93d]),
+    ]);
+    assert_eq!(missing, Missing::Instruction);
+    assert!(report.line().unwrap_err().reason.contains("no SSE2"));
+    assert!(matches!(status(&report, "clflush"), Status::Refused(_)));
+    assert!(matches!(status(&report, "clflushopt"), Status::Absent(_)));
+}
+
+/// EBX\[15:8\] counts 8 bytes: 0, 6 (48 bytes, no power of two); 2040 bytes is the most it can say.
+#[test]
+fn a_line_size_that_cannot_be_one_is_refused_by_its_number() {
+    for (ebx, bytes) in [(0x0000, 0), (0x0100, 8), (0x0600, 48), (0xff00, 2040)] {
+        let (missing, _) = refused(&[VENDOR, (1, 0, [0, ebx, 0, 1 << 19 | 1 << 26])]);
+        assert_eq!(missing, Missing::LineSize(bytes));
+    }
+    // arm64: 4 << DminLine. 8 bytes (1) and 4096 bytes (10) are outside of what the architecture has.
+    for (dminline, bytes) in [(0, 4), (1, 8), (10, 4096), (15, 131_072)] {
+        let machine =
+            arm64::Machine { ctr_el0: 0x8000_c004 | dminline << 16, ..arm64::MACHINES[0] };
+        let why = arm64_report(&machine).writeback(Point::Coherency).unwrap_err();
+        assert_eq!(why.missing, Missing::LineSize(bytes));
+    }
+}
+
+/// A granule smaller than a line would let two buffers share one.
+#[test]
+fn the_granule_is_never_smaller_than_the_line() {
+    // CWG 3 (32 bytes), DminLine 4 (64 bytes).
+    let machine = arm64::Machine { ctr_el0: 0x8344_c004, ..arm64::MACHINES[0] };
+    assert_eq!(arm64_report(&machine).line().unwrap().granule, 64);
+}
+
+#[test]
+fn an_early_cortex_a53_is_slow_and_says_so() {
+    assert!(notes(&arm64_machine("Cortex-A53 r0p2")).contains("traps every line operation"));
+    assert!(!notes(&arm64_machine("Cortex-A53 r0p4")).contains("traps"));
+}
+
+#[test]
+fn a_point_of_persistence_is_not_proven_by_its_instruction() {
+    assert!(notes(&arm64_machine("Altra")).contains("cannot be found out"));
+    assert!(!notes(&arm64_machine("Cortex-A53 r0p4")).contains("cannot be found out"));
+}
+
+/// Apple's implementer is 61H (Linux `cputype.h`). What its kernel says does nothing must not pass for a
+/// write-back.
+#[test]
+fn no_clean_is_trusted_on_apples_cpus() {
+    let report = arm64_machine("Apple M1, Linux guest");
+    for name in ["dc cvac", "dc cvap"] {
+        assert!(matches!(status(&report, name), Status::Refused(_)), "{name}");
+    }
+    let choice = report.writeback(Point::Coherency).unwrap();
+    assert_eq!(choice.instruction.name, "dc civac");
+    assert!(report.writeback(Point::Persistence).is_err());
+}
+
+#[test]
+fn streaming_stores_are_trusted_only_where_the_vendor_promises() {
+    assert!(notes(&x86_machine("Skylake-SP")).contains("evict the line"));
+    for name in ["EPYC 7763", "KX-6000G", "Dhyana"] {
+        assert!(notes(&x86_machine(name)).contains("no manual promises"), "{name}");
+    }
+    assert!(notes(&x86_machine("Zen 5, family 1Ah")).contains("(measured)"));
+}
+
+#[test]
+fn a_vendor_s_word_alone_says_that_streaming_stores_evict() {
+    for (name, expected) in [
+        ("Skylake-SP", (true, Certainty::Documented)),
+        ("Zen 5, family 1Ah", (false, Certainty::Measured)),
+        ("EPYC 7763", (false, Certainty::Measured)),
+        ("Dhyana", (false, Certainty::Assumed)),
+    ] {
+        let statement = x86_machine(name).streaming_stores_evict().unwrap();
+        assert_eq!((statement.is, statement.certainty), expected, "{name}: {}", statement.source);
+    }
+    assert_eq!(arm64_machine("Altra").streaming_stores_evict(), None);
+}
+
+/// AMD orders `clflush` by MFENCE alone (APM vol. 3, CLFLUSH); `clwb` may keep the line.
+#[test]
+fn an_instruction_has_the_fences_of_its_vendor() {
+    let row = |machine: &str, name: &str| {
+        let report = x86_machine(machine);
+        report.instructions().find(|row| row.instruction.name == name).unwrap()
+    };
+    let clflush = row("FX-8350", "clflush");
+    assert_eq!(clflush.writeback.to_string(), "mfence, then clflush each line, then mfence");
+    assert_eq!(clflush.invalidate, Some(clflush.writeback));
+    let clwb = row("EPYC 9655", "clwb");
+    assert_eq!(clwb.writeback.to_string(), "clwb each line, then sfence");
+    assert_eq!(clwb.invalidate, None);
+}
+
+/// What orders an instruction, and errata that name one, are told where they apply and nowhere else.
+#[test]
+fn errata_of_clflush_are_reported() {
+    // CLFLUSH is all they have; the second is Intel's.
+    let with_clflush_alone =
+        |vendor| x86_report(&[vendor, (1, 0, [0x10f0, 0x0800, 0, 0x0408_0000])]);
+    let amd: Leaf = (0, 0, [1, 0x6874_7541, 0x444d_4163, 0x6974_6e65]);
+    assert!(notes(&with_clflush_alone(amd)).contains("ordered by mfence alone"));
+    assert!(!notes(&with_clflush_alone(VENDOR)).contains("mfence alone"));
+    assert!(!notes(&x86_machine("EPYC 7763")).contains("mfence alone"), "it has clflushopt");
+    // Westmere-EX is family 6, model 2fH (Linux intel-family.h); a Nehalem desktop is model 1aH.
+    let words = |signature| [VENDOR, (1, 0, [signature, 0x0800, 0, 0x0408_0000])];
+    assert!(notes(&x86_report(&words(0x206f2))).contains("AAI65"));
+    assert!(!notes(&x86_report(&words(0x106a5))).contains("AAI65"));
+}
+
+#[test]
+fn accepting_coherency_shows_in_the_choice_and_in_the_report() {
+    let machine = arm64::MACHINES.iter().find(|machine| machine.name.contains("A57")).unwrap();
+    let cpu = arm64_cpu(machine);
+    let accepting = Policy::ANY.accepting_coherency();
+    let report = CpuReport::new(&aarch64::ARCHITECTURE, cpu, accepting);
+    assert!(report.accepts_coherency_as_persistence());
+    assert_eq!(report.writeback(Point::Persistence).unwrap().instruction.name, "dc cvac");
+    assert!(notes(&report).contains("accepts coherency as persistence"));
+    assert!(report.writeback(Point::DeepPersistence).is_err());
+}
+
+/// At EL1 of a CPU without DC CVAP the caller can accept coherency by name, as in user mode.
+#[test]
+fn coherency_is_accepted_as_persistence_at_el1_too() {
+    let facts = at_el1("Cortex-A72");
+    assert_eq!(facts.writeback(Point::Persistence).unwrap_err().missing, Missing::Point);
+    let machine = arm64::MACHINES.iter().find(|machine| machine.name.contains("Cortex-A72"));
+    let cpu = crate::cpu::recorded::arm64_cpu_at_el1(machine.unwrap(), 0);
+    let accepting = Policy::ANY.accepting_coherency();
+    let report = CpuReport::new(&aarch64::ARCHITECTURE, cpu, accepting);
+    assert_eq!(report.writeback(Point::Persistence).unwrap().instruction.name, "dc cvac");
+}

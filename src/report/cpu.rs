@@ -13,11 +13,8 @@ use crate::survival::Statement;
 
 /// What this CPU offers for cache maintenance, and what was chosen.
 ///
-/// Made by [`host`](Self::host), [`for_cache`](Self::for_cache) or, in a kernel,
-#[cfg_attr(feature = "privileged", doc = "[`privileged`](Self::privileged);")]
-#[cfg_attr(not(feature = "privileged"), doc = "`privileged`;")]
-/// all its answers were settled then.
-/// It prints on one screen with `{}`.
+/// Made by [`host`](Self::host), [`for_cache`](Self::for_cache) or, in a kernel, `privileged` (feature
+/// `privileged`); all its answers were settled then. It prints on one screen with `{}`.
 ///
 /// ```
 /// use cachemaint::{Point, report::CpuReport};
@@ -74,6 +71,7 @@ pub struct Choice {
 
 /// Something to know about this CPU before relying on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Note {
     /// What there is to know.
@@ -108,27 +106,10 @@ impl CpuReport {
         report
     }
 
-    /// The CPU that this kernel or hypervisor runs on, with the choices that [`Cache::privileged`] makes.
-    ///
-    /// On arm64 it reads `CTR_EL0`, `ID_AA64ISAR1_EL1` and `MIDR_EL1`; on x86 it is [`host`](Self::host),
-    /// which finds out that this is ring 0.
-    ///
-    /// # Safety
-    /// 1. On arm64 this CPU is at EL1 or higher.
-    #[cfg(feature = "privileged")]
-    #[must_use]
-    pub unsafe fn privileged() -> Self {
-        // SAFETY: (1) is the caller's duty.
-        let cpu = unsafe { cpu::here_privileged() };
-        Self::new(&native::ARCHITECTURE, cpu, Policy::ANY.privileged())
-    }
-
     fn of_host(policy: Policy) -> Self {
         #[cfg(feature = "privileged")]
         if policy.is_privileged() {
-            // SAFETY: (1) whoever made a handle with this policy vouched for it.
-            let cpu = unsafe { cpu::here_privileged() };
-            return Self::new(&native::ARCHITECTURE, cpu, policy);
+            return super::privileged::of_handle(policy);
         }
         Self::new(&native::ARCHITECTURE, cpu::here(), policy)
     }

@@ -2,18 +2,14 @@
 //!
 //! `arch` names nothing but `core`, so what belongs to it is serialised here.
 
-use super::cpu::{Availability, Choice, CpuReport, Note, Status};
-use super::virtualization::Effects;
+use super::cpu::{Availability, Choice, CpuReport, Status};
 use crate::aliasing::Aliasing;
 use crate::arch::{Effect, Missing, Point, Unsupported, WholeCacheOperation};
-use crate::cpu::{
-    Confidential, Hypervisor, HypervisorKind, Identity, Isolation, Line, Midr, Signatures, Text,
-};
-use crate::survival::Statement;
+use crate::cpu::{Hypervisor, HypervisorKind, Identity, Line, Midr, Signatures, Text};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 /// Grows when a name goes or changes its meaning.
-const SCHEMA: u32 = 2;
+pub(super) const SCHEMA: u32 = 2;
 
 impl Serialize for Point {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -223,60 +219,6 @@ impl Serialize for Hypervisor {
     }
 }
 
-impl Serialize for Isolation {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(match self {
-            Self::Vbs => "vbs",
-            Self::SevSnp => "sev_snp",
-            Self::Tdx => "tdx",
-            Self::Other(_) => "other",
-        })
-    }
-}
-
-impl Serialize for Confidential {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Confidential", 4)?;
-        match self {
-            Self::Tdx => object.serialize_field("kind", "tdx")?,
-            Self::HyperV { isolation, paravisor } => {
-                object.serialize_field("kind", "hyper_v")?;
-                object.serialize_field("isolation", isolation)?;
-                object.serialize_field("paravisor", paravisor)?;
-            }
-            Self::SevOffered { es, snp, coherent } => {
-                object.serialize_field("kind", "sev_offered")?;
-                object.serialize_field("es", es)?;
-                object.serialize_field("snp", snp)?;
-                object.serialize_field("coherent", coherent)?;
-            }
-            Self::Unknown => object.serialize_field("kind", "unknown")?,
-        }
-        object.end()
-    }
-}
-
-impl<T: Serialize> Serialize for Statement<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Statement", 4)?;
-        object.serialize_field("is", &self.is)?;
-        object.serialize_field("text", self.text)?;
-        object.serialize_field("source", self.source)?;
-        object.serialize_field("certainty", &self.certainty)?;
-        object.end()
-    }
-}
-
-impl Serialize for Effects {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Effects", 3)?;
-        object.serialize_field("whole_cache", &self.whole_cache)?;
-        object.serialize_field("lines", &self.lines)?;
-        object.serialize_field("migration", &self.migration)?;
-        object.end()
-    }
-}
-
 impl Serialize for Aliasing {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = serializer.serialize_struct("Aliasing", 3)?;
@@ -295,15 +237,6 @@ impl Serialize for Aliasing {
                 object.serialize_field("advice", advice)?;
             }
         }
-        object.end()
-    }
-}
-
-impl Serialize for Note {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Note", 2)?;
-        object.serialize_field("text", self.text)?;
-        object.serialize_field("source", self.source)?;
         object.end()
     }
 }
@@ -331,7 +264,7 @@ impl Serialize for Writebacks<'_> {
 }
 
 impl CpuReport {
-    fn fields<S: SerializeStruct>(&self, object: &mut S) -> Result<(), S::Error> {
+    pub(super) fn fields<S: SerializeStruct>(&self, object: &mut S) -> Result<(), S::Error> {
         object.serialize_field("architecture", self.architecture())?;
         object.serialize_field("identity", &self.identity())?;
         object.serialize_field("line", &Answer(self.line()))?;
@@ -356,182 +289,5 @@ impl Serialize for CpuReport {
         object.serialize_field("schema", &SCHEMA)?;
         self.fields(&mut object)?;
         object.end()
-    }
-}
-
-#[cfg(feature = "std")]
-mod host {
-    use super::{CpuReport, SCHEMA};
-    use crate::report::{
-        Backing, Event, HostReport, Progress, Statement, Surroundings, Survival, survival,
-        survival_statement,
-    };
-    use crate::system::nvdimm::Region;
-    use crate::system::tree::Unknown;
-    use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
-
-    impl Serialize for Region {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let mut object = serializer.serialize_struct("Region", 13)?;
-            object.serialize_field("name", &self.name)?;
-            object.serialize_field("provider", &self.provider)?;
-            object.serialize_field("size", &self.size)?;
-            object.serialize_field("available_size", &self.available_size)?;
-            object.serialize_field("domain", &self.domain)?;
-            object.serialize_field("meaning", self.domain.meaning())?;
-            object.serialize_field("is_claim", &true)?;
-            object.serialize_field("read_only", &self.read_only)?;
-            object.serialize_field("deep_flush", &self.deep_flush)?;
-            object.serialize_field("numa_node", &self.numa_node)?;
-            object.serialize_field("bad_bytes", &self.bad_bytes)?;
-            object.serialize_field("devices", &self.devices)?;
-            object.serialize_field("evidence", &self.evidence)?;
-            object.end()
-        }
-    }
-
-    /// The CPU's part of a host's report: without a schema of its own.
-    struct Cpu<'a>(&'a CpuReport);
-
-    impl Serialize for Cpu<'_> {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let mut object = serializer.serialize_struct("CpuReport", 12)?;
-            self.0.fields(&mut object)?;
-            object.end()
-        }
-    }
-
-    /// A value under its name, or why it is not known.
-    struct Known<'a, T>(&'static str, &'a Result<T, Unknown>);
-
-    impl<T: Serialize> Serialize for Known<'_, T> {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            match self.1 {
-                Ok(value) => {
-                    let mut object = serializer.serialize_struct("Known", 1)?;
-                    object.serialize_field(self.0, value)?;
-                    object.end()
-                }
-                Err(why) => why.serialize(serializer),
-            }
-        }
-    }
-
-    /// The list; if it is empty, with what that means.
-    struct Regions<'a>(&'a HostReport);
-
-    impl Serialize for Regions<'_> {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let Ok(regions) = &self.0.regions else {
-                return Known("list", &self.0.regions).serialize(serializer);
-            };
-            let mut object = serializer.serialize_struct("Regions", 3)?;
-            object.serialize_field("list", regions)?;
-            if let Some(why) = self.0.no_region() {
-                object.serialize_field("reason", &why.reason)?;
-                object.serialize_field("advice", why.advice)?;
-            }
-            object.end()
-        }
-    }
-
-    /// The whole table.
-    struct Table;
-
-    impl Serialize for Table {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let mut object = serializer.serialize_map(Some(Backing::ALL.len()))?;
-            for backing in Backing::ALL {
-                object.serialize_entry(&backing, &TableRow(backing))?;
-            }
-            object.end()
-        }
-    }
-
-    struct TableRow(Backing);
-
-    impl Serialize for TableRow {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let mut object = serializer.serialize_map(Some(Event::ALL.len()))?;
-            for event in Event::ALL {
-                object.serialize_entry(&event, &Cell(self.0, event))?;
-            }
-            object.end()
-        }
-    }
-
-    struct Cell(Backing, Event);
-
-    impl Serialize for Cell {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let answer = |progress| survival(self.0, progress, self.1);
-            let mut object = serializer.serialize_struct("Cell", 4)?;
-            object.serialize_field("stored", &answer(Progress::Stored))?;
-            object.serialize_field("persisted", &answer(Progress::Persisted))?;
-            object.serialize_field("deep_persisted", &answer(Progress::DeepPersisted))?;
-            object.serialize_field("reasons", &Reasons(self.0, self.1))?;
-            object.end()
-        }
-    }
-
-    struct Reasons(Backing, Event);
-
-    impl Serialize for Reasons {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let reason = |progress| Reason(survival_statement(self.0, progress, self.1));
-            let mut object = serializer.serialize_struct("Reasons", 3)?;
-            object.serialize_field("stored", &reason(Progress::Stored))?;
-            object.serialize_field("persisted", &reason(Progress::Persisted))?;
-            object.serialize_field("deep_persisted", &reason(Progress::DeepPersisted))?;
-            object.end()
-        }
-    }
-
-    /// A statement whose answer stands elsewhere.
-    struct Reason(Statement<Survival>);
-
-    impl Serialize for Reason {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let mut object = serializer.serialize_struct("Reason", 3)?;
-            object.serialize_field("text", self.0.text)?;
-            object.serialize_field("source", self.0.source)?;
-            object.serialize_field("certainty", &self.0.certainty)?;
-            object.end()
-        }
-    }
-
-    impl Serialize for Surroundings {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let mut object = serializer.serialize_struct("Surroundings", 5)?;
-            object.serialize_field("hypervisor", &self.hypervisor)?;
-            object.serialize_field("is_dom0", &self.is_dom0)?;
-            object.serialize_field("is_metal", &self.is_metal)?;
-            object.serialize_field("confidential", &self.confidential)?;
-            object.serialize_field("container", &self.container)?;
-            object.end()
-        }
-    }
-
-    impl Serialize for HostReport {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let mut object = serializer.serialize_struct("HostReport", 13)?;
-            object.serialize_field("schema", &SCHEMA)?;
-            object.serialize_field("cpu", &Cpu(&self.cpu))?;
-            match &self.kernel {
-                Ok(kernel) => object.serialize_field("kernel", kernel)?,
-                Err(why) => object.serialize_field("kernel", why)?,
-            }
-            object.serialize_field("page_size", &Known("bytes", &self.page_size))?;
-            object.serialize_field("aliasing", &self.aliasing)?;
-            object.serialize_field("shmlba", &Known("bytes", &self.shmlba()))?;
-            object.serialize_field("caches", &Known("levels", &self.caches))?;
-            object.serialize_field("surroundings", &self.surroundings)?;
-            object.serialize_field("effects", &self.effects())?;
-            object.serialize_field("guest_hints", &self.guest_hints)?;
-            object.serialize_field("regions", &Regions(self))?;
-            object.serialize_field("backings", &self.backings())?;
-            object.serialize_field("survival", &Table)?;
-            object.end()
-        }
     }
 }

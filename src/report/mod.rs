@@ -42,17 +42,14 @@
 //! the rest; `kernel`, `page_size`, `shmlba`, `caches` and `regions` have `reason` and `advice` alone
 //! if they are not known.
 
-#[cfg_attr(
-    feature = "privileged",
-    expect(unsafe_code, reason = "registers that only privileged code may read")
-)]
 mod cpu;
-#[cfg(feature = "std")]
-mod elsewhere;
 #[cfg(feature = "std")]
 mod host;
 #[cfg(feature = "serde")]
 mod json;
+#[cfg(feature = "privileged")]
+#[expect(unsafe_code, reason = "registers that only privileged code may read")]
+mod privileged;
 mod screen;
 mod virtualization;
 mod whole_cache;
@@ -73,12 +70,7 @@ pub use virtualization::{Effects, Handling, Migration, Virtualization};
 pub use whole_cache::{Refused, RefusedBy};
 
 #[cfg(feature = "std")]
-pub use crate::system::{
-    cache_levels::{CacheKind, CacheLevel},
-    kernel::Kernel,
-    nvdimm::{MemoryDevice, Region},
-    surroundings::{ConfidentialGuest, Surroundings},
-    tree::{Evidence, Unknown},
+pub use host::{
+    CacheKind, CacheLevel, ConfidentialGuest, Evidence, HostReport, Kernel, MemoryDevice, Region,
+    Surroundings, Unknown,
 };
-#[cfg(feature = "std")]
-pub use host::HostReport;

@@ -43,6 +43,7 @@ pub enum Migration {
 
 /// What the hypervisor and a confidential guest do to cache maintenance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Effects {
     /// The whole cache in the kernel: WBINVD, WBNOINVD and INVD on x86, set/way on arm64. Only where
@@ -220,14 +221,6 @@ const ROOT_STAYS: Statement<Migration> = Statement::assumed(
     Migration::No,
     "a root partition owns the machine, so it stays on it",
     "Hyper-V Top Level Functional Specification, \"Partition Privilege Flags\"",
-);
-
-/// Of Xen's dom0, which files tell of.
-#[cfg(feature = "std")]
-pub(super) const DOM0_STAYS: Statement<Migration> = Statement::assumed(
-    Migration::No,
-    "Xen's dom0 owns the machine, so it stays on it",
-    "Xen xen/include/public/features.h, XENFEAT_dom0",
 );
 
 /// What a confidential guest does to WBINVD, if it is known to be one or may be one.

@@ -1,5 +1,8 @@
 //! What backs the bytes of a mapping.
 
+#[cfg(feature = "std")]
+use super::Domain;
+
 /// What backs the bytes of a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
@@ -57,6 +60,20 @@ impl Backing {
             Self::PmemUnknown => "pmem, no claim",
             Self::VirtioPmem => "virtio-pmem",
             Self::Unknown => "unknown",
+        }
+    }
+
+    /// Returns the backing of a file that is mapped directly from a region of this domain.
+    #[cfg(feature = "std")]
+    pub(crate) const fn of(domain: Domain) -> Self {
+        match domain {
+            Domain::CpuCaches => Self::PmemEadr,
+            Domain::MemoryController => Self::PmemAdr,
+            Domain::CxlGpf => Self::CxlGpf,
+            Domain::Cxl => Self::Cxl,
+            Domain::HostFlush => Self::VirtioPmem,
+            Domain::None => Self::EmulatedPmem,
+            Domain::Unknown => Self::PmemUnknown,
         }
     }
 }

@@ -30,6 +30,7 @@ impl Certainty {
 
 /// An answer in words and as a value that a program can go by, with who says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Statement<T> {
     /// The answer.

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 /// One region of persistent memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Region {
     /// The kernel's name: `region0`.
@@ -33,6 +34,7 @@ pub struct Region {
     /// What of it no namespace has yet, in bytes, if the kernel shows it.
     pub available_size: Option<u64>,
     /// What power loss does not lose.
+    #[cfg_attr(feature = "serde", serde(flatten, serialize_with = "claim"))]
     pub domain: Domain,
     /// Whether the kernel refuses to write to it, if it shows that.
     pub read_only: Option<bool>,
@@ -49,6 +51,20 @@ pub struct Region {
     pub devices: Vec<MemoryDevice>,
     /// What this was concluded from.
     pub evidence: Vec<Evidence>,
+}
+
+/// The domain, its meaning, and that it is a claim.
+#[cfg(feature = "serde")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn claim<S: serde::Serializer>(domain: &Domain, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(serde::Serialize)]
+    struct Claimed {
+        domain: Domain,
+        meaning: &'static str,
+        is_claim: bool,
+    }
+    let claimed = Claimed { domain: *domain, meaning: domain.meaning(), is_claim: true };
+    serde::Serialize::serialize(&claimed, serializer)
 }
 
 /// A device that a region lies on: an NVDIMM, a CXL memory device.

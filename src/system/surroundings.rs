@@ -16,6 +16,7 @@ use std::path::Path;
 ///
 /// What is `None` or `false` is not known; it is never a "no".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Surroundings {
     /// Whose guest this is.

@@ -104,6 +104,11 @@ impl core::fmt::Debug for Signatures {
 
 /// A confidential guest, as the CPU tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(tag = "kind", rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Confidential {
     /// Intel TDX: CPUID leaf 21H says so (Linux `arch/x86/coco/tdx/tdx.c`).
@@ -136,6 +141,7 @@ pub enum Confidential {
 /// By which means Hyper-V isolates a partition (Linux `include/asm-generic/mshyperv.h`,
 /// `hv_isolation_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Isolation {
     /// By the hypervisor itself (virtualization-based security), without encryption.
@@ -145,7 +151,7 @@ pub enum Isolation {
     /// By Intel TDX.
     Tdx,
     /// A number that is not known here.
-    Other(u8),
+    Other(#[cfg_attr(feature = "serde", serde(skip))] u8),
 }
 
 impl Isolation {

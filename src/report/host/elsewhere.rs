@@ -1,14 +1,13 @@
 //! The report of a machine that runs another system than Linux: which system it is, by which calls files
 //! are persisted there, and that the rest is not asked.
 
-use super::host::HostReport;
+use super::{HostReport, Unknown};
 use crate::system::calls::System;
-use crate::system::tree::Unknown;
 use alloc::format;
 
 impl HostReport {
     /// The same CPU under this system, of which nothing was read.
-    pub(super) fn on(self, system: &System) -> Self {
+    pub(in crate::report) fn on(self, system: &System) -> Self {
         let &System { name, persists_by, release_from, page_size_from, .. } = system;
         Self {
             kernel: Err(Unknown::new(name, "its release is not asked here", release_from)),

@@ -1,0 +1,141 @@
+//! The report of a machine as data (feature `serde`).
+
+use super::HostReport;
+use crate::report::CpuReport;
+use crate::report::json::SCHEMA;
+use crate::survival::{
+    Backing, Certainty, Event, Progress, Statement, Survival, survival_statement,
+};
+use crate::system::tree::Unknown;
+use serde::Serialize;
+use serde::ser::{SerializeStruct, Serializer};
+
+/// The CPU's part of a host's report: without a schema of its own.
+struct Cpu<'a>(&'a CpuReport);
+
+impl Serialize for Cpu<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("CpuReport", 12)?;
+        self.0.fields(&mut object)?;
+        object.end()
+    }
+}
+
+/// A value under its name, or why it is not known.
+struct Known<'a, T>(&'static str, &'a Result<T, Unknown>);
+
+impl<T: Serialize> Serialize for Known<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.1 {
+            Ok(value) => {
+                let mut object = serializer.serialize_struct("Known", 1)?;
+                object.serialize_field(self.0, value)?;
+                object.end()
+            }
+            Err(why) => why.serialize(serializer),
+        }
+    }
+}
+
+/// The list; if it is empty, with what that means.
+struct Regions<'a>(&'a HostReport);
+
+impl Serialize for Regions<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Ok(regions) = &self.0.regions else {
+            return Known("list", &self.0.regions).serialize(serializer);
+        };
+        let mut object = serializer.serialize_struct("Regions", 3)?;
+        object.serialize_field("list", regions)?;
+        if let Some(why) = self.0.no_region() {
+            object.serialize_field("reason", &why.reason)?;
+            object.serialize_field("advice", why.advice)?;
+        }
+        object.end()
+    }
+}
+
+/// A map in the order of its entries.
+struct Map<F>(F);
+
+impl<K: Serialize, V: Serialize, I: Iterator<Item = (K, V)>, F: Fn() -> I> Serialize for Map<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map((self.0)())
+    }
+}
+
+/// The whole survival table.
+fn table() -> impl Serialize {
+    let row = |backing| {
+        Map(move || Event::ALL.into_iter().map(move |event| (event, Cell::new(backing, event))))
+    };
+    Map(move || Backing::ALL.into_iter().map(move |backing| (backing, row(backing))))
+}
+
+#[derive(Serialize)]
+struct Cell {
+    #[serde(flatten)]
+    answers: ByProgress<Survival>,
+    reasons: ByProgress<Reason>,
+}
+
+#[derive(Serialize)]
+struct ByProgress<T> {
+    stored: T,
+    persisted: T,
+    deep_persisted: T,
+}
+
+/// A statement whose answer stands elsewhere.
+#[derive(Serialize)]
+struct Reason {
+    text: &'static str,
+    source: &'static str,
+    certainty: Certainty,
+}
+
+impl Cell {
+    fn new(backing: Backing, event: Event) -> Self {
+        let statement = |progress| survival_statement(backing, progress, event);
+        Self {
+            answers: ByProgress::new(|progress| statement(progress).is),
+            reasons: ByProgress::new(|progress| Reason::new(&statement(progress))),
+        }
+    }
+}
+
+impl<T> ByProgress<T> {
+    fn new(value: impl FnMut(Progress) -> T) -> Self {
+        let [stored, persisted, deep_persisted] = Progress::ALL.map(value);
+        Self { stored, persisted, deep_persisted }
+    }
+}
+
+impl Reason {
+    const fn new(&Statement { text, source, certainty, .. }: &Statement<Survival>) -> Self {
+        Self { text, source, certainty }
+    }
+}
+
+impl Serialize for HostReport {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("HostReport", 13)?;
+        object.serialize_field("schema", &SCHEMA)?;
+        object.serialize_field("cpu", &Cpu(&self.cpu))?;
+        match &self.kernel {
+            Ok(kernel) => object.serialize_field("kernel", kernel)?,
+            Err(why) => object.serialize_field("kernel", why)?,
+        }
+        object.serialize_field("page_size", &Known("bytes", &self.page_size))?;
+        object.serialize_field("aliasing", &self.aliasing)?;
+        object.serialize_field("shmlba", &Known("bytes", &self.shmlba()))?;
+        object.serialize_field("caches", &Known("levels", &self.caches))?;
+        object.serialize_field("surroundings", &self.surroundings)?;
+        object.serialize_field("effects", &self.effects())?;
+        object.serialize_field("guest_hints", &self.guest_hints)?;
+        object.serialize_field("regions", &Regions(self))?;
+        object.serialize_field("backings", &self.backings())?;
+        object.serialize_field("survival", &table())?;
+        object.end()
+    }
+}

@@ -1,0 +1,160 @@
+//! What the whole machine promises, as a pure function of the CPU's report and a `/proc` and `/sys`.
+
+mod elsewhere;
+#[cfg(feature = "serde")]
+mod json;
+mod screen;
+
+use super::cpu::CpuReport;
+use super::virtualization::{Effects, Migration};
+use crate::aliasing::{self, Aliasing};
+use crate::cpu::HypervisorKind;
+use crate::survival::{Backing, Statement};
+use crate::system::calls::System;
+use crate::system::tree::Tree;
+use crate::system::{cache_levels, kernel, nvdimm, surroundings};
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use std::path::Path;
+
+pub use crate::system::{
+    cache_levels::{CacheKind, CacheLevel},
+    kernel::Kernel,
+    nvdimm::{MemoryDevice, Region},
+    surroundings::{ConfidentialGuest, Surroundings},
+    tree::{Evidence, Unknown},
+};
+
+const DOM0_STAYS: Statement<Migration> = Statement::assumed(
+    Migration::No,
+    "Xen's dom0 owns the machine, so it stays on it",
+    "Xen xen/include/public/features.h, XENFEAT_dom0",
+);
+
+/// What this machine promises: the CPU, the kernel, caches, persistent memory, and what survives
+/// what.
+///
+/// It prints on one screen (80 columns, 40 lines) with `{}`. On another system than Linux it says
+/// what the CPU does, by which calls files are persisted, and of the rest that it is not known.
+///
+/// ```
+/// let report = cachemaint::report::HostReport::host();
+/// println!("{report}");
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HostReport {
+    /// The CPU.
+    pub cpu: CpuReport,
+    /// The kernel, or why it is not known.
+    pub kernel: Result<Kernel, Unknown>,
+    /// The size of a page in bytes, or why it is not known.
+    pub page_size: Result<u64, Unknown>,
+    /// Whether the data cache aliases: what the architecture says, or where it depends on the CPU, what
+    /// `/proc/cpuinfo` tells.
+    pub aliasing: Aliasing,
+    /// The caches of CPU 0, or why they are not known.
+    pub caches: Result<Vec<CacheLevel>, Unknown>,
+    /// What the kernel's files tell of a hypervisor, a confidential guest, a container.
+    pub surroundings: Surroundings,
+    /// What was asked for that, and answered. A hint, no proof.
+    pub guest_hints: Vec<Evidence>,
+    /// Persistent memory, by the kernel's names, or why it is not known. Each domain is a claim that
+    /// nobody has verified.
+    pub regions: Result<Vec<Region>, Unknown>,
+}
+
+impl HostReport {
+    /// The machine this program runs on.
+    ///
+    /// Reads some dozens of small files. Cannot fail: what cannot be read is in the report with its
+    /// reason.
+    #[must_use]
+    pub fn host() -> Self {
+        let report = Self::from_tree(CpuReport::host(), &Tree::host());
+        if cfg!(target_os = "linux") { report } else { report.on(&System::host()) }
+    }
+
+    /// Any machine.
+    pub(crate) fn from_tree(cpu: CpuReport, tree: &Tree) -> Self {
+        let (surroundings, guest_hints) = surroundings::ask(tree);
+        let page_size = kernel::page_size(tree);
+        Self {
+            cpu,
+            kernel: kernel::kernel(tree),
+            aliasing: aliasing::of_machine(cpu.data_cache(), tree, &page_size),
+            page_size,
+            caches: cache_levels::levels(tree),
+            surroundings,
+            guest_hints,
+            regions: regions(tree),
+        }
+    }
+
+    /// Which hypervisor it is, by the CPU's word or, where that is silent, by the kernel's files.
+    ///
+    /// `None` is no proof that there is none.
+    #[must_use]
+    pub fn hypervisor_kind(&self) -> Option<HypervisorKind> {
+        self.cpu.hypervisor().kind().or(self.surroundings.hypervisor)
+    }
+
+    /// What the hypervisor and a confidential guest do to cache maintenance, by all that is known.
+    #[must_use]
+    pub fn effects(&self) -> Effects {
+        let effects = self.cpu.virtualization().effects_under(self.hypervisor_kind());
+        if self.surroundings.is_dom0 {
+            return Effects { migration: DOM0_STAYS, ..effects };
+        }
+        effects
+    }
+
+    /// At what distance in bytes two mappings of one page agree: multiples of it. It is the kernel's
+    /// `SHMLBA`, which can be more than this CPU needs, and is a page where no CPU of the architecture
+    /// aliases; on parisc, whose `SHMLBA` is a page, it is the distance at which caches agree.
+    ///
+    /// # Errors
+    /// Why it is not known.
+    pub fn shmlba(&self) -> Result<u64, Unknown> {
+        aliasing::distance(self.cpu.data_cache(), &self.page_size)
+    }
+
+    /// Returns the meaning of an empty list of regions, if it is empty.
+    #[must_use]
+    pub fn no_region(&self) -> Option<Unknown> {
+        let is_empty = self.regions.as_ref().is_ok_and(Vec::is_empty);
+        is_empty.then(|| Unknown {
+            reason:
+                "the kernel shows no region, so nothing in memory is known to outlive power loss"
+                    .to_string(),
+            advice: "persist files by fsync or msync; for tests set RAM aside (memmap=nn!ss on the \
+                     kernel's command line)",
+        })
+    }
+
+    /// What can back a file here: storage and RAM always, and each kind of region that there is.
+    #[must_use]
+    pub fn backings(&self) -> Vec<Backing> {
+        let mut backings = alloc::vec![Backing::Storage, Backing::Ram];
+        for region in self.regions.iter().flatten() {
+            let backing = Backing::of(region.domain);
+            if !backings.contains(&backing) {
+                backings.push(backing);
+            }
+        }
+        backings
+    }
+}
+
+/// Without the bus there may be memory that no driver was loaded for.
+fn regions(tree: &Tree) -> Result<Vec<Region>, Unknown> {
+    let bus = nvdimm::DEVICES;
+    if tree.exists(Path::new(bus)) {
+        return Ok(nvdimm::regions(tree));
+    }
+    Err(Unknown::new(
+        bus,
+        "absent",
+        "load the kernel's nvdimm drivers (nfit, nd_e820, virtio_pmem)",
+    ))
+}

@@ -1,0 +1,30 @@
+//! The report on a CPU whose registers privileged code reads.
+
+use super::cpu::CpuReport;
+use crate::arch::native;
+use crate::cache::plan::Policy;
+use crate::cpu;
+
+impl CpuReport {
+    /// The CPU that this kernel or hypervisor runs on, with the choices that
+    /// [`Cache::privileged`](crate::Cache::privileged) makes.
+    ///
+    /// On arm64 it reads `CTR_EL0`, `ID_AA64ISAR1_EL1` and `MIDR_EL1`; on x86 it is [`host`](Self::host),
+    /// which finds out that this is ring 0.
+    ///
+    /// # Safety
+    /// 1. On arm64 this CPU is at EL1 or higher.
+    #[must_use]
+    pub unsafe fn privileged() -> Self {
+        // SAFETY: (1) is the caller's duty.
+        let cpu = unsafe { cpu::here_privileged() };
+        Self::new(&native::ARCHITECTURE, cpu, Policy::ANY.privileged())
+    }
+}
+
+/// Returns the report on the CPU of a handle that privileged code made.
+pub(super) fn of_handle(policy: Policy) -> CpuReport {
+    // SAFETY: (1) the maker of a handle with this policy vouched for it.
+    let cpu = unsafe { cpu::here_privileged() };
+    CpuReport::new(&native::ARCHITECTURE, cpu, policy)
+}

@@ -1,4 +1,4 @@
-//! What the CPU gives, as a pure function of what was read from it.
+//! The report on a CPU, as a pure function of the words read from it.
 
 use super::virtualization::Virtualization;
 use crate::aliasing::{self, Aliasing};
@@ -11,7 +11,7 @@ use crate::cache::plan::{Plan, Policy};
 use crate::cpu::{self, Confidential, Cpu, Hypervisor, Identity, Line};
 use crate::survival::Statement;
 
-/// What this CPU offers for cache maintenance, and what was chosen.
+/// The cache maintenance that this CPU offers, and the choices made.
 ///
 /// Made by [`host`](Self::host), [`for_cache`](Self::for_cache) or, in a kernel, `privileged` (feature
 /// `privileged`); all its answers were settled then. It prints on one screen with `{}`.
@@ -37,7 +37,7 @@ pub struct CpuReport {
 pub struct Availability {
     /// The instruction.
     pub instruction: Instruction,
-    /// Whether it can be used.
+    /// The status of the instruction.
     pub status: Status,
     /// The instruction with its fences when it serves to write back.
     pub writeback: Choice,
@@ -45,7 +45,7 @@ pub struct Availability {
     pub invalidate: Option<Choice>,
 }
 
-/// Whether an instruction can be used.
+/// The status of an instruction: usable, missing or refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
@@ -74,9 +74,9 @@ pub struct Choice {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Note {
-    /// What there is to know.
+    /// The fact.
     pub text: &'static str,
-    /// Who says so.
+    /// The source of the claim.
     pub source: &'static str,
 }
 
@@ -125,7 +125,7 @@ impl CpuReport {
         self.architecture.name
     }
 
-    /// Which CPU it is, as far as it says.
+    /// The name of the CPU, as far as it shows one.
     #[must_use]
     pub const fn identity(&self) -> Identity {
         self.cpu.identity
@@ -134,7 +134,7 @@ impl CpuReport {
     /// Its cache lines.
     ///
     /// # Errors
-    /// Why no maintenance instruction can be used here at all.
+    /// Returns the reason why no maintenance instruction can be used here.
     pub const fn line(&self) -> Result<Line, Unsupported> {
         self.cpu.line
     }
@@ -200,33 +200,33 @@ impl CpuReport {
         Unsupported::new(Missing::Instruction, reason, advice)
     }
 
-    /// What writes back to `point`.
+    /// Returns the instruction and fences that write back to `point`.
     ///
     /// # Errors
-    /// Why nothing here does.
+    /// Returns the reason why nothing here reaches `point`.
     pub fn writeback(&self, point: Point) -> Result<Choice, Unsupported> {
         let plan = Plan::choose(self.architecture, self.facts()?, point, self.policy)?;
         let instruction = self.instruction(plan.writeback());
         Ok(self.choice(instruction, instruction.writeback))
     }
 
-    /// What invalidates. In user mode no architecture discards dirty lines: they are written back
-    /// too, over what an observer wrote meanwhile. In a kernel this is the same; what discards is
-    /// [another instruction](Self::discard).
+    /// Returns the instruction and fences that invalidate. It writes dirty lines back too, over bytes
+    /// that an observer wrote meanwhile: no architecture lets user mode discard dirty lines. A kernel
+    /// gets the same choice; it discards by [another instruction](Self::discard).
     ///
     /// # Errors
-    /// Why nothing here does.
+    /// Returns the reason why nothing here invalidates.
     pub fn invalidate(&self) -> Result<Choice, Unsupported> {
         let plan = Plan::choose(self.architecture, self.facts()?, Point::Coherency, Policy::ANY)?;
         let instruction = self.instruction(plan.invalidate());
         Ok(self.choice(instruction, instruction.invalidate))
     }
 
-    /// What privileged code can drop lines with that are not to be written back
+    /// Returns the instruction by which privileged code drops lines without writing them back
     /// (`Cache::discard_range`, with feature `privileged`).
     ///
     /// # Errors
-    /// Why the architecture has no such instruction.
+    /// Returns the reason why the architecture has no such instruction.
     pub const fn discard(&self) -> Result<Discard, Unsupported> {
         self.architecture.discard
     }
@@ -246,39 +246,39 @@ impl CpuReport {
         Choice { instruction, before, after: name(fences.after) }
     }
 
-    /// Whether the point of coherency is taken for that of persistence, because the caller of
-    /// [`for_cache`](Self::for_cache) told the builder so.
+    /// Returns true if the caller of [`for_cache`](Self::for_cache) accepts the point of coherency as
+    /// that of persistence.
     #[must_use]
     pub const fn accepts_coherency_as_persistence(&self) -> bool {
         self.policy.accepts_coherency()
     }
 
-    /// What is known of a hypervisor.
+    /// Returns the known facts about a hypervisor.
     #[must_use]
     pub const fn hypervisor(&self) -> Hypervisor {
         self.cpu.hypervisor
     }
 
-    /// Whether this is a confidential guest, as far as the CPU tells it.
+    /// Returns the kind of confidential guest, as far as the CPU shows it.
     #[must_use]
     pub const fn confidential(&self) -> Confidential {
         self.cpu.confidential
     }
 
-    /// Whether the data cache aliases, as far as the architecture decides it: the answer of Linux's
-    /// `cpu_dcache_is_aliasing()`. Where it depends on the CPU, a host's report (feature `std`) asks the
-    /// kernel.
+    /// Returns the aliasing of the data cache, as far as the architecture decides it: the answer of
+    /// Linux's `cpu_dcache_is_aliasing()`. If it depends on the CPU, a host's report (feature `std`) asks
+    /// the kernel.
     #[must_use]
     pub fn aliasing(&self) -> Aliasing {
         aliasing::by_architecture(self.data_cache())
     }
 
-    /// What the architecture says of it.
+    /// The facts of the architecture on aliasing.
     pub(super) const fn data_cache(&self) -> &'static arch::DataCache {
         &self.architecture.data_cache
     }
 
-    /// What is known of a hypervisor and of a confidential guest, and what they do to cache
+    /// Returns the known facts about a hypervisor and a confidential guest, and their effects on cache
     /// maintenance.
     #[must_use]
     pub const fn virtualization(&self) -> Virtualization {
@@ -286,7 +286,7 @@ impl CpuReport {
         Virtualization::new(hypervisor, confidential, self.architecture.name)
     }
 
-    /// What else to know before relying on this CPU.
+    /// Returns further facts to know before relying on this CPU.
     pub fn notes(&self) -> impl Iterator<Item = Note> + use<> {
         let notes = [
             self.accepted_coherency(),

@@ -1,11 +1,11 @@
-//! What this machine can do, what was chosen, why not, and what survives what.
+//! The abilities of this machine, the choices made, refusals with their reasons, and the survival of
+//! bytes.
 //!
-//! [`CpuReport`] says what the CPU and the operating system's permissions give; it needs neither an
-//! operating system nor an allocator. [`HostReport`] adds what Linux shows in `/proc` and `/sys`, and of
-//! other systems by which calls they persist files. Both
-//! are pure functions of what was read, print on one screen (80 columns, 40 lines, plain ASCII text),
-//! and are [serialised](#json) with feature `serde`. Every "no" and every "unknown" comes with its
-//! reason and what to do about it.
+//! [`CpuReport`] shows the instructions that the CPU and the operating system permit; it needs neither an
+//! operating system nor an allocator. [`HostReport`] adds facts from Linux's `/proc` and `/sys`, and for
+//! other systems the calls that persist files. Both print on one screen (80 columns, 40 lines, plain
+//! ASCII text), and are [serialised](#json) with feature `serde`. Every "no" and every "unknown" comes
+//! with its reason and advice.
 //!
 //! # JSON
 //! Both reports are objects with `"schema": 2`. Names are in snake case; names may be added within a

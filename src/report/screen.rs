@@ -10,7 +10,7 @@ use core::fmt::{self, Display, Formatter, Write};
 
 /// Columns of a screen.
 const WIDTH: usize = 80;
-/// Where the text of a row begins, behind its label.
+/// The column where the text of a row begins, behind its label.
 const INDENT: usize = 14;
 
 /// Writes a label and a text that is wrapped beside it.
@@ -250,7 +250,7 @@ impl Display for Hypervisor {
     }
 }
 
-/// What is known of a guest, with hints from elsewhere.
+/// The known facts about a guest, with hints from elsewhere.
 pub(super) struct GuestOf<'a> {
     pub(super) report: &'a CpuReport,
     pub(super) hints: &'a dyn Display,
@@ -280,7 +280,7 @@ impl Display for GuestOf<'_> {
     }
 }
 
-/// What the CPU says of a confidential guest.
+/// The confidential guest that the CPU shows.
 struct Guest<'a>(&'a CpuReport);
 
 impl Display for Guest<'_> {
@@ -319,7 +319,7 @@ impl Display for AliasingOf {
     }
 }
 
-/// Whether memory can be invalidated by operations on whole caches: `yes: wbinvd on every CPU`.
+/// The operation on whole caches that invalidates memory, or its refusal: `yes: wbinvd on every CPU`.
 pub(super) struct WholeCacheOf(pub(super) Result<WholeCacheOperation, Refused>);
 
 impl Display for WholeCacheOf {

@@ -1,4 +1,4 @@
-//! What a hypervisor and a confidential guest do to cache maintenance: tables, as data.
+//! The effects of a hypervisor and a confidential guest on cache maintenance: tables, as data.
 //!
 //! Three questions have an answer for each kind of hypervisor: what becomes of an operation on the
 //! whole cache in the guest's kernel (WBINVD on x86; clean and invalidate by set/way on arm64), what
@@ -9,7 +9,7 @@
 use crate::cpu::{self, Confidential, Hypervisor, HypervisorKind, Isolation};
 use crate::survival::Statement;
 
-/// What becomes of an operation that a guest executes.
+/// The fate of an operation that a guest executes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -28,7 +28,7 @@ pub enum Handling {
     Unknown,
 }
 
-/// Whether a running system may go on running on another machine.
+/// The possibility that a running system is moved to another machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -41,7 +41,7 @@ pub enum Migration {
     Unknown,
 }
 
-/// What the hypervisor and a confidential guest do to cache maintenance.
+/// The effects of the hypervisor and a confidential guest on cache maintenance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -52,11 +52,12 @@ pub struct Effects {
     pub whole_cache: Statement<Handling>,
     /// Operations on lines, in user mode and in the kernel.
     pub lines: Statement<Handling>,
-    /// Whether what was found out can change while the program runs.
+    /// The possibility that the facts in a report change while the program runs.
     pub migration: Statement<Migration>,
 }
 
-/// What is known of the hypervisor and of a confidential guest, and what they do to cache maintenance.
+/// The known facts about the hypervisor and a confidential guest, and their effects on cache
+/// maintenance.
 ///
 /// ```
 /// use cachemaint::report::{CpuReport, Handling};
@@ -69,9 +70,9 @@ pub struct Effects {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Virtualization {
-    /// What the CPU says of a hypervisor.
+    /// The hypervisor, as the CPU shows it.
     pub hypervisor: Hypervisor,
-    /// What the CPU says of a confidential guest.
+    /// The confidential guest, as the CPU shows it.
     pub confidential: Confidential,
     architecture: &'static str,
 }
@@ -93,7 +94,7 @@ impl Virtualization {
         Self { hypervisor, confidential, architecture }
     }
 
-    /// What they do to cache maintenance.
+    /// Returns their effects on cache maintenance.
     #[must_use]
     pub fn effects(&self) -> Effects {
         self.effects_under(self.hypervisor.kind())
@@ -223,7 +224,7 @@ const ROOT_STAYS: Statement<Migration> = Statement::assumed(
     "Hyper-V Top Level Functional Specification, \"Partition Privilege Flags\"",
 );
 
-/// What a confidential guest does to WBINVD, if it is known to be one or may be one.
+/// Returns the fate of WBINVD in a confidential guest, if this is or may be one.
 fn confidential_whole_cache(confidential: Confidential) -> Option<Statement<Handling>> {
     const KILLED: Statement<Handling> = Statement::read(
         Handling::Fatal,
@@ -258,7 +259,7 @@ fn confidential_whole_cache(confidential: Confidential) -> Option<Statement<Hand
     })
 }
 
-/// What memory encryption does to operations on lines.
+/// Returns the effect of memory encryption on operations on lines.
 fn confidential_lines(confidential: Confidential) -> Option<Statement<Handling>> {
     let Confidential::SevOffered { coherent: false, .. } = confidential else { return None };
     Some(Statement::documented(
@@ -269,7 +270,7 @@ fn confidential_lines(confidential: Confidential) -> Option<Statement<Handling>>
     ))
 }
 
-/// Whether those who run the hypervisor can move a guest while it runs.
+/// Returns the statement on moving a running guest of this hypervisor.
 fn migration(kind: Option<HypervisorKind>) -> Statement<Migration> {
     use HypervisorKind as Kind;
     let possible = |source| {

@@ -1,9 +1,9 @@
-//! What backs the bytes of a mapping.
+//! The backing of a mapping.
 
 #[cfg(feature = "std")]
 use super::Domain;
 
-/// What backs the bytes of a mapping.
+/// The memory or storage behind the bytes of a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]

@@ -1,21 +1,21 @@
 //! The persistence domain: what power loss does not lose.
 
-/// What power loss does not lose, by the claim of firmware.
+/// The part of the machine whose bytes survive power loss, by the claim of firmware.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Domain {
     /// The CPU caches and all behind them (eADR): `cpu_cache`.
     CpuCaches,
-    /// What the memory controller has accepted (ADR): `memory_controller`.
+    /// Bytes that the memory controller has accepted (ADR): `memory_controller`.
     MemoryController,
-    /// What a CXL device has accepted, which it saves by Global Persistent Flush: each device of the
-    /// region has the capability, and counts the times that it failed.
+    /// Bytes that a CXL device has accepted, which it saves by Global Persistent Flush: each device of
+    /// the region has the capability, and counts the times that it failed.
     CxlGpf,
-    /// What a CXL device has accepted, by the kernel's word for all such devices; that it has Global
-    /// Persistent Flush does not show.
+    /// Bytes that a CXL device has accepted, by the kernel's word for all such devices. No attribute
+    /// shows that it has Global Persistent Flush.
     Cxl,
-    /// What the host has flushed on request (virtio-pmem).
+    /// Bytes that the host has flushed on request (virtio-pmem).
     HostFlush,
     /// Nothing: RAM that was set aside (`memmap=nn!ss`, e820 type 12), or a region that the kernel
     /// itself calls volatile.
@@ -39,7 +39,7 @@ impl Domain {
         }
     }
 
-    /// What the domain is worth, and what to do about it.
+    /// Returns the value of the claim, with advice.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {

@@ -1,6 +1,6 @@
-//! What happens to a machine.
+//! Events that can lose bytes.
 
-/// What happens to the machine.
+/// An event that can lose bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]

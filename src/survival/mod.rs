@@ -1,6 +1,6 @@
-//! What survives what: the table, as a pure function.
+//! The survival table, as a pure function.
 //!
-//! Its rows are what backs the bytes, its columns the events; each cell is answered for bytes that
+//! Its rows are the backings, its columns the events; each cell is answered for bytes that
 //! were only stored, that were persisted (written back and fenced; with eADR fenced; or `msync`ed
 //! where the granularity is a page), and that were deep persisted (flushed by the kernel through the
 //! medium's own buffers too). A cell says what is promised, not what usually happens, and comes with

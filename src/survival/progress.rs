@@ -1,6 +1,6 @@
-//! How far bytes have come, and what an event leaves of them.
+//! The progress of bytes towards their medium, and their survival of an event.
 
-/// How far the bytes have got when it happens.
+/// The progress of the bytes towards their medium when an event happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -19,7 +19,7 @@ impl Progress {
     /// All of them, the least first.
     pub const ALL: [Self; 3] = [Self::Stored, Self::Persisted, Self::DeepPersisted];
 
-    /// How far, in a word or two.
+    /// Returns the progress in a word or two.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -30,7 +30,7 @@ impl Progress {
     }
 }
 
-/// Whether the bytes are there afterwards.
+/// The survival of bytes after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]

@@ -1,6 +1,6 @@
-//! A statement with who says it and how sure it is.
+//! A statement with its source and certainty.
 
-/// How sure a statement is.
+/// The certainty of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -28,7 +28,7 @@ impl Certainty {
     }
 }
 
-/// An answer in words and as a value that a program can go by, with who says it.
+/// An answer as a value and in words, with its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -37,9 +37,9 @@ pub struct Statement<T> {
     pub is: T,
     /// The answer in words, with its condition if it has one.
     pub text: &'static str,
-    /// Who says so.
+    /// The source of the claim.
     pub source: &'static str,
-    /// How sure it is.
+    /// The certainty of the answer.
     pub certainty: Certainty,
 }
 

@@ -13,7 +13,7 @@ const RESET_FLUSHES: Survival =
 const HOST_PERSISTS: Survival = Survival::If("the host's storage honours flushes");
 const GPF_COMPLETES: Survival = Survival::If("the dirty shutdown count has not grown");
 
-/// Whether bytes on this backing, which had got so far, are there after the event.
+/// Returns the survival of an event by bytes on this backing that had made this progress.
 ///
 /// ```
 /// use cachemaint::report::{Backing, Event, Progress, Survival, survival};
@@ -87,7 +87,7 @@ const fn not_promised(
     Statement { is: Survival::NotPromised, text, source, certainty }
 }
 
-/// What is dirty in a cache when a reset comes.
+/// The dirty lines of a cache at a reset.
 const RESET_DROPS: Statement<Survival> = not_promised(
     "a reset invalidates the caches, and nothing says that it writes them back first",
     RESET,

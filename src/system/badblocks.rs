@@ -15,7 +15,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// What block devices count in, whatever their own sectors, in bytes.
+/// The unit in bytes in which block devices count, whatever their own sectors.
 pub(crate) const SECTOR: u64 = 512;
 
 /// The list in a text that is whole, in bytes; `None` if it is no such list.

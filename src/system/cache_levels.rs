@@ -15,21 +15,21 @@ use std::path::Path;
 pub struct CacheLevel {
     /// 1 is next to the CPU.
     pub level: u32,
-    /// What it holds.
+    /// The kind of its content.
     pub kind: CacheKind,
     /// Its size in bytes, if it is shown.
     pub size: Option<u64>,
     /// Its line in bytes, if it is shown.
     pub line: Option<u64>,
-    /// How many lines of one set it holds, if it is shown.
+    /// The number of lines in one set, if it is shown.
     pub ways: Option<u64>,
-    /// How many sets it has, if it is shown.
+    /// The number of sets, if it is shown.
     pub sets: Option<u64>,
-    /// How many CPUs share it, if it is shown.
+    /// The number of CPUs that share it, if it is shown.
     pub shared_by: Option<u64>,
 }
 
-/// What a cache holds.
+/// The content of a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -86,7 +86,7 @@ fn cache(tree: &Tree, path: &Path) -> Option<CacheLevel> {
     })
 }
 
-/// How many CPUs a list like `0-3,8` has (`Documentation/admin-guide/cputopology.rst`).
+/// Returns the number of CPUs in a list like `0-3,8` (`Documentation/admin-guide/cputopology.rst`).
 fn cpus(list: &str) -> Option<u64> {
     list.split(',').try_fold(0_u64, |sum, part| {
         let (from, to) = part.split_once('-').unwrap_or((part, part));

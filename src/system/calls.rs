@@ -7,11 +7,11 @@ pub(crate) struct System {
     pub(crate) name: &'static str,
     /// The calls that make a stretch of a mapped file durable.
     pub(crate) persists_by: &'static str,
-    /// Who says so.
+    /// The source of the claim.
     pub(crate) source: &'static str,
-    /// What tells its release.
+    /// The command or call that shows its release.
     pub(crate) release_from: &'static str,
-    /// What tells the size of its pages.
+    /// The command or call that shows the size of its pages.
     pub(crate) page_size_from: &'static str,
 }
 

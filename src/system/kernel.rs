@@ -22,7 +22,7 @@ const AUXV: &str = "/proc/self/auxv";
 const AT_PAGESZ: usize = 6;
 const WORD: usize = size_of::<usize>();
 
-/// Which kernel it is.
+/// Returns the name and release of the kernel.
 pub(crate) fn kernel(tree: &Tree) -> Result<Kernel, Unknown> {
     let name = tree.read(Path::new(OSTYPE));
     let release = tree.read(Path::new(OSRELEASE));

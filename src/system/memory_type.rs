@@ -3,7 +3,7 @@
 use super::tree::{Evidence, Unknown};
 use alloc::vec::Vec;
 
-/// How the CPU caches what is mapped.
+/// The caching of mapped memory by the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -33,7 +33,7 @@ impl MemoryType {
         }
     }
 
-    /// What it means for stores (Intel SDM vol. 3A, "Methods of Caching Available"). The operations
+    /// Returns the meaning for stores (Intel SDM vol. 3A, "Methods of Caching Available"). The operations
     /// of this crate write back and fence whatever the type is: where that is not needed it is slow,
     /// and never wrong.
     #[must_use]
@@ -57,7 +57,7 @@ impl MemoryType {
     }
 }
 
-/// How the CPU caches a mapping of a file, as far as it shows.
+/// The caching of a file's mapping by the CPU, as far as it shows.
 ///
 /// With feature `serde` it is an object: `read` (or `null`), `meaning` if it was read, else `reason`
 /// and `advice`; `by_rule`, `rule`, `caveat` (or `null`), and `evidence`, a list of `asked` and
@@ -65,15 +65,15 @@ impl MemoryType {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Caching {
-    /// What was read from the running system, or why it could not be.
+    /// The type read from the running system, or the reason why it could not be read.
     pub read: Result<MemoryType, Unknown>,
-    /// What the kernel maps such files as by its own rule, which was not read.
+    /// The type by the kernel's own rule for such files, which was not read.
     pub by_rule: MemoryType,
-    /// Where the rule is written.
+    /// The source of the rule.
     pub rule: &'static str,
-    /// Who can overrule both.
+    /// A party that can overrule both.
     pub caveat: Option<&'static str>,
-    /// What was asked and answered, in order.
+    /// The questions and answers, in order.
     pub evidence: Vec<Evidence>,
 }
 
@@ -99,8 +99,8 @@ impl serde::Serialize for Caching {
     }
 }
 
-/// Whom to ask how a file is cached. Whoever only persists the file needs no answer, so that nobody is
-/// asked before somebody wants one.
+/// The place to ask for the caching of a file. Persisting needs no answer, so the question waits until
+/// a caller wants one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unread {
     /// Linux, by its files.

@@ -1,8 +1,8 @@
-//! What the operating system says: evidence from `/proc`, `/sys` and the calls of Linux, and which calls persist a file
-//! elsewhere.
+//! Facts from the operating system: evidence from `/proc`, `/sys` and the calls of Linux, and the calls
+//! that persist a file elsewhere.
 //!
 //! Reading and deciding are apart. Readers take a [`Tree`](tree::Tree) whose root is a parameter, so that any machine can
-//! be replayed in a test; what is concluded is said by [`report`](crate::report) and `dax`.
+//! be replayed in a test; [`report`](crate::report) and `dax` draw the conclusions.
 
 #[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
 pub(crate) mod backing;

@@ -1,6 +1,6 @@
 //! Persistent memory regions, as Linux shows them under `/sys/bus/nd`.
 //!
-//! What a region promises at power loss is its `persistence_domain` attribute, which the kernel
+//! A region's promise at power loss is its `persistence_domain` attribute, which the kernel
 //! passes on from firmware without checking it (`drivers/nvdimm/region_devs.c`,
 //! `drivers/acpi/nfit/core.c`). The kernel hides the attribute where no one made a claim: emulated
 //! persistent memory and virtio-pmem have none. Which it is, the provider of the bus tells.
@@ -27,18 +27,18 @@ use std::path::{Path, PathBuf};
 pub struct Region {
     /// The kernel's name: `region0`.
     pub name: String,
-    /// Who provides the bus: `ACPI.NFIT`, `e820`, `virtio-pmem`, …; empty if not shown.
+    /// The provider of the bus: `ACPI.NFIT`, `e820`, `virtio-pmem`, …; empty if not shown.
     pub provider: String,
     /// Its size in bytes, if the kernel shows it.
     pub size: Option<u64>,
-    /// What of it no namespace has yet, in bytes, if the kernel shows it.
+    /// The bytes of it that no namespace has yet, if the kernel shows them.
     pub available_size: Option<u64>,
-    /// What power loss does not lose.
+    /// The domain that survives power loss.
     #[cfg_attr(feature = "serde", serde(flatten, serialize_with = "claim"))]
     pub domain: Domain,
-    /// Whether the kernel refuses to write to it, if it shows that.
+    /// True if the kernel refuses to write to it, if it shows that.
     pub read_only: Option<bool>,
-    /// Whether the DIMMs' own buffers can be flushed on request (`deep_flush`), if the kernel shows
+    /// True if the DIMMs' own buffers can be flushed on request (`deep_flush`), if the kernel shows
     /// that. It is for what the domain does not promise already, and needs root.
     pub deep_flush: Option<bool>,
     /// The node of memory that it is nearest to, if the kernel knows.
@@ -49,7 +49,7 @@ pub struct Region {
     /// The devices that it lies on, in the order of the kernel's list; empty if there are none, as for
     /// RAM, or if the kernel does not show them.
     pub devices: Vec<MemoryDevice>,
-    /// What this was concluded from.
+    /// The evidence for these facts.
     pub evidence: Vec<Evidence>,
 }
 
@@ -79,10 +79,10 @@ fn claim<S: serde::Serializer>(domain: &Domain, serializer: S) -> Result<S::Ok, 
 pub struct MemoryDevice {
     /// The kernel's name: `nmem0`. It can be another after a reboot.
     pub name: String,
-    /// What tells it from all others (ACPI's identifier of an NVDIMM, the serial number of a CXL
-    /// device), if the kernel shows it.
+    /// Its unique identifier (ACPI's of an NVDIMM, the serial number of a CXL device), if the kernel
+    /// shows it.
     pub id: Option<String>,
-    /// How often it was shut down unsafely.
+    /// The number of its unsafe shutdowns.
     #[cfg_attr(feature = "serde", serde(serialize_with = "super::tree::number_or_reason"))]
     pub unsafe_shutdowns: Result<u64, Unknown>,
 }
@@ -165,7 +165,7 @@ fn conclude(provider: Option<&str>, domain: Option<&str>, is_volatile: bool) -> 
     }
 }
 
-/// Whether each device under a CXL region shows a dirty shutdown count, and with it that it has GPF.
+/// Returns true if each device under a CXL region shows a dirty shutdown count, and so that it has GPF.
 fn cxl(tree: &Tree, devices: &[MemoryDevice], evidence: &mut Vec<Evidence>) -> Domain {
     for device in devices {
         let path = Path::new(DEVICES).join(&device.name).join("cxl").join(SHUTDOWNS);
@@ -218,7 +218,7 @@ fn device(tree: &Tree, mapping: &Path) -> MemoryDevice {
     MemoryDevice { name: String::from(name), id, unsafe_shutdowns }
 }
 
-/// What the kernel's drivers of such devices name their attributes after (`drivers/acpi/nfit/core.c`,
+/// The directories in which the kernel's drivers of such devices show their attributes (`drivers/acpi/nfit/core.c`,
 /// `arch/powerpc/platforms/pseries/papr_scm.c`, `drivers/cxl/pmem.c`).
 const FAMILIES: [&str; 3] = ["nfit", PAPR, "cxl"];
 /// Its driver shows 0 also where the hypervisor has no count (`papr_scm_probe`).

@@ -1,5 +1,5 @@
-//! What the kernel's files tell of the machine around this program: a hypervisor where the CPU does
-//! not say, a confidential guest, a container.
+//! The machine around this program by the kernel's files: a hypervisor that the CPU does not show,
+//! a confidential guest, a container.
 //!
 //! Most of what is asked here is asked by systemd too (`src/basic/virt.c`). All of it is a hint:
 //! firmware and hypervisors put into DMI and device trees what they like, and files that are missing
@@ -12,20 +12,20 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use std::path::Path;
 
-/// What the kernel's files tell of the machine around this program.
+/// The machine around this program, by the kernel's files.
 ///
-/// What is `None` or `false` is not known; it is never a "no".
+/// `None` and `false` mean "not known", never "no".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Surroundings {
-    /// Whose guest this is.
+    /// The hypervisor of this guest.
     pub hypervisor: Option<HypervisorKind>,
-    /// Whether this is Xen's dom0, which owns the hardware (`XENFEAT_dom0`).
+    /// True if this is Xen's dom0, which owns the hardware (`XENFEAT_dom0`).
     pub is_dom0: bool,
-    /// Whether the cloud says that this is a whole machine (Amazon EC2's `.metal`).
+    /// True if the cloud says that this is a whole machine (Amazon EC2's `.metal`).
     pub is_metal: bool,
-    /// Which confidential guest this is: the kernel has a driver at work that is for those alone.
+    /// The kind of confidential guest: a kernel driver is at work that only such guests have.
     pub confidential: Option<ConfidentialGuest>,
     /// The container that this program runs in: `docker`, `podman`, `wsl`, `gvisor`, or what its
     /// manager calls itself.
@@ -80,7 +80,7 @@ struct Asking<'a> {
     evidence: Vec<Evidence>,
 }
 
-/// What DMI tells.
+/// The facts from DMI.
 #[derive(Default)]
 struct Dmi {
     hypervisor: Option<HypervisorKind>,
@@ -135,7 +135,7 @@ impl Asking<'_> {
         is_there
     }
 
-    /// What has the hypervisor's own word: the device tree, Xen's files, s390's.
+    /// Reads the files with the hypervisor's own word: the device tree, Xen's files, s390's.
     fn hypervisor(&mut self) -> Option<HypervisorKind> {
         if let Some(compatible) = self.read("/proc/device-tree/hypervisor/compatible") {
             // A list of texts, each ended by NUL.
@@ -221,7 +221,7 @@ impl Asking<'_> {
         Dmi { hypervisor: hypervisor.or(unnamed), is_metal }
     }
 
-    /// What the firmware's own bit says, if it may be read.
+    /// Reads the firmware's own bit, if it may be read.
     fn says_virtual(&mut self) -> Option<bool> {
         let bytes = self.tree.read_bytes(Path::new(SMBIOS)).ok()?;
         let byte = bytes.get(19).filter(|_| bytes.get(1).is_some_and(|length| *length >= 20))?;
@@ -299,7 +299,7 @@ impl Asking<'_> {
     }
 }
 
-/// Whether an EC2 product is a whole machine: `m6g.metal`, `c7g.metal-48xl`.
+/// Returns true if an EC2 product is a whole machine: `m6g.metal`, `c7g.metal-48xl`.
 fn is_metal(product: &str) -> bool {
     let rest = product.split_once(".metal").map(|(_, rest)| rest);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))

@@ -9,14 +9,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What was read where. The path is as the kernel names it, without the root.
+/// A question to the kernel and its answer. The path is the kernel's, without the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Evidence {
     /// The file, attribute or call that was asked.
     pub asked: String,
-    /// What it answered: the value, or why there is none.
+    /// The answer: the value, or the reason why there is none.
     pub answer: String,
 }
 
@@ -32,9 +32,9 @@ impl Evidence {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Unknown {
-    /// Why: what was asked, and what it answered.
+    /// The reason: the question and its answer.
     pub reason: String,
-    /// What to do about it.
+    /// The action that helps.
     pub advice: &'static str,
 }
 
@@ -139,12 +139,12 @@ impl Tree {
         })
     }
 
-    /// Whether there is something at an absolute path.
+    /// Returns true if an absolute path exists.
     pub(crate) fn exists(&self, path: &Path) -> bool {
         self.inside(path).exists()
     }
 
-    /// Where the symbolic links of a path lead, as an absolute path in this tree.
+    /// Returns the target of a path's symbolic links, as an absolute path in this tree.
     pub(crate) fn resolve(&self, path: &Path) -> Option<PathBuf> {
         let root = self.root.canonicalize().ok()?;
         let real = self.inside(path).canonicalize().ok()?;

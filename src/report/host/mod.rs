@@ -1,4 +1,4 @@
-//! What the whole machine promises, as a pure function of the CPU's report and a `/proc` and `/sys`.
+//! The promises of the whole machine, as a pure function of the CPU's report and a `/proc` and `/sys`.
 
 mod elsewhere;
 #[cfg(feature = "serde")]
@@ -31,8 +31,8 @@ const DOM0_STAYS: Statement<Migration> = Statement::assumed(
     "Xen xen/include/public/features.h, XENFEAT_dom0",
 );
 
-/// What this machine promises: the CPU, the kernel, caches, persistent memory, and what survives
-/// what.
+/// The promises of this machine: the CPU, the kernel, caches, persistent memory, and the survival
+/// of bytes.
 ///
 /// It prints on one screen (80 columns, 40 lines) with `{}`. On another system than Linux it says
 /// what the CPU does, by which calls files are persisted, and of the rest that it is not known.
@@ -50,14 +50,14 @@ pub struct HostReport {
     pub kernel: Result<Kernel, Unknown>,
     /// The size of a page in bytes, or why it is not known.
     pub page_size: Result<u64, Unknown>,
-    /// Whether the data cache aliases: what the architecture says, or where it depends on the CPU, what
-    /// `/proc/cpuinfo` tells.
+    /// The aliasing of the data cache: by the architecture, or if it depends on the CPU, by
+    /// `/proc/cpuinfo`.
     pub aliasing: Aliasing,
     /// The caches of CPU 0, or why they are not known.
     pub caches: Result<Vec<CacheLevel>, Unknown>,
-    /// What the kernel's files tell of a hypervisor, a confidential guest, a container.
+    /// A hypervisor, a confidential guest and a container, by the kernel's files.
     pub surroundings: Surroundings,
-    /// What was asked for that, and answered. A hint, no proof.
+    /// The questions asked for the surroundings, and their answers. A hint is not a proof.
     pub guest_hints: Vec<Evidence>,
     /// Persistent memory, by the kernel's names, or why it is not known. Each domain is a claim that
     /// nobody has verified.
@@ -91,15 +91,16 @@ impl HostReport {
         }
     }
 
-    /// Which hypervisor it is, by the CPU's word or, where that is silent, by the kernel's files.
+    /// Returns the hypervisor that the CPU names or, if it names none, the kernel's files.
     ///
-    /// `None` is no proof that there is none.
+    /// `None` does not prove that there is none.
     #[must_use]
     pub fn hypervisor_kind(&self) -> Option<HypervisorKind> {
         self.cpu.hypervisor().kind().or(self.surroundings.hypervisor)
     }
 
-    /// What the hypervisor and a confidential guest do to cache maintenance, by all that is known.
+    /// Returns the effects of the hypervisor and a confidential guest on cache maintenance, by all known
+    /// facts.
     #[must_use]
     pub fn effects(&self) -> Effects {
         let effects = self.cpu.virtualization().effects_under(self.hypervisor_kind());
@@ -109,12 +110,12 @@ impl HostReport {
         effects
     }
 
-    /// At what distance in bytes two mappings of one page agree: multiples of it. It is the kernel's
+    /// Returns the distance in bytes at whose multiples two mappings of one page agree. It is the kernel's
     /// `SHMLBA`, which can be more than this CPU needs, and is a page where no CPU of the architecture
     /// aliases; on parisc, whose `SHMLBA` is a page, it is the distance at which caches agree.
     ///
     /// # Errors
-    /// Why it is not known.
+    /// Returns the reason why it is not known.
     pub fn shmlba(&self) -> Result<u64, Unknown> {
         aliasing::distance(self.cpu.data_cache(), &self.page_size)
     }
@@ -132,7 +133,7 @@ impl HostReport {
         })
     }
 
-    /// What can back a file here: storage and RAM always, and each kind of region that there is.
+    /// Returns the possible backings of a file here: storage and RAM always, and each kind of region.
     #[must_use]
     pub fn backings(&self) -> Vec<Backing> {
         let mut backings = alloc::vec![Backing::Storage, Backing::Ram];

@@ -170,7 +170,7 @@ impl Display for Conditions {
     }
 }
 
-/// What the files say of a guest, where the CPU says nothing or something else, and of a container.
+/// The guest by its files, if the CPU shows nothing or something else, and the container.
 struct Hints<'a>(&'a HostReport);
 
 impl Display for Hints<'_> {

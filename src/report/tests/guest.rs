@@ -54,7 +54,7 @@ fn whole_cache(report: &CpuReport) -> String {
     refused.to_string()
 }
 
-/// What a hypervisor does with WBINVD decides what a kernel in it can rely on: a user is told.
+/// A kernel can rely on WBINVD only as far as its hypervisor executes it, so the report names that.
 #[test]
 fn the_whole_cache_is_refused_with_what_becomes_of_it() {
     let machines = [
@@ -220,7 +220,7 @@ fn rosetta_is_known_by_the_name_of_the_cpu() {
     assert!(whole_cache(&report).contains("Rosetta"));
 }
 
-/// What may be relied on is what nobody takes away.
+/// An operation is reliable only if nothing intercepts it.
 #[test]
 fn whole_cache_operations_are_executed_on_bare_metal_alone() {
     for machine in x86_machines::MACHINES {

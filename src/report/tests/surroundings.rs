@@ -78,7 +78,7 @@ fn metal_is_a_word_of_the_cloud() {
     assert!(!arm64_guest(&Fixture::new()).surroundings.is_metal);
 }
 
-/// What KVM does with set/way is known once it is known that it is KVM.
+/// The effect on set/way operations is known once the hypervisor is known to be KVM.
 #[test]
 fn files_decide_where_the_cpu_is_silent() {
     let fixture = Fixture::new().file("proc/device-tree/hypervisor/compatible", "linux,kvm\0");

@@ -6,12 +6,12 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use std::path::Path;
 
-/// What a list has.
+/// The content of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listed {
     /// In bytes, in the list's order.
     pub(crate) ranges: Vec<Range<u64>>,
-    /// Whether more may be bad than the kernel had room for.
+    /// True if more blocks may be bad than the kernel had room for.
     pub(crate) may_be_cut: bool,
 }
 

@@ -30,21 +30,21 @@ pub(crate) struct Device {
     pub(crate) name: String,
     /// Its size in bytes.
     pub(crate) size: u64,
-    /// What address, offset and length of a mapping must be multiples of, in bytes: a power of two, and
-    /// what one page fault maps. If the kernel cannot map so much at once, the first access raises
+    /// The unit in bytes of address, offset and length of a mapping: a power of two, and
+    /// the size that one page fault maps. If the kernel cannot map so much at once, the first access raises
     /// SIGBUS (`drivers/dax/device.c`, `dev_dax_huge_fault`).
     pub(crate) alignment: u64,
     /// The memory that it is, if it shows.
     pub(crate) memory: Option<Region>,
     /// The attribute that flushes the medium's own buffers, if its memory is of a kind that has one.
     pub(crate) deep_flush: Option<PathBuf>,
-    /// Whether a call of the hypervisor alone makes persistent what was written back.
+    /// True if only a call of the hypervisor makes written-back bytes persistent.
     pub(crate) needs_host_call: bool,
-    /// What this was read from.
+    /// The attributes read.
     pub(crate) evidence: Vec<Evidence>,
 }
 
-/// Why a device cannot be mapped.
+/// The reason why a device cannot be mapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unusable {
     /// An attribute is missing, cannot be read or holds no such value.
@@ -53,15 +53,15 @@ pub(crate) enum Unusable {
     Driver(Option<String>),
 }
 
-/// Where the device of a character device's number is in `/sys/devices`, if it is one of device DAX:
-/// its subsystem is the bus `dax`, or before Linux 5.1 the class (`/sys/class/dax`).
+/// Returns the place in `/sys/devices` of a character device, if it is one of device DAX: its
+/// subsystem is the bus `dax`, or before Linux 5.1 the class (`/sys/class/dax`).
 pub(crate) fn find(tree: &Tree, (major, minor): (u32, u32)) -> Option<PathBuf> {
     let device = tree.resolve(&PathBuf::from(format!("/sys/dev/char/{major}:{minor}")))?;
     let subsystem = tree.resolve(&device.join("subsystem"))?;
     (subsystem.file_name()? == "dax").then_some(device)
 }
 
-/// Where a device of device DAX is, by its name.
+/// Returns the place of a device of device DAX, by its name.
 pub(crate) fn named(tree: &Tree, name: &str) -> Option<PathBuf> {
     ["/sys/bus/dax/devices", "/sys/class/dax"]
         .into_iter()
@@ -130,7 +130,7 @@ fn attribute(
     value.ok_or(Unusable::Attribute { path: asked, answer })
 }
 
-/// What a device lies below.
+/// The parent of a device, and its memory.
 struct Above {
     path: PathBuf,
     memory: Option<Region>,
@@ -172,7 +172,7 @@ fn volatile(tree: &Tree, path: &Path, provider: &str) -> Region {
     regions::volatile(&name_of(path), provider, size)
 }
 
-/// Whether the hypervisor of a POWER machine must be called to make persistent what was written back
+/// Returns true if the hypervisor of a POWER machine must be called to make written-back bytes persistent
 /// (`arch/powerpc/platforms/pseries/papr_scm.c`: `ibm,hcall-flush-required`). Its region says
 /// `memory_controller` all the same.
 fn needs_host_call(tree: &Tree, region: &Path, evidence: &mut Vec<Evidence>) -> bool {

@@ -23,7 +23,7 @@ pub(crate) struct Disk {
     pub(crate) region: Option<Region>,
     /// The memory devices of all regions under it.
     pub(crate) devices: Vec<MemoryDevice>,
-    /// Whether everything under it keeps data over a reboot, as far as it shows.
+    /// True if everything under it keeps data over a reboot, as far as it shows.
     pub(crate) is_storage: bool,
 }
 
@@ -123,7 +123,7 @@ fn name_of(device: &Path) -> String {
     device.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// How deep device mappers may be stacked before they are not followed any more.
+/// The greatest depth to which stacked device mappers are followed.
 const DEEPEST_STACK: u32 = 8;
 
 /// The devices under a device, through device mapper and md: their paths in `/sys/devices`. Those of
@@ -138,8 +138,8 @@ fn slaves(tree: &Tree, device: &Path, depth: u32) -> Vec<Option<PathBuf>> {
     tree.list(&below).iter().map(|name| tree.resolve(&below.join(name))).collect()
 }
 
-/// Whether all that is under a device keeps data: it is no file, no RAM, and not on another machine,
-/// about which nothing is known here.
+/// Returns true if all that is under a device keeps data: it is not a file, not RAM, and not on another
+/// machine, about which nothing is known here.
 fn keeps_data(tree: &Tree, device: &Path, depth: u32) -> bool {
     let slaves = slaves(tree, device, depth);
     let kept = |slave: &Option<PathBuf>| {

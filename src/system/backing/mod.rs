@@ -1,4 +1,4 @@
-//! What backs a file: the evidence that Linux shows of its mount, disks, devices, memory and bad blocks.
+//! The evidence of a file's backing: mount, disks, devices, memory and bad blocks, as Linux shows them.
 
 pub(crate) mod bad_blocks;
 pub(crate) mod device_dax;

@@ -24,13 +24,13 @@ impl Mount {
         self.source.strip_prefix("/dev/").filter(|_| has_own_numbers)
     }
 
-    /// Whether the file system passes flushes on: some mount options give that up.
+    /// Returns true if the file system passes flushes on: some mount options give that up.
     pub(crate) fn flushes(&self) -> bool {
         let gives_up = ["nobarrier", "barrier=0", "volatile", "fsync=volatile"];
         !self.options.split(',').any(|option| gives_up.contains(&option))
     }
 
-    /// Whether files can lie on another device than the one that the file system's number names.
+    /// Returns true if files can lie on another device than the one that the file system's number names.
     pub(crate) fn has_realtime_device(&self) -> bool {
         self.options.split(',').any(|option| option.starts_with("rtdev="))
     }

@@ -1,4 +1,4 @@
-//! Which physical addresses a device has that is memory: the namespace under a block device, or a device
+//! The physical addresses of a device that is memory: the namespace under a block device, or a device
 //! of device DAX.
 //!
 //! Linux shows them in the attributes `resource` and `size`, to root alone, of what a region has next above

@@ -1,4 +1,4 @@
-//! Which boot and which process this is. What cannot be read is zero.
+//! The identity of this boot and this process. Unreadable parts are zero.
 
 #[cfg(all(feature = "preserve", feature = "dax"))]
 mod writer;

@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     explain: Option<String>,
 }
 
-/// What is no topic, but asks for them.
+/// The word that asks for the topics.
 const LIST: &str = "list";
 
 /// The JSON documents of `--explain`. `schema` grows by one when a field changes its meaning or goes
@@ -104,7 +104,7 @@ fn list(out: &mut impl Write, topics: Vec<Topic>, json: bool) -> anyhow::Result<
     Ok(out.flush()?)
 }
 
-/// Where the text of a row begins, behind its label.
+/// The column where the text of a row begins, behind its label.
 const TEXT: usize = 14;
 
 /// The line with its label in bold and its verdicts in colour; anstream takes the colours out unless

@@ -1,6 +1,6 @@
-//! What Linux shows of the memory type of a mapping.
+//! The memory type of a mapping, as Linux shows it.
 //!
-//! What is mapped of a file on DAX is the medium itself, so its type is that of the physical range.
+//! A file on DAX maps the medium itself, so the type is that of the physical range.
 //! Linux shows it on x86 alone, in two places, both for root only in practice:
 //!
 //! - `/sys/kernel/debug/x86/pat_memtype_list`: the types that the kernel has reserved for physical
@@ -48,10 +48,10 @@ const OVERRULED: &str =
 const ASK_FIRMWARE: &str = "ask who set the machine's firmware up";
 const ASK_RULE: &str = "the kernel's rule is what there is to rely on";
 
-/// Whose kernel is asked.
+/// True for the kernel of x86.
 pub(crate) const IS_X86: bool = cfg!(any(target_arch = "x86", target_arch = "x86_64"));
 
-/// What maps a file.
+/// The kind of memory that maps a file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Mapped<'a> {
     /// Pages of RAM.
@@ -60,7 +60,7 @@ pub(crate) enum Mapped<'a> {
     Device(&'a str),
 }
 
-/// How a file is cached that is mapped so. `is_x86` says whose kernel the tree is of.
+/// Returns the caching of a file that is mapped so. `is_x86` is true for a tree of an x86 kernel.
 pub(crate) fn caching(tree: &Tree, mapped: Mapped<'_>, is_x86: bool, in_guest: bool) -> Caching {
     let mut evidence = Vec::new();
     let (read, rule) = match mapped {
@@ -127,8 +127,10 @@ fn shown(range: &Range<u64>) -> String {
     format!("{:#x}-{:#x}", range.start, range.end)
 }
 
-/// What page tables and MTRRs come to together. What the manual leaves to the implementation is not
-/// known.
+/// Returns the type that page tables and MTRRs give together.
+///
+/// # Errors
+/// Returns the reason if the manual leaves the type to the implementation.
 #[expect(clippy::match_same_arms, reason = "each line of the table has its own reason")]
 fn effective(reserved: Reserved, set: Set) -> Result<MemoryType, Unknown> {
     use MemoryType::{Uncached, WriteBack, WriteCombining, WriteProtected, WriteThrough};

@@ -10,7 +10,7 @@ use std::path::Path;
 
 const MTRR: &str = "/proc/mtrr";
 
-/// What the variable MTRRs say of a range.
+/// The types that the variable MTRRs give a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Set {
     /// This type for all of it.
@@ -49,7 +49,7 @@ pub(super) fn set(tree: &Tree, range: &Range<u64>, evidence: &mut Vec<Evidence>)
     set
 }
 
-/// What one register says of a range, all of which it covers or a part.
+/// The types that one register gives a range, all of which it covers or a part.
 fn one(line: &str, kind: Option<MemoryType>, covers: bool) -> Set {
     match (kind, covers) {
         (Some(kind), true) => Set::Is(kind),

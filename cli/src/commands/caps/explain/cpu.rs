@@ -1,4 +1,4 @@
-//! What the CPU and its instructions do.
+//! The effects of the CPU and its instructions.
 
 use super::{Entry, name_of};
 use cachemaint::report::{Aliasing, Certainty, Choice, HostReport, Hypervisor, Status};

@@ -40,7 +40,7 @@ pub(super) fn hypervisor(report: &HostReport) -> Vec<Entry> {
     entries
 }
 
-/// Whose each signature is, and who says so.
+/// The owner of each signature, and the source of the claim.
 fn signatures(hypervisor: Hypervisor) -> Vec<Entry> {
     let Hypervisor::Present { signatures, .. } = hypervisor else { return Vec::new() };
     let known = |signature: &Text<12>| match HypervisorKind::of_signature(signature.as_str()) {
@@ -52,7 +52,7 @@ fn signatures(hypervisor: Hypervisor) -> Vec<Entry> {
     signatures.iter().map(known).collect()
 }
 
-/// What was asked of the kernel's files.
+/// The questions to the kernel's files, and their answers.
 fn asked(report: &HostReport) -> impl Iterator<Item = Entry> {
     report
         .guest_hints

@@ -45,8 +45,8 @@ fn region(region: &Region) -> Vec<Entry> {
     entries
 }
 
-/// What a kind of backing keeps at these events. Where getting farther changes neither the answer nor
-/// the reason, it is said once.
+/// The statements on a backing at these events. Statements that are equal for several progresses
+/// are printed once.
 fn cells(backing: Backing, events: &[Event]) -> Vec<Entry> {
     let mut entries = Vec::new();
     for event in events {

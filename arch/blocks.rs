@@ -40,22 +40,3 @@ pub struct BlockStore {
     /// Where it is specified.
     pub source: &'static str,
 }
-
-/// Stores fewer bytes than a block, as `merge` does, since other bytes of their words may be somebody else's.
-///
-/// # Safety
-/// 1. `from` can be read and `to` written for `len` bytes, and they do not overlap.
-#[cfg_attr(
-    all(target_arch = "x86_64", not(any(loom, miri))),
-    expect(dead_code, reason = "x86 leaves the other bytes alone by itself")
-)]
-#[expect(unsafe_code, reason = "the signature is that of the back end whose instructions store")]
-#[inline(always)]
-pub unsafe fn copy_part(
-    to: *mut u8,
-    from: *const u8,
-    len: usize,
-    merge: impl FnOnce(*mut u8, *const u8, usize),
-) {
-    merge(to, from, len);
-}

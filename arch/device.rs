@@ -17,37 +17,30 @@
 //! loads, are less; but whoever gives memory back after having read it needs its loads before a store,
 //! which neither of them orders.
 
-#[cfg(any(loom, miri))]
-pub use modelled::{fence, hand_over};
-#[cfg(not(any(loom, miri)))]
-pub use native::{fence, hand_over};
+use super::native::{ARCHITECTURE, ops};
 
-/// loom and Miri run no assembly: the fence is that of the Rust memory model, and memory is handed over
-/// to nobody.
-#[cfg(any(loom, miri))]
-mod modelled {
-    #[cfg(not(loom))]
-    use core::sync::atomic;
-    #[cfg(loom)]
-    use loom::sync::atomic;
-
-    /// A sequentially consistent fence.
-    #[inline(always)]
-    pub fn fence() {
-        atomic::fence(atomic::Ordering::SeqCst);
+/// Orders every load and store of this thread before it with every one after it, as devices see them. The
+/// compiler moves none across it either.
+#[inline(always)]
+pub fn fence() {
+    if cfg!(all(target_arch = "x86", not(target_feature = "sse2"))) {
+        // A locked instruction: MFENCE came with SSE2.
+        core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
+    } else {
+        // The barrier for what other observers wrote is a full one, of devices too.
+        ops::fence(ARCHITECTURE.observed);
     }
-
-    /// Nothing.
-    #[inline(always)]
-    pub fn hand_over(_: *const u8) {}
 }
 
-#[cfg(not(any(loom, miri)))]
-mod native {
-    /// Defines the barrier as an instruction.
-    #[cfg(any(
+cfg_if::cfg_if! {
+    if #[cfg(any(loom, miri))] {
+        /// Does nothing: the memory is handed over to nobody.
+        #[inline(always)]
+        pub fn hand_over(_: *const u8) {}
+    } else if #[cfg(any(
+        target_arch = "x86",
         target_arch = "x86_64",
-        all(target_arch = "x86", target_feature = "sse2"),
+        target_arch = "arm",
         target_arch = "aarch64",
         target_arch = "riscv32",
         target_arch = "riscv64",
@@ -55,77 +48,27 @@ mod native {
         target_arch = "s390x",
         target_arch = "powerpc",
         target_arch = "powerpc64"
-    ))]
-    macro_rules! fence_is {
-        ($instruction:literal) => {
-            /// Orders every load and store of this thread before it with every one after it, as devices
-            /// see them. The compiler moves none across it either.
-            #[inline(always)]
-            #[expect(unsafe_code, reason = "the barrier is written in assembly")]
-            pub fn fence() {
-                // SAFETY: every CPU of this target has the barrier, at every privilege level; it
-                // touches neither register nor value.
-                unsafe { core::arch::asm!($instruction, options(nostack, preserves_flags)) };
-            }
-        };
-    }
-
-    cfg_if::cfg_if! {
-        if #[cfg(any(target_arch = "x86_64", all(target_arch = "x86", target_feature = "sse2")))] {
-            fence_is!("mfence");
-        } else if #[cfg(target_arch = "aarch64")] {
-            fence_is!("dmb osh");
-        } else if #[cfg(any(target_arch = "riscv32", target_arch = "riscv64"))] {
-            fence_is!("fence iorw, iorw");
-        } else if #[cfg(target_arch = "loongarch64")] {
-            fence_is!("dbar 0");
-        } else if #[cfg(target_arch = "s390x")] {
-            fence_is!("bcr 15, 0");
-        } else if #[cfg(any(target_arch = "powerpc", target_arch = "powerpc64"))] {
-            fence_is!("sync");
-        } else {
-            /// Orders every load and store of this thread before it with every one after it.
-            #[inline(always)]
-            pub fn fence() {
-                core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
-            }
+    ))] {
+        /// Tells the compiler that from here on something it does not see may read and write the
+        /// memory that this pointer reaches: it stores what it kept in registers, and loads anew.
+        ///
+        /// The pointer is an operand, since without one a compiler may conclude that assembly
+        /// does not know the memory (rust-lang/rust issue 144351). It executes nothing.
+        #[inline(always)]
+        #[expect(unsafe_code, reason = "an empty assembly is what compilers take for an observer")]
+        pub fn hand_over(start: *const u8) {
+            // SAFETY: nothing is executed.
+            unsafe {
+                core::arch::asm!("/* {} */", in(reg) start, options(nostack, preserves_flags));
+            };
         }
-    }
-
-    cfg_if::cfg_if! {
-        if #[cfg(any(
-            target_arch = "x86",
-            target_arch = "x86_64",
-            target_arch = "arm",
-            target_arch = "aarch64",
-            target_arch = "riscv32",
-            target_arch = "riscv64",
-            target_arch = "loongarch64",
-            target_arch = "s390x",
-            target_arch = "powerpc",
-            target_arch = "powerpc64"
-        ))] {
-            /// Tells the compiler that from here on something it does not see may read and write the
-            /// memory that this pointer reaches: it stores what it kept in registers, and loads anew.
-            ///
-            /// The pointer is an operand, since without one a compiler may conclude that assembly
-            /// does not know the memory (rust-lang/rust issue 144351). It executes nothing.
-            #[inline(always)]
-            #[expect(unsafe_code, reason = "an empty assembly is what compilers take for an observer")]
-            pub fn hand_over(start: *const u8) {
-                // SAFETY: nothing is executed.
-                unsafe {
-                    core::arch::asm!("/* {} */", in(reg) start, options(nostack, preserves_flags));
-                };
-            }
-        } else {
-            /// Tells the compiler that from here on something it does not see may read and write the
-            /// memory that this pointer reaches, as well as it can be told where assembly is not
-            /// stable: the pointer escapes, and the fence that follows orders what escaped.
-            #[inline(always)]
-            pub fn hand_over(start: *const u8) {
-                core::hint::black_box(start);
-            }
+    } else {
+        /// Tells the compiler that from here on something it does not see may read and write the memory that
+        /// this pointer reaches, as well as it can be told where assembly is not stable: the pointer
+        /// escapes, and the fence that follows orders what escaped.
+        #[inline(always)]
+        pub fn hand_over(start: *const u8) {
+            core::hint::black_box(start);
         }
     }
 }

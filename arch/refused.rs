@@ -2,6 +2,9 @@
 
 use super::{Architecture, DataCache, Fence, Unsupported};
 
+/// Orders every load and store of this thread, as devices see them.
+pub const BARRIER: Fence = Fence(1);
+
 /// An architecture from which nothing can be chosen: why user mode cannot maintain lines, why nobody
 /// can the whole cache, and what the data cache does with one page under two addresses.
 #[must_use]
@@ -14,8 +17,8 @@ pub const fn architecture(
     Architecture {
         name,
         instructions: &[],
-        fences: &["none"],
-        observed: Fence::NONE,
+        fences: &["none", "barrier"],
+        observed: BARRIER,
         unreachable: [why, why, why],
         data_cache,
         discard: Err(why),

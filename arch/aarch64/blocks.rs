@@ -5,7 +5,6 @@
 //! Pair"). Each of the two registers of a pair is a single-copy atomic access of 8 bytes where it is
 //! aligned (Arm ARM, "Requirements for single-copy atomicity").
 
-pub use super::super::blocks::copy_part;
 use super::super::{BlockStore, StoreKind};
 use core::arch::asm;
 
@@ -85,4 +84,18 @@ pub unsafe fn copy(store: &BlockStore, to: *mut u8, from: *const u8, count: usiz
         // SAFETY: (1) to (3) are the caller's duties.
         unsafe { stp(to, from, count) };
     }
+}
+
+/// Stores fewer bytes than a block, as `merge` does, since other bytes of their words may be somebody else's.
+///
+/// # Safety
+/// 1. `from` can be read and `to` written for `len` bytes, and they do not overlap.
+#[inline(always)]
+pub unsafe fn copy_part(
+    to: *mut u8,
+    from: *const u8,
+    len: usize,
+    merge: impl FnOnce(*mut u8, *const u8, usize),
+) {
+    merge(to, from, len);
 }

@@ -32,13 +32,14 @@
 //! instructions" and the pages of the instructions; Linux `arch/arm64/mm/cache.S` (DSB SY behind
 //! each loop), `arch/arm64/kernel/cpufeature.c`, `arch/arm64/include/uapi/asm/hwcap.h`.
 
-#[cfg(all(target_arch = "aarch64", not(any(target_os = "none", loom, miri))))]
+#[cfg(all(target_arch = "aarch64", not(target_os = "none")))]
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod blocks;
-#[cfg(all(target_arch = "aarch64", not(any(loom, miri))))]
+pub mod instruction;
+#[cfg(target_arch = "aarch64")]
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod ops;
-#[cfg(all(feature = "privileged", target_arch = "aarch64", not(any(loom, miri))))]
+#[cfg(all(feature = "privileged", target_arch = "aarch64"))]
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod privileged;
 #[cfg(all(
@@ -49,27 +50,18 @@ pub mod privileged;
         target_os = "netbsd",
         target_os = "openbsd",
         feature = "privileged"
-    ),
-    not(any(loom, miri))
+    )
 ))]
 #[expect(unsafe_code, reason = "registers are read in assembly")]
 pub mod registers;
-#[cfg(any(feature = "privileged", test))]
+#[cfg(any(all(feature = "privileged", target_arch = "aarch64"), test))]
 pub mod set_way;
 
 use super::{
-    Architecture, DataCache, Discard, Effect, Fence, Fences, Instruction, Missing, Point,
-    Unsupported, WholeCacheOperation,
+    Architecture, DataCache, Discard, Fence, Fences, Missing, Unsupported, WholeCacheOperation,
 };
 
-/// The names that users may give.
-#[cfg(all(target_arch = "aarch64", not(any(loom, miri))))]
-pub mod instruction {
-    pub use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP};
-
-    /// Every instruction known for this architecture, the preferred write-back first.
-    pub const ALL: &[super::Instruction] = super::ARCHITECTURE.instructions;
-}
+pub use instruction::*;
 
 /// Completes all earlier maintenance instructions of this CPU, for every observer.
 pub const DSB_SY: Fence = Fence(2);
@@ -82,54 +74,6 @@ const DSB_AFTER: Fences = Fences { before: Fence::NONE, after: DSB_SY };
 /// without a barrier the instruction may be executed before it.
 const DMB_BEFORE_DSB_AFTER: Fences = Fences { before: DMB_OSH, after: DSB_SY };
 
-/// Cleans the line to the point of coherency.
-pub const DC_CVAC: Instruction = Instruction {
-    name: "dc cvac",
-    code: 1 << 0,
-    effect: Effect::Writeback,
-    point: Point::Coherency,
-    writeback: DSB_AFTER,
-    invalidate: DMB_BEFORE_DSB_AFTER,
-    requires: "ARMv8.0",
-    source: "Arm ARM (DDI 0487), DC CVAC",
-};
-
-/// Cleans the line to the point of persistence.
-pub const DC_CVAP: Instruction = Instruction {
-    name: "dc cvap",
-    code: 1 << 1,
-    effect: Effect::Writeback,
-    point: Point::Persistence,
-    writeback: DSB_AFTER,
-    invalidate: DMB_BEFORE_DSB_AFTER,
-    requires: "FEAT_DPB",
-    source: "Arm ARM (DDI 0487), DC CVAP",
-};
-
-/// Cleans the line to the point of deep persistence.
-pub const DC_CVADP: Instruction = Instruction {
-    name: "dc cvadp",
-    code: 1 << 2,
-    effect: Effect::Writeback,
-    point: Point::DeepPersistence,
-    writeback: DSB_AFTER,
-    invalidate: DMB_BEFORE_DSB_AFTER,
-    requires: "FEAT_DPB2",
-    source: "Arm ARM (DDI 0487), DC CVADP",
-};
-
-/// Cleans and invalidates the line to the point of coherency.
-pub const DC_CIVAC: Instruction = Instruction {
-    name: "dc civac",
-    code: 1 << 3,
-    effect: Effect::WritebackInvalidate,
-    point: Point::Coherency,
-    writeback: DSB_AFTER,
-    invalidate: DMB_BEFORE_DSB_AFTER,
-    requires: "ARMv8.0",
-    source: "Arm ARM (DDI 0487), DC CIVAC",
-};
-
 /// Invalidates the line to the point of coherency, at EL1 and above.
 pub const DC_IVAC: Discard = Discard {
     name: "dc ivac",
@@ -138,35 +82,10 @@ pub const DC_IVAC: Discard = Discard {
     source: "Arm ARM (DDI 0487), DC IVAC; Linux arch/arm64/mm/cache.S, dcache_inval_poc",
 };
 
-/// Why no instruction that only cleans is executed on Apple's cores.
-pub const CLEAN_DOES_NOTHING: Unsupported = Unsupported::new(
-    Missing::Erratum,
-    "on Apple's cores DC CVAC does nothing, by the word of Apple's kernel (xnu osfmk/arm64/caches_asm.s), \
-     which cleans by clean-and-invalidate; nobody says that DC CVAP and DC CVADP do more",
-    "nothing to do to reach coherency: dc civac is used instead",
-);
-
-/// Why `dc cvac` is not executed on a Cortex-A53 before r0p3.
-pub const CLEAN_IS_BROKEN: Unsupported = Unsupported::new(
-    Missing::Erratum,
-    "Cortex-A53 before r0p3: errata 826319, 827319 and 824069, before r0p2 also 819472, ask for \
-     clean-and-invalidate where a line is cleaned",
-    "nothing to do: dc civac is used instead",
-);
-
-/// Why `dc cvac` is not executed where it is not known which CPU it is, and no kernel replaces it.
-pub const CLEAN_IS_IN_DOUBT: Unsupported = Unsupported::new(
-    Missing::Erratum,
-    "the system does not tell which CPU it is, and a Cortex-A53 before r0p3 must not clean a line \
-     without invalidating it",
-    "nothing to do: dc civac is used instead",
-);
-
 /// The architecture as data.
 pub const ARCHITECTURE: Architecture = Architecture {
     name: "aarch64",
-    // The nearest point first: the first instruction that reaches the point is the right one.
-    instructions: &[DC_CVAC, DC_CVAP, DC_CVADP, DC_CIVAC],
+    instructions: ALL,
     fences: &["none", "dmb osh", "dsb sy"],
     observed: DMB_OSH,
     unreachable: [

@@ -8,80 +8,56 @@
 //! | xtensa, hexagon | instructions by address | inline assembly for it is not stable in Rust |
 //! | wasm | nothing below the virtual machine | no cache can be named |
 //!
-//! What their data caches do with one page under two addresses is in `aliasing.rs`.
+//! What their data caches do with one page under two addresses is in `data_cache.rs`.
 //!
 //! Sources: Linux `arch/mips/mm/cache.c` (`cacheflush`), `arch/m68k/kernel/sys_m68k.c`,
 //! `arch/csky/mm/syscache.c`, `arch/xtensa/include/asm/cacheasm.h`; the WebAssembly core specification.
 
-mod aliasing;
+mod data_cache;
 
 #[cfg(test)]
-pub use aliasing::ALIASING;
+pub use data_cache::ALIASING;
 
 use super::{Architecture, Missing, Unsupported, refused};
 
+/// Returns the name among these that Rust gives the target, or `other`.
+macro_rules! name_among {
+    ($($name:literal)+) => {
+        $(if cfg!(target_arch = $name) { $name } else)+ { "other" }
+    };
+}
+
 /// The name that Rust gives the architecture, as far as one is told apart here.
-const NAME: &str = if cfg!(target_arch = "mips64") {
-    "mips64"
-} else if cfg!(target_arch = "mips64r6") {
-    "mips64r6"
-} else if cfg!(target_arch = "mips") {
-    "mips"
-} else if cfg!(target_arch = "mips32r6") {
-    "mips32r6"
-} else if cfg!(target_arch = "sparc64") {
-    "sparc64"
-} else if cfg!(target_arch = "sparc") {
-    "sparc"
-} else if cfg!(target_arch = "m68k") {
-    "m68k"
-} else if cfg!(target_arch = "csky") {
-    "csky"
-} else if cfg!(target_arch = "hexagon") {
-    "hexagon"
-} else if cfg!(target_arch = "xtensa") {
-    "xtensa"
-} else if cfg!(target_arch = "wasm32") {
-    "wasm32"
-} else if cfg!(target_arch = "wasm64") {
-    "wasm64"
-} else {
-    "other"
-};
+const NAME: &str = name_among!(
+    "mips64" "mips64r6" "mips" "mips32r6" "sparc64" "sparc" "m68k" "csky" "hexagon" "xtensa" "wasm32" "wasm64"
+);
 
 const THROUGH_THE_KERNEL: &str =
     "let the kernel do it: msync or fsync for files, its DMA interface for devices";
 
 const WHY: Unsupported = {
-    let (reason, advice) = if cfg!(any(
-        target_arch = "mips",
-        target_arch = "mips32r6",
-        target_arch = "mips64",
-        target_arch = "mips64r6"
-    )) {
-        (
+    let (reason, advice) = match NAME.as_bytes() {
+        b"mips" | b"mips32r6" | b"mips64" | b"mips64r6" => (
             "CACHE is privileged on mips, and cacheflush(2) synchronises instructions only, whichever \
              cache it is asked for",
             THROUGH_THE_KERNEL,
-        )
-    } else if cfg!(any(target_arch = "sparc", target_arch = "sparc64")) {
-        ("sparc has no operation on data caches for user mode", THROUGH_THE_KERNEL)
-    } else if cfg!(any(target_arch = "wasm32", target_arch = "wasm64")) {
-        (
+        ),
+        b"sparc" | b"sparc64" => {
+            ("sparc has no operation on data caches for user mode", THROUGH_THE_KERNEL)
+        }
+        b"wasm32" | b"wasm64" => (
             "WebAssembly has no caches that a program could name: what its memory is made of is for the \
              embedder to know",
             "do it in the embedder, outside of the sandbox",
-        )
-    } else if cfg!(any(target_arch = "xtensa", target_arch = "hexagon")) {
-        (
+        ),
+        b"xtensa" | b"hexagon" => (
             "this architecture has instructions for it, and inline assembly for it is not stable in Rust",
             "implement the maintenance for your part through its vendor's library",
-        )
-    } else {
-        ("this crate has no back end for this architecture", THROUGH_THE_KERNEL)
+        ),
+        _ => ("this crate has no back end for this architecture", THROUGH_THE_KERNEL),
     };
     Unsupported::new(Missing::Operation, reason, advice)
 };
 
 /// The architecture as data.
-pub const ARCHITECTURE: Architecture = refused::architecture(NAME, WHY, WHY, aliasing::of(NAME));
+pub const ARCHITECTURE: Architecture = refused::architecture(NAME, WHY, WHY, data_cache::of(NAME));

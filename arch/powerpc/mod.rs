@@ -27,29 +27,14 @@
 //! it drops), `asm/barrier.h` (`pmem_wmb` is `phwsync`), `asm/ppc-opcode.h` (encodings); PMDK pull
 //! request 4844.
 
-#[cfg(all(any(target_arch = "powerpc64", target_arch = "powerpc"), not(any(loom, miri))))]
+pub mod instruction;
+#[cfg(any(target_arch = "powerpc64", target_arch = "powerpc"))]
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod ops;
 
-use super::{
-    Architecture, DataCache, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported,
-};
+use super::{Architecture, DataCache, Fence, Fences, Missing, Unsupported};
 
-#[cfg(all(
-    feature = "privileged",
-    any(target_arch = "powerpc64", target_arch = "powerpc"),
-    not(any(loom, miri))
-))]
-pub use super::no_privileged as privileged;
-
-/// The names that users may give.
-#[cfg(all(any(target_arch = "powerpc64", target_arch = "powerpc"), not(any(loom, miri))))]
-pub mod instruction {
-    pub use super::{DCBF, DCBF_PERSISTENT, DCBFPS, DCBST, DCBSTPS};
-
-    /// Every instruction known for this architecture, the preferred write-back first.
-    pub const ALL: &[super::Instruction] = super::ARCHITECTURE.instructions;
-}
+pub use instruction::*;
 
 /// Completes `dcbst` and `dcbf` of this CPU, and orders every access.
 pub const SYNC: Fence = Fence(1);
@@ -62,78 +47,10 @@ const SYNC_AROUND: Fences = Fences { before: SYNC, after: SYNC };
 const PHWSYNC_AFTER: Fences = Fences { before: Fence::NONE, after: PHWSYNC };
 const PHWSYNC_AROUND: Fences = Fences { before: SYNC, after: PHWSYNC };
 
-/// Writes the block back; it may stay cached.
-pub const DCBST: Instruction = Instruction {
-    name: "dcbst",
-    code: 1 << 0,
-    effect: Effect::Writeback,
-    point: Point::Coherency,
-    writeback: SYNC_AFTER,
-    invalidate: SYNC_AROUND,
-    requires: "PowerPC",
-    source: "Power ISA 3.1 Book II, dcbst",
-};
-
-/// Writes the block back and drops it.
-pub const DCBF: Instruction = Instruction {
-    name: "dcbf",
-    code: 1 << 1,
-    effect: Effect::WritebackInvalidate,
-    point: Point::Coherency,
-    writeback: SYNC_AFTER,
-    invalidate: SYNC_AROUND,
-    requires: "PowerPC",
-    source: "Power ISA 3.1 Book II, dcbf (L=0)",
-};
-
-/// Writes the block back to persistent storage and drops it: `dcbf` on CPUs of ISA 2.07 and 3.0.
-pub const DCBF_PERSISTENT: Instruction = Instruction {
-    name: "dcbf",
-    code: 1 << 2,
-    effect: Effect::WritebackInvalidate,
-    point: Point::Persistence,
-    writeback: SYNC_AFTER,
-    invalidate: SYNC_AROUND,
-    requires: "PowerPC",
-    source: "Power ISA 3.0 Book II, dcbf; Linux arch/powerpc/lib/pmem.c before dcbstps",
-};
-
-/// Writes the block back to persistent storage.
-pub const DCBSTPS: Instruction = Instruction {
-    name: "dcbstps",
-    code: 1 << 3,
-    effect: Effect::Writeback,
-    point: Point::Persistence,
-    writeback: PHWSYNC_AFTER,
-    invalidate: PHWSYNC_AROUND,
-    requires: "ISA 3.1",
-    source: "Power ISA 3.1 Book II, dcbf (L=6); Linux arch/powerpc/lib/pmem.c",
-};
-
-/// Writes the block back to persistent storage and drops it.
-pub const DCBFPS: Instruction = Instruction {
-    name: "dcbfps",
-    code: 1 << 4,
-    effect: Effect::WritebackInvalidate,
-    point: Point::Persistence,
-    writeback: PHWSYNC_AFTER,
-    invalidate: PHWSYNC_AROUND,
-    requires: "ISA 3.1",
-    source: "Power ISA 3.1 Book II, dcbf (L=4); Linux arch/powerpc/lib/pmem.c",
-};
-
-/// Why `dcbst` is not executed on CPUs of ISA 2.07 and 3.0.
-pub const DCBST_LEAVES_DIRTY: Unsupported = Unsupported::new(
-    Missing::Erratum,
-    "POWER9 does not mark a block clean by dcbst (PMDK issue 4843, by its user's manual)",
-    "nothing to do: dcbf is used instead",
-);
-
 /// The architecture as data.
 pub const ARCHITECTURE: Architecture = Architecture {
     name: if cfg!(target_arch = "powerpc") { "powerpc" } else { "powerpc64" },
-    // The nearest point first: the first instruction that reaches the point is the right one.
-    instructions: &[DCBST, DCBF, DCBF_PERSISTENT, DCBSTPS, DCBFPS],
+    instructions: ALL,
     fences: &["none", "sync", "phwsync"],
     observed: SYNC,
     unreachable: [

@@ -27,30 +27,17 @@
 //! Ordering" and "Traps"; Linux `arch/riscv/kernel/cpufeature.c` (`riscv_user_isa_enable`),
 //! `arch/riscv/include/asm/insn-def.h` (encodings), `Documentation/arch/riscv/hwprobe.rst`.
 
-#[cfg(all(any(target_arch = "riscv64", target_arch = "riscv32"), not(any(loom, miri))))]
+pub mod instruction;
+#[cfg(any(target_arch = "riscv64", target_arch = "riscv32"))]
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod ops;
-#[cfg(all(
-    feature = "privileged",
-    any(target_arch = "riscv64", target_arch = "riscv32"),
-    not(any(loom, miri))
-))]
+#[cfg(all(feature = "privileged", any(target_arch = "riscv64", target_arch = "riscv32")))]
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod privileged;
 
-use super::{
-    Architecture, DataCache, Discard, Effect, Fence, Fences, Instruction, Missing, Point,
-    Unsupported,
-};
+use super::{Architecture, DataCache, Discard, Fence, Fences, Missing, Unsupported};
 
-/// The names that users may give.
-#[cfg(all(any(target_arch = "riscv64", target_arch = "riscv32"), not(any(loom, miri))))]
-pub mod instruction {
-    pub use super::{CBO_CLEAN, CBO_FLUSH};
-
-    /// Every instruction known for this architecture, the preferred write-back first.
-    pub const ALL: &[super::Instruction] = super::ARCHITECTURE.instructions;
-}
+pub use instruction::*;
 
 /// Orders all earlier accesses, of memory and of devices, before all later ones.
 pub const FENCE_IORW: Fence = Fence(1);
@@ -59,30 +46,6 @@ pub const FENCE_IORW: Fence = Fence(1);
 const FENCE_AFTER: Fences = Fences { before: Fence::NONE, after: FENCE_IORW };
 /// An invalidation takes up what an observer wrote, and the load that told of it is of another block.
 const FENCE_AROUND: Fences = Fences { before: FENCE_IORW, after: FENCE_IORW };
-
-/// Writes the block back; it stays cached.
-pub const CBO_CLEAN: Instruction = Instruction {
-    name: "cbo.clean",
-    code: 1 << 0,
-    effect: Effect::Writeback,
-    point: Point::Coherency,
-    writeback: FENCE_AFTER,
-    invalidate: FENCE_AROUND,
-    requires: "Zicbom",
-    source: "RISC-V ISA manual, cmo.adoc, cbo.clean",
-};
-
-/// Writes the block back and drops it.
-pub const CBO_FLUSH: Instruction = Instruction {
-    name: "cbo.flush",
-    code: 1 << 1,
-    effect: Effect::WritebackInvalidate,
-    point: Point::Coherency,
-    writeback: FENCE_AFTER,
-    invalidate: FENCE_AROUND,
-    requires: "Zicbom",
-    source: "RISC-V ISA manual, cmo.adoc, cbo.flush",
-};
 
 /// Drops the block, in M-mode and where `envcfg.CBIE` lets S-mode.
 pub const CBO_INVAL: Discard = Discard {
@@ -95,7 +58,7 @@ pub const CBO_INVAL: Discard = Discard {
 /// The architecture as data.
 pub const ARCHITECTURE: Architecture = Architecture {
     name: if cfg!(target_arch = "riscv32") { "riscv32" } else { "riscv64" },
-    instructions: &[CBO_CLEAN, CBO_FLUSH],
+    instructions: ALL,
     fences: &["none", "fence iorw, iorw"],
     observed: FENCE_IORW,
     unreachable: [

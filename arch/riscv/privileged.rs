@@ -1,6 +1,5 @@
 //! The instructions of M-mode, and of S-mode where it is let.
 
-pub use super::super::no_privileged::{writeback_all, writeback_invalidate_all};
 use core::arch::asm;
 
 /// Drops the block that holds this address; bytes of it that are dirty may be lost. Where `envcfg.CBIE`
@@ -18,3 +17,15 @@ pub unsafe fn discard(line: usize) {
         asm!(".insn i 0x0f, 2, x0, {}, 0", in(reg) line, options(nostack, preserves_flags));
     };
 }
+
+/// Not reached: the architecture has nothing for a whole cache.
+///
+/// # Safety
+/// There is no instruction, so this cannot be called rightly.
+pub unsafe fn writeback_invalidate_all() {}
+
+/// Not reached: the architecture has nothing for a whole cache.
+///
+/// # Safety
+/// There is no instruction, so this cannot be called rightly.
+pub unsafe fn writeback_all() {}

@@ -13,7 +13,7 @@
 //! VZEROUPPER behind them.
 
 use super::super::{BlockStore, StoreKind};
-#[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
+#[cfg(target_arch = "x86_64")]
 use core::arch::asm;
 
 const MOVES: &str = "Intel SDM vol. 2B, MOV and MOVDQA; AMD APM vol. 3 and 4, the same";
@@ -41,7 +41,7 @@ macro_rules! block_stores {
 
             /// # Safety
             /// As [`copy`], of at least one block, and the CPU has it.
-            #[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
+            #[cfg(target_arch = "x86_64")]
             unsafe fn $function(to: *mut u8, from: *const u8, count: usize) {
                 // SAFETY: it writes these blocks and nothing else; the CPU has the instructions, and the
                 // operating system keeps the registers that they use.
@@ -88,7 +88,7 @@ macro_rules! block_stores {
         /// 1. `from` can be read and `to` written for `count` blocks, and they do not overlap.
         /// 2. `to` is a multiple of [`BLOCK`](super::super::BLOCK).
         /// 3. The CPU has the store, and the operating system or kernel keeps its registers.
-        #[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
+        #[cfg(target_arch = "x86_64")]
         pub unsafe fn copy(store: &BlockStore, to: *mut u8, from: *const u8, count: usize) {
             if count == 0 {
                 return;
@@ -205,7 +205,7 @@ block_stores! {
 /// # Safety
 /// 1. `from` can be read and `to` written for `len` bytes, and they do not overlap.
 /// 2. What others do to `to` meanwhile are atomic accesses.
-#[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
+#[cfg(target_arch = "x86_64")]
 pub unsafe fn copy_part(
     to: *mut u8,
     from: *const u8,

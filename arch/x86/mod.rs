@@ -33,39 +33,26 @@
 //! vol. 3 (24594); Linux `arch/x86/mm/pat/set_memory.c`, `arch/x86/lib/usercopy_64.c`; FreeBSD
 //! `sys/amd64/amd64/pmap.c`, which makes the same difference between vendors.
 
-#[cfg(any(all(target_arch = "x86_64", not(any(loom, miri))), test))]
+#[cfg(any(target_arch = "x86_64", test))]
 #[cfg_attr(
-    all(target_arch = "x86_64", not(any(loom, miri))),
+    target_arch = "x86_64",
     expect(unsafe_code, reason = "the instructions are written in assembly")
 )]
 pub mod blocks;
-#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
+pub mod instruction;
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod ops;
-#[cfg(all(
-    feature = "privileged",
-    any(target_arch = "x86", target_arch = "x86_64"),
-    not(any(loom, miri))
-))]
+#[cfg(all(feature = "privileged", any(target_arch = "x86", target_arch = "x86_64")))]
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod privileged;
-#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 #[expect(unsafe_code, reason = "registers are read in assembly")]
 pub mod registers;
 
-use super::{
-    Architecture, DataCache, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported,
-    WholeCacheOperation,
-};
+use super::{Architecture, DataCache, Fence, Fences, Missing, Unsupported, WholeCacheOperation};
 
-/// The names that users may give.
-#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
-pub mod instruction {
-    pub use super::{CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB};
-
-    /// Every instruction known for this architecture, the preferred write-back first.
-    pub const ALL: &[super::Instruction] = super::ARCHITECTURE.instructions;
-}
+pub use instruction::*;
 
 /// Orders stores, and completes `clwb` and `clflushopt`; not loads.
 pub const SFENCE: Fence = Fence(1);
@@ -78,58 +65,6 @@ const SFENCE_AFTER: Fences = Fences { before: Fence::NONE, after: SFENCE };
 /// later load from being served by the line as it was before.
 const MFENCE_AROUND: Fences = Fences { before: MFENCE, after: MFENCE };
 
-/// Writes the line back; the CPU may keep it, and no CPU promises to.
-pub const CLWB: Instruction = Instruction {
-    name: "clwb",
-    code: 1 << 0,
-    effect: Effect::Writeback,
-    point: Point::Persistence,
-    writeback: SFENCE_AFTER,
-    // Never chosen: the line may stay, so a later load could be served by it.
-    invalidate: MFENCE_AROUND,
-    requires: "CPUID.7.0:EBX[24]",
-    source: "Intel SDM vol. 2A, CLWB; AMD APM vol. 3, CLWB",
-};
-
-/// Writes the line back and drops it, weakly ordered.
-pub const CLFLUSHOPT: Instruction = Instruction {
-    name: "clflushopt",
-    code: 1 << 1,
-    effect: Effect::WritebackInvalidate,
-    point: Point::Persistence,
-    writeback: SFENCE_AFTER,
-    invalidate: MFENCE_AROUND,
-    requires: "CPUID.7.0:EBX[23]",
-    source: "Intel SDM vol. 2A, CLFLUSHOPT; AMD APM vol. 3, CLFLUSHOPT",
-};
-
-/// Writes the line back and drops it, ordered with stores and with SFENCE: CLFLUSH of `GenuineIntel`.
-///
-/// Intel's older manuals ordered it by MFENCE alone; the current one says that all its processors
-/// that have CLFLUSH order it as listed.
-pub const CLFLUSH_ORDERED: Instruction = Instruction {
-    name: "clflush",
-    code: 1 << 2,
-    effect: Effect::WritebackInvalidate,
-    point: Point::Persistence,
-    writeback: SFENCE_AFTER,
-    invalidate: MFENCE_AROUND,
-    requires: "CPUID.1:EDX[19]",
-    source: "Intel SDM vol. 2A, CLFLUSH",
-};
-
-/// Writes the line back and drops it, ordered by MFENCE alone: CLFLUSH of every other vendor.
-pub const CLFLUSH: Instruction = Instruction {
-    name: "clflush",
-    code: 1 << 3,
-    effect: Effect::WritebackInvalidate,
-    point: Point::Persistence,
-    writeback: MFENCE_AROUND,
-    invalidate: MFENCE_AROUND,
-    requires: "CPUID.1:EDX[19]",
-    source: "AMD APM vol. 3, CLFLUSH",
-};
-
 const NONE_PRESENT: Unsupported = Unsupported::new(
     Missing::Instruction,
     "this CPU shows no CLFLUSH in CPUID.1:EDX[19]",
@@ -139,7 +74,7 @@ const NONE_PRESENT: Unsupported = Unsupported::new(
 /// The architecture as data.
 pub const ARCHITECTURE: Architecture = Architecture {
     name: if cfg!(target_arch = "x86") { "x86" } else { "x86_64" },
-    instructions: &[CLWB, CLFLUSHOPT, CLFLUSH_ORDERED, CLFLUSH],
+    instructions: ALL,
     fences: &["none", "sfence", "mfence"],
     // No manual orders CLWB or CLFLUSHOPT with older loads (Intel SDM vol. 2A lists older writes to the
     // line, fences and locked instructions), so the load that observed a store could come after.

@@ -35,7 +35,7 @@
 
 mod machine;
 
-pub use crate::arch::aliasing::{Cpuinfo, DataCache, Distance, LARGEST, Occurs, Placement, Told};
+pub use crate::arch::data_cache::{Cpuinfo, DataCache, Distance, LARGEST, Occurs, Placement, Told};
 pub use machine::Aliasing;
 pub(crate) use machine::by_architecture;
 #[cfg(feature = "std")]

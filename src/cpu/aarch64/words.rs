@@ -1,8 +1,8 @@
 //! What an operating system lets EL0 know and do, and the CPU that follows from it.
 
 use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, granule, size_field};
-use crate::arch::aarch64::{ARCHITECTURE, CLEAN_DOES_NOTHING, CLEAN_IS_BROKEN, CLEAN_IS_IN_DOUBT};
-use crate::arch::{Point, Unsupported};
+use crate::arch::aarch64::ARCHITECTURE;
+use crate::arch::{Missing, Point, Unsupported};
 use crate::cpu::reading::{line_size, shown};
 use crate::cpu::{Cpu, Erratum, Identity, Line, Midr};
 
@@ -52,6 +52,30 @@ pub(crate) fn read(words: Words) -> Cpu {
 const APPLE: u8 = 0x61;
 
 const CLEAN_IN_DOUBT: Erratum = Erratum { forbids: DC_CVAC.code, why: CLEAN_IS_IN_DOUBT };
+
+/// Why no instruction that only cleans is executed on Apple's cores.
+const CLEAN_DOES_NOTHING: Unsupported = Unsupported::new(
+    Missing::Erratum,
+    "on Apple's cores DC CVAC does nothing, by the word of Apple's kernel (xnu osfmk/arm64/caches_asm.s), \
+     which cleans by clean-and-invalidate; nobody says that DC CVAP and DC CVADP do more",
+    "nothing to do to reach coherency: dc civac is used instead",
+);
+
+/// Why `dc cvac` is not executed on a Cortex-A53 before r0p3.
+const CLEAN_IS_BROKEN: Unsupported = Unsupported::new(
+    Missing::Erratum,
+    "Cortex-A53 before r0p3: errata 826319, 827319 and 824069, before r0p2 also 819472, ask for \
+     clean-and-invalidate where a line is cleaned",
+    "nothing to do: dc civac is used instead",
+);
+
+/// Why `dc cvac` is not executed where it is not known which CPU it is, and no kernel replaces it.
+const CLEAN_IS_IN_DOUBT: Unsupported = Unsupported::new(
+    Missing::Erratum,
+    "the system does not tell which CPU it is, and a Cortex-A53 before r0p3 must not clean a line \
+     without invalidating it",
+    "nothing to do: dc civac is used instead",
+);
 
 /// What forbids a clean on this core: Linux `ARM64_WORKAROUND_CLEAN_CACHE`; xnu
 /// `osfmk/arm64/caches_asm.s`, `CLEANPOC_DCACHEREGION`.

@@ -11,10 +11,8 @@ mod sysfs;
 
 use super::reading::{line_size, shown};
 use super::{Cpu, Erratum, Identity, Line, Text};
-use crate::arch::Point;
-use crate::arch::powerpc::{
-    ARCHITECTURE, DCBF, DCBF_PERSISTENT, DCBFPS, DCBST, DCBST_LEAVES_DIRTY, DCBSTPS,
-};
+use crate::arch::powerpc::{ARCHITECTURE, DCBF, DCBF_PERSISTENT, DCBFPS, DCBST, DCBSTPS};
+use crate::arch::{Missing, Point, Unsupported};
 
 #[cfg(all(any(target_arch = "powerpc64", target_arch = "powerpc"), not(any(loom, miri))))]
 pub(crate) use host::here;
@@ -28,6 +26,13 @@ pub(crate) use host::here_privileged;
 /// Linux `arch/powerpc/include/uapi/asm/cputable.h`, in `AT_HWCAP2`.
 const FEATURE2_ARCH_2_07: usize = 0x8000_0000;
 const FEATURE2_ARCH_3_1: usize = 0x0004_0000;
+
+/// Why `dcbst` is not executed on CPUs of ISA 2.07 and 3.0.
+const DCBST_LEAVES_DIRTY: Unsupported = Unsupported::new(
+    Missing::Erratum,
+    "POWER9 does not mark a block clean by dcbst (PMDK issue 4843, by its user's manual)",
+    "nothing to do: dcbf is used instead",
+);
 
 /// What is read on a PowerPC machine under Linux.
 #[derive(Clone, Copy, Debug)]

@@ -13,7 +13,7 @@
 //! For sparc and xtensa the kernel names no largest distance: it is assumed to be no more than the largest of
 //! all. That of nios2 is the range of its configuration (`arch/nios2/platform/Kconfig.platform`).
 
-use super::super::aliasing::{Cpuinfo, DataCache, Distance, LARGEST, Occurs, Placement, Told};
+use super::super::data_cache::{Cpuinfo, DataCache, Distance, LARGEST, Occurs, Placement, Told};
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
@@ -202,7 +202,7 @@ fn nios2(cpuinfo: Cpuinfo<'_>, page: u64) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::aliasing::{Cpuinfo, Occurs, Placement};
+    use super::super::super::data_cache::{Cpuinfo, Occurs, Placement};
     use super::{ALIASING, mips, nios2, of, xtensa};
 
     /// The lines are as the kernel's format strings print them, with a CPU of each kind.

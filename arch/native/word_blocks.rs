@@ -2,8 +2,7 @@
 //!
 //! The words are atomic, so that others may store and load meanwhile.
 
-pub use super::blocks::copy_part;
-use super::{BLOCK, BlockStore, StoreKind};
+use super::super::{BLOCK, BlockStore, StoreKind};
 
 /// Ordinary stores of 8 bytes.
 pub const WORDS: BlockStore = BlockStore {
@@ -56,4 +55,18 @@ unsafe fn store(to: *mut u64, word: u64) {
 unsafe fn store(to: *mut u64, word: u64) {
     // SAFETY: the caller's duty.
     unsafe { to.write(word) };
+}
+
+/// Stores fewer bytes than a block, as `merge` does, since other bytes of their words may be somebody else's.
+///
+/// # Safety
+/// 1. `from` can be read and `to` written for `len` bytes, and they do not overlap.
+#[inline(always)]
+pub unsafe fn copy_part(
+    to: *mut u8,
+    from: *const u8,
+    len: usize,
+    merge: impl FnOnce(*mut u8, *const u8, usize),
+) {
+    merge(to, from, len);
 }

@@ -1,0 +1,128 @@
+//! One architecture as data, and the list of them all.
+
+use super::{
+    DataCache, Discard, Fence, Instruction, Unsupported, WholeCacheOperation, aarch64, arm,
+    loongarch64, modelled, other, powerpc, riscv, s390x, x86,
+};
+
+/// One architecture as data.
+#[derive(Debug)]
+pub struct Architecture {
+    /// The name that Rust gives it in `target_arch`.
+    pub name: &'static str,
+    /// Every instruction known, the preferred write-back first. At most 8: [`Facts`] has a bit for each.
+    pub instructions: &'static [Instruction],
+    /// The fences' names, from weak to strong: each orders and completes what those before it do. Place 0
+    /// is [`Fence::NONE`].
+    pub fences: &'static [&'static str],
+    /// Orders what this thread has observed from others before its maintenance operations.
+    pub observed: Fence,
+    /// Why a point cannot be reached when no instruction that is present reaches it, in the order of
+    /// [`Point::ALL`].
+    pub unreachable: [Unsupported; 3],
+    /// What the data cache does with one page under two virtual addresses.
+    pub data_cache: DataCache,
+    /// What privileged code can drop lines with that are not to be written back, or why there is no
+    /// such thing.
+    pub discard: Result<Discard, Unsupported>,
+    /// What privileged code can do to the whole cache of a CPU.
+    pub whole_cache: Option<WholeCacheOperation>,
+    /// Why the whole cache cannot be written back or invalidated at once: at all if there is no
+    /// [`whole_cache`](Self::whole_cache) or if it does not reach every cache, else in user mode.
+    pub no_whole_cache: Unsupported,
+}
+
+/// Every architecture that has a folder, the modelled one, and the one that stands for all others.
+pub const ALL: &[&Architecture] = &[
+    &aarch64::ARCHITECTURE,
+    &powerpc::ARCHITECTURE,
+    &riscv::ARCHITECTURE,
+    &x86::ARCHITECTURE,
+    &arm::ARCHITECTURE,
+    &loongarch64::ARCHITECTURE,
+    &s390x::ARCHITECTURE,
+    &modelled::ARCHITECTURE,
+    &other::ARCHITECTURE,
+];
+
+/// [`Facts`](super::Facts) and the packed choice address instructions and fences by place. Every build checks
+/// every architecture.
+const _: () = {
+    let mut rest = ALL;
+    while let [architecture, tail @ ..] = rest {
+        architecture.assert_places_are_codes();
+        rest = tail;
+    }
+};
+
+impl Architecture {
+    const fn assert_places_are_codes(&self) {
+        assert!(self.instructions.len() <= 8, "`Facts` has 8 bits");
+        assert!(self.fences.len() <= 16, "a fence has 4 bits");
+        let mut place = 0;
+        while place < self.instructions.len() {
+            assert!(self.instructions[place].code == 1 << place, "a code is a place");
+            place += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Fence, Missing};
+    use super::ALL;
+
+    /// An instruction whose completion nothing waits for would make every guarantee void.
+    #[test]
+    fn every_instruction_is_completed_by_a_fence() {
+        for architecture in ALL {
+            for instruction in architecture.instructions {
+                for fences in [instruction.writeback, instruction.invalidate] {
+                    assert_ne!(fences.after, Fence::NONE, "{}", instruction.name);
+                    assert!(usize::from(fences.before.0) < architecture.fences.len());
+                    assert!(usize::from(fences.after.0) < architecture.fences.len());
+                }
+            }
+        }
+    }
+
+    /// The edges of what is discarded are invalidated otherwise, and the fences of one call serve both.
+    #[test]
+    fn a_discard_is_fenced_as_an_invalidation_is() {
+        let mut discarding = 0;
+        for architecture in ALL {
+            let Ok(discard) = architecture.discard else { continue };
+            for instruction in architecture.instructions {
+                assert_eq!(discard.fences, instruction.invalidate, "{}", discard.name);
+            }
+            discarding += 1;
+        }
+        // arm64 and RISC-V.
+        assert_eq!(discarding, 2);
+    }
+
+    /// Who asks for what an architecture does not have must learn why.
+    #[test]
+    fn what_privileged_code_lacks_is_refused_with_a_reason() {
+        for architecture in ALL {
+            for why in architecture.discard.err().into_iter().chain([architecture.no_whole_cache]) {
+                assert!(!why.reason.is_empty() && !why.advice.is_empty(), "{}", architecture.name);
+            }
+        }
+    }
+
+    /// Who finds no operation must learn why and what to do instead, at each point.
+    #[test]
+    fn an_architecture_without_instructions_refuses_every_point_with_a_reason() {
+        let mut refusing = 0;
+        for architecture in ALL.iter().filter(|architecture| architecture.instructions.is_empty()) {
+            for why in architecture.unreachable {
+                assert_eq!(why.missing, Missing::Operation, "{}", architecture.name);
+                assert!(!why.reason.is_empty() && !why.advice.is_empty(), "{}", architecture.name);
+            }
+            refusing += 1;
+        }
+        // arm, loongarch64, s390x, and the one for all without a folder.
+        assert_eq!(refusing, 4);
+    }
+}

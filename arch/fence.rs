@@ -1,0 +1,24 @@
+//! Fences, and where they stand around an operation.
+
+/// A fence of the architecture, by its place in [`Architecture::fences`](super::Architecture::fences).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fence(pub u8);
+
+impl Fence {
+    /// Nothing is executed. Every architecture has it at place 0.
+    pub const NONE: Self = Self(0);
+
+    /// The one that does what both do.
+    pub(crate) const fn or_stronger(self, other: Self) -> Self {
+        if other.0 > self.0 { other } else { self }
+    }
+}
+
+/// The fences around one operation, all ranges of it together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fences {
+    /// Executed before the first line.
+    pub before: Fence,
+    /// Executed after the last line; the operation is complete when it is.
+    pub after: Fence,
+}

@@ -1,0 +1,51 @@
+//! The back end that the compiler's target belongs to.
+//!
+//! This is the one place that chooses. Code for loom and Miri, which execute no instructions, gets the modelled
+//! back end on every target.
+
+cfg_if::cfg_if! {
+    if #[cfg(any(loom, miri))] {
+        pub mod modelled;
+        pub use super::modelled::{ARCHITECTURE, instruction};
+        pub use modelled as ops;
+    } else if #[cfg(target_arch = "aarch64")] {
+        pub use super::aarch64::{ARCHITECTURE, instruction, ops};
+    } else if #[cfg(any(target_arch = "powerpc64", target_arch = "powerpc"))] {
+        pub use super::powerpc::{ARCHITECTURE, instruction, ops};
+    } else if #[cfg(any(target_arch = "riscv64", target_arch = "riscv32"))] {
+        pub use super::riscv::{ARCHITECTURE, instruction, ops};
+    } else if #[cfg(any(target_arch = "x86_64", target_arch = "x86"))] {
+        pub use super::x86::{ARCHITECTURE, instruction, ops};
+    } else {
+        pub mod no_operation;
+        pub use no_operation::{ARCHITECTURE, instruction, ops};
+    }
+}
+
+cfg_if::cfg_if! {
+    if #[cfg(all(target_arch = "x86_64", not(any(loom, miri))))] {
+        pub use super::x86::blocks;
+    } else if #[cfg(all(target_arch = "aarch64", not(any(target_os = "none", loom, miri))))] {
+        // Kernels may forbid accesses that are not aligned; the compiler knows, the loops do not.
+        pub use super::aarch64::blocks;
+    } else {
+        #[expect(unsafe_code, reason = "writes to addresses")]
+        pub mod word_blocks;
+        pub use word_blocks as blocks;
+    }
+}
+
+#[cfg(feature = "privileged")]
+cfg_if::cfg_if! {
+    if #[cfg(all(target_arch = "aarch64", not(any(loom, miri))))] {
+        pub use super::aarch64::privileged;
+    } else if #[cfg(all(any(target_arch = "riscv64", target_arch = "riscv32"), not(any(loom, miri))))] {
+        pub use super::riscv::privileged;
+    } else if #[cfg(all(any(target_arch = "x86_64", target_arch = "x86"), not(any(loom, miri))))] {
+        pub use super::x86::privileged;
+    } else {
+        #[expect(unsafe_code, reason = "the signatures are those of the back ends that have instructions")]
+        pub mod no_privileged;
+        pub use no_privileged as privileged;
+    }
+}

@@ -1,0 +1,78 @@
+//! The back end where this privilege level has no operation.
+//!
+//! No instruction can be chosen, so none is ever executed; it is never a no-op that reports success.
+
+cfg_if::cfg_if! {
+    if #[cfg(target_arch = "arm")] {
+        pub use super::super::arm::ARCHITECTURE;
+    } else if #[cfg(any(target_arch = "loongarch64", target_arch = "loongarch32"))] {
+        pub use super::super::loongarch64::ARCHITECTURE;
+    } else if #[cfg(target_arch = "s390x")] {
+        pub use super::super::s390x::ARCHITECTURE;
+    } else {
+        pub use super::super::other::ARCHITECTURE;
+    }
+}
+
+/// The names that users may give: there are none.
+pub mod instruction {
+    use super::super::super::Instruction;
+
+    /// Every instruction known for this architecture: there is none.
+    pub const ALL: &[Instruction] = &[];
+}
+
+/// The barrier alone.
+#[expect(unsafe_code, reason = "the signature is that of the back ends that have instructions")]
+pub mod ops {
+    use super::super::super::refused::BARRIER;
+    use super::super::super::{Effect, Fence, Fences, Instruction, Point};
+
+    /// Stands where a signature asks for an instruction; it is in no list, so it is never chosen.
+    const NOTHING: Instruction = Instruction {
+        name: "nothing",
+        code: 0,
+        effect: Effect::Writeback,
+        point: Point::Coherency,
+        writeback: Fences { before: Fence::NONE, after: Fence::NONE },
+        invalidate: Fences { before: Fence::NONE, after: Fence::NONE },
+        requires: "nothing",
+        source: "this crate",
+    };
+
+    /// Not reached: no code was ever chosen.
+    #[inline(always)]
+    pub fn select<R>(_: u8, then: impl FnOnce(Instruction) -> R) -> R {
+        then(NOTHING)
+    }
+
+    /// Not reached: no instruction was ever chosen.
+    ///
+    /// # Safety
+    /// There is no instruction, so this cannot be called rightly.
+    #[inline(always)]
+    pub unsafe fn execute(_: Instruction, _: usize) {}
+
+    /// Executes the barrier, the one fence.
+    #[inline(always)]
+    pub fn fence(fence: Fence) {
+        if fence == BARRIER {
+            barrier();
+        }
+    }
+
+    #[inline(always)]
+    fn barrier() {
+        cfg_if::cfg_if! {
+            if #[cfg(target_arch = "loongarch64")] {
+                // SAFETY: a barrier touches neither register nor value.
+                unsafe { core::arch::asm!("dbar 0", options(nostack, preserves_flags)) };
+            } else if #[cfg(target_arch = "s390x")] {
+                // SAFETY: a barrier touches neither register nor value.
+                unsafe { core::arch::asm!("bcr 15, 0", options(nostack, preserves_flags)) };
+            } else {
+                core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
+            }
+        }
+    }
+}

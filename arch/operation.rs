@@ -1,0 +1,65 @@
+//! The operations of an architecture on its caches, as data.
+
+use super::{Fences, Point};
+
+/// What an instruction does to a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Effect {
+    /// Copies a dirty line to the point; the line may stay cached.
+    Writeback,
+    /// Copies a dirty line to the point and drops it.
+    WritebackInvalidate,
+}
+
+/// One maintenance instruction: what it does, what permits it, what completes it, and who says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Instruction {
+    /// Its mnemonic in lower case, as an assembler takes it.
+    pub name: &'static str,
+    /// The one bit that stands for it: `1 <<` its place in [`Architecture::instructions`](super::Architecture::instructions).
+    pub(crate) code: u8,
+    /// What it does to the line.
+    pub effect: Effect,
+    /// The farthest point it reaches.
+    pub point: Point,
+    /// The fences when it serves to write back.
+    pub(crate) writeback: Fences,
+    /// The fences when it serves to invalidate: the one before orders the loads that precede, the one
+    /// after orders loads and stores.
+    pub(crate) invalidate: Fences,
+    /// The feature bit that says that the CPU has it.
+    pub requires: &'static str,
+    /// Where its effect and its ordering are specified.
+    pub source: &'static str,
+}
+
+/// The instruction that drops a line and may lose what is dirty in it; for privileged code alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Discard {
+    /// Its mnemonic in lower case, as an assembler takes it.
+    pub name: &'static str,
+    /// The fences around all lines of one call.
+    pub(crate) fences: Fences,
+    /// What permits it.
+    pub requires: &'static str,
+    /// Where its effect and its ordering are specified.
+    pub source: &'static str,
+}
+
+/// What works on the whole cache of the CPU that executes it; for privileged code alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WholeCacheOperation {
+    /// The mnemonic, in lower case, of what writes all lines back and drops them.
+    pub writeback_invalidate: &'static str,
+    /// The mnemonic of what writes all lines back and may keep them, if the architecture has it; a
+    /// CPU may not have it.
+    pub writeback: Option<&'static str>,
+    /// Whether all caches of the machine are reached if every CPU executes it.
+    pub reaches_every_cache: bool,
+    /// Where it is specified.
+    pub source: &'static str,
+}

@@ -1,0 +1,61 @@
+//! The reasons why an operation is missing.
+
+/// What kind of thing is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Missing {
+    /// The architecture has no such operation at this privilege level.
+    Operation,
+    /// The CPU, or what the hypervisor shows of it, lacks the instruction.
+    Instruction,
+    /// The CPU has the instruction, and an erratum of it says to use another one.
+    Erratum,
+    /// No instruction that is present reaches the point.
+    Point,
+    /// What the CPU reports as its line size cannot be one. In bytes.
+    LineSize(u32),
+    /// There is no operating system, or none this crate knows, to ask what is permitted.
+    Permission,
+    /// The instruction asked for is not one of this architecture, or not on this machine.
+    Choice,
+}
+
+/// An operation that this machine does not offer: what is missing, why, and what to do about it.
+///
+/// `{:?}` prints what `{}` does, so that a `main` which returns it tells the user what to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unsupported {
+    /// What kind of thing is missing.
+    pub missing: Missing,
+    /// Why it is missing.
+    pub reason: &'static str,
+    /// What the caller can do.
+    pub advice: &'static str,
+}
+
+impl Unsupported {
+    /// States what is missing, why, and what to do.
+    #[must_use]
+    pub(crate) const fn new(missing: Missing, reason: &'static str, advice: &'static str) -> Self {
+        Self { missing, reason, advice }
+    }
+}
+
+impl core::fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.reason)?;
+        if let Missing::LineSize(bytes) = self.missing {
+            write!(f, " (found {bytes} bytes)")?;
+        }
+        write!(f, "; {}", self.advice)
+    }
+}
+
+impl core::fmt::Debug for Unsupported {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        core::fmt::Display::fmt(self, f)
+    }
+}
+
+impl core::error::Error for Unsupported {}

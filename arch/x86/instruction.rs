@@ -1,0 +1,59 @@
+//! The instructions, by the names that users may give.
+
+use super::super::{Effect, Instruction, Point};
+use super::{MFENCE_AROUND, SFENCE_AFTER};
+
+/// Every instruction known for this architecture, the preferred write-back first.
+pub const ALL: &[Instruction] = &[CLWB, CLFLUSHOPT, CLFLUSH_ORDERED, CLFLUSH];
+
+/// Writes the line back; the CPU may keep it, and no CPU promises to.
+pub const CLWB: Instruction = Instruction {
+    name: "clwb",
+    code: 1 << 0,
+    effect: Effect::Writeback,
+    point: Point::Persistence,
+    writeback: SFENCE_AFTER,
+    // Never chosen: the line may stay, so a later load could be served by it.
+    invalidate: MFENCE_AROUND,
+    requires: "CPUID.7.0:EBX[24]",
+    source: "Intel SDM vol. 2A, CLWB; AMD APM vol. 3, CLWB",
+};
+
+/// Writes the line back and drops it, weakly ordered.
+pub const CLFLUSHOPT: Instruction = Instruction {
+    name: "clflushopt",
+    code: 1 << 1,
+    effect: Effect::WritebackInvalidate,
+    point: Point::Persistence,
+    writeback: SFENCE_AFTER,
+    invalidate: MFENCE_AROUND,
+    requires: "CPUID.7.0:EBX[23]",
+    source: "Intel SDM vol. 2A, CLFLUSHOPT; AMD APM vol. 3, CLFLUSHOPT",
+};
+
+/// Writes the line back and drops it, ordered with stores and with SFENCE: CLFLUSH of `GenuineIntel`.
+///
+/// Intel's older manuals ordered it by MFENCE alone; the current one says that all its processors
+/// that have CLFLUSH order it as listed.
+pub const CLFLUSH_ORDERED: Instruction = Instruction {
+    name: "clflush",
+    code: 1 << 2,
+    effect: Effect::WritebackInvalidate,
+    point: Point::Persistence,
+    writeback: SFENCE_AFTER,
+    invalidate: MFENCE_AROUND,
+    requires: "CPUID.1:EDX[19]",
+    source: "Intel SDM vol. 2A, CLFLUSH",
+};
+
+/// Writes the line back and drops it, ordered by MFENCE alone: CLFLUSH of every other vendor.
+pub const CLFLUSH: Instruction = Instruction {
+    name: "clflush",
+    code: 1 << 3,
+    effect: Effect::WritebackInvalidate,
+    point: Point::Persistence,
+    writeback: MFENCE_AROUND,
+    invalidate: MFENCE_AROUND,
+    requires: "CPUID.1:EDX[19]",
+    source: "AMD APM vol. 3, CLFLUSH",
+};

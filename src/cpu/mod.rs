@@ -3,53 +3,42 @@
 //! Reading and deciding are apart: [`Cpu`] is a pure function of what was read (CPUID leaves,
 //! auxiliary vector, ID registers), so that any machine can be replayed in a test.
 
+#![cfg_attr(any(loom, miri), expect(dead_code, reason = "the target's CPU is not asked"))]
+
+#[cfg(any(target_arch = "aarch64", test))]
+mod aarch64;
+pub(crate) mod block_stores;
 mod guest;
 mod identity;
+mod native;
+#[cfg(any(target_arch = "powerpc64", target_arch = "powerpc", test))]
+mod powerpc;
+#[cfg(any(
+    target_arch = "aarch64",
+    target_arch = "powerpc64",
+    target_arch = "powerpc",
+    target_arch = "riscv64",
+    target_arch = "riscv32",
+    target_arch = "x86_64",
+    target_arch = "x86",
+    test
+))]
+mod reading;
 #[cfg(test)]
 pub(crate) mod recorded;
+#[cfg(any(target_arch = "riscv64", target_arch = "riscv32", test))]
+mod riscv;
 mod text;
-
-/// Makes each reader of a CPU a module, and the one that the compiler's target belongs to `native`:
-/// `cpu`, and with feature `privileged` `here_privileged`. A unit test compiles all of them.
-macro_rules! readers {
-    ($($name:ident: $target:meta,)*) => {
-        $(
-            #[cfg(any(all($target, not(any(loom, miri))), test))]
-            mod $name;
-            #[cfg(all($target, not(any(loom, miri))))]
-            use $name as native;
-        )*
-        #[cfg(any($($target,)* loom, miri, test))]
-        mod reading;
-        /// Where there is nothing to be asked.
-        #[cfg(not(any($($target,)* loom, miri)))]
-        mod no_operation;
-        #[cfg(not(any($($target,)* loom, miri)))]
-        use no_operation as native;
-    };
-}
-
-readers! {
-    aarch64: target_arch = "aarch64",
-    powerpc: any(target_arch = "powerpc64", target_arch = "powerpc"),
-    riscv: any(target_arch = "riscv64", target_arch = "riscv32"),
-    x86: any(target_arch = "x86_64", target_arch = "x86"),
-}
-
-#[cfg(any(loom, miri))]
-mod modelled;
-#[cfg(any(loom, miri))]
-use modelled as native;
-
-pub(crate) mod block_stores;
+#[cfg(any(target_arch = "x86_64", target_arch = "x86", test))]
+mod x86;
 
 use crate::arch::{Facts, LineSize, Unsupported};
 
-#[cfg(all(any(target_arch = "x86_64", target_arch = "x86"), not(any(loom, miri))))]
-pub(crate) use native::facts;
-pub(crate) use native::here;
 #[cfg(feature = "privileged")]
 pub(crate) use native::here_privileged;
+#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
+pub(crate) use native::is_guest;
+pub(crate) use native::{block_stores, facts, here};
 
 pub use guest::{Confidential, Hypervisor, HypervisorKind, Isolation, Signatures};
 pub(crate) use guest::{kind_of, source_of};
@@ -130,23 +119,5 @@ impl Cpu {
             let granule = LineSize::new(line.granule).unwrap_or(LineSize::LARGEST);
             Facts::from_present(line.size, self.present & !forbidden).with_granule(granule)
         })
-    }
-}
-
-/// The facts of the CPU this program runs on. x86 has its own way to them, which asks for less.
-#[cfg(not(all(any(target_arch = "x86_64", target_arch = "x86"), not(any(loom, miri)))))]
-pub(crate) fn facts() -> Result<Facts, Unsupported> {
-    here().facts()
-}
-
-/// Whether the CPU says that this is a guest; asks for nothing else.
-#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
-pub(crate) fn is_guest() -> bool {
-    cfg_if::cfg_if! {
-        if #[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(miri)))] {
-            x86::is_guest(&raw_cpuid::CpuIdReaderNative)
-        } else {
-            false
-        }
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn x86_cpu(leaves: &[Leaf]) -> Cpu {
 }
 
 pub(crate) fn arm64_cpu(machine: &arm64::Machine) -> Cpu {
-    aarch64::read(aarch64::Words {
+    aarch64::words::read(aarch64::words::Words {
         ctr_el0: machine.ctr_el0,
         hwcap: machine.hwcap,
         hwcap2: machine.hwcap2,
@@ -40,7 +40,7 @@ pub(crate) fn arm64_cpu(machine: &arm64::Machine) -> Cpu {
 /// The same machine, asked at EL1.
 pub(crate) fn arm64_cpu_at_el1(machine: &arm64::Machine, id_aa64isar1_el1: u64) -> Cpu {
     let (ctr_el0, midr_el1) = (machine.ctr_el0, machine.midr_el1);
-    aarch64::read_at_el1(aarch64::IdRegisters { ctr_el0, id_aa64isar1_el1, midr_el1 })
+    aarch64::el1::read(aarch64::el1::IdRegisters { ctr_el0, id_aa64isar1_el1, midr_el1 })
 }
 
 /// Every recorded machine.

@@ -11,15 +11,10 @@ pub struct Text<const N: usize> {
 
 /// x86 and PowerPC have texts to give.
 #[cfg(any(
-    all(
-        any(
-            target_arch = "x86",
-            target_arch = "x86_64",
-            target_arch = "powerpc",
-            target_arch = "powerpc64"
-        ),
-        not(any(loom, miri))
-    ),
+    target_arch = "x86",
+    target_arch = "x86_64",
+    target_arch = "powerpc",
+    target_arch = "powerpc64",
     test
 ))]
 impl<const N: usize> Text<N> {

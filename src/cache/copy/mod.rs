@@ -320,5 +320,5 @@ fn choice() -> Choice {
 
 #[cold]
 fn find_out() -> Choice {
-    Choice::of(block_ops::BLOCK_STORES, cpu::block_stores::block_stores())
+    Choice::of(block_ops::BLOCK_STORES, cpu::block_stores())
 }

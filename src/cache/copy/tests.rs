@@ -361,7 +361,7 @@ fn the_promise_is_intels_alone() {
 #[cfg(not(loom))]
 mod here {
     use super::*;
-    use crate::cpu::block_stores::block_stores;
+    use crate::cpu::block_stores;
 
     /// The handle of this machine, if it has one; else the test says that it was skipped.
     fn cache(test: &str) -> Option<Cache> {

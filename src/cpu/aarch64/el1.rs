@@ -2,8 +2,6 @@
 
 use super::words::{Words, read as read_words};
 use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP};
-#[cfg(target_arch = "aarch64")]
-use crate::arch::aarch64::registers;
 use crate::cpu::Cpu;
 use crate::cpu::reading::shown;
 
@@ -24,23 +22,6 @@ pub(crate) fn read(registers: IdRegisters) -> Cpu {
     let (ctr_el0, midr_el1) = (registers.ctr_el0, Some(registers.midr_el1));
     let words = Words { ctr_el0, midr_el1, ..Words::default() };
     Cpu { present, privileged: true, ..read_words(words) }
-}
-
-/// This CPU, from its ID registers.
-///
-/// # Safety
-/// 1. The CPU is at EL1 or higher.
-#[cfg(target_arch = "aarch64")]
-#[expect(unsafe_code, reason = "the caller vouches for the exception level")]
-pub(crate) unsafe fn here_privileged() -> Cpu {
-    read(IdRegisters {
-        // SAFETY: (1) is the caller's duty.
-        ctr_el0: unsafe { registers::ctr_el0() },
-        // SAFETY: (1) is the caller's duty.
-        id_aa64isar1_el1: unsafe { registers::id_aa64isar1_el1() },
-        // SAFETY: (1) is the caller's duty.
-        midr_el1: unsafe { registers::midr_el1() },
-    })
 }
 
 #[cfg(test)]

@@ -5,8 +5,6 @@ use super::BlockStores;
 use crate::arch::x86::blocks::{
     MOV, MOVDIR64B, MOVDQA, MOVNTDQ, MOVNTI, VMOVDQA, VMOVDQA64, VMOVNTDQ_256, VMOVNTDQ_512,
 };
-#[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
-use crate::arch::x86::registers::xcr0;
 use crate::cpu::x86::{INTEL, leaf, vendor};
 use raw_cpuid::CpuIdReader;
 
@@ -16,11 +14,13 @@ const AVX_STATE: u64 = 0b110;
 const AVX512_STATE: u64 = AVX_STATE | 0b1110_0000;
 
 /// The CPU this program runs on. Kernels must leave the vector registers to the programs.
-#[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
+#[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "a register is read")]
-pub(super) fn here() -> BlockStores {
+pub(crate) fn here() -> BlockStores {
+    use crate::arch::x86::registers::xcr0;
+
     let registers =
-        if crate::cpu::x86::in_ring_0() { Registers::Integer } else { Registers::Vector };
+        if crate::cpu::x86::host::in_ring_0() { Registers::Integer } else { Registers::Vector };
     // SAFETY: it is asked only where CPUID says that it can be.
     read(&raw_cpuid::CpuIdReaderNative, registers, || unsafe { xcr0() })
 }

@@ -4,24 +4,15 @@
 //! `AT_L1D_CACHEGEOMETRY` stands for it, and with `std` the smallest line of a data cache in sysfs
 //! (Linux `arch/powerpc/include/asm/elf.h`, `arch/powerpc/include/uapi/asm/cputable.h`).
 
-#[cfg(all(any(target_arch = "powerpc64", target_arch = "powerpc"), not(any(loom, miri))))]
-mod host;
-#[cfg(all(feature = "std", any(test, target_os = "linux"), not(any(loom, miri))))]
+#[cfg(any(target_arch = "powerpc64", target_arch = "powerpc"))]
+pub(super) mod host;
+#[cfg(all(feature = "std", any(test, target_os = "linux")))]
 mod sysfs;
 
 use super::reading::{line_size, shown};
 use super::{Cpu, Erratum, Identity, Line, Text};
 use crate::arch::powerpc::{ARCHITECTURE, DCBF, DCBF_PERSISTENT, DCBFPS, DCBST, DCBSTPS};
 use crate::arch::{Missing, Point, Unsupported};
-
-#[cfg(all(any(target_arch = "powerpc64", target_arch = "powerpc"), not(any(loom, miri))))]
-pub(crate) use host::here;
-#[cfg(all(
-    feature = "privileged",
-    any(target_arch = "powerpc64", target_arch = "powerpc"),
-    not(any(loom, miri))
-))]
-pub(crate) use host::here_privileged;
 
 /// Linux `arch/powerpc/include/uapi/asm/cputable.h`, in `AT_HWCAP2`.
 const FEATURE2_ARCH_2_07: usize = 0x8000_0000;

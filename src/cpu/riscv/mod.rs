@@ -6,22 +6,13 @@
 //! the kernel does not know comes back as -1. All harts are asked together: no set of CPUs is passed, as
 //! one hart's answer says nothing about the others (`Documentation/arch/riscv/hwprobe.rst`).
 
-#[cfg(all(any(target_arch = "riscv64", target_arch = "riscv32"), not(any(loom, miri))))]
-mod host;
+#[cfg(any(target_arch = "riscv64", target_arch = "riscv32"))]
+pub(super) mod host;
 
 use super::reading::{line_size, shown};
 use super::{Cpu, Identity, Line};
 use crate::arch::riscv::{ARCHITECTURE, CBO_CLEAN, CBO_FLUSH};
 use crate::arch::{Missing, Point, Unsupported};
-
-#[cfg(all(any(target_arch = "riscv64", target_arch = "riscv32"), not(any(loom, miri))))]
-pub(crate) use host::here;
-#[cfg(all(
-    feature = "privileged",
-    any(target_arch = "riscv64", target_arch = "riscv32"),
-    not(any(loom, miri))
-))]
-pub(crate) use host::here_privileged;
 
 /// Linux `arch/riscv/include/uapi/asm/hwprobe.h`.
 const KEY_MVENDORID: i64 = 0;

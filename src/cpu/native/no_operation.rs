@@ -1,8 +1,8 @@
 //! Architectures without an operation at this privilege level: the reason is the architecture's.
 
-use super::Cpu;
 use crate::arch::Point;
 use crate::arch::native::ARCHITECTURE;
+use crate::cpu::Cpu;
 
 /// The CPU this program runs on.
 pub(crate) fn here() -> Cpu {

@@ -4,13 +4,14 @@
 //! CPUID), so every leaf is compared with the highest before it is believed: raw-cpuid does that for
 //! the leaves it decodes, [`leaf`] for the others (TDX, hypervisors, SEV).
 
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+pub(super) mod host;
+
 use super::reading::{line_size, shown};
 use super::{
     Confidential, Cpu, Hypervisor, HypervisorKind, Identity, Isolation, Line, Signatures, Text,
     guest,
 };
-#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
-use crate::arch::x86::registers;
 use crate::arch::x86::{ARCHITECTURE, CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB};
 use crate::arch::{Facts, Missing, Point, Unsupported};
 use raw_cpuid::{CpuId, CpuIdReader, CpuIdResult, ExtendedFeatures, FeatureInfo};
@@ -51,43 +52,10 @@ const NO_FENCE: Unsupported = Unsupported::new(
     "only privileged code can write back here, the whole cache at once (WBINVD)",
 );
 
-/// The CPU this program runs on.
-#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
-pub(crate) fn here() -> Cpu {
-    Cpu { privileged: in_ring_0(), ..read(&raw_cpuid::CpuIdReaderNative) }
-}
-
-/// Whether this is kernel code.
-#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
-pub(super) fn in_ring_0() -> bool {
-    privilege_level(registers::code_segment()) == 0
-}
-
 /// The ring in which code with this selector in CS runs (Intel SDM vol. 3A, "Privilege Levels"). A kernel
 /// that Xen paravirtualises is in ring 1 or 3.
 const fn privilege_level(code_segment: u16) -> u16 {
     code_segment & 3
-}
-
-/// Only what a choice needs: a virtual machine is left for every CPUID.
-#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
-pub(crate) fn facts() -> Result<Facts, Unsupported> {
-    shown_facts(
-        &CpuId::with_cpuid_reader(raw_cpuid::CpuIdReaderNative),
-        &raw_cpuid::CpuIdReaderNative,
-    )
-    .1
-}
-
-/// CPUID says the same in ring 0, and CS that it is ring 0.
-#[cfg(all(
-    feature = "privileged",
-    any(target_arch = "x86", target_arch = "x86_64"),
-    not(any(loom, miri))
-))]
-#[expect(unsafe_code, reason = "the signature is that of arm64, where it must be at EL1")]
-pub(crate) unsafe fn here_privileged() -> Cpu {
-    here()
 }
 
 /// The CPU whose CPUID `reader` has.
@@ -168,7 +136,7 @@ fn identity<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> Identity {
 }
 
 /// Whether the CPU says that this is a guest (CPUID.1:ECX\[31\]).
-pub(crate) fn is_guest<R: CpuIdReader>(reader: &R) -> bool {
+fn is_guest<R: CpuIdReader>(reader: &R) -> bool {
     leaf(reader, LEAF_BASIC, 1).is_some_and(|leaf| leaf.ecx & 1 << 31 != 0)
 }
 
@@ -292,12 +260,5 @@ mod tests {
         for (code_segment, ring) in [(0x10, 0), (0x33, 3), (0x23, 3), (0xe033, 3), (0xe019, 1)] {
             assert_eq!(privilege_level(code_segment), ring, "{code_segment:#x}");
         }
-    }
-
-    /// Tests are user programs.
-    #[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
-    #[test]
-    fn this_program_finds_out_that_it_is_in_user_mode() {
-        assert!(!super::here().privileged);
     }
 }

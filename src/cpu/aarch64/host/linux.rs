@@ -5,7 +5,7 @@
 //! CPUs have DC CVAP (`arch/arm64/kernel/cpufeature.c`). A clean by a CPU that must not do one is trapped
 //! and replaced (`arch/arm64/kernel/traps.c`, `user_cache_maint_handler`).
 
-use super::words::Words;
+use super::super::words::Words;
 use crate::arch::aarch64::registers;
 
 /// Linux `arch/arm64/include/uapi/asm/hwcap.h`: MRS of ID registers works at EL0.

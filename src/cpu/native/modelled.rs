@@ -1,16 +1,17 @@
 //! The modelled CPU of loom and Miri.
 
-use super::reading::{line_size, shown};
-use super::{Cpu, Line};
-use crate::arch::Point;
 use crate::arch::modelled::{ARCHITECTURE, WRITEBACK, WRITEBACK_INVALIDATE};
+use crate::arch::{LineSize, Point};
+use crate::cpu::{Cpu, Line};
 
 /// The modelled CPU.
 pub(crate) fn here() -> Cpu {
+    let refusal = ARCHITECTURE.unreachable[Point::Coherency as usize];
+    let line = LineSize::new(64).map(|size| Line { size, granule: 64, source: "the model" });
     Cpu {
-        present: shown([(true, WRITEBACK), (true, WRITEBACK_INVALIDATE)]),
-        line: line_size(64).map(|size| Line { size, granule: 64, source: "the model" }),
-        ..Cpu::refused(ARCHITECTURE.unreachable[Point::Coherency as usize])
+        present: WRITEBACK.code | WRITEBACK_INVALIDATE.code,
+        line: line.ok_or(refusal),
+        ..Cpu::refused(refusal)
     }
 }
 

@@ -9,7 +9,7 @@
 //!
 //! This was compiled; it has not been run on these systems.
 
-use super::words::Words;
+use super::super::words::Words;
 use crate::arch::aarch64::registers;
 
 /// FreeBSD `sys/arm64/include/elf.h`: MRS of ID registers works at EL0.

@@ -1,6 +1,6 @@
 //! Systems under which EL0 cannot maintain caches, or of which that is not known.
 
-use super::words::Words;
+use super::super::words::Words;
 use crate::arch::{Missing, Unsupported};
 
 /// Nothing is read: `CTR_EL0` may be out of reach too.

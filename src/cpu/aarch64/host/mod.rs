@@ -1,0 +1,42 @@
+//! Asking about the CPU this program runs on.
+
+cfg_if::cfg_if! {
+    if #[cfg(target_os = "linux")] {
+        mod linux;
+        use linux as system;
+    } else if #[cfg(any(target_os = "freebsd", target_os = "netbsd", target_os = "openbsd"))] {
+        mod bsd;
+        use bsd as system;
+    } else {
+        mod refused;
+        use refused as system;
+    }
+}
+
+use super::words;
+use crate::cpu::Cpu;
+
+/// The CPU this program runs on.
+pub(crate) fn here() -> Cpu {
+    words::read(system::words())
+}
+
+/// This CPU, from its ID registers.
+///
+/// # Safety
+/// 1. The CPU is at EL1 or higher.
+#[cfg(feature = "privileged")]
+#[expect(unsafe_code, reason = "the caller vouches for the exception level")]
+pub(crate) unsafe fn here_privileged() -> Cpu {
+    use super::el1::{IdRegisters, read};
+    use crate::arch::aarch64::registers;
+
+    read(IdRegisters {
+        // SAFETY: (1) is the caller's duty.
+        ctr_el0: unsafe { registers::ctr_el0() },
+        // SAFETY: (1) is the caller's duty.
+        id_aa64isar1_el1: unsafe { registers::id_aa64isar1_el1() },
+        // SAFETY: (1) is the caller's duty.
+        midr_el1: unsafe { registers::midr_el1() },
+    })
+}

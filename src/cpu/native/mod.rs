@@ -1,0 +1,70 @@
+//! The reader for the compiler's target.
+//!
+//! This is the one place that chooses. Code for loom and Miri, which execute no instructions, gets the modelled
+//! CPU on every target.
+
+use super::block_stores::BlockStores;
+use crate::arch::{Facts, Unsupported};
+
+cfg_if::cfg_if! {
+    if #[cfg(any(loom, miri))] {
+        mod modelled;
+        use modelled as host;
+    } else if #[cfg(target_arch = "aarch64")] {
+        use super::aarch64::host;
+    } else if #[cfg(any(target_arch = "powerpc64", target_arch = "powerpc"))] {
+        use super::powerpc::host;
+    } else if #[cfg(any(target_arch = "riscv64", target_arch = "riscv32"))] {
+        use super::riscv::host;
+    } else if #[cfg(any(target_arch = "x86_64", target_arch = "x86"))] {
+        use super::x86::host;
+    } else {
+        mod no_operation;
+        use no_operation as host;
+    }
+}
+
+pub(crate) use host::here;
+#[cfg(feature = "privileged")]
+pub(crate) use host::here_privileged;
+
+cfg_if::cfg_if! {
+    if #[cfg(all(any(target_arch = "x86_64", target_arch = "x86"), not(any(loom, miri))))] {
+        /// Returns the facts of the CPU this program runs on.
+        pub(crate) fn facts() -> Result<Facts, Unsupported> {
+            host::facts()
+        }
+
+        /// Returns true if the CPU says that this is a guest; asks for nothing else.
+        #[cfg(all(feature = "dax", target_os = "linux"))]
+        pub(crate) fn is_guest() -> bool {
+            host::is_guest()
+        }
+    } else {
+        /// Returns the facts of the CPU this program runs on.
+        pub(crate) fn facts() -> Result<Facts, Unsupported> {
+            here().facts()
+        }
+
+        /// Returns false: nothing at this privilege level tells of a hypervisor.
+        #[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
+        pub(crate) const fn is_guest() -> bool {
+            false
+        }
+    }
+}
+
+cfg_if::cfg_if! {
+    if #[cfg(all(target_arch = "x86_64", not(any(loom, miri))))] {
+        /// Returns the block stores of the CPU this program runs on.
+        pub(crate) fn block_stores() -> BlockStores {
+            super::block_stores::x86_64::here()
+        }
+    } else {
+        /// Returns the block stores of the CPU this program runs on: all that the architecture has.
+        pub(crate) fn block_stores() -> BlockStores {
+            let all = crate::arch::block_ops::BLOCK_STORES.iter();
+            BlockStores { present: all.fold(0, |codes, store| codes | store.code), evicts: false }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Asking about the CPU this program runs on.
+
+use super::{privilege_level, read, shown_facts};
+use crate::arch::x86::registers;
+use crate::arch::{Facts, Unsupported};
+use crate::cpu::Cpu;
+use raw_cpuid::{CpuId, CpuIdReaderNative};
+
+/// The CPU this program runs on.
+pub(crate) fn here() -> Cpu {
+    Cpu { privileged: in_ring_0(), ..read(&CpuIdReaderNative) }
+}
+
+/// Whether this is kernel code.
+pub(in crate::cpu) fn in_ring_0() -> bool {
+    privilege_level(registers::code_segment()) == 0
+}
+
+/// Only what a choice needs: a virtual machine is left for every CPUID.
+pub(crate) fn facts() -> Result<Facts, Unsupported> {
+    shown_facts(&CpuId::with_cpuid_reader(CpuIdReaderNative), &CpuIdReaderNative).1
+}
+
+/// CPUID says the same in ring 0, and CS that it is ring 0.
+#[cfg(feature = "privileged")]
+#[expect(unsafe_code, reason = "the signature is that of arm64, where it must be at EL1")]
+pub(crate) unsafe fn here_privileged() -> Cpu {
+    here()
+}
+
+/// Returns true if the CPU says that this is a guest; asks for nothing else.
+#[cfg(all(feature = "dax", target_os = "linux"))]
+pub(crate) fn is_guest() -> bool {
+    super::is_guest(&CpuIdReaderNative)
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    /// Tests are user programs.
+    #[test]
+    fn this_program_finds_out_that_it_is_in_user_mode() {
+        assert!(!super::here().privileged);
+    }
+}

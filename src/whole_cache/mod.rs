@@ -48,10 +48,9 @@
 //! [`Cache::writeback_invalidate_range`](crate::Cache::writeback_invalidate_range) does the same for a range that is
 //! mapped, on every machine, in guests too, and reaches the caches of all CPUs from one. What it costs is
 //! one instruction a line: 1 TiB is 2^40 / 64 = 17 179 869 184 lines of 64 bytes, which is 17.2 seconds
-//! for each nanosecond that a line takes, divided among the CPUs that share the work. [`LineCost`] and
-//! [`WholeCost`] measure both on the machine, with the caller's clock, and
-//! [`break_even_bytes`] says from which size on the whole cache is cheaper. EDK2 decides so on arm64 by a
-//! fixed threshold (`PcdArmCacheOperationThreshold`).
+//! for each nanosecond that a line takes, divided among the CPUs that share the work. Against it
+//! stands the whole cache, and what must be fetched again after it. EDK2 decides on arm64 by a fixed
+//! threshold (`PcdArmCacheOperationThreshold`).
 //!
 //! # Dropping everything unwritten
 //! There is no function for INVD, nor for arm64's DC ISW. They drop the dirty lines of everybody: of other
@@ -75,14 +74,12 @@
 //! through MMIO); which they are is the platform's, and beyond this crate.
 
 mod all_cpus;
-mod cost;
 
 use crate::arch::{Effect, WholeCacheOperation, privileged};
 use crate::report::{CpuReport, Refused};
 use core::num::NonZeroUsize;
 
 pub use all_cpus::NotOnAllCpus;
-pub use cost::{LineCost, WholeCost, break_even_bytes};
 
 /// That memory can be invalidated by an operation on all caches of this machine. Owning one proves that it
 /// was [asked](Self::ask) in ring 0 of a machine without a hypervisor.
@@ -163,7 +160,7 @@ impl WholeCache {
     /// See [what is promised](self#what-is-promised).
     ///
     /// # Cost
-    /// [`WholeCost`] measures it, with what must be fetched again. It delays interrupts.
+    /// It grows with the caches, and what was dropped must be fetched again. It delays interrupts.
     ///
     /// # Errors
     /// If the function was not called as often as there are CPUs: then nothing is promised. The

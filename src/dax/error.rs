@@ -173,15 +173,6 @@ pub enum ErrorKind {
         /// The error of `pread`.
         errno: i32,
     },
-    /// A write by the operating system failed. A part may have been written.
-    Write {
-        /// Where the range begins, in bytes of the mapping.
-        at: u64,
-        /// Its length in bytes.
-        len: u64,
-        /// The error of `pwrite`.
-        errno: i32,
-    },
     /// The medium has lost bytes, and they cannot be read: the first stretch of the range that was asked
     /// for. What is before it was read. On persistent memory Linux refuses the whole page of a bad sector.
     Poisoned {
@@ -212,8 +203,7 @@ pub enum ErrorKind {
         /// How many there can be at a time.
         most: usize,
     },
-    /// The data cache of this machine aliases, or may, and the kernel does not keep its own view of the
-    /// file and the mapping together, since it is mapped directly.
+    /// The data cache of this machine aliases, or may, so that calls and the mapping can disagree.
     ViewsDisagree,
     /// Another call of the operating system failed.
     Os {
@@ -260,7 +250,6 @@ impl Error {
         match &self.kind {
             ErrorKind::Writeback { errno, .. }
             | ErrorKind::Read { errno, .. }
-            | ErrorKind::Write { errno, .. }
             | ErrorKind::Unpopulated { errno, .. }
             | ErrorKind::Os { errno, .. } => Some(*errno),
             ErrorKind::NoLeases { errno } => *errno,
@@ -422,12 +411,6 @@ impl core::fmt::Display for ErrorKind {
                  medium has lost some of them: restore them from elsewhere",
                 io::Error::from_raw_os_error(*errno),
             ),
-            Self::Write { at, len, errno } => write!(
-                f,
-                "pwrite of {len} bytes at offset {at} failed: {}; a part may have been written: write them \
-                 again when the cause is gone",
-                io::Error::from_raw_os_error(*errno),
-            ),
             Self::Poisoned { at, len } => write!(
                 f,
                 "has a media error: {len} bytes at offset {at} cannot be read; restore them from \
@@ -456,8 +439,8 @@ impl core::fmt::Display for ErrorKind {
                 "{most} guarded accesses are under way already; wait until one of them has ended"
             ),
             Self::ViewsDisagree => f.write_str(
-                "is mapped directly on a machine whose data cache aliases, where the kernel does not see \
-                 what is stored through the mapping; read and write it through the mapping alone",
+                "is mapped on a machine whose data cache aliases, or may, where the kernel may not see what \
+                 is stored through the mapping; read and write it through the mapping alone",
             ),
             Self::Os { call, errno } => {
                 write!(f, "{call} failed: {}", io::Error::from_raw_os_error(*errno))

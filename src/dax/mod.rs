@@ -38,9 +38,8 @@
 //!   under the exclusive lock finishes what is missing.
 //! - A file with shared extents, or with holes or unwritten extents before its last data, is not mapped by cache lines.
 //! - Under Linux, on a machine whose [data cache aliases](crate::aliasing), or may, a file is mapped at an
-//!   address that is congruent to its offset, so that it agrees with every other mapping that is; there
-//!   `DaxFile::read_through_kernel` and `DaxFile::write_through_kernel` do what `read(2)` and `write(2)`
-//!   beside a mapping need, and elsewhere they are the call alone.
+//!   address that is congruent to its offset, so that it agrees with every other mapping that is. There
+//!   `DaxFile::read_through_kernel` is refused.
 //!
 //! # Device DAX
 //! Under Linux [`Options::open`] takes a device of device DAX (`/dev/dax0.0`) as well: memory without a
@@ -60,7 +59,7 @@
 //!   and ask for the lock. Another node of the same number (in a container, say), programs that map it
 //!   without a lock, and `daxctl` or `ndctl`, which take the device away under its mappings (SIGBUS), it
 //!   does not.
-//! - There are no holes to look for, and `DaxFile::read_through_kernel` and its like are errors
+//! - There are no holes to look for, and `DaxFile::read_through_kernel` is an error
 //!   ([`DeviceFault::MappingOnly`]).
 //!
 //! # What it cannot take care of

@@ -112,8 +112,8 @@ impl DaxView {
     }
 
     /// The open file, for what this type does not do. Shrinking it while it is mapped makes later
-    /// accesses end the process. What is read and written by calls may not agree with the mapping: on Linux
-    /// `read_through_kernel` and `DaxFile::write_through_kernel` see to it, other systems promise nothing.
+    /// accesses end the process. What is read and written by calls agrees with the mapping on Linux, unless the
+    /// [data cache aliases](crate::aliasing); other systems promise nothing.
     ///
     /// A duplicate of it ([`File::try_clone`]) does not keep the [lock](Lock) or the leases when this view is
     /// dropped.

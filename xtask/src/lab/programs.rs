@@ -56,9 +56,8 @@ const ON_EACH_ARCHITECTURE: [&str; 9] = [
 
 /// Tests in these programs that are the same on every CPU: pure functions over recorded machines, plans and models,
 /// and readers of damaged formats.
-const SAME_ON_EVERY_CPU: [&str; 10] = [
+const SAME_ON_EVERY_CPU: [&str; 9] = [
     "report::tests",
-    "views::tests",
     "memory_type::",
     "ring_on_model",
     "damage::",
@@ -71,9 +70,9 @@ const SAME_ON_EVERY_CPU: [&str; 10] = [
 
 /// Tests that would take minutes in an emulator, of the kinds above: crashes of the logs on a simulated medium, some of
 /// which also read the library's sources, a store opened anew for each of its bits or pages, or after each system call
-/// of a killed process, trees of random shapes, counts of the looks at files of some MiB, and every program of a model of
-/// aliasing caches. Their formats are read and written by other tests.
-const TOO_LONG: [&str; 10] = [
+/// of a killed process, trees of random shapes, and counts of the looks at files of some MiB. Their formats are read and
+/// written by other tests.
+const TOO_LONG: [&str; 9] = [
     "crashes::",
     "damage::a_bit_of_a_chunk_costs_that_chunk",
     "damage::each_bit_of_headers_histories_tables_and_a_blob_is_proved",
@@ -82,7 +81,6 @@ const TOO_LONG: [&str; 10] = [
     "stores::a_store_",
     "tree::damage_of_one_copy_of_any_page_loses_nothing_and_of_both_what_is_below",
     "tree::it_is_a_map_whatever_is_split_and_merged",
-    "views::tests::a_file_in_the_page_cache_is_right_with_each_side_doing_its_half",
     "work::",
 ];
 

@@ -273,22 +273,11 @@ impl Mapped {
     }
 }
 
-/// Has the kernel write back and drop what the caches hold through a mapping of the pages that a range
-/// touches, by taking them out of the page table. No byte changes.
-///
-/// # Panics
-/// If it is out of range.
-#[track_caller]
-pub(super) fn drop_cached(mapping: &Mapping, range: &Range<u64>) -> io::Result<()> {
-    let range = mapping.checked_range(range);
-    if range.is_empty() {
-        return Ok(());
-    }
-    let first_page = range.start - range.start % rustix::param::page_size();
-    let address = mapping.base().as_ptr().wrapping_add(first_page).cast();
-    let len = range.end - first_page;
-    // SAFETY: the range is in the mapping, which is a shared one of a file: the bytes are the file's, and
-    // are there again at the next access (madvise(2), MADV_DONTNEED).
+/// Takes all pages out of the page table. No byte changes.
+pub(super) fn drop_pages(mapping: &Mapping) -> io::Result<()> {
+    let (address, len) = (mapping.base().as_ptr().cast(), mapping.len());
+    // SAFETY: the range is the mapping, which is a shared one of a file: the bytes are the file's, and are
+    // there again at the next access (madvise(2), MADV_DONTNEED).
     unsafe { rustix::mm::madvise(address, len, Advice::LinuxDontNeed) }.map_err(io::Error::from)
 }
 

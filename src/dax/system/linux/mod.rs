@@ -12,7 +12,7 @@ mod media;
 mod placement;
 #[cfg(test)]
 mod tests;
-mod views;
+mod through_kernel;
 mod written;
 
 use super::{Access, Extent, Mapper, Plan, files};
@@ -166,7 +166,7 @@ fn guarantee_of_file(
         line: cache.map(Cache::line_size),
         coherency_accepted: cache.is_some_and(takes_coherency_for_persistence),
         in_guest: cpu::is_guest(),
-        data_cache_aliases: matches!(views::aliasing_here(), Aliasing::Yes { .. }),
+        data_cache_aliases: matches!(through_kernel::aliasing_here(), Aliasing::Yes { .. }),
         page: rustix::param::page_size(),
         alignment: alignment(&file_system),
     };

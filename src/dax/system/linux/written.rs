@@ -241,7 +241,7 @@ mod tests {
             || {
                 fs::remove_file(&path).unwrap();
                 let file = create(TEST, &path).unwrap();
-                file.write_through_kernel(0, &data(1)).unwrap();
+                file.file().write_all_at(&data(1), 0).unwrap();
             },
             || open(&path)?.grow_on::<ByLines>(NEW),
             |is_finished| {

@@ -206,8 +206,8 @@ pub(super) fn aliasing(report: &HostReport) -> Vec<Entry> {
         ),
         Entry::said(
             "Calls beside it",
-            "read(2) and write(2) go through the kernel's mapping: DaxFile::read_through_kernel and \
-             write_through_kernel do what it takes that they agree with yours",
+            "read(2) and write(2) go through the kernel's mapping, which need not agree with yours: access a \
+             mapped file through the mapping alone",
             "Linux Documentation/core-api/cachetlb.rst, flush_dcache_folio",
         ),
     ])

@@ -6,7 +6,7 @@
 //! `pmem_clear_poison`). Punching also takes the pages out of all mappings, so that none goes on to see the
 //! old blocks.
 
-use super::super::{extents, mapping, views};
+use super::super::{extents, mapping, through_kernel};
 use super::{Unread, read};
 use crate::dax::media::{ClearStep, NotCleared};
 use crate::dax::system::files;
@@ -253,13 +253,12 @@ impl DaxFile {
         if range.is_empty() {
             return Ok(Vec::new());
         }
-        views::require_agreement(self)?;
+        through_kernel::require_agreement(&self.path)?;
         let (within, block) = self.blocks_of(&range)?;
         let listed = self.listed_in_file()?;
         let job = Job { range: within, block, listed: &listed };
         let by_lines = !matches!(self.writeback, Writeback::Pages);
         let blocks = FileBlocks { file: &self.file, by_lines };
-        self.drop_cached()?;
         let mut outcome = Outcome::default();
         let done = job.run(&blocks, &mut outcome);
         let is_changed = !outcome.rewritten.is_empty()
@@ -267,7 +266,7 @@ impl DaxFile {
         if is_changed {
             self.taint.by(Taint::Cleared { at: range.start, len: range.end - range.start });
         }
-        self.drop_cached()?;
+        self.drop_pages()?;
         match done.and_then(|()| self.none_is_listed(&outcome.rewritten)) {
             Ok(()) => Ok(self.in_mapping(&outcome.lost)),
             Err(failure) => Err(self.not_cleared(&failure, &outcome.lost)),
@@ -322,9 +321,10 @@ impl DaxFile {
             .map_or(Ok(()), |block| Err(still_bad(block)))
     }
 
-    fn drop_cached(&self) -> Result<(), Error> {
-        mapping::drop_cached(&self.mapping, &(0..self.mapping.len() as u64))
-            .map_err(|error| Error::os(&self.path, "madvise", &error))
+    /// Punching leaves the marks of memory errors in page tables (`mm/memory.c`, `zap_pte_range`), so that an
+    /// access would go on to fail.
+    fn drop_pages(&self) -> Result<(), Error> {
+        mapping::drop_pages(&self.mapping).map_err(|error| Error::os(&self.path, "madvise", &error))
     }
 
     /// Ranges of the file, none of which begins before the mapping, as ranges of the mapping.

@@ -1,0 +1,140 @@
+//! Reads of a mapped file by calls, which go through the kernel's own mapping of its pages.
+//!
+//! Where the data cache does not alias, both mappings show the same bytes. Where it does
+//! ([`aliasing`](crate::aliasing)), they are not congruent but by chance, and such a read is refused: user
+//! mode has no instruction on these machines that writes the lines of its mapping back, and not every kernel
+//! there does it before a read (on MIPS `flush_dcache_folio` maintains the kernel's lines alone,
+//! `arch/mips/mm/cache.c`).
+
+use super::media::{self, Unread};
+use crate::aliasing::{self, Aliasing};
+use crate::dax::system::files;
+use crate::dax::{DaxView, DeviceFault, Error, ErrorKind};
+use crate::system::kernel;
+use crate::system::tree::Tree;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::OnceLock;
+
+/// Returns whether the data cache of this machine aliases.
+///
+/// The kernel is asked once, and not at all where the architecture decides it.
+pub(super) fn aliasing_here() -> Aliasing {
+    static ANSWER: OnceLock<Aliasing> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        let tree = Tree::host();
+        aliasing::of_machine(aliasing::data_cache(), &tree, &kernel::page_size(&tree))
+    })
+}
+
+/// Refuses a file of which the kernel's view and the mapping can disagree.
+pub(super) fn require_agreement(path: &Path) -> Result<(), Error> {
+    require_agreement_where(aliasing_here(), path)
+}
+
+/// A machine of which it is not known is taken to alias.
+fn require_agreement_where(aliasing: Aliasing, path: &Path) -> Result<(), Error> {
+    match aliasing {
+        Aliasing::No { .. } => Ok(()),
+        Aliasing::Yes { .. } | Aliasing::Unknown { .. } => {
+            Err(Error::new(path, ErrorKind::ViewsDisagree))
+        }
+    }
+}
+
+/// Calls of the operating system beside the mapping, on Linux.
+impl DaxView {
+    /// Reads by a call of the operating system instead of by loads, with all that was stored through the
+    /// mapping before.
+    ///
+    /// A page with a media error is an error then, where a load ends the process: what cannot be read is
+    /// narrowed down by further calls in sectors of 512 bytes.
+    ///
+    /// # Ordering
+    /// The bytes are those that this thread stored before, or newer ones. Nothing is persisted.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Poisoned`], if the medium has lost bytes: the first stretch of them, before which
+    /// everything was read; [`ErrorKind::Read`], if the call failed otherwise; [`ErrorKind::Shorter`], if
+    /// the file has shrunk; [`ErrorKind::ViewsDisagree`], if the [data cache aliases](crate::aliasing) or
+    /// may, and [`DeviceFault::MappingOnly`], if it is a device of device DAX: read through the mapping
+    /// instead.
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    ///
+    /// # Cost
+    /// One `pread(2)`. After a media error as many more as the number of sectors has binary digits, and
+    /// one for each bad sector up to 1024.
+    #[doc(alias("pread", "checked", "poison"))]
+    pub fn read_through_kernel(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
+        self.mapping.checked(at, into.len() as u64);
+        self.require_calls()?;
+        require_agreement(&self.path)?;
+        let pread = |at, into: &mut [u8]| self.file.read_exact_at(into, at);
+        let read = media::read(pread, self.offset + at, into);
+        read.map_err(|why| self.unread(at, into.len() as u64, &why))
+    }
+
+    /// Returns true if a mapping of the caller's agrees with this one: `address` is that of the byte at
+    /// `offset` of the same file, in this process or in another.
+    ///
+    /// It is true on each machine whose [data cache does not alias](crate::aliasing). Elsewhere it is true if
+    /// they are congruent, which suffices but for virtually tagged caches (Arm before v6), where Linux does
+    /// not cache a page that one process has mapped twice.
+    #[must_use]
+    pub fn agrees_with(&self, address: usize, offset: u64) -> bool {
+        let distance = aliasing::data_cache().distance.safe_bytes(files::page_size() as u64);
+        let own = (self.mapping.base().addr().get(), self.offset);
+        matches!(aliasing_here(), Aliasing::No { .. })
+            || aliasing::mappings_agree(own, (address, offset), distance)
+    }
+
+    /// A device of device DAX has neither read(2) nor write(2) (`drivers/dax/device.c`, `dax_fops`).
+    fn require_calls(&self) -> Result<(), Error> {
+        if self.guarantee.is_device_dax {
+            return Err(Error::new(&self.path, ErrorKind::Device(DeviceFault::MappingOnly.into())));
+        }
+        Ok(())
+    }
+
+    /// Returns the meaning of a failed read: bytes can be bad, and the file can have shrunk.
+    #[cold]
+    fn unread(&self, at: u64, len: u64, why: &Unread) -> Error {
+        let error = match why {
+            Unread::Poisoned(range) => {
+                let (at, len) = (range.start.saturating_sub(self.offset), range.end - range.start);
+                return Error::new(&self.path, ErrorKind::Poisoned { at, len });
+            }
+            Unread::Failed(error) => error,
+        };
+        if error.kind() == io::ErrorKind::UnexpectedEof
+            && let Ok(metadata) = self.file.metadata()
+        {
+            let needed = self.offset.saturating_add(self.len());
+            return Error::new(&self.path, ErrorKind::Shorter { size: metadata.len(), needed });
+        }
+        Error::new(&self.path, ErrorKind::Read { at, len, errno: files::number(error) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::require_agreement_where;
+    use crate::aliasing::Aliasing;
+    use alloc::string::ToString;
+    use std::path::Path;
+
+    #[test]
+    fn calls_are_refused_unless_the_data_cache_is_known_not_to_alias() {
+        let source = "a test";
+        let path = Path::new("file");
+        assert!(require_agreement_where(Aliasing::No { source }, path).is_ok());
+        let unknown = Aliasing::Unknown { reason: source, advice: source };
+        for aliasing in [Aliasing::Yes { source }, unknown] {
+            let error = require_agreement_where(aliasing, path).unwrap_err();
+            assert!(error.to_string().contains("through the mapping alone"), "{error}");
+        }
+    }
+}

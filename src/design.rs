@@ -15,6 +15,7 @@
 //! | [`coherence`](crate::coherence) | | memory shared with observers that do not see the cache: the pair of release and acquire |
 //! | [`medium`](crate::medium) | `journal`, `preserve`, `sim` | the trait that logs are written against |
 //! | [`whole_cache`](../whole_cache/index.html) | | WBINVD and its like, for privileged code |
+//! | `signals` | `dax`, `recorder` | handlers that go on to the former ones |
 //! | [`sim`](../sim/index.html) | `sim` | a medium that shows every state a crash may leave, for tests |
 //! | [`dax`](crate::dax) | `dax` | a file on DAX, or what comes nearest; a medium |
 //! | `sync` | `journal` | atomics in ordinary memory, which the simulator and loom replace |

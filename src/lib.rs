@@ -52,6 +52,9 @@ mod killed;
 #[cfg(target_has_atomic = "64")]
 pub mod medium;
 pub mod report;
+#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
+#[expect(unsafe_code, reason = "handles signals, and calls the handlers that were there before")]
+mod signals;
 #[cfg(test)]
 #[path = "../tests/skip/mod.rs"]
 mod skip;

@@ -1,8 +1,7 @@
 //! The handler of SIGBUS.
 //!
 //! # Why this file is unsafe
-//! It installs a signal handler, reads the kernel's description of a fault, maps zeros over pages that cannot be
-//! accessed, and calls the handler that was installed before.
+//! It reads the kernel's description of a fault, and maps zeros over pages that cannot be accessed.
 //!
 //! # What may run in it
 //! It interrupts any code at any place, so it does nothing but load and store atomics of the process and
@@ -24,24 +23,18 @@
 //! trusted then, a failed replacement always ends the process, even if a former handler returns.
 
 use super::slots::{self, Fault, Slot};
+use crate::signals::{self, Signal};
 use core::ffi::c_void;
-use core::mem::MaybeUninit;
 use core::ops::Range;
-use core::ptr::null_mut;
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize};
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering::Relaxed;
 use libc::{c_int, c_short, siginfo_t};
 use std::io;
 use std::process;
 use std::sync::OnceLock;
 
-/// The handler that was there before, as `sigaction` has it.
-static BEFORE: AtomicUsize = AtomicUsize::new(libc::SIG_DFL);
-/// Its flags.
-static BEFORE_FLAGS: AtomicI32 = AtomicI32::new(0);
-
-type Handler = extern "C" fn(c_int);
-type HandlerWithInfo = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
+// SAFETY: (1) the head of this file lists what the handler does.
+static BUS: Signal = unsafe { Signal::new(libc::SIGBUS, on_sigbus) };
 
 /// Whether the handler was tried on this architecture: on the last three in emulation. In user-mode emulation of
 /// those with big-endian words (s390x, powerpc64; QEMU 10) guarded accesses end the process all the same, and the
@@ -77,24 +70,17 @@ fn replace() -> io::Result<()> {
     if errno != 0 {
         return Err(io::Error::from_raw_os_error(errno));
     }
-    let before = action(None)?;
-    remember(&before);
-    // Another thread may have replaced it meanwhile.
-    remember(&action(Some(&ours(before)))?);
-    Ok(())
+    let current = BUS.action()?;
+    BUS.install(&current, restart(&current))
 }
 
-/// Returns the action of this file's handler, in place of another one.
-fn ours(before: libc::sigaction) -> libc::sigaction {
-    let mut action = before;
-    // A signal that had no handler interrupted no call of the system for which the program went on.
-    let has_handler = !matches!(action.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN);
-    let restart = if has_handler { action.sa_flags & libc::SA_RESTART } else { libc::SA_RESTART };
-    action.sa_sigaction = address_of(on_sigbus);
-    // On the thread's alternate stack, if it has one: the fault can be on its own. The signals that the
-    // former handler has blocked stay blocked, as it is called from this one.
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | restart;
-    action
+/// Returns the flag of a handler in place of another action: a signal that had no handler interrupted no call of the
+/// system for which the program went on.
+fn restart(current: &libc::sigaction) -> c_int {
+    if signals::is_no_handler(current.sa_sigaction) {
+        return libc::SA_RESTART;
+    }
+    current.sa_flags & libc::SA_RESTART
 }
 
 /// Installs the handler again if the former one has taken it away.
@@ -103,39 +89,11 @@ fn ours(before: libc::sigaction) -> libc::sigaction {
 /// access, tried again, ends the process. Without an access the process goes on, and later guarded accesses must be
 /// errors still. Another handler is the program's decision and stays.
 fn stay() {
-    match action(None) {
-        Ok(now) if matches!(now.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN) => {
-            // Its flags do not matter. Another thread may be about to use those of the former handler.
-            BEFORE.store(now.sa_sigaction, Release);
-            // The same call has succeeded before.
-            drop(action(Some(&ours(now))));
-        }
-        _ => {}
+    if let Ok(now) = BUS.action()
+        && signals::is_no_handler(now.sa_sigaction)
+    {
+        BUS.reinstall(&now, restart(&now));
     }
-}
-
-/// A handler as `sigaction` takes it.
-#[expect(clippy::fn_to_numeric_cast_any, reason = "the structure has a number for it")]
-fn address_of(handler: HandlerWithInfo) -> libc::sighandler_t {
-    handler as libc::sighandler_t
-}
-
-fn remember(action: &libc::sigaction) {
-    BEFORE_FLAGS.store(action.sa_flags, Release);
-    BEFORE.store(action.sa_sigaction, Release);
-}
-
-/// Sets what SIGBUS does, unless that is to be asked only; what it did before.
-fn action(new: Option<&libc::sigaction>) -> io::Result<libc::sigaction> {
-    let mut before = MaybeUninit::zeroed();
-    let new = new.map_or(core::ptr::null(), core::ptr::from_ref);
-    // SAFETY: both are null or structures of that type; a new handler is one of this file or one that was
-    // there before.
-    if unsafe { libc::sigaction(libc::SIGBUS, new, before.as_mut_ptr()) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the call has succeeded and filled it; zeros are one as well.
-    Ok(unsafe { before.assume_init() })
 }
 
 /// Runs in a forked child, which has neither the threads of its parent nor their guarded accesses.
@@ -177,22 +135,21 @@ struct Told {
     address_lsb: c_short,
 }
 
-extern "C" fn on_sigbus(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
-    let before = errno();
-    // SAFETY: the kernel hands over a valid one, and nobody else has it.
-    let code = unsafe { (*info).si_code };
-    let guarded =
-        fault(code, info).and_then(|fault| Some((Slot::of(this_thread(), fault.address)?, fault)));
-    match guarded {
-        Some((slot, fault)) => {
-            if !replace_pages(slot, fault) {
-                hand_on(signal, code, info, context);
-                give_back(libc::SIG_DFL, true);
-            }
+extern "C" fn on_sigbus(_: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    signals::keeping_errno(|| {
+        // SAFETY: the kernel hands over a valid one, and nobody else has it.
+        let code = unsafe { (*info).si_code };
+        let guarded = fault(code, info)
+            .and_then(|fault| Some((Slot::of(this_thread(), fault.address)?, fault)));
+        let is_replaced = guarded.map(|(slot, fault)| replace_pages(slot, fault));
+        if is_replaced == Some(true) {
+            return;
         }
-        None => hand_on(signal, code, info, context),
-    }
-    set_errno(before);
+        hand_on(code, info, context);
+        if is_replaced == Some(false) {
+            BUS.give_back(libc::SIG_DFL, true);
+        }
+    });
 }
 
 /// The fault, if that is what the signal says (sigaction(2), "SIGBUS").
@@ -230,61 +187,13 @@ fn map_zeros(pages: Range<usize>, is_writable: bool) -> bool {
 
 /// Does what would have been done without this handler. Without a former one it ignores a memory error that nothing has
 /// accessed yet (`BUS_MCEERR_AO`), which asks the program to act if it likes: an access will report it.
-fn hand_on(signal: c_int, code: c_int, info: *mut siginfo_t, context: *mut c_void) {
-    let before = BEFORE.load(Acquire);
+fn hand_on(code: c_int, info: *mut siginfo_t, context: *mut c_void) {
     let (is_sent, is_access) = (code <= 0, code > 0 && code != libc::BUS_MCEERR_AO);
-    match before {
-        libc::SIG_IGN if is_sent => {}
-        libc::SIG_DFL | libc::SIG_IGN if !is_sent && !is_access => {}
-        libc::SIG_DFL | libc::SIG_IGN => give_back(before, is_sent),
-        handler if BEFORE_FLAGS.load(Acquire) & libc::SA_SIGINFO != 0 => {
-            let handler = core::ptr::with_exposed_provenance(handler);
-            // SAFETY: it was installed as a handler of this kind.
-            let handler = unsafe { core::mem::transmute::<*const (), HandlerWithInfo>(handler) };
-            handler(signal, info, context);
-            if !is_access {
-                stay();
-            }
-        }
-        handler => {
-            let handler = core::ptr::with_exposed_provenance(handler);
-            // SAFETY: it was installed as a handler of this kind.
-            let handler = unsafe { core::mem::transmute::<*const (), Handler>(handler) };
-            handler(signal);
-            if !is_access {
-                stay();
-            }
-        }
+    match BUS.call_former(info, context) {
+        Ok(()) if is_access => {}
+        Ok(()) => stay(),
+        Err(libc::SIG_IGN) if is_sent => {}
+        Err(_) if !is_sent && !is_access => {}
+        Err(action) => BUS.give_back(action, is_sent),
     }
-}
-
-/// Gives the signal back to the kernel. The access is tried again when the handler returns, and then the
-/// kernel ends the process, also where the signal is ignored (`kernel/signal.c`, `force_sig_info_to_task`).
-/// A signal that was sent is sent again.
-fn give_back(before: usize, is_sent: bool) {
-    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: zeros are a valid one: no flags, an empty mask, the default.
-    unsafe { action.assume_init_mut() }.sa_sigaction = before;
-    // SAFETY: the structure is whole; this is one of the two that are no handlers.
-    unsafe { libc::sigaction(libc::SIGBUS, action.as_ptr(), null_mut()) };
-    if is_sent {
-        // SAFETY: it may be called in a handler (signal-safety(7)).
-        unsafe { libc::raise(libc::SIGBUS) };
-    }
-}
-
-/// The C library's place for the last error of this thread.
-fn place_of_errno() -> *mut c_int {
-    // SAFETY: the call only gives an address.
-    unsafe { libc::__errno_location() }
-}
-
-fn errno() -> c_int {
-    // SAFETY: the place is this thread's own.
-    unsafe { place_of_errno().read() }
-}
-
-fn set_errno(errno: c_int) {
-    // SAFETY: as above.
-    unsafe { place_of_errno().write(errno) };
 }

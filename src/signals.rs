@@ -1,0 +1,152 @@
+//! Handlers of signals that go on to the handlers that were there before.
+//!
+//! # Why this file is unsafe
+//! It installs signal handlers, and calls the former ones.
+//!
+//! # What may run in a handler
+//! It interrupts any code at any place. [`Signal::call_former`], [`Signal::give_back`], [`Signal::reinstall`]
+//! and [`keeping_errno`] load and store atomics, and call `sigaction` and `raise`, which may be called in a
+//! handler (signal-safety(7)).
+
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+use core::ptr::{from_ref, null, null_mut};
+use core::sync::atomic::Ordering::{Acquire, Release};
+use core::sync::atomic::{AtomicI32, AtomicUsize};
+use libc::{c_int, siginfo_t};
+use std::io;
+
+/// A handler that is told where the signal comes from (`SA_SIGINFO`).
+pub(crate) type Handler = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
+
+type HandlerOfNumber = extern "C" fn(c_int);
+
+/// A signal, its new handler, and its former action.
+pub(crate) struct Signal {
+    number: c_int,
+    handler: Handler,
+    /// The former handler, as `sigaction` has it.
+    former: AtomicUsize,
+    former_flags: AtomicI32,
+}
+
+impl Signal {
+    /// A signal whose handler is not installed yet.
+    ///
+    /// # Safety
+    /// 1. The handler does only what may be done in the middle of any code (signal-safety(7)).
+    pub(crate) const unsafe fn new(number: c_int, handler: Handler) -> Self {
+        Self {
+            number,
+            handler,
+            former: AtomicUsize::new(libc::SIG_DFL),
+            former_flags: AtomicI32::new(0),
+        }
+    }
+
+    /// Returns the current action.
+    pub(crate) fn action(&self) -> io::Result<libc::sigaction> {
+        self.exchange(None)
+    }
+
+    /// Installs the handler in place of the current action. `restart` is `SA_RESTART` or 0.
+    ///
+    /// The signals that the former handler blocks stay blocked, as it is called from this one.
+    pub(crate) fn install(&self, current: &libc::sigaction, restart: c_int) -> io::Result<()> {
+        self.remember(current);
+        // Another thread may have replaced it meanwhile.
+        self.remember(&self.set(current, restart)?);
+        Ok(())
+    }
+
+    /// Installs the handler again in place of the default or of ignoring.
+    pub(crate) fn reinstall(&self, current: &libc::sigaction, restart: c_int) {
+        // Its flags do not matter. Another thread may be about to use those of the former handler.
+        self.former.store(current.sa_sigaction, Release);
+        // The same call has succeeded before.
+        drop(self.set(current, restart));
+    }
+
+    /// Calls the former handler. If there was none, it returns what was there: `SIG_DFL` or `SIG_IGN`.
+    pub(crate) fn call_former(
+        &self,
+        info: *mut siginfo_t,
+        context: *mut c_void,
+    ) -> Result<(), libc::sighandler_t> {
+        let former = self.former.load(Acquire);
+        if is_no_handler(former) {
+            return Err(former);
+        }
+        let address = core::ptr::with_exposed_provenance(former);
+        if self.former_flags.load(Acquire) & libc::SA_SIGINFO == 0 {
+            // SAFETY: it was installed as a handler of this kind.
+            let handler = unsafe { core::mem::transmute::<*const (), HandlerOfNumber>(address) };
+            handler(self.number);
+        } else {
+            // SAFETY: it was installed as a handler of this kind.
+            let handler = unsafe { core::mem::transmute::<*const (), Handler>(address) };
+            handler(self.number, info, context);
+        }
+        Ok(())
+    }
+
+    /// Gives the signal back to the kernel: sets the default or ignoring, and sends the signal again if asked to.
+    ///
+    /// An access that failed is tried again when the handler returns, and then the kernel ends the process, also
+    /// where the signal is ignored (`kernel/signal.c`, `force_sig_info_to_task`).
+    pub(crate) fn give_back(&self, action: libc::sighandler_t, sends_again: bool) {
+        let mut whole = MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: zeros are a valid one: no flags, an empty mask, the default.
+        unsafe { whole.assume_init_mut() }.sa_sigaction = action;
+        // SAFETY: the structure is whole; the action is one of the two that are no handlers.
+        unsafe { libc::sigaction(self.number, whole.as_ptr(), null_mut()) };
+        if sends_again {
+            // SAFETY: it may be called in a handler (signal-safety(7)).
+            unsafe { libc::raise(self.number) };
+        }
+    }
+
+    fn remember(&self, action: &libc::sigaction) {
+        self.former_flags.store(action.sa_flags, Release);
+        self.former.store(action.sa_sigaction, Release);
+    }
+
+    /// Sets the handler, and returns the action before.
+    #[expect(clippy::fn_to_numeric_cast_any, reason = "the structure has a number for it")]
+    fn set(&self, current: &libc::sigaction, restart: c_int) -> io::Result<libc::sigaction> {
+        let mut action = *current;
+        action.sa_sigaction = self.handler as libc::sighandler_t;
+        // On the thread's alternate stack, if it has one: the fault can be on its own.
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | restart;
+        self.exchange(Some(&action))
+    }
+
+    /// Sets the action if there is a new one, and returns the action before.
+    fn exchange(&self, new: Option<&libc::sigaction>) -> io::Result<libc::sigaction> {
+        let mut before = MaybeUninit::zeroed();
+        let new = new.map_or(null(), from_ref);
+        // SAFETY: both are null or structures of that type; the new handler may interrupt any code, as `new`
+        // demands.
+        if unsafe { libc::sigaction(self.number, new, before.as_mut_ptr()) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the call has succeeded and filled it; zeros are one as well.
+        Ok(unsafe { before.assume_init() })
+    }
+}
+
+/// Returns true for the default and for ignoring.
+pub(crate) const fn is_no_handler(action: libc::sighandler_t) -> bool {
+    matches!(action, libc::SIG_DFL | libc::SIG_IGN)
+}
+
+/// Does the work of a handler, and leaves `errno` as the interrupted code had it.
+pub(crate) fn keeping_errno(work: impl FnOnce()) {
+    // SAFETY: the call only gives an address.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: the place is this thread's own.
+    let before = unsafe { errno.read() };
+    work();
+    // SAFETY: as above.
+    unsafe { errno.write(before) };
+}

@@ -7,7 +7,7 @@
 //! | room | features | what it holds |
 //! |---|---|---|
 //! | `arch` | `privileged` | what one architecture's instructions are, what permits them, which fence completes them: facts, no policy |
-//! | `cpu` | | what the CPU says, and what its kernel lets user mode do |
+//! | `cpu` | `dax` | what the CPU says, and what its kernel lets user mode do |
 //! | `survival` | | which event keeps which data: backings, domains, events, and the table |
 //! | `system` | `dax`, `preserve`, `recorder` | what the operating system says: evidence from `/proc` and `/sys` |
 //! | [`aliasing`](crate::aliasing) | `dax` | two addresses of one page: where they agree, and how to place them |

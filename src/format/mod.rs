@@ -1,5 +1,9 @@
 //! What the formats of `journal`, `recorder` and `preserve` share: fields, tags and the beginning of a superblock.
 
+#[cfg(any(feature = "journal", feature = "preserve-read"))]
+pub(crate) mod identity;
 pub(crate) mod layout;
+#[cfg(any(feature = "journal", feature = "preserve"))]
+pub(crate) mod progress;
 pub(crate) mod superblock;
 pub(crate) mod tag;

@@ -130,6 +130,8 @@ mod superblocks;
 mod trim;
 mod walk;
 
+pub use crate::format::identity::Identity;
+pub use crate::format::progress::Progress;
 pub use append::{Pending, Reservation};
 pub use error::Error;
 pub use group::Group;
@@ -169,30 +171,6 @@ impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
-}
-
-/// What a journal is known by: 16 random bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Identity(pub [u8; 16]);
-
-impl fmt::Display for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-/// How far the reading of a journal has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Bytes that were read.
-    pub done: u64,
-    /// Bytes that there are at most.
-    pub most: u64,
-}
-
-impl Progress {
-    /// It is told of every so many bytes.
-    const STEP: u64 = 16 << 20;
 }
 
 /// What is in a journal.

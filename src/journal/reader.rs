@@ -16,6 +16,9 @@ use crate::medium::Readable;
 use alloc::vec::Vec;
 use core::sync::atomic::{self, Ordering};
 
+/// Progress is told of every so many bytes.
+const STEP: u64 = 16 << 20;
+
 /// A journal that is only read, by this process or another one, also while it is appended to.
 #[derive(Clone, Debug)]
 pub struct Reader<M> {
@@ -300,7 +303,7 @@ pub(super) fn survey<M: Readable>(
                 Ending::Damage(found) => break (false, 0, Some(found)),
             },
         }
-        if walk.at - told >= Progress::STEP {
+        if walk.at - told >= STEP {
             told = walk.at;
             progress(Progress { done: told - superblock.head, most: walk.limit - superblock.head });
         }

@@ -223,6 +223,9 @@ mod walk;
 #[cfg(feature = "preserve")]
 mod writer;
 
+pub use crate::format::identity::Identity;
+#[cfg(feature = "preserve")]
+pub use crate::format::progress::Progress;
 pub use error::{Damage, Error, Part};
 #[cfg(all(feature = "preserve", feature = "std"))]
 pub use lease::Lease;
@@ -237,18 +240,6 @@ pub use store::{Capacity, Store};
 #[cfg(feature = "preserve")]
 pub use transaction::{Attributes, Transaction};
 #[cfg(feature = "preserve")]
-pub use verify::{Progress, Verification};
+pub use verify::Verification;
 #[cfg(feature = "preserve")]
 pub use writer::Writer;
-
-use core::fmt;
-
-/// What a store is known by: 16 random bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Identity(pub [u8; 16]);
-
-impl fmt::Display for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}

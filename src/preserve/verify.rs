@@ -9,18 +9,10 @@ use super::format::{CHUNK, tags};
 use super::headers;
 use super::reader::{Blob, Info, Snapshot};
 use super::walk::{Step, Walk};
+use crate::format::progress::Progress;
 use crate::medium::Readable;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-
-/// How far verifying has come, in bytes of blobs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Bytes that were read.
-    pub done: u64,
-    /// Bytes that there are.
-    pub most: u64,
-}
 
 /// What verifying has shown.
 ///

@@ -2,9 +2,9 @@
 
 use super::WORD;
 use super::geometry::{Geometry, HEADER, MARK, MOST};
+use crate::format::identity::Identity;
 use crate::format::layout::{Field, Layout as _, layout};
 use crate::format::tag;
-use crate::journal::Identity;
 
 /// What a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use super::geometry::Geometry;
 use super::record::Epoch;
+use crate::format::identity::Identity;
 use crate::format::layout::{Layout as _, layout};
 use crate::format::superblock;
-use crate::journal::Identity;
 
 /// Bytes of a superblock.
 pub(in crate::journal) const BYTES: usize = 128;
@@ -121,7 +121,7 @@ impl Superblock {
 #[cfg(test)]
 mod tests {
     use super::{Found, Superblock};
-    use crate::journal::Identity;
+    use crate::format::identity::Identity;
     use crate::journal::format::geometry::Geometry;
     use crate::journal::format::record::Epoch;
 

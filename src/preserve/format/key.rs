@@ -2,8 +2,8 @@
 //!
 //! Without them a tag would prove any bytes that once had it: a root of an earlier commit, or a chunk of another blob.
 
+use crate::format::identity::Identity;
 use crate::format::tag;
-use crate::preserve::Identity;
 
 /// Returns the key of the root of the table of a generation.
 pub(in crate::preserve) fn root(generation: u64) -> u64 {

@@ -2,9 +2,9 @@
 
 use super::TAG;
 use super::{METADATA, NAME, WORD, page, stamp};
+use crate::format::identity::Identity;
 use crate::format::layout::{Layout as _, layout};
 use crate::format::tag;
-use crate::preserve::Identity;
 use crate::preserve::format::key;
 use crate::preserve::stamp::Stamp;
 

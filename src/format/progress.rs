@@ -1,0 +1,10 @@
+//! The progress of what reads a whole journal or store.
+
+/// How far the reading has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes that were read.
+    pub done: u64,
+    /// Bytes that there are at most.
+    pub most: u64,
+}

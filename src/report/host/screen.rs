@@ -1,6 +1,6 @@
 //! The report of a machine as text.
 
-use super::{CacheKind, CacheLevel, Evidence, HostReport, Region, Surroundings};
+use super::{CacheKind, CacheLevel, Evidence, HostReport, Kernel, Region, Surroundings, Unknown};
 use crate::cpu::{Hypervisor, HypervisorKind};
 use crate::report::screen::{AliasingOf, GuestOf, row, row_at};
 use crate::survival::{Backing, Domain, Event, Progress, Survival, survival};
@@ -18,17 +18,13 @@ impl Display for HostReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         row(f, "CPU", format_args!("{}; {}", self.cpu.identity(), self.cpu.architecture()))?;
         self.kernel_row(f)?;
-        let guest = GuestOf {
-            report: &self.cpu,
-            hints: &Hints(self),
-            migration: self.effects().migration.is,
-        };
+        let hints = self.hints();
+        let guest =
+            GuestOf { report: &self.cpu, hints: &hints, migration: self.effects().migration.is };
         row(f, "Hypervisor", format_args!("{guest}"))?;
         let aliasing = AliasingOf(self.aliasing);
-        match &self.caches {
-            Ok(levels) => row(f, "Caches", format_args!("{}; {aliasing}", Caches(levels)))?,
-            Err(why) => row(f, "Caches", format_args!("unknown: {why}; {aliasing}"))?,
-        }
+        let caches = self.caches.as_ref().map_or_else(unknown, |levels| caches(levels));
+        row(f, "Caches", format_args!("{caches}; {aliasing}"))?;
         self.cpu.lines_and_choices(f)?;
         self.region_rows(f)?;
         self.survival_rows(f)
@@ -37,18 +33,17 @@ impl Display for HostReport {
 
 impl HostReport {
     fn kernel_row(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match (&self.kernel, &self.page_size) {
-            (Ok(kernel), Ok(bytes)) => row(
-                f,
-                "Kernel",
-                format_args!("{} {}; pages of {}", kernel.name, kernel.release, Bytes(*bytes)),
-            ),
-            (Ok(kernel), Err(why)) => row(
-                f,
-                "Kernel",
-                format_args!("{} {}; page size unknown: {why}", kernel.name, kernel.release),
-            ),
-            (Err(why), _) => row(f, "Kernel", format_args!("unknown: {why}")),
+        let Kernel { name, release, .. } = match &self.kernel {
+            Ok(kernel) => kernel,
+            Err(why) => return row(f, "Kernel", format_args!("unknown: {why}")),
+        };
+        match &self.page_size {
+            Ok(size) => {
+                row(f, "Kernel", format_args!("{name} {release}; pages of {}", bytes(*size)))
+            }
+            Err(why) => {
+                row(f, "Kernel", format_args!("{name} {release}; page size unknown: {why}"))
+            }
         }
     }
 
@@ -63,47 +58,56 @@ impl HostReport {
         let of_how_many = format!("  {REGIONS_SHOWN} of {}", regions.len());
         let more = if regions.len() > REGIONS_SHOWN { of_how_many.as_str() } else { "" };
         for (label, region) in ["Pmem, claimed", more, ""].into_iter().zip(regions) {
-            row(f, label, format_args!("{}", RegionRow(region)))?;
+            row(f, label, format_args!("{}", claim(region)))?;
         }
         Ok(())
     }
 
     fn survival_rows(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let mut conditions = Conditions::default();
+        let mut conditions = Vec::new();
         table_row(f, "Survives", Event::ALL.map(|event| event.name().to_string()))?;
         let backings = self.backings();
         let (shown, hidden) = backings.split_at(backings.len().min(BACKINGS_SHOWN));
         for backing in shown.iter().copied() {
             let cells = Event::ALL.map(|event| {
-                let cell = |progress| survival(backing, progress, event);
-                let stored = conditions.mark(cell(Progress::Stored));
-                let persisted = conditions.mark(cell(Progress::Persisted));
+                let mut cell = |progress| cell(survival(backing, progress, event), &mut conditions);
+                let (stored, persisted) = (cell(Progress::Stored), cell(Progress::Persisted));
                 if stored == persisted { stored } else { format!("{stored} / {persisted}") }
             });
             table_row(f, &format!("  {}", backing.name()), cells)?;
         }
-        row_at(
-            f,
-            2,
-            "",
-            format_args!(
-                "left of /: only stored, right: persisted, deep or not; ?: not promised{conditions}{}",
-                NotShown(hidden)
-            ),
-        )
+        footer(f, &conditions, hidden)
     }
-}
 
-/// The rows for which there was no room.
-struct NotShown<'a>(&'a [Backing]);
-
-impl Display for NotShown<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for (place, backing) in self.0.iter().enumerate() {
-            let before = if place == 0 { "; not shown: " } else { "; " };
-            write!(f, "{before}{}", backing.name())?;
+    /// The guest by its files, if the CPU shows nothing or something else, and the container.
+    fn hints(&self) -> String {
+        let Surroundings { hypervisor, is_dom0, is_metal, confidential, container } =
+            &self.surroundings;
+        let by_cpu = self.cpu.hypervisor();
+        let known = hypervisor.filter(|kind| *kind != HypervisorKind::Unlisted);
+        let mut hints = String::new();
+        if let (Some(kind), None) = (known, by_cpu.kind()) {
+            hints.extend(["; by its files ", kind.name()]);
         }
-        Ok(())
+        // Where nothing was concluded, a reader may know the names.
+        let is_unknown = by_cpu.kind().is_none() && known.is_none() && by_cpu != Hypervisor::Absent;
+        for hint in self.guest_hints.iter().filter(|hint| is_unknown && is_name(hint)) {
+            let name = hint.asked.rsplit('/').next().unwrap_or_default();
+            hints.extend(["; ", name, ": ", &hint.answer]);
+        }
+        if *is_dom0 {
+            hints.push_str("; this is dom0");
+        }
+        if *is_metal {
+            hints.push_str("; a whole machine (.metal)");
+        }
+        if let Some(guest) = confidential {
+            hints.extend(["; confidential guest by its driver: ", guest.name()]);
+        }
+        if let Some(container) = container {
+            hints.extend(["; in a container (", container, "), which can hide /sys"]);
+        }
+        hints
     }
 }
 
@@ -114,94 +118,51 @@ fn table_row(f: &mut Formatter<'_>, label: &str, cells: [String; 4]) -> fmt::Res
     writeln!(f, "{}", row.trim_end())
 }
 
-/// A region and the claim for it. The kernel passes on what firmware says, or a hypervisor.
-struct RegionRow<'a>(&'a Region);
-
-impl Display for RegionRow<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Region { name, provider, size, domain, read_only, bad_bytes, .. } = self.0;
-        write!(f, "{name}, ")?;
-        match size {
-            Some(bytes) => write!(f, "{}, ", Bytes(*bytes))?,
-            None => f.write_str("size not shown, ")?,
-        }
-        f.write_str(if provider.is_empty() { "provider not shown" } else { provider })?;
-        match domain {
-            Domain::Unknown => f.write_str(": no domain; ask the platform's vendor"),
-            Domain::None => f.write_str(": none, power loss erases it"),
-            domain => write!(f, ": {}", domain.name()),
-        }?;
-        if *read_only == Some(true) {
-            f.write_str("; read-only")?;
-        }
-        match bad_bytes {
-            None | Some(0) => Ok(()),
-            Some(bytes) => write!(f, "; {bytes} bytes damaged"),
-        }
+/// Prints the legend of the survival table: its signs, its conditions, and the rows without room.
+fn footer(f: &mut Formatter<'_>, conditions: &[&str], hidden: &[Backing]) -> fmt::Result {
+    let mut notes = String::new();
+    for (place, condition) in conditions.iter().enumerate() {
+        notes.extend([&format!("; [{}] ", place + 1), *condition]);
     }
+    if !hidden.is_empty() {
+        let names: Vec<_> = hidden.iter().map(|backing| backing.name()).collect();
+        notes.extend(["; not shown: ", &names.join("; ")]);
+    }
+    let signs = "left of /: only stored, right: persisted, deep or not; ?: not promised";
+    row_at(f, 2, "", format_args!("{signs}{notes}"))
 }
 
-/// The conditions in a survival table, each with a number.
-#[derive(Default)]
-struct Conditions(Vec<&'static str>);
-
-impl Conditions {
-    fn mark(&mut self, survival: Survival) -> String {
-        let condition = match survival {
-            Survival::Yes => return "yes".into(),
-            Survival::No => return "no".into(),
-            Survival::NotPromised => return "?".into(),
-            Survival::If(condition) => condition,
-        };
-        let place = self.0.iter().position(|known| *known == condition).unwrap_or_else(|| {
-            self.0.push(condition);
-            self.0.len() - 1
-        });
-        format!("if [{}]", place + 1)
-    }
+/// Returns a region and the claim for it. The kernel passes on the word of firmware or of a hypervisor.
+fn claim(region: &Region) -> String {
+    let Region { name, provider, size, domain, read_only, bad_bytes, .. } = region;
+    let size = size.map_or_else(|| "size not shown".to_string(), bytes);
+    let provider = if provider.is_empty() { "provider not shown" } else { provider };
+    let domain = match domain {
+        Domain::Unknown => "no domain; ask the platform's vendor",
+        Domain::None => "none, power loss erases it",
+        domain => domain.name(),
+    };
+    let read_only = if *read_only == Some(true) { "; read-only" } else { "" };
+    let damaged = match bad_bytes {
+        None | Some(0) => String::new(),
+        Some(bytes) => format!("; {bytes} bytes damaged"),
+    };
+    format!("{name}, {size}, {provider}: {domain}{read_only}{damaged}")
 }
 
-impl Display for Conditions {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for (place, condition) in self.0.iter().enumerate() {
-            write!(f, "; [{}] {condition}", place + 1)?;
-        }
-        Ok(())
-    }
-}
-
-/// The guest by its files, if the CPU shows nothing or something else, and the container.
-struct Hints<'a>(&'a HostReport);
-
-impl Display for Hints<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Surroundings { hypervisor, is_dom0, is_metal, confidential, container } =
-            &self.0.surroundings;
-        let by_cpu = self.0.cpu.hypervisor();
-        let known = hypervisor.filter(|kind| *kind != HypervisorKind::Unlisted);
-        if let (Some(kind), None) = (known, by_cpu.kind()) {
-            write!(f, "; by its files {}", kind.name())?;
-        }
-        // Where nothing was concluded, a reader may know the names.
-        let is_unknown = by_cpu.kind().is_none() && known.is_none() && by_cpu != Hypervisor::Absent;
-        for hint in self.0.guest_hints.iter().filter(|hint| is_unknown && is_name(hint)) {
-            let name = hint.asked.rsplit('/').next().unwrap_or_default();
-            write!(f, "; {name}: {}", hint.answer)?;
-        }
-        if *is_dom0 {
-            f.write_str("; this is dom0")?;
-        }
-        if *is_metal {
-            f.write_str("; a whole machine (.metal)")?;
-        }
-        if let Some(guest) = confidential {
-            write!(f, "; confidential guest by its driver: {}", guest.name())?;
-        }
-        if let Some(container) = container {
-            write!(f, "; in a container ({container}), which can hide /sys")?;
-        }
-        Ok(())
-    }
+/// Returns a cell of the survival table. A condition is named by its number.
+fn cell(survival: Survival, conditions: &mut Vec<&'static str>) -> String {
+    let condition = match survival {
+        Survival::Yes => return "yes".into(),
+        Survival::No => return "no".into(),
+        Survival::NotPromised => return "?".into(),
+        Survival::If(condition) => condition,
+    };
+    let place = conditions.iter().position(|known| *known == condition).unwrap_or_else(|| {
+        conditions.push(condition);
+        conditions.len() - 1
+    });
+    format!("if [{}]", place + 1)
 }
 
 fn is_name(hint: &Evidence) -> bool {
@@ -210,39 +171,30 @@ fn is_name(hint: &Evidence) -> bool {
         .any(|place| hint.asked.starts_with(place))
 }
 
-struct Caches<'a>(&'a [CacheLevel]);
-
-impl Display for Caches<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for (place, cache) in self.0.iter().enumerate() {
-            let kind = match cache.kind {
-                CacheKind::Data => "d",
-                CacheKind::Instruction => "i",
-                CacheKind::Unified => "",
-                CacheKind::Unknown => "?",
-            };
-            let comma = if place == 0 { "" } else { ", " };
-            write!(f, "{comma}L{}{kind} ", cache.level)?;
-            match cache.size {
-                Some(bytes) => write!(f, "{}", Bytes(bytes))?,
-                None => f.write_str("of unknown size")?,
-            }
-        }
-        Ok(())
-    }
+fn caches(levels: &[CacheLevel]) -> String {
+    let one = |cache: &CacheLevel| {
+        let kind = match cache.kind {
+            CacheKind::Data => "d",
+            CacheKind::Instruction => "i",
+            CacheKind::Unified => "",
+            CacheKind::Unknown => "?",
+        };
+        let size = cache.size.map_or_else(|| "of unknown size".to_string(), bytes);
+        format!("L{}{kind} {size}", cache.level)
+    };
+    levels.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// A number of bytes in the largest binary unit that holds it exactly.
-struct Bytes(u64);
+fn unknown(why: &Unknown) -> String {
+    format!("unknown: {why}")
+}
 
-impl Display for Bytes {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self(bytes) = *self;
-        let units = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-        let exact = |(unit, _): &(u64, &str)| bytes != 0 && bytes % unit == 0;
-        match units.into_iter().find(exact) {
-            Some((unit, name)) => write!(f, "{} {name}", bytes / unit),
-            None => write!(f, "{bytes} bytes"),
-        }
+/// Returns a number of bytes in the largest binary unit that holds it exactly.
+fn bytes(bytes: u64) -> String {
+    let units = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let exact = |(unit, _): &(u64, &str)| bytes != 0 && bytes.is_multiple_of(*unit);
+    match units.into_iter().find(exact) {
+        Some((unit, name)) => format!("{} {name}", bytes / unit),
+        None => format!("{bytes} bytes"),
     }
 }

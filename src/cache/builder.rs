@@ -68,7 +68,7 @@ impl Builder {
     /// # Errors
     /// As [`Cache::host`]; and if the instruction is not on this machine or does not reach the point.
     pub fn build(self) -> Result<Cache, Unsupported> {
-        Cache::planned(cpu::facts()?, self.point, self.policy)
+        Cache::planned(cpu::here_for_choice().facts()?, self.point, self.policy)
     }
 
     /// Makes the handle for the machine that this kernel or hypervisor runs on: [`build`](Self::build)

@@ -103,7 +103,7 @@ impl Cache {
     /// Asks the machine.
     #[cold]
     fn detect() -> Result<Self, Unsupported> {
-        Self::planned(cpu::facts()?, Point::Coherency, Policy::ANY)
+        Self::planned(cpu::here_for_choice().facts()?, Point::Coherency, Policy::ANY)
     }
 
     /// The caches of the machine this kernel or hypervisor runs on, asked from ring 0 or EL1: reads

@@ -38,7 +38,7 @@ use crate::arch::{Facts, LineSize, Unsupported};
 pub(crate) use native::here_privileged;
 #[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
 pub(crate) use native::is_guest;
-pub(crate) use native::{block_stores, facts, here};
+pub(crate) use native::{block_stores, here, here_for_choice};
 
 pub use guest::{Confidential, Hypervisor, HypervisorKind, Isolation, Signatures};
 pub(crate) use guest::{kind_of, source_of};

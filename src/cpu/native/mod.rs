@@ -4,7 +4,6 @@
 //! CPU on every target.
 
 use super::block_stores::BlockStores;
-use crate::arch::{Facts, Unsupported};
 
 cfg_if::cfg_if! {
     if #[cfg(any(loom, miri))] {
@@ -30,21 +29,11 @@ pub(crate) use host::here_privileged;
 
 cfg_if::cfg_if! {
     if #[cfg(all(any(target_arch = "x86_64", target_arch = "x86"), not(any(loom, miri))))] {
-        /// Returns the facts of the CPU this program runs on.
-        pub(crate) fn facts() -> Result<Facts, Unsupported> {
-            host::facts()
-        }
-
-        /// Returns true if the CPU says that this is a guest; asks for nothing else.
+        pub(crate) use host::here_for_choice;
         #[cfg(all(feature = "dax", target_os = "linux"))]
-        pub(crate) fn is_guest() -> bool {
-            host::is_guest()
-        }
+        pub(crate) use host::is_guest;
     } else {
-        /// Returns the facts of the CPU this program runs on.
-        pub(crate) fn facts() -> Result<Facts, Unsupported> {
-            here().facts()
-        }
+        pub(crate) use host::here as here_for_choice;
 
         /// Returns false: nothing at this privilege level tells of a hypervisor.
         #[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]

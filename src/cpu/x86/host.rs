@@ -1,10 +1,9 @@
 //! Asking about the CPU this program runs on.
 
-use super::{privilege_level, read, shown_facts};
+use super::{privilege_level, read, read_for_choice};
 use crate::arch::x86::registers;
-use crate::arch::{Facts, Unsupported};
 use crate::cpu::Cpu;
-use raw_cpuid::{CpuId, CpuIdReaderNative};
+use raw_cpuid::CpuIdReaderNative;
 
 /// The CPU this program runs on.
 pub(crate) fn here() -> Cpu {
@@ -16,9 +15,9 @@ pub(in crate::cpu) fn in_ring_0() -> bool {
     privilege_level(registers::code_segment()) == 0
 }
 
-/// Only what a choice needs: a virtual machine is left for every CPUID.
-pub(crate) fn facts() -> Result<Facts, Unsupported> {
-    shown_facts(&CpuId::with_cpuid_reader(CpuIdReaderNative), &CpuIdReaderNative).1
+/// The same CPU as far as a choice needs it.
+pub(crate) fn here_for_choice() -> Cpu {
+    read_for_choice(&CpuIdReaderNative)
 }
 
 /// CPUID says the same in ring 0, and CS that it is ring 0.

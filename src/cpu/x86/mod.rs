@@ -13,7 +13,7 @@ use super::{
     guest,
 };
 use crate::arch::x86::{ARCHITECTURE, CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB};
-use crate::arch::{Facts, Missing, Point, Unsupported};
+use crate::arch::{Missing, Point, Unsupported};
 use raw_cpuid::{CpuId, CpuIdReader, CpuIdResult, ExtendedFeatures, FeatureInfo};
 
 /// The vendor whose CLFLUSH is ordered by SFENCE (Intel SDM vol. 2A, CLFLUSH).
@@ -61,28 +61,23 @@ const fn privilege_level(code_segment: u16) -> u16 {
 /// The CPU whose CPUID `reader` has.
 pub(crate) fn read<R: CpuIdReader>(reader: &R) -> Cpu {
     let cpuid = CpuId::with_cpuid_reader(reader.clone());
-    let (present, facts) = shown_facts(&cpuid, reader);
     let identity = identity(&cpuid, reader);
     let hypervisor = hypervisor(reader, identity);
     Cpu {
         identity,
         hypervisor,
         confidential: confidential(reader, hypervisor),
-        present,
-        line: facts.map(|facts| Line {
-            size: facts.line(),
-            granule: facts.line().bytes(),
-            source: "CPUID.1:EBX[15:8]",
-        }),
         keeps_whole_cache: cpuid
             .get_processor_capacity_feature_info()
             .is_some_and(|capacity| capacity.has_wbnoinvd()),
-        ..Cpu::refused(NO_FENCE)
+        ..read_for_choice(reader)
     }
 }
 
-/// The instructions shown, and the facts if they can be used.
-fn shown_facts<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> (u8, Result<Facts, Unsupported>) {
+/// The same CPU as far as a choice needs it: its instructions and lines. A virtual machine is left for every
+/// CPUID, so that no more is asked.
+fn read_for_choice<R: CpuIdReader>(reader: &R) -> Cpu {
+    let cpuid = CpuId::with_cpuid_reader(reader.clone());
     let features = cpuid.get_feature_info();
     let extended = cpuid.get_extended_feature_info();
     let clflush = features.as_ref().is_some_and(FeatureInfo::has_clflush);
@@ -104,7 +99,8 @@ fn shown_facts<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> (u8, Result<Fact
         }
         _ => Err(ARCHITECTURE.unreachable[Point::Coherency as usize]),
     };
-    (present, line.map(|line| Facts::from_present(line, present)))
+    let line = line.map(|size| Line { size, granule: size.bytes(), source: "CPUID.1:EBX[15:8]" });
+    Cpu { present, line, ..Cpu::refused(NO_FENCE) }
 }
 
 pub(super) fn vendor<R: CpuIdReader>(reader: &R) -> Text<12> {

@@ -330,6 +330,11 @@ impl Medium for DaxFile {
         self.view.order_observed();
     }
 
+    #[inline]
+    fn persist(&self, range: Range<u64>) -> Result<(), Error> {
+        self.view.persist(range)
+    }
+
     /// To a destination of which nothing is known.
     fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
         self.copy_unfenced_to(parts, Destination::Unknown)

@@ -229,9 +229,19 @@ impl DaxView {
     #[inline]
     #[track_caller]
     pub fn persist(&self, range: Range<u64>) -> Result<(), Error> {
-        self.writeback(range)?;
-        self.fence();
-        Ok(())
+        match self.writeback {
+            Writeback::Lines(cache) => {
+                self.writeback_lines(&range, cache);
+                cache.fence();
+                Ok(())
+            }
+            Writeback::Fence(cache) => {
+                self.mapping.checked_range(&range);
+                cache.fence();
+                Ok(())
+            }
+            Writeback::Pages => self.writeback_pages(&range),
+        }
     }
 
     /// Writes several ranges back and completes them with one fence, when `work` returns or unwinds.

@@ -230,6 +230,12 @@ macro_rules! delegate {
                 fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
                     (**self).copy_unfenced(parts)
                 }
+
+                #[inline]
+                #[track_caller]
+                fn persist(&self, range: Range<u64>) -> Result<(), Self::Error> {
+                    (**self).persist(range)
+                }
             }
         )*
     };

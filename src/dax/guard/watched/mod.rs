@@ -3,20 +3,24 @@
 //! A file counts from the last moment at which it was known not to be there. With [notices](super::notices) of all
 //! directories that is the pass before the one that finds it; otherwise it is the last time that directories were read.
 
+mod found;
+mod pass;
+
 use super::super::system::{Concluded, syncfs_reports_errors};
 use super::super::{Error, ErrorKind, FaultGuard, Options};
 use super::closing::Closing;
 use super::descent;
-use super::guarded::{Guarded, Written};
+use super::guarded::Guarded;
 use super::notices::Notices;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::mem::{Discriminant, discriminant, replace, take};
+use core::mem::{Discriminant, discriminant, replace};
 use core::time::Duration;
-use rustix::fs::{AtFlags, CWD, FileType, RawDir, StatxFlags};
+use found::{Found, Identity, Place, identity_at};
+use rustix::fs::{CWD, FileType, RawDir};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -27,8 +31,6 @@ const SELDOM: u32 = 200;
 const WATCHED: Duration = Duration::from_secs(10);
 /// Bytes of a directory that are read at once.
 const BUFFER: usize = 32 << 10;
-/// A file system with more files than this is synced as a whole.
-const MOST_SYNCED_SINGLY: usize = 16;
 /// File systems that change on this machine alone, so that notices tell of all names, and that `syncfs` syncs with a
 /// flush of their device. FUSE passes `syncfs` on to virtiofs alone (Linux, `fs/fuse/inode.c`, `fuse_sync_fs`).
 const LOCAL: [&str; 4] = ["ext4", "xfs", "btrfs", "tmpfs"];
@@ -102,9 +104,6 @@ enum State {
     Denied,
 }
 
-/// The device and the number of an inode.
-type Identity = (u64, u64);
-
 impl State {
     /// Takes the file out, if there is one.
     fn take(&mut self) -> Option<Guarded> {
@@ -113,67 +112,6 @@ impl State {
             Self::Refused(_) | Self::Denied => None,
         }
     }
-}
-
-/// What a name is of.
-#[derive(Clone, Copy, Debug)]
-struct Found {
-    identity: Identity,
-    kind: FileType,
-    size: u64,
-}
-
-impl Found {
-    fn at(directory: impl AsFd, name: &Path) -> Result<Self, Errno> {
-        let found = rustix::fs::statx(
-            directory,
-            name,
-            AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH,
-            StatxFlags::BASIC_STATS,
-        )?;
-        let device = rustix::fs::makedev(found.stx_dev_major, found.stx_dev_minor);
-        Ok(Self {
-            identity: (device, found.stx_ino),
-            kind: FileType::from_raw_mode(found.stx_mode.into()),
-            size: found.stx_size,
-        })
-    }
-
-    fn of(open: impl AsFd) -> Result<Self, Errno> {
-        Self::at(open, Path::new(""))
-    }
-
-    const fn device(&self) -> u64 {
-        self.identity.0
-    }
-}
-
-/// An open directory.
-struct Place<'a> {
-    open: BorrowedFd<'a>,
-    path: &'a Path,
-    /// The device on which its files are; any, if none is given.
-    device: Option<u64>,
-    /// The value of [`Entry::since`] for a new file.
-    since: Option<Instant>,
-}
-
-impl Place<'_> {
-    /// Returns true for a regular file on the device.
-    fn takes(&self, found: &Found) -> bool {
-        found.kind.is_file() && self.device.is_none_or(|device| device == found.device())
-    }
-}
-
-/// The files that a pass has written back, and those that it has not.
-#[derive(Debug, Default)]
-pub(super) struct Covered {
-    pub(super) files: u64,
-    pub(super) written: Written,
-    /// Files and directories that could not be written back or looked at.
-    pub(super) outside: u64,
-    /// The earliest moment from which on stored bytes were not written back before.
-    pub(super) oldest: Option<Instant>,
 }
 
 /// What a pass works with.
@@ -574,87 +512,9 @@ impl Watched {
             is_met
         });
     }
-
-    /// Writes all files back. Errors of a file are reported once for each kind, and none ends the pass.
-    pub(super) fn write_back(
-        &mut self,
-        work: &mut Work<'_>,
-        after: &mut impl FnMut(u64),
-    ) -> Covered {
-        let synced = self.sync_file_systems();
-        let mut covered = Covered { outside: self.unseen.len() as u64, ..Covered::default() };
-        let mut write = |guarded: &mut Guarded, work: &Work<'_>| {
-            let is_synced = synced.contains(&guarded.device());
-            guarded.write_back(work.options, work.installed, is_synced, after)
-        };
-        let entries = self.directories.values_mut().flat_map(|found| found.files.values_mut());
-        for entry in entries {
-            let State::Guarded(guarded) = &mut entry.state else {
-                covered.outside += 1;
-                continue;
-            };
-            match write(guarded, work) {
-                Ok(written) => {
-                    covered.add(written, entry.since);
-                    entry.since = Some(work.began);
-                }
-                Err(error) => {
-                    covered.outside += 1;
-                    let kind = Some(discriminant(error.kind()));
-                    if entry.told != kind {
-                        entry.told = kind;
-                        work.problems.push(error);
-                    }
-                }
-            }
-        }
-        for mut guarded in take(&mut self.leaving) {
-            // It is not counted: it has another name now, or is not one of the tree any more.
-            if let Err(error) = write(&mut guarded, work) {
-                covered.outside += 1;
-                work.problems.push(error);
-            }
-            self.closing.close(guarded);
-        }
-        covered
-    }
-
-    /// Syncs file systems with many files that are written back by pages, each by one call, and returns their devices.
-    ///
-    /// `fdatasync` has the device flushed for each file, also for one without new bytes.
-    fn sync_file_systems(&self) -> BTreeSet<u64> {
-        if !self.syncs_file_systems {
-            return BTreeSet::new();
-        }
-        let by_pages = self.files().filter(|guarded| guarded.cache().is_none());
-        let mut devices = BTreeMap::<u64, (usize, &Guarded)>::new();
-        for guarded in by_pages {
-            devices.entry(guarded.device()).or_insert((0, guarded)).0 += 1;
-        }
-        devices.retain(|_, (files, guarded)| {
-            *files > MOST_SYNCED_SINGLY && LOCAL.contains(&guarded.guarantee().file_system())
-        });
-        // If it fails, each file's own `fdatasync` shows which it is.
-        devices.retain(|_, (_, one)| rustix::fs::syncfs(one.file()).is_ok());
-        devices.into_keys().collect()
-    }
-}
-
-impl Covered {
-    fn add(&mut self, written: Option<Written>, since: Option<Instant>) {
-        let Some(written) = written else { return };
-        self.files += 1;
-        self.written.bytes += written.bytes;
-        self.written.lines += written.lines;
-        self.oldest = [self.oldest, since].into_iter().flatten().min();
-    }
 }
 
 /// Returns true if the reason can end without a change of the file.
 const fn is_passing(kind: &ErrorKind) -> bool {
     matches!(kind, ErrorKind::Os { .. } | ErrorKind::NoPermission | ErrorKind::TooManyFiles { .. })
-}
-
-fn identity_at(path: &Path) -> Option<Identity> {
-    Found::at(CWD, path).ok().map(|found| found.identity)
 }

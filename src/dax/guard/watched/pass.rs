@@ -1,0 +1,97 @@
+//! One pass over the files: each is written back, and the moment since which it counts moves on.
+
+use super::super::guarded::{Guarded, Written};
+use super::{LOCAL, State, Watched, Work};
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::mem::{discriminant, take};
+use std::time::Instant;
+
+/// A file system with more files than this is synced as a whole.
+const MOST_SYNCED_SINGLY: usize = 16;
+
+/// The files that a pass has written back, and those that it has not.
+#[derive(Debug, Default)]
+pub(in super::super) struct Covered {
+    pub(in super::super) files: u64,
+    pub(in super::super) written: Written,
+    /// Files and directories that could not be written back or looked at.
+    pub(in super::super) outside: u64,
+    /// The earliest moment from which on stored bytes were not written back before.
+    pub(in super::super) oldest: Option<Instant>,
+}
+
+impl Watched {
+    /// Writes all files back. Errors of a file are reported once for each kind, and none ends the pass.
+    pub(in super::super) fn write_back(
+        &mut self,
+        work: &mut Work<'_>,
+        after: &mut impl FnMut(u64),
+    ) -> Covered {
+        let synced = self.sync_file_systems();
+        let mut covered = Covered { outside: self.unseen.len() as u64, ..Covered::default() };
+        let mut write = |guarded: &mut Guarded, work: &Work<'_>| {
+            let is_synced = synced.contains(&guarded.device());
+            guarded.write_back(work.options, work.installed, is_synced, after)
+        };
+        let entries = self.directories.values_mut().flat_map(|found| found.files.values_mut());
+        for entry in entries {
+            let State::Guarded(guarded) = &mut entry.state else {
+                covered.outside += 1;
+                continue;
+            };
+            match write(guarded, work) {
+                Ok(written) => {
+                    covered.add(written, entry.since);
+                    entry.since = Some(work.began);
+                }
+                Err(error) => {
+                    covered.outside += 1;
+                    let kind = Some(discriminant(error.kind()));
+                    if entry.told != kind {
+                        entry.told = kind;
+                        work.problems.push(error);
+                    }
+                }
+            }
+        }
+        for mut guarded in take(&mut self.leaving) {
+            // It is not counted: it has another name now, or is not one of the tree any more.
+            if let Err(error) = write(&mut guarded, work) {
+                covered.outside += 1;
+                work.problems.push(error);
+            }
+            self.closing.close(guarded);
+        }
+        covered
+    }
+
+    /// Syncs file systems with many files that are written back by pages, each by one call, and returns their devices.
+    ///
+    /// `fdatasync` has the device flushed for each file, also for one without new bytes.
+    fn sync_file_systems(&self) -> BTreeSet<u64> {
+        if !self.syncs_file_systems {
+            return BTreeSet::new();
+        }
+        let by_pages = self.files().filter(|guarded| guarded.cache().is_none());
+        let mut devices = BTreeMap::<u64, (usize, &Guarded)>::new();
+        for guarded in by_pages {
+            devices.entry(guarded.device()).or_insert((0, guarded)).0 += 1;
+        }
+        devices.retain(|_, (files, guarded)| {
+            *files > MOST_SYNCED_SINGLY && LOCAL.contains(&guarded.guarantee().file_system())
+        });
+        // If it fails, each file's own `fdatasync` shows which it is.
+        devices.retain(|_, (_, one)| rustix::fs::syncfs(one.file()).is_ok());
+        devices.into_keys().collect()
+    }
+}
+
+impl Covered {
+    fn add(&mut self, written: Option<Written>, since: Option<Instant>) {
+        let Some(written) = written else { return };
+        self.files += 1;
+        self.written.bytes += written.bytes;
+        self.written.lines += written.lines;
+        self.oldest = [self.oldest, since].into_iter().flatten().min();
+    }
+}

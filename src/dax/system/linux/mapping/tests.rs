@@ -1,0 +1,118 @@
+use super::{HUGE, map_aligned, modulus, new, unmap};
+use crate::aliasing::{self, DataCache};
+use crate::arch::{arm, other, x86};
+use crate::dax::Writeback;
+use crate::dax::system::{Access, Plan};
+use rustix::fs::{MemfdFlags, SealFlags, memfd_create};
+use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags};
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+
+fn of(name: &str) -> DataCache {
+    other::ALIASING.iter().find(|row| row.names.contains(&name)).unwrap().data_cache
+}
+
+/// Congruence costs nothing where no CPU aliases, and never undoes what huge pages need.
+#[test]
+fn a_mapping_is_aligned_where_caches_or_huge_pages_need_it() {
+    let small = 64 << 10;
+    let large = 8 << 20;
+    let rows = [
+        (x86::ARCHITECTURE.data_cache, small, None),
+        (x86::ARCHITECTURE.data_cache, large, Some(HUGE)),
+        (arm::ARCHITECTURE.data_cache, small, Some(4 * 4096)),
+        (arm::ARCHITECTURE.data_cache, large, Some(HUGE)),
+        (of("mips"), small, Some(256 << 10)),
+        (of("sparc"), small, Some(4 << 20)),
+        (of("sparc"), large, Some(4 << 20)),
+        (of("m68k"), small, None),
+        (of("arc"), small, None),
+        // The kernel refuses any other place than its own.
+        (of("parisc"), small, None),
+        (of("parisc"), large, None),
+    ];
+    for (cache, len, expected) in rows {
+        assert_eq!(modulus(&cache, len, 4096, 4096), expected, "{cache:?} {len}");
+    }
+}
+
+/// A file system that refuses a mapping of the file does so after the kernel has unmapped what was in its place.
+#[test]
+#[cfg_attr(miri, ignore = "maps files")]
+fn pages_that_the_file_system_refuses_to_map_again_stay_mapped() {
+    let file = |name| File::from(memfd_create(name, MemfdFlags::ALLOW_SEALING).unwrap());
+    let (mapped, refused) = (file("mapped"), file("refused"));
+    let page = rustix::param::page_size();
+    for file in [&mapped, &refused] {
+        file.set_len(4 * page as u64).unwrap();
+    }
+    mapped.write_all_at(b"the file", page as u64).unwrap();
+    // From now on it can be mapped for reading only.
+    rustix::fs::fcntl_add_seals(&refused, SealFlags::FUTURE_WRITE).unwrap();
+    let plan = Plan {
+        offset: 0,
+        len: 4 * page,
+        access: Access::ReadAndWrite,
+        writeback: Writeback::Pages,
+        populate: false,
+        takes_unwritten: false,
+        finishes: false,
+    };
+    let mapping = new(mapped.as_fd(), &plan, page as u64, None).unwrap();
+    let place = mapping.base().as_ptr().wrapping_add(page).cast();
+    let put = |flags| {
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        let flags = MapFlags::PRIVATE | flags;
+        // SAFETY: the pages are those of the mapping, which nothing has a reference to, or none.
+        unsafe { rustix::mm::mmap_anonymous(place, 2 * page, protection, flags) }
+    };
+    put(MapFlags::FIXED).unwrap();
+    let zeros = page..3 * page;
+    assert!(mapping.map_again(zeros, &refused).is_err());
+    assert_eq!(put(MapFlags::FIXED_NOREPLACE), Err(Errno::EXIST), "no address is free");
+    let mut word = [1; 8];
+    mapping.read(page as u64, &mut word);
+    assert_eq!(word, [0; 8]);
+    // Not forgotten: nothing further was replaced, and the zeros are still there.
+    assert!(mapping.map_again(0..0, &refused).is_err());
+    mapping.map_again(0..0, &mapped).unwrap();
+    mapping.read(page as u64, &mut word);
+    assert_eq!(word, *b"the file");
+    mapping.map_again(0..0, &refused).unwrap();
+}
+
+/// Two mappings of two parts of a file, placed for a machine that aliases in 4 MiB.
+#[test]
+#[cfg_attr(miri, ignore = "maps files")]
+fn what_is_mapped_aligned_agrees_and_is_the_file() {
+    let path = tempfile::NamedTempFile::new().unwrap();
+    let file: &File = path.as_file();
+    let page = rustix::param::page_size();
+    let len = 2 * page;
+    file.set_len(8 * page as u64).unwrap();
+    let placed = [3_u8, 4].map(|which| {
+        let offset = u64::from(which) * page as u64;
+        let (access, writeback) = (Access::Read, Writeback::Pages);
+        let plan = Plan {
+            offset,
+            len,
+            access,
+            writeback,
+            populate: false,
+            takes_unwritten: false,
+            finishes: false,
+        };
+        let base = map_aligned(file.as_fd(), &plan, 4 << 20).unwrap();
+        file.write_all_at(&[which], offset).unwrap();
+        // SAFETY: the byte was mapped just now, and nothing changes it.
+        assert_eq!(unsafe { base.as_ptr().read_volatile() }, which);
+        (base, offset)
+    });
+    let [a, b] = placed.map(|(base, offset)| (base.addr().get(), offset));
+    assert!(aliasing::mappings_agree(a, b, 4 << 20));
+    for (base, _) in placed {
+        unmap(base.as_ptr().cast(), len).unwrap();
+    }
+}

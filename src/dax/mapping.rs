@@ -190,18 +190,6 @@ impl Mapping {
         self.pages.flush_medium(range)
     }
 
-    /// Returns true if it can be written.
-    #[cfg(target_os = "linux")]
-    pub(super) fn is_writable(&self) -> bool {
-        self.pages.is_writable()
-    }
-
-    /// Maps the file again where zeros were mapped over whole pages, and where an earlier call failed to.
-    #[cfg(target_os = "linux")]
-    pub(super) fn map_again(&self, range: Range<usize>, file: &File) -> io::Result<()> {
-        self.pages.map_again(range, file)
-    }
-
     /// The range as one of the mapping.
     ///
     /// # Panics
@@ -243,6 +231,20 @@ impl Mapping {
         // SAFETY: the words are in pages of the mapping, which outlives the reference, and aligned, as
         // the mapping begins at a page; every other access to them here is atomic and of their size.
         unsafe { slice::from_raw_parts(first, count) }
+    }
+}
+
+/// Mappings whose faults are guarded, on Linux.
+#[cfg(target_os = "linux")]
+impl Mapping {
+    /// Returns true if it can be written.
+    pub(super) fn is_writable(&self) -> bool {
+        self.pages.is_writable()
+    }
+
+    /// Maps the file again where zeros were mapped over whole pages, and where an earlier call failed to.
+    pub(super) fn map_again(&self, range: Range<usize>, file: &File) -> io::Result<()> {
+        self.pages.map_again(range, file)
     }
 }
 

@@ -117,14 +117,6 @@ impl Options {
         self
     }
 
-    /// Takes files with holes, and with unwritten or shared extents: for a caller who has the file system's changes
-    /// made durable himself.
-    #[cfg(target_os = "linux")]
-    pub(super) const fn take_unwritten(mut self) -> Self {
-        self.takes_unwritten = true;
-        self
-    }
-
     /// Creates a file of `len` zero bytes and maps it: whole, unless [`offset`](Self::offset) or
     /// [`len`](Self::len) say otherwise. Its zeros and its name are on the medium when this returns.
     ///
@@ -271,33 +263,6 @@ impl Options {
         Plan { offset, len, access, writeback, populate, takes_unwritten, finishes: false }
     }
 
-    /// Views the first `size` bytes of an open regular file without a lock, of which guarantee and method are known.
-    #[cfg(target_os = "linux")]
-    pub(super) fn view_open(
-        &self,
-        path: &Path,
-        file: File,
-        size: u64,
-        chosen: (Guarantee, Writeback),
-    ) -> Result<DaxView, Error> {
-        if !READ_ONLY_WORDS {
-            return Err(Error::new(path, ErrorKind::NoReadOnlyWords));
-        }
-        let len = self.mapped_len(path, Extent::of_bytes(size))?;
-        let file = OpenFile::new(file);
-        let mapped = self.map::<Host>(path, &file, Access::Read, len, chosen)?;
-        Ok(self.view_of(path, file, mapped))
-    }
-
-    /// Maps a view from [`view_open`](Self::view_open) anew, of which the file has another size.
-    #[cfg(target_os = "linux")]
-    pub(super) fn map_anew(&self, view: &mut DaxView, size: u64) -> Result<(), Error> {
-        let len = self.mapped_len(&view.path, Extent::of_bytes(size))?;
-        let plan = self.plan(Access::Read, len, view.writeback);
-        view.mapping = Host::map(&view.path, &view.file, &plan)?;
-        Ok(())
-    }
-
     fn view_of(&self, path: &Path, file: OpenFile, mapped: Mapped) -> DaxView {
         let Self { offset, populate, .. } = *self;
         let Mapped { mapping, writeback, guarantee } = mapped;
@@ -363,6 +328,42 @@ impl Options {
                 return Err(Error::new(path, ErrorKind::Unsupported(why)));
             }
         })
+    }
+}
+
+/// Files that a guard has opened, on Linux.
+#[cfg(target_os = "linux")]
+impl Options {
+    /// Takes files with holes, and with unwritten or shared extents: for a caller who has the file system's changes
+    /// made durable himself.
+    pub(super) const fn take_unwritten(mut self) -> Self {
+        self.takes_unwritten = true;
+        self
+    }
+
+    /// Views the first `size` bytes of an open regular file without a lock, of which guarantee and method are known.
+    pub(super) fn view_open(
+        &self,
+        path: &Path,
+        file: File,
+        size: u64,
+        chosen: (Guarantee, Writeback),
+    ) -> Result<DaxView, Error> {
+        if !READ_ONLY_WORDS {
+            return Err(Error::new(path, ErrorKind::NoReadOnlyWords));
+        }
+        let len = self.mapped_len(path, Extent::of_bytes(size))?;
+        let file = OpenFile::new(file);
+        let mapped = self.map::<Host>(path, &file, Access::Read, len, chosen)?;
+        Ok(self.view_of(path, file, mapped))
+    }
+
+    /// Maps a view from [`view_open`](Self::view_open) anew, of which the file has another size.
+    pub(super) fn map_anew(&self, view: &mut DaxView, size: u64) -> Result<(), Error> {
+        let len = self.mapped_len(&view.path, Extent::of_bytes(size))?;
+        let plan = self.plan(Access::Read, len, view.writeback);
+        view.mapping = Host::map(&view.path, &view.file, &plan)?;
+        Ok(())
     }
 }
 

@@ -63,32 +63,24 @@ impl Extent {
     }
 }
 
-/// Which bytes of a file are mapped, and how.
+/// The bytes of a file that are mapped, and the method.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "other systems persist any parts of a file in one way")
+)]
 pub(super) struct Plan {
     /// Where the mapping begins in the file, in bytes; a multiple of the page size.
     pub(super) offset: u64,
     /// Its length in bytes.
     pub(super) len: usize,
     pub(super) access: Access,
-    #[cfg_attr(
-        not(target_os = "linux"),
-        expect(dead_code, reason = "there is one way to persist a file on other systems")
-    )]
     pub(super) writeback: Writeback,
     /// Whether every page is made accessible at once.
     pub(super) populate: bool,
     /// Whether parts to which a store would need the file system are taken: whoever maps it sees to them.
-    #[cfg_attr(
-        not(target_os = "linux"),
-        expect(dead_code, reason = "what a system persists by pages may have any parts")
-    )]
     pub(super) takes_unwritten: bool,
     /// True if the unwritten end that a growth left is written first.
-    #[cfg_attr(
-        not(target_os = "linux"),
-        expect(dead_code, reason = "what a system persists by pages may have any parts")
-    )]
     pub(super) finishes: bool,
 }
 

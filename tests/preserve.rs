@@ -17,6 +17,9 @@ mod crashes;
 #[cfg(not(miri))]
 #[path = "preserve/damage.rs"]
 mod damage;
+#[cfg(not(miri))]
+#[path = "preserve/differential.rs"]
+mod differential;
 #[cfg(feature = "dax")]
 #[path = "preserve/files.rs"]
 mod files;

@@ -21,4 +21,8 @@ impl Random {
     pub(crate) fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
+
+    pub(crate) fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len())]
+    }
 }

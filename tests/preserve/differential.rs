@@ -1,0 +1,286 @@
+//! A store against a map: transactions by chance in stores of many shapes, with names and metadata that split and merge
+//! pages, with leases, growth, seals and crashes. At last each blob is deleted.
+
+use crate::claims::DATA;
+use crate::plain::Plain;
+use crate::random::Random;
+use cachemaint::preserve::{
+    Attributes, Error, Lease, Options, Snapshot, Store, Transaction, Verify,
+};
+use core::convert::Infallible;
+use std::collections::BTreeMap;
+
+/// Histories, unless the variable says how many.
+const RUNS: u64 = 300;
+/// The number of histories of other searches, ten for each of these.
+const VARIABLE: &str = "CACHEMAINT_HISTORIES";
+
+const UNITS: [usize; 10] = [64, 64, 64, 64, 128, 512, 2048, 4096, 8192, 65_536];
+const BYTES: [usize; 4] = [20_000, 60_000, 200_000, 600_000];
+/// Numbers of names.
+const NAMES: [usize; 4] = [8, 30, 100, 400];
+/// Bytes of the longest blob.
+const LONGEST: [usize; 5] = [1, 100, 1000, 6000, 70_000];
+
+/// Bytes and metadata by name.
+type Model = BTreeMap<String, (Vec<u8>, Vec<u8>)>;
+
+type Outcome<T> = Result<T, Error<Infallible>>;
+
+/// The same for a whole history.
+#[derive(Clone, Copy, Debug)]
+struct Setting {
+    unit: usize,
+    names: usize,
+    /// The kind of its names, and of its metadata.
+    styles: [usize; 2],
+    longest: usize,
+}
+
+impl Setting {
+    fn any(random: &mut Random) -> Self {
+        Self {
+            unit: random.one_of(&UNITS),
+            names: random.one_of(&NAMES),
+            styles: [random.below(5), random.below(5)],
+            longest: random.one_of(&LONGEST),
+        }
+    }
+
+    /// Returns a name: short, long with much or little in common, or the beginning of others.
+    fn name(&self, number: usize) -> String {
+        match self.styles[0] {
+            0 => format!("{number:04}"),
+            1 => format!("{}{number:04}", "p".repeat(251)),
+            2 => format!("{number:04}{}", "x".repeat(251)),
+            3 => "a".repeat(number % 255 + 1),
+            _ => format!("{}{number}", "é".repeat(number % 120)),
+        }
+    }
+
+    fn any_name(&self, random: &mut Random) -> String {
+        self.name(random.below(self.names))
+    }
+
+    /// Returns metadata. With the longest, each entry has a page of its own.
+    fn metadata(&self, random: &mut Random) -> Vec<u8> {
+        let len = match self.styles[1] {
+            0 => 0,
+            1 => 4096,
+            2 => random.below(4097),
+            3 => 2050 + random.below(300),
+            _ => random.one_of(&[0, 700, 1100, 2200, 3300, 4096]),
+        };
+        vec![random.next() as u8; len]
+    }
+
+    fn blob(&self, random: &mut Random) -> Vec<u8> {
+        let len = if random.once_in(3) { 0 } else { random.below(self.longest) };
+        vec![random.next() as u8; len]
+    }
+}
+
+fn options() -> Options<'static, Plain> {
+    Options::with_entropy([1, 2])
+}
+
+/// Does one thing in a transaction, and to the map. What the store refuses must be impossible for the map, or the store is
+/// full.
+fn change(
+    setting: &Setting,
+    random: &mut Random,
+    transaction: &mut Transaction<'_, Plain>,
+    model: &mut Model,
+    puts_in_10: usize,
+) {
+    let name = setting.any_name(random);
+    let done = if random.below(10) < puts_in_10 {
+        put(setting, random, transaction, model, name)
+    } else if random.once_in(5) {
+        rename(transaction, model, &name, setting.any_name(random))
+    } else {
+        delete(transaction, model, &name)
+    };
+    assert!(matches!(done, Ok(()) | Err(Error::Full { .. })), "{done:?}");
+}
+
+fn put(
+    setting: &Setting,
+    random: &mut Random,
+    transaction: &mut Transaction<'_, Plain>,
+    model: &mut Model,
+    name: String,
+) -> Outcome<()> {
+    let (metadata, bytes) = (setting.metadata(random), setting.blob(random));
+    let attributes = Attributes::new(&name).metadata(&metadata);
+    if random.once_in(8) {
+        let len = random.once_in(2).then_some(bytes.len() as u64);
+        let mut writer = transaction.writer(attributes, len)?;
+        writer.write(&bytes)?;
+        if random.once_in(5) {
+            return Ok(());
+        }
+        writer.finish()?;
+    } else {
+        transaction.put(attributes, &bytes)?;
+    }
+    model.insert(name, (bytes, metadata));
+    Ok(())
+}
+
+fn rename(
+    transaction: &mut Transaction<'_, Plain>,
+    model: &mut Model,
+    from: &str,
+    to: String,
+) -> Outcome<()> {
+    match transaction.rename(from, &to) {
+        Err(Error::NotFound) => assert!(!model.contains_key(from)),
+        Err(Error::NameTaken) => assert!(model.contains_key(&to)),
+        done => {
+            done?;
+            let renamed = model.remove(from).unwrap();
+            assert!(model.insert(to, renamed).is_none());
+        }
+    }
+    Ok(())
+}
+
+fn delete(transaction: &mut Transaction<'_, Plain>, model: &mut Model, name: &str) -> Outcome<()> {
+    match transaction.delete(name) {
+        Err(Error::NotFound) => assert!(!model.contains_key(name)),
+        done => {
+            done?;
+            assert!(model.remove(name).is_some());
+        }
+    }
+    Ok(())
+}
+
+/// Deletes a blob in a transaction of its own, which is always possible.
+fn delete_alone(store: &mut Store<Plain>, name: &str) {
+    let mut transaction = store.begin().unwrap();
+    transaction.delete(name).unwrap_or_else(|error| panic!("{name}: {error}"));
+    transaction.commit().unwrap();
+}
+
+fn has(snapshot: &Snapshot<'_, Plain>, model: &Model) {
+    let mut entries = snapshot.entries();
+    let mut buffer = vec![0; 4096];
+    for (name, (bytes, metadata)) in model {
+        let info = entries.next().unwrap().unwrap();
+        assert_eq!((info.name.as_str(), info.len), (&**name, bytes.len() as u64));
+        assert!(snapshot.metadata(&info, &mut buffer).unwrap() == metadata);
+        let mut found = vec![0; bytes.len()];
+        snapshot.blob(name).unwrap().read_at(0, &mut found).unwrap();
+        assert!(found == *bytes);
+    }
+    assert!(entries.next().is_none());
+    assert_eq!(snapshot.blobs(), model.len() as u64);
+}
+
+/// Returns the store as it is found after a crash now. All that is in no use is free there, too.
+fn crashed(store: &Store<Plain>, medium: &Plain, model: &Model) -> Store<Plain> {
+    let after = Plain::new(medium.bytes());
+    let (after, opened) = options().verify(Verify::Always).open(after).unwrap();
+    assert!(opened.mended.is_empty() && opened.verification.unwrap().is_whole());
+    assert_eq!(after.capacity().unwrap().free, store.capacity().unwrap().free);
+    has(&after.snapshot().unwrap(), model);
+    after
+}
+
+/// A transaction, which is committed or dropped.
+fn transact(setting: &Setting, random: &mut Random, store: &mut Store<Plain>, model: &mut Model) {
+    let free = store.capacity().unwrap().free;
+    let mut changed = model.clone();
+    let mut transaction = store.begin().unwrap();
+    let most = random.one_of(&[1, 4, 40, setting.names]);
+    let puts_in_10 = random.below(11);
+    for _ in 0..=random.below(most) {
+        change(setting, random, &mut transaction, &mut changed, puts_in_10);
+    }
+    if random.once_in(8) {
+        drop(transaction);
+        assert_eq!(store.capacity().unwrap().free, free);
+    } else {
+        transaction.commit().unwrap();
+        *model = changed;
+    }
+    has(&store.snapshot().unwrap(), model);
+}
+
+/// Opens the store again, which has grown perhaps.
+fn reopened(random: &mut Random, medium: &mut Plain) -> Store<Plain> {
+    if random.once_in(3) {
+        let mut longer = medium.bytes();
+        longer.resize(longer.len() + 8 * random.below(4000), 0xa5);
+        *medium = Plain::new(longer);
+    }
+    options().open(medium.clone()).unwrap().0
+}
+
+/// Transactions while blobs are leased. The store must be the one that the leases are taken of.
+fn with_leases(
+    setting: &Setting,
+    random: &mut Random,
+    store: &mut Store<Plain>,
+    model: &mut Model,
+) {
+    let reader = store.reader();
+    let mut leases: Vec<(Lease<'_, _>, Vec<u8>)> = Vec::new();
+    for _ in 0..random.below(6) {
+        for (name, (bytes, _)) in model.iter().take(random.below(4)) {
+            leases.push((reader.lease(name).unwrap(), bytes.clone()));
+        }
+        transact(setting, random, store, model);
+        if let Some(name) = model.keys().next().cloned() {
+            delete_alone(store, &name);
+            model.remove(&name);
+        }
+        for (lease, bytes) in &leases {
+            let at = lease.range().start as usize;
+            assert!(store.medium().bytes()[at..at + bytes.len()] == **bytes);
+        }
+        leases.truncate(random.below(leases.len() + 1));
+    }
+}
+
+fn history(seed: u64) {
+    let mut random = Random(seed);
+    let setting = Setting::any(&mut random);
+    let least = DATA.next_multiple_of(setting.unit) + 4 * setting.unit.max(192);
+    let bytes = least + random.one_of(&BYTES).max(8 * setting.unit) + 8 * random.below(1000);
+    let mut medium = Plain::new(vec![0; bytes]);
+    let mut store = options().unit(setting.unit as u64).create(medium.clone()).unwrap();
+    let mut model = Model::new();
+    for _ in 0..3 + random.below(10) {
+        transact(&setting, &mut random, &mut store, &mut model);
+        let mut after = crashed(&store, &medium, &model);
+        if let Some(name) = model.keys().nth(random.below(model.len().max(1))) {
+            delete_alone(&mut after, name);
+        }
+        match random.below(6) {
+            0 => store = reopened(&mut random, &mut medium),
+            1 => assert!(store.seal().unwrap() > 0),
+            2 => with_leases(&setting, &mut random, &mut store, &mut model),
+            _ => {}
+        }
+    }
+    let mut names: Vec<String> = model.into_keys().collect();
+    while !names.is_empty() {
+        delete_alone(&mut store, &names.swap_remove(random.below(names.len())));
+    }
+    crashed(&store, &medium, &Model::new());
+}
+
+#[test]
+fn a_store_does_what_a_map_does() {
+    let runs = match std::env::var(VARIABLE) {
+        Ok(number) => number.parse::<u64>().unwrap().div_ceil(10),
+        Err(_) => RUNS,
+    };
+    for seed in 0..runs {
+        println!("history {seed}");
+        history(seed);
+    }
+}

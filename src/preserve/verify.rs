@@ -13,6 +13,7 @@ use crate::format::progress::Progress;
 use crate::medium::Readable;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// What verifying has shown.
 ///
@@ -66,10 +67,10 @@ pub(super) fn verify<R: Readable>(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Verification, Error<R::Error>> {
     let mut verification = Verification { copies: copies(snapshot)?, ..Verification::default() };
-    let infos = infos(snapshot, &mut verification)?;
+    let (infos, pages) = infos(snapshot, &mut verification)?;
     // Blobs that cannot be, as they overlap, may be more than can be counted.
     let most = infos.iter().map(|info| info.len).fold(0, u64::saturating_add);
-    let overlapping = overlapping(&infos);
+    let overlapping = overlapping(&infos, &pages);
     for (info, overlaps) in infos.iter().zip(overlapping) {
         let done = verification.bytes;
         let mut told = |bytes| progress(Progress { done: done.saturating_add(bytes), most });
@@ -91,18 +92,24 @@ pub(super) fn verify<R: Readable>(
     Ok(verification)
 }
 
-/// Returns all entries that can be found, and notes which pages and copies of pages are damaged.
+/// The entries of a table, and the places of its pages.
+type Found = (Vec<Info>, Vec<Range<u64>>);
+
+/// Returns all entries that can be found and the places of all pages, and notes which pages and copies are damaged.
 fn infos<R: Readable>(
     snapshot: &Snapshot<'_, R>,
     verification: &mut Verification,
-) -> Result<Vec<Info>, Error<R::Error>> {
+) -> Result<Found, Error<R::Error>> {
     let mut infos = Vec::new();
+    let header = &snapshot.header;
+    let mut pages: Vec<Range<u64>> = header.roots.map(|at| at..at + header.len).into();
     for step in Walk::new(snapshot) {
         match step {
             Ok(Step::Entry(info)) => infos.push(info),
             Ok(Step::Page(page)) => {
                 let (part, len) = (Part::TableCopy, page.child.len);
                 for offset in page.child.places {
+                    pages.push(offset..offset + len);
                     if offset != page.at && !snapshot.is_page(page.level, &page.child, offset)? {
                         verification.copies.push(Damage { part, offset, len });
                     }
@@ -114,23 +121,27 @@ fn infos<R: Readable>(
             Err(error) => return Err(error),
         }
     }
-    Ok(infos)
+    Ok((infos, pages))
 }
 
-/// Returns for each blob if it has bytes that another one has, too. No writer leaves that, and each could be read as often
-/// as there are names.
-fn overlapping(infos: &[Info]) -> Vec<bool> {
-    let end = |place: usize| infos[place].offset.saturating_add(tags(infos[place].len).end);
-    let mut order: Vec<usize> = (0..infos.len()).filter(|place| infos[*place].len > 0).collect();
-    order.sort_unstable_by_key(|place| infos[*place].offset);
+/// Returns for each blob if it has bytes that another one or a page has, too. No writer leaves that, and each blob could be
+/// read as often as there are names.
+fn overlapping(infos: &[Info], pages: &[Range<u64>]) -> Vec<bool> {
+    let range = |info: &Info| info.offset..info.offset.saturating_add(tags(info.len).end);
+    let blobs = infos.iter().enumerate().filter(|(_, info)| info.len > 0);
+    let blobs = blobs.map(|(number, info)| (range(info), Some(number)));
+    let mut order: Vec<_> = pages.iter().map(|page| (page.clone(), None)).chain(blobs).collect();
+    order.sort_unstable_by_key(|(range, _)| range.start);
     let mut overlapping = alloc::vec![false; infos.len()];
     // That of those before which ends last.
-    let mut last = None;
-    for place in order {
-        if let Some(before) = last.filter(|before| end(*before) > infos[place].offset) {
-            (overlapping[before], overlapping[place]) = (true, true);
+    let mut last: Option<&(Range<u64>, Option<usize>)> = None;
+    for this in &order {
+        if let Some(before) = last.filter(|before| before.0.end > this.0.start) {
+            for number in [before.1, this.1].into_iter().flatten() {
+                overlapping[number] = true;
+            }
         }
-        last = last.filter(|before| end(*before) > end(place)).or(Some(place));
+        last = last.filter(|before| before.0.end > this.0.end).or(Some(this));
     }
     overlapping
 }

@@ -402,6 +402,42 @@ fn a_forged_tree_is_refused_with_bounded_work() {
     }
 }
 
+/// The first blob is said to be in the place of a page: of the second copy of the root, where its stamp is, or of a page of
+/// entries.
+#[test]
+fn a_blob_in_the_place_of_a_page_is_damaged() {
+    let lived = deep();
+    let newest = if word(&lived.image, 24) > word(&lived.image, 4096 + 24) { 0 } else { 4096 };
+    let roots = [40, 48].map(|at| word(&lived.image, newest + at) as usize);
+    let mut leaf = roots[0] + 176;
+    for _ in 0..lived.image[roots[0] + 42] {
+        leaf = word(&lived.image, leaf) as usize;
+    }
+    let mut copy = roots[0] + 176;
+    for _ in 1..lived.image[roots[0] + 42] {
+        copy = word(&lived.image, copy) as usize;
+    }
+    let copy = word(&lived.image, copy + 8) as usize;
+    for place in [roots[1] + 64, leaf] {
+        let mut image = lived.image.clone();
+        for entry in [leaf, copy] {
+            set(&mut image, entry, place as u64);
+        }
+        // The pages of the commit before are not there any more.
+        for older in [4096 - newest, 4096 - newest + 8192] {
+            image[older..older + 64].fill(0);
+        }
+        seal(&mut image);
+        let bytes = Bytes(&image);
+        let snapshot = Snapshot::of(&bytes).unwrap();
+        let first = snapshot.entries().next().unwrap().unwrap();
+        let verification = snapshot.verify(&mut |_| ()).unwrap();
+        let [(name, damage)] = &*verification.damaged else { panic!("{verification:?}") };
+        assert_eq!(**name, *first.name.as_str());
+        assert_eq!((damage.part, damage.offset), (Part::Bytes { at: 0 }, place as u64));
+    }
+}
+
 /// A page with children has one at least.
 #[test]
 fn a_root_with_levels_and_without_children_is_refused() {

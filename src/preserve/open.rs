@@ -287,8 +287,10 @@ impl<M: Medium> Store<M> {
         headers::clear_next(&*self.medium, &self.header)?;
         let boots = self.boots_with(stamp, origin, mended)?;
         let bytes: Vec<u8> = boots.iter().flat_map(Boot::bytes).collect();
+        let mut written = Vec::new();
         for (at, bytes) in core::mem::take(&mut self.mends) {
             self.medium.copy_unfenced(&[(at, &bytes)])?;
+            written.push(at..at + bytes.len() as u64);
         }
         let number = self.preamble.history.wrapping_add(1);
         let preamble = Preamble {
@@ -300,10 +302,10 @@ impl<M: Medium> Store<M> {
         };
         let plan = self.tree.plan(&Changes::new(), self.unit()).ok_or(Error::TooMany)?;
         self.medium.copy_unfenced(&[(history(number), &bytes)])?;
-        let history = history(number)..history(number) + bytes.len() as u64;
+        written.push(history(number)..history(number) + bytes.len() as u64);
         // Not everybody may flush what a medium keeps for itself: who may not gives the seal up.
-        let is_sealed =
-            self.header.is_sealed && (self.ways.deep_persist)(&self.medium, history).is_ok();
+        let deep_persist = |range| (self.ways.deep_persist)(&self.medium, range).is_ok();
+        let is_sealed = self.header.is_sealed && written.into_iter().all(deep_persist);
         self.publish(plan, &preamble, is_sealed)?;
         self.settle();
         if is_sealed {
@@ -340,5 +342,61 @@ impl<M: Medium> Store<M> {
         }
         boots.drain(..boots.len().saturating_sub(BOOTS));
         Ok(boots)
+    }
+}
+
+#[cfg(test)]
+#[cfg(all(feature = "std", not(loom), not(miri)))]
+mod tests {
+    use super::{Options, Ways};
+    use crate::cache::Cache;
+    use crate::medium::{Medium, Memory, Readable};
+    use crate::preserve::Attributes;
+    use crate::skip::skip;
+    use alloc::vec::Vec;
+    use core::cell::RefCell;
+    use core::ops::Range;
+    use core::sync::atomic::AtomicU64;
+
+    type Persisted = Result<(), <Memory<'static> as Readable>::Error>;
+
+    std::thread_local! {
+        static DEEP: RefCell<Vec<Range<u64>>> = const { RefCell::new(Vec::new()) };
+    }
+
+    fn deep_persist(memory: &Memory<'static>, range: Range<u64>) -> Persisted {
+        DEEP.with_borrow_mut(|deep| deep.push(range.clone()));
+        memory.persist(range)
+    }
+
+    #[test]
+    fn a_copy_that_is_mended_in_a_sealed_store_is_deep_persisted() {
+        let cache = match Cache::host() {
+            Ok(cache) => cache,
+            Err(why) => {
+                return skip("a_copy_that_is_mended_in_a_sealed_store_is_deep_persisted", why);
+            }
+        };
+        let words = (0..1 << 14).map(AtomicU64::new).collect::<Vec<_>>().leak();
+        let memory = || Memory::new(words, cache);
+        let ways = Ways { deep_persist, ..Ways::ANY };
+        let options = || Options { ways, ..Options::with_entropy([1, 2]) }.unit(64);
+        let mut store = options().create(memory()).unwrap();
+        // Each has a page of its own, below the root.
+        for name in ["a", "b"] {
+            let mut transaction = store.begin().unwrap();
+            transaction.put(Attributes::new(name).metadata(&[7; 4096]), &[]).unwrap();
+            transaction.commit().unwrap();
+        }
+        store.seal().unwrap();
+        let page = store.tree.levels[0].values().next().unwrap().clone();
+        let copy = page.places[1]..page.places[1] + page.len;
+        memory().write(copy.start, &[0xff; 8]);
+        DEEP.take();
+
+        let (store, opened) = options().open(memory()).unwrap();
+        assert_eq!(opened.mended.len(), 1);
+        assert!(store.snapshot().unwrap().is_sealed());
+        assert!(DEEP.take().contains(&copy));
     }
 }

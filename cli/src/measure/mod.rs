@@ -31,9 +31,17 @@ pub mod statistics;
 pub mod streaming;
 pub mod writeback;
 
+/// The library's block stores, which it does not offer one by one.
+#[cfg(target_arch = "x86_64")]
+#[path = "../../../arch/blocks.rs"]
+#[expect(dead_code, unreachable_pub, reason = "the library uses all of it")]
+mod block_stores;
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "the time stamp counter and streaming stores have no safe form")]
 mod x86_64;
+
+#[cfg(target_arch = "x86_64")]
+use block_stores::{BlockStore, StoreKind};
 
 use cachemaint::{Cache, Point, Unsupported};
 

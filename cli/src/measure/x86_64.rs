@@ -1,12 +1,15 @@
 //! What has no safe form on `x86_64`: the time stamp counter, MFENCE, streaming stores.
 
+#[path = "../../../arch/x86/blocks.rs"]
+#[expect(dead_code, unreachable_pub, reason = "the library uses all of it")]
+mod block_stores;
+
 use super::streaming::{Line, Width};
+use super::{BlockStore, StoreKind};
 use cachemaint::Cache;
 use core::arch::asm;
-use core::arch::x86_64::{
-    __m128i, __m256i, __m512i, _mm_loadu_si128, _mm_stream_si64, _mm_stream_si128,
-    _mm256_loadu_si256, _mm256_stream_si256, _mm512_loadu_si512, _mm512_stream_si512,
-};
+
+pub(super) use block_stores::{BLOCK_STORES, copy as copy_blocks};
 
 /// The time stamp counter, read when everything before has completed locally and nothing after has
 /// begun.
@@ -37,106 +40,42 @@ pub(super) fn writeback_and_mfence(cache: Cache, line: &Line) {
     mfence();
 }
 
+/// Completes streaming stores of this thread.
 #[inline]
-fn sfence() {
+pub(super) fn sfence() {
     // SAFETY: SFENCE is part of the architecture (SSE) and changes neither register nor value.
     unsafe { asm!("sfence", options(nostack, preserves_flags)) };
 }
 
-/// Whether the CPU has streaming stores of this width.
-pub(super) fn has(width: Width) -> bool {
-    match width {
-        Width::Bytes8 | Width::Bytes16 => true,
-        Width::Bytes32 => std::arch::is_x86_feature_detected!("avx"),
-        Width::Bytes64 => std::arch::is_x86_feature_detected!("avx512f"),
+/// Returns true if the CPU has the store, and the system keeps the registers that it takes (XGETBV).
+pub(super) fn has(store: &BlockStore) -> bool {
+    match (store.kind, store.unit) {
+        (StoreKind::Direct, _) => has_movdir64b(),
+        (_, 64) => std::arch::is_x86_feature_detected!("avx512f"),
+        (_, 32) => std::arch::is_x86_feature_detected!("avx"),
+        _ => true,
     }
 }
 
-/// Stores whole lines by streaming stores, in this many passes with an SFENCE after each;
-/// `lines(pass)` are the lines and what is stored in them.
-///
-/// # Panics
-/// If the CPU does not have stores of this width.
-#[inline]
-pub(super) fn stream<'a, I>(width: Width, passes: usize, lines: impl Fn(usize) -> I)
-where
-    I: Iterator<Item = (&'a Line, &'a [u64; 8])>,
-{
-    assert!(has(width), "no streaming stores of {} bytes here", width.bytes());
-    match width {
-        Width::Bytes8 => stream_8(passes, lines),
-        Width::Bytes16 => stream_16(passes, lines),
-        // SAFETY: the CPU has AVX.
-        Width::Bytes32 => unsafe { stream_32(passes, lines) },
-        // SAFETY: the CPU has AVX-512F.
-        Width::Bytes64 => unsafe { stream_64(passes, lines) },
-    }
+/// CPUID.7.0:ECX[28] (Intel SDM vol. 2A, CPUID).
+fn has_movdir64b() -> bool {
+    const LEAF: u32 = 7;
+    raw_cpuid::cpuid!(0).eax >= LEAF && raw_cpuid::cpuid!(LEAF, 0).ecx >> 28 & 1 == 1
 }
 
-fn stream_8<'a, I>(passes: usize, lines: impl Fn(usize) -> I)
-where
-    I: Iterator<Item = (&'a Line, &'a [u64; 8])>,
-{
-    for pass in 0..passes {
-        for (to, from) in lines(pass) {
-            for (to, from) in to.0.iter().zip(from) {
-                // SAFETY: the word may be changed through a shared reference and is aligned; SFENCE
-                // follows before anything else accesses it, as no other thread has the line.
-                unsafe { _mm_stream_si64(to.as_ptr().cast(), from.cast_signed()) };
-            }
-        }
-        sfence();
-    }
-}
-
-/// The body of a function whose vectors have this type.
-macro_rules! stream_vectors {
-    ($vector:ty, $load:ident, $store:ident, $passes:expr, $lines:expr) => {
-        for pass in 0..$passes {
-            for (to, from) in $lines(pass) {
-                let (to, from): (*mut $vector, *const $vector) =
-                    (to.0.as_ptr().cast_mut().cast(), from.as_ptr().cast());
-                for place in 0..size_of::<Line>() / size_of::<$vector>() {
-                    // SAFETY: `place` is within a line of 64 bytes, the size of the source.
-                    let from = unsafe { from.add(place) };
-                    // SAFETY: within the source, and no alignment is needed.
-                    let vector = unsafe { $load(from.cast()) };
-                    // SAFETY: `place` is within a line of 64 bytes.
-                    let to = unsafe { to.add(place) };
-                    // SAFETY: within the line, whose words may be changed through a shared
-                    // reference, and aligned as lines are; SFENCE follows before anything else
-                    // accesses it, as no other thread has the line.
-                    unsafe { $store(to, vector) };
-                }
-            }
-            sfence();
-        }
+/// Returns a function that stores whole lines by streaming stores of this width, if the CPU has them. An SFENCE completes
+/// them.
+pub(super) fn streaming(width: Width) -> Option<impl Fn(&[Line], &[[u64; 8]])> {
+    let is_it = |store: &&BlockStore| {
+        store.kind == StoreKind::Streaming && store.unit == width.bytes() && has(store)
     };
-}
-
-fn stream_16<'a, I>(passes: usize, lines: impl Fn(usize) -> I)
-where
-    I: Iterator<Item = (&'a Line, &'a [u64; 8])>,
-{
-    stream_vectors!(__m128i, _mm_loadu_si128, _mm_stream_si128, passes, lines);
-}
-
-/// # Safety
-/// The CPU has AVX.
-#[target_feature(enable = "avx")]
-unsafe fn stream_32<'a, I>(passes: usize, lines: impl Fn(usize) -> I)
-where
-    I: Iterator<Item = (&'a Line, &'a [u64; 8])>,
-{
-    stream_vectors!(__m256i, _mm256_loadu_si256, _mm256_stream_si256, passes, lines);
-}
-
-/// # Safety
-/// The CPU has AVX-512F.
-#[target_feature(enable = "avx512f")]
-unsafe fn stream_64<'a, I>(passes: usize, lines: impl Fn(usize) -> I)
-where
-    I: Iterator<Item = (&'a Line, &'a [u64; 8])>,
-{
-    stream_vectors!(__m512i, _mm512_loadu_si512, _mm512_stream_si512, passes, lines);
+    let store = BLOCK_STORES.iter().find(is_it)?;
+    Some(move |to: &[Line], from: &[[u64; 8]]| {
+        assert_eq!(to.len(), from.len(), "lines");
+        let count = to.len();
+        let (to, from) = (to.as_ptr().cast_mut().cast(), from.as_ptr().cast());
+        // SAFETY: (1) the source is a reference and as long; the words of the lines may be changed through a shared
+        // one, and no other thread has them; (2) lines are aligned so; (3) the CPU has the store.
+        unsafe { copy_blocks(store, to, from, count) };
+    })
 }

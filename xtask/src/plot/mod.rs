@@ -110,7 +110,7 @@ fn best_durable(group: &[&Measured], bytes: f64) -> f64 {
 const SHOWN: [Shown; 6] = [
     Shown { what: "", start: "cachemaint", ends: &[] },
     Shown { what: "", start: "libpmem", ends: &[] },
-    Shown { what: "stores, write-back of each line", start: "st", ends: &["+clwb", "+clfo"] },
+    Shown { what: "stores, write-back of each 4 KiB", start: "st", ends: &["+clwb", "+clfo"] },
     Shown { what: "streaming stores", start: "nt", ends: &[""] },
     Shown { what: "streaming, fence, pass", start: "nt", ends: &["|clwb/all", "|clfo/all"] },
     Shown { what: "MOVDIR64B", start: "dir", ends: &[""] },
@@ -185,7 +185,7 @@ mod tests {
     fn copies() -> Vec<Measured> {
         [("cachemaint", 300.0), ("nt64 (not durable)", 40.0), ("nt8 (not durable)", 90.0)]
             .into_iter()
-            .chain([("st16+clwb", 200.0), ("st64+clwb", 250.0), ("st64+clwb/4K", 500.0)])
+            .chain([("st16+clwb", 200.0), ("st64+clwb", 250.0), ("st64+clfo", 500.0)])
             .map(|(function, median)| measured("copy, hot, aligned", function, 64.0, median))
             .collect()
     }
@@ -211,7 +211,7 @@ mod tests {
             panels[0].lines.iter().map(|line| (line.name.as_str(), line.look.dashed)).collect();
         let expected = [
             ("cachemaint", false),
-            ("st64+clwb: stores, write-back of each line", false),
+            ("st64+clwb: stores, write-back of each 4 KiB", false),
             ("nt64 (not durable): streaming stores", true),
         ];
         assert_eq!(shown, expected);

@@ -156,8 +156,8 @@ fn write_text(out: &mut dyn Write, results: &Results) -> io::Result<()> {
 const LEGEND: &str = "\
 none, L1, L2, L3: where the target's lines are, and clean; L1*, L2*, L3*: dirty
 st, nt, dir: ordinary, streaming (non-temporal), direct stores, and their bytes
-+clwb: a write-back of each line; +clfo: by CLFLUSHOPT; /4K, /all: a pass after
-so many bytes; |clwb: a fence, then the pass. All end with a fence.
++clwb: a write-back after each 4 KiB (+clfo: by CLFLUSHOPT, +clfl: by CLFLUSH);
+|clwb/all: a fence, then one of all. All end with a fence.
 (in brackets): not known to be durable from everywhere; <: the best that is";
 
 fn write_loads(out: &mut dyn Write, loads: &[Control]) -> io::Result<()> {
@@ -256,12 +256,12 @@ mod tests {
     /// The second is the best; the third is faster, and loses data.
     #[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
     fn costs(case: Case) -> [Cost; 3] {
-        let ways = [("cachemaint", true, 9.6), ("nt64|clfo/4K", true, 9.5), ("nt64", false, 0.5)];
+        let ways = [("cachemaint", true, 9.6), ("nt64|clfo/all", true, 9.5), ("nt64", false, 0.5)];
         ways.map(|(way, durable, ns_a_byte)| Cost {
             case,
             way: way.to_owned(),
             durable,
-            best_durable: way == "nt64|clfo/4K",
+            best_durable: way == "nt64|clfo/all",
             copy_ns: estimate(400.0 + ns_a_byte * case.bytes as f64),
         })
     }
@@ -302,9 +302,9 @@ mod tests {
         let text = text(&results(false));
         let table = text.split("\n\n").find(|table| table.starts_with("64 B, ns")).unwrap();
         let row = |way: &str| table.lines().find(|line| line.starts_with(way)).unwrap();
-        assert_eq!(row("nt64|clfo/4K").matches("    1008<").count(), 7);
+        assert_eq!(row("nt64|clfo/all").matches("    1008<").count(), 7);
         assert_eq!(row("nt64 ").matches("    (432)").count(), 7);
-        let row = "nt64|clfo/4K      623.0<       -    623.0<   623.0<       -    623.0<   623.0<";
+        let row = "nt64|clfo/all     623.0<       -    623.0<   623.0<       -    623.0<   623.0<";
         assert!(text.contains(row), "{text}");
     }
 
@@ -314,7 +314,7 @@ mod tests {
         let summary =
             text.split("\n\n").find(|part| part.starts_with("best durable, clean")).unwrap();
         let row = summary.lines().find(|line| line.starts_with("1 MiB")).unwrap();
-        let expected = ["1", "MiB", "nt64|clfo/4K", "-", "-", "nt64|clfo/4K"];
+        let expected = ["1", "MiB", "nt64|clfo/all", "-", "-", "nt64|clfo/all"];
         assert_eq!(row.split_whitespace().collect::<Vec<_>>(), expected);
     }
 
@@ -364,7 +364,7 @@ mod tests {
         assert_eq!(copy["bytes"], 64);
         assert_eq!(copy["aligned"], true);
         assert_eq!((&copy["level"], &copy["dirty"]), (&"nowhere".into(), &false.into()));
-        assert_eq!(copy["way"], "nt64|clfo/4K");
+        assert_eq!(copy["way"], "nt64|clfo/all");
         assert_eq!((&copy["durable"], &copy["best_durable"]), (&true.into(), &true.into()));
         assert_eq!(copy["copy_ns"]["median"], 1008.0);
         assert_eq!(json["loads"][1]["load_ns"]["median"], 264.4);

@@ -1,189 +1,215 @@
-//! What a policy can choose from: the ways to copy to a target and make it durable.
+//! The methods that a policy can choose from: each store of the library alone, with one rule for the write-backs.
+//!
+//! Parts of lines at the ends are always stored by ordinary stores and written back.
 
+use super::{LINE, Target};
+use crate::measure::x86_64::{BLOCK_STORES, copy_blocks, has};
+use crate::measure::{BlockStore, StoreKind};
+use cachemaint::Cache;
 use core::fmt;
 
-pub use crate::measure::streaming::Width;
-
-/// One way: how whole lines are stored, and how they are written back before the last fence. Parts of
-/// lines at the ends are always stored by ordinary stores and written back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "benches choose their own")]
-pub struct Candidate {
-    /// How lines are stored.
-    pub stores: Stores,
-    /// What lines are written back with, or only the parts of lines at the ends.
-    pub writeback: Instruction,
-    /// When whole lines are written back.
-    pub when: When,
-}
-
-/// How whole lines are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "the instruction set has these")]
-pub enum Stores {
-    /// Through the cache.
-    Ordinary(Width),
-    /// With a non-temporal hint: MOVNTI, MOVNTDQ, VMOVNTDQ.
-    Streaming(Width),
-    /// MOVDIR64B: a whole line past the cache.
-    Direct,
-}
-
-/// What writes a line back and takes SFENCE to complete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "the instruction set has these")]
-pub enum Instruction {
-    /// CLWB.
-    Clwb,
-    /// CLFLUSHOPT.
-    Clflushopt,
+/// One method: a store of whole lines, and their write-back before the last fence.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate {
+    store: &'static BlockStore,
+    when: When,
+    cache: Cache,
 }
 
 /// When whole lines are written back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "there is nothing between them")]
-pub enum When {
+enum When {
     /// Not at all: the fence is to do.
     Never,
-    /// Each as soon as it is stored.
-    EachLine,
-    /// In a pass of their own.
-    Pass {
-        /// After so many bytes, a multiple of the line; `None`: after all.
-        bytes: Option<usize>,
-        /// With an SFENCE between the stores and the pass.
-        fence_before: bool,
-    },
+    /// After each 4 KiB, which are in the first level's cache then.
+    EachChunk,
+    /// All of them at the end, after a fence.
+    AfterFence,
 }
 
-/// What both vendors' tables were measured with: the pass finds all lines in the first level's cache.
-const CHUNK: Option<usize> = Some(4 << 10);
+const CHUNK: usize = 4 << 10;
 
 impl Candidate {
-    /// The candidates of a CPU whose widest store is `widest`, and whose best write-back is
-    /// `writeback`.
-    #[must_use]
-    pub fn all(widest: Width, writeback: Instruction) -> Vec<Self> {
-        use Stores::{Direct, Ordinary, Streaming};
-        let of = |stores, when| Self { stores, writeback, when };
-        let pass = |bytes, fence_before| When::Pass { bytes, fence_before };
-        let widths = || Width::ALL.into_iter().filter(|width| width.bytes() <= widest.bytes());
-        let vectors = || widths().filter(|width| *width != Width::Bytes8);
-
-        let mut all: Vec<Self> =
-            vectors().map(|width| of(Ordinary(width), When::EachLine)).collect();
-        all.push(of(Ordinary(widest), pass(CHUNK, false)));
-        if writeback == Instruction::Clwb {
-            let (stores, when) = (Ordinary(widest), When::EachLine);
-            all.push(Self { stores, writeback: Instruction::Clflushopt, when });
-        }
-        all.extend(widths().map(|width| of(Streaming(width), When::Never)));
-        all.push(of(Direct, When::Never));
-        all.push(of(Streaming(widest), pass(None, false)));
-        all.push(of(Streaming(widest), pass(CHUNK, true)));
-        all.push(of(Streaming(widest), pass(None, true)));
-        all
+    /// Returns the candidates of this CPU, with write-backs by `cache`.
+    pub(super) fn all(cache: Cache) -> impl Iterator<Item = Self> {
+        let of = move |store: &'static BlockStore| {
+            let candidate = move |when| Self { store, when, cache };
+            let is_widest = store.unit == 64 || !has_wider(store);
+            let ways: &[When] = match store.kind {
+                StoreKind::Ordinary if store.unit > 8 => &[When::EachChunk],
+                StoreKind::Streaming if is_widest => &[When::Never, When::AfterFence],
+                StoreKind::Streaming | StoreKind::Direct => &[When::Never],
+                _ => &[],
+            };
+            ways.iter().copied().map(candidate)
+        };
+        BLOCK_STORES.iter().filter(|store| has(store)).flat_map(of)
     }
 
-    /// Whether what it copied is durable wherever the target was.
+    /// Returns true if copied bytes are durable wherever the target was.
     ///
     /// Ordinary stores are ordered before a write-back of their own line. Streaming stores are too if a
     /// fence is between; else it takes the vendor's promise that they leave nothing in the cache.
-    #[must_use]
-    pub const fn is_durable(self, vendor_promises_eviction: bool) -> bool {
-        match self.stores {
-            Stores::Ordinary(_) => !matches!(self.when, When::Never),
-            Stores::Streaming(_) | Stores::Direct => {
-                vendor_promises_eviction
-                    || matches!(self.when, When::Pass { fence_before: true, .. })
+    pub(super) fn is_durable(&self, vendor_promises_eviction: bool) -> bool {
+        self.when != When::Never || vendor_promises_eviction
+    }
+
+    /// Copies `from` to the target.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub(super) fn copy_to(&self, to: Target<'_>, from: &[u8]) {
+        assert_eq!(to.len(), from.len(), "bytes");
+        let to = to.as_mut_ptr();
+        let head = to.align_offset(LINE).min(from.len());
+        let (head, rest) = from.split_at(head);
+        let (lines, tail) = rest.split_at(rest.len() / LINE * LINE);
+        let first = to.wrapping_add(head.len());
+        // SAFETY: the source is a reference; the target is as long, is of words that may be changed through a shared
+        // reference, and so is no part of the source. These are its first bytes.
+        unsafe { self.copy_part(to, head) };
+        // SAFETY: as above; the bytes behind them, which begin at a line.
+        unsafe { self.copy_lines(first, lines) };
+        // SAFETY: as above; its last bytes.
+        unsafe { self.copy_part(first.wrapping_add(lines.len()), tail) };
+        self.cache.fence();
+    }
+
+    /// # Safety
+    /// 1. `to` can be written for the bytes of `from`, and does not overlap them.
+    /// 2. A fence of the handle follows.
+    unsafe fn copy_part(&self, to: *mut u8, from: &[u8]) {
+        // SAFETY: the caller's duty (1).
+        unsafe { core::ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) };
+        // SAFETY: what was just written can be read; (2) the caller's duty.
+        unsafe { self.cache.writeback_range_unfenced(to, from.len()) };
+    }
+
+    /// # Safety
+    /// As [`copy_part`](Self::copy_part), and `to` begins at a line, of which `from` has whole ones.
+    unsafe fn copy_lines(&self, to: *mut u8, from: &[u8]) {
+        let chunk = if self.when == When::EachChunk { CHUNK } else { from.len().max(1) };
+        for (place, from) in from.chunks(chunk).enumerate() {
+            let to = to.wrapping_add(place * chunk);
+            // SAFETY: the caller's duty; the CPU has the store, as for every candidate.
+            unsafe { copy_blocks(self.store, to, from.as_ptr(), from.len() / LINE) };
+            if self.when == When::Never {
+                continue;
             }
+            if self.when == When::AfterFence {
+                self.cache.fence();
+            }
+            // SAFETY: what was just written can be read; (2) the caller's duty.
+            unsafe { self.cache.writeback_range_unfenced(to, from.len()) };
         }
     }
 }
 
-/// Short, for tables: `st` ordinary, `nt` streaming, `dir` direct stores with their bytes; `+clwb` a
-/// write-back of each line (`+clfo`: by CLFLUSHOPT); `+clwb/4K` a pass after each 4 KiB; `|clwb/4K` the
-/// same with a fence before it.
+/// Returns true if the CPU has a wider store of the same kind.
+fn has_wider(store: &BlockStore) -> bool {
+    let is_wider = |other: &&BlockStore| other.kind == store.kind && other.unit > store.unit;
+    BLOCK_STORES.iter().filter(is_wider).any(has)
+}
+
+/// Short, for tables: `st` ordinary, `nt` streaming, `dir` direct stores with their bytes; `+clwb` a write-back after
+/// each 4 KiB; `|clwb/all` one of all lines with a fence before it.
 impl fmt::Display for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.stores {
-            Stores::Ordinary(width) => write!(f, "st{}", width.bytes())?,
-            Stores::Streaming(width) => write!(f, "nt{}", width.bytes())?,
-            Stores::Direct => f.write_str("dir64")?,
-        }
-        let instruction = match self.writeback {
-            Instruction::Clwb => "clwb",
-            Instruction::Clflushopt => "clfo",
+        let kind = match self.store.kind {
+            StoreKind::Direct => "dir",
+            StoreKind::Streaming => "nt",
+            _ => "st",
         };
+        let writeback = match self.cache.writeback_instruction().name {
+            "clflushopt" => "clfo",
+            "clflush" => "clfl",
+            name => name,
+        };
+        write!(f, "{kind}{}", self.store.unit)?;
         match self.when {
             When::Never => Ok(()),
-            When::EachLine => write!(f, "+{instruction}"),
-            When::Pass { bytes, fence_before } => {
-                let sign = if fence_before { '|' } else { '+' };
-                write!(f, "{sign}{instruction}/")?;
-                match bytes {
-                    None => f.write_str("all"),
-                    Some(bytes @ 0..1024) => write!(f, "{bytes}"),
-                    Some(bytes) => write!(f, "{}K", bytes >> 10),
-                }
-            }
+            When::EachChunk => write!(f, "+{writeback}"),
+            When::AfterFence => write!(f, "|{writeback}/all"),
         }
     }
+}
+
+/// Returns true if the vendor promises that a streaming store leaves no cached line behind.
+///
+/// Intel does (SDM vol. 1, §10.4.6.2: the data in the caches is evicted); of MOVDIR64B it says that a
+/// cached line is written back and invalidated before (vol. 2B). Of others no such promise was found.
+pub(super) fn vendor_promises_eviction() -> bool {
+    raw_cpuid::CpuId::new()
+        .get_vendor_info()
+        .is_some_and(|vendor| vendor.as_str() == "GenuineIntel")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Candidate, Instruction, Stores, When, Width};
+    use super::{Candidate, When};
+    use crate::measure::copy::{LINE, Target};
+    use crate::measure::{StoreKind, x86_64::BLOCK_STORES};
+    use cachemaint::Cache;
+    use core::sync::atomic::{AtomicU64, Ordering};
 
-    fn named(name: &str) -> Candidate {
-        let all = Candidate::all(Width::Bytes64, Instruction::Clwb);
-        all.into_iter().find(|candidate| candidate.to_string() == name).unwrap()
+    /// Sizes and places around every border of a loop: parts of a line, a line, a pass; and not one
+    /// byte beside it.
+    #[test]
+    fn every_candidate_copies_every_byte_and_no_other() {
+        const WORDS: usize = 3 * 4096 / 8;
+        let from: Vec<u8> = (0..=250).cycle().skip(1).take(2 * 4096 + 200).collect();
+        let sizes = [0, 1, 7, 8, 27, 63, 64, 65, 128, 191, 4095, 4096, 4097, 8192, 8192 + 199];
+        for candidate in Candidate::all(Cache::host().unwrap()) {
+            for (len, skip) in sizes.iter().flat_map(|len| [0, 1, 27, 63].map(|skip| (*len, skip)))
+            {
+                let words: Vec<AtomicU64> = (0..WORDS).map(|_| AtomicU64::new(!0)).collect();
+                let first = words.as_ptr().align_offset(LINE);
+                candidate.copy_to(Target::new(&words[first..], skip, len), &from[..len]);
+                let found: Vec<u8> = words[first..]
+                    .iter()
+                    .flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes())
+                    .collect();
+                let what = format!("{candidate}: {len} bytes, {skip} behind a line");
+                assert_eq!(&found[skip..skip + len], &from[..len], "{what}");
+                assert!(found[..skip].iter().all(|byte| *byte == !0), "{what}: before");
+                assert!(found[skip + len..].iter().all(|byte| *byte == !0), "{what}: behind");
+            }
+        }
     }
 
     #[test]
     fn names_tell_all_candidates_apart_and_fit_their_column() {
-        for writeback in [Instruction::Clwb, Instruction::Clflushopt] {
-            let mut names: Vec<String> =
-                Candidate::all(Width::Bytes64, writeback).iter().map(ToString::to_string).collect();
-            assert!(names.iter().all(|name| name.len() <= 14), "{names:?}");
-            let count = names.len();
-            names.sort();
-            names.dedup();
-            assert_eq!(names.len(), count);
-        }
-    }
-
-    #[test]
-    fn no_candidate_stores_wider_than_the_cpu_does_but_by_movdir64b() {
-        for candidate in Candidate::all(Width::Bytes16, Instruction::Clflushopt) {
-            match candidate.stores {
-                Stores::Ordinary(width) | Stores::Streaming(width) => assert!(width.bytes() <= 16),
-                Stores::Direct => {}
-            }
-            assert_eq!(candidate.writeback, Instruction::Clflushopt);
-        }
+        let all = Candidate::all(Cache::host().unwrap());
+        let mut names: Vec<String> = all.map(|candidate| candidate.to_string()).collect();
+        assert!(names.len() >= 6 && names.iter().all(|name| name.len() <= 14), "{names:?}");
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count);
     }
 
     /// Intel SDM vol. 1, §10.4.6.2 promises the eviction; without it a fence must come between.
     #[test]
     fn streaming_stores_are_durable_by_the_vendors_promise_or_by_a_fence_and_a_pass() {
-        for (name, promised, not) in [
-            ("st16+clwb", true, true),
-            ("st64+clwb/4K", true, true),
-            ("nt64", true, false),
-            ("nt64+clwb/all", true, false),
-            ("nt64|clwb/all", true, true),
-            ("dir64", true, false),
+        let cache = Cache::host().unwrap();
+        for (kind, when, promised, not) in [
+            (StoreKind::Ordinary, When::EachChunk, true, true),
+            (StoreKind::Streaming, When::Never, true, false),
+            (StoreKind::Streaming, When::AfterFence, true, true),
+            (StoreKind::Direct, When::Never, true, false),
         ] {
-            let durable = [true, false].map(|promise| named(name).is_durable(promise));
-            assert_eq!(durable, [promised, not], "{name}");
+            let store = BLOCK_STORES.iter().find(|store| store.kind == kind).unwrap();
+            let candidate = Candidate { store, when, cache };
+            let durable = [true, false].map(|promise| candidate.is_durable(promise));
+            assert_eq!(durable, [promised, not], "{candidate}");
         }
     }
 
     #[test]
-    fn ordinary_stores_without_a_write_back_are_never_durable() {
-        let (stores, writeback) = (Stores::Ordinary(Width::Bytes16), Instruction::Clwb);
-        let candidate = Candidate { stores, writeback, when: When::Never };
-        assert!(!candidate.is_durable(true));
+    fn every_candidate_of_ordinary_stores_writes_back() {
+        for candidate in Candidate::all(Cache::host().unwrap()) {
+            let is_ordinary = candidate.store.kind == StoreKind::Ordinary;
+            assert!(!is_ordinary || candidate.when == When::EachChunk, "{candidate}");
+        }
     }
 }

@@ -10,10 +10,9 @@
 //! Whether lines are where they should be is measured too ([`Control`]): caches of the third level need
 //! not take a clean line that the second drops.
 
-mod candidates;
 #[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "loops in assembly")]
-mod loops;
+#[expect(unsafe_code, reason = "each store alone has no safe form")]
+mod candidates;
 mod memory;
 mod placement;
 
@@ -26,7 +25,6 @@ use core::cell::Cell;
 use core::hint::black_box;
 use serde::Serialize;
 
-pub use candidates::{Candidate, Instruction, Stores, When, Width};
 pub use memory::{Memory, Target};
 pub use placement::{CacheSizes, Level, Placement};
 
@@ -82,7 +80,7 @@ pub fn contenders(cache: Cache) -> Vec<Contender<'static>> {
         ("  hint: cold", Destination::Cold),
     ];
     let mut all: Vec<_> = hints.map(|(name, hint)| library(name, hint, cache)).into();
-    all.extend(candidates());
+    all.extend(candidates(cache));
     all
 }
 
@@ -100,29 +98,26 @@ fn library(name: &str, destination: Destination, cache: Cache) -> Contender<'sta
 #[must_use]
 pub fn streaming_is_durable() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return loops::vendor_promises_eviction();
+    return candidates::vendor_promises_eviction();
     #[cfg(not(target_arch = "x86_64"))]
     true
 }
 
-/// The bare loops that this CPU has the instructions of.
+/// The methods that this CPU has the stores of.
 #[cfg(target_arch = "x86_64")]
-fn candidates() -> impl Iterator<Item = Contender<'static>> {
+fn candidates(cache: Cache) -> impl Iterator<Item = Contender<'static>> {
     let promised = streaming_is_durable();
-    loops::candidates().into_iter().map(move |candidate| {
-        let ready = loops::Ready::new(candidate);
-        Contender {
-            name: candidate.to_string(),
-            durable: candidate.is_durable(promised),
-            own: false,
-            copy: Box::new(move |to, from| ready.copy_to(to, from)),
-        }
+    candidates::Candidate::all(cache).map(move |candidate| Contender {
+        name: candidate.to_string(),
+        durable: candidate.is_durable(promised),
+        own: false,
+        copy: Box::new(move |to, from| candidate.copy_to(to, from)),
     })
 }
 
 /// None are written for this architecture.
 #[cfg(not(target_arch = "x86_64"))]
-fn candidates() -> impl Iterator<Item = Contender<'static>> {
+fn candidates(_cache: Cache) -> impl Iterator<Item = Contender<'static>> {
     core::iter::empty()
 }
 

@@ -9,10 +9,11 @@ use crate::measure::blocks::{Blocks, Loop, interleave};
 use crate::measure::clock::Clock;
 use crate::measure::lines::{State, data};
 use crate::measure::statistics::{Estimate, NoEstimate};
-use crate::measure::x86_64::{has, mfence, stream, writeback_and_mfence};
+use crate::measure::x86_64::{mfence, sfence, streaming, writeback_and_mfence};
 use cachemaint::Cache;
 use core::cell::Cell;
 use core::hint::black_box;
+use core::slice;
 use core::sync::atomic::Ordering;
 
 /// Lines in a page, and one: the next page and the next cache set.
@@ -55,7 +56,7 @@ impl Loops {
 
     /// The widths that this CPU has.
     pub fn widths() -> impl Iterator<Item = Width> {
-        Width::ALL.into_iter().filter(|width| has(*width))
+        Width::ALL.into_iter().filter(|width| streaming(*width).is_some())
     }
 
     /// Nanoseconds for filling a line by streaming stores, and SFENCE, again and again; the line is
@@ -76,12 +77,16 @@ impl Loops {
     /// If the lines do not hold what the last pass stored.
     fn repeat(&self, width: Width, state: State, lines: usize, passes: usize) -> f64 {
         let images = [self.image(), self.image()];
-        let neighbours = || self.lines.iter().take(lines);
-        self.prepare(neighbours, state, &images[1]);
+        let neighbours = &self.lines[..lines];
+        let stream = stream_by(width);
+        self.prepare(|| neighbours.iter(), state, &images[1]);
         let ns = self.clock.time_completed(|| {
-            stream(width, passes, |pass| neighbours().zip(&images[pass % 2]));
+            for pass in 0..passes {
+                stream(neighbours, &images[pass % 2][..lines]);
+                sfence();
+            }
         });
-        check(neighbours(), &images[(passes - 1) % 2]);
+        check(neighbours.iter(), &images[(passes - 1) % 2]);
         ns / passes as f64
     }
 
@@ -122,7 +127,13 @@ impl Loops {
         match fill {
             Fill::Not => {}
             Fill::Ordinary => store(scattered(), &image),
-            Fill::Streaming(width) => stream(width, 1, |_| scattered().zip(&image)),
+            Fill::Streaming(width) => {
+                let stream = stream_by(width);
+                for (line, from) in scattered().zip(&image) {
+                    stream(slice::from_ref(line), slice::from_ref(from));
+                }
+                sfence();
+            }
         }
         mfence();
         let ns = self.clock.time(work);
@@ -154,6 +165,13 @@ impl Loops {
             words
         })
     }
+}
+
+/// # Panics
+/// If the CPU does not have streaming stores of this width.
+fn stream_by(width: Width) -> impl Fn(&[Line], &[[u64; 8]]) {
+    streaming(width)
+        .unwrap_or_else(|| unreachable!("no streaming stores of {} bytes here", width.bytes()))
 }
 
 /// A cycle through all lines in a fixed order that looks random: the full period of a linear

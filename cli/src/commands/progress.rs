@@ -1,7 +1,6 @@
 //! How far a long reading of a journal, a store or a recording has come, on a terminal.
 
 use cachemaint::journal::{Position, Progress};
-use cachemaint::preserve;
 use cachemaint::recorder::{Description, Event, Found, Skipped};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, IsTerminal as _};
@@ -17,7 +16,7 @@ pub(super) fn show(bar: &ProgressBar, progress: Progress) {
     bar.set_position(progress.done);
 }
 
-pub(super) fn show_verified(bar: &ProgressBar, progress: preserve::Progress) {
+pub(super) fn show_verified(bar: &ProgressBar, progress: Progress) {
     bar.set_length(progress.most);
     bar.set_position(progress.done);
 }

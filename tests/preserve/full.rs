@@ -40,7 +40,10 @@ impl Shape {
         let metadata = vec![7; self.metadata];
         let mut transaction = store.begin().unwrap();
         match transaction.put(Attributes::new(name).metadata(&metadata), &vec![1; len]) {
-            Ok(()) => transaction.commit().is_ok(),
+            Ok(()) => {
+                transaction.commit().unwrap();
+                true
+            }
             Err(error) => {
                 assert!(matches!(error, Error::Full { .. }), "{error}");
                 false

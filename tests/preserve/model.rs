@@ -174,6 +174,15 @@ proptest! {
     }
 }
 
+/// The piecewise blob would make the root smaller, but there is no room for all of it. The commit needs the larger root.
+#[test]
+fn a_blob_that_is_given_up_leaves_the_commit_its_places() {
+    let put = |name, metadata| Deed::Put { name, len: 0, metadata };
+    let stream = Deed::Stream { name: 1, len: 897, metadata: 0 };
+    let steps = [(vec![put(1, 6)], End::Commit), (vec![put(2, 0), stream], End::Commit)];
+    run(DATA.next_multiple_of(128) + 4 * 256 + 288 * 8, 128, &steps);
+}
+
 /// The arithmetic of blobs of several chunks: a list of 8 bytes for each 65536, from the next word on.
 #[test]
 fn the_largest_blob_leaves_room_for_its_tags() {

@@ -9,6 +9,7 @@
 //! | `arch` | `privileged` | what one architecture's instructions are, what permits them, which fence completes them: facts, no policy |
 //! | `cpu` | `dax` | what the CPU says, and what its kernel lets user mode do |
 //! | `survival` | | which event keeps which data: backings, domains, events, and the table |
+//! | `virtualization` | | what hypervisors and confidential guests make of cache maintenance: tables |
 //! | `system` | `dax`, `preserve`, `recorder` | what the operating system says: evidence from `/proc` and `/sys` |
 //! | [`aliasing`](crate::aliasing) | `dax` | two addresses of one page: where they agree, and how to place them |
 //! | [`cache`](crate::cache) | | the choice, made once, and the operations on ranges; in [`cache::copy`](crate::cache::copy) copies that are written back |

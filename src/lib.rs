@@ -63,6 +63,7 @@ mod survival;
 mod sync;
 #[cfg(feature = "std")]
 mod system;
+mod virtualization;
 
 #[cfg(all(
     feature = "dax",

@@ -1,15 +1,15 @@
 //! The report on a CPU, as a pure function of the words read from it.
 
-use super::virtualization::Virtualization;
 use crate::aliasing::{self, Aliasing};
 use crate::arch::{
     self, Architecture, Discard, Effect, Facts, Fence, Fences, Instruction, Missing, Point,
-    Unsupported, native,
+    Unsupported, WholeCacheOperation, native,
 };
 use crate::cache::Cache;
 use crate::cache::plan::{Plan, Policy};
 use crate::cpu::{self, Confidential, Cpu, Hypervisor, Identity, Line};
 use crate::survival::Statement;
+use crate::virtualization::{Refused, Virtualization, whole_cache};
 
 /// The cache maintenance that this CPU offers, and the choices made.
 ///
@@ -282,8 +282,23 @@ impl CpuReport {
     /// maintenance.
     #[must_use]
     pub const fn virtualization(&self) -> Virtualization {
-        let Cpu { hypervisor, confidential, .. } = self.cpu;
-        Virtualization::new(hypervisor, confidential, self.architecture.name)
+        Virtualization::of(self.architecture, &self.cpu)
+    }
+
+    /// Whether the content of all caches can be replaced at once here, for memory whose content changed
+    /// behind them: by this operation, executed on **every** CPU (`cachemaint::whole_cache` does it,
+    /// with feature `privileged`).
+    ///
+    /// It may be asked anywhere. On x86 the ring is read from CS; elsewhere the answer does not
+    /// depend on it. The rule is Linux's: on x86 without a hypervisor, and nowhere else
+    /// (`cpu_cache_has_invalidate_memregion` in `arch/x86/mm/pat/set_memory.c`). A hypervisor that hides
+    /// itself is not found (QEMU: `-cpu …,-hypervisor`).
+    ///
+    /// # Errors
+    /// What is in the way.
+    #[doc(alias("wbinvd", "cpu_cache_has_invalidate_memregion"))]
+    pub fn can_invalidate_memory(&self) -> Result<WholeCacheOperation, Refused> {
+        whole_cache::can_invalidate_memory(self.architecture, &self.cpu)
     }
 
     /// Returns further facts to know before relying on this CPU.

@@ -51,8 +51,6 @@ mod json;
 #[expect(unsafe_code, reason = "registers that only privileged code may read")]
 mod privileged;
 mod screen;
-mod virtualization;
-mod whole_cache;
 
 #[cfg(test)]
 mod tests;
@@ -65,9 +63,8 @@ pub use crate::cpu::{
 pub use crate::survival::{
     Backing, Certainty, Domain, Event, Progress, Statement, Survival, survival, survival_statement,
 };
+pub use crate::virtualization::{Effects, Handling, Migration, Refused, RefusedBy, Virtualization};
 pub use cpu::{Availability, Choice, CpuReport, Note, Status};
-pub use virtualization::{Effects, Handling, Migration, Virtualization};
-pub use whole_cache::{Refused, RefusedBy};
 
 #[cfg(feature = "std")]
 pub use host::{

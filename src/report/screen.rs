@@ -1,11 +1,10 @@
 //! The reports as text: labelled rows, wrapped at 80 columns.
 
 use super::cpu::{Choice, CpuReport, Status};
-use super::virtualization::Migration;
-use super::whole_cache::Refused;
 use crate::aliasing::Aliasing;
 use crate::arch::{Effect, Point, WholeCacheOperation};
 use crate::cpu::{Confidential, Hypervisor, Identity, Midr, Text};
+use crate::virtualization::{Migration, Refused};
 use core::fmt::{self, Display, Formatter, Write};
 
 /// Columns of a screen.

@@ -65,7 +65,7 @@
 //! | elsewhere | here |
 //! |---|---|
 //! | Linux `wbinvd_on_all_cpus`, `cpu_cache_invalidate_memregion`, `cpu_cache_invalidate_all` | [`WholeCache::writeback_invalidate`] |
-//! | Linux `cpu_cache_has_invalidate_memregion` | [`CpuReport::can_invalidate_memory`], [`WholeCache::ask`] |
+//! | Linux `cpu_cache_has_invalidate_memregion` | [`CpuReport::can_invalidate_memory`](crate::report::CpuReport::can_invalidate_memory), [`WholeCache::ask`] |
 //! | Linux `wbnoinvd_on_all_cpus` | [`WholeCache::writeback`] |
 //! | Linux `wbinvd` before a CPU is offline; Trusted Firmware `dcsw_op_all`; EDK2 `WriteBackInvalidateDataCache`; Zephyr `sys_cache_data_flush_and_invd_all` | [`OwnCaches::writeback_invalidate`] |
 //! | EDK2 `InvalidateDataCache` (INVD), Zephyr `sys_cache_data_invd_all` | nothing: see above |
@@ -75,8 +75,10 @@
 
 mod all_cpus;
 
-use crate::arch::{Effect, WholeCacheOperation, privileged};
-use crate::report::{CpuReport, Refused};
+use crate::arch::{Architecture, Effect, WholeCacheOperation, native, privileged};
+use crate::cpu::{self, Cpu};
+use crate::virtualization::Refused;
+use crate::virtualization::whole_cache::can_invalidate_memory;
 use core::num::NonZeroUsize;
 
 pub use all_cpus::NotOnAllCpus;
@@ -97,12 +99,12 @@ impl WholeCache {
     /// # Errors
     /// What is in the way; in user mode this is always an error.
     pub fn ask() -> Result<Self, Refused> {
-        Self::of(&CpuReport::host())
+        Self::of(&native::ARCHITECTURE, &cpu::here())
     }
 
-    fn of(report: &CpuReport) -> Result<Self, Refused> {
-        let operation = report.can_invalidate_memory()?;
-        let keeping = operation.writeback.filter(|_| report.keeps_whole_cache());
+    fn of(architecture: &Architecture, cpu: &Cpu) -> Result<Self, Refused> {
+        let operation = can_invalidate_memory(architecture, cpu)?;
+        let keeping = operation.writeback.filter(|_| cpu.keeps_whole_cache);
         Ok(Self { operation, keeping })
     }
 
@@ -252,11 +254,16 @@ impl OwnCaches {
     ///    `access_dcsw`). Nothing there tells of it.
     pub unsafe fn privileged() -> Result<Self, Refused> {
         // SAFETY: (1) is the caller's duty.
-        Self::of(&unsafe { CpuReport::privileged() })
+        let cpu = unsafe { cpu::here_privileged() };
+        Self::of(&native::ARCHITECTURE, &cpu)
     }
 
-    fn of(report: &CpuReport) -> Result<Self, Refused> {
-        report.can_empty_own_caches().map(Self)
+    /// Where it cannot be told whether this is a guest, the caller has to know.
+    fn of(architecture: &Architecture, cpu: &Cpu) -> Result<Self, Refused> {
+        match architecture.whole_cache {
+            Some(does) if !does.reaches_every_cache && cpu.privileged => Ok(Self(())),
+            _ => can_invalidate_memory(architecture, cpu).map(|_| Self(())),
+        }
     }
 
     /// Writes back and drops every line in the caches that this CPU reaches by itself.

@@ -1,17 +1,18 @@
 //! The question, on recorded machines as user mode and as ring 0 see them.
 
 use super::{OwnCaches, WholeCache};
-use crate::arch::{self, Effect};
-use crate::cache::plan::Policy;
+use crate::arch::{self, Architecture, Effect};
 use crate::cpu::recorded::{Leaf, all, x86 as x86_machines, x86_cpu};
 use crate::cpu::{Confidential, Cpu, Hypervisor};
-use crate::report::{CpuReport, Refused, RefusedBy};
+use crate::report::CpuReport;
+use crate::virtualization::{Refused, RefusedBy};
 use alloc::string::ToString;
 use core::num::NonZeroUsize;
 
-fn in_ring_0(cpuid: &[Leaf]) -> CpuReport {
-    let cpu = Cpu { privileged: true, ..x86_cpu(cpuid) };
-    CpuReport::new(&arch::x86::ARCHITECTURE, cpu, Policy::ANY.privileged())
+const X86: &Architecture = &arch::x86::ARCHITECTURE;
+
+fn in_ring_0(cpuid: &[Leaf]) -> Cpu {
+    Cpu { privileged: true, ..x86_cpu(cpuid) }
 }
 
 fn machine(name: &str) -> &'static [Leaf] {
@@ -19,9 +20,9 @@ fn machine(name: &str) -> &'static [Leaf] {
 }
 
 fn refused(cpuid: &[Leaf]) -> Refused {
-    let report = in_ring_0(cpuid);
-    let refused = WholeCache::of(&report).unwrap_err();
-    assert_eq!(OwnCaches::of(&report), Err(refused));
+    let cpu = in_ring_0(cpuid);
+    let refused = WholeCache::of(X86, &cpu).unwrap_err();
+    assert_eq!(OwnCaches::of(X86, &cpu), Err(refused));
     refused
 }
 
@@ -30,16 +31,16 @@ fn refused(cpuid: &[Leaf]) -> Refused {
 fn ring_0_can_on_every_machine_without_a_hypervisor_and_on_no_other() {
     let mut bare = 0;
     for machine in x86_machines::MACHINES {
-        let report = in_ring_0(machine.cpuid);
+        let cpu = in_ring_0(machine.cpuid);
         let is_bare = machine.hypervisor.is_none();
-        assert_eq!(WholeCache::of(&report).is_ok(), is_bare, "{}", machine.name);
-        assert_eq!(OwnCaches::of(&report).is_ok(), is_bare, "{}", machine.name);
+        assert_eq!(WholeCache::of(X86, &cpu).is_ok(), is_bare, "{}", machine.name);
+        assert_eq!(OwnCaches::of(X86, &cpu).is_ok(), is_bare, "{}", machine.name);
         bare += usize::from(is_bare);
     }
     assert!(bare > 5);
 }
 
-/// The reason names what becomes of it: the sources are those of `report::whole_cache`.
+/// The reason names what becomes of it: the sources are those of `virtualization`.
 #[test]
 fn in_a_guest_it_is_refused_with_who_takes_it_and_what_becomes_of_it() {
     let tdx = refused(machine("TDX"));
@@ -106,23 +107,22 @@ fn a_hypervisor_without_a_name_is_in_the_way_too() {
 /// SEV is an offer of the CPU on a host, where WBINVD does what it says.
 #[test]
 fn an_offer_of_sev_is_no_guest() {
-    let report = in_ring_0(machine("EPYC 7763"));
-    assert!(matches!(report.confidential(), Confidential::SevOffered { .. }));
-    assert!(WholeCache::of(&report).is_ok());
+    let cpu = in_ring_0(machine("EPYC 7763"));
+    assert!(matches!(cpu.confidential, Confidential::SevOffered { .. }));
+    assert!(WholeCache::of(X86, &cpu).is_ok());
 }
 
 #[test]
 fn user_mode_is_in_the_way_on_every_recorded_machine() {
     for (name, architecture, cpu) in all() {
-        let report = CpuReport::new(architecture, cpu, Policy::ANY);
-        let refused = WholeCache::of(&report).unwrap_err();
+        let refused = WholeCache::of(architecture, &cpu).unwrap_err();
         let by = if architecture.name.starts_with("x86") {
             RefusedBy::UserMode
         } else {
             RefusedBy::Architecture
         };
         assert_eq!(refused.by, by, "{name}");
-        assert_eq!(OwnCaches::of(&report), Err(refused), "{name}");
+        assert_eq!(OwnCaches::of(architecture, &cpu), Err(refused), "{name}");
     }
 }
 
@@ -132,10 +132,9 @@ fn only_x86_reaches_every_cache() {
     for architecture in arch::ALL {
         let nothing = Cpu::refused(architecture.no_whole_cache);
         let cpu = Cpu { privileged: true, hypervisor: Hypervisor::Absent, ..nothing };
-        let report = CpuReport::new(architecture, cpu, Policy::ANY);
         let (is_x86, is_arm64) =
             (architecture.name.starts_with("x86"), architecture.name == "aarch64");
-        match WholeCache::of(&report) {
+        match WholeCache::of(architecture, &cpu) {
             Ok(_) => assert!(is_x86, "{}", architecture.name),
             Err(refused) => {
                 assert!(!is_x86, "{refused}");
@@ -143,7 +142,12 @@ fn only_x86_reaches_every_cache() {
                 assert_eq!(refused.why, architecture.no_whole_cache);
             }
         }
-        assert_eq!(OwnCaches::of(&report).is_ok(), is_x86 || is_arm64, "{}", architecture.name);
+        assert_eq!(
+            OwnCaches::of(architecture, &cpu).is_ok(),
+            is_x86 || is_arm64,
+            "{}",
+            architecture.name
+        );
     }
 }
 
@@ -157,12 +161,12 @@ fn what_keeps_the_lines_is_executed_where_the_cpu_has_it() {
             (0x8000_0000, 0, [0x8000_0008, 0, 0, 0]),
             (0x8000_0008, 0, [0, ebx, 0, 0]),
         ];
-        WholeCache::of(&in_ring_0(&cpuid)).unwrap()
+        WholeCache::of(X86, &in_ring_0(&cpuid)).unwrap()
     };
     assert_eq!(with(1 << 9).writeback_instruction(), ("wbnoinvd", Effect::Writeback));
     assert_eq!(with(!(1 << 9)).writeback_instruction(), ("wbinvd", Effect::WritebackInvalidate));
     assert_eq!(with(1 << 9).writeback_invalidate_instruction(), "wbinvd");
-    let nehalem = WholeCache::of(&in_ring_0(machine("Nehalem"))).unwrap();
+    let nehalem = WholeCache::of(X86, &in_ring_0(machine("Nehalem"))).unwrap();
     assert_eq!(nehalem.writeback_instruction().0, "wbinvd");
 }
 
@@ -179,7 +183,7 @@ fn asking_here_is_harmless_and_refused() {
 /// A kernel whose interprocessor call fails must learn of it.
 #[test]
 fn a_function_that_is_never_called_is_an_error() {
-    let caches = WholeCache::of(&in_ring_0(machine("Nehalem"))).unwrap();
+    let caches = WholeCache::of(X86, &in_ring_0(machine("Nehalem"))).unwrap();
     // SAFETY: the function, which would execute WBINVD, is not called.
     let result = unsafe { caches.writeback_invalidate(NonZeroUsize::MIN, |_| ()) };
     assert_eq!(result.map_err(|error| (error.cpus, error.ran)), Err((1, 0)));

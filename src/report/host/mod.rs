@@ -6,13 +6,13 @@ mod json;
 mod screen;
 
 use super::cpu::CpuReport;
-use super::virtualization::{Effects, Migration};
 use crate::aliasing::{self, Aliasing};
 use crate::cpu::HypervisorKind;
 use crate::survival::{Backing, Statement};
 use crate::system::calls::System;
 use crate::system::tree::Tree;
 use crate::system::{cache_levels, kernel, nvdimm, surroundings};
+use crate::virtualization::{Effects, Migration};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use std::path::Path;

@@ -6,7 +6,12 @@
 //! runs. Each answer is a [`Statement`] with its source and how sure it is; of hypervisors whose
 //! source cannot be read and whose manuals are silent the answer is "unknown".
 
-use crate::cpu::{self, Confidential, Hypervisor, HypervisorKind, Isolation};
+pub(crate) mod whole_cache;
+
+pub use whole_cache::{Refused, RefusedBy};
+
+use crate::arch::Architecture;
+use crate::cpu::{self, Confidential, Cpu, Hypervisor, HypervisorKind, Isolation};
 use crate::survival::Statement;
 
 /// The fate of an operation that a guest executes.
@@ -86,12 +91,9 @@ impl HypervisorKind {
 }
 
 impl Virtualization {
-    pub(crate) const fn new(
-        hypervisor: Hypervisor,
-        confidential: Confidential,
-        architecture: &'static str,
-    ) -> Self {
-        Self { hypervisor, confidential, architecture }
+    pub(crate) const fn of(architecture: &Architecture, cpu: &Cpu) -> Self {
+        let Cpu { hypervisor, confidential, .. } = *cpu;
+        Self { hypervisor, confidential, architecture: architecture.name }
     }
 
     /// Returns their effects on cache maintenance.

@@ -1,0 +1,86 @@
+//! Whether memory can be invalidated at once, by an operation on the whole cache of every CPU, and if
+//! not, who or what is in the way.
+
+use super::{Handling, Virtualization};
+use crate::arch::{Architecture, Missing, Unsupported, WholeCacheOperation};
+use crate::cpu::{Confidential, Cpu, Hypervisor};
+
+/// Why memory cannot be invalidated by operations on whole caches.
+///
+/// It prints as its reason and what to do about it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refused {
+    /// What is in the way.
+    pub by: RefusedBy,
+    /// What is missing, why, and what to do.
+    pub why: Unsupported,
+}
+
+/// What is in the way of an operation on whole caches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RefusedBy {
+    /// The architecture: it has no such operation, or none that reaches the caches of other CPUs.
+    Architecture,
+    /// This is user mode. What would become of it in a kernel is in the reason.
+    UserMode,
+    /// A confidential guest, or what may be one: the operation ends it, or is a request to a host that it
+    /// does not trust.
+    ConfidentialGuest(Confidential),
+    /// A hypervisor, which takes the operation away.
+    Hypervisor(Hypervisor),
+}
+
+impl core::fmt::Display for Refused {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        core::fmt::Display::fmt(&self.why, f)
+    }
+}
+
+impl core::fmt::Debug for Refused {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{:?}: {}", self.by, self.why)
+    }
+}
+
+impl core::error::Error for Refused {}
+
+/// Returns the operation that invalidates memory if every CPU executes it, or what is in the way of it: the answer of
+/// [`CpuReport::can_invalidate_memory`](crate::report::CpuReport::can_invalidate_memory).
+pub(crate) fn can_invalidate_memory(
+    architecture: &Architecture,
+    cpu: &Cpu,
+) -> Result<WholeCacheOperation, Refused> {
+    let every_cache = architecture.whole_cache.filter(|does| does.reaches_every_cache);
+    let Some(operation) = every_cache else {
+        return Err(Refused { by: RefusedBy::Architecture, why: architecture.no_whole_cache });
+    };
+    let in_a_guest = what_becomes_of_it_in_this_guest(architecture, cpu);
+    if !cpu.privileged {
+        let why = in_a_guest.map_or(architecture.no_whole_cache, |(_, why)| why);
+        return Err(Refused { by: RefusedBy::UserMode, why });
+    }
+    match in_a_guest {
+        Some((by, why)) => Err(Refused { by, why }),
+        None => Ok(operation),
+    }
+}
+
+/// Who takes WBINVD away, and what becomes of it; `None` on a machine without a hypervisor.
+fn what_becomes_of_it_in_this_guest(
+    architecture: &Architecture,
+    cpu: &Cpu,
+) -> Option<(RefusedBy, Unsupported)> {
+    let (confidential, hypervisor) = (cpu.confidential, cpu.hypervisor);
+    let whole_cache = Virtualization::of(architecture, cpu).effects().whole_cache;
+    if hypervisor == Hypervisor::Absent && whole_cache.is == Handling::Executed {
+        return None;
+    }
+    let by = match confidential {
+        Confidential::Unknown => RefusedBy::Hypervisor(hypervisor),
+        _ => RefusedBy::ConfidentialGuest(confidential),
+    };
+    let advice = "maintain ranges instead";
+    Some((by, Unsupported::new(Missing::Operation, whole_cache.text, advice)))
+}

@@ -72,7 +72,7 @@ impl DaxFile {
         // SAFETY: (1) all parts are in the mapping, and nothing else can be borrowed from it as a slice of
         // bytes that may change; (2) whoever accesses it does so by whole atomic words.
         unsafe { copier.copy_unfenced(parts) };
-        Ok(())
+        self.view.check_stores()
     }
 
     /// Sets all bytes of a range and makes them persistent.

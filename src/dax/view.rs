@@ -308,7 +308,14 @@ impl DaxView {
             return Err(Error::new(&self.path, ErrorKind::ViewNotPersisted));
         }
         let written = self.mapping.writeback_pages(range);
-        written.map_err(|error| self.failed_writeback(range, &error))
+        written.map_err(|error| self.failed_writeback(range, &error))?;
+        self.check_stores()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "there is no guard here")]
+    pub(super) fn check_stores(&self) -> Result<(), Error> {
+        Ok(())
     }
 
     /// What was stored may be lost, whatever succeeds later.

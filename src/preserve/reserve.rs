@@ -151,14 +151,19 @@ impl Held {
         }
     }
 
-    /// Takes the places of a deletion from the free space of a store that is opened: all of them if that is possible at
-    /// all, else those of the root if there is room.
+    /// Takes the places of a deletion from the free space of a store that is opened, as a transaction does: from its end.
+    /// If they do not fit so, takes all of them if that is possible at all, else those of the root if there is room.
     pub(super) fn restore<E>(
         &mut self,
         deletion: &Places,
         space: &mut Space,
         leased: &Leased<'_, E>,
-    ) -> Result<(), E> {
+    ) -> Result<(), Error<E>> {
+        match self.fill(deletion, space, leased) {
+            Err(Error::Full { .. }) => {}
+            Err(error) => return Err(error),
+            Ok(_) => return Ok(()),
+        }
         let kinds = deletion.kinds(space.unit());
         let least = kinds.iter().map(|(_, bytes)| *bytes).min().unwrap_or(0);
         let most = kinds.iter().map(|(count, _)| *count).sum();

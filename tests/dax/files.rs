@@ -694,6 +694,30 @@ mod mounts {
         });
     }
 
+    /// Whoever commits within a guarded call must learn that stores are lost before it stores what makes them count.
+    #[test]
+    fn what_persists_lost_stores_within_a_guard_fails_there() {
+        let name = "what_persists_lost_stores_within_a_guard_fails_there";
+        with_small_tmpfs(name, |directory| {
+            let guard = match FaultGuard::install() {
+                Ok(guard) => guard,
+                Err(error) => return skip(name, error),
+            };
+            let path = directory.join("sparse");
+            fs::File::create(&path).unwrap().set_len(LEN).unwrap();
+            let file = options().open(&path).unwrap();
+            fs::write(directory.join("fills"), vec![1; 2 << 20]).unwrap_err();
+            let mut failed = Vec::new();
+            let guarded = file.guarded(guard, |file| {
+                failed.push(file.persist_copy(&[(4096, b"lost")]).is_err());
+                file.store(8192, 1, Ordering::Relaxed);
+                failed.push(file.persist(8192..8200).is_err());
+            });
+            assert!(refusal(&path, guarded).starts_with("no space for "));
+            assert_eq!(failed, [true, true]);
+        });
+    }
+
     /// Blocks of 1 KiB, of which a page has four: the first one has space and the others have not.
     #[test]
     fn a_guarded_store_to_a_page_with_a_block_and_a_hole_is_no_media_error() {

@@ -153,6 +153,16 @@ impl DaxView {
         Ok(result)
     }
 
+    /// Fails if a guarded access under way has lost stores: a caller that relies on what it has written would then build on
+    /// nothing. Costs two loads where no guard is under way.
+    ///
+    /// # Errors
+    /// That of the guarded access.
+    pub(super) fn check_stores(&self) -> Result<(), Error> {
+        let faulted = Slot::faulted_in(self.mapping.base().as_ptr().addr());
+        faulted.map_or(Ok(()), |faulted| Err(self.fault(&faulted)))
+    }
+
     /// Why an access failed.
     #[cold]
     fn fault(&self, faulted: &Faulted) -> Error {

@@ -242,6 +242,11 @@ impl Slot {
         others.find_map(|slot| slot.faulted_at(base))
     }
 
+    /// What happened in a guard of the mapping at `base` that is under way.
+    pub(super) fn faulted_in(base: usize) -> Option<Faulted> {
+        used().iter().find_map(|slot| slot.faulted_at(base))
+    }
+
     /// What happened in the guard that has it, if that is one of the mapping at `base`. Of what was replaced it tells
     /// nothing that can be relied on: that guard may just be ending.
     fn faulted_at(&self, base: usize) -> Option<Faulted> {

@@ -101,7 +101,7 @@ pub struct Transaction<'s, M: Medium> {
     /// Blobs after the changes.
     blobs: u64,
     touched: Touched,
-    /// The places that the store held before.
+    /// The places that the store held before, or after the commit.
     reserve: Held,
     thread: PhantomData<*const ()>,
 }
@@ -245,6 +245,8 @@ impl<'s, M: Medium> Transaction<'s, M> {
             self.store.space.give(&(at..at + bytes));
         }
         self.changes.clear();
+        self.store.settle();
+        self.reserve = self.store.held.clone();
         Ok(())
     }
 
@@ -389,11 +391,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
 /// What was written is free again, unless it was committed.
 impl<M: Medium> Drop for Transaction<'_, M> {
     fn drop(&mut self) {
-        let changes = core::mem::take(&mut self.changes);
-        if changes.is_empty() {
-            return self.store.settle();
-        }
-        for change in changes.into_values() {
+        for change in core::mem::take(&mut self.changes).into_values() {
             self.forget(change.as_deref());
         }
         self.store.held.reset(core::mem::take(&mut self.reserve), &mut self.store.space);

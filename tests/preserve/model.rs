@@ -206,3 +206,12 @@ fn the_largest_blob_leaves_room_for_its_tags() {
     transaction.commit().unwrap();
     assert_eq!(store.reader().load("a").unwrap(), vec![1; 200_000 - 32]);
 }
+
+/// The entry of the blob needs a longer root, so other places are held while it is written.
+#[test]
+fn a_blob_that_is_given_up_alone_leaves_the_room_as_it_was() {
+    let mut store = options().create(Plain::new(vec![0; DATA + 10_000])).unwrap();
+    let before = store.capacity().unwrap();
+    drop(store.begin().unwrap().writer("a", None).unwrap());
+    assert_eq!(store.capacity().unwrap(), before);
+}

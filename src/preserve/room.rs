@@ -81,8 +81,10 @@ impl Touched {
         let root = tree.levels[top].values().next().map_or(0, |root| root.len);
         if top == 0 && split == 0 {
             let len = self.leaves.values().next().map_or(root, |leaf| leaf.len);
-            let roots = if spare { 2 } else { 1 };
-            return Places { leaves: 0, nodes: 0, roots, root: root_slot(0, len, unit) };
+            // What one commit of a longer root leaves has no room for that of another.
+            let (before, root) = (root_slot(0, root, unit), root_slot(0, len, unit));
+            let roots = if spare || root > before { 2 } else { 1 };
+            return Places { leaves: 0, nodes: 0, roots, root };
         }
         let (mut nodes, mut levels) = (0, 0);
         // A page with more children than it can have becomes at most one more page for each, and for two of all; and one

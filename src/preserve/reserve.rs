@@ -58,10 +58,9 @@ impl Held {
         // A smaller place would cut the only free piece that has room for a larger one.
         let mut order = [0, 1, 2];
         order.sort_by_key(|kind| Reverse(kinds[*kind].1));
-        // A larger root may need the places of the roots that are held. Larger ones stay: a change that makes the root
-        // smaller may be given up after this, as a blob that is written piece by piece.
+        // Roots of another size are of no use, and their space may be.
         let (of_roots, bytes) = (Kind::Root as usize, kinds[Kind::Root as usize].1);
-        if self.kinds[of_roots].iter().any(|root| len(root) < bytes) {
+        if self.kinds[of_roots].iter().any(|root| len(root) != bytes) {
             undo.roots = core::mem::take(&mut self.kinds[of_roots]);
             undo.lens[of_roots] = 0;
             undo.roots.iter().for_each(|root| space.give(root));

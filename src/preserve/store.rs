@@ -9,7 +9,7 @@ use super::format::{data, headers as places_of, key, occupied};
 use super::headers;
 use super::lease::Leases;
 use super::reader::{Reader, Snapshot};
-use super::reserve::Held;
+use super::reserve::{Held, Undo};
 use super::room::{Kind, Places, Touched};
 use super::space::{From, Space};
 use super::stamp::Stamp;
@@ -360,15 +360,21 @@ impl<M: Medium> Store<M> {
         self.header = header;
     }
 
-    /// Does work that needs places for pages. If it fails, none are held for it.
+    /// Does work that needs places for pages, and returns how to hold those of before again. If it fails, they are held.
     pub(super) fn with_places<T>(
         &mut self,
         places: &Places,
         work: impl FnOnce(&mut Self) -> Result<T, Error<M::Error>>,
-    ) -> Result<T, Error<M::Error>> {
+    ) -> Result<(T, Undo), Error<M::Error>> {
         let Self { medium, ways, leases, space, held, .. } = self;
         let undo = held.fill(places, space, &leased(&**medium, ways, leases))?;
-        work(self).inspect_err(|_| self.held.undo(undo, &mut self.space))
+        match work(self) {
+            Ok(done) => Ok((done, undo)),
+            Err(error) => {
+                self.held.undo(undo, &mut self.space);
+                Err(error)
+            }
+        }
     }
 
     /// Holds the places of a deletion after the last commit, and no others.

@@ -4,7 +4,7 @@ use super::error::Error;
 use super::format::key::BlobKey;
 use super::format::table::{ENTRY, Entry, Preamble, size};
 use super::format::{METADATA, NAME, UNIT, occupied};
-use super::reserve::Held;
+use super::reserve::{Held, Undo};
 use super::room::{Resized, Touched};
 use super::space::From;
 use super::store::Store;
@@ -143,11 +143,17 @@ impl<'s, M: Medium> Transaction<'s, M> {
     ) -> Result<(), Error<M::Error>> {
         let attributes = attributes.into();
         let len = bytes.len() as u64;
-        let place = self.place(&attributes, Some(len))?;
-        let written = write_whole(self.medium(), self.key(place.start), place.start, bytes);
-        let tag = written.inspect_err(|_| self.store.space.give(&place))?;
-        self.insert(&attributes, place.start, len, tag);
-        Ok(())
+        let (place, undo) = self.place(&attributes, Some(len))?;
+        match write_whole(self.medium(), self.key(place.start), place.start, bytes) {
+            Ok(tag) => {
+                self.insert(&attributes, place.start, len, tag);
+                Ok(())
+            }
+            Err(error) => {
+                self.give_up(&place, undo);
+                Err(error.into())
+            }
+        }
     }
 
     /// A blob that is written piece by piece; it is put when it is [finished](Writer::finish).
@@ -163,8 +169,8 @@ impl<'s, M: Medium> Transaction<'s, M> {
         len: Option<u64>,
     ) -> Result<Writer<'t, 's, 'a, M>, Error<M::Error>> {
         let attributes = attributes.into();
-        let place = self.place(&attributes, len)?;
-        Ok(Writer::new(self, attributes, place, len))
+        let (place, undo) = self.place(&attributes, len)?;
+        Ok(Writer::new(self, attributes, place, len, undo))
     }
 
     /// Deletes a blob.
@@ -281,9 +287,10 @@ impl<'s, M: Medium> Transaction<'s, M> {
         BlobKey::new(self.store.identity(), self.generation(), at)
     }
 
-    /// Gives back where a blob was to be written.
-    pub(super) fn give(&mut self, place: &Range<u64>) {
+    /// Gives back where a blob was to be written, and holds the places for pages that were held before.
+    pub(super) fn give_up(&mut self, place: &Range<u64>, undo: Undo) {
         self.store.space.give(place);
+        self.store.held.undo(undo, &mut self.store.space);
     }
 
     /// Gives back what a blob does not need of its place.
@@ -346,7 +353,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
         &mut self,
         attributes: &Attributes<'_>,
         len: Option<u64>,
-    ) -> Result<Range<u64>, Error<M::Error>> {
+    ) -> Result<(Range<u64>, Undo), Error<M::Error>> {
         attributes.check()?;
         let (unit, name) = (self.unit(), attributes.name);
         let alignment = attributes.alignment.max(unit);
@@ -367,14 +374,14 @@ impl<'s, M: Medium> Transaction<'s, M> {
     }
 
     /// Does something where there is room for the pages that the commit needs after these changes, and for a deletion after
-    /// it if there is to be a `spare`: so something can be deleted from a full store. If that fails, nothing is held for
-    /// it.
+    /// it if there is to be a `spare`: so something can be deleted from a full store. Returns how to hold the places of
+    /// before again. If it fails, they are held.
     fn with_room<T>(
         &mut self,
         resized: &[Resized<'_>],
         spare: bool,
         work: impl FnOnce(&mut Store<M>) -> Result<T, Error<M::Error>>,
-    ) -> Result<T, Error<M::Error>> {
+    ) -> Result<(T, Undo), Error<M::Error>> {
         let unit = self.unit();
         let Self { store, touched, .. } = self;
         let before: Vec<_> =

@@ -3,6 +3,7 @@
 use super::error::Error;
 use super::format::key::BlobKey;
 use super::format::{CHUNK, TAG, WORD, chunks, occupied, tags};
+use super::reserve::Undo;
 use super::transaction::{Attributes, Transaction};
 use crate::format::tag::{self, Running};
 use crate::medium::{Granularity, Medium};
@@ -198,7 +199,8 @@ pub struct Writer<'t, 's, 'a, M: Medium> {
     /// What does not fill a piece yet.
     buffer: Vec<u8>,
     stream: Stream,
-    is_finished: bool,
+    /// How to hold the places of before again, if it is not finished.
+    undo: Option<Undo>,
     /// Whether the medium failed, so that something is missing.
     has_failed: bool,
 }
@@ -209,6 +211,7 @@ impl<'t, 's, 'a, M: Medium> Writer<'t, 's, 'a, M> {
         attributes: Attributes<'a>,
         place: Range<u64>,
         said: Option<u64>,
+        undo: Undo,
     ) -> Self {
         let key = transaction.key(place.start);
         let stream = Stream::new(transaction.medium(), key, place.start);
@@ -219,7 +222,7 @@ impl<'t, 's, 'a, M: Medium> Writer<'t, 's, 'a, M> {
             said,
             buffer: Vec::new(),
             stream,
-            is_finished: false,
+            undo: Some(undo),
             has_failed: false,
         }
     }
@@ -270,7 +273,7 @@ impl<'t, 's, 'a, M: Medium> Writer<'t, 's, 'a, M> {
         self.put(&rest)?;
         let tag = self.stream.finish(self.transaction.medium())?;
         let bytes = occupied(len, self.transaction.unit()).unwrap_or(0);
-        self.is_finished = true;
+        self.undo = None;
         let Self { place, attributes, transaction, .. } = &mut self;
         transaction.shorten(place, place.start + bytes);
         transaction.insert(attributes, place.start, len, tag);
@@ -303,8 +306,8 @@ const _: () = assert!(CHUNK.is_multiple_of(PIECE as u64) && TAG == 8 && chunks(C
 
 impl<M: Medium> Drop for Writer<'_, '_, '_, M> {
     fn drop(&mut self) {
-        if !self.is_finished {
-            self.transaction.give(&self.place);
+        if let Some(undo) = self.undo.take() {
+            self.transaction.give_up(&self.place, undo);
         }
     }
 }

@@ -26,6 +26,13 @@
 //! | [`preserve`](../preserve/index.html) | `preserve`, `preserve-read` | named blobs in a medium, replaced atomically, that outlive reboots |
 //! | [`report`](crate::report) | | what is there, what was chosen, why not, what survives what |
 //!
+//! # Three ways from a call to the instruction
+//! | call | on the way |
+//! |---|---|
+//! | [`Cache::host`](crate::Cache::host) | The choice is kept after the first call: a load. The first call asks the CPU (`cpu::here_for_choice`), takes what an erratum forbids from the answer (`Cpu::facts`), and chooses (`Plan::choose`). |
+//! | `file.persist(64..96)` | `DaxView::persist` decides once between lines, the fence alone and pages, which is known since the opening. It checks the range, `ops::select` branches on the instruction, `ops::execute` executes it on each line, and `ops::fence` completes them. |
+//! | `journal.append(payload)` | `submit` and `wait`. `submit` reserves a place, stores header, tag and payload, writes the lines back and fences, and enters that they are durable. `wait` waits until all before them are. |
+//!
 //! # Why write-back and fence are two steps
 //! A write-back instruction starts the transfer of a line and returns. On x86 SFENCE or MFENCE waits
 //! for those of the same CPU (Intel SDM vol. 2A, CLWB), on arm64 DSB does (Arm ARM, "Ordering and

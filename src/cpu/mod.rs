@@ -1,4 +1,4 @@
-//! What the CPU says, and what its kernel lets user mode do with it.
+//! The CPU: its facts, and the rights that its kernel gives to user mode.
 //!
 //! Reading and deciding are apart: [`Cpu`] is a pure function of what was read (CPUID leaves,
 //! auxiliary vector, ID registers), so that any machine can be replayed in a test.

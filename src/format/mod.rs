@@ -1,4 +1,4 @@
-//! What the formats of `journal`, `recorder` and `preserve` share: fields, tags and the beginning of a superblock.
+//! The parts that the formats of `journal`, `recorder` and `preserve` share: fields, tags, and the beginning of a superblock.
 
 #[cfg(any(feature = "journal", feature = "preserve-read"))]
 pub(crate) mod identity;

@@ -1,4 +1,4 @@
-//! What happens when a shard is full.
+//! The behaviour of a full shard.
 
 /// What happens when a shard is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

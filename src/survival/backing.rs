@@ -1,4 +1,4 @@
-//! The backing of a mapping.
+//! The memory that backs the bytes of a mapping.
 
 #[cfg(feature = "std")]
 use super::Domain;

@@ -1,4 +1,4 @@
-//! Events that can lose bytes.
+//! The events that a machine can meet.
 
 /// An event that can lose bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

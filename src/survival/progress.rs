@@ -1,4 +1,4 @@
-//! The progress of bytes towards their medium, and their survival of an event.
+//! The way of bytes to a medium, and the part of them that an event leaves.
 
 /// The progress of the bytes towards their medium when an event happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,5 +1,5 @@
-//! Whether memory can be invalidated at once, by an operation on the whole cache of every CPU, and if
-//! not, who or what is in the way.
+//! The decision if memory can be invalidated at once, by an operation on the whole cache of every CPU, and what is in the
+//! way of it.
 
 use super::{Handling, Virtualization};
 use crate::arch::{Architecture, Missing, Unsupported, WholeCacheOperation};

@@ -1,4 +1,4 @@
-//! How timestamps go with the wall clock.
+//! The relation of timestamps to the wall clock.
 
 /// How timestamps go with the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

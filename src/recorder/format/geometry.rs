@@ -1,4 +1,4 @@
-//! Where everything is.
+//! The places of everything in a file.
 
 use super::{HEADER, LARGEST, MOST_SHARDS, PAGE, RECORD, SMALLEST};
 use core::ops::Range;

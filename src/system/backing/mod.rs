@@ -1,4 +1,4 @@
-//! The evidence of a file's backing: mount, disks, devices, memory and bad blocks, as Linux shows them.
+//! The evidence that Linux shows of a file: its mount, disks, devices, memory and bad blocks.
 
 pub(crate) mod bad_blocks;
 pub(crate) mod device_dax;

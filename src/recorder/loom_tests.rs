@@ -3,7 +3,7 @@
 use super::format::{Geometry, HEADER, RECORD};
 use super::reader::Search;
 use super::{Clock, Cursor, Description, Durability, Mode, Options, Reader, Recorder, Writer};
-use crate::medium::{Granularity, Medium};
+use crate::medium::{Granularity, Medium, Readable};
 use crate::sync::AtomicU64;
 use alloc::vec::Vec;
 use core::convert::Infallible;

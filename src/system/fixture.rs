@@ -29,7 +29,6 @@ impl Fixture {
     }
 
     /// A symbolic link to another path in the tree.
-    #[cfg(unix)]
     pub(crate) fn link(self, path: &str, to: &str) -> Self {
         let path = self.inside(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -39,7 +38,6 @@ impl Fixture {
 
     /// A region as the kernel shows one: a device below its bus, and a link to it below
     /// `/sys/bus/nd/devices`. `provider` is an attribute of the bus.
-    #[cfg(unix)]
     pub(crate) fn region(
         self,
         number: u32,
@@ -59,7 +57,6 @@ impl Fixture {
     }
 
     /// A kernel, pages of 4 KiB and four caches.
-    #[cfg(unix)]
     pub(crate) fn kernel_and_caches(self) -> Self {
         let words = [3_usize, 0x40, 6, 4096, 0, 0].map(usize::to_ne_bytes).concat();
         let mut tree = self

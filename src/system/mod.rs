@@ -14,7 +14,7 @@ pub(crate) mod badblocks;
 pub(crate) mod boot;
 pub(crate) mod cache_levels;
 pub(crate) mod calls;
-#[cfg(test)]
+#[cfg(all(test, unix))]
 pub(crate) mod fixture;
 pub(crate) mod kernel;
 #[cfg(all(feature = "dax", any(unix, windows), target_has_atomic = "64", not(loom)))]

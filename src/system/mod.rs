@@ -14,7 +14,9 @@ pub(crate) mod badblocks;
 pub(crate) mod boot;
 pub(crate) mod cache_levels;
 pub(crate) mod calls;
-#[cfg(all(test, unix))]
+// Clippy knows a test by an attribute of its own.
+#[cfg(test)]
+#[cfg(unix)]
 pub(crate) mod fixture;
 pub(crate) mod kernel;
 #[cfg(all(feature = "dax", any(unix, windows), target_has_atomic = "64", not(loom)))]

@@ -292,10 +292,7 @@ fn a_mapping_agrees_with_itself_and_with_the_page_behind_it() {
     assert!(file.agrees_with(address + 4096, 8192 + 4096));
     // Where the data cache aliases, it would not.
     let elsewhere = file.agrees_with(address + 4096, 8192);
-    let aliases = !matches!(
-        cachemaint::report::HostReport::host().aliasing,
-        cachemaint::report::Aliasing::No { .. }
-    );
+    let aliases = !matches!(HostReport::host().aliasing, Aliasing::No { .. });
     assert_eq!(elsewhere, !aliases);
 }
 

@@ -3,7 +3,8 @@
 
 use anyhow::{Result, ensure};
 
-use super::{Lab, Unavailable};
+use super::Lab;
+use super::unavailable::Unavailable;
 use crate::command::{Cmd, Ending};
 use crate::log::Log;
 use crate::toolchain;
@@ -60,10 +61,11 @@ impl Board {
     /// The image, in a folder of its own whatever the compiler.
     fn build(&self, lab: &Lab<'_>, image: &str) -> Result<String> {
         let gnu = format!("{}-linux-gnu", self.architecture);
-        let compiler = toolchain::with_core_and_linker(lab.host, self.triple, &gnu)
+        let compiler = toolchain::with_core_and_linker(lab.sources.host, self.triple, &gnu)
             .map_err(Unavailable::because)?;
-        let folder = lab.work().join("freestanding");
-        lab.cargo(&compiler, "build --release -p cachemaint-lab-freestanding")
+        let folder = lab.sources.work().join("freestanding");
+        lab.sources
+            .cargo(&compiler, "build --release -p cachemaint-lab-freestanding")
             .args(["--bin", image, "--target", self.triple])
             .env("CARGO_TARGET_DIR", folder.display().to_string())
             .read()?;

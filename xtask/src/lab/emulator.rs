@@ -8,10 +8,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::cpus;
 use crate::command::Cmd;
 use crate::debian;
 use crate::host::Host;
+
+/// The version of the emulators that is right about every architecture.
+pub(super) const CURRENT: u32 = 10;
 
 /// What the emulators are unpacked from: the emulators (releases differ in which package brings the
 /// last one), the firmware, and the tools for flattened device trees and compressed modules.
@@ -51,7 +53,7 @@ impl Emulators {
     /// Fetches them; an error is the reason why they are not to be had.
     pub(super) fn fetch(host: &Host) -> Result<Self> {
         ensure!(ARCH == "x86_64", "the emulators are programs for x86_64, this machine is {ARCH}");
-        let suite = debian::offering(host, PACKAGE, cpus::CURRENT);
+        let suite = debian::offering(host, PACKAGE, CURRENT);
         let root = debian::root(host, "amd64", &PACKAGES, suite).context("no emulator")?;
         // Not by `lib64`: the link there is absolute and would lead to the loader of this system,
         // which need not be of the same release as the library.

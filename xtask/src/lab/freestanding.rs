@@ -7,8 +7,9 @@
 
 use anyhow::Result;
 
+use super::Lab;
 use super::board::{self, Board};
-use super::{Lab, Lane, Run};
+use super::lane::{Lane, Run};
 use crate::command::Ending;
 use crate::report::{Finding, Tests};
 

@@ -7,46 +7,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use super::architecture::Architecture;
 use super::emulator::Emulators;
 use super::initramfs::{self, Initramfs};
-use super::{Lab, QUICKLY_BUILT, Unavailable, cpus};
-use crate::command::Cmd;
+use super::sources::Sources;
+use super::unavailable::Unavailable;
 use crate::debian::{self, Suite};
-
-/// An architecture that machines can be had of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Architecture {
-    X86,
-    Arm64,
-    Riscv64,
-}
+use crate::host::Host;
 
 impl Architecture {
-    /// As QEMU calls it.
-    pub(super) const fn qemu(self) -> &'static str {
-        match self {
-            Self::X86 => "x86_64",
-            Self::Arm64 => "aarch64",
-            Self::Riscv64 => "riscv64",
-        }
-    }
-
-    const fn debian(self) -> &'static str {
-        match self {
-            Self::X86 => "amd64",
-            Self::Arm64 => "arm64",
-            Self::Riscv64 => "riscv64",
-        }
-    }
-
-    pub(super) const fn triple(self) -> &'static str {
-        match self {
-            Self::X86 => "x86_64-unknown-linux-gnu",
-            Self::Arm64 => "aarch64-unknown-linux-gnu",
-            Self::Riscv64 => "riscv64gc-unknown-linux-gnu",
-        }
-    }
-
     /// Where its kernel is found; builds for virtual machines where there are. Debian 12's older kernel
     /// for arm64 is built without `FS_DAX`; Ubuntu's come with the modules for pmem by `generic` alone,
     /// and its mirrors have none for arm64; a kernel for riscv64 that tells user mode of Zicbom is in
@@ -155,33 +124,47 @@ struct Parts {
     base: PathBuf,
 }
 
-impl Lab<'_> {
+impl Kits {
     /// The emulators.
-    pub(super) fn emulators(&self) -> Result<Emulators, Unavailable> {
-        let cell = &self.kits.emulators;
-        cell.get_or_init(|| Emulators::fetch(self.host).map_err(Unavailable::because)).clone()
+    pub(super) fn emulators(&self, host: &Host) -> Result<Emulators, Unavailable> {
+        let fetch = || Emulators::fetch(host).map_err(Unavailable::because);
+        self.emulators.get_or_init(fetch).clone()
     }
 
-    fn parts(&self, architecture: Architecture) -> Result<Parts, Unavailable> {
-        let mut parts = self.kits.parts.borrow_mut();
-        let fetch = || self.fetch(architecture).map_err(Unavailable::because);
+    /// The kit for an architecture.
+    pub(super) fn kit(&self, sources: &Sources<'_>, architecture: Architecture) -> Result<Kit> {
+        let emulators = self.emulators(sources.host)?;
+        let Parts { kernel, base } = self.parts(sources, architecture)?;
+        let agent = self.agent(sources, architecture)?;
+        Ok(Kit { architecture, emulators, kernel, base, agent, work: machines(sources)? })
+    }
+
+    fn parts(
+        &self,
+        sources: &Sources<'_>,
+        architecture: Architecture,
+    ) -> Result<Parts, Unavailable> {
+        let mut parts = self.parts.borrow_mut();
+        let fetch = || self.fetch(sources, architecture).map_err(Unavailable::because);
         parts.entry(architecture).or_insert_with(fetch).clone()
     }
 
-    fn fetch(&self, architecture: Architecture) -> Result<Parts> {
+    fn fetch(&self, sources: &Sources<'_>, architecture: Architecture) -> Result<Parts> {
+        let host = sources.host;
         let Kernel { suite, depending } = architecture.kernel();
         let modules = architecture.modules();
-        let mut packages = debian::kernel(self.host, architecture.debian(), suite, depending)?;
+        let mut packages = debian::kernel(host, architecture.debian(), suite, depending)?;
         packages.retain(|name| !modules.is_empty() || !name.starts_with("linux-modules-"));
-        let kernel = debian::fetch(self.host, &packages, suite)?;
+        let kernel = debian::fetch(host, &packages, suite)?;
 
         // What is decompressed into it must not be taken for another kernel's.
-        let folder = self.machines()?.join(kernel.file_name().context("a package has no name")?);
+        let name = kernel.file_name().context("a package has no name")?;
+        let folder = machines(sources)?.join(name);
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let mut base = Initramfs::default();
-        base.modules(releases(&kernel), modules, &folder, &self.emulators()?)?;
+        base.modules(releases(&kernel), modules, &folder, &self.emulators(host)?)?;
         if let Some(Programs { packages, names }) = architecture.programs() {
-            let root = debian::root(self.host, architecture.debian(), packages, Suite::System)?;
+            let root = debian::root(host, architecture.debian(), packages, Suite::System)?;
             names.iter().try_for_each(|name| base.program(&root, name))?;
             base.file("/etc/mke2fs.conf", root.join("etc/mke2fs.conf"));
         }
@@ -190,65 +173,24 @@ impl Lab<'_> {
         Ok(Parts { kernel: image(&kernel)?, base: archive })
     }
 
-    /// The kit for an architecture.
-    pub(super) fn kit(&self, architecture: Architecture) -> Result<Kit> {
-        let emulators = self.emulators()?;
-        let Parts { kernel, base } = self.parts(architecture)?;
-        let agent = self.agent(architecture)?;
-        Ok(Kit { architecture, emulators, kernel, base, agent, work: self.machines()? })
-    }
-
     /// The archive with the agent, which is built once.
-    fn agent(&self, architecture: Architecture) -> Result<PathBuf> {
-        if let Some(agent) = self.kits.agents.borrow().get(&architecture) {
+    fn agent(&self, sources: &Sources<'_>, architecture: Architecture) -> Result<PathBuf> {
+        if let Some(agent) = self.agents.borrow().get(&architecture) {
             return Ok(agent.clone());
         }
-        let program = self.static_program(architecture, "cachemaint-lab-guest", "lab-guest")?;
-        let archive = self.machines()?.join(format!("agent-{}.cpio", architecture.debian()));
+        let program = sources.static_program(architecture, "cachemaint-lab-guest", "lab-guest")?;
+        let archive = machines(sources)?.join(format!("agent-{}.cpio", architecture.debian()));
         Initramfs::default().file("/init", program).write(&archive)?;
-        self.kits.agents.borrow_mut().insert(architecture, archive.clone());
+        self.agents.borrow_mut().insert(architecture, archive.clone());
         Ok(archive)
     }
+}
 
-    /// A program of the workspace, built so that it needs no library where it runs.
-    pub(super) fn static_program(
-        &self,
-        architecture: Architecture,
-        package: &str,
-        name: &str,
-    ) -> Result<PathBuf> {
-        self.cargo_static(architecture, &format!("build --release -p {package}"))?.read()?;
-        Ok(self.static_folder().join(architecture.triple()).join("release").join(name))
-    }
-
-    fn static_folder(&self) -> PathBuf {
-        self.work().join("static")
-    }
-
-    /// `cargo` with the words of `line`, for programs that need no library where they run.
-    pub(super) fn cargo_static(&self, architecture: Architecture, line: &str) -> Result<Cmd> {
-        let triple = architecture.triple();
-        let compiler = cpus::compiler(self.host, triple)?;
-        Ok(compiler
-            .cargo(line)
-            .folder(self.tree())
-            .args(QUICKLY_BUILT)
-            .args(["--target", triple, "--config"])
-            // Stripped, as they are copied into memory at each start; a profile's `strip` is not for a
-            // package that has a profile of its own, and the library has.
-            .arg(format!(
-                r#"target.{triple}.rustflags=["-Ctarget-feature=+crt-static","-Cstrip=symbols"]"#
-            ))
-            .env("CARGO_PROFILE_DEV_DEBUG", "none")
-            .env("CARGO_TARGET_DIR", self.static_folder().display().to_string()))
-    }
-
-    /// A folder for what machines are made of.
-    fn machines(&self) -> Result<PathBuf> {
-        let folder = self.work().join("machines");
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        Ok(folder)
-    }
+/// A folder for what machines are made of.
+fn machines(sources: &Sources<'_>) -> Result<PathBuf> {
+    let folder = sources.work().join("machines");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder)
 }
 
 /// The kernel in an unpacked package of one: in `boot`, and in later releases beside its modules.

@@ -1,6 +1,5 @@
 //! One thing to prove, and how many of them run side by side.
 
-use core::fmt;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -10,6 +9,7 @@ use std::thread;
 use anyhow::{Result, ensure};
 
 use super::Lab;
+use super::unavailable::Unavailable;
 use crate::log::Log;
 use crate::report::{Effort, Finding, Tests};
 
@@ -27,25 +27,6 @@ pub(crate) struct Lane {
 /// Finds, fetches or builds what a lane needs. An error that is [`Unavailable`] is the reason to skip
 /// the lane; any other is its failure.
 type Prepare = dyn FnOnce(&Lab<'_>) -> Result<Run>;
-
-/// Why a lane cannot be run on this machine: something that it needs is not to be had.
-#[derive(Clone, Debug)]
-pub(crate) struct Unavailable(String);
-
-impl Unavailable {
-    #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-    pub(crate) fn because(why: anyhow::Error) -> Self {
-        Self(format!("{why:#}"))
-    }
-}
-
-impl fmt::Display for Unavailable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl core::error::Error for Unavailable {}
 
 /// The work of a lane. It has its own time limit.
 pub(crate) type Run = Box<dyn FnOnce(&mut Log) -> Result<Finding> + Send>;
@@ -93,7 +74,7 @@ pub(super) fn run_all(
         let prepared = prepared;
         let (results, arriving) = mpsc::channel();
         for _ in 0..jobs {
-            let (queue, work, results) = (&queue, &lab.work, results.clone());
+            let (queue, work, results) = (&queue, lab.sources.work(), results.clone());
             scope.spawn(move || run_prepared(queue, work, &results));
         }
         drop(results);

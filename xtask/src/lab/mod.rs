@@ -1,11 +1,13 @@
 //! The lab: every claim run on CPUs and whole machines that this one is not. What each lane proves,
 //! and what no emulator can, is told in `tests/lab/README.md`.
 //!
-//! A [`Lane`] is prepared first, one after the other: what it needs is found, fetched or built. What
+//! A [`Lane`](lane::Lane) is prepared first, one after the other: what it needs is found, fetched or built. What
 //! cannot be had is the reason to skip it; what does not build is its failure. Meanwhile those that
 //! are prepared run side by side, as many as there are cores, each with a log of its own.
 
+mod architecture;
 mod board;
+mod compilers;
 mod cpus;
 mod elf;
 mod emulator;
@@ -14,84 +16,39 @@ mod freestanding;
 mod initramfs;
 mod kit;
 mod lane;
+mod lanes;
 mod machine;
 mod machines;
 mod plugin;
 mod programs;
 mod prove;
+pub(crate) mod request;
 pub(crate) mod runner;
 mod selftest;
+mod sources;
+mod targets;
+mod unavailable;
+mod user_emulation;
 
-use alloc::collections::BTreeSet;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
-use clap::Args;
+use anyhow::Result;
 
-use self::cpus::Targets;
-use self::kit::Kits;
-use self::lane::{Lane, Run, Unavailable};
-use crate::command::Cmd;
+use self::architecture::Architecture;
+use self::emulator::Emulators;
+use self::kit::{Kit, Kits};
+use self::programs::{Built, Programs, Scope};
+use self::sources::Sources;
+use self::unavailable::Unavailable;
+use self::user_emulation::Targets;
 use crate::host::Host;
-use crate::report::Report;
-use crate::toolchain::Compiler;
 
-/// What `cargo xtask lab` is asked for.
-#[derive(Args, Clone, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
-pub(crate) struct Request {
-    /// Lanes to run: names as listed, or their beginnings [default: all but the long ones].
-    lanes: Vec<String>,
-    /// List the lanes and what each proves.
-    #[arg(long)]
-    list: bool,
-    /// Run the long lanes instead of the others.
-    #[arg(long)]
-    long: bool,
-    /// Run every test on every CPU, also those that are the same there.
-    #[arg(long, conflicts_with_all = ["list", "prove"])]
-    whole: bool,
-    /// Prove that the lab can fail: plant breakages, and demand that a lane notices each; of these lanes alone, if
-    /// some are named.
-    #[arg(long, conflicts_with_all = ["list", "long"])]
-    prove: bool,
-}
-
-impl Request {
-    /// The lanes asked for. A whole name means that lane alone, a long one too.
-    fn select(&self, lanes: Vec<Lane>) -> Vec<Lane> {
-        let is_whole = |wanted: &String| lanes.iter().any(|lane| lane.name == *wanted);
-        let (whole, beginnings): (Vec<&String>, Vec<&String>) =
-            self.lanes.iter().partition(|wanted| is_whole(wanted));
-        let is_selected = |lane: &Lane| {
-            let is_begun = |wanted: &&String| lane.name.starts_with(wanted.as_str());
-            let is_asked = self.lanes.is_empty() || beginnings.iter().any(is_begun);
-            whole.contains(&&lane.name) || is_asked && self.long == lane.is_long
-        };
-        lanes.into_iter().filter(is_selected).collect()
-    }
-}
-
-/// The lanes that run the library's tests.
-const WHOLE: [&str; 3] = ["cpu/", "machine/riscv64/", "machine/x86_64/tests-on-dax"];
-
-/// To optimise the library and its tests for each architecture takes longer than what lanes run of them gains
-/// by it.
-const QUICKLY_BUILT: [&str; 2] = ["--config", "profile.dev.package.cachemaint.opt-level=0"];
-
-/// Where lanes take their sources from, and where they build.
-pub(crate) struct Lab<'a> {
-    pub(crate) host: &'a Host,
-    /// The workspace that is put to the test.
-    tree: PathBuf,
-    /// Below it everything is built and logged.
-    work: PathBuf,
+/// The sources that are put to the test, and what lanes share of what was made of them.
+struct Lab<'a> {
+    sources: Sources<'a>,
     kits: Kits,
     targets: Targets,
-    programs: programs::Built,
-    /// Runs every test on every CPU.
-    is_whole: bool,
+    programs: Built,
 }
 
 impl<'a> Lab<'a> {
@@ -103,136 +60,27 @@ impl<'a> Lab<'a> {
     /// two trees share, cargo takes what was built from a copy for what would come of the original.
     fn of(host: &'a Host, tree: &Path, work: PathBuf) -> Self {
         Self {
-            host,
-            tree: tree.to_path_buf(),
-            work,
+            sources: Sources::new(host, tree, work),
             kits: Kits::default(),
             targets: Targets::default(),
-            programs: programs::Built::default(),
-            is_whole: false,
+            programs: Built::default(),
         }
     }
 
-    /// `cargo` with the words of `line`, in the workspace that is put to the test.
-    pub(crate) fn cargo(&self, compiler: &Compiler, line: &str) -> Cmd {
-        compiler
-            .cargo(line)
-            .args(QUICKLY_BUILT)
-            .folder(&self.tree)
-            .env_default("CARGO_TARGET_DIR", self.work.join("target").display().to_string())
-            // Debug information for a dozen architectures would fill a small disk.
-            .env_default("CARGO_PROFILE_DEV_DEBUG", "none")
+    /// The emulators of whole machines.
+    fn emulators(&self) -> Result<Emulators, Unavailable> {
+        self.kits.emulators(self.sources.host)
     }
 
-    /// The workspace that is put to the test.
-    pub(crate) fn tree(&self) -> &Path {
-        &self.tree
+    /// The kit for an architecture.
+    fn kit(&self, architecture: Architecture) -> Result<Kit> {
+        self.kits.kit(&self.sources, architecture)
     }
 
-    /// A folder for what lanes make, besides cargo's.
-    pub(crate) fn work(&self) -> &Path {
-        &self.work
-    }
-}
-
-/// Every lane there is.
-fn lanes() -> Vec<Lane> {
-    let groups = [cpus::lanes(), freestanding::lanes(), selftest::lanes(), machines::lanes()];
-    groups.into_iter().flatten().collect()
-}
-
-/// The step `lab` of the checks: all lanes but the long ones.
-pub(crate) fn lab(host: &Host, report: &mut Report) -> Result<()> {
-    run_selected(host, report, &Request::default())
-}
-
-/// The long lanes.
-pub(crate) fn lab_long(host: &Host, report: &mut Report) -> Result<()> {
-    run_selected(host, report, &Request { long: true, ..Request::default() })
-}
-
-/// The lanes whose names begin like these, of those that the step runs.
-pub(crate) fn lab_lanes(
-    host: &Host,
-    report: &mut Report,
-    lanes: &BTreeSet<&'static str>,
-) -> Result<()> {
-    let lanes = lanes.iter().map(|lane| (*lane).to_owned()).collect();
-    run_selected(host, report, &Request { lanes, ..Request::default() })
-}
-
-/// Every test on every CPU.
-pub(crate) fn lab_whole(host: &Host, report: &mut Report) -> Result<()> {
-    let lanes = WHOLE.map(str::to_owned).to_vec();
-    run_selected(host, report, &Request { lanes, whole: true, ..Request::default() })
-}
-
-/// Each planted breakage is noticed.
-pub(crate) fn lab_prove(host: &Host, report: &mut Report) -> Result<()> {
-    prove::prove(host, report, &[])
-}
-
-/// Does what was asked for; whether that was to run lanes.
-pub(crate) fn run(host: &Host, report: &mut Report, request: &Request) -> Result<bool> {
-    if request.list {
-        list()?;
-        return Ok(false);
-    }
-    if request.prove {
-        prove::prove(host, report, &request.lanes)?;
-    } else {
-        run_selected(host, report, request)?;
-    }
-    Ok(true)
-}
-
-fn run_selected(host: &Host, report: &mut Report, request: &Request) -> Result<()> {
-    let lanes = lanes();
-    for wanted in &request.lanes {
-        let is_known = lanes.iter().any(|lane| lane.name.starts_with(wanted.as_str()));
-        ensure!(
-            is_known,
-            "no lane's name begins with {wanted}: `cargo xtask lab --list` names them"
-        );
-    }
-    let selected = request.select(lanes);
-    let other = if request.long { "leave out --long" } else { "add --long, or name one whole" };
-    ensure!(!selected.is_empty(), "there are lanes of this name, but of the other kind: {other}");
-    let lab = Lab { is_whole: request.whole, ..Lab::new(host) };
-    lane::run_all(&lab, selected, |name, finding, effort| {
-        report.record(name, &format!("lab {name}"), finding, effort)
-    })
-}
-
-fn list() -> Result<()> {
-    let lanes = lanes();
-    let width = lanes.iter().map(|lane| lane.name.len()).max().unwrap_or(0);
-    for lane in lanes {
-        let long = if lane.is_long { " (long)" } else { "" };
-        writeln!(io::stdout(), "{:width$}  {}{long}", lane.name, lane.proves)?;
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Lane, Request};
-
-    fn selected(lanes: &[&str], long: bool) -> Vec<String> {
-        let lane = |name| Lane::new(name, "nothing", |_lab| Ok(Box::new(|_log| unreachable!())));
-        let all = vec![lane("cpu/a"), lane("cpu/a,-b"), lane("cpu/a,-c").long(), lane("machine/a")];
-        let lanes = lanes.iter().map(|name| (*name).to_owned()).collect();
-        let request = Request { lanes, long, ..Request::default() };
-        request.select(all).into_iter().map(|lane| lane.name).collect()
-    }
-
-    #[test]
-    fn a_whole_name_is_one_lane_and_a_beginning_all_of_its_kind() {
-        assert_eq!(selected(&[], false), ["cpu/a", "cpu/a,-b", "machine/a"]);
-        assert_eq!(selected(&[], true), ["cpu/a,-c"]);
-        assert_eq!(selected(&["cpu"], false), ["cpu/a", "cpu/a,-b"]);
-        assert_eq!(selected(&["cpu/a"], false), ["cpu/a"]);
-        assert_eq!(selected(&["cpu/a,-c", "machine"], false), ["cpu/a,-c", "machine/a"]);
-        assert!(selected(&["none"], false).is_empty());
+    /// The programs that run in a scope, linked statically, so that they run in machines too.
+    fn static_tests(&self, architecture: Architecture, scope: Scope) -> Result<Programs> {
+        let built_for = format!("static {}", architecture.triple());
+        let cargo = |line: &str| self.sources.cargo_static(architecture, line);
+        self.programs.build(&built_for, scope, cargo)
     }
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{Lab, Unavailable};
+use super::sources::Sources;
+use super::unavailable::Unavailable;
 use crate::command::Cmd;
 
 /// The releases of QEMU, in their major version 10, whose plugin interface is the plugin's: 10.0 has
@@ -39,10 +40,10 @@ pub(super) struct Plugin {
 
 impl Plugin {
     /// Builds it, for this machine.
-    pub(super) fn build(lab: &Lab<'_>) -> Result<Self> {
-        let target = lab.work().join("target");
+    pub(super) fn build(sources: &Sources<'_>) -> Result<Self> {
+        let target = sources.work().join("target");
         Cmd::cargo("build --quiet --release -p cachemaint-lab-plugin")
-            .folder(lab.tree())
+            .folder(sources.tree())
             .env("CARGO_TARGET_DIR", target.display().to_string())
             .read()?;
         let library = target.join("release/libcachemaint_lab_plugin.so");

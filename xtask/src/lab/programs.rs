@@ -17,8 +17,6 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::Lab;
-use super::kit::Architecture;
 use crate::command::Cmd;
 use crate::run::skipping;
 use crate::targets::every_feature;
@@ -64,8 +62,8 @@ const SAME_ON_EVERY_CPU: [&str; 9] = [
     "format::",
     "sim::",
     "arch::lines::tests::every_small_range_is_covered_once",
-    "copy::tests::each_byte_is_stored_once_and_reaches_memory_by_every_path",
-    "copy::tests::chunks_in_either_direction_store_each_byte_once_too",
+    "copy::tests::recording::each_byte_is_stored_once_and_reaches_memory_by_every_path",
+    "copy::tests::recording::chunks_in_either_direction_store_each_byte_once_too",
 ];
 
 /// Tests that would take minutes in an emulator, of the kinds above: crashes of the logs on a simulated medium, some of
@@ -126,9 +124,6 @@ pub(super) struct Programs {
     programs: Vec<Program>,
 }
 
-/// The programs that were built, by what they were built for and the scope.
-pub(super) type Built = RefCell<BTreeMap<(String, Scope), Vec<Program>>>;
-
 impl Programs {
     /// Each program that has something to run, with its arguments.
     pub(super) fn runs(&self) -> impl Iterator<Item = (&Program, Vec<&'static str>)> {
@@ -144,20 +139,23 @@ impl Programs {
     }
 }
 
-impl Lab<'_> {
-    /// The programs that run in a scope, linked statically, so that they run in machines too.
-    pub(super) fn static_tests(
-        &self,
-        architecture: Architecture,
-        scope: Scope,
-    ) -> Result<Programs> {
-        let built_for = format!("static {}", architecture.triple());
-        self.test_programs(&built_for, scope, |line| self.cargo_static(architecture, line))
+/// The programs that were built.
+#[derive(Debug, Default)]
+pub(super) struct Built {
+    /// By the target that they were built for and the scope.
+    programs: RefCell<BTreeMap<(String, Scope), Vec<Program>>>,
+    /// Every scope is everything.
+    is_whole: bool,
+}
+
+impl Built {
+    pub(super) fn new(is_whole: bool) -> Self {
+        Self { is_whole, ..Self::default() }
     }
 
     /// Builds the programs that run in a scope, for a target. `built_for` ends with its triple; `cargo` is called with
     /// the words to build them.
-    pub(super) fn test_programs(
+    pub(super) fn build(
         &self,
         built_for: &str,
         scope: Scope,

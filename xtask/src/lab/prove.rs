@@ -6,7 +6,9 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{Lab, Lane, lane, lanes};
+use super::Lab;
+use super::lane::{self, Lane};
+use super::lanes::lanes;
 use crate::host::Host;
 use crate::log::Log;
 use crate::planted::Planted;
@@ -48,7 +50,7 @@ fn noticed(host: &Host, patch: &Planted) -> Result<Finding> {
         Ok(())
     })?;
     let finding = finding.context("the lane came to nothing")?;
-    let log = Log::read(lab.work(), wanted);
+    let log = Log::read(lab.sources.work(), wanted);
     match finding.failure() {
         Some(why) if why.contains(complaint) || log.contains(complaint) => {
             Ok(Finding::passed(Tests::default()))

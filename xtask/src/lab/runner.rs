@@ -8,7 +8,7 @@ use cachemaint_lab_protocol::MARK;
 use clap::Args;
 
 use super::Lab;
-use super::kit::Architecture;
+use super::architecture::Architecture;
 use super::machine::Machine;
 use super::machines::{DIRECTORY, dax_machine};
 use crate::host::Host;
@@ -29,7 +29,7 @@ pub(crate) fn run(host: &Host, program: &Program) -> Result<u8> {
     let lab = Lab::new(host);
     let kit = lab.kit(Architecture::X86)?;
     let name = format!("machine-{}", std::process::id());
-    let mut log = Log::create(lab.work(), &name)?;
+    let mut log = Log::create(lab.sources.work(), &name)?;
     let mut machine =
         dax_machine(&kit, &name, &[(String::from("/lab/program"), &program.program)], &mut log)?;
     let ended = run_in(&mut machine, program.arguments.clone());

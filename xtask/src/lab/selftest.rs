@@ -9,9 +9,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use super::Lab;
 use super::board::{self, Board};
+use super::lane::{Lane, Run};
 use super::plugin::{Plugin, Streaming, Verdict};
-use super::{Lab, Lane, Run};
 use crate::command::{Cmd, Ending};
 use crate::log::Log;
 use crate::report::{Finding, Tests};
@@ -100,7 +101,8 @@ pub(super) fn lanes() -> Vec<Lane> {
 fn prepare(lab: &Lab<'_>, machine: &'static Machine) -> Result<Run> {
     Plugin::fits(&lab.emulators()?.system(machine.board.architecture))?;
     let emulator = machine.board.booting(lab, "planted", machine.cpu)?;
-    let test = Test { machine, emulator, plugin: Plugin::build(lab)?, outs: out_folder(lab)? };
+    let test =
+        Test { machine, emulator, plugin: Plugin::build(&lab.sources)?, outs: out_folder(lab)? };
     Ok(Box::new(move |log| {
         (0..MODES.len()).try_for_each(|mode| test.boot(mode, log))?;
         Ok(Finding::passed(Tests::default()))
@@ -109,7 +111,7 @@ fn prepare(lab: &Lab<'_>, machine: &'static Machine) -> Result<Run> {
 
 /// Where verdicts are written.
 fn out_folder(lab: &Lab<'_>) -> Result<PathBuf> {
-    let folder = lab.work().join("verdicts");
+    let folder = lab.sources.work().join("verdicts");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(folder)
 }

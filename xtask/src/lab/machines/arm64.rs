@@ -11,8 +11,9 @@ use super::{
     Contents, DAX, LINE, PAGE, Setup, expect, expect_value, found_again, lane, make_ext4,
     make_namespace, probe, records,
 };
-use crate::lab::Lane;
-use crate::lab::kit::{Architecture, Kit};
+use crate::lab::architecture::Architecture;
+use crate::lab::kit::Kit;
+use crate::lab::lane::Lane;
 use crate::lab::machine::Machine;
 use crate::log::Log;
 

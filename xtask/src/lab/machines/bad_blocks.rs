@@ -9,8 +9,9 @@ use super::{
     Contents, DAX, LINE, emulated, expect, expect_value, lane, make_ext4, make_namespace, nvdimm,
     records,
 };
-use crate::lab::Lane;
-use crate::lab::kit::{Architecture, Kit};
+use crate::lab::architecture::Architecture;
+use crate::lab::kit::Kit;
+use crate::lab::lane::Lane;
 use crate::lab::machine::Machine;
 use crate::log::Log;
 

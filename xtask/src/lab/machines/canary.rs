@@ -6,10 +6,11 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::{DAX, DIRECTORY, emulated, expect_value, make_ext4};
-use crate::lab::Lane;
-use crate::lab::kit::{Architecture, Kit};
+use crate::lab::Lab;
+use crate::lab::architecture::Architecture;
+use crate::lab::kit::Kit;
+use crate::lab::lane::{Lane, Run};
 use crate::lab::machine::Machine;
-use crate::lab::{Lab, lane};
 use crate::log::Log;
 use crate::report::{Finding, Tests};
 
@@ -25,7 +26,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     vec![Lane::new(name, proves, move |lab| {
         let kit = lab.kit(Architecture::X86)?;
         let command = lab.command()?;
-        let run: lane::Run = Box::new(move |log| {
+        let run: Run = Box::new(move |log| {
             story(&kit, &command, name, log)?;
             Ok(Finding::passed(Tests::default()))
         });
@@ -36,7 +37,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 impl Lab<'_> {
     /// The command `cachemaint`, for machines.
     pub(super) fn command(&self) -> Result<PathBuf> {
-        self.static_program(Architecture::X86, "cachemaint-cli", "cachemaint")
+        self.sources.static_program(Architecture::X86, "cachemaint-cli", "cachemaint")
     }
 }
 

@@ -5,10 +5,11 @@ use cachemaint_lab_protocol::Request;
 use serde_json::Value;
 
 use super::{DAX, LINE, emulated, expect, expect_value, make_ext4, records};
+use crate::lab::architecture::Architecture;
 use crate::lab::expectation::{Expectation, FOLDER};
-use crate::lab::kit::Architecture;
+use crate::lab::lane::Lane;
 use crate::lab::machine::Machine;
-use crate::lab::{Lane, Unavailable};
+use crate::lab::unavailable::Unavailable;
 use crate::report::{Finding, Tests};
 
 /// A CPU model of QEMU's, what must be reported of its instructions, and of who runs it.
@@ -62,7 +63,7 @@ fn lane(model: &'static Model) -> Lane {
     let proves = format!("the report is as in {FOLDER}/{}.json, and DAX works", model.expected);
     Lane::new(name.clone(), proves, move |lab| {
         let kit = lab.kit(Architecture::X86)?;
-        let expectation = Expectation::read(lab.tree(), model.expected)?;
+        let expectation = Expectation::read(lab.sources.tree(), model.expected)?;
         Ok(Box::new(move |log| {
             let mut machine = Machine::start(&kit, &emulated(&name).cpu(model.cpu), log)?;
             let report = machine.json(&Request::Report)?;

@@ -7,9 +7,10 @@ use cachemaint_lab_protocol::{Part, Records, Request};
 
 use super::canary::COMMAND;
 use super::{LINE, emulated, expect, expect_value, make_namespace, probe, records};
-use crate::lab::kit::{Architecture, Kit};
+use crate::lab::architecture::Architecture;
+use crate::lab::kit::Kit;
+use crate::lab::lane::{Lane, Run};
 use crate::lab::machine::Machine;
-use crate::lab::{Lane, lane};
 use crate::log::Log;
 use crate::report::{Finding, Tests};
 
@@ -25,7 +26,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     vec![Lane::new(name, proves, move |lab| {
         let kit = lab.kit(Architecture::X86)?;
         let command = lab.command()?;
-        let run: lane::Run = Box::new(move |log| {
+        let run: Run = Box::new(move |log| {
             emulated_device(&kit, &command, name, log)?;
             Ok(Finding::passed(Tests::default()))
         });

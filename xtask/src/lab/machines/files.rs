@@ -4,8 +4,9 @@ use anyhow::{Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
 
 use super::{DAX, DIRECTORY, LINE, emulated, expect, lane, make_ext4, records};
-use crate::lab::Lane;
-use crate::lab::kit::{Architecture, Kit};
+use crate::lab::architecture::Architecture;
+use crate::lab::kit::Kit;
+use crate::lab::lane::Lane;
 use crate::lab::machine::Machine;
 use crate::log::Log;
 

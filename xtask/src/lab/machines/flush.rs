@@ -12,9 +12,11 @@ use cachemaint_lab_protocol::{ON_FILES, Reply, Request};
 
 use super::arm64::Tree;
 use super::{Contents, DAX, emulated, make_ext4, make_namespace, nvdimm};
-use crate::lab::Lane;
-use crate::lab::kit::{Architecture, Kit};
-use crate::lab::machine::{Machine, Setup};
+use crate::lab::architecture::Architecture;
+use crate::lab::kit::Kit;
+use crate::lab::lane::Lane;
+use crate::lab::machine::Machine;
+use crate::lab::machine::setup::Setup;
 use crate::lab::plugin::{Plugin, Streaming, Verdict};
 use crate::log::Log;
 use crate::report::{Finding, Tests};
@@ -78,7 +80,7 @@ fn lane(watched: &'static Watched) -> Lane {
     let proves = "no path of the library leaves a line dirty or a write-back unfenced";
     Lane::new(name.clone(), proves, move |lab| {
         Plugin::fits(&lab.emulators()?.system(architecture.qemu()))?;
-        let plugin = Plugin::build(lab)?;
+        let plugin = Plugin::build(&lab.sources)?;
         let kit = lab.kit(architecture)?;
         Ok(Box::new(move |log| {
             let mut paths = 0;

@@ -9,9 +9,12 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::canary::COMMAND;
 use super::{DAX, DIRECTORY, count, emulated, make_ext4, mount_again};
-use crate::lab::kit::{Architecture, Kit};
-use crate::lab::machine::{Machine, Setup};
-use crate::lab::{Lab, Lane};
+use crate::lab::Lab;
+use crate::lab::architecture::Architecture;
+use crate::lab::kit::Kit;
+use crate::lab::lane::Lane;
+use crate::lab::machine::Machine;
+use crate::lab::machine::setup::Setup;
 use crate::log::Log;
 use crate::report::{Finding, Tests};
 

@@ -7,8 +7,9 @@ use super::{
     Contents, DAX, DIRECTORY, EMULATED, LINE, PAGE, Setup, device_dax, emulated, expect,
     expect_value, found_again, lane, make_ext4, make_namespace, nvdimm, probe, records,
 };
-use crate::lab::Lane;
-use crate::lab::kit::{Architecture, Kit};
+use crate::lab::architecture::Architecture;
+use crate::lab::kit::Kit;
+use crate::lab::lane::Lane;
 use crate::lab::machine::Machine;
 use crate::log::Log;
 

@@ -7,8 +7,9 @@ use serde_json::Value;
 use super::{
     DAX, DIRECTORY, LINE, emulated, expect, expect_value, lane, make_ext4, probe, records,
 };
-use crate::lab::Lane;
-use crate::lab::kit::{Architecture, Kit};
+use crate::lab::architecture::Architecture;
+use crate::lab::kit::Kit;
+use crate::lab::lane::Lane;
 use crate::lab::machine::Machine;
 use crate::log::Log;
 

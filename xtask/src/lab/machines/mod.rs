@@ -27,10 +27,13 @@ use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
 use serde_json::Value;
 
-use self::suite::{run_tests, setup_for_tests};
-use super::kit::{Architecture, Kit};
-use super::machine::{Machine, Persisted, Setup};
-use super::{Lab, Lane};
+use super::Lab;
+use super::architecture::Architecture;
+use super::kit::Kit;
+use super::lane::Lane;
+use super::machine::Machine;
+use super::machine::agent::Persisted;
+use super::machine::setup::Setup;
 use crate::log::Log;
 use crate::report::{Finding, Tests};
 

@@ -13,9 +13,13 @@ use super::{
     Contents, DAX, DIRECTORY, Setup, emulated, expect_value, make_ext4, make_namespace, nvdimm,
 };
 use crate::debian::{self, Suite};
-use crate::lab::kit::{Architecture, Kit};
+use crate::lab::Lab;
+use crate::lab::architecture::Architecture;
+use crate::lab::compilers;
+use crate::lab::kit::Kit;
+use crate::lab::lane::{Lane, Run};
 use crate::lab::machine::Machine;
-use crate::lab::{Lab, Lane, Unavailable, cpus, lane};
+use crate::lab::unavailable::Unavailable;
 use crate::log::Log;
 use crate::report::{Finding, Tests};
 
@@ -71,7 +75,7 @@ fn lane_of(pair: &'static Pair) -> Lane {
     Lane::new(name.clone(), proves, move |lab| {
         let kit = lab.kit(Architecture::X86)?;
         let peers = Peers::prepare(lab)?;
-        let run: lane::Run = Box::new(move |log| {
+        let run: Run = Box::new(move |log| {
             let comparisons = pair.compare(&kit, &peers, &name, log)?;
             Ok(Finding::passed(Tests::counted(comparisons, 0, 0)))
         });
@@ -88,7 +92,8 @@ struct Peers {
 
 impl Peers {
     fn prepare(lab: &Lab<'_>) -> Result<Self> {
-        let root = |packages: &[&str; 2]| debian::root(lab.host, "amd64", packages, Suite::System);
+        let root =
+            |packages: &[&str; 2]| debian::root(lab.sources.host, "amd64", packages, Suite::System);
         let [first, second] = &PACKAGES;
         let root = root(first).or_else(|_| root(second)).map_err(Unavailable::because)?;
         Ok(Self { root, command: lab.command()?, peer: lab.peer()? })
@@ -105,9 +110,10 @@ impl Peers {
 impl Lab<'_> {
     /// The program that asks libpmem2. It is linked as usual: a static one cannot load a library.
     fn peer(&self) -> Result<PathBuf> {
-        let compiler = cpus::compiler(self.host, Architecture::X86.triple())?;
-        let folder = self.work().join("peer");
-        self.cargo(&compiler, "build --release -p cachemaint-lab-peer")
+        let compiler = compilers::compiler(self.sources.host, Architecture::X86.triple())?;
+        let folder = self.sources.work().join("peer");
+        self.sources
+            .cargo(&compiler, "build --release -p cachemaint-lab-peer")
             .args(["--target", Architecture::X86.triple()])
             .env("CARGO_TARGET_DIR", folder.display().to_string())
             .read()?;

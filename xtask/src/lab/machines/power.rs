@@ -17,9 +17,11 @@ use super::{
     Contents, DAX, DIRECTORY, Setup, emulated, found_again, lane, make_ext4, make_namespace,
     nvdimm, records,
 };
-use crate::lab::Lane;
-use crate::lab::kit::{Architecture, Kit};
-use crate::lab::machine::{Machine, drive};
+use crate::lab::architecture::Architecture;
+use crate::lab::kit::Kit;
+use crate::lab::lane::Lane;
+use crate::lab::machine::Machine;
+use crate::lab::machine::setup::drive;
 use crate::log::Log;
 
 /// Power cuts of a usual run.

@@ -13,8 +13,9 @@ use super::{
     Contents, DAX, SIGKILL, Setup, at_least, count, lane, make_ext4, make_namespace, mount_again,
     nvdimm,
 };
-use crate::lab::Lane;
-use crate::lab::kit::{Architecture, Kit};
+use crate::lab::architecture::Architecture;
+use crate::lab::kit::Kit;
+use crate::lab::lane::Lane;
 use crate::lab::machine::Machine;
 use crate::log::Log;
 

@@ -4,10 +4,10 @@
 use anyhow::ensure;
 use cachemaint_lab_protocol::Request;
 
-use super::{run_tests, setup_for_tests};
-use crate::lab::Lane;
+use super::suite::{run_tests, setup_for_tests};
+use crate::lab::architecture::Architecture;
 use crate::lab::expectation::{Expectation, FOLDER};
-use crate::lab::kit::Architecture;
+use crate::lab::lane::Lane;
 use crate::lab::machine::Machine;
 use crate::lab::programs::Scope;
 
@@ -37,7 +37,7 @@ fn lane(model: &'static Model) -> Lane {
     );
     Lane::new(name.clone(), proves, move |lab| {
         let kit = lab.kit(Architecture::Riscv64)?;
-        let expectation = Expectation::read(lab.tree(), model.expected)?;
+        let expectation = Expectation::read(lab.sources.tree(), model.expected)?;
         let choice = expectation.choice()?;
         let tests = lab.static_tests(Architecture::Riscv64, model.scope)?;
         Ok(Box::new(move |log| {

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::{DIRECTORY, dax_machine};
-use crate::lab::Lane;
-use crate::lab::kit::Architecture;
-use crate::lab::machine::{Machine, Setup};
+use crate::lab::architecture::Architecture;
+use crate::lab::lane::Lane;
+use crate::lab::machine::Machine;
+use crate::lab::machine::setup::Setup;
 use crate::lab::programs::{Programs, Scope};
 use crate::report::Finding;
 

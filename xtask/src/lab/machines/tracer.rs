@@ -20,11 +20,15 @@ use super::power::random;
 use super::{DAX, DIRECTORY, at_least, count, emulated, make_ext4, mount_again};
 use crate::command::Cmd;
 use crate::debian::{self, Suite};
+use crate::lab::Lab;
+use crate::lab::architecture::Architecture;
 use crate::lab::initramfs::Initramfs;
-use crate::lab::kit::{Architecture, Kit};
-use crate::lab::machine::{Machine, Setup};
+use crate::lab::kit::Kit;
+use crate::lab::lane::{Lane, Run};
+use crate::lab::machine::Machine;
+use crate::lab::machine::setup::Setup;
 use crate::lab::plugin::{Plugin, Streaming, Verdict};
-use crate::lab::{Lab, Lane, Unavailable, lane};
+use crate::lab::unavailable::Unavailable;
 use crate::log::Log;
 use crate::report::{Finding, Tests};
 
@@ -98,7 +102,7 @@ fn lane(name: &str, proves: &str, story: Story) -> Lane {
     Lane::new(name.clone(), proves, move |lab| {
         let kit = lab.kit(Architecture::X86)?;
         let tracer = Tracer::prepare(lab)?;
-        let run: lane::Run = Box::new(move |log| {
+        let run: Run = Box::new(move |log| {
             story(&kit, &tracer.into_machine(&name), log)?;
             Ok(Finding::passed(Tests::default()))
         });
@@ -113,10 +117,10 @@ fn watched() -> Lane {
                   written none back";
     Lane::new(String::from(name), proves, move |lab: &Lab<'_>| {
         Plugin::fits(&lab.emulators()?.system(Architecture::X86.qemu()))?;
-        let plugin = Plugin::build(lab)?;
+        let plugin = Plugin::build(&lab.sources)?;
         let kit = lab.kit(Architecture::X86)?;
         let tracer = Tracer::prepare(lab)?;
-        let run: lane::Run = Box::new(move |log| {
+        let run: Run = Box::new(move |log| {
             let out = Output::new(&kit, name);
             let arguments = plugin.arguments(Streaming::Ordinary, &out.0);
             let setup = tracer.into_machine(name).cpu("max").devices(arguments);
@@ -161,7 +165,7 @@ struct Tracer {
 
 impl Tracer {
     fn prepare(lab: &Lab<'_>) -> Result<Self> {
-        let root = debian::root(lab.host, "amd64", &PACKAGES, Suite::System)
+        let root = debian::root(lab.sources.host, "amd64", &PACKAGES, Suite::System)
             .map_err(Unavailable::because)?;
         let mut files = Initramfs::default();
         PROGRAMS.iter().try_for_each(|name| files.program(&root, name))?;
@@ -186,8 +190,8 @@ impl Tracer {
 impl Lab<'_> {
     /// The traced program, built as LTTng's users build theirs, against the unpacked packages.
     fn traced(&self, root: &Path) -> Result<PathBuf> {
-        let sources = self.tree().join("tests/lab/tracer");
-        let program = self.work().join("traced");
+        let sources = self.sources.tree().join("tests/lab/tracer");
+        let program = self.sources.work().join("traced");
         let headers = root.join("usr/include");
         let libraries = root.join(LIBRARIES);
         Cmd::new("cc")

@@ -1,0 +1,38 @@
+//! The architectures that machines can be had of, and their names.
+
+/// An architecture that machines can be had of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Architecture {
+    X86,
+    Arm64,
+    Riscv64,
+}
+
+impl Architecture {
+    /// As QEMU calls it.
+    pub(super) const fn qemu(self) -> &'static str {
+        match self {
+            Self::X86 => "x86_64",
+            Self::Arm64 => "aarch64",
+            Self::Riscv64 => "riscv64",
+        }
+    }
+
+    /// As Debian calls it.
+    pub(super) const fn debian(self) -> &'static str {
+        match self {
+            Self::X86 => "amd64",
+            Self::Arm64 => "arm64",
+            Self::Riscv64 => "riscv64",
+        }
+    }
+
+    /// As Rust calls it, for Linux.
+    pub(super) const fn triple(self) -> &'static str {
+        match self {
+            Self::X86 => "x86_64-unknown-linux-gnu",
+            Self::Arm64 => "aarch64-unknown-linux-gnu",
+            Self::Riscv64 => "riscv64gc-unknown-linux-gnu",
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Compilers that link programs for the lab's targets.
+
+use anyhow::{Context as _, Result, bail};
+
+use super::targets::{Cross, TARGETS, Target};
+use super::unavailable::Unavailable;
+use crate::debian;
+use crate::host::Host;
+use crate::toolchain::{self, Compiler};
+
+/// A compiler that links for a target of these lanes.
+pub(super) fn compiler(host: &Host, triple: &str) -> Result<Compiler> {
+    let target = TARGETS.iter().find(|target| target.triple == triple);
+    let target = target.with_context(|| format!("no lane is for {triple}"))?;
+    let (compiler, _cross) = linking(host, target)?;
+    Ok(compiler)
+}
+
+/// The same for a target, and what makes it a cross compiler, unless this machine is of that architecture.
+pub(super) fn linking(
+    host: &Host,
+    target: &'static Target,
+) -> Result<(Compiler, Option<&'static Cross>), Unavailable> {
+    let found = || {
+        let native = toolchain::native()?;
+        let cross = target.cross.as_ref().filter(|_| target.triple != native);
+        if cross.is_none() && target.triple != native {
+            bail!("this lane needs a host of its own architecture, this is {native}");
+        }
+        let compiler = match cross {
+            None => toolchain::with_std(host, target.triple, target.debian_arch)?,
+            Some(cross) => cross_compiler(host, target, cross)?,
+        };
+        Ok((compiler, cross))
+    };
+    found().map_err(Unavailable::because)
+}
+
+fn cross_compiler(host: &Host, target: &Target, cross: &Cross) -> Result<Compiler> {
+    let Target { triple, debian_arch, .. } = target;
+    let linking = |compiler: Compiler| {
+        debian::install(&cross.packages(debian_arch).each_ref().map(String::as_str))
+            .context("no cross linker")?;
+        Ok(compiler.linker(triple, &cross.linker()))
+    };
+    if !cross.builds_std {
+        return linking(toolchain::with_std(host, triple, debian_arch)?);
+    }
+    toolchain::in_use(host, triple).and_then(linking).or_else(|reason| {
+        toolchain::with_built_std(host, triple, debian_arch, cross.gnu)
+            .with_context(|| format!("no standard library to link ({reason:#})"))
+    })
+}

@@ -1,0 +1,24 @@
+//! Every lane there is.
+
+use std::io::{self, Write as _};
+
+use anyhow::Result;
+
+use super::lane::Lane;
+use super::{cpus, freestanding, machines, selftest};
+
+pub(super) fn lanes() -> Vec<Lane> {
+    let groups = [cpus::lanes(), freestanding::lanes(), selftest::lanes(), machines::lanes()];
+    groups.into_iter().flatten().collect()
+}
+
+/// Prints the lanes and what each proves.
+pub(super) fn list() -> Result<()> {
+    let lanes = lanes();
+    let width = lanes.iter().map(|lane| lane.name.len()).max().unwrap_or(0);
+    for lane in lanes {
+        let long = if lane.is_long { " (long)" } else { "" };
+        writeln!(io::stdout(), "{:width$}  {}{long}", lane.name, lane.proves)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,254 @@
+//! A running machine, and the conversation with the agent in it.
+//!
+//! Whatever the machine prints is in the lane's log. A machine ends with its value: no emulator is
+//! left behind, whatever goes wrong.
+
+pub(super) mod agent;
+mod programs;
+pub(super) mod setup;
+
+use core::time::Duration;
+use std::io::{BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use cachemaint_lab_protocol::{Reply, Request, decode, encode};
+
+use self::setup::{Setup, drive, make_disk};
+use crate::cost;
+use crate::lab::architecture::Architecture;
+use crate::lab::kit::Kit;
+use crate::log::Log;
+use crate::report::Tests;
+
+/// A machine that runs.
+pub(in crate::lab) struct Machine {
+    child: Child,
+    /// True if the emulator was waited for: another process may have its number now.
+    has_ended: bool,
+    input: ChildStdin,
+    replies: Receiver<Result<Reply>>,
+    deadline: Instant,
+    /// The kernel's command line.
+    command_line: String,
+    /// The content of its disk: bytes of the kernel, bytes of the initial file system.
+    disk: Option<(u64, u64)>,
+    files: Vec<PathBuf>,
+    /// The output of test programs.
+    tests: Arc<Mutex<Tests>>,
+    /// The running kernel's `boot_id`.
+    boot: String,
+}
+
+impl Machine {
+    /// Starts a machine and waits until its agent is up.
+    pub(in crate::lab) fn start(kit: &Kit, setup: &Setup, log: &Log) -> Result<Self> {
+        let initrd = kit.initrd(&setup.files, &setup.name)?;
+        let mut files = vec![initrd.clone()];
+        let console = match kit.architecture {
+            Architecture::X86 | Architecture::Riscv64 => "ttyS0",
+            Architecture::Arm64 => "ttyAMA0",
+        };
+        let command_line =
+            format!("console={console} quiet panic=-1 {}", setup.command_line).trim().to_owned();
+        let mut emulator = kit
+            .emulators
+            .system(kit.architecture.qemu())
+            .words("-accel tcg,thread=multi -smp 1 -serial stdio")
+            .args(["-machine", &setup.board, "-cpu", &setup.cpu, "-m", &setup.memory])
+            .arg("-kernel")
+            .arg(kit.kernel.display().to_string())
+            .arg("-initrd")
+            .arg(initrd.display().to_string())
+            .args(["-append", &command_line])
+            .args(setup.devices.iter().cloned());
+        let mut disk = None;
+        if setup.can_kexec {
+            let image = kit.work.join(format!("{}.disk", setup.name));
+            disk = Some(make_disk(&kit.kernel, &initrd, &image)?);
+            emulator = emulator.args(["-drive", &drive(&image, "if=virtio,readonly=on")]);
+            files.push(image);
+        }
+        let (child, input, output) = emulator.converse(log)?;
+        let (sender, replies) = channel();
+        let copy = log.writer()?;
+        let tests = Arc::new(Mutex::new(Tests::default()));
+        let counted = Arc::clone(&tests);
+        thread::spawn(move || listen(BufReader::new(output), copy, &counted, &sender));
+        let boot = String::new();
+        let deadline = Instant::now() + setup.limit;
+        let mut machine = Self {
+            child,
+            has_ended: false,
+            input,
+            replies,
+            deadline,
+            command_line,
+            disk,
+            files,
+            tests,
+            boot,
+        };
+        machine.boot = machine.greeting().context("the machine did not come up")?;
+        Ok(machine)
+    }
+
+    /// The next reply.
+    fn reply(&mut self) -> Result<Reply> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        match self.replies.recv_timeout(left) {
+            Ok(reply) => reply,
+            Err(RecvTimeoutError::Timeout) => bail!("the machine took longer than it may"),
+            Err(RecvTimeoutError::Disconnected) => bail!("the machine ended"),
+        }
+    }
+
+    /// The boot that the agent greets from.
+    fn greeting(&mut self) -> Result<String> {
+        match self.reply()? {
+            Reply::Hello { boot, .. } => Ok(boot),
+            other => bail!("the agent said {other:?} instead of a greeting"),
+        }
+    }
+
+    fn send(&mut self, request: &Request) -> Result<()> {
+        self.input.write_all(encode(request)?.as_bytes()).context("the machine does not listen")?;
+        self.input.flush().context("the machine does not listen")
+    }
+
+    /// Asks, and takes any answer but that the machine was started anew.
+    pub(in crate::lab) fn ask(&mut self, request: &Request) -> Result<Reply> {
+        self.send(request)?;
+        match self.reply().with_context(|| format!("{request:?}"))? {
+            Reply::Hello { .. } => bail!("the machine was reset by {request:?}"),
+            reply => Ok(reply),
+        }
+    }
+
+    /// Resets the machine; firmware runs, and memory is what firmware leaves of it.
+    pub(in crate::lab) fn reboot(&mut self) -> Result<()> {
+        self.send(&Request::Reboot)?;
+        self.come_up_again().context("the machine did not come up after a reset")
+    }
+
+    /// Starts the next kernel from this one. It gets the same command line.
+    pub(in crate::lab) fn kexec(&mut self) -> Result<()> {
+        let (kernel, initrd) = self.disk.context("this machine has no kernel on a disk")?;
+        let command_line = self.command_line.clone();
+        self.send(&Request::Kexec { command_line, kernel, initrd })?;
+        self.come_up_again().context("the machine did not come up after a kexec")
+    }
+
+    fn come_up_again(&mut self) -> Result<()> {
+        let boot = self.greeting()?;
+        ensure!(boot != self.boot, "this is still the boot {boot}");
+        self.boot = boot;
+        Ok(())
+    }
+
+    /// Asks for something that is acknowledged record by record, until so many are; then cuts the power: the emulator
+    /// ends by SIGKILL. How many were acknowledged up to then.
+    pub(in crate::lab) fn acknowledged_until_power_cut(
+        self,
+        request: &Request,
+        enough: u64,
+    ) -> Result<u64> {
+        self.acknowledged_until_later_power_cut(request, enough, Duration::ZERO)
+    }
+
+    /// The same, some time after that acknowledgement: where one takes so long that the power would always be cut
+    /// in the midst of it.
+    pub(in crate::lab) fn acknowledged_until_later_power_cut(
+        mut self,
+        request: &Request,
+        enough: u64,
+        later: Duration,
+    ) -> Result<u64> {
+        self.send(request)?;
+        let mut acknowledged = 0;
+        while acknowledged < enough {
+            match self.reply()? {
+                Reply::Acknowledged(count) => acknowledged = count,
+                other => bail!("{request:?}: {other:?}"),
+            }
+        }
+        thread::sleep(later);
+        self.child.kill().context("cannot kill the emulator")?;
+        // A record on its way out of the machine when it ended was acknowledged too.
+        while let Ok(Ok(reply)) = self.replies.recv() {
+            if let Reply::Acknowledged(count) = reply {
+                acknowledged = count;
+            }
+        }
+        Ok(acknowledged)
+    }
+
+    /// The tests that programs in it have run.
+    pub(in crate::lab) fn tests(&self) -> Tests {
+        *self.tests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the machine in order.
+    pub(in crate::lab) fn power_off(mut self) -> Result<()> {
+        self.send(&Request::PowerOff)?;
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        match self.replies.recv_timeout(left) {
+            Err(RecvTimeoutError::Disconnected) => {}
+            Err(RecvTimeoutError::Timeout) => bail!("the machine does not power off"),
+            Ok(reply) => bail!("the machine does not power off: {:?}", reply?),
+        }
+        let status = cost::wait(&mut self.child, false).context("cannot wait for the emulator")?;
+        self.has_ended = true;
+        ensure!(status.success(), "the emulator ended with {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            // No caller is left to report an error to.
+            drop(self.child.kill());
+            drop(cost::wait(&mut self.child, false));
+        }
+        for file in &self.files {
+            drop(std::fs::remove_file(file));
+        }
+    }
+}
+
+/// Copies what the machine prints to the log, and hands over what the agent says.
+fn listen(
+    mut output: impl std::io::BufRead,
+    mut log: impl std::io::Write,
+    tests: &Mutex<Tests>,
+    replies: &Sender<Result<Reply>>,
+) {
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match output.read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        // A log that cannot be written loses nothing but itself.
+        drop(log.write_all(&line));
+        let text = String::from_utf8_lossy(&line);
+        let reply = match decode::<Reply>(&text) {
+            Ok(Some(reply)) => Ok(reply),
+            Ok(None) => {
+                tests.lock().unwrap_or_else(PoisonError::into_inner).add_result_line(&text);
+                continue;
+            }
+            Err(error) => Err(error).with_context(|| format!("a garbled reply: {text:?}")),
+        };
+        if replies.send(reply).is_err() {
+            return;
+        }
+    }
+}

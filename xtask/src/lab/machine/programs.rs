@@ -1,0 +1,123 @@
+//! Programs that run in a machine.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use cachemaint_lab_protocol::{Reply, Request};
+use serde_json::Value;
+
+use super::Machine;
+
+/// The end of a program: its exit code or the signal.
+type End = (Option<i32>, Option<i32>);
+
+impl Machine {
+    /// Runs a program, which must succeed.
+    pub(in crate::lab) fn run(&mut self, line: &str) -> Result<()> {
+        match self.run_any(line, &[])? {
+            (Some(0), _) => Ok(()),
+            (code, signal) => bail!("`{line}` ended with code {code:?}, signal {signal:?}"),
+        }
+    }
+
+    /// Runs a program; its exit code or the signal that ended it.
+    pub(in crate::lab) fn run_any(
+        &mut self,
+        line: &str,
+        environment: &[(&str, &str)],
+    ) -> Result<(Option<i32>, Option<i32>)> {
+        let mut words = line.split_whitespace().map(str::to_owned);
+        let program = words.next().context("no program")?;
+        self.run_with(&program, words.collect(), environment)
+    }
+
+    /// As [`run_any`](Self::run_any), with arguments that may have blanks in them.
+    pub(in crate::lab) fn run_with(
+        &mut self,
+        program: &str,
+        arguments: Vec<String>,
+        environment: &[(&str, &str)],
+    ) -> Result<(Option<i32>, Option<i32>)> {
+        let environment =
+            environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let environment = environment.collect();
+        let request = Request::Run { program: program.to_owned(), arguments, environment };
+        match self.ask(&request)? {
+            Reply::Ended { code, signal } => Ok((code, signal)),
+            other => bail!("{request:?}: {other:?}"),
+        }
+    }
+
+    /// Runs a program; its exit code, and what it printed on standard output and standard error.
+    pub(in crate::lab) fn output(&mut self, line: &str) -> Result<(Option<i32>, String, String)> {
+        let ((code, _signal), out, errors) = self.printed(line)?;
+        Ok((code, out, errors))
+    }
+
+    /// Runs a program, which must succeed and print a document.
+    pub(in crate::lab) fn document(&mut self, line: &str) -> Result<Value> {
+        self.document_before(line, (Some(0), None))
+    }
+
+    /// Runs a program, which must print a document and then be ended by a signal.
+    pub(in crate::lab) fn document_before_signal(
+        &mut self,
+        line: &str,
+        signal: i32,
+    ) -> Result<Value> {
+        self.document_before(line, (None, Some(signal)))
+    }
+
+    /// Runs a program, which must print a document and end so.
+    fn document_before(&mut self, line: &str, end: End) -> Result<Value> {
+        let ((code, signal), out, errors) = self.printed(line)?;
+        ensure!(
+            (code, signal) == end,
+            "`{line}` ended with code {code:?}, signal {signal:?}: {errors}"
+        );
+        serde_json::from_str(&out).with_context(|| format!("`{line}` printed no JSON: {out:?}"))
+    }
+
+    /// Runs a program; its exit code or the signal that ended it, and what it printed.
+    fn printed(&mut self, line: &str) -> Result<(End, String, String)> {
+        let mut words = line.split_whitespace().map(str::to_owned);
+        let program = words.next().context("no program")?;
+        match self.ask(&Request::Output { program, arguments: words.collect() })? {
+            Reply::Printed { code, signal, out, errors } => Ok(((code, signal), out, errors)),
+            other => bail!("`{line}`: {other:?}"),
+        }
+    }
+
+    /// Starts a program that runs beside what follows, until the machine ends; its process id.
+    pub(in crate::lab) fn start_beside(
+        &mut self,
+        line: &str,
+        environment: &[(&str, &str)],
+    ) -> Result<u32> {
+        let mut words = line.split_whitespace().map(str::to_owned);
+        let program = words.next().context("no program")?;
+        let environment =
+            environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let environment = environment.collect();
+        let request = Request::Start { program, arguments: words.collect(), environment };
+        match self.ask(&request)? {
+            Reply::Started(id) => Ok(id),
+            other => bail!("`{line}`: {other:?}"),
+        }
+    }
+
+    /// Gives a started program a line; the line that it answers with.
+    pub(in crate::lab) fn tell(&mut self, id: u32, line: &str) -> Result<String> {
+        match self.ask(&Request::Tell { id, line: line.to_owned() })? {
+            Reply::Text(answer) => Ok(answer),
+            other => bail!("`{line}` to process {id}: {other:?}"),
+        }
+    }
+
+    /// Sends a started program a signal, upon which it must print a document and end well.
+    pub(in crate::lab) fn document_at_end(&mut self, id: u32, signal: i32) -> Result<Value> {
+        match self.ask(&Request::End { id, signal })? {
+            Reply::Printed { code: Some(0), out, .. } => serde_json::from_str(&out)
+                .with_context(|| format!("process {id} printed no JSON: {out:?}")),
+            other => bail!("process {id} ended otherwise: {other:?}"),
+        }
+    }
+}

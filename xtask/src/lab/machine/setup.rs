@@ -1,0 +1,92 @@
+//! The parts of a machine that lanes choose, and its disk.
+
+use core::time::Duration;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use crate::lab::initramfs::{self, Initramfs};
+
+/// The parts of a machine.
+#[derive(Clone, Debug)]
+pub(in crate::lab) struct Setup {
+    /// The lane's name: the machine's files have it.
+    pub(in crate::lab) name: String,
+    /// `q35,nvdimm=on`
+    pub(in crate::lab) board: String,
+    /// `max,-clwb`
+    pub(in crate::lab) cpu: String,
+    /// `768M,slots=2,maxmem=4G`
+    pub(in crate::lab) memory: String,
+    /// Further words of the emulator's command line.
+    pub(in crate::lab) devices: Vec<String>,
+    /// Words added to the kernel's command line.
+    pub(in crate::lab) command_line: String,
+    /// Files that only this machine has.
+    pub(in crate::lab) files: Initramfs,
+    /// True if it has the kernel and its initial file system on a disk, for a kexec.
+    pub(in crate::lab) can_kexec: bool,
+    /// The time that the machine may run.
+    pub(in crate::lab) limit: Duration,
+}
+
+impl Setup {
+    pub(in crate::lab) fn new(name: &str, board: &str, memory: &str) -> Self {
+        Self {
+            name: name.replace('/', "-"),
+            board: board.to_owned(),
+            cpu: String::from("max"),
+            memory: memory.to_owned(),
+            devices: Vec::new(),
+            command_line: String::new(),
+            files: Initramfs::default(),
+            can_kexec: false,
+            limit: Duration::from_secs(600),
+        }
+    }
+
+    pub(in crate::lab) fn cpu(mut self, cpu: &str) -> Self {
+        cpu.clone_into(&mut self.cpu);
+        self
+    }
+
+    /// Adds words to the kernel's command line.
+    pub(in crate::lab) fn kernel(mut self, words: &str) -> Self {
+        words.clone_into(&mut self.command_line);
+        self
+    }
+
+    pub(in crate::lab) fn devices<S: Into<String>>(
+        mut self,
+        words: impl IntoIterator<Item = S>,
+    ) -> Self {
+        self.devices.extend(words.into_iter().map(Into::into));
+        self
+    }
+
+    pub(in crate::lab) fn with_kexec(mut self) -> Self {
+        self.can_kexec = true;
+        self
+    }
+}
+
+/// Writes kernel and initial file system end to end, padded to whole sectors.
+pub(super) fn make_disk(kernel: &Path, initrd: &Path, image: &Path) -> Result<(u64, u64)> {
+    initramfs::join(&[kernel, initrd], image)?;
+    let len = |path: &Path| -> Result<u64> {
+        Ok(fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len())
+    };
+    let (kernel, initrd) = (len(kernel)?, len(initrd)?);
+    fs::OpenOptions::new()
+        .write(true)
+        .open(image)
+        .and_then(|file| file.set_len((kernel + initrd).next_multiple_of(512)))
+        .with_context(|| format!("cannot write {}", image.display()))?;
+    Ok((kernel, initrd))
+}
+
+/// The value of `-drive` for a raw image.
+pub(in crate::lab) fn drive(image: &Path, more: &str) -> String {
+    format!("format=raw,file={},{more}", image.display())
+}

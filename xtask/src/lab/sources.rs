@@ -1,0 +1,79 @@
+//! The tree that is put to the test, and how its programs are built.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::architecture::Architecture;
+use super::compilers;
+use crate::command::Cmd;
+use crate::host::Host;
+use crate::toolchain::Compiler;
+
+/// To optimise the library and its tests for each architecture takes longer than what lanes run of them gains
+/// by it.
+const QUICKLY_BUILT: [&str; 2] = ["--config", "profile.dev.package.cachemaint.opt-level=0"];
+
+/// The places that lanes take their sources from and build in.
+pub(super) struct Sources<'a> {
+    pub(super) host: &'a Host,
+    tree: PathBuf,
+    work: PathBuf,
+}
+
+impl<'a> Sources<'a> {
+    pub(super) fn new(host: &'a Host, tree: &Path, work: PathBuf) -> Self {
+        Self { host, tree: tree.to_path_buf(), work }
+    }
+
+    /// The workspace that is put to the test.
+    pub(super) fn tree(&self) -> &Path {
+        &self.tree
+    }
+
+    /// A folder for what is built and logged; cargo's is in it.
+    pub(super) fn work(&self) -> &Path {
+        &self.work
+    }
+
+    /// `cargo` with the words of `line`, in the workspace that is put to the test.
+    pub(super) fn cargo(&self, compiler: &Compiler, line: &str) -> Cmd {
+        compiler
+            .cargo(line)
+            .args(QUICKLY_BUILT)
+            .folder(&self.tree)
+            .env_default("CARGO_TARGET_DIR", self.work.join("target").display().to_string())
+            // Debug information for a dozen architectures would fill a small disk.
+            .env_default("CARGO_PROFILE_DEV_DEBUG", "none")
+    }
+
+    /// The same for programs that need no library where they run.
+    pub(super) fn cargo_static(&self, architecture: Architecture, line: &str) -> Result<Cmd> {
+        let triple = architecture.triple();
+        let compiler = compilers::compiler(self.host, triple)?;
+        Ok(self
+            .cargo(&compiler, line)
+            .args(["--target", triple, "--config"])
+            // Stripped, as they are copied into memory at each start; a profile's `strip` is not for a
+            // package that has a profile of its own, and the library has.
+            .arg(format!(
+                r#"target.{triple}.rustflags=["-Ctarget-feature=+crt-static","-Cstrip=symbols"]"#
+            ))
+            .env("CARGO_TARGET_DIR", self.static_folder().display().to_string()))
+    }
+
+    /// A program of the workspace, built so that it needs no library where it runs.
+    pub(super) fn static_program(
+        &self,
+        architecture: Architecture,
+        package: &str,
+        name: &str,
+    ) -> Result<PathBuf> {
+        self.cargo_static(architecture, &format!("build --release -p {package}"))?.read()?;
+        Ok(self.static_folder().join(architecture.triple()).join("release").join(name))
+    }
+
+    fn static_folder(&self) -> PathBuf {
+        self.work.join("static")
+    }
+}

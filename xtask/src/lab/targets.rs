@@ -1,0 +1,222 @@
+//! The targets and CPU models whose user mode is emulated.
+
+use core::ops::RangeInclusive;
+
+use super::architecture::Architecture;
+use super::emulator::CURRENT;
+use super::programs::Scope;
+
+/// One emulated CPU, as QEMU takes it, and the name of its expectation.
+#[derive(Debug)]
+pub(super) struct Model {
+    pub(super) cpu: &'static str,
+    pub(super) expected: &'static str,
+    /// The tests that run on it; only the report if there are none, where the emulator lacks an instruction that the
+    /// model announces.
+    pub(super) scope: Option<Scope>,
+}
+
+impl Model {
+    const fn new(cpu: &'static str, expected: &'static str) -> Self {
+        Self { cpu, expected, scope: Some(Scope::Model) }
+    }
+
+    /// The model that stands for its architecture.
+    const fn of_architecture(self) -> Self {
+        Self { scope: Some(Scope::Architecture), ..self }
+    }
+
+    /// The model that stands for a size or order of words, or an order of accesses.
+    const fn of_words(self) -> Self {
+        Self { scope: Some(Scope::Everything), ..self }
+    }
+
+    const fn report_alone(self) -> Self {
+        Self { scope: None, ..self }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) triple: &'static str,
+    pub(super) debian_arch: &'static str,
+    /// The architecture of the machines that run the same test programs, which are then linked statically.
+    pub(super) machines: Option<Architecture>,
+    /// The tools needed if this is not the host's own architecture.
+    pub(super) cross: Option<Cross>,
+    pub(super) emulator: &'static str,
+    /// The versions of QEMU that are right about this architecture.
+    pub(super) versions: RangeInclusive<u32>,
+    pub(super) models: &'static [Model],
+    /// True if its lanes run only when asked for.
+    pub(super) is_long: bool,
+}
+
+/// The means to make programs for another architecture than the host's.
+#[derive(Debug)]
+pub(super) struct Cross {
+    /// GNU's name of it: `aarch64-linux-gnu`.
+    pub(super) gnu: &'static str,
+    /// True if the standard library is built, and linked without a C compiler, where one of the two is
+    /// not to be had.
+    pub(super) builds_std: bool,
+}
+
+impl Cross {
+    const fn new(gnu: &'static str) -> Self {
+        Self { gnu, builds_std: false }
+    }
+
+    /// The C compiler that links.
+    pub(super) fn linker(&self) -> String {
+        format!("{}-gcc", self.gnu)
+    }
+
+    /// The packages with that compiler and its library.
+    pub(super) fn packages(&self, debian_arch: &str) -> [String; 2] {
+        [format!("gcc-{}", self.gnu), format!("libc6-dev-{debian_arch}-cross")]
+    }
+
+    /// The place of the foreign C library, for the emulator. A static program asks nothing of it.
+    pub(super) fn sysroot(&self) -> String {
+        format!("/usr/{}", self.gnu)
+    }
+}
+
+/// `max` without some feature bits: QEMU raises #UD for an instruction whose CPUID bit is off, and
+/// its models named after real CPUs lack CLWB and CLFLUSHOPT even where the silicon has them.
+const X86: &[Model] = &[
+    Model::new("max", "x86-max").of_architecture(),
+    Model::new("max,-clwb", "x86-max-no-clwb"),
+    Model::new("max,-clwb,-clflushopt", "x86-max-no-clflushopt"),
+    Model::new("max,vendor=GenuineIntel,-clwb,-clflushopt", "x86-max-intel-no-clflushopt"),
+    Model::new("max,-clwb,-clflushopt,-clflush", "x86-max-no-clflush"),
+];
+
+const ARM64: &[Model] = &[
+    Model::new("cortex-a53", "arm64-cortex-a53").of_architecture(),
+    Model::new("cortex-a72", "arm64-cortex-a72"),
+    Model::new("neoverse-n1", "arm64-neoverse-n1"),
+    Model::new("a64fx", "arm64-a64fx"),
+    // Weakly ordered.
+    Model::new("neoverse-v1", "arm64-neoverse-v1").of_words(),
+    Model::new("max", "arm64-max"),
+];
+
+pub(super) const TARGETS: [Target; 10] = [
+    Target {
+        triple: "x86_64-unknown-linux-gnu",
+        debian_arch: "amd64",
+        machines: Some(Architecture::X86),
+        cross: None,
+        emulator: "qemu-x86_64",
+        // 7.2 maps over what MAP_FIXED_NOREPLACE is to keep.
+        versions: CURRENT..=u32::MAX,
+        models: X86,
+        is_long: false,
+    },
+    Target {
+        triple: "i686-unknown-linux-gnu",
+        debian_arch: "i386",
+        machines: None,
+        cross: Some(Cross::new("i686-linux-gnu")),
+        emulator: "qemu-i386",
+        // As above, and programs that fault on a file that was cut do not end.
+        versions: CURRENT..=u32::MAX,
+        models: X86,
+        is_long: false,
+    },
+    Target {
+        triple: "aarch64-unknown-linux-gnu",
+        debian_arch: "arm64",
+        machines: None,
+        cross: Some(Cross::new("aarch64-linux-gnu")),
+        emulator: "qemu-aarch64",
+        // 7.2 announces CVAP and CVADP on models where they then trap.
+        versions: CURRENT..=u32::MAX,
+        models: ARM64,
+        is_long: false,
+    },
+    Target {
+        triple: "armv7-unknown-linux-gnueabihf",
+        debian_arch: "armhf",
+        machines: None,
+        cross: Some(Cross::new("arm-linux-gnueabihf")),
+        emulator: "qemu-arm",
+        versions: 7..=u32::MAX,
+        // Words of 32 bits.
+        models: &[Model::new("cortex-a15", "armv7-cortex-a15").of_words()],
+        is_long: false,
+    },
+    Target {
+        triple: "riscv64gc-unknown-linux-gnu",
+        debian_arch: "riscv64",
+        machines: Some(Architecture::Riscv64),
+        cross: Some(Cross::new("riscv64-linux-gnu")),
+        emulator: "qemu-riscv64",
+        // 7.2 knows no Zicbom; 11 announces it to programs and raises SIGILL when they use it.
+        versions: CURRENT..=CURRENT,
+        models: &[
+            Model::new("rv64,zicbom=true", "riscv64-kernel-does-not-tell").of_architecture(),
+            Model::new("rv64,zicbom=false", "riscv64-kernel-does-not-tell"),
+        ],
+        is_long: false,
+    },
+    Target {
+        triple: "powerpc64le-unknown-linux-gnu",
+        debian_arch: "ppc64el",
+        machines: None,
+        cross: Some(Cross::new("powerpc64le-linux-gnu")),
+        emulator: "qemu-ppc64le",
+        versions: 7..=u32::MAX,
+        models: &[
+            Model::new("power8", "powerpc64le-power8").of_architecture(),
+            Model::new("power9", "powerpc64le-power9"),
+            Model::new("power10", "powerpc64le-power10").report_alone(),
+        ],
+        is_long: false,
+    },
+    Target {
+        triple: "powerpc64-unknown-linux-gnu",
+        debian_arch: "ppc64",
+        machines: None,
+        cross: Some(Cross::new("powerpc64-linux-gnu")),
+        emulator: "qemu-ppc64",
+        versions: 7..=u32::MAX,
+        models: &[Model::new("power7", "powerpc64-power7").of_architecture()],
+        is_long: false,
+    },
+    Target {
+        triple: "powerpc-unknown-linux-gnu",
+        debian_arch: "powerpc",
+        machines: None,
+        cross: Some(Cross::new("powerpc-linux-gnu")),
+        emulator: "qemu-ppc",
+        versions: 7..=u32::MAX,
+        models: &[Model::new("7457", "powerpc-7457").of_architecture()],
+        is_long: false,
+    },
+    Target {
+        triple: "s390x-unknown-linux-gnu",
+        debian_arch: "s390x",
+        machines: None,
+        cross: Some(Cross::new("s390x-linux-gnu")),
+        emulator: "qemu-s390x",
+        versions: 7..=u32::MAX,
+        // Big-endian.
+        models: &[Model::new("max", "s390x-max").of_words()],
+        is_long: false,
+    },
+    // Not every mirror of rustup's has its standard library, and few releases of Debian have a compiler
+    // for it; building the library takes minutes.
+    Target {
+        triple: "loongarch64-unknown-linux-gnu",
+        debian_arch: "loong64",
+        machines: None,
+        cross: Some(Cross { gnu: "loongarch64-linux-gnu", builds_std: true }),
+        emulator: "qemu-loongarch64",
+        versions: CURRENT..=u32::MAX,
+        models: &[Model::new("la464", "loongarch64-la464").of_architecture()],
+        is_long: true,
+    },
+];

@@ -1,0 +1,22 @@
+//! The reason to skip a lane.
+
+use core::fmt;
+
+/// The reason why a lane cannot be run on this machine: something that it needs is missing.
+#[derive(Clone, Debug)]
+pub(crate) struct Unavailable(String);
+
+impl Unavailable {
+    #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+    pub(crate) fn because(why: anyhow::Error) -> Self {
+        Self(format!("{why:#}"))
+    }
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl core::error::Error for Unavailable {}

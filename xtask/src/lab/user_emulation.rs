@@ -1,0 +1,103 @@
+//! QEMU's user emulation of each target: what it needs is found or installed once.
+
+use alloc::collections::BTreeMap;
+use core::cell::RefCell;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::compilers;
+use super::emulator::CURRENT;
+use super::targets::{Cross, Model, Target};
+use super::unavailable::Unavailable;
+use crate::command::{Cmd, find_program};
+use crate::debian;
+use crate::host::Host;
+use crate::toolchain::Compiler;
+
+/// Seconds for one test program on one model.
+const LIMIT: u32 = 900;
+
+/// A target with what it needs, found or installed.
+#[derive(Clone, Debug)]
+pub(super) struct Ready {
+    pub(super) target: &'static Target,
+    pub(super) compiler: Compiler,
+    emulator: String,
+    /// The linker for it, unless this machine is of that architecture.
+    cross: Option<&'static Cross>,
+}
+
+/// The targets that were looked for, and the reason where one cannot be had.
+#[derive(Debug, Default)]
+pub(super) struct Targets(RefCell<BTreeMap<&'static str, Result<Ready, Unavailable>>>);
+
+impl Targets {
+    /// Returns a target, which is made ready the first time.
+    pub(super) fn ready(&self, host: &Host, target: &'static Target) -> Result<Ready, Unavailable> {
+        let look = || Ready::find(host, target).map_err(Unavailable::because);
+        self.0.borrow_mut().entry(target.triple).or_insert_with(look).clone()
+    }
+}
+
+impl Ready {
+    fn find(host: &Host, target: &'static Target) -> Result<Self> {
+        let (compiler, cross) = compilers::linking(host, target)?;
+        Ok(Self { target, compiler, emulator: emulator(host, target)?, cross })
+    }
+
+    /// Returns the emulator of the model, which runs a program.
+    pub(super) fn on(&self, model: &Model, program: &str) -> Cmd {
+        let emulator = Cmd::new(&self.emulator).args(["-cpu", model.cpu]).limit(LIMIT);
+        match self.cross.map(Cross::sysroot) {
+            Some(sysroot) => emulator.args(["-L", &sysroot, program]),
+            None => emulator.arg(program),
+        }
+    }
+}
+
+/// An emulator that suits the lane: the one installed; else a current one, from this
+/// release of Debian or Ubuntu or its backports; else whatever this release has.
+fn emulator(host: &Host, target: &Target) -> Result<String> {
+    let current = || -> Result<String> {
+        let suite = debian::offering(host, "qemu-user", CURRENT);
+        let folder = debian::fetch(host, &["qemu-user"], suite)?;
+        suitable(&folder.join("usr/bin").join(target.emulator), target)
+    };
+    let packaged = || -> Result<String> {
+        debian::install(&["qemu-user"])?;
+        installed(target)
+    };
+    installed(target)
+        .or_else(|_none| current())
+        .or_else(|no_current| packaged().context(no_current))
+        .with_context(|| {
+            let (oldest, newest) = (target.versions.start(), target.versions.end());
+            let versions = if *newest == u32::MAX { "or newer" } else { "and no other" };
+            format!("{} of version {oldest} {versions} is not to be had", target.emulator)
+        })
+}
+
+fn installed(target: &Target) -> Result<String> {
+    ["", "-static"]
+        .into_iter()
+        .filter_map(|suffix| find_program(format!("{}{suffix}", target.emulator)))
+        .map(|path| suitable(&path, target))
+        .reduce(Result::or)
+        .with_context(|| format!("{} is not installed", target.emulator))?
+}
+
+fn suitable(program: &Path, target: &Target) -> Result<String> {
+    let program = program.display().to_string();
+    let version = major_version(&program)?;
+    ensure!(target.versions.contains(&version), "{program} is of version {version}");
+    Ok(program)
+}
+
+/// 10 for `qemu-aarch64 version 10.0.2 (Debian …)`.
+fn major_version(program: &str) -> Result<u32> {
+    let text = Cmd::new(program).arg("--version").read()?;
+    text.split_once("version ")
+        .and_then(|(_, rest)| rest.split('.').next()?.parse().ok())
+        .with_context(|| format!("{program} does not say its version"))
+}

@@ -17,17 +17,17 @@ pub struct Architecture {
     pub fences: &'static [&'static str],
     /// Orders what this thread has observed from others before its maintenance operations.
     pub observed: Fence,
-    /// Why a point cannot be reached when no instruction that is present reaches it, in the order of
-    /// [`Point::ALL`].
+    /// The reasons why a point cannot be reached when no instruction that is present reaches it, in the order
+    /// of [`Point::ALL`].
     pub unreachable: [Unsupported; 3],
-    /// What the data cache does with one page under two virtual addresses.
+    /// The behaviour of the data cache with one page under two virtual addresses.
     pub data_cache: DataCache,
-    /// What privileged code can drop lines with that are not to be written back, or why there is no
-    /// such thing.
+    /// The instruction that drops lines which are not to be written back, for privileged code; or the reason
+    /// why there is none.
     pub discard: Result<Discard, Unsupported>,
-    /// What privileged code can do to the whole cache of a CPU.
+    /// The operation on the whole cache of a CPU, for privileged code.
     pub whole_cache: Option<WholeCacheOperation>,
-    /// Why the whole cache cannot be written back or invalidated at once: at all if there is no
+    /// The reason why the whole cache cannot be written back or invalidated at once: at all if there is no
     /// [`whole_cache`](Self::whole_cache) or if it does not reach every cache, else in user mode.
     pub no_whole_cache: Unsupported,
 }
@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(discarding, 2);
     }
 
-    /// Who asks for what an architecture does not have must learn why.
+    /// A refusal tells its reason to those who ask for an operation that an architecture lacks.
     #[test]
     fn what_privileged_code_lacks_is_refused_with_a_reason() {
         for architecture in ALL {
@@ -111,7 +111,7 @@ mod tests {
         }
     }
 
-    /// Who finds no operation must learn why and what to do instead, at each point.
+    /// A refusal tells the reason and a way out at each point, where there is no operation.
     #[test]
     fn an_architecture_without_instructions_refuses_every_point_with_a_reason() {
         let mut refusing = 0;

@@ -26,7 +26,7 @@ pub struct DataCache {
     /// Whether Linux's `shmat` refuses other addresses (`__ARCH_FORCE_SHMLBA`).
     pub forced: bool,
     /// Where shared mappings of a file may be placed.
-    pub placement: Placement,
+    pub mapped_at: MappedAt,
     /// Who says so.
     pub source: &'static str,
 }
@@ -101,7 +101,7 @@ impl Distance {
 /// Where a shared mapping of a file may be placed so that it agrees with all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Placement {
+pub enum MappedAt {
     /// Where its address is congruent to the offset in the file.
     CongruentToOffset,
     /// Where the kernel places it. Another place that was asked for is refused.
@@ -117,7 +117,7 @@ impl DataCache {
             told: Told::ByArchitecture,
             distance: Distance::Pages(1),
             forced: false,
-            placement: Placement::CongruentToOffset,
+            mapped_at: MappedAt::CongruentToOffset,
             source,
         }
     }
@@ -130,7 +130,7 @@ impl DataCache {
             told: Told::NotAtAll,
             distance: Distance::AtMost(LARGEST, "which architecture it is"),
             forced: false,
-            placement: Placement::CongruentToOffset,
+            mapped_at: MappedAt::CongruentToOffset,
             source,
         }
     }
@@ -149,9 +149,9 @@ impl DataCache {
     /// must be of, so that mappings agree; `None` where any page will do, and where the kernel sees to it.
     #[must_use]
     pub const fn modulus(&self, page: u64) -> Option<u64> {
-        match (self.occurs, self.placement) {
-            (Occurs::Never, _) | (_, Placement::ByKernel) => None,
-            (_, Placement::CongruentToOffset) => match self.distance.safe_bytes(page) {
+        match (self.occurs, self.mapped_at) {
+            (Occurs::Never, _) | (_, MappedAt::ByKernel) => None,
+            (_, MappedAt::CongruentToOffset) => match self.distance.safe_bytes(page) {
                 one_page if one_page == page => None,
                 bytes => Some(bytes),
             },

@@ -2,8 +2,8 @@
 
 use super::{Instruction, LineSize};
 
-/// What was found out about a CPU: its line size, the granule to pad to, and which instructions may be
-/// executed.
+/// The facts that were found out about a CPU: its line size, the granule to pad to, and the instructions that
+/// may be executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     line: LineSize,
@@ -40,7 +40,7 @@ impl Facts {
         if present { self.with(instruction) } else { self }
     }
 
-    /// Whether the CPU has `instruction`.
+    /// Returns true if the CPU has `instruction`.
     #[must_use]
     pub const fn has(self, instruction: Instruction) -> bool {
         self.present & instruction.code != 0

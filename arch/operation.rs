@@ -2,7 +2,7 @@
 
 use super::{Fences, Point};
 
-/// What an instruction does to a line.
+/// The effect of an instruction on a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Effect {
@@ -20,7 +20,7 @@ pub struct Instruction {
     pub name: &'static str,
     /// The one bit that stands for it: `1 <<` its place in [`Architecture::instructions`](super::Architecture::instructions).
     pub(crate) code: u8,
-    /// What it does to the line.
+    /// Its effect on the line.
     pub effect: Effect,
     /// The farthest point it reaches.
     pub point: Point,
@@ -31,7 +31,7 @@ pub struct Instruction {
     pub(crate) invalidate: Fences,
     /// The feature bit that says that the CPU has it.
     pub requires: &'static str,
-    /// Where its effect and its ordering are specified.
+    /// The specification of its effect and its ordering.
     pub source: &'static str,
 }
 
@@ -43,13 +43,13 @@ pub struct Discard {
     pub name: &'static str,
     /// The fences around all lines of one call.
     pub(crate) fences: Fences,
-    /// What permits it.
+    /// The condition that permits it.
     pub requires: &'static str,
-    /// Where its effect and its ordering are specified.
+    /// The specification of its effect and its ordering.
     pub source: &'static str,
 }
 
-/// What works on the whole cache of the CPU that executes it; for privileged code alone.
+/// The operations on the whole cache of the CPU that executes them; for privileged code alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WholeCacheOperation {
@@ -58,8 +58,8 @@ pub struct WholeCacheOperation {
     /// The mnemonic of what writes all lines back and may keep them, if the architecture has it; a
     /// CPU may not have it.
     pub writeback: Option<&'static str>,
-    /// Whether all caches of the machine are reached if every CPU executes it.
+    /// True if all caches of the machine are reached when every CPU executes it.
     pub reaches_every_cache: bool,
-    /// Where it is specified.
+    /// The specification.
     pub source: &'static str,
 }

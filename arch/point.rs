@@ -1,13 +1,13 @@
 //! The points that a write-back is aimed at.
 
-/// How far a write-back is aimed. A farther point includes the nearer ones.
+/// The point that a write-back is aimed at. A farther point includes the nearer ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Point {
-    /// Where all observers of memory agree: the point to reach for devices and other hosts.
+    /// The point at which all observers of memory agree: the one to reach for devices and other hosts.
     Coherency,
-    /// What power loss keeps, if the platform has such a point.
+    /// The point from which on power loss loses nothing, if the platform has one.
     Persistence,
-    /// What power loss keeps even if the energy store of the platform fails.
+    /// The same even if the energy store of the platform fails.
     DeepPersistence,
 }
 

@@ -1,6 +1,6 @@
 //! The reasons why an operation is missing.
 
-/// What kind of thing is missing.
+/// The kind of thing that is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Missing {
@@ -12,7 +12,7 @@ pub enum Missing {
     Erratum,
     /// No instruction that is present reaches the point.
     Point,
-    /// What the CPU reports as its line size cannot be one. In bytes.
+    /// The line size that the CPU reports cannot be one. In bytes.
     LineSize(u32),
     /// There is no operating system, or none this crate knows, to ask what is permitted.
     Permission,
@@ -26,11 +26,11 @@ pub enum Missing {
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unsupported {
-    /// What kind of thing is missing.
+    /// The kind of thing that is missing.
     pub missing: Missing,
-    /// Why it is missing.
+    /// The reason why it is missing.
     pub reason: &'static str,
-    /// What the caller can do.
+    /// Advice to the caller.
     pub advice: &'static str,
 }
 

@@ -19,9 +19,8 @@ fn main() {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use cachemaint::dax::guard::Pace;
-    use cachemaint::dax::{self, DaxFile, FaultGuard, Guard};
-    use cachemaint::medium::Medium;
+    use cachemaint::dax::guard::{Guard, Pace};
+    use cachemaint::dax::{self, DaxFile, FaultHandler};
     use cachemaint_benches::Outcome;
     use cachemaint_benches::contenders::{Case, Contender, run_cases};
     use cachemaint_benches::lttng::Lttng;
@@ -56,7 +55,7 @@ mod linux {
         clock: Clock,
         /// Those that this process may use, before its thread was pinned to one.
         cores: Vec<usize>,
-        installed: FaultGuard,
+        installed: FaultHandler,
         file: Result<DaxFile, dax::Error>,
         _directory: TempDir,
         lttng: Option<Lttng>,
@@ -65,14 +64,14 @@ mod linux {
     impl Bench {
         fn new() -> Result<Self, Box<dyn Error>> {
             let directory = TempDir::new()?;
-            let file = dax::Options::new().create(directory.path().join("file"), BYTES as u64);
+            let file = dax::Options::new().create_new(directory.path().join("file"), BYTES as u64);
             if let Err(why) = &file {
                 writeln!(io::stderr(), "skipped: a pass ({why})")?;
             }
             Ok(Self {
                 clock: Clock::new(),
                 cores: pinning::available()?,
-                installed: FaultGuard::install()?,
+                installed: FaultHandler::install()?,
                 file,
                 _directory: directory,
                 lttng: Lttng::if_installed()?,

@@ -7,7 +7,8 @@
 //! printed, from interleaved blocks, with their 95 % intervals.
 
 use cachemaint::journal::{Group, Journal, Position};
-use cachemaint::medium::Memory;
+use cachemaint::medium::{Memory, OpenError};
+use cachemaint::survival::Backing;
 use cachemaint_benches::Outcome;
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 use cachemaint_benches::bare::append::{self, AppendEach, AppendShared, Log, Packing, SharedLog};
@@ -174,7 +175,8 @@ impl Bench {
     fn empty_journal(&self) -> Result<Journal<Memory<'_>>, Box<dyn Error>> {
         let words = self.memory.words();
         words.iter().take(SUPERBLOCKS).for_each(|word| word.store(0, Ordering::Relaxed));
-        Ok(Journal::create(Memory::new(words, to_persistence()?))?)
+        let memory = Memory::new(words, to_persistence()?, Backing::Ram);
+        Ok(Journal::create_new(memory).map_err(OpenError::into_error)?)
     }
 }
 

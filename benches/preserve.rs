@@ -17,8 +17,9 @@
 //! After criterion's figures the ratios are printed, from interleaved blocks, with their 95 % intervals.
 
 use cachemaint::Cache;
-use cachemaint::medium::{Medium, Memory, Readable};
+use cachemaint::medium::{Medium, Memory, OpenError, Readable};
 use cachemaint::preserve::{Options, Store};
+use cachemaint::survival::Backing;
 use cachemaint_benches::contenders::{Case, Contender, print_heading};
 use cachemaint_benches::payloads::Payloads;
 use cachemaint_benches::{Outcome, run_with};
@@ -132,7 +133,7 @@ impl Bench {
         let write = |store: &mut Store<Memory<'_>>, bytes: &[u8]| {
             let mut transaction = store.begin()?;
             let mut writer = transaction.writer(NAME, Some(bytes.len() as u64))?;
-            bytes.chunks(PIECE).try_for_each(|piece| writer.write(piece))?;
+            bytes.chunks(PIECE).try_for_each(|piece| writer.append(piece))?;
             writer.finish()?;
             transaction.commit()
         };
@@ -232,7 +233,7 @@ impl Bench {
             turn += 1;
             let (at, bytes) = ((turn % 2 * LARGE) as u64, self.large.of(turn));
             self.drop_lines(STORE as u64 + at..(STORE + LARGE) as u64 + at);
-            let ns = self.completed_ns(|| memory.persist_copy(&[(at, bytes)]));
+            let ns = self.completed_ns(|| Medium::persist_copy(&memory, &[(at, bytes)]));
             let read = Readable::read(&memory, at, &mut found);
             assert!(read.is_ok() && found == bytes, "{read:?}");
             each(ns, LARGE_MIB)
@@ -355,7 +356,7 @@ impl Bench {
                     }
 
                     for at in both {
-                        memory.writeback(at..at + HEADER as u64)?;
+                        memory.writeback(at..at + HEADER as u64);
                     }
 
                     memory.fence();
@@ -404,20 +405,20 @@ impl Bench {
     /// Where the store is.
     fn store_memory(&self) -> Memory<'_> {
         let (words, _) = self.memory.words().split_at(STORE / WORD);
-        Memory::new(words, self.cache)
+        Memory::new(words, self.cache, Backing::Ram)
     }
 
     /// What is behind it.
     fn bare_memory(&self) -> Memory<'_> {
         let (_, words) = self.memory.words().split_at(STORE / WORD);
-        Memory::new(words, self.cache)
+        Memory::new(words, self.cache, Backing::Ram)
     }
 
     /// In its memory, whatever was there.
     fn empty_store(&self) -> Result<Store<Memory<'_>>, Box<dyn Error>> {
         let words = self.memory.words().iter();
         words.take(HEADERS * PAGE / WORD).for_each(|word| word.store(0, Ordering::Relaxed));
-        Ok(Options::new().create(self.store_memory())?)
+        Ok(Options::new().create_new(self.store_memory()).map_err(OpenError::into_error)?)
     }
 
     /// Out of all caches.

@@ -7,10 +7,11 @@
 //! criterion's figures the ratios are printed, from interleaved blocks, with their 95 % intervals: times are
 //! those of an event and thread.
 
-use cachemaint::medium::Memory;
+use cachemaint::medium::{Memory, OpenError};
 use cachemaint::recorder::{
-    self, Durability, Event, Found, Options, Reader, Recorder, Skipped, SkippedKind, Writer,
+    self, Durability, Event, Found, Identity, Options, Recorder, Skipped, SkippedKind, Writer,
 };
+use cachemaint::survival::Backing;
 use cachemaint_benches::Outcome;
 use cachemaint_benches::bare::event::{Ring, recording};
 use cachemaint_benches::contenders::{Case, Contender, run_cases};
@@ -191,12 +192,14 @@ fn recorder(
 ) -> Result<Recorder<Memory<'_>>, Box<dyn Error>> {
     let size = if durability == Durability::OnCrash { SUB_BUFFER } else { WRITTEN_BACK };
     memory.words().iter().for_each(|word| word.store(0, Ordering::Relaxed));
-    let options = Options::new(IDENTITY, recorder::Clock::host())
+    let options = Options::with_clock(Identity(IDENTITY), recorder::Clock::host())
         .shards(u32::try_from(threads)?)
         .sub_buffers(u32::try_from(RING)? / size)
         .sub_buffer_size(size)
         .durability(durability);
-    Ok(options.create(Memory::new(memory.words(), to_persistence()?))?)
+    Ok(options
+        .create_new(Memory::new(memory.words(), to_persistence()?, Backing::Ram))
+        .map_err(OpenError::into_error)?)
 }
 
 /// Records so many events; the first is numbered `first`.
@@ -215,7 +218,7 @@ fn record_each(writer: &Writer<'_, Memory<'_>>, first: u64, events: u64) {
 /// # Panics
 /// If it is not so.
 fn check(recorder: &Recorder<Memory<'_>>, shard: u32, last: u64) -> Outcome {
-    let reader = Reader::open(recorder.medium())?;
+    let reader = recorder.reader();
     let (mut events, mut buffer) = (reader.shard(shard), vec![0; reader.largest_payload()]);
     let mut numbers = Vec::new();
     while let Some(found) = events.next(&mut buffer) {

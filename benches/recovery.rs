@@ -3,7 +3,8 @@
 //! After criterion's figures it prints how many bytes and records a second that is, with 95 % intervals.
 
 use cachemaint::journal::{Group, Journal, Recovered};
-use cachemaint::medium::Memory;
+use cachemaint::medium::{Memory, OpenError};
+use cachemaint::survival::Backing;
 use cachemaint_benches::contenders::print_heading;
 use cachemaint_benches::payloads::Payloads;
 use cachemaint_benches::{Outcome, run_with};
@@ -49,13 +50,14 @@ struct Crashed<'a> {
 impl<'a> Crashed<'a> {
     fn new(region: &'a Region) -> Result<Self, Box<dyn Error>> {
         let (words, cache) = (region.words(), to_persistence()?);
-        let journal = Journal::create(Memory::new(words, cache))?;
+        let memory = Memory::new(words, cache, Backing::Ram);
+        let journal = Journal::create_new(memory).map_err(OpenError::into_error)?;
         let (payloads, mut group) = (Payloads::new(PAYLOAD), Group::new());
         for first in (0..RECORDS).step_by(GROUP) {
             (first..first + GROUP).for_each(|number| group.push(payloads.of(number)));
             journal.append_group(&mut group)?;
         }
-        Ok(Self { clock: Clock::new(), memory: Memory::new(words, cache) })
+        Ok(Self { clock: Clock::new(), memory: Memory::new(words, cache, Backing::Ram) })
     }
 
     /// Opens the journal, and returns nanoseconds and bytes of the log.

@@ -7,14 +7,15 @@
 //! | room | features | what it holds |
 //! |---|---|---|
 //! | `arch` | `privileged` | what one architecture's instructions are, what permits them, which fence completes them: facts, no policy |
+//! | [`instruction`](crate::instruction) | `privileged` | the instructions and facts by name, for who describes a machine |
 //! | `cpu` | `dax` | what the CPU says, and what its kernel lets user mode do |
-//! | `survival` | | which event keeps which data: backings, domains, events, and the table |
+//! | [`survival`](crate::survival) | | which event keeps which data: backings, domains, events, and the table |
 //! | `virtualization` | | what hypervisors and confidential guests make of cache maintenance: tables |
 //! | `system` | `dax`, `preserve`, `recorder` | what the operating system says: evidence from `/proc` and `/sys` |
 //! | [`aliasing`](crate::aliasing) | `dax` | two addresses of one page: where they agree, and how to place them |
 //! | [`cache`](crate::cache) | | the choice, made once, and the operations on ranges; in [`cache::copy`](crate::cache::copy) copies that are written back |
 //! | [`coherence`](crate::coherence) | | memory shared with observers that do not see the cache: the pair of release and acquire |
-//! | [`medium`](crate::medium) | `journal`, `preserve`, `sim` | the trait that logs are written against |
+//! | [`medium`](crate::medium) | `sim` | the trait that logs are written against |
 //! | [`whole_cache`](../whole_cache/index.html) | | WBINVD and its like, for privileged code |
 //! | `signals` | `dax`, `recorder` | handlers that go on to the former ones |
 //! | [`sim`](../sim/index.html) | `sim` | a medium that shows every state a crash may leave, for tests |
@@ -25,6 +26,7 @@
 //! | [`recorder`](../recorder/index.html) | `recorder` | a flight recorder in a medium: the last events of each thread |
 //! | [`preserve`](../preserve/index.html) | `preserve`, `preserve-read` | named blobs in a medium, replaced atomically, that outlive reboots |
 //! | [`report`](crate::report) | | what is there, what was chosen, why not, what survives what |
+//! | [`prelude`](crate::prelude) | | the traits, for generic code |
 //!
 //! # Three ways from a call to the instruction
 //! | call | on the way |
@@ -38,7 +40,7 @@
 //! for those of the same CPU (Intel SDM vol. 2A, CLWB), on arm64 DSB does (Arm ARM, "Ordering and
 //! completion of data and instruction cache instructions"); a DMB orders but does not wait. So a
 //! fence is as much a part of the guarantee as the instruction, and it must be executed by the
-//! thread that issued. The plain operations do both; [`Batch`](crate::Batch) does the second when it
+//! thread that issued. The plain operations do both; [`Batch`](crate::cache::Batch) does the second when it
 //! is dropped.
 //!
 //! # What a crash can leave

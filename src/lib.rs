@@ -1,3 +1,6 @@
+//! **The call that makes data durable: [`durability`] has them all on one page.**
+//!
+
 // The README's examples need the whole crate.
 #![cfg_attr(
     any(not(doctest), all(feature = "dax", feature = "journal", feature = "preserve")),
@@ -7,7 +10,7 @@
 #![no_std]
 #![warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]
 
-#[cfg(any(feature = "std", feature = "journal", feature = "preserve", test))]
+#[cfg(any(feature = "alloc", test))]
 extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
@@ -58,7 +61,7 @@ mod signals;
 #[cfg(test)]
 #[path = "../tests/skip/mod.rs"]
 mod skip;
-mod survival;
+pub mod survival;
 #[cfg(all(any(feature = "journal", feature = "recorder"), target_has_atomic = "64"))]
 mod sync;
 #[cfg(feature = "std")]
@@ -102,14 +105,34 @@ pub mod journal;
 pub mod preserve;
 
 pub mod design;
+pub mod durability;
+pub mod instruction;
 pub mod names;
+pub mod prelude;
 #[cfg(all(feature = "recorder", target_has_atomic = "64"))]
 pub mod recorder;
 
-pub use arch::{Discard, Effect, Facts, Instruction, LineSize, Missing, Point, Unsupported};
-pub use cache::{Batch, Builder, Cache, Destination};
-
-/// The instructions of this architecture, by name, for [`Cache::from_facts`] and [`Builder`].
-pub mod instruction {
-    pub use crate::arch::instruction::*;
-}
+pub use arch::{Point, Unsupported};
+pub use cache::Cache;
+#[cfg(all(
+    feature = "dax",
+    any(
+        target_os = "linux",
+        target_os = "freebsd",
+        target_os = "netbsd",
+        target_os = "openbsd",
+        target_vendor = "apple",
+        windows
+    ),
+    target_has_atomic = "64",
+    not(loom)
+))]
+pub use dax::DaxFile;
+#[cfg(all(feature = "journal", target_has_atomic = "64"))]
+pub use journal::Journal;
+#[cfg(target_has_atomic = "64")]
+pub use medium::Medium;
+#[cfg(all(feature = "preserve", target_has_atomic = "64"))]
+pub use preserve::Store;
+#[cfg(all(feature = "recorder", target_has_atomic = "64"))]
+pub use recorder::Recorder;

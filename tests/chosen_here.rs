@@ -8,7 +8,8 @@
 
 mod skip;
 
-use cachemaint::{Cache, Missing, Point, Unsupported};
+use cachemaint::cache::Missing;
+use cachemaint::{Cache, Point, Unsupported};
 use skip::skip;
 
 fn chosen(point: Point) -> &'static str {
@@ -94,7 +95,8 @@ fn assert_refused(why: Unsupported) {
 fn what_is_absent_is_refused() {
     let facts = Cache::host().map(Cache::facts);
     for instruction in cachemaint::instruction::ALL {
-        let by_name = |other: &&cachemaint::Instruction| other.name == instruction.name;
+        let by_name =
+            |other: &&cachemaint::instruction::Instruction| other.name == instruction.name;
         let mut named = cachemaint::instruction::ALL.iter().filter(by_name);
         if !named.any(|instruction| facts.is_ok_and(|facts| facts.has(*instruction))) {
             let built = Cache::builder().writeback_with(*instruction).build();

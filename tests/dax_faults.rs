@@ -23,8 +23,7 @@
 
 mod skip;
 
-use cachemaint::dax::{DaxFile, Error, ErrorKind, FaultGuard, Options, Taint};
-use cachemaint::medium::Medium;
+use cachemaint::dax::{DaxFile, Error, ErrorKind, FaultHandler, Options, Taint};
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -51,7 +50,7 @@ fn options() -> Options {
 fn numbered() -> (TempDir, DaxFile) {
     // In memory if there is such a place: tests of other file systems are in the lab.
     let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-    let file = options().create(directory.path().join("file"), PAGES * page()).unwrap();
+    let file = options().create_new(directory.path().join("file"), PAGES * page()).unwrap();
     (0..PAGES).for_each(|number| file.store(number * page(), number + 1, Relaxed));
     (directory, file)
 }
@@ -72,20 +71,20 @@ fn assert_shorter<T: core::fmt::Debug>(result: Result<T, Error>, pages: u64) {
 
 #[test]
 fn an_access_to_what_was_cut_off_is_an_error_and_the_process_lives() {
-    let guard = FaultGuard::install().unwrap();
+    let guard = FaultHandler::install().unwrap();
     let (_directory, file) = numbered();
-    assert_eq!(file.guarded(guard, |file| load(file, 9)).unwrap(), 10);
+    assert_eq!(file.catch_faults(guard, |file| load(file, 9)).unwrap(), 10);
     assert_eq!(file.taint(), None);
     cut(&file, 8);
-    assert_shorter(file.guarded(guard, |file| load(file, 9)), 8);
+    assert_shorter(file.catch_faults(guard, |file| load(file, 9)), 8);
     let taint = Taint::Fault { at: 9 * page(), len: page() };
     assert_eq!(file.taint(), Some(taint));
     // Not a page of zeros that was left behind, and not the first fault again.
-    assert_shorter(file.guarded(guard, |file| file.store(9 * page(), 1, Relaxed)), 8);
-    assert_shorter(file.guarded(guard, |file| file.write(12 * page() - 4, b"over two")), 8);
+    assert_shorter(file.catch_faults(guard, |file| file.store(9 * page(), 1, Relaxed)), 8);
+    assert_shorter(file.catch_faults(guard, |file| file.write(12 * page() - 4, b"over two")), 8);
     assert_eq!(file.taint(), Some(taint), "the first one");
     // What is there is as it was, and stores to it go on to reach the file.
-    assert_eq!(file.guarded(guard, |file| load(file, 7)).unwrap(), 8);
+    assert_eq!(file.catch_faults(guard, |file| load(file, 7)).unwrap(), 8);
     file.store(7 * page(), 77, Relaxed);
     let mut bytes = [0; 8];
     file.persist(7 * page()..7 * page() + 8).unwrap();
@@ -96,18 +95,18 @@ fn an_access_to_what_was_cut_off_is_an_error_and_the_process_lives() {
 /// The whole file is read, and half of it is gone: all of that is to be mapped again.
 #[test]
 fn each_page_that_was_replaced_is_the_files_again() {
-    let guard = FaultGuard::install().unwrap();
+    let guard = FaultHandler::install().unwrap();
     let (_directory, file) = numbered();
     cut(&file, 4);
     let all = |file: &DaxFile| (0..PAGES).map(|number| load(file, number)).sum::<u64>();
-    assert_shorter(file.guarded(guard, all), 4);
+    assert_shorter(file.catch_faults(guard, all), 4);
     // The file grows again, with zeros, and another descriptor writes them.
     cut(&file, PAGES);
     for number in 4..PAGES {
         file.file().write_all_at(&(number + 100).to_le_bytes(), number * page()).unwrap();
     }
     let sum = (1..=4).sum::<u64>() + (104..116).sum::<u64>();
-    assert_eq!(file.guarded(guard, all).unwrap(), sum);
+    assert_eq!(file.catch_faults(guard, all).unwrap(), sum);
 }
 
 /// `userfaultfd(2)`, by which a process can poison its own pages (`include/uapi/linux/userfaultfd.h`).
@@ -170,7 +169,7 @@ mod userfaultfd {
 
 #[test]
 fn a_poisoned_page_is_an_error_with_its_place() {
-    let guard = FaultGuard::install().unwrap();
+    let guard = FaultHandler::install().unwrap();
     let (_directory, file) = numbered();
     let address = file.as_ptr(5 * page());
     let len = rustix::param::page_size();
@@ -183,30 +182,30 @@ fn a_poisoned_page_is_an_error_with_its_place() {
             return;
         }
     };
-    let error = file.guarded(guard, |file| file.load(5 * page() + 64, Relaxed)).unwrap_err();
+    let error = file.catch_faults(guard, |file| file.load(5 * page() + 64, Relaxed)).unwrap_err();
     let ErrorKind::Poisoned { at, len } = *error.kind() else { panic!("{error}") };
     assert_eq!((at, len), (5 * page(), page()));
     let text = error.to_string();
     assert!(text.contains(&format!("{} bytes at offset {}", page(), 5 * page())), "{text}");
     // This poison was the mapping's, which is a new one there now: the file's bytes are seen again.
-    assert_eq!(file.guarded(guard, |file| load(file, 5)).unwrap(), 6);
+    assert_eq!(file.catch_faults(guard, |file| load(file, 5)).unwrap(), 6);
     assert_eq!((load(&file, 4), load(&file, 6)), (5, 7));
 }
 
 #[test]
 fn the_innermost_guard_is_the_one_that_fails() {
-    let guard = FaultGuard::install().unwrap();
+    let guard = FaultHandler::install().unwrap();
     let (_directory, file) = numbered();
     cut(&file, 8);
-    let outer = file.guarded(guard, |file| {
-        assert_shorter(file.guarded(guard, |file| load(file, 8)), 8);
+    let outer = file.catch_faults(guard, |file| {
+        assert_shorter(file.catch_faults(guard, |file| load(file, 8)), 8);
         load(file, 3)
     });
     assert_eq!(outer.unwrap(), 4);
-    let outer = file.guarded(guard, |file| {
-        let inner = file.guarded(guard, |file| load(file, 3)).unwrap();
+    let outer = file.catch_faults(guard, |file| {
+        let inner = file.catch_faults(guard, |file| load(file, 3)).unwrap();
         load(file, 8);
-        assert_shorter(file.guarded(guard, |file| load(file, 8)), 8);
+        assert_shorter(file.catch_faults(guard, |file| load(file, 8)), 8);
         inner
     });
     assert_shorter(outer, 8);
@@ -214,11 +213,11 @@ fn the_innermost_guard_is_the_one_that_fails() {
 
 #[test]
 fn guards_of_two_files_are_told_apart() {
-    let guard = FaultGuard::install().unwrap();
+    let guard = FaultHandler::install().unwrap();
     let ((_one, cut_file), (_other, whole)) = (numbered(), numbered());
     cut(&cut_file, 8);
-    let outer = cut_file.guarded(guard, |cut_file| {
-        let inner = whole.guarded(guard, |whole| load(cut_file, 9) + load(whole, 9));
+    let outer = cut_file.catch_faults(guard, |cut_file| {
+        let inner = whole.catch_faults(guard, |whole| load(cut_file, 9) + load(whole, 9));
         assert_eq!(inner.unwrap(), 10, "zeros of the one, and the word of the other");
     });
     assert_shorter(outer, 8);
@@ -227,7 +226,7 @@ fn guards_of_two_files_are_told_apart() {
 
 #[test]
 fn a_panic_gives_page_and_slot_back() {
-    let guard = FaultGuard::install().unwrap();
+    let guard = FaultHandler::install().unwrap();
     let (_directory, file) = numbered();
     cut(&file, 8);
     let silent = std::panic::take_hook();
@@ -235,7 +234,7 @@ fn a_panic_gives_page_and_slot_back() {
     // More often than there are slots.
     for _ in 0..300 {
         let work = || {
-            let _ended = file.guarded(guard, |file| {
+            let _ended = file.catch_faults(guard, |file| {
                 load(file, 9);
                 panic!("as planned");
             });
@@ -246,23 +245,23 @@ fn a_panic_gives_page_and_slot_back() {
     }
     std::panic::set_hook(silent);
     assert_eq!(file.taint(), Some(Taint::Fault { at: 9 * page(), len: page() }));
-    assert_shorter(file.guarded(guard, |file| load(file, 9)), 8);
+    assert_shorter(file.catch_faults(guard, |file| load(file, 9)), 8);
 }
 
 #[test]
 fn more_guards_than_there_is_room_for_are_refused() {
-    fn nested(file: &DaxFile, guard: FaultGuard, left: usize) -> Result<(), Error> {
+    fn nested(file: &DaxFile, guard: FaultHandler, left: usize) -> Result<(), Error> {
         if left == 0 {
             return Ok(());
         }
-        file.guarded(guard, |file| nested(file, guard, left - 1))?
+        file.catch_faults(guard, |file| nested(file, guard, left - 1))?
     }
     let in_child = in_child("more_guards_than_there_is_room_for_are_refused", || {
-        let guard = FaultGuard::install().unwrap();
+        let guard = FaultHandler::install().unwrap();
         let (_directory, file) = numbered();
         nested(&file, guard, 256).unwrap();
         let error = nested(&file, guard, 257).unwrap_err();
-        assert!(matches!(error.kind(), ErrorKind::TooManyGuards { most: 256 }), "{error}");
+        assert!(matches!(error.kind(), ErrorKind::TooManyCatches { most: 256 }), "{error}");
         nested(&file, guard, 256).unwrap();
     });
     assert_succeeded(in_child.as_ref());
@@ -272,7 +271,7 @@ fn more_guards_than_there_is_room_for_are_refused() {
 /// replaces and restores pages all the time.
 #[test]
 fn many_threads_are_guarded_at_once() {
-    let guard = FaultGuard::install().unwrap();
+    let guard = FaultHandler::install().unwrap();
     let (_directory, shared) = numbered();
     thread::scope(|scope| {
         for thread in 0..8 {
@@ -283,7 +282,8 @@ fn many_threads_are_guarded_at_once() {
                 cut(&own, left);
                 for round in 0..200 {
                     let number = round % PAGES;
-                    let result = own.guarded(guard, |own| load(own, number) + load(shared, number));
+                    let result =
+                        own.catch_faults(guard, |own| load(own, number) + load(shared, number));
                     if number < left {
                         assert_eq!(result.unwrap(), 2 * (number + 1));
                     } else {
@@ -300,7 +300,7 @@ fn many_threads_are_guarded_at_once() {
 /// file's, whether it meets them itself or not.
 #[test]
 fn threads_that_share_a_cut_file_never_get_zeros_for_a_result() {
-    let guard = FaultGuard::install().unwrap();
+    let guard = FaultHandler::install().unwrap();
     let (_directory, file) = numbered();
     cut(&file, 8);
     thread::scope(|scope| {
@@ -309,7 +309,7 @@ fn threads_that_share_a_cut_file_never_get_zeros_for_a_result() {
             scope.spawn(move || {
                 for round in 0..1000 {
                     let number = (round + 3 * thread) % PAGES;
-                    match file.guarded(guard, |file| load(file, number)) {
+                    match file.catch_faults(guard, |file| load(file, number)) {
                         Ok(word) => assert_eq!(word, number + 1, "page {number}"),
                         failed => assert_shorter(failed, 8),
                     }
@@ -318,7 +318,7 @@ fn threads_that_share_a_cut_file_never_get_zeros_for_a_result() {
         }
     });
     for number in 0..8 {
-        assert_eq!(file.guarded(guard, |file| load(file, number)).unwrap(), number + 1);
+        assert_eq!(file.catch_faults(guard, |file| load(file, number)).unwrap(), number + 1);
     }
 }
 
@@ -330,11 +330,11 @@ fn place_of_errno() -> *mut c_int {
 /// A caller looks at `errno` after its own calls, and has no part in the handler's.
 #[test]
 fn errno_is_as_it_was() {
-    let guard = FaultGuard::install().unwrap();
+    let guard = FaultHandler::install().unwrap();
     let (_directory, file) = numbered();
     cut(&file, 8);
     let after = core::cell::Cell::new(0);
-    let result = file.guarded(guard, |file| {
+    let result = file.catch_faults(guard, |file| {
         // SAFETY: the place is this thread's own.
         unsafe { place_of_errno().write(123) };
         load(file, 9);
@@ -352,10 +352,10 @@ fn installing_twice_is_installing_once() {
         let (_directory, file) = numbered();
         thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| FaultGuard::install().unwrap());
+                scope.spawn(|| FaultHandler::install().unwrap());
             }
         });
-        FaultGuard::install().unwrap();
+        FaultHandler::install().unwrap();
         cut(&file, 8);
         load(&file, 9);
     });
@@ -423,10 +423,10 @@ fn without_a_guard_the_process_dies() {
 #[test]
 fn an_access_outside_of_a_guarded_call_goes_to_the_former_handler() {
     let died = in_child("an_access_outside_of_a_guarded_call_goes_to_the_former_handler", || {
-        let guard = FaultGuard::install().unwrap();
+        let guard = FaultHandler::install().unwrap();
         let (_directory, file) = numbered();
         cut(&file, 8);
-        assert_shorter(file.guarded(guard, |file| load(file, 9)), 8);
+        assert_shorter(file.catch_faults(guard, |file| load(file, 9)), 8);
         load(&file, 9);
     });
     assert_died_by(died.as_ref(), libc::SIGBUS);
@@ -435,10 +435,10 @@ fn an_access_outside_of_a_guarded_call_goes_to_the_former_handler() {
 #[test]
 fn another_threads_access_is_not_guarded() {
     let died = in_child("another_threads_access_is_not_guarded", || {
-        let guard = FaultGuard::install().unwrap();
+        let guard = FaultHandler::install().unwrap();
         let (_directory, file) = numbered();
         cut(&file, 8);
-        let guarded = file.guarded(guard, |file| {
+        let guarded = file.catch_faults(guard, |file| {
             thread::scope(|scope| scope.spawn(|| load(file, 9)).join().unwrap())
         });
         drop(guarded);
@@ -449,10 +449,10 @@ fn another_threads_access_is_not_guarded() {
 #[test]
 fn another_files_access_is_not_guarded() {
     let died = in_child("another_files_access_is_not_guarded", || {
-        let guard = FaultGuard::install().unwrap();
+        let guard = FaultHandler::install().unwrap();
         let ((_one, guarded), (_other, cut_file)) = (numbered(), numbered());
         cut(&cut_file, 8);
-        drop(guarded.guarded(guard, |_| load(&cut_file, 9)));
+        drop(guarded.catch_faults(guard, |_| load(&cut_file, 9)));
     });
     assert_died_by(died.as_ref(), libc::SIGBUS);
 }
@@ -493,11 +493,11 @@ extern "C" fn plain(signal: c_int) {
 /// Installs a handler, then the guard, and makes an access that is not guarded.
 fn fault_after(handler: usize, flags: c_int) {
     set_handler(handler, flags);
-    let guard = FaultGuard::install().unwrap();
+    let guard = FaultHandler::install().unwrap();
     let (_directory, file) = numbered();
     cut(&file, 8);
     // The handler is not called for what is guarded.
-    assert_shorter(file.guarded(guard, |file| load(file, 9)), 8);
+    assert_shorter(file.catch_faults(guard, |file| load(file, 9)), 8);
     EXPECTED.store(file.as_ptr(9 * page()).addr(), SeqCst);
     load(&file, 9);
 }
@@ -542,7 +542,7 @@ fn where_nothing_handled_the_signal_an_access_ends_the_process() {
 fn a_signal_that_was_sent_does_what_it_did() {
     let lived = in_child("a_signal_that_was_sent_does_what_it_did", || {
         set_handler(libc::SIG_IGN, 0);
-        FaultGuard::install().unwrap();
+        FaultHandler::install().unwrap();
         // SAFETY: sends this process a signal.
         unsafe { libc::raise(libc::SIGBUS) };
     });
@@ -553,7 +553,7 @@ fn a_signal_that_was_sent_does_what_it_did() {
 fn a_signal_that_was_sent_ends_the_process_by_default() {
     let died = in_child("a_signal_that_was_sent_ends_the_process_by_default", || {
         set_handler(libc::SIG_DFL, 0);
-        FaultGuard::install().unwrap();
+        FaultHandler::install().unwrap();
         // SAFETY: sends this process a signal.
         unsafe { libc::raise(libc::SIGBUS) };
     });
@@ -572,14 +572,14 @@ fn a_cut_file_with_more_pages_than_mappings_is_an_error() {
     }
     let pages = 4 * most.trim().parse::<u64>().unwrap().min(1 << 20);
     let ended = in_child(test, || {
-        let guard = FaultGuard::install().unwrap();
+        let guard = FaultHandler::install().unwrap();
         let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let path = directory.path().join("sparse");
         std::fs::File::create(&path).unwrap().set_len(pages * page()).unwrap();
         let file = options().open(&path).unwrap();
         cut(&file, 1);
         for is_backwards in [false, true] {
-            let sum = file.guarded(guard, |file| {
+            let sum = file.catch_faults(guard, |file| {
                 let every_second = (0..pages).step_by(2);
                 let number = |at| if is_backwards { pages - 2 - at } else { at };
                 every_second.map(|at| load(file, number(at))).sum::<u64>()
@@ -591,7 +591,7 @@ fn a_cut_file_with_more_pages_than_mappings_is_an_error() {
         // Nothing of it is left.
         cut(&file, pages);
         file.store((pages - 1) * page(), 5, Relaxed);
-        assert_eq!(file.guarded(guard, |file| load(file, pages - 1)).unwrap(), 5);
+        assert_eq!(file.catch_faults(guard, |file| load(file, pages - 1)).unwrap(), 5);
     });
     assert_succeeded(ended.as_ref());
 }
@@ -600,7 +600,7 @@ fn a_cut_file_with_more_pages_than_mappings_is_an_error() {
 #[test]
 fn a_guard_needs_no_further_mappings() {
     let ended = in_child("a_guard_needs_no_further_mappings", || {
-        let guard = FaultGuard::install().unwrap();
+        let guard = FaultHandler::install().unwrap();
         let (_directory, file) = numbered();
         cut(&file, 8);
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
@@ -618,9 +618,10 @@ fn a_guard_needs_no_further_mappings() {
         }
         // SAFETY: it was mapped just now, and nothing has a reference to it.
         assert_eq!(unsafe { libc::munmap(last, len) }, 0);
-        let result = file.guarded(guard, |file| load(file, 9));
-        let again = file.guarded(guard, |file| load(file, 9));
-        let sum = file.guarded(guard, |file| (0..8).map(|number| load(file, number)).sum::<u64>());
+        let result = file.catch_faults(guard, |file| load(file, 9));
+        let again = file.catch_faults(guard, |file| load(file, 9));
+        let sum =
+            file.catch_faults(guard, |file| (0..8).map(|number| load(file, number)).sum::<u64>());
         // Whatever fails from here on needs memory to say so.
         // SAFETY: as above: this is a mapping of the loop.
         assert_eq!(unsafe { libc::munmap(last.wrapping_byte_add(len), 64 * len) }, 0);
@@ -635,9 +636,9 @@ fn a_guard_needs_no_further_mappings() {
 #[test]
 fn a_guard_needs_addresses_for_one_further_page() {
     let ended = in_child("a_guard_needs_addresses_for_one_further_page", || {
-        let guard = FaultGuard::install().unwrap();
+        let guard = FaultHandler::install().unwrap();
         let (_directory, file) = numbered();
-        file.guarded(guard, |file| load(file, 9)).unwrap();
+        file.catch_faults(guard, |file| load(file, 9)).unwrap();
         cut(&file, 8);
         let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
         let pages: u64 = pages.split(' ').next().unwrap().parse().unwrap();
@@ -646,7 +647,7 @@ fn a_guard_needs_addresses_for_one_further_page() {
         let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, ..limit };
         // SAFETY: the structure is whole.
         assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }, 0);
-        let result = file.guarded(guard, |file| load(file, 9) + load(file, 15));
+        let result = file.catch_faults(guard, |file| load(file, 9) + load(file, 15));
         // SAFETY: as above.
         assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const unlimited) }, 0);
         // Another mapping gets no place in it.
@@ -657,9 +658,9 @@ fn a_guard_needs_addresses_for_one_further_page() {
         let other = unsafe { libc::mmap(address, len, libc::PROT_READ, flags, -1, 0) };
         assert_eq!(other, libc::MAP_FAILED, "a hole in the mapping");
         assert_shorter(result, 8);
-        assert_shorter(file.guarded(guard, |file| load(file, 9)), 8);
+        assert_shorter(file.catch_faults(guard, |file| load(file, 9)), 8);
         cut(&file, PAGES);
-        assert_eq!(file.guarded(guard, |file| load(file, 7) + load(file, 9)).unwrap(), 8);
+        assert_eq!(file.catch_faults(guard, |file| load(file, 7) + load(file, 9)).unwrap(), 8);
     });
     assert_succeeded(ended.as_ref());
 }
@@ -683,11 +684,11 @@ fn send_to_self(code: c_int) {
 fn assert_guarded_after_an_optional_memory_error(test: &str, former: usize) {
     let lived = in_child(test, || {
         set_handler(former, 0);
-        let guard = FaultGuard::install().unwrap();
+        let guard = FaultHandler::install().unwrap();
         send_to_self(libc::BUS_MCEERR_AO);
         let (_directory, file) = numbered();
         cut(&file, 8);
-        assert_shorter(file.guarded(guard, |file| load(file, 9)), 8);
+        assert_shorter(file.catch_faults(guard, |file| load(file, 9)), 8);
     });
     assert_succeeded(lived.as_ref());
 }
@@ -709,13 +710,13 @@ fn an_optional_memory_error_changes_nothing_where_the_signal_was_ignored() {
 #[test]
 fn a_signal_without_an_access_leaves_the_guard_installed() {
     let died = in_child("a_signal_without_an_access_leaves_the_guard_installed", || {
-        let guard = FaultGuard::install().unwrap();
+        let guard = FaultHandler::install().unwrap();
         let (_directory, file) = numbered();
         cut(&file, 8);
         send_to_self(libc::BUS_MCEERR_AO);
-        assert_shorter(file.guarded(guard, |file| load(file, 9)), 8);
+        assert_shorter(file.catch_faults(guard, |file| load(file, 9)), 8);
         send_to_self(libc::BUS_MCEERR_AO);
-        assert_shorter(file.guarded(guard, |file| load(file, 9)), 8);
+        assert_shorter(file.catch_faults(guard, |file| load(file, 9)), 8);
         println!("both were errors");
         send_to_self(libc::SI_USER);
     });
@@ -731,7 +732,7 @@ fn an_optional_memory_error_goes_to_the_former_handler() {
     let ended = in_child("an_optional_memory_error_goes_to_the_former_handler", || {
         let handler: extern "C" fn(c_int) = plain;
         set_handler(handler as usize, 0);
-        FaultGuard::install().unwrap();
+        FaultHandler::install().unwrap();
         send_to_self(libc::BUS_MCEERR_AO);
     });
     assert_exited(ended.as_ref(), 43);
@@ -741,7 +742,7 @@ fn an_optional_memory_error_goes_to_the_former_handler() {
 fn assert_restarts(test: &str, former: usize, flags: c_int, expected: c_int) {
     let ended = in_child(test, || {
         set_handler(former, flags);
-        FaultGuard::install().unwrap();
+        FaultHandler::install().unwrap();
         // SAFETY: zeros are a valid one.
         let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
         // SAFETY: the call fills the structure.
@@ -773,7 +774,7 @@ fn a_call_that_the_signal_interrupted_still_is() {
 /// Nests guarded calls, and runs `work` in the innermost one.
 fn in_guards(
     file: &DaxFile,
-    guard: FaultGuard,
+    guard: FaultHandler,
     count: usize,
     work: &dyn Fn(),
 ) -> Result<(), Error> {
@@ -781,14 +782,14 @@ fn in_guards(
         work();
         return Ok(());
     }
-    file.guarded(guard, |file| in_guards(file, guard, count - 1, work))?
+    file.catch_faults(guard, |file| in_guards(file, guard, count - 1, work))?
 }
 
 /// The threads that hold all slots do not exist in the child.
 #[test]
 fn a_forked_child_has_all_slots() {
     let ended = in_child("a_forked_child_has_all_slots", || {
-        let guard = FaultGuard::install().unwrap();
+        let guard = FaultHandler::install().unwrap();
         let (_directory, file) = numbered();
         let (are_held, are_over) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
         thread::scope(|scope| {
@@ -801,7 +802,7 @@ fn a_forked_child_has_all_slots() {
             });
             are_held.wait();
             // This one is inherited by the child, which ends it.
-            let forked = file.guarded(guard, |_| {
+            let forked = file.catch_faults(guard, |_| {
                 // SAFETY: the child calls nothing but guarded calls and `_exit`.
                 unsafe { libc::fork() }
             });
@@ -835,7 +836,7 @@ fn an_overflow_of_the_stack_is_told_as_before() {
         deeper(core::hint::black_box(&next)).wrapping_add(next[1])
     }
     let died = in_child("an_overflow_of_the_stack_is_told_as_before", || {
-        FaultGuard::install().unwrap();
+        FaultHandler::install().unwrap();
         std::io::stdout().write_all(&[deeper(&[0; 1024])]).unwrap();
     });
     if let Some(died) = &died {

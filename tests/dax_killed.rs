@@ -10,7 +10,7 @@ mod killed;
 mod skip;
 
 use cachemaint::dax::{DaxFile, Error, Options};
-use cachemaint::medium::{Medium, Readable};
+use cachemaint::medium::Readable;
 use killed::at_each_system_call;
 use std::fs;
 use std::path::Path;
@@ -63,12 +63,12 @@ fn a_creation_that_is_cut_off_leaves_no_file_or_a_whole_one() {
     let _alone = alone();
     let directory = directory();
     let path = directory.path().join("file");
-    let granularity = options().create(&path, NEW).unwrap().granularity();
+    let granularity = options().create_new(&path, NEW).unwrap().granularity();
     let mut left = [0, 0];
     let was_cut_off = at_each_system_call(
         "a_creation_that_is_cut_off_leaves_no_file_or_a_whole_one",
         || fs::remove_file(&path).unwrap(),
-        || options().create(&path, NEW).map(drop),
+        || options().create_new(&path, NEW).map(drop),
         |is_finished| {
             let is_there = path.exists();
             left[usize::from(is_there)] += 1;
@@ -80,11 +80,53 @@ fn a_creation_that_is_cut_off_leaves_no_file_or_a_whole_one() {
                 assert_eq!(names(directory.path()), ["file"]);
             } else {
                 assert_eq!(names(directory.path()), [""; 0]);
-                drop(options().create(&path, NEW).unwrap());
+                drop(options().create_new(&path, NEW).unwrap());
             }
         },
     );
     assert!(!was_cut_off || left[0] > 3 && left[1] > 1, "killed on both sides: {left:?}");
+}
+
+#[test]
+fn a_file_is_opened_or_created_whatever_was_cut_off_before() {
+    let _alone = alone();
+    let directory = directory();
+    let path = directory.path().join("file");
+    let mut left = [0, 0];
+    let was_cut_off = at_each_system_call(
+        "a_file_is_opened_or_created_whatever_was_cut_off_before",
+        || {
+            if path.exists() {
+                fs::remove_file(&path).unwrap();
+            }
+        },
+        || options().open_or_create(&path, NEW).map(drop),
+        |is_finished| {
+            let is_there = path.exists();
+            left[usize::from(is_there)] += 1;
+            assert!(is_there || !is_finished);
+            let file = options().open_or_create(&path, NEW).unwrap();
+            assert_eq!(file.path(), path);
+            assert!(bytes(&file) == ZEROS);
+            assert_eq!(names(directory.path()), ["file"]);
+        },
+    );
+    assert!(!was_cut_off || left[0] > 3 && left[1] > 1, "killed on both sides: {left:?}");
+}
+
+#[test]
+fn an_opening_that_is_cut_off_leaves_the_bytes_of_the_file() {
+    let _alone = alone();
+    let directory = directory();
+    let path = directory.path().join("file");
+    let old = pattern();
+    fs::write(&path, &old).unwrap();
+    at_each_system_call(
+        "an_opening_that_is_cut_off_leaves_the_bytes_of_the_file",
+        || (),
+        || options().open_or_create(&path, OLD).map(drop),
+        |_| assert!(bytes(&options().open_or_create(&path, OLD).unwrap()) == old),
+    );
 }
 
 /// The bytes of a file before it is made longer.
@@ -98,7 +140,7 @@ fn a_growth_that_is_cut_off_leaves_the_old_length_or_the_new_one() {
     let directory = directory();
     let path = directory.path().join("file");
     let old = pattern();
-    let file = options().create(&path, OLD).unwrap();
+    let file = options().create_new(&path, OLD).unwrap();
     file.persist_copy(&[(0, &old)]).unwrap();
     let granularity = file.granularity();
     drop(file);
@@ -129,12 +171,12 @@ fn a_lock_and_leases_end_with_their_process() {
     let _alone = alone();
     let directory = directory();
     let path = directory.path().join("file");
-    drop(options().create(&path, OLD).unwrap());
+    drop(options().create_new(&path, OLD).unwrap());
     let hold = || -> Result<(), Error> {
         let file = options().open(&path)?;
-        file.lease(0..100)?;
-        file.lease(4096..OLD)?;
-        file.release(0..8)?;
+        file.view().lease(0..100)?;
+        file.view().lease(4096..OLD)?;
+        file.view().release(0..8)?;
         file.persist(0..OLD)
     };
     at_each_system_call(
@@ -151,8 +193,8 @@ fn a_lock_and_leases_end_with_their_process() {
 #[cfg(feature = "preserve")]
 mod stores {
     use super::{alone, at_each_system_call, directory, options};
-    use cachemaint::dax::{self, DaxFile, ErrorKind};
-    use cachemaint::preserve::{Error, Options, Store};
+    use cachemaint::dax::{self, DaxFile};
+    use cachemaint::preserve::{Error, Store};
     use std::fs;
     use std::path::Path;
 
@@ -165,17 +207,13 @@ mod stores {
         transaction.commit().map(drop)
     }
 
-    fn open(path: &Path) -> Result<Store<DaxFile>, Error<dax::Error>> {
-        Options::new().open_file(options().open(path)?).map(|(store, _)| store)
+    fn open(path: &Path) -> Result<Store<DaxFile>, Box<dyn core::error::Error>> {
+        Ok(Store::open(options().open(path)?)?.0)
     }
 
     /// A file without a store is whole, so a store can be created in it.
-    fn create(path: &Path) -> Result<Store<DaxFile>, Error<dax::Error>> {
-        let file = match options().create(path, LEN) {
-            Err(error) if matches!(error.kind(), ErrorKind::Exists) => options().open(path)?,
-            created => created?,
-        };
-        Options::new().create_file(file)
+    fn create(path: &Path) -> Result<Store<DaxFile>, Box<dyn core::error::Error>> {
+        Ok(Store::open_or_create(options().open_or_create(path, LEN)?)?.0)
     }
 
     #[test]
@@ -188,9 +226,11 @@ mod stores {
             "a_store_whose_creation_is_cut_off_can_be_created_or_opened",
             || fs::remove_file(&path).unwrap(),
             || create(&path).map(drop),
-            |is_finished| match create(&path) {
-                Err(Error::Exists) => drop(open(&path).unwrap()),
-                created => assert!(!is_finished && created.is_ok(), "{created:?}"),
+            |is_finished| {
+                if is_finished {
+                    drop(open(&path).unwrap());
+                }
+                drop(create(&path).unwrap());
             },
         );
     }
@@ -206,7 +246,7 @@ mod stores {
         at_each_system_call(
             "a_store_that_is_cut_off_while_it_grows_keeps_its_blobs",
             || fs::write(&path, &before).unwrap(),
-            || open(&path)?.grow(LONGER),
+            || open(&path).and_then(|mut store| Ok(store.grow(LONGER)?)),
             |_| {
                 let mut store = open(&path).unwrap();
                 assert!(store.reader().load("old").unwrap() == old);

@@ -9,7 +9,7 @@
 mod skip;
 
 use cachemaint::dax::{DaxFile, ErrorKind, Lock, Options, Taint};
-use cachemaint::medium::{Granularity, Medium};
+use cachemaint::medium::Granularity;
 use skip::skip;
 use std::io::{BufRead, BufReader, PipeWriter};
 use std::os::fd::AsRawFd;
@@ -47,7 +47,7 @@ fn a_forked_child_does_not_inherit_the_mapping() {
     }
     let directory = tempfile::tempdir().unwrap();
     let options = Options::new().allow_page_granularity();
-    let file = options.create(directory.path().join("file"), 64 << 10).unwrap();
+    let file = options.create_new(directory.path().join("file"), 64 << 10).unwrap();
     assert!(is_mapped(&file));
     // SAFETY: the child calls nothing but msync and _exit.
     let child = unsafe { libc::fork() };
@@ -69,7 +69,7 @@ fn another_processes_lock_is_seen() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     let options = Options::new().allow_page_granularity();
-    drop(options.create(&path, 64 << 10).unwrap());
+    drop(options.create_new(&path, 64 << 10).unwrap());
     // flock(1) holds the lock while its command waits for input that never comes.
     let holder = Command::new("flock")
         .args(["--exclusive", path.to_str().unwrap(), "sh", "-c", "echo held; read wait"])
@@ -104,7 +104,7 @@ fn a_failed_msync_is_an_error() {
     }
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
-    let file = Options::new().allow_page_granularity().create(&path, 256 << 10).unwrap();
+    let file = Options::new().allow_page_granularity().create_new(&path, 256 << 10).unwrap();
     let Granularity::Page(page) = file.granularity() else {
         skip("a_failed_msync_is_an_error", "this file is persisted by cache lines");
         return;
@@ -163,7 +163,7 @@ fn a_lock_ends_with_a_holder_that_was_killed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     let options = Options::new().allow_page_granularity();
-    drop(options.create(&path, 64 << 10).unwrap());
+    drop(options.create_new(&path, 64 << 10).unwrap());
     let mut holder = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "a_lock_ends_with_a_holder_that_was_killed", "--nocapture"])
         .env(CHILD, &path)
@@ -189,7 +189,7 @@ fn a_lease_ends_with_a_reader_that_was_killed() {
     let options = Options::new().allow_page_granularity().lock(Lock::None);
     if let Some(path) = std::env::var_os(READER) {
         let reader = options.open(path).unwrap();
-        reader.lease(4096..5000).unwrap();
+        reader.view().lease(4096..5000).unwrap();
         println!("held");
         std::io::stdin().read_line(&mut String::new()).unwrap();
         std::process::exit(0);
@@ -204,7 +204,7 @@ fn a_lease_ends_with_a_reader_that_was_killed() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
-    let writer = options.create(&path, 64 << 10).unwrap();
+    let writer = options.create_new(&path, 64 << 10).unwrap();
     let mut reader = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "a_lease_ends_with_a_reader_that_was_killed", "--nocapture"])
         .env(READER, &path)
@@ -279,7 +279,7 @@ fn a_dropped_file_is_not_locked_while_a_forked_child_lives() {
     let path = directory.path().join("file");
     let options = Options::new().allow_page_granularity();
     for lock in [Lock::Exclusive, Lock::Shared] {
-        let file = options.clone().lock(lock).create(&path, 64 << 10).unwrap();
+        let file = options.clone().lock(lock).create_new(&path, 64 << 10).unwrap();
         let child = Child::fork();
         assert_locked(&options, &path);
         drop(file);
@@ -306,7 +306,7 @@ fn a_dropped_view_is_not_locked_while_a_forked_child_lives() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     let options = Options::new().allow_page_granularity();
-    drop(options.create(&path, 64 << 10).unwrap());
+    drop(options.create_new(&path, 64 << 10).unwrap());
     for lock in [Lock::Exclusive, Lock::Shared] {
         let view = options.clone().lock(lock).view(&path).unwrap();
         let child = Child::fork();
@@ -325,7 +325,7 @@ fn a_resized_file_is_not_locked_after_its_drop_while_a_forked_child_lives() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     let options = Options::new().allow_page_granularity();
-    let mut file = options.create(&path, 64 << 10).unwrap();
+    let mut file = options.create_new(&path, 64 << 10).unwrap();
     let child = Child::fork();
     file.grow(128 << 10).unwrap();
     assert_locked(&options, &path);
@@ -344,10 +344,10 @@ fn leases_end_with_their_file_while_a_forked_child_lives() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     let options = Options::new().allow_page_granularity().lock(Lock::None);
-    let writer = options.create(&path, 64 << 10).unwrap();
+    let writer = options.create_new(&path, 64 << 10).unwrap();
     let mut reader = options.open(&path).unwrap();
-    reader.lease(0..100).unwrap();
-    reader.lease(60_000..64 << 10).unwrap();
+    reader.view().lease(0..100).unwrap();
+    reader.view().lease(60_000..64 << 10).unwrap();
     let child = Child::fork();
     // Bytes that are not mapped any more can still be leased.
     reader.shrink(4096).unwrap();
@@ -364,7 +364,7 @@ fn leases_end_with_their_view_while_a_forked_child_lives() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     let options = Options::new().allow_page_granularity().lock(Lock::None);
-    let writer = options.create(&path, 64 << 10).unwrap();
+    let writer = options.create_new(&path, 64 << 10).unwrap();
     let reader = options.view(&path).unwrap();
     reader.lease(4096..5000).unwrap();
     let child = Child::fork();
@@ -381,8 +381,8 @@ fn a_forked_child_that_drops_a_file_leaves_lock_and_leases_to_its_parent() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     let options = Options::new().allow_page_granularity();
-    let file = options.create(&path, 64 << 10).unwrap();
-    file.lease(4096..5000).unwrap();
+    let file = options.create_new(&path, 64 << 10).unwrap();
+    file.view().lease(4096..5000).unwrap();
     // SAFETY: the child drops its copy of the file and ends. It frees memory, which the C library permits
     // after a fork.
     let child = unsafe { libc::fork() };

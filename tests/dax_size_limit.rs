@@ -4,7 +4,7 @@
 #![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 
 use cachemaint::dax::{ErrorKind, Options};
-use cachemaint::medium::{Medium, Readable};
+use cachemaint::medium::Readable;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::fs;
 
@@ -19,12 +19,12 @@ fn a_file_beyond_the_limit_is_an_error_and_no_signal() {
     let old = getrlimit(Resource::Fsize);
     setrlimit(Resource::Fsize, rustix::process::Rlimit { current: Some(LIMIT), ..old }).unwrap();
 
-    let error = options.create(&path, LIMIT + 1).unwrap_err();
+    let error = options.create_new(&path, LIMIT + 1).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::TooLarge { len } if *len == LIMIT + 1), "{error}");
     assert!(error.to_string().contains("ulimit -f"), "{error}");
     assert!(!path.exists());
 
-    let mut file = options.create(&path, LIMIT / 2).unwrap();
+    let mut file = options.create_new(&path, LIMIT / 2).unwrap();
     file.write(0, b"as it was");
     let error = file.grow(LIMIT + 1).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::TooLarge { .. }), "{error}");

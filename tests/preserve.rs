@@ -15,11 +15,17 @@ mod counting;
 #[path = "preserve/crashes.rs"]
 mod crashes;
 #[cfg(not(miri))]
+#[path = "preserve/creation.rs"]
+mod creation;
+#[cfg(not(miri))]
 #[path = "preserve/damage.rs"]
 mod damage;
 #[cfg(not(miri))]
 #[path = "preserve/differential.rs"]
 mod differential;
+#[cfg(not(miri))]
+#[path = "preserve/errors.rs"]
+mod errors;
 #[cfg(feature = "dax")]
 #[path = "preserve/files.rs"]
 mod files;
@@ -53,6 +59,9 @@ mod random;
 #[cfg(not(miri))]
 #[path = "preserve/seal.rs"]
 mod seal;
+#[cfg(not(miri))]
+#[path = "preserve/streams.rs"]
+mod streams;
 #[cfg(not(miri))]
 #[path = "preserve/tree.rs"]
 mod tree;

@@ -19,6 +19,7 @@ mod looks;
 mod recorder {
     mod claims;
     mod concurrent;
+    mod creation;
     mod damage;
     #[cfg(feature = "dax")]
     mod files;

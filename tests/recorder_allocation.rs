@@ -8,7 +8,10 @@ mod skip;
 
 use cachemaint::Cache;
 use cachemaint::medium::Memory;
-use cachemaint::recorder::{Clock, Cursor, Durability, Found, Merged, Mode, NotRecorded, Options};
+use cachemaint::recorder::{
+    Clock, Cursor, Durability, ErrorKind, Found, Identity, Merged, Mode, Options,
+};
+use cachemaint::survival::Backing;
 use core::cell::Cell;
 use core::sync::atomic::AtomicU64;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -53,27 +56,29 @@ fn a_recorder_lives_without_allocations() {
         Ok(cache) => cache,
         Err(why) => return skip::skip("a_recorder_lives_without_allocations", why),
     };
-    let words: Vec<AtomicU64> = (0..4096).map(|_| AtomicU64::new(0)).collect();
     for (mode, durability) in [
         (Mode::Overwrite, Durability::OnCrash),
         (Mode::Overwrite, Durability::SubBuffer),
         (Mode::Refuse, Durability::EachAppend),
     ] {
+        let words: Vec<AtomicU64> = (0..4096).map(|_| AtomicU64::new(0)).collect();
         let (events, refused) = without_memory(|| {
-            let options = Options::new([4; 16], Clock::from_function(|| 7, 1000, 0));
+            let options =
+                Options::with_clock(Identity([4; 16]), Clock::from_function(|| 7, 1000, 0));
             let options = options.shards(2).sub_buffers(2).sub_buffer_size(512);
             let options = options.mode(mode).durability(durability);
-            let memory = Memory::new(&words, cache);
-            let new = options.create_in(memory, [const { Cursor::new() }; 2]).unwrap();
+            let options = options.cursors(|_| [const { Cursor::new() }; 2]);
+            let memory = Memory::new(&words, cache, Backing::Ram);
+            let new = options.open_or_create(memory).unwrap();
             assert_eq!(new.description().generation(), 1);
-            let memory = Memory::new(&words, cache);
-            let recorder = options.open_in(memory, [const { Cursor::new() }; 2]).unwrap();
+            let memory = Memory::new(&words, cache, Backing::Ram);
+            let recorder = options.open(memory).unwrap();
             let writer = recorder.claim().unwrap();
             let mut refused = 0;
             for number in 0..100_u8 {
                 match writer.record(1, &[number; 60]) {
                     Ok(()) => {}
-                    Err(NotRecorded::Full) => refused += 1,
+                    Err(why) if *why.kind() == ErrorKind::Full => refused += 1,
                     Err(why) => panic!("{why}"),
                 }
             }

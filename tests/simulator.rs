@@ -2,6 +2,7 @@
 
 // Where there are no atomics of 64 bits, there is no medium.
 #![cfg(target_has_atomic = "64")]
+#![expect(non_ascii_idents, reason = "those that zerocopy derives")]
 
 /// All under one name: what is the same on every CPU is left out by it where it would be emulated.
 mod simulator {
@@ -15,5 +16,6 @@ mod simulator {
     mod planted;
     #[cfg(feature = "recorder")]
     mod recorder;
+    mod slots;
     mod threads;
 }

@@ -13,7 +13,7 @@
 //! For sparc and xtensa the kernel names no largest distance: it is assumed to be no more than the largest of
 //! all. That of nios2 is the range of its configuration (`arch/nios2/platform/Kconfig.platform`).
 
-use super::super::data_cache::{Cpuinfo, DataCache, Distance, LARGEST, Occurs, Placement, Told};
+use super::super::data_cache::{Cpuinfo, DataCache, Distance, LARGEST, MappedAt, Occurs, Told};
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ const fn always(distance: Distance, forced: bool, source: &'static str) -> DataC
         told: Told::ByArchitecture,
         distance,
         forced,
-        placement: Placement::CongruentToOffset,
+        mapped_at: MappedAt::CongruentToOffset,
         source,
     }
 }
@@ -47,7 +47,7 @@ pub const ALIASING: &[Row] = &[
             told: Told::InCpuinfo(mips),
             distance: Distance::Bytes(0x4_0000),
             forced: true,
-            placement: Placement::CongruentToOffset,
+            mapped_at: MappedAt::CongruentToOffset,
             source: "Linux arch/mips/mm/c-r4k.c (probe_pcache), arch/mips/include/asm/shmparam.h",
         },
     },
@@ -69,14 +69,14 @@ pub const ALIASING: &[Row] = &[
                 "the size of the virtual cache, which firmware tells the kernel",
             ),
             forced: true,
-            placement: Placement::CongruentToOffset,
+            mapped_at: MappedAt::CongruentToOffset,
             source: "Linux arch/sparc/include/asm/{cachetype,shmparam_32}.h: vac_cache_size",
         },
     },
     Row {
         names: &["parisc", "hppa"],
         data_cache: DataCache {
-            placement: Placement::ByKernel,
+            mapped_at: MappedAt::ByKernel,
             ..always(
                 Distance::Bytes(LARGEST),
                 false,
@@ -107,7 +107,7 @@ pub const ALIASING: &[Row] = &[
             told: Told::InCpuinfo(xtensa),
             distance: Distance::AtMost(LARGEST, "the size of a way of the data cache"),
             forced: false,
-            placement: Placement::CongruentToOffset,
+            mapped_at: MappedAt::CongruentToOffset,
             source: "Linux arch/xtensa/include/asm/{cachetype,shmparam}.h: DCACHE_WAY_SIZE",
         },
     },
@@ -126,7 +126,7 @@ pub const ALIASING: &[Row] = &[
             told: Told::InCpuinfo(nios2),
             distance: Distance::AtMost(0x1_0000, "the size of the data cache"),
             forced: false,
-            placement: Placement::CongruentToOffset,
+            mapped_at: MappedAt::CongruentToOffset,
             source: "Linux arch/nios2/include/asm/{cachetype,shmparam}.h: NIOS2_DCACHE_SIZE",
         },
     },
@@ -202,7 +202,7 @@ fn nios2(cpuinfo: Cpuinfo<'_>, page: u64) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::data_cache::{Cpuinfo, Occurs, Placement};
+    use super::super::super::data_cache::{Cpuinfo, MappedAt, Occurs};
     use super::{ALIASING, mips, nios2, of, xtensa};
 
     /// The lines are as the kernel's format strings print them, with a CPU of each kind.
@@ -281,7 +281,7 @@ mod tests {
     #[test]
     fn on_parisc_only_the_kernel_can_place_a_mapping() {
         for row in ALIASING {
-            let by_kernel = row.data_cache.placement == Placement::ByKernel;
+            let by_kernel = row.data_cache.mapped_at == MappedAt::ByKernel;
             assert_eq!(by_kernel, row.names.contains(&"parisc"), "{:?}", row.names);
         }
         assert_eq!(of("parisc").modulus(4096), None);

@@ -8,7 +8,7 @@
 //! | xtensa, hexagon | instructions by address | inline assembly for it is not stable in Rust |
 //! | wasm | nothing below the virtual machine | no cache can be named |
 //!
-//! What their data caches do with one page under two addresses is in `data_cache.rs`.
+//! The behaviour of their data caches with one page under two addresses is in `data_cache.rs`.
 //!
 //! Sources: Linux `arch/mips/mm/cache.c` (`cacheflush`), `arch/m68k/kernel/sys_m68k.c`,
 //! `arch/csky/mm/syscache.c`, `arch/xtensa/include/asm/cacheasm.h`; the WebAssembly core specification.

@@ -14,7 +14,8 @@
 
 use crate::payloads::event;
 use cachemaint::Cache;
-use cachemaint::medium::{Medium as _, Memory};
+use cachemaint::medium::Memory;
+use cachemaint::survival::Backing;
 use cachemaint_cli::measure::lines::WORD;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -66,13 +67,13 @@ impl<'a> Ring<'a> {
 
     /// Writes the last events back, with a fence.
     pub fn write_back(&self, cache: Cache, events: usize) {
-        let (len, medium) = (events * RECORD, Memory::new(self.words, cache));
+        let (len, medium) = (events * RECORD, Memory::new(self.words, cache, Backing::Ram));
         // Before the end of the ring, and from its beginning on.
         let before = len.saturating_sub(self.next);
         let parts =
             [self.words.len() - before..self.words.len(), self.next - (len - before)..self.next];
         for Range { start, end } in parts {
-            let Ok(()) = medium.writeback((start * WORD) as u64..(end * WORD) as u64);
+            medium.writeback((start * WORD) as u64..(end * WORD) as u64);
         }
         medium.fence();
     }

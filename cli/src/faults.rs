@@ -10,8 +10,8 @@ use cachemaint::dax::{DaxView, Error, ErrorKind, Taint};
 /// There is no guard on some architectures and outside of Linux. Such an access ends the command there.
 #[cfg(target_os = "linux")]
 pub(crate) fn guarded<R>(file: &DaxView, work: impl FnOnce() -> R) -> anyhow::Result<R> {
-    match cachemaint::dax::FaultGuard::install() {
-        Ok(guard) => file.guarded(guard, |_| work()).map_err(|error| explained(file, error)),
+    match cachemaint::dax::FaultHandler::install() {
+        Ok(guard) => file.catch_faults(guard, |_| work()).map_err(|error| explained(file, error)),
         Err(_) => Ok(work()),
     }
 }

@@ -35,7 +35,7 @@ struct Place {
 }
 
 impl Place {
-    /// Where there is no file yet.
+    /// A place without a file yet.
     fn empty() -> Self {
         let directory = tempfile::tempdir().unwrap();
         Self { path: directory.path().join("log"), _directory: directory }
@@ -249,11 +249,6 @@ fn what_is_no_journal_is_refused() {
 
 #[test]
 fn a_journal_that_cannot_be_made_leaves_nothing_behind() {
-    let place = Place::with("one\n");
-    let error = stderr(&place.run(&["append", "--create", "1M"]).code(1));
-    assert!(error.contains("exists already"), "{error}");
-    assert_eq!(stdout(&place.run(&["read"]).success()), "one\n");
-
     let place = Place::empty();
     let error = stderr(&place.run(&["append", "--create", "4K"]).code(1));
     assert!(error.contains("4096 bytes are too few"), "{error}");
@@ -262,6 +257,29 @@ fn a_journal_that_cannot_be_made_leaves_nothing_behind() {
     assert!(!place.path.exists());
     let error = stderr(&place.run(&["append"]).code(1));
     assert!(error.contains("no such file"), "{error}");
+}
+
+/// A crash between the creation of the file and that of the journal leaves a file of zeros.
+#[test]
+fn append_creates_what_is_missing() {
+    let place = Place::empty();
+    fs::write(&place.path, vec![0; 65_536]).unwrap();
+    let create = |record| ["append", "--create", "1M", "--record", record];
+    for (record, created) in [("one", true), ("two", false)] {
+        assert_eq!(place.json(&create(record))["created"], created);
+    }
+    assert_eq!(stdout(&place.run(&["read"]).success()), "one\ntwo\n");
+
+    fs::remove_file(&place.path).unwrap();
+    for (record, created) in [("one", true), ("two", false)] {
+        assert_eq!(place.json(&create(record))["created"], created);
+    }
+    assert_eq!(stdout(&place.run(&["read"]).success()), "one\ntwo\n");
+
+    fs::write(&place.path, vec![b'x'; 65_536]).unwrap();
+    let error = stderr(&place.run(&create("three")).code(1));
+    assert!(error.contains("no journal: it begins with xxxxxxxx"), "{error}");
+    assert_eq!(fs::read(&place.path).unwrap(), vec![b'x'; 65_536]);
 }
 
 /// One process appends, and others read meanwhile.

@@ -13,23 +13,12 @@
 
 mod counter;
 
-use cachemaint::dax::{DaxFile, ErrorKind, Options};
-use cachemaint::medium::Medium;
+use cachemaint::dax::Options;
 use std::error::Error;
-
-fn open(path: &str) -> Result<DaxFile, cachemaint::dax::Error> {
-    let options = Options::new().len(counter::LEN).allow_page_granularity();
-    match options.open(path) {
-        Err(error) if matches!(error.kind(), ErrorKind::Missing) => {
-            options.create(path, counter::LEN)
-        }
-        opened => opened,
-    }
-}
 
 fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args().nth(1).ok_or("usage: counter FILE")?;
-    let file = open(&path)?;
+    let file = Options::new().allow_page_granularity().open_or_create(path, counter::LEN)?;
     let value = counter::increment(&file)?;
     println!("{value} (granularity: {})", file.granularity());
     Ok(())

@@ -15,7 +15,7 @@
 mod histories;
 mod table;
 
-use cachemaint::dax::{self, DaxFile, ErrorKind, Options};
+use cachemaint::dax::Options;
 use cachemaint::medium::Medium;
 use cachemaint::sim::{Exploration, Model, SimMedium, Simulation, Violation};
 use std::error::Error;
@@ -86,7 +86,7 @@ fn explore(
 }
 
 fn insert(path: &str, key: u64, value: u64) -> Result<(), Box<dyn Error>> {
-    let file = open(path)?;
+    let file = Options::new().allow_page_granularity().open_or_create(path, LEN)?;
     println!("granularity: {}", file.granularity());
     let mut table = Table::open(&file)?;
     match table.insert(key, value)? {
@@ -97,12 +97,4 @@ fn insert(path: &str, key: u64, value: u64) -> Result<(), Box<dyn Error>> {
         println!("{key}: {value}");
     }
     Ok(())
-}
-
-fn open(path: &str) -> Result<DaxFile, dax::Error> {
-    let options = Options::new().allow_page_granularity();
-    match options.open(path) {
-        Err(error) if matches!(error.kind(), ErrorKind::Missing) => options.create(path, LEN),
-        opened => opened,
-    }
 }

@@ -11,8 +11,8 @@
 
 #![expect(clippy::print_stdout, reason = "the result of the program")]
 
-use cachemaint::dax::{self, DaxFile, ErrorKind};
-use cachemaint::preserve::{Attributes, Error as StoreError, Options, Store};
+use cachemaint::dax::{self, DaxFile};
+use cachemaint::preserve::{Attributes, Error as StoreError, ErrorKind as StoreErrorKind, Store};
 use std::collections::BTreeMap;
 use std::error::Error;
 
@@ -48,8 +48,12 @@ fn warm(store: &Store<DaxFile>, run: u64) -> Result<BTreeMap<u64, Vec<u8>>, Fail
         };
         match reader.load(info.name.as_str()) {
             Ok(page) => drop(pages.insert(number, page)),
-            Err(StoreError::Damaged(damage)) => println!("page {number} is read again: {damage}"),
-            Err(error) => return Err(error),
+            Err(error) => match error.kind() {
+                StoreErrorKind::Damaged(damage) => {
+                    println!("page {number} is read again: {damage}");
+                }
+                _ => return Err(error),
+            },
         }
     }
     Ok(pages)
@@ -69,12 +73,8 @@ fn keep(store: &mut Store<DaxFile>, pages: &[(u64, Vec<u8>)], run: u64) -> Resul
 
 fn open(path: &str) -> Result<Store<DaxFile>, Box<dyn Error>> {
     let options = dax::Options::new().allow_page_granularity();
-    match options.open(path) {
-        Err(error) if matches!(error.kind(), ErrorKind::Missing) => {
-            Ok(Options::new().create_file(options.create(path, FILE)?)?)
-        }
-        file => Ok(Options::new().open_file(file?)?.0),
-    }
+    let file = options.open_or_create(path, FILE)?;
+    Ok(Store::open_or_create(file)?.0)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -11,8 +11,8 @@
 
 #![expect(clippy::print_stdout, reason = "the result of the program")]
 
-use cachemaint::dax::{self, DaxFile, ErrorKind};
-use cachemaint::preserve::{Attributes, Error as StoreError, Options, Store};
+use cachemaint::dax::{self, DaxFile};
+use cachemaint::preserve::{Attributes, Error as StoreError, Store};
 use std::error::Error;
 
 /// Of the machine.
@@ -74,16 +74,12 @@ impl Machine {
 
 fn open(path: &str) -> Result<Store<DaxFile>, Box<dyn Error>> {
     let options = dax::Options::new().allow_page_granularity();
-    match options.open(path) {
-        Err(error) if matches!(error.kind(), ErrorKind::Missing) => {
-            Ok(Options::new().create_file(options.create(path, FILE)?)?)
-        }
-        file => {
-            let (store, opened) = Options::new().open_file(file?)?;
-            println!("since the last time: {}", opened.verdict.origin);
-            Ok(store)
-        }
+    let file = options.open_or_create(path, FILE)?;
+    let (store, opened) = Store::open_or_create(file)?;
+    if let Some(opened) = opened {
+        println!("since the last time: {}", opened.verdict.origin);
     }
+    Ok(store)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

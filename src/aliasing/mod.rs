@@ -35,7 +35,7 @@
 
 mod machine;
 
-pub use crate::arch::data_cache::{Cpuinfo, DataCache, Distance, LARGEST, Occurs, Placement, Told};
+pub use crate::arch::data_cache::{Cpuinfo, DataCache, Distance, LARGEST, MappedAt, Occurs, Told};
 pub use machine::Aliasing;
 pub(crate) use machine::by_architecture;
 #[cfg(feature = "std")]
@@ -85,7 +85,7 @@ pub const fn mappings_agree(a: (usize, u64), b: (usize, u64), shmlba: u64) -> bo
 ///
 /// Mappings that are placed so agree, whoever makes them and where: each is congruent to the file itself.
 /// Reserve so many bytes more than are to be mapped, map the file over the reservation there, and give
-/// the rest back. Not where the kernel alone can do it: see [`Placement`].
+/// the rest back. Not where the kernel alone can do it: see [`MappedAt`].
 ///
 /// ```
 /// use cachemaint::aliasing::{gap, mappings_agree};

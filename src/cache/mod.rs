@@ -33,6 +33,7 @@ use crate::cpu;
 use plan::{Plan, Policy};
 use run::{Machine, Operation};
 
+pub use crate::arch::Missing;
 pub use batch::Batch;
 pub use builder::Builder;
 #[cfg(feature = "std")]
@@ -52,8 +53,9 @@ pub struct FenceNames {
 
 /// Cache maintenance on ranges of bytes, as this machine does it.
 ///
-/// Made by [`host`](Self::host), [`builder`](Self::builder) or [`from_facts`](Self::from_facts);
-/// aimed at [`Point::Coherency`] unless [`to`](Self::to) aimed it farther. It is one word.
+/// Made by [`host`](Self::host) or [`persistent`](Self::persistent), by [`builder`](Self::builder) or
+/// [`from_facts`](Self::from_facts); aimed at [`Point::Coherency`] unless [`to`](Self::to) or `persistent` aimed it
+/// farther. It is one word. [`durability`](crate::durability) tells which call makes data durable.
 ///
 /// # Guarantees
 /// When the call that writes back returns, *the operation to the point has completed* as the
@@ -100,6 +102,26 @@ impl Cache {
         Self::detect()
     }
 
+    /// The caches of the machine this program runs on, aimed at the point of persistence: for a mapping of persistent
+    /// memory that the program has made itself, where the kernel keeps the file's blocks in place (`MAP_SYNC`, device
+    /// DAX). A [`DaxFile`](../dax/struct.DaxFile.html) sees to all of this, and knows what its medium promises.
+    ///
+    /// ```
+    /// match cachemaint::Cache::persistent() {
+    ///     Ok(cache) => cache.writeback(&[7_u8; 100]), // as far as the memory controller
+    ///     Err(why) => println!("{why}"),              // an arm64 CPU before v8.2, RISC-V
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`host`](Self::host), and if no instruction of this CPU reaches the point of persistence, as
+    /// [`to`](Self::to) says.
+    #[doc(alias("persist", "pmem_persist", "pmem_flush", "durable"))]
+    #[inline]
+    pub fn persistent() -> Result<Self, Unsupported> {
+        Self::host()?.to(Point::Persistence)
+    }
+
     /// Asks the machine.
     #[cold]
     fn detect() -> Result<Self, Unsupported> {
@@ -134,7 +156,7 @@ impl Cache {
     ///
     /// ```
     /// # #[cfg(all(target_arch = "x86_64", not(miri)))] {
-    /// use cachemaint::{Cache, Facts, LineSize, instruction::CLFLUSH};
+    /// use cachemaint::{Cache, instruction::{CLFLUSH, Facts, LineSize}};
     /// const FACTS: Facts = Facts::new(LineSize::new(64).unwrap()).with(CLFLUSH);
     /// // SAFETY: every x86_64 CPU has CLFLUSH, and the board's has lines of 64 bytes.
     /// let cache = unsafe { Cache::from_facts(FACTS) }.unwrap();
@@ -264,6 +286,8 @@ impl Cache {
     /// These are the bytes of the value itself, not of what it points to: for a `Vec` or a `Box` pass
     /// the contents, `&vec[..]` or `&*boxed`, else only the pointer is written back.
     ///
+    /// [`durability`](crate::durability) compares this call with the others.
+    ///
     /// # Ordering
     /// When this returns, every byte of `value` that this thread stored before the call, and every
     /// byte that was in memory order on those lines, has been written back to the point. Stores of
@@ -278,7 +302,7 @@ impl Cache {
     /// # Cost
     /// One instruction a line, and the fences of a write-back: on arm64 and on x86 with `clwb` or
     /// `clflushopt` one after, see [`writeback_fences`](Self::writeback_fences).
-    #[doc(alias("clean", "flush", "clwb", "clflushopt", "persist", "dc cvac", "dc cvap", "wback"))]
+    #[doc(alias("clean", "flush", "clwb", "clflushopt", "dc cvac", "dc cvap", "wback"))]
     #[inline]
     pub fn writeback<T: ?Sized>(self, value: &T) {
         // SAFETY: (1) all bytes of a reference can be read.
@@ -427,6 +451,8 @@ impl Cache {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Ordering
     /// When this returns, each operation of the batch has the guarantee of its plain form. Between

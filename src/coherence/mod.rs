@@ -95,6 +95,8 @@ use crate::Cache;
 /// These are the bytes of the value itself, not of what it points to: a descriptor that lies in a `Vec`
 /// or a ring buffer must be reached by reference.
 ///
+/// It makes nothing durable: [`durability`](crate::durability) has the calls that do.
+///
 /// # Ordering
 /// Loads and stores of this thread that precede the call are complete, as the observer sees them, before
 /// any that follow. What this thread only knows of, from other threads, needs [`Maintain::fence`] first.

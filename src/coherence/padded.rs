@@ -174,7 +174,7 @@ impl fmt::Display for GranuleTooLarge {
             "the machine writes back in units of {granule} bytes and the buffer is padded to \
              {padded_to}, so it may share a unit with other data; "
         )?;
-        if *granule <= crate::LineSize::MAX {
+        if *granule <= crate::arch::LineSize::MAX {
             write!(f, "declare it as Padded<_, {granule}>")
         } else {
             f.write_str("map its memory uncached")

@@ -5,7 +5,7 @@ use super::Text;
 /// Which CPU it is, as far as it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Identity {
+pub enum CpuIdentity {
     /// An x86 CPU, by CPUID.
     #[non_exhaustive]
     X86 {

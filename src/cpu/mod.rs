@@ -42,7 +42,7 @@ pub(crate) use native::{block_stores, here, here_for_choice};
 
 pub use guest::{Confidential, Hypervisor, HypervisorKind, Isolation, Signatures};
 pub(crate) use guest::{kind_of, source_of};
-pub use identity::{Identity, Midr};
+pub use identity::{CpuIdentity, Midr};
 pub use text::Text;
 
 /// The cache lines of a CPU.
@@ -61,7 +61,7 @@ pub struct Line {
 /// One CPU, as read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cpu {
-    pub(crate) identity: Identity,
+    pub(crate) identity: CpuIdentity,
     pub(crate) hypervisor: Hypervisor,
     pub(crate) confidential: Confidential,
     /// The instructions that the CPU shows, one bit for each by its code.
@@ -91,7 +91,7 @@ impl Cpu {
     /// A CPU of which nothing is known but why no instruction of it can be used.
     pub(crate) const fn refused(why: Unsupported) -> Self {
         Self {
-            identity: Identity::Unknown,
+            identity: CpuIdentity::Unknown,
             hypervisor: Hypervisor::Unknown,
             confidential: Confidential::Unknown,
             present: 0,

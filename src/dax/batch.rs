@@ -5,7 +5,7 @@ use core::cell::RefCell;
 use core::marker::PhantomData;
 use core::ops::Range;
 
-/// What [`DaxView::batch`] hands to its closure. It stays on its thread, as a fence completes only
+/// The write-backs of a [`DaxView::batch`], as its closure gets them. It stays on its thread, as a fence completes only
 /// the write-backs of its own thread.
 #[derive(Debug)]
 pub struct Batch<'a> {

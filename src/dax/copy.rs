@@ -11,27 +11,46 @@
 use super::{DaxFile, Error, Writeback};
 use crate::cache::copy::Copier;
 use crate::cache::{Cache, Destination};
-use crate::medium::Medium;
 use core::ops::Range;
 
 /// Bytes that are stored in one go where the operating system writes them back.
 const CHUNK: usize = 4096;
 
 impl DaxFile {
-    /// Writes several parts and makes them persistent, as [`Medium::persist_copy`] does, by the way that suits
-    /// what the caller knows of their destination. Where parts overlap, either may stand.
+    /// Writes several parts and makes them persistent, by the way that suits a destination of which nothing is known:
+    /// they are persistent when this returns. Where parts overlap, either may stand.
+    ///
+    /// [`durability`](crate::durability) compares this call with the others.
+    ///
+    /// # Errors
+    /// As [`persist_copy_to`](Self::persist_copy_to).
+    ///
+    /// # Panics
+    /// If a part is out of range.
+    ///
+    /// # Cost
+    /// As [`persist_copy_to`](Self::persist_copy_to).
+    #[track_caller]
+    pub fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
+        self.persist_copy_to(parts, Destination::Unknown)
+    }
+
+    /// Writes several parts and makes them persistent, as [`persist_copy`](Self::persist_copy) does, by the way that
+    /// suits what the caller knows of their destination.
     ///
     /// ```
-    /// # use cachemaint::{Destination, dax::Options, medium::Medium};
+    /// # use cachemaint::{cache::Destination, dax::Options};
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let directory = tempfile::tempdir()?;
     /// # let path = directory.path().join("pages");
-    /// let file = Options::new().allow_page_granularity().create(&path, 1 << 16)?;
+    /// let file = Options::new().allow_page_granularity().create_new(&path, 1 << 16)?;
     /// // Written once, and not read again soon.
     /// file.persist_copy_to(&[(0, b"header"), (4096, &[7; 8192])], Destination::Cold)?;
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// [`ErrorKind::Writeback`](super::ErrorKind::Writeback), if the operating system could not write a part;
@@ -77,6 +96,8 @@ impl DaxFile {
 
     /// Sets all bytes of a range and makes them persistent.
     ///
+    /// [`durability`](crate::durability) compares this call with the others.
+    ///
     /// # Errors
     /// As [`persist_copy_to`](Self::persist_copy_to).
     ///
@@ -97,7 +118,7 @@ impl DaxFile {
         if let Some(copier) = self.copier(destination) {
             // SAFETY: as in `persist_copy_to`.
             unsafe { copier.fill(self.place(range.start), checked.len(), byte) };
-            return Ok(());
+            return self.view.check_stores();
         }
         let bytes = [byte; CHUNK];
         for at in range.clone().step_by(CHUNK) {
@@ -109,6 +130,8 @@ impl DaxFile {
     /// Moves the bytes of a range to another place of the file and makes them persistent there. The ranges
     /// may overlap; a crash on the way can leave any mix of old and new words then, and with it have lost
     /// bytes of both.
+    ///
+    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// As [`persist_copy_to`](Self::persist_copy_to).
@@ -136,7 +159,7 @@ impl DaxFile {
             };
             // SAFETY: as in `persist_copy_to`; what is read is in a buffer when it is stored.
             unsafe { copier.copy_read(self.place(to), len, backwards, read) };
-            return Ok(());
+            return self.view.check_stores();
         }
         let mut chunk = [0; CHUNK];
         let count = len.div_ceil(CHUNK);

@@ -1,8 +1,8 @@
-//! What can be wrong with a device of device DAX, and what to do about it.
+//! Faults of devices of device DAX, and what to do about them.
 
 use alloc::string::String;
 
-/// Why a device of device DAX, or a part of it, cannot be used so.
+/// The reason why a device of device DAX, or a part of it, cannot be used so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeviceFault {
@@ -10,7 +10,7 @@ pub enum DeviceFault {
     Attribute {
         /// The attribute's path.
         path: String,
-        /// What was read, or why nothing was.
+        /// The value that was read, or the reason why none was.
         answer: String,
     },
     /// It is not for programs to map now: it has another driver than device DAX, or none.
@@ -22,14 +22,14 @@ pub enum DeviceFault {
     Length {
         /// The length asked for, or up to the end of the device, in bytes.
         len: u64,
-        /// What it must be a multiple of, in bytes.
+        /// The number of bytes of which it must be a multiple.
         alignment: u64,
     },
     /// Neither cache lines nor pages can be made persistent on it.
     NotPersistable {
-        /// Why.
+        /// The reason.
         reason: String,
-        /// What to do.
+        /// The action.
         advice: &'static str,
     },
     /// It can be made neither longer nor shorter.

@@ -1,10 +1,11 @@
-//! What can go wrong with a file, and what to do about it.
+//! Errors of files, and what to do about them.
 
 use super::Guarantee;
 use super::device_fault::DeviceFault;
+use super::invalid_input::InvalidInput;
 use super::media::NotCleared;
+use super::not_supported::NotSupported;
 use super::system::files;
-use crate::arch::Unsupported;
 use crate::system::calls::System;
 use crate::system::tree::{Unknown, printable};
 use alloc::boxed::Box;
@@ -17,13 +18,15 @@ use std::path::{Path, PathBuf};
 /// An operation that fails leaves the file as it was, unless the kind says otherwise. A file that could
 /// not be created whole gets no name.
 ///
-/// `{:?}` prints what `{}` does, so that a `main` which returns it tells the user what to do.
+/// `{}` is the whole message, the system's words included, so [`source`](core::error::Error::source) has none to add;
+/// [`raw_os_error`](Self::raw_os_error) has the system's number. `{:?}` prints the same, so that a `main` which returns the
+/// error, or an `unwrap`, shows what to do and not a page of evidence. `{:#?}` shows the fields.
 pub struct Error {
     path: PathBuf,
     kind: ErrorKind,
 }
 
-/// What happened.
+/// The kind of an [`Error`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -31,8 +34,6 @@ pub enum ErrorKind {
     Missing,
     /// The directory to create it in does not exist.
     NoDirectory,
-    /// The file system has no unnamed files, by which a directory is tried.
-    NoUnnamedFiles,
     /// A part of the path before the last is no directory.
     NotADirectory,
     /// There is something at the path already.
@@ -45,8 +46,10 @@ pub enum ErrorKind {
     NotRegular,
     /// The file has no bytes.
     Empty,
-    /// A length of zero was asked for.
-    ZeroLength,
+    /// An offset, a length or a change of the length is impossible.
+    InvalidInput(InvalidInput),
+    /// This CPU, this system or the file system cannot do it.
+    NotSupported(NotSupported),
     /// This user may not do it.
     NoPermission,
     /// The file system is mounted read-only.
@@ -65,21 +68,6 @@ pub enum ErrorKind {
         /// Bytes it would need: offset plus length.
         needed: u64,
     },
-    /// Offset plus length is more than a file can have.
-    Overflow {
-        /// The offset asked for, in bytes.
-        offset: u64,
-        /// The length asked for, in bytes.
-        len: u64,
-    },
-    /// The offset is no multiple of the page size, or of what the file's kind asks for: huge pages, or
-    /// the alignment of a device.
-    Misaligned {
-        /// The offset asked for, in bytes.
-        offset: u64,
-        /// What it must be a multiple of, in bytes.
-        alignment: u64,
-    },
     /// It is a device of device DAX, which cannot be used so.
     Device(Box<DeviceFault>),
     /// The region's attribute that flushes the medium's own buffers is missing, cannot be read, or
@@ -87,39 +75,27 @@ pub enum ErrorKind {
     DeepFlush {
         /// The attribute's path.
         attribute: Box<str>,
-        /// What happened.
+        /// The value that was read, or the error.
         answer: Box<str>,
     },
     /// A part of the file has no blocks of its own that are written, so a store could still need the
     /// file system: a hole, an extent that was allocated and never written, or one that is shared
     /// with another file.
     NotAllocated {
-        /// Where it begins, in bytes.
+        /// The beginning of the part, in bytes.
         at: u64,
-        /// What is there.
+        /// The kind of the part.
         what: &'static str,
     },
     /// The end of the file has no written blocks, as a growth leaves it that was cut off or is under way. An opening
     /// for writing under the exclusive lock finishes it, on Linux 5.14 and later.
     Unfinished {
-        /// Where the end begins, in bytes of the file.
+        /// The beginning of that end, in bytes of the file.
         at: u64,
     },
-    /// The file can be made persistent in whole pages only, and the caller did not allow that.
-    PageGranular(Box<Guarantee>),
-    /// The file can be made persistent in cache lines or whole pages only, and the caller asked for single
-    /// bytes.
-    NotByteGranular(Box<Guarantee>),
-    /// On this CPU no load of 8 bytes from memory that is mapped for reading only is one that Rust promises
-    /// (`core::sync::atomic`, "Atomic accesses to read-only memory").
-    NoReadOnlyWords,
-    /// This system is not known to write back pages for a file that was opened for reading.
-    ViewNotPersisted,
-    /// The system has no call that makes every page of a mapping accessible.
-    CannotPopulate,
     /// A page of the mapping could not be made accessible; an access to it would end the process.
     Unpopulated {
-        /// Where the page begins, in bytes of the mapping.
+        /// The beginning of the page, in bytes of the mapping.
         at: u64,
         /// The error of `madvise`.
         errno: i32,
@@ -129,35 +105,15 @@ pub enum ErrorKind {
         /// Bytes the file would have.
         len: u64,
     },
-    /// Growing to less than what is mapped was asked for.
-    NoGrowth {
-        /// Bytes that are mapped.
-        mapped: u64,
-        /// Bytes asked for.
-        asked: u64,
-    },
-    /// Shrinking to more than what is mapped was asked for.
-    NoShrinking {
-        /// Bytes that are mapped.
-        mapped: u64,
-        /// Bytes asked for.
-        asked: u64,
-    },
-    /// The file goes on behind its mapping, where shrinking would cut off what is there.
-    Longer {
-        /// Bytes the file has.
-        size: u64,
-        /// Where the mapping ends in the file, in bytes.
-        end: u64,
-    },
-    /// The length of the file is not for one to change that shares its lock.
-    SharedLock,
-    /// This CPU cannot write back to the point of persistence.
-    Unsupported(Unsupported),
+    /// The file can be made persistent in whole pages only, and the caller did not allow that.
+    PageGranular(Box<Guarantee>),
+    /// The file can be made persistent in cache lines or whole pages only, and the caller asked for single
+    /// bytes.
+    NotByteGranular(Box<Guarantee>),
     /// A write-back by the operating system failed. What was stored in the range since the last
     /// successful one may be lost, also if it is tried again.
     Writeback {
-        /// Where the range begins, in bytes of the mapping.
+        /// The beginning of the range, in bytes of the mapping.
         at: u64,
         /// Its length in bytes.
         len: u64,
@@ -166,7 +122,7 @@ pub enum ErrorKind {
     },
     /// A read by the operating system failed.
     Read {
-        /// Where the range begins, in bytes of the mapping.
+        /// The beginning of the range, in bytes of the mapping.
         at: u64,
         /// Its length in bytes.
         len: u64,
@@ -176,35 +132,36 @@ pub enum ErrorKind {
     /// The medium has lost bytes, and they cannot be read: the first stretch of the range that was asked
     /// for. What is before it was read. On persistent memory Linux refuses the whole page of a bad sector.
     Poisoned {
-        /// Where the stretch begins, in bytes of the mapping.
+        /// The beginning of the stretch, in bytes of the mapping.
         at: u64,
         /// Its length in bytes; a read follows it no further than 512 KiB, and no further than it was
         /// asked to read.
         len: u64,
     },
-    /// Which bytes are bad cannot be found out, and why.
-    BadBlocksUnknown(Box<Unknown>),
+    /// A fact about the file cannot be found out.
+    Unknown {
+        /// The fact.
+        fact: &'static str,
+        /// The question and its answer.
+        why: Box<Unknown>,
+    },
     /// Ranges of the file cannot be leased.
     NoLeases {
         /// The error of `fcntl`; `None` if this system has no such locks.
         errno: Option<i32>,
     },
-    /// Where the bytes of the file lie cannot be found out, and why.
-    PlacementUnknown(Box<Unknown>),
     /// Bad blocks were not cleared, or not all of them.
     NotCleared(Box<NotCleared>),
     /// So many files are open in this process that it may open no more, or keeps what is left for directories.
     TooManyFiles {
-        /// How many it may have open (`RLIMIT_NOFILE`).
+        /// The number that it may have open (`RLIMIT_NOFILE`).
         most: u64,
     },
-    /// So many guarded accesses are under way in this process already.
-    TooManyGuards {
-        /// How many there can be at a time.
+    /// So many calls of `catch_faults` are under way in this process already.
+    TooManyCatches {
+        /// The number that there can be at a time.
         most: usize,
     },
-    /// The data cache of this machine aliases, or may, so that calls and the mapping can disagree.
-    ViewsDisagree,
     /// Another call of the operating system failed.
     Os {
         /// The call.
@@ -238,13 +195,13 @@ impl Error {
         Self::new(path, ErrorKind::Writeback { at, len, errno: files::number(error) })
     }
 
-    /// The file.
+    /// Returns the path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The error number of the operating system, if a call of it failed.
+    /// Returns the error number of the operating system, if a call of it failed.
     #[must_use]
     pub const fn raw_os_error(&self) -> Option<i32> {
         match &self.kind {
@@ -258,10 +215,43 @@ impl Error {
         }
     }
 
-    /// What happened.
+    /// Returns the kind of the error.
     #[must_use]
     pub const fn kind(&self) -> &ErrorKind {
         &self.kind
+    }
+}
+
+impl Error {
+    fn io_kind(&self) -> io::ErrorKind {
+        if let Some(number) = self.raw_os_error() {
+            return io::Error::from_raw_os_error(number).kind();
+        }
+        match &self.kind {
+            ErrorKind::Missing | ErrorKind::NoDirectory => io::ErrorKind::NotFound,
+            ErrorKind::NotADirectory => io::ErrorKind::NotADirectory,
+            ErrorKind::Exists => io::ErrorKind::AlreadyExists,
+            ErrorKind::Directory => io::ErrorKind::IsADirectory,
+            ErrorKind::SymbolicLink | ErrorKind::NotRegular | ErrorKind::InvalidInput(_) => {
+                io::ErrorKind::InvalidInput
+            }
+            ErrorKind::Empty
+            | ErrorKind::Shorter { .. }
+            | ErrorKind::NotAllocated { .. }
+            | ErrorKind::Unfinished { .. }
+            | ErrorKind::Poisoned { .. } => io::ErrorKind::InvalidData,
+            ErrorKind::NoPermission => io::ErrorKind::PermissionDenied,
+            ErrorKind::ReadOnlyFileSystem => io::ErrorKind::ReadOnlyFilesystem,
+            ErrorKind::NoSpace { .. } => io::ErrorKind::StorageFull,
+            ErrorKind::TooLarge { .. } => io::ErrorKind::FileTooLarge,
+            ErrorKind::Locked | ErrorKind::TooManyCatches { .. } => io::ErrorKind::ResourceBusy,
+            ErrorKind::NotSupported(_)
+            | ErrorKind::PageGranular(_)
+            | ErrorKind::NotByteGranular(_)
+            | ErrorKind::Device(_)
+            | ErrorKind::NoLeases { .. } => io::ErrorKind::Unsupported,
+            _ => io::ErrorKind::Other,
+        }
     }
 }
 
@@ -274,6 +264,10 @@ impl core::fmt::Display for Error {
 
 impl core::fmt::Debug for Error {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        if f.alternate() {
+            let Self { path, kind } = self;
+            return f.debug_struct("Error").field("path", path).field("kind", kind).finish();
+        }
         core::fmt::Display::fmt(self, f)
     }
 }
@@ -284,9 +278,6 @@ impl core::fmt::Display for ErrorKind {
         match self {
             Self::Missing => f.write_str("no such file or directory; create it first"),
             Self::NoDirectory => f.write_str("its directory does not exist; create that first"),
-            Self::NoUnnamedFiles => {
-                f.write_str("this file system has no unnamed files to try with; name a file in it")
-            }
             Self::NotADirectory => {
                 f.write_str("a part of the path is no directory; correct the path")
             }
@@ -298,10 +289,9 @@ impl core::fmt::Display for ErrorKind {
             }
             Self::Directory => f.write_str("is a directory; name a file in it"),
             Self::NotRegular => f.write_str("is no regular file; name one"),
+            Self::InvalidInput(why) => why.fmt(f),
+            Self::NotSupported(why) => why.fmt(f),
             Self::Empty => f.write_str("has no bytes to map; remove it, and create it with a length"),
-            Self::ZeroLength => {
-                f.write_str("a length of 0 bytes was asked for; ask for at least 1")
-            }
             Self::NoPermission => f.write_str(
                 "permission denied; let its owner grant it (on Unix new files have mode 0600)",
             ),
@@ -320,17 +310,24 @@ impl core::fmt::Display for ErrorKind {
                 "has {size} bytes, and offset and length need {needed}; ask for less, or create a \
                  larger file"
             ),
-            Self::Overflow { offset, len } => {
-                write!(f, "offset {offset} and length {len} exceed the largest file; ask for less")
-            }
-            Self::Misaligned { offset, alignment } => {
-                write!(f, "offset {offset} is no multiple of {alignment}; round it down")
-            }
             Self::Device(fault) => fault.fmt(f),
             Self::DeepFlush { attribute, answer } => write!(
                 f,
                 "was persisted, and the medium's own buffers were not flushed: {attribute}: {answer}; do \
                  it as root, or do without: the persistence domain then rests on stored energy"
+            ),
+            Self::PageGranular(guarantee) => write!(
+                f,
+                "can be made persistent in whole pages only: {}; {}, or allow page granularity",
+                guarantee.reason(),
+                guarantee.advice().unwrap_or("use a file on DAX"),
+            ),
+            Self::NotByteGranular(guarantee) => write!(
+                f,
+                "is made persistent by the {}, not by the byte: {}; use persistent memory whose domain \
+                 has the CPU caches in it (eADR), or ask for less",
+                guarantee.granularity(),
+                guarantee.reason(),
             ),
             Self::NotAllocated { at, what } => write!(
                 f,
@@ -342,33 +339,6 @@ impl core::fmt::Display for ErrorKind {
                 "is not written from offset {at} to its end, as a growth leaves it that was cut off or is under \
                  way; open it once for writing under the exclusive lock, which finishes it on Linux 5.14 and later, or \
                  copy it (cp --sparse=never)"
-            ),
-            Self::PageGranular(guarantee) => {
-                write!(
-                    f,
-                    "can be made persistent in whole pages only: {}; {}, or allow page granularity",
-                    guarantee.reason(),
-                    guarantee.advice().unwrap_or("use a file on DAX"),
-                )
-            }
-            Self::NotByteGranular(guarantee) => write!(
-                f,
-                "is made persistent by the {}, not by the byte: {}; use persistent memory whose domain \
-                 has the CPU caches in it (eADR), or ask for less",
-                guarantee.granularity(),
-                guarantee.reason(),
-            ),
-            Self::NoReadOnlyWords => f.write_str(
-                "cannot be mapped for reading only on a 32-bit CPU, which may need the right to write to \
-                 load 8 bytes at once; open it for reading and writing",
-            ),
-            Self::ViewNotPersisted => f.write_str(
-                "is open for reading only, and this system is not known to write back what others have \
-                 stored; open it for reading and writing",
-            ),
-            Self::CannotPopulate => f.write_str(
-                "cannot be populated: this needs Linux 5.14 or later; leave it out, and pages come with \
-                 their first access",
             ),
             Self::Unpopulated { at, errno } => write!(
                 f,
@@ -382,22 +352,6 @@ impl core::fmt::Display for ErrorKind {
                 "{len} bytes are more than the file system allows, or the limit of this process (ulimit \
                  -f); ask for less, or raise the limit"
             ),
-            Self::NoGrowth { mapped, asked } => {
-                write!(f, "has {mapped} bytes mapped, and {asked} are no growth; shrink it instead")
-            }
-            Self::NoShrinking { mapped, asked } => {
-                write!(f, "has {mapped} bytes mapped, and {asked} are more; grow it instead")
-            }
-            Self::Longer { size, end } => write!(
-                f,
-                "has {size} bytes, and its mapping ends at {end}, so that shrinking would cut off what \
-                 is not mapped; map it up to its end"
-            ),
-            Self::SharedLock => f.write_str(
-                "is open under a shared lock, where others may change its length too; open it with the \
-                 exclusive one",
-            ),
-            Self::Unsupported(why) => why.fmt(f),
             Self::Writeback { at, len, errno } => write!(
                 f,
                 "{} of {len} bytes at offset {at} failed: {}; what was stored there may be lost: \
@@ -416,7 +370,7 @@ impl core::fmt::Display for ErrorKind {
                 "has a media error: {len} bytes at offset {at} cannot be read; restore them from \
                  elsewhere, into another file or after the bad blocks were cleared"
             ),
-            Self::BadBlocksUnknown(why) => write!(f, "which blocks are bad is unknown: {why}"),
+            Self::Unknown { fact, why } => write!(f, "{fact} is unknown: {why}"),
             Self::NoLeases { errno: Some(errno) } => write!(
                 f,
                 "ranges of it cannot be locked for readers: {}; copy what is to be read while its writer \
@@ -427,20 +381,15 @@ impl core::fmt::Display for ErrorKind {
                 "ranges of it cannot be locked for readers on this system; copy what is to be read while \
                  its writer waits",
             ),
-            Self::PlacementUnknown(why) => write!(f, "where its bytes lie is unknown: {why}"),
             Self::NotCleared(how_far) => how_far.fmt(f),
             Self::TooManyFiles { most } => write!(
                 f,
                 "this process may have {most} files open, and has; raise the limit (ulimit -n, or \
                  LimitNOFILE= of a systemd unit), or use fewer files"
             ),
-            Self::TooManyGuards { most } => write!(
+            Self::TooManyCatches { most } => write!(
                 f,
-                "{most} guarded accesses are under way already; wait until one of them has ended"
-            ),
-            Self::ViewsDisagree => f.write_str(
-                "is mapped on a machine whose data cache aliases, or may, where the kernel may not see what \
-                 is stored through the mapping; read and write it through the mapping alone",
+                "{most} calls of catch_faults are under way already; wait until one of them has ended"
             ),
             Self::Os { call, errno } => {
                 write!(f, "{call} failed: {}", io::Error::from_raw_os_error(*errno))
@@ -449,11 +398,71 @@ impl core::fmt::Display for ErrorKind {
     }
 }
 
-impl core::error::Error for Error {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match &self.kind {
-            ErrorKind::Unsupported(why) => Some(why),
-            _ => None,
+impl core::error::Error for Error {}
+
+impl From<Error> for io::Error {
+    /// Keeps the error inside, with its message. [`io::Error::kind`] is the one that fits; the number of the system is
+    /// that of [`Error::raw_os_error`].
+    fn from(error: Error) -> Self {
+        Self::new(error.io_kind(), error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Error, ErrorKind};
+    use crate::dax::InvalidInput;
+    use alloc::format;
+    use alloc::string::ToString;
+    use std::io;
+    use std::path::Path;
+
+    fn error(kind: ErrorKind) -> Error {
+        Error::new(Path::new("/mnt/log"), kind)
+    }
+
+    #[test]
+    fn a_program_of_io_errors_sees_the_fitting_kind_and_the_whole_message() {
+        for (kind, expected) in [
+            (ErrorKind::Missing, io::ErrorKind::NotFound),
+            (ErrorKind::Exists, io::ErrorKind::AlreadyExists),
+            (ErrorKind::Locked, io::ErrorKind::ResourceBusy),
+            (ErrorKind::NoSpace { len: 1 }, io::ErrorKind::StorageFull),
+            (ErrorKind::Shorter { size: 1, needed: 2 }, io::ErrorKind::InvalidData),
+            (ErrorKind::Poisoned { at: 0, len: 512 }, io::ErrorKind::InvalidData),
+            (ErrorKind::InvalidInput(InvalidInput::ZeroLength), io::ErrorKind::InvalidInput),
+            (ErrorKind::NoLeases { errno: None }, io::ErrorKind::Unsupported),
+        ] {
+            let error = error(kind);
+            let message = error.to_string();
+            assert!(message.starts_with("/mnt/log: "), "{message}");
+            let error = io::Error::from(error);
+            assert_eq!(error.kind(), expected, "{message}");
+            assert_eq!(error.to_string(), message);
+            assert!(error.get_ref().unwrap().is::<Error>());
+        }
+    }
+
+    /// `EACCES` is 13 on every system that this test runs on (`asm-generic/errno-base.h`).
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_error_of_the_system_keeps_its_number_and_kind() {
+        use core::error::Error as _;
+        let error = error(ErrorKind::Os { call: "statx", errno: 13 });
+        assert_eq!(error.raw_os_error(), Some(13));
+        let words = io::Error::from_raw_os_error(13).to_string();
+        assert_eq!(error.to_string(), format!("/mnt/log: statx failed: {words}"));
+        assert!(error.source().is_none(), "its message has the words of the system");
+        assert_eq!(io::Error::from(error).kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn a_main_that_returns_the_error_prints_its_message() {
+        let error = error(ErrorKind::Shorter { size: 1, needed: 2 });
+        assert_eq!(format!("{error:?}"), error.to_string());
+        let fields = format!("{error:#?}");
+        for field in ["path: \"/mnt/log\"", "kind: Shorter {", "size: 1", "needed: 2"] {
+            assert!(fields.contains(field), "{fields}");
         }
     }
 }

@@ -4,24 +4,28 @@
 
 use super::device_fault::DeviceFault;
 use super::error::{Error, ErrorKind};
+use super::invalid_input::InvalidInput;
 use super::lock::{Lock, OpenFile};
 use super::system::files::NewFile;
 use super::system::{Access, Extent, Mapper, files};
 use core::ops::Range;
 use std::fs::{File, Metadata};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io;
 use std::path::Path;
 
-/// How many zeros are written at a time, in bytes.
+/// The number of zeros that are written at a time.
 const CHUNK: usize = 1 << 20;
 
 /// Refuses a length that no file can have.
 pub(super) fn check_new_len(path: &Path, len: u64) -> Result<(), Error> {
     if len == 0 {
-        return Err(Error::new(path, ErrorKind::ZeroLength));
+        return Err(Error::new(path, ErrorKind::InvalidInput(InvalidInput::ZeroLength)));
     }
     if i64::try_from(len).is_err() {
-        return Err(Error::new(path, ErrorKind::Overflow { offset: 0, len }));
+        return Err(Error::new(
+            path,
+            ErrorKind::InvalidInput(InvalidInput::Overflow { offset: 0, len }),
+        ));
     }
     Ok(())
 }
@@ -98,11 +102,7 @@ pub(super) fn open<M: Mapper>(
 ) -> Result<(OpenFile, Extent), Error> {
     require_mappable_name::<M>(path)?;
     let file = files::open(path, access).map_err(|error| Error::opening(path, &error))?;
-    let mut file = OpenFile::new(file);
-    mappable::<M>(path, &file)?;
-    file.take(path, lock)?;
-    // The one that held the lock before may have removed it, or changed its size.
-    let metadata = mappable::<M>(path, &file)?;
+    let (file, metadata) = lock_file::<M>(path, file, lock)?;
     if let Some(fault) = files::fault(&metadata) {
         return Err(Error::new(path, fault));
     }
@@ -110,7 +110,33 @@ pub(super) fn open<M: Mapper>(
     Ok((file, extent))
 }
 
-/// The length of the mapping of a file of which there is so much.
+/// Takes a file that the caller has opened, checks it, and locks it. It may have no name.
+pub(super) fn take<M: Mapper>(
+    path: &Path,
+    file: File,
+    access: Access,
+    lock: Lock,
+) -> Result<(OpenFile, Extent), Error> {
+    files::require_access(path, &file, access)?;
+    let (file, metadata) = lock_file::<M>(path, file, lock)?;
+    let extent = M::extent(path, &file, &metadata)?;
+    Ok((file, extent))
+}
+
+fn lock_file<M: Mapper>(
+    path: &Path,
+    file: File,
+    lock: Lock,
+) -> Result<(OpenFile, Metadata), Error> {
+    let mut file = OpenFile::new(file);
+    mappable::<M>(path, &file)?;
+    file.take(path, lock)?;
+    // The one that held the lock before may have removed it, or changed its size.
+    let metadata = mappable::<M>(path, &file)?;
+    Ok((file, metadata))
+}
+
+/// Returns the mapping length for a file of this extent.
 pub(super) fn mapped_len(
     extent: Extent,
     offset: u64,
@@ -137,13 +163,15 @@ pub(super) fn checked_len(
         return Err(ErrorKind::Empty);
     }
     if len == Some(0) {
-        return Err(ErrorKind::ZeroLength);
+        return Err(ErrorKind::InvalidInput(InvalidInput::ZeroLength));
     }
     if !offset.is_multiple_of(alignment) {
-        return Err(ErrorKind::Misaligned { offset, alignment });
+        return Err(ErrorKind::InvalidInput(InvalidInput::Misaligned { offset, alignment }));
     }
     let needed = match len {
-        Some(len) => offset.checked_add(len).ok_or(ErrorKind::Overflow { offset, len })?,
+        Some(len) => offset
+            .checked_add(len)
+            .ok_or(ErrorKind::InvalidInput(InvalidInput::Overflow { offset, len }))?,
         None => offset.saturating_add(1),
     };
     if needed > size {
@@ -152,10 +180,10 @@ pub(super) fn checked_len(
     let len = len.unwrap_or(size - offset);
     // The largest object there is in Rust (reference, "Type layout").
     let mapped = isize::try_from(len).ok().and_then(|len| usize::try_from(len).ok());
-    mapped.ok_or(ErrorKind::Overflow { offset, len })
+    mapped.ok_or(ErrorKind::InvalidInput(InvalidInput::Overflow { offset, len }))
 }
 
-/// What is known of an open file, which must be a regular one, or a device that can be mapped.
+/// Returns the metadata of an open file, which must be a regular one, or a device that can be mapped.
 fn mappable<M: Mapper>(path: &Path, file: &File) -> Result<Metadata, Error> {
     let metadata = file.metadata().map_err(|error| Error::os(path, files::METADATA, &error))?;
     if metadata.is_dir() {
@@ -183,13 +211,15 @@ fn require_mappable_name<M: Mapper>(path: &Path) -> Result<(), Error> {
 
 /// Zeros are written, not just allocated: an extent that was allocated and never written makes the file
 /// system commit its journal at the first store to each of its pages.
-fn write_zeros(mut file: &File, range: Range<u64>) -> io::Result<()> {
+///
+/// The position of the file is not moved: another process may have a duplicate.
+fn write_zeros(file: &File, range: Range<u64>) -> io::Result<()> {
     let zeros = alloc::vec![0; CHUNK];
-    let mut at = file.seek(SeekFrom::Start(range.start))?;
+    let mut at = range.start;
     while at < range.end {
         let rest = usize::try_from(range.end - at).unwrap_or(CHUNK);
         let chunk = zeros.get(..rest).unwrap_or(&zeros);
-        file.write_all(chunk)?;
+        files::write_all_at(file, chunk, at)?;
         at += chunk.len() as u64;
     }
     Ok(())
@@ -198,7 +228,7 @@ fn write_zeros(mut file: &File, range: Range<u64>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::super::error::ErrorKind;
-    use super::checked_len;
+    use super::{InvalidInput, checked_len};
     use alloc::format;
     use alloc::string::ToString;
 
@@ -239,6 +269,6 @@ mod tests {
         let whole = checked_len(u64::MAX, 0, Some(most), 4096);
         assert_eq!(whole.unwrap(), isize::MAX as usize);
         let more = checked_len(u64::MAX, 0, Some(most + 1), 4096);
-        assert!(matches!(more, Err(ErrorKind::Overflow { .. })));
+        assert!(matches!(more, Err(ErrorKind::InvalidInput(InvalidInput::Overflow { .. }))));
     }
 }

@@ -1,18 +1,19 @@
-//! What a file's medium guarantees, and from which evidence. The system's room concludes it.
+//! The guarantee of a file's medium, and its evidence. The system's room concludes it.
 
+use super::caching::Unread;
 use crate::medium::Granularity;
-use crate::survival::{Backing, Event, Progress, Survival, survival};
-use crate::system::memory_type::{Caching, Unread};
+use crate::survival::{Backing, Event, Stage, Survival};
+use crate::system::memory_type::Caching;
 use crate::system::nvdimm::{MemoryDevice, Region};
 use crate::system::tree::{Evidence, Unknown};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// What to do where nothing counts.
+/// The advice where nothing counts.
 const NO_COUNT: &str = "nothing to do for RAM and storage; of other media ask the vendor's tools";
 
-/// What a file gets: the granularity at which it is made persistent and why, what backs it, which
-/// events its bytes survive.
+/// The guarantee of a file: the granularity at which it is made persistent and the reason, the backing, and the
+/// events that its bytes survive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Guarantee {
@@ -23,90 +24,99 @@ pub struct Guarantee {
     pub(super) file_system: String,
     pub(super) mount_point: String,
     pub(super) device: String,
-    /// Whether it is a character device.
+    /// True if it is a character device.
     pub(super) is_device_dax: bool,
     pub(super) alignment: u64,
     pub(super) region: Option<Region>,
     pub(super) devices: Vec<MemoryDevice>,
-    /// Whether stores go to the page cache, from which only a write-back takes them to the medium.
+    /// True if stores go to the page cache, from which only a write-back takes them to the medium.
     pub(super) through_page_cache: bool,
     pub(super) caching: Unread,
     pub(super) evidence: Vec<Evidence>,
 }
 
 impl Guarantee {
-    /// The smallest unit that is made persistent.
+    /// Returns the smallest unit that is made persistent.
     #[must_use]
     pub const fn granularity(&self) -> Granularity {
         self.granularity
     }
 
-    /// What backs the bytes.
+    /// Returns the memory or device that backs the bytes.
     #[must_use]
     pub const fn backing(&self) -> Backing {
         self.backing
     }
 
-    /// Why the granularity is what it is.
+    /// Returns true if the CPU caches are in the persistence domain of the bytes (eADR), as the firmware claims: then a
+    /// store that a fence has ordered outlives a loss of power without a write-back. It is false for a file through the
+    /// page cache, whatever its device promises.
+    #[doc(alias("pmem_has_auto_flush", "auto_flush"))]
+    #[must_use]
+    pub const fn is_eadr(&self) -> bool {
+        matches!(self.backing, Backing::PmemEadr)
+    }
+
+    /// Returns the reason for the granularity.
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
     }
 
-    /// What to do if that is not enough; `None` if there is nothing finer.
+    /// Returns the way to a finer granularity; `None` if there is nothing finer.
     #[must_use]
     pub const fn advice(&self) -> Option<&'static str> {
         self.advice
     }
 
-    /// The type of the file system, as in `/proc/self/mountinfo`; empty if it was not found, and on other
+    /// Returns the type of the file system, as in `/proc/self/mountinfo`; empty if it was not found, and on other
     /// systems than Linux.
     #[must_use]
     pub fn file_system(&self) -> &str {
         &self.file_system
     }
 
-    /// Where the file system is mounted; empty if it was not found, and on other systems than Linux.
+    /// Returns the mount point of the file system; empty if it was not found, and on other systems than Linux.
     #[must_use]
     pub fn mount_point(&self) -> &str {
         &self.mount_point
     }
 
-    /// The kernel's name of the block device, or of the [device](Self::is_device_dax) that the file is;
+    /// Returns the kernel's name of the block device, or of the [device](Self::is_device_dax) that the file is;
     /// empty if there is none, and on other systems than Linux.
     #[must_use]
     pub fn device(&self) -> &str {
         &self.device
     }
 
-    /// Whether it is a device of device DAX (`/dev/dax0.0`): memory without a file system.
+    /// Returns true if it is a device of device DAX (`/dev/dax0.0`): memory without a file system.
     #[must_use]
     pub const fn is_device_dax(&self) -> bool {
         self.is_device_dax
     }
 
-    /// What the offset of a mapping must be a multiple of, in bytes, and that of device DAX its length
-    /// too: the page size, that of huge pages on hugetlbfs, the device's alignment.
+    /// Returns the number of bytes of which the offset of a mapping must be a multiple, and that of device DAX its
+    /// length too: the page size, that of huge pages on hugetlbfs, the device's alignment.
     #[must_use]
     pub const fn alignment(&self) -> u64 {
         self.alignment
     }
 
-    /// The region of persistent memory that the file lies in: of several the one that promises least.
+    /// Returns the region of persistent memory that the file lies in: of several the one that promises least.
     #[must_use]
     pub const fn region(&self) -> Option<&Region> {
         self.region.as_ref()
     }
 
-    /// The memory devices (NVDIMMs, CXL devices) of all regions that the file lies in, as far as the
+    /// Returns the memory devices (NVDIMMs, CXL devices) of all regions that the file lies in, as far as the
     /// kernel shows them.
     #[must_use]
     pub fn devices(&self) -> &[MemoryDevice] {
         &self.devices
     }
 
-    /// How often the devices under the file were shut down unsafely, in all: if it has grown since it was
-    /// last looked at, what was persisted before may be damaged. Compare it per device (by
+    /// Returns the number of unsafe shutdowns of all devices under the file: if it has grown since the last
+    /// look, bytes that were persisted before may be damaged. Compare it per device (by
     /// [`MemoryDevice::id`]) where devices can be exchanged.
     ///
     /// # Errors
@@ -123,7 +133,7 @@ impl Guarantee {
         })
     }
 
-    /// The memory type of its mappings: what is read of it, and what the kernel's rule is.
+    /// Returns the memory type of its mappings, as it is read and by the kernel's rule.
     ///
     /// # Cost
     /// It is read when it is asked for, not when the file is opened: for a file that Linux maps directly
@@ -134,24 +144,24 @@ impl Guarantee {
         self.caching.read()
     }
 
-    /// What was asked and answered, in order.
+    /// Returns the questions and their answers, in order.
     #[must_use]
     pub fn evidence(&self) -> &[Evidence] {
         &self.evidence
     }
 
-    /// Whether bytes that have got so far are there after the event.
+    /// Returns the survival of bytes that have got so far, at the event.
     #[must_use]
-    pub const fn survives(&self, progress: Progress, event: Event) -> Survival {
-        match (self.backing, progress, event) {
-            (_, _, Event::ProcessCrash) => survival(self.backing, progress, event),
+    pub const fn survives(&self, stage: Stage, event: Event) -> Survival {
+        match (self.backing, stage, event) {
+            (_, _, Event::ProcessCrash) => self.backing.survives(stage, event),
             // The page cache is ordinary RAM of a kernel that is gone then.
-            (Backing::EmulatedPmem | Backing::VirtioPmem, Progress::Stored, _)
+            (Backing::EmulatedPmem | Backing::VirtioPmem, Stage::Stored, _)
                 if self.through_page_cache =>
             {
                 Survival::No
             }
-            _ => survival(self.backing, progress, event),
+            _ => self.backing.survives(stage, event),
         }
     }
 }

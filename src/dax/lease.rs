@@ -113,13 +113,14 @@ impl DaxFile {
     #[doc(alias("F_OFD_GETLK"))]
     #[track_caller]
     pub fn leased(&self, range: Range<u64>) -> Result<Option<Range<u64>>, Error> {
-        let Some(bytes) = self.in_file(&range) else { return Ok(None) };
+        let Some(bytes) = self.view.in_file(&range) else { return Ok(None) };
         // What was stored before is to be seen before the kernel looks: where a file has no locks it does so
         // without taking a lock of its own (`fs/locks.c`, `posix_test_lock`).
         fence(Ordering::SeqCst);
-        let held = Host::leased(&self.file, &bytes).map_err(|kind| Error::new(&self.path, kind))?;
+        let DaxView { file, path, offset, .. } = &self.view;
+        let held = Host::leased(file, &bytes).map_err(|kind| Error::new(path, kind))?;
         fence(Ordering::SeqCst);
         // All of it lies within what was asked for, which begins behind the offset.
-        Ok(held.map(|held| held.start - self.offset..held.end - self.offset))
+        Ok(held.map(|held| held.start - offset..held.end - offset))
     }
 }

@@ -14,7 +14,7 @@ use std::process;
 /// Every byte that a file can have.
 const ALL_BYTES: Range<u64> = 0..i64::MAX.cast_unsigned();
 
-/// What else may be open while a file is, here or in another process.
+/// The other open files of the same file that are permitted, here or in another process.
 ///
 /// A lock binds only those who take one: on Unix it is advice, and a program that opens the file without
 /// asking can do anything to it. On Windows it is enforced for what reads and writes by calls, the one who
@@ -214,7 +214,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         let options = Options::new().allow_page_granularity();
-        drop(options.create(&path, LEN).unwrap());
+        drop(options.create_new(&path, LEN).unwrap());
         for lock in [Lock::Exclusive, Lock::Shared] {
             let options = options.clone().lock(lock);
             let too_long = options.clone().len(LEN + 1);
@@ -242,7 +242,7 @@ mod tests {
     fn an_open_that_is_refused_for_its_granularity_releases_the_lock() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
-        drop(Options::new().allow_page_granularity().create(&path, LEN).unwrap());
+        drop(Options::new().allow_page_granularity().create_new(&path, LEN).unwrap());
         // Lines suffice by default only on persistent memory. Either way no lock is left.
         drop(Options::new().open_on::<Duplicated<true>>(&path));
         assert_released(&path);

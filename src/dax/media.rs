@@ -1,4 +1,4 @@
-//! What is known of a file's media errors, and what became of clearing them.
+//! Media errors of files, and the outcome of clearing them.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -23,7 +23,7 @@ impl BadBlocks {
         &self.ranges
     }
 
-    /// Whether the kernel had room for all that it knows of the device. It keeps a page of entries and
+    /// Returns true if the kernel had room for all that it knows of the device. It keeps a page of entries and
     /// shows a page of text (`block/badblocks.c`): where either is full, more may be bad than is listed.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
@@ -31,15 +31,15 @@ impl BadBlocks {
     }
 }
 
-/// How far clearing bad blocks got before it failed.
+/// The state of clearing bad blocks when it failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NotCleared {
-    /// Where the block begins at which it failed, in bytes of the mapping.
+    /// The beginning of the block at which it failed, in bytes of the mapping.
     pub at: u64,
     /// The length of the block, in bytes.
     pub len: u64,
-    /// What failed there, and with it what state the block is in.
+    /// The step that failed there, which says the state of the block.
     pub step: ClearStep,
     /// The error of the call, if a call failed.
     pub errno: Option<i32>,
@@ -51,7 +51,7 @@ pub struct NotCleared {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClearStep {
-    /// What can be read of the block was to be kept, and a read failed for another reason than the medium.
+    /// A read of the bytes to be kept failed, for another reason than the medium.
     /// Nothing was changed in this block.
     Read,
     /// The block was to be given up. It is as it was, or a hole.
@@ -59,7 +59,7 @@ pub enum ClearStep {
     /// Zeros, and what was kept, were to be written. The block is a hole, or zeros that are not durable,
     /// and all of it is lost: the device cannot clear it, or there is no room.
     Write,
-    /// What was written was to be made durable. It may not be.
+    /// Written bytes were to be made durable. They may not be.
     Sync,
     /// Everything was written, and the block still cannot be used: it cannot be read, has no written block
     /// of its own, or the kernel keeps it in its list.
@@ -67,7 +67,7 @@ pub enum ClearStep {
 }
 
 impl ClearStep {
-    /// What was to be done, and the state that its failure leaves.
+    /// Returns the step, and the state that its failure leaves.
     const fn state(self) -> &'static str {
         match self {
             Self::Read => "reading what can be kept of it failed, and it is as it was",

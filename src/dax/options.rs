@@ -1,8 +1,9 @@
-//! How a file is opened, and what it gets.
+//! Opening and creating files.
 
 use super::error::{Error, ErrorKind};
 use super::lock::{Lock, OpenFile};
 use super::mapping::Mapping;
+use super::not_supported::NotSupported;
 use super::system::{Access, Extent, Host, Mapper, Plan, files};
 use super::{DaxFile, DaxView, Guarantee, Writeback, file};
 use crate::arch::{Point, Unsupported};
@@ -22,7 +23,10 @@ enum Required {
     Page,
 }
 
-/// How a file is opened or created.
+/// The number of times that a file is tried to be opened and created in turn.
+const TURNS: u32 = 16;
+
+/// The options of opening and creating files.
 ///
 /// The defaults map the whole file, and refuse it unless it can be made persistent by cache lines or
 /// finer.
@@ -89,8 +93,8 @@ impl Options {
     /// Makes every page accessible before the file is handed out, so that no access has to wait for a page
     /// fault; on Linux 5.14 and later (`madvise`, `MADV_POPULATE_WRITE`, for views `MADV_POPULATE_READ`).
     ///
-    /// What would end the process at an access, a hole that a full file system has no block for or a page
-    /// with a media error, is [`ErrorKind::Unpopulated`] now. It promises nothing of what happens
+    /// A page whose access would end the process, in a hole that a full file system has no block for or with a
+    /// media error, is [`ErrorKind::Unpopulated`] now. It promises nothing of what happens
     /// afterwards: pages of the page cache can be evicted, a medium can fail, the file can shrink.
     ///
     /// # Cost
@@ -110,7 +114,7 @@ impl Options {
     }
 
     /// Writes lines back by this handle, aimed at the point of persistence, instead of by
-    /// [`Cache::host`]: for a [`Builder`](crate::Builder) that accepts coherency as persistence.
+    /// [`Cache::host`]: for a [`Builder`](crate::cache::Builder) that accepts coherency as persistence.
     #[must_use]
     pub const fn cache(mut self, cache: Cache) -> Self {
         self.cache = Some(cache);
@@ -138,8 +142,8 @@ impl Options {
     ///
     /// Under Linux `/proc` shows the file of this process with another name (`#NUMBER (deleted)`), until it is opened
     /// again by its own.
-    pub fn create(&self, path: impl AsRef<Path>, len: u64) -> Result<DaxFile, Error> {
-        self.create_on::<Host>(path.as_ref(), len)
+    pub fn create_new(&self, path: impl AsRef<Path>, len: u64) -> Result<DaxFile, Error> {
+        self.create_new_on::<Host>(path.as_ref(), len)
     }
 
     /// Opens a file that exists, or under Linux a device of [device DAX](crate::dax#device-dax), locks it
@@ -166,25 +170,47 @@ impl Options {
         self.open_on::<Host>(path.as_ref())
     }
 
+    /// Opens what is at the path as [`open`](Self::open) does, and creates a file of `len` zero bytes as
+    /// [`create_new`](Self::create_new) does if nothing is.
+    ///
+    /// A file that is there keeps its length and its bytes. It must have at least `len` bytes; a longer one is mapped
+    /// up to its end, unless [`len`](Self::len) says otherwise. Whatever crash came before, the next call finds the
+    /// whole file or creates it, except where `create_new` says that a crash leaves a part of one.
+    ///
+    /// If another process creates the file at the same time, this call opens that file. It opens and creates in turn
+    /// until one of the two succeeds, at most 16 times.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) and [`create_new`](Self::create_new). In particular:
+    /// - [`ErrorKind::Shorter`], if the file has fewer than `len` bytes. It is not made longer: open it by `open`, and
+    ///   [grow](DaxFile::grow) it.
+    /// - [`ErrorKind::Empty`], if it has none.
+    /// - [`ErrorKind::Locked`], if another process has it open under a lock that excludes the one asked for.
+    /// - [`ErrorKind::Exists`], if other processes created and removed the file in each of the 16 turns.
+    #[doc(alias = "O_CREAT")]
+    pub fn open_or_create(&self, path: impl AsRef<Path>, len: u64) -> Result<DaxFile, Error> {
+        self.open_or_create_on::<Host>(path.as_ref(), len)
+    }
+
     /// Opens a file that exists and maps it for reading only. The right to read it is enough.
     ///
-    /// What is known of its medium is the same as for [`open`](Self::open), and so is what is refused: a
+    /// Its guarantee is the same as for [`open`](Self::open), and the same files are refused: a
     /// view can [persist](DaxView::persist) what others have stored. Where it does that by cache lines, the
     /// file is synced once, so that the blocks which it has are durable, whoever wrote it and how.
     ///
     /// # Errors
     /// If it is no regular file, is a symbolic link, is locked and a lock was asked for, is shorter than
     /// asked, cannot be read by this user, or gets a granularity that will not do. On 32-bit CPUs always:
-    /// [`ErrorKind::NoReadOnlyWords`].
+    /// [`NotSupported::NoReadOnlyWords`].
     #[doc(alias("read_only", "PROT_READ"))]
     pub fn view(&self, path: impl AsRef<Path>) -> Result<DaxView, Error> {
         self.view_on::<Host>(path.as_ref())
     }
 
-    pub(super) fn create_on<M: Mapper>(&self, path: &Path, len: u64) -> Result<DaxFile, Error> {
+    pub(super) fn create_new_on<M: Mapper>(&self, path: &Path, len: u64) -> Result<DaxFile, Error> {
         file::check_new_len(path, len)?;
         let mapped_len = self.mapped_len(path, Extent::of_bytes(len))?;
-        let lock = self.lock.unwrap_or(Lock::Exclusive);
+        let lock = self.lock_or(Lock::Exclusive);
         let mut new = file::create(path)?;
         let mapped = match self.fill_and_map::<M>(path, &mut new.file, len, mapped_len, lock) {
             Ok(mapped) => mapped,
@@ -197,7 +223,7 @@ impl Options {
         Ok(DaxFile { view: self.view_of(path, file, mapped) })
     }
 
-    /// Whether the medium will do is asked of the empty file, before it is filled.
+    /// The guarantee is asked of the empty file, before it is filled.
     fn fill_and_map<M: Mapper>(
         &self,
         path: &Path,
@@ -215,15 +241,30 @@ impl Options {
     }
 
     pub(super) fn open_on<M: Mapper>(&self, path: &Path) -> Result<DaxFile, Error> {
-        let lock = self.lock.unwrap_or(Lock::Exclusive);
-        Ok(DaxFile { view: self.open_for::<M>(path, Access::ReadAndWrite, lock)? })
+        self.open_with_at_least::<M>(path, 0)
+    }
+
+    /// Opens a file that has at least `least` bytes.
+    fn open_with_at_least<M: Mapper>(&self, path: &Path, least: u64) -> Result<DaxFile, Error> {
+        let lock = self.lock_or(Lock::Exclusive);
+        Ok(DaxFile { view: self.open_for::<M>(path, Access::ReadAndWrite, lock, least)? })
+    }
+
+    pub(super) fn open_or_create_on<M: Mapper>(
+        &self,
+        path: &Path,
+        len: u64,
+    ) -> Result<DaxFile, Error> {
+        file::check_new_len(path, len)?;
+        open_or_create(
+            || self.open_with_at_least::<M>(path, len),
+            || self.create_new_on::<M>(path, len),
+        )
     }
 
     pub(super) fn view_on<M: Mapper>(&self, path: &Path) -> Result<DaxView, Error> {
-        if !READ_ONLY_WORDS {
-            return Err(Error::new(path, ErrorKind::NoReadOnlyWords));
-        }
-        self.open_for::<M>(path, Access::Read, self.lock.unwrap_or(Lock::None))
+        require_read_only_words(path)?;
+        self.open_for::<M>(path, Access::Read, self.lock_or(Lock::None), 0)
     }
 
     fn open_for<M: Mapper>(
@@ -231,16 +272,36 @@ impl Options {
         path: &Path,
         access: Access,
         lock: Lock,
+        least: u64,
     ) -> Result<DaxView, Error> {
-        let (file, extent) = file::open::<M>(path, access, lock)?;
+        let opened = file::open::<M>(path, access, lock)?;
+        self.map_opened::<M>(path, opened, access, least)
+    }
+
+    /// Maps an open file, which was checked and locked.
+    pub(super) fn map_opened<M: Mapper>(
+        &self,
+        path: &Path,
+        (file, extent): (OpenFile, Extent),
+        access: Access,
+        least: u64,
+    ) -> Result<DaxView, Error> {
         let len = self.mapped_len(path, extent)?;
+        if extent.size < least {
+            let kind = ErrorKind::Shorter { size: extent.size, needed: least };
+            return Err(Error::new(path, kind));
+        }
         let chosen = self.choose::<M>(path, &file)?;
         let mapped = self.map::<M>(path, &file, access, len, chosen)?;
         let refuses_pages = access == Access::Read && !M::PERSISTS_VIEWS;
         Ok(DaxView { refuses_pages, ..self.view_of(path, file, mapped) })
     }
 
-    /// How much of a file is mapped, of which there is so much.
+    pub(super) fn lock_or(&self, default: Lock) -> Lock {
+        self.lock.unwrap_or(default)
+    }
+
+    /// Returns the mapping length for a file of this extent.
     fn mapped_len(&self, path: &Path, extent: Extent) -> Result<usize, Error> {
         file::mapped_len(extent, self.offset, self.len).map_err(|kind| Error::new(path, kind))
     }
@@ -291,7 +352,7 @@ impl Options {
         cache.to(Point::Persistence)
     }
 
-    /// Why a file that gets this will not do; `None` if it will.
+    /// Returns the reason why a file with this guarantee will not do; `None` if it will.
     pub(super) fn refusal(&self, guarantee: &Guarantee) -> Option<ErrorKind> {
         match (self.required, guarantee.granularity()) {
             (Required::Byte, Granularity::Byte)
@@ -306,7 +367,7 @@ impl Options {
         }
     }
 
-    /// What the medium guarantees, and how to persist on it: by lines or finer where the medium and
+    /// Returns the guarantee of the medium, and the method to persist on it: by lines or finer where the medium and
     /// the CPU allow it, by pages where the caller does.
     fn choose<M: Mapper>(&self, path: &Path, file: &File) -> Result<(Guarantee, Writeback), Error> {
         let cache = self.persistent_cache();
@@ -325,9 +386,27 @@ impl Options {
             (Granularity::Line(_), Ok(cache)) => Writeback::Lines(cache),
             (Granularity::Page(_), _) => Writeback::Pages,
             (Granularity::Byte | Granularity::Line(_), Err(why)) => {
-                return Err(Error::new(path, ErrorKind::Unsupported(why)));
+                return Err(Error::new(path, ErrorKind::NotSupported(NotSupported::Cpu(why))));
             }
         })
+    }
+}
+
+/// Opens or creates, in turn, until one of the two succeeds: other processes may create and remove the file meanwhile.
+fn open_or_create<T>(
+    mut open: impl FnMut() -> Result<T, Error>,
+    mut create: impl FnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut turn = 1;
+    loop {
+        match open() {
+            Err(error) if matches!(error.kind(), ErrorKind::Missing) => {}
+            opened => return opened,
+        }
+        match create() {
+            Err(error) if matches!(error.kind(), ErrorKind::Exists) && turn < TURNS => turn += 1,
+            created => return created,
+        }
     }
 }
 
@@ -349,9 +428,7 @@ impl Options {
         size: u64,
         chosen: (Guarantee, Writeback),
     ) -> Result<DaxView, Error> {
-        if !READ_ONLY_WORDS {
-            return Err(Error::new(path, ErrorKind::NoReadOnlyWords));
-        }
+        require_read_only_words(path)?;
         let len = self.mapped_len(path, Extent::of_bytes(size))?;
         let file = OpenFile::new(file);
         let mapped = self.map::<Host>(path, &file, Access::Read, len, chosen)?;
@@ -374,7 +451,7 @@ struct Mapped {
     guarantee: Guarantee,
 }
 
-/// Where a relaxed load of 8 bytes is one that read-only memory permits (`core::sync::atomic`, "Atomic
+/// True where a relaxed load of 8 bytes is one that read-only memory permits (`core::sync::atomic`, "Atomic
 /// accesses to read-only memory").
 const READ_ONLY_WORDS: bool = cfg!(any(
     target_arch = "x86_64",
@@ -388,8 +465,16 @@ const READ_ONLY_WORDS: bool = cfg!(any(
     target_arch = "s390x",
 ));
 
-/// What a file at `path` gets, without opening it for use: nothing is locked, written or created.
-/// For a directory it is what a new file in it would get.
+/// Refuses a CPU on which words of memory that is mapped for reading cannot be loaded.
+pub(super) fn require_read_only_words(path: &Path) -> Result<(), Error> {
+    if READ_ONLY_WORDS {
+        return Ok(());
+    }
+    Err(Error::new(path, ErrorKind::NotSupported(NotSupported::NoReadOnlyWords)))
+}
+
+/// Returns the guarantee of a file at `path`, without opening it for use: nothing is locked, written or created.
+/// For a directory it is that of a new file in it.
 ///
 /// # Errors
 /// If there is nothing at the path, or it cannot be opened by this user.
@@ -414,4 +499,51 @@ pub(super) fn probe_on<M: Mapper>(path: &Path) -> Result<Guarantee, Error> {
     }
     let file = files::open_to_look(path).map_err(opening)?;
     M::guarantee(path, &file, cache)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::open_or_create;
+    use crate::dax::{Error, ErrorKind};
+    use core::cell::Cell;
+    use std::path::Path;
+
+    fn error(kind: ErrorKind) -> Error {
+        Error::new(Path::new("/file"), kind)
+    }
+
+    /// Another process creates the file after this one found none.
+    #[test]
+    fn a_file_that_another_process_creates_meanwhile_is_opened() {
+        let is_there = Cell::new(false);
+        let open = || if is_there.get() { Ok("opened") } else { Err(error(ErrorKind::Missing)) };
+        let create = || {
+            is_there.set(true);
+            Err(error(ErrorKind::Exists))
+        };
+        assert_eq!(open_or_create(open, create).unwrap(), "opened");
+    }
+
+    #[test]
+    fn a_file_that_comes_and_goes_is_an_error_after_16_turns() {
+        let (opened, created) = (Cell::new(0), Cell::new(0));
+        let open = || {
+            opened.set(opened.get() + 1);
+            Err(error(ErrorKind::Missing))
+        };
+        let create = || {
+            created.set(created.get() + 1);
+            Err(error(ErrorKind::Exists))
+        };
+        let failed: Result<(), Error> = open_or_create(open, create);
+        assert!(matches!(failed.unwrap_err().kind(), ErrorKind::Exists));
+        assert_eq!((opened.get(), created.get()), (16, 16));
+    }
+
+    #[test]
+    fn an_error_of_opening_creates_nothing() {
+        let failed: Result<(), Error> =
+            open_or_create(|| Err(error(ErrorKind::Locked)), || panic!("it is there"));
+        assert!(matches!(failed.unwrap_err().kind(), ErrorKind::Locked));
+    }
 }

@@ -1,4 +1,4 @@
-//! Where the bytes of a file lie.
+//! The physical places of a file's bytes.
 
 use super::system::{Host, Mapper};
 use super::{DaxView, Error, ErrorKind};
@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// Where the bytes of a mapping lie on their device, and in memory, if the device is memory.
+/// The place of a mapping's bytes on their device, and in memory, if the device is memory.
 ///
 /// With feature `serde` it is an object: `extents`, a list of objects with the names of [`Extent`];
 /// `device`; `base`, which is the number, or an object with `reason` and `advice`.
@@ -31,11 +31,11 @@ pub struct Placement {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Extent {
-    /// Where they begin in the mapping, in bytes.
+    /// Their place in the mapping, in bytes.
     pub offset: u64,
-    /// Where they begin on the device, in bytes.
+    /// Their place on the device, in bytes.
     pub on_device: u64,
-    /// How many they are. Where the mapping ends within a block, the last extent ends with the mapping.
+    /// Their number. Where the mapping ends within a block, the last extent ends with the mapping.
     pub len: u64,
     /// The physical address of the first one; `None` if the [base](Placement::base) is not known, or the
     /// extent does not end within the memory that it begins in.
@@ -51,7 +51,7 @@ impl Extent {
 }
 
 impl DaxView {
-    /// Where the bytes of the mapping lie: to aim a fault at one of them, to tell which DIMM of a region they
+    /// Returns the place of the mapping's bytes: to aim a fault at one of them, to tell which DIMM of a region they
     /// are on, to see how scattered a file is.
     ///
     /// The extents are those of FIEMAP (Linux `Documentation/filesystems/fiemap.rst`), cut to the mapping
@@ -64,7 +64,7 @@ impl DaxView {
     /// and md have places of their own, and then `device` is theirs and `base` not known.
     ///
     /// # Errors
-    /// [`ErrorKind::PlacementUnknown`], with what was asked and answered: the file system is neither ext2,
+    /// [`ErrorKind::Unknown`], with what was asked and answered: the file system is neither ext2,
     /// ext4 nor xfs, whose extents say where on the device they are; it has a realtime device; an extent
     /// does not tell its place, as bytes kept in the inode; on other systems than Linux always. That the
     /// physical addresses are not known is no error.
@@ -75,7 +75,11 @@ impl DaxView {
     #[doc(alias("FIEMAP", "filefrag", "physical address", "extents"))]
     pub fn placement(&self) -> Result<Placement, Error> {
         let mapping = self.offset..self.offset.saturating_add(self.len());
-        Host::placement(&self.file, &self.guarantee, &mapping)
-            .map_err(|why| Error::new(&self.path, ErrorKind::PlacementUnknown(Box::new(why))))
+        Host::placement(&self.file, &self.guarantee, &mapping).map_err(|why| {
+            Error::new(
+                &self.path,
+                ErrorKind::Unknown { fact: "where its bytes lie", why: Box::new(why) },
+            )
+        })
     }
 }

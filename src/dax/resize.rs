@@ -20,6 +20,7 @@
 //! After steps 2 and 3 the next opening under the exclusive lock finishes the file (`system/linux/written.rs`).
 
 use super::error::{Error, ErrorKind};
+use super::invalid_input::InvalidInput;
 use super::lock::Lock;
 use super::system::{Access, Extent, Host, Mapper, Plan, files};
 use super::{DaxFile, DaxView, DeviceFault, file};
@@ -28,7 +29,7 @@ impl DaxFile {
     /// Maps more of the file, which is made longer for it if need be: `len` is the new length of the
     /// mapping in bytes.
     ///
-    /// What the file has there already is shown as it is. What it has not is zeros, and they and the new
+    /// Bytes that the file has there already are shown as they are. Missing ones are zeros, and they and the new
     /// length are on the medium when this returns. So of several processes without locks one makes the
     /// file longer, and the others take it up by the same call.
     ///
@@ -43,8 +44,8 @@ impl DaxFile {
     ///
     /// # Errors
     /// [`ErrorKind::NoSpace`]; [`ErrorKind::TooLarge`], also for the limit of the process (`ulimit -f`),
-    /// without its signal; [`ErrorKind::NoGrowth`] for less than the mapping has;
-    /// [`ErrorKind::SharedLock`] if the file would have to be made longer under a shared lock;
+    /// without its signal; [`InvalidInput::NoGrowth`] for less than the mapping has;
+    /// [`InvalidInput::SharedLock`] if the file would have to be made longer under a shared lock;
     /// [`ErrorKind::Shorter`] if it has shrunk below its mapping; [`DeviceFault::FixedSize`] of device DAX;
     /// and what [`Options::open`] says of mapping. File and mapping are as they were then.
     ///
@@ -69,10 +70,10 @@ impl DaxFile {
     /// A crash meanwhile leaves the old length or the new one.
     ///
     /// # Errors
-    /// [`ErrorKind::NoShrinking`] for more than the mapping has, [`ErrorKind::ZeroLength`];
-    /// [`ErrorKind::Longer`] if the file goes on behind the mapping, as it can with
+    /// [`InvalidInput::NoShrinking`] for more than the mapping has, [`InvalidInput::ZeroLength`];
+    /// [`InvalidInput::Longer`] if the file goes on behind the mapping, as it can with
     /// [`Options::len`](super::Options::len): what is there would be cut off unseen;
-    /// [`ErrorKind::SharedLock`] under a shared lock; [`DeviceFault::FixedSize`] of device DAX. File and
+    /// [`InvalidInput::SharedLock`] under a shared lock; [`DeviceFault::FixedSize`] of device DAX. File and
     /// mapping are as they were then.
     ///
     /// If syncing fails ([`ErrorKind::Os`]), they are short, and a crash may leave the old length.
@@ -86,7 +87,9 @@ impl DaxFile {
     pub(super) fn grow_on<M: Mapper>(&mut self, len: u64) -> Result<(), Error> {
         let mapped = self.view.len();
         if len < mapped {
-            return Err(self.error(ErrorKind::NoGrowth { mapped, asked: len }));
+            return Err(
+                self.error(ErrorKind::InvalidInput(InvalidInput::NoGrowth { mapped, asked: len }))
+            );
         }
         let plan = self.plan(len)?;
         let (old, new) = (self.size_of_file()?, self.view.offset + len);
@@ -103,12 +106,13 @@ impl DaxFile {
     pub(super) fn shrink_on<M: Mapper>(&mut self, len: u64) -> Result<(), Error> {
         let mapped = self.view.len();
         if len > mapped {
-            return Err(self.error(ErrorKind::NoShrinking { mapped, asked: len }));
+            return Err(self
+                .error(ErrorKind::InvalidInput(InvalidInput::NoShrinking { mapped, asked: len })));
         }
         let plan = self.plan(len)?;
         let (size, end) = (self.size_of_file()?, self.view.offset + mapped);
         if size > end {
-            return Err(self.error(ErrorKind::Longer { size, end }));
+            return Err(self.error(ErrorKind::InvalidInput(InvalidInput::Longer { size, end })));
         }
         self.require_no_sharers()?;
         let DaxView { path, file, .. } = &self.view;
@@ -126,7 +130,8 @@ impl DaxFile {
             return Err(self.error(ErrorKind::Device(DeviceFault::FixedSize.into())));
         }
         let DaxView { offset, writeback, populate, .. } = self.view;
-        let overflow = || self.error(ErrorKind::Overflow { offset, len });
+        let overflow =
+            || self.error(ErrorKind::InvalidInput(InvalidInput::Overflow { offset, len }));
         let end = offset.checked_add(len).ok_or_else(overflow)?;
         file::check_new_len(&self.view.path, end)?;
         let extent = Extent { alignment: self.view.guarantee.alignment(), ..Extent::of_bytes(end) };
@@ -142,7 +147,7 @@ impl DaxFile {
         })
     }
 
-    /// How long the file is, which is at least what is mapped of it.
+    /// Returns the length of the file, which is at least that of its mapping.
     fn size_of_file(&self) -> Result<u64, Error> {
         let DaxView { path, file, offset, .. } = &self.view;
         let metadata = file.metadata().map_err(|error| Error::os(path, files::METADATA, &error))?;
@@ -156,7 +161,7 @@ impl DaxFile {
     /// Two processes that make a file longer would write their zeros over each other's bytes.
     fn require_no_sharers(&self) -> Result<(), Error> {
         match self.view.lock() {
-            Lock::Shared => Err(self.error(ErrorKind::SharedLock)),
+            Lock::Shared => Err(self.error(ErrorKind::InvalidInput(InvalidInput::SharedLock))),
             Lock::Exclusive | Lock::None => Ok(()),
         }
     }
@@ -173,7 +178,6 @@ mod tests {
     use super::super::system::{Host, Mapper, Plan};
     use super::super::{DaxFile, Error, ErrorKind, Guarantee, Options};
     use crate::cache::Cache;
-    use crate::medium::Medium;
     use alloc::vec;
     use core::ops::Range;
     use std::fs::{self, File};
@@ -230,7 +234,7 @@ mod tests {
     }
 
     fn create(path: &Path) -> DaxFile {
-        let file = Options::new().allow_page_granularity().create(path, OLD).unwrap();
+        let file = Options::new().allow_page_granularity().create_new(path, OLD).unwrap();
         file.write(OLD - 8, b"the end.");
         file
     }

@@ -18,7 +18,7 @@
 
 use std::sync::OnceLock;
 
-/// Why bytes of an open file may not be what was stored.
+/// The event after which bytes of an open file may not be the stored ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -26,7 +26,7 @@ pub enum Taint {
     /// A write-back by the operating system failed. On Linux all that was stored since the last one of
     /// the whole file without an error may be lost, and later ones may succeed all the same.
     Writeback {
-        /// Where the range that was written back begins, in bytes of the mapping.
+        /// The beginning of the range that was written back, in bytes of the mapping.
         at: u64,
         /// Its length in bytes.
         len: u64,
@@ -36,7 +36,7 @@ pub enum Taint {
     /// Bad blocks were given up, so that there are zeros instead of what was stored; or clearing them
     /// failed half-way.
     Cleared {
-        /// Where the range that was cleared begins, in bytes of the mapping.
+        /// The beginning of the range that was cleared, in bytes of the mapping.
         at: u64,
         /// Its length in bytes.
         len: u64,
@@ -44,7 +44,7 @@ pub enum Taint {
     /// A guarded access met bytes that were not there. For a moment every thread had zeros in their place,
     /// and what was stored there meanwhile is lost.
     Fault {
-        /// Where the first page begins, in bytes of the mapping.
+        /// The beginning of the first page, in bytes of the mapping.
         at: u64,
         /// Its length in bytes.
         len: u64,
@@ -67,7 +67,7 @@ impl core::fmt::Display for Taint {
     }
 }
 
-/// What happened first, if anything did.
+/// The first event, if there was one.
 #[derive(Debug, Default)]
 pub(super) struct Tainted(OnceLock<Taint>);
 

@@ -4,10 +4,11 @@ use super::lock::{Lock, OpenFile};
 use super::mapping::Mapping;
 use super::system::files;
 use super::taint::{Taint, Tainted};
-use super::{Batch, Error, ErrorKind, Guarantee, Writeback};
+use super::{Batch, Error, ErrorKind, Guarantee, NotSupported, Writeback};
 use crate::cache::Cache;
-use crate::medium::Readable;
+use crate::medium::{Granularity, Readable};
 use alloc::boxed::Box;
+use core::any::Any;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 use std::fs::File;
@@ -36,19 +37,19 @@ use std::path::{Path, PathBuf};
 /// By pages it is the whole file each time, and not the range: `msync` does nothing through a mapping of a
 /// file that was opened for reading, and says that it succeeded (`mm/msync.c`; measured on Linux 6.18).
 ///
-/// On other systems than Linux a write-back of a view is [`ErrorKind::ViewNotPersisted`], as none of them
+/// On other systems than Linux a write-back of a view is [`NotSupported::ViewNotPersisted`], as none of them
 /// documents what becomes of it.
 #[derive(Debug)]
 pub struct DaxView {
     pub(super) mapping: Mapping,
-    /// How lines are written back; there is none where the granularity is a page.
+    /// The method to write back: by lines, by a fence alone, or by pages.
     pub(super) writeback: Writeback,
     pub(super) guarantee: Guarantee,
-    /// Whether the operating system is not known to write pages back for it.
+    /// True if the operating system is not known to write pages back for it.
     pub(super) refuses_pages: bool,
-    /// Where the mapping begins in the file, in bytes.
+    /// The place in the file at which the mapping begins, in bytes.
     pub(super) offset: u64,
-    /// Whether every page is made accessible when it is mapped.
+    /// True if every page is made accessible when the file is mapped.
     pub(super) populate: bool,
     pub(super) path: PathBuf,
     /// The open file with its lock. It is declared after `mapping`, because fields are dropped in the order of
@@ -78,40 +79,59 @@ impl Readable for DaxView {
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
         Self::read(self, at, into)
     }
+
+    fn lease_range(&self, range: Range<u64>) -> Result<bool, Error> {
+        self.lease(range).map(|()| true)
+    }
+
+    /// A lease that cannot be released now is released when the file is closed.
+    fn release_range(&self, range: Range<u64>) {
+        self.release(range).unwrap_or(());
+    }
+
+    fn as_any_view(&self) -> Option<&dyn Any> {
+        Some(self)
+    }
 }
 
 impl DaxView {
-    /// Its size in bytes.
+    /// Returns the number of mapped bytes.
     #[must_use]
     pub const fn len(&self) -> u64 {
         self.mapping.len() as u64
     }
 
-    /// Whether it has no bytes. It always has some.
+    /// Returns false: no mapping is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What its medium guarantees, why, and from which evidence.
+    /// Returns the smallest unit that is made persistent.
+    #[must_use]
+    pub const fn granularity(&self) -> Granularity {
+        self.guarantee.granularity()
+    }
+
+    /// Returns the guarantee of its medium, with reason and evidence.
     #[must_use]
     pub const fn guarantee(&self) -> &Guarantee {
         &self.guarantee
     }
 
-    /// Where the mapping begins in the file, in bytes.
+    /// Returns the place in the file at which the mapping begins, in bytes.
     #[must_use]
     pub const fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Where it was opened.
+    /// Returns the path at which it was opened.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The open file, for what this type does not do. Shrinking it while it is mapped makes later
+    /// Returns the open file, for operations that this type does not have. Shrinking it while it is mapped makes later
     /// accesses end the process. What is read and written by calls agrees with the mapping on Linux, unless the
     /// [data cache aliases](crate::aliasing); other systems promise nothing.
     ///
@@ -122,13 +142,13 @@ impl DaxView {
         self.file.file()
     }
 
-    /// Which lock it holds.
+    /// Returns the lock that it holds.
     #[must_use]
     pub const fn lock(&self) -> Lock {
         self.file.lock()
     }
 
-    /// The caches that write its lines back; `None` where the operating system does it by pages.
+    /// Returns the caches that write its lines back; `None` where the operating system does it by pages.
     #[must_use]
     pub const fn cache(&self) -> Option<Cache> {
         match self.writeback {
@@ -137,9 +157,9 @@ impl DaxView {
         }
     }
 
-    /// Why bytes of the file may not be what was stored, if anything happened since it was opened: what
-    /// happened first. It is said until the file is closed, whatever succeeds later; [`Taint`] says what is
-    /// in doubt. What happened before it was opened, and through other open files, it does not know.
+    /// Returns the first event since opening that puts stored bytes in doubt. It is returned until the file is
+    /// closed, whatever succeeds later; [`Taint`] names the bytes in doubt. Events before the opening, and through
+    /// other open files, are not known.
     #[doc(alias("is_tainted", "errseq", "fsyncgate"))]
     #[must_use]
     pub fn taint(&self) -> Option<Taint> {
@@ -180,7 +200,7 @@ impl DaxView {
     ///
     /// # Errors
     /// [`ErrorKind::Writeback`], if the operating system reports that it could not be written;
-    /// [`ErrorKind::ViewNotPersisted`], of a view by pages on other systems than Linux.
+    /// [`NotSupported::ViewNotPersisted`], of a view by pages on other systems than Linux.
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.
@@ -221,6 +241,8 @@ impl DaxView {
 
     /// Makes a range persistent: write-back and fence.
     ///
+    /// [`durability`](crate::durability) compares this call with the others.
+    ///
     /// # Errors
     /// As [`writeback`](Self::writeback).
     ///
@@ -247,11 +269,11 @@ impl DaxView {
     /// Writes several ranges back and completes them with one fence, when `work` returns or unwinds.
     ///
     /// ```
-    /// # use cachemaint::{dax::Options, medium::Medium};
+    /// # use cachemaint::dax::Options;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let directory = tempfile::tempdir()?;
     /// # let path = directory.path().join("records");
-    /// let file = Options::new().allow_page_granularity().create(&path, 1 << 16)?;
+    /// let file = Options::new().allow_page_granularity().create_new(&path, 1 << 16)?;
     /// file.write(0, &[1; 64]);
     /// file.write(8192, &[2; 64]);
     /// file.batch(|batch| {
@@ -261,6 +283,8 @@ impl DaxView {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// [`ErrorKind::Writeback`], the first one, if the operating system could not write a range; the others
@@ -272,7 +296,7 @@ impl DaxView {
         Ok(result)
     }
 
-    /// The address of a byte of the mapping, to load from.
+    /// Returns the address of a byte of the mapping, to load from.
     ///
     /// # Panics
     /// If the offset is out of range.
@@ -281,7 +305,7 @@ impl DaxView {
         self.mapping.base().as_ptr().wrapping_add(self.mapping.checked(at, 1).start)
     }
 
-    /// The bytes of a range in place.
+    /// Returns the bytes of a range in place.
     ///
     /// # Panics
     /// If the range is out of range.
@@ -291,7 +315,7 @@ impl DaxView {
     /// 1. nobody writes the range: no thread of this process, and no other process that maps the
     ///    file or writes to it;
     /// 2. nobody shrinks the file;
-    /// 3. no thread of this process runs `guarded` for this view or file, and none has a guarded call under way: a fault
+    /// 3. no thread of this process runs `catch_faults` for this view or file, and none has a guarded call under way: a fault
     ///    replaces bytes by zeros, for all threads and not only where it was.
     #[expect(unsafe_code, reason = "that nobody writes meanwhile is for the caller to know")]
     #[must_use]
@@ -305,7 +329,10 @@ impl DaxView {
 
     fn writeback_pages(&self, range: &Range<u64>) -> Result<(), Error> {
         if self.refuses_pages {
-            return Err(Error::new(&self.path, ErrorKind::ViewNotPersisted));
+            return Err(Error::new(
+                &self.path,
+                ErrorKind::NotSupported(NotSupported::ViewNotPersisted),
+            ));
         }
         let written = self.mapping.writeback_pages(range);
         written.map_err(|error| self.failed_writeback(range, &error))?;
@@ -318,7 +345,7 @@ impl DaxView {
         Ok(())
     }
 
-    /// What was stored may be lost, whatever succeeds later.
+    /// Notes that stored bytes may be lost, whatever succeeds later.
     #[cold]
     pub(super) fn failed_writeback(&self, range: &Range<u64>, error: &io::Error) -> Error {
         let (at, len, errno) = (range.start, range.end - range.start, files::number(error));

@@ -1,8 +1,8 @@
-//! The identity of a journal or a store.
+//! The identity of a journal, a recording or a store.
 
 use core::fmt;
 
-/// What a journal or a store is known by: 16 random bytes.
+/// The name of a journal, a recording or a store: 16 random bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity(pub [u8; 16]);
 

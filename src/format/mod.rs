@@ -1,6 +1,5 @@
 //! The parts that the formats of `journal`, `recorder` and `preserve` share: fields, tags, and the beginning of a superblock.
 
-#[cfg(any(feature = "journal", feature = "preserve-read"))]
 pub(crate) mod identity;
 pub(crate) mod layout;
 #[cfg(any(feature = "journal", feature = "preserve"))]

@@ -1,6 +1,6 @@
 //! The progress of what reads a whole journal or store.
 
-/// How far the reading has come.
+/// The progress of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Bytes that were read.

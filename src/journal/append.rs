@@ -1,6 +1,6 @@
 //! Appending: each producer makes its own records durable, and waits for those before them.
 
-use super::error::Error;
+use super::error::{Error, ErrorKind};
 use super::format::geometry::{HEADER, Placement};
 use super::format::record::{Header, Kind, Mark, Vouch, void};
 use super::inflight::Refused;
@@ -29,22 +29,36 @@ impl<M: Medium> Journal<M> {
     /// Appends a record and waits until it is acknowledged: it and everything before it is durable then, so that
     /// every recovery finds it.
     ///
+    /// [`durability`](crate::durability) compares this call with the others.
+    ///
     /// # Errors
-    /// If it is [too long](Error::TooLong), if the journal is [full](Error::Full), or if the medium failed. If the
-    /// medium failed, now or [before](Error::Failed), a later recovery may still find it.
+    /// If it is [too long](ErrorKind::TooLong), if the journal is [full](ErrorKind::Full), or if the medium failed. If the
+    /// medium failed, now or [before](ErrorKind::Failed), a later recovery may still find it.
     ///
     /// # Cost
     /// One write-back of its lines and one fence, also where a segment is entered; and waiting for
     /// records before it that other threads are about to append.
     pub fn append(&self, payload: &[u8]) -> Result<Position, Error<M::Error>> {
-        self.submit(payload)?.wait()
+        self.stored(payload)?.1.wait()
     }
 
     /// Appends a record without waiting: it is durable, and acknowledged when everything before it is.
     ///
+    /// [`durability`](crate::durability) compares this call with the others.
+    ///
     /// # Errors
     /// As [`append`](Self::append).
+    ///
+    /// # Cost
+    /// One write-back of its lines and one fence. If a record before it is under way, one barrier more.
     pub fn submit(&self, payload: &[u8]) -> Result<Pending<'_, M>, Error<M::Error>> {
+        let (has_moved, pending) = self.stored(payload)?;
+        Ok(pending.announced(has_moved))
+    }
+
+    /// A durable record, and true if the watermark has moved over it.
+    #[inline]
+    fn stored(&self, payload: &[u8]) -> Result<(bool, Pending<'_, M>), Error<M::Error>> {
         let placement = self.place(payload.len() as u64)?;
         // What panics on the way, in the medium, leaves a void.
         let claim = Claim::new(self, placement);
@@ -71,7 +85,7 @@ impl<M: Medium> Journal<M> {
         let bytes =
             group.seal(self.geometry.alignment, &placement, self.epoch.key, claim.durable());
         claim.persist(&[(placement.record, bytes)])?;
-        let pending = claim.done();
+        let (_, pending) = claim.done();
         let (first, end) = (pending.position, Position(pending.end));
         pending.wait()?;
         group.clear();
@@ -116,13 +130,15 @@ impl<M: Medium> Journal<M> {
     fn try_place(&self, len: u64) -> Result<Option<Placement>, Error<M::Error>> {
         let limit = self.geometry.largest();
         if len > limit {
-            return Err(Error::TooLong { len, limit });
+            return Err(Error::new(ErrorKind::TooLong { len, limit }));
         }
         match self.in_flight.reserve(self.geometry.size(len)) {
             Ok(placement) => Ok(Some(placement)),
             Err(Refused::Busy) => Ok(None),
-            Err(Refused::Failed) => Err(Error::Failed),
-            Err(Refused::Full { needed, free }) => Err(Error::Full { needed, free }),
+            Err(Refused::Failed) => Err(Error::new(ErrorKind::Failed)),
+            Err(Refused::Full { needed, free }) => {
+                Err(Error::new(ErrorKind::Full { needed, free }))
+            }
         }
     }
 }
@@ -247,7 +263,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         }
         journal.medium.persist_copy(&all[..count]).map_err(|error| {
             journal.in_flight.fail();
-            Error::Medium(error)
+            Error::medium(error)
         })
     }
 
@@ -266,7 +282,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         medium.fence();
         written.map_err(|error| {
             in_flight.fail();
-            Error::Medium(error)
+            Error::medium(error)
         })
     }
 
@@ -292,13 +308,14 @@ impl<'j, M: Medium> Claim<'j, M> {
         }
     }
 
-    /// Enters that all of it is durable.
+    /// Enters that all of it is durable. Returns true if the watermark has moved over it.
     #[inline]
-    fn done(mut self) -> Pending<'j, M> {
+    fn done(mut self) -> (bool, Pending<'j, M>) {
         self.is_done = true;
         let Self { journal, placement, .. } = &self;
-        journal.in_flight.done(placement);
-        Pending { journal, position: Position(placement.record), end: placement.end }
+        let has_moved = journal.in_flight.done(placement);
+        let (position, end) = (Position(placement.record), placement.end);
+        (has_moved, Pending { journal, position, end })
     }
 
     /// Leaves an empty place, so that nobody waits for what will not come.
@@ -313,7 +330,9 @@ impl<'j, M: Medium> Claim<'j, M> {
         medium.write(at, &header);
         // If that fails the journal has failed, and everybody who waits is told.
         if self.complete(at..at + HEADER, Ok(())).is_ok() {
-            in_flight.done(&self.placement);
+            if !in_flight.done(&self.placement) {
+                in_flight.announce();
+            }
             in_flight.advance();
         }
     }
@@ -350,6 +369,15 @@ pub struct Pending<'j, M: Medium> {
 }
 
 impl<M: Medium> Pending<'_, M> {
+    /// It, after the threads that wait for records were told of it. Its producer may never look at it again.
+    #[inline]
+    fn announced(self, has_moved: bool) -> Self {
+        if !has_moved {
+            self.journal.in_flight.announce();
+        }
+        self
+    }
+
     /// The position of the record.
     #[must_use]
     pub const fn position(&self) -> Position {
@@ -359,18 +387,22 @@ impl<M: Medium> Pending<'_, M> {
     /// Whether every recovery finds it.
     ///
     /// # Errors
-    /// [`Error::Failed`], if what was appended before it failed, so that it never will be.
+    /// [`ErrorKind::Failed`], if what was appended before it failed, so that it never will be.
     pub fn is_acknowledged(&self) -> Result<bool, Error<M::Error>> {
         if self.journal.in_flight.advance() >= self.end {
             return Ok(true);
         }
-        if self.journal.in_flight.has_failed() { Err(Error::Failed) } else { Ok(false) }
+        if self.journal.in_flight.has_failed() {
+            Err(Error::new(ErrorKind::Failed))
+        } else {
+            Ok(false)
+        }
     }
 
     /// Waits until every recovery finds it.
     ///
     /// # Errors
-    /// [`Error::Failed`], if what was appended before it failed.
+    /// [`ErrorKind::Failed`], if what was appended before it failed.
     pub fn wait(self) -> Result<Position, Error<M::Error>> {
         let mut patience = Patience::default();
         while !self.is_acknowledged()? {
@@ -430,11 +462,11 @@ impl<'j, M: Medium> Reservation<'j, M> {
         self.len - self.written
     }
 
-    /// Writes the next bytes.
+    /// Writes the next bytes. [`std::io::Write`] does the same, and returns an error where this panics.
     ///
     /// # Panics
     /// If there are more than are [left](Self::left).
-    pub fn write(&mut self, bytes: &[u8]) {
+    pub fn write_bytes(&mut self, bytes: &[u8]) {
         let (len, left) = (bytes.len() as u64, self.left());
         assert!(len <= left, "{len} bytes for a reservation that has {left} left");
         self.tag.append(bytes);
@@ -462,19 +494,25 @@ impl<'j, M: Medium> Reservation<'j, M> {
     /// Makes the record durable, and waits until it is acknowledged.
     ///
     /// # Errors
-    /// [`Error::Short`], if bytes are missing; the record is void then. Otherwise as [`Journal::append`].
+    /// [`ErrorKind::Short`], if bytes are missing; the record is void then. Otherwise as [`Journal::append`].
     pub fn finish(self) -> Result<Position, Error<M::Error>> {
-        self.submit()?.wait()
+        self.stored()?.1.wait()
     }
 
     /// Makes the record durable without waiting for those before it.
     ///
     /// # Errors
     /// As [`finish`](Self::finish).
-    pub fn submit(mut self) -> Result<Pending<'j, M>, Error<M::Error>> {
+    pub fn submit(self) -> Result<Pending<'j, M>, Error<M::Error>> {
+        let (has_moved, pending) = self.stored()?;
+        Ok(pending.announced(has_moved))
+    }
+
+    /// A durable record, and true if the watermark has moved over it.
+    fn stored(mut self) -> Result<(bool, Pending<'j, M>), Error<M::Error>> {
         let (len, written) = (self.len, self.written);
         if written < len {
-            return Err(Error::Short { written, reserved: len });
+            return Err(Error::new(ErrorKind::Short { written, reserved: len }));
         }
         let rest = (len % 8) as usize;
         if rest > 0 {
@@ -488,5 +526,28 @@ impl<'j, M: Medium> Reservation<'j, M> {
         claim.journal.medium.write(at, &header);
         claim.complete(at..at + HEADER + len.next_multiple_of(8), Ok(()))?;
         Ok(claim.done())
+    }
+}
+
+/// Writes the next bytes, as [`write_bytes`](Self::write_bytes) does. If they are more than are [left](Self::left), none is
+/// written, and the error is [`InvalidInput`](std::io::ErrorKind::InvalidInput). Nothing is durable before
+/// [`finish`](Self::finish) or [`submit`](Self::submit): a flush does nothing.
+#[cfg(feature = "std")]
+impl<M: Medium> std::io::Write for Reservation<'_, M> {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        let left = self.left();
+        if buf.len() as u64 > left {
+            let text = std::format!(
+                "{} bytes for a reservation that has {left} left; reserve as many as the record has",
+                buf.len()
+            );
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, text));
+        }
+        self.write_bytes(buf);
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }

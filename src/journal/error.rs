@@ -1,16 +1,48 @@
-//! What can go wrong.
+//! Errors of the journal.
 
 use super::format::geometry::{ALIGNMENT, LOG, SEGMENT};
 use super::format::superblock::{MAGIC, VERSION};
 use super::{Damage, Position};
+use crate::medium::{self, Readable};
 use core::fmt;
 
-/// Why a journal could not be opened, or did not do what it was asked for. `E` is the error of its medium.
+/// An opening of a journal that failed, with the medium that it was given.
+pub(super) type OpenError<M> = medium::OpenError<M, Error<<M as Readable>::Error>>;
+
+/// An operation on a journal that failed. `E` is the error of its medium.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Error<E> {
+    kind: ErrorKind<E>,
+}
+
+impl<E> Error<E> {
+    pub(super) const fn new(kind: ErrorKind<E>) -> Self {
+        Self { kind }
+    }
+
+    pub(super) const fn medium(error: E) -> Self {
+        Self { kind: ErrorKind::Medium(error) }
+    }
+
+    /// The reason.
+    #[must_use]
+    pub const fn kind(&self) -> &ErrorKind<E> {
+        &self.kind
+    }
+
+    /// The reason by value, with the medium's own error.
+    #[must_use]
+    pub fn into_kind(self) -> ErrorKind<E> {
+        self.kind
+    }
+}
+
+/// The reason why a journal could not be opened, or an operation on it failed. `E` is the error of its medium.
 ///
 /// Positions are those of the journal, offsets those of the medium; both in bytes.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Error<E> {
+pub enum ErrorKind<E> {
     /// The medium failed. What was under way is not acknowledged, and nothing more is appended.
     Medium(E),
     /// There is something else at the beginning of the medium.
@@ -88,42 +120,52 @@ pub enum Error<E> {
     },
 }
 
+/// `{:?}` prints what `{}` does, so that a `main` that returns it tells what to do. `{:#?}` prints the fields.
+impl<E: fmt::Debug + fmt::Display> fmt::Debug for Error<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            return f.debug_struct("Error").field("kind", &self.kind).finish();
+        }
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Medium(error) => write!(f, "the journal's medium failed: {error}"),
-            Self::NotAJournal { found: [0, 0, 0, 0, 0, 0, 0, 0] } => {
+        match &self.kind {
+            ErrorKind::Medium(error) => write!(f, "the journal's medium failed: {error}"),
+            ErrorKind::NotAJournal { found: [0, 0, 0, 0, 0, 0, 0, 0] } => {
                 f.write_str("there is no journal, only zeros; create one")
             }
-            Self::NotAJournal { found } => write!(
+            ErrorKind::NotAJournal { found } => write!(
                 f,
                 "no journal: it begins with {} instead of {}",
                 found.escape_ascii(),
                 MAGIC.escape_ascii()
             ),
-            Self::Superblocks => f.write_str(
+            ErrorKind::Superblocks => f.write_str(
                 "both superblocks of the journal, at offsets 0 and 4096, are damaged; \
                  repair it from the marks of its segments",
             ),
-            Self::Version { found } => write!(
+            ErrorKind::Version { found } => write!(
                 f,
                 "the journal has version {found} of its format; this program knows version {VERSION}"
             ),
-            Self::Truncated { size, needed } => write!(
+            ErrorKind::Truncated { size, needed } => write!(
                 f,
                 "the journal has {needed} bytes, but only {size} are there; \
                  bring the rest back before it is opened"
             ),
-            Self::Damaged(damage) => write!(f, "{damage}; salvage what is whole, then repair it"),
-            Self::Exists => f.write_str(
+            ErrorKind::Damaged(damage) => write!(f, "{damage}; salvage what is whole, then repair it"),
+            ErrorKind::Exists => f.write_str(
                 "there is a journal already; open it, or overwrite its superblocks, at offsets 0 and 4096",
             ),
-            Self::TooSmall { size, needed } => write!(
+            ErrorKind::TooSmall { size, needed } => write!(
                 f,
                 "{size} bytes are too few for a journal of these sizes, which needs {needed}; \
                  choose smaller segments"
             ),
-            Self::Sizes { segment, alignment, window } => write!(
+            ErrorKind::Sizes { segment, alignment, window } => write!(
                 f,
                 "no journal has segments of {segment} bytes, records aligned to {alignment} and a window \
                  of {window}: segments are powers of two from {} to {} in which a mark and a record fit, \
@@ -132,26 +174,26 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
                 SEGMENT.start(),
                 SEGMENT.end()
             ),
-            Self::TooLong { len, limit } => write!(
+            ErrorKind::TooLong { len, limit } => write!(
                 f,
                 "a record of {len} bytes; {limit} fit into a segment of this journal, so split it, or \
                  create a journal with larger segments"
             ),
-            Self::Full { needed, free } => write!(
+            ErrorKind::Full { needed, free } => write!(
                 f,
                 "the journal is full: {needed} bytes are needed and {free} are free; trim it"
             ),
-            Self::WornOut => f.write_str(
+            ErrorKind::WornOut => f.write_str(
                 "the journal is worn out, as it has no numbers left; its records can still be read: begin a new one",
             ),
-            Self::Failed => f.write_str(
+            ErrorKind::Failed => f.write_str(
                 "not acknowledged: the journal's medium has failed; open the journal again to see what is there",
             ),
-            Self::Short { written, reserved } => write!(
+            ErrorKind::Short { written, reserved } => write!(
                 f,
                 "{written} of the {reserved} bytes reserved were written; nothing was appended"
             ),
-            Self::NotABoundary { position, head, end } => write!(
+            ErrorKind::NotABoundary { position, head, end } => write!(
                 f,
                 "no record begins or ends at {position}; it does at {head} and at {end}"
             ),
@@ -161,17 +203,42 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
 
 impl<E: core::error::Error + 'static> core::error::Error for Error<E> {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match self {
-            Self::Medium(error) => Some(error),
+        match &self.kind {
+            ErrorKind::Medium(error) => Some(error),
             _ => None,
         }
     }
 }
 
-/// So that `?` passes the medium's own errors on.
-impl<E> From<E> for Error<E> {
-    fn from(error: E) -> Self {
-        Self::Medium(error)
+/// With this `?` drops the medium of an opening that failed.
+impl<M, E> From<medium::OpenError<M, Self>> for Error<E> {
+    fn from(failed: medium::OpenError<M, Self>) -> Self {
+        failed.into_error()
+    }
+}
+
+/// The error itself is in it.
+#[cfg(feature = "std")]
+impl<E: core::error::Error + Send + Sync + 'static> From<Error<E>> for std::io::Error {
+    fn from(error: Error<E>) -> Self {
+        use std::io::ErrorKind as Io;
+        let kind = match &error.kind {
+            ErrorKind::NotAJournal { found: [0, 0, 0, 0, 0, 0, 0, 0] } => Io::NotFound,
+            ErrorKind::NotAJournal { .. } | ErrorKind::Superblocks | ErrorKind::Damaged(_) => {
+                Io::InvalidData
+            }
+            ErrorKind::Version { .. } => Io::Unsupported,
+            ErrorKind::Truncated { .. } => Io::UnexpectedEof,
+            ErrorKind::Exists => Io::AlreadyExists,
+            ErrorKind::Full { .. } => Io::StorageFull,
+            ErrorKind::TooSmall { .. }
+            | ErrorKind::Sizes { .. }
+            | ErrorKind::TooLong { .. }
+            | ErrorKind::Short { .. }
+            | ErrorKind::NotABoundary { .. } => Io::InvalidInput,
+            ErrorKind::Medium(_) | ErrorKind::WornOut | ErrorKind::Failed => Io::Other,
+        };
+        Self::new(kind, error)
     }
 }
 

@@ -5,9 +5,13 @@
 //! entry of an earlier lap lies behind the watermark, so entries need not be cleared.
 
 use super::format::geometry::{Geometry, HEADER, Placement};
+#[cfg(feature = "std")]
+use super::waiters::Waiters;
 use crate::sync::{AtomicBool, AtomicU64};
 use alloc::boxed::Box;
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+#[cfg(feature = "std")]
+use core::time::Duration;
 
 /// In lines of its own, also where two are fetched at once.
 #[derive(Debug)]
@@ -37,6 +41,9 @@ pub(super) struct InFlight {
     failed: AtomicBool,
     /// The end of the reservation that begins in each stretch of a header's size.
     done: Box<[AtomicU64]>,
+    /// The threads that wait for the watermark, for the head, or for a failure.
+    #[cfg(feature = "std")]
+    waiters: Waiters,
 }
 
 impl InFlight {
@@ -50,6 +57,8 @@ impl InFlight {
             head: Alone(AtomicU64::new(head)),
             failed: AtomicBool::new(false),
             done: (0..entries).map(|_| AtomicU64::new(0)).collect(),
+            #[cfg(feature = "std")]
+            waiters: Waiters::new(),
         }
     }
 
@@ -60,6 +69,7 @@ impl InFlight {
     /// Gives the space before `head` back. The caller has made durable that nobody wants it.
     pub(super) fn trim(&self, head: u64) {
         self.head.0.store(head, Release);
+        self.announce();
     }
 
     pub(super) fn free(&self) -> u64 {
@@ -78,6 +88,28 @@ impl InFlight {
 
     pub(super) fn fail(&self) {
         self.failed.store(true, Release);
+        self.announce();
+    }
+
+    /// Wakes the threads that wait for something that was stored.
+    #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, reason = "no thread waits"))]
+    pub(super) fn announce(&self) {
+        #[cfg(feature = "std")]
+        self.waiters.fence_and_wake();
+    }
+
+    /// The same, for the watermark.
+    #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, reason = "no thread waits"))]
+    #[inline]
+    fn announce_watermark(&self) {
+        #[cfg(feature = "std")]
+        self.waiters.wake();
+    }
+
+    /// Waits for an [announcement](Self::announce) while `goes_on` returns true, at most for `timeout`.
+    #[cfg(feature = "std")]
+    pub(super) fn wait(&self, timeout: Duration, goes_on: impl FnMut() -> bool) {
+        self.waiters.wait(timeout, goes_on);
     }
 
     /// Reserves `size` bytes for a record, or for several.
@@ -93,6 +125,13 @@ impl InFlight {
                 Err(now) => tail = now,
             }
         }
+    }
+
+    /// Returns true if records of `size` bytes can be reserved before older ones are trimmed.
+    #[cfg(feature = "std")]
+    pub(super) fn has_room(&self, size: u64) -> bool {
+        let placement = self.geometry.placement(self.tail.0.load(Relaxed), size);
+        self.geometry.beginning(placement.end).end <= self.geometry.limit(self.head())
     }
 
     #[inline]
@@ -126,27 +165,53 @@ impl InFlight {
     }
 
     /// A reservation is durable: the watermark moves over it, or over the entry that is left of it, by whom
-    /// comes behind.
+    /// comes behind. Returns true if the watermark has moved. If not, the caller looks at it again, or
+    /// [announces](Self::announce) the entry.
     #[inline]
-    pub(super) fn done(&self, placement: &Placement) {
+    pub(super) fn done(&self, placement: &Placement) -> bool {
         let Placement { start, end, .. } = *placement;
-        // Mostly nothing before it is under way, and nobody need be told.
-        if self.durable.0.compare_exchange(start, end, AcqRel, Relaxed).is_err() {
+        // Mostly nothing before it is under way.
+        let moves = self.durable.0.compare_exchange(start, end, SeqCst, Relaxed).is_ok();
+        if moves {
+            self.announce_watermark();
+        } else {
             self.entry(start).store(end, Release);
         }
+        moves
     }
 
     /// Moves the watermark as far as it goes, and returns it.
     #[inline]
     pub(super) fn advance(&self) -> u64 {
+        let (durable, has_moved) = self.moved();
+        if has_moved {
+            self.announce_watermark();
+        }
+        durable
+    }
+
+    /// The same for a thread that [waits](Self::wait).
+    #[cfg(feature = "std")]
+    pub(super) fn watermark(&self) -> u64 {
+        let (durable, has_moved) = self.moved();
+        if has_moved {
+            self.waiters.wake_others();
+        }
+        durable
+    }
+
+    /// Moves the watermark as far as it goes. Returns it, and true if it has moved.
+    #[inline]
+    fn moved(&self) -> (u64, bool) {
         let mut durable = self.durable.0.load(Acquire);
+        let mut has_moved = false;
         loop {
             let end = self.entry(durable).load(Acquire);
             if end <= durable {
-                return durable;
+                return (durable, has_moved);
             }
-            match self.durable.0.compare_exchange_weak(durable, end, AcqRel, Acquire) {
-                Ok(_) => durable = end,
+            match self.durable.0.compare_exchange_weak(durable, end, SeqCst, Acquire) {
+                Ok(_) => (durable, has_moved) = (end, true),
                 Err(now) => durable = now,
             }
         }
@@ -158,6 +223,7 @@ mod loom_tests {
     use super::{InFlight, Refused};
     use crate::journal::format::geometry::Geometry;
     use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+    use core::time::Duration;
     use loom::sync::Arc;
     use loom::sync::atomic::AtomicBool;
 
@@ -223,6 +289,47 @@ mod loom_tests {
                 Ok(_) => assert!(is_durable.load(Relaxed), "room before it was given up"),
                 Err(refused) => assert!(matches!(refused, Refused::Full { .. })),
             }
+            trimmer.join().unwrap();
+        });
+    }
+
+    /// Two records end in any order, the later one by a thread that does not look again.
+    #[test]
+    fn a_thread_that_waits_is_woken_by_the_last_record() {
+        // All interleavings of three threads would take many minutes.
+        let mut few = loom::model::Builder::new();
+        few.preemption_bound = Some(3);
+        few.check(|| {
+            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 64));
+            let first = in_flight.reserve(24).unwrap();
+            let second = in_flight.reserve(24).unwrap();
+            let producer = {
+                let in_flight = Arc::clone(&in_flight);
+                loom::thread::spawn(move || in_flight.done(&first))
+            };
+            let submitter = {
+                let in_flight = Arc::clone(&in_flight);
+                loom::thread::spawn(move || {
+                    if !in_flight.done(&second) {
+                        in_flight.announce();
+                    }
+                })
+            };
+            in_flight.wait(Duration::MAX, || in_flight.watermark() < second.end);
+            producer.join().unwrap();
+            submitter.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_thread_that_waits_for_room_is_woken_by_a_trim() {
+        loom::model(|| {
+            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 1024 - 64));
+            let trimmer = {
+                let in_flight = Arc::clone(&in_flight);
+                loom::thread::spawn(move || in_flight.trim(512))
+            };
+            in_flight.wait(Duration::MAX, || !in_flight.has_room(24));
             trimmer.join().unwrap();
         });
     }

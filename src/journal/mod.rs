@@ -11,8 +11,8 @@
 //!
 //! # let directory = tempfile::tempdir()?;
 //! # let path = directory.path().join("journal");
-//! let file = dax::Options::new().allow_page_granularity().create(&path, 1 << 20)?;
-//! let journal = Journal::create(file)?;
+//! let file = dax::Options::new().allow_page_granularity().create_new(&path, 1 << 20)?;
+//! let (journal, _) = Journal::open_or_create(file)?;
 //! journal.append(b"paid 3 to Ada")?;
 //! journal.append(b"paid 4 to Grace")?;
 //! drop(journal); // or a crash
@@ -43,6 +43,14 @@
 //! Records that were under way in a crash, behind the first that is missing, would prove themselves still. So
 //! each opening begins a new *epoch*, with a key of its own, at the end that it found: nothing of an
 //! earlier epoch counts behind it.
+//!
+//! # Creation
+//! A creation first makes the magics of both superblocks zero. Then it writes everything but the magic of the first
+//! superblock, and this magic last; each of the three is persistent before the next one is written. So a crash leaves no
+//! magic, which is no journal, or all of it. The second superblock is zeros until the first opening or trim writes it.
+//!
+//! If both magics are zero and the log has records, both superblocks are lost. Such a journal can be
+//! [repaired](Options::repair); [`Options::open_or_create`] does not create another one over it.
 //!
 //! # What is damage, and what a torn end
 //! A crash leaves a torn end: a record is missing that was not acknowledged, and records behind it can be whole that were
@@ -128,12 +136,16 @@ mod repair;
 mod salvage;
 mod superblocks;
 mod trim;
+#[cfg(feature = "std")]
+mod wait;
+#[cfg(feature = "std")]
+mod waiters;
 mod walk;
 
 pub use crate::format::identity::Identity;
 pub use crate::format::progress::Progress;
 pub use append::{Pending, Reservation};
-pub use error::Error;
+pub use error::{Error, ErrorKind};
 pub use group::Group;
 pub use open::Options;
 pub use reader::{Reader, Record, Records};
@@ -143,10 +155,12 @@ use crate::medium::Medium;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
+use error::OpenError;
 use format::geometry::Geometry;
 use format::record::{Epoch, Mark};
 use format::superblock::Superblock;
 use inflight::InFlight;
+use open::Opened;
 
 /// A position in a journal: bytes since its creation. It never comes again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -173,8 +187,8 @@ impl fmt::Display for Position {
     }
 }
 
-/// What is in a journal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The content of a journal. That of a new one is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Recovered {
@@ -280,19 +294,40 @@ pub struct Journal<M: Medium> {
 }
 
 impl<M: Medium> Journal<M> {
-    fn new(medium: M, superblock: Superblock, in_flight: InFlight) -> Self {
+    fn new(medium: M, opened: Opened) -> Self {
+        let Opened { superblock, in_flight } = opened;
         let Superblock { identity, geometry, epoch, .. } = superblock;
         let trimming = trim::Turn::default();
         Self { medium, identity, geometry, epoch, in_flight, trimming }
     }
 
-    /// Creates a journal in a medium, with the default [`Options`].
+    /// The journal in a medium, with what its opening returned beside it, or the medium and the error.
+    fn with<T>(
+        medium: M,
+        opened: Result<(Opened, T), Error<M::Error>>,
+    ) -> Result<(Self, T), OpenError<M>> {
+        match opened {
+            Ok((opened, beside)) => Ok((Self::new(medium, opened), beside)),
+            Err(error) => Err(OpenError::new(medium, error)),
+        }
+    }
+
+    /// Creates a journal in a medium that has none, with the default [`Options`].
     ///
     /// # Errors
-    /// As [`Options::create`].
+    /// As [`Options::create_new`].
     #[cfg(feature = "std")]
-    pub fn create(medium: M) -> Result<Self, Error<M::Error>> {
-        Options::new().create(medium)
+    pub fn create_new(medium: M) -> Result<Self, OpenError<M>> {
+        Options::new().create_new(medium)
+    }
+
+    /// Opens the journal in a medium for appending, or creates one where there is none, with the default [`Options`].
+    ///
+    /// # Errors
+    /// As [`Options::open_or_create`].
+    #[cfg(feature = "std")]
+    pub fn open_or_create(medium: M) -> Result<(Self, Recovered), OpenError<M>> {
+        Options::new().open_or_create(medium)
     }
 
     /// Opens a journal for appending, with the default [`Options`].
@@ -300,7 +335,7 @@ impl<M: Medium> Journal<M> {
     /// # Errors
     /// As [`Options::open`].
     #[cfg(feature = "std")]
-    pub fn open(medium: M) -> Result<(Self, Recovered), Error<M::Error>> {
+    pub fn open(medium: M) -> Result<(Self, Recovered), OpenError<M>> {
         Options::new().open(medium)
     }
 

@@ -1,6 +1,6 @@
 //! Creating and opening: recovery, and the beginning of an epoch.
 
-use super::error::{Error, least};
+use super::error::{Error, ErrorKind, OpenError, least};
 use super::format::geometry::{self, Geometry, LOG};
 use super::format::record::{Epoch, Mark, void};
 use super::format::superblock::{Found, Superblock};
@@ -16,12 +16,13 @@ use core::ops::Range;
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use cachemaint::{Cache, journal::Options, medium::Memory};
+/// use cachemaint::{Cache, journal::Options, medium::{Memory, OpenError}, survival::Backing};
 /// use std::sync::atomic::AtomicU64;
 ///
 /// let words: Vec<AtomicU64> = (0..32768).map(|_| AtomicU64::new(0)).collect();
-/// let memory = Memory::new(&words, Cache::host()?);
-/// let journal = Options::new().segment(4096).create(&memory)?;
+/// let memory = Memory::new(&words, Cache::host()?, Backing::Ram);
+/// // The error that goes on has no medium in it, since this one is borrowed.
+/// let journal = Options::new().segment(4096).create_new(memory).map_err(OpenError::into_error)?;
 /// journal.append(b"the first record")?;
 /// # Ok(())
 /// # }
@@ -42,6 +43,12 @@ impl fmt::Debug for Options<'_> {
             .field("alignment", &self.alignment)
             .finish_non_exhaustive()
     }
+}
+
+/// A journal that can be appended to, without its medium.
+pub(super) struct Opened {
+    pub(super) superblock: Superblock,
+    pub(super) in_flight: InFlight,
 }
 
 /// Bytes of a segment where there is room for many.
@@ -103,17 +110,66 @@ impl<'p> Options<'p> {
         Self { progress: Some(progress), ..self }
     }
 
-    /// Creates a journal in a medium, as large as there is room, and opens it.
+    /// Creates a journal in a medium, as large as there is room, and opens it. It is durable when this returns. A crash
+    /// leaves all of it or none.
+    ///
+    /// Other bytes at the beginning of the medium are overwritten. A journal there is not, be it whole or damaged.
     ///
     /// # Errors
-    /// If there is [one already](Error::Exists); if these sizes [cannot be](Error::Sizes), or the medium is
-    /// [too small](Error::TooSmall) for them; if the medium fails. A crash leaves a journal or none.
-    pub fn create<M: Medium>(self, medium: M) -> Result<Journal<M>, Error<M::Error>> {
-        let geometry = self.geometry(medium.len())?;
-        let both = superblocks::found(&medium)?;
-        if both.iter().any(|found| !matches!(found, Found::Other(_))) {
-            return Err(Error::Exists);
+    /// If there is [a journal already](ErrorKind::Exists); if these sizes [cannot be](ErrorKind::Sizes), or the medium is
+    /// [too small](ErrorKind::TooSmall) for them; if the medium fails.
+    ///
+    /// # Cost
+    /// Three fences.
+    pub fn create_new<M: Medium>(self, medium: M) -> Result<Journal<M>, OpenError<M>> {
+        match self.create_where_none_is(&medium) {
+            Ok(opened) => Ok(Journal::new(medium, opened)),
+            Err(error) => Err(OpenError::new(medium, error)),
         }
+    }
+
+    /// Opens the journal in a medium for appending as [`open`](Self::open) does, or creates one where there is none. The
+    /// sizes among these options are those of a new one.
+    ///
+    /// There is none where the first eight bytes of both superblocks, at offsets 0 and 4096, are zero. So it is after a
+    /// crash in a creation, and this succeeds then. If records follow, the superblocks are [lost](ErrorKind::Superblocks).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) where there is a journal, or [something else](ErrorKind::NotAJournal); otherwise as
+    /// [`create_new`](Self::create_new).
+    pub fn open_or_create<M: Medium>(
+        mut self,
+        medium: M,
+    ) -> Result<(Journal<M>, Recovered), OpenError<M>> {
+        let opened = self.open_or_create_in(&medium);
+        Journal::with(medium, opened)
+    }
+
+    fn open_or_create_in<M: Medium>(
+        &mut self,
+        medium: &M,
+    ) -> Result<(Opened, Recovered), Error<M::Error>> {
+        // In a medium that is too small for the superblocks there is none.
+        let found = if medium.len() < superblocks::END { None } else { superblocks::find(medium)? };
+        if let Some(superblock) = found {
+            return self.recover(medium, superblock);
+        }
+        let geometry = self.geometry(medium.len())?;
+        Ok((self.create(medium, geometry)?, Recovered::default()))
+    }
+
+    /// Creates a journal in a medium without one.
+    fn create_where_none_is<M: Medium>(&self, medium: &M) -> Result<Opened, Error<M::Error>> {
+        let geometry = self.geometry(medium.len())?;
+        let both = superblocks::found(medium)?;
+        if both.iter().any(|found| !matches!(found, Found::Other(_))) {
+            return Err(Error::new(ErrorKind::Exists));
+        }
+        self.create(medium, geometry)
+    }
+
+    /// Creates a journal of these sizes where none is.
+    fn create<M: Medium>(&self, medium: &M, geometry: Geometry) -> Result<Opened, Error<M::Error>> {
         let mut identity = [0; 16];
         identity[..8].copy_from_slice(&self.entropy[0].to_le_bytes());
         identity[8..].copy_from_slice(&self.entropy[1].to_le_bytes());
@@ -128,9 +184,11 @@ impl<'p> Options<'p> {
             epoch_start: 0,
             acknowledged: 0,
         };
-        let superblock = self.next_epoch(superblock, 0).ok_or(Error::WornOut)?;
-        superblocks::create(&medium, &superblock)?;
-        begin(medium, superblock, epoch)
+        let superblock = self.next_epoch(superblock, 0).ok_or(Error::new(ErrorKind::WornOut))?;
+        let Superblock { identity, epoch, .. } = superblock;
+        let mark = Mark { identity, epoch, geometry }.bytes(0);
+        superblocks::create(medium, &superblock, &mark).map_err(Error::medium)?;
+        Ok(Opened { superblock, in_flight: InFlight::new(geometry, 0, geometry.beginning(0).end) })
     }
 
     /// Opens a journal for appending: finds its end, and begins a new epoch behind it, so that nothing that was
@@ -140,21 +198,28 @@ impl<'p> Options<'p> {
     ///
     /// # Errors
     /// If there is no journal, or not the whole of it; of another version; if it is
-    /// [damaged](Error::Damaged): then it can be read, and [repaired](Self::repair); [`Error::WornOut`]. If the
+    /// [damaged](ErrorKind::Damaged): then it can be read, and [repaired](Self::repair); [`ErrorKind::WornOut`]. If the
     /// medium fails.
     ///
     /// # Cost
     /// All records are read. Two fences.
-    pub fn open<M: Medium>(
-        mut self,
-        medium: M,
-    ) -> Result<(Journal<M>, Recovered), Error<M::Error>> {
-        let superblock = superblocks::load(&medium)?;
-        let (recovered, epoch) = self.survey(&medium, superblock)?;
+    pub fn open<M: Medium>(mut self, medium: M) -> Result<(Journal<M>, Recovered), OpenError<M>> {
+        let opened =
+            superblocks::load(&medium).and_then(|superblock| self.recover(&medium, superblock));
+        Journal::with(medium, opened)
+    }
+
+    /// Opens the journal of a superblock.
+    fn recover<M: Medium>(
+        &mut self,
+        medium: &M,
+        superblock: Superblock,
+    ) -> Result<(Opened, Recovered), Error<M::Error>> {
+        let (recovered, epoch) = self.survey(medium, superblock).map_err(Error::medium)?;
         if let Some(damage) = recovered.damage {
-            return Err(Error::Damaged(damage));
+            return Err(Error::new(ErrorKind::Damaged(damage)));
         }
-        keep(&medium, &superblock, recovered.end.0)?;
+        keep(medium, &superblock, recovered.end.0).map_err(Error::medium)?;
         Ok((self.begin(medium, superblock, (recovered.end.0, epoch))?, recovered))
     }
 
@@ -175,13 +240,15 @@ impl<'p> Options<'p> {
     /// again.
     pub(super) fn begin<M: Medium>(
         &self,
-        medium: M,
+        medium: &M,
         superblock: Superblock,
         (start, before): (u64, Epoch),
-    ) -> Result<Journal<M>, Error<M::Error>> {
-        let superblock = self.next_epoch(superblock, start).ok_or(Error::WornOut)?;
-        superblocks::store(&medium, &superblock)?;
-        begin(medium, superblock, before)
+    ) -> Result<Opened, Error<M::Error>> {
+        let superblock =
+            self.next_epoch(superblock, start).ok_or(Error::new(ErrorKind::WornOut))?;
+        superblocks::store(medium, &superblock).map_err(Error::medium)?;
+        let in_flight = begin(medium, &superblock, before).map_err(Error::medium)?;
+        Ok(Opened { superblock, in_flight })
     }
 
     /// The superblock of the epoch that begins at `start`; `None` if there are no numbers left.
@@ -209,11 +276,14 @@ impl<'p> Options<'p> {
         let part = segments / 4 * segment;
         let usual = WINDOW.max(segment.saturating_mul(4)).min(part).max(segment.saturating_mul(2));
         let window = self.window.unwrap_or(usual);
-        let sizes = Error::Sizes { segment, alignment: self.alignment, window };
+        let sizes = ErrorKind::Sizes { segment, alignment: self.alignment, window };
         let geometry = Geometry { segment, capacity, alignment: self.alignment, window };
-        let geometry = geometry.checked().ok_or(sizes)?;
+        let geometry = geometry.checked().ok_or(Error::new(sizes))?;
         let needed = least(segment);
-        if size < needed { Err(Error::TooSmall { size, needed }) } else { Ok(geometry) }
+        if size < needed {
+            return Err(Error::new(ErrorKind::TooSmall { size, needed }));
+        }
+        Ok(geometry)
     }
 }
 
@@ -242,11 +312,11 @@ pub(super) fn persist<M: Medium>(
 
 /// Begins the epoch of a superblock that is durable, behind the last record, which is of epoch `before`.
 fn begin<M: Medium>(
-    medium: M,
-    superblock: Superblock,
+    medium: &M,
+    superblock: &Superblock,
     before: Epoch,
-) -> Result<Journal<M>, Error<M::Error>> {
-    let Superblock { identity, geometry, head, epoch, epoch_start, .. } = superblock;
+) -> Result<InFlight, M::Error> {
+    let Superblock { identity, geometry, head, epoch, epoch_start, .. } = *superblock;
     let placement = geometry.beginning(epoch_start);
     let mark = Mark { identity, epoch, geometry }.bytes(placement.record);
     // Of the epoch that a walk is still in when it comes here.
@@ -257,6 +327,5 @@ fn begin<M: Medium>(
         (geometry.place(skip), bytes),
         (geometry.place(placement.record), &mark),
     ])?;
-    let in_flight = InFlight::new(geometry, head, placement.end);
-    Ok(Journal::new(medium, superblock, in_flight))
+    Ok(InFlight::new(geometry, head, placement.end))
 }

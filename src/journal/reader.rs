@@ -6,7 +6,7 @@
 //! only crafted bytes can be so many. So, whatever is in a journal, a verification or a salvage looks at each byte 40 times
 //! at most, and a look for new records at the end at the segment behind a window as often.
 
-use super::error::Error;
+use super::error::{Error, ErrorKind, OpenError};
 use super::format::record::{Epoch, Header, Kind};
 use super::format::superblock::Superblock;
 use super::salvage::Salvage;
@@ -30,8 +30,9 @@ pub struct Reader<M> {
 
 /// A record.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Record {
-    /// Where it begins.
+    /// The place at which it begins.
     pub position: Position,
     /// Where it ends: [trimmed](super::Journal::trim) up to here, it is gone.
     pub end: Position,
@@ -44,9 +45,11 @@ impl<M: Readable> Reader<M> {
     ///
     /// # Errors
     /// If there is no journal, or not the whole of it; of another version; with no superblock that is whole.
-    pub fn open(medium: M) -> Result<Self, Error<M::Error>> {
-        let superblock = superblocks::load(&medium)?;
-        Ok(Self::new(medium, superblock, u64::MAX))
+    pub fn open(medium: M) -> Result<Self, OpenError<M>> {
+        match superblocks::load(&medium) {
+            Ok(superblock) => Ok(Self::new(medium, superblock, u64::MAX)),
+            Err(error) => Err(OpenError::new(medium, error)),
+        }
     }
 
     pub(super) const fn new(medium: M, superblock: Superblock, bound: u64) -> Self {
@@ -85,7 +88,7 @@ impl<M: Readable> Reader<M> {
     /// The records from a position on, at which one begins or ends.
     ///
     /// # Errors
-    /// [`Error::NotABoundary`], if there is none, or it was trimmed; [`Error::Damaged`], if what is before it in its
+    /// [`ErrorKind::NotABoundary`], if there is none, or it was trimmed; [`ErrorKind::Damaged`], if what is before it in its
     /// segment is.
     ///
     /// # Cost
@@ -93,16 +96,15 @@ impl<M: Readable> Reader<M> {
     pub fn records_from(&self, position: Position) -> Result<Records<'_, M>, Error<M::Error>> {
         let mut superblock = self.current()?;
         for _ in 0..ATTEMPTS {
-            match Walk::at_boundary(&self.medium, superblock, position.0) {
-                Err(Error::Damaged(damage)) => {
-                    let now = self.current()?;
-                    if !superblock.is_outdated(&now, damage.at) {
-                        return Err(Error::Damaged(damage));
-                    }
-                    superblock = now;
-                }
-                walk => return Ok(Records::new(walk?.up_to(self.bound))),
+            let walk = Walk::at_boundary(&self.medium, superblock, position.0);
+            let Err(ErrorKind::Damaged(damage)) = walk.as_ref().map_err(Error::kind) else {
+                return Ok(Records::new(walk?.up_to(self.bound)));
+            };
+            let now = self.current()?;
+            if !superblock.is_outdated(&now, damage.at) {
+                return Err(Error::new(ErrorKind::Damaged(*damage)));
             }
+            superblock = now;
         }
         Err(overtaken(&superblock, position))
     }
@@ -110,11 +112,12 @@ impl<M: Readable> Reader<M> {
     /// Reads everything, and tells what is there. Nothing is written, and damage is no error here.
     ///
     /// # Errors
-    /// If the medium fails; [`Error::NotABoundary`], if trims overtake it again and again.
+    /// If the medium fails; [`ErrorKind::NotABoundary`], if trims overtake it again and again.
     pub fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Result<Recovered, Error<M::Error>> {
         let mut superblock = self.current()?;
         for _ in 0..ATTEMPTS {
-            let (recovered, _) = survey(&self.medium, superblock, progress)?;
+            let (recovered, _) =
+                survey(&self.medium, superblock, progress).map_err(Error::medium)?;
             let Some(damage) = recovered.damage else { return Ok(recovered) };
             let now = self.current()?;
             if !superblock.is_outdated(&now, damage.at) {
@@ -126,10 +129,10 @@ impl<M: Readable> Reader<M> {
     }
 
     /// The superblock as it is now, or that of the opening if it is lost since.
-    fn current(&self) -> Result<Superblock, M::Error> {
+    fn current(&self) -> Result<Superblock, Error<M::Error>> {
         match superblocks::load(&self.medium) {
             Ok(now) if now.generation > self.superblock.generation => Ok(now),
-            Err(Error::Medium(error)) => Err(error),
+            Err(error) if matches!(error.kind(), ErrorKind::Medium(_)) => Err(error),
             _ => Ok(self.superblock),
         }
     }
@@ -149,7 +152,7 @@ const ATTEMPTS: u32 = 8;
 /// The error of a reading that the writer has overtaken at each attempt.
 const fn overtaken<E>(superblock: &Superblock, position: Position) -> Error<E> {
     let (head, end) = (Position(superblock.head), Position(superblock.acknowledged));
-    Error::NotABoundary { position, head, end }
+    Error::new(ErrorKind::NotABoundary { position, head, end })
 }
 
 impl Superblock {
@@ -207,7 +210,7 @@ impl<'r, M: Readable> Records<'r, M> {
         // A record that is being written may be looked at in vain as often as this is called.
         self.walk.patience = Patience::default();
         loop {
-            match self.walk.step()? {
+            match self.walk.step().map_err(Error::medium)? {
                 Step::Record { position, len } => return Ok(Some((position, len))),
                 Step::Passed => {}
                 Step::End(fault) => {
@@ -218,7 +221,7 @@ impl<'r, M: Readable> Records<'r, M> {
                         Some(at) if at == self.walk.at => Search::Near,
                         _ => Search::All,
                     };
-                    match self.walk.ending(fault, search)? {
+                    match self.walk.ending(fault, search).map_err(Error::medium)? {
                         Ending::More => {}
                         Ending::End { .. } => {
                             self.searched = Some(self.walk.at);
@@ -227,7 +230,9 @@ impl<'r, M: Readable> Records<'r, M> {
                         // An opening or a trim since the last look explains it. This ends: a head behind this place
                         // is an error.
                         Ending::Damage(_) if self.walk.renew()? => {}
-                        Ending::Damage(damage) => return Err(Error::Damaged(damage)),
+                        Ending::Damage(damage) => {
+                            return Err(Error::new(ErrorKind::Damaged(damage)));
+                        }
                     }
                 }
             }
@@ -335,12 +340,12 @@ impl<'m, M: Readable> Walk<'m, M> {
             walk.last.0 = segment;
         }
         while walk.at < position {
-            match walk.step()? {
+            match walk.step().map_err(Error::medium)? {
                 Step::Record { .. } | Step::Passed => {}
-                Step::End(fault) => match walk.ending(fault, Search::All)? {
+                Step::End(fault) => match walk.ending(fault, Search::All).map_err(Error::medium)? {
                     Ending::More => {}
                     Ending::End { .. } => break,
-                    Ending::Damage(damage) => return Err(Error::Damaged(damage)),
+                    Ending::Damage(damage) => return Err(Error::new(ErrorKind::Damaged(damage))),
                 },
             }
         }
@@ -348,7 +353,7 @@ impl<'m, M: Readable> Walk<'m, M> {
             return Ok(walk);
         }
         let (head, end) = (Position(superblock.head), Position(walk.at));
-        Err(Error::NotABoundary { position: Position(position), head, end })
+        Err(Error::new(ErrorKind::NotABoundary { position: Position(position), head, end }))
     }
 
     /// Reads the superblock again. Returns true if records can be where there were none.
@@ -369,7 +374,8 @@ impl<'m, M: Readable> Walk<'m, M> {
             let follows = self.at == epoch_start && head <= geometry.beginning(epoch_start).end;
             if !follows {
                 let (position, end) = (Position(self.at), Position(epoch_start.max(head)));
-                return Err(Error::NotABoundary { position, head: Position(head), end });
+                let head = Position(head);
+                return Err(Error::new(ErrorKind::NotABoundary { position, head, end }));
             }
             (self.at, self.epoch, self.last) = (head, head_epoch, (head, head_epoch));
         }

@@ -1,12 +1,12 @@
 //! Making a damaged journal whole again, as far as it goes.
 
-use super::error::Error;
+use super::error::{Error, ErrorKind, OpenError};
 use super::format::geometry::{Geometry, HEADER, LOG, MARK};
 use super::format::record::{Epoch, Mark, void};
 use super::format::superblock::Superblock;
-use super::open::persist;
+use super::open::{Opened, persist};
 use super::salvage::{Salvage, Salvaged};
-use super::walk::{Walk, mark_at};
+use super::walk::{Walk, mark_in_place};
 use super::{Identity, Journal, Options, Position, Recovered, Repaired, superblocks};
 use crate::medium::Medium;
 use alloc::vec::Vec;
@@ -30,27 +30,14 @@ impl Options<'_> {
     /// # Cost
     /// All of the medium is looked through twice for marks, and the records are read three times. Memory is needed for
     /// one segment and for the returned ranges.
-    pub fn repair<M: Medium>(
-        mut self,
-        medium: M,
-    ) -> Result<(Journal<M>, Repaired), Error<M::Error>> {
-        let superblock = match superblocks::load(&medium) {
-            Err(lost @ (Error::Superblocks | Error::NotAJournal { .. })) => {
-                rebuilt(&medium, None)?.ok_or(lost)?
-            }
-            found => {
-                let known = found?;
-                // A process that was killed may have left it in the caches, and the other one is written next.
-                superblocks::writeback(&medium, &known)?;
-                medium.fence();
-                let is_later = |marked: &Superblock| {
-                    marked.epoch.number > known.epoch.number || marked.head > known.head
-                };
-                rebuilt(&medium, Some(known))?.filter(is_later).unwrap_or(known)
-            }
-        };
-        let (mut superblock, last) = with_room(&medium, superblock)?;
-        let (found, epoch) = self.survey(&medium, superblock)?;
+    pub fn repair<M: Medium>(mut self, medium: M) -> Result<(Journal<M>, Repaired), OpenError<M>> {
+        let repaired = self.repair_in(&medium);
+        Journal::with(medium, repaired)
+    }
+
+    fn repair_in<M: Medium>(&mut self, medium: &M) -> Result<(Opened, Repaired), Error<M::Error>> {
+        let (mut superblock, last) = with_room(medium, superblock_to_repair(medium)?)?;
+        let (found, epoch) = self.survey(medium, superblock).map_err(Error::medium)?;
         let Recovered { records, end, .. } = found;
         let (repaired, epoch) = if found.damage.is_none() && found.behind == 0 {
             (Repaired { records, lost: Vec::new(), end }, epoch)
@@ -58,13 +45,32 @@ impl Options<'_> {
             // Until all of it is mended it is damaged, so that nobody opens it between.
             superblock.acknowledged = last;
             superblock.generation += 1;
-            superblock = superblock.checked().ok_or(Error::WornOut)?;
-            superblocks::store(&medium, &superblock)?;
-            mend(&medium, superblock)?
+            superblock = superblock.checked().ok_or(Error::new(ErrorKind::WornOut))?;
+            superblocks::store(medium, &superblock).map_err(Error::medium)?;
+            mend(medium, superblock)?
         };
-        persist(&medium, &superblock.geometry, superblock.head..repaired.end.0)?;
+        persist(medium, &superblock.geometry, superblock.head..repaired.end.0)
+            .map_err(Error::medium)?;
         Ok((self.begin(medium, superblock, (repaired.end.0, epoch))?, repaired))
     }
+}
+
+/// The superblock that holds, or the one that the marks show if it is lost or an older one.
+fn superblock_to_repair<M: Medium>(medium: &M) -> Result<Superblock, Error<M::Error>> {
+    let known = match superblocks::load(medium) {
+        Err(lost)
+            if matches!(lost.kind(), ErrorKind::Superblocks | ErrorKind::NotAJournal { .. }) =>
+        {
+            return rebuilt(medium, None)?.ok_or(lost);
+        }
+        found => found?,
+    };
+    // A process that was killed may have left it in the caches, and the other one is written next.
+    superblocks::writeback(medium, &known).map_err(Error::medium)?;
+    medium.fence();
+    let is_later =
+        |marked: &Superblock| marked.epoch.number > known.epoch.number || marked.head > known.head;
+    Ok(rebuilt(medium, Some(known))?.filter(is_later).unwrap_or(known))
 }
 
 /// Puts nothing where nothing proves itself, up to the last record that does; and tells in which epoch that is.
@@ -94,7 +100,7 @@ fn mend<M: Medium>(
         let mark = Mark { identity, epoch, geometry };
         let leads_to = match &found {
             Salvaged::Record(_) => LeadsTo::Record,
-            Salvaged::Skipped(_) if salvage.is_at_mark()? => LeadsTo::Mark,
+            Salvaged::Skipped(_) if salvage.is_at_mark().map_err(Error::medium)? => LeadsTo::Mark,
             // To be told by the record that comes next.
             Salvaged::Skipped(_) => LeadsTo::Nothing,
         };
@@ -171,17 +177,19 @@ fn rebuilt<M: Medium>(
     medium: &M,
     known: Option<Superblock>,
 ) -> Result<Option<Superblock>, Error<M::Error>> {
-    let sizes = match known {
-        Some(known) => Some((known.identity, known.geometry)),
-        None => first_mark(medium)?.map(|mark| (mark.identity, mark.geometry)),
+    let sizes = if let Some(known) = known {
+        Some((known.identity, known.geometry))
+    } else {
+        let mark = first_mark(medium).map_err(Error::medium)?;
+        mark.map(|mark| (mark.identity, mark.geometry))
     };
     let Some((identity, geometry)) = sizes else { return Ok(None) };
     let (size, needed) = (medium.len(), geometry.bytes());
     if size < needed {
-        return Err(Error::Truncated { size, needed });
+        return Err(Error::new(ErrorKind::Truncated { size, needed }));
     }
     let mut last = 0;
-    each_mark(medium, identity, geometry, |at, _| last = last.max(at))?;
+    each_mark(medium, identity, geometry, |at, _| last = last.max(at)).map_err(Error::medium)?;
     // The oldest and the newest of the last lap.
     let from = (geometry.segment_of(last) + geometry.segment).saturating_sub(geometry.capacity);
     let mut lap: Option<[(u64, Mark); 2]> = None;
@@ -191,7 +199,8 @@ fn rebuilt<M: Medium>(
             *oldest = if at < oldest.0 { (at, mark) } else { *oldest };
             *newest = if mark.epoch.number > newest.1.epoch.number { (at, mark) } else { *newest };
         }
-    })?;
+    })
+    .map_err(Error::medium)?;
     let Some([(head, oldest), (_, newest)]) = lap else { return Ok(None) };
     // Its head holds, if nothing was written over it since.
     let (head, head_epoch) = match known {
@@ -241,7 +250,7 @@ fn with_room<M: Medium>(
     let mut salvage = Salvage::new(Walk::new(medium, superblock));
     loop {
         let limit = geometry.limit(superblock.head);
-        let end = salvage.end_of_records()?;
+        let end = salvage.end_of_records().map_err(Error::medium)?;
         if geometry.beginning(end).end <= limit {
             return Ok((superblock, end));
         }
@@ -262,13 +271,4 @@ fn first_mark<M: Medium>(medium: &M) -> Result<Option<Mark>, M::Error> {
         }
     }
     Ok(None)
-}
-
-/// The mark at an offset where its position belongs, and that position.
-fn mark_in_place<M: Medium>(medium: &M, place: u64) -> Result<Option<(u64, Mark)>, M::Error> {
-    let found = mark_at(medium, place)?;
-    let belongs = |position, geometry: Geometry| {
-        geometry.is_aligned(position) && geometry.place(position) == place
-    };
-    Ok(found.filter(|(position, mark)| belongs(*position, mark.geometry)))
 }

@@ -103,7 +103,7 @@ impl<M: Readable> Iterator for Salvage<'_, M> {
         }
         let step = self.step();
         self.is_over |= step.is_err();
-        step.map_err(Error::Medium).transpose()
+        step.map_err(Error::medium).transpose()
     }
 }
 

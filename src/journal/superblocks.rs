@@ -1,28 +1,35 @@
 //! Both superblocks: which one holds, and how it is replaced.
 
-use super::error::Error;
-use super::format::geometry::PAGE;
+use super::error::{Error, ErrorKind};
+use super::format::geometry::{LOG, PAGE};
+use super::format::record::Mark;
 use super::format::superblock::{BYTES, Found, MAGIC, Superblock};
+use super::reader::survey;
+use super::walk::mark_in_place;
 use crate::medium::{Medium, Readable};
+use core::sync::atomic::Ordering::Relaxed;
 
 /// Where the superblock of a generation is.
 const fn place(generation: u64) -> u64 {
     generation % 2 * PAGE
 }
 
+/// The end of the second superblock.
+pub(super) const END: u64 = PAGE + BYTES as u64;
+
 /// What is at both places.
 pub(super) fn found<M: Readable>(medium: &M) -> Result<[Found; 2], Error<M::Error>> {
-    let (size, needed) = (medium.len(), PAGE + BYTES as u64);
+    let (size, needed) = (medium.len(), END);
     if size < needed {
-        return Err(Error::Truncated { size, needed });
+        return Err(Error::new(ErrorKind::Truncated { size, needed }));
     }
-    let mut bytes = read(medium)?;
+    let mut bytes = read(medium).map_err(Error::medium)?;
     // A trim may write the first one while it is read, and the next trim the second one.
     for _ in 0..ATTEMPTS {
         if bytes.iter().any(|bytes| matches!(Superblock::read(bytes), Found::Whole(_))) {
             break;
         }
-        let again = read(medium)?;
+        let again = read(medium).map_err(Error::medium)?;
         if again == bytes {
             break;
         }
@@ -34,36 +41,80 @@ pub(super) fn found<M: Readable>(medium: &M) -> Result<[Found; 2], Error<M::Erro
 /// The number of times that changing superblocks are read again.
 const ATTEMPTS: u32 = 64;
 
-/// The bytes at both places.
+/// The bytes at both places; without a magic the magic's alone.
 fn read<M: Readable>(medium: &M) -> Result<[[u8; BYTES]; 2], M::Error> {
     let mut both = [[0; BYTES]; 2];
     for (bytes, at) in both.iter_mut().zip([0, PAGE]) {
-        medium.read(at, bytes)?;
+        let magic = medium.load(at, Relaxed).to_le_bytes();
+        if magic == MAGIC {
+            medium.read(at, bytes)?;
+        } else {
+            bytes[..MAGIC.len()].copy_from_slice(&magic);
+        }
     }
     Ok(both)
 }
 
+/// The bytes at the place of a magic before a creation has stored it.
+const NO_MAGIC: [u8; MAGIC.len()] = [0; MAGIC.len()];
+
 /// The superblock that holds, of a journal that is in the medium as a whole.
 pub(super) fn load<M: Readable>(medium: &M) -> Result<Superblock, Error<M::Error>> {
-    let superblock = newest(found(medium)?)?;
+    find(medium)?.ok_or(Error::new(ErrorKind::NotAJournal { found: NO_MAGIC }))
+}
+
+/// The same, or `None` where there is no journal: the places of both magics are zero.
+pub(super) fn find<M: Readable>(medium: &M) -> Result<Option<Superblock>, Error<M::Error>> {
+    let Some(superblock) = newest(found(medium)?).map_err(Error::new)? else {
+        let has_records = has_records(medium).map_err(Error::medium)?;
+        return if has_records { Err(Error::new(ErrorKind::Superblocks)) } else { Ok(None) };
+    };
     let (size, needed) = (medium.len(), superblock.geometry.bytes());
     if size < needed {
-        return Err(Error::Truncated { size, needed });
+        return Err(Error::new(ErrorKind::Truncated { size, needed }));
     }
-    Ok(superblock)
+    Ok(Some(superblock))
 }
 
 /// The one with the higher generation. A crash may have torn the other one, which was being written.
-fn newest<E>(both: [Found; 2]) -> Result<Superblock, Error<E>> {
+fn newest<E>(both: [Found; 2]) -> Result<Option<Superblock>, ErrorKind<E>> {
     match both {
         [Found::Whole(first), Found::Whole(second)] => {
-            Ok(if second.generation > first.generation { second } else { first })
+            Ok(Some(if second.generation > first.generation { second } else { first }))
         }
-        [Found::Whole(only), _] | [_, Found::Whole(only)] => Ok(only),
-        [Found::Version(found), _] | [_, Found::Version(found)] => Err(Error::Version { found }),
-        [Found::Damaged, _] | [_, Found::Damaged] => Err(Error::Superblocks),
-        [Found::Other(found), Found::Other(_)] => Err(Error::NotAJournal { found }),
+        [Found::Whole(only), _] | [_, Found::Whole(only)] => Ok(Some(only)),
+        [Found::Version(found), _] | [_, Found::Version(found)] => {
+            Err(ErrorKind::Version { found })
+        }
+        [Found::Damaged, _] | [_, Found::Damaged] => Err(ErrorKind::Superblocks),
+        [Found::Other(NO_MAGIC), Found::Other(NO_MAGIC)] => Ok(None),
+        [Found::Other(NO_MAGIC), Found::Other(found)] | [Found::Other(found), Found::Other(_)] => {
+            Err(ErrorKind::NotAJournal { found })
+        }
     }
+}
+
+/// Returns true if the log of a medium without a superblock has records: both superblocks are lost. A creation that was
+/// cut off leaves a mark at the beginning of the log, and nothing behind it.
+fn has_records<M: Readable>(medium: &M) -> Result<bool, M::Error> {
+    let mark_end = LOG + Mark::SIZE as u64;
+    let found = if medium.len() < mark_end { None } else { mark_in_place(medium, LOG)? };
+    let Some((_, mark)) = found.filter(|(_, mark)| mark.geometry.bytes() <= medium.len()) else {
+        return Ok(false);
+    };
+    let Mark { identity, epoch, geometry } = mark;
+    let first = Superblock {
+        identity,
+        geometry,
+        generation: 1,
+        head: 0,
+        head_epoch: epoch,
+        epoch,
+        epoch_start: 0,
+        acknowledged: 0,
+    };
+    let (found, _) = survey(medium, first, &mut |_| ())?;
+    Ok(found.records > 0 || found.behind > 0 || found.damage.is_some())
 }
 
 /// Makes a superblock durable in the place of the older one, so that a crash leaves one of the two.
@@ -77,10 +128,20 @@ pub(super) fn writeback<M: Medium>(medium: &M, superblock: &Superblock) -> Resul
     medium.writeback(at..at + BYTES as u64)
 }
 
-/// Makes the first superblock durable: its magic last, so that a crash leaves it whole or none.
-pub(super) fn create<M: Medium>(medium: &M, superblock: &Superblock) -> Result<(), M::Error> {
+/// Makes the first superblock and the mark at the beginning of the log durable, the magic last: a crash leaves nothing,
+/// or all of it.
+pub(super) fn create<M: Medium>(
+    medium: &M,
+    superblock: &Superblock,
+    mark: &[u8],
+) -> Result<(), M::Error> {
     let (bytes, at) = (superblock.bytes(), place(superblock.generation));
     let (magic, rest) = bytes.split_at(MAGIC.len());
-    medium.persist_copy(&[(at + MAGIC.len() as u64, rest)])?;
+    // Also where they are zero: that may be in the caches alone, over the superblocks of a journal that was overwritten.
+    medium.persist_copy(&[(0, &NO_MAGIC), (PAGE, &NO_MAGIC)])?;
+    // An old superblock without its magic would be whole again when the next one is torn in its place.
+    let other = place(superblock.generation + 1) + MAGIC.len() as u64;
+    let at_rest = at + MAGIC.len() as u64;
+    medium.persist_copy(&[(other, &[0; BYTES - MAGIC.len()]), (at_rest, rest), (LOG, mark)])?;
     medium.persist_copy(&[(at, magic)])
 }

@@ -1,6 +1,6 @@
 //! Giving up the oldest records.
 
-use super::error::Error;
+use super::error::{Error, ErrorKind};
 use super::format::record::Epoch;
 use super::format::superblock::Superblock;
 use super::walk::Walk;
@@ -59,8 +59,8 @@ impl<M: Medium> Journal<M> {
     /// beginning is there or the new one. When it returns, the new one is durable, and the space can be used.
     ///
     /// # Errors
-    /// [`Error::NotABoundary`], if no record begins or ends there, or none that is acknowledged;
-    /// [`Error::WornOut`]; if the medium fails. Nothing is given up then.
+    /// [`ErrorKind::NotABoundary`], if no record begins or ends there, or none that is acknowledged;
+    /// [`ErrorKind::WornOut`]; if the medium fails. Nothing is given up then.
     ///
     /// # Cost
     /// A superblock is written back, with one fence; what is before `to` in its segment is read.
@@ -69,14 +69,14 @@ impl<M: Medium> Journal<M> {
         let superblock = superblocks::load(&self.medium)?;
         let (head, end) = (Position(superblock.head), self.end());
         if to < head || to > end {
-            return Err(Error::NotABoundary { position: to, head, end });
+            return Err(Error::new(ErrorKind::NotABoundary { position: to, head, end }));
         }
         let head_epoch = self.epoch_at(superblock, to, end)?;
         let generation = superblock.generation + 1;
         let acknowledged = end.0;
         let next = Superblock { head: to.0, head_epoch, generation, acknowledged, ..superblock };
-        let next = next.checked().ok_or(Error::WornOut)?;
-        turn.store(&self.medium, &superblock, &next)?;
+        let next = next.checked().ok_or(Error::new(ErrorKind::WornOut))?;
+        turn.store(&self.medium, &superblock, &next).map_err(Error::medium)?;
         self.in_flight.trim(to.0);
         Ok(())
     }
@@ -88,7 +88,7 @@ impl<M: Medium> Journal<M> {
     /// together, is taken for a torn end then.
     ///
     /// # Errors
-    /// [`Error::WornOut`]; if the medium fails.
+    /// [`ErrorKind::WornOut`]; if the medium fails.
     ///
     /// # Cost
     /// A superblock is written back, with one fence.
@@ -96,8 +96,8 @@ impl<M: Medium> Journal<M> {
         let superblock = superblocks::load(&self.medium)?;
         let (acknowledged, generation) = (self.end().0, superblock.generation + 1);
         let next = Superblock { generation, acknowledged, ..superblock };
-        let next = next.checked().ok_or(Error::WornOut)?;
-        Ok(self.trimming.take().store(&self.medium, &superblock, &next)?)
+        let next = next.checked().ok_or(Error::new(ErrorKind::WornOut))?;
+        self.trimming.take().store(&self.medium, &superblock, &next).map_err(Error::medium)
     }
 
     /// The epoch of what is before a position.

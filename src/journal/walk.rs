@@ -1,7 +1,7 @@
 //! Records one after the other, as far as they prove themselves.
 
 use super::Fault;
-use super::format::geometry::{HEADER, MARK};
+use super::format::geometry::{Geometry, HEADER, MARK};
 use super::format::record::{Epoch, Header, Kind, Mark, names};
 use super::format::superblock::Superblock;
 use crate::medium::Readable;
@@ -205,10 +205,7 @@ impl<'m, M: Readable> Walk<'m, M> {
 }
 
 /// The mark at an offset of the medium, and its position.
-pub(super) fn mark_at<M: Readable>(
-    medium: &M,
-    place: u64,
-) -> Result<Option<(u64, Mark)>, M::Error> {
+fn mark_at<M: Readable>(medium: &M, place: u64) -> Result<Option<(u64, Mark)>, M::Error> {
     let words = [place, place + 8].map(|place| medium.load(place, Relaxed));
     if Header::read(words).is_none_or(|header| header.kind != Kind::Mark) {
         return Ok(None);
@@ -216,4 +213,16 @@ pub(super) fn mark_at<M: Readable>(
     let mut payload = [0; MARK as usize];
     medium.read(place + HEADER, &mut payload)?;
     Ok(Mark::read(words, &payload))
+}
+
+/// The mark at an offset where its position belongs, and that position.
+pub(super) fn mark_in_place<M: Readable>(
+    medium: &M,
+    place: u64,
+) -> Result<Option<(u64, Mark)>, M::Error> {
+    let found = mark_at(medium, place)?;
+    let belongs = |position, geometry: Geometry| {
+        geometry.is_aligned(position) && geometry.place(position) == place
+    };
+    Ok(found.filter(|(position, mark)| belongs(*position, mark.geometry)))
 }

@@ -2,29 +2,35 @@
 
 use super::words::{self, AtomicU64, WORD};
 use super::{Granularity, Medium, Readable};
+use crate::arch::Point;
 use crate::cache::Cache;
 #[cfg(not(loom))]
 use crate::cache::{Destination, copy::Copier};
+use crate::survival::Backing;
 use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
-/// Words of plain memory as a medium: RAM that a kernel keeps over a reboot, a region a hypervisor
-/// hands out, or ordinary memory in a test.
+/// Words of plain memory as a medium: RAM that a kernel keeps, a region a hypervisor hands out, a mapping of persistent
+/// memory, or ordinary memory in a test.
 ///
-/// What survives is for the owner of the memory to say; this type writes lines back to the point
-/// that its [`Cache`] is aimed at, and to *persist* means that here.
+/// The owner of the memory says what survives, by its [`Backing`]. This type writes lines back to the point
+/// that its [`Cache`] is aimed at, and to *persist* means that here. Nothing of it fails, so its methods return no
+/// `Result`, unlike those of the traits.
+///
+/// A mapping of an ordinary file is no such memory: its pages reach the file by a system call alone. Open such a file as
+/// a [`DaxFile`](../dax/struct.DaxFile.html).
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use cachemaint::{Cache, medium::{Medium, Readable, Memory}};
+/// use cachemaint::{Cache, medium::Memory, survival::Backing};
 /// use std::sync::atomic::{AtomicU64, Ordering};
 ///
 /// let words: Vec<AtomicU64> = (0..512).map(|_| AtomicU64::new(0)).collect();
-/// let memory = Memory::new(&words, Cache::host()?);
-/// memory.persist_copy(&[(64, b"a record of 27 bytes at 64.")])?;
+/// let memory = Memory::new(&words, Cache::host()?, Backing::Ram);
+/// memory.persist_copy(&[(64, b"a record of 27 bytes at 64.")]);
 /// memory.store(0, 64, Ordering::Relaxed); // publish it
-/// memory.persist(0..8)?;
+/// memory.persist(0..8);
 /// # Ok(())
 /// # }
 /// ```
@@ -32,13 +38,136 @@ use core::sync::atomic::Ordering;
 pub struct Memory<'a> {
     words: &'a [AtomicU64],
     cache: Cache,
+    backing: Backing,
 }
 
 impl<'a> Memory<'a> {
-    /// A medium over `words`, written back by `cache`.
+    /// A medium over `words`, which are on `backing`, written back by `cache`: [`Cache::host`] for RAM,
+    /// [`Cache::persistent`] for persistent memory.
+    ///
+    /// # Panics
+    /// 1. If `backing` is [`Storage`](Backing::Storage) or [`VirtioPmem`](Backing::VirtioPmem), which lines that are
+    ///    written back do not reach.
+    /// 2. If it is persistent memory and `cache` is aimed at the point of coherency: lines would not reach it, with no
+    ///    sign of that.
     #[must_use]
-    pub const fn new(words: &'a [AtomicU64], cache: Cache) -> Self {
-        Self { words, cache }
+    #[track_caller]
+    pub const fn new(words: &'a [AtomicU64], cache: Cache, backing: Backing) -> Self {
+        assert!(
+            !matches!(backing, Backing::Storage | Backing::VirtioPmem),
+            "lines that are written back do not reach this backing: open it as a DaxFile"
+        );
+        assert!(
+            !backing.is_persistent_memory() || !matches!(cache.point(), Point::Coherency),
+            "the cache is aimed at RAM, and the words are on persistent memory: use Cache::persistent"
+        );
+        Self { words, cache, backing }
+    }
+
+    /// The backing that the owner of the memory has stated: [`Backing::survives`] says what it keeps.
+    #[must_use]
+    pub const fn backing(&self) -> Backing {
+        self.backing
+    }
+
+    /// Its size in bytes.
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        size_of_val(self.words) as u64
+    }
+
+    /// Returns true if it has no bytes.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+
+    /// Loads the word at `at`.
+    ///
+    /// # Panics
+    /// If `at` is no multiple of 8 or the word is out of range; if `order` is no order of a load.
+    #[inline]
+    #[must_use]
+    #[track_caller]
+    pub fn load(&self, at: u64, order: Ordering) -> u64 {
+        u64::from_le(self.word(at).load(order))
+    }
+
+    /// Stores the word at `at`.
+    ///
+    /// # Panics
+    /// If `at` is no multiple of 8 or the word is out of range; if `order` is no order of a store.
+    #[inline]
+    #[track_caller]
+    pub fn store(&self, at: u64, word: u64, order: Ordering) {
+        self.word(at).store(word.to_le(), order);
+    }
+
+    /// Copies bytes out, by whole words that are loaded one after the other.
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    #[track_caller]
+    pub fn read(&self, at: u64, into: &mut [u8]) {
+        let at = self.checked(at, into.len());
+        words::copy_out(|place, count| &self.words[place..][..count], at, into);
+    }
+
+    /// Copies bytes in, by ordinary stores.
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    #[inline]
+    #[track_caller]
+    pub fn write(&self, at: u64, from: &[u8]) {
+        if let Some((place, chunks)) = words::whole(at, from) {
+            return words::store_each(self.words_at(place, chunks.len()), chunks);
+        }
+        let at = self.checked(at, from.len());
+        words::copy_in(|place, count| &self.words[place..][..count], at, from);
+    }
+
+    /// Issues the write-back of a range; [`fence`](Self::fence) completes it.
+    ///
+    /// # Panics
+    /// If the range is out of range, or ends before it starts.
+    #[inline]
+    #[track_caller]
+    pub fn writeback(&self, range: Range<u64>) {
+        assert!(range.start <= range.end, "the range {range:?} ends before it starts");
+        let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        let start = self.words.as_ptr().cast::<u8>().wrapping_add(self.checked(range.start, len));
+        // SAFETY: (1) the range lies within the words, which are borrowed; (2) that nothing may rely
+        // on it before the fence is rule 1 of a medium.
+        unsafe { self.cache.writeback_range_unfenced(start, len) };
+    }
+
+    /// Completes the write-backs that this thread has issued.
+    #[inline]
+    pub fn fence(&self) {
+        self.cache.fence();
+    }
+
+    /// Makes a range persistent: write-back and fence. [`durability`](crate::durability) has the other ways.
+    ///
+    /// # Panics
+    /// If the range is out of range, or ends before it starts.
+    #[inline]
+    #[track_caller]
+    pub fn persist(&self, range: Range<u64>) {
+        self.writeback(range);
+        self.fence();
+    }
+
+    /// Writes several parts and makes them persistent, by the way that suits a destination of which nothing is known.
+    /// If parts overlap, either may stand.
+    ///
+    /// # Panics
+    /// If a part is out of range.
+    #[cfg(not(loom))]
+    #[track_caller]
+    pub fn persist_copy(&self, parts: &[(u64, &[u8])]) {
+        self.persist_copy_to(parts, Destination::Unknown);
     }
 
     /// Writes several parts and makes them persistent, as [`Medium::persist_copy`] does, by the way that suits
@@ -135,17 +264,16 @@ impl Readable for Memory<'_> {
     type Error = Infallible;
 
     fn len(&self) -> u64 {
-        size_of_val(self.words) as u64
+        Self::len(self)
     }
 
     #[inline]
     fn load(&self, at: u64, order: Ordering) -> u64 {
-        u64::from_le(self.word(at).load(order))
+        Self::load(self, at, order)
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
-        let at = self.checked(at, into.len());
-        words::copy_out(|place, count| &self.words[place..][..count], at, into);
+        Self::read(self, at, into);
         Ok(())
     }
 }
@@ -161,32 +289,23 @@ impl Medium for Memory<'_> {
 
     #[inline]
     fn store(&self, at: u64, word: u64, order: Ordering) {
-        self.word(at).store(word.to_le(), order);
+        Self::store(self, at, word, order);
     }
 
     #[inline]
     fn write(&self, at: u64, from: &[u8]) {
-        if let Some((place, chunks)) = words::whole(at, from) {
-            return words::store_each(self.words_at(place, chunks.len()), chunks);
-        }
-        let at = self.checked(at, from.len());
-        words::copy_in(|place, count| &self.words[place..][..count], at, from);
+        Self::write(self, at, from);
     }
 
     #[inline]
     fn writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
-        assert!(range.start <= range.end, "the range {range:?} ends before it starts");
-        let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        let start = self.words.as_ptr().cast::<u8>().wrapping_add(self.checked(range.start, len));
-        // SAFETY: (1) the range lies within the words, which are borrowed; (2) that nothing may rely
-        // on it before the fence is this trait's rule 1.
-        unsafe { self.cache.writeback_range_unfenced(start, len) };
+        Self::writeback(self, range);
         Ok(())
     }
 
     #[inline]
     fn fence(&self) {
-        self.cache.fence();
+        Self::fence(self);
     }
 
     #[inline]
@@ -205,10 +324,10 @@ impl Medium for Memory<'_> {
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests {
-    use super::{AtomicU64, Memory};
+    use super::{AtomicU64, Memory, Point};
     use crate::cache::Cache;
-    use crate::medium::{Medium, Readable};
     use crate::skip::skip;
+    use crate::survival::Backing;
     use alloc::string::String;
     use alloc::vec::Vec;
     use core::panic::AssertUnwindSafe;
@@ -223,14 +342,41 @@ mod tests {
         (0..count).map(|_| AtomicU64::new(u64::MAX)).collect()
     }
 
+    /// Lines that are written back reach neither: their pages need a system call.
+    #[test]
+    fn memory_that_lines_do_not_reach_is_refused() {
+        let Some(cache) = cache("memory_that_lines_do_not_reach_is_refused") else { return };
+        let words = words(1);
+        for backing in [Backing::Storage, Backing::VirtioPmem] {
+            let made = std::panic::catch_unwind(|| drop(Memory::new(&words, cache, backing)));
+            assert!(made.is_err(), "{backing:?}");
+        }
+    }
+
+    /// On arm64 the point of coherency is not that of persistence (Arm ARM, "Memory hierarchy").
+    #[test]
+    fn persistent_memory_needs_a_cache_that_is_aimed_at_it() {
+        let name = "persistent_memory_needs_a_cache_that_is_aimed_at_it";
+        let Some(cache) = cache(name) else { return };
+        let words = words(1);
+        let made = std::panic::catch_unwind(|| drop(Memory::new(&words, cache, Backing::PmemAdr)));
+        assert!(made.is_err());
+        if let Ok(persistent) = cache.to(Point::Persistence) {
+            assert_eq!(
+                Memory::new(&words, persistent, Backing::PmemAdr).backing(),
+                Backing::PmemAdr
+            );
+        }
+    }
+
     #[test]
     fn words_are_little_endian_in_the_bytes() {
         let Some(cache) = cache("words_are_little_endian_in_the_bytes") else { return };
         let words = words(2);
-        let memory = Memory::new(&words, cache);
+        let memory = Memory::new(&words, cache, Backing::Ram);
         memory.store(8, 0x0807_0605_0403_0201, Ordering::Relaxed);
         let mut bytes = [0; 8];
-        memory.read(8, &mut bytes).unwrap();
+        memory.read(8, &mut bytes);
         assert_eq!(bytes, [1, 2, 3, 4, 5, 6, 7, 8]);
         memory.write(8, &[9]);
         assert_eq!(memory.load(8, Ordering::Relaxed), 0x0807_0605_0403_0209);
@@ -240,10 +386,10 @@ mod tests {
     fn persist_copy_writes_all_parts() {
         let Some(cache) = cache("persist_copy_writes_all_parts") else { return };
         let words = words(64);
-        let memory = Memory::new(&words, cache);
-        memory.persist_copy(&[(0, b"first"), (300, b"second"), (8, b"")]).unwrap();
+        let memory = Memory::new(&words, cache, Backing::Ram);
+        memory.persist_copy(&[(0, b"first"), (300, b"second"), (8, b"")]);
         let mut bytes = [0; 6];
-        memory.read(300, &mut bytes).unwrap();
+        memory.read(300, &mut bytes);
         assert_eq!(&bytes, b"second");
     }
 
@@ -260,10 +406,10 @@ mod tests {
             .flat_map(|at| lengths.iter().map(move |len| (at, *len)))
         {
             let words = words(300);
-            let memory = Memory::new(&words, cache);
-            memory.persist_copy(&[(at as u64, &source[..len])]).unwrap();
+            let memory = Memory::new(&words, cache, Backing::Ram);
+            memory.persist_copy(&[(at as u64, &source[..len])]);
             let mut found = alloc::vec![0; 2400];
-            memory.read(0, &mut found).unwrap();
+            memory.read(0, &mut found);
             assert_eq!(found[at..at + len], source[..len], "{len} at {at}");
             let beside = found[..at].iter().chain(&found[at + len..]);
             assert!(beside.copied().all(|byte| byte == 0xff), "{len} at {at}");
@@ -274,7 +420,7 @@ mod tests {
     fn a_write_back_beyond_the_end_panics() {
         let Some(cache) = cache("a_write_back_beyond_the_end_panics") else { return };
         let words = words(64);
-        let memory = Memory::new(&words, cache);
+        let memory = Memory::new(&words, cache, Backing::Ram);
         let writeback = AssertUnwindSafe(|| memory.writeback(505..521));
         let panic = std::panic::catch_unwind(writeback).unwrap_err();
         let message = panic.downcast_ref::<String>().unwrap();
@@ -287,6 +433,7 @@ mod loom_tests {
     use super::{AtomicU64, Memory};
     use crate::cache::Cache;
     use crate::medium::{Medium, Readable};
+    use crate::survival::Backing;
     use core::sync::atomic::Ordering;
     use loom::sync::Arc;
 
@@ -299,15 +446,15 @@ mod loom_tests {
             let writer = {
                 let words = Arc::clone(&words);
                 loom::thread::spawn(move || {
-                    let memory = Memory::new(&words[..], cache);
+                    let memory = Memory::new(&words[..], cache, Backing::Ram);
                     memory.write(8, &[7; 8]);
                     memory.store(0, 1, Ordering::Release);
                 })
             };
-            let memory = Memory::new(&words[..], cache);
+            let memory = Memory::new(&words[..], cache, Backing::Ram);
             if memory.load(0, Ordering::Acquire) == 1 {
                 let mut record = [0; 8];
-                memory.read(8, &mut record).unwrap();
+                memory.read(8, &mut record);
                 assert_eq!(record, [7; 8]);
             }
             writer.join().unwrap();

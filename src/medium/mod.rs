@@ -10,15 +10,46 @@
 //! [`store`](Medium::store), so accesses that race are never of mixed size. A part of a word is merged
 //! in by compare-and-exchange, which on x86 also waits for write-backs under way; formats pad to 8,
 //! so that it is never on their path.
+//!
+//! # Plain structs
+//! A medium has bytes. A struct is written and read by those that it consists of, which `zerocopy` (or `bytemuck`) shows
+//! without a copy, and only of structs for which all bytes are a value:
+//!
+//! ```
+//! use cachemaint::{Cache, medium::Memory, survival::Backing};
+//! use std::sync::atomic::AtomicU64;
+//! use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
+//!
+//! #[derive(FromBytes, IntoBytes, Immutable)]
+//! #[repr(C)]
+//! struct Payment {
+//!     to: [u8; 24],
+//!     cents: u64,
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let words: Vec<AtomicU64> = (0..512).map(|_| AtomicU64::new(0)).collect();
+//! let medium = Memory::new(&words, Cache::host()?, Backing::Ram);
+//! medium.persist_copy(&[(64, Payment { to: [7; 24], cents: 300 }.as_bytes())]);
+//! let mut payment = Payment::new_zeroed();
+//! medium.read(64, payment.as_mut_bytes());
+//! assert_eq!(payment.cents, 300);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `examples/slots` keeps such structs in a file. [`durability`](crate::durability) tells which call makes data durable.
 
 #[expect(unsafe_code, reason = "hands ranges of its words to the cache's operations")]
 mod memory;
+mod open_error;
 mod readable;
 pub(crate) mod words;
 
 pub use memory::Memory;
 #[cfg(all(feature = "sim", not(loom)))]
 pub(crate) use memory::out_of_range;
+pub use open_error::OpenError;
 pub use readable::{Bytes, Readable};
 
 use core::ops::Range;
@@ -160,9 +191,31 @@ pub trait Medium: Readable {
         self.fence();
         Ok(())
     }
+
+    /// Makes a range persistent beyond the medium's own buffers, if it has such: else as [`persist`](Self::persist).
+    ///
+    /// # Errors
+    /// As [`writeback`](Self::writeback).
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    #[doc(hidden)]
+    #[track_caller]
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), Self::Error> {
+        self.persist(range)
+    }
+
+    /// Returns the first part of a range that a reader in another process has a lease of.
+    ///
+    /// # Errors
+    /// If the operating system cannot say.
+    #[doc(hidden)]
+    fn leased_range(&self, _range: Range<u64>) -> Result<Option<Range<u64>>, Self::Error> {
+        Ok(None)
+    }
 }
 
-/// What points to something readable, or to a medium, is one.
+/// Makes a pointer to something readable, or to a medium, one itself.
 macro_rules! delegate {
     ($($pointer:ty: $bound:path),*) => {
         $(
@@ -183,6 +236,18 @@ macro_rules! delegate {
                 #[track_caller]
                 fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error> {
                     (**self).read(at, into)
+                }
+
+                fn lease_range(&self, range: Range<u64>) -> Result<bool, Self::Error> {
+                    (**self).lease_range(range)
+                }
+
+                fn release_range(&self, range: Range<u64>) {
+                    (**self).release_range(range);
+                }
+
+                fn as_any_view(&self) -> Option<&dyn core::any::Any> {
+                    (**self).as_any_view()
                 }
             }
 
@@ -236,6 +301,18 @@ macro_rules! delegate {
                 fn persist(&self, range: Range<u64>) -> Result<(), Self::Error> {
                     (**self).persist(range)
                 }
+
+                #[track_caller]
+                fn deep_persist(&self, range: Range<u64>) -> Result<(), Self::Error> {
+                    (**self).deep_persist(range)
+                }
+
+                fn leased_range(
+                    &self,
+                    range: Range<u64>,
+                ) -> Result<Option<Range<u64>>, Self::Error> {
+                    (**self).leased_range(range)
+                }
             }
         )*
     };
@@ -243,8 +320,5 @@ macro_rules! delegate {
 
 delegate!(&M: Sync);
 
-#[cfg(all(
-    any(feature = "std", feature = "journal", feature = "preserve"),
-    target_has_atomic = "ptr"
-))]
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 delegate!(alloc::sync::Arc<M>: Send);

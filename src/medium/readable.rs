@@ -1,6 +1,8 @@
 //! What a medium is to those who only read it.
 
+use core::any::Any;
 use core::convert::Infallible;
+use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 /// A range of bytes that can be read: every [`Medium`](super::Medium), a view of a file that nothing can be stored
@@ -14,7 +16,7 @@ pub trait Readable: Sync {
     /// Its size in bytes.
     fn len(&self) -> u64;
 
-    /// Whether it has no bytes.
+    /// Returns true if it has no bytes.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -35,6 +37,26 @@ pub trait Readable: Sync {
     /// If the range is out of range.
     #[track_caller]
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error>;
+
+    /// Takes a lease of a range, which writers in other processes honour until it is released. Returns false if the
+    /// medium has no such leases.
+    ///
+    /// # Errors
+    /// If the operating system refuses it.
+    #[doc(hidden)]
+    fn lease_range(&self, _range: Range<u64>) -> Result<bool, Self::Error> {
+        Ok(false)
+    }
+
+    /// Releases a lease of [`lease_range`](Self::lease_range).
+    #[doc(hidden)]
+    fn release_range(&self, _range: Range<u64>) {}
+
+    /// Returns the view of a file behind the medium, if there is one.
+    #[doc(hidden)]
+    fn as_any_view(&self) -> Option<&dyn Any> {
+        None
+    }
 }
 
 /// Bytes that nobody writes, as something to read: a copy of a medium, or what a loader handed over.

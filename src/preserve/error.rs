@@ -1,16 +1,44 @@
-//! What can go wrong.
+//! Errors of a store.
 
 use super::format::header::{MAGIC, VERSION};
 use super::format::{METADATA, NAME, UNIT};
+use crate::medium::OpenError;
 use core::fmt;
 use core::ops::Range;
+#[cfg(feature = "std")]
+use std::io;
 
-/// Why a store could not be opened, or did not do what it was asked for. `E` is the error of its medium.
+/// An operation on a store that failed. `E` is the error of its medium.
+///
+/// `{}` prints a fact and an action; [`kind`](Self::kind) is the fact to match on.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Error<E>(pub(super) ErrorKind<E>);
+
+impl<E> Error<E> {
+    /// Makes an error of the medium's.
+    pub(super) const fn medium(error: E) -> Self {
+        Self(ErrorKind::Medium(error))
+    }
+
+    /// Returns the fact.
+    #[must_use]
+    pub const fn kind(&self) -> &ErrorKind<E> {
+        &self.0
+    }
+
+    /// Returns the fact by value, with the medium's own error.
+    #[must_use]
+    pub fn into_kind(self) -> ErrorKind<E> {
+        self.0
+    }
+}
+
+/// The fact of an [`Error`].
 ///
 /// Offsets are those of the medium, in bytes.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Error<E> {
+pub enum ErrorKind<E> {
     /// The medium failed. Nothing was committed, unless it was the commit itself: then the store must be opened
     /// again, which shows the one or the other.
     Medium(E),
@@ -191,7 +219,24 @@ impl fmt::Display for Damage {
     }
 }
 
+/// `{:?}` prints what `{}` does, so that a `main` that returns it tells what to do. `{:#?}` prints the fields.
+impl<E: fmt::Debug + fmt::Display> fmt::Debug for Error<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            return f.debug_struct("Error").field("kind", &self.0).finish();
+        }
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl<E: fmt::Display> fmt::Display for Error<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// As that of the [`Error`].
+impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Medium(error) => write!(f, "the store's medium failed: {error}"),
@@ -293,16 +338,63 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
 
 impl<E: core::error::Error + 'static> core::error::Error for Error<E> {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match self {
-            Self::Medium(error) => Some(error),
+        match self.kind() {
+            ErrorKind::Medium(error) => Some(error),
             _ => None,
         }
     }
 }
 
-/// So that `?` passes the medium's own errors on.
-impl<E> From<E> for Error<E> {
-    fn from(error: E) -> Self {
-        Self::Medium(error)
+impl<E> From<ErrorKind<E>> for Error<E> {
+    fn from(kind: ErrorKind<E>) -> Self {
+        Self(kind)
+    }
+}
+
+/// Drops the medium.
+impl<M, E> From<OpenError<M, Self>> for Error<E> {
+    fn from(failed: OpenError<M, Self>) -> Self {
+        failed.into_error()
+    }
+}
+
+#[cfg(feature = "std")]
+impl<E> ErrorKind<E> {
+    const fn in_io(&self) -> io::ErrorKind {
+        match self {
+            Self::NotFound | Self::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0] } => {
+                io::ErrorKind::NotFound
+            }
+            Self::NotAStore { .. }
+            | Self::Headers
+            | Self::Version { .. }
+            | Self::Truncated { .. }
+            | Self::Damaged(_) => io::ErrorKind::InvalidData,
+            Self::Exists | Self::NameTaken => io::ErrorKind::AlreadyExists,
+            Self::TooSmall { .. }
+            | Self::Unit { .. }
+            | Self::Name { .. }
+            | Self::Metadata { .. }
+            | Self::Alignment { .. }
+            | Self::Range { .. }
+            | Self::Length { .. } => io::ErrorKind::InvalidInput,
+            Self::Full { .. } | Self::TooMany => io::ErrorKind::StorageFull,
+            Self::InUse => io::ErrorKind::ResourceBusy,
+            Self::NoLease => io::ErrorKind::Unsupported,
+            Self::Medium(_)
+            | Self::Replaced
+            | Self::Overtaken { .. }
+            | Self::Failed
+            | Self::WornOut
+            | Self::Moved => io::ErrorKind::Other,
+        }
+    }
+}
+
+/// The error itself is inside.
+#[cfg(feature = "std")]
+impl<E: core::error::Error + Send + Sync + 'static> From<Error<E>> for io::Error {
+    fn from(error: Error<E>) -> Self {
+        Self::new(error.kind().in_io(), error)
     }
 }

@@ -1,36 +1,17 @@
 //! Stores in files: under which circumstances they are written, who else reads them, and where they lie.
 
-use super::error::Error;
-use super::lease::{Held, Leases, Locks};
-use super::open::{Opened, Options};
+use super::error::{Error, ErrorKind};
+use super::open::Circumstances;
 use super::origin::{Evidence, Verdict, judge};
-use super::reader::{Reader, Snapshot};
+use super::snapshot::Snapshot;
 use super::stamp::Stamp;
-use super::store::{Store, Ways};
-use crate::dax::{DaxFile, DaxView, Error as FileError, ErrorKind};
+use super::store::Store;
+use crate::dax::{DaxFile, DaxView, Error as FileError};
 use crate::format::tag::Running;
 use crate::medium::Readable;
 use crate::system::boot;
 use alloc::sync::Arc;
-use core::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
-
-const WAYS: Ways<DaxFile> =
-    Ways { deep_persist: |file, range| file.deep_persist(range), leased, seconds: Some(seconds) };
-
-/// What cannot be given up now is when the file is closed.
-const LOCKS: Locks<DaxView> = Locks {
-    take: |view, range| view.lease(range),
-    give: |view, range| view.release(range).unwrap_or(()),
-};
-
-/// Where there are no such locks, no reader holds one.
-fn leased(file: &DaxFile, range: Range<u64>) -> Result<Option<Range<u64>>, FileError> {
-    match file.leased(range) {
-        Err(error) if matches!(error.kind(), ErrorKind::NoLeases { .. }) => Ok(None),
-        leased => leased,
-    }
-}
 
 /// A clock before 1970 is not set.
 fn seconds() -> u64 {
@@ -80,76 +61,20 @@ fn placement(file: &DaxView) -> Option<u64> {
     Some(digest.finish().max(1))
 }
 
-impl Options<'_, DaxFile> {
-    /// Demands that the file lies where it lay when it was last written: so that who was told its physical
-    /// addresses, an IOMMU or a hypervisor, still finds it there.
-    #[must_use]
-    pub fn require_in_place(self) -> Self {
-        self.in_place()
-    }
+/// Returns the circumstances of this process with a medium that is a file, or `None` with another.
+pub(super) fn circumstances<M: Readable>(medium: &M) -> Option<Circumstances> {
+    let stamp = Stamp::host(view(medium)?);
+    Some(Circumstances { stamp, evidence: Evidence::host(), seconds: Some(seconds) })
+}
 
-    /// Creates a store in a file. Its commits tell of this machine, this boot and this process.
-    ///
-    /// With a reference of its own to the file, a caller can guard what the store does against SIGBUS:
-    ///
-    /// ```
-    /// # #[cfg(target_os = "linux")]
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use cachemaint::dax::{self, FaultGuard};
-    /// use cachemaint::preserve::{Attributes, Options};
-    /// use std::sync::Arc;
-    ///
-    /// # let Ok(guard) = FaultGuard::install() else { return Ok(()) };
-    /// # let directory = tempfile::tempdir()?;
-    /// # let path = directory.path().join("state");
-    /// let file = Arc::new(dax::Options::new().allow_page_granularity().create(&path, 1 << 20)?);
-    /// let mut store = file.guarded(guard, |_| Options::new().create_file(Arc::clone(&file)))??;
-    /// let committed = file.guarded(guard, |_| {
-    ///     let mut transaction = store.begin()?;
-    ///     transaction.put(Attributes::new("ram"), &[7; 4096])?;
-    ///     transaction.commit()
-    /// })??; // the file was cut, or a hole has no space: an error, and the store is to be opened again
-    /// # let _ = committed;
-    /// # Ok(())
-    /// # }
-    /// # #[cfg(not(target_os = "linux"))]
-    /// # fn main() {}
-    /// ```
-    ///
-    /// # Errors
-    /// As [`create`](Self::create).
-    pub fn create_file(
-        self,
-        file: impl Into<Arc<DaxFile>>,
-    ) -> Result<Store<DaxFile>, Error<FileError>> {
-        let file = file.into();
-        self.of(&file).create_in(file)
-    }
+/// Returns true if a medium lies where a commit left it, which is known of files alone.
+pub(super) fn is_in_place<M: Readable>(medium: &M, last: &Stamp) -> bool {
+    let now = view(medium).and_then(placement);
+    now.is_some_and(|now| now == last.placement)
+}
 
-    /// Opens a store in a file. Its commits tell of this machine, this boot and this process, and space that
-    /// readers of other processes hold leases on is not used again.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open); [`Error::Moved`], if that is to be refused.
-    pub fn open_file(
-        self,
-        file: impl Into<Arc<DaxFile>>,
-    ) -> Result<(Store<DaxFile>, Opened), Error<FileError>> {
-        let file = file.into();
-        let is_in_place = self.is_in_place();
-        let options = self.of(&file);
-        if is_in_place {
-            let last = Snapshot::of(&*file)?.stamp().placement;
-            if last == 0 || Some(last) != placement(&file) {
-                return Err(Error::Moved);
-            }
-        }
-        options.open_in(file)
-    }
-
-    fn of(self, file: &DaxFile) -> Self {
-        self.with(WAYS, Evidence::host()).stamp(Stamp::host(file))
-    }
+fn view<M: Readable>(medium: &M) -> Option<&DaxView> {
+    medium.as_any_view()?.downcast_ref()
 }
 
 impl Store<DaxFile> {
@@ -157,48 +82,24 @@ impl Store<DaxFile> {
     /// process must have ended, and the store must have the only reference to the file.
     ///
     /// # Errors
-    /// [`Error::InUse`]; what [`DaxFile::grow`] says. The store is as it was then.
+    /// [`ErrorKind::InUse`]; what [`DaxFile::grow`] says. The store is as it was then.
     ///
     /// # Crashes
     /// A crash meanwhile leaves the file longer or not, and the blobs as they were. The file can be opened again as
     /// [`DaxFile::grow`] says, and the store can grow again.
     pub fn grow(&mut self, len: u64) -> Result<(), Error<FileError>> {
-        let file = Arc::get_mut(&mut self.medium).ok_or(Error::InUse)?;
-        file.grow(len)?;
-        self.preamble.stamp = Stamp::host(file);
+        let file = Arc::get_mut(&mut self.medium).ok_or(Error(ErrorKind::InUse))?;
+        file.grow(len).map_err(Error::medium)?;
+        self.preamble.stamp = Stamp::host(file.view());
         let len = Readable::len(file);
         self.extend_to(len);
         Ok(())
     }
 }
 
-impl Reader<DaxView> {
-    /// A reader of a store in a file that another process may be writing, whose leases that one honours, where
-    /// the system has locks for it.
-    ///
-    /// ```no_run
-    /// use cachemaint::dax::{Lock, Options};
-    /// use cachemaint::preserve::Reader;
-    ///
-    /// # fn main() -> Result<(), Box<dyn core::error::Error>> {
-    /// let view = Options::new().lock(Lock::None).view("/mnt/pmem/state")?;
-    /// let reader = Reader::open_file(view)?;
-    /// let ram = reader.lease("ram")?; // verified, and stays where it is
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_file(view: DaxView) -> Result<Self, Error<FileError>> {
-        Snapshot::of(&view)?;
-        Ok(Self::with(view, Held { leases: Leases::default(), locks: Some(LOCKS) }))
-    }
-}
-
 impl Snapshot<'_, DaxView> {
     /// What has happened between this commit and now, as far as it can be known, and from which evidence: what
-    /// [`Opened::verdict`] says to who opens the store to write it.
+    /// [`Opened::verdict`](super::Opened::verdict) says to who opens the store to write it.
     ///
     /// # Cost
     /// As [`Stamp::host`].
@@ -224,9 +125,9 @@ mod tests {
     fn verdict(circumstances: impl FnOnce(Stamp) -> Stamp) -> Verdict {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state");
-        let file = file_options().create(&path, 1 << 20).unwrap();
-        let stamp = circumstances(Stamp::host(&file));
-        drop(Options::new().stamp(stamp).create(file).unwrap());
+        let file = file_options().create_new(&path, 1 << 20).unwrap();
+        let stamp = circumstances(Stamp::host(file.view()));
+        drop(Options::new().stamp(stamp).create_new(file).unwrap());
         let view = file_options().view(&path).unwrap();
         Snapshot::of(&view).unwrap().verdict()
     }

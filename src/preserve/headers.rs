@@ -1,8 +1,8 @@
 //! The four headers: which one holds, and how it is replaced.
 
-use super::error::Error;
 #[cfg(feature = "preserve")]
 use super::error::{Damage, Part};
+use super::error::{Error, ErrorKind};
 use super::format::header::{BYTES, Found, Header, MAGIC};
 use super::format::{PAGE, headers};
 #[cfg(feature = "preserve")]
@@ -13,6 +13,12 @@ use crate::medium::Readable;
 
 /// Bytes that the headers take.
 const END: u64 = 3 * PAGE + BYTES as u64;
+
+/// Returns true if a medium has room for headers.
+#[cfg(feature = "preserve")]
+pub(super) fn is_possible_in<R: Readable>(medium: &R) -> bool {
+    medium.len() >= END
+}
 
 fn read<R: Readable>(medium: &R, at: u64) -> Result<Found, R::Error> {
     let mut bytes = [0; BYTES];
@@ -37,12 +43,12 @@ fn read<R: Readable>(medium: &R, at: u64) -> Result<Found, R::Error> {
 pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
     let size = medium.len();
     if size < END {
-        return Err(Error::Truncated { size, needed: END });
+        return Err(Error(ErrorKind::Truncated { size, needed: END }));
     }
     let (mut newest, mut why) = (None::<Header>, Found::Other([0; 8]));
     for slot in [0, 1] {
         for at in headers(slot) {
-            let found = read(medium, at)?;
+            let found = read(medium, at).map_err(Error::medium)?;
             if let Found::Whole(header) = found {
                 let is_newer = newest.is_none_or(|newest| header.generation > newest.generation);
                 newest = if is_newer { Some(header) } else { newest };
@@ -51,9 +57,9 @@ pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
         }
     }
     newest.ok_or(match why {
-        Found::Version(found) => Error::Version { found },
-        Found::Other(found) => Error::NotAStore { found },
-        Found::Damaged | Found::Whole(_) => Error::Headers,
+        Found::Version(found) => Error(ErrorKind::Version { found }),
+        Found::Other(found) => Error(ErrorKind::NotAStore { found }),
+        Found::Damaged | Found::Whole(_) => Error(ErrorKind::Headers),
     })
 }
 
@@ -67,17 +73,32 @@ const fn worse(one: Found, other: Found) -> Found {
     }
 }
 
-/// Whether nothing at any of the places begins as a header.
+/// The beginnings of the places of the headers.
 #[cfg(feature = "preserve")]
-pub(super) fn are_absent<R: Readable>(medium: &R) -> Result<bool, R::Error> {
-    for slot in [0, 1] {
-        for at in headers(slot) {
-            if !matches!(read(medium, at)?, Found::Other(_)) {
-                return Ok(false);
-            }
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// Zeros at all of them: no store was created.
+    Nothing,
+    /// Other bytes.
+    Foreign,
+    /// The magic of a store at one of them, whole or damaged.
+    Store,
+}
+
+/// Returns the beginnings of the places of the headers.
+#[cfg(feature = "preserve")]
+pub(super) fn presence<R: Readable>(medium: &R) -> Result<Presence, R::Error> {
+    let mut presence = Presence::Nothing;
+    for at in [0, 1].into_iter().flat_map(headers) {
+        let mut magic = [0; MAGIC.len()];
+        medium.read(at, &mut magic)?;
+        match magic {
+            MAGIC => return Ok(Presence::Store),
+            [0, 0, 0, 0, 0, 0, 0, 0] => {}
+            _ => presence = Presence::Foreign,
         }
     }
-    Ok(true)
+    Ok(presence)
 }
 
 /// Which copies of a header are not as it is.
@@ -113,11 +134,17 @@ pub(super) fn clear_next<M: Medium>(medium: &M, header: &Header) -> Result<(), M
 
 /// Makes the first header durable: its magic last, so that a crash leaves it whole or none. What was written back
 /// before is durable before the magic is.
+///
+/// The places of the second header are made zero. An earlier store can have left a header there whose magic alone was
+/// overwritten, and a crash while the second header is written would complete the old one.
 #[cfg(feature = "preserve")]
 pub(super) fn create<M: Medium>(medium: &M, header: &Header) -> Result<(), M::Error> {
     let (both, bytes) = (headers(header.generation), header.bytes());
     let (magic, rest) = bytes.split_at(MAGIC.len());
-    put(medium, both.map(|at| at + MAGIC.len() as u64), rest)?;
+    let mut without_magic = [0; BYTES];
+    without_magic[MAGIC.len()..].copy_from_slice(rest);
+    put(medium, headers(header.generation + 1), &[0; BYTES])?;
+    put(medium, both, &without_magic)?;
     medium.fence();
     put(medium, both, magic)?;
     medium.fence();

@@ -10,12 +10,12 @@
 //! # #[cfg(all(feature = "dax", feature = "preserve"))]
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use cachemaint::dax;
-//! use cachemaint::preserve::{Attributes, Options};
+//! use cachemaint::preserve::{Attributes, Store};
 //!
 //! # let directory = tempfile::tempdir()?;
 //! # let path = directory.path().join("state");
-//! let file = dax::Options::new().allow_page_granularity().create(&path, 1 << 20)?;
-//! let mut store = Options::new().create_file(file)?;
+//! let file = dax::Options::new().allow_page_granularity().create_new(&path, 1 << 20)?;
+//! let mut store = Store::create_new(file)?;
 //! let mut transaction = store.begin()?;
 //! transaction.put(Attributes::new("cpu").version(2), b"registers")?;
 //! transaction.put("ram", &[7; 100_000])?;
@@ -23,7 +23,7 @@
 //! drop(store); // or a crash, a kexec, a reboot
 //!
 //! let file = dax::Options::new().allow_page_granularity().open(&path)?;
-//! let (store, opened) = Options::new().open_file(file)?;
+//! let (store, opened) = Store::open(file)?;
 //! println!("{}", opened.verdict.origin); // same process
 //! assert_eq!(store.reader().load("cpu")?, b"registers");
 //! # Ok(())
@@ -31,6 +31,10 @@
 //! # #[cfg(not(all(feature = "dax", feature = "preserve")))]
 //! # fn main() {}
 //! ```
+//!
+//! [`Store::open`] opens the store that is there, [`Store::create_new`] refuses one that is there, and
+//! [`Store::open_or_create`] does the one or the other, whatever crash came before. [`Options`] has more, for each of them.
+//! If one fails, its error gives the medium back.
 //!
 //! # How it works
 //! Nothing that the last commit has left is written over. The table of all names is a tree of pages. Blobs are written to
@@ -170,13 +174,20 @@
 //! - A blob needs free space in one piece. What it replaces is free after the commit, so room for both is needed.
 //! - Room for the pages of one deletion is always kept, so that each blob of a full store can be deleted. A store that was
 //!   filled by a program that kept no such room can be without it: it is opened as before, but a deletion can be
-//!   refused with [`Error::Full`]. Then the store must grow, or its blobs must be moved to a larger one.
+//!   refused with [`ErrorKind::Full`]. Then the store must grow, or its blobs must be moved to a larger one.
 //! - A tag finds accidents, not attackers: of damaged chunks of 64 KiB one in 2^64 is taken for whole.
 //! - Stores of versions 1 and 2 are refused.
 //! - There can be 2^32 - 1 blobs. A writer keeps the table in memory.
 //! - If all four headers are damaged, or both copies of the root, nothing can be found any more. If both
 //!   copies of the newest header are, the commit before is taken for the last, as after a crash.
 
+mod blob;
+#[cfg(all(feature = "preserve", feature = "std"))]
+mod blob_reader;
+#[cfg(feature = "preserve")]
+mod boots;
+#[cfg(feature = "preserve")]
+mod commit;
 mod error;
 #[cfg(all(
     feature = "preserve",
@@ -192,11 +203,37 @@ mod error;
     not(loom)
 ))]
 mod file;
+#[cfg(all(
+    feature = "preserve",
+    not(all(
+        feature = "dax",
+        any(
+            target_os = "linux",
+            target_os = "freebsd",
+            target_os = "netbsd",
+            target_os = "openbsd",
+            target_vendor = "apple",
+            windows
+        ),
+        not(loom)
+    ))
+))]
+#[path = "no_file.rs"]
+mod file;
 #[cfg_attr(not(feature = "preserve"), expect(dead_code, reason = "who only reads puts no bytes"))]
 mod format;
 mod headers;
-#[cfg(feature = "preserve")]
+mod info;
+#[cfg(all(feature = "preserve", feature = "std"))]
 mod lease;
+#[cfg(all(feature = "preserve", feature = "std"))]
+mod leases;
+#[cfg(all(feature = "preserve", not(feature = "std")))]
+#[path = "no_leases.rs"]
+mod leases;
+#[cfg(feature = "preserve")]
+mod loading;
+mod lookup;
 #[cfg(feature = "preserve")]
 mod open;
 #[cfg(feature = "preserve")]
@@ -208,11 +245,15 @@ mod reserve;
 mod room;
 #[cfg(feature = "preserve")]
 mod seal;
+mod snapshot;
 #[cfg(feature = "preserve")]
 mod space;
 mod stamp;
 #[cfg(feature = "preserve")]
 mod store;
+#[cfg(feature = "preserve")]
+mod stream;
+mod tags;
 #[cfg(feature = "preserve")]
 mod transaction;
 #[cfg(feature = "preserve")]
@@ -221,19 +262,26 @@ mod tree;
 mod verify;
 mod walk;
 #[cfg(feature = "preserve")]
+mod ways;
+#[cfg(feature = "preserve")]
 mod writer;
 
 pub use crate::format::identity::Identity;
 #[cfg(feature = "preserve")]
 pub use crate::format::progress::Progress;
-pub use error::{Damage, Error, Part};
+pub use blob::Blob;
+#[cfg(all(feature = "preserve", feature = "std"))]
+pub use blob_reader::BlobReader;
+pub use error::{Damage, Error, ErrorKind, Part};
+pub use info::{Info, Name};
 #[cfg(all(feature = "preserve", feature = "std"))]
 pub use lease::Lease;
 #[cfg(feature = "preserve")]
 pub use open::{Opened, Options, Verify};
 #[cfg(feature = "preserve")]
 pub use origin::Verdict;
-pub use reader::{Blob, Boots, Entries, Info, Name, Reader, Snapshot};
+pub use reader::Reader;
+pub use snapshot::Snapshot;
 pub use stamp::{Boot, Origin, Stamp};
 #[cfg(feature = "preserve")]
 pub use store::{Capacity, Store};
@@ -242,4 +290,4 @@ pub use transaction::{Attributes, Transaction};
 #[cfg(feature = "preserve")]
 pub use verify::Verification;
 #[cfg(feature = "preserve")]
-pub use writer::Writer;
+pub use writer::BlobWriter;

@@ -1,21 +1,22 @@
 //! Creating a store, and opening one to write it.
 
 use super::Identity;
-use super::error::{Damage, Error};
+use super::error::{Damage, Error, ErrorKind};
+use super::file;
 use super::format::header::Header;
-use super::format::history::BOOTS;
 use super::format::page::root_slot;
 use super::format::table::{self, Preamble};
 use super::format::{data, history, is_unit, key};
-use super::headers;
+use super::headers::{self, Presence};
 use super::origin::{Evidence, Verdict, judge};
+use super::snapshot::Snapshot;
 use super::stamp::{Boot, Origin, Stamp};
-use super::store::{Leased, Store, Ways};
-use super::tree::Changes;
+use super::store::Store;
 use super::verify::{Verification, verify};
+use super::ways::{Leased, Ways};
 use crate::format::progress::Progress;
 use crate::format::tag;
-use crate::medium::{Medium, Readable};
+use crate::medium::{Medium, OpenError, Readable};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -39,13 +40,20 @@ pub enum Verify {
 pub struct Options<'p, M: Medium> {
     unit: Option<u64>,
     entropy: [u64; 2],
-    stamp: Stamp,
+    stamp: Option<Stamp>,
     verify: Verify,
-    #[cfg(feature = "dax")]
     is_in_place: bool,
     ways: Ways<M>,
-    evidence: Evidence,
     progress: Option<Progressing<'p>>,
+}
+
+/// The circumstances of an opening.
+#[derive(Debug)]
+pub(super) struct Circumstances {
+    pub(super) stamp: Stamp,
+    pub(super) evidence: Evidence,
+    /// The clock of later commits.
+    pub(super) seconds: Option<fn() -> u64>,
 }
 
 /// What is called while blobs are verified.
@@ -92,12 +100,10 @@ impl<M: Medium> Options<'_, M> {
         Self {
             unit: None,
             entropy,
-            stamp: Stamp::UNKNOWN,
+            stamp: None,
             verify: Verify::IfUnclean,
-            #[cfg(feature = "dax")]
             is_in_place: false,
             ways: Ways::ANY,
-            evidence: Evidence::NONE,
             progress: None,
         }
     }
@@ -110,6 +116,7 @@ impl<M: Medium> Default for Options<'_, M> {
     }
 }
 
+#[expect(clippy::type_complexity, reason = "each part has a name that the caller knows")]
 impl<'p, M: Medium> Options<'p, M> {
     /// Sets the unit of a new store in bytes, a power of two from 64 to 2^30. Blobs and pages of the table begin at
     /// multiples of it. At first it is as much as the medium makes persistent at once, and 64 at least. A store takes four
@@ -119,10 +126,19 @@ impl<'p, M: Medium> Options<'p, M> {
         Self { unit: Some(bytes), ..self }
     }
 
-    /// The circumstances: at first [unknown](Stamp::UNKNOWN), and those of this machine where a file is opened.
+    /// Sets the circumstances that commits are stamped with. By default they are those of this machine and process in a
+    /// [`DaxFile`](../dax/struct.DaxFile.html), and [unknown](Stamp::UNKNOWN) in any other medium.
     #[must_use]
     pub fn stamp(self, stamp: Stamp) -> Self {
-        Self { stamp, ..self }
+        Self { stamp: Some(stamp), ..self }
+    }
+
+    /// Refuses to open a store that does not lie where its last commit left it: for programs that have passed its
+    /// physical addresses on, to an IOMMU or a hypervisor. The places are known of a
+    /// [`DaxFile`](../dax/struct.DaxFile.html) alone.
+    #[must_use]
+    pub fn require_in_place(self) -> Self {
+        Self { is_in_place: true, ..self }
     }
 
     /// When all blobs are verified: at first [if something may have been lost](Verify::IfUnclean).
@@ -138,69 +154,78 @@ impl<'p, M: Medium> Options<'p, M> {
     }
 
     /// Sets the function that is asked for leases of readers elsewhere: it returns the first part of a range that one of
-    /// them holds. At first there are none, and only leases of the store's own [reader](Store::reader) keep blobs where
-    /// they are. A file that is opened by `open_file` has its own: those of readers in other processes.
+    /// them holds. By default it asks the medium: a [`DaxFile`](../dax/struct.DaxFile.html) knows the leases of readers
+    /// in other processes, and others know none. Leases of the store's own [reader](Store::reader) keep blobs where they
+    /// are in any case.
     #[must_use]
     pub fn leases(self, leased: Leased<M>) -> Self {
         Self { ways: Ways { leased, ..self.ways }, ..self }
     }
 
-    #[cfg(feature = "dax")]
-    pub(super) fn in_place(self) -> Self {
-        Self { is_in_place: true, ..self }
-    }
-
-    #[cfg(feature = "dax")]
-    pub(super) const fn is_in_place(&self) -> bool {
-        self.is_in_place
-    }
-
-    #[cfg(feature = "dax")]
-    pub(super) fn with(self, ways: Ways<M>, evidence: Evidence) -> Self {
-        Self { ways, evidence, ..self }
-    }
-
-    /// Creates a store in a medium, as large as there is room. In a `DaxFile` do it by `create_file`: else commits
-    /// tell nothing of this machine, and readers in other processes have no leases.
+    /// Creates a store in a medium, as large as the medium. Bytes of anything else there are overwritten.
+    ///
+    /// Commits in a [`DaxFile`](../dax/struct.DaxFile.html) are stamped with this machine, this boot and this process.
+    /// A caller with a reference of its own to the file can guard the store against SIGBUS:
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "dax", target_os = "linux"))]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use cachemaint::dax::{self, FaultHandler};
+    /// use cachemaint::preserve::Store;
+    /// use std::sync::Arc;
+    ///
+    /// # let Ok(handler) = FaultHandler::install() else { return Ok(()) };
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("state");
+    /// let file = Arc::new(dax::Options::new().allow_page_granularity().create_new(&path, 1 << 20)?);
+    /// let mut store = file.catch_faults(handler, |_| Store::create_new(Arc::clone(&file)))??;
+    /// let committed = file.catch_faults(handler, |_| {
+    ///     let mut transaction = store.begin()?;
+    ///     transaction.put("ram", &[7; 4096])?;
+    ///     transaction.commit()
+    /// })??; // the file was cut, or a hole has no space: an error, and the store is to be opened again
+    /// # let _ = committed;
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(all(feature = "dax", target_os = "linux")))]
+    /// # fn main() {}
+    /// ```
     ///
     /// # Errors
-    /// If there is [one already](Error::Exists); [`Error::Unit`], [`Error::TooSmall`]; if the medium fails.
+    /// [`ErrorKind::Exists`], if there is a store already, whole or damaged; [`ErrorKind::Unit`], [`ErrorKind::TooSmall`]; if the
+    /// medium fails.
     ///
     /// # Crashes
-    /// One leaves a store or none.
+    /// A crash leaves the whole store or none.
     ///
     /// # Cost
     /// Two fences.
-    pub fn create(self, medium: M) -> Result<Store<M>, Error<M::Error>> {
-        self.create_in(Arc::new(medium))
+    pub fn create_new(self, medium: M) -> Result<Store<M>, OpenError<M, Error<M::Error>>> {
+        with_medium(medium, |medium| self.create_in(medium))
     }
 
-    pub(super) fn create_in(self, medium: Arc<M>) -> Result<Store<M>, Error<M::Error>> {
+    fn create_in(self, medium: &Arc<M>) -> Result<Store<M>, Error<M::Error>> {
         let at_once = medium.granularity().bytes() as u64;
         let unit = self.unit.unwrap_or(UNIT.max(at_once.next_power_of_two()));
         if !is_unit(unit) {
-            return Err(Error::Unit { unit });
+            return Err(Error(ErrorKind::Unit { unit }));
         }
         let size = medium.len() / unit * unit;
         let root = root_slot(0, 0, unit);
         let needed = data(unit) + 4 * root;
         if size < needed {
-            return Err(Error::TooSmall { size: medium.len(), needed });
+            return Err(Error(ErrorKind::TooSmall { size: medium.len(), needed }));
         }
-        if !headers::are_absent(&*medium)? {
-            return Err(Error::Exists);
+        if headers::presence(&**medium).map_err(Error::medium)? == Presence::Store {
+            return Err(Error(ErrorKind::Exists));
         }
+        let Circumstances { stamp, seconds, .. } = self.circumstances(medium);
         let mut identity = [0; 16];
         identity[..8].copy_from_slice(&self.entropy[0].to_le_bytes());
         identity[8..].copy_from_slice(&self.entropy[1].to_le_bytes());
         let identity = Identity(identity);
-        let first = Boot {
-            generation: 1,
-            opened: 1,
-            origin: Origin::Unknown,
-            was_sealed: false,
-            stamp: self.stamp,
-        };
+        let first =
+            Boot { generation: 1, opened: 1, origin: Origin::Unknown, was_sealed: false, stamp };
         let boots = first.bytes();
         let preamble = Preamble {
             identity,
@@ -209,7 +234,7 @@ impl<'p, M: Medium> Options<'p, M> {
             history_len: boots.len() as u64,
             level: 0,
             blobs: 0,
-            stamp: self.stamp,
+            stamp,
         };
         let mut bytes = preamble.bytes();
         let header = Header {
@@ -222,39 +247,79 @@ impl<'p, M: Medium> Options<'p, M> {
             is_sealed: false,
         };
         let [first, second] = header.roots;
-        medium.copy_unfenced(&[(history(0), &boots), (first, &bytes), (second, &bytes)])?;
-        headers::create(&*medium, &header)?;
-        Ok(Store::take_up(medium, self.ways, size)?.0)
+        medium
+            .copy_unfenced(&[(history(0), &boots), (first, &bytes), (second, &bytes)])
+            .map_err(Error::medium)?;
+        headers::create(&**medium, &header).map_err(Error::medium)?;
+        Ok(Store::take_up(Arc::clone(medium), Ways { seconds, ..self.ways }, size)?.0)
+    }
+
+    /// Returns the circumstances that were set, or those of the medium.
+    fn circumstances(&self, medium: &M) -> Circumstances {
+        let unknown =
+            || Circumstances { stamp: Stamp::UNKNOWN, evidence: Evidence::NONE, seconds: None };
+        match self.stamp {
+            Some(stamp) => Circumstances { stamp, ..unknown() },
+            None => file::circumstances(medium).unwrap_or_else(unknown),
+        }
     }
 
     /// Opens a store to write it, and notes that: so it begins with a commit, which changes nothing else.
-    /// What was damaged and could be mended is. If the medium has grown, so has the store. Of a `DaxFile` do it by
-    /// `open_file`, as with [`create`](Self::create).
+    /// Damaged copies of which the other is whole are mended. If the medium has grown, so has the store.
     ///
     /// One process writes at a time; a [`DaxFile`](../dax/struct.DaxFile.html) sees to that. To read alone take a
     /// [`Reader`](super::Reader), which nothing keeps out.
     ///
     /// # Errors
     /// If there is no store, or not the whole of it; of another version; if all headers, or both copies of a page of the
-    /// table, are damaged; if the medium fails; [`Error::Full`], if it is shorter than it was and has no room for another
-    /// root any more; [`Error::WornOut`]. Damaged blobs are none: they are told of.
+    /// table, are damaged; if the medium fails; [`ErrorKind::Full`], if it is shorter than it was and has no room for another
+    /// root any more; [`ErrorKind::WornOut`]; [`ErrorKind::Moved`], if that is to be refused. Damaged blobs are not an error:
+    /// they are listed in the result.
     ///
     /// # Crashes
-    /// One meanwhile changes nothing.
+    /// A crash meanwhile changes nothing.
     ///
     /// # Cost
     /// The table is read, its root is written twice, and three fences. If something may have been lost, all is read.
-    pub fn open(self, medium: M) -> Result<(Store<M>, Opened), Error<M::Error>> {
-        self.open_in(Arc::new(medium))
+    pub fn open(self, medium: M) -> Result<(Store<M>, Opened), OpenError<M, Error<M::Error>>> {
+        with_medium(medium, |medium| self.open_in(medium))
     }
 
-    pub(super) fn open_in(mut self, medium: Arc<M>) -> Result<(Store<M>, Opened), Error<M::Error>> {
-        let unit = headers::load(&*medium)?.unit;
-        let size = Readable::len(&*medium) / unit * unit;
-        let (mut store, mut mended) = Store::take_up(medium, self.ways, size)?;
+    /// Opens the store in a medium, or creates one where nothing is. Returns no [`Opened`] with a new store.
+    ///
+    /// Nothing is there if the places of all headers begin with zeros, as in a new file. A crash in a creation leaves
+    /// that or the whole store, so that the next call succeeds.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) and [`create_new`](Self::create_new); [`ErrorKind::NotAStore`], if there is anything else.
+    ///
+    /// # Cost
+    /// As [`open`](Self::open), or [`create_new`](Self::create_new).
+    pub fn open_or_create(
+        self,
+        medium: M,
+    ) -> Result<(Store<M>, Option<Opened>), OpenError<M, Error<M::Error>>> {
+        with_medium(medium, |medium| {
+            if headers::is_possible_in(&**medium)
+                && headers::presence(&**medium).map_err(Error::medium)? != Presence::Nothing
+            {
+                return self.open_in(medium).map(|(store, opened)| (store, Some(opened)));
+            }
+            Ok((self.create_in(medium)?, None))
+        })
+    }
+
+    fn open_in(mut self, medium: &Arc<M>) -> Result<(Store<M>, Opened), Error<M::Error>> {
+        let unit = headers::load(&**medium)?.unit;
+        if self.is_in_place && !file::is_in_place(&**medium, Snapshot::of(&**medium)?.stamp()) {
+            return Err(Error(ErrorKind::Moved));
+        }
+        let size = Readable::len(&**medium) / unit * unit;
+        let Circumstances { stamp, evidence, seconds } = self.circumstances(medium);
+        let ways = Ways { seconds, ..self.ways };
+        let (mut store, mut mended) = Store::take_up(Arc::clone(medium), ways, size)?;
         let last = store.preamble.stamp;
-        let (was_sealed, verdict) =
-            (store.header.is_sealed, judge(&last, &self.stamp, self.evidence));
+        let (was_sealed, verdict) = (store.header.is_sealed, judge(&last, &stamp, evidence));
         let must_verify = match self.verify {
             Verify::Always => true,
             Verify::Never => false,
@@ -265,83 +330,55 @@ impl<'p, M: Medium> Options<'p, M> {
             (true, Some(Progressing(progress))) => Some(verify(&store.snapshot()?, progress)?),
             (true, None) => Some(verify(&store.snapshot()?, &mut |_| ())?),
         };
-        store.begin_boot(self.stamp, verdict.origin, &mut mended)?;
+        store.begin_boot(stamp, verdict.origin, &mut mended)?;
         Ok((store, Opened { verdict, was_sealed, last, verification, mended }))
     }
 }
 
+/// Runs an opening, which gives the medium back if it fails.
+fn with_medium<M: Medium, T>(
+    medium: M,
+    open: impl FnOnce(&Arc<M>) -> Result<T, Error<M::Error>>,
+) -> Result<T, OpenError<M, Error<M::Error>>> {
+    let medium = Arc::new(medium);
+    let error = match open(&medium) {
+        Ok(opened) => return Ok(opened),
+        Err(error) => error,
+    };
+    match Arc::into_inner(medium) {
+        Some(medium) => Err(OpenError::new(medium, error)),
+        None => unreachable!("a store that failed to open is dropped"),
+    }
+}
+
+/// [`Options`] has more.
+#[cfg(feature = "std")]
+#[expect(clippy::type_complexity, reason = "each part has a name that the caller knows")]
 impl<M: Medium> Store<M> {
-    /// Notes that the store was opened, under which circumstances.
-    fn begin_boot(
-        &mut self,
-        stamp: Stamp,
-        origin: Origin,
-        mended: &mut Vec<Damage>,
-    ) -> Result<(), Error<M::Error>> {
-        // Nothing is written to a store that cannot be committed to.
-        self.header.next_generation().ok_or(Error::WornOut)?;
-        // Whoever wrote the header may have been killed before it was durable, and what is free by it may be
-        // what the one before needs.
-        headers::store(&*self.medium, &self.header)?;
-        self.medium.fence();
-        headers::clear_next(&*self.medium, &self.header)?;
-        let boots = self.boots_with(stamp, origin, mended)?;
-        let bytes: Vec<u8> = boots.iter().flat_map(Boot::bytes).collect();
-        let mut written = Vec::new();
-        for (at, bytes) in core::mem::take(&mut self.mends) {
-            self.medium.copy_unfenced(&[(at, &bytes)])?;
-            written.push(at..at + bytes.len() as u64);
-        }
-        let number = self.preamble.history.wrapping_add(1);
-        let preamble = Preamble {
-            history: number,
-            history_tag: tag::of(key::history(self.preamble.identity, number), &bytes),
-            history_len: bytes.len() as u64,
-            stamp,
-            ..self.preamble
-        };
-        let plan = self.tree.plan(&Changes::new(), self.unit()).ok_or(Error::TooMany)?;
-        self.medium.copy_unfenced(&[(history(number), &bytes)])?;
-        written.push(history(number)..history(number) + bytes.len() as u64);
-        // Not everybody may flush what a medium keeps for itself: who may not gives the seal up.
-        let deep_persist = |range| (self.ways.deep_persist)(&self.medium, range).is_ok();
-        let is_sealed = self.header.is_sealed && written.into_iter().all(deep_persist);
-        self.publish(plan, &preamble, is_sealed)?;
-        self.settle();
-        if is_sealed {
-            self.deep_persist_header()?;
-        }
-        Ok(())
+    /// Opens a store to write it, as [`Options::open`].
+    ///
+    /// # Errors
+    /// As [`Options::open`].
+    pub fn open(medium: M) -> Result<(Self, Opened), OpenError<M, Error<M::Error>>> {
+        Options::new().open(medium)
     }
 
-    /// The history with this boot. One that is damaged is lost.
-    fn boots_with(
-        &self,
-        stamp: Stamp,
-        origin: Origin,
-        mended: &mut Vec<Damage>,
-    ) -> Result<Vec<Boot>, Error<M::Error>> {
-        let snapshot = self.snapshot()?;
-        let mut boots: Vec<Boot> = match snapshot.history() {
-            Ok(boots) => boots.collect::<Result<_, _>>()?,
-            Err(Error::Damaged(damage)) => {
-                mended.push(damage);
-                Vec::new()
-            }
-            Err(error) => return Err(error),
-        };
-        let generation = self.header.generation + 1;
-        match boots.last_mut() {
-            Some(last) if last.stamp.is_same_boot(&stamp) == Some(true) => {
-                (last.opened, last.stamp) = (last.opened.saturating_add(1), stamp);
-            }
-            _ => {
-                let was_sealed = self.header.is_sealed;
-                boots.push(Boot { generation, opened: 1, origin, was_sealed, stamp });
-            }
-        }
-        boots.drain(..boots.len().saturating_sub(BOOTS));
-        Ok(boots)
+    /// Creates a store in a medium without one, as [`Options::create_new`].
+    ///
+    /// # Errors
+    /// As [`Options::create_new`].
+    pub fn create_new(medium: M) -> Result<Self, OpenError<M, Error<M::Error>>> {
+        Options::new().create_new(medium)
+    }
+
+    /// Opens the store in a medium, or creates one where nothing is, as [`Options::open_or_create`].
+    ///
+    /// # Errors
+    /// As [`Options::open_or_create`].
+    pub fn open_or_create(
+        medium: M,
+    ) -> Result<(Self, Option<Opened>), OpenError<M, Error<M::Error>>> {
+        Options::new().open_or_create(medium)
     }
 }
 
@@ -353,6 +390,7 @@ mod tests {
     use crate::medium::{Medium, Memory, Readable};
     use crate::preserve::Attributes;
     use crate::skip::skip;
+    use crate::survival::Backing;
     use alloc::vec::Vec;
     use core::cell::RefCell;
     use core::ops::Range;
@@ -366,7 +404,7 @@ mod tests {
 
     fn deep_persist(memory: &Memory<'static>, range: Range<u64>) -> Persisted {
         DEEP.with_borrow_mut(|deep| deep.push(range.clone()));
-        memory.persist(range)
+        Medium::persist(memory, range)
     }
 
     #[test]
@@ -378,10 +416,10 @@ mod tests {
             }
         };
         let words = (0..1 << 14).map(AtomicU64::new).collect::<Vec<_>>().leak();
-        let memory = || Memory::new(words, cache);
+        let memory = || Memory::new(words, cache, Backing::Ram);
         let ways = Ways { deep_persist, ..Ways::ANY };
         let options = || Options { ways, ..Options::with_entropy([1, 2]) }.unit(64);
-        let mut store = options().create(memory()).unwrap();
+        let mut store = options().create_new(memory()).unwrap();
         // Each has a page of its own, below the root.
         for name in ["a", "b"] {
             let mut transaction = store.begin().unwrap();

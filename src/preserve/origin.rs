@@ -2,7 +2,7 @@
 //! its start.
 
 use super::stamp::{Origin, Stamp};
-use crate::survival::{Backing, Event, Progress, Statement, Survival, survival_statement};
+use crate::survival::{Backing, Event, Stage, Statement, Survival};
 use alloc::vec::Vec;
 
 /// What the running system says of its start, beside its stamp.
@@ -63,7 +63,7 @@ pub(super) fn judge(last: &Stamp, now: &Stamp, evidence: Evidence) -> Verdict {
         Origin::Reboot if is_ram(last.backing) => Some(Event::WarmReboot),
         Origin::Reboot | Origin::PowerLoss => Some(Event::PowerLoss),
     };
-    let promise = event.map(|event| survival_statement(last.backing, Progress::Persisted, event));
+    let promise = event.map(|event| last.backing.statement(Stage::Persisted, event));
     Verdict { origin, evidence, promise }
 }
 

@@ -4,7 +4,7 @@
 //! pages of its commit. The pages that a commit replaces leave their places to the reserve. So what one deletion takes
 //! from it, it gives back, however the free space is divided.
 
-use super::error::Error;
+use super::error::{Error, ErrorKind};
 use super::room::{Kind, Places};
 use super::space::{From, Leased, Space};
 use alloc::collections::{BTreeMap, VecDeque};
@@ -68,8 +68,10 @@ impl Held {
         for kind in order {
             let (count, bytes) = kinds[kind];
             while self.kinds[kind].len() < count {
-                let claimed = space.claim(bytes, space.unit(), From::End, leased)?;
-                let place = claimed.map_err(|largest| Error::Full { needed: bytes, largest })?;
+                let claimed =
+                    space.claim(bytes, space.unit(), From::End, leased).map_err(Error::medium)?;
+                let place =
+                    claimed.map_err(|largest| Error(ErrorKind::Full { needed: bytes, largest }))?;
                 self.kinds[kind].push_back(place);
             }
         }
@@ -159,7 +161,7 @@ impl Held {
         leased: &Leased<'_, E>,
     ) -> Result<(), Error<E>> {
         match self.fill(deletion, space, leased) {
-            Err(Error::Full { .. }) => {}
+            Err(Error(ErrorKind::Full { .. })) => {}
             Err(error) => return Err(error),
             Ok(_) => return Ok(()),
         }
@@ -167,7 +169,7 @@ impl Held {
         let least = kinds.iter().map(|(_, bytes)| *bytes).min().unwrap_or(0);
         let most = kinds.iter().map(|(count, _)| *count).sum();
         // Each place has room in any larger piece, so no more pieces are needed than places.
-        let pieces = space.largest_pieces(least, most, leased)?;
+        let pieces = space.largest_pieces(least, most, leased).map_err(Error::medium)?;
         let packed = pack(&pieces, kinds).or_else(|| pack(&pieces, [(0, 1), (0, 1), kinds[2]]));
         for (held, places) in self.kinds.iter_mut().zip(packed.into_iter().flatten()) {
             held.extend(places.into_iter().filter(|place| space.take(place.clone())));

@@ -81,7 +81,7 @@ impl Touched {
         let root = tree.levels[top].values().next().map_or(0, |root| root.len);
         if top == 0 && split == 0 {
             let len = self.leaves.values().next().map_or(root, |leaf| leaf.len);
-            // What one commit of a longer root leaves has no room for that of another.
+            // The places that one commit of a longer root leaves have no room for another such root.
             let (before, root) = (root_slot(0, root, unit), root_slot(0, len, unit));
             let roots = if spare || root > before { 2 } else { 1 };
             return Places { leaves: 0, nodes: 0, roots, root };

@@ -13,9 +13,11 @@ impl<M: Medium> Store<M> {
     /// domain, which a reset need not flush, and on a DAX file down to the medium's own buffers
     /// ([`DaxFile::deep_persist`](crate::dax::DaxFile::deep_persist)). Returns the number of the commit.
     ///
+    /// [`durability`](crate::durability) compares this call with the others.
+    ///
     /// # Errors
     /// If the medium fails. No blob is lost by that, and the store may or may not be found sealed; if it is, all
-    /// that is in it was written back. [`Error::Failed`] of the next call says that it must be opened again.
+    /// that is in it was written back. [`ErrorKind::Failed`](super::ErrorKind::Failed) of the next call says that it must be opened again.
     ///
     /// # Cost
     /// A write-back of all lines of the store that are in use.
@@ -23,11 +25,11 @@ impl<M: Medium> Store<M> {
         let number = self.preamble.history;
         let history = history(number)..history(number) + self.preamble.history_len;
         for range in self.used().into_iter().chain([history]) {
-            (self.ways.deep_persist)(&self.medium, range)?;
+            (self.ways.deep_persist)(&self.medium, range).map_err(Error::medium)?;
         }
         let generation = self.begin()?.commit_sealed()?;
         // What it says is so already: without this an older one may be found, which is not sealed.
-        self.deep_persist_header()?;
+        self.deep_persist_header().map_err(Error::medium)?;
         Ok(generation)
     }
 }

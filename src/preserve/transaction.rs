@@ -1,15 +1,16 @@
 //! Transactions: several puts and deletes that come about together.
 
-use super::error::Error;
+use super::error::{Error, ErrorKind};
 use super::format::key::BlobKey;
 use super::format::table::{ENTRY, Entry, Preamble, size};
 use super::format::{METADATA, NAME, UNIT, occupied};
+use super::headers;
 use super::reserve::{Held, Undo};
 use super::room::{Resized, Touched};
 use super::space::From;
 use super::store::Store;
+use super::stream::write_whole;
 use super::tree::Changes;
-use super::writer::{Writer, write_whole};
 use crate::medium::Medium;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -55,13 +56,13 @@ impl<'a> Attributes<'a> {
     fn check<E>(&self) -> Result<(), Error<E>> {
         let (len, alignment) = (self.name.len(), self.alignment);
         if !(1..=NAME).contains(&len) {
-            return Err(Error::Name { len });
+            return Err(Error(ErrorKind::Name { len }));
         }
         if self.metadata.len() > METADATA {
-            return Err(Error::Metadata { len: self.metadata.len() });
+            return Err(Error(ErrorKind::Metadata { len: self.metadata.len() }));
         }
         if !alignment.is_power_of_two() || alignment > *UNIT.end() {
-            return Err(Error::Alignment { alignment });
+            return Err(Error(ErrorKind::Alignment { alignment }));
         }
         Ok(())
     }
@@ -70,6 +71,13 @@ impl<'a> Attributes<'a> {
 /// A name alone.
 impl<'a> core::convert::From<&'a str> for Attributes<'a> {
     fn from(name: &'a str) -> Self {
+        Self::new(name)
+    }
+}
+
+/// A name alone, as `&format!("page/{number}")` gives it.
+impl<'a> core::convert::From<&'a alloc::string::String> for Attributes<'a> {
+    fn from(name: &'a alloc::string::String) -> Self {
         Self::new(name)
     }
 }
@@ -101,15 +109,34 @@ pub struct Transaction<'s, M: Medium> {
     /// Blobs after the changes.
     blobs: u64,
     touched: Touched,
-    /// The places that the store held before, or after the commit.
-    reserve: Held,
+    /// The places that the store held before, unless it was committed.
+    reserve: Option<Held>,
     thread: PhantomData<*const ()>,
 }
 
+impl<M: Medium> Store<M> {
+    /// Begins a transaction. What it puts and deletes is there as a whole when it is
+    /// [committed](Transaction::commit), and not at all if it is dropped.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Failed`], after a commit that failed; [`ErrorKind::Overtaken`], if somebody else wrote the store
+    /// without a lock.
+    pub fn begin(&mut self) -> Result<Transaction<'_, M>, Error<M::Error>> {
+        if self.has_failed {
+            return Err(Error(ErrorKind::Failed));
+        }
+        let (ours, found) = (self.header.generation, headers::load(&*self.medium)?.generation);
+        if ours != found {
+            return Err(Error(ErrorKind::Overtaken { ours, found }));
+        }
+        Ok(Transaction::new(self))
+    }
+}
+
 impl<'s, M: Medium> Transaction<'s, M> {
-    pub(super) fn new(store: &'s mut Store<M>) -> Self {
+    fn new(store: &'s mut Store<M>) -> Self {
         let blobs = store.preamble.blobs;
-        let (touched, reserve) = (Touched::default(), store.held.clone());
+        let (touched, reserve) = (Touched::default(), Some(store.held.clone()));
         Self { store, changes: Changes::new(), blobs, touched, reserve, thread: PhantomData }
     }
 
@@ -117,10 +144,12 @@ impl<'s, M: Medium> Transaction<'s, M> {
     ///
     /// ```
     /// # use cachemaint::{Cache, medium::Memory, preserve::{Attributes, Options}};
+    /// # use cachemaint::survival::Backing;
     /// # use std::sync::atomic::AtomicU64;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let words: Vec<AtomicU64> = (0..8192).map(AtomicU64::new).collect();
-    /// # let mut store = Options::with_entropy([1, 2]).create(Memory::new(&words, Cache::host()?))?;
+    /// # let memory = Memory::new(&words, Cache::host()?, Backing::Ram);
+    /// # let mut store = Options::with_entropy([1, 2]).create_new(memory).map_err(|failed| failed.into_error())?;
     /// let mut transaction = store.begin()?;
     /// transaction.put("cpu", b"registers")?;
     /// transaction.put(Attributes::new("ram").version(3).alignment(4096), &[7; 10_000])?;
@@ -130,8 +159,8 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Full`], before anything is written; [`Error::Name`], [`Error::Metadata`], [`Error::Alignment`],
-    /// [`Error::TooMany`]; if the medium fails. The transaction is as it was then.
+    /// [`ErrorKind::Full`], before anything is written; [`ErrorKind::Name`], [`ErrorKind::Metadata`], [`ErrorKind::Alignment`],
+    /// [`ErrorKind::TooMany`]; if the medium fails. The transaction is as it was then.
     ///
     /// # Cost
     /// The bytes are copied and written back. No fence.
@@ -151,36 +180,19 @@ impl<'s, M: Medium> Transaction<'s, M> {
             }
             Err(error) => {
                 self.give_up(&place, undo);
-                Err(error.into())
+                Err(Error::medium(error))
             }
         }
-    }
-
-    /// A blob that is written piece by piece; it is put when it is [finished](Writer::finish).
-    ///
-    /// If its length is not known, it takes the largest free piece until then: so of several that are written at
-    /// once say the length.
-    ///
-    /// # Errors
-    /// As [`put`](Self::put).
-    pub fn writer<'t, 'a>(
-        &'t mut self,
-        attributes: impl Into<Attributes<'a>>,
-        len: Option<u64>,
-    ) -> Result<Writer<'t, 's, 'a, M>, Error<M::Error>> {
-        let attributes = attributes.into();
-        let (place, undo) = self.place(&attributes, len)?;
-        Ok(Writer::new(self, attributes, place, len, undo))
     }
 
     /// Deletes a blob.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Full`], if the transaction has changed something before, and there is no room for
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Full`], if the transaction has changed something before, and there is no room for
     /// another page of the table: then commit, and delete it afterwards. A store that is full since an earlier program
     /// filled it can refuse the first change as well: see [Limits](crate::preserve#limits). If the medium fails.
     pub fn delete(&mut self, name: &str) -> Result<(), Error<M::Error>> {
-        let before = self.find(name).ok_or(Error::NotFound)?.len() as u64;
+        let before = self.find(name).ok_or(Error(ErrorKind::NotFound))?.len() as u64;
         self.with_room(&[(name.as_bytes(), before, 0)], false, |_| Ok(()))?;
         self.change(name, None);
         Ok(())
@@ -189,14 +201,14 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// Gives a blob another name; it is not copied.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::NameTaken`], [`Error::Name`], [`Error::Full`]; if the medium fails.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::NameTaken`], [`ErrorKind::Name`], [`ErrorKind::Full`]; if the medium fails.
     pub fn rename(&mut self, from: &str, to: &str) -> Result<(), Error<M::Error>> {
         Attributes::new(to).check()?;
-        let before = self.find(from).ok_or(Error::NotFound)?;
+        let before = self.find(from).ok_or(Error(ErrorKind::NotFound))?;
         if self.find(to).is_some() {
-            return Err(Error::NameTaken);
+            return Err(Error(ErrorKind::NameTaken));
         }
-        let entry = read(before).ok_or(Error::NotFound)?;
+        let entry = read(before).ok_or(Error(ErrorKind::NotFound))?;
         let metadata = &before[ENTRY + entry.name..][..entry.metadata];
         let renamed = bytes_of(&entry, to.as_bytes(), metadata);
         let resized =
@@ -220,10 +232,12 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// Makes it all durable, at once: after a crash everything is there or nothing. Returns the number of
     /// the commit.
     ///
+    /// [`durability`](crate::durability) compares this call with the others.
+    ///
     /// # Errors
-    /// [`Error::Full`], if there is no room for the table; [`Error::TooMany`]; [`Error::WornOut`]; if the medium fails.
+    /// [`ErrorKind::Full`], if there is no room for the table; [`ErrorKind::TooMany`]; [`ErrorKind::WornOut`]; if the medium fails.
     /// If that was so before anything of it could be seen, nothing has happened; else the store must be opened again
-    /// ([`Error::Failed`]).
+    /// ([`ErrorKind::Failed`]).
     ///
     /// # Cost
     /// Two fences, however many blobs. The pages of the table in which names have changed, and those above them, are
@@ -242,7 +256,8 @@ impl<'s, M: Medium> Transaction<'s, M> {
     }
 
     fn write(&mut self, is_sealed: bool) -> Result<(), Error<M::Error>> {
-        let plan = self.store.tree.plan(&self.changes, self.unit()).ok_or(Error::TooMany)?;
+        let plan =
+            self.store.tree.plan(&self.changes, self.unit()).ok_or(Error(ErrorKind::TooMany))?;
         let (stamp, blobs) = (self.store.stamp(), self.blobs);
         let preamble = Preamble { blobs, stamp, ..self.store.preamble };
         let replaced = self.replaced();
@@ -252,7 +267,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
         }
         self.changes.clear();
         self.store.settle();
-        self.reserve = self.store.held.clone();
+        self.reserve = None;
         Ok(())
     }
 
@@ -349,7 +364,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
     }
 
     /// Finds room for a blob, and for the pages of the table that it needs, before anything is written.
-    fn place(
+    pub(super) fn place(
         &mut self,
         attributes: &Attributes<'_>,
         len: Option<u64>,
@@ -359,14 +374,14 @@ impl<'s, M: Medium> Transaction<'s, M> {
         let alignment = attributes.alignment.max(unit);
         let before = self.find(name).map(|entry| entry.len() as u64);
         if before.is_none() && self.blobs >= u32::MAX.into() {
-            return Err(Error::TooMany);
+            return Err(Error(ErrorKind::TooMany));
         }
         let after = size(name.len(), attributes.metadata.len());
         let resized = (name.as_bytes(), before.unwrap_or(0), after);
         self.with_room(&[resized], true, |store| match len {
             Some(len) => {
                 let bytes = occupied(len, unit);
-                let full = Error::Full { needed: len, largest: store.space.len() };
+                let full = Error(ErrorKind::Full { needed: len, largest: store.space.len() });
                 store.claim(bytes.ok_or(full)?, alignment, From::Begin)
             }
             None => store.claim_largest(alignment),
@@ -401,6 +416,8 @@ impl<M: Medium> Drop for Transaction<'_, M> {
         for change in core::mem::take(&mut self.changes).into_values() {
             self.forget(change.as_deref());
         }
-        self.store.held.reset(core::mem::take(&mut self.reserve), &mut self.store.space);
+        if let Some(before) = self.reserve.take() {
+            self.store.held.reset(before, &mut self.store.space);
+        }
     }
 }

@@ -4,10 +4,12 @@
 //! Each byte of blobs is read once: of blobs that overlap, none is read. Each page of the table is looked at three times,
 //! and its copy once. An entry takes less than 400 bytes of memory meanwhile, and has 56 bytes in the file at least.
 
-use super::error::{Damage, Error, Part};
+use super::blob::Blob;
+use super::error::{Damage, Error, ErrorKind, Part};
 use super::format::{CHUNK, tags};
 use super::headers;
-use super::reader::{Blob, Info, Snapshot};
+use super::info::Info;
+use super::snapshot::Snapshot;
 use super::walk::{Step, Walk};
 use crate::format::progress::Progress;
 use crate::medium::Readable;
@@ -77,12 +79,12 @@ pub(super) fn verify<R: Readable>(
         let shared = Damage { part: Part::Bytes { at: 0 }, offset: info.offset, len: info.len };
         let damage = missing(info, snapshot.medium().len()).or(overlaps.then_some(shared));
         let found = match damage {
-            Some(damage) => Err(Error::Damaged(damage)),
+            Some(damage) => Err(Error(ErrorKind::Damaged(damage))),
             None => Blob::new(snapshot, info).and_then(|blob| blob.verify(&mut told)),
         };
         match found {
             Ok(()) => verification.whole += 1,
-            Err(Error::Damaged(damage)) => {
+            Err(Error(ErrorKind::Damaged(damage))) => {
                 verification.damaged.push((info.name.as_str().into(), damage));
             }
             Err(error) => return Err(error),
@@ -110,12 +112,16 @@ fn infos<R: Readable>(
                 let (part, len) = (Part::TableCopy, page.child.len);
                 for offset in page.child.places {
                     pages.push(offset..offset + len);
-                    if offset != page.at && !snapshot.is_page(page.level, &page.child, offset)? {
+                    if offset != page.at
+                        && !snapshot
+                            .is_page(page.level, &page.child, offset)
+                            .map_err(Error::medium)?
+                    {
                         verification.copies.push(Damage { part, offset, len });
                     }
                 }
             }
-            Err(Error::Damaged(damage @ Damage { part: Part::Page, .. })) => {
+            Err(Error(ErrorKind::Damaged(damage @ Damage { part: Part::Page, .. }))) => {
                 verification.pages.push(damage);
             }
             Err(error) => return Err(error),
@@ -161,16 +167,17 @@ fn missing(info: &Info, size: u64) -> Option<Damage> {
 
 /// What is damaged beside blobs.
 fn copies<R: Readable>(snapshot: &Snapshot<'_, R>) -> Result<Vec<Damage>, Error<R::Error>> {
-    let mut copies: Vec<Damage> = headers::damaged(snapshot.medium(), &snapshot.header)?.collect();
+    let mut copies: Vec<Damage> =
+        headers::damaged(snapshot.medium(), &snapshot.header).map_err(Error::medium)?.collect();
     for offset in snapshot.header.roots {
-        if !snapshot.is_whole(offset)? {
+        if !snapshot.is_whole(offset).map_err(Error::medium)? {
             let len = snapshot.header.len;
             copies.push(Damage { part: Part::TableCopy, offset, len });
         }
     }
     match snapshot.history() {
         Ok(_) => {}
-        Err(Error::Damaged(damage)) => copies.push(damage),
+        Err(Error(ErrorKind::Damaged(damage))) => copies.push(damage),
         Err(error) => return Err(error),
     }
     Ok(copies)
@@ -180,7 +187,7 @@ impl<R: Readable> Snapshot<'_, R> {
     /// Reads everything, and tells what is damaged. `progress` is called now and then.
     ///
     /// # Errors
-    /// [`Error::Replaced`], if there was another commit; if the medium fails. A blob that the medium ends before is
+    /// [`ErrorKind::Replaced`], if there was another commit; if the medium fails. A blob that the medium ends before is
     /// damaged.
     pub fn verify(
         &self,

@@ -8,12 +8,13 @@
 //! Each page is looked at twice, or three times where one copy is damaged. Pages that have more bytes together than the
 //! store are refused, as they must overlap. So are names out of order: a page that is reached a second time has them.
 
-use super::error::{Damage, Error, Part};
+use super::error::{Damage, Error, ErrorKind, Part};
 use super::format::header::Header;
+use super::format::occupied;
 use super::format::page::LEVELS;
 use super::format::table::{CHILD, Child, ENTRY, Entry};
-use super::format::{key, occupied};
-use super::reader::{Info, Name, Snapshot, tag_of};
+use super::info::{Info, Name};
+use super::snapshot::Snapshot;
 use crate::medium::Readable;
 use core::ops::Range;
 
@@ -54,7 +55,7 @@ impl Rest {
     /// The damage of a table whose tags are right and whose bytes are not.
     fn forged<E>(&self) -> Error<E> {
         let (offset, len) = (self.at, self.end.saturating_sub(self.at));
-        Error::Damaged(Damage { part: Part::Entry, offset, len })
+        Error(ErrorKind::Damaged(Damage { part: Part::Entry, offset, len }))
     }
 }
 
@@ -187,14 +188,15 @@ impl<R: Readable> Iterator for Walk<'_, R> {
             return None;
         }
         let step = self.step();
-        let is_lost = matches!(step, Err(Error::Damaged(Damage { part: Part::Page, .. })));
+        let is_lost =
+            matches!(step, Err(Error(ErrorKind::Damaged(Damage { part: Part::Page, .. }))));
         if is_lost {
             self.left = None;
         }
         let next = match (step, self.snapshot.is_current()) {
-            (Err(Error::Medium(error)), _) => Err(Error::Medium(error)),
+            (Err(Error(ErrorKind::Medium(error))), _) => Err(Error(ErrorKind::Medium(error))),
             (_, Err(error)) => Err(error),
-            (_, Ok(false)) => Err(Error::Replaced),
+            (_, Ok(false)) => Err(Error(ErrorKind::Replaced)),
             (step, Ok(true)) => step,
         };
         if next.is_err() && !is_lost {
@@ -214,13 +216,13 @@ fn child<R: Readable>(
     if rest.end - rest.at < CHILD as u64 {
         return Err(rest.forged());
     }
-    medium.read(rest.at, &mut bytes)?;
+    medium.read(rest.at, &mut bytes).map_err(Error::medium)?;
     let is_possible = |child: &Child| {
         let is_there = child.places.iter().all(|at| header.holds(*at, child.len));
         is_there && (child.name == 0) == rest.is_new && child.size() <= rest.end - rest.at
     };
     let child = Child::read(&bytes).filter(is_possible).ok_or_else(|| rest.forged())?;
-    let name = Name::read(medium, rest.at + CHILD as u64, child.name)?;
+    let name = Name::read(medium, rest.at + CHILD as u64, child.name).map_err(Error::medium)?;
     (rest.at, rest.is_new) = (rest.at + child.size(), false);
     Ok((child, name))
 }
@@ -235,11 +237,11 @@ fn entry<R: Readable>(
     if rest.end - rest.at < ENTRY as u64 {
         return Err(rest.forged());
     }
-    medium.read(rest.at, &mut bytes)?;
+    medium.read(rest.at, &mut bytes).map_err(Error::medium)?;
     let is_there = |entry: &Entry| entry.size() <= rest.end - rest.at && is_possible(entry, header);
     let entry = Entry::read(&bytes).filter(is_there).ok_or_else(|| rest.forged())?;
     let name_at = rest.at + ENTRY as u64;
-    let name = Name::read(medium, name_at, entry.name)?;
+    let name = Name::read(medium, name_at, entry.name).map_err(Error::medium)?;
     if name.as_str().is_empty() {
         // It is no text.
         return Err(rest.forged());
@@ -273,19 +275,10 @@ fn whole<R: Readable>(
     child: &Child,
 ) -> Result<u64, Error<R::Error>> {
     for at in child.places {
-        if snapshot.is_page(level, child, at)? {
+        if snapshot.is_page(level, child, at).map_err(Error::medium)? {
             return Ok(at);
         }
     }
     let (part, offset, len) = (Part::Page, child.places[0], child.len);
-    Err(Error::Damaged(Damage { part, offset, len }))
-}
-
-impl<R: Readable> Snapshot<'_, R> {
-    /// Returns true if a copy of a page is at a place, as it was committed.
-    pub(super) fn is_page(&self, level: usize, child: &Child, at: u64) -> Result<bool, R::Error> {
-        let (medium, key) = (self.medium(), key::page(self.identity(), level));
-        let is_there = at + child.len <= medium.len();
-        Ok(is_there && tag_of(medium, key, at..at + child.len)? == child.tag)
-    }
+    Err(Error(ErrorKind::Damaged(Damage { part, offset, len })))
 }

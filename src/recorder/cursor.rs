@@ -1,10 +1,12 @@
 //! What is known of a shard in ordinary memory.
 
+#[cfg(doc)]
+use super::Options;
 use crate::sync::{AtomicBool, AtomicU64};
 use core::sync::atomic::Ordering;
 
-/// What a recorder knows of one of its shards in ordinary memory: give as many as there are shards where
-/// nothing is allocated.
+/// The state of one shard in ordinary memory. A recorder has one for each, from [`Options::cursors`] where it cannot
+/// allocate them.
 ///
 /// A *position* counts the bytes of a shard over all laps: sequence number times size, plus the offset in the
 /// sub-buffer. Each cursor has lines of its own, so that threads share none.

@@ -1,32 +1,70 @@
-//! What can go wrong, and what to do about it.
+//! Errors of the recorder.
 
 use super::format::{BadDescriptor, VERSION};
+use crate::medium::OpenError;
 use core::fmt;
+#[cfg(feature = "std")]
+use std::io;
 
-/// A recording that could not be made, opened or claimed.
+/// The error of a recording: of its creation or opening, of a claim, of an event.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Error<E> {
+    kind: ErrorKind<E>,
+}
+
+impl<E> Error<E> {
+    pub(super) const fn new(kind: ErrorKind<E>) -> Self {
+        Self { kind }
+    }
+
+    /// Returns the kind of the error.
+    #[must_use]
+    pub const fn kind(&self) -> &ErrorKind<E> {
+        &self.kind
+    }
+
+    /// Returns the kind by value, and with it the error of the medium.
+    #[must_use]
+    pub fn into_kind(self) -> ErrorKind<E> {
+        self.kind
+    }
+}
+
+/// The kind of an [`Error`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Error<E> {
-    /// The medium has failed.
+pub enum ErrorKind<E> {
+    /// The medium has failed. An event for which this is returned is in the medium, but may not be persistent.
     Medium(E),
-    /// No file can be made so.
+    /// A recording with these options is impossible.
     Geometry(&'static str),
-    /// The medium is shorter than what is in it, or is to be.
-    Short {
+    /// The medium is too small for the recording that is to be created.
+    TooSmall {
         /// Bytes it has.
         len: u64,
         /// Bytes it needs.
         needed: u64,
     },
-    /// Fewer places for what is known of the shards were given than there are shards.
+    /// The medium is shorter than the recording in it.
+    Truncated {
+        /// Bytes it has.
+        len: u64,
+        /// Bytes it needs.
+        needed: u64,
+    },
+    /// [`Options::cursors`](super::Options::cursors) has given fewer cursors than there are shards.
     FewCursors {
-        /// Places given.
+        /// The number of cursors.
         cursors: usize,
         /// Shards of the file.
         shards: u32,
     },
-    /// Neither descriptor begins as one does: this is no recording.
-    NoRecording {
+    /// There is a recording already, whole or damaged or of another version.
+    Exists,
+    /// There is no recording: both descriptors begin with zeros.
+    NotFound,
+    /// There is something else: neither descriptor begins as one does.
+    Foreign {
         /// What is at 0.
         first: [u8; 8],
         /// What is at 4096.
@@ -41,58 +79,109 @@ pub enum Error<E> {
     },
     /// Neither descriptor is whole; this is the one that is nearest to it.
     Damaged {
-        /// Where it is.
+        /// The offset of the descriptor.
         at: u64,
-    },
-    /// A descriptor is whole, and what it says cannot be.
-    Impossible {
-        /// Where it is.
-        at: u64,
-        /// What is wrong.
+        /// The fault of it.
         what: &'static str,
     },
-    /// It has been opened, or a shard's sub-buffers been filled, as often as the format can count.
+    /// The recording has been opened, or a shard been filled, as often as the format can count. An event is counted as
+    /// lost.
     WornOut,
     /// Each shard has an owner.
     AllShardsTaken {
-        /// How many there are.
+        /// The number of shards.
         shards: u32,
     },
+    /// Recording has been stopped. The event is not counted.
+    Stopped,
+    /// The shard is full, and refuses to overwrite. The event is counted as lost.
+    Full,
+    /// The payload is longer than a record of this file can be. The event is counted as lost.
+    TooLong {
+        /// Bytes of the payload.
+        len: usize,
+        /// Bytes that a payload may have.
+        most: usize,
+    },
+    /// A signal handler recorded by the writer that it had interrupted in the middle of an event. The handler's event
+    /// is counted as lost.
+    Nested,
 }
 
-impl<E> Error<E> {
-    /// Of two descriptors that are none.
+impl<E> ErrorKind<E> {
+    /// Returns the error for two descriptors that are not valid.
     pub(super) fn bad(first: (u64, BadDescriptor), second: (u64, BadDescriptor)) -> Self {
         let ((_, a), (_, b)) = (first, second);
         if let (BadDescriptor::Magic(first), BadDescriptor::Magic(second)) = (a, b) {
-            return Self::NoRecording { first, second };
+            return Self::unknown(first, second);
         }
         let (at, worst) = if a >= b { first } else { second };
         match worst {
-            BadDescriptor::Magic(first) => Self::NoRecording { first, second: first },
-            BadDescriptor::Damaged => Self::Damaged { at },
-            BadDescriptor::Impossible(what) => Self::Impossible { at, what },
+            BadDescriptor::Magic(first) => Self::unknown(first, first),
+            BadDescriptor::Damaged => {
+                Self::Damaged { at, what: "its tag is not that of its bytes" }
+            }
+            BadDescriptor::Impossible(what) => Self::Damaged { at, what },
             BadDescriptor::Version(found) => Self::Version { at, found },
         }
+    }
+
+    /// Returns the error for words that are no magics.
+    fn unknown(first: [u8; 8], second: [u8; 8]) -> Self {
+        let is_empty = [first, second] == [[0; 8]; 2];
+        if is_empty { Self::NotFound } else { Self::Foreign { first, second } }
+    }
+}
+
+impl<M, E> From<OpenError<M, Self>> for Error<E> {
+    fn from(failed: OpenError<M, Self>) -> Self {
+        failed.into_error()
+    }
+}
+
+/// `{:?}` prints what `{}` does, so that a `main` that returns it tells what to do. `{:#?}` prints the fields.
+impl<E: fmt::Debug + fmt::Display> fmt::Debug for Error<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            return f.debug_struct("Error").field("kind", &self.kind).finish();
+        }
+        fmt::Display::fmt(self, f)
     }
 }
 
 impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Medium(error) => error.fmt(f),
-            Self::Geometry(what) => write!(f, "no recording can be made so: {what}"),
-            Self::Short { len, needed } => write!(
+            Self::Geometry(what) => write!(f, "the options of the recording are wrong: {what}"),
+            Self::TooSmall { len, needed } => write!(
                 f,
-                "the medium has {len} bytes and the recording needs {needed}: give it more, or bring back \
-                 what was cut"
+                "the medium has {len} bytes and the recording needs {needed}: give it a larger one, or fewer or \
+                 smaller sub-buffers"
+            ),
+            Self::Truncated { len, needed } => write!(
+                f,
+                "the medium has {len} bytes and the recording in it needs {needed}: bring back what was cut"
             ),
             Self::FewCursors { cursors, shards } => {
                 write!(f, "{cursors} cursors were given for {shards} shards; give one for each")
             }
-            Self::NoRecording { first, second } => write!(
+            Self::Exists => f.write_str(
+                "a recording exists already, whole or damaged: open it, or create one elsewhere",
+            ),
+            Self::NotFound => {
+                f.write_str("there is no recording, but zeros at 0 and at 4096: create one")
+            }
+            Self::Foreign { first, second } => write!(
                 f,
-                "no recording: at 0 there is \"{}\", at 4096 \"{}\", where one begins with \"CMtRace\"",
+                "there is no recording, but \"{}\" at 0 and \"{}\" at 4096, where one begins with \"CMtRace\": \
+                 open another file",
                 first.escape_ascii(),
                 second.escape_ascii()
             ),
@@ -101,76 +190,62 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
                 "the descriptor at {at} has version {found} of the format, and this program knows version \
                  {VERSION}: use one that knows it"
             ),
-            Self::Damaged { at } => write!(
+            Self::Damaged { at, what } => write!(
                 f,
-                "both descriptors are damaged: the tag of that at {at} is not that of its bytes; bring one \
-                 back from a copy of the file, or record into a new one"
+                "both descriptors are damaged: of that at {at}, {what}; bring one back from a copy of the file, or \
+                 record into a new one"
             ),
-            Self::Impossible { at, what } => {
-                write!(f, "the descriptor at {at} cannot be right: {what}")
-            }
             Self::WornOut => f.write_str("the recording is worn out: make a new one"),
             Self::AllShardsTaken { shards } => write!(
                 f,
                 "each of the {shards} shards has an owner: drop a writer, or make the file with more"
             ),
-        }
-    }
-}
-
-impl<E: core::error::Error + 'static> core::error::Error for Error<E> {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match self {
-            Self::Medium(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-/// Why an event is not there, or is not durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NotRecorded<E> {
-    /// Recording has been stopped. It is not counted.
-    Stopped,
-    /// The shard is full, and refuses to overwrite. Counted as lost.
-    Full,
-    /// The payload is longer than a record of this file can be. Counted as lost.
-    TooLong {
-        /// Bytes of it.
-        len: usize,
-        /// Bytes it may have.
-        most: usize,
-    },
-    /// A signal handler recorded by the writer that it had interrupted in the middle of an event. Counted as
-    /// lost.
-    Nested,
-    /// The shard has been filled as often as the format can count. Counted as lost.
-    WornOut,
-    /// The event is there, but its write-back has failed.
-    Medium(E),
-}
-
-impl<E: fmt::Display> fmt::Display for NotRecorded<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
             Self::Stopped => f.write_str("recording has been stopped"),
             Self::Full => f.write_str("the shard is full: read it, and release what was read"),
             Self::TooLong { len, most } => {
                 write!(f, "the payload has {len} bytes, an event of this file at most {most}")
             }
             Self::Nested => f.write_str("the writer was in the middle of another event"),
-            Self::WornOut => f.write_str("the recording is worn out: make a new one"),
-            Self::Medium(error) => write!(f, "the event could not be written back: {error}"),
         }
     }
 }
 
-impl<E: core::error::Error + 'static> core::error::Error for NotRecorded<E> {
+impl<E: core::error::Error + 'static> core::error::Error for Error<E> {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match self {
-            Self::Medium(error) => Some(error),
+        match &self.kind {
+            ErrorKind::Medium(error) => Some(error),
             _ => None,
+        }
+    }
+}
+
+#[cfg(feature = "std")]
+impl<E> From<Error<E>> for io::Error
+where
+    E: core::error::Error + Send + Sync + 'static,
+{
+    fn from(error: Error<E>) -> Self {
+        Self::new(error.kind.io_kind(), error)
+    }
+}
+
+#[cfg(feature = "std")]
+impl<E> ErrorKind<E> {
+    const fn io_kind(&self) -> io::ErrorKind {
+        match self {
+            Self::Geometry(_)
+            | Self::TooSmall { .. }
+            | Self::FewCursors { .. }
+            | Self::TooLong { .. } => io::ErrorKind::InvalidInput,
+            Self::Truncated { .. } | Self::Foreign { .. } | Self::Damaged { .. } => {
+                io::ErrorKind::InvalidData
+            }
+            Self::Exists => io::ErrorKind::AlreadyExists,
+            Self::NotFound => io::ErrorKind::NotFound,
+            Self::Version { .. } => io::ErrorKind::Unsupported,
+            Self::WornOut | Self::Full => io::ErrorKind::StorageFull,
+            Self::AllShardsTaken { .. } | Self::Nested => io::ErrorKind::ResourceBusy,
+            Self::Medium(_) | Self::Stopped => io::ErrorKind::Other,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::format::{Geometry, HEADER, RECORD};
 use super::reader::Search;
-use super::{Clock, Cursor, Description, Durability, Mode, Options, Reader, Recorder, Writer};
+use super::{Clock, Cursor, Description, Durability, Mode, Reader, Recorder, Writer};
 use crate::medium::{Granularity, Medium, Readable};
 use crate::sync::AtomicU64;
 use alloc::vec::Vec;
@@ -85,12 +85,11 @@ type One = Recorder<OneSubBuffer, [Cursor; 1]>;
 /// A recorder whose first sub-buffer has been begun by an event.
 fn recorder() -> Arc<One> {
     let clock = Clock::from_function(|| 0, 1, 0);
-    let options = Options::new([1; 16], clock);
     let words = (0..33).map(|_| AtomicU64::new(0)).collect();
     let recorder = Recorder {
         medium: OneSubBuffer { words, persistent: Mutex::new(alloc::vec![0; 32]) },
         cursors: [Cursor::new()],
-        description: Description::new(1, options.identity, GEOMETRY, Mode::Overwrite, &clock),
+        description: Description::new(1, [1; 16], GEOMETRY, Mode::Overwrite, &clock),
         durability: Durability::OnCrash,
         clock,
         is_stopped: super::AtomicBool::new(false),

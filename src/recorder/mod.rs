@@ -9,20 +9,20 @@
 //! ```
 //! use cachemaint::Cache;
 //! use cachemaint::medium::Memory;
-//! use cachemaint::recorder::{Clock, Found, Options, Reader};
+//! use cachemaint::recorder::{Found, Options};
+//! use cachemaint::survival::Backing;
 //! use std::sync::atomic::AtomicU64;
 //!
+//! static WORDS: [AtomicU64; 8192] = [const { AtomicU64::new(0) }; 8192];
+//!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let words: Vec<AtomicU64> = (0..8192).map(|_| AtomicU64::new(0)).collect();
-//! let memory = Memory::new(&words, Cache::host()?);
-//! # fn ticks() -> u64 { 0 }
-//! # let clock = Clock::from_function(ticks, 1_000_000_000, 0);
-//! let recorder = Options::new([7; 16], clock).shards(2).create_in(memory, [(); 2].map(|()| Default::default()))?;
+//! let memory = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+//! let recorder = Options::new().shards(2).open_or_create(memory)?;
 //! let writer = recorder.claim()?;
 //! writer.record(3, b"the valve is open")?;
 //! drop(writer);
 //!
-//! let reader = Reader::open(recorder.medium())?;
+//! let reader = recorder.reader();
 //! let mut buffer = vec![0; reader.largest_payload()];
 //! let mut events = reader.shard(0);
 //! while let Some(found) = events.next(&mut buffer) {
@@ -87,6 +87,10 @@
 //! | 96 | 16 | boot id of the system, zeros if there is none |
 //! | 112 | 16 | zero |
 //!
+//! If nothing is there, the words at 0 and at 4096 are zero. A creation makes them zero first and persistently, then writes
+//! descriptor A behind its magic, and stores this magic last, when everything else is persistent. So a crash leaves a
+//! recording or none. Descriptor B is written by the first opening.
+//!
 //! Of two valid descriptors that with the higher generation counts. Magic, version and tag stay at their
 //! places in every later version, so that an unknown version is known as such.
 //!
@@ -129,6 +133,13 @@
 //!
 //! The key is H(0, identity, generation in 8 bytes, sequence number in 8, shard in 4).
 //!
+//! ## Event ids
+//! Ids from 0 to 65279 are the program's. Those from 65280 on are reserved for the format:
+//!
+//! | id | payload |
+//! |---|---|
+//! | 65535 | the message of the panic that has ended recording: `FILE:LINE:COLUMN: MESSAGE`, in UTF-8, which may be cut off |
+//!
 //! # Limits
 //! A payload has at most 65535 bytes and must fit a sub-buffer with 88 bytes to spare. There are at most 4096
 //! shards and 2^40 sub-buffers in a shard's life. One process records into a file ([`DaxFile`] sees to that by
@@ -159,9 +170,10 @@ mod within;
 mod writeback;
 mod writer;
 
+pub use crate::format::identity::Identity;
 pub use clock::{Clock, TimeSource};
 pub use cursor::Cursor;
-pub use error::{Error, NotRecorded};
+pub use error::{Error, ErrorKind};
 pub use format::Description;
 pub use mode::Mode;
 pub use options::{Durability, Options};
@@ -176,14 +188,14 @@ use crate::medium::Medium;
 use crate::sync::AtomicBool;
 use core::sync::atomic::Ordering;
 
-/// Where a recorder keeps what it knows of its shards in ordinary memory, unless the caller gives it a place.
+/// The cursors of a recorder that allocates them.
 #[cfg(feature = "std")]
 pub type Cursors = alloc::boxed::Box<[Cursor]>;
-/// Where a recorder keeps what it knows of its shards in ordinary memory.
+/// Nothing: without the feature `std`, [`Options::cursors`] gives the memory for cursors.
 #[cfg(not(feature = "std"))]
-pub type Cursors = &'static [Cursor];
+pub type Cursors = ();
 
-/// A file that events are recorded into: made by [`Options::create_in`] and its like.
+/// A file that events are recorded into: made by [`Options::open_or_create`] and its like.
 ///
 /// Dropping it writes nothing back.
 #[derive(Debug)]
@@ -215,18 +227,18 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     /// Claims a shard that nobody has, for one thread. It goes on where its last owner has stopped.
     ///
     /// # Errors
-    /// [`Error::AllShardsTaken`].
+    /// [`ErrorKind::AllShardsTaken`].
     ///
     /// # Cost
     /// A search through the shards, each an atomic exchange at most: once in the life of a thread.
     pub fn claim(&self) -> Result<Writer<'_, M>, Error<M::Error>> {
         let shards = self.description.shards();
         let free = (0..shards).zip(self.cursors()).find(|(_, cursor)| cursor.claim());
-        let (shard, cursor) = free.ok_or(Error::AllShardsTaken { shards })?;
+        let (shard, cursor) = free.ok_or(Error::new(ErrorKind::AllShardsTaken { shards }))?;
         Ok(Writer::new(self, shard, cursor))
     }
 
-    /// Ends recording, for good: from now on events are refused with [`NotRecorded::Stopped`]. An event that
+    /// Ends recording, for good: from now on events are refused with [`ErrorKind::Stopped`]. An event that
     /// another thread has begun is still finished. May be called in a signal handler.
     pub fn stop(&self) {
         self.is_stopped.store(true, Ordering::SeqCst);

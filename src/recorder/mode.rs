@@ -1,6 +1,6 @@
 //! The behaviour of a full shard.
 
-/// What happens when a shard is full.
+/// The behaviour of a full shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mode {

@@ -1,100 +1,160 @@
-//! Making a recording, and opening one.
+//! Creation and opening of recordings.
 
-use super::format::{DESCRIPTOR, DESCRIPTORS, Description, Geometry, PAGE, SEQUENCES, TAG};
+use super::format::{
+    BadDescriptor, DESCRIPTOR, DESCRIPTORS, Description, Geometry, PAGE, SEQUENCES, TAG,
+};
 use super::mode::Mode;
-use super::options::Options;
+use super::options::{Options, Settings};
 use super::reader::Reader;
-use super::{Cursor, Error, Recorder};
-use crate::medium::Medium;
+use super::{Cursor, Error, ErrorKind, Recorder};
+use crate::medium::{Medium, OpenError, Readable};
 use crate::sync::AtomicBool;
 use core::sync::atomic::Ordering;
 
-impl Options {
-    /// Makes a recording in a medium, over whatever is in it, and allocates what is kept of its shards.
-    ///
-    /// # Errors
-    /// As [`create_in`](Self::create_in).
-    #[cfg(feature = "std")]
-    pub fn create<M: Medium>(self, medium: M) -> Result<Recorder<M>, Error<M::Error>> {
-        let shards = self.shards.min(super::format::MOST_SHARDS);
-        self.create_in(medium, (0..shards).map(|_| Cursor::new()).collect())
-    }
+/// The error of an opening or a creation.
+type Failed<M> = OpenError<M, Error<<M as Readable>::Error>>;
 
-    /// Opens a recording to go on with it, and allocates what is kept of its shards.
+impl<C, P> Options<C>
+where
+    C: FnOnce(u32) -> P,
+    P: AsRef<[Cursor]>,
+{
+    /// Creates a recording in a medium that has none.
+    ///
+    /// It is persistent when this returns. A crash before that leaves the recording or none, and
+    /// [`open_or_create`](Self::open_or_create) goes on from there if the medium held zeros. Junk and another program's
+    /// content are replaced: they are there untouched, or gone.
+    ///
+    /// The remains of an erased recording in the medium are not zeroed as a whole. It does not verify any more, unless
+    /// the identity is the same, so take a new one.
     ///
     /// # Errors
-    /// As [`open_in`](Self::open_in).
-    #[cfg(feature = "std")]
-    pub fn open<M: Medium>(self, medium: M) -> Result<Recorder<M>, Error<M::Error>> {
-        let shards = Reader::open(&medium)?.description().shards();
-        self.open_in(medium, (0..shards).map(|_| Cursor::new()).collect())
-    }
-
-    /// Makes a recording in a medium, over whatever is in it; nothing is allocated. It is persistent when this
-    /// returns.
+    /// [`ErrorKind::Exists`] if there is a recording, whole or damaged or of another version. [`ErrorKind::Geometry`],
+    /// [`ErrorKind::TooSmall`], [`ErrorKind::FewCursors`]; the medium has not been changed then. [`ErrorKind::Medium`].
     ///
-    /// What was recorded into the medium before is not zeroed: it does not verify any more, unless the identity
-    /// is the same, so take a new one.
-    ///
-    /// # Errors
-    /// [`Error::Geometry`], [`Error::Short`], [`Error::FewCursors`]; what the medium has.
-    pub fn create_in<M: Medium, C: AsRef<[Cursor]>>(
-        self,
-        medium: M,
-        cursors: C,
-    ) -> Result<Recorder<M, C>, Error<M::Error>> {
-        let geometry = self.geometry(medium.len())?;
-        let description = Description::new(1, self.identity, geometry, self.mode, &self.clock);
-        let [first, second] = DESCRIPTORS;
-        forget(&medium, geometry);
-        // One that was there before may count more openings than the new one. Without its tag no part of it
-        // completes a torn one that is written over it later.
-        let tag = second + TAG;
-        medium.store(tag, 0, Ordering::Relaxed);
-        medium.writeback(tag..tag + 8).map_err(Error::Medium)?;
-        publish(&medium, first, &description)?;
-        let recorder = self.recorder(medium, cursors, description)?;
-        for cursor in recorder.cursors() {
-            cursor.begin(0, 0, (0, 0));
+    /// # Cost
+    /// The first word of each sub-buffer is read. Three fences.
+    pub fn create_new<M: Medium>(self, medium: M) -> Result<Recorder<M, P>, Failed<M>> {
+        match self.create_in(&medium) {
+            Ok(parts) => Ok(parts.recorder(medium)),
+            Err(kind) => Err(OpenError::new(medium, Error::new(kind))),
         }
-        Ok(recorder)
     }
 
-    /// Opens a recording to go on with it, in new sub-buffers; nothing is allocated. Of these options only
-    /// clock and durability count, the rest is the file's.
+    /// Opens the recording in a medium and goes on with it, in new sub-buffers. Of these options only clock,
+    /// durability and cursors count, the rest is the file's.
     ///
     /// That it was opened is persistent when this returns. What was in it is as persistent as it was.
     ///
     /// # Errors
-    /// As [`Reader::open`]; [`Error::FewCursors`], [`Error::WornOut`].
+    /// As [`Reader::open`]; [`ErrorKind::FewCursors`], [`ErrorKind::WornOut`].
     ///
     /// # Cost
-    /// All headers of sub-buffers are read.
-    pub fn open_in<M: Medium, C: AsRef<[Cursor]>>(
-        self,
-        medium: M,
-        cursors: C,
-    ) -> Result<Recorder<M, C>, Error<M::Error>> {
+    /// All headers of sub-buffers are read. Two fences.
+    pub fn open<M: Medium>(self, medium: M) -> Result<Recorder<M, P>, Failed<M>> {
+        match self.open_in(&medium) {
+            Ok(parts) => Ok(parts.recorder(medium)),
+            Err(kind) => Err(OpenError::new(medium, Error::new(kind))),
+        }
+    }
+
+    /// Opens the recording in a medium, as [`open`](Self::open), or creates one where nothing is, as
+    /// [`create_new`](Self::create_new): where the words at 0 and at 4096 are zero. Whatever is behind them is given up
+    /// then.
+    ///
+    /// # Errors
+    /// Those of both, but neither [`ErrorKind::NotFound`] nor [`ErrorKind::Exists`]. [`ErrorKind::Foreign`] for the content of
+    /// another program, which stays.
+    pub fn open_or_create<M: Medium>(self, medium: M) -> Result<Recorder<M, P>, Failed<M>> {
+        let is_missing = matches!(Reader::locate(&medium), Err(ErrorKind::NotFound));
+        if is_missing { self.create_new(medium) } else { self.open(medium) }
+    }
+
+    fn create_in<M: Medium>(self, medium: &M) -> Result<Parts<P>, ErrorKind<M::Error>> {
+        let Self { settings, cursors } = self;
+        let geometry = settings.geometry(medium.len())?;
+        let cursors = enough(cursors(geometry.shards), geometry.shards)?;
+        for at in DESCRIPTORS {
+            let found = Reader::descriptor(medium, at).map_err(ErrorKind::Medium)?;
+            if !matches!(found, Err(BadDescriptor::Magic(_))) {
+                return Err(ErrorKind::Exists);
+            }
+        }
+        let Settings { identity, mode, clock, .. } = settings;
+        let description = Description::new(1, identity.0, geometry, mode, &clock);
+        create(medium, &description).map_err(ErrorKind::Medium)?;
+        for cursor in cursors.as_ref() {
+            cursor.begin(0, 0, (0, 0));
+        }
+        Ok(Parts { cursors, description, settings })
+    }
+
+    fn open_in<M: Medium>(self, medium: &M) -> Result<Parts<P>, ErrorKind<M::Error>> {
         // The one that counts may not be persistent yet, and the other one is overwritten.
         for at in DESCRIPTORS {
             let is_there = medium.len() >= at + DESCRIPTOR as u64;
             if is_there {
-                medium.writeback(at..at + DESCRIPTOR as u64).map_err(Error::Medium)?;
+                medium.writeback(at..at + DESCRIPTOR as u64).map_err(ErrorKind::Medium)?;
             }
         }
         medium.fence();
-        let reader = Reader::open(&medium)?;
-        let (found, at) = (*reader.description(), reader.other_place());
-        let generation = found.generation.checked_add(1).ok_or(Error::WornOut)?;
-        let description =
-            Description::new(generation, found.identity, found.geometry, found.mode, &self.clock);
-        publish(&medium, at, &description)?;
-        let recorder = self.recorder(medium, cursors, description)?;
-        recorder.go_on()?;
-        Ok(recorder)
+        let Self { settings, cursors } = self;
+        let (found, at) = Reader::locate(medium)?;
+        let cursors = enough(cursors(found.shards()), found.shards())?;
+        let generation = found.generation.checked_add(1).ok_or(ErrorKind::WornOut)?;
+        let Description { identity, geometry, mode, .. } = found;
+        let description = Description::new(generation, identity, geometry, mode, &settings.clock);
+        publish(medium, at, &description).map_err(ErrorKind::Medium)?;
+        go_on(&Reader::of(medium, description), medium, cursors.as_ref())?;
+        Ok(Parts { cursors, description, settings })
+    }
+}
+
+/// A recorder without its medium.
+struct Parts<P> {
+    cursors: P,
+    description: Description,
+    settings: Settings,
+}
+
+impl<P> Parts<P> {
+    fn recorder<M>(self, medium: M) -> Recorder<M, P> {
+        let Self { cursors, description, settings: Settings { durability, clock, .. } } = self;
+        let is_stopped = AtomicBool::new(false);
+        Recorder { medium, cursors, description, durability, clock, is_stopped }
+    }
+}
+
+/// With the default options: see [`Options`] for others.
+#[cfg(feature = "std")]
+impl<M: Medium> Recorder<M> {
+    /// Creates a recording in a medium that has none: see [`Options::create_new`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn create_new(medium: M) -> Result<Self, Failed<M>> {
+        Options::new().create_new(medium)
     }
 
-    fn geometry<E>(&self, len: u64) -> Result<Geometry, Error<E>> {
+    /// Opens the recording in a medium and goes on with it: see [`Options::open`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open(medium: M) -> Result<Self, Failed<M>> {
+        Options::new().open(medium)
+    }
+
+    /// Opens the recording in a medium, or creates one where nothing is: see [`Options::open_or_create`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_or_create(medium: M) -> Result<Self, Failed<M>> {
+        Options::new().open_or_create(medium)
+    }
+}
+
+impl Settings {
+    fn geometry<E>(&self, len: u64) -> Result<Geometry, ErrorKind<E>> {
         let (shards, size) = (self.shards, self.size);
         let sub_buffers = match self.sub_buffers {
             Some(sub_buffers) => sub_buffers,
@@ -103,78 +163,87 @@ impl Options {
         };
         let geometry = Geometry { shards, sub_buffers, size };
         if let Some(fault) = geometry.fault() {
-            return Err(Error::Geometry(fault));
+            return Err(ErrorKind::Geometry(fault));
         }
         let needed = geometry.len().unwrap_or(u64::MAX);
-        if len < needed { Err(Error::Short { len, needed }) } else { Ok(geometry) }
-    }
-
-    fn recorder<M: Medium, C: AsRef<[Cursor]>>(
-        &self,
-        medium: M,
-        cursors: C,
-        description: Description,
-    ) -> Result<Recorder<M, C>, Error<M::Error>> {
-        let (given, shards) = (cursors.as_ref().len(), description.shards());
-        if given < shards as usize {
-            return Err(Error::FewCursors { cursors: given, shards });
-        }
-        Ok(Recorder {
-            medium,
-            cursors,
-            description,
-            durability: self.durability,
-            clock: self.clock,
-            is_stopped: AtomicBool::new(false),
-        })
+        if len < needed { Err(ErrorKind::TooSmall { len, needed }) } else { Ok(geometry) }
     }
 }
 
-/// Takes away by what another recording's sub-buffers begin, so that they are not taken for damaged ones. If a
-/// crash brings them back, they do not verify all the same.
-fn forget<M: Medium>(medium: &M, geometry: Geometry) {
+/// Returns these cursors, if they are as many as the shards.
+fn enough<P: AsRef<[Cursor]>, E>(cursors: P, shards: u32) -> Result<P, ErrorKind<E>> {
+    let given = cursors.as_ref().len();
+    if given < shards as usize {
+        return Err(ErrorKind::FewCursors { cursors: given, shards });
+    }
+    Ok(cursors)
+}
+
+/// Creates a recording, so that a crash leaves it or none. The magics are zero from the beginning on, and the first
+/// one is stored at the end.
+fn create<M: Medium>(medium: &M, description: &Description) -> Result<(), M::Error> {
+    let [first, second] = DESCRIPTORS;
+    for at in DESCRIPTORS {
+        medium.store(at, 0, Ordering::Relaxed);
+        medium.writeback(at..at + 8)?;
+    }
+    medium.fence();
+    forget(medium, description.geometry)?;
+    // An erased recording may have left a descriptor there that counts more openings. Without its tag no part of it
+    // completes a torn one that is written over it later.
+    medium.store(second + TAG, 0, Ordering::Relaxed);
+    medium.writeback(second + TAG..second + TAG + 8)?;
+    let bytes = description.to_bytes();
+    let (magic, rest) = bytes.split_at(8);
+    medium.persist_copy(&[(first + 8, rest)])?;
+    medium.persist_copy(&[(first, magic)])
+}
+
+/// Takes away the words by which sub-buffers and counts of lost events begin, so that junk is not taken for damage, and
+/// issues their write-back.
+fn forget<M: Medium>(medium: &M, geometry: Geometry) -> Result<(), M::Error> {
+    let (mut start, mut end) = (u64::MAX, 0);
     for shard in 0..geometry.shards {
         let slots =
             (0..u64::from(geometry.sub_buffers)).map(|slot| geometry.sub_buffer(shard, slot));
         for at in slots.chain([Geometry::loss(shard)]) {
             if medium.load(at, Ordering::Relaxed) != 0 {
                 medium.store(at, 0, Ordering::Relaxed);
+                (start, end) = (start.min(at), end.max(at + 8));
             }
         }
     }
+    if start < end { medium.writeback(start..end) } else { Ok(()) }
 }
 
 /// Writes a descriptor and makes it, and what was written back before, persistent.
-fn publish<M: Medium>(
-    medium: &M,
-    at: u64,
-    description: &Description,
-) -> Result<(), Error<M::Error>> {
+fn publish<M: Medium>(medium: &M, at: u64, description: &Description) -> Result<(), M::Error> {
     debug_assert!(at == 0 || at == PAGE, "a descriptor has a page of its own");
     medium.write(at, &description.to_bytes());
-    medium.persist(at..at + DESCRIPTOR as u64).map_err(Error::Medium)
+    medium.persist(at..at + DESCRIPTOR as u64)
 }
 
-impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
-    /// Begins behind what is in the file.
-    fn go_on(&self) -> Result<(), Error<M::Error>> {
-        let (reader, geometry) =
-            (Reader::of(&self.medium, self.description), self.description.geometry);
-        for (shard, cursor) in (0..).zip(self.cursors()) {
-            let next = reader.newest(shard).map_or(0, |newest| newest.sequence() + 1);
-            if next >= SEQUENCES {
-                return Err(Error::WornOut);
-            }
-            let released = match self.description.mode {
-                Mode::Refuse => next.saturating_sub(u64::from(geometry.sub_buffers)),
-                Mode::Overwrite => 0,
-            };
-            let lost_word = self.medium.load(Geometry::loss(shard), Ordering::Relaxed);
-            let lost = (reader.lost(shard), lost_word);
-            cursor.begin(next * u64::from(geometry.size), released, lost);
+/// Begins each shard behind what it has.
+fn go_on<M: Medium>(
+    reader: &Reader<&M>,
+    medium: &M,
+    cursors: &[Cursor],
+) -> Result<(), ErrorKind<M::Error>> {
+    let Description { geometry, mode, .. } = *reader.description();
+    for (shard, cursor) in (0..geometry.shards).zip(cursors) {
+        let next = reader.newest(shard).map_or(0, |newest| newest.sequence() + 1);
+        if next >= SEQUENCES {
+            return Err(ErrorKind::WornOut);
         }
-        Ok(())
+        let released = match mode {
+            Mode::Refuse => next.saturating_sub(u64::from(geometry.sub_buffers)),
+            Mode::Overwrite => 0,
+        };
+        let lost_word = medium.load(Geometry::loss(shard), Ordering::Relaxed);
+        let lost = (reader.lost(shard), lost_word);
+        cursor.begin(next * u64::from(geometry.size), released, lost);
     }
+    Ok(())
 }
 
 /// What is in the medium, to be read.

@@ -1,7 +1,9 @@
-//! How a recording is made and opened.
+//! The options of a recording.
 
 use super::clock::Clock;
 use super::mode::Mode;
+use super::{Cursor, Cursors, Identity};
+use core::fmt;
 #[cfg(feature = "std")]
 use core::hash::BuildHasher;
 #[cfg(feature = "std")]
@@ -19,14 +21,24 @@ pub enum Durability {
     EachAppend,
 }
 
-/// How a recording is made or opened.
+/// The options by which a recording is created or opened.
 ///
-/// At first: one shard, sub-buffers of 4096 bytes, as many as fit the medium; the oldest are overwritten;
-/// written back when asked.
-#[derive(Clone, Copy, Debug)]
+/// The defaults: one shard, sub-buffers of 4096 bytes, as many as fit the medium; the oldest are overwritten;
+/// events are written back on request. `C` gives the memory for the shards' [`Cursor`]s: see
+/// [`cursors`](Self::cursors).
+///
+/// A recording is never overwritten by a new one: [`create_new`](Self::create_new) refuses a medium that has one.
+#[derive(Clone, Copy)]
 #[must_use]
-pub struct Options {
-    pub(super) identity: [u8; 16],
+pub struct Options<C = fn(u32) -> Cursors> {
+    pub(super) settings: Settings,
+    pub(super) cursors: C,
+}
+
+/// All options but the memory for cursors.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) identity: Identity,
     pub(super) clock: Clock,
     pub(super) shards: u32,
     pub(super) sub_buffers: Option<u32>,
@@ -36,10 +48,28 @@ pub struct Options {
 }
 
 impl Options {
-    /// For a file with this identity, which should be random: it tells its records from another file's.
-    /// An existing file keeps its own.
-    pub const fn new(identity: [u8; 16], clock: Clock) -> Self {
-        Self {
+    /// The defaults, with a random identity and [the clock of this machine](Clock::host).
+    ///
+    /// The identity is as random as the keys of the standard library's hash maps
+    /// ([`RandomState`](std::hash::RandomState)): it distinguishes files, and is not a secret.
+    ///
+    /// # Cost
+    /// That of [`Clock::host`].
+    #[cfg(feature = "std")]
+    pub fn new() -> Self {
+        let half = |half: u8| RandomState::new().hash_one(half).to_le_bytes();
+        let mut identity = [0; 16];
+        identity[..8].copy_from_slice(&half(0));
+        identity[8..].copy_from_slice(&half(1));
+        Self::with_clock(Identity(identity), Clock::host())
+    }
+
+    /// The defaults, with an identity and a clock of the caller's, where there is no system to ask for them.
+    ///
+    /// The identity must be random: it distinguishes the records of a new file from those of all others. An
+    /// existing file keeps its own. Without the feature `std`, [`cursors`](Self::cursors) is needed as well.
+    pub const fn with_clock(identity: Identity, clock: Clock) -> Self {
+        let settings = Settings {
             identity,
             clock,
             shards: 1,
@@ -47,54 +77,79 @@ impl Options {
             size: 4096,
             mode: Mode::Overwrite,
             durability: Durability::OnCrash,
-        }
+        };
+        Self { settings, cursors: allocate }
+    }
+}
+
+#[cfg(feature = "std")]
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(feature = "std")]
+fn allocate(shards: u32) -> Cursors {
+    (0..shards).map(|_| Cursor::new()).collect()
+}
+
+#[cfg(not(feature = "std"))]
+const fn allocate(_: u32) -> Cursors {}
+
+impl<C> Options<C> {
+    /// Takes the memory for cursors from a function, instead of allocating it. It is given the number of shards,
+    /// and returns at least as many new cursors.
+    ///
+    /// ```
+    /// # use cachemaint::recorder::{Clock, Cursor, Identity, Options};
+    /// # let (identity, clock) = (Identity([7; 16]), Clock::from_function(|| 0, 1, 0));
+    /// let options = Options::with_clock(identity, clock).shards(2);
+    /// let options = options.cursors(|_| [const { Cursor::new() }; 2]);
+    /// ```
+    pub fn cursors<F, P>(self, cursors: F) -> Options<F>
+    where
+        F: FnOnce(u32) -> P,
+        P: AsRef<[Cursor]>,
+    {
+        Options { settings: self.settings, cursors }
     }
 
-    /// For a file with a random identity and [the clock of this machine](Clock::host).
-    ///
-    /// The identity is as random as the keys of the standard library's hash maps
-    /// ([`RandomState`](std::hash::RandomState)): files are told apart by it, it is no secret.
-    ///
-    /// # Cost
-    /// That of [`Clock::host`].
-    #[cfg(feature = "std")]
-    pub fn host() -> Self {
-        let half = |half: u8| RandomState::new().hash_one(half).to_le_bytes();
-        let mut identity = [0; 16];
-        identity[..8].copy_from_slice(&half(0));
-        identity[8..].copy_from_slice(&half(1));
-        Self::new(identity, Clock::host())
-    }
-
-    /// How many threads can record at a time, 1 to 4096. An existing file keeps its own.
+    /// Sets the number of threads that can record at a time, 1 to 4096. An existing file keeps its own.
     pub const fn shards(mut self, shards: u32) -> Self {
-        self.shards = shards;
+        self.settings.shards = shards;
         self
     }
 
-    /// Sub-buffers of each shard, at least 2. An existing file keeps its own.
+    /// Sets the number of sub-buffers of each shard, at least 2. An existing file keeps its own.
     pub const fn sub_buffers(mut self, sub_buffers: u32) -> Self {
-        self.sub_buffers = Some(sub_buffers);
+        self.settings.sub_buffers = Some(sub_buffers);
         self
     }
 
-    /// Bytes of a sub-buffer: a power of two, 256 to 1048576. An existing file keeps its own.
+    /// Sets the bytes of a sub-buffer: a power of two, 256 to 1048576. An existing file keeps its own.
     ///
     /// It is the unit that is overwritten, and with [`Durability::SubBuffer`] the unit that is written back.
     pub const fn sub_buffer_size(mut self, bytes: u32) -> Self {
-        self.size = bytes;
+        self.settings.size = bytes;
         self
     }
 
-    /// What happens when a shard is full. An existing file keeps its own.
+    /// Sets the behaviour of a full shard. An existing file keeps its own.
     pub const fn mode(mut self, mode: Mode) -> Self {
-        self.mode = mode;
+        self.settings.mode = mode;
         self
     }
 
-    /// When events are written back.
+    /// Sets when events are written back.
     pub const fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
+        self.settings.durability = durability;
         self
+    }
+}
+
+impl<C> fmt::Debug for Options<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Options").field(&self.settings).finish()
     }
 }

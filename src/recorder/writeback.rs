@@ -12,6 +12,8 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     ///
     /// [`stop`](Self::stop) first, if what is there now is to stay.
     ///
+    /// [`durability`](crate::durability) compares this call with the others.
+    ///
     /// # Signal handlers
     /// It may be called in one, also when it has interrupted itself: it allocates nothing, takes no lock, and
     /// waits for nobody. That holds for the media of this crate which persist by lines; by pages it calls

@@ -8,7 +8,7 @@ use super::cursor::Cursor;
 use super::format::{self, Description, Geometry, HEADER, Header, RECORD, SEQUENCES, TAGGED};
 use super::mode::Mode;
 use super::options::Durability;
-use super::{Clock, NotRecorded, Recorder};
+use super::{Clock, Error, ErrorKind, Recorder};
 use crate::format::tag;
 use crate::medium::Medium;
 use crate::sync::AtomicBool;
@@ -31,7 +31,7 @@ const WORDS: usize = (TAGGED + SHORT) / WORD;
 ///
 /// # Signal handlers
 /// A handler on the owner's thread that records by the same writer loses its event if it has interrupted one:
-/// [`NotRecorded::Nested`], and it is counted. Nothing is corrupted. A handler that must not lose any has a
+/// [`ErrorKind::Nested`], and it is counted. Nothing is corrupted. A handler that must not lose any has a
 /// writer of its own, claimed beforehand.
 pub struct Writer<'r, M: Medium> {
     medium: &'r M,
@@ -86,12 +86,14 @@ impl<'r, M: Medium> Writer<'r, M> {
     /// [`EachAppend`](Durability::EachAppend).
     ///
     /// # Errors
-    /// [`NotRecorded`] says which are counted as lost.
+    /// [`ErrorKind::Stopped`], [`ErrorKind::Full`], [`ErrorKind::TooLong`], [`ErrorKind::Nested`],
+    /// [`ErrorKind::WornOut`]: the event is not there, and counted as lost unless recording has been stopped.
+    /// [`ErrorKind::Medium`]: the event is there, but its write-back has failed.
     ///
     /// # Cost
     /// Stores, a tag and a timestamp; when a sub-buffer is full, a header of 64 bytes as well.
     #[inline]
-    pub fn record(&self, id: u16, payload: &[u8]) -> Result<(), NotRecorded<M::Error>> {
+    pub fn record(&self, id: u16, payload: &[u8]) -> Result<(), Error<M::Error>> {
         self.record_at(self.clock.now(), id, payload)
     }
 
@@ -105,23 +107,29 @@ impl<'r, M: Medium> Writer<'r, M> {
         timestamp: u64,
         id: u16,
         payload: &[u8],
-    ) -> Result<(), NotRecorded<M::Error>> {
+    ) -> Result<(), Error<M::Error>> {
         if self.is_stopped.load(Ordering::Relaxed) {
-            return Err(NotRecorded::Stopped);
+            return Err(Error::new(ErrorKind::Stopped));
         }
         if self.is_busy.replace(true) {
-            return Err(self.lose(NotRecorded::Nested));
+            return Err(Error::new(self.lose(ErrorKind::Nested)));
         }
         // For signal handlers on this thread: the event is between these.
         compiler_fence(Ordering::SeqCst);
         let recorded = self.append(timestamp, id, payload);
         compiler_fence(Ordering::SeqCst);
         self.is_busy.set(false);
-        recorded
+        recorded.map_err(Error::new)
+    }
+
+    /// Records an event although recording has been stopped. Only a writer that nothing else uses may do it.
+    #[cfg(feature = "std")]
+    pub(super) fn record_last(&self, id: u16, payload: &[u8]) -> Result<(), ErrorKind<M::Error>> {
+        self.append(self.clock.now(), id, payload)
     }
 
     #[inline]
-    fn append(&self, timestamp: u64, id: u16, payload: &[u8]) -> Result<(), NotRecorded<M::Error>> {
+    fn append(&self, timestamp: u64, id: u16, payload: &[u8]) -> Result<(), ErrorKind<M::Error>> {
         let room = u64::from(self.description.geometry.size) - self.offset.get();
         if format::record_len(payload.len()) > room {
             return self.append_to_next(timestamp, id, payload);
@@ -137,9 +145,9 @@ impl<'r, M: Medium> Writer<'r, M> {
         timestamp: u64,
         id: u16,
         payload: &[u8],
-    ) -> Result<(), NotRecorded<M::Error>> {
+    ) -> Result<(), ErrorKind<M::Error>> {
         let written_back = self.next_sub_buffer(timestamp, payload.len());
-        if matches!(&written_back, Err(why) if !matches!(why, NotRecorded::Medium(_))) {
+        if matches!(&written_back, Err(why) if !matches!(why, ErrorKind::Medium(_))) {
             return written_back;
         }
         // Recorded it is, whether the one before could be written back or not.
@@ -152,7 +160,7 @@ impl<'r, M: Medium> Writer<'r, M> {
         timestamp: u64,
         id: u16,
         payload: &[u8],
-    ) -> Result<(), NotRecorded<M::Error>> {
+    ) -> Result<(), ErrorKind<M::Error>> {
         let offset = self.offset.get();
         self.put(offset, timestamp, id, payload);
         let end = offset + format::record_len(payload.len());
@@ -206,21 +214,21 @@ impl<'r, M: Medium> Writer<'r, M> {
     /// written back.
     #[cold]
     #[inline(never)]
-    fn next_sub_buffer(&self, timestamp: u64, payload: usize) -> Result<(), NotRecorded<M::Error>> {
+    fn next_sub_buffer(&self, timestamp: u64, payload: usize) -> Result<(), ErrorKind<M::Error>> {
         let (geometry, cursor) = (self.description.geometry, self.cursor);
         let most = geometry.largest_payload();
         if payload > most {
-            return Err(self.lose(NotRecorded::TooLong { len: payload, most }));
+            return Err(self.lose(ErrorKind::TooLong { len: payload, most }));
         }
         let (size, head) = (u64::from(geometry.size), cursor.head());
         let sequence = head.div_ceil(size);
         if sequence >= SEQUENCES {
-            return Err(self.lose(NotRecorded::WornOut));
+            return Err(self.lose(ErrorKind::WornOut));
         }
         let is_full = self.description.mode == Mode::Refuse
             && sequence >= cursor.released() + u64::from(geometry.sub_buffers);
         if is_full {
-            return Err(self.lose(NotRecorded::Full));
+            return Err(self.lose(ErrorKind::Full));
         }
         let written_back = match self.durability {
             Durability::OnCrash => Ok(()),
@@ -270,10 +278,10 @@ impl<'r, M: Medium> Writer<'r, M> {
     }
 
     /// Makes everything before a position persistent.
-    fn write_back(&self, head: u64) -> Result<(), NotRecorded<M::Error>> {
+    fn write_back(&self, head: u64) -> Result<(), ErrorKind<M::Error>> {
         let geometry = self.description.geometry;
         for range in geometry.ranges(self.shard, self.cursor.done()..head) {
-            self.medium.writeback(range).map_err(NotRecorded::Medium)?;
+            self.medium.writeback(range).map_err(ErrorKind::Medium)?;
         }
         self.medium.fence();
         self.cursor.written_back_by_owner(head);
@@ -282,9 +290,9 @@ impl<'r, M: Medium> Writer<'r, M> {
 
     /// Counts an event that is lost, in the file too.
     #[cold]
-    fn lose(&self, why: NotRecorded<M::Error>) -> NotRecorded<M::Error> {
+    fn lose(&self, why: ErrorKind<M::Error>) -> ErrorKind<M::Error> {
         match why {
-            NotRecorded::Nested => self.cursor.lose_nested(),
+            ErrorKind::Nested => self.cursor.lose_nested(),
             _ => self.cursor.lose(),
         }
         // The write-back compares with this word, not with the cursor's count.
@@ -294,7 +302,7 @@ impl<'r, M: Medium> Writer<'r, M> {
         if self.durability != Durability::EachAppend {
             return why;
         }
-        self.medium.persist(at..at + 8).map_or_else(NotRecorded::Medium, |()| why)
+        self.medium.persist(at..at + 8).map_or_else(ErrorKind::Medium, |()| why)
     }
 }
 

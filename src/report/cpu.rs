@@ -7,7 +7,7 @@ use crate::arch::{
 };
 use crate::cache::Cache;
 use crate::cache::plan::{Plan, Policy};
-use crate::cpu::{self, Confidential, Cpu, Hypervisor, Identity, Line};
+use crate::cpu::{self, Confidential, Cpu, CpuIdentity, Hypervisor, Line};
 use crate::survival::Statement;
 use crate::virtualization::{Refused, Virtualization, whole_cache};
 
@@ -109,7 +109,7 @@ impl CpuReport {
     fn of_host(policy: Policy) -> Self {
         #[cfg(feature = "privileged")]
         if policy.is_privileged() {
-            return super::privileged::of_handle(policy);
+            return Self::of_privileged_handle(policy);
         }
         Self::new(&native::ARCHITECTURE, cpu::here(), policy)
     }
@@ -127,7 +127,7 @@ impl CpuReport {
 
     /// The name of the CPU, as far as it shows one.
     #[must_use]
-    pub const fn identity(&self) -> Identity {
+    pub const fn identity(&self) -> CpuIdentity {
         self.cpu.identity
     }
 
@@ -285,8 +285,8 @@ impl CpuReport {
         Virtualization::of(self.architecture, &self.cpu)
     }
 
-    /// Whether the content of all caches can be replaced at once here, for memory whose content changed
-    /// behind them: by this operation, executed on **every** CPU (`cachemaint::whole_cache` does it,
+    /// Returns the operation by which the content of all caches can be replaced at once, for memory whose
+    /// content changed behind them: executed on **every** CPU (`cachemaint::whole_cache` does it,
     /// with feature `privileged`).
     ///
     /// It may be asked anywhere. On x86 the ring is read from CS; elsewhere the answer does not
@@ -295,7 +295,7 @@ impl CpuReport {
     /// itself is not found (QEMU: `-cpu …,-hypervisor`).
     ///
     /// # Errors
-    /// What is in the way.
+    /// The obstacle.
     #[doc(alias("wbinvd", "cpu_cache_has_invalidate_memregion"))]
     pub fn can_invalidate_memory(&self) -> Result<WholeCacheOperation, Refused> {
         whole_cache::can_invalidate_memory(self.architecture, &self.cpu)
@@ -324,7 +324,7 @@ impl CpuReport {
     }
 
     fn trapped_clean(&self) -> Option<Note> {
-        let Identity::Aarch64 { midr: Some(midr) } = self.cpu.identity else { return None };
+        let CpuIdentity::Aarch64 { midr: Some(midr) } = self.cpu.identity else { return None };
         (midr.is_early_cortex_a53() && !self.cpu.privileged).then_some(Note {
             text: "Cortex-A53 before r0p3: Linux traps every line operation of user mode and \
                    executes it, which takes microseconds a line",
@@ -334,7 +334,7 @@ impl CpuReport {
 
     fn unknown_persistence(&self) -> Option<Note> {
         let aims_there = |choice: Choice| choice.instruction.point >= Point::Persistence;
-        let Identity::Aarch64 { .. } = self.cpu.identity else { return None };
+        let CpuIdentity::Aarch64 { .. } = self.cpu.identity else { return None };
         self.writeback(Point::Persistence).is_ok_and(aims_there).then_some(Note {
             text: "whether memory has a point of persistence cannot be found out; if not, dc cvap \
                    and dc cvadp reach coherency only",
@@ -344,7 +344,7 @@ impl CpuReport {
 
     /// Xen counts it as a bug of these CPUs (`X86_BUG_CLFLUSH_MFENCE`); AMD's manual always said so.
     fn weak_clflush(&self) -> Option<Note> {
-        let Identity::X86 { .. } = self.cpu.identity else { return None };
+        let CpuIdentity::X86 { .. } = self.cpu.identity else { return None };
         let choice = self.writeback(Point::Coherency).ok()?;
         choice.before.is_some().then_some(Note {
             text: "clflush is ordered by mfence alone here: sfence does not complete it",
@@ -354,7 +354,8 @@ impl CpuReport {
 
     /// Dunnington, Nehalem-EX and Westmere-EX: family 6, models 1dH, 2eH and 2fH.
     fn monitor_erratum(&self) -> Option<Note> {
-        let Identity::X86 { vendor, family: 6, model: 0x1d | 0x2e | 0x2f, .. } = self.cpu.identity
+        let CpuIdentity::X86 { vendor, family: 6, model: 0x1d | 0x2e | 0x2f, .. } =
+            self.cpu.identity
         else {
             return None;
         };
@@ -369,7 +370,7 @@ impl CpuReport {
     /// If false, write back after streaming stores; `None` if nothing is known of this architecture.
     #[must_use]
     pub fn streaming_stores_evict(&self) -> Option<Statement<bool>> {
-        let Identity::X86 { vendor, family, model, .. } = self.cpu.identity else { return None };
+        let CpuIdentity::X86 { vendor, family, model, .. } = self.cpu.identity else { return None };
         Some(match (vendor.as_str(), family, model) {
             // Pentium M updates a line in place that is in L1.
             ("GenuineIntel", 6, 9 | 13) => Statement::documented(

@@ -5,7 +5,7 @@
 use super::cpu::{Availability, Choice, CpuReport, Status};
 use crate::aliasing::Aliasing;
 use crate::arch::{Effect, Missing, Point, Unsupported, WholeCacheOperation};
-use crate::cpu::{Hypervisor, HypervisorKind, Identity, Line, Midr, Signatures, Text};
+use crate::cpu::{CpuIdentity, Hypervisor, HypervisorKind, Line, Midr, Signatures, Text};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 /// Grows when a name goes or changes its meaning.
@@ -145,9 +145,9 @@ impl<const N: usize> Serialize for Text<N> {
     }
 }
 
-impl Serialize for Identity {
+impl Serialize for CpuIdentity {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Identity", 8)?;
+        let mut object = serializer.serialize_struct("CpuIdentity", 8)?;
         match self {
             Self::X86 { vendor, family, model, stepping, brand } => {
                 object.serialize_field("kind", "x86")?;

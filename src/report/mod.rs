@@ -58,10 +58,7 @@ mod tests;
 pub use crate::aliasing::Aliasing;
 pub use crate::arch::WholeCacheOperation;
 pub use crate::cpu::{
-    Confidential, Hypervisor, HypervisorKind, Identity, Isolation, Line, Midr, Signatures, Text,
-};
-pub use crate::survival::{
-    Backing, Certainty, Domain, Event, Progress, Statement, Survival, survival, survival_statement,
+    Confidential, CpuIdentity, Hypervisor, HypervisorKind, Isolation, Line, Midr, Signatures, Text,
 };
 pub use crate::virtualization::{Effects, Handling, Migration, Refused, RefusedBy, Virtualization};
 pub use cpu::{Availability, Choice, CpuReport, Note, Status};

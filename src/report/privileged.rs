@@ -20,11 +20,11 @@ impl CpuReport {
         let cpu = unsafe { cpu::here_privileged() };
         Self::new(&native::ARCHITECTURE, cpu, Policy::ANY.privileged())
     }
-}
 
-/// Returns the report on the CPU of a handle that privileged code made.
-pub(super) fn of_handle(policy: Policy) -> CpuReport {
-    // SAFETY: (1) the maker of a handle with this policy vouched for it.
-    let cpu = unsafe { cpu::here_privileged() };
-    CpuReport::new(&native::ARCHITECTURE, cpu, policy)
+    /// Returns the report on the CPU of a handle that privileged code made.
+    pub(super) fn of_privileged_handle(policy: Policy) -> Self {
+        // SAFETY: (1) the maker of a handle with this policy vouched for it.
+        let cpu = unsafe { cpu::here_privileged() };
+        Self::new(&native::ARCHITECTURE, cpu, policy)
+    }
 }

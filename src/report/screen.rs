@@ -3,7 +3,7 @@
 use super::cpu::{Choice, CpuReport, Status};
 use crate::aliasing::Aliasing;
 use crate::arch::{Effect, Point, WholeCacheOperation};
-use crate::cpu::{Confidential, Hypervisor, Identity, Midr, Text};
+use crate::cpu::{Confidential, CpuIdentity, Hypervisor, Midr, Text};
 use crate::virtualization::{Migration, Refused};
 use core::fmt::{self, Display, Formatter, Write};
 
@@ -186,7 +186,7 @@ impl Display for Choice {
     }
 }
 
-impl Display for Identity {
+impl Display for CpuIdentity {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::X86 { vendor, family, model, stepping, brand } => {

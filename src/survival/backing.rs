@@ -63,6 +63,15 @@ impl Backing {
         }
     }
 
+    /// Returns whether it is memory that a platform or a device keeps without power, mapped directly.
+    #[must_use]
+    pub const fn is_persistent_memory(self) -> bool {
+        matches!(
+            self,
+            Self::PmemAdr | Self::PmemEadr | Self::CxlGpf | Self::Cxl | Self::PmemUnknown
+        )
+    }
+
     /// Returns the backing of a file that is mapped directly from a region of this domain.
     #[cfg(feature = "std")]
     pub(crate) const fn of(domain: Domain) -> Self {

@@ -4,18 +4,17 @@
 //! were only stored, that were persisted (written back and fenced; with eADR fenced; or `msync`ed
 //! where the granularity is a page), and that were deep persisted (flushed by the kernel through the
 //! medium's own buffers too). A cell says what is promised, not what usually happens, and comes with
-//! its reason and who says so ([`survival_statement`]).
+//! its reason and who says so ([`Backing::statement`]).
 
 mod backing;
 mod domain;
 mod event;
-mod progress;
+mod stage;
 mod statement;
 mod table;
 
 pub use backing::Backing;
 pub use domain::Domain;
 pub use event::Event;
-pub use progress::{Progress, Survival};
+pub use stage::{Stage, Survival};
 pub use statement::{Certainty, Statement};
-pub use table::{survival, survival_statement};

@@ -1,7 +1,7 @@
 //! The table itself: one function for each backing.
 
 use super::statement::{Certainty, Statement};
-use super::{Backing, Event, Progress, Survival};
+use super::{Backing, Event, Stage, Survival};
 
 const ORDERLY: Survival = Survival::If("the file systems are synced first");
 const SAME_MEMMAP: Survival = Survival::If("the next kernel is given the same memory map");
@@ -13,62 +13,61 @@ const RESET_FLUSHES: Survival =
 const HOST_PERSISTS: Survival = Survival::If("the host's storage honours flushes");
 const GPF_COMPLETES: Survival = Survival::If("the dirty shutdown count has not grown");
 
-/// Returns the survival of an event by bytes on this backing that had made this progress.
-///
-/// ```
-/// use cachemaint::report::{Backing, Event, Progress, Survival, survival};
-/// let stored = survival(Backing::PmemAdr, Progress::Stored, Event::PowerLoss);
-/// assert_eq!(stored, Survival::No);
-/// let persisted = survival(Backing::PmemAdr, Progress::Persisted, Event::PowerLoss);
-/// assert_eq!(persisted, Survival::Yes);
-/// ```
-#[must_use]
-pub const fn survival(backing: Backing, progress: Progress, event: Event) -> Survival {
-    survival_statement(backing, progress, event).is
-}
+impl Backing {
+    /// Returns the survival of an event by bytes on this backing that had reached this stage.
+    ///
+    /// ```
+    /// use cachemaint::survival::{Backing, Event, Stage, Survival};
+    /// assert_eq!(Backing::PmemAdr.survives(Stage::Stored, Event::PowerLoss), Survival::No);
+    /// assert_eq!(Backing::PmemAdr.survives(Stage::Persisted, Event::PowerLoss), Survival::Yes);
+    /// ```
+    #[must_use]
+    pub const fn survives(self, stage: Stage, event: Event) -> Survival {
+        self.statement(stage, event).is
+    }
 
-/// The same with its reason, who says so and how sure it is.
-///
-/// ```
-/// use cachemaint::report::{Backing, Event, Progress, survival_statement};
-/// let lost = survival_statement(Backing::PmemAdr, Progress::Stored, Event::PowerLoss);
-/// println!("{}: {} ({}, {})", lost.is, lost.text, lost.source, lost.certainty.name());
-/// ```
-#[must_use]
-pub const fn survival_statement(
-    backing: Backing,
-    progress: Progress,
-    event: Event,
-) -> Statement<Survival> {
-    use Backing as B;
-    match (event, backing) {
-        (Event::ProcessCrash, _) => Statement::read(
-            Survival::Yes,
-            "a store is in the coherent caches or in memory, and the page belongs to the file, not to \
-             the process (unless it was mapped privately)",
-            "Linux mm/filemap.c and fs/dax.c; mmap(2), MAP_SHARED",
-        ),
-        (_, B::Storage) => storage(progress, event),
-        (_, B::Ram) => Statement::documented(
-            Survival::No,
-            "the kernel that had the pages is gone, and the next one starts without them",
-            "Linux Documentation/filesystems/tmpfs.rst",
-        ),
-        (_, B::EmulatedPmem) => emulated(progress, event),
-        (Event::Kexec, B::PmemAdr | B::PmemEadr | B::CxlGpf | B::Cxl) => Statement::read(
-            Survival::Yes,
-            "a kexec resets no CPU and invalidates no cache, and the next kernel finds the memory as \
-             this one did",
-            KEXEC,
-        ),
-        (_, B::PmemAdr) => adr(progress, event),
-        (_, B::PmemEadr) => eadr(progress, event),
-        (_, B::CxlGpf) => cxl_gpf(progress, event),
-        (_, B::Cxl) => cxl(progress, event),
-        (_, B::PmemUnknown) => unclaimed(progress, event),
-        (_, B::VirtioPmem) => virtio(progress, event),
-        (_, B::Unknown) => {
-            not_promised("what backs the bytes could not be found out", "none", Certainty::Assumed)
+    /// Returns the survival with its reason, who says so and how sure it is.
+    ///
+    /// ```
+    /// use cachemaint::survival::{Backing, Event, Stage};
+    /// let lost = Backing::PmemAdr.statement(Stage::Stored, Event::PowerLoss);
+    /// println!("{}: {} ({}, {})", lost.is, lost.text, lost.source, lost.certainty.name());
+    /// ```
+    #[must_use]
+    pub const fn statement(self, stage: Stage, event: Event) -> Statement<Survival> {
+        match (event, self) {
+            (Event::ProcessCrash, _) => Statement::read(
+                Survival::Yes,
+                "a store is in the coherent caches or in memory, and the page belongs to the file, not to \
+                 the process (unless it was mapped privately)",
+                "Linux mm/filemap.c and fs/dax.c; mmap(2), MAP_SHARED",
+            ),
+            (_, Self::Storage) => storage(stage, event),
+            (_, Self::Ram) => Statement::documented(
+                Survival::No,
+                "the kernel that had the pages is gone, and the next one starts without them",
+                "Linux Documentation/filesystems/tmpfs.rst",
+            ),
+            (_, Self::EmulatedPmem) => emulated(stage, event),
+            (Event::Kexec, Self::PmemAdr | Self::PmemEadr | Self::CxlGpf | Self::Cxl) => {
+                Statement::read(
+                    Survival::Yes,
+                    "a kexec resets no CPU and invalidates no cache, and the next kernel finds the memory as \
+                     this one did",
+                    KEXEC,
+                )
+            }
+            (_, Self::PmemAdr) => adr(stage, event),
+            (_, Self::PmemEadr) => eadr(stage, event),
+            (_, Self::CxlGpf) => cxl_gpf(stage, event),
+            (_, Self::Cxl) => cxl(stage, event),
+            (_, Self::PmemUnknown) => unclaimed(stage, event),
+            (_, Self::VirtioPmem) => virtio(stage, event),
+            (_, Self::Unknown) => not_promised(
+                "what backs the bytes could not be found out",
+                "none",
+                Certainty::Assumed,
+            ),
         }
     }
 }
@@ -94,9 +93,9 @@ const RESET_DROPS: Statement<Survival> = not_promised(
     Certainty::Documented,
 );
 
-const fn storage(progress: Progress, event: Event) -> Statement<Survival> {
-    match (event, progress) {
-        (Event::PowerLoss, Progress::Stored) => {
+const fn storage(stage: Stage, event: Event) -> Statement<Survival> {
+    match (event, stage) {
+        (Event::PowerLoss, Stage::Stored) => {
             Statement::documented(Survival::No, "it is in the page cache, which is RAM", "fsync(2)")
         }
         (Event::PowerLoss, _) => Statement::documented(
@@ -104,7 +103,7 @@ const fn storage(progress: Progress, event: Event) -> Statement<Survival> {
             "fsync and msync end with a flush of the drive's own cache",
             "fsync(2); Linux Documentation/block/writeback_cache_control.rst",
         ),
-        (_, Progress::Stored) => Statement::documented(
+        (_, Stage::Stored) => Statement::documented(
             ORDERLY,
             "it is in the page cache, which the next kernel does not get; an orderly shutdown syncs it",
             "sync(2), reboot(2)",
@@ -113,12 +112,12 @@ const fn storage(progress: Progress, event: Event) -> Statement<Survival> {
     }
 }
 
-const fn emulated(progress: Progress, event: Event) -> Statement<Survival> {
-    match (event, progress) {
+const fn emulated(stage: Stage, event: Event) -> Statement<Survival> {
+    match (event, stage) {
         (Event::PowerLoss, _) => {
             Statement::documented(Survival::No, "it is RAM, which forgets without power", MEMMAP)
         }
-        (Event::WarmReboot, Progress::Stored) => RESET_DROPS,
+        (Event::WarmReboot, Stage::Stored) => RESET_DROPS,
         (Event::WarmReboot, _) => Statement::assumed(
             KEEPS_RAM,
             "it is in RAM, which firmware may train, test or clear on its way up; nobody promises that \
@@ -134,21 +133,21 @@ const fn emulated(progress: Progress, event: Event) -> Statement<Survival> {
     }
 }
 
-const fn adr(progress: Progress, event: Event) -> Statement<Survival> {
-    match (event, progress) {
-        (Event::PowerLoss, Progress::Stored) => Statement::documented(
+const fn adr(stage: Stage, event: Event) -> Statement<Survival> {
+    match (event, stage) {
+        (Event::PowerLoss, Stage::Stored) => Statement::documented(
             Survival::No,
             "it may be dirty in a CPU cache, which ADR does not flush",
             NFIT,
         ),
-        (_, Progress::Stored) => RESET_DROPS,
-        (_, Progress::Persisted) => Statement::documented(
+        (_, Stage::Stored) => RESET_DROPS,
+        (_, Stage::Persisted) => Statement::documented(
             Survival::Yes,
             "the memory controller has accepted it, and firmware claims that stored energy (ADR) brings \
              that to the medium",
             NFIT,
         ),
-        (_, Progress::DeepPersisted) => Statement::read(
+        (_, Stage::DeepPersisted) => Statement::read(
             Survival::Yes,
             "the memory controller's queues were emptied, by the region's flush hints if it has them \
              (deep_flush reads 1): then it does not rest on stored energy",
@@ -157,14 +156,14 @@ const fn adr(progress: Progress, event: Event) -> Statement<Survival> {
     }
 }
 
-const fn eadr(progress: Progress, event: Event) -> Statement<Survival> {
-    match (event, progress) {
+const fn eadr(stage: Stage, event: Event) -> Statement<Survival> {
+    match (event, stage) {
         (Event::PowerLoss, _) => Statement::documented(
             Survival::Yes,
             "firmware claims that stored energy brings the CPU caches to the medium too (eADR)",
             NFIT,
         ),
-        (_, Progress::Stored) => RESET_DROPS,
+        (_, Stage::Stored) => RESET_DROPS,
         // With eADR persisting takes a fence alone, so that lines can be dirty after it. The kernel
         // does not write them back either, if it knows of eADR.
         (..) => Statement::read(
@@ -178,21 +177,21 @@ const fn eadr(progress: Progress, event: Event) -> Statement<Survival> {
 
 const GPF: &str = "Linux drivers/cxl/pmem.c, cxl_nvdimm_probe: dirty, until a flow of GPF that succeeds clears it";
 
-const fn cxl_gpf(progress: Progress, event: Event) -> Statement<Survival> {
-    match (event, progress) {
-        (Event::PowerLoss, Progress::Stored) => not_promised(
+const fn cxl_gpf(stage: Stage, event: Event) -> Statement<Survival> {
+    match (event, stage) {
+        (Event::PowerLoss, Stage::Stored) => not_promised(
             "the first phase of GPF can flush CPU caches; nobody says that this platform does",
             GPF,
             Certainty::Assumed,
         ),
-        (_, Progress::Stored) => RESET_DROPS,
-        (_, Progress::Persisted) => Statement::read(
+        (_, Stage::Stored) => RESET_DROPS,
+        (_, Stage::Persisted) => Statement::read(
             GPF_COMPLETES,
             "the device has accepted it and saves it by GPF; Linux marks the device dirty before, and \
              a flush that completes clears the mark",
             GPF,
         ),
-        (_, Progress::DeepPersisted) => Statement::read(
+        (_, Stage::DeepPersisted) => Statement::read(
             GPF_COMPLETES,
             "as persisted: a CXL region has no flush hints, so that the kernel's flush adds a barrier \
              only",
@@ -201,14 +200,14 @@ const fn cxl_gpf(progress: Progress, event: Event) -> Statement<Survival> {
     }
 }
 
-const fn cxl(progress: Progress, event: Event) -> Statement<Survival> {
-    match (event, progress) {
-        (Event::PowerLoss, Progress::Stored) => Statement::assumed(
+const fn cxl(stage: Stage, event: Event) -> Statement<Survival> {
+    match (event, stage) {
+        (Event::PowerLoss, Stage::Stored) => Statement::assumed(
             Survival::No,
             "it may be dirty in a CPU cache, and nothing shows that this platform flushes those",
             GPF,
         ),
-        (_, Progress::Stored) => RESET_DROPS,
+        (_, Stage::Stored) => RESET_DROPS,
         (..) => not_promised(
             "the device has accepted it; whether it saves what is in its buffers does not show, and the \
              kernel calls each CXL region's domain memory_controller without asking",
@@ -218,19 +217,19 @@ const fn cxl(progress: Progress, event: Event) -> Statement<Survival> {
     }
 }
 
-const fn unclaimed(progress: Progress, event: Event) -> Statement<Survival> {
-    match (event, progress) {
+const fn unclaimed(stage: Stage, event: Event) -> Statement<Survival> {
+    match (event, stage) {
         (Event::Kexec, _) => Statement::read(
             SAME_MEMMAP,
             "a kexec resets no CPU and invalidates no cache; this can be RAM that was set aside",
             KEXEC,
         ),
-        (Event::PowerLoss, Progress::Stored) => Statement::assumed(
+        (Event::PowerLoss, Stage::Stored) => Statement::assumed(
             Survival::No,
             "it may be dirty in a CPU cache, and nobody claims that those are flushed",
             "Linux drivers/nvdimm/region_devs.c: the attribute is hidden without a claim",
         ),
-        (_, Progress::Stored) => RESET_DROPS,
+        (_, Stage::Stored) => RESET_DROPS,
         (..) => not_promised(
             "nobody claims a persistence domain for it, and it can be RAM that was set aside",
             "Linux drivers/nvdimm/region_devs.c: the attribute is hidden without a claim",
@@ -239,10 +238,10 @@ const fn unclaimed(progress: Progress, event: Event) -> Statement<Survival> {
     }
 }
 
-const fn virtio(progress: Progress, event: Event) -> Statement<Survival> {
+const fn virtio(stage: Stage, event: Event) -> Statement<Survival> {
     const FLUSH: &str = "Linux drivers/nvdimm/nd_virtio.c; VIRTIO 1.2, \"PMEM Device\"";
-    match (event, progress) {
-        (Event::PowerLoss, Progress::Stored) => Statement::read(
+    match (event, stage) {
+        (Event::PowerLoss, Stage::Stored) => Statement::read(
             Survival::No,
             "it is in the host's page cache, and no flush request was sent",
             FLUSH,
@@ -253,7 +252,7 @@ const fn virtio(progress: Progress, event: Event) -> Statement<Survival> {
             FLUSH,
         ),
         // Without MAP_SYNC the blocks under a store may not be the file's yet.
-        (_, Progress::Stored) => not_promised(
+        (_, Stage::Stored) => not_promised(
             "the host keeps the bytes, but without MAP_SYNC their blocks may not be the file's yet",
             "Linux drivers/nvdimm/virtio_pmem.c, ND_REGION_ASYNC; fs/dax.c",
             Certainty::ReadInSource,
@@ -268,16 +267,16 @@ const fn virtio(progress: Progress, event: Event) -> Statement<Survival> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Backing, Event, Progress, Survival, survival, survival_statement};
+    use super::{Backing, Event, Stage, Survival};
     use Backing::{
         Cxl, CxlGpf, EmulatedPmem, PmemAdr, PmemEadr, PmemUnknown, Ram, Storage, Unknown,
         VirtioPmem,
     };
-    use Progress::{DeepPersisted, Persisted, Stored};
+    use Stage::{DeepPersisted, Persisted, Stored};
 
     /// A line of the table: yes, no, not promised (`?`), or `if` with a word of the condition; for
     /// process crash, kexec, warm reboot, power loss.
-    type Row = (Backing, Progress, [&'static str; 4]);
+    type Row = (Backing, Stage, [&'static str; 4]);
 
     /// Written from the sources that the module names, not from the code:
     /// - a killed process loses nothing that it stored: the caches are coherent and the pages are the
@@ -335,9 +334,9 @@ mod tests {
 
     #[test]
     fn each_cell_is_what_the_platforms_promise() {
-        for (backing, progress, cells) in TABLE {
+        for (backing, stage, cells) in TABLE {
             for (event, cell) in Event::ALL.into_iter().zip(cells) {
-                let found = survival(backing, progress, event);
+                let found = backing.survives(stage, event);
                 let agrees = match (found, cell.strip_prefix("if ")) {
                     (Survival::If(condition), Some(words)) => condition.contains(words),
                     (Survival::Yes, None) => cell == "yes",
@@ -345,12 +344,12 @@ mod tests {
                     (Survival::NotPromised, None) => cell == "?",
                     _ => false,
                 };
-                assert!(agrees, "{backing:?} {progress:?} {event:?}: {found:?}, not {cell}");
+                assert!(agrees, "{backing:?} {stage:?} {event:?}: {found:?}, not {cell}");
             }
         }
     }
 
-    /// More progress never makes survival worse.
+    /// More stage never makes survival worse.
     #[test]
     fn to_persist_never_harms() {
         let worth = |survival| match survival {
@@ -361,7 +360,7 @@ mod tests {
         };
         for backing in Backing::ALL {
             for event in Event::ALL {
-                let got = Progress::ALL.map(|progress| worth(survival(backing, progress, event)));
+                let got = Stage::ALL.map(|stage| worth(backing.survives(stage, event)));
                 assert!(got.is_sorted(), "{backing:?} {event:?}: {got:?}");
             }
         }
@@ -372,13 +371,13 @@ mod tests {
     fn deep_persisting_changes_reasons_and_no_answer() {
         for backing in Backing::ALL {
             for event in Event::ALL {
-                let [persisted, deep] = [Persisted, DeepPersisted]
-                    .map(|progress| survival_statement(backing, progress, event));
+                let [persisted, deep] =
+                    [Persisted, DeepPersisted].map(|stage| backing.statement(stage, event));
                 assert_eq!(persisted.is, deep.is, "{backing:?} {event:?}");
             }
         }
-        let [persisted, deep] = [Persisted, DeepPersisted]
-            .map(|progress| survival_statement(PmemAdr, progress, Event::PowerLoss));
+        let [persisted, deep] =
+            [Persisted, DeepPersisted].map(|stage| PmemAdr.statement(stage, Event::PowerLoss));
         assert!(persisted.text.contains("stored energy (ADR) brings"));
         assert!(deep.text.contains("does not rest on stored energy"));
     }
@@ -387,10 +386,10 @@ mod tests {
     #[test]
     fn no_cell_is_left_out() {
         for backing in Backing::ALL {
-            for progress in Progress::ALL {
-                assert!(TABLE.iter().any(|row| (row.0, row.1) == (backing, progress)));
+            for stage in Stage::ALL {
+                assert!(TABLE.iter().any(|row| (row.0, row.1) == (backing, stage)));
                 for event in Event::ALL {
-                    let cell = survival_statement(backing, progress, event);
+                    let cell = backing.statement(stage, event);
                     assert!(!cell.text.is_empty() && !cell.source.is_empty(), "{backing:?}");
                 }
             }

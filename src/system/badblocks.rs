@@ -7,10 +7,10 @@
 //! # What is not in it
 //! - Errors that nobody has met: the list has what firmware reported, what a scrub found, and what raised a
 //!   machine check.
-//! - What did not fit. The kernel keeps a page of entries, 512 of at most 512 sectors each where pages have
+//! - The rest of a full list. The kernel keeps a page of entries, 512 of at most 512 sectors each where pages have
 //!   4096 bytes, and what is beyond is left out ("this isn't an error as the hardware will still throw an
 //!   exception", `drivers/nvdimm/badrange.c`, `set_badblock`); it shows one byte less than a page of text,
-//!   which can end within a line. [`Listed::may_be_cut`] says when either could have happened.
+//!   which can end within a line. `backing::bad_blocks::Listed::may_be_cut` says when either could have happened.
 
 use alloc::vec::Vec;
 use core::ops::Range;

@@ -99,50 +99,10 @@ impl serde::Serialize for Caching {
     }
 }
 
-/// The place to ask for the caching of a file. Persisting needs no answer, so the question waits until
-/// a caller wants one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Unread {
-    /// Linux, by its files.
-    #[cfg(target_os = "linux")]
-    InTree {
-        tree: super::tree::Tree,
-        /// The device that is mapped directly; `None` if pages of RAM are.
-        device: Option<alloc::string::String>,
-        in_guest: bool,
-    },
-    /// Nobody on this system.
-    #[cfg(any(not(target_os = "linux"), all(test, not(miri))))]
-    Nowhere { system: &'static str },
-}
-
-impl Unread {
-    /// Asks.
-    pub(crate) fn read(&self) -> Caching {
-        match self {
-            #[cfg(target_os = "linux")]
-            Self::InTree { tree, device, in_guest } => {
-                use super::backing::memory_type::{IS_X86, Mapped, caching};
-                let mapped = device.as_deref().map_or(Mapped::PageCache, Mapped::Device);
-                caching(tree, mapped, IS_X86, *in_guest)
-            }
-            #[cfg(any(not(target_os = "linux"), all(test, not(miri))))]
-            Self::Nowhere { system } => Caching::of_page_cache(system),
-        }
-    }
-}
-
-#[cfg(feature = "serde")]
-impl serde::Serialize for Unread {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.read().serialize(serializer)
-    }
-}
-
 #[cfg(any(not(target_os = "linux"), all(test, not(miri))))]
 impl Caching {
     /// That of a file which is mapped from the page cache, where nothing tells of types.
-    fn of_page_cache(system: &str) -> Self {
+    pub(crate) fn of_page_cache(system: &str) -> Self {
         const RELY: &str =
             "nothing to do: the system's own calls persist the file, whatever its type";
         Self {

@@ -5,19 +5,19 @@ use super::{Handling, Virtualization};
 use crate::arch::{Architecture, Missing, Unsupported, WholeCacheOperation};
 use crate::cpu::{Confidential, Cpu, Hypervisor};
 
-/// Why memory cannot be invalidated by operations on whole caches.
+/// The reason why memory cannot be invalidated by operations on whole caches.
 ///
 /// It prints as its reason and what to do about it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refused {
-    /// What is in the way.
+    /// The obstacle.
     pub by: RefusedBy,
-    /// What is missing, why, and what to do.
+    /// The thing that is missing, the reason, and advice.
     pub why: Unsupported,
 }
 
-/// What is in the way of an operation on whole caches.
+/// An obstacle to operations on whole caches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RefusedBy {
@@ -67,7 +67,7 @@ pub(crate) fn can_invalidate_memory(
     }
 }
 
-/// Who takes WBINVD away, and what becomes of it; `None` on a machine without a hypervisor.
+/// Returns the party that takes WBINVD away, and the fate of the operation; `None` on a machine without a hypervisor.
 fn what_becomes_of_it_in_this_guest(
     architecture: &Architecture,
     cpu: &Cpu,

@@ -258,7 +258,7 @@ impl OwnCaches {
         Self::of(&native::ARCHITECTURE, &cpu)
     }
 
-    /// Where it cannot be told whether this is a guest, the caller has to know.
+    /// The caller has to know if this is a guest, where the CPU does not tell.
     fn of(architecture: &Architecture, cpu: &Cpu) -> Result<Self, Refused> {
         match architecture.whole_cache {
             Some(does) if !does.reaches_every_cache && cpu.privileged => Ok(Self(())),

@@ -4,9 +4,8 @@
 #![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use cachemaint::Destination;
+use cachemaint::cache::Destination;
 use cachemaint::dax::{DaxFile, Options};
-use cachemaint::medium::Medium;
 use core::ops::Range;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,7 +28,7 @@ impl Pair {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("copies");
-        let file = Options::new().allow_page_granularity().create(&path, LEN as u64).unwrap();
+        let file = Options::new().allow_page_granularity().create_new(&path, LEN as u64).unwrap();
         let expected: Vec<u8> = (1..=249).cycle().take(LEN).collect();
         file.persist_copy(&[(0, &expected)]).unwrap();
         Self { file, expected, path, _directory: directory }

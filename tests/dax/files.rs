@@ -9,9 +9,10 @@
 )]
 
 use crate::skip::skip;
-use cachemaint::dax::{DaxFile, ErrorKind, FaultGuard, Lock, Options, probe};
-use cachemaint::medium::{Granularity, Medium};
-use cachemaint::report::{Aliasing, Backing, HostReport};
+use cachemaint::dax::{DaxFile, ErrorKind, FaultHandler, Lock, Options, probe};
+use cachemaint::medium::Granularity;
+use cachemaint::report::{Aliasing, HostReport};
+use cachemaint::survival::Backing;
 use core::sync::atomic::Ordering;
 use std::fs;
 use std::io::Write;
@@ -44,7 +45,7 @@ fn refusal<T: core::fmt::Debug>(path: &Path, result: Result<T, cachemaint::dax::
 fn a_new_file_is_whole_private_and_zero() {
     let directory = directory();
     let path = directory.path().join("new");
-    let file = options().create(&path, LEN).unwrap();
+    let file = options().create_new(&path, LEN).unwrap();
     let metadata = fs::metadata(&path).unwrap();
     assert_eq!(metadata.len(), LEN);
     assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
@@ -59,7 +60,7 @@ fn a_new_file_is_whole_private_and_zero() {
 fn what_was_written_is_in_the_file() {
     let directory = directory();
     let path = directory.path().join("file");
-    let file = options().create(&path, LEN).unwrap();
+    let file = options().create_new(&path, LEN).unwrap();
     file.write(8, b"sixteen bytes...");
     file.write(33, b"odd");
     file.write(LEN - 5, b"at 5!");
@@ -92,7 +93,7 @@ fn what_was_written_is_in_the_file() {
 fn copies_of_every_alignment_touch_exactly_their_bytes() {
     let directory = directory();
     let path = directory.path().join("file");
-    let file = options().create(&path, 4096).unwrap();
+    let file = options().create_new(&path, 4096).unwrap();
     let pattern: Vec<u8> = (1..=24).collect();
     for at in 0..16_usize {
         for len in 0..=24 {
@@ -112,7 +113,7 @@ fn copies_of_every_alignment_touch_exactly_their_bytes() {
 fn persist_copy_writes_all_parts() {
     let directory = directory();
     let path = directory.path().join("file");
-    let file = options().create(&path, LEN).unwrap();
+    let file = options().create_new(&path, LEN).unwrap();
     file.persist_copy(&[(0, b"first"), (9000, b"second"), (50, b"")]).unwrap();
     let bytes = fs::read(&path).unwrap();
     assert_eq!((&bytes[..5], &bytes[9000..9006]), (&b"first"[..], &b"second"[..]));
@@ -122,7 +123,7 @@ fn persist_copy_writes_all_parts() {
 fn a_mapping_can_begin_within_the_file() {
     let directory = directory();
     let path = directory.path().join("file");
-    drop(options().create(&path, LEN).unwrap());
+    drop(options().create_new(&path, LEN).unwrap());
     let file = options().offset(8192).len(100).open(&path).unwrap();
     assert_eq!(file.len(), 100);
     file.write(0, b"here");
@@ -168,7 +169,7 @@ fn what_is_closed_is_not_mapped() {
     let place = directory.path().to_str().unwrap();
     let is_mapped = || fs::read_to_string("/proc/self/maps").unwrap().contains(place);
     for len in [LEN, 4 << 20] {
-        let file = options().create(&path, len).unwrap();
+        let file = options().create_new(&path, len).unwrap();
         assert!(is_mapped());
         drop(file);
         assert!(!is_mapped());
@@ -193,7 +194,7 @@ fn mapping_and_calls_show_the_same_bytes() {
     }
     let directory = directory();
     let path = directory.path().join("file");
-    drop(options().create(&path, LEN).unwrap());
+    drop(options().create_new(&path, LEN).unwrap());
     let file = options().offset(8192).open(&path).unwrap();
     assert_eq!(file.offset(), 8192);
     file.write(5, b"stored");
@@ -215,7 +216,7 @@ fn what_the_file_has_lost_is_not_read() {
     }
     let directory = directory();
     let path = directory.path().join("file");
-    let file = options().create(&path, LEN).unwrap();
+    let file = options().create_new(&path, LEN).unwrap();
     file.file().set_len(4096).unwrap();
     let mut bytes = [0; 16];
     let error = file.read_through_kernel(4096 - 8, &mut bytes).unwrap_err();
@@ -228,7 +229,7 @@ fn bad_blocks_of_an_ordinary_file_are_unknown_with_the_reason() {
     let name = "bad_blocks_of_an_ordinary_file_are_unknown_with_the_reason";
     let directory = directory();
     let path = directory.path().join("file");
-    let file = options().create(&path, LEN).unwrap();
+    let file = options().create_new(&path, LEN).unwrap();
     if file.guarantee().region().is_some() {
         skip(name, "temporary files are on persistent memory here");
         return;
@@ -269,7 +270,7 @@ fn clearing_a_good_file_changes_nothing() {
 #[should_panic(expected = "are out of range")]
 fn clearing_beyond_the_end_panics() {
     let directory = directory();
-    let mut file = options().create(directory.path().join("file"), LEN).unwrap();
+    let mut file = options().create_new(directory.path().join("file"), LEN).unwrap();
     drop(file.clear_bad_blocks(0..LEN + 1));
 }
 
@@ -277,7 +278,7 @@ fn clearing_beyond_the_end_panics() {
 #[should_panic(expected = "2 bytes at offset 65535 are out of range")]
 fn a_read_through_the_kernel_beyond_the_mapping_panics() {
     let directory = directory();
-    let file = options().create(directory.path().join("file"), LEN).unwrap();
+    let file = options().create_new(directory.path().join("file"), LEN).unwrap();
     drop(file.read_through_kernel(LEN - 1, &mut [0; 2]));
 }
 
@@ -285,13 +286,13 @@ fn a_read_through_the_kernel_beyond_the_mapping_panics() {
 fn a_mapping_agrees_with_itself_and_with_the_page_behind_it() {
     let directory = directory();
     let path = directory.path().join("file");
-    drop(options().create(&path, LEN).unwrap());
+    drop(options().create_new(&path, LEN).unwrap());
     let file = options().offset(8192).open(&path).unwrap();
     let address = file.as_ptr(0).addr();
-    assert!(file.agrees_with(address, 8192));
-    assert!(file.agrees_with(address + 4096, 8192 + 4096));
+    assert!(file.view().agrees_with(address, 8192));
+    assert!(file.view().agrees_with(address + 4096, 8192 + 4096));
     // Where the data cache aliases, it would not.
-    let elsewhere = file.agrees_with(address + 4096, 8192);
+    let elsewhere = file.view().agrees_with(address + 4096, 8192);
     let aliases = !matches!(HostReport::host().aliasing, Aliasing::No { .. });
     assert_eq!(elsewhere, !aliases);
 }
@@ -301,7 +302,7 @@ fn a_mapping_agrees_with_itself_and_with_the_page_behind_it() {
 fn a_large_mapping_is_aligned_for_huge_pages() {
     let directory = directory();
     let path = directory.path().join("file");
-    drop(options().create(&path, 6 << 20).unwrap());
+    drop(options().create_new(&path, 6 << 20).unwrap());
     for offset in [0, 4096, 2 << 20] {
         let file = options().offset(offset).open(&path).unwrap();
         assert_eq!(file.as_ptr(0).addr() as u64 % (2 << 20), offset % (2 << 20));
@@ -319,12 +320,12 @@ fn ordinary_file_systems_are_labelled_for_what_they_are() {
     }
     let directory = tempfile::tempdir_in(shm).unwrap();
     let path = directory.path().join("file");
-    let text = refusal(&path, DaxFile::create(&path, LEN));
+    let text = refusal(&path, DaxFile::create_new(&path, LEN));
     assert!(text.starts_with("can be made persistent in whole pages only: "), "{text}");
     assert!(text.contains("is RAM of the kernel"), "{text}");
     assert!(!path.exists(), "nothing is left of a file that was refused");
 
-    let file = options().create(&path, LEN).unwrap();
+    let file = options().create_new(&path, LEN).unwrap();
     assert!(matches!(file.granularity(), Granularity::Page(_)));
     assert_eq!(file.guarantee().backing(), Backing::Ram);
     assert!(file.cache().is_none());
@@ -351,7 +352,7 @@ fn a_memfd_is_ram() {
 fn what_is_deep_persisted_is_in_the_file() {
     let directory = directory();
     let path = directory.path().join("file");
-    let file = options().create(&path, LEN).unwrap();
+    let file = options().create_new(&path, LEN).unwrap();
     file.write(4000, &[7; 200]);
     file.deep_persist(4000..4200).unwrap();
     file.deep_persist(LEN..LEN).unwrap();
@@ -363,7 +364,7 @@ fn what_is_deep_persisted_is_in_the_file() {
 #[should_panic(expected = "2 bytes at offset 65535 are out of range")]
 fn a_deep_persist_beyond_the_end_panics() {
     let directory = directory();
-    let file = options().create(directory.path().join("file"), LEN).unwrap();
+    let file = options().create_new(directory.path().join("file"), LEN).unwrap();
     file.deep_persist(LEN - 1..LEN + 1).unwrap();
 }
 
@@ -374,7 +375,7 @@ fn other_devices_are_no_files() {
         if path.exists() {
             assert!(refusal(path, options().open(path)).starts_with("is no regular file"));
             assert!(refusal(path, probe(path)).starts_with("is no regular file"));
-            assert!(refusal(path, options().create(path, LEN)).starts_with("exists already"));
+            assert!(refusal(path, options().create_new(path, LEN)).starts_with("exists already"));
         }
     }
 }
@@ -385,13 +386,13 @@ fn single_bytes_are_refused_where_there_are_pages() {
     let path = directory.path().join("file");
     let bytes = Options::new().require_byte_granularity();
     if matches!(probe(directory.path()).unwrap().granularity(), Granularity::Byte) {
-        assert_eq!(bytes.create(&path, LEN).unwrap().granularity(), Granularity::Byte);
+        assert_eq!(bytes.create_new(&path, LEN).unwrap().granularity(), Granularity::Byte);
         return;
     }
-    let text = refusal(&path, bytes.create(&path, LEN));
+    let text = refusal(&path, bytes.create_new(&path, LEN));
     assert!(text.starts_with("is made persistent by the "), "{text}");
     assert!(!path.exists(), "nothing is left of a file that was refused");
-    drop(Options::new().allow_page_granularity().create(&path, LEN).unwrap());
+    drop(Options::new().allow_page_granularity().create_new(&path, LEN).unwrap());
     let error = bytes.open(&path).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::NotByteGranular(_)), "{error}");
 }
@@ -418,7 +419,7 @@ fn what_is_no_usable_file_is_refused() {
     let missing = at("missing");
     assert!(refusal(&missing, options().open(&missing)).starts_with("no such file"));
     let in_missing = at("missing/file");
-    let text = refusal(&in_missing, options().create(&in_missing, LEN));
+    let text = refusal(&in_missing, options().create_new(&in_missing, LEN));
     assert!(text.starts_with("its directory does not exist"), "{text}");
     assert!(refusal(&missing, probe(&missing)).starts_with("no such file"));
 
@@ -427,7 +428,7 @@ fn what_is_no_usable_file_is_refused() {
     );
 
     let zero = at("zero");
-    assert!(refusal(&zero, options().create(&zero, 0)).starts_with("a length of 0 bytes"));
+    assert!(refusal(&zero, options().create_new(&zero, 0)).starts_with("a length of 0 bytes"));
     assert!(!zero.exists());
     fs::write(&zero, b"").unwrap();
     assert!(refusal(&zero, options().open(&zero)).starts_with("has no bytes to map"));
@@ -437,7 +438,7 @@ fn what_is_no_usable_file_is_refused() {
     let link = at("link");
     symlink(&target, &link).unwrap();
     assert!(refusal(&link, options().open(&link)).starts_with("is a symbolic link"));
-    assert!(refusal(&link, options().create(&link, LEN)).starts_with("exists already"));
+    assert!(refusal(&link, options().create_new(&link, LEN)).starts_with("exists already"));
     assert_eq!(fs::read(&target).unwrap(), b"secret");
 
     let null = PathBuf::from("/dev/null");
@@ -454,7 +455,7 @@ fn what_is_no_usable_file_is_refused() {
     assert_eq!(fs::read(&short).unwrap(), [1; 100]);
 
     let huge = at("huge");
-    let text = refusal(&huge, options().create(&huge, u64::MAX));
+    let text = refusal(&huge, options().create_new(&huge, u64::MAX));
     assert!(text.contains("exceed the largest file"), "{text}");
     assert!(!huge.exists());
 }
@@ -464,8 +465,79 @@ fn creating_never_touches_what_is_there() {
     let directory = directory();
     let path = directory.path().join("file");
     fs::write(&path, b"precious").unwrap();
-    assert!(refusal(&path, options().create(&path, LEN)).starts_with("exists already"));
+    assert!(refusal(&path, options().create_new(&path, LEN)).starts_with("exists already"));
     assert_eq!(fs::read(&path).unwrap(), b"precious");
+}
+
+#[test]
+fn open_or_create_creates_a_missing_file_and_opens_it_the_next_time() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    let file = options().open_or_create(&path, LEN).unwrap();
+    assert_eq!(file.len(), LEN);
+    file.persist_copy(&[(100, b"kept")]).unwrap();
+    drop(file);
+    for least in [1, 104, LEN] {
+        let file = options().open_or_create(&path, least).unwrap();
+        assert_eq!(file.len(), LEN, "up to its end, with {least} asked for");
+        let mut bytes = [0; 4];
+        file.read(100, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"kept");
+    }
+    assert_eq!(options().len(4096).open_or_create(&path, LEN).unwrap().len(), 4096);
+    assert!(refusal(&path, options().open_or_create(&path, 0)).starts_with("a length of 0"));
+}
+
+/// Growth is an order of its own, so a shorter file is an error and stays as it is.
+#[test]
+fn open_or_create_refuses_a_file_that_is_shorter_or_no_file() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    for bytes in [&b"short"[..], b""] {
+        fs::write(&path, bytes).unwrap();
+        let error = options().open_or_create(&path, 6).unwrap_err();
+        match (bytes, error.kind()) {
+            (b"short", ErrorKind::Shorter { size: 5, needed: 6 }) | (b"", ErrorKind::Empty) => {}
+            _ => panic!("{error}"),
+        }
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+    }
+    let link = directory.path().join("link");
+    symlink(directory.path().join("missing"), &link).unwrap();
+    assert!(refusal(&link, options().open_or_create(&link, LEN)).starts_with("is a symbolic link"));
+    assert!(!directory.path().join("missing").exists());
+    let in_missing = directory.path().join("missing/file");
+    let text = refusal(&in_missing, options().open_or_create(&in_missing, LEN));
+    assert!(text.starts_with("its directory does not exist"), "{text}");
+}
+
+/// Each writes a word of its own and finds those of the others at the end: all have the same file.
+#[test]
+fn open_or_create_gives_racing_callers_the_same_file() {
+    const CALLERS: u64 = 4;
+    let directory = directory();
+    for round in 0..20 {
+        let path = directory.path().join(format!("file {round}"));
+        let lock = if round % 2 == 0 { Lock::None } else { Lock::Shared };
+        let call = |caller: u64| {
+            let file = options().lock(lock).open_or_create(&path, LEN).unwrap();
+            file.store(8 * caller, 1, Ordering::Relaxed);
+            file
+        };
+        let files = std::thread::scope(|scope| {
+            let callers = [0, 1, 2, 3].map(|caller| {
+                scope.spawn({
+                    let call = &call;
+                    move || call(caller)
+                })
+            });
+            callers.map(|caller| caller.join().unwrap())
+        });
+        for file in &files {
+            let words = (0..CALLERS).map(|caller| file.load(8 * caller, Ordering::Relaxed));
+            assert_eq!(words.sum::<u64>(), CALLERS, "with {lock:?}");
+        }
+    }
 }
 
 /// The kernel refuses to open this attribute for writing whoever asks, so that the test means the
@@ -489,7 +561,7 @@ fn a_file_that_may_not_be_written_is_refused() {
 fn one_writer_at_a_time() {
     let directory = directory();
     let path = directory.path().join("file");
-    let first = options().create(&path, LEN).unwrap();
+    let first = options().create_new(&path, LEN).unwrap();
     assert!(refusal(&path, options().open(&path)).starts_with("is locked by another user"));
     drop(first);
     options().open(&path).unwrap();
@@ -547,7 +619,7 @@ fn unwritten_parts_at_the_end_are_written_by_an_exclusive_opening() {
 #[test]
 fn a_file_persisted_by_cache_lines_is_mapped_synchronously() {
     let directory = directory();
-    let file = options().create(directory.path().join("file"), LEN).unwrap();
+    let file = options().create_new(directory.path().join("file"), LEN).unwrap();
     let smaps = fs::read_to_string("/proc/self/smaps").unwrap();
     let start = format!("{:x}-", file.as_ptr(0).addr());
     let mapping = smaps.lines().skip_while(|line| !line.starts_with(&start));
@@ -561,7 +633,7 @@ fn a_file_persisted_by_cache_lines_is_mapped_synchronously() {
 #[should_panic(expected = "8 bytes at offset 65536 are out of range: the mapping has 65536 bytes")]
 fn a_word_beyond_the_end_panics() {
     let directory = directory();
-    let file = options().create(directory.path().join("file"), LEN).unwrap();
+    let file = options().create_new(directory.path().join("file"), LEN).unwrap();
     std::hint::black_box(file.load(LEN, Ordering::Relaxed));
 }
 
@@ -569,7 +641,7 @@ fn a_word_beyond_the_end_panics() {
 #[should_panic(expected = "are out of range: the mapping has 65536 bytes")]
 fn a_range_that_wraps_panics() {
     let directory = directory();
-    let file = options().create(directory.path().join("file"), LEN).unwrap();
+    let file = options().create_new(directory.path().join("file"), LEN).unwrap();
     file.write(u64::MAX - 3, b"wraps round");
 }
 
@@ -577,14 +649,16 @@ fn a_range_that_wraps_panics() {
 #[should_panic(expected = "the range 96..64 ends before it starts")]
 fn a_reversed_range_panics() {
     let directory = directory();
-    let file = options().create(directory.path().join("file"), LEN).unwrap();
+    let file = options().create_new(directory.path().join("file"), LEN).unwrap();
     #[expect(clippy::reversed_empty_ranges, reason = "this is the test")]
     file.persist(96..64).unwrap();
 }
 
 /// Work on mounts of the test's own, which needs root.
 mod mounts {
-    use super::{Backing, FaultGuard, Granularity, LEN, Medium, Options, Ordering};
+    use super::{
+        Backing, DaxFile, FaultHandler, Granularity, LEN, Options, Ordering, Path, PathBuf,
+    };
     use super::{options, probe, refusal, skip};
     use crate::own_mount::{with_mount, with_small_tmpfs};
     use core::ffi::CStr;
@@ -597,9 +671,9 @@ mod mounts {
     fn ramfs_is_ram() {
         with_mount("ramfs_is_ram", "ramfs", c"", |directory| {
             let path = directory.join("file");
-            let text = refusal(&path, Options::new().create(&path, LEN));
+            let text = refusal(&path, Options::new().create_new(&path, LEN));
             assert!(text.contains("ramfs is RAM of the kernel"), "{text}");
-            let file = options().create(&path, LEN).unwrap();
+            let file = options().create_new(&path, LEN).unwrap();
             file.persist_copy(&[(0, b"here")]).unwrap();
             file.deep_persist(0..4).unwrap();
             assert_eq!(file.guarantee().backing(), Backing::Ram);
@@ -629,7 +703,7 @@ mod mounts {
                 return;
             }
             let path = merged.join("file");
-            let file = options().create(&path, LEN).unwrap();
+            let file = options().create_new(&path, LEN).unwrap();
             file.persist_copy(&[(0, b"here")]).unwrap();
             assert!(matches!(file.granularity(), Granularity::Page(_)));
             assert_eq!(file.guarantee().file_system(), "overlay");
@@ -680,11 +754,21 @@ mod mounts {
     fn a_full_file_system_is_left_as_it_was() {
         with_small_tmpfs("a_full_file_system_is_left_as_it_was", |directory| {
             let path = directory.join("large");
-            let text = refusal(&path, options().create(&path, 2 << 20));
+            let text = refusal(&path, options().create_new(&path, 2 << 20));
             assert!(text.starts_with("no space for 2097152 bytes"), "{text}");
             assert!(!path.exists(), "nothing is left behind");
-            options().create(&path, LEN).unwrap();
+            options().create_new(&path, LEN).unwrap();
         });
+    }
+
+    /// Opens a file that is a hole, on a file system that the file "fills" has filled since.
+    fn sparse_beside_a_file_that_fills(directory: &Path) -> (PathBuf, DaxFile) {
+        let path = directory.join("sparse");
+        fs::File::create(&path).unwrap().set_len(LEN).unwrap();
+        let file = options().open(&path).unwrap();
+        let full = fs::write(directory.join("fills"), vec![1; 2 << 20]).unwrap_err();
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+        (path, file)
     }
 
     /// The page cannot be accessed, and neither its medium nor its length is why.
@@ -692,39 +776,32 @@ mod mounts {
     fn a_guarded_store_to_a_hole_without_room_is_no_media_error() {
         let name = "a_guarded_store_to_a_hole_without_room_is_no_media_error";
         with_small_tmpfs(name, |directory| {
-            let guard = match FaultGuard::install() {
+            let guard = match FaultHandler::install() {
                 Ok(guard) => guard,
                 Err(error) => return skip(name, error),
             };
-            let path = directory.join("sparse");
-            fs::File::create(&path).unwrap().set_len(LEN).unwrap();
-            let file = options().open(&path).unwrap();
-            let full = fs::write(directory.join("fills"), vec![1; 2 << 20]).unwrap_err();
-            assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
-            let stored = file.guarded(guard, |file| file.store(4096, 1, Ordering::Relaxed));
+            let (path, file) = sparse_beside_a_file_that_fills(directory);
+            let stored = file.catch_faults(guard, |file| file.store(4096, 1, Ordering::Relaxed));
             assert!(refusal(&path, stored).starts_with("no space for "));
             // Not removed: a process that another test starts may have a copy of the descriptor still.
             fs::write(directory.join("fills"), "").unwrap();
-            file.guarded(guard, |file| file.store(4096, 1, Ordering::Relaxed)).unwrap();
+            file.catch_faults(guard, |file| file.store(4096, 1, Ordering::Relaxed)).unwrap();
             assert_eq!(fs::read(&path).unwrap()[4096], 1);
         });
     }
 
-    /// Whoever commits within a guarded call must learn that stores are lost before it stores what makes them count.
+    /// A commit within a guarded call must learn that stores are lost before it stores what makes them count.
     #[test]
     fn what_persists_lost_stores_within_a_guard_fails_there() {
         let name = "what_persists_lost_stores_within_a_guard_fails_there";
         with_small_tmpfs(name, |directory| {
-            let guard = match FaultGuard::install() {
+            let guard = match FaultHandler::install() {
                 Ok(guard) => guard,
                 Err(error) => return skip(name, error),
             };
-            let path = directory.join("sparse");
-            fs::File::create(&path).unwrap().set_len(LEN).unwrap();
-            let file = options().open(&path).unwrap();
-            fs::write(directory.join("fills"), vec![1; 2 << 20]).unwrap_err();
+            let (path, file) = sparse_beside_a_file_that_fills(directory);
             let mut failed = Vec::new();
-            let guarded = file.guarded(guard, |file| {
+            let guarded = file.catch_faults(guard, |file| {
                 failed.push(file.persist_copy(&[(4096, b"lost")]).is_err());
                 file.store(8192, 1, Ordering::Relaxed);
                 failed.push(file.persist(8192..8200).is_err());
@@ -739,7 +816,7 @@ mod mounts {
     fn a_guarded_store_to_a_page_with_a_block_and_a_hole_is_no_media_error() {
         let name = "a_guarded_store_to_a_page_with_a_block_and_a_hole_is_no_media_error";
         with_mount(name, "tmpfs", c"size=32m", |directory| {
-            let guard = match FaultGuard::install() {
+            let guard = match FaultHandler::install() {
                 Ok(guard) => guard,
                 Err(error) => return skip(name, error),
             };
@@ -761,7 +838,7 @@ mod mounts {
             let file = options().open(&path).unwrap();
             let mut fills = fs::File::create(mounted.join("fills")).unwrap();
             while fills.write_all(&[1; 1024]).is_ok() {}
-            let stored = file.guarded(guard, |file| file.store(8, 1, Ordering::Relaxed));
+            let stored = file.catch_faults(guard, |file| file.store(8, 1, Ordering::Relaxed));
             assert!(refusal(&path, stored).starts_with("no space for "));
         });
     }
@@ -770,14 +847,14 @@ mod mounts {
     fn a_read_only_file_system_is_named() {
         with_small_tmpfs("a_read_only_file_system_is_named", |directory| {
             let path = directory.join("file");
-            drop(options().create(&path, LEN).unwrap());
+            drop(options().create_new(&path, LEN).unwrap());
             let before = fs::read(&path).unwrap();
             let read_only = MountFlags::RDONLY;
             rustix::mount::mount_remount(directory, read_only, c"").unwrap();
             let text = refusal(&path, options().open(&path));
             assert!(text.starts_with("its file system is mounted read-only"), "{text}");
             let other = directory.join("other");
-            let text = refusal(&other, Options::new().create(&other, LEN));
+            let text = refusal(&other, Options::new().create_new(&other, LEN));
             assert!(text.starts_with("its file system is mounted read-only"), "{text}");
             assert_eq!(fs::read(&path).unwrap(), before);
         });
@@ -791,7 +868,7 @@ fn the_kind_tells_what_the_text_says() {
     let path = directory.path().join("file");
     let error = options().open(&path).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Missing));
-    drop(options().create(&path, LEN).unwrap());
+    drop(options().create_new(&path, LEN).unwrap());
     let error = options().len(LEN + 1).open(&path).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Shorter { size: LEN, needed } if *needed == LEN + 1));
 }

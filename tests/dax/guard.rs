@@ -13,8 +13,8 @@
 ))]
 #![expect(clippy::unwrap_used, reason = "a file that cannot be made is a finding")]
 
-use cachemaint::dax::guard::Pace;
-use cachemaint::dax::{ErrorKind, FaultGuard, Guard, probe};
+use cachemaint::dax::guard::{Guard, Pace};
+use cachemaint::dax::{ErrorKind, FaultHandler, probe};
 use cachemaint::medium::Granularity;
 use core::mem::MaybeUninit;
 use core::sync::atomic::AtomicBool;
@@ -30,7 +30,7 @@ use std::path::Path;
 use std::time::Instant;
 
 fn guard() -> Guard {
-    Guard::new(FaultGuard::install().unwrap()).allow_page_granularity()
+    Guard::new(FaultHandler::install().unwrap()).allow_page_granularity()
 }
 
 fn check(guard: &mut Guard, files: u64, bytes: u64) {
@@ -331,7 +331,7 @@ fn what_cannot_be_written_back_by_lines_is_refused() {
     let file = directory.path().join("file");
     make(&file, 4096);
     for path in [directory.path(), &file] {
-        let mut guard = Guard::new(FaultGuard::install().unwrap());
+        let mut guard = Guard::new(FaultHandler::install().unwrap());
         let error = guard.add(path).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::PageGranular(_)), "{error}");
         assert_eq!(guard.pass().files, 0);

@@ -20,7 +20,7 @@ fn options() -> Options {
 fn file() -> (TempDir, PathBuf, DaxFile) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
-    let writer = options().create(&path, LEN).unwrap();
+    let writer = options().create_new(&path, LEN).unwrap();
     (directory, path, writer)
 }
 
@@ -29,7 +29,7 @@ fn a_writer_finds_what_a_reader_has_leased_and_no_more() {
     let (_directory, path, writer) = file();
     let reader = options().open(&path).unwrap();
     assert_eq!(writer.leased(WHOLE).unwrap(), None);
-    reader.lease(100..200).unwrap();
+    reader.view().lease(100..200).unwrap();
     assert_eq!(writer.leased(WHOLE).unwrap(), Some(100..200));
     // Cut to what was asked for, and to the byte.
     assert_eq!(writer.leased(150..180).unwrap(), Some(150..180));
@@ -44,10 +44,10 @@ fn a_writer_finds_what_a_reader_has_leased_and_no_more() {
 fn the_first_of_several_is_found() {
     let (_directory, path, writer) = file();
     let readers = [(); 3].map(|()| options().open(&path).unwrap());
-    readers[0].lease(9000..9100).unwrap();
-    readers[1].lease(5000..5100).unwrap();
-    readers[2].lease(1000..1100).unwrap();
-    readers[0].lease(3000..3100).unwrap();
+    readers[0].view().lease(9000..9100).unwrap();
+    readers[1].view().lease(5000..5100).unwrap();
+    readers[2].view().lease(1000..1100).unwrap();
+    readers[0].view().lease(3000..3100).unwrap();
     assert_eq!(writer.leased(WHOLE).unwrap(), Some(1000..1100));
     assert_eq!(writer.leased(1100..LEN).unwrap(), Some(3000..3100));
     assert_eq!(writer.leased(3100..LEN).unwrap(), Some(5000..5100));
@@ -59,9 +59,9 @@ fn the_first_of_several_is_found() {
 fn readers_share_and_each_gives_up_its_own() {
     let (_directory, path, writer) = file();
     let [one, other] = [(); 2].map(|()| options().open(&path).unwrap());
-    one.lease(0..4096).unwrap();
-    other.lease(0..4096).unwrap();
-    one.release(0..4096).unwrap();
+    one.view().lease(0..4096).unwrap();
+    other.view().lease(0..4096).unwrap();
+    one.view().release(0..4096).unwrap();
     assert_eq!(writer.leased(WHOLE).unwrap(), Some(0..4096), "the other one's");
     assert_eq!(other.leased(WHOLE).unwrap(), None, "its own is none of another");
     assert_eq!(one.leased(WHOLE).unwrap(), Some(0..4096));
@@ -73,24 +73,24 @@ fn readers_share_and_each_gives_up_its_own() {
 fn the_leases_of_one_view_merge_and_split() {
     let (_directory, path, writer) = file();
     let reader = options().open(&path).unwrap();
-    reader.lease(100..200).unwrap();
-    reader.lease(200..300).unwrap();
-    reader.lease(150..250).unwrap();
+    reader.view().lease(100..200).unwrap();
+    reader.view().lease(200..300).unwrap();
+    reader.view().lease(150..250).unwrap();
     assert_eq!(writer.leased(WHOLE).unwrap(), Some(100..300));
     // Once is enough for what was leased twice.
-    reader.release(150..250).unwrap();
+    reader.view().release(150..250).unwrap();
     assert_eq!(writer.leased(WHOLE).unwrap(), Some(100..150));
     assert_eq!(writer.leased(150..LEN).unwrap(), Some(250..300));
-    reader.release(WHOLE).unwrap();
+    reader.view().release(WHOLE).unwrap();
     assert_eq!(writer.leased(WHOLE).unwrap(), None);
-    reader.release(WHOLE).unwrap();
+    reader.view().release(WHOLE).unwrap();
 }
 
 #[test]
 fn a_lease_ends_with_its_view_and_not_before() {
     let (_directory, path, writer) = file();
     let reader = options().open(&path).unwrap();
-    reader.lease(0..1).unwrap();
+    reader.view().lease(0..1).unwrap();
     // Closing another descriptor of the same file, as of POSIX's own locks, does not end it.
     drop(options().open(&path).unwrap());
     drop(std::fs::File::open(&path).unwrap());
@@ -108,10 +108,10 @@ fn a_lease_ends_with_its_view_and_not_before() {
 fn a_range_of_no_bytes_is_none() {
     let (_directory, path, writer) = file();
     let reader = options().open(&path).unwrap();
-    reader.lease(100..100).unwrap();
+    reader.view().lease(100..100).unwrap();
     assert_eq!(writer.leased(WHOLE).unwrap(), None);
-    reader.lease(WHOLE).unwrap();
-    reader.release(0..0).unwrap();
+    reader.view().lease(WHOLE).unwrap();
+    reader.view().release(0..0).unwrap();
     assert_eq!(writer.leased(WHOLE).unwrap(), Some(WHOLE));
     assert_eq!(writer.leased(LEN..LEN).unwrap(), None);
 }
@@ -122,7 +122,7 @@ fn mappings_of_other_parts_mean_the_same_bytes() {
     const PART: u64 = 64 << 10;
     let (_directory, path, writer) = file();
     let reader = options().offset(PART).len(PART).open(&path).unwrap();
-    reader.lease(10..20).unwrap();
+    reader.view().lease(10..20).unwrap();
     assert_eq!(writer.leased(WHOLE).unwrap(), Some(PART + 10..PART + 20));
     let other = options().offset(PART).open(&path).unwrap();
     assert_eq!(other.leased(0..PART).unwrap(), Some(10..20));
@@ -137,7 +137,7 @@ fn a_lease_is_apart_from_the_lock_of_the_file() {
     drop(writer);
     let writer = options().lock(Lock::Exclusive).open(&path).unwrap();
     let reader = options().open(&path).unwrap();
-    reader.lease(0..4096).unwrap();
+    reader.view().lease(0..4096).unwrap();
     assert_eq!(writer.leased(WHOLE).unwrap(), Some(0..4096));
     drop(writer);
     options().lock(Lock::Exclusive).open(&path).unwrap();
@@ -163,16 +163,16 @@ fn what_another_has_locked_exclusively_is_refused() {
     let other = std::fs::File::options().write(true).open(&path).unwrap();
     // A lock of the whole file by this process, which no open file has.
     rustix::fs::fcntl_lock(&other, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
-    let error = reader.lease(0..4096).unwrap_err();
+    let error = reader.view().lease(0..4096).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Locked), "{error}");
     assert_eq!(writer.leased(WHOLE).unwrap(), Some(WHOLE));
     rustix::fs::fcntl_lock(&other, rustix::fs::FlockOperation::NonBlockingUnlock).unwrap();
-    reader.lease(0..4096).unwrap();
+    reader.view().lease(0..4096).unwrap();
 }
 
 #[test]
 #[should_panic(expected = "out of range")]
 fn bytes_that_are_not_mapped_cannot_be_leased() {
     let (_directory, _path, writer) = file();
-    drop(writer.lease(LEN - 1..LEN + 1));
+    drop(writer.view().lease(LEN - 1..LEN + 1));
 }

@@ -3,7 +3,6 @@
 #![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 
 use cachemaint::dax::{ErrorKind, Lock, Options};
-use cachemaint::medium::Medium;
 use core::sync::atomic::Ordering;
 
 const LOCKS: [Lock; 3] = [Lock::Exclusive, Lock::Shared, Lock::None];
@@ -24,7 +23,7 @@ fn a_lock_excludes_what_it_says() {
                 (Lock::None, _) | (_, Lock::None) | (Lock::Shared, Lock::Shared) => true,
                 (Lock::Exclusive, _) | (_, Lock::Exclusive) => false,
             };
-            let first = options().lock(held).create(&path, 4096).unwrap();
+            let first = options().lock(held).create_new(&path, 4096).unwrap();
             assert_eq!(first.lock(), held);
             let second = options().lock(asked).open(&path);
             assert_eq!(second.is_ok(), allowed, "created {held:?}, opened {asked:?}");
@@ -46,7 +45,7 @@ fn a_lock_excludes_what_it_says() {
 fn a_lock_ends_with_its_file_and_not_with_a_duplicate() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
-    let file = options().create(&path, 4096).unwrap();
+    let file = options().create_new(&path, 4096).unwrap();
     drop(file.file().try_clone().unwrap());
     let error = options().open(&path).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Locked), "{error}");
@@ -61,7 +60,7 @@ fn a_lock_ends_with_its_file_and_not_with_a_duplicate() {
 fn a_lock_that_the_caller_took_outlives_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
-    let file = options().lock(Lock::None).create(&path, 4096).unwrap();
+    let file = options().lock(Lock::None).create_new(&path, 4096).unwrap();
     let duplicate = file.file().try_clone().unwrap();
     duplicate.try_lock().unwrap();
     drop(file);
@@ -76,7 +75,7 @@ fn a_lock_that_the_caller_took_outlives_the_file() {
 fn a_refused_file_is_not_locked() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
-    drop(options().create(&path, 4096).unwrap());
+    drop(options().create_new(&path, 4096).unwrap());
     options().len(8192).open(&path).unwrap_err();
     options().open(&path).unwrap();
 }
@@ -86,7 +85,7 @@ fn who_shares_a_lock_writes_one_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     let shared = options().lock(Lock::Shared);
-    let (one, other) = (shared.create(&path, 4096).unwrap(), shared.open(&path).unwrap());
+    let (one, other) = (shared.create_new(&path, 4096).unwrap(), shared.open(&path).unwrap());
     one.store(0, 7, Ordering::Release);
     other.store(8, other.load(0, Ordering::Acquire) + 1, Ordering::Release);
     assert_eq!(one.load(8, Ordering::Acquire), 8);

@@ -10,6 +10,7 @@ mod own_mount;
 mod skip;
 
 mod copies;
+mod descriptors;
 mod files;
 mod guard;
 mod leases;

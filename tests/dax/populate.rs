@@ -5,8 +5,8 @@
 
 use crate::own_mount::with_small_tmpfs;
 use crate::skip::skip;
-use cachemaint::dax::{DaxView, Error, ErrorKind, Options};
-use cachemaint::medium::{Medium, Readable};
+use cachemaint::dax::{DaxView, Error, ErrorKind, NotSupported, Options};
+use cachemaint::medium::Readable;
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering;
 use std::fs;
@@ -53,7 +53,7 @@ fn least(faults_of_a_mapping: impl Fn() -> libc::c_long) -> libc::c_long {
 /// Whether the tests cannot be run, which is said then. Memory files, so that no writing back in the
 /// background write-protects a page meanwhile.
 fn cannot_populate<T>(name: &str, result: &Result<T, Error>) -> bool {
-    let old = matches!(result, Err(error) if matches!(error.kind(), ErrorKind::CannotPopulate));
+    let old = matches!(result, Err(error) if matches!(error.kind(), ErrorKind::NotSupported(NotSupported::CannotPopulate)));
     if old {
         skip(name, "the kernel is older than 5.14");
     }
@@ -81,9 +81,9 @@ fn no_fault_is_left_for_later() {
     }
     let directory = tempfile::tempdir_in(shm).unwrap();
     let path = directory.path().join("file");
-    let file = options().create(&path, LEN).unwrap();
+    let file = options().create_new(&path, LEN).unwrap();
     let store = |at| file.store(at, 1, Ordering::Relaxed);
-    assert!(faults_of(&file, store) > 0, "so that it is known what populating saves");
+    assert!(faults_of(file.view(), store) > 0, "so that it is known what populating saves");
     drop(file);
 
     if cannot_populate(name, &options().populate().open(&path)) {
@@ -91,20 +91,20 @@ fn no_fault_is_left_for_later() {
     }
     let opened = || {
         let file = options().populate().open(&path).unwrap();
-        faults_of(&file, |at| file.store(at, 2, Ordering::Relaxed))
+        faults_of(file.view(), |at| file.store(at, 2, Ordering::Relaxed))
     };
     assert_eq!(least(opened), 0);
     let grown = || {
         let mut file = options().populate().open(&path).unwrap();
         file.grow(Readable::len(&file) + LEN).unwrap();
-        faults_of(&file, |at| file.store(at, 3, Ordering::Relaxed))
+        faults_of(file.view(), |at| file.store(at, 3, Ordering::Relaxed))
     };
     assert_eq!(least(grown), 0, "also when grown");
     let created = || {
         let new = directory.path().join("new");
-        let file = options().populate().create(&new, LEN).unwrap();
+        let file = options().populate().create_new(&new, LEN).unwrap();
         fs::remove_file(new).unwrap();
-        faults_of(&file, |at| file.store(at, 4, Ordering::Relaxed))
+        faults_of(file.view(), |at| file.store(at, 4, Ordering::Relaxed))
     };
     assert_eq!(least(created), 0);
 

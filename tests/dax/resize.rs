@@ -5,8 +5,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::own_mount::with_small_tmpfs;
-use cachemaint::dax::{DaxFile, ErrorKind, Lock, Options};
-use cachemaint::medium::{Medium, Readable};
+use cachemaint::dax::{DaxFile, ErrorKind, InvalidInput, Lock, Options};
+use cachemaint::medium::Readable;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ fn len(path: &Path) -> u64 {
 #[test]
 fn what_grows_keeps_its_bytes_and_gets_zeros() {
     let (_directory, path) = place();
-    let mut file = options().create(&path, LEN).unwrap();
+    let mut file = options().create_new(&path, LEN).unwrap();
     file.write(0, b"first");
     file.write(LEN - 4, b"last");
     for new in [LEN + 1, 3 * LEN, 5 << 20] {
@@ -63,7 +63,7 @@ fn what_is_new_has_blocks() {
     use std::os::unix::fs::MetadataExt;
 
     let (_directory, path) = place();
-    let mut file = options().create(&path, LEN).unwrap();
+    let mut file = options().create_new(&path, LEN).unwrap();
     file.grow(1 << 20).unwrap();
     assert!(fs::metadata(&path).unwrap().blocks() * 512 >= 1 << 20);
 }
@@ -74,7 +74,7 @@ fn what_is_new_has_blocks() {
 #[expect(unsafe_code, reason = "stores behind the end")]
 fn what_was_stored_behind_the_end_does_not_come_into_the_file() {
     let (_directory, path) = place();
-    let mut file = options().create(&path, 100).unwrap();
+    let mut file = options().create_new(&path, 100).unwrap();
     // SAFETY: it is in the last page of the mapping, which nothing else accesses.
     unsafe { file.as_ptr(99).wrapping_add(50).write_volatile(7) };
     file.grow(4096).unwrap();
@@ -85,7 +85,7 @@ fn what_was_stored_behind_the_end_does_not_come_into_the_file() {
 #[test]
 fn what_shrinks_keeps_the_rest() {
     let (_directory, path) = place();
-    let mut file = options().create(&path, LEN).unwrap();
+    let mut file = options().create_new(&path, LEN).unwrap();
     file.write(0, b"first");
     file.write(5000, b"there");
     file.persist(0..LEN).unwrap();
@@ -103,7 +103,7 @@ fn what_shrinks_keeps_the_rest() {
 #[should_panic(expected = "1 bytes at offset 100 are out of range: the mapping has 100 bytes")]
 fn what_was_cut_off_is_out_of_range() {
     let (_directory, path) = place();
-    let mut file = options().create(&path, LEN).unwrap();
+    let mut file = options().create_new(&path, LEN).unwrap();
     file.shrink(100).unwrap();
     file.write(100, b"!");
 }
@@ -112,14 +112,17 @@ fn what_was_cut_off_is_out_of_range() {
 #[test]
 fn a_mapped_part_takes_in_what_is_there() {
     let (_directory, path) = place();
-    drop(options().create(&path, LEN).unwrap());
+    drop(options().create_new(&path, LEN).unwrap());
     let mut whole = fs::read(&path).unwrap();
     whole[8192 + 150] = 9;
     fs::write(&path, &whole).unwrap();
 
     let mut file = options().offset(8192).len(100).open(&path).unwrap();
     let error = file.shrink(50).unwrap_err();
-    let ErrorKind::Longer { size: LEN, end: 8292 } = error.kind() else { unreachable!("{error}") };
+    let ErrorKind::InvalidInput(InvalidInput::Longer { size: LEN, end: 8292 }) = error.kind()
+    else {
+        unreachable!("{error}")
+    };
     file.grow(200).unwrap();
     assert_eq!((file.offset(), mapped(&file)[150], len(&path)), (8192, 9, LEN));
 
@@ -133,7 +136,7 @@ fn a_mapped_part_takes_in_what_is_there() {
 #[test]
 fn lengths_that_make_no_sense_are_refused() {
     let (_directory, path) = place();
-    let mut file = options().create(&path, LEN).unwrap();
+    let mut file = options().create_new(&path, LEN).unwrap();
     let refused = |error: cachemaint::dax::Error| {
         assert_eq!(error.path(), path);
         error.to_string()
@@ -156,7 +159,7 @@ fn lengths_that_make_no_sense_are_refused() {
 #[test]
 fn a_file_that_has_shrunk_is_not_grown_over() {
     let (_directory, path) = place();
-    let mut file = options().create(&path, LEN).unwrap();
+    let mut file = options().create_new(&path, LEN).unwrap();
     file.file().set_len(4096).unwrap();
     let error = file.grow(2 * LEN).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Shorter { size: 4096, needed: LEN }), "{error}");
@@ -167,10 +170,13 @@ fn a_file_that_has_shrunk_is_not_grown_over() {
 #[test]
 fn who_shares_the_lock_does_not_change_the_length() {
     let (_directory, path) = place();
-    let mut file = options().lock(Lock::Shared).create(&path, LEN).unwrap();
+    let mut file = options().lock(Lock::Shared).create_new(&path, LEN).unwrap();
     for result in [file.grow(LEN + 8), file.shrink(8)] {
         let error = result.unwrap_err();
-        assert!(matches!(error.kind(), ErrorKind::SharedLock), "{error}");
+        assert!(
+            matches!(error.kind(), ErrorKind::InvalidInput(InvalidInput::SharedLock)),
+            "{error}"
+        );
     }
     assert_eq!((Readable::len(&file), len(&path)), (LEN, LEN));
 
@@ -191,7 +197,7 @@ fn who_shares_the_lock_does_not_change_the_length() {
 fn a_full_file_system_leaves_the_file_as_it_was() {
     with_small_tmpfs("a_full_file_system_leaves_the_file_as_it_was", |directory| {
         let path = directory.join("file");
-        let mut file = options().create(&path, LEN).unwrap();
+        let mut file = options().create_new(&path, LEN).unwrap();
         file.write(0, b"as it was");
         let error = file.grow(2 << 20).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::NoSpace { .. }), "{error}");

@@ -12,9 +12,9 @@
 
 use crate::own_mount::with_small_tmpfs;
 use crate::skip::skip;
-use cachemaint::dax::{DaxFile, DaxView, Error, ErrorKind, Lock, Options, probe};
-use cachemaint::medium::{Granularity, Medium};
-use cachemaint::report::Backing;
+use cachemaint::dax::{DaxFile, DaxView, Error, ErrorKind, Lock, NotSupported, Options, probe};
+use cachemaint::medium::Granularity;
+use cachemaint::survival::Backing;
 use core::sync::atomic::Ordering;
 use std::fs;
 use std::io::Write;
@@ -36,7 +36,7 @@ fn options() -> Options {
 }
 
 fn create(path: &Path) -> DaxFile {
-    options().create(path, LEN).unwrap()
+    options().create_new(path, LEN).unwrap()
 }
 
 /// What the kernel says of the mapping that begins at an address: the line of its place, and the ones
@@ -99,7 +99,14 @@ fn nothing_can_be_stored() {
     for populate in [false, true] {
         let options = if populate { options().populate() } else { options() };
         let view = match options.view(&path) {
-            Err(error) if matches!(error.kind(), ErrorKind::CannotPopulate) => continue,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::NotSupported(NotSupported::CannotPopulate)
+                ) =>
+            {
+                continue;
+            }
             view => view.unwrap(),
         };
         let mapping = &smaps(&view)[0];
@@ -228,7 +235,7 @@ fn a_view_takes_the_lock_it_was_asked_to() {
 #[test]
 fn a_large_view_is_aligned_for_huge_pages() {
     let (_directory, path) = place();
-    drop(options().create(&path, 6 << 20).unwrap());
+    drop(options().create_new(&path, 6 << 20).unwrap());
     for offset in [0, 4096, 2 << 20] {
         let view = options().offset(offset).view(&path).unwrap();
         assert_eq!(view.as_ptr(0).addr() as u64 % (2 << 20), offset % (2 << 20));
@@ -244,7 +251,7 @@ fn a_file_is_a_view_as_well() {
     let (_directory, path) = place();
     let file = create(&path);
     file.store(0, 5, Ordering::Release);
-    assert_eq!(first(&file), 5);
+    assert_eq!(first(file.view()), 5);
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use super::payload::{Ending, bytes};
 use crate::assert_safe;
-use cachemaint::journal::{Error, Group, Journal, Options, Pending, Recovered, Reservation};
+use cachemaint::journal::{
+    Error, ErrorKind, Group, Journal, Options, Pending, Recovered, Reservation,
+};
 use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::{Life, SimMedium, Structure, Violation};
 use core::fmt;
@@ -205,14 +207,12 @@ impl Shape {
     /// Opens the journal, or creates it, and judges it. Nothing comes behind damage.
     fn open<'m>(&self, life: &Life<'m, Self>) -> Result<Option<Journal<&'m SimMedium>>, Violation> {
         let model = life.model();
-        let opened = match self.options(life).open(life.medium()) {
-            Err(Error::NotAJournal { .. }) if !model.is_created => {
-                let journal = self.options(life).create(life.medium())?;
-                life.note(|model| model.is_created = true);
-                return Ok(Some(journal));
-            }
-            opened => opened,
-        };
+        let opened = self.options(life).open(life.medium()).map_err(Error::from);
+        if is(&opened, |kind| matches!(kind, ErrorKind::NotAJournal { .. })) && !model.is_created {
+            let journal = self.options(life).create_new(life.medium())?;
+            life.note(|model| model.is_created = true);
+            return Ok(Some(journal));
+        }
         if let Some(damaged) = model.damaged {
             return judge_damaged(&model, damaged, opened).map(|()| None);
         }
@@ -278,6 +278,18 @@ fn payloads(journal: &Journal<&SimMedium>) -> Result<Vec<Vec<u8>>, Failed> {
     journal.reader()?.records().map(|record| Ok(record?.payload)).collect()
 }
 
+/// True if something was refused for such a reason.
+fn is<T>(
+    done: &Result<T, Failed>,
+    reason: impl Fn(&ErrorKind<core::convert::Infallible>) -> bool,
+) -> bool {
+    done.as_ref().is_err_and(|error| reason(error.kind()))
+}
+
+fn is_full<T>(done: &Result<T, Failed>) -> bool {
+    is(done, |kind| matches!(kind, ErrorKind::Full { .. }))
+}
+
 /// The payloads by the numbers that their first bytes have.
 fn named(payloads: &[Vec<u8>]) -> String {
     let number = |payload: &Vec<u8>| payload.first().map(|first| first - 1);
@@ -311,13 +323,14 @@ impl<'m> Handles<'_, 'm> {
         } else {
             self.journal.try_reserve(payload.len() as u64).and_then(|reserved| {
                 let Some(mut reservation) = reserved else { return Ok(None) };
-                reservation.write(&payload);
+                reservation.write_bytes(&payload);
                 reservation.submit().map(Some)
             })
         };
         match pending {
             Ok(Some(pending)) => self.pending.push((number, pending)),
-            Ok(None) | Err(Error::Full { .. }) => life.note(|model| model.refuse(number)),
+            Ok(None) => life.note(|model| model.refuse(number)),
+            refused if is_full(&refused) => life.note(|model| model.refuse(number)),
             Err(error) => return Err(error.into()),
         }
         self.acknowledge(life)
@@ -335,16 +348,16 @@ impl<'m> Handles<'_, 'm> {
                 model.begin(payload, Class::UnderWay);
             }
         });
-        match self.journal.append_group(&mut group) {
-            Ok(_) => life.note(|model| {
-                model.set(first, Class::Acknowledged);
-                model.set(first + 1, Class::Acknowledged);
-            }),
-            Err(Error::Full { .. } | Error::TooLong { .. }) => {
-                life.note(|model| model.refuse(first));
-            }
-            Err(error) => return Err(error.into()),
+        let appended = self.journal.append_group(&mut group);
+        if is_full(&appended) || is(&appended, |kind| matches!(kind, ErrorKind::TooLong { .. })) {
+            life.note(|model| model.refuse(first));
+            return Ok(());
         }
+        appended?;
+        life.note(|model| {
+            model.set(first, Class::Acknowledged);
+            model.set(first + 1, Class::Acknowledged);
+        });
         Ok(())
     }
 
@@ -354,10 +367,11 @@ impl<'m> Handles<'_, 'm> {
         match self.journal.try_reserve(payload.len() as u64) {
             Ok(Some(mut reservation)) => {
                 life.note(|model| model.begin(payload.clone(), Class::Reserved));
-                reservation.write(&payload[..payload.len() / 2]);
+                reservation.write_bytes(&payload[..payload.len() / 2]);
                 self.reservations.push((number, payload, reservation));
             }
-            Ok(None) | Err(Error::Full { .. }) => {}
+            Ok(None) => {}
+            refused if is_full(&refused) => {}
             Err(error) => return Err(error.into()),
         }
         Ok(())
@@ -366,7 +380,7 @@ impl<'m> Handles<'_, 'm> {
     fn finish(&mut self, life: &Life<'m, Shape>) -> Result<(), Violation> {
         let (number, payload, mut reservation) = self.reservations.remove(0);
         life.note(|model| model.set(number, Class::UnderWay));
-        reservation.write(&payload[payload.len() / 2..]);
+        reservation.write_bytes(&payload[payload.len() / 2..]);
         self.pending.push((number, reservation.submit()?));
         self.acknowledge(life)
     }

@@ -3,7 +3,9 @@
 use super::payload::{Ending, bytes};
 use crate::assert_safe;
 use cachemaint::medium::Readable;
-use cachemaint::preserve::{Error, Lease, Options, Part, Reader, Store, Transaction, Verify};
+use cachemaint::preserve::{
+    Error, ErrorKind, Lease, Options, Part, Reader, Store, Transaction, Verify,
+};
 use cachemaint::sim::{Life, SimMedium, Structure, Violation};
 use core::cell::RefCell;
 use core::convert::Infallible;
@@ -126,8 +128,11 @@ impl Shape {
         let model = life.model();
         ELSEWHERE.set(model.elsewhere.iter().map(|(range, _)| range.clone()).collect());
         let (store, opened) = match Self::options().open(life.medium()) {
-            Err(Error::NotAStore { .. }) if !model.is_created => {
-                let store = Self::options().create(life.medium())?;
+            Err(error)
+                if matches!(error.error().kind(), ErrorKind::NotAStore { .. })
+                    && !model.is_created =>
+            {
+                let store = Self::options().create_new(life.medium())?;
                 life.note(|model| model.is_created = true);
                 return Ok(store);
             }
@@ -234,7 +239,9 @@ fn commit(
     life.note(|model| model.committing = model.transaction.take());
     match transaction.commit() {
         Ok(_) => life.note(|model| model.blobs = model.committing.take().unwrap_or_default()),
-        Err(Error::Full { .. }) => life.note(|model| model.committing = None),
+        Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => {
+            life.note(|model| model.committing = None);
+        }
         Err(error) => return Err(error.into()),
     }
     Ok(())
@@ -275,7 +282,7 @@ fn change(
     };
     match done {
         Ok(()) => life.note(|model| (model.transaction, model.next) = (Some(blobs), number + 1)),
-        Err(Error::Full { .. }) => {}
+        Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => {}
         Err(error) => return Err(error.into()),
     }
     Ok(())
@@ -287,7 +294,7 @@ fn stream(
     bytes: &[u8],
 ) -> Result<(), Failed> {
     let mut writer = transaction.writer(name, None)?;
-    bytes.chunks(48).try_for_each(|piece| writer.write(piece))?;
+    bytes.chunks(48).try_for_each(|piece| writer.append(piece))?;
     writer.finish()
 }
 

@@ -3,7 +3,9 @@
 use super::payload::{Ending, bytes};
 use crate::assert_safe;
 use cachemaint::medium::Readable;
-use cachemaint::recorder::{Clock, Durability, Error, Found, Options, Reader, Recorder, Writer};
+use cachemaint::recorder::{
+    Clock, Durability, ErrorKind, Found, Identity, Options, Reader, Recorder, Writer,
+};
 use cachemaint::sim::{Life, SimMedium, Structure, Violation};
 use core::fmt;
 use std::collections::BTreeMap;
@@ -109,7 +111,7 @@ impl Shape {
     }
 
     fn options(&self) -> Options {
-        Options::new([0xa5; 16], Clock::from_function(no_time, 1, 0))
+        Options::with_clock(Identity([0xa5; 16]), Clock::from_function(no_time, 1, 0))
             .shards(self.shards)
             .sub_buffers(self.sub_buffers)
             .sub_buffer_size(256)
@@ -149,8 +151,8 @@ impl Shape {
         let model = life.model();
         match Reader::open(life.medium()) {
             Ok(reader) => self.judge(&reader, life)?,
-            Err(Error::NoRecording { .. } | Error::Damaged { .. }) if !model.is_created => {
-                let recorder = self.options().create(life.medium())?;
+            Err(error) if !model.is_created && is_missing(error.error().kind()) => {
+                let recorder = self.options().create_new(life.medium())?;
                 life.note(|model| model.is_created = true);
                 return Ok(recorder);
             }
@@ -236,6 +238,11 @@ fn claim<'r, 'm>(
     writers.push(recorder.claim()?);
     life.note(|model| model.writers += 1);
     Ok(())
+}
+
+/// Returns true if there is nothing, or the junk of the beginning.
+const fn is_missing<E>(kind: &ErrorKind<E>) -> bool {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::Foreign { .. })
 }
 
 /// An event that was found.

@@ -97,7 +97,7 @@ proptest! {
     ) {
         let medium = medium();
         if is_formatted {
-            drop(SHAPE.options(0).create(&medium).unwrap());
+            drop(SHAPE.options(0).create_new(&medium).unwrap());
             log.iter().zip((LOG..).step_by(8)).for_each(|(word, at)| medium.store(at, *word, Relaxed));
         } else {
             words.iter().zip((0..).step_by(8)).for_each(|(word, at)| medium.store(at, *word, Relaxed));

@@ -1,11 +1,15 @@
 //! Journals in files.
 
-use cachemaint::dax::{self, DaxFile};
-use cachemaint::journal::{Group, Journal, Reader};
+use cachemaint::dax::{self, DaxFile, DaxView};
+use cachemaint::journal::{
+    Error, ErrorKind, Group, Journal, Options, Pending, Reader, Record, Records, Recovered,
+    Repaired, Reservation, Salvage,
+};
 use std::path::Path;
+use std::time::Duration;
 
 fn create(path: &Path) -> DaxFile {
-    dax::Options::new().allow_page_granularity().create(path, 1 << 20).unwrap()
+    dax::Options::new().allow_page_granularity().create_new(path, 1 << 20).unwrap()
 }
 
 fn open(path: &Path) -> DaxFile {
@@ -13,10 +17,24 @@ fn open(path: &Path) -> DaxFile {
 }
 
 #[test]
+fn each_type_can_be_sent_to_and_shared_by_threads() {
+    const fn is_send_sync<T: Send + Sync>() {}
+    is_send_sync::<Journal<DaxFile>>();
+    is_send_sync::<Pending<'_, DaxFile>>();
+    is_send_sync::<Reservation<'_, DaxFile>>();
+    is_send_sync::<Group>();
+    is_send_sync::<Reader<DaxView>>();
+    is_send_sync::<Records<'_, DaxView>>();
+    is_send_sync::<Salvage<'_, DaxView>>();
+    is_send_sync::<(Record, Recovered, Repaired)>();
+    is_send_sync::<Error<dax::Error>>();
+}
+
+#[test]
 fn threads_append_to_a_file_and_all_of_it_is_there() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("journal");
-    let journal = Journal::create(create(&path)).unwrap();
+    let journal = Journal::create_new(create(&path)).unwrap();
     let (threads, each) = if cfg!(miri) { (2, 3_u64) } else { (4, 100) };
     std::thread::scope(|scope| {
         for thread in 0..threads {
@@ -60,7 +78,7 @@ fn threads_append_to_a_file_and_all_of_it_is_there() {
 fn somebody_else_reads_a_file_that_is_written_to() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("journal");
-    let journal = Journal::create(create(&path)).unwrap();
+    let journal = Journal::create_new(create(&path)).unwrap();
     journal.append(b"first").unwrap();
     let view = dax::Options::new().allow_page_granularity().view(&path).unwrap();
     let reader = Reader::open(&view).unwrap();
@@ -73,4 +91,50 @@ fn somebody_else_reads_a_file_that_is_written_to() {
     assert_eq!(payload, b"second");
     // One process writes.
     assert!(dax::Options::new().allow_page_granularity().open(&path).is_err());
+}
+
+/// Without one of the wake-ups this does not end.
+#[test]
+fn a_consumer_waits_for_records_and_producers_for_space() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal");
+    let file = dax::Options::new().allow_page_granularity().create_new(&path, 16 << 10).unwrap();
+    let journal = Options::new().segment(1 << 10).create_new(file).unwrap();
+    // Of 40 bytes each and more: several times what there is space for.
+    let (producers, each) = if cfg!(miri) { (2, 150) } else { (3, 1000_u64) };
+    let append = |payload: &[u8]| {
+        loop {
+            match journal.append(payload) {
+                Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => {
+                    journal.wait_for_room(payload.len() as u64, Duration::MAX).unwrap();
+                }
+                appended => break appended.unwrap(),
+            }
+        }
+    };
+    let mut numbers = Vec::new();
+    std::thread::scope(|scope| {
+        for producer in 0..producers {
+            let append = &append;
+            scope.spawn(move || {
+                for number in 0..each {
+                    append(format!("{:24}", producer * each + number).as_bytes());
+                }
+            });
+        }
+        let mut next = journal.head();
+        while numbers.len() as u64 != producers * each {
+            journal.wait_for_records(next, Duration::MAX).unwrap();
+            let reader = journal.reader().unwrap();
+            let mut records = reader.records_from(next).unwrap();
+            for record in &mut records {
+                let payload = String::from_utf8(record.unwrap().payload).unwrap();
+                numbers.push(payload.trim().parse::<u64>().unwrap());
+            }
+            next = records.reached();
+            journal.trim(next).unwrap();
+        }
+    });
+    numbers.sort_unstable();
+    assert!(numbers.into_iter().eq(0..producers * each));
 }

@@ -1,7 +1,8 @@
 //! The format, byte by byte: what is documented in `cachemaint::journal`, computed by hand.
 
+use crate::claims::{Refusal as _, reason};
 use crate::life::{options, records};
-use cachemaint::journal::{Error, Reader};
+use cachemaint::journal::{ErrorKind, Reader};
 use cachemaint::medium::{Bytes, Medium, Readable};
 use cachemaint::sim::{Model, SimMedium, Simulation};
 use core::sync::atomic::Ordering::Relaxed;
@@ -120,7 +121,7 @@ fn it_is_read_as_documented() {
 #[test]
 fn it_is_written_as_documented() {
     let medium = Simulation::new(Model::x86(), BYTES).zeros().medium();
-    let journal = options().create(&medium).unwrap();
+    let journal = options().create_new(&medium).unwrap();
     journal.append(b"one").unwrap();
     journal.append(&(1..=40).collect::<Vec<u8>>()).unwrap();
     // The key is random.
@@ -172,11 +173,16 @@ fn each_changed_byte_is_noticed_or_harmless() {
                 let is_named = !(8192 + 206..8192 + 208).contains(&at);
                 assert_eq!(recovered.torn, !is_harmless && is_named, "offset {at}");
             }
-            // The first record vouches for the mark before it, the second one for the first.
-            Err(Error::Damaged(_)) => assert!((8192..8192 + 83).contains(&at), "offset {at}"),
-            Err(Error::NotAJournal { .. }) => assert!((4096..4104).contains(&at), "offset {at}"),
-            Err(Error::Superblocks) => assert!((4104..4224).contains(&at), "offset {at}"),
-            Err(error) => panic!("offset {at}: {error}"),
+            Err(refused) => {
+                let harmed = match refused.reason() {
+                    // The first record vouches for the mark before it, the second one for the first.
+                    ErrorKind::Damaged(_) => 8192..8192 + 83,
+                    ErrorKind::NotAJournal { .. } => 4096..4104,
+                    ErrorKind::Superblocks => 4104..4224,
+                    _ => panic!("offset {at}: {refused}"),
+                };
+                assert!(harmed.contains(&at), "offset {at}");
+            }
         }
     }
 }
@@ -197,7 +203,10 @@ fn what_is_no_journal_or_not_all_of_one_is_refused() {
     short.write(4096, &bytes);
     assert!(refused(&short).starts_with("the journal has 8576 bytes, but only 8568 are there"));
     let tiny = Simulation::new(Model::x86(), 4000).medium();
-    assert!(matches!(options().open(&tiny), Err(Error::Truncated { size: 4000, needed: 4224 })));
+    assert!(matches!(
+        reason(&options().open(&tiny)),
+        Some(ErrorKind::Truncated { size: 4000, needed: 4224 })
+    ));
 
     let later = golden();
     bytes[8] = 4;
@@ -209,7 +218,7 @@ fn what_is_no_journal_or_not_all_of_one_is_refused() {
     later.write(4096, &bytes);
     assert!(refused(&later).starts_with("the journal has version 1 of its format"));
 
-    assert!(matches!(options().create(golden()), Err(Error::Exists)));
+    assert!(matches!(reason(&options().create_new(golden())), Some(ErrorKind::Exists)));
 }
 
 /// By the documentation generations are below 2^63. Nobody counts so far: such a superblock is forged.
@@ -227,7 +236,7 @@ fn after_the_last_generation_nothing_is_opened_or_trimmed() {
     let (journal, recovered) = options().open(&medium).unwrap();
     assert_eq!(recovered.records, 2);
     let refused = journal.trim(recovered.end);
-    assert!(matches!(refused, Err(Error::WornOut)), "{refused:?}");
+    assert!(matches!(reason(&refused), Some(ErrorKind::WornOut)), "{refused:?}");
     drop(journal);
 
     let image = |medium: &SimMedium| {
@@ -237,7 +246,7 @@ fn after_the_last_generation_nothing_is_opened_or_trimmed() {
     };
     let before = image(&medium);
     let refused = options().open(&medium);
-    assert!(matches!(refused, Err(Error::WornOut)), "{refused:?}");
+    assert!(matches!(reason(&refused), Some(ErrorKind::WornOut)), "{refused:?}");
     assert!(image(&medium) == before);
     assert_eq!(Reader::open(&medium).unwrap().records().count(), 2);
 }

@@ -74,8 +74,8 @@ pub(crate) fn apply<M: Medium>(
             tell(Note::Begun(number + 1));
             let mut reservation = journal.reserve(payload.len() as u64)?;
             let (first, second) = payload.split_at(3);
-            reservation.write(first);
-            reservation.write(second);
+            reservation.write_bytes(first);
+            reservation.write_bytes(second);
             reservation.finish()?;
             tell(Note::Acknowledged(number + 1));
         }

@@ -1,7 +1,8 @@
 //! The proof of a record: no record of another time or place passes for it.
 
+use crate::claims::reason;
 use crate::life::records;
-use cachemaint::journal::{Error, Journal, Options, Position, Reader, Salvaged};
+use cachemaint::journal::{ErrorKind, Journal, Options, Position, Reader, Salvaged};
 use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::{Model, SimMedium, Simulation};
 use core::mem::ManuallyDrop;
@@ -39,7 +40,7 @@ fn payloads<M: Medium>(journal: &Journal<M>) -> Vec<Vec<u8>> {
 fn a_void_of_an_earlier_epoch_counts_for_nothing() {
     let options = |opening| options(opening).alignment(64);
     let medium = medium();
-    let journal = ManuallyDrop::new(options(0).create(&medium).unwrap());
+    let journal = ManuallyDrop::new(options(0).create_new(&medium).unwrap());
     journal.append(&[b'A'; 40]).unwrap();
     let _unfinished = ManuallyDrop::new(journal.reserve(48).unwrap());
     // It does not fit behind the unfinished one: a void fills the segment.
@@ -72,7 +73,7 @@ fn framed(fill: u8, len: usize) -> Vec<u8> {
 #[test]
 fn the_payload_of_an_earlier_lap_is_not_taken_for_that_of_a_record() {
     let medium = medium();
-    let journal = options(0).create(&medium).unwrap();
+    let journal = options(0).create_new(&medium).unwrap();
     let place = |position: u64| 8192 + position % (16 * SEGMENT);
     // Behind the mark a record of 48 bytes, then such of 128, whose headers are the end of a line.
     let (first, size) = (64 + 48, 128);
@@ -89,10 +90,11 @@ fn the_payload_of_an_earlier_lap_is_not_taken_for_that_of_a_record() {
         }
         let left = SEGMENT - end % SEGMENT;
         let len = if end.is_multiple_of(SEGMENT) { 32 } else { (left - 16).min(size - 16) };
-        match journal.append(&vec![1; len as usize]) {
-            Ok(_) => {}
-            Err(Error::Full { .. }) => journal.trim(journal.end()).unwrap(),
-            Err(error) => panic!("{error}"),
+        let appended = journal.append(&vec![1; len as usize]);
+        if matches!(reason(&appended), Some(ErrorKind::Full { .. })) {
+            journal.trim(journal.end()).unwrap();
+        } else {
+            appended.unwrap();
         }
     }
     let before = killed(&medium);
@@ -117,7 +119,7 @@ fn the_payload_of_an_earlier_lap_is_not_taken_for_that_of_a_record() {
 #[test]
 fn of_two_records_the_payloads_cannot_be_exchanged() {
     let medium = medium();
-    let journal = options(0).create(&medium).unwrap();
+    let journal = options(0).create_new(&medium).unwrap();
     let one = journal.append(&framed(1, 48)).unwrap().get();
     let other = journal.append(&framed(2, 48)).unwrap().get();
     journal.append(b"behind").unwrap();
@@ -125,7 +127,8 @@ fn of_two_records_the_payloads_cannot_be_exchanged() {
     let mut payload = [0; 48];
     medium.read(8192 + other + 16, &mut payload).unwrap();
     medium.write(8192 + one + 16, &payload);
-    let Err(Error::Damaged(damage)) = options(1).open(&medium) else { panic!("it was opened") };
+    let opened = options(1).open(&medium);
+    let Some(ErrorKind::Damaged(damage)) = reason(&opened) else { panic!("it was opened") };
     assert_eq!(damage.at.get(), one);
 }
 
@@ -133,7 +136,7 @@ fn of_two_records_the_payloads_cannot_be_exchanged() {
 #[test]
 fn damage_among_the_last_records_is_neither_a_torn_end_nor_written_over() {
     let medium = medium();
-    let journal = options(0).window(16 * SEGMENT).create(&medium).unwrap();
+    let journal = options(0).window(16 * SEGMENT).create_new(&medium).unwrap();
     for number in 1..=200_u32 {
         journal.append(number.to_string().as_bytes()).unwrap();
     }
@@ -143,7 +146,7 @@ fn damage_among_the_last_records_is_neither_a_torn_end_nor_written_over() {
     let recovered = Reader::open(&medium).unwrap().verify(&mut |_| ()).unwrap();
     assert_eq!(recovered.records, 18);
     assert!(recovered.damage.is_some(), "{recovered:?}");
-    assert!(matches!(options(1).open(&medium), Err(Error::Damaged(_))));
+    assert!(matches!(reason(&options(1).open(&medium)), Some(ErrorKind::Damaged(_))));
     let (journal, repaired) = options(1).repair(&medium).unwrap();
     assert_eq!((repaired.records, repaired.lost.len()), (199, 1));
     assert_eq!(payloads(&journal).len(), 199);
@@ -153,14 +156,15 @@ fn damage_among_the_last_records_is_neither_a_torn_end_nor_written_over() {
 #[test]
 fn damage_to_the_last_record_of_a_segment_is_known_by_the_one_behind_it() {
     let medium = medium();
-    let journal = options(0).create(&medium).unwrap();
+    let journal = options(0).create_new(&medium).unwrap();
     // Behind the mark of 64 bytes, up to 824.
     journal.append(&[1; 728]).unwrap();
     let damaged = journal.append(&[2; 16]).unwrap().get();
     assert_eq!(journal.append(&[3; 500]).unwrap().get(), SEGMENT + 64);
     drop(journal);
     medium.write(8192 + damaged + 16, &[0xff; 4]);
-    let Err(Error::Damaged(damage)) = options(1).open(&medium) else { panic!("it was opened") };
+    let opened = options(1).open(&medium);
+    let Some(ErrorKind::Damaged(damage)) = reason(&opened) else { panic!("it was opened") };
     assert_eq!(damage.at.get(), damaged);
 }
 
@@ -169,7 +173,7 @@ fn damage_to_the_last_record_of_a_segment_is_known_by_the_one_behind_it() {
 fn a_reader_follows_over_openings() {
     let medium = medium();
     let (mut payload, reader) = {
-        let journal = options(0).create(&medium).unwrap();
+        let journal = options(0).create_new(&medium).unwrap();
         journal.append(b"first").unwrap();
         drop(journal);
         drop(options(1).open(&medium).unwrap());
@@ -192,7 +196,7 @@ fn a_reader_follows_over_openings() {
 fn damage_in_the_last_group_of_a_closed_journal_is_known_as_damage() {
     let life = |closes: bool| {
         let medium = medium();
-        let journal = options(0).create(&medium).unwrap();
+        let journal = options(0).create_new(&medium).unwrap();
         let mut group = cachemaint::journal::Group::new();
         (0..10).for_each(|number| group.push(&[number; 20]));
         journal.append_group(&mut group).unwrap();
@@ -204,7 +208,7 @@ fn damage_in_the_last_group_of_a_closed_journal_is_known_as_damage() {
         medium
     };
     let closed = life(true);
-    assert!(matches!(options(1).open(&closed), Err(Error::Damaged(_))));
+    assert!(matches!(reason(&options(1).open(&closed)), Some(ErrorKind::Damaged(_))));
 
     // As a crash in the middle of the append would have left it.
     let (_, recovered) = options(1).open(life(false)).unwrap();
@@ -217,7 +221,7 @@ fn damage_in_the_last_group_of_a_closed_journal_is_known_as_damage() {
 #[test]
 fn a_record_beside_a_long_reservation_vouches_for_the_short_record_before_it() {
     let medium = medium();
-    let journal = ManuallyDrop::new(options(0).create(&medium).unwrap());
+    let journal = ManuallyDrop::new(options(0).create_new(&medium).unwrap());
     journal.append(b"durable").unwrap();
     let _unfinished = ManuallyDrop::new(journal.reserve(600).unwrap());
     assert!(!journal.submit(b"behind").unwrap().is_acknowledged().unwrap());
@@ -225,7 +229,7 @@ fn a_record_beside_a_long_reservation_vouches_for_the_short_record_before_it() {
     // The payload of the first record, behind the mark and its header.
     medium.write(8192 + 64 + 16, &[0xff; 8]);
     let refused = options(1).open(&medium).map(|(_, recovered)| recovered);
-    assert!(matches!(refused, Err(Error::Damaged(_))), "{refused:?}");
+    assert!(matches!(reason(&refused), Some(ErrorKind::Damaged(_))), "{refused:?}");
 }
 
 /// The smallest journal that there can be is trimmed to its end, which is that of a segment, again and again.
@@ -233,15 +237,18 @@ fn a_record_beside_a_long_reservation_vouches_for_the_short_record_before_it() {
 fn a_journal_that_is_trimmed_to_its_end_has_room_for_the_longest_record() {
     let bytes = 8192 + 3 * 128;
     let medium = Simulation::new(Model::caches_kept(), bytes).medium();
-    let journal = options(0).segment(128).window(256).create(&medium).unwrap();
+    let journal = options(0).segment(128).window(256).create_new(&medium).unwrap();
     for number in 0..100 {
         let len = if number % 3 == 0 { journal.largest() } else { number % 7 };
         journal.append(&vec![1; len as usize]).unwrap();
         journal.trim(journal.end()).unwrap();
     }
     let least = Simulation::new(Model::caches_kept(), bytes - 128).medium();
-    let refused = options(0).segment(128).window(256).create(&least).map(drop);
-    assert!(matches!(refused, Err(Error::TooSmall { needed: 8576, .. })), "{refused:?}");
+    let refused = options(0).segment(128).window(256).create_new(&least).map(drop);
+    assert!(
+        matches!(reason(&refused), Some(ErrorKind::TooSmall { needed: 8576, .. })),
+        "{refused:?}"
+    );
 }
 
 /// A journal of small segments, whose window is two of them.
@@ -260,7 +267,7 @@ fn damage(medium: &SimMedium, position: u64) {
 #[test]
 fn a_record_that_begins_a_window_behind_another_one_proves_that_this_was_durable() {
     let medium = medium();
-    let journal = small(0, 128).create(&medium).unwrap();
+    let journal = small(0, 128).create_new(&medium).unwrap();
     let first = journal.append(&[b'A'; 48]).unwrap();
     assert_eq!(first.get(), 64);
     // A mark at 128 and a void behind it, a mark at 256.
@@ -269,14 +276,14 @@ fn a_record_that_begins_a_window_behind_another_one_proves_that_this_was_durable
     drop(journal);
     damage(&medium, 64 + 16);
     let opened = small(1, 128).open(&medium);
-    assert!(matches!(opened, Err(Error::Damaged(_))), "{opened:?}");
+    assert!(matches!(reason(&opened), Some(ErrorKind::Damaged(_))), "{opened:?}");
 }
 
 /// Behind a record at 64 there is a whole one at 168 that a crash has cut off. The next opening puts its mark at 88, a void
 /// of `void` bytes at 152 over the record that was cut off, and two records. The mark is damaged.
 fn repaired_behind_a_lost_mark(void: u64) {
     let medium = medium();
-    let journal = ManuallyDrop::new(small(0, 256).create(&medium).unwrap());
+    let journal = ManuallyDrop::new(small(0, 256).create_new(&medium).unwrap());
     journal.append(&[b'A'; 8]).unwrap();
     let _unfinished = ManuallyDrop::new(journal.reserve(64).unwrap());
     assert!(!journal.submit(&[b'D'; 8]).unwrap().is_acknowledged().unwrap());
@@ -338,7 +345,7 @@ impl<F: Fn(u64, &mut [u8]) + Sync> Readable for Hooked<'_, F> {
 #[test]
 fn superblocks_that_change_while_they_are_read_are_read_again() {
     let medium = medium();
-    let journal = options(0).create(&medium).unwrap();
+    let journal = options(0).create_new(&medium).unwrap();
     journal.append(b"first").unwrap();
     journal.trim(journal.end()).unwrap();
     let end = journal.end();
@@ -359,7 +366,7 @@ fn superblocks_that_change_while_they_are_read_are_read_again() {
 #[test]
 fn a_reader_from_the_end_returns_the_next_record_after_an_opening() {
     let medium = medium();
-    options(0).create(&medium).unwrap().append(&[1; 944]).unwrap();
+    options(0).create_new(&medium).unwrap().append(&[1; 944]).unwrap();
     let end = options(1).open(&medium).unwrap().0.end();
     assert_eq!(end.get(), SEGMENT + 64);
     let reader = Reader::open(&medium).unwrap();
@@ -372,7 +379,7 @@ fn a_reader_from_the_end_returns_the_next_record_after_an_opening() {
 /// A journal with one record, up to 88, and behind it a cancelled one, whose space ends at 2040.
 fn with_a_cancelled_record() -> SimMedium {
     let medium = medium();
-    let journal = options(0).create(&medium).unwrap();
+    let journal = options(0).create_new(&medium).unwrap();
     journal.append(b"first").unwrap();
     drop(journal.reserve(930).unwrap());
     medium
@@ -414,8 +421,10 @@ fn records_that_were_trimmed_behind_a_reader_are_not_reported_as_damage() {
     }
     assert_eq!(journal.append(&[5; 100]).unwrap().get(), 16 * SEGMENT + 64);
     let next = records.next().unwrap();
-    let Err(Error::NotABoundary { position, head, .. }) = next else { panic!("{next:?}") };
-    assert_eq!((position.get(), head), (88, third));
+    let Some(ErrorKind::NotABoundary { position, head, .. }) = reason(&next) else {
+        panic!("{next:?}")
+    };
+    assert_eq!((position.get(), *head), (88, third));
 }
 
 /// The reader has read everything, and the trim goes to where the first record of the new epoch will be.
@@ -435,7 +444,7 @@ fn a_reader_that_has_missed_nothing_follows_over_a_trim_to_the_end() {
 #[test]
 fn a_reader_opened_before_an_opening_reports_no_damage() {
     let medium = medium();
-    options(0).create(&medium).unwrap().append(b"first").unwrap();
+    options(0).create_new(&medium).unwrap().append(b"first").unwrap();
     let reader = Reader::open(&medium).unwrap();
     let (journal, _) = options(1).open(&medium).unwrap();
     let second = journal.append(b"second").unwrap();
@@ -452,7 +461,7 @@ fn a_reader_opened_before_an_opening_reports_no_damage() {
 #[test]
 fn a_reader_opened_before_a_lap_reports_no_damage() {
     let medium = medium();
-    let journal = options(0).create(&medium).unwrap();
+    let journal = options(0).create_new(&medium).unwrap();
     journal.append(b"first").unwrap();
     let reader = Reader::open(&medium).unwrap();
     for _ in 0..20 {
@@ -469,7 +478,7 @@ fn a_reader_opened_before_a_lap_reports_no_damage() {
 #[test]
 fn an_opening_right_behind_a_look_at_the_superblocks_is_not_reported_as_damage() {
     let medium = medium();
-    options(0).create(&medium).unwrap().append(b"first").unwrap();
+    options(0).create_new(&medium).unwrap().append(b"first").unwrap();
     let armed = Mutex::new(None);
     let open = |at, _: &mut [u8]| {
         // The second superblock.

@@ -1,13 +1,16 @@
 //! What users do with a journal, and what they are refused.
 
+use crate::claims::reason;
 use crate::counting::{Broken, Counting};
 use crate::life::{BYTES, WIDE, options, payload, records};
-use cachemaint::journal::{Error, Group, Journal, Options, Position, Reader, Salvaged};
+use cachemaint::journal::{Error, ErrorKind, Group, Journal, Options, Position, Reader, Salvaged};
 use cachemaint::medium::Medium;
 use cachemaint::sim::{Model, SimMedium, Simulation};
 use core::mem::ManuallyDrop;
 use core::panic::AssertUnwindSafe;
 use core::sync::atomic::Ordering::Relaxed;
+use core::time::Duration;
+use std::io::Write as _;
 
 fn medium() -> SimMedium {
     Simulation::new(Model::x86(), BYTES).medium()
@@ -20,7 +23,7 @@ fn payloads<M: Medium>(journal: &Journal<M>) -> Vec<Vec<u8>> {
 #[test]
 fn an_append_stores_its_record_alone_and_fences_once() {
     let counting = Counting::new(medium());
-    let journal = options().create(&counting).unwrap();
+    let journal = options().create_new(&counting).unwrap();
     counting.taken();
     // A header of 16 bytes, and words.
     journal.append(&[7; 20]).unwrap();
@@ -30,8 +33,8 @@ fn an_append_stores_its_record_alone_and_fences_once() {
     assert_eq!(counting.taken(), [16 + 64 + 40, 3, 1]);
     // In two pieces, which are written back with the header; again it does not fit.
     let mut reservation = journal.reserve(9).unwrap();
-    reservation.write(b"12345");
-    reservation.write(b"6789");
+    reservation.write_bytes(b"12345");
+    reservation.write_bytes(b"6789");
     reservation.finish().unwrap();
     assert_eq!(counting.taken(), [16 + 64 + 32, 3, 1]);
     // A void, a mark and two records of one byte.
@@ -44,7 +47,7 @@ fn an_append_stores_its_record_alone_and_fences_once() {
 #[test]
 fn each_line_of_a_record_is_written_back_once() {
     let counting = Counting::new(Simulation::new(Model::x86(), 16 << 10).medium());
-    let journal = options().segment(1 << 10).window(2 << 10).create(&counting).unwrap();
+    let journal = options().segment(1 << 10).window(2 << 10).create_new(&counting).unwrap();
     counting.taken();
     // Behind the mark of 64 bytes, 16 + 256 bytes begin with a line and end in the fifth.
     journal.append(&[7; 256]).unwrap();
@@ -57,7 +60,7 @@ fn each_line_of_a_record_is_written_back_once() {
 #[test]
 fn two_fences_open_a_journal_and_one_more_keeps_what_was_read() {
     let counting = Counting::new(medium());
-    drop(options().create(&counting).unwrap());
+    drop(options().create_new(&counting).unwrap());
     counting.taken();
     drop(options().open(&counting).unwrap());
     let [stored, _, fences] = counting.taken();
@@ -67,7 +70,7 @@ fn two_fences_open_a_journal_and_one_more_keeps_what_was_read() {
 #[test]
 fn records_come_back_as_they_were() {
     let medium = medium();
-    let journal = options().create(&medium).unwrap();
+    let journal = options().create_new(&medium).unwrap();
     let empty = journal.append(b"").unwrap();
     let longest = vec![9; usize::try_from(journal.largest()).unwrap()];
     let position = journal.append(&longest).unwrap();
@@ -82,7 +85,7 @@ fn records_come_back_as_they_were() {
 #[test]
 fn records_of_every_size_come_back_whole() {
     let medium = Simulation::new(Model::x86(), 1 << 20).medium();
-    let journal = options().segment(4096).window(8192).create(&medium).unwrap();
+    let journal = options().segment(4096).window(8192).create_new(&medium).unwrap();
     let record = |len: usize| (0..len).map(|byte| byte as u8 ^ len as u8).collect::<Vec<u8>>();
     // Around the size from which the payload is not copied, and a segment's.
     let sizes: Vec<usize> = (0..40).chain(230..260).chain(3990..4017).collect();
@@ -92,7 +95,7 @@ fn records_of_every_size_come_back_whole() {
             continue;
         }
         let mut reservation = journal.reserve(*len as u64).unwrap();
-        record(*len).chunks(7).for_each(|piece| reservation.write(piece));
+        record(*len).chunks(7).for_each(|piece| reservation.write_bytes(piece));
         reservation.finish().unwrap();
     }
     let expected: Vec<_> = sizes.into_iter().map(record).collect();
@@ -102,7 +105,7 @@ fn records_of_every_size_come_back_whole() {
 #[test]
 fn what_has_no_room_is_refused_and_trimming_makes_room() {
     let medium = medium();
-    let journal = options().create(&medium).unwrap();
+    let journal = options().create_new(&medium).unwrap();
     let mut positions = Vec::new();
     let error = loop {
         match journal.append(&payload(positions.len() as u64)) {
@@ -110,7 +113,7 @@ fn what_has_no_room_is_refused_and_trimming_makes_room() {
             Err(error) => break error,
         }
     };
-    assert!(matches!(error, Error::Full { needed, free } if needed > free), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::Full { needed, free } if needed > free), "{error}");
     assert_eq!(records(&journal).unwrap().len(), positions.len());
 
     // It can be opened, as often as one likes, and has lost nothing.
@@ -120,7 +123,7 @@ fn what_has_no_room_is_refused_and_trimming_makes_room() {
         assert_eq!(recovered.records, positions.len() as u64);
     }
     let (journal, _) = options().open(&medium).unwrap();
-    assert!(matches!(journal.append(&[0; 40]), Err(Error::Full { .. })));
+    assert!(matches!(reason(&journal.append(&[0; 40])), Some(ErrorKind::Full { .. })));
     journal.trim(positions[3]).unwrap();
     assert_eq!(journal.head(), positions[3]);
     let last = journal.append(&payload(15)).unwrap();
@@ -133,7 +136,7 @@ fn what_has_no_room_is_refused_and_trimming_makes_room() {
 #[test]
 fn positions_rise_for_ever() {
     let medium = medium();
-    let journal = options().create(&medium).unwrap();
+    let journal = options().create_new(&medium).unwrap();
     for number in 0..200 {
         journal.append(&payload(number % 12)).unwrap();
         let all = records(&journal).unwrap();
@@ -149,14 +152,17 @@ fn positions_rise_for_ever() {
 
 #[test]
 fn a_position_within_a_record_is_none_to_begin_or_trim_at() {
-    let journal = options().create(medium()).unwrap();
+    let journal = options().create_new(medium()).unwrap();
     let first = journal.append(b"first").unwrap();
     let second = journal.append(b"second").unwrap();
     let wrong = Position::new(second.get() + 8);
     for position in [wrong, Position::new(journal.end().get() + 8)] {
-        assert!(matches!(journal.trim(position), Err(Error::NotABoundary { .. })));
+        assert!(matches!(reason(&journal.trim(position)), Some(ErrorKind::NotABoundary { .. })));
         let reader = journal.reader().unwrap();
-        assert!(matches!(reader.records_from(position), Err(Error::NotABoundary { .. })));
+        assert!(matches!(
+            reason(&reader.records_from(position)),
+            Some(ErrorKind::NotABoundary { .. })
+        ));
     }
     let reader = journal.reader().unwrap();
     let rest: Vec<_> =
@@ -164,46 +170,111 @@ fn a_position_within_a_record_is_none_to_begin_or_trim_at() {
     assert_eq!(rest, [b"second"]);
     journal.trim(journal.end()).unwrap();
     assert!(records(&journal).unwrap().is_empty());
-    assert!(matches!(journal.trim(first), Err(Error::NotABoundary { .. })));
+    assert!(matches!(reason(&journal.trim(first)), Some(ErrorKind::NotABoundary { .. })));
 }
 
 #[test]
 fn what_is_too_long_or_unfinished_is_refused() {
-    let journal = options().create(medium()).unwrap();
+    let journal = options().create_new(medium()).unwrap();
     // 128 bytes without a mark of 64 and a header of 16.
     assert_eq!(journal.largest(), 48);
-    assert!(matches!(journal.append(&[0; 49]), Err(Error::TooLong { len: 49, limit: 48 })));
+    assert!(matches!(
+        reason(&journal.append(&[0; 49])),
+        Some(ErrorKind::TooLong { len: 49, limit: 48 })
+    ));
     let mut group = Group::new();
     (0..4).for_each(|_| group.push(b"8 bytes."));
-    assert!(matches!(journal.append_group(&mut group), Err(Error::TooLong { .. })));
+    assert!(matches!(reason(&journal.append_group(&mut group)), Some(ErrorKind::TooLong { .. })));
     assert_eq!(group.len(), 4);
     let mut short = journal.reserve(10).unwrap();
-    short.write(b"12345");
-    assert!(matches!(short.finish(), Err(Error::Short { written: 5, reserved: 10 })));
+    short.write_bytes(b"12345");
+    assert!(matches!(reason(&short.finish()), Some(ErrorKind::Short { written: 5, reserved: 10 })));
     journal.append(b"next").unwrap();
     assert_eq!(payloads(&journal), [b"next"]);
 }
 
 #[test]
+fn a_reservation_is_written_by_the_standard_librarys_means() {
+    let journal = options().create_new(medium()).unwrap();
+    let mut reservation = journal.reserve(14).unwrap();
+    write!(reservation, "paid {} to ", 3).unwrap();
+    // 10 bytes are written.
+    let error = reservation.write_all(b"Grace").unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    assert!(error.to_string().starts_with("5 bytes for a reservation that has 4 left; "));
+    assert_eq!(reservation.left(), 4);
+    std::io::copy(&mut &b"Ada."[..], &mut reservation).unwrap();
+    reservation.flush().unwrap();
+    reservation.finish().unwrap();
+    assert_eq!(payloads(&journal), [b"paid 3 to Ada."]);
+}
+
+#[test]
 fn sizes_that_cannot_be_are_refused() {
-    let sizes = |options: Options<'static>| options.create(medium()).unwrap_err();
-    assert!(matches!(sizes(options().segment(100)), Error::Sizes { segment: 100, .. }));
-    assert!(matches!(sizes(options().segment(0)), Error::Sizes { segment: 0, .. }));
-    assert!(matches!(sizes(options().alignment(12)), Error::Sizes { alignment: 12, .. }));
-    assert!(matches!(sizes(options().window(128)), Error::Sizes { window: 128, .. }));
-    assert!(matches!(sizes(options().window(768)), Error::Sizes { window: 768, .. }));
-    assert!(matches!(sizes(options().segment(1 << 63)), Error::Sizes { .. }));
+    let sizes = |options: Options<'static>| Error::from(options.create_new(medium()).unwrap_err());
+    assert!(matches!(sizes(options().segment(100)).kind(), ErrorKind::Sizes { segment: 100, .. }));
+    assert!(matches!(sizes(options().segment(0)).kind(), ErrorKind::Sizes { segment: 0, .. }));
+    assert!(matches!(
+        sizes(options().alignment(12)).kind(),
+        ErrorKind::Sizes { alignment: 12, .. }
+    ));
+    assert!(matches!(sizes(options().window(128)).kind(), ErrorKind::Sizes { window: 128, .. }));
+    assert!(matches!(sizes(options().window(768)).kind(), ErrorKind::Sizes { window: 768, .. }));
+    assert!(matches!(sizes(options().segment(1 << 63)).kind(), ErrorKind::Sizes { .. }));
     let needed = 8192 + 3 * 4096;
     let small = sizes(options().segment(4096).window(8192));
-    assert!(matches!(small, Error::TooSmall { size: BYTES, needed: n } if n == needed), "{small}");
+    assert!(
+        matches!(small.kind(), ErrorKind::TooSmall { size: BYTES, needed: n } if *n == needed),
+        "{small}"
+    );
+}
+
+#[test]
+fn a_wait_ends_with_its_time_or_with_the_journal() {
+    let counting = Counting::new(medium());
+    let journal = options().create_new(&counting).unwrap();
+    let at_once = Duration::ZERO;
+    let start = journal.end();
+    assert_eq!(journal.wait_for_records(start, at_once).unwrap(), start);
+    assert!(journal.wait_for_room(48, at_once).unwrap());
+    assert!(matches!(reason(&journal.wait_for_room(49, at_once)), Some(ErrorKind::TooLong { .. })));
+    journal.append(&[7; 48]).unwrap();
+    assert_eq!(journal.wait_for_records(start, Duration::MAX).unwrap(), journal.end());
+    // Each record takes a segment.
+    while journal.wait_for_room(48, at_once).unwrap() {
+        journal.append(&[7; 48]).unwrap();
+    }
+    assert!(matches!(reason(&journal.append(&[7; 48])), Some(ErrorKind::Full { .. })));
+    journal.trim(journal.end()).unwrap();
+    assert!(journal.wait_for_room(48, Duration::MAX).unwrap());
+
+    let end = journal.end();
+    counting.left.store(0, Relaxed);
+    assert!(journal.append(b"lost").is_err());
+    assert!(matches!(
+        reason(&journal.wait_for_records(end, Duration::MAX)),
+        Some(ErrorKind::Failed)
+    ));
+    assert_eq!(journal.wait_for_records(start, Duration::MAX).unwrap(), end);
+}
+
+/// A record that was submitted behind a reservation is acknowledged when the reservation is given up.
+#[test]
+fn a_wait_ends_when_what_came_before_is_given_up() {
+    let journal = options().create_new(medium()).unwrap();
+    let reserved = journal.reserve(8).unwrap();
+    let behind = journal.submit(b"behind").unwrap().position();
+    assert_eq!(journal.wait_for_records(behind, Duration::ZERO).unwrap(), reserved.position());
+    drop(reserved);
+    assert!(journal.wait_for_records(behind, Duration::MAX).unwrap() > behind);
 }
 
 #[test]
 fn a_producer_that_panics_holds_nobody_up() {
-    let journal = options().create(medium()).unwrap();
+    let journal = options().create_new(medium()).unwrap();
     let panicked = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let mut reservation = journal.reserve(20).unwrap();
-        reservation.write(b"half of");
+        reservation.write_bytes(b"half of");
         let behind = journal.submit(b"behind").unwrap();
         assert!(!behind.is_acknowledged().unwrap());
         std::panic::resume_unwind(Box::new(()));
@@ -215,7 +286,7 @@ fn a_producer_that_panics_holds_nobody_up() {
 
 #[test]
 fn more_than_a_window_is_not_under_way() {
-    let journal = options().create(medium()).unwrap();
+    let journal = options().create_new(medium()).unwrap();
     let mut held = Vec::new();
     while let Some(reservation) = journal.try_reserve(40).unwrap() {
         held.push(reservation);
@@ -229,16 +300,16 @@ fn more_than_a_window_is_not_under_way() {
 #[test]
 fn after_a_failed_write_back_nothing_is_acknowledged() {
     let counting = Counting::new(medium());
-    let journal = options().create(&counting).unwrap();
+    let journal = options().create_new(&counting).unwrap();
     journal.append(b"before").unwrap();
     let mut open = journal.reserve(5).unwrap();
     let behind = journal.submit(b"behind").unwrap();
-    open.write(b"lost!");
+    open.write_bytes(b"lost!");
     counting.left.store(0, Relaxed);
-    assert!(matches!(open.finish(), Err(Error::Medium(Broken))));
-    assert!(matches!(behind.wait(), Err(Error::Failed)));
+    assert!(matches!(reason(&open.finish()), Some(ErrorKind::Medium(Broken))));
+    assert!(matches!(reason(&behind.wait()), Some(ErrorKind::Failed)));
     counting.left.store(u64::MAX, Relaxed);
-    assert!(matches!(journal.append(b"after"), Err(Error::Failed)));
+    assert!(matches!(reason(&journal.append(b"after")), Some(ErrorKind::Failed)));
     drop(journal);
     let (journal, _) = options().open(&counting).unwrap();
     assert_eq!(payloads(&journal)[0], b"before");
@@ -248,7 +319,7 @@ fn after_a_failed_write_back_nothing_is_acknowledged() {
 #[test]
 fn a_reader_sees_what_is_appended_and_trimmed_meanwhile() {
     let medium = medium();
-    let journal = options().create(&medium).unwrap();
+    let journal = options().create_new(&medium).unwrap();
     journal.append(b"first").unwrap();
     let reader = Reader::open(&medium).unwrap();
     let (mut records, mut payload) = (reader.records(), Vec::new());
@@ -266,14 +337,14 @@ fn a_reader_sees_what_is_appended_and_trimmed_meanwhile() {
         journal.append(&super::life::payload(number % 12)).unwrap();
     }
     let error = late.read_next(&mut payload).unwrap_err();
-    assert!(matches!(error, Error::NotABoundary { .. }), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::NotABoundary { .. }), "{error}");
 }
 
 /// What was under way when a process died does not come back when its place is reached again.
 #[test]
 fn leftovers_of_an_earlier_epoch_stay_dead() {
     let medium = medium();
-    let journal = options().create(&medium).unwrap();
+    let journal = options().create_new(&medium).unwrap();
     journal.append(b"kept").unwrap();
     // Dies with its process.
     let _torn = ManuallyDrop::new(journal.reserve(8).unwrap());
@@ -294,7 +365,7 @@ fn leftovers_of_an_earlier_epoch_stay_dead() {
 #[test]
 fn a_journal_without_superblocks_is_repaired_from_its_marks() {
     let medium = medium();
-    let journal = options().create(&medium).unwrap();
+    let journal = options().create_new(&medium).unwrap();
     let append = |journal: &Journal<_>, number| {
         journal.append(&payload(number)).unwrap();
     };
@@ -306,7 +377,7 @@ fn a_journal_without_superblocks_is_repaired_from_its_marks() {
     for at in [0, 4096] {
         medium.store(at + 64, 0x1234, Relaxed);
     }
-    assert!(matches!(options().open(&medium), Err(Error::Superblocks)));
+    assert!(matches!(reason(&options().open(&medium)), Some(ErrorKind::Superblocks)));
     let (journal, repaired) = options().repair(&medium).unwrap();
     assert_eq!((repaired.records, repaired.lost.len()), (6, 0));
     journal.append(&payload(6)).unwrap();
@@ -336,7 +407,7 @@ fn wide_medium() -> SimMedium {
 #[test]
 fn a_journal_without_superblocks_keeps_an_epoch_within_a_segment() {
     let medium = wide_medium();
-    wide().create(&medium).unwrap().append(b"first").unwrap();
+    wide().create_new(&medium).unwrap().append(b"first").unwrap();
     wide().open(&medium).unwrap().0.append(b"last").unwrap();
     lose_superblocks(&medium, &[0, 4096]);
     let (journal, repaired) = wide().repair(&medium).unwrap();
@@ -348,11 +419,11 @@ fn a_journal_without_superblocks_keeps_an_epoch_within_a_segment() {
 #[test]
 fn a_journal_whose_newer_superblock_is_lost_keeps_the_last_epoch() {
     let medium = wide_medium();
-    wide().create(&medium).unwrap().append(b"first").unwrap();
+    wide().create_new(&medium).unwrap().append(b"first").unwrap();
     wide().open(&medium).unwrap().0.append(b"last").unwrap();
     // That of generation 2.
     lose_superblocks(&medium, &[0]);
-    assert!(matches!(wide().open(&medium), Err(Error::Damaged(_))));
+    assert!(matches!(reason(&wide().open(&medium)), Some(ErrorKind::Damaged(_))));
     let (journal, repaired) = wide().repair(&medium).unwrap();
     assert_eq!((repaired.records, repaired.lost.len()), (2, 0));
     drop(journal);
@@ -365,7 +436,7 @@ fn a_journal_whose_newer_superblock_is_lost_keeps_the_last_epoch() {
 fn a_journal_without_its_superblock_is_not_begun_over_what_was_trimmed() {
     for lost in [&[0, 4096][..], &[0]] {
         let medium = wide_medium();
-        let journal = wide().create(&medium).unwrap();
+        let journal = wide().create_new(&medium).unwrap();
         journal.append(&[1; 176]).unwrap();
         journal.trim(journal.end()).unwrap();
         journal.append(&[2; 176]).unwrap();
@@ -383,7 +454,7 @@ fn a_journal_without_its_superblock_is_not_begun_over_what_was_trimmed() {
 #[test]
 fn a_void_behind_a_lost_mark_is_no_place_to_go_on_from() {
     let medium = wide_medium();
-    wide().create(&medium).unwrap().append(b"first").unwrap();
+    wide().create_new(&medium).unwrap().append(b"first").unwrap();
     let (journal, _) = wide().open(&medium).unwrap();
     drop(journal.reserve(0).unwrap());
     let second = journal.append(b"second").unwrap();
@@ -405,7 +476,7 @@ fn a_void_behind_a_lost_mark_is_no_place_to_go_on_from() {
 #[test]
 fn damage_is_named_and_what_is_behind_it_salvaged() {
     let medium = medium();
-    let journal = options().create(&medium).unwrap();
+    let journal = options().create_new(&medium).unwrap();
     let positions: Vec<_> =
         (0..8).map(|number| journal.append(&payload(number)).unwrap()).collect();
     drop(journal);
@@ -413,7 +484,10 @@ fn damage_is_named_and_what_is_behind_it_salvaged() {
     medium.store(damaged, u64::MAX, Relaxed);
     let error = options().open(&medium).unwrap_err();
     let text = error.to_string();
-    assert!(matches!(error, Error::Damaged(damage) if damage.at <= positions[2]), "{text}");
+    assert!(
+        matches!(error.error().kind(), ErrorKind::Damaged(damage) if damage.at <= positions[2]),
+        "{text}"
+    );
     assert!(text.contains(&format!("offset {damaged}")), "{text}");
 
     let reader = Reader::open(&medium).unwrap();
@@ -422,8 +496,16 @@ fn damage_is_named_and_what_is_behind_it_salvaged() {
     assert!(found.damage.is_some());
     let read: Vec<_> = reader.records().collect();
     assert_eq!(read.len(), 3);
-    assert!(matches!(read[2], Err(Error::Damaged(_))));
+    assert!(matches!(reason(&read[2]), Some(ErrorKind::Damaged(_))));
     let salvaged: Vec<_> = reader.salvage().map(Result::unwrap).collect();
     let records = salvaged.iter().filter(|item| matches!(item, Salvaged::Record(_))).count();
     assert_eq!((records, salvaged.len()), (7, 8));
+}
+
+/// A `main` that returns an error prints it by `{:?}`.
+#[test]
+fn a_returned_error_tells_what_to_do() {
+    let error = options().open(medium()).map(drop).unwrap_err();
+    assert_eq!(format!("{error:?}"), error.to_string());
+    assert!(format!("{error:#?}").contains("NotAJournal"));
 }

@@ -18,7 +18,8 @@ const SEGMENTS: usize = 4;
 fn crafted() -> Vec<u8> {
     let mut image = vec![0; LOG + SEGMENTS * SEGMENT];
     let medium = Simulation::new(Model::caches_kept(), image.len() as u64).zeros().medium();
-    let journal = Options::with_entropy([1, 2]).segment(SEGMENT as u64).create(&medium).unwrap();
+    let journal =
+        Options::with_entropy([1, 2]).segment(SEGMENT as u64).create_new(&medium).unwrap();
     for number in 0..10_u8 {
         journal.append(&[number; 100]).unwrap();
     }
@@ -64,7 +65,7 @@ fn a_repair_is_linear_where_each_segment_shows_that_another_one_was_trimmed() {
     let medium = Simulation::new(Model::x86(), (LOG + SEGMENTS * SEGMENT) as u64).medium();
     let counting = Counting::new(&medium);
     let options = || Options::with_entropy([1, 2]).segment(SEGMENT as u64);
-    let journal = options().create(&counting).unwrap();
+    let journal = options().create_new(&counting).unwrap();
     let mut superblocks = [0; LOG];
     medium.read(0, &mut superblocks).unwrap();
     // One record fills a segment behind its mark.

@@ -3,8 +3,8 @@
 use super::plain::Plain;
 use cachemaint::medium::{Bytes, Readable};
 use cachemaint::preserve::{
-    Attributes, Boot, Damage, Error, Info, Options, Part, Reader, Snapshot, Store, Transaction,
-    Verify,
+    Attributes, Boot, Damage, Error, ErrorKind, Info, Options, Part, Reader, Snapshot, Store,
+    Transaction, Verify,
 };
 use core::convert::Infallible;
 use core::ops::Range;
@@ -130,7 +130,7 @@ pub(crate) fn apply(
                 transaction.put(attributes, &kept.bytes)?;
             } else {
                 let mut writer = transaction.writer(attributes, None)?;
-                kept.bytes.chunks(5000).try_for_each(|piece| writer.write(piece))?;
+                kept.bytes.chunks(5000).try_for_each(|piece| writer.append(piece))?;
                 writer.finish()?;
             }
             blobs.insert(name, kept);
@@ -164,14 +164,19 @@ pub(crate) struct Lived {
 /// Creates a store of so many bytes and does all of it. What there is no room for is left out.
 pub(crate) fn live(bytes: usize, steps: &[Step]) -> Lived {
     let medium = Plain::new(vec![0; bytes]);
-    let mut store = options().create(medium.clone()).unwrap();
+    let mut store = options().create_new(medium.clone()).unwrap();
     let (mut last, mut before) = (Blobs::new(), Blobs::new());
     for (step, number) in steps.iter().zip((0..).step_by(100)) {
         let (mut blobs, generation) = (last.clone(), store.generation());
         let mut transaction = store.begin().unwrap();
         for (deed, number) in step.deeds.iter().zip(number..) {
             match apply(deed, number, &mut transaction, &mut blobs) {
-                Ok(()) | Err(Error::Full { .. } | Error::NotFound | Error::NameTaken) => {}
+                Ok(()) => {}
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::Full { .. } | ErrorKind::NotFound | ErrorKind::NameTaken
+                    ) => {}
                 Err(error) => panic!("{error}"),
             }
         }
@@ -434,9 +439,9 @@ impl Harmed<'_> {
         let (place, tags) = (info.range(), tags(info));
         match read(snapshot, info) {
             Ok(found) => assert!(found == bytes, "{info:?}"),
-            Err(error) if self.is_hit(&place) || self.is_hit(&tags) => match error {
-                Error::Damaged(damage) => self.is_told(&damage),
-                Error::Truncated { size, needed } => self.is_missing(size, needed),
+            Err(error) if self.is_hit(&place) || self.is_hit(&tags) => match error.into_kind() {
+                ErrorKind::Damaged(damage) => self.is_told(&damage),
+                ErrorKind::Truncated { size, needed } => self.is_missing(size, needed),
                 error => panic!("{error:?}"),
             },
             Err(error) => panic!("{info:?} is whole: {error:?}"),
@@ -450,9 +455,9 @@ impl Harmed<'_> {
             for part in [at..end, at..at + 1, at + (end - at) / 3..end - 1] {
                 let expected = &bytes[part.start as usize..part.end.max(part.start) as usize];
                 let mut found = vec![0; expected.len()];
-                match blob.read_at(part.start, &mut found) {
+                match blob.read_at(part.start, &mut found).map_err(Error::into_kind) {
                     Ok(()) => assert!(found == expected, "{part:?} of {info:?}"),
-                    Err(Error::Damaged(damage)) => {
+                    Err(ErrorKind::Damaged(damage)) => {
                         self.is_told(&damage);
                         assert_eq!(damage.part, Part::Bytes { at });
                         assert!(self.is_hit(&(info.offset + at..info.offset + end)));
@@ -534,7 +539,7 @@ pub(crate) fn damage_costs_what_it_touches(lived: &Lived, after: &[u8]) {
         Ok(snapshot) => snapshot,
         Err(error) => {
             assert!(!(has_header && is_whole(lived.roots())), "{error}");
-            if let Error::Truncated { size, needed } = error {
+            if let ErrorKind::Truncated { size, needed } = *error.kind() {
                 harmed.is_missing(size, needed);
             }
             return assert!(options().open(Plain::new(after.to_vec())).is_err());
@@ -548,7 +553,13 @@ pub(crate) fn damage_costs_what_it_touches(lived: &Lived, after: &[u8]) {
     let (infos, errors): (Vec<_>, Vec<_>) = snapshot.entries().partition(Result::is_ok);
     let infos: Vec<Info> = infos.into_iter().flatten().collect();
     for error in &errors {
-        assert!(matches!(error, Err(Error::Damaged(Damage { part: Part::Page, .. }))), "{error:?}");
+        assert!(
+            matches!(
+                error.as_ref().map_err(Error::kind),
+                Err(ErrorKind::Damaged(Damage { part: Part::Page, .. }))
+            ),
+            "{error:?}"
+        );
     }
     if is_last {
         let there = committed.keys().filter(|name| !costs.lost.contains(*name));
@@ -556,7 +567,10 @@ pub(crate) fn damage_costs_what_it_touches(lived: &Lived, after: &[u8]) {
         assert_eq!(errors.len(), costs.pages.len());
         for name in &costs.lost {
             let found = snapshot.find(name);
-            assert!(matches!(found, Err(Error::Damaged(Damage { part: Part::Page, .. }))));
+            assert!(matches!(
+                found.as_ref().map_err(Error::kind),
+                Err(ErrorKind::Damaged(Damage { part: Part::Page, .. }))
+            ));
         }
     }
     for info in &infos {
@@ -588,11 +602,11 @@ pub(crate) fn damage_costs_what_it_touches(lived: &Lived, after: &[u8]) {
             goes_on(&medium, store, &found(&snapshot));
         }
         // Blobs that a lost page named may be anywhere.
-        Err(Error::Damaged(Damage { part: Part::Page, .. })) if !errors.is_empty() => {}
-        Err(error) => {
-            assert!(matches!(error, Error::Truncated { .. } | Error::Full { .. }), "{error}");
-            assert!(harmed.is_cut);
-        }
+        Err(error) => match error.into_error().into_kind() {
+            ErrorKind::Damaged(Damage { part: Part::Page, .. }) if !errors.is_empty() => {}
+            ErrorKind::Truncated { .. } | ErrorKind::Full { .. } => assert!(harmed.is_cut),
+            error => panic!("{error}"),
+        },
     }
 }
 
@@ -617,7 +631,7 @@ fn goes_on(medium: &Plain, mut store: Store<Plain>, there: &BTreeMap<String, Fou
         let attributes = Attributes::new(&name).version(kept.version).metadata(&kept.metadata);
         match transaction.put(attributes, &kept.bytes) {
             Ok(()) => expected.extend(whole(&[(name, kept)].into())),
-            Err(error) => assert!(matches!(error, Error::Full { .. }), "{error}"),
+            Err(error) => assert!(matches!(error.kind(), ErrorKind::Full { .. }), "{error}"),
         }
     }
     transaction.commit().unwrap();
@@ -670,7 +684,10 @@ pub(crate) fn anything_is_read_to_an_end(image: &[u8]) {
                 assert!(is_read && part == whole[at as usize..][..part.len()]);
             }
         }
-        assert!(matches!(blob.read_at(info.len, &mut [0]), Err(Error::Range { .. })));
+        assert!(matches!(
+            blob.read_at(info.len, &mut [0]).as_ref().map_err(Error::kind),
+            Err(ErrorKind::Range { .. })
+        ));
     }
     // What it finds is for the other claims.
     drop(snapshot.verify(&mut |_| ()));

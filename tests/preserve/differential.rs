@@ -5,7 +5,7 @@ use crate::claims::DATA;
 use crate::plain::Plain;
 use crate::random::Random;
 use cachemaint::preserve::{
-    Attributes, Error, Lease, Options, Snapshot, Store, Transaction, Verify,
+    Attributes, Error, ErrorKind, Lease, Options, Snapshot, Store, Transaction, Verify,
 };
 use core::convert::Infallible;
 use std::collections::BTreeMap;
@@ -101,7 +101,10 @@ fn change(
     } else {
         delete(transaction, model, &name)
     };
-    assert!(matches!(done, Ok(()) | Err(Error::Full { .. })), "{done:?}");
+    assert!(
+        matches!(done.as_ref().map_err(Error::kind), Ok(()) | Err(ErrorKind::Full { .. })),
+        "{done:?}"
+    );
 }
 
 fn put(
@@ -116,7 +119,7 @@ fn put(
     if random.once_in(8) {
         let len = random.once_in(2).then_some(bytes.len() as u64);
         let mut writer = transaction.writer(attributes, len)?;
-        writer.write(&bytes)?;
+        writer.append(&bytes)?;
         if random.once_in(5) {
             return Ok(());
         }
@@ -135,8 +138,12 @@ fn rename(
     to: String,
 ) -> Outcome<()> {
     match transaction.rename(from, &to) {
-        Err(Error::NotFound) => assert!(!model.contains_key(from)),
-        Err(Error::NameTaken) => assert!(model.contains_key(&to)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound) => {
+            assert!(!model.contains_key(from));
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::NameTaken) => {
+            assert!(model.contains_key(&to));
+        }
         done => {
             done?;
             let renamed = model.remove(from).unwrap();
@@ -148,7 +155,9 @@ fn rename(
 
 fn delete(transaction: &mut Transaction<'_, Plain>, model: &mut Model, name: &str) -> Outcome<()> {
     match transaction.delete(name) {
-        Err(Error::NotFound) => assert!(!model.contains_key(name)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound) => {
+            assert!(!model.contains_key(name));
+        }
         done => {
             done?;
             assert!(model.remove(name).is_some());
@@ -251,7 +260,7 @@ fn history(seed: u64) {
     let least = DATA.next_multiple_of(setting.unit) + 4 * setting.unit.max(192);
     let bytes = least + random.one_of(&BYTES).max(8 * setting.unit) + 8 * random.below(1000);
     let mut medium = Plain::new(vec![0; bytes]);
-    let mut store = options().unit(setting.unit as u64).create(medium.clone()).unwrap();
+    let mut store = options().unit(setting.unit as u64).create_new(medium.clone()).unwrap();
     let mut model = Model::new();
     for _ in 0..3 + random.below(10) {
         transact(&setting, &mut random, &mut store, &mut model);

@@ -1,12 +1,12 @@
 //! Stores in files.
 
 use cachemaint::dax::{self, DaxFile};
-use cachemaint::preserve::{Error, Options, Origin, Store};
+use cachemaint::preserve::{Error, ErrorKind, Options, Origin, Store};
 use std::path::Path;
 
 fn create(path: &Path, len: u64) -> Store<DaxFile> {
-    let file = dax::Options::new().allow_page_granularity().create(path, len).unwrap();
-    Options::new().create_file(file).unwrap()
+    let file = dax::Options::new().allow_page_granularity().create_new(path, len).unwrap();
+    Options::new().create_new(file).unwrap()
 }
 
 fn open(path: &Path) -> DaxFile {
@@ -26,7 +26,7 @@ fn a_file_tells_who_wrote_it() {
     let mut store = create(&path, 1 << 18);
     put(&mut store, "a", b"one");
     drop(store);
-    let (store, opened) = Options::new().open_file(open(&path)).unwrap();
+    let (store, opened) = Options::new().open(open(&path)).unwrap();
     if !cfg!(target_os = "linux") {
         return;
     }
@@ -50,12 +50,12 @@ fn a_large_blob_comes_back_whole() {
     let mut transaction = store.begin().unwrap();
     let mut writer = transaction.writer("pieces", Some(bytes.len() as u64)).unwrap();
     let (aligned, rest) = bytes.split_at(3 << 16);
-    writer.write(aligned).unwrap();
-    rest.chunks(100_003).for_each(|piece| writer.write(piece).unwrap());
+    writer.append(aligned).unwrap();
+    rest.chunks(100_003).for_each(|piece| writer.append(piece).unwrap());
     writer.finish().unwrap();
     transaction.commit().unwrap();
     drop(store);
-    let (store, _) = Options::new().open_file(open(&path)).unwrap();
+    let (store, _) = Options::new().open(open(&path)).unwrap();
     for name in ["whole", "pieces"] {
         assert!(store.reader().load(name).unwrap() == bytes, "{name}");
         let snapshot = store.snapshot().unwrap();
@@ -72,14 +72,14 @@ fn a_store_grows_with_its_file() {
     let mut store = create(&path, 1 << 17);
     put(&mut store, "a", &vec![1; 20_000]);
     let full = store.begin().unwrap().put("b", &vec![2; 200_000]).unwrap_err();
-    assert!(matches!(full, Error::Full { .. }), "{full}");
+    assert!(matches!(full.kind(), ErrorKind::Full { .. }), "{full}");
     let reader = store.reader();
-    assert!(matches!(store.grow(1 << 19), Err(Error::InUse)));
+    assert!(matches!(store.grow(1 << 19).as_ref().map_err(Error::kind), Err(ErrorKind::InUse)));
     drop(reader);
     store.grow(1 << 19).unwrap();
     put(&mut store, "b", &vec![2; 200_000]);
     drop(store);
-    let (store, _) = Options::new().open_file(open(&path)).unwrap();
+    let (store, _) = Options::new().open(open(&path)).unwrap();
     assert!(store.reader().load("a").unwrap() == vec![1; 20_000]);
     assert!(store.reader().load("b").unwrap() == vec![2; 200_000]);
 }
@@ -97,7 +97,7 @@ fn a_lease_of_somebody_else_keeps_its_blob() {
     put(&mut store, "a", &vec![1; 50_000]);
     let view =
         || dax::Options::new().allow_page_granularity().lock(Lock::None).view(&path).unwrap();
-    let reader = Reader::open_file(view()).unwrap();
+    let reader = Reader::open(view()).unwrap();
     let lease = match reader.lease("a") {
         Ok(lease) => lease,
         Err(error) => return println!("skipped: {error}"),
@@ -129,7 +129,7 @@ fn a_lease_of_another_process_before_one_of_this_process_keeps_its_blob() {
     put(&mut store, "a", &vec![1; LEN]);
     put(&mut store, "b", &vec![2; LEN]);
     let view = dax::Options::new().allow_page_granularity().lock(Lock::None).view(&path).unwrap();
-    let theirs = Reader::open_file(view).unwrap();
+    let theirs = Reader::open(view).unwrap();
     let their_lease = match theirs.lease("a") {
         Ok(lease) => lease,
         Err(error) => return println!("skipped: {error}"),
@@ -157,16 +157,18 @@ fn a_file_that_was_copied_lies_elsewhere() {
     let path = directory.path().join("store");
     let mut store = create(&path, 1 << 18);
     put(&mut store, "a", b"one");
-    if let Err(error) = store.medium().placement() {
+    if let Err(error) = store.medium().view().placement() {
         return println!("skipped: {error}");
     }
     drop(store);
-    let in_place = |path: &Path| Options::new().require_in_place().open_file(open(path));
+    let in_place = |path: &Path| -> Result<Store<DaxFile>, Error<dax::Error>> {
+        Ok(Options::new().require_in_place().open(open(path))?.0)
+    };
     drop(in_place(&path).unwrap());
     let copy = directory.path().join("copy");
     std::fs::copy(&path, &copy).unwrap();
     std::fs::File::open(&copy).unwrap().sync_all().unwrap();
-    assert!(matches!(in_place(&copy), Err(Error::Moved)));
-    let (store, _) = Options::new().open_file(open(&copy)).unwrap();
+    assert!(matches!(in_place(&copy).map_err(Error::into_kind), Err(ErrorKind::Moved)));
+    let (store, _) = Options::new().open(open(&copy)).unwrap();
     assert_eq!(store.reader().load("a").unwrap(), b"one");
 }

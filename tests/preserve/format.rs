@@ -4,9 +4,9 @@
 use crate::life::{DATA, options};
 use crate::seal::seal_header;
 use cachemaint::medium::{Bytes, Medium, Readable};
-use cachemaint::preserve::{Attributes, Error, Origin, Part, Snapshot};
-use cachemaint::report::Backing;
+use cachemaint::preserve::{Attributes, Error, ErrorKind, Origin, Part, Snapshot};
 use cachemaint::sim::{Model, SimMedium, Simulation};
+use cachemaint::survival::Backing;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Bytes of the store.
@@ -195,7 +195,7 @@ fn bytes_at(medium: &SimMedium, at: u64, len: usize) -> Vec<u8> {
 #[test]
 fn a_store_is_written_as_documented() {
     let medium = medium();
-    let mut store = options().create(&medium).unwrap();
+    let mut store = options().create_new(&medium).unwrap();
     let mut transaction = store.begin().unwrap();
     transaction.put(Attributes::new("ab").version(2).metadata(b"m"), b"one").unwrap();
     transaction.put("c", &second()).unwrap();
@@ -274,32 +274,37 @@ fn pages_that_were_put_together_by_hand_are_read() {
 #[test]
 fn what_is_no_store_of_this_version_is_refused() {
     let refused = |image: &[u8]| Snapshot::of(&Bytes(image)).map(|_| ()).unwrap_err();
-    assert!(matches!(refused(&[0; 100]), Error::Truncated { size: 100, needed: 12_352 }));
     assert!(matches!(
-        refused(&vec![0; 20_000]),
-        Error::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0] }
+        refused(&[0; 100]).kind(),
+        ErrorKind::Truncated { size: 100, needed: 12_352 }
+    ));
+    assert!(matches!(
+        refused(&vec![0; 20_000]).kind(),
+        ErrorKind::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0] }
     ));
     let mut other = by_hand();
     other[..8].copy_from_slice(b"cmjournl");
     other[8192..8200].copy_from_slice(b"cmjournl");
-    assert!(matches!(refused(&other), Error::NotAStore { found } if &found == b"cmjournl"));
+    assert!(
+        matches!(refused(&other).kind(), ErrorKind::NotAStore { found } if found == b"cmjournl")
+    );
     // Another version proves itself as this one does.
     let mut newer = by_hand();
     for at in [0, 8192] {
         newer[at + 8] = 4;
         seal_header(&mut newer[at..at + 64]);
     }
-    assert!(matches!(refused(&newer), Error::Version { found: 4 }));
+    assert!(matches!(refused(&newer).kind(), ErrorKind::Version { found: 4 }));
     assert!(refused(&newer).to_string().contains("version 4"));
     let mut first = by_hand();
     for (at, word) in [0, 8192].into_iter().flat_map(|copy| (copy..).step_by(8).zip(FIRST_VERSION))
     {
         first[at..at + 8].copy_from_slice(&word.to_be_bytes());
     }
-    assert!(matches!(refused(&first), Error::Version { found: 1 }));
+    assert!(matches!(refused(&first).kind(), ErrorKind::Version { found: 1 }));
     let cut = by_hand();
     let error = refused(&cut[..TABLES[1] as usize]);
-    assert!(matches!(error, Error::Truncated { .. }), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::Truncated { .. }), "{error}");
 }
 
 /// It would be written over in the place of the other generation's.
@@ -310,7 +315,10 @@ fn a_header_in_anothers_place_is_none() {
     image[..64].fill(0);
     image[8192..8256].fill(0);
     image[4096..4160].copy_from_slice(&header);
-    assert!(matches!(Snapshot::of(&Bytes(&image)), Err(Error::Headers)));
+    assert!(matches!(
+        Snapshot::of(&Bytes(&image)).as_ref().map_err(Error::kind),
+        Err(ErrorKind::Headers)
+    ));
 }
 
 /// The first copy is the last thing in it.

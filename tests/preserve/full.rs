@@ -3,7 +3,7 @@
 use crate::claims::{DATA, options};
 use crate::plain::Plain;
 use crate::random::Random;
-use cachemaint::preserve::{Attributes, Error, Lease, Store};
+use cachemaint::preserve::{Attributes, ErrorKind, Lease, Store};
 use std::sync::Arc;
 
 /// The blobs that a store is filled with.
@@ -45,7 +45,7 @@ impl Shape {
                 true
             }
             Err(error) => {
-                assert!(matches!(error, Error::Full { .. }), "{error}");
+                assert!(matches!(error.kind(), ErrorKind::Full { .. }), "{error}");
                 false
             }
         }
@@ -70,7 +70,7 @@ impl Shape {
     fn filled(&self, random: &mut Random) -> (Plain, Store<Plain>, Vec<String>) {
         let bytes = DATA.next_multiple_of(self.unit) + self.bytes + 64 * random.below(100);
         let medium = Plain::new(vec![0; bytes]);
-        let mut store = options().unit(self.unit as u64).create(medium.clone()).unwrap();
+        let mut store = options().unit(self.unit as u64).create_new(medium.clone()).unwrap();
         let mut names = Vec::new();
         self.fill(&mut store, &mut names, random);
         for _ in 1..self.rounds {

@@ -1,9 +1,9 @@
 //! What happens to a store, what the outside world learns of it, and what must be there afterwards.
 
-use cachemaint::medium::Medium;
-use cachemaint::preserve::{Attributes, Error, Options, Part, Stamp, Store, Verify};
-use cachemaint::report::Backing;
+use cachemaint::medium::{Medium, OpenError};
+use cachemaint::preserve::{Attributes, Error, ErrorKind, Options, Part, Stamp, Store, Verify};
 use cachemaint::sim::Violation;
+use cachemaint::survival::Backing;
 use std::collections::BTreeMap;
 
 /// Where blobs and tables begin, by the documentation of the format, in units of 64.
@@ -118,7 +118,7 @@ pub(crate) fn commit<M: Medium>(
             Do::Put(name, number) => begun.put(attributes(name, number), &bytes(number))?,
             Do::Stream(name, number) => {
                 let mut writer = begun.writer(attributes(name, number), None)?;
-                bytes(number).chunks(7).try_for_each(|piece| writer.write(piece))?;
+                bytes(number).chunks(7).try_for_each(|piece| writer.append(piece))?;
                 writer.finish()?;
             }
             Do::Wide(name, number) => {
@@ -138,7 +138,8 @@ fn attributes(name: &str, number: u64) -> Attributes<'_> {
 
 /// Opens what is there, verifies everything, and reads it.
 pub(crate) fn open<M: Medium>(medium: M) -> Result<(Store<M>, Blobs), Opening<M::Error>> {
-    let (store, opened) = options().verify(Verify::Always).open(medium)?;
+    let (store, opened) =
+        options().verify(Verify::Always).open(medium).map_err(OpenError::into_error)?;
     let verification = opened.verification.unwrap();
     if !verification.damaged.is_empty() {
         return Err(Opening::Damaged(format!("{:?}", verification.damaged)));
@@ -150,6 +151,11 @@ pub(crate) fn open<M: Medium>(medium: M) -> Result<(Store<M>, Blobs), Opening<M:
     }
     let found = blobs(&store)?;
     Ok((store, found))
+}
+
+/// The reason why an opening failed.
+pub(crate) fn why<M, E>(failed: &OpenError<M, Error<E>>) -> &ErrorKind<E> {
+    failed.error().kind()
 }
 
 pub(crate) fn blobs<M: Medium>(store: &Store<M>) -> Result<Blobs, Error<M::Error>> {
@@ -166,12 +172,12 @@ pub(crate) fn blobs<M: Medium>(store: &Store<M>) -> Result<Blobs, Error<M::Error
 
 /// Why a store was not opened as it should.
 #[derive(Debug)]
-pub(crate) enum Opening<E> {
+pub(crate) enum Opening<E: core::fmt::Display> {
     Store(Error<E>),
     Damaged(String),
 }
 
-impl<E> From<Error<E>> for Opening<E> {
+impl<E: core::fmt::Display> From<Error<E>> for Opening<E> {
     fn from(error: Error<E>) -> Self {
         Self::Store(error)
     }

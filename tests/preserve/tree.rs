@@ -5,7 +5,10 @@ use crate::looks::Looks;
 use crate::plain::Plain;
 use crate::seal::seal;
 use cachemaint::medium::Bytes;
-use cachemaint::preserve::{Attributes, Damage, Error, Part, Reader, Snapshot, Store, Verify};
+use cachemaint::preserve::{
+    Attributes, Damage, Error, ErrorKind, Part, Reader, Snapshot, Store, Verify,
+};
+use core::convert::Infallible;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -103,7 +106,7 @@ fn is_there(medium: &Plain, store: &Store<Plain>, model: &Model) {
 
 fn run(unit: u64, bytes: usize, steps: &[(Vec<Change>, After)]) {
     let medium = Plain::new(vec![0; DATA + bytes]);
-    let mut store = options().unit(unit).create(medium.clone()).unwrap();
+    let mut store = options().unit(unit).create_new(medium.clone()).unwrap();
     let empty = store.capacity().unwrap();
     let mut model = Model::new();
     for (changes, after) in steps {
@@ -117,7 +120,9 @@ fn run(unit: u64, bytes: usize, steps: &[(Vec<Change>, After)]) {
                         let attributes = Attributes::new(&name).metadata(&metadata);
                         match transaction.put(attributes, name.as_bytes()) {
                             Ok(()) => drop(changed.insert(name, metadata)),
-                            Err(error) => assert!(matches!(error, Error::Full { .. }), "{error}"),
+                            Err(error) => {
+                                assert!(matches!(error.kind(), ErrorKind::Full { .. }), "{error}");
+                            }
                         }
                     }
                 }
@@ -125,8 +130,12 @@ fn run(unit: u64, bytes: usize, steps: &[(Vec<Change>, After)]) {
                     for name in stretch(first, stride, count) {
                         match transaction.delete(&name) {
                             Ok(()) => drop(changed.remove(&name).unwrap()),
-                            Err(Error::NotFound) => assert!(!changed.contains_key(&name)),
-                            Err(error) => assert!(matches!(error, Error::Full { .. }), "{error}"),
+                            Err(error) if matches!(error.kind(), ErrorKind::NotFound) => {
+                                assert!(!changed.contains_key(&name));
+                            }
+                            Err(error) => {
+                                assert!(matches!(error.kind(), ErrorKind::Full { .. }), "{error}");
+                            }
                         }
                     }
                 }
@@ -135,9 +144,15 @@ fn run(unit: u64, bytes: usize, steps: &[(Vec<Change>, After)]) {
                         let metadata = changed.remove(&name(from)).unwrap();
                         changed.insert(name(to), metadata);
                     }
-                    Err(Error::NotFound) => assert!(!changed.contains_key(&name(from))),
-                    Err(Error::NameTaken) => assert!(changed.contains_key(&name(to))),
-                    Err(error) => assert!(matches!(error, Error::Full { .. }), "{error}"),
+                    Err(error) if matches!(error.kind(), ErrorKind::NotFound) => {
+                        assert!(!changed.contains_key(&name(from)));
+                    }
+                    Err(error) if matches!(error.kind(), ErrorKind::NameTaken) => {
+                        assert!(changed.contains_key(&name(to)));
+                    }
+                    Err(error) => {
+                        assert!(matches!(error.kind(), ErrorKind::Full { .. }), "{error}");
+                    }
                 },
             }
         }
@@ -188,7 +203,7 @@ proptest! {
 #[test]
 fn levels_come_and_go() {
     let medium = Plain::new(vec![0; DATA + 4_000_000]);
-    let mut store = options().create(medium.clone()).unwrap();
+    let mut store = options().create_new(medium.clone()).unwrap();
     let level = |store: &Store<Plain>| levels(&medium.bytes(), store.generation());
     assert_eq!(level(&store), 0);
     put(&mut store, (0..1).map(name), 2300);
@@ -208,7 +223,7 @@ fn levels_come_and_go() {
 #[test]
 fn all_tags_are_those_of_the_documentation() {
     let medium = Plain::new(vec![0; DATA + 4_000_000]);
-    let mut store = options().create(medium.clone()).unwrap();
+    let mut store = options().create_new(medium.clone()).unwrap();
     put(&mut store, (0..NAMES).map(name), 2300);
     let image = medium.bytes();
     assert_eq!(levels(&image, store.generation()), 2);
@@ -225,7 +240,7 @@ fn what_is_put_where_a_page_has_gone_is_found() {
     let name = |number: u16| format!("{number:04}");
     for gone in [0..20, 0..400, 20..40, 400..420] {
         let medium = Plain::new(vec![0; DATA + 16_000_000]);
-        let mut store = options().create(medium.clone()).unwrap();
+        let mut store = options().create_new(medium.clone()).unwrap();
         put(&mut store, (0..800).map(name), 2300);
         delete(&mut store, gone.clone().map(name));
         let new = gone.end - 1;
@@ -248,7 +263,7 @@ fn what_was_put_can_be_committed_whatever_the_unit() {
     for (unit, places) in stores {
         let place = unit.max(4416_usize.next_multiple_of(unit));
         let bytes = DATA.next_multiple_of(unit) + 2 * places * place;
-        let mut store = options().unit(unit as u64).create(Plain::new(vec![0; bytes])).unwrap();
+        let mut store = options().unit(unit as u64).create_new(Plain::new(vec![0; bytes])).unwrap();
         let mut transaction = store.begin().unwrap();
         let is_put = |number: &usize| {
             transaction
@@ -387,8 +402,8 @@ fn a_forged_tree_is_refused_with_bounded_work() {
         };
         let last = snapshot.entries().last();
         let is_refused = matches!(
-            last,
-            Some(Err(Error::Damaged(Damage { part: Part::Entry | Part::Page, .. })))
+            last.as_ref().map(|last| last.as_ref().map_err(Error::kind)),
+            Some(Err(ErrorKind::Damaged(Damage { part: Part::Entry | Part::Page, .. })))
         );
         assert!(is_refused, "{what}: {last:?}");
         assert!(looks.taken() <= most, "{what}");
@@ -442,7 +457,7 @@ fn a_blob_in_the_place_of_a_page_is_damaged() {
 #[test]
 fn a_root_with_levels_and_without_children_is_refused() {
     let medium = Plain::new(vec![0; DATA + 100_000]);
-    drop(options().create(medium.clone()).unwrap());
+    drop(options().create_new(medium.clone()).unwrap());
     let mut image = medium.bytes();
     for at in [4096 + 40, 4096 + 48] {
         let root = word(&image, at) as usize;
@@ -451,7 +466,9 @@ fn a_root_with_levels_and_without_children_is_refused() {
     seal(&mut image);
     let bytes = Bytes(&image);
     let snapshot = Snapshot::of(&bytes).unwrap();
-    let is_forged = |error| matches!(error, Error::Damaged(Damage { part: Part::Entry, .. }));
+    let is_forged = |error: Error<Infallible>| {
+        matches!(error.kind(), ErrorKind::Damaged(Damage { part: Part::Entry, .. }))
+    };
     assert!(is_forged(snapshot.find("a").unwrap_err()));
     assert!(is_forged(snapshot.entries().next().unwrap().unwrap_err()));
     assert!(options().open(Plain::new(image.clone())).is_err());
@@ -461,7 +478,7 @@ fn a_root_with_levels_and_without_children_is_refused() {
 #[test]
 fn readers_beside_a_writer_see_one_commit() {
     let medium = Plain::new(vec![0; DATA + 2_000_000]);
-    let mut store = options().create(medium.clone()).unwrap();
+    let mut store = options().create_new(medium.clone()).unwrap();
     put(&mut store, (0..60).map(name), 2300);
     let reader = Reader::open(medium.clone()).unwrap();
     std::thread::scope(|scope| {
@@ -474,7 +491,7 @@ fn readers_beside_a_writer_see_one_commit() {
                 seen += 1;
                 match reader.load(&name(7)) {
                     Ok(bytes) => assert_eq!(bytes, name(7).as_bytes()),
-                    Err(error) => assert!(matches!(error, Error::NotFound), "{error}"),
+                    Err(error) => assert!(matches!(error.kind(), ErrorKind::NotFound), "{error}"),
                 }
             }
         });
@@ -488,7 +505,13 @@ fn readers_beside_a_writer_see_one_commit() {
     let mut entries = snapshot.entries();
     assert!(entries.next().unwrap().is_ok());
     delete(&mut store, (0..10).map(name));
-    assert!(matches!(entries.next(), Some(Err(Error::Replaced))));
+    assert!(matches!(
+        entries.next().map(|next| next.map_err(Error::into_kind)),
+        Some(Err(ErrorKind::Replaced))
+    ));
     assert!(entries.next().is_none());
-    assert!(matches!(snapshot.find(&name(20)), Err(Error::Replaced)));
+    assert!(matches!(
+        snapshot.find(&name(20)).as_ref().map_err(Error::kind),
+        Err(ErrorKind::Replaced)
+    ));
 }

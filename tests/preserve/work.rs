@@ -26,7 +26,7 @@ fn filled(blobs: usize, alignment: u64) -> (Counted, Store<Counted>) {
     let bytes = DATA + blobs * (alignment as usize + 600) + (1 << 20);
     let medium = Arc::new(Counting::new(Plain::new(vec![0; bytes])));
     let options = Options::with_entropy([1, 2]).unit(64);
-    let mut store = options.create(Arc::clone(&medium)).unwrap();
+    let mut store = options.create_new(Arc::clone(&medium)).unwrap();
     let mut transaction = store.begin().unwrap();
     for number in 0..blobs {
         let name = name(number);

@@ -3,7 +3,7 @@
 
 use super::plain::{Recorded, options, shown};
 use cachemaint::medium::{Bytes, Medium, Readable};
-use cachemaint::recorder::{Found, Mode, NotRecorded, Options, Reader};
+use cachemaint::recorder::{Error, ErrorKind, Found, Mode, Options, Reader};
 use core::ops::Range;
 
 /// Bytes before the sub-buffers, where there are at most 16 shards.
@@ -34,11 +34,14 @@ pub(crate) enum Deed {
     Reopen,
 }
 
+fn text(error: impl core::fmt::Display) -> String {
+    error.to_string()
+}
+
 /// Makes a recording with two shards and does all of it.
 pub(crate) fn live<M: Medium>(medium: &M, deeds: &[Deed]) -> Lived {
     let mut lived = Lived::default();
-    let made = || options().shards(2).create(medium).map_err(|error| error.to_string());
-    let mut recorder = made().unwrap();
+    let mut recorder = options().shards(2).create_new(medium).map_err(text).unwrap();
     let mut opening = 1;
     for deed in deeds {
         match *deed {
@@ -47,15 +50,16 @@ pub(crate) fn live<M: Medium>(medium: &M, deeds: &[Deed]) -> Lived {
                 let number = lived.events.len();
                 let bytes = payload(number, len.into());
                 let shard = usize::from(shard % 2);
-                match writers[shard].record_at(number as u64, number as u16, &bytes) {
+                let outcome = writers[shard].record_at(number as u64, number as u16, &bytes);
+                match outcome.map_err(Error::into_kind) {
                     Ok(()) => lived.events.push((len.into(), opening)),
-                    Err(NotRecorded::TooLong { .. }) => {}
-                    Err(error) => panic!("{error}"),
+                    Err(ErrorKind::TooLong { .. }) => {}
+                    Err(kind) => panic!("{kind}"),
                 }
             }
             Deed::Reopen => {
                 drop(recorder);
-                recorder = options().open(medium).map_err(|error| error.to_string()).unwrap();
+                recorder = options().open(medium).map_err(text).unwrap();
                 opening += 1;
             }
         }
@@ -154,11 +158,14 @@ pub(crate) fn anything_goes_on<M: Medium>(medium: &M, options: Options) {
         if is_refusing {
             recorder.release(shard, u64::MAX);
         }
-        let record = |number: &u64| match writer.record_at(u64::MAX, 77, &number.to_le_bytes()) {
-            Ok(()) => true,
-            Err(NotRecorded::WornOut) => false,
-            Err(NotRecorded::Full) if is_refusing => false,
-            Err(error) => panic!("{error}"),
+        let record = |number: &u64| {
+            let outcome = writer.record_at(u64::MAX, 77, &number.to_le_bytes());
+            match outcome.map_err(Error::into_kind) {
+                Ok(()) => true,
+                Err(ErrorKind::WornOut) => false,
+                Err(ErrorKind::Full) if is_refusing => false,
+                Err(kind) => panic!("{kind}"),
+            }
         };
         // They fill no more than two sub-buffers, so that nothing is overwritten.
         let numbers: Vec<u64> = (0..most.min(12)).filter(record).collect();

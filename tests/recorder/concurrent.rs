@@ -1,7 +1,7 @@
 //! Reading while it is written, full shards, owners that come and go.
 
 use super::plain::{Plain, Recorded, Shown, options, shown};
-use cachemaint::recorder::{Durability, Error, Found, Mode, NotRecorded, Reader, SkippedKind};
+use cachemaint::recorder::{Durability, Error, ErrorKind, Found, Mode, Reader, SkippedKind};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 const LEN: usize = 3 * 4096 + 2 * 4 * 256;
@@ -13,7 +13,7 @@ const READINGS: u32 = 3000;
 #[cfg_attr(miri, ignore = "reads all again and again, which is slow where it is interpreted")]
 fn a_reader_beside_a_writer_sees_only_what_was_recorded_in_order() {
     let medium = Plain::new(LEN);
-    let recorder = options().shards(2).create(&medium).unwrap();
+    let recorder = options().shards(2).create_new(&medium).unwrap();
     let is_enough = AtomicBool::new(false);
     let record = || {
         let writer = recorder.claim().unwrap();
@@ -70,10 +70,10 @@ fn read_in_order(
 #[test]
 fn a_shard_goes_on_where_its_owner_has_stopped() {
     let medium = Plain::new(LEN);
-    let recorder = options().shards(2).create(&medium).unwrap();
+    let recorder = options().shards(2).create_new(&medium).unwrap();
     let (first, second) = (recorder.claim().unwrap(), recorder.claim().unwrap());
     let none = recorder.claim().map(drop).unwrap_err();
-    assert_eq!(none, Error::AllShardsTaken { shards: 2 });
+    assert_eq!(*none.kind(), ErrorKind::AllShardsTaken { shards: 2 });
     first.record_at(1, 1, b"one").unwrap();
     drop(first);
     let third = recorder.claim().unwrap();
@@ -89,12 +89,12 @@ fn a_shard_goes_on_where_its_owner_has_stopped() {
 #[test]
 fn a_full_shard_refuses_and_counts_until_it_is_released() {
     let medium = Plain::new(LEN);
-    let recorder = options().sub_buffers(2).mode(Mode::Refuse).create(&medium).unwrap();
+    let recorder = options().sub_buffers(2).mode(Mode::Refuse).create_new(&medium).unwrap();
     let writer = recorder.claim().unwrap();
-    let record = |number: u64| writer.record_at(number, 0, &[1; 72]);
+    let record = |number: u64| writer.record_at(number, 0, &[1; 72]).map_err(Error::into_kind);
     (0..4).for_each(|number| record(number).unwrap());
-    assert_eq!(record(4), Err(NotRecorded::Full));
-    assert_eq!(record(5), Err(NotRecorded::Full));
+    assert_eq!(record(4), Err(ErrorKind::Full));
+    assert_eq!(record(5), Err(ErrorKind::Full));
     let before = shown(&recorder.reader(), 0);
     assert_eq!((before.events.len(), before.lost, recorder.lost(0)), (4, 2, 2));
     recorder.release(0, before.events[2].sequence);
@@ -105,41 +105,39 @@ fn a_full_shard_refuses_and_counts_until_it_is_released() {
     // What is not yet recorded is not given up.
     recorder.release(0, u64::MAX);
     (7..10).for_each(|number| record(number).unwrap());
-    assert_eq!(record(11), Err(NotRecorded::Full));
+    assert_eq!(record(11), Err(ErrorKind::Full));
 
     // Opened again, all of it is unread.
     drop(writer);
     let again = options().open(&medium).unwrap();
     let writer = again.claim().unwrap();
-    assert_eq!(writer.record_at(12, 0, b""), Err(NotRecorded::Full));
+    assert_eq!(*writer.record_at(12, 0, b"").unwrap_err().kind(), ErrorKind::Full);
     assert_eq!(again.reader().lost(0), 4);
 }
 
 #[test]
 fn nothing_is_recorded_after_a_stop() {
     let medium = Plain::new(LEN);
-    let recorder = options().durability(Durability::EachAppend).create(&medium).unwrap();
+    let recorder = options().durability(Durability::EachAppend).create_new(&medium).unwrap();
     let writer = recorder.claim().unwrap();
     writer.record_at(1, 1, b"").unwrap();
     recorder.stop();
     assert!(recorder.is_stopped());
-    assert_eq!(writer.record_at(2, 2, b""), Err(NotRecorded::Stopped));
+    assert_eq!(*writer.record_at(2, 2, b"").unwrap_err().kind(), ErrorKind::Stopped);
     assert_eq!(shown(&recorder.reader(), 0).events.len(), 1);
 }
 
 #[test]
 fn payloads_of_every_length_are_read_as_they_were_written() {
     let medium = Plain::new(3 * 4096 + 64 * 256);
-    let recorder = options().create(&medium).unwrap();
+    let recorder = options().create_new(&medium).unwrap();
     let writer = recorder.claim().unwrap();
     let payload: Vec<u8> = (1..=168).collect();
     for len in (0..=24).chain([47, 48, 49, 167, 168]) {
         writer.record_at(1, len as u16, &payload[..len]).unwrap();
     }
-    assert_eq!(
-        writer.record_at(1, 0, &[0; 169]),
-        Err(NotRecorded::TooLong { len: 169, most: 168 })
-    );
+    let too_long = writer.record_at(1, 0, &[0; 169]).unwrap_err();
+    assert_eq!(*too_long.kind(), ErrorKind::TooLong { len: 169, most: 168 });
     let shown = shown(&recorder.reader(), 0);
     assert_eq!(shown.events.len(), 30);
     for event in &shown.events {
@@ -151,7 +149,7 @@ fn payloads_of_every_length_are_read_as_they_were_written() {
 #[test]
 fn shards_are_merged_by_time() {
     let medium = Plain::new(LEN);
-    let recorder = options().shards(2).create(&medium).unwrap();
+    let recorder = options().shards(2).create_new(&medium).unwrap();
     let writers = [recorder.claim().unwrap(), recorder.claim().unwrap()];
     for (time, shard) in [(1, 0), (2, 1), (3, 1), (4, 0), (4, 1), (9, 0)] {
         writers[shard].record_at(time, shard as u16, &time.to_le_bytes()).unwrap();
@@ -223,12 +221,13 @@ fn an_event_within_an_event_is_counted_and_harms_nothing() {
     }
 
     let medium: &'static Interrupting = Box::leak(Box::new(Interrupting(Plain::new(LEN))));
-    let recorder = Box::leak(Box::new(options().create(medium).unwrap()));
+    let recorder = Box::leak(Box::new(options().create_new(medium).unwrap()));
     let writer = Box::leak(Box::new(recorder.claim().unwrap()));
     let writer = &*writer;
     writer.record_at(1, 1, b"before").unwrap();
     HANDLER.set(Some(Box::new(|| {
-        assert_eq!(writer.record_at(2, 2, b"nested"), Err(NotRecorded::Nested));
+        let nested = writer.record_at(2, 2, b"nested").unwrap_err();
+        assert_eq!(*nested.kind(), ErrorKind::Nested);
     })));
     writer.record_at(3, 3, b"around").unwrap();
     writer.record_at(4, 4, b"after").unwrap();

@@ -6,7 +6,7 @@ use super::claims::{
 };
 use super::plain::{Plain, options, shown};
 use cachemaint::medium::{Bytes, Medium};
-use cachemaint::recorder::{Reader, SkippedKind};
+use cachemaint::recorder::{Identity, Options, Reader, SkippedKind};
 use proptest::prelude::*;
 
 /// Two shards of three sub-buffers.
@@ -150,11 +150,15 @@ fn a_used_sub_buffer_that_reads_as_zeros_is_damaged() {
 #[test]
 fn another_recording_in_the_same_medium_is_not_read() {
     let medium = Plain::new(LEN);
-    let old = options().create(&medium).unwrap();
+    let old = options().create_new(&medium).unwrap();
     let writer = old.claim().unwrap();
     (0..9).for_each(|number| writer.record_at(number, 1, &[1; 72]).unwrap());
-    let new = cachemaint::recorder::Options::new([2; 16], super::plain::clock());
-    let new = new.sub_buffer_size(256).create(&medium).unwrap();
+    // Erased, as far as it can be refused.
+    for at in [0, 4096] {
+        medium.write(at, &[0; 8]);
+    }
+    let new = Options::with_clock(Identity([2; 16]), super::plain::clock());
+    let new = new.sub_buffer_size(256).create_new(&medium).unwrap();
     new.claim().unwrap().record_at(1, 2, b"").unwrap();
     let shown = shown(&new.reader(), 0);
     assert_eq!(shown.events.iter().map(|event| event.id).collect::<Vec<_>>(), [2]);

@@ -2,7 +2,9 @@
 
 use super::plain::{clock, shown};
 use cachemaint::dax;
-use cachemaint::recorder::{Clock, Durability, Options, Reader, TimeSource, Within};
+use cachemaint::recorder::{
+    Clock, Durability, Identity, Options, Reader, Recorder, TimeSource, Within,
+};
 use core::time::Duration;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,13 +15,10 @@ fn a_recording_in_a_file_is_opened_again_and_viewed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("events");
     let dax = || dax::Options::new().allow_page_granularity();
-    let file = dax().create(&path, 1 << 16).unwrap();
-    let options = Options::new([3; 16], clock()).shards(2);
+    let file = dax().create_new(&path, 1 << 16).unwrap();
+    let options = Options::with_clock(Identity([3; 16]), clock()).shards(2);
     for durability in [Durability::SubBuffer, Durability::EachAppend] {
-        let recorder = match durability {
-            Durability::SubBuffer => options.durability(durability).create(&file).unwrap(),
-            _ => options.durability(durability).open(&file).unwrap(),
-        };
+        let recorder = options.durability(durability).open_or_create(&file).unwrap();
         let writer = recorder.claim().unwrap();
         (0..100).for_each(|number| writer.record_at(number, 1, &[7; 40]).unwrap());
         recorder.write_back_all().unwrap();
@@ -41,12 +40,10 @@ fn a_recording_in_a_file_is_opened_again_and_viewed() {
 fn a_thread_writes_back_and_measures() {
     let directory = tempfile::tempdir().unwrap();
     let options = dax::Options::new().allow_page_granularity();
-    let file = options.create(directory.path().join("events"), 1 << 16).unwrap();
-    let recorder = Arc::new(Options::host().create(file).unwrap());
-    assert_ne!(
-        recorder.description().identity(),
-        Options::host().create(super::plain::Plain::new(1 << 16)).unwrap().description().identity()
-    );
+    let file = options.create_new(directory.path().join("events"), 1 << 16).unwrap();
+    let recorder = Arc::new(Recorder::create_new(file).unwrap());
+    let other = Recorder::create_new(super::plain::Plain::new(1 << 16)).unwrap();
+    assert_ne!(recorder.description().identity(), other.description().identity());
     let within = Within::start(Arc::clone(&recorder), Duration::from_millis(5)).unwrap();
     recorder.claim().unwrap().record(1, b"event").unwrap();
     assert!(within.longest() > Duration::ZERO);
@@ -59,10 +56,10 @@ fn a_thread_writes_back_and_measures() {
 #[test]
 #[cfg_attr(miri, ignore = "asks for the boot id")]
 fn timestamps_of_this_machine_become_wall_time() {
-    let medium = super::plain::Plain::new(1 << 16);
     for clock in [Clock::host(), Clock::monotonic()] {
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let recorder = Options::new([1; 16], clock).create(&medium).unwrap();
+        let medium = super::plain::Plain::new(1 << 16);
+        let recorder = Options::with_clock(Identity([1; 16]), clock).create_new(medium).unwrap();
         let before = now();
         recorder.claim().unwrap().record(1, b"").unwrap();
         let after = now();

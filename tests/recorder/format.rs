@@ -4,7 +4,7 @@ use super::plain::{Plain, clock, options, shown};
 use cachemaint::medium::Bytes;
 use cachemaint::medium::{Medium, Readable};
 use cachemaint::recorder::SkippedKind::Damaged;
-use cachemaint::recorder::{Clock, Error, Found, Mode, Options, Reader};
+use cachemaint::recorder::{Clock, Cursor, ErrorKind, Found, Identity, Mode, Options, Reader};
 
 /// XXH3 with a seed, by another implementation than the library's.
 fn h(seed: u64, parts: &[&[u8]]) -> u64 {
@@ -93,7 +93,7 @@ fn a_file_written_by_the_documentation_is_read() {
     let image = golden();
     let reader = Reader::open(Bytes(&image.0[..])).unwrap();
     let description = reader.description();
-    assert_eq!((description.generation(), description.identity()), (7, IDENTITY));
+    assert_eq!((description.generation(), description.identity()), (7, Identity(IDENTITY)));
     assert_eq!((description.shards(), description.sub_buffers()), (1, 2));
     assert_eq!((description.sub_buffer_size(), description.mode()), (256, Mode::Overwrite));
     assert_eq!((reader.lost(0), reader.largest_payload()), (5, 168));
@@ -116,8 +116,7 @@ fn a_file_written_by_the_documentation_is_read() {
 #[test]
 fn what_is_written_is_what_the_documentation_says() {
     let medium = Plain::new(LEN);
-    let recorder = options().create_in(&medium, [const { cachemaint::recorder::Cursor::new() }; 1]);
-    let recorder = recorder.unwrap();
+    let recorder = options().cursors(|_| [const { Cursor::new() }; 1]).create_new(&medium).unwrap();
     recorder.claim().unwrap().record_at(102, 0x1234, b"valve").unwrap();
 
     let mut expected = Image(vec![0; LEN]);
@@ -131,33 +130,37 @@ fn what_is_written_is_what_the_documentation_says() {
     assert_eq!(medium.bytes(), expected.0);
 }
 
-fn refusal(image: &Image) -> Error<core::convert::Infallible> {
-    Reader::open(Bytes(&image.0[..])).map(drop).unwrap_err()
+fn refusal(image: &Image) -> ErrorKind<core::convert::Infallible> {
+    Reader::open(Bytes(&image.0[..])).map(drop).unwrap_err().into_error().into_kind()
 }
 
 #[test]
 fn what_is_no_recording_is_refused_with_what_was_found() {
     let cut = golden().0[..4200].to_vec();
-    assert_eq!(refusal(&Image(cut)), Error::Short { len: 4200, needed: 4224 });
+    assert_eq!(refusal(&Image(cut)), ErrorKind::Truncated { len: 4200, needed: 4224 });
     let cut = golden().0[..LEN - 1].to_vec();
-    assert_eq!(refusal(&Image(cut)), Error::Short { len: LEN as u64 - 1, needed: LEN as u64 });
+    assert_eq!(
+        refusal(&Image(cut)),
+        ErrorKind::Truncated { len: LEN as u64 - 1, needed: LEN as u64 }
+    );
 
     let mut other = Image(vec![0; LEN]);
     other.put(0, b"\x7fELF\x02\x01\x01\0");
     assert_eq!(
         refusal(&other).to_string(),
-        "no recording: at 0 there is \"\\x7fELF\\x02\\x01\\x01\\x00\", at 4096 \
-         \"\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\", where one begins with \"CMtRace\""
+        "there is no recording, but \"\\x7fELF\\x02\\x01\\x01\\x00\" at 0 and \
+         \"\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\" at 4096, where one begins with \"CMtRace\": open another file"
     );
+    assert_eq!(refusal(&Image(vec![0; LEN])), ErrorKind::NotFound);
 
     let mut newer = golden();
     newer.descriptor(0, 3, 8);
-    assert_eq!(refusal(&newer), Error::Version { at: 0, found: 3 });
+    assert_eq!(refusal(&newer), ErrorKind::Version { at: 0, found: 3 });
 
     let mut damaged = golden();
     damaged.0[20] ^= 1;
     damaged.0[4096 + 20] ^= 1;
-    assert!(matches!(refusal(&damaged), Error::Damaged { .. }));
+    assert!(matches!(refusal(&damaged), ErrorKind::Damaged { .. }));
 
     for (at, bytes) in
         [(48, [0, 0, 0, 0]), (48, [1, 16, 0, 0]), (52, [1, 0, 0, 0]), (56, [0, 3, 0, 0])]
@@ -167,7 +170,7 @@ fn what_is_no_recording_is_refused_with_what_was_found() {
             impossible.put(descriptor + at, &bytes);
             impossible.seal(descriptor);
         }
-        assert!(matches!(refusal(&impossible), Error::Impossible { .. }), "{at}");
+        assert!(matches!(refusal(&impossible), ErrorKind::Damaged { .. }), "{at}");
     }
     // 2^32 - 1 sub-buffers of 2^20 bytes in 4096 shards: more than any medium has.
     let mut huge = golden();
@@ -175,7 +178,7 @@ fn what_is_no_recording_is_refused_with_what_was_found() {
         huge.put(descriptor + 48, &[0, 16, 0, 0, 255, 255, 255, 255, 0, 0, 16, 0]);
         huge.seal(descriptor);
     }
-    assert!(matches!(refusal(&huge), Error::Short { .. }));
+    assert!(matches!(refusal(&huge), ErrorKind::Truncated { .. }));
 }
 
 #[test]
@@ -196,8 +199,12 @@ fn a_recording_in_place_of_one_of_an_older_version_is_read() {
         medium.write(at, b"CMtRace\x1a\x01\0\0\0\x80\0\0\0");
     }
     let refused = options().open(&medium).map(drop).unwrap_err();
-    assert_eq!(refused, Error::Version { at: 0, found: 1 });
-    let recorder = options().create(&medium).unwrap();
+    assert_eq!(*refused.error().kind(), ErrorKind::Version { at: 0, found: 1 });
+    // Erased, as far as it can be refused.
+    for at in [0, 4096] {
+        medium.write(at, &[0; 8]);
+    }
+    let recorder = options().create_new(&medium).unwrap();
     recorder.claim().unwrap().record_at(1, 1, b"").unwrap();
     drop(recorder);
     assert_eq!(shown(&options().open(&medium).unwrap().reader(), 0).events.len(), 1);
@@ -206,16 +213,20 @@ fn a_recording_in_place_of_one_of_an_older_version_is_read() {
 #[test]
 fn options_that_make_no_recording_are_refused() {
     let medium = Plain::new(LEN);
-    let refuse = |options: Options| options.create(&medium).map(drop).unwrap_err();
-    assert!(matches!(refuse(options().shards(0)), Error::Geometry(_)));
-    assert!(matches!(refuse(options().shards(4097)), Error::Geometry(_)));
-    assert!(matches!(refuse(options().sub_buffer_size(128)), Error::Geometry(_)));
-    assert!(matches!(refuse(options().sub_buffer_size(768)), Error::Geometry(_)));
-    assert!(matches!(refuse(options().sub_buffers(1)), Error::Geometry(_)));
-    let short = Error::Short { len: LEN as u64, needed: LEN as u64 + 256 };
+    let refuse = |options: Options| {
+        options.create_new(&medium).map(drop).unwrap_err().into_error().into_kind()
+    };
+    assert!(matches!(refuse(options().shards(0)), ErrorKind::Geometry(_)));
+    assert!(matches!(refuse(options().shards(4097)), ErrorKind::Geometry(_)));
+    assert!(matches!(refuse(options().sub_buffer_size(128)), ErrorKind::Geometry(_)));
+    assert!(matches!(refuse(options().sub_buffer_size(768)), ErrorKind::Geometry(_)));
+    assert!(matches!(refuse(options().sub_buffers(1)), ErrorKind::Geometry(_)));
+    let short = ErrorKind::TooSmall { len: LEN as u64, needed: LEN as u64 + 256 };
     assert_eq!(refuse(options().sub_buffers(3)), short);
-    let few = options().create_in(&medium, [(); 0].map(|()| cachemaint::recorder::Cursor::new()));
-    assert_eq!(few.map(drop).unwrap_err(), Error::FewCursors { cursors: 0, shards: 1 });
+    let few = options().cursors(|_| Vec::<Cursor>::new()).create_new(&medium);
+    let few = few.map(drop).unwrap_err();
+    assert_eq!(*few.error().kind(), ErrorKind::FewCursors { cursors: 0, shards: 1 });
+    assert!(medium.bytes().iter().all(|byte| *byte == 0), "the medium is as before");
 }
 
 /// Two openings with clocks that have nothing in common: the wall time is each one's own.
@@ -224,9 +235,9 @@ fn each_opening_has_its_own_clock() {
     let medium = Plain::new(LEN);
     let first = Clock::from_function(|| 5000, 1000, 1_000_000_000_000);
     let second = Clock::from_function(|| 10, 10, 2_000_000_000_000);
-    let new = Options::new(IDENTITY, first).sub_buffer_size(256);
-    new.create(&medium).unwrap().claim().unwrap().record_at(5001, 1, b"").unwrap();
-    let again = Options::new([0; 16], second).open(&medium).unwrap();
+    let new = Options::with_clock(Identity(IDENTITY), first).sub_buffer_size(256);
+    new.create_new(&medium).unwrap().claim().unwrap().record_at(5001, 1, b"").unwrap();
+    let again = Options::with_clock(Identity([0; 16]), second).open(&medium).unwrap();
     again.claim().unwrap().record_at(20, 2, b"").unwrap();
 
     let reader = again.reader();
@@ -238,7 +249,7 @@ fn each_opening_has_its_own_clock() {
     }
     // One tick of 1 ms after the first anchor, ten of 100 ms after the second.
     assert_eq!(walls, [(1, Some(1_000_001_000_000)), (2, Some(2_001_000_000_000))]);
-    assert_eq!(reader.description().identity(), IDENTITY);
+    assert_eq!(reader.description().identity(), Identity(IDENTITY));
     assert_eq!(shown(&reader, 0).skipped, []);
     assert!(medium.len() > 0 && clock().ticks_per_second() > 0);
 }
@@ -248,7 +259,7 @@ fn each_opening_has_its_own_clock() {
 #[test]
 fn a_missing_end_shorter_than_a_record_is_not_looked_at() {
     let medium = Plain::new(LEN);
-    let recorder = options().create(&medium).unwrap();
+    let recorder = options().create_new(&medium).unwrap();
     let writer = recorder.claim().unwrap();
     (0..3).for_each(|number| writer.record_at(number, 1, &[1; 160]).unwrap());
     let mut image = Image(medium.bytes());

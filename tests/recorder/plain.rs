@@ -1,7 +1,7 @@
 //! A medium of ordinary memory, and what is found in it.
 
 use cachemaint::medium::{Granularity, Medium, Readable};
-use cachemaint::recorder::{Clock, Found, Options, Reader, Skipped};
+use cachemaint::recorder::{Clock, Found, Identity, Options, Reader, Skipped};
 use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
@@ -77,7 +77,7 @@ pub(crate) fn clock() -> Clock {
 }
 
 pub(crate) fn options() -> Options {
-    Options::new(*b"sixteen letters!", clock()).sub_buffer_size(256)
+    Options::with_clock(Identity(*b"sixteen letters!"), clock()).sub_buffer_size(256)
 }
 
 /// An event, as it was recorded.

@@ -1,11 +1,11 @@
 //! Processes that end in the middle of recording, and what the next one reads.
 
-use super::plain::{clock, shown};
+use super::plain::{Recorded, shown};
 use crate::skip::skip;
 use cachemaint::dax::{self, DaxFile};
-use cachemaint::recorder::{Durability, Options, Reader};
+use cachemaint::recorder::{Clock, Durability, Event, Identity, Options, Reader};
 use core::hint::black_box;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 use rustix::process::{Signal, getpid, kill_process};
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
@@ -36,7 +36,7 @@ fn send(signal: Signal) -> ! {
 fn access_what_was_cut_off(recording: &Path) -> u64 {
     let path = recording.with_extension("cut");
     let options = dax::Options::new().allow_page_granularity();
-    let mapped = options.create(&path, 1 << 16).unwrap();
+    let mapped = options.create_new(&path, 1 << 16).unwrap();
     File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
     mapped.load(0, Ordering::Relaxed)
 }
@@ -80,6 +80,14 @@ fn term_restarts_calls() -> bool {
     action.sa_flags & libc::SA_RESTART != 0
 }
 
+static CLOCK_PANICS: AtomicBool = AtomicBool::new(false);
+
+/// A clock that can panic once, in the middle of an event.
+fn ticks() -> u64 {
+    assert!(!CLOCK_PANICS.swap(false, Ordering::Relaxed), "in the clock");
+    EVENTS
+}
+
 /// Uses up the stack.
 #[expect(unconditional_recursion, reason = "that is the point")]
 fn overflow(depth: u64) -> u64 {
@@ -92,8 +100,11 @@ fn overflow(depth: u64) -> u64 {
 #[cfg_attr(miri, ignore = "starts processes")]
 fn child() {
     let (Ok(end), Some(path)) = (std::env::var(END), std::env::var_os(FILE)) else { return };
-    let options = Options::new([9; 16], clock()).durability(Durability::OnCrash);
-    let recorder = Box::leak(Box::new(options.create(file(Path::new(&path))).unwrap()));
+    let shards = if end == "panic-without-shard" { 1 } else { 2 };
+    let clock = Clock::from_function(ticks, 1, 0);
+    let options = Options::with_clock(Identity([9; 16]), clock).durability(Durability::OnCrash);
+    let options = options.shards(shards);
+    let recorder = Box::leak(Box::new(options.create_new(file(Path::new(&path))).unwrap()));
     let nothing: extern "C" fn(libc::c_int) = ignore;
     #[expect(clippy::fn_to_numeric_cast_any, reason = "sigaction takes a number")]
     let nothing = nothing as libc::sighandler_t;
@@ -126,19 +137,34 @@ fn child() {
             assert!(writer.record_at(99, 1, b"too late").is_err());
             std::process::exit(3);
         }
+        "panic-without-shard" => panic!("as the test asks"),
+        "long-panic" => panic!("{}", "\u{20ac}".repeat(1000)),
+        "panic-in-record" => {
+            CLOCK_PANICS.store(true, Ordering::Relaxed);
+            drop(writer.record(1, b"never"));
+        }
         other => panic!("no end: {other}"),
     }
 }
 
+/// Ends a child. Returns its status, and the times of the events in the first shard.
 fn end(how: &str) -> (ExitStatus, Vec<u64>) {
+    let (status, shards) = ended(how);
+    (status, shards[0].iter().map(|event| event.timestamp).collect())
+}
+
+/// Ends a child. Returns its status, and the events of each shard.
+fn ended(how: &str) -> (ExitStatus, Vec<Vec<Recorded>>) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("events");
-    drop(dax::Options::new().allow_page_granularity().create(&path, 1 << 16).unwrap());
+    drop(dax::Options::new().allow_page_granularity().create_new(&path, 1 << 16).unwrap());
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["recorder::processes::child", "--exact", "--nocapture"]);
     let output = child.env(END, how).env(FILE, &path).output().unwrap();
-    let times = shown(&Reader::open(&file(&path)).unwrap(), 0).events;
-    (output.status, times.iter().map(|event| event.timestamp).collect())
+    let file = file(&path);
+    let reader = Reader::open(&file).unwrap();
+    let shards = 0..reader.description().shards();
+    (output.status, shards.map(|shard| shown(&reader, shard).events).collect())
 }
 
 /// Whether this runs on an emulated CPU, as far as the one who started it says: user-mode emulation does not run
@@ -196,4 +222,30 @@ fn a_panic_stops_recording_and_then_goes_its_way() {
     let (status, times) = end("panic");
     assert_eq!(status.code(), Some(3));
     assert_eq!(times, (0..EVENTS).collect::<Vec<_>>());
+}
+
+/// The thread that panics owns the first shard, so that the message is in the second one.
+#[test]
+#[cfg_attr(miri, ignore = "starts processes")]
+fn the_last_event_has_the_message_and_the_place_of_a_panic() {
+    if is_emulated("the_last_event_has_the_message_and_the_place_of_a_panic") {
+        return;
+    }
+    let euros = "\u{20ac}".repeat(1000);
+    for (how, message) in
+        [("panic", "as the test asks"), ("panic-in-record", "in the clock"), ("long-panic", &euros)]
+    {
+        let (_, shards) = ended(how);
+        assert_eq!(shards[0].len(), EVENTS as usize, "{how}");
+        let [event] = &shards[1][..] else { panic!("{how}: {:?}", shards[1]) };
+        assert_eq!((event.id, event.timestamp), (Event::PANIC, EVENTS), "{how}");
+        let text = str::from_utf8(&event.payload).unwrap();
+        let (place, text) = text.split_once(": ").unwrap();
+        assert!(place.starts_with("tests/recorder/processes.rs:"), "{how}: {place}");
+        assert!(message.starts_with(text), "{how}: {text}");
+        let is_whole = text == message || (510..=512).contains(&event.payload.len());
+        assert!(is_whole, "{how}: {} bytes", event.payload.len());
+    }
+    let (_, shards) = ended("panic-without-shard");
+    assert_eq!(shards[0].len(), EVENTS as usize);
 }

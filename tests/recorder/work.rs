@@ -2,7 +2,7 @@
 
 use super::plain::{Plain, clock};
 use crate::looks::Looks;
-use cachemaint::recorder::{Options, Reader};
+use cachemaint::recorder::{Identity, Options, Reader};
 
 const BASE: usize = 3 * 4096;
 
@@ -20,13 +20,13 @@ fn read(image: &[u8]) -> (usize, u64) {
 
 /// A recording of so many shards, each of which is as long, with events of 32 bytes in the first `busy` ones.
 fn recording(shards: u32, sub_buffers: u32, size: u32, busy: u32) -> Vec<u8> {
-    let options = Options::new([7; 16], clock())
+    let options = Options::with_clock(Identity([7; 16]), clock())
         .shards(shards)
         .sub_buffers(sub_buffers)
         .sub_buffer_size(size);
     let base = BASE.max((8192 + shards as usize * 256).next_multiple_of(4096));
     let medium = Plain::new(base + (shards * sub_buffers * size) as usize);
-    let recorder = options.create(&medium).unwrap();
+    let recorder = options.create_new(&medium).unwrap();
     let writers: Vec<_> = (0..busy).map(|_| recorder.claim().unwrap()).collect();
     for number in 0..u64::from(sub_buffers * size / 40) {
         for writer in &writers {

@@ -3,9 +3,9 @@
 #[path = "../../examples/counter/counter.rs"]
 mod example;
 
-use cachemaint::report::Event;
 use cachemaint::sim::mutation::{Mutation, Setting};
 use cachemaint::sim::{Exploration, Model, Simulation, Violation};
+use cachemaint::survival::Event;
 
 /// Three increments; one more after each crash.
 fn explore(simulation: &Simulation) -> Exploration {

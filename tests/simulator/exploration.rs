@@ -1,12 +1,12 @@
 //! What an exploration says of itself: how much it covered, and what was done for nothing.
 
 use cachemaint::medium::{Granularity, Medium, Readable};
-use cachemaint::report::Event;
 use cachemaint::sim::mutation::{Mutation, Setting, Weakening};
 use cachemaint::sim::waste::Kind;
 use cachemaint::sim::{
     Effort, Exploration, Model, Notes, SimMedium, Simulation, Violation, ViolationKind,
 };
+use cachemaint::survival::Event;
 use core::cell::RefCell;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::collections::BTreeSet;

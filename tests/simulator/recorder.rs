@@ -5,14 +5,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a workload that panics is a finding")]
 
-use cachemaint::medium::{Medium, Readable};
+use cachemaint::medium::{Medium, OpenError, Readable};
 use cachemaint::recorder::{
-    Clock, Cursor, Durability, Error, Found, Mode, NotRecorded, Options, Reader, Recorder, Writer,
+    Clock, Durability, Error, ErrorKind, Found, Identity, Mode, Options, Reader, Recorder,
+    SkippedKind, Writer,
 };
 use cachemaint::sim::mutation::{Mutation, Setting, Weakening};
 use cachemaint::sim::{
     Effort, Exploration, Killed, Model, Notes, SimMedium, Simulation, Violation,
 };
+use core::sync::atomic::Ordering;
 
 const MODELS: [fn() -> Model; 5] =
     [Model::x86, Model::arm64, Model::neutral, Model::x86_eadr, Model::pages];
@@ -26,8 +28,8 @@ const SUB_BUFFERS: u64 = 2;
 /// What the outside world learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Note {
-    /// There is a recording.
-    Opened,
+    /// The recording has been opened so often, its creation included.
+    Opened(u64),
     Begun(u64),
     /// The event has been recorded.
     Recorded(u64),
@@ -44,31 +46,23 @@ fn options(durability: Durability) -> Options {
         0
     }
     let clock = Clock::from_function(no_time, 1, 0);
-    Options::new([0xa5; 16], clock)
+    Options::with_clock(Identity([0xa5; 16]), clock)
         .shards(2)
         .sub_buffers(2)
         .sub_buffer_size(256)
         .durability(durability)
 }
 
-type Recording<M> = Recorder<M, Vec<Cursor>>;
+type Outcome<M> = Result<Recorder<M>, OpenError<M, Error<<M as Readable>::Error>>>;
 
-fn cursors() -> Vec<Cursor> {
-    (0..2).map(|_| Cursor::new()).collect()
-}
-
-fn create<M: Medium>(medium: M, options: Options) -> Result<Recording<M>, Error<M::Error>> {
-    options.create_in(medium, cursors())
-}
-
-fn open<M: Medium>(medium: M, durability: Durability) -> Result<Recording<M>, Error<M::Error>> {
-    options(durability).open_in(medium, cursors())
+fn open<M: Medium>(medium: M, durability: Durability) -> Outcome<M> {
+    options(durability).open(medium)
 }
 
 /// A medium that has a recording.
 fn with_recording(simulation: &Simulation, mode: Mode) -> Simulation {
     let options = options(Durability::OnCrash).mode(mode);
-    simulation.clone().prepared(|medium| drop(create(medium, options).unwrap()))
+    simulation.clone().prepared(|medium| drop(options.create_new(medium).unwrap()))
 }
 
 /// Few words of it differ from what was there before, as each of them doubles the states of a torn one.
@@ -80,7 +74,7 @@ fn payload(event: u64) -> [u8; 72] {
 }
 
 /// Without a timestamp, for the same reason.
-fn record<M: Medium>(writer: &Writer<'_, M>, event: u64) -> Result<(), NotRecorded<M::Error>> {
+fn record<M: Medium>(writer: &Writer<'_, M>, event: u64) -> Result<(), Error<M::Error>> {
     writer.record_at(0, u16::try_from(event).unwrap(), &payload(event))
 }
 
@@ -148,10 +142,10 @@ fn judge(medium: &SimMedium, notes: &[Note], durability: Durability) -> Result<(
 
 /// Records events until the medium refuses.
 fn work<M: Medium>(
-    recorder: &Recording<M>,
+    recorder: &Recorder<M>,
     events: std::ops::Range<u64>,
     tell: impl Fn(Note),
-) -> Result<(), NotRecorded<M::Error>> {
+) -> Result<(), Error<M::Error>> {
     let writer = recorder.claim().unwrap();
     for event in events {
         tell(Begun(event));
@@ -200,32 +194,128 @@ fn written_back(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// A recording is made where something else was; it is there from then on, whatever happens at an opening.
-fn creation(simulation: &Simulation) -> Exploration {
-    let used = simulation.clone().prepared(|medium| {
-        let other = Options::new([1; 16], Clock::from_function(|| 0, 2, 0));
-        let other = other.shards(2).sub_buffers(2).sub_buffer_size(256);
-        let other = other.create_in(medium, cursors()).unwrap();
+/// The remains of a recording with more openings than a new one, two full sub-buffers and a count of lost events, with
+/// something else in place of the magics.
+fn with_remains(simulation: &Simulation, magic: u64) -> Simulation {
+    simulation.clone().prepared(|medium| {
+        // A clock of its own, so that both lines of a descriptor differ from those of the new one.
+        let options = Options::with_clock(Identity([1; 16]), Clock::from_function(|| 0, 2, 0));
+        let options = options.shards(2).sub_buffers(2).sub_buffer_size(256);
+        let other = options.create_new(medium).unwrap();
         work(&other, 0..3, |_note| {}).unwrap();
-        // It counts more openings than the new one.
-        drop(open(medium, Durability::OnCrash).unwrap());
-    });
-    used.explore(
+        other.claim().unwrap().record(1, &[0; 169]).unwrap_err();
+        drop(options.open(medium).unwrap());
+        for at in [0, 4096] {
+            medium.store(at, magic, Ordering::Relaxed);
+        }
+    })
+}
+
+/// The recording that was made is there, without a trace of what was there before, if the outside world knows of it.
+fn judge_creation(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
+    let reader = match Reader::open(medium) {
+        Ok(reader) => reader,
+        Err(error) => {
+            let is_missing = *error.error().kind() == ErrorKind::NotFound;
+            return if is_missing && notes.is_empty() { Ok(()) } else { Err(error.into()) };
+        }
+    };
+    let description = reader.description();
+    let openings = last(notes, |note| if let Opened(number) = note { Some(*number) } else { None });
+    let is_it = description.identity() == Identity([0xa5; 16])
+        && description.generation() >= openings.unwrap_or(1);
+    Violation::unless(is_it, || format!("{description:?} after {openings:?} openings"))?;
+    // The header of a sub-buffer that is torn is damaged.
+    let is_undamaged =
+        notes.contains(&Begun(0)) || (0..2).all(|shard| damaged(&reader, shard) == 0);
+    // The count of lost events is zero while nothing was lost (module `recorder`, the format).
+    let is_clean = is_undamaged && medium.load(8192, Ordering::Relaxed) == 0;
+    Violation::unless(is_clean, || "something of the recording before is left".to_owned())?;
+    judge(medium, notes, Durability::EachAppend)
+}
+
+/// Bytes of a shard that are reported as damaged.
+fn damaged<S: Readable>(reader: &Reader<S>, shard: u32) -> u64 {
+    let (mut buffer, mut found, mut bytes) = ([0; 168], reader.shard(shard), 0);
+    while let Some(found) = found.next(&mut buffer) {
+        if let Found::Skipped(skipped) = found {
+            bytes += if skipped.kind == SkippedKind::Damaged { skipped.len } else { 0 };
+        }
+    }
+    bytes
+}
+
+/// The place of an erased recording; it is there from then on, whatever happens at an opening.
+fn creation(simulation: &Simulation) -> Exploration {
+    with_remains(simulation, 0).explore(
         |medium, notes: &Notes<'_, Note>| {
-            drop(create(medium, options(Durability::EachAppend)).unwrap());
-            notes.add(Opened);
+            drop(options(Durability::EachAppend).open_or_create(medium).unwrap());
+            notes.add(Opened(1));
             let recorder = open(medium, Durability::EachAppend).unwrap();
+            notes.add(Opened(2));
             work(&recorder, 0..1, |note| notes.add(note)).unwrap();
         },
-        |medium: &SimMedium, notes| match Reader::open(medium) {
-            Ok(reader) if reader.description().identity() == [0xa5; 16] => {
-                judge(medium, notes, Durability::EachAppend)
+        |medium: &SimMedium, notes| judge_creation(medium, notes),
+    )
+}
+
+/// The same, where a crash comes between creation and opening, and one in the opening.
+fn creation_and_then_a_crash(simulation: &Simulation) -> Exploration {
+    with_remains(simulation, 0).explore(
+        |medium, notes: &Notes<'_, Note>| {
+            drop(options(Durability::EachAppend).open_or_create(medium).unwrap());
+            notes.add(Opened(1));
+        },
+        |medium: &SimMedium, notes| {
+            judge_creation(medium, notes)?;
+            if !notes.is_empty() {
+                open(medium, Durability::EachAppend)?;
             }
-            Ok(_) | Err(Error::NoRecording { .. } | Error::Damaged { .. }) if notes.is_empty() => {
-                Ok(())
+            Ok(())
+        },
+    )
+}
+
+/// In place of another program's content, which is there as it was, or no more.
+fn creation_over_foreign_content(simulation: &Simulation) -> Exploration {
+    let foreign = with_remains(simulation, 0xf0f0);
+    let before = words(&foreign.medium());
+    foreign.explore(
+        |medium, notes: &Notes<'_, Note>| {
+            drop(options(Durability::EachAppend).create_new(medium).unwrap());
+            notes.add(Opened(1));
+        },
+        |medium: &SimMedium, notes| {
+            let opened = Reader::open(medium).map(drop);
+            let is_foreign = opened
+                .is_err_and(|error| matches!(error.error().kind(), ErrorKind::Foreign { .. }));
+            if !is_foreign {
+                return judge_creation(medium, notes);
             }
-            Ok(_) => Err(Violation::lost("the recording that was made")),
-            Err(error) => Err(error.into()),
+            let is_as_before = words(medium)
+                .iter()
+                .zip(&before)
+                .all(|(now, before)| now == before || (*before == 0xf0f0 && *now == 0));
+            let is_unknown = notes.is_empty() && is_as_before;
+            Violation::unless(is_unknown, || "a part of the foreign content is left".to_owned())
+        },
+    )
+}
+
+fn words<S: Readable>(medium: &S) -> Vec<u64> {
+    (0..BYTES).step_by(8).map(|at| medium.load(at, Ordering::Relaxed)).collect()
+}
+
+/// In a new file, where whatever a crash leaves is opened or created, and that again after each crash of it.
+fn creation_in_zeros(simulation: &Simulation) -> Exploration {
+    simulation.explore(
+        |medium, notes: &Notes<'_, Note>| {
+            drop(options(Durability::EachAppend).open_or_create(medium).unwrap());
+            notes.add(Opened(1));
+        },
+        |medium: &SimMedium, notes| {
+            drop(options(Durability::EachAppend).open_or_create(medium)?);
+            judge_creation(medium, notes)
         },
     )
 }
@@ -241,7 +331,7 @@ fn refusing(simulation: &Simulation) -> Exploration {
             let recorder = open(medium, Durability::EachAppend).unwrap();
             let writer = recorder.claim().unwrap();
             for lost in 1..=2 {
-                assert_eq!(record(&writer, 9), Err(NotRecorded::Full));
+                assert_eq!(*record(&writer, 9).unwrap_err().kind(), ErrorKind::Full);
                 notes.add(Lost(lost));
             }
             recorder.release(0, 1);
@@ -274,10 +364,8 @@ fn losses_written_back(simulation: &Simulation) -> Exploration {
         |medium, notes: &Notes<'_, Note>| {
             let recorder = open(medium, Durability::OnCrash).unwrap();
             let writer = recorder.claim().unwrap();
-            assert!(matches!(
-                writer.record(0, &[0; 169]),
-                Err(NotRecorded::TooLong { most: 168, .. })
-            ));
+            let too_long = writer.record(0, &[0; 169]).unwrap_err();
+            assert!(matches!(too_long.kind(), ErrorKind::TooLong { most: 168, .. }));
             recorder.write_back_all().unwrap();
             notes.add(Lost(1));
         },
@@ -305,10 +393,9 @@ fn all_is_written_back_at_last(simulation: &Simulation) -> Exploration {
 
 fn by_two_threads(
     simulation: &Simulation,
-    at_last: fn(&Recording<&SimMedium>, &Notes<'_, Note>),
+    at_last: fn(&Recorder<&SimMedium>, &Notes<'_, Note>),
 ) -> Exploration {
     use cachemaint::sim::sync::AtomicU64;
-    use core::sync::atomic::Ordering;
     with_recording(simulation, Mode::Overwrite).preemptions(1).explore(
         |medium, notes: &Notes<'_, Note>| {
             let recorder = open(medium, Durability::OnCrash).unwrap();
@@ -338,7 +425,6 @@ fn by_two_threads(
 /// A thread records and gives its shard back; the next owner writes the sub-buffer back when it is full.
 fn another_thread_takes_the_shard_up(simulation: &Simulation) -> Exploration {
     use cachemaint::sim::sync::{AtomicBool, spin_loop};
-    use core::sync::atomic::Ordering;
     with_recording(simulation, Mode::Overwrite).preemptions(1).explore(
         |medium, notes: &Notes<'_, Note>| {
             let recorder = open(medium, Durability::SubBuffer).unwrap();
@@ -373,10 +459,10 @@ fn killed_and_gone_on(simulation: &Simulation, kill: u64) -> Exploration {
             };
             match open(&mortal, Durability::EachAppend) {
                 Ok(recorder) => {
-                    let died = work(&recorder, 0..1, tell);
-                    assert!(matches!(died, Ok(()) | Err(NotRecorded::Medium(Killed))));
+                    let died = work(&recorder, 0..1, tell).map_err(Error::into_kind);
+                    assert!(matches!(died, Ok(()) | Err(ErrorKind::Medium(Killed))));
                 }
-                Err(error) => assert!(matches!(error, Error::Medium(Killed)), "{error}"),
+                Err(error) => assert_eq!(*error.error().kind(), ErrorKind::Medium(Killed)),
             }
             medium.killed();
 
@@ -409,9 +495,12 @@ const OPERATIONS: u64 = 14;
 
 type Scenario = fn(&Simulation) -> Exploration;
 
-const SCENARIOS: [Scenario; 7] = [
+const SCENARIOS: [Scenario; 10] = [
     losses_written_back,
     creation,
+    creation_and_then_a_crash,
+    creation_over_foreign_content,
+    creation_in_zeros,
     refusing,
     |simulation| life(simulation, Durability::EachAppend),
     written_back,
@@ -495,8 +584,16 @@ fn no_write_back_no_fence_and_no_order_can_be_left_out() {
     }
     let arm64 = [Model::arm64()];
     let proved = "the tag proves a record whatever the order; it is for readers beside the writer (loom_tests)";
+    let of_one_line = "the magic is in the same line: any write-back of it takes the rest, which the barrier has ordered before";
     let mutation = Mutation::new()
         .only_in("src/recorder")
+        .equivalent(
+            "recorder/open.rs",
+            "(first + 8, rest)",
+            Weakening::NotTheFirstLine,
+            &arm64,
+            of_one_line,
+        )
         .equivalent(
             "recorder/writer.rs",
             "medium.store(at, tag,",

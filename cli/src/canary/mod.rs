@@ -59,7 +59,7 @@ pub(crate) fn plant(directory: &Path) -> anyhow::Result<()> {
     // Before anything is made: without them it could never tell anything.
     let boot = read(BOOT)?;
     let kernel = read(RELEASE)?;
-    let file = Options::new().allow_page_granularity().create(&path, LEN)?;
+    let file = Options::new().allow_page_granularity().create_new(&path, LEN)?;
     lay(&file, &header(file.guarantee(), boot, kernel)).inspect_err(|_| {
         // The error that is told is the first one: without a header what stays behind is no canary.
         drop(fs::remove_file(&path));

@@ -6,6 +6,7 @@ use cachemaint::Cache;
 use cachemaint::medium::{Granularity, Medium, Memory, Readable};
 use cachemaint::sim::mutation::{Mutation, Setting};
 use cachemaint::sim::{Effort, Exploration, Model, Simulation, Violation};
+use cachemaint::survival::Backing;
 use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -46,7 +47,7 @@ impl Readable for Watched<'_> {
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
-        self.memory.read(at, into)
+        Readable::read(&self.memory, at, into)
     }
 }
 
@@ -80,7 +81,7 @@ impl Medium for Watched<'_> {
 /// A canary in memory: its bytes, and what was written back of them.
 fn laid() -> (Vec<u8>, Vec<Range<u64>>) {
     let words: Vec<AtomicU64> = (0..LEN / 8).map(|_| AtomicU64::new(0)).collect();
-    let memory = Memory::new(&words, Cache::host().unwrap());
+    let memory = Memory::new(&words, Cache::host().unwrap(), Backing::Ram);
     let watched = Watched { memory, writebacks: Mutex::default() };
     let Ok(()) = lay(&watched, &header());
     let mut bytes = vec![0; usize::try_from(LEN).unwrap()];

@@ -2,7 +2,7 @@
 
 use super::Found;
 use super::format::{Damage, Instead, PERSISTED, STORED};
-use cachemaint::report::Backing;
+use cachemaint::survival::Backing;
 use core::ops::Range;
 use jiff::Timestamp;
 use serde::Serialize;

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `time` | when it was recorded (RFC 3339, UTC), or `null` if the recorder's clock had no wall time |
 //! | `timestamp` | the same in ticks of the recorder's clock |
-//! | `shard`, `id` | who recorded it, and the event's id |
+//! | `shard`, `id` | who recorded it, and the event's id; 65535 is the message of a panic |
 //! | `text` or `hex` | the payload, if it is UTF-8, or in hexadecimal digits |
 //! | `lost` | in place of the others: `shard`, and how many `events` it lost there |
 //! | `skipped` | in place of the others: `shard`, `sequence` of the sub-buffer (or `null`), offset `at` and length `len` in the file, and `kind`: `torn`, `stale`, `damaged`, `overwritten`, `unknown` |
@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 /// Print the events of a flight recorder, merged by time
 ///
-/// A line for each: time, shard, event id, payload; control characters are shown as escapes. What was lost and
+/// A line for each: time, shard, event id (or `panic`, for its message), payload; control characters are shown as escapes. What was lost and
 /// what could not be read is shown in brackets, where it is missing.
 ///
 /// The file is opened for reading only, also while it is recorded into. The exit code is 1 if something is
@@ -83,7 +83,8 @@ fn write_text(out: &mut dyn Write, found: &Found<'_>) -> anyhow::Result<()> {
         Found::Event(Event { shard, id, timestamp, wall, payload, .. }) => {
             let time = wall.and_then(recording::time);
             let time = time.unwrap_or_else(|| format!("{timestamp:30}"));
-            writeln!(out, "{time} {shard:2} {id:5} {}", visible(payload))?;
+            let id = if *id == Event::PANIC { "panic".to_owned() } else { id.to_string() };
+            writeln!(out, "{time} {shard:2} {id:>5} {}", visible(payload))?;
         }
         Found::Lost { shard, events } => {
             writeln!(out, "[shard {shard}: {events} events were lost]")?;

@@ -10,7 +10,7 @@
 //! | `guarantee` | `granularity` (`"byte"`, `{"line": BYTES}` or `{"page": BYTES}`), `backing`, `reason`, `advice` (or `null`), `file_system`, `mount_point`, `device`, `region` (or `null`; as in `caps --json`), `is_device_dax`, `alignment` (what offsets of mappings are multiples of, in bytes), `devices` (those of all regions under the file; as in `caps --json`), `through_page_cache`, `caching`, `evidence` (list of `asked`, `answer`) |
 //! | `guarantee.caching` | the memory type. `read`: `write_back`, `write_through`, `write_protected`, `write_combining`, `uncached` with its `meaning`, or `null` with `reason` and `advice`; `by_rule`, `rule`: what the kernel maps such files as by its own rule, which was not read; `caveat`: who can overrule both, or `null`; `evidence` |
 //! | `unsafe_shutdowns` | of all `devices` together: `count`, or `reason` and `advice` |
-//! | `survival` | list of `event`, `progress` (`stored`, `persisted`, `deep_persisted`), `survival` (`yes`, `no`, `not_promised`, `{"if": CONDITION}`) |
+//! | `survival` | list of `event`, `stage` (`stored`, `persisted`, `deep_persisted`), `survival` (`yes`, `no`, `not_promised`, `{"if": CONDITION}`) |
 //! | `placement` | `null` unless `--extents` was given; else `extents`: list of `offset` (in the file), `on_device`, `len` (all in bytes) and `physical` (address, or `null`); `device`; `base` (the physical address of the device's byte 0, or `reason` and `advice`) |
 //! | `canary` | `null` for a file; else `path` and `state`: `not_there`, `unreadable` (with `reason`), `same_boot`, `kept`, `boot_unknown`, `damaged` |
 //! | `canary.planted` | `at`, `boot`, `kernel`, `backing`, `device`, `file_system`, `persisted_by` |
@@ -24,7 +24,7 @@ use cachemaint::dax::{Caching, Extent, Guarantee, Placement, probe};
 use cachemaint::report::{MemoryDevice, Unknown};
 use serde::Serialize;
 use std::borrow::Cow;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -84,9 +84,9 @@ enum Shutdowns {
 
 #[derive(Serialize)]
 struct Cell {
-    event: cachemaint::report::Event,
-    progress: cachemaint::report::Progress,
-    survival: cachemaint::report::Survival,
+    event: cachemaint::survival::Event,
+    stage: cachemaint::survival::Stage,
+    survival: cachemaint::survival::Survival,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -96,37 +96,29 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let guarantee = probe(&arguments.path)?;
     let placement = arguments.extents.then(|| placement(&arguments.path)).transpose()?;
     let canary = arguments.path.is_dir().then(|| canary::find(&arguments.path));
-    let mut out = anstream::stdout().lock();
-    if arguments.json {
-        let document = Document {
-            schema: 1,
-            path: arguments.path.to_string_lossy(),
-            guarantee: &guarantee,
-            unsafe_shutdowns: match guarantee.unsafe_shutdowns() {
-                Ok(count) => Shutdowns::Known { count },
-                Err(why) => Shutdowns::Unknown(why),
-            },
-            survival: cells(&guarantee),
-            placement: placement.as_ref(),
-            canary: canary.as_ref(),
-        };
-        // Through a string: serde_json hides from its callers that a pipe is broken.
-        writeln!(out, "{}", text::json(&document)?)?;
-    } else {
-        print(&mut out, &arguments.path, &guarantee, placement.as_ref(), canary.as_ref())?;
-    }
+    let document = Document {
+        schema: 1,
+        path: arguments.path.to_string_lossy(),
+        guarantee: &guarantee,
+        unsafe_shutdowns: match guarantee.unsafe_shutdowns() {
+            Ok(count) => Shutdowns::Known { count },
+            Err(why) => Shutdowns::Unknown(why),
+        },
+        survival: cells(&guarantee),
+        placement: placement.as_ref(),
+        canary: canary.as_ref(),
+    };
+    text::print(arguments.json, &document, |out| {
+        print(out, &arguments.path, &guarantee, placement.as_ref(), canary.as_ref())
+    })?;
     let is_bad = canary.is_some_and(|canary| canary.is_bad());
     Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn cells(guarantee: &Guarantee) -> Vec<Cell> {
-    use cachemaint::report::{Event, Progress};
-    let cell =
-        |event, progress| Cell { event, progress, survival: guarantee.survives(progress, event) };
-    Event::ALL
-        .into_iter()
-        .flat_map(|event| Progress::ALL.map(|progress| cell(event, progress)))
-        .collect()
+    use cachemaint::survival::{Event, Stage};
+    let cell = |event, stage| Cell { event, stage, survival: guarantee.survives(stage, event) };
+    Event::ALL.into_iter().flat_map(|event| Stage::ALL.map(|stage| cell(event, stage))).collect()
 }
 
 fn print(
@@ -135,7 +127,7 @@ fn print(
     guarantee: &Guarantee,
     placement: Option<&Placement>,
     canary: Option<&Canary>,
-) -> anyhow::Result<()> {
+) -> io::Result<()> {
     heading(out, &text::printable(path.display()))?;
     row(out, "granularity", guarantee.granularity())?;
     row(out, "because", guarantee.reason())?;
@@ -182,7 +174,7 @@ fn placement(path: &Path) -> Result<Placement, cachemaint::dax::Error> {
 }
 
 /// A line for each extent: the first and the last byte of it, where they are.
-fn extents(out: &mut impl Write, placement: &Placement) -> anyhow::Result<()> {
+fn extents(out: &mut impl Write, placement: &Placement) -> io::Result<()> {
     heading(out, "Extents                 in the file, on the device, at the physical addresses")?;
     for Extent { offset, on_device, len, physical, .. } in &placement.extents {
         let last = |first: u64| first.saturating_add(len - 1);

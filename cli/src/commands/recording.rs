@@ -2,21 +2,21 @@
 
 use crate::read_only::ReadOnly;
 use cachemaint::dax::{self, DaxView};
-use cachemaint::recorder::{Error, Reader};
+use cachemaint::recorder::{Error, ErrorKind, Reader};
 use jiff::Timestamp;
 use std::path::Path;
 
 /// A reader of the recording in a file.
 pub(super) fn reader<'f>(path: &Path, file: &'f ReadOnly) -> anyhow::Result<Reader<&'f DaxView>> {
-    file.guarded(|| Reader::open(file.view()))?.map_err(|error| named(path, error))
+    file.guarded(|| Reader::open(file.view()))?.map_err(|error| named(path, error.into_error()))
 }
 
 /// The error with the file that it is about.
 pub(super) fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
-    match error {
+    match error.kind() {
         // It names the file itself.
-        Error::Medium(error) => error.into(),
-        other => anyhow::Error::new(other).context(path.display().to_string()),
+        ErrorKind::Medium(_) => error.into(),
+        _ => anyhow::Error::new(error).context(path.display().to_string()),
     }
 }
 

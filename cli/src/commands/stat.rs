@@ -136,17 +136,24 @@ fn look(path: &Path, file: &ReadOnly) -> anyhow::Result<Kind> {
     }
     match file.guarded(|| journal::Reader::open(file.view()))? {
         Ok(reader) => return look_at_journal(path, file, &reader).map(Kind::Journal),
-        Err(journal::Error::NotAJournal { .. }) => {}
-        Err(error) => return Err(super::journal::named(path, error)),
+        Err(refused)
+            if matches!(refused.error().kind(), journal::ErrorKind::NotAJournal { .. }) => {}
+        Err(refused) => return Err(super::journal::named(path, refused)),
     }
     match file.guarded(|| recorder::Reader::open(file.view()))? {
         Ok(reader) => look_at_recording(file, &reader).map(Kind::Recording),
-        Err(recorder::Error::NoRecording { first, .. }) => bail!(
-            "{}: neither a journal nor a recording nor a store: it begins with {}",
-            path.display(),
-            first.escape_ascii()
-        ),
-        Err(error) => Err(recording::named(path, error)),
+        Err(failed) => {
+            let first = match *failed.error().kind() {
+                recorder::ErrorKind::NotFound => [0; 8],
+                recorder::ErrorKind::Foreign { first, .. } => first,
+                _ => return Err(recording::named(path, failed.into_error())),
+            };
+            bail!(
+                "{}: neither a journal nor a recording nor a store: it begins with {}",
+                path.display(),
+                first.escape_ascii()
+            )
+        }
     }
 }
 
@@ -193,7 +200,7 @@ fn look_at_recording(
     let shards = shards.collect::<Result<_, _>>();
     bar.finish_and_clear();
     Ok(Recording {
-        identity: hex(&description.identity()),
+        identity: description.identity().to_string(),
         openings: description.generation(),
         sub_buffers: description.sub_buffers(),
         sub_buffer_bytes: description.sub_buffer_size(),

@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style};
 use anyhow::Context as _;
 use cachemaint::dax::Guarantee;
-use cachemaint::report::{Event, Progress, Survival};
+use cachemaint::survival::{Event, Stage, Survival};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::fmt::Display;
@@ -89,6 +89,23 @@ pub(crate) fn wrapped(label: &str, columns: Range<usize>, value: impl Display) -
     lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
 }
 
+/// Standard output, which takes the colours out unless it is a terminal.
+pub(crate) type Out = anstream::AutoStream<io::StdoutLock<'static>>;
+
+/// Prints a result: the document as JSON, or text.
+pub(crate) fn print(
+    as_json: bool,
+    document: &impl Serialize,
+    write_text: impl FnOnce(&mut Out) -> io::Result<()>,
+) -> anyhow::Result<()> {
+    if as_json {
+        return write_json(document);
+    }
+    let mut out = anstream::stdout().lock();
+    write_text(&mut out)?;
+    Ok(out.flush()?)
+}
+
 /// Writes one JSON document to standard output.
 pub(crate) fn write_json(document: &impl Serialize) -> anyhow::Result<()> {
     let text = json(document)?;
@@ -108,9 +125,9 @@ pub(crate) fn survival(out: &mut impl Write, guarantee: &Guarantee) -> io::Resul
     heading(out, "What survives           stored only       persisted, deep or not")?;
     let mut conditions = Vec::new();
     for event in Event::ALL {
-        let mut cell = |progress| cell(guarantee.survives(progress, event), &mut conditions);
-        let (stored_style, stored) = cell(Progress::Stored);
-        let (style, persisted) = cell(Progress::Persisted);
+        let mut cell = |stage| cell(guarantee.survives(stage, event), &mut conditions);
+        let (stored_style, stored) = cell(Stage::Stored);
+        let (style, persisted) = cell(Stage::Persisted);
         write!(out, "  {:22}{stored_style}{stored:18}{stored_style:#}", event.name())?;
         writeln!(out, "{style}{persisted}{style:#}")?;
     }

@@ -67,6 +67,8 @@ impl Cache {
     /// Copies `from` to `to` and writes it back: all of `to` has reached the handle's point when this
     /// returns.
     ///
+    /// [`durability`](crate::durability) compares this call with the others.
+    ///
     /// # Ordering
     /// As [`writeback`](Self::writeback) of what was copied, with its one fence at the end.
     ///

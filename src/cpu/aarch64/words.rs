@@ -4,7 +4,7 @@ use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, granule, size_field};
 use crate::arch::aarch64::ARCHITECTURE;
 use crate::arch::{Missing, Point, Unsupported};
 use crate::cpu::reading::{line_size, shown};
-use crate::cpu::{Cpu, Erratum, Identity, Line, Midr};
+use crate::cpu::{Cpu, CpuIdentity, Erratum, Line, Midr};
 
 /// Linux `arch/arm64/include/uapi/asm/hwcap.h`: DC CVAP.
 const HWCAP_DCPOP: u64 = 1 << 16;
@@ -40,7 +40,7 @@ pub(crate) fn read(words: Words) -> Cpu {
         None => None,
     };
     Cpu {
-        identity: Identity::Aarch64 { midr },
+        identity: CpuIdentity::Aarch64 { midr },
         present,
         erratum,
         line,
@@ -53,7 +53,7 @@ const APPLE: u8 = 0x61;
 
 const CLEAN_IN_DOUBT: Erratum = Erratum { forbids: DC_CVAC.code, why: CLEAN_IS_IN_DOUBT };
 
-/// Why no instruction that only cleans is executed on Apple's cores.
+/// The reason why no instruction that only cleans is executed on Apple's cores.
 const CLEAN_DOES_NOTHING: Unsupported = Unsupported::new(
     Missing::Erratum,
     "on Apple's cores DC CVAC does nothing, by the word of Apple's kernel (xnu osfmk/arm64/caches_asm.s), \
@@ -61,7 +61,7 @@ const CLEAN_DOES_NOTHING: Unsupported = Unsupported::new(
     "nothing to do to reach coherency: dc civac is used instead",
 );
 
-/// Why `dc cvac` is not executed on a Cortex-A53 before r0p3.
+/// The reason why `dc cvac` is not executed on a Cortex-A53 before r0p3.
 const CLEAN_IS_BROKEN: Unsupported = Unsupported::new(
     Missing::Erratum,
     "Cortex-A53 before r0p3: errata 826319, 827319 and 824069, before r0p2 also 819472, ask for \
@@ -69,7 +69,7 @@ const CLEAN_IS_BROKEN: Unsupported = Unsupported::new(
     "nothing to do: dc civac is used instead",
 );
 
-/// Why `dc cvac` is not executed where it is not known which CPU it is, and no kernel replaces it.
+/// The reason why `dc cvac` is not executed on a CPU that is not known, if no kernel replaces it.
 const CLEAN_IS_IN_DOUBT: Unsupported = Unsupported::new(
     Missing::Erratum,
     "the system does not tell which CPU it is, and a Cortex-A53 before r0p3 must not clean a line \

@@ -10,7 +10,7 @@ pub(super) mod host;
 mod sysfs;
 
 use super::reading::{line_size, shown};
-use super::{Cpu, Erratum, Identity, Line, Text};
+use super::{Cpu, CpuIdentity, Erratum, Line, Text};
 use crate::arch::powerpc::{ARCHITECTURE, DCBF, DCBF_PERSISTENT, DCBFPS, DCBST, DCBSTPS};
 use crate::arch::{Missing, Point, Unsupported};
 
@@ -18,7 +18,7 @@ use crate::arch::{Missing, Point, Unsupported};
 const FEATURE2_ARCH_2_07: usize = 0x8000_0000;
 const FEATURE2_ARCH_3_1: usize = 0x0004_0000;
 
-/// Why `dcbst` is not executed on CPUs of ISA 2.07 and 3.0.
+/// The reason why `dcbst` is not executed on CPUs of ISA 2.07 and 3.0.
 const DCBST_LEAVES_DIRTY: Unsupported = Unsupported::new(
     Missing::Erratum,
     "POWER9 does not mark a block clean by dcbst (PMDK issue 4843, by its user's manual)",
@@ -54,7 +54,7 @@ pub(crate) fn read(words: Words) -> Cpu {
         (block, ..) => (block, "AT_DCACHEBSIZE"),
     };
     Cpu {
-        identity: Identity::Platform { name: words.platform },
+        identity: CpuIdentity::Platform { name: words.platform },
         present: shown([
             (true, DCBST),
             (true, DCBF),

@@ -13,7 +13,7 @@ pub(super) fn smallest_data_line(root: &Path) -> Option<usize> {
     caches.filter_map(|cache| data_line(&cache)).min()
 }
 
-/// What a directory has of this name with a number behind it.
+/// Returns the entries of a directory that have this name with a number behind it.
 fn below(directory: &Path, name: &'static str) -> impl Iterator<Item = std::path::PathBuf> + use<> {
     let is_numbered = move |path: &std::path::PathBuf| {
         let found = path.file_name().and_then(|found| found.to_str()?.strip_prefix(name));

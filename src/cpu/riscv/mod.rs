@@ -10,7 +10,7 @@
 pub(super) mod host;
 
 use super::reading::{line_size, shown};
-use super::{Cpu, Identity, Line};
+use super::{Cpu, CpuIdentity, Line};
 use crate::arch::riscv::{ARCHITECTURE, CBO_CLEAN, CBO_FLUSH};
 use crate::arch::{Missing, Point, Unsupported};
 
@@ -61,7 +61,7 @@ pub(crate) fn read(answers: Option<Answers>) -> Cpu {
     };
     let may_execute = has_zicbom && block.is_some();
     Cpu {
-        identity: Identity::RiscV { vendor, architecture, implementation },
+        identity: CpuIdentity::RiscV { vendor, architecture, implementation },
         present: shown([(may_execute, CBO_CLEAN), (may_execute, CBO_FLUSH)]),
         line: line.map(|size| Line {
             size,

@@ -10,7 +10,7 @@ pub(crate) fn here() -> Cpu {
     Cpu { privileged: in_ring_0(), ..read(&CpuIdReaderNative) }
 }
 
-/// Whether this is kernel code.
+/// Returns true in kernel code.
 pub(in crate::cpu) fn in_ring_0() -> bool {
     privilege_level(registers::code_segment()) == 0
 }

@@ -9,7 +9,7 @@ pub(super) mod host;
 
 use super::reading::{line_size, shown};
 use super::{
-    Confidential, Cpu, Hypervisor, HypervisorKind, Identity, Isolation, Line, Signatures, Text,
+    Confidential, Cpu, CpuIdentity, Hypervisor, HypervisorKind, Isolation, Line, Signatures, Text,
     guest,
 };
 use crate::arch::x86::{ARCHITECTURE, CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB};
@@ -109,7 +109,7 @@ pub(super) fn vendor<R: CpuIdReader>(reader: &R) -> Text<12> {
 }
 
 /// Family and model are added up as Linux does (`x86_family`, `x86_model`).
-fn identity<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> Identity {
+fn identity<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> CpuIdentity {
     let features = cpuid.get_feature_info();
     let base = features.as_ref().map_or(0, FeatureInfo::base_family_id);
     let family = match &features {
@@ -120,7 +120,7 @@ fn identity<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> Identity {
         let extended = if base >= 6 { features.extended_model_id() } else { 0 };
         extended << 4 | features.base_model_id()
     });
-    Identity::X86 {
+    CpuIdentity::X86 {
         vendor: vendor(reader),
         family,
         model,
@@ -137,7 +137,7 @@ fn is_guest<R: CpuIdReader>(reader: &R) -> bool {
 }
 
 /// Only a guest is asked for the leaves: each CPUID leaves a virtual machine, which takes microseconds.
-fn hypervisor<R: CpuIdReader>(reader: &R, identity: Identity) -> Hypervisor {
+fn hypervisor<R: CpuIdReader>(reader: &R, identity: CpuIdentity) -> Hypervisor {
     let is_guest = is_guest(reader);
     let mut signatures = if is_guest { signatures(reader) } else { Signatures::NONE };
     if let Some(name) = translator(identity) {
@@ -150,9 +150,9 @@ fn hypervisor<R: CpuIdReader>(reader: &R, identity: Identity) -> Hypervisor {
 }
 
 /// Rosetta's name, which stands where a CPU has its vendor or the beginning of its brand.
-fn translator(identity: Identity) -> Option<Text<12>> {
+fn translator(identity: CpuIdentity) -> Option<Text<12>> {
     const ROSETTA: &str = "VirtualApple";
-    let Identity::X86 { vendor, brand, .. } = identity else { return None };
+    let CpuIdentity::X86 { vendor, brand, .. } = identity else { return None };
     let is_rosetta = vendor.as_str() == ROSETTA || brand.as_str().starts_with(ROSETTA);
     is_rosetta.then(|| Text::new(ROSETTA.as_bytes()))
 }

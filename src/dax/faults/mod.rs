@@ -2,8 +2,8 @@
 //! SIGBUS, on Linux.
 //!
 //! A page with a media error, a page that the file has lost because it shrank, and a hole for which there
-//! is no room raise SIGBUS at the access. [`FaultGuard::install`] puts a handler in its way, and
-//! [`DaxFile::guarded`] says which accesses are meant: those of this thread to this file. In place of what
+//! is no room raise SIGBUS at the access. [`FaultHandler::install`] puts a handler in its way, and
+//! [`DaxFile::catch_faults`] says which accesses are meant: those of this thread to this file. In place of what
 //! cannot be accessed the handler maps a page of zeros, so that the access goes on, and at the end the call
 //! returns the error instead of a result that may rest on these zeros. Then the page is the file's again,
 //! so that later accesses fail again.
@@ -30,33 +30,32 @@ use std::io;
 use std::process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The process has a handler of SIGBUS that serves [`DaxFile::guarded`].
+/// The process has a handler of SIGBUS that serves [`DaxFile::catch_faults`].
 ///
 /// ```
-/// use cachemaint::dax::{ErrorKind, FaultGuard, Options};
-/// use cachemaint::medium::Medium;
+/// use cachemaint::dax::{ErrorKind, FaultHandler, Options};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let directory = tempfile::tempdir()?;
 /// # let path = directory.path().join("records");
-/// let guard = FaultGuard::install()?; // once, where the program decides about signals
-/// let file = Options::new().allow_page_granularity().create(&path, 1 << 20)?;
+/// let guard = FaultHandler::install()?; // once, where the program decides about signals
+/// let file = Options::new().allow_page_granularity().create_new(&path, 1 << 20)?;
 ///
 /// # file.file().set_len(4096)?;
 /// // Somebody has cut the file: this would have ended the process.
-/// let sum = file.guarded(guard, |file| file.load(8192, std::sync::atomic::Ordering::Relaxed));
+/// let sum = file.catch_faults(guard, |file| file.load(8192, std::sync::atomic::Ordering::Relaxed));
 /// assert!(matches!(sum.unwrap_err().kind(), ErrorKind::Shorter { .. }));
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct FaultGuard(());
+pub struct FaultHandler(());
 
-impl FaultGuard {
+impl FaultHandler {
     /// Installs a handler of SIGBUS for the whole process, once; nothing else of this crate installs one.
     /// It stays for the life of the process.
     ///
-    /// What it is not asked to guard it hands on as if it were not there: to the handler that was
+    /// A fault that it is not asked to catch it hands on as if it were not there: to the handler that was
     /// installed before, with what the kernel told if that one takes it; where there was none, to the
     /// kernel, which ends the process. That of the standard library, for one, goes on to tell an overflow of
     /// the stack from other faults. The handler runs on the thread's alternate stack, if it has one.
@@ -65,8 +64,8 @@ impl FaultGuard {
     /// was none: a guarded access to these bytes is an error. A forked child has none of the guarded calls of its
     /// parent's other threads; a child of `clone(2)` without the C library's `fork` keeps their slots.
     ///
-    /// What installs another handler afterwards must call this one for what it does not know, or the guard
-    /// is without effect. A thread that blocks SIGBUS cannot be guarded: the kernel ends the process
+    /// A program that installs another handler afterwards must call this one for faults that are not its own, or
+    /// `catch_faults` is without effect. A thread that blocks SIGBUS cannot be guarded: the kernel ends the process
     /// then.
     ///
     /// # Errors
@@ -81,7 +80,7 @@ impl FaultGuard {
 /// Accesses that a guard can make an error of.
 impl DaxFile {
     /// Runs `work`, and makes an error of a load or store of this thread to this file's mapping that would
-    /// have ended the process by SIGBUS, as [`DaxView::guarded`] does.
+    /// have ended the process by SIGBUS, as [`DaxView::catch_faults`] does.
     ///
     /// # Errors
     /// As there.
@@ -89,12 +88,12 @@ impl DaxFile {
     /// # Cost
     /// As there.
     #[doc(alias("SIGBUS", "poison", "machine check"))]
-    pub fn guarded<R>(
+    pub fn catch_faults<R>(
         &self,
-        installed: FaultGuard,
+        installed: FaultHandler,
         work: impl FnOnce(&Self) -> R,
     ) -> Result<R, Error> {
-        self.view.guarded(installed, |_| work(self))
+        self.view.catch_faults(installed, |_| work(self))
     }
 }
 
@@ -130,7 +129,7 @@ impl DaxView {
     /// more if the kernel says so:
     /// [`read_through_kernel`](Self::read_through_kernel) tells which bytes of it.
     ///
-    /// [`ErrorKind::TooManyGuards`], if 256 calls are under way in this process; `work` was not run then.
+    /// [`ErrorKind::TooManyCatches`], if 256 calls are under way in this process; `work` was not run then.
     /// [`ErrorKind::Os`] with `mmap`, if the file's pages cannot be mapped again: the file system refuses it, or there
     /// is no memory. They stay zeros then, and the file should be closed. Each later guarded call tries again. Until
     /// that succeeds it returns the same error, and does not run `work`.
@@ -142,9 +141,9 @@ impl DaxView {
     /// Without a fault one system call (`gettid`), three locks and two searches through as many slots of a table as were
     /// ever used at a time. Each page that fails costs a signal and a mapping.
     #[doc(alias("SIGBUS", "poison", "machine check"))]
-    pub fn guarded<R>(
+    pub fn catch_faults<R>(
         &self,
-        _installed: FaultGuard,
+        _installed: FaultHandler,
         work: impl FnOnce(&Self) -> R,
     ) -> Result<R, Error> {
         let watch = Watch::new(self)?;
@@ -163,7 +162,7 @@ impl DaxView {
         faulted.map_or(Ok(()), |faulted| Err(self.fault(&faulted)))
     }
 
-    /// Why an access failed.
+    /// The reason why an access failed.
     #[cold]
     fn fault(&self, faulted: &Faulted) -> Error {
         let len = self.mapping.len();
@@ -174,7 +173,7 @@ impl DaxView {
         Error::new(&self.path, kind)
     }
 
-    /// What else than its medium can have taken the page of a fault.
+    /// The reason other than its medium for which the page of a fault can be missing.
     fn lost(&self, faulted: &Faulted) -> Option<ErrorKind> {
         let place = self.offset.saturating_add(faulted.first.start as u64);
         let metadata = self.file.metadata().ok()?;
@@ -254,7 +253,7 @@ impl<'a> Watch<'a> {
         let len = file.mapping.len().next_multiple_of(page);
         let is_writable = file.mapping.is_writable();
         let watched = Watched { thread: handler::this_thread(), base, len, page, is_writable };
-        let full = || Error::new(&file.path, ErrorKind::TooManyGuards { most: slots::MOST });
+        let full = || Error::new(&file.path, ErrorKind::TooManyCatches { most: slots::MOST });
         let slot = Slot::claim(watched).ok_or_else(full)?;
         slot.set_known(file.met.counted());
         Ok(Self { file, slot, owner: handler::this_process(), claim: slot.claims() })

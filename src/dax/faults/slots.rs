@@ -242,7 +242,7 @@ impl Slot {
         others.find_map(|slot| slot.faulted_at(base))
     }
 
-    /// What happened in a guard of the mapping at `base` that is under way.
+    /// Returns the fault that a guard of the mapping at `base`, which is under way, has met.
     pub(super) fn faulted_in(base: usize) -> Option<Faulted> {
         used().iter().find_map(|slot| slot.faulted_at(base))
     }

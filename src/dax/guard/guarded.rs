@@ -9,7 +9,7 @@
 //! A file that the operating system writes back by pages is not mapped. Its descriptor is all that `fdatasync` needs.
 
 use super::super::system::extents::{self, Extent};
-use super::super::{DaxView, Error, ErrorKind, FaultGuard, Guarantee, Options, Writeback};
+use super::super::{DaxView, Error, ErrorKind, FaultHandler, Guarantee, Options, Writeback};
 use crate::cache::Cache;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -26,7 +26,7 @@ const BLOCK: u64 = 512;
 
 /// A file that a [`Guard`](super::Guard) writes back.
 #[derive(Debug)]
-pub struct Guarded {
+pub struct GuardedFile {
     path: PathBuf,
     held: Held,
     guarantee: Arc<Guarantee>,
@@ -54,7 +54,7 @@ pub(super) struct Written {
     pub(super) lines: u64,
 }
 
-impl Guarded {
+impl GuardedFile {
     /// Takes an open regular file.
     pub(super) fn new(
         path: &Path,
@@ -127,7 +127,7 @@ impl Guarded {
     pub(super) fn write_back(
         &mut self,
         options: &Options,
-        installed: FaultGuard,
+        installed: FaultHandler,
         is_synced: bool,
         after: &mut impl FnMut(u64),
     ) -> Result<Option<Written>, Error> {
@@ -202,13 +202,13 @@ fn write_lines(
     view: &DaxView,
     extents: &[Extent],
     cache: Cache,
-    installed: FaultGuard,
+    installed: FaultHandler,
     after: &mut impl FnMut(u64),
 ) -> Result<Written, Error> {
     let mut written = Written::default();
     let mut failed = Ok(());
     for stretch in extents.iter().flat_map(|extent| stretches(extent, view.len())) {
-        let write = || view.guarded(installed, |view| view.writeback_lines(&stretch, cache));
+        let write = || view.catch_faults(installed, |view| view.writeback_lines(&stretch, cache));
         match write().or_else(|first| if is_cut(&first) { Err(first) } else { write() }) {
             Ok(()) => {}
             Err(error) if is_cut(&error) => break,
@@ -253,10 +253,10 @@ fn stored(extent: &Extent, len: u64) -> Option<Range<u64>> {
 ))]
 #[expect(clippy::unwrap_used, reason = "a file that cannot be made is a finding")]
 mod tests {
-    use super::{Guarded, Held, Written, write_lines};
+    use super::{GuardedFile, Held, Written, write_lines};
     use crate::cache::Cache;
     use crate::dax::system::{Concluded, extents};
-    use crate::dax::{FaultGuard, Options};
+    use crate::dax::{FaultHandler, Options};
     use crate::skip::skip;
     use alloc::vec;
     use core::ops::Range;
@@ -268,7 +268,7 @@ mod tests {
     const PAGE: u64 = 4096;
 
     /// A file as it would be on DAX; `None` without write-backs, or where the file system tells no extents.
-    fn open(test: &str, file: &NamedTempFile) -> Option<(Guarded, Cache)> {
+    fn open(test: &str, file: &NamedTempFile) -> Option<(GuardedFile, Cache)> {
         let cache = match Cache::host() {
             Ok(cache) => cache,
             Err(why) => {
@@ -283,7 +283,8 @@ mod tests {
         let options = Options::new().allow_page_granularity().take_unwritten();
         let (open, size) = (file.reopen().unwrap(), file.as_file().metadata().unwrap().len());
         let guarantee = Concluded::default().guarantee(file.path(), &open, None).unwrap();
-        let mut guarded = Guarded::new(file.path(), open, (0, size), guarantee, &options).unwrap();
+        let mut guarded =
+            GuardedFile::new(file.path(), open, (0, size), guarantee, &options).unwrap();
         // It is mapped as the page cache is, and written back as on DAX.
         guarded.cache = Some(cache);
         guarded.map(&options).unwrap();
@@ -303,7 +304,7 @@ mod tests {
         store(&file, 0, 32 << 20);
         let test = "a_pass_leaves_a_file_that_is_cut_at_the_stretch_with_the_new_end";
         let Some((guarded, cache)) = open(test, &file) else { return };
-        let installed = FaultGuard::install().unwrap();
+        let installed = FaultHandler::install().unwrap();
         let Held::Mapped(view) = &guarded.held else { panic!("it is not mapped") };
         let whole = extents::now(&file, 32 * MIB).unwrap();
         let pass = |cut: Option<u64>| {
@@ -320,7 +321,7 @@ mod tests {
         let lines = 32 * MIB / cache.line_size() as u64;
         assert_eq!(pass(None), (Written { bytes: 32 * MIB, lines }, 32));
         // An emulator's write-back instructions access nothing: there no page is found missing.
-        let faults = view.guarded(installed, |view| {
+        let faults = view.catch_faults(installed, |view| {
             file.as_file().set_len(31 * MIB).unwrap();
             view.writeback_lines(&(31 * MIB..32 * MIB), cache);
         });
@@ -339,7 +340,7 @@ mod tests {
         file.as_file().set_len(64 * MIB).unwrap();
         let test = "parts_that_were_stored_to_are_written_back_and_no_others";
         let Some((mut guarded, cache)) = open(test, &file) else { return };
-        let installed = FaultGuard::install().unwrap();
+        let installed = FaultHandler::install().unwrap();
         let options = Options::new().allow_page_granularity().take_unwritten();
         let mut pass = || {
             let mut bytes = 0;

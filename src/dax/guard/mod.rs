@@ -8,13 +8,14 @@
 //! all their lines back again and again.
 //!
 //! ```
-//! use cachemaint::dax::{FaultGuard, Guard};
+//! use cachemaint::dax::FaultHandler;
+//! use cachemaint::dax::guard::Guard;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = tempfile::tempdir()?;
 //! # let traces = directory.path();
 //! # std::fs::write(traces.join("buffer"), [1; 8192])?;
-//! let installed = FaultGuard::install()?; // a file that is cut meanwhile ends nothing
+//! let installed = FaultHandler::install()?; // a file that is cut meanwhile ends nothing
 //! // Without this what cannot be written back by lines is refused.
 //! let mut guard = Guard::new(installed).allow_page_granularity();
 //! guard.add(traces)?;
@@ -117,11 +118,11 @@ mod pace;
 mod told;
 mod watched;
 
-pub use guarded::Guarded;
+pub use guarded::GuardedFile;
 pub use pace::Pace;
 pub use told::{Pass, Statistics};
 
-use super::{Error, ErrorKind, FaultGuard, Options, options};
+use super::{Error, ErrorKind, FaultHandler, Options, options};
 use crate::cache::Cache;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
@@ -134,7 +135,7 @@ use watched::{Watched, Work};
 /// Writes back what others have stored. See the [module](self).
 #[derive(Debug)]
 pub struct Guard {
-    installed: FaultGuard,
+    installed: FaultHandler,
     options: Options,
     watched: Watched,
     statistics: Statistics,
@@ -155,7 +156,7 @@ impl Guard {
     /// A guard of nothing so far. A file can be cut at any time, so it needs the handler that makes that
     /// harmless.
     #[must_use]
-    pub fn new(installed: FaultGuard) -> Self {
+    pub fn new(installed: FaultHandler) -> Self {
         Self {
             installed,
             options: Options::new().take_unwritten(),
@@ -209,6 +210,8 @@ impl Guard {
     /// Reads all directories, writes all lines of the files back, and waits until these have reached the point of
     /// persistence.
     ///
+    /// [`durability`](crate::durability) compares this call with the others.
+    ///
     /// # Cost
     /// Some system calls for each directory and each new file; a write-back for each line, two system calls for each
     /// file, and one fence; `fdatasync` of each file that has got other blocks since the last pass.
@@ -244,7 +247,7 @@ impl Guard {
     }
 
     /// The files that are guarded now. Empty ones are not among them, though they are watched.
-    pub fn files(&self) -> impl Iterator<Item = &Guarded> {
+    pub fn files(&self) -> impl Iterator<Item = &GuardedFile> {
         self.watched.files().filter(|file| file.size() > 0)
     }
 
@@ -256,7 +259,7 @@ impl Guard {
         let problems = &mut pass.problems;
         let mut work = Work { options, installed, began: clock.began(), problems };
         watched.look(&mut work);
-        let cache = watched.files().find_map(Guarded::cache);
+        let cache = watched.files().find_map(GuardedFile::cache);
         // What others are seen to have stored before this is what the pass is about.
         if let Some(cache) = cache {
             cache.order_observed();
@@ -296,7 +299,7 @@ impl Guard {
     not(miri)
 ))]
 mod tests {
-    use super::{FaultGuard, Guard};
+    use super::{FaultHandler, Guard};
     use core::time::Duration;
     use std::fs;
     use std::time::Instant;
@@ -305,7 +308,7 @@ mod tests {
     #[test]
     fn the_interval_of_a_file_that_is_found_late_begins_before_it_came() {
         let directory = tempfile::tempdir().unwrap();
-        let mut guard = Guard::new(FaultGuard::install().unwrap()).allow_page_granularity();
+        let mut guard = Guard::new(FaultHandler::install().unwrap()).allow_page_granularity();
         guard.add(directory.path()).unwrap();
         guard.pass();
         guard.watched.deafen();
@@ -324,7 +327,7 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_guarded_is_outside_of_each_pass() {
         let directory = tempfile::tempdir().unwrap();
-        let mut guard = Guard::new(FaultGuard::install().unwrap()).allow_page_granularity();
+        let mut guard = Guard::new(FaultHandler::install().unwrap()).allow_page_granularity();
         guard.add(directory.path()).unwrap();
         fs::write(directory.path().join("file"), [1; 100]).unwrap();
         guard.pass();

@@ -12,7 +12,7 @@ const BURST: f64 = 16.0 * MIB;
 /// How long a thread sleeps at most before it looks whether it is to stop.
 const NAP: Duration = Duration::from_millis(20);
 
-/// How often passes are made, and what they may take.
+/// The frequency of passes, and the share of time and bandwidth that they may take.
 ///
 /// Each limit holds whatever the others ask for: where a share of the CPU is too small for the bound, the bound
 /// is not held, and [`Statistics::longest_interval`](super::Statistics::longest_interval) tells.

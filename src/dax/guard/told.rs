@@ -1,4 +1,4 @@
-//! What a guard tells of its passes.
+//! The statistics of a guard's passes.
 
 use super::super::Error;
 use alloc::vec::Vec;
@@ -17,7 +17,7 @@ pub struct Pass {
     /// Files and directories that it found and could not write back or look at. A reset can take any byte of them.
     /// [`problems`](Self::problems) has the reason of each in the first pass that met it.
     pub outside: u64,
-    /// How long it took, with pauses.
+    /// Its duration, with pauses.
     pub took: Duration,
     /// The files that were not written back, with the reason, each in the first pass that meets it: unreadable by this
     /// user, beyond the limit of open files, not to be written back by lines, a failed write-back, bytes that the medium
@@ -30,7 +30,7 @@ pub struct Pass {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Statistics {
-    /// How many there were.
+    /// The number of passes.
     pub passes: u64,
     /// Lines whose write-back was issued, dirty or not.
     pub lines: u64,

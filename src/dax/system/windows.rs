@@ -13,7 +13,7 @@ use crate::dax::error::{Error, ErrorKind};
 use crate::dax::lock::OpenFile;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::os::windows::fs::{MetadataExt, OpenOptionsExt};
+use std::os::windows::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The calls, as errors name them.
@@ -88,6 +88,30 @@ pub(in crate::dax) fn open(path: &Path, access: Access) -> io::Result<File> {
 /// Opens a file to look at it.
 pub(in crate::dax) fn open_to_look(path: &Path) -> io::Result<File> {
     File::open(path)
+}
+
+/// Returns a name for an open file: no call of the standard library gives its path.
+pub(in crate::dax) fn name_of(_: &File) -> PathBuf {
+    PathBuf::from("the open file")
+}
+
+/// The mapping fails if the handle does not permit it.
+#[expect(clippy::unnecessary_wraps, reason = "the signature is that of systems that tell")]
+pub(in crate::dax) const fn require_access(_: &Path, _: &File, _: Access) -> Result<(), Error> {
+    Ok(())
+}
+
+/// Writes all bytes at an offset.
+pub(in crate::dax) fn write_all_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let written = file.seek_write(bytes, at)?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        bytes = bytes.get(written..).unwrap_or_default();
+        at += written as u64;
+    }
+    Ok(())
 }
 
 /// What it means that a file could not be opened, if that is known.

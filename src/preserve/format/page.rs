@@ -1,13 +1,10 @@
 //! Sizes of the pages of a table.
 
-use super::table::PREAMBLE;
-use super::table::child_size;
+use super::table::{MOST, PREAMBLE, child_size};
 use super::{IS_SMALL, NAME};
 
 /// Levels that a table can have.
 pub(in crate::preserve) const LEVELS: usize = 16;
-/// The most bytes of a page.
-pub(in crate::preserve) const MOST: u64 = 1 << 15;
 /// The most bytes of a root.
 pub(in crate::preserve) const ROOT: u64 = MOST + PREAMBLE as u64;
 

@@ -1,13 +1,15 @@
 //! The bytes of a table: the beginning of its root, and the entries and children that its pages are made of.
 
 use super::TAG;
-use super::{METADATA, NAME, WORD, page, stamp};
+use super::{METADATA, NAME, WORD, stamp};
 use crate::format::identity::Identity;
 use crate::format::layout::{Layout as _, layout};
 use crate::format::tag;
 use crate::preserve::format::key;
 use crate::preserve::stamp::Stamp;
 
+/// The most bytes of a page.
+pub(in crate::preserve) const MOST: u64 = 1 << 15;
 /// Bytes of the root before its entries or children.
 pub(in crate::preserve) const PREAMBLE: usize = 176;
 /// Bytes of an entry before its name.
@@ -169,7 +171,7 @@ impl Child {
     pub(in crate::preserve) fn read(bytes: &[u8; CHILD]) -> Option<Self> {
         let ChildFields { page, copy, tag, len, name } = ChildFields::from_bytes(bytes);
         let child = Self { places: [page, copy], tag, len: len.into(), name: name.into() };
-        let len = 1..=page::MOST;
+        let len = 1..=MOST;
         let is_possible = len.contains(&child.len) && child.len.is_multiple_of(WORD);
         (is_possible && child.name <= NAME).then_some(child)
     }

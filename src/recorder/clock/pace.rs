@@ -1,6 +1,6 @@
 //! The relation of timestamps to the wall clock.
 
-/// How timestamps go with the wall clock.
+/// The relation of timestamps to the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::recorder) struct Pace {
     /// Not 0.

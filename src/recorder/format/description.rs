@@ -1,6 +1,7 @@
 //! The descriptor: what a file says of itself.
 
 use super::Geometry;
+use crate::format::identity::Identity;
 use crate::format::layout::{Layout as _, layout};
 use crate::format::superblock::{self, Found};
 use crate::format::tag;
@@ -9,10 +10,10 @@ use crate::recorder::mode::Mode;
 
 /// Bytes of a descriptor.
 pub(in crate::recorder) const DESCRIPTOR: usize = 128;
-const MAGIC: [u8; 8] = *b"CMtRace\x1a";
+pub(in crate::recorder) const MAGIC: [u8; 8] = *b"CMtRace\x1a";
 pub(in crate::recorder) const VERSION: u32 = 2;
 
-/// What a file says of itself.
+/// A file's description of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Description {
     pub(in crate::recorder) generation: u64,
@@ -25,19 +26,19 @@ pub struct Description {
 }
 
 impl Description {
-    /// How many times it was opened for recording, the first time included.
+    /// The number of times that it was opened for recording, the first time included.
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// The random number by which its records are told from another file's.
+    /// The random number that distinguishes its records from those of another file.
     #[must_use]
-    pub const fn identity(&self) -> [u8; 16] {
-        self.identity
+    pub const fn identity(&self) -> Identity {
+        Identity(self.identity)
     }
 
-    /// How many threads can record at a time.
+    /// The number of threads that can record at a time.
     #[must_use]
     pub const fn shards(&self) -> u32 {
         self.geometry.shards
@@ -55,13 +56,13 @@ impl Description {
         self.geometry.size
     }
 
-    /// What happens when a shard is full.
+    /// The behaviour of a full shard.
     #[must_use]
     pub const fn mode(&self) -> Mode {
         self.mode
     }
 
-    /// Where the timestamps of the last opening come from.
+    /// The source of the timestamps of the last opening.
     #[must_use]
     pub const fn time_source(&self) -> TimeSource {
         self.source
@@ -159,7 +160,7 @@ impl Description {
         u64::from(count) | self.loss_tag(shard, count) << 32
     }
 
-    /// How many events were lost, if the word proves itself.
+    /// Returns the number of events that were lost, if the word proves itself.
     pub(in crate::recorder) fn lost(&self, shard: u32, word: u64) -> Option<u64> {
         let (count, tag) = (word as u32, word >> 32);
         (tag == self.loss_tag(shard, count) & 0xffff_ffff).then_some(u64::from(count))
@@ -199,7 +200,7 @@ layout! {
 }
 
 layout! {
-    /// What the tag of a count of lost events is over.
+    /// The bytes that the tag of a count of lost events is over.
     struct Loss: 24 {
         0 identity: [u8; 16],
         16 shard: u32,
@@ -208,7 +209,7 @@ layout! {
 }
 
 layout! {
-    /// What the key of a sub-buffer's records is the tag of.
+    /// The bytes whose tag is the key of a sub-buffer's records.
     struct Key: 36 {
         0 identity: [u8; 16],
         16 generation: u64,
@@ -217,7 +218,7 @@ layout! {
     }
 }
 
-/// Why a descriptor is none.
+/// The fault of bytes that are no descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::recorder) enum BadDescriptor {
     Magic([u8; 8]),

@@ -6,7 +6,7 @@ use core::ops::Range;
 const LOSSES: u64 = 2 * PAGE;
 const LOSS: u64 = 256;
 
-/// Where everything is.
+/// The sizes that decide all places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::recorder) struct Geometry {
     pub(in crate::recorder) shards: u32,
@@ -17,7 +17,7 @@ pub(in crate::recorder) struct Geometry {
 }
 
 impl Geometry {
-    /// What is wrong with it, if it is impossible.
+    /// Returns the fault of one that is impossible.
     pub(in crate::recorder) fn fault(self) -> Option<&'static str> {
         if self.shards == 0 || self.shards > MOST_SHARDS {
             return Some("the number of shards is not one from 1 to 4096");
@@ -65,8 +65,8 @@ impl Geometry {
         self.shard(shard) + self.slot(sequence) * self.size as u64
     }
 
-    /// Where the bytes between two positions of a shard are: before the end of the shard, and from its
-    /// beginning on. Of what was overwritten since only the last lap.
+    /// Returns the places of the bytes between two positions of a shard: before the end of the shard, and from
+    /// its beginning on. Of what was overwritten since only the last lap.
     pub(in crate::recorder) fn ranges(self, shard: u32, positions: Range<u64>) -> [Range<u64>; 2] {
         let (start, lap) = (self.shard(shard), self.shard_len());
         let from = positions.start.max(positions.end.saturating_sub(lap));

@@ -6,7 +6,7 @@ mod record;
 mod sub_buffer;
 
 pub use description::Description;
-pub(super) use description::{BadDescriptor, DESCRIPTOR, VERSION};
+pub(super) use description::{BadDescriptor, DESCRIPTOR, MAGIC, VERSION};
 pub(super) use geometry::Geometry;
 pub(super) use record::{TAGGED, parts, record_len, tagged};
 pub(super) use sub_buffer::Header;
@@ -14,13 +14,13 @@ pub(super) use sub_buffer::Header;
 use crate::format::superblock;
 
 pub(super) const PAGE: u64 = 4096;
-/// Where the descriptors are.
+/// The places of the descriptors.
 pub(super) const DESCRIPTORS: [u64; 2] = [0, PAGE];
 /// The word that has a descriptor's tag.
 pub(super) const TAG: u64 = superblock::TAG as u64;
 /// Bytes of the header of a sub-buffer.
 pub(super) const HEADER: u64 = 64;
-/// What a record has before its payload.
+/// Bytes of a record before its payload.
 pub(super) const RECORD: u64 = 24;
 
 pub(super) const MOST_SHARDS: u32 = 4096;

@@ -16,7 +16,7 @@ pub(in crate::recorder) struct Header {
     /// Events that the shard had lost before.
     pub(in crate::recorder) lost: u64,
     pub(in crate::recorder) generation: u64,
-    /// Where the records of the one before ended; 0 if there was none.
+    /// The end of the records of the one before; 0 if there was none.
     pub(in crate::recorder) end_before: u32,
 }
 

@@ -4,24 +4,38 @@
 #[expect(unsafe_code, reason = "handles signals, and calls the handlers that were there before")]
 mod signals;
 
-use super::{Cursor, Recorder};
+mod message;
+
+use super::{Cursor, Event, Recorder};
 use crate::medium::Medium;
 use alloc::boxed::Box;
-use std::panic;
+use core::sync::atomic::Ordering;
+use message::Message;
+use std::panic::{self, PanicHookInfo};
 #[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
 use std::{io, sync::OnceLock};
 
 impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
-    /// Has every panic of the process stop this recorder and write back what it has, and then do what it did
-    /// before.
+    /// Has every panic of the process stop this recorder, record its message, write everything back, and then do what
+    /// it did before.
     ///
-    /// It is so for a panic that is caught too: recording has ended then.
+    /// It is so for a panic that is caught too: recording has ended then. Failures are not reported.
     ///
-    /// A failure of the write-back is told to nobody.
+    /// # The message
+    /// The last event has the id [`Event::PANIC`], and as its payload the text `FILE:LINE:COLUMN: MESSAGE`, of which the
+    /// first 512 bytes are kept, or as many as an event of this file can have. It is that of the panic that has stopped
+    /// the recorder; after a [`stop`](Recorder::stop) none is recorded.
+    ///
+    /// The message needs a shard without an owner, whatever the thread that panics owns or is in the middle of. So create
+    /// the recording with one shard more than there are threads that record. If each shard has an owner the message is
+    /// lost, and so it is in mode [`Refuse`](super::Mode::Refuse) if that shard is full.
+    ///
+    /// Nothing is allocated and no lock is taken for it. A panic in the function of the recorder's
+    /// [clock](super::Clock::from_function) ends the process at once if that function panics again.
     pub fn stop_on_panic(&'static self) {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            self.stop_and_write_back();
+            self.stop_with(info);
             before(info);
         }));
     }
@@ -36,7 +50,7 @@ impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
     ///
     /// It runs on the thread's alternate stack, if it has one: threads of the standard library have, others
     /// may need `sigaltstack(2)`, or a stack that overflowed leaves no room for it. A
-    /// [`FaultGuard`](crate::dax::FaultGuard) is to be installed afterwards: it hands on what it does not know,
+    /// [`FaultHandler`](crate::dax::FaultHandler) is to be installed afterwards: it hands on what it does not know,
     /// this does not ask whether another one would have.
     ///
     /// # Errors
@@ -52,6 +66,18 @@ impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, why));
         }
         signals::install()
+    }
+
+    fn stop_with(&self, info: &PanicHookInfo<'_>) {
+        // First, so that nothing comes after the message but events that other threads are in the middle of.
+        if !self.is_stopped.swap(true, Ordering::SeqCst)
+            && let Ok(writer) = self.claim()
+        {
+            let message = Message::of(info, self.description.geometry.largest_payload());
+            // Without the message there is nothing to report its loss to.
+            drop(writer.record_last(Event::PANIC, message.bytes()));
+        }
+        self.stop_and_write_back();
     }
 
     fn stop_and_write_back(&self) {

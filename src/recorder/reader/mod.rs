@@ -12,12 +12,12 @@ pub(super) mod shard;
 
 use super::format;
 use super::format::{
-    BadDescriptor, DESCRIPTOR, DESCRIPTORS, Description, Geometry, HEADER, Header, RECORD,
+    BadDescriptor, DESCRIPTOR, DESCRIPTORS, Description, Geometry, HEADER, Header, MAGIC, RECORD,
     record_len,
 };
-use super::{Error, Events};
+use super::{Error, ErrorKind, Events};
 use crate::format::tag;
-use crate::medium::Readable;
+use crate::medium::{OpenError, Readable};
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
@@ -29,8 +29,6 @@ use core::sync::atomic::Ordering;
 pub struct Reader<S> {
     source: S,
     description: Description,
-    /// Where the descriptor is that does not count.
-    other: u64,
 }
 
 /// A sub-buffer, and how its records are known.
@@ -59,37 +57,56 @@ impl<S: Readable> Reader<S> {
     /// Finds the recording in what can be read.
     ///
     /// # Errors
-    /// [`Error::Short`], [`Error::NoRecording`], [`Error::Version`], [`Error::Damaged`],
-    /// [`Error::Impossible`]: what was found, and where. [`Error::Medium`], if neither descriptor can be read.
-    pub fn open(source: S) -> Result<Self, Error<S::Error>> {
+    /// [`ErrorKind::NotFound`] if the words at 0 and at 4096 are zero. [`ErrorKind::Truncated`], [`ErrorKind::Foreign`],
+    /// [`ErrorKind::Version`], [`ErrorKind::Damaged`]: what was found, and where.
+    /// [`ErrorKind::Medium`], if neither descriptor can be read.
+    pub fn open(source: S) -> Result<Self, OpenError<S, Error<S::Error>>> {
+        match Self::locate(&source) {
+            Ok((description, _)) => Ok(Self { source, description }),
+            Err(kind) => Err(OpenError::new(source, Error::new(kind))),
+        }
+    }
+
+    /// Returns the description that counts, and the place of the other one.
+    pub(super) fn locate(source: &S) -> Result<(Description, u64), ErrorKind<S::Error>> {
         let (len, needed) = (source.len(), DESCRIPTORS[1] + DESCRIPTOR as u64);
         if len < needed {
-            return Err(Error::Short { len, needed });
+            return Err(ErrorKind::Truncated { len, needed });
         }
         let [first, second] =
-            DESCRIPTORS.map(|at| Ok::<_, S::Error>((at, Self::descriptor(&source, at)?)));
+            DESCRIPTORS.map(|at| Ok::<_, S::Error>((at, Self::descriptor(source, at)?)));
         let (description, other) = match (first, second) {
             (Ok((a, first)), Ok((b, second))) => Self::newest_of((a, first), (b, second))?,
             // One copy cannot be read: the other one has to do.
             (Ok((at, found)), Err(_)) | (Err(_), Ok((at, found))) => {
                 let other = DESCRIPTORS[0] + DESCRIPTORS[1] - at;
-                (found.map_err(|bad| Error::bad((at, bad), (at, bad)))?, other)
+                (found.map_err(|bad| ErrorKind::bad((at, bad), (at, bad)))?, other)
             }
-            (Err(error), Err(_)) => return Err(Error::Medium(error)),
+            (Err(error), Err(_)) => return Err(ErrorKind::Medium(error)),
         };
         let needed = description.geometry.len().unwrap_or(u64::MAX);
         if len < needed {
-            return Err(Error::Short { len, needed });
+            return Err(ErrorKind::Truncated { len, needed });
         }
-        Ok(Self { source, description, other })
+        Ok((description, other))
     }
 
     /// The recording of this description.
     pub(super) const fn of(source: S, description: Description) -> Self {
-        Self { source, description, other: 0 }
+        Self { source, description }
     }
 
-    fn descriptor(source: &S, at: u64) -> Result<Result<Description, BadDescriptor>, S::Error> {
+    /// Reads the descriptor at a place.
+    pub(super) fn descriptor(
+        source: &S,
+        at: u64,
+    ) -> Result<Result<Description, BadDescriptor>, S::Error> {
+        // The bytes behind another magic are nobody's: a creation may be writing it.
+        let mut magic = [0; 8];
+        source.read(at, &mut magic)?;
+        if magic != MAGIC {
+            return Ok(Err(BadDescriptor::Magic(magic)));
+        }
         let mut bytes = [0; DESCRIPTOR];
         source.read(at, &mut bytes)?;
         Ok(Description::from_bytes(&bytes))
@@ -99,16 +116,16 @@ impl<S: Readable> Reader<S> {
     fn newest_of(
         (a, first): (u64, Result<Description, BadDescriptor>),
         (b, second): (u64, Result<Description, BadDescriptor>),
-    ) -> Result<(Description, u64), Error<S::Error>> {
+    ) -> Result<(Description, u64), ErrorKind<S::Error>> {
         match (first, second) {
             // A newer program has written it: what this one knows of the file may be wrong. An older one has left it
             // behind, if the other descriptor is whole.
-            (Err(bad), _) if bad.is_newer() => Err(Error::bad((a, bad), (a, bad))),
-            (_, Err(bad)) if bad.is_newer() => Err(Error::bad((b, bad), (b, bad))),
+            (Err(bad), _) if bad.is_newer() => Err(ErrorKind::bad((a, bad), (a, bad))),
+            (_, Err(bad)) if bad.is_newer() => Err(ErrorKind::bad((b, bad), (b, bad))),
             (Ok(first), Ok(second)) if first.generation >= second.generation => Ok((first, b)),
             (_, Ok(second)) => Ok((second, a)),
             (Ok(first), Err(_)) => Ok((first, b)),
-            (Err(first), Err(second)) => Err(Error::bad((a, first), (b, second))),
+            (Err(first), Err(second)) => Err(ErrorKind::bad((a, first), (b, second))),
         }
     }
 
@@ -139,11 +156,6 @@ impl<S: Readable> Reader<S> {
         let counted = self.description.lost(shard, word).unwrap_or(0);
         let in_header = self.newest_header(shard).map_or(0, |header| header.lost);
         counted.max(in_header)
-    }
-
-    /// Where the descriptor goes that is written next.
-    pub(super) const fn other_place(&self) -> u64 {
-        self.other
     }
 
     /// The header in a slot, if it proves itself. Its words are looked at one after the other, as the first

@@ -45,6 +45,12 @@ pub struct Event<'b> {
     pub payload: &'b [u8],
 }
 
+impl Event<'_> {
+    /// The id of an event that has the message of a panic: see
+    /// [`Recorder::stop_on_panic`](crate::recorder::Recorder#method.stop_on_panic).
+    pub const PANIC: u16 = 0xffff;
+}
+
 /// Bytes of a sub-buffer that prove nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

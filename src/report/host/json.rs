@@ -3,9 +3,7 @@
 use super::HostReport;
 use crate::report::CpuReport;
 use crate::report::json::SCHEMA;
-use crate::survival::{
-    Backing, Certainty, Event, Progress, Statement, Survival, survival_statement,
-};
+use crate::survival::{Backing, Certainty, Event, Stage, Statement, Survival};
 use crate::system::tree::Unknown;
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
@@ -75,12 +73,12 @@ fn table() -> impl Serialize {
 #[derive(Serialize)]
 struct Cell {
     #[serde(flatten)]
-    answers: ByProgress<Survival>,
-    reasons: ByProgress<Reason>,
+    answers: ByStage<Survival>,
+    reasons: ByStage<Reason>,
 }
 
 #[derive(Serialize)]
-struct ByProgress<T> {
+struct ByStage<T> {
     stored: T,
     persisted: T,
     deep_persisted: T,
@@ -96,17 +94,17 @@ struct Reason {
 
 impl Cell {
     fn new(backing: Backing, event: Event) -> Self {
-        let statement = |progress| survival_statement(backing, progress, event);
+        let statement = |stage| backing.statement(stage, event);
         Self {
-            answers: ByProgress::new(|progress| statement(progress).is),
-            reasons: ByProgress::new(|progress| Reason::new(&statement(progress))),
+            answers: ByStage::new(|stage| statement(stage).is),
+            reasons: ByStage::new(|stage| Reason::new(&statement(stage))),
         }
     }
 }
 
-impl<T> ByProgress<T> {
-    fn new(value: impl FnMut(Progress) -> T) -> Self {
-        let [stored, persisted, deep_persisted] = Progress::ALL.map(value);
+impl<T> ByStage<T> {
+    fn new(value: impl FnMut(Stage) -> T) -> Self {
+        let [stored, persisted, deep_persisted] = Stage::ALL.map(value);
         Self { stored, persisted, deep_persisted }
     }
 }

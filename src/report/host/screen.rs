@@ -3,7 +3,7 @@
 use super::{CacheKind, CacheLevel, Evidence, HostReport, Kernel, Region, Surroundings, Unknown};
 use crate::cpu::{Hypervisor, HypervisorKind};
 use crate::report::screen::{AliasingOf, GuestOf, row, row_at};
-use crate::survival::{Backing, Domain, Event, Progress, Survival, survival};
+use crate::survival::{Backing, Domain, Event, Stage, Survival};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -70,8 +70,8 @@ impl HostReport {
         let (shown, hidden) = backings.split_at(backings.len().min(BACKINGS_SHOWN));
         for backing in shown.iter().copied() {
             let cells = Event::ALL.map(|event| {
-                let mut cell = |progress| cell(survival(backing, progress, event), &mut conditions);
-                let (stored, persisted) = (cell(Progress::Stored), cell(Progress::Persisted));
+                let mut cell = |stage| cell(backing.survives(stage, event), &mut conditions);
+                let (stored, persisted) = (cell(Stage::Stored), cell(Stage::Persisted));
                 if stored == persisted { stored } else { format!("{stored} / {persisted}") }
             });
             table_row(f, &format!("  {}", backing.name()), cells)?;
@@ -89,7 +89,7 @@ impl HostReport {
         if let (Some(kind), None) = (known, by_cpu.kind()) {
             hints.extend(["; by its files ", kind.name()]);
         }
-        // Where nothing was concluded, a reader may know the names.
+        // A reader may know the names if nothing was concluded.
         let is_unknown = by_cpu.kind().is_none() && known.is_none() && by_cpu != Hypervisor::Absent;
         for hint in self.guest_hints.iter().filter(|hint| is_unknown && is_name(hint)) {
             let name = hint.asked.rsplit('/').next().unwrap_or_default();

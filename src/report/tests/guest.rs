@@ -8,9 +8,9 @@ use crate::cache::plan::Policy;
 use crate::cpu::Cpu;
 use crate::cpu::recorded::{Leaf, x86 as x86_machines, x86_cpu};
 use crate::report::{
-    Certainty, Confidential, CpuReport, Handling, Hypervisor, HypervisorKind, Isolation, Migration,
-    RefusedBy,
+    Confidential, CpuReport, Handling, Hypervisor, HypervisorKind, Isolation, Migration, RefusedBy,
 };
+use crate::survival::Certainty;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 

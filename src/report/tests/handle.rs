@@ -44,7 +44,10 @@ fn the_report_on_a_cache_has_the_instruction_that_was_asked_for() {
 fn the_report_on_a_described_cpu_has_what_was_described() {
     use super::status;
     use crate::report::Status;
-    use crate::{Cache, Facts, LineSize, instruction::CLFLUSH};
+    use crate::{
+        Cache,
+        instruction::{CLFLUSH, Facts, LineSize},
+    };
     let facts = Facts::new(LineSize::new(32).unwrap()).with(CLFLUSH);
     // SAFETY: every x86_64 CPU has CLFLUSH, and none has lines of fewer than 32 bytes.
     let report = CpuReport::for_cache(unsafe { Cache::from_facts(facts) }.unwrap());
@@ -54,7 +57,7 @@ fn the_report_on_a_described_cpu_has_what_was_described() {
     assert_eq!((line.size.bytes(), line.source), (32, "the caller's description"));
     let Status::Absent(why) = status(&report, "clwb") else { panic!("it was not described") };
     assert!(why.reason.contains("description"), "{}", why.reason);
-    // Which CPU it is, is still found out.
+    // The identity of the CPU is still found out.
     assert_eq!(report.identity(), CpuReport::host().identity());
 }
 

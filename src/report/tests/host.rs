@@ -3,7 +3,8 @@
 use super::assert_fits;
 use crate::cache::plan::Policy;
 use crate::cpu::recorded::all;
-use crate::report::{Backing, CacheKind, CpuReport, Domain, Handling, HostReport};
+use crate::report::{CacheKind, CpuReport, Handling, HostReport};
+use crate::survival::{Backing, Domain};
 use crate::system::calls::System;
 use crate::system::fixture::Fixture;
 use alloc::format;

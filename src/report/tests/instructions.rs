@@ -4,7 +4,8 @@ use super::{VENDOR, arm64_machine, arm64_report, at_el1, notes, status, x86_mach
 use crate::arch::{Missing, Point, aarch64};
 use crate::cache::plan::Policy;
 use crate::cpu::recorded::{Leaf, arm64, arm64_cpu};
-use crate::report::{Availability, Certainty, CpuReport, Status};
+use crate::report::{Availability, CpuReport, Status};
+use crate::survival::Certainty;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 

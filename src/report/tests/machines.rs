@@ -5,7 +5,7 @@ use crate::arch::{Missing, Point, other};
 use crate::cache::plan::Policy;
 use crate::cpu::recorded::{Leaf, all, arm64, x86 as x86_machines};
 use crate::cpu::{Cpu, Midr};
-use crate::report::{Aliasing, Confidential, CpuReport, Hypervisor, Identity, RefusedBy, Text};
+use crate::report::{Aliasing, Confidential, CpuIdentity, CpuReport, Hypervisor, RefusedBy, Text};
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -84,7 +84,7 @@ fn families_and_models_are_the_vendors() {
         ("VIA Nano", 6, 15, "VIA Nano L3050@1800MHz"),
     ];
     for (name, expected_family, expected_model, expected_brand) in machines {
-        let Identity::X86 { family, model, brand, .. } = x86_machine(name).identity() else {
+        let CpuIdentity::X86 { family, model, brand, .. } = x86_machine(name).identity() else {
             panic!("{name} is an x86 CPU")
         };
         assert_eq!((family, model), (expected_family, expected_model), "{name}");

@@ -10,7 +10,8 @@ use crate::sim::failure::violation::Violation;
 use crate::sim::failure::{Crash, Failure};
 use crate::sim::machine::history::{Happened, History, What};
 use crate::sim::machine::model::Durable;
-use crate::sim::medium::{Ran, SimMedium, Snapshot};
+use crate::sim::medium::state::Snapshot;
+use crate::sim::medium::{Ran, SimMedium};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -30,7 +31,7 @@ pub(super) trait Subject {
     fn notes(&self) -> Vec<String>;
 }
 
-/// What was decided when an event happened.
+/// The decisions at the time of an event.
 pub(super) fn at_event(snapshots: &[Snapshot], event: u32) -> Option<&Snapshot> {
     snapshots.iter().rev().find(|snapshot| snapshot.event <= event)
 }

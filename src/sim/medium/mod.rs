@@ -1,27 +1,28 @@
 //! The simulated medium.
 
+mod access;
 mod latest;
 pub(crate) mod mortal;
 pub(crate) mod schedule;
+pub(crate) mod state;
 pub(crate) mod watch;
+mod words;
 
-use crate::medium::{Granularity, Medium, Readable, out_of_range};
+use crate::medium::out_of_range;
 use crate::sim::crash::choices::Choices;
 use crate::sim::crash::image::Image;
+use crate::sim::machine::Machine;
 use crate::sim::machine::history::{History, What};
-use crate::sim::machine::model::{Durable, Model, WORD};
+use crate::sim::machine::model::{Model, WORD};
 use crate::sim::machine::waste::Waste;
-use crate::sim::machine::{Machine, Place, Store};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::convert::Infallible;
 use core::fmt;
-use core::ops::Range;
 use core::panic::Location;
-use core::sync::atomic::Ordering;
 use latest::Latest;
 use mortal::Mortal;
 use schedule::Turns;
+use state::{Snapshot, State};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use watch::Watch;
 
@@ -37,26 +38,6 @@ pub struct SimMedium {
     watch: Watch,
 }
 
-/// What changes while it is used.
-#[derive(Debug)]
-struct State {
-    machine: Machine,
-    image: Image,
-    choices: Choices,
-    /// Operations that may still be made.
-    left: u64,
-    snapshots: Option<Vec<Snapshot>>,
-    /// The words stored in a run that no crash cuts, or after the death of the process: their order and
-    /// write-backs cannot matter, so the machine learns of none.
-    apart: Option<Latest>,
-    /// The process is dead.
-    is_dead: bool,
-    /// Stores, write-backs and fences that the machine has learned of.
-    changes: u64,
-    /// The process dies when it attempts one more than so many of them.
-    dies_after: u64,
-}
-
 /// A moment in the life of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Moment {
@@ -64,16 +45,6 @@ pub(crate) struct Moment {
     pub(crate) events: u32,
     /// Stores, write-backs and fences of this process.
     pub(crate) changes: u64,
-}
-
-/// What was decided when an event happened.
-#[derive(Debug)]
-pub(crate) struct Snapshot {
-    /// The number of that event.
-    pub(crate) event: u32,
-    /// How many choices had been made.
-    pub(crate) depth: usize,
-    pub(crate) image: Image,
 }
 
 /// What a run leaves.
@@ -91,18 +62,7 @@ impl SimMedium {
     /// A medium that holds an image. So many operations may be made on it.
     pub(crate) fn new(model: Model, image: Image, choices: Choices, operations: u64) -> Self {
         let bytes = image.len();
-        let machine = Machine::new(model, bytes);
-        let state = State {
-            machine,
-            image,
-            choices,
-            left: operations,
-            snapshots: None,
-            apart: None,
-            is_dead: false,
-            changes: 0,
-            dies_after: u64::MAX,
-        };
+        let state = State::new(model, image, choices, operations);
         Self { model, bytes, state: Mutex::new(state), turns: None, watch: Watch::default() }
     }
 
@@ -192,7 +152,7 @@ impl SimMedium {
     ///
     /// What threads hand over to each other outside of the medium, by atomics or a lock, the simulation does
     /// not see. A thread that writes back what another one has stored calls
-    /// [`order_observed`](Medium::order_observed) first: arm64 needs that whatever it acquired, and on x86 only loads of
+    /// [`order_observed`](crate::medium::Medium::order_observed) first: arm64 needs that whatever it acquired, and on x86 only loads of
     /// the medium do without.
     ///
     /// # Panics
@@ -283,221 +243,6 @@ impl SimMedium {
         assert!(at.is_multiple_of(WORD), "offset {at} is no multiple of {WORD}");
         self.check(at, WORD);
     }
-}
-
-impl State {
-    /// From now on the machine learns of nothing.
-    fn die(&mut self) {
-        self.is_dead = true;
-        self.apart.get_or_insert_default();
-    }
-
-    /// Counts a store, a write-back or a fence; returns true if the machine learns of it.
-    fn is_learned(&mut self) -> bool {
-        if self.changes >= self.dies_after {
-            self.die();
-        }
-        let is_learned = self.apart.is_none();
-        self.changes += u64::from(is_learned);
-        is_learned
-    }
-
-    /// An event is about to happen.
-    fn snapshot(&mut self) {
-        let (event, depth) = (self.machine.history().now(), self.choices.depth());
-        let Some(snapshots) = &mut self.snapshots else { return };
-        if snapshots.last().is_none_or(|last| last.depth != depth) {
-            snapshots.push(Snapshot { event, depth, image: self.image.clone() });
-        }
-    }
-
-    /// The bytes of a word under the mask.
-    fn load(&mut self, at: u64, mask: u64, order: Ordering) -> u64 {
-        let apart = self.apart.as_ref().and_then(|words| words.load(at));
-        let stored = || self.machine.load_stored(schedule::thread(), at, order);
-        match apart.or_else(stored) {
-            Some(value) => value & mask,
-            None => self.image.read(at, mask, &mut self.choices),
-        }
-    }
-
-    /// The words that a copy of bytes stores, the parts of others merged in.
-    fn merged(&mut self, at: u64, from: &[u8]) -> Vec<(u64, u64)> {
-        let mut words = Vec::with_capacity(from.len() / WORD as usize + 2);
-        for (word, part) in parts(at, from.len()) {
-            let offset = (word + part.start as u64 - at) as usize;
-            let mut bytes = match part.len() as u64 {
-                WORD => [0; WORD as usize],
-                _ => self.load(word, u64::MAX, Ordering::Relaxed).to_le_bytes(),
-            };
-            bytes[part.clone()].copy_from_slice(&from[offset..offset + part.len()]);
-            words.push((word, u64::from_le_bytes(bytes)));
-        }
-        words
-    }
-
-    fn store(&mut self, words: &[(u64, u64)], store: Store, place: Place) {
-        if words.is_empty() {
-            return;
-        }
-        if self.is_learned() {
-            self.snapshot();
-            return self.machine.store_words(schedule::thread(), words, store, place);
-        }
-        for (at, word) in words {
-            self.apart.get_or_insert_default().store(*at, *word);
-        }
-    }
-
-    fn write_back(&mut self, range: Range<u64>, place: Place) {
-        if self.is_learned() {
-            self.snapshot();
-            self.machine.write_back(schedule::thread(), range, false, place);
-        }
-    }
-
-    fn fence(&mut self, place: Place) {
-        if self.is_learned() {
-            self.snapshot();
-            self.machine.complete_own(schedule::thread(), place);
-        }
-    }
-
-    fn order_observed(&mut self, place: Place) {
-        if self.is_learned() {
-            self.snapshot();
-            self.machine.order(schedule::thread(), place);
-        }
-    }
-}
-
-/// The words that a stretch of bytes touches, each with the part of it.
-fn parts(at: u64, len: usize) -> impl Iterator<Item = (u64, Range<usize>)> {
-    let end = at + len as u64;
-    let first = at - at % WORD;
-    (first..end).step_by(WORD as usize).map(move |word| {
-        let start = at.saturating_sub(word) as usize;
-        let stop = (end - word).min(WORD) as usize;
-        (word, start..stop)
-    })
-}
-
-impl Readable for SimMedium {
-    type Error = Infallible;
-
-    fn len(&self) -> u64 {
-        self.bytes
-    }
-
-    #[track_caller]
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.check_word(at);
-        assert!(
-            matches!(order, Ordering::Relaxed | Ordering::Acquire | Ordering::SeqCst),
-            "no order of a load"
-        );
-        let order = self.watch.load(order, Location::caller());
-        self.begin().load(at, u64::MAX, order)
-    }
-
-    #[track_caller]
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
-        self.check(at, into.len() as u64);
-        let mut state = self.begin();
-        // Of no bytes there is a word all the same, where they are asked for within one.
-        for (word, part) in parts(at, into.len()).filter(|(_, part)| !part.is_empty()) {
-            let bytes = state.load(word, mask(&part), Ordering::Relaxed).to_le_bytes();
-            let place = (word + part.start as u64 - at) as usize;
-            match into.get_mut(place..).and_then(<[u8]>::first_chunk_mut) {
-                Some(whole) if part.len() as u64 == WORD => *whole = bytes,
-                _ => into[place..place + part.len()].copy_from_slice(&bytes[part]),
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Medium for SimMedium {
-    fn granularity(&self) -> Granularity {
-        self.model.granularity
-    }
-
-    fn atomic_unit(&self) -> usize {
-        WORD as usize
-    }
-
-    #[track_caller]
-    fn store(&self, at: u64, word: u64, order: Ordering) {
-        self.check_word(at);
-        assert!(
-            matches!(order, Ordering::Relaxed | Ordering::Release | Ordering::SeqCst),
-            "no order of a store"
-        );
-        let place = Location::caller();
-        let releases = self.watch.store(order, place) != Ordering::Relaxed;
-        self.begin().store(&[(at, word)], Store::Ordinary { releases }, place);
-    }
-
-    #[track_caller]
-    fn write(&self, at: u64, from: &[u8]) {
-        self.check(at, from.len() as u64);
-        let place = Location::caller();
-        let mut state = self.begin();
-        let words = state.merged(at, from);
-        state.store(&words, Store::Copy, place);
-    }
-
-    #[track_caller]
-    fn writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
-        assert!(range.start <= range.end, "the range {range:?} ends before it starts");
-        self.check(range.start, range.end - range.start);
-        let place = Location::caller();
-        let Some(range) = self.watch.writeback(range, &self.model, place) else { return Ok(()) };
-        self.begin().write_back(range, place);
-        Ok(())
-    }
-
-    #[track_caller]
-    fn fence(&self) {
-        let place = Location::caller();
-        if self.watch.fences(place) {
-            self.begin().fence(place);
-        }
-    }
-
-    #[track_caller]
-    fn order_observed(&self) {
-        let place = Location::caller();
-        if self.watch.fences(place) {
-            self.begin().order_observed(place);
-        }
-    }
-
-    #[track_caller]
-    fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
-        let place = Location::caller();
-        let parts = parts.iter().filter(|(_, bytes)| !bytes.is_empty());
-        for (at, bytes) in parts.clone() {
-            self.check(*at, bytes.len() as u64);
-            let mut state = self.begin();
-            let words = state.merged(*at, bytes);
-            state.store(&words, Store::Scattered, place);
-        }
-        if matches!(self.model.durable, Durable::Completed | Durable::Returned) {
-            for (at, bytes) in parts {
-                let range = *at..at + bytes.len() as u64;
-                let Some(range) = self.watch.writeback(range, &self.model, place) else { continue };
-                self.begin().write_back(range, place);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The bits of a part of a word, which is not empty.
-const fn mask(part: &Range<usize>) -> u64 {
-    let bits = (part.end - part.start) * 8;
-    (u64::MAX >> (64 - bits)) << (part.start * 8)
 }
 
 impl fmt::Debug for SimMedium {

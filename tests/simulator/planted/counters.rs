@@ -2,9 +2,9 @@
 
 use super::{EACH, Source, assert_found, assert_safe};
 use cachemaint::medium::{Granularity, Medium, Readable};
-use cachemaint::report::Event;
 use cachemaint::sim::ViolationKind::{Broken, Lost};
 use cachemaint::sim::{Exploration, Model, Notes, SimMedium, Simulation, Violation};
+use cachemaint::survival::Event;
 use core::sync::atomic::Ordering::Relaxed;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

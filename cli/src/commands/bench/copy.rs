@@ -1,8 +1,9 @@
 //! `cachemaint bench --copy`: what a copy costs that is durable at return.
 
 use super::{
-    Arguments, HEADING, SCHEMA, print, progress, size, write_heading, write_medium, write_streaming,
+    Arguments, HEADING, SCHEMA, progress, size, write_heading, write_medium, write_streaming,
 };
+use crate::commands::text;
 use anyhow::Context;
 use cachemaint_cli::measure::blocks::Blocks;
 use cachemaint_cli::measure::clock::{self, Clock};
@@ -75,7 +76,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let measured = pinning::pinned(arguments.cpu, work);
     bar.finish_and_clear();
     let results = measured??;
-    print(arguments, &results, |out| write_text(out, &results))
+    text::print(arguments.json, &results, |out| write_text(out, &results))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The cells of the table, size by size.

@@ -81,23 +81,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     bar.finish_and_clear();
     let results = measured??;
 
-    print(arguments, &results, |out| write_text(out, &results))
-}
-
-/// Prints results as they were asked for.
-fn print(
-    arguments: &Arguments,
-    results: &impl Serialize,
-    write_text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> anyhow::Result<ExitCode> {
-    let mut out = anstream::stdout().lock();
-    if arguments.json {
-        // Through a string: serde_json hides from its callers that a pipe is broken.
-        writeln!(out, "{}", text::json(results)?)?;
-    } else {
-        write_text(&mut out)?;
-    }
-    out.flush()?;
+    text::print(arguments.json, &results, |out| write_text(out, &results))?;
     Ok(ExitCode::SUCCESS)
 }
 

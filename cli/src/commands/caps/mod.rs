@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use cachemaint::report::HostReport;
 use explain::{Explanation, Topic};
 use serde::Serialize;
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// Show what this machine promises: instructions, fences, caches, persistent memory, what survives what
@@ -47,22 +47,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if let Some(topic) = &arguments.explain {
         return explain(&report, topic, arguments.json);
     }
-    let mut out = anstream::stdout().lock();
-    if arguments.json {
-        writeln!(out, "{}", text::json(&report)?)?;
-    } else {
-        for line in report.to_string().lines() {
-            writeln!(out, "{}", painted(line))?;
-        }
-    }
-    out.flush()?;
+    text::print(arguments.json, &report, |out| write_painted(out, &report.to_string()))?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn explain(report: &HostReport, topic: &str, json: bool) -> anyhow::Result<ExitCode> {
-    let mut out = anstream::stdout().lock();
     if topic == LIST {
-        list(&mut out, explain::topics(report), json)?;
+        let document = Topics { schema: SCHEMA, topics: explain::topics(report) };
+        text::print(json, &document, |out| write_topics(out, &document.topics))?;
         return Ok(ExitCode::SUCCESS);
     }
     let Some(explanation) = explain::explain(report, topic) else {
@@ -76,32 +68,23 @@ fn explain(report: &HostReport, topic: &str, json: bool) -> anyhow::Result<ExitC
         // As for any other argument that is not understood.
         return Ok(ExitCode::from(2));
     };
-    if json {
-        let document = Explained { schema: SCHEMA, explanation };
-        writeln!(out, "{}", text::json(&document)?)?;
-    } else {
-        let words = explanation.to_string();
+    let document = Explained { schema: SCHEMA, explanation };
+    text::print(json, &document, |out| {
+        let words = document.explanation.to_string();
         let (title, rest) = words.split_once('\n').unwrap_or((&words, ""));
-        text::heading(&mut out, title)?;
-        for line in rest.lines() {
-            writeln!(out, "{}", painted(line))?;
-        }
-    }
-    out.flush()?;
+        text::heading(out, title)?;
+        write_painted(out, rest)
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(out: &mut impl Write, topics: Vec<Topic>, json: bool) -> anyhow::Result<()> {
-    if json {
-        let document = Topics { schema: SCHEMA, topics };
-        writeln!(out, "{}", text::json(&document)?)?;
-    } else {
-        text::heading(out, "cachemaint caps --explain TOPIC")?;
-        for Topic { name, title } in topics {
-            writeln!(out, "  {name:20} {title}")?;
-        }
-    }
-    Ok(out.flush()?)
+fn write_topics(out: &mut impl Write, topics: &[Topic]) -> io::Result<()> {
+    text::heading(out, "cachemaint caps --explain TOPIC")?;
+    topics.iter().try_for_each(|Topic { name, title }| writeln!(out, "  {name:20} {title}"))
+}
+
+fn write_painted(out: &mut impl Write, text: &str) -> io::Result<()> {
+    text.lines().try_for_each(|line| writeln!(out, "{}", painted(line)))
 }
 
 /// The column where the text of a row begins, behind its label.

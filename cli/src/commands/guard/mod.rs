@@ -26,11 +26,11 @@ use super::text::{self, heading, row, thousands};
 use anyhow::{Context as _, bail};
 use asked::{Cpu, Within};
 use cachemaint::dax::guard::{Guard, Pace, Pass, Statistics};
-use cachemaint::dax::{ErrorKind, FaultGuard};
+use cachemaint::dax::{ErrorKind, FaultHandler};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use serde::Serialize;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -116,12 +116,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     guard.run(pace, &stop, tell_problems);
     let statistics = guard.statistics();
     let cpu_share = statistics.cpu.as_secs_f64() / since.elapsed().as_secs_f64();
-    if arguments.json {
-        let within_ns = u64::try_from(within.as_nanos()).unwrap_or(u64::MAX);
-        text::write_json(&Document { schema: 1, within_ns, cpu_share, statistics })?;
-    } else {
-        print(&statistics, within, cpu_share)?;
-    }
+    let within_ns = u64::try_from(within.as_nanos()).unwrap_or(u64::MAX);
+    let document = Document { schema: 1, within_ns, cpu_share, statistics };
+    text::print(arguments.json, &document, |out| print(out, &statistics, within, cpu_share))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -136,7 +133,7 @@ fn stop_when_told() -> anyhow::Result<Arc<AtomicBool>> {
 /// A guard of these paths, all of which it must be able to guard.
 fn guard_of(paths: &[PathBuf], page_cache: bool) -> anyhow::Result<Guard> {
     scheduling::raise_open_files().context("the limit of open files cannot be raised")?;
-    let installed = FaultGuard::install().context(
+    let installed = FaultHandler::install().context(
         "files that are cut meanwhile would end this command, and cannot be kept from it here",
     )?;
     let mut guard = Guard::new(installed);
@@ -177,8 +174,12 @@ fn print_worth(paths: &[PathBuf]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print(statistics: &Statistics, within: Duration, cpu_share: f64) -> anyhow::Result<()> {
-    let out = &mut anstream::stdout().lock();
+fn print(
+    out: &mut impl Write,
+    statistics: &Statistics,
+    within: Duration,
+    cpu_share: f64,
+) -> io::Result<()> {
     let Statistics { passes, files, lines, bytes, longest_interval, longest_pass, outside, .. } =
         *statistics;
     row(out, "passes", thousands(passes))?;

@@ -43,14 +43,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             "cachemaint: nothing was written back: no file with bytes was found there"
         );
     }
-    if arguments.json {
-        text::write_json(&Document { schema: 1, statistics: guard.statistics() })?;
-    } else {
-        let out = &mut anstream::stdout().lock();
+    let document = Document { schema: 1, statistics: guard.statistics() };
+    text::print(arguments.json, &document, |out| {
         row(out, "files", thousands(pass.files))?;
         row(out, "lines", format!("{} of {} bytes", thousands(pass.lines), thousands(pass.bytes)))?;
-        row(out, "took", format!("{:?}", pass.took))?;
-    }
+        row(out, "took", format!("{:?}", pass.took))
+    })?;
     Ok(if pass.problems.is_empty() && pass.files > 0 {
         ExitCode::SUCCESS
     } else {

@@ -1,11 +1,11 @@
 //! `cachemaint journal append`.
 
 use super::verify::{behind_torn_end, verified};
-use super::{SCHEMA, named, recover, tell_guarantee, text, write_json};
+use super::{SCHEMA, named, open, recover, recover_by, tell_guarantee, text, write_json};
 use crate::faults;
 use anyhow::{Context as _, anyhow};
 use cachemaint::dax::{self, DaxFile, Guarantee};
-use cachemaint::journal::{Error, Group, Journal, Options, Position, Recovered};
+use cachemaint::journal::{Error, ErrorKind, Group, Journal, Options, Position, Reader, Recovered};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::fs;
@@ -27,7 +27,7 @@ use std::sync::Arc;
 pub(super) struct Arguments {
     /// The file of the journal
     file: PathBuf,
-    /// Create the file first, with so many bytes: 4096, 64K, 16M, 1G
+    /// Create the file, with so many bytes, and the journal, if they are missing: 4096, 64K, 16M, 1G
     #[arg(long, value_name = "SIZE", value_parser = text::size)]
     create: Option<u64>,
     /// Bytes of a segment of the new journal, a power of two: no record is longer
@@ -40,7 +40,7 @@ pub(super) struct Arguments {
     #[arg(long, conflicts_with = "record")]
     whole: bool,
     /// Give up whole records behind a torn end: in a crash they were under way together with one that is missing
-    #[arg(long, conflicts_with = "create")]
+    #[arg(long)]
     discard: bool,
     /// Print the position of each record when it is acknowledged
     #[arg(long)]
@@ -65,13 +65,13 @@ struct Document<'a> {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
-    let journal = if let Some(size) = arguments.create {
-        create(path, size, arguments.segment)?
+    let (journal, created) = if let Some(size) = arguments.create {
+        open_or_create(arguments, size)?
     } else {
         if !arguments.discard {
             refuse_to_give_up(path)?;
         }
-        recover(path)?.0
+        (recover(path)?.0, false)
     };
     let guarantee = journal.medium().guarantee();
     if !arguments.json {
@@ -95,7 +95,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         write_json(&Document {
             schema: SCHEMA,
             path: path.to_string_lossy(),
-            created: arguments.create.is_some(),
+            created,
             appended,
             positions: if let Positions::Kept(kept) = positions { Some(kept) } else { None },
             end: journal.end(),
@@ -104,7 +104,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         })?;
     }
     let file = Arc::clone(journal.medium());
-    faults::guarded(&file, || journal.close())?.map_err(|error| named(path, error))?;
+    faults::guarded(file.view(), || journal.close())?.map_err(|error| named(path, error))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -122,15 +122,40 @@ fn refuse_to_give_up(path: &Path) -> anyhow::Result<()> {
     ))
 }
 
-/// Creates a journal in a new file. Nothing is left of one that could not be made.
-fn create(path: &Path, size: u64, segment: Option<u64>) -> anyhow::Result<Journal<Arc<DaxFile>>> {
-    let file = Arc::new(dax::Options::new().allow_page_granularity().create(path, size)?);
-    let options = segment.into_iter().fold(Options::new(), Options::segment);
-    let created = faults::guarded(&file, || options.create(Arc::clone(&file)));
-    created.and_then(|created| created.map_err(|error| named(path, error))).inspect_err(|_| {
-        // The first error is the one to report: a file of zeros is not a journal.
+/// Opens the journal in a file, or creates what is missing of both: a crash between the two leaves a file without a
+/// journal. Returns true with a new journal. Nothing is left of a new file that no journal could be created in.
+fn open_or_create(
+    arguments: &Arguments,
+    size: u64,
+) -> anyhow::Result<(Journal<Arc<DaxFile>>, bool)> {
+    let path = &arguments.file;
+    let file = match dax::Options::new().allow_page_granularity().create_new(path, size) {
+        Err(error) if matches!(error.kind(), dax::ErrorKind::Exists) => {
+            return open_or_create_in(arguments, &open(path)?);
+        }
+        created => Arc::new(created?),
+    };
+    open_or_create_in(arguments, &file).inspect_err(|_| {
+        // The first error is the one to report.
         drop(fs::remove_file(path));
     })
+}
+
+/// The same in a file that is there.
+fn open_or_create_in(
+    arguments: &Arguments,
+    file: &Arc<DaxFile>,
+) -> anyhow::Result<(Journal<Arc<DaxFile>>, bool)> {
+    let path = &arguments.file;
+    let is_there = faults::guarded(file.view(), || Reader::open(file).is_ok())?;
+    if is_there && !arguments.discard {
+        refuse_to_give_up(path)?;
+    }
+    let (journal, _) = recover_by(path, file, |options| {
+        let options = arguments.segment.into_iter().fold(options, Options::segment);
+        options.open_or_create(Arc::clone(file))
+    })?;
+    Ok((journal, !is_there))
 }
 
 /// What becomes of the positions.
@@ -208,7 +233,11 @@ impl Appender<'_> {
                     lines.clear();
                 }
                 // As many as fit are appended one by one.
-                Err(Error::TooLong { .. } | Error::Full { .. }) => {}
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::TooLong { .. } | ErrorKind::Full { .. }
+                    ) => {}
                 Err(error) => return Err(self.refused(error)),
             }
         }
@@ -238,7 +267,7 @@ impl Appender<'_> {
 
     /// Nothing that `work` has appended is acknowledged if an access to the file failed.
     fn guarded<R>(&self, work: impl FnOnce() -> R) -> anyhow::Result<R> {
-        faults::guarded(self.journal.medium(), work).map_err(|error| self.failed(&error))
+        faults::guarded(self.journal.medium().view(), work).map_err(|error| self.failed(&error))
     }
 
     fn refused(&self, error: Error<dax::Error>) -> anyhow::Error {

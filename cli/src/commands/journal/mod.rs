@@ -39,8 +39,10 @@ use super::text::{self, write_json};
 use super::{inspect, progress};
 use crate::faults;
 use crate::read_only::ReadOnly;
+use anyhow::anyhow;
 use cachemaint::dax::{self, DaxFile, DaxView, Guarantee};
-use cachemaint::journal::{Error, Journal, Options, Reader, Recovered};
+use cachemaint::journal::{Error, ErrorKind, Journal, Options, Reader, Recovered};
+use cachemaint::medium::OpenError;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -86,13 +88,24 @@ fn open(path: &Path) -> Result<Arc<DaxFile>, dax::Error> {
     dax::Options::new().allow_page_granularity().open(path).map(Arc::new)
 }
 
+/// A journal that can be appended to, and its recovery.
+type Opened = (Journal<Arc<DaxFile>>, Recovered);
+
 /// Opens the journal in a file for appending.
-fn recover(path: &Path) -> anyhow::Result<(Journal<Arc<DaxFile>>, Recovered)> {
+fn recover(path: &Path) -> anyhow::Result<Opened> {
     let file = open(path)?;
+    recover_by(path, &file, |options| options.open(Arc::clone(&file)))
+}
+
+/// Opens the journal in a file by a function of options that show the progress.
+fn recover_by(
+    path: &Path,
+    file: &DaxFile,
+    open: impl FnOnce(Options<'_>) -> Result<Opened, OpenError<Arc<DaxFile>, Error<dax::Error>>>,
+) -> anyhow::Result<Opened> {
     let bar = progress::bar("recovering")?;
     let mut tell = |progress| progress::show(&bar, progress);
-    let opened =
-        faults::guarded(&file, || Options::new().progress(&mut tell).open(Arc::clone(&file)));
+    let opened = faults::guarded(file.view(), || open(Options::new().progress(&mut tell)));
     bar.finish_and_clear();
     opened?.map_err(|error| named(path, error))
 }
@@ -103,11 +116,12 @@ fn reader<'f>(path: &Path, file: &'f ReadOnly) -> anyhow::Result<Reader<&'f DaxV
 }
 
 /// The error with the file that it is about.
-pub(super) fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
-    match error {
+pub(super) fn named(path: &Path, error: impl Into<Error<dax::Error>>) -> anyhow::Error {
+    let error = error.into();
+    match error.kind() {
         // It names the file itself.
-        Error::Medium(error) => error.into(),
-        other => anyhow::Error::new(other).context(path.display().to_string()),
+        ErrorKind::Medium(error) => anyhow!("{error}"),
+        _ => anyhow::Error::new(error).context(path.display().to_string()),
     }
 }
 

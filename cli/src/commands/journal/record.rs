@@ -55,7 +55,7 @@ enum Shown<'r> {
 
 impl<'r> Shown<'r> {
     fn of(record: &'r Record) -> Self {
-        let Record { position, end, payload } = record;
+        let Record { position, end, payload, .. } = record;
         Self::Record { position: *position, end: *end, payload: Payload::of(payload) }
     }
 }

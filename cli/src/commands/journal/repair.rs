@@ -6,7 +6,9 @@ use crate::faults;
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
 use cachemaint::dax::{self, DaxView, Guarantee};
-use cachemaint::journal::{Error, Options, Position, Reader, Recovered, Repaired, Salvaged};
+use cachemaint::journal::{
+    Error, ErrorKind, Options, Position, Reader, Recovered, Repaired, Salvaged,
+};
 use core::ops::Range;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -58,8 +60,9 @@ fn repair(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let file = open(path)?;
     let bar = progress::bar("reading")?;
     let mut tell = |progress| progress::show(&bar, progress);
-    let repaired =
-        faults::guarded(&file, || Options::new().progress(&mut tell).repair(Arc::clone(&file)));
+    let repaired = faults::guarded(file.view(), || {
+        Options::new().progress(&mut tell).repair(Arc::clone(&file))
+    });
     bar.finish_and_clear();
     let (journal, repaired) = repaired?.map_err(|error| named(path, error))?;
     let Repaired { records, end, lost, .. } = repaired;
@@ -106,8 +109,10 @@ fn salvaged(path: &Path, file: &ReadOnly, reader: &Reader<&DaxView>) -> anyhow::
 }
 
 /// The error of a journal whose superblocks cannot be read, with what a repair can do about it.
-fn unreadable(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
-    let can_be_rebuilt = matches!(error, Error::Superblocks | Error::NotAJournal { .. });
+fn unreadable(path: &Path, error: impl Into<Error<dax::Error>>) -> anyhow::Error {
+    let error = error.into();
+    let can_be_rebuilt =
+        matches!(error.kind(), ErrorKind::Superblocks | ErrorKind::NotAJournal { .. });
     let error = named(path, error);
     if !can_be_rebuilt {
         return error;

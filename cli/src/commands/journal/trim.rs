@@ -38,7 +38,8 @@ struct Document<'a> {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let (journal, _) = recover(path)?;
-    let trimmed = faults::guarded(journal.medium(), || journal.trim(Position::new(arguments.to)))?;
+    let trimmed =
+        faults::guarded(journal.medium().view(), || journal.trim(Position::new(arguments.to)))?;
     trimmed.map_err(|error| named(path, error))?;
     let guarantee = journal.medium().guarantee();
     let (head, end, free) = (journal.head(), journal.end(), journal.free());

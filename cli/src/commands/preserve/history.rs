@@ -6,8 +6,8 @@ use super::{
 };
 use crate::read_only::ReadOnly;
 use cachemaint::dax::{self, DaxView, Guarantee};
-use cachemaint::preserve::{Boot, Error, Origin, Snapshot, Verdict};
-use cachemaint::report::Backing;
+use cachemaint::preserve::{Boot, Error, ErrorKind, Origin, Snapshot, Verdict};
+use cachemaint::survival::Backing;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::Write;
@@ -94,7 +94,7 @@ fn look(snapshot: &Snapshot<'_, DaxView>) -> Result<Found, Error<dax::Error>> {
     let since = snapshot.verdict();
     // What was read of a history that another one took the place of is a mix.
     if !snapshot.is_current()? {
-        return Err(Error::Replaced);
+        return Err(ErrorKind::Replaced.into());
     }
     let (identity, is_sealed) = (snapshot.identity().to_string(), snapshot.is_sealed());
     Ok(Found { identity, is_sealed, boots, since })

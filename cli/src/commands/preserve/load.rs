@@ -4,7 +4,7 @@ use super::{PIECE, named, of_blob, progress, visible};
 use crate::read_only::ReadOnly;
 use anyhow::{Context as _, anyhow};
 use cachemaint::dax::{self, DaxView};
-use cachemaint::preserve::{Blob, Error, Reader};
+use cachemaint::preserve::{Blob, Error, ErrorKind, Reader};
 use indicatif::ProgressBar;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -29,7 +29,8 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { file: path, name, output } = arguments;
     let file = ReadOnly::open(path)?;
-    let reader = file.guarded(|| Reader::open(file.view()))?.map_err(|error| named(path, error))?;
+    let reader = file.guarded(|| Reader::open(file.view()))?;
+    let reader = reader.map_err(|failed| named(path, failed.into_error()))?;
     let blob = find(&file, &reader, name)?.map_err(|error| of_blob(path, name, error))?;
     let loading = Loading { path, name, file: &file, blob };
     match output {
@@ -52,7 +53,7 @@ fn find<'r>(
 ) -> anyhow::Result<Result<Blob<'r, &'r DaxView>, Error<dax::Error>>> {
     loop {
         match file.guarded(|| reader.snapshot()?.blob(name))? {
-            Err(Error::Replaced) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::Replaced) => {}
             found => return Ok(found),
         }
     }
@@ -88,11 +89,11 @@ impl Loading<'_> {
     /// The error with what was written before it.
     fn ended(&self, at: u64, error: Error<dax::Error>) -> anyhow::Error {
         let (path, name) = (self.path.display(), visible(self.name.as_bytes()));
-        let error = match error {
-            Error::Replaced => anyhow!(
+        let error = match error.kind() {
+            ErrorKind::Replaced => anyhow!(
                 "{path}: {name}: it was replaced or deleted meanwhile; load it again to have the new one"
             ),
-            error => of_blob(self.path, self.name, error),
+            _ => of_blob(self.path, self.name, error),
         };
         match at {
             0 => error,

@@ -37,7 +37,7 @@ use crate::faults;
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
 use cachemaint::dax::{self, DaxFile, DaxView, Guarantee};
-use cachemaint::preserve::{Error, Opened, Options, Part, Snapshot, Store};
+use cachemaint::preserve::{Error, ErrorKind, Opened, Options, Part, Snapshot, Store};
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -88,13 +88,16 @@ const PIECE: u64 = 1 << 20;
 /// A store that is written, of which accesses that would end the command are errors.
 struct Writable {
     file: Arc<DaxFile>,
-    store: Store<DaxFile>,
+    store: Store<Arc<DaxFile>>,
 }
 
 impl Writable {
     /// Runs `work` on the store. Nothing that `work` has done is acknowledged if an access to the file failed.
-    fn guarded<R>(&mut self, work: impl FnOnce(&mut Store<DaxFile>) -> R) -> anyhow::Result<R> {
-        faults::guarded(&self.file, || work(&mut self.store))
+    fn guarded<R>(
+        &mut self,
+        work: impl FnOnce(&mut Store<Arc<DaxFile>>) -> R,
+    ) -> anyhow::Result<R> {
+        faults::guarded(self.file.view(), || work(&mut self.store))
     }
 }
 
@@ -104,7 +107,7 @@ fn open(path: &Path, grow: Option<u64>) -> anyhow::Result<Writable> {
     let mut file = dax::Options::new().allow_page_granularity().open(path)?;
     if let Some(len) = grow {
         // A file without a store is left as it is.
-        faults::guarded(&file, || Snapshot::of(&file).map(drop))?
+        faults::guarded(file.view(), || Snapshot::of(&file).map(drop))?
             .map_err(|error| named(path, error))?;
         file.grow(len)?;
     }
@@ -112,9 +115,9 @@ fn open(path: &Path, grow: Option<u64>) -> anyhow::Result<Writable> {
     let bar = progress::bar("verifying")?;
     let mut tell = |progress| progress::show_verified(&bar, progress);
     let options = Options::new().progress(&mut tell);
-    let opened = faults::guarded(&file, || options.open_file(Arc::clone(&file)));
+    let opened = faults::guarded(file.view(), || options.open(Arc::clone(&file)));
     bar.finish_and_clear();
-    let (store, opened) = opened?.map_err(|error| named(path, error))?;
+    let (store, opened) = opened?.map_err(|failed| named(path, failed.into_error()))?;
     tell_opened(path, &opened);
     Ok(Writable { file, store })
 }
@@ -149,7 +152,7 @@ fn with_last_commit<T>(
 ) -> anyhow::Result<T> {
     loop {
         match file.guarded(|| work(&Snapshot::of(file.view())?))? {
-            Err(Error::Replaced) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::Replaced) => {}
             done => return done.map_err(|error| named(path, error)),
         }
     }
@@ -158,32 +161,29 @@ fn with_last_commit<T>(
 /// The error with the file that it is about.
 fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
     let path = path.display();
-    match error {
+    match error.into_kind() {
         // It names the file itself.
-        Error::Medium(error) => error.into(),
-        Error::Damaged(damage) => anyhow!("{path}: {damage}; bring the file back from a copy"),
-        other => anyhow::Error::new(other).context(path.to_string()),
+        ErrorKind::Medium(error) => error.into(),
+        ErrorKind::Damaged(damage) => anyhow!("{path}: {damage}; bring the file back from a copy"),
+        kind => anyhow::Error::new(Error::from(kind)).context(path.to_string()),
     }
 }
 
 /// The error with the file and the blob that it is about.
 fn of_blob(path: &Path, name: &str, error: Error<dax::Error>) -> anyhow::Error {
     let (path, name) = (path.display(), visible(name.as_bytes()));
-    match error {
-        Error::Medium(error) => error.into(),
-        Error::NotFound => {
-            anyhow!(
-                "{path}: {name}: {}; `preserve list` shows what is there",
-                Error::<dax::Error>::NotFound
-            )
+    match error.into_kind() {
+        ErrorKind::Medium(error) => error.into(),
+        kind @ ErrorKind::NotFound => {
+            anyhow!("{path}: {name}: {kind}; `preserve list` shows what is there")
         }
-        error @ Error::Full { .. } => anyhow!(
-            "{path}: {name}: {error} (`preserve rm`, `preserve save --grow SIZE`); nothing has changed"
+        kind @ ErrorKind::Full { .. } => anyhow!(
+            "{path}: {name}: {kind} (`preserve rm`, `preserve save --grow SIZE`); nothing has changed"
         ),
-        Error::Damaged(damage) => anyhow!(
+        ErrorKind::Damaged(damage) => anyhow!(
             "{path}: {name}: {damage}; save it anew. `preserve verify` shows what else is damaged"
         ),
-        other => anyhow::Error::new(other).context(format!("{path}: {name}")),
+        kind => anyhow::Error::new(Error::from(kind)).context(format!("{path}: {name}")),
     }
 }
 

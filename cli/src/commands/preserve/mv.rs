@@ -3,10 +3,11 @@
 use super::{of_blob, open, visible};
 use anyhow::anyhow;
 use cachemaint::dax::DaxFile;
-use cachemaint::preserve::{Error, Store};
+use cachemaint::preserve::{ErrorKind, Store};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Give a blob another name, which no other one has; it is not copied
 #[derive(clap::Args)]
@@ -28,15 +29,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// Returns the generation of the store in which the blob has its new name.
-fn rename(arguments: &Arguments, store: &mut Store<DaxFile>) -> anyhow::Result<u64> {
+fn rename(arguments: &Arguments, store: &mut Store<Arc<DaxFile>>) -> anyhow::Result<u64> {
     let Arguments { file: path, from, to } = arguments;
     let mut transaction = store.begin().map_err(|error| of_blob(path, from, error))?;
-    transaction.rename(from, to).map_err(|error| match error {
-        error @ Error::NameTaken => {
+    transaction.rename(from, to).map_err(|error| match error.kind() {
+        ErrorKind::NameTaken => {
             anyhow!("{}: {}: {error} (`preserve rm`)", path.display(), visible(to.as_bytes()))
         }
-        error @ Error::Name { .. } => of_blob(path, to, error),
-        error => of_blob(path, from, error),
+        ErrorKind::Name { .. } => of_blob(path, to, error),
+        _ => of_blob(path, from, error),
     })?;
     transaction.commit().map_err(|error| of_blob(path, from, error))
 }

@@ -6,6 +6,7 @@ use cachemaint::preserve::Store;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Delete blobs: all of them, or none if one is not there
 #[derive(clap::Args)]
@@ -29,7 +30,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// Returns the generation of the store in which the blobs are gone.
-fn delete(arguments: &Arguments, store: &mut Store<DaxFile>) -> anyhow::Result<u64> {
+fn delete(arguments: &Arguments, store: &mut Store<Arc<DaxFile>>) -> anyhow::Result<u64> {
     let Arguments { file: path, name: names } = arguments;
     let mut transaction = store.begin().map_err(|error| named(path, error))?;
     for name in names {

@@ -5,9 +5,9 @@ use super::{
 };
 use crate::faults;
 use anyhow::{Context as _, anyhow};
-use cachemaint::dax::{self, Guarantee};
-use cachemaint::preserve::{Attributes, Error, Options};
-use cachemaint::report::{Event, Progress};
+use cachemaint::dax::{self, DaxFile, ErrorKind, Guarantee};
+use cachemaint::preserve::{self, Attributes, Error, Snapshot, Store};
+use cachemaint::survival::{Event, Stage};
 use indicatif::ProgressBar;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -25,7 +25,7 @@ pub(super) struct Arguments {
     file: PathBuf,
     /// The name of the blob: up to 255 bytes
     name: String,
-    /// Create the file first, with so many bytes: 64K, 16M, 1G
+    /// Create the file first, with so many bytes: 64K, 16M, 1G. A creation that was cut off before is completed
     #[arg(long, value_name = "SIZE", value_parser = text::size)]
     create: Option<u64>,
     /// Make the file longer first, so that it has so many bytes
@@ -48,16 +48,16 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let input = Input::open(arguments.input.as_deref())?;
-    let mut writable = match arguments.create {
+    let (mut writable, is_new) = match arguments.create {
         Some(size) => create(path, size)?,
-        None => open(path, arguments.grow)?,
+        None => (open(path, arguments.grow)?, false),
     };
     match save(arguments, &mut writable, input) {
         Ok(saved) => print(arguments, &saved, writable.file.guarantee())?,
         Err(error) => {
             drop(writable);
-            if arguments.create.is_some() {
-                // The error that is told is the first one: an empty store is of no use.
+            if is_new {
+                // The first error is the one to report: an empty store is of no use.
                 drop(fs::remove_file(path));
             }
             return Err(error);
@@ -66,13 +66,47 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Creates a store in a new file. Nothing is left of one that could not be made.
-fn create(path: &Path, size: u64) -> anyhow::Result<Writable> {
-    let file = Arc::new(dax::Options::new().allow_page_granularity().create(path, size)?);
-    let created = faults::guarded(&file, || Options::new().create_file(Arc::clone(&file)));
-    let store = created
-        .and_then(|created| created.map_err(|error| named(path, error)))
-        .inspect_err(|_| drop(fs::remove_file(path)))?;
+/// Creates a store in a new file, or completes a creation that was cut off. Returns true with a new file, of which nothing
+/// is left if the store could not be created.
+fn create(path: &Path, size: u64) -> anyhow::Result<(Writable, bool)> {
+    match dax::Options::new().allow_page_granularity().create_new(path, size) {
+        Ok(file) => {
+            let store = store_in(path, file);
+            Ok((store.inspect_err(|_| drop(fs::remove_file(path)))?, true))
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::Exists) => {
+            Ok((completed(path, size, error)?, false))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Completes a creation of which the file is there: the file begins as a new one, or has a store without blobs.
+fn completed(path: &Path, size: u64, exists: dax::Error) -> anyhow::Result<Writable> {
+    let file = dax::Options::new().allow_page_granularity().open(path)?;
+    let blobs = faults::guarded(file.view(), || match Snapshot::of(&file) {
+        Ok(snapshot) => Some(snapshot.blobs()),
+        Err(error) => match error.kind() {
+            preserve::ErrorKind::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0] } => None,
+            _ => Some(u64::MAX),
+        },
+    })?;
+    match (blobs, file.len()) {
+        (Some(0), _) => store_in(path, file),
+        (None, len) if len == size => store_in(path, file),
+        (None, len) => Err(anyhow!(
+            "{}: it is there already, with {len} bytes and without a store; create the store with `--create {len}`, or \
+             remove the file first",
+            path.display()
+        )),
+        (Some(_), _) => Err(exists.into()),
+    }
+}
+
+fn store_in(path: &Path, file: DaxFile) -> anyhow::Result<Writable> {
+    let file = Arc::new(file);
+    let opened = faults::guarded(file.view(), || Store::open_or_create(Arc::clone(&file)));
+    let (store, _) = opened?.map_err(|failed| named(path, failed.into_error()))?;
     Ok(Writable { file, store })
 }
 
@@ -121,9 +155,9 @@ fn save(arguments: &Arguments, writable: &mut Writable, mut input: Input) -> any
     let wrong = |error| of_blob(path, name, error);
     let attributes = Attributes::new(name).version(*version).metadata(metadata.as_bytes());
     let attributes = align.iter().fold(attributes, |some, align| some.alignment(*align));
-    let mut transaction = faults::guarded(file, || store.begin())?.map_err(wrong)?;
+    let mut transaction = faults::guarded(file.view(), || store.begin())?.map_err(wrong)?;
     let has_replaced = transaction.contains(name);
-    let writer = faults::guarded(file, || transaction.writer(attributes, input.len))?;
+    let writer = faults::guarded(file.view(), || transaction.writer(attributes, input.len))?;
     let mut writer = writer.map_err(wrong)?;
     let bar = match input.len {
         Some(_) => progress::bar("saving")?,
@@ -136,28 +170,28 @@ fn save(arguments: &Arguments, writable: &mut Writable, mut input: Input) -> any
         if piece.is_empty() {
             break;
         }
-        faults::guarded(file, || writer.write(&piece))?
+        faults::guarded(file.view(), || writer.append(&piece))?
             .map_err(|error| changed(path, name, &input, error))?;
         bar.set_position(writer.written());
     }
     let bytes = writer.written();
-    faults::guarded(file, || writer.finish())?
+    faults::guarded(file.view(), || writer.finish())?
         .map_err(|error| changed(path, name, &input, error))?;
-    let generation = faults::guarded(file, || transaction.commit())?.map_err(wrong)?;
+    let generation = faults::guarded(file.view(), || transaction.commit())?.map_err(wrong)?;
     bar.finish_and_clear();
     Ok(Saved { bytes, generation, has_replaced })
 }
 
 /// The error, if need be with why the input has another length than it had.
 fn changed(path: &Path, name: &str, input: &Input, error: Error<dax::Error>) -> anyhow::Error {
-    match error {
-        error @ Error::Length { .. } => anyhow!(
+    match error.kind() {
+        preserve::ErrorKind::Length { .. } => anyhow!(
             "{}: {}: {error}; {} has changed while it was read, so save it again",
             path.display(),
             visible(name.as_bytes()),
             input.name
         ),
-        error => of_blob(path, name, error),
+        _ => of_blob(path, name, error),
     }
 }
 
@@ -169,9 +203,8 @@ fn print(arguments: &Arguments, saved: &Saved, guarantee: &Guarantee) -> anyhow:
     row(out, what, format!("{name}, {} bytes", text::thousands(*bytes)))?;
     row(out, "generation", generation)?;
     write_granularity(out, guarantee)?;
-    let survives = |event: Event| {
-        format!("{}: {}", event.name(), guarantee.survives(Progress::Persisted, event))
-    };
+    let survives =
+        |event: Event| format!("{}: {}", event.name(), guarantee.survives(Stage::Persisted, event));
     row(out, "survives", Event::ALL.map(survives).join("; "))?;
     out.flush()?;
     Ok(())

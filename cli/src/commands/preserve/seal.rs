@@ -3,7 +3,7 @@
 use super::{named, open, verdict};
 use crate::commands::text::{heading, row};
 use cachemaint::preserve::Store;
-use cachemaint::report::{Backing, Event, Progress, survival_statement};
+use cachemaint::survival::{Backing, Event, Stage};
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     row(out, "sealed", format!("by generation {generation}"))?;
     row(out, "backing", backing.name())?;
     for event in Event::ALL {
-        let statement = survival_statement(backing, Progress::DeepPersisted, event);
+        let statement = backing.statement(Stage::DeepPersisted, event);
         writeln!(out)?;
         heading(out, &format!("{}: {}", event.name(), statement.is))?;
         row(out, "because", statement.text)?;

@@ -2,7 +2,7 @@
 
 use super::text::row;
 use cachemaint::preserve::Verdict;
-use cachemaint::report::{Statement, Survival};
+use cachemaint::survival::{Statement, Survival};
 use std::io::{self, Write};
 
 /// It in sentences, one a line.

@@ -3,7 +3,8 @@
 use super::{named, progress, row, text, visible, yes_or_no};
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
-use cachemaint::preserve::{Error, Snapshot, Verification};
+use cachemaint::dax;
+use cachemaint::preserve::{Error, ErrorKind, Snapshot, Verification};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;
@@ -36,13 +37,13 @@ impl Verified {
             })
         });
         bar.finish_and_clear();
-        verified?.map_err(|error| match error {
-            Error::Replaced => anyhow!(
+        verified?.map_err(|error: Error<dax::Error>| match error.kind() {
+            ErrorKind::Replaced => anyhow!(
                 "{}: the store was written meanwhile, and what was being verified is not there any more; verify \
                  it again",
                 path.display()
             ),
-            error => named(path, error),
+            _ => named(path, error),
         })
     }
 

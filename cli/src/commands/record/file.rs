@@ -14,7 +14,7 @@ pub(super) struct Guarded {
     /// The first access that failed and could not say so.
     failed: Mutex<Option<Error>>,
     #[cfg(target_os = "linux")]
-    guard: Option<cachemaint::dax::FaultGuard>,
+    guard: Option<cachemaint::dax::FaultHandler>,
 }
 
 impl Guarded {
@@ -23,7 +23,7 @@ impl Guarded {
             file,
             failed: Mutex::new(None),
             #[cfg(target_os = "linux")]
-            guard: cachemaint::dax::FaultGuard::install().ok(),
+            guard: cachemaint::dax::FaultHandler::install().ok(),
         }
     }
 
@@ -34,7 +34,7 @@ impl Guarded {
     /// Returns the error of an access that failed and could not say so. What was recorded since is lost then.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         match self.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(error) => Err(faults::explained(&self.file, error)),
+            Some(error) => Err(faults::explained(self.file.view(), error)),
             None => Ok(()),
         }
     }
@@ -46,7 +46,7 @@ impl Guarded {
     fn guarded<R>(&self, work: impl FnOnce(&DaxFile) -> R) -> Result<R, Error> {
         #[cfg(target_os = "linux")]
         if let Some(guard) = self.guard {
-            return self.file.guarded(guard, work);
+            return self.file.catch_faults(guard, work);
         }
         Ok(work(&self.file))
     }

@@ -10,9 +10,10 @@ mod signals;
 use super::text;
 use super::{inspect, recording};
 use crate::faults;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use cachemaint::dax;
-use cachemaint::recorder::{self, NotRecorded, Options, Recorder, Within, Writer};
+use cachemaint::medium::{OpenError, Readable as _};
+use cachemaint::recorder::{Error, ErrorKind, Options, Reader, Recorder, Within, Writer};
 use durability::Durability;
 use file::Guarded;
 use std::ffi::OsString;
@@ -33,9 +34,11 @@ use std::sync::Arc;
 /// `--durability`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The file; if it is there, recording goes on in it
+    /// The file, which is created if it is not there. If it has a recording, recording goes on in it: the events in
+    /// it stay, until its space is used up and the oldest are overwritten. If it has anything else but zeros, it is
+    /// refused and stays as it is
     file: PathBuf,
-    /// Create the file first, with so many bytes: 64K, 16M, 1G [default: 1M, if it is not there]
+    /// Bytes of a new file: 64K, 16M, 1G [default: 1M]. A file that has a recording is refused then
     #[arg(long, value_name = "SIZE", value_parser = text::size)]
     size: Option<u64>,
     /// When events are made persistent: on-crash (at the end of the command, and by whatever keeps the caches), a
@@ -49,6 +52,8 @@ pub(crate) struct Arguments {
 
 /// Bytes of a new file whose size is not said.
 const SIZE: u64 = 1 << 20;
+/// Bytes of the first descriptor (module `recorder`, the format).
+const DESCRIPTOR: u64 = 128;
 /// One for each stream of a program.
 const SHARDS: u32 = 2;
 
@@ -77,8 +82,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     // Also if something went wrong before.
     write_back(&recorder)?;
     if let Some(within) = within {
-        let longest =
-            within.finish().map_err(|error| faults::explained(recorder.medium().file(), error))?;
+        let longest = within
+            .finish()
+            .map_err(|error| faults::explained(recorder.medium().file().view(), error))?;
         anstream::eprintln!(
             "cachemaint: {}: an event was persistent after {} at most",
             text::printable(path.display()),
@@ -91,32 +97,59 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn write_back(recorder: &Recorder<Guarded>) -> anyhow::Result<()> {
     let written = recorder.write_back_all();
     recorder.medium().check()?;
-    written.map_err(|error| faults::explained(recorder.medium().file(), error))
+    written.map_err(|error| faults::explained(recorder.medium().file().view(), error))
 }
 
-/// Goes on in the file, or creates it.
+/// Goes on in the file, or creates it. A crash in an earlier creation can have left a file without a recording.
 fn open(path: &Path, arguments: &Arguments) -> anyhow::Result<Recorder<Guarded>> {
     let file = dax::Options::new().allow_page_granularity();
     let durability = arguments.durability.on_the_path();
-    let options = Options::host().durability(durability);
-    let is_new = arguments.size.is_some() || !path.try_exists().unwrap_or(true);
-    if !is_new {
-        let file = Guarded::new(file.open(path)?);
-        return checked(path, options.open(file));
+    let options = Options::new().shards(SHARDS).durability(durability);
+    if !path.try_exists().unwrap_or(true) {
+        let file = file.create_new(path, arguments.size.unwrap_or(SIZE))?;
+        return checked(path, options.create_new(Guarded::new(file))).inspect_err(|_| {
+            // The first error is the one to report: a file of zeros is not a recording.
+            drop(std::fs::remove_file(path));
+        });
     }
-    let file = file.create(path, arguments.size.unwrap_or(SIZE))?;
-    checked(path, options.shards(SHARDS).create(Guarded::new(file))).inspect_err(|_| {
-        // The first error is the one to report: a file of zeros is not a recording.
-        drop(std::fs::remove_file(path));
-    })
+    let file = Guarded::new(file.open(path)?);
+    let is_missing = Reader::open(&file)
+        .is_err_and(|failed| matches!(failed.error().kind(), ErrorKind::NotFound));
+    if is_missing {
+        check_unused(path, &file, arguments.size)?;
+    } else if arguments.size.is_some() {
+        bail!("{}: exists already; record without --size, or into another file", path.display());
+    }
+    checked(path, options.open_or_create(file))
+}
+
+/// Checks that a file without a recording has zeros alone, but for the descriptor that a creation was writing: a
+/// recording is not to take the place of data that begin with zeros.
+fn check_unused(path: &Path, file: &Guarded, size: Option<u64>) -> anyhow::Result<()> {
+    let (path, len) = (path.display(), file.len());
+    if let Some(size) = size.filter(|size| *size != len) {
+        bail!(
+            "{path}: exists already, with {len} bytes, not {size}; remove it, or record into another file"
+        );
+    }
+    let mut bytes = vec![0; 1 << 16];
+    for at in (DESCRIPTOR..len).step_by(bytes.len()) {
+        let piece = usize::try_from(len - at).unwrap_or(usize::MAX).min(bytes.len());
+        let piece = &mut bytes[..piece];
+        file.read(at, piece).map_err(|error| faults::explained(file.file().view(), error))?;
+        if piece.iter().any(|byte| *byte != 0) {
+            bail!("{path}: there is no recording, but other data; record into another file");
+        }
+    }
+    Ok(())
 }
 
 /// Returns an error if an access to the file failed while it was opened.
 fn checked(
     path: &Path,
-    opened: Result<Recorder<Guarded>, recorder::Error<dax::Error>>,
+    opened: Result<Recorder<Guarded>, OpenError<Guarded, Error<dax::Error>>>,
 ) -> anyhow::Result<Recorder<Guarded>> {
-    let recorder = opened.map_err(|error| recording::named(path, error))?;
+    let recorder = opened.map_err(|failed| recording::named(path, failed.into_error()))?;
     recorder.medium().check()?;
     Ok(recorder)
 }
@@ -196,14 +229,14 @@ impl<'r> Lines<'r> {
     fn event(&self, payload: &[u8]) -> anyhow::Result<()> {
         let recorded = self.writer.record(self.stream as u16, payload);
         self.file.check()?;
-        match recorded {
+        match recorded.map_err(Error::into_kind) {
             Ok(()) => Ok(()),
             // An interrupt did it: its thread writes back, and ends the process with its own exit code.
-            Err(NotRecorded::Stopped) => loop {
+            Err(ErrorKind::Stopped) => loop {
                 std::thread::park();
             },
-            Err(NotRecorded::Medium(error)) => Err(faults::explained(self.file.file(), error)),
-            Err(error) => Err(anyhow::Error::new(error).context(self.path.display().to_string())),
+            Err(ErrorKind::Medium(error)) => Err(faults::explained(self.file.file().view(), error)),
+            Err(kind) => bail!("{}: {kind}", self.path.display()),
         }
     }
 }

@@ -19,8 +19,9 @@ mod placement;
 use super::blocks::{Blocks, Loop, interleave};
 use super::clock::Clock;
 use super::statistics::{Estimate, NoEstimate};
+use cachemaint::cache::{Cache, Destination};
 use cachemaint::medium;
-use cachemaint::{Cache, Destination};
+use cachemaint::survival::Backing;
 use core::cell::Cell;
 use core::hint::black_box;
 use serde::Serialize;
@@ -87,7 +88,7 @@ pub fn contenders(cache: Cache) -> Vec<Contender<'static>> {
 /// The library's copy on plain memory.
 fn library(name: &str, destination: Destination, cache: Cache) -> Contender<'static> {
     let copy = move |to: Target<'_>, from: &[u8]| {
-        let memory = medium::Memory::new(to.words(), cache);
+        let memory = medium::Memory::new(to.words(), cache, Backing::Ram);
         memory.persist_copy_to(&[(to.skip() as u64, from)], destination);
     };
     Contender { name: name.to_owned(), durable: true, own: true, copy: Box::new(copy) }

@@ -9,7 +9,7 @@ use std::time::Instant;
 /// The device and the number of an inode.
 pub(super) type Identity = (u64, u64);
 
-/// What a name is of.
+/// A name, and the kind of thing that it stands for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
     pub(super) identity: Identity,

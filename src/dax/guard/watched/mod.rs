@@ -7,10 +7,10 @@ mod found;
 mod pass;
 
 use super::super::system::{Concluded, syncfs_reports_errors};
-use super::super::{Error, ErrorKind, FaultGuard, Options};
+use super::super::{Error, ErrorKind, FaultHandler, Options};
 use super::closing::Closing;
 use super::descent;
-use super::guarded::Guarded;
+use super::guarded::GuardedFile;
 use super::notices::Notices;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -41,7 +41,7 @@ pub(super) struct Watched {
     roots: Vec<Root>,
     directories: BTreeMap<PathBuf, Directory>,
     /// Files that have left the tree, or are replaced: they are written back once more.
-    leaving: Vec<Guarded>,
+    leaving: Vec<GuardedFile>,
     closing: Closing,
     /// Paths that cannot be looked at.
     unseen: BTreeSet<PathBuf>,
@@ -97,7 +97,7 @@ struct Entry {
 
 #[derive(Debug)]
 enum State {
-    Guarded(Guarded),
+    Guarded(GuardedFile),
     /// It cannot be guarded while it has this size.
     Refused(u64),
     /// It cannot be guarded now, for a reason that the file does not show when it ends.
@@ -106,7 +106,7 @@ enum State {
 
 impl State {
     /// Takes the file out, if there is one.
-    fn take(&mut self) -> Option<Guarded> {
+    fn take(&mut self) -> Option<GuardedFile> {
         match replace(self, Self::Denied) {
             Self::Guarded(guarded) => Some(guarded),
             Self::Refused(_) | Self::Denied => None,
@@ -117,7 +117,7 @@ impl State {
 /// What a pass works with.
 pub(super) struct Work<'a> {
     pub(super) options: &'a Options,
-    pub(super) installed: FaultGuard,
+    pub(super) installed: FaultHandler,
     pub(super) began: Instant,
     pub(super) problems: &'a mut Vec<Error>,
 }
@@ -131,7 +131,7 @@ impl Watched {
         self.look_again();
     }
 
-    pub(super) fn files(&self) -> impl Iterator<Item = &Guarded> {
+    pub(super) fn files(&self) -> impl Iterator<Item = &GuardedFile> {
         let entries = self.directories.values().flat_map(|directory| directory.files.values());
         entries.filter_map(|entry| match &entry.state {
             State::Guarded(guarded) => Some(guarded),
@@ -434,7 +434,7 @@ impl Watched {
         name: &OsStr,
         path: &Path,
         options: &Options,
-    ) -> Result<(Identity, Guarded), Error> {
+    ) -> Result<(Identity, GuardedFile), Error> {
         let file = descent::file(place.open, name, path)?;
         // Another one can have the name by now.
         let found = Found::of(&file).map_err(|errno| Error::os(path, "statx", &errno.into()))?;
@@ -443,7 +443,8 @@ impl Watched {
         }
         let cache = options.persistent_cache().ok();
         let guarantee = self.concluded.guarantee(path, &file, cache)?;
-        let guarded = Guarded::new(path, file, (found.device(), found.size), guarantee, options)?;
+        let guarded =
+            GuardedFile::new(path, file, (found.device(), found.size), guarantee, options)?;
         Ok((found.identity, guarded))
     }
 

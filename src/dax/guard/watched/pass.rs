@@ -1,6 +1,6 @@
 //! One pass over the files: each is written back, and the moment since which it counts moves on.
 
-use super::super::guarded::{Guarded, Written};
+use super::super::guarded::{GuardedFile, Written};
 use super::{LOCAL, State, Watched, Work};
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::mem::{discriminant, take};
@@ -29,7 +29,7 @@ impl Watched {
     ) -> Covered {
         let synced = self.sync_file_systems();
         let mut covered = Covered { outside: self.unseen.len() as u64, ..Covered::default() };
-        let mut write = |guarded: &mut Guarded, work: &Work<'_>| {
+        let mut write = |guarded: &mut GuardedFile, work: &Work<'_>| {
             let is_synced = synced.contains(&guarded.device());
             guarded.write_back(work.options, work.installed, is_synced, after)
         };
@@ -73,7 +73,7 @@ impl Watched {
             return BTreeSet::new();
         }
         let by_pages = self.files().filter(|guarded| guarded.cache().is_none());
-        let mut devices = BTreeMap::<u64, (usize, &Guarded)>::new();
+        let mut devices = BTreeMap::<u64, (usize, &GuardedFile)>::new();
         for guarded in by_pages {
             devices.entry(guarded.device()).or_insert((0, guarded)).0 += 1;
         }

@@ -11,12 +11,12 @@
 //! xfs) or lie on a region of persistent memory.
 
 use crate::dax::Guarantee;
+use crate::dax::caching::Unread;
 use crate::medium::Granularity;
 use crate::survival::Backing;
 use crate::survival::Domain;
 use crate::system::backing::disks::{Disk, disk};
 use crate::system::backing::mounts::{Mount, mount};
-use crate::system::memory_type::Unread;
 use crate::system::nvdimm::Region;
 use crate::system::tree::{Evidence, Tree};
 use alloc::format;

@@ -22,7 +22,7 @@ use crate::cache::Cache;
 use crate::cpu;
 use crate::dax::error::{Error, ErrorKind};
 use crate::dax::mapping::Mapping;
-use crate::dax::{Guarantee, Placement};
+use crate::dax::{Guarantee, NotSupported, Placement};
 use crate::system::backing::device_dax::Device;
 use crate::system::backing::mounts::mount_id;
 use crate::system::kernel::kernel;
@@ -215,7 +215,7 @@ fn make_blocks_durable(path: &Path, file: &File) -> Result<(), Error> {
 fn populate(path: &Path, mapping: &Mapping, access: Access) -> Result<(), Error> {
     let kind = match mapping::populate(mapping, access) {
         Ok(()) => return Ok(()),
-        Err(Unpopulated::Unknown) => ErrorKind::CannotPopulate,
+        Err(Unpopulated::Unknown) => ErrorKind::NotSupported(NotSupported::CannotPopulate),
         Err(Unpopulated::At { at, errno }) => {
             ErrorKind::Unpopulated { at, errno: errno.raw_os_error() }
         }
@@ -288,7 +288,9 @@ fn name_of(status: &StatFs) -> Option<&'static str> {
 /// A file without a name, which is gone when it is closed.
 fn unnamed_file_in(directory: &Path) -> Result<File, Error> {
     files::unnamed_in(directory).map_err(|error| match Errno::from_io_error(&error) {
-        Some(Errno::OPNOTSUPP) => Error::new(directory, ErrorKind::NoUnnamedFiles),
+        Some(Errno::OPNOTSUPP) => {
+            Error::new(directory, ErrorKind::NotSupported(NotSupported::NoUnnamedFiles))
+        }
         _ => Error::opening(directory, &error),
     })
 }

@@ -6,7 +6,7 @@ use super::conclude::{Asked, conclude};
 use crate::dax::{ErrorKind, Guarantee, Options};
 use crate::medium::Granularity;
 use crate::survival::Domain;
-use crate::survival::{Backing, Event, Progress, Survival};
+use crate::survival::{Backing, Event, Stage, Survival};
 use crate::system::fixture::Fixture;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -82,6 +82,7 @@ fn the_domain_is_that_of_the_files_own_region() {
         let guarantee = concluded(&host, &DIRECT);
         assert_eq!(guarantee.backing(), backing, "{provider} {domain:?}");
         assert_eq!(guarantee.granularity(), granularity, "{provider} {domain:?}");
+        assert_eq!(guarantee.is_eadr(), domain == Some("cpu_cache\n"), "{provider} {domain:?}");
         assert_eq!(guarantee.region().unwrap().name, "region0");
         assert_eq!(guarantee.device(), "pmem0");
         assert_eq!(guarantee.mount_point(), "/mnt/pmem");
@@ -95,6 +96,7 @@ fn a_granularity_that_is_too_coarse_is_refused_and_a_finer_one_taken() {
     let byte = concluded(&pmem("cpu_cache\n"), &DIRECT);
     let line = concluded(&pmem("memory_controller\n"), &DIRECT);
     let page = concluded(&pmem("memory_controller\n"), &REFUSED);
+    assert!(!concluded(&pmem("cpu_cache\n"), &REFUSED).is_eadr(), "through the page cache");
     let available = [&byte, &line, &page];
     let granularities = available.map(Guarantee::granularity);
     assert_eq!(granularities, [Granularity::Byte, Granularity::Line(64), Granularity::Page(4096)]);
@@ -208,7 +210,7 @@ fn persistent_memory_is_told_from_ram() {
         assert!(guarantee.reason().contains(reason), "{}", guarantee.reason());
         let asked = guarantee.evidence().iter().find(|row| row.asked.ends_with("/provider"));
         assert_eq!(asked.unwrap().answer, provider);
-        let lost = guarantee.survives(Progress::Persisted, Event::PowerLoss);
+        let lost = guarantee.survives(Stage::Persisted, Event::PowerLoss);
         assert_eq!(lost == Survival::No, backing == Backing::EmulatedPmem, "{provider}");
     }
 }
@@ -497,7 +499,7 @@ fn storage_is_claimed_only_for_devices_that_keep_data() {
         .link("sys/devices/x/dm-0/slaves/loop0", "sys/devices/x/loop0");
     assert_eq!(concluded(&over_a_loop, &REFUSED).backing(), Backing::Unknown);
     let unknown = concluded(&over_a_loop, &REFUSED);
-    assert_eq!(unknown.survives(Progress::Persisted, Event::WarmReboot), Survival::NotPromised);
+    assert_eq!(unknown.survives(Stage::Persisted, Event::WarmReboot), Survival::NotPromised);
 }
 
 /// btrfs has a device number of its own for each subvolume.
@@ -517,13 +519,13 @@ fn what_is_only_in_the_page_cache_does_not_survive_a_kexec() {
     for provider in ["e820", "virtio-pmem"] {
         let host = host_with_region(EXT4_DAX, provider, None);
         let through_page_cache = concluded(&host, &REFUSED);
-        assert_eq!(through_page_cache.survives(Progress::Stored, Event::Kexec), Survival::No);
+        assert_eq!(through_page_cache.survives(Stage::Stored, Event::Kexec), Survival::No);
         assert!(matches!(
-            through_page_cache.survives(Progress::Persisted, Event::Kexec),
+            through_page_cache.survives(Stage::Persisted, Event::Kexec),
             Survival::If(_)
         ));
         let direct = concluded(&host, &DIRECT);
-        assert_ne!(direct.survives(Progress::Stored, Event::Kexec), Survival::No);
+        assert_ne!(direct.survives(Stage::Stored, Event::Kexec), Survival::No);
     }
 }
 
@@ -532,11 +534,11 @@ fn what_is_only_in_the_page_cache_does_not_survive_a_kexec() {
 fn emulated_persistent_memory_never_promises_power_loss() {
     let host = host_with_region(EXT4_DAX, "e820", None);
     let guarantee = concluded(&host, &DIRECT);
-    let after = |progress, event| guarantee.survives(progress, event);
-    assert_eq!(after(Progress::Persisted, Event::PowerLoss), Survival::No);
-    assert_eq!(after(Progress::Stored, Event::WarmReboot), Survival::NotPromised);
-    assert!(matches!(after(Progress::Persisted, Event::WarmReboot), Survival::If(_)));
-    assert_eq!(after(Progress::Stored, Event::ProcessCrash), Survival::Yes);
+    let after = |stage, event| guarantee.survives(stage, event);
+    assert_eq!(after(Stage::Persisted, Event::PowerLoss), Survival::No);
+    assert_eq!(after(Stage::Stored, Event::WarmReboot), Survival::NotPromised);
+    assert!(matches!(after(Stage::Persisted, Event::WarmReboot), Survival::If(_)));
+    assert_eq!(after(Stage::Stored, Event::ProcessCrash), Survival::Yes);
 }
 
 #[test]

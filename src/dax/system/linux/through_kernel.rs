@@ -1,6 +1,6 @@
 //! Reads of a mapped file by calls, which go through the kernel's own mapping of its pages.
 //!
-//! Where the data cache does not alias, both mappings show the same bytes. Where it does
+//! Both mappings show the same bytes where the data cache does not alias. Where it does
 //! ([`aliasing`](crate::aliasing)), they are not congruent but by chance, and such a read is refused: user
 //! mode has no instruction on these machines that writes the lines of its mapping back, and not every kernel
 //! there does it before a read (on MIPS `flush_dcache_folio` maintains the kernel's lines alone,
@@ -9,7 +9,7 @@
 use super::media::{self, Unread};
 use crate::aliasing::{self, Aliasing};
 use crate::dax::system::files;
-use crate::dax::{DaxView, DeviceFault, Error, ErrorKind};
+use crate::dax::{DaxFile, DaxView, DeviceFault, Error, ErrorKind, NotSupported};
 use crate::system::kernel;
 use crate::system::tree::Tree;
 use std::io;
@@ -38,7 +38,7 @@ fn require_agreement_where(aliasing: Aliasing, path: &Path) -> Result<(), Error>
     match aliasing {
         Aliasing::No { .. } => Ok(()),
         Aliasing::Yes { .. } | Aliasing::Unknown { .. } => {
-            Err(Error::new(path, ErrorKind::ViewsDisagree))
+            Err(Error::new(path, ErrorKind::NotSupported(NotSupported::ViewsDisagree)))
         }
     }
 }
@@ -57,7 +57,7 @@ impl DaxView {
     /// # Errors
     /// [`ErrorKind::Poisoned`], if the medium has lost bytes: the first stretch of them, before which
     /// everything was read; [`ErrorKind::Read`], if the call failed otherwise; [`ErrorKind::Shorter`], if
-    /// the file has shrunk; [`ErrorKind::ViewsDisagree`], if the [data cache aliases](crate::aliasing) or
+    /// the file has shrunk; [`NotSupported::ViewsDisagree`], if the [data cache aliases](crate::aliasing) or
     /// may, and [`DeviceFault::MappingOnly`], if it is a device of device DAX: read through the mapping
     /// instead.
     ///
@@ -116,6 +116,24 @@ impl DaxView {
             return Error::new(&self.path, ErrorKind::Shorter { size: metadata.len(), needed });
         }
         Error::new(&self.path, ErrorKind::Read { at, len, errno: files::number(error) })
+    }
+}
+
+/// Calls of the operating system beside the mapping, on Linux.
+impl DaxFile {
+    /// Reads by a call of the operating system instead of by loads, as [`DaxView::read_through_kernel`] does.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    ///
+    /// # Cost
+    /// As there.
+    #[doc(alias("pread", "checked", "poison"))]
+    pub fn read_through_kernel(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
+        self.view.read_through_kernel(at, into)
     }
 }
 

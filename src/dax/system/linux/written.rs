@@ -194,13 +194,14 @@ mod tests {
             skip(test, "user-mode emulation does not pass MADV_POPULATE_WRITE on");
             return None;
         }
-        match Options::new().create_on::<ByLines>(path, BLOCK) {
+        match Options::new().create_new_on::<ByLines>(path, BLOCK) {
             Ok(file) => Some(file),
             Err(error) => {
                 let kind = error.kind();
                 let expected = matches!(
                     kind,
-                    ErrorKind::Unsupported(_) | ErrorKind::Os { call: "FIEMAP", .. }
+                    ErrorKind::NotSupported(crate::dax::NotSupported::Cpu(_))
+                        | ErrorKind::Os { call: "FIEMAP", .. }
                 );
                 assert!(expected, "{error}");
                 skip(test, error);

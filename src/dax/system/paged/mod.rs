@@ -10,13 +10,13 @@ mod tests;
 
 use super::{Mapper, Plan, files};
 use crate::cache::Cache;
-use crate::dax::Guarantee;
+use crate::dax::caching::Unread;
 use crate::dax::error::{Error, ErrorKind};
 use crate::dax::mapping::Mapping;
+use crate::dax::{Guarantee, NotSupported};
 use crate::medium::Granularity;
 use crate::survival::Backing;
 use crate::system::calls::System;
-use crate::system::memory_type::Unread;
 use crate::system::tree::Evidence;
 use alloc::format;
 use alloc::string::String;
@@ -48,7 +48,7 @@ impl Mapper for Paged {
 
     fn map(path: &Path, file: &File, plan: &Plan) -> Result<Mapping, Error> {
         if plan.populate {
-            return Err(Error::new(path, ErrorKind::CannotPopulate));
+            return Err(Error::new(path, ErrorKind::NotSupported(NotSupported::CannotPopulate)));
         }
         mapping::new(file, plan).map_err(|error| Error::os(path, "mapping it", &error))
     }

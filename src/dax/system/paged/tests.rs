@@ -5,9 +5,9 @@ use super::{Paged, conclude};
 use crate::dax::mapping::Pages;
 use crate::dax::options::probe_on;
 use crate::dax::system::Mapper;
-use crate::dax::{DaxFile, Error, ErrorKind, Options};
-use crate::medium::{Granularity, Medium};
-use crate::survival::{Backing, Event, Progress, Survival};
+use crate::dax::{DaxFile, Error, ErrorKind, NotSupported, Options};
+use crate::medium::Granularity;
+use crate::survival::{Backing, Event, Stage, Survival};
 use crate::system::calls::System;
 use alloc::string::ToString;
 use alloc::vec;
@@ -30,7 +30,7 @@ fn options() -> Options {
 }
 
 fn create(path: &Path) -> Result<DaxFile, Error> {
-    options().create_on::<Paged>(path, LEN)
+    options().create_new_on::<Paged>(path, LEN)
 }
 
 fn open(path: &Path) -> Result<DaxFile, Error> {
@@ -40,7 +40,7 @@ fn open(path: &Path) -> Result<DaxFile, Error> {
 #[test]
 fn a_file_is_refused_unless_pages_are_allowed_and_nothing_is_left() {
     let (directory, path) = place();
-    let error = Options::new().create_on::<Paged>(&path, LEN).unwrap_err();
+    let error = Options::new().create_new_on::<Paged>(&path, LEN).unwrap_err();
     let ErrorKind::PageGranular(guarantee) = error.kind() else { panic!("{error}") };
     assert!(matches!(guarantee.granularity(), Granularity::Page(_)));
     assert!(error.to_string().contains("or allow page granularity"), "{error}");
@@ -88,7 +88,7 @@ fn the_guarantee_names_the_system_and_its_calls() {
             assert!(told, "{os}: {:?}", guarantee.evidence());
         }
         assert!(guarantee.advice().unwrap().contains("Linux"));
-        let after = |event| guarantee.survives(Progress::Persisted, event);
+        let after = |event| guarantee.survives(Stage::Persisted, event);
         assert_eq!(after(Event::ProcessCrash), Survival::Yes);
         assert_eq!(after(Event::PowerLoss), Survival::NotPromised);
     }
@@ -131,7 +131,7 @@ fn a_mapping_can_begin_at_any_page_and_end_within_one() {
     let (_directory, path) = place();
     let page = crate::dax::system::files::page_size();
     let offset = 3 * page as u64;
-    drop(options().create_on::<Paged>(&path, offset + LEN).unwrap());
+    drop(options().create_new_on::<Paged>(&path, offset + LEN).unwrap());
     let file = options().offset(offset).len(100).open_on::<Paged>(&path).unwrap();
     assert_eq!(file.len(), 100);
     file.write(90, b"the end is");
@@ -170,8 +170,8 @@ fn what_is_no_usable_file_is_refused_with_its_reason() {
     assert_eq!(fs::read(&path).unwrap(), [1; 100], "as it was");
 
     let other = directory.path().join("other");
-    assert!(refused(options().create_on::<Paged>(&other, 0)).contains("a length of 0 bytes"));
-    assert!(refused(options().create_on::<Paged>(&other, u64::MAX)).contains("largest file"));
+    assert!(refused(options().create_new_on::<Paged>(&other, 0)).contains("a length of 0 bytes"));
+    assert!(refused(options().create_new_on::<Paged>(&other, u64::MAX)).contains("largest file"));
     assert!(!other.exists());
 }
 
@@ -197,7 +197,10 @@ fn a_view_reads_and_refuses_to_persist() {
     assert_eq!(&bytes, b"stored");
     for result in [view.persist(33..39), view.batch(|batch| batch.writeback(0..8))] {
         let error = result.unwrap_err();
-        assert!(matches!(error.kind(), ErrorKind::ViewNotPersisted), "{error}");
+        assert!(
+            matches!(error.kind(), ErrorKind::NotSupported(NotSupported::ViewNotPersisted)),
+            "{error}"
+        );
     }
 }
 
@@ -208,14 +211,20 @@ fn a_32_bit_cpu_has_no_views() {
     let (_directory, path) = place();
     drop(create(&path).unwrap());
     let error = options().view_on::<Paged>(&path).unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::NoReadOnlyWords), "{error}");
+    assert!(
+        matches!(error.kind(), ErrorKind::NotSupported(NotSupported::NoReadOnlyWords)),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_system_that_cannot_populate_says_so() {
     let (directory, path) = place();
-    let error = options().populate().create_on::<Paged>(&path, LEN).unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::CannotPopulate), "{error}");
+    let error = options().populate().create_new_on::<Paged>(&path, LEN).unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::NotSupported(NotSupported::CannotPopulate)),
+        "{error}"
+    );
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is left");
 }
 

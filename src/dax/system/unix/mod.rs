@@ -6,14 +6,17 @@ mod new_file;
 pub(in crate::dax) use new_file::NewFile;
 
 use super::Access;
+use crate::dax::InvalidInput;
 use crate::dax::error::{Error, ErrorKind};
+use alloc::format;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
 
 /// The calls, as errors name them.
 pub(in crate::dax) const LOCK: &str = "flock";
@@ -50,6 +53,46 @@ pub(in crate::dax) fn open(path: &Path, access: Access) -> io::Result<File> {
 pub(in crate::dax) fn open_to_look(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+}
+
+/// Returns the name that the system has for an open file.
+pub(in crate::dax) fn name_of(file: &File) -> PathBuf {
+    #[cfg(target_os = "linux")]
+    if let Ok(name) = std::fs::read_link(path_of(file)) {
+        return name;
+    }
+    format!("file descriptor {}", file.as_raw_fd()).into()
+}
+
+/// An open file by its descriptor. Threads can have descriptors of their own.
+#[cfg(target_os = "linux")]
+fn path_of(file: &File) -> PathBuf {
+    format!("/proc/thread-self/fd/{}", file.as_raw_fd()).into()
+}
+
+/// Refuses a descriptor that does not permit the mapping, or that does not write at the offsets that are asked for.
+pub(in crate::dax) fn require_access(
+    path: &Path,
+    file: &File,
+    access: Access,
+) -> Result<(), Error> {
+    let flags =
+        rustix::fs::fcntl_getfl(file).map_err(|errno| Error::os(path, "fcntl", &errno.into()))?;
+    let writes = access == Access::ReadAndWrite;
+    let mode = match flags & OFlags::RWMODE {
+        #[cfg(target_os = "linux")]
+        _ if flags.contains(OFlags::PATH) => "with O_PATH",
+        _ if writes && flags.contains(OFlags::APPEND) => "with O_APPEND",
+        OFlags::RDONLY if writes => "for reading only",
+        OFlags::WRONLY => "for writing only",
+        _ => return Ok(()),
+    };
+    Err(Error::new(path, ErrorKind::InvalidInput(InvalidInput::Descriptor { mode })))
+}
+
+/// Writes all bytes at an offset, and leaves the position of the file.
+pub(in crate::dax) fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    file.write_all_at(bytes, at)
 }
 
 /// What it means that a file could not be opened, if that is known.

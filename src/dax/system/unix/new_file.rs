@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 use std::process;
 #[cfg(target_os = "linux")]
 use {
+    super::path_of,
     rustix::fs::{AtFlags, CWD, RenameFlags},
-    std::os::fd::AsRawFd,
 };
 
 /// The number of temporary names that are tried. Killed processes of the same id may have left some.
@@ -96,12 +96,6 @@ impl NewFile {
             drop(fs::remove_file(name));
         }
     }
-}
-
-/// An open file by its descriptor. Threads can have descriptors of their own.
-#[cfg(target_os = "linux")]
-fn path_of(file: &File) -> PathBuf {
-    format!("/proc/thread-self/fd/{}", file.as_raw_fd()).into()
 }
 
 fn create_exclusively(path: &Path) -> Result<File, Errno> {

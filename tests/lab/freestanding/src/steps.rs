@@ -5,8 +5,10 @@
 
 use core::hint::black_box;
 
+use cachemaint::cache::Missing;
+use cachemaint::instruction::{Effect, Facts, Instruction};
 use cachemaint::report::{CpuReport, Hypervisor, RefusedBy, Status};
-use cachemaint::{Cache, Effect, Facts, Instruction, Missing, Point};
+use cachemaint::{Cache, Point};
 
 use crate::{Outcome, Step};
 

@@ -5,6 +5,7 @@ use crate::records::record;
 use anyhow::{Context as _, Result};
 use cachemaint::dax::{DaxFile, Options};
 use cachemaint::journal::{Journal, Reader};
+use cachemaint::medium::OpenError;
 use cachemaint_lab_protocol::{Records, Reply};
 use rustix::process::{Signal, getpid, kill_process};
 use serde_json::json;
@@ -24,7 +25,7 @@ fn payload(seed: u64, number: u64) -> Vec<u8> {
 /// Creates a journal, or opens the one that is there; how many records it has.
 fn open(path: &Path) -> Result<(Journal<DaxFile>, u64)> {
     if !path.try_exists().with_context(|| format!("cannot look for {}", path.display()))? {
-        return Ok((Journal::create(Options::new().create(path, LEN)?)?, 0));
+        return Ok((Journal::create_new(Options::new().create_new(path, LEN)?)?, 0));
     }
     let (journal, recovered) = Journal::open(Options::new().open(path)?)?;
     Ok((journal, recovered.records))
@@ -69,7 +70,7 @@ pub(crate) fn append_until_killed(path: &Path, seed: &str, more: &str) -> Result
 pub(crate) fn read(path: &Path, seed: &str) -> Result<ExitCode> {
     let seed = number(seed)?;
     let file = Options::new().open(path)?;
-    let reader = Reader::open(&file)?;
+    let reader = Reader::open(&file).map_err(OpenError::into_error)?;
     let found = reader.verify(&mut |_| ())?;
     let mut intact = 0;
     for record in reader.records() {
@@ -78,7 +79,7 @@ pub(crate) fn read(path: &Path, seed: &str) -> Result<ExitCode> {
         }
         intact += 1;
     }
-    let (_journal, recovered) = Journal::open(&file)?;
+    let (_journal, recovered) = Journal::open(&file).map_err(OpenError::into_error)?;
     let document = json!({
         "found": found.records,
         "intact": intact,

@@ -1,8 +1,7 @@
 //! Small programs for what media errors do to a file. Each prints one JSON document, or ends as it must.
 
 use anyhow::{Context as _, Result, bail};
-use cachemaint::dax::{DaxFile, Error, ErrorKind, FaultGuard, Options};
-use cachemaint::medium::Readable;
+use cachemaint::dax::{DaxFile, Error, ErrorKind, FaultHandler, Options};
 use rustix::fs::FallocateFlags;
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use serde_json::{Value, json};
@@ -67,9 +66,9 @@ pub(crate) fn checked(path: &Path, at: &str, len: &str) -> Result<ExitCode> {
 /// Loads a word under a guard, and once more: the second time the page must not be zeros either.
 pub(crate) fn guarded(path: &Path, at: &str) -> Result<ExitCode> {
     let at = at.parse().context("the offset is no number")?;
-    let guard = FaultGuard::install().context("no guard")?;
+    let guard = FaultHandler::install().context("no guard")?;
     let file = map(path)?;
-    let load = || outcome(file.guarded(guard, |file| file.load(at, Ordering::Relaxed)));
+    let load = || outcome(file.catch_faults(guard, |file| file.load(at, Ordering::Relaxed)));
     let (first, second) = (load()?, load()?);
     print(&json!({ "first": first, "second": second, "is_tainted": file.taint().is_some() }))
 }

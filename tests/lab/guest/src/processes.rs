@@ -3,7 +3,6 @@
 
 use anyhow::{Context as _, Result, ensure};
 use cachemaint::dax::{DaxFile, ErrorKind, Options};
-use cachemaint::medium::Readable;
 use std::fs::{self, OpenOptions};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};

@@ -4,9 +4,10 @@ use crate::number;
 use crate::records::{number_of, record};
 use anyhow::{Context as _, Result, ensure};
 use cachemaint::dax::{self, DaxFile};
+use cachemaint::medium::OpenError;
 use cachemaint::recorder::{
-    Durability, Event, Found, NotRecorded, Options, Reader, Recorder, Skipped, SkippedKind, Within,
-    Writer,
+    Durability, Error, ErrorKind, Event, Found, Options, Reader, Recorder, Skipped, SkippedKind,
+    Within, Writer,
 };
 use cachemaint_lab_protocol::Reply;
 use cachemaint_lab_protocol::recording::{
@@ -42,9 +43,9 @@ fn create(path: &Path, when: When) -> Result<&'static OnFile> {
         When::SubBuffer => Durability::SubBuffer,
         When::EachAppend => Durability::EachAppend,
     };
-    let options = Options::host().shards(SHARDS).sub_buffers(SUB_BUFFERS).durability(durability);
-    let file = dax::Options::new().create(path, LEN)?;
-    Ok(Box::leak(Box::new(options.create(file)?)))
+    let options = Options::new().shards(SHARDS).sub_buffers(SUB_BUFFERS).durability(durability);
+    let file = dax::Options::new().create_new(path, LEN)?;
+    Ok(Box::leak(Box::new(options.create_new(file)?)))
 }
 
 /// The thread that writes back at intervals, where there is to be one.
@@ -97,11 +98,11 @@ fn record_into(recorder: &OnFile, counts: &Counts) -> Result<()> {
     let writer = recorder.claim()?;
     let count = &counts[usize::try_from(writer.shard())?];
     let too_long = vec![0; usize::try_from(recorder.description().sub_buffer_size())?];
-    let refused = writer.record(EVENT, &too_long);
-    ensure!(matches!(refused, Err(NotRecorded::TooLong { .. })), "{refused:?}");
+    let refused = writer.record(EVENT, &too_long).map_err(Error::into_kind);
+    ensure!(matches!(refused, Err(ErrorKind::TooLong { .. })), "{refused:?}");
     for number in 0.. {
         match put(&writer, number) {
-            Err(NotRecorded::Stopped) => break,
+            Err(error) if matches!(error.kind(), ErrorKind::Stopped) => break,
             outcome => outcome?,
         }
         count.store(number + 1, Ordering::Release);
@@ -109,7 +110,7 @@ fn record_into(recorder: &OnFile, counts: &Counts) -> Result<()> {
     Ok(())
 }
 
-fn put(writer: &Writer<'_, DaxFile>, number: u64) -> Result<(), NotRecorded<dax::Error>> {
+fn put(writer: &Writer<'_, DaxFile>, number: u64) -> Result<(), Error<dax::Error>> {
     writer.record(EVENT, &record(writer.shard().into(), number))
 }
 
@@ -157,7 +158,7 @@ fn wait_until_older(recorded: Instant, guard: &Within<dax::Error>) {
 /// Prints what a recording has.
 pub(crate) fn read(path: &Path) -> Result<ExitCode> {
     let file = dax::Options::new().open(path)?;
-    let reader = Reader::open(&file)?;
+    let reader = Reader::open(&file).map_err(OpenError::into_error)?;
     let mut recorded = Recorded { shards: Vec::new(), damaged: 0 };
     for shard in 0..reader.description().shards() {
         let events = events(&reader, shard, &mut recorded.damaged)?;

@@ -2,7 +2,6 @@
 
 use anyhow::{Context as _, Result, ensure};
 use cachemaint::dax::{DaxFile, Options};
-use cachemaint::medium::Medium;
 use cachemaint_lab_protocol::{Part, Records, Reply};
 use std::fs;
 use std::os::unix::fs::FileExt as _;
@@ -43,7 +42,7 @@ fn options(records: &Records) -> Options {
 }
 
 fn create(records: &Records) -> Result<DaxFile> {
-    Ok(options(records).create(&records.path, place(records.count))?)
+    Ok(options(records).create_new(&records.path, place(records.count))?)
 }
 
 /// Creates the file and persists all records in it.

@@ -3,9 +3,7 @@
 use crate::number;
 use anyhow::{Context as _, Result, ensure};
 use cachemaint::dax::{self, DaxFile};
-use cachemaint::preserve::{
-    Attributes, Blob, Damage, Opened, Options, Snapshot, Store, Transaction,
-};
+use cachemaint::preserve::{Attributes, Blob, Damage, Opened, Snapshot, Store, Transaction};
 use cachemaint_lab_protocol::Reply;
 use cachemaint_lab_protocol::store::{Found, MEMORY, MEMORY_LEN, REGISTERS, STATE};
 use rustix::process::{Signal, getpid, kill_process};
@@ -101,7 +99,7 @@ fn write(
     let attributes = Attributes::new(MEMORY).version(number);
     let mut writer = transaction.writer(attributes, Some(content.len as u64))?;
     for (_, piece) in content.pieces(WRITTEN) {
-        writer.write(piece)?;
+        writer.append(piece)?;
         tell(writer.written())?;
     }
     Ok(writer.finish()?)
@@ -112,11 +110,11 @@ fn exists(path: &Path) -> Result<bool> {
 }
 
 fn create(path: &Path, len: u64) -> Result<Store<DaxFile>> {
-    Ok(Options::new().create_file(dax::Options::new().create(path, len)?)?)
+    Ok(Store::create_new(dax::Options::new().create_new(path, len)?)?)
 }
 
 fn open(path: &Path) -> Result<(Store<DaxFile>, Opened)> {
-    Ok(Options::new().open_file(dax::Options::new().open(path)?)?)
+    Ok(Store::open(dax::Options::new().open(path)?)?)
 }
 
 /// Creates a store that has had three blobs, of which one is replaced and another deleted.

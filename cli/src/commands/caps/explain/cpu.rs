@@ -1,8 +1,10 @@
 //! The effects of the CPU and its instructions.
 
 use super::{Entry, name_of};
-use cachemaint::report::{Aliasing, Certainty, Choice, HostReport, Hypervisor, Status};
-use cachemaint::{Instruction, Point, Unsupported};
+use cachemaint::instruction::Instruction;
+use cachemaint::report::{Aliasing, Choice, HostReport, Hypervisor, Status};
+use cachemaint::survival::Certainty;
+use cachemaint::{Point, Unsupported};
 
 /// One instruction, by the name of its topic.
 pub(super) fn instruction(report: &HostReport, name: &str) -> Option<Vec<Entry>> {

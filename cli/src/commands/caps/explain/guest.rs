@@ -1,7 +1,8 @@
 //! Guests, confidential guests, containers, and what may change.
 
 use super::Entry;
-use cachemaint::report::{Certainty, Confidential, HostReport, Hypervisor, HypervisorKind, Text};
+use cachemaint::report::{Confidential, HostReport, Hypervisor, HypervisorKind, Text};
+use cachemaint::survival::Certainty;
 
 pub(super) fn hypervisor(report: &HostReport) -> Vec<Entry> {
     let here = match report.cpu.hypervisor() {

@@ -13,7 +13,8 @@ mod tests;
 
 use super::TEXT;
 use crate::commands::text::wrapped;
-use cachemaint::report::{Certainty, HostReport, Statement};
+use cachemaint::report::HostReport;
+use cachemaint::survival::{Certainty, Statement};
 use serde::Serialize;
 use std::fmt::{self, Display, Formatter};
 

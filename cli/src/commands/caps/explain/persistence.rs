@@ -2,9 +2,8 @@
 
 use super::Entry;
 use cachemaint::Point;
-use cachemaint::report::{
-    Backing, Certainty, Domain, Event, HostReport, Progress, Region, survival_statement,
-};
+use cachemaint::report::{HostReport, Region};
+use cachemaint::survival::{Backing, Certainty, Domain, Event, Stage};
 
 pub(super) fn domains(report: &HostReport) -> Vec<Entry> {
     let mut entries = regions(report, |_| true);
@@ -50,11 +49,11 @@ fn region(region: &Region) -> Vec<Entry> {
 fn cells(backing: Backing, events: &[Event]) -> Vec<Entry> {
     let mut entries = Vec::new();
     for event in events {
-        let statement = |progress: &Progress| survival_statement(backing, *progress, *event);
-        let same = |a: &Progress, b: &Progress| statement(a) == statement(b);
-        for progresses in Progress::ALL.chunk_by(same) {
+        let statement = |stage: &Stage| backing.statement(*stage, *event);
+        let same = |a: &Stage, b: &Stage| statement(a) == statement(b);
+        for progresses in Stage::ALL.chunk_by(same) {
             let Some(first) = progresses.first().map(statement) else { continue };
-            let names: Vec<&str> = progresses.iter().map(|progress| progress.name()).collect();
+            let names: Vec<&str> = progresses.iter().map(|stage| stage.name()).collect();
             let text = format!(
                 "{}; {}; {}: {}: {}",
                 backing.name(),
@@ -196,7 +195,7 @@ pub(super) fn deep_persist(report: &HostReport) -> Vec<Entry> {
     };
     let mut entries = Vec::from([Entry::here("Here", deep)]);
     for backing in report.backings() {
-        let statement = survival_statement(backing, Progress::DeepPersisted, Event::PowerLoss);
+        let statement = backing.statement(Stage::DeepPersisted, Event::PowerLoss);
         let text = format!("{}: {}: {}", backing.name(), statement.is, statement.text);
         entries.push(Entry::stated("Power", &statement).saying(text));
     }

@@ -1,7 +1,6 @@
 use super::{Entry, Explanation, broken, explain, topics};
-use cachemaint::report::{
-    Backing, ConfidentialGuest, Event, HostReport, Progress, survival_statement,
-};
+use cachemaint::report::{ConfidentialGuest, HostReport};
+use cachemaint::survival::{Backing, Event, Stage};
 
 fn explained(report: &HostReport, topic: &str) -> Explanation {
     explain(report, topic).unwrap_or_else(|| panic!("no topic {topic}"))
@@ -40,8 +39,8 @@ fn survival_is_explained_by_the_table() {
     let explanation = explained(&report, "survival");
     for backing in Backing::ALL {
         for event in Event::ALL {
-            for progress in Progress::ALL {
-                let cell = survival_statement(backing, progress, event);
+            for progress in Stage::ALL {
+                let cell = backing.statement(progress, event);
                 let is_it = |entry: &&Entry| {
                     entry.text.starts_with(backing.name())
                         && entry.text.contains(event.name())

@@ -10,13 +10,13 @@
 mod tests;
 
 use super::conclude::{advice_for, asked_map_sync, claim};
+use crate::dax::caching::Unread;
 use crate::dax::mapping::Unflushed;
 use crate::dax::{DeviceFault, Guarantee};
 use crate::medium::Granularity;
 use crate::survival::Backing;
 use crate::survival::Domain;
 use crate::system::backing::device_dax::{self, Device, Unusable};
-use crate::system::memory_type::Unread;
 use crate::system::tree::{Attribute, Evidence, Tree};
 use alloc::format;
 use alloc::string::{String, ToString};

@@ -6,7 +6,7 @@ use crate::dax::Guarantee;
 use crate::dax::mapping::Unflushed;
 use crate::medium::Granularity;
 use crate::survival::Domain;
-use crate::survival::{Backing, Event, Progress, Survival};
+use crate::survival::{Backing, Event, Stage, Survival};
 use crate::system::backing::device_dax::{self, Device};
 use crate::system::fixture::Fixture;
 use alloc::format;
@@ -98,7 +98,7 @@ fn a_device_of_ram_says_that_it_is_volatile() {
         assert_eq!((region.name.as_str(), region.domain), (name, Domain::None));
         assert_eq!(region.provider, provider);
         assert!(guarantee.reason().contains("volatile memory"), "{}", guarantee.reason());
-        let lost = guarantee.survives(Progress::Persisted, Event::PowerLoss);
+        let lost = guarantee.survives(Stage::Persisted, Event::PowerLoss);
         assert_eq!(lost, Survival::No, "{name}");
     }
 }

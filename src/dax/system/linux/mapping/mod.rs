@@ -6,7 +6,7 @@
 //! ([`Mapping`](crate::dax::mapping::Mapping)).
 
 use super::device::DeepFlush;
-use crate::aliasing::{self, DataCache, Placement};
+use crate::aliasing::{self, DataCache, MappedAt};
 use crate::dax::Writeback;
 use crate::dax::mapping::{Mapping, Pages, Unflushed};
 use crate::dax::system::{Access, Plan};
@@ -29,7 +29,7 @@ const HUGE: u64 = 2 << 20;
 ///
 /// `unit` is what the kernel maps at once. Where the kernel alone can place it, no huge pages are asked for either: it would refuse the place.
 fn modulus(cache: &DataCache, len: usize, page: u64, unit: u64) -> Option<u64> {
-    if cache.placement == Placement::ByKernel {
+    if cache.mapped_at == MappedAt::ByKernel {
         return None;
     }
     let huge = (len as u64 >= HUGE).then_some(HUGE);

@@ -3,7 +3,7 @@
 
 use super::super::extents::{self, Extent};
 use crate::dax::system::files;
-use crate::dax::{BadBlocks, DaxFile, Error, ErrorKind};
+use crate::dax::{BadBlocks, DaxFile, DaxView, Error, ErrorKind};
 use crate::system::backing::bad_blocks::Listed;
 use crate::system::backing::disks;
 use crate::system::backing::mounts::{Mount, mount, mount_id};
@@ -13,9 +13,9 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use rustix::fs::{AtFlags, StatxFlags};
 
-impl DaxFile {
-    /// Which bytes of the mapping are known to be bad: a load from them raises SIGBUS, and
-    /// [`read_through_kernel`](crate::dax::DaxView::read_through_kernel) refuses them. Nothing of the file is read.
+impl DaxView {
+    /// Returns the bytes of the mapping that are known to be bad: a load from them raises SIGBUS, and
+    /// [`read_through_kernel`](Self::read_through_kernel) refuses them. Nothing of the file is read.
     ///
     /// It is the kernel's list for the device (`/sys/block/…/badblocks`), whose sectors of 512 bytes are
     /// carried over to the file by its extents (FIEMAP); so it has what lies under the file, also where
@@ -25,7 +25,7 @@ impl DaxFile {
     /// *None* and *unknown* are different answers: what cannot be found out is an error.
     ///
     /// # Errors
-    /// [`ErrorKind::BadBlocksUnknown`], with what was asked and answered: the file system is not on
+    /// [`ErrorKind::Unknown`], with what was asked and answered: the file system is not on
     /// persistent memory, or device mapper or md is in between; the file system does not say where its
     /// extents are; the attribute is not there, cannot be read or is no list.
     ///
@@ -44,7 +44,12 @@ impl DaxFile {
         let tree = Tree::host();
         let mount = mount(&tree, mount_id(&tree, self.file()), &mut Vec::new());
         let device = (status.stx_dev_major, status.stx_dev_minor);
-        let unknown = |why| Error::new(&self.path, ErrorKind::BadBlocksUnknown(Box::new(why)));
+        let unknown = |why| {
+            Error::new(
+                &self.path,
+                ErrorKind::Unknown { fact: "which blocks are bad", why: Box::new(why) },
+            )
+        };
         let listed = of_device(&tree, &mount, device, files::page_size()).map_err(unknown)?;
         self.in_this_file(&listed).map_err(unknown)
     }
@@ -62,6 +67,20 @@ impl DaxFile {
             return Err(extents::placeless());
         }
         Ok(BadBlocks::new(joined(found), !listed.may_be_cut))
+    }
+}
+
+impl DaxFile {
+    /// Returns the bytes of the mapping that are known to be bad, as [`DaxView::bad_blocks`] does.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cost
+    /// As there.
+    #[doc(alias("badblocks", "media error", "poison"))]
+    pub fn bad_blocks(&self) -> Result<BadBlocks, Error> {
+        self.view.bad_blocks()
     }
 }
 

@@ -3,8 +3,8 @@
 
 use super::{LEN, Names, range};
 use anyhow::{Context as _, Result, bail, ensure};
-use cachemaint::dax::{FaultGuard, Guard, Options};
-use cachemaint::medium::Medium as _;
+use cachemaint::dax::guard::Guard;
+use cachemaint::dax::{FaultHandler, Options};
 use cachemaint_lab_mark as mark;
 use std::fs;
 use std::io::{Error, Write as _};
@@ -22,14 +22,14 @@ const MOST_STARTS: u64 = 200;
 
 /// What somebody has stored who persists nothing and is gone.
 pub(super) fn on_guard(path: &str, names: &mut Names) -> Result<()> {
-    let file = Options::new().create(path, LEN)?;
+    let file = Options::new().create_new(path, LEN)?;
     let place = range(&file, 0..LEN);
     mark::watch(place.clone());
     file.write(70, &[11; 3000]);
     file.write((1 << 20) - 8, &[11; 16]);
     file.write(LEN - 1, &[11; 1]);
     drop(file);
-    let mut guard = Guard::new(FaultGuard::install()?);
+    let mut guard = Guard::new(FaultHandler::install()?);
     pass(&mut guard, path, place.start.addr())?;
     names.on_file("guard: what others have stored");
     Ok(())
@@ -59,7 +59,7 @@ pub(crate) fn guard_at(path: &str, start: &str, starts: &str) -> Result<ExitCode
         let mut again = Command::new("/proc/self/exe");
         return Err(again.args(["guard-at", path, start, &starts.to_string()]).exec().into());
     }
-    let mut guard = Guard::new(FaultGuard::install()?);
+    let mut guard = Guard::new(FaultHandler::install()?);
     pass(&mut guard, path, first)?;
     let words: Range<*const u8> = without_provenance(place.start)..without_provenance(place.end);
     for line in std::io::stdin().lines() {

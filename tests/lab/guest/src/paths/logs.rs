@@ -4,8 +4,10 @@ use super::{Names, range};
 use anyhow::Result;
 use cachemaint::dax::{DaxFile, Options};
 use cachemaint::journal::{self, Group, Journal};
+use cachemaint::medium::OpenError;
 use cachemaint::recorder::{self, Durability, Writer};
 use cachemaint_lab_mark as mark;
+use core::sync::atomic::Ordering;
 
 /// Bytes of each file.
 const LEN: u64 = 1 << 20;
@@ -41,8 +43,8 @@ const ON_JOURNAL: [OnJournal; 7] = [
     }),
     ("reservation", |journal| {
         let mut reservation = journal.reserve(300)?;
-        reservation.write(&[6; 7]);
-        reservation.write(&[6; 293]);
+        reservation.write_bytes(&[6; 7]);
+        reservation.write_bytes(&[6; 293]);
         reservation.finish()?;
         Ok(())
     }),
@@ -51,9 +53,10 @@ const ON_JOURNAL: [OnJournal; 7] = [
 
 /// Runs every path of the journal.
 pub(super) fn on_journal(path: &str, names: &mut Names) -> Result<()> {
-    let file = Options::new().create(path, LEN)?;
+    let file = Options::new().create_new(path, LEN)?;
     mark::watch(range(&file, 0..LEN));
-    let journal = journal::Options::new().segment(16 << 10).create(&file)?;
+    let options = journal::Options::new().segment(16 << 10);
+    let journal = options.create_new(&file).map_err(OpenError::into_error)?;
     names.on_file("journal: create");
     for (name, work) in ON_JOURNAL {
         mark::watch(range(&file, 0..LEN));
@@ -63,7 +66,7 @@ pub(super) fn on_journal(path: &str, names: &mut Names) -> Result<()> {
     journal.append(&[7; 500])?;
     drop(journal);
     mark::watch(range(&file, 0..LEN));
-    Journal::open(&file)?;
+    Journal::open(&file).map_err(OpenError::into_error)?;
     names.on_file("journal: open");
     Ok(())
 }
@@ -77,7 +80,7 @@ const EVENTS: usize = 40;
 
 /// Runs every path of the recorder.
 pub(super) fn on_recorder(path: &str, names: &mut Names) -> Result<()> {
-    let file = Options::new().create(path, LEN)?;
+    let file = Options::new().create_new(path, LEN)?;
     let all = || mark::watch(range(&file, 0..LEN));
     all();
     let recorder = create(&file, Durability::EachAppend)?;
@@ -103,8 +106,14 @@ pub(super) fn on_recorder(path: &str, names: &mut Names) -> Result<()> {
     Ok(())
 }
 
+/// Creates a recording in place of the one before, whose magics are erased.
 fn create(file: &DaxFile, durability: Durability) -> Result<recorder::Recorder<&DaxFile>> {
-    Ok(recorder::Options::host().durability(durability).create(file)?)
+    for magic in [0, 4096] {
+        file.store(magic, 0, Ordering::Relaxed);
+        file.persist(magic..magic + 8)?;
+    }
+    let options = recorder::Options::new().durability(durability);
+    Ok(options.create_new(file).map_err(OpenError::into_error)?)
 }
 
 fn events(writer: &Writer<'_, &DaxFile>) -> Result<()> {

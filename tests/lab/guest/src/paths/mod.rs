@@ -9,9 +9,12 @@ mod logs;
 mod stores;
 
 use anyhow::{Context as _, Result};
+use cachemaint::cache::Destination;
 use cachemaint::dax::{DaxFile, Options};
-use cachemaint::medium::{Medium, Memory};
-use cachemaint::{Cache, Destination, Instruction, Point};
+use cachemaint::instruction::Instruction;
+use cachemaint::medium::Memory;
+use cachemaint::survival::Backing;
+use cachemaint::{Cache, Point};
 use cachemaint_lab_mark as mark;
 use cachemaint_lab_protocol::ON_FILES;
 use core::ops::Range;
@@ -124,17 +127,17 @@ const ON_MEMORY: [OnMemory; 7] = [
         copy(cache, &words[4000..9000], Destination::Unknown);
     }),
     ("memory: persist and copy", |cache, words| {
-        let memory = Memory::new(words, cache);
+        let memory = Memory::new(words, cache, Backing::Ram);
         memory.write(11, &[9; 3000]);
-        let Ok(()) = memory.persist(11..3011);
-        let Ok(()) = memory.persist_copy(&[(4096, &[9; 100]), (6000, &[9; 1])]);
+        memory.persist(11..3011);
+        memory.persist_copy(&[(4096, &[9; 100]), (6000, &[9; 1])]);
     }),
 ];
 
 /// Runs every path, those on memory by each instruction that this machine has; their names, in the
 /// order of the verdicts' numbers.
 pub(crate) fn run(path: &str) -> Result<Vec<String>> {
-    let file = Options::new().create(path, LEN)?;
+    let file = Options::new().create_new(path, LEN)?;
     let mut names = Names::default();
     for (name, work) in ON_FILE {
         mark::watch(range(&file, 0..LEN));

@@ -3,7 +3,7 @@
 use super::{Names, range};
 use anyhow::Result;
 use cachemaint::dax::{self, DaxFile};
-use cachemaint::preserve::{Attributes, Options, Transaction};
+use cachemaint::preserve::{Attributes, Store, Transaction};
 use cachemaint_lab_mark as mark;
 
 /// Bytes of the file.
@@ -17,7 +17,7 @@ const ON_STORE: [OnStore; 6] = [
     ("writer of 200 kB", |transaction| {
         let mut writer = transaction.writer("large", None)?;
         for piece in [&[2; 70_001][..], &[3; 129_999]] {
-            writer.write(piece)?;
+            writer.append(piece)?;
         }
         Ok(writer.finish()?)
     }),
@@ -35,9 +35,9 @@ const ON_STORE: [OnStore; 6] = [
 /// Runs every path of a store, each up to the end of its commit.
 pub(super) fn on_store(path: &str, names: &mut Names) -> Result<()> {
     let all = |file: &DaxFile| mark::watch(range(file, 0..LEN));
-    let file = dax::Options::new().create(path, LEN)?;
+    let file = dax::Options::new().create_new(path, LEN)?;
     all(&file);
-    let mut store = Options::new().create_file(file)?;
+    let mut store = Store::create_new(file)?;
     names.on_file("store: create");
     for (name, work) in ON_STORE {
         all(store.medium());
@@ -52,7 +52,7 @@ pub(super) fn on_store(path: &str, names: &mut Names) -> Result<()> {
     drop(store);
     let file = dax::Options::new().open(path)?;
     all(&file);
-    Options::new().open_file(file)?;
+    Store::open(file)?;
     names.on_file("store: open");
     Ok(())
 }

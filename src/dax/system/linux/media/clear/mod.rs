@@ -11,7 +11,7 @@ use super::{Unread, read};
 use crate::dax::media::{ClearStep, NotCleared};
 use crate::dax::system::files;
 use crate::dax::taint::Taint;
-use crate::dax::{DaxFile, Error, ErrorKind, Writeback};
+use crate::dax::{DaxFile, DaxView, Error, ErrorKind, InvalidInput, Writeback};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -238,8 +238,8 @@ impl DaxFile {
     /// # Errors
     /// [`ErrorKind::NotCleared`] says at which block it stopped, in which state that is, and what is lost
     /// by then. [`ErrorKind::Shorter`], if the file has shrunk;
-    /// [`ErrorKind::Misaligned`], if the mapping does not begin at a block, so that bytes before it would
-    /// have to be given up; [`ErrorKind::ViewsDisagree`] as for `read_through_kernel`.
+    /// [`InvalidInput::Misaligned`], if the mapping does not begin at a block, so that bytes before it would
+    /// have to be given up; [`ViewsDisagree`](crate::dax::NotSupported::ViewsDisagree) as for `read_through_kernel`.
     ///
     /// # Panics
     /// If the range is out of range.
@@ -249,12 +249,19 @@ impl DaxFile {
     /// together an `fsync(2)`.
     #[doc(alias("clear_poison", "badblocks", "clear-error"))]
     pub fn clear_bad_blocks(&mut self, range: Range<u64>) -> Result<Vec<Range<u64>>, Error> {
-        self.mapping.checked_range(&range);
+        self.view.clear_bad_blocks(&range)
+    }
+}
+
+impl DaxView {
+    /// Of a [`DaxFile`], which is borrowed exclusively.
+    fn clear_bad_blocks(&self, range: &Range<u64>) -> Result<Vec<Range<u64>>, Error> {
+        self.mapping.checked_range(range);
         if range.is_empty() {
             return Ok(Vec::new());
         }
         through_kernel::require_agreement(&self.path)?;
-        let (within, block) = self.blocks_of(&range)?;
+        let (within, block) = self.blocks_of(range)?;
         let listed = self.listed_in_file()?;
         let job = Job { range: within, block, listed: &listed };
         let by_lines = !matches!(self.writeback, Writeback::Pages);
@@ -284,7 +291,10 @@ impl DaxFile {
         let kind = if size < needed {
             ErrorKind::Shorter { size, needed }
         } else if !self.offset.is_multiple_of(block) {
-            ErrorKind::Misaligned { offset: self.offset, alignment: block }
+            ErrorKind::InvalidInput(InvalidInput::Misaligned {
+                offset: self.offset,
+                alignment: block,
+            })
         } else {
             let (start, end) = (self.offset + range.start, self.offset + range.end);
             let end = end.checked_next_multiple_of(block).unwrap_or(end).min(size);
@@ -301,7 +311,7 @@ impl DaxFile {
                     |range: &Range<u64>| self.offset + range.start..self.offset + range.end;
                 Ok(listed.ranges().iter().map(in_file).collect())
             }
-            Err(error) if matches!(error.kind(), ErrorKind::BadBlocksUnknown(_)) => Ok(Vec::new()),
+            Err(error) if matches!(error.kind(), ErrorKind::Unknown { .. }) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
     }

@@ -17,7 +17,7 @@ struct Model {
     bad: Vec<Range<u64>>,
     holes: Vec<u64>,
     device: Device,
-    /// What was asked, but for reads.
+    /// The calls in their order, but for reads.
     calls: Vec<(&'static str, u64)>,
 }
 
@@ -168,7 +168,7 @@ fn stretches_that_touch_are_one() {
     assert_eq!(outcome.lost, [4200..8000]);
 }
 
-/// Which step failed, at which block, what is lost by then, and what was not tried any more.
+/// The error names the step that failed, its block, the bytes lost by then, and those not tried any more.
 #[test]
 fn a_failure_says_how_far_it_got() {
     use Device::{CannotPunch, CannotSync, LeavesUnwritten, Lies, Refuses};

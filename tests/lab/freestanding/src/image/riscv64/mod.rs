@@ -3,7 +3,8 @@
 use core::arch::global_asm;
 
 use cachemaint::instruction::{CBO_CLEAN, CBO_FLUSH};
-use cachemaint::{Cache, Facts, LineSize, Unsupported};
+use cachemaint::instruction::{Facts, LineSize};
+use cachemaint::{Cache, Unsupported};
 
 use super::{fail, start};
 

@@ -1,6 +1,7 @@
 //! The steps of M-mode.
 
-use cachemaint::{Cache, Missing};
+use cachemaint::Cache;
+use cachemaint::cache::Missing;
 use cachemaint_lab_freestanding::{Outcome, Step};
 
 pub(super) const STEPS: [Step; 1] = [Step { name: "privileged refused", run: privileged_refused }];

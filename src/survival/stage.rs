@@ -1,10 +1,10 @@
 //! The way of bytes to a medium, and the part of them that an event leaves.
 
-/// The progress of the bytes towards their medium when an event happens.
+/// The stage that bytes have reached on their way to the medium when an event happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
-pub enum Progress {
+pub enum Stage {
     /// Stored, and no more: dirty in a cache or in the page cache.
     Stored,
     /// Persisted, and the call has returned: accepted by what keeps it at power loss.
@@ -15,11 +15,11 @@ pub enum Progress {
     DeepPersisted,
 }
 
-impl Progress {
+impl Stage {
     /// All of them, the least first.
     pub const ALL: [Self; 3] = [Self::Stored, Self::Persisted, Self::DeepPersisted];
 
-    /// Returns the progress in a word or two.
+    /// Returns the stage in a word or two.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,0 +1,280 @@
+//! `cachemaint demo`: the main job on a real file.
+//!
+//! A child process appends numbered records to a journal and reports each one when it is acknowledged.
+//! It is killed with SIGKILL in the middle. Then the journal is opened again, and every record that was
+//! acknowledged must be there.
+
+mod acknowledgements;
+mod kill;
+mod summary;
+
+use super::text::{self, duration};
+use acknowledgements::encode;
+use anyhow::{Context, ensure};
+use cachemaint::dax::{self, DaxFile};
+use cachemaint::journal::{Error, ErrorKind, Journal, Reader, Recovered};
+use cachemaint::medium::{Medium, Memory, OpenError};
+use cachemaint::survival::Backing;
+use cachemaint::{Cache, Point};
+use core::convert::Infallible;
+use kill::{is_interrupted, note_interrupts, write_and_kill};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+use summary::print;
+
+/// Append records to a journal in a child process, kill it, and check that nothing acknowledged is missing
+///
+/// Exits with 1 if an acknowledged record is missing or damaged; the file is kept then.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// A directory for the demo's file, which is removed afterwards [default: a temporary one]
+    path: Option<PathBuf>,
+}
+
+/// Append records until killed (the child of `demo`)
+#[derive(clap::Args)]
+pub(crate) struct WriterArguments {
+    path: PathBuf,
+}
+
+/// Bytes of a record's payload: a cache line on most machines.
+const PAYLOAD: usize = 64;
+/// Bytes of the file.
+const FILE: u64 = 8 << 20;
+/// The payload of a record: its number, and words that depend on it.
+fn payload(number: u64) -> [u8; PAYLOAD] {
+    let mut bytes = [0; PAYLOAD];
+    let (words, _) = bytes.as_chunks_mut::<8>();
+    // Never zero, so that memory which treats zeros specially is not flattered.
+    let mut word = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    for place in words.iter_mut() {
+        *place = word.to_le_bytes();
+        word = word.rotate_left(7);
+    }
+    words[0] = number.to_le_bytes();
+    bytes
+}
+
+/// The content of the journal afterwards.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Findings {
+    /// Acknowledged and intact.
+    intact: u64,
+    /// Acknowledged and missing or damaged.
+    lost: Vec<u64>,
+    /// Intact though not acknowledged: appended when the kill came.
+    beyond: u64,
+}
+
+/// The journal after the kill.
+struct Found {
+    /// Its recovery, or the reason why it failed.
+    recovered: Result<Recovered, String>,
+    findings: Findings,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let place = arguments.path.clone().unwrap_or_else(std::env::temp_dir);
+    let is_directory = place.is_dir();
+    ensure!(is_directory, "{}: no such directory; name one that exists", place.display());
+    // Before there is anything to leave behind.
+    note_interrupts()?;
+    let directory = tempfile::Builder::new()
+        .prefix("cachemaint-demo-")
+        .tempdir_in(&place)
+        .with_context(|| format!("{}: no directory can be made in it", place.display()))?;
+    let path = directory.path().join("records");
+    drop(Journal::create_new(
+        dax::Options::new().allow_page_granularity().create_new(&path, FILE)?,
+    )?);
+
+    let started = Instant::now();
+    let acknowledged = write_and_kill(&path)?;
+    let ran = started.elapsed();
+    if is_interrupted() {
+        return Ok(ExitCode::from(text::INTERRUPTED));
+    }
+
+    let file = open(&path)?;
+    let found = look(&file, acknowledged.times.len() as u64)?;
+    let mut out = anstream::stdout().lock();
+    print(&mut out, &file, &acknowledged, &found, ran)?;
+    if found.recovered.is_ok() && found.findings.lost.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    writeln!(out, "The file is kept: {}", directory.keep().join("records").display())?;
+    Ok(ExitCode::FAILURE)
+}
+
+fn open(path: &Path) -> Result<DaxFile, dax::Error> {
+    dax::Options::new().allow_page_granularity().open(path)
+}
+
+/// The child: appends record after record, and reports each when it is acknowledged.
+pub(crate) fn write_until_killed(arguments: &WriterArguments) -> anyhow::Result<ExitCode> {
+    let (journal, recovered) = Journal::open(open(&arguments.path)?)?;
+    // It is called by the demo, on its own journal; another one gets no such records.
+    ensure!(
+        recovered.records == 0 && journal.medium().len() == FILE,
+        "this is not the demo's file"
+    );
+    let mut acknowledge = std::io::stdout().lock();
+    for number in 0.. {
+        let bytes = payload(number);
+        let started = Instant::now();
+        match journal.append(&bytes) {
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => break,
+            Err(error) => return Err(error.into()),
+        }
+        let taken = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        acknowledge.write_all(&encode(number, taken))?;
+        acknowledge.flush()?;
+    }
+    // The journal is full, and the kill is still to come; or the parent's end, which closes the pipe.
+    std::io::stdin().read_exact(&mut [0])?;
+    Ok(ExitCode::FAILURE)
+}
+
+/// Recovers the journal, and looks for every record that was acknowledged and for those behind them.
+fn look<M: Medium>(medium: &M, acknowledged: u64) -> anyhow::Result<Found>
+where
+    M::Error: Send + Sync + 'static,
+{
+    let recovered = match Journal::open(medium).map_err(OpenError::into_error) {
+        Ok((_, recovered)) => Ok(recovered),
+        Err(error) if matches!(error.kind(), ErrorKind::Medium(_)) => return Err(error.into()),
+        Err(error) => Err(error.to_string()),
+    };
+    Ok(Found { recovered, findings: check(medium, acknowledged) })
+}
+
+/// The records that are in the journal, as far as it can be read.
+fn check<M: Medium>(medium: &M, acknowledged: u64) -> Findings {
+    let mut findings = Findings::default();
+    let reader = Reader::open(medium).ok();
+    let mut records = reader.iter().flat_map(Reader::records).map_while(Result::ok);
+    for number in 0.. {
+        let found = records.next();
+        let is_intact = found.as_ref().is_some_and(|record| record.payload == payload(number));
+        match (is_intact, number < acknowledged) {
+            (true, true) => findings.intact += 1,
+            (false, true) => findings.lost.push(number),
+            (true, false) => findings.beyond += 1,
+            (false, false) => break,
+        }
+    }
+    findings
+}
+
+/// The time of the same appends in RAM, line by line: a DAX file costs at least that.
+///
+/// The mean over all of them, one after the other: a clock around a single one can be read before its
+/// write-back is complete, which the next one then waits for.
+fn in_ram() -> String {
+    let cache = match Cache::host().and_then(|cache| cache.to(Point::Persistence)) {
+        Ok(cache) => cache,
+        Err(why) => return format!("nothing: {why}"),
+    };
+    match append_in_ram(cache) {
+        Ok((count, elapsed)) => {
+            let nanoseconds = elapsed.as_nanos() / u128::from(count.max(1));
+            let each = duration(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
+            let instruction = cache.writeback_instruction().name;
+            format!("{each} for each, one after the other in RAM, by {instruction}")
+        }
+        Err(why) => format!("nothing: {why}"),
+    }
+}
+
+/// Fills a journal in RAM; how many records there are, and how long it took.
+fn append_in_ram(cache: Cache) -> Result<(u64, Duration), Error<Infallible>> {
+    let words: Vec<AtomicU64> = (0..FILE / 8).map(|_| AtomicU64::new(1)).collect();
+    let journal = Journal::create_new(Memory::new(&words, cache, Backing::Ram))?;
+    let bytes = payload(0);
+    let mut count = 0;
+    let started = Instant::now();
+    loop {
+        match journal.append(&bytes) {
+            Ok(_) => count += 1,
+            Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => {
+                return Ok((count, started.elapsed()));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::summary::{recovery, verdict};
+    use super::{Findings, check, look, payload};
+    use cachemaint::Cache;
+    use cachemaint::journal::{Journal, Position};
+    use cachemaint::medium::{Medium, Memory};
+    use cachemaint::survival::Backing;
+    use std::sync::atomic::AtomicU64;
+
+    fn words() -> Vec<AtomicU64> {
+        (0..8192).map(|_| AtomicU64::new(0)).collect()
+    }
+
+    /// A journal of records with these numbers; where the last one begins.
+    fn write(medium: impl Medium<Error: core::fmt::Debug>, numbers: &[u64]) -> Position {
+        let journal = Journal::create_new(medium).unwrap();
+        let positions = numbers.iter().map(|number| journal.append(&payload(*number)).unwrap());
+        positions.last().unwrap()
+    }
+
+    /// Five records are written, of which four were acknowledged.
+    #[test]
+    fn what_is_missing_is_found() {
+        let words = words();
+        let memory = Memory::new(&words, Cache::host().unwrap(), Backing::Ram);
+        write(&memory, &[0, 1, 2, 3, 4]);
+        let found = look(&memory, 4).unwrap();
+        assert_eq!(found.findings, Findings { intact: 4, lost: vec![], beyond: 1 });
+        assert_eq!(found.recovered.as_ref().unwrap().records, 5);
+        assert!(
+            recovery(&found.recovered).starts_with("5 records"),
+            "{}",
+            recovery(&found.recovered)
+        );
+
+        // Acknowledged and never written.
+        let findings = check(&memory, 7);
+        assert_eq!(findings.lost, [5, 6]);
+        assert!(verdict(&findings).starts_with("2 of the acknowledged records ARE MISSING"));
+    }
+
+    /// A journal keeps what is appended, whatever it is: here record 3 in the place of record 1.
+    #[test]
+    fn what_is_not_what_was_acknowledged_is_found() {
+        let words = words();
+        let memory = Memory::new(&words, Cache::host().unwrap(), Backing::Ram);
+        write(&memory, &[0, 3, 2]);
+        assert_eq!(check(&memory, 3), Findings { intact: 2, lost: vec![1], beyond: 0 });
+    }
+
+    /// The log begins at 8192 and a record has 16 bytes before its payload (module `journal`, the format).
+    #[test]
+    fn a_bit_that_changed_is_found() {
+        let words = words();
+        let memory = Memory::new(&words, Cache::host().unwrap(), Backing::Ram);
+        let last = write(&memory, &[0, 1, 2]);
+        memory.write(8192 + last.get() + 16 + 40, &[payload(2)[40] ^ 0x10]);
+        assert_eq!(check(&memory, 3), Findings { intact: 2, lost: vec![2], beyond: 0 });
+    }
+
+    #[test]
+    fn a_journal_that_is_not_there_lost_everything() {
+        let words = words();
+        let memory = Memory::new(&words, Cache::host().unwrap(), Backing::Ram);
+        let found = look(&memory, 2).unwrap();
+        assert_eq!(found.findings.lost, [0, 1]);
+        assert!(recovery(&found.recovered).starts_with("NOT: there is no journal"));
+    }
+}

@@ -1,0 +1,94 @@
+//! The output of each command, and readers of it.
+
+use crate::place::{PIECE, Place, many};
+use crate::printed::{stderr, stdout};
+use serde_json::{Value, json};
+use std::fs;
+use std::process::Stdio;
+
+#[test]
+fn nothing_that_a_terminal_executes_is_printed() {
+    let place = Place::with(&[]);
+    let (name, metadata) = ("\u{1b}[2Jcpu\u{9b}", "\u{1b}]0;title\u{7}");
+    let mut shown = Vec::new();
+    let mut run = |arguments: &[&str]| {
+        let ran = place.run_with(arguments, "x");
+        shown.push(stdout(&ran));
+        shown.push(stderr(&ran));
+        ran
+    };
+    run(&["save", name, "--metadata", metadata]).success();
+    let listed = stdout(&run(&["list"]).success());
+    assert!(listed.contains("  \\u{1b}[2Jcpu\\u{9b}\n"), "{listed:?}");
+    assert!(listed.contains("metadata: \\u{1b}]0;title\\u{7}\n"), "{listed:?}");
+    run(&["load", "\u{1b}[2Jno such\u{9b}"]).code(1);
+    run(&["mv", name, name]).code(1);
+    place.damage(place.offset(name));
+    let verified = stdout(&run(&["verify"]).code(1));
+    assert!(verified.contains("\\u{1b}[2Jcpu\\u{9b}: the blob"), "{verified:?}");
+    run(&["load", name]).code(1);
+    run(&["mv", name, "\u{1b}[2J"]).success();
+    run(&["rm", "\u{1b}[2J", "\u{1b}"]).code(1);
+    run(&["history"]).success();
+    let is_plain = |text: &String| text.chars().all(|c| c == '\n' || !c.is_control());
+    assert!(shown.iter().all(is_plain), "{shown:?}");
+}
+
+#[test]
+fn a_store_is_told_by_its_magic() {
+    let place = Place::with(&["cpu", "ram"]);
+    let stat: Value = serde_json::from_str(&stdout(&place.stat().success())).unwrap();
+    assert_eq!((&stat["kind"], &stat["schema"]), (&json!("store"), &json!(1)));
+    assert_eq!((&stat["blobs"], &stat["bytes"], &stat["whole"]), (&json!(2), &json!(6), &json!(2)));
+    assert_eq!(stat["identity"], place.json("verify")["identity"]);
+    // One of the two headers is enough, and the other one is mended from its copy.
+    place.damage(0);
+    place.stat();
+    place.damage(place.offset("ram"));
+    let stat: Value = serde_json::from_str(&stdout(&place.stat().code(1))).unwrap();
+    assert_eq!(stat["damaged"][0]["name"], "ram");
+    fs::write(&place.path, &fs::read(&place.path).unwrap()[..10_000]).unwrap();
+    let error = stderr(&place.stat().code(1));
+    assert!(error.contains("state: the store needs "), "{error}");
+}
+
+/// As in `cachemaint preserve load FILE NAME | head -1`.
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let place = Place::empty();
+    place.run_with(&["save", "ram", "--create", "8M"], many(3 * PIECE, 0)).success();
+    let with_json: Vec<&[&str]> =
+        vec![&["list", "--json"], &["verify", "--json"], &["history", "--json"]];
+    let others: [&[&str]; 7] = [
+        &["load", "ram"],
+        &["list"],
+        &["verify"],
+        &["history"],
+        &["seal"],
+        &["save", "cpu"],
+        &["mv", "cpu", "x"],
+    ];
+    for command in others.into_iter().chain(with_json) {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = place.process(command).stdin(Stdio::null()).stdout(writer).output().unwrap();
+        assert!(output.status.success(), "{command:?}: {output:?}");
+        assert!(output.stderr.is_empty(), "{command:?}: {output:?}");
+    }
+}
+
+/// A full disk is an error, unlike a reader that has read enough.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_result_that_cannot_be_written_fails() {
+    let place = Place::with(&["cpu"]);
+    for command in [&["load", "cpu"][..], &["list"], &["verify"], &["history"], &["seal"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = place.process(command).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("No space left"), "{output:?}");
+    }
+    let output = place.run(&["load", "cpu", "--output", "/dev/full"]).code(1);
+    assert!(stderr(&output).contains("No space left"), "{}", stderr(&output));
+    assert!(!fs::metadata("/dev/full").unwrap().is_file(), "a device stays one");
+}

@@ -1,0 +1,84 @@
+//! The verdict after a reboot, of which Linux alone tells.
+
+use crate::place::Place;
+use crate::printed::{stderr, stdout};
+use crate::wrapped::unwrapped;
+use cachemaint::preserve::Options;
+use cachemaint::survival::Backing;
+use serde_json::json;
+use std::fs;
+
+/// A store of another boot, with a blob that is damaged.
+fn of_another_boot() -> Place {
+    let place = Place::empty();
+    let file = place.created(1 << 20);
+    let mut stamp = cachemaint::preserve::Stamp::UNKNOWN.with_kernel("6.1.0-before");
+    stamp.boot_id = [0xab; 16];
+    stamp.seconds = 1_000_000_000;
+    stamp.backing = Backing::Ram;
+    let mut store = Options::new().stamp(stamp).create_new(file).unwrap();
+    let mut transaction = store.begin().unwrap();
+    transaction.put("cpu", b"registers").unwrap();
+    transaction.put("ram", b"guest").unwrap();
+    transaction.commit().unwrap();
+    drop(store);
+    place.damage(place.offset("ram"));
+    place
+}
+
+#[test]
+fn after_a_reboot_the_first_who_writes_is_told_what_happened() {
+    for command in [&["save", "new"][..], &["rm", "cpu"], &["mv", "cpu", "x"], &["seal"]] {
+        let place = of_another_boot();
+        let error = stderr(&place.run(command).success());
+        assert!(error.contains("state: since the last commit: "), "{error}");
+        assert!(error.contains("the boot id is another than that of the last commit"), "{error}");
+        let promise = "state: whether what was committed survives that: no: the kernel that had the pages is gone";
+        assert!(error.contains(promise), "{error}");
+        assert!(error.contains("state: the store had not been sealed"), "{error}");
+        assert!(error.contains("state: ram: the blob from its byte 0 on is damaged"), "{error}");
+        assert!(!error.contains("cpu: "), "{error}");
+        let error = stderr(&place.run_with(&["save", "again"], "x").success());
+        assert_eq!(error, "", "it is told once");
+    }
+}
+
+#[test]
+fn the_history_tells_of_boots_and_of_what_happened_since() {
+    let place = of_another_boot();
+    let before = place.json("history");
+    let expected = json!([{
+        "generation": 1, "opened": 1, "time": "2001-09-09T01:46:40Z", "is_creation": true,
+        "origin": "unknown", "was_sealed": false, "kernel": "6.1.0-before",
+        "boot": "ab".repeat(16), "backing": "ram"
+    }]);
+    assert_eq!(before["boots"], expected);
+    let evidence = &before["since"]["evidence"][0];
+    assert_eq!(evidence, "the boot id is another than that of the last commit");
+    assert_eq!(before["since"]["promise"]["is"], "no");
+    let origin = &before["since"]["origin"];
+
+    // By the third commit, after the creation and the two blobs.
+    place.run(&["seal"]).success();
+    place.run_with(&["save", "new"], "x").success();
+    let after = place.json("history");
+    assert_eq!(after["boots"][0], expected[0]);
+    let here = &after["boots"][1];
+    assert_eq!((&here["generation"], &here["opened"]), (&json!(3), &json!(2)));
+    assert_eq!((&here["origin"], &here["was_sealed"]), (origin, &json!(false)));
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    assert_eq!(here["boot"], id.trim().replace('-', ""));
+    assert_eq!(after["since"]["origin"], "same_boot");
+    assert_eq!(after["since"]["promise"]["is"], "yes");
+
+    let shown = unwrapped(&stdout(&place.run(&["history"]).success()));
+    let expected = format!(
+        "1 created; opened once, last at 2001-09-09T01:46:40Z; on RAM (tmpfs); kernel 6.1.0-before; boot {} 3 after: ",
+        "ab".repeat(16)
+    );
+    assert!(shown.contains(&expected), "{shown}");
+    assert!(
+        shown.contains("happened same boot, another process because the boot id is that"),
+        "{shown}"
+    );
+}

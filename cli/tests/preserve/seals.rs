@@ -1,0 +1,29 @@
+//! Seals.
+
+use crate::place::Place;
+use crate::printed::stdout;
+use crate::wrapped::unwrapped;
+use cachemaint::survival::{Event, Stage};
+
+#[test]
+fn what_a_sealed_store_relies_on_is_told_and_a_change_breaks_the_seal() {
+    let place = Place::with(&["cpu"]);
+    let sealed = unwrapped(&stdout(&place.run(&["seal"]).success()));
+    let backing = cachemaint::dax::probe(&place.path).unwrap().backing();
+    for event in Event::ALL {
+        let statement = backing.statement(Stage::DeepPersisted, event);
+        let said = format!(
+            "{}: {} because {} source {};",
+            event.name(),
+            statement.is,
+            statement.text,
+            statement.source
+        );
+        assert!(sealed.contains(&unwrapped(&said)), "{said}: {sealed}");
+    }
+    assert_eq!(place.json("list")["is_sealed"], true);
+    assert!(stdout(&place.run(&["list"]).success()).contains("\nsealed      yes\n"));
+    assert_eq!(place.load("cpu"), b"cpu");
+    place.run_with(&["save", "cpu"], "other").success();
+    assert_eq!(place.json("list")["is_sealed"], false);
+}

@@ -1,0 +1,60 @@
+//! A receive buffer that a device fills, on four boards, without a system.
+//!
+//! [`Receiver`] is the driver: it knows no board. [`board`] is what each board says of its caches.
+
+#![no_std]
+#![allow(unsafe_code, reason = "what a board's caches are is for its author to say")]
+
+use cachemaint::coherence::{self, GranuleTooLarge, Maintain, Padded};
+
+/// A buffer of the size of a frame. 2048 bytes suffice for every machine's write-back granule.
+#[derive(Debug)]
+pub struct Receiver<M: Maintain> {
+    cache: M,
+    frame: Padded<[u8; 1500], 2048>,
+}
+
+impl<M: Maintain> Receiver<M> {
+    /// Makes a buffer for the caches of a board.
+    ///
+    /// # Errors
+    /// If the board writes back in units larger than 2048 bytes.
+    pub fn new(cache: M) -> Result<Self, GranuleTooLarge> {
+        Ok(Self { frame: Padded::new([0; 1500], &cache)?, cache })
+    }
+
+    /// Returns the frame that the device writes: `run_device` starts it on the buffer, and waits for it.
+    pub fn receive(&mut self, run_device: impl FnOnce(*mut u8)) -> &[u8; 1500] {
+        coherence::release_to_writer(&self.cache, &mut self.frame);
+        run_device(self.frame.as_mut_ptr());
+        coherence::acquire(&self.cache, &mut self.frame);
+        &self.frame
+    }
+}
+
+/// A PC, whose devices take part in coherence, and a Cortex-M4, which has no data cache: order is enough.
+#[cfg(any(target_arch = "x86_64", target_arch = "arm"))]
+#[must_use]
+pub const fn board() -> coherence::Coherent {
+    coherence::Coherent
+}
+
+/// An arm64 board, whose registers tell what its CPUs have.
+///
+/// # Errors
+/// If they have no operation.
+#[cfg(target_arch = "aarch64")]
+pub fn board() -> Result<cachemaint::Cache, cachemaint::Unsupported> {
+    // SAFETY: (1) the kernel of this board runs at EL1; (2) its CPUs are all of one kind.
+    unsafe { cachemaint::Cache::privileged() }
+}
+
+/// A RISC-V board with Zicbom and blocks of 64 bytes, as its data sheet says: no register tells.
+#[cfg(target_arch = "riscv64")]
+#[expect(clippy::missing_errors_doc, reason = "these facts suffice")]
+pub fn board() -> Result<cachemaint::Cache, cachemaint::Unsupported> {
+    use cachemaint::instruction::{CBO_CLEAN, CBO_FLUSH, Facts, LineSize};
+    const FACTS: Facts = Facts::new(LineSize::new(64).unwrap()).with(CBO_CLEAN).with(CBO_FLUSH);
+    // SAFETY: (1) M-mode enables `cbo.clean` and `cbo.flush` for the kernel; (2) its blocks have 64 bytes.
+    unsafe { cachemaint::Cache::from_facts(FACTS) }
+}

@@ -1,0 +1,139 @@
+//! The choice of a path and a store, for recorded CPUs.
+
+use super::HINTS;
+use crate::arch::x86::blocks::{
+    self as x86, MOV, MOVDIR64B, MOVDQA, MOVNTDQ, MOVNTI, VMOVDQA, VMOVDQA64, VMOVNTDQ_256,
+    VMOVNTDQ_512,
+};
+use crate::arch::{BlockStore, StoreKind};
+use crate::cache::Cache;
+use crate::cache::copy::policy::{Choice, Path};
+use crate::cache::copy::{Copier, copy_edge};
+use crate::cpu::block_stores::{self, BlockStores};
+use crate::skip::skip;
+
+fn choice(stores: &[BlockStore], evicts: bool) -> Choice {
+    let present = stores.iter().fold(0, |codes, store| codes | store.code);
+    Choice::of(x86::BLOCK_STORES, BlockStores { present, evicts })
+}
+
+const ALL_SIZES: [usize; 12] =
+    [0, 64, 128, 192, 256, 1024, 2048, 4096, 65536, 1 << 20, 16 << 20, 64 << 20];
+
+/// With the caches in the persistence domain the fence is all: no store past them, no write-back.
+#[test]
+fn where_the_caches_persist_nothing_is_written_back() {
+    for evicts in [true, false] {
+        let choice = Choice::of(x86::BLOCK_STORES, BlockStores { present: u16::MAX, evicts });
+        let (path, place) = choice.ordinary();
+        assert_eq!((path, x86::BLOCK_STORES[place]), (Path::Ordinary, VMOVDQA64));
+    }
+    let Ok(cache) = Cache::host() else {
+        skip("where_the_caches_persist_nothing_is_written_back", "no cache maintenance here");
+        return;
+    };
+    for destination in HINTS {
+        let copier = Copier { cache, writes_back: false, destination, edge: copy_edge };
+        for len in ALL_SIZES {
+            let way = copier.way().part(core::ptr::null_mut(), core::ptr::null(), len);
+            assert_eq!((way.path, way.store.kind), (Path::Ordinary, StoreKind::Ordinary));
+        }
+    }
+}
+
+/// No policy may take a way that is not durable: without the vendor's promise lines must be written back.
+#[test]
+fn without_the_promise_lines_are_written_back_whatever_the_cpu_has() {
+    let widths: [&[BlockStore]; 3] = [
+        &[MOV, MOVNTI],
+        &[MOV, MOVNTI, MOVDQA, MOVNTDQ],
+        &[MOV, MOVNTI, MOVDQA, MOVNTDQ, VMOVDQA64, VMOVNTDQ_512, MOVDIR64B],
+    ];
+    for stores in widths {
+        for size in ALL_SIZES {
+            for hint in HINTS {
+                let (path, _) = choice(stores, false).path(size, hint);
+                let writes_back = matches!(path, Path::Ordinary | Path::StreamingThenWriteback);
+                assert!(writes_back, "{stores:?} {size} {hint:?}: {path:?}");
+            }
+        }
+    }
+}
+
+/// The store that is named must be one that the CPU has, and of the kind of the path.
+#[test]
+fn each_path_has_a_store_that_is_there() {
+    let sets: [&[BlockStore]; 5] = [
+        &[MOV],
+        &[MOV, MOVNTI],
+        &[MOV, MOVDQA, MOVNTI, MOVNTDQ, VMOVDQA, VMOVNTDQ_256],
+        &[MOV, MOVDQA, MOVNTI, MOVNTDQ, MOVDIR64B],
+        x86::BLOCK_STORES,
+    ];
+    for stores in sets {
+        for (evicts, size, hint) in [true, false]
+            .into_iter()
+            .flat_map(|evicts| ALL_SIZES.map(|size| (evicts, size)))
+            .flat_map(|(evicts, size)| HINTS.map(|hint| (evicts, size, hint)))
+        {
+            let (path, place) = choice(stores, evicts).path(size, hint);
+            let store = x86::BLOCK_STORES[place];
+            assert!(stores.contains(&store), "{path:?} by {}", store.name);
+            let kind = match path {
+                Path::Ordinary | Path::Hinted => StoreKind::Ordinary,
+                Path::Streaming | Path::StreamingThenWriteback => StoreKind::Streaming,
+                Path::Direct => StoreKind::Direct,
+            };
+            assert_eq!(store.kind, kind, "{path:?} by {}", store.name);
+        }
+    }
+}
+
+/// Kernels must leave the vector registers alone, and registers that the system does not keep would be
+/// lost: CPUID.1:ECX says AVX (28) and OSXSAVE (27), CPUID.7.0 AVX512F (EBX 16) and MOVDIR64B (ECX 28);
+/// XCR0 has SSE (1), AVX (2) and the three parts of AVX-512 (5 to 7).
+#[test]
+fn vectors_need_the_operating_system() {
+    use block_stores::x86_64::{Registers, read};
+    let leaves = |ecx_of_1: u32| {
+        crate::cpu::recorded::reader(match ecx_of_1 {
+            0 => &[
+                (0, 0, [7, 0x756e_6547, 0x6c65_746e, 0x4965_6e69]),
+                (7, 0, [0, 1 << 16, 1 << 28, 0]),
+            ],
+            _ => &[
+                (0, 0, [7, 0x756e_6547, 0x6c65_746e, 0x4965_6e69]),
+                (1, 0, [0, 0, 1 << 28 | 1 << 27, 0]),
+                (7, 0, [0, 1 << 16, 1 << 28, 0]),
+            ],
+        })
+    };
+    let never = || -> u64 { unreachable!("XGETBV faults where OSXSAVE is not set") };
+    let has = |stores: BlockStores, wanted: &[BlockStore]| {
+        for store in x86::BLOCK_STORES {
+            assert_eq!(stores.has(*store), wanted.contains(store), "{}", store.name);
+        }
+        assert!(stores.evicts, "GenuineIntel");
+    };
+    let integer = [MOV, MOVNTI, MOVDIR64B];
+    let sse = [MOV, MOVNTI, MOVDIR64B, MOVDQA, MOVNTDQ];
+    let avx = [MOV, MOVNTI, MOVDIR64B, MOVDQA, MOVNTDQ, VMOVDQA, VMOVNTDQ_256];
+    has(read(&leaves(0), Registers::Vector, never), &sse);
+    has(read(&leaves(1), Registers::Integer, never), &integer);
+    has(read(&leaves(1), Registers::Vector, || 0b11), &sse);
+    has(read(&leaves(1), Registers::Vector, || 0b111), &avx);
+    has(read(&leaves(1), Registers::Vector, || 0b0110_0111), &avx);
+    has(read(&leaves(1), Registers::Vector, || 0b1110_0111), x86::BLOCK_STORES);
+}
+
+/// Every recorded machine: only Intel's manual promises that streaming stores evict.
+#[test]
+fn the_promise_is_intels_alone() {
+    use crate::cpu::recorded::{reader, x86::MACHINES};
+    use block_stores::x86_64::{Registers, read};
+    for machine in MACHINES {
+        let stores = read(&reader(machine.cpuid), Registers::Vector, || 0);
+        let is_intel = machine.name.contains("Intel") || machine.name.contains("intel");
+        assert_eq!(stores.evicts, is_intel, "{}", machine.name);
+    }
+}

@@ -1,0 +1,371 @@
+//! Files mapped for reading and writing.
+
+use super::mapping::Unflushed;
+use super::{Batch, DaxView, Error, ErrorKind, Guarantee, Lock, Options, Taint};
+use crate::cache::{Cache, Destination};
+use crate::medium::words::WORD;
+use crate::medium::{Granularity, Medium, Readable};
+use core::any::Any;
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+use std::fs::File;
+use std::path::Path;
+
+/// A mapped file: bytes that survive what its [`Guarantee`] says.
+///
+/// It is a [`Medium`], whose methods are those of the same names here. Everything that does not store is also that of
+/// its [`view`](Self::view). Other threads, and other processes that map the file, may read and write at the same time;
+/// so it hands out no slices but by `unsafe` methods.
+///
+/// Closing it (dropping) persists nothing that was not persisted before.
+#[derive(Debug)]
+pub struct DaxFile {
+    /// Mapped for writing too ([`Access::ReadAndWrite`](super::system::Access)): nothing else makes a `DaxFile`.
+    pub(super) view: DaxView,
+}
+
+impl DaxFile {
+    /// Opens a whole file that can be persisted by cache lines or finer, with the defaults of
+    /// [`Options`].
+    ///
+    /// # Errors
+    /// As [`Options::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Options::new().open(path)
+    }
+
+    /// Creates a file of `len` zero bytes that can be persisted by cache lines or finer, with the
+    /// defaults of [`Options`].
+    ///
+    /// # Errors
+    /// As [`Options::create_new`].
+    pub fn create_new(path: impl AsRef<Path>, len: u64) -> Result<Self, Error> {
+        Options::new().create_new(path, len)
+    }
+
+    /// Opens what is at the path, and creates a file of `len` zero bytes if nothing is, with the defaults of
+    /// [`Options`].
+    ///
+    /// # Errors
+    /// As [`Options::open_or_create`].
+    pub fn open_or_create(path: impl AsRef<Path>, len: u64) -> Result<Self, Error> {
+        Options::new().open_or_create(path, len)
+    }
+
+    /// Returns the part of it that does not store: for functions that take a view, and for [leases](DaxView::lease),
+    /// the [placement](DaxView::placement) of its bytes and bytes [in place](DaxView::as_slice).
+    #[must_use]
+    pub const fn view(&self) -> &DaxView {
+        &self.view
+    }
+
+    /// Returns the number of mapped bytes.
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        self.view.len()
+    }
+
+    /// Returns false: no mapping is empty.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.view.is_empty()
+    }
+
+    /// Returns the smallest unit that is made persistent.
+    #[must_use]
+    pub const fn granularity(&self) -> Granularity {
+        self.view.granularity()
+    }
+
+    /// Returns the guarantee of its medium, with reason and evidence.
+    #[must_use]
+    pub const fn guarantee(&self) -> &Guarantee {
+        self.view.guarantee()
+    }
+
+    /// Returns the place in the file at which the mapping begins, in bytes.
+    #[must_use]
+    pub const fn offset(&self) -> u64 {
+        self.view.offset()
+    }
+
+    /// Returns the path at which it was opened.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.view.path()
+    }
+
+    /// Returns the open file, as [`DaxView::file`] does.
+    #[must_use]
+    pub const fn file(&self) -> &File {
+        self.view.file()
+    }
+
+    /// Returns the lock that it holds.
+    #[must_use]
+    pub const fn lock(&self) -> Lock {
+        self.view.lock()
+    }
+
+    /// Returns the caches that write its lines back; `None` where the operating system does it by pages.
+    #[must_use]
+    pub const fn cache(&self) -> Option<Cache> {
+        self.view.cache()
+    }
+
+    /// Returns the first event since opening that puts stored bytes in doubt, as [`DaxView::taint`] does.
+    #[doc(alias("is_tainted", "errseq", "fsyncgate"))]
+    #[must_use]
+    pub fn taint(&self) -> Option<Taint> {
+        self.view.taint()
+    }
+
+    /// Loads the word at `at`, little-endian in the bytes.
+    ///
+    /// # Panics
+    /// If `at` is no multiple of 8 or the word is out of range; if `order` is no order of a load.
+    #[inline]
+    #[must_use]
+    #[track_caller]
+    #[expect(unsafe_code, reason = "that the mapping is one for writing is known here alone")]
+    pub fn load(&self, at: u64, order: Ordering) -> u64 {
+        // SAFETY: (1) that of a `DaxFile` is.
+        let word = unsafe { self.view.mapping.word(at) };
+        u64::from_le(word.load(order))
+    }
+
+    /// Stores the word at `at`, little-endian in the bytes. It is persistent when a later write-back of it and a fence
+    /// have returned.
+    ///
+    /// # Panics
+    /// If `at` is no multiple of 8 or the word is out of range; if `order` is no order of a store.
+    #[inline]
+    #[track_caller]
+    #[expect(unsafe_code, reason = "that the mapping is one for writing is known here alone")]
+    pub fn store(&self, at: u64, word: u64, order: Ordering) {
+        // SAFETY: (1) that of a `DaxFile` is.
+        let place = unsafe { self.view.mapping.word(at) };
+        place.store(word.to_le(), order);
+    }
+
+    /// Copies bytes out, by loads from the mapping: a page with a media error ends the process by SIGBUS, unless the
+    /// access is guarded. If others store to them meanwhile, it may be a mix of whole words.
+    ///
+    /// # Errors
+    /// None today.
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    #[track_caller]
+    pub fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
+        self.view.read(at, into)
+    }
+
+    /// Copies bytes in, by ordinary stores. They are persistent when a later write-back of them and a fence have
+    /// returned.
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    #[inline]
+    #[track_caller]
+    #[expect(unsafe_code, reason = "that the mapping is one for writing is known here alone")]
+    pub fn write(&self, at: u64, from: &[u8]) {
+        // SAFETY: (1) that of a `DaxFile` is.
+        unsafe { self.view.mapping.write(at, from) };
+    }
+
+    /// Issues the write-back of a range. It is persistent when a [`fence`](Self::fence) on this thread has returned.
+    ///
+    /// By lines this costs an instruction each; by pages it is an `msync` of those that the range touches, or the
+    /// system's calls for it, complete when it returns.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Writeback`], if the operating system reports that it could not be written.
+    ///
+    /// # Panics
+    /// If the range is out of range, or ends before it starts.
+    #[inline]
+    #[track_caller]
+    pub fn writeback(&self, range: Range<u64>) -> Result<(), Error> {
+        self.view.writeback(range)
+    }
+
+    /// Completes the write-backs that this thread has issued.
+    #[inline]
+    pub fn fence(&self) {
+        self.view.fence();
+    }
+
+    /// Orders what this thread has observed of others' stores before the write-backs that it issues next, as
+    /// [`DaxView::order_observed`] does.
+    #[inline]
+    pub fn order_observed(&self) {
+        self.view.order_observed();
+    }
+
+    /// Makes a range persistent: write-back and fence. Everything that this thread has stored to it is persistent when
+    /// this returns, as far as the [guarantee](Self::guarantee) goes.
+    ///
+    /// [`durability`](crate::durability) compares this call with the others.
+    ///
+    /// # Errors
+    /// As [`writeback`](Self::writeback).
+    ///
+    /// # Panics
+    /// If the range is out of range, or ends before it starts.
+    #[inline]
+    #[track_caller]
+    pub fn persist(&self, range: Range<u64>) -> Result<(), Error> {
+        self.view.persist(range)
+    }
+
+    /// Writes several ranges back and completes them with one fence, as [`DaxView::batch`] does.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn batch<R>(&self, work: impl FnOnce(&Batch<'_>) -> R) -> Result<R, Error> {
+        self.view.batch(work)
+    }
+
+    /// Returns the address of a byte of the mapping.
+    ///
+    /// # Panics
+    /// If the offset is out of range.
+    #[must_use]
+    pub fn as_ptr(&self, at: u64) -> *mut u8 {
+        self.view.as_ptr(at).cast_mut()
+    }
+
+    /// Makes a range persistent down to the medium's own buffers: what is done for
+    /// [`persist`](Self::persist), and then the operating system has the medium empty the queues and
+    /// buffers in front of it.
+    ///
+    /// After its return the bytes stored in the range before do not rest on stored energy (ADR) any
+    /// more, where the medium can flush itself. Where it cannot, this is `persist` and no more: the kernel
+    /// assumes ADR of NVDIMMs without flush hints (Linux `drivers/nvdimm/region_devs.c`,
+    /// `nvdimm_has_flush`).
+    ///
+    /// | medium | after the lines were written back, with eADR too, and fenced |
+    /// |---|---|
+    /// | a file on DAX | `msync` of the range's pages, which ends with a flush of the device, unless the file system was mounted with `nobarrier` |
+    /// | device DAX | 1 is written to its region's attribute `deep_flush`, if that reads 1; if it reads 0, there is nothing to flush |
+    /// | page granularity | the pages are written back by the system, as for `persist` |
+    ///
+    /// The lines are written back here in any case, since the kernel's own write-back can be switched off
+    /// (`dax/write_cache` of the block device) and is off with eADR (`drivers/dax/super.c`, `dax_flush`).
+    ///
+    /// [`durability`](crate::durability) compares this call with the others.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Writeback`], if the system's call failed; [`ErrorKind::DeepFlush`], if the attribute is
+    /// missing, as for RAM, cannot be read, or is not for this user to write: it is root's. An error says
+    /// that the flush was not done; the lines were written back all the same.
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    ///
+    /// # Cost
+    /// An instruction for each line, with eADR too, and at least one system call, which can take as long as
+    /// the medium needs: for what has to outlive a failure of stored energy, not for each record.
+    #[doc(alias("pmem_deep_persist", "deep_flush", "pmem2_deep_flush"))]
+    pub fn deep_persist(&self, range: Range<u64>) -> Result<(), Error> {
+        if let Some(cache) = self.cache() {
+            self.view.writeback_lines(&range, cache);
+            cache.fence();
+        }
+        let flushed = self.view.mapping.flush_medium(&range);
+        flushed.map_err(|why| match why {
+            Unflushed::Call(error) => self.view.failed_writeback(&range, &error),
+            Unflushed::Attribute { path, answer } => {
+                let (attribute, answer) = (path.into(), answer.into());
+                Error::new(&self.view.path, ErrorKind::DeepFlush { attribute, answer })
+            }
+        })
+    }
+}
+
+impl AsRef<DaxView> for DaxFile {
+    fn as_ref(&self) -> &DaxView {
+        &self.view
+    }
+}
+
+impl Readable for DaxFile {
+    type Error = Error;
+
+    fn len(&self) -> u64 {
+        Self::len(self)
+    }
+
+    #[inline]
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        Self::load(self, at, order)
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
+        Self::read(self, at, into)
+    }
+
+    fn as_any_view(&self) -> Option<&dyn Any> {
+        Some(self.view())
+    }
+}
+
+impl Medium for DaxFile {
+    fn granularity(&self) -> Granularity {
+        Self::granularity(self)
+    }
+
+    /// 8 bytes: what an aligned store writes at once (SNIA NVM Programming Model, power-fail
+    /// atomicity).
+    fn atomic_unit(&self) -> usize {
+        WORD
+    }
+
+    #[inline]
+    fn store(&self, at: u64, word: u64, order: Ordering) {
+        Self::store(self, at, word, order);
+    }
+
+    #[inline]
+    fn write(&self, at: u64, from: &[u8]) {
+        Self::write(self, at, from);
+    }
+
+    #[inline]
+    fn writeback(&self, range: Range<u64>) -> Result<(), Error> {
+        Self::writeback(self, range)
+    }
+
+    #[inline]
+    fn fence(&self) {
+        Self::fence(self);
+    }
+
+    #[inline]
+    fn order_observed(&self) {
+        Self::order_observed(self);
+    }
+
+    #[inline]
+    fn persist(&self, range: Range<u64>) -> Result<(), Error> {
+        Self::persist(self, range)
+    }
+
+    /// To a destination of which nothing is known.
+    fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
+        self.copy_unfenced_to(parts, Destination::Unknown)
+    }
+
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), Error> {
+        Self::deep_persist(self, range)
+    }
+
+    /// On a file system without such locks no reader holds one.
+    fn leased_range(&self, range: Range<u64>) -> Result<Option<Range<u64>>, Error> {
+        match self.leased(range) {
+            Err(error) if matches!(error.kind(), ErrorKind::NoLeases { .. }) => Ok(None),
+            leased => leased,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Files that the caller has opened.
+
+use super::lock::Lock;
+use super::options::require_read_only_words;
+use super::system::{Access, Host, Mapper, files};
+use super::{DaxFile, DaxView, Error, Options, file};
+use std::fs::File;
+use std::path::PathBuf;
+
+impl Options {
+    /// Locks and maps a file that is open already, for reading and writing: a memfd, a descriptor from another process,
+    /// or a file that was opened below a directory.
+    ///
+    /// Everything else is as for [`open`](Self::open), the evidence and the guarantee included. [`DaxFile::path`] is the
+    /// name that the system has for the open file: on Linux that of `/proc/self/fd`, as `/memfd:state (deleted)`. A file
+    /// without a name ends with its last descriptor, whatever its medium survives.
+    ///
+    /// The file is closed when the [`DaxFile`] is dropped, and if this call fails. A caller that needs it afterwards gives
+    /// a duplicate ([`File::try_clone`]).
+    ///
+    /// # Locks of duplicates
+    /// A [lock](Lock) belongs to the open file, and so to all duplicates of a descriptor, also those in other processes
+    /// (flock(2)). [`Lock::Exclusive`], the default, excludes all other open files and no duplicate:
+    /// - It is granted although the holder of a duplicate has it.
+    /// - It ends for all of them when one of them drops its [`DaxFile`].
+    ///
+    /// Processes that share a descriptor take [`Lock::None`] and agree by other means, or each opens the file anew (on
+    /// Linux `/proc/self/fd/NUMBER`). The same is true of [leases](DaxView::lease).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) about the file. [`InvalidInput::Descriptor`], if the descriptor was not opened for reading
+    /// and writing, or with `O_PATH` or `O_APPEND`.
+    ///
+    /// [`InvalidInput::Descriptor`]: super::InvalidInput::Descriptor
+    #[doc(alias("fd", "OwnedFd", "memfd", "from_raw_fd"))]
+    pub fn open_file(&self, file: impl Into<File>) -> Result<DaxFile, Error> {
+        let lock = self.lock_or(Lock::Exclusive);
+        let view = self.map_file::<Host>(file.into(), Access::ReadAndWrite, lock)?;
+        Ok(DaxFile { view })
+    }
+
+    /// Maps a file that is open already, for reading only, as [`view`](Self::view) does. A descriptor that was opened for
+    /// reading is enough.
+    ///
+    /// # Errors
+    /// As [`view`](Self::view) about the file. [`InvalidInput::Descriptor`], if the descriptor was not opened for reading,
+    /// or with `O_PATH`.
+    ///
+    /// [`InvalidInput::Descriptor`]: super::InvalidInput::Descriptor
+    #[doc(alias("fd", "OwnedFd", "memfd", "from_raw_fd"))]
+    pub fn view_file(&self, file: impl Into<File>) -> Result<DaxView, Error> {
+        self.map_file::<Host>(file.into(), Access::Read, self.lock_or(Lock::None))
+    }
+
+    fn map_file<M: Mapper>(
+        &self,
+        file: File,
+        access: Access,
+        lock: Lock,
+    ) -> Result<DaxView, Error> {
+        let path: PathBuf = files::name_of(&file);
+        if access == Access::Read {
+            require_read_only_words(&path)?;
+        }
+        let opened = file::take::<M>(&path, file, access, lock)?;
+        self.map_opened::<M>(&path, opened, access, 0)
+    }
+}

@@ -1,0 +1,87 @@
+//! Offsets and lengths that cannot be.
+
+/// An offset, a length or a change of the length that is impossible.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidInput {
+    /// A length of zero was asked for.
+    ZeroLength,
+    /// Offset plus length is more than a file can have.
+    Overflow {
+        /// The offset asked for, in bytes.
+        offset: u64,
+        /// The length asked for, in bytes.
+        len: u64,
+    },
+    /// The offset is no multiple of the page size, or of what the file's kind asks for: huge pages, or
+    /// the alignment of a device.
+    Misaligned {
+        /// The offset asked for, in bytes.
+        offset: u64,
+        /// The number of bytes of which it must be a multiple.
+        alignment: u64,
+    },
+    /// The descriptor of an open file was opened for something else than the mapping needs.
+    Descriptor {
+        /// The mode that it has.
+        mode: &'static str,
+    },
+    /// Growing to less than what is mapped was asked for.
+    NoGrowth {
+        /// Bytes that are mapped.
+        mapped: u64,
+        /// Bytes asked for.
+        asked: u64,
+    },
+    /// Shrinking to more than what is mapped was asked for.
+    NoShrinking {
+        /// Bytes that are mapped.
+        mapped: u64,
+        /// Bytes asked for.
+        asked: u64,
+    },
+    /// The file goes on behind its mapping, where shrinking would cut off what is there.
+    Longer {
+        /// Bytes the file has.
+        size: u64,
+        /// The end of the mapping in the file, in bytes.
+        end: u64,
+    },
+    /// The length of the file is not for one to change that shares its lock.
+    SharedLock,
+}
+
+impl core::fmt::Display for InvalidInput {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::ZeroLength => {
+                f.write_str("a length of 0 bytes was asked for; ask for at least 1")
+            }
+            Self::Overflow { offset, len } => {
+                write!(f, "offset {offset} and length {len} exceed the largest file; ask for less")
+            }
+            Self::Misaligned { offset, alignment } => {
+                write!(f, "offset {offset} is no multiple of {alignment}; round it down")
+            }
+            Self::Descriptor { mode } => write!(
+                f,
+                "its descriptor was opened {mode}; open it for reading and writing, or for reading and view it"
+            ),
+            Self::NoGrowth { mapped, asked } => {
+                write!(f, "has {mapped} bytes mapped, and {asked} are no growth; shrink it instead")
+            }
+            Self::NoShrinking { mapped, asked } => {
+                write!(f, "has {mapped} bytes mapped, and {asked} are more; grow it instead")
+            }
+            Self::Longer { size, end } => write!(
+                f,
+                "has {size} bytes, and its mapping ends at {end}, so that shrinking would cut off what \
+                 is not mapped; map it up to its end"
+            ),
+            Self::SharedLock => f.write_str(
+                "is open under a shared lock, where others may change its length too; open it with the \
+                 exclusive one",
+            ),
+        }
+    }
+}

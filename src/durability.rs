@@ -1,0 +1,58 @@
+//! The call that makes data durable: which one, who calls it, what it costs. There is no code here.
+//!
+//! A store reaches this CPU's caches. Each call below takes it farther, and an event takes away what had not got
+//! far enough:
+//!
+//! ```text
+//!   store ──▶ caches of the CPUs ──▶ memory controller ──▶ medium (NVDIMM, CXL memory, a file's drive)
+//!         store            writeback, persist       deep_persist
+//!
+//!   process crash:  nothing of a shared mapping is lost
+//!   kexec:          as a reset, for memory whose content stays
+//!   reset, panic:   what is only in caches is lost, unless the platform flushes them
+//!   power loss:     what is outside of the persistence domain is lost. With ADR the domain begins at the memory
+//!                   controller, with eADR at the caches; ordinary RAM has none
+//! ```
+//!
+//! # The calls
+//! A *line* is a cache line, a *fence* waits until the write-backs of this thread are complete. Costs are those of a
+//! mapping that is persisted by lines; by pages each is a system call (`msync` or its like). `file` is a `DaxFile`.
+//!
+//! | call | durable when it returns | who calls it | cost |
+//! |---|---|---|---|
+//! | a store, `file.write`, `file.store` | nothing | everybody, before one of the next | none |
+//! | `file.persist` | the range, for the events that [`Guarantee`] names. **If in doubt, this one** | code with structures of its own in a file | one instruction a line, one fence |
+//! | `file.persist_copy`, `persist_copy_to`, `persist_fill`, `persist_copy_within` | the bytes that it stores, likewise | the same, with the bytes at hand: faster than `write` and `persist` | the faster of stores past the cache and stores with write-back, one fence for all parts |
+//! | `file.writeback`, then `file.fence` | nothing after the first; after the second as `persist` | code that has something else to do between the two | as `persist` |
+//! | `file.batch` | all of its ranges, likewise | code that changes several places | one instruction a line, one fence for all ranges |
+//! | `file.deep_persist` | the range, without stored energy of the platform being needed | a database's checkpoint; nobody for each record | as `persist`, and a system call that waits for the medium |
+//! | [`Cache::writeback`], [`batch`] | nothing that this crate could promise: the bytes are at the handle's [`Point`] | drivers and kernels; authors who map memory themselves, with [`Cache::persistent`] | one instruction a line, the fences of the CPU |
+//! | [`Cache::copy_writeback`] and its like | the same, for the bytes that it stores | the same | as `persist_copy` |
+//! | [`Medium::persist`] | the range, as far as the medium goes: `DaxFile` as above, [`Memory`] to the point of its cache | authors of structures that run on files, on memory and in the simulator | that of the medium |
+//! | [`coherence::release`] | **nothing**: another observer of the memory sees the bytes | drivers, rings between hosts | one instruction a line, one fence |
+//! | `Journal::append` | the record and all before it | programs that log | one write-back of the record, one fence; waits for records before it |
+//! | `Journal::submit`, then `Pending::wait` | the record after the first; it counts after the second, when all before it are durable | programs with several records under way | the same |
+//! | `recorder::Writer::record` | as `Durability` says: nothing, all but the newest sub-buffer, or the event | programs that trace | 11 to 19 ns for stores alone |
+//! | `Recorder::write_back_all` | all events recorded before it | a crash handler, the end of a program | one instruction a line of what is new |
+//! | `Transaction::commit` | all changes of the transaction, together | programs that keep state | write-backs of what changed, two fences |
+//! | `Store::seal` | the whole store, as by `deep_persist` | before a reboot that is planned | write-back of all that is in use |
+//! | `dax::guard::Guard` | what other programs stored before the pass, when the pass ends | an operator, for programs that never flush | a pass over the files, again and again |
+//!
+//! # Mistakes that testing on a laptop does not show
+//! - [`Cache::host`] aims at the point of coherency: RAM. For persistence take [`Cache::persistent`], or a `DaxFile`,
+//!   which knows its medium.
+//! - A killed process loses nothing: the caches keep its stores. Only a simulator shows a missing write-back: feature
+//!   `sim`.
+//! - A range is durable, not the order of two: what must not be found without something else is persisted after it.
+//! - A line can reach the medium at any time, before `persist` too, in units of 8 bytes: recovery must be able to tell.
+//!
+//! [`Guarantee`]: ../dax/struct.Guarantee.html
+//! [`Cache::writeback`]: crate::Cache::writeback
+//! [`batch`]: crate::Cache::batch
+//! [`Cache::copy_writeback`]: crate::Cache::copy_writeback
+//! [`Cache::host`]: crate::Cache::host
+//! [`Cache::persistent`]: crate::Cache::persistent
+//! [`Point`]: crate::Point
+//! [`Medium::persist`]: crate::medium::Medium::persist
+//! [`Memory`]: crate::medium::Memory
+//! [`coherence::release`]: crate::coherence::release

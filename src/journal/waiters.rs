@@ -1,0 +1,82 @@
+//! Threads that wait for a change of what is under way.
+//!
+//! A thread that waits enters its count and then looks. A thread that changes something does so and then looks at the
+//! count. All four are sequentially consistent, so that one of the two sees the other: no wake-up is lost. What changes is
+//! changed by a read-modify-write, and the count is loaded: on x86 neither differs from its relaxed form, on arm64 the
+//! load is an LDAR.
+
+#[cfg(not(loom))]
+use core::sync::atomic::{AtomicU64, Ordering::SeqCst, fence};
+use core::time::Duration;
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicU64, Ordering::SeqCst, fence};
+#[cfg(loom)]
+use loom::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::PoisonError;
+#[cfg(not(loom))]
+use std::sync::{Condvar, Mutex, MutexGuard};
+
+#[derive(Debug)]
+pub(super) struct Waiters {
+    count: AtomicU64,
+    lock: Mutex<()>,
+    changed: Condvar,
+}
+
+impl Waiters {
+    pub(super) fn new() -> Self {
+        Self { count: AtomicU64::new(0), lock: Mutex::new(()), changed: Condvar::new() }
+    }
+
+    /// Wakes the threads that wait, after a change by a sequentially consistent read-modify-write.
+    #[inline]
+    pub(super) fn wake(&self) {
+        // loom takes a sequentially consistent load for one that acquires.
+        #[cfg(loom)]
+        fence(SeqCst);
+        if self.count.load(SeqCst) > 0 {
+            self.wake_all();
+        }
+    }
+
+    /// The same after any change.
+    pub(super) fn fence_and_wake(&self) {
+        fence(SeqCst);
+        self.wake();
+    }
+
+    #[cold]
+    fn wake_all(&self) {
+        // A thread that has looked and is not asleep yet has the lock.
+        drop(self.lock());
+        self.changed.notify_all();
+    }
+
+    /// Waits while `goes_on` returns true, at most for `timeout`. It is asked under the lock, so it may not wake by
+    /// [`wake`](Self::wake).
+    pub(super) fn wait(&self, timeout: Duration, mut goes_on: impl FnMut() -> bool) {
+        self.count.fetch_add(1, SeqCst);
+        fence(SeqCst);
+        let mut guard = self.lock();
+        let started = std::time::Instant::now();
+        while goes_on() {
+            let Some(left) = timeout.checked_sub(started.elapsed()).filter(|left| !left.is_zero())
+            else {
+                break;
+            };
+            let waited = self.changed.wait_timeout(guard, left);
+            guard = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        drop(guard);
+        self.count.fetch_sub(1, SeqCst);
+    }
+
+    /// Wakes the others from within [`wait`](Self::wait).
+    pub(super) fn wake_others(&self) {
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

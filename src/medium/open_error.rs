@@ -1,0 +1,68 @@
+//! The error of an opening that was given a medium.
+
+use core::fmt;
+
+/// An opening or creation that failed, with the medium that it was given.
+///
+/// `E` is the error of the structure. `?` turns this into it, or into a [`std::io::Error`], and drops the medium; a
+/// caller who wants to try again takes the medium back by [`into_medium`](Self::into_medium). A structure of one's own can
+/// return it as well.
+pub struct OpenError<M, E> {
+    medium: M,
+    error: E,
+}
+
+impl<M, E> OpenError<M, E> {
+    /// Joins the medium with the reason why it was not opened.
+    #[must_use]
+    pub const fn new(medium: M, error: E) -> Self {
+        Self { medium, error }
+    }
+
+    /// The reason.
+    #[must_use]
+    pub const fn error(&self) -> &E {
+        &self.error
+    }
+
+    /// Gives the reason alone.
+    #[must_use]
+    pub fn into_error(self) -> E {
+        self.error
+    }
+
+    /// Gives the medium back.
+    #[must_use]
+    pub fn into_medium(self) -> M {
+        self.medium
+    }
+}
+
+/// That of the reason.
+impl<M, E: fmt::Debug> fmt::Debug for OpenError<M, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<M, E: fmt::Display> fmt::Display for OpenError<M, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<M, E: core::error::Error> core::error::Error for OpenError<M, E> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+#[cfg(feature = "std")]
+impl<M, E> From<OpenError<M, E>> for std::io::Error
+where
+    Self: From<E>,
+{
+    fn from(failed: OpenError<M, E>) -> Self {
+        failed.error.into()
+    }
+}

@@ -1,0 +1,224 @@
+//! A blob that is read. Nothing is allocated here.
+//!
+//! Bytes are verified after they were copied, so that a mix is never returned: then it is looked up whether the blob was
+//! replaced, and else it is damage.
+
+use super::error::{Damage, Error, ErrorKind, Part};
+use super::format::key::BlobKey;
+use super::format::{CHUNK, TAG, chunks, tags};
+use super::headers;
+use super::info::Info;
+use super::snapshot::Snapshot;
+use super::tags::{append, tag_of};
+use crate::format::tag::{self, Running};
+use crate::medium::Readable;
+use core::ops::Range;
+use core::sync::atomic::Ordering::Acquire;
+use core::sync::atomic::fence;
+
+impl<'r, R: Readable> Snapshot<'r, R> {
+    /// The blob of a name, to be read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Damaged`], if its tags are; [`ErrorKind::Truncated`], if the medium
+    /// ends before it; if the medium fails.
+    pub fn blob(&self, name: &str) -> Result<Blob<'r, R>, Error<R::Error>> {
+        let info = self.find(name)?.ok_or(Error(ErrorKind::NotFound))?;
+        Blob::new(self, &info)
+    }
+}
+
+/// A blob that is read.
+#[derive(Debug)]
+pub struct Blob<'r, R: Readable> {
+    medium: &'r R,
+    generation: u64,
+    info: Info,
+    key: BlobKey,
+}
+
+impl<'r, R: Readable> Blob<'r, R> {
+    pub(super) fn new(snapshot: &Snapshot<'r, R>, info: &Info) -> Result<Self, Error<R::Error>> {
+        let (medium, generation) = (snapshot.medium(), snapshot.header.generation);
+        let key = BlobKey::new(snapshot.identity(), info.generation, info.offset);
+        let blob = Self { medium, generation, info: *info, key };
+        let tags = blob.tags();
+        let (size, needed) = (medium.len(), tags.end);
+        // Nothing is missing of an empty one.
+        if info.len > 0 && size < needed {
+            return Err(Error(ErrorKind::Truncated { size, needed }));
+        }
+        let key = key.chunk(chunks(info.len));
+        if tags.is_empty() || tag_of(medium, key, tags.clone()).map_err(Error::medium)? == info.tag
+        {
+            return Ok(blob);
+        }
+        let len = tags.end - tags.start;
+        blob.is_not(Damage { part: Part::Tags, offset: tags.start, len })
+    }
+
+    /// Its entry in the table.
+    #[must_use]
+    pub const fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// Its bytes.
+    #[expect(clippy::len_without_is_empty, reason = "an empty blob is nothing that is asked for")]
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        self.info.len
+    }
+
+    /// Copies a part of it out, from its byte `at` on, and verifies the copy.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`], [`ErrorKind::Replaced`], [`ErrorKind::Range`], or that of the medium. The buffer may
+    /// have been written then, with anything.
+    ///
+    /// # Cost
+    /// Each 64 KiB have a tag: the rest of those at the ends of the part is read, too. Nothing is allocated.
+    pub fn read_at(&self, at: u64, into: &mut [u8]) -> Result<(), Error<R::Error>> {
+        let end = at.saturating_add(into.len() as u64);
+        if end > self.info.len {
+            return Err(Error(ErrorKind::Range { range: at..end, len: self.info.len }));
+        }
+        let (mut at, mut rest) = (at, into);
+        while !rest.is_empty() {
+            let bytes = (CHUNK - at % CHUNK).min(rest.len() as u64);
+            let (part, behind) = rest.split_at_mut(bytes as usize);
+            self.read_of_chunk(at, part)?;
+            (at, rest) = (at + bytes, behind);
+        }
+        Ok(())
+    }
+
+    /// Reads all of it and verifies it, without copying it out. `progress` is called with the bytes that were
+    /// read, now and then.
+    ///
+    /// # Errors
+    /// As [`read_at`](Self::read_at).
+    pub fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<(), Error<R::Error>> {
+        for chunk in 0..chunks(self.info.len) {
+            self.read_of_chunk(chunk * CHUNK, &mut [])?;
+            progress((chunk * CHUNK + CHUNK).min(self.info.len));
+        }
+        Ok(())
+    }
+
+    /// Copies out what begins at `at` and lies within one chunk, and verifies the copy.
+    fn read_of_chunk(&self, at: u64, into: &mut [u8]) -> Result<(), Error<R::Error>> {
+        let begin = at - at % CHUNK;
+        let end = (begin + CHUNK).min(self.info.len);
+        let place = |at: u64| self.info.offset + at;
+        let key = self.key.chunk(begin / CHUNK);
+        self.medium.read(place(at), into).map_err(Error::medium)?;
+        let tag = if into.len() as u64 == end - begin {
+            tag::of(key, into)
+        } else {
+            let mut running = Running::new(key);
+            append(self.medium, place(begin)..place(at), &mut running).map_err(Error::medium)?;
+            running.append(into);
+            append(self.medium, place(at + into.len() as u64)..place(end), &mut running)
+                .map_err(Error::medium)?;
+            running.finish()
+        };
+        // A blob that took its place meanwhile has another key, so its tags prove nothing here.
+        if tag == self.tag(begin / CHUNK).map_err(Error::medium)? {
+            return Ok(());
+        }
+        let (part, offset) = (Part::Bytes { at: begin }, place(begin));
+        self.is_not(Damage { part, offset, len: end - begin })
+    }
+
+    /// Returns the place of the list of tags.
+    fn tags(&self) -> Range<u64> {
+        let Range { start, end } = tags(self.info.len);
+        self.info.offset + start..self.info.offset + end
+    }
+
+    /// Reads the tag of a chunk.
+    fn tag(&self, chunk: u64) -> Result<u64, R::Error> {
+        let tags = self.tags();
+        if tags.is_empty() {
+            return Ok(self.info.tag);
+        }
+        let mut bytes = [0; TAG as usize];
+        self.medium.read(tags.start + chunk * TAG, &mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// [`ErrorKind::Replaced`], if another one has taken its place or its name, or none.
+    fn check_it_is_there(&self) -> Result<(), Error<R::Error>> {
+        fence(Acquire);
+        if headers::load(self.medium)?.generation == self.generation {
+            return Ok(());
+        }
+        loop {
+            match Snapshot::of(self.medium)?.find(self.info.name.as_str()) {
+                // There was another commit meanwhile.
+                Err(Error(ErrorKind::Replaced)) => {}
+                Ok(Some(now)) if now.is(&self.info) => return Ok(()),
+                Ok(_) => return Err(Error(ErrorKind::Replaced)),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The reason why it is not what it was: it has been replaced, or it is damaged.
+    fn is_not<T>(&self, damage: Damage) -> Result<T, Error<R::Error>> {
+        self.check_it_is_there()?;
+        Err(Error(ErrorKind::Damaged(damage)))
+    }
+}
+
+#[cfg(test)]
+#[cfg(all(feature = "preserve", feature = "std", not(loom), not(miri)))]
+mod tests {
+    use super::super::{Error, ErrorKind, Options, Store};
+    use super::CHUNK;
+    use crate::cache::Cache;
+    use crate::medium::{Medium, Memory};
+    use crate::skip::skip;
+    use crate::survival::Backing;
+    use alloc::vec::Vec;
+    use core::sync::atomic::AtomicU64;
+
+    const LEN: usize = 3 * CHUNK as usize;
+
+    fn put<M: Medium>(store: &mut Store<M>, name: &str, byte: u8) {
+        let mut transaction = store.begin().unwrap();
+        transaction.put(name, &alloc::vec![byte; LEN]).unwrap();
+        transaction.commit().unwrap();
+    }
+
+    /// The third one lies where the first one did, and so do its tags.
+    #[test]
+    fn nothing_of_another_blob_in_its_place_is_taken_for_its_own() {
+        let cache = match Cache::host() {
+            Ok(cache) => cache,
+            Err(why) => {
+                return skip("nothing_of_another_blob_in_its_place_is_taken_for_its_own", why);
+            }
+        };
+        let words: Vec<AtomicU64> = (0..1 << 17).map(AtomicU64::new).collect();
+        let options = Options::with_entropy([1, 2]);
+        let mut store = options.create_new(Memory::new(&words, cache, Backing::Ram)).unwrap();
+        put(&mut store, "ram", 1);
+        let reader = store.reader();
+        let blob = reader.snapshot().unwrap().blob("ram").unwrap();
+        let mut bytes = [0; 16];
+        put(&mut store, "other", 9);
+        blob.read_at(0, &mut bytes).unwrap();
+        blob.verify(&mut |_| ()).unwrap();
+        assert_eq!(bytes, [1; 16]);
+
+        put(&mut store, "ram", 2);
+        put(&mut store, "ram", 3);
+        assert_eq!(reader.stat("ram").unwrap().unwrap().offset, blob.info().offset);
+        let read = blob.read_at(CHUNK, &mut bytes);
+        assert!(matches!(read, Err(Error(ErrorKind::Replaced))), "{read:?}");
+        let verified = blob.verify(&mut |_| ());
+        assert!(matches!(verified, Err(Error(ErrorKind::Replaced))), "{verified:?}");
+    }
+}

@@ -1,0 +1,88 @@
+//! The boots that a store was opened in, noted with each opening.
+
+use super::error::{Damage, Error, ErrorKind};
+use super::format::history::BOOTS;
+use super::format::table::Preamble;
+use super::format::{history, key};
+use super::headers;
+use super::stamp::{Boot, Origin, Stamp};
+use super::store::Store;
+use super::tree::Changes;
+use crate::format::tag;
+use crate::medium::Medium;
+use alloc::vec::Vec;
+
+impl<M: Medium> Store<M> {
+    /// Notes that the store was opened, under which circumstances.
+    pub(super) fn begin_boot(
+        &mut self,
+        stamp: Stamp,
+        origin: Origin,
+        mended: &mut Vec<Damage>,
+    ) -> Result<(), Error<M::Error>> {
+        // Nothing is written to a store that cannot be committed to.
+        self.header.next_generation().ok_or(Error(ErrorKind::WornOut))?;
+        // The process that wrote the header may have been killed before it was durable, and what is free by it may be
+        // what the one before needs.
+        headers::store(&*self.medium, &self.header).map_err(Error::medium)?;
+        self.medium.fence();
+        headers::clear_next(&*self.medium, &self.header).map_err(Error::medium)?;
+        let boots = self.boots_with(stamp, origin, mended)?;
+        let bytes: Vec<u8> = boots.iter().flat_map(Boot::bytes).collect();
+        let mut written = Vec::new();
+        for (at, bytes) in core::mem::take(&mut self.mends) {
+            self.medium.copy_unfenced(&[(at, &bytes)]).map_err(Error::medium)?;
+            written.push(at..at + bytes.len() as u64);
+        }
+        let number = self.preamble.history.wrapping_add(1);
+        let preamble = Preamble {
+            history: number,
+            history_tag: tag::of(key::history(self.preamble.identity, number), &bytes),
+            history_len: bytes.len() as u64,
+            stamp,
+            ..self.preamble
+        };
+        let plan = self.tree.plan(&Changes::new(), self.unit()).ok_or(Error(ErrorKind::TooMany))?;
+        self.medium.copy_unfenced(&[(history(number), &bytes)]).map_err(Error::medium)?;
+        written.push(history(number)..history(number) + bytes.len() as u64);
+        // Not everybody may flush what a medium keeps for itself: who may not gives the seal up.
+        let deep_persist = |range| (self.ways.deep_persist)(&self.medium, range).is_ok();
+        let is_sealed = self.header.is_sealed && written.into_iter().all(deep_persist);
+        self.publish(plan, &preamble, is_sealed)?;
+        self.settle();
+        if is_sealed {
+            self.deep_persist_header().map_err(Error::medium)?;
+        }
+        Ok(())
+    }
+
+    /// The history with this boot. One that is damaged is lost.
+    fn boots_with(
+        &self,
+        stamp: Stamp,
+        origin: Origin,
+        mended: &mut Vec<Damage>,
+    ) -> Result<Vec<Boot>, Error<M::Error>> {
+        let snapshot = self.snapshot()?;
+        let mut boots: Vec<Boot> = match snapshot.history() {
+            Ok(boots) => boots.collect::<Result<_, _>>()?,
+            Err(Error(ErrorKind::Damaged(damage))) => {
+                mended.push(damage);
+                Vec::new()
+            }
+            Err(error) => return Err(error),
+        };
+        let generation = self.header.generation + 1;
+        match boots.last_mut() {
+            Some(last) if last.stamp.is_same_boot(&stamp) == Some(true) => {
+                (last.opened, last.stamp) = (last.opened.saturating_add(1), stamp);
+            }
+            _ => {
+                let was_sealed = self.header.is_sealed;
+                boots.push(Boot { generation, opened: 1, origin, was_sealed, stamp });
+            }
+        }
+        boots.drain(..boots.len().saturating_sub(BOOTS));
+        Ok(boots)
+    }
+}

@@ -1,0 +1,146 @@
+//! Commits: the pages of a plan are put in place of others, and a header makes them hold.
+
+use super::error::{Error, ErrorKind};
+use super::format::header::Header;
+use super::format::key;
+use super::format::page::{root_slot, slot};
+use super::format::table::{PREAMBLE, Preamble, seal};
+use super::headers;
+use super::room::Kind;
+use super::space::From;
+use super::store::Store;
+use super::tree::{Key, Overlay};
+use crate::format::tag;
+use crate::medium::Medium;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+impl<M: Medium> Store<M> {
+    /// Puts the pages of a plan in place of those before: two fences. What was written for them before is durable then,
+    /// too.
+    ///
+    /// Nothing has changed if the first round fails; what is there when the second one does is not known.
+    pub(super) fn publish(
+        &mut self,
+        mut plan: Vec<Overlay>,
+        preamble: &Preamble,
+        is_sealed: bool,
+    ) -> Result<(), Error<M::Error>> {
+        let generation = self.header.next_generation().ok_or(Error(ErrorKind::WornOut))?;
+        let mut pages = Vec::new();
+        let written = self.write(&mut plan, preamble, &mut pages, is_sealed);
+        let (len, root_tag) = written.inspect_err(|_| {
+            for Written { kind, place, .. } in &pages {
+                self.held.keep(*kind, place.clone());
+            }
+        })?;
+        let roots = [1, 2].map(|back| pages[pages.len() - back].place.start);
+        let header = Header {
+            generation,
+            size: self.size,
+            roots: [roots[1], roots[0]],
+            len,
+            root_tag,
+            is_sealed,
+            ..self.header
+        };
+        headers::store(&*self.medium, &header)
+            .inspect_err(|_| self.has_failed = true)
+            .map_err(Error::medium)?;
+        self.medium.fence();
+        self.replace(header, plan);
+        self.preamble = *preamble;
+        Ok(())
+    }
+
+    /// Gives the pages of a plan their places, and makes them durable. Returns the length of the root and the half of its
+    /// tag that the header has. The last two that were written are those of the root.
+    fn write(
+        &mut self,
+        plan: &mut [Overlay],
+        preamble: &Preamble,
+        pages: &mut Vec<Written>,
+        is_sealed: bool,
+    ) -> Result<(u64, u32), Error<M::Error>> {
+        let (generation, unit) = (self.header.generation + 1, self.unit());
+        let top = plan.len() - 1;
+        for level in 0..top {
+            let names: Vec<Key> = plan[level].keys().cloned().collect();
+            for name in names {
+                let Some(Some(page)) = plan[level].get(&name) else { continue };
+                let bytes: Arc<[u8]> = self.tree.bytes(plan, level, &name, page).into();
+                let tag = tag::of(key::page(preamble.identity, level), &bytes);
+                let len = bytes.len() as u64;
+                let slot = slot(level, len, unit);
+                let places = self.place(&bytes, slot, Kind::of(level), pages)?;
+                if let Some(Some(page)) = plan[level].get_mut(&name) {
+                    (page.places, page.tag, page.len) = (places, tag, len);
+                }
+            }
+        }
+        let mut root = Preamble { level: top, ..*preamble }.bytes().to_vec();
+        if let Some(Some(page)) = plan[top].get(&[][..]) {
+            root.extend(self.tree.bytes(plan, top, &[], page));
+        }
+        let root_tag = seal(&mut root, generation);
+        let bytes = root_slot(top, (root.len() - PREAMBLE) as u64, unit);
+        let len = root.len() as u64;
+        self.place(&root.into(), bytes, Kind::Root, pages)?;
+        let parts: Vec<(u64, &[u8])> =
+            pages.iter().map(|page| (page.place.start, &*page.bytes)).collect();
+        self.medium.copy_unfenced(&parts).map_err(Error::medium)?;
+        self.medium.fence();
+        if is_sealed {
+            parts
+                .iter()
+                .try_for_each(|(at, bytes)| {
+                    (self.ways.deep_persist)(&self.medium, *at..at + bytes.len() as u64)
+                })
+                .map_err(Error::medium)?;
+        }
+        Ok((len, root_tag))
+    }
+
+    /// Finds two places for a page: those that are held for it, if there are any.
+    fn place(
+        &mut self,
+        bytes: &Arc<[u8]>,
+        slot: u64,
+        kind: Kind,
+        pages: &mut Vec<Written>,
+    ) -> Result<[u64; 2], Error<M::Error>> {
+        let mut places = [0; 2];
+        for at in &mut places {
+            let place = match self.held.release(kind, slot, &mut self.space) {
+                Some(place) => place,
+                None => self.claim(slot, self.unit(), From::End)?,
+            };
+            *at = place.start;
+            pages.push(Written { kind, place, bytes: Arc::clone(bytes) });
+        }
+        Ok(places)
+    }
+
+    /// Takes the pages of a plan for those that hold.
+    fn replace(&mut self, header: Header, plan: Vec<Overlay>) {
+        let unit = self.unit();
+        let root = root_slot(self.tree.top(), self.header.len - PREAMBLE as u64, unit);
+        for at in self.header.roots {
+            self.held.keep(Kind::Root, at..at + root);
+        }
+        for (level, page) in self.tree.apply(plan) {
+            for at in page.places {
+                self.held.keep(Kind::of(level), at..at + slot(level, page.len, unit));
+            }
+        }
+        self.header = header;
+    }
+}
+
+/// A copy of a page that is to be written.
+struct Written {
+    kind: Kind,
+    place: Range<u64>,
+    bytes: Arc<[u8]>,
+}

@@ -1,0 +1,95 @@
+//! The table's facts of a blob.
+
+use super::format::NAME;
+use crate::medium::Readable;
+use core::fmt;
+use core::ops::Range;
+
+/// The name of a blob.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name {
+    bytes: [u8; NAME],
+    len: u8,
+}
+
+impl Name {
+    pub(super) const EMPTY: Self = Self { bytes: [0; NAME], len: 0 };
+
+    /// Reads a name of so many bytes, which a name can have.
+    pub(super) fn read<R: Readable>(medium: &R, at: u64, len: usize) -> Result<Self, R::Error> {
+        let mut name = Self { len: len as u8, ..Self::EMPTY };
+        medium.read(at, &mut name.bytes[..len])?;
+        Ok(name)
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len.into()]
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // It was checked when it was read.
+        core::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The text.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Name {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// A blob's entry in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Info {
+    /// Its name.
+    pub name: Name,
+    /// The number that it was put with.
+    pub version: u64,
+    /// Its bytes.
+    pub len: u64,
+    /// Bytes of its metadata.
+    pub metadata: usize,
+    /// The commit that put it there: each has a number, and none comes again.
+    pub generation: u64,
+    /// The time at which it was put, in seconds since 1970-01-01 UTC; 0 if it is not known.
+    pub seconds: u64,
+    /// Its first byte's place in the medium. It is in one piece.
+    pub offset: u64,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(super) tag: u64,
+    /// The place of its metadata.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(super) metadata_at: u64,
+}
+
+impl Info {
+    /// Its bytes in the medium.
+    #[must_use]
+    pub const fn range(&self) -> Range<u64> {
+        self.offset..self.offset + self.len
+    }
+
+    /// Returns true if both are the same put.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        (self.offset, self.len, self.generation, self.tag)
+            == (other.offset, other.len, other.generation, other.tag)
+    }
+}

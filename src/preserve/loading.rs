@@ -1,0 +1,149 @@
+//! Taking a store up: its table, and the space that it leaves free.
+
+use super::error::{Damage, Error, ErrorKind, Part};
+use super::format::page::{root_slot, slot};
+use super::format::table::PREAMBLE;
+use super::format::{data, occupied};
+use super::headers;
+use super::leases::Leases;
+use super::reserve::Held;
+use super::room::Places;
+use super::snapshot::Snapshot;
+use super::space::Space;
+use super::store::Store;
+use super::tree::{Key, Page, Tree};
+use super::walk::{Step, Walk};
+use super::ways::{Ways, leased};
+use crate::medium::{Medium, Readable};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+impl<M: Medium> Store<M> {
+    /// Takes up what a snapshot holds, in a medium that may have another size now.
+    pub(super) fn take_up(
+        medium: Arc<M>,
+        ways: Ways<M>,
+        size: u64,
+    ) -> Result<(Self, Vec<Damage>), Error<M::Error>> {
+        let snapshot = Snapshot::of(&*medium)?;
+        let (header, preamble) = (snapshot.header, snapshot.preamble);
+        let mut loading = Loading::new(&snapshot, size)?;
+        for step in Walk::new(&snapshot) {
+            match step? {
+                Step::Page(page) => loading.page(&snapshot, &page)?,
+                Step::Entry(info) => {
+                    // There was room for it.
+                    let bytes = occupied(info.len, header.unit).unwrap_or(0);
+                    loading.take(info.offset..info.offset + bytes, Part::Entry)?;
+                }
+            }
+        }
+        let Loading { tree, space, damage, mends, .. } = loading;
+        let (leases, has_failed) = (Leases::default(), false);
+        let (mut space, mut held) = (space, Held::default());
+        let deletion = Places::of_deletion(&tree, header.unit);
+        held.restore(&deletion, &mut space, &leased(&*medium, &ways, &leases))?;
+        let store = Self {
+            medium,
+            ways,
+            leases,
+            header,
+            size,
+            preamble,
+            tree,
+            space,
+            held,
+            mends,
+            has_failed,
+        };
+        Ok((store, damage))
+    }
+}
+
+/// A store that is taken up.
+struct Loading {
+    size: u64,
+    tree: Tree,
+    space: Space,
+    damage: Vec<Damage>,
+    mends: Vec<(u64, Vec<u8>)>,
+    /// The names of the last pages of each level.
+    names: Vec<Key>,
+}
+
+impl Loading {
+    fn new<M: Medium>(snapshot: &Snapshot<'_, M>, size: u64) -> Result<Self, Error<M::Error>> {
+        let (header, top) = (&snapshot.header, snapshot.preamble.level);
+        let mut tree = Tree::default();
+        tree.levels.resize_with(top + 1, Default::default);
+        let mut loading = Self {
+            size,
+            tree,
+            space: Space::new(data(header.unit)..size, header.unit),
+            damage: headers::damaged(snapshot.medium(), header).map_err(Error::medium)?.collect(),
+            mends: Vec::new(),
+            names: alloc::vec![Key::default(); top + 1],
+        };
+        let len = header.len - PREAMBLE as u64;
+        for offset in header.roots {
+            let part = Part::TableCopy;
+            loading.take(offset..offset + root_slot(top, len, header.unit), part)?;
+            if !snapshot.is_whole(offset).map_err(Error::medium)? {
+                loading.damage.push(Damage { part, offset, len: header.len });
+            }
+        }
+        let entries = if top == 0 {
+            read(snapshot, snapshot.root()).map_err(Error::medium)?
+        } else {
+            Vec::new()
+        };
+        let root = Page { len, entries: entries.into(), ..Page::default() };
+        loading.tree.levels[top].insert(Key::default(), root);
+        Ok(loading)
+    }
+
+    /// Takes a range, which nothing else may have.
+    fn take<E>(&mut self, range: Range<u64>, part: Part) -> Result<(), Error<E>> {
+        let (offset, len, needed) = (range.start, range.end - range.start, range.end);
+        if needed > self.size {
+            return Err(Error(ErrorKind::Truncated { size: self.size, needed }));
+        }
+        if self.space.take(range) {
+            Ok(())
+        } else {
+            Err(Error(ErrorKind::Damaged(Damage { part, offset, len })))
+        }
+    }
+
+    fn page<M: Medium>(
+        &mut self,
+        snapshot: &Snapshot<'_, M>,
+        page: &super::walk::Page,
+    ) -> Result<(), Error<M::Error>> {
+        let (level, child, part) = (page.level, page.child, Part::TableCopy);
+        let bytes = read(snapshot, page.at..page.at + child.len).map_err(Error::medium)?;
+        for offset in child.places {
+            self.take(offset..offset + slot(level, child.len, snapshot.header.unit), part)?;
+            if !snapshot.is_page(level, &child, offset).map_err(Error::medium)? {
+                self.damage.push(Damage { part, offset, len: child.len });
+                self.mends.push((offset, bytes.clone()));
+            }
+        }
+        // The first page has the name of the page above.
+        let is_first = page.name.as_bytes().is_empty();
+        let name =
+            if is_first { self.names[level + 1].clone() } else { page.name.as_bytes().into() };
+        self.names[level].clone_from(&name);
+        let entries = if level == 0 { bytes.into() } else { Key::default() };
+        let page = Page { places: child.places, tag: child.tag, len: child.len, entries };
+        self.tree.levels[level].insert(name, page);
+        Ok(())
+    }
+}
+
+fn read<M: Medium>(snapshot: &Snapshot<'_, M>, range: Range<u64>) -> Result<Vec<u8>, M::Error> {
+    let mut bytes = alloc::vec![0; (range.end - range.start) as usize];
+    Readable::read(snapshot.medium(), range.start, &mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,210 @@
+//! The store as one commit has left it.
+//!
+//! # Work
+//! A snapshot reads the root.
+
+use super::Identity;
+use super::error::{Damage, Error, ErrorKind, Part};
+use super::format::header::Header;
+use super::format::key;
+use super::format::page::LEVELS;
+use super::format::table::{Child, PREAMBLE, Preamble};
+use super::format::{TAG, history};
+use super::headers;
+use super::info::Info;
+use super::stamp::{Boot, Stamp};
+use super::tags::tag_of;
+use crate::medium::Readable;
+use core::ops::Range;
+use core::sync::atomic::Ordering::Acquire;
+use core::sync::atomic::fence;
+
+/// The number of times that a writer may replace what is being looked for: each time it has finished a commit.
+const ATTEMPTS: u32 = 1000;
+
+/// The store as one commit has left it.
+#[derive(Debug)]
+pub struct Snapshot<'r, R: Readable> {
+    medium: &'r R,
+    pub(super) header: Header,
+    /// The copy of the root that is read.
+    root: u64,
+    pub(super) preamble: Preamble,
+}
+
+impl<R: Readable> Clone for Snapshot<'_, R> {
+    fn clone(&self) -> Self {
+        Self { ..*self }
+    }
+}
+
+impl<'r, R: Readable> Snapshot<'r, R> {
+    /// The last commit's.
+    ///
+    /// # Errors
+    /// If there is no store, or one of another version; if all headers, or both copies of the table's root, are damaged
+    /// or the medium ends before them; if the medium fails.
+    ///
+    /// # Cost
+    /// The root of the table is read.
+    pub fn of(medium: &'r R) -> Result<Self, Error<R::Error>> {
+        let mut header = headers::load(medium)?;
+        for _ in 0..ATTEMPTS {
+            let error = match Self::with(medium, header) {
+                Ok(snapshot) => return Ok(snapshot),
+                Err(error) => error,
+            };
+            fence(Acquire);
+            let newer = headers::load(medium)?;
+            if newer.generation == header.generation {
+                return Err(error);
+            }
+            header = newer;
+        }
+        Err(Error(ErrorKind::Replaced))
+    }
+
+    fn with(medium: &'r R, header: Header) -> Result<Self, Error<R::Error>> {
+        let Header { roots, len, .. } = header;
+        let (size, needed) = (medium.len(), roots[0].max(roots[1]) + len);
+        for root in roots.into_iter().filter(|root| root + len <= size) {
+            if is_root(medium, &header, root).map_err(Error::medium)? {
+                let mut bytes = [0; PREAMBLE];
+                medium.read(root, &mut bytes).map_err(Error::medium)?;
+                let snapshot = Self { medium, header, root, preamble: Preamble::read(&bytes) };
+                if !snapshot.is_current()? {
+                    return Err(Error(ErrorKind::Replaced));
+                }
+                if snapshot.preamble.level < LEVELS {
+                    return Ok(snapshot);
+                }
+            }
+        }
+        if size < needed {
+            return Err(Error(ErrorKind::Truncated { size, needed }));
+        }
+        Err(Error(ErrorKind::Damaged(Damage { part: Part::Table, offset: roots[0], len })))
+    }
+
+    /// Returns true if no commit came after it. What was read before of its table, and of its blobs, is its own then:
+    /// the writer uses nothing again before the next commit.
+    ///
+    /// # Errors
+    /// If the medium fails, or all headers are damaged.
+    pub fn is_current(&self) -> Result<bool, Error<R::Error>> {
+        // The reads before are made before that of the header.
+        fence(Acquire);
+        Ok(headers::load(self.medium)?.generation == self.header.generation)
+    }
+
+    pub(super) const fn medium(&self) -> &'r R {
+        self.medium
+    }
+
+    /// The entries or children of the root.
+    pub(super) const fn root(&self) -> Range<u64> {
+        self.root + PREAMBLE as u64..self.root + self.header.len
+    }
+
+    /// The identity of the store.
+    #[must_use]
+    pub const fn identity(&self) -> Identity {
+        self.preamble.identity
+    }
+
+    /// The number of the commit.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.header.generation
+    }
+
+    /// Returns true if it was [sealed](crate::preserve#reboots), and not changed since.
+    #[must_use]
+    pub const fn is_sealed(&self) -> bool {
+        self.header.is_sealed
+    }
+
+    /// The circumstances of the commit.
+    #[must_use]
+    pub const fn stamp(&self) -> &Stamp {
+        &self.preamble.stamp
+    }
+
+    /// The number of blobs.
+    #[must_use]
+    pub const fn blobs(&self) -> u64 {
+        self.preamble.blobs
+    }
+
+    /// Bytes of the store.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.header.size
+    }
+
+    /// Copies a blob's metadata out, and returns as much of the buffer as it has.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Metadata`], if the buffer is too small; [`ErrorKind::Replaced`], if there was another commit; if the
+    /// medium fails.
+    pub fn metadata<'b>(
+        &self,
+        info: &Info,
+        buffer: &'b mut [u8],
+    ) -> Result<&'b [u8], Error<R::Error>> {
+        let len = info.metadata;
+        let bytes = buffer.get_mut(..len).ok_or(Error(ErrorKind::Metadata { len }))?;
+        self.medium.read(info.metadata_at, bytes).map_err(Error::medium)?;
+        if self.is_current()? { Ok(bytes) } else { Err(Error(ErrorKind::Replaced)) }
+    }
+
+    /// The boots that the store was opened in for writing, the oldest first. The last 32 are kept.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`]; if the medium fails.
+    #[expect(clippy::type_complexity, reason = "an alias cannot stand for an opaque type")]
+    pub fn history(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<Boot, Error<R::Error>>> + use<'r, R>, Error<R::Error>>
+    {
+        let Preamble { identity, history: number, history_tag, history_len: len, .. } =
+            self.preamble;
+        let (offset, key) = (history(number), key::history(identity, number));
+        let is_possible = len <= history::MOST && len.is_multiple_of(history::BOOT as u64);
+        if !is_possible
+            || tag_of(self.medium, key, offset..offset + len).map_err(Error::medium)? != history_tag
+        {
+            let len = len.min(history::MOST);
+            return Err(Error(ErrorKind::Damaged(Damage { part: Part::History, offset, len })));
+        }
+        let medium = self.medium;
+        Ok((offset..offset + len).step_by(history::BOOT).map(move |at| {
+            let mut bytes = [0; history::BOOT];
+            medium.read(at, &mut bytes).map_err(Error::medium)?;
+            Ok(Boot::read(&bytes))
+        }))
+    }
+
+    /// Returns true if a copy of the root is whole.
+    #[cfg(feature = "preserve")]
+    pub(super) fn is_whole(&self, copy: u64) -> Result<bool, R::Error> {
+        let is_there = copy + self.header.len <= self.medium.len();
+        Ok(is_there && is_root(self.medium, &self.header, copy)?)
+    }
+
+    /// Returns true if a copy of a page is at a place, as it was committed.
+    pub(super) fn is_page(&self, level: usize, child: &Child, at: u64) -> Result<bool, R::Error> {
+        let (medium, key) = (self.medium(), key::page(self.identity(), level));
+        let is_there = at + child.len <= medium.len();
+        Ok(is_there && tag_of(medium, key, at..at + child.len)? == child.tag)
+    }
+}
+
+/// Returns true if the root of a header, or its copy, is at a place, as it was committed.
+fn is_root<R: Readable>(medium: &R, header: &Header, at: u64) -> Result<bool, R::Error> {
+    let mut bytes = [0; TAG as usize];
+    medium.read(at, &mut bytes)?;
+    let tag = u64::from_le_bytes(bytes);
+    let (key, rest) = (key::root(header.generation), at + TAG..at + header.len);
+    Ok(tag as u32 == header.root_tag && tag_of(medium, key, rest)? == tag)
+}

@@ -1,0 +1,72 @@
+//! The message of a panic, without allocations.
+
+use alloc::string::String;
+use core::fmt::{self, Write as _};
+use std::panic::PanicHookInfo;
+
+/// The most bytes of a message. They are on the stack of the thread that panics.
+const MOST: usize = 512;
+
+/// A text that is cut off where it is too long.
+pub(super) struct Message {
+    bytes: [u8; MOST],
+    len: usize,
+    most: usize,
+}
+
+impl Message {
+    /// Returns the place and the text of a panic, cut off after `most` bytes.
+    pub(super) fn of(info: &PanicHookInfo<'_>, most: usize) -> Self {
+        let mut message = Self { bytes: [0; MOST], len: 0, most: most.min(MOST) };
+        let payload = info.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let text = text.unwrap_or("a panic without a text");
+        let written = match info.location() {
+            Some(location) => write!(message, "{location}: {text}"),
+            None => message.write_str(text),
+        };
+        debug_assert!(written.is_ok(), "a text that is cut off is no error");
+        message
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl fmt::Write for Message {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        let mut end = s.len().min(self.most - self.len);
+        while !s.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.bytes[self.len..self.len + end].copy_from_slice(&s.as_bytes()[..end]);
+        self.len += end;
+        if end < s.len() {
+            // The rest is cut off as well.
+            self.most = self.len;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST, Message};
+    use core::fmt::Write as _;
+
+    /// 1, 2, 3 bytes and 1.
+    const PIECES: [&str; 3] = ["a", "\u{e4}\u{20ac}", "z"];
+
+    #[test]
+    fn a_text_is_cut_off_between_characters() {
+        for (most, expected) in [(7, "a\u{e4}\u{20ac}z"), (6, "a\u{e4}\u{20ac}"), (5, "a\u{e4}")] {
+            let mut message = Message { bytes: [0; MOST], len: 0, most };
+            for piece in PIECES {
+                message.write_str(piece).unwrap();
+            }
+            assert_eq!(message.bytes(), expected.as_bytes());
+        }
+    }
+}

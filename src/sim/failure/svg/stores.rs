@@ -1,0 +1,94 @@
+//! The state of each store after a crash.
+
+use crate::sim::failure::crash::Crash;
+use crate::sim::machine::history::{Happened, What};
+use alloc::vec::Vec;
+
+/// The remains of a store after a crash.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    Lost,
+    Kept,
+    Sure,
+    /// There was no crash.
+    All,
+}
+
+impl Left {
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Kept => "kept by chance",
+            Self::Sure => "persistent",
+            Self::All => "made",
+        }
+    }
+}
+
+/// A word of a row.
+#[derive(Clone, Copy)]
+pub(super) struct Word {
+    pub(super) line: usize,
+    /// Its place in the line.
+    pub(super) place: usize,
+    pub(super) left: Left,
+}
+
+/// The words that an event stored.
+pub(super) fn words(crash: &Crash, event: u32) -> Vec<Word> {
+    let What::Store { at, len, .. } = crash.event(event).what else { return Vec::new() };
+    let words = (at..at + len).step_by(size_of::<u64>());
+    words.filter_map(|at| word(crash, at, event)).collect()
+}
+
+/// The remains of the store of a word by an event.
+fn word(crash: &Crash, at: u64, event: u32) -> Option<Word> {
+    let (line, place) = crash.layer.history.model.place(at);
+    let stores = crash.layer.history.line(line)?;
+    let before = stores.writes(place).iter().position(|write| write.event == event)?;
+    let number = u32::try_from(before).ok()? + 1;
+    Some(Word { line, place, left: left_of(crash, line, place, number)? })
+}
+
+/// The remains of the last stores of a line's words after a crash.
+pub(super) fn left(crash: &Crash, line: usize) -> Vec<Word> {
+    let Some(stores) = crash.layer.history.line(line) else { return Vec::new() };
+    let last = |place| match stores.made(place, crash.end) {
+        0 => None,
+        number => Some(Word { line, place, left: left_of(crash, line, place, number)? }),
+    };
+    (0..stores.len()).filter_map(last).collect()
+}
+
+/// The remains of a word's store of that number, from 1.
+fn left_of(crash: &Crash, line: usize, place: usize, number: u32) -> Option<Left> {
+    let layer = &crash.layer;
+    let stores = layer.history.line(line)?;
+    Some(match number {
+        _ if stores.sure(place, layer.cut) >= number => Left::Sure,
+        _ if layer.bounds(line, stores).high[place] >= number => Left::Kept,
+        _ => Left::Lost,
+    })
+}
+
+/// Returns true if a write-back was completed before the crash, by a fence of its thread or by itself.
+pub(super) fn is_complete(crash: &Crash, event: u32) -> bool {
+    let writeback = crash.event(event);
+    let is_fence = |later: &Happened| {
+        later.thread == writeback.thread && later.what == What::Fence { completes: true }
+    };
+    let mut later = event + 1..crash.end;
+    writeback.guarantees || later.any(|event| is_fence(crash.event(event)))
+}
+
+/// The remains of the words of one store after a crash.
+pub(super) fn left_of_all(words: &[Word]) -> &'static str {
+    let has = |left| words.iter().any(|word| word.left == left);
+    match (has(Left::Lost), has(Left::Kept), has(Left::Sure)) {
+        (true, false, false) => Left::Lost.text(),
+        (true, ..) => "torn",
+        (false, true, _) => Left::Kept.text(),
+        (false, false, true) => Left::Sure.text(),
+        (false, false, false) => Left::All.text(),
+    }
+}

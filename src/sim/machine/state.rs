@@ -1,0 +1,87 @@
+//! The state by which a machine orders and completes stores: of each thread and of each line.
+
+use super::history::Counts;
+use super::ordered::{Ordered, Stamp};
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+use std::collections::HashMap;
+
+/// The order of a store with other stores of its line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Store {
+    /// One word.
+    Ordinary { releases: bool },
+    /// Words in any order among themselves, all after the stores before and before the stores after.
+    Copy,
+    /// Words in any order, also with other stores, until the thread fences; otherwise ordinary stores.
+    Scattered,
+    /// The same, past the caches.
+    Streaming,
+}
+
+impl Store {
+    /// Its place in the order is open until the next fence.
+    pub(super) const fn is_open(self) -> bool {
+        matches!(self, Self::Scattered | Self::Streaming)
+    }
+}
+
+/// A store that a fence has yet to order or to complete.
+#[derive(Clone, Debug)]
+pub(super) struct Open {
+    pub(super) line: usize,
+    pub(super) word: usize,
+    pub(super) number: u32,
+    pub(super) stamp: Stamp,
+}
+
+/// A thread's part of the state.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Thread {
+    /// Lines that it wrote back and did not fence, with the stores that were made by then.
+    pub(super) pending: Vec<(usize, Counts)>,
+    /// Its stores whose order is open.
+    pub(super) open: Vec<Open>,
+    /// Its streaming stores that no fence has completed.
+    pub(super) streamed: Vec<Open>,
+    pub(super) ordered: Ordered,
+    /// The events before its last fence or barrier.
+    pub(super) fenced: u32,
+    /// Stores of other threads that it loaded: by line and word, how many.
+    pub(super) loaded: HashMap<(usize, usize), u32>,
+    /// True if it stored since its last fence.
+    pub(super) has_stored: bool,
+}
+
+/// The stores that the next stores of a line are ordered after.
+#[derive(Clone, Debug)]
+pub(super) struct Orders {
+    /// With total order: what an ordinary store needs.
+    pub(super) floor: Counts,
+    /// The thread that stored each word, each time.
+    pub(super) stamps: Box<[Vec<Stamp>]>,
+    /// Streaming stores that no fence has completed: word and number.
+    pub(super) streaming: Vec<(usize, u32)>,
+}
+
+impl Orders {
+    pub(super) fn new(words: usize) -> Self {
+        Self {
+            floor: vec![0; words].into(),
+            stamps: (0..words).map(|_| Vec::new()).collect(),
+            streaming: Vec::new(),
+        }
+    }
+
+    /// The number of stores of each word that are ordered before a stamp.
+    pub(super) fn before(&self, stamp: &Stamp) -> Counts {
+        let before = |stamps: &Vec<Stamp>| {
+            let last = stamps.iter().rposition(|other| stamp.before.has(other.thread, other.store));
+            last.map_or(0, |last| last as u32 + 1)
+        };
+        let needs: Counts = self.stamps.iter().map(before).collect();
+        // None is the usual case, and the fast one.
+        if needs.iter().all(|need| *need == 0) { Counts::default() } else { needs }
+    }
+}

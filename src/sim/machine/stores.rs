@@ -1,0 +1,126 @@
+//! Loads and stores: each store gets its place in the order.
+
+use super::history::{Counts, Line, What, Write};
+use super::model::{Durable, Order, WORD};
+use super::ordered::Stamp;
+use super::state::{Open, Orders, Store};
+use super::waste::Kind;
+use super::{Machine, Place};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+
+impl Machine {
+    /// The latest store of a word, if there is one.
+    pub(crate) fn load_stored(&mut self, thread: usize, at: u64, order: Ordering) -> Option<u64> {
+        let (line, word) = self.history.model.place(at);
+        let writes = self.history.line(line)?.writes(word);
+        let (number, last) = (writes.len() as u32, writes.last()?.value);
+        let stamp = self.orders[line].as_ref().and_then(|orders| orders.stamps[word].last());
+        if let Some(stamp) = stamp.filter(|stamp| stamp.thread != thread).cloned() {
+            // On x86 each load acquires.
+            let acquires = order != Ordering::Relaxed || self.history.model.order == Order::Total;
+            let own = self.thread(thread);
+            own.ordered.load(acquires, &stamp);
+            own.loaded.insert((line, word), number);
+        }
+        Some(last)
+    }
+
+    /// Stores words, as one event.
+    pub(crate) fn store_words(
+        &mut self,
+        thread: usize,
+        words: &[(u64, u64)],
+        store: Store,
+        place: Place,
+    ) {
+        let (Some((at, _)), Some((last, _))) = (words.first(), words.last()) else { return };
+        let streaming = store == Store::Streaming;
+        let event = self.history.now();
+        self.happened(thread, What::Store { at: *at, len: last - at + WORD, streaming }, place);
+        self.thread(thread).has_stored = true;
+        let needs: Vec<_> = words.iter().map(|(at, _)| self.needs(thread, *at, store)).collect();
+        for ((at, value), (needs, stamp)) in words.iter().zip(needs) {
+            let (line, word) = self.history.model.place(*at);
+            let stores = self.history.line_to_store(line);
+            let (number, overwritten) = (stores.writes(word).len() as u32, stores.open_store(word));
+            stores.push(word, Write { value: *value, event, needs });
+            if let Some(before) = overwritten {
+                self.waste.found(Kind::Overwritten, self.history.events[before as usize].place);
+            }
+            self.is_stored(thread, Open { line, word, number, stamp }, store);
+        }
+        let (first, end) = (self.history.model.place(*at).0, self.history.model.place(*last).0 + 1);
+        match self.history.model.durable {
+            Durable::Visible if streaming => {}
+            Durable::Visible | Durable::Executed => self.is_visible(first..end, thread, place),
+            Durable::Completed | Durable::Returned => {}
+        }
+    }
+
+    /// The stores of the other words of its line that a store needs, and its stamp.
+    fn needs(&mut self, thread: usize, at: u64, store: Store) -> (Counts, Stamp) {
+        let order = self.history.model.order;
+        let (line, word) = self.history.model.place(at);
+        let stamp = self.stamp(thread, line, word, store);
+        let Some(orders) = &self.orders[line] else { return (Counts::default(), stamp) };
+        let needs = match order {
+            Order::None => Counts::default(),
+            Order::Partial => orders.before(&stamp),
+            Order::Total if store.is_open() => {
+                // Those of the store before, so that needs grow.
+                let stores = self.history.line(line).map(|line| line.writes(word));
+                stores
+                    .and_then(<[Write]>::last)
+                    .map(|write| write.needs.clone())
+                    .unwrap_or_default()
+            }
+            Order::Total => orders.floor.clone(),
+        };
+        (needs, stamp)
+    }
+
+    fn stamp(&mut self, thread: usize, line: usize, word: usize, store: Store) -> Stamp {
+        let words = self.history.model.words();
+        if self.orders.len() <= line {
+            self.orders.resize_with(line + 1, || None);
+        }
+        let orders = self.orders[line].get_or_insert_with(|| Box::new(Orders::new(words)));
+        let previous = orders.stamps[word].last().cloned();
+        // On x86 each store releases, but for those that are in no order with other stores.
+        let is_total = self.history.model.order == Order::Total;
+        let releases = store == Store::Ordinary { releases: true } || is_total && !store.is_open();
+        self.thread(thread).ordered.store(thread, releases, previous.as_ref())
+    }
+
+    /// A store was made: what later ones are ordered after.
+    fn is_stored(&mut self, thread: usize, open: Open, store: Store) {
+        let Some(orders) = &mut self.orders[open.line] else { return };
+        orders.stamps[open.word].push(open.stamp.clone());
+        if !store.is_open() {
+            orders.floor[open.word] = open.number + 1;
+            // Not before all words of a copy have their stamps: they are in no order.
+            self.thread(thread).ordered.see(&open.stamp);
+            return;
+        }
+        if store == Store::Streaming {
+            orders.streaming.push((open.word, open.number));
+            self.thread(thread).streamed.push(open.clone());
+        }
+        self.thread(thread).open.push(open);
+    }
+
+    /// Ordinary stores have left the store buffer, or are sure to.
+    fn is_visible(&mut self, lines: Range<usize>, thread: usize, place: Place) {
+        let event = self.happened(thread, What::Visible, place);
+        for line in lines {
+            let counts = match self.history.model.durable {
+                Durable::Executed => self.history.line(line).map(Line::counts),
+                _ => Some(self.covered(line, |_, _| true)),
+            };
+            self.guarantee(event, line, &counts.unwrap_or_default());
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Write-backs and fences: they make stores persistent, and order them.
+
+use super::history::{Bounds, Counts, What};
+use super::model::{Durable, Order, Streaming};
+use super::ordered::Stamp;
+use super::state::Open;
+use super::waste::Kind;
+use super::{Machine, Place};
+use alloc::vec;
+use core::ops::Range;
+
+impl Machine {
+    /// Carries out [`barrier`](Self::barrier).
+    pub(crate) fn order(&mut self, thread: usize, place: Place) {
+        self.happened(thread, What::Fence { completes: false }, place);
+        self.order_open(thread);
+        self.orders_all(thread);
+    }
+
+    /// The stores of a line that a write-back of a thread has: see [`writeback`](Self::writeback).
+    fn written_back_by(&mut self, thread: usize, line: usize) -> Counts {
+        if self.history.model.durable == Durable::Returned {
+            return self.covered(line, |_, _| true);
+        }
+        let own = core::mem::take(self.thread(thread));
+        let is_total = self.history.model.order == Order::Total;
+        let covered = self.covered(line, |(word, number), stamp| {
+            let stores = self.history.line(line).map(|line| line.writes(word));
+            let is_fenced = stores.is_some_and(|stores| stores[number as usize].event < own.fenced);
+            let is_loaded = own.loaded.get(&(line, word)).is_some_and(|loaded| *loaded > number);
+            let is_own = stamp.thread == thread;
+            is_own || is_fenced || is_loaded || is_total && own.ordered.has_loaded(stamp)
+        });
+        *self.thread(thread) = own;
+        covered
+    }
+
+    /// The stores of a line that are known, with all that they need; not the streaming ones that no fence
+    /// has completed.
+    pub(super) fn covered(
+        &self,
+        line: usize,
+        is_known: impl Fn((usize, u32), &Stamp) -> bool,
+    ) -> Counts {
+        let (Some(stores), Some(orders)) = (self.history.line(line), &self.orders[line]) else {
+            return Counts::default();
+        };
+        let known = |word: usize| {
+            let is_one = |number: &u32| {
+                let stamp = &orders.stamps[word][*number as usize];
+                !orders.streaming.contains(&(word, *number)) && is_known((word, *number), stamp)
+            };
+            (0..stores.made(word, u32::MAX)).rev().find(is_one).map_or(0, |number| number + 1)
+        };
+        let low = (0..stores.len()).map(known).collect();
+        Bounds::of(low, stores).low
+    }
+
+    /// Writes the lines of a range back.
+    pub(crate) fn write_back(
+        &mut self,
+        thread: usize,
+        range: Range<u64>,
+        in_order: bool,
+        place: Place,
+    ) {
+        let (start, end) = (range.start, range.end);
+        let event = self.happened(thread, What::Writeback { start, end, in_order }, place);
+        if matches!(self.history.model.durable, Durable::Visible | Durable::Executed) {
+            // The medium has nothing to write back, and does nothing.
+            return;
+        }
+        if start >= end {
+            return self.waste.found(Kind::NothingToWriteBack, place);
+        }
+        let mut is_useful = false;
+        for line in self.history.model.lines(start, end) {
+            if self.history.line(line).is_some() {
+                is_useful |= self.write_back_line(thread, line, in_order, event);
+            }
+        }
+        if !is_useful {
+            self.waste.found(Kind::NothingToWriteBack, place);
+        }
+    }
+
+    /// Returns true if there was anything to write back.
+    fn write_back_line(&mut self, thread: usize, line: usize, in_order: bool, event: u32) -> bool {
+        let covered = self.written_back_by(thread, line);
+        let is_in = |had: &[u32]| covered.iter().zip(had).all(|(count, had)| count <= had);
+        let is_pending = |(pending, had): &(usize, Counts)| *pending == line && is_in(had);
+        if !in_order && self.thread(thread).pending.iter().any(is_pending) {
+            return false;
+        }
+        if self.history.line(line).is_some_and(|stores| is_in(&stores.sure_at_end())) {
+            return false;
+        }
+        match self.history.model.durable {
+            Durable::Returned => self.guarantee(event, line, &covered),
+            Durable::Completed if in_order => self.guarantee(event, line, &covered),
+            Durable::Completed => self.thread(thread).pending.push((line, covered)),
+            // These have no write-backs.
+            Durable::Visible | Durable::Executed => {}
+        }
+        true
+    }
+
+    /// A fence of a thread.
+    pub(crate) fn complete(&mut self, thread: usize, place: Place) {
+        let event = self.happened(thread, What::Fence { completes: true }, place);
+        let has_stored = core::mem::take(&mut self.thread(thread).has_stored);
+        let pending = core::mem::take(&mut self.thread(thread).pending);
+        let streamed = core::mem::take(&mut self.thread(thread).streamed);
+        self.order_open(thread);
+        let is_useful = match self.history.model.durable {
+            Durable::Completed => !pending.is_empty() || !streamed.is_empty(),
+            Durable::Visible => has_stored,
+            Durable::Returned | Durable::Executed => true,
+        };
+        if !is_useful {
+            self.waste.found(Kind::NothingToComplete, place);
+        }
+        for (line, covered) in pending {
+            self.guarantee(event, line, &covered);
+        }
+        for store in streamed {
+            self.is_evicted(event, &store);
+        }
+        self.orders_all(thread);
+    }
+
+    /// A fence of a thread that observes others outside of this memory, where its loads are not seen: it completes and
+    /// orders the thread's own. What others have stored it orders only where a fence orders loads, on arm64.
+    pub(crate) fn complete_own(&mut self, thread: usize, place: Place) {
+        let fenced = self.thread(thread).fenced;
+        self.complete(thread, place);
+        if self.history.model.order != Order::Partial {
+            self.thread(thread).fenced = fenced;
+        }
+    }
+
+    /// All that the thread did, and all that others did before, is ordered before what it does now.
+    pub(super) fn orders_all(&mut self, thread: usize) {
+        let now = self.history.now();
+        let thread = self.thread(thread);
+        thread.ordered.barrier();
+        thread.fenced = now;
+    }
+
+    /// The thread's open stores have their place in the order now, before all later ones.
+    pub(super) fn order_open(&mut self, thread: usize) {
+        let open = core::mem::take(&mut self.thread(thread).open);
+        for open in &open {
+            if let Some(orders) = &mut self.orders[open.line] {
+                orders.floor[open.word] = orders.floor[open.word].max(open.number + 1);
+                orders
+                    .streaming
+                    .retain(|(word, number)| (*word, *number) != (open.word, open.number));
+            }
+            self.thread(thread).ordered.see(&open.stamp);
+        }
+    }
+
+    /// A fence has completed a store past the caches.
+    fn is_evicted(&mut self, event: u32, open: &Open) {
+        let is_durable = match self.history.model.durable {
+            Durable::Completed => self.history.model.streaming == Streaming::Evicts,
+            Durable::Visible => true,
+            Durable::Returned | Durable::Executed => false,
+        };
+        if !is_durable {
+            return;
+        }
+        let Some(stores) = self.history.line(open.line) else { return };
+        let mut counts: Counts = vec![0; stores.len()].into();
+        for (count, need) in
+            counts.iter_mut().zip(&stores.writes(open.word)[open.number as usize].needs)
+        {
+            *count = *need;
+        }
+        counts[open.word] = open.number + 1;
+        self.guarantee(event, open.line, &counts);
+    }
+
+    /// From an event on these stores are sure to survive.
+    pub(super) fn guarantee(&mut self, event: u32, line: usize, counts: &[u32]) {
+        if let Some(stores) = self.history.line_mut(line)
+            && stores.guarantee(event + 1, counts)
+        {
+            self.history.events[event as usize].guarantees = true;
+        }
+    }
+}

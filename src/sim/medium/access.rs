@@ -1,0 +1,123 @@
+//! Loads, stores, write-backs and fences of a simulated medium.
+
+use super::SimMedium;
+use super::words::{mask, parts};
+use crate::medium::{Granularity, Medium, Readable};
+use crate::sim::machine::model::{Durable, WORD};
+use crate::sim::machine::state::Store;
+use core::convert::Infallible;
+use core::ops::Range;
+use core::panic::Location;
+use core::sync::atomic::Ordering;
+
+impl Readable for SimMedium {
+    type Error = Infallible;
+
+    fn len(&self) -> u64 {
+        self.bytes
+    }
+
+    #[track_caller]
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.check_word(at);
+        assert!(
+            matches!(order, Ordering::Relaxed | Ordering::Acquire | Ordering::SeqCst),
+            "no order of a load"
+        );
+        let order = self.watch.load(order, Location::caller());
+        self.begin().load(at, u64::MAX, order)
+    }
+
+    #[track_caller]
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
+        self.check(at, into.len() as u64);
+        let mut state = self.begin();
+        // Of no bytes there is a word all the same, where they are asked for within one.
+        for (word, part) in parts(at, into.len()).filter(|(_, part)| !part.is_empty()) {
+            let bytes = state.load(word, mask(&part), Ordering::Relaxed).to_le_bytes();
+            let place = (word + part.start as u64 - at) as usize;
+            match into.get_mut(place..).and_then(<[u8]>::first_chunk_mut) {
+                Some(whole) if part.len() as u64 == WORD => *whole = bytes,
+                _ => into[place..place + part.len()].copy_from_slice(&bytes[part]),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Medium for SimMedium {
+    fn granularity(&self) -> Granularity {
+        self.model.granularity
+    }
+
+    fn atomic_unit(&self) -> usize {
+        WORD as usize
+    }
+
+    #[track_caller]
+    fn store(&self, at: u64, word: u64, order: Ordering) {
+        self.check_word(at);
+        assert!(
+            matches!(order, Ordering::Relaxed | Ordering::Release | Ordering::SeqCst),
+            "no order of a store"
+        );
+        let place = Location::caller();
+        let releases = self.watch.store(order, place) != Ordering::Relaxed;
+        self.begin().store(&[(at, word)], Store::Ordinary { releases }, place);
+    }
+
+    #[track_caller]
+    fn write(&self, at: u64, from: &[u8]) {
+        self.check(at, from.len() as u64);
+        let place = Location::caller();
+        let mut state = self.begin();
+        let words = state.merged(at, from);
+        state.store(&words, Store::Copy, place);
+    }
+
+    #[track_caller]
+    fn writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
+        assert!(range.start <= range.end, "the range {range:?} ends before it starts");
+        self.check(range.start, range.end - range.start);
+        let place = Location::caller();
+        let Some(range) = self.watch.writeback(range, &self.model, place) else { return Ok(()) };
+        self.begin().write_back(range, place);
+        Ok(())
+    }
+
+    #[track_caller]
+    fn fence(&self) {
+        let place = Location::caller();
+        if self.watch.fences(place) {
+            self.begin().fence(place);
+        }
+    }
+
+    #[track_caller]
+    fn order_observed(&self) {
+        let place = Location::caller();
+        if self.watch.fences(place) {
+            self.begin().order_observed(place);
+        }
+    }
+
+    #[track_caller]
+    fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
+        let place = Location::caller();
+        let parts = parts.iter().filter(|(_, bytes)| !bytes.is_empty());
+        for (at, bytes) in parts.clone() {
+            self.check(*at, bytes.len() as u64);
+            let mut state = self.begin();
+            let words = state.merged(*at, bytes);
+            state.store(&words, Store::Scattered, place);
+        }
+        if matches!(self.model.durable, Durable::Completed | Durable::Returned) {
+            for (at, bytes) in parts {
+                let range = *at..at + bytes.len() as u64;
+                let Some(range) = self.watch.writeback(range, &self.model, place) else { continue };
+                self.begin().write_back(range, place);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,143 @@
+//! The state of a simulated medium: its machine, and what a crash before left.
+
+use super::latest::Latest;
+use super::schedule;
+use super::words::parts;
+use crate::sim::crash::choices::Choices;
+use crate::sim::crash::image::Image;
+use crate::sim::machine::model::{Model, WORD};
+use crate::sim::machine::state::Store;
+use crate::sim::machine::{Machine, Place};
+use alloc::vec::Vec;
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+
+/// The part of a medium that changes while it is used.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) machine: Machine,
+    pub(super) image: Image,
+    pub(super) choices: Choices,
+    /// Operations that may still be made.
+    pub(super) left: u64,
+    pub(super) snapshots: Option<Vec<Snapshot>>,
+    /// The words stored in a run that no crash cuts, or after the death of the process: their order and
+    /// write-backs cannot matter, so the machine learns of none.
+    pub(super) apart: Option<Latest>,
+    /// The process is dead.
+    pub(super) is_dead: bool,
+    /// Stores, write-backs and fences that the machine has learned of.
+    pub(super) changes: u64,
+    /// The process dies when it attempts one more than so many of them.
+    pub(super) dies_after: u64,
+}
+
+/// The decisions at the time of an event.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    /// The number of that event.
+    pub(crate) event: u32,
+    /// The number of choices made.
+    pub(crate) depth: usize,
+    pub(crate) image: Image,
+}
+
+impl State {
+    pub(super) fn new(model: Model, image: Image, choices: Choices, operations: u64) -> Self {
+        Self {
+            machine: Machine::new(model, image.len()),
+            image,
+            choices,
+            left: operations,
+            snapshots: None,
+            apart: None,
+            is_dead: false,
+            changes: 0,
+            dies_after: u64::MAX,
+        }
+    }
+
+    /// From now on the machine learns of nothing.
+    pub(super) fn die(&mut self) {
+        self.is_dead = true;
+        self.apart.get_or_insert_default();
+    }
+
+    /// Counts a store, a write-back or a fence; returns true if the machine learns of it.
+    fn is_learned(&mut self) -> bool {
+        if self.changes >= self.dies_after {
+            self.die();
+        }
+        let is_learned = self.apart.is_none();
+        self.changes += u64::from(is_learned);
+        is_learned
+    }
+
+    /// An event is about to happen.
+    fn snapshot(&mut self) {
+        let (event, depth) = (self.machine.history().now(), self.choices.depth());
+        let Some(snapshots) = &mut self.snapshots else { return };
+        if snapshots.last().is_none_or(|last| last.depth != depth) {
+            snapshots.push(Snapshot { event, depth, image: self.image.clone() });
+        }
+    }
+
+    /// The bytes of a word under the mask.
+    pub(super) fn load(&mut self, at: u64, mask: u64, order: Ordering) -> u64 {
+        let apart = self.apart.as_ref().and_then(|words| words.load(at));
+        let stored = || self.machine.load_stored(schedule::thread(), at, order);
+        match apart.or_else(stored) {
+            Some(value) => value & mask,
+            None => self.image.read(at, mask, &mut self.choices),
+        }
+    }
+
+    /// The words that a copy of bytes stores, the parts of others merged in.
+    pub(super) fn merged(&mut self, at: u64, from: &[u8]) -> Vec<(u64, u64)> {
+        let mut words = Vec::with_capacity(from.len() / WORD as usize + 2);
+        for (word, part) in parts(at, from.len()) {
+            let offset = (word + part.start as u64 - at) as usize;
+            let mut bytes = match part.len() as u64 {
+                WORD => [0; WORD as usize],
+                _ => self.load(word, u64::MAX, Ordering::Relaxed).to_le_bytes(),
+            };
+            bytes[part.clone()].copy_from_slice(&from[offset..offset + part.len()]);
+            words.push((word, u64::from_le_bytes(bytes)));
+        }
+        words
+    }
+
+    pub(super) fn store(&mut self, words: &[(u64, u64)], store: Store, place: Place) {
+        if words.is_empty() {
+            return;
+        }
+        if self.is_learned() {
+            self.snapshot();
+            return self.machine.store_words(schedule::thread(), words, store, place);
+        }
+        for (at, word) in words {
+            self.apart.get_or_insert_default().store(*at, *word);
+        }
+    }
+
+    pub(super) fn write_back(&mut self, range: Range<u64>, place: Place) {
+        if self.is_learned() {
+            self.snapshot();
+            self.machine.write_back(schedule::thread(), range, false, place);
+        }
+    }
+
+    pub(super) fn fence(&mut self, place: Place) {
+        if self.is_learned() {
+            self.snapshot();
+            self.machine.complete_own(schedule::thread(), place);
+        }
+    }
+
+    pub(super) fn order_observed(&mut self, place: Place) {
+        if self.is_learned() {
+            self.snapshot();
+            self.machine.order(schedule::thread(), place);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Errors: their kinds, what they become by `?`, and the medium that an opening gives back.
+
+use crate::counting::{Broken, Counting};
+use crate::life::{BYTES, blobs, open, options};
+use crate::plain::Plain;
+use cachemaint::preserve::{Error, ErrorKind, Reader, Store};
+use core::convert::Infallible;
+use core::error::Error as _;
+use core::sync::atomic::Ordering::Relaxed;
+use std::io;
+
+fn zeros() -> Plain {
+    Plain::new(vec![0; BYTES as usize])
+}
+
+/// A store with the blob `a`.
+fn store() -> Plain {
+    let medium = zeros();
+    let mut store = options().create_new(medium.clone()).unwrap();
+    let mut transaction = store.begin().unwrap();
+    transaction.put("a", b"bytes").unwrap();
+    transaction.commit().unwrap();
+    medium
+}
+
+#[test]
+fn a_failed_opening_gives_the_medium_back() {
+    let failed = Store::open(zeros()).unwrap_err();
+    assert!(matches!(
+        failed.error().kind(),
+        ErrorKind::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0] }
+    ));
+    let (_, opened) = Store::open_or_create(failed.into_medium()).unwrap();
+    assert!(opened.is_none());
+    let medium = Store::create_new(store()).unwrap_err().into_medium();
+    let medium = Reader::open(Plain::new(medium.bytes()[..8].to_vec())).map_err(|failed| {
+        assert_eq!(failed.into_medium().bytes(), medium.bytes()[..8]);
+        medium
+    });
+    assert_eq!(Reader::open(medium.unwrap_err()).unwrap().load("a").unwrap(), b"bytes");
+}
+
+/// Each write-back of an opening fails once.
+#[test]
+fn an_opening_that_fails_late_gives_the_medium_back_too() {
+    let mut medium = Counting::new(store());
+    let mut failures = 0;
+    loop {
+        medium.left.store(failures, Relaxed);
+        medium = match options().open(medium) {
+            Ok((store, _)) => {
+                assert_eq!(blobs(&store).unwrap()["a"], b"bytes");
+                break;
+            }
+            Err(failed) => {
+                assert!(matches!(failed.error().kind(), ErrorKind::Medium(Broken)));
+                failed.into_medium()
+            }
+        };
+        medium.left.store(u64::MAX, Relaxed);
+        failures += 1;
+    }
+    assert!(failures > 4, "{failures}");
+}
+
+fn by_question_mark(medium: Plain) -> Result<Store<Plain>, Error<Infallible>> {
+    Ok(options().open(medium)?.0)
+}
+
+fn in_io(medium: Plain) -> io::Result<Vec<u8>> {
+    let (store, _) = options::<Plain>().open(medium)?;
+    Ok(store.reader().load("missing")?)
+}
+
+#[test]
+fn errors_pass_by_question_mark() {
+    assert!(matches!(by_question_mark(zeros()).unwrap_err().kind(), ErrorKind::NotAStore { .. }));
+    let error = in_io(zeros()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    assert!(error.get_ref().unwrap().is::<Error<Infallible>>());
+    assert_eq!(in_io(store()).unwrap_err().kind(), io::ErrorKind::NotFound);
+    assert_eq!(open(store()).unwrap().1["a"], b"bytes");
+}
+
+#[test]
+fn an_error_has_the_fitting_kind_in_io() {
+    let in_io = |kind: ErrorKind<Infallible>| io::Error::from(Error::from(kind)).kind();
+    assert_eq!(in_io(ErrorKind::Exists), io::ErrorKind::AlreadyExists);
+    assert_eq!(in_io(ErrorKind::NameTaken), io::ErrorKind::AlreadyExists);
+    assert_eq!(in_io(ErrorKind::Full { needed: 2, largest: 1 }), io::ErrorKind::StorageFull);
+    assert_eq!(in_io(ErrorKind::Headers), io::ErrorKind::InvalidData);
+    assert_eq!(in_io(ErrorKind::NotAStore { found: *b"elephant" }), io::ErrorKind::InvalidData);
+    assert_eq!(in_io(ErrorKind::Name { len: 0 }), io::ErrorKind::InvalidInput);
+    assert_eq!(in_io(ErrorKind::NoLease), io::ErrorKind::Unsupported);
+    // A caller of `io::Read` does an interrupted call again.
+    assert_eq!(in_io(ErrorKind::Replaced), io::ErrorKind::Other);
+}
+
+#[test]
+fn the_source_of_an_error_is_that_of_the_medium() {
+    let error = Error::from(ErrorKind::Medium(Broken));
+    assert!(error.source().unwrap().is::<Broken>());
+    assert!(Error::<Broken>::from(ErrorKind::Failed).source().is_none());
+}
+
+/// A `main` that returns an error prints it by `{:?}`.
+#[test]
+fn a_returned_error_tells_what_to_do() {
+    let error = Error::from(ErrorKind::<Infallible>::Exists);
+    assert_eq!(format!("{error:?}"), error.to_string());
+    assert!(format!("{error:#?}").contains("Exists"));
+}

@@ -1,0 +1,48 @@
+//! The answers that a deployment needs of a machine, as JSON: how stores become durable, and on which memory.
+//!
+//! ```sh
+//! cargo run --example capabilities --features serde
+//! ```
+
+#![expect(clippy::print_stdout, reason = "the result of the program")]
+
+use cachemaint::report::HostReport;
+use cachemaint::survival::{Backing, Event, Stage};
+use cachemaint::{Cache, Unsupported};
+use serde_json::{Value, json};
+
+/// The instruction and the fence of a write-back, or the reason why there is none and what to do.
+fn choice(cache: Result<Cache, Unsupported>) -> Value {
+    match cache {
+        Ok(cache) => json!({
+            "instruction": cache.writeback_instruction().name,
+            "fence": cache.writeback_fences().after,
+            "line": cache.line_size(),
+        }),
+        Err(why) => json!({ "missing": why.to_string() }),
+    }
+}
+
+fn main() -> serde_json::Result<()> {
+    let host = HostReport::host();
+    let outlives = |backing: Backing, event| backing.survives(Stage::Persisted, event);
+    let memory: Vec<Value> = host
+        .backings()
+        .into_iter()
+        .map(|backing| {
+            json!({
+                "backing": backing,
+                "kexec": outlives(backing, Event::Kexec),
+                "warm_reboot": outlives(backing, Event::WarmReboot),
+                "power_loss": outlives(backing, Event::PowerLoss),
+            })
+        })
+        .collect();
+    let answer = json!({
+        "to_memory": choice(Cache::host()),
+        "to_persistence": choice(Cache::persistent()),
+        "memory": memory,
+    });
+    println!("{}", serde_json::to_string_pretty(&answer)?);
+    Ok(())
+}

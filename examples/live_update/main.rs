@@ -1,0 +1,47 @@
+//! State that is handed over in memory: a process ends, and its successor goes on with the memfd that it was given.
+//!
+//! A monitor of virtual machines that updates itself does this by a descriptor that outlives `execve`, and a kernel that
+//! preserves memfds (Linux's live update orchestrator) does it over a kexec. The store is the same in both.
+//!
+//! ```sh
+//! cargo run --example live_update --features preserve
+//! ```
+
+#![cfg_attr(
+    target_os = "linux",
+    expect(clippy::print_stdout, reason = "the result of the program")
+)]
+
+#[cfg(target_os = "linux")]
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    use cachemaint::{Store, dax::Options};
+    use std::fs::File;
+    use std::os::fd::AsRawFd;
+    use std::process::Command;
+
+    let options = Options::new().allow_page_granularity();
+    let Some(number) = std::env::args().nth(1) else {
+        // Inherited by the successor: without MFD_CLOEXEC.
+        let memory =
+            File::from(rustix::fs::memfd_create("state", rustix::fs::MemfdFlags::empty())?);
+        memory.set_len(1 << 20)?;
+        let mut store = Store::create_new(options.open_file(memory.try_clone()?)?)?;
+        let mut transaction = store.begin()?;
+        transaction.put("registers", &[7; 4096])?;
+        transaction.commit()?;
+        drop(store); // and with it the lock
+        let number = memory.as_raw_fd().to_string();
+        let successor = Command::new(std::env::current_exe()?).arg(number).status()?;
+        return if successor.success() { Ok(()) } else { Err("the successor failed".into()) };
+    };
+    let memory = File::options().read(true).write(true).open(format!("/proc/self/fd/{number}"))?;
+    let file = options.open_file(memory)?;
+    println!("{}", file.guarantee().reason());
+    let (store, opened) = Store::open(file)?;
+    let registers = store.reader().load("registers")?;
+    println!("{} bytes, {}", registers.len(), opened.verdict.origin);
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() {}

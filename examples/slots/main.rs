@@ -1,0 +1,33 @@
+//! A counter and an array of slots in a file, with plain structs: payments that survive crashes.
+//!
+//! The slots are written against a medium (`slots.rs`), so that the simulator can crash them (`tests/simulator/slots.rs`).
+//!
+//! ```sh
+//! cargo run --example slots -- /mnt/pmem/payments   # and again
+//! ```
+
+#![expect(clippy::print_stdout, reason = "the result of the program")]
+#![expect(non_ascii_idents, reason = "those that zerocopy derives")]
+
+mod slots;
+
+use cachemaint::dax::Options;
+use slots::Payment;
+use std::error::Error;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let path = std::env::args().nth(1).ok_or("usage: slots FILE")?;
+    // An ordinary file will do, though it is persisted by pages.
+    let file = Options::new().allow_page_granularity().open_or_create(path, slots::LEN)?;
+    let (count, kept) = slots::open(&file)?;
+    for (slot, payment) in &kept {
+        println!("{slot}: {} cents to {}", payment.cents, String::from_utf8_lossy(&payment.to));
+    }
+    let next = count % 8; // the oldest goes
+    if kept.iter().any(|(slot, _)| *slot == next) {
+        slots::remove(&file, next)?;
+    }
+    slots::put(&file, next, &Payment { to: *b"Ada, countess of Lovelac", cents: 100 + count })?;
+    println!("{} payments were made", count + 1);
+    Ok(())
+}

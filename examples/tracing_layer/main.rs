@@ -1,0 +1,60 @@
+//! Events of `tracing` in a flight recorder: a layer by which each thread records into a shard of its own.
+
+use cachemaint::Cache;
+use cachemaint::medium::Memory;
+use cachemaint::recorder::{Found, Options, Recorder, Writer};
+use cachemaint::survival::Backing;
+use core::fmt::{Debug, Write as _};
+use std::cell::OnceCell;
+use std::error::Error;
+use std::sync::atomic::AtomicU64;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+
+/// Stands in for a `DaxFile`, or for RAM that the next kernel finds.
+static WORDS: [AtomicU64; 8192] = [const { AtomicU64::new(0) }; 8192];
+thread_local! {
+    /// This thread's shard, from its first event on; `None` if each has an owner.
+    static WRITER: OnceCell<Option<Writer<'static, Memory<'static>>>> = const { OnceCell::new() };
+}
+struct Flight(&'static Recorder<Memory<'static>>);
+impl<S: Subscriber> Layer<S> for Flight {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut text = Text(event.metadata().level().to_string());
+        event.record(&mut text);
+        WRITER.with(|writer| {
+            if let Some(writer) = writer.get_or_init(|| self.0.claim().ok()) {
+                // The recording counts what is lost.
+                drop(writer.record(1, text.0.as_bytes()));
+            }
+        });
+    }
+}
+struct Text(String);
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        write!(self.0, " {field}={value:?}").unwrap_or_default();
+    }
+}
+fn main() -> Result<(), Box<dyn Error>> {
+    let memory = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+    let recorder = Box::leak(Box::new(Options::new().shards(2).open_or_create(memory)?));
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Flight(recorder)))?;
+    tracing::info!(valve = 3, "opened");
+    let other = std::thread::spawn(|| tracing::warn!(pressure = 9.5, "too high"));
+    other.join().map_err(|_panic| "the thread has panicked")?;
+    let reader = recorder.reader();
+    let (mut events, mut buffer) = (reader.events(), vec![0; reader.largest_payload()]);
+    for text in ["INFO message=opened valve=3", "WARN message=too high pressure=9.5"] {
+        let Some(Found::Event(event)) = events.next(&mut buffer) else {
+            return Err("an event is missing".into());
+        };
+        assert_eq!(event.payload, text.as_bytes());
+    }
+    Ok(())
+}
+#[test]
+fn events_of_two_threads_are_found_in_the_order_of_time() -> Result<(), Box<dyn Error>> {
+    main()
+}

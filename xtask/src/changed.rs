@@ -17,7 +17,7 @@ struct Part {
 }
 
 /// Steps that take seconds and run whatever has changed.
-const ALWAYS: [&str; 5] = ["fmt", "clippy", "package", "tree", "arrows"];
+const ALWAYS: [&str; 6] = ["fmt", "clippy", "package", "tree", "arrows", "interface"];
 
 /// The beginning of every lane's name.
 const EVERY_LANE: &str = "";
@@ -76,6 +76,7 @@ const PARTS: [Part; 11] = [
             "CONTRIBUTING.md",
             "LICENSE",
             "fuzz/",
+            "tests/interface.txt",
             "tests/libpmem2",
         ],
         steps: &["doc", "test"],
@@ -157,6 +158,12 @@ mod tests {
         assert!(journal.has("test") && journal.has("loom") && journal.has("lab"));
         assert!(!journal.has("miri") && !journal.lanes.contains(""));
         assert!(journal.lanes.contains("machine/x86_64/journal"));
+    }
+
+    #[test]
+    fn a_new_list_of_the_interface_runs_its_check_and_no_lane() {
+        let interface = by(&["tests/interface.txt"]);
+        assert!(interface.has("interface") && !interface.has("lab") && !interface.has("miri"));
     }
 
     #[test]

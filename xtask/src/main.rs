@@ -17,6 +17,7 @@ mod cost;
 mod debian;
 mod fuzz;
 mod host;
+mod interface;
 mod lab;
 mod lint;
 mod log;
@@ -81,11 +82,11 @@ enum Task {
     /// No input breaks a format: fuzzing, guided by coverage.
     Fuzz(fuzz::Request),
     /// The lab: every claim on other CPUs and on whole machines.
-    Lab(lab::Request),
+    Lab(lab::request::Request),
     /// Run a program inside a machine with a DAX file system: a runner for cargo.
     Machine(lab::runner::Program),
     /// The compiler makes the instructions that were reviewed.
-    Asm(Asm),
+    Asm(Golden),
     /// Draw what the benchmarks have measured here: SVG under docs/figures.
     Plot,
     /// The demonstration loses no acknowledged record.
@@ -96,6 +97,8 @@ enum Task {
     Tree,
     /// No room of the library uses one further down.
     Arrows,
+    /// The public interface is the one that was reviewed.
+    Interface(Golden),
 }
 
 #[derive(Debug, Args)]
@@ -107,11 +110,11 @@ struct Ci {
 
 #[derive(Debug, Args)]
 #[group(multiple = false)]
-struct Asm {
-    /// Compare with the files under tests/asm (the default).
+struct Golden {
+    /// Compare with the goldens (the default).
     #[arg(long)]
     check: bool,
-    /// Rewrite these files.
+    /// Rewrite the goldens.
     #[arg(long)]
     bless: bool,
 }
@@ -129,14 +132,15 @@ const SYSTEMS: Step = ("systems", targets::systems);
 const MSRV: Step = ("msrv", targets::msrv);
 const MIRI: Step = ("miri", run::miri);
 const LOOM: Step = ("loom", run::loom);
-const LAB: Step = ("lab", lab::lab);
+const LAB: Step = ("lab", lab::request::lab);
 const ASM: Step = ("asm", asm::check);
 const DEMO: Step = ("demo", run::demo);
 const PACKAGE: Step = ("package", package::package);
 const TREE: Step = ("tree", package::tree);
 const ARROWS: Step = ("arrows", arrows::arrows);
+const INTERFACE: Step = ("interface", interface::check);
 
-const CI: [Step; 17] = [
+const CI: [Step; 18] = [
     FMT,
     CLIPPY,
     DOC,
@@ -154,17 +158,18 @@ const CI: [Step; 17] = [
     PACKAGE,
     TREE,
     ARROWS,
+    INTERFACE,
 ];
 /// Steps that only `full` runs: they take long and rarely fail.
 const LONGER: [Step; 8] = [
     ("full", lint::pairs),
     ("full", run::test_long),
     ("full", targets::systems_with_tests),
-    ("full", lab::lab_whole),
+    ("full", lab::request::lab_whole),
     ("full", fuzz::fuzz),
     ("full", package::package_builds),
-    ("full", lab::lab_long),
-    ("full", lab::lab_prove),
+    ("full", lab::request::lab_long),
+    ("full", lab::request::lab_prove),
 ];
 
 impl Task {
@@ -184,12 +189,14 @@ impl Task {
             Self::Msrv => vec![MSRV],
             Self::Miri => vec![MIRI],
             Self::Loom => vec![LOOM],
-            Self::Asm(Asm { bless: true, .. }) => vec![("asm", asm::bless)],
+            Self::Asm(Golden { bless: true, .. }) => vec![("asm", asm::bless)],
             Self::Asm(_) => vec![ASM],
             Self::Demo => vec![DEMO],
             Self::Package => vec![PACKAGE],
             Self::Tree => vec![TREE],
             Self::Arrows => vec![ARROWS],
+            Self::Interface(Golden { bless: true, .. }) => vec![("interface", interface::bless)],
+            Self::Interface(_) => vec![INTERFACE],
         }
     }
 
@@ -217,7 +224,7 @@ fn main() -> Result<ExitCode> {
     let mut report = Report::new();
     if let Task::Lab(request) = &cli.task {
         report.begin("lab");
-        if !lab::run(&host, &mut report, request)? {
+        if !lab::request::run(&host, &mut report, request)? {
             return Ok(ExitCode::SUCCESS);
         }
     }
@@ -232,7 +239,9 @@ fn main() -> Result<ExitCode> {
         }
         report.begin(name);
         let ran = match &affected {
-            Some(affected) if name == LAB.0 => lab::lab_lanes(&host, &mut report, &affected.lanes),
+            Some(affected) if name == LAB.0 => {
+                lab::request::lab_lanes(&host, &mut report, &affected.lanes)
+            }
             _ => step(&host, &mut report),
         };
         if let Err(error) = ran {

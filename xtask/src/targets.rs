@@ -26,6 +26,14 @@ const BARE: [&str; 13] = [
     "mips-unknown-linux-gnu",
 ];
 
+/// The boards of `examples/driver`.
+const BOARDS: [&str; 4] = [
+    "x86_64-unknown-none",
+    "aarch64-unknown-none",
+    "riscv64gc-unknown-none-elf",
+    "thumbv7em-none-eabi",
+];
+
 /// Targets without atomics of 64 bits, which media, and all that is built on them, are made of.
 const WITHOUT_MEDIA: [&str; 4] = [
     "riscv32imac-unknown-none-elf",
@@ -51,6 +59,13 @@ pub(crate) fn no_std(host: &Host, report: &mut Report) -> Result<()> {
             Ok(compiler) => compiler,
             Err(reason) => return report.skip(triple, format!("{reason:#}")),
         };
+        if BOARDS.contains(&triple) {
+            report.check(
+                &format!("{triple} driver"),
+                "the driver of the examples compiles",
+                || compiler.cargo(&format!("check -p cachemaint-driver --target {triple}")).check(),
+            )?;
+        }
         let mut cargo = |name: &str, line: &str| {
             let proves = format!("the bare library compiles without std ({})", compiler.name);
             report.check(&format!("{triple}{name}"), &proves, || {

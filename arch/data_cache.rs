@@ -23,8 +23,6 @@ pub struct DataCache {
     /// Two addresses of one page agree if they differ by a multiple of this: `SHMLBA`, but for parisc,
     /// whose `SHMLBA` is a page.
     pub distance: Distance,
-    /// Whether Linux's `shmat` refuses other addresses (`__ARCH_FORCE_SHMLBA`).
-    pub forced: bool,
     /// Where shared mappings of a file may be placed.
     pub mapped_at: MappedAt,
     /// Who says so.
@@ -116,7 +114,6 @@ impl DataCache {
             occurs: Occurs::Never,
             told: Told::ByArchitecture,
             distance: Distance::Pages(1),
-            forced: false,
             mapped_at: MappedAt::CongruentToOffset,
             source,
         }
@@ -129,15 +126,14 @@ impl DataCache {
             occurs: Occurs::Unknown,
             told: Told::NotAtAll,
             distance: Distance::AtMost(LARGEST, "which architecture it is"),
-            forced: false,
             mapped_at: MappedAt::CongruentToOffset,
             source,
         }
     }
 
-    /// Whether a machine's data cache aliases, if the architecture decides it.
-    #[must_use]
-    pub const fn decided(&self) -> Option<bool> {
+    /// Returns whether a machine's data cache aliases, if the architecture decides it.
+    #[cfg(test)]
+    pub(crate) const fn decided(&self) -> Option<bool> {
         match self.occurs {
             Occurs::Never => Some(false),
             Occurs::Always => Some(true),

@@ -27,6 +27,10 @@ compile_error!(
 pub mod aliasing;
 #[path = "../arch/mod.rs"]
 #[expect(unreachable_pub, reason = "the folder also compiles alone, where these are its interface")]
+#[cfg_attr(
+    not(any(all(feature = "dax", target_os = "linux"), all(test, feature = "std"))),
+    expect(dead_code, reason = "facts about addresses of mappings serve files on Linux")
+)]
 mod arch;
 #[expect(unsafe_code, reason = "what a range may be is the contract of these operations")]
 pub mod cache;

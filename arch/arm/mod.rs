@@ -41,7 +41,6 @@ pub const ARCHITECTURE: Architecture = refused::architecture(
         ),
         told: Told::InCpuinfo(aliases),
         distance: Distance::Pages(4),
-        forced: true,
         mapped_at: MappedAt::CongruentToOffset,
         source: "Linux arch/arm/include/asm/{cachetype,shmparam}.h; Arm ARM (DDI 0406), B3.4",
     },

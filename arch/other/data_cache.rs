@@ -24,13 +24,12 @@ pub struct Row {
     pub data_cache: DataCache,
 }
 
-/// Architectures that always alias, for Linux, and whose `shmat` may enforce the distance.
-const fn always(distance: Distance, forced: bool, source: &'static str) -> DataCache {
+/// Architectures that always alias, for Linux.
+const fn always(distance: Distance, source: &'static str) -> DataCache {
     DataCache {
         occurs: Occurs::Always,
         told: Told::ByArchitecture,
         distance,
-        forced,
         mapped_at: MappedAt::CongruentToOffset,
         source,
     }
@@ -46,7 +45,6 @@ pub const ALIASING: &[Row] = &[
             ),
             told: Told::InCpuinfo(mips),
             distance: Distance::Bytes(0x4_0000),
-            forced: true,
             mapped_at: MappedAt::CongruentToOffset,
             source: "Linux arch/mips/mm/c-r4k.c (probe_pcache), arch/mips/include/asm/shmparam.h",
         },
@@ -55,7 +53,6 @@ pub const ALIASING: &[Row] = &[
         names: &["sparc64"],
         data_cache: always(
             Distance::Bytes(0x4000),
-            true,
             "Linux arch/sparc/include/asm/cachetype.h: L1DCACHE_SIZE (16 KiB) is more than a page (8 KiB)",
         ),
     },
@@ -68,7 +65,6 @@ pub const ALIASING: &[Row] = &[
                 LARGEST,
                 "the size of the virtual cache, which firmware tells the kernel",
             ),
-            forced: true,
             mapped_at: MappedAt::CongruentToOffset,
             source: "Linux arch/sparc/include/asm/{cachetype,shmparam_32}.h: vac_cache_size",
         },
@@ -79,7 +75,6 @@ pub const ALIASING: &[Row] = &[
             mapped_at: MappedAt::ByKernel,
             ..always(
                 Distance::Bytes(LARGEST),
-                false,
                 "PA-RISC 2.0 Architecture, appendix F; Linux arch/parisc/include/asm/shmparam.h: SHM_COLOUR",
             )
         },
@@ -88,7 +83,6 @@ pub const ALIASING: &[Row] = &[
         names: &["sh"],
         data_cache: always(
             Distance::Bytes(0x4000),
-            true,
             "Linux arch/sh/include/asm/{cachetype,shmparam}.h",
         ),
     },
@@ -96,7 +90,6 @@ pub const ALIASING: &[Row] = &[
         names: &["csky"],
         data_cache: always(
             Distance::Pages(4),
-            true,
             "Linux arch/csky/include/asm/{cachetype,shmparam}.h",
         ),
     },
@@ -106,7 +99,6 @@ pub const ALIASING: &[Row] = &[
             occurs: Occurs::ByGeometry("whether a way of the data cache is larger than a page"),
             told: Told::InCpuinfo(xtensa),
             distance: Distance::AtMost(LARGEST, "the size of a way of the data cache"),
-            forced: false,
             mapped_at: MappedAt::CongruentToOffset,
             source: "Linux arch/xtensa/include/asm/{cachetype,shmparam}.h: DCACHE_WAY_SIZE",
         },
@@ -115,7 +107,6 @@ pub const ALIASING: &[Row] = &[
         names: &["m68k"],
         data_cache: always(
             Distance::Pages(1),
-            false,
             "Linux arch/m68k/include/asm/cachetype.h; include/asm-generic/shmparam.h",
         ),
     },
@@ -125,7 +116,6 @@ pub const ALIASING: &[Row] = &[
             occurs: Occurs::ByGeometry("whether the data cache is larger than a page"),
             told: Told::InCpuinfo(nios2),
             distance: Distance::AtMost(0x1_0000, "the size of the data cache"),
-            forced: false,
             mapped_at: MappedAt::CongruentToOffset,
             source: "Linux arch/nios2/include/asm/{cachetype,shmparam}.h: NIOS2_DCACHE_SIZE",
         },
@@ -134,7 +124,6 @@ pub const ALIASING: &[Row] = &[
         names: &["arc"],
         data_cache: DataCache {
             distance: Distance::Pages(2),
-            forced: true,
             ..DataCache::never("Linux arch/arc/mm/cache.c: a cache that aliases is refused at boot")
         },
     },
@@ -249,28 +238,27 @@ mod tests {
     #[test]
     fn the_table_is_what_linux_says() {
         let rows = [
-            ("mips", None, Some(0x4_0000), true),
-            ("mips64r6", None, Some(0x4_0000), true),
-            ("sparc64", Some(true), Some(0x4000), true),
-            ("sparc", None, None, true),
-            ("parisc", Some(true), Some(0x40_0000), false),
-            ("sh", Some(true), Some(0x4000), true),
-            ("csky", Some(true), Some(4 * 4096), true),
-            ("xtensa", None, None, false),
-            ("m68k", Some(true), Some(4096), false),
-            ("nios2", None, None, false),
-            ("arc", Some(false), Some(2 * 4096), true),
-            ("alpha", Some(false), Some(4096), false),
-            ("hexagon", Some(false), Some(4096), false),
-            ("openrisc", Some(false), Some(4096), false),
-            ("microblaze", Some(false), Some(4096), false),
-            ("wasm32", None, None, false),
+            ("mips", None, Some(0x4_0000)),
+            ("mips64r6", None, Some(0x4_0000)),
+            ("sparc64", Some(true), Some(0x4000)),
+            ("sparc", None, None),
+            ("parisc", Some(true), Some(0x40_0000)),
+            ("sh", Some(true), Some(0x4000)),
+            ("csky", Some(true), Some(4 * 4096)),
+            ("xtensa", None, None),
+            ("m68k", Some(true), Some(4096)),
+            ("nios2", None, None),
+            ("arc", Some(false), Some(2 * 4096)),
+            ("alpha", Some(false), Some(4096)),
+            ("hexagon", Some(false), Some(4096)),
+            ("openrisc", Some(false), Some(4096)),
+            ("microblaze", Some(false), Some(4096)),
+            ("wasm32", None, None),
         ];
-        for (name, aliases, distance, forced) in rows {
+        for (name, aliases, distance) in rows {
             let found = of(name);
             assert_eq!(found.decided(), aliases, "{name}");
             assert_eq!(found.distance.bytes(4096).ok(), distance, "{name}");
-            assert_eq!(found.forced, forced, "{name}");
         }
         assert_eq!(of("wasm32").occurs, Occurs::Unknown);
         assert_eq!(ALIASING.iter().map(|row| row.names.len()).sum::<usize>(), 18);

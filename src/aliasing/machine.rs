@@ -1,6 +1,6 @@
 //! The answer for one machine: of the architecture, and of the kernel where the architecture leaves it open.
 
-use super::{DataCache, Occurs, Told};
+use crate::arch::data_cache::{DataCache, Occurs, Told};
 
 /// The answer to whether one page can be in the data cache twice, under two virtual addresses.
 ///
@@ -54,8 +54,8 @@ pub(crate) use host::{distance, of_machine};
 
 #[cfg(feature = "std")]
 mod host {
-    use super::super::{Cpuinfo, DataCache, Occurs, Told};
     use super::{Aliasing, PLACE, by_architecture};
+    use crate::arch::data_cache::{Cpuinfo, DataCache, Occurs, Told};
     use crate::system::tree::{Tree, Unknown};
     use std::path::Path;
 

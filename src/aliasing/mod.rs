@@ -35,37 +35,15 @@
 
 mod machine;
 
-pub use crate::arch::data_cache::{Cpuinfo, DataCache, Distance, LARGEST, MappedAt, Occurs, Told};
 pub use machine::Aliasing;
 pub(crate) use machine::by_architecture;
 #[cfg(feature = "std")]
 pub(crate) use machine::{distance, of_machine};
 
-use crate::arch::native;
-
-/// What the data caches of the architecture do that this program was compiled for.
-#[must_use]
-pub const fn data_cache() -> &'static DataCache {
-    &native::ARCHITECTURE.data_cache
-}
-
-/// Whether two addresses of one byte meet in one place of a cache that is indexed by virtual address:
-/// whether they differ by a multiple of `shmlba` bytes. They can be of two processes.
+/// Returns true if two mappings of one file are congruent. Each is given as the address of a byte and the offset of that
+/// byte in the file. They can be of two processes, and of two parts of the file.
 ///
-/// With `shmlba` 0 only equal addresses are congruent.
-///
-/// ```
-/// use cachemaint::aliasing::congruent;
-/// assert!(congruent(0x7000_4000, 0x1000_0000, 0x4000));
-/// assert!(!congruent(0x7000_4000, 0x1000_1000, 0x4000));
-/// ```
-#[must_use]
-pub const fn congruent(a: usize, b: usize, shmlba: u64) -> bool {
-    (a.abs_diff(b) as u64).is_multiple_of(shmlba)
-}
-
-/// Whether two mappings of one file are congruent, each given as the address of a byte and the offset of
-/// that byte in the file. They can be of two processes, and of two parts of the file.
+/// `shmlba` is that of [`HostReport::shmlba`](crate::report::HostReport). With 0 only equal addresses of one offset agree.
 ///
 /// ```
 /// use cachemaint::aliasing::mappings_agree;
@@ -80,21 +58,14 @@ pub const fn mappings_agree(a: (usize, u64), b: (usize, u64), shmlba: u64) -> bo
     a.abs_diff(b).is_multiple_of(shmlba as u128)
 }
 
-/// Where to map a file from an offset on: how many bytes behind `from` the first address is that is
-/// congruent to the offset modulo `shmlba`. It is less than `shmlba`.
+/// Returns the number of bytes from `from` to the first address that is congruent to the offset modulo `shmlba`. It is
+/// less than `shmlba`.
 ///
 /// Mappings that are placed so agree, whoever makes them and where: each is congruent to the file itself.
 /// Reserve so many bytes more than are to be mapped, map the file over the reservation there, and give
-/// the rest back. Not where the kernel alone can do it: see [`MappedAt`].
-///
-/// ```
-/// use cachemaint::aliasing::{gap, mappings_agree};
-/// // A reservation at 0x7000_5000 for a file from its third page on, where SHMLBA is 16 KiB.
-/// assert_eq!(gap(0x7000_5000, 0x2000, 0x4000), 0x1000);
-/// assert!(mappings_agree((0x7000_6000, 0x2000), (0x1000_0000, 0), 0x4000));
-/// ```
-#[must_use]
-pub const fn gap(from: usize, offset: u64, shmlba: u64) -> u64 {
+/// the rest back. Not where the kernel alone can do it: see `MappedAt`.
+#[cfg(any(test, all(feature = "dax", target_os = "linux")))]
+pub(crate) const fn gap(from: usize, offset: u64, shmlba: u64) -> u64 {
     let (Some(want), Some(have)) = (offset.checked_rem(shmlba), (from as u64).checked_rem(shmlba))
     else {
         return 0;
@@ -104,17 +75,25 @@ pub const fn gap(from: usize, offset: u64, shmlba: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{congruent, gap, mappings_agree};
+    use super::{gap, mappings_agree};
     use proptest::prelude::*;
 
     #[test]
-    fn congruence_is_a_multiple_of_the_distance() {
-        assert!(congruent(5, 5, 0x4000));
-        assert!(congruent(0, 0x8000, 0x4000));
-        assert!(congruent(0x8000, 0, 0x4000), "in either order");
-        assert!(!congruent(0, 0x2000, 0x4000));
-        assert!(congruent(usize::MAX, usize::MAX - 0x4000, 0x4000));
-        assert!(congruent(7, 7, 0) && !congruent(7, 8, 0));
+    fn mappings_of_one_byte_agree_at_a_multiple_of_the_distance() {
+        let agree = |a, b, shmlba| mappings_agree((a, 0), (b, 0), shmlba);
+        assert!(agree(5, 5, 0x4000));
+        assert!(agree(0, 0x8000, 0x4000));
+        assert!(agree(0x8000, 0, 0x4000), "in either order");
+        assert!(!agree(0, 0x2000, 0x4000));
+        assert!(agree(usize::MAX, usize::MAX - 0x4000, 0x4000));
+        assert!(agree(7, 7, 0) && !agree(7, 8, 0));
+    }
+
+    /// A reservation at `0x7000_5000` for a file from its third page on, where SHMLBA is 16 KiB.
+    #[test]
+    fn a_gap_leads_to_the_next_address_that_agrees() {
+        assert_eq!(gap(0x7000_5000, 0x2000, 0x4000), 0x1000);
+        assert!(mappings_agree((0x7000_6000, 0x2000), (0x1000_0000, 0), 0x4000));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 use super::media::{self, Unread};
 use crate::aliasing::{self, Aliasing};
+use crate::arch::native;
 use crate::dax::system::files;
 use crate::dax::{DaxFile, DaxView, DeviceFault, Error, ErrorKind, NotSupported};
 use crate::system::kernel;
@@ -24,7 +25,7 @@ pub(super) fn aliasing_here() -> Aliasing {
     static ANSWER: OnceLock<Aliasing> = OnceLock::new();
     *ANSWER.get_or_init(|| {
         let tree = Tree::host();
-        aliasing::of_machine(aliasing::data_cache(), &tree, &kernel::page_size(&tree))
+        aliasing::of_machine(&native::ARCHITECTURE.data_cache, &tree, &kernel::page_size(&tree))
     })
 }
 
@@ -85,7 +86,8 @@ impl DaxView {
     /// not cache a page that one process has mapped twice.
     #[must_use]
     pub fn agrees_with(&self, address: usize, offset: u64) -> bool {
-        let distance = aliasing::data_cache().distance.safe_bytes(files::page_size() as u64);
+        let distance =
+            native::ARCHITECTURE.data_cache.distance.safe_bytes(files::page_size() as u64);
         let own = (self.mapping.base().addr().get(), self.offset);
         matches!(aliasing_here(), Aliasing::No { .. })
             || aliasing::mappings_agree(own, (address, offset), distance)

@@ -6,7 +6,9 @@
 //! ([`Mapping`](crate::dax::mapping::Mapping)).
 
 use super::device::DeepFlush;
-use crate::aliasing::{self, DataCache, MappedAt};
+use crate::aliasing;
+use crate::arch::data_cache::{DataCache, MappedAt};
+use crate::arch::native;
 use crate::dax::Writeback;
 use crate::dax::mapping::{Mapping, Pages, Unflushed};
 use crate::dax::system::{Access, Plan};
@@ -91,7 +93,7 @@ pub(super) fn new(
         (Access::Read, Kind::Shared) => Some(rustix::io::fcntl_dupfd_cloexec(fd, 0)?),
         (Access::ReadAndWrite, _) | (_, Kind::Synchronous) => None,
     };
-    let base = match modulus(aliasing::data_cache(), plan.len, page as u64, unit) {
+    let base = match modulus(&native::ARCHITECTURE.data_cache, plan.len, page as u64, unit) {
         None => map(null_mut(), fd, &whole, MapFlags::empty())?,
         Some(modulus) => map_aligned(fd, &whole, modulus)?,
     };

@@ -1,5 +1,6 @@
 use super::{HUGE, map_aligned, modulus, new, unmap};
-use crate::aliasing::{self, DataCache};
+use crate::aliasing;
+use crate::arch::DataCache;
 use crate::arch::{arm, other, x86};
 use crate::dax::Writeback;
 use crate::dax::system::{Access, Plan};

@@ -24,6 +24,7 @@ mod log;
 mod package;
 mod planted;
 mod plot;
+mod prose;
 mod regressions;
 mod report;
 mod run;
@@ -97,6 +98,8 @@ enum Task {
     Tree,
     /// No room of the library uses one further down.
     Arrows,
+    /// Check the English of comments, documents and messages, and the links of documents.
+    Prose,
     /// The public interface is the one that was reviewed.
     Interface(Golden),
 }
@@ -138,9 +141,10 @@ const DEMO: Step = ("demo", run::demo);
 const PACKAGE: Step = ("package", package::package);
 const TREE: Step = ("tree", package::tree);
 const ARROWS: Step = ("arrows", arrows::arrows);
+const PROSE: Step = ("prose", prose::prose);
 const INTERFACE: Step = ("interface", interface::check);
 
-const CI: [Step; 18] = [
+const CI: [Step; 19] = [
     FMT,
     CLIPPY,
     DOC,
@@ -158,6 +162,7 @@ const CI: [Step; 18] = [
     PACKAGE,
     TREE,
     ARROWS,
+    PROSE,
     INTERFACE,
 ];
 /// Steps that only `full` runs: they take long and rarely fail.
@@ -195,6 +200,7 @@ impl Task {
             Self::Package => vec![PACKAGE],
             Self::Tree => vec![TREE],
             Self::Arrows => vec![ARROWS],
+            Self::Prose => vec![PROSE],
             Self::Interface(Golden { bless: true, .. }) => vec![("interface", interface::bless)],
             Self::Interface(_) => vec![INTERFACE],
         }

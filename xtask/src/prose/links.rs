@@ -1,0 +1,115 @@
+//! Links of documents: to files of the tree, and to headings.
+//!
+//! A link to a page elsewhere is not followed. A link of a document that the documentation of the library includes may
+//! name an item; rustdoc checks that one.
+
+use alloc::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
+
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+
+use super::Source;
+
+/// Returns a line for each link that leads nowhere.
+pub(super) fn faults(root: &Path, documents: &[Source]) -> Vec<String> {
+    let links = documents
+        .iter()
+        .flat_map(|document| links(&document.text).into_iter().map(move |link| (document, link)));
+    links
+        .filter(|(document, link)| !leads_somewhere(root, documents, document, link))
+        .map(|(document, link)| format!("{}: {link}", document.path))
+        .collect()
+}
+
+fn leads_somewhere(root: &Path, documents: &[Source], from: &Source, link: &str) -> bool {
+    let is_elsewhere = link.contains("://") || link.starts_with("mailto:");
+    let is_item = link.contains("::") && !link.contains('/');
+    if is_elsewhere || is_item {
+        return true;
+    }
+    let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+    let path = if file.is_empty() { PathBuf::from(&from.path) } else { beside(&from.path, file) };
+    let Some(document) = documents.iter().find(|document| Path::new(&document.path) == path) else {
+        return heading.is_empty() && root.join(path).exists();
+    };
+    heading.is_empty() || headings(&document.text).contains(heading)
+}
+
+/// Returns the path below the root of a file that a document names relative to itself.
+fn beside(document: &str, file: &str) -> PathBuf {
+    let folder = Path::new(document).parent().unwrap_or_else(|| Path::new(""));
+    let mut path = PathBuf::new();
+    for component in folder.join(file).components() {
+        match component {
+            Component::ParentDir if path.pop() => {}
+            Component::CurDir => {}
+            other => path.push(other),
+        }
+    }
+    path
+}
+
+fn links(text: &str) -> Vec<String> {
+    Parser::new_ext(text, Options::ENABLE_TABLES)
+        .filter_map(|event| match event {
+            Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
+                Some(dest_url.into_string())
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+/// Returns the anchors of the headings, as the pages of a repository and rustdoc name them.
+fn headings(text: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut heading = None;
+    for event in Parser::new_ext(text, Options::ENABLE_TABLES) {
+        match event {
+            Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
+            Event::End(TagEnd::Heading(_)) => {
+                found.extend(heading.take().map(|text| anchor(&text)));
+            }
+            Event::Text(words) | Event::Code(words) => {
+                if let Some(heading) = &mut heading {
+                    heading.push_str(&words);
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+fn anchor(heading: &str) -> String {
+    let keep = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | ' ');
+    heading
+        .to_lowercase()
+        .chars()
+        .filter(|letter| keep(*letter))
+        .collect::<String>()
+        .replace(' ', "-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Source, faults};
+    use std::fs;
+
+    #[test]
+    fn a_link_leads_to_a_file_or_a_heading_or_is_a_fault() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("docs")).unwrap();
+        fs::write(root.path().join("docs/a.svg"), "").unwrap();
+        let document =
+            |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
+        let readme = "# The `first` one, here\n[a](docs/a.svg) [b](docs/b.md#two) [c](#the-first-one-here)\n\
+            [item](crate::Cache) [page](https://example.org/x#y)\n";
+        let other = "## Two\n[up](../README.md) ![gone](gone.svg) [heading](../README.md#no) [none](#none)\n";
+        let documents = [document("README.md", readme), document("docs/b.md", other)];
+        assert_eq!(
+            faults(root.path(), &documents),
+            ["docs/b.md: gone.svg", "docs/b.md: ../README.md#no", "docs/b.md: #none"]
+        );
+    }
+}

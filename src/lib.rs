@@ -1,11 +1,46 @@
-//! **The call that makes data durable: [`durability`] has them all on one page.**
+//! Writes CPU cache lines back, knows what the machine promises, and keeps data over crashes.
 //!
+//! A store reaches a CPU cache, not memory. [`durability`] lists on one page which call makes data durable, and its
+//! cost.
+//!
+//! | task | start with |
+//! |---|---|
+//! | write back or invalidate lines: DMA, CXL, kernels | [`Cache`], [`coherence`] |
+//! | persist data in a file at the true granularity of its medium | `DaxFile` (feature `dax`) |
+//! | append records that must not be lost | `Journal` (feature `journal`) |
+//! | keep the last events of each thread | `Recorder` (feature `recorder`) |
+//! | keep named state over kexec and reboot | `Store` (feature `preserve`) |
+//! | write a structure of your own | [`Medium`], and the simulator `sim` to crash it |
+//! | ask what this machine promises | [`report`], [`survival`] |
+//!
+//! ```no_run
+//! # #[cfg(all(feature = "dax", feature = "journal"))]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use cachemaint::{Journal, dax};
+//!
+//! let file = dax::Options::new().allow_page_granularity().open_or_create("payments", 1 << 20)?;
+//! let (journal, recovered) = Journal::open_or_create(file)?;
+//! println!("{} records are there", recovered.records);
+//! journal.append(b"paid 3 to Ada")?; // survives a crash from here on
+//! # Ok(())
+//! # }
+//! # #[cfg(not(all(feature = "dax", feature = "journal")))]
+//! # fn main() {}
+//! ```
+//!
+//! # Features
+//! `std` and `dax` are on by default. Without them the crate is `no_std`, without allocation.
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `std` | the report on the host, waiting |
+//! | `dax` | files, and a guard for programs that never flush |
+//! | `alloc` | an `Arc` of a medium is a medium |
+//! | `journal`, `recorder`, `preserve` | the three formats; `preserve-read` reads the last one without an allocator |
+//! | `sim` | the crash simulator, for tests |
+//! | `serde` | reports as JSON and other formats |
+//! | `privileged` | discards and whole caches, for ring 0, EL1 and M-mode |
 
-// The README's examples need the whole crate.
-#![cfg_attr(
-    any(not(doctest), all(feature = "dax", feature = "journal", feature = "preserve")),
-    doc = include_str!("../README.md")
-)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 #![warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]
@@ -110,6 +145,14 @@ pub mod preserve;
 
 pub mod design;
 pub mod durability;
+#[cfg(all(
+    doctest,
+    feature = "dax",
+    feature = "journal",
+    feature = "preserve",
+    feature = "recorder"
+))]
+mod guide;
 pub mod instruction;
 pub mod names;
 pub mod prelude;

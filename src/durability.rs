@@ -8,7 +8,7 @@
 //!         store            writeback, persist       deep_persist
 //!
 //!   process crash:  nothing of a shared mapping is lost
-//!   kexec:          as a reset, for memory whose content stays
+//!   kexec:          nothing is lost of memory that the next kernel is told to keep: no CPU is reset
 //!   reset, panic:   what is only in caches is lost, unless the platform flushes them
 //!   power loss:     what is outside of the persistence domain is lost. With ADR the domain begins at the memory
 //!                   controller, with eADR at the caches; ordinary RAM has none

@@ -5,6 +5,7 @@
 mod figure;
 mod machine;
 mod results;
+mod survival;
 
 use std::fs;
 
@@ -21,11 +22,14 @@ const NOT_DURABLE: &str = " (not durable)";
 
 /// Draws all figures whose benchmarks were run, and returns their paths.
 pub(crate) fn plot(host: &Host) -> Result<Vec<String>> {
-    let measured = results::read(&host.target_dir("criterion"))?;
-    let subtitle = machine::describe()?;
     let folder = host.root().join(FOLDER);
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let mut written = Vec::new();
+    let survival = folder.join("survival.svg");
+    fs::write(&survival, survival::svg()?)
+        .with_context(|| format!("cannot write {}", survival.display()))?;
+    let measured = results::read(&host.target_dir("criterion"))?;
+    let subtitle = machine::describe()?;
+    let mut written = vec![format!("{FOLDER}/survival.svg")];
     for (name, title, panels) in [
         (
             "copy",
@@ -43,7 +47,7 @@ pub(crate) fn plot(host: &Host) -> Result<Vec<String>> {
         written.push(format!("{FOLDER}/{name}.svg"));
     }
     ensure!(
-        !written.is_empty(),
+        written.len() > 1,
         "nothing to plot was measured; run `cargo bench -p cachemaint-benches` first"
     );
     Ok(written)

@@ -18,7 +18,8 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use cachemaint::{Journal, dax};
 //!
-//! let file = dax::Options::new().allow_page_granularity().open_or_create("payments", 1 << 20)?;
+//! let options = dax::Options::new().allow_page_granularity();
+//! let file = options.open_or_create("payments", 1 << 20)?;
 //! let (journal, recovered) = Journal::open_or_create(file)?;
 //! println!("{} records are there", recovered.records);
 //! journal.append(b"paid 3 to Ada")?; // survives a crash from here on
@@ -160,6 +161,7 @@ pub mod prelude;
 pub mod recorder;
 
 pub use arch::{Point, Unsupported};
+#[doc(inline)]
 pub use cache::Cache;
 #[cfg(all(
     feature = "dax",
@@ -174,12 +176,17 @@ pub use cache::Cache;
     target_has_atomic = "64",
     not(loom)
 ))]
+#[doc(inline)]
 pub use dax::DaxFile;
 #[cfg(all(feature = "journal", target_has_atomic = "64"))]
+#[doc(inline)]
 pub use journal::Journal;
 #[cfg(target_has_atomic = "64")]
+#[doc(inline)]
 pub use medium::Medium;
 #[cfg(all(feature = "preserve", target_has_atomic = "64"))]
+#[doc(inline)]
 pub use preserve::Store;
 #[cfg(all(feature = "recorder", target_has_atomic = "64"))]
+#[doc(inline)]
 pub use recorder::Recorder;

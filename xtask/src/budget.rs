@@ -25,7 +25,7 @@ const BUDGETS: [(&str, u32); 19] = [
     ("lab machine", 1250),
     ("asm", 90),
     ("demo", 110),
-    ("prose", 10),
+    ("prose", 30),
     ("interface", 30),
 ];
 

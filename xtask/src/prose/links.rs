@@ -1,6 +1,7 @@
-//! Links of documents: to files of the tree, and to headings.
+//! Links of documents: to files of the tree, to headings, and to the library's documentation.
 //!
-//! A link to a page elsewhere is not followed. A link of a document that the documentation of the library includes may
+//! A document that is read in several places names an item by its page on docs.rs, which must be among the pages that
+//! rustdoc has made of this tree. A link to a page elsewhere is not followed. A link of a document that the documentation of the library includes may
 //! name an item; rustdoc checks that one.
 
 use alloc::collections::BTreeSet;
@@ -10,15 +11,28 @@ use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 use super::Source;
 
-/// Returns a line for each link that leads nowhere.
-pub(super) fn faults(root: &Path, documents: &[Source]) -> Vec<String> {
+/// The beginning of the library's pages on docs.rs.
+const DOCS_RS: &str = "https://docs.rs/cachemaint/latest/";
+
+/// Returns a line for each link that leads nowhere. `pages` is the folder of rustdoc's pages.
+pub(super) fn faults(root: &Path, pages: &Path, documents: &[Source]) -> Vec<String> {
     let links = documents
         .iter()
         .flat_map(|document| links(&document.text).into_iter().map(move |link| (document, link)));
     links
-        .filter(|(document, link)| !leads_somewhere(root, documents, document, link))
+        .filter(|(document, link)| match link.strip_prefix(DOCS_RS) {
+            Some(page) => !is_page(pages, page),
+            None => !leads_somewhere(root, documents, document, link),
+        })
         .map(|(document, link)| format!("{}: {link}", document.path))
         .collect()
+}
+
+/// Returns true if rustdoc has made the page. A heading of it is not looked for.
+fn is_page(pages: &Path, page: &str) -> bool {
+    let page = page.split('#').next().unwrap_or_default();
+    let file = if page.ends_with('/') { format!("{page}index.html") } else { page.to_owned() };
+    pages.join(file).is_file()
 }
 
 fn leads_somewhere(root: &Path, documents: &[Source], from: &Source, link: &str) -> bool {
@@ -101,15 +115,24 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("docs")).unwrap();
         fs::write(root.path().join("docs/a.svg"), "").unwrap();
+        let pages = root.path().join("doc");
+        fs::create_dir_all(pages.join("cachemaint/sim")).unwrap();
+        fs::write(pages.join("cachemaint/sim/index.html"), "").unwrap();
         let document =
             |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
         let readme = "# The `first` one, here\n[a](docs/a.svg) [b](docs/b.md#two) [c](#the-first-one-here)\n\
-            [item](crate::Cache) [page](https://example.org/x#y)\n";
+            [item](crate::Cache) [page](https://example.org/x#y)\n\
+            [here](https://docs.rs/cachemaint/latest/cachemaint/sim/#a) [gone](https://docs.rs/cachemaint/latest/cachemaint/no/)\n";
         let other = "## Two\n[up](../README.md) ![gone](gone.svg) [heading](../README.md#no) [none](#none)\n";
         let documents = [document("README.md", readme), document("docs/b.md", other)];
         assert_eq!(
-            faults(root.path(), &documents),
-            ["docs/b.md: gone.svg", "docs/b.md: ../README.md#no", "docs/b.md: #none"]
+            faults(root.path(), &pages, &documents),
+            [
+                "README.md: https://docs.rs/cachemaint/latest/cachemaint/no/",
+                "docs/b.md: gone.svg",
+                "docs/b.md: ../README.md#no",
+                "docs/b.md: #none"
+            ]
         );
     }
 }

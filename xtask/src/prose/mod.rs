@@ -12,6 +12,7 @@ use std::io::{self, Write as _};
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::command::Cmd;
 use crate::host::Host;
 use crate::report::{Finding, Report, Tests};
 use passages::Passage;
@@ -47,8 +48,12 @@ pub(crate) fn prose(host: &Host, report: &mut Report) -> Result<()> {
             Ok(Finding::passed(Tests::default()))
         },
     )?;
-    report.check("links", "every link of a document leads to a file and a heading", || {
-        let faults = links::faults(host.root(), &documents);
+    report.check("links", "every link of a document leads to a file, a heading or an item", || {
+        Cmd::cargo("doc --workspace --no-deps --all-features")
+            .env("RUSTDOCFLAGS", "-D warnings")
+            .check()?;
+        let pages = host.target_dir("doc");
+        let faults = links::faults(host.root(), &pages, &documents);
         ensure!(faults.is_empty(), "{} broken links:\n{}", faults.len(), faults.join("\n"));
         Ok(Finding::passed(Tests::default()))
     })

@@ -7,6 +7,7 @@
 //!
 //! ```sh
 //! cargo run --example hash_table --features sim
+//! cargo run --example hash_table --features sim -- --svg > failure.svg
 //! cargo run --example hash_table --features sim -- /mnt/pmem/table 1 100
 //! ```
 
@@ -17,7 +18,7 @@ mod table;
 
 use cachemaint::dax::Options;
 use cachemaint::medium::Medium;
-use cachemaint::sim::{Exploration, Model, SimMedium, Simulation, Violation};
+use cachemaint::sim::{Exploration, Failure, Model, SimMedium, Simulation, Violation};
 use std::error::Error;
 use std::sync::atomic::Ordering::Relaxed;
 use table::Table;
@@ -29,15 +30,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     match arguments.as_slice() {
         [] => simulate(),
+        [svg] if svg == "--svg" => {
+            println!("{}", planted()?.svg());
+            Ok(())
+        }
         [path, key, value] => insert(path, key.parse()?, value.parse()?),
-        _ => Err("usage: hash_table [FILE KEY VALUE]".into()),
+        _ => Err("usage: hash_table [--svg | FILE KEY VALUE]".into()),
     }
 }
 
-fn simulate() -> Result<(), Box<dyn Error>> {
+/// Returns the failure of the variant with the mistake.
+fn planted() -> Result<Failure, Box<dyn Error>> {
     let planted = explore(Model::x86(), |medium| Ok(Table::open(medium)?.saving_a_fence()));
-    let failure = planted.failure().ok_or("the mistake was not found")?;
-    println!("With one fence too few:\n\n{failure}\n");
+    Ok(planted.failure().ok_or("the mistake was not found")?.clone())
+}
+
+fn simulate() -> Result<(), Box<dyn Error>> {
+    println!("With one fence too few:\n\n{}\n", planted()?);
     let planted = histories::search(Model::x86(), true);
     let failure = planted.failure().ok_or("no history has shown the mistake")?;
     println!("The shortest history that shows it, of those that nobody chose:\n\n{failure}\n");

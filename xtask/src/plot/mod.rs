@@ -1,4 +1,5 @@
-//! `cargo xtask plot`: what criterion has measured last, as figures under `docs/figures`.
+//! `cargo xtask plot`: figures under `docs/figures` of the last results of criterion, of the table of survival, and of a
+//! crash that the simulator finds.
 //!
 //! Run it where the benchmarks ran: a figure names the CPU and the kernel of the machine that draws it.
 
@@ -11,6 +12,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::command::Cmd;
 use crate::host::Host;
 use figure::{Figure, Line, Look, Panel, Point, Scale};
 use results::Measured;
@@ -27,9 +29,11 @@ pub(crate) fn plot(host: &Host) -> Result<Vec<String>> {
     let survival = folder.join("survival.svg");
     fs::write(&survival, survival::svg()?)
         .with_context(|| format!("cannot write {}", survival.display()))?;
+    let crash = Cmd::cargo("run --quiet --example hash_table --features sim -- --svg").read()?;
+    fs::write(folder.join("crash.svg"), crash).context("cannot write crash.svg")?;
     let measured = results::read(&host.target_dir("criterion"))?;
     let subtitle = machine::describe()?;
-    let mut written = vec![format!("{FOLDER}/survival.svg")];
+    let mut written = ["survival", "crash"].map(|name| format!("{FOLDER}/{name}.svg")).to_vec();
     for (name, title, panels) in [
         (
             "copy",
@@ -47,7 +51,7 @@ pub(crate) fn plot(host: &Host) -> Result<Vec<String>> {
         written.push(format!("{FOLDER}/{name}.svg"));
     }
     ensure!(
-        written.len() > 1,
+        written.len() > 2,
         "nothing to plot was measured; run `cargo bench -p cachemaint-benches` first"
     );
     Ok(written)

@@ -22,8 +22,8 @@ pub struct Architecture {
     pub unreachable: [Unsupported; 3],
     /// The behaviour of the data cache with one page under two virtual addresses.
     pub data_cache: DataCache,
-    /// The instruction that drops lines which are not to be written back, for privileged code; or the reason
-    /// why there is none.
+    /// The instruction that drops lines without writing them back, for privileged code; or the reason why it is
+    /// missing.
     pub discard: Result<Discard, Unsupported>,
     /// The operation on the whole cache of a CPU, for privileged code.
     pub whole_cache: Option<WholeCacheOperation>,
@@ -86,7 +86,7 @@ mod tests {
         }
     }
 
-    /// The edges of what is discarded are invalidated otherwise, and the fences of one call serve both.
+    /// The edges of a discarded range are invalidated instead, and the fences of one call serve both.
     #[test]
     fn a_discard_is_fenced_as_an_invalidation_is() {
         let mut discarding = 0;
@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(discarding, 2);
     }
 
-    /// A refusal tells its reason to those who ask for an operation that an architecture lacks.
+    /// A refusal states its reason to callers of an operation that an architecture lacks.
     #[test]
     fn what_privileged_code_lacks_is_refused_with_a_reason() {
         for architecture in ALL {
@@ -111,7 +111,7 @@ mod tests {
         }
     }
 
-    /// A refusal tells the reason and a way out at each point, where there is no operation.
+    /// A refusal states the reason and a way out at each point that has no operation.
     #[test]
     fn an_architecture_without_instructions_refuses_every_point_with_a_reason() {
         let mut refusing = 0;

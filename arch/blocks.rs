@@ -1,13 +1,11 @@
-//! Stores that fill memory by whole blocks of 64 bytes: what each is, and what it does to a line that is in
-//! the cache.
+//! Stores that fill memory by whole blocks of 64 bytes, and their effect on a line that is in the cache.
 //!
-//! Which of them serves a copy, and what must follow so that the bytes reach memory, is chosen in
-//! `src/cache/copy`.
+//! `src/cache/copy` chooses the one that serves a copy, and the steps after it that bring the bytes to memory.
 
 /// Bytes in a block: the line of most CPUs, and what the widest store fills.
 pub const BLOCK: usize = 64;
 
-/// What a store does to the cache.
+/// The effect of a store on the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreKind {
@@ -30,13 +28,13 @@ pub struct BlockStore {
     pub name: &'static str,
     /// The one bit that stands for it: `1 <<` its place in the architecture's list.
     pub(crate) code: u16,
-    /// What it does to the cache.
+    /// The effect on the cache.
     pub kind: StoreKind,
     /// Bytes that one store writes, all or none as others observe them only where `source` says so;
     /// aligned 8 bytes are never torn.
     pub unit: usize,
     /// The feature bit that says that the CPU has it.
     pub requires: &'static str,
-    /// Where it is specified.
+    /// The specification.
     pub source: &'static str,
 }

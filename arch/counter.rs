@@ -9,8 +9,9 @@
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub fn now() -> u64 {
-    // SAFETY: reading the counter has no effect; where user mode may not, CPUID does not say that it is
-    // invariant, or the kernel has been told so by the process itself (prctl(2), PR_SET_TSC).
+    // SAFETY: reading the counter has no effect. Where user mode may not read it, CPUID does not
+    // report it as invariant, or the process itself asked the kernel for this (prctl(2),
+    // PR_SET_TSC).
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 

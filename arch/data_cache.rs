@@ -1,35 +1,34 @@
-//! Whether one page can be in an architecture's data cache twice, under two virtual addresses, and how
-//! far apart two addresses of it must be so that it is not.
+//! Aliases in the data cache: one page under two virtual addresses, and the distance between two addresses that avoids
+//! a second copy.
 //!
 //! A cache that is indexed by virtual address bits above the page's keeps the same byte in different
 //! places when it is accessed under different addresses, and its hardware does not compare the two: a
 //! store under one is not seen under the other until it was written back, and the other dropped. Two
 //! addresses of one byte that are equal in those bits (congruent) meet in one place.
 //!
-//! What Linux takes an architecture for (`cpu_dcache_is_aliasing()`, in each
-//! `arch/*/include/asm/cachetype.h` since 6.9, and `false` in `include/linux/cacheinfo.h` where
-//! `ARCH_HAS_CPU_CACHE_ALIASING` is not selected) decides what it permits: where it is true, `alloc_dax`
-//! in `drivers/dax/super.c` fails with `EOPNOTSUPP`, so that no file system is mapped directly, and
-//! device DAX is not affected.
+//! Linux classifies each architecture (`cpu_dcache_is_aliasing()`, in each `arch/*/include/asm/cachetype.h` since 6.9,
+//! and `false` in `include/linux/cacheinfo.h` where `ARCH_HAS_CPU_CACHE_ALIASING` is not selected). Where it is true,
+//! `alloc_dax` in `drivers/dax/super.c` fails with `EOPNOTSUPP`, so that no file system is mapped directly. Device DAX
+//! is not affected.
 
-/// What an architecture's data caches do with one page under two virtual addresses.
+/// The behaviour of an architecture's data caches for one page under two virtual addresses.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct DataCache {
-    /// Where it happens, as far as the architecture decides it.
+    /// The CPUs on which it happens, as far as the architecture decides it.
     pub occurs: Occurs,
-    /// How it is learnt on one machine where the architecture does not decide it.
+    /// The source of the answer for one machine, where the architecture does not decide it.
     pub told: Told,
     /// Two addresses of one page agree if they differ by a multiple of this: `SHMLBA`, but for parisc,
     /// whose `SHMLBA` is a page.
     pub distance: Distance,
-    /// Where shared mappings of a file may be placed.
+    /// The permitted addresses of shared mappings of a file.
     pub mapped_at: MappedAt,
-    /// Who says so.
+    /// The source of the claim.
     pub source: &'static str,
 }
 
-/// Where one page can be in the data cache twice.
+/// The CPUs on which one page can be in the data cache twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Occurs {
@@ -37,26 +36,26 @@ pub enum Occurs {
     Never,
     /// On all of them, or the kernel treats all of them so.
     Always,
-    /// Where these numbers say so.
+    /// On CPUs for which these numbers say so.
     ByGeometry(&'static str),
-    /// Nobody says.
+    /// No source says it.
     Unknown,
 }
 
-/// How it is learnt whether a machine's data cache aliases.
+/// The source that says if a machine's data cache aliases.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Told {
-    /// The architecture says it.
+    /// The architecture.
     ByArchitecture,
-    /// Linux's `/proc/cpuinfo` may tell: a function of its text and of the size of a page in bytes, which
-    /// gives `None` if it does not.
+    /// Linux's `/proc/cpuinfo`: a function of its text and of the size of a page in bytes, which returns `None` if the
+    /// text does not say it.
     InCpuinfo(fn(Cpuinfo<'_>, u64) -> Option<bool>),
     /// User mode cannot learn it.
     NotAtAll,
 }
 
-/// How far apart two addresses of one page are that agree: a power of two, or a multiple of it.
+/// The distance at which two addresses of one page agree: a power of two, or a multiple of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Distance {
@@ -64,15 +63,15 @@ pub enum Distance {
     Pages(u64),
     /// So many bytes, or a page if that is more.
     Bytes(u64),
-    /// It depends on what is named here, and is not more than so many bytes.
+    /// A distance that depends on the named thing, and is not more than so many bytes.
     AtMost(u64, &'static str),
 }
 
 impl Distance {
-    /// The distance in bytes.
+    /// Returns the distance in bytes.
     ///
     /// # Errors
-    /// What it depends on.
+    /// The thing that the distance depends on.
     pub const fn bytes(self, page: u64) -> Result<u64, &'static str> {
         match self {
             Self::Pages(_) | Self::Bytes(_) => Ok(self.safe_bytes(page)),
@@ -80,7 +79,7 @@ impl Distance {
         }
     }
 
-    /// A distance at which addresses agree in any case: that one, or a multiple of it.
+    /// Returns a distance at which addresses agree in any case: that one, or a multiple of it.
     #[must_use]
     pub const fn safe_bytes(self, page: u64) -> u64 {
         match self {
@@ -96,13 +95,13 @@ impl Distance {
     }
 }
 
-/// Where a shared mapping of a file may be placed so that it agrees with all others.
+/// The addresses at which a shared mapping of a file agrees with all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MappedAt {
-    /// Where its address is congruent to the offset in the file.
+    /// Addresses congruent to the offset in the file.
     CongruentToOffset,
-    /// Where the kernel places it. Another place that was asked for is refused.
+    /// Addresses that the kernel chooses. It refuses a request for another one.
     ByKernel,
 }
 
@@ -119,7 +118,8 @@ impl DataCache {
         }
     }
 
-    /// Nobody says. The distance is the largest that is known of any architecture.
+    /// Returns the data for an architecture that no source describes. The distance is the largest of any known
+    /// architecture.
     #[must_use]
     pub const fn unknown(source: &'static str) -> Self {
         Self {
@@ -181,7 +181,7 @@ mod tests {
 
     const PAGES: [u64; 4] = [4096, 8192, 16384, 65536];
 
-    /// What is placed by a distance that is no power of two, or less than a page, would not be placed.
+    /// A distance that is not a power of two, or less than a page, could not be used to place a mapping.
     #[test]
     fn every_distance_is_a_power_of_two_and_at_least_a_page() {
         let known = ALL.iter().map(|architecture| architecture.data_cache);
@@ -198,8 +198,8 @@ mod tests {
         }
     }
 
-    /// Where the architecture leaves it open, somebody must be asked, or the caller learns why nobody can
-    /// be. Where it decides, a file is not asked, which could only say something else.
+    /// If the architecture leaves it open, another source must be read, or the caller learns that no source exists.
+    /// If it decides, no file is read, since the file could only contradict it.
     #[test]
     fn what_the_architecture_decides_is_not_asked_elsewhere() {
         let known = ALL.iter().map(|architecture| architecture.data_cache);

@@ -13,9 +13,9 @@
 //! | powerpc, powerpc64 | `sync` | Linux `mb()` (`arch/powerpc/include/asm/barrier.h`) |
 //! | all others | that of a sequentially consistent fence | what the compiler makes of it: DMB ISH on 32-bit arm, which does not reach devices outside the inner shareable domain |
 //!
-//! It is a full barrier. Linux's `dma_wmb` and `dma_rmb`, which order stores with stores and loads with
-//! loads, are less; but whoever gives memory back after having read it needs its loads before a store,
-//! which neither of them orders.
+//! It is a full barrier. Linux's `dma_wmb` and `dma_rmb`, which order stores with stores and loads with loads, are
+//! weaker. An owner that gives memory back after reading it needs its loads before a store, which neither of them
+//! orders.
 
 use super::native::{ARCHITECTURE, ops};
 
@@ -34,7 +34,7 @@ pub fn fence() {
 
 cfg_if::cfg_if! {
     if #[cfg(any(loom, miri))] {
-        /// Does nothing: the memory is handed over to nobody.
+        /// Does nothing: no observer takes the memory.
         #[inline(always)]
         pub fn hand_over(_: *const u8) {}
     } else if #[cfg(any(
@@ -49,8 +49,8 @@ cfg_if::cfg_if! {
         target_arch = "powerpc",
         target_arch = "powerpc64"
     ))] {
-        /// Tells the compiler that from here on something it does not see may read and write the
-        /// memory that this pointer reaches: it stores what it kept in registers, and loads anew.
+        /// Makes the compiler assume that from here on an unseen observer may read and write the memory that this
+        /// pointer reaches: it stores the values that it kept in registers, and loads anew.
         ///
         /// The pointer is an operand, since without one a compiler may conclude that assembly
         /// does not know the memory (rust-lang/rust issue 144351). It executes nothing.
@@ -63,9 +63,9 @@ cfg_if::cfg_if! {
             };
         }
     } else {
-        /// Tells the compiler that from here on something it does not see may read and write the memory that
-        /// this pointer reaches, as well as it can be told where assembly is not stable: the pointer
-        /// escapes, and the fence that follows orders what escaped.
+        /// Makes the compiler assume that from here on an unseen observer may read and write the memory that this
+        /// pointer reaches. This is the closest approximation where assembly is not stable: the pointer escapes, and
+        /// the fence that follows orders what escaped.
         #[inline(always)]
         pub fn hand_over(start: *const u8) {
             core::hint::black_box(start);

@@ -89,8 +89,7 @@ impl Lines {
         Some(Self { first_byte, last_byte, within: usize::from(line.within) })
     }
 
-    /// Whether the range holds every byte of the unit of this size, a line or larger, in which the address
-    /// is.
+    /// Returns true if the range holds every byte of the unit (a line or larger) of this size that holds the address.
     #[cfg(feature = "privileged")]
     #[inline(always)]
     pub fn holds_all_of(self, unit: LineSize, address: usize) -> bool {

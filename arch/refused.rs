@@ -1,12 +1,13 @@
-//! What a back end is made of that says no, and why.
+//! The data of a back end that refuses every operation, with the reason.
 
 use super::{Architecture, DataCache, Fence, Unsupported};
 
 /// Orders every load and store of this thread, as devices see them.
 pub const BARRIER: Fence = Fence(1);
 
-/// An architecture from which nothing can be chosen: why user mode cannot maintain lines, why nobody
-/// can the whole cache, and what the data cache does with one page under two addresses.
+/// Returns an architecture without any operation to choose: the reason why user mode cannot
+/// maintain lines, the reason why the whole cache cannot be maintained, and the data cache's
+/// behaviour for one page under two addresses.
 #[must_use]
 pub const fn architecture(
     name: &'static str,

@@ -22,7 +22,8 @@ pub enum Missing {
 
 /// An operation that this machine does not offer: what is missing, why, and what to do about it.
 ///
-/// `{:?}` prints what `{}` does, so that a `main` which returns it tells the user what to do.
+/// `{:?}` prints the text of `{}`, so that a `main` which returns the error shows the user what to
+/// do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unsupported {

@@ -1,9 +1,9 @@
 //! Stores that fill blocks on arm64, through integer registers, which kernels may use too.
 //!
-//! Both write the line in the cache, from where it must be written back. STNP tells the memory system that
-//! the bytes will not be used again soon; it is free to ignore that (Arm ARM, "Load/Store Non-temporal
-//! Pair"). Each of the two registers of a pair is a single-copy atomic access of 8 bytes where it is
-//! aligned (Arm ARM, "Requirements for single-copy atomicity").
+//! Both write the line in the cache, from where it must be written back. STNP hints to the memory system that the bytes
+//! will not be used again soon; the memory system may ignore the hint (Arm ARM, "Load/Store Non-temporal Pair"). Each
+//! of the two registers of a pair is a single-copy atomic access of 8 bytes where it is aligned (Arm ARM, "Requirements
+//! for single-copy atomicity").
 
 use super::super::{BlockStore, StoreKind};
 use core::arch::asm;

@@ -70,8 +70,8 @@ pub const DMB_OSH: Fence = Fence(1);
 
 /// The instruction is ordered after this CPU's own accesses to the line.
 const DSB_AFTER: Fences = Fences { before: Fence::NONE, after: DSB_SY };
-/// An invalidation takes up what an observer wrote, and the load that told of it is of another line:
-/// without a barrier the instruction may be executed before it.
+/// An invalidation makes an observer's stores visible. The load that signalled them is of another
+/// line, so without a barrier the instruction may be executed before that load.
 const DMB_BEFORE_DSB_AFTER: Fences = Fences { before: DMB_OSH, after: DSB_SY };
 
 /// Invalidates the line to the point of coherency, at EL1 and above.

@@ -10,7 +10,7 @@ use super::super::{Fence, Instruction};
 use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, DMB_OSH, DSB_SY};
 use core::arch::asm;
 
-/// What holds an address in an instruction: the whole register, also where a pointer is half of one.
+/// The operand that holds an address: the whole register, even where a pointer is half of one.
 type Register = u64;
 
 /// Calls `then` with the instruction of this code, a constant in each branch.

@@ -15,7 +15,7 @@ const CCIDX: u32 = 20;
 /// # Safety
 /// 1. The CPU is at EL1 or higher.
 /// 2. The byte at the address may be written.
-/// 3. Nobody needs what is dirty in the line.
+/// 3. No one needs the dirty bytes of the line.
 #[inline(always)]
 pub unsafe fn discard(line: usize) {
     // SAFETY: (1) and (2) keep it from raising an exception, (3) makes the loss harmless.
@@ -54,7 +54,7 @@ unsafe fn dc_cisw(operand: u64) {
     unsafe { asm!("dc cisw, {}", in(reg) operand, options(nostack, preserves_flags)) };
 }
 
-/// What the data or unified cache of a level is made of.
+/// Returns the geometry of the data or unified cache of a level.
 ///
 /// # Safety
 /// 1. The CPU is at EL1 or higher.

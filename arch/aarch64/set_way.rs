@@ -1,14 +1,13 @@
-//! Which operands visit every line of a CPU's data caches, up to the level of coherency.
+//! The operands that visit every line of a CPU's data caches, up to the level of coherency.
 //!
-//! `CLIDR_EL1` says which levels there are and how far they go; `CCSIDR_EL1` says what the level that
-//! `CSSELR_EL1` selects is made of. Its numbers are those that these instructions take, and need not be
-//! those of the caches (Arm ARM, `CCSIDR_EL1`).
+//! `CLIDR_EL1` lists the levels and the point of coherency; `CCSIDR_EL1` describes the level that `CSSELR_EL1` selects.
+//! Its numbers are those that these instructions take. They need not be those of the caches (Arm ARM, `CCSIDR_EL1`).
 //!
-//! An operand is, from the lowest bit: 0, three bits of the level less one, the set from the bit on that
-//! is the line's logarithm, and the way in the highest bits of 32, as many as number the ways (Arm ARM,
-//! DC CISW). Numbers of sets and ways need not be powers of two.
+//! The fields of an operand, from the lowest bit: 0; three bits of the level less one; the set, from the bit on that is
+//! the line's logarithm; the way, in the highest bits of 32, as many as number the ways (Arm ARM, DC CISW). Numbers of
+//! sets and ways need not be powers of two.
 
-/// What `CLIDR_EL1` says of one level.
+/// The value of `CLIDR_EL1` for a level that has a data cache alone.
 const DATA_ALONE: u64 = 0b010;
 
 /// The levels, numbered from 0, that hold data and come before the point of coherency.

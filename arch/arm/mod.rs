@@ -5,9 +5,9 @@
 //! | DCCMVAC, DCCIMVAC, DCIMVAC (CP15 c7) | PL1 | coherency; outer caches (PL310) need their own controller besides |
 //! | `__ARM_NR_cacheflush` | user mode, through Linux | unification: instructions are fetched as they were stored, and no more |
 //!
-//! The system call cleans to the point of unification, for code that was just written: a device or
-//! persistent memory is beyond that point, so it is no write-back in the sense of this crate, and
-//! taking it for one would be a success that nobody got.
+//! The system call cleans to the point of unification, for code that was just written. A device or persistent memory is
+//! beyond that point. So the call is not a write-back in the sense of this crate, and using it as one would report a
+//! success that did not happen.
 //!
 //! Two addresses of one page agree in the data cache where they differ by a multiple of 4 pages: v6 lets
 //! address bits 13 and 12 index it, v7 lets none (Arm ARM, DDI 0406, B3.4). The caches before v6 are
@@ -46,13 +46,13 @@ pub const ARCHITECTURE: Architecture = refused::architecture(
     },
 );
 
-/// Whether the data cache aliases, from the version that the kernel puts in brackets behind a CPU's name:
+/// Returns true if the data cache aliases, from the version that the kernel puts in brackets behind a CPU's name:
 /// `v7l`, with `l` or `b` for the byte order (Linux `arch/arm/kernel/setup.c`, `c_show`; `elf_name` in
-/// `arch/arm/mm/proc-*.S`). Of v6 it depends on a register that user mode cannot read.
+/// `arch/arm/mm/proc-*.S`). For v6 the answer depends on a register that user mode cannot read.
 ///
-/// `CPU architecture: 7` is no proof: the kernel prints it for an Arm1176 of v6 too, whose memory model
-/// register has the value of v7. A 64-bit kernel prints 8, always, and the name only to programs that ask
-/// for the personality of a 32-bit machine (`arch/arm64/kernel/cpuinfo.c`).
+/// `CPU architecture: 7` proves nothing: the kernel also prints it for an Arm1176 of v6, whose memory model register
+/// has the value of v7. A 64-bit kernel always prints 8, and prints the name only to programs that ask for the
+/// personality of a 32-bit machine (`arch/arm64/kernel/cpuinfo.c`).
 fn aliases(cpuinfo: Cpuinfo<'_>, _page: u64) -> Option<bool> {
     let of_platform = |name: &str| {
         let (_, platform) = name.strip_suffix(')')?.rsplit_once('(')?;

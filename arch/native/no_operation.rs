@@ -14,11 +14,11 @@ cfg_if::cfg_if! {
     }
 }
 
-/// The names that users may give: there are none.
+/// The names that users may give. The list is empty.
 pub mod instruction {
     use super::super::super::Instruction;
 
-    /// Every instruction known for this architecture: there is none.
+    /// The known instructions of this architecture. The list is empty.
     pub const ALL: &[Instruction] = &[];
 }
 

@@ -1,9 +1,9 @@
-//! What stands for the privileged instructions where there are none.
+//! Stand-ins for the privileged instructions on architectures without any.
 //!
 //! The architecture's data refuse each of them, so nothing here is ever reached; it is never a no-op
 //! that reports success.
 
-/// Not reached: the architecture has nothing that discards.
+/// Not reached: the architecture has no instruction that discards.
 ///
 /// # Safety
 /// There is no instruction, so this cannot be called rightly.

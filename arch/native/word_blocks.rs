@@ -49,7 +49,7 @@ unsafe fn store(to: *mut u64, word: u64) {
 /// Without atomic words nothing is shared by them.
 ///
 /// # Safety
-/// The word can be written, is aligned, and nobody else accesses it.
+/// The word can be written, is aligned, and no other thread accesses it.
 #[cfg(not(target_has_atomic = "64"))]
 #[inline(always)]
 unsafe fn store(to: *mut u64, word: u64) {

@@ -1,8 +1,8 @@
-//! What the data caches of architectures without a folder do with one page under two addresses: the table of
+//! The behaviour of the data caches of architectures without a folder for one page under two addresses: the table of
 //! `README.md` as data.
 //!
-//! It is what Linux says in its headers (6.12), not a claim about each CPU. Where it says more than the CPUs
-//! need:
+//! It is taken from the headers of Linux (6.12), and is not a claim about each CPU. Linux is more cautious than the
+//! CPUs need here:
 //! - sparc64: on machines with a hypervisor (sun4v) `flush_dcache_folio` does nothing
 //!   (`arch/sparc/mm/init_64.c`); DAX is refused and addresses are aligned all the same.
 //! - sh: caches of SH-4 and SH7705 alias (`arch/sh/include/asm/shmparam.h`).
@@ -63,7 +63,7 @@ pub const ALIASING: &[Row] = &[
             told: Told::NotAtAll,
             distance: Distance::AtMost(
                 LARGEST,
-                "the size of the virtual cache, which firmware tells the kernel",
+                "the size of the virtual cache, which firmware reports to the kernel",
             ),
             mapped_at: MappedAt::CongruentToOffset,
             source: "Linux arch/sparc/include/asm/{cachetype,shmparam_32}.h: vac_cache_size",
@@ -148,7 +148,7 @@ pub(super) const fn of(name: &str) -> DataCache {
         }
         row += 1;
     }
-    DataCache::unknown("nobody that this crate knows of says it for this architecture")
+    DataCache::unknown("this crate knows of no source that says it for this architecture")
 }
 
 /// Texts cannot be compared in a constant yet.
@@ -167,8 +167,8 @@ const fn equal(a: &str, b: &str) -> bool {
     true
 }
 
-/// Linux `arch/mips/kernel/proc.c`: the line has the word where the data cache aliases. Kernels
-/// that are too old to have the line do not tell.
+/// Linux `arch/mips/kernel/proc.c`: the line has the word where the data cache aliases. Older kernels do not print the
+/// line.
 fn mips(cpuinfo: Cpuinfo<'_>, _page: u64) -> Option<bool> {
     let options = cpuinfo.value("Options implemented")?;
     Some(options.split_whitespace().any(|option| option == "dc_aliases"))
@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(mips(Cpuinfo(old_kernel), 4096), None);
     }
 
-    /// A way of 16384 / 4 = 4096 bytes is no larger than a page, one of 32768 / 4 = 8192 is.
+    /// A way of 16384 / 4 = 4096 bytes is not larger than a page; one of 32768 / 4 = 8192 is.
     #[test]
     fn xtensa_tells_the_size_of_a_way() {
         let with = |size, ways| {
@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(of("many"), None);
     }
 
-    /// What Linux 6.12 answers, read off its headers one by one.
+    /// The answers of Linux 6.12, read off its headers one by one.
     #[test]
     fn the_table_is_what_linux_says() {
         let rows = [

@@ -27,7 +27,7 @@ macro_rules! name_among {
     };
 }
 
-/// The name that Rust gives the architecture, as far as one is told apart here.
+/// The name that Rust gives the architecture, if it is one of these.
 const NAME: &str = name_among!(
     "mips64" "mips64r6" "mips" "mips32r6" "sparc64" "sparc" "m68k" "csky" "hexagon" "xtensa" "wasm32" "wasm64"
 );

@@ -42,7 +42,7 @@ pub const SYNC: Fence = Fence(1);
 pub const PHWSYNC: Fence = Fence(2);
 
 const SYNC_AFTER: Fences = Fences { before: Fence::NONE, after: SYNC };
-/// Linux `flush_dcache_range`: `sync` before as well, so that what was observed comes first.
+/// Linux `flush_dcache_range`: `sync` before as well, so that the observed stores come first.
 const SYNC_AROUND: Fences = Fences { before: SYNC, after: SYNC };
 const PHWSYNC_AFTER: Fences = Fences { before: Fence::NONE, after: PHWSYNC };
 const PHWSYNC_AROUND: Fences = Fences { before: SYNC, after: PHWSYNC };

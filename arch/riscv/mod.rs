@@ -44,7 +44,7 @@ pub const FENCE_IORW: Fence = Fence(1);
 
 /// The instruction is ordered after this hart's own stores to the block.
 const FENCE_AFTER: Fences = Fences { before: Fence::NONE, after: FENCE_IORW };
-/// An invalidation takes up what an observer wrote, and the load that told of it is of another block.
+/// An invalidation makes an observer's stores visible, and the load that signalled them is of another block.
 const FENCE_AROUND: Fences = Fences { before: FENCE_IORW, after: FENCE_IORW };
 
 /// Drops the block, in M-mode and where `envcfg.CBIE` lets S-mode.
@@ -65,7 +65,7 @@ pub const ARCHITECTURE: Architecture = Architecture {
         Unsupported::new(
             Missing::Instruction,
             "the kernel does not say that user mode may execute cbo.clean and cbo.flush (Zicbom): not \
-             every hart has them, or nobody enabled them",
+             every hart has them, or they are not enabled",
             "let the kernel do it: msync or fsync for files, its DMA interface for devices",
         ),
         Unsupported::new(

@@ -8,7 +8,7 @@ use core::arch::asm;
 /// # Safety
 /// 1. The harts have Zicbom, and this is M-mode or `envcfg.CBIE` lets this mode execute it.
 /// 2. The byte at the address may be written.
-/// 3. Nobody needs what is dirty in the block.
+/// 3. No one needs the dirty bytes of the block.
 #[inline(always)]
 pub unsafe fn discard(line: usize) {
     // SAFETY: (1) and (2) keep it from raising an exception, (3) makes the loss harmless; the encoding

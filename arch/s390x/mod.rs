@@ -1,7 +1,8 @@
 //! s390x: the caches are part of storage, as the architecture describes it.
 //!
-//! There is no instruction that writes a line back, since no observer could tell: CPUs and the channel
-//! subsystem see one coherent storage. What is at the other end decides:
+//! The architecture has no instruction that writes a line back, since no observer could see the
+//! difference: CPUs and the channel subsystem see one coherent storage. The observer decides the
+//! need:
 //!
 //! | who looks | what it needs |
 //! |---|---|

@@ -198,9 +198,9 @@ block_stores! {
     ["movdir64b {to}, [{from}]"] then [];
 }
 
-/// Stores fewer bytes than a block: whole aligned words by one store each, the rest byte by byte. `merge`, which
-/// stores bytes of a word that has others' bytes too, is not needed: a store of a byte leaves the others of
-/// the word alone, whoever stores to them meanwhile, and x86 keeps it in order with the words' stores.
+/// Stores fewer bytes than a block: whole aligned words by one store each, the rest byte by byte. `merge`, which stores
+/// bytes of a word that also has bytes of others, is not needed. A store of a byte leaves the other bytes of the word
+/// alone, even if other threads store to them meanwhile, and x86 keeps it in order with the words' stores.
 ///
 /// # Safety
 /// 1. `from` can be read and `to` written for `len` bytes, and they do not overlap.

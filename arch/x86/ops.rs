@@ -8,7 +8,8 @@ use super::super::{Fence, Instruction};
 use super::{CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB, MFENCE, SFENCE};
 use core::arch::asm;
 
-/// What holds an address in an instruction: the whole register, also where a pointer is half of one.
+/// Returns the operand that holds an address: the whole register, even where a pointer is half of
+/// one.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 const fn register(line: usize) -> u64 {

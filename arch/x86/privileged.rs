@@ -9,7 +9,7 @@ use core::arch::asm;
 ///
 /// # Safety
 /// 1. This is ring 0.
-/// 2. This is no guest in which WBINVD is fatal (TDX).
+/// 2. This is not a guest in which WBINVD is fatal (TDX).
 pub unsafe fn writeback_invalidate_all() {
     // SAFETY: (1) and (2) keep it from raising an exception; it changes no value that a program sees.
     unsafe { asm!("wbinvd", options(nostack, preserves_flags)) };
@@ -19,7 +19,7 @@ pub unsafe fn writeback_invalidate_all() {
 ///
 /// # Safety
 /// 1. This is ring 0.
-/// 2. This is no guest in which WBNOINVD is fatal (TDX).
+/// 2. This is not a guest in which WBNOINVD is fatal (TDX).
 /// 3. The CPU has WBNOINVD (CPUID.80000008H:EBX\[9\]).
 pub unsafe fn writeback_all() {
     // SAFETY: (1) to (3) keep it from raising an exception, and CPUs with WBNOINVD have MFENCE; none of

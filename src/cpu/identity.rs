@@ -1,8 +1,8 @@
-//! Which CPU it is.
+//! The identity of a CPU.
 
 use super::Text;
 
-/// Which CPU it is, as far as it says.
+/// The identity of a CPU, as far as it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CpuIdentity {
@@ -113,7 +113,7 @@ impl Midr {
         })
     }
 
-    /// Whether this is a Cortex-A53 of revisions r0p0 to r0p2, to which errata 826319, 827319, 824069 and
+    /// Returns true if this is a Cortex-A53 of revisions r0p0 to r0p2, to which errata 826319, 827319, 824069 and
     /// 819472 may apply.
     pub(crate) const fn is_early_cortex_a53(self) -> bool {
         let is_cortex_a53 = self.implementer() == 0x41 && self.part() == 0xd03;

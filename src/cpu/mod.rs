@@ -1,6 +1,6 @@
 //! The CPU: its facts, and the rights that its kernel gives to user mode.
 //!
-//! Reading and deciding are apart: [`Cpu`] is a pure function of what was read (CPUID leaves,
+//! Reading and deciding are apart: [`Cpu`] is a pure function of the words read (CPUID leaves,
 //! auxiliary vector, ID registers), so that any machine can be replayed in a test.
 
 #![cfg_attr(any(loom, miri), expect(dead_code, reason = "the target's CPU is not asked"))]
@@ -51,10 +51,10 @@ pub use text::Text;
 pub struct Line {
     /// The unit that one maintenance instruction works on.
     pub size: LineSize,
-    /// What to pad and align data to that must share no line with other data, in bytes: the largest
-    /// unit that any cache of the machine writes back. Not smaller than the line.
+    /// The unit to pad and align data to that must share no line with other data, in bytes: the
+    /// largest unit that any cache of the machine writes back. Not smaller than the line.
     pub granule: usize,
-    /// Where this was read.
+    /// The source of the values.
     pub source: &'static str,
 }
 
@@ -70,11 +70,11 @@ pub(crate) struct Cpu {
     pub(crate) erratum: Option<Erratum>,
     /// Its lines, or why no instruction can be used.
     pub(crate) line: Result<Line, Unsupported>,
-    /// Whether its lines and instructions are the caller's word.
+    /// True if the caller vouches for its lines and instructions.
     pub(crate) is_described: bool,
-    /// Whether it was asked by privileged code: in ring 0, at EL1, in M-mode or S-mode.
+    /// True if it was asked by privileged code: in ring 0, at EL1, in M-mode or S-mode.
     pub(crate) privileged: bool,
-    /// Whether it can write back a whole cache and keep the lines (x86: WBNOINVD).
+    /// True if it can write back a whole cache and keep the lines (x86: WBNOINVD).
     pub(crate) keeps_whole_cache: bool,
 }
 
@@ -83,7 +83,7 @@ pub(crate) struct Cpu {
 pub(crate) struct Erratum {
     /// The instructions, one bit for each by its code.
     pub(crate) forbids: u8,
-    /// Which erratum it is, and what is executed instead.
+    /// The erratum, and the instruction that is executed instead.
     pub(crate) why: Unsupported,
 }
 
@@ -111,7 +111,7 @@ impl Cpu {
         Self { present, line, erratum: None, is_described: true, ..self }
     }
 
-    /// What a choice is made from.
+    /// Returns the facts that a choice is made from.
     pub(crate) fn facts(&self) -> Result<Facts, Unsupported> {
         let forbidden = self.erratum.map_or(0, |erratum| erratum.forbids);
         self.line.map(|line| {

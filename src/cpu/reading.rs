@@ -1,4 +1,4 @@
-//! What every reader of a CPU does with what it read.
+//! Conclusions that the readers of all CPUs share.
 
 use crate::arch::{Instruction, LineSize, Missing, Unsupported};
 

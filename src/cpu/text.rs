@@ -20,8 +20,8 @@ pub struct Text<const N: usize> {
 impl<const N: usize> Text<N> {
     pub(crate) const EMPTY: Self = Self { bytes: [0; N], len: 0 };
 
-    /// The text in `bytes` without what pads it; control characters and what is not ASCII become
-    /// `?`, since a hypervisor can put anything there and a terminal would execute it.
+    /// Returns the text in `bytes` without its padding. Control characters and bytes that are not
+    /// ASCII become `?`, since a hypervisor can put anything there and a terminal would execute it.
     pub(crate) fn new(bytes: &[u8]) -> Self {
         let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
         let text = text.trim_ascii();
@@ -42,7 +42,7 @@ impl<const N: usize> Text<N> {
         core::str::from_utf8(text).unwrap_or_default()
     }
 
-    /// Whether nothing was there.
+    /// Returns true if the text is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0

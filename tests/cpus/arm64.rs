@@ -23,7 +23,7 @@ const HWCAP_CPUID: u64 = 1 << 11;
 /// `DC CVADP` is there (`FEAT_DPB2`).
 const HWCAP2_DCPODP: u64 = 1 << 0;
 
-/// Where the values come from.
+/// The origin of the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Provenance {
     /// Read on the machine.
@@ -56,8 +56,8 @@ pub(crate) struct Machine {
     pub deep: Option<&'static str>,
 }
 
-/// What a kernel reads on a machine besides, and what detection has to conclude at EL1, where nobody
-/// traps and replaces an instruction.
+/// The further words that a kernel reads on a machine, and the expected choices at EL1, where no kernel traps and
+/// replaces an instruction.
 pub(crate) struct AtEl1 {
     /// The machine among [`MACHINES`], whose source has the register.
     pub name: &'static str,
@@ -123,7 +123,7 @@ pub(crate) static AT_EL1: &[AtEl1] = &[
     AtEl1 {
         name: "Apple M1",
         id_aa64isar1_el1: 0x0000_0111_1021_1202,
-        // By the word of Apple's kernel DC CVAC does nothing there; of the others nobody says that they do.
+        // DC CVAC does nothing there according to Apple's kernel; no source says that the others do more.
         coherency: "dc civac",
         persistence: None,
         deep: None,
@@ -322,7 +322,7 @@ pub(crate) static MACHINES: &[Machine] = &[
         hwcap2: HWCAP2_DCPODP,
         line: 64,
         granule: 64,
-        // By the word of Apple's kernel DC CVAC does nothing there; of the others nobody says that they do.
+        // DC CVAC does nothing there according to Apple's kernel; no source says that the others do more.
         coherency: "dc civac",
         persistence: None,
         deep: None,
@@ -337,7 +337,7 @@ pub(crate) static MACHINES: &[Machine] = &[
         hwcap2: HWCAP2_DCPODP,
         line: 64,
         granule: 64,
-        // By the word of Apple's kernel DC CVAC does nothing there; of the others nobody says that they do.
+        // DC CVAC does nothing there according to Apple's kernel; no source says that the others do more.
         coherency: "dc civac",
         persistence: None,
         deep: None,
@@ -352,7 +352,7 @@ pub(crate) static MACHINES: &[Machine] = &[
         hwcap2: HWCAP2_DCPODP,
         line: 64,
         granule: 64,
-        // By the word of Apple's kernel DC CVAC does nothing there; of the others nobody says that they do.
+        // DC CVAC does nothing there according to Apple's kernel; no source says that the others do more.
         coherency: "dc civac",
         persistence: None,
         deep: None,

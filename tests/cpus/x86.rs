@@ -17,7 +17,7 @@
 //! the words of each recorded machine: CLWB where the second digit of 7.0:EBX is odd, CLFLUSHOPT where its
 //! third digit is 8 or more, CLFLUSH where the fourth digit of 1:EDX is 8 or more.
 
-/// Where the words come from.
+/// The origin of the words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Provenance {
     /// Dumped on the machine.

@@ -5,7 +5,7 @@ use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP};
 use crate::cpu::Cpu;
 use crate::cpu::reading::shown;
 
-/// What an ID register says, at EL1 and without an operating system.
+/// The ID registers, read at EL1 and without an operating system.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IdRegisters {
     pub(crate) ctr_el0: u64,
@@ -28,7 +28,7 @@ pub(crate) fn read(registers: IdRegisters) -> Cpu {
 mod tests {
     use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, IdRegisters, read};
 
-    /// At EL1 nobody traps and replaces what an erratum forbids.
+    /// At EL1 no kernel traps and replaces an instruction that an erratum forbids.
     #[test]
     fn an_early_cortex_a53_cleans_by_clean_and_invalidate_at_el1() {
         for (midr_el1, cleans) in

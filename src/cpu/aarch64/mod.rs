@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `el1` | ID registers, in privileged code |
 //! | `host` | what Linux and the BSDs let EL0 know; under other systems nothing, and why |
-//! | `words` | no machine: what follows from what was read |
+//! | `words` | no machine: draws conclusions from the words that were read |
 
 #[cfg(any(feature = "privileged", test))]
 pub(super) mod el1;

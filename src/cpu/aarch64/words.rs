@@ -1,4 +1,4 @@
-//! What an operating system lets EL0 know and do, and the CPU that follows from it.
+//! The words that an operating system lets EL0 read, and the CPU that follows from them.
 
 use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, granule, size_field};
 use crate::arch::aarch64::ARCHITECTURE;
@@ -11,7 +11,7 @@ const HWCAP_DCPOP: u64 = 1 << 16;
 /// The same file, second word: DC CVADP.
 const HWCAP2_DCPODP: u64 = 1;
 
-/// What is read on an arm64 machine.
+/// The words read on an arm64 machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Words {
     pub(crate) ctr_el0: u64,
@@ -20,13 +20,14 @@ pub(crate) struct Words {
     pub(crate) hwcap2: u64,
     /// `MIDR_EL1`, if the kernel says that it can be read.
     pub(crate) midr_el1: Option<u64>,
-    /// Whether the kernel replaces a clean where an erratum forbids it.
+    /// True if the kernel replaces a clean where an erratum forbids it.
     pub(crate) replaces_cleans: bool,
-    /// Why EL0 cannot maintain caches, or nobody knows that it can; the rest was not read then.
+    /// The reason why EL0 cannot maintain caches, or is not known to be able to; the rest was not
+    /// read then.
     pub(crate) refusal: Option<Unsupported>,
 }
 
-/// The CPU that these words describe. Nothing at EL0 tells of a hypervisor.
+/// Returns the CPU that these words describe. No register at EL0 reveals a hypervisor.
 pub(crate) fn read(words: Words) -> Cpu {
     let midr = words.midr_el1.map(Midr);
     let (present, line) = match words.refusal {
@@ -56,8 +57,8 @@ const CLEAN_IN_DOUBT: Erratum = Erratum { forbids: DC_CVAC.code, why: CLEAN_IS_I
 /// The reason why no instruction that only cleans is executed on Apple's cores.
 const CLEAN_DOES_NOTHING: Unsupported = Unsupported::new(
     Missing::Erratum,
-    "on Apple's cores DC CVAC does nothing, by the word of Apple's kernel (xnu osfmk/arm64/caches_asm.s), \
-     which cleans by clean-and-invalidate; nobody says that DC CVAP and DC CVADP do more",
+    "on Apple's cores DC CVAC does nothing according to Apple's kernel (xnu osfmk/arm64/caches_asm.s), \
+     which cleans by clean-and-invalidate; no source says that DC CVAP and DC CVADP do more",
     "nothing to do to reach coherency: dc civac is used instead",
 );
 
@@ -69,15 +70,15 @@ const CLEAN_IS_BROKEN: Unsupported = Unsupported::new(
     "nothing to do: dc civac is used instead",
 );
 
-/// The reason why `dc cvac` is not executed on a CPU that is not known, if no kernel replaces it.
+/// The reason why `dc cvac` is not executed on an unknown CPU, if no kernel replaces it.
 const CLEAN_IS_IN_DOUBT: Unsupported = Unsupported::new(
     Missing::Erratum,
-    "the system does not tell which CPU it is, and a Cortex-A53 before r0p3 must not clean a line \
+    "the system does not identify the CPU, and a Cortex-A53 before r0p3 must not clean a line \
      without invalidating it",
     "nothing to do: dc civac is used instead",
 );
 
-/// What forbids a clean on this core: Linux `ARM64_WORKAROUND_CLEAN_CACHE`; xnu
+/// Returns the erratum that forbids a clean on this core: Linux `ARM64_WORKAROUND_CLEAN_CACHE`; xnu
 /// `osfmk/arm64/caches_asm.s`, `CLEANPOC_DCACHEREGION`.
 fn clean_erratum(midr: Midr) -> Option<Erratum> {
     let every_clean = DC_CVAC.code | DC_CVAP.code | DC_CVADP.code;
@@ -135,7 +136,7 @@ mod tests {
         assert!(facts.has(DC_CVAC) && !facts.has(DC_CVAP) && !facts.has(DC_CVADP));
     }
 
-    /// Errata 826319 and its like; NetBSD and OpenBSD do not tell which CPU it is.
+    /// Errata 826319 and its like; NetBSD and OpenBSD do not report the CPU's identity.
     #[test]
     fn a_clean_that_no_kernel_replaces_needs_a_cpu_that_is_known() {
         let unknown = Words { ctr_el0: 0x8444_8004, ..Words::default() };

@@ -1,21 +1,21 @@
-//! Which stores can fill blocks of memory here, and what they do to a line that is in the cache.
+//! The stores that can fill blocks of memory here, and their effect on a line that is in the cache.
 
 #[cfg(any(target_arch = "x86_64", test))]
 pub(crate) mod x86_64;
 
 use crate::arch::BlockStore;
 
-/// What was found out about the stores of a CPU.
+/// The stores of a CPU, and their promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BlockStores {
     /// One bit for each that may be executed, by its code.
     pub(crate) present: u16,
-    /// Whether the vendor promises that a streaming store evicts a line that is in the cache.
+    /// True if the vendor promises that a streaming store evicts a line that is in the cache.
     pub(crate) evicts: bool,
 }
 
 impl BlockStores {
-    /// Whether it may be executed.
+    /// Returns true if the store may be executed.
     pub(crate) const fn has(self, store: BlockStore) -> bool {
         self.present & store.code != 0
     }

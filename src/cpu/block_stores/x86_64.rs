@@ -25,7 +25,7 @@ pub(crate) fn here() -> BlockStores {
     read(&raw_cpuid::CpuIdReaderNative, registers, || unsafe { xcr0() })
 }
 
-/// Which registers may be used.
+/// The registers that may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Registers {
     Integer,

@@ -1,7 +1,7 @@
-//! Whether this is a virtual machine, and a confidential one, as far as the CPU shows it.
+//! Virtual machines and confidential guests, as far as the CPU shows them.
 //!
-//! Nothing here is trusted with more than words: a hypervisor can hide or forge all of it. What an
-//! operation may rely on is never concluded from it; only a refusal is.
+//! The results are used for texts alone: a hypervisor can hide or forge all of it. No operation
+//! relies on a conclusion from it, except for a refusal.
 
 mod signatures;
 
@@ -9,7 +9,7 @@ use super::Text;
 pub use signatures::HypervisorKind;
 pub(crate) use signatures::{kind_of, source_of};
 
-/// What is known of a hypervisor.
+/// The knowledge about a hypervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Hypervisor {
@@ -18,24 +18,24 @@ pub enum Hypervisor {
     Present {
         /// The signatures found, in the order of their leaves; none if it does not name itself.
         signatures: Signatures,
-        /// Whether this is Hyper-V's root partition: the system that owns the hardware, such as a
-        /// Windows that protects itself by virtualization, and no guest. x86: leaf `4000_0003H`,
-        /// EBX\[0\] and EBX\[12\] without EBX\[22\], as Linux decides it
-        /// (`drivers/hv/hv_common.c`, `hv_identify_partition_type`).
+        /// True if this is Hyper-V's root partition: the system that owns the hardware, such as a
+        /// Windows that protects itself by virtualization, and not a guest. x86: leaf `4000_0003H`,
+        /// EBX\[0\] and EBX\[12\] without EBX\[22\], as Linux decides it (`drivers/hv/hv_common.c`,
+        /// `hv_identify_partition_type`).
         is_root: bool,
     },
     /// The CPU says that it does not (x86: CPUID.1:ECX\[31\] is 0). That is what Linux goes by too; a
     /// hypervisor that wants to hide clears the bit (QEMU: `-cpu …,-hypervisor`).
     Absent,
-    /// The architecture does not tell user mode.
+    /// The architecture does not show it to user mode.
     Unknown,
 }
 
 impl Hypervisor {
-    /// Which one it is, if one of its signatures is known here: the last one, since hypervisors put
-    /// the interfaces that they imitate before their own.
+    /// Returns the kind of hypervisor, if one of its signatures is known here: that of the last
+    /// one, since hypervisors put the interfaces that they imitate before their own.
     ///
-    /// A signature is a word: `VirtualBox` can be told to show KVM's.
+    /// A signature proves nothing: `VirtualBox` can be configured to show KVM's.
     #[must_use]
     pub fn kind(&self) -> Option<HypervisorKind> {
         let Self::Present { signatures, .. } = self else { return None };
@@ -49,7 +49,7 @@ impl Hypervisor {
     }
 }
 
-/// How many signatures are kept.
+/// The number of signatures kept.
 const KEPT: usize = 4;
 
 /// The signatures of hypervisors that CPUID shows, at most four.
@@ -89,7 +89,7 @@ impl Signatures {
         self.iter().next()
     }
 
-    /// Whether the hypervisor does not name itself.
+    /// Returns true if the hypervisor does not name itself.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.first().is_none()
@@ -102,7 +102,7 @@ impl core::fmt::Debug for Signatures {
     }
 }
 
-/// A confidential guest, as the CPU tells it.
+/// A confidential guest, as the CPU reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -119,11 +119,13 @@ pub enum Confidential {
     HyperV {
         /// By which means.
         isolation: Isolation,
-        /// Whether a paravisor runs in the guest, which takes what the hardware raises (EAX\[0\]).
+        /// True if a paravisor runs in the guest, which handles the exceptions of the hardware
+        /// (EAX\[0\]).
         paravisor: bool,
     },
-    /// The CPU offers AMD SEV (leaf `8000_001FH`, EAX\[1\]). Whether it is on is in an MSR that user
-    /// mode cannot read, and the leaf is no proof: some hypervisors show it to every guest.
+    /// The CPU offers AMD SEV (leaf `8000_001FH`, EAX\[1\]). The bit that turns it on is in an MSR
+    /// that user mode cannot read, and the leaf proves nothing: some hypervisors show it to every
+    /// guest.
     #[non_exhaustive]
     SevOffered {
         /// SEV-ES is offered (EAX\[3\]).

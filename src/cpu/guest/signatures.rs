@@ -1,12 +1,12 @@
-//! Which hypervisor shows which signature: a table, with who says so.
+//! The signatures of hypervisors: a table with sources.
 
-/// A hypervisor, or what else executes a program in place of the CPU.
+/// A hypervisor, or another program that executes code in place of the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HypervisorKind {
     /// KVM of Linux, under whatever manages it (QEMU, Firecracker, crosvm, clouds).
     Kvm,
-    /// QEMU, with KVM or without: what files tell where the CPU does not.
+    /// QEMU, with KVM or without: from files, where the CPU does not show it.
     Qemu,
     /// QEMU's emulation (TCG).
     Tcg,
@@ -90,7 +90,7 @@ impl HypervisorKind {
 /// A signature without its padding, whose it is, and who says so.
 pub(crate) type Signature = (&'static str, HypervisorKind, &'static str);
 
-/// Every signature that is known. `VirtualApple` is no leaf of a hypervisor but a CPU's vendor or the
+/// Every known signature. `VirtualApple` is not in a hypervisor's leaf: it is a CPU's vendor or the
 /// beginning of its brand.
 #[rustfmt::skip]
 pub(crate) const SIGNATURES: [Signature; 23] = {
@@ -130,7 +130,7 @@ pub(crate) fn kind_of(signature: &str) -> Option<HypervisorKind> {
     SIGNATURES.iter().find(|(known, ..)| *known == signature).map(|(_, kind, _)| *kind)
 }
 
-/// Who says whose signature it is.
+/// Returns the source that attributes the signature.
 pub(crate) fn source_of(signature: &str) -> Option<&'static str> {
     SIGNATURES.iter().find(|(known, ..)| *known == signature).map(|(.., source)| *source)
 }

@@ -35,7 +35,7 @@ cfg_if::cfg_if! {
     } else {
         pub(crate) use host::here as here_for_choice;
 
-        /// Returns false: nothing at this privilege level tells of a hypervisor.
+        /// Returns false: no register at this privilege level reveals a hypervisor.
         #[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
         pub(crate) const fn is_guest() -> bool {
             false

@@ -17,13 +17,13 @@ pub(crate) fn here() -> Cpu {
     Cpu::refused(ARCHITECTURE.unreachable[Point::Coherency as usize])
 }
 
-/// No register tells the size of a block.
+/// Returns a refusal: no register holds the size of a block.
 #[cfg(feature = "privileged")]
 #[expect(unsafe_code, reason = "the signature is that of arm64, where it must be at EL1")]
 pub(crate) unsafe fn here_privileged() -> Cpu {
     let no_register = Unsupported::new(
         Missing::Permission,
-        "on PowerPC no register tells the size of a cache block",
+        "on PowerPC no register holds the size of a cache block",
         "use Cache::from_facts with the device tree's d-cache-block-size",
     );
     Cpu { privileged: true, ..Cpu::refused(no_register) }

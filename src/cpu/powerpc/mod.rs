@@ -25,7 +25,7 @@ const DCBST_LEAVES_DIRTY: Unsupported = Unsupported::new(
     "nothing to do: dcbf is used instead",
 );
 
-/// What is read on a PowerPC machine under Linux.
+/// The words read on a PowerPC machine under Linux.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Words {
     /// `AT_HWCAP2`.

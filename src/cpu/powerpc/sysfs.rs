@@ -36,8 +36,8 @@ mod tests {
     use super::smallest_data_line;
     use std::fs;
 
-    /// On a machine whose CPUs differ a step by the larger line would skip lines of the others; what
-    /// an instruction cache has, and what is not the first level, says nothing.
+    /// On a machine whose CPUs differ, a step by the larger line would skip lines of the others.
+    /// Instruction caches and other levels do not count.
     #[test]
     fn the_smallest_data_line_of_all_cpus_counts() {
         let machine = tempfile::tempdir().unwrap();

@@ -15,19 +15,19 @@ pub(crate) fn here() -> Cpu {
 pub(crate) fn here() -> Cpu {
     Cpu::refused(Unsupported::new(
         Missing::Permission,
-        "on RISC-V no register tells of Zicbom, and this crate knows how to ask Linux only",
+        "on RISC-V no register reveals Zicbom, and this crate can ask only Linux",
         "use Cache::from_facts with the device tree's riscv,cbom-block-size where the instructions \
          are enabled (envcfg.CBCFE)",
     ))
 }
 
-/// No register of S-mode or M-mode tells of Zicbom or of its block size.
+/// Returns a refusal: no register of S-mode or M-mode reveals Zicbom or its block size.
 #[cfg(feature = "privileged")]
 #[expect(unsafe_code, reason = "the signature is that of arm64, where it must be at EL1")]
 pub(crate) unsafe fn here_privileged() -> Cpu {
     let no_register = Unsupported::new(
         Missing::Permission,
-        "on RISC-V no register tells of Zicbom or of its block size",
+        "on RISC-V no register reveals Zicbom or its block size",
         "use Cache::from_facts with the device tree's riscv,cbom-block-size",
     );
     Cpu { privileged: true, ..Cpu::refused(no_register) }

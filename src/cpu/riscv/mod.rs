@@ -23,7 +23,7 @@ const KEY_ZICBOM_BLOCK_SIZE: i64 = 12;
 /// In the value of [`KEY_IMA_EXT_0`].
 const EXT_ZICBOM: u64 = 1 << 55;
 
-/// What is asked, in this order.
+/// The keys that the kernel is asked for, in this order.
 const KEYS: [i64; 5] =
     [KEY_MVENDORID, KEY_MARCHID, KEY_MIMPID, KEY_IMA_EXT_0, KEY_ZICBOM_BLOCK_SIZE];
 
@@ -39,7 +39,7 @@ const NO_HWPROBE: Unsupported = Unsupported::new(
 
 const NO_ZICBOM_KEY: Unsupported = Unsupported::new(
     Missing::Permission,
-    "this kernel's riscv_hwprobe does not tell of Zicbom (Linux does since 6.15), and before that user \
+    "this kernel's riscv_hwprobe does not report Zicbom (Linux does since 6.15), and before that user \
      mode may not execute it",
     "run a newer kernel",
 );
@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(refusal(None).missing, Missing::Permission);
         assert_eq!(refusal(Some(kernel(OTHERS, None))).missing, Missing::Permission);
         assert_eq!(refusal(Some(kernel(OTHERS, Some(0)))).missing, Missing::Instruction);
-        // A kernel that tells of the extension before it enabled it for user mode.
+        // A kernel that reports the extension before it enabled it for user mode.
         assert_eq!(refusal(Some(kernel(OTHERS | ZICBOM, None))).missing, Missing::Permission);
     }
 

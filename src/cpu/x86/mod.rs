@@ -131,7 +131,7 @@ fn identity<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> CpuIdentity {
     }
 }
 
-/// Whether the CPU says that this is a guest (CPUID.1:ECX\[31\]).
+/// Returns true if the CPU says that this is a guest (CPUID.1:ECX\[31\]).
 fn is_guest<R: CpuIdReader>(reader: &R) -> bool {
     leaf(reader, LEAF_BASIC, 1).is_some_and(|leaf| leaf.ecx & 1 << 31 != 0)
 }
@@ -187,7 +187,7 @@ fn is_root<R: CpuIdReader>(reader: &R, hypervisor: Hypervisor) -> bool {
         && privileges(reader) & (owns | ISOLATION) == owns
 }
 
-/// What Hyper-V lets this partition do; 0 if it does not say.
+/// Returns the privileges that Hyper-V gives to this partition; 0 if it does not say.
 fn privileges<R: CpuIdReader>(reader: &R) -> u32 {
     leaf(reader, LEAF_HYPERVISOR, LEAF_PRIVILEGES).map_or(0, |leaf| leaf.ebx)
 }

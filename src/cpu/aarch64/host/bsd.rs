@@ -1,11 +1,11 @@
 //! Under FreeBSD, NetBSD and OpenBSD: `CTR_EL0`, and on FreeBSD the auxiliary vector.
 //!
-//! All three let EL0 read `CTR_EL0` and execute DC CVAC and DC CIVAC: they set `SCTLR_EL1.UCT` and
-//! `SCTLR_EL1.UCI` (FreeBSD `sys/arm64/arm64/locore.S`, NetBSD `sys/arch/aarch64/aarch64/locore.S`,
-//! OpenBSD `sys/arch/arm64/arm64/locore.S`). FreeBSD tells of DC CVAP and DC CVADP by the bits of Linux
-//! (`sys/arm64/include/elf.h`; kernels before the correction that this file mentions have them elsewhere),
-//! if all CPUs have them (`sys/arm64/arm64/identcpu.c`); the others are not asked, and then nothing
-//! reaches the point of persistence.
+//! All three let EL0 read `CTR_EL0` and execute DC CVAC and DC CIVAC: they set `SCTLR_EL1.UCT` and `SCTLR_EL1.UCI`
+//! (FreeBSD `sys/arm64/arm64/locore.S`, NetBSD `sys/arch/aarch64/aarch64/locore.S`, OpenBSD
+//! `sys/arch/arm64/arm64/locore.S`). FreeBSD reports DC CVAP and DC CVADP by the bits of Linux
+//! (`sys/arm64/include/elf.h`; kernels before the correction that this file mentions have them elsewhere), if all CPUs
+//! have them (`sys/arm64/arm64/identcpu.c`). The other two systems are not asked, so nothing reaches the point of
+//! persistence there.
 //!
 //! This was compiled; it has not been run on these systems.
 
@@ -15,7 +15,7 @@ use crate::arch::aarch64::registers;
 /// FreeBSD `sys/arm64/include/elf.h`: MRS of ID registers works at EL0.
 const HWCAP_CPUID: u64 = 1 << 11;
 
-/// What is read on the CPU this program runs on.
+/// Returns the words read on the CPU this program runs on.
 #[expect(unsafe_code, reason = "a register is read")]
 pub(super) fn words() -> Words {
     let [hwcap, hwcap2] = capabilities();

@@ -11,7 +11,7 @@ use crate::arch::aarch64::registers;
 /// Linux `arch/arm64/include/uapi/asm/hwcap.h`: MRS of ID registers works at EL0.
 const HWCAP_CPUID: u64 = 1 << 11;
 
-/// What is read on the CPU this program runs on.
+/// Returns the words read on the CPU this program runs on.
 #[expect(unsafe_code, reason = "a register is read")]
 pub(super) fn words() -> Words {
     let (hwcap, hwcap2) = (auxv(libc::AT_HWCAP), auxv(libc::AT_HWCAP2));

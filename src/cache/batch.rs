@@ -6,9 +6,9 @@ use super::{Integer, address};
 use core::cell::Cell;
 use core::marker::PhantomData;
 
-/// What [`Cache::batch`](super::Cache::batch) hands to its closure: operations that are issued now
-/// and completed together when the closure returns or unwinds. Completing costs one fence for all
-/// write-backs and one for all invalidations, however many ranges there were.
+/// Operations that are issued now and completed together when the closure of
+/// [`Cache::batch`](super::Cache::batch) returns or unwinds. Completing costs one fence for all
+/// write-backs and one for all invalidations, for any number of ranges.
 ///
 /// It stays on its thread, as a fence completes only the operations of its own thread:
 ///
@@ -22,7 +22,7 @@ use core::marker::PhantomData;
 /// The closure gets it by shared reference, so that it cannot be exchanged for another batch, which
 /// would be completed at another time.
 ///
-/// What it was given is borrowed until the fence, so it can neither be freed nor changed before:
+/// The given values are borrowed until the fence, so they can neither be freed nor changed before:
 ///
 /// ```compile_fail
 /// # let cache = cachemaint::Cache::host().unwrap();
@@ -39,7 +39,7 @@ pub struct Batch<'a> {
     stays_on_its_thread: PhantomData<*mut ()>,
 }
 
-/// What was issued and not completed. Completes it when dropped.
+/// The operations that were issued and not completed. Completes them when dropped.
 struct Pending {
     plan: Plan,
     writeback: Cell<bool>,

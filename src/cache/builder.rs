@@ -51,9 +51,9 @@ impl Builder {
         Self { point, policy: self.policy }
     }
 
-    /// Takes the point of coherency for the point of persistence: the caller knows that on this
-    /// platform what has reached memory survives. [`CpuReport`](crate::report::CpuReport) and
-    /// [`Cache::accepts_coherency_as_persistence`] tell of it.
+    /// Takes the point of coherency for the point of persistence: the caller vouches that on this
+    /// platform all bytes that have reached memory survive. [`CpuReport`](crate::report::CpuReport)
+    /// and [`Cache::accepts_coherency_as_persistence`] report it.
     ///
     /// It changes something only on machines that cannot reach the point of persistence: arm64 CPUs
     /// without `FEAT_DPB` (DC CVAP), where `dc cvac` is executed then, RISC-V (`cbo.clean`) and PowerPC
@@ -98,10 +98,10 @@ mod env {
     /// instruction, such as `clflushopt`.
     pub const ENV_WRITEBACK: &str = "CACHEMAINT_WRITEBACK";
 
-    /// What was found in [`ENV_WRITEBACK`] is no instruction of this architecture.
+    /// The value of [`ENV_WRITEBACK`] is not an instruction of this architecture.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct EnvError {
-        /// What was found.
+        /// The value of the variable.
         pub found: OsString,
     }
 

@@ -55,7 +55,7 @@ pub struct FenceNames {
 ///
 /// Made by [`host`](Self::host) or [`persistent`](Self::persistent), by [`builder`](Self::builder) or
 /// [`from_facts`](Self::from_facts); aimed at [`Point::Coherency`] unless [`to`](Self::to) or `persistent` aimed it
-/// farther. It is one word. [`durability`](crate::durability) tells which call makes data durable.
+/// farther. It is one word. [`durability`](crate::durability) lists the calls that make data durable.
 ///
 /// # Guarantees
 /// When the call that writes back returns, *the operation to the point has completed* as the
@@ -136,7 +136,7 @@ impl Cache {
     /// other; only [`discard_range`](Self::discard_range) drops dirty lines.
     ///
     /// # Errors
-    /// If the architecture has no back end, the CPU no instruction, or no register tells (RISC-V and
+    /// If the architecture has no back end, the CPU has no instruction, or no register describes it (RISC-V and
     /// PowerPC: describe them by [`from_facts`](Self::from_facts)).
     ///
     /// # Safety
@@ -198,7 +198,7 @@ impl Cache {
     /// | persistence | the same | `dc cvap`; refused without `FEAT_DPB` | refused | `dcbstps` (ISA 3.1), `dcbf` (ISA 2.07, 3.0), else refused |
     /// | deep persistence | refused: the kernel does it | `dc cvadp`; refused without `FEAT_DPB2` | refused | refused |
     ///
-    /// Where persistence is refused, the [`Builder`] can be told to accept coherency for it.
+    /// Where persistence is refused, the [`Builder`] can accept coherency in its place.
     ///
     /// # Errors
     /// If no instruction of this machine reaches the point, with the reason and what to do instead.
@@ -206,7 +206,7 @@ impl Cache {
         Self::planned(self.plan.facts(), point, self.plan.policy())
     }
 
-    /// What the caller asked of the choice.
+    /// Returns the caller's conditions on the choice.
     pub(crate) const fn policy(self) -> Policy {
         self.plan.policy()
     }
@@ -217,14 +217,14 @@ impl Cache {
         self.plan.point()
     }
 
-    /// Whether [`Point::Persistence`] stands for the point of coherency here, because the builder
-    /// was told to accept that.
+    /// Returns true if [`Point::Persistence`] stands for the point of coherency here, because the builder accepted
+    /// that.
     #[must_use]
     pub const fn accepts_coherency_as_persistence(self) -> bool {
         self.plan.policy().accepts_coherency()
     }
 
-    /// What the choice was made from.
+    /// Returns the facts that the choice was made from.
     #[must_use]
     pub const fn facts(self) -> Facts {
         self.plan.facts()
@@ -283,8 +283,8 @@ impl Cache {
 
     /// Writes the lines of `value` back to the point. They may stay cached.
     ///
-    /// These are the bytes of the value itself, not of what it points to: for a `Vec` or a `Box` pass
-    /// the contents, `&vec[..]` or `&*boxed`, else only the pointer is written back.
+    /// These are the bytes of the value itself, not the bytes that it points to. For a `Vec` or a `Box` pass the
+    /// contents, `&vec[..]` or `&*boxed`, else only the pointer is written back.
     ///
     /// [`durability`](crate::durability) compares this call with the others.
     ///
@@ -422,9 +422,8 @@ impl Cache {
     ///    virtual machine `henvcfg.CBIE` too) is not 0.
     /// 2. The range is mapped and may be *written*, and does not wrap round the end of the address
     ///    space.
-    /// 3. No reference exists to any byte of the range, unless to integers or to cells that others
-    ///    may change; and nobody needs what was stored there: after the call any byte of it can have a
-    ///    value that it had at any earlier time.
+    /// 3. No reference exists to any byte of the range, unless to integers or to cells that others may change. No one
+    ///    needs the bytes stored there: after the call any byte of it can have a value that it had at any earlier time.
     #[cfg(feature = "privileged")]
     #[doc(alias("dc ivac", "cbo.inval", "dcache_inval_poc", "inv", "purge"))]
     pub unsafe fn discard_range(self, start: *mut u8, len: usize) -> Result<(), Unsupported> {

@@ -1,4 +1,4 @@
-//! What was chosen for a machine, packed in one word.
+//! The choice for a machine, packed in one word.
 //!
 //! A [`Plan`] holds the facts it was chosen from as well, so that a handle can be aimed at another
 //! point without asking the machine again.
@@ -7,14 +7,14 @@ use crate::arch::{
     Architecture, Effect, Facts, Instruction, LineSize, Missing, Point, Unsupported,
 };
 
-/// What the caller asks of the choice besides the point.
+/// The caller's conditions on the choice besides the point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Policy {
     /// The codes of the instructions that may write back.
     writeback: u8,
-    /// Whether the point of coherency is taken for the point of persistence.
+    /// True if the point of coherency is taken for the point of persistence.
     accept_coherency: bool,
-    /// Whether the caller vouched for being where privileged instructions may be executed.
+    /// True if the caller vouched that privileged instructions may be executed here.
     privileged: bool,
 }
 
@@ -52,18 +52,18 @@ impl Policy {
         Self { privileged: true, ..self }
     }
 
-    /// Whether the caller vouched for being where privileged instructions may be executed.
+    /// Returns true if the caller vouched that privileged instructions may be executed here.
     #[cfg(feature = "privileged")]
     pub(crate) const fn is_privileged(self) -> bool {
         self.privileged
     }
 
-    /// Whether the point of coherency is taken for the point of persistence.
+    /// Returns true if the point of coherency is taken for the point of persistence.
     pub(crate) const fn accepts_coherency(self) -> bool {
         self.accept_coherency
     }
 
-    /// How far an instruction must reach for `point` at least.
+    /// Returns the point that an instruction must reach at least for `point`.
     pub(crate) const fn aim(self, point: Point) -> Point {
         match point {
             Point::Persistence if self.accept_coherency => Point::Coherency,
@@ -168,12 +168,12 @@ impl Plan {
         }
     }
 
-    /// What was found out about the machine.
+    /// Returns the facts of the machine.
     pub(crate) const fn facts(self) -> Facts {
         Facts::from_present(self.line(), self.byte(PRESENT)).with_granule(self.granule())
     }
 
-    /// What the caller asked for.
+    /// Returns the caller's conditions.
     pub(crate) const fn policy(self) -> Policy {
         Policy {
             writeback: self.byte(PERMITTED),

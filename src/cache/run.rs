@@ -8,7 +8,7 @@ use super::plan::Plan;
 use crate::arch::{Discard, privileged};
 use crate::arch::{Fence, Fences, Instruction, Lines, ops};
 
-/// What executes instructions and fences.
+/// The executor of instructions and fences.
 pub(super) trait Execute {
     /// Calls `then` with this and the instruction of the code.
     fn select(self, code: u8, then: impl FnOnce(Self, Instruction))
@@ -29,7 +29,7 @@ pub(super) trait Execute {
     ///
     /// # Safety
     /// 1. The instruction is this architecture's and may be executed here.
-    /// 2. The byte at the address may be written, and nobody needs what is dirty in its line.
+    /// 2. The byte at the address may be written, and no one needs the dirty bytes of its line.
     #[cfg(feature = "privileged")]
     unsafe fn discard(&mut self, discard: Discard, line: usize);
 }
@@ -63,7 +63,7 @@ impl Execute for Machine {
     }
 }
 
-/// What an instruction is used for.
+/// The use of an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
     Writeback,
@@ -129,13 +129,12 @@ pub(super) unsafe fn issue_and_complete(
     });
 }
 
-/// Drops the lines of each write-back granule that the range holds whole, and invalidates the others, so
-/// that nobody's bytes are lost; nothing for an empty range.
+/// Drops the lines of each write-back granule that the range holds whole, and invalidates the others, so that no bytes
+/// outside the range are lost. Does nothing for an empty range.
 ///
 /// # Safety
 /// 1. The plan and the instruction are for the machine that executes, which may execute them.
-/// 2. The range may be written, does not wrap round the end of the address space, and nobody needs what
-///    is dirty in it.
+/// 2. The range may be written and does not wrap round the end of the address space, and no one needs its dirty bytes.
 #[cfg(feature = "privileged")]
 pub(super) unsafe fn discard(
     execute: impl Execute,

@@ -55,7 +55,7 @@ fn plan(architecture: &'static Architecture, facts: Facts, point: Point) -> Plan
     Plan::choose(architecture, facts, point, Policy::ANY).unwrap()
 }
 
-/// What a plain operation on a range executes.
+/// Returns the instructions and fences that a plain operation on a range executes.
 fn record(
     architecture: &'static Architecture,
     plan: Plan,
@@ -143,8 +143,8 @@ fn arm64_without_a_sound_clean_cleans_and_invalidates() {
     assert_eq!(record(ARM, plan, Operation::Writeback, 0, 1), ["dc civac 0x0", "dsb sy"]);
 }
 
-/// A block operation counts as a write in FENCE; the load that told of an observer's data counts as a
-/// read, so only a fence of both orders it before an invalidation.
+/// A block operation counts as a write in FENCE, and the load that signalled an observer's data counts as a read. So
+/// only a fence of both orders that load before an invalidation.
 #[test]
 fn riscv_cleans_to_coherency_and_completes_with_a_full_fence() {
     let zicbom = facts(64, &[CBO_CLEAN, CBO_FLUSH]);
@@ -325,7 +325,7 @@ fn coherency_stands_for_persistence_only_where_it_was_accepted() {
     assert_eq!(plan.point(), Point::Persistence);
     assert_eq!(record(ARM, plan, Operation::Writeback, 0, 1), ["dc cvac 0x0", "dsb sy"]);
     assert!(plan.policy().accepts_coherency());
-    // Where the point can be reached, nothing is taken in its place.
+    // A point that can be reached is not replaced by another.
     let n1 = facts(64, &[DC_CVAC, DC_CVAP, DC_CIVAC]);
     let plan = Plan::choose(ARM, n1, Point::Persistence, accepting).unwrap();
     assert_eq!(record(ARM, plan, Operation::Writeback, 0, 1), ["dc cvap 0x0", "dsb sy"]);

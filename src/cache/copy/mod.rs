@@ -46,19 +46,19 @@ use core::ops::Range;
 use policy::Choice;
 use run::{CHUNK, Execute, Part, whole_blocks};
 
-/// What the caller knows of the place that is written, for speed alone: a copy is as durable with each.
+/// The caller's knowledge of the destination, for speed alone: a copy is as durable with each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Destination {
-    /// Nothing. The way is taken whose worst case is best, over lines in any cache or in none.
+    /// No knowledge. Uses the method with the best worst case, over lines in any cache or in none.
     #[default]
     Unknown,
     /// Its lines are likely in the first or second level of this CPU's caches, and clean: it was read, or
     /// written and written back, a moment ago.
     Cached,
-    /// The same with what was stored and not written back since.
+    /// The same, with stores that were not written back since.
     Dirty,
-    /// Its lines are likely in no cache, and nobody reads them soon.
+    /// Its lines are likely in no cache, and no reader needs them soon.
     Cold,
 }
 
@@ -70,7 +70,7 @@ impl Cache {
     /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Ordering
-    /// As [`writeback`](Self::writeback) of what was copied, with its one fence at the end.
+    /// As [`writeback`](Self::writeback) of the copied bytes, with its one fence at the end.
     ///
     /// # Panics
     /// If the lengths differ.
@@ -123,15 +123,15 @@ impl Cache {
         let all = bytes.as_mut_ptr();
         let (source, target) = (all.wrapping_add(from.start), all.wrapping_add(to));
         let read = |range: Range<usize>, into: &mut [u8]| {
-            // SAFETY: a part of `from`, which is in the slice; the buffer is none of its bytes.
+            // SAFETY: a part of `from`, which is in the slice; the buffer does not overlap the slice.
             unsafe {
                 let source = source.wrapping_add(range.start);
                 source.copy_to_nonoverlapping(into.as_mut_ptr(), range.len());
             };
         };
         let copier = Copier { cache: self, writes_back: true, destination, edge: copy_edge };
-        // SAFETY: (1) `to` is in the slice, and what is read is in a buffer when it is stored; (2) the slice
-        // is borrowed for writing.
+        // SAFETY: (1) `to` is in the slice, and the bytes read are in a buffer when they are stored; (2) the slice is
+        // borrowed for writing.
         unsafe { copier.copy_read(target, len, from.start < to, read) };
     }
 
@@ -139,7 +139,7 @@ impl Cache {
     ///
     /// # Safety
     /// 1. `from` can be read and `to` written for `len` bytes, and they do not overlap.
-    /// 2. Nobody else accesses `to`, and nobody writes `from`, meanwhile.
+    /// 2. No other thread accesses `to`, and none writes `from`, meanwhile.
     pub unsafe fn copy_writeback_range(
         self,
         to: *mut u8,
@@ -156,7 +156,7 @@ impl Cache {
     ///
     /// # Safety
     /// 1. `to` can be written for `len` bytes.
-    /// 2. Nobody else accesses it meanwhile.
+    /// 2. No other thread accesses the range meanwhile.
     pub unsafe fn fill_writeback_range(
         self,
         to: *mut u8,
@@ -170,7 +170,7 @@ impl Cache {
     }
 }
 
-/// What nobody else accesses.
+/// Copies to bytes that no other thread accesses.
 fn copy_edge(to: *mut u8, from: *const u8, len: usize) {
     // SAFETY: both ranges are those of a copy whose caller vouches for them.
     unsafe { from.copy_to_nonoverlapping(to, len) };
@@ -192,8 +192,8 @@ impl<E: Fn(*mut u8, *const u8, usize)> Copier<E> {
     /// # Safety
     /// For each part
     /// 1. `from` can be read and `to` written, and they do not overlap;
-    /// 2. nobody writes `from` meanwhile, and what others do to `to` are atomic accesses of whole words,
-    ///    with which `edge` goes together.
+    /// 2. no other thread writes `from` meanwhile, and others access `to` only by atomic accesses of whole words, with
+    ///    which `edge` goes together.
     pub(crate) unsafe fn copy(
         mut self,
         parts: impl Iterator<Item = (*mut u8, *const u8, usize)> + Clone,
@@ -258,7 +258,7 @@ impl<E: Fn(*mut u8, *const u8, usize)> Copier<E> {
     }
 }
 
-/// What the way of a part is chosen from.
+/// The input of the choice of a method for each part.
 #[derive(Clone, Copy)]
 struct Way {
     choice: Choice,
@@ -301,7 +301,7 @@ impl<E: Fn(*mut u8, *const u8, usize)> Execute for Copier<E> {
     }
 }
 
-/// What was found out about this CPU's stores, once.
+/// Returns the stores to prefer on this CPU, determined once.
 fn choice() -> Choice {
     cfg_if::cfg_if! {
         if #[cfg(all(target_has_atomic = "32", not(loom)))] {

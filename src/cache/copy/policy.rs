@@ -1,15 +1,14 @@
-//! Which stores serve a copy: by what the CPU has, what its vendor promises, the size, and what the caller
-//! knows of the destination.
+//! The choice of the stores for a copy: by the CPU's stores, the vendor's promises, the size, and the caller's
+//! knowledge of the destination.
 //!
-//! Every path is durable wherever the lines are: that is decided by [`Path`] and the promise, never by a
-//! measurement. Which of the durable paths is taken is decided by measurement: the tables below, each with
-//! the CPU that it comes from.
+//! Every path is durable wherever the lines are: [`Path`] and the promise decide that, never a measurement.
+//! Measurements decide which durable path is taken: see the tables below, each with the CPU that it comes from.
 
 use super::Destination;
 use crate::arch::{BlockStore, StoreKind};
 use crate::cpu::block_stores::BlockStores;
 
-/// How the whole blocks of a copy get to memory.
+/// The path of a copy's whole blocks to memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Path {
     /// Ordinary stores, written back chunk by chunk while the lines are still near.
@@ -28,7 +27,7 @@ pub(super) enum Path {
 /// From so many bytes of whole blocks on a path is taken.
 type Tiers = &'static [(usize, Path)];
 
-/// What is taken for each hint: the last tier that is reached, and ordinary stores below the first.
+/// The path for each hint: the last tier that is reached, and ordinary stores below the first.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Policy {
     unknown: Tiers,
@@ -121,8 +120,8 @@ static LEAVING: Policy = Policy {
     cold: &[(64, Path::StreamingThenWriteback)],
 };
 
-/// What copies go by on one CPU, in one word: for each kind of store the place of the preferred one in the
-/// architecture's list, 4 bits each, and which table.
+/// The choice for copies on one CPU, in one word: for each kind of store the place of the preferred one in the
+/// architecture's list, 4 bits each, and the number of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Choice(u32);
 
@@ -184,7 +183,7 @@ impl Choice {
         (Path::Ordinary, (self.0 >> ORDINARY_STORE & NONE) as usize)
     }
 
-    /// How a copy with so many bytes of whole blocks is made, and the place of the store that fills them.
+    /// Returns the path of a copy with so many bytes of whole blocks, and the place of the store that fills them.
     #[inline]
     pub(super) fn path(self, blocks: usize, destination: Destination) -> (Path, usize) {
         let path = self.policy().path(blocks, destination);

@@ -19,7 +19,7 @@ use core::ops::Range;
 /// cache still, and enough to keep both busy.
 pub(super) const CHUNK: usize = 4096;
 
-/// What executes.
+/// The executor of a copy's steps.
 pub(super) trait Execute {
     /// Fills `count` whole blocks at `to`.
     ///
@@ -59,7 +59,7 @@ impl Part {
     }
 }
 
-/// Where the whole blocks of a range are: from the first boundary on, as many as fit.
+/// Returns the range of the whole blocks: from the first boundary on, as many as fit.
 #[inline]
 pub(super) fn whole_blocks(to: *const u8, len: usize) -> Range<usize> {
     let head = to.addr().wrapping_neg() % BLOCK;

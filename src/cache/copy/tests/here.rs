@@ -51,7 +51,7 @@ fn every_store_copies_exactly_its_bytes() {
                 let base = memory.as_mut_ptr();
                 let to = base.wrapping_add(base.align_offset(BLOCK) + to_at);
                 let part = Part { to, from: source[from_at..].as_ptr(), len, path, store };
-                // SAFETY: both ranges are those of vectors, and nobody else accesses them.
+                // SAFETY: both ranges are those of vectors, and no other thread accesses them.
                 unsafe { run::copy(&mut copier(cache), core::iter::once(part)) };
                 let at = to.addr() - base.addr();
                 assert_eq!(memory[at..at + len], source[from_at..from_at + len], "{}", store.name);

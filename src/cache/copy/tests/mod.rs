@@ -1,4 +1,4 @@
-//! Tests of the copies: of what is chosen, of what is executed, and on this CPU.
+//! Tests of the copies: of the choice, of the executed steps, and on this CPU.
 
 #[cfg(not(loom))]
 mod here;

@@ -8,10 +8,10 @@
 //! | `taken`: how many were taken out, modulo 2^32 | consumer | producer |
 //! | the slots: message number n is in slot n modulo their number, a power of two | producer | consumer |
 //!
-//! Each side releases what it has written before it tells of it by its index, and acquires the other's
-//! index, then what that index tells of, before it reads. What two sides write never shares a granule:
-//! the index of each begins one of its own. Nothing else is needed: no lock, no atomic operation beyond
-//! loads and stores of words.
+//! Each side releases its words before it announces them by its index. It acquires the other's
+//! index, then the words that this index announces, before it reads. Words that different sides
+//! write never share a granule: the index of each begins one of its own. Nothing else is needed: no
+//! lock, no atomic operation beyond loads and stores of words.
 
 use cachemaint::coherence::{self, Maintain};
 use std::ops::Range;
@@ -27,11 +27,12 @@ pub(crate) unsafe trait Words {
     fn load(&self, word: usize) -> u32;
     /// Stores a word.
     fn store(&self, word: usize, value: u32);
-    /// Where a range of words is, and how many bytes it has.
+    /// Returns the address of a range of words, and its number of bytes.
     fn bytes(&self, words: Range<usize>) -> (*mut u8, usize);
 }
 
-/// Where things are, in words from the start of the memory. Both sides must use the same.
+/// The offsets of indices and slots, in words from the start of the memory. Both sides must use the
+/// same.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
     /// The producer's index.
@@ -42,7 +43,7 @@ pub(crate) struct Layout {
     pub(crate) slots: usize,
     /// From one slot to the next.
     pub(crate) stride: usize,
-    /// How many slots there are, a power of two.
+    /// The number of slots, a power of two.
     pub(crate) capacity: usize,
     /// The words of a message.
     pub(crate) message: usize,
@@ -71,7 +72,7 @@ impl Layout {
     }
 }
 
-/// Writes `words` back, so that the other side can read them once it is told of them.
+/// Writes `words` back, so that the other side can read them once they are announced.
 fn release(memory: &impl Words, cache: &impl Maintain, words: Range<usize>) {
     let (start, len) = memory.bytes(words);
     // SAFETY: (1) is what `Words` guarantees (1).
@@ -114,7 +115,7 @@ impl<W: Words, C: Maintain> Producer<W, C> {
         for (word, value) in slot.clone().zip(message) {
             self.memory.store(word, *value);
         }
-        // The message is in memory before the index tells of it …
+        // The message is in memory before the index announces it …
         release(&self.memory, &self.cache, slot);
         self.sent = self.sent.wrapping_add(1);
         self.memory.store(sent, self.sent);
@@ -139,7 +140,7 @@ impl<W: Words, C: Maintain> Consumer<W, C> {
         Self { memory, cache, layout, taken }
     }
 
-    /// Takes the next message out; `false` if there is none now.
+    /// Takes the next message out; returns `false` if the ring is empty.
     pub(crate) fn pop(&mut self, message: &mut [u32]) -> bool {
         let Layout { sent, taken, .. } = self.layout;
         assert_eq!(message.len(), self.layout.message, "the words of a message");

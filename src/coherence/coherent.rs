@@ -3,8 +3,8 @@
 use super::{Invalidation, Maintain};
 use crate::arch::device;
 
-/// For an observer that is coherent with this CPU: no line is written back or dropped, but what a coherent
-/// observer needs as much as any other is kept: *order*, and a compiler that knows.
+/// For an observer that is coherent with this CPU. No line is written back or dropped. It keeps what a coherent
+/// observer needs as well: *order*, and a compiler that knows of the observer.
 ///
 /// | architecture | [`fence`](Maintain::fence) |
 /// |---|---|
@@ -16,19 +16,18 @@ use crate::arch::device;
 /// | powerpc | `sync` |
 /// | others | a sequentially consistent fence: DMB ISH on 32-bit arm, which orders for observers in the inner shareable domain only |
 ///
-/// It is a full barrier on purpose. Plain stores to plain memory are in order on x86 without one, and
-/// Linux's `dma_wmb` is nothing there; but what was stored past the cache is not, and a driver that
-/// publishes an index and then reads whether the device sleeps needs its store before its load. Giving
-/// memory back after having read it needs loads before a store, which `dma_wmb` (DMB OSHST on arm64) does
-/// not order either.
+/// It is a full barrier on purpose. Plain stores to plain memory are in order on x86 without one, and Linux's `dma_wmb`
+/// is empty there. But stores past the cache are not in order, and a driver that publishes an index and then reads if
+/// the device sleeps needs its store before its load. An owner that gives memory back after reading it needs loads
+/// before a store, which `dma_wmb` (DMB OSHST on arm64) does not order either.
 ///
-/// The compiler is handed the pointer, so that it neither keeps stores in registers beyond the operation
-/// nor reuses what it has loaded before: a compiler fence orders atomics, and a compiler may conclude
-/// that nobody else knows the memory (rust-lang/unsafe-code-guidelines issue 321).
+/// The compiler is handed the pointer, so that it neither keeps stores in registers beyond the operation nor reuses
+/// values that it has loaded before. A compiler fence orders atomics only, and a compiler may conclude that no other
+/// code knows the memory (rust-lang/unsafe-code-guidelines issue 321).
 ///
-/// Not covered: a flag that is no store, such as an interrupt sent by a system register of arm64, which
-/// needs a DSB first, or by an MSR of the x2APIC, which needs MFENCE and LFENCE (Linux
-/// `weak_wrmsr_fence`). That is the doorbell's own affair.
+/// Not covered: a flag that is not a store, such as an interrupt sent by a system register of arm64, which needs a DSB
+/// first, or by an MSR of the x2APIC, which needs MFENCE and LFENCE (Linux `weak_wrmsr_fence`). The code that sends
+/// such a flag must add that barrier.
 ///
 /// It needs no [`Cache::host`](crate::Cache::host), so it works on every architecture. Whether an observer
 /// *is* coherent is for the platform to say; used for one that is not, it gives it old data.
@@ -38,11 +37,11 @@ use crate::arch::device;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Coherent;
 
-// SAFETY: (1), (2), (3) and (4) are what it means that the observer is coherent, with the order of the
-// fence; (5) the barrier of the architecture for devices; (6) the range is handed over, and the barrier is
-// assembly, or a fence where there is none; (7) nothing of it can fail.
+// SAFETY: (1), (2), (3) and (4) hold because the observer is coherent, with the order of the fence; (5) the barrier of
+// the architecture for devices; (6) the range is handed over, and the barrier is assembly, or a fence on an
+// architecture without one; (7) no step of it can fail.
 unsafe impl Maintain for Coherent {
-    /// 1: coherent caches undo nobody's stores.
+    /// 1: coherent caches undo no stores.
     #[inline]
     fn granule(&self) -> usize {
         1

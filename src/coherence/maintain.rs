@@ -1,8 +1,8 @@
-//! What drivers and HALs are written against.
+//! The trait that drivers and HALs are written against.
 
 use crate::Cache;
 
-/// What becomes of a line that an implementation invalidates.
+/// The fate of a line that an implementation invalidates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Invalidation {
@@ -128,10 +128,10 @@ pub enum Invalidation {
 /// `esp_cache_get_line_size_by_addr` of the region. It returns errors for memory that is not cached:
 /// by guarantee 7, ask for that when the value is made.
 pub unsafe trait Maintain {
-    /// What to align and pad data to that changes hands, in bytes: a power of two.
+    /// Returns the alignment and padding, in bytes, of data that changes hands: a power of two.
     fn granule(&self) -> usize;
 
-    /// What becomes of lines that are invalidated.
+    /// Returns the fate of invalidated lines.
     fn invalidation(&self) -> Invalidation;
 
     /// Issues the write-back of `len` bytes from `start`. Nothing for an empty range.

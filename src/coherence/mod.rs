@@ -11,8 +11,8 @@
 //! | giving memory away | a release store | **[`release`]**: write back, fence; then the flag |
 //! | taking memory over | an acquire load | the flag; then **[`acquire`]**: invalidate, fence; then read |
 //!
-//! The flag is whatever tells the other side that it may: a store to a device's register, an index in the
-//! same memory (which must be released and acquired itself), an interrupt.
+//! The flag is any signal to the other side that it may go on: a store to a device's register, an index in the same
+//! memory (which must be released and acquired itself), an interrupt.
 //!
 //! | call | when it returns | what the other side must do |
 //! |---|---|---|
@@ -24,9 +24,9 @@
 //! handed over, [`acquire`] after it has come back. Either alone is one of the two classic errors:
 //! 1. *A dirty line over the device's data.* A line that was dirty at the hand-over is written back
 //!    whenever the cache likes, over what the device has written. An `acquire` afterwards is too late.
-//! 2. *A line fetched too early.* CPUs fetch lines by speculation at any time, also lines of a buffer that
-//!    nobody touches. One fetched while the device is at work holds old data, however carefully the
-//!    buffer was invalidated before. So invalidate after the device has finished, as well.
+//! 2. *A line fetched too early.* CPUs fetch lines by speculation at any time, even lines of a buffer that no one
+//!    accesses. One fetched while the device is at work holds old data, however carefully the buffer was invalidated
+//!    before. So invalidate after the device has finished, as well.
 //!
 //! A third error is that of *neighbours*: caches work on whole units. A variable in the same unit as
 //! the buffer makes the buffer's line dirty; two sides that write different words of one unit undo each
@@ -92,16 +92,15 @@ use crate::Cache;
 /// submit(&Coherent, &[0; 8], || ());
 /// ```
 ///
-/// These are the bytes of the value itself, not of what it points to: a descriptor that lies in a `Vec`
-/// or a ring buffer must be reached by reference.
+/// These are the bytes of the value itself, not the bytes that it points to: a descriptor that lies in a `Vec` or a
+/// ring buffer must be reached by reference.
 ///
 /// It makes nothing durable: [`durability`](crate::durability) has the calls that do.
 ///
 /// # Ordering
-/// Loads and stores of this thread that precede the call are complete, as the observer sees them, before
-/// any that follow. What this thread only knows of, from other threads, needs [`Maintain::fence`] first.
-/// A flag that is no store to memory or to a device's register (a system register, an event) may need a
-/// barrier of its own.
+/// Loads and stores of this thread that precede the call are complete, as the observer sees them, before any that
+/// follow. Stores of other threads that this thread only knows of need [`Maintain::fence`] first. A flag that is not a
+/// store to memory or to a device's register (a system register, an event) may need a barrier of its own.
 ///
 /// # Cost
 /// A write-back of each line, and one fence.
@@ -115,8 +114,8 @@ pub fn release<T: ?Sized>(cache: &(impl Maintain + ?Sized), value: &T) {
 /// Gives a buffer away for an observer to write: writes its lines back and drops them, so that none is
 /// left that could be written back over what the observer writes.
 ///
-/// Until [`acquire`], store nothing to it: that would make a line dirty again. And whoever starts the
-/// observer vouches that no reference to the buffer is used while it writes.
+/// Until [`acquire`], store nothing to it: that would make a line dirty again. The code that starts the observer
+/// vouches that no reference to the buffer is used while the observer writes.
 ///
 /// # Ordering
 /// As [`release`].

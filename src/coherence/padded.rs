@@ -32,7 +32,7 @@ pub struct Granule<const BYTES: usize>;
 pub trait Supported: supported::Sealed {}
 
 mod supported {
-    /// What has the alignment of the granule.
+    /// A value with the alignment of the granule.
     pub trait Sealed {
         type Aligned;
     }
@@ -162,7 +162,7 @@ where
 pub struct GranuleTooLarge {
     /// The machine's write-back granule, in bytes.
     pub granule: usize,
-    /// What the buffer is aligned and padded to, in bytes.
+    /// The alignment and padding of the buffer, in bytes.
     pub padded_to: usize,
 }
 
@@ -210,7 +210,7 @@ mod tests {
         fn fence(&self) {}
     }
 
-    /// Where a padded value begins and ends, for each granule there is.
+    /// Each granule pads a value at both ends.
     macro_rules! each_granule {
         ($($bytes:literal)*) => {
             $({
@@ -227,7 +227,7 @@ mod tests {
         each_granule!(32 64 128 256 512 1024 2048);
     }
 
-    /// What is maintained is all of it: whole granules, so that nothing at the ends needs care.
+    /// The maintained range consists of whole granules, so that nothing at the ends needs care.
     #[test]
     fn the_range_is_the_granules_of_the_value() {
         let mut buffer: Padded<[u32; 33], 64> = Padded::new([0; 33], &Coherent).unwrap();

@@ -22,7 +22,7 @@ enum Executed {
     Isb,
 }
 
-/// The registers, and what was executed, in order.
+/// The registers, and the executed operations, in order.
 struct CortexM7 {
     registers: [Cell<u32>; 0x280 / 4],
     executed: RefCell<Vec<Executed>>,

@@ -11,7 +11,7 @@ use std::ops::Range;
 /// The longest line there is, in words.
 pub(crate) const LONGEST_LINE: usize = 8;
 
-/// What can happen to a line of a CPU's cache at any time.
+/// An event that can happen to a line of a CPU's cache at any time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Interference {
     /// The line leaves the cache; if it was dirty it is written back.
@@ -20,7 +20,7 @@ pub(crate) enum Interference {
     Fetch { cpu: usize, word: usize },
 }
 
-/// What was issued for a line and not completed.
+/// An operation that was issued for a line and not completed.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Issued {
     Writeback,
@@ -60,7 +60,7 @@ impl Machine {
         Self { memory: vec![0; words], caches: words_per_line.map(empty) }
     }
 
-    /// What is in memory, as a device without a cache sees it.
+    /// Returns the memory, as a device without a cache sees it.
     pub(crate) fn memory(&mut self) -> &mut [u32] {
         &mut self.memory
     }

@@ -19,7 +19,7 @@ fn with_all_steps_it_is_right_where_invalidating_discards() {
     Scenario { discards: true, ..Scenario::small() }.explore(Depth::OneEvent).unwrap();
 }
 
-/// What the ring is without one of its steps: wrong, in some run.
+/// Asserts that the ring without one of its steps is wrong, in some run.
 #[track_caller]
 fn is_wrong(scenario: &Scenario) {
     assert!(scenario.explore(Depth::TwoEvents).is_err(), "no run shows that the step is needed");
@@ -31,7 +31,7 @@ fn without_write_back_of_the_message_it_is_wrong() {
     is_wrong(&Scenario::without(Step::WriteBackMessage));
 }
 
-/// The consumer is never told.
+/// The index stays in the producer's cache, so the consumer never sees the message.
 #[test]
 fn without_write_back_of_the_producers_index_it_is_wrong() {
     is_wrong(&Scenario::without(Step::WriteBackSent));
@@ -84,15 +84,15 @@ fn with_the_consumers_index_in_the_line_of_a_slot_it_is_wrong() {
     is_wrong(&Scenario { layout, ..Scenario::small() });
 }
 
-/// What one side alone writes may share a line: nobody else's stores are in it.
+/// Words that one side alone writes may share a line: it holds no stores of the other side.
 #[test]
 fn with_the_producers_index_in_the_line_of_a_slot_it_is_right() {
     let layout = Layout { taken: 0, sent: 2, slots: 3, ..Scenario::small().layout };
     Scenario { layout, ..Scenario::small() }.explore(Depth::OneEvent).unwrap();
 }
 
-/// What counts is the larger of the two sides' granules: the consumer, whose lines are the longer here,
-/// writes the producer's index back as it was.
+/// The larger of the two sides' granules counts: the consumer, whose lines are longer here, writes an old copy of the
+/// producer's index back.
 #[test]
 fn padded_to_the_smaller_of_two_line_sizes_it_is_wrong() {
     let scenario = Scenario { words_per_line: [2, 4], ..Scenario::small() };

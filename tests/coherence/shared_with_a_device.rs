@@ -9,7 +9,7 @@ const BUFFER: std::ops::Range<usize> = 0..2;
 const OLD: u32 = 1;
 const NEW: u32 = 2;
 
-/// What the CPU does besides.
+/// The steps of the CPU besides its accesses.
 #[derive(Clone, Copy)]
 struct Driver {
     release_to_writer_before: bool,
@@ -38,7 +38,7 @@ fn exchange(driver: Driver, at: usize, interference: Interference) -> u32 {
     machine.load(CPU, BUFFER.start)
 }
 
-/// Whether the CPU reads what the device wrote, whatever its cache does meanwhile.
+/// Returns true if the CPU reads the device's bytes, whatever its cache does meanwhile.
 fn is_right(driver: Driver) -> bool {
     let line = (CPU, BUFFER.start);
     [

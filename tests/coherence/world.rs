@@ -9,7 +9,7 @@ use std::ops::Range;
 pub(crate) const PRODUCER: usize = 0;
 pub(crate) const CONSUMER: usize = 1;
 
-/// Who goes on when nothing else happens: the ring gets empty and full.
+/// The side that goes on when nothing else happens: the ring gets empty and full.
 const TURNS: [usize; 8] =
     [PRODUCER, CONSUMER, PRODUCER, PRODUCER, PRODUCER, CONSUMER, CONSUMER, CONSUMER];
 
@@ -22,11 +22,11 @@ pub(crate) enum Step {
     InvalidateSent,
     InvalidateMessage,
     InvalidateTaken,
-    /// The fence between the write-back of the message and the index that tells of it.
+    /// The fence between the write-back of the message and the index that publishes it.
     FenceAfterMessage,
 }
 
-/// What happens before an access, besides the accesses themselves.
+/// An event before an access, besides the accesses themselves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event {
     Cache(Interference),
@@ -34,7 +34,7 @@ pub(crate) enum Event {
     OtherSide,
 }
 
-/// How much happens in the runs that are explored.
+/// The number of events in the explored runs.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Depth {
     OneEvent,
@@ -42,13 +42,13 @@ pub(crate) enum Depth {
     TwoEvents,
 }
 
-/// What is run.
+/// The parameters of the explored runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
     pub(crate) layout: Layout,
     /// The words of a line of each CPU.
     pub(crate) words_per_line: [usize; 2],
-    /// Whether invalidating discards dirty lines, as privileged operations may.
+    /// True if invalidating discards dirty lines, as privileged operations may.
     pub(crate) discards: bool,
     pub(crate) messages: u32,
     /// The number of the first message.
@@ -56,12 +56,12 @@ pub(crate) struct Scenario {
     pub(crate) without: Option<Step>,
 }
 
-/// How a run went wrong.
+/// The events and the result of a run that went wrong.
 #[derive(Debug)]
 #[expect(dead_code, reason = "a test that fails prints it")]
 pub(crate) struct Wrong {
     what: String,
-    /// What happened before which access, counted from 0.
+    /// The events, and the access before which each happened, counted from 0.
     events: Vec<(usize, Event)>,
 }
 
@@ -221,7 +221,7 @@ struct Cpu<'a> {
     id: usize,
 }
 
-/// Where the words begin, as an address: nothing is there.
+/// The address at which the words begin. No memory is there.
 const BASE: usize = 0x1000;
 
 impl Cpu<'_> {

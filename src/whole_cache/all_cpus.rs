@@ -8,9 +8,9 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NotOnAllCpus {
-    /// How many CPUs there are, by the caller's word.
+    /// The number of CPUs, as the caller states it.
     pub cpus: usize,
-    /// How often it was executed.
+    /// The number of times that the operation was executed.
     pub ran: usize,
 }
 
@@ -33,8 +33,8 @@ pub(super) fn run(
     on_all_cpus: impl FnOnce(&(dyn Fn() + Sync)),
     operation: impl Fn() + Sync,
 ) -> Result<(), NotOnAllCpus> {
-    // Whoever waits for the calls has synchronised with them, so the count needs no order of its own; who
-    // does not wait reads a smaller one and gets an error.
+    // A caller that waits for the calls has synchronised with them, so the count needs no order of its own. A caller
+    // that does not wait reads a smaller one and gets an error.
     let ran = AtomicUsize::new(0);
     on_all_cpus(&|| {
         operation();
@@ -72,7 +72,7 @@ mod tests {
             NonZeroUsize::new(self.full.len()).unwrap()
         }
 
-        /// What every CPU executes: it knows only itself.
+        /// Empties the cache of this CPU, as every CPU does: each knows only itself.
         fn empty_own_cache(&self) {
             *self.full[CPU.get()].lock().unwrap() = false;
         }

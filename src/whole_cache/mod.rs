@@ -30,38 +30,36 @@
 //! }
 //! ```
 //!
-//! # What is promised
-//! Each CPU executes the instruction on its own, at its own time, and no manual says that a line which
-//! one CPU has dropped cannot come back from another that has not executed it yet. So the promises hold
-//! for memory that **nobody accesses meanwhile**, and to invalidate it must not even be mapped cacheable,
-//! since CPUs fetch by speculation. Of such memory, when the call has returned `Ok`:
-//! - no cache of a CPU holds a line of it ([`writeback_invalidate`](WholeCache::writeback_invalidate)),
-//!   or a dirty one ([`writeback`](WholeCache::writeback));
-//! - what was dirty has been written back **over what is there**: to throw it away, have no dirty line
-//!   before the content changes. Linux promises no more ("may or may not write back dirty contents").
+//! # Guarantees
+//! Each CPU executes the instruction on its own, at its own time. No manual says that a line which one CPU has dropped
+//! cannot come back from another that has not executed it yet. So the guarantees hold for memory that **no one accesses
+//! meanwhile**, and memory to be invalidated must not even be mapped cacheable, since CPUs fetch by speculation. Of
+//! such memory, when the call has returned `Ok`:
+//! - no cache of a CPU holds a line of it ([`writeback_invalidate`](WholeCache::writeback_invalidate)), or a dirty one
+//!   ([`writeback`](WholeCache::writeback));
+//! - dirty lines have been written back **over the bytes in memory**: to throw them away, have no dirty line before the
+//!   content changes. Linux promises no more ("may or may not write back dirty contents").
 //!
-//! An external cache (behind the CPU's own, as in the days of the 486) is told, not waited for (Intel SDM
-//! vol. 2D, WBINVD). How long it takes grows with the caches and delays interrupts (the same page), and all
-//! other work on the machine loses its caches too.
+//! An external cache (behind the CPU's own, as in the days of the 486) gets a signal, and is not waited for (Intel SDM
+//! vol. 2D, WBINVD). The time grows with the caches, and interrupts are delayed (the same page). All other work on the
+//! machine loses its caches too.
 //!
 //! # Lines or everything
 //! [`Cache::writeback_invalidate_range`](crate::Cache::writeback_invalidate_range) does the same for a range that is
-//! mapped, on every machine, in guests too, and reaches the caches of all CPUs from one. What it costs is
-//! one instruction a line: 1 TiB is 2^40 / 64 = 17 179 869 184 lines of 64 bytes, which is 17.2 seconds
-//! for each nanosecond that a line takes, divided among the CPUs that share the work. Against it
-//! stands the whole cache, and what must be fetched again after it. EDK2 decides on arm64 by a fixed
-//! threshold (`PcdArmCacheOperationThreshold`).
+//! mapped, on every machine, in guests too, and reaches the caches of all CPUs from one. It costs one instruction a
+//! line: 1 TiB is 2^40 / 64 = 17 179 869 184 lines of 64 bytes, which is 17.2 seconds for each nanosecond that a line
+//! takes, divided among the CPUs that share the work. The whole cache costs its own time, and the lines that must be
+//! fetched again after it. EDK2 decides on arm64 by a fixed threshold (`PcdArmCacheOperationThreshold`).
 //!
 //! # Dropping everything unwritten
-//! There is no function for INVD, nor for arm64's DC ISW. They drop the dirty lines of everybody: of other
-//! CPUs and of devices that write to the cache, this function's own stack and return address, whatever
-//! an interrupt just stored. Code that was compiled cannot be written so that it survives this, and newer
-//! CPUs refuse INVD with #GP once firmware has ended (CPUID.7.1:EAX\[30\]) or while they protect memory of
-//! SGX or TDX (Intel SDM vol. 2A, INVD). Its one sound use is firmware that ran with the cache as its RAM and
-//! leaves it, in assembly, with nothing to lose. To drop the dirty lines of *a range*, see
-//! [`Cache::discard_range`](crate::Cache::discard_range).
+//! This module has no function for INVD, nor for arm64's DC ISW. They drop the dirty lines of all programs: of other
+//! CPUs and of devices that write to the cache, this function's own stack and return address, the stores of an
+//! interrupt handler. Compiled code cannot be written so that it survives this. Newer CPUs refuse INVD with #GP once
+//! firmware has ended (CPUID.7.1:EAX\[30\]) or while they protect memory of SGX or TDX (Intel SDM vol. 2A, INVD). Its
+//! one sound use is firmware that ran with the cache as its RAM and leaves it, in assembly, with nothing to lose. To
+//! drop the dirty lines of *a range*, see [`Cache::discard_range`](crate::Cache::discard_range).
 //!
-//! # What others call it
+//! # Other names
 //! | elsewhere | here |
 //! |---|---|
 //! | Linux `wbinvd_on_all_cpus`, `cpu_cache_invalidate_memregion`, `cpu_cache_invalidate_all` | [`WholeCache::writeback_invalidate`] |
@@ -88,7 +86,7 @@ pub use all_cpus::NotOnAllCpus;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WholeCache {
     operation: WholeCacheOperation,
-    /// What writes back and keeps the lines, if this CPU has it.
+    /// The instruction that writes back and keeps the lines, if this CPU has it.
     keeping: Option<&'static str>,
 }
 
@@ -108,8 +106,8 @@ impl WholeCache {
         Ok(Self { operation, keeping })
     }
 
-    /// The mnemonic of what [`writeback`](Self::writeback) executes on each CPU, and what it does: where
-    /// a CPU has no WBNOINVD it is WBINVD, which drops the lines too, as in Linux (`wbnoinvd` in
+    /// Returns the mnemonic of the instruction that [`writeback`](Self::writeback) executes on each CPU, and its
+    /// effect. On a CPU without WBNOINVD it is WBINVD, which drops the lines too, as in Linux (`wbnoinvd` in
     /// `arch/x86/include/asm/special_insns.h`).
     #[must_use]
     pub const fn writeback_instruction(self) -> (&'static str, Effect) {
@@ -127,10 +125,10 @@ impl WholeCache {
 
     /// Writes back and drops every line in the caches of all CPUs.
     ///
-    /// WBINVD is of one CPU and of what it shares with others, so the caller makes every CPU execute it:
-    /// `on_all_cpus` gets a function and calls it once on each of `cpus` CPUs, its own one included. A
-    /// kernel does that by interrupting the others (Linux `on_each_cpu(…, wait = 1)`); the function neither
-    /// panics, blocks nor allocates, and may be called in an interrupt handler.
+    /// WBINVD acts on one CPU and the caches that it shares with others, so the caller makes every CPU execute it:
+    /// `on_all_cpus` gets a function and calls it once on each of `cpus` CPUs, its own one included. A kernel does that
+    /// by interrupting the others (Linux `on_each_cpu(…, wait = 1)`). The function neither panics, blocks nor
+    /// allocates, and may be called in an interrupt handler.
     ///
     /// ```no_run
     /// use cachemaint::whole_cache::WholeCache;
@@ -159,15 +157,14 @@ impl WholeCache {
     /// ```
     ///
     /// # Ordering
-    /// See [what is promised](self#what-is-promised).
+    /// See [guarantees](self#guarantees).
     ///
     /// # Cost
-    /// It grows with the caches, and what was dropped must be fetched again. It delays interrupts.
+    /// It grows with the caches, and the dropped lines must be fetched again. It delays interrupts.
     ///
     /// # Errors
-    /// If the function was not called as often as there are CPUs: then nothing is promised. The
-    /// calls are counted, not told apart, so this finds forgotten CPUs and no more. Calling again with all
-    /// of them is right.
+    /// If the function was not called as many times as there are CPUs: then nothing is promised. The calls are counted
+    /// without their CPU, so this finds forgotten CPUs and no more. Calling again with all of them is right.
     ///
     /// # Safety
     /// 1. What is concluded from it is concluded of memory that no CPU and no device accesses
@@ -194,7 +191,7 @@ impl WholeCache {
     /// [this instruction](Self::writeback_instruction).
     ///
     /// # Ordering
-    /// See [what is promised](self#what-is-promised).
+    /// See [guarantees](self#guarantees).
     ///
     /// # Cost
     /// As [`writeback_invalidate`](Self::writeback_invalidate), without what must be fetched again if the
@@ -234,31 +231,31 @@ impl WholeCache {
 /// | x86 | WBINVD |
 /// | arm64 | DC CISW on each set and way of each data cache up to the level of coherency (`CLIDR_EL1`, `CCSIDR_EL1`) |
 ///
-/// It is **no way to make memory coherent** while other CPUs run. What is dirty in their caches stays
-/// there, lines move between caches meanwhile, and arm64's operations do not reach system caches: that is
-/// why Linux has none of them any more (commit 68234df4ea79).
+/// It **does not make memory coherent** while other CPUs run. Dirty lines in their caches stay there, lines move
+/// between caches meanwhile, and arm64's operations do not reach system caches. Linux removed its own for this reason
+/// (commit 68234df4ea79).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OwnCaches(());
 
 impl OwnCaches {
-    /// That this CPU can empty its own caches.
+    /// Returns the proof that this CPU can empty its own caches.
     ///
-    /// On x86 the ring and the hypervisor are found out, as by [`WholeCache::ask`].
+    /// On x86 it determines the ring and the hypervisor, as [`WholeCache::ask`] does.
     ///
     /// # Errors
-    /// What is in the way.
+    /// The obstacle.
     ///
     /// # Safety
-    /// 1. On arm64 this is EL1 or higher, and no guest: a hypervisor traps these operations (`HCR_EL2.TSW`)
-    ///    and may ignore them (KVM on CPUs with `FEAT_S2FWB`: Linux `arch/arm64/kvm/sys_regs.c`,
-    ///    `access_dcsw`). Nothing there tells of it.
+    /// 1. On arm64 this is EL1 or higher, and not a guest: a hypervisor traps these operations (`HCR_EL2.TSW`) and may
+    ///    ignore them (KVM on CPUs with `FEAT_S2FWB`: Linux `arch/arm64/kvm/sys_regs.c`, `access_dcsw`). No register
+    ///    there shows it.
     pub unsafe fn privileged() -> Result<Self, Refused> {
         // SAFETY: (1) is the caller's duty.
         let cpu = unsafe { cpu::here_privileged() };
         Self::of(&native::ARCHITECTURE, &cpu)
     }
 
-    /// The caller has to know if this is a guest, where the CPU does not tell.
+    /// The caller has to know if this is a guest, where the CPU does not show it.
     fn of(architecture: &Architecture, cpu: &Cpu) -> Result<Self, Refused> {
         match architecture.whole_cache {
             Some(does) if !does.reaches_every_cache && cpu.privileged => Ok(Self(())),
@@ -269,11 +266,10 @@ impl OwnCaches {
     /// Writes back and drops every line in the caches that this CPU reaches by itself.
     ///
     /// # Ordering
-    /// When it returns, what this CPU's own caches held dirty has reached memory, or a cache beyond the
-    /// level of coherency, and what is fetched after comes from there; see [the type](Self) for what this
-    /// does not mean. On arm64 this holds of lines that the CPU does not use meanwhile, since a line can go
-    /// from a level that is still to be visited to one that has been: a CPU that is powered off
-    /// turns off `SCTLR_ELx.C` first.
+    /// When it returns, the dirty lines of this CPU's own caches have reached memory, or a cache beyond the level of
+    /// coherency, and lines fetched later come from there; see [the type](Self) for the limits. On arm64 this holds for
+    /// lines that the CPU does not use meanwhile, since a line can go from a level that is still to be visited to one
+    /// that has been: a CPU that is powered off turns off `SCTLR_ELx.C` first.
     ///
     /// # Cost
     /// On arm64 one instruction for each line that the caches have room for. On x86 it delays interrupts.

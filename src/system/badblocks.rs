@@ -1,16 +1,17 @@
 //! Lists of media errors, as Linux shows them: the attribute `badblocks` of a disk and of a region.
 //!
 //! Each line is a first sector and a number of sectors, of 512 bytes whatever the device's own are
-//! (`block/badblocks.c`, `badblocks_show`). A disk's are counted from its start, which in a namespace with
-//! metadata is behind them (`drivers/nvdimm/pmem.c`, `pmem_attach_disk`), a region's from the region's.
+//! (`block/badblocks.c`, `badblocks_show`). A disk's are counted from its start, which in a namespace with metadata is
+//! behind them (`drivers/nvdimm/pmem.c`, `pmem_attach_disk`), a region's from the region's.
 //!
-//! # What is not in it
-//! - Errors that nobody has met: the list has what firmware reported, what a scrub found, and what raised a
-//!   machine check.
-//! - The rest of a full list. The kernel keeps a page of entries, 512 of at most 512 sectors each where pages have
-//!   4096 bytes, and what is beyond is left out ("this isn't an error as the hardware will still throw an
-//!   exception", `drivers/nvdimm/badrange.c`, `set_badblock`); it shows one byte less than a page of text,
-//!   which can end within a line. `backing::bad_blocks::Listed::may_be_cut` says when either could have happened.
+//! # Limits
+//! The list does not have:
+//! - Errors that were not met yet. It has those that firmware reported, that a scrub found, or that raised a machine
+//!   check.
+//! - The rest of a full list. The kernel keeps a page of entries, 512 of at most 512 sectors each where pages have 4096
+//!   bytes, and leaves out the others ("this isn't an error as the hardware will still throw an exception",
+//!   `drivers/nvdimm/badrange.c`, `set_badblock`). It shows one byte less than a page of text, which can end within a
+//!   line. `backing::bad_blocks::Listed::may_be_cut` reports if either could have happened.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -18,7 +19,7 @@ use core::ops::Range;
 /// The unit in bytes in which block devices count, whatever their own sectors.
 pub(crate) const SECTOR: u64 = 512;
 
-/// The list in a text that is whole, in bytes; `None` if it is no such list.
+/// Returns the list in a complete text, in bytes; `None` if it is not such a list.
 pub(crate) fn parse(text: &str) -> Option<Vec<Range<u64>>> {
     text.lines().map(parse_line).collect()
 }

@@ -101,7 +101,7 @@ impl serde::Serialize for Caching {
 
 #[cfg(any(not(target_os = "linux"), all(test, not(miri))))]
 impl Caching {
-    /// That of a file which is mapped from the page cache, where nothing tells of types.
+    /// Returns the memory type of a file that is mapped from the page cache, where no file of the kernel shows types.
     pub(crate) fn of_page_cache(system: &str) -> Self {
         const RELY: &str =
             "nothing to do: the system's own calls persist the file, whatever its type";

@@ -1,9 +1,8 @@
 //! Persistent memory regions, as Linux shows them under `/sys/bus/nd`.
 //!
-//! A region's promise at power loss is its `persistence_domain` attribute, which the kernel
-//! passes on from firmware without checking it (`drivers/nvdimm/region_devs.c`,
-//! `drivers/acpi/nfit/core.c`). The kernel hides the attribute where no one made a claim: emulated
-//! persistent memory and virtio-pmem have none. Which it is, the provider of the bus tells.
+//! A region's promise at power loss is its `persistence_domain` attribute, which the kernel passes on from firmware
+//! without checking it (`drivers/nvdimm/region_devs.c`, `drivers/acpi/nfit/core.c`). The kernel hides the attribute
+//! without a claim: emulated persistent memory and virtio-pmem have none. The provider of the bus distinguishes them.
 //!
 //! A claim is not a proof: a hypervisor can claim any domain for any file
 //! (QEMU `nvdimm-persistence=`), and a device tree's `pmem-region` counts as `memory_controller`
@@ -46,8 +45,8 @@ pub struct Region {
     /// Known media errors: a load from one raises SIGBUS. Bytes, in sectors of 512, if the kernel
     /// shows them.
     pub bad_bytes: Option<u64>,
-    /// The devices that it lies on, in the order of the kernel's list; empty if there are none, as for
-    /// RAM, or if the kernel does not show them.
+    /// The devices that it lies on, in the order of the kernel's list; empty if it has none, as RAM, or if the kernel
+    /// does not show them.
     pub devices: Vec<MemoryDevice>,
     /// The evidence for these facts.
     pub evidence: Vec<Evidence>,
@@ -69,10 +68,9 @@ fn claim<S: serde::Serializer>(domain: &Domain, serializer: S) -> Result<S::Ok, 
 
 /// A device that a region lies on: an NVDIMM, a CXL memory device.
 ///
-/// Its count of unsafe shutdowns grows when it lost power before it had saved what it had accepted,
-/// or cannot tell that it had. A program that keeps the count beside its data and finds it grown has
-/// to take those data for damaged, whatever it had persisted. The counts are those of the kernel's
-/// start; they do not change while it runs.
+/// Its count of unsafe shutdowns grows if it lost power before it had saved all accepted stores, or does not know if it
+/// had. A program that keeps the count beside its data and finds it grown has to take those data for damaged, even if
+/// it had persisted them. The counts are those of the kernel's start; they do not change while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -151,8 +149,8 @@ fn bad_bytes(list: &str) -> Option<u64> {
     listed.iter().try_fold(0_u64, |bytes, range| bytes.checked_add(range.end - range.start))
 }
 
-/// The kernel and the provider come first: nobody makes a claim for RAM, and what a flush of
-/// virtio-pmem means is for the host to say.
+/// Returns the domain. The kernel and the provider come first: RAM has no claim, and the host defines the meaning of a
+/// flush of virtio-pmem.
 fn conclude(provider: Option<&str>, domain: Option<&str>, is_volatile: bool) -> Domain {
     match (provider, domain) {
         _ if is_volatile => Domain::None,

@@ -1,9 +1,8 @@
 //! The machine around this program by the kernel's files: a hypervisor that the CPU does not show,
 //! a confidential guest, a container.
 //!
-//! Most of what is asked here is asked by systemd too (`src/basic/virt.c`). All of it is a hint:
-//! firmware and hypervisors put into DMI and device trees what they like, and files that are missing
-//! prove nothing.
+//! Systemd asks most of these files too (`src/basic/virt.c`). All answers are hints: firmware and
+//! hypervisors put any text into DMI and device trees, and missing files prove nothing.
 
 use super::tree::{Attribute, Evidence, Tree, printable};
 use crate::cpu::HypervisorKind;

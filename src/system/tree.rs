@@ -1,7 +1,7 @@
 //! Files of the kernel's `/proc` and `/sys`, under a root that tests replace.
 //!
-//! A value is read with its path, so that it can be shown as the evidence for what was concluded
-//! from it. "Absent" and "unreadable" are different answers.
+//! A value is read with its path, so that it can be shown as the evidence for a conclusion.
+//! "Absent" and "unreadable" are different answers.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -16,12 +16,12 @@ use std::path::{Path, PathBuf};
 pub struct Evidence {
     /// The file, attribute or call that was asked.
     pub asked: String,
-    /// The answer: the value, or the reason why there is none.
+    /// The answer: the value, or the reason why it is missing.
     pub answer: String,
 }
 
 impl Evidence {
-    /// States what was asked and what it answered, safe to print.
+    /// Returns a question and its answer, safe to print.
     pub(crate) fn new(asked: impl AsRef<str>, answer: impl AsRef<str>) -> Self {
         Self { asked: printable(asked.as_ref()), answer: printable(answer.as_ref()) }
     }
@@ -50,7 +50,7 @@ impl core::fmt::Display for Unknown {
     }
 }
 
-/// The number, or the object that says why there is none.
+/// Serializes the number, or the object with the reason why it is missing.
 #[cfg(feature = "serde")]
 pub(crate) fn number_or_reason<S: serde::Serializer>(
     number: &Result<u64, Unknown>,

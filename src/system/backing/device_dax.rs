@@ -157,7 +157,7 @@ fn is_hmem(path: &Path) -> bool {
     name.strip_prefix("hmem.").is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
-/// A CXL region that is no region of `libnvdimm`: RAM, or of a kind of which nobody says what it keeps.
+/// Returns a CXL region that is not a region of `libnvdimm`: RAM, or a kind that no source describes.
 fn cxl(tree: &Tree, region: &Path, evidence: &mut Vec<Evidence>) -> Option<Region> {
     let path = region.join("mode");
     let mode = tree.read(&path);

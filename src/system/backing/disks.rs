@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// The block device under a file system.
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
-    /// The kernel's name of it; empty if there is none.
+    /// The kernel's name of it; empty if it has none.
     pub(crate) name: String,
     /// The region of persistent memory that it is, or the weakest one under it.
     pub(crate) region: Option<Region>,
@@ -152,7 +152,7 @@ fn keeps_data(tree: &Tree, device: &Path, depth: u32) -> bool {
     !["loop", "zram", "ram", "nbd"].iter().any(|kind| name.starts_with(kind))
 }
 
-/// The region of a device, or those under it; `None` if any part of it is no persistent memory.
+/// Returns the region of a device, or those under it; `None` if any part of it is not persistent memory.
 fn regions_under(tree: &Tree, device: &Path, depth: u32) -> Option<Vec<Region>> {
     if let Some(region) = regions::region_of(tree, device) {
         return Some(alloc::vec![region]);

@@ -32,7 +32,7 @@ pub(crate) fn of_device(
     advice: &'static str,
 ) -> Result<Range<u64>, Unknown> {
     let range = range(tree, device, advice, &mut Vec::new())?;
-    // Device DAX is no block device.
+    // Device DAX is not a block device.
     let Some(path) = tree.resolve(&block_device(device)) else { return Ok(range) };
     let (_disk, start) = disks::start_in_disk(tree, &path)?;
     match range.start.checked_add(start) {

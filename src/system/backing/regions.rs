@@ -28,7 +28,7 @@ pub(crate) fn below_region(device: &Path) -> Option<&Path> {
     })
 }
 
-/// Memory that keeps nothing, which is no region of `libnvdimm`.
+/// Returns memory that keeps nothing, which is not a region of `libnvdimm`.
 pub(crate) fn volatile(name: &str, provider: &str, size: Option<u64>) -> Region {
     Region {
         name: String::from(name),

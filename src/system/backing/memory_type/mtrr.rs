@@ -17,7 +17,7 @@ pub(super) enum Set {
     Is(MemoryType),
     /// None of them is about it: it has the default type, which is not shown.
     Default,
-    /// It cannot be told; where the kernel reserved write-back, it has compared itself.
+    /// The type is not shown; where the kernel reserved write-back, it has compared itself.
     NotShown(String),
     /// Not one type for all of it, or types that do not combine.
     Mixed(String),

@@ -197,7 +197,7 @@ fn the_registers_of_firmware_are_combined_with_the_list() {
         assert_eq!(found.read, expected, "{registers}");
     }
 
-    // What was changed for a part of it since then is not one type.
+    // A range of which a part was changed since then does not have one type.
     let two = [whole("write-combining"), whole("write-through")].concat();
     for registers in [part("uncachable"), whole("?"), two] {
         let found = asked(&with_list(WRITE_BACK).file("proc/mtrr", &registers));

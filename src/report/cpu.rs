@@ -92,11 +92,11 @@ impl CpuReport {
         Self::of_host(Policy::ANY)
     }
 
-    /// The CPU this program runs on, with the choices of `cache`: its instruction, if the builder
-    /// was told one, and what it accepts.
+    /// The CPU this program runs on, with the choices of `cache`: its instruction, if the builder was given one, and
+    /// the points that it accepts.
     ///
-    /// Of a handle that privileged code made, what privileged code has. Where a caller
-    /// [described the CPU](Cache::from_facts), that counts, and what else is known of the CPU is added.
+    /// For a handle that privileged code made, the report shows what privileged code has. A CPU that the caller
+    /// [described](Cache::from_facts) counts, and the other known facts about the CPU are added.
     #[must_use]
     pub fn for_cache(cache: Cache) -> Self {
         let mut report = Self::of_host(cache.policy());

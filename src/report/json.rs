@@ -211,7 +211,8 @@ impl Serialize for Hypervisor {
             Self::Absent => object.serialize_field("present", &Some(false))?,
             Self::Unknown => {
                 object.serialize_field("present", &None::<bool>)?;
-                object.serialize_field("reason", "the architecture does not tell user mode")?;
+                object
+                    .serialize_field("reason", "the architecture does not show it to user mode")?;
                 object.serialize_field("advice", "see surroundings of a host's report")?;
             }
         }

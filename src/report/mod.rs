@@ -32,10 +32,10 @@
 //! | `kernel` | host | `name`, `release` |
 //! | `page_size`, `shmlba` | host | `bytes` |
 //! | `caches` | host | `levels`: list of `level`, `kind`, `size`, `line` (bytes), `ways`, `sets`, `shared_by` (CPUs) |
-//! | `surroundings` | host | `hypervisor`, `is_dom0`, `is_metal`, `confidential`, `container`: what the kernel's files tell |
+//! | `surroundings` | host | `hypervisor`, `is_dom0`, `is_metal`, `confidential`, `container`, from the kernel's files |
 //! | `guest_hints` | host | list of `asked`, `answer` |
 //! | `regions` | host | `list`: `name`, `provider`, `size`, `available_size` (bytes), `domain`, `meaning`, `is_claim` (always true), `read_only`, `deep_flush` (the DIMMs' buffers can be flushed), `numa_node`, `bad_bytes` (known media errors), each `null` if not shown, `devices` (list of `name`, `id` or `null`, `unsafe_shutdowns`: a number, or `reason` and `advice`), `evidence`; if empty, `reason` and `advice` |
-//! | `backings` | host | what [`survival`](HostReport::backings) is shown for |
+//! | `backings` | host | the backings that [`survival`](HostReport::backings) is shown for |
 //! | `survival` | host | backing, event, `stored`, `persisted` and `deep_persisted`: `yes`, `no`, `not_promised` or `{"if": …}`; `reasons` of each: `text`, `source`, `certainty` |
 //!
 //! An answer that has `available` is `false` there with `missing`, `reason` and `advice` in place of

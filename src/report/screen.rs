@@ -270,8 +270,8 @@ impl Display for GuestOf<'_> {
                 let target = report.architecture();
                 return write!(
                     f,
-                    "unknown{hints}{can_move}: {target} tells user mode neither this nor of a \
-                     confidential guest; ask who runs the machine"
+                    "unknown{hints}{can_move}: {target} shows user mode neither this nor a \
+                     confidential guest; ask the operator of the machine"
                 );
             }
         }

@@ -23,11 +23,11 @@ pub enum Backing {
     CxlGpf,
     /// Persistent memory of CXL devices that do not show GPF, mapped directly.
     Cxl,
-    /// Persistent memory for which nobody claims a domain, mapped directly.
+    /// Persistent memory without a claimed domain, mapped directly.
     PmemUnknown,
     /// virtio-pmem: memory of the host behind a flush request.
     VirtioPmem,
-    /// It could not be found out.
+    /// The backing could not be determined.
     Unknown,
 }
 

@@ -20,7 +20,7 @@ pub enum Domain {
     /// Nothing: RAM that was set aside (`memmap=nn!ss`, e820 type 12), or a region that the kernel
     /// itself calls volatile.
     None,
-    /// Nobody made a claim.
+    /// No claim exists.
     Unknown,
 }
 
@@ -45,10 +45,10 @@ impl Domain {
         match self {
             Self::CpuCaches => "firmware claims that stored data survive power loss",
             Self::MemoryController => {
-                "firmware claims that what was written back and fenced survives power loss"
+                "firmware claims that bytes written back and fenced survive power loss"
             }
             Self::CxlGpf => {
-                "what was written back and fenced survives if the device's flush at power loss \
+                "bytes written back and fenced survive if the device's flush at power loss \
                  completes; compare its dirty shutdown count before and after"
             }
             Self::Cxl => {
@@ -57,7 +57,9 @@ impl Domain {
             }
             Self::HostFlush => "nothing but fsync or msync asks the host to keep it",
             Self::None => "power loss erases it; use it for tests and to outlive a kexec",
-            Self::Unknown => "nobody makes a claim; ask the platform's vendor before relying on it",
+            Self::Unknown => {
+                "no source claims a domain; ask the platform's vendor before relying on it"
+            }
         }
     }
 }

@@ -39,7 +39,7 @@ pub enum Survival {
     Yes,
     /// They are lost, or must be taken for lost.
     No,
-    /// They may be; nobody promises it.
+    /// They may be; no source promises it.
     NotPromised,
     /// They are, if this holds.
     If(&'static str),

@@ -7,11 +7,11 @@
 pub enum Certainty {
     /// A manual, a specification or documentation promises it.
     Documented,
-    /// The source code that is named does it; nobody promises that it stays so.
+    /// The named source code does it; no source promises that it stays so.
     ReadInSource,
     /// It was measured, on what the source names.
     Measured,
-    /// Nobody says it: it is what is safe to assume.
+    /// No source says it: it is the safe assumption.
     Assumed,
 }
 

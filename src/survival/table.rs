@@ -120,7 +120,7 @@ const fn emulated(stage: Stage, event: Event) -> Statement<Survival> {
         (Event::WarmReboot, Stage::Stored) => RESET_DROPS,
         (Event::WarmReboot, _) => Statement::assumed(
             KEEPS_RAM,
-            "it is in RAM, which firmware may train, test or clear on its way up; nobody promises that \
+            "it is in RAM, which firmware may train, test or clear on its way up; no source promises that \
              it does not",
             MEMMAP,
         ),
@@ -180,7 +180,7 @@ const GPF: &str = "Linux drivers/cxl/pmem.c, cxl_nvdimm_probe: dirty, until a fl
 const fn cxl_gpf(stage: Stage, event: Event) -> Statement<Survival> {
     match (event, stage) {
         (Event::PowerLoss, Stage::Stored) => not_promised(
-            "the first phase of GPF can flush CPU caches; nobody says that this platform does",
+            "the first phase of GPF can flush CPU caches; no source says that this platform does",
             GPF,
             Certainty::Assumed,
         ),
@@ -226,12 +226,12 @@ const fn unclaimed(stage: Stage, event: Event) -> Statement<Survival> {
         ),
         (Event::PowerLoss, Stage::Stored) => Statement::assumed(
             Survival::No,
-            "it may be dirty in a CPU cache, and nobody claims that those are flushed",
+            "it may be dirty in a CPU cache, and no source claims that those are flushed",
             "Linux drivers/nvdimm/region_devs.c: the attribute is hidden without a claim",
         ),
         (_, Stage::Stored) => RESET_DROPS,
         (..) => not_promised(
-            "nobody claims a persistence domain for it, and it can be RAM that was set aside",
+            "no persistence domain is claimed for it, and it can be RAM that was set aside",
             "Linux drivers/nvdimm/region_devs.c: the attribute is hidden without a claim",
             Certainty::ReadInSource,
         ),
@@ -282,19 +282,20 @@ mod tests {
     /// - a killed process loses nothing that it stored: the caches are coherent and the pages are the
     ///   file's;
     /// - kexec neither resets the CPU nor invalidates its caches; RAM that was set aside is kept if
-    ///   the next kernel is told so, and what the kernel itself had in RAM is gone;
-    /// - RESET# invalidates the caches without writing them back (Intel SDM vol. 3A), so what is
-    ///   dirty is not promised, with eADR after a persist too, since that is a fence; what the memory
-    ///   controller has accepted is in the DIMMs with ADR;
+    ///   the next kernel sets it aside too, and all that the kernel itself had in RAM is gone;
+    /// - RESET# invalidates the caches without writing them back (Intel SDM vol. 3A), so dirty
+    ///   bytes are not promised, with eADR after a persist too, since that is a fence; stores that
+    ///   the memory controller has accepted are in the DIMMs with ADR;
     /// - RAM keeps nothing without power; ADR keeps what was written back, eADR what was stored;
     /// - memory without a claim can be RAM that was set aside;
-    /// - a CXL device saves what it accepted by GPF, and its dirty shutdown count grows if that fails
-    ///   (Linux marks it dirty first); GPF that does not show is no promise, and whether CPU caches are
-    ///   flushed is the platform's affair;
-    /// - a deep flush empties queues in front of the medium: what was promised before still is, and
-    ///   what was not (RAM, dirty lines with eADR, devices without flush hints) is not promised by it;
+    /// - a CXL device saves the bytes it accepted by GPF, and its dirty shutdown count grows if
+    ///   that fails (Linux marks it dirty first); GPF that does not show is not a promise, and the
+    ///   flush of CPU caches depends on the platform;
+    /// - a deep flush empties queues in front of the medium: bytes that were promised before still
+    ///   are, and others (RAM, dirty lines with eADR, devices without flush hints) are not promised
+    ///   by it;
     /// - virtio-pmem has no `MAP_SYNC`, so the blocks under a store need not be the file's yet;
-    /// - nothing is promised where nobody makes a claim.
+    /// - nothing is promised without a claim.
     const TABLE: [Row; 30] = [
         (Storage, Stored, ["yes", "if synced", "if synced", "no"]),
         (Storage, Persisted, ["yes", "yes", "yes", "if drive"]),

@@ -29,7 +29,7 @@ pub enum Handling {
     Ignored,
     /// It ends the guest's kernel.
     Fatal,
-    /// Nobody says.
+    /// No source says it.
     Unknown,
 }
 
@@ -42,7 +42,7 @@ pub enum Migration {
     No,
     /// It can be moved, by those who run it.
     Possible,
-    /// Nobody says.
+    /// No source says it.
     Unknown,
 }
 
@@ -187,14 +187,14 @@ fn x86(kind: Option<HypervisorKind>, is_root: bool) -> Effects {
         ),
         Some(Kind::HyperV) if is_root => Statement::assumed(
             Handling::Unknown,
-            "WBINVD is privileged, and nobody says what the hypervisor under this \
-             root partition makes of it",
+            "WBINVD is privileged, and its handling by the hypervisor under this root \
+             partition is not documented",
             "the Hyper-V Top Level Functional Specification has no word on it",
         ),
         Some(Kind::HyperV) => Statement::assumed(
             Handling::Unknown,
-            "WBINVD is privileged, and nobody says what Hyper-V makes of it in a \
-             guest",
+            "WBINVD is privileged, and its effect in a guest of Hyper-V is not \
+             documented",
             "the Hyper-V Top Level Functional Specification has no word on it",
         ),
         _ => Statement::assumed(
@@ -211,7 +211,7 @@ fn x86(kind: Option<HypervisorKind>, is_root: bool) -> Effects {
         ),
         Some(Kind::Rosetta) => Statement::assumed(
             Handling::Unknown,
-            "nobody says what Rosetta makes of instructions on lines",
+            "the effect of instructions on lines under Rosetta is not documented",
             "none found in Apple's documentation",
         ),
         _ => X86_LINES,
@@ -246,11 +246,11 @@ fn confidential_whole_cache(confidential: Confidential) -> Option<Statement<Hand
         Confidential::HyperV { isolation: Isolation::SevSnp, paravisor: false } => REQUEST,
         Confidential::HyperV { .. } => Statement::assumed(
             Handling::Unknown,
-            "WBINVD is privileged, and nobody says what the paravisor or the \
-             hypervisor of this isolated guest makes of it",
+            "WBINVD is privileged, and its effect under the paravisor or the \
+             hypervisor of this isolated guest is not documented",
             "none found",
         ),
-        // Whether it is on does not show. Encrypted registers (ES, SNP) make the difference.
+        // The CPU does not show if it is on. Encrypted registers (ES, SNP) make the difference.
         Confidential::SevOffered { .. } => Statement::read(
             Handling::MayBeIgnored,
             "WBINVD is privileged, and in an SEV guest, which this may be, it is a \

@@ -1,5 +1,5 @@
-//! The decision if memory can be invalidated at once, by an operation on the whole cache of every CPU, and what is in the
-//! way of it.
+//! The decision if memory can be invalidated at once, by an operation on the whole cache of every CPU, and the
+//! obstacles to it.
 
 use super::{Handling, Virtualization};
 use crate::arch::{Architecture, Missing, Unsupported, WholeCacheOperation};

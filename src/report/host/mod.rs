@@ -59,8 +59,7 @@ pub struct HostReport {
     pub surroundings: Surroundings,
     /// The questions asked for the surroundings, and their answers. A hint is not a proof.
     pub guest_hints: Vec<Evidence>,
-    /// Persistent memory, by the kernel's names, or why it is not known. Each domain is a claim that
-    /// nobody has verified.
+    /// Persistent memory, by the kernel's names, or the reason why it is not known. Each domain is an unverified claim.
     pub regions: Result<Vec<Region>, Unknown>,
 }
 
@@ -93,7 +92,7 @@ impl HostReport {
 
     /// Returns the hypervisor that the CPU names or, if it names none, the kernel's files.
     ///
-    /// `None` does not prove that there is none.
+    /// `None` does not prove that the machine has no hypervisor.
     #[must_use]
     pub fn hypervisor_kind(&self) -> Option<HypervisorKind> {
         self.cpu.hypervisor().kind().or(self.surroundings.hypervisor)

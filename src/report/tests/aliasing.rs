@@ -1,4 +1,4 @@
-//! Whether the data cache aliases, on machines of each kind: recorded lines of `/proc/cpuinfo`, in the
+//! Aliases in the data cache, on machines of each kind: recorded lines of `/proc/cpuinfo`, in the
 //! words of the kernel's format strings.
 
 use super::assert_fits;

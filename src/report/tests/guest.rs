@@ -35,7 +35,7 @@ fn sev_is_an_offer_on_a_host_and_a_doubt_in_a_guest() {
     assert!(guest.virtualization().effects().lines.text.contains("encrypted and plain"));
 }
 
-/// A dump of a microVM that is no SEV guest shows all of SEV: the leaf is an offer in a guest too.
+/// A dump of a microVM that is not an SEV guest shows all of SEV: the leaf is an offer in a guest too.
 #[test]
 fn sev_in_cpuid_is_no_proof_of_a_confidential_guest() {
     let report = x86_machine("Firecracker");
@@ -65,7 +65,7 @@ fn the_whole_cache_is_refused_with_what_becomes_of_it() {
         ("VMware", "this hypervisor may ignore it"),
         ("CPU model max", "QEMU's emulation has no caches"),
         ("(Ice Lake-D), Hyper-V root", "under this root partition"),
-        ("WSL 2", "nobody says what Hyper-V makes of it"),
+        ("WSL 2", "its effect in a guest of Hyper-V is not documented"),
     ];
     for (name, words) in machines {
         let report = x86_machine(name);

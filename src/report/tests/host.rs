@@ -114,8 +114,8 @@ fn a_region_shows_what_the_kernel_says_of_its_state() {
     assert_eq!(screen.matches("damaged").count(), 1, "{screen}");
 }
 
-/// An attribute that cannot be read is no claim. (A directory in its place, since root may read any
-/// file.)
+/// An attribute that cannot be read is not a claim. (A directory in its place, since root may read
+/// any file.)
 #[test]
 fn an_unreadable_claim_is_no_claim() {
     let fixture = Fixture::new().region(0, Some("ACPI.NFIT\n"), &[]);
@@ -359,7 +359,7 @@ fn a_cxl_region_without_devices_has_no_gpf() {
     }
 }
 
-/// The CPU may say no, and firmware yes: both are told.
+/// The CPU may say no, and firmware yes: the report shows both.
 #[test]
 fn a_hidden_hypervisor_is_betrayed_by_firmware() {
     let fixture = Fixture::new().file("sys/class/dmi/id/sys_vendor", "QEMU\n");

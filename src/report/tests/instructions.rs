@@ -36,7 +36,8 @@ fn under_a_hypervisor_an_absent_instruction_may_be_hidden() {
     assert!(!why.advice.is_empty());
 }
 
-/// Nobody traps it there: what the erratum forbids must not be chosen, and the report says which it is.
+/// No kernel traps it there: the instruction that the erratum forbids must not be chosen, and the report names the
+/// erratum.
 #[test]
 fn an_early_cortex_a53_refuses_its_clean_at_el1() {
     let report = at_el1("Cortex-A53 r0p2");

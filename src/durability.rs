@@ -25,7 +25,7 @@
 //! | `file.persist_copy`, `persist_copy_to`, `persist_fill`, `persist_copy_within` | the bytes that it stores, likewise | the same, with the bytes at hand: faster than `write` and `persist` | the faster of stores past the cache and stores with write-back, one fence for all parts |
 //! | `file.writeback`, then `file.fence` | nothing after the first; after the second as `persist` | code that has something else to do between the two | as `persist` |
 //! | `file.batch` | all of its ranges, likewise | code that changes several places | one instruction a line, one fence for all ranges |
-//! | `file.deep_persist` | the range, without stored energy of the platform being needed | a database's checkpoint; nobody for each record | as `persist`, and a system call that waits for the medium |
+//! | `file.deep_persist` | the range, without stored energy of the platform being needed | a database's checkpoint, not each record | as `persist`, and a system call that waits for the medium |
 //! | [`Cache::writeback`], [`batch`] | nothing that this crate could promise: the bytes are at the handle's [`Point`] | drivers and kernels; authors who map memory themselves, with [`Cache::persistent`] | one instruction a line, the fences of the CPU |
 //! | [`Cache::copy_writeback`] and its like | the same, for the bytes that it stores | the same | as `persist_copy` |
 //! | [`Medium::persist`] | the range, as far as the medium goes: `DaxFile` as above, [`Memory`] to the point of its cache | authors of structures that run on files, on memory and in the simulator | that of the medium |
@@ -33,7 +33,7 @@
 //! | `Journal::append` | the record and all before it | programs that log | one write-back of the record, one fence; waits for records before it |
 //! | `Journal::submit`, then `Pending::wait` | the record after the first; it counts after the second, when all before it are durable | programs with several records under way | the same |
 //! | `recorder::Writer::record` | as `Durability` says: nothing, all but the newest sub-buffer, or the event | programs that trace | 11 to 19 ns for stores alone |
-//! | `Recorder::write_back_all` | all events recorded before it | a crash handler, the end of a program | one instruction a line of what is new |
+//! | `Recorder::write_back_all` | all events recorded before it | a crash handler, the end of a program | one instruction for each new line |
 //! | `Transaction::commit` | all changes of the transaction, together | programs that keep state | write-backs of what changed, two fences |
 //! | `Store::seal` | the whole store, as by `deep_persist` | before a reboot that is planned | write-back of all that is in use |
 //! | `dax::guard::Guard` | what other programs stored before the pass, when the pass ends | an operator, for programs that never flush | a pass over the files, again and again |
@@ -44,7 +44,7 @@
 //! - A killed process loses nothing: the caches keep its stores. Only a simulator shows a missing write-back: feature
 //!   `sim`.
 //! - A range is durable, not the order of two: what must not be found without something else is persisted after it.
-//! - A line can reach the medium at any time, before `persist` too, in units of 8 bytes: recovery must be able to tell.
+//! - A line can reach the medium at any time, before `persist` too, in units of 8 bytes: recovery must be able to detect it.
 //!
 //! [`Guarantee`]: ../dax/struct.Guarantee.html
 //! [`Cache::writeback`]: crate::Cache::writeback

@@ -1,4 +1,5 @@
-//! What others call the operations of this crate, and where they differ. There is no code here.
+//! The names of this crate's operations in other projects and manuals, and the differences. There
+//! is no code here.
 //!
 //! The same word stands for different operations: *flush* is a write-back in libpmem, Zephyr and
 //! Windows, a write-back that also drops the line in RISC-V, PowerPC and x86 manuals, and nothing that
@@ -46,10 +47,10 @@
 //! |---|---|---|
 //! | Arm: clean (DC CVAC, CVAP, CVADP) | `writeback` to coherency, persistence, deep persistence | the instruction is complete after a DSB, which is part of the operation here |
 //! | Arm: clean and invalidate (DC CIVAC) | `invalidate`, `writeback_invalidate` | |
-//! | Arm: invalidate (DC IVAC) | `discard_range` (feature `privileged`) | it discards, and promises nothing of what is dirty |
+//! | Arm: invalidate (DC IVAC) | `discard_range` (feature `privileged`) | it discards, and promises nothing for dirty bytes |
 //! | Intel, AMD: CLWB, CLFLUSHOPT, CLFLUSH | `writeback`, `writeback_invalidate` | the manuals say flush for the latter two, which write back first |
 //! | Intel, AMD: WBINVD, WBNOINVD | `whole_cache` (feature `privileged`) | the whole cache of one CPU |
-//! | Intel, AMD: INVD | none | it discards what everybody has stored |
+//! | Intel, AMD: INVD | none | it discards the stores of all programs |
 //! | RISC-V: `cbo.clean` | `writeback` | |
 //! | RISC-V: `cbo.flush` | `writeback_invalidate` | flush is both there |
 //! | RISC-V: `cbo.inval` | `discard_range` (feature `privileged`) | it may discard; `envcfg.CBIE` can make it a flush |
@@ -71,7 +72,7 @@
 //! # Windows
 //! | there | here | where they differ |
 //! |---|---|---|
-//! | `RtlFlushNonVolatileMemory` | `writeback` | flush is write back there, with the fence unless it is told `FLUSH_NV_MEMORY_IN_FLAG_NO_DRAIN` |
+//! | `RtlFlushNonVolatileMemory` | `writeback` | flush is write back there, with the fence unless its flags have `FLUSH_NV_MEMORY_IN_FLAG_NO_DRAIN` |
 //! | `RtlDrainNonVolatileFlush` | the end of a `batch` | drain is the fence |
 //! | `FlushViewOfFile` with `FlushFileBuffers` | `persist` of a file whose granularity is a page | two calls there |
 //!

@@ -11,7 +11,7 @@ use std::path::Path;
 
 const TABLE: &str = include_str!("libpmem2-scenarios.md");
 
-/// Where the sources are, if they are on the machine that runs this.
+/// Returns the directory of the sources, if they are on the machine that runs this.
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -34,7 +34,8 @@ fn rows(table: &str) -> Vec<[&str; 3]> {
     rows.filter(|row: &[&str; 3]| row[0] != "scenarios of libpmem2").collect()
 }
 
-/// Whether a file of this package has a test of this name: a function below an attribute of a test.
+/// Returns true if a file of this package has a test of this name: a function below an attribute of
+/// a test.
 fn is_a_test(file: &str, name: &str) -> bool {
     let Ok(source) = fs::read_to_string(root().join(file)) else { return false };
     let Some(place) = source.find(&format!("fn {name}(")) else { return false };

@@ -19,14 +19,14 @@ pub(crate) const TAG: usize = 16;
 /// The offset of everything behind the tag.
 const REST: usize = TAG + 8;
 
-/// What the bytes of a superblock are.
+/// The meaning of a superblock's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found<T> {
     /// One of this version, that proves itself.
     Whole(T),
     /// Another version, whose bytes mean something else.
     Version(u32),
-    /// It begins as one, and is none: torn or damaged.
+    /// It begins as a superblock and is invalid: torn or damaged.
     Damaged,
     /// Something else.
     Other([u8; 8]),

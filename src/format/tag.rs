@@ -5,7 +5,7 @@
 //! its own bytes, as usual framing does, leaves a CRC32C that goes on over it with the same value whatever the
 //! payload says, so the header of one record and the payload of another proved each other.
 //!
-//! A tag finds accidents: of unrelated bytes one in 2^64 passes. It is no protection against people.
+//! A tag finds accidents: of unrelated bytes one in 2^64 passes. It does not protect against people.
 //!
 //! Source: the XXH3 specification (xxHash project, `doc/xxhash_spec.md`, version 0.2.0).
 

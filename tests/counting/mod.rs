@@ -1,4 +1,4 @@
-//! A simulated medium that counts what is done to it, and fails when it is told to.
+//! A simulated medium that counts the operations on it, and fails on request.
 
 use cachemaint::medium::{Granularity, Medium, Readable};
 use cachemaint::sim::SimMedium;
@@ -11,7 +11,7 @@ use core::sync::atomic::Ordering::{self, Relaxed};
 /// The size of the simulated medium's lines.
 const LINE: u64 = 64;
 
-/// A medium that counts, and fails if it is told to.
+/// A medium that counts, and fails on request.
 pub(crate) struct Counting<M = SimMedium> {
     pub(crate) medium: M,
     stored: AtomicU64,

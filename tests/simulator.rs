@@ -1,6 +1,6 @@
 //! The simulator against what was published, against brute force, and at work.
 
-// Where there are no atomics of 64 bits, there is no medium.
+// Without atomics of 64 bits, no medium exists.
 #![cfg(target_has_atomic = "64")]
 #![expect(non_ascii_idents, reason = "those that zerocopy derives")]
 

@@ -22,7 +22,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use std::panic::resume_unwind;
 use std::thread;
 
-/// What a scenario makes its simulations of: the model and the mutant under test.
+/// The settings of a scenario's simulations: the model and the mutant under test.
 #[derive(Clone, Debug)]
 pub struct Setting {
     model: Model,
@@ -207,7 +207,7 @@ impl Equivalent {
     }
 }
 
-/// What a mutation run found.
+/// The result of a mutation run.
 #[derive(Clone, Debug, Default)]
 pub struct Survivors {
     tried: usize,
@@ -218,13 +218,13 @@ pub struct Survivors {
 }
 
 impl Survivors {
-    /// How many mutants were tried, over all models.
+    /// Returns the number of mutants that were tried, over all models.
     #[must_use]
     pub const fn tried(&self) -> usize {
         self.tried
     }
 
-    /// How many of them made a scenario fail.
+    /// Returns the number of mutants that made a scenario fail.
     #[must_use]
     pub const fn killed(&self) -> usize {
         self.killed
@@ -268,7 +268,7 @@ impl fmt::Display for Survivors {
             survived.len(),
             equivalent.len()
         )?;
-        // What survived under several models is one thing to mend.
+        // A mutant that survived under several models is one thing to mend.
         let mut by_mutant: BTreeMap<&Mutant, Vec<&str>> = BTreeMap::new();
         for (model, mutant) in survived {
             by_mutant.entry(mutant).or_default().push(model.name());

@@ -79,7 +79,7 @@ macro_rules! atomic {
                 self.0.compare_exchange(current, new, success, failure)
             }
 
-            /// As the standard library's, but for failures without a reason: there are none.
+            /// As the standard library's, but without failures that have no reason.
             ///
             /// # Errors
             /// The value that is there, if it is another one than `current`.

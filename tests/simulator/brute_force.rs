@@ -1,4 +1,4 @@
-//! What the simulator explores against every state there is, on random small programs.
+//! The simulator's results against every possible state, on random small programs.
 
 use super::naive::{Do, Kind, LINE, Memory, Naive, Program};
 use cachemaint::medium::{Medium, Readable};
@@ -144,7 +144,7 @@ fn programs_that_were_met_leave_what_the_relations_allow() {
     }
 }
 
-/// What a workload or a recovery does on a medium.
+/// Returns the operations of a workload or a recovery on a medium.
 fn operation() -> impl Strategy<Value = Do> {
     prop_oneof![
         4 => (word(), 1..4_u64, any::<bool>())
@@ -171,7 +171,7 @@ fn recovery() -> impl Strategy<Value = Recovery> {
 }
 
 impl Recovery {
-    /// What it reads, and what it then does.
+    /// Returns the values that it reads, and the operations that follow.
     fn run(&self, mut read: impl FnMut(u64) -> u64) -> (Vec<u64>, Program) {
         let mut found = Vec::new();
         let mut last = 0;
@@ -216,7 +216,7 @@ fn expand(kind: Kind, program: &Program) -> Program {
     all
 }
 
-/// A result of recovery: notes that were made, and what was read.
+/// A result of recovery: the notes that were made, and the values that were read.
 type Found = BTreeSet<(usize, Vec<u64>)>;
 
 /// By brute force: every memory, every crash of recovery, every memory again.
@@ -265,7 +265,7 @@ fn workload() -> impl Strategy<Value = Program> {
 proptest! {
     #![proptest_config(cases(2000))]
 
-    /// What recovery can find after a crash, and after a crash during recovery: the same as by brute force.
+    /// The results of recovery after a crash, and after a crash during recovery: the same as by brute force.
     #[test]
     fn nothing_that_recovery_can_find_is_left_out(
         workload in workload(),

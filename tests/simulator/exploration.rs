@@ -1,4 +1,4 @@
-//! What an exploration says of itself: how much it covered, and what was done for nothing.
+//! The report of an exploration about itself: its coverage, and the operations done for nothing.
 
 use cachemaint::medium::{Granularity, Medium, Readable};
 use cachemaint::sim::mutation::{Mutation, Setting, Weakening};
@@ -40,7 +40,7 @@ fn all_states_are_found_and_counted() {
     }
 }
 
-/// What `copy_unfenced` promises: nothing before the fence, all of it after.
+/// The contract of `copy_unfenced`: nothing before the fence, all of it after.
 #[test]
 fn a_copy_may_be_lost_until_it_is_fenced() {
     for model in [Model::x86, Model::arm64, Model::neutral] {
@@ -273,7 +273,7 @@ fn out_of_range_is_a_bug_above_the_medium() {
 fn publish(setting: &Setting) -> Exploration {
     setting.simulation(128).zeros().explore(
         |medium, notes: &Notes<'_, ()>| {
-            // Nobody needs this one.
+            // This fence is not needed.
             medium.fence();
             medium.store(0, 1, Relaxed);
             medium.store(8, 1, Release);
@@ -313,7 +313,7 @@ fn survivors_are_named_and_equivalent_ones_need_a_line_each() {
             "medium.load(8, Acquire)",
             Weakening::RelaxedLoad,
             &[],
-            "nobody stores meanwhile",
+            "no thread stores meanwhile",
         );
     listed.run(&[&publish]).assert_none();
     // An entry that nothing survives by is a mistake of the list.

@@ -36,14 +36,14 @@ const LIFE: [Do; 6] =
 
 type Map = BTreeMap<u64, u64>;
 
-/// What the outside world learns.
+/// A fact that the outside world learns.
 #[derive(Clone, Debug)]
 enum Note {
-    /// There is a table.
+    /// A table exists.
     Opened,
     Begun(Do),
     Done,
-    /// Somebody has read all of it.
+    /// A reader has read all of it.
     Read(Map),
 }
 
@@ -64,7 +64,7 @@ fn applied(map: &Map, operation: Option<Do>) -> Map {
     map
 }
 
-/// Makes the operations until the medium refuses, and tells of each before and after it.
+/// Makes the operations until the medium refuses, and adds a note before and after each.
 fn work<M: Medium>(
     table: &mut Table<M>,
     operations: &[Do],
@@ -86,7 +86,7 @@ fn content<M: Medium>(table: &Table<M>) -> Result<Map, Violation> {
     Ok(map)
 }
 
-/// What is there for certain by the notes, and the operation that may be there too.
+/// Returns the content that is certain by the notes, and the operation that may be there too.
 fn expected(notes: &[Note]) -> (Map, Option<Do>) {
     let (mut map, mut in_flight) = (Map::new(), None);
     for note in notes {
@@ -100,7 +100,7 @@ fn expected(notes: &[Note]) -> (Map, Option<Do>) {
     (map, in_flight)
 }
 
-/// The content is the one before or after the operation in flight, never older than what was acknowledged.
+/// Checks that the content is the one before or after the operation in flight, never older than the acknowledged one.
 fn is_before_or_after(map: &Map, notes: &[Note]) -> Result<(), Violation> {
     let (before, in_flight) = expected(notes);
     if *map == before || *map == applied(&before, in_flight) {

@@ -1,4 +1,4 @@
-//! Litmus tests: small programs, and what may be in memory after a crash at any moment.
+//! Litmus tests: small programs, and the possible contents of memory after a crash at any moment.
 //!
 //! Each names its source. *Published*: the outcome is printed in the artifact of Cho, Lee, Raad, Kang,
 //! *Revamping Hardware Persistency Models*, PLDI 2021 (`kaist-cp/rmem-persistency`, "NVM States"). *Axioms*:
@@ -41,7 +41,7 @@ enum Do {
 
 use Do::{Barrier, Clean, Clflush, Exchange, Expect, ExpectAcquire, Fence, Store};
 
-/// Whether the thread goes on.
+/// Executes an instruction. Returns true if the thread goes on.
 fn step(machine: &mut Machine, thread: usize, instruction: Do) -> bool {
     let expect = |machine: &mut Machine, at, value, order: Ordering| {
         machine.load(thread, at, order) == value
@@ -80,7 +80,7 @@ fn orders(lengths: &[usize]) -> Vec<Vec<usize>> {
     all
 }
 
-/// What the words can be after a crash, over all orders of the threads.
+/// Returns the values that the words can have after a crash, over all orders of the threads.
 fn outcomes(model: Model, threads: &[&[Do]], words: &[u64]) -> BTreeSet<Vec<u64>> {
     let lengths: Vec<_> = threads.iter().map(|thread| thread.len()).collect();
     let mut all = BTreeSet::new();

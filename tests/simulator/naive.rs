@@ -41,7 +41,7 @@ pub(super) enum Do {
     Note,
 }
 
-/// Which model.
+/// The kind of the model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Kind {
     X86,
@@ -119,7 +119,7 @@ impl<'a> Naive<'a> {
         matches!(self.kind, Kind::X86 | Kind::Eadr | Kind::Kept)
     }
 
-    /// Whether a thread made a fence or barrier between two events.
+    /// Returns true if a thread made a fence or barrier between two events.
     fn fenced(&self, thread: usize, from: usize, to: usize) -> bool {
         let is_one = |(other, instruction): &(usize, Do)| {
             *other == thread && matches!(instruction, Do::Fence | Do::Barrier)
@@ -127,7 +127,7 @@ impl<'a> Naive<'a> {
         from < to && self.program[from + 1..to].iter().any(is_one)
     }
 
-    /// Whether a store's place in the order is settled at an event.
+    /// Returns true if a store's place in the order is settled at an event.
     fn is_settled(&self, store: &Stored, at: usize) -> bool {
         !store.is_open || self.fenced(store.thread, store.event, at)
     }
@@ -154,7 +154,7 @@ impl<'a> Naive<'a> {
         loads
     }
 
-    /// What is directly before each store.
+    /// Returns the stores directly before each store.
     fn direct(&self) -> Vec<BTreeSet<usize>> {
         let all = 0..self.stores.len();
         all.clone()
@@ -233,7 +233,7 @@ impl<'a> Naive<'a> {
         matches!(self.kind, Kind::X86 | Kind::Arm64 | Kind::Neutral)
     }
 
-    /// Whether a completing fence of the thread follows an event.
+    /// Returns true if a completing fence of the thread follows an event.
     fn completes(&self, thread: usize, event: usize, end: usize) -> bool {
         let is_one =
             |(other, instruction): &(usize, Do)| *other == thread && *instruction == Do::Fence;
@@ -270,9 +270,9 @@ impl<'a> Naive<'a> {
         (0..self.stores.len()).filter(is_one).collect()
     }
 
-    /// x86: whether whoever reads `later` must see `earlier` in memory: by program order, by what a thread
-    /// had read before it stored, by order of a word; again and again. A store whose order is open comes after earlier
-    /// reads of its thread, and after earlier stores if there is a fence in between.
+    /// x86: returns true if a reader of `later` must see `earlier` in memory: by program order, by the values that a
+    /// thread had read before it stored, by order of a word; again and again. A store whose order is open comes after
+    /// earlier reads of its thread, and after earlier stores if there is a fence in between.
     fn tso_before(&self, earlier: usize, later: usize) -> bool {
         if earlier >= later {
             return false;

@@ -1,4 +1,4 @@
-//! The example of slots: what is kept is whole, and what was acknowledged is there, whatever crashes.
+//! The example of slots: kept values are whole, and acknowledged ones are there after every crash.
 
 #[path = "../../examples/slots/slots.rs"]
 mod example;

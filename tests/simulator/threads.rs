@@ -1,4 +1,4 @@
-//! Workloads of several threads: which orders are tried, and what is found in them.
+//! Workloads of several threads: the orders that are tried, and the failures found in them.
 
 use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::{Model, SimMedium, Simulation, Violation, ViolationKind, sync};
@@ -140,7 +140,7 @@ fn a_race_between_accesses_to_ordinary_memory_is_found() {
     explore(|next| next.fetch_add(1, Relaxed)).assert_safe();
 }
 
-/// What the exploration says of a workload that fails by itself.
+/// Returns the report of the exploration about a workload that fails by itself.
 fn workload_failure(workload: impl Fn(&SimMedium)) -> String {
     let outcome = Simulation::new(Model::x86(), 64)
         .operations(1000)

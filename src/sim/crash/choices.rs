@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-/// How the next run chooses where nothing is remembered.
+/// The strategy of the next run where it has no remembered choice.
 #[derive(Clone, Debug)]
 pub(crate) enum Way {
     /// The first alternative; all others have their turn later.
@@ -19,13 +19,13 @@ pub(crate) enum Way {
 /// One choice.
 #[derive(Clone, Copy, Debug)]
 struct Choice {
-    /// How many alternatives there were; 0 if only the taken one is known.
+    /// The number of alternatives; 0 if only the taken one is known.
     of: u32,
-    /// Which was taken.
+    /// The number of the taken alternative.
     taken: u32,
-    /// How many were taken before it, in earlier runs.
+    /// The number of alternatives taken before it, in earlier runs.
     turn: u32,
-    /// How many are taken in all.
+    /// The number of alternatives to take in all.
     turns: u32,
 }
 
@@ -34,7 +34,7 @@ struct Choice {
 pub(crate) struct Choices {
     way: Way,
     made: Vec<Choice>,
-    /// How many of them this run has made again.
+    /// The number of them that this run has made again.
     next: usize,
     /// Those of this run that are not the first to be tried.
     deviations: u32,
@@ -80,17 +80,17 @@ impl Choices {
         }
     }
 
-    /// How many choices this run has made.
+    /// Returns the number of choices that this run has made.
     pub(crate) const fn depth(&self) -> usize {
         self.next
     }
 
-    /// Whether the run chose between other alternatives than the one before, at the same place.
+    /// Returns true if the run chose between other alternatives than the one before, at the same place.
     pub(crate) const fn differs(&self) -> bool {
         self.differs
     }
 
-    /// Which alternatives this run took.
+    /// Returns the alternatives that this run took.
     pub(crate) fn taken(&self) -> Vec<u32> {
         self.made[..self.next].iter().map(|choice| choice.taken).collect()
     }

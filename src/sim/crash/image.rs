@@ -1,9 +1,9 @@
-//! What a crash left: bytes that are decided when they are read.
+//! The bytes that a crash left, decided when they are read.
 //!
-//! After a crash each line is in one of several states. Nothing is decided until recovery reads a word
-//! whose value differs between the states that are left; then one of its values is chosen, and the states
-//! of the line in which the word has it remain. What nobody reads is never decided, and one run of recovery
-//! stands for all states that it cannot tell apart.
+//! After a crash each line is in one of several states. Nothing is decided until recovery reads a word whose value
+//! differs between the remaining states. Then one of its values is chosen, and the states of the line in which the word
+//! has it remain. Words that are not read are never decided, and one run of recovery stands for all states that it
+//! cannot distinguish.
 //!
 //! When recovery itself is cut by a crash, its own stores lie over what it had left undecided: an image is
 //! a stack of [`Layer`]s over the bytes at the beginning.
@@ -24,16 +24,16 @@ pub(crate) struct Layer {
     pub(crate) history: Arc<History>,
     /// The events before the crash.
     pub(crate) cut: u32,
-    /// Lines of which a word was read that was open, in order, and what is left of them.
+    /// The lines with a word that was open when it was read, in order, and their remaining states.
     decided: Vec<(usize, Bounds)>,
-    /// Lines that the crash left open, and how many states each has: they are counted when they are asked for.
+    /// Lines that the crash left open, with the number of states of each: counted on demand.
     open: Arc<OnceLock<OpenLines>>,
 }
 
 /// Lines with their states.
 type OpenLines = Box<[(usize, States)]>;
 
-/// How many states, and whether these are all.
+/// The number of states, and true if they were all counted.
 type States = (u128, bool);
 
 /// The value of a word in a layer.
@@ -65,7 +65,7 @@ impl Layer {
         self.open.get_or_init(|| self.history.stored().filter_map(states).collect())
     }
 
-    /// How many states are left.
+    /// Returns the number of remaining states.
     fn states(&self) -> States {
         let of_line =
             |(line, at_first): &(usize, States)| match (self.left(*line), self.history.line(*line))
@@ -76,17 +76,17 @@ impl Layer {
         self.open().iter().map(of_line).fold(ONE, times)
     }
 
-    /// Where a line is among those that were decided about, or belongs.
+    /// Returns the place of a line among the decided ones, or else the place to insert it.
     fn place(&self, line: usize) -> Result<usize, usize> {
         self.decided.binary_search_by_key(&line, |(decided, _)| *decided)
     }
 
-    /// What is left of a line, if it was decided about.
+    /// Returns the remaining states of a line, if it was decided about.
     fn left(&self, line: usize) -> Option<&Bounds> {
         self.place(line).ok().map(|place| &self.decided[place].1)
     }
 
-    /// What is possible for a line now.
+    /// Returns the states that are possible for a line now.
     pub(crate) fn bounds(&self, line: usize, stores: &Line) -> Bounds {
         self.left(line).cloned().unwrap_or_else(|| Bounds::at(stores, self.cut))
     }
@@ -120,11 +120,11 @@ pub(crate) struct Image {
     settled: Arc<Settled>,
 }
 
-/// What the last crash left no choice about: most words, and these are read fast.
+/// The words that the last crash left no choice about: most words, and these are read fast.
 #[derive(Debug)]
 struct Settled {
     words: Box<[u64]>,
-    /// Which of them have no value yet.
+    /// True for each word that has no value yet.
     open: Box<[bool]>,
 }
 
@@ -235,7 +235,7 @@ impl Image {
         }
     }
 
-    /// How many states are still possible, and whether these are all.
+    /// Returns the number of states that are still possible, and true if they were all counted.
     pub(crate) fn states(&self) -> States {
         self.layers.iter().map(Layer::states).fold(ONE, times)
     }

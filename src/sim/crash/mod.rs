@@ -1,4 +1,4 @@
-//! A crash: when it can make a difference, and what it leaves.
+//! A crash: the moments at which it can make a difference, and the states that it leaves.
 
 pub(crate) mod choices;
 pub(crate) mod image;

@@ -1,4 +1,4 @@
-//! What a litmus test asks for: the values of words after a crash at any moment.
+//! The outcome of a litmus test: the values of words after a crash at any moment.
 
 use super::choices::{Choices, Way};
 use super::image::{Image, Layer};
@@ -11,7 +11,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 impl Machine {
-    /// What the words can be after a crash at any moment from the beginning to now.
+    /// Returns the values that the words can have after a crash at any moment from the beginning to
+    /// now.
     #[must_use]
     pub fn outcomes(self, words: &[u64]) -> BTreeSet<Vec<u64>> {
         let beginning = Image::new(vec![0; self.bytes().div_ceil(WORD) as usize].into());

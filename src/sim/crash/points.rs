@@ -1,14 +1,13 @@
 //! The moments at which a crash can differ from one a moment later.
 //!
-//! A store only adds states that a crash may leave, and so do loads and write-backs, which change none.
-//! States are taken away where stores become sure to survive, and what is expected changes where the
-//! outside world learns something. So a crash just before each of these, and one at the end, stand for all
-//! others: whatever an earlier crash leaves, with the same expectation, one of them leaves too.
+//! A store only adds states that a crash may leave. Loads and write-backs change no state. States are taken away where
+//! stores become sure to survive, and the expectation changes where the outside world learns something. So a crash just
+//! before each of these, and one at the end, stand for all others: a state that an earlier crash leaves, with the same
+//! expectation, is also left by one of them.
 //!
-//! Where stores are sure to survive as soon as they are visible, or CLFLUSH takes effect in program order,
-//! there is one thing more: the outside world may have learned something while the store was still in the
-//! CPU's buffer. Until the thread's next fence, each such store may be missing though later notes were
-//! made.
+//! Where stores are sure to survive as soon as they are visible, or CLFLUSH takes effect in program order, one more
+//! case exists: the outside world may have learned something while the store was still in the CPU's buffer. Until the
+//! thread's next fence, each such store may be missing although later notes were made.
 
 use crate::sim::machine::history::{Happened, History, What};
 use crate::sim::machine::model::Durable;
@@ -19,7 +18,7 @@ use alloc::vec::Vec;
 pub(crate) struct Point {
     /// The events that took effect.
     pub(crate) cut: u32,
-    /// What the outside world had learned: so many notes.
+    /// The number of notes that the outside world had learned.
     pub(crate) notes: usize,
 }
 
@@ -27,7 +26,7 @@ pub(crate) struct Point {
 pub(crate) fn points(history: &History) -> Vec<Point> {
     let mut points = Vec::new();
     let mut notes = 0;
-    // Whether a state or an expectation was added since the last point. At first: nothing has happened.
+    // True if a state or an expectation was added since the last point. At first: nothing has happened.
     let mut is_new = true;
     for (cut, event) in (0..).zip(&history.events) {
         let is_note = event.what == What::Note;
@@ -46,7 +45,7 @@ pub(crate) fn points(history: &History) -> Vec<Point> {
     points
 }
 
-/// How many notes follow an effect of a CPU's buffer before its thread fences.
+/// Returns the number of notes that follow an effect of a CPU's buffer before its thread fences.
 fn notes_before_the_fence(history: &History, event: usize) -> usize {
     let effect = &history.events[event];
     let is_buffered = match effect.what {

@@ -1,4 +1,4 @@
-//! What an exploration found, and how much it covered.
+//! The result of an exploration, and its coverage.
 
 use super::settings::Effort;
 use crate::sim::crash::image::Image;
@@ -10,9 +10,9 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use core::fmt;
 
-/// What an exploration found.
+/// The result of an exploration.
 #[derive(Clone, Debug)]
-#[must_use = "an exploration that nobody asks finds nothing"]
+#[must_use = "an exploration reports failures only through its result: check it"]
 pub struct Exploration {
     model: Model,
     effort: Effort,
@@ -56,39 +56,39 @@ impl Exploration {
         self.failure.as_deref()
     }
 
-    /// How many recoveries were run.
+    /// Returns the number of recoveries that were run.
     #[must_use]
     pub const fn recoveries(&self) -> u64 {
         self.recoveries
     }
 
-    /// How many states of the memory these recoveries stand for, at least: in which numbers of stores were
-    /// persistent, for each word that a crash left open.
+    /// Returns the number of states of the memory that these recoveries stand for, at least. A state is the number of
+    /// persistent stores of each word that a crash left open.
     #[must_use]
     pub const fn states(&self) -> u128 {
         self.states
     }
 
-    /// How many moments of a crash were explored, those during recovery included.
+    /// Returns the number of moments of a crash that were explored, those during recovery included.
     #[must_use]
     pub const fn crashes(&self) -> u64 {
         self.crashes
     }
 
-    /// How many orders of the workload's threads were explored.
+    /// Returns the number of orders of the workload's threads that were explored.
     #[must_use]
     pub const fn schedules(&self) -> u64 {
         self.schedules
     }
 
-    /// Whether everything was explored that the simulation's bounds on threads and crashes of recovery allow,
-    /// if nothing failed.
+    /// Returns true if everything was explored that the simulation's bounds on threads and crashes of recovery allow,
+    /// and nothing failed.
     #[must_use]
     pub fn is_exhaustive(&self) -> bool {
         self.effort == Effort::Exhaustive && self.is_exhaustive_so_far && self.failure.is_none()
     }
 
-    /// What was done for nothing, and what was not done.
+    /// Returns the operations that were done for nothing, and those that were not done.
     #[must_use]
     pub const fn waste(&self) -> &Waste {
         &self.waste
@@ -135,7 +135,7 @@ impl fmt::Display for Exploration {
     }
 }
 
-/// A number; in short if nobody would read all of it.
+/// Returns a number as text, with two digits if it is long.
 #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
 fn short(number: u128) -> String {
     if number < 1_000_000_000 { number.to_string() } else { format!("{:.1e}", number as f64) }

@@ -24,7 +24,7 @@ pub(super) trait Subject {
     /// Runs the workload in this order of its threads, and returns the violation that it panicked with.
     fn run(&self, schedule: Choices) -> (Ran, Option<Violation>);
 
-    /// Runs recovery, told the first `known` notes of the workload's last run. A panic is a violation too.
+    /// Runs recovery with the first `known` notes of the workload's last run. A panic is a violation too.
     fn recover(&self, medium: &SimMedium, known: usize) -> Result<(), Violation>;
 
     /// Returns the notes of the workload's last run.
@@ -46,17 +46,17 @@ pub(super) struct Explorer<'a> {
 /// A crash that is explored.
 #[derive(Clone, Copy)]
 struct Moment<'a> {
-    /// What it left.
+    /// The bytes that the crash left.
     image: &'a Image,
     point: Point,
     /// The crashes before it.
     before: &'a [ReplayedCrash],
-    /// How many times recovery is still to be cut.
+    /// The number of times that recovery is still to be cut.
     in_recovery: u32,
 }
 
 impl Moment<'_> {
-    /// All crashes up to this one, with what was then found.
+    /// Returns all crashes up to this one, with the values found then.
     fn path(&self, Point { cut, notes }: Point, taken: Vec<u32>) -> Vec<ReplayedCrash> {
         let this = ReplayedCrash { cut, notes, taken };
         self.before.iter().cloned().chain([this]).collect()
@@ -72,7 +72,7 @@ impl Explorer<'_> {
         history: &Arc<History>,
         known: u32,
     ) -> Option<Box<Failure>> {
-        // Where stores are buffered, later notes matter for an earlier crash.
+        // Later notes matter for an earlier crash if stores are buffered.
         let is_buffered = self.settings.model.durable == Durable::Visible;
         let is_new = |point: &Point| known == 0 || is_buffered || point.cut > known;
         let crash = |found: &mut Exploration, point: Point, in_recovery| {
@@ -197,7 +197,7 @@ impl Explorer<'_> {
         self.described(violation, ran.image.layers, point.notes, path)
     }
 
-    /// A failure with its history and what it takes to see it again.
+    /// Returns a failure with its history and its replay.
     fn described(
         &self,
         violation: Violation,
@@ -213,12 +213,12 @@ impl Explorer<'_> {
         Failure::new(self.settings.model, violation, crashes, replay)
     }
 
-    /// The earliest crash, since something was last sure or noted, that fails with the latest of each word.
+    /// Returns the earliest crash, since something was last sure or noted, that fails with the latest of each word.
     fn without_deviations(&self, image: &Image, point: Point) -> Option<(Point, Ran, Violation)> {
         let events = &image.layers.last()?.history.events[..point.cut as usize];
         let is_boundary = |event: &Happened| event.guarantees || event.what == What::Note;
         let notes = events.iter().filter(|event| event.what == What::Note).count();
-        // What was noted while stores were in the CPU's buffer belongs to no earlier crash.
+        // A note that was made while stores were in the CPU's buffer belongs to no earlier crash.
         if notes < point.notes {
             return None;
         }
@@ -273,7 +273,7 @@ impl Explorer<'_> {
 /// Earlier crashes that are tried to simplify a failure.
 const TRIED: usize = 100;
 
-/// How many choices are other than the first.
+/// Returns the number of choices other than the first.
 fn deviations(taken: &[u32]) -> usize {
     taken.iter().filter(|taken| **taken > 0).count()
 }

@@ -1,4 +1,4 @@
-//! How much a simulation explores.
+//! The extent of an exploration.
 
 use crate::sim::crash::choices::Choices;
 use crate::sim::crash::image::Image;
@@ -6,12 +6,12 @@ use crate::sim::machine::model::Model;
 use crate::sim::medium::SimMedium;
 use crate::sim::medium::watch::Watch;
 
-/// How much is tried after each crash. Moments of a crash and orders of threads are all tried in each case, within
-/// the bounds of the simulation.
+/// The extent of the search after each crash. Moments of a crash and orders of threads are all tried in each case,
+/// within the bounds of the simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Effort {
-    /// Every state that recovery can tell apart, at every crash that can differ.
+    /// Every state that recovery can distinguish, at every crash that can differ.
     Exhaustive,
     /// States in which all words that recovery reads are the latest but at most so many, and states in which
     /// all are the oldest but at most so many: the one store that is lost, and the one that came first. Not
@@ -21,17 +21,17 @@ pub enum Effort {
     Random {
         /// States for each crash.
         states: u32,
-        /// Where the random numbers start.
+        /// The seed of the random numbers.
         seed: u64,
     },
 }
 
-/// What a simulation was told.
+/// The settings of a simulation.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) model: Model,
     pub(super) effort: Effort,
-    /// How many times recovery is itself cut.
+    /// The number of times that recovery is itself cut.
     pub(super) in_recovery: u32,
     pub(super) preemptions: u32,
     /// Recoveries and operations of a run, at most.

@@ -21,17 +21,16 @@ use core::cell::RefCell;
 use core::fmt;
 use std::sync::{Mutex, PoisonError};
 
-/// What the outside world has learned in a run, in order: "record 3 is acknowledged", "the write of record
-/// 4 has begun". A crash comes before or after each of them, and recovery is judged by those that came
-/// before.
+/// The facts that the outside world has learned in a run, in order: "record 3 is acknowledged", "the write of record 4
+/// has begun". A crash comes before or after each of them, and recovery is judged by those that came before.
 pub struct Notes<'m, N> {
     medium: &'m SimMedium,
     notes: Mutex<Vec<N>>,
 }
 
 impl<N> Notes<'_, N> {
-    /// The outside world learns something, here and now. This is no operation on the medium: it persists
-    /// and orders nothing.
+    /// Adds a note: the outside world learns something, here and now. This is not an operation on the medium: it
+    /// persists and orders nothing.
     #[track_caller]
     pub fn add(&self, note: N) {
         self.medium.note(|| self.list().push(note));
@@ -119,23 +118,23 @@ impl Simulation {
         Self { beginning: words.collect(), ..self }
     }
 
-    /// How much is tried; at first all.
+    /// Sets the extent of the search after each crash; at first exhaustive.
     #[must_use]
     pub fn effort(mut self, effort: Effort) -> Self {
         self.settings.effort = effort;
         self
     }
 
-    /// How many times recovery is itself cut by a crash; at first once. Each costs as many recoveries as the
-    /// recovery before it has moments of a crash.
+    /// Sets the number of times that recovery is itself cut by a crash; at first once. Each costs as many recoveries as
+    /// the recovery before it has moments of a crash.
     #[must_use]
     pub fn crashes_in_recovery(mut self, times: u32) -> Self {
         self.settings.in_recovery = times;
         self
     }
 
-    /// How often a thread of [`run_threads`](SimMedium::run_threads) is made to let another one go on; at
-    /// first twice.
+    /// Sets the number of times that a thread of [`run_threads`](SimMedium::run_threads) is made to let another one go
+    /// on; at first twice.
     #[must_use]
     pub fn preemptions(mut self, times: u32) -> Self {
         self.settings.preemptions = times;
@@ -169,12 +168,12 @@ impl Simulation {
         self
     }
 
-    /// Runs the workload, and for each crash that can differ from another one and each state that it may
-    /// leave and recovery can tell apart, runs recovery: it opens what it finds and judges it by what the
-    /// outside world had learned. Stops at the first failure, in the order of history.
+    /// Runs the workload, then recovery for each crash that can differ from another one and each state that it may
+    /// leave and recovery can distinguish. Recovery opens the bytes that it finds, and judges them by the notes that
+    /// the outside world had learned. Stops at the first failure, in the order of history.
     ///
-    /// Both must do the same each time they get the same answers from the medium: no clock, no random
-    /// numbers, no state that is kept from run to run.
+    /// Both must do the same each time they get the same answers from the medium: no clock, no random numbers, no state
+    /// that is kept from run to run.
     pub fn explore<N: fmt::Debug>(
         &self,
         workload: impl Fn(&SimMedium, &Notes<'_, N>),

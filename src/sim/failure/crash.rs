@@ -1,4 +1,4 @@
-//! A crash of a failure: which events matter, and what they are called.
+//! A crash of a failure: the events that matter, and their names.
 
 use super::fate;
 use crate::sim::crash::image::Layer;
@@ -9,15 +9,15 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// One crash: the run that it cut, and what is left of it.
+/// One crash: the run that it cut, and the state that it left.
 #[derive(Clone, Debug)]
 pub(crate) struct Crash {
     pub(crate) layer: Layer,
-    /// The events up to here are shown: those that are needed for what is left.
+    /// The end of the shown events: those that explain the state.
     pub(crate) end: u32,
-    /// Whether it cut recovery, not the workload.
+    /// True if it cut recovery, not the workload.
     pub(crate) is_recovery: bool,
-    /// A name for what it cut.
+    /// The name of the run that it cut.
     pub(super) name: String,
     /// The notes that left the machine in the run.
     pub(super) notes: Vec<String>,
@@ -37,13 +37,13 @@ impl Crash {
         Self { is_recovery: true, name: "recovery".into(), ..Self::new(layer) }
     }
 
-    /// The same of what has another name.
+    /// Returns the same crash under another name of its run.
     pub(crate) fn named_run(self, name: String) -> Self {
         Self { name, ..self }
     }
 
-    /// The same with notes, of which recovery was told the first `known`: their events are needed too. The outside
-    /// world may have learned of a store that was still in the CPU's buffer when the crash came.
+    /// Returns the same crash with notes, of which recovery got the first `known`: their events are needed too. The
+    /// outside world may have learned of a store that was still in the CPU's buffer when the crash came.
     pub(crate) fn with_notes(self, notes: Vec<String>, known: usize) -> Self {
         let end = self.end.max(end_of_notes(&self.layer.history, known));
         Self { end, notes, ..self }
@@ -65,7 +65,7 @@ impl Crash {
         self.before + events.iter().filter(|event| is_shown(event)).count() + 1
     }
 
-    /// What kind of operation an event is, its place, and its number if it has one.
+    /// Returns the kind of an event's operation, its place, and its number if it has one.
     pub(crate) fn named(&self, event: u32) -> String {
         format!("{} at {}", kind(self.event(event)), self.shown(event))
     }
@@ -84,12 +84,12 @@ fn end_of_notes(history: &History, count: usize) -> u32 {
     count.checked_sub(1).and_then(|last| notes.nth(last)).map_or(0, |(last, _)| last + 1)
 }
 
-/// Whether an event is one of the program: that a store has left the CPU is not.
+/// Returns true for events of the program. A store that leaves the CPU is not one.
 pub(super) fn is_shown(event: &Happened) -> bool {
     event.what != What::Visible
 }
 
-/// What happened, in a word: for operations on a medium that of its method.
+/// Returns the kind of an event in a word: for operations on a medium that of its method.
 pub(super) const fn kind(event: &Happened) -> &'static str {
     match event.what {
         What::Store { streaming: true, .. } => "streaming store",

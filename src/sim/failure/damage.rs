@@ -10,13 +10,13 @@ use alloc::format;
 use alloc::string::String;
 use core::ops::Range;
 
-/// What shows that a store should have been persistent.
+/// The evidence that a store should have been persistent.
 #[derive(Clone, Copy)]
 enum Witness {
-    /// The last that the outside world was told.
+    /// The last note that the outside world learned.
     Note(u32),
-    /// Stores after it that are there, or a part of them: the first and the last. Which of them relied on it
-    /// only the reader knows.
+    /// Stores after it that are kept, or a part of them: the first and the last. Only the reader knows which of them
+    /// relied on it.
     Stores(u32, u32),
 }
 
@@ -53,12 +53,12 @@ impl<'a> Damage<'a> {
         (is_torn || witness.is_some()).then_some(damage)
     }
 
-    /// Whether something relied on the store.
+    /// Returns true if something relied on the store.
     pub(super) const fn is_relied_on(&self) -> bool {
         self.witness.is_some()
     }
 
-    /// Where in the source the store is, and to which line of memory: what it is told for once.
+    /// Returns the store's place in the source, and its line of memory: both are reported only once.
     pub(super) fn subject_of(&self) -> (Place, usize) {
         (self.event().place, self.line(self.lost))
     }
@@ -70,7 +70,7 @@ impl<'a> Damage<'a> {
         format!("{whose} {named} {what}{}: {}", self.although(), self.lack())
     }
 
-    /// What it is called once it was named: another store may have been named after it.
+    /// Returns the store's short name, for use after its full name: another store may have been named in between.
     const fn subject(&self) -> &'static str {
         if self.is_torn { "the torn write" } else { "the lost store" }
     }
@@ -79,7 +79,7 @@ impl<'a> Damage<'a> {
         let Some(witness) = self.witness else { return String::new() };
         let last = self.crash.shown(witness.last());
         match witness {
-            Witness::Note(_) => format!(", although the outside world was told at {last}"),
+            Witness::Note(_) => format!(", although the note at {last} was added"),
             Witness::Stores(first, event) if first == event => {
                 let part = if is_damaged(&self.crash.layer, event) { " in part" } else { "" };
                 format!(", although the later {} is kept{part}", self.crash.named(event))
@@ -91,7 +91,7 @@ impl<'a> Damage<'a> {
         }
     }
 
-    /// What the store lacked, and what to do.
+    /// Returns the step that the store lacked, and the remedy.
     fn lack(&self) -> String {
         if self.witness.is_none() {
             return "a crash may leave any of its words without the others; let a checksum cover all of \
@@ -116,8 +116,7 @@ impl<'a> Damage<'a> {
         )
     }
 
-    /// Whether the stores that are kept are of the same thread to the same line, which was not written back
-    /// in between.
+    /// Returns true if the kept stores are of the same thread to the same line, which was not written back in between.
     fn shares_line(&self) -> bool {
         let Some(Witness::Stores(_, last)) = self.witness else { return false };
         let is_own = |event: &u32| self.crash.event(*event).thread == self.event().thread;
@@ -304,7 +303,7 @@ impl<'a> Damage<'a> {
         }
     }
 
-    /// Whether an event writes the lost word back.
+    /// Returns true if an event writes the lost word back.
     fn covers(&self, event: &Happened) -> bool {
         self.lines(event).contains(&self.line(self.lost))
     }
@@ -318,7 +317,7 @@ impl<'a> Damage<'a> {
     }
 }
 
-/// Whether every lost word of a store has a later store that is lost and relied on too: that says more.
+/// Returns true if every lost word of a store has a later store that is lost and relied on too: that says more.
 fn is_overwritten(crash: &Crash, event: u32, is_acknowledged: bool) -> bool {
     let history = &crash.layer.history;
     let says_more = |last: u32| last > event && witness(crash, last, is_acknowledged).is_some();
@@ -330,7 +329,7 @@ fn is_overwritten(crash: &Crash, event: u32, is_acknowledged: bool) -> bool {
     })
 }
 
-/// What relied on a store: if that was acknowledged, rather the acknowledgement.
+/// Returns the evidence that something relied on a store: if the store was acknowledged, rather the acknowledgement.
 fn witness(crash: &Crash, event: u32, is_acknowledged: bool) -> Option<Witness> {
     let later = event + 1..crash.end;
     let is_note = |event: &u32| crash.event(*event).what == What::Note;

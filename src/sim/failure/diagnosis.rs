@@ -1,8 +1,8 @@
-//! What became of each store, and what would have saved those that are lost.
+//! The fate of each store, and the steps that would have saved the lost ones.
 //!
-//! A store that is lost is no mistake by itself: a crash a moment earlier loses it too. It is one if
-//! something relied on it: a store after it that is kept, or what the outside world was told. So each
-//! sentence names the store, what relied on it, what it lacked until then, and what to do.
+//! A lost store is not a defect by itself: a crash a moment earlier loses it too. It is one if something relied on it:
+//! a store after it that is kept, or a note. So each sentence names the store, the event that relied on it, the step
+//! that it lacked until then, and the remedy.
 
 use super::crash::Crash;
 use super::damage::Damage;
@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LostWord {
     pub(crate) at: u64,
-    /// What the run itself left there, if anything, and the event that stored it.
+    /// The value that the run itself left there, if any, and the event that stored it.
     pub(crate) left: Option<(u64, u32)>,
     pub(crate) last: (u64, u32),
 }
@@ -52,13 +52,13 @@ pub(crate) fn lost_words(crash: &Crash) -> Vec<LostWord> {
 /// Sentences that are said of one crash.
 const SENTENCES: usize = 3;
 
-/// What would have saved the stores that are lost or torn: a sentence for each place in the source and
-/// line of memory, the first few.
+/// Returns the steps that would have saved the lost or torn stores: a sentence for each place in the source and line of
+/// memory, the first few.
 pub(crate) fn advice(crash: &Crash, is_acknowledged: bool) -> Vec<String> {
     let damages = (0..crash.end).filter_map(|event| Damage::of(crash, event, is_acknowledged));
     let (relied_on, torn): (Vec<_>, Vec<_>) =
         damages.partition(|damage: &Damage<'_>| damage.is_relied_on());
-    // What is torn and nothing more was under way when the crash came, which is no mistake if there is another.
+    // A write that is torn and nothing more was under way when the crash came. It is not a defect if there is another.
     let mut damages = if relied_on.is_empty() { torn } else { relied_on };
     // One write-back mends what else of a line is lost, and one place is mended once.
     let mut mended: Vec<(Place, usize)> = Vec::new();
@@ -71,13 +71,13 @@ pub(crate) fn advice(crash: &Crash, is_acknowledged: bool) -> Vec<String> {
     damages.iter().take(SENTENCES).map(Damage::sentence).collect()
 }
 
-/// What is to be said where no store is lost that anything relied on.
+/// Returns the sentence for a failure without a lost store that something relied on.
 pub(crate) fn nothing_lost(crash: &Crash, is_acknowledged: bool) -> String {
     let last = (0..crash.end).rev().find(|event| is_store(crash.event(*event)));
     let next =
         (crash.end..crash.layer.history.now()).find(|event| is_damaged(&crash.layer, *event));
     let is_noted = |last| (last..crash.end).any(|event| crash.event(event).what == What::Note);
-    // What was noted after the last store was complete, unless that is the mistake.
+    // True if a note was made after the last store was complete, unless that is the defect.
     let is_complete = !is_acknowledged && last.is_some_and(is_noted);
     let last = last.map(|last| crash.named(last));
     let next = next.filter(|_| !is_complete).map(|next| crash.named(next));
@@ -92,10 +92,10 @@ pub(crate) fn nothing_lost(crash: &Crash, is_acknowledged: bool) -> String {
     }
 }
 
-/// What was told is not stored yet.
-fn told_too_early(told: &str, next: &str) -> String {
+/// Returns the sentence for a note of something that is not stored yet.
+fn told_too_early(note: &str, next: &str) -> String {
     format!(
-        "no store is lost: the outside world was told at {told}, before the {next}; tell it after that is \
+        "no store is lost: the note at {note} was added before the {next}; add it after that is \
         persistent"
     )
 }

@@ -1,17 +1,17 @@
-//! What became of each store.
+//! The fate of each store.
 
 use crate::sim::crash::image::Layer;
 use crate::sim::machine::history::{Happened, What};
 use alloc::vec::Vec;
 
-/// What a crash left of a store.
+/// The state in which a crash left a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// It was sure to survive.
     Sure,
     /// It survived, and might not have.
     Kept,
-    /// Nobody read what became of it: it does not matter.
+    /// No part of it was read: its fate does not matter.
     Unread,
     Lost,
     /// Some of its words survived.
@@ -26,7 +26,7 @@ pub(super) struct Stored {
     pub(super) at: u64,
     pub(super) is_kept: bool,
     is_sure: bool,
-    /// Whether what recovery read tells that it is kept, or lost.
+    /// True if the words that recovery read show that it is kept, or lost.
     pub(super) is_known: bool,
 }
 
@@ -58,7 +58,7 @@ pub(super) fn stored_by(layer: &Layer, event: u32) -> Vec<Stored> {
     words
 }
 
-/// What became of a store; nothing if the event is none.
+/// Returns the fate of a store; `None` if the event is not a store.
 pub(crate) fn fate(layer: &Layer, event: u32) -> Option<Fate> {
     let words = stored_by(layer, event);
     let kept = words.iter().filter(|word| word.is_kept).count();
@@ -72,12 +72,12 @@ pub(crate) fn fate(layer: &Layer, event: u32) -> Option<Fate> {
     })
 }
 
-/// Whether an event is a store that is lost or torn.
+/// Returns true if an event is a store that is lost or torn.
 pub(crate) fn is_damaged(layer: &Layer, event: u32) -> bool {
     matches!(fate(layer, event), Some(Fate::Lost | Fate::Torn { .. }))
 }
 
-/// The end of the events that are needed for what is left: later ones need not have happened.
+/// Returns the end of the events that explain the state: later ones need not have happened.
 pub(crate) fn end(layer: &Layer) -> u32 {
     let matters = |number: &u32| {
         let is_kept = stored_by(layer, *number).iter().any(|word| word.is_kept && word.is_known);

@@ -88,7 +88,7 @@ impl Failure {
         Self { story: Some(story), ..Self::new(model, violation, crashes, replay) }
     }
 
-    /// What recovery made of it.
+    /// Returns the violation that recovery made of it.
     #[must_use]
     pub const fn violation(&self) -> &Violation {
         &self.violation
@@ -100,20 +100,20 @@ impl Failure {
         self.model
     }
 
-    /// What it takes to see it again, by [`Simulation::replay`](super::Simulation::replay).
+    /// Returns the text that reproduces the failure, by [`Simulation::replay`](super::Simulation::replay).
     #[must_use]
     pub const fn replay(&self) -> &Replay {
         &self.replay
     }
 
-    /// How many times the machine crashed: more than once if recovery itself was cut.
+    /// Returns the number of crashes of the machine: more than one if recovery itself was cut.
     #[must_use]
     pub fn crashes(&self) -> usize {
         if self.is_in_workload() { 0 } else { self.crashes.len() }
     }
 
-    /// What is missing where in the source: a sentence for each store that is lost though something relied
-    /// on it, those of the last crash first.
+    /// Returns the missing steps with their places in the source: a sentence for each store that is lost although
+    /// something relied on it, those of the last crash first.
     #[must_use]
     pub fn advice(&self) -> Vec<String> {
         match self.violation.kind() {
@@ -161,7 +161,7 @@ impl Failure {
         }
     }
 
-    /// What happened before a crash, a line for each event.
+    /// Writes the events before a crash, one a line.
     fn history(&self, f: &mut fmt::Formatter<'_>, run: usize) -> fmt::Result {
         let crash = &self.crashes[run];
         writeln!(f, "\n{}:", self.title(run))?;
@@ -199,7 +199,7 @@ impl Failure {
         title.to_owned()
     }
 
-    /// What it takes to mend it, by lines of legible width.
+    /// Writes the remedies, by lines of legible width.
     fn mend(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let advice = self.advice();
         if !advice.is_empty() {
@@ -218,7 +218,7 @@ impl Failure {
 
 const IN_WORKLOAD: &str = "there was no crash: mend the workload, or the code that it runs";
 
-const DIFFERS: &str = "let workload and recovery know nothing but the medium and the notes: no clock, no \
+const DIFFERS: &str = "let workload and recovery depend on the medium and the notes alone: no clock, no \
 random numbers, no addresses, nothing that is kept from run to run";
 
 impl fmt::Display for Failure {
@@ -238,7 +238,7 @@ impl fmt::Display for Failure {
 
 impl core::error::Error for Failure {}
 
-/// How wide the columns of a history are.
+/// The widths of a history's columns.
 struct Columns {
     place: usize,
     text: usize,
@@ -265,7 +265,7 @@ impl Columns {
     }
 }
 
-/// What happened, and to what.
+/// Returns the kind of an event, and the bytes that it is about.
 fn text(event: &Happened, note: Option<&String>) -> String {
     let kind = kind(event);
     match event.what {
@@ -296,7 +296,7 @@ fn write_left_out(f: &mut fmt::Formatter<'_>, events: usize) -> fmt::Result {
     }
 }
 
-/// The words of which a store is lost: what they have and what they lack, by the number of the event.
+/// Writes the words with a lost store: the value they have and the value they lack, by the number of the event.
 fn words(f: &mut fmt::Formatter<'_>, crash: &Crash) -> fmt::Result {
     let lost = diagnosis::lost_words(crash);
     if lost.is_empty() {

@@ -1,4 +1,4 @@
-//! What it takes to see a failure again, as a line of text.
+//! The text that reproduces a failure, in one line.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
-/// What it takes to see a failure again: the order of threads, and for each crash its moment and what it
-/// left. It is text, by `Display` and `FromStr`, and holds as long as workload and recovery do what they did.
+/// The input that reproduces a failure: the order of threads, and for each crash its moment and the state that it left.
+/// It is text, by `Display` and `FromStr`, and is valid as long as workload and recovery do the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replay {
     pub(crate) schedule: Vec<u32>,
@@ -45,7 +45,7 @@ fn numbers(numbers: &[u32]) -> String {
 /// The most numbers of a kind in a text, which is more than a simulation allows operations.
 const LONGEST: u32 = 1 << 24;
 
-/// The text is no replay.
+/// The text is not a replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoReplay {
     part: String,
@@ -53,7 +53,11 @@ pub struct NoReplay {
 
 impl fmt::Display for NoReplay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is no part of a replay: copy the whole text behind `replay: `", self.part)
+        write!(
+            f,
+            "`{}` is not a part of a replay: copy the whole text behind `replay: `",
+            self.part
+        )
     }
 }
 
@@ -117,7 +121,10 @@ mod tests {
             [("", ""), ("1/2:0:", "1"), ("t/7:0", "7:0"), ("t/7:0:1:9", "7:0:1:9"), ("tx", "x")]
         {
             let error = text.parse::<Replay>().unwrap_err().to_string();
-            assert!(error.starts_with(&alloc::format!("`{part}` is no part")), "{text}: {error}");
+            assert!(
+                error.starts_with(&alloc::format!("`{part}` is not a part")),
+                "{text}: {error}"
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is wrong with what recovery made of a crash.
+//! Violations: the defects in the result of a recovery.
 
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
@@ -21,7 +21,7 @@ pub enum ViolationKind {
     Panicked,
     /// An invariant does not hold.
     Broken,
-    /// What the outside world was told is not there.
+    /// A noted fact is missing: the outside world had learned of it.
     Lost,
     /// Recovery did other things although the medium gave the same answers.
     Differs,
@@ -29,7 +29,7 @@ pub enum ViolationKind {
     Workload,
 }
 
-/// What is wrong with what recovery made of a crash. Any error becomes one by `?`.
+/// A defect in the result of a recovery. Any error becomes one by `?`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     kind: ViolationKind,
@@ -42,12 +42,13 @@ impl Violation {
         Self { kind: ViolationKind::Broken, text: what.into() }
     }
 
-    /// What the outside world was told is not there.
+    /// Returns the violation that a noted fact is missing: the outside world had learned of it.
     pub fn lost(what: impl Into<String>) -> Self {
         Self { kind: ViolationKind::Lost, text: what.into() }
     }
 
-    /// Recovery returned an error, of a type that is none of the standard library's (`?` takes those).
+    /// Returns the violation that recovery returned an error, of a type outside of the standard library (`?` takes the
+    /// others).
     pub fn error(what: impl fmt::Display) -> Self {
         Self { kind: ViolationKind::Error, text: what.to_string() }
     }
@@ -66,7 +67,7 @@ impl Violation {
         self.kind
     }
 
-    /// What it says, without its kind.
+    /// Returns the text, without the kind.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
@@ -122,9 +123,9 @@ impl<E: core::error::Error> From<E> for Violation {
 }
 
 std::thread_local! {
-    /// Whether panics of this thread are expected.
+    /// True if panics of this thread are expected.
     static IS_QUIET: Cell<bool> = const { Cell::new(false) };
-    /// What the last expected one said.
+    /// The message of the last expected panic.
     static SAID: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 

@@ -12,8 +12,8 @@ pub(super) fn of_number(seed: u64, number: u64) -> Rng {
     Rng::with_seed(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
-/// Returns the number of operations of a life. Often it is none: what is under way at a crash is at risk when the next
-/// opening is cut off, too.
+/// Returns the number of operations of a life. It is often 0: an operation that is under way at a crash is also at risk
+/// when the next opening is cut off.
 pub(super) fn operations(longest: usize, chance: &mut Rng) -> usize {
     if chance.u8(0..4) == 0 { 0 } else { chance.usize(0..=longest) }
 }

@@ -15,7 +15,7 @@ use core::fmt;
 
 /// The result of a search for a history that fails.
 #[derive(Clone, Debug)]
-#[must_use = "a failure that nobody looks at is not found"]
+#[must_use = "a search reports failures only through its result: check it"]
 pub struct Searched<O> {
     model: Model,
     seed: u64,
@@ -80,8 +80,8 @@ impl<O> fmt::Display for Searched<O> {
     }
 }
 
-/// A history that failed. It displays the operations and the end of each life, what each loss of power left of the
-/// stores, and what is missing where in the source.
+/// A history that failed. It displays the operations and the end of each life, the stores that each loss of power left,
+/// and the missing steps with their places in the source.
 #[derive(Clone, Debug)]
 pub struct FailedHistory<O> {
     lives: Vec<Vec<O>>,

@@ -1,4 +1,4 @@
-//! Histories that nobody chose: several lives of a structure, with crashes between them.
+//! Generated histories: several lives of a structure, with crashes between them.
 //!
 //! Each uses only those before it in this order: life, runner, chance, search, shrink, found.
 
@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use search::Search;
 
-/// A structure under test: its operations, a model of what it promises, and the code of one life.
+/// A structure under test: its operations, a model of its promises, and the code of one life.
 ///
 /// ```
 /// use cachemaint::medium::{Medium, Readable};
@@ -62,8 +62,8 @@ use search::Search;
 /// println!("{found}");
 /// ```
 pub trait Structure: Sized {
-    /// An operation with its parameters. Those that leave something under way (a reservation without an end, a
-    /// submission that nobody waits for) are operations too.
+    /// An operation with its parameters. Operations that leave something under way (a reservation without an end, a
+    /// submission that is not waited for) are included.
     type Operation: Clone + PartialEq + fmt::Debug;
 
     /// The reference model: what all lives have done so far, as the outside world knows it. For each thing done, it
@@ -139,9 +139,10 @@ impl Histories {
         Self { by_chance: histories, seed, ..self }
     }
 
-    /// Sets the number of states that are opened after the last crash, at first 8: all those that the opening can tell
-    /// apart, if they are not more, else so many in order and so many by chance. Of each crash before it three are:
-    /// with all stores, with as few as can be, and one by chance; in a [replay](Self::replay) as many as of the last.
+    /// Sets the number of states that are opened after the last crash, at first 8. If the opening can distinguish no
+    /// more than so many, all are opened, else so many in order and so many by chance. Of each crash before the last,
+    /// three are opened: with all stores, with as few as can be, and one by chance; in a [replay](Self::replay) as many
+    /// as of the last.
     #[must_use]
     pub fn states(self, states: u32) -> Self {
         Self { states, ..self }

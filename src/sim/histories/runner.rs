@@ -33,11 +33,11 @@ pub(super) enum End {
     Kill(u64),
 }
 
-/// A life that has ended, and what it takes to live it again.
+/// A life that has ended, and the choices that repeat it.
 #[derive(Clone, Debug)]
 pub(super) struct Past<O> {
     pub(super) operations: Vec<O>,
-    /// The choices of what the crash before had left.
+    /// The choices among the states that the crash before had left.
     pub(super) taken: Vec<u32>,
     pub(super) end: End,
 }
@@ -177,8 +177,8 @@ impl<S: Structure> Lived<S> {
     }
 
     /// Returns the numbers of changes after which a kill in the last operation is tried: those of its stores, which the
-    /// next process sees. A kill after a write-back leaves nothing else, as nobody completes it, and one after a
-    /// fence leaves less that can still be lost.
+    /// next process sees. A kill after a write-back leaves the same state, as no thread completes that write-back. A
+    /// kill after a fence leaves fewer stores that can still be lost.
     pub(super) fn kills(&self) -> Vec<u64> {
         let events = &self.machine.history().events;
         let from = self.last_begun();

@@ -196,7 +196,7 @@ impl<'s, S: Structure> Search<'s, S> {
         Err(self.stop(lived.operations(), lived.choices.taken(), violation))
     }
 
-    /// Opens what a crash has left, in each state that the opening can tell apart. If these are more than `bound`,
+    /// Opens the states that a crash has left: each that the opening can distinguish. If these are more than `bound`,
     /// opens so many in order, and as many by chance. Returns the choices that lead to each.
     fn states(&mut self, node: &Node<S>, bound: u32) -> Attempt<Vec<Vec<u32>>, S::Operation> {
         let mut states = Vec::new();

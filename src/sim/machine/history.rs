@@ -1,4 +1,4 @@
-//! What one run stored, word by word, and what of it was sure to survive when.
+//! The stores of one run, word by word, and the time from which each is sure to survive.
 //!
 //! A history is cut at a number of events. At a cut each word of a line has a number of stores that were
 //! made and a number of stores that are sure to survive; a crash leaves a number between them. These
@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use core::panic::Location;
 
-/// How many stores of each word of a line.
+/// The number of stores of each word of a line.
 pub(crate) type Counts = Box<[u32]>;
 
 /// A store of a word.
@@ -20,12 +20,12 @@ pub(crate) struct Write {
     pub(crate) value: u64,
     /// The event that made it.
     pub(crate) event: u32,
-    /// How many stores of each other word of its line are persistent if this one is. It grows with each
-    /// store of a word. Empty if none is needed.
+    /// The number of stores of each other word of its line that are persistent if this one is. It grows with each store
+    /// of a word. Empty if none is needed.
     pub(crate) needs: Counts,
 }
 
-/// What is sure to survive from a cut on.
+/// The stores that are sure to survive from a cut on.
 #[derive(Clone, Debug)]
 struct Guarantee {
     cut: u32,
@@ -37,7 +37,7 @@ struct Guarantee {
 pub(crate) struct Line {
     words: Box<[Vec<Write>]>,
     guarantees: Vec<Guarantee>,
-    /// Whether some store needs another one.
+    /// True if some store needs another one.
     is_ordered: bool,
 }
 
@@ -54,7 +54,7 @@ impl Line {
         &self.words[word]
     }
 
-    /// How many words it has.
+    /// Returns the number of words.
     pub(crate) fn len(&self) -> usize {
         self.words.len()
     }
@@ -69,7 +69,7 @@ impl Line {
         self.words.iter().map(|writes| u32::try_from(writes.len()).unwrap_or(u32::MAX)).collect()
     }
 
-    /// How many stores of a word were made before a cut.
+    /// Returns the number of stores of a word that were made before a cut.
     pub(crate) fn made(&self, word: usize, cut: u32) -> u32 {
         let writes = &self.words[word];
         match writes.last() {
@@ -79,18 +79,18 @@ impl Line {
         }
     }
 
-    /// What is sure to survive at a cut; nothing where it is `None`.
+    /// Returns the stores that are sure to survive at a cut; `None` for no store.
     fn sure_counts(&self, cut: u32) -> Option<&Counts> {
         let after = self.guarantees.partition_point(|guarantee| guarantee.cut <= cut);
         Some(&self.guarantees[after.checked_sub(1)?].counts)
     }
 
-    /// How many stores of a word are sure to survive at a cut.
+    /// Returns the number of stores of a word that are sure to survive at a cut.
     pub(crate) fn sure(&self, word: usize, cut: u32) -> u32 {
         self.sure_counts(cut).map_or(0, |counts| counts[word])
     }
 
-    /// What is sure to survive at the end.
+    /// Returns the stores that are sure to survive at the end.
     pub(crate) fn sure_at_end(&self) -> Counts {
         (0..self.len()).map(|word| self.sure(word, u32::MAX)).collect()
     }
@@ -101,7 +101,7 @@ impl Line {
         self.writes(word).last().filter(|_| is_open).map(|last| last.event)
     }
 
-    /// From a cut on, at least these survive. Tells whether that is new.
+    /// Notes that at least these survive from a cut on. Returns true if that is new.
     pub(crate) fn guarantee(&mut self, cut: u32, counts: &[u32]) -> bool {
         let before = self.guarantees.last().map(|last| &last.counts);
         let is_new = (0..counts.len()).any(|word| counts[word] > before.map_or(0, |old| old[word]));
@@ -115,11 +115,11 @@ impl Line {
     }
 }
 
-/// How many stores of each word of a line a crash may have left: from `low` to `high`.
+/// The number of stores of each word of a line that a crash may have left: from `low` to `high`.
 ///
-/// Both ends are closed: what they need is within them. Because needs grow with each store of a word, the
-/// possible states are closed under minimum and maximum, so that each number between the two ends of a
-/// word occurs in some state, and so does the state of all lowest and that of all highest numbers.
+/// Both ends are closed: the stores that they need are within them. Because needs grow with each store of a word, the
+/// possible states are closed under minimum and maximum. So each number between the two ends of a word occurs in some
+/// state, and so does the state of all lowest and that of all highest numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Bounds {
     pub(crate) low: Counts,
@@ -127,7 +127,7 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// What is possible at a cut.
+    /// Returns the states that are possible at a cut.
     pub(crate) fn at(line: &Line, cut: u32) -> Self {
         let words = 0..line.len();
         Self {
@@ -136,7 +136,7 @@ impl Bounds {
         }
     }
 
-    /// All states with at least these stores, and what they need.
+    /// Returns all states with at least these stores, and the stores that they need.
     pub(crate) fn of(low: Counts, line: &Line) -> Self {
         let mut bounds = Self { low, high: line.counts() };
         while bounds.raise(line) {}
@@ -156,7 +156,7 @@ impl Bounds {
         while self.raise(line) | self.lower(line) {}
     }
 
-    /// What the lowest stores need is there.
+    /// Adds the stores that the lowest ones need. Returns true if that changed a number.
     fn raise(&mut self, line: &Line) -> bool {
         let mut is_changed = false;
         for word in 0..line.len() {
@@ -186,7 +186,8 @@ impl Bounds {
         needs.iter().zip(&self.high).all(|(need, high)| need <= high)
     }
 
-    /// How many states are left, and whether these are all: counting ends at [`COUNTED`] branches.
+    /// Returns the number of remaining states, and true if they were all counted: counting ends at [`COUNTED`]
+    /// branches.
     pub(crate) fn states(&self, line: &Line) -> (u128, bool) {
         let mut left = COUNTED;
         let states = self.count(line, &mut left);
@@ -213,7 +214,7 @@ impl Bounds {
         states
     }
 
-    /// Whether a store of the word that may be there needs one that may not.
+    /// Returns true if a store of the word that may be there needs one that may not.
     fn is_bound(&self, line: &Line, word: usize) -> bool {
         (self.low[word]..self.high[word]).any(|index| {
             let needs = &line.writes(word)[index as usize].needs;
@@ -225,7 +226,7 @@ impl Bounds {
 /// Branches after which counting the states of a line ends.
 const COUNTED: u32 = 1 << 12;
 
-/// What happened.
+/// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
     /// `streaming`: by a store past the caches.
@@ -246,11 +247,11 @@ pub(crate) struct Happened {
     pub(crate) thread: u32,
     pub(crate) what: What,
     pub(crate) place: &'static Location<'static>,
-    /// Whether it made stores sure to survive.
+    /// True if it made stores sure to survive.
     pub(crate) guarantees: bool,
 }
 
-/// What one run did.
+/// The events of one run.
 #[derive(Clone, Debug)]
 pub(crate) struct History {
     pub(crate) model: Model,

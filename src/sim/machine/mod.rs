@@ -23,7 +23,7 @@ use core::ops::Range;
 use core::panic::Location;
 use core::sync::atomic::Ordering;
 
-/// Where in the source an instruction stands.
+/// The place of an instruction in the source.
 pub(crate) type Place = &'static Location<'static>;
 
 /// A machine with a persistency model, as a litmus test drives it: instruction by instruction, in the
@@ -134,8 +134,8 @@ impl Machine {
         old
     }
 
-    /// Another process goes on in place of all threads. What they did is ordered before what it does: the
-    /// operating system sees to that. What they wrote back nobody completes.
+    /// Lets another process go on in place of all threads. Its operations are ordered after theirs: the operating
+    /// system sees to that. Their pending write-backs are never completed.
     pub(crate) fn killed(&mut self) {
         for thread in 0..self.threads.len() {
             self.order_open(thread);
@@ -177,7 +177,7 @@ impl Machine {
         &mut self.threads[thread]
     }
 
-    /// What the workload left behind that was never made persistent.
+    /// Notes the stores that the workload never made persistent.
     pub(crate) fn end(&mut self) {
         let events = &self.history.events;
         for (_, stores) in self.history.stored() {

@@ -1,4 +1,4 @@
-//! What a crash may leave, as the architectures promise it.
+//! The states that a crash may leave, as the architectures promise it.
 
 use crate::medium::{Granularity, words};
 use crate::survival::Event;
@@ -7,32 +7,32 @@ use core::fmt;
 /// The size of a word in bytes.
 pub(crate) const WORD: u64 = words::WORD as u64;
 
-/// In which order stores of one line become persistent. Those of different lines never wait for each
+/// The order in which stores of one line become persistent. Those of different lines never wait for each
 /// other; those of one word always become persistent in order (coherence).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     /// In the order in which they reached memory: x86.
     Total,
-    /// Where a barrier, a release or an acquire orders them: arm64.
+    /// In an order that a barrier, a release or an acquire sets: arm64.
     Partial,
-    /// In none.
+    /// In no order.
     None,
 }
 
-/// What it takes before a store is sure to survive.
+/// The condition under which a store is sure to survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Durable {
     /// A write-back of its line, completed by a fence of the thread that issued it.
     Completed,
     /// The return of the write-back of its page.
     Returned,
-    /// That other CPUs see it: the caches survive, the CPU's store buffer does not.
+    /// Its visibility to other CPUs: the caches survive, the CPU's store buffer does not.
     Visible,
-    /// That it was executed: the machine goes on.
+    /// Its execution: the machine goes on.
     Executed,
 }
 
-/// Where a streaming (non-temporal) store leaves its bytes once a fence has completed it.
+/// The place of a streaming (non-temporal) store's bytes once a fence has completed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Streaming {
     /// In memory: the line has left the caches.
@@ -54,9 +54,9 @@ pub enum Streaming {
 /// | [`pages`](Self::pages) | files persisted by `msync` | each word alone | the write-back of the page has returned |
 /// | [`caches_kept`](Self::caches_kept) | process crash, kexec, kdump | all are there | it was executed |
 ///
-/// Common to all: an aligned word of 8 bytes is old or new, never a mix; the stores of one word become
-/// persistent in order; a line may be written back at any time, asked for or not, so that what was not
-/// written back is *perhaps* persistent.
+/// Common to all: an aligned word of 8 bytes is old or new, never a mix. The stores of one word become persistent in
+/// order. A line may be written back at any time, asked for or not, so bytes that were not written back are *perhaps*
+/// persistent.
 ///
 /// # Sources
 /// Between lines, and for what write-backs and fences do: Cho, Lee, Raad, Kang, *Revamping Hardware
@@ -67,14 +67,14 @@ pub enum Streaming {
 /// CLFLUSH, CLFLUSHOPT, CLWB, and vol. 1, 10.4.6.2 for streaming stores; Arm ARM, D7.5.9 and B2.6 for
 /// `DC CVAP`. No outcome was ever measured on a machine that lost power: they are what is promised.
 ///
-/// Within a line the papers order the stores of a location only. That those of a *line* become persistent in
-/// the order in which others see them rests on a line being written back as one state of it, which no manual
-/// says; PMFS's journal, Jaaru (ASPLOS 2021) and In-Cache-Line Logging (Cohen et al., ASPLOS 2019) rely on it.
-/// [`x86`](Self::x86) and [`arm64`](Self::arm64) do so too; what must not has [`neutral`](Self::neutral), which
-/// has fewer promises than each of them: each word may survive alone, as in the storage model of the verified
-/// logs of `microsoft/verified-storage`.
+/// Within a line the papers order the stores of a location only. The models [`x86`](Self::x86) and
+/// [`arm64`](Self::arm64) also let the stores of a *line* become persistent in the order in which others see them. This
+/// rests on a line being written back as one state of it, which no manual says; PMFS's journal, Jaaru (ASPLOS 2021) and
+/// In-Cache-Line Logging (Cohen et al., ASPLOS 2019) rely on it. Code that must not rely on it has
+/// [`neutral`](Self::neutral), which has fewer promises than each of them: each word may survive alone, as in the
+/// storage model of the verified logs of `microsoft/verified-storage`.
 ///
-/// # What is not modelled
+/// # Limits
 /// An ordinary store takes the place in memory's order at which it was executed, so a load never
 /// overtakes an earlier store of its thread (store buffering). Loads see the latest store also under
 /// [`arm64`](Self::arm64). Both are questions for loom; what a crash leaves of the stores is complete.
@@ -84,7 +84,7 @@ pub struct Model {
     pub(crate) order: Order,
     pub(crate) durable: Durable,
     pub(crate) streaming: Streaming,
-    /// What the medium says of itself.
+    /// The granularity that the medium reports.
     pub(crate) granularity: Granularity,
     /// Bytes of a line.
     line: u64,
@@ -133,7 +133,7 @@ impl Model {
         Self { name: "arm64", order: Order::Partial, ..Self::X86 }
     }
 
-    /// What all architectures have in common. What is right here is right on each of them.
+    /// The promises that all architectures have in common. Code that is right here is right on each of them.
     #[must_use]
     pub const fn neutral() -> Self {
         Self { name: "neutral", order: Order::None, ..Self::X86 }
@@ -185,11 +185,14 @@ impl Model {
     /// The same model with lines of another size.
     ///
     /// # Panics
-    /// If it is no power of two from 8 to 4096 bytes.
+    /// If it is not a power of two from 8 to 4096 bytes.
     #[must_use]
     pub const fn with_line(self, bytes: usize) -> Self {
         let line = bytes as u64;
-        assert!(line.is_power_of_two() && line >= WORD && line <= 4096, "no size of a line");
+        assert!(
+            line.is_power_of_two() && line >= WORD && line <= 4096,
+            "the size of a line must be a power of two from 8 to 4096 bytes"
+        );
         match self.granularity {
             Granularity::Page(_) => Self { line, ..self },
             Granularity::Byte => Self { line, unit: line, ..self },
@@ -223,7 +226,7 @@ impl Model {
         (first >> line) as usize..(self.end_of_unit(end - 1) >> line) as usize
     }
 
-    /// Where the line or page of a byte ends that a write-back writes back.
+    /// Returns the end of the line or page of a byte, as a write-back writes it back.
     pub(crate) const fn end_of_unit(&self, at: u64) -> u64 {
         (at | (self.unit - 1)) + 1
     }

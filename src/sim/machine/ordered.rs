@@ -1,4 +1,4 @@
-//! Which stores are ordered before what, where program order alone orders nothing.
+//! The order of stores, where program order alone orders nothing.
 
 use alloc::vec::Vec;
 
@@ -66,16 +66,16 @@ pub(crate) struct Stamp {
     pub(crate) before: Stores,
 }
 
-/// What a thread's next store is ordered after.
+/// The stores that a thread's next store is ordered after.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ordered {
     stores: u32,
-    /// What is ordered before every later store.
+    /// The stores ordered before every later store.
     before: Stores,
-    /// What a release or a barrier would order before later stores: own stores, and those of others that
+    /// The stores that a release or a barrier would order before later stores: own stores, and those of others that
     /// were read.
     seen: Stores,
-    /// What loads have shown to be in memory.
+    /// The stores that loads have shown to be in memory.
     loaded: Stores,
 }
 
@@ -113,8 +113,8 @@ impl Ordered {
         self.before = self.seen.clone();
     }
 
-    /// Whether a load has shown this to be in memory. An own store that came after it in the order of a word has
-    /// not: it may be in the store buffer.
+    /// Returns true if a load has shown this store to be in memory. An own store that came after it in the order of a
+    /// word has not: it may be in the store buffer.
     pub(crate) fn has_loaded(&self, stamp: &Stamp) -> bool {
         self.loaded.has(stamp.thread, stamp.store)
     }

@@ -4,7 +4,7 @@ use crate::sim::machine::Place;
 use alloc::collections::BTreeMap;
 use core::fmt;
 
-/// What was noticed at a place in the source.
+/// The kind of waste at a place in the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Kind {
@@ -37,7 +37,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What was noticed in the runs of a workload, by place in the source, with how often.
+/// The waste in the runs of a workload, by place in the source, with the number of times.
 #[derive(Clone, Debug, Default)]
 pub struct Waste {
     found: BTreeMap<(Kind, PlaceKey), u64>,
@@ -52,13 +52,13 @@ impl Waste {
         self.found.iter().map(|((kind, place), times)| (*kind, *place, *times))
     }
 
-    /// How often a kind was noticed.
+    /// Returns the number of times that a kind was noticed.
     #[must_use]
     pub fn count(&self, kind: Kind) -> u64 {
         self.iter().filter(|(found, ..)| *found == kind).map(|(.., times)| times).sum()
     }
 
-    /// Whether nothing was noticed.
+    /// Returns true if nothing was noticed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()

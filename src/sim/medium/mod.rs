@@ -47,7 +47,7 @@ pub(crate) struct Moment {
     pub(crate) changes: u64,
 }
 
-/// What a run leaves.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) history: Arc<History>,
@@ -122,7 +122,7 @@ impl SimMedium {
         self
     }
 
-    /// What the run left behind.
+    /// Returns the result of the run.
     pub(crate) fn into_ran(self) -> Ran {
         let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         state.machine.end();
@@ -162,7 +162,7 @@ impl SimMedium {
         schedule::run(self.turns.as_ref(), bodies);
     }
 
-    /// What a thread calls instead of spinning: another one goes on. It counts as an operation.
+    /// Lets another thread go on; a thread calls it instead of spinning. It counts as an operation.
     #[track_caller]
     pub fn pause(&self) {
         drop(self.spend());
@@ -171,8 +171,8 @@ impl SimMedium {
         }
     }
 
-    /// The process that used the medium is killed, and another one goes on: the caches keep what it stored,
-    /// but nobody completes what it had written back.
+    /// Kills the process that used the medium, and lets another one go on. The caches keep its stores, but its pending
+    /// write-backs are never completed.
     pub fn killed(&self) {
         self.state().machine.killed();
     }
@@ -183,8 +183,8 @@ impl SimMedium {
         Mortal::new(self, operations)
     }
 
-    /// Tells of a note: what the outside world learns. `record` keeps it in step with the events. The dead tell
-    /// nothing.
+    /// Notes something that the outside world learns. `record` keeps the notes in step with the events. A dead process
+    /// adds no notes.
     #[track_caller]
     pub(crate) fn note(&self, record: impl FnOnce()) {
         let place = Location::caller();
@@ -240,7 +240,7 @@ impl SimMedium {
 
     #[track_caller]
     fn check_word(&self, at: u64) {
-        assert!(at.is_multiple_of(WORD), "offset {at} is no multiple of {WORD}");
+        assert!(at.is_multiple_of(WORD), "offset {at} is not a multiple of {WORD}");
         self.check(at, WORD);
     }
 }

@@ -1,8 +1,8 @@
 //! A process that is killed.
 //!
-//! After a kill the caches keep everything, so the next process reads stores that are not persistent. If it
-//! builds on them and the power then fails, they are gone and what was built is not. A workload tests that
-//! by dying in the middle of an operation, opening the structure again on the same medium, and going on.
+//! After a kill the caches keep everything, so the next process reads stores that are not persistent. If it builds on
+//! them and the power then fails, they are gone and its own stores may not be. A workload tests that by dying in the
+//! middle of an operation, opening the structure again on the same medium, and going on.
 
 use crate::medium::{Granularity, Medium, Readable};
 use crate::sim::medium::SimMedium;
@@ -36,13 +36,13 @@ impl<'m> Mortal<'m> {
         Self { medium, left: AtomicU64::new(operations), is_dead: AtomicBool::new(false) }
     }
 
-    /// Whether it still lives. The dead tell nothing: a workload asks before it adds a note.
+    /// Returns true if the process is alive. A dead one has no notes: a workload asks before it adds a note.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         !self.is_dead.load(Ordering::Relaxed) && self.left.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether it lives to make one more operation.
+    /// Returns true if the process lives to make one more operation.
     fn lives(&self) -> bool {
         let spend = |left: u64| left.checked_sub(1);
         let lives = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok();

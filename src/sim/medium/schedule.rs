@@ -22,7 +22,7 @@ std::thread_local! {
     static TURNS: RefCell<Option<Arc<Turns>>> = const { RefCell::new(None) };
 }
 
-/// The number of this thread; whoever is none of a workload's threads is the first.
+/// Returns the number of this thread; a thread outside of the workload has the number of the first.
 pub(crate) fn thread() -> usize {
     THREAD.get().unwrap_or(0)
 }
@@ -36,7 +36,7 @@ fn turns() -> Option<Arc<Turns>> {
 /// An access to ordinary memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Whoever waits need not look again.
+    /// A load: a waiting thread need not look again.
     Looks,
     Changes,
 }
@@ -48,7 +48,7 @@ pub(crate) fn turn(access: Access) {
     }
 }
 
-/// This thread waits; another one goes on. Returns false if it is none of a workload's.
+/// Makes this thread wait and another one go on. Returns false if it is not a thread of a workload.
 pub(crate) fn pause() -> bool {
     let turns = turns();
     turns.is_some_and(|turns| {
@@ -57,11 +57,11 @@ pub(crate) fn pause() -> bool {
     })
 }
 
-/// What a thread is doing.
+/// The activity of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doing {
     Running,
-    /// It waits for what another one does.
+    /// It waits for the action of another one.
     Waiting,
     Ended,
 }
@@ -84,15 +84,15 @@ struct State {
     left: u64,
     threads: Vec<Doing>,
     has_baton: usize,
-    /// Whether it was just handed on: who has it makes an operation before it is handed on again.
+    /// True if the turn was just handed on: its new owner makes an operation before it is handed on again.
     is_fresh: bool,
-    /// How often in a row a thread waited and none made an operation.
+    /// The number of times in a row that a thread waited and none made an operation.
     idle: usize,
-    /// A thread has panicked, or all wait in vain: everybody ends.
+    /// A thread has panicked, or all wait in vain: all threads end.
     is_over: bool,
 }
 
-/// Why a thread ends that has done nothing wrong.
+/// The reason why a thread ends that did not fail itself.
 const FOLLOWED: &str = "another thread of the workload has failed";
 /// So often all threads may look whether they can go on, before that is taken for a standstill.
 const PATIENCE: usize = 100;
@@ -225,7 +225,7 @@ impl State {
         }
     }
 
-    /// Who goes on if this thread does not: one that runs, else the next that waits and looks again.
+    /// Returns the thread that goes on if this one does not: one that runs, else the next that waits and looks again.
     fn next(&mut self, thread: usize) -> Option<usize> {
         match self.others(thread).as_slice() {
             [] => {

@@ -1,4 +1,4 @@
-//! What a medium does besides its work: weaken an operation by its place in the source.
+//! Mutants: operations of a medium that are weakened by their place in the source.
 
 use crate::sim::machine::Place;
 use crate::sim::machine::model::{Model, Order};
@@ -12,7 +12,7 @@ use core::sync::atomic::Ordering;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-/// What becomes of an operation.
+/// The change to an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Weakening {
@@ -31,8 +31,7 @@ pub enum Weakening {
 }
 
 impl Weakening {
-    /// Whether it can matter: ordinary stores and loads are ordered on x86, and the neutral model orders
-    /// none.
+    /// Returns true if it can matter: ordinary stores and loads are ordered on x86, and the neutral model orders none.
     pub(crate) fn matters(self, model: &Model) -> bool {
         !matches!(self, Self::RelaxedStore | Self::RelaxedLoad) || model.order == Order::Partial
     }
@@ -81,7 +80,7 @@ impl Mutant {
         self.line
     }
 
-    /// What became of the operation.
+    /// Returns the change to the operation.
     #[must_use]
     pub const fn weakening(&self) -> Weakening {
         self.weakening
@@ -107,8 +106,7 @@ impl fmt::Display for Mutant {
     }
 }
 
-/// What a medium does besides its work: it weakens the operation of a mutant, and tells of those that could
-/// be.
+/// The observation of a medium: it weakens the operation of a mutant, and lists the operations that could be weakened.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Watch {
     mutant: Option<Mutant>,
@@ -126,14 +124,14 @@ impl Watch {
         Self { mutant: None, seen: Some(Arc::default()) }
     }
 
-    /// What it has seen that could be weakened.
+    /// Returns the operations that it has seen and that could be weakened.
     pub(crate) fn seen(&self) -> BTreeSet<Mutant> {
         let seen =
             self.seen.as_ref().map(|seen| seen.lock().unwrap_or_else(PoisonError::into_inner));
         seen.map_or_else(BTreeSet::new, |seen| seen.clone())
     }
 
-    /// Whether this mutant is the one.
+    /// Returns true if this mutant is to be weakened.
     fn weakens(&self, place: Place, weakening: Weakening) -> bool {
         let here = Mutant::new(place, weakening);
         if let Some(seen) = &self.seen {
@@ -142,7 +140,7 @@ impl Watch {
         self.mutant == Some(here)
     }
 
-    /// What is left of a write-back.
+    /// Returns the part of a write-back that is left.
     pub(crate) fn writeback(
         &self,
         range: Range<u64>,
@@ -166,7 +164,7 @@ impl Watch {
         (!self.weakens(place, Weakening::NoWriteback)).then_some(left)
     }
 
-    /// Whether a fence is there.
+    /// Returns true if a fence is executed.
     pub(crate) fn fences(&self, place: Place) -> bool {
         !self.weakens(place, Weakening::NoFence)
     }

@@ -18,7 +18,7 @@ enum Way {
 
 const SOURCE: Source = Source { file: file!(), text: include_str!("bucket.rs") };
 
-/// Where the word is that tells which entries are valid.
+/// The offset of the word that marks the valid entries.
 const VALID: u64 = 0;
 const LINE: u64 = 64;
 

@@ -9,9 +9,9 @@ use core::sync::atomic::Ordering::Relaxed;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bug {
-    /// Where the caches survive power loss nothing is written back: a reset drops them all the same.
+    /// It writes nothing back where the caches survive power loss: a reset drops them all the same.
     TrustsCaches,
-    /// There is no fence either: what is in the store buffer does not survive.
+    /// It has no fence either: stores in the store buffer do not survive.
     TrustsStores,
 }
 

@@ -6,7 +6,8 @@ use cachemaint::sim::ViolationKind::Broken;
 use cachemaint::sim::{Exploration, Model, Notes, SimMedium, Simulation, Violation};
 use core::sync::atomic::Ordering::Relaxed;
 
-/// Where the first free block is, the table, and the blocks: each in a line of its own.
+/// The offsets of the first free block's number, the table, and the blocks: each in a line of its
+/// own.
 const FREE: u64 = 0;
 const TABLE: u64 = 64;
 const BLOCKS: [u64; 2] = [128, 192];

@@ -1,4 +1,4 @@
-//! Two slots for a pair of words that belong together, and headers that tell which is valid.
+//! Two slots for a pair of words that belong together, and headers that mark the valid one.
 
 use super::{EACH, Source, assert_found, assert_safe};
 use cachemaint::medium::Medium;
@@ -6,7 +6,7 @@ use cachemaint::sim::ViolationKind::Broken;
 use cachemaint::sim::{Exploration, Model, Notes, SimMedium, Simulation, Violation};
 use core::sync::atomic::Ordering::Relaxed;
 
-/// Where the number of the valid slot is; each slot is in a line of its own.
+/// The offset of the number of the valid slot; each slot is in a line of its own.
 const CURRENT: u64 = 0;
 
 const fn slot(number: u64) -> u64 {

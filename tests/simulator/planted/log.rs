@@ -9,7 +9,7 @@ use cachemaint::sim::{Exploration, Model, Notes, SimMedium, Simulation, Violatio
 const RECORD: usize = 40;
 const HEAD: usize = 16;
 
-/// What is appended.
+/// The appended bytes.
 const BYTES: [[u8; 24]; 2] = [[b'a'; 24], [b'b'; 24]];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +22,9 @@ enum Bug {
     NoFence,
     /// The fence comes before the write-back.
     FenceFirst,
-    /// The caller is told before the write-back.
+    /// The record is acknowledged before the write-back.
     AckFirst,
-    /// The caller is told before the fence.
+    /// The record is acknowledged before the fence.
     EarlyAck,
     /// The write-back forgets that a head comes before the bytes: it misses the last line.
     ShortWriteback,
@@ -38,7 +38,7 @@ struct Log<'m, M> {
 }
 
 impl<M: Medium> Log<'_, M> {
-    /// Appends a record, and tells of it when it is durable.
+    /// Appends a record, and calls `done` when it is durable.
     fn append(&self, number: usize, bytes: [u8; 24], done: impl Fn()) -> Result<(), M::Error> {
         let (at, end) = (start(number), start(number + 1));
         if self.bug == Some(Bug::WritebackFirst) {
@@ -84,7 +84,7 @@ impl<M: Medium> Log<'_, M> {
     }
 }
 
-/// Where a record is.
+/// Returns the offset of a record.
 const fn start(number: usize) -> u64 {
     (number * RECORD) as u64
 }
@@ -105,7 +105,7 @@ fn workload(medium: &SimMedium, notes: &Notes<'_, usize>, bug: Option<Bug>) {
     }
 }
 
-/// All that was acknowledged is there, and nothing else than what was appended.
+/// Checks that all acknowledged records are there, and no others than the appended ones.
 fn judge(medium: &SimMedium, acknowledged: &[usize]) -> Result<(), Violation> {
     let records = Log { medium, bug: None }.records()?;
     if let Some(missing) = acknowledged.get(records.len()) {

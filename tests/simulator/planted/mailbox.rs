@@ -6,7 +6,7 @@ use cachemaint::medium::Medium;
 use cachemaint::sim::ViolationKind::{Broken, Panicked};
 use cachemaint::sim::{Exploration, Model, Notes, SimMedium, Simulation, Violation};
 
-/// Where the message starts and ends in the buffer, and a checksum: three words.
+/// The start and the end of the message in the buffer, and a checksum: three words.
 const HEAD: usize = 24;
 const BUFFER: usize = 16;
 
@@ -14,13 +14,13 @@ const BUFFER: usize = 16;
 enum Bug {
     /// The checksum is of the buffer alone.
     RangeNotCovered,
-    /// The range is used before the checksum tells that it is whole.
+    /// The range is used before the checksum shows that it is whole.
     RangeTrusted,
 }
 
 const SOURCE: Source = Source { file: file!(), text: include_str!("mailbox.rs") };
 
-/// What is known of the mailbox.
+/// A known fact about the mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Note {
     Replacing,

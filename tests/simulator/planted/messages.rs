@@ -20,7 +20,7 @@ fn append(medium: &SimMedium, _notes: &Notes<'_, ()>) {
     medium.persist(B..B + 8).unwrap();
 }
 
-/// What is referred to is whole.
+/// Checks that the record is whole if something refers to it.
 fn is_whole(medium: &SimMedium, _notes: &[()]) -> Result<(), Violation> {
     if medium.load(B, Relaxed) == 0 {
         return Ok(());
@@ -30,7 +30,7 @@ fn is_whole(medium: &SimMedium, _notes: &[()]) -> Result<(), Violation> {
     Violation::unless(record == [1; 24], || "the record is not whole".into())
 }
 
-/// Refers at B to what is not at A yet.
+/// Refers at B to a record that is not at A yet.
 fn publish(medium: &SimMedium, _notes: &Notes<'_, ()>) {
     medium.store(B, 1, Relaxed);
     medium.persist(B..B + 8).unwrap();
@@ -171,13 +171,13 @@ replay: t/4:0:/3:0:0.1.0";
 
 #[test]
 fn a_workload_that_panics() {
-    // There was no crash: nothing is said of what it would have left. Of 50 events the last 40 are shown.
+    // Without a crash the message says nothing about the memory. Of 50 events the last 40 are shown.
     let message = message(fail, |_medium, _notes| Ok(()));
     let store = |event| format!("   {event}  tests/simulator/planted/messages.rs:LL:CC  store 0x0");
     let stores = (11..=50).map(store).collect::<Vec<_>>().join("\n");
     let expected = format!(
         "\
-the workload failed: offset 1 is no multiple of 8 (tests/simulator/planted/messages.rs:LL:CC)
+the workload failed: offset 1 is not a multiple of 8 (tests/simulator/planted/messages.rs:LL:CC)
 without a crash, under the model x86
 
 the workload up to the panic:
@@ -225,7 +225,7 @@ fn recovery_that_needs_no_crash_to_fail() {
 
 #[test]
 fn recovery_that_is_not_right_twice() {
-    // What one recovery leaves the next one adds to.
+    // The next recovery adds to the words that one recovery leaves.
     let advice = advice(|medium| {
         let times = medium.load(128, Relaxed) + 1;
         medium.store(128, times, Relaxed);
@@ -262,8 +262,5 @@ fn recovery_that_is_not_deterministic() {
         });
     let failure = found.failure().expect("another number of values");
     assert_eq!(failure.violation().kind(), ViolationKind::Differs);
-    assert!(
-        failure.advice()[0].starts_with("let workload and recovery know nothing but"),
-        "{failure}"
-    );
+    assert!(failure.advice()[0].starts_with("let workload and recovery depend on"), "{failure}");
 }

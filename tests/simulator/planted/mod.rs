@@ -34,7 +34,7 @@ impl Source {
     fn at(&self, operation: &str) -> String {
         let is_it = |(_, line): &(usize, &str)| line.trim() == operation;
         let found: Vec<_> = (1..).zip(self.text.lines()).filter(is_it).collect();
-        assert_eq!(found.len(), 1, "`{operation}` is no single line of {}", self.file);
+        assert_eq!(found.len(), 1, "`{operation}` is not exactly one line of {}", self.file);
         format!("{}:{}:", self.file, found[0].0)
     }
 }

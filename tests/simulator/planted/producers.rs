@@ -23,7 +23,7 @@ enum Bug {
 
 const SOURCE: Source = Source { file: file!(), text: include_str!("producers.rs") };
 
-/// What the producers share.
+/// The state that the producers share.
 #[derive(Default)]
 struct Log {
     reserved: AtomicUsize,
@@ -38,7 +38,7 @@ fn record(number: usize) -> [u8; RECORD] {
     bytes
 }
 
-/// Where a record is.
+/// Returns the offset of a record.
 const fn place(number: usize) -> u64 {
     (number * RECORD) as u64
 }
@@ -63,7 +63,7 @@ impl Log {
     }
 }
 
-/// How many records there are, up to the first that is none.
+/// Returns the number of records, up to the first invalid one.
 fn recover(medium: &SimMedium) -> Result<usize, Violation> {
     let mut bytes = [0; RECORD];
     for number in 0..RECORDS {
@@ -111,7 +111,7 @@ fn every_write_back_and_fence_is_needed() {
 
 #[test]
 fn an_acknowledgement_behind_a_hole_is_found() {
-    // Thread 0 has not fenced yet, and thread 1 tells of the record behind.
+    // Thread 0 has not fenced yet, and thread 1 acknowledges the record behind.
     let store = SOURCE.at("medium.write(at, &record(number));");
     let note = SOURCE.at("notes.add(number);");
     let says = [&*store, &note, "is of another thread", "fence on thread 0 before"];
@@ -127,8 +127,7 @@ fn a_record_that_is_done_before_it_is_persistent_is_found() {
     // order of stores within the line hides that on x86.
     let note = SOURCE.at("notes.add(number);");
     let store = SOURCE.at("medium.write(at, &record(number));");
-    let says =
-        [&*note, &store, "the outside world was told at", "tell it after that is persistent"];
+    let says = [&*note, &store, "was added before the", "add it after that is persistent"];
     let explore = |model| on(model, Some(Bug::DoneTooEarly));
     assert_found(&[Model::x86], explore, Lost, &says);
     let says = [&*note, &store, "is of another thread", "fence on thread 0 before"];

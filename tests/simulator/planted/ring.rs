@@ -6,7 +6,8 @@ use cachemaint::sim::ViolationKind::Broken;
 use cachemaint::sim::{Exploration, Model, Notes, SimMedium, Simulation, Violation};
 use core::sync::atomic::Ordering::Relaxed;
 
-/// Where the number of the oldest record is. Records begin in the next line: number, value, checksum.
+/// The offset of the number of the oldest record. Records begin in the next line: number, value,
+/// checksum.
 const OLDEST: u64 = 0;
 const RECORDS: u64 = 64;
 const RECORD: usize = 24;
@@ -81,7 +82,7 @@ fn word(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
-/// All values are the same, so that only their number tells.
+/// All values are the same, so that only the numbers distinguish the records.
 const VALUE: u64 = 7;
 
 fn workload(medium: &SimMedium, notes: &Notes<'_, Note>) {

@@ -6,7 +6,7 @@ use cachemaint::sim::ViolationKind::{Broken, Panicked};
 use cachemaint::sim::{Exploration, Model, Notes, SimMedium, Simulation, Violation};
 use core::sync::atomic::Ordering::Relaxed;
 
-/// Where the place of the first node is; nodes are lines: a value, and the place of the next.
+/// The offset of the first node's place; nodes are lines: a value, and the place of the next.
 const FIRST: u64 = 0;
 const A: u64 = 64;
 const B: u64 = 128;
@@ -80,7 +80,7 @@ fn workload(medium: &SimMedium, bug: Option<Bug>) {
     stack.push(second, 5).unwrap();
 }
 
-/// What the stack may hold at any time.
+/// The contents that the stack may have at any time.
 const VALUES: [&[u64]; 6] = [&[2, 1], &[3, 2, 1], &[1], &[], &[4], &[5, 4]];
 
 fn explore(

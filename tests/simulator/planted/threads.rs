@@ -1,4 +1,4 @@
-//! One thread stores, another one tells the outside world.
+//! One thread stores, another one acknowledges it to the outside world.
 
 use super::{EACH, Source, assert_found, assert_safe};
 use cachemaint::medium::{Medium, Readable};
@@ -10,7 +10,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 const DATA: u64 = 0;
 const READY: u64 = 64;
 
-/// Who persists, and how.
+/// The thread that persists, and its method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     /// The thread that stores, before it hands over.
@@ -73,7 +73,7 @@ fn both_ways_are_safe() {
     assert_safe(&[Model::x86], |model| explore(model, Way::NotTakenUp));
 }
 
-/// A thread tells another one of a store that it has written back, and fences only then.
+/// A thread announces a store to another one after the write-back, and fences only then.
 #[test]
 fn a_store_that_is_told_of_before_its_fence_is_found() {
     let explore = |is_early: bool| {
@@ -106,9 +106,9 @@ fn a_store_that_is_told_of_before_its_fence_is_found() {
     };
     explore(false).assert_safe();
     let early = explore(true);
-    let failure = early.failure().expect("it is told too early");
+    let failure = early.failure().expect("it is announced too early");
     let advice = failure.advice().concat();
-    // That thread 1 fences completes nothing of thread 0.
+    // A fence of thread 1 completes nothing of thread 0.
     assert!(advice.contains("fence on thread 0 before"), "{failure}");
 }
 

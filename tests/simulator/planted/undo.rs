@@ -1,4 +1,4 @@
-//! Two accounts, and a log of what they were: recovery undoes a transfer that has not ended.
+//! Two accounts, and a log of their former values: recovery undoes a transfer that has not ended.
 
 use super::{EACH, Source, assert_found, assert_safe};
 use cachemaint::medium::{Medium, Readable};
@@ -6,7 +6,8 @@ use cachemaint::sim::ViolationKind::Broken;
 use cachemaint::sim::{Exploration, Failure, Model, Notes, SimMedium, Simulation, Violation};
 use core::sync::atomic::Ordering::Relaxed;
 
-/// The accounts, whether there is something to undo, and what they were: each in a line of its own.
+/// The accounts, the flag that there is something to undo, and the former values: each in a line of
+/// its own.
 const ACCOUNTS: [u64; 2] = [0, 64];
 const VALID: u64 = 128;
 const BEFORE: u64 = 192;

@@ -179,7 +179,7 @@ impl Layout<'_> {
         diamond(out, (x, self.top_of_notes() + LANE / 2))
     }
 
-    /// The line of a crash, and what it left of each word.
+    /// Writes the line of a crash, and the state in which it left each word.
     fn write_crash(&self, out: &mut String, run: &Run<'_>) -> fmt::Result {
         let (x, top, end) = (run.end(), self.top_of_runs() + GAP, self.end_of_rows());
         let what = if self.has_crashed { "crash" } else { "panic" };

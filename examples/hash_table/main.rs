@@ -49,7 +49,7 @@ fn simulate() -> Result<(), Box<dyn Error>> {
     println!("With one fence too few:\n\n{}\n", planted()?);
     let planted = histories::search(Model::x86(), true);
     let failure = planted.failure().ok_or("no history has shown the mistake")?;
-    println!("The shortest history that shows it, of those that nobody chose:\n\n{failure}\n");
+    println!("The shortest generated history that shows it:\n\n{failure}\n");
     println!("With all fences:\n");
     for model in [Model::x86(), Model::arm64(), Model::neutral()] {
         let right = explore(model, |medium| Ok(Table::open(medium)?));

@@ -1,7 +1,7 @@
 //! A hash table that survives crashes, on any medium.
 //!
-//! The capacity is fixed when the table is created. All are words, little-endian; nothing else than a word
-//! is taken for atomic, and no line or page is taken for a unit:
+//! The capacity is fixed when the table is created. All fields are words, little-endian. Only a word is taken for
+//! atomic, and no line or page is taken for a unit:
 //!
 //! | offset | what |
 //! |---|---|
@@ -9,8 +9,8 @@
 //! | 64 | the state of each slot: [`FREE`], [`TAKEN`] or [`REMOVED`] |
 //! | the next multiple of 64 | the entry of each slot: key, value |
 //!
-//! An entry is searched from the slot that its key hashes to, up to the first free one (open addressing).
-//! One word decides whether a change has happened, and what it speaks of is persistent before it is stored:
+//! The search for an entry begins at the slot that its key hashes to, and ends at the first free one (open addressing).
+//! One word decides if a change has happened, and the data behind it are persistent before it is stored:
 //!
 //! | change | first, persisted | then, the word that decides | until then a crash leaves |
 //! |---|---|---|---|
@@ -32,16 +32,16 @@ const TAKEN: u64 = 1;
 const REMOVED: u64 = 2;
 
 const WORD: u64 = 8;
-/// What is stored together begins in a line of its own. That is for speed, it is right without.
+/// The alignment of fields that are stored together. It is for speed; the table is right without it.
 const LINE: u64 = 64;
 const STATES: u64 = LINE;
 const ENTRY: u64 = 2 * WORD;
 
-/// What can go wrong.
+/// Errors of the table.
 #[derive(Debug)]
 pub(crate) enum Error<E> {
     Medium(E),
-    /// There is something else on the medium, or a table that is larger than the medium.
+    /// The medium holds something else, or a table that is larger than the medium.
     NoTable,
     /// All slots are taken.
     Full,
@@ -57,7 +57,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Medium(error) => error.fmt(f),
-            Self::NoTable => f.write_str("this is no hash table, or one for a larger medium"),
+            Self::NoTable => f.write_str("this is not a hash table, or one for a larger medium"),
             Self::Full => f.write_str("the table is full: remove something, or make a larger one"),
         }
     }
@@ -72,10 +72,10 @@ pub(crate) struct Table<M> {
     saves_a_fence: bool,
 }
 
-/// Where a key belongs.
+/// The result of a search for a key.
 enum Place {
     Found(u64),
-    /// It is not there, and this slot can take it.
+    /// The key is missing, and this slot can take it.
     Vacant(u64),
     Nowhere,
 }
@@ -92,8 +92,8 @@ impl<M: Medium> Table<M> {
         if header >> 32 != MAGIC || slots == 0 || end(slots) > medium.len() {
             return Err(Error::NoTable);
         }
-        // What is here may be in the caches only: a process that was killed between a store and its
-        // write-back leaves it there. Nobody may read or build on what a later power loss takes away.
+        // The bytes here may be in the caches only: a process that was killed between a store and its write-back leaves
+        // them there. No one may read or build on bytes that a later power loss takes away.
         medium.persist(0..end(slots))?;
         Ok(Self { medium, slots, saves_a_fence: false })
     }
@@ -190,7 +190,7 @@ impl<M: Medium> Table<M> {
         vacant
     }
 
-    /// Where the search for a key begins.
+    /// Returns the slot at which the search for a key begins.
     fn home(&self, key: u64) -> u64 {
         let hash = key.wrapping_mul(0x9e37_79b9_7f4a_7c15); // 2^64 by the golden ratio
         (hash >> 32) % self.slots
@@ -217,7 +217,7 @@ const fn entry(slots: u64, slot: u64) -> u64 {
     state(slots).next_multiple_of(LINE) + slot * ENTRY
 }
 
-/// Where a table ends.
+/// Returns the end of a table.
 const fn end(slots: u64) -> u64 {
     entry(slots, slots)
 }

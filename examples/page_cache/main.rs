@@ -29,14 +29,14 @@ fn read_from_database(number: u64, version: u64) -> Vec<u8> {
     word.to_le_bytes().repeat(PAGE / 8)
 }
 
-/// Which version of a page the database has: every tenth one changes from run to run.
+/// Returns the version of a page in the database: every tenth one changes from run to run.
 fn current_version(number: u64, run: u64) -> u64 {
     if number.is_multiple_of(10) { run } else { 0 }
 }
 
 type Failure = StoreError<dax::Error>;
 
-/// What is still good of the cache: pages that are whole, of the version that the database has.
+/// Returns the part of the cache that is still good: pages that are whole, of the version in the database.
 fn warm(store: &Store<DaxFile>, run: u64) -> Result<BTreeMap<u64, Vec<u8>>, Failure> {
     let reader = store.reader();
     let mut pages = BTreeMap::new();

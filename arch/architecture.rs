@@ -12,10 +12,10 @@ pub struct Architecture {
     pub name: &'static str,
     /// Every instruction known, the preferred write-back first. At most 8: [`Facts`] has a bit for each.
     pub instructions: &'static [Instruction],
-    /// The fences' names, from weak to strong: each orders and completes what those before it do. Place 0
-    /// is [`Fence::NONE`].
+    /// The fences' names, from weak to strong: each orders and completes all that those before it do. Place 0 is
+    /// [`Fence::NONE`].
     pub fences: &'static [&'static str],
-    /// Orders what this thread has observed from others before its maintenance operations.
+    /// Orders the stores of others that this thread has observed before its maintenance operations.
     pub observed: Fence,
     /// The reasons why a point cannot be reached when no instruction that is present reaches it, in the order
     /// of [`Point::ALL`].

@@ -2,7 +2,7 @@
 //!
 //! `src/cache/copy` chooses the one that serves a copy, and the steps after it that bring the bytes to memory.
 
-/// Bytes in a block: the line of most CPUs, and what the widest store fills.
+/// Bytes in a block: the line of most CPUs, and the size of the widest store.
 pub const BLOCK: usize = 64;
 
 /// The effect of a store on the cache.
@@ -13,8 +13,8 @@ pub enum StoreKind {
     Ordinary,
     /// The same, with the hint that the bytes will not be used again soon.
     Hinted,
-    /// Bypasses the cache. What becomes of a line that is in it is a matter of the vendor: evicted, or
-    /// written in place and left dirty.
+    /// Bypasses the cache. The vendor defines the fate of a line that is in it: evicted, or written in place and left
+    /// dirty.
     Streaming,
     /// Bypasses the cache by definition: a line that is in it is written back and dropped before.
     Direct,

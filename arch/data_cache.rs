@@ -106,7 +106,7 @@ pub enum MappedAt {
 }
 
 impl DataCache {
-    /// An architecture whose data caches never alias.
+    /// Returns an architecture whose data caches never alias.
     #[must_use]
     pub const fn never(source: &'static str) -> Self {
         Self {
@@ -131,7 +131,7 @@ impl DataCache {
         }
     }
 
-    /// Returns whether a machine's data cache aliases, if the architecture decides it.
+    /// Returns true if a machine's data cache aliases, and false if not, where the architecture decides it.
     #[cfg(test)]
     pub(crate) const fn decided(&self) -> Option<bool> {
         match self.occurs {
@@ -141,8 +141,8 @@ impl DataCache {
         }
     }
 
-    /// The multiple in bytes that the distance between a mapping's address and its offset in the file
-    /// must be of, so that mappings agree; `None` where any page will do, and where the kernel sees to it.
+    /// Returns the modulus in bytes: mappings agree if it divides the distance between a mapping's address and its
+    /// offset in the file. `None` where any page will do, and where the kernel sees to it.
     #[must_use]
     pub const fn modulus(&self, page: u64) -> Option<u64> {
         match (self.occurs, self.mapped_at) {
@@ -163,8 +163,8 @@ pub const LARGEST: u64 = 4 << 20;
 pub struct Cpuinfo<'a>(pub &'a str);
 
 impl<'a> Cpuinfo<'a> {
-    /// The value that a line gives for a key, without white space at the ends: the first one, which is that
-    /// of the first CPU.
+    /// Returns the value that a line gives for a key, without white space at the ends: the first one, which is that of
+    /// the first CPU.
     #[must_use]
     pub fn value(self, key: &str) -> Option<&'a str> {
         self.0.lines().find_map(|line| {

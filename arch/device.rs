@@ -27,7 +27,7 @@ pub fn fence() {
         // A locked instruction: MFENCE came with SSE2.
         core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
     } else {
-        // The barrier for what other observers wrote is a full one, of devices too.
+        // The barrier for the stores of other observers is a full one, of devices too.
         ops::fence(ARCHITECTURE.observed);
     }
 }

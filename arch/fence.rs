@@ -8,7 +8,7 @@ impl Fence {
     /// Nothing is executed. Every architecture has it at place 0.
     pub const NONE: Self = Self(0);
 
-    /// The one that does what both do.
+    /// Returns the fence that does the work of both.
     pub(crate) const fn or_stronger(self, other: Self) -> Self {
         if other.0 > self.0 { other } else { self }
     }

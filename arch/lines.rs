@@ -26,8 +26,7 @@ impl LineSize {
     /// The largest size that is believed.
     pub(crate) const LARGEST: Self = Self::from_logarithm(Self::MAX.ilog2());
 
-    /// A line of so many bytes, if that is a power of two from [`MIN`](Self::MIN) to
-    /// [`MAX`](Self::MAX).
+    /// Returns a line of so many bytes, if that is a power of two from [`MIN`](Self::MIN) to [`MAX`](Self::MAX).
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "what is believed fits 16 bits")]
     pub const fn new(bytes: usize) -> Option<Self> {
@@ -38,30 +37,30 @@ impl LineSize {
         }
     }
 
-    /// The size in bytes.
+    /// Returns the size in bytes.
     #[must_use]
     pub const fn bytes(self) -> usize {
         self.within as usize + 1
     }
 
-    /// The bits of an address within a line.
+    /// Returns the bits of an address within a line.
     #[inline(always)]
     pub(crate) const fn within(self) -> u16 {
         self.within
     }
 
-    /// The size whose [`within`](Self::within) was kept.
+    /// Returns the size whose [`within`](Self::within) was kept.
     #[inline(always)]
     pub(crate) const fn from_within(within: u16) -> Self {
         Self { within }
     }
 
-    /// The base-2 logarithm of the size, from 4 to 11: it fits 4 bits.
+    /// Returns the base-2 logarithm of the size, from 4 to 11: it fits 4 bits.
     pub(crate) const fn logarithm(self) -> u32 {
         self.within.count_ones()
     }
 
-    /// The size whose [`logarithm`](Self::logarithm) was kept in the low 4 bits.
+    /// Returns the size whose [`logarithm`](Self::logarithm) was kept in the low 4 bits.
     pub(crate) const fn from_logarithm(logarithm: u32) -> Self {
         Self { within: !(u16::MAX << (logarithm & 0xf)) }
     }
@@ -76,7 +75,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// The lines that `len` bytes from `start` touch; `None` if `len` is 0.
+    /// Returns the lines that `len` bytes from `start` touch; `None` if `len` is 0.
     ///
     /// `start + len` may be the end of the address space and must not lie beyond it.
     #[inline(always)]
@@ -127,7 +126,7 @@ mod tests {
         seen
     }
 
-    /// By division: from the line of the first byte to that of the last.
+    /// Returns the lines by division: from the line of the first byte to that of the last.
     fn by_division(start: usize, len: usize, line: usize) -> Vec<usize> {
         match len.checked_sub(1) {
             Some(rest) => {

@@ -1,5 +1,4 @@
-//! The cache maintenance instructions of each architecture: what permits them, and which fence completes
-//! them.
+//! The cache maintenance instructions of each architecture, their requirements, and the fences that complete them.
 //!
 //! A back end holds facts about its architecture and the instructions themselves, no policy: which
 //! of the instructions serves an operation is chosen in `src/cache`. It names nothing outside this
@@ -9,15 +8,14 @@
 //! - `mod.rs`: its documentation and `ARCHITECTURE`, pure data that compiles on every target, so that its
 //!   rules are checked on every target;
 //! - `instruction.rs`: its instructions, as pure data too, by the names that users may give;
-//! - `ops.rs`, on that architecture only: `select` finds the instruction of a code (so that what
-//!   follows is compiled for each and branches once a call), `execute` executes it on one line,
-//!   `fence` a fence;
+//! - `ops.rs`, on that architecture only: `select` finds the instruction of a code (so that the code behind it is
+//!   compiled for each and branches once a call), `execute` executes it on one line, `fence` a fence;
 //! - `privileged.rs`, on that architecture only: instructions that only privileged code may execute;
 //! - `blocks.rs`, on that architecture only: stores that fill blocks of memory;
 //! - `registers.rs`, on that architecture only: the registers that `src/cpu` reads.
 //!
-//! [`native`] chooses the one that the compiler's target belongs to, and what stands for files that it
-//! lacks. No other file says that loom and Miri execute no instructions.
+//! [`native`] chooses the architecture of the compiler's target, and stand-ins for the files that it lacks. No other
+//! file says that loom and Miri execute no instructions.
 //!
 //! `device.rs` has the barrier that orders memory for devices, which every architecture has. `counter.rs` is
 //! mounted by the code that takes timestamps.

@@ -1,8 +1,8 @@
 //! The back end for loom and Miri, which run no machine instructions.
 //!
 //! It has one instruction of each kind and real ordering: its fences are those of the Rust memory
-//! model, so that code which relies on a write-back's fence for ordering between threads is checked
-//! as it stands. It writes nothing back: whether a crash loses data is for a simulator to say.
+//! model. So code that relies on a write-back's fence for ordering between threads is checked
+//! unchanged. It writes nothing back: only a simulator can show that a crash loses data.
 
 use super::{Architecture, DataCache, Fence, Fences, Missing, Unsupported};
 

@@ -12,7 +12,7 @@ pub enum Effect {
     WritebackInvalidate,
 }
 
-/// One maintenance instruction: what it does, what permits it, what completes it, and who says so.
+/// One maintenance instruction: its effect, its requirements, the fences that complete it, and the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Instruction {
@@ -35,7 +35,7 @@ pub struct Instruction {
     pub source: &'static str,
 }
 
-/// The instruction that drops a line and may lose what is dirty in it; for privileged code alone.
+/// The instruction that drops a line and may lose its dirty bytes; for privileged code alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Discard {
@@ -53,10 +53,10 @@ pub struct Discard {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WholeCacheOperation {
-    /// The mnemonic, in lower case, of what writes all lines back and drops them.
+    /// The mnemonic, in lower case, of the instruction that writes all lines back and drops them.
     pub writeback_invalidate: &'static str,
-    /// The mnemonic of what writes all lines back and may keep them, if the architecture has it; a
-    /// CPU may not have it.
+    /// The mnemonic of the instruction that writes all lines back and may keep them, if the architecture has it; a CPU
+    /// may not have it.
     pub writeback: Option<&'static str>,
     /// True if all caches of the machine are reached when every CPU executes it.
     pub reaches_every_cache: bool,

@@ -15,7 +15,7 @@ impl Point {
     /// All points, the nearest first.
     pub const ALL: [Self; 3] = [Self::Coherency, Self::Persistence, Self::DeepPersistence];
 
-    /// The point's name in a sentence.
+    /// Returns the point's name in a sentence.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@
 pub enum Missing {
     /// The architecture has no such operation at this privilege level.
     Operation,
-    /// The CPU, or what the hypervisor shows of it, lacks the instruction.
+    /// The CPU, or the hypervisor's view of it, lacks the instruction.
     Instruction,
     /// The CPU has the instruction, and an erratum of it says to use another one.
     Erratum,
@@ -14,13 +14,13 @@ pub enum Missing {
     Point,
     /// The line size that the CPU reports cannot be one. In bytes.
     LineSize(u32),
-    /// There is no operating system, or none this crate knows, to ask what is permitted.
+    /// No operating system that this crate knows can be asked for permission.
     Permission,
     /// The instruction asked for is not one of this architecture, or not on this machine.
     Choice,
 }
 
-/// An operation that this machine does not offer: what is missing, why, and what to do about it.
+/// An operation that this machine does not offer: the missing part, the reason, and the remedy.
 ///
 /// `{:?}` prints the text of `{}`, so that a `main` which returns the error shows the user what to
 /// do.
@@ -36,7 +36,7 @@ pub struct Unsupported {
 }
 
 impl Unsupported {
-    /// States what is missing, why, and what to do.
+    /// States the missing part, the reason, and the remedy.
     #[must_use]
     pub(crate) const fn new(missing: Missing, reason: &'static str, advice: &'static str) -> Self {
         Self { missing, reason, advice }

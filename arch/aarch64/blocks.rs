@@ -86,7 +86,7 @@ pub unsafe fn copy(store: &BlockStore, to: *mut u8, from: *const u8, count: usiz
     }
 }
 
-/// Stores fewer bytes than a block, as `merge` does, since other bytes of their words may be somebody else's.
+/// Stores fewer bytes than a block, as `merge` does, since the other bytes of their words may belong to others.
 ///
 /// # Safety
 /// 1. `from` can be read and `to` written for `len` bytes, and they do not overlap.

@@ -8,18 +8,18 @@
 //! | `dc civac` | cleans and invalidates | coherency | always |
 //!
 //! An instruction by address is ordered after this CPU's own earlier accesses to the same line
-//! without a barrier, and it is complete only after a DSB; a DMB gives no completion. With accesses to
-//! other lines it is unordered, so `dmb osh` before the instructions is needed for what this CPU has
-//! *observed* from others: always when it invalidates, and on request when it writes back (Linux
-//! `arch/arm64/mm/flush.c`, `arch_wb_cache_pmem`).
+//! without a barrier. It is complete only after a DSB; a DMB gives no completion. It is not ordered
+//! with accesses to other lines, so `dmb osh` before the instructions is needed for stores that
+//! this CPU has *observed* from others: always when it invalidates, and on request when it writes
+//! back (Linux `arch/arm64/mm/flush.c`, `arch_wb_cache_pmem`).
 //!
-//! Whether the memory system has a point of persistence cannot be found out: where it has none,
-//! `dc cvap` behaves as `dc cvac` (Arm ARM, DC CVAP). A memory's guarantee is the platform's claim.
+//! Software cannot find out if the memory system has a point of persistence: without one, `dc cvap`
+//! behaves as `dc cvac` (Arm ARM, DC CVAP). A memory's guarantee is the platform's claim.
 //!
 //! # At EL1
 //! | instruction | effect | to the point of |
 //! |---|---|---|
-//! | `dc ivac` | invalidates, and may lose what is dirty | coherency |
+//! | `dc ivac` | invalidates, and may lose dirty bytes | coherency |
 //! | `dc cisw` | cleans and invalidates one line by its set and way | the level of the operand |
 //!
 //! Both are UNDEFINED at EL0. `dc ivac` needs write permission, and is a promise of nothing but that
@@ -65,7 +65,7 @@ pub use instruction::*;
 
 /// Completes all earlier maintenance instructions of this CPU, for every observer.
 pub const DSB_SY: Fence = Fence(2);
-/// Orders what was observed before the maintenance instructions that follow; completes nothing.
+/// Orders the observed stores before the maintenance instructions that follow; completes nothing.
 pub const DMB_OSH: Fence = Fence(1);
 
 /// The instruction is ordered after this CPU's own accesses to the line.

@@ -50,7 +50,7 @@ pub unsafe fn writeback_invalidate_all() {
 /// 1. The CPU is at EL1 or higher.
 /// 2. The operand is of a set and a way that the level has.
 unsafe fn dc_cisw(operand: u64) {
-    // SAFETY: (1) and (2) keep it from being undefined; it writes back what it drops.
+    // SAFETY: (1) and (2) keep it from being undefined; it writes back the lines that it drops.
     unsafe { asm!("dc cisw, {}", in(reg) operand, options(nostack, preserves_flags)) };
 }
 

@@ -10,7 +10,7 @@
 /// The value of `CLIDR_EL1` for a level that has a data cache alone.
 const DATA_ALONE: u64 = 0b010;
 
-/// The levels, numbered from 0, that hold data and come before the point of coherency.
+/// Returns the levels, numbered from 0, that hold data and come before the point of coherency.
 pub fn levels(clidr_el1: u64) -> impl Iterator<Item = u32> {
     let level_of_coherency = (clidr_el1 >> 24 & 0b111) as u32;
     // 0 no cache, 1 instructions alone, 2 data alone, 3 both apart, 4 unified.
@@ -29,7 +29,7 @@ pub struct Level {
 }
 
 impl Level {
-    /// The level whose `CCSIDR_EL1` this is; `ccidx` if the CPU has `FEAT_CCIDX`, whose register has
+    /// Returns the level with this number and `CCSIDR_EL1`; `ccidx` if the CPU has `FEAT_CCIDX`, whose register has
     /// wider fields.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "no field has more than 24 bits")]
@@ -40,7 +40,7 @@ impl Level {
         Self { number, line: field(0, 3) + 4, sets: sets + 1, ways: ways + 1 }
     }
 
-    /// The operands of all its lines.
+    /// Returns the operands of all its lines.
     pub fn operands(self) -> impl Iterator<Item = u64> {
         (0..self.ways).flat_map(move |way| (0..self.sets).map(move |set| self.operand(set, way)))
     }

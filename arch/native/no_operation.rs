@@ -40,13 +40,13 @@ pub mod ops {
         source: "this crate",
     };
 
-    /// Not reached: no code was ever chosen.
+    /// Is never reached: no code was ever chosen.
     #[inline(always)]
     pub fn select<R>(_: u8, then: impl FnOnce(Instruction) -> R) -> R {
         then(NOTHING)
     }
 
-    /// Not reached: no instruction was ever chosen.
+    /// Is never reached: no instruction was ever chosen.
     ///
     /// # Safety
     /// There is no instruction, so this cannot be called rightly.

@@ -21,7 +21,7 @@ pub const BLOCK_STORES: &[BlockStore] = &[WORDS];
 ///
 /// # Safety
 /// 1. `from` can be read and `to` written for `count` blocks, and they do not overlap.
-/// 2. `to` is a multiple of [`BLOCK`]. What others do to it meanwhile are atomic accesses of words.
+/// 2. `to` is a multiple of [`BLOCK`]. Others access it meanwhile by atomic accesses of words only.
 #[inline(always)]
 pub unsafe fn copy(_: &BlockStore, to: *mut u8, from: *const u8, count: usize) {
     for at in (0..count * BLOCK).step_by(WORD) {
@@ -46,7 +46,7 @@ unsafe fn store(to: *mut u64, word: u64) {
     to.store(word, Ordering::Relaxed);
 }
 
-/// Without atomic words nothing is shared by them.
+/// Stores a word. Without atomic words no words are shared.
 ///
 /// # Safety
 /// The word can be written, is aligned, and no other thread accesses it.
@@ -57,7 +57,7 @@ unsafe fn store(to: *mut u64, word: u64) {
     unsafe { to.write(word) };
 }
 
-/// Stores fewer bytes than a block, as `merge` does, since other bytes of their words may be somebody else's.
+/// Stores fewer bytes than a block, as `merge` does, since the other bytes of their words may belong to others.
 ///
 /// # Safety
 /// 1. `from` can be read and `to` written for `len` bytes, and they do not overlap.

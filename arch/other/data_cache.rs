@@ -135,7 +135,7 @@ pub const ALIASING: &[Row] = &[
     },
 ];
 
-/// The facts of an architecture, if it has a row.
+/// Returns the facts of an architecture, if it has a row.
 pub(super) const fn of(name: &str) -> DataCache {
     let mut row = 0;
     while row < ALIASING.len() {
@@ -167,22 +167,23 @@ const fn equal(a: &str, b: &str) -> bool {
     true
 }
 
-/// Linux `arch/mips/kernel/proc.c`: the line has the word where the data cache aliases. Older kernels do not print the
-/// line.
+/// Returns true if the line has the word (Linux `arch/mips/kernel/proc.c`), which means that the data cache aliases.
+/// Older kernels do not print the line.
 fn mips(cpuinfo: Cpuinfo<'_>, _page: u64) -> Option<bool> {
     let options = cpuinfo.value("Options implemented")?;
     Some(options.split_whitespace().any(|option| option == "dc_aliases"))
 }
 
-/// Linux `arch/xtensa/kernel/setup.c` (`c_show`).
+/// Returns true if a way is larger than a page (Linux `arch/xtensa/kernel/setup.c`, `c_show`).
 fn xtensa(cpuinfo: Cpuinfo<'_>, page: u64) -> Option<bool> {
     let size: u64 = cpuinfo.value("dcache size")?.parse().ok()?;
     let ways: u64 = cpuinfo.value("dcache ways")?.parse().ok()?;
     Some(size.checked_div(ways)? > page)
 }
 
-/// Linux `arch/nios2/kernel/cpuinfo.c` (`show_cpuinfo`): `Dcache:  32kB, line length: 32`. It is the size
-/// in the device tree; the kernel goes by its configuration, and warns at boot if they differ.
+/// Returns true if the cache is larger than a page (Linux `arch/nios2/kernel/cpuinfo.c`, `show_cpuinfo`): `Dcache:
+/// 32kB, line length: 32`. It is the size in the device tree. The kernel goes by its configuration, and warns at boot
+/// if they differ.
 fn nios2(cpuinfo: Cpuinfo<'_>, page: u64) -> Option<bool> {
     let (size, _) = cpuinfo.value("Dcache")?.split_once("kB")?;
     let size: u64 = size.parse().ok()?;

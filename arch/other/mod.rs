@@ -1,4 +1,5 @@
-//! Architectures without a folder of their own: each is refused, and the reason says what is missing.
+//! Architectures without a folder of their own: each is refused, and the reason names the missing
+//! part.
 //!
 //! | architecture | what there is | why it is not used |
 //! |---|---|---|

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `cbo.clean` | writes back | `riscv_hwprobe` shows Zicbom |
 //! | `cbo.flush` | writes back and drops | the same |
-//! | `cbo.inval` | drops, and may lose what is dirty | never by Linux; [privileged code](CBO_INVAL) has it |
+//! | `cbo.inval` | drops, and may lose dirty bytes | never by Linux; [privileged code](CBO_INVAL) has it |
 //!
 //! A hart may have them and user mode not: `senvcfg.CBCFE` permits them, and without it they raise an
 //! illegal-instruction exception. Linux sets it since 6.15, if all harts have Zicbom, and says so by
@@ -15,8 +15,8 @@
 //! `cbo.inval` is always there in M-mode; in S-mode `menvcfg.CBIE` makes it illegal (00), a `cbo.flush`
 //! (01) or itself (11), in a virtual machine `henvcfg.CBIE` does it once more.
 //!
-//! The specification speaks of memory and of agents that are not coherent. It knows no point of
-//! persistence: whether what reached memory survives power loss is the platform's word.
+//! The specification speaks of memory and of agents that are not coherent. It has no point of persistence: the platform
+//! defines the fate of memory at power loss.
 //!
 //! In the memory model they are stores to every byte of their block: ordered after this hart's own
 //! accesses to it without a fence, before later loads of it, and counted by FENCE as writes, or as

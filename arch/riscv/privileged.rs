@@ -18,13 +18,13 @@ pub unsafe fn discard(line: usize) {
     };
 }
 
-/// Not reached: the architecture has nothing for a whole cache.
+/// Is never reached: the architecture has no operation on a whole cache.
 ///
 /// # Safety
 /// There is no instruction, so this cannot be called rightly.
 pub unsafe fn writeback_invalidate_all() {}
 
-/// Not reached: the architecture has nothing for a whole cache.
+/// Is never reached: the architecture has no operation on a whole cache.
 ///
 /// # Safety
 /// There is no instruction, so this cannot be called rightly.

@@ -204,7 +204,7 @@ block_stores! {
 ///
 /// # Safety
 /// 1. `from` can be read and `to` written for `len` bytes, and they do not overlap.
-/// 2. What others do to `to` meanwhile are atomic accesses.
+/// 2. Others access `to` meanwhile by atomic accesses only.
 #[cfg(target_arch = "x86_64")]
 pub unsafe fn copy_part(
     to: *mut u8,

@@ -6,17 +6,16 @@
 //! | `clflushopt` | writes back and drops | 7.0:EBX\[23\] | the same |
 //! | `clflush` | writes back and drops | 1:EDX\[19\] | Intel: ordered with stores and fences; others: by MFENCE only |
 //!
-//! All of them work in user mode, on every level of the coherence domain, and need only read
-//! permission. A hypervisor can hide them in CPUID but cannot trap them; what CPUID does not show is
-//! not executed, since `clwb` shares its opcode with XSAVEOPT, which writes memory.
+//! All of them work in user mode, on every level of the coherence domain, and need only read permission. A hypervisor
+//! can hide them in CPUID but cannot trap them. An instruction that CPUID does not show is not executed, since `clwb`
+//! shares its opcode with XSAVEOPT, which writes memory.
 //!
-//! Every one of them is aimed at memory, and what power loss keeps begins there or nearer, so the
-//! point of persistence costs nothing more than the point of coherency. Nothing reaches the buffers
-//! of the medium from user mode.
+//! Every one of them is aimed at memory, and the persistence domain begins there or nearer. So the point of persistence
+//! costs nothing more than the point of coherency. No instruction reaches the buffers of the medium from user mode.
 //!
-//! Errata: none is known that forbids one of them. CLFLUSH of AMD before CLFLUSHOPT is ordered by MFENCE
-//! alone (Xen counts that as a bug, XSA-402), which is how it stands here; erratum AAI65 of three Intel
-//! Xeons (Linux `X86_BUG_CLFLUSH_MONITOR`) is about MONITOR, for which CLFLUSH is the cure.
+//! Errata: none is known that forbids one of them. CLFLUSH of AMD before CLFLUSHOPT is ordered by MFENCE alone (Xen
+//! counts that as a bug, XSA-402), and the data here say so. Erratum AAI65 of three Intel Xeons (Linux
+//! `X86_BUG_CLFLUSH_MONITOR`) is about MONITOR, for which CLFLUSH is the cure.
 //!
 //! # In ring 0
 //! | instruction | effect | CPUID | reach |
@@ -24,10 +23,10 @@
 //! | `wbinvd` | writes back and drops all lines | every CPU since the 486 | the caches of the CPU that executes it and those it shares |
 //! | `wbnoinvd` | writes back all lines, may keep them | `80000008H`:EBX\[9\] | the same |
 //!
-//! WBINVD serialises, so it comes after this CPU's own stores and before its later loads (Intel SDM vol. 2D;
-//! AMD APM vol. 3). Intel says the same of WBNOINVD; what AMD says was not found, so MFENCE stands on both
-//! sides of it. Newer AMD CPUs can be interrupted in either (CPUID.`80000008H`:EBX\[13\]). `invd`, which drops all lines unwritten, is not here: see
-//! `src/whole_cache`. No x86 instruction drops one line unwritten.
+//! WBINVD serialises, so it comes after this CPU's own stores and before its later loads (Intel SDM vol. 2D; AMD APM
+//! vol. 3). Intel says the same of WBNOINVD; no statement of AMD was found, so MFENCE stands on both sides of it. Newer
+//! AMD CPUs can be interrupted in either (CPUID.`80000008H`:EBX\[13\]). `invd`, which drops all lines unwritten, is not
+//! here: see `src/whole_cache`. No x86 instruction drops one line unwritten.
 //!
 //! Sources: Intel SDM vol. 2A (CLFLUSH, CLFLUSHOPT, CLWB) and vol. 3A ("Memory Ordering"); AMD APM
 //! vol. 3 (24594); Linux `arch/x86/mm/pat/set_memory.c`, `arch/x86/lib/usercopy_64.c`; FreeBSD

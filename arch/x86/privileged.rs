@@ -27,7 +27,7 @@ pub unsafe fn writeback_all() {
     unsafe { asm!("mfence", "wbnoinvd", "mfence", options(nostack, preserves_flags)) };
 }
 
-/// Not reached: the architecture has nothing that discards.
+/// Is never reached: the architecture has no instruction that discards.
 ///
 /// # Safety
 /// There is no instruction, so this cannot be called rightly.

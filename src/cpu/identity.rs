@@ -76,7 +76,7 @@ impl Midr {
         (self.0 & 0xf) as u8
     }
 
-    /// The implementer's name, if it is known here (Linux `arch/arm64/include/asm/cputype.h`).
+    /// Returns the implementer's name, if it is known here (Linux `arch/arm64/include/asm/cputype.h`).
     #[must_use]
     pub const fn implementer_name(self) -> Option<&'static str> {
         Some(match self.implementer() {
@@ -95,8 +95,8 @@ impl Midr {
         })
     }
 
-    /// The core's name, if it is known here: those of Arm and Fujitsu that this crate is tested
-    /// with (the same file).
+    /// Returns the core's name, if it is known here: those of Arm and Fujitsu that this crate is tested with (the same
+    /// file).
     #[must_use]
     pub const fn part_name(self) -> Option<&'static str> {
         Some(match (self.implementer(), self.part()) {

@@ -78,7 +78,7 @@ pub(crate) struct Cpu {
     pub(crate) keeps_whole_cache: bool,
 }
 
-/// Instructions that a CPU has and that do not do on it what the architecture says.
+/// Instructions of a CPU that do not do what the architecture says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Erratum {
     /// The instructions, one bit for each by its code.
@@ -88,7 +88,7 @@ pub(crate) struct Erratum {
 }
 
 impl Cpu {
-    /// A CPU of which nothing is known but why no instruction of it can be used.
+    /// Returns a CPU of which nothing is known but the reason why no instruction of it can be used.
     pub(crate) const fn refused(why: Unsupported) -> Self {
         Self {
             identity: CpuIdentity::Unknown,
@@ -103,7 +103,7 @@ impl Cpu {
         }
     }
 
-    /// The same CPU, whose lines and instructions are those of a description.
+    /// Returns the same CPU, whose lines and instructions are those of a description.
     pub(crate) fn described(self, facts: Facts) -> Self {
         let (size, granule) = (facts.line(), facts.granule().bytes());
         let line = Line { size, granule, source: "the caller's description" };

@@ -2,13 +2,13 @@
 
 use crate::arch::{Instruction, LineSize, Missing, Unsupported};
 
-/// The bits of those instructions that are there.
+/// Returns the bits of those instructions that are there.
 pub(super) fn shown<const N: usize>(instructions: [(bool, Instruction); N]) -> u8 {
     let present = instructions.iter().filter(|(present, _)| *present);
     present.fold(0, |codes, (_, instruction)| codes | instruction.code)
 }
 
-/// A line size, or the refusal that names what was found.
+/// Returns a line size, or the refusal with the reported number.
 pub(super) fn line_size(bytes: usize) -> Result<LineSize, Unsupported> {
     LineSize::new(bytes).ok_or(Unsupported::new(
         Missing::LineSize(u32::try_from(bytes).unwrap_or(u32::MAX)),

@@ -13,7 +13,7 @@ use raw_cpuid::CpuIdResult;
 /// One CPUID leaf: leaf, subleaf, EAX to EDX.
 pub(crate) type Leaf = (u32, u32, [u32; 4]);
 
-/// A reader of these leaves; others read as zeros.
+/// Returns a reader of these leaves; others read as zeros.
 pub(crate) fn reader(leaves: &[Leaf]) -> impl Fn(u32, u32) -> CpuIdResult + Clone {
     move |leaf, subleaf| {
         let found = leaves.iter().find(|row| row.0 == leaf && row.1 == subleaf);
@@ -37,13 +37,13 @@ pub(crate) fn arm64_cpu(machine: &arm64::Machine) -> Cpu {
     })
 }
 
-/// The same machine, asked at EL1.
+/// Returns the same machine, asked at EL1.
 pub(crate) fn arm64_cpu_at_el1(machine: &arm64::Machine, id_aa64isar1_el1: u64) -> Cpu {
     let (ctr_el0, midr_el1) = (machine.ctr_el0, machine.midr_el1);
     aarch64::el1::read(aarch64::el1::IdRegisters { ctr_el0, id_aa64isar1_el1, midr_el1 })
 }
 
-/// Every recorded machine.
+/// Returns every recorded machine.
 pub(crate) fn all() -> Vec<(&'static str, &'static Architecture, Cpu)> {
     let x86 = x86::MACHINES
         .iter()

@@ -35,7 +35,7 @@ impl<const N: usize> Text<N> {
 }
 
 impl<const N: usize> Text<N> {
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         let text = self.bytes.get(..usize::from(self.len)).unwrap_or_default();

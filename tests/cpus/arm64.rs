@@ -1,5 +1,4 @@
-//! Identification registers and HWCAP words of known arm64 machines, and what detection has to
-//! conclude from them.
+//! Identification registers and HWCAP words of known arm64 machines, and the expected conclusions.
 //!
 //! Pure data: detection is replayed on these values instead of on the CPU that runs the test.
 //! [`Provenance::Recorded`] marks `MIDR_EL1` and `CTR_EL0` read on that machine;

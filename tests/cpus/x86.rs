@@ -1,10 +1,10 @@
-//! CPUID words of known x86 machines, and what detection has to conclude from them.
+//! CPUID words of known x86 machines, and the expected conclusions.
 //!
-//! Pure data: detection is replayed on these words instead of on the CPU that runs the test. Each machine is a
-//! file in `x86`, in the form that `cpuid -r` prints: leaf, subleaf, EAX to EDX. Its first line is the name of the
-//! machine, its second the source of the words. `Recorded` marks words that the CPUID instruction returned on
-//! that machine; they are copied unchanged from the dump (first logical CPU of the dump). `From manuals` marks
-//! words composed from what the vendor publishes, each with its reason.
+//! Pure data: detection is replayed on these words instead of on the CPU that runs the test. Each machine is a file in
+//! `x86`, in the form that `cpuid -r` prints: leaf, subleaf, EAX to EDX. Its first line is the name of the machine, its
+//! second the source of the words. `Recorded` marks words that the CPUID instruction returned on that machine; they are
+//! copied unchanged from the dump (first logical CPU of the dump). `From manuals` marks words composed from the
+//! vendor's publications, each with its reason.
 //!
 //! Kept are only the leaves that decide something here: identification and line size (0, 1,
 //! `0x8000_0000` to `0x8000_0004`), caches (4, `0x8000_001D`), features (7.0, `0x8000_0008`), TDX
@@ -48,8 +48,8 @@ pub(crate) struct Machine {
     pub confidential: Option<&'static str>,
 }
 
-/// Makes a machine of its file, and of what detection has to conclude: the write-back and the fences around
-/// it, the invalidation, the line size, the hypervisor's signature and the kind of confidential guest.
+/// Makes a machine of its file, and of the expected conclusions: the write-back and the fences around it, the
+/// invalidation, the line size, the hypervisor's signature and the kind of confidential guest.
 macro_rules! machine {
     (
         $file:literal: $writeback:literal, $fences:expr, $invalidate:literal, $line:literal,
@@ -89,7 +89,7 @@ const fn first_line(text: &'static str) -> (&'static str, &'static str) {
     (line.split_at("# ".len()).1, rest.split_at(1).1)
 }
 
-/// Returns what stands before and behind the first `: `.
+/// Returns the texts before and behind the first `: `.
 const fn at_colon(line: &'static str) -> (&'static str, &'static str) {
     let mut end = 0;
     while line.as_bytes()[end] != b':' {

@@ -13,8 +13,7 @@ pub(crate) struct IdRegisters {
     pub(crate) midr_el1: u64,
 }
 
-/// The CPU at EL1. Where Linux would trap a clean that an erratum forbids, here another instruction is
-/// chosen.
+/// Returns the CPU at EL1. Where Linux would trap a clean that an erratum forbids, here another instruction is chosen.
 pub(crate) fn read(registers: IdRegisters) -> Cpu {
     let dpb = registers.id_aa64isar1_el1 & 0xf;
     let present =

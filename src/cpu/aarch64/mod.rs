@@ -1,10 +1,10 @@
-//! arm64: the line size comes from `CTR_EL0`, the instructions from what the kernel says it
-//! permits (`HWCAP`), or from ID registers at EL1.
+//! arm64: the line size comes from `CTR_EL0`, the instructions from the permissions that the kernel
+//! reports (`HWCAP`), or from ID registers at EL1.
 //!
 //! | room | what it reads |
 //! |---|---|
 //! | `el1` | ID registers, in privileged code |
-//! | `host` | what Linux and the BSDs let EL0 know; under other systems nothing, and why |
+//! | `host` | the words that Linux and the BSDs let EL0 read; under other systems nothing, and the reason |
 //! | `words` | no machine: draws conclusions from the words that were read |
 
 #[cfg(any(feature = "privileged", test))]
@@ -16,7 +16,7 @@ pub(super) mod words;
 use crate::arch::LineSize;
 use crate::arch::aarch64::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP};
 
-/// The write-back granule: the largest there is where `CTR_EL0.CWG` is 0, or more than 9, which is
+/// Returns the write-back granule: the largest one if `CTR_EL0.CWG` is 0, or more than 9, which is
 /// reserved (Arm ARM, `CTR_EL0`).
 fn granule(ctr_el0: u64) -> LineSize {
     match ctr_el0 >> 24 & 0xf {
@@ -25,7 +25,7 @@ fn granule(ctr_el0: u64) -> LineSize {
     }
 }
 
-/// A size field of `CTR_EL0`: the base-2 logarithm of a number of 4-byte words.
+/// Returns a size field of `CTR_EL0`: the base-2 logarithm of a number of 4-byte words.
 fn size_field(ctr_el0: u64, shift: u32) -> usize {
     4 << (ctr_el0 >> shift & 0xf)
 }

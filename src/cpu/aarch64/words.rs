@@ -90,7 +90,7 @@ fn clean_erratum(midr: Midr) -> Option<Erratum> {
     }
 }
 
-/// The instructions that EL0 may execute.
+/// Returns the instructions that EL0 may execute.
 fn permitted(words: Words) -> u8 {
     shown([
         (true, DC_CVAC),

@@ -13,7 +13,7 @@ const AVX_STATE: u64 = 0b110;
 /// XCR0: these, the mask registers, the upper halves of the first 16 and all of the other 16.
 const AVX512_STATE: u64 = AVX_STATE | 0b1110_0000;
 
-/// The CPU this program runs on. Kernels must leave the vector registers to the programs.
+/// Reads the CPU this program runs on. Kernels must leave the vector registers to the programs.
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "a register is read")]
 pub(crate) fn here() -> BlockStores {
@@ -32,7 +32,7 @@ pub(crate) enum Registers {
     Vector,
 }
 
-/// The CPU whose CPUID `reader` has; `xcr0` is asked only where CPUID says that it can be.
+/// Reads the stores from `reader`'s CPUID; `xcr0` is asked only where CPUID says that it can be.
 pub(crate) fn read<R: CpuIdReader>(
     reader: &R,
     registers: Registers,

@@ -24,8 +24,8 @@ pub enum Hypervisor {
         /// `hv_identify_partition_type`).
         is_root: bool,
     },
-    /// The CPU says that it does not (x86: CPUID.1:ECX\[31\] is 0). That is what Linux goes by too; a
-    /// hypervisor that wants to hide clears the bit (QEMU: `-cpu …,-hypervisor`).
+    /// The CPU says that it does not (x86: CPUID.1:ECX\[31\] is 0). Linux goes by that bit too; a
+    /// hypervisor that wants to hide clears it (QEMU: `-cpu …,-hypervisor`).
     Absent,
     /// The architecture does not show it to user mode.
     Unknown,
@@ -42,7 +42,7 @@ impl Hypervisor {
         signatures.iter().filter_map(|signature| kind_of(signature.as_str())).last()
     }
 
-    /// Its name, if one of its signatures is known here.
+    /// Returns the name, if one of the signatures is known here.
     #[must_use]
     pub fn name(&self) -> Option<&'static str> {
         self.kind().map(HypervisorKind::name)
@@ -78,12 +78,12 @@ impl Signatures {
 }
 
 impl Signatures {
-    /// The signatures, in the order of their leaves.
+    /// Returns the signatures, in the order of their leaves.
     pub fn iter(&self) -> impl Iterator<Item = &Text<12>> {
         self.texts.iter().flatten()
     }
 
-    /// The signature at the first place (x86: leaf `4000_0000H`), or the first there is.
+    /// Returns the signature at the first place (x86: leaf `4000_0000H`), or the first there is.
     #[must_use]
     pub fn first(&self) -> Option<&Text<12>> {
         self.iter().next()
@@ -157,7 +157,7 @@ pub enum Isolation {
 }
 
 impl Isolation {
-    /// Its name.
+    /// Returns the name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HypervisorKind {
-    /// KVM of Linux, under whatever manages it (QEMU, Firecracker, crosvm, clouds).
+    /// KVM of Linux, under any manager (QEMU, Firecracker, crosvm, clouds).
     Kvm,
     /// QEMU, with KVM or without: from files, where the CPU does not show it.
     Qemu,
@@ -55,7 +55,7 @@ pub enum HypervisorKind {
 }
 
 impl HypervisorKind {
-    /// Its name.
+    /// Returns the name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -125,7 +125,7 @@ pub(crate) const SIGNATURES: [Signature; 23] = {
     ]
 };
 
-/// Whose signature it is, if it is known.
+/// Returns the owner of a signature, if it is known.
 pub(crate) fn kind_of(signature: &str) -> Option<HypervisorKind> {
     SIGNATURES.iter().find(|(known, ..)| *known == signature).map(|(_, kind, _)| *kind)
 }
@@ -140,7 +140,7 @@ mod tests {
     use super::{SIGNATURES, kind_of};
     use crate::cpu::Text;
 
-    /// A signature is compared without what pads it, so that it must be written so; one that stands
+    /// A signature is compared without its padding, so it must be written without; one that stands
     /// twice would hide the second.
     #[test]
     fn each_signature_is_written_as_it_is_read_and_once() {

@@ -4,7 +4,7 @@ use crate::arch::modelled::{ARCHITECTURE, WRITEBACK, WRITEBACK_INVALIDATE};
 use crate::arch::{LineSize, Point};
 use crate::cpu::{Cpu, Line};
 
-/// The modelled CPU.
+/// Returns the modelled CPU.
 pub(crate) fn here() -> Cpu {
     let refusal = ARCHITECTURE.unreachable[Point::Coherency as usize];
     let line = LineSize::new(64).map(|size| Line { size, granule: 64, source: "the model" });
@@ -15,7 +15,7 @@ pub(crate) fn here() -> Cpu {
     }
 }
 
-/// A model has no privilege levels.
+/// Returns the modelled CPU: a model has no privilege levels.
 #[cfg(feature = "privileged")]
 #[expect(unsafe_code, reason = "the signature is that of arm64, where it must be at EL1")]
 pub(crate) unsafe fn here_privileged() -> Cpu {

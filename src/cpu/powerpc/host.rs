@@ -4,13 +4,13 @@
 use crate::arch::{Missing, Unsupported};
 use crate::cpu::Cpu;
 
-/// The CPU this program runs on.
+/// Returns the CPU this program runs on.
 #[cfg(target_os = "linux")]
 pub(crate) fn here() -> Cpu {
     super::read(linux::words())
 }
 
-/// The CPU this program runs on.
+/// Returns the CPU this program runs on.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn here() -> Cpu {
     use crate::arch::{Point, powerpc::ARCHITECTURE};

@@ -5,8 +5,8 @@ use std::path::Path;
 
 const CPUS: &str = "sys/devices/system/cpu";
 
-/// The smallest line of a data cache of the first level among all CPUs, in bytes: what a walk may step
-/// by where the CPUs of a machine differ. `root` is that of the file system.
+/// Returns the smallest line of a data cache of the first level among all CPUs, in bytes: the step
+/// of a walk where the CPUs of a machine differ. `root` is that of the file system.
 pub(super) fn smallest_data_line(root: &Path) -> Option<usize> {
     let cpus = below(&root.join(CPUS), "cpu");
     let caches = cpus.flat_map(|cpu| below(&cpu.join("cache"), "index"));
@@ -23,7 +23,7 @@ fn below(directory: &Path, name: &'static str) -> impl Iterator<Item = std::path
     entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_numbered)
 }
 
-/// The line of a cache of the first level that holds data.
+/// Returns the line of a cache of the first level that holds data.
 fn data_line(cache: &Path) -> Option<usize> {
     let attribute = |name| fs::read_to_string(cache.join(name)).ok();
     let is_first = attribute("level")?.trim() == "1";

@@ -1,5 +1,4 @@
-//! RISC-V: what user mode may execute, and its block size, are the kernel's answers to
-//! `riscv_hwprobe`.
+//! RISC-V: the kernel answers `riscv_hwprobe` with the permitted instructions and the block size.
 //!
 //! The bit of Zicbom is there only if all harts have it and the kernel has enabled it for user mode
 //! (Linux `arch/riscv/kernel/cpufeature.c`, `riscv_user_isa_enable`; both came with 6.15). A key that

@@ -5,7 +5,7 @@ use crate::arch::x86::registers;
 use crate::cpu::Cpu;
 use raw_cpuid::CpuIdReaderNative;
 
-/// The CPU this program runs on.
+/// Returns the CPU this program runs on.
 pub(crate) fn here() -> Cpu {
     Cpu { privileged: in_ring_0(), ..read(&CpuIdReaderNative) }
 }
@@ -15,12 +15,12 @@ pub(in crate::cpu) fn in_ring_0() -> bool {
     privilege_level(registers::code_segment()) == 0
 }
 
-/// The same CPU as far as a choice needs it.
+/// Returns the same CPU as far as a choice needs it.
 pub(crate) fn here_for_choice() -> Cpu {
     read_for_choice(&CpuIdReaderNative)
 }
 
-/// CPUID says the same in ring 0, and CS that it is ring 0.
+/// Reads CPUID, which says the same in ring 0, and CS, which says that it is ring 0.
 #[cfg(feature = "privileged")]
 #[expect(unsafe_code, reason = "the signature is that of arm64, where it must be at EL1")]
 pub(crate) unsafe fn here_privileged() -> Cpu {

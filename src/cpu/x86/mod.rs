@@ -29,8 +29,8 @@ const LEAF_TDX: u32 = 0x21;
 const LEAF_HYPERVISOR: u32 = 0x4000_0000;
 const NEXT_HYPERVISOR: usize = 0x100;
 const LAST_HYPERVISOR: u32 = 0x4000_ff00;
-/// Hyper-V's leaves: privileges, and how a partition is isolated (Hyper-V Top Level Functional
-/// Specification, "Feature and interface discovery").
+/// Hyper-V's leaves: privileges, and the isolation of a partition (Hyper-V Top Level Functional Specification, "Feature
+/// and interface discovery").
 const LEAF_PRIVILEGES: u32 = 0x4000_0003;
 const LEAF_ISOLATION: u32 = 0x4000_000c;
 /// EBX of [`LEAF_PRIVILEGES`] (Linux `include/hyperv/hvgdk_mini.h`).
@@ -52,13 +52,13 @@ const NO_FENCE: Unsupported = Unsupported::new(
     "only privileged code can write back here, the whole cache at once (WBINVD)",
 );
 
-/// The ring in which code with this selector in CS runs (Intel SDM vol. 3A, "Privilege Levels"). A kernel
-/// that Xen paravirtualises is in ring 1 or 3.
+/// Returns the ring in which code with this selector in CS runs (Intel SDM vol. 3A, "Privilege Levels"). A kernel that
+/// Xen paravirtualises is in ring 1 or 3.
 const fn privilege_level(code_segment: u16) -> u16 {
     code_segment & 3
 }
 
-/// The CPU whose CPUID `reader` has.
+/// Reads the CPU from `reader`'s CPUID.
 pub(crate) fn read<R: CpuIdReader>(reader: &R) -> Cpu {
     let cpuid = CpuId::with_cpuid_reader(reader.clone());
     let identity = identity(&cpuid, reader);
@@ -74,8 +74,8 @@ pub(crate) fn read<R: CpuIdReader>(reader: &R) -> Cpu {
     }
 }
 
-/// The same CPU as far as a choice needs it: its instructions and lines. A virtual machine is left for every
-/// CPUID, so that no more is asked.
+/// Reads the same CPU as far as a choice needs it: its instructions and lines. Every CPUID leaves a virtual machine, so
+/// no more is asked.
 fn read_for_choice<R: CpuIdReader>(reader: &R) -> Cpu {
     let cpuid = CpuId::with_cpuid_reader(reader.clone());
     let features = cpuid.get_feature_info();
@@ -108,7 +108,7 @@ pub(super) fn vendor<R: CpuIdReader>(reader: &R) -> Text<12> {
     text([leaf.ebx, leaf.edx, leaf.ecx])
 }
 
-/// Family and model are added up as Linux does (`x86_family`, `x86_model`).
+/// Returns the identity, with family and model added up as Linux does (`x86_family`, `x86_model`).
 fn identity<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> CpuIdentity {
     let features = cpuid.get_feature_info();
     let base = features.as_ref().map_or(0, FeatureInfo::base_family_id);
@@ -136,7 +136,8 @@ fn is_guest<R: CpuIdReader>(reader: &R) -> bool {
     leaf(reader, LEAF_BASIC, 1).is_some_and(|leaf| leaf.ecx & 1 << 31 != 0)
 }
 
-/// Only a guest is asked for the leaves: each CPUID leaves a virtual machine, which takes microseconds.
+/// Returns the hypervisor. Only a guest is asked for the leaves: each CPUID leaves a virtual machine, which takes
+/// microseconds.
 fn hypervisor<R: CpuIdReader>(reader: &R, identity: CpuIdentity) -> Hypervisor {
     let is_guest = is_guest(reader);
     let mut signatures = if is_guest { signatures(reader) } else { Signatures::NONE };
@@ -157,8 +158,8 @@ fn translator(identity: CpuIdentity) -> Option<Text<12>> {
     is_rosetta.then(|| Text::new(ROSETTA.as_bytes()))
 }
 
-/// The signatures at all places where a hypervisor can have its leaves. Nothing says how many places
-/// there are, so that beyond the first only a known signature is believed.
+/// Returns the signatures at all places where a hypervisor can have its leaves. No leaf holds the number of places, so
+/// beyond the first only a known signature is believed.
 fn signatures<R: CpuIdReader>(reader: &R) -> Signatures {
     let mut found = Signatures::NONE;
     for base in (LEAF_HYPERVISOR..=LAST_HYPERVISOR).step_by(NEXT_HYPERVISOR) {
@@ -172,15 +173,15 @@ fn signatures<R: CpuIdReader>(reader: &R) -> Signatures {
     found
 }
 
-/// The signature of the hypervisor whose leaves begin at `base`: EAX names the highest of them, or is
-/// 0 under an old KVM (Linux `Documentation/virt/kvm/x86/cpuid.rst`).
+/// Returns the signature of the hypervisor whose leaves begin at `base`: EAX names the highest of them, or is 0 under
+/// an old KVM (Linux `Documentation/virt/kvm/x86/cpuid.rst`).
 fn signature<R: CpuIdReader>(reader: &R, base: u32) -> Option<Text<12>> {
     let leaf = reader.cpuid1(base);
     let is_base = leaf.eax == 0 || leaf.eax & !0xff == base;
     is_base.then(|| text([leaf.ebx, leaf.ecx, leaf.edx]))
 }
 
-/// As Linux decides it (`drivers/hv/hv_common.c`, `hv_identify_partition_type`).
+/// Returns true in a root partition, as Linux decides it (`drivers/hv/hv_common.c`, `hv_identify_partition_type`).
 fn is_root<R: CpuIdReader>(reader: &R, hypervisor: Hypervisor) -> bool {
     let owns = CREATE_PARTITIONS | CPU_MANAGEMENT;
     hypervisor.kind() == Some(HypervisorKind::HyperV)
@@ -192,8 +193,8 @@ fn privileges<R: CpuIdReader>(reader: &R) -> u32 {
     leaf(reader, LEAF_HYPERVISOR, LEAF_PRIVILEGES).map_or(0, |leaf| leaf.ebx)
 }
 
-/// TDX itself first: it is what the kernel has to do with. Hyper-V's word is for guests from which a
-/// paravisor hides it.
+/// Returns the kind of confidential guest. TDX itself comes first: the kernel has to deal with it. Hyper-V's answer is
+/// for guests from which a paravisor hides it.
 fn confidential<R: CpuIdReader>(reader: &R, hypervisor: Hypervisor) -> Confidential {
     let is_tdx =
         |leaf: CpuIdResult| text([leaf.ebx, leaf.edx, leaf.ecx]) == Text::<12>::new(TDX_SIGNATURE);
@@ -230,12 +231,12 @@ fn sev<R: CpuIdReader>(reader: &R) -> Confidential {
     }
 }
 
-/// A leaf of the range that begins at `base`, if the range reaches so far.
+/// Returns a leaf of the range that begins at `base`, if the range reaches so far.
 pub(super) fn leaf<R: CpuIdReader>(reader: &R, base: u32, leaf: u32) -> Option<CpuIdResult> {
     (reader.cpuid1(base).eax >= leaf).then(|| reader.cpuid1(leaf))
 }
 
-/// The text in three registers.
+/// Returns the text in three registers.
 fn text(registers: [u32; 3]) -> Text<12> {
     let mut bytes = [0; 12];
     for (to, register) in bytes.chunks_exact_mut(4).zip(registers) {

@@ -30,7 +30,7 @@ pub(super) fn words() -> Words {
     }
 }
 
-/// `MIDR_EL1`, if the kernel answers reads of it.
+/// Returns `MIDR_EL1`, if the kernel answers reads of it.
 #[expect(unsafe_code, reason = "a register is read")]
 fn midr_el1(hwcap: u64) -> Option<u64> {
     // SAFETY: the kernel says that it answers (1).
@@ -39,7 +39,7 @@ fn midr_el1(hwcap: u64) -> Option<u64> {
 
 cfg_if::cfg_if! {
     if #[cfg(target_os = "freebsd")] {
-        /// `AT_HWCAP` and `AT_HWCAP2`.
+        /// Returns `AT_HWCAP` and `AT_HWCAP2`.
         fn capabilities() -> [u64; 2] {
             [libc::AT_HWCAP, libc::AT_HWCAP2].map(auxv)
         }
@@ -54,7 +54,7 @@ cfg_if::cfg_if! {
             if failed == 0 { word } else { 0 }
         }
     } else {
-        /// They are not asked for.
+        /// Returns zeros: these systems are not asked.
         const fn capabilities() -> [u64; 2] {
             [0; 2]
         }

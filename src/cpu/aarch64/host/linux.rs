@@ -26,7 +26,7 @@ pub(super) fn words() -> Words {
     }
 }
 
-/// `MIDR_EL1`, if the kernel answers reads of it.
+/// Returns `MIDR_EL1`, if the kernel answers reads of it.
 #[expect(unsafe_code, reason = "a register is read")]
 fn midr_el1(hwcap: u64) -> Option<u64> {
     // SAFETY: the kernel says that it answers (1).

@@ -16,12 +16,12 @@ cfg_if::cfg_if! {
 use super::words;
 use crate::cpu::Cpu;
 
-/// The CPU this program runs on.
+/// Returns the CPU this program runs on.
 pub(crate) fn here() -> Cpu {
     words::read(system::words())
 }
 
-/// This CPU, from its ID registers.
+/// Returns this CPU, from its ID registers.
 ///
 /// # Safety
 /// 1. The CPU is at EL1 or higher.

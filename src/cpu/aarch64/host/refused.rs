@@ -3,7 +3,7 @@
 use super::super::words::Words;
 use crate::arch::{Missing, Unsupported};
 
-/// Nothing is read: `CTR_EL0` may be out of reach too.
+/// Reads nothing: `CTR_EL0` may be out of reach too.
 pub(super) fn words() -> Words {
     let why = if cfg!(windows) {
         WINDOWS

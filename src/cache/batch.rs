@@ -80,7 +80,7 @@ impl<'a> Batch<'a> {
         unsafe { self.writeback_invalidate_range(address(value), size_of_val(value)) };
     }
 
-    /// [`writeback`](Self::writeback) of `len` bytes from `start`.
+    /// Does [`writeback`](Self::writeback) for `len` bytes from `start`.
     ///
     /// # Safety
     /// 1. As for [`Cache::writeback_range`](super::Cache::writeback_range).
@@ -92,7 +92,7 @@ impl<'a> Batch<'a> {
         unsafe { self.issue(Operation::Writeback, start, len) };
     }
 
-    /// [`writeback_invalidate`](Self::writeback_invalidate) of `len` bytes from `start`.
+    /// Does [`writeback_invalidate`](Self::writeback_invalidate) for `len` bytes from `start`.
     ///
     /// # Safety
     /// 1. As for [`Cache::writeback_range`](super::Cache::writeback_range).
@@ -104,8 +104,8 @@ impl<'a> Batch<'a> {
         unsafe { self.issue(Operation::Invalidate, start, len) };
     }
 
-    /// The fence before is executed for each range: stores between two of them must be ordered
-    /// before the second where the architecture does not do it.
+    /// Issues an operation. The fence before is executed for each range: stores between two of them
+    /// must be ordered before the second where the architecture does not do it.
     ///
     /// # Safety
     /// 1. As for [`Cache::writeback_range`](super::Cache::writeback_range).

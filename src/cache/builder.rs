@@ -7,7 +7,8 @@ use crate::cpu;
 
 /// Makes a [`Cache`] with overrides: a write-back instruction, a point, a weaker point accepted.
 ///
-/// It can only choose what the machine has and what satisfies the point; anything else is an error.
+/// It can only choose an instruction that the machine has and that satisfies the point; anything
+/// else is an error.
 ///
 /// ```
 /// # fn main() -> Result<(), cachemaint::Unsupported> {
@@ -127,8 +128,8 @@ mod env {
     impl core::error::Error for EnvError {}
 
     impl Builder {
-        /// A builder that writes back with the instruction that [`ENV_WRITEBACK`] names, if it is
-        /// set. Nothing else in this crate reads the environment.
+        /// Returns a builder that writes back with the instruction that [`ENV_WRITEBACK`] names, if
+        /// it is set. Nothing else in this crate reads the environment.
         ///
         /// # Errors
         /// If the variable is set and names no instruction of this architecture.

@@ -11,26 +11,26 @@ use loom::sync::atomic::{AtomicU64, Ordering};
 /// A cell for the first choice that was made. A guarantee that was reported once must not change in
 /// the same process, so when two threads race the first one wins and both get its choice.
 ///
-/// The word is all there is to publish (what it chooses among is code), so relaxed accesses suffice.
+/// The word is all there is to publish (it chooses among code), so relaxed accesses suffice.
 #[derive(Debug)]
 pub(super) struct Chosen {
     word: AtomicU64,
 }
 
 impl Chosen {
-    /// Nothing is chosen yet.
+    /// Returns a cell without a choice.
     #[cfg(not(loom))]
     pub(super) const fn new() -> Self {
         Self { word: AtomicU64::new(0) }
     }
 
-    /// Nothing is chosen yet.
+    /// Returns a cell without a choice.
     #[cfg(loom)]
     pub(super) fn new() -> Self {
         Self { word: AtomicU64::new(0) }
     }
 
-    /// The choice, if one was made.
+    /// Returns the choice, if one was made.
     #[inline(always)]
     pub(super) fn get(&self) -> Option<Cache> {
         Plan::from_word(self.word.load(Ordering::Relaxed)).map(|plan| Cache { plan })

@@ -58,9 +58,9 @@ pub struct FenceNames {
 /// farther. It is one word. [`durability`](crate::durability) lists the calls that make data durable.
 ///
 /// # Guarantees
-/// When the call that writes back returns, *the operation to the point has completed* as the
-/// architecture means it. What such completion is worth at a power cut is the platform's claim: see
-/// [`HostReport`](crate::report::HostReport) and [`dax`](crate::dax).
+/// When the call that writes back returns, *the operation to the point has completed* as the architecture defines it.
+/// The platform claims the value of such a completion at a power cut: see [`HostReport`](crate::report::HostReport) and
+/// [`dax`](crate::dax).
 ///
 /// # Cost
 /// One instruction a line, and the fences of [`writeback_fences`](Self::writeback_fences) a call. One predictable branch
@@ -71,10 +71,10 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The caches of the machine this program runs on, aimed at the point of coherency.
+    /// Returns the caches of the machine this program runs on, aimed at the point of coherency.
     ///
-    /// Finds out once what the machine has; later calls are one relaxed load and a branch. All
-    /// calls in a process give the same answer.
+    /// Determines the machine's abilities once; later calls are one relaxed load and a branch. All calls in a process
+    /// give the same answer.
     ///
     /// ```
     /// # fn main() -> Result<(), cachemaint::Unsupported> {
@@ -86,8 +86,8 @@ impl Cache {
     /// ```
     ///
     /// # Errors
-    /// If user mode has no operation on this architecture, the CPU shows no instruction for it, or
-    /// there is no operating system to ask what is permitted.
+    /// If user mode has no operation on this architecture, the CPU shows no instruction for it, or no operating system
+    /// can be asked for permission.
     #[inline]
     pub fn host() -> Result<Self, Unsupported> {
         #[cfg(all(target_has_atomic = "64", not(loom)))]
@@ -102,9 +102,10 @@ impl Cache {
         Self::detect()
     }
 
-    /// The caches of the machine this program runs on, aimed at the point of persistence: for a mapping of persistent
-    /// memory that the program has made itself, where the kernel keeps the file's blocks in place (`MAP_SYNC`, device
-    /// DAX). A [`DaxFile`](../dax/struct.DaxFile.html) sees to all of this, and knows what its medium promises.
+    /// Returns the caches of the machine this program runs on, aimed at the point of persistence. It is for a mapping
+    /// of persistent memory that the program has made itself, where the kernel keeps the file's blocks in place
+    /// (`MAP_SYNC`, device DAX). A [`DaxFile`](../dax/struct.DaxFile.html) sees to all of this, and knows the promises
+    /// of its medium.
     ///
     /// ```
     /// match cachemaint::Cache::persistent() {
@@ -128,9 +129,9 @@ impl Cache {
         Self::planned(cpu::here_for_choice().facts()?, Point::Coherency, Policy::ANY)
     }
 
-    /// The caches of the machine this kernel or hypervisor runs on, asked from ring 0 or EL1: reads
-    /// ID registers instead of asking an operating system, and avoids instructions that have errata
-    /// which an operating system would hide.
+    /// Returns the caches of the machine this kernel or hypervisor runs on, asked from ring 0 or EL1. It reads ID
+    /// registers instead of asking an operating system, and avoids instructions that have errata which an operating
+    /// system would hide.
     ///
     /// The handle executes clean-and-invalidate for [`invalidate`](Self::invalidate), like any
     /// other; only [`discard_range`](Self::discard_range) drops dirty lines.
@@ -151,8 +152,8 @@ impl Cache {
         unsafe { Self::builder().build_privileged() }
     }
 
-    /// The caches of a machine that the caller describes: for code that knows its hardware, or that
-    /// has asked by means of its own. With constant facts the choice is made at compile time.
+    /// Returns the caches of a machine that the caller describes: for code that knows its hardware, or that has asked
+    /// by means of its own. With constant facts the choice is made at compile time.
     ///
     /// ```
     /// # #[cfg(all(target_arch = "x86_64", not(miri)))] {
@@ -177,7 +178,7 @@ impl Cache {
         Self::planned(facts, Point::Coherency, Policy::ANY)
     }
 
-    /// A handle with the caller's overrides, for tests, benchmarks and command lines.
+    /// Returns a handle with the caller's overrides, for tests, benchmarks and command lines.
     #[must_use]
     pub const fn builder() -> Builder {
         Builder::new()
@@ -190,7 +191,7 @@ impl Cache {
         }
     }
 
-    /// The same caches, aimed at `point`: later write-backs go that far.
+    /// Returns the same caches, aimed at `point`: later write-backs go that far.
     ///
     /// | point | x86 | arm64 | RISC-V | PowerPC |
     /// |---|---|---|---|---|
@@ -201,7 +202,7 @@ impl Cache {
     /// Where persistence is refused, the [`Builder`] can accept coherency in its place.
     ///
     /// # Errors
-    /// If no instruction of this machine reaches the point, with the reason and what to do instead.
+    /// If no instruction of this machine reaches the point, with the reason and the remedy.
     pub const fn to(self, point: Point) -> Result<Self, Unsupported> {
         Self::planned(self.plan.facts(), point, self.plan.policy())
     }
@@ -211,7 +212,7 @@ impl Cache {
         self.plan.policy()
     }
 
-    /// The point that write-backs are aimed at.
+    /// Returns the point that write-backs are aimed at.
     #[must_use]
     pub const fn point(self) -> Point {
         self.plan.point()
@@ -230,35 +231,35 @@ impl Cache {
         self.plan.facts()
     }
 
-    /// The unit that one instruction works on, in bytes.
+    /// Returns the unit that one instruction works on, in bytes.
     #[must_use]
     pub const fn line_size(self) -> usize {
         self.plan.line().bytes()
     }
 
-    /// The largest unit that any cache of the machine writes back, in bytes: what to pad and align
-    /// data to that must share nothing with other data, see [`coherence`](crate::coherence). Not
-    /// smaller than [`line_size`](Self::line_size); at most 2048, which arm64 CPUs get that do not
-    /// state it (`CTR_EL0.CWG` is 0).
+    /// Returns the largest unit that any cache of the machine writes back, in bytes. It is the alignment and padding of
+    /// data that must share nothing with other data, see [`coherence`](crate::coherence). Not smaller than
+    /// [`line_size`](Self::line_size). At most 2048, which is assumed for arm64 CPUs that do not state it
+    /// (`CTR_EL0.CWG` is 0).
     #[must_use]
     pub const fn granule(self) -> usize {
         self.plan.granule().bytes()
     }
 
-    /// The instruction that writes back.
+    /// Returns the instruction that writes back.
     #[must_use]
     pub const fn writeback_instruction(self) -> Instruction {
         instruction(self.plan.writeback())
     }
 
-    /// The instruction that invalidates.
+    /// Returns the instruction that invalidates.
     #[must_use]
     pub const fn invalidate_instruction(self) -> Instruction {
         instruction(self.plan.invalidate())
     }
 
-    /// The instructions of this machine that can write back to the point, the preferred one first.
-    /// Each is shown once.
+    /// Returns the instructions of this machine that can write back to the point, the preferred one first. Each is
+    /// shown once.
     pub fn available_writebacks(self) -> impl Iterator<Item = Instruction> {
         let (facts, aim) = (self.plan.facts(), self.plan.policy().aim(self.point()));
         // One mnemonic can stand in the list twice in a row, with different fences.
@@ -269,13 +270,13 @@ impl Cache {
         })
     }
 
-    /// The fences around a write-back.
+    /// Returns the fences around a write-back.
     #[must_use]
     pub const fn writeback_fences(self) -> FenceNames {
         fence_names(self.writeback_instruction().writeback)
     }
 
-    /// The fences around an invalidation.
+    /// Returns the fences around an invalidation.
     #[must_use]
     pub const fn invalidate_fences(self) -> FenceNames {
         fence_names(self.invalidate_instruction().invalidate)
@@ -309,13 +310,13 @@ impl Cache {
         unsafe { self.writeback_range(address(value), size_of_val(value)) };
     }
 
-    /// Drops the lines of `integers`, so that later loads see what an observer wrote to memory.
+    /// Drops the lines of `integers`, so that later loads see an observer's stores to memory.
     ///
     /// # Ordering
     /// When this returns, loads that follow return data no older than the start of the call.
     ///
-    /// In user mode no architecture discards: dirty lines are written back first, **over what an
-    /// observer wrote meanwhile**. So:
+    /// In user mode no architecture discards: dirty lines are written back first, **over the observer's stores
+    /// meanwhile**. So:
     /// 1. have no dirty line there while the observer writes ([`writeback_invalidate`] before it
     ///    starts);
     /// 2. invalidate after it has finished, since a CPU can fetch lines by speculation at any time.
@@ -335,13 +336,12 @@ impl Cache {
         unsafe { self.invalidate_range(integers.as_mut_ptr().cast(), size_of_val(integers)) };
     }
 
-    /// Writes the lines of `value` back and drops them, so that an observer sees what was stored and
-    /// later loads fetch from memory. As with [`writeback`](Self::writeback), these are the bytes of the
-    /// value itself.
+    /// Writes the lines of `value` back and drops them, so that an observer sees the stored bytes and later loads fetch
+    /// from memory. As with [`writeback`](Self::writeback), these are the bytes of the value itself.
     ///
     /// # Ordering
-    /// Both that of [`writeback`](Self::writeback), to the point of coherency whatever the handle is
-    /// aimed at, and that of [`invalidate`](Self::invalidate).
+    /// Both that of [`writeback`](Self::writeback), to the point of coherency even if the handle is aimed elsewhere,
+    /// and that of [`invalidate`](Self::invalidate).
     ///
     /// # Cost
     /// As [`invalidate`](Self::invalidate).
@@ -352,7 +352,7 @@ impl Cache {
         unsafe { self.writeback_invalidate_range(address(value), size_of_val(value)) };
     }
 
-    /// [`writeback`](Self::writeback) of `len` bytes from `start`.
+    /// Does [`writeback`](Self::writeback) for `len` bytes from `start`.
     ///
     /// # Safety
     /// 1. Each line that the range touches holds a byte of the range that this thread may read, and
@@ -363,7 +363,7 @@ impl Cache {
         unsafe { run::issue_and_complete(Machine, self.plan, Operation::Writeback, start, len) };
     }
 
-    /// [`invalidate`](Self::invalidate) of `len` bytes from `start`.
+    /// Does [`invalidate`](Self::invalidate) for `len` bytes from `start`.
     ///
     /// # Safety
     /// 1. As for [`writeback_range`](Self::writeback_range).
@@ -375,7 +375,7 @@ impl Cache {
         unsafe { self.writeback_invalidate_range(start, len) };
     }
 
-    /// [`writeback_invalidate`](Self::writeback_invalidate) of `len` bytes from `start`.
+    /// Does [`writeback_invalidate`](Self::writeback_invalidate) for `len` bytes from `start`.
     ///
     /// # Safety
     /// 1. As for [`writeback_range`](Self::writeback_range).
@@ -385,7 +385,7 @@ impl Cache {
         unsafe { run::issue_and_complete(Machine, self.plan, Operation::Invalidate, start, len) };
     }
 
-    /// The instruction that [`discard_range`](Self::discard_range) executes.
+    /// Returns the instruction that [`discard_range`](Self::discard_range) executes.
     ///
     /// # Errors
     /// If the architecture has none: x86 and PowerPC always write dirty lines back.
@@ -436,8 +436,8 @@ impl Cache {
 
     /// Issues write-backs for several ranges and completes them with one fence.
     ///
-    /// The fence is executed when `work` returns or unwinds, so it cannot be forgotten; what was
-    /// issued is borrowed until then.
+    /// The fence is executed when `work` returns or unwinds, so it cannot be forgotten; the issued ranges are borrowed
+    /// until then.
     ///
     /// ```
     /// # fn main() -> Result<(), cachemaint::Unsupported> {
@@ -478,15 +478,15 @@ impl Cache {
     /// Completes the write-backs that *this thread* has issued.
     ///
     /// # Ordering
-    /// When this returns they have reached their point. On no architecture does a fence complete what
-    /// another thread issued.
+    /// When this returns they have reached their point. On no architecture does a fence complete the operations of
+    /// another thread.
     #[doc(alias("drain", "sfence", "dsb"))]
     #[inline]
     pub fn fence(self) {
         run::complete(Machine, self.plan, Operation::Writeback);
     }
 
-    /// [`invalidate_range`](Self::invalidate_range) without the fence that completes it.
+    /// Does [`invalidate_range`](Self::invalidate_range) without the fence that completes it.
     ///
     /// # Safety
     /// 1. As for [`writeback_range`](Self::writeback_range).
@@ -503,8 +503,8 @@ impl Cache {
         run::complete_all(Machine, self.plan);
     }
 
-    /// Orders what this thread has observed of others' stores before the operations that follow, so
-    /// that a write-back takes up data which this thread knows of through another location.
+    /// Orders the stores of others that this thread has observed before the operations that follow, so that a
+    /// write-back includes data which this thread knows of through another location.
     ///
     /// MFENCE on x86, since no manual orders a flush with older loads; DMB OSH on arm64 (Linux
     /// `arch_wb_cache_pmem`); FENCE IORW, IORW on RISC-V; `sync` on PowerPC.
@@ -532,7 +532,7 @@ fn address<T: ?Sized>(value: &T) -> *const u8 {
     core::ptr::from_ref(value).cast()
 }
 
-/// The instruction of a code that a plan holds: its one bit says its place.
+/// Returns the instruction of a code that a plan holds: its one bit is its place.
 const fn instruction(code: u8) -> Instruction {
     ARCHITECTURE.instructions[code.trailing_zeros() as usize]
 }

@@ -23,16 +23,16 @@ impl Policy {
     pub(crate) const ANY: Self =
         Self { writeback: u8::MAX, accept_coherency: false, privileged: false };
 
-    /// Only the instruction with this mnemonic may write back, with whichever ordering this CPU
-    /// gives it; `None` if the architecture has no such instruction.
+    /// Permits only the instruction with this mnemonic to write back, with any ordering that this
+    /// CPU gives it; `None` if the architecture has no such instruction.
     pub(crate) fn only_named(self, architecture: &Architecture, name: &str) -> Option<Self> {
         let named = architecture.instructions.iter().filter(|instruction| instruction.name == name);
         let writeback = named.fold(0, |codes, instruction| codes | instruction.code);
         (writeback != 0).then_some(Self { writeback, ..self })
     }
 
-    /// Only this instruction of the architecture may write back, with whichever ordering this CPU
-    /// gives it.
+    /// Permits only this instruction of the architecture to write back, with any ordering that this
+    /// CPU gives it.
     pub(crate) fn only(self, architecture: &Architecture, instruction: Instruction) -> Self {
         let mut known = architecture.instructions.iter();
         known
@@ -41,12 +41,12 @@ impl Policy {
             .unwrap_or(Self { writeback: 0, ..self })
     }
 
-    /// The same, which takes the point of coherency for the point of persistence.
+    /// Returns the same policy, which takes the point of coherency for the point of persistence.
     pub(crate) const fn accepting_coherency(self) -> Self {
         Self { accept_coherency: true, ..self }
     }
 
-    /// The same of privileged code.
+    /// Returns the same policy for privileged code.
     #[cfg(feature = "privileged")]
     pub(crate) const fn privileged(self) -> Self {
         Self { privileged: true, ..self }
@@ -136,30 +136,30 @@ impl Plan {
         ))
     }
 
-    /// The unit that one instruction works on.
+    /// Returns the unit that one instruction works on.
     #[inline(always)]
     pub(crate) const fn line(self) -> LineSize {
         LineSize::from_within((self.0 & 0xffff) as u16)
     }
 
-    /// The largest unit that any cache writes back.
+    /// Returns the largest unit that any cache writes back.
     pub(crate) const fn granule(self) -> LineSize {
         LineSize::from_logarithm((self.0 >> GRANULE & 0xf) as u32)
     }
 
-    /// The code of the instruction that writes back.
+    /// Returns the code of the instruction that writes back.
     #[inline(always)]
     pub(crate) const fn writeback(self) -> u8 {
         self.byte(WRITEBACK)
     }
 
-    /// The code of the instruction that invalidates.
+    /// Returns the code of the instruction that invalidates.
     #[inline(always)]
     pub(crate) const fn invalidate(self) -> u8 {
         self.byte(INVALIDATE)
     }
 
-    /// The point that write-backs are aimed at.
+    /// Returns the point that write-backs are aimed at.
     pub(crate) const fn point(self) -> Point {
         match self.0 >> POINT & 0x7 {
             0 => Point::Coherency,
@@ -187,13 +187,13 @@ impl Plan {
         (self.0 >> shift & 0xff) as u8
     }
 
-    /// The word, never 0.
+    /// Returns the word, never 0.
     #[cfg(all(target_has_atomic = "64", any(test, not(loom))))]
     pub(crate) const fn to_word(self) -> u64 {
         self.0
     }
 
-    /// The plan whose [`to_word`](Self::to_word) was stored; `None` for 0.
+    /// Returns the plan whose [`to_word`](Self::to_word) was stored; `None` for 0.
     #[cfg(all(target_has_atomic = "64", any(test, not(loom))))]
     #[inline(always)]
     pub(crate) const fn from_word(word: u64) -> Option<Self> {
@@ -201,8 +201,8 @@ impl Plan {
     }
 }
 
-/// The point itself comes first: what a policy accepts in its place is for machines that cannot
-/// reach it.
+/// Returns the instruction that writes back. The point itself comes first: a policy's substitute is
+/// for machines that cannot reach the point.
 const fn writeback_for(
     architecture: &Architecture,
     facts: Facts,

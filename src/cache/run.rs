@@ -1,7 +1,7 @@
 //! Carrying out a plan: which fence and which instruction, in which order.
 //!
-//! It is written once, over what executes: the instructions of this machine, or a recording of them
-//! on which tests compare the order and number of operations of any architecture.
+//! The code is generic over the executor: the instructions of this machine, or a recording of them in which tests
+//! compare the order and number of operations of any architecture.
 
 use super::plan::Plan;
 #[cfg(feature = "privileged")]
@@ -109,7 +109,7 @@ pub(super) unsafe fn issue(
     });
 }
 
-/// [`issue`] and [`complete`]; nothing for an empty range.
+/// Calls [`issue`] and [`complete`]. Does nothing for an empty range.
 ///
 /// # Safety
 /// As [`issue`].
@@ -159,7 +159,7 @@ pub(super) unsafe fn discard(
     });
 }
 
-/// Executes the fence after, which completes what this thread has issued.
+/// Executes the fence after, which completes the operations that this thread has issued.
 #[inline(always)]
 pub(super) fn complete(execute: impl Execute, plan: Plan, operation: Operation) {
     execute.select(operation.code(plan), |mut execute, instruction| {
@@ -167,7 +167,7 @@ pub(super) fn complete(execute: impl Execute, plan: Plan, operation: Operation) 
     });
 }
 
-/// Executes the one fence that completes whatever this thread has issued.
+/// Executes the one fence that completes all operations that this thread has issued.
 #[inline(always)]
 pub(super) fn complete_all(execute: impl Execute, plan: Plan) {
     execute.select(plan.writeback(), |execute, of_writeback| {

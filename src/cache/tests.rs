@@ -17,7 +17,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// Writes down what would be executed.
+/// Records the executed instructions.
 struct Recording<'a> {
     architecture: &'static Architecture,
     log: &'a mut Vec<String>,
@@ -237,7 +237,7 @@ fn a_discard_writes_back_the_lines_that_it_shares() {
     assert_eq!(log, [fence, "cbo.flush 0x2010", "cbo.inval 0x2040", fence]);
 }
 
-/// No x86 instruction does it, and to pretend would write dirty lines over what an observer wrote.
+/// No x86 instruction discards, and a substitute would write dirty lines over the observer's stores.
 #[cfg(all(feature = "privileged", target_arch = "x86_64"))]
 #[test]
 fn a_discard_is_refused_where_there_is_none() {
@@ -275,8 +275,8 @@ fn issue_and_complete_apart_make_the_same_sequence() {
     assert_eq!(log, ["mfence", "clflush 0x100", "mfence", "clflush 0x200", "mfence"]);
 }
 
-/// One fence for write-backs and invalidations that were issued together. MFENCE completes what SFENCE
-/// does (Intel SDM vol. 2A, CLWB); `sync` does not complete `dcbstps`, `phwsync` completes both.
+/// One fence for write-backs and invalidations that were issued together. MFENCE completes all that SFENCE completes
+/// (Intel SDM vol. 2A, CLWB); `sync` does not complete `dcbstps`, `phwsync` completes both.
 #[test]
 fn one_fence_completes_all_that_was_issued() {
     let power10: &[Instruction] = &[DCBST, DCBF, DCBSTPS, DCBFPS];
@@ -388,7 +388,7 @@ fn a_plan_keeps_every_granule_there_can_be() {
     }
 }
 
-/// The data is where it was, whatever was executed on it.
+/// The data do not change, whatever was executed on them.
 #[test]
 fn operations_of_the_host_change_no_value() {
     let host = match Cache::host() {

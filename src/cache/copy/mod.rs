@@ -13,21 +13,20 @@
 //! | streaming stores, fence | Intel | "the data in the caches is evicted" (Intel SDM vol. 1, 10.4.6.2, which excepts "some older CPU implementations (e.g., Pentium M)", none of them of 64 bits) |
 //! | streaming stores, fence, write-back, fence | other vendors of x86 | AMD APM vol. 2, 7.5.1: a fence brings stores "into memory (or, for WB type, the cache)"; what is left there is written back. Measured on Zen 5: lines in the first-level cache are left there, dirty |
 //!
-//! Intel's optimization manual (248966) describes CPUs that write such a line in place too, the Pentium M by
-//! name in old editions and none in newer ones; what is relied on here is the architecture's manual, and the
-//! direct stores, whose definition leaves nothing open, are taken where they are as fast. On an Intel Xeon with both (family
-//! 6, reported as model 167) streaming stores are measured to evict, as `cachemaint bench` does on any CPU.
+//! Intel's optimization manual (248966) describes CPUs that write such a line in place too, the Pentium M by name in
+//! old editions and none in newer ones. The code here relies on the architecture's manual. Direct stores, whose
+//! definition leaves nothing open, are used where they are as fast. On an Intel Xeon with both (family 6, reported as
+//! model 167) streaming stores are measured to evict, as `cachemaint bench` does on any CPU.
 //!
-//! The tables of `policy.rs` choose among the durable ways by size and by what the caller knows of the
-//! destination ([`Destination`]), each with the measurement that it comes from.
+//! The tables of `policy.rs` choose among the durable methods by size and by the caller's knowledge of the destination
+//! ([`Destination`]), each with the measurement that it comes from.
 //!
-//! # What a crash can leave
-//! Until the copy returns any of its bytes may have reached memory, in any order, whole lines or parts: what
-//! is never torn is an aligned word of 8 bytes. All ways store whole words at once, by single stores of 8
-//! bytes or more. The manuals promise more of some (Intel SDM vol. 3A, 9.1.1: 16 bytes of `movdqa` on CPUs with
-//! AVX; vol. 2B: 64 bytes of `movdir64b`), on which nothing here relies; of the words in a wider or a streaming
-//! vector store they say nothing, and the test that reads words while each store is executed has seen none torn
-//! on an Intel Xeon.
+//! # Crashes
+//! Until the copy returns any of its bytes may have reached memory, in any order, whole lines or parts. Only an aligned
+//! word of 8 bytes is never torn. All methods store whole words at once, by single stores of 8 bytes or more. The
+//! manuals promise more of some (Intel SDM vol. 3A, 9.1.1: 16 bytes of `movdqa` on CPUs with AVX; vol. 2B: 64 bytes of
+//! `movdir64b`), on which nothing here relies. They say nothing of the words in a wider or a streaming vector store.
+//! The test that reads words while each store is executed has seen none torn on an Intel Xeon.
 //!
 //! # Registers
 //! Vector registers are used if the CPU has them and the operating system keeps them for programs (XCR0), and never
@@ -87,7 +86,7 @@ impl Cache {
     ))]
     pub fn copy_writeback(self, to: &mut [u8], from: &[u8], destination: Destination) {
         assert_eq!(to.len(), from.len(), "the lengths of the two slices differ");
-        // SAFETY: (1) and (2) are what references promise.
+        // SAFETY: (1) and (2) follow from the references.
         unsafe { self.copy_writeback_range(to.as_mut_ptr(), from.as_ptr(), to.len(), destination) };
     }
 
@@ -97,7 +96,7 @@ impl Cache {
     /// As there.
     #[doc(alias("memset", "pmem_memset_persist", "zero"))]
     pub fn fill_writeback(self, to: &mut [u8], byte: u8, destination: Destination) {
-        // SAFETY: (1) and (2) are what a reference promises.
+        // SAFETY: (1) and (2) follow from the reference.
         unsafe { self.fill_writeback_range(to.as_mut_ptr(), to.len(), byte, destination) };
     }
 
@@ -135,7 +134,7 @@ impl Cache {
         unsafe { copier.copy_read(target, len, from.start < to, read) };
     }
 
-    /// [`copy_writeback`](Self::copy_writeback) of `len` bytes from `from` to `to`.
+    /// Does [`copy_writeback`](Self::copy_writeback) for `len` bytes from `from` to `to`.
     ///
     /// # Safety
     /// 1. `from` can be read and `to` written for `len` bytes, and they do not overlap.
@@ -152,7 +151,7 @@ impl Cache {
         unsafe { copier.copy(core::iter::once((to, from, len))) };
     }
 
-    /// [`fill_writeback`](Self::fill_writeback) of `len` bytes from `to` on.
+    /// Does [`fill_writeback`](Self::fill_writeback) for `len` bytes from `to` on.
     ///
     /// # Safety
     /// 1. `to` can be written for `len` bytes.
@@ -204,7 +203,7 @@ impl<E: Fn(*mut u8, *const u8, usize)> Copier<E> {
         unsafe { run::copy(&mut self, parts) };
     }
 
-    /// The same without the last fence, which the caller owes.
+    /// Does the same without the last fence, which the caller owes.
     ///
     /// # Safety
     /// As [`copy`](Self::copy).
@@ -230,7 +229,7 @@ impl<E: Fn(*mut u8, *const u8, usize)> Copier<E> {
         unsafe { run::copy_by_chunks(&mut self, part, false, |_| chunk.as_ptr()) };
     }
 
-    /// Copies what `read` reads: it gets a range of the part and where to put its bytes. From the last bytes
+    /// Copies the bytes that `read` reads: it gets a range of the part and the place for its bytes. From the last bytes
     /// to the first if `backwards`, so that ranges may overlap.
     ///
     /// # Safety

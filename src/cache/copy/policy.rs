@@ -71,9 +71,9 @@ static ORDINARY: Policy =
 /// | 4 KiB | 3141 / 974 / 1031 | 738 / 944 / 962 |
 /// | 64 KiB | 22054 / – / 9983 | 4503 / – / 8353 |
 ///
-/// Where the lines in L1 or L2 are dirty, ordinary stores cost what they cost where they are clean, and
-/// streaming stores from 256 bytes on 1.6 to 2.8 times as much: so that where nothing is known ordinary stores
-/// are taken for 256 bytes too, where both are equal otherwise.
+/// Where the lines in L1 or L2 are dirty, ordinary stores cost the same as where they are clean, and streaming stores
+/// from 256 bytes on 1.6 to 2.8 times as much. So without knowledge ordinary stores are taken for 256 bytes too, where
+/// both are equal otherwise.
 ///
 /// Emerald Rapids agrees: at 64 and 128 bytes ordinary stores win, from 4 KiB on streaming by a factor of 3.
 static EVICTING: Policy = Policy {
@@ -138,8 +138,8 @@ const STREAMING_STORE: u32 = 8;
 const DIRECT_STORE: u32 = 12;
 
 impl Choice {
-    /// The preferred store of each kind. That stores past the caches leave no line behind is taken from a
-    /// vendor that says so alone; others' direct stores are not used, since their manuals were not found.
+    /// Returns the preferred store of each kind. A vendor must promise that stores past the caches leave no line
+    /// behind; direct stores of others are not used, since their manuals were not found.
     pub(super) fn of(list: &[BlockStore], stores: BlockStores) -> Self {
         let place = |kind| {
             let found = list.iter().position(|store| store.kind == kind && stores.has(*store));
@@ -154,13 +154,13 @@ impl Choice {
         )
     }
 
-    /// The choice whose [`word`](Self::word) was kept; `None` if none was.
+    /// Returns the choice whose [`word`](Self::word) was kept; `None` if none was.
     #[inline(always)]
     pub(super) const fn from_word(word: u32) -> Option<Self> {
         if word == 0 { None } else { Some(Self(word)) }
     }
 
-    /// The choice as a word, which is not 0.
+    /// Returns the choice as a word, which is not 0.
     pub(super) const fn word(self) -> u32 {
         self.0
     }
@@ -178,7 +178,7 @@ impl Choice {
         }
     }
 
-    /// Ordinary stores, for caches that are in the persistence domain.
+    /// Returns ordinary stores, for caches that are in the persistence domain.
     pub(super) const fn ordinary(self) -> (Path, usize) {
         (Path::Ordinary, (self.0 >> ORDINARY_STORE & NONE) as usize)
     }

@@ -1,4 +1,4 @@
-//! Carrying out a copy: which bytes go by which stores, and what follows them in which order.
+//! The execution of a copy: the store for each byte, and the order of the steps after it.
 //!
 //! A range is taken apart at the blocks of 64 bytes that it fills whole:
 //!
@@ -7,9 +7,9 @@
 //!              edge     whole blocks          edge
 //! ```
 //!
-//! Edges are stored by their owner, since other bytes of their words may be somebody else's, and are always
-//! written back. Blocks go the way of the [`Path`]. It is written once, over what executes: this machine, or
-//! a recording in tests.
+//! Edges are stored by their owner, since the other bytes of their words may belong to others, and are always written
+//! back. Blocks use the stores of the [`Path`]. The code is generic over the executor: this machine, or a recording in
+//! tests.
 
 use super::policy::Path;
 use crate::arch::{BLOCK, BlockStore};
@@ -43,7 +43,7 @@ pub(super) trait Execute {
     fn fence(&mut self);
 }
 
-/// A part of a copy, and how its blocks are stored.
+/// A part of a copy, and the method for its blocks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
     pub(super) to: *mut u8,
@@ -73,7 +73,7 @@ pub(super) fn whole_blocks(to: *const u8, len: usize) -> Range<usize> {
 /// returns.
 ///
 /// # Safety
-/// 1. What [`Execute`] asks for holds for each range in the parts.
+/// 1. The duties of [`Execute`] hold for each range in the parts.
 #[inline(always)]
 pub(super) unsafe fn copy(execute: &mut impl Execute, parts: impl Iterator<Item = Part> + Clone) {
     // SAFETY: (1) is the caller's duty.
@@ -104,7 +104,7 @@ pub(super) unsafe fn copy_unfenced(
 /// `backwards`.
 ///
 /// # Safety
-/// 1. What [`Execute`] asks for holds for each range in the part, and for what `fill` gives.
+/// 1. The duties of [`Execute`] hold for each range in the part, and for the bytes that `fill` gives.
 pub(super) unsafe fn copy_by_chunks(
     execute: &mut impl Execute,
     part: Part,
@@ -157,7 +157,7 @@ unsafe fn issue(execute: &mut impl Execute, part: &Part) {
     }
 }
 
-/// Writes back what streaming may have left in the cache.
+/// Writes back the lines that streaming may have left in the cache.
 ///
 /// # Safety
 /// As [`copy`].

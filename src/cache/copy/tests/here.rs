@@ -11,12 +11,12 @@ use crate::skip::skip;
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// The handle of this machine, if it has one; else the test says that it was skipped.
+/// Returns the handle of this machine, if it has one; else prints that the test was skipped.
 fn cache(test: &str) -> Option<Cache> {
     Cache::host().map_err(|why| skip(test, why)).ok()
 }
 
-/// All stores of this CPU, with a path that they serve.
+/// Returns all stores of this CPU, with a path that they serve.
 fn stores() -> impl Iterator<Item = (Path, &'static BlockStore)> {
     let present = block_stores();
     block_ops::BLOCK_STORES.iter().filter(move |store| present.has(**store)).map(|store| {

@@ -52,13 +52,13 @@ const PATHS: [(Path, &BlockStore); 5] = [
     (Path::Direct, &MOVDIR64B),
 ];
 
-/// A part at a distance of a block's boundary.
+/// Returns a part at a distance of a block's boundary.
 fn part((path, store): (Path, &'static BlockStore), distance: usize, len: usize) -> Part {
     let to = core::ptr::without_provenance_mut(TO + distance);
     Part { to, from: core::ptr::without_provenance(FROM), len, path, store }
 }
 
-/// The places in the recording of what stored a byte.
+/// Returns the places in the recording of the events that stored a byte.
 fn stores_of(events: &[Event], byte: usize) -> Vec<usize> {
     let stores = |event: &Event| match event {
         Event::Blocks { to, .. } | Event::Edge { to, .. } => to.contains(&byte),
@@ -67,8 +67,8 @@ fn stores_of(events: &[Event], byte: usize) -> Vec<usize> {
     (0..events.len()).filter(|place| stores(&events[*place])).collect()
 }
 
-/// Returns true if the store at this place is in memory for sure at the end, by the rules of the architecture and
-/// what the path says of streaming stores. Lines of 64 bytes.
+/// Returns true if the store at this place is in memory for sure at the end, by the rules of the architecture and the
+/// path's promise for streaming stores. Lines of 64 bytes.
 fn reached(events: &[Event], byte: usize, store: usize, path: Path) -> bool {
     let line = byte / 64;
     let fence_behind = |place: usize| {
@@ -93,7 +93,7 @@ fn reached(events: &[Event], byte: usize, store: usize, path: Path) -> bool {
     }
 }
 
-/// The rule for any copy: each byte stored once, from its place in the source, and in memory at the end.
+/// Checks the rule for any copy: each byte stored once, from its place in the source, and in memory at the end.
 fn check(
     events: &[Event],
     distance: usize,

@@ -24,7 +24,7 @@ use std::thread;
 const MESSAGES: u32 = 100_000;
 const SLOTS: usize = 4;
 
-/// Memory that begins on a granule whatever the machine's granule is.
+/// Memory that begins on a granule of any machine.
 #[repr(C, align(2048))]
 struct Shared([AtomicU32; 4096]);
 
@@ -45,12 +45,12 @@ unsafe impl Words for &Shared {
     }
 }
 
-/// The message of a number: one that is torn or of another number is noticed.
+/// Returns the message of a number: one that is torn or of another number is noticed.
 fn message(number: u32) -> [u32; 4] {
     [number, !number, number.rotate_left(16), number ^ 0x5555_5555]
 }
 
-/// Sends all messages from one thread to another; what arrived as it was sent.
+/// Sends all messages from one thread to another. Returns the number of those that arrived intact.
 fn run(cache: impl Maintain + Copy + Send, layout: Layout) -> u32 {
     let shared = Shared([const { AtomicU32::new(0) }; 4096]);
     assert!(layout.words() <= shared.0.len(), "granules of {} bytes", cache.granule());

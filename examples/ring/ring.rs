@@ -50,8 +50,8 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// A ring of so many slots for messages of so many words. The granule, in bytes, is the larger one
-    /// of the two sides.
+    /// Returns a ring of so many slots for messages of so many words. The granule, in bytes, is the
+    /// larger one of the two sides.
     pub(crate) fn new(granule: usize, capacity: usize, message: usize) -> Self {
         assert!(capacity.is_power_of_two(), "{capacity} slots: the numbers could not wrap");
         let granule = (granule / size_of::<u32>()).max(1);
@@ -59,12 +59,12 @@ impl Layout {
         Self { sent: 0, taken: granule, slots: 2 * granule, stride, capacity, message }
     }
 
-    /// The words of memory that it takes.
+    /// Returns the words of memory that it takes.
     pub(crate) fn words(&self) -> usize {
         self.slots + self.capacity * self.stride
     }
 
-    /// The words of message number `number`.
+    /// Returns the words of message number `number`.
     fn slot(&self, number: u32) -> Range<usize> {
         let place = number as usize % self.capacity;
         let start = self.slots + place * self.stride;
@@ -75,14 +75,14 @@ impl Layout {
 /// Writes `words` back, so that the other side can read them once they are announced.
 fn release(memory: &impl Words, cache: &impl Maintain, words: Range<usize>) {
     let (start, len) = memory.bytes(words);
-    // SAFETY: (1) is what `Words` guarantees (1).
+    // SAFETY: (1) follows from the contract of `Words` (1).
     unsafe { coherence::release_range(cache, start, len) };
 }
 
-/// Drops what the cache has of `words`, so that they are read as the other side released them.
+/// Drops the cache's lines of `words`, so that they are read as the other side released them.
 fn acquire(memory: &impl Words, cache: &impl Maintain, words: Range<usize>) {
     let (start, len) = memory.bytes(words);
-    // SAFETY: (1) and (2) are what `Words` guarantees (1, 2).
+    // SAFETY: (1) and (2) follow from the contract of `Words` (1, 2).
     unsafe { coherence::acquire_range(cache, start, len) };
 }
 
@@ -96,7 +96,7 @@ pub(crate) struct Producer<W, C> {
 }
 
 impl<W: Words, C: Maintain> Producer<W, C> {
-    /// The producer that has put in `sent` messages so far: 0 in memory that is all zeros.
+    /// Returns the producer that has put in `sent` messages so far: 0 in memory that is all zeros.
     pub(crate) fn new(memory: W, cache: C, layout: Layout, sent: u32) -> Self {
         Self { memory, cache, layout, sent }
     }
@@ -135,7 +135,7 @@ pub(crate) struct Consumer<W, C> {
 }
 
 impl<W: Words, C: Maintain> Consumer<W, C> {
-    /// The consumer that has taken `taken` messages so far: 0 in memory that is all zeros.
+    /// Returns the consumer that has taken `taken` messages so far: 0 in memory that is all zeros.
     pub(crate) fn new(memory: W, cache: C, layout: Layout, taken: u32) -> Self {
         Self { memory, cache, layout, taken }
     }

@@ -3,8 +3,8 @@
 use super::{Invalidation, Maintain};
 use crate::arch::device;
 
-/// For an observer that is coherent with this CPU. No line is written back or dropped. It keeps what a coherent
-/// observer needs as well: *order*, and a compiler that knows of the observer.
+/// For an observer that is coherent with this CPU. No line is written back or dropped. A coherent observer still needs
+/// *order*, and a compiler that knows of the observer; this type provides both.
 ///
 /// | architecture | [`fence`](Maintain::fence) |
 /// |---|---|
@@ -29,8 +29,8 @@ use crate::arch::device;
 /// first, or by an MSR of the x2APIC, which needs MFENCE and LFENCE (Linux `weak_wrmsr_fence`). The code that sends
 /// such a flag must add that barrier.
 ///
-/// It needs no [`Cache::host`](crate::Cache::host), so it works on every architecture. Whether an observer
-/// *is* coherent is for the platform to say; used for one that is not, it gives it old data.
+/// It needs no [`Cache::host`](crate::Cache::host), so it works on every architecture. The platform defines if an
+/// observer *is* coherent. Used for one that is not, this type gives it old data.
 ///
 /// # Cost
 /// The barrier, however long the range is.
@@ -41,7 +41,7 @@ pub struct Coherent;
 // the architecture for devices; (6) the range is handed over, and the barrier is assembly, or a fence on an
 // architecture without one; (7) no step of it can fail.
 unsafe impl Maintain for Coherent {
-    /// 1: coherent caches undo no stores.
+    /// Returns 1: coherent caches undo no stores.
     #[inline]
     fn granule(&self) -> usize {
         1

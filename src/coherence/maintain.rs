@@ -8,8 +8,8 @@ use crate::Cache;
 pub enum Invalidation {
     /// It is dropped; if it was dirty, it is written back first.
     WritesBack,
-    /// It is dropped; if it was dirty and wholly in the range, its bytes may be lost, and loads then see
-    /// what memory had.
+    /// It is dropped. If it was dirty and wholly in the range, its bytes may be lost, and loads then see the bytes of
+    /// memory.
     Discards,
     /// Nothing: the observer is coherent with this CPU.
     Nothing,
@@ -17,9 +17,9 @@ pub enum Invalidation {
 
 /// Cache maintenance for observers that do not see the cache, as a platform does it.
 ///
-/// Operations are *issued* for ranges and *completed* by [`fence`](Self::fence). The pair
-/// [`release`](super::release) and [`acquire`](super::acquire) does both and is what to call; the trait is
-/// what to implement, and what to call for several ranges under one fence.
+/// Operations are *issued* for ranges and *completed* by [`fence`](Self::fence). Call the pair
+/// [`release`](super::release) and [`acquire`](super::acquire), which does both. Implement the trait, and call its
+/// methods for several ranges under one fence.
 ///
 /// # Safety
 /// An implementation guarantees:
@@ -35,18 +35,17 @@ pub enum Invalidation {
 ///    of a range, and then `fence` on the same thread, loads return data no older than the start of the
 ///    call. The invalidation itself is not carried out before the loads that precede the call: that of
 ///    the flag is one of them.
-/// 4. *Nothing else is lost.* No byte outside the range of `issue_invalidate` changes its value for this
-///    program, except by what observers write: a unit that the range covers in part is written back
-///    before it is dropped. Within the range a byte has, afterwards, a value that it had in the cache or
-///    in memory.
+/// 4. *Nothing else is lost.* No byte outside the range of `issue_invalidate` changes its value for this program,
+///    except by stores of observers: a unit that the range covers in part is written back before it is dropped. Within
+///    the range a byte has, afterwards, a value that it had in the cache or in memory.
 /// 5. *Order.* `fence` orders every load and store of this thread before it with every one after it, as the
 ///    observer sees them.
 /// 6. *The compiler.* Every operation is, to the compiler, code that may read and write the memory of the
 ///    range: assembly that is given the pointer and may access memory (the default of `asm!`), or
 ///    [`hand_over`](super::hand_over). So is `fence`, for all that was handed over. A volatile store to a
 ///    controller's register is not enough: the compiler may move ordinary stores over it.
-/// 7. Every operation and `fence` returns; it neither unwinds nor does less for want of a resource.
-///    What can fail (a region that the controller does not serve) is refused where the value is made.
+/// 7. Every operation and `fence` returns; it neither unwinds nor does less for want of a resource. A failure (a region
+///    that the controller does not serve) is refused where the value is made.
 ///
 /// # Implementing it for a memory-mapped controller
 /// Where the cache is maintained by stores to registers no instruction of this crate does it, but the
@@ -160,12 +159,12 @@ pub unsafe trait Maintain {
     /// 2. As for [`issue_writeback`](Self::issue_writeback) (2).
     unsafe fn issue_writeback_invalidate(&self, start: *const u8, len: usize);
 
-    /// Completes what this thread has issued, and orders its loads and stores before with those after, as
-    /// the observer sees them.
+    /// Completes the operations that this thread has issued, and orders its loads and stores before with those after,
+    /// as the observer sees them.
     fn fence(&self);
 }
 
-// SAFETY: all of it is what the other implementation guarantees.
+// SAFETY: all of it follows from the contract of the other implementation.
 unsafe impl<M: Maintain + ?Sized> Maintain for &M {
     fn granule(&self) -> usize {
         (**self).granule()
@@ -199,8 +198,8 @@ unsafe impl<M: Maintain + ?Sized> Maintain for &M {
     }
 }
 
-/// By the instructions of this CPU. Whatever the handle is aimed at, write-backs reach the point of
-/// coherency at least, where such observers read.
+/// By the instructions of this CPU. Write-backs reach the point of coherency at least, where such observers read, even
+/// if the handle is aimed at a nearer point.
 ///
 /// # Cost
 /// One fence completes write-backs and invalidations alike: MFENCE on x86, DSB SY on arm64, FENCE IORW, IORW

@@ -1,10 +1,10 @@
 //! Memory shared with an observer that does not see this CPU's caches.
 //!
-//! Between threads of one machine the hardware keeps the caches coherent, and order is all that programs
-//! need. An *observer* here is whatever reads and writes the same memory behind the caches' back: a device
-//! whose DMA takes no part in coherence, a GPU that does not snoop, another host on the same CXL memory
-//! where nothing invalidates a host's lines when another one writes. For it, software does what hardware
-//! does among CPUs, at the moments when memory changes hands:
+//! Between threads of one machine the hardware keeps the caches coherent, and order is all that programs need. An
+//! *observer* here is a reader or writer of the same memory behind the caches' back: a device whose DMA takes no part
+//! in coherence, a GPU that does not snoop, another host on the same CXL memory where nothing invalidates a host's
+//! lines when another one writes. For it, software does the work of the hardware among CPUs, at the moments when memory
+//! changes hands:
 //!
 //! | | between threads | for such an observer |
 //! |---|---|---|
@@ -22,20 +22,20 @@
 //!
 //! A buffer that the other side writes is therefore maintained twice: [`release_to_writer`] before it is
 //! handed over, [`acquire`] after it has come back. Either alone is one of the two classic errors:
-//! 1. *A dirty line over the device's data.* A line that was dirty at the hand-over is written back
-//!    whenever the cache likes, over what the device has written. An `acquire` afterwards is too late.
+//! 1. *A dirty line over the device's data.* A line that was dirty at the hand-over can be written back at any time,
+//!    over the device's data. An `acquire` afterwards is too late.
 //! 2. *A line fetched too early.* CPUs fetch lines by speculation at any time, even lines of a buffer that no one
 //!    accesses. One fetched while the device is at work holds old data, however carefully the buffer was invalidated
 //!    before. So invalidate after the device has finished, as well.
 //!
-//! A third error is that of *neighbours*: caches work on whole units. A variable in the same unit as
-//! the buffer makes the buffer's line dirty; two sides that write different words of one unit undo each
-//! other's stores. So what changes hands is aligned and padded to the machine's write-back granule, which
-//! can be larger than a line: [`Padded`] is such a buffer, and checks it.
+//! A third error is that of *neighbours*: caches work on whole units. A variable in the same unit as the buffer makes
+//! the buffer's line dirty; two sides that write different words of one unit undo each other's stores. So memory that
+//! changes hands is aligned and padded to the machine's write-back granule, which can be larger than a line: [`Padded`]
+//! is such a buffer, and checks it.
 //!
 //! # Which implementation
-//! Drivers and HALs are written against [`Maintain`] (it is object-safe: `&dyn Maintain`); what is below
-//! it is the platform's to say.
+//! Drivers and HALs are written against [`Maintain`] (it is object-safe: `&dyn Maintain`); the platform chooses the
+//! implementation.
 //!
 //! | the observer | give it |
 //! |---|---|
@@ -59,11 +59,10 @@
 //! (`arch/arm64/mm/dma-mapping.c`), which keeps error 1 away too; CMSIS discards dirty lines where it
 //! invalidates, also those that the range shares with other data at its ends.
 //!
-//! # What this does not do
-//! It maintains the caches of the CPU that calls, and of those coherent with it. It does not make two
-//! sides exclude each other: who may write when is the protocol's to say. Atomic read-modify-write
-//! operations are not atomic to such an observer. `examples/ring` is a protocol between two sides that
-//! needs neither.
+//! # Limits
+//! It maintains the caches of the CPU that calls, and of those coherent with it. It does not make two sides exclude
+//! each other: the protocol defines the turns to write. Atomic read-modify-write operations are not atomic to such an
+//! observer. `examples/ring` is a protocol between two sides that needs neither.
 
 mod coherent;
 mod maintain;
@@ -78,8 +77,8 @@ pub use crate::arch::device::hand_over;
 #[cfg(doc)]
 use crate::Cache;
 
-/// Gives `value` away: writes its lines back and completes that, so that an observer which sees a flag
-/// stored after this sees what was stored before.
+/// Gives `value` away: writes its lines back and completes that, so that an observer which sees a flag stored after
+/// this sees the stores before.
 ///
 /// ```
 /// use cachemaint::coherence::{self, Coherent, Maintain};
@@ -111,8 +110,8 @@ pub fn release<T: ?Sized>(cache: &(impl Maintain + ?Sized), value: &T) {
     unsafe { release_range(cache, core::ptr::from_ref(value).cast(), size_of_val(value)) };
 }
 
-/// Gives a buffer away for an observer to write: writes its lines back and drops them, so that none is
-/// left that could be written back over what the observer writes.
+/// Gives a buffer away for an observer to write: writes its lines back and drops them, so that no line is left that
+/// could be written back over the observer's stores.
 ///
 /// Until [`acquire`], store nothing to it: that would make a line dirty again. The code that starts the observer
 /// vouches that no reference to the buffer is used while the observer writes.
@@ -158,8 +157,8 @@ pub fn release_to_writer<T, const N: usize>(
 /// Loads that follow return data no older than the start of the call, and are not made before the loads
 /// that precede it: that of the flag is one of them.
 ///
-/// Call it after the observer has finished, and [`release_to_writer`] before it started: a dirty line may
-/// be written back by this, over what the observer wrote.
+/// Call it after the observer has finished, and [`release_to_writer`] before it started: this call may write a dirty
+/// line back, over the observer's stores.
 ///
 /// # Cost
 /// An invalidation of each line, and one fence.
@@ -176,7 +175,7 @@ where
     unsafe { acquire_range(cache, start, len) };
 }
 
-/// [`release`] of `len` bytes from `start`.
+/// Does [`release`] for `len` bytes from `start`.
 ///
 /// # Safety
 /// 1. As for [`Maintain::issue_writeback`] (1).
@@ -187,7 +186,7 @@ pub unsafe fn release_range(cache: &(impl Maintain + ?Sized), start: *const u8, 
     cache.fence();
 }
 
-/// [`release_to_writer`] of `len` bytes from `start`.
+/// Does [`release_to_writer`] for `len` bytes from `start`.
 ///
 /// # Safety
 /// 1. As for [`Maintain::issue_writeback`] (1).
@@ -202,7 +201,7 @@ pub unsafe fn release_range_to_writer(
     cache.fence();
 }
 
-/// [`acquire`] of `len` bytes from `start`.
+/// Does [`acquire`] for `len` bytes from `start`.
 ///
 /// # Safety
 /// 1. As for [`Maintain::issue_invalidate`] (1).
@@ -220,8 +219,8 @@ mod tests {
     use crate::cache::Cache;
     use crate::skip::skip;
 
-    /// No observer is there, so every value must be the one that was stored, whatever was executed;
-    /// through a trait object, as drivers have it.
+    /// Checks that the operations change no value: no observer is there, so every value must be the stored one. It uses
+    /// a trait object, as drivers have it.
     fn change_no_value(cache: &dyn Maintain) {
         // Padded to the largest granule there is.
         let mut buffer: Padded<[u16; 700], 2048> = Padded::for_granule([0; 700], cache.granule());

@@ -57,13 +57,13 @@ supported!(
     To32 32, To64 64, To128 128, To256 256, To512 512, To1024 1024, To2048 2048
 );
 
-/// A value that begins and ends on multiples of `N` bytes, so that it shares no unit of that size with
-/// anything else: what a buffer must be that an observer writes.
+/// A value that begins and ends on multiples of `N` bytes, so that it shares no unit of that size with anything else. A
+/// buffer that an observer writes must be such a value.
 ///
-/// `N` is known to the compiler and the granule only to the machine, so [`new`](Self::new) compares
-/// them. 64 does for x86, 32 for Cortex-M7, 128 for what arm64 kernels assume
-/// (Linux `ARCH_DMA_MINALIGN`), 256 for A64FX; 2048 for arm64 CPUs that do not state it. Where the other side
-/// has caches too, its granule counts as well: `N` must not be smaller than either.
+/// `N` is known to the compiler and the granule only to the machine, so [`new`](Self::new) compares them. 64 suffices
+/// for x86, 32 for Cortex-M7, 128 for the assumption of arm64 kernels (Linux `ARCH_DMA_MINALIGN`), 256 for A64FX; 2048
+/// for arm64 CPUs that do not state it. If the other side has caches too, its granule counts as well: `N` must not be
+/// smaller than either.
 ///
 /// ```
 /// use cachemaint::coherence::Padded;
@@ -115,13 +115,13 @@ where
         Self { alignment: [], value }
     }
 
-    /// The value, without the padding.
+    /// Returns the value, without the padding.
     #[must_use]
     pub fn into_inner(self) -> T {
         self.value
     }
 
-    /// All of it, padding included: whole granules.
+    /// Returns the range of the value, padding included: whole granules.
     pub(super) fn granules(&mut self) -> (*mut u8, usize) {
         (core::ptr::from_mut(self).cast(), size_of::<Self>())
     }

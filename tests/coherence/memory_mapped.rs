@@ -59,7 +59,7 @@ impl CortexM7 {
     }
 }
 
-/// An address as the registers take it: of 32 bits, as the target's addresses are.
+/// Returns an address as the registers take it: of 32 bits, as the target's addresses are.
 #[expect(clippy::cast_possible_truncation, reason = "the buffers of a host can lie higher")]
 fn register_value(address: usize) -> u32 {
     address as u32

@@ -1,6 +1,6 @@
 //! Two CPUs with write-back caches over one memory. Neither sees the other's cache.
 //!
-//! The model does what architectures allow a cache to do, at the worst moment for the program:
+//! The model does anything that architectures allow a cache to do, at the worst moment for the program:
 //! - a store goes to the CPU's own cache, and a load is served by it;
 //! - a write-back or invalidation that was issued is carried out when the fence completes it, not before;
 //! - an [`Interference`] evicts a line (and writes it back if it was dirty), or fetches one by
@@ -50,7 +50,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Memory of so many words, all zeros, and empty caches with lines of so many words.
+    /// Returns memory of so many words, all zeros, and empty caches with lines of so many words.
     pub(crate) fn new(words: usize, words_per_line: [usize; 2]) -> Self {
         let words = words.next_multiple_of(LONGEST_LINE);
         let empty = |words_per_line| {
@@ -98,7 +98,7 @@ impl Machine {
         }
     }
 
-    /// Carries out what the CPU has issued.
+    /// Carries out the operations that the CPU has issued.
     pub(crate) fn fence(&mut self, cpu: usize) {
         for place in 0..self.caches[cpu].lines.len() {
             let issued = self.caches[cpu].lines[place].as_mut().and_then(|line| line.issued.take());
@@ -140,7 +140,7 @@ impl Machine {
         }
     }
 
-    /// The line of the word, fetched if the CPU does not have it.
+    /// Returns the line of the word, fetched if the CPU does not have it.
     fn fetch(&mut self, cpu: usize, word: usize) -> &mut Line {
         let Cache { words_per_line, lines } = &mut self.caches[cpu];
         let place = word / *words_per_line;

@@ -1,6 +1,6 @@
 //! The ring between threads, whose loads and stores may be seen in another order where memory is
-//! weakly ordered: the words are accessed without any order, so what is there comes from the fences.
-//! Under Miri loads return any value that the Rust memory model allows.
+//! weakly ordered. The words are accessed without any order, so the fences alone order them. Under
+//! Miri loads return any value that the Rust memory model allows.
 
 use crate::ring::{Consumer, Layout, Producer, Words};
 use cachemaint::coherence::{Coherent, Padded};

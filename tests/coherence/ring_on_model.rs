@@ -25,7 +25,7 @@ fn is_wrong(scenario: &Scenario) {
     assert!(scenario.explore(Depth::TwoEvents).is_err(), "no run shows that the step is needed");
 }
 
-/// The consumer finds in memory what was in the slot before.
+/// The consumer finds the former content of the slot in memory.
 #[test]
 fn without_write_back_of_the_message_it_is_wrong() {
     is_wrong(&Scenario::without(Step::WriteBackMessage));

@@ -16,7 +16,8 @@ struct Driver {
     acquire_after: bool,
 }
 
-/// Runs the exchange with an interference before one of its steps; what the CPU reads in the end.
+/// Runs the exchange with an interference before one of its steps. Returns the value that the CPU
+/// reads in the end.
 fn exchange(driver: Driver, at: usize, interference: Interference) -> u32 {
     let mut machine = Machine::new(BUFFER.end, [2, 2]);
     let invalidate = |machine: &mut Machine| {
@@ -38,7 +39,7 @@ fn exchange(driver: Driver, at: usize, interference: Interference) -> u32 {
     machine.load(CPU, BUFFER.start)
 }
 
-/// Returns true if the CPU reads the device's bytes, whatever its cache does meanwhile.
+/// Returns true if the CPU reads the device's bytes at every interference of its cache.
 fn is_right(driver: Driver) -> bool {
     let line = (CPU, BUFFER.start);
     [

@@ -77,7 +77,7 @@ struct World<'a> {
     last_issued: [Cell<Option<Step>>; 2],
 }
 
-/// The message of a number: of another number, or torn, it is noticed.
+/// Returns the message of a number: of another number, or torn, it is noticed.
 fn message(number: u32) -> [u32; 2] {
     [number.wrapping_add(1), !number]
 }
@@ -134,12 +134,12 @@ impl Scenario {
         Err(Wrong { what, events: events.to_vec() })
     }
 
-    /// The number of a message, by its place among those that are sent.
+    /// Returns the number of a message, by its place among those that are sent.
     fn number(&self, place: u32) -> u32 {
         self.first.wrapping_add(place)
     }
 
-    /// Every event that can happen to a line or a side.
+    /// Returns every event that can happen to a line or a side.
     pub(crate) fn every_event(&self) -> Vec<Event> {
         let mut events = vec![Event::OtherSide];
         for cpu in [PRODUCER, CONSUMER] {
@@ -178,7 +178,7 @@ impl World<'_> {
         self.received.borrow().len() as u32
     }
 
-    /// One side goes through its code once, unless it is in the midst of it.
+    /// Lets one side go through its code once, unless it is in the midst of it.
     fn go(&self, side: usize) {
         if self.at_work[side].replace(true) {
             return;
@@ -202,7 +202,7 @@ impl World<'_> {
         self.at_work[side].set(false);
     }
 
-    /// Lets happen what happens before this access of this CPU.
+    /// Carries out the events before this access of this CPU.
     fn before_access_of(&self, cpu: usize) {
         let now = self.accesses.replace(self.accesses.get() + 1);
         for (_, event) in self.events.iter().filter(|(at, _)| *at == now) {

@@ -1,4 +1,4 @@
-//! Running something on every CPU by the caller's means, and finding out whether it was run on all.
+//! Running a function on every CPU by the caller's means, and checking that it ran on all.
 
 use core::num::NonZeroUsize;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -87,7 +87,7 @@ mod tests {
         }
     }
 
-    /// The kernel's interprocessor call, to these CPUs: returns when all have returned.
+    /// Calls a function on these CPUs, as the kernel's interprocessor call does: returns when all have returned.
     fn call(cpus: &[usize], function: &(dyn Fn() + Sync)) {
         std::thread::scope(|scope| {
             for cpu in cpus.iter().copied() {

@@ -91,11 +91,11 @@ pub struct WholeCache {
 }
 
 impl WholeCache {
-    /// Asks whether this machine can do it. Reads CPUID and CS on x86; elsewhere the answer is the
+    /// Returns the operations if this machine has them. Reads CPUID and CS on x86; elsewhere the answer is the
     /// architecture's.
     ///
     /// # Errors
-    /// What is in the way; in user mode this is always an error.
+    /// The obstacle; in user mode this is always an error.
     pub fn ask() -> Result<Self, Refused> {
         Self::of(&native::ARCHITECTURE, &cpu::here())
     }
@@ -117,7 +117,8 @@ impl WholeCache {
         }
     }
 
-    /// The mnemonic of what [`writeback_invalidate`](Self::writeback_invalidate) executes on each CPU.
+    /// Returns the mnemonic of the instruction that [`writeback_invalidate`](Self::writeback_invalidate) executes on
+    /// each CPU.
     #[must_use]
     pub const fn writeback_invalidate_instruction(self) -> &'static str {
         self.operation.writeback_invalidate
@@ -167,8 +168,8 @@ impl WholeCache {
     /// without their CPU, so this finds forgotten CPUs and no more. Calling again with all of them is right.
     ///
     /// # Safety
-    /// 1. What is concluded from it is concluded of memory that no CPU and no device accesses
-    ///    meanwhile, and that no CPU has mapped cacheable.
+    /// 1. Conclusions from it are only about memory that no CPU and no device accesses meanwhile, and that no CPU has
+    ///    mapped cacheable.
     /// 2. `on_all_cpus` calls the function once on each CPU that has been running since its caches
     ///    were last emptied, in ring 0, and on none twice; CPUs that are offline were emptied
     ///    when they went ([`OwnCaches`]; Linux does so). No call is moved to another CPU before it has
@@ -194,8 +195,7 @@ impl WholeCache {
     /// See [guarantees](self#guarantees).
     ///
     /// # Cost
-    /// As [`writeback_invalidate`](Self::writeback_invalidate), without what must be fetched again if the
-    /// lines stay.
+    /// As [`writeback_invalidate`](Self::writeback_invalidate), without the lines to fetch again if they stay.
     ///
     /// # Errors
     /// As [`writeback_invalidate`](Self::writeback_invalidate).
@@ -255,7 +255,7 @@ impl OwnCaches {
         Self::of(&native::ARCHITECTURE, &cpu)
     }
 
-    /// The caller has to know if this is a guest, where the CPU does not show it.
+    /// Returns the operation. The caller has to know if this is a guest, where the CPU does not show it.
     fn of(architecture: &Architecture, cpu: &Cpu) -> Result<Self, Refused> {
         match architecture.whole_cache {
             Some(does) if !does.reaches_every_cache && cpu.privileged => Ok(Self(())),

@@ -40,7 +40,7 @@ fn ring_0_can_on_every_machine_without_a_hypervisor_and_on_no_other() {
     assert!(bare > 5);
 }
 
-/// The reason names what becomes of it: the sources are those of `virtualization`.
+/// The reason names the effect: the sources are those of `virtualization`.
 #[test]
 fn in_a_guest_it_is_refused_with_who_takes_it_and_what_becomes_of_it() {
     let tdx = refused(machine("TDX"));
@@ -104,7 +104,7 @@ fn a_hypervisor_without_a_name_is_in_the_way_too() {
     assert!(signatures.is_empty());
 }
 
-/// SEV is an offer of the CPU on a host, where WBINVD does what it says.
+/// SEV is an offer of the CPU on a host, where WBINVD has its full effect.
 #[test]
 fn an_offer_of_sev_is_no_guest() {
     let cpu = in_ring_0(machine("EPYC 7763"));
@@ -126,7 +126,7 @@ fn user_mode_is_in_the_way_on_every_recorded_machine() {
     }
 }
 
-/// No architecture but x86 reaches the caches of all CPUs, whatever the privilege; arm64 reaches its own.
+/// No architecture but x86 reaches the caches of all CPUs, at any privilege; arm64 reaches its own.
 #[test]
 fn only_x86_reaches_every_cache() {
     for architecture in arch::ALL {

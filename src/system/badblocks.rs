@@ -1,6 +1,6 @@
 //! Lists of media errors, as Linux shows them: the attribute `badblocks` of a disk and of a region.
 //!
-//! Each line is a first sector and a number of sectors, of 512 bytes whatever the device's own are
+//! Each line is a first sector and a number of sectors, of 512 bytes even if the device's own are larger
 //! (`block/badblocks.c`, `badblocks_show`). A disk's are counted from its start, which in a namespace with metadata is
 //! behind them (`drivers/nvdimm/pmem.c`, `pmem_attach_disk`), a region's from the region's.
 //!
@@ -16,7 +16,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// The unit in bytes in which block devices count, whatever their own sectors.
+/// The unit in bytes in which block devices count, also those with larger sectors.
 pub(crate) const SECTOR: u64 = 512;
 
 /// Returns the list in a complete text, in bytes; `None` if it is not such a list.

@@ -46,7 +46,7 @@ pub enum CacheKind {
 
 const CACHES: &str = "/sys/devices/system/cpu/cpu0/cache";
 
-/// The caches of CPU 0, in the kernel's order.
+/// Returns the caches of CPU 0, in the kernel's order.
 pub(crate) fn levels(tree: &Tree) -> Result<Vec<CacheLevel>, Unknown> {
     let levels = caches(tree, Path::new(CACHES));
     if levels.is_empty() {
@@ -55,7 +55,7 @@ pub(crate) fn levels(tree: &Tree) -> Result<Vec<CacheLevel>, Unknown> {
     Ok(levels)
 }
 
-/// The caches in a directory of sysfs, in the kernel's order.
+/// Returns the caches in a directory of sysfs, in the kernel's order.
 fn caches(tree: &Tree, directory: &Path) -> Vec<CacheLevel> {
     tree.list(directory)
         .iter()
@@ -66,7 +66,7 @@ fn caches(tree: &Tree, directory: &Path) -> Vec<CacheLevel> {
         .collect()
 }
 
-/// A cache without a level is nothing that can be named.
+/// Returns a cache; one without a level is left out, since it cannot be named.
 fn cache(tree: &Tree, path: &Path) -> Option<CacheLevel> {
     let attribute = |name| tree.read(&path.join(name));
     let number = |name| attribute(name).value().and_then(|text| text.parse().ok());
@@ -95,7 +95,7 @@ fn cpus(list: &str) -> Option<u64> {
     })
 }
 
-/// The kernel writes sizes as `32K`.
+/// Parses a size, which the kernel writes as `32K`.
 fn kibibytes(text: &str) -> Option<u64> {
     text.strip_suffix('K')?.parse::<u64>().ok()?.checked_mul(1024)
 }

@@ -16,12 +16,12 @@ pub(crate) struct System {
 }
 
 impl System {
-    /// The one that this was compiled for.
+    /// Returns the system that this was compiled for.
     pub(crate) fn host() -> Self {
         Self::named(std::env::consts::OS)
     }
 
-    /// The one of this name in Rust (`target_os`).
+    /// Returns the system of this name in Rust (`target_os`).
     pub(crate) fn named(os: &str) -> Self {
         match os {
             "linux" => Self::unix("Linux", "msync", "msync(2): MS_SYNC"),

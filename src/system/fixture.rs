@@ -28,7 +28,7 @@ impl Fixture {
         self
     }
 
-    /// A symbolic link to another path in the tree.
+    /// Adds a symbolic link to another path in the tree.
     pub(crate) fn link(self, path: &str, to: &str) -> Self {
         let path = self.inside(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -36,7 +36,7 @@ impl Fixture {
         self
     }
 
-    /// A region as the kernel shows one: a device below its bus, and a link to it below
+    /// Adds a region as the kernel shows one: a device below its bus, and a link to it below
     /// `/sys/bus/nd/devices`. `provider` is an attribute of the bus.
     pub(crate) fn region(
         self,
@@ -56,7 +56,7 @@ impl Fixture {
         tree.link(&alloc::format!("sys/bus/nd/devices/region{number}"), &device)
     }
 
-    /// A kernel, pages of 4 KiB and four caches.
+    /// Adds a kernel, pages of 4 KiB and four caches.
     pub(crate) fn kernel_and_caches(self) -> Self {
         let words = [3_usize, 0x40, 6, 4096, 0, 0].map(usize::to_ne_bytes).concat();
         let mut tree = self

@@ -37,7 +37,8 @@ pub(crate) fn kernel(tree: &Tree) -> Result<Kernel, Unknown> {
 
 const MOUNT_PROC: &str = "on Linux mount /proc; elsewhere this is not known how to ask";
 
-/// The size of a page in bytes, from the auxiliary vector: pairs of words, a kind and a value.
+/// Returns the size of a page in bytes, from the auxiliary vector: pairs of words, a kind and a
+/// value.
 pub(crate) fn page_size(tree: &Tree) -> Result<u64, Unknown> {
     let bytes = tree
         .read_bytes(Path::new(AUXV))

@@ -1,4 +1,4 @@
-//! The memory type of a mapping: whether stores stay in the caches, go through them, or pass them by.
+//! The memory type of a mapping: if stores stay in the caches, go through them, or pass them by.
 
 use super::tree::{Evidence, Unknown};
 use alloc::vec::Vec;
@@ -21,7 +21,7 @@ pub enum MemoryType {
 }
 
 impl MemoryType {
-    /// The type in a word.
+    /// Returns the type in a word.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -33,9 +33,8 @@ impl MemoryType {
         }
     }
 
-    /// Returns the meaning for stores (Intel SDM vol. 3A, "Methods of Caching Available"). The operations
-    /// of this crate write back and fence whatever the type is: where that is not needed it is slow,
-    /// and never wrong.
+    /// Returns the meaning for stores (Intel SDM vol. 3A, "Methods of Caching Available"). The operations of this crate
+    /// write back and fence with every type: where that is not needed it is slow, and never wrong.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {

@@ -4,12 +4,11 @@
 //! without checking it (`drivers/nvdimm/region_devs.c`, `drivers/acpi/nfit/core.c`). The kernel hides the attribute
 //! without a claim: emulated persistent memory and virtio-pmem have none. The provider of the bus distinguishes them.
 //!
-//! A claim is not a proof: a hypervisor can claim any domain for any file
-//! (QEMU `nvdimm-persistence=`), and a device tree's `pmem-region` counts as `memory_controller`
-//! whatever memory it names (`drivers/nvdimm/of_pmem.c`). So does each region of a CXL device
-//! (`drivers/cxl/pmem.c`, `cxl_pmem_region_probe`), whose buffers power loss empties by Global
-//! Persistent Flush (GPF), if at all. That a device has it shows by its dirty shutdown count, which
-//! Linux from 6.15 on shows if it could arm the device's dirty state and found the GPF capability
+//! A claim is not a proof: a hypervisor can claim any domain for any file (QEMU `nvdimm-persistence=`), and a device
+//! tree's `pmem-region` counts as `memory_controller`, with any memory (`drivers/nvdimm/of_pmem.c`). So does each
+//! region of a CXL device (`drivers/cxl/pmem.c`, `cxl_pmem_region_probe`), whose buffers are emptied at power loss by
+//! Global Persistent Flush (GPF), if at all. The dirty shutdown count of a device shows that the device has GPF. Linux
+//! from 6.15 on shows the count if it could arm the device's dirty state and found the GPF capability
 //! (`cxl_nvdimm_arm_dirty_shutdown_tracking`).
 
 use super::badblocks;
@@ -37,8 +36,8 @@ pub struct Region {
     pub domain: Domain,
     /// True if the kernel refuses to write to it, if it shows that.
     pub read_only: Option<bool>,
-    /// True if the DIMMs' own buffers can be flushed on request (`deep_flush`), if the kernel shows
-    /// that. It is for what the domain does not promise already, and needs root.
+    /// True if the DIMMs' own buffers can be flushed on request (`deep_flush`), if the kernel shows that. It adds to
+    /// the promise of the domain, and needs root.
     pub deep_flush: Option<bool>,
     /// The node of memory that it is nearest to, if the kernel knows.
     pub numa_node: Option<u32>,
@@ -52,7 +51,7 @@ pub struct Region {
     pub evidence: Vec<Evidence>,
 }
 
-/// The domain, its meaning, and that it is a claim.
+/// Serializes the domain, its meaning, and that it is a claim.
 #[cfg(feature = "serde")]
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn claim<S: serde::Serializer>(domain: &Domain, serializer: S) -> Result<S::Ok, S::Error> {
@@ -89,7 +88,7 @@ pub(crate) const DEVICES: &str = "/sys/bus/nd/devices";
 /// `devtype` of a region that keeps nothing (`drivers/nvdimm/region_devs.c`, `nd_volatile_device_type`).
 const VOLATILE: &str = "nd_volatile";
 
-/// All regions of the machine, by name.
+/// Returns all regions of the machine, by name.
 pub(crate) fn regions(tree: &Tree) -> Vec<Region> {
     let devices = Path::new(DEVICES);
     tree.list(devices)
@@ -180,8 +179,7 @@ const MOST_MAPPINGS: usize = 32;
 /// The attribute that counts.
 const SHUTDOWNS: &str = "dirty_shutdown";
 
-/// The devices under a region. `mappingN` begins with the device's name
-/// (`drivers/nvdimm/region_devs.c`).
+/// Returns the devices under a region. `mappingN` begins with the device's name (`drivers/nvdimm/region_devs.c`).
 fn devices(tree: &Tree, region: &Path) -> Vec<MemoryDevice> {
     let count = tree.read(&region.join("mappings"));
     let count: usize = count.value().and_then(|text| text.parse().ok()).unwrap_or(0);

@@ -26,8 +26,8 @@ pub struct Surroundings {
     pub is_metal: bool,
     /// The kind of confidential guest: a kernel driver is at work that only such guests have.
     pub confidential: Option<ConfidentialGuest>,
-    /// The container that this program runs in: `docker`, `podman`, `wsl`, `gvisor`, or what its
-    /// manager calls itself.
+    /// The container that this program runs in: `docker`, `podman`, `wsl`, `gvisor`, or the
+    /// manager's own name.
     ///
     /// A container changes nothing about operations on lines; it can hide `/sys`, so that regions and
     /// devices that are there are missing from the report.
@@ -48,7 +48,7 @@ pub enum ConfidentialGuest {
 }
 
 impl ConfidentialGuest {
-    /// Its name.
+    /// Returns the name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -59,7 +59,7 @@ impl ConfidentialGuest {
     }
 }
 
-/// Asks, and keeps what answered.
+/// Asks, and keeps the answers.
 pub(crate) fn ask(tree: &Tree) -> (Surroundings, Vec<Evidence>) {
     let mut asking = Asking { tree, evidence: Vec::new() };
     let hypervisor = asking.hypervisor();
@@ -154,7 +154,8 @@ impl Asking<'_> {
         self.device_tree().or_else(|| self.sysinfo())
     }
 
-    /// A number in base 16 without a prefix (Xen `xen/include/public/features.h`).
+    /// Returns true in Dom0. The file has a number in base 16 without a prefix (Xen
+    /// `xen/include/public/features.h`).
     fn is_dom0(&mut self) -> bool {
         const DOM0: u32 = 1 << 11;
         let features = self.read("/sys/hypervisor/properties/features");
@@ -186,7 +187,7 @@ impl Asking<'_> {
         )
     }
 
-    /// s390x: the innermost hypervisor is number 00.
+    /// Returns the hypervisor of s390x: the innermost one is number 00.
     fn sysinfo(&mut self) -> Option<HypervisorKind> {
         let text = self.tree.read(Path::new("/proc/sysinfo"));
         let program = field(text.value()?, "VM00 Control Program")?;
@@ -230,8 +231,8 @@ impl Asking<'_> {
         Some(says)
     }
 
-    /// Of reports that others have begun in configfs the provider is read; none is begun here, since
-    /// that is a change.
+    /// Returns the confidential guest. The provider of reports that others have begun in configfs
+    /// is read; no report is begun here, since that is a change.
     fn confidential(&mut self) -> Option<ConfidentialGuest> {
         const REPORTS: &str = "/sys/kernel/config/tsm/report";
         if self.exists("/dev/sev-guest") {
@@ -280,8 +281,8 @@ impl Asking<'_> {
         self.control_group()
     }
 
-    /// With a cgroup namespace of its own a container sees `/` here, so that nothing found says
-    /// nothing.
+    /// Returns the container of the control group. With a cgroup namespace of its own a container
+    /// sees `/` here, so a missing name proves nothing.
     fn control_group(&mut self) -> Option<String> {
         const PATH: &str = "/proc/1/cgroup";
         let text = self.tree.read(Path::new(PATH));
@@ -304,7 +305,7 @@ fn is_metal(product: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
-/// The value behind a name and a colon.
+/// Returns the value behind a name and a colon.
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let line = text.lines().find(|line| line.starts_with(name))?;
     line.split_once(':').map(|(_, value)| value.trim())

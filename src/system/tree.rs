@@ -62,9 +62,9 @@ pub(crate) fn number_or_reason<S: serde::Serializer>(
     }
 }
 
-/// The text with `?` for what a terminal would execute or be misled by: control characters, and those
-/// that hide or reorder text. A device tree and firmware can hold anything, and a device tree ends
-/// its texts with NUL.
+/// Returns the text with `?` for characters that a terminal would execute or be misled by: control
+/// characters, and those that hide or reorder text. A device tree and firmware can hold anything,
+/// and a device tree ends its texts with NUL.
 pub(crate) fn printable(text: &str) -> String {
     let is_plain = |c: char| {
         !c.is_control()
@@ -85,7 +85,7 @@ pub(crate) enum Attribute {
 }
 
 impl Attribute {
-    /// The text, if it was read.
+    /// Returns the text, if it was read.
     pub(crate) fn value(&self) -> Option<&str> {
         match self {
             Self::Value(text) => Some(text),
@@ -93,7 +93,7 @@ impl Attribute {
         }
     }
 
-    /// The outcome in words.
+    /// Returns the outcome in words.
     pub(crate) fn describe(&self) -> String {
         match self {
             Self::Value(text) => text.clone(),
@@ -110,12 +110,12 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// Those of the running kernel.
+    /// Returns the files of the running kernel.
     pub(crate) fn host() -> Self {
         Self::at("/")
     }
 
-    /// Those under `root`, which holds `proc` and `sys`.
+    /// Returns the files under `root`, which holds `proc` and `sys`.
     pub(crate) fn at(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
@@ -151,7 +151,7 @@ impl Tree {
         Some(Path::new("/").join(real.strip_prefix(root).ok()?))
     }
 
-    /// The names in a directory, in order; none if there is no such directory.
+    /// Returns the names in a directory, in order; none for a missing directory.
     pub(crate) fn list(&self, path: &Path) -> Vec<String> {
         let Ok(entries) = fs::read_dir(self.inside(path)) else { return Vec::new() };
         let mut names: Vec<String> = entries

@@ -40,7 +40,7 @@ pub(crate) fn read(tree: &Tree, path: &Path, page: usize) -> Result<Listed, Unkn
     })
 }
 
-/// The list in a text as the kernel shows it.
+/// Returns the list in a text as the kernel shows it.
 pub(super) fn parse_shown(text: &str, page: usize) -> Option<Listed> {
     let is_full = text.len() + 1 >= page;
     // A line that was cut can have lost digits.

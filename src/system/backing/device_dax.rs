@@ -1,9 +1,8 @@
 //! Device DAX: memory as a character device, as Linux shows it under `/sys/bus/dax`.
 //!
-//! Such a device (`/dev/dax0.0`) can be opened and mapped, and nothing else: there is neither read(2)
-//! nor write(2) nor fsync(2) (`drivers/dax/device.c`, `dax_fops`). What it has is in its attributes
-//! `size` and `align` (`Documentation/ABI/testing/sysfs-bus-dax`); what keeps it is said by the device
-//! that it lies below in `/sys/devices`:
+//! Such a device (`/dev/dax0.0`) can be opened and mapped, and nothing else: it has neither read(2) nor write(2) nor
+//! fsync(2) (`drivers/dax/device.c`, `dax_fops`). Its size and alignment are in its attributes `size` and `align`
+//! (`Documentation/ABI/testing/sysfs-bus-dax`). The device that it lies below in `/sys/devices` shows its persistence:
 //!
 //! | below | memory | source |
 //! |---|---|---|
@@ -11,9 +10,8 @@
 //! | `decoder0.0/region0/dax_region0` | a CXL region, whose `mode` says `ram` or `pmem` | `drivers/cxl/core/region_dax.c`, `drivers/dax/cxl.c` |
 //! | `hmem.0` | RAM that firmware set apart for a special purpose | `drivers/dax/hmem/hmem.c` |
 //!
-//! The kernel grants `MAP_SYNC` on every one of them without asking what is behind
-//! (`drivers/dax/bus.c`, `set_dax_synchronous`): on RAM, and on memory that only a request to a host
-//! makes persistent.
+//! The kernel grants `MAP_SYNC` on every one of them without asking for the memory behind it (`drivers/dax/bus.c`,
+//! `set_dax_synchronous`): on RAM, and on memory that only a request to a host makes persistent.
 
 use super::regions;
 use crate::system::nvdimm::Region;
@@ -68,7 +66,7 @@ pub(crate) fn named(tree: &Tree, name: &str) -> Option<PathBuf> {
         .find_map(|directory| tree.resolve(&Path::new(directory).join(name)))
 }
 
-/// Reads what a device is.
+/// Reads the properties of a device.
 pub(crate) fn read(tree: &Tree, path: &Path) -> Result<Device, Unusable> {
     let mut evidence = alloc::vec![Evidence::new("device DAX", path.to_string_lossy())];
     require_driver(tree, path, &mut evidence)?;
@@ -94,7 +92,7 @@ fn name_of(path: &Path) -> String {
     printable(&path.file_name().unwrap_or_default().to_string_lossy())
 }
 
-/// A device of the bus works only with its driver; one of the class is the driver's own.
+/// Requires the driver: a device of the bus works only with its driver; one of the class is the driver's own.
 fn require_driver(tree: &Tree, path: &Path, evidence: &mut Vec<Evidence>) -> Result<(), Unusable> {
     let subsystem = tree.resolve(&path.join("subsystem"));
     if subsystem.is_some_and(|subsystem| subsystem.starts_with("/sys/class")) {
@@ -113,7 +111,7 @@ fn require_driver(tree: &Tree, path: &Path, evidence: &mut Vec<Evidence>) -> Res
 /// The driver that makes a device RAM of the kernel (`drivers/dax/kmem.c`).
 pub(crate) const SYSTEM_RAM: &str = "kmem";
 
-/// The value of an attribute, if it is one that the kernel can mean.
+/// Returns the value of an attribute, if it is one that the kernel can mean.
 fn attribute(
     tree: &Tree,
     device: &Path,
@@ -151,7 +149,7 @@ fn above(tree: &Tree, device: &Path, evidence: &mut Vec<Evidence>) -> Option<Abo
     Some(Above { path: path.to_path_buf(), memory })
 }
 
-/// `hmem.0`: a device of the platform.
+/// Returns true for `hmem.0`: a device of the platform.
 fn is_hmem(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.strip_prefix("hmem.").is_some_and(|number| number.parse::<u32>().is_ok())

@@ -1,5 +1,4 @@
-//! Block devices under file systems: which region of persistent memory they are, and whether they
-//! keep data.
+//! Block devices under file systems: their regions of persistent memory, and their durability.
 
 use super::bad_blocks::{self, Listed};
 use super::mounts::Mount;
@@ -64,7 +63,7 @@ pub(crate) fn disk(
     Disk { name: name_of(&device), region, devices, is_storage }
 }
 
-/// The known media errors of the persistent memory that a file system lies on, found by the number of its
+/// Returns the known media errors of the persistent memory that a file system lies on, found by the number of its
 /// device: in bytes of that device, which can be a partition; `page` is the size of a page, in bytes.
 ///
 /// Only where the device is a region's own do its sectors say where it is bad.
@@ -100,8 +99,8 @@ pub(crate) fn bad_blocks(
     Ok(Listed { ranges: listed.ranges.into_iter().filter_map(in_device).collect(), ..listed })
 }
 
-/// The disk that a device is or is a part of, and where it begins there, in bytes. `start` is in sectors
-/// of 512 bytes (`Documentation/ABI/stable/sysfs-block`).
+/// Returns the disk that a device is or is a part of, and the device's start there, in bytes. `start` is in sectors of
+/// 512 bytes (`Documentation/ABI/stable/sysfs-block`).
 pub(crate) fn start_in_disk<'a>(tree: &Tree, device: &'a Path) -> Result<(&'a Path, u64), Unknown> {
     if tree.read(&device.join("partition")).value().is_none() {
         return Ok((device, 0));
@@ -126,8 +125,8 @@ fn name_of(device: &Path) -> String {
 /// The greatest depth to which stacked device mappers are followed.
 const DEEPEST_STACK: u32 = 8;
 
-/// The devices under a device, through device mapper and md: their paths in `/sys/devices`. Those of
-/// a partition are those of the device that it is a part of.
+/// Returns the devices under a device, through device mapper and md: their paths in `/sys/devices`. Those of a
+/// partition are those of the device that it is a part of.
 fn slaves(tree: &Tree, device: &Path, depth: u32) -> Vec<Option<PathBuf>> {
     let is_partition = tree.read(&device.join("partition")).value().is_some();
     let whole = if is_partition { device.parent().unwrap_or(device) } else { device };
@@ -164,7 +163,7 @@ fn regions_under(tree: &Tree, device: &Path, depth: u32) -> Option<Vec<Region>> 
     (!regions.is_empty()).then_some(regions)
 }
 
-/// Of two regions under one device the one that promises less.
+/// Returns the one of two regions under one device that promises less.
 fn weaker(a: Region, b: Region) -> Region {
     if promise(b.domain) < promise(a.domain) { b } else { a }
 }

@@ -20,7 +20,7 @@ impl Tree {
     /// Those of the calls.
     pub(crate) fn write(&self, path: &Path, text: &str) -> io::Result<()> {
         let mut file = fs::OpenOptions::new().write(true).open(self.inside(path))?;
-        // In one call: what the kernel makes of an attribute's text, it makes of each.
+        // In one call: the kernel parses the text of each call on its own.
         io::Write::write_all(&mut file, text.as_bytes())
     }
 }

@@ -17,8 +17,8 @@ pub(crate) struct Mount {
 }
 
 impl Mount {
-    /// The name of the block device it was mounted from, where the number is not that of a device. Of
-    /// other file systems the source is any text.
+    /// Returns the name of the block device it was mounted from, where the number is not that of a device. Of other
+    /// file systems the source is any text.
     pub(crate) fn device(&self) -> Option<&str> {
         let has_own_numbers = matches!(self.file_system.as_str(), "btrfs" | "bcachefs");
         self.source.strip_prefix("/dev/").filter(|_| has_own_numbers)
@@ -36,7 +36,7 @@ impl Mount {
     }
 }
 
-/// The number of the mount that a file was opened on (`Documentation/filesystems/proc.rst`, 3.8).
+/// Returns the number of the mount that a file was opened on (`Documentation/filesystems/proc.rst`, 3.8).
 pub(crate) fn mount_id(tree: &Tree, file: &impl AsRawFd) -> Option<u64> {
     let path = format!("/proc/self/fdinfo/{}", file.as_raw_fd());
     let attribute = tree.read(Path::new(&path));
@@ -79,8 +79,7 @@ fn parse_mount(line: &str) -> Option<Mount> {
     Some(Mount { point, file_system, source, options: format!("{per_mount},{per_file_system}") })
 }
 
-/// White space and backslashes of a path are written as octal numbers (`fs/proc_namespace.c`,
-/// `mangle`).
+/// Unescapes white space and backslashes of a path, written as octal numbers (`fs/proc_namespace.c`, `mangle`).
 fn unescaped(text: &str) -> String {
     [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\043", "#"), ("\\134", "\\")]
         .into_iter()

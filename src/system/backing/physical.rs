@@ -24,8 +24,8 @@ use std::path::{Path, PathBuf};
 
 pub(crate) const AS_ROOT: &str = "run it as root: the kernel hides physical addresses from others";
 
-/// Those of the bytes of a block device, which can be a partition, or of a device of device DAX: from its
-/// byte 0 to the end of the memory that it lies in. `advice` is what to do if nothing helps.
+/// Returns the addresses of the bytes of a block device, which can be a partition, or of a device of device DAX: from
+/// its byte 0 to the end of the memory that it lies in. `advice` is the advice if nothing helps.
 pub(crate) fn of_device(
     tree: &Tree,
     device: &str,
@@ -43,8 +43,8 @@ pub(crate) fn of_device(
     }
 }
 
-/// Those of the memory under a block device or a partition of it, or of a device of device DAX. `advice` is
-/// what to do if nothing helps.
+/// Returns the addresses of the memory under a block device or a partition of it, or of a device of device DAX.
+/// `advice` is the advice if nothing helps.
 pub(crate) fn range(
     tree: &Tree,
     device: &str,
@@ -76,7 +76,7 @@ fn block_device(name: &str) -> PathBuf {
     Path::new("/sys/class/block").join(name)
 }
 
-/// A device can consist of several ranges (`drivers/dax/bus.c`), of which `resource` is the first.
+/// Returns the range of a device, which can consist of several (`drivers/dax/bus.c`), of which `resource` is the first.
 fn range_of_device_dax(
     tree: &Tree,
     device: &Path,
@@ -89,7 +89,7 @@ fn range_of_device_dax(
     shown_range(tree, device, advice, evidence)
 }
 
-/// The range that attributes show.
+/// Returns the range that attributes show.
 fn shown_range(
     tree: &Tree,
     namespace: &Path,
@@ -127,7 +127,7 @@ mod tests {
     const REGION: &str = "sys/devices/platform/ndbus0/region0";
     const ADVICE: &str = "do without";
 
-    /// A device of 256 MiB, named as `ndctl` and the kernel do, and a disk below it with one partition, which
+    /// Returns a device of 256 MiB, named as `ndctl` and the kernel do, and a disk below it with one partition, which
     /// begins at 1 MiB.
     fn machine(above: &str, resource: &str) -> Fixture {
         let disk = format!("{REGION}/{above}/block/pmem0");

@@ -7,20 +7,20 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use std::path::Path;
 
-/// The directory of the region that a device below it in `/sys/devices` belongs to.
+/// Returns the directory of the region that a device below it in `/sys/devices` belongs to.
 pub(crate) fn path_of_region(device: &Path) -> Option<&Path> {
     device
         .ancestors()
         .find(|path| path.file_name().is_some_and(|name| is_region(&name.to_string_lossy())))
 }
 
-/// The region that a device below it in `/sys/devices` belongs to.
+/// Returns the region that a device below it in `/sys/devices` belongs to.
 pub(crate) fn region_of(tree: &Tree, device: &Path) -> Option<Region> {
     path_of_region(device).map(|path| region(tree, path))
 }
 
-/// The namespace that a device is made of, or the device that stands for it: what a region has next
-/// above the device in `/sys/devices`.
+/// Returns the namespace that a device is made of, or the device that stands for it: the device
+/// next below the region and above the given one in `/sys/devices`.
 pub(crate) fn below_region(device: &Path) -> Option<&Path> {
     device.ancestors().find(|path| {
         let name = path.parent().and_then(Path::file_name);

@@ -8,7 +8,7 @@ use std::fs;
 #[cfg(all(feature = "preserve", feature = "dax"))]
 pub(crate) use writer::{is_by_kexec, process, release};
 
-/// The boot id of Linux (random(4)); zeros elsewhere.
+/// Returns the boot id of Linux (random(4)); zeros elsewhere.
 pub(crate) fn id() -> [u8; 16] {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let digits = text.trim().replace('-', "");

@@ -3,7 +3,7 @@
 use crate::system::kernel::OSRELEASE;
 use std::fs;
 
-/// The release of the kernel.
+/// Returns the release of the kernel.
 pub(crate) fn release() -> alloc::string::String {
     let text = fs::read_to_string(OSRELEASE).unwrap_or_default();
     text.trim().into()
@@ -17,13 +17,13 @@ pub(crate) fn is_by_kexec() -> Option<bool> {
     Some(text.trim().parse::<u64>().ok()? >> 4 == 0xd)
 }
 
-/// The process and when it began, in ticks since the boot (`proc_pid_stat(5)`, field 22).
+/// Returns the process and its start time, in ticks since the boot (`proc_pid_stat(5)`, field 22).
 pub(crate) fn process() -> (u32, u64) {
     let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     (std::process::id(), started(&text).unwrap_or(0))
 }
 
-/// The second field, a name in brackets, may have anything in it.
+/// Returns the start time. The second field, a name in brackets, may have anything in it.
 fn started(stat: &str) -> Option<u64> {
     let (_, behind) = stat.rsplit_once(')')?;
     behind.split_whitespace().nth(19)?.parse().ok()

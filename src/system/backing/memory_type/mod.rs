@@ -4,11 +4,11 @@
 //! Linux shows it on x86 alone, in two places, both for root only in practice:
 //!
 //! - `/sys/kernel/debug/x86/pat_memtype_list`: the types that the kernel has reserved for physical
-//!   ranges which are no ordinary RAM (`arch/x86/mm/pat/memtype.c`, `memtype_seq_show`). The end of
-//!   a range is the first address behind it. Up to Linux 6.14 a mapping of DAX takes its type over
-//!   (`track_pfn_insert`). Later kernels map DAX pages as those of RAM, write-back (`fs/dax.c`,
-//!   `vmf_insert_page_mkwrite`), and the list is about the kernel's own mapping of the same range:
-//!   where that is another, it is not known what becomes of a file's.
+//!   ranges which are not ordinary RAM (`arch/x86/mm/pat/memtype.c`, `memtype_seq_show`). The end
+//!   of a range is the first address behind it. Up to Linux 6.14 a mapping of DAX takes its type
+//!   over (`track_pfn_insert`). Later kernels map DAX pages as those of RAM, write-back
+//!   (`fs/dax.c`, `vmf_insert_page_mkwrite`), and the list is about the kernel's own mapping of the
+//!   same range: where that is another, the effect on a file's mapping is not known.
 //! - `/proc/mtrr`: the variable ranges that firmware set (`arch/x86/kernel/cpu/mtrr/if.c`). The type
 //!   of everything else is in a register that no file shows. Where write-back was asked for, the
 //!   kernel has looked it up, and the list says `uncached-minus` if it is another
@@ -117,7 +117,7 @@ fn require_list_followed(
     }
 }
 
-/// The 6 and 12 of `6.12.48+deb13-cloud-amd64`.
+/// Returns the 6 and 12 of `6.12.48+deb13-cloud-amd64`.
 fn version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit());
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))

@@ -49,7 +49,7 @@ pub(super) fn set(tree: &Tree, range: &Range<u64>, evidence: &mut Vec<Evidence>)
     set
 }
 
-/// The types that one register gives a range, all of which it covers or a part.
+/// Returns the types that one register gives a range, all of which it covers or a part.
 fn one(line: &str, kind: Option<MemoryType>, covers: bool) -> Set {
     match (kind, covers) {
         (Some(kind), true) => Set::Is(kind),
@@ -59,7 +59,7 @@ fn one(line: &str, kind: Option<MemoryType>, covers: bool) -> Set {
     }
 }
 
-/// `reg00: base=0x080000000 ( 2048MB), size= 2048MB, count=1: uncachable`
+/// Parses `reg00: base=0x080000000 ( 2048MB), size= 2048MB, count=1: uncachable`.
 fn register(line: &str) -> Option<(Range<u64>, Option<MemoryType>)> {
     let (_, rest) = line.split_once("base=")?;
     let (base, rest) = rest.split_once(' ')?;
@@ -81,8 +81,9 @@ fn register(line: &str) -> Option<(Range<u64>, Option<MemoryType>)> {
     Some((base..end, kind))
 }
 
-/// Of ranges that overlap uncached wins, and write-through over write-back; others are undefined
-/// (Intel SDM vol. 3A, "MTRR Precedences"). What is not shown here is write-back for a part.
+/// Returns the combined type. Of ranges that overlap uncached wins, and write-through over
+/// write-back; others are undefined (Intel SDM vol. 3A, "MTRR Precedences"). Here `NotShown` stands
+/// for write-back for a part.
 fn both(first: Set, second: Set) -> Set {
     use MemoryType::{Uncached, WriteBack, WriteThrough};
     match (first, second) {

@@ -42,7 +42,7 @@ impl Reserved {
     }
 }
 
-/// The one type that is reserved for a whole range.
+/// Returns the one type that is reserved for a whole range.
 pub(super) fn reserved(
     tree: &Tree,
     range: &Range<u64>,
@@ -87,7 +87,7 @@ pub(super) fn reserved(
 /// The first line of the list.
 const HEADING: &str = "PAT memtype list:";
 
-/// `PAT: [mem 0x0000000140000000-0x0000000150000000] write-back`, and in older kernels
+/// Parses `PAT: [mem 0x0000000140000000-0x0000000150000000] write-back`, and in older kernels
 /// `write-back @ 0x140000000-0x150000000`.
 fn entry(line: &str) -> Option<(Range<u64>, Reserved)> {
     let (range, name) = match line.strip_prefix("PAT: [mem ") {

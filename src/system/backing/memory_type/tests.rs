@@ -1,5 +1,5 @@
-//! Trees written after the kernel's formats (`memtype_seq_show`, `mtrr_seq_show`); what types come to
-//! together is the table of the Intel SDM (vol. 3A, "Effective Page-Level Memory Types").
+//! Trees written after the kernel's formats (`memtype_seq_show`, `mtrr_seq_show`). The combination
+//! of types is the table of the Intel SDM (vol. 3A, "Effective Page-Level Memory Types").
 
 use super::mtrr::Set;
 use super::pat::Reserved;
@@ -10,7 +10,7 @@ use alloc::string::ToString;
 const NAMESPACE: &str = "sys/devices/platform/ndbus0/region0/namespace0.0";
 const LIST: &str = "sys/kernel/debug/x86/pat_memtype_list";
 
-/// 256 MiB of persistent memory from 1 GiB on: 0x40000000 to 0x50000000.
+/// Returns a machine with 256 MiB of persistent memory from 1 GiB on: 0x40000000 to 0x50000000.
 fn machine() -> Fixture {
     let disk = &[NAMESPACE, "/block/pmem0"].concat();
     Fixture::new()

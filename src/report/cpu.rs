@@ -31,7 +31,7 @@ pub struct CpuReport {
     policy: Policy,
 }
 
-/// One instruction of the architecture, its fences, and whether it can be used here.
+/// One instruction of the architecture, its fences, and its usability here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Availability {
@@ -81,21 +81,20 @@ pub struct Note {
 }
 
 impl CpuReport {
-    /// The CPU this program runs on, with the choices that [`Cache::host`] makes.
+    /// Returns the report on the CPU this program runs on, with the choices that [`Cache::host`] makes.
     ///
-    /// Reads CPUID on x86, the auxiliary vector and two registers on arm64. A virtual machine is left
-    /// some 270 times, for the most part to find each hypervisor that names itself: a millisecond in
-    /// all on an AMD EPYC (family 25) KVM guest (measured). Cannot fail: what is missing is in the
-    /// report with its reason.
+    /// Reads CPUID on x86, the auxiliary vector and two registers on arm64. A virtual machine is left some 270 times,
+    /// for the most part to find each hypervisor that names itself: a millisecond in all on an AMD EPYC (family 25) KVM
+    /// guest (measured). Cannot fail: missing facts are in the report with their reason.
     #[must_use]
     pub fn host() -> Self {
         Self::of_host(Policy::ANY)
     }
 
-    /// The CPU this program runs on, with the choices of `cache`: its instruction, if the builder was given one, and
-    /// the points that it accepts.
+    /// Returns the report on the CPU this program runs on, with the choices of `cache`: its instruction, if the builder
+    /// was given one, and the points that it accepts.
     ///
-    /// For a handle that privileged code made, the report shows what privileged code has. A CPU that the caller
+    /// For a handle that privileged code made, the report has the abilities of privileged code. A CPU that the caller
     /// [described](Cache::from_facts) counts, and the other known facts about the CPU are added.
     #[must_use]
     pub fn for_cache(cache: Cache) -> Self {
@@ -114,24 +113,24 @@ impl CpuReport {
         Self::new(&native::ARCHITECTURE, cpu::here(), policy)
     }
 
-    /// The report on any machine of any architecture.
+    /// Returns the report on any machine of any architecture.
     pub(crate) const fn new(architecture: &'static Architecture, cpu: Cpu, policy: Policy) -> Self {
         Self { architecture, cpu, policy }
     }
 
-    /// The architecture, as Rust names it in `target_arch`.
+    /// Returns the architecture, as Rust names it in `target_arch`.
     #[must_use]
     pub const fn architecture(&self) -> &'static str {
         self.architecture.name
     }
 
-    /// The name of the CPU, as far as it shows one.
+    /// Returns the name of the CPU, as far as it shows one.
     #[must_use]
     pub const fn identity(&self) -> CpuIdentity {
         self.cpu.identity
     }
 
-    /// Its cache lines.
+    /// Returns the cache lines.
     ///
     /// # Errors
     /// Returns the reason why no maintenance instruction can be used here.
@@ -139,8 +138,7 @@ impl CpuReport {
         self.cpu.line
     }
 
-    /// Every instruction known for the architecture, each mnemonic once, the preferred write-back
-    /// first.
+    /// Returns every instruction known for the architecture, each mnemonic once, the preferred write-back first.
     pub fn instructions(&self) -> impl Iterator<Item = Availability> + '_ {
         let all = self.architecture.instructions;
         let is_first = move |place: usize, name| all.iter().take(place).all(|i| i.name != name);
@@ -150,8 +148,8 @@ impl CpuReport {
             .map(|(_, instruction)| self.availability(*instruction))
     }
 
-    /// A mnemonic can stand for several entries, whose orderings differ by vendor: that of this CPU
-    /// speaks for it.
+    /// Returns the availability. A mnemonic can stand for several entries, whose orderings differ by vendor: that of
+    /// this CPU speaks for it.
     fn availability(&self, instruction: Instruction) -> Availability {
         let mut same_name =
             self.architecture.instructions.iter().filter(|other| other.name == instruction.name);
@@ -235,7 +233,7 @@ impl CpuReport {
         self.cpu.facts()
     }
 
-    /// The instruction of a code that a plan holds: its one bit says its place.
+    /// Returns the instruction of a code that a plan holds: its one bit is its place.
     fn instruction(&self, code: u8) -> Instruction {
         self.architecture.instructions[code.trailing_zeros() as usize]
     }
@@ -273,7 +271,7 @@ impl CpuReport {
         aliasing::by_architecture(self.data_cache())
     }
 
-    /// The facts of the architecture on aliasing.
+    /// Returns the facts of the architecture on aliasing.
     pub(super) const fn data_cache(&self) -> &'static arch::DataCache {
         &self.architecture.data_cache
     }
@@ -342,7 +340,8 @@ impl CpuReport {
         })
     }
 
-    /// Xen counts it as a bug of these CPUs (`X86_BUG_CLFLUSH_MFENCE`); AMD's manual always said so.
+    /// Returns a note about CLFLUSH, which Xen counts as a bug of these CPUs (`X86_BUG_CLFLUSH_MFENCE`); AMD's manual
+    /// always said so.
     fn weak_clflush(&self) -> Option<Note> {
         let CpuIdentity::X86 { .. } = self.cpu.identity else { return None };
         let choice = self.writeback(Point::Coherency).ok()?;
@@ -352,7 +351,7 @@ impl CpuReport {
         })
     }
 
-    /// Dunnington, Nehalem-EX and Westmere-EX: family 6, models 1dH, 2eH and 2fH.
+    /// Returns a note for Dunnington, Nehalem-EX and Westmere-EX: family 6, models 1dH, 2eH and 2fH.
     fn monitor_erratum(&self) -> Option<Note> {
         let CpuIdentity::X86 { vendor, family: 6, model: 0x1d | 0x2e | 0x2f, .. } =
             self.cpu.identity

@@ -1,6 +1,6 @@
 //! The reports as data (feature `serde`): the shape that the module's documentation fixes.
 //!
-//! `arch` names nothing but `core`, so what belongs to it is serialised here.
+//! `arch` depends on `core` alone, so its types are serialised here.
 
 use super::cpu::{Availability, Choice, CpuReport, Status};
 use crate::aliasing::Aliasing;
@@ -30,7 +30,7 @@ impl Serialize for Effect {
     }
 }
 
-/// A word, whatever it carries.
+/// A word, whatever value it carries.
 impl Serialize for Missing {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(match self {
@@ -62,7 +62,7 @@ fn refusal<S: SerializeStruct>(object: &mut S, refusal: Unsupported) -> Result<(
     object.serialize_field("advice", refusal.advice)
 }
 
-/// An answer that says first whether there is one.
+/// An answer that begins with its availability.
 struct Answer<T>(Result<T, Unsupported>);
 
 trait Fields {

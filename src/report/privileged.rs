@@ -6,7 +6,7 @@ use crate::cache::plan::Policy;
 use crate::cpu;
 
 impl CpuReport {
-    /// The CPU that this kernel or hypervisor runs on, with the choices that
+    /// Returns the report on the CPU that this kernel or hypervisor runs on, with the choices that
     /// [`Cache::privileged`](crate::Cache::privileged) makes.
     ///
     /// On arm64 it reads `CTR_EL0`, `ID_AA64ISAR1_EL1` and `MIDR_EL1`; on x86 it is [`host`](Self::host),

@@ -17,7 +17,7 @@ pub(super) fn row(out: &mut Formatter<'_>, label: &str, text: fmt::Arguments<'_>
     row_at(out, INDENT, label, text)
 }
 
-/// The same with an indentation of its own.
+/// Writes the same with an indentation of its own.
 pub(super) fn row_at(
     out: &mut Formatter<'_>,
     indent: usize,
@@ -97,7 +97,7 @@ impl Display for CpuReport {
 }
 
 impl CpuReport {
-    /// All but the first rows, into which a host's report puts its own.
+    /// Writes all but the first rows, into which a host's report puts its own.
     pub(super) fn lines_and_choices(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.line() {
             Ok(line) => row(

@@ -46,7 +46,7 @@ impl Backing {
         Self::Unknown,
     ];
 
-    /// The backing in a word or two.
+    /// Returns the backing in a word or two.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -63,7 +63,8 @@ impl Backing {
         }
     }
 
-    /// Returns whether it is memory that a platform or a device keeps without power, mapped directly.
+    /// Returns true if it is memory that a platform or a device keeps without power, mapped
+    /// directly.
     #[must_use]
     pub const fn is_persistent_memory(self) -> bool {
         matches!(

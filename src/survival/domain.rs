@@ -1,4 +1,4 @@
-//! The persistence domain: what power loss does not lose.
+//! The persistence domain: the part of a machine that keeps its data at power loss.
 
 /// The part of the machine whose bytes survive power loss, by the claim of firmware.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,7 +25,7 @@ pub enum Domain {
 }
 
 impl Domain {
-    /// The domain in a few words.
+    /// Returns the domain in a few words.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

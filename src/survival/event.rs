@@ -5,8 +5,8 @@
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Event {
-    /// The process is killed or crashes. A file without a name (memfd, `O_TMPFILE`) goes with its last
-    /// descriptor, whatever backs it; this is about files that have one.
+    /// The process is killed or crashes. A file without a name (memfd, `O_TMPFILE`) goes with its
+    /// last descriptor, on any backing; this is about files that have one.
     ProcessCrash,
     /// The kernel starts another one without firmware, after a crash (kdump) or on request.
     Kexec,
@@ -20,7 +20,7 @@ impl Event {
     /// All events, the mildest first.
     pub const ALL: [Self; 4] = [Self::ProcessCrash, Self::Kexec, Self::WarmReboot, Self::PowerLoss];
 
-    /// The event in a few words.
+    /// Returns the event in a few words.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -7,7 +7,7 @@
 pub enum Stage {
     /// Stored, and no more: dirty in a cache or in the page cache.
     Stored,
-    /// Persisted, and the call has returned: accepted by what keeps it at power loss.
+    /// Persisted, and the call has returned: accepted by the domain that keeps it at power loss.
     Persisted,
     /// Deep persisted: after the above the kernel has flushed the medium's own buffers, by `fsync` or
     /// `msync` on the file or by the region's `deep_flush`. Where the region has flush hints, nothing

@@ -9,14 +9,14 @@ pub enum Certainty {
     Documented,
     /// The named source code does it; no source promises that it stays so.
     ReadInSource,
-    /// It was measured, on what the source names.
+    /// It was measured, on the machine that the source names.
     Measured,
     /// No source says it: it is the safe assumption.
     Assumed,
 }
 
 impl Certainty {
-    /// The word for it.
+    /// Returns the word for it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -26,7 +26,7 @@ impl Backing {
         self.statement(stage, event).is
     }
 
-    /// Returns the survival with its reason, who says so and how sure it is.
+    /// Returns the survival with its reason, source and certainty.
     ///
     /// ```
     /// use cachemaint::survival::{Backing, Event, Stage};
@@ -286,7 +286,7 @@ mod tests {
     /// - RESET# invalidates the caches without writing them back (Intel SDM vol. 3A), so dirty
     ///   bytes are not promised, with eADR after a persist too, since that is a fence; stores that
     ///   the memory controller has accepted are in the DIMMs with ADR;
-    /// - RAM keeps nothing without power; ADR keeps what was written back, eADR what was stored;
+    /// - RAM keeps nothing without power; ADR keeps written-back bytes, eADR stored ones;
     /// - memory without a claim can be RAM that was set aside;
     /// - a CXL device saves the bytes it accepted by GPF, and its dirty shutdown count grows if
     ///   that fails (Linux marks it dirty first); GPF that does not show is not a promise, and the

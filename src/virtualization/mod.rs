@@ -1,10 +1,10 @@
 //! The effects of a hypervisor and a confidential guest on cache maintenance: tables, as data.
 //!
-//! Three questions have an answer for each kind of hypervisor: what becomes of an operation on the
-//! whole cache in the guest's kernel (WBINVD on x86; clean and invalidate by set/way on arm64), what
-//! becomes of an operation on a line, and whether the guest may be moved to another machine while it
-//! runs. Each answer is a [`Statement`] with its source and how sure it is; of hypervisors whose
-//! source cannot be read and whose manuals are silent the answer is "unknown".
+//! Three questions have an answer for each kind of hypervisor: the handling of an operation on the
+//! whole cache in the guest's kernel (WBINVD on x86; clean and invalidate by set/way on arm64), the
+//! handling of an operation on a line, and the possibility that the guest is moved to another
+//! machine while it runs. Each answer is a [`Statement`] with its source and certainty. For
+//! hypervisors whose source cannot be read and whose manuals are silent the answer is "unknown".
 
 pub(crate) mod whole_cache;
 
@@ -21,9 +21,9 @@ use crate::survival::Statement;
 pub enum Handling {
     /// The CPU executes it as without a hypervisor.
     Executed,
-    /// The hypervisor takes it and does what it stands for.
+    /// The hypervisor takes it and emulates its effect.
     Emulated,
-    /// The hypervisor takes it, and does what it stands for under a condition only.
+    /// The hypervisor takes it, and emulates its effect under a condition only.
     MayBeIgnored,
     /// The hypervisor takes it and does nothing.
     Ignored,
@@ -102,7 +102,7 @@ impl Virtualization {
         self.effects_under(self.hypervisor.kind())
     }
 
-    /// The same if it is known from elsewhere whose guest this is.
+    /// Returns the same if the owner of the guest is known from elsewhere.
     #[must_use]
     pub fn effects_under(&self, kind: Option<HypervisorKind>) -> Effects {
         match self.architecture {
@@ -152,7 +152,7 @@ const X86_LINES: Statement<Handling> = Statement::documented(
      Intercepts\": neither lists them",
 );
 
-/// The table for x86.
+/// Returns the table for x86.
 fn x86(kind: Option<HypervisorKind>, is_root: bool) -> Effects {
     use HypervisorKind as Kind;
     let whole_cache = match kind {
@@ -303,7 +303,7 @@ fn migration(kind: Option<HypervisorKind>) -> Statement<Migration> {
     }
 }
 
-/// The table for arm64.
+/// Returns the table for arm64.
 fn on_arm64(kind: Option<HypervisorKind>) -> Effects {
     let (whole_cache, lines) = match kind {
         Some(HypervisorKind::Kvm) => (

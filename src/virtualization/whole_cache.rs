@@ -7,7 +7,7 @@ use crate::cpu::{Confidential, Cpu, Hypervisor};
 
 /// The reason why memory cannot be invalidated by operations on whole caches.
 ///
-/// It prints as its reason and what to do about it.
+/// It prints as its reason and its advice.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refused {
@@ -23,10 +23,10 @@ pub struct Refused {
 pub enum RefusedBy {
     /// The architecture: it has no such operation, or none that reaches the caches of other CPUs.
     Architecture,
-    /// This is user mode. What would become of it in a kernel is in the reason.
+    /// This is user mode. The reason states the effect in a kernel.
     UserMode,
-    /// A confidential guest, or what may be one: the operation ends it, or is a request to a host that it
-    /// does not trust.
+    /// A confidential guest, or a possible one: the operation ends it, or is a request to a host that it does not
+    /// trust.
     ConfidentialGuest(Confidential),
     /// A hypervisor, which takes the operation away.
     Hypervisor(Hypervisor),
@@ -46,7 +46,7 @@ impl core::fmt::Debug for Refused {
 
 impl core::error::Error for Refused {}
 
-/// Returns the operation that invalidates memory if every CPU executes it, or what is in the way of it: the answer of
+/// Returns the operation that invalidates memory if every CPU executes it, or the obstacle to it: the answer of
 /// [`CpuReport::can_invalidate_memory`](crate::report::CpuReport::can_invalidate_memory).
 pub(crate) fn can_invalidate_memory(
     architecture: &Architecture,

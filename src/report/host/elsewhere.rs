@@ -6,7 +6,7 @@ use crate::system::calls::System;
 use alloc::format;
 
 impl HostReport {
-    /// The same CPU under this system, of which nothing was read.
+    /// Returns the same CPU under this system, of which nothing was read.
     pub(in crate::report) fn on(self, system: &System) -> Self {
         let &System { name, persists_by, release_from, page_size_from, .. } = system;
         Self {

@@ -35,7 +35,7 @@ impl<T: Serialize> Serialize for Known<'_, T> {
     }
 }
 
-/// The list; if it is empty, with what that means.
+/// The list; if it is empty, with the meaning of that.
 struct Regions<'a>(&'a HostReport);
 
 impl Serialize for Regions<'_> {
@@ -62,7 +62,7 @@ impl<K: Serialize, V: Serialize, I: Iterator<Item = (K, V)>, F: Fn() -> I> Seria
     }
 }
 
-/// The whole survival table.
+/// Returns the whole survival table.
 fn table() -> impl Serialize {
     let row = |backing| {
         Map(move || Event::ALL.into_iter().map(move |event| (event, Cell::new(backing, event))))

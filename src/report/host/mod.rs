@@ -34,8 +34,8 @@ const DOM0_STAYS: Statement<Migration> = Statement::assumed(
 /// The promises of this machine: the CPU, the kernel, caches, persistent memory, and the survival
 /// of bytes.
 ///
-/// It prints on one screen (80 columns, 40 lines) with `{}`. On another system than Linux it says
-/// what the CPU does, by which calls files are persisted, and of the rest that it is not known.
+/// It prints on one screen (80 columns, 40 lines) with `{}`. On another system than Linux it shows the CPU, the calls
+/// that persist files, and that the rest is not known.
 ///
 /// ```
 /// let report = cachemaint::report::HostReport::host();
@@ -64,17 +64,16 @@ pub struct HostReport {
 }
 
 impl HostReport {
-    /// The machine this program runs on.
+    /// Returns the report on the machine this program runs on.
     ///
-    /// Reads some dozens of small files. Cannot fail: what cannot be read is in the report with its
-    /// reason.
+    /// Reads some dozens of small files. Cannot fail: files that cannot be read are in the report with their reason.
     #[must_use]
     pub fn host() -> Self {
         let report = Self::from_tree(CpuReport::host(), &Tree::host());
         if cfg!(target_os = "linux") { report } else { report.on(&System::host()) }
     }
 
-    /// Any machine.
+    /// Returns the report on any machine.
     pub(crate) fn from_tree(cpu: CpuReport, tree: &Tree) -> Self {
         let (surroundings, guest_hints) = surroundings::ask(tree);
         let page_size = kernel::page_size(tree);
@@ -146,7 +145,8 @@ impl HostReport {
     }
 }
 
-/// Without the bus there may be memory that no driver was loaded for.
+/// Returns the regions, or the reason why they are unknown: without the bus there may be memory without a loaded
+/// driver.
 fn regions(tree: &Tree) -> Result<Vec<Region>, Unknown> {
     let bus = nvdimm::DEVICES;
     if tree.exists(Path::new(bus)) {

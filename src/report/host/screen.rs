@@ -79,7 +79,8 @@ impl HostReport {
         footer(f, &conditions, hidden)
     }
 
-    /// The guest by its files, if the CPU shows nothing or something else, and the container.
+    /// Returns the guest by its files, if the CPU shows nothing or something else, and the
+    /// container.
     fn hints(&self) -> String {
         let Surroundings { hypervisor, is_dom0, is_metal, confidential, container } =
             &self.surroundings;
@@ -111,7 +112,7 @@ impl HostReport {
     }
 }
 
-/// A label and four cells.
+/// Writes a label and four cells.
 fn table_row(f: &mut Formatter<'_>, label: &str, cells: [String; 4]) -> fmt::Result {
     let row =
         cells.into_iter().fold(format!("{label:<17}"), |row, cell| row + &format!("{cell:<16}"));

@@ -10,7 +10,7 @@ use crate::system::fixture::Fixture;
 use alloc::boxed::Box;
 use alloc::string::ToString;
 
-/// A machine of an architecture that has no operation.
+/// Returns a machine of an architecture that has no operation.
 fn machine(name: &'static str, data_cache: DataCache, fixture: &Fixture) -> HostReport {
     let Architecture {
         instructions,
@@ -90,7 +90,7 @@ fn without_proc_it_is_not_known() {
     }
 }
 
-/// The architecture decides, whatever a file says.
+/// The architecture decides, even if a file says something else.
 #[test]
 fn what_the_architecture_decides_stands() {
     let parisc = machine("parisc", of_other("parisc"), &with_cpuinfo("dc_aliases\n"));

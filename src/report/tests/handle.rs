@@ -37,7 +37,8 @@ fn the_report_on_a_cache_has_the_instruction_that_was_asked_for() {
     assert_eq!(choice.instruction.name, slowest.name);
 }
 
-/// A kernel on RISC-V has no other way than to describe the CPU: what it says is what is executed.
+/// A kernel on RISC-V has no other method than to describe the CPU: the described instructions are
+/// executed.
 #[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
 #[expect(unsafe_code, reason = "a description is the caller's word")]
 #[test]
@@ -61,7 +62,7 @@ fn the_report_on_a_described_cpu_has_what_was_described() {
     assert_eq!(report.identity(), CpuReport::host().identity());
 }
 
-/// On x86 privileged code finds what user mode finds, and its report says the same of lines.
+/// On x86 privileged code finds the same as user mode, and its report says the same of lines.
 #[cfg(all(feature = "privileged", target_arch = "x86_64", not(any(miri, loom))))]
 #[expect(unsafe_code, reason = "the level is the caller's word")]
 #[test]
@@ -83,6 +84,6 @@ fn a_handle_of_privileged_code_is_built_with_the_same_overrides() {
     let report = CpuReport::for_cache(cache);
     assert_eq!(report.writeback(Point::Persistence).unwrap().instruction.name, slowest.name);
     assert!(report.accepts_coherency_as_persistence());
-    // It is still user mode, whatever was vouched for.
+    // It is still user mode, even after the caller's claim.
     assert_eq!(report.can_invalidate_memory().unwrap_err().by, crate::report::RefusedBy::UserMode);
 }

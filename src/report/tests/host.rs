@@ -20,8 +20,8 @@ pub(super) fn kvm_guest(fixture: &Fixture) -> HostReport {
     HostReport::from_tree(cpu("9xx4 (family 25 model 17), KVM"), &fixture.tree())
 }
 
-/// One of each kind, as the kernel's drivers describe them (ACPI NFIT with and without eADR, an old
-/// kernel's empty attribute, e820, virtio-pmem, CXL, a volatile region).
+/// Returns one of each kind, as the kernel's drivers describe them (ACPI NFIT with and without
+/// eADR, an old kernel's empty attribute, e820, virtio-pmem, CXL, a volatile region).
 fn every_region() -> Fixture {
     let size = ("size", "137438953472\n");
     Fixture::new()
@@ -207,7 +207,7 @@ fn a_damaged_auxiliary_vector_gives_no_page_size() {
     }
 }
 
-/// A container without `/proc` and `/sys`, or another system: every answer says what was asked.
+/// A container without `/proc` and `/sys`, or another system: every answer names the question.
 #[test]
 fn an_empty_tree_is_unknown_with_reasons() {
     let report = kvm_guest(&Fixture::new());
@@ -317,9 +317,9 @@ fn the_survival_table_has_a_row_for_each_kind_of_region() {
     );
 }
 
-/// A CXL region of two devices as Linux shows it (`drivers/cxl/pmem.c`,
-/// `drivers/nvdimm/region_devs.c`): the bus's provider is `CXL`, and a device that has GPF and could
-/// be armed has `cxl/dirty_shutdown`.
+/// Returns a CXL region of two devices as Linux shows it (`drivers/cxl/pmem.c`,
+/// `drivers/nvdimm/region_devs.c`): the bus's provider is `CXL`, and a device that has GPF and
+/// could be armed has `cxl/dirty_shutdown`.
 fn cxl(counts: [Option<&str>; 2]) -> Domain {
     let attributes = [
         ("persistence_domain", "memory_controller\n"),
@@ -369,7 +369,7 @@ fn a_hidden_hypervisor_is_betrayed_by_firmware() {
     assert!(screen.contains("by its files QEMU"), "{screen}");
     assert_ne!(report.effects().whole_cache.is, Handling::Executed);
 }
-/// Whatever tree there may be, nothing of it is taken for another system's.
+/// No tree is taken for another system's.
 #[test]
 fn another_system_is_named_with_its_calls() {
     for (os, words) in [

@@ -94,7 +94,7 @@ fn a_line_size_that_cannot_be_one_is_refused_by_its_number() {
         let (missing, _) = refused(&[VENDOR, (1, 0, [0, ebx, 0, 1 << 19 | 1 << 26])]);
         assert_eq!(missing, Missing::LineSize(bytes));
     }
-    // arm64: 4 << DminLine. 8 bytes (1) and 4096 bytes (10) are outside of what the architecture has.
+    // arm64: 4 << DminLine. 8 bytes (1) and 4096 bytes (10) are outside of the architecture's range.
     for (dminline, bytes) in [(0, 4), (1, 8), (10, 4096), (15, 131_072)] {
         let machine =
             arm64::Machine { ctr_el0: 0x8000_c004 | dminline << 16, ..arm64::MACHINES[0] };
@@ -123,8 +123,8 @@ fn a_point_of_persistence_is_not_proven_by_its_instruction() {
     assert!(!notes(&arm64_machine("Cortex-A53 r0p4")).contains("cannot be found out"));
 }
 
-/// Apple's implementer is 61H (Linux `cputype.h`). What its kernel says does nothing must not pass for a
-/// write-back.
+/// Apple's implementer is 61H (Linux `cputype.h`). An instruction that does nothing according to Apple's kernel must
+/// not pass for a write-back.
 #[test]
 fn no_clean_is_trusted_on_apples_cpus() {
     let report = arm64_machine("Apple M1, Linux guest");

@@ -35,7 +35,7 @@ fn host() -> Value {
     serde_json::to_value(report).unwrap()
 }
 
-/// Every path of names; the items of a list share one.
+/// Adds every path of names; the items of a list share one.
 fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(object) => {
@@ -54,8 +54,8 @@ fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Written by hand from the documentation of the module. What is missing here would break a program
-/// that reads the report.
+/// Written by hand from the documentation of the module. A missing name would break a program that
+/// reads the report.
 const NAMES: &[&str] = &[
     "schema",
     "cpu.architecture",

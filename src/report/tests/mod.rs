@@ -43,7 +43,7 @@ fn notes(report: &CpuReport) -> String {
     report.notes().map(|note| note.text).collect::<Vec<_>>().join("\n")
 }
 
-/// The screen without its line breaks.
+/// Returns the screen without its line breaks.
 fn flowing(report: &CpuReport) -> String {
     report.to_string().replace("\n              ", " ")
 }

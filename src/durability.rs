@@ -1,7 +1,7 @@
-//! The call that makes data durable: which one, who calls it, what it costs. There is no code here.
+//! The calls that make data durable: their users, guarantees and costs. There is no code here.
 //!
-//! A store reaches this CPU's caches. Each call below takes it farther, and an event takes away what had not got
-//! far enough:
+//! A store reaches this CPU's caches. Each call below takes it farther, and an event takes away the stores that had not
+//! got far enough:
 //!
 //! ```text
 //!   store ──▶ caches of the CPUs ──▶ memory controller ──▶ medium (NVDIMM, CXL memory, a file's drive)
@@ -9,8 +9,8 @@
 //!
 //!   process crash:  nothing of a shared mapping is lost
 //!   kexec:          nothing is lost of memory that the next kernel is told to keep: no CPU is reset
-//!   reset, panic:   what is only in caches is lost, unless the platform flushes them
-//!   power loss:     what is outside of the persistence domain is lost. With ADR the domain begins at the memory
+//!   reset, panic:   bytes only in caches are lost, unless the platform flushes them
+//!   power loss:     bytes outside of the persistence domain are lost. With ADR the domain begins at the memory
 //!                   controller, with eADR at the caches; ordinary RAM has none
 //! ```
 //!
@@ -20,7 +20,7 @@
 //!
 //! | call | durable when it returns | who calls it | cost |
 //! |---|---|---|---|
-//! | a store, `file.write`, `file.store` | nothing | everybody, before one of the next | none |
+//! | a store, `file.write`, `file.store` | nothing | all programs, before one of the next | none |
 //! | `file.persist` | the range, for the events that [`Guarantee`] names. **If in doubt, this one** | code with structures of its own in a file | one instruction a line, one fence |
 //! | `file.persist_copy`, `persist_copy_to`, `persist_fill`, `persist_copy_within` | the bytes that it stores, likewise | the same, with the bytes at hand: faster than `write` and `persist` | the faster of stores past the cache and stores with write-back, one fence for all parts |
 //! | `file.writeback`, then `file.fence` | nothing after the first; after the second as `persist` | code that has something else to do between the two | as `persist` |
@@ -34,16 +34,17 @@
 //! | `Journal::submit`, then `Pending::wait` | the record after the first; it counts after the second, when all before it are durable | programs with several records under way | the same |
 //! | `recorder::Writer::record` | as `Durability` says: nothing, all but the newest sub-buffer, or the event | programs that trace | 11 to 19 ns for stores alone |
 //! | `Recorder::write_back_all` | all events recorded before it | a crash handler, the end of a program | one instruction for each new line |
-//! | `Transaction::commit` | all changes of the transaction, together | programs that keep state | write-backs of what changed, two fences |
+//! | `Transaction::commit` | all changes of the transaction, together | programs that keep state | write-backs of the changes, two fences |
 //! | `Store::seal` | the whole store, as by `deep_persist` | before a reboot that is planned | write-back of all that is in use |
-//! | `dax::guard::Guard` | what other programs stored before the pass, when the pass ends | an operator, for programs that never flush | a pass over the files, again and again |
+//! | `dax::guard::Guard` | the stores of other programs before the pass, when the pass ends | an operator, for programs that never flush | a pass over the files, again and again |
 //!
 //! # Mistakes that testing on a laptop does not show
 //! - [`Cache::host`] aims at the point of coherency: RAM. For persistence take [`Cache::persistent`], or a `DaxFile`,
 //!   which knows its medium.
 //! - A killed process loses nothing: the caches keep its stores. Only a simulator shows a missing write-back: feature
 //!   `sim`.
-//! - A range is durable, not the order of two: what must not be found without something else is persisted after it.
+//! - A range is durable, not the order of two: data that must not be found without something else are persisted after
+//!   it.
 //! - A line can reach the medium at any time, before `persist` too, in units of 8 bytes: recovery must be able to detect it.
 //!
 //! [`Guarantee`]: ../dax/struct.Guarantee.html

@@ -24,7 +24,7 @@ fn no_sources(test: &str) -> bool {
     missing
 }
 
-/// The rows of a scenario: its name, its tests, the reason.
+/// Returns the rows of a scenario: its name, its tests, the reason.
 fn rows(table: &str) -> Vec<[&str; 3]> {
     let rows = table.lines().filter(|line| line.starts_with('|') && !line.starts_with("|---"));
     let rows = rows.map(|line| {

@@ -1,4 +1,4 @@
-//! The progress of what reads a whole journal or store.
+//! The progress of a reader of a whole journal or store.
 
 /// The progress of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -41,7 +41,7 @@ layout! {
     }
 }
 
-/// Reads a superblock. `fields` reads what is the format's own; `None` if that cannot be.
+/// Reads a superblock. `fields` reads the format's own fields; `None` if they are invalid.
 pub(crate) fn read<T>(
     bytes: &[u8],
     magic: [u8; 8],
@@ -66,7 +66,7 @@ pub(crate) fn read<T>(
     fields().map_or(Found::Damaged, Found::Whole)
 }
 
-/// Puts magic, version and tag around what is the format's own.
+/// Puts magic, version and tag around the format's own fields.
 pub(crate) fn seal(bytes: &mut [u8], magic: [u8; 8], version: u32) {
     bytes[..8].copy_from_slice(&magic);
     bytes[8..12].copy_from_slice(&version.to_le_bytes());
@@ -74,7 +74,7 @@ pub(crate) fn seal(bytes: &mut [u8], magic: [u8; 8], version: u32) {
     bytes[TAG..REST].copy_from_slice(&tag.to_le_bytes());
 }
 
-/// Of all but the tag itself.
+/// Returns the tag of all bytes but the tag itself.
 fn tag_of(bytes: &[u8]) -> u64 {
     tag::of(tag::of(0, &bytes[..TAG]), &bytes[REST..])
 }

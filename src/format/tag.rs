@@ -1,9 +1,9 @@
-//! Tags, by which what is in a medium proves itself: XXH3 of 64 bits, with a seed.
+//! Tags, by which the content of a medium proves itself: XXH3 of 64 bits, with a seed.
 //!
 //! The seed is a key: it binds a record to its file, its place and its time, so that the same bytes have another tag
-//! elsewhere. XXH3 is not linear. A CRC is, and that made it blind: a payload which ends with the CRC32C of
-//! its own bytes, as usual framing does, leaves a CRC32C that goes on over it with the same value whatever the
-//! payload says, so the header of one record and the payload of another proved each other.
+//! elsewhere. XXH3 is not linear. A CRC is linear, and that made it blind. A payload which ends with the CRC32C of its
+//! own bytes, as usual framing does, leaves a CRC32C that goes on over it with the same value for every payload. So the
+//! header of one record and the payload of another proved each other.
 //!
 //! A tag finds accidents: of unrelated bytes one in 2^64 passes. It does not protect against people.
 //!
@@ -14,13 +14,13 @@ use core::hash::Hasher;
 use twox_hash::XxHash3_64;
 use twox_hash::xxhash3_64::{DEFAULT_SECRET_LENGTH, RawHasher, SecretBuffer};
 
-/// The tag of bytes.
+/// Returns the tag of bytes.
 #[inline]
 pub(crate) fn of(seed: u64, bytes: &[u8]) -> u64 {
     XxHash3_64::oneshot_with_seed(seed, bytes)
 }
 
-/// The tag of two words.
+/// Returns the tag of two words.
 #[inline]
 pub(crate) fn of_words(seed: u64, words: [u64; 2]) -> u64 {
     of(seed, words.map(u64::to_le_bytes).as_flattened())
@@ -31,7 +31,7 @@ pub(crate) fn of_words(seed: u64, words: [u64; 2]) -> u64 {
 pub(crate) struct Running(RawHasher<[u8; DEFAULT_SECRET_LENGTH]>);
 
 impl Running {
-    /// The tag of no bytes yet.
+    /// Returns the tag of no bytes yet.
     pub(crate) fn new(seed: u64) -> Self {
         match SecretBuffer::with_seed(seed, [0; DEFAULT_SECRET_LENGTH]) {
             Ok(secret) => Self(RawHasher::new(secret)),
@@ -44,7 +44,7 @@ impl Running {
         self.0.write(bytes);
     }
 
-    /// The tag of all that was appended.
+    /// Returns the tag of all that was appended.
     pub(crate) fn finish(&self) -> u64 {
         self.0.finish()
     }

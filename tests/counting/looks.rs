@@ -1,4 +1,4 @@
-//! Bytes of a medium that count how many of them a reader looks at.
+//! Bytes of a medium that count the bytes a reader looks at.
 
 use cachemaint::medium::{Bytes, Readable};
 use core::convert::Infallible;

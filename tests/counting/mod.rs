@@ -47,7 +47,7 @@ impl<M> Counting<M> {
         }
     }
 
-    /// Bytes stored, lines written back and fences since the last time.
+    /// Returns bytes stored, lines written back and fences since the last time.
     pub(crate) fn taken(&self) -> [u64; 3] {
         [&self.stored, &self.lines, &self.fences].map(|count| count.swap(0, Relaxed))
     }

@@ -1,10 +1,11 @@
-//! The simulator against what was published, against brute force, and at work.
+//! The simulator against published results, against brute force, and at work.
 
 // Without atomics of 64 bits, no medium exists.
 #![cfg(target_has_atomic = "64")]
 #![expect(non_ascii_idents, reason = "those that zerocopy derives")]
 
-/// All under one name: what is the same on every CPU is left out by it where it would be emulated.
+/// All under one name: a filter by it leaves out tests that are the same on every CPU where they
+/// would be emulated.
 mod simulator {
     mod brute_force;
     mod counter;

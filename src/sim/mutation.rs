@@ -1,9 +1,9 @@
 //! Mutation: does a test fail for each write-back, fence and ordering that is taken away?
 //!
-//! No source is changed. Each operation on a [`SimMedium`](super::SimMedium) knows where in the source it was
-//! called; a mutant is one such place whose operation is left out or weakened, everywhere else the code is
-//! what it is. A mutant under which no scenario fails *survives*: either the operation is not needed, or no
-//! scenario needs it: a mutant is noticed only where a scenario judges what the operation is for.
+//! No source is changed. Each operation on a [`SimMedium`](super::SimMedium) knows its place in the source. A mutant is
+//! one such place whose operation is left out or weakened; all other code stays the same. A mutant under which no
+//! scenario fails *survives*: either the operation is not needed, or no scenario needs it. A mutant is noticed only
+//! where a scenario judges the purpose of the operation.
 
 pub use crate::sim::medium::watch::{Mutant, Weakening};
 
@@ -30,20 +30,20 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// A simulation under this model and mutant.
+    /// Returns a simulation under this model and mutant.
     #[must_use]
     pub fn simulation(&self, bytes: u64) -> Simulation {
         Simulation::new(self.model, bytes).watched(self.watch.clone())
     }
 
-    /// The model.
+    /// Returns the model.
     #[must_use]
     pub const fn model(&self) -> Model {
         self.model
     }
 }
 
-/// A test that is run under each mutant: it explores and returns what was found.
+/// A test that is run under each mutant: it explores and returns the result.
 pub type Scenario<'a> = &'a (dyn Fn(&Setting) -> Exploration + Sync);
 
 /// A survivor that changes nothing.
@@ -72,34 +72,34 @@ impl Default for Mutation {
 }
 
 impl Mutation {
-    /// Every mutant, under x86, arm64 and the neutral model.
+    /// Returns a run of every mutant, under x86, arm64 and the neutral model.
     #[must_use]
     pub fn new() -> Self {
         let models = vec![Model::x86(), Model::arm64(), Model::neutral()];
         Self { models, equivalent: Vec::new(), only: None, sample: None }
     }
 
-    /// Under these models.
+    /// Runs under these models.
     #[must_use]
     pub fn models(self, models: impl Into<Vec<Model>>) -> Self {
         Self { models: models.into(), ..self }
     }
 
-    /// Only operations in files whose path has this in it.
+    /// Runs only mutants of operations in files with this in their path.
     #[must_use]
     pub fn only_in(self, path: &'static str) -> Self {
         Self { only: Some(path), ..self }
     }
 
-    /// Only so many mutants for each model, chosen by the seed.
+    /// Runs only so many mutants for each model, chosen by the seed.
     #[must_use]
     pub fn sample(self, mutants: usize, seed: u64) -> Self {
         Self { sample: Some((mutants, seed)), ..self }
     }
 
-    /// This mutant may survive under these models (all, if none is named), since it changes nothing that
-    /// matters there: `reason` is for the reader of the test. It is known by the end of its file's path and a
-    /// part of its line of source, so that it is found again when the code around it changes.
+    /// Lets this mutant survive under these models (all, if none is named), since it changes nothing that matters
+    /// there: `reason` is for the reader of the test. It is known by the end of its file's path and a part of its line
+    /// of source, so that it is found again when the code around it changes.
     #[must_use]
     pub fn equivalent(
         mut self,
@@ -180,7 +180,7 @@ impl Mutation {
     }
 }
 
-/// Returns what `work` makes of each item, in their order, by as many threads as there are cores.
+/// Returns the result of `work` for each item, in their order, by as many threads as there are cores.
 fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let threads = thread::available_parallelism().map_or(1, usize::from).min(items.len());
     let next = AtomicUsize::new(0);
@@ -230,7 +230,7 @@ impl Survivors {
         self.killed
     }
 
-    /// Those that no scenario noticed and that are not listed as equivalent, with the model.
+    /// Returns the mutants that no scenario noticed and that are not listed as equivalent, with the model.
     #[must_use]
     pub fn survived(&self) -> &[(Model, Mutant)] {
         &self.survived

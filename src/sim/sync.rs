@@ -16,9 +16,8 @@
 //! ```
 //!
 //! Outside of a simulation's threads each access is the standard library's, after a look at a variable of the thread.
-//! Within one, threads run one at a time, so that each load returns what was stored last, whatever its ordering; loom
-//! tries the others. The journal, the recorder and the store of preserved state use these types in builds with debug
-//! assertions.
+//! Within one, threads run one at a time, so that each load returns the latest store, with any ordering; loom tries the
+//! others. The journal, the recorder and the store of preserved state use these types in builds with debug assertions.
 
 use crate::sim::medium::schedule;
 use core::sync::atomic::Ordering;
@@ -46,25 +45,25 @@ macro_rules! atomic {
         pub struct $name(core::sync::atomic::$name);
 
         impl $name {
-            /// As the standard library's.
+            /// Makes a value, as the standard library's.
             #[must_use]
             pub const fn new(value: $value) -> Self {
                 Self(core::sync::atomic::$name::new(value))
             }
 
-            /// As the standard library's.
+            /// Loads, as the standard library's.
             pub fn load(&self, order: Ordering) -> $value {
                 schedule::turn(schedule::Access::Looks);
                 self.0.load(order)
             }
 
-            /// As the standard library's.
+            /// Stores, as the standard library's.
             pub fn store(&self, value: $value, order: Ordering) {
                 schedule::turn(schedule::Access::Changes);
                 self.0.store(value, order);
             }
 
-            /// As the standard library's.
+            /// Compares and exchanges, as the standard library's.
             ///
             /// # Errors
             /// The value that is there, if it is another one than `current`.
@@ -79,7 +78,7 @@ macro_rules! atomic {
                 self.0.compare_exchange(current, new, success, failure)
             }
 
-            /// As the standard library's, but without failures that have no reason.
+            /// Compares and exchanges, as the standard library's, but without failures that have no reason.
             ///
             /// # Errors
             /// The value that is there, if it is another one than `current`.

@@ -8,7 +8,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-/// So many programs, unless the environment asks for another number.
+/// Returns the number of programs, unless the environment asks for another number.
 fn cases(usually: u32) -> ProptestConfig {
     let asked = ProptestConfig::default();
     let is_default = std::env::var_os("PROPTEST_CASES").is_none();
@@ -32,7 +32,7 @@ fn word() -> impl Strategy<Value = u64> {
     proptest::sample::select(&WORDS[..])
 }
 
-/// Words of one line, in ascending order, as one copy stores them.
+/// Returns words of one line, in ascending order, as one copy stores them.
 fn copy() -> impl Strategy<Value = Vec<(u64, u64)>> {
     (0..2_u64, 1..4_u64, 1..4_u64)
         .prop_map(|(first, one, other)| vec![(first, one), (first + 1, other)])
@@ -57,7 +57,7 @@ fn program() -> impl Strategy<Value = Program> {
     proptest::collection::vec((0..2_usize, instruction()), 1..9)
 }
 
-/// Elsewhere than on x86 there is no write-back that takes effect in program order.
+/// Leaves out CLFLUSH: only x86 has a write-back that takes effect in program order.
 fn without_clflush(mut program: Program) -> Program {
     for (_, instruction) in &mut program {
         if let Do::Clflush { word } = *instruction {
@@ -67,7 +67,7 @@ fn without_clflush(mut program: Program) -> Program {
     program
 }
 
-/// The same program on the simulator's machine.
+/// Returns the same program on the simulator's machine.
 fn machine(model: Model, program: &Program) -> Machine {
     let mut machine = Machine::new(model, 16 * LINE);
     for (thread, instruction) in program {
@@ -94,7 +94,7 @@ fn machine(model: Model, program: &Program) -> Machine {
     machine
 }
 
-/// The words that the simulator's machine may leave, and those that the relations allow.
+/// Returns the words that the simulator's machine may leave, and those that the relations allow.
 fn left_and_allowed(
     (kind, model): (Kind, fn() -> Model),
     program: &Program,
@@ -156,8 +156,7 @@ fn operation() -> impl Strategy<Value = Do> {
     ]
 }
 
-/// A recovery: reads words, the next one depending on what it found, and makes operations that depend on it
-/// too.
+/// A recovery: reads words, the next one depending on the value it found, and makes operations that depend on it too.
 #[derive(Clone, Debug)]
 struct Recovery {
     reads: Vec<[u64; 2]>,
@@ -201,7 +200,7 @@ fn perform(medium: &SimMedium, operation: &Do, note: impl FnOnce()) {
     }
 }
 
-/// A copy that is persistent at its return, in instructions.
+/// Returns a copy that is persistent at its return, in instructions.
 fn expand(kind: Kind, program: &Program) -> Program {
     let mut all = Program::new();
     for (thread, operation) in program {
@@ -219,7 +218,7 @@ fn expand(kind: Kind, program: &Program) -> Program {
 /// A result of recovery: the notes that were made, and the values that were read.
 type Found = BTreeSet<(usize, Vec<u64>)>;
 
-/// By brute force: every memory, every crash of recovery, every memory again.
+/// Returns the results by brute force: every memory, every crash of recovery, every memory again.
 fn brute_force(kind: Kind, workload: &Program, recovery: &Recovery) -> Found {
     let mut all = Found::new();
     let workload = expand(kind, workload);
@@ -278,7 +277,7 @@ proptest! {
     }
 }
 
-/// Every order of the operations of two threads.
+/// Returns every order of the operations of two threads.
 fn orders(one: &[Do], other: &[Do]) -> Vec<Program> {
     let (Some((first, rest)), Some((second, others))) = (one.split_first(), other.split_first())
     else {

@@ -1,4 +1,4 @@
-//! The example of a counter: no crash loses an increment, whatever the machine.
+//! The example of a counter: no crash loses an increment, on any machine.
 
 #[path = "../../examples/counter/counter.rs"]
 mod example;
@@ -7,7 +7,7 @@ use cachemaint::sim::mutation::{Mutation, Setting};
 use cachemaint::sim::{Exploration, Model, Simulation, Violation};
 use cachemaint::survival::Event;
 
-/// Three increments; one more after each crash.
+/// Explores three increments; one more after each crash.
 fn explore(simulation: &Simulation) -> Exploration {
     simulation.explore(
         |medium, counted| {

@@ -11,14 +11,14 @@ use core::cell::RefCell;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::collections::BTreeSet;
 
-/// Two lines of two words each that are stored and never persisted.
+/// Stores two lines of two words each, which are never persisted.
 fn store_four(medium: &SimMedium, _notes: &Notes<'_, ()>) {
     for at in [0, 8, 64, 72] {
         medium.store(at, 1, Relaxed);
     }
 }
 
-/// The states that recovery finds.
+/// Returns the states that recovery finds.
 fn states(simulation: &Simulation) -> (Exploration, BTreeSet<[u64; 4]>) {
     let found = RefCell::new(BTreeSet::new());
     let exploration = simulation.explore(store_four, |medium, _notes| {
@@ -221,7 +221,7 @@ fn work_for_nothing_and_work_not_done_are_told_by_place() {
 
 #[test]
 fn nobody_completes_what_a_killed_process_wrote_back() {
-    // The next process fences; only if it writes back too, what it found is persistent.
+    // The next process fences; only if it writes back too, the value it found is persistent.
     for (writes_back, is_lost) in [(false, true), (true, false)] {
         let outcome = Simulation::new(Model::x86(), 64).explore(
             |medium, notes| {
@@ -269,7 +269,7 @@ fn out_of_range_is_a_bug_above_the_medium() {
     Simulation::new(Model::x86(), 16).medium().write(4, &[0; 16]);
 }
 
-/// A word and a flag that says that it is there: right, but for what the flag is stored and loaded by.
+/// Explores a word and a flag that marks it valid: right, but for the ordering of the flag's store and load.
 fn publish(setting: &Setting) -> Exploration {
     setting.simulation(128).zeros().explore(
         |medium, notes: &Notes<'_, ()>| {

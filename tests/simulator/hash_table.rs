@@ -1,4 +1,4 @@
-//! The hash table of the examples: what a user's own structure gets from the simulator.
+//! The hash table of the examples: a structure of a user, tested by the simulator.
 
 #![expect(clippy::unwrap_used, reason = "a workload that panics is a finding")]
 
@@ -121,7 +121,7 @@ fn recovery(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
     is_before_or_after(&content(&Table::open(medium)?)?, notes)
 }
 
-/// A medium whose first word is zero, as a table is made in it, and where anything can be behind that.
+/// Returns a medium whose first word is zero, as a table is made in it, with anything behind that.
 fn without_header(simulation: Simulation) -> Simulation {
     simulation.prepared(|medium| medium.store(0, 0, Ordering::Relaxed))
 }
@@ -130,7 +130,7 @@ fn new(model: Model) -> Simulation {
     without_header(Simulation::new(model, BYTES))
 }
 
-/// The operations on a new table.
+/// Explores the operations on a new table.
 fn explore(simulation: &Simulation, operations: &[Do]) -> Exploration {
     simulation.explore(
         |medium, notes| {
@@ -142,7 +142,7 @@ fn explore(simulation: &Simulation, operations: &[Do]) -> Exploration {
     )
 }
 
-/// The same where a table was before, of which every slot was used.
+/// Explores the same where a table was before, of which every slot was used.
 fn creation(simulation: &Simulation) -> Exploration {
     let used = simulation.clone().prepared(|medium| {
         (8..BYTES).step_by(8).for_each(|at| medium.store(at, 1, Ordering::Relaxed));
@@ -150,8 +150,8 @@ fn creation(simulation: &Simulation) -> Exploration {
     explore(&used, &[Insert(1, 20)])
 }
 
-/// A process that is killed after so many operations; another one opens the table, reads it and goes on;
-/// then the power fails.
+/// Explores a process that is killed after so many operations; another one opens the table, reads it and goes on; then
+/// the power fails.
 fn killed_and_gone_on(
     simulation: &Simulation,
     kill: u64,
@@ -182,7 +182,7 @@ fn killed_and_gone_on(
 /// So many operations suffice for a table to be made and the life to be lived.
 const OPERATIONS: u64 = 32;
 
-/// Killed after each operation; the first failure, or the last exploration.
+/// Explores kills after each operation. Returns the first failure, or the last exploration.
 fn killed_anywhere(simulation: &Simulation) -> Exploration {
     let kill = |kill| killed_and_gone_on(simulation, kill, &LIFE, &[Insert(3, 40), Remove(0)]);
     let mut explorations = (0..OPERATIONS).map(kill);
@@ -227,7 +227,7 @@ fn no_write_back_and_no_fence_can_be_left_out() {
     assert_eq!(survivors.killed(), survivors.tried());
 }
 
-/// An insertion by the variant with one fence too few.
+/// Makes an insertion by the variant with one fence too few.
 fn planted(medium: &SimMedium, notes: &Notes<'_, Note>) {
     let mut table = Table::open(medium).unwrap().saving_a_fence();
     work(&mut table, &[Insert(1, 20), Insert(2, 30)], |note| notes.add(note)).unwrap();

@@ -20,9 +20,9 @@ const BYTES: u64 = (1 + SLOTS) * LINE;
 enum Bug {
     /// Recovery leaves records behind the end that a crash has kept.
     LeavesLeftovers,
-    /// Recovery relies on what a killed process may have left in the caches.
+    /// Recovery relies on bytes that a killed process may have left in the caches.
     TrustsCaches,
-    /// A medium without a log is expected to be zeros, and whatever is not zeros to be a record.
+    /// A medium without a log is expected to be zeros, and anything else to be a record.
     ExpectsZeros,
     /// The log fails when it is full, and not as it should.
     PanicsWhenFull,
@@ -69,7 +69,7 @@ const fn place(slot: u64) -> u64 {
     (1 + slot) * LINE
 }
 
-/// The words of a record, the last of which proves the others. None is zero: numbers begin with 1.
+/// Returns the words of a record, the last of which proves the others. None is zero: numbers begin with 1.
 fn record(slot: u64, number: u64) -> [u64; 3] {
     [slot + 1, number, (slot + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number.rotate_left(17)]
 }
@@ -108,7 +108,7 @@ impl Log {
         self.bug == Some(bug)
     }
 
-    /// The number in a slot.
+    /// Returns the number in a slot.
     fn number(&self, medium: &SimMedium, slot: u64) -> Option<u64> {
         let found = load(medium, slot);
         let is_record = if self.has(Bug::ExpectsZeros) {
@@ -119,7 +119,7 @@ impl Log {
         is_record.then_some(found[1])
     }
 
-    /// The numbers that are there.
+    /// Returns the numbers that are there.
     fn open(&self, medium: &SimMedium) -> Result<Vec<u64>, Infallible> {
         if medium.load(0, Relaxed) != MAGIC {
             if !self.has(Bug::ExpectsZeros) {
@@ -208,7 +208,7 @@ fn search(model: Model, bug: Option<Bug>) -> Searched<Do> {
     histories(model).search(&Log::new(bug))
 }
 
-/// It is found, and these are the shortest lives that lead to it.
+/// Asserts that it is found, and that these are the shortest lives that lead to it.
 #[track_caller]
 #[expect(clippy::expect_used, reason = "an assertion")]
 fn assert_found(model: Model, bug: Bug, kind: ViolationKind, lives: &[&[Do]]) {
@@ -248,7 +248,7 @@ fn what_was_read_and_then_lost_is_found() {
 
 #[test]
 fn a_medium_is_not_zeros_unless_that_is_asked_for() {
-    // The second opening takes for records what the first one has left.
+    // The second opening takes the remains of the first one for records.
     assert_found(Model::x86(), Bug::ExpectsZeros, ViolationKind::Broken, &[&[]]);
     let zeros = Simulation::new(Model::x86(), BYTES).zeros();
     let log = Log::new(Some(Bug::ExpectsZeros));
@@ -338,18 +338,18 @@ impl Structure for Code {
 }
 
 impl Code {
-    /// A search on two lines of zeros.
+    /// Returns a search on two lines of zeros.
     fn histories(model: Model) -> Histories {
         Histories::new(Simulation::new(model, 2 * LINE).zeros())
     }
 
-    /// A search of all short histories.
+    /// Returns a search of all short histories.
     fn all(&self, model: Model) -> Searched<&'static str> {
         Self::histories(model).by_chance(0, 0).search(self)
     }
 }
 
-/// The number in the first word is at least the one that the outside world relies on.
+/// Checks that the number in the first word is at least the one that the outside world relies on.
 fn is_kept(life: &Life<'_, Code>) -> Result<(), Violation> {
     let found = life.medium().load(0, Relaxed);
     Violation::unless(found >= life.model(), || format!("{found}, not {}", life.model()))
@@ -445,7 +445,7 @@ fn a_loss_that_only_an_operation_reads_is_shrunk_and_replayed() {
     assert_lives(&again, &[&["put"], &["get"]]);
 }
 
-/// The generation in one of two slots, unless it is torn.
+/// Returns the generation in one of two slots, unless it is torn.
 fn generation(medium: &SimMedium, slot: u64) -> Option<u64> {
     let [found, proof] = [0, 8].map(|word| medium.load(slot * LINE + word, Relaxed));
     (found == !proof).then_some(found)

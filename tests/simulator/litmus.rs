@@ -63,7 +63,7 @@ fn step(machine: &mut Machine, thread: usize, instruction: Do) -> bool {
     true
 }
 
-/// Every order of the threads' instructions, as the thread of each step.
+/// Returns every order of the threads' instructions, as the thread of each step.
 fn orders(lengths: &[usize]) -> Vec<Vec<usize>> {
     if lengths.iter().all(|length| *length == 0) {
         return vec![Vec::new()];
@@ -99,7 +99,7 @@ fn outcomes(model: Model, threads: &[&[Do]], words: &[u64]) -> BTreeSet<Vec<u64>
     all
 }
 
-/// `states` has a digit for each word.
+/// Asserts the outcomes; `states` has a digit for each word.
 #[track_caller]
 fn check(model: Model, threads: &[&[Do]], words: &[u64], states: &str) {
     let expected: BTreeSet<Vec<u64>> = states
@@ -114,7 +114,7 @@ fn check(model: Model, threads: &[&[Do]], words: &[u64], states: &str) {
     assert_eq!(outcomes(model, threads, words), expected, "under {model}");
 }
 
-/// All states of so many words that are 0 or 1, without some.
+/// Returns all states of so many words that are 0 or 1, without some.
 fn all_but(words: usize, without: &str) -> String {
     let without: Vec<_> = without.split_whitespace().collect();
     let states = (0..1_usize << words).map(|state| format!("{state:0words$b}"));
@@ -123,7 +123,7 @@ fn all_but(words: usize, without: &str) -> String {
 
 const EACH: [fn() -> Model; 3] = [Model::x86, Model::arm64, Model::neutral];
 
-/// Under x86, arm64 and the neutral model.
+/// Asserts the outcomes under x86, arm64 and the neutral model.
 #[track_caller]
 fn check_each(threads: &[&[Do]], words: &[u64], states: &str) {
     for model in EACH {
@@ -176,7 +176,7 @@ fn a_word_is_never_older_than_what_was_persisted() {
     check_each(&[&[Store(A, 1), Store(A, 2)]], &[A], "0 1 2");
     let program = [Store(A, 1), Clean(A), Fence, Store(A, 2), Store(B, 1)];
     check_each(&[&program], &[A, B], "00 10 11 20 21");
-    // The write-back has what was stored before it.
+    // The write-back has the stores before it.
     let program = [Store(A, 1), Clean(A), Store(A, 2), Fence, Store(B, 1)];
     check_each(&[&program], &[A, B], "00 10 11 20 21");
 }
@@ -291,7 +291,7 @@ fn x86_another_threads_locked_instruction_completes_nothing() {
 
 #[test]
 fn x86_loads_are_ordered_with_later_write_backs() {
-    // Axioms: message passing, then a write-back of what the message announced.
+    // Axioms: message passing, then a write-back of the announced word.
     let writer = [Store(A, 1), Store(F, 1)];
     let reader = [Expect(F, 1), Clean(A), Fence, Store(B, 1)];
     check(Model::x86(), &[&writer, &reader], &[A, F, B], "000 010 100 101 110 111");
@@ -299,7 +299,7 @@ fn x86_loads_are_ordered_with_later_write_backs() {
 
 #[test]
 fn x86_threads_of_one_line() {
-    // Axioms, and snapshot for what the line's other store needs.
+    // Axioms, and snapshot for the needs of the line's other store.
     let writer = [Store(A, 1)];
     let other = [Store(A2, 1), Clean(A2), Fence, Store(C, 1)];
     check(Model::x86(), &[&writer, &other], &[A, A2, C], "000 010 011 100 110 111");
@@ -359,7 +359,7 @@ fn an_event_that_keeps_the_caches_leaves_what_was_executed() {
 
 #[test]
 fn pages_are_written_back_at_any_time_and_by_msync() {
-    // POSIX msync with MS_SYNC: complete when it returns; nothing orders what is written before.
+    // POSIX msync with MS_SYNC: complete when it returns; nothing orders the writes before.
     let pages = Model::pages();
     check(pages, &[&[Store(A, 1), Store(B, 1)]], &[A, B], "00 01 10 11");
     // One page holds both.
@@ -382,7 +382,7 @@ fn arm64_persists_ordered_stores_of_one_line_in_order() {
     check(Model::arm64(), &[&released], &[A, A2], "00 10 11");
     let barrier = [Store(A, 1), Barrier, Store(A2, 1)];
     check(Model::arm64(), &[&barrier], &[A, A2], "00 10 11");
-    // A release does not order what comes after it.
+    // A release does not order the accesses after it.
     let late = [Do::Release(A, 1), Store(A2, 1)];
     check(Model::arm64(), &[&late], &[A, A2], "00 01 10 11");
 }
@@ -410,7 +410,7 @@ fn arm64_acquire_does_not_order_a_later_write_back() {
 
 #[test]
 fn arm64_loads_of_the_line_are_ordered_with_its_write_back() {
-    // Axioms, and snapshot for what the loaded store needs.
+    // Axioms, and snapshot for the needs of the loaded store.
     let reader = [Expect(A2, 1), Clean(A2), Fence, Store(C, 1)];
     let ordered = [Store(A, 1), Barrier, Store(A2, 1)];
     check(Model::arm64(), &[&ordered, &reader], &[A, A2, C], "000 100 110 111");

@@ -132,14 +132,14 @@ impl<'a> Naive<'a> {
         !store.is_open || self.fenced(store.thread, store.event, at)
     }
 
-    /// The store that a load read from.
+    /// Returns the store that a load read from.
     fn read_from(&self, load: usize, word: u64) -> Option<usize> {
         (0..self.stores.len())
             .rev()
             .find(|store| self.stores[*store].word == word && self.stores[*store].event < load)
     }
 
-    /// Loads of a thread before an event: when, from which store of another thread, and whether they acquire.
+    /// Returns the loads of a thread before an event: the time, the store of another thread, and true for an acquire.
     fn loads(&self, thread: usize, before: usize) -> Vec<(usize, usize, bool)> {
         let mut loads = Vec::new();
         for (event, (other, instruction)) in self.program[..before].iter().enumerate() {
@@ -179,7 +179,7 @@ impl<'a> Naive<'a> {
         }
     }
 
-    /// arm64: by release, acquire or a barrier.
+    /// Returns true on arm64 if a release, acquire or a barrier orders the stores.
     fn is_observed_before(&self, earlier: usize, later: usize) -> bool {
         let (r, s) = (&self.stores[earlier], &self.stores[later]);
         let is_own = r.thread == s.thread;
@@ -192,7 +192,7 @@ impl<'a> Naive<'a> {
         by_own || by_load
     }
 
-    /// The stores that are sure to survive a crash when the events before `end` have happened.
+    /// Returns the stores that are sure to survive a crash when the events before `end` have happened.
     fn sure(&self, end: usize) -> BTreeSet<usize> {
         let mut sure = BTreeSet::new();
         for (event, (thread, instruction)) in self.program[..end].iter().enumerate() {
@@ -250,7 +250,7 @@ impl<'a> Naive<'a> {
         (0..self.stores.len()).filter(is_one).collect()
     }
 
-    /// The stores of a line that a write-back of a thread has for sure.
+    /// Returns the stores of a line that a write-back of a thread has for sure.
     fn known(&self, thread: usize, event: usize, line: u64) -> Vec<usize> {
         let loads = self.loads(thread, event);
         let is_one = |number: &usize| {
@@ -270,7 +270,7 @@ impl<'a> Naive<'a> {
         (0..self.stores.len()).filter(is_one).collect()
     }
 
-    /// x86: returns true if a reader of `later` must see `earlier` in memory: by program order, by the values that a
+    /// Returns true if on x86 a reader of `later` must see `earlier` in memory: by program order, by the values that a
     /// thread had read before it stored, by order of a word; again and again. A store whose order is open comes after
     /// earlier reads of its thread, and after earlier stores if there is a fence in between.
     fn tso_before(&self, earlier: usize, later: usize) -> bool {
@@ -294,11 +294,11 @@ impl<'a> Naive<'a> {
                 .any(|middle| is_directly_before(middle) && self.tso_before(earlier, middle))
     }
 
-    /// Every memory that a crash may leave, with how many notes were made. `below` is what was there before.
+    /// Returns every memory that a crash may leave, with the number of notes made. `below` is the memory before.
     pub(super) fn images(&self, below: &Memory) -> BTreeSet<(usize, Memory)> {
         let mut images = BTreeSet::new();
         for during in 0..=self.program.len() {
-            // Event `during` has begun: what it stores may be there, what it completes is not sure yet.
+            // Event `during` has begun: its stores may be there, the write-backs it completes are not sure yet.
             let made: Vec<_> = (0..self.stores.len())
                 .filter(|store| self.stores[*store].event <= during)
                 .collect();
@@ -330,7 +330,7 @@ impl<'a> Naive<'a> {
         until.filter(|(_, instruction)| *instruction == Do::Note).count()
     }
 
-    /// The memories of every allowed set of stores.
+    /// Returns the memories of every allowed set of stores.
     fn sets(&self, made: &[usize], sure: &BTreeSet<usize>, below: &Memory) -> Vec<Memory> {
         let open: Vec<_> = made.iter().copied().filter(|store| !sure.contains(store)).collect();
         // As many as a generated program can have: each stores two words at most.
@@ -361,7 +361,7 @@ impl<'a> Naive<'a> {
     }
 }
 
-/// The transitive closure; what is before a store has a smaller number.
+/// Returns the transitive closure; a store before another has a smaller number.
 fn close(mut before: Vec<BTreeSet<usize>>) -> Vec<BTreeSet<usize>> {
     for later in 0..before.len() {
         let direct: Vec<_> = before[later].iter().copied().collect();

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 const PAYMENTS: [Payment; 2] =
     [Payment { to: [0x11; 24], cents: 1111 }, Payment { to: [0x22; 24], cents: 2222 }];
 
-/// Two payments into the first slot, one after the other.
+/// Explores two payments into the first slot, one after the other.
 fn explore(
     model: Model,
     put: impl Fn(&SimMedium, &Payment) -> Result<(), core::convert::Infallible> + Sync,

@@ -32,7 +32,7 @@ fn every_order_is_tried_once() {
 
 #[test]
 fn what_a_crash_leaves_is_explored_in_every_order() {
-    // With the caches kept a crash leaves what was executed: all pairs of what two threads have stored.
+    // With the caches kept a crash leaves all executed stores: all pairs of the stores of two threads.
     let found = RefCell::new(BTreeSet::new());
     let outcome = Simulation::new(Model::caches_kept(), 128).preemptions(6).explore(
         |medium, _notes| medium.run_threads(&[&|| count(medium, 0), &|| count(medium, 64)]),

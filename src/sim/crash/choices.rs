@@ -47,7 +47,7 @@ impl Choices {
         Self { way, made: Vec::new(), next: 0, deviations: 0, differs: false }
     }
 
-    /// Those that begin with the ones given and go on with the first alternative.
+    /// Returns choices that begin with the given ones and go on with the first alternative.
     pub(crate) fn beginning(taken: &[u32]) -> Self {
         let choice = |taken: &u32| Choice { of: 0, taken: *taken, turn: 0, turns: 1 };
         let made = taken.iter().map(choice).collect();
@@ -69,7 +69,7 @@ impl Choices {
         choice.taken.min(of - 1)
     }
 
-    /// The first of so many alternatives to be taken.
+    /// Returns the first of so many alternatives to be taken.
     fn first(&mut self, of: u32) -> Choice {
         let turns = |limit: u32| if self.deviations < limit { of } else { 1 };
         match &mut self.way {
@@ -95,8 +95,8 @@ impl Choices {
         self.made[..self.next].iter().map(|choice| choice.taken).collect()
     }
 
-    /// Prepares the next run: the last choice that has another alternative takes it. Returns how many
-    /// choices stay as they were, or nothing if all was tried.
+    /// Prepares the next run: the last choice that has another alternative takes it. Returns the number of choices that
+    /// stay the same, or `None` if all was tried.
     pub(crate) fn advance(&mut self) -> Option<usize> {
         self.made.truncate(self.next);
         (self.next, self.deviations) = (0, 0);

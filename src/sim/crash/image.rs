@@ -5,8 +5,8 @@
 //! has it remain. Words that are not read are never decided, and one run of recovery stands for all states that it
 //! cannot distinguish.
 //!
-//! When recovery itself is cut by a crash, its own stores lie over what it had left undecided: an image is
-//! a stack of [`Layer`]s over the bytes at the beginning.
+//! When recovery itself is cut by a crash, its own stores lie over the states that it had left undecided: an image is a
+//! stack of [`Layer`]s over the bytes at the beginning.
 
 use crate::sim::crash::choices::Choices;
 use crate::sim::machine::history::{Bounds, History, Line, Write};
@@ -56,7 +56,7 @@ impl Layer {
         Self { history, cut, decided: Vec::new(), open: Arc::default() }
     }
 
-    /// The lines that the crash left open, with their states.
+    /// Returns the lines that the crash left open, with their states.
     fn open(&self) -> &[(usize, States)] {
         let states = |(line, stores): (usize, &Line)| {
             let states = Bounds::at(stores, self.cut).states(stores);
@@ -91,7 +91,7 @@ impl Layer {
         self.left(line).cloned().unwrap_or_else(|| Bounds::at(stores, self.cut))
     }
 
-    /// The numbers that are possible for a word now.
+    /// Returns the numbers that are possible for a word now.
     fn numbers(&self, line: usize, word: usize, stores: &Line) -> Range<u32> {
         match self.left(line) {
             Some(bounds) => bounds.low[word]..bounds.high[word] + 1,
@@ -135,7 +135,7 @@ impl Image {
         Self { beginning, layers: Vec::new(), settled: Arc::new(Settled { words, open }) }
     }
 
-    /// The same after another crash.
+    /// Returns the same image after another crash.
     pub(crate) fn under(mut self, layer: Layer) -> Self {
         let mut words = self.settled.words.clone();
         let mut open = self.settled.open.clone();
@@ -156,19 +156,19 @@ impl Image {
         self
     }
 
-    /// The same with the last crash at another event.
+    /// Returns the same image with the last crash at another event.
     pub(crate) fn cut(&self, cut: u32) -> Self {
         let mut layers = self.layers.clone();
         let last = layers.pop().map(|last| Layer::new(last.history, cut));
         layers.into_iter().chain(last).fold(Self::new(Arc::clone(&self.beginning)), Self::under)
     }
 
-    /// Its size in bytes.
+    /// Returns the size in bytes.
     pub(crate) fn len(&self) -> u64 {
         self.beginning.len() as u64 * WORD
     }
 
-    /// The bytes of a word under the mask, decided now if they are not.
+    /// Returns the bytes of a word under the mask, decided now if they are not.
     #[inline]
     pub(crate) fn read(&mut self, at: u64, mask: u64, choices: &mut Choices) -> u64 {
         let place = (at / WORD) as usize;
@@ -179,7 +179,7 @@ impl Image {
         }
     }
 
-    /// The same in the lowest layers alone.
+    /// Reads the same in the lowest layers alone.
     fn read_below(&mut self, layers: usize, at: u64, mask: u64, choices: &mut Choices) -> u64 {
         let Some(top) = layers.checked_sub(1) else {
             return self.beginning[(at / WORD) as usize] & mask;
@@ -211,7 +211,7 @@ impl Image {
         }
     }
 
-    /// The bytes of a word in the lowest layers, if they have one value only.
+    /// Returns the bytes of a word in the lowest layers, if they have one value only.
     fn known(&self, layers: usize, at: u64, mask: u64) -> Option<u64> {
         let Some(top) = layers.checked_sub(1) else {
             return Some(self.beginning[(at / WORD) as usize] & mask);
@@ -240,7 +240,7 @@ impl Image {
         self.layers.iter().map(Layer::states).fold(ONE, times)
     }
 
-    /// A state that is still possible, as words: what was stored last, wherever that is open.
+    /// Returns a word of a state that is still possible: that with the latest stores, wherever the state is open.
     pub(crate) fn latest(&self, at: u64) -> u64 {
         for layer in self.layers.iter().rev() {
             let (line, word) = layer.history.model.place(at);
@@ -257,12 +257,12 @@ impl Image {
 /// One state.
 const ONE: States = (1, true);
 
-/// The states of two things that do not depend on each other.
+/// Returns the states of two things that do not depend on each other.
 const fn times(one: States, other: States) -> States {
     (one.0.saturating_mul(other.0), one.1 && other.1)
 }
 
-/// The value of a word after so many of its stores.
+/// Returns the value of a word after so many of its stores.
 fn value(writes: &[Write], number: u32, mask: u64) -> Value {
     match number.checked_sub(1) {
         None => Value::Below,
@@ -270,8 +270,8 @@ fn value(writes: &[Write], number: u32, mask: u64) -> Value {
     }
 }
 
-/// The numbers by the value that they give the word, the latest first. `below` is the value of no store,
-/// if it is known.
+/// Returns the numbers by the value that they give the word, the latest first. `below` is the value of no store, if it
+/// is known.
 fn runs(writes: &[Write], numbers: Range<u32>, mask: u64, below: Option<u64>) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::with_capacity(2);
     for number in numbers.rev() {

@@ -22,7 +22,7 @@ pub(crate) struct Point {
     pub(crate) notes: usize,
 }
 
-/// All of them, in order.
+/// Returns all moments, in order.
 pub(crate) fn points(history: &History) -> Vec<Point> {
     let mut points = Vec::new();
     let mut notes = 0;

@@ -42,7 +42,7 @@ impl Exploration {
         }
     }
 
-    /// One recovery was run: what it stands for.
+    /// Counts one recovery, and the states that it stands for.
     pub(crate) fn count(&mut self, image: &Image) {
         self.recoveries += 1;
         let (states, is_exact) = image.states();
@@ -50,7 +50,7 @@ impl Exploration {
         self.is_states_exact &= is_exact && self.states < u128::MAX;
     }
 
-    /// The first failure, if there is one.
+    /// Returns the first failure, if there is one.
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
         self.failure.as_deref()

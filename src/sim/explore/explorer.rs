@@ -31,7 +31,7 @@ pub(super) trait Subject {
     fn notes(&self) -> Vec<String>;
 }
 
-/// The decisions at the time of an event.
+/// Returns the decisions at the time of an event.
 pub(super) fn at_event(snapshots: &[Snapshot], event: u32) -> Option<&Snapshot> {
     snapshots.iter().rev().find(|snapshot| snapshot.event <= event)
 }
@@ -64,7 +64,7 @@ impl Moment<'_> {
 }
 
 impl Explorer<'_> {
-    /// All crashes of the workload but those before the event `known`.
+    /// Explores all crashes of the workload but those before the event `known`. Returns the first failure.
     pub(super) fn crashes(
         &self,
         found: &mut Exploration,
@@ -89,14 +89,14 @@ impl Explorer<'_> {
         Some(simpler.unwrap_or(failure))
     }
 
-    /// The states that a crash may leave, as far as the effort goes.
+    /// Explores the states that a crash may leave, as far as the effort goes. Returns the first failure.
     fn crash(&self, found: &mut Exploration, moment: Moment<'_>) -> Option<Box<Failure>> {
         found.crashes += 1;
         let ways = self.ways(found.crashes);
         ways.into_iter().find_map(|way| self.states(found, moment, way))
     }
 
-    /// The same in one way.
+    /// Explores the states of a crash by one strategy. Returns the first failure.
     fn states(
         &self,
         found: &mut Exploration,
@@ -130,7 +130,7 @@ impl Explorer<'_> {
         }
     }
 
-    /// Every crash of a recovery that the run before, of which it keeps choices, did not have.
+    /// Explores every crash of a recovery that the run before, of which it keeps choices, did not have.
     fn nested(
         &self,
         found: &mut Exploration,
@@ -186,8 +186,8 @@ impl Explorer<'_> {
         }
     }
 
-    /// A failure, simplified: with as few words other than the latest as can be had by trying, and with none
-    /// if an earlier crash fails so.
+    /// Returns a simplified failure: with as few words other than the latest as can be had by trying, and with none if
+    /// an earlier crash fails so.
     fn failure(&self, moment: Moment<'_>, ran: Ran, violation: Violation) -> Failure {
         let Moment { image, point, .. } = moment;
         let (point, ran, violation) = self
@@ -230,7 +230,7 @@ impl Explorer<'_> {
         })
     }
 
-    /// The same crash, with fewer words other than the latest.
+    /// Returns the same crash, with fewer words other than the latest.
     fn with_few_deviations(
         &self,
         image: &Image,
@@ -256,7 +256,7 @@ impl Explorer<'_> {
         (point, ran, violation)
     }
 
-    /// The workload itself has failed, without a crash.
+    /// Returns the failure of the workload itself, without a crash.
     pub(super) fn in_workload(
         &self,
         violation: Violation,

@@ -53,7 +53,7 @@ impl Settings {
         }
     }
 
-    /// A medium that holds an image.
+    /// Returns a medium that holds an image.
     pub(super) fn medium(&self, image: Image, choices: Choices) -> SimMedium {
         SimMedium::new(self.model, image, choices, self.operations).watched(self.watch.clone())
     }

@@ -81,8 +81,8 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// A medium of `bytes` bytes, rounded up to words, full of [junk](Self::junk) that is persistent. Every state is
-    /// explored, recovery is itself cut by one crash, threads are preempted twice at most.
+    /// Returns a simulation on a medium of `bytes` bytes, rounded up to words, full of [junk](Self::junk) that is
+    /// persistent. Every state is explored, recovery is itself cut by one crash, threads are preempted twice at most.
     #[must_use]
     pub fn new(model: Model, bytes: u64) -> Self {
         let beginning = vec![0; bytes.div_ceil(WORD) as usize].into();
@@ -105,8 +105,8 @@ impl Simulation {
         Self { beginning, ..self }
     }
 
-    /// The same after something was done to the medium and all of it has become persistent: no crash comes
-    /// there.
+    /// Returns the same simulation after `prepare` has changed the medium and all of it has become persistent: no crash
+    /// comes there.
     #[must_use]
     pub fn prepared(self, prepare: impl FnOnce(&SimMedium)) -> Self {
         let medium = self.medium();
@@ -141,13 +141,13 @@ impl Simulation {
         self
     }
 
-    /// The medium as a workload gets it, for tests without a crash.
+    /// Returns the medium as a workload gets it, for tests without a crash.
     #[must_use]
     pub fn medium(&self) -> SimMedium {
         self.running(Turns::new(Choices::new(Way::All), 0, self.settings.operations))
     }
 
-    /// The exploration ends after so many recoveries, and says then that it was not exhaustive. At first ten
+    /// Ends the exploration after so many recoveries, and reports then that it was not exhaustive. At first ten
     /// million.
     #[must_use]
     pub fn at_most(mut self, recoveries: u64) -> Self {
@@ -155,8 +155,7 @@ impl Simulation {
         self
     }
 
-    /// So many operations a workload or a recovery may make before it is taken for endless; at first a
-    /// million.
+    /// Limits the operations of a workload or a recovery, beyond which it is taken for endless; at first a million.
     #[must_use]
     pub fn operations(mut self, operations: u64) -> Self {
         self.settings.operations = operations;
@@ -214,8 +213,7 @@ impl Simulation {
         }
     }
 
-    /// Runs the workload once more, with the crash and the state of a failure, and returns what recovery
-    /// makes of it.
+    /// Runs the workload once more, with the crash and the state of a failure, and returns the result of recovery.
     ///
     /// # Errors
     /// The violation, if recovery or its judgement fails again. One of the kind
@@ -269,17 +267,17 @@ impl Simulation {
         self.holding(self.image(), Choices::new(Way::All)).with_turns(turns)
     }
 
-    /// The model.
+    /// Returns the model.
     pub(crate) const fn model(&self) -> Model {
         self.settings.model
     }
 
-    /// The medium's content at the beginning.
+    /// Returns the medium's content at the beginning.
     pub(crate) fn image(&self) -> Image {
         Image::new(Arc::clone(&self.beginning))
     }
 
-    /// A medium with another content.
+    /// Returns a medium with another content.
     pub(crate) fn holding(&self, image: Image, choices: Choices) -> SimMedium {
         self.settings.medium(image, choices)
     }

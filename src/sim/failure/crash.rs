@@ -26,13 +26,13 @@ pub(crate) struct Crash {
 }
 
 impl Crash {
-    /// A crash of a workload.
+    /// Returns a crash of a workload.
     pub(crate) fn new(layer: Layer) -> Self {
         let (end, name) = (fate::end(&layer), "workload".into());
         Self { layer, end, is_recovery: false, name, notes: Vec::new(), before: 0 }
     }
 
-    /// A crash of recovery.
+    /// Returns a crash of recovery.
     pub(crate) fn of_recovery(layer: Layer) -> Self {
         Self { is_recovery: true, name: "recovery".into(), ..Self::new(layer) }
     }
@@ -49,17 +49,17 @@ impl Crash {
         Self { end, notes, ..self }
     }
 
-    /// The events that are shown.
+    /// Returns the events that are shown.
     pub(crate) fn events(&self) -> &[Happened] {
         &self.layer.history.events[..self.end as usize]
     }
 
-    /// An event of the run, also of its part behind the crash.
+    /// Returns an event of the run, also of its part behind the crash.
     pub(crate) fn event(&self, event: u32) -> &Happened {
         &self.layer.history.events[event as usize]
     }
 
-    /// The number by which an event is shown.
+    /// Returns the number by which an event is shown.
     pub(crate) fn number(&self, event: u32) -> usize {
         let events = &self.layer.history.events[..event as usize];
         self.before + events.iter().filter(|event| is_shown(event)).count() + 1
@@ -70,14 +70,14 @@ impl Crash {
         format!("{} at {}", kind(self.event(event)), self.shown(event))
     }
 
-    /// The place of an event, and its number if it has one.
+    /// Returns the place of an event, and its number if it has one.
     pub(crate) fn shown(&self, event: u32) -> String {
         let place = shown(self.event(event).place);
         if event < self.end { format!("{place} (event {})", self.number(event)) } else { place }
     }
 }
 
-/// The end of the events up to the last of so many notes.
+/// Returns the end of the events up to the last of so many notes.
 fn end_of_notes(history: &History, count: usize) -> u32 {
     let is_note = |(_, event): &(u32, &Happened)| event.what == What::Note;
     let mut notes = (0..).zip(&history.events).filter(is_note);
@@ -103,8 +103,8 @@ pub(super) const fn kind(event: &Happened) -> &'static str {
     }
 }
 
-/// A place in the source, as compilers print it, but for detours: `tests/simulator/../../examples/ring.rs`, as a
-/// module by `#[path]` is called, is `examples/ring.rs`.
+/// Returns a place in the source, as compilers print it, but without detours: `tests/simulator/../../examples/ring.rs`,
+/// the name of a module by `#[path]`, becomes `examples/ring.rs`.
 pub(crate) fn shown(place: Place) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in place.file().split('/') {

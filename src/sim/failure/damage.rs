@@ -1,4 +1,4 @@
-//! A store that is lost and should not be: what relied on it, what it lacked, and what to do.
+//! A store that is lost and should not be: the event that relied on it, the step that it lacked, and the remedy.
 
 use super::crash::Crash;
 use super::fate::{Fate, fate, is_damaged, stored_by};
@@ -21,7 +21,7 @@ enum Witness {
 }
 
 impl Witness {
-    /// Until when the store should have been persistent, at the latest.
+    /// Returns the latest event before which the store should have been persistent.
     const fn last(self) -> u32 {
         match self {
             Self::Note(event) | Self::Stores(_, event) => event,
@@ -34,13 +34,13 @@ pub(super) struct Damage<'a> {
     crash: &'a Crash,
     event: u32,
     is_torn: bool,
-    /// Its first word that is lost: what that lacked, the others lacked too.
+    /// Its first lost word: all others lacked the same step.
     lost: u64,
     witness: Option<Witness>,
 }
 
 impl<'a> Damage<'a> {
-    /// The damage of an event, if it is a store that is torn, or lost though something relied on it.
+    /// Returns the damage of an event, if it is a store that is torn, or lost though something relied on it.
     pub(super) fn of(crash: &'a Crash, event: u32, is_acknowledged: bool) -> Option<Self> {
         let layer = &crash.layer;
         if !is_damaged(layer, event) || is_overwritten(crash, event, is_acknowledged) {
@@ -107,7 +107,7 @@ impl<'a> Damage<'a> {
         }
     }
 
-    /// It was in the CPU's store buffer, where no write-back is needed.
+    /// Describes a store in the CPU's store buffer, where no write-back is needed.
     fn buffered(&self) -> String {
         let (before, late) = (self.before(), self.late(self.event().thread));
         format!(
@@ -129,7 +129,7 @@ impl<'a> Damage<'a> {
             && self.first(self.event + 1..last, |event| self.covers(event)).is_none()
     }
 
-    /// Stores of a line, not in the order of the program.
+    /// Describes stores of a line, not in the order of the program.
     fn not_ordered(&self) -> String {
         let model = &self.crash.layer.history.model;
         let remedy = match model.order {
@@ -144,7 +144,7 @@ impl<'a> Damage<'a> {
         format!("they are in one {unit}, and the model {model} does not order them; {remedy}")
     }
 
-    /// It lacked a fence, if not the write-back.
+    /// Describes a store without a fence, and perhaps with a write-back.
     fn not_completed(&self) -> String {
         let covers = |event: &u32| self.covers(self.crash.event(*event));
         let is_own = |event: &u32| self.crash.event(*event).thread == self.event().thread;
@@ -159,7 +159,7 @@ impl<'a> Damage<'a> {
             .unwrap_or_else(not_fenced)
     }
 
-    /// The write-back of another thread was completed, but may not have had the store.
+    /// Describes the completed write-back of another thread that may not have had the store.
     fn not_taken_over(&self, writeback: u32) -> Option<String> {
         let thread = self.crash.event(writeback).thread;
         self.first(writeback + 1..self.limit(), |event| is_fence_of(event, thread))?;
@@ -208,13 +208,13 @@ impl<'a> Damage<'a> {
         last.is_none_or(|last| self.crash.event(last).thread == thread)
     }
 
-    /// The next fence of a thread, which is too late.
+    /// Returns the next fence of a thread, which is too late.
     fn late(&self, thread: u32) -> String {
         let late = self.first(self.limit()..u32::MAX, |event| is_fence_of(event, thread));
         late.map_or(String::new(), |late| format!(", not only at {late}"))
     }
 
-    /// It lacked the write-back, or that came at another time.
+    /// Describes a store without a write-back, or with one at another time.
     fn not_written_back(&self) -> String {
         let (unit, before) = (self.unit(), self.before());
         if let Some(text) = self.missed() {
@@ -238,7 +238,7 @@ impl<'a> Damage<'a> {
         format!("the {unit} of {subject} {when}; {remedy} {before}")
     }
 
-    /// A write-back that has a part of the store, but not the word.
+    /// Describes a write-back that has a part of the store, but not the word.
     fn missed(&self) -> Option<String> {
         let model = &self.crash.layer.history.model;
         let stored = stored_by(&self.crash.layer, self.event);
@@ -261,7 +261,7 @@ impl<'a> Damage<'a> {
         self.crash.event(self.event)
     }
 
-    /// Until when it should have been persistent, at the latest.
+    /// Returns the latest event before which the store should have been persistent.
     fn limit(&self) -> u32 {
         self.witness.map_or(self.crash.end, Witness::last)
     }
@@ -293,7 +293,7 @@ impl<'a> Damage<'a> {
         self.crash.layer.history.model.place(at).0
     }
 
-    /// The lines that an event writes back.
+    /// Returns the lines that an event writes back.
     fn lines(&self, event: &Happened) -> Range<usize> {
         match event.what {
             What::Writeback { start, end, .. } if start < end => {
@@ -308,7 +308,7 @@ impl<'a> Damage<'a> {
         self.lines(event).contains(&self.line(self.lost))
     }
 
-    /// The first of some events of the whole run, as it is shown.
+    /// Returns the first of some events of the whole run, as it is shown.
     fn first(&self, events: Range<u32>, is_one: impl Fn(&Happened) -> bool) -> Option<String> {
         let last = self.crash.layer.history.now();
         let found =
@@ -340,7 +340,7 @@ fn witness(crash: &Crash, event: u32, is_acknowledged: bool) -> Option<Witness> 
     if is_acknowledged { note.or(stores) } else { stores.or(note) }
 }
 
-/// Those of some events that are stores and are there, or a part of them.
+/// Returns those of some events that are stores and are kept, wholly or in part.
 pub(super) fn kept(crash: &Crash, events: Range<u32>) -> impl DoubleEndedIterator<Item = u32> {
     let is_kept = |fate| matches!(fate, Fate::Sure | Fate::Kept | Fate::Torn { .. });
     events.filter(move |event| fate(&crash.layer, *event).is_some_and(is_kept))

@@ -23,7 +23,7 @@ pub(crate) struct LostWord {
     pub(crate) last: (u64, u32),
 }
 
-/// The words whose last store is lost.
+/// Returns the words whose last store is lost.
 pub(crate) fn lost_words(crash: &Crash) -> Vec<LostWord> {
     let layer = &crash.layer;
     let mut lost = Vec::new();
@@ -60,7 +60,7 @@ pub(crate) fn advice(crash: &Crash, is_acknowledged: bool) -> Vec<String> {
         damages.partition(|damage: &Damage<'_>| damage.is_relied_on());
     // A write that is torn and nothing more was under way when the crash came. It is not a defect if there is another.
     let mut damages = if relied_on.is_empty() { torn } else { relied_on };
-    // One write-back mends what else of a line is lost, and one place is mended once.
+    // One write-back mends the other lost words of a line too, and one place is mended once.
     let mut mended: Vec<(Place, usize)> = Vec::new();
     damages.retain(|damage| {
         let (place, line) = damage.subject_of();
@@ -100,7 +100,7 @@ fn told_too_early(note: &str, next: &str) -> String {
     )
 }
 
-/// The crash came between the last store and the next.
+/// Describes a crash between the last store and the next.
 fn nothing_lost_of_workload(last: Option<String>, next: Option<String>) -> String {
     match (last, next) {
         (Some(last), Some(next)) => format!(
@@ -119,7 +119,7 @@ fn nothing_lost_of_workload(last: Option<String>, next: Option<String>) -> Strin
     }
 }
 
-/// The same in recovery, which another one follows.
+/// Describes the same in recovery, which another one follows.
 fn nothing_lost_of_recovery(last: Option<String>, next: Option<String>) -> String {
     match (last, next) {
         (Some(last), Some(next)) => format!(

@@ -30,7 +30,7 @@ pub(super) struct Stored {
     pub(super) is_known: bool,
 }
 
-/// The words of the stores of an event.
+/// Returns the words of the stores of an event.
 pub(super) fn stored_by(layer: &Layer, event: u32) -> Vec<Stored> {
     let Layer { history, cut, .. } = layer;
     let mut words = Vec::new();

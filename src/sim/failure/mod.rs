@@ -1,4 +1,4 @@
-//! A failure: what happened, what the crash left of it, and why that is so.
+//! A failure: the history, the state that the crash left, and the reason for it.
 
 mod crash;
 mod damage;
@@ -35,8 +35,8 @@ const TEXT: usize = 3;
 /// Columns of advice.
 const WIDTH: usize = 96;
 
-/// A failure that an exploration found. It displays the history up to the crash, what is left of each store,
-/// what is missing in the source, and how to see it again.
+/// A failure that an exploration found. It displays the history up to the crash, the fate of each store, the missing
+/// step in the source, and the replay.
 #[derive(Clone, Debug)]
 pub struct Failure {
     model: Model,
@@ -57,7 +57,7 @@ pub(crate) struct Story {
 }
 
 impl Failure {
-    /// A failure after crashes, the first of which cut a workload.
+    /// Returns a failure after crashes, the first of which cut a workload.
     pub(crate) fn new(
         model: Model,
         violation: Violation,
@@ -77,7 +77,7 @@ impl Failure {
         Self { model, violation, crashes, story: None, replay }
     }
 
-    /// A failure after a history of lives.
+    /// Returns a failure after a history of lives.
     pub(crate) fn of_lives(
         model: Model,
         violation: Violation,
@@ -94,7 +94,7 @@ impl Failure {
         &self.violation
     }
 
-    /// The model under which it happened.
+    /// Returns the model under which it happened.
     #[must_use]
     pub const fn model(&self) -> Model {
         self.model
@@ -319,7 +319,7 @@ fn words(f: &mut fmt::Formatter<'_>, crash: &Crash) -> fmt::Result {
     }
 }
 
-/// A word as a number, and as text where it is some.
+/// Returns a word as a number, and as text where it is some.
 fn legible(word: u64) -> String {
     let bytes = word.to_le_bytes();
     let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
@@ -331,7 +331,7 @@ fn legible(word: u64) -> String {
     }
 }
 
-/// A text in lines of so many columns.
+/// Returns a text in lines of so many columns.
 fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {

@@ -15,7 +15,7 @@ pub struct Replay {
     pub(crate) crashes: Vec<ReplayedCrash>,
 }
 
-/// A crash, and what recovery then found.
+/// A crash, and the values that recovery then found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReplayedCrash {
     pub(crate) cut: u32,
@@ -32,7 +32,7 @@ impl fmt::Display for Replay {
     }
 }
 
-/// Numbers, of which several that are the same are one with their count: `1.0x500.2`.
+/// Writes numbers; equal ones in a row are one with their count: `1.0x500.2`.
 fn numbers(numbers: &[u32]) -> String {
     let runs = numbers.chunk_by(|one, next| one == next).map(|run| match run {
         [one] => one.to_string(),

@@ -37,7 +37,7 @@ pub struct Violation {
 }
 
 impl Violation {
-    /// An invariant does not hold.
+    /// Returns the violation that an invariant does not hold.
     pub fn broken(what: impl Into<String>) -> Self {
         Self { kind: ViolationKind::Broken, text: what.into() }
     }
@@ -53,7 +53,7 @@ impl Violation {
         Self { kind: ViolationKind::Error, text: what.to_string() }
     }
 
-    /// Broken, unless the condition holds.
+    /// Returns a broken invariant, unless the condition holds.
     ///
     /// # Errors
     /// In that case.
@@ -61,7 +61,7 @@ impl Violation {
         if holds { Ok(()) } else { Err(Self::broken(what())) }
     }
 
-    /// Its kind.
+    /// Returns the kind.
     #[must_use]
     pub const fn kind(&self) -> ViolationKind {
         self.kind
@@ -78,18 +78,18 @@ impl Violation {
         Self { kind: ViolationKind::Differs, text: text.into() }
     }
 
-    /// The same of the workload.
+    /// Returns the same violation as one of the workload.
     pub(crate) fn in_workload(self) -> Self {
         Self { kind: ViolationKind::Workload, ..self }
     }
 
-    /// A replay of a failure of something else.
+    /// Returns the violation that a replay is of another failure.
     pub(crate) fn no_replay() -> Self {
         let text = "the replay does not fit it: it was made for another workload or recovery";
         Self { kind: ViolationKind::Workload, text: text.into() }
     }
 
-    /// The workload, with the same order of its threads.
+    /// Returns the violation that the workload differs with the same order of its threads.
     pub(crate) fn workload_differs() -> Self {
         let text = "another run of it, with the same order of threads, made other operations";
         Self { kind: ViolationKind::Workload, text: text.into() }

@@ -18,7 +18,7 @@ pub(super) fn operations(longest: usize, chance: &mut Rng) -> usize {
     if chance.u8(0..4) == 0 { 0 } else { chance.usize(0..=longest) }
 }
 
-/// Returns a way to choose what a crash has left: mostly the latest of each word, sometimes the oldest.
+/// Returns a strategy for the state after a crash: mostly the latest of each word, sometimes the oldest.
 pub(super) fn way(chance: &mut Rng) -> Way {
     match chance.u8(0..8) {
         0..4 => Way::NearFirst(0),
@@ -38,8 +38,8 @@ pub(super) fn end<S: Structure>(lived: &Lived<S>, chance: &mut Rng) -> End {
     End::Power(chance.choice(points).unwrap_or_else(|| lived.end()))
 }
 
-/// The operations that a history likes. One that chooses from few of them comes to what needs them several times
-/// (Groce et al., *Swarm Testing*, ISSTA 2012).
+/// The preferred operations of a history. A history that chooses from few of them reaches states that need them several
+/// times (Groce et al., *Swarm Testing*, ISSTA 2012).
 pub(super) struct Tastes<O> {
     chance: Rng,
     /// One operation of so many is liked.

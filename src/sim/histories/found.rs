@@ -96,7 +96,7 @@ impl<O> FailedHistory<O> {
         &self.lives
     }
 
-    /// Returns what the check said.
+    /// Returns the result of the check.
     #[must_use]
     pub const fn violation(&self) -> &Violation {
         self.failure.violation()
@@ -188,12 +188,12 @@ impl<S: Structure> Runner<'_, S> {
     }
 }
 
-/// The name of the lives from one to another.
+/// Returns the name of the lives from one to another.
 fn name(first: usize, last: usize) -> String {
     if first == last { format!("life {first}") } else { format!("lives {first} to {last}") }
 }
 
-/// The end of a life, in words.
+/// Returns the end of a life, in words.
 fn ending<S: Structure>(lived: &Lived<S>, past: &Past<S::Operation>) -> String {
     match past.end {
         End::Kill(changes) => {
@@ -205,7 +205,7 @@ fn ending<S: Structure>(lived: &Lived<S>, past: &Past<S::Operation>) -> String {
     }
 }
 
-/// The notes of a life: the operation to which each belongs.
+/// Returns the notes of a life: the operation to which each belongs.
 fn notes<S: Structure>(lived: &Lived<S>) -> impl Iterator<Item = String> {
     lived.record.notes.iter().map(|begun| match begun.checked_sub(1) {
         None => "opening".into(),

@@ -66,23 +66,23 @@ pub trait Structure: Sized {
     /// submission that is not waited for) are included.
     type Operation: Clone + PartialEq + fmt::Debug;
 
-    /// The reference model: what all lives have done so far, as the outside world knows it. For each thing done, it
-    /// says if that is acknowledged, under way, or given up. The default is that of a medium without the structure.
+    /// The reference model: the operations of all lives so far, as the outside world knows them. For each, it says if
+    /// that is acknowledged, under way, or given up. The default is that of a medium without the structure.
     type Model: Clone + Default;
 
     /// Returns the operations that are possible now; the same ones for the same model. All short histories of them
     /// are tried, so that few with few parameters say more than many.
     fn operations(&self, model: &Self::Model) -> Vec<Self::Operation>;
 
-    /// Lives one life: opens what the medium holds, or creates it, judges it by the model, and carries out
-    /// operations until [`Life::next`] has no more. Whatever changes the promises is [noted](Life::note) in the
-    /// model: what was found at the opening, each operation when it begins, and its acknowledgement.
+    /// Lives one life: opens the content of the medium, or creates it, judges it by the model, and carries out
+    /// operations until [`Life::next`] has no more. Each change of the promises is [noted](Life::note) in the model:
+    /// the content found at the opening, each operation when it begins, and its acknowledgement.
     ///
     /// The code must do the same each time it gets the same answers from `life` and its medium. It runs on one
     /// thread.
     ///
     /// # Errors
-    /// The violation, if what is there is not what the model allows.
+    /// The violation, if the model does not allow the content.
     fn live(&self, life: &Life<'_, Self>) -> Result<(), Violation>;
 
     /// Returns simpler operations to try in place of one, when a history that fails is made shorter. A simpler
@@ -110,8 +110,8 @@ pub struct Histories {
 }
 
 impl Histories {
-    /// A search under the model of a simulation, on media that begin as the simulation's. Its limit of operations holds
-    /// for each life; its other settings are not used.
+    /// Returns a search under the model of a simulation, on media that begin as the simulation's. Its limit of
+    /// operations holds for each life; its other settings are not used.
     #[must_use]
     pub const fn new(simulation: Simulation) -> Self {
         Self {
@@ -148,7 +148,7 @@ impl Histories {
         Self { states, ..self }
     }
 
-    /// Sets how long a history by chance is at most: at first 3 lives of 12 operations each.
+    /// Sets the longest history by chance: at first 3 lives of 12 operations each.
     #[must_use]
     pub fn longest(self, lives: usize, operations: usize) -> Self {
         Self { lives, longest: operations, ..self }
@@ -162,9 +162,9 @@ impl Histories {
     }
 
     /// Tries one history again, with each end that its lives can have: the [lives](FailedHistory::lives) of one that
-    /// failed, say. Operations that are not possible are left out. It ends after as many lives as
-    /// [`all`](Self::all) says. If these are not enough, or an operation reads what the opening has not read of a
-    /// crash, ends and states are tried by chance, too: as often as [`by_chance`](Self::by_chance) says.
+    /// failed, say. Operations that are not possible are left out. It ends after as many lives as [`all`](Self::all)
+    /// says. If these are not enough, or an operation reads words of a crash that the opening has not read, ends and
+    /// states are tried by chance, too: as many times as [`by_chance`](Self::by_chance) says.
     pub fn replay<S: Structure>(
         &self,
         structure: &S,

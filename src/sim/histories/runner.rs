@@ -1,4 +1,4 @@
-//! Running lives, and what a crash makes of them.
+//! Running lives, and the states after their crashes.
 
 use super::Structure;
 use super::life::{Life, Origin, Pick, Record, Step};
@@ -61,7 +61,7 @@ pub(super) struct Runner<'a, S> {
 }
 
 impl<S: Structure> Runner<'_, S> {
-    /// The beginning of all histories.
+    /// Returns the beginning of all histories.
     pub(super) fn root(&self) -> Node<S> {
         let (image, model) = (self.simulation.image(), S::Model::default());
         Node { image, machine: None, model, number: 0 }
@@ -84,7 +84,7 @@ impl<S: Structure> Runner<'_, S> {
         Lived { machine, image, choices, record, verdict, birth, death, number }
     }
 
-    /// Opens what a crash has left, and does nothing more: no crash comes any more.
+    /// Opens the state after a crash, and does nothing more: no crash comes any more.
     pub(super) fn open(
         &self,
         node: &Node<S>,
@@ -188,7 +188,7 @@ impl<S: Structure> Lived<S> {
         (from.changes + 1..).zip(changes).filter(is_store).map(|(change, _)| change).collect()
     }
 
-    /// Returns what the losses of power have left, as far as it was read.
+    /// Returns the states after the losses of power, as far as they were read.
     pub(super) fn into_layers(self) -> Vec<Layer> {
         self.image.layers
     }
@@ -207,7 +207,7 @@ impl<S: Structure> Lived<S> {
         events.iter().filter(|event| event.what == What::Note).count()
     }
 
-    /// Returns what a crash at its end makes of it.
+    /// Returns the node after a crash at the life's end.
     pub(super) fn ended(self, end: End) -> Node<S> {
         match end {
             End::Power(_) => Ended::new(self, false).node(end),
@@ -215,7 +215,7 @@ impl<S: Structure> Lived<S> {
         }
     }
 
-    /// Returns what is left of it for the next life to begin with, for any end.
+    /// Returns the state with which the next life begins, for any end.
     pub(super) fn into_ended(self) -> Ended<S> {
         Ended::new(self, true)
     }

@@ -16,7 +16,7 @@ pub(super) struct Trail<O> {
     pub(super) past: Vec<Past<O>>,
     /// The operations of the life that failed.
     pub(super) operations: Vec<O>,
-    /// The choices of what the last crash had left.
+    /// The choices among the states that the last crash had left.
     pub(super) taken: Vec<u32>,
     pub(super) violation: Violation,
 }
@@ -42,11 +42,11 @@ pub(super) enum Stop<O> {
     Failed(Trail<O>),
 }
 
-/// A history that failed, and how it was found.
+/// A history that failed, and the method that found it.
 type Failed<S> = (Trail<<S as Structure>::Operation>, String);
 
 impl<O> Stop<O> {
-    /// Returns the history that failed, if there is one, and how it was found.
+    /// Returns the history that failed, if there is one, and the method that found it.
     fn failed(self, origin: impl FnOnce() -> String) -> Option<(Trail<O>, String)> {
         match self {
             Self::Failed(trail) => Some((trail, origin())),
@@ -98,7 +98,8 @@ pub(super) struct Search<'s, S: Structure> {
     /// The number of last lives that had as many operations as they were to have, those without a trace included.
     complete: u64,
     pub(super) by_chance: u64,
-    /// A life of a given history has read behind its opening what a crash could have left in several ways.
+    /// True if a life of a given history has read words behind its opening that a crash could have left in several
+    /// states.
     pub(super) reads_later: bool,
     chance: fastrand::Rng,
 }
@@ -123,8 +124,8 @@ impl<'s, S: Structure> Search<'s, S> {
         }
     }
 
-    /// Tries all histories in the order of their lengths, until so many lives were lived as were asked for. Returns
-    /// the one that failed, and how it was found.
+    /// Tries all histories in the order of their lengths, until so many lives were lived as were asked for. Returns the
+    /// one that failed, and the method that found it.
     pub(super) fn all_short(&mut self) -> Option<Failed<S>> {
         self.left = self.settings.all;
         for length in 0.. {
@@ -142,7 +143,7 @@ impl<'s, S: Structure> Search<'s, S> {
         None
     }
 
-    /// Tries histories by chance. Returns the one that failed, and how it was found.
+    /// Tries histories by chance. Returns the one that failed, and the method that found it.
     pub(super) fn by_chance(&mut self) -> Option<Failed<S>> {
         self.left = u64::MAX;
         (0..self.settings.by_chance).find_map(|number| {
@@ -152,7 +153,7 @@ impl<'s, S: Structure> Search<'s, S> {
         })
     }
 
-    /// Tries a history that is given, and by chance what was not tried in order. Returns it if it failed.
+    /// Tries a given history, and by chance the parts that were not tried in order. Returns it if it failed.
     pub(super) fn replay(&mut self, lives: &[Vec<S::Operation>]) -> Option<Failed<S>> {
         self.left = self.settings.all;
         match self.given(&self.runner.root(), lives) {
@@ -215,7 +216,7 @@ impl<'s, S: Structure> Search<'s, S> {
         Ok(states)
     }
 
-    /// Opens what a crash has left, and does nothing more.
+    /// Opens the state that a crash has left, and does nothing more.
     fn open(
         &mut self,
         node: &Node<S>,
@@ -230,13 +231,13 @@ impl<'s, S: Structure> Search<'s, S> {
         Ok(choices)
     }
 
-    /// The end of a history: what the last crash has left is opened.
+    /// Ends a history: opens the states that the last crash has left.
     fn finish(&mut self, node: &Node<S>) -> Attempt<(), S::Operation> {
         self.histories += 1;
         self.states(node, self.bound).map(drop)
     }
 
-    /// All histories of `length` operations and crashes from a node on. The last crash does not count.
+    /// Tries all histories of `length` operations and crashes from a node on. The last crash does not count.
     pub(super) fn all(&mut self, node: &Node<S>, length: usize) -> Attempt<(), S::Operation> {
         for taken in self.states(node, STATES)? {
             for operations in 0..=length {
@@ -246,7 +247,8 @@ impl<'s, S: Structure> Search<'s, S> {
         Ok(())
     }
 
-    /// All lives of so many operations, and the histories that go on for `rest` operations and crashes behind them.
+    /// Tries all lives of so many operations, and the histories that go on for `rest` operations and crashes behind
+    /// them.
     fn lives(
         &mut self,
         node: &Node<S>,
@@ -280,7 +282,7 @@ impl<'s, S: Structure> Search<'s, S> {
         }
     }
 
-    /// All histories with these operations in their lives, from a node on.
+    /// Tries all histories with these operations in their lives, from a node on.
     pub(super) fn given(
         &mut self,
         node: &Node<S>,
@@ -311,7 +313,7 @@ impl<'s, S: Structure> Search<'s, S> {
         Ok(())
     }
 
-    /// All ends that a life can have in its last operation, the latest first.
+    /// Tries all ends that a life can have in its last operation, the latest first.
     fn crashes(
         &mut self,
         node: &Node<S>,
@@ -352,7 +354,7 @@ impl<'s, S: Structure> Search<'s, S> {
         Ok(())
     }
 
-    /// A history by chance, by its number.
+    /// Tries a history by chance, by its number.
     pub(super) fn random(&mut self, number: u64) -> Attempt<(), S::Operation> {
         let Histories { seed, lives, longest, .. } = *self.settings;
         let mut chance = chance::of_number(seed, number);
@@ -367,7 +369,7 @@ impl<'s, S: Structure> Search<'s, S> {
         })
     }
 
-    /// A history with these operations behind a past, the rest of it by chance, by its number.
+    /// Tries a history with these operations behind a past, the rest of it by chance, by its number.
     pub(super) fn scripted(
         &mut self,
         past: &[Past<S::Operation>],
@@ -381,7 +383,7 @@ impl<'s, S: Structure> Search<'s, S> {
         self.sample(node, lives.len(), &mut chance, &mut |life, possible| scripts[life](possible))
     }
 
-    /// A history by chance of so many lives, from a node on. `pick` chooses the operations of each.
+    /// Tries a history by chance of so many lives, from a node on. `pick` chooses the operations of each.
     pub(super) fn sample(
         &mut self,
         mut node: Node<S>,

@@ -4,11 +4,11 @@ use super::Structure;
 use super::search::{Search, Stop, Trail};
 use alloc::vec::Vec;
 
-/// Lives that are lived to find out whether a shorter history fails.
+/// Lives to spend on trying shorter histories.
 const TRIES: u64 = 2_000;
 /// Histories by chance for the same.
 const SAMPLES: u64 = 100;
-/// States of a crash for the same: what was found by chance may be one of many.
+/// States of a crash for the same: a state found by chance may be one of many.
 const STATES: u32 = 32;
 /// Times that a history is made shorter, so that operations which are never simple enough come to an end.
 const ROUNDS: usize = 1_000;
@@ -76,7 +76,7 @@ impl<S: Structure> Search<'_, S> {
     }
 }
 
-/// The operations of all lives: life and place.
+/// Returns the operations of all lives: life and place.
 fn places<O>(lives: &Lives<O>) -> impl Iterator<Item = (usize, usize)> {
     let of_life = |(life, operations): (usize, &Vec<O>)| {
         (0..operations.len()).map(move |place| (life, place))

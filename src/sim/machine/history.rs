@@ -64,7 +64,7 @@ impl Line {
         self.words[word].push(write);
     }
 
-    /// All stores there are.
+    /// Returns the number of all stores of each word.
     pub(crate) fn counts(&self) -> Counts {
         self.words.iter().map(|writes| u32::try_from(writes.len()).unwrap_or(u32::MAX)).collect()
     }
@@ -95,7 +95,7 @@ impl Line {
         (0..self.len()).map(|word| self.sure(word, u32::MAX)).collect()
     }
 
-    /// The event of the last store of a word, if that is not sure to survive at the end.
+    /// Returns the event of the last store of a word, if that is not sure to survive at the end.
     pub(crate) fn open_store(&self, word: usize) -> Option<u32> {
         let is_open = self.made(word, u32::MAX) > self.sure(word, u32::MAX);
         self.writes(word).last().filter(|_| is_open).map(|last| last.event)
@@ -169,7 +169,7 @@ impl Bounds {
         is_changed
     }
 
-    /// A store that needs what is not there is not there.
+    /// Removes the stores that need a missing one. Returns true if that changed a number.
     fn lower(&mut self, line: &Line) -> bool {
         let mut is_changed = false;
         for word in 0..line.len() {
@@ -266,7 +266,7 @@ impl History {
         Self { model, events: Vec::new(), lines: Vec::new(), stored: Vec::new() }
     }
 
-    /// The number of events so far, which is the cut behind the last one.
+    /// Returns the number of events so far, which is the cut behind the last one.
     pub(crate) fn now(&self) -> u32 {
         u32::try_from(self.events.len()).unwrap_or(u32::MAX)
     }
@@ -280,7 +280,7 @@ impl History {
         self.lines.get_mut(line)?.as_deref_mut()
     }
 
-    /// The line, for a store to it.
+    /// Returns the line, for a store to it.
     pub(crate) fn line_to_store(&mut self, line: usize) -> &mut Line {
         let words = self.model.words();
         let stored = &mut self.stored;
@@ -293,7 +293,7 @@ impl History {
         })
     }
 
-    /// The lines that were stored to, with their numbers.
+    /// Returns the lines that were stored to, with their numbers.
     pub(crate) fn stored(&self) -> impl Iterator<Item = (usize, &Line)> {
         self.stored.iter().filter_map(|line| Some((*line, self.line(*line)?)))
     }

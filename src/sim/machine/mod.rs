@@ -1,5 +1,5 @@
-//! A machine that executes instructions of a few threads, one at a time, and remembers what each line may
-//! hold after a crash.
+//! A machine that executes instructions of a few threads, one at a time, and remembers the possible contents of each
+//! line after a crash.
 //!
 //! [`SimMedium`](super::SimMedium) is made of it. It is public for litmus tests, which are written in
 //! instructions of numbered threads.
@@ -53,74 +53,74 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A machine whose memory is so many bytes, all zeros and persistent.
+    /// Returns a machine whose memory is so many bytes, all zeros and persistent.
     #[must_use]
     pub fn new(model: Model, bytes: u64) -> Self {
         let (history, waste) = (History::new(model), Waste::default());
         Self { history, orders: Vec::new(), threads: Vec::new(), born: 0, waste, bytes }
     }
 
-    /// A store of a word; `order` is `Relaxed` or `Release`.
+    /// Stores a word; `order` is `Relaxed` or `Release`.
     #[track_caller]
     pub fn store(&mut self, thread: usize, at: u64, value: u64, order: Ordering) {
         let releases = order != Ordering::Relaxed;
         self.store_words(thread, &[(at, value)], Store::Ordinary { releases }, Location::caller());
     }
 
-    /// A copy of whole words by ordinary stores, in no order among themselves (`memcpy`, `rep movsb`).
+    /// Copies whole words by ordinary stores, in no order among themselves (`memcpy`, `rep movsb`).
     #[track_caller]
     pub fn copy(&mut self, thread: usize, at: u64, words: &[u64]) {
         let words: Vec<_> = (at..).step_by(WORD as usize).zip(words.iter().copied()).collect();
         self.store_words(thread, &words, Store::Copy, Location::caller());
     }
 
-    /// A store of a word past the caches (MOVNTI, STNP).
+    /// Stores a word past the caches (MOVNTI, STNP).
     #[track_caller]
     pub fn store_streaming(&mut self, thread: usize, at: u64, value: u64) {
         self.store_words(thread, &[(at, value)], Store::Streaming, Location::caller());
     }
 
-    /// A load of a word that sees the latest store; `order` is `Relaxed` or `Acquire`.
+    /// Loads a word and returns the latest store; `order` is `Relaxed` or `Acquire`.
     pub fn load(&mut self, thread: usize, at: u64, order: Ordering) -> u64 {
         self.load_stored(thread, at, order).unwrap_or(0)
     }
 
-    /// A write-back that a fence completes: CLFLUSHOPT, CLWB, DC CVAP; on AMD also CLFLUSH.
+    /// Issues a write-back that a fence completes: CLFLUSHOPT, CLWB, DC CVAP; on AMD also CLFLUSH.
     ///
-    /// It has the thread's own stores, but for streaming ones that were not fenced. A store of another
-    /// thread it has if this thread fenced in between; on x86 also if it loaded that store, or one that came
-    /// after it, which a streaming store does only behind a fence; elsewhere if it loaded that store itself. For a
-    /// load of one line and a write-back of another are not ordered on arm64, not by acquire either (Arm ARM,
-    /// D7.5.9), and on x86 a write-back may overtake what is still in the other CPU's store buffer.
+    /// It has the thread's own stores, but for streaming ones that were not fenced. It has a store of another thread if
+    /// this thread fenced in between. On x86 it also has that store if this thread loaded it, or one that came after
+    /// it, which a streaming store does only behind a fence; elsewhere if this thread loaded that store itself. The
+    /// reason: a load of one line and a write-back of another are not ordered on arm64, not by acquire either (Arm ARM,
+    /// D7.5.9), and on x86 a write-back may overtake stores that are still in the other CPU's store buffer.
     #[doc(alias("clwb", "clflushopt", "DC CVAP"))]
     #[track_caller]
     pub fn writeback(&mut self, thread: usize, range: Range<u64>) {
         self.write_back(thread, range, false, Location::caller());
     }
 
-    /// CLFLUSH, which takes effect in program order: what the thread stores later is persistent only if
-    /// the line is. It is in the store buffer before, as a store is.
+    /// Issues CLFLUSH, which takes effect in program order: later stores of the thread are persistent only if the line
+    /// is. It is in the store buffer before, as a store is.
     #[doc(alias = "clflush")]
     #[track_caller]
     pub fn writeback_in_order(&mut self, thread: usize, range: Range<u64>) {
         self.write_back(thread, range, true, Location::caller());
     }
 
-    /// SFENCE, MFENCE, DSB for loads and stores: completes what this thread wrote back, and orders its stores.
+    /// Executes SFENCE, MFENCE, DSB for loads and stores: completes this thread's write-backs, and orders its stores.
     #[doc(alias("sfence", "mfence", "dsb"))]
     #[track_caller]
     pub fn fence(&mut self, thread: usize) {
         self.complete(thread, Location::caller());
     }
 
-    /// DMB: orders the thread's accesses and completes nothing. On x86 ordinary stores are in order anyway.
+    /// Executes DMB: orders the thread's accesses and completes nothing. On x86 ordinary stores are in order anyway.
     #[doc(alias = "dmb")]
     #[track_caller]
     pub fn barrier(&mut self, thread: usize) {
         self.order(thread, Location::caller());
     }
 
-    /// A locked exchange of a word. On x86 it completes write-backs as SFENCE does; on arm64 a
+    /// Exchanges a word by a locked instruction. On x86 it completes write-backs as SFENCE does; on arm64 a
     /// compare-and-exchange completes none.
     #[doc(alias("lock", "xchg", "cas"))]
     #[track_caller]
@@ -147,7 +147,7 @@ impl Machine {
         self.born = self.history.now();
     }
 
-    /// The size of its memory.
+    /// Returns the size of the memory.
     pub(crate) const fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -160,7 +160,7 @@ impl Machine {
         self.history
     }
 
-    /// Something happened; returns its number.
+    /// Adds an event to the history; returns its number.
     pub(crate) fn happened(&mut self, thread: usize, what: What, place: Place) -> u32 {
         let event = self.history.now();
         let thread = thread as u32;
@@ -168,7 +168,7 @@ impl Machine {
         event
     }
 
-    /// A thread, which begins with its first instruction.
+    /// Returns a thread, which begins with its first instruction.
     fn thread(&mut self, thread: usize) -> &mut Thread {
         if self.threads.len() <= thread {
             let fenced = self.born;

@@ -59,13 +59,13 @@ pub enum Streaming {
 /// persistent.
 ///
 /// # Sources
-/// Between lines, and for what write-backs and fences do: Cho, Lee, Raad, Kang, *Revamping Hardware
-/// Persistency Models*, PLDI 2021, for x86 and Armv8, whose axioms and published outcomes are the litmus tests
-/// in `tests/simulator/litmus.rs`. It reviews Raad, Wickerson, Neiger, Vafeiadis, *Persistency Semantics of the
-/// Intel-x86 Architecture*, POPL 2020 (Px86); Khyzha, Lahav, *Taming x86-TSO Persistency*, POPL 2021; Raad,
-/// Wickerson, Vafeiadis, *Weak Persistency Semantics from the Ground Up*, OOPSLA 2019. Intel SDM vol. 2A,
-/// CLFLUSH, CLFLUSHOPT, CLWB, and vol. 1, 10.4.6.2 for streaming stores; Arm ARM, D7.5.9 and B2.6 for
-/// `DC CVAP`. No outcome was ever measured on a machine that lost power: they are what is promised.
+/// Between lines, and for the effect of write-backs and fences: Cho, Lee, Raad, Kang, *Revamping Hardware Persistency
+/// Models*, PLDI 2021, for x86 and Armv8, whose axioms and published outcomes are the litmus tests in
+/// `tests/simulator/litmus.rs`. It reviews Raad, Wickerson, Neiger, Vafeiadis, *Persistency Semantics of the Intel-x86
+/// Architecture*, POPL 2020 (Px86); Khyzha, Lahav, *Taming x86-TSO Persistency*, POPL 2021; Raad, Wickerson, Vafeiadis,
+/// *Weak Persistency Semantics from the Ground Up*, OOPSLA 2019. Intel SDM vol. 2A, CLFLUSH, CLFLUSHOPT, CLWB, and vol.
+/// 1, 10.4.6.2 for streaming stores; Arm ARM, D7.5.9 and B2.6 for `DC CVAP`. No outcome was ever measured on a machine
+/// that lost power: they are promises.
 ///
 /// Within a line the papers order the stores of a location only. The models [`x86`](Self::x86) and
 /// [`arm64`](Self::arm64) also let the stores of a *line* become persistent in the order in which others see them. This
@@ -75,9 +75,9 @@ pub enum Streaming {
 /// storage model of the verified logs of `microsoft/verified-storage`.
 ///
 /// # Limits
-/// An ordinary store takes the place in memory's order at which it was executed, so a load never
-/// overtakes an earlier store of its thread (store buffering). Loads see the latest store also under
-/// [`arm64`](Self::arm64). Both are questions for loom; what a crash leaves of the stores is complete.
+/// An ordinary store takes the place in memory's order at which it was executed, so a load never overtakes an earlier
+/// store of its thread (store buffering). Loads see the latest store also under [`arm64`](Self::arm64). Both are
+/// questions for loom; the states that a crash leaves are complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Model {
     pub(crate) name: &'static str,
@@ -88,7 +88,7 @@ pub struct Model {
     pub(crate) granularity: Granularity,
     /// Bytes of a line.
     line: u64,
-    /// Bytes of what a write-back writes back.
+    /// Bytes that one write-back writes back.
     unit: u64,
 }
 
@@ -103,44 +103,42 @@ impl Model {
         unit: 64,
     };
 
-    /// x86 with the persistence domain at the memory controller (ADR). Also a reset that keeps RAM and
-    /// drops the caches.
+    /// Returns the model of x86 with the persistence domain at the memory controller (ADR). Also a reset that keeps RAM
+    /// and drops the caches.
     ///
-    /// Ordinary stores are taken in program order, as compilers emit them. Rust allows a compiler to swap
-    /// two relaxed ones; under [`arm64`](Self::arm64) and [`neutral`](Self::neutral) what relies on that
-    /// order fails.
+    /// Ordinary stores are taken in program order, as compilers emit them. Rust allows a compiler to swap two relaxed
+    /// ones. Code that relies on that order fails under [`arm64`](Self::arm64) and [`neutral`](Self::neutral).
     #[must_use]
     pub const fn x86() -> Self {
         Self::X86
     }
 
-    /// x86 with the caches in the persistence domain (eADR). What is still in a CPU's store buffer is lost,
-    /// so that a fence is needed before anything is acknowledged.
+    /// Returns the model of x86 with the caches in the persistence domain (eADR). Stores that are still in a CPU's
+    /// store buffer are lost, so a fence is needed before anything is acknowledged.
     #[must_use]
     pub const fn x86_eadr() -> Self {
         let granularity = Granularity::Byte;
         Self { name: "x86 with eADR", durable: Durable::Visible, granularity, ..Self::X86 }
     }
 
-    /// arm64 with a point of persistence: `DC CVAP`, completed by `DSB`.
+    /// Returns the model of arm64 with a point of persistence: `DC CVAP`, completed by `DSB`.
     ///
-    /// Two stores of one line become persistent in order if the architecture has them observed in order.
-    /// Neither DMB nor acquire or release completes a write-back, and an acquire does not order one of another
-    /// line: who writes back what another thread has stored calls
-    /// [`order_observed`](crate::medium::Medium::order_observed) first.
+    /// Two stores of one line become persistent in order if the architecture has them observed in order. Neither DMB
+    /// nor acquire or release completes a write-back, and an acquire does not order one of another line. A thread that
+    /// writes back the stores of another calls [`order_observed`](crate::medium::Medium::order_observed) first.
     #[must_use]
     pub const fn arm64() -> Self {
         Self { name: "arm64", order: Order::Partial, ..Self::X86 }
     }
 
-    /// The promises that all architectures have in common. Code that is right here is right on each of them.
+    /// Returns the model of the promises that all architectures share. Code that is right here is right on each of them.
     #[must_use]
     pub const fn neutral() -> Self {
         Self { name: "neutral", order: Order::None, ..Self::X86 }
     }
 
-    /// A file that the operating system writes back by pages of 4096 bytes (`msync`). Any word of a dirty
-    /// page may reach the medium at any time.
+    /// Returns the model of a file that the operating system writes back by pages of 4096 bytes (`msync`). Any word of a
+    /// dirty page may reach the medium at any time.
     #[must_use]
     pub const fn pages() -> Self {
         let granularity = Granularity::Page(4096);
@@ -153,21 +151,20 @@ impl Model {
         }
     }
 
-    /// An event that keeps the caches' content: a killed process, kexec, kdump. All that was executed is
-    /// there, nothing else is.
+    /// Returns the model of an event that keeps the caches' content: a killed process, kexec, kdump. All executed
+    /// stores are there, nothing else is.
     #[must_use]
     #[doc(alias = "kexec")]
     pub const fn caches_kept() -> Self {
         Self { name: "caches kept", durable: Durable::Executed, ..Self::X86 }
     }
 
-    /// The model of a milder or harder event on the same machine.
+    /// Returns the model of a milder or harder event on the same machine.
     ///
-    /// A killed process and kexec keep the caches. A reset through firmware drops them, as power loss
-    /// does without eADR, even on a machine with eADR, whose energy is spent at power loss only: what
-    /// skips write-backs because the medium says "byte" is seen to lose data there. Pages reach their
-    /// medium in the same way whatever ends the program, but for a killed process, whose stores are in the
-    /// page cache.
+    /// A killed process and kexec keep the caches. A reset through firmware drops them, as power loss does without
+    /// eADR, even on a machine with eADR, whose energy is spent at power loss only. So code that skips write-backs
+    /// because the medium says "byte" is seen to lose data there. Pages reach their medium in the same way at every end
+    /// of the program, but for a killed process, whose stores are in the page cache.
     #[must_use]
     pub const fn at(self, event: Event) -> Self {
         match (event, self.durable) {
@@ -182,7 +179,7 @@ impl Model {
         }
     }
 
-    /// The same model with lines of another size.
+    /// Returns the same model with lines of another size.
     ///
     /// # Panics
     /// If it is not a power of two from 8 to 4096 bytes.
@@ -202,24 +199,24 @@ impl Model {
         }
     }
 
-    /// The same model on a CPU whose streaming stores do as said. At first they evict.
+    /// Returns the same model on a CPU whose streaming stores do this. At first they evict.
     #[must_use]
     pub const fn with_streaming(self, streaming: Streaming) -> Self {
         Self { streaming, ..self }
     }
 
-    /// Its name.
+    /// Returns the name.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Words of a line.
+    /// Returns the number of words of a line.
     pub(crate) const fn words(&self) -> usize {
         (self.line / WORD) as usize
     }
 
-    /// The lines that a write-back of these bytes writes back; they are not empty.
+    /// Returns the lines that a write-back of these bytes writes back; they are not empty.
     pub(crate) const fn lines(&self, start: u64, end: u64) -> core::ops::Range<usize> {
         let line = self.line.trailing_zeros();
         let first = start & !(self.unit - 1);
@@ -231,15 +228,15 @@ impl Model {
         (at | (self.unit - 1)) + 1
     }
 
-    /// The line of a word and its place in it; `at` is its offset in bytes. Sizes are powers of two, and
-    /// this is on the path of every access: no division.
+    /// Returns the line of a word and its place in it; `at` is its offset in bytes. Sizes are powers of two, and this
+    /// is on the path of every access: no division.
     #[inline]
     pub(crate) const fn place(&self, at: u64) -> (usize, usize) {
         let line = at >> self.line.trailing_zeros();
         (line as usize, ((at & (self.line - 1)) / WORD) as usize)
     }
 
-    /// The offset in bytes of a word.
+    /// Returns the offset in bytes of a word.
     pub(crate) const fn offset(&self, line: usize, word: usize) -> u64 {
         line as u64 * self.line + word as u64 * WORD
     }

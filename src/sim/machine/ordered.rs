@@ -32,7 +32,7 @@ impl Stores {
         self.raise(thread, store + 1);
     }
 
-    /// All of a thread's first stores up to a number are in it.
+    /// Adds all of a thread's first stores up to a number.
     fn raise(&mut self, thread: usize, stores: u32) {
         if self.first.len() <= thread {
             self.first.resize(thread + 1, 0);
@@ -80,8 +80,8 @@ pub(crate) struct Ordered {
 }
 
 impl Ordered {
-    /// A store of a thread to a word that was last stored by `previous`. It counts for later stores when it
-    /// is [seen](Self::see).
+    /// Adds a store of a thread to a word that was last stored by `previous`. It counts for later stores when it is
+    /// [seen](Self::see).
     pub(crate) fn store(
         &mut self,
         thread: usize,
@@ -97,7 +97,7 @@ impl Ordered {
         Stamp { thread, store: self.stores - 1, before }
     }
 
-    /// A load that read what was stored so.
+    /// Adds a load that read a store with this stamp.
     pub(crate) fn load(&mut self, acquires: bool, from: &Stamp) {
         self.see(from);
         self.loaded.join(&from.before);
@@ -108,7 +108,7 @@ impl Ordered {
         }
     }
 
-    /// A barrier for all accesses.
+    /// Adds a barrier for all accesses.
     pub(crate) fn barrier(&mut self) {
         self.before = self.seen.clone();
     }
@@ -119,7 +119,7 @@ impl Ordered {
         self.loaded.has(stamp.thread, stamp.store)
     }
 
-    /// A later release or barrier is ordered after this.
+    /// Orders a later release or barrier after this.
     pub(crate) fn see(&mut self, stamp: &Stamp) {
         self.seen.join(&stamp.before);
         self.seen.add(stamp.thread, stamp.store);

@@ -21,7 +21,7 @@ pub(crate) enum Store {
 }
 
 impl Store {
-    /// Its place in the order is open until the next fence.
+    /// Returns true if its place in the order is open until the next fence.
     pub(super) const fn is_open(self) -> bool {
         matches!(self, Self::Scattered | Self::Streaming)
     }
@@ -48,7 +48,7 @@ pub(super) struct Thread {
     pub(super) ordered: Ordered,
     /// The events before its last fence or barrier.
     pub(super) fenced: u32,
-    /// Stores of other threads that it loaded: by line and word, how many.
+    /// Stores of other threads that it loaded: their number, by line and word.
     pub(super) loaded: HashMap<(usize, usize), u32>,
     /// True if it stored since its last fence.
     pub(super) has_stored: bool,
@@ -57,7 +57,7 @@ pub(super) struct Thread {
 /// The stores that the next stores of a line are ordered after.
 #[derive(Clone, Debug)]
 pub(super) struct Orders {
-    /// With total order: what an ordinary store needs.
+    /// With total order: the stores that an ordinary store needs.
     pub(super) floor: Counts,
     /// The thread that stored each word, each time.
     pub(super) stamps: Box<[Vec<Stamp>]>,
@@ -74,7 +74,7 @@ impl Orders {
         }
     }
 
-    /// The number of stores of each word that are ordered before a stamp.
+    /// Returns the number of stores of each word that are ordered before a stamp.
     pub(super) fn before(&self, stamp: &Stamp) -> Counts {
         let before = |stamps: &Vec<Stamp>| {
             let last = stamps.iter().rposition(|other| stamp.before.has(other.thread, other.store));

@@ -12,7 +12,7 @@ use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 impl Machine {
-    /// The latest store of a word, if there is one.
+    /// Returns the latest store of a word, if there is one.
     pub(crate) fn load_stored(&mut self, thread: usize, at: u64, order: Ordering) -> Option<u64> {
         let (line, word) = self.history.model.place(at);
         let writes = self.history.line(line)?.writes(word);
@@ -60,7 +60,7 @@ impl Machine {
         }
     }
 
-    /// The stores of the other words of its line that a store needs, and its stamp.
+    /// Returns the stores of the other words of its line that a store needs, and its stamp.
     fn needs(&mut self, thread: usize, at: u64, store: Store) -> (Counts, Stamp) {
         let order = self.history.model.order;
         let (line, word) = self.history.model.place(at);
@@ -95,7 +95,7 @@ impl Machine {
         self.thread(thread).ordered.store(thread, releases, previous.as_ref())
     }
 
-    /// A store was made: what later ones are ordered after.
+    /// Notes a store, after which later ones are ordered.
     fn is_stored(&mut self, thread: usize, open: Open, store: Store) {
         let Some(orders) = &mut self.orders[open.line] else { return };
         orders.stamps[open.word].push(open.stamp.clone());
@@ -112,7 +112,7 @@ impl Machine {
         self.thread(thread).open.push(open);
     }
 
-    /// Ordinary stores have left the store buffer, or are sure to.
+    /// Notes that ordinary stores have left the store buffer, or are sure to.
     fn is_visible(&mut self, lines: Range<usize>, thread: usize, place: Place) {
         let event = self.happened(thread, What::Visible, place);
         for line in lines {

@@ -1,4 +1,5 @@
-//! Work that was done for nothing, and work that was not done: what a run shows without any crash.
+//! Work that was done for nothing, and work that was not done: the findings of a run without any
+//! crash.
 
 use crate::sim::machine::Place;
 use alloc::collections::BTreeMap;
@@ -47,7 +48,7 @@ pub struct Waste {
 type PlaceKey = (&'static str, u32, u32);
 
 impl Waste {
-    /// Each kind and place (file, line, column) with how often it was noticed.
+    /// Returns each kind and place (file, line, column) with its number of times.
     pub fn iter(&self) -> impl Iterator<Item = (Kind, (&'static str, u32, u32), u64)> + '_ {
         self.found.iter().map(|((kind, place), times)| (*kind, *place, *times))
     }

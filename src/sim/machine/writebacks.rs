@@ -17,7 +17,7 @@ impl Machine {
         self.orders_all(thread);
     }
 
-    /// The stores of a line that a write-back of a thread has: see [`writeback`](Self::writeback).
+    /// Returns the stores of a line that a write-back of a thread has: see [`writeback`](Self::writeback).
     fn written_back_by(&mut self, thread: usize, line: usize) -> Counts {
         if self.history.model.durable == Durable::Returned {
             return self.covered(line, |_, _| true);
@@ -35,8 +35,7 @@ impl Machine {
         covered
     }
 
-    /// The stores of a line that are known, with all that they need; not the streaming ones that no fence
-    /// has completed.
+    /// Returns the known stores of a line, with all that they need; not the streaming ones that no fence has completed.
     pub(super) fn covered(
         &self,
         line: usize,
@@ -105,7 +104,7 @@ impl Machine {
         true
     }
 
-    /// A fence of a thread.
+    /// Executes a fence of a thread.
     pub(crate) fn complete(&mut self, thread: usize, place: Place) {
         let event = self.happened(thread, What::Fence { completes: true }, place);
         let has_stored = core::mem::take(&mut self.thread(thread).has_stored);
@@ -129,8 +128,9 @@ impl Machine {
         self.orders_all(thread);
     }
 
-    /// A fence of a thread that observes others outside of this memory, where its loads are not seen: it completes and
-    /// orders the thread's own. What others have stored it orders only where a fence orders loads, on arm64.
+    /// Executes a fence of a thread that observes others outside of this memory, where its loads are not seen: it
+    /// completes and orders the thread's own stores. It orders the stores of others only where a fence orders loads, on
+    /// arm64.
     pub(crate) fn complete_own(&mut self, thread: usize, place: Place) {
         let fenced = self.thread(thread).fenced;
         self.complete(thread, place);
@@ -139,7 +139,7 @@ impl Machine {
         }
     }
 
-    /// All that the thread did, and all that others did before, is ordered before what it does now.
+    /// Orders all earlier operations of the thread, and those of others before, before its later ones.
     pub(super) fn orders_all(&mut self, thread: usize) {
         let now = self.history.now();
         let thread = self.thread(thread);
@@ -147,7 +147,7 @@ impl Machine {
         thread.fenced = now;
     }
 
-    /// The thread's open stores have their place in the order now, before all later ones.
+    /// Gives the thread's open stores their place in the order now, before all later ones.
     pub(super) fn order_open(&mut self, thread: usize) {
         let open = core::mem::take(&mut self.thread(thread).open);
         for open in &open {
@@ -161,7 +161,7 @@ impl Machine {
         }
     }
 
-    /// A fence has completed a store past the caches.
+    /// Notes that a fence has completed a store past the caches.
     fn is_evicted(&mut self, event: u32, open: &Open) {
         let is_durable = match self.history.model.durable {
             Durable::Completed => self.history.model.streaming == Streaming::Evicts,
@@ -182,7 +182,7 @@ impl Machine {
         self.guarantee(event, open.line, &counts);
     }
 
-    /// From an event on these stores are sure to survive.
+    /// Notes that these stores are sure to survive from an event on.
     pub(super) fn guarantee(&mut self, event: u32, line: usize, counts: &[u32]) {
         if let Some(stores) = self.history.line_mut(line)
             && stores.guarantee(event + 1, counts)

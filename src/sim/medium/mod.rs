@@ -29,7 +29,7 @@ use watch::Watch;
 /// A medium that remembers every store, write-back and fence. A workload runs on one that begins as the
 /// simulation says, recovery on one that a crash left.
 ///
-/// Its size is a multiple of 8. Loads and copies out of what a crash left may decide what it left.
+/// Its size is a multiple of 8. Loads and copies out of an undecided state may decide it.
 pub struct SimMedium {
     model: Model,
     bytes: u64,
@@ -59,14 +59,14 @@ pub(crate) struct Ran {
 }
 
 impl SimMedium {
-    /// A medium that holds an image. So many operations may be made on it.
+    /// Returns a medium that holds an image. So many operations may be made on it.
     pub(crate) fn new(model: Model, image: Image, choices: Choices, operations: u64) -> Self {
         let bytes = image.len();
         let state = State::new(model, image, choices, operations);
         Self { model, bytes, state: Mutex::new(state), turns: None, watch: Watch::default() }
     }
 
-    /// Remembers what was decided at each event, for a crash there.
+    /// Remembers the decisions at each event, for a crash there.
     pub(crate) fn with_snapshots(mut self) -> Self {
         self.state_mut().snapshots = Some(Vec::new());
         self
@@ -90,7 +90,7 @@ impl SimMedium {
         self
     }
 
-    /// Ends the process: what its code still does, as its destructors do, only that code sees.
+    /// Ends the process: only its own code sees its further stores, such as those of destructors.
     pub(crate) fn die(&self) {
         self.state().die();
     }
@@ -106,7 +106,7 @@ impl SimMedium {
         Moment { events: state.machine.history().now(), changes: state.changes }
     }
 
-    /// Returns the machine, what it began with, and the choices that were made.
+    /// Returns the machine, the image that it began with, and the choices that were made.
     pub(crate) fn into_parts(self) -> (Machine, Image, Choices) {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         (state.machine, state.image, state.choices)
@@ -136,7 +136,7 @@ impl SimMedium {
         }
     }
 
-    /// The model that it follows.
+    /// Returns the model that it follows.
     #[must_use]
     pub const fn model(&self) -> Model {
         self.model
@@ -146,14 +146,14 @@ impl SimMedium {
     /// [`sync`](crate::sim::sync), is a place where another one may go on, and every order up to the simulation's bound
     /// is tried. Returns when all have ended.
     ///
-    /// Threads may share what they like. But while one waits for another one it must call
-    /// [`pause`](Self::pause) or [`spin_loop`](crate::sim::sync::spin_loop), and it must not hold a lock of the operating
-    /// system over such a place if others take it: the simulation would stand still.
+    /// Threads may share any values. But while one waits for another one it must call [`pause`](Self::pause) or
+    /// [`spin_loop`](crate::sim::sync::spin_loop), and it must not hold a lock of the operating system over such a
+    /// place if others take it: the simulation would stand still.
     ///
-    /// What threads hand over to each other outside of the medium, by atomics or a lock, the simulation does
-    /// not see. A thread that writes back what another one has stored calls
-    /// [`order_observed`](crate::medium::Medium::order_observed) first: arm64 needs that whatever it acquired, and on x86 only loads of
-    /// the medium do without.
+    /// The simulation does not see values that threads hand over to each other outside of the medium, by atomics or a
+    /// lock. A thread that writes back the stores of another one calls
+    /// [`order_observed`](crate::medium::Medium::order_observed) first: arm64 needs that after any acquire, and on x86
+    /// only loads of the medium do without.
     ///
     /// # Panics
     /// If a thread panics; if all that have not ended are waiting; if it is called outside a workload, or
@@ -177,7 +177,7 @@ impl SimMedium {
         self.state().machine.killed();
     }
 
-    /// The medium as a process sees it that is killed after so many operations: stores, write-backs, fences.
+    /// Returns the medium of a process that is killed after so many operations: stores, write-backs, fences.
     #[must_use]
     pub const fn mortal(&self, operations: u64) -> Mortal<'_> {
         Mortal::new(self, operations)
@@ -229,7 +229,7 @@ impl SimMedium {
         self.state.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The range as one of the medium.
+    /// Checks that the range is one of the medium.
     #[track_caller]
     fn check(&self, at: u64, len: u64) {
         let is_within = at.checked_add(len).is_some_and(|end| end <= self.bytes);

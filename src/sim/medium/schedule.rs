@@ -27,8 +27,8 @@ pub(crate) fn thread() -> usize {
     THREAD.get().unwrap_or(0)
 }
 
-/// The baton of this thread's workload. In other threads no variable that needs a destructor is touched, as that may
-/// allocate, and the access may be one of a signal handler.
+/// Returns the baton of this thread's workload. In other threads no variable that needs a destructor is touched, as
+/// that may allocate, and the access may be one of a signal handler.
 fn turns() -> Option<Arc<Turns>> {
     THREAD.get().and_then(|_| TURNS.with_borrow(Clone::clone))
 }
@@ -41,7 +41,7 @@ pub(crate) enum Access {
     Changes,
 }
 
-/// Before an access to ordinary memory: another thread of the workload may go on first.
+/// Lets another thread of the workload go on first, before an access to ordinary memory.
 pub(crate) fn turn(access: Access) {
     if let Some(turns) = turns() {
         turns.before(access);
@@ -94,7 +94,7 @@ struct State {
 
 /// The reason why a thread ends that did not fail itself.
 const FOLLOWED: &str = "another thread of the workload has failed";
-/// So often all threads may look whether they can go on, before that is taken for a standstill.
+/// The number of times that all threads may look if they can go on, before that is taken for a standstill.
 const PATIENCE: usize = 100;
 
 impl Turns {
@@ -114,13 +114,13 @@ impl Turns {
         Self { state: Mutex::new(state), handed_on: Condvar::new() }
     }
 
-    /// The choices that were made, and how many events had happened at each.
+    /// Returns the choices that were made, and the number of events that had happened at each.
     pub(crate) fn into_choices(self) -> (Choices, Vec<u32>) {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         (state.choices, state.events)
     }
 
-    /// Before an operation, when so many events have happened: another thread may go on first.
+    /// Lets another thread go on first, before an operation, when so many events have happened.
     pub(crate) fn turn(&self, events: u32) {
         let Some(thread) = THREAD.get() else { return };
         let mut state = self.state();
@@ -129,7 +129,8 @@ impl Turns {
         self.offer(state, thread);
     }
 
-    /// Before an access to ordinary memory. What a thread that fails still drops is not interrupted.
+    /// Lets another thread go on first, before an access to ordinary memory. The destructors of a thread that fails are
+    /// not interrupted.
     #[expect(clippy::panic, reason = "the way out of code that does not end")]
     fn before(&self, access: Access) {
         let (Some(thread), false) = (THREAD.get(), std::thread::panicking()) else { return };
@@ -163,7 +164,7 @@ impl Turns {
         }
     }
 
-    /// This thread waits; another one goes on.
+    /// Makes this thread wait, and another one go on.
     #[expect(clippy::panic, reason = "a workload that stands still has no result")]
     pub(crate) fn pause(&self) {
         let Some(thread) = THREAD.get() else { return };
@@ -211,13 +212,13 @@ impl State {
         self.is_fresh = true;
     }
 
-    /// The other threads that run.
+    /// Returns the other threads that run.
     fn others(&self, thread: usize) -> Vec<usize> {
         let is_one = |other: &usize| *other != thread && self.threads[*other] == Doing::Running;
         (0..self.threads.len()).filter(is_one).collect()
     }
 
-    /// Something has changed: who waits looks again.
+    /// Notes that something has changed: waiting threads look again.
     fn wake(&mut self) {
         self.idle = 0;
         for thread in self.threads.iter_mut().filter(|thread| **thread == Doing::Waiting) {
@@ -246,7 +247,7 @@ impl State {
     }
 }
 
-/// Its turn ends with it, whether it returns or panics.
+/// Its turn ends with it, at a return and at a panic.
 struct Turn<'a> {
     turns: &'a Turns,
     thread: usize,
@@ -290,7 +291,7 @@ pub(crate) fn run(turns: Option<&Arc<Turns>>, bodies: &[&(dyn Fn() + Sync)]) {
     }
 }
 
-/// Runs a thread; returns what its panic said.
+/// Runs a thread; returns the message of its panic.
 fn run_one(turns: &Arc<Turns>, thread: usize, body: &(dyn Fn() + Sync)) -> Option<String> {
     THREAD.set(Some(thread));
     TURNS.set(Some(Arc::clone(turns)));

@@ -1,4 +1,4 @@
-//! The state of a simulated medium: its machine, and what a crash before left.
+//! The state of a simulated medium: its machine, and the image that a crash before left.
 
 use super::latest::Latest;
 use super::schedule;
@@ -57,7 +57,7 @@ impl State {
         }
     }
 
-    /// From now on the machine learns of nothing.
+    /// Hides all further operations from the machine.
     pub(super) fn die(&mut self) {
         self.is_dead = true;
         self.apart.get_or_insert_default();
@@ -73,7 +73,7 @@ impl State {
         is_learned
     }
 
-    /// An event is about to happen.
+    /// Prepares for an event that is about to happen.
     fn snapshot(&mut self) {
         let (event, depth) = (self.machine.history().now(), self.choices.depth());
         let Some(snapshots) = &mut self.snapshots else { return };
@@ -82,7 +82,7 @@ impl State {
         }
     }
 
-    /// The bytes of a word under the mask.
+    /// Returns the bytes of a word under the mask.
     pub(super) fn load(&mut self, at: u64, mask: u64, order: Ordering) -> u64 {
         let apart = self.apart.as_ref().and_then(|words| words.load(at));
         let stored = || self.machine.load_stored(schedule::thread(), at, order);
@@ -92,7 +92,7 @@ impl State {
         }
     }
 
-    /// The words that a copy of bytes stores, the parts of others merged in.
+    /// Returns the words that a copy of bytes stores, the parts of others merged in.
     pub(super) fn merged(&mut self, at: u64, from: &[u8]) -> Vec<(u64, u64)> {
         let mut words = Vec::with_capacity(from.len() / WORD as usize + 2);
         for (word, part) in parts(at, from.len()) {

@@ -68,13 +68,13 @@ impl Mutant {
         Self { file: place.file(), line: place.line(), column: place.column(), weakening }
     }
 
-    /// The source file, as the compiler was given it.
+    /// Returns the source file, as the compiler was given it.
     #[must_use]
     pub const fn file(&self) -> &'static str {
         self.file
     }
 
-    /// The line in the file, from 1.
+    /// Returns the line in the file, from 1.
     #[must_use]
     pub const fn line(&self) -> u32 {
         self.line
@@ -86,7 +86,7 @@ impl Mutant {
         self.weakening
     }
 
-    /// The line of source, if the file is found from the working directory or one above.
+    /// Returns the line of source, if the file is found from the working directory or one above.
     #[must_use]
     pub fn source(&self) -> Option<String> {
         let working = std::env::current_dir().ok()?;
@@ -119,7 +119,7 @@ impl Watch {
         Self { mutant: Some(mutant), seen: None }
     }
 
-    /// Weakens nothing, and remembers what could be.
+    /// Weakens nothing, and remembers the operations that could be weakened.
     pub(crate) fn recording() -> Self {
         Self { mutant: None, seen: Some(Arc::default()) }
     }
@@ -169,13 +169,13 @@ impl Watch {
         !self.weakens(place, Weakening::NoFence)
     }
 
-    /// The order of a store.
+    /// Returns the order of a store.
     pub(crate) fn store(&self, order: Ordering, place: Place) -> Ordering {
         let is_relaxed = order == Ordering::Relaxed || self.weakens(place, Weakening::RelaxedStore);
         if is_relaxed { Ordering::Relaxed } else { order }
     }
 
-    /// The order of a load.
+    /// Returns the order of a load.
     pub(crate) fn load(&self, order: Ordering, place: Place) -> Ordering {
         let is_relaxed = order == Ordering::Relaxed || self.weakens(place, Weakening::RelaxedLoad);
         if is_relaxed { Ordering::Relaxed } else { order }

@@ -3,7 +3,7 @@
 use crate::sim::machine::model::WORD;
 use core::ops::Range;
 
-/// The words that a stretch of bytes touches, each with the part of it.
+/// Returns the words that a stretch of bytes touches, each with the part of it.
 pub(super) fn parts(at: u64, len: usize) -> impl Iterator<Item = (u64, Range<usize>)> {
     let end = at + len as u64;
     let first = at - at % WORD;
@@ -14,7 +14,7 @@ pub(super) fn parts(at: u64, len: usize) -> impl Iterator<Item = (u64, Range<usi
     })
 }
 
-/// The bits of a part of a word, which is not empty.
+/// Returns the bits of a part of a word, which is not empty.
 pub(super) const fn mask(part: &Range<usize>) -> u64 {
     let bits = (part.end - part.start) * 8;
     (u64::MAX >> (64 - bits)) << (part.start * 8)

@@ -22,7 +22,7 @@ const SOURCE: Source = Source { file: file!(), text: include_str!("bucket.rs") }
 const VALID: u64 = 0;
 const LINE: u64 = 64;
 
-/// The key and value of an entry.
+/// Returns the key and value of an entry.
 const fn entry(number: u64) -> (u64, u64) {
     (100 + number, 200 + number)
 }

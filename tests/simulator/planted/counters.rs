@@ -67,7 +67,7 @@ fn explore(model: Model, bug: Option<Bug>) -> Exploration {
     Simulation::new(model, 128).zeros().explore(|medium, notes| workload(medium, notes, bug), judge)
 }
 
-/// A reset on a machine whose energy suffices for power loss.
+/// Returns the model of a reset on a machine whose energy suffices for power loss.
 const fn reset() -> Model {
     Model::x86_eadr().at(Event::WarmReboot)
 }
@@ -94,7 +94,7 @@ fn what_relies_on_caches_that_survive_is_found_by_a_reset() {
 
 #[test]
 fn what_relies_on_the_store_buffer_is_found() {
-    // Both are acknowledged from the buffer; what is read is the second.
+    // Both are acknowledged from the buffer; the second is read.
     let second = SOURCE.at("self.medium.store(SECOND, to, Relaxed);");
     let note = SOURCE.at("notes.add(to);");
     let says = [&*second, &note, "CPU's store buffer", "no fence followed; fence before event 3"];

@@ -70,7 +70,7 @@ fn workload(medium: &SimMedium, _notes: &Notes<'_, ()>, bug: Option<Bug>) {
     }
 }
 
-/// A block may be in neither, which is a leak, but not in both.
+/// Judges the blocks: one may be in neither, which is a leak, but not in both.
 fn judge(medium: &SimMedium, _notes: &[()]) -> Result<(), Violation> {
     let blocks = Blocks { medium, bug: None };
     let (free, used) = (blocks.free(), blocks.used());

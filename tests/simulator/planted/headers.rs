@@ -58,7 +58,7 @@ fn workload(medium: &SimMedium, _notes: &Notes<'_, ()>, bug: Option<Bug>) {
     }
 }
 
-/// The last values may be lost, but never one of a pair alone.
+/// Judges the pair: the last values may be lost, but never one of a pair alone.
 fn judge(medium: &SimMedium, _notes: &[()]) -> Result<(), Violation> {
     let (one, other) = Pair { medium, bug: None }.get();
     Violation::unless(one == other, || format!("the pair is {one} and {other}"))

@@ -68,7 +68,7 @@ impl<M: Medium> Log<'_, M> {
         Ok(())
     }
 
-    /// The records up to the first that is not whole.
+    /// Returns the records up to the first that is not whole.
     fn records(&self) -> Result<Vec<[u8; 24]>, M::Error> {
         let mut records = Vec::new();
         for number in 0..BYTES.len() {
@@ -118,17 +118,17 @@ fn explore(model: Model, bug: Option<Bug>) -> Exploration {
     Simulation::new(model, 128).explore(|medium, notes| workload(medium, notes, bug), judge)
 }
 
-/// The store of a record.
+/// Returns the place of the store of a record.
 fn store() -> String {
     SOURCE.at("self.medium.write(at, &record(bytes));")
 }
 
-/// The acknowledgement.
+/// Returns the place of the acknowledgement.
 fn acknowledgement() -> String {
     SOURCE.at("log.append(number, bytes, || notes.add(number)).unwrap();")
 }
 
-/// The write-back of a whole record.
+/// Returns the place of the write-back of a whole record.
 fn writeback() -> String {
     SOURCE.at("_ => self.medium.writeback(at..end)?,")
 }

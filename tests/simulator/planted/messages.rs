@@ -1,4 +1,4 @@
-//! Whole messages, as a person reads them: written by hand from what the program does and the model allows.
+//! Whole messages, as a person reads them: written by hand from the program and the model's rules.
 //!
 //! Lines and columns of the source are replaced by letters. Each has two digits as long as the operations
 //! stay within the first hundred lines of this file.
@@ -68,13 +68,13 @@ fn fail(medium: &SimMedium, _notes: &Notes<'_, ()>) {
     medium.load(1, Relaxed);
 }
 
-/// Stores at A, and then so often at B that not all is shown.
+/// Stores at A, and then so many times at B that not all stores are shown.
 fn store_much(medium: &SimMedium, _notes: &Notes<'_, ()>) {
     medium.store(A, 1, Relaxed);
     (1..=50).for_each(|value| medium.store(B, value, Relaxed));
 }
 
-/// The message of the failure that is found on x86.
+/// Returns the message of the failure that is found on x86.
 fn message(
     workload: fn(&SimMedium, &Notes<'_, ()>),
     recovery: fn(&SimMedium, &[()]) -> Result<(), Violation>,
@@ -83,7 +83,7 @@ fn message(
     found.failure().map(|failure| without_lines(&failure.to_string())).unwrap_or_default()
 }
 
-/// The text with letters for the line and column of each place in this file.
+/// Returns the text with letters for the line and column of each place in this file.
 fn without_lines(text: &str) -> String {
     let mut parts = text.split_inclusive(concat!(file!(), ":"));
     let first = parts.next().unwrap_or_default().to_owned();
@@ -141,8 +141,7 @@ replay: t/1:0:0";
 
 #[test]
 fn a_crash_of_recovery() {
-    // The second crash comes before the fence of recovery: A is there, B is not, and has what the workload
-    // stored.
+    // The second crash comes before the fence of recovery: A is there. B is not, and has the workload's value.
     let expected = "\
 recovery broke an invariant: 7 is at B
 after two crashes under the model x86, the second during recovery
@@ -194,7 +193,7 @@ replay: t"
 
 #[test]
 fn a_long_history() {
-    // Of 51 events the last 40 are shown, and before them what is lost.
+    // Of 51 events the last 40 are shown, and before them the lost one.
     let not_last = |medium: &SimMedium, _notes: &[()]| {
         let is_last = medium.load(B, Relaxed) == 50 && medium.load(A, Relaxed) == 0;
         Violation::unless(!is_last, || "A is lost".into())
@@ -208,7 +207,7 @@ fn a_long_history() {
     assert!(message.contains(expected), "{message}");
 }
 
-/// The advice on the failure that is found on x86.
+/// Returns the advice on the failure that is found on x86.
 fn advice(recovery: impl Fn(&SimMedium) -> Result<(), Violation>) -> Vec<String> {
     let found = Simulation::new(Model::x86(), 192)
         .zeros()
@@ -240,7 +239,7 @@ fn recovery_that_is_not_right_twice() {
 
 #[test]
 fn a_failure_with_one_crash_goes_before_one_with_two() {
-    // Recovery stores before it looks, so that a crash of it is met before what the first one left is seen.
+    // Recovery stores before it looks, so that a crash of it is met before the state after the first one is seen.
     let advice = advice(|medium| {
         medium.store(128, 1, Relaxed);
         medium.persist(128..136)?;

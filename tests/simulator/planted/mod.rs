@@ -1,8 +1,8 @@
 //! Bugs that were planted on purpose, each in a small structure as it is found in practice.
 //!
-//! A structure is written once, against [`Medium`](cachemaint::medium::Medium); which bug it has is a value.
-//! Without one it is safe under each model that it is made for. With one the simulator must find it, and the
-//! message must name the operation that is to be mended and say how.
+//! A structure is written once, against [`Medium`](cachemaint::medium::Medium); its bug is a value. Without one it is
+//! safe under each model that it is made for. With one the simulator must find it, and the message must name the
+//! operation to mend and the remedy.
 
 mod bucket;
 mod counters;
@@ -19,7 +19,7 @@ mod undo;
 
 use cachemaint::sim::{Exploration, Failure, Model, ViolationKind};
 
-/// The models under which what is right is right on x86, on arm64 and on every architecture.
+/// The models for x86, arm64 and every architecture: code that is right under one is right there.
 const EACH: [fn() -> Model; 3] = [Model::x86, Model::arm64, Model::neutral];
 
 /// The source of a module, in which the lines of operations are looked up: none is written down twice.
@@ -29,7 +29,7 @@ struct Source {
 }
 
 impl Source {
-    /// The file and line of the only line that is this, as messages name them.
+    /// Returns the file and line of the only line with this text, as messages name them.
     #[track_caller]
     fn at(&self, operation: &str) -> String {
         let is_it = |(_, line): &(usize, &str)| line.trim() == operation;
@@ -39,7 +39,7 @@ impl Source {
     }
 }
 
-/// Without a bug: all is explored, and nothing fails.
+/// Asserts that without a bug all is explored, and nothing fails.
 #[track_caller]
 fn assert_safe(models: &[fn() -> Model], explore: impl Fn(Model) -> Exploration) {
     for model in models {
@@ -49,7 +49,7 @@ fn assert_safe(models: &[fn() -> Model], explore: impl Fn(Model) -> Exploration)
     }
 }
 
-/// With a bug: it is found under each model, of this kind, and the first advice says all this.
+/// Asserts that a bug is found under each model, of this kind, and that the first advice says all this.
 #[track_caller]
 fn assert_found(
     models: &[fn() -> Model],

@@ -75,7 +75,7 @@ fn recover(medium: &SimMedium) -> Result<usize, Violation> {
     Ok(RECORDS)
 }
 
-/// One producer appends two records, another one appends one.
+/// Explores one producer that appends two records, and another one that appends one.
 fn explore(simulation: &Simulation, bug: Option<Bug>) -> Exploration {
     simulation.explore(
         |medium, notes| {

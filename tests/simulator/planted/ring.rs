@@ -60,7 +60,7 @@ impl<M: Medium> Ring<'_, M> {
         self.medium.persist(OLDEST..OLDEST + 8)
     }
 
-    /// The values from the oldest to the last valid one.
+    /// Returns the values from the oldest to the last valid one.
     fn values(&self) -> Result<Vec<u64>, M::Error> {
         let oldest = self.medium.load(OLDEST, Relaxed);
         let mut values = Vec::new();

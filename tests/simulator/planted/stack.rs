@@ -63,14 +63,15 @@ impl<M: Medium> Stack<'_, M> {
     }
 }
 
-/// The stack that the workload finds: A, then B.
+/// Stores the stack that the workload finds: A, then B.
 fn two_nodes(medium: &SimMedium) {
     let stack = Stack { medium, bug: None };
     stack.push(B, 1).unwrap();
     stack.push(A, 2).unwrap();
 }
 
-/// A third node comes and goes, then two change their places: without a crash the list has no cycle.
+/// Lets a third node come and go, then two change their places: without a crash the list has no
+/// cycle.
 fn workload(medium: &SimMedium, bug: Option<Bug>) {
     let stack = Stack { medium, bug };
     stack.push(C, 3).unwrap();

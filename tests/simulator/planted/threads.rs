@@ -6,7 +6,7 @@ use cachemaint::sim::ViolationKind::Lost;
 use cachemaint::sim::{Exploration, Model, Notes, SimMedium, Simulation, Violation, sync};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-/// The data, and whether they are handed over: each in a line of its own.
+/// The offsets of the data and of the flag that they are handed over: each in a line of its own.
 const DATA: u64 = 0;
 const READY: u64 = 64;
 
@@ -17,7 +17,7 @@ enum Way {
     Writer,
     /// A bug: it writes back, and leaves the fence to the other thread.
     FenceElsewhere,
-    /// The thread that takes over, after it has ordered what it observed.
+    /// The thread that takes over, after it has ordered the observed stores.
     TakenUp,
     /// The same without that: a bug, but for x86.
     NotTakenUp,
@@ -69,7 +69,7 @@ fn explore(model: Model, way: Way) -> Exploration {
 fn both_ways_are_safe() {
     assert_safe(&EACH, |model| explore(model, Way::Writer));
     assert_safe(&EACH, |model| explore(model, Way::TakenUp));
-    // On x86 what was loaded is written back.
+    // On x86 the loaded store is written back.
     assert_safe(&[Model::x86], |model| explore(model, Way::NotTakenUp));
 }
 

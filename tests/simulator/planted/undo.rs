@@ -14,11 +14,11 @@ const BEFORE: u64 = 192;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bug {
-    /// Recovery forgets what was before it has restored it.
+    /// Recovery forgets the former values before it has restored them.
     ForgetsFirst,
-    /// Recovery does not persist what it restores.
+    /// Recovery does not persist the restored values.
     RestoresForNow,
-    /// A transfer does not persist what was before.
+    /// A transfer does not persist the former values.
     LogsForNow,
     /// The same, and recovery stores something before it looks.
     LogsForNowAndCounts,

@@ -17,7 +17,8 @@ use alloc::vec::Vec;
 use core::fmt::{self, Write as _};
 
 impl Left {
-    /// Fill and outline. They differ in lightness too, for those who do not see the colours.
+    /// Returns fill and outline. They differ in lightness too, for readers who do not see the
+    /// colours.
     const fn colours(self) -> (&'static str, &'static str) {
         match self {
             Self::Lost => (RED, RED),
@@ -62,7 +63,7 @@ impl Layout<'_> {
         Ok(())
     }
 
-    /// The rows' names, and a stripe for each run.
+    /// Writes the rows' names, and a stripe for each run.
     fn write_rows(&self, out: &mut String) -> fmt::Result {
         let Some(first) = self.runs.first() else { return Ok(()) };
         let model = &first.crash.layer.history.model;
@@ -122,7 +123,7 @@ impl Layout<'_> {
         out.write_str("</g>\n")
     }
 
-    /// A word in its row; `x` is where it starts and how wide it is.
+    /// Writes a word in its row; `x` is its start and its width.
     fn write_word(
         &self,
         out: &mut String,
@@ -140,7 +141,7 @@ impl Layout<'_> {
         )
     }
 
-    /// An arrow down each row, dashed if no fence completed it.
+    /// Writes an arrow down each row, dashed if no fence completed it.
     fn write_writeback(
         &self,
         out: &mut String,
@@ -168,7 +169,7 @@ impl Layout<'_> {
         writeln!(out, r#"<path d="M{x} {top}V{end}" stroke="{GREY}" stroke-width="4"{dashes}/>"#)
     }
 
-    /// The words that an event stored.
+    /// Returns the words that an event stored.
     fn words(&self, run: &Run<'_>, column: &Column<'_>) -> Vec<Word> {
         let words = stores::words(run.crash, column.number).into_iter();
         let left = |word: Word| if self.has_crashed { word.left } else { Left::All };
@@ -229,7 +230,7 @@ impl Layout<'_> {
 const HINT: &str =
     "Beside a crash: what it left of each word. The tooltip of a mark is its place in the source.";
 
-/// The event in words.
+/// Returns the event in words.
 fn text(column: &Column<'_>, words: &[Word]) -> String {
     match column.event.what {
         What::Store { at, len, .. } => {

@@ -38,7 +38,7 @@ pub(super) fn diamond(out: &mut String, (x, y): (usize, usize)) -> fmt::Result {
     writeln!(out, r#"<path d="M{x} {}l7 7l-7 7l-7 -7z" fill="{PURPLE}"/>"#, y - 7)
 }
 
-/// A write-back.
+/// Writes a write-back.
 pub(super) fn arrow(
     out: &mut String,
     (x, y): (usize, usize),
@@ -52,7 +52,7 @@ pub(super) fn arrow(
     writeln!(out, r#"<path d="M{x} {}l-5 -8h10z" fill="{fill}" stroke="{BLUE}"/>"#, end + 7)
 }
 
-/// Text that may stand in XML.
+/// Returns text that may stand in XML.
 pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

@@ -68,7 +68,7 @@ impl<'a> Run<'a> {
         Self { x, width, crash, columns, left_out }
     }
 
-    /// The place of the crash.
+    /// Returns the place of the crash.
     pub(super) const fn end(&self) -> usize {
         self.x + self.width
     }
@@ -137,21 +137,21 @@ impl<'a> Layout<'a> {
         self.end_of_rows() + GAP + 2 * LANE + MARGIN
     }
 
-    /// The top of a line's row.
+    /// Returns the top of a line's row.
     pub(super) fn row(&self, line: usize) -> usize {
         let row = self.rows.binary_search(&line).unwrap_or(self.rows.len());
         self.top_of_rows() + row * ROW
     }
 }
 
-/// The lines of the stores that are drawn.
+/// Returns the lines of the stores that are drawn.
 fn lines_stored(run: &Run<'_>) -> BTreeSet<usize> {
     let of_column =
         |column: &Column<'_>| words(run.crash, column.number).into_iter().map(|word| word.line);
     run.columns.iter().flat_map(of_column).collect()
 }
 
-/// The lines that get a row of their own.
+/// Returns the lines that get a row of their own.
 fn rows(stored: &BTreeSet<usize>, runs: &[Run<'_>]) -> Vec<usize> {
     let is_lost = |word: &Word| word.left == Left::Lost;
     let is_damaged = |line: usize| runs.iter().any(|run| left(run.crash, line).iter().any(is_lost));
@@ -162,7 +162,7 @@ fn rows(stored: &BTreeSet<usize>, runs: &[Run<'_>]) -> Vec<usize> {
     rows
 }
 
-/// A text in pieces that fit the width.
+/// Returns a text in pieces that fit the width.
 fn broken(text: &str, width: usize) -> Vec<String> {
     let most = (width - 2 * MARGIN) / BOLD;
     let mut lines: Vec<String> = Vec::new();

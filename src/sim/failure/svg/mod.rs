@@ -1,7 +1,7 @@
 //! A failure as a drawing: time goes to the right, each line of memory is a row of its words.
 //!
-//! `stores` finds what the crash left of each store, `layout` gives everything its place, and `drawing` writes it by
-//! `elements`.
+//! `stores` finds the state of each store after the crash, `layout` gives everything its place, and `drawing` writes it
+//! by `elements`.
 
 mod drawing;
 mod elements;
@@ -14,10 +14,10 @@ use core::fmt;
 use layout::Layout;
 
 impl Failure {
-    /// The failure as a drawing, in SVG: time goes to the right, each line of memory is a row of its words.
-    /// Stores are red where they are lost, amber where they are kept by chance and green where they are
-    /// persistent. What a crash left of each word stands beside its line, and recovery goes on behind it.
-    /// Each mark has its place in the source as a tooltip; the numbers are those of the text.
+    /// Draws the failure, in SVG: time goes to the right, each line of memory is a row of its words. Stores are red
+    /// where they are lost, amber where they are kept by chance and green where they are persistent. The state of each
+    /// word after a crash stands beside its line, and recovery goes on behind it. Each mark has its place in the source
+    /// as a tooltip; the numbers are those of the text.
     ///
     /// Of each run the last 60 events are drawn. The same failure gives the same drawing.
     #[must_use]
@@ -39,7 +39,7 @@ mod tests {
     use alloc::vec::Vec;
     use core::sync::atomic::Ordering::Relaxed;
 
-    /// Two words of a line and one of another one, of which the last is published too early.
+    /// Stores two words of a line and one of another one, of which the last is published too early.
     fn workload(medium: &SimMedium, notes: &crate::sim::Notes<'_, &str>) {
         medium.write(0, &[1; 16]);
         medium.writeback(0..16).unwrap();
@@ -56,13 +56,13 @@ mod tests {
         exploration.failure().expect("a failure").clone()
     }
 
-    /// Published without the first word.
+    /// Returns the failure of a workload that publishes without the first word.
     fn published_early() -> Failure {
         let is_right = |medium: &SimMedium| medium.load(64, Relaxed) <= medium.load(0, Relaxed);
         failure(is_right, Model::neutral())
     }
 
-    /// Recovery that marks what it has done before that is persistent.
+    /// Returns the failure of a recovery that marks its work before that is persistent.
     fn recovered_twice() -> Failure {
         let is_right = |medium: &SimMedium| {
             if medium.load(136, Relaxed) == 1 {
@@ -76,7 +76,7 @@ mod tests {
         failure(is_right, Model::arm64())
     }
 
-    /// The names of elements, each closed where it must be.
+    /// Checks the names of elements, each closed where it must be.
     fn assert_well_formed(svg: &str) {
         let mut open: Vec<&str> = Vec::new();
         for tag in svg.split('<').skip(1) {

@@ -34,14 +34,14 @@ pub(super) struct Word {
     pub(super) left: Left,
 }
 
-/// The words that an event stored.
+/// Returns the words that an event stored.
 pub(super) fn words(crash: &Crash, event: u32) -> Vec<Word> {
     let What::Store { at, len, .. } = crash.event(event).what else { return Vec::new() };
     let words = (at..at + len).step_by(size_of::<u64>());
     words.filter_map(|at| word(crash, at, event)).collect()
 }
 
-/// The remains of the store of a word by an event.
+/// Returns the remains of the store of a word by an event.
 fn word(crash: &Crash, at: u64, event: u32) -> Option<Word> {
     let (line, place) = crash.layer.history.model.place(at);
     let stores = crash.layer.history.line(line)?;
@@ -50,7 +50,7 @@ fn word(crash: &Crash, at: u64, event: u32) -> Option<Word> {
     Some(Word { line, place, left: left_of(crash, line, place, number)? })
 }
 
-/// The remains of the last stores of a line's words after a crash.
+/// Returns the remains of the last stores of a line's words after a crash.
 pub(super) fn left(crash: &Crash, line: usize) -> Vec<Word> {
     let Some(stores) = crash.layer.history.line(line) else { return Vec::new() };
     let last = |place| match stores.made(place, crash.end) {
@@ -60,7 +60,7 @@ pub(super) fn left(crash: &Crash, line: usize) -> Vec<Word> {
     (0..stores.len()).filter_map(last).collect()
 }
 
-/// The remains of a word's store of that number, from 1.
+/// Returns the remains of a word's store of that number, from 1.
 fn left_of(crash: &Crash, line: usize, place: usize, number: u32) -> Option<Left> {
     let layer = &crash.layer;
     let stores = layer.history.line(line)?;
@@ -81,7 +81,7 @@ pub(super) fn is_complete(crash: &Crash, event: u32) -> bool {
     writeback.guarantees || later.any(|event| is_fence(crash.event(event)))
 }
 
-/// The remains of the words of one store after a crash.
+/// Returns the remains of the words of one store after a crash.
 pub(super) fn left_of_all(words: &[Word]) -> &'static str {
     let has = |left| words.iter().any(|word| word.left == left);
     match (has(Left::Lost), has(Left::Kept), has(Left::Sure)) {

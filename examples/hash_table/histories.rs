@@ -51,7 +51,7 @@ impl Structure for Tested {
         Violation::unless(is_right, || {
             format!("{found:?}, not {:?} or {:?}", content.now, content.under_way)
         })?;
-        // Somebody has read it, so it stays.
+        // A reader has read it, so it stays.
         life.note(|content| (content.now, content.under_way) = (found, None));
         while let Some(operation) = life.next() {
             let mut content = life.model();

@@ -61,7 +61,7 @@ fn simulate() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Key 1 is there. Key 2 is inserted, key 1 removed.
+/// Explores the insertion of key 2 and the removal of key 1, in a table with key 1.
 #[expect(clippy::expect_used, reason = "a workload that panics is a finding")]
 fn explore(
     model: Model,

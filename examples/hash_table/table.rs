@@ -113,13 +113,13 @@ impl<M: Medium> Table<M> {
         Ok(table)
     }
 
-    /// The same with a mistake for the simulator to find: one fence for two write-backs, which leaves open
-    /// which of the two arrives first.
+    /// Returns the same table with a defect for the simulator to find: one fence for two write-backs, so that either of
+    /// the two may arrive first.
     pub(crate) fn saving_a_fence(self) -> Self {
         Self { saves_a_fence: true, ..self }
     }
 
-    /// The value of a key.
+    /// Returns the value of a key.
     pub(crate) fn get(&self, key: u64) -> Option<u64> {
         match self.find(key) {
             Place::Found(slot) => Some(self.entry_of(slot).1),
@@ -127,7 +127,7 @@ impl<M: Medium> Table<M> {
         }
     }
 
-    /// Every key with its value, in no order.
+    /// Returns every key with its value, in no order.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let taken = (0..self.slots).filter(|slot| self.state_of(*slot) == TAKEN);
         taken.map(|slot| self.entry_of(slot))
@@ -171,7 +171,7 @@ impl<M: Medium> Table<M> {
         self.medium.persist(state(slot)..state(slot) + WORD)
     }
 
-    /// The slot of a key, or the first on its way that can take it.
+    /// Returns the slot of a key, or the first on its way that can take it.
     fn find(&self, key: u64) -> Place {
         let mut vacant = Place::Nowhere;
         for step in 0..self.slots {
@@ -207,12 +207,12 @@ impl<M: Medium> Table<M> {
     }
 }
 
-/// The offset of a slot's state.
+/// Returns the offset of a slot's state.
 const fn state(slot: u64) -> u64 {
     STATES + slot * WORD
 }
 
-/// The offset of a slot's entry.
+/// Returns the offset of a slot's entry.
 const fn entry(slots: u64, slot: u64) -> u64 {
     state(slots).next_multiple_of(LINE) + slot * ENTRY
 }

@@ -1,9 +1,9 @@
 //! A database's cache that is warm after a restart.
 //!
-//! Pages are dear to read and cheap to lose: so what cannot be verified any more is left out and read again, and
-//! nothing else is. The name of a blob says which page it is, its version which version of the page: one that the
-//! database has changed since is stale. Pages are put and evicted some at a time, in transactions, so that a crash
-//! costs the last of them at most.
+//! Pages are dear to read and cheap to lose: so only pages that cannot be verified any more are left out and read
+//! again. The name of a blob is the number of a page, its version the version of that page: one that the database has
+//! changed since is stale. Pages are put and evicted some at a time, in transactions, so that a crash costs the last of
+//! them at most.
 //!
 //! ```sh
 //! cargo run --example page_cache --features preserve -- /mnt/pmem/cache   # and again
@@ -23,7 +23,7 @@ const PAGES: u64 = 100;
 /// Pages that are put at a time.
 const BATCH: usize = 25;
 
-/// The database: a page, by its number and version, which takes long to read.
+/// Reads a page from the database, by its number and version, which takes long.
 fn read_from_database(number: u64, version: u64) -> Vec<u8> {
     let word = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ version;
     word.to_le_bytes().repeat(PAGE / 8)

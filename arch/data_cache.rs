@@ -1,10 +1,10 @@
 //! Aliases in the data cache: one page under two virtual addresses, and the distance between two addresses that avoids
 //! a second copy.
 //!
-//! A cache that is indexed by virtual address bits above the page's keeps the same byte in different
-//! places when it is accessed under different addresses, and its hardware does not compare the two: a
-//! store under one is not seen under the other until it was written back, and the other dropped. Two
-//! addresses of one byte that are equal in those bits (congruent) meet in one place.
+//! A cache that is indexed by virtual address bits above the page's keeps the same byte in different places when it is
+//! accessed under different addresses. Its hardware does not compare the two. A store under one is not seen under the
+//! other until it was written back, and the other dropped. Two addresses of one byte that are equal in those bits
+//! (congruent) meet in one place.
 //!
 //! Linux classifies each architecture (`cpu_dcache_is_aliasing()`, in each `arch/*/include/asm/cachetype.h` since 6.9,
 //! and `false` in `include/linux/cacheinfo.h` where `ARCH_HAS_CPU_CACHE_ALIASING` is not selected). Where it is true,

@@ -9,7 +9,7 @@
 //!
 //! An instruction by address is ordered after this CPU's own earlier accesses to the same line
 //! without a barrier. It is complete only after a DSB; a DMB gives no completion. It is not ordered
-//! with accesses to other lines, so `dmb osh` before the instructions is needed for stores that
+//! with accesses to other lines. So `dmb osh` before the instructions is needed for stores that
 //! this CPU has *observed* from others: always when it invalidates, and on request when it writes
 //! back (Linux `arch/arm64/mm/flush.c`, `arch_wb_cache_pmem`).
 //!
@@ -22,11 +22,12 @@
 //! | `dc ivac` | invalidates, and may lose dirty bytes | coherency |
 //! | `dc cisw` | cleans and invalidates one line by its set and way | the level of the operand |
 //!
-//! Both are UNDEFINED at EL0. `dc ivac` needs write permission, and is a promise of nothing but that
-//! the line goes: under a hypervisor with stage 2 translation (`HCR_EL2.VM`) or with `HCR_EL2.DC` it
-//! executes as `dc civac`, and cores may clean first anyway (Arm ARM, DC IVAC; Cortex-A35 TRM, "Cache
-//! maintenance"). Operations by set and way ([`set_way`]) are those of one CPU: they are not broadcast,
-//! system caches do not see them, and lines move between the caches of other CPUs meanwhile.
+//! Both are UNDEFINED at EL0. `dc ivac` needs write permission, and promises only that the line
+//! goes. Under a hypervisor with stage 2 translation (`HCR_EL2.VM`) or with `HCR_EL2.DC` it
+//! executes as `dc civac`, and cores may clean first anyway (Arm ARM, DC IVAC; Cortex-A35 TRM,
+//! "Cache maintenance"). Operations by set and way ([`set_way`]) are those of one CPU: they are not
+//! broadcast, system caches do not see them, and lines move between the caches of other CPUs
+//! meanwhile.
 //!
 //! Sources: Arm ARM (DDI 0487), "Ordering and completion of data and instruction cache
 //! instructions" and the pages of the instructions; Linux `arch/arm64/mm/cache.S` (DSB SY behind

@@ -47,8 +47,7 @@ const WHY: Unsupported = {
             ("sparc has no operation on data caches for user mode", THROUGH_THE_KERNEL)
         }
         b"wasm32" | b"wasm64" => (
-            "WebAssembly has no caches that a program could name: what its memory is made of is for the \
-             embedder to know",
+            "WebAssembly has no caches that a program could name: only the embedder knows its memory",
             "do it in the embedder, outside of the sandbox",
         ),
         b"xtensa" | b"hexagon" => (

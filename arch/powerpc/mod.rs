@@ -55,7 +55,7 @@ pub const ARCHITECTURE: Architecture = Architecture {
     unreachable: [
         Unsupported::new(
             Missing::Permission,
-            "no operating system that this crate knows says what the block size is",
+            "no operating system that this crate knows reports the block size",
             "describe the CPU with Cache::from_facts if its block size is known",
         ),
         Unsupported::new(

@@ -18,10 +18,10 @@
 //! The specification speaks of memory and of agents that are not coherent. It has no point of persistence: the platform
 //! defines the fate of memory at power loss.
 //!
-//! In the memory model they are stores to every byte of their block: ordered after this hart's own
-//! accesses to it without a fence, before later loads of it, and counted by FENCE as writes, or as
-//! output where the block is a device's. So one FENCE, IORW before IORW, completes them all; it stands
-//! before them too where data are taken up that another hart or device wrote.
+//! In the memory model they are stores to every byte of their block. They are ordered after this hart's own accesses to
+//! it without a fence, and before later loads of it. FENCE counts them as writes, or as output where the block is a
+//! device's. So one FENCE, IORW before IORW, completes them all. It stands before them too, to take up data that
+//! another hart or device wrote.
 //!
 //! Sources: RISC-V "Cache-block management instructions" (`src/cmo.adoc` of the ISA manual), "Memory
 //! Ordering" and "Traps"; Linux `arch/riscv/kernel/cpufeature.c` (`riscv_user_isa_enable`),

@@ -8,9 +8,8 @@
 //!
 //! All but the ordinary ones are weakly ordered, and SFENCE completes them.
 //!
-//! Vectors of 512 bits go through registers from 16 on: their upper halves cost no SSE code anything
-//! (Intel optimization manual, "Mixing AVX code with SSE code"), so that only those of 256 bits need a
-//! VZEROUPPER behind them.
+//! Vectors of 512 bits go through registers from 16 on: their upper halves cost no SSE code anything (Intel
+//! optimization manual, "Mixing AVX code with SSE code"). So only those of 256 bits need a VZEROUPPER behind them.
 
 use super::super::{BlockStore, StoreKind};
 #[cfg(target_arch = "x86_64")]

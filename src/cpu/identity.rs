@@ -30,7 +30,7 @@ pub enum CpuIdentity {
     /// registers of these names.
     #[non_exhaustive]
     RiscV {
-        /// `mvendorid`: the JEDEC number of who made it.
+        /// `mvendorid`: the JEDEC number of the maker.
         vendor: Option<u64>,
         /// `marchid`.
         architecture: Option<u64>,
@@ -43,7 +43,7 @@ pub enum CpuIdentity {
         /// The name; empty if it gives none.
         name: Text<16>,
     },
-    /// Nothing is known.
+    /// An unknown CPU.
     Unknown,
 }
 
@@ -52,7 +52,7 @@ pub enum CpuIdentity {
 pub struct Midr(pub u64);
 
 impl Midr {
-    /// Bits 31:24: who made it.
+    /// Bits 31:24: the maker.
     #[must_use]
     pub const fn implementer(self) -> u8 {
         (self.0 >> 24 & 0xff) as u8

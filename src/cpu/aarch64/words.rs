@@ -145,7 +145,7 @@ mod tests {
             (Words { replaces_cleans: true, ..unknown }, true),
             (Words { midr_el1: Some(NEOVERSE_V1), ..unknown }, true),
             (Words { midr_el1: Some(EARLY_CORTEX_A53), ..unknown }, false),
-            // By the word of Apple's kernel a clean does nothing there.
+            // A clean does nothing there according to Apple's kernel.
             (Words { midr_el1: Some(APPLE_M1), replaces_cleans: true, ..unknown }, false),
         ] {
             let facts = read(words).facts().unwrap();

@@ -87,7 +87,7 @@ impl HypervisorKind {
     }
 }
 
-/// A signature without its padding, whose it is, and who says so.
+/// A signature without its padding, its owner, and the source.
 pub(crate) type Signature = (&'static str, HypervisorKind, &'static str);
 
 /// Every known signature. `VirtualApple` is not in a hypervisor's leaf: it is a CPU's vendor or the

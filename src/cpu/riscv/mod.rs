@@ -31,8 +31,8 @@ pub(crate) type Answers = [Option<u64>; KEYS.len()];
 
 const NO_HWPROBE: Unsupported = Unsupported::new(
     Missing::Permission,
-    "this kernel has no riscv_hwprobe (Linux has it since 6.4), so nothing says what user mode may \
-     execute",
+    "this kernel has no riscv_hwprobe (Linux has it since 6.4), so the permissions of user mode are \
+     unknown",
     "run a newer kernel, or use Cache::from_facts if it is known that cbo.clean is permitted",
 );
 

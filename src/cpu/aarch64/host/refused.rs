@@ -35,7 +35,7 @@ const APPLE: Unsupported = Unsupported::new(
 
 const OTHER: Unsupported = Unsupported::new(
     Missing::Permission,
-    "on arm64 the operating system decides what user mode may execute, and this crate knows how to ask \
-     Linux and the BSDs only",
+    "on arm64 the operating system decides what user mode may execute, and this crate can ask only \
+     Linux and the BSDs",
     "use Cache::privileged at EL1, or Cache::from_facts if the system permits it",
 );

@@ -402,10 +402,10 @@ impl Cache {
     /// As [`invalidate`](Self::invalidate): when this returns, loads that follow return data no older
     /// than the start of the call.
     ///
-    /// **Not guaranteed: that a dirty line is lost.** It can have been written back at any time before,
-    /// many cores clean before they invalidate (Cortex-A35 TRM), in a virtual machine DC IVAC executes
-    /// as DC CIVAC (`HCR_EL2.VM`; Arm ARM, DC IVAC), and `cbo.inval` as `cbo.flush` where `envcfg.CBIE`
-    /// is 01. So have no dirty line in the range while an observer writes, here as there.
+    /// **Not guaranteed: that a dirty line is lost.** It can have been written back at any time before. Many cores
+    /// clean before they invalidate (Cortex-A35 TRM). In a virtual machine DC IVAC executes as DC CIVAC (`HCR_EL2.VM`;
+    /// Arm ARM, DC IVAC), and `cbo.inval` as `cbo.flush` where `envcfg.CBIE` is 01. So have no dirty line in the range
+    /// while an observer writes, as with `invalidate`.
     ///
     /// Lines at the ends are written back and invalidated where a whole
     /// [write-back granule](Self::granule) would hold other bytes too: bytes outside the range are never lost.

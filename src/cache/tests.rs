@@ -388,7 +388,7 @@ fn a_plan_keeps_every_granule_there_can_be() {
     }
 }
 
-/// The data do not change, whatever was executed on them.
+/// The data do not change under any operation.
 #[test]
 fn operations_of_the_host_change_no_value() {
     let host = match Cache::host() {

@@ -1,17 +1,16 @@
 //! Copies that have reached the handle's point when they return.
 //!
-//! To copy and then to write back is always right, and on many CPUs not the fastest way: stores that bypass
-//! the cache move half the bytes where the lines were not cached, and cost more than they save where they
-//! were. Which way is durable depends on the vendor: on some CPUs a streaming store to a line that is in the
-//! first-level cache is done there, and no fence brings it to memory. So a copy goes one of these ways, and
-//! is as durable by each of them:
+//! Copying and then writing back is always right, and on many CPUs not the fastest method. Stores that bypass the cache
+//! move half the bytes where the lines were not cached, and cost more than they save where they were. The vendor
+//! defines the durable methods: on some CPUs a streaming store to a line that is in the first-level cache is done
+//! there, and no fence brings it to memory. So a copy uses one of these methods, and is as durable by each of them:
 //!
-//! | way | where | why it is durable |
+//! | method | used on | why it is durable |
 //! |---|---|---|
 //! | ordinary stores, write-back, fence | everywhere | as [`Cache::writeback`] |
 //! | direct stores (`movdir64b`), fence | Intel | a line in the cache "is written-back (if modified) and invalidated from the cache, before the direct-store" (Intel SDM vol. 2B, MOVDIR64B) |
 //! | streaming stores, fence | Intel | "the data in the caches is evicted" (Intel SDM vol. 1, 10.4.6.2, which excepts "some older CPU implementations (e.g., Pentium M)", none of them of 64 bits) |
-//! | streaming stores, fence, write-back, fence | other vendors of x86 | AMD APM vol. 2, 7.5.1: a fence brings stores "into memory (or, for WB type, the cache)"; what is left there is written back. Measured on Zen 5: lines in the first-level cache are left there, dirty |
+//! | streaming stores, fence, write-back, fence | other vendors of x86 | AMD APM vol. 2, 7.5.1: a fence brings stores "into memory (or, for WB type, the cache)"; bytes left there are written back. Measured on Zen 5: lines in the first-level cache are left there, dirty |
 //!
 //! Intel's optimization manual (248966) describes CPUs that write such a line in place too, the Pentium M by name in
 //! old editions and none in newer ones. The code here relies on the architecture's manual. Direct stores, whose
@@ -76,7 +75,7 @@ impl Cache {
     ///
     /// # Cost
     /// The stores, at most one write-back a line, and one fence; two where streaming stores need one before
-    /// the write-back ([the ways](self)).
+    /// the write-back ([the methods](self)).
     #[doc(alias(
         "memcpy",
         "memcpy_flushcache",

@@ -110,9 +110,8 @@ const TOO_LARGE_FOR_DIRECT: usize = (1 << 20) + 1;
 /// | 64 KiB | 3525 / – / 1953 / 2844 | 2483 / – / 2584 / 2263 |
 /// | 1 MiB | 49200 / – / – / 44000 | 35300 / – / – / 35100 |
 ///
-/// The fence that stands between streaming and the pass here was not in that measurement, so that the sizes
-/// are an estimate: on the CPU of [`EVICTING`] it adds 9 % up to 256 bytes, 30 % from 4 to 16 KiB, 5 % at
-/// 64 KiB and nothing at 1 MiB.
+/// That measurement did not have the fence between streaming and the pass, so the sizes are an estimate. On the CPU of
+/// [`EVICTING`] the fence adds 9 % up to 256 bytes, 30 % from 4 to 16 KiB, 5 % at 64 KiB and nothing at 1 MiB.
 static LEAVING: Policy = Policy {
     unknown: &[(8192, Path::StreamingThenWriteback)],
     cached: &[(1 << 20, Path::StreamingThenWriteback)],

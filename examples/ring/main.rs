@@ -1,9 +1,8 @@
 //! Two sides that share memory without coherence: a producer and a consumer with a ring between them.
 //!
-//! Here both sides are threads, whose caches the hardware keeps coherent, so that it runs on any
-//! machine; on CXL memory that two hosts have mapped, or between a CPU and a device's firmware, the code in
-//! `ring.rs` is the same. That it is right there, and wrong without any one of its steps, is tested
-//! on a model of two caches: `cargo test --test coherence`.
+//! Here both sides are threads, whose caches the hardware keeps coherent, so that it runs on any machine. On CXL memory
+//! that two hosts have mapped, or between a CPU and a device's firmware, the code in `ring.rs` is the same. A model of
+//! two caches tests that it is right there, and wrong without any one of its steps: `cargo test --test coherence`.
 //!
 //! ```sh
 //! cargo run --example ring

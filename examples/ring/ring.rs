@@ -101,7 +101,7 @@ impl<W: Words, C: Maintain> Producer<W, C> {
         Self { memory, cache, layout, sent }
     }
 
-    /// Puts a message in; `false` if there is no free slot now.
+    /// Puts a message in; returns `false` if no slot is free.
     pub(crate) fn push(&mut self, message: &[u32]) -> bool {
         let Layout { sent, taken, capacity, .. } = self.layout;
         assert_eq!(message.len(), self.layout.message, "the words of a message");

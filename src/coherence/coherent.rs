@@ -25,9 +25,9 @@ use crate::arch::device;
 /// values that it has loaded before. A compiler fence orders atomics only, and a compiler may conclude that no other
 /// code knows the memory (rust-lang/unsafe-code-guidelines issue 321).
 ///
-/// Not covered: a flag that is not a store, such as an interrupt sent by a system register of arm64, which needs a DSB
-/// first, or by an MSR of the x2APIC, which needs MFENCE and LFENCE (Linux `weak_wrmsr_fence`). The code that sends
-/// such a flag must add that barrier.
+/// Not covered: a flag that is not a store. An interrupt sent by a system register of arm64 needs a DSB first, one sent
+/// by an MSR of the x2APIC needs MFENCE and LFENCE (Linux `weak_wrmsr_fence`). The code that sends such a flag must add
+/// that barrier.
 ///
 /// It needs no [`Cache::host`](crate::Cache::host), so it works on every architecture. The platform defines if an
 /// observer *is* coherent. Used for one that is not, this type gives it old data.

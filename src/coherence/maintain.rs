@@ -27,10 +27,9 @@ pub enum Invalidation {
 ///    implementation maintains, up to where the observer reads, writes back or drops anything
 ///    beyond the aligned units of this size that a range touches.
 /// 2. *Write-back.* After [`issue_writeback`](Self::issue_writeback) or
-///    [`issue_writeback_invalidate`](Self::issue_writeback_invalidate) of a range, and then `fence` on the
-///    same thread, each byte of the range that this thread had stored before the call is where the
-///    observer reads it, and a store that follows (to memory, or to a device's register) is observed
-///    after it.
+///    [`issue_writeback_invalidate`](Self::issue_writeback_invalidate) of a range, and then `fence` on the same thread,
+///    the observer reads each byte of the range that this thread had stored before the call. A store that follows (to
+///    memory, or to a device's register) is observed after it.
 /// 3. *Invalidation.* After [`issue_invalidate`](Self::issue_invalidate) or `issue_writeback_invalidate`
 ///    of a range, and then `fence` on the same thread, loads return data no older than the start of the
 ///    call. The invalidation itself is not carried out before the loads that precede the call: that of

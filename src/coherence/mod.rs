@@ -1,10 +1,10 @@
 //! Memory shared with an observer that does not see this CPU's caches.
 //!
 //! Between threads of one machine the hardware keeps the caches coherent, and order is all that programs need. An
-//! *observer* here is a reader or writer of the same memory behind the caches' back: a device whose DMA takes no part
-//! in coherence, a GPU that does not snoop, another host on the same CXL memory where nothing invalidates a host's
-//! lines when another one writes. For it, software does the work of the hardware among CPUs, at the moments when memory
-//! changes hands:
+//! *observer* here is a reader or writer of the same memory behind the caches' back. It is a device whose DMA takes no
+//! part in coherence, a GPU that does not snoop, or another host on the same CXL memory where nothing invalidates a
+//! host's lines when another one writes. For it, software does the work of the hardware among CPUs, at the moments when
+//! memory changes hands:
 //!
 //! | | between threads | for such an observer |
 //! |---|---|---|
@@ -14,11 +14,11 @@
 //! The flag is any signal to the other side that it may go on: a store to a device's register, an index in the same
 //! memory (which must be released and acquired itself), an interrupt.
 //!
-//! | call | when it returns | what the other side must do |
+//! | call | when it returns | duty of the other side |
 //! |---|---|---|
-//! | [`release`] | what this thread stored is in memory, and a flag stored from now on is seen after it. Lines may stay cached, clean | read after it has seen the flag; another CPU: after its own `acquire` |
-//! | [`release_to_writer`] | the same, and the lines of the buffer have been dropped: none is left that could be written back over what the other side writes | write after it has seen the flag, and leave nothing in caches of its own when it gives back: another CPU, by its own `release` |
-//! | [`acquire`] | loads from now on see what was in memory when it was called, or newer | have finished, and have released, before it gave the flag |
+//! | [`release`] | the stores of this thread are in memory, and a flag stored from now on is seen after them. Lines may stay cached, clean | read after it has seen the flag; another CPU: after its own `acquire` |
+//! | [`release_to_writer`] | the same, and the lines of the buffer have been dropped: none is left that could be written back over the stores of the other side | write after it has seen the flag, and leave nothing in caches of its own when it gives back: another CPU, by its own `release` |
+//! | [`acquire`] | loads from now on see the bytes that were in memory when it was called, or newer ones | have finished, and have released, before it gave the flag |
 //!
 //! A buffer that the other side writes is therefore maintained twice: [`release_to_writer`] before it is
 //! handed over, [`acquire`] after it has come back. Either alone is one of the two classic errors:
@@ -43,7 +43,7 @@
 //! | takes part: DMA on x86 without "no snoop", `dma-coherent` in a device tree, `_CCA` 1 in ACPI, every CPU of s390x | [`Coherent`], which costs one barrier |
 //! | takes no part, and a memory-mapped controller maintains the cache | an implementation of the platform: [`Maintain`] has a sketch |
 //!
-//! # The same under other names
+//! # Other names
 //! | | `release` | `release_to_writer` | `acquire` |
 //! |---|---|---|---|
 //! | Linux, streaming DMA | `dma_sync_single_for_device(DMA_TO_DEVICE)` | `dma_sync_single_for_device(DMA_FROM_DEVICE)` | `dma_sync_single_for_cpu(DMA_FROM_DEVICE)` |
@@ -55,9 +55,9 @@
 //! | CMSIS, Cortex-M7 | `SCB_CleanDCache_by_Addr` | `SCB_CleanInvalidateDCache_by_Addr` | `SCB_InvalidateDCache_by_Addr` |
 //! | ESP-IDF `esp_cache_msync` | `DIR_C2M` | `DIR_C2M` with `INVALIDATE` | `DIR_M2C` |
 //!
-//! [`names`](crate::names) has those of the operations themselves. They differ in detail: Linux on arm64 only cleans before `DMA_FROM_DEVICE`
-//! (`arch/arm64/mm/dma-mapping.c`), which keeps error 1 away too; CMSIS discards dirty lines where it
-//! invalidates, also those that the range shares with other data at its ends.
+//! [`names`](crate::names) has those of the operations themselves. They differ in detail. Linux on arm64 only cleans
+//! before `DMA_FROM_DEVICE` (`arch/arm64/mm/dma-mapping.c`), which keeps error 1 away too. CMSIS discards dirty lines
+//! where it invalidates, also those that the range shares with other data at its ends.
 //!
 //! # Limits
 //! It maintains the caches of the CPU that calls, and of those coherent with it. It does not make two sides exclude
@@ -83,7 +83,7 @@ use crate::Cache;
 /// ```
 /// use cachemaint::coherence::{self, Coherent, Maintain};
 ///
-/// /// What a driver does, whatever the platform is.
+/// /// Submits a descriptor, on any platform.
 /// fn submit(cache: &dyn Maintain, descriptor: &[u32; 8], ring_the_doorbell: impl FnOnce()) {
 ///     coherence::release(cache, descriptor);
 ///     ring_the_doorbell(); // a volatile store to the device's register
@@ -147,7 +147,7 @@ pub fn release_to_writer<T, const N: usize>(
 /// let mut buffer: Padded<[u8; 1500], 2048> = Padded::new([0; 1500], &cache)?;
 /// coherence::release_to_writer(&cache, &mut buffer); // no line is left that could hide the data
 /// // … start the device on `buffer.as_mut_ptr()`, and wait until it says that it has finished …
-/// coherence::acquire(&cache, &mut buffer); // drops what was fetched by speculation meanwhile
+/// coherence::acquire(&cache, &mut buffer); // drops the lines fetched by speculation meanwhile
 /// let first = buffer[0];
 /// # Ok(())
 /// # }

@@ -111,7 +111,7 @@ where
     /// If `granule` is larger than `N`: in a static that is an error of compilation.
     #[must_use]
     pub const fn for_granule(value: T, granule: usize) -> Self {
-        assert!(granule <= N, "the granule is larger than what the buffer is padded to");
+        assert!(granule <= N, "the granule is larger than the padding of the buffer");
         Self { alignment: [], value }
     }
 
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "the granule is larger than what the buffer is padded to")]
+    #[should_panic(expected = "the granule is larger than the padding of the buffer")]
     fn a_board_with_larger_granules_panics() {
         drop(Padded::<_, 32>::for_granule(0_u8, 64));
     }

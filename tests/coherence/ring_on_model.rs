@@ -1,8 +1,8 @@
 //! The ring is right with all its steps and wrong without any one of them.
 //!
-//! The model makes the accesses of a CPU in their order. That the fences keep this order where memory is
-//! weakly ordered, `ring_of_threads` shows under Miri; but neither delays a load beyond a later store, so
-//! the consumer's fence between reading a message and giving its slot back rests on argument.
+//! The model makes the accesses of a CPU in their order. `ring_of_threads` shows under Miri that the fences keep this
+//! order where memory is weakly ordered. But neither delays a load beyond a later store, so the consumer's fence
+//! between reading a message and giving its slot back rests on argument.
 
 use crate::model::Interference;
 use crate::ring::Layout;

@@ -3,8 +3,7 @@
 use core::num::NonZeroUsize;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// An operation that every CPU must execute was not executed as often as there are CPUs, so that nothing
-/// is promised of it.
+/// The number of times that an operation was executed is not the number of CPUs, so nothing is promised of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NotOnAllCpus {

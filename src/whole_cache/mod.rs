@@ -1,24 +1,24 @@
 //! Operations on whole caches, for kernels, hypervisors and firmware (feature `privileged`).
 //!
-//! They serve two needs. **Memory whose content changed behind the caches** (a secure erase, a device that
-//! was unlocked or handed on) can be terabytes, and line by line that takes
-//! [as long as it takes](#lines-or-everything): [`WholeCache`] drops everything at once, on every CPU. **A
-//! CPU that goes** (powered off, or handed over by firmware) must not take dirty lines with it:
-//! [`OwnCaches`] empties its own caches.
+//! They serve two needs. **Memory whose content changed behind the caches** (a secure erase, a device that was unlocked
+//! or handed on) can be terabytes, and line by line that [takes long](#lines-or-everything): [`WholeCache`] drops
+//! everything at once, on every CPU. **A CPU that goes** (powered off, or handed over by firmware) must not take dirty
+//! lines with it: [`OwnCaches`] empties its own caches.
 //!
-//! # The question first
-//! On few machines the first is possible at all. [`WholeCache::ask`] is safe and may be called anywhere;
-//! it gives the value that the operations need, or says [what is in the way](crate::report::RefusedBy):
+//! # Availability
+//! Few machines permit the first at all. [`WholeCache::ask`] is safe and may be called anywhere. It returns the value that
+//! the operations need, or [the obstacle](crate::report::RefusedBy):
 //!
-//! | in the way | why |
+//! | obstacle | reason |
 //! |---|---|
 //! | architecture | arm64's operations by set and way reach one CPU; RISC-V, PowerPC, s390x and others have none |
-//! | user mode | WBINVD raises #GP; found out from CS, never assumed. A kernel that Xen paravirtualises is in user mode too |
+//! | user mode | WBINVD raises #GP; detected from CS, never assumed. A kernel that Xen paravirtualises is in user mode too |
 //! | confidential guest | TDX: WBINVD raises #VE, which ends a Linux kernel; SEV: a request that the host may ignore |
-//! | hypervisor | KVM does nothing unless it assigned a device that does not snoop; what each does is in [`Virtualization::effects`](crate::report::Virtualization::effects), with its source |
+//! | hypervisor | KVM does nothing unless it assigned a device that does not snoop; the behaviour of each is in [`Virtualization::effects`](crate::report::Virtualization::effects), with its source |
 //!
-//! So it is x86 without a hypervisor, whatever that would do, as for Linux (`cpu_cache_has_invalidate_memregion`). A refusal is
-//! an error with the reason; nothing here does nothing and reports success.
+//! So it is available on x86 without a hypervisor, as for Linux (`cpu_cache_has_invalidate_memregion`). Under a hypervisor
+//! it is refused, even under one that would execute it. A refusal is an error with the reason; no function here does
+//! nothing and reports success.
 //!
 //! ```
 //! use cachemaint::whole_cache::WholeCache;
@@ -126,7 +126,7 @@ impl WholeCache {
 
     /// Writes back and drops every line in the caches of all CPUs.
     ///
-    /// WBINVD acts on one CPU and the caches that it shares with others, so the caller makes every CPU execute it:
+    /// WBINVD acts on one CPU and the caches that it shares with others, so the caller makes every CPU execute it.
     /// `on_all_cpus` gets a function and calls it once on each of `cpus` CPUs, its own one included. A kernel does that
     /// by interrupting the others (Linux `on_each_cpu(…, wait = 1)`). The function neither panics, blocks nor
     /// allocates, and may be called in an interrupt handler.
@@ -137,7 +137,7 @@ impl WholeCache {
     /// # fn online_cpus() -> NonZeroUsize { NonZeroUsize::MIN }
     /// # unsafe fn on_each_cpu_and_wait(run: extern "C" fn(*mut core::ffi::c_void), with: *mut core::ffi::c_void) {}
     ///
-    /// /// What the kernel's interprocessor call takes: a function and a word.
+    /// /// Calls the function, in the form that the kernel's interprocessor call takes: a function and a word.
     /// extern "C" fn run(function: *mut core::ffi::c_void) {
     ///     // SAFETY: it is the address of the reference below, which outlives the calls.
     ///     let function = unsafe { *function.cast::<&(dyn Fn() + Sync)>() };
@@ -268,8 +268,8 @@ impl OwnCaches {
     /// # Ordering
     /// When it returns, the dirty lines of this CPU's own caches have reached memory, or a cache beyond the level of
     /// coherency, and lines fetched later come from there; see [the type](Self) for the limits. On arm64 this holds for
-    /// lines that the CPU does not use meanwhile, since a line can go from a level that is still to be visited to one
-    /// that has been: a CPU that is powered off turns off `SCTLR_ELx.C` first.
+    /// lines that the CPU does not use meanwhile: a line can go from a level that is still to be visited to one that
+    /// has been. So a CPU that is powered off turns off `SCTLR_ELx.C` first.
     ///
     /// # Cost
     /// On arm64 one instruction for each line that the caches have room for. On x86 it delays interrupts.

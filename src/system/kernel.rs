@@ -35,7 +35,7 @@ pub(crate) fn kernel(tree: &Tree) -> Result<Kernel, Unknown> {
     }
 }
 
-const MOUNT_PROC: &str = "on Linux mount /proc; elsewhere this is not known how to ask";
+const MOUNT_PROC: &str = "on Linux mount /proc; this crate cannot ask other systems";
 
 /// Returns the size of a page in bytes, from the auxiliary vector: pairs of words, a kind and a
 /// value.

@@ -102,8 +102,7 @@ impl serde::Serialize for Caching {
 impl Caching {
     /// Returns the memory type of a file that is mapped from the page cache, where no file of the kernel shows types.
     pub(crate) fn of_page_cache(system: &str) -> Self {
-        const RELY: &str =
-            "nothing to do: the system's own calls persist the file, whatever its type";
+        const RELY: &str = "nothing to do: the system's own calls persist the file, with any type";
         Self {
             read: Err(Unknown::new(system, "the types of mappings are not asked for here", RELY)),
             by_rule: MemoryType::WriteBack,

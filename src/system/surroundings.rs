@@ -112,7 +112,7 @@ const DMI: &str = "/sys/class/dmi/id";
 const DMI_TEXTS: [&str; 5] =
     ["product_name", "sys_vendor", "board_vendor", "bios_vendor", "product_version"];
 /// The BIOS characteristics, for root alone. Byte 19, bit 4 says "virtual machine" (SMBIOS 3.4,
-/// 7.1.2.2); that it is 0 says nothing.
+/// 7.1.2.2); a 0 proves nothing.
 const SMBIOS: &str = "/sys/firmware/dmi/entries/0-0/raw";
 
 impl Asking<'_> {

@@ -23,7 +23,7 @@ pub(crate) fn read(tree: &Tree, path: &Path, page: usize) -> Result<Listed, Unkn
     let asked = path.to_string_lossy();
     let bytes = tree.read_bytes(path).map_err(|attribute| {
         let advice = match attribute {
-            Attribute::Unreadable(_) => "ask as root, or as who may read it",
+            Attribute::Unreadable(_) => "ask as root, or as a user who may read it",
             _ => "ask where the kernel keeps such a list: it is for persistent memory",
         };
         Unknown::new(&asked, &attribute.describe(), advice)

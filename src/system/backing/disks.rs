@@ -63,8 +63,8 @@ pub(crate) fn disk(
     Disk { name: name_of(&device), region, devices, is_storage }
 }
 
-/// Returns the known media errors of the persistent memory that a file system lies on, found by the number of its
-/// device: in bytes of that device, which can be a partition; `page` is the size of a page, in bytes.
+/// Returns the known media errors of the persistent memory that a file system lies on, in bytes of its device, which
+/// can be a partition. The device is found by its number; `page` is the size of a page, in bytes.
 ///
 /// Only where the device is a region's own do its sectors say where it is bad.
 pub(crate) fn bad_blocks(

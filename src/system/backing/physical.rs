@@ -1,8 +1,7 @@
-//! The physical addresses of a device that is memory: the namespace under a block device, or a device
-//! of device DAX.
+//! The physical addresses of a device that is memory: the namespace under a block device, or a device of device DAX.
 //!
-//! Linux shows them in the attributes `resource` and `size`, to root alone, of what a region has next above
-//! the device (`drivers/nvdimm`):
+//! Linux shows them in the attributes `resource` and `size`, to root alone, of the device next below the region and
+//! above the block device (`drivers/nvdimm`):
 //!
 //! | above the block device | mode | `resource` |
 //! |---|---|---|
@@ -24,8 +23,8 @@ use std::path::{Path, PathBuf};
 
 pub(crate) const AS_ROOT: &str = "run it as root: the kernel hides physical addresses from others";
 
-/// Returns the addresses of the bytes of a block device, which can be a partition, or of a device of device DAX: from
-/// its byte 0 to the end of the memory that it lies in. `advice` is the advice if nothing helps.
+/// Returns the addresses of the bytes of a block device, which can be a partition, or of a device of device DAX. They
+/// go from its byte 0 to the end of the memory that it lies in. `advice` is the advice if nothing helps.
 pub(crate) fn of_device(
     tree: &Tree,
     device: &str,
@@ -65,7 +64,7 @@ pub(crate) fn range(
     let Some(namespace) = regions::below_region(&path) else {
         return Err(Unknown::new(
             &shown,
-            "is no namespace of persistent memory itself",
+            "is not a namespace of persistent memory itself",
             "inspect a file on one of the devices that it is made of",
         ));
     };
@@ -188,7 +187,9 @@ mod tests {
         let mapper = Fixture::new()
             .file("sys/devices/virtual/block/dm-0/size", "1\n")
             .link("sys/class/block/dm-0", "sys/devices/virtual/block/dm-0");
-        assert!(refused(&mapper, "dm-0").contains("is no namespace of persistent memory itself"));
+        assert!(
+            refused(&mapper, "dm-0").contains("is not a namespace of persistent memory itself")
+        );
 
         let start = format!("{REGION}/namespace0.0/block/pmem0/pmem0p1/start");
         let raw = || machine("namespace0.0", "0x40000000\n");

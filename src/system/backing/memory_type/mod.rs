@@ -45,8 +45,8 @@ const RULE_RAM: &str = "Linux maps pages of RAM write-back (vm_page_prot), the p
 const OVERRULED: &str =
     "This is a guest: the hypervisor's own tables can make it another type, and nothing shows that";
 
-const ASK_FIRMWARE: &str = "ask who set the machine's firmware up";
-const ASK_RULE: &str = "the kernel's rule is what there is to rely on";
+const ASK_FIRMWARE: &str = "ask the person who set the machine's firmware up";
+const ASK_RULE: &str = "rely on the kernel's rule: no other evidence exists";
 
 /// True for the kernel of x86.
 pub(crate) const IS_X86: bool = cfg!(any(target_arch = "x86", target_arch = "x86_64"));

@@ -159,7 +159,7 @@ fn a_device_made_of_others_has_no_range_of_its_own() {
         .file("sys/devices/virtual/block/dm-0/size", "8\n")
         .link("sys/class/block/dm-0", "sys/devices/virtual/block/dm-0");
     let found = caching(&mapper.tree(), Mapped::Device("dm-0"), true, false);
-    assert!(why(&found).0.contains("no namespace of persistent memory itself"), "{found:?}");
+    assert!(why(&found).0.contains("not a namespace of persistent memory itself"), "{found:?}");
     let none = caching(&mapper.tree(), Mapped::Device(""), true, false);
     assert!(why(&none).0.contains("no device is known"), "{none:?}");
 }

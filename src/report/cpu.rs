@@ -180,19 +180,17 @@ impl CpuReport {
             ),
             Hypervisor::Unknown if self.cpu.privileged => (
                 "its ID registers do not show it: the CPU does not have it, or a hypervisor hides it",
-                "see what was chosen instead for each point",
+                "see the choice for each point",
             ),
             Hypervisor::Present { .. } => (
                 "the hypervisor does not show it; the CPU itself may have it",
-                "ask for a virtual CPU that passes it on, if what was chosen instead is not enough",
+                "ask for a virtual CPU that passes it on, if the choice for each point does not suffice",
             ),
-            Hypervisor::Absent => {
-                ("this CPU does not have it", "see what was chosen instead for each point")
-            }
+            Hypervisor::Absent => ("this CPU does not have it", "see the choice for each point"),
             Hypervisor::Unknown => (
                 "the kernel does not report it: not every CPU of the machine has it, or a hypervisor \
                  hides it",
-                "see what was chosen instead for each point",
+                "see the choice for each point",
             ),
         };
         Unsupported::new(Missing::Instruction, reason, advice)
@@ -334,7 +332,7 @@ impl CpuReport {
         let aims_there = |choice: Choice| choice.instruction.point >= Point::Persistence;
         let CpuIdentity::Aarch64 { .. } = self.cpu.identity else { return None };
         self.writeback(Point::Persistence).is_ok_and(aims_there).then_some(Note {
-            text: "whether memory has a point of persistence cannot be found out; if not, dc cvap \
+            text: "a point of persistence of the memory cannot be detected; without one, dc cvap \
                    and dc cvadp reach coherency only",
             source: "Arm ARM (DDI 0487), DC CVAP and DC CVADP",
         })

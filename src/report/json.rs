@@ -30,7 +30,7 @@ impl Serialize for Effect {
     }
 }
 
-/// A word, whatever value it carries.
+/// A word, with any value it carries.
 impl Serialize for Missing {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(match self {

@@ -21,12 +21,12 @@
 //! | `instructions` | CPU | list of `name`, `effect`, `point`, `requires`, `source`, `status` (`present`, `absent`, `refused`), and for the latter two `missing`, `reason`, `advice` |
 //! | `writeback` | CPU | `coherency`, `persistence`, `deep_persistence`: each `available`; `instruction`, `effect`, `before`, `after` (fences), `source` |
 //! | `invalidate` | CPU | the same |
-//! | `accepts_coherency_as_persistence` | CPU | whether the caller said so |
+//! | `accepts_coherency_as_persistence` | CPU | true if the caller said so |
 //! | `aliasing` | CPU, host | `aliases` (`true`, `false` or `null`); `source`, or `reason` and `advice`. That of the host is settled by `/proc/cpuinfo` where the architecture leaves it open |
 //! | `hypervisor` | CPU | `present` (`true`, `false`, `null`), `name`, `signature` (the first), `signatures`, `is_root` |
 //! | `confidential` | CPU | `kind` is `tdx`, `hyper_v` (`isolation`: `vbs`, `sev_snp`, `tdx`, `other`; `paravisor`), `sev_offered` (`es`, `snp`, `coherent`) or `unknown` |
 //! | `effects` | CPU, host | `whole_cache`, `lines`, `migration`: each `is`, `text`, `source`, `certainty` (`documented`, `read_in_source`, `measured`, `assumed`) |
-//! | `whole_cache` | CPU | whether [memory can be invalidated](CpuReport::can_invalidate_memory) by it: `available`; `instruction`, `source` |
+//! | `whole_cache` | CPU | the operation on the whole cache by which [memory can be invalidated](CpuReport::can_invalidate_memory): `available`; `instruction`, `source` |
 //! | `notes` | CPU | list of `text`, `source` |
 //! | `cpu` | host | all of the above |
 //! | `kernel` | host | `name`, `release` |

@@ -9,8 +9,8 @@ impl CpuReport {
     /// Returns the report on the CPU that this kernel or hypervisor runs on, with the choices that
     /// [`Cache::privileged`](crate::Cache::privileged) makes.
     ///
-    /// On arm64 it reads `CTR_EL0`, `ID_AA64ISAR1_EL1` and `MIDR_EL1`; on x86 it is [`host`](Self::host),
-    /// which finds out that this is ring 0.
+    /// On arm64 it reads `CTR_EL0`, `ID_AA64ISAR1_EL1` and `MIDR_EL1`; on x86 it is [`host`](Self::host), which detects
+    /// ring 0.
     ///
     /// # Safety
     /// 1. On arm64 this CPU is at EL1 or higher.

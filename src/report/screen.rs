@@ -210,7 +210,7 @@ impl Display for CpuIdentity {
                 f.write_str("unknown: the kernel does not name it; see /proc/cpuinfo")
             }
             Self::Platform { name } => name.fmt(f),
-            Self::Unknown => f.write_str("unknown: there is nothing here to ask"),
+            Self::Unknown => f.write_str("unknown: this architecture cannot be asked here"),
         }
     }
 }
@@ -293,7 +293,7 @@ impl Display for Guest<'_> {
             }
             Confidential::SevOffered { es, snp, .. } if is_guest => {
                 let (es, snp) = (if es { ", ES" } else { "" }, if snp { ", SNP" } else { "" });
-                write!(f, "SEV{es}{snp} offered; whether on, only the kernel can read (dmesg)")
+                write!(f, "SEV{es}{snp} offered; only the kernel can read if it is on (dmesg)")
             }
             // A host offers it to its guests.
             Confidential::SevOffered { .. } | Confidential::Unknown => f.write_str("no sign"),
@@ -312,7 +312,7 @@ impl Display for AliasingOf {
                  directly",
             ),
             Aliasing::Unknown { reason, advice } => {
-                write!(f, "whether data aliases: {reason}; {advice}")
+                write!(f, "unknown if data alias: {reason}; {advice}")
             }
         }
     }

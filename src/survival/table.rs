@@ -63,11 +63,9 @@ impl Backing {
             (_, Self::Cxl) => cxl(stage, event),
             (_, Self::PmemUnknown) => unclaimed(stage, event),
             (_, Self::VirtioPmem) => virtio(stage, event),
-            (_, Self::Unknown) => not_promised(
-                "what backs the bytes could not be found out",
-                "none",
-                Certainty::Assumed,
-            ),
+            (_, Self::Unknown) => {
+                not_promised("the backing could not be determined", "none", Certainty::Assumed)
+            }
         }
     }
 }
@@ -88,7 +86,7 @@ const fn not_promised(
 
 /// The dirty lines of a cache at a reset.
 const RESET_DROPS: Statement<Survival> = not_promised(
-    "a reset invalidates the caches, and nothing says that it writes them back first",
+    "a reset invalidates the caches, and no source says that it writes them back first",
     RESET,
     Certainty::Documented,
 );
@@ -204,12 +202,12 @@ const fn cxl(stage: Stage, event: Event) -> Statement<Survival> {
     match (event, stage) {
         (Event::PowerLoss, Stage::Stored) => Statement::assumed(
             Survival::No,
-            "it may be dirty in a CPU cache, and nothing shows that this platform flushes those",
+            "it may be dirty in a CPU cache, and no evidence shows that this platform flushes those",
             GPF,
         ),
         (_, Stage::Stored) => RESET_DROPS,
         (..) => not_promised(
-            "the device has accepted it; whether it saves what is in its buffers does not show, and the \
+            "the device has accepted it, but does not show if it saves its buffers at power loss, and the \
              kernel calls each CXL region's domain memory_controller without asking",
             "Linux drivers/cxl/pmem.c, cxl_pmem_region_probe",
             Certainty::ReadInSource,
@@ -367,7 +365,7 @@ mod tests {
         }
     }
 
-    /// The screen shows two answers a cell, and says of the third that it is the second's.
+    /// The screen shows two answers a cell, and marks the third as equal to the second.
     #[test]
     fn deep_persisting_changes_reasons_and_no_answer() {
         for backing in Backing::ALL {

@@ -297,7 +297,7 @@ fn migration(kind: Option<HypervisorKind>) -> Statement<Migration> {
         Some(Kind::PowerVm) => possible("IBM PowerVM, \"Live Partition Mobility\""),
         _ => Statement::assumed(
             Migration::Unknown,
-            "whether this system can be moved to another machine while it runs is not known",
+            "it is not known if this system can be moved to another machine while it runs",
             "none found",
         ),
     }
@@ -327,8 +327,8 @@ fn on_arm64(kind: Option<HypervisorKind>) -> Effects {
             ),
             Statement::documented(
                 Handling::Unknown,
-                "a hypervisor may trap operations on lines (HCR_EL2.TPCP); what it then does is its own \
-                 affair",
+                "a hypervisor may trap operations on lines (HCR_EL2.TPCP); the \
+                 effect is not specified",
                 "Arm ARM (DDI 0487), HCR_EL2.TPCP",
             ),
         ),
@@ -344,6 +344,6 @@ const NO_OPERATION: Statement<Handling> = Statement::assumed(
 
 const NO_WORD: Statement<Handling> = Statement::assumed(
     Handling::Unknown,
-    "what a hypervisor makes of operations on lines is not known here for this architecture",
+    "the effect of operations on lines under a hypervisor is not known here for this architecture",
     "none found",
 );

@@ -15,9 +15,7 @@ impl HostReport {
             caches: Err(Unknown::new(name, "not asked here", "see the CPU's manual")),
             regions: Err(Unknown::new(
                 name,
-                &format!(
-                    "files are persisted by whole pages ({persists_by}), whatever is under them"
-                ),
+                &format!("files are persisted by whole pages ({persists_by}), on any medium"),
                 "use Linux for files that are persisted by cache lines",
             )),
             ..self

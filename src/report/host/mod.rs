@@ -108,9 +108,9 @@ impl HostReport {
         effects
     }
 
-    /// Returns the distance in bytes at whose multiples two mappings of one page agree. It is the kernel's
-    /// `SHMLBA`, which can be more than this CPU needs, and is a page where no CPU of the architecture
-    /// aliases; on parisc, whose `SHMLBA` is a page, it is the distance at which caches agree.
+    /// Returns the distance in bytes at whose multiples two mappings of one page agree. It is the kernel's `SHMLBA`,
+    /// which can be more than this CPU needs. It is a page where no CPU of the architecture aliases. On parisc, whose
+    /// `SHMLBA` is a page, it is the distance at which caches agree.
     ///
     /// # Errors
     /// Returns the reason why it is not known.

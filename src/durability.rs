@@ -25,7 +25,7 @@
 //! | `file.persist_copy`, `persist_copy_to`, `persist_fill`, `persist_copy_within` | the bytes that it stores, likewise | the same, with the bytes at hand: faster than `write` and `persist` | the faster of stores past the cache and stores with write-back, one fence for all parts |
 //! | `file.writeback`, then `file.fence` | nothing after the first; after the second as `persist` | code that has something else to do between the two | as `persist` |
 //! | `file.batch` | all of its ranges, likewise | code that changes several places | one instruction a line, one fence for all ranges |
-//! | `file.deep_persist` | the range, without stored energy of the platform being needed | a database's checkpoint, not each record | as `persist`, and a system call that waits for the medium |
+//! | `file.deep_persist` | the range, without the platform's stored energy | a database's checkpoint, not each record | as `persist`, and a system call that waits for the medium |
 //! | [`Cache::writeback`], [`batch`] | nothing that this crate could promise: the bytes are at the handle's [`Point`] | drivers and kernels; authors who map memory themselves, with [`Cache::persistent`] | one instruction a line, the fences of the CPU |
 //! | [`Cache::copy_writeback`] and its like | the same, for the bytes that it stores | the same | as `persist_copy` |
 //! | [`Medium::persist`] | the range, as far as the medium goes: `DaxFile` as above, [`Memory`] to the point of its cache | authors of structures that run on files, on memory and in the simulator | that of the medium |
@@ -35,7 +35,7 @@
 //! | `recorder::Writer::record` | as `Durability` says: nothing, all but the newest sub-buffer, or the event | programs that trace | 11 to 19 ns for stores alone |
 //! | `Recorder::write_back_all` | all events recorded before it | a crash handler, the end of a program | one instruction for each new line |
 //! | `Transaction::commit` | all changes of the transaction, together | programs that keep state | write-backs of the changes, two fences |
-//! | `Store::seal` | the whole store, as by `deep_persist` | before a reboot that is planned | write-back of all that is in use |
+//! | `Store::seal` | the whole store, as by `deep_persist` | before a reboot that is planned | write-back of all bytes in use |
 //! | `dax::guard::Guard` | the stores of other programs before the pass, when the pass ends | an operator, for programs that never flush | a pass over the files, again and again |
 //!
 //! # Mistakes that testing on a laptop does not show

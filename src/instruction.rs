@@ -1,4 +1,4 @@
-//! The instructions of this architecture, by name, and the facts that a machine is described by: for
+//! The instructions of this architecture, by name, and the facts that describe a machine: for
 //! [`Cache::from_facts`](crate::Cache::from_facts) and [`Builder`](crate::cache::Builder).
 
 #[cfg(feature = "privileged")]

@@ -68,9 +68,9 @@ pub mod aliasing;
     expect(dead_code, reason = "facts about addresses of mappings serve files on Linux")
 )]
 mod arch;
-#[expect(unsafe_code, reason = "what a range may be is the contract of these operations")]
+#[expect(unsafe_code, reason = "the contract of these operations defines the valid ranges")]
 pub mod cache;
-#[expect(unsafe_code, reason = "its contract is about ranges, and about who implements it")]
+#[expect(unsafe_code, reason = "its contract is about ranges and implementations")]
 pub mod coherence;
 mod cpu;
 #[cfg(all(

@@ -215,7 +215,10 @@ fn work_for_nothing_and_work_not_done_are_told_by_place() {
     let assertion = || outcome.waste().assert_none_of(&[Kind::Overwritten]);
     let panic = std::panic::catch_unwind(core::panic::AssertUnwindSafe(assertion)).unwrap_err();
     let text = panic.downcast_ref::<String>().unwrap();
-    assert!(text.contains("stores what is overwritten before it is persistent"), "{text}");
+    assert!(
+        text.contains("stores bytes that are overwritten before they are persistent"),
+        "{text}"
+    );
     outcome.waste().assert_none_of(&[]);
 }
 
@@ -316,7 +319,7 @@ fn survivors_are_named_and_equivalent_ones_need_a_line_each() {
             "no thread stores meanwhile",
         );
     listed.run(&[&publish]).assert_none();
-    // An entry that nothing survives by is a mistake of the list.
+    // An entry that lets no mutant survive is a mistake of the list.
     let outdated = listed.equivalent(
         "exploration.rs",
         "store(8, 1",

@@ -5,8 +5,8 @@
 //! before each of these, and one at the end, stand for all others: a state that an earlier crash leaves, with the same
 //! expectation, is also left by one of them.
 //!
-//! Where stores are sure to survive as soon as they are visible, or CLFLUSH takes effect in program order, one more
-//! case exists: the outside world may have learned something while the store was still in the CPU's buffer. Until the
+//! One more case exists where stores are sure to survive as soon as they are visible, and where CLFLUSH takes effect in
+//! program order: the outside world may have learned something while the store was still in the CPU's buffer. Until the
 //! thread's next fence, each such store may be missing although later notes were made.
 
 use crate::sim::machine::history::{Happened, History, What};

@@ -13,9 +13,9 @@ use crate::sim::medium::watch::Watch;
 pub enum Effort {
     /// Every state that recovery can distinguish, at every crash that can differ.
     Exhaustive,
-    /// States in which all words that recovery reads are the latest but at most so many, and states in which
-    /// all are the oldest but at most so many: the one store that is lost, and the one that came first. Not
-    /// exhaustive.
+    /// States near the latest and near the oldest one. In the first, all words that recovery reads are the latest but
+    /// at most so many: the one store that is lost. In the second, all are the oldest but at most so many: the one that
+    /// came first. Not exhaustive.
     Deviations(u32),
     /// So many states at random after each crash. Not exhaustive; the same seed gives the same states.
     Random {

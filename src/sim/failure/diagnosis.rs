@@ -109,10 +109,10 @@ fn nothing_lost_of_workload(last: Option<String>, next: Option<String>) -> Strin
         ),
         (Some(last), None) => format!(
             "no store is lost: recovery fails although all is there, up to the {last}; mend \
-            recovery, or what is stored"
+            recovery, or the stores"
         ),
         (None, _) => {
-            "no store is needed: recovery fails on what was there before the workload; mend \
+            "no store is needed: recovery fails on the medium as it was before the workload; mend \
             recovery, or prepare the medium"
                 .to_owned()
         }
@@ -127,11 +127,13 @@ fn nothing_lost_of_recovery(last: Option<String>, next: Option<String>) -> Strin
             {next}; it must do right if it begins anew there"
         ),
         (Some(last), None) => format!(
-            "no store of recovery is lost: the next one fails on what it left, up to the {last}; \
+            "no store of recovery is lost: the next one fails on the state it left, up to the {last}; \
             it must do right if it is run twice"
         ),
-        (None, _) => "no store of recovery matters: what is wrong is what the crash before it left"
-            .to_owned(),
+        (None, _) => {
+            "no store of recovery matters: it fails on the state that the crash before it left"
+                .to_owned()
+        }
     }
 }
 

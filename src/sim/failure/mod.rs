@@ -203,7 +203,7 @@ impl Failure {
     fn mend(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let advice = self.advice();
         if !advice.is_empty() {
-            writeln!(f, "\nwhat to mend:")?;
+            writeln!(f, "\nto mend:")?;
         }
         for advice in advice {
             let mut start = "- ";
@@ -306,7 +306,7 @@ fn words(f: &mut fmt::Formatter<'_>, crash: &Crash) -> fmt::Result {
     let has: Vec<_> = lost
         .iter()
         .take(WORDS)
-        .map(|word| word.left.map_or_else(|| "what was there before".to_owned(), value))
+        .map(|word| word.left.map_or_else(|| "its former value".to_owned(), value))
         .collect();
     let width = has.iter().map(String::len).max().unwrap_or(0);
     writeln!(f, "\nwords without their last store:")?;

@@ -26,8 +26,8 @@ impl Kind {
                 "writes back nothing that was stored since the last write-back"
             }
             Self::NothingToComplete => "fences with nothing to complete",
-            Self::Overwritten => "stores what is overwritten before it is persistent",
-            Self::NeverPersisted => "stores what is not persistent at the end",
+            Self::Overwritten => "stores bytes that are overwritten before they are persistent",
+            Self::NeverPersisted => "stores bytes that are not persistent at the end",
         }
     }
 }

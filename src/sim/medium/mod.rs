@@ -142,13 +142,13 @@ impl SimMedium {
         self.model
     }
 
-    /// Runs threads of a workload, one at a time: each operation on the medium, and each access to an atomic of
-    /// [`sync`](crate::sim::sync), is a place where another one may go on, and every order up to the simulation's bound
-    /// is tried. Returns when all have ended.
+    /// Runs threads of a workload, one at a time. Each operation on the medium, and each access to an atomic of
+    /// [`sync`](crate::sim::sync), is a place where another one may go on. Every order up to the simulation's bound is
+    /// tried. Returns when all have ended.
     ///
     /// Threads may share any values. But while one waits for another one it must call [`pause`](Self::pause) or
-    /// [`spin_loop`](crate::sim::sync::spin_loop), and it must not hold a lock of the operating system over such a
-    /// place if others take it: the simulation would stand still.
+    /// [`spin_loop`](crate::sim::sync::spin_loop). It must not hold a lock of the operating system over such a place if
+    /// others take it: the simulation would stand still.
     ///
     /// The simulation does not see values that threads hand over to each other outside of the medium, by atomics or a
     /// lock. A thread that writes back the stores of another one calls

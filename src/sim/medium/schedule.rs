@@ -1,7 +1,7 @@
 //! Threads of a workload, one at a time.
 //!
 //! Each is a thread of the operating system; a baton goes round, and only the one that has it runs. It may
-//! be handed on before each operation on the medium. Who gets it is a choice, so that all orders are tried
+//! be handed on before each operation on the medium. Its next owner is a choice, so that all orders are tried
 //! one after the other, up to a number of *preemptions*: hand-overs that the thread did not ask for.
 //! Mistakes that need more than two are rare (Musuvathi, Qadeer, *Iterative Context Bounding*, PLDI 2007).
 
@@ -270,7 +270,7 @@ impl Drop for Turn<'_> {
 #[expect(clippy::panic, reason = "a mistake in the workload")]
 pub(crate) fn run(turns: Option<&Arc<Turns>>, bodies: &[&(dyn Fn() + Sync)]) {
     let (Some(turns), None) = (turns, THREAD.get()) else {
-        panic!("threads are run by the workload of a simulation, and run none themselves");
+        panic!("only the workload of a simulation may run threads, and not on one of them");
     };
     let mut state = turns.state();
     state.threads = vec![Doing::Running; bodies.len()];

@@ -108,9 +108,9 @@ the workload up to the crash:
     3  tests/simulator/planted/messages.rs:LL:CC  store 0x40            kept by chance
 
 words without their last store:
-  0x0010  has what was there before  lacks 0x101010101010101 of event 1
+  0x0010  has its former value  lacks 0x101010101010101 of event 1
 
-what to mend:
+to mend:
   - the write at tests/simulator/planted/messages.rs:LL:CC (event 1) is torn, although the later
     store at tests/simulator/planted/messages.rs:LL:CC (event 3) is kept: the torn write was written
     back at tests/simulator/planted/messages.rs:LL:CC (event 2), but no fence followed; fence before
@@ -130,7 +130,7 @@ after a crash under the model x86
 the workload up to the crash:
     1  tests/simulator/planted/messages.rs:LL:CC  store 0x40  kept by chance
 
-what to mend:
+to mend:
   - no store is lost: the crash came after the store at tests/simulator/planted/messages.rs:LL:CC
     (event 1) and before the store at tests/simulator/planted/messages.rs:LL:CC; if recovery cannot
     do without the second, persist it before the first, else mend recovery
@@ -157,9 +157,9 @@ recovery up to the second crash:
     6  tests/simulator/planted/messages.rs:LL:CC  store 0x0   kept by chance
 
 words without their last store:
-  0x0040  has what was there before  lacks 0x0 of event 5
+  0x0040  has its former value  lacks 0x0 of event 5
 
-what to mend:
+to mend:
   - recovery's store at tests/simulator/planted/messages.rs:LL:CC (event 5) is lost, although the
     later store at tests/simulator/planted/messages.rs:LL:CC (event 6) is kept: the line of the lost
     store was never written back; write it back and fence before event 6
@@ -183,7 +183,7 @@ the workload up to the panic:
   ... 10 events
 {stores}
 
-what to mend:
+to mend:
   - there was no crash: mend the workload, or the code that it runs
 
 replay: t"
@@ -219,7 +219,9 @@ fn advice(recovery: impl Fn(&SimMedium) -> Result<(), Violation>) -> Vec<String>
 fn recovery_that_needs_no_crash_to_fail() {
     let advice = advice(|_medium| Err(Violation::broken("nothing is right")));
     assert_eq!(advice.len(), 1);
-    assert!(advice[0].starts_with("no store is needed: recovery fails on what was there before"));
+    assert!(
+        advice[0].starts_with("no store is needed: recovery fails on the medium as it was before")
+    );
 }
 
 #[test]
@@ -233,7 +235,8 @@ fn recovery_that_is_not_right_twice() {
     });
     assert_eq!(advice.len(), 1);
     assert!(
-        advice[0].starts_with("no store of recovery is lost: the next one fails on what it left")
+        advice[0]
+            .starts_with("no store of recovery is lost: the next one fails on the state it left")
     );
 }
 

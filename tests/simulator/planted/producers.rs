@@ -1,5 +1,5 @@
 //! A log with several producers: each persists its own record, and acknowledges it when all before it are
-//! persistent, so that the log is a prefix after a crash. Who comes when is known in ordinary memory only.
+//! persistent, so that the log is a prefix after a crash. The order of the producers is known in ordinary memory only.
 
 use super::{EACH, Source, assert_found, assert_safe};
 use cachemaint::medium::{Medium, Readable};

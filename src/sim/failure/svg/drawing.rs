@@ -227,8 +227,7 @@ impl Layout<'_> {
     }
 }
 
-const HINT: &str =
-    "Beside a crash: what it left of each word. The tooltip of a mark is its place in the source.";
+const HINT: &str = "Beside a crash: the state of each word after it. The tooltip of a mark is its place in the source.";
 
 /// Returns the event in words.
 fn text(column: &Column<'_>, words: &[Word]) -> String {

@@ -210,7 +210,7 @@ mod tests {
         fn fence(&self) {}
     }
 
-    /// Each granule pads a value at both ends.
+    /// A padded value begins and ends on a multiple of the granule, for each granule.
     macro_rules! each_granule {
         ($($bytes:literal)*) => {
             $({

@@ -78,7 +78,7 @@ macro_rules! atomic {
                 self.0.compare_exchange(current, new, success, failure)
             }
 
-            /// Compares and exchanges, as the standard library's, but without failures that have no reason.
+            /// Compares and exchanges, as the standard library's, but without spurious failures.
             ///
             /// # Errors
             /// The value that is there, if it is another one than `current`.

@@ -1,4 +1,4 @@
-//! Assembly goldens: what the compiler makes of the functions `golden_*` in `tests/asm/codegen.rs`.
+//! Assembly goldens: the compiler's output for the functions `golden_*` in `tests/asm/codegen.rs`.
 //!
 //! The instructions of each are compared with `tests/asm/<target>/<function>.s`. Code generation
 //! changes with the compiler, so the comparison is made only with the release named in
@@ -24,7 +24,7 @@ const VERSION_FILE: &str = "tests/asm/rustc-version";
 
 struct Target {
     triple: &'static str,
-    /// What begins a comment in the compiler's output.
+    /// The beginning of a comment in the compiler's output.
     comment: &'static str,
     flags: &'static [&'static str],
 }
@@ -49,15 +49,10 @@ pub(crate) fn check(host: &Host, report: &mut Report) -> Result<()> {
         return report
             .skip("goldens", format!("they are of rustc {}, this is {version}", named.trim()));
     }
-    each_target(
-        host,
-        report,
-        "the compiler makes the same instructions as when they were reviewed",
-        compare,
-    )
+    each_target(host, report, "the compiler emits the instructions that were reviewed", compare)
 }
 
-/// Rewrites the goldens from what this compiler makes.
+/// Rewrites the goldens from the output of this compiler.
 pub(crate) fn bless(host: &Host, report: &mut Report) -> Result<()> {
     fs::create_dir_all(GOLDENS).with_context(|| format!("cannot make {GOLDENS}"))?;
     let version = compiler_version()?;
@@ -66,7 +61,7 @@ pub(crate) fn bless(host: &Host, report: &mut Report) -> Result<()> {
     each_target(host, report, "rewrites the goldens", rewrite)
 }
 
-/// The instructions and labels of each function, one a line.
+/// The instructions and labels of each function, one per line.
 type Functions = BTreeMap<String, Vec<String>>;
 
 fn each_target(
@@ -156,7 +151,7 @@ fn golden(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.s"))
 }
 
-/// The functions that have a golden in `folder`.
+/// Returns the functions that have a golden in `folder`.
 fn goldens_in(folder: &Path) -> Result<Vec<String>> {
     if !folder.is_dir() {
         return Ok(Vec::new());
@@ -195,8 +190,8 @@ fn functions(assembly: &str, comment: &str) -> Functions {
     functions
 }
 
-/// Whether a directive stands for an instruction that the assembler does not know by name. Words of 0
-/// are tables behind a function.
+/// Returns true if a directive stands for an instruction whose name the assembler does not know. Words of 0 are tables
+/// behind a function.
 fn is_encoding(line: &str) -> bool {
     let word = line.strip_prefix(".long").map(str::trim);
     line.starts_with(".insn") || word.is_some_and(|word| word != "0" && word.parse::<u32>().is_ok())
@@ -227,12 +222,12 @@ fn is_symbol(c: char) -> bool {
     c.is_ascii_alphanumeric() || "._$".contains(c)
 }
 
-/// The local labels (`.LBB0_3`, `.Lanon.….0`) that occur in `line`.
+/// Returns the local labels (`.LBB0_3`, `.Lanon.….0`) that occur in `line`.
 fn local_labels(line: &str) -> impl Iterator<Item = &str> {
     line.split(|c| !is_symbol(c)).filter(|word| word.starts_with(".L"))
 }
 
-/// `line` with each label replaced by its number in `labels`.
+/// Returns `line` with each label replaced by its number in `labels`.
 fn rename(line: &str, labels: &[&str]) -> String {
     pieces(line)
         .map(|piece| match labels.iter().position(|label| *label == piece) {
@@ -242,7 +237,7 @@ fn rename(line: &str, labels: &[&str]) -> String {
         .collect()
 }
 
-/// Splits `line` into symbols and what stands between them.
+/// Splits `line` into symbols and the text between them.
 fn pieces(line: &str) -> impl Iterator<Item = &str> {
     let mut rest = line;
     iter::from_fn(move || {
@@ -254,9 +249,8 @@ fn pieces(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// `line` without the hashes of mangled names: `17h` and 16 digits of the legacy scheme, the
-/// crate's disambiguator `Cs…_` of version 0. Both change with the path of the workspace and the
-/// compiler.
+/// Returns `line` without the hashes of mangled names: `17h` and 16 digits of the legacy scheme, and the crate's
+/// disambiguator `Cs…_` of version 0. Both change with the path of the workspace and the compiler.
 fn without_hash(line: &str) -> String {
     pieces(line)
         .map(|piece| match piece.split_once("17h") {

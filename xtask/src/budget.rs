@@ -6,7 +6,7 @@
 
 use core::time::Duration;
 
-/// Steps as the last table names them, and their budgets in CPU seconds.
+/// The steps, by their names in the last table, and their budgets in CPU seconds.
 const BUDGETS: [(&str, u32); 19] = [
     ("fmt", 10),
     ("clippy", 150),
@@ -34,13 +34,13 @@ pub(crate) fn of(step: &str) -> Option<u32> {
     BUDGETS.iter().find(|(name, _)| *name == step).map(|(_, seconds)| *seconds)
 }
 
-/// So many steps of a run, at least, show how fast the CPU is.
+/// The least number of steps of a run that show the speed of the CPU.
 const ENOUGH: usize = 5;
 
 /// Returns the complaints about steps of a run that exceeded their budgets by half.
 ///
-/// If the median of the steps needs more than its budget, the CPU is slower, and all budgets grow by that. A run of few
-/// steps cannot be judged.
+/// If the median of the steps needs more than its budget, the CPU is slower, and all budgets grow by that factor. A run
+/// of few steps cannot be judged.
 pub(crate) fn exceeded<'s>(run: &[(&'s str, Duration)]) -> Vec<(&'s str, String)> {
     let share = |(step, cpu): &(&'s str, Duration)| {
         let budget = of(step)?;
@@ -70,7 +70,7 @@ mod tests {
 
     use super::{BUDGETS, exceeded, of};
 
-    /// A run of every step, each of which takes its budget times `pace`, but for `test`.
+    /// Returns a run of every step, each of which takes its budget times `pace`, except `test`.
     fn run(pace: f64, test: f64) -> Vec<(&'static str, Duration)> {
         let took = |(step, budget): (&'static str, u32)| {
             let times = if step == "test" { test } else { pace };

@@ -16,7 +16,7 @@ struct Part {
     lanes: &'static [&'static str],
 }
 
-/// Steps that take seconds and run whatever has changed.
+/// Steps that take seconds and run for every change.
 const ALWAYS: [&str; 7] = ["fmt", "clippy", "package", "tree", "arrows", "prose", "interface"];
 
 /// The beginning of every lane's name.
@@ -111,8 +111,7 @@ impl Affected {
         affected
     }
 
-    /// Returns the checks for what differs from the branch that this one will be merged into: its commits, and what
-    /// is not committed.
+    /// Returns the checks for all differences from the branch that this one will be merged into, committed or not.
     pub(crate) fn since_main() -> Result<Self> {
         let git = |line: &str| Cmd::new("git").words("-c safe.directory=*").words(line).read();
         let base = ["@{upstream}", "origin/HEAD", "origin/main"]

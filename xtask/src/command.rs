@@ -1,8 +1,7 @@
-//! One child process: how it is shown, run and read.
+//! A child process: its display, its run and its output.
 //!
-//! Children get no standard input. What they print on standard output passes through line by line,
-//! to this program's or to a log, so that the result lines of the test harness can be counted on the
-//! way.
+//! Children get no standard input. Their standard output passes through line by line, to this program's or to a log, so
+//! that the result lines of the test harness can be counted on the way.
 
 use core::fmt;
 use std::ffi::OsStr;
@@ -23,10 +22,10 @@ const TIMED_OUT: i32 = 124;
 /// Seconds for any one command on a CI machine.
 const CI_LIMIT: u32 = 2400;
 
-/// Has `cargo test` and `cargo bench` compile and run nothing.
+/// The option with which `cargo test` and `cargo bench` compile and run nothing.
 const NO_RUN: &str = "--no-run";
 
-/// A command line with its environment, printable as one would type it.
+/// A command line with its environment. It is printed as one would type it.
 #[derive(Clone, Debug)]
 pub(crate) struct Cmd {
     program: String,
@@ -36,12 +35,12 @@ pub(crate) struct Cmd {
     limit: Option<u32>,
 }
 
-/// How a command ended.
+/// The end of a command.
 #[derive(Clone, Debug)]
 pub(crate) struct Ending {
     /// The exit code, unless a signal ended it.
     pub(crate) code: Option<i32>,
-    /// The same in words, or that the time was up.
+    /// The same in words, or that the time limit was exceeded.
     pub(crate) told: String,
 }
 
@@ -56,7 +55,7 @@ impl Cmd {
         }
     }
 
-    /// `cargo` with the words of `line`.
+    /// Returns `cargo` with the words of `line`.
     pub(crate) fn cargo(line: &str) -> Self {
         Self::new("cargo").words(line)
     }
@@ -81,7 +80,7 @@ impl Cmd {
         self
     }
 
-    /// As [`env`](Self::env), unless the command sets the variable already.
+    /// Sets a variable as [`env`](Self::env) does, unless the command already sets it.
     pub(crate) fn env_default(self, name: &str, value: impl Into<String>) -> Self {
         if self.env.iter().any(|(set, _)| set == name) { self } else { self.env(name, value) }
     }
@@ -98,8 +97,7 @@ impl Cmd {
         self
     }
 
-    /// The time limit. At home a run without one can be stopped by hand; nobody watches a CI
-    /// machine.
+    /// Returns the time limit. A run without a limit can be stopped by hand at home, but not on a CI machine.
     fn seconds(&self) -> Option<u32> {
         self.limit.or_else(|| env::var_os("CI").map(|_set| CI_LIMIT))
     }
@@ -117,24 +115,24 @@ impl Cmd {
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
         }
-        // `cargo run` sets it for us; another compiler must not load this one's libraries.
+        // `cargo run` sets the variable for this program; another compiler must not load the libraries of this one.
         command.env_remove("LD_LIBRARY_PATH");
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 
-    /// Runs it with its output shown; what it came to, with the tests it counted.
+    /// Runs the command with its output shown. Returns its finding with the counted tests.
     pub(crate) fn check(&self) -> Result<Finding> {
         self.pass_through(|| Ok(Stdio::inherit()), &mut io::stdout())
     }
 
-    /// As [`check`](Self::check), with its output in the log.
+    /// Runs the command as [`check`](Self::check) does, with its output in the log.
     pub(crate) fn check_in(&self, log: &mut Log) -> Result<Finding> {
         let errors = log.writer()?;
         self.pass_through(|| Ok(errors.try_clone()?.into()), log)
     }
 
-    /// Runs it with its output in the log and hands over each line of it; how it ended.
+    /// Runs the command with its output in the log, passes each line to `take`, and returns how the command ended.
     pub(crate) fn watch_in(&self, log: &mut Log, take: impl FnMut(&str)) -> Result<Ending> {
         let complaints = log.complaints()?;
         let status = self.each_line(complaints, log, take)?;
@@ -186,7 +184,7 @@ impl Cmd {
         cost::wait(child, self.compiles()).with_context(|| format!("cannot wait for `{self}`"))
     }
 
-    /// Returns true if the command compiles and runs nothing of what it made.
+    /// Returns true if the command compiles and does not run the result.
     fn compiles(&self) -> bool {
         const COMPILING: [&str; 7] =
             ["build", "check", "clippy", "doc", "package", "rustc", "rustdoc"];
@@ -217,7 +215,7 @@ impl Cmd {
         self.args.iter().take_while(|word| *word != "--")
     }
 
-    /// Starts it for a conversation by its standard input and output. It ends with this program.
+    /// Starts the command for a conversation by its standard input and output. The child ends with this program.
     pub(crate) fn converse(&self, log: &Log) -> Result<(Child, ChildStdin, ChildStdout)> {
         // It must not outlive a caller that is killed; exec keeps the process that setpriv(1) began.
         let mut command = Command::new("setpriv");
@@ -236,7 +234,7 @@ impl Cmd {
         }
     }
 
-    /// As [`check`](Self::check), and a run of no test at all is a failure.
+    /// Runs the command as [`check`](Self::check) does, and fails if it ran no test.
     pub(crate) fn check_tests(&self) -> Result<Finding> {
         let finding = self.check()?;
         Ok(if finding.is_pass_without_tests() {
@@ -246,8 +244,8 @@ impl Cmd {
         })
     }
 
-    /// Runs it silently and returns its standard output; a failure carries the reason given on
-    /// standard error.
+    /// Runs the command silently and returns its standard output. An error carries the reason that standard error
+    /// shows.
     pub(crate) fn read(&self) -> Result<String> {
         let (status, output, complaint) = self.captured()?;
         if !status.success() {
@@ -258,21 +256,21 @@ impl Cmd {
             .with_context(|| format!("`{self}` printed something that is not UTF-8"))
     }
 
-    /// Runs it silently and returns its standard error; it fails if the command succeeds.
+    /// Runs the command silently and returns its standard error. Fails if the command succeeds.
     pub(crate) fn refusal(&self) -> Result<String> {
         let (status, _, complaint) = self.captured()?;
         ensure!(!status.success(), "`{self}` succeeded");
         Ok(String::from_utf8_lossy(&complaint).into_owned())
     }
 
-    /// Runs it silently; how it ended, and its standard output.
+    /// Runs the command silently and returns how it ended, with its standard output.
     pub(crate) fn ending(&self) -> Result<(Ending, String)> {
         let (status, output, _) = self.captured()?;
         let ending = Ending { code: status.code(), told: self.describe(status) };
         Ok((ending, String::from_utf8_lossy(&output).into_owned()))
     }
 
-    /// Runs it; how it ended, its standard output, and its standard error.
+    /// Runs the command and returns its status, its standard output, and its standard error.
     fn captured(&self) -> Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
         let mut child = self
             .command()
@@ -287,14 +285,14 @@ impl Cmd {
             out.map_or(Ok(0), |mut out| out.read_to_end(&mut output))?;
             err.join().unwrap_or(Ok(0))
         })
-        .with_context(|| format!("cannot read what `{self}` prints"))?;
+        .with_context(|| format!("cannot read the output of `{self}`"))?;
         Ok((self.wait(&mut child)?, output, complaint))
     }
 
     fn describe(&self, status: ExitStatus) -> String {
         match (status.code(), self.seconds()) {
             (Some(TIMED_OUT), Some(seconds)) => format!("took longer than {seconds} s"),
-            // So timeout(1) and shells pass on the end of their child by a signal.
+            // timeout(1) and shells report a child that a signal ended by such a code.
             (Some(code @ 129..=192), _) => format!("ended by signal {}", code - 128),
             (Some(code), _) => format!("ended with exit code {code}"),
             (None, _) => format!("ended by a signal ({status})"),
@@ -315,15 +313,15 @@ impl fmt::Display for Cmd {
     }
 }
 
-/// The line of standard error that says most: the first that apt, rustup or cargo marks as an
-/// error, else the last.
+/// Returns the most specific line of standard error: the first that apt, rustup or cargo marks as an error, or else the
+/// last.
 fn reason_in(complaint: &str) -> &str {
     let marked = |line: &&str| line.starts_with("E: ") || line.starts_with("error");
     let mut lines = complaint.lines().map(str::trim).filter(|line| !line.is_empty());
     lines.clone().find(marked).or_else(|| lines.next_back()).unwrap_or("it said nothing")
 }
 
-/// `word` as a shell wants it.
+/// Returns `word` quoted for a shell.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+./:,@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -333,7 +331,7 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// Where `PATH` has a program of this name.
+/// Returns the path of the first program of this name in `PATH`.
 pub(crate) fn find_program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
     let name = Path::new(name.as_ref());
     env::split_paths(&env::var_os("PATH")?)

@@ -1,9 +1,9 @@
-//! The cost of child processes: the CPU time that they used, and how much of it went into compiling.
+//! The cost of child processes: their CPU time, and the part of it that went into compiling.
 //!
-//! Each thread has an account. A command that ends is charged to the account of the thread that waited for it, so
-//! lanes that run side by side are told apart. The kernel counts a child's own time, and that of every descendant
-//! that was waited for (proc(5), `/proc/PID/stat`); a process that was left behind is not counted. Where there is no
-//! such file, the cost is zero.
+//! Each thread has an account. A command that ends is charged to the account of the thread that waited for it, so lanes
+//! that run side by side have separate costs. The kernel counts a child's own time, and that of every descendant that
+//! was waited for (proc(5), `/proc/PID/stat`). A process that was left behind is not counted. Without such a file the
+//! cost is zero.
 
 use core::cell::Cell;
 use core::ops::{Add, AddAssign};
@@ -17,9 +17,9 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 /// CPU time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cost {
-    /// Of all commands.
+    /// The cost of all commands.
     pub(crate) cpu: Duration,
-    /// Of those that compile.
+    /// The cost of commands that compile.
     pub(crate) compiling: Duration,
 }
 

@@ -16,13 +16,13 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::command::{Cmd, find_program};
 use crate::host::Host;
 
-/// A mirror out of reach is given up soon.
+/// The options that end the attempts on an unreachable mirror soon.
 const IMPATIENT: &str =
     "-o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -o Acquire::Retries=1";
 const UPDATE_LIMIT: u32 = 120;
 const INSTALL_LIMIT: u32 = 300;
 
-/// Installs packages, unless they all are. Needs root or a `sudo` that asks nothing.
+/// Installs packages, unless all of them are installed. Needs root or a `sudo` that asks nothing.
 pub(crate) fn install(packages: &[&str]) -> Result<()> {
     let installed = |package: &&str| {
         Cmd::new("dpkg-query")
@@ -58,32 +58,32 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Where `package` is to be had in a version that begins with a number of at least `major`: in the
-/// system's own sources, or else, if at all, in the backports.
+/// Returns the suite with a version of `package` whose first number is at least `major`: the system's own sources, or
+/// else the backports, which may lack it too.
 pub(crate) fn offering(host: &Host, package: &str, major: u32) -> Suite {
     let newest = || {
         let state = State::open(host, Suite::System, &native()?)?;
         state.known(|| candidate(&state.ask(&format!("policy {package}")).ok()?))
     };
-    // Without apt or its servers, whoever fetches it tells of that.
+    // Without apt or its servers, fetching the package reports the reason.
     let is_new = matches!(newest(), Ok(Some(newest)) if newest >= major);
     if is_new { Suite::System } else { Suite::Sister("backports") }
 }
 
-/// The 10 of `Candidate: 1:10.0.2+ds-2`.
+/// Returns 10 for `Candidate: 1:10.0.2+ds-2`.
 fn candidate(policy: &str) -> Option<u32> {
     let version = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate: "))?;
     version.rsplit(':').next()?.split(['.', '+', '-']).next()?.parse().ok()
 }
 
-/// Where packages are looked for.
+/// The suite that packages are taken from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Suite {
-    /// In the system's own sources.
+    /// The system's own sources.
     System,
-    /// In a sister suite of the system's release alone: `backports`.
+    /// A sister suite of the system's release alone: `backports`.
     Sister(&'static str),
-    /// In another release of Debian alone, on the system's own mirror.
+    /// Another release of Debian alone, on the system's own mirror.
     Release(&'static str),
 }
 
@@ -95,7 +95,7 @@ impl Suite {
         }
     }
 
-    /// The lines of its source list; none if the system's own will do.
+    /// Returns the lines of the suite's source list; the list is empty if the system's own sources will do.
     fn lines(self, host: &Host) -> Result<Vec<String>> {
         match self {
             Self::System => Ok(Vec::new()),
@@ -107,15 +107,15 @@ impl Suite {
                 let own = release(sources(host)?)?;
                 let origin = own.archive.origin;
                 ensure!(origin == "Debian", "{codename} is of Debian, this system is of {origin}");
-                // Between two of its states a mirror's may be older than it says that it should be.
+                // A mirror's state may be older, between two updates, than it declares that it should be.
                 Ok(vec![own.line_with(codename, Some("check-valid-until=no"))])
             }
         }
     }
 }
 
-/// Fetches `packages` (apt's notation, `name:arch=version`; all of one architecture) and unpacks
-/// them; the folder that then holds their files.
+/// Fetches `packages` (apt's notation, `name:arch=version`; all of one architecture) and unpacks them. Returns the
+/// folder that holds their files.
 pub(crate) fn fetch(host: &Host, packages: &[impl AsRef<str>], suite: Suite) -> Result<PathBuf> {
     let packages: Vec<&str> = packages.iter().map(AsRef::as_ref).collect();
     let first = packages.first().context("no package")?;
@@ -141,11 +141,11 @@ pub(crate) fn fetch(host: &Host, packages: &[impl AsRef<str>], suite: Suite) -> 
     Ok(place)
 }
 
-/// Fetches packages with all that they depend on, and unpacks them into one folder, which is then
-/// a root file system but for what maintainers' scripts would do. Nothing of this system is taken
-/// into account but its sources, so that the folder depends on the release alone.
+/// Fetches packages with all their dependencies and unpacks them into one folder. The folder is a root file system,
+/// except that no maintainer script has run. Of this system only the sources are taken into account, so the folder
+/// depends on the release alone.
 ///
-/// A sister suite is preferred, where the system's release has one, and not the only one.
+/// A sister suite is preferred if the system's release has one, but other suites are used too.
 pub(crate) fn root(
     host: &Host,
     architecture: &str,
@@ -185,9 +185,9 @@ pub(crate) fn root(
     Ok(place)
 }
 
-/// The packages of a suite's current kernel, by the first known of some packages that depend on
-/// whichever that is: `linux-image-VERSION`, and those with this version that it or the asked one
-/// depends on, as the kernel itself and its modules may have packages of their own.
+/// Returns the packages of a suite's current kernel. The first known of the asked packages depends on that kernel. The
+/// result is `linux-image-VERSION`, and the packages of this version that it or the asked one depends on: the kernel
+/// itself and its modules may have packages of their own.
 pub(crate) fn kernel(
     host: &Host,
     architecture: &str,
@@ -213,13 +213,13 @@ pub(crate) fn kernel(
     Ok(names.iter().map(|name| format!("{name}:{architecture}")).collect())
 }
 
-/// The names of the dependencies that apt-cache lists.
+/// Returns the names of the dependencies that apt-cache lists.
 fn dependencies(listed: &str) -> Vec<String> {
     let names = listed.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
     names.map(|name| name.split_once(':').map_or(name, |(name, _)| name).to_owned()).collect()
 }
 
-/// `linux-image-VERSION` and those of the names that end with the same version.
+/// Returns `linux-image-VERSION` and the names that end with the same version.
 fn of_one_version(image: String, names: &[String]) -> Vec<String> {
     let version = image.strip_prefix("linux-image").unwrap_or(&image);
     let others = names.iter().filter(|name| name.ends_with(version) && **name != image).cloned();
@@ -227,13 +227,13 @@ fn of_one_version(image: String, names: &[String]) -> Vec<String> {
     iter::once(image).chain(others).collect()
 }
 
-/// This system's own architecture.
+/// Returns this system's own architecture.
 fn native() -> Result<String> {
     Ok(Cmd::new("dpkg").arg("--print-architecture").read()?.trim().to_owned())
 }
 
-/// A list that cannot be renewed, as while its mirror is, does no harm if what is wanted was fetched all
-/// the same; or else it is the reason.
+/// Ignores a failed renewal of the lists, as while a mirror is renewed, if the packages were fetched all the same.
+/// Otherwise the renewal's error is the reason.
 fn in_spite_of(updated: Result<()>, fetched: Result<String>) -> Result<()> {
     match (updated, fetched) {
         (_, Ok(_)) => Ok(()),
@@ -271,21 +271,21 @@ fn unpack(download: &Path, place: &Path) -> Result<()> {
     fs::remove_dir_all(download).with_context(|| format!("cannot remove {}", download.display()))
 }
 
-/// apt's state for one purpose, apart from the system's. One process has it at a time.
+/// The state of apt for one purpose, apart from the system's. One process holds it at a time.
 struct State {
     folder: PathBuf,
     _lock: File,
 }
 
 impl State {
-    /// The state for packages of a suite.
+    /// Opens the state for packages of a suite.
     fn open(host: &Host, suite: Suite, architecture: &str) -> Result<Self> {
         let name = format!("{}-{architecture}", suite.name());
         Self::with(host, &name, architecture, &suite.lines(host)?)
     }
 
-    /// The state for packages from the sources of a list, or from the system's own if it is empty.
-    /// Waits for another process that has it: what is wanted may be there then.
+    /// Opens the state for packages from the sources of a list, or from the system's own if the list is empty. Waits
+    /// for another process that holds it: that process may fetch the same packages.
     fn with(host: &Host, name: &str, architecture: &str, lines: &[String]) -> Result<Self> {
         find_program("apt-get").context("apt-get is not there")?;
         let folder = host.cache().join("apt").join(name);
@@ -302,7 +302,7 @@ impl State {
         Ok(state)
     }
 
-    /// Writes what [`apt`](Self::apt) and [`ask`](Self::ask) go by.
+    /// Writes the configuration of [`apt`](Self::apt) and [`ask`](Self::ask).
     fn configure(&self, architecture: &str, lines: &[String]) -> Result<()> {
         let mut text = format!(
             "Dir::State::Lists \"{0}/lists\";\nDir::Cache \"{0}/cache\";\nAPT::Sandbox::User \"\";\nAcquire::Languages \"none\";\nAcquire::GzipIndexes \"true\";\nAPT::Architectures {{ \"{architecture}\"; }};\n",
@@ -326,7 +326,7 @@ impl State {
         Cmd::new(name).env("APT_CONFIG", self.folder.join("apt.conf").display().to_string())
     }
 
-    /// `apt-get` with this state.
+    /// Returns `apt-get` with this state.
     fn apt(&self) -> Cmd {
         self.program("apt-get").arg("--quiet").words(IMPATIENT)
     }
@@ -335,12 +335,12 @@ impl State {
         self.apt().arg("update").limit(UPDATE_LIMIT).read().map(drop)
     }
 
-    /// What `apt-cache` with this state says.
+    /// Returns the output of `apt-cache` with this state.
     fn ask(&self, line: &str) -> Result<String> {
         self.program("apt-cache").words(line).read()
     }
 
-    /// What `find` finds by asking, in new lists if the old ones do not know it.
+    /// Returns the result of `find`, which is called again with new lists if the old ones do not contain it.
     fn known<T>(&self, find: impl Fn() -> Option<T>) -> Result<Option<T>> {
         if let Some(found) = find() {
             return Ok(Some(found));
@@ -349,7 +349,7 @@ impl State {
         find().map_or_else(|| updated.map(|()| None), |found| Ok(Some(found)))
     }
 
-    /// The folder `name` in it, with nothing left over from a run that was stopped.
+    /// Returns the folder `name` in the state, without leftovers of a run that was stopped.
     fn emptied(&self, name: &str) -> Result<PathBuf> {
         let folder = self.folder.join(name);
         if folder.exists() {
@@ -361,13 +361,13 @@ impl State {
     }
 }
 
-/// The release that this system is of.
+/// Returns the release of this system.
 fn release(sources: Vec<Source>) -> Result<Source> {
     let release = sources.into_iter().find(|source| source.is_release);
     release.context("this system's sources name no release of Debian or Ubuntu")
 }
 
-/// The lines for what this system has and a sister suite of its release; with the sister's name.
+/// Returns the lines for this system's suites and a sister suite of its release, with the sister's name.
 fn with_sister(host: &Host, name: &str) -> Result<(Vec<String>, Option<String>)> {
     let sources = sources(host)?;
     let mut lines: Vec<String> = sources.iter().map(|source| source.line(&source.suite)).collect();
@@ -377,10 +377,10 @@ fn with_sister(host: &Host, name: &str) -> Result<(Vec<String>, Option<String>)>
     Ok((lines, Some(sister)))
 }
 
-/// Who makes releases.
+/// A publisher of releases.
 #[derive(Debug)]
 struct Archive {
-    /// What its suites call it.
+    /// The name of the archive in its suites.
     origin: &'static str,
     /// The parts of a suite that packages are taken from.
     components: &'static str,
@@ -395,15 +395,15 @@ const ARCHIVES: [Archive; 2] = [
 struct Source {
     archive: &'static Archive,
     address: String,
-    /// As the system's sources name it.
+    /// The suite's name in the system's sources.
     suite: String,
     keyring: Option<String>,
-    /// The release itself, not its updates.
+    /// True for the release itself, not its updates.
     is_release: bool,
 }
 
 impl Source {
-    /// From what apt says of one of its lists; none of other archives.
+    /// Parses apt's description of one of its lists. Returns nothing for other archives.
     fn of(target: &str) -> Option<Self> {
         let [origin, suite, address, entry] = target.split('|').collect::<Vec<_>>()[..] else {
             return None;
@@ -417,7 +417,7 @@ impl Source {
         })
     }
 
-    /// The line in a source list for a suite of this archive.
+    /// Returns the line in a source list for a suite of this archive.
     fn line(&self, suite: &str) -> String {
         self.line_with(suite, None)
     }
@@ -431,14 +431,14 @@ impl Source {
         format!("deb {options}{address} {suite} {}\n", archive.components)
     }
 
-    /// What the suite beside this one is called.
+    /// Returns the name of the suite beside this one.
     fn sister(&self, name: &str) -> String {
         format!("{}-{name}", self.suite)
     }
 }
 
-/// The suites that this system takes packages from, of the archives known here. Their lists are
-/// fetched to know them by: this system may have none, as in a container.
+/// Returns the suites of the archives known here that this system takes packages from. Their lists are fetched first,
+/// to identify them: this system may have none, as in a container.
 fn sources(host: &Host) -> Result<Vec<Source>> {
     let architecture = native()?;
     let name = format!("{}-{architecture}", Suite::System.name());
@@ -456,8 +456,7 @@ fn sources(host: &Host) -> Result<Vec<Source>> {
     Ok(state.known(known)?.unwrap_or_default())
 }
 
-/// The keyring file that the sources entry `file:line` names; without one apt uses its default
-/// keys.
+/// Returns the keyring file that the sources entry `file:line` names. Without one apt uses its default keys.
 fn keyring(entry: &str) -> Option<String> {
     let (file, _) = entry.rsplit_once(':')?;
     let text = fs::read_to_string(file).ok()?;

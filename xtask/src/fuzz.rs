@@ -3,7 +3,7 @@
 //! The targets are built by the compiler in use, with the flags of cargo-fuzz, which need not be installed. No
 //! sanitizer watches them: they execute no `unsafe` code of the library, and run faster without one.
 //!
-//! libFuzzer starts from `fuzz/corpus` and keeps new inputs under `fuzz/grown`, where it goes on the next time.
+//! libFuzzer starts from `fuzz/corpus` and keeps new inputs under `fuzz/grown`, from which it continues the next time.
 
 use std::env;
 use std::fs;
@@ -16,24 +16,30 @@ use crate::host::Host;
 use crate::report::{Finding, Report};
 use crate::toolchain;
 
-/// Each, and what it proves.
+/// The targets, each with the property that it proves.
 const TARGETS: [(&str, &str); 6] = [
     ("journal_bytes", "a journal of any bytes is read to an end, and goes on if it can be opened"),
-    ("journal_damage", "what is read of a damaged journal was written, and all that is whole is"),
+    (
+        "journal_damage",
+        "every record read from a damaged journal was written, and every intact one is read",
+    ),
     ("preserve_bytes", "a store of any bytes is read to an end, and goes on if it can be opened"),
-    ("preserve_damage", "what is read of a damaged store was committed, and all that is whole is"),
+    (
+        "preserve_damage",
+        "every blob read from a damaged store was committed, and every intact one is read",
+    ),
     (
         "recorder_bytes",
         "a recording of any bytes is read to an end, and goes on if it can be opened",
     ),
     (
         "recorder_damage",
-        "what is shown of a damaged recording was recorded, and all that is whole is",
+        "every event shown of a damaged recording was recorded, and every intact one is shown",
     ),
 ];
 
-/// The configuration of the targets, which come first, and counters of edges for libFuzzer. Compared values are not traced: inputs name the values of a format themselves, and
-/// run three times as fast so.
+/// The configuration of the targets, which come first, and counters of edges for libFuzzer. Compared values are not
+/// traced: inputs name the values of a format themselves, and run three times as fast without traces.
 const FLAGS: [&str; 7] = [
     "--cfg=fuzzing",
     "--cfg=cachemaint_small_chunks",
@@ -54,14 +60,14 @@ pub(crate) struct Request {
     /// Seconds for each target.
     #[arg(long, default_value_t = SECONDS)]
     seconds: u32,
-    /// Only these targets; all, if none is named.
+    /// Only these targets; all targets if none is named.
     targets: Vec<String>,
 }
 
-/// Seconds for each target, if nobody says how many.
+/// Seconds for each target by default.
 const SECONDS: u32 = 60;
 
-/// All targets for the usual time.
+/// Runs all targets for the usual time.
 pub(crate) fn fuzz(host: &Host, report: &mut Report) -> Result<()> {
     run(host, report, &Request { seconds: SECONDS, targets: Vec::new() })
 }
@@ -73,7 +79,7 @@ pub(crate) fn run(host: &Host, report: &mut Report, request: &Request) -> Result
     for wanted in &request.targets {
         ensure!(
             names.contains(&wanted.as_str()),
-            "there is no target {wanted}: there are {names:?}"
+            "unknown target {wanted}: the targets are {names:?}"
         );
     }
     let triple = toolchain::native()?;
@@ -121,7 +127,7 @@ fn target(host: &Host, triple: &str, name: &str, seconds: u32) -> Result<Finding
         .arg(format!("-max_len={LONGEST}"))
         .arg(format!("-artifact_prefix={artifacts}"))
         .arg("-print_final_stats=1")
-        // Media come and go with each input: their pages are kept.
+        // Media come and go with each input, so freed pages are kept.
         .env("MALLOC_TRIM_THRESHOLD_", "67108864")
         .args([grown, corpus])
         .limit(seconds.saturating_add(120))
@@ -135,7 +141,7 @@ fn target(host: &Host, triple: &str, name: &str, seconds: u32) -> Result<Finding
     })
 }
 
-/// The file that was written last in a folder.
+/// Returns the file in a folder that was written last.
 fn newest(folder: &str) -> Result<Option<String>> {
     let files = fs::read_dir(folder).with_context(|| format!("cannot read {folder}"))?;
     let dated = files.filter_map(|file| {

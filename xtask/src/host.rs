@@ -9,13 +9,13 @@ use anyhow::{Context as _, Result};
 
 use crate::command::Cmd;
 
-/// The machine: where the workspace and the caches are, and which ways to a compiler are open.
+/// The machine: the folders of the workspace and the caches, and the available sources of compilers.
 #[derive(Debug)]
 pub(crate) struct Host {
     root: PathBuf,
     cache: PathBuf,
     pub(crate) without_rustup: bool,
-    /// Why rustup's server is not asked again.
+    /// The reason why rustup's server is not asked again.
     pub(crate) rustup_unreachable: RefCell<Option<String>>,
 }
 
@@ -43,20 +43,19 @@ impl Host {
         &self.root
     }
 
-    /// Where downloads are kept.
+    /// Returns the folder of downloads.
     pub(crate) fn cache(&self) -> &Path {
         &self.cache
     }
 
-    /// A folder inside cargo's target directory.
+    /// Returns a folder inside cargo's target directory.
     pub(crate) fn target_dir(&self, name: &str) -> PathBuf {
         env::var_os("CARGO_TARGET_DIR")
             .map_or_else(|| self.root.join("target"), |path| self.root.join(path))
             .join(name)
     }
 
-    /// Files of this kind that git tracks or would track: what rustfmt and the package must not
-    /// miss.
+    /// Returns the files of this kind that git tracks or would track. rustfmt and the package must not miss them.
     pub(crate) fn sources(&self, pattern: &str) -> Result<Vec<String>> {
         // The tree may belong to another user, as in a container.
         let listed = Cmd::new("git")

@@ -25,7 +25,7 @@ use crate::report::{Finding, Report, Tests};
 use crate::toolchain::{self, Compiler};
 
 const GOLDEN: &str = "tests/interface.txt";
-/// The list is of one target: others have other instructions, and some features only on some systems.
+/// The target of the list: others have other instructions, and some features exist only on some systems.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Compares the list with the golden.
@@ -74,7 +74,7 @@ fn first_line(compiler: &Compiler) -> String {
     format!("# {} for {TARGET}", compiler.name)
 }
 
-/// Returns the list, and prints how many types and functions each module has.
+/// Returns the list, and prints the number of types and functions of each module.
 fn text(host: &Host, compiler: &Compiler) -> Result<String> {
     let items = once(items(host, compiler)?);
     print_counts(&items)?;
@@ -157,7 +157,7 @@ fn once(items: Vec<Item>) -> Vec<Item> {
     items.into_iter().filter(is_new).collect()
 }
 
-/// Returns the items, one a line, with the members of each impl sorted and those of equal inherent impls together.
+/// Returns the items, one per line, with the members of each impl sorted and those of equal inherent impls together.
 fn lines(items: &[Item]) -> String {
     let impls: BTreeSet<u32> =
         items.iter().filter(|item| item.is_impl()).map(|item| item.id).collect();
@@ -190,7 +190,7 @@ struct Count {
     functions: u32,
 }
 
-/// Counts each item once, in the module where it is listed first. Modules inside others count for themselves.
+/// Counts each item once, in the module where it is listed first. A module inside another one is counted by itself.
 fn counts(items: &[Item]) -> BTreeMap<&str, Count> {
     let by_id: BTreeMap<u32, &Item> = items.iter().rev().map(|item| (item.id, item)).collect();
     let parent = |item: &Item| item.parent.and_then(|parent| by_id.get(&parent).copied());

@@ -19,8 +19,8 @@ const ALONE: [&str; 9] = [
     "serde",
     "privileged",
 ];
-/// Where the lab's images exist, and with them the library's privileged side; and which of them, where it
-/// is not all.
+/// The targets of the lab's images, which link the library's privileged side, and the arguments that select the images
+/// if a target lacks some.
 const FREESTANDING: [(&str, &str); 3] = [
     ("x86_64-unknown-none", ""),
     ("aarch64-unknown-none", ""),
@@ -34,23 +34,25 @@ pub(crate) fn fmt(host: &Host, report: &mut Report) -> Result<()> {
     if let Err(reason) = toolchain::component(host, "rustfmt", "rustfmt") {
         return report.skip("format", format!("{reason:#}"));
     }
-    report.check("format", "every Rust file in the tree, in a module or not, is formatted", || {
-        Cmd::new("rustfmt").words("--check --edition 2024").args(host.sources("*.rs")?).check()
-    })
+    report.check(
+        "format",
+        "every Rust file in the tree is formatted, even outside of modules",
+        || Cmd::new("rustfmt").words("--check --edition 2024").args(host.sources("*.rs")?).check(),
+    )
 }
 
 pub(crate) fn clippy(host: &Host, report: &mut Report) -> Result<()> {
     if let Err(reason) = toolchain::component(host, "clippy", "cargo-clippy") {
         return report.skip("lints", format!("{reason:#}"));
     }
-    report.check("workspace", "no lint in any target with every feature", || {
+    report.check("workspace", "no target has a lint with every feature", || {
         Cmd::cargo("clippy --workspace --all-targets --all-features -- -D warnings").check()
     })?;
-    report.check("no features", "no lint in the bare library", || {
+    report.check("no features", "the bare library has no lint", || {
         Cmd::cargo("clippy -p cachemaint --no-default-features -- -D warnings").check()
     })?;
     ALONE.into_iter().try_for_each(|feature| {
-        report.check(feature, "the feature needs no other one", || {
+        report.check(feature, "the feature stands alone", || {
             let line = format!(
                 "clippy -p cachemaint --no-default-features --features {feature} -- -D warnings"
             );
@@ -60,7 +62,7 @@ pub(crate) fn clippy(host: &Host, report: &mut Report) -> Result<()> {
     FREESTANDING.into_iter().try_for_each(|(triple, images)| {
         match toolchain::in_use(host, triple) {
             Err(reason) => report.skip(triple, format!("{reason:#}")),
-            Ok(_) => report.check(triple, "no lint in the images and what they link", || {
+            Ok(_) => report.check(triple, "the images and their dependencies have no lint", || {
                 let line = "clippy -p cachemaint-lab-freestanding --target";
                 Cmd::cargo(line).arg(triple).words(images).words("-- -D warnings").check()
             }),
@@ -68,26 +70,30 @@ pub(crate) fn clippy(host: &Host, report: &mut Report) -> Result<()> {
     })
 }
 
-/// No lint with any two features: what one brings the other may need, or have twice.
+/// Lints the library with any two features: one may lack an item of the other, or define it twice.
 pub(crate) fn pairs(host: &Host, report: &mut Report) -> Result<()> {
     if let Err(reason) = toolchain::component(host, "clippy", "cargo-clippy") {
         return report.skip("pairs of features", format!("{reason:#}"));
     }
     for (place, one) in ALONE.into_iter().enumerate() {
         for other in &ALONE[place + 1..] {
-            report.check(&format!("{one}, {other}"), "the features bear each other", || {
-                Cmd::cargo("clippy -p cachemaint --no-default-features --features")
-                    .arg(format!("{one},{other}"))
-                    .words("-- -D warnings")
-                    .check()
-            })?;
+            report.check(
+                &format!("{one}, {other}"),
+                "the two features compile together",
+                || {
+                    Cmd::cargo("clippy -p cachemaint --no-default-features --features")
+                        .arg(format!("{one},{other}"))
+                        .words("-- -D warnings")
+                        .check()
+                },
+            )?;
         }
     }
     Ok(())
 }
 
 pub(crate) fn doc(host: &Host, report: &mut Report) -> Result<()> {
-    report.check("rustdoc", "the documentation builds, every link leads somewhere", || {
+    report.check("rustdoc", "the documentation builds, and every link of it works", || {
         Cmd::cargo("doc --workspace --no-deps --all-features")
             .env("RUSTDOCFLAGS", "-D warnings")
             .check()

@@ -1,4 +1,5 @@
-//! What a lane writes. It stays until the lane runs again; of a failed one the end is told.
+//! The output of a lane. It stays until the lane runs again; the end of a failed lane's output is
+//! printed.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -7,9 +8,9 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, Result};
 
-/// So many lines of a failed lane's log are told at once.
+/// The number of lines of a failed lane's log that are printed at once.
 const LAST_LINES: usize = 40;
-/// So many characters of a line: documents are in the log whole.
+/// The number of characters of a line that are printed. The log holds documents whole.
 const LONGEST_LINE: usize = 200;
 
 /// The log of one lane.
@@ -24,13 +25,13 @@ impl Log {
         work.join("logs").join(format!("{}.log", name.replace('/', "-")))
     }
 
-    /// What the log of the lane `name` says since it was run last; nothing if it was not.
+    /// Returns the log of the last run of the lane `name`; it is empty if the lane has not run.
     pub(crate) fn read(work: &Path, name: &str) -> String {
         let bytes = fs::read(Self::path(work, name)).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Begins the log of the lane `name` below `work`.
+    /// Creates the log of the lane `name` below `work`.
     pub(crate) fn create(work: &Path, name: &str) -> Result<Self> {
         let folder = work.join("logs");
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -40,18 +41,18 @@ impl Log {
         Ok(Self { path, file })
     }
 
-    /// The log as the standard error of a child.
+    /// Returns the log as the standard error of a child.
     pub(crate) fn complaints(&self) -> Result<Stdio> {
         Ok(self.writer()?.into())
     }
 
-    /// The log for another thread to write.
+    /// Returns the log for another thread to write.
     pub(crate) fn writer(&self) -> Result<File> {
         let file = self.file.try_clone();
         file.with_context(|| format!("cannot share {}", self.path.display()))
     }
 
-    /// All of it so far.
+    /// Returns the whole log so far.
     pub(crate) fn text(&self) -> Result<String> {
         let bytes =
             fs::read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
@@ -63,7 +64,7 @@ impl Log {
             .with_context(|| format!("cannot remove {}", self.path.display()))
     }
 
-    /// Where it is, with its last lines.
+    /// Returns the path of the log with its last lines.
     pub(crate) fn end(&self) -> String {
         let mut told = format!("   the end of {}:", self.path.display());
         // A log that cannot be read says as little as an empty one.

@@ -1,10 +1,8 @@
-//! The checks of this workspace. Each step is one command, `cargo xtask STEP`; `cargo xtask ci`
-//! runs them all.
+//! The checks of this workspace. Each step is one command, `cargo xtask STEP`; `cargo xtask ci` runs all steps.
 //!
-//! A step holds checks; each says what it proves, runs, and leaves a row in the table at the end. A
-//! failure stops nothing. What this machine cannot run (no server for a toolchain, no root for a
-//! package) is skipped by name with the reason. The last line counts tests one by one, and a check
-//! that holds no tests as one.
+//! A step holds checks. Each check prints what it proves, runs, and leaves a row in the table at the end. A failure
+//! does not stop the run. Checks that this machine cannot run (no server for a toolchain, no root for a package) are
+//! skipped by name with the reason. The last line counts tests one by one, and a check that holds no tests as one.
 
 extern crate alloc;
 
@@ -41,72 +39,72 @@ use crate::changed::Affected;
 use crate::host::Host;
 use crate::report::Report;
 
-/// The checks of this workspace, each one command.
+/// The checks of this workspace. Each is one command.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask")]
 struct Cli {
     #[command(subcommand)]
     task: Task,
-    /// Take other compilers from Debian's packages, as where rustup's server is out of reach.
+    /// Take other compilers from Debian's packages, as if rustup's server were out of reach.
     #[arg(long, global = true)]
     without_rustup: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Every step below.
+    /// Run every step below.
     Ci(Ci),
-    /// Every step below, then the longer ones.
+    /// Run every step below, then the longer ones.
     Full,
-    /// Every Rust file in the tree is formatted.
+    /// Check the format of every Rust file in the tree.
     Fmt,
-    /// No lint, whichever features are on.
+    /// Lint the workspace with each set of features.
     Clippy,
-    /// The documentation builds without a warning.
+    /// Build the documentation without a warning.
     Doc,
-    /// The tests pass on this machine.
+    /// Run the tests on this machine.
     Test,
-    /// Defects that are put back are noticed.
+    /// Put known defects back and check that a test notices each.
     Regressions,
-    /// The benchmarks run and their answers are right.
+    /// Run the benchmarks and check their answers.
     Bench,
-    /// The library builds without the standard library.
+    /// Build the library without the standard library.
     NoStd,
-    /// The library compiles for other operating systems, with every feature.
+    /// Compile the library for other operating systems with every feature.
     Systems,
-    /// The library compiles with the oldest compiler promised.
+    /// Compile the library with the oldest supported compiler.
     Msrv,
-    /// Miri finds no undefined behaviour.
+    /// Run the tests under Miri, which finds undefined behaviour.
     Miri,
-    /// Every interleaving that loom tries is right.
+    /// Run the loom tests, which try the interleavings of threads.
     Loom,
-    /// No input breaks a format: fuzzing, guided by coverage.
+    /// Fuzz the file formats, guided by coverage.
     Fuzz(fuzz::Request),
-    /// The lab: every claim on other CPUs and on whole machines.
+    /// Run the lab: check every claim on other CPUs and on whole machines.
     Lab(lab::request::Request),
-    /// Run a program inside a machine with a DAX file system: a runner for cargo.
+    /// Run a program inside a machine with a DAX file system, as a runner for cargo.
     Machine(lab::runner::Program),
-    /// The compiler makes the instructions that were reviewed.
+    /// Compare the compiler's instructions with the reviewed ones.
     Asm(Golden),
-    /// Draw what the benchmarks have measured here: SVG under docs/figures.
+    /// Draw the benchmark results of this machine as SVG under docs/figures.
     Plot,
-    /// The demonstration loses no acknowledged record.
+    /// Run the demo and check its records.
     Demo,
-    /// The package holds what it must.
+    /// Check the contents of the package.
     Package,
-    /// The bare library depends on little.
+    /// Check that the bare library has few dependencies.
     Tree,
-    /// No room of the library uses one further down.
+    /// Check that no module of the library uses one further down.
     Arrows,
     /// Check the English of comments, documents and messages, and the links of documents.
     Prose,
-    /// The public interface is the one that was reviewed.
+    /// Compare the public interface with the reviewed one.
     Interface(Golden),
 }
 
 #[derive(Debug, Args)]
 struct Ci {
-    /// Only the steps and lanes that the changes since the main branch can have broken.
+    /// Run only the steps and lanes that the changes since the main branch can have broken.
     #[arg(long)]
     changed: bool,
 }
@@ -206,7 +204,7 @@ impl Task {
         }
     }
 
-    /// Returns the checks that changes can have broken, if only these are asked for, and prints them.
+    /// Returns and prints the checks that changes can have broken, if only these are asked for.
     fn affected(&self) -> Result<Option<Affected>> {
         let Self::Ci(Ci { changed: true }) = self else { return Ok(None) };
         let affected = Affected::since_main()?;
@@ -251,7 +249,8 @@ fn main() -> Result<ExitCode> {
             _ => step(&host, &mut report),
         };
         if let Err(error) = ran {
-            report.check("preparation", "what the step needs is there", || Err(error))?;
+            report
+                .check("preparation", "the prerequisites of the step are there", || Err(error))?;
         }
     }
     Ok(if report.finish()? { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -1,4 +1,4 @@
-//! Checks of what is published: its files and what it depends on.
+//! Checks of the published package: its files and its dependencies.
 
 use alloc::collections::BTreeSet;
 
@@ -8,13 +8,13 @@ use crate::command::Cmd;
 use crate::host::Host;
 use crate::report::{Finding, Report, Tests};
 
-/// Besides every file of the library's folders, these must be in the package.
+/// The files besides those of the library's folders that must be in the package.
 const REQUIRED: [&str; 4] = ["README.md", "CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT"];
 const FOLDERS: [&str; 2] = ["arch/*.rs", "src/*.rs"];
 
-/// The bare library may bring this many other crates.
+/// The greatest number of other crates that the bare library may bring.
 const MOST_CRATES: usize = 3;
-/// No target: the host's.
+/// The targets; none stands for the host's.
 const TREES: [Option<&str>; 6] = [
     None,
     Some("aarch64-unknown-linux-gnu"),

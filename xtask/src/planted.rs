@@ -1,7 +1,7 @@
 //! Defects to plant in a copy of the tree: patches that checks must notice.
 //!
-//! A patch begins with the defect in words. Lines `KEY: WORDS` follow, with the check that notices it and what that
-//! says, then the output of `git diff`.
+//! A patch begins with the defect in words. Lines `KEY: WORDS` follow, with the check that notices it and the words of
+//! its failure, then the output of `git diff`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -59,7 +59,7 @@ impl Planted {
             .words(how)
             .arg(self.path.display().to_string())
             .folder(tree)
-            // In a folder of a repository it would apply only what is below that folder, and say nothing.
+            // In a folder of a repository git would apply only the part below that folder, without a message.
             .env("GIT_CEILING_DIRECTORIES", folder.display().to_string())
             .read()
             .with_context(|| format!("{} does not fit the code: make it again", self.name()))?;

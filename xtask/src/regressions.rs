@@ -1,6 +1,6 @@
-//! Defects that were mended, put back one by one: the test that each patch under `tests/regressions` names must notice.
+//! Fixed defects, put back one by one: the test that each patch under `tests/regressions` names must notice the defect.
 //!
-//! Its line `Test: PROGRAM TEST` names the test, and `Shows: WORDS` says what the failure says.
+//! The patch's line `Test: PROGRAM TEST` names the test, and `Shows: WORDS` quotes its failure.
 
 use std::io::{self, Write as _};
 use std::time::Instant;
@@ -15,7 +15,7 @@ use crate::report::{Finding, Report, Tests};
 /// Exit code of a test program of which a test has failed.
 const FAILED: i32 = 101;
 
-/// A defect to put back, and how it is noticed.
+/// A defect to put back, and the test that notices it.
 struct Regression<'t> {
     program: &'t str,
     test: &'t str,
@@ -54,13 +54,13 @@ fn put_back(host: &Host, patch: &Planted) -> Result<Finding> {
     let regression = Regression::of(patch)?;
     let tree = host.target_dir("regressions");
     patch.plant(host, &tree)?;
-    // The crates that are not of this tree were compiled by the step `test`.
+    // The step `test` has compiled the crates that are not of this tree.
     let running = Cmd::cargo("test --test")
         .arg(regression.program)
         .folder(&tree)
         .env("CARGO_TARGET_DIR", host.target_dir("").display().to_string())
         .env("CARGO_INCREMENTAL", "1")
-        // Most of the time is the compiler's.
+        // The compiler needs most of the time.
         .args(["--config", "profile.dev.package.cachemaint.opt-level=0"]);
     let built = running.clone().arg("--no-run").check()?;
     if built.failure().is_some() {
@@ -79,7 +79,7 @@ fn put_back(host: &Host, patch: &Planted) -> Result<Finding> {
     Ok(Finding::passed(Tests::default()))
 }
 
-/// Returns true if a line says which history has failed, how it was found, or how many were tried.
+/// Returns true if a line has the history that failed, the method that found it, or the number of tried histories.
 fn is_told(line: &str) -> bool {
     line.starts_with("life ") || line.starts_with("found ") || line.contains(" histories, ")
 }

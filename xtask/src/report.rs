@@ -1,4 +1,4 @@
-//! What each check came to, and the table and counts at the end.
+//! The results of the checks, and the table and counts at the end.
 
 use core::fmt;
 use core::ops::AddAssign;
@@ -17,18 +17,18 @@ pub(crate) struct Tests {
     passed: u64,
     failed: u64,
     ignored: u64,
-    /// Tests that said so and returned, as the harness has no other way.
+    /// Tests that printed that they were skipped and returned, because the harness has no other method.
     skipped: u64,
 }
 
 impl Tests {
-    /// Tests that were counted one by one, each as one thing.
+    /// Returns the counts of tests that were counted one by one.
     pub(crate) fn counted(passed: usize, failed: usize, skipped: usize) -> Self {
         let [passed, failed, ignored] = [passed, failed, skipped].map(|count| count as u64);
         Self { passed, failed, ignored, skipped: 0 }
     }
 
-    /// Adds those of another run.
+    /// Adds the counts of another run.
     pub(crate) fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
@@ -41,8 +41,8 @@ impl Tests {
         self.passed > 0
     }
 
-    /// Adds the counts of `line` if it is a harness's `test result:` line. A test that says that it was
-    /// skipped is counted among the passed there.
+    /// Adds the counts of `line` if it is a harness's `test result:` line. The harness counts a test that prints that
+    /// it was skipped among the passed.
     pub(crate) fn add_result_line(&mut self, line: &str) {
         if line.contains("skipped: ") {
             self.skipped += 1;
@@ -75,7 +75,7 @@ enum Outcome {
     Skipped(String),
 }
 
-/// What one check came to.
+/// The result of one check.
 #[derive(Clone, Debug)]
 pub(crate) struct Finding {
     outcome: Outcome,
@@ -99,12 +99,12 @@ impl Finding {
         matches!(self.outcome, Outcome::Skipped(_))
     }
 
-    /// The tests that it counted.
+    /// Returns the tests that the check counted.
     pub(crate) fn tests(&self) -> Tests {
         self.tests
     }
 
-    /// Why it failed, if it did.
+    /// Returns the reason why the check failed, if it did.
     pub(crate) fn failure(&self) -> Option<&str> {
         match &self.outcome {
             Outcome::Failed(why) => Some(why),
@@ -117,7 +117,7 @@ impl Finding {
     }
 }
 
-/// Says what is passed, failed and skipped: tests one by one, a check that holds no tests as one.
+/// The numbers of passed, failed and skipped tests. A check that holds no tests counts as one.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     passed: u64,
@@ -155,7 +155,7 @@ pub(crate) struct Effort {
 }
 
 impl Effort {
-    /// Returns what `work` returns, and its effort on this thread.
+    /// Returns the result of `work`, and its effort on this thread.
     pub(crate) fn of<T>(work: impl FnOnce() -> T) -> (T, Self) {
         let (start, before) = (Instant::now(), cost::account());
         let result = work();
@@ -217,13 +217,12 @@ impl Report {
         Self { step: "", rows: Vec::new(), start: Instant::now() }
     }
 
-    /// The step that the next checks belong to.
+    /// Sets the step that the next checks belong to.
     pub(crate) fn begin(&mut self, step: &'static str) {
         self.step = step;
     }
 
-    /// Runs one check after saying what it proves. An error of `work` is the check's failure, not
-    /// the end of the run.
+    /// Prints what a check proves, then runs it. An error of `work` fails the check and does not end the run.
     pub(crate) fn check(
         &mut self,
         name: &str,
@@ -237,13 +236,13 @@ impl Report {
         self.record(name, self.step, finding, effort)
     }
 
-    /// Records that a check was not run, and why.
+    /// Records that a check was not run, with the reason.
     pub(crate) fn skip(&mut self, name: &str, why: impl fmt::Display) -> Result<()> {
         writeln!(io::stdout(), "\n== {} / {name}", self.step)?;
         self.record(name, self.step, Finding::skipped(why.to_string()), Effort::default())
     }
 
-    /// Records what a check came to, and the task that runs it alone.
+    /// Records the result of a check, and the task that runs it alone.
     pub(crate) fn record(
         &mut self,
         name: &str,
@@ -328,7 +327,7 @@ impl Report {
                 0 => String::from("-"),
                 passed => passed.to_string(),
             };
-            // The whole reason stands where the check ran.
+            // The check itself has printed the whole reason.
             let line = format!("{step:8} {name:width$} {result:8} {effort} {tests:>6}  {why:.120}");
             writeln!(out, "{}", line.trim_end())?;
         }

@@ -8,8 +8,8 @@ use crate::host::Host;
 use crate::report::Report;
 use crate::toolchain;
 
-/// Tests of functions without unsafe code or pointers: over recorded machines and texts, and arithmetic. Miri can
-/// find nothing there that the native run does not, and takes minutes to read the texts.
+/// Tests of functions without unsafe code or pointers: over recorded machines and texts, and arithmetic. Miri cannot
+/// find more there than the native run, and takes minutes to read the texts.
 const NOTHING_FOR_MIRI: [&str; 13] = [
     "aliasing::tests::",
     "arch::aarch64::set_way::",
@@ -26,7 +26,7 @@ const NOTHING_FOR_MIRI: [&str; 13] = [
     "report::tests::",
 ];
 
-/// `--skip` for each name.
+/// Returns `--skip` for each name.
 pub(crate) fn skipping<'a>(names: impl IntoIterator<Item = &'a &'a str>) -> Vec<&'a str> {
     names.into_iter().flat_map(|name| ["--skip", *name]).collect()
 }
@@ -47,7 +47,7 @@ pub(crate) fn test(host: &Host, report: &mut Report) -> Result<()> {
         .check("corpora", "no input of the fuzzers' corpora breaks a format", || fuzz::replay(host))
 }
 
-/// Times mean nothing here: a benchmark is run for the answer that it checks, on the library of the step `test`.
+/// Times mean nothing here: a benchmark is run to check its answer, on the library of the step `test`.
 pub(crate) fn bench(_host: &Host, report: &mut Report) -> Result<()> {
     report.check("once each", "every benchmark runs, and its data are right afterwards", || {
         Cmd::cargo("bench --workspace --all-features --profile dev --bench * -- --test").check()
@@ -59,7 +59,7 @@ pub(crate) fn bench(_host: &Host, report: &mut Report) -> Result<()> {
     )
 }
 
-/// As the step `test` with many more generated cases.
+/// Runs the step `test` with many more generated cases.
 pub(crate) fn test_long(_host: &Host, report: &mut Report) -> Result<()> {
     report.check("many cases", "the properties hold for far more generated cases", || {
         Cmd::cargo("test --release -p cachemaint --all-features")

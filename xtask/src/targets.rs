@@ -1,5 +1,4 @@
-//! Checks that only compile: machines without `std`, other operating systems, and the oldest compiler
-//! promised.
+//! Checks that only compile: machines without `std`, other operating systems, and the oldest supported compiler.
 
 use anyhow::{Result, ensure};
 
@@ -8,7 +7,7 @@ use crate::host::Host;
 use crate::report::{Finding, Report, Tests};
 use crate::toolchain::{self, Compiler};
 
-/// Kernels and boards, and one target of each further architecture. Where the library has no operation it
+/// Kernels and boards, and one target of each further architecture. On an architecture without operations the library
 /// must compile and refuse.
 const BARE: [&str; 13] = [
     "x86_64-unknown-none",
@@ -34,7 +33,7 @@ const BOARDS: [&str; 4] = [
     "thumbv7em-none-eabi",
 ];
 
-/// Targets without atomics of 64 bits, which media, and all that is built on them, are made of.
+/// Targets without atomics of 64 bits, on which media and everything built on them depend.
 const WITHOUT_MEDIA: [&str; 4] = [
     "riscv32imac-unknown-none-elf",
     "thumbv7em-none-eabi",
@@ -42,8 +41,8 @@ const WITHOUT_MEDIA: [&str; 4] = [
     "powerpc-unknown-linux-gnu",
 ];
 
-/// Operating systems that nothing is run on here, and whether the tests are compiled too: what they ask of a system
-/// differs between Windows, macOS and the BSDs, and hardly within these.
+/// Operating systems that run nothing here; true if the tests are compiled too. The system calls of the tests differ
+/// between Windows, macOS and the BSDs, and hardly within these.
 const SYSTEMS: [(&str, bool); 6] = [
     ("x86_64-pc-windows-gnu", true),
     ("aarch64-pc-windows-msvc", false),
@@ -73,8 +72,8 @@ pub(crate) fn no_std(host: &Host, report: &mut Report) -> Result<()> {
                 compiler.cargo(&line).check()
             })
         };
-        // Only a build shows the assembler what is written for it. To build the standard library too takes a minute,
-        // and rustup has it for every architecture with instructions of its own here.
+        // Only a build passes the library's assembly to the assembler. A build of the standard library too takes a
+        // minute, and rustup has it for every architecture with instructions of its own here.
         let task = if compiler.builds_std() { "check" } else { "build" };
         if WITHOUT_MEDIA.contains(&triple) {
             cargo(" privileged", &format!("{task} --features privileged"))?;
@@ -87,7 +86,7 @@ pub(crate) fn no_std(host: &Host, report: &mut Report) -> Result<()> {
     })
 }
 
-/// Checks that each feature that cannot be had on a target is refused with the reason.
+/// Checks that each feature that a target cannot have is refused with the reason.
 fn refuses_media(compiler: &Compiler, report: &mut Report, triple: &str) -> Result<()> {
     let name = format!("{triple} without media");
     report.check(&name, "features that need atomics of 64 bits are refused", || {
@@ -112,7 +111,7 @@ pub(crate) fn systems(host: &Host, report: &mut Report) -> Result<()> {
     compiles_there(host, report, &SYSTEMS)
 }
 
-/// As the step `systems`, with the tests of each.
+/// Runs the step `systems`, with the tests of each.
 pub(crate) fn systems_with_tests(host: &Host, report: &mut Report) -> Result<()> {
     compiles_there(host, report, &SYSTEMS.map(|(triple, _)| (triple, true)))
 }

@@ -1,9 +1,8 @@
 //! Compilers and standard libraries for other targets: by rustup, or from Debian's packages.
 //!
-//! rustup's server may be out of reach. Debian's second compiler (`rustc-web`, kept current for
-//! browsers) then serves: its standard library for arm64 and i386 is unpacked into the cache and
-//! named by `--sysroot`; for any other target `core` is built from `rust-web-src`. Errors of this
-//! module are reasons to skip a check.
+//! rustup's server may be out of reach. Debian's second compiler (`rustc-web`, kept current for browsers) then serves:
+//! its standard library for arm64 and i386 is unpacked into the cache and named by `--sysroot`; for any other target
+//! `core` is built from `rust-web-src`. An error of this module is a reason to skip a check.
 //!
 //! For a target whose standard library neither has, the nightly compiler builds it from its sources
 //! ([`with_built_std`]). No C compiler takes part: the compiler's own LLD links static programs with
@@ -27,7 +26,7 @@ const CRATES_LIMIT: u32 = 120;
 /// version of GCC. Debian 13 has them for more architectures than Debian 12, and does not change.
 const C_LIBRARY: (Suite, u32) = (Suite::Release("trixie"), 14);
 
-/// How cargo is to be called to compile for a target.
+/// The command line of cargo that compiles for a target.
 #[derive(Clone, Debug)]
 pub(crate) struct Compiler {
     pub(crate) name: String,
@@ -40,20 +39,20 @@ impl Compiler {
         Self { name: name.to_owned(), args: Vec::new(), env: Vec::new() }
     }
 
-    /// `cargo` with the words of `line`, compiling with this compiler.
+    /// Returns `cargo` with the words of `line`, compiling with this compiler.
     pub(crate) fn cargo(&self, line: &str) -> Cmd {
         self.env.iter().fold(Cmd::cargo(line).args(self.args.clone()), |cmd, (name, value)| {
             cmd.env(name, value)
         })
     }
 
-    /// The same, linking for `triple` by this program.
+    /// Returns the same compiler with this program as the linker for `triple`.
     pub(crate) fn linker(mut self, triple: &str, program: &str) -> Self {
         self.args.extend([String::from("--config"), format!("target.{triple}.linker={program:?}")]);
         self
     }
 
-    /// Returns true if it builds parts of the standard library for each target.
+    /// Returns true if the compiler builds parts of the standard library for each target.
     pub(crate) fn builds_std(&self) -> bool {
         self.args.iter().any(|arg| arg.starts_with("-Zbuild-std"))
     }
@@ -75,12 +74,12 @@ impl Compiler {
     }
 }
 
-/// The target that the compiler in use makes programs for by itself.
+/// Returns the target that the compiler in use makes programs for by default.
 pub(crate) fn native() -> Result<String> {
     Ok(Cmd::new("rustc").args(["--print", "host-tuple"]).read()?.trim().to_owned())
 }
 
-/// A compiler with the whole standard library for `triple`; `debian_arch` is Debian's name of that
+/// Returns a compiler with the whole standard library for `triple`. `debian_arch` is Debian's name of that
 /// architecture.
 pub(crate) fn with_std(host: &Host, triple: &str, debian_arch: &str) -> Result<Compiler> {
     let no_rustup = match in_use(host, triple) {
@@ -99,14 +98,12 @@ pub(crate) fn with_std(host: &Host, triple: &str, debian_arch: &str) -> Result<C
     packaged().with_context(|| format!("no standard library for {triple} ({no_rustup:#})"))
 }
 
-/// A compiler that builds the whole standard library for `triple` and links static programs;
-/// `debian_arch` and `gnu` are Debian's and GNU's names of that architecture, as in `loong64` and
-/// `loongarch64-linux-gnu`.
+/// Returns a compiler that builds the whole standard library for `triple` and links static programs. `debian_arch` and
+/// `gnu` are Debian's and GNU's names of that architecture, as in `loong64` and `loongarch64-linux-gnu`.
 ///
-/// Without a C compiler nobody adds the objects that come before and after a program's own. Here `crt1.o`
-/// will do: the C library for loongarch64 calls constructors by `.init_array` alone, its `crti.o` and
-/// `crtn.o` are empty, and the unwinder finds its tables by a program header. Older architectures need
-/// more.
+/// Without a C compiler, the objects that come before and after a program's own are not added. Here `crt1.o` will do:
+/// the C library for loongarch64 calls constructors by `.init_array` alone, its `crti.o` and `crtn.o` are empty, and
+/// the unwinder finds its tables by a program header. Older architectures need more.
 pub(crate) fn with_built_std(
     host: &Host,
     triple: &str,
@@ -125,7 +122,7 @@ pub(crate) fn with_built_std(
     let flags = [
         String::from("-Clinker-flavor=ld.lld"),
         String::from("-Ctarget-feature=+crt-static"),
-        // A static program that can be moved would need its own `crt1.o`, and gains nothing here.
+        // A static program that can be moved would need its own `crt1.o`, without a benefit here.
         String::from("-Crelocation-model=static"),
         // Before the libraries: the C library has another `_dl_relocate_static_pie`, for other programs.
         format!("-Zpre-link-arg={}", libc.join("crt1.o").display()),
@@ -141,23 +138,23 @@ pub(crate) fn with_built_std(
         ],
         env: vec![("RUSTUP_TOOLCHAIN", String::from("nightly"))],
     };
-    // What the standard library depends on comes from crates.io, which may be out of reach.
+    // The dependencies of the standard library come from crates.io, which may be out of reach.
     compiler.cargo(&format!("fetch --target {triple}")).limit(CRATES_LIMIT).read()?;
     Ok(compiler.linker(triple, "rust-lld"))
 }
 
-/// A compiler for the library with every feature that does without `std`, on `triple`.
+/// Returns a compiler for the library on `triple`, with every feature that does without `std`.
 pub(crate) fn for_library(host: &Host, triple: &str) -> Result<Compiler> {
     with_crates(host, triple, "core,alloc")
 }
 
-/// A compiler with at least `core` for `triple`.
+/// Returns a compiler with at least `core` for `triple`.
 fn with_core(host: &Host, triple: &str) -> Result<Compiler> {
     with_crates(host, triple, "core")
 }
 
-/// A compiler for `triple` with these crates of the standard library, which are built from their sources if rustup
-/// has none.
+/// Returns a compiler for `triple` with these crates of the standard library. They are built from their sources if
+/// rustup does not have them.
 fn with_crates(host: &Host, triple: &str, crates: &str) -> Result<Compiler> {
     let no_rustup = match in_use(host, triple) {
         Ok(compiler) => return Ok(compiler),
@@ -172,8 +169,8 @@ fn with_crates(host: &Host, triple: &str, crates: &str) -> Result<Compiler> {
     packaged().with_context(|| format!("no {crates} for {triple} ({no_rustup:#})"))
 }
 
-/// As [`with_core`], with a linker: rustup's compilers bring one for every target, Debian's does not
-/// and gets GNU's for `gnu`, as in `aarch64-linux-gnu`.
+/// Returns a compiler as [`with_core`] does, with a linker. rustup's compilers bring one for every target; Debian's
+/// does not and gets GNU's for `gnu`, as in `aarch64-linux-gnu`.
 pub(crate) fn with_core_and_linker(host: &Host, triple: &str, gnu: &str) -> Result<Compiler> {
     let compiler = with_core(host, triple)?;
     if !compiler.is_debian() {
@@ -183,7 +180,7 @@ pub(crate) fn with_core_and_linker(host: &Host, triple: &str, gnu: &str) -> Resu
     Ok(compiler.linker(triple, &format!("{gnu}-ld")))
 }
 
-/// The compiler in use, with the target added by rustup if need be.
+/// Returns the compiler in use. rustup adds the target if it is missing.
 pub(crate) fn in_use(host: &Host, triple: &str) -> Result<Compiler> {
     let installed = || -> Result<bool> {
         let folder =
@@ -199,7 +196,7 @@ pub(crate) fn in_use(host: &Host, triple: &str) -> Result<Compiler> {
     Ok(Compiler::rustup(Cmd::new("rustc").arg("--version").read()?.trim()))
 }
 
-/// The release named as `rust-version` in the workspace's manifest.
+/// Returns the release named as `rust-version` in the workspace's manifest.
 fn rust_version(host: &Host) -> Result<String> {
     let manifest =
         fs::read_to_string(host.root().join("Cargo.toml")).context("cannot read Cargo.toml")?;
@@ -207,12 +204,12 @@ fn rust_version(host: &Host) -> Result<String> {
     Ok(value.context("Cargo.toml names no rust-version")?.trim().trim_matches('"').to_owned())
 }
 
-/// The 89 of `1.89.0`.
+/// Returns 89 for `1.89.0`.
 fn minor(version: &str) -> Option<u32> {
     version.split('.').nth(1)?.parse().ok()
 }
 
-/// Makes the release named as `rust-version` available; the word that selects it (`+1.89.0`).
+/// Makes the release named as `rust-version` available. Returns the word that selects it (`+1.89.0`).
 pub(crate) fn msrv(host: &Host) -> Result<String> {
     let version = rust_version(host)?;
     let patch = if version.matches('.').count() == 1 { ".0" } else { "" };
@@ -268,7 +265,7 @@ pub(crate) fn component(host: &Host, name: &str, program: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs rustup with a time limit; after the first time-out it is not tried again.
+/// Runs rustup with a time limit. After the first time-out it is not tried again.
 fn rustup(host: &Host, line: &str, limit: u32) -> Result<()> {
     if host.without_rustup {
         bail!("rustup is not to be used");

@@ -1,6 +1,6 @@
-//! The architectures that machines can be had of, and their names.
+//! The architectures of the lab's machines, and their names.
 
-/// An architecture that machines can be had of.
+/// An architecture of the lab's machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Architecture {
     X86,
@@ -9,7 +9,7 @@ pub(super) enum Architecture {
 }
 
 impl Architecture {
-    /// As QEMU calls it.
+    /// Returns QEMU's name.
     pub(super) const fn qemu(self) -> &'static str {
         match self {
             Self::X86 => "x86_64",
@@ -18,7 +18,7 @@ impl Architecture {
         }
     }
 
-    /// As Debian calls it.
+    /// Returns Debian's name.
     pub(super) const fn debian(self) -> &'static str {
         match self {
             Self::X86 => "amd64",
@@ -27,7 +27,7 @@ impl Architecture {
         }
     }
 
-    /// As Rust calls it, for Linux.
+    /// Returns Rust's name for Linux.
     pub(super) const fn triple(self) -> &'static str {
         match self {
             Self::X86 => "x86_64-unknown-linux-gnu",

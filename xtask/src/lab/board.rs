@@ -1,5 +1,5 @@
-//! Emulated boards without an operating system, and the images of `tests/lab/freestanding` for them:
-//! how lanes build and boot one, and which end of a run is in order.
+//! Emulated boards without an operating system, and the images of `tests/lab/freestanding` for them: the build and the
+//! boot of an image, and the check of a run's end.
 
 use anyhow::{Result, ensure};
 
@@ -12,7 +12,7 @@ use crate::toolchain;
 /// Seconds for one boot, which takes less than one.
 const LIMIT: u32 = 60;
 
-/// A board, whatever its CPU.
+/// A board with any CPU.
 #[derive(Debug)]
 pub(super) struct Board {
     pub(super) architecture: &'static str,
@@ -46,7 +46,7 @@ pub(super) const RISCV64: Board = Board {
 };
 
 impl Board {
-    /// The emulator of the board with this CPU, which boots the image of this name.
+    /// Returns the emulator of the board with this CPU, which boots the image of this name.
     pub(super) fn booting(&self, lab: &Lab<'_>, image: &str, cpu: &str) -> Result<Cmd> {
         let emulators = lab.emulators()?;
         let image = self.build(lab, image)?;
@@ -58,7 +58,7 @@ impl Board {
             .limit(LIMIT))
     }
 
-    /// The image, in a folder of its own whatever the compiler.
+    /// Builds the image in a folder of its own, with any compiler.
     fn build(&self, lab: &Lab<'_>, image: &str) -> Result<String> {
         let gnu = format!("{}-linux-gnu", self.architecture);
         let compiler = toolchain::with_core_and_linker(lab.sources.host, self.triple, &gnu)
@@ -74,11 +74,11 @@ impl Board {
         Ok(file.display().to_string())
     }
 
-    /// What is wrong with the end of a run: an image says that it is done and powers the board off.
+    /// Returns the faults of a run's end: an image prints that it is done and powers the board off.
     pub(super) fn wrong_end(&self, lines: &[String], ending: &Ending) -> Vec<String> {
         let mut wrong = Vec::new();
         if lines.last().is_none_or(|line| line != "done") {
-            wrong.push(String::from("the image did not come to its end"));
+            wrong.push(String::from("the image did not reach its end"));
         }
         if ending.code != Some(self.powered_off) {
             wrong.push(format!("the emulator {}, not by the image's power-off", ending.told));
@@ -87,7 +87,7 @@ impl Board {
     }
 }
 
-/// Runs the emulator; what the image printed, and how the emulator ended.
+/// Runs the emulator. Returns the image's output, and how the emulator ended.
 pub(super) fn run(machine: &Cmd, log: &mut Log) -> Result<(Vec<String>, Ending)> {
     let mut lines = Vec::new();
     let ending = machine.watch_in(log, |line| lines.push(line.trim_end().to_owned()))?;

@@ -8,7 +8,7 @@ use crate::debian;
 use crate::host::Host;
 use crate::toolchain::{self, Compiler};
 
-/// A compiler that links for a target of these lanes.
+/// Returns a compiler that links for a target of these lanes.
 pub(super) fn compiler(host: &Host, triple: &str) -> Result<Compiler> {
     let target = TARGETS.iter().find(|target| target.triple == triple);
     let target = target.with_context(|| format!("no lane is for {triple}"))?;
@@ -16,7 +16,7 @@ pub(super) fn compiler(host: &Host, triple: &str) -> Result<Compiler> {
     Ok(compiler)
 }
 
-/// The same for a target, and what makes it a cross compiler, unless this machine is of that architecture.
+/// Returns such a compiler for a target, with the cross tools unless this machine is of that architecture.
 pub(super) fn linking(
     host: &Host,
     target: &'static Target,

@@ -1,11 +1,11 @@
 //! The library's tests and the command's report on CPUs that this machine does not have, under QEMU's
 //! user emulation.
 //!
-//! The test programs are built once for each target. A lane runs on one model those of its [`Scope`], which must
-//! pass. Of them, `chosen_here` executes what was chosen, so that an instruction which the model lacks ends it by
-//! SIGILL, compares the choice with that of the model's [`Expectation`] (`CACHEMAINT_EXPECT`), and writes the report
-//! (`CACHEMAINT_REPORT`), which must be as the expectation demands. An emulator has no caches: a lane
-//! proves what is chosen and that it executes, never that data became durable.
+//! The test programs are built once for each target. A lane runs the programs of its [`Scope`] on one model, and they
+//! must pass. One of them, `chosen_here`, executes the chosen instructions, so that an instruction which the model
+//! lacks ends it by SIGILL. It compares the choice with that of the model's [`Expectation`] (`CACHEMAINT_EXPECT`). It
+//! also writes the report (`CACHEMAINT_REPORT`), which must be as the expectation demands. An emulator has no caches: a
+//! lane proves the choice and that it executes, never that data became durable.
 
 use std::fs;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ use crate::command::Cmd;
 use crate::log::Log;
 use crate::report::{Finding, Tests};
 
-/// What one would ask of these CPUs and user emulation cannot show: a name, the claim, the reason.
+/// Claims about these CPUs that user emulation cannot show: a name, the claim, the reason.
 const OUT_OF_REACH: [[&str; 3]; 4] = [
     [
         "cpu/qemu-aarch64/traps",
@@ -33,8 +33,8 @@ const OUT_OF_REACH: [[&str; 3]; 4] = [
     [
         "cpu/qemu-riscv64/hwprobe",
         "Zicbom is found by riscv_hwprobe",
-        "measured: QEMU 10 executes cbo.clean in user emulation, and its riscv_hwprobe does not tell \
-         of it; QEMU 11 tells of it and raises SIGILL",
+        "measured: QEMU 10 executes cbo.clean in user emulation, and its riscv_hwprobe does not \
+         show it; QEMU 11 shows it and raises SIGILL",
     ],
     [
         "cpu/qemu-ppc64le/persistent-storage",
@@ -42,7 +42,7 @@ const OUT_OF_REACH: [[&str; 3]; 4] = [
         "measured: QEMU 10.0 and 11.1 raise SIGILL at both on every model, also on POWER10, which has \
          them",
     ],
-    ["cpu/all/caches", "what was written back is in memory", "an emulator has no caches"],
+    ["cpu/all/caches", "written-back data is in memory", "an emulator has no caches"],
 ];
 
 pub(super) fn lanes() -> Vec<Lane> {
@@ -108,7 +108,7 @@ fn test_programs(lab: &Lab<'_>, ready: &Ready, scope: Scope) -> Result<Programs>
 /// The test that writes the report.
 const REPORTING: &str = "the_report_names_the_chosen_instructions";
 
-/// Returns the file for a lane's report, which does not exist yet.
+/// Returns the path of a lane's report, which does not exist yet.
 fn report_file(lab: &Lab<'_>, name: &str) -> Result<PathBuf> {
     let folder = lab.sources.work().join("reports");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -119,7 +119,7 @@ fn report_file(lab: &Lab<'_>, name: &str) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// What a lane does on its CPU.
+/// The checks of a lane on its CPU.
 struct Checks {
     expectation: Expectation,
     name: &'static str,
@@ -129,7 +129,7 @@ struct Checks {
 }
 
 impl Checks {
-    /// Runs every program, also behind one that fails.
+    /// Runs every program, also after one that fails.
     fn run(&self, log: &mut Log) -> Result<Finding> {
         let mut tests = Tests::default();
         let mut failures = Vec::new();

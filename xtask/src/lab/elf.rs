@@ -1,5 +1,5 @@
-//! What programs and kernel modules need, read from the files themselves: so a file system for
-//! another architecture is put together without a loader or a depmod(8) for it.
+//! The dependencies of programs and kernel modules, read from the files themselves: a file system for another
+//! architecture is made without a loader or a depmod(8) for it.
 
 use alloc::collections::BTreeMap;
 use std::fs;
@@ -10,16 +10,17 @@ use goblin::elf::Elf;
 
 use super::emulator::Emulators;
 
-/// Where packages keep libraries, below the folder of the architecture's name.
+/// The folders of libraries in packages, below the folder of the architecture's name.
 const LIBRARIES: [&str; 2] = ["lib", "usr/lib"];
 
-/// How compressed files end, and what decompresses them.
+/// The endings of compressed files' names, and the programs that decompress them.
 const COMPRESSED: [(&str, &str); 2] = [(".xz", "usr/bin/xz"), (".zst", "usr/bin/zstd")];
 
-/// The libraries and the loader that the file names: where they must be, and their files below `root`.
+/// Returns the libraries and the loader that the file names: their paths in the machine, and their files below `root`.
 pub(super) fn needs(root: &Path, file: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
     let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let elf = Elf::parse(&bytes).with_context(|| format!("{} is no ELF file", file.display()))?;
+    let elf =
+        Elf::parse(&bytes).with_context(|| format!("{} is not an ELF file", file.display()))?;
     let library = |name: &str| {
         library(root, name).with_context(|| format!("{} needs {name}", file.display()))
     };
@@ -29,15 +30,15 @@ pub(super) fn needs(root: &Path, file: &Path) -> Result<Vec<(PathBuf, PathBuf)>>
         needed.push((Path::new("/").join(from.strip_prefix(root)?), from));
     }
     if let Some(place) = elf.interpreter {
-        // It lies among the libraries. What the packages have at its place is a link, which may be
-        // absolute and lead to the loader of this system.
+        // The loader is among the libraries. The packages have a link at its path, which may be absolute and lead to
+        // the loader of this system.
         let (_, name) = place.rsplit_once('/').context("the loader has no absolute path")?;
         needed.push((PathBuf::from(place), library(name)?));
     }
     Ok(needed)
 }
 
-/// The file of a library below `root`.
+/// Returns the file of a library below `root`.
 pub(super) fn library(root: &Path, name: &str) -> Result<PathBuf> {
     for folder in LIBRARIES {
         for entry in fs::read_dir(root.join(folder)).into_iter().flatten() {
@@ -50,7 +51,7 @@ pub(super) fn library(root: &Path, name: &str) -> Result<PathBuf> {
     anyhow::bail!("no package below {} has {name}", root.display())
 }
 
-/// The modules of a kernel: name (with `_` for `-`) to file.
+/// The modules of a kernel: the file of each name (with `_` for `-`).
 pub(super) struct Modules<'a> {
     files: BTreeMap<String, PathBuf>,
     work: &'a Path,
@@ -58,7 +59,7 @@ pub(super) struct Modules<'a> {
 }
 
 impl<'a> Modules<'a> {
-    /// All below some folders; compressed ones are unpacked into `work`.
+    /// Finds all modules below some folders. Compressed ones are unpacked into `work`.
     pub(super) fn below(
         mut folders: Vec<PathBuf>,
         work: &'a Path,
@@ -80,7 +81,7 @@ impl<'a> Modules<'a> {
         Ok(Self { files, work, tools })
     }
 
-    /// The files of these modules and of those that they depend on, these first.
+    /// Returns the files of these modules and of their dependencies, which come first.
     pub(super) fn in_order(&self, names: &[&str]) -> Result<Vec<PathBuf>> {
         let mut order = Vec::new();
         names.iter().try_for_each(|name| self.append(name, &mut order))?;
@@ -94,8 +95,8 @@ impl<'a> Modules<'a> {
             return Ok(());
         }
         let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        for dependency in
-            dependencies(&bytes).with_context(|| format!("what {} depends on", file.display()))?
+        for dependency in dependencies(&bytes)
+            .with_context(|| format!("cannot read the dependencies of {}", file.display()))?
         {
             self.append(&dependency, order)?;
         }
@@ -104,7 +105,7 @@ impl<'a> Modules<'a> {
     }
 }
 
-/// The file, decompressed into `work` if its name says that it is not.
+/// Returns the file, decompressed into `work` if its name ends as that of a compressed one.
 fn decompressed(file: &Path, work: &Path, tools: &Emulators) -> Result<PathBuf> {
     let name = file.file_name().context("a file has no name")?.to_string_lossy();
     let plain = |(end, program)| Some((name.strip_suffix(end)?, program));
@@ -124,14 +125,14 @@ fn decompressed(file: &Path, work: &Path, tools: &Emulators) -> Result<PathBuf> 
     Ok(place)
 }
 
-/// `nd_pmem` of `nd_pmem.ko` and `nd-pmem.ko.xz`.
+/// Returns `nd_pmem` for `nd_pmem.ko` and `nd-pmem.ko.xz`.
 fn module_name(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     let (name, _) = name.split_once(".ko")?;
     Some(name.replace('-', "_"))
 }
 
-/// The names behind `depends=` in the module's section `.modinfo`: strings that end with a zero
+/// Returns the names behind `depends=` in the module's section `.modinfo`, which holds strings that end with a zero
 /// (Linux, `include/linux/moduleparam.h`, `scripts/mod/modpost.c`).
 fn dependencies(module: &[u8]) -> Result<Vec<String>> {
     let elf = Elf::parse(module)?;

@@ -1,7 +1,7 @@
 //! QEMU's emulators of whole machines, from packages, unpacked into the cache.
 //!
-//! They come with every library that they need, and run with these, so that nothing is installed and
-//! nothing depends on what this system has.
+//! They come with every library that they need, and run with these libraries. So nothing is installed, and nothing
+//! depends on the libraries of this system.
 
 use std::env::consts::ARCH;
 use std::path::PathBuf;
@@ -15,8 +15,8 @@ use crate::host::Host;
 /// The version of the emulators that is right about every architecture.
 pub(super) const CURRENT: u32 = 10;
 
-/// What the emulators are unpacked from: the emulators (releases differ in which package brings the
-/// last one), the firmware, and the tools for flattened device trees and compressed modules.
+/// The packages to unpack: the emulators (releases differ in the package that brings the last one), the firmware, and
+/// the tools for flattened device trees and compressed modules.
 const PACKAGES: [&str; 8] = [
     PACKAGE,
     "qemu-system-arm",
@@ -28,17 +28,17 @@ const PACKAGES: [&str; 8] = [
     "zstd",
 ];
 
-/// The one whose version tells that of all emulators.
+/// The package whose version is taken for that of all emulators.
 const PACKAGE: &str = "qemu-system-x86";
 
-/// Where QEMU looks for firmware.
+/// The folders in which QEMU looks for firmware.
 const DATA: [&str; 3] = ["usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"];
 
-/// Where their libraries are: in the second folder alone since Debian 13, which has no other `lib`.
+/// The folders of the emulators' libraries. Since Debian 13, which has no other `lib`, only the second one has them.
 const LIBRARIES: [&str; 2] = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"];
 
-/// Where QEMU's own modules are: Ubuntu's has its accelerator in one. QEMU looks beside its executable,
-/// which is the loader here.
+/// The folder of QEMU's own modules: Ubuntu's QEMU has its accelerator in one. QEMU looks beside its executable, which
+/// is the loader here.
 const MODULES: &str = "usr/lib/x86_64-linux-gnu/qemu";
 
 /// A root file system with emulators in it.
@@ -50,13 +50,13 @@ pub(super) struct Emulators {
 }
 
 impl Emulators {
-    /// Fetches them; an error is the reason why they are not to be had.
+    /// Fetches the emulators. An error is the reason why they are not available.
     pub(super) fn fetch(host: &Host) -> Result<Self> {
         ensure!(ARCH == "x86_64", "the emulators are programs for x86_64, this machine is {ARCH}");
         let suite = debian::offering(host, PACKAGE, CURRENT);
         let root = debian::root(host, "amd64", &PACKAGES, suite).context("no emulator")?;
-        // Not by `lib64`: the link there is absolute and would lead to the loader of this system,
-        // which need not be of the same release as the library.
+        // The link `lib64` is absolute and would lead to the loader of this system, which need not be of the same
+        // release as the library.
         let loader = LIBRARIES
             .into_iter()
             .map(|folder| root.join(folder).join("ld-linux-x86-64.so.2"))
@@ -65,7 +65,7 @@ impl Emulators {
         Ok(Self { root, loader })
     }
 
-    /// `qemu-system-ARCHITECTURE`, without a display, defaults or a configuration of the user's.
+    /// Returns `qemu-system-ARCHITECTURE`, without a display, defaults or the user's configuration.
     pub(super) fn system(&self, architecture: &str) -> Cmd {
         let data = DATA.iter().flat_map(|folder| [String::from("-L"), self.file(folder)]);
         self.program(&format!("usr/bin/qemu-system-{architecture}"))
@@ -74,7 +74,7 @@ impl Emulators {
             .words("-no-user-config -nodefaults -display none")
     }
 
-    /// A program of theirs, run with their libraries.
+    /// Returns a program of the packages, run with their libraries.
     pub(super) fn program(&self, path: &str) -> Cmd {
         Cmd::new(self.loader.display().to_string())
             .arg("--library-path")
@@ -82,7 +82,7 @@ impl Emulators {
             .arg(self.file(path))
     }
 
-    /// A file of theirs.
+    /// Returns the path of a file of the packages.
     pub(super) fn file(&self, path: &str) -> String {
         self.root.join(path).display().to_string()
     }

@@ -1,10 +1,10 @@
-//! What `cachemaint caps --json` must report on a machine, as a file under `tests/lab/expected`, and
-//! how a report differs from it.
+//! The expected output of `cachemaint caps --json` on a machine, as a file under `tests/lab/expected`, and the
+//! differences of a report from it.
 //!
-//! A file has two keys. `source` says for each part of the report which manual, kernel file or
-//! definition of the machine demands it, so that a value never comes from a run. `report` is a
-//! subset of the report: each of its values must be there and equal. A list of objects that have a
-//! `name` is a subset too, matched by name; every other list must be equal.
+//! A file has two keys. `source` names, for each part of the report, the manual, kernel file or definition of the
+//! machine that demands it, so that a value never comes from a run. `report` is a subset of the report: each of its
+//! values must be there and equal. A list of objects that have a `name` is a subset too, matched by name; every other
+//! list must be equal.
 
 use std::fs;
 use std::path::Path;
@@ -13,10 +13,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// Where the files are in the workspace.
+/// The folder of the files in the workspace.
 pub(super) const FOLDER: &str = "tests/lab/expected";
 
-/// What a machine must report.
+/// The expected report of a machine.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Expectation {
@@ -38,8 +38,8 @@ impl Expectation {
         Ok(expectation)
     }
 
-    /// How a report differs from it: a line for each value, none if it is as it must be. A report that
-    /// cannot be read is a difference.
+    /// Returns one line for each value that differs from the expected report. A report that cannot be read is a
+    /// difference.
     pub(crate) fn differences(&self, report: &str) -> Vec<String> {
         let mut differences = Vec::new();
         match serde_json::from_str(report) {
@@ -49,7 +49,7 @@ impl Expectation {
         differences
     }
 
-    /// What must be chosen, in the words that the test `chosen_here` reads from `CACHEMAINT_EXPECT`.
+    /// Returns the expected choice, in the words that the test `chosen_here` reads from `CACHEMAINT_EXPECT`.
     pub(crate) fn choice(&self) -> Result<String> {
         let items = [
             ("writeback", "/cpu/writeback/coherency", "instruction"),
@@ -61,7 +61,7 @@ impl Expectation {
         Ok(items.into_iter().map(item).collect::<Result<Vec<_>>>()?.join(","))
     }
 
-    /// The value `key` of the answer at `place`, or that it is refused.
+    /// Returns the value `key` of the answer at `place`, or that it is refused.
     fn answer(&self, place: &str, key: &str) -> Result<String> {
         let answer = self.report.pointer(place);
         let answer = answer.with_context(|| format!("it demands nothing at {place}"))?;
@@ -74,7 +74,7 @@ impl Expectation {
     }
 }
 
-/// Adds how `found` differs from what is expected at `path`.
+/// Adds the differences between `found` and the expected value at `path`.
 fn compare(path: &str, expected: &Value, found: Option<&Value>, differences: &mut Vec<String>) {
     match (expected, found) {
         (Value::Object(fields), Some(Value::Object(there))) => {
@@ -99,7 +99,7 @@ fn compare(path: &str, expected: &Value, found: Option<&Value>, differences: &mu
     }
 }
 
-/// Whether this is a list of objects with names. An empty one demands that nothing is there.
+/// Returns true if this is a list of objects with names. An empty list demands that the report's list is empty.
 fn are_named(items: &[Value]) -> bool {
     !items.is_empty() && items.iter().all(|item| item.get("name").is_some_and(Value::is_string))
 }

@@ -1,9 +1,9 @@
 //! The image `freestanding` of `tests/lab/freestanding`: the library at EL1, in ring 0 and in M-mode,
 //! without an operating system, on emulated boards.
 //!
-//! It prints one verdict a step, what it chose and what it found out; here it is known which steps
-//! there must be, and what the manual of the CPU demands. An emulator has no caches: a lane proves
-//! what is chosen and that it executes where nobody traps it, never that data became durable.
+//! The image prints one verdict per step, its choice and its findings. This file lists the expected steps and the
+//! values that the manual of the CPU demands. An emulator has no caches: a lane proves the choice and that it executes
+//! where no hypervisor traps it, never that data became durable.
 
 use anyhow::Result;
 
@@ -13,12 +13,12 @@ use super::lane::{Lane, Run};
 use crate::command::Ending;
 use crate::report::{Finding, Tests};
 
-/// One emulated CPU and what must be said on it.
+/// An emulated CPU with its expected output.
 struct Model {
     cpu: &'static str,
     chosen: &'static str,
     hypervisor: &'static str,
-    /// Steps that it cannot run and must say so.
+    /// The steps that this CPU cannot run; the image must print that they are skipped.
     lacks: &'static [&'static str],
 }
 
@@ -28,7 +28,7 @@ impl Model {
     }
 }
 
-/// What is run on a board.
+/// The runs on one board.
 struct Proof {
     board: Board,
     /// The steps that only this architecture has.
@@ -36,7 +36,7 @@ struct Proof {
     models: &'static [Model],
 }
 
-/// On every board, before its own.
+/// The steps of every board, before its own.
 const STEPS: [&str; 9] = [
     "privileged",
     "report",
@@ -107,7 +107,8 @@ const ARM64: &[Model] = &[
     Model::new("max", CVADP, "unknown"),
 ];
 
-/// QEMU `target/riscv/cpu.c`: `rv64` has Zicbom with blocks of 64 bytes, which the image is told.
+/// The CPU of QEMU `target/riscv/cpu.c`: `rv64` has Zicbom with blocks of 64 bytes, and this size is passed to the
+/// image.
 const RISCV64: &[Model] = &[Model::new(
     "rv64",
     "writeback=cbo.clean,persistence=refused,deep=refused,line=64",
@@ -140,7 +141,8 @@ fn prepare(lab: &Lab<'_>, proof: &'static Proof, model: &'static Model) -> Resul
     }))
 }
 
-/// Nothing may be wrong: every step with its verdict, what the CPU's manual demands, an ordered end.
+/// Compares a run with its expectation: every step has its verdict, the facts are those of the CPU's manual, and the
+/// end is in order.
 fn judge(proof: &Proof, model: &Model, lines: &[String], ending: &Ending) -> Finding {
     let verdicts: Vec<Verdict<'_>> = lines.iter().filter_map(|line| verdict(line)).collect();
     let count = |word| verdicts.iter().filter(|verdict| verdict.word == word).count();
@@ -152,7 +154,7 @@ fn judge(proof: &Proof, model: &Model, lines: &[String], ending: &Ending) -> Fin
     if wrong.is_empty() { Finding::passed(tests) } else { Finding::failed(tests, wrong.join("; ")) }
 }
 
-/// `word step` or `word step: why`.
+/// A verdict: `word step` or `word step: why`.
 struct Verdict<'a> {
     word: &'a str,
     step: &'a str,
@@ -175,7 +177,7 @@ fn verdict(line: &str) -> Option<Verdict<'_>> {
     ["passed", "failed", "skipped"].contains(&word).then_some(Verdict { word, step, why })
 }
 
-/// Failures first: they say most.
+/// Returns the wrong verdicts, with failures first because they are the most specific.
 fn wrong_verdicts(proof: &Proof, model: &Model, verdicts: &[Verdict<'_>]) -> Vec<String> {
     let own_steps = proof.own_steps.iter().copied();
     let wanted = || STEPS.into_iter().chain(own_steps.clone()).chain([LAST_STEP]);
@@ -198,7 +200,7 @@ fn wrong_fact(lines: &[String], name: &str, wanted: &str) -> Option<String> {
     match facts.next() {
         Some(found) if found == wanted => None,
         Some(found) => Some(format!("{name} is `{found}`, must be `{wanted}`")),
-        None => Some(format!("{name} was not told")),
+        None => Some(format!("{name} is missing")),
     }
 }
 
@@ -210,7 +212,7 @@ mod tests {
         Model { lacks: &["two"], ..Model::new("a", "writeback=b,line=64", "absent") };
     const PROOF: Proof = Proof { board: board::X86_64, own_steps: &["one", "two"], models: &[] };
 
-    /// What an image prints if all is well.
+    /// Returns the complete output of an image without a failure.
     fn whole() -> Vec<String> {
         let mut lines = vec![String::from("chosen writeback=b,line=64")];
         lines.push(String::from("hypervisor absent"));
@@ -248,7 +250,7 @@ mod tests {
         assert_eq!(
             failure(&lines),
             "`one` failed: exception 6: #UD; no verdict on `two`, `panic write-back`; \
-             the image did not come to its end"
+             the image did not reach its end"
         );
     }
 
@@ -272,7 +274,7 @@ mod tests {
         assert_eq!(
             failure(&lines),
             "chosen is `writeback=c,line=64`, must be `writeback=b,line=64`; \
-             hypervisor was not told"
+             hypervisor is missing"
         );
     }
 

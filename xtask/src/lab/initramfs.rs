@@ -1,8 +1,9 @@
 //! The file system that a machine's kernel starts with: an archive of directories and files, made
 //! without root.
 //!
-//! Archives can be joined end to end (Linux, `Documentation/driver-api/early-userspace/
-//! buffer-format.rst`): what all machines share is made once.
+//! Archives can be joined end to end (Linux,
+//! `Documentation/driver-api/early-userspace/buffer-format.rst`), so the part that all machines
+//! share is made once.
 
 use alloc::collections::BTreeMap;
 use std::fs::{self, File};
@@ -15,10 +16,10 @@ use cpio::newc::{Builder, ModeFileType, trailer};
 use super::elf;
 use super::emulator::Emulators;
 
-/// Where packages keep programs: since Debian 13 below `usr` alone.
+/// The folders of programs in packages; since Debian 13 only those below `usr` are used.
 const PROGRAMS: [&str; 4] = ["usr/bin", "usr/sbin", "bin", "sbin"];
 
-/// Files by the path that they get in the machine.
+/// Files by their path in the machine.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Initramfs {
     files: BTreeMap<PathBuf, Content>,
@@ -54,8 +55,8 @@ impl Initramfs {
         self.linked(root, &format!("/bin/{name}"), from)
     }
 
-    /// Adds a library of the unpacked packages below `root` where its package has it, with every
-    /// library that it names: for programs that load it when they run.
+    /// Adds a library of the unpacked packages below `root` at its path there, with every library
+    /// that it names: for programs that load it when they run.
     pub(super) fn library(&mut self, root: &Path, name: &str) -> Result<()> {
         let from = elf::library(root, name)?;
         let place = Path::new("/").join(from.strip_prefix(root)?).display().to_string();
@@ -76,8 +77,8 @@ impl Initramfs {
         Ok(())
     }
 
-    /// Adds kernel modules and those that they depend on, and the list `/lab/modules` in the order
-    /// to load them in. What the kernel has built in is no module.
+    /// Adds kernel modules and their dependencies, and the list `/lab/modules` in the order in
+    /// which to load them. Built-in parts of the kernel are not modules.
     pub(super) fn modules(
         &mut self,
         folders: Vec<PathBuf>,
@@ -124,8 +125,8 @@ impl Initramfs {
         trailer(archive).with_context(cannot)?.flush().with_context(cannot)
     }
 
-    /// Every folder that a file lies in, the outer ones first; and those that the kernel or the
-    /// agent expects.
+    /// Returns every folder that contains a file, the outer ones first, and the folders that the
+    /// kernel or the agent expects.
     fn folders(&self) -> Vec<PathBuf> {
         let mut folders: Vec<PathBuf> = ["/dev", "/proc", "/sys", "/tmp", "/mnt"]
             .into_iter()
@@ -139,7 +140,7 @@ impl Initramfs {
     }
 }
 
-/// The name in the archive: relative to the root.
+/// Returns the name in the archive: relative to the root.
 fn name(path: &Path) -> String {
     path.to_string_lossy().trim_start_matches('/').to_owned()
 }

@@ -1,4 +1,4 @@
-//! What the machines of one architecture are put together from: emulator, kernel, programs.
+//! The parts of the machines of one architecture: emulator, kernel, programs.
 
 use alloc::collections::BTreeMap;
 use core::cell::{OnceCell, RefCell};
@@ -16,10 +16,10 @@ use crate::debian::{self, Suite};
 use crate::host::Host;
 
 impl Architecture {
-    /// Where its kernel is found; builds for virtual machines where there are. Debian 12's older kernel
-    /// for arm64 is built without `FS_DAX`; Ubuntu's come with the modules for pmem by `generic` alone,
-    /// and its mirrors have none for arm64; a kernel for riscv64 that tells user mode of Zicbom is in
-    /// Debian's release to come alone.
+    /// Returns the source of the architecture's kernel, a build for virtual machines if there is one. Debian 12's older
+    /// kernel for arm64 is built without `FS_DAX`. Ubuntu's kernels come with the modules for pmem by `generic` alone,
+    /// and its mirrors have none for arm64. A kernel for riscv64 that reports Zicbom to user mode is only in Debian's
+    /// coming release.
     const fn kernel(self) -> Kernel {
         match self {
             Self::X86 => Kernel {
@@ -36,7 +36,7 @@ impl Architecture {
         }
     }
 
-    /// Modules beyond those that they depend on: disks, pmem in all its forms, file systems.
+    /// Returns the modules besides their dependencies: disks, pmem in all its forms, file systems.
     const fn modules(self) -> &'static [&'static str] {
         match self {
             Self::X86 => &[
@@ -65,8 +65,8 @@ impl Architecture {
         }
     }
 
-    /// What programs need to make file systems and namespaces. Kernels for arm64 also leave it to
-    /// kexec(8) to read a kernel.
+    /// Returns the programs that make file systems and namespaces. Kernels for arm64 also leave it to kexec(8) to read
+    /// a kernel.
     const fn programs(self) -> Option<Programs> {
         match self {
             Self::X86 => Some(Programs {
@@ -85,17 +85,17 @@ impl Architecture {
 /// A kernel's packages, whose names have its version.
 struct Kernel {
     suite: Suite,
-    /// Packages that depend on the current version, of which the first known is asked.
+    /// Packages that depend on the current version; the first known one is asked.
     depending: &'static [&'static str],
 }
 
-/// Programs, and the packages that they come in.
+/// Programs, and the packages that contain them.
 struct Programs {
     packages: &'static [&'static str],
     names: &'static [&'static str],
 }
 
-/// Everything that a machine is started with but its devices.
+/// The parts that a machine is started with, except its devices.
 #[derive(Clone, Debug)]
 pub(super) struct Kit {
     pub(super) architecture: Architecture,
@@ -109,7 +109,7 @@ pub(super) struct Kit {
     pub(super) work: PathBuf,
 }
 
-/// What was put together, or why it cannot be had.
+/// The parts that were put together, or the reason why one is unavailable.
 #[derive(Debug, Default)]
 pub(super) struct Kits {
     emulators: OnceCell<Result<Emulators, Unavailable>>,
@@ -117,7 +117,7 @@ pub(super) struct Kits {
     agents: RefCell<BTreeMap<Architecture, PathBuf>>,
 }
 
-/// What is fetched, and does not depend on the sources that are put to the test.
+/// The fetched parts, which do not depend on the sources under test.
 #[derive(Clone, Debug)]
 struct Parts {
     kernel: PathBuf,
@@ -125,13 +125,13 @@ struct Parts {
 }
 
 impl Kits {
-    /// The emulators.
+    /// Returns the emulators.
     pub(super) fn emulators(&self, host: &Host) -> Result<Emulators, Unavailable> {
         let fetch = || Emulators::fetch(host).map_err(Unavailable::because);
         self.emulators.get_or_init(fetch).clone()
     }
 
-    /// The kit for an architecture.
+    /// Returns the kit for an architecture.
     pub(super) fn kit(&self, sources: &Sources<'_>, architecture: Architecture) -> Result<Kit> {
         let emulators = self.emulators(sources.host)?;
         let Parts { kernel, base } = self.parts(sources, architecture)?;
@@ -157,7 +157,7 @@ impl Kits {
         packages.retain(|name| !modules.is_empty() || !name.starts_with("linux-modules-"));
         let kernel = debian::fetch(host, &packages, suite)?;
 
-        // What is decompressed into it must not be taken for another kernel's.
+        // A module that is decompressed into the folder must not be taken for another kernel's.
         let name = kernel.file_name().context("a package has no name")?;
         let folder = machines(sources)?.join(name);
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -173,7 +173,7 @@ impl Kits {
         Ok(Parts { kernel: image(&kernel)?, base: archive })
     }
 
-    /// The archive with the agent, which is built once.
+    /// Returns the archive with the agent, which is built once.
     fn agent(&self, sources: &Sources<'_>, architecture: Architecture) -> Result<PathBuf> {
         if let Some(agent) = self.agents.borrow().get(&architecture) {
             return Ok(agent.clone());
@@ -186,14 +186,14 @@ impl Kits {
     }
 }
 
-/// A folder for what machines are made of.
+/// Returns the folder for the parts of machines.
 fn machines(sources: &Sources<'_>) -> Result<PathBuf> {
     let folder = sources.work().join("machines");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(folder)
 }
 
-/// The kernel in an unpacked package of one: in `boot`, and in later releases beside its modules.
+/// Returns the kernel in an unpacked package: in `boot`, and in later releases beside its modules.
 fn image(package: &Path) -> Result<PathBuf> {
     let folders = [vec![package.join("boot")], releases(package)].concat();
     let is_kernel = |path: &PathBuf| {
@@ -206,7 +206,7 @@ fn image(package: &Path) -> Result<PathBuf> {
         .with_context(|| format!("{} has no kernel", package.display()))
 }
 
-/// The folders of modules in an unpacked package, one for each release of a kernel.
+/// Returns the folders of modules in an unpacked package, one for each release of a kernel.
 fn releases(package: &Path) -> Vec<PathBuf> {
     ["lib/modules", "usr/lib/modules"]
         .into_iter()
@@ -214,14 +214,14 @@ fn releases(package: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// What is in a folder; nothing in one that is not there.
+/// Returns the entries of a folder; none if the folder does not exist.
 fn entries(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
 }
 
 impl Kit {
-    /// The initial file system of a machine that also has `more`, at a path that is only its own.
+    /// Writes the initial file system of a machine that also has `more`, at a path of its own.
     pub(super) fn initrd(&self, more: &Initramfs, name: &str) -> Result<PathBuf> {
         let extra = self.work.join(format!("{name}.extra.cpio"));
         more.write(&extra)?;

@@ -1,4 +1,4 @@
-//! One thing to prove, and how many of them run side by side.
+//! The lanes of the lab, and their runs side by side.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -13,19 +13,19 @@ use super::unavailable::Unavailable;
 use crate::log::Log;
 use crate::report::{Effort, Finding, Tests};
 
-/// One thing to prove, on one machine.
+/// A claim to prove on one machine.
 pub(crate) struct Lane {
-    /// `group/name`; how it is selected.
+    /// `group/name`, by which the lane is selected.
     pub(super) name: String,
-    /// What holds if it passes.
+    /// The claim that holds if the lane passes.
     pub(super) proves: String,
-    /// Takes minutes or gigabytes: run only when asked for.
+    /// True if the lane takes minutes or gigabytes and runs only when asked for.
     pub(super) is_long: bool,
     prepare: Box<Prepare>,
 }
 
-/// Finds, fetches or builds what a lane needs. An error that is [`Unavailable`] is the reason to skip
-/// the lane; any other is its failure.
+/// Finds, fetches or builds the prerequisites of a lane. An error that is [`Unavailable`] is the reason to skip the
+/// lane; any other is its failure.
 type Prepare = dyn FnOnce(&Lab<'_>) -> Result<Run>;
 
 /// The work of a lane. It has its own time limit.
@@ -45,7 +45,7 @@ impl Lane {
         }
     }
 
-    /// Runs only when it is asked for.
+    /// Marks the lane as one that runs only when asked for.
     pub(crate) fn long(mut self) -> Self {
         self.is_long = true;
         self
@@ -58,8 +58,7 @@ type Queued = (String, Effort, Run);
 /// A lane that has ended: its name, its finding, and its effort.
 type Ended = (String, Finding, Effort);
 
-/// Prepares the lanes one after the other, meanwhile runs those that are prepared side by side, and hands over
-/// what each came to.
+/// Prepares the lanes one after the other, meanwhile runs the prepared ones side by side, and hands over each result.
 pub(super) fn run_all(
     lab: &Lab<'_>,
     lanes: Vec<Lane>,
@@ -70,7 +69,7 @@ pub(super) fn run_all(
     let (prepared, queue) = mpsc::channel();
     let queue = Mutex::new(queue);
     thread::scope(|scope| {
-        // This thread owns it, so that the others end also where it returns an error.
+        // This thread owns the queue, so that the other threads end even if it returns an error.
         let prepared = prepared;
         let (results, arriving) = mpsc::channel();
         for _ in 0..jobs {
@@ -95,7 +94,7 @@ pub(super) fn run_all(
     })
 }
 
-/// What a lane came to that was not prepared.
+/// Returns the finding of a lane that was not prepared.
 fn not_prepared(why: &anyhow::Error) -> Finding {
     if why.is::<Unavailable>() {
         Finding::skipped(format!("{why:#}"))
@@ -104,9 +103,9 @@ fn not_prepared(why: &anyhow::Error) -> Finding {
     }
 }
 
-/// Runs lanes until there will be none any more, or nobody wants to know what they came to.
+/// Runs lanes until the queue is closed, or until the receiver of the results is gone.
 fn run_prepared(queue: &Mutex<Receiver<Queued>>, work: &Path, results: &Sender<Ended>) {
-    // Whoever waits for a lane keeps the others waiting for the next one: there is none either.
+    // The thread that waits for a lane holds the lock, so the others wait too. No lane is there for them either.
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
     while let Ok((name, mut effort, run)) = next() {
         let (finding, running) = Effort::of(|| run_one(work, &name, run));
@@ -117,7 +116,7 @@ fn run_prepared(queue: &Mutex<Receiver<Queued>>, work: &Path, results: &Sender<E
     }
 }
 
-/// Runs a lane with a log, whose end is told if it fails.
+/// Runs a lane with a log, whose end is printed if it fails.
 fn run_one(work: &Path, name: &str, run: Run) -> Finding {
     let failed = |why: &anyhow::Error| Finding::failed(Tests::default(), format!("{why:#}"));
     let mut log = match Log::create(work, name) {

@@ -1,4 +1,4 @@
-//! Every lane there is.
+//! The list of all lanes.
 
 use std::io::{self, Write as _};
 
@@ -12,7 +12,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     groups.into_iter().flatten().collect()
 }
 
-/// Prints the lanes and what each proves.
+/// Prints the lanes with their claims.
 pub(super) fn list() -> Result<()> {
     let lanes = lanes();
     let width = lanes.iter().map(|lane| lane.name.len()).max().unwrap_or(0);

@@ -1,9 +1,9 @@
-//! The lab: every claim run on CPUs and whole machines that this one is not. What each lane proves,
-//! and what no emulator can, is told in `tests/lab/README.md`.
+//! The lab runs every claim on CPUs and whole machines other than this one. `tests/lab/README.md` lists the claim that
+//! each lane proves, and the claims that no emulator can prove.
 //!
-//! A [`Lane`](lane::Lane) is prepared first, one after the other: what it needs is found, fetched or built. What
-//! cannot be had is the reason to skip it; what does not build is its failure. Meanwhile those that
-//! are prepared run side by side, as many as there are cores, each with a log of its own.
+//! Each [`Lane`](lane::Lane) is prepared first, one after the other: its prerequisites are found, fetched or built. If
+//! one is unavailable, the lane is skipped for this reason; if one does not build, the lane fails. Meanwhile the
+//! prepared lanes run side by side, as many as there are cores, each with a log of its own.
 
 mod architecture;
 mod board;
@@ -43,7 +43,7 @@ use self::unavailable::Unavailable;
 use self::user_emulation::Targets;
 use crate::host::Host;
 
-/// The sources that are put to the test, and what lanes share of what was made of them.
+/// The sources under test, and the programs built from them that lanes share.
 struct Lab<'a> {
     sources: Sources<'a>,
     kits: Kits,
@@ -56,8 +56,8 @@ impl<'a> Lab<'a> {
         Self::of(host, host.root(), host.target_dir("lab"))
     }
 
-    /// The lab for another tree than the one that it is part of. It needs a folder of its own: in one that
-    /// two trees share, cargo takes what was built from a copy for what would come of the original.
+    /// Returns the lab for another tree than its own. It needs a folder of its own: if two trees share one, cargo takes
+    /// the products of the copy for those of the original.
     fn of(host: &'a Host, tree: &Path, work: PathBuf) -> Self {
         Self {
             sources: Sources::new(host, tree, work),
@@ -67,17 +67,17 @@ impl<'a> Lab<'a> {
         }
     }
 
-    /// The emulators of whole machines.
+    /// Returns the emulators of whole machines.
     fn emulators(&self) -> Result<Emulators, Unavailable> {
         self.kits.emulators(self.sources.host)
     }
 
-    /// The kit for an architecture.
+    /// Returns the kit for an architecture.
     fn kit(&self, architecture: Architecture) -> Result<Kit> {
         self.kits.kit(&self.sources, architecture)
     }
 
-    /// The programs that run in a scope, linked statically, so that they run in machines too.
+    /// Returns the programs of a scope, linked statically, so that they run in machines too.
     fn static_tests(&self, architecture: Architecture, scope: Scope) -> Result<Programs> {
         let built_for = format!("static {}", architecture.triple());
         let cargo = |line: &str| self.sources.cargo_static(architecture, line);

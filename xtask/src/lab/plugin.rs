@@ -1,5 +1,5 @@
-//! The emulator plugin that finds forgotten write-backs (`tests/lab/plugin`): how lanes build it, hand
-//! it to an emulator and read what it wrote.
+//! The emulator plugin that finds forgotten write-backs (`tests/lab/plugin`): its build, its arguments for an emulator,
+//! and its output.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,16 +10,16 @@ use super::sources::Sources;
 use super::unavailable::Unavailable;
 use crate::command::Cmd;
 
-/// The releases of QEMU, in their major version 10, whose plugin interface is the plugin's: 10.0 has
-/// version 4, and 10.1 and 10.2 have 5, which only adds to it (`include/qemu/qemu-plugin.h`).
+/// The minor releases of QEMU 10 whose plugin interface the plugin uses: 10.0 has version 4, and 10.1 and 10.2 have 5,
+/// which only adds to it (`include/qemu/qemu-plugin.h`).
 const MINOR_VERSIONS: core::ops::RangeInclusive<u32> = 0..=2;
 
-/// What the plugin takes a streaming store for.
+/// The effect of a streaming store in the plugin's model.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Streaming {
-    /// It leaves the line dirty.
+    /// The store leaves the line dirty.
     Ordinary,
-    /// It leaves the line written back, and not fenced.
+    /// The store leaves the line written back, and not fenced.
     Evicting,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Plugin {
 }
 
 impl Plugin {
-    /// Builds it, for this machine.
+    /// Builds the plugin for this machine.
     pub(super) fn build(sources: &Sources<'_>) -> Result<Self> {
         let target = sources.work().join("target");
         Cmd::cargo("build --quiet --release -p cachemaint-lab-plugin")
@@ -51,11 +51,11 @@ impl Plugin {
         Ok(Self { library })
     }
 
-    /// What is added to an emulator's command line; verdicts are written to `out`. The guest has one
-    /// CPU and lines of 64 bytes.
+    /// Returns the additions to an emulator's command line; verdicts are written to `out`. The guest has one CPU and
+    /// lines of 64 bytes.
     ///
-    /// The library relies on SFENCE and MFENCE alone, so the locked accesses of x86 are no fences here:
-    /// any lock that a program takes would hide a fence that the library forgot.
+    /// The library relies on SFENCE and MFENCE alone, so the locked accesses of x86 are not fences here: any lock that
+    /// a program takes would hide a fence that the library forgot.
     pub(super) fn arguments(&self, streaming: Streaming, out: &Path) -> [String; 2] {
         // A comma ends an argument unless it is doubled.
         let path = |path: &Path| path.display().to_string().replace(',', ",,");
@@ -64,7 +64,7 @@ impl Plugin {
         [String::from("-plugin"), arguments]
     }
 
-    /// Whether this emulator can load it.
+    /// Checks that this emulator can load the plugin.
     pub(super) fn fits(emulator: &Cmd) -> Result<(), Unavailable> {
         let fits = || {
             let text = emulator.clone().arg("--version").read()?;
@@ -80,30 +80,30 @@ impl Plugin {
     }
 }
 
-/// The 10 and the 0 of `QEMU emulator version 10.0.2 (Debian …)`.
+/// Returns 10 and 0 for `QEMU emulator version 10.0.2 (Debian …)`.
 fn version(text: &str) -> Option<(u32, u32)> {
     let (_, rest) = text.split_once("version ")?;
     let mut numbers = rest.split('.').map(str::parse);
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
-/// What the plugin saw between two marks: one line of its output.
+/// The observations of the plugin between two marks: one line of its output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Verdict {
-    /// The number that the program gave.
+    /// The number that the program passed.
     pub(super) id: u64,
     pub(super) stores: u64,
     pub(super) streaming: u64,
     pub(super) writebacks: u64,
     pub(super) fences: u64,
-    /// Lines that were stored to and not written back.
+    /// The number of lines that were stored to and not written back.
     pub(super) dirty_lines: u64,
-    /// Lines that were written back, and no fence followed.
+    /// The number of lines that were written back without a later fence.
     pub(super) unfenced_lines: u64,
 }
 
 impl Verdict {
-    /// Reads one line.
+    /// Parses one line.
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.strip_prefix("verdict ")?.split(' ');
         let mut number = |name: &str| {
@@ -122,10 +122,10 @@ impl Verdict {
         words.next().is_none().then_some(verdict)
     }
 
-    /// Every verdict in the file that the plugin wrote.
+    /// Returns every verdict in the file that the plugin wrote.
     pub(super) fn read(out: &Path) -> Result<Vec<Self>> {
         let text = fs::read_to_string(out)
-            .with_context(|| format!("the plugin wrote no {}", out.display()))?;
+            .with_context(|| format!("the plugin did not write {}", out.display()))?;
         text.lines()
             .map(|line| Self::parse(line).with_context(|| format!("no verdict: {line:?}")))
             .collect()

@@ -1,4 +1,4 @@
-//! The library's test programs in the lab: which of their tests run on which CPU.
+//! The library's test programs in the lab, and the CPUs that each of their tests runs on.
 //!
 //! Emulation is slow, so a test runs where its result can differ, and no more often:
 //!
@@ -32,7 +32,7 @@ pub(super) enum Scope {
 /// The unit tests.
 const LIBRARY: &str = "cachemaint";
 
-/// The programs whose tests depend on the CPU model, and which of them do; all, if none is named.
+/// The programs whose tests depend on the CPU model, and the prefixes of these tests; all tests if the list is empty.
 const ON_EACH_MODEL: [(&str, &[&str]); 3] = [
     (LIBRARY, &["arch::", "cache::", "coherence::", "medium::", "recorder::clock"]),
     ("chosen_here", &[]),
@@ -66,10 +66,10 @@ const SAME_ON_EVERY_CPU: [&str; 9] = [
     "copy::tests::recording::chunks_in_either_direction_store_each_byte_once_too",
 ];
 
-/// Tests that would take minutes in an emulator, of the kinds above: crashes of the logs on a simulated medium, some of
-/// which also read the library's sources, a store opened anew for each of its bits or pages, or after each system call
-/// of a killed process, trees of random shapes, and counts of the looks at files of some MiB. Their formats are read and
-/// written by other tests.
+/// Tests of the above kinds that would take minutes in an emulator. They are crashes of the logs on a simulated medium
+/// (some of these tests also read the library's sources) and trees of random shapes. Others open a store anew for each
+/// of its bits or pages, or after each system call of a killed process, or count the looks at files of some MiB. Other
+/// tests read and write their formats.
 const TOO_LONG: [&str; 9] = [
     "crashes::",
     "damage::a_bit_of_a_chunk_costs_that_chunk",
@@ -94,7 +94,7 @@ impl Scope {
         ["--lib"].into_iter().chain(others.flat_map(|name| ["--test", name])).collect()
     }
 
-    /// Returns the arguments of a program; none if nothing of it is to run.
+    /// Returns the arguments of a program, or none if no test of it is to run.
     fn arguments(self, program: &str) -> Option<Vec<&'static str>> {
         match self {
             Self::Model => {
@@ -112,7 +112,7 @@ impl Scope {
 /// A built test program.
 #[derive(Clone, Debug)]
 pub(super) struct Program {
-    /// Its name in the manifest; of the unit tests, the library's.
+    /// The name in the manifest; for the unit tests, the library's.
     pub(super) name: String,
     pub(super) path: PathBuf,
 }
@@ -125,7 +125,7 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// Each program that has something to run, with its arguments.
+    /// Returns each program that has something to run, with its arguments.
     pub(super) fn runs(&self) -> impl Iterator<Item = (&Program, Vec<&'static str>)> {
         self.programs
             .iter()
@@ -142,9 +142,9 @@ impl Programs {
 /// The programs that were built.
 #[derive(Debug, Default)]
 pub(super) struct Built {
-    /// By the target that they were built for and the scope.
+    /// The programs by their target and scope.
     programs: RefCell<BTreeMap<(String, Scope), Vec<Program>>>,
-    /// Every scope is everything.
+    /// True if every scope is everything.
     is_whole: bool,
 }
 

@@ -1,7 +1,7 @@
-//! Proof that the lab can fail: each patch under `tests/lab/planted` is planted in a copy of the tree, and a lane must turn
-//! red for the reason that the defect gives it.
+//! Proof that the lab can fail: each patch under `tests/lab/planted` is planted in a copy of the tree, and a lane must
+//! turn red for the reason that the defect causes.
 //!
-//! Its line `Lane: NAME` names the lane, and `Shows: WORDS` what the lane or its log says: one that fails for another
+//! The patch's line `Lane: NAME` names the lane, and `Shows: WORDS` quotes the lane or its log: a failure for another
 //! reason proves nothing.
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -14,8 +14,7 @@ use crate::log::Log;
 use crate::planted::Planted;
 use crate::report::{Effort, Finding, Report, Tests};
 
-/// Plants each defect, or those for lanes whose names begin like that; a row of the report says whether its lane
-/// noticed.
+/// Plants each defect, or those for lanes with these prefixes. A row of the report shows whether the lane noticed it.
 pub(super) fn prove(host: &Host, report: &mut Report, lanes: &[String]) -> Result<()> {
     let mut is_any = false;
     for patch in Planted::all(&host.root().join("tests/lab/planted"))? {
@@ -39,7 +38,7 @@ fn noticed(host: &Host, patch: &Planted) -> Result<Finding> {
     let is_it = |lane: &Lane| lane.name == wanted;
     let selected: Vec<Lane> = lanes().into_iter().filter(is_it).collect();
     ensure!(!selected.is_empty(), "there is no lane {wanted}");
-    // It is built in its own folder: what comes of the copy must not be taken for the workspace's.
+    // The copy is built in its own folder: its products must not be taken for the workspace's.
     let work = host.target_dir("lab-prove");
     let copy = work.join("tree");
     patch.plant(host, &copy)?;

@@ -17,25 +17,25 @@ use crate::report::Report;
 #[derive(Args, Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub(crate) struct Request {
-    /// Lanes to run: names as listed, or their beginnings [default: all but the long ones].
+    /// Lanes to run: names as listed, or their beginnings [default: all except the long ones].
     lanes: Vec<String>,
-    /// List the lanes and what each proves.
+    /// List the lanes and their claims.
     #[arg(long)]
     list: bool,
     /// Run the long lanes instead of the others.
     #[arg(long)]
     long: bool,
-    /// Run every test on every CPU, also those that are the same there.
+    /// Run every test on every CPU, also those with the same result there.
     #[arg(long, conflicts_with_all = ["list", "prove"])]
     whole: bool,
-    /// Prove that the lab can fail: plant breakages, and demand that a lane notices each; of these lanes alone, if
-    /// some are named.
+    /// Prove that the lab can fail: plant defects, and demand that a lane notices each; only for these lanes, if some
+    /// are named.
     #[arg(long, conflicts_with_all = ["list", "long"])]
     prove: bool,
 }
 
 impl Request {
-    /// The lanes asked for. A whole name means that lane alone, a long one too.
+    /// Returns the lanes asked for. A whole name means that lane alone, a long one too.
     fn select(&self, lanes: Vec<Lane>) -> Vec<Lane> {
         let is_whole = |wanted: &String| lanes.iter().any(|lane| lane.name == *wanted);
         let (whole, beginnings): (Vec<&String>, Vec<&String>) =
@@ -52,17 +52,17 @@ impl Request {
 /// The lanes that run the library's tests.
 const WHOLE: [&str; 3] = ["cpu/", "machine/riscv64/", "machine/x86_64/tests-on-dax"];
 
-/// The step `lab` of the checks: all lanes but the long ones.
+/// Runs the step `lab` of the checks: all lanes except the long ones.
 pub(crate) fn lab(host: &Host, report: &mut Report) -> Result<()> {
     run_selected(host, report, &Request::default())
 }
 
-/// The long lanes.
+/// Runs the long lanes.
 pub(crate) fn lab_long(host: &Host, report: &mut Report) -> Result<()> {
     run_selected(host, report, &Request { long: true, ..Request::default() })
 }
 
-/// The lanes whose names begin like these, of those that the step runs.
+/// Runs the lanes of the step whose names begin like these.
 pub(crate) fn lab_lanes(
     host: &Host,
     report: &mut Report,
@@ -72,18 +72,18 @@ pub(crate) fn lab_lanes(
     run_selected(host, report, &Request { lanes, ..Request::default() })
 }
 
-/// Every test on every CPU.
+/// Runs every test on every CPU.
 pub(crate) fn lab_whole(host: &Host, report: &mut Report) -> Result<()> {
     let lanes = WHOLE.map(str::to_owned).to_vec();
     run_selected(host, report, &Request { lanes, whole: true, ..Request::default() })
 }
 
-/// Each planted breakage is noticed.
+/// Checks that each planted defect is noticed.
 pub(crate) fn lab_prove(host: &Host, report: &mut Report) -> Result<()> {
     prove::prove(host, report, &[])
 }
 
-/// Does what was asked for; whether that was to run lanes.
+/// Serves the request. Returns true if it was to run lanes.
 pub(crate) fn run(host: &Host, report: &mut Report, request: &Request) -> Result<bool> {
     if request.list {
         list()?;

@@ -1,4 +1,4 @@
-//! A machine as cargo's runner: one program inside, with a DAX file system for its files.
+//! A machine as cargo's runner: it runs one program, with a DAX file system for its files.
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use super::machines::{DIRECTORY, dax_machine};
 use crate::host::Host;
 use crate::log::Log;
 
-/// What `cargo xtask machine` is asked for.
+/// The arguments of `cargo xtask machine`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Program {
     /// A program that needs no library (RUSTFLAGS=-Ctarget-feature=+crt-static).
@@ -24,7 +24,7 @@ pub(crate) struct Program {
     arguments: Vec<String>,
 }
 
-/// Runs the program in a machine; its exit code.
+/// Runs the program in a machine. Returns its exit code.
 pub(crate) fn run(host: &Host, program: &Program) -> Result<u8> {
     let lab = Lab::new(host);
     let kit = lab.kit(Architecture::X86)?;
@@ -43,13 +43,13 @@ pub(crate) fn run(host: &Host, program: &Program) -> Result<u8> {
 }
 
 fn run_in(machine: &mut Machine, arguments: Vec<String>) -> Result<(Option<i32>, Option<i32>)> {
-    // Few generated cases unless told otherwise: emulation is slow.
+    // Few generated cases by default, because emulation is slow.
     let cases = std::env::var("PROPTEST_CASES").unwrap_or_else(|_unset| String::from("16"));
     let environment = [("TMPDIR", DIRECTORY), ("PROPTEST_CASES", &*cases)];
     machine.run_with("/lab/program", arguments, &environment)
 }
 
-/// Prints what the machine printed, without the conversation.
+/// Prints the machine's output, without the conversation.
 fn show(log: &Log) -> Result<()> {
     let text = log.text()?;
     let mut out = io::stdout().lock();

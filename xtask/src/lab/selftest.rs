@@ -1,4 +1,4 @@
-//! The lanes that prove that the emulator plugin ([`plugin`](super::plugin)) sees what it must.
+//! The lanes that prove that the emulator plugin ([`plugin`](super::plugin)) finds the mistakes that it must.
 //!
 //! They boot the image `planted` of `tests/lab/freestanding`, which makes mistakes on purpose. A
 //! verdict that differs from the table below, in either direction, is a failure; so are an exception,
@@ -17,10 +17,10 @@ use crate::command::{Cmd, Ending};
 use crate::log::Log;
 use crate::report::{Finding, Tests};
 
-/// Dirty and unfenced lines.
+/// The numbers of dirty and unfenced lines.
 type Left = (u64, u64);
 
-/// A way to run the plugin: what it takes a streaming store and a locked access for.
+/// A mode of the plugin: the effects of a streaming store and of a locked access.
 type Mode = (Streaming, Locked);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +35,10 @@ const MODES: [Mode; 3] = [
     (Streaming::Ordinary, Locked::Fence),
 ];
 
-/// A sequence of the image: its number, what it does, and what it must leave in each of [`MODES`].
+/// A sequence of the image: its number, its description, and the lines that it must leave in each of [`MODES`].
 type Planted = (u64, &'static str, [Left; MODES.len()]);
 
-/// The same for every architecture. The watched range has 8 lines.
+/// The sequences of every architecture. The watched range has 8 lines.
 const PLANTED: [Planted; 16] = [
     (1, "all is written back and fenced", [(0, 0); 3]),
     (2, "one line is not written back", [(1, 0); 3]),
@@ -58,7 +58,7 @@ const PLANTED: [Planted; 16] = [
     (35, "the library's writeback of all but one line", [(1, 0); 3]),
 ];
 
-/// A CPU, and what sequences come to on it alone.
+/// A CPU, and the sequences whose results depend on it.
 #[derive(Debug)]
 struct Machine {
     board: Board,
@@ -109,14 +109,14 @@ fn prepare(lab: &Lab<'_>, machine: &'static Machine) -> Result<Run> {
     }))
 }
 
-/// Where verdicts are written.
+/// Returns the folder of the verdicts.
 fn out_folder(lab: &Lab<'_>) -> Result<PathBuf> {
     let folder = lab.sources.work().join("verdicts");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(folder)
 }
 
-/// All that a boot takes.
+/// The prerequisites of a boot.
 struct Test {
     machine: &'static Machine,
     emulator: Cmd,
@@ -129,14 +129,14 @@ impl Test {
     fn boot(&self, mode: usize, log: &mut Log) -> Result<()> {
         let Machine { board, .. } = self.machine;
         let out = self.outs.join(format!("selftest-{}-{mode}", board.architecture));
-        // What an earlier run wrote must not be read as this one's.
+        // The output of an earlier run must not be read as this one's.
         if out.exists() {
             fs::remove_file(&out).with_context(|| format!("cannot remove {}", out.display()))?;
         }
         let (streaming, locked) = MODES[mode];
         let [option, mut value] = self.plugin.arguments(streaming, &out);
         if locked == Locked::Fence {
-            // The last of an argument counts.
+            // The last value of an argument counts.
             value.push_str(",locked=fence");
         }
         let emulator = self.emulator.clone().args([option, value]);
@@ -147,18 +147,18 @@ impl Test {
     }
 }
 
-/// What is wrong with a run, whatever the plugin saw: the image tells of an exception or a panic.
+/// Returns the faults of a run apart from its verdicts: the image prints an exception or a panic.
 fn wrong_run(board: &Board, lines: &[String], ending: &Ending) -> Vec<String> {
     let failures = lines.iter().filter(|line| line.starts_with("failed ")).cloned();
     failures.chain(board.wrong_end(lines, ending)).collect()
 }
 
-/// What the plugin says that is left.
+/// Returns the lines that a sequence left, by the plugin's count.
 fn left_by(verdict: &Verdict) -> Left {
     (verdict.dirty_lines, verdict.unfenced_lines)
 }
 
-/// An error names every verdict that is not what the image earns.
+/// Compares the verdicts with the expected ones. An error names every one that differs.
 fn compare(verdicts: &[Verdict], machine: &Machine, mode: usize) -> Result<()> {
     let expected = || PLANTED.iter().chain(&machine.planted);
     let wrong = |(id, what, left): &Planted| {
@@ -196,7 +196,7 @@ mod tests {
     fn an_exception_is_told_with_the_end_that_was_not_reached() {
         assert_eq!(
             told(&["failed streaming: exception 6 #UD"], 33),
-            "failed streaming: exception 6 #UD; the image did not come to its end"
+            "failed streaming: exception 6 #UD; the image did not reach its end"
         );
     }
 

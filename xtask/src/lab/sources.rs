@@ -1,4 +1,4 @@
-//! The tree that is put to the test, and how its programs are built.
+//! The tree under test, and the builds of its programs.
 
 use std::path::{Path, PathBuf};
 
@@ -10,8 +10,8 @@ use crate::command::Cmd;
 use crate::host::Host;
 use crate::toolchain::Compiler;
 
-/// To optimise the library and its tests for each architecture takes longer than what lanes run of them gains
-/// by it.
+/// The option that leaves the library and its tests unoptimised: optimising them for each architecture takes longer
+/// than the lanes gain by it.
 const QUICKLY_BUILT: [&str; 2] = ["--config", "profile.dev.package.cachemaint.opt-level=0"];
 
 /// The places that lanes take their sources from and build in.
@@ -26,17 +26,17 @@ impl<'a> Sources<'a> {
         Self { host, tree: tree.to_path_buf(), work }
     }
 
-    /// The workspace that is put to the test.
+    /// Returns the workspace under test.
     pub(super) fn tree(&self) -> &Path {
         &self.tree
     }
 
-    /// A folder for what is built and logged; cargo's is in it.
+    /// Returns the folder of builds and logs; cargo's folder is in it.
     pub(super) fn work(&self) -> &Path {
         &self.work
     }
 
-    /// `cargo` with the words of `line`, in the workspace that is put to the test.
+    /// Returns `cargo` with the words of `line`, in the workspace under test.
     pub(super) fn cargo(&self, compiler: &Compiler, line: &str) -> Cmd {
         compiler
             .cargo(line)
@@ -47,22 +47,22 @@ impl<'a> Sources<'a> {
             .env_default("CARGO_PROFILE_DEV_DEBUG", "none")
     }
 
-    /// The same for programs that need no library where they run.
+    /// Returns the same for programs that need no library on the machine that runs them.
     pub(super) fn cargo_static(&self, architecture: Architecture, line: &str) -> Result<Cmd> {
         let triple = architecture.triple();
         let compiler = compilers::compiler(self.host, triple)?;
         Ok(self
             .cargo(&compiler, line)
             .args(["--target", triple, "--config"])
-            // Stripped, as they are copied into memory at each start; a profile's `strip` is not for a
-            // package that has a profile of its own, and the library has.
+            // The programs are stripped, as they are copied into memory at each start. A profile's `strip` does not
+            // apply to a package that has a profile of its own, as the library has.
             .arg(format!(
                 r#"target.{triple}.rustflags=["-Ctarget-feature=+crt-static","-Cstrip=symbols"]"#
             ))
             .env("CARGO_TARGET_DIR", self.static_folder().display().to_string()))
     }
 
-    /// A program of the workspace, built so that it needs no library where it runs.
+    /// Returns a program of the workspace that needs no library on the machine that runs it.
     pub(super) fn static_program(
         &self,
         architecture: Architecture,

@@ -6,13 +6,13 @@ use super::architecture::Architecture;
 use super::emulator::CURRENT;
 use super::programs::Scope;
 
-/// One emulated CPU, as QEMU takes it, and the name of its expectation.
+/// An emulated CPU, as QEMU names it, and the name of its expectation.
 #[derive(Debug)]
 pub(super) struct Model {
     pub(super) cpu: &'static str,
     pub(super) expected: &'static str,
-    /// The tests that run on it; only the report if there are none, where the emulator lacks an instruction that the
-    /// model announces.
+    /// The tests that run on the model. Without a scope only the report is checked: the emulator lacks an instruction
+    /// that the model announces.
     pub(super) scope: Option<Scope>,
 }
 
@@ -21,12 +21,12 @@ impl Model {
         Self { cpu, expected, scope: Some(Scope::Model) }
     }
 
-    /// The model that stands for its architecture.
+    /// Returns the model as the one that represents its architecture.
     const fn of_architecture(self) -> Self {
         Self { scope: Some(Scope::Architecture), ..self }
     }
 
-    /// The model that stands for a size or order of words, or an order of accesses.
+    /// Returns the model as the one that represents a size or order of words, or an order of accesses.
     const fn of_words(self) -> Self {
         Self { scope: Some(Scope::Everything), ..self }
     }
@@ -55,10 +55,9 @@ pub(super) struct Target {
 /// The means to make programs for another architecture than the host's.
 #[derive(Debug)]
 pub(super) struct Cross {
-    /// GNU's name of it: `aarch64-linux-gnu`.
+    /// GNU's name of the architecture: `aarch64-linux-gnu`.
     pub(super) gnu: &'static str,
-    /// True if the standard library is built, and linked without a C compiler, where one of the two is
-    /// not to be had.
+    /// True if the standard library is built, and linked without a C compiler, when one of the two is unavailable.
     pub(super) builds_std: bool,
 }
 
@@ -67,17 +66,17 @@ impl Cross {
         Self { gnu, builds_std: false }
     }
 
-    /// The C compiler that links.
+    /// Returns the C compiler that links.
     pub(super) fn linker(&self) -> String {
         format!("{}-gcc", self.gnu)
     }
 
-    /// The packages with that compiler and its library.
+    /// Returns the packages with that compiler and its library.
     pub(super) fn packages(&self, debian_arch: &str) -> [String; 2] {
         [format!("gcc-{}", self.gnu), format!("libc6-dev-{debian_arch}-cross")]
     }
 
-    /// The place of the foreign C library, for the emulator. A static program asks nothing of it.
+    /// Returns the folder of the foreign C library, for the emulator. A static program does not use it.
     pub(super) fn sysroot(&self) -> String {
         format!("/usr/{}", self.gnu)
     }
@@ -110,7 +109,7 @@ pub(super) const TARGETS: [Target; 10] = [
         machines: Some(Architecture::X86),
         cross: None,
         emulator: "qemu-x86_64",
-        // 7.2 maps over what MAP_FIXED_NOREPLACE is to keep.
+        // 7.2 maps over a range that MAP_FIXED_NOREPLACE must keep.
         versions: CURRENT..=u32::MAX,
         models: X86,
         is_long: false,
@@ -121,7 +120,7 @@ pub(super) const TARGETS: [Target; 10] = [
         machines: None,
         cross: Some(Cross::new("i686-linux-gnu")),
         emulator: "qemu-i386",
-        // As above, and programs that fault on a file that was cut do not end.
+        // As above. Besides, a program that faults on a file that was cut does not end.
         versions: CURRENT..=u32::MAX,
         models: X86,
         is_long: false,
@@ -154,7 +153,7 @@ pub(super) const TARGETS: [Target; 10] = [
         machines: Some(Architecture::Riscv64),
         cross: Some(Cross::new("riscv64-linux-gnu")),
         emulator: "qemu-riscv64",
-        // 7.2 knows no Zicbom; 11 announces it to programs and raises SIGILL when they use it.
+        // 7.2 does not know Zicbom; 11 announces it to programs and raises SIGILL when they use it.
         versions: CURRENT..=CURRENT,
         models: &[
             Model::new("rv64,zicbom=true", "riscv64-kernel-does-not-tell").of_architecture(),

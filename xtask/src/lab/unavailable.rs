@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// The reason why a lane cannot be run on this machine: something that it needs is missing.
+/// The reason why a lane cannot be run on this machine: a prerequisite is missing.
 #[derive(Clone, Debug)]
 pub(crate) struct Unavailable(String);
 

@@ -1,4 +1,4 @@
-//! QEMU's user emulation of each target: what it needs is found or installed once.
+//! QEMU's user emulation of each target, whose prerequisites are found or installed once.
 
 use alloc::collections::BTreeMap;
 use core::cell::RefCell;
@@ -18,17 +18,17 @@ use crate::toolchain::Compiler;
 /// Seconds for one test program on one model.
 const LIMIT: u32 = 900;
 
-/// A target with what it needs, found or installed.
+/// A target with its prerequisites, found or installed.
 #[derive(Clone, Debug)]
 pub(super) struct Ready {
     pub(super) target: &'static Target,
     pub(super) compiler: Compiler,
     emulator: String,
-    /// The linker for it, unless this machine is of that architecture.
+    /// The linker for the target, unless this machine is of that architecture.
     cross: Option<&'static Cross>,
 }
 
-/// The targets that were looked for, and the reason where one cannot be had.
+/// The targets that were looked for, or the reason why one is unavailable.
 #[derive(Debug, Default)]
 pub(super) struct Targets(RefCell<BTreeMap<&'static str, Result<Ready, Unavailable>>>);
 
@@ -56,8 +56,8 @@ impl Ready {
     }
 }
 
-/// An emulator that suits the lane: the one installed; else a current one, from this
-/// release of Debian or Ubuntu or its backports; else whatever this release has.
+/// Returns an emulator that suits the lane: the installed one, or else a current one from this
+/// release of Debian or Ubuntu or its backports, or else the one of this release.
 fn emulator(host: &Host, target: &Target) -> Result<String> {
     let current = || -> Result<String> {
         let suite = debian::offering(host, "qemu-user", CURRENT);
@@ -94,7 +94,7 @@ fn suitable(program: &Path, target: &Target) -> Result<String> {
     Ok(program)
 }
 
-/// 10 for `qemu-aarch64 version 10.0.2 (Debian …)`.
+/// Returns 10 for `qemu-aarch64 version 10.0.2 (Debian …)`.
 fn major_version(program: &str) -> Result<u32> {
     let text = Cmd::new(program).arg("--version").read()?;
     text.split_once("version ")

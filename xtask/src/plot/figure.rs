@@ -15,7 +15,7 @@ const FONT: &str = "sans-serif";
 /// A figure of several panels that share their sizes.
 pub(super) struct Figure {
     pub(super) title: String,
-    /// On what: CPU, kernel, medium.
+    /// The CPU, the kernel and the medium of the measurement.
     pub(super) subtitle: String,
     pub(super) panels: Vec<Panel>,
 }
@@ -27,17 +27,17 @@ pub(super) struct Panel {
     pub(super) lines: Vec<Line>,
 }
 
-/// Of the values; sizes are always on a logarithmic one.
+/// The scale of the values; that of sizes is always logarithmic.
 #[derive(Clone, Copy)]
 pub(super) enum Scale {
-    /// With a label at each power of this.
+    /// A scale with a label at each power of this.
     Logarithmic {
         base: f64,
     },
     FromZero,
 }
 
-/// What is drawn in one colour, the same in every panel.
+/// The values that are drawn in one colour, the same in every panel.
 pub(super) struct Line {
     pub(super) name: String,
     pub(super) look: Look,
@@ -48,9 +48,9 @@ pub(super) struct Line {
 pub(super) struct Look {
     /// A place in [`PALETTE`].
     pub(super) colour: usize,
-    /// Drawn thick: what the figure is about.
+    /// True for a thick line: the subject of the figure.
     pub(super) ours: bool,
-    /// Drawn dashed, with open circles: what is no goal.
+    /// True for a dashed line with open circles: a value that is not durable.
     pub(super) dashed: bool,
 }
 
@@ -62,8 +62,8 @@ pub(super) struct Point {
     pub(super) high: f64,
 }
 
-/// M. Okabe, K. Ito, *Color Universal Design* (2008): told apart by everyone; without yellow, which is
-/// faint on white.
+/// The colours of M. Okabe, K. Ito, *Color Universal Design* (2008), which everyone can distinguish; without yellow,
+/// which is faint on white.
 pub(super) const PALETTE: [RGBColor; 6] = [
     RGBColor(0, 0, 0),
     RGBColor(213, 94, 0),
@@ -99,7 +99,7 @@ impl Figure {
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-/// Sizes below, values beside.
+/// A chart with sizes below and values beside.
 type Chart<'a, 'b, Y> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<LogCoord<f64>, Y>>;
 type Outcome = Result<(), Box<dyn core::error::Error>>;
 
@@ -209,7 +209,7 @@ impl<'a> Legend<'a> {
     }
 }
 
-/// From the least to the greatest, and this factor more on both sides.
+/// Returns the range from the least to the greatest value, widened by this factor on both sides.
 fn spread(ends: impl Iterator<Item = (f64, f64)>, margin: f64) -> (f64, f64) {
     let (low, high) = ends.fold((f64::INFINITY, 0.0), |(low, high), (least, greatest)| {
         (f64::min(low, least), f64::max(high, greatest))
@@ -217,7 +217,7 @@ fn spread(ends: impl Iterator<Item = (f64, f64)>, margin: f64) -> (f64, f64) {
     (low / margin, high * margin)
 }
 
-/// In the unit that leaves no fraction.
+/// Returns the size in the unit that leaves no fraction.
 fn size(bytes: f64) -> String {
     match bytes {
         ..1024.0 => format!("{bytes:.0}"),

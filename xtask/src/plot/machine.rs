@@ -1,10 +1,10 @@
-//! What a figure was measured on, as far as Linux says.
+//! The machine of a figure's measurement, as far as Linux describes it.
 
 use std::fs;
 
 use anyhow::{Context as _, Result};
 
-/// CPU, kernel and medium, in one line.
+/// Returns CPU, kernel and medium, in one line.
 pub(super) fn describe() -> Result<String> {
     let read = |path| fs::read_to_string(path).with_context(|| format!("cannot read {path}"));
     let release = read("/proc/sys/kernel/osrelease")?;
@@ -12,8 +12,8 @@ pub(super) fn describe() -> Result<String> {
     Ok(format!("{cpu}; Linux {}; memory: DRAM", release.trim()))
 }
 
-/// The first CPU of `/proc/cpuinfo`: the name that it has on x86, with the numbers that tell models
-/// apart which share it; on arm64 there are numbers only.
+/// Returns the first CPU of `/proc/cpuinfo`: its name on x86, with the numbers that distinguish
+/// models of the same name; on arm64 there are numbers only.
 fn cpu(cpuinfo: &str) -> String {
     let value = |key: &str| {
         let mut pairs = cpuinfo.lines().filter_map(|line| line.split_once(':'));

@@ -1,5 +1,4 @@
-//! `cargo xtask plot`: figures under `docs/figures` of the last results of criterion, of the table of survival, and of a
-//! crash that the simulator finds.
+//! `cargo xtask plot`: the last results of criterion, as figures under `docs/figures`.
 //!
 //! Run it where the benchmarks ran: a figure names the CPU and the kernel of the machine that draws it.
 
@@ -18,8 +17,8 @@ use figure::{Figure, Line, Look, Panel, Point, Scale};
 use results::Measured;
 
 const FOLDER: &str = "docs/figures";
-/// With it `benches/copy.rs` ends the names of ways that are not known to be durable wherever their
-/// target was.
+/// The end of the names that `benches/copy.rs` gives to methods that are not known to be durable for every location of
+/// their target.
 const NOT_DURABLE: &str = " (not durable)";
 
 /// Draws all figures whose benchmarks were run, and returns their paths.
@@ -84,7 +83,7 @@ fn absolute(measured: &[Measured]) -> Vec<Panel> {
     with_lines(panels)
 }
 
-/// x86 and arm64 alike.
+/// The line size of x86 and arm64.
 const LINE: f64 = 64.0;
 
 fn by_line(measured: &[Measured]) -> Vec<Panel> {
@@ -105,7 +104,7 @@ fn of_group<'a>(measured: &'a [Measured], group: &str) -> Vec<&'a Measured> {
     measured.iter().filter(|one| one.group == group).collect()
 }
 
-/// The time of the fastest durable way, whichever the figure shows.
+/// Returns the time of the fastest durable method, shown in the figure or not.
 fn best_durable(group: &[&Measured], bytes: f64) -> f64 {
     group
         .iter()
@@ -114,7 +113,7 @@ fn best_durable(group: &[&Measured], bytes: f64) -> f64 {
         .fold(f64::INFINITY, f64::min)
 }
 
-/// What the figures show of all that was measured, in the order of their colours.
+/// The measured methods that the figures show, in the order of their colours.
 const SHOWN: [Shown; 6] = [
     Shown { what: "", start: "cachemaint", ends: &[] },
     Shown { what: "", start: "libpmem", ends: &[] },
@@ -126,17 +125,17 @@ const SHOWN: [Shown; 6] = [
 
 /// One line of a figure.
 struct Shown {
-    /// In words.
+    /// The description in words.
     what: &'static str,
-    /// How its name in `benches/copy.rs` begins.
+    /// The beginning of its name in `benches/copy.rs`.
     start: &'static str,
-    /// What comes after the bytes of its stores, the first that was measured; if there is nothing, the
+    /// The possible endings after the bytes of its stores; the first measured one is taken. Without endings, the
     /// beginning is the whole name.
     ends: &'static [&'static str],
 }
 
 impl Shown {
-    /// The one that is meant, with the widest stores: more lines would hide each other.
+    /// Returns the matching method with the widest stores: more lines would hide each other.
     fn function<'a>(&self, group: &[&'a Measured]) -> Option<&'a str> {
         let names = || group.iter().map(|one| one.function.as_str());
         let width = |name: &str, end: &str| {
@@ -198,7 +197,7 @@ mod tests {
             .collect()
     }
 
-    /// 40 ns that lose data are no goal; the narrow stores are the best though no line is theirs.
+    /// 40 ns that lose data are not a goal; the narrow stores are the best though no line shows them.
     #[test]
     fn ways_that_lose_data_are_never_the_best() {
         let copies = copies();

@@ -1,5 +1,5 @@
-//! What criterion has measured: two files for each benchmark, `benchmark.json` (which it is) and
-//! `estimates.json` (what it took), in `target/criterion/GROUP/FUNCTION/PARAMETER/new`.
+//! The results of criterion: two files for each benchmark, `benchmark.json` (its name and parameters) and
+//! `estimates.json` (its times), in `target/criterion/GROUP/FUNCTION/PARAMETER/new`.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -15,9 +15,9 @@ pub(super) struct Measured {
     pub(super) group: String,
     pub(super) function: String,
     pub(super) bytes: f64,
-    /// Of one iteration, in nanoseconds.
+    /// The median of one iteration, in nanoseconds.
     pub(super) median: f64,
-    /// Where the median is with the confidence that criterion was asked for: 95 %.
+    /// The interval of the median with the confidence that criterion uses: 95 %.
     pub(super) interval: (f64, f64),
 }
 
@@ -45,11 +45,10 @@ struct Interval {
     upper_bound: f64,
 }
 
-/// Group, function, parameter and `new`.
+/// The depth of group, function, parameter and `new`.
 const DEPTH: usize = 4;
 
-/// All benchmarks below criterion's folder whose parameter is a number of bytes, by group, function and
-/// size.
+/// Returns all benchmarks below criterion's folder whose parameter is a number of bytes, by group, function and size.
 pub(super) fn read(criterion: &Path) -> Result<Vec<Measured>> {
     let mut found = Vec::new();
     collect(criterion, DEPTH, &mut found).with_context(|| {
@@ -79,7 +78,7 @@ fn collect(folder: &Path, depth: usize, found: &mut Vec<Measured>) -> Result<()>
     Ok(())
 }
 
-/// `None` if it is not one of a size.
+/// Returns `None` if the parameter of the benchmark is not a size.
 fn measured(folder: &Path) -> Result<Option<Measured>> {
     let Some(benchmark) = json::<Benchmark>(&folder.join("benchmark.json"))? else {
         return Ok(None);
@@ -108,7 +107,7 @@ fn measured(folder: &Path) -> Result<Option<Measured>> {
     }))
 }
 
-/// `None` if there is no such file.
+/// Returns `None` if there is no such file.
 fn json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
@@ -116,7 +115,7 @@ fn json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
         Err(error) => return Err(error).with_context(|| path.display().to_string()),
     };
     let parsed = serde_json::from_str(&text);
-    parsed.map(Some).with_context(|| format!("{} is not what criterion writes", path.display()))
+    parsed.map(Some).with_context(|| format!("{} is not a file of criterion", path.display()))
 }
 
 #[cfg(test)]
@@ -125,7 +124,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    /// As criterion 0.8 writes them, without what is not read.
+    /// The files of criterion 0.8, without the parts that are not read.
     const BENCHMARK: &str = r#"{"group_id":"copy, cold, aligned","function_id":"nt64|clwb/all",
         "value_str":"4096","throughput":{"Bytes":4096},
         "full_id":"copy, cold, aligned/nt64|clwb/all/4096",
@@ -179,7 +178,7 @@ mod tests {
     fn a_file_that_is_cut_off_missing_or_absurd_is_named() {
         let absurd = ESTIMATES.replace("800.25", "-800.25");
         for (estimates, says) in [
-            (Some(&ESTIMATES[..100]), "is not what criterion writes"),
+            (Some(&ESTIMATES[..100]), "is not a file of criterion"),
             (None, "is missing"),
             (Some(absurd.as_str()), "no times that can be"),
         ] {

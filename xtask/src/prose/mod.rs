@@ -1,7 +1,7 @@
 //! The English of comments, documents and messages, and the links of documents.
 //!
-//! `xtask/prose.txt` lists turns of phrase that a reader has to read twice, each with the number of places that may still
-//! have it. Long sentences are listed, and fail nothing.
+//! `xtask/prose.txt` lists turns of phrase that a reader has to read twice, each with the number of places that may
+//! still have it. Long sentences are listed, and do not fail the check.
 
 mod links;
 mod passages;
@@ -18,7 +18,7 @@ use crate::report::{Finding, Report, Tests};
 use passages::Passage;
 
 const PHRASES: &str = "xtask/prose.txt";
-/// A sentence of more words is listed.
+/// The greatest number of words of a sentence that is not listed.
 const LONGEST: usize = 35;
 
 /// A file of the tree and its text.

@@ -1,4 +1,4 @@
-//! The agent's own work: files, mounts, and persisted records.
+//! The requests to the agent itself: files, mounts, and persisted records.
 
 use core::time::Duration;
 use std::time::Instant;
@@ -19,7 +19,7 @@ pub(in crate::lab) struct Persisted {
 }
 
 impl Machine {
-    /// Asks for something that must be done.
+    /// Sends a request that must be served.
     pub(in crate::lab) fn doing(&mut self, request: &Request) -> Result<()> {
         match self.ask(request)? {
             Reply::Done => Ok(()),
@@ -27,7 +27,7 @@ impl Machine {
         }
     }
 
-    /// Asks for something that must be refused; the refusal.
+    /// Sends a request that must be refused. Returns the refusal.
     pub(in crate::lab) fn refusal(&mut self, request: &Request) -> Result<String> {
         match self.ask(request)? {
             Reply::Refused(why) => Ok(why),
@@ -35,7 +35,7 @@ impl Machine {
         }
     }
 
-    /// Asks for a document.
+    /// Sends a request for a document.
     pub(in crate::lab) fn json(&mut self, request: &Request) -> Result<Value> {
         match self.ask(request)? {
             Reply::Json(text) => Ok(serde_json::from_str(&text)?),
@@ -43,7 +43,7 @@ impl Machine {
         }
     }
 
-    /// The text of a file in the machine; none if it cannot be read.
+    /// Returns the text of a file in the machine; none if it cannot be read.
     pub(in crate::lab) fn read(&mut self, path: &str) -> Result<Option<String>> {
         match self.ask(&Request::Read { path: path.to_owned() })? {
             Reply::Text(text) => Ok(Some(text)),
@@ -52,7 +52,7 @@ impl Machine {
         }
     }
 
-    /// The names in a folder of the machine.
+    /// Returns the names in a folder of the machine.
     pub(in crate::lab) fn list(&mut self, path: &str) -> Result<Vec<String>> {
         match self.ask(&Request::List { path: path.to_owned() })? {
             Reply::Names(names) => Ok(names),
@@ -60,7 +60,7 @@ impl Machine {
         }
     }
 
-    /// Waits until a file is there: the kernel makes devices in its own time.
+    /// Waits until a file exists: the kernel makes devices at a time of its own choice.
     pub(in crate::lab) fn wait_for(&mut self, path: &str) -> Result<()> {
         let (folder, name) = path.rsplit_once('/').context("no absolute path")?;
         let patience = Instant::now() + Duration::from_secs(120);
@@ -126,12 +126,12 @@ impl Machine {
         }
     }
 
-    /// Looks for records, all of which must be there.
+    /// Checks that all of these records are there.
     pub(in crate::lab) fn verify(&mut self, records: &Records) -> Result<()> {
         self.verifying(records, &Request::Verify(records.clone()))
     }
 
-    /// Looks for records on a part of a device.
+    /// Checks that all of these records are there on a part of a device.
     pub(in crate::lab) fn verify_on_device(&mut self, records: &Records, part: Part) -> Result<()> {
         self.verifying(records, &Request::VerifyOnDevice(records.clone(), part))
     }

@@ -1,7 +1,7 @@
 //! A running machine, and the conversation with the agent in it.
 //!
-//! Whatever the machine prints is in the lane's log. A machine ends with its value: no emulator is
-//! left behind, whatever goes wrong.
+//! The lane's log has all output of the machine. The machine ends with its value: no emulator is left behind after any
+//! failure.
 
 pub(super) mod agent;
 mod programs;
@@ -98,7 +98,7 @@ impl Machine {
         Ok(machine)
     }
 
-    /// The next reply.
+    /// Returns the next reply.
     fn reply(&mut self) -> Result<Reply> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         match self.replies.recv_timeout(left) {
@@ -108,7 +108,7 @@ impl Machine {
         }
     }
 
-    /// The boot that the agent greets from.
+    /// Returns the boot that the agent greets from.
     fn greeting(&mut self) -> Result<String> {
         match self.reply()? {
             Reply::Hello { boot, .. } => Ok(boot),
@@ -121,7 +121,7 @@ impl Machine {
         self.input.flush().context("the machine does not listen")
     }
 
-    /// Asks, and takes any answer but that the machine was started anew.
+    /// Sends a request, and returns any answer except that the machine was started anew.
     pub(in crate::lab) fn ask(&mut self, request: &Request) -> Result<Reply> {
         self.send(request)?;
         match self.reply().with_context(|| format!("{request:?}"))? {
@@ -130,13 +130,13 @@ impl Machine {
         }
     }
 
-    /// Resets the machine; firmware runs, and memory is what firmware leaves of it.
+    /// Resets the machine. Firmware runs, and memory has the contents that firmware leaves.
     pub(in crate::lab) fn reboot(&mut self) -> Result<()> {
         self.send(&Request::Reboot)?;
         self.come_up_again().context("the machine did not come up after a reset")
     }
 
-    /// Starts the next kernel from this one. It gets the same command line.
+    /// Starts the next kernel from this one, with the same command line.
     pub(in crate::lab) fn kexec(&mut self) -> Result<()> {
         let (kernel, initrd) = self.disk.context("this machine has no kernel on a disk")?;
         let command_line = self.command_line.clone();
@@ -151,8 +151,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Asks for something that is acknowledged record by record, until so many are; then cuts the power: the emulator
-    /// ends by SIGKILL. How many were acknowledged up to then.
+    /// Sends a request that is acknowledged record by record, and cuts the power after this many: the emulator ends by
+    /// SIGKILL. Returns the number of records that were acknowledged by then.
     pub(in crate::lab) fn acknowledged_until_power_cut(
         self,
         request: &Request,
@@ -161,8 +161,8 @@ impl Machine {
         self.acknowledged_until_later_power_cut(request, enough, Duration::ZERO)
     }
 
-    /// The same, some time after that acknowledgement: where one takes so long that the power would always be cut
-    /// in the midst of it.
+    /// Cuts the power in the same manner, some time after that acknowledgement. It is for records that take so long
+    /// that the power would always be cut in the midst of one.
     pub(in crate::lab) fn acknowledged_until_later_power_cut(
         mut self,
         request: &Request,
@@ -188,7 +188,7 @@ impl Machine {
         Ok(acknowledged)
     }
 
-    /// The tests that programs in it have run.
+    /// Returns the tests that programs in the machine have run.
     pub(in crate::lab) fn tests(&self) -> Tests {
         *self.tests.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -212,7 +212,7 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         if !self.has_ended {
-            // No caller is left to report an error to.
+            // There is no caller left that could get an error.
             drop(self.child.kill());
             drop(cost::wait(&mut self.child, false));
         }
@@ -222,7 +222,7 @@ impl Drop for Machine {
     }
 }
 
-/// Copies what the machine prints to the log, and hands over what the agent says.
+/// Copies the machine's output to the log, and passes on the agent's replies.
 fn listen(
     mut output: impl std::io::BufRead,
     mut log: impl std::io::Write,
@@ -236,7 +236,7 @@ fn listen(
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
-        // A log that cannot be written loses nothing but itself.
+        // A log that cannot be written does not affect the lane.
         drop(log.write_all(&line));
         let text = String::from_utf8_lossy(&line);
         let reply = match decode::<Reply>(&text) {

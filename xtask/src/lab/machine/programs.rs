@@ -18,7 +18,7 @@ impl Machine {
         }
     }
 
-    /// Runs a program; its exit code or the signal that ended it.
+    /// Runs a program. Returns its exit code or the signal that ended it.
     pub(in crate::lab) fn run_any(
         &mut self,
         line: &str,
@@ -29,7 +29,7 @@ impl Machine {
         self.run_with(&program, words.collect(), environment)
     }
 
-    /// As [`run_any`](Self::run_any), with arguments that may have blanks in them.
+    /// Runs a program as [`run_any`](Self::run_any) does, with arguments that may contain blanks.
     pub(in crate::lab) fn run_with(
         &mut self,
         program: &str,
@@ -46,7 +46,7 @@ impl Machine {
         }
     }
 
-    /// Runs a program; its exit code, and what it printed on standard output and standard error.
+    /// Runs a program. Returns its exit code, its standard output and its standard error.
     pub(in crate::lab) fn output(&mut self, line: &str) -> Result<(Option<i32>, String, String)> {
         let ((code, _signal), out, errors) = self.printed(line)?;
         Ok((code, out, errors))
@@ -66,17 +66,17 @@ impl Machine {
         self.document_before(line, (None, Some(signal)))
     }
 
-    /// Runs a program, which must print a document and end so.
+    /// Runs a program, which must print a document and end in this manner.
     fn document_before(&mut self, line: &str, end: End) -> Result<Value> {
         let ((code, signal), out, errors) = self.printed(line)?;
         ensure!(
             (code, signal) == end,
             "`{line}` ended with code {code:?}, signal {signal:?}: {errors}"
         );
-        serde_json::from_str(&out).with_context(|| format!("`{line}` printed no JSON: {out:?}"))
+        serde_json::from_str(&out).with_context(|| format!("`{line}` did not print JSON: {out:?}"))
     }
 
-    /// Runs a program; its exit code or the signal that ended it, and what it printed.
+    /// Runs a program. Returns its exit code or the signal that ended it, and its output.
     fn printed(&mut self, line: &str) -> Result<(End, String, String)> {
         let mut words = line.split_whitespace().map(str::to_owned);
         let program = words.next().context("no program")?;
@@ -86,7 +86,7 @@ impl Machine {
         }
     }
 
-    /// Starts a program that runs beside what follows, until the machine ends; its process id.
+    /// Starts a program that runs in the background until the machine ends. Returns its process id.
     pub(in crate::lab) fn start_beside(
         &mut self,
         line: &str,
@@ -104,7 +104,7 @@ impl Machine {
         }
     }
 
-    /// Gives a started program a line; the line that it answers with.
+    /// Sends a started program a line. Returns the line of its answer.
     pub(in crate::lab) fn tell(&mut self, id: u32, line: &str) -> Result<String> {
         match self.ask(&Request::Tell { id, line: line.to_owned() })? {
             Reply::Text(answer) => Ok(answer),
@@ -112,11 +112,11 @@ impl Machine {
         }
     }
 
-    /// Sends a started program a signal, upon which it must print a document and end well.
+    /// Sends a started program a signal. It must then print a document and end successfully.
     pub(in crate::lab) fn document_at_end(&mut self, id: u32, signal: i32) -> Result<Value> {
         match self.ask(&Request::End { id, signal })? {
             Reply::Printed { code: Some(0), out, .. } => serde_json::from_str(&out)
-                .with_context(|| format!("process {id} printed no JSON: {out:?}")),
+                .with_context(|| format!("process {id} did not print JSON: {out:?}")),
             other => bail!("process {id} ended otherwise: {other:?}"),
         }
     }

@@ -86,7 +86,7 @@ pub(super) fn make_disk(kernel: &Path, initrd: &Path, image: &Path) -> Result<(u
     Ok((kernel, initrd))
 }
 
-/// The value of `-drive` for a raw image.
+/// Returns the value of `-drive` for a raw image.
 pub(in crate::lab) fn drive(image: &Path, more: &str) -> String {
     format!("format=raw,file={},{more}", image.display())
 }

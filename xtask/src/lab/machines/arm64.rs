@@ -60,15 +60,15 @@ fn nvdimm_acpi(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     expect(&machine.persist(&written)?, LINE)?;
     let guarantee = probe(&mut machine, "/mnt/records")?;
     expect_value(&guarantee, "/region/domain", "unknown")?;
-    // No file of the kernel's shows it there; what is told is marked as the kernel's rule.
+    // The kernel has no file that shows it there; the answer is marked as the kernel's rule.
     expect_value(&guarantee, "/caching/read", Value::Null)?;
     expect_value(&guarantee, "/caching/by_rule", "write_back")?;
     machine.verify(&written)?;
     machine.power_off()
 }
 
-/// The region counts as one with its domain at the memory controller, whatever memory it names
-/// (Linux `drivers/nvdimm/of_pmem.c`).
+/// The region counts as one with its domain at the memory controller, for any memory that it names (Linux
+/// `drivers/nvdimm/of_pmem.c`).
 fn device_tree(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let tree = Tree::new(kit, name, "neoverse-n1")?;
     let mut machine = Machine::start(kit, &tree.setup.clone().with_kexec(), log)?;
@@ -113,7 +113,7 @@ fn with_cvadp(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     machine.power_off()
 }
 
-/// What the report must say of the points of persistence and of deep persistence.
+/// Checks the report's instructions of the points of persistence and of deep persistence.
 fn chooses(machine: &mut Machine, persistence: &str, deep: Option<&str>) -> Result<()> {
     let report = machine.json(&Request::Report)?;
     expect_value(&report, "/cpu/writeback/persistence/instruction", persistence)?;
@@ -130,9 +130,8 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Takes the tree that QEMU makes for the board, and changes what differs: the end of the RAM,
-    /// and a node for what follows it (Linux,
-    /// `Documentation/devicetree/bindings/pmem/pmem-region.txt`).
+    /// Takes the tree that QEMU makes for the board, and changes the end of the RAM, and adds a node for the range
+    /// after it (Linux, `Documentation/devicetree/bindings/pmem/pmem-region.txt`).
     pub(super) fn new(kit: &Kit, name: &str, cpu: &str) -> Result<Self> {
         let file = kit.work.join(format!("{}.dtb", name.replace('/', "-")));
         let path = file.display().to_string();
@@ -148,7 +147,7 @@ impl Tree {
         put(&format!("-t x {path} /pmem@70000000 reg 0 70000000 0 10000000"))?;
         let setup = Setup::new(name, "virt,gic-version=3", "1024M")
             .cpu(cpu)
-            // QEMU completes the tree's memory node by what `-m` says.
+            // QEMU completes the tree's memory node from the option `-m`.
             .kernel("mem=768M")
             .devices(["-dtb", &path]);
         Ok(Self { setup, file })
@@ -157,7 +156,7 @@ impl Tree {
 
 impl Drop for Tree {
     fn drop(&mut self) {
-        // A small file in the build folder that stays behind harms nobody.
+        // Ignored: a small file that stays behind in the build folder does no harm.
         drop(std::fs::remove_file(&self.file));
     }
 }

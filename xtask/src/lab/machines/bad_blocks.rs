@@ -1,5 +1,7 @@
-//! Media errors under a file, planted in the kernel's list of the device: known before they are met, an error
-//! of a checked read and of a guarded load, the end of a process without a guard, and what clearing comes to.
+//! Media errors under a file, planted in the kernel's list of the device.
+//!
+//! They are known before they are met. A checked read and a guarded load return an error, and a process without a guard
+//! ends. The results of clearing are checked too.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint_lab_protocol::{Records, Reply, Request};
@@ -20,7 +22,7 @@ const SIGBUS: i32 = 7;
 /// errno(3).
 const EIO: i32 = 5;
 
-/// The kernel's list, to which root can add.
+/// The kernel's list, which root can extend.
 const LIST: &str = "/sys/block/pmem0/badblocks";
 
 /// The page of the file that is made bad, and the sector of it.
@@ -73,13 +75,13 @@ fn story(machine: &mut Machine, medium: Medium) -> Result<()> {
     machine.verify(&good)
 }
 
-/// Where the sector of the file is on the device.
+/// Returns the position of the file's sector on the device.
 fn place(machine: &mut Machine) -> Result<u64> {
     let place = machine.document(&format!("/init place /mnt/bad {SECTOR}"))?;
     place["at"].as_u64().context("FIBMAP gave no place")
 }
 
-/// Has the kernel list the sector of the file as bad.
+/// Adds the sector of the file to the kernel's list of bad blocks.
 fn plant(machine: &mut Machine) -> Result<()> {
     let text = format!("{} 1", place(machine)? / 512);
     machine.doing(&Request::Write { path: LIST.to_owned(), text })
@@ -116,8 +118,8 @@ fn met(machine: &mut Machine) -> Result<()> {
     Ok(())
 }
 
-/// The file system gives the file another block, so that it is whole again whatever the medium can do. Nobody
-/// writes to the bad block, so the kernel keeps it in its list.
+/// The file system gives the file another block, so the file is whole again on any medium. The bad block is not written
+/// to, so the kernel keeps it in its list.
 fn cleared(machine: &mut Machine, bad: &Records) -> Result<()> {
     let old = place(machine)?;
     let outcome = machine.document(&format!("/init clear /mnt/bad 0 {LEN}"))?;
@@ -140,18 +142,17 @@ fn cleared(machine: &mut Machine, bad: &Records) -> Result<()> {
     }
 }
 
-/// What a medium does when it is told to clear a block.
+/// The medium's reaction to the command to clear a block.
 #[derive(Clone, Copy)]
 enum Medium {
-    /// On RAM set aside the kernel takes what is written for cleared (Linux `drivers/nvdimm/bus.c`,
+    /// On RAM set aside the kernel takes written blocks for cleared (Linux `drivers/nvdimm/bus.c`,
     /// `nvdimm_clear_poison`: no `ndctl`).
     Clears,
-    /// QEMU's NVDIMM has no command for it, so that the write fails.
+    /// QEMU's NVDIMM has no command to clear a block, so the write fails.
     Refuses,
 }
 
-/// Where no other block is left, the file system takes the bad one again, and it is for the medium to clear
-/// it.
+/// If no other block is left, the file system takes the bad one again, and the medium must clear it.
 fn in_place(machine: &mut Machine, medium: Medium) -> Result<()> {
     let before = machine.read(LIST)?.context("the list cannot be read any more")?;
     plant(machine)?;
@@ -181,7 +182,7 @@ fn in_place(machine: &mut Machine, medium: Medium) -> Result<()> {
             });
             ensure!(outcome == expected, "clearing in place: {outcome}");
             ensure!(list == both, "the kernel's list became {list:?}");
-            // As the step says: the block is a hole, or allocated and not written.
+            // As the step describes, the block is a hole, or allocated and not written.
             let (code, _, errors) = machine.output("/init bad-blocks /mnt/bad")?;
             let refused =
                 errors.contains(&format!("at offset {PAGE}, so a store there would need"));

@@ -1,4 +1,4 @@
-//! The command's canary: planted, reset, and asked what it says.
+//! The command's canary: planted, reset, and inspected.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use crate::lab::machine::Machine;
 use crate::log::Log;
 use crate::report::{Finding, Tests};
 
-/// Where the command is in the machine.
+/// The path of the command in the machine.
 pub(super) const COMMAND: &str = "/lab/cachemaint";
 /// The command's file in a directory.
 const CANARY: &str = "cachemaint-canary";
@@ -22,7 +22,7 @@ const DEVICE: &str = "/dev/pmem0";
 
 pub(super) fn lanes() -> Vec<Lane> {
     let name = "machine/x86_64/canary";
-    let proves = "a canary tells of a kexec and of a reset what each kept, and names damage";
+    let proves = "a canary reports after a kexec and after a reset the parts that each kept, and names damage";
     vec![Lane::new(name, proves, move |lab| {
         let kit = lab.kit(Architecture::X86)?;
         let command = lab.command()?;
@@ -35,7 +35,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 }
 
 impl Lab<'_> {
-    /// The command `cachemaint`, for machines.
+    /// Returns the command `cachemaint`, for machines.
     pub(super) fn command(&self) -> Result<PathBuf> {
         self.sources.static_program(Architecture::X86, "cachemaint-cli", "cachemaint")
     }
@@ -58,7 +58,7 @@ fn story(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Result<()> 
     expect_value(&planted, "/canary/planted/device", "pmem0")?;
     expect_value(&planted, "/canary/planted/persisted_by", "cache lines")?;
 
-    // Nothing is unmounted first: what was persisted must do.
+    // Nothing is unmounted first: persisting must be enough.
     machine.kexec()?;
     let kept = kept(&mut machine).context("after a kexec")?;
     expect_value(&kept, "/canary/started_by", "kexec")?;
@@ -72,12 +72,12 @@ fn story(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Result<()> 
     machine.power_off()
 }
 
-/// The command that plants a canary in a directory.
+/// Returns the command that plants a canary in a directory.
 fn plant(directory: &str) -> String {
     format!("{COMMAND} inspect {directory} --plant-canary --json")
 }
 
-/// What the command says of the canary in a directory must be this state, with this exit code.
+/// Checks the command's report on the canary in a directory: its state and the exit code.
 fn says(machine: &mut Machine, directory: &str, code: i32, state: &str) -> Result<Value> {
     let (ended, out, errors) = machine.output(&format!("{COMMAND} inspect {directory} --json"))?;
     ensure!(ended == Some(code), "inspect ended with {ended:?}, not {code}: {errors}");
@@ -86,8 +86,8 @@ fn says(machine: &mut Machine, directory: &str, code: i32, state: &str) -> Resul
     Ok(document)
 }
 
-/// The canary is found whole in another boot. An emulator has no cache to lose its second part in,
-/// so that is there too, and nothing may be concluded from it.
+/// Checks that the canary is found whole in another boot. An emulator has no cache in which to lose
+/// the second part, so that part is there too, and proves nothing.
 fn kept(machine: &mut Machine) -> Result<Value> {
     machine.wait_for(DEVICE)?;
     machine.mount(DEVICE, DIRECTORY, DAX)?;
@@ -103,7 +103,8 @@ fn kept(machine: &mut Machine) -> Result<Value> {
     Ok(kept)
 }
 
-/// A file that is no canary is told apart, and left as it is; a cut one too.
+/// Checks that another file under the canary's name, or a cut canary, is reported as such and left
+/// as it is.
 fn damaged(machine: &mut Machine) -> Result<()> {
     let path = format!("{DIRECTORY}/{CANARY}");
     machine.run(&format!("/init truncate {path} 100000"))?;

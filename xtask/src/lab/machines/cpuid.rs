@@ -1,4 +1,4 @@
-//! Machines whose CPUs differ: what is chosen, and what the report says of the hypervisor.
+//! Machines whose CPUs differ: the choice of instructions, and the report on the hypervisor.
 
 use anyhow::{Result, anyhow, ensure};
 use cachemaint_lab_protocol::Request;
@@ -12,14 +12,14 @@ use crate::lab::machine::Machine;
 use crate::lab::unavailable::Unavailable;
 use crate::report::{Finding, Tests};
 
-/// A CPU model of QEMU's, what must be reported of its instructions, and of who runs it.
+/// A CPU model of QEMU with its expected report: its instructions, and its hypervisor.
 struct Model {
     cpu: &'static str,
     expected: &'static str,
     hypervisor: Hypervisor,
 }
 
-/// What CPUID says of the hypervisor.
+/// The expected answer of CPUID on the hypervisor.
 enum Hypervisor {
     /// Leaf 1, ECX\[31\] is set, and leaf `4000_0000h` has a signature.
     Signed(&'static str),
@@ -49,7 +49,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     MODELS.iter().map(lane).chain([other_signatures()]).collect()
 }
 
-/// Listed, so that nobody takes it for run.
+/// The lane is listed as skipped, so that the report shows that it did not run.
 fn other_signatures() -> Lane {
     let proves = "the report names the hypervisors of other signatures";
     Lane::new("machine/x86_64/cpu/signatures", proves, |_lab| {

@@ -1,4 +1,4 @@
-//! Device DAX: what the library maps of it, and what it refuses.
+//! Device DAX: the mappings that the library makes of it, and those that it refuses.
 
 use std::path::PathBuf;
 
@@ -15,9 +15,9 @@ use crate::log::Log;
 use crate::report::{Finding, Tests};
 
 pub(super) const DEVICE: &str = "/dev/dax0.0";
-/// What the kernel maps of a namespace at once, unless it is told otherwise.
+/// The default alignment of a namespace's mappings in the kernel.
 const ALIGNMENT: u64 = 2 << 20;
-/// From the second unit on.
+/// The part from the second unit on.
 const PART: Part = Part { offset: ALIGNMENT, len: Some(2 * ALIGNMENT) };
 
 pub(super) fn lanes() -> Vec<Lane> {
@@ -60,7 +60,7 @@ fn emulated_device(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> R
     machine.power_off()
 }
 
-/// What the command says of it, in text and in JSON.
+/// Checks the command's report on the device, in text and in JSON.
 fn inspected(machine: &mut Machine) -> Result<()> {
     let (code, text, errors) = machine.output(&format!("{COMMAND} inspect {DEVICE}"))?;
     ensure!(code == Some(0), "inspect ended with {code:?}: {errors}");
@@ -74,7 +74,7 @@ fn inspected(machine: &mut Machine) -> Result<()> {
     expect_value(&json, "/guarantee/caching/by_rule", "write_back")
 }
 
-/// A device that no driver has is not there for programs.
+/// A device without a driver does not exist for programs.
 fn without_driver(machine: &mut Machine) -> Result<()> {
     let unbind = String::from("/sys/bus/dax/drivers/device_dax/unbind");
     machine.doing(&Request::Write { path: unbind, text: String::from("dax0.0") })?;
@@ -83,8 +83,8 @@ fn without_driver(machine: &mut Machine) -> Result<()> {
     Ok(())
 }
 
-/// Makes a device of the NVDIMM's region, and has the library store on it and persist, deep too, and
-/// refuse what the kernel would not map; the records.
+/// Makes a device of the NVDIMM's region, has the library store on it and persist, deep too, and checks the refusals.
+/// Returns the records.
 pub(super) fn on_nvdimm(
     machine: &mut Machine,
     [domain, backing, granularity]: [&str; 3],
@@ -97,14 +97,14 @@ pub(super) fn on_nvdimm(
     expect_value(&guarantee, "/device", "dax0.0")?;
     expect_value(&guarantee, "/region/domain", domain)?;
     expect_value(&guarantee, "/backing", backing)?;
-    // QEMU's NVDIMMs have no count (no such _DSM), and the library must not make one up.
+    // QEMU's NVDIMMs have no count (no such _DSM), and the library must not invent one.
     expect_value(&guarantee, "/devices/0/name", "nmem0")?;
     let pointer = "/devices/0/unsafe_shutdowns/reason";
     expect_value(&guarantee, pointer, "/sys/bus/nd/devices/nmem0/nfit/dirty_shutdown: absent")?;
 
     let written = records(DEVICE, 20);
     expect(&machine.persist_on_device(&written, PART)?, granularity)?;
-    // Without flush hints the kernel has nothing to flush (Linux drivers/nvdimm/region_devs.c).
+    // Without flush hints the kernel does not flush (Linux drivers/nvdimm/region_devs.c).
     let attribute = machine.read("/sys/bus/nd/devices/region0/deep_flush")?;
     ensure!(attribute.as_deref() == Some("0"), "deep_flush reads {attribute:?}");
     machine.doing(&Request::DeepPersist { path: DEVICE.to_owned() })?;
@@ -128,11 +128,11 @@ fn refusals(machine: &mut Machine, records: &Records) -> Result<()> {
     ensure!(why.contains("exists already; open it"), "creating a device: {why}");
     let why = machine.refusal(&Request::Probe { path: String::from("/dev/null") })?;
     ensure!(why.contains("is no regular file"), "another device is refused otherwise: {why}");
-    // A second process is refused by the lock, and a killed one leaves none.
+    // A second process is refused by the lock, and a killed process leaves no lock.
     machine.run(&format!("/init contend {DEVICE}"))
 }
 
-/// Looks for the records of a device, of a machine that was started anew.
+/// Checks the records of a device after a new start of the machine.
 pub(super) fn found_again(machine: &mut Machine, written: &Records) -> Result<()> {
     machine.wait_for(DEVICE)?;
     machine.verify_on_device(written, PART)

@@ -1,4 +1,4 @@
-//! What goes wrong with files: each must end as the documentation says, and lose nothing.
+//! Faults of files: each must end as the documentation describes, without lost data.
 
 use anyhow::{Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
@@ -38,7 +38,7 @@ fn files(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     machine.power_off()
 }
 
-/// A file that does not fit is refused, and nothing is left of it.
+/// A file that does not fit is refused, and leaves nothing behind.
 fn full(machine: &mut Machine) -> Result<()> {
     let mut large = records("/mnt/large", 8);
     // 320 MiB on 256.
@@ -73,8 +73,7 @@ fn contended(machine: &mut Machine, written: &Records) -> Result<()> {
     machine.run(&format!("/init contend {}", written.path))
 }
 
-/// Who reads what was cut off ends by SIGBUS, as documented; the rest is as it was, for the next one
-/// too.
+/// A reader of the cut-off part ends by SIGBUS, as documented. The rest is unchanged, for the next reader too.
 fn cut_short(machine: &mut Machine, written: &Records) -> Result<()> {
     let ended = machine.run_any(&format!("/init shrink {}", written.path), &[])?;
     ensure!(ended == (None, Some(SIGBUS)), "reading what was cut off ended with {ended:?}");

@@ -1,9 +1,9 @@
 //! Forgotten write-backs and fences: the emulator's plugin watches the library's own binary code in a
 //! machine and counts lines that a path left dirty, or written back and unfenced.
 //!
-//! A streaming store counts as one that leaves the line dirty in one run, and as one that evicts it in
-//! the other: CPUs differ, and the library must be right on both. As a CPU of Intel's, whose manual promises
-//! that they evict, it must be right on that one.
+//! A streaming store counts as one that leaves the line dirty in one run, and as one that evicts it in the other: CPUs
+//! differ, and the library must be right on both. On an Intel CPU, whose manual promises eviction, it must be right on
+//! the evicting one.
 
 use std::path::{Path, PathBuf};
 
@@ -95,7 +95,7 @@ fn lane(watched: &'static Watched) -> Lane {
 }
 
 impl Watched {
-    /// Runs every path under the plugin; how many there were.
+    /// Runs every path under the plugin. Returns the number of paths.
     fn run(
         &self,
         kit: &Kit,
@@ -122,8 +122,8 @@ impl Watched {
         Ok(names.len())
     }
 
-    /// Each path has one verdict, under its number; it stored and fenced something, and left nothing
-    /// behind.
+    /// Checks that each path has one verdict, under its number: it stored and fenced, and left no dirty or unfenced
+    /// line.
     fn judge(&self, names: &[String], verdicts: &[Verdict]) -> Result<()> {
         ensure!(
             verdicts.iter().map(|verdict| verdict.id).eq(0..names.len() as u64),
@@ -141,7 +141,8 @@ impl Watched {
         Ok(())
     }
 
-    /// Where the caches are in the persistence domain, a path on a file needs no write-back.
+    /// Returns true if the verdict on a path is right. If the caches are in the persistence domain, a path on a file
+    /// needs no write-back.
     fn is_right(&self, name: &str, verdict: &Verdict) -> bool {
         let stored_and_fenced = verdict.stores + verdict.streaming > 0 && verdict.fences > 0;
         let wrote_back = verdict.writebacks + verdict.streaming > 0 && verdict.dirty_lines == 0;
@@ -150,7 +151,7 @@ impl Watched {
     }
 }
 
-/// Starts the machine and has every path run; their names.
+/// Starts the machine and runs every path. Returns the names of the paths.
 fn on(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<Vec<String>> {
     persist_every_way(Machine::start(kit, setup, log)?)
 }
@@ -182,7 +183,7 @@ impl Output {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        // A small file in the build folder that stays behind harms nobody.
+        // Ignored: a small file that stays behind in the build folder does no harm.
         drop(std::fs::remove_file(&self.0));
     }
 }

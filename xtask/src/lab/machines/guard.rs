@@ -1,5 +1,5 @@
-//! A guard of a file with holes: a program stores to them through an ordinary mapping and never flushes. Which blocks
-//! the file has got for that is known to the running kernel alone until the guard has it made durable.
+//! A guard of a file with holes: a program stores to them through an ordinary mapping and never flushes. Only the
+//! running kernel knows the blocks that the file gets for these stores, until the guard makes them durable.
 
 use core::time::Duration;
 use std::io::Write as _;
@@ -25,13 +25,13 @@ const FILE: &str = "/mnt/sparse";
 const LEN: u64 = 1 << 30;
 /// Bytes from one store to the next.
 const APART: u64 = (32 << 20) + 8;
-/// What a store to a hole may be given at once: a huge page (Linux, `fs/dax.c`, `dax_iomap_pmd_fault`).
+/// The most that a store to a hole may allocate at once: a huge page (Linux, `fs/dax.c`, `dax_iomap_pmd_fault`).
 const GIVEN: u64 = 2 << 20;
 
 pub(super) fn lanes() -> Vec<Lane> {
     let name = "machine/x86_64/guard-holes";
-    let proves = "what was stored to the holes of a file, by a program that never flushes, is there after a reset if a \
-                  guard was beside it";
+    let proves = "stores of a program that never flushes to the holes of a file are there after a reset if a \
+                  guard ran beside it";
     vec![Lane::new(String::from(name), proves, move |lab: &Lab<'_>| {
         let kit = lab.kit(Architecture::X86)?;
         let mut setup = emulated(name);
@@ -44,7 +44,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 
 fn holes(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
     let mut machine = Machine::start(kit, setup, log)?;
-    // The file system commits nothing by itself while this runs (Linux, `Documentation/admin-guide/ext4.rst`).
+    // The file system does not commit by itself while this runs (Linux, `Documentation/admin-guide/ext4.rst`).
     make_ext4(&mut machine, "/dev/pmem0", &format!("{DAX},commit=3600"))?;
     let storing = machine.start_beside(&format!("/init store-to-holes {FILE} {LEN}"), &[])?;
     let places: Vec<u64> = (0..LEN / APART).map(|number| number * APART).collect();
@@ -54,11 +54,11 @@ fn holes(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
     let guard = start_guard(&mut machine)?;
     maps(&mut machine, guard, FILE)?;
     store(&mut machine, storing, later)?;
-    let told = machine.document_at_end(guard, SIGTERM).context("the guard")?;
-    writeln!(log, "guard: {told}")?;
-    ensure!(count(&told, "/problems")? == 0, "not guarded: {told}");
-    let (passes, lines) = (count(&told, "/passes")?, count(&told, "/lines")?);
-    // Were the holes gone over as well, each pass would take all lines of the file.
+    let statistics = machine.document_at_end(guard, SIGTERM).context("the guard")?;
+    writeln!(log, "guard: {statistics}")?;
+    ensure!(count(&statistics, "/problems")? == 0, "not guarded: {statistics}");
+    let (passes, lines) = (count(&statistics, "/passes")?, count(&statistics, "/lines")?);
+    // If the passes covered the holes as well, each pass would take all lines of the file.
     ensure!(lines <= passes * places.len() as u64 * GIVEN / 64, "{lines} lines in {passes} passes");
 
     machine.reboot()?;

@@ -1,5 +1,5 @@
-//! A journal whose process is killed and whose machine ends: every acknowledged record is there, and every
-//! one that was recovered stays.
+//! A journal whose process is killed and whose machine ends: every acknowledged record is there, and every recovered
+//! record stays.
 
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
@@ -16,7 +16,7 @@ use crate::lab::lane::Lane;
 use crate::lab::machine::Machine;
 use crate::log::Log;
 
-/// The journal, and what its records depend on.
+/// The journal, and the seed of its records.
 const PATH: &str = "/mnt/journal";
 const SEED: u64 = 11;
 
@@ -24,9 +24,9 @@ const SEED: u64 = 11;
 const KILLS: u32 = 3;
 /// Power cuts.
 const CUTS: u32 = 2;
-/// A process is killed, and the power is cut, after so many acknowledgements at most.
+/// The greatest number of acknowledgements before a process is killed or the power is cut.
 const LATEST: u64 = 1500;
-/// More records than are appended before a power cut; all of them fit into the journal.
+/// A number greater than that of the records appended before a power cut; all of them fit into the journal.
 const RECORDS: u64 = 32 << 10;
 
 pub(super) fn lanes() -> Vec<Lane> {
@@ -34,13 +34,13 @@ pub(super) fn lanes() -> Vec<Lane> {
         lane(
             Architecture::X86,
             "journal",
-            "what a journal has acknowledged outlives SIGKILL, a kexec and a reset",
+            "the acknowledged records of a journal outlive SIGKILL, a kexec and a reset",
             kills_and_starts,
         ),
         lane(
             Architecture::X86,
             "journal-power-cut",
-            "NVDIMM: what a journal has acknowledged before a power cut is there after it",
+            "NVDIMM: the acknowledged records of a journal are there after a power cut",
             power_cuts,
         ),
     ]
@@ -57,7 +57,7 @@ fn kills_and_starts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
         at_least(there, acknowledged)?;
         writeln!(log, "SIGKILL {kill}: {acknowledged} records acknowledged, {there} there")?;
     }
-    // What was recovered has been made durable: nothing may go, and nothing appear.
+    // Recovered records have been made durable: none may go, and none may appear.
     machine.kexec()?;
     unchanged(&mut machine, there).context("after a kexec")?;
     machine.reboot()?;
@@ -65,7 +65,7 @@ fn kills_and_starts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     machine.power_off()
 }
 
-/// How many records were acknowledged when the process was killed.
+/// Returns the number of records that were acknowledged when the process was killed.
 fn append_until_killed(machine: &mut Machine, there: u64) -> Result<u64> {
     let more = 1 + random() % LATEST;
     let line = format!("/init append-until-killed {PATH} {SEED} {more}");
@@ -103,7 +103,7 @@ fn unchanged(machine: &mut Machine, there: u64) -> Result<()> {
     Ok(())
 }
 
-/// Reads the journal and opens it for appending; how many records it has, all of them as they were appended.
+/// Reads the journal and opens it for appending. Returns the number of its records, all of them as they were appended.
 fn read(machine: &mut Machine) -> Result<u64> {
     let document = machine.document(&format!("/init read-journal {PATH} {SEED}"))?;
     let intact = count(&document, "/intact")?;

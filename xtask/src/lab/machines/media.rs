@@ -52,7 +52,7 @@ fn emulated_pmem(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     expect_value(&guarantee, "/backing", "emulated_pmem")?;
     expect_value(&guarantee, "/region/domain", "none")?;
 
-    // Nothing is unmounted first: what was persisted must do.
+    // Nothing is unmounted first: persisting must be enough.
     machine.reboot()?;
     found_again(&mut machine, "/dev/pmem0", DAX, &written)
         .context("after a reset through firmware")?;
@@ -88,7 +88,7 @@ fn without_dax(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     machine.power_off()
 }
 
-/// The file must be refused by pages, for a reason, and nothing be left of it.
+/// Checks that the file is refused with whole pages as the reason, and leaves nothing behind.
 fn refused(machine: &mut Machine, records: &Records, reason: &str) -> Result<()> {
     let why = machine.refusal(&Request::Persist(records.clone()))?;
     let expected = format!("{}: can be made persistent in whole pages only: ", records.path);
@@ -110,8 +110,8 @@ fn nvdimm_bare(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     nvdimm_with(kit, name, log, None, ["unknown", "pmem_unknown", LINE])
 }
 
-/// An NVDIMM's files and devices get what its firmware claims; and what was persisted is there after a
-/// reset, and when another machine has it.
+/// Checks that an NVDIMM's files and devices get the domain that its firmware claims, and that persisted records are
+/// there after a reset, and in another machine.
 fn nvdimm_with(
     kit: &Kit,
     name: &str,
@@ -147,7 +147,7 @@ fn nvdimm_with(
     machine.power_off()
 }
 
-/// A PC with the contents as virtio-pmem.
+/// Returns a PC with the contents as virtio-pmem.
 pub(super) fn with_virtio_pmem(name: &str, contents: &Contents) -> Setup {
     Setup::new(name, "q35", "768M,maxmem=4G")
         .devices(["-object", &contents.backend()])
@@ -177,8 +177,8 @@ fn virtio_pmem(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     machine.power_off()
 }
 
-/// An NVDIMM with the caches in its domain, and RAM set aside: QEMU has one claim for all NVDIMMs of
-/// a machine, and RAM has none.
+/// Returns a PC with two regions: an NVDIMM with the caches in its domain, and RAM set aside. QEMU has one claim for
+/// all NVDIMMs of a machine, and RAM has none.
 pub(super) fn with_two_regions(name: &str, contents: &Contents) -> Setup {
     let mut setup = nvdimm(name, Some("cpu"), contents).kernel(EMULATED);
     setup.memory = String::from("1536M,slots=2,maxmem=4G");
@@ -206,8 +206,8 @@ fn two_regions(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
 
 pub(super) const DEVICES: &str = "/sys/bus/nd/devices";
 
-/// The names of the region that has a claim and of the one that has none: the kernel hides the
-/// attribute of RAM (`drivers/nvdimm/region_devs.c`, `region_visible`).
+/// Returns the names of the region that has a claim and of the one that has none: the kernel hides the attribute of RAM
+/// (`drivers/nvdimm/region_devs.c`, `region_visible`).
 pub(super) fn regions(machine: &mut Machine) -> Result<(String, String)> {
     machine.wait_for(&format!("{DEVICES}/region1"))?;
     let first = machine.read(&format!("{DEVICES}/region0/persistence_domain"))?;
@@ -220,7 +220,7 @@ pub(super) fn regions(machine: &mut Machine) -> Result<(String, String)> {
     }
 }
 
-/// The block device of the namespace on a region.
+/// Returns the block device of the namespace on a region.
 pub(super) fn device_of(machine: &mut Machine, region: &str) -> Result<String> {
     let number = region.strip_prefix("region").context("no region")?;
     let name = format!("pmem{number}");

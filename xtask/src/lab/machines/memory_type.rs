@@ -1,4 +1,4 @@
-//! The memory type of a mapping, as the kernel and firmware's registers have it, when both are changed.
+//! The memory type of a mapping, as the kernel and the firmware's registers set it, when both are changed.
 
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::Request;
@@ -23,7 +23,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     vec![lane(
         Architecture::X86,
         "memory-type",
-        "the memory type of pmem is read as the kernel and the MTRRs have it, or why it is not",
+        "the memory type of pmem is read as the kernel and the MTRRs set it, or the reason is reported",
         memory_type,
     )]
 }
@@ -49,8 +49,8 @@ fn memory_type(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     caching(&mut machine, "write_through").context("with an MTRR")?;
     machine.verify(&written)?;
 
-    // A kernel that maps it now asks the MTRRs, and falls back to UC- (Linux,
-    // `arch/x86/mm/pat/memtype.c`, `pat_x_mtrr_type`).
+    // A kernel that maps the range now asks the MTRRs, and falls back to UC- (Linux, `arch/x86/mm/pat/memtype.c`,
+    // `pat_x_mtrr_type`).
     machine.unmount(DIRECTORY)?;
     for verb in ["unbind", "bind"] {
         let path = format!("{DRIVER}/{verb}");
@@ -65,7 +65,7 @@ fn memory_type(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     machine.power_off()
 }
 
-/// Whether the kernel maps a file's pages as its list says: up to Linux 6.14 (`fs/dax.c`).
+/// Returns true if the kernel maps a file's pages as its list says: up to Linux 6.14 (`fs/dax.c`).
 fn follows_list(machine: &mut Machine) -> Result<bool> {
     let release = machine.read("/proc/sys/kernel/osrelease")?.context("no release")?;
     let mut numbers = release.split(['.', '-']).map(str::parse::<u32>);
@@ -75,7 +75,7 @@ fn follows_list(machine: &mut Machine) -> Result<bool> {
     }
 }
 
-/// What was read of the records' file must be this type; all of the answer.
+/// Checks the memory type that was read for the records' file. Returns the whole answer.
 fn caching(machine: &mut Machine, expected: impl Into<Value>) -> Result<Value> {
     let guarantee = probe(machine, "/mnt/records")?;
     expect_value(&guarantee, "/caching/read", expected)?;

@@ -1,5 +1,5 @@
-//! Lanes on whole machines: what each medium promises is what the library says, and what was
-//! persisted is there after a kexec, a reset through firmware, a power cut.
+//! Lanes on whole machines: the library reports the promise of each medium, and persisted records
+//! are there after a kexec, a reset through firmware, a power cut.
 
 mod arm64;
 mod bad_blocks;
@@ -41,10 +41,10 @@ use crate::report::{Finding, Tests};
 /// `Documentation/admin-guide/kernel-parameters.txt`, `memmap=nn!ss`).
 const EMULATED: &str = "memmap=256M!1G";
 
-/// Where the file system under test is mounted.
+/// The mount point of the file system under test.
 pub(super) const DIRECTORY: &str = "/mnt";
 
-/// What ext4 needs to map files directly.
+/// The mount option with which ext4 maps files directly.
 const DAX: &str = "dax=always";
 
 /// Granularities, as the library names them.
@@ -54,7 +54,7 @@ const PAGE: &str = "page (4096 bytes)";
 /// `SIGKILL` (signal(7)).
 const SIGKILL: i32 = 9;
 
-/// What a lane does with its machines.
+/// The steps of a lane on its machines.
 type Story = fn(&Kit, &str, &mut Log) -> Result<()>;
 
 pub(super) fn lanes() -> Vec<Lane> {
@@ -87,17 +87,17 @@ fn lane(architecture: Architecture, name: &str, proves: &str, story: Story) -> L
     })
 }
 
-/// Records enough for some pages of a file.
+/// Returns enough records for some pages of a file.
 fn records(path: &str, seed: u64) -> Records {
     Records { path: path.to_owned(), seed, count: 4096, allow_pages: false }
 }
 
-/// A PC with emulated pmem at 1 GiB.
+/// Returns a PC with emulated pmem at 1 GiB.
 fn emulated(name: &str) -> Setup {
     Setup::new(name, "pc", "1536M").kernel(EMULATED)
 }
 
-/// A PC that runs, with these files in it, and a DAX file system for more.
+/// Starts a PC with these files in it, and a DAX file system for more.
 pub(super) fn dax_machine(
     kit: &Kit,
     name: &str,
@@ -114,8 +114,8 @@ pub(super) fn dax_machine(
     Ok(machine)
 }
 
-/// A PC with one NVDIMM, whose contents are in the file; `claim` is the domain that its firmware
-/// claims, in QEMU's words.
+/// Returns a PC with one NVDIMM, whose contents are in the file. `claim` is the domain that its
+/// firmware claims, in QEMU's words.
 fn nvdimm(name: &str, claim: Option<&str>, contents: &Contents) -> Setup {
     let claim = claim.map(|claim| format!(",nvdimm-persistence={claim}")).unwrap_or_default();
     Setup::new(name, &format!("q35,nvdimm=on{claim}"), "768M,slots=2,maxmem=4G")
@@ -123,7 +123,7 @@ fn nvdimm(name: &str, claim: Option<&str>, contents: &Contents) -> Setup {
         .devices(["-device", "nvdimm,memdev=contents"])
 }
 
-/// A file that stands for a medium: it stays when its machine ends.
+/// A file that is the contents of a medium. It stays when its machine ends.
 struct Contents {
     path: PathBuf,
 }
@@ -131,7 +131,7 @@ struct Contents {
 impl Contents {
     const SIZE: u64 = 256 << 20;
 
-    /// An empty one.
+    /// Creates an empty medium.
     fn new(kit: &Kit, name: &str) -> Result<Self> {
         let path = kit.work.join(format!("{}.medium", name.replace('/', "-")));
         File::create(&path)
@@ -140,7 +140,7 @@ impl Contents {
         Ok(Self { path })
     }
 
-    /// As the memory of a device.
+    /// Returns the contents as the memory of a device.
     fn backend(&self) -> String {
         let path = self.path.display();
         format!("memory-backend-file,id=contents,share=on,mem-path={path},size={}", Self::SIZE)
@@ -149,12 +149,12 @@ impl Contents {
 
 impl Drop for Contents {
     fn drop(&mut self) {
-        // A sparse file in the build folder that stays behind harms nobody.
+        // Ignored: a sparse file that stays behind in the build folder does no harm.
         drop(std::fs::remove_file(&self.path));
     }
 }
 
-/// Makes a namespace of a mode on a region, which then is a device.
+/// Makes a namespace of a mode on a region, which makes it a device.
 fn make_namespace(machine: &mut Machine, region: &str, mode: &str) -> Result<()> {
     let number = region.strip_prefix("region").context("no region")?;
     machine.wait_for(&format!("/sys/bus/nd/devices/{region}"))?;
@@ -176,7 +176,7 @@ fn mount_again(machine: &mut Machine) -> Result<()> {
     machine.mount("/dev/pmem0", DIRECTORY, DAX)
 }
 
-/// What is there must be what was acknowledged, or more.
+/// Checks that every acknowledged record is there; there may be more.
 fn at_least(there: u64, acknowledged: u64) -> Result<()> {
     ensure!(
         there >= acknowledged,
@@ -186,13 +186,13 @@ fn at_least(there: u64, acknowledged: u64) -> Result<()> {
     Ok(())
 }
 
-/// The number at a JSON pointer.
+/// Returns the number at a JSON pointer.
 fn count(document: &Value, pointer: &str) -> Result<u64> {
     let count = document.pointer(pointer).and_then(Value::as_u64);
     count.with_context(|| format!("there is no number {pointer} in {document}"))
 }
 
-/// Mounts a device anew and looks for the records.
+/// Mounts a device again and checks the records.
 fn found_again(
     machine: &mut Machine,
     device: &str,
@@ -204,7 +204,8 @@ fn found_again(
     machine.verify(written)
 }
 
-/// What a file got must be this granularity, through a synchronous mapping unless it is by pages.
+/// Checks the granularity of a file, and that its mapping is synchronous unless it is persisted by
+/// pages.
 fn expect(persisted: &Persisted, granularity: &str) -> Result<()> {
     ensure!(
         persisted.granularity == granularity,
@@ -221,14 +222,14 @@ fn expect(persisted: &Persisted, granularity: &str) -> Result<()> {
     Ok(())
 }
 
-/// The value at a JSON pointer must be this.
+/// Checks the value at a JSON pointer.
 fn expect_value(document: &Value, pointer: &str, expected: impl Into<Value>) -> Result<()> {
     let (found, expected) = (document.pointer(pointer), expected.into());
     ensure!(found == Some(&expected), "{pointer} is {found:?}, not {expected}");
     Ok(())
 }
 
-/// What the library says of a path.
+/// Returns the library's report on a path.
 fn probe(machine: &mut Machine, path: &str) -> Result<Value> {
     machine.json(&Request::Probe { path: path.to_owned() })
 }

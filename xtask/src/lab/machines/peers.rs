@@ -1,5 +1,5 @@
-//! Side by side with programs that people trust: what lscpu, ndctl and libpmem2 say in a machine must
-//! be what the library says there. Where libpmem2 differs by design, exactly that is demanded.
+//! Comparison with programs that people trust: the output of lscpu, ndctl and libpmem2 in a machine must be that of the
+//! library there. Where libpmem2 differs by design, exactly this difference is demanded.
 
 use std::path::PathBuf;
 
@@ -23,7 +23,7 @@ use crate::lab::unavailable::Unavailable;
 use crate::log::Log;
 use crate::report::{Finding, Tests};
 
-/// A machine, and what libpmem2 says of the files in it.
+/// A machine, and the expected answers of libpmem2 for the files in it.
 struct Pair {
     name: &'static str,
     cpu: &'static str,
@@ -55,14 +55,14 @@ const PAIRS: [Pair; 6] = [
     Pair { name: "virtio-pmem", cpu: "max", medium: Medium::Virtio },
 ];
 
-/// What the peers come in; ndctl is in every machine. Ubuntu and later releases of Debian have another
-/// name for the last one.
+/// The packages of the peers; ndctl is in every machine. Ubuntu and later releases of Debian have another name for the
+/// last one.
 const PACKAGES: [[&str; 2]; 2] = [["util-linux", "libpmem2"], ["util-linux", "libpmem2-1"]];
 
 const PEER: &str = "/lab/peer";
-/// Bytes of a file: libpmem2 maps no part of a page.
+/// The length of a file. libpmem2 does not map a part of a page.
 const FILE_LEN: usize = 8192;
-/// What ndctl counts bad blocks in (`ndctl-list(1)`).
+/// The unit in which ndctl counts bad blocks (`ndctl-list(1)`).
 const SECTOR: u64 = 512;
 
 pub(super) fn lanes() -> Vec<Lane> {
@@ -108,7 +108,7 @@ impl Peers {
 }
 
 impl Lab<'_> {
-    /// The program that asks libpmem2. It is linked as usual: a static one cannot load a library.
+    /// Builds the program that asks libpmem2. It is linked as usual: a static one cannot load a library.
     fn peer(&self) -> Result<PathBuf> {
         let compiler = compilers::compiler(self.sources.host, Architecture::X86.triple())?;
         let folder = self.sources.work().join("peer");
@@ -122,7 +122,7 @@ impl Lab<'_> {
 }
 
 impl Pair {
-    /// Starts the machine and compares; how many values agreed.
+    /// Starts the machine and compares. Returns the number of values that agreed.
     fn compare(&self, kit: &Kit, peers: &Peers, name: &str, log: &mut Log) -> Result<usize> {
         let contents = Contents::new(kit, name)?;
         let mut setup = match self.medium {
@@ -150,7 +150,7 @@ impl Pair {
         Ok(agreed.0)
     }
 
-    /// Each region with a device on it, and what is expected of a file there.
+    /// Returns each region with a device on it, and the expected granularity of a file there.
     fn media(&self, machine: &mut Machine) -> Result<Vec<(String, Expected)>> {
         let first = String::from("region0");
         Ok(match self.medium {
@@ -164,9 +164,8 @@ impl Pair {
             Medium::Two => {
                 let (claimed, volatile) = regions(machine)?;
                 make_namespace(machine, &claimed, "fsdax")?;
-                // libpmem2 takes a file for one with the caches in its domain only if every region
-                // of the machine has them there (PMDK `src/libpmem2/auto_flush_linux.c`); here the
-                // file's own region decides.
+                // libpmem2 takes a file for one with the caches in its domain only if every region of the machine has
+                // them there (PMDK `src/libpmem2/auto_flush_linux.c`). In this library the file's own region decides.
                 let differs = Expected { ours: "byte", theirs: "cache line" };
                 vec![(claimed, differs), (volatile, alike("cache line"))]
             }
@@ -174,7 +173,7 @@ impl Pair {
     }
 }
 
-/// The granularity of a file as the library and as libpmem2 must tell it.
+/// The expected granularity of a file by the library and by libpmem2.
 #[derive(Clone, Copy, Debug)]
 struct Expected {
     ours: &'static str,
@@ -185,7 +184,7 @@ const fn alike(granularity: &'static str) -> Expected {
     Expected { ours: granularity, theirs: granularity }
 }
 
-/// How many values were compared, all of which agreed.
+/// The number of compared values, all of which agreed.
 #[derive(Clone, Copy, Debug, Default)]
 struct Agreed(usize);
 
@@ -202,7 +201,7 @@ impl Agreed {
     }
 }
 
-/// A file in a region: its granularity, its region, and the type of its memory.
+/// Compares a file in a region: its granularity, its region, and the type of its memory.
 fn file_in(
     machine: &mut Machine,
     region: &str,
@@ -219,7 +218,7 @@ fn file_in(
     machine.unmount(DIRECTORY)
 }
 
-/// What the library says of a new file against libpmem2; all that it says.
+/// Compares the library's report on a new file with libpmem2's. Returns the whole report.
 fn granularity(
     machine: &mut Machine,
     path: &str,
@@ -242,7 +241,7 @@ fn granularity(
     Ok(document)
 }
 
-/// lscpu's identity, flags and hypervisor.
+/// Compares lscpu's identity, flags and hypervisor.
 fn processor(machine: &mut Machine, caps: &Value, agreed: &mut Agreed) -> Result<()> {
     let lscpu = machine.document("/bin/lscpu --json")?;
     let theirs = |field: &str| {
@@ -282,7 +281,7 @@ fn processor(machine: &mut Machine, caps: &Value, agreed: &mut Agreed) -> Result
     Ok(())
 }
 
-/// The data of a field, at whatever depth: later versions of lscpu nest them.
+/// Returns the data of a field at any depth: later versions of lscpu nest them.
 fn field_of(list: &Value, field: &str) -> Option<String> {
     list.as_array()?.iter().find_map(|entry| {
         if entry.get("field")? == field {
@@ -292,12 +291,12 @@ fn field_of(list: &Value, field: &str) -> Option<String> {
     })
 }
 
-/// A value without quotation marks: versions differ in what they write as a number.
+/// Returns a value without quotation marks: versions differ in the values that they write as numbers.
 fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// lscpu's caches, in its order, which is that of their names.
+/// Compares lscpu's caches, in its order, which is that of their names.
 fn caches(machine: &mut Machine, caps: &Value, agreed: &mut Agreed) -> Result<()> {
     let lscpu = machine.document("/bin/lscpu --caches --bytes --json")?;
     let theirs = lscpu.get("caches").and_then(Value::as_array).context("lscpu has no caches")?;
@@ -318,14 +317,14 @@ fn caches(machine: &mut Machine, caps: &Value, agreed: &mut Agreed) -> Result<()
             let (found, expected) = (same.get(name).map(text), cache.get(their_name).map(text));
             agreed.on(&what, &found, &expected)?;
         }
-        // What CPUID tells of CLFLUSH is the line of all of them.
+        // The line size that CPUID reports for CLFLUSH is that of all caches.
         let line = caps.pointer("/cpu/line/bytes").map(text);
         agreed.on("line", &line, &cache.get("coherency-size").map(text))?;
     }
     Ok(())
 }
 
-/// ndctl's regions: all of them, under the same names.
+/// Compares all of ndctl's regions, under the same names.
 fn regions_shown(machine: &mut Machine, caps: &Value, agreed: &mut Agreed) -> Result<()> {
     let listed = machine.document("/bin/ndctl list --regions --media-errors --verbose")?;
     let theirs = listed.get("regions").and_then(Value::as_array).context("ndctl lists nothing")?;
@@ -336,7 +335,7 @@ fn regions_shown(machine: &mut Machine, caps: &Value, agreed: &mut Agreed) -> Re
         let same = ours.iter().find(|ours| ours.get("name") == Some(name));
         let same = same.with_context(|| format!("caps has no {name}"))?;
         agreed.on("size", &same.get("size"), &region.get("size"))?;
-        // Where the kernel shows none, ndctl prints 0.
+        // ndctl prints 0 if the kernel shows no value.
         let path = format!("{DEVICES}/{}/available_size", text(name));
         let available = machine.read(&path)?.map_or(Value::Null, |_shown| {
             region.get("available_size").cloned().unwrap_or_default()
@@ -346,7 +345,7 @@ fn regions_shown(machine: &mut Machine, caps: &Value, agreed: &mut Agreed) -> Re
         let provider = same.get("provider").map(text).unwrap_or_default();
         let expected = match (domain.as_str(), provider.as_str()) {
             ("cpu_caches", _) => "cpu_cache",
-            // ndctl does not look who provides the region, and has no word for these.
+            // ndctl does not look at the provider of the region, and has no word for these.
             ("none", "e820") | ("host_flush", "virtio-pmem") => "unknown",
             (other, _) => other,
         };
@@ -365,7 +364,7 @@ mod tests {
     use super::{field_of, text};
     use serde_json::json;
 
-    /// util-linux 2.38 writes one list where standard output is no terminal, others nest it.
+    /// util-linux 2.38 writes one list if standard output is not a terminal; other versions nest it.
     #[test]
     fn a_field_is_found_at_any_depth() {
         let list = json!([

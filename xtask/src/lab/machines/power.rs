@@ -1,9 +1,8 @@
 //! Power cuts: the emulator is killed while the guest persists, and a fresh machine on the same
 //! medium must find every record that the guest had acknowledged over its serial line.
 //!
-//! The kill takes the guest's page cache with it, so a record that only reached that is lost. It
-//! keeps every store to a memory that the host backs with a file, written back or not: there it proves
-//! order and recovery, never a write-back.
+//! The kill takes the guest's page cache with it, so a record that only reached that is lost. It keeps every store to a
+//! memory that the host backs with a file, written back or not. There it proves order and recovery, never a write-back.
 
 use core::hash::{BuildHasher as _, Hasher as _};
 use core::time::Duration;
@@ -31,12 +30,12 @@ const LONG: u32 = 100;
 
 /// Records of a file: more than are persisted before the power is cut.
 const RECORDS: u64 = 64 << 10;
-/// The power is cut when so many were acknowledged at most.
+/// The greatest number of acknowledgements before the power is cut.
 const LATEST: u64 = 1500;
 
 pub(super) fn lanes() -> Vec<Lane> {
     let x86 = |name, proves: &str, story| lane(Architecture::X86, name, proves, story);
-    let cut = "what was acknowledged before a power cut is there after it";
+    let cut = "every acknowledged record is there after a power cut";
     vec![
         x86("power-cut-pmem", &format!("NVDIMM: {cut}"), |kit, name, log| {
             on_pmem(kit, name, log, USUAL)
@@ -83,15 +82,14 @@ fn on_disk(kit: &Kit, name: &str, log: &mut Log, rounds: u32) -> Result<()> {
     cut_repeatedly(kit, &setup, log, rounds, &medium, machine)
 }
 
-/// What the records lie on.
+/// The medium of the records.
 struct Medium {
     device: &'static str,
     options: &'static str,
     allow_pages: bool,
 }
 
-/// Has a machine persist, cuts its power at a random moment, and lets the next one check; so many
-/// times.
+/// Has a machine persist, cuts its power at a random moment, and lets the next one check. Repeats this for each round.
 fn cut_repeatedly(
     kit: &Kit,
     setup: &Setup,
@@ -145,7 +143,7 @@ fn starts(
     machine.power_off()
 }
 
-/// Any number: of the moments at which power can be cut none is special.
+/// Returns a random number: no moment of a power cut is special.
 pub(super) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }

@@ -1,5 +1,5 @@
-//! A store of blobs whose process is killed and whose machine ends: what was committed is there as a whole, what was
-//! not is not, and the store says what has happened.
+//! A store of blobs whose process is killed and whose machine ends: committed transactions are there as a whole, the
+//! others are not there at all, and the store reports the event.
 
 use core::time::Duration;
 use std::io::Write as _;
@@ -22,24 +22,25 @@ use crate::log::Log;
 /// The store.
 const PATH: &str = "/mnt/store";
 
-/// As the machines with emulated pmem have it, but with room for two large blobs.
+/// The emulated pmem of the other machines, but with space for two large blobs.
 const EMULATED: &str = "memmap=320M!1G";
-/// How long the machine may run that writes and reads the large blob some times.
+/// The time limit of a machine that writes and reads the large blob some times.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// What had happened, as the library names it.
+/// The events, as the library names them.
 const UNKNOWN: &str = "unknown";
 const SAME_BOOT: &str = "same boot, another process";
 const KEXEC: &str = "kexec";
 const WARM_REBOOT: &str = "reboot through firmware";
-/// After a power cut: whether it was one only a counter of the memory's can tell, which the emulator's has not.
+/// The events after a power cut. Only a counter of the memory can show that it was one, and the emulator's memory has
+/// none.
 const AFTER_A_CUT: [&str; 2] = ["reboot of an unknown kind", "power loss or unsafe shutdown"];
 
 /// Power cuts.
 const CUTS: u32 = 3;
-/// The power is cut after so many commits at most.
+/// The greatest number of commits before the power is cut.
 const LATEST: u64 = 300;
-/// And then after so many microseconds at most, in which there are some more.
+/// The greatest number of microseconds after those commits, in which more commits follow.
 const LATER: u64 = 20_000;
 
 pub(super) fn lanes() -> Vec<Lane> {
@@ -48,7 +49,7 @@ pub(super) fn lanes() -> Vec<Lane> {
             Architecture::X86,
             "preserve",
             "a store has its committed blobs, one of 100 MB, after SIGKILL during a transaction, a kexec, and sealed \
-             a reset, and tells each from the others",
+             a reset, and reports each of these events",
             kills_and_starts,
         ),
         lane(
@@ -78,7 +79,7 @@ fn kills_and_starts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
 
     machine.kexec()?;
     mount_again(&mut machine)?;
-    // It was not sealed, so all is verified.
+    // The store was not sealed, so all of it is verified.
     expected = Found { damaged: Some(Vec::new()), ..starting(expected, KEXEC) };
     found(&mut machine, &expected).context("after a kexec")?;
 
@@ -88,20 +89,20 @@ fn kills_and_starts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     expected = Found { was_sealed: true, damaged: None, ..starting(expected, WARM_REBOOT) };
     found(&mut machine, &expected).context("sealed, after a reset through firmware")?;
 
-    // What is not committed leaves it sealed.
+    // An uncommitted transaction leaves the store sealed.
     replace_until_killed(&mut machine, log)?;
     expected = Found { origin: SAME_BOOT.to_owned(), ..expected };
     found(&mut machine, &expected).context("after another SIGKILL")?;
     machine.power_off()
 }
 
-/// What is found in another boot.
+/// Returns the findings in another boot.
 fn starting(mut before: Found, origin: &str) -> Found {
     before.history.push(origin.to_owned());
     Found { origin: origin.to_owned(), ..before }
 }
 
-/// Has a process replace all blobs, and kills it when it has written some of the large one.
+/// Has a process replace all blobs, and kills it when it has written a part of the large one.
 fn replace_until_killed(machine: &mut Machine, log: &mut Log) -> Result<()> {
     let enough = 1 + random() % (MEMORY_LEN as u64 / 2);
     let line = format!("/init replace-until-killed {PATH} {enough}");
@@ -117,7 +118,7 @@ fn found(machine: &mut Machine, expected: &Found) -> Result<()> {
     Ok(())
 }
 
-/// Opens the store; every blob has the bytes of its number.
+/// Opens the store. Every blob has the bytes of its number.
 fn read(machine: &mut Machine) -> Result<Found> {
     let found = machine.document(&format!("/init read-store {PATH}"))?;
     Ok(serde_json::from_value(found)?)
@@ -151,7 +152,7 @@ fn power_cuts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     machine.power_off()
 }
 
-/// The number of the transaction that a store has, of which nothing is missing.
+/// Returns the number of the transaction that a store has, of which nothing is missing.
 fn whole(found: &Found) -> Result<u64> {
     ensure!(AFTER_A_CUT.contains(&found.origin.as_str()), "{} had happened", found.origin);
     ensure!(found.damaged == Some(Vec::new()), "damaged: {:?}", found.damaged);

@@ -1,9 +1,10 @@
-//! A recording whose process and whose machine end, for each durability: what it promises is there, in order,
-//! and what was found stays. It overwrites the oldest, and has come round when it is ended.
+//! A recording whose process and whose machine end, for each durability: the promised events are there, in order, and
+//! the events that were found stay. The recording overwrites the oldest events, and has wrapped around when it is
+//! ended.
 //!
-//! An emulator has no caches and keeps every store, written back or not. So this proves the way from an event to
-//! whoever reads it in the next process, kernel or machine, which promise is made when, and that handlers let a
-//! signal end its process. That each line is written back is proven by the lanes `flush/…`.
+//! An emulator has no caches and keeps every store, written back or not. So this proves the path from an event to its
+//! reader in the next process, kernel or machine, the moment of each promise, and that handlers let a signal end its
+//! process. The lanes `flush/…` prove that each line is written back.
 
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::Request;
@@ -27,12 +28,12 @@ use crate::log::Log;
 const SIGABRT: i32 = 6;
 const SIGSEGV: i32 = 11;
 const SIGTERM: i32 = 15;
-/// What ends a process that records. But for the first, handlers stop recording and write back before.
+/// The signals that end a process that records. Except for the first, handlers stop recording and write back before.
 const ENDS: [i32; 4] = [SIGKILL, SIGSEGV, SIGABRT, SIGTERM];
 
-/// Events of a shard after which each further one is in a place that had another.
+/// The number of events of a shard after which each further event overwrites another.
 const LAP: u64 = SUB_BUFFERS as u64 * OF_A_SUB_BUFFER;
-/// Events that each shard loses because they are too long.
+/// The number of events that each shard loses because they are too long.
 const TOO_LONG: u64 = 1;
 
 pub(super) fn lanes() -> Vec<Lane> {
@@ -54,7 +55,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     ]
 }
 
-/// A number of events after which a shard has come round, somewhere in one of the next two laps.
+/// Returns a number of events after which a shard has wrapped around, somewhere in one of the next two laps.
 fn enough() -> u64 {
     LAP + 1 + random() % (2 * LAP)
 }
@@ -76,7 +77,7 @@ fn ends_and_starts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     machine.power_off()
 }
 
-/// Has a process record until a signal ends it; what is there then.
+/// Has a process record until a signal ends it. Returns the events that are there then.
 fn end_by_signal(
     machine: &mut Machine,
     log: &mut Log,
@@ -128,7 +129,7 @@ fn unchanged(machine: &mut Machine, found: &[(String, Recorded)]) -> Result<()> 
     Ok(())
 }
 
-/// What is there, event by event as it was recorded; nothing is damaged.
+/// Reads a recording: each event is as it was recorded, and none is damaged.
 fn read(machine: &mut Machine, path: &str) -> Result<Recorded> {
     let there = machine.document(&format!("/init read-recording {path}"))?;
     let there: Recorded = serde_json::from_value(there)?;
@@ -137,8 +138,8 @@ fn read(machine: &mut Machine, path: &str) -> Result<Recorded> {
     Ok(there)
 }
 
-/// A shard must have the newest events: as many as were recorded up to then, or more, and all of its sub-buffers but
-/// the oldest, which may have been given up for one that has no event yet.
+/// Checks that a shard has the newest events: at least as many as were recorded up to then. All of its sub-buffers must
+/// be there except the oldest, which may have been released for one that has no event yet.
 fn has_newest(shard: &Events, recorded: u64, lost: u64) -> Result<()> {
     at_least(shard.next, recorded)?;
     let least = LAP - OF_A_SUB_BUFFER;

@@ -1,5 +1,5 @@
-//! riscv64 machines with Zicbom, without it, and with another block size: what the library makes of what
-//! the kernel says, and that it then executes in user mode.
+//! riscv64 machines with Zicbom, without it, and with another block size: the library's choice from the kernel's
+//! report, and its execution in user mode.
 
 use anyhow::ensure;
 use cachemaint_lab_protocol::Request;
@@ -11,7 +11,7 @@ use crate::lab::lane::Lane;
 use crate::lab::machine::Machine;
 use crate::lab::programs::Scope;
 
-/// A CPU of QEMU's, and what must be reported of it.
+/// A CPU of QEMU with its expected report.
 struct Model {
     cpu: &'static str,
     expected: &'static str,

@@ -13,7 +13,7 @@ use crate::lab::machine::setup::Setup;
 use crate::lab::programs::{Programs, Scope};
 use crate::report::Finding;
 
-/// For all of them: emulation is slow.
+/// The time limit of all programs: emulation is slow.
 pub(super) const LIMIT: Duration = Duration::from_secs(1200);
 
 pub(super) fn lanes() -> Vec<Lane> {
@@ -31,7 +31,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     })]
 }
 
-/// A machine that has these test programs in it.
+/// Returns a machine that has these test programs in it.
 pub(super) fn setup_for_tests(name: &str, board: &str, memory: &str, tests: &Programs) -> Setup {
     let mut setup = Setup::new(name, board, memory);
     setup.limit = LIMIT;
@@ -41,7 +41,7 @@ pub(super) fn setup_for_tests(name: &str, board: &str, memory: &str, tests: &Pro
     setup
 }
 
-/// Each program with its path in the machine.
+/// Returns each program with its path in the machine.
 fn places(tests: &Programs) -> impl Iterator<Item = (String, &PathBuf)> {
     tests.runs().map(|(program, _)| (place(&program.name), &program.path))
 }
@@ -50,8 +50,8 @@ fn place(program: &str) -> String {
     format!("/lab/test-{program}")
 }
 
-/// Runs the test programs that the machine has in it, with their files below `directory`; if `choice` is
-/// given, the test `chosen_here` demands it.
+/// Runs the test programs of the machine, with their files below `directory`. If `choice` is given, the test
+/// `chosen_here` demands it.
 pub(super) fn run_tests(
     machine: &mut Machine,
     tests: &Programs,

@@ -2,10 +2,9 @@
 //! beside it that writes them back. The machine is started anew with everything running, and LTTng's
 //! own programs read the trace.
 //!
-//! An emulator has no cache to lose data in. So this proves the recipe of `docs/tracing-over-reboot.md`:
-//! that the files are where a reset leaves them, that the file system knows of them, that the command
-//! takes them, and that what was recorded is read event by event. That a pass writes every line back is
-//! proven by the lanes `flush/…`.
+//! An emulator has no cache to lose data in. So this proves the recipe of `docs/tracing-over-reboot.md`. The files are
+//! in the place where a reset leaves them, and the file system knows of them. The command takes them, and the recorded
+//! events are read one by one. The lanes `flush/…` prove that a pass writes every line back.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -32,12 +31,12 @@ use crate::lab::unavailable::Unavailable;
 use crate::log::Log;
 use crate::report::{Finding, Tests};
 
-/// The tracer, what traced programs are built with, what reads traces, and `sync`.
+/// The packages: the tracer, the library of traced programs, the reader of traces, and `sync`.
 const PACKAGES: [&str; 4] = ["lttng-tools", "liblttng-ust-dev", "babeltrace2", "coreutils"];
 const PROGRAMS: [&str; 5] = ["lttng", "lttng-sessiond", "lttng-crash", "babeltrace2", "sync"];
-/// Where packages have libraries.
+/// The folder of libraries in packages.
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
-/// What programs start or load by its place below that.
+/// The files below that folder that programs start or load by their path.
 const LOADED: [&str; 4] = [
     "lttng/libexec/lttng-consumerd",
     "babeltrace2/plugins/babeltrace-plugin-ctf.so",
@@ -45,37 +44,37 @@ const LOADED: [&str; 4] = [
     "babeltrace2/plugins/babeltrace-plugin-utils.so",
 ];
 
-/// What the session daemon does not start without.
+/// The schema without which the session daemon does not start.
 const SCHEMA: &str = "usr/share/xml/lttng/session.xsd";
 
 /// The program that is traced (`tests/lab/tracer`).
 const TRACED: &str = "/lab/traced";
 const DEVICE: &str = "/dev/pmem0";
-/// Where the ring buffers are, below the mount point.
+/// The folder of the ring buffers, below the mount point.
 const BUFFERS: &str = "/mnt/trace";
-/// Where the trace is unpacked: in memory.
+/// The folder into which the trace is unpacked: in memory.
 const EXTRACTED: &str = "/tmp/extracted";
 
-/// Bytes of a CPU's ring buffer, of which the newest sub-buffer may be almost empty.
+/// The sub-buffers of a CPU's ring buffer, and their bytes. The newest sub-buffer may be almost empty.
 const SUB_BUFFERS: u64 = 4;
 const SUB_BUFFER: u64 = 16 << 10;
-/// An event has 16 bytes, and LTTng-UST's header of it no more than as many.
+/// The greatest length of an event: 16 bytes, and LTTng-UST's header of at most as many.
 const LONGEST_EVENT: u64 = 32;
-/// So many events of the newest are in a ring that has come round.
+/// The number of the newest events that are in a ring that has wrapped around.
 const NEWEST: u64 = (SUB_BUFFERS - 1) * SUB_BUFFER / LONGEST_EVENT;
-/// So many that it has come round.
+/// The number of events after which the ring has wrapped around.
 const LAP: u64 = SUB_BUFFERS * SUB_BUFFER / 16;
-/// So many events are recorded under the plugin, and have so many lines at least: an event has 16 bytes.
+/// The number of events recorded under the plugin; they fill at least `STORED_LINES` lines: an event has 16 bytes.
 const STORED_EVENTS: u64 = 1000;
 const STORED_LINES: u64 = STORED_EVENTS * 16 / 64;
-/// By what an event's number is multiplied for its other field (`tests/lab/tracer/traced.c`).
+/// The factor between an event's number and its other field (`tests/lab/tracer/traced.c`).
 const CHECK: u64 = 0x9e37_79b9_7f4a_7c15;
 
 pub(super) fn lanes() -> Vec<Lane> {
     vec![
         lane(
             "tracer",
-            "LTTng-UST traces into files on pmem with a guard beside it, and nobody stops them before a reset: after \
+            "LTTng-UST traces into files on pmem with a guard beside it, and neither is stopped before a reset: after \
              it lttng-crash reads every event up to the last pass",
             reset_beside_guard,
         ),
@@ -94,7 +93,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     ]
 }
 
-/// What a lane does with its machine.
+/// The steps of a lane on its machine.
 type Story = fn(&Kit, &Setup, &mut Log) -> Result<()>;
 
 fn lane(name: &str, proves: &str, story: Story) -> Lane {
@@ -148,7 +147,7 @@ fn pass_under_plugin(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
     machine.power_off()
 }
 
-/// Which ring buffers a program writes to, and where it has mapped them.
+/// Returns the ring buffers that a program writes to, and the address at which it has mapped them.
 fn mapped(machine: &mut Machine, program: u32) -> Result<(String, String)> {
     let maps = machine.read(&format!("/proc/{program}/maps"))?.unwrap_or_default();
     let is_writable = |line: &&str| line.contains(" rw-s ") && line.contains(BUFFERS);
@@ -181,14 +180,14 @@ impl Tracer {
         Ok(Self { files })
     }
 
-    /// A PC with emulated pmem, and with them.
+    /// Returns a PC with emulated pmem and these programs.
     fn into_machine(self, name: &str) -> Setup {
         Setup { files: self.files, ..emulated(name) }
     }
 }
 
 impl Lab<'_> {
-    /// The traced program, built as LTTng's users build theirs, against the unpacked packages.
+    /// Builds the traced program as LTTng's users build theirs, against the unpacked packages.
     fn traced(&self, root: &Path) -> Result<PathBuf> {
         let sources = self.sources.tree().join("tests/lab/tracer");
         let program = self.sources.work().join("traced");
@@ -213,14 +212,14 @@ impl Lab<'_> {
 fn reset_beside_guard(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
     let mut machine = Machine::start(kit, setup, log)?;
     make_ext4(&mut machine, DEVICE, DAX)?;
-    // It is there first, as a service is: all files are new to it, and grow.
+    // The guard starts first, as a service does: all files are new to it, and grow.
     let guard = start_guard(&mut machine)?;
     let traced = start_tracing(&mut machine)?;
     maps(&mut machine, guard, BUFFERS)?;
     let recorded = record(&mut machine, traced, more_than_a_lap())?;
     let passes = machine.document_at_end(guard, SIGTERM).context("the guard")?;
     writeln!(log, "{recorded} events recorded, guard: {passes}")?;
-    // One of them while it ran, and the last.
+    // One pass ran beside the tracer, and one at the end.
     at_least(count(&passes, "/passes")?, 2)?;
     at_least(count(&passes, "/lines")?, SUB_BUFFERS * SUB_BUFFER / 64)?;
     ensure!(count(&passes, "/longest_interval_ns")? > 0, "no time between passes: {passes}");
@@ -244,7 +243,7 @@ fn kexec_after_writeback(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> 
     machine.power_off()
 }
 
-/// A number of events after which the ring has come round.
+/// Returns a number of events after which the ring has wrapped around.
 fn more_than_a_lap() -> u64 {
     LAP + random() % LAP
 }
@@ -263,19 +262,19 @@ fn start_tracing(machine: &mut Machine) -> Result<u32> {
     ] {
         machine.run(&format!("/bin/lttng --no-sessiond {line}"))?;
     }
-    // Without a limit it waits for the daemon before its first event.
+    // Without a limit the traced program waits for the daemon before its first event.
     let traced = machine.start_beside(TRACED, &[("LTTNG_UST_REGISTER_TIMEOUT", "-1")])?;
     record(machine, traced, 1)?;
     Ok(traced)
 }
 
-/// Has more events recorded; how many there are by then.
+/// Has more events recorded. Returns the number of events recorded by then.
 fn record(machine: &mut Machine, traced: u32, more: u64) -> Result<u64> {
     let recorded = machine.tell(traced, &more.to_string())?;
     recorded.parse().with_context(|| format!("the traced program said {recorded:?}"))
 }
 
-/// The trace must be there, as far as it was written back, and go on from there without a gap.
+/// Checks that the trace is there, as far as it was written back, and goes on from there without a gap.
 fn is_there(machine: &mut Machine, log: &mut Log, written: u64) -> Result<()> {
     mount_again(machine)?;
     let events = read_trace(machine)?;
@@ -288,7 +287,7 @@ fn is_there(machine: &mut Machine, log: &mut Log, written: u64) -> Result<()> {
     Ok(())
 }
 
-/// The numbers of the events in a trace, in the order in which they were recorded.
+/// Returns the numbers of the events in a trace, in the order in which they were recorded.
 fn read_trace(machine: &mut Machine) -> Result<Vec<u64>> {
     machine.run(&format!("/bin/lttng-crash --extract={EXTRACTED} {BUFFERS}"))?;
     let (code, out, errors) = machine.output(&format!("/bin/babeltrace2 {EXTRACTED}"))?;
@@ -298,7 +297,7 @@ fn read_trace(machine: &mut Machine) -> Result<Vec<u64>> {
     Ok(events)
 }
 
-/// The number of an event as babeltrace2 prints it, which must be whole.
+/// Returns the number of an event as babeltrace2 prints it; the event must be whole.
 fn event(line: &str) -> Result<u64> {
     let field = |name: &str| -> Option<u64> {
         let (_, value) = line.split_once(name)?;
@@ -314,8 +313,8 @@ fn event(line: &str) -> Result<u64> {
 fn reset_in_page_cache(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
     let mut machine = Machine::start(kit, setup, log)?;
     make_ext4(&mut machine, DEVICE, "dax=never")?;
-    // From now on the kernel writes nothing back by itself (Linux,
-    // `Documentation/admin-guide/sysctl/vm.rst`, `dirty_writeback_centisecs`).
+    // From now on the kernel does not write back by itself (Linux, `Documentation/admin-guide/sysctl/vm.rst`,
+    // `dirty_writeback_centisecs`).
     machine.doing(&Request::Write {
         path: String::from("/proc/sys/vm/dirty_writeback_centisecs"),
         text: String::from("0"),

@@ -1,5 +1,5 @@
-//! The functions whose machine code is kept as golden files beside them, so that a change of the
-//! hot path is seen in review: `cargo xtask asm --check` compares, `--bless` writes them anew.
+//! The functions whose machine code is kept as golden files beside them, so that a review shows each change of the hot
+//! path: `cargo xtask asm --check` compares, `--bless` rewrites them.
 
 #![expect(unsafe_code, reason = "functions are found by unmangled names, and take raw ranges")]
 #![expect(clippy::no_mangle_with_rust_abi, reason = "nothing is linked with them; they are read")]
@@ -77,8 +77,8 @@ pub fn golden_order_observed(cache: Cache) {
     cache.order_observed();
 }
 
-/// A buffer that nobody else knows, handed to a coherent device and taken back: it is stored before
-/// the doorbell, and loaded anew after.
+/// A buffer without any other reference, handed to a coherent device and taken back: it is stored before the doorbell,
+/// and loaded again after it.
 #[unsafe(no_mangle)]
 pub fn golden_coherent_hand_over(doorbell: &AtomicUsize) -> u64 {
     let mut buffer: Padded<[u64; 8], 64> = Padded::for_granule([7; 8], 64);

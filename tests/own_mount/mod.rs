@@ -5,12 +5,13 @@ use core::ffi::CStr;
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use std::path::Path;
 
-/// Runs `test` with a fresh tmpfs of 1 MiB that only its thread sees; skips without the right to.
+/// Runs `test` with a fresh tmpfs of 1 MiB that only its thread sees; skips without the right to
+/// mount.
 pub(crate) fn with_small_tmpfs(name: &str, test: impl FnOnce(&Path) + Send) {
     with_mount(name, "tmpfs", c"size=1m", test);
 }
 
-/// The same with any file system that needs no device.
+/// Runs `test` in the same manner with any file system that does not need a device.
 pub(crate) fn with_mount(name: &str, kind: &str, options: &CStr, test: impl FnOnce(&Path) + Send) {
     let directory = tempfile::tempdir().unwrap();
     std::thread::scope(|scope| {
@@ -26,7 +27,7 @@ pub(crate) fn with_mount(name: &str, kind: &str, options: &CStr, test: impl FnOn
             }
             let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
             if let Err(error) = rustix::mount::mount_change("/", private) {
-                skip(name, format_args!("/ is no mount point, as in a chroot: {error}"));
+                skip(name, format_args!("/ is not a mount point, as in a chroot: {error}"));
                 return;
             }
             let none = MountFlags::empty();

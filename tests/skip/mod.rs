@@ -1,11 +1,11 @@
-//! How a test says that it was skipped: not by a macro, whose output the harness keeps to itself when
-//! the test passes.
+//! The message of a skipped test. It is not printed by a macro, whose output the harness does not show if the test
+//! passes.
 
 use core::fmt::Display;
 use std::io::Write;
 
-/// Names the test that cannot run here, and why. `cargo xtask` counts such lines.
+/// Prints the name of a test that cannot run here, with the reason. `cargo xtask` counts such lines.
 pub(crate) fn skip(test: &str, why: impl Display) {
-    // Standard output that is closed takes the line with it, and the test has nothing else to do.
+    // If standard output is closed, the line is lost, and the test has nothing else to do.
     drop(writeln!(std::io::stdout(), "skipped: {test}: {why}"));
 }

@@ -1,4 +1,5 @@
-//! Places images where their board expects them. A program of a hosted system is linked as usual.
+//! Places images at the addresses that their board expects. A program of a hosted system is linked
+//! as usual.
 
 use std::env::{self, VarError};
 
@@ -14,7 +15,7 @@ fn main() -> Result<(), VarError> {
     if of_target("OS")? == "none" {
         let folder = env::var("CARGO_MANIFEST_DIR")?;
         println!("cargo::rustc-link-arg-bins=-T{folder}/{script}");
-        // Nobody is there to relocate it.
+        // The image is not relocated: it runs without a loader.
         println!("cargo::rustc-link-arg-bins=--no-pie");
     }
     Ok(())

@@ -1,7 +1,7 @@
 /*
- * A program that LTTng-UST traces, and that does nothing else. Each line that it reads is a number of
- * events to record; it answers with the number of all that are recorded by then. After the line
- * `forever` it answers, and records until it ends.
+ * A program that only records events for LTTng-UST. Each line that it reads is a number of events to
+ * record; it answers with the number of all events recorded by then. After the line `forever` it
+ * answers, and records until it ends.
  */
 
 #define LTTNG_UST_TRACEPOINT_CREATE_PROBES

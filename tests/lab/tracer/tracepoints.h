@@ -12,7 +12,7 @@
 #include <lttng/tracepoint.h>
 #include <stdint.h>
 
-/* By `check` an event that was torn is told from one that was recorded. */
+/* `check` distinguishes a torn event from a recorded one. */
 LTTNG_UST_TRACEPOINT_EVENT(lab, event,
     LTTNG_UST_TP_ARGS(uint64_t, number, uint64_t, check),
     LTTNG_UST_TP_FIELDS(

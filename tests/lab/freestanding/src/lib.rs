@@ -1,11 +1,10 @@
-//! What the images prove, as far as it is the same on every machine: written against the library
-//! and a [`Board`], so that it runs, as a test, on a hosted system too. On a machine without an
-//! operating system `image` is there besides: what every image has from the entry to the power-off.
+//! The steps of the images that are the same on every machine. They are written against the library and a [`Board`], so
+//! they run, as a test, on a hosted system too. On a machine without an operating system the module `image` adds the
+//! parts of every image from the entry to the power-off.
 //!
-//! A step is a function that asserts. What it comes to is one line on the board's serial port:
-//! `passed STEP`, `failed STEP: why` or `skipped STEP: why`; a failure ends the run. The last line of
-//! a run that came to its end is `done`. What has to be compared with the manual of the CPU is
-//! printed too, and compared by whoever started the machine.
+//! A step is a function that asserts. Its result is one line on the board's serial port: `passed STEP`, `failed STEP:
+//! why` or `skipped STEP: why`; a failure ends the run. The last line of a complete run is `done`. Values that must be
+//! compared with the manual of the CPU are printed too; the program that started the machine compares them.
 
 #![no_std]
 
@@ -25,28 +24,28 @@ pub use steps::{Buffer, PRIVILEGED_STEPS, STEPS};
 
 /// The machine that the steps run on.
 pub trait Board {
-    /// From here on, what goes wrong is the failure of this step.
+    /// Sets the step that every failure from here on belongs to.
     fn begin(&self, step: &'static str);
 
     /// Prints a line on the serial port.
     fn print(&self, line: fmt::Arguments<'_>);
 }
 
-/// One thing to prove. It asserts.
+/// A claim to prove. It asserts.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
-    /// What stands behind the verdict.
+    /// The name in the verdict.
     pub name: &'static str,
     /// The proof.
     pub run: fn(Cache) -> Outcome,
 }
 
-/// What a step that returns came to.
+/// The result of a step that returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// All its assertions hold.
     Passed,
-    /// What this machine lacks.
+    /// The feature that this machine lacks.
     Skipped(&'static str),
 }
 
@@ -61,7 +60,7 @@ pub fn run(board: &impl Board, cache: Cache, steps: &[Step]) {
     }
 }
 
-/// Prints what must be compared with the manual of the CPU.
+/// Prints the values that must be compared with the manual of the CPU.
 pub fn tell(board: &impl Board, cache: Cache) {
     board.print(format_args!("chosen {}", Chosen(cache)));
     match CpuReport::for_cache(cache).hypervisor() {
@@ -74,7 +73,7 @@ pub fn tell(board: &impl Board, cache: Cache) {
     }
 }
 
-/// What was chosen, in the notation of the library's test `chosen_here`.
+/// The choice of instructions, in the notation of the library's test `chosen_here`.
 struct Chosen(Cache);
 
 impl fmt::Display for Chosen {

@@ -1,7 +1,7 @@
-//! The steps that need nothing but the library.
+//! The steps that need only the library.
 //!
-//! Nobody but the CPU looks at these buffers, so that an operation must leave every byte as it was,
-//! on the lines that a range shares with others too.
+//! Only the CPU accesses these buffers, so an operation must leave every byte as it was, on the lines that a range
+//! shares with others too.
 
 use core::hint::black_box;
 
@@ -12,7 +12,7 @@ use cachemaint::{Cache, Point};
 
 use crate::{Outcome, Step};
 
-/// On every board, in this order.
+/// The steps of every board, in this order.
 pub const STEPS: [Step; 7] = [
     Step { name: "report", run: report },
     Step { name: "whole cache asked", run: whole_cache_asked },
@@ -23,14 +23,14 @@ pub const STEPS: [Step; 7] = [
     Step { name: "every instruction", run: every_instruction },
 ];
 
-/// On every board in the same way, and in privileged code alone.
+/// The steps of every board that run in privileged code alone.
 pub const PRIVILEGED_STEPS: [Step; 1] = [Step { name: "discard", run: discard }];
 
-/// Room for 16 lines of the largest CPUs that are emulated, which have 256 bytes.
+/// Space for 16 lines of the largest emulated CPUs, which have 256 bytes.
 const SIZE: usize = 4096;
 
-/// Memory with a known content, which shares no line with anything else: 2048 bytes is the largest
-/// unit there is (Arm ARM, `CTR_EL0`.CWG).
+/// Memory with a known content, which does not share a line with other memory: 2048 bytes is the largest possible unit
+/// (Arm ARM, `CTR_EL0`.CWG).
 #[derive(Clone, Debug)]
 #[repr(align(2048))]
 pub struct Buffer {
@@ -39,7 +39,7 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// Freshly stored content, a different one for each `seed`.
+    /// Returns freshly stored content, a different one for each `seed`.
     #[must_use]
     pub fn filled(seed: u8) -> Self {
         Self { bytes: core::array::from_fn(|place| Self::expected(seed, place)), seed }
@@ -50,17 +50,17 @@ impl Buffer {
         place.to_le_bytes()[0] ^ place.to_le_bytes()[1] ^ seed
     }
 
-    /// The content.
+    /// Returns the content.
     pub const fn bytes(&mut self) -> &mut [u8] {
         &mut self.bytes
     }
 
-    /// Asserts that it is as it was stored.
+    /// Asserts that the content is unchanged.
     ///
     /// # Panics
-    /// Names the first byte that is not.
+    /// If a byte differs; the message names the first one.
     pub fn assert_intact(&self, after: &str) {
-        // The compiler knows what was stored; memory is asked.
+        // The compiler knows the stored values, so it must be made to read memory.
         for (place, byte) in black_box(&self.bytes).iter().enumerate() {
             let expected = Self::expected(self.seed, place);
             assert_eq!(*byte, expected, "byte {place} after {after}");
@@ -68,12 +68,12 @@ impl Buffer {
     }
 }
 
-/// Places and lengths that begin and end within lines, at their edges, and nowhere.
+/// Returns positions and lengths that begin and end within lines, at their edges, and nowhere.
 fn ranges(line: usize) -> [(usize, usize); 7] {
     [(0, 0), (0, 1), (line - 1, 2), (7, 3 * line + 1), (line, line), (1, SIZE - 2), (0, SIZE)]
 }
 
-/// Does `operation` on each range after storing to all of the buffer.
+/// Runs `operation` on each range after a store to the whole buffer.
 fn on_ranges(name: &str, line: usize, operation: impl Fn(&mut [u8])) -> Outcome {
     for (seed, (start, len)) in (1..).zip(ranges(line)) {
         let mut buffer = Buffer::filled(seed);
@@ -95,7 +95,7 @@ fn writeback_invalidate(cache: Cache) -> Outcome {
     on_ranges("writeback_invalidate", cache.line_size(), |range| cache.writeback_invalidate(range))
 }
 
-/// Neighbours that share lines, each with another operation, under one fence.
+/// Neighbours that share lines are treated by different operations under one fence.
 fn batch(cache: Cache) -> Outcome {
     let mut buffer = Buffer::filled(1);
     let (first, rest) = buffer.bytes().split_at_mut(cache.line_size() + 7);
@@ -109,7 +109,7 @@ fn batch(cache: Cache) -> Outcome {
     Outcome::Passed
 }
 
-/// Whatever the CPU shows must execute: here nobody traps and emulates what is missing.
+/// Every instruction that the CPU shows must execute: here no kernel traps and emulates a missing one.
 fn every_instruction(cache: Cache) -> Outcome {
     let aimed = Point::ALL.into_iter().filter_map(|point| cache.to(point).ok());
     for cache in aimed {
@@ -122,7 +122,7 @@ fn every_instruction(cache: Cache) -> Outcome {
     Outcome::Passed
 }
 
-/// The handle of the same CPU that writes back with `instruction`.
+/// Returns the handle of the same CPU that writes back with `instruction`.
 #[expect(unsafe_code, reason = "the library cannot know that these facts are its own")]
 #[expect(clippy::expect_used, reason = "a failed expectation is the verdict on the step")]
 fn with(cache: Cache, instruction: Instruction) -> Cache {
@@ -134,7 +134,7 @@ fn with(cache: Cache, instruction: Instruction) -> Cache {
     only.and_then(|only| only.to(cache.point())).expect("it reaches the point and invalidates")
 }
 
-/// What is reported on a handle is what it executes, at this privilege level too.
+/// The report on a handle names the instruction that the handle executes, at this privilege level too.
 fn report(cache: Cache) -> Outcome {
     let report = CpuReport::for_cache(cache);
     for point in Point::ALL {
@@ -153,8 +153,8 @@ fn report(cache: Cache) -> Outcome {
     Outcome::Passed
 }
 
-/// Memory can be invalidated at once in ring 0 without a hypervisor and nowhere else; a refusal says who is
-/// in the way.
+/// All caches can be invalidated at once in ring 0 without a hypervisor and nowhere else. A refusal names the privilege
+/// level or hypervisor that prevents it.
 fn whole_cache_asked(cache: Cache) -> Outcome {
     let report = CpuReport::for_cache(cache);
     let is_x86 = cfg!(any(target_arch = "x86_64", target_arch = "x86"));
@@ -178,8 +178,8 @@ fn whole_cache_asked(cache: Cache) -> Outcome {
     Outcome::Passed
 }
 
-/// What was written back before is there after it, on the lines at the ends too; where nothing discards,
-/// that is an error.
+/// Data that was written back before is there after a discard, on the lines at the ends too. A CPU without a discard
+/// returns an error.
 #[expect(unsafe_code, reason = "what discards can lose data")]
 fn discard(cache: Cache) -> Outcome {
     let can = cache.discard_instruction().map(drop);

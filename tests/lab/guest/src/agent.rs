@@ -1,4 +1,4 @@
-//! The conversation with the host, and what each request does.
+//! The conversation with the host, and the handling of each request.
 
 use crate::beside::Beside;
 use crate::{boot, console, journals, kexec, recordings, records, stores};
@@ -13,7 +13,7 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitCode};
 
-/// Does what the host asks for until it ends the machine.
+/// Serves the host's requests until it ends the machine.
 pub(crate) fn serve() -> Result<ExitCode> {
     boot::boot()?;
     console::make_raw()?;
@@ -89,7 +89,7 @@ fn answer(request: Request, beside: &mut Beside) -> Result<Reply> {
         Request::Kexec { command_line, kernel, initrd } => {
             kexec::kexec(&command_line, kernel, initrd).map(|()| Reply::Done)
         }
-        // Neither returns; nothing is written back first: what was persisted must do.
+        // Neither returns, and nothing is written back first: persisting must be enough.
         Request::Reboot => end(RebootCommand::Restart),
         Request::PowerOff => end(RebootCommand::PowerOff),
     }

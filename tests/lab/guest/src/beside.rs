@@ -1,5 +1,4 @@
-//! Programs that run beside the conversation: started by one request, asked and ended by others, or by
-//! the machine's end.
+//! Programs that run in the background: started by one request, asked and ended by others, or by the machine's end.
 
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::Reply;
@@ -37,7 +36,7 @@ impl Beside {
         Ok(Reply::Started(id))
     }
 
-    /// Gives a program a line; the line that it answers with.
+    /// Sends a program a line. Returns the line of its answer.
     pub(crate) fn tell(&mut self, id: u32, line: &str) -> Result<Reply> {
         let (child, output) = self.programs.get_mut(&id).context("no such program")?;
         let input = child.stdin.as_mut().context("a program without input")?;

@@ -1,4 +1,4 @@
-//! What a kernel's first program has to do before others can run.
+//! The start of a machine: the steps of a kernel's first program before others can run.
 
 use anyhow::{Context as _, Result};
 use rustix::mount::{MountFlags, mount};
@@ -6,10 +6,10 @@ use std::ffi::CString;
 use std::fs::{self, File};
 use std::path::Path;
 
-/// The modules that the machine was given, one path a line, in the order to load them in.
+/// The list of the machine's modules, one path per line, in the order in which to load them.
 const MODULES: &str = "/lab/modules";
 
-/// File systems of the kernel's own: what, where.
+/// The kernel's own file systems: type and directory.
 const KERNEL: [(&str, &str); 5] = [
     ("proc", "/proc"),
     ("sysfs", "/sys"),
@@ -18,7 +18,7 @@ const KERNEL: [(&str, &str); 5] = [
     ("tmpfs", "/tmp"),
 ];
 
-/// Mounts the kernel's file systems, keeps its messages off the console, loads the modules.
+/// Mounts the kernel's file systems, keeps its messages off the console, and loads the modules.
 pub(crate) fn boot() -> Result<()> {
     for (kind, directory) in KERNEL {
         fs::create_dir_all(directory).with_context(|| format!("cannot make {directory}"))?;

@@ -6,7 +6,7 @@ use cachemaint_lab_protocol::{Reply, Request, decode, encode};
 use rustix::termios::{OptionalActions, tcdrain, tcgetattr, tcsetattr};
 use std::io::{self, BufRead as _, Write as _};
 
-/// Takes the line as it comes: no echo, no editing, no limit of 4096 bytes.
+/// Makes the line raw: no echo, no editing, no limit of 4096 bytes.
 pub(crate) fn make_raw() -> Result<()> {
     let console = io::stdin();
     let mut attributes = tcgetattr(&console).context("the console's attributes")?;
@@ -14,7 +14,7 @@ pub(crate) fn make_raw() -> Result<()> {
     tcsetattr(&console, OptionalActions::Now, &attributes).context("a raw console")
 }
 
-/// The host's next request.
+/// Reads the host's next request.
 pub(crate) fn next() -> Result<Request> {
     let mut line = String::new();
     loop {
@@ -28,14 +28,14 @@ pub(crate) fn next() -> Result<Request> {
     }
 }
 
-/// Answers.
+/// Sends a reply.
 pub(crate) fn say(reply: &Reply) -> Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(encode(reply)?.as_bytes()).context("the console cannot be written")?;
     out.flush().context("the console cannot be written")
 }
 
-/// Waits until the line has taken all that was said: if the machine ends now, the host knows of it.
+/// Waits until the line has taken all replies: if the machine ends now, the host has got them.
 pub(crate) fn drain() -> Result<()> {
     tcdrain(io::stdout()).context("the console does not take what was said")
 }

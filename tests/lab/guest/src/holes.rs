@@ -1,5 +1,6 @@
-//! A program that stores to the holes of a file and never flushes, as most do that know of no persistent memory: its
-//! mapping is an ordinary one, for which the file system commits the blocks that it allocates when it likes to.
+//! A program that stores to the holes of a file and never flushes, as most programs that do not know of persistent
+//! memory. Its mapping is an ordinary one, for which the file system commits the allocated blocks at a time of its own
+//! choice.
 
 use crate::number;
 use anyhow::{Context as _, Result, ensure};
@@ -11,8 +12,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::ptr::{null_mut, without_provenance};
 
-/// Makes a file that is one hole. Each line that it reads is an offset at which it stores that number and one; then it
-/// answers with it.
+/// Makes a file that is one hole. Each line that it reads is an offset: it stores that number plus one there, then
+/// answers with the offset.
 pub(crate) fn store(path: &Path, len: &str) -> Result<ExitCode> {
     let size = number(len)?;
     let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
@@ -23,7 +24,7 @@ pub(crate) fn store(path: &Path, len: &str) -> Result<ExitCode> {
         ensure!(at.is_multiple_of(8) && at < size, "no word of the file begins at {at}");
         let place = base.wrapping_byte_add(at.try_into()?);
         #[expect(unsafe_code, reason = "stores to a mapping")]
-        // SAFETY: the word is in the mapping, which stays and which nobody has a reference to.
+        // SAFETY: the word is in the mapping, which stays and has no references to it.
         unsafe {
             place.write_volatile((at + 1).to_le());
         }
@@ -45,7 +46,7 @@ fn map(file: &File, len: usize) -> Result<*mut u64> {
     Ok(base.cast())
 }
 
-/// Prints the offsets of these at which a file has what was stored there, by calls.
+/// Reads the file by calls, and prints those of these offsets at which the stored value is there.
 pub(crate) fn find(path: &Path, offsets: &[&str]) -> Result<ExitCode> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     for offset in offsets {

@@ -1,4 +1,4 @@
-//! A journal of numbered records: appended to until something ends it, and read again.
+//! A journal of numbered records: appended to until an event ends it, and read again.
 
 use crate::number;
 use crate::records::record;
@@ -13,16 +13,16 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Bytes of the file: enough for what a lane appends.
+/// Bytes of the file: enough for the appends of a lane.
 const LEN: u64 = 16 << 20;
 
-/// The record of a number; their lengths differ, so that they begin anywhere in a line.
+/// Returns the record of a number. The lengths of records differ, so that they begin anywhere in a line.
 fn payload(seed: u64, number: u64) -> Vec<u8> {
     let len = 16 + usize::try_from(number % 300).unwrap_or_default();
     record(seed, number).into_iter().cycle().take(len).collect()
 }
 
-/// Creates a journal, or opens the one that is there; how many records it has.
+/// Creates a journal, or opens the existing one. Returns it with its number of records.
 fn open(path: &Path) -> Result<(Journal<DaxFile>, u64)> {
     if !path.try_exists().with_context(|| format!("cannot look for {}", path.display()))? {
         return Ok((Journal::create_new(Options::new().create_new(path, LEN)?)?, 0));
@@ -31,7 +31,7 @@ fn open(path: &Path) -> Result<(Journal<DaxFile>, u64)> {
     Ok((journal, recovered.records))
 }
 
-/// Appends record after record behind those that are there, up to so many in all, each told when it is
+/// Appends records after the existing ones, up to this number in all. `tell` is called for each when it is
 /// acknowledged.
 pub(crate) fn append(records: &Records, mut tell: impl FnMut(u64) -> Result<()>) -> Result<Reply> {
     let (journal, there) = open(records.path.as_ref())?;
@@ -42,8 +42,8 @@ pub(crate) fn append(records: &Records, mut tell: impl FnMut(u64) -> Result<()>)
     Ok(Reply::Done)
 }
 
-/// Has a thread append records without end, and ends the process by SIGKILL when so many more are acknowledged,
-/// wherever that thread is then. Prints how many there were before and are acknowledged.
+/// Has a thread append records without end, and ends the process by SIGKILL when this many more are acknowledged, at
+/// any point of that thread. Prints the number of records before, and the number of acknowledged ones.
 pub(crate) fn append_until_killed(path: &Path, seed: &str, more: &str) -> Result<ExitCode> {
     let (seed, more): (u64, u64) = (number(seed)?, number(more)?);
     let (journal, there) = open(path)?;
@@ -65,8 +65,8 @@ pub(crate) fn append_until_killed(path: &Path, seed: &str, more: &str) -> Result
     Ok(ExitCode::FAILURE)
 }
 
-/// Prints how many records from the first on are as they were appended, and what is damaged; then opens
-/// the journal for appending, and prints what that recovered.
+/// Prints the number of leading records that are as they were appended, and the damaged ones. Then opens the journal
+/// for appending, and prints the result of the recovery.
 pub(crate) fn read(path: &Path, seed: &str) -> Result<ExitCode> {
     let seed = number(seed)?;
     let file = Options::new().open(path)?;

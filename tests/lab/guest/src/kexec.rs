@@ -1,17 +1,17 @@
-//! The next kernel, started by this one without firmware: RAM and what the caches hold stay.
+//! The next kernel, started by this one without firmware: RAM and the contents of the caches stay.
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::system::{RebootCommand, reboot};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 
-/// The disk that the host put both on.
+/// The disk to which the host wrote both.
 const DISK: &str = "/dev/vda";
 const KERNEL: &str = "/tmp/kernel";
 const INITRD: &str = "/tmp/initrd";
 
-/// Starts the kernel of so many bytes at the start of the disk, with the initial file system behind
-/// it. Returns only if that fails.
+/// Starts the kernel at the start of the disk, which has this many bytes, with the initial file
+/// system behind it. Returns only if that fails.
 pub(crate) fn kexec(command_line: &str, kernel: u64, initrd: u64) -> Result<()> {
     let mut disk = File::open(DISK).with_context(|| format!("cannot open {DISK}"))?;
     copy(&mut disk, KERNEL, kernel)?;
@@ -28,7 +28,7 @@ fn copy(disk: &mut File, path: &str, len: u64) -> Result<()> {
     file.flush().with_context(|| format!("cannot write {path}"))
 }
 
-/// By the kernel itself, where it can read its own format.
+/// Loads by the kernel itself, on an architecture whose kernel can read its own format.
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "no library has this system call")]
 fn load(command_line: &str) -> Result<()> {
@@ -54,7 +54,7 @@ fn load(command_line: &str) -> Result<()> {
     Ok(())
 }
 
-/// By kexec(8) elsewhere: Debian's arm64 kernel has no `kexec_file_load(2)`.
+/// Loads by kexec(8): Debian's arm64 kernel has no `kexec_file_load(2)`.
 #[cfg(not(target_arch = "x86_64"))]
 fn load(command_line: &str) -> Result<()> {
     let status = std::process::Command::new("/bin/kexec")

@@ -1,8 +1,8 @@
-//! The first program of the lab's machines (process 1): mounts what a program expects, loads the
-//! kernel modules that the machine was given, and then does what the host asks for, one request after
-//! the other. With arguments it is one of the small programs that a lane runs beside it.
+//! The first program of the lab's machines (process 1). It mounts the usual file systems, loads the machine's kernel
+//! modules, and then serves the host's requests, one after the other. With arguments it is one of the small programs
+//! that a lane runs beside it.
 //!
-//! It decides nothing: what is right is known to the host alone.
+//! It does not judge: only the host knows the expected results.
 
 #[cfg(target_os = "linux")]
 mod agent;
@@ -71,7 +71,7 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
 
 #[cfg(target_os = "linux")]
 fn number(argument: &str) -> anyhow::Result<u64> {
-    anyhow::Context::with_context(argument.parse(), || format!("{argument} is no number"))
+    anyhow::Context::with_context(argument.parse(), || format!("{argument} is not a number"))
 }
 
 #[cfg(not(target_os = "linux"))]

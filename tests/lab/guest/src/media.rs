@@ -1,4 +1,4 @@
-//! Small programs for what media errors do to a file. Each prints one JSON document, or ends as it must.
+//! Small programs for the effects of media errors on a file. Each prints one JSON document, or ends as it must.
 
 use anyhow::{Context as _, Result, bail};
 use cachemaint::dax::{DaxFile, Error, ErrorKind, FaultHandler, Options};
@@ -23,9 +23,9 @@ fn print(document: &Value) -> Result<ExitCode> {
 /// `FIBMAP`, `_IO(0x00, 1)` (`include/uapi/linux/fs.h`).
 const FIBMAP: Opcode = opcode::none(0, 1);
 
-/// Where a byte of a file is on its device, by another call than the library's.
+/// Prints the position of a byte of a file on its device, by another call than the library's.
 pub(crate) fn place(path: &Path, at: &str) -> Result<ExitCode> {
-    let at: u64 = at.parse().context("the offset is no number")?;
+    let at: u64 = at.parse().context("the offset is not a number")?;
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let size = rustix::fs::fstatvfs(&file).context("fstatvfs")?.f_bsize;
     let mut block = i32::try_from(at / size).context("beyond what FIBMAP can count")?;
@@ -39,14 +39,14 @@ pub(crate) fn place(path: &Path, at: &str) -> Result<ExitCode> {
     print(&json!({ "at": block * size + at % size }))
 }
 
-/// What the library knows of a file's bad blocks.
+/// Prints the bad blocks of a file that the library knows of.
 pub(crate) fn bad_blocks(path: &Path) -> Result<ExitCode> {
     let found = map(path)?.bad_blocks()?;
     let ranges: Vec<_> = found.ranges().iter().map(|range| [range.start, range.end]).collect();
     print(&json!({ "ranges": ranges, "is_complete": found.is_complete() }))
 }
 
-/// What an operation on a file ended with: nothing, or the media error.
+/// Returns the result of an operation on a file: null, or the media error.
 fn outcome<T>(result: Result<T, Error>) -> Result<Value> {
     let Err(error) = result else { return Ok(Value::Null) };
     match error.kind() {
@@ -58,14 +58,15 @@ fn outcome<T>(result: Result<T, Error>) -> Result<Value> {
 /// Reads a range by calls.
 pub(crate) fn checked(path: &Path, at: &str, len: &str) -> Result<ExitCode> {
     let file = map(path)?;
-    let mut bytes = vec![0; len.parse().context("the length is no number")?];
-    let read = file.read_through_kernel(at.parse().context("the offset is no number")?, &mut bytes);
+    let mut bytes = vec![0; len.parse().context("the length is not a number")?];
+    let read =
+        file.read_through_kernel(at.parse().context("the offset is not a number")?, &mut bytes);
     print(&json!({ "poisoned": outcome(read)? }))
 }
 
 /// Loads a word under a guard, and once more: the second time the page must not be zeros either.
 pub(crate) fn guarded(path: &Path, at: &str) -> Result<ExitCode> {
-    let at = at.parse().context("the offset is no number")?;
+    let at = at.parse().context("the offset is not a number")?;
     let guard = FaultHandler::install().context("no guard")?;
     let file = map(path)?;
     let load = || outcome(file.catch_faults(guard, |file| file.load(at, Ordering::Relaxed)));
@@ -75,11 +76,12 @@ pub(crate) fn guarded(path: &Path, at: &str) -> Result<ExitCode> {
 
 /// Loads a word.
 pub(crate) fn load(path: &Path, at: &str) -> Result<ExitCode> {
-    let word = map(path)?.load(at.parse().context("the offset is no number")?, Ordering::Relaxed);
+    let word =
+        map(path)?.load(at.parse().context("the offset is not a number")?, Ordering::Relaxed);
     print(&json!({ "word": word }))
 }
 
-/// Has a new file take all room that the file system has, down to its last block.
+/// Has a new file take all space of the file system, down to its last block.
 pub(crate) fn fill(path: &Path) -> Result<ExitCode> {
     let file = File::create(path).with_context(|| format!("cannot make {}", path.display()))?;
     let mut len = 0;
@@ -95,8 +97,8 @@ pub(crate) fn fill(path: &Path) -> Result<ExitCode> {
 /// Clears a range.
 pub(crate) fn clear(path: &Path, at: &str, len: &str) -> Result<ExitCode> {
     let mut file = map(path)?;
-    let at: u64 = at.parse().context("the offset is no number")?;
-    let len: u64 = len.parse().context("the length is no number")?;
+    let at: u64 = at.parse().context("the offset is not a number")?;
+    let len: u64 = len.parse().context("the length is not a number")?;
     let cleared = file.clear_bad_blocks(at..at + len);
     let pairs = |ranges: &[std::ops::Range<u64>]| -> Vec<[u64; 2]> {
         ranges.iter().map(|range| [range.start, range.end]).collect()

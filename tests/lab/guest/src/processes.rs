@@ -1,5 +1,5 @@
-//! Small programs for what one process does to another's file. Each says what it saw by its exit code
-//! or by the signal that ends it.
+//! Small programs for the effects of one process on another's file. Each reports its result by its exit code or by the
+//! signal that ends it.
 
 use anyhow::{Context as _, Result, ensure};
 use cachemaint::dax::{DaxFile, ErrorKind, Options};
@@ -35,13 +35,13 @@ pub(crate) fn shrink(path: &Path) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Cuts a file to so many bytes, without regard to who has it mapped.
+/// Cuts a file to this length, even if other processes have it mapped.
 pub(crate) fn truncate(path: &Path, len: &str) -> Result<ExitCode> {
     let file = OpenOptions::new()
         .write(true)
         .open(path)
         .with_context(|| format!("cannot open {}", path.display()))?;
-    file.set_len(len.parse().context("the length is no number")?)
+    file.set_len(len.parse().context("the length is not a number")?)
         .with_context(|| format!("cannot cut {}", path.display()))?;
     Ok(ExitCode::SUCCESS)
 }

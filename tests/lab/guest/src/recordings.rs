@@ -1,4 +1,4 @@
-//! Recordings of numbered events: recorded until something ends it, and read again.
+//! Recordings of numbered events: recorded until an event ends the process, and read again.
 
 use crate::number;
 use crate::records::{number_of, record};
@@ -24,19 +24,20 @@ use std::time::Instant;
 
 /// Bytes of the file: its shards need less.
 const LEN: u64 = 64 << 10;
-/// What kind of event it is.
+/// The kind of the events.
 const EVENT: u16 = 5;
-/// How long what was recorded may not be persistent.
+/// The longest time for which recorded events may not be persistent.
 const INTERVAL: Duration = Duration::from_millis(2);
-/// So many events are recorded before it is seen to that they are persistent, where they are not by themselves.
+/// The number of events that are recorded before they are made persistent, for a durability that does not do it by
+/// itself.
 const AT_ONCE: u64 = 25;
 
 type OnFile = Recorder<DaxFile>;
 
-/// How many events each shard has.
+/// The number of events of each shard.
 type Counts = [AtomicU64; SHARDS as usize];
 
-/// A recording that lives as long as the process.
+/// Creates a recording that lives as long as the process.
 fn create(path: &Path, when: When) -> Result<&'static OnFile> {
     let durability = match when {
         When::OnCrash | When::Within => Durability::OnCrash,
@@ -48,14 +49,14 @@ fn create(path: &Path, when: When) -> Result<&'static OnFile> {
     Ok(Box::leak(Box::new(options.create_new(file)?)))
 }
 
-/// The thread that writes back at intervals, where there is to be one.
+/// Starts the thread that writes back at intervals, if the durability has one.
 fn guard(recorder: &'static OnFile, when: When) -> Result<Option<Within<dax::Error>>> {
     let start = || Within::start(recorder, INTERVAL).context("cannot start a thread");
     (when == When::Within).then(start).transpose()
 }
 
-/// Has threads record, and ends the process by a signal when each has recorded so many, wherever they
-/// are then. Prints how many each shard had by then, at least.
+/// Has threads record, and ends the process by a signal when each has recorded this many events, at any point of
+/// theirs. Prints the least number of events of each shard by then.
 pub(crate) fn record_until_ended(
     path: &Path,
     when: &str,
@@ -64,7 +65,7 @@ pub(crate) fn record_until_ended(
 ) -> Result<ExitCode> {
     let (when, enough) = (when.parse()?, number(enough)?);
     let named = i32::try_from(number(signal)?).ok().and_then(Signal::from_named_raw);
-    let signal = named.with_context(|| format!("{signal} is no signal"))?;
+    let signal = named.with_context(|| format!("{signal} is not a signal"))?;
     let recorder = create(path, when)?;
     if signal != Signal::KILL {
         recorder.stop_on_signals().context("cannot install the handlers")?;
@@ -86,14 +87,14 @@ fn end_by(signal: Signal) -> Result<ExitCode> {
         std::process::abort();
     }
     loop {
-        // A handler of the standard library's gives a signal that was sent back to the kernel, for the next.
+        // A handler of the standard library passes a sent signal back to the kernel, for the next handler.
         kill_process(getpid(), signal).context("cannot end by a signal")?;
         thread::yield_now();
     }
 }
 
-/// Has one event refused, and records numbered events until recording ends. They are counted by the shard: which
-/// thread has which one is up to the scheduler.
+/// Has one event refused, and records numbered events until recording ends. The events are counted by shard: the
+/// scheduler decides the assignment of shards to threads.
 fn record_into(recorder: &OnFile, counts: &Counts) -> Result<()> {
     let writer = recorder.claim()?;
     let count = &counts[usize::try_from(writer.shard())?];
@@ -114,8 +115,8 @@ fn put(writer: &Writer<'_, DaxFile>, number: u64) -> Result<(), Error<dax::Error
     writer.record(EVENT, &record(writer.shard().into(), number))
 }
 
-/// Creates a recording and records event after event in each shard until the machine ends; tells how many of each
-/// must outlive it.
+/// Creates a recording and records event after event in each shard until the machine ends. Reports the number of events
+/// of each shard that must outlive it.
 pub(crate) fn record_forever(
     path: &Path,
     when: When,
@@ -147,7 +148,7 @@ pub(crate) fn record_forever(
     Ok(Reply::Done)
 }
 
-/// Waits until what was recorded before this time is persistent, by what the guard says of itself.
+/// Waits until the events recorded before this time are persistent, by the guard's own statistics.
 fn wait_until_older(recorded: Instant, guard: &Within<dax::Error>) {
     // The age comes first: it must not have grown since the guard was asked.
     while recorded.elapsed() <= guard.longest() {
@@ -155,7 +156,7 @@ fn wait_until_older(recorded: Instant, guard: &Within<dax::Error>) {
     }
 }
 
-/// Prints what a recording has.
+/// Prints the contents of a recording.
 pub(crate) fn read(path: &Path) -> Result<ExitCode> {
     let file = dax::Options::new().open(path)?;
     let reader = Reader::open(&file).map_err(OpenError::into_error)?;
@@ -169,7 +170,7 @@ pub(crate) fn read(path: &Path) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The events of a shard, each of which must be as it was recorded, and the one behind that before.
+/// Reads the events of a shard. Each must be as it was recorded, and follow the one before.
 fn events(reader: &Reader<&DaxFile>, shard: u32, damaged: &mut u64) -> Result<Events> {
     let mut buffer = vec![0; reader.largest_payload()];
     let mut found = reader.shard(shard);

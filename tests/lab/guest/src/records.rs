@@ -8,10 +8,10 @@ use std::os::unix::fs::FileExt as _;
 
 /// Bytes of a record: a cache line of most machines.
 const RECORD: usize = 64;
-/// So many damaged records are named.
+/// The number of damaged records that are named.
 const NAMED: usize = 8;
 
-/// The record of a number. No byte pattern repeats, and none is all zeros.
+/// Returns the record of a number. No byte pattern repeats, and no record is all zeros.
 pub(crate) fn record(seed: u64, number: u64) -> [u8; RECORD] {
     let mut bytes = [0; RECORD];
     let mut word = (seed ^ (number + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -26,7 +26,7 @@ pub(crate) fn record(seed: u64, number: u64) -> [u8; RECORD] {
     bytes
 }
 
-/// The number that a record has; whether it is one is not asked.
+/// Returns the number of a record, without a check that it is one.
 pub(crate) fn number_of(record: &[u8]) -> Result<u64> {
     let number = record.first_chunk().context("it is too short for a record")?;
     Ok(u64::from_le_bytes(*number))
@@ -72,8 +72,8 @@ fn persist_in(file: &DaxFile, records: &Records) -> Result<Reply> {
     })
 }
 
-/// Creates the file and persists its records, each told when it is persistent; then waits for the
-/// machine's end.
+/// Creates the file and persists its records, each reported when it is persistent; then waits for
+/// the machine's end.
 pub(crate) fn persist_forever(
     records: &Records,
     mut tell: impl FnMut(u64) -> Result<()>,
@@ -86,7 +86,7 @@ pub(crate) fn persist_forever(
     Ok(Reply::Done)
 }
 
-/// Looks for the records through a mapping and through read(2): both must find the same.
+/// Looks for the records through a mapping and through read(2). Both must find the same.
 pub(crate) fn verify(records: &Records) -> Result<Reply> {
     let mapped = options(records).open(&records.path)?;
     let plain =
@@ -101,7 +101,7 @@ pub(crate) fn verify(records: &Records) -> Result<Reply> {
     })
 }
 
-/// Looks for the records on a device, which no call reads.
+/// Looks for the records on a device, which no system call reads.
 pub(crate) fn verify_on_device(records: &Records, part: Part) -> Result<Reply> {
     let device = open_part(records, part)?;
     let mut bytes = [0; RECORD];
@@ -125,7 +125,7 @@ pub(crate) fn deep_persist(path: &str) -> Result<Reply> {
     Ok(Reply::Done)
 }
 
-/// Counts the records that are there, by what tells it of one.
+/// Counts the records that `is_there` finds.
 fn find(
     records: &Records,
     mut is_there: impl FnMut(u64, &[u8; RECORD]) -> Result<bool>,
@@ -141,7 +141,7 @@ fn find(
     Ok(Reply::Found { intact, damaged })
 }
 
-/// The kernel's flags of the mapping at an address.
+/// Returns the kernel's flags of the mapping at an address.
 fn flags(address: usize) -> Result<String> {
     let smaps = fs::read_to_string("/proc/self/smaps").context("cannot read /proc/self/smaps")?;
     let start = format!("{address:x}-");

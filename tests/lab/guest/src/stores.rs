@@ -1,4 +1,4 @@
-//! A store of numbered blobs: replaced until something ends it, and read again.
+//! A store of numbered blobs: replaced until an event ends it, and read again.
 
 use crate::number;
 use anyhow::{Context as _, Result, ensure};
@@ -13,7 +13,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Bytes of a file for two large blobs: one that is there, and the one that is to replace it.
+/// Bytes of a file for two large blobs: the existing one, and its replacement.
 const LARGE: u64 = 256 << 20;
 /// Bytes of a file for blobs that are not large.
 const SMALL: u64 = 4 << 20;
@@ -25,25 +25,25 @@ const SECOND: u64 = 2;
 /// The number that is never committed.
 const UNCOMMITTED: u64 = 3;
 
-/// Bytes that are given to a writer in one go: no multiple of a line, or of what it stores at once.
+/// Bytes that a writer gets in one call: not a multiple of a line, or of the stretch that it stores at once.
 const WRITTEN: usize = 50_001;
-/// Bytes that are read in one go: those of a checksum, so that none are read twice.
+/// Bytes that are read in one call: those of a checksum, so that no byte is read twice.
 const READ: usize = 65_536;
-/// So many pieces a writer is ahead of who waits for it, at most.
+/// The greatest number of pieces that a writer is ahead of the thread that waits for it.
 const AHEAD: usize = 16;
 
 /// The bytes of a blob, none of which is zero.
 struct Content {
     len: usize,
-    /// All of them; or a period, and as much of the next one as a piece may need.
+    /// All bytes; or a period, and as much of the next one as a piece may need.
     bytes: Vec<u8>,
 }
 
 impl Content {
-    /// After so many bytes they come again: a prime, so that no piece is like another.
+    /// The period of the bytes: a prime, so that no piece is like another.
     const PERIOD: usize = 1_000_003;
 
-    /// Those of a number.
+    /// Returns the content of a number.
     fn of(name: &str, number: u64) -> Self {
         let varying = usize::try_from(number % 1000).unwrap_or_default();
         let len = match name {
@@ -70,7 +70,7 @@ impl Content {
         Self { len, bytes }
     }
 
-    /// Pieces of so many bytes, each with where it begins.
+    /// Returns pieces of this many bytes, each with its offset.
     fn pieces(&self, of: usize) -> impl Iterator<Item = (u64, &[u8])> {
         (0..self.len).step_by(of).map(move |at| {
             let start = at % Self::PERIOD;
@@ -78,7 +78,7 @@ impl Content {
         })
     }
 
-    /// All of it.
+    /// Returns the whole content.
     fn whole(&self) -> Vec<u8> {
         self.pieces(READ).flat_map(|(_, piece)| piece).copied().collect()
     }
@@ -89,7 +89,7 @@ fn put(transaction: &mut Transaction<'_, DaxFile>, name: &str, number: u64) -> R
     Ok(transaction.put(Attributes::new(name).version(number), &content)?)
 }
 
-/// Puts the large blob piece by piece; tells how many bytes of it are written.
+/// Puts the large blob piece by piece, and reports the number of its bytes that are written.
 fn write(
     transaction: &mut Transaction<'_, DaxFile>,
     number: u64,
@@ -132,9 +132,9 @@ fn create_preserved(path: &Path) -> Result<Store<DaxFile>> {
     Ok(store)
 }
 
-/// Creates a store with committed blobs, or opens the one that is there. Then has a thread replace all of them, and
-/// ends the process by SIGKILL when so many bytes of the large one are written, wherever that thread is then. Prints
-/// how many were.
+/// Creates a store with committed blobs, or opens the existing one. Then has a thread replace all of them, and ends the
+/// process by SIGKILL when this many bytes of the large one are written, at any point of that thread. Prints the number
+/// of written bytes.
 pub(crate) fn replace_until_killed(path: &Path, enough: &str) -> Result<ExitCode> {
     let enough = number(enough)?;
     let mut store = if exists(path)? { open(path)?.0 } else { create_preserved(path)? };
@@ -152,8 +152,8 @@ pub(crate) fn replace_until_killed(path: &Path, enough: &str) -> Result<ExitCode
     Ok(ExitCode::FAILURE)
 }
 
-/// Creates a store, or opens the one that is there, and replaces two blobs at once, by number after number, until the
-/// machine ends; tells each number that is committed.
+/// Creates a store, or opens the existing one, and replaces two blobs at once, by number after number, until the
+/// machine ends. Reports each number that is committed.
 pub(crate) fn replace_forever(
     path: &Path,
     mut tell: impl FnMut(u64) -> Result<()>,
@@ -177,8 +177,7 @@ pub(crate) fn seal(path: &Path) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Opens a store and prints what that has shown, and all blobs, each of which must have the bytes of its
-/// number.
+/// Opens a store. Prints the findings of the opening, and all blobs, each of which must have the bytes of its number.
 pub(crate) fn read(path: &Path) -> Result<ExitCode> {
     let (store, opened) = open(path)?;
     let snapshot = store.snapshot()?;
@@ -203,7 +202,7 @@ pub(crate) fn read(path: &Path) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A blob must have all bytes of its number.
+/// Checks that a blob has all bytes of its number.
 fn compare(blob: &Blob<'_, DaxFile>) -> Result<()> {
     let info = blob.info();
     let content = Content::of(info.name.as_str(), info.version);

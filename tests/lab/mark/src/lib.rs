@@ -1,10 +1,10 @@
-//! Marks that a program executes to tell the emulator's plugin (`tests/lab/plugin`) which memory to
-//! watch, and when to say what it saw.
+//! Marks that a program executes to name the memory that the emulator's plugin (`tests/lab/plugin`) must watch, and the
+//! moments of its verdicts.
 //!
-//! A mark is one instruction that changes nothing on any CPU, with its arguments in registers, so
-//! that a program with marks runs unchanged where nobody listens. On x86-64 it is the long NOP with a
-//! displacement that no compiler pads with (Intel SDM vol. 2B, NOP: the operand is not accessed); on
-//! arm64 a MOVZ to XZR, whose result is discarded (Arm ARM, MOVZ), and which no compiler emits.
+//! A mark is one instruction that changes nothing on any CPU, with its arguments in registers. So a program with marks
+//! runs unchanged without the plugin. On x86-64 it is the long NOP with a displacement that no compiler pads with
+//! (Intel SDM vol. 2B, NOP: the operand is not accessed). On arm64 it is a MOVZ to XZR, whose result is discarded (Arm
+//! ARM, MOVZ), and which no compiler emits.
 //!
 //! | mark | x86-64 | arm64 | arguments |
 //! |---|---|---|---|
@@ -19,7 +19,7 @@ use core::ops::Range;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 compile_error!("the marks are instructions of x86-64 and arm64");
 
-/// Forgets what was seen, and begins to watch the lines of this range: of
+/// Forgets the earlier observations, and begins to watch the lines of this range: of
 /// [`as_ptr_range`](slice::as_ptr_range), or of a mapping.
 #[inline]
 pub fn watch<T>(range: Range<*const T>) {
@@ -48,7 +48,7 @@ pub fn watch<T>(range: Range<*const T>) {
     };
 }
 
-/// Has one line written about what was seen since [`watch`], under this number. Watching goes on.
+/// Has one line written about the observations since [`watch`], under this number. Watching goes on.
 #[inline]
 pub fn verdict(id: u64) {
     #[cfg(target_arch = "x86_64")]
@@ -73,7 +73,7 @@ pub fn verdict(id: u64) {
 mod tests {
     use super::{verdict, watch};
 
-    /// Where nobody listens a mark is a NOP.
+    /// A mark is a NOP without the plugin.
     #[test]
     fn marks_change_nothing() {
         let bytes = [7_u8; 100];

@@ -3,7 +3,7 @@
 //! `pmem2_config_set_required_store_granularity(3)`, `pmem2_map_new(3)`,
 //! `pmem2_map_get_store_granularity(3)`); the ABI is version 1.
 //!
-//! Nothing is given back: the program ends with its answer.
+//! Nothing is released: the program ends with its answer.
 
 use anyhow::{Context as _, Result, ensure};
 use core::ffi::{c_int, c_void};
@@ -21,7 +21,7 @@ type Granularity = unsafe extern "C" fn(Handle) -> c_int;
 
 /// The values of `enum pmem2_granularity`, in order.
 const NAMES: [&str; 3] = ["byte", "cache line", "page"];
-/// The coarsest: nothing is refused.
+/// The coarsest granularity: nothing is refused.
 const PAGE: c_int = 2;
 
 /// libpmem2, loaded.
@@ -36,7 +36,7 @@ impl Library {
         Ok(Self { library: library.context("no libpmem2")? })
     }
 
-    /// A function, to be called while the library is loaded.
+    /// Returns a function, to be called while the library is loaded.
     ///
     /// # Safety
     /// 1. `T` is the type of the function in its manual page.
@@ -46,7 +46,7 @@ impl Library {
         Ok(*symbol.with_context(|| format!("libpmem2 has no {name}"))?)
     }
 
-    /// Maps the file as coarsely as it takes, and tells how fine it became.
+    /// Maps the file at the coarsest granularity, and returns the granularity of the mapping.
     pub(crate) fn granularity(&self, file: &File) -> Result<&'static str> {
         let (mut source, mut config, mut map): (Handle, Handle, Handle) =
             (null_mut(), null_mut(), null_mut());
@@ -68,7 +68,7 @@ impl Library {
         ensure!(result == 0, "pmem2_config_set_required_store_granularity: error {result}");
         // SAFETY: (1) the type is that of the manual page.
         let map_new = unsafe { self.function::<Map>("pmem2_map_new") }?;
-        // SAFETY: configuration and source were made just now, and nobody else has them.
+        // SAFETY: configuration and source were made just now, and no other code has them.
         let result = unsafe { map_new(&raw mut map, config, source) };
         ensure!(result == 0, "pmem2_map_new: error {result}");
         // SAFETY: (1) the type is that of the manual page.

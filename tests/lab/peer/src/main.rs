@@ -1,5 +1,5 @@
 //! Prints the granularity that libpmem2 of PMDK gives a file: `byte`, `cache line` or `page`. PMDK
-//! installs no program that tells it.
+//! does not install a program for it.
 //!
 //! The library is loaded when the program runs: a machine of the lab has it from its package, and
 //! nothing of it is needed to build this.

@@ -1,11 +1,11 @@
 //! arm64 instructions, 32 bits each.
 //!
-//! DC by VA to the point of coherency, persistence or deep persistence writes back; to the point of
-//! unification it reaches no memory. Only a DSB completes it, and it must wait for loads and stores
-//! both (Arm ARM, "Ordering and completion of data and instruction cache instructions"); it does so
-//! for the observers of its shareability domain, and the memory that is to be reached is in none
-//! but the full system. So DSB SY is the fence, as in Linux's `arch/arm64/mm/cache.S`: neither a DSB
-//! of a smaller domain or of one kind of access, nor any DMB, nor an atomic access.
+//! DC by VA to the point of coherency, persistence or deep persistence writes back; to the point of unification it does
+//! not reach memory. Only a DSB completes it, and the DSB must wait for loads and stores both (Arm ARM, "Ordering and
+//! completion of data and instruction cache instructions"). The DSB completes it for the observers of its shareability
+//! domain, and the memory to be reached is only in the full system's. So DSB SY is the fence, as in Linux's
+//! `arch/arm64/mm/cache.S`. A DSB of a smaller domain or of one kind of access, a DMB, or an atomic access is not a
+//! fence.
 //!
 //! STNP is a hint about caching, and its stores are ordinary ones (Arm ARM, "Load/store non-temporal
 //! pair").

@@ -1,9 +1,8 @@
-//! What the decoders of all architectures have in common: what an instruction does that matters here,
-//! and where it does it.
+//! The common parts of the decoders: the relevant effects of an instruction, and their address.
 
 use crate::{aarch64, x86_64};
 
-/// What an instruction does, besides stores, which the emulator reports by itself.
+/// The effect of an instruction, besides stores, which the emulator reports by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Writes back the line of the address.
@@ -25,31 +24,31 @@ pub enum Action {
 /// A register by its place in [`Decoder::registers`].
 pub type Register = u8;
 
-/// An address as an instruction gives it.
+/// An address as an instruction encodes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Address {
-    /// Added at the end, whatever the width: a segment's base.
+    /// The segment's base, added at the end at any width.
     pub segment: Option<Register>,
-    /// Added.
+    /// The base, added.
     pub base: Option<Register>,
-    /// Added after it was shifted left by `shift`.
+    /// The index, added after it was shifted left by `shift`.
     pub index: Option<Register>,
     /// The scale of the index.
     pub shift: u8,
-    /// Added: negative in two's complement, or the whole address.
+    /// The displacement, added: negative in two's complement, or the whole address.
     pub displacement: u64,
-    /// Computed in 32 bits.
+    /// True if the address is computed in 32 bits.
     pub is_narrow: bool,
 }
 
 impl Address {
-    /// The address that a register holds.
+    /// Returns the address that a register holds.
     #[must_use]
     pub fn of(base: Register) -> Self {
         Self { base: Some(base), ..Self::default() }
     }
 
-    /// The address, when `read` tells what the registers hold; `None` if it cannot.
+    /// Returns the address, from the registers that `read` returns; `None` if one cannot be read.
     pub fn resolve(&self, mut read: impl FnMut(Register) -> Option<u64>) -> Option<u64> {
         let mut value = |register: Option<Register>| register.map_or(Some(0), &mut read);
         let (segment, base, index) = (value(self.segment)?, value(self.base)?, value(self.index)?);
@@ -62,16 +61,16 @@ impl Address {
 /// One architecture.
 #[derive(Clone, Copy, Debug)]
 pub struct Decoder {
-    /// What the emulator calls the registers.
+    /// The emulator's names of the registers.
     pub registers: &'static [&'static str],
-    /// What holds the arguments of a mark.
+    /// The registers with the arguments of a mark.
     pub arguments: [Register; 2],
-    /// What the instruction of these bytes, at this address, does.
+    /// Returns the effect of the instruction of these bytes, at this address.
     pub decode: fn(&[u8], u64) -> Option<Action>,
 }
 
 impl Decoder {
-    /// The decoder for what the emulator calls its target.
+    /// Returns the decoder for the emulator's name of its target.
     #[must_use]
     pub fn of(target: &str) -> Option<Self> {
         match target {

@@ -26,7 +26,7 @@ use crate::tracker::{Half, Tracker};
 #[expect(unreachable_pub, reason = "it is exported by its name")]
 pub static qemu_plugin_version: c_int = 4;
 
-/// `qemu_info_t` up to what is read of it.
+/// The beginning of `qemu_info_t`, up to the last field that is read.
 #[repr(C)]
 struct Info {
     target_name: *const c_char,
@@ -119,7 +119,7 @@ struct Handle(*mut c_void);
 // SAFETY: a handle is a number to the emulator, the same for every thread and CPU.
 unsafe impl Send for Handle {}
 
-/// An instruction with a callback, by what it does and from where.
+/// An instruction with a callback, by its effect and its half of the address space.
 type Site = (Action, Half);
 
 struct Plugin {
@@ -127,8 +127,7 @@ struct Plugin {
     tracker: Tracker,
     out: File,
     handles: Vec<Handle>,
-    /// What the number that a callback gets stands for. Translation is repeated, and the few
-    /// different sites are not.
+    /// The sites that the numbers of callbacks refer to. Translation is repeated, and the few different sites are not.
     sites: Vec<Site>,
     numbers: HashMap<Site, usize>,
 }
@@ -146,7 +145,7 @@ fn give_up(why: &str) -> ! {
 }
 
 fn complain(why: &str) {
-    // Nobody is left to be told if standard error is closed.
+    // A closed standard error leaves no other place for the message.
     drop(writeln!(io::stderr(), "cachemaint-lab-plugin: {why}"));
 }
 
@@ -283,7 +282,7 @@ impl Plugin {
         }
     }
 
-    /// What a register holds.
+    /// Returns the value of a register.
     fn read(&self, register: Register) -> u64 {
         let name = self.decoder.registers.get(usize::from(register)).copied().unwrap_or_default();
         match self.handles.get(usize::from(register)) {
@@ -294,7 +293,7 @@ impl Plugin {
     }
 }
 
-/// What the register of a handle holds: 8 bytes, in the guest's order, which is little-endian.
+/// Returns the value of a handle's register: 8 bytes, in the guest's order, which is little-endian.
 fn read_register(handle: Handle) -> Option<u64> {
     let array = g_byte_array_new();
     // SAFETY: the array was just made.

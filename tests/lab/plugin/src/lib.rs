@@ -1,25 +1,24 @@
 //! Finds stores that were not written back, or not fenced, in binaries that run in an emulator.
 //!
-//! No emulator has caches, so a test in one passes whatever write-back was forgotten. This plugin of
-//! QEMU's watches the instructions instead: between two marks of the guest program
-//! (`tests/lab/mark`), each store to the watched range makes its lines dirty, each write-back
-//! instruction counts with the address that its registers give, and each fence completes what was
-//! written back. A verdict is one line of text with what is left.
+//! No emulator has caches, so a test in one passes even if a write-back was forgotten. This plugin of QEMU watches the
+//! instructions instead, between two marks of the guest program (`tests/lab/mark`). Each store to the watched range
+//! makes its lines dirty, each write-back instruction counts with the address in its registers, and each fence
+//! completes the write-backs before it. A verdict is one line of text with the lines that are left.
 //!
 //! ```text
 //! qemu-system-x86_64 … -plugin libcachemaint_lab_plugin.so,out=FILE,streaming=ordinary
 //! verdict id=1 stores=64 streaming=0 writebacks=63 fences=1 dirty_lines=1 unfenced_lines=0
 //! ```
 //!
-//! Layers, each using only those above it: [`lines`] is the model; [`options`] and [`tracker`] say
-//! what is watched; [`decode`], [`x86_64`] and [`aarch64`] read instructions; `ffi` is the emulator's
-//! interface, the only part with `unsafe`.
+//! Layers, each using only those above it: [`lines`] is the model; [`options`] and [`tracker`] define the watched
+//! range; [`decode`], [`x86_64`] and [`aarch64`] read instructions; `ffi` is the emulator's interface, the only part
+//! with `unsafe`.
 //!
 //! Limits:
-//! - Lines are told apart by the guest's virtual address. Another program that maps something at the
+//! - Lines are distinguished by the guest's virtual address. Another program that maps something at the
 //!   same address would count too, and a store through a second mapping of the same memory (a
 //!   kernel's own) does not.
-//! - The guest has one CPU: fences are not told apart by CPU.
+//! - The guest has one CPU: fences are not distinguished by CPU.
 //! - `line` must be the guest's line size; a larger one lets one instruction clean too much.
 //! - A locked access of x86 is a fence unless `locked=ordinary` is given. Programs lock so often that
 //!   a forgotten fence is soon hidden: give it where SFENCE and MFENCE are what must be there.

@@ -1,8 +1,8 @@
-//! The model: what has become of each line of one range.
+//! The model: the state of each line of one range.
 //!
-//! A line is clean, dirty, or written back but not fenced. A store makes it dirty whatever it was. A
+//! A line is clean, dirty, or written back but not fenced. A store makes it dirty in any state. A
 //! write-back has effect on a dirty line; a fence completes every write-back before it. Nothing else
-//! makes a line clean: that a CPU may write lines back by itself is never relied on.
+//! makes a line clean: the model never relies on a CPU that writes lines back by itself.
 
 use core::fmt;
 use core::ops::Range;
@@ -12,7 +12,7 @@ const MOST_LINES: u64 = 1 << 26;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Nothing was stored since the last completed write-back.
+    /// No store since the last completed write-back.
     Clean,
     /// Stored to, and not written back since.
     Dirty,
@@ -20,19 +20,18 @@ enum State {
     Unfenced,
 }
 
-/// What becomes of a line that a streaming (non-temporal) store writes to. Vendors permit both.
+/// The effect of a streaming (non-temporal) store on its line. Vendors permit both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Streaming {
     /// The line is updated where it is cached, and stays dirty, as measured on AMD Zen 5 and as
     /// Intel's optimization manual allows an implementation.
     #[default]
     Ordinary,
-    /// The line leaves the caches, what was dirty in it too, so that a fence completes it (Intel SDM
-    /// vol. 1, 10.4.6.2).
+    /// The line leaves the caches with its dirty bytes, so a fence completes it (Intel SDM vol. 1, 10.4.6.2).
     Evicting,
 }
 
-/// What was seen since watching began.
+/// The observations since watching began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Seen {
     stores: u64,
@@ -44,7 +43,7 @@ struct Seen {
 /// The lines of a watched range.
 #[derive(Debug)]
 pub struct Lines {
-    /// The bytes watched: the first and the last line may hold others.
+    /// The watched bytes; the first and the last line may hold others.
     range: Range<u64>,
     line: u64,
     states: Vec<State>,
@@ -54,8 +53,8 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// The lines of `line` bytes, a power of two, that hold the `len` bytes from `start`; `None` if
-    /// these are more than a program would watch, or wrap round the end of the address space.
+    /// Returns the lines of `line` bytes, a power of two, that hold the `len` bytes from `start`. Returns `None` if
+    /// these are more than a program would watch, or wrap around the end of the address space.
     #[must_use]
     pub fn covering(start: u64, len: u64, line: u64) -> Option<Self> {
         let range = start..start.checked_add(len)?;
@@ -68,20 +67,20 @@ impl Lines {
         Some(Self { range, line, states, unfenced: Vec::new(), seen: Seen::default() })
     }
 
-    /// The bytes watched.
+    /// Returns the watched bytes.
     #[must_use]
     pub fn range(&self) -> Range<u64> {
         self.range.clone()
     }
 
-    /// An ordinary store of `len` bytes.
+    /// Records an ordinary store of `len` bytes.
     pub fn store(&mut self, address: u64, len: u64) {
         let lines = self.touched(address, len);
         self.seen.stores += u64::from(!lines.is_empty());
         self.states[lines].fill(State::Dirty);
     }
 
-    /// A streaming store of `len` bytes.
+    /// Records a streaming store of `len` bytes.
     pub fn streaming_store(&mut self, address: u64, len: u64, streaming: Streaming) {
         let lines = self.touched(address, len);
         self.seen.streaming += u64::from(!lines.is_empty());
@@ -91,7 +90,7 @@ impl Lines {
         }
     }
 
-    /// An instruction that writes back the line of `address`.
+    /// Records an instruction that writes back the line of `address`.
     pub fn writeback(&mut self, address: u64) {
         // Its first byte may lie before the range: any byte of the line stands for it.
         let start = address / self.line * self.line;
@@ -100,7 +99,7 @@ impl Lines {
         lines.for_each(|line| self.issue(line));
     }
 
-    /// An instruction that completes every write-back before it.
+    /// Records an instruction that completes every write-back before it.
     pub fn fence(&mut self) {
         self.seen.fences += 1;
         for line in self.unfenced.drain(..) {
@@ -118,7 +117,7 @@ impl Lines {
         }
     }
 
-    /// The places in `states` of the lines in which these bytes and the range meet.
+    /// Returns the indices in `states` of the lines in which these bytes and the range meet.
     fn touched(&self, address: u64, len: u64) -> Range<usize> {
         let start = address.max(self.range.start);
         let end = address.saturating_add(len).min(self.range.end);
@@ -137,7 +136,7 @@ impl Lines {
     }
 }
 
-/// As `stores=1 streaming=0 writebacks=1 fences=1 dirty_lines=0 unfenced_lines=0`.
+/// Prints `stores=1 streaming=0 writebacks=1 fences=1 dirty_lines=0 unfenced_lines=0`.
 impl fmt::Display for Lines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Seen { stores, streaming, writebacks, fences } = self.seen;

@@ -4,25 +4,25 @@ use std::path::PathBuf;
 
 use crate::lines::Streaming;
 
-/// What the plugin was told.
+/// The values of the plugin's arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// `streaming=ordinary|evicting`: what a streaming store leaves; ordinary unless told.
+    /// `streaming=ordinary|evicting`: the effect of a streaming store; ordinary by default.
     pub streaming: Streaming,
-    /// `locked=fence|ordinary`: whether a locked access of x86 completes write-backs, as Intel's
-    /// manual has it, or only SFENCE and MFENCE do; a fence unless told.
+    /// `locked=fence|ordinary`: true if a locked access of x86 completes write-backs, as Intel's
+    /// manual has it, false if only SFENCE and MFENCE do; a fence by default.
     pub is_locked_fence: bool,
-    /// `line=BYTES`: the size of a line of the guest's CPU; 64 unless told.
+    /// `line=BYTES`: the size of a line of the guest's CPU; 64 by default.
     pub line: u64,
-    /// `out=FILE`: where verdicts are written.
+    /// `out=FILE`: the file of the verdicts.
     pub out: PathBuf,
 }
 
 impl Options {
-    /// Reads the arguments.
+    /// Parses the arguments.
     ///
     /// # Errors
-    /// If one is unknown or has no meaning, or if `out` is missing; with what to do.
+    /// If one is unknown or invalid, or if `out` is missing. The message names the remedy.
     pub fn parse(arguments: &[&str]) -> Result<Self, String> {
         let (mut streaming, mut is_locked_fence, mut line) = (Streaming::Ordinary, true, 64);
         let mut out = None;

@@ -1,16 +1,15 @@
-//! What is watched, and by whose instructions it can become clean.
+//! The watched lines, and the instructions that can make them clean.
 //!
-//! Marks belong to a program, in user mode or in a kernel, and only instructions of the same half of
-//! the address space write back and fence for it: a kernel that interrupts it executes fences that it
-//! may not rely on. Stores count whoever executes them.
+//! Marks belong to a program, in user mode or in a kernel. Only instructions of the same half of the address space
+//! write back and fence for it: a kernel that interrupts the program executes fences on which the program may not rely.
+//! Stores of all programs count.
 
 use core::ops::Range;
 
 use crate::lines::Lines;
 use crate::options::Options;
 
-/// The half of the address space that an instruction stands in: user mode or kernel under the
-/// systems that run on x86-64 and arm64.
+/// The half of the address space of an instruction: user mode or kernel under the systems that run on x86-64 and arm64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Half {
     /// Addresses whose highest bit is clear.
@@ -20,14 +19,14 @@ pub enum Half {
 }
 
 impl Half {
-    /// The half of the instruction at this address.
+    /// Returns the half of the instruction at this address.
     #[must_use]
     pub const fn of(address: u64) -> Self {
         if address >> 63 == 0 { Self::Lower } else { Self::Upper }
     }
 }
 
-/// The lines watched, if any are.
+/// The watched lines, if any.
 #[derive(Debug)]
 pub struct Tracker {
     options: Options,
@@ -35,16 +34,16 @@ pub struct Tracker {
 }
 
 impl Tracker {
-    /// Watches nothing yet.
+    /// Returns a tracker that does not watch yet.
     #[must_use]
     pub const fn new(options: Options) -> Self {
         Self { options, watched: None }
     }
 
-    /// Forgets what was seen, and watches these bytes for a program in this half.
+    /// Forgets the earlier observations, and watches these bytes for a program in this half.
     ///
     /// # Errors
-    /// If the range is too long or wraps round, with what it is.
+    /// If the range is too long or wraps around; the message has the range.
     pub fn watch(&mut self, half: Half, start: u64, len: u64) -> Result<(), String> {
         let lines = Lines::covering(start, len, self.options.line)
             .ok_or_else(|| format!("a mark asks to watch {len} bytes from {start:#x}"))?;
@@ -52,34 +51,34 @@ impl Tracker {
         Ok(())
     }
 
-    /// The bytes watched.
+    /// Returns the watched bytes.
     #[must_use]
     pub fn range(&self) -> Range<u64> {
         self.watched.as_ref().map_or(0..0, |(_, lines)| lines.range())
     }
 
-    /// A store of `len` bytes.
+    /// Records a store of `len` bytes.
     pub fn store(&mut self, address: u64, len: u64) {
         if let Some((_, lines)) = &mut self.watched {
             lines.store(address, len);
         }
     }
 
-    /// A streaming store of `len` bytes.
+    /// Records a streaming store of `len` bytes.
     pub fn streaming_store(&mut self, address: u64, len: u64) {
         if let Some((_, lines)) = &mut self.watched {
             lines.streaming_store(address, len, self.options.streaming);
         }
     }
 
-    /// An instruction in this half writes back the line of `address`.
+    /// Records that an instruction in this half writes back the line of `address`.
     pub fn writeback(&mut self, half: Half, address: u64) {
         if let Some(lines) = self.watched_from(half) {
             lines.writeback(address);
         }
     }
 
-    /// An instruction in this half zeroes a block, of which `address` is one byte.
+    /// Records that an instruction in this half zeroes a block, of which `address` is one byte.
     ///
     /// The size of the block is in the guest's `DCZID_EL0`, which the emulator does not show. Its
     /// models have 64 bytes, or a line where lines are longer.
@@ -88,14 +87,14 @@ impl Tracker {
         self.store(address / block * block, block);
     }
 
-    /// A fence in this half.
+    /// Records a fence in this half.
     pub fn fence(&mut self, half: Half) {
         if let Some(lines) = self.watched_from(half) {
             lines.fence();
         }
     }
 
-    /// A locked access in this half.
+    /// Records a locked access in this half.
     pub fn locked(&mut self, half: Half) {
         if self.options.is_locked_fence {
             self.fence(half);
@@ -106,7 +105,7 @@ impl Tracker {
         self.watched.as_mut().filter(|(watching, _)| *watching == half).map(|(_, lines)| lines)
     }
 
-    /// The line that is written when a mark asks for a verdict.
+    /// Returns the line for a mark that asks for a verdict.
     #[must_use]
     pub fn verdict(&self, id: u64) -> String {
         match &self.watched {

@@ -1,13 +1,12 @@
 //! x86-64 instructions, of 64-bit code alone.
 //!
-//! CLWB, CLFLUSHOPT and CLFLUSH write back. They are ordered by SFENCE, MFENCE and locked
-//! read-modify-write instructions (Intel SDM vol. 2A, CLWB and CLFLUSHOPT), and XCHG with memory is
-//! always locked (vol. 2D, XCHG). Serializing instructions are not in that list and not taken for
-//! fences. The library relies on SFENCE and MFENCE alone, which is what [`Locked`](Action::Locked)
-//! is told apart for.
+//! CLWB, CLFLUSHOPT and CLFLUSH write back. They are ordered by SFENCE, MFENCE and locked read-modify-write
+//! instructions (Intel SDM vol. 2A, CLWB and CLFLUSHOPT), and XCHG with memory is always locked (vol. 2D, XCHG).
+//! Serializing instructions are not in that list and do not count as fences. The library relies on SFENCE and MFENCE
+//! alone; therefore [`Locked`](Action::Locked) is a separate effect.
 //!
-//! CLFLUSH would need no fence on Intel to be ordered; that it has reached memory is waited for all
-//! the same. That other vendors order it by MFENCE alone (AMD APM vol. 3, CLFLUSH) is not told apart.
+//! CLFLUSH would not need a fence on Intel to be ordered; the plugin demands one for its completion all the same. Other
+//! vendors order it by MFENCE alone (AMD APM vol. 3, CLFLUSH); the plugin does not model this difference.
 //!
 //! Streaming stores are those that vol. 1, 10.4.6.2 "Caching of Temporal vs. Non-Temporal Data" and
 //! the reference call non-temporal, in their SSE, VEX and EVEX forms, and AMD's MOVNTSD and MOVNTSS.
@@ -47,7 +46,7 @@ impl Mandatory {
     }
 }
 
-/// What stands before the opcode.
+/// The prefixes of an opcode.
 #[derive(Clone, Copy, Debug, Default)]
 struct Prefixes {
     mandatory: Mandatory,
@@ -85,7 +84,7 @@ impl Prefixes {
         }
     }
 
-    /// A register number of three bits with the bit of REX at this place: B 0, X 1.
+    /// Returns a register number of three bits with the bit of REX at this place: B 0, X 1.
     fn extended(self, number: u8, place: u8) -> Register {
         number & 7 | (self.rex >> place & 1) << 3
     }
@@ -232,7 +231,7 @@ fn scaled(prefixes: Prefixes, mode: u8, bytes: &mut Bytes<'_>) -> Option<Address
     let sib = bytes.next()?;
     let index = prefixes.extended(sib >> 3, 1);
     let address = Address {
-        // RSP is no index, but R12 is.
+        // RSP cannot be an index, but R12 can.
         index: (index != 4).then_some(index),
         shift: sib >> 6,
         ..Address::default()
@@ -245,7 +244,7 @@ fn scaled(prefixes: Prefixes, mode: u8, bytes: &mut Bytes<'_>) -> Option<Address
     displaced(prefixes, mode, Address { base, ..address }, bytes)
 }
 
-/// Adds the displacement of the mode, and what the prefixes say.
+/// Adds the displacement of the mode, and the effects of the prefixes.
 fn displaced(
     prefixes: Prefixes,
     mode: u8,
@@ -371,7 +370,7 @@ mod tests {
                 &[0x65, 0x66, 0x0f, 0xae, 0x34, 0x25, 0x28, 0x00, 0x00, 0x00],
                 (1 << 61) + 0x28,
             ),
-            // Registers hold nothing in their lower halves.
+            // Registers are zero in their lower halves.
             ("clwb [eax+ecx*2]", &[0x67, 0x66, 0x0f, 0xae, 0x34, 0x48], 0),
         ];
         for (mnemonic, bytes, expected) in rows {

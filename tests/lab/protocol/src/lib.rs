@@ -1,9 +1,8 @@
 //! The conversation between the lab's host and the agent inside a machine, over a serial line.
 //!
-//! The host drives: it sends one [`Request`] a line and reads one [`Reply`]. Everything else that comes
-//! out of the machine (firmware, kernel, the programs it runs) is log. So all of a lane's story is
-//! told in one place, on the host, and a machine that resets when it should not is seen at once: it
-//! says [`Reply::Hello`] again.
+//! The host drives: it sends one [`Request`] per line and reads one [`Reply`]. All other output of the machine
+//! (firmware, kernel, the programs it runs) is log. So all steps of a lane are in one place, on the host, and a machine
+//! that resets unexpectedly is seen at once: it sends [`Reply::Hello`] again.
 
 pub mod recording;
 pub mod store;
@@ -13,13 +12,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What the agent's lines begin with.
+/// The beginning of the agent's lines.
 pub const MARK: &str = "@lab ";
 
-/// What the names of paths on a file begin with, among those of [`Request::PersistEveryWay`].
+/// The beginning of the names of paths on a file, among those of [`Request::PersistEveryWay`].
 pub const ON_FILES: &str = "file: ";
 
-/// What the host asks for.
+/// A request of the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
     /// `HostReport`: answered by [`Reply::Json`].
@@ -37,8 +36,8 @@ pub enum Request {
     /// Opens a part of a device of device DAX and persists records in it: answered by
     /// [`Reply::Persisted`].
     PersistOnDevice(Records, Part),
-    /// Looks for all of these records on a device, through the mapping, which is the only way: answered
-    /// by [`Reply::Found`].
+    /// Looks for all of these records on a device, through the mapping, which is the only method: answered by
+    /// [`Reply::Found`].
     VerifyOnDevice(Records, Part),
     /// Opens a file or a device, and has all of it persisted down to the medium's own buffers: answered
     /// by [`Reply::Done`].
@@ -49,26 +48,26 @@ pub enum Request {
     /// Creates a file and persists record after record until the machine ends, each acknowledged by
     /// [`Reply::Acknowledged`].
     PersistForever(Records),
-    /// Creates a journal, or opens the one that is there, and appends record after record until the machine
-    /// ends, each acknowledged by [`Reply::Acknowledged`] with the number of all.
+    /// Creates a journal, or opens the existing one, and appends record after record until the machine ends, each
+    /// acknowledged by [`Reply::Acknowledged`] with the number of all.
     AppendForever(Records),
-    /// Creates a recording and records event after event in every shard until the machine ends;
-    /// [`Reply::Acknowledged`] tells how many of each must outlive it.
+    /// Creates a recording and records event after event in every shard until the machine ends. [`Reply::Acknowledged`]
+    /// has the number of events of each shard that must outlive it.
     RecordForever {
         /// The file.
         path: String,
-        /// What is promised.
+        /// The durability that is promised.
         when: When,
     },
-    /// Creates a store, or opens the one that is there, and replaces two blobs at once, by number after number,
-    /// until the machine ends; each number that is committed is acknowledged by [`Reply::Acknowledged`].
+    /// Creates a store, or opens the existing one, and replaces two blobs at once, by number after number, until the
+    /// machine ends. Each committed number is acknowledged by [`Reply::Acknowledged`].
     ReplaceForever {
         /// The file.
         path: String,
     },
-    /// Creates a file and calls everything of the library that persists or writes back, on it and on
-    /// memory, each between two marks for the emulator's plugin: answered by [`Reply::Names`], in the
-    /// order of the marks' numbers.
+    /// Creates a file and calls every function of the library that persists or writes back, on the file and on memory,
+    /// each between two marks for the emulator's plugin. Answered by [`Reply::Names`], in the order of the marks'
+    /// numbers.
     PersistEveryWay {
         /// The file.
         path: String,
@@ -79,30 +78,30 @@ pub enum Request {
         program: String,
         /// Its arguments.
         arguments: Vec<String>,
-        /// What is added to its environment.
+        /// The additions to its environment.
         environment: BTreeMap<String, String>,
     },
-    /// Runs a program and keeps what it prints: answered by [`Reply::Printed`].
+    /// Runs a program and keeps its output: answered by [`Reply::Printed`].
     Output {
         /// The program.
         program: String,
         /// Its arguments.
         arguments: Vec<String>,
     },
-    /// Starts a program that runs beside what follows: answered by [`Reply::Started`].
+    /// Starts a program that runs in the background: answered by [`Reply::Started`].
     Start {
         /// The program.
         program: String,
         /// Its arguments.
         arguments: Vec<String>,
-        /// What is added to its environment.
+        /// The additions to its environment.
         environment: BTreeMap<String, String>,
     },
-    /// Gives a started program a line, and takes one from it: answered by [`Reply::Text`].
+    /// Sends a started program a line, and takes one from it: answered by [`Reply::Text`].
     Tell {
         /// Its process id.
         id: u32,
-        /// What it reads on its standard input.
+        /// The line for its standard input.
         line: String,
     },
     /// Sends a started program a signal and waits until it ends: answered by [`Reply::Printed`].
@@ -114,20 +113,20 @@ pub enum Request {
     },
     /// Mounts a file system: answered by [`Reply::Done`].
     Mount {
-        /// What is mounted.
+        /// The device.
         device: String,
-        /// Where.
+        /// The mount point.
         directory: String,
         /// `ext4`.
         kind: String,
         /// `dax=always`.
         options: String,
-        /// Nothing can be written there.
+        /// True if the file system cannot be written.
         read_only: bool,
     },
     /// Writes a file system back and detaches it: answered by [`Reply::Done`].
     Unmount {
-        /// Where it is mounted.
+        /// The mount point.
         directory: String,
     },
     /// Reads a file, as of sysfs: answered by [`Reply::Text`], without the blank at its end.
@@ -139,7 +138,7 @@ pub enum Request {
     Write {
         /// The file.
         path: String,
-        /// What is written.
+        /// The text to write.
         text: String,
     },
     /// Removes a file: answered by [`Reply::Done`].
@@ -147,7 +146,7 @@ pub enum Request {
         /// The file.
         path: String,
     },
-    /// The names in a directory, in order: answered by [`Reply::Names`].
+    /// Lists the names in a directory, in order: answered by [`Reply::Names`].
     List {
         /// The directory.
         path: String,
@@ -168,29 +167,29 @@ pub enum Request {
     PowerOff,
 }
 
-/// A file of records that can be told from any others.
+/// A file of records that differ from those of any other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Records {
     /// The file.
     pub path: String,
-    /// Tells these records from those of another run.
+    /// The seed, which makes these records differ from those of another run.
     pub seed: u64,
-    /// How many.
+    /// The number of records.
     pub count: u64,
-    /// Whether whole pages will do (msync), where lines cannot be persisted.
+    /// True if whole pages are accepted (msync) where lines cannot be persisted.
     pub allow_pages: bool,
 }
 
 /// A part of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
-    /// Where it begins, in bytes.
+    /// The beginning, in bytes.
     pub offset: u64,
-    /// Its length in bytes; all up to the end if there is none.
+    /// The length in bytes; all up to the end if it is missing.
     pub len: Option<u64>,
 }
 
-/// What the agent answers.
+/// An answer of the agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// The machine is up.
@@ -206,18 +205,18 @@ pub enum Reply {
     Persisted {
         /// `byte`, `line of 64 bytes`, `page of 4096 bytes`.
         granularity: String,
-        /// Why it is no finer.
+        /// The reason why it is not finer.
         reason: String,
         /// The kernel's flags of the mapping, as in `/proc/self/smaps`.
         flags: String,
     },
-    /// So many records of the file are durable.
+    /// This number of records of the file is durable.
     Acknowledged(u64),
-    /// What was looked for.
+    /// The result of a search for records.
     Found {
         /// Records that are as they were written.
         intact: u64,
-        /// The first that are not.
+        /// The first damaged ones.
         damaged: Vec<u64>,
     },
     /// A program runs, with this process id.
@@ -229,20 +228,20 @@ pub enum Reply {
         /// The signal.
         signal: Option<i32>,
     },
-    /// A program ended by itself, or by a signal, and had printed this.
+    /// A program ended by itself, or by a signal, with this output.
     Printed {
         /// Its exit code.
         code: Option<i32>,
         /// The signal.
         signal: Option<i32>,
-        /// On standard output.
+        /// The standard output.
         out: String,
-        /// On standard error.
+        /// The standard error.
         errors: String,
     },
-    /// What was read.
+    /// The text that was read.
     Text(String),
-    /// What is there.
+    /// The names that were found.
     Names(Vec<String>),
     /// It is done.
     Done,
@@ -250,7 +249,7 @@ pub enum Reply {
     Refused(String),
 }
 
-/// One line that says it.
+/// Returns the line of a message.
 ///
 /// # Errors
 /// None of these types fails to serialize; the error is that of the serializer.
@@ -258,10 +257,10 @@ pub fn encode(message: &impl Serialize) -> Result<String, serde_json::Error> {
     Ok(format!("{MARK}{}\n", serde_json::to_string(message)?))
 }
 
-/// What a line says, unless it is log.
+/// Returns the message of a line, unless the line is log.
 ///
 /// # Errors
-/// If it is marked as ours and does not parse, as when something else was printed into it.
+/// If the line has the mark and does not parse, for example because other output was printed into it.
 pub fn decode<T: DeserializeOwned>(line: &str) -> Result<Option<T>, serde_json::Error> {
     match line.split_once(MARK) {
         Some((_, message)) => serde_json::from_str(message.trim_end()).map(Some),
@@ -286,7 +285,7 @@ mod tests {
         assert_eq!(decode(&line).unwrap(), Some(request));
     }
 
-    /// What the kernel printed before it on the same line is no part of it.
+    /// The kernel's output before it on the same line is not part of it.
     #[test]
     fn a_reply_behind_other_output_is_read() {
         let line = format!("[    1.0] ext4 {}", encode(&Reply::Acknowledged(7)).unwrap());

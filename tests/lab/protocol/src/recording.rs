@@ -1,4 +1,4 @@
-//! What the host and the agent both know of a recording.
+//! The properties of a recording that the host and the agent share.
 
 use core::fmt;
 use core::str::FromStr;
@@ -15,26 +15,26 @@ pub const SUB_BUFFERS: u32 = 4;
 /// `cachemaint::recorder`).
 pub const OF_A_SUB_BUFFER: u64 = 45;
 
-/// When events are persistent: the library's durabilities, and its thread that writes back at intervals.
+/// The moment when events become persistent: the library's durabilities, and its thread that writes back at intervals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum When {
-    /// When somebody asks for it.
+    /// Durable on request.
     OnCrash,
-    /// When the thread has come round.
+    /// Durable after a pass of the thread.
     Within,
-    /// When their sub-buffer is full.
+    /// Durable at the end of their sub-buffer.
     SubBuffer,
-    /// Each at once.
+    /// Durable at once, each event.
     EachAppend,
 }
 
 impl When {
-    /// All of them.
+    /// All values.
     pub const ALL: [Self; 4] = [Self::OnCrash, Self::Within, Self::SubBuffer, Self::EachAppend];
 }
 
-/// Its name on a command line.
+/// Prints the name on a command line.
 impl fmt::Display for When {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.serialize(f)
@@ -49,7 +49,7 @@ impl FromStr for When {
     }
 }
 
-/// What a reader finds.
+/// The findings of a reader.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
     /// The events of each shard.
@@ -63,9 +63,9 @@ pub struct Recorded {
 pub struct Events {
     /// The number of the oldest.
     pub first: u64,
-    /// The number that comes behind the newest.
+    /// The number after the newest.
     pub next: u64,
-    /// How many were lost.
+    /// The number of lost events.
     pub lost: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What the host and the agent both know of a store of blobs.
+//! The properties of a store of blobs that the host and the agent share.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -12,18 +12,18 @@ pub const STATE: &str = "state";
 /// A blob of a few lines.
 pub const REGISTERS: &str = "registers";
 
-/// What was found when a store was opened.
+/// The findings of the opening of a store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
-    /// What had happened, as the library names it.
+    /// The last event, as the library names it.
     pub origin: String,
-    /// Whether it had been sealed.
+    /// True if the store was sealed.
     pub was_sealed: bool,
     /// The blobs that are damaged, if all were verified.
     pub damaged: Option<Vec<String>>,
-    /// What was damaged beside blobs, and has been mended.
+    /// The damage outside of blobs, which has been repaired.
     pub mended: Vec<String>,
-    /// What had happened before each boot that it was opened in, the oldest first.
+    /// The events before each boot in which it was opened, the oldest first.
     pub history: Vec<String>,
     /// The blobs by their names: the number of each, all of whose bytes are those of that number.
     pub blobs: BTreeMap<String, u64>,

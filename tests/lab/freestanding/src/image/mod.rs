@@ -1,11 +1,11 @@
-//! From the entry to the power-off, with what is the same on every board and in every image.
+//! The run from the entry to the power-off, with the parts that every board and every image share.
 //!
 //! The board's assembly comes first: it makes a stack, lets vector registers be used, maps memory one
 //! to one and cacheable where that is needed, and calls `start`. There is one CPU, and no interrupt is ever enabled.
 //!
-//! An image is a binary with a function `program` and a panic handler that ends in [`panicked`]. Its
-//! run is in order if the last line is `done` and the machine was powered off by [`done`]; an
-//! exception and a panic are told as `failed STEP: why`.
+//! An image is a binary with a function `program` and a panic handler that ends in [`panicked`]. Its run is in order if
+//! the last line is `done` and the machine was powered off by [`done`]. An exception and a panic are printed as `failed
+//! STEP: why`.
 
 #[cfg(target_arch = "aarch64")]
 #[expect(unsafe_code, reason = "registers, devices and instructions of the machine")]
@@ -32,14 +32,14 @@ use riscv64 as machine;
 #[cfg(target_arch = "x86_64")]
 use x86_64 as machine;
 
-#[expect(unsafe_code, reason = "nobody checks that the binary has it")]
+#[expect(unsafe_code, reason = "the linker alone checks that the binary has it")]
 unsafe extern "Rust" {
-    /// What the image is for, in the binary: with the machine for itself and the handle for its caches.
-    /// When it returns, the run has come to its end.
+    /// The purpose of the image, in the binary: it gets the machine for itself and the handle for its caches. Its
+    /// return ends the run.
     safe fn program(cache: Cache);
 }
 
-/// What only this one CPU, which nothing interrupts, can reach.
+/// A value that only this one CPU, which nothing interrupts, can reach.
 #[derive(Debug)]
 pub struct OneCpu<T>(pub T);
 
@@ -47,7 +47,7 @@ pub struct OneCpu<T>(pub T);
 // SAFETY: no second CPU is started, and interrupts stay disabled, so there is one thread.
 unsafe impl<T> Sync for OneCpu<T> {}
 
-/// The step that is running: whatever goes wrong is its failure.
+/// The step that is running: every failure is its failure.
 static RUNNING: OneCpu<Cell<&str>> = OneCpu(Cell::new("start"));
 
 /// The board that the image runs on.
@@ -71,13 +71,13 @@ struct Serial;
 
 impl Write for Serial {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        // A verdict is one line, whatever an assertion has to say.
+        // A verdict is one line, even if an assertion's message has several.
         s.bytes().map(|byte| if byte == b'\n' { b' ' } else { byte }).for_each(machine::put);
         Ok(())
     }
 }
 
-/// What the board calls when it has made a machine to run Rust on.
+/// Runs the image; the board calls it once the machine can run Rust.
 extern "C" fn start() -> ! {
     machine::catch_exceptions();
     Machine.begin("privileged");
@@ -94,7 +94,7 @@ fn fail(why: fmt::Arguments<'_>) -> ! {
     machine::power_off()
 }
 
-/// Ends the run, which went as it should.
+/// Ends a run that is in order.
 pub fn done() -> ! {
     Machine.print(format_args!("done"));
     machine::power_off()

@@ -1,5 +1,5 @@
-//! Guards: they write back what others have stored. The plugin knows lines by their addresses, so a guard must map a file
-//! where that one has it who stores.
+//! Guards: they write back the stores of other programs. The plugin knows lines by their addresses, so a guard must map
+//! a file at the same address as the program that stores.
 
 use super::{LEN, Names, range};
 use anyhow::{Context as _, Result, bail, ensure};
@@ -13,14 +13,14 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 use std::ptr::without_provenance;
 
-/// Where the kernel's half of the address space begins, or below.
+/// The beginning of the kernel's half of the address space, or a lower address.
 const KERNEL: usize = 1 << 47;
 /// Bytes that are left free for the stack, in which the kernel maps nothing else.
 const STACK: usize = 16 << 20;
-/// How often a program is started anew to get another place for its mappings.
+/// The greatest number of new starts of a program to get another address for its mappings.
 const MOST_STARTS: u64 = 200;
 
-/// What somebody has stored who persists nothing and is gone.
+/// Checks a guard on the stores of a program that never persists and is gone.
 pub(super) fn on_guard(path: &str, names: &mut Names) -> Result<()> {
     let file = Options::new().create_new(path, LEN)?;
     let place = range(&file, 0..LEN);
@@ -35,7 +35,7 @@ pub(super) fn on_guard(path: &str, names: &mut Names) -> Result<()> {
     Ok(())
 }
 
-/// Makes a pass, of a guard that must map the file at this address.
+/// Makes a pass of a guard that must map the file at this address.
 fn pass(guard: &mut Guard, path: &str, start: usize) -> Result<()> {
     if guard.files().next().is_none() {
         guard.add(path)?;
@@ -48,10 +48,10 @@ fn pass(guard: &mut Guard, path: &str, start: usize) -> Result<()> {
     Ok(())
 }
 
-/// Guards a file that another program has mapped at `start`. After the line `watch` the plugin watches that place, and
-/// each other line is for a pass between two verdicts; each is its own answer.
+/// Guards a file that another program has mapped at `start`. After the line `watch` the plugin watches that range. Each
+/// other line asks for a pass between two verdicts. Each line is its own answer.
 pub(crate) fn guard_at(path: &str, start: &str, starts: &str) -> Result<ExitCode> {
-    let first = usize::from_str_radix(start, 16).context("the address is no number")?;
+    let first = usize::from_str_radix(start, 16).context("the address is not a number")?;
     let place = first..first + usize::try_from(fs::metadata(path)?.len())?.next_multiple_of(4096);
     if !leave_no_other_place(&place)? {
         let starts = crate::number(starts)? + 1;
@@ -76,8 +76,8 @@ pub(crate) fn guard_at(path: &str, start: &str, starts: &str) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// Fills what is free of the address space from the end of this place on, and looks whether the kernel, which maps at
-/// the highest place that it finds (mmap(2) of Linux, `arch_get_unmapped_area_topdown`), maps there next.
+/// Fills the free address space from the end of this range on. Returns true if the kernel maps the range next, because
+/// it maps at the highest free address (mmap(2) of Linux, `arch_get_unmapped_area_topdown`).
 fn leave_no_other_place(place: &Range<usize>) -> Result<bool> {
     let mut free = place.end;
     for (taken, name) in mappings()?.iter().filter(|(taken, _)| taken.start < KERNEL) {
@@ -113,7 +113,7 @@ fn map(at: Option<usize>, len: usize) -> Result<usize> {
     Ok(base.addr())
 }
 
-/// What is mapped in this process, in ascending order, and of which file.
+/// Returns the mappings of this process, in ascending order, with their files.
 fn mappings() -> Result<Vec<(Range<usize>, String)>> {
     let maps = fs::read_to_string("/proc/self/maps")?;
     maps.lines().map(|line| mapping(line).with_context(|| format!("a mapping: {line}"))).collect()

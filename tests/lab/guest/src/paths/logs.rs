@@ -27,7 +27,7 @@ const ON_JOURNAL: [OnJournal; 7] = [
         journal.append(&[3; 4096])?;
         Ok(())
     }),
-    // The first does not fit behind what is there, and fills the next segment; so both enter one.
+    // The first append does not fit after the existing records, and fills the next segment; so both enter one.
     ("appends that enter segments", |journal| {
         journal.append(&vec![4; usize::try_from(journal.largest())?])?;
         journal.append(&[4; 16])?;
@@ -71,8 +71,8 @@ pub(super) fn on_journal(path: &str, names: &mut Names) -> Result<()> {
     Ok(())
 }
 
-/// Where the sub-buffers of a recording with one shard begin, and how long they are (the format's tables
-/// in `cachemaint::recorder`).
+/// The offset of the sub-buffers of a recording with one shard, and their length (the format's tables in
+/// `cachemaint::recorder`).
 const SUB_BUFFERS: u64 = 12_288;
 const SUB_BUFFER: u64 = 4096;
 /// Events that need more than one sub-buffer, with payloads of 40 bytes and of 200.
@@ -90,7 +90,7 @@ pub(super) fn on_recorder(path: &str, names: &mut Names) -> Result<()> {
     events(&writer)?;
     names.on_file("recorder: each event");
 
-    // What is full is persistent when the next sub-buffer has its first event.
+    // A full sub-buffer is persistent when the next one has its first event.
     let recorder = create(&file, Durability::SubBuffer)?;
     let writer = recorder.claim()?;
     mark::watch(range(&file, SUB_BUFFERS..SUB_BUFFERS + SUB_BUFFER));

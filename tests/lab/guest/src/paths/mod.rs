@@ -1,8 +1,8 @@
-//! Every way by which the library persists or writes back, each between two marks for the emulator's
-//! plugin, which then says whether a line was left dirty or a write-back unfenced.
+//! Every method by which the library persists or writes back, each between two marks for the emulator's plugin. The
+//! plugin then reports lines left dirty and write-backs left unfenced.
 //!
-//! A path stores over whole lines, parts of lines and the ends of pages, and calls the library as a
-//! user would. Data that is not zero is stored, at places that differ from path to path.
+//! A path stores over whole lines, parts of lines and the ends of pages, and calls the library as a user would. The
+//! stored data is not zero, at offsets that differ from path to path.
 
 pub(crate) mod guards;
 mod logs;
@@ -24,7 +24,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 const LEN: u64 = 4 << 20;
 const WORDS: usize = 1 << 16;
 
-/// A path on a file: its name and what it does.
+/// A path on a file: its name and its operation.
 type OnFile = (&'static str, fn(&DaxFile) -> Result<()>);
 /// A path on memory.
 type OnMemory = (&'static str, fn(Cache, &[AtomicU64]));
@@ -134,8 +134,8 @@ const ON_MEMORY: [OnMemory; 7] = [
     }),
 ];
 
-/// Runs every path, those on memory by each instruction that this machine has; their names, in the
-/// order of the verdicts' numbers.
+/// Runs every path, those on memory by each instruction that this machine has. Returns the names in the order of the
+/// verdicts' numbers.
 pub(crate) fn run(path: &str) -> Result<Vec<String>> {
     let file = Options::new().create_new(path, LEN)?;
     let mut names = Names::default();
@@ -169,7 +169,7 @@ pub(crate) fn run(path: &str) -> Result<Vec<String>> {
 struct Names(Vec<String>);
 
 impl Names {
-    /// Has the plugin judge what was done since the last mark.
+    /// Has the plugin judge the accesses since the last mark.
     fn verdict(&mut self, name: String) {
         mark::verdict(self.0.len() as u64);
         self.0.push(name);
@@ -180,7 +180,7 @@ impl Names {
     }
 }
 
-/// Where a part of a file is mapped.
+/// Returns the addresses at which a part of a file is mapped.
 fn range(file: &DaxFile, part: Range<u64>) -> Range<*const u8> {
     let [start, end] = [part.start, part.end].map(|at| {
         file.as_ptr(0).cast_const().wrapping_add(usize::try_from(at).unwrap_or(usize::MAX))
@@ -198,41 +198,41 @@ fn store(words: &[AtomicU64]) {
     }
 }
 
-/// Copies to these words, but for a few bytes at the ends.
+/// Copies to these words, except for a few bytes at the ends.
 #[expect(unsafe_code, reason = "of words that others may change")]
 fn copy(cache: Cache, words: &[AtomicU64], destination: Destination) {
     let bytes = vec![0x5b_u8; size_of_val(words) - 5];
     let to = words.as_ptr().cast::<u8>().cast_mut().wrapping_add(3);
-    // SAFETY: (1) it lies within the words, which are cells; (2) nobody else accesses them.
+    // SAFETY: (1) the range lies within the words, which are cells; (2) no other thread accesses them.
     unsafe { cache.copy_writeback_range(to, bytes.as_ptr(), bytes.len(), destination) };
 }
 
-/// What was stored is written back first, as nothing discards it in user mode.
+/// Invalidates; stored data is written back first, as no instruction discards it in user mode.
 #[expect(unsafe_code, reason = "of words that others may change")]
 fn invalidate(cache: Cache, words: &[AtomicU64]) {
     // SAFETY: (1) the words can be read; (2) they are atomic.
     unsafe { cache.invalidate_range(words.as_ptr().cast_mut().cast(), size_of_val(words)) };
 }
 
-/// Does the work and unwinds, without a message.
+/// Runs `work` and unwinds, without a message.
 fn unwind_after(work: impl FnOnce()) {
     work();
     std::panic::resume_unwind(Box::new("on purpose"));
 }
 
-/// Stores `len` bytes by streaming stores, where the architecture has them.
+/// Stores `len` bytes by streaming stores, on an architecture that has them.
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "there is no safe streaming store")]
 #[expect(clippy::cast_ptr_alignment, reason = "every offset is a multiple of 8")]
 fn stream(file: &DaxFile, at: u64, len: u64) {
     for at in (at..at + len).step_by(8) {
         let word = file.as_ptr(at).cast::<i64>();
-        // SAFETY: the word is in the mapping and aligned, and nobody else accesses the file.
+        // SAFETY: the word is in the mapping and aligned, and no other thread accesses the file.
         unsafe { core::arch::x86_64::_mm_stream_si64(word, 0x5a5a) };
     }
 }
 
-/// Its hint for non-temporal pairs has the ordering of any other store (Arm ARM, STNP).
+/// Stores `len` bytes. The hint for non-temporal pairs of arm64 has the ordering of any other store (Arm ARM, STNP).
 #[cfg(target_arch = "aarch64")]
 fn stream(file: &DaxFile, at: u64, len: u64) {
     file.write(at, &vec![0x5a; usize::try_from(len).unwrap_or_default()]);

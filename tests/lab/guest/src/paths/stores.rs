@@ -9,7 +9,7 @@ use cachemaint_lab_mark as mark;
 /// Bytes of the file.
 const LEN: u64 = 1 << 20;
 
-/// What a transaction does before it is committed.
+/// The operations of a transaction before its commit.
 type OnStore = (&'static str, fn(&mut Transaction<'_, DaxFile>) -> Result<()>);
 
 const ON_STORE: [OnStore; 6] = [

@@ -1,5 +1,5 @@
-//! The image: a program for a machine without an operating system, which proves what the library
-//! does at EL1, in ring 0 and in M-mode.
+//! The image: a program for a machine without an operating system, which proves the library's behaviour at EL1, in ring
+//! 0 and in M-mode.
 //!
 //! `cargo build --bin freestanding --target aarch64-unknown-none` makes the image for QEMU's arm64 board
 //! `virt`, with `x86_64-unknown-none` that for a PC, with `riscv64gc-unknown-none-elf` that for the RISC-V

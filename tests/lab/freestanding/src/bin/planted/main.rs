@@ -1,6 +1,6 @@
 //! The image with mistakes: a program for a machine without an operating system that forgets
-//! write-backs and fences on purpose, so that the lab can tell whether its emulator plugin finds
-//! them. What each verdict must say stands in `xtask/src/lab/selftest.rs`.
+//! write-backs and fences on purpose, so that the lab can check that its emulator plugin finds
+//! them. `xtask/src/lab/selftest.rs` has the expected verdicts.
 //!
 //! It is built as the other image is; `cargo xtask lab flush/selftest` builds and runs it.
 

@@ -8,7 +8,7 @@ use super::{fail, start};
 
 global_asm!(include_str!("boot.s"), start = sym start, trapped = sym trapped);
 
-/// The serial port, a PL011, where the board has it (QEMU `hw/arm/virt.c`, `VIRT_UART0`).
+/// The serial port of the board, a PL011 (QEMU `hw/arm/virt.c`, `VIRT_UART0`).
 const SERIAL: usize = 0x0900_0000;
 /// Registers of a PL011 (Arm DDI 0183, "Summary of registers"): data, flags, control.
 const DATA: *mut u32 = core::ptr::without_provenance_mut(SERIAL);
@@ -31,11 +31,10 @@ pub(super) fn cache() -> Result<Cache, Unsupported> {
     unsafe { Cache::privileged() }
 }
 
-/// The kinds of exceptions, four for each place where they come from (Arm ARM DDI 0487, "Exception
-/// vectors").
+/// The kinds of exceptions, four for each origin (Arm ARM DDI 0487, "Exception vectors").
 const KINDS: [&str; 4] = ["synchronous", "IRQ", "FIQ", "SError"];
 
-/// `vector` is an address behind the entry, of which there is one in 128 bytes.
+/// Fails the running step. `vector` is an address behind the entry, of which there is one in 128 bytes.
 extern "C" fn trapped(vector: usize, esr: u64, elr: u64, far: u64) -> ! {
     let vector = vector / 128 % 16;
     let (kind, class) = (KINDS[vector % 4], exception_class(esr >> 26 & 0x3f));
@@ -44,7 +43,8 @@ extern "C" fn trapped(vector: usize, esr: u64, elr: u64, far: u64) -> ! {
     ))
 }
 
-/// `ESR_EL1.EC` (Arm ARM DDI 0487, `ESR_EL1`) of what an instruction here can raise.
+/// Returns the name of an exception class that an instruction here can raise (`ESR_EL1.EC`, Arm ARM DDI 0487,
+/// `ESR_EL1`).
 const fn exception_class(ec: u64) -> &'static str {
     match ec {
         0 => "unknown instruction",

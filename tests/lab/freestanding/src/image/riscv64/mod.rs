@@ -10,9 +10,8 @@ use super::{fail, start};
 
 global_asm!(include_str!("boot.s"), start = sym start, trapped = sym trapped);
 
-/// The serial port, a 16550, where the board has it (QEMU `hw/riscv/virt.c`, `VIRT_UART0`; data sheet
-/// PC16550D: offset 0 transmits; offset 5 is the line status, bit 5 of which says that the
-/// transmitter takes a byte).
+/// The serial port of the board, a 16550 (QEMU `hw/riscv/virt.c`, `VIRT_UART0`; data sheet PC16550D: offset 0
+/// transmits; offset 5 is the line status, whose bit 5 is set when the transmitter takes a byte).
 const SERIAL: *mut u8 = core::ptr::without_provenance_mut(0x1000_0000);
 const LINE_STATUS: *mut u8 = core::ptr::without_provenance_mut(0x1000_0005);
 const TRANSMITTER_EMPTY: u8 = 1 << 5;
@@ -22,8 +21,7 @@ const TRANSMITTER_EMPTY: u8 = 1 << 5;
 const FINISHER: *mut u32 = core::ptr::without_provenance_mut(0x10_0000);
 const PASS: u32 = 0x5555;
 
-/// No register tells of Zicbom; a kernel would read it in the device tree. QEMU's `rv64` has blocks of 64
-/// bytes.
+/// No register shows Zicbom; a kernel would read it in the device tree. QEMU's `rv64` has blocks of 64 bytes.
 const FACTS: Option<Facts> = match LineSize::new(64) {
     Some(line) => Some(Facts::new(line).with(CBO_CLEAN).with(CBO_FLUSH)),
     None => None,

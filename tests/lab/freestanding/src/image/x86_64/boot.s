@@ -1,7 +1,7 @@
 # From the state that the loader leaves to 64-bit mode: 32-bit code and data segments over all of memory, paging
 # off, CR0.CD clear (Xen docs/misc/pvh.pandoc).
 
-# Tells the loader where to enter (Xen xen/include/public/elfnote.h). QEMU reads the address as 64 bits.
+# The address of the entry, for the loader (Xen xen/include/public/elfnote.h). QEMU reads the address as 64 bits.
 .section .note.pvh, "a", @note
 .balign 4
     .long 4
@@ -49,7 +49,7 @@ in_64_bits:
     xor ebp, ebp
     call {start}
 
-# One entry of 16 bytes for each vector; where the CPU pushes no error code, 0 is pushed (Intel SDM vol. 3A,
+# One entry of 16 bytes for each vector; if the CPU does not push an error code, 0 is pushed (Intel SDM vol. 3A,
 # "Error Code": vectors 8, 10 to 14, 17, 21, 29, 30).
 .balign 16
 .globl TRAPS
@@ -71,7 +71,7 @@ trap:
     call {trapped}
 
 .section .rodata.boot, "a"
-# None, code of 64 bits, data (Intel SDM vol. 3A, "Segment Descriptors").
+# The null descriptor, code of 64 bits, data (Intel SDM vol. 3A, "Segment Descriptors").
 .balign 8
 gdt:
     .quad 0, 0x00af9a000000ffff, 0x00cf92000000ffff
@@ -81,7 +81,7 @@ gdt_register:
     .long gdt
 
 # The first GiB, one to one, in pages of 2 MiB: present, writable, write-back (Intel SDM vol. 3A, "4-Level Paging").
-# Data, as the CPU marks in it what was accessed.
+# It is in the data, as the CPU sets its bits for accessed pages.
 .section .data.boot, "aw"
 .balign 4096
 pml4:

@@ -11,8 +11,8 @@ use super::{OneCpu, fail, start};
 
 global_asm!(include_str!("boot.s"), start = sym start, trapped = sym trapped);
 
-/// The first serial port, a 16550 (data sheet PC16550D: offset 0 transmits; offset 5 is the line status,
-/// bit 5 of which says that the transmitter takes a byte).
+/// The first serial port, a 16550 (data sheet PC16550D: offset 0 transmits; offset 5 is the line status, whose bit 5 is
+/// set when the transmitter takes a byte).
 const SERIAL: u16 = 0x3f8;
 const LINE_STATUS: u16 = SERIAL + 5;
 const TRANSMITTER_EMPTY: u8 = 1 << 5;
@@ -20,12 +20,12 @@ const TRANSMITTER_EMPTY: u8 = 1 << 5;
 /// QEMU's `isa-debug-exit` at its default port (QEMU `hw/misc/debugexit.c`): `value` ends the emulator
 /// with the exit status `value << 1 | 1`.
 const DEBUG_EXIT: u16 = 0x501;
-/// Status 33, which QEMU has for nothing else.
+/// The value for status 33, which QEMU does not use otherwise.
 const ORDERED_END: u8 = 0x10;
 
 /// Vectors that the CPU keeps for exceptions (Intel SDM vol. 3A, "Exception and Interrupt Vectors").
 const VECTORS: usize = 32;
-/// Of a table with a gate of 16 bytes for each.
+/// The last byte of a table with a gate of 16 bytes for each vector.
 const LAST_BYTE: u16 = 32 * 16 - 1;
 /// The mnemonics of the first of them (the same table).
 const MNEMONICS: [&str; 15] = [
@@ -58,7 +58,7 @@ impl Gate {
     }
 }
 
-/// The CPU reads it at each exception.
+/// The interrupt descriptor table, which the CPU reads at each exception.
 static TABLE: OneCpu<Cell<[Gate; VECTORS]>> =
     OneCpu(Cell::new([Gate { low: 0, high: 0 }; VECTORS]));
 
@@ -69,7 +69,7 @@ struct TableRegister {
     base: usize,
 }
 
-/// What `boot.s` and the CPU push (Intel SDM vol. 3A, "64-Bit Mode Stack Frame").
+/// The values that `boot.s` and the CPU push (Intel SDM vol. 3A, "64-Bit Mode Stack Frame").
 #[repr(C)]
 struct Frame {
     vector: usize,
@@ -77,7 +77,7 @@ struct Frame {
     instruction: usize,
 }
 
-/// From here on an exception is a failure of the running step, not a reset.
+/// Makes each exception from here on a failure of the running step, not a reset.
 pub(super) fn catch_exceptions() {
     let entry = |vector: usize| (&raw const TRAPS).cast::<[u8; 16]>().wrapping_add(vector);
     TABLE.0.set(array::from_fn(|vector| Gate::to(entry(vector).addr())));

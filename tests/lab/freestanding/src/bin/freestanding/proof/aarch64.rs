@@ -12,7 +12,7 @@ pub(super) const STEPS: [Step; 2] = [
     Step { name: "own caches", run: own_caches },
 ];
 
-/// A kernel on a CPU without DC CVAP can take the point of coherency for that of persistence, by name.
+/// A kernel on a CPU without DC CVAP can accept the point of coherency as that of persistence, by name.
 fn coherency_accepted(_cache: Cache) -> Outcome {
     let builder = Cache::builder().point(Point::Persistence).accept_coherency_as_persistence();
     // SAFETY: EL1 (1), and one CPU (2).
@@ -27,8 +27,8 @@ fn coherency_accepted(_cache: Cache) -> Outcome {
     Outcome::Passed
 }
 
-/// Every set and way of every level, by the registers of this CPU: an operand that it does not have could
-/// be undefined. To invalidate memory it is no answer, and refused for that.
+/// Every set and way of every level is written back, by the registers of this CPU: an operand for a missing set or way
+/// could be undefined. It reaches one CPU only, so it is refused as a method for all caches.
 fn own_caches(_cache: Cache) -> Outcome {
     let mut buffer = Buffer::filled(1);
     black_box(&mut buffer);

@@ -1,8 +1,8 @@
-//! What a kernel's record of its own end does: it writes back the lines of a buffer in a panic handler,
-//! with one CPU alive and no interrupt to tell another one of it.
+//! A kernel's record of its own end: a panic handler writes back the lines of a buffer, with one CPU alive and no
+//! interrupt to notify another one.
 //!
-//! Nothing is found out in the handler: the handle was made while all was well. To find out, x86
-//! executes CPUID, for which a guest is left, and a handler must not depend on more than it has.
+//! The handler does not examine the CPU: the handle was made while the system worked. On x86 such an examination
+//! executes CPUID, which leaves a guest, and a handler must depend on as little as possible.
 
 use core::cell::{Cell, RefCell};
 use core::fmt::{self, Write};
@@ -12,11 +12,11 @@ use cachemaint::{Cache, Point};
 use cachemaint_lab_freestanding::Board as _;
 use cachemaint_lab_freestanding::image::{Machine, OneCpu, done};
 
-/// The handle for the panic that is meant; any other panic is a failure.
+/// The handle for the intended panic; any other panic is a failure.
 static PREPARED: OneCpu<Cell<Option<Cache>>> = OneCpu(Cell::new(None));
 static RECORD: OneCpu<RefCell<Record>> = OneCpu(RefCell::new(Record { text: [0; 256], len: 0 }));
 
-/// Memory that outlives the program, on a machine that has such.
+/// Memory that outlives the program, on a machine that has such memory.
 struct Record {
     text: [u8; 256],
     len: usize,
@@ -33,7 +33,7 @@ impl Write for Record {
 
 const WORDS: &str = "a panic that is meant";
 
-/// Panics when the handle for it is prepared: to the point of persistence if the CPU reaches that.
+/// Prepares the handle, to the point of persistence if the CPU reaches it, and panics.
 #[expect(clippy::panic, reason = "what the handler does is what is to be proved")]
 pub(super) fn panic_with(cache: Cache) -> ! {
     Machine.begin("panic write-back");
@@ -41,9 +41,9 @@ pub(super) fn panic_with(cache: Cache) -> ! {
     panic!("{WORDS}");
 }
 
-/// Records the panic that is meant and ends the run; returns from any other.
+/// Records the intended panic and ends the run; returns from any other.
 pub(super) fn keep(panic: &PanicInfo<'_>) {
-    // A panic in here finds nothing prepared.
+    // A panic in this function finds no prepared handle.
     let Some(cache) = PREPARED.0.take() else { return };
     let mut record = RECORD.0.borrow_mut();
     let written = write!(record, "{}", panic.message());

@@ -24,7 +24,7 @@ use riscv64 as machine;
 #[cfg(target_arch = "x86_64")]
 use x86_64 as machine;
 
-/// What the boot code calls; that it could make the handle is the first thing proved.
+/// The function that the boot code calls. Its handle is the first thing proved.
 #[expect(unsafe_code, reason = "it is found by a name, which nothing else has")]
 #[unsafe(no_mangle)]
 extern "Rust" fn program(cache: Cache) {
@@ -36,7 +36,7 @@ extern "Rust" fn program(cache: Cache) {
     last_words::panic_with(cache)
 }
 
-/// Reached by the assertion of a step, or on purpose.
+/// Handles a failed assertion of a step, or the intended panic.
 #[panic_handler]
 fn panicked(panic: &PanicInfo<'_>) -> ! {
     last_words::keep(panic);

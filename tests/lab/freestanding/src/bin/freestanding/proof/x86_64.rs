@@ -24,7 +24,7 @@ fn every_cache_invalidated(_cache: Cache) -> Outcome {
     })
 }
 
-/// What is executed is what CPUID announces.
+/// The executed instruction is the one that CPUID announces.
 fn every_cache_written_back(_cache: Cache) -> Outcome {
     let capacity =
         CpuId::with_cpuid_reader(CpuIdReaderNative).get_processor_capacity_feature_info();
@@ -37,7 +37,7 @@ fn every_cache_written_back(_cache: Cache) -> Outcome {
     })
 }
 
-/// In a guest the library must refuse, and the lane knows which CPUs are guests.
+/// The library must refuse in a guest, and the lane knows the CPUs that are guests.
 fn on_every_cache(
     name: &str,
     operation: impl FnOnce(WholeCache) -> Result<(), NotOnAllCpus>,

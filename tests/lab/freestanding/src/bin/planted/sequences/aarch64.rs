@@ -1,4 +1,4 @@
-//! arm64 instructions by hand, of those that Neoverse V1 has.
+//! arm64 instructions by hand; Neoverse V1 has all of them.
 
 use core::arch::asm;
 
@@ -22,7 +22,7 @@ pub(super) fn fence() {
     unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
 }
 
-/// Orders accesses, and completes nothing.
+/// Orders accesses, and does not complete write-backs.
 pub(super) fn not_a_fence() {
     // SAFETY: a barrier changes no value.
     unsafe { asm!("dmb sy", "dsb ld", "isb", options(nostack, preserves_flags)) };

@@ -25,7 +25,7 @@ use x86_64 as machine;
 /// One line of 64 bytes.
 type Line = [u64; 8];
 
-/// Memory that is watched.
+/// The memory that is watched.
 #[repr(C, align(4096))]
 struct Memory([Line; 8]);
 
@@ -43,7 +43,7 @@ fn write_back_all(lines: &[Line]) {
     lines.iter().for_each(machine::write_back);
 }
 
-/// What the boot code calls: every sequence.
+/// The function that the boot code calls: it runs every sequence.
 #[expect(unsafe_code, reason = "it is found by a name, which nothing else has")]
 #[unsafe(no_mangle)]
 extern "Rust" fn program(cache: Cache) {

@@ -1,4 +1,4 @@
-//! x86-64 instructions by hand. `max`, the emulator's CPU, has them all.
+//! x86-64 instructions by hand. `max`, the emulator's CPU, has all of them.
 
 use core::arch::asm;
 

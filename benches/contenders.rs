@@ -1,4 +1,4 @@
-//! What is compared in one case, and how it is measured and printed.
+//! The contenders of a comparison, their measurement and its output.
 
 use crate::{Outcome, run_with, scaled};
 use cachemaint_cli::measure::blocks::{Blocks, Loop, interleave};
@@ -10,29 +10,29 @@ use criterion::{BenchmarkId, Criterion, SamplingMode};
 use std::io::Write;
 use std::process::ExitCode;
 
-/// One of those that are compared.
+/// One of the compared methods.
 #[expect(missing_debug_implementations, reason = "a closure has none")]
 #[expect(clippy::exhaustive_structs, reason = "benches make them")]
 pub struct Contender<'a> {
-    /// What tables call it.
+    /// The name in tables.
     pub name: String,
-    /// What the first may take of it, if that is a goal.
+    /// The goal for the first method's time relative to this one, if there is a goal.
     pub goal: Option<f64>,
     /// Measures one block of it, checks the result, and returns nanoseconds for one operation.
     pub block_ns: Loop<'a, f64>,
 }
 
-/// What is compared: the first with all others.
+/// A comparison of the first contender with all others.
 #[expect(missing_debug_implementations, reason = "a closure has none")]
 #[expect(clippy::exhaustive_structs, reason = "benches make them")]
 pub struct Case<'a> {
-    /// What tables call it.
+    /// The name in tables.
     pub name: String,
-    /// How many operations a block has.
+    /// The number of operations of a block.
     pub operations: usize,
-    /// How long one operation of the first may take in nanoseconds, if that is a goal.
+    /// The goal for one operation of the first contender in nanoseconds, if there is a goal.
     pub goal_ns: Option<f64>,
-    /// Who does it.
+    /// The compared contenders.
     pub contenders: Vec<Contender<'a>>,
 }
 
@@ -40,7 +40,7 @@ impl Case<'_> {
     /// Has criterion measure each of them.
     pub fn measure(&mut self, criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(self.name.clone());
-        // Times are those of operations; to check what they have done takes as long.
+        // Times are those of operations; the check of their results takes as long.
         group.sampling_mode(SamplingMode::Flat);
         group.warm_up_time(Duration::from_millis(50));
         group.measurement_time(Duration::from_millis(200));
@@ -54,7 +54,7 @@ impl Case<'_> {
         group.finish();
     }
 
-    /// Prints what the first takes, and which part that is of what each other one takes.
+    /// Prints the time of the first contender, and its ratio to the time of each other one.
     ///
     /// # Errors
     /// If a measured value is not a number, or it cannot be printed.
@@ -80,15 +80,15 @@ impl Case<'_> {
     }
 }
 
-/// Whether a goal, which has so many digits behind the point and a unit, is reached.
+/// Returns the text about a goal, with this many digits behind the point and a unit.
 fn reached(estimate: &Estimate, goal: Option<(f64, usize, &str)>) -> String {
     let Some((goal, digits, unit)) = goal else { return String::new() };
     let reached = if estimate.reaches(goal) { "reached" } else { "missed" };
     format!(", goal {goal:.digits$}{unit} {reached}")
 }
 
-/// Measures the cases of a benchmark that has been made before, and prints their ratios from so many blocks.
-/// `for_each` calls what it is given with each of them.
+/// Measures the cases of a benchmark that was made before, and prints their ratios from this many blocks. `for_each`
+/// calls its argument with each case.
 pub fn run_cases<B: Sync>(
     made: Result<B, Box<dyn Error>>,
     what: &str,
@@ -110,7 +110,7 @@ pub fn run_cases<B: Sync>(
     )
 }
 
-/// Prints what was measured on and how.
+/// Prints the machine and the method of the measurement.
 ///
 /// # Errors
 /// If it cannot be printed.

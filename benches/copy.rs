@@ -1,10 +1,12 @@
-//! Copies that are durable at return, 8 B to 64 MiB, to targets that are in no cache (cold) and in the
-//! nearest cache that holds them (hot), aligned to a line and not: the library's `Medium::persist_copy`,
-//! the bare loops of every way to do it, and libpmem's `pmem_memcpy_persist`, if it is installed.
+//! Copies that are durable at return, 8 B to 64 MiB.
 //!
-//! After criterion's figures it prints what the library takes of the best way that is durable, and of
-//! libpmem, from interleaved blocks, with 95 % intervals. A way that is not known to be durable wherever
-//! its target was is marked: it is no goal.
+//! Their targets are in no cache (cold) or in the nearest cache that holds them (hot), aligned to a line or not. The
+//! library's `Medium::persist_copy` is compared with the bare loops of every method, and with libpmem's
+//! `pmem_memcpy_persist`, if it is installed.
+//!
+//! After criterion's figures it prints the ratios of the library's time to that of the best durable method, and to
+//! libpmem's, from interleaved blocks, with 95 % intervals. A method that is not known to be durable for every location
+//! of its target is marked, and is not a goal.
 
 use cachemaint_benches::libpmem::Libpmem;
 use cachemaint_benches::{Outcome, run, scaled};
@@ -25,7 +27,7 @@ use std::process::ExitCode;
 const SIZES: [usize; 9] = [8, 64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 1 << 20, LARGEST];
 const LARGEST: usize = 64 << 20;
 
-/// What plots tell by: see `cargo xtask plot`.
+/// The mark by which plots select methods: see `cargo xtask plot`.
 const NOT_DURABLE: &str = " (not durable)";
 
 fn main() -> ExitCode {
@@ -64,7 +66,7 @@ fn with_contenders(then: impl FnOnce(&Bench<'_>) -> Outcome) -> Outcome {
     then(&Bench { clock: Clock::new(), cache, memory, contenders })
 }
 
-/// What is measured: where a target is and how it lies, by name.
+/// Returns the measured cases: the cache and the alignment of a target, by name.
 fn cases() -> impl Iterator<Item = (String, Vec<Case>)> {
     [("cold", false), ("hot", true)].into_iter().flat_map(|(temperature, hot)| {
         [("aligned", true), ("not aligned", false)].map(|(name, aligned)| {
@@ -74,7 +76,7 @@ fn cases() -> impl Iterator<Item = (String, Vec<Case>)> {
     })
 }
 
-/// Nowhere; or hot, in the nearest cache that holds copies of this size, if one does.
+/// Returns no cache; or, if `hot`, the nearest cache that holds copies of this size, if one does.
 fn placement(hot: bool, bytes: usize) -> Placement {
     let sizes = CacheSizes::host();
     let mut caches =
@@ -87,7 +89,7 @@ impl Bench<'_> {
     fn measure(&self, criterion: &mut Criterion) {
         for (name, cases) in cases() {
             let mut group = criterion.benchmark_group(name);
-            // Times are those of copies; to prepare their targets takes many times as long.
+            // Times are those of copies; the preparation of their targets takes many times as long.
             group.sampling_mode(SamplingMode::Flat);
             group.warm_up_time(Duration::from_millis(50));
             group.measurement_time(Duration::from_millis(50));
@@ -114,7 +116,7 @@ impl Bench<'_> {
         writeln!(out, "\n{}; {}; DRAM", machine.cpu, machine.kernel)?;
         writeln!(
             out,
-            "what cachemaint takes of others: medians of interleaved blocks, 95 % intervals"
+            "the time of cachemaint relative to others: medians of interleaved blocks, 95 % intervals"
         )?;
         for (name, cases) in cases() {
             writeln!(out, "\n{name}")?;

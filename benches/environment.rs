@@ -1,4 +1,4 @@
-//! The environment of this process, where a peer is told by it what to do.
+//! The environment of this process, by which a peer is configured.
 
 #![expect(unsafe_code, reason = "the environment has no owner")]
 

@@ -1,6 +1,6 @@
-//! What each write-back instruction of this machine costs: lines dirty, clean and not cached, in
-//! ranges of 64 B, 4 KiB and 1 MiB, each range completed by its fence. `cachemaint bench` prints the
-//! same matrix with lines and fences told apart.
+//! The cost of each write-back instruction of this machine: lines dirty, clean and not cached, in ranges of 64 B, 4 KiB
+//! and 1 MiB, each range completed by its fence. `cachemaint bench` prints the same matrix with separate costs of lines
+//! and fences.
 
 use cachemaint_benches::{Outcome, run, scaled};
 use cachemaint_cli::measure::clock::Clock;

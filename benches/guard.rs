@@ -1,9 +1,11 @@
-//! A guard: a pass over 10 MiB against one write-back of the same mapping, and what LTTng-UST's events cost beside a
-//! guard that makes a pass every 10 ms on another core, if it is installed.
+//! A guard: a pass over 10 MiB against one write-back of the same mapping, and the cost of LTTng-UST's events beside a
+//! guard.
 //!
-//! The file is in the directory for temporary files (`TMPDIR`), LTTng-UST's buffers are below `/dev/shm`. Where files
-//! cannot be written back by lines a guard refuses them, and what needs it is skipped with the reason. Before each
-//! pass all lines are dirty in the caches of the CPU that makes it.
+//! The guard makes a pass every 10 ms on another core, if LTTng-UST is installed.
+//!
+//! The file is in the directory for temporary files (`TMPDIR`), LTTng-UST's buffers are below `/dev/shm`. A guard
+//! refuses files that cannot be written back by lines; then the measurements that need it are skipped with the reason.
+//! Before each pass all lines are dirty in the caches of the CPU that makes it.
 //!
 //! After criterion's figures the ratios are printed, from interleaved blocks, with their 95 % intervals.
 
@@ -14,7 +16,7 @@ fn main() -> std::process::ExitCode {
 
 #[cfg(not(target_os = "linux"))]
 fn main() {
-    eprintln!("skipped: a guard (there is none on this system)");
+    eprintln!("skipped: a guard (this system does not have it)");
 }
 
 #[cfg(target_os = "linux")]
@@ -37,9 +39,9 @@ mod linux {
     use std::thread;
     use tempfile::TempDir;
 
-    /// What a machine with two CPUs has of buffers, by default.
+    /// The default size of the buffers on a machine with two CPUs.
     const BYTES: usize = 10 << 20;
-    /// What a pass may take of a bare write-back of the same lines.
+    /// The goal for a pass relative to a bare write-back of the same lines.
     const PASS: f64 = 1.1;
     /// Events of a block: enough for some passes beside them.
     const EVENTS: u32 = 1 << 20;
@@ -53,7 +55,7 @@ mod linux {
 
     struct Bench {
         clock: Clock,
-        /// Those that this process may use, before its thread was pinned to one.
+        /// The cores that this process may use, before its thread was pinned to one.
         cores: Vec<usize>,
         installed: FaultHandler,
         file: Result<DaxFile, dax::Error>,
@@ -90,7 +92,7 @@ mod linux {
             Ok(())
         }
 
-        /// All lines are dirty before.
+        /// Makes the contender of a pass over a file whose lines are all dirty.
         fn pass<'a>(&'a self, file: &'a DaxFile) -> Result<Contender<'a>, Box<dyn Error>> {
             let mut guard = Guard::new(self.installed);
             guard.add(file.path())?;

@@ -2,8 +2,8 @@
 //! themselves, and libpmemlog, if it is installed. One producer with records of 16 B to 4 KiB; groups of records
 //! that share a fence; two producers, whose appends are acknowledged in their order.
 //!
-//! Every log is 64 MiB long and begins again when it is full, outside the time: what it is about to write to
-//! is in no near cache, as in a log that is longer than they are. After criterion's figures the ratios are
+//! Every log is 64 MiB long and begins again when it is full, outside the measured time. The lines that it is about to
+//! write to are in no near cache, as in a log that is longer than the caches. After criterion's figures the ratios are
 //! printed, from interleaved blocks, with their 95 % intervals.
 
 use cachemaint::journal::{Group, Journal, Position};
@@ -28,7 +28,7 @@ use core::ops::Range;
 use core::sync::atomic::Ordering;
 use std::process::ExitCode;
 
-/// How many records one block appends, all producers together.
+/// The number of records that one block appends, all producers together.
 const RECORDS: usize = 1024;
 const SIZES: [usize; 4] = [16, 64, 256, 4 << 10];
 /// The size of records that are appended in groups, or by several producers.
@@ -37,13 +37,13 @@ const GROUPS: [usize; 2] = [16, 64];
 const PRODUCERS: usize = 2;
 /// Bytes of a log.
 const LOG: usize = 64 << 20;
-/// What a medium has at its beginning by which a journal is known, in words: two pages.
+/// The length of the beginning of a medium that identifies a journal, in words: two pages.
 const SUPERBLOCKS: usize = 1024;
-/// What the ratio to the bare loop may be.
+/// The goals for the ratio to the bare loop.
 const GOAL: f64 = 1.1;
 const GOAL_OF_A_GROUP: f64 = 1.2;
-/// From here on the goal is the other library's time: how a record is stored matters more than what a fence
-/// costs, and the bare loops differ.
+/// The size from which on the goal is the other library's time: the method of storing a record matters more than the
+/// cost of a fence, and the bare loops differ.
 const LARGE: usize = 4 << 10;
 
 fn main() -> ExitCode {
@@ -52,15 +52,15 @@ fn main() -> ExitCode {
     })
 }
 
-/// What is made once, before a thread is pinned.
+/// The parts that are made once, before a thread is pinned.
 struct Bench {
     clock: Clock,
     cores: Cores,
     #[cfg(target_os = "linux")]
     libpmemlog: Option<Libpmemlog>,
-    /// Of the journal.
+    /// The memory of the journal.
     memory: Region,
-    /// One for each bare loop: what another one has written would be in the caches.
+    /// A region for each bare loop: the lines that another loop has written would be in the caches.
     #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
     memories: Vec<Region>,
 }
@@ -91,7 +91,7 @@ impl Bench {
         Ok(())
     }
 
-    /// One producer, a fence for each record.
+    /// Returns the case of one producer with a fence for each record.
     fn appends(&self, bytes: usize) -> Result<Case<'_>, Box<dyn Error>> {
         let mut contenders = vec![self.journal(bytes, |journal, payloads, numbers| {
             for number in numbers {
@@ -105,7 +105,7 @@ impl Bench {
         Ok(case(format!("append {bytes} B"), contenders))
     }
 
-    /// One producer, a fence for each group.
+    /// Returns the case of one producer with a fence for each group.
     fn groups(&self, size: usize) -> Result<Case<'_>, Box<dyn Error>> {
         let mut group = Group::new();
         let mut contenders = vec![self.journal(SMALL, move |journal, payloads, numbers| {
@@ -119,7 +119,7 @@ impl Bench {
         Ok(case(format!("append {size} records of {SMALL} B together"), contenders))
     }
 
-    /// Several producers: nanoseconds for an append of all of them.
+    /// Returns the case of several producers: nanoseconds for an append of all of them.
     fn producers(&self) -> Result<Case<'_>, Box<dyn Error>> {
         let mut contenders = vec![self.journal_producers()?];
         #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
@@ -171,7 +171,7 @@ impl Bench {
         Ok(Contender { name: "cachemaint".to_owned(), goal: None, block_ns: Box::new(block_ns) })
     }
 
-    /// In its memory, whatever was there.
+    /// Creates a journal in its memory, which may have any contents.
     fn empty_journal(&self) -> Result<Journal<Memory<'_>>, Box<dyn Error>> {
         let words = self.memory.words();
         words.iter().take(SUPERBLOCKS).for_each(|word| word.store(0, Ordering::Relaxed));
@@ -180,8 +180,8 @@ impl Bench {
     }
 }
 
-/// Gives up what is in the journal if it has no room for a block of records of `bytes` bytes: with their
-/// headers, and what is lost at the ends of segments.
+/// Trims the journal if it has no space for a block of records of `bytes` bytes, with their headers and the losses at
+/// the ends of segments.
 fn make_room(journal: &Journal<Memory<'_>>, bytes: usize) {
     let needed = 2 * RECORDS * (bytes + 64);
     if journal.free() < needed as u64 {
@@ -190,7 +190,7 @@ fn make_room(journal: &Journal<Memory<'_>>, bytes: usize) {
     }
 }
 
-/// Checks that the records of these numbers are in the journal from a position on, and nothing else.
+/// Checks that exactly the records of these numbers are in the journal from a position on.
 ///
 /// # Panics
 /// If it is not so.
@@ -219,14 +219,14 @@ fn a_record(block_ns: f64) -> f64 {
     block_ns / RECORDS as f64
 }
 
-/// Of threads that were at work at once.
+/// Returns the longest time of threads that worked at once.
 fn longest(times: &[f64]) -> f64 {
     times.iter().copied().fold(0.0, f64::max)
 }
 
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 impl Bench {
-    /// The goal is that of the loop which the format is nearest to: packed, ordinary stores.
+    /// Returns the bare loops. The goal is that of the loop which the format is nearest to: packed, ordinary stores.
     fn bare(
         &self,
         bytes: usize,

@@ -1,4 +1,4 @@
-//! What only the benchmarks need: how they run, and the peers they are compared with.
+//! The parts that only the benchmarks need: their runs, and the peers they are compared with.
 //!
 //! The measuring itself is in `cachemaint_cli::measure`, which the command uses too.
 
@@ -22,7 +22,7 @@ use criterion::Criterion;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Of a benchmark.
+/// The result of a benchmark.
 pub type Outcome = Result<(), Box<dyn Error>>;
 
 /// Runs a benchmark on one core, and prints `summary` if criterion measured all of it: not when it
@@ -40,7 +40,7 @@ pub fn run(
     }
 }
 
-/// [`run`] with what has been made before, where threads can be pinned to any core.
+/// Runs as [`run`] does, with a value that was made before, when threads can be pinned to any core.
 pub fn run_with<T: Sync>(
     made: Result<T, Box<dyn Error>>,
     measure: impl FnOnce(&T, &mut Criterion) -> Outcome + Send,
@@ -75,8 +75,8 @@ fn measure_and_summarize(
     if all { summary(&mut io::stdout().lock()) } else { Ok(()) }
 }
 
-/// For criterion's `iter_custom`: the time of `iterations` from samples of `each` iterations, whose
-/// mean is `ns_of_one`.
+/// Returns the time of `iterations` for criterion's `iter_custom`, from samples of `each`
+/// iterations, whose mean is `ns_of_one`.
 #[expect(clippy::cast_precision_loss, reason = "a run has fewer iterations than 2^53")]
 pub fn scaled(iterations: u64, each: usize, mut ns_of_one: impl FnMut() -> f64) -> Duration {
     let samples = iterations.div_ceil(each as u64);

@@ -28,12 +28,12 @@ pub struct Libpmem {
     flush: Flush,
     drain: Drain,
     memcpy_persist: MemcpyPersist,
-    /// Keeps the functions where they are.
+    /// Keeps the functions loaded.
     _library: Library,
 }
 
 impl Libpmem {
-    /// The peer; `None`, and a line on standard error that says so, if it is not installed.
+    /// Returns the peer; or `None`, after a line on standard error, if it is not installed.
     ///
     /// # Errors
     /// If standard error is closed.
@@ -68,7 +68,7 @@ impl Libpmem {
         unsafe { (self.persist)(word.as_ptr().cast(), size_of::<AtomicU64>()) };
     }
 
-    /// Writes words back, and waits for it.
+    /// Writes words back, and waits for completion.
     #[inline]
     pub fn flush_and_drain(&self, words: &[AtomicU64]) {
         // SAFETY: the words can be read, and the library is loaded as long as this is there.
@@ -84,8 +84,8 @@ impl Libpmem {
     #[inline]
     pub fn memcpy_persist(&self, to: Target<'_>, from: &[u8]) {
         assert_eq!(to.len(), from.len(), "bytes");
-        // SAFETY: the target is as long as the source, is of words that may be changed through a shared
-        // reference, and so is no part of it; the library is loaded as long as this is there.
+        // SAFETY: the target is as long as the source. It consists of words that may be changed through a shared
+        // reference, so it cannot be part of the source. The library is loaded as long as this value exists.
         unsafe { (self.memcpy_persist)(to.as_mut_ptr().cast(), from.as_ptr().cast(), from.len()) };
     }
 }

@@ -1,9 +1,9 @@
 //! The peer of a journal: libpmemlog of PMDK, if it is installed (Debian: `libpmemlog1`). It is loaded when
 //! a benchmark runs and never needed to build one.
 //!
-//! Its log is a file on tmpfs, which it is told to take for persistent memory (`PMEM_IS_PMEM_FORCE`,
-//! `libpmem(7)`): it stores and writes back as it does there. An append is two rounds: the data and a fence,
-//! then where the log ends and another one.
+//! Its log is a file on tmpfs, which it must treat as persistent memory (`PMEM_IS_PMEM_FORCE`, `libpmem(7)`): it stores
+//! and writes back as it does there. An append is two rounds: the data and a fence, then the end of the log and another
+//! fence.
 
 #![expect(unsafe_code, reason = "a C library is loaded and called")]
 
@@ -37,14 +37,14 @@ type Errormsg = unsafe extern "C" fn() -> *const c_char;
 type Walk = unsafe extern "C" fn(*mut c_void, usize, ProcessChunk, *mut c_void);
 type ProcessChunk = unsafe extern "C" fn(*const c_void, usize, *mut c_void) -> c_int;
 
-/// Where files are memory. It is there on every Linux with a C library that has shared memory
+/// The folder whose files are memory. It is there on every Linux with a C library that has shared memory
 /// (`shm_open(3)`).
 const MEMORY: &str = "/dev/shm";
 
 /// A log of libpmemlog.
 #[derive(Debug)]
 pub struct Libpmemlog {
-    /// It locks itself, so that threads may share it. Never null.
+    /// The pool, which locks itself, so threads may share it. Never null.
     pool: AtomicPtr<c_void>,
     append: Append,
     tell: Tell,
@@ -52,15 +52,15 @@ pub struct Libpmemlog {
     walk: Walk,
     close: Close,
     bytes: usize,
-    /// Keeps the functions where they are.
+    /// Keeps the functions loaded.
     _library: Library,
     /// Holds the file.
     _folder: TempDir,
 }
 
 impl Libpmemlog {
-    /// An empty log in a file of `bytes` bytes, at least 2 MiB (`PMEMLOG_MIN_POOL`); `None`, and a line on
-    /// standard error that says so, if the library is not installed or cannot make one.
+    /// Creates an empty log in a file of `bytes` bytes, at least 2 MiB (`PMEMLOG_MIN_POOL`). Returns `None`, after a
+    /// line on standard error, if the library is not installed or cannot make one.
     ///
     /// # Errors
     /// If standard error is closed.
@@ -146,7 +146,7 @@ impl Libpmemlog {
         assert_eq!(outcome, 0, "what pmemlog_append returns; is the log full?");
     }
 
-    /// Empties the log if it has no room for `bytes` more.
+    /// Empties the log if it has no space for `bytes` more.
     pub fn make_room(&self, bytes: usize) {
         if self.bytes - self.len() < bytes {
             // SAFETY: the pool is open.
@@ -154,10 +154,10 @@ impl Libpmemlog {
         }
     }
 
-    /// How many bytes it holds.
+    /// Returns the number of bytes in the log.
     ///
     /// # Panics
-    /// If the library does not say.
+    /// If the library fails to report it.
     #[must_use]
     pub fn len(&self) -> usize {
         // SAFETY: the pool is open.
@@ -167,18 +167,18 @@ impl Libpmemlog {
         bytes.unwrap_or_default()
     }
 
-    /// Whether it holds nothing.
+    /// Returns true if the log is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Calls `look` with all that it holds.
+    /// Calls `look` with the whole log.
     pub fn read(&self, mut look: impl FnMut(&[u8])) {
         let mut look: &mut dyn FnMut(&[u8]) = &mut look;
         let argument = core::ptr::from_mut(&mut look).cast();
-        // SAFETY: the pool is open; a chunk size of 0 makes it one call, with everything; the argument is
-        // what `show` takes it for, and is there until this returns.
+        // SAFETY: the pool is open; a chunk size of 0 makes it one call, with everything; the argument has the type
+        // that `show` expects, and is there until this returns.
         unsafe { (self.walk)(self.pool(), 0, show, argument) };
     }
 }
@@ -190,7 +190,7 @@ unsafe extern "C" fn show(bytes: *const c_void, len: usize, argument: *mut c_voi
     const STOP: c_int = 0;
     // SAFETY: (1).
     let bytes = unsafe { core::slice::from_raw_parts(bytes.cast(), len) };
-    // SAFETY: (2): nobody else has it meanwhile.
+    // SAFETY: (2): no other code has it meanwhile.
     let look = unsafe { &mut *argument.cast::<&mut dyn FnMut(&[u8])>() };
     look(bytes);
     STOP
@@ -198,7 +198,7 @@ unsafe extern "C" fn show(bytes: *const c_void, len: usize, argument: *mut c_voi
 
 impl Drop for Libpmemlog {
     fn drop(&mut self) {
-        // SAFETY: the pool is open, and nobody uses it any more.
+        // SAFETY: the pool is open, and is not used any more.
         unsafe { (self.close)(self.pool()) };
     }
 }

@@ -1,8 +1,8 @@
-//! What records carry: bytes that are never all zero, and differ from one record to the next.
+//! The payloads of records: bytes that are never all zero, and differ from one record to the next.
 
 use cachemaint_cli::measure::lines::{WORD, data};
 
-/// Few enough that all of them stay in the first level's cache.
+/// The number of different payloads; all of them stay in the first level's cache.
 const DIFFERENT: usize = 4;
 
 /// Payloads of one size.
@@ -12,40 +12,40 @@ pub struct Payloads {
 }
 
 impl Payloads {
-    /// Of `bytes` bytes, a multiple of 8.
+    /// Returns payloads of `bytes` bytes, a multiple of 8.
     ///
     /// # Panics
-    /// If it is none.
+    /// If `bytes` is not a multiple of 8.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
-        assert!(bytes.is_multiple_of(WORD), "{bytes} is no multiple of {WORD}");
+        assert!(bytes.is_multiple_of(WORD), "{bytes} is not a multiple of {WORD}");
         let payload = |seed: usize| {
             (0..bytes / WORD).flat_map(|place| data(seed as u64 + 1, place).to_ne_bytes()).collect()
         };
         Self { bytes: (0..DIFFERENT).map(payload).collect() }
     }
 
-    /// That of the record with this number.
+    /// Returns the payload of the record with this number.
     #[inline]
     #[must_use]
     pub fn of(&self, number: usize) -> &[u8] {
         &self.bytes[number % DIFFERENT]
     }
 
-    /// Whether this is one of them.
+    /// Returns true if this is one of the payloads.
     #[must_use]
     pub fn contain(&self, bytes: &[u8]) -> bool {
         self.bytes.iter().any(|payload| payload == bytes)
     }
 
-    /// The size of one in bytes.
+    /// Returns the size of a payload in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.bytes[0].len()
     }
 }
 
-/// What the event of a number carries: the number, and [`EVENT_BYTES`].
+/// Returns the payload of the event of a number: the number, and [`EVENT_BYTES`].
 #[inline]
 #[must_use]
 pub const fn event(number: u64) -> [u64; 5] {
@@ -55,7 +55,7 @@ pub const fn event(number: u64) -> [u64; 5] {
 
 const EVENT_WORDS: [u64; 4] = [data(1, 1), data(1, 2), data(1, 3), data(1, 4)];
 
-/// What every event carries behind its number.
+/// The payload of every event behind its number.
 pub const EVENT_BYTES: [u8; 32] = {
     let [a, b, c, d] = EVENT_WORDS;
     let words = [a.to_le_bytes(), b.to_le_bytes(), c.to_le_bytes(), d.to_le_bytes()];

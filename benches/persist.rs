@@ -22,9 +22,9 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// How many words one block persists.
+/// The number of words that one block persists.
 const BLOCK: u16 = 4096;
-/// 2 MiB, of which the random order takes its lines.
+/// The pages of the region: 2 MiB, of which the random order takes its lines.
 const PAGES: usize = 512;
 
 fn main() -> ExitCode {
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     )
 }
 
-/// One way to store and persist words one by one: `first` in the first, `first + 1` in the second.
+/// A method that stores and persists words one by one: `first` in the first, `first + 1` in the second.
 struct Contender<'a> {
     name: &'a str,
     persist_each: Box<PersistEach<'a>>,
@@ -78,17 +78,17 @@ fn with_contenders(then: impl FnOnce(&Clock, &[Contender<'_>]) -> Outcome) -> Ou
     then(&Clock::new(), &contenders)
 }
 
-/// The words of one block in their order, one in each line, and what is stored next.
+/// The words of one block in their order, one in each line, and the next value to store.
 struct Words<'a> {
     order: Vec<&'a AtomicU64>,
     next: Cell<u64>,
 }
 
 impl Words<'_> {
-    /// Nanoseconds for one word in a block, whose result is checked.
+    /// Returns the nanoseconds for one word in a block, whose result is checked.
     ///
     /// # Panics
-    /// If the words do not hold what was stored in them last.
+    /// If the words do not hold the values stored last.
     fn persist(&self, clock: &Clock, contender: &Contender<'_>) -> f64 {
         let first = self.next.replace(self.next.get() + u64::from(BLOCK));
         let ns = clock.time(|| (contender.persist_each)(&self.order, first));
@@ -103,7 +103,7 @@ impl Words<'_> {
     }
 }
 
-/// The three orders, by name.
+/// Returns the three orders, by name.
 fn patterns(region: &Region) -> [(&'static str, Words<'_>); 3] {
     let lines: Vec<&AtomicU64> = region.words().iter().step_by(8).collect();
     // Full period: the increment is odd, the multiplier 1 modulo 4 (Knuth, TAOCP vol. 2, §3.2.1.2).

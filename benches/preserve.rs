@@ -1,18 +1,21 @@
-//! Blobs that are saved and loaded, against the bare copies of the same bytes: the library's store of named
-//! blobs in ordinary memory, durable copies into the same memory, plain copies out of it, and files.
+//! Blobs that are saved and loaded, against the bare copies of the same bytes.
 //!
-//! 256 MiB are saved by one transaction, as a whole and in pieces of 1 MiB, and loaded, into a buffer that was
-//! written before and into a new one. What is written to, and what is loaded, is in no cache when the time
+//! The library's store of named blobs in ordinary memory is compared with durable copies into the same memory, plain
+//! copies out of it, and files.
+//!
+//! 256 MiB are saved by one transaction, as a whole and in pieces of 1 MiB. They are loaded into a buffer that was
+//! written before, and into a new one. The targets of saving and the sources of loading are in no cache when the time
 //! begins, as after a reboot. Saved bytes are other ones each time, and are never all zero. The goals are 90 % of the
-//! speed of a durable copy when they are saved, and 80 % when they are loaded and verified.
+//! speed of a durable copy for saving, and 80 % for loading with verification.
 //!
-//! Small blobs are replaced one by one, each in turn, in stores of 1, 10, 100 and 100,000: a transaction for each. Beside
-//! it stands a bare loop that makes the same bytes and lines durable with the same two fences: the blob and two copies of
-//! each page of the table that changes, then two headers. It computes no tag, finds no room, and looks nothing up.
+//! Small blobs are replaced one by one, each in turn, in stores of 1, 10, 100 and 100,000: a transaction for each. A
+//! bare loop makes the same bytes and lines durable with the same two fences, for comparison: the blob and two copies
+//! of each page of the table that changes, then two headers. The loop computes no tag, finds no space, and looks
+//! nothing up.
 //!
-//! Files are written in the directory for temporary files, which is what this machine has for storage and no
-//! DRAM. They are overwritten, with fsync; small ones are written anew, with fsync, and renamed, without the
-//! fsync of the directory that would make that durable too.
+//! Files are written in the directory for temporary files, which is on this machine's storage and not DRAM. They are
+//! overwritten, with fsync. Small ones are written anew, with fsync, and renamed, without the fsync of the directory
+//! that would make the new name durable too.
 //!
 //! After criterion's figures the ratios are printed, from interleaved blocks, with their 95 % intervals.
 
@@ -40,28 +43,28 @@ use tempfile::TempDir;
 /// Bytes of the large blob.
 const LARGE: usize = LARGE_MIB << 20;
 const LARGE_MIB: usize = 256;
-/// Bytes that are given to a writer at a time.
+/// Bytes that a writer gets at a time.
 const PIECE: usize = 1 << 20;
 /// Bytes of the store: for the large blob and the one that replaces it, with their tags and tables.
 const STORE: usize = 2 * LARGE + (1 << 20);
-/// Bytes behind the store, for the bare copies: two places in turn, as there.
+/// Bytes behind the store, for the bare copies: two places in turn, as in the store.
 const BARE: usize = 2 * LARGE;
-/// Pages that a store's headers are in, at its beginning.
+/// Pages of a store's headers, at its beginning.
 const HEADERS: usize = 4;
-/// Bytes of a header; of a table, but for its entries; of an entry with a name of 8 bytes.
+/// Bytes of a header; of a table, without its entries; of an entry with a name of 8 bytes.
 const HEADER: usize = 64;
 const PREAMBLE: usize = 176;
 const ENTRY: usize = 64;
 const NAME: &str = "large";
 
-/// What saving may take of a durable copy: it has 90 % of its speed.
+/// The goal for saving relative to a durable copy: 90 % of its speed.
 const SAVE: f64 = 1.0 / 0.9;
-/// What loading may take of it.
+/// The goal for loading relative to a durable copy: 80 % of its speed.
 const LOAD: f64 = 1.0 / 0.8;
 
 const SMALL: [usize; 2] = [64, 4 << 10];
 const BLOBS: [usize; 4] = [1, 10, 100, 100_000];
-/// How many small blobs one block replaces in a store, and by files.
+/// The numbers of small blobs that one block replaces in a store, and by files.
 const REPLACED: usize = 256;
 const REPLACED_FILES: usize = 2;
 
@@ -83,11 +86,11 @@ fn main() -> ExitCode {
     )
 }
 
-/// What is made once.
+/// The parts that are made once.
 struct Bench {
     clock: Clock,
     cache: Cache,
-    /// The store, and behind it where bare copies go.
+    /// The memory of the store, and behind it that of bare copies.
     memory: Region,
     directory: TempDir,
     large: Payloads,
@@ -104,7 +107,7 @@ impl Bench {
         })
     }
 
-    /// With how many blocks it takes.
+    /// Calls `then` with each case and its number of blocks.
     fn for_each_case(&self, mut then: impl FnMut(Case<'_>, Blocks) -> Outcome) -> Outcome {
         let (few, many) = (Blocks::FEWEST, Blocks::at_least(101));
         then(self.saves()?, few)?;
@@ -141,7 +144,7 @@ impl Bench {
         Ok(large("save 256 MiB in pieces of 1 MiB, each MiB", contenders))
     }
 
-    /// Into a buffer that was written before.
+    /// Returns the case of loads into a buffer that was written before.
     fn loads(&self) -> Result<Case<'_>, Box<dyn Error>> {
         let (store, place) = self.store_of_large()?;
         let read_at = move |into: &mut Vec<u8>| {
@@ -196,7 +199,7 @@ fn pages(blobs: usize) -> Vec<usize> {
     }
 }
 
-/// What is measured for each MiB of it.
+/// Returns a case that is measured for each MiB.
 fn large<'a>(name: &str, contenders: Vec<Contender<'a>>) -> Case<'a> {
     Case { name: name.to_owned(), operations: LARGE_MIB, goal_ns: None, contenders }
 }
@@ -208,7 +211,7 @@ fn each(ns: f64, operations: usize) -> f64 {
 
 /// Large blobs.
 impl Bench {
-    /// By a transaction, over a blob of the same name.
+    /// Saves by a transaction, over a blob of the same name.
     fn save<'a, E: Debug + 'a>(
         &'a self,
         save: fn(&mut Store<Memory<'a>>, &[u8]) -> Result<u64, E>,
@@ -226,7 +229,7 @@ impl Bench {
         Ok(Contender { name: "cachemaint".to_owned(), goal: None, block_ns: Box::new(block_ns) })
     }
 
-    /// The same bytes behind the store, from the same source, to two places in turn.
+    /// Copies the same bytes behind the store, from the same source, to two places in turn.
     fn durable_copy(&self, goal: f64) -> Contender<'_> {
         let (memory, mut turn, mut found) = (self.bare_memory(), 0, self.buffer());
         let block_ns = move || {
@@ -242,7 +245,7 @@ impl Bench {
         Contender { name, goal: Some(goal), block_ns: Box::new(block_ns) }
     }
 
-    /// Written again from its beginning, and durable by fsync.
+    /// Writes a file again from its beginning, made durable by fsync.
     fn file(&self) -> Result<Contender<'_>, Box<dyn Error>> {
         let path = self.directory.path().join(NAME);
         let (mut file, mut turn) = (File::create(&path)?, 0);
@@ -262,8 +265,7 @@ impl Bench {
         Ok(Contender { name, goal: None, block_ns: Box::new(block_ns) })
     }
 
-    /// What `load` puts into a buffer, from what is in no cache. The buffer is a new one each time, if it
-    /// `is_new`.
+    /// Loads into a buffer by `load`, from memory that is in no cache. The buffer is a new one each time, if `is_new`.
     fn load<'a, E: Debug>(
         &'a self,
         name: &str,
@@ -284,7 +286,7 @@ impl Bench {
         Contender { name: name.to_owned(), goal: None, block_ns: Box::new(block_ns) }
     }
 
-    /// A store with a large blob, and where that is.
+    /// Returns a store with a large blob, and the range of the blob.
     fn store_of_large(&self) -> Result<(Store<Memory<'_>>, Range<u64>), Box<dyn Error>> {
         let mut store = self.empty_store()?;
         let mut transaction = store.begin()?;
@@ -294,7 +296,7 @@ impl Bench {
         Ok((store, place))
     }
 
-    /// Of the size of a large blob, each page written.
+    /// Returns a buffer of the size of a large blob, each page written.
     fn buffer(&self) -> Vec<u8> {
         self.large.of(1).to_vec()
     }
@@ -302,7 +304,7 @@ impl Bench {
 
 /// Small blobs.
 impl Bench {
-    /// By a transaction each, one after the other.
+    /// Replaces by a transaction each, one after the other.
     fn replace(&self, blobs: usize, bytes: usize) -> Result<Contender<'_>, Box<dyn Error>> {
         let (mut store, payloads) = (self.empty_store()?, Payloads::new(bytes));
         let names: Vec<String> = (0..blobs).map(|number| format!("blob {number:03}")).collect();
@@ -330,7 +332,7 @@ impl Bench {
         Ok(Contender { name: "cachemaint".to_owned(), goal: None, block_ns: Box::new(block_ns) })
     }
 
-    /// As many bytes and lines, by the same two fences.
+    /// Makes as many bytes and lines durable, by the same two fences.
     fn bare_replace(&self, blobs: usize, bytes: usize) -> Contender<'_> {
         let (memory, payloads) = (self.bare_memory(), Payloads::new(bytes));
         let (pages, headers) = (pages(blobs), Payloads::new(HEADER));
@@ -375,7 +377,7 @@ impl Bench {
         Contender { name, goal: None, block_ns: Box::new(block_ns) }
     }
 
-    /// A file of the same bytes, made durable and then renamed to the last one's name.
+    /// Writes a file of the same bytes, made durable and then renamed to the last one's name.
     fn renamed_file(&self, bytes: usize) -> Contender<'_> {
         let (path, new) = (self.directory.path().join("small"), self.directory.path().join("new"));
         let (payloads, mut next) = (Payloads::new(bytes), 0);
@@ -402,26 +404,26 @@ impl Bench {
 
 /// Memory and time.
 impl Bench {
-    /// Where the store is.
+    /// Returns the memory of the store.
     fn store_memory(&self) -> Memory<'_> {
         let (words, _) = self.memory.words().split_at(STORE / WORD);
         Memory::new(words, self.cache, Backing::Ram)
     }
 
-    /// What is behind it.
+    /// Returns the memory behind the store.
     fn bare_memory(&self) -> Memory<'_> {
         let (_, words) = self.memory.words().split_at(STORE / WORD);
         Memory::new(words, self.cache, Backing::Ram)
     }
 
-    /// In its memory, whatever was there.
+    /// Creates a store in its memory, which may have any contents.
     fn empty_store(&self) -> Result<Store<Memory<'_>>, Box<dyn Error>> {
         let words = self.memory.words().iter();
         words.take(HEADERS * PAGE / WORD).for_each(|word| word.store(0, Ordering::Relaxed));
         Ok(Options::new().create_new(self.store_memory()).map_err(OpenError::into_error)?)
     }
 
-    /// Out of all caches.
+    /// Removes lines from all caches.
     #[expect(clippy::cast_possible_truncation, reason = "offsets in memory")]
     fn drop_lines(&self, bytes: Range<u64>) {
         let (first, end) = (bytes.start as usize / WORD, (bytes.end as usize).div_ceil(WORD));
@@ -431,7 +433,7 @@ impl Bench {
         fence(Ordering::SeqCst);
     }
 
-    /// Nanoseconds until what `work` stores is complete.
+    /// Returns the nanoseconds until the stores of `work` are complete.
     ///
     /// # Panics
     /// If it fails.

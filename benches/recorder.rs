@@ -1,11 +1,11 @@
-//! Events with 40 bytes of payload, recorded in a ring that overwrites the oldest, without a write-back: the
-//! library's recorder, the bare loop of a record with checksum and time stamp, and LTTng-UST, if it is
-//! installed. One thread, and two at once, each of which has a ring of its own (LTTng-UST: each CPU). Then
-//! the same with a write-back and a fence for each 32 KiB, which LTTng-UST does not have.
+//! Events with 40 bytes of payload, recorded in a ring that overwrites the oldest, without a write-back.
 //!
-//! A ring has 4 MiB; where it has sub-buffers, they have 1 MiB, or 32 KiB if they are written back. After
-//! criterion's figures the ratios are printed, from interleaved blocks, with their 95 % intervals: times are
-//! those of an event and thread.
+//! The library's recorder is compared with the bare loop of a record with checksum and time stamp, and with LTTng-UST,
+//! if it is installed. One thread records, or two at once, each of which has a ring of its own (LTTng-UST: each CPU).
+//! Then the same is measured with a write-back and a fence for each 32 KiB, which LTTng-UST does not have.
+//!
+//! A ring has 4 MiB. Its sub-buffers, if any, have 1 MiB, or 32 KiB if they are written back. After criterion's figures
+//! the ratios are printed, from interleaved blocks, with their 95 % intervals: times are those of an event and thread.
 
 use cachemaint::medium::{Memory, OpenError};
 use cachemaint::recorder::{
@@ -27,30 +27,30 @@ use core::error::Error;
 use core::sync::atomic::Ordering;
 use std::process::ExitCode;
 
-/// How many events one block records on each thread.
+/// The number of events that one block records on each thread.
 const EVENTS: u16 = 4096;
-/// Events that a thread records before the time begins, so that it has met what it needs.
+/// Events that a thread records before the time begins, so that all it needs is in its caches.
 const WARM_UP: u64 = 64;
-/// Bytes of a ring, and how a recording has them.
+/// Bytes of a ring, and of a recording's sub-buffer.
 const RING: usize = 4 << 20;
 const SUB_BUFFER: u32 = 1 << 20;
-/// Bytes that are written back at once, where they are.
+/// Bytes that are written back at once, if at all.
 const WRITTEN_BACK: u32 = 32 << 10;
-/// What kind of event it is.
+/// The kind of the events.
 const EVENT: u16 = 7;
-/// Of the recording. A real one is random.
+/// The identity of the recording. A real one is random.
 const IDENTITY: [u8; 16] = *b"cachemaint bench";
 /// Bytes that a recording needs beside its rings.
 const DESCRIPTION: usize = 64 << 10;
-/// What is measured, with what an event and thread may take in nanoseconds: without write-backs, a number
-/// of its own; with them, what the memory needs for them.
+/// The measured cases, with the goal for an event and thread in nanoseconds: without write-backs, a number of its own;
+/// with them, the time that the memory needs for them.
 const CASES: [(usize, Durability, &str, Option<f64>); 4] = [
     (1, Durability::OnCrash, "1 thread", Some(16.0)),
     (2, Durability::OnCrash, "2 threads", Some(20.0)),
     (1, Durability::SubBuffer, "1 thread, written back", None),
     (2, Durability::SubBuffer, "2 threads, written back", None),
 ];
-/// So often the whole recording is read: it brings all of it into this core's caches.
+/// The number of blocks between two reads of the whole recording: a read brings all of it into this core's caches.
 const CHECK_EACH: u64 = 64;
 
 fn main() -> ExitCode {
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// What is made once, before a thread is pinned.
+/// The parts that are made once, before a thread is pinned.
 struct Bench {
     cores: Cores,
     #[cfg(target_os = "linux")]
@@ -184,7 +184,7 @@ impl Bench {
     }
 }
 
-/// A recording in memory, which is zeroed as a new file is, with a shard for each thread.
+/// Creates a recording in memory, which is zeroed as a new file is, with a shard for each thread.
 fn recorder(
     memory: &Region,
     threads: usize,
@@ -202,7 +202,7 @@ fn recorder(
         .map_err(OpenError::into_error)?)
 }
 
-/// Records so many events; the first is numbered `first`.
+/// Records this many events; the first is numbered `first`.
 fn record_each(writer: &Writer<'_, Memory<'_>>, first: u64, events: u64) {
     let mut payload = [0; 40];
     payload[8..].copy_from_slice(&EVENT_BYTES);
@@ -213,7 +213,7 @@ fn record_each(writer: &Writer<'_, Memory<'_>>, first: u64, events: u64) {
     }
 }
 
-/// Checks that a shard ends with the event of this number, and that those before it are all there.
+/// Checks that a shard ends with the event of this number, and that all events before it are there.
 ///
 /// # Panics
 /// If it is not so.
@@ -225,7 +225,7 @@ fn check(recorder: &Recorder<Memory<'_>>, shard: u32, last: u64) -> Outcome {
         match found {
             Found::Event(Event { id: EVENT, payload, .. }) => {
                 let (number, bytes) = payload.split_at(size_of::<u64>());
-                assert_eq!(bytes, EVENT_BYTES, "what an event carries");
+                assert_eq!(bytes, EVENT_BYTES, "the payload of an event");
                 numbers.push(u64::from_le_bytes(number.try_into()?));
             }
             Found::Skipped(Skipped { kind: SkippedKind::Stale, .. }) => {}
@@ -237,7 +237,7 @@ fn check(recorder: &Recorder<Memory<'_>>, shard: u32, last: u64) -> Outcome {
     Ok(())
 }
 
-/// Nanoseconds, from the times of threads that were at work at once.
+/// Returns the mean nanoseconds for an event, from the times of threads that worked at once.
 #[expect(clippy::cast_precision_loss, reason = "there are few threads")]
 fn an_event_and_thread(times: &[f64]) -> f64 {
     times.iter().sum::<f64>() / times.len() as f64 / f64::from(EVENTS)

@@ -1,6 +1,6 @@
-//! How fast a journal is opened after a crash: 10 million records of 64 B in DRAM, all of which are read.
+//! The opening of a journal after a crash: 10 million records of 64 B in DRAM, all of which are read.
 //!
-//! After criterion's figures it prints how many bytes and records a second that is, with 95 % intervals.
+//! After criterion's figures it prints the bytes and records per second, with 95 % intervals.
 
 use cachemaint::journal::{Group, Journal, Recovered};
 use cachemaint::medium::{Memory, OpenError};
@@ -22,11 +22,11 @@ use std::process::ExitCode;
 
 const RECORDS: usize = 10_000_000;
 const PAYLOAD: usize = 64;
-/// For records with headers of 16 bytes, and what is lost at the ends of segments.
+/// Bytes for records with headers of 16 bytes, and for the losses at the ends of segments.
 const MEMORY: usize = 820 << 20;
 /// Records that are appended together to begin with.
 const GROUP: usize = 100;
-/// Bytes a nanosecond.
+/// The goal in bytes per nanosecond.
 const GOAL: f64 = 2.0;
 
 fn main() -> ExitCode {
@@ -60,7 +60,7 @@ impl<'a> Crashed<'a> {
         Ok(Self { clock: Clock::new(), memory: Memory::new(words, cache, Backing::Ram) })
     }
 
-    /// Opens the journal, and returns nanoseconds and bytes of the log.
+    /// Opens the journal, and returns the nanoseconds and the bytes of the log.
     ///
     /// # Panics
     /// If not all is found.

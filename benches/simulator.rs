@@ -1,8 +1,8 @@
-//! How fast crashes are explored: a log of 64-byte records, appended one at a time, under each model.
+//! The speed of the exploration of crashes: a log of 64-byte records, appended one at a time, under each model.
 //!
-//! Before it measures, it prints how many states of the memory were explored by how many recoveries: one
-//! recovery stands for all states that it cannot tell apart. The throughput that is measured is that of
-//! recoveries; states a second are as many times more as one recovery stands for.
+//! Before it measures, it prints the number of explored states of the memory, and the number of recoveries that covered
+//! them: one recovery stands for all states that it cannot distinguish. The measured throughput is that of recoveries;
+//! the states per second are as many times more as one recovery stands for.
 
 use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::{Exploration, Model, SimMedium, Simulation, Violation};
@@ -29,7 +29,7 @@ fn place(number: u64) -> u64 {
     number * RECORD as u64
 }
 
-/// How many whole records the log begins with.
+/// Returns the number of whole records at the beginning of the log.
 fn recover(medium: &SimMedium, records: u64) -> u64 {
     let mut bytes = [0; RECORD];
     for number in 0..records {
@@ -62,7 +62,7 @@ fn explore_log(model: Model, records: u64) -> Exploration {
     )
 }
 
-/// Two tables and a header that says which one is valid: what recovery does not read is not decided.
+/// Explores two tables and a header that says which one is valid: bytes that recovery does not read are not decided.
 fn explore_tables(model: Model) -> Exploration {
     Simulation::new(model, 3 * TABLE as u64).zeros().explore(
         |medium, acknowledged| {
@@ -93,7 +93,7 @@ fn explore_tables(model: Model) -> Exploration {
 /// Bytes of a table: 8 lines.
 const TABLE: usize = 512;
 
-/// Two tables behind the header take turns.
+/// Returns the offset of a table. Two tables behind the header take turns.
 const fn place_of_table(generation: u64) -> u64 {
     (1 + generation % 2) * TABLE as u64
 }

@@ -1,5 +1,5 @@
-//! Streaming stores to the same lines again and again, which were in L1 or in no cache before; then
-//! whether they leave L1 on this CPU, with every figure that the verdict rests on.
+//! Streaming stores to the same lines again and again, which were in L1 or in no cache before. Then
+//! the verdict on the lines in L1 of this CPU is printed, with every figure that it rests on.
 
 use cachemaint_benches::run;
 use std::process::ExitCode;

@@ -11,16 +11,16 @@ use std::thread;
 pub struct Cores(Vec<usize>);
 
 impl Cores {
-    /// Those that the calling thread may use. A thread that is pinned sees only its own, so this is for
-    /// the beginning of a benchmark.
+    /// Returns the cores that the calling thread may use. A pinned thread sees only its own core, so call this at the
+    /// beginning of a benchmark.
     ///
     /// # Errors
-    /// If the system does not say which they are.
+    /// If the system does not list them.
     pub fn available() -> Result<Self, PinError> {
         pinning::available().map(Self)
     }
 
-    /// Whether there is one for each of so many threads; if not, a line on standard error says that they
+    /// Returns true if there is a core for each of this many threads; if not, prints a line on standard error that they
     /// were skipped.
     ///
     /// # Errors
@@ -35,10 +35,10 @@ impl Cores {
         Ok(cores >= threads)
     }
 
-    /// Calls `work` for each of `states` on a thread of its own, all of them at once, and returns how many
-    /// nanoseconds each took. Each calls `prepare` before, and waits until all others have done so.
+    /// Calls `work` for each of `states` on a thread of its own, all of them at once, and returns the nanoseconds that
+    /// each took. Each thread calls `prepare` before, and waits until all others have done so.
     ///
-    /// One state is worked on by the calling thread.
+    /// The calling thread works on one state.
     ///
     /// # Panics
     /// If a thread cannot be pinned or panics, or there are fewer cores than states.
@@ -80,7 +80,7 @@ impl Cores {
     }
 }
 
-/// What one thread changes, on lines that no other thread has: of 128 bytes, since Intel's prefetcher takes
+/// A value that one thread changes, on lines that no other thread has: of 128 bytes, since Intel's prefetcher takes
 /// lines in pairs (248966, "Data Prefetching to L2 and LLC").
 #[repr(align(128))]
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
-//! Writing ranges back, 4 KiB to 1 GiB, dirty and clean: `Cache::writeback` against libpmem's `pmem_flush`
-//! and `pmem_drain`, if it is installed. Lines are in the nearest cache that holds the range; of a range
-//! that none holds, most are in memory only.
+//! Write-backs of ranges, 4 KiB to 1 GiB, dirty and clean: `Cache::writeback` against libpmem's `pmem_flush` and
+//! `pmem_drain`, if it is installed. Lines are in the nearest cache that holds the range. If no cache holds it, most of
+//! its lines are in memory only.
 //!
 //! After criterion's figures it prints the ratios from interleaved blocks, with 95 % intervals; the goal
 //! is 1.00 within noise.
@@ -23,10 +23,10 @@ use std::process::ExitCode;
 
 const SIZES: [usize; 6] = [4 << 10, 64 << 10, 1 << 20, 16 << 20, 256 << 20, LARGEST];
 const LARGEST: usize = 1 << 30;
-/// From here on one sample takes long, and few are taken.
+/// The size from which on one sample takes long, and few are taken.
 const LONG: usize = 256 << 20;
 
-/// Other states cost what `flush_instructions` says.
+/// The states of lines. `flush_instructions` measures the others.
 const STATES: [State; 2] = [State::Dirty, State::Clean];
 
 fn main() -> ExitCode {
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     )
 }
 
-/// One way to write words back and wait for it.
+/// A method of writing words back, with the wait for completion.
 struct Contender<'a> {
     name: &'static str,
     writeback: Box<Writeback<'a>>,
@@ -74,10 +74,10 @@ fn with_contenders(then: impl FnOnce(&Bench<'_>) -> Outcome) -> Outcome {
 }
 
 impl Bench<'_> {
-    /// Nanoseconds for one range.
+    /// Returns the nanoseconds for one range.
     ///
     /// # Panics
-    /// If its data are not what they were.
+    /// If its data have changed.
     fn range_ns(&self, bytes: usize, state: State, contender: &Contender<'_>) -> f64 {
         let words = self.region.words().get(..bytes / WORD).unwrap_or_default();
         let seed = self.seed.replace(self.seed.get() + 1);
@@ -90,7 +90,7 @@ impl Bench<'_> {
     fn measure(&self, criterion: &mut Criterion) {
         for state in STATES {
             let mut group = criterion.benchmark_group(format!("write back a range, {state}"));
-            // Times are those of write-backs; to prepare their lines takes many times as long.
+            // Times are those of write-backs; the preparation of their lines takes many times as long.
             group.sampling_mode(SamplingMode::Flat);
             group.warm_up_time(Duration::from_millis(50));
             group.measurement_time(Duration::from_millis(50));

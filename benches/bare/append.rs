@@ -1,8 +1,8 @@
-//! Records appended to a log, by as little as a record that proves itself can do with.
+//! Records appended to a log, by the least that a record which proves itself needs.
 //!
-//! A record is a header of 16 bytes and its payload, one record directly behind the other or each from a line
-//! on. The header is two words: the CRC32C of everything behind it with the payload's length above, and the
-//! position, which never wraps. Its lines are written back once, with one fence, and nothing else is stored.
+//! A record is a header of 16 bytes and its payload, one record directly behind the other or each at the start of a
+//! line. The header is two words: the CRC32C of everything behind it with the payload's length above, and the position,
+//! which never wraps. Its lines are written back once, with one fence, and nothing else is stored.
 
 #![expect(unsafe_code, reason = "bare instructions")]
 
@@ -17,14 +17,14 @@ use core::sync::atomic::{AtomicU64, Ordering};
 const LINE: usize = 8;
 /// Words of a header.
 const HEADER: usize = 2;
-/// What checksums begin with, in place of a file's own.
+/// The beginning of checksums, in place of a file's own.
 const SEED: u32 = 0x5eed_cafe;
 
-/// Where a record begins.
+/// The beginning of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "there is no third way that is measured")]
 pub enum Packing {
-    /// Where the one before ends.
+    /// At the end of the record before.
     Packed,
     /// At a line of its own.
     Lines,
@@ -35,20 +35,20 @@ pub enum Packing {
 pub struct Log<'a> {
     words: &'a [AtomicU64],
     packing: Packing,
-    /// The next record's place among the words.
+    /// The index of the next record among the words.
     end: usize,
     /// The position of the first word.
     position: u64,
 }
 
 impl<'a> Log<'a> {
-    /// A log in `words`, which begin at a line.
+    /// Returns a log in `words`, which begin at a line.
     #[must_use]
     pub const fn new(words: &'a [AtomicU64], packing: Packing) -> Self {
         Self { words, packing, end: 0, position: 0 }
     }
 
-    /// Begins another lap if there is no room for this many records of `payload` bytes.
+    /// Begins another lap if there is no space for this many records of `payload` bytes.
     pub fn make_room(&mut self, records: usize, payload: usize) {
         if self.words.len() - self.end < records * self.record(payload) {
             self.position += size_of_val(self.words) as u64;
@@ -56,7 +56,7 @@ impl<'a> Log<'a> {
         }
     }
 
-    /// How many words a record of `payload` bytes takes.
+    /// Returns the number of words of a record of `payload` bytes.
     const fn record(&self, payload: usize) -> usize {
         let words = HEADER + payload / WORD;
         match self.packing {
@@ -75,10 +75,10 @@ impl<'a> Log<'a> {
         words
     }
 
-    /// Checks the records that the log ends with, and that they have these numbers.
+    /// Checks the last records of the log, and that they have these numbers.
     ///
     /// # Panics
-    /// If one is not what was appended.
+    /// If one differs from the appended record.
     pub fn check(&self, payloads: &Payloads, numbers: Range<usize>) {
         let record = self.record(payloads.size());
         let first = self.end - numbers.len() * record;
@@ -105,7 +105,7 @@ fn header(position: u64, payload: &[u8]) -> [u64; HEADER] {
     [u64::from(checksum) | kind_and_length << 32, position]
 }
 
-/// By ordinary stores.
+/// Stores a record by ordinary stores.
 #[inline]
 fn store(words: &[AtomicU64], position: u64, payload: &[u8]) {
     for (word, value) in words.iter().zip(header(position, payload)) {
@@ -113,12 +113,12 @@ fn store(words: &[AtomicU64], position: u64, payload: &[u8]) {
     }
     let words = &words[HEADER..HEADER + payload.len() / WORD];
     let to = words.as_ptr().cast::<u8>().cast_mut();
-    // SAFETY: the payload is as long as these words, which may be changed through a shared reference, are
-    // no part of it, and have been reserved for this thread.
+    // SAFETY: the payload is as long as these words, which may be changed through a shared reference, are not part of
+    // it, and have been reserved for this thread.
     unsafe { core::ptr::copy_nonoverlapping(payload.as_ptr(), to, size_of_val(words)) };
 }
 
-/// By streaming stores, as many words as there are: those behind the payload become 0.
+/// Fills all words by streaming stores: those behind the payload become 0.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 fn stream(words: &[AtomicU64], position: u64, payload: &[u8]) {
@@ -133,7 +133,7 @@ fn stream(words: &[AtomicU64], position: u64, payload: &[u8]) {
     }
 }
 
-/// The payload of the record at the beginning of `words`.
+/// Returns the payload of the record at the beginning of `words`.
 ///
 /// # Panics
 /// If the record is not valid there.
@@ -145,8 +145,8 @@ fn read(words: &[AtomicU64], position: u64, payload: usize) -> Vec<u8> {
     payload
 }
 
-/// Appends the records of these numbers in groups of so many, each group with one write-back of its lines
-/// and one fence.
+/// Appends the records of these numbers in groups of this size, each group with one write-back of its lines and one
+/// fence.
 pub type AppendEach = fn(&mut Log<'_>, &Payloads, Range<usize>, usize);
 
 fn append_each<I: Instructions>(
@@ -164,7 +164,7 @@ fn append_each<I: Instructions>(
     }
 }
 
-/// Appends them by streaming stores, which is durable where the vendor promises that they leave nothing in
+/// Appends the records by streaming stores. This is durable on a CPU whose vendor promises that they leave no data in
 /// the caches.
 #[cfg(target_arch = "x86_64")]
 pub fn stream_each(log: &mut Log<'_>, payloads: &Payloads, numbers: Range<usize>, group: usize) {
@@ -183,15 +183,15 @@ pub struct SharedLog<'a> {
     words: &'a [AtomicU64],
     /// Words of a record.
     record: usize,
-    /// How many records were begun.
+    /// The number of records begun.
     begun: OwnLine,
-    /// How many records from the first on are durable.
+    /// The number of leading records that are durable.
     durable: OwnLine,
-    /// The number of the last record in each place that is durable, and 1.
+    /// For each place, the number of its last durable record plus 1.
     done: [AtomicU64; IN_FLIGHT],
 }
 
-/// More than there are threads: each has one record that is not acknowledged.
+/// A number greater than that of the threads: each has one record that is not acknowledged.
 const IN_FLIGHT: usize = 64;
 
 #[repr(align(64))]
@@ -199,7 +199,7 @@ const IN_FLIGHT: usize = 64;
 struct OwnLine(AtomicU64);
 
 impl<'a> SharedLog<'a> {
-    /// An empty log of records of `payload` bytes in `words`, which begin at a line.
+    /// Returns an empty log of records of `payload` bytes in `words`, which begin at a line.
     #[must_use]
     pub const fn new(words: &'a [AtomicU64], payload: usize) -> Self {
         Self {
@@ -211,7 +211,7 @@ impl<'a> SharedLog<'a> {
         }
     }
 
-    /// The place and the position of a record.
+    /// Returns the index and the position of a record.
     #[inline]
     #[expect(
         clippy::cast_possible_truncation,
@@ -248,7 +248,7 @@ impl<'a> SharedLog<'a> {
                 return;
             }
             if self.done_at(durable).load(Ordering::Acquire) == durable + 1 {
-                // This thread counts it, or another one has.
+                // Either this thread or another one counts the record.
                 let counted = &self.durable.0;
                 let (Ok(_) | Err(_)) = counted.compare_exchange(
                     durable,
@@ -262,10 +262,10 @@ impl<'a> SharedLog<'a> {
         }
     }
 
-    /// Checks the last records, which threads have appended that each began with the same numbers.
+    /// Checks the last records, which were appended by threads that each began with the same numbers.
     ///
     /// # Panics
-    /// If one is not what was appended, or was not acknowledged.
+    /// If one differs from the appended record, or was not acknowledged.
     pub fn check(&self, payloads: &Payloads, records: usize) {
         let begun = self.begun.0.load(Ordering::Acquire);
         assert_eq!(self.durable.0.load(Ordering::Acquire), begun, "records that are durable");
@@ -286,7 +286,7 @@ fn append_shared<I: Instructions>(log: &SharedLog<'_>, payloads: &Payloads, numb
     }
 }
 
-/// Writes back the lines of words, the first of which begins one, and waits for it.
+/// Writes back the lines of words, the first of which begins a line, and waits for completion.
 #[inline]
 fn persist<I: Instructions>(words: &[AtomicU64]) {
     I::before();
@@ -298,9 +298,9 @@ fn persist<I: Instructions>(words: &[AtomicU64]) {
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "it is only made here")]
 pub struct Loops {
-    /// Of one thread.
+    /// The loop of one thread.
     pub each: AppendEach,
-    /// Of several threads.
+    /// The loop of several threads.
     pub shared: AppendShared,
 }
 
@@ -310,7 +310,7 @@ impl Loops {
     }
 }
 
-/// The loops of the instruction and the fences that `cache` writes back with; `None` if there are none
+/// Returns the loops of the instruction and the fences that `cache` writes back with; `None` if there is no such loop
 /// here.
 #[must_use]
 pub fn persisting(cache: Cache) -> Option<Loops> {

@@ -1,8 +1,8 @@
-//! Events recorded in a ring, by as little as a record that proves itself can do with.
+//! Events recorded in a ring, by the least that a record which proves itself needs.
 //!
-//! A record fills a line: a word with the CRC32C of everything else, the length and the event's number;
-//! a word with the time stamp; the payload of 40 bytes. It is stored, the word with the checksum last, and
-//! written back, if at all, many at once.
+//! A record fills a line: a word with the CRC32C of everything else, the length and the event's number; a word with the
+//! time stamp; the payload of 40 bytes. It is stored, the word with the checksum last. If it is written back, it is so
+//! with many others at once.
 
 #![cfg_attr(
     any(target_arch = "aarch64", target_arch = "x86_64"),
@@ -24,11 +24,11 @@ use core::sync::atomic::{AtomicU64, Ordering};
 const RECORD: usize = 8;
 /// Words of a payload.
 pub const PAYLOAD: usize = 5;
-/// Words that a checksum is of: event and length, time stamp, payload.
+/// The words that a checksum covers: event and length, time stamp, payload.
 const CHECKED: usize = 2 + PAYLOAD;
-/// What checksums begin with, in place of a file's own.
+/// The beginning of checksums, in place of a file's own.
 const SEED: u32 = 0x5eed_cafe;
-/// What kind of event it is.
+/// The kind of the events.
 const EVENT: u64 = 7;
 
 /// A ring that one thread records in.
@@ -39,7 +39,7 @@ pub struct Ring<'a> {
 }
 
 impl<'a> Ring<'a> {
-    /// A ring in `words`, which begin at a line.
+    /// Returns a ring in `words`, which begin at a line.
     #[must_use]
     pub const fn new(words: &'a [AtomicU64]) -> Self {
         Self { words, next: 0 }
@@ -59,7 +59,7 @@ impl<'a> Ring<'a> {
         }
     }
 
-    /// How many events fill so many bytes.
+    /// Returns the number of events that fill this many bytes.
     #[must_use]
     pub const fn events_of(bytes: usize) -> usize {
         bytes / WORD / RECORD
@@ -68,7 +68,7 @@ impl<'a> Ring<'a> {
     /// Writes the last events back, with a fence.
     pub fn write_back(&self, cache: Cache, events: usize) {
         let (len, medium) = (events * RECORD, Memory::new(self.words, cache, Backing::Ram));
-        // Before the end of the ring, and from its beginning on.
+        // The part before the end of the ring, and the part from its beginning on.
         let before = len.saturating_sub(self.next);
         let parts =
             [self.words.len() - before..self.words.len(), self.next - (len - before)..self.next];
@@ -91,7 +91,7 @@ impl<'a> Ring<'a> {
     }
 }
 
-/// The words of a record; the last one is room that the payload leaves.
+/// Returns the words of a record; the last one is space that the payload leaves.
 #[inline(always)]
 fn record(
     time_stamp: u64,
@@ -107,10 +107,10 @@ fn record(
     words
 }
 
-/// Records so many events in a ring; the first is numbered so.
+/// Records this many events in a ring; the arguments are the number of the first and the number of events.
 pub type Record = fn(&mut Ring<'_>, u64, u64);
 
-/// The loop that computes checksums by the CPU's instruction, if it has one.
+/// Returns the loop that computes checksums by the CPU's instruction, or the one that uses tables.
 #[must_use]
 pub fn recording() -> Record {
     #[cfg(target_arch = "x86_64")]
@@ -149,7 +149,7 @@ unsafe fn record_by_crc(ring: &mut Ring<'_>, first: u64, events: u64) {
     });
 }
 
-/// The CRC32C of words.
+/// Returns the CRC32C of words.
 fn by_tables(words: [u64; CHECKED]) -> u32 {
     words.into_iter().fold(SEED, |crc, word| crc32c::crc32c_append(crc, &word.to_le_bytes()))
 }

@@ -1,6 +1,6 @@
-//! The other peer: the bare instructions in loops written by hand, which no library has added anything to.
+//! The other peer: the bare instructions in loops written by hand, without the code of any library.
 //!
-//! | module | what it does |
+//! | module | operation |
 //! |---|---|
 //! | [`words`] | persists words one by one |
 //! | [`append`] | appends records to a log, each durable at return |

@@ -1,4 +1,4 @@
-//! Words that are persisted one by one, in loops that no compiler has added anything to.
+//! Words that are persisted one by one, in loops to which no compiler has added anything.
 
 #![expect(unsafe_code, reason = "loops in assembly")]
 
@@ -10,7 +10,7 @@ use core::sync::atomic::AtomicU64;
 /// the next.
 pub type Loop = fn(words: &[&AtomicU64], first: u64);
 
-/// The loop of the instruction and the fences that `cache` writes back with; `None` if there is none
+/// Returns the loop of the instruction and the fences that `cache` writes back with; `None` if there is no such loop
 /// here.
 #[must_use]
 pub fn persisting(cache: Cache) -> Option<Loop> {
@@ -39,9 +39,9 @@ macro_rules! loops {
             if words.is_empty() {
                 return;
             }
-            // SAFETY: the loop reads the pointers of a slice that is not empty, and stores to words
-            // that may be changed through a shared reference and that no other thread has; the
-            // handle that the loop was chosen for has the instruction.
+            // SAFETY: the loop reads the pointers of a slice that is not empty. It stores to words that may be changed
+            // through a shared reference and that no other thread has. The handle that the loop was chosen for has the
+            // instruction.
             unsafe { persist_each!($before, $writeback, $after, words, first) };
         }
     )*};

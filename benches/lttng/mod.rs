@@ -1,10 +1,10 @@
 //! The peer of a recorder: LTTng-UST, if it is installed (Debian: `lttng-tools`, `liblttng-ust-dev` and a C
 //! compiler). It is needed neither to build a benchmark nor to run one without it.
 //!
-//! A tracepoint provider is compiled from the two files beside this one, a session daemon is started, and a
-//! session records the provider's event in overwrite mode, in 4 sub-buffers of 1 MiB for each CPU, which are
-//! files on tmpfs. Everything is ended and removed when the benchmark is over. A session daemon that runs
-//! already is left alone, and so is the peer: its sessions would be measured too.
+//! A tracepoint provider is compiled from the two files beside this one, and a session daemon is started. A session
+//! records the provider's event in overwrite mode, in 4 sub-buffers of 1 MiB for each CPU, which are files on tmpfs.
+//! Everything is ended and removed when the benchmark is over. If a session daemon runs already, it is left alone and
+//! the peer is skipped: its sessions would be measured too.
 
 #![expect(unsafe_code, reason = "a library in C is loaded and called")]
 
@@ -33,12 +33,12 @@ type Record = unsafe extern "C" fn(u64, u64, *const u8);
 /// `int enabled(void)` of the provider.
 type Enabled = unsafe extern "C" fn() -> c_int;
 
-/// Where files are memory; LTTng-UST has files of its own there (`shm_open(3)`).
+/// The folder whose files are memory; LTTng-UST has files of its own there (`shm_open(3)`).
 const MEMORY: &str = "/dev/shm";
 const SESSION: &str = "cachemaint-benches";
-/// How long daemons may take for what they do at once.
+/// The time limit of a daemon's step, which normally takes an instant.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often it is looked whether they have.
+/// The time between two looks at the daemons' progress.
 const INTERVAL: Duration = Duration::from_millis(10);
 
 type Result<T> = core::result::Result<T, Box<dyn Error>>;
@@ -55,7 +55,7 @@ pub struct Lttng {
 }
 
 impl Lttng {
-    /// Starts everything; `None`, and a line on standard error that says why, if something is missing.
+    /// Starts everything. Returns `None`, after a line on standard error with the reason, if something is missing.
     ///
     /// # Errors
     /// If standard error is closed.
@@ -88,26 +88,26 @@ impl Lttng {
         Ok(lttng)
     }
 
-    /// Records so many events; the first is numbered `first`.
+    /// Records this many events; the first is numbered `first`.
     pub fn record(&self, first: u64, events: u64) {
         // SAFETY: the provider reads the 32 bytes that it takes, and stays loaded.
         unsafe { (self.record)(first, events, EVENT_BYTES.as_ptr()) };
     }
 
-    /// Whether events are recorded.
+    /// Returns true if events are recorded.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
         // SAFETY: the provider stays loaded.
         unsafe { (self.enabled)() != 0 }
     }
 
-    /// Where the files of its buffers are.
+    /// Returns the folder of the buffers' files.
     #[must_use]
     pub fn buffers(&self) -> PathBuf {
         self.daemon.buffers()
     }
 
-    /// Records one, and finds its 40 bytes in the sub-buffers.
+    /// Records an event, and finds its 40 bytes in the sub-buffers.
     fn find_an_event(&self) -> Result<()> {
         const NUMBER: u64 = 0x0123_4567_89ab_cdef;
         self.record(NUMBER, 1);
@@ -139,7 +139,7 @@ fn compile(folder: &Path) -> Result<PathBuf> {
 struct Daemon {
     process: Child,
     folder: TempDir,
-    /// What was there before, of what LTTng leaves.
+    /// The paths that LTTng leaves behind and that existed before.
     before: BTreeSet<PathBuf>,
 }
 
@@ -197,8 +197,8 @@ impl Daemon {
 }
 
 impl Drop for Daemon {
-    /// Ends the daemon as it wants it, so that it removes its sockets and ends the daemons that it has
-    /// started; and removes what LTTng leaves.
+    /// Ends the daemon by the signal that it expects, so that it removes its sockets and ends the daemons that it has
+    /// started. Then removes the files that LTTng leaves behind.
     fn drop(&mut self) {
         let pid = Pid::from_child(&self.process);
         let asked = rustix::process::kill_process(pid, Signal::TERM);
@@ -227,7 +227,7 @@ impl Daemon {
     }
 }
 
-/// What is there of what LTTng makes and does not remove: the files by which programs wait for a session
+/// Returns the existing paths that LTTng makes and does not remove: the files by which programs wait for a session
 /// daemon, and the folder of the system's daemon.
 fn left_behind() -> io::Result<BTreeSet<PathBuf>> {
     let mut paths = BTreeSet::new();
@@ -242,7 +242,7 @@ fn left_behind() -> io::Result<BTreeSet<PathBuf>> {
     Ok(paths)
 }
 
-/// Calls the session daemon that this user has, if there is one.
+/// Calls this user's session daemon, if there is one.
 fn lttng(home: &Path, arguments: &[&str]) -> Result<Output> {
     let mut command = Command::new("lttng");
     command.arg("--no-sessiond").args(arguments).env("LTTNG_HOME", home);

@@ -4,7 +4,7 @@
 #define LTTNG_UST_TRACEPOINT_DEFINE
 #include "event.h"
 
-/* Whether a session records the event. */
+/* Returns nonzero if a session records the event. */
 int enabled(void)
 {
 	return lttng_ust_tracepoint_enabled(cachemaint_benches, event) != 0;

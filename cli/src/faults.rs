@@ -1,11 +1,11 @@
-//! Accesses to a mapped file that would end the command by SIGBUS, as errors: the file was cut while it was open, has
-//! a hole that its file system has no space for, or its medium has lost bytes.
+//! Errors in place of SIGBUS for accesses to a mapped file. Such an access fails if the file was cut while it was open,
+//! if it has a hole that its file system has no space for, or if its medium has lost bytes.
 
 use anyhow::anyhow;
 use cachemaint::dax::{DaxView, Error, ErrorKind, Taint};
 
-/// Runs `work`, and returns an error if it accessed bytes of the file that are not there. What `work` has returned or
-/// acknowledged is void then.
+/// Runs `work`, and returns an error if it accessed bytes of the file that are not there. Results and acknowledgements
+/// of `work` are void then.
 ///
 /// There is no guard on some architectures and outside of Linux. Such an access ends the command there.
 #[cfg(target_os = "linux")]
@@ -22,7 +22,7 @@ pub(crate) fn guarded<R>(_: &DaxView, work: impl FnOnce() -> R) -> anyhow::Resul
     Ok(work())
 }
 
-/// Returns the error of a guarded access with the offset of the access, and with what to do.
+/// Returns the error of a guarded access with the offset of the access, and with the remedy.
 pub(crate) fn explained(file: &DaxView, error: Error) -> anyhow::Error {
     let Some(Taint::Fault { at, .. }) = file.taint() else { return error.into() };
     let (path, at) = (error.path().display(), file.offset() + at);

@@ -1,7 +1,7 @@
 //! The command `cachemaint`.
 //!
-//! Exit codes: 0 all is well; 1 the command found what it looks for (damage, loss) or failed; 2 the
-//! command line is not understood. `record` passes on that of the program which it runs. Results go to
+//! Exit codes: 0 for success; 1 if the command found a problem that it looks for (damage, loss) or failed; 2 if the
+//! command line is not understood. `record` passes on the exit code of the program which it runs. Results go to
 //! standard output, errors to standard error. A reader that closes the pipe ends the command quietly.
 
 mod canary;
@@ -12,7 +12,7 @@ mod read_only;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Cache maintenance and persistence: what this machine promises, and the proof on a real file.
+/// Cache maintenance and persistence: the promises of this machine, and the proof on a real file.
 #[derive(Parser)]
 #[command(name = "cachemaint", version, max_term_width = 100)]
 struct Arguments {
@@ -60,14 +60,14 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // Names of files and devices are not ours: a terminal would execute what is in them.
+            // Names of files and devices can come from anywhere: a terminal would execute their control characters.
             anstream::eprintln!("cachemaint: {}", commands::text::printable(format!("{error:#}")));
             ExitCode::FAILURE
         }
     }
 }
 
-/// Whether the reader of our output went away, as in `cachemaint caps | head`.
+/// Returns true if the reader of the output went away, as in `cachemaint caps | head`.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause

@@ -1,17 +1,16 @@
-//! Files that are looked at, and that nothing is written to: also those that this user may only read, and
-//! those that another process writes meanwhile.
+//! Files that are only read: also those that this user may only read, and those that another process writes meanwhile.
 
 use crate::faults;
 use cachemaint::dax::{DaxView, Error, Options};
 use std::path::Path;
 
-/// A view, of which loads that would end the process are errors.
+/// A view whose faulting loads are errors and do not end the process.
 pub(crate) struct ReadOnly {
     view: DaxView,
 }
 
 impl ReadOnly {
-    /// Opens a file, whatever it gets: what is read needs no guarantee.
+    /// Opens a file of any granularity: reading does not need a guarantee.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         Ok(Self { view: Options::new().allow_page_granularity().view(path)? })
     }

@@ -1,4 +1,4 @@
-//! `cachemaint bench` as a user runs it: what it measures is in its unit tests, never asserted here.
+//! `cachemaint bench` as a user runs it. Its measurements are tested in its unit tests, never asserted here.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -24,7 +24,7 @@ fn the_report_is_one_screen_of_plain_text_in_a_pipe() {
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
 }
 
-/// What a program reads is what a person reads.
+/// A program reads the same as a person.
 #[test]
 fn json_and_text_have_the_same_choices() {
     let (text, json) = (stdout(&[]), stdout(&["--json"]));
@@ -87,7 +87,7 @@ fn every_topic_in_the_list_is_explained() {
     }
 }
 
-/// The screen and the long form never tell two stories.
+/// The screen and the long form never disagree.
 #[test]
 fn an_instruction_is_explained_as_the_report_has_it() {
     let report: Value = serde_json::from_str(&stdout(&["--json"])).unwrap();

@@ -94,7 +94,7 @@ fn append_to_a_journal_that_is_cut_names_the_offset_and_the_last_record() {
     assert!(error.contains("as the file was cut to 8192 bytes while it was open; "), "{error}");
     assert!(error.ends_with("; 1 record was appended, and record 2 was not\n"), "{error}");
     assert_eq!(positions.next().transpose().unwrap(), None, "the third is not acknowledged");
-    // What was acknowledged is in the bytes that the command had written.
+    // Every acknowledged record is in the bytes that the command had written.
     assert_ne!(whole, acknowledged);
     fs::write(&path, acknowledged).unwrap();
     assert_eq!(succeeds(&["journal", "read", "FILE"], &path, b""), "first\nsecond\n");

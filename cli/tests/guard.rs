@@ -60,7 +60,7 @@ fn it_ends_by_sigterm_with_what_it_has_done() {
     let number = |name: &str| document[name].as_u64().unwrap();
     assert_eq!((number("schema"), number("files"), number("within_ns")), (1, 1, 1_000_000));
     assert_eq!(number("problems"), 0);
-    // The last one comes when it is told to end.
+    // The last pass comes when the command ends.
     assert!(number("passes") >= 2, "{document}");
     assert_eq!(number("bytes"), number("passes") * BYTES as u64);
     assert!(number("longest_interval_ns") >= number("longest_pass_ns"), "{document}");
@@ -144,7 +144,7 @@ fn more_files_than_the_soft_limit_of_descriptors_are_guarded() {
     assert_eq!((&document["files"], &document["outside"]), (&200.into(), &0.into()));
 }
 
-/// Without room for directories the guard would see nothing new.
+/// Without descriptors for directories the guard would not see new files.
 #[test]
 fn files_beyond_the_hard_limit_of_descriptors_are_reported_with_advice() {
     let limited = write_back_limited(64, 64).code(1);

@@ -115,7 +115,7 @@ fn the_memory_type_is_told_or_why_not() {
     assert!(stdout(&inspect(&[path]).success()).contains("memory type write-back"), "{caching}");
 }
 
-/// Each line of the text has what the JSON has, and together they are all of the file.
+/// Each line of the text has the same facts as the JSON, and together they are all of the file.
 #[test]
 fn extents_are_shown_if_they_are_asked_for() {
     let directory = tempfile::tempdir().unwrap();

@@ -23,7 +23,7 @@ use std::process::{Child, Command as Process, Stdio};
 use tempfile::TempDir;
 use wrapped::unwrapped;
 
-/// Where the log begins, what a mark takes, and the header of a record (module `journal`, the format).
+/// The beginning of the log, the length of a mark, and the length of a record's header (module `journal`, the format).
 const LOG: u64 = 8192;
 const MARK: u64 = 16 + 48;
 const HEADER: u64 = 16;
@@ -72,7 +72,7 @@ impl Place {
     }
 }
 
-/// So many lines that a damaged one at the beginning is far older than what may be torn.
+/// Returns enough lines for a damaged one at the beginning to be far older than any that may be torn.
 fn many_lines() -> String {
     let lines: Vec<String> = (0..20_000).map(|number| format!("line {number}\n")).collect();
     lines.concat()

@@ -1,4 +1,4 @@
-//! Where the output of a command goes, whichever command it is.
+//! The destination of the output of every command.
 
 use std::process::{Command, Output, Stdio};
 

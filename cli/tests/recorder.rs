@@ -180,7 +180,7 @@ fn is_ignored(signal: rustix::process::Signal) -> bool {
     u64::from_str_radix(mask.trim(), 16).unwrap() >> (signal.as_raw() - 1) & 1 == 1
 }
 
-/// What was recorded before a kill is there, whatever the durability.
+/// Events recorded before a kill are there, with any durability.
 #[test]
 fn what_was_recorded_is_there_after_a_kill() {
     let place = Place::empty();
@@ -227,7 +227,7 @@ fn an_interrupt_ends_recording_with_everything_written_back() {
     assert_eq!(place.texts(), [(0, "one".to_owned())]);
 }
 
-/// The line that comes while everything is written back is no failure.
+/// A line that comes while everything is written back does not fail the command.
 #[cfg(unix)]
 #[test]
 fn an_interrupt_in_the_middle_of_the_input_ends_recording_too() {

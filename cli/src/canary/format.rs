@@ -1,20 +1,20 @@
 //! The bytes of a canary.
 //!
-//! Numbers are little-endian; texts are UTF-8, cut at a character and padded with zeros. The file has
-//! [`LEN`] bytes. Its parts lie so far apart that no page of one (up to 64 KiB) is a page of another:
-//! what writes one part back by pages leaves the others alone. Everything between them is zero.
+//! Numbers are little-endian; texts are UTF-8, cut at a character and padded with zeros. The file has [`LEN`] bytes.
+//! Its parts lie so far apart that no page of one (up to 64 KiB) is a page of another: a write-back of one part by
+//! pages leaves the others alone. Everything between them is zero.
 //!
 //! | at | bytes | what |
 //! |---|---|---|
 //! | 0 | 8 | `CMCANARY` |
 //! | 8 | 4 | version: 1 |
-//! | 12 | 4 | a random number, which tells this canary from any other |
-//! | 16 | 4 | how it was persisted: 0 by a fence alone, 1 by cache lines, 2 by pages |
+//! | 12 | 4 | a random number, which differs from that of any other canary |
+//! | 16 | 4 | the method of persisting: 0 by a fence alone, 1 by cache lines, 2 by pages |
 //! | 20 | 4 | zero |
-//! | 24 | 8 | when it was planted, in seconds since 1970 (UTC) |
+//! | 24 | 8 | the time of planting, in seconds since 1970 (UTC) |
 //! | 32 | 64 | the boot, as in `/proc/sys/kernel/random/boot_id` |
 //! | 96 | 64 | the kernel's release |
-//! | 160 | 64 | what backed the file, as `inspect --json` names it |
+//! | 160 | 64 | the backing of the file, as `inspect --json` names it |
 //! | 224 | 64 | the block device |
 //! | 288 | 64 | the type of the file system |
 //! | 352 | 156 | zero |
@@ -22,9 +22,8 @@
 //! | 65536 | 16384 | the pattern that was persisted |
 //! | 131072 | 16384 | the pattern that was only stored: neither written back nor synced |
 //!
-//! The pattern is made of words of 8 bytes, each with its own offset in the file in its low half and
-//! the random number in its high half: a word that is lost, or that belongs elsewhere, shows by
-//! itself.
+//! The pattern is made of words of 8 bytes, each with its own offset in the file in its low half and the random number
+//! in its high half. A word that is lost or misplaced is therefore evident.
 
 use core::ops::Range;
 
@@ -42,7 +41,7 @@ const CHECKSUM: usize = 508;
 const TEXT: usize = 64;
 const WORD: usize = 8;
 
-/// What a header says.
+/// The contents of a header.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) number: u32,
@@ -55,14 +54,14 @@ pub(super) struct Header {
     pub(super) file_system: String,
 }
 
-/// Why bytes are no header that can be read.
+/// The reason why bytes are not a readable header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotOurs {
-    /// The first bytes are others.
+    /// The magic is another one.
     Magic,
-    /// The checksum of what says that it is one is wrong.
+    /// The checksum of the header is wrong.
     Damaged,
-    /// It is of a later version.
+    /// The header is of a later version.
     Version(u32),
 }
 
@@ -70,7 +69,7 @@ impl core::fmt::Display for NotOurs {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Magic => f.write_str(
-                "is no canary: its first bytes are not CMCANARY, or planting it was interrupted; \
+                "is not a canary: its first bytes are not CMCANARY, or planting it was interrupted; \
                  look what it is, and remove it to plant one",
             ),
             Self::Damaged => f.write_str(
@@ -106,7 +105,7 @@ impl Header {
         bytes
     }
 
-    /// The version is believed without the checksum, whose place a later one may change.
+    /// Decodes a header. The version is believed without the checksum, whose place a later version may change.
     pub(super) fn decode(bytes: &[u8; HEADER]) -> Result<Self, NotOurs> {
         let number = |at: usize| {
             u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
@@ -138,29 +137,29 @@ impl Header {
     }
 }
 
-/// As much of a text as fits, to a whole character.
+/// Returns as much of a text as fits, to a whole character.
 fn cut(text: &str) -> &str {
     let end = (0..=TEXT.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or(0)]
 }
 
-/// The pattern from an offset on, which is a multiple of 8.
+/// Returns the pattern from an offset on, which is a multiple of 8.
 pub(super) fn pattern(number: u32, range: Range<u64>) -> Vec<u8> {
     let words = range.step_by(WORD).map(|at| u64::from(number) << 32 | at);
     words.flat_map(u64::to_le_bytes).collect()
 }
 
-/// What is in the place of a part of the pattern.
+/// The contents found in the place of a part of the pattern.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Instead {
     Zeros,
     OtherBytes,
-    /// It could not be read, for this reason.
+    /// The part could not be read, for this reason.
     Unreadable(String),
 }
 
-/// A part of the pattern that is not as it was: from `start` up to `end`, offsets in the file.
+/// A part of the pattern that has changed: from `start` up to `end`, offsets in the file.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub(super) struct Damage {
     pub(super) start: u64,
@@ -168,7 +167,7 @@ pub(super) struct Damage {
     pub(super) instead: Instead,
 }
 
-/// How bytes read from `at` on differ from the pattern, in whole words.
+/// Adds the differences of bytes read from `at` on from the pattern, in whole words.
 pub(super) fn compare(number: u32, at: u64, bytes: &[u8], damaged: &mut Vec<Damage>) {
     let end = at + bytes.len() as u64;
     let expected = pattern(number, at..end);

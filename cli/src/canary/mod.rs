@@ -1,25 +1,24 @@
-//! A canary: a small file that tells, after a reboot, whether that reboot kept it.
+//! A canary: a small file that shows, after a reboot, whether that reboot kept it.
 //!
 //! [`plant`] writes it into a directory, and [`find`] looks for it there later. One part of it is
 //! persisted, as the medium allows; another is only stored, and left dirty in the caches (or in the
 //! page cache, where the file system has no DAX).
 //!
-//! # What it can say
-//! It is about one event that has happened, and no promise of the next: firmware that kept RAM once
-//! can train, test or clear it another time.
+//! # Conclusions
+//! A canary is about one past event. It does not promise anything about the next one: firmware that kept RAM once can
+//! train, test or clear it another time.
 //!
-//! - The persisted part is there, in another boot: whatever happened since kept it. How often the
-//!   machine was started since then does not show, nor whether it lost its power.
-//! - The part that was only stored is lost, and the other is there: it was dirty, and was dropped. A
-//!   write-back is needed to survive such a reboot.
-//! - It is there too: that shows nothing about dirty lines. A cache writes lines back when it needs
-//!   room; Linux writes dirty pages of files back, of DAX files too (`fs/dax.c`,
-//!   `dax_writeback_mapping_range`), after some 30 s (`vm.dirty_expire_centisecs`), at a sync and at
-//!   an unmount. To learn something of it, reset within seconds.
-//! - A copy of it tells what the original would: it does not know that it was copied.
+//! - The persisted part is there, in another boot: every event since then kept it. The canary does not show the number
+//!   of starts since then, or whether the machine lost its power.
+//! - The part that was only stored is lost, and the other is there: it was dirty, and was dropped. A write-back is
+//!   needed to survive such a reboot.
+//! - The part that was only stored is there too: that shows nothing about dirty lines. A cache writes lines back when
+//!   it needs space. Linux writes dirty pages of files back, of DAX files too (`fs/dax.c`,
+//!   `dax_writeback_mapping_range`), after some 30 s (`vm.dirty_expire_centisecs`), at a sync and at an unmount. To
+//!   learn something of it, reset within seconds.
+//! - A copy of a canary shows the same as the original: it does not know that it was copied.
 //!
-//! Which kind of reboot it was only x86 gives a hint of: the loader of the kernel that runs now
-//! ([`StartedBy`]).
+//! Only x86 gives a hint of the kind of reboot: the loader of the kernel that runs now ([`StartedBy`]).
 
 mod format;
 mod verdict;
@@ -37,31 +36,34 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(crate) use verdict::{Canary, StartedBy};
 
-/// Its name in the directory.
+/// The file's name in the directory.
 pub(crate) const NAME: &str = "cachemaint-canary";
 
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 const RELEASE: &str = "/proc/sys/kernel/osrelease";
 
-/// Writes a canary into a directory. Nothing is left of one that could not be written.
+/// Writes a canary into a directory. A canary that could not be written is removed.
 pub(crate) fn plant(directory: &Path) -> anyhow::Result<()> {
     let shown = directory.display();
     let there = fs::metadata(directory)
         .with_context(|| format!("{shown}: name a directory that is there"))?;
-    ensure!(there.is_dir(), "{shown}: is no directory; name the one to plant the canary in");
+    ensure!(
+        there.is_dir(),
+        "{shown}: is not a directory; name the directory to plant the canary in"
+    );
     let path = directory.join(NAME);
     ensure!(
         fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound),
-        "{}: exists already; `cachemaint inspect {shown}` tells what it says, remove it to plant \
+        "{}: exists already; read it by `cachemaint inspect {shown}`, or remove it to plant \
          another",
         path.display()
     );
-    // Before anything is made: without them it could never tell anything.
+    // These are read before anything is made: a canary without them could never show anything.
     let boot = read(BOOT)?;
     let kernel = read(RELEASE)?;
     let file = Options::new().allow_page_granularity().create_new(&path, LEN)?;
     lay(&file, &header(file.guarantee(), boot, kernel)).inspect_err(|_| {
-        // The error that is told is the first one: without a header what stays behind is no canary.
+        // The first error is the one to report: without a header the remaining file is not a canary.
         drop(fs::remove_file(&path));
     })?;
     Ok(())
@@ -74,7 +76,7 @@ fn read(path: &str) -> anyhow::Result<String> {
 }
 
 fn header(guarantee: &Guarantee, boot: String, kernel: String) -> Header {
-    // A clock before 1970 is not set: the boot tells more than it.
+    // A clock before 1970 is not set: the boot is better evidence than the clock.
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Header {
         number: number(),
@@ -92,14 +94,14 @@ fn header(guarantee: &Guarantee, boot: String, kernel: String) -> Header {
     }
 }
 
-/// Any number but 0: the words of its pattern are then never all zero.
+/// Returns any number but 0: the words of its pattern are then never all zero.
 fn number() -> u32 {
     #[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
     let number = RandomState::new().build_hasher().finish() as u32;
     number.max(1)
 }
 
-/// Lays the parts down. The header comes last: without it there is no canary.
+/// Writes the parts. The header comes last: without it there is no canary.
 fn lay<M: Medium>(medium: &M, header: &Header) -> Result<(), M::Error> {
     let persisted = pattern(header.number, PERSISTED);
     medium.persist_copy(&[(PERSISTED.start, &persisted)])?;
@@ -107,13 +109,13 @@ fn lay<M: Medium>(medium: &M, header: &Header) -> Result<(), M::Error> {
     medium.persist_copy(&[(0, &header.encode())])
 }
 
-/// Looks for a canary in a directory. It is opened for reading only.
+/// Looks for a canary in a directory. The file is opened for reading only.
 pub(crate) fn find(directory: &Path) -> Canary {
     let path = directory.join(NAME);
     match look(&path) {
         Ok(None) => Canary::not_there(&path),
         Ok(Some(found)) => {
-            // Without it the kind of boot stays unknown, and the canary says so.
+            // Without it the kind of boot stays unknown, and the canary reports that.
             let boot = read(BOOT).ok();
             Canary::found(&path, found, boot.as_deref(), StartedBy::running_kernel())
         }
@@ -121,7 +123,7 @@ pub(crate) fn find(directory: &Path) -> Canary {
     }
 }
 
-/// What was found of a canary.
+/// The contents of a canary that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Found {
     header: Header,
@@ -135,18 +137,18 @@ fn look(path: &PathBuf) -> anyhow::Result<Option<Found>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).context("cannot be looked at"),
     };
-    // What is no regular file is not opened: that does something to some devices.
+    // Only a regular file is opened: the opening of some devices has effects.
     ensure!(
         !named.is_symlink(),
         "is a symbolic link, which is not followed; remove it to plant a canary"
     );
-    ensure!(named.is_file(), "is no regular file; remove it to plant a canary");
+    ensure!(named.is_file(), "is not a regular file; remove it to plant a canary");
     let file = File::open(path).context("cannot be opened; run it as who planted it")?;
     let opened = file.metadata().context("fstat")?;
     ensure!(is_same(&opened, &named), "was replaced while it was opened; try again");
     ensure!(
         opened.len() == LEN,
-        "has {} bytes, and a canary has {LEN}: it was cut, or is none; remove it to plant another",
+        "has {} bytes, and a canary has {LEN}: it was cut, or is another file; remove it to plant another",
         opened.len()
     );
     examine(|at, into| {
@@ -164,7 +166,7 @@ fn is_same(opened: &Metadata, named: &Metadata) -> bool {
     (opened.dev(), opened.ino()) == (named.dev(), named.ino())
 }
 
-/// The standard library does not tell here. What is read proves itself by its checksum all the same.
+/// The standard library cannot compare files here. The contents prove themselves by their checksum all the same.
 #[cfg(not(unix))]
 const fn is_same(_: &Metadata, _: &Metadata) -> bool {
     true

@@ -29,7 +29,7 @@ fn header() -> Header {
     }
 }
 
-/// Memory that remembers what was written back.
+/// Memory that records the ranges that were written back.
 struct Watched<'a> {
     memory: Memory<'a>,
     writebacks: Mutex<Vec<Range<u64>>>,
@@ -78,7 +78,7 @@ impl Medium for Watched<'_> {
     fn order_observed(&self) {}
 }
 
-/// A canary in memory: its bytes, and what was written back of them.
+/// Returns the bytes of a canary in memory, and the ranges of it that were written back.
 fn laid() -> (Vec<u8>, Vec<Range<u64>>) {
     let words: Vec<AtomicU64> = (0..LEN / 8).map(|_| AtomicU64::new(0)).collect();
     let memory = Memory::new(&words, Cache::host().unwrap(), Backing::Ram);
@@ -127,7 +127,7 @@ fn in_the_boot_that_it_was_planted_in_nothing_is_proved() {
     assert_eq!(found["state"], "same_boot");
     assert_eq!(found["planted"]["at"], "2023-11-14 22:13:20 UTC");
     assert_eq!(found["planted"]["persisted_by"], "cache lines");
-    assert_eq!(found["started_by"], serde_json::Value::Null, "it tells nothing of this boot");
+    assert_eq!(found["started_by"], serde_json::Value::Null, "it shows nothing of this boot");
     assert!(words(&bytes, Some(&header().boot)).contains("nothing is proved yet"));
 }
 
@@ -168,7 +168,7 @@ fn damage_names_its_bytes() {
         ),
         "{text}"
     );
-    // In the same boot too: then it was no reboot.
+    // The same boot means that no reboot took place.
     assert_eq!(verdict(&bytes, Some(&header().boot), StartedBy::Unknown)["state"], "damaged");
 }
 
@@ -208,7 +208,7 @@ fn without_a_boot_id_nothing_is_concluded() {
     assert!(words(&bytes, None).contains("is not known"));
 }
 
-/// A media error in the second block of the persisted part.
+/// A media error is in the second block of the persisted part.
 #[test]
 fn bytes_that_cannot_be_read_are_damage() {
     let (bytes, _) = laid();
@@ -247,7 +247,7 @@ fn a_canary_is_planted_and_found_and_nothing_else_is_written() {
     assert_eq!(std::fs::read(&path).unwrap(), before, "neither reading nor refusing writes");
 }
 
-/// None of them is opened for writing, none is removed.
+/// None of these files is opened for writing, and none is removed.
 #[test]
 fn what_is_no_canary_is_refused_and_kept() {
     let directory = tempfile::tempdir().unwrap();
@@ -262,8 +262,8 @@ fn what_is_no_canary_is_refused_and_kept() {
     let cases = [
         (Vec::new(), "has 0 bytes, and a canary has 196608"),
         (whole[..100_000].to_vec(), "has 100000 bytes, and a canary has 196608"),
-        (vec![0; 196_608], "is no canary: its first bytes are not CMCANARY"),
-        (changed(0), "is no canary: its first bytes are not CMCANARY"),
+        (vec![0; 196_608], "is not a canary: its first bytes are not CMCANARY"),
+        (changed(0), "is not a canary: its first bytes are not CMCANARY"),
         (changed(8), "is a canary of version 0, and this command knows version 1"),
         (changed(40), "is a canary whose header is damaged"),
     ];
@@ -296,19 +296,19 @@ fn a_symbolic_link_and_a_directory_are_not_followed() {
     assert!(!other.path().join("nothing").exists());
     std::fs::remove_file(&path).unwrap();
     std::fs::create_dir(&path).unwrap();
-    assert!(format!("{:?}", find(directory.path()).rows()).contains("is no regular file"));
+    assert!(format!("{:?}", find(directory.path()).rows()).contains("is not a regular file"));
     assert_eq!(super::look(&other.path().join("nothing")).unwrap(), None);
 }
 
 #[test]
 fn a_canary_wants_a_directory() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    assert!(plant(file.path()).unwrap_err().to_string().contains("is no directory"));
+    assert!(plant(file.path()).unwrap_err().to_string().contains("is not a directory"));
     assert!(plant(Path::new("/no/such/directory")).is_err());
 }
 
-/// Plants a canary and looks for what it persisted, after every crash that leaves all words but one as they
-/// were stored last: all states would be too many.
+/// Plants a canary and looks for the persisted part, after every crash that leaves all words but one as they were
+/// stored last: all states would be too many.
 fn explore(simulation: Simulation) -> Exploration {
     let planted = header();
     simulation.effort(Effort::Deviations(1)).crashes_in_recovery(0).explore(
@@ -333,7 +333,7 @@ fn explore(simulation: Simulation) -> Exploration {
     )
 }
 
-/// A canary whose planting was cut must not say of a machine that it lost what was persisted.
+/// A canary whose planting was cut must not show that the machine lost persisted bytes.
 #[test]
 fn a_canary_with_a_header_has_all_that_it_persisted() {
     let media = [Model::x86(), Model::arm64(), Model::neutral(), Model::x86_eadr(), Model::pages()];

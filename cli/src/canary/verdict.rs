@@ -1,4 +1,4 @@
-//! What a canary says, in words and as data.
+//! The verdict of a canary, in words and as data.
 
 use super::Found;
 use super::format::{Damage, Instead, PERSISTED, STORED};
@@ -13,7 +13,7 @@ pub(super) const BY_FENCE: u32 = 0;
 pub(super) const BY_LINES: u32 = 1;
 pub(super) const BY_PAGES: u32 = 2;
 
-/// Damaged ranges that are named in words; all of them are in the data.
+/// The number of damaged ranges that are named in words; all of them are in the data.
 const NAMED: usize = 4;
 
 /// A canary that was looked for.
@@ -37,19 +37,19 @@ pub(crate) struct Canary {
 #[serde(rename_all = "snake_case")]
 enum State {
     NotThere,
-    /// There is something of its name that is no canary, or none that can be read.
+    /// A file of its name exists that is not a canary, or that cannot be read.
     Unreadable,
     /// Whole, and no reboot came between.
     SameBoot,
     /// Whole, in another boot.
     Kept,
-    /// Whole, and whether a reboot came between is not known.
+    /// Whole, but the boot is unknown.
     BootUnknown,
     /// Persisted bytes are not as they were.
     Damaged,
 }
 
-/// What its header says.
+/// The contents of its header.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Planted {
     at: String,
@@ -61,7 +61,7 @@ struct Planted {
     persisted_by: &'static str,
 }
 
-/// A pattern, and what of it is not as it was.
+/// A pattern, and its changed parts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Part {
     bytes: u64,
@@ -82,7 +82,7 @@ impl Part {
         self.damaged_bytes == 0
     }
 
-    /// Which bytes: `65536-66048 (zeros)`.
+    /// Returns the damaged bytes: `65536-66048 (zeros)`.
     fn damage(&self) -> String {
         let named = self.damaged.iter().take(NAMED).map(|Damage { start, end, instead }| {
             let instead = match instead {
@@ -100,20 +100,21 @@ impl Part {
     }
 }
 
-/// Who started the kernel that runs.
+/// The loader of the running kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum StartedBy {
-    /// Its loader says that it is kexec.
+    /// The loader reports that it is kexec.
     Kexec,
     /// Another loader, by the number of `bootloader_type`.
     Loader(u64),
-    /// The architecture does not tell, or it cannot be read.
+    /// The architecture does not show the loader, or the file cannot be read.
     Unknown,
 }
 
 impl StartedBy {
-    /// x86 alone tells (`Documentation/admin-guide/sysctl/kernel.rst`, `bootloader_type`).
+    /// Reads the loader's type, which x86 alone shows (`Documentation/admin-guide/sysctl/kernel.rst`,
+    /// `bootloader_type`).
     pub(super) fn running_kernel() -> Self {
         let text = fs::read_to_string("/proc/sys/kernel/bootloader_type");
         text.map_or(Self::Unknown, |text| Self::of(&text))
@@ -140,11 +141,9 @@ impl StartedBy {
                  {number:#x}), so most likely through firmware; whether the power was off, and what \
                  came before, does not show"
             ),
-            Self::Unknown => {
-                "a kexec, a reset through firmware and a loss of power cannot be told \
-                              apart here"
-                    .to_owned()
-            }
+            Self::Unknown => "a kexec, a reset through firmware and a loss of power cannot be \
+                              distinguished here"
+                .to_owned(),
         }
     }
 }
@@ -170,7 +169,7 @@ impl Canary {
         Self { reason: Some(reason), ..Self::new(path, State::Unreadable) }
     }
 
-    /// The verdict on what was found, in the boot of this id.
+    /// Returns the verdict on a canary that was found, in the boot of this id.
     pub(super) fn found(
         path: &Path,
         found: Found,
@@ -208,17 +207,17 @@ impl Canary {
         }
     }
 
-    /// Whether it is there.
+    /// Returns true if the canary is there.
     pub(crate) fn is_there(&self) -> bool {
         self.state != State::NotThere
     }
 
-    /// Whether something is wrong with it.
+    /// Returns true if the canary is damaged or unreadable.
     pub(crate) fn is_bad(&self) -> bool {
         matches!(self.state, State::Damaged | State::Unreadable)
     }
 
-    /// What it says: labels and texts.
+    /// Returns the report: labels and texts.
     pub(crate) fn rows(&self) -> Vec<(&'static str, String)> {
         let mut rows = Vec::new();
         if let Some(reason) = &self.reason {
@@ -312,14 +311,14 @@ impl Planted {
     }
 }
 
-/// The backing as the JSON names it.
+/// Returns the backing's name in the JSON.
 pub(super) fn name_of(backing: Backing) -> String {
     let name = serde_json::to_value(backing).ok();
     name.and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-/// The time in words. A file can hold any number: one that is beyond the calendar, whose last day is 30
-/// December 9999, is told as it is.
+/// Returns the time in words. A file can hold any number: one beyond the calendar, whose last day is 30 December 9999,
+/// is printed as it is.
 fn utc(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|second| Timestamp::from_second(second).ok());
     time.map_or_else(

@@ -1,14 +1,14 @@
-//! `cachemaint inspect`: what a file at a path gets.
+//! `cachemaint inspect`: the guarantee of a file at a path.
 //!
 //! # JSON
-//! With `--json` it is one object with `"schema": 1`. Names may be added within a schema, the meaning
-//! of one that is there does not change.
+//! With `--json` it is one object with `"schema": 1`. Names may be added within a schema; the meaning of an existing
+//! name does not change.
 //!
 //! | name | what |
 //! |---|---|
-//! | `path` | as it was given |
-//! | `guarantee` | `granularity` (`"byte"`, `{"line": BYTES}` or `{"page": BYTES}`), `backing`, `reason`, `advice` (or `null`), `file_system`, `mount_point`, `device`, `region` (or `null`; as in `caps --json`), `is_device_dax`, `alignment` (what offsets of mappings are multiples of, in bytes), `devices` (those of all regions under the file; as in `caps --json`), `through_page_cache`, `caching`, `evidence` (list of `asked`, `answer`) |
-//! | `guarantee.caching` | the memory type. `read`: `write_back`, `write_through`, `write_protected`, `write_combining`, `uncached` with its `meaning`, or `null` with `reason` and `advice`; `by_rule`, `rule`: what the kernel maps such files as by its own rule, which was not read; `caveat`: who can overrule both, or `null`; `evidence` |
+//! | `path` | the path of the command line |
+//! | `guarantee` | `granularity` (`"byte"`, `{"line": BYTES}` or `{"page": BYTES}`), `backing`, `reason`, `advice` (or `null`), `file_system`, `mount_point`, `device`, `region` (or `null`; as in `caps --json`), `is_device_dax`, `alignment` (the unit of offsets of mappings, in bytes), `devices` (those of all regions under the file; as in `caps --json`), `through_page_cache`, `caching`, `evidence` (list of `asked`, `answer`) |
+//! | `guarantee.caching` | the memory type. `read`: `write_back`, `write_through`, `write_protected`, `write_combining`, `uncached` with its `meaning`, or `null` with `reason` and `advice`; `by_rule`, `rule`: the memory type that the kernel's own rule gives such files, which was not read; `caveat`: the authority that can overrule both, or `null`; `evidence` |
 //! | `unsafe_shutdowns` | of all `devices` together: `count`, or `reason` and `advice` |
 //! | `survival` | list of `event`, `stage` (`stored`, `persisted`, `deep_persisted`), `survival` (`yes`, `no`, `not_promised`, `{"if": CONDITION}`) |
 //! | `placement` | `null` unless `--extents` was given; else `extents`: list of `offset` (in the file), `on_device`, `len` (all in bytes) and `physical` (address, or `null`); `device`; `base` (the physical address of the device's byte 0, or `reason` and `advice`) |
@@ -28,24 +28,24 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Show what a file there gets: medium, granularity, evidence, which events its data survive
+/// Show the guarantee of a file there: medium, granularity, evidence, the events that its data survive
 ///
 /// It can be a device of device DAX too (/dev/dax0.0).
 ///
-/// Nothing is written but a canary, if one is asked for: a file is opened for reading only, and for a
-/// directory an unnamed file that is gone at once stands for a new file in it.
+/// Only a canary is written, if one is asked for. A file is opened for reading only. For a directory an unnamed file,
+/// which is gone at once, stands for a new file in it.
 ///
-/// A canary tells whether a reboot kept what was in the directory. Plant one, reset the machine or
-/// kexec, mount the file system, and inspect the directory again: it says which of its bytes are
-/// still there, of a part that was persisted and of one that was only stored. That is what happened
-/// once, and no promise. To learn something of the part that was only stored, reset within seconds:
-/// the kernel writes it back after some 30 s. Remove the file `cachemaint-canary` when it is done.
+/// A canary shows whether a reboot kept the contents of the directory. Plant one, reset the machine or kexec, mount the
+/// file system, and inspect the directory again. It has one part that was persisted and one that was only stored, and
+/// the command prints the bytes of each that are still there. That is one event, not a promise. To learn something of
+/// the part that was only stored, reset within seconds: the kernel writes it back after some 30 s. Remove the file
+/// `cachemaint-canary` when it is done.
 ///
-/// With --extents it also shows where the file's bytes lie on their device and, on persistent memory, at
-/// which physical addresses, which the kernel shows to root alone. The file is mapped for that, and synced.
+/// With --extents it also shows the positions of the file's bytes on their device and, on persistent memory, the
+/// physical addresses, which the kernel shows to root alone. The file is mapped for that, and synced.
 ///
-/// The exit code is 1 if a canary is damaged or cannot be read. Run as root on x86, it also shows the
-/// memory type of what is mapped, for which debugfs must be mounted.
+/// The exit code is 1 if a canary is damaged or cannot be read. Run as root on x86, it also shows the memory type of
+/// the mapping, for which debugfs must be mounted.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// A file, or a directory that a file could be created in
@@ -53,7 +53,7 @@ pub(crate) struct Arguments {
     /// Write the file `cachemaint-canary` of 192 KiB into the directory first
     #[arg(long)]
     plant_canary: bool,
-    /// Show where the bytes of the file lie
+    /// Show the positions of the file's bytes
     #[arg(long, conflicts_with = "plant_canary")]
     extents: bool,
     /// Print one JSON document
@@ -61,17 +61,17 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// The JSON document. `schema` grows by one when a field changes its meaning or goes away.
+/// The JSON document. `schema` grows by one when a field changes its meaning or is removed.
 #[derive(Serialize)]
 struct Document<'a> {
     schema: u32,
-    /// What is no UTF-8 in it is replaced.
+    /// The path, with invalid UTF-8 replaced by U+FFFD.
     path: Cow<'a, str>,
     guarantee: &'a Guarantee,
     unsafe_shutdowns: Shutdowns,
     survival: Vec<Cell>,
     placement: Option<&'a Placement>,
-    /// For a directory alone.
+    /// The canary, for a directory alone.
     canary: Option<&'a Canary>,
 }
 
@@ -173,7 +173,7 @@ fn placement(path: &Path) -> Result<Placement, cachemaint::dax::Error> {
     ReadOnly::open(path)?.view().placement()
 }
 
-/// A line for each extent: the first and the last byte of it, where they are.
+/// Writes a line for each extent: the positions of its first and its last byte.
 fn extents(out: &mut impl Write, placement: &Placement) -> io::Result<()> {
     heading(out, "Extents                 in the file, on the device, at the physical addresses")?;
     for Extent { offset, on_device, len, physical, .. } in &placement.extents {
@@ -193,7 +193,7 @@ fn extents(out: &mut impl Write, placement: &Placement) -> io::Result<()> {
     Ok(())
 }
 
-/// How often each device under the file was shut down unsafely, and all together.
+/// Returns the number of unsafe shutdowns of each device under the file, and of all together.
 fn shutdowns(guarantee: &Guarantee) -> String {
     let of_device = |device: &MemoryDevice| {
         let id = device.id.as_ref().map(|id| format!(" ({id})")).unwrap_or_default();
@@ -210,7 +210,7 @@ fn shutdowns(guarantee: &Guarantee) -> String {
     }
 }
 
-/// What was read, or why not; and by the kernel's rule.
+/// Returns the memory type that was read, or the reason why it was not, and the one by the kernel's rule.
 fn memory_type(caching: &Caching) -> String {
     let rule = caching.by_rule;
     let text = match &caching.read {
@@ -225,7 +225,7 @@ fn memory_type(caching: &Caching) -> String {
     }
 }
 
-/// File system, mount and device in one line.
+/// Returns file system, mount and device in one line.
 pub(crate) fn place(guarantee: &Guarantee) -> String {
     if guarantee.is_device_dax() {
         let alignment = text::bytes(guarantee.alignment());

@@ -1,5 +1,5 @@
-//! The subcommands, one file or folder each: its arguments and `run`; and what they share: `text`,
-//! `time` and `payload`.
+//! The subcommands, one file or folder each: its arguments and `run`; and the modules that they
+//! share: `text`, `time` and `payload`.
 
 pub(crate) mod bench;
 pub(crate) mod caps;

@@ -1,8 +1,9 @@
-//! How bytes of anybody's are shown, which were appended or recorded.
+//! The display of appended or recorded bytes, which can come from anywhere.
 
 use serde::Serialize;
 
-/// Bytes of anybody's as text in one line: what a terminal would execute, and what is no UTF-8, as escapes.
+/// Returns bytes from anywhere as text in one line: characters that a terminal would execute, and invalid UTF-8, as
+/// escapes.
 pub(crate) fn visible(bytes: &[u8]) -> String {
     let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\';
     let mut text = String::with_capacity(bytes.len());
@@ -22,7 +23,7 @@ pub(crate) fn visible(bytes: &[u8]) -> String {
     text
 }
 
-/// The same in JSON: `text` if they are UTF-8, else `hex`.
+/// The payload in JSON: `text` if it is UTF-8, else `hex`.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Payload<'b> {
@@ -36,7 +37,7 @@ impl<'b> Payload<'b> {
     }
 }
 
-/// Bytes in hexadecimal digits.
+/// Returns bytes in hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     digits.concat()

@@ -1,11 +1,11 @@
-//! How far a long reading of a journal, a store or a recording has come, on a terminal.
+//! The progress of a long reading of a journal, a store or a recording, on a terminal.
 
 use cachemaint::journal::{Position, Progress};
 use cachemaint::recorder::{Description, Event, Found, Skipped};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, IsTerminal as _};
 
-/// It hides itself if standard error is no terminal.
+/// Returns a bar, which is hidden if standard error is not a terminal.
 pub(super) fn bar(what: &'static str) -> anyhow::Result<ProgressBar> {
     let style = ProgressStyle::with_template("{msg} {bar:40} {bytes} of at most {total_bytes}")?;
     Ok(ProgressBar::new(0).with_style(style).with_message(what))
@@ -21,7 +21,7 @@ pub(super) fn show_verified(bar: &ProgressBar, progress: Progress) {
     bar.set_position(progress.done);
 }
 
-/// A bar for what has at most so many bytes. It hides itself too if what is read is printed on the terminal.
+/// Returns a bar for at most this many bytes. It is hidden too if the results are printed on the terminal.
 pub(super) fn bar_beside_output(what: &'static str, most: u64) -> anyhow::Result<ProgressBar> {
     if io::stdout().is_terminal() {
         return Ok(ProgressBar::hidden());
@@ -36,13 +36,13 @@ pub(super) fn show_reached(bar: &ProgressBar, head: Position, reached: Position)
     bar.set_position(reached.get().saturating_sub(head.get()));
 }
 
-/// Bytes of all sub-buffers of a recording.
+/// Returns the bytes of all sub-buffers of a recording.
 pub(super) fn size(recording: &Description) -> u64 {
     let sub_buffers = u64::from(recording.shards()) * u64::from(recording.sub_buffers());
     sub_buffers * u64::from(recording.sub_buffer_size())
 }
 
-/// Shows that this has been read as well.
+/// Shows that this item has been read as well.
 pub(super) fn show_found(bar: &ProgressBar, found: &Found<'_>) {
     match found {
         // Two words and the payload, in whole words.

@@ -1,4 +1,4 @@
-//! How results are written: headings, tables, and nothing that a terminal would execute.
+//! The output of results: headings and tables, without characters that a terminal would execute.
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Context as _;
@@ -16,16 +16,16 @@ const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default();
 const UNSURE: Style = AnsiColor::Yellow.on_default();
 
-/// How wide the column of labels is.
+/// The width of the column of labels.
 const LABEL: usize = 12;
-/// How wide a screen is.
+/// The width of a screen.
 const WIDTH: usize = 80;
 
-/// Exit code of a command that was interrupted (128 and SIGINT), as shells have it.
+/// The exit code of a command that was interrupted (128 and SIGINT), as shells have it.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// Returns true for what a terminal executes, or by which it turns text around: control characters, those of C1 too, and
-/// those with the property `Bidi_Control` (Unicode Standard Annex 9).
+/// Returns true for a character that a terminal executes, or that turns text around: control characters, those of C1
+/// too, and those with the property `Bidi_Control` (Unicode Standard Annex 9).
 fn is_executed(character: char) -> bool {
     let is_turning = matches!(
         character,
@@ -34,23 +34,23 @@ fn is_executed(character: char) -> bool {
     character.is_control() || is_turning
 }
 
-/// The text without what a terminal executes: names of files and devices are not ours.
+/// Returns the text without characters that a terminal executes: names of files and devices can come from anywhere.
 pub(crate) fn printable(text: impl Display) -> String {
     let clean = |character: char| if is_executed(character) { '?' } else { character };
     text.to_string().chars().map(clean).collect()
 }
 
-/// A document as JSON in one line. What a terminal executes is escaped.
+/// Returns a document as JSON in one line. Characters that a terminal executes are escaped.
 pub(crate) fn json_line(document: &impl Serialize) -> serde_json::Result<String> {
     serde_json::to_string(document).map(escaped)
 }
 
-/// A document as JSON in several lines. What a terminal executes is escaped.
+/// Returns a document as JSON in several lines. Characters that a terminal executes are escaped.
 pub(crate) fn json(document: &impl Serialize) -> serde_json::Result<String> {
     serde_json::to_string_pretty(document).map(escaped)
 }
 
-/// Escapes what JSON lets through, which can only be in its strings. All of it has one unit in UTF-16.
+/// Escapes the characters that JSON lets through, which can only be in its strings. Each has one unit in UTF-16.
 fn escaped(json: String) -> String {
     let is_left = |character: char| is_executed(character) && character != '\n';
     if !json.contains(is_left) {
@@ -89,7 +89,7 @@ pub(crate) fn wrapped(label: &str, columns: Range<usize>, value: impl Display) -
     lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
 }
 
-/// Standard output, which takes the colours out unless it is a terminal.
+/// Standard output, without colours unless it is a terminal.
 pub(crate) type Out = anstream::AutoStream<io::StdoutLock<'static>>;
 
 /// Prints a result: the document as JSON, or text.
@@ -109,18 +109,18 @@ pub(crate) fn print(
 /// Writes one JSON document to standard output.
 pub(crate) fn write_json(document: &impl Serialize) -> anyhow::Result<()> {
     let text = json(document)?;
-    // Through a string: serde_json hides from its callers that a pipe is broken.
+    // The document goes through a string: serde_json hides from its callers that a pipe is broken.
     writeln!(io::stdout().lock(), "{text}").context("the result cannot be written")
 }
 
-/// Seconds since 1970 as a time; `None` for 0, which is an unknown one, and for what no calendar has.
+/// Returns seconds since 1970 as a time; `None` for 0, which is unknown, and for a time that no calendar has.
 pub(crate) fn time(seconds: u64) -> Option<String> {
     let seconds = i64::try_from(seconds).ok().filter(|seconds| *seconds > 0)?;
     Some(Timestamp::from_second(seconds).ok()?.to_string())
 }
 
-/// Which events the bytes of a file survive, stored and persisted. To deep persist changes who vouches
-/// for an answer and no answer, so it has no column.
+/// Writes the events that the bytes of a file survive, stored and persisted. A deep persist changes the source of an
+/// answer and not the answer, so it has no column.
 pub(crate) fn survival(out: &mut impl Write, guarantee: &Guarantee) -> io::Result<()> {
     heading(out, "What survives           stored only       persisted, deep or not")?;
     let mut conditions = Vec::new();
@@ -137,7 +137,7 @@ pub(crate) fn survival(out: &mut impl Write, guarantee: &Guarantee) -> io::Resul
     Ok(())
 }
 
-/// A cell of the table; a condition is named by its number, and written once below.
+/// Returns a cell of the table. A condition is named by its number, and written once below.
 fn cell(survival: Survival, conditions: &mut Vec<&'static str>) -> (Style, String) {
     match survival {
         Survival::Yes => (GOOD, "yes".to_string()),
@@ -154,7 +154,7 @@ fn cell(survival: Survival, conditions: &mut Vec<&'static str>) -> (Style, Strin
     }
 }
 
-/// A number with its thousands apart.
+/// Returns a number with its thousands apart.
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -167,7 +167,7 @@ pub(crate) fn thousands(number: u64) -> String {
     text
 }
 
-/// A time in the unit that suits it.
+/// Returns a time in a suitable unit.
 pub(crate) fn duration(nanoseconds: u64) -> String {
     match nanoseconds {
         0..10_000 => format!("{nanoseconds} ns"),
@@ -179,14 +179,14 @@ pub(crate) fn duration(nanoseconds: u64) -> String {
     }
 }
 
-/// A number of bytes in the largest unit that divides it.
+/// Returns a number of bytes in the largest unit that divides it.
 pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     let unit = UNITS.iter().find(|(size, _)| count >= *size && count.is_multiple_of(*size));
     unit.map_or_else(|| format!("{count} bytes"), |(size, name)| format!("{} {name}", count / size))
 }
 
-/// Bytes as they are written on a command line: `4096`, `64K`, `64KiB`.
+/// Parses bytes as they are written on a command line: `4096`, `64K`, `64KiB`.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|character: char| !character.is_ascii_digit());
     let unit = match &text[digits.len()..] {

@@ -1,41 +1,41 @@
-//! Several loops, one block of each in turn, so that what changes with time (frequency, neighbours,
-//! interrupts) meets all of them alike.
+//! Several loops, one block of each in turn, so that changes over time (frequency, neighbours, interrupts) meet all of
+//! them alike.
 
-/// How many blocks of each loop are measured: at least [`MINIMUM`](Self::MINIMUM).
+/// The number of blocks of each loop that are measured: at least [`MINIMUM`](Self::MINIMUM).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blocks(usize);
 
 impl Blocks {
-    /// Below this an interval of a median is too wide to say anything.
+    /// The number below which an interval of a median is too wide to be useful.
     pub const MINIMUM: usize = 30;
     /// The fewest that are allowed.
     pub const FEWEST: Self = Self(Self::MINIMUM);
 
-    /// This many blocks; `None` if they are fewer than [`MINIMUM`](Self::MINIMUM).
+    /// Returns this many blocks; `None` if they are fewer than [`MINIMUM`](Self::MINIMUM).
     #[must_use]
     pub const fn new(blocks: usize) -> Option<Self> {
         if blocks < Self::MINIMUM { None } else { Some(Self(blocks)) }
     }
 
-    /// This many blocks, or the fewest that are allowed.
+    /// Returns this many blocks, or the fewest that are allowed.
     #[must_use]
     pub const fn at_least(blocks: usize) -> Self {
         if blocks < Self::MINIMUM { Self::FEWEST } else { Self(blocks) }
     }
 
-    /// How many.
+    /// Returns the number of blocks.
     #[must_use]
     pub const fn get(self) -> usize {
         self.0
     }
 }
 
-/// One loop: measures one block of itself and returns what it found. What prepares the block and
-/// checks its result is in the loop, outside the part that it times.
+/// A loop, which measures one block of itself and returns the result. The preparation of the block and the check of its
+/// result are in the loop, outside the timed part.
 pub type Loop<'a, T> = Box<dyn FnMut() -> T + 'a>;
 
-/// Measures `blocks` blocks of each loop, interleaved, after one that is not counted. In each round
-/// another loop is the first, so that none always has the same predecessor at the same place.
+/// Measures `blocks` blocks of each loop, interleaved, after one that is not counted. In each round another loop is the
+/// first, so that no loop always has the same predecessor.
 ///
 /// Returns the samples of each loop, in the order of the loops; the samples with the same index were
 /// taken in the same round. Calls `progress` after each round.
@@ -60,7 +60,7 @@ pub fn interleave<T>(
     samples
 }
 
-/// The places before and from the one that is the first in this round.
+/// Returns the loops before the first one of this round, and those from it on.
 fn split(loops: usize, round: usize) -> (core::ops::Range<usize>, core::ops::Range<usize>) {
     let first = round % loops.max(1);
     (0..first, first..loops)

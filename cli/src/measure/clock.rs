@@ -1,17 +1,17 @@
 //! Short times in nanoseconds.
 //!
-//! On `x86_64` the time stamp counter, if CPUID says that it is invariant: it is read between two
-//! LFENCEs, so that everything before has been executed and nothing after has begun (Intel SDM
-//! vol. 2B, RDTSC; AMD APM vol. 3, LFENCE, which Linux makes dispatch-serializing). Its rate is found
-//! by the system's clock. Elsewhere the system's clock itself. Either can advance in steps of tens of
-//! nanoseconds, so a time is taken over many repetitions.
+//! On `x86_64` it is the time stamp counter, if CPUID reports that it is invariant. The counter is read between two
+//! LFENCEs, so that everything before has been executed and nothing after has begun (Intel SDM vol. 2B, RDTSC; AMD APM
+//! vol. 3, LFENCE, which Linux makes dispatch-serializing). Its rate is found by the system's clock. Elsewhere it is
+//! the system's clock itself. Either can advance in steps of tens of nanoseconds, so a time is taken over many
+//! repetitions.
 //!
-//! *Executed* is not *complete*: on an AMD Zen 4 a `clwb` and its SFENCE have both passed the LFENCE
-//! after 86 ns, while in a loop each pair takes 155 ns (measured, family 25 model 17). So write-backs
-//! are timed by [`Clock::time_completed`], which ends with a full fence of its own.
+//! *Executed* is not *complete*. On an AMD Zen 4 a `clwb` and its SFENCE have both passed the LFENCE after 86 ns, while
+//! in a loop each pair takes 155 ns (measured, family 25 model 17). So write-backs are timed by
+//! [`Clock::time_completed`], which ends with a full fence of its own.
 //!
-//! What reading the clock costs, with and without that fence, is measured when the clock is made,
-//! and subtracted from each time.
+//! The cost of reading the clock, with and without that fence, is measured when the clock is made, and subtracted from
+//! each time.
 
 use serde::Serialize;
 use std::time::Instant;
@@ -33,22 +33,22 @@ enum Source {
     System(Instant),
 }
 
-/// Which clock it is and what it costs.
+/// A clock's source and cost.
 #[derive(Clone, Debug, Serialize)]
 pub struct Description {
-    /// What is read.
+    /// The source of the time.
     pub source: &'static str,
-    /// The smallest difference between two times that was seen, in nanoseconds: no interval can say
-    /// more than this, divided by the repetitions that one time was taken over.
+    /// The smallest difference between two times that was seen, in nanoseconds. No interval can be finer than this,
+    /// divided by the repetitions that one time was taken over.
     pub step_ns: f64,
-    /// What it costs to read it before and after, in nanoseconds; subtracted from each time.
+    /// The cost of reading the clock before and after, in nanoseconds; subtracted from each time.
     pub overhead_ns: f64,
     /// The same with the fence that waits for completion and finds nothing to wait for.
     pub overhead_completed_ns: f64,
 }
 
 impl Clock {
-    /// The best clock of this machine. Takes about 20 ms.
+    /// Returns the best clock of this machine. Takes about 20 ms.
     #[must_use]
     pub fn new() -> Self {
         let mut clock = best();
@@ -64,8 +64,8 @@ impl Clock {
         Self { source, ns_per_tick, step_ns: 0.0, overhead_ns: 0.0, overhead_completed_ns: 0.0 }
     }
 
-    /// The time until what `work` does has been executed, in nanoseconds, less what the clock costs.
-    /// For times near nothing it can be below 0.
+    /// Returns the time until `work` has been executed, in nanoseconds, less the cost of the clock. For times near zero
+    /// it can be negative.
     #[inline]
     pub fn time(&self, work: impl FnOnce()) -> f64 {
         let start = self.ticks();
@@ -73,7 +73,7 @@ impl Clock {
         self.ns(self.ticks() - start) - self.overhead_ns
     }
 
-    /// The time until the stores and write-backs of `work` are complete too.
+    /// Returns the time until the stores and write-backs of `work` are complete too.
     #[inline]
     pub fn time_completed(&self, work: impl FnOnce()) -> f64 {
         let start = self.ticks();
@@ -82,7 +82,7 @@ impl Clock {
         self.ns(self.ticks() - start) - self.overhead_completed_ns
     }
 
-    /// Which clock it is and what it costs.
+    /// Returns the clock's source and cost.
     #[must_use]
     pub fn description(&self) -> Description {
         let source = match self.source {
@@ -94,7 +94,7 @@ impl Clock {
         Description { source, step_ns, overhead_ns, overhead_completed_ns }
     }
 
-    /// Signed, so that a counter that goes back gives a time that is obviously wrong.
+    /// Returns the ticks. They are signed, so that a counter that goes back gives a time that is obviously wrong.
     #[inline]
     fn ticks(&self) -> i64 {
         match self.source {
@@ -106,8 +106,8 @@ impl Clock {
         }
     }
 
-    /// The system's time and the ticks at one moment. A thread can be interrupted between the readings, so the shortest of
-    /// eight attempts is used.
+    /// Returns the system's time and the ticks at one moment. A thread can be interrupted between the readings, so the
+    /// shortest of eight attempts is used.
     #[cfg(target_arch = "x86_64")]
     fn with_system_time(&self) -> (Instant, i64) {
         let attempt = || {
@@ -139,15 +139,15 @@ fn sorted(mut time: impl FnMut() -> f64) -> Vec<f64> {
     times
 }
 
-/// The mean, since the clock can advance in steps that are longer than the time; without the slowest
-/// tenth, which was interrupted.
+/// Returns the mean, since the clock can advance in steps that are longer than the time; without the slowest tenth,
+/// which was interrupted.
 fn trimmed_mean(sorted: &[f64]) -> f64 {
     let kept = sorted.get(..sorted.len() * 9 / 10).unwrap_or(sorted);
     kept.iter().sum::<f64>() / kept.len() as f64
 }
 
-/// The smallest difference between two times; 0 if all are the same. Less than a thousandth of a
-/// nanosecond is what arithmetic leaves.
+/// Returns the smallest difference between two times; 0 if all are the same. Differences of less than a thousandth of a
+/// nanosecond are errors of arithmetic.
 fn smallest_step(sorted: &[f64]) -> f64 {
     let steps = sorted.windows(2).filter_map(|pair| match pair {
         [shorter, longer] => Some(longer - shorter).filter(|step| *step > 0.001),
@@ -159,7 +159,7 @@ fn smallest_step(sorted: &[f64]) -> f64 {
 #[cfg(target_arch = "x86_64")]
 use super::x86_64::mfence as complete;
 
-/// Comes after the fence of the write-backs themselves.
+/// Waits until earlier accesses are complete. It comes after the fence of the write-backs themselves.
 #[cfg(not(target_arch = "x86_64"))]
 fn complete() {
     core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
@@ -184,7 +184,7 @@ fn best() -> Clock {
     clock
 }
 
-/// Long against the time of reading either clock, which is what the rate is wrong by.
+/// The time of calibration: long against the time of reading either clock, which is the error of the rate.
 #[cfg(target_arch = "x86_64")]
 const CALIBRATION: core::time::Duration = core::time::Duration::from_millis(20);
 

@@ -5,13 +5,13 @@ use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 use serde::Serialize;
 
-/// A page, as far as placement in caches and prefetchers is concerned.
+/// The size of a page, as far as placement in caches and prefetchers are concerned.
 pub const PAGE: usize = 4096;
 
 /// The size of a word of the region in bytes.
 pub const WORD: usize = size_of::<u64>();
 
-/// What the lines of a range are before the timed part.
+/// The state of a range's lines before the timed part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
@@ -24,7 +24,7 @@ pub enum State {
 }
 
 impl State {
-    /// All of them.
+    /// All states.
     pub const ALL: [Self; 3] = [Self::Dirty, Self::Clean, Self::NotCached];
 
     /// Stores the data of `seed` in all words and brings all lines into this state. Dirty and clean
@@ -54,7 +54,7 @@ impl fmt::Display for State {
     }
 }
 
-/// The word at a place for a seed: never 0, another one at every place and for every seed.
+/// Returns the word at a place for a seed: never 0, another one at every place and for every seed.
 #[must_use]
 pub const fn data(seed: u64, place: usize) -> u64 {
     (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (place as u64).wrapping_mul(0xd134_2543_de82_ef95))
@@ -64,19 +64,19 @@ pub const fn data(seed: u64, place: usize) -> u64 {
 /// Reads all words.
 ///
 /// # Panics
-/// If they are not the data of `seed`: then what was measured did not work on the data it should.
+/// If they are not the data of `seed`: then the measured work did not use the data that it should.
 pub fn check(words: &[AtomicU64], seed: u64) {
     let wrong = words
         .iter()
         .enumerate()
         .filter(|(place, word)| word.load(Ordering::Relaxed) != data(seed, *place))
         .count();
-    assert_eq!(wrong, 0, "words that differ from what was stored in them");
+    assert_eq!(wrong, 0, "words that differ from the stored ones");
 }
 
 /// Memory of whole pages.
 ///
-/// Its words are atomic so that a store is a store: the compiler removes and merges none.
+/// Its words are atomic so that a store is a store: the compiler does not remove or merge stores.
 #[derive(Debug)]
 pub struct Region {
     words: Vec<AtomicU64>,
@@ -85,7 +85,7 @@ pub struct Region {
 }
 
 impl Region {
-    /// This many pages, each of them written once, so that later accesses do not fault.
+    /// Returns this many pages, each of them written once, so that later accesses do not fault.
     #[must_use]
     pub fn new(pages: usize) -> Self {
         let len = pages * PAGE / WORD;
@@ -95,7 +95,7 @@ impl Region {
         Self { words, first, len }
     }
 
-    /// All of its words, beginning at a page.
+    /// Returns all of its words, beginning at a page.
     #[must_use]
     pub fn words(&self) -> &[AtomicU64] {
         self.words.get(self.first..).and_then(|words| words.get(..self.len)).unwrap_or_default()
@@ -121,7 +121,7 @@ mod tests {
         assert_ne!(data(1, 7), data(1, 8));
     }
 
-    /// Whatever the state, the data are there.
+    /// The data are there in every state.
     #[test]
     fn every_state_keeps_the_data() {
         let (cache, region) = (Cache::host().unwrap(), Region::new(1));

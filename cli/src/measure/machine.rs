@@ -1,21 +1,21 @@
-//! What was measured on. A figure without its machine says nothing.
+//! The machine of a measurement. A figure without its machine is worthless.
 
 use cachemaint::report::{HostReport, Hypervisor};
 use serde::Serialize;
 
-/// The machine, as far as it says what it is.
+/// The machine, as far as it describes itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Machine {
     /// The CPU.
     pub cpu: String,
-    /// The hypervisor, `none shown`, or `unknown` where the architecture does not tell.
+    /// The hypervisor, `none shown`, or `unknown` if the architecture does not show it.
     pub hypervisor: String,
-    /// The kernel and its release, or why it is not known.
+    /// The kernel and its release, or the reason why it is not known.
     pub kernel: String,
 }
 
 impl Machine {
-    /// This machine.
+    /// Returns this machine.
     #[must_use]
     pub fn this() -> Self {
         let HostReport { cpu, kernel, .. } = HostReport::host();

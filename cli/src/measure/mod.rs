@@ -1,16 +1,16 @@
-//! Measuring what cache maintenance costs, soundly enough to compare.
+//! Measurement of the costs of cache maintenance, soundly enough to compare.
 //!
-//! | module | what for |
+//! | module | purpose |
 //! |---|---|
 //! | [`pinning`] | one core for the whole measurement |
 //! | [`clock`] | short times in nanoseconds, its own cost subtracted |
 //! | [`lines`] | memory whose lines are brought into a known state, outside the timed part |
 //! | [`blocks`] | several loops in one process, in interleaved blocks |
 //! | [`statistics`] | medians and ratios with their 95 % intervals |
-//! | [`writeback`] | what each write-back instruction costs, a line and a fence |
-//! | [`streaming`] | whether streaming stores leave the L1 cache on this CPU |
-//! | [`copy`] | what copies cost that are durable at return, by size, placement and way |
-//! | [`machine`] | what was measured on: CPU, kernel |
+//! | [`writeback`] | the cost of each write-back instruction, a line and a fence |
+//! | [`streaming`] | the presence of lines in the L1 cache after streaming stores on this CPU |
+//! | [`copy`] | the cost of copies that are durable at return, by size, placement and method |
+//! | [`machine`] | the machine of the measurement: CPU, kernel |
 //!
 //! The medium is ordinary memory (DRAM) throughout. So the figures are costs of caches and memory
 //! controllers; persistent media add their own. All data are non-zero and change from sample to
@@ -45,11 +45,11 @@ use block_stores::{BlockStore, StoreKind};
 
 use cachemaint::{Cache, Point, Unsupported};
 
-/// What all figures are measured on.
+/// The medium of all figures.
 pub const MEDIUM: &str = "DRAM";
 
-/// To the point of persistence, or to that of coherency where there is no instruction for it: here
-/// only the time counts.
+/// Returns a handle to the point of persistence, or to that of coherency if there is no instruction
+/// for it: here only the time counts.
 ///
 /// # Errors
 /// If user mode has no write-back here.

@@ -1,16 +1,16 @@
 //! One core for the whole measurement: a thread that moves leaves its lines in another core's cache.
 //!
-//! The work runs on a thread of its own, which is pinned; the caller's is not, so nothing has to be
-//! undone. The cores are asked for once, before, since a pinned thread sees only its own.
+//! The work runs on a thread of its own, which is pinned. The caller's is not, so nothing has to be undone. The list of
+//! cores is read once, before, since a pinned thread sees only its own.
 
 use core::fmt;
 use core_affinity::CoreId;
 
-/// Runs `work` on a thread that is pinned to `core`, or to the last core that this process may use
-/// (the first ones get most interrupts), and returns what it returns. It is told the core.
+/// Runs `work` on a thread that is pinned to `core`, or to the last core that this process may use (the first ones get
+/// most interrupts), and returns the result. `work` gets the core.
 ///
 /// # Errors
-/// If the cores cannot be found out, the process may not use this one, or pinning is refused.
+/// If the list of cores cannot be read, the process may not use this one, or pinning is refused.
 ///
 /// # Panics
 /// If `work` panics.
@@ -26,10 +26,10 @@ pub fn pinned<R: Send>(
     })
 }
 
-/// The cores that the calling thread may use.
+/// Returns the cores that the calling thread may use.
 ///
 /// # Errors
-/// If the system does not say which they are.
+/// If the system does not list them.
 pub fn available() -> Result<Vec<usize>, PinError> {
     let cores = core_affinity::get_core_ids().ok_or(PinError::Unknown)?;
     Ok(cores.iter().map(|core| core.id).collect())
@@ -52,11 +52,11 @@ fn choose(wanted: Option<usize>, available: &[usize]) -> Result<usize, PinError>
     }
 }
 
-/// Why a thread was not pinned.
+/// The reason why a thread was not pinned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PinError {
-    /// The system does not say which cores there are.
+    /// The system does not list its cores.
     Unknown,
     /// This process may not use the core.
     NotAvailable {

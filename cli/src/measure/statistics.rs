@@ -1,13 +1,13 @@
-//! Medians, and intervals that assume nothing about how times are distributed.
+//! Medians, and intervals that assume nothing about the distribution of times.
 //!
-//! The interval of a median is between two order statistics: of `n` independent samples, the number
-//! below the true median is binomial with p = 1/2, so the k-th smallest and the k-th largest enclose
-//! it unless fewer than k samples are on one side. `k` is the largest for which that happens with
-//! a probability of at most 2 × 2.5 % (H. A. David, H. N. Nagaraja, *Order Statistics*, 3rd edition,
-//! §7.1; J.-Y. Le Boudec, *Performance Evaluation of Computer and Communication Systems*, §2.2).
+//! The interval of a median is between two order statistics. Of `n` independent samples, the number below the true
+//! median is binomial with p = 1/2. So the k-th smallest and the k-th largest enclose it unless fewer than k samples
+//! are on one side. `k` is the largest for which that happens with a probability of at most 2 × 2.5 % (H. A. David, H.
+//! N. Nagaraja, *Order Statistics*, 3rd edition, §7.1; J.-Y. Le Boudec, *Performance Evaluation of Computer and
+//! Communication Systems*, §2.2).
 //!
-//! Samples of one process on one machine are not quite independent (frequency, neighbours, page
-//! placement), so an interval says how well this run knows its median, not what another run finds.
+//! Samples of one process on one machine are not quite independent (frequency, neighbours, page placement). So an
+//! interval shows how well this run knows its median, not what another run would find.
 
 use core::fmt;
 use serde::Serialize;
@@ -21,12 +21,12 @@ pub struct Estimate {
     pub low: f64,
     /// The upper end of the interval.
     pub high: f64,
-    /// How many samples there were.
+    /// The number of samples.
     pub samples: usize,
 }
 
 impl Estimate {
-    /// Of these samples.
+    /// Returns the estimate from these samples.
     ///
     /// # Errors
     /// If they are fewer than 6, or one is not a number.
@@ -49,8 +49,8 @@ impl Estimate {
         Some(Self { median: f64::midpoint(below, above), low, high, samples: sorted.len() })
     }
 
-    /// Of the ratios of samples that were taken in the same blocks: above 1 the subject takes
-    /// longer. What one of them has more than the other is left out.
+    /// Returns the estimate of the ratios of samples that were taken in the same blocks: above 1 the subject takes
+    /// longer. Samples that only one of them has are left out.
     ///
     /// # Errors
     /// As [`of`](Self::of).
@@ -60,15 +60,15 @@ impl Estimate {
         Self::of(&ratios)
     }
 
-    /// Whether the interval reaches `goal` from above: the median is not known to be more.
+    /// Returns true if the interval reaches `goal` from above: the median is not known to be more.
     #[must_use]
     pub fn reaches(&self, goal: f64) -> bool {
         self.low <= goal
     }
 }
 
-/// The median, and the interval in brackets, with as many digits behind the point as the precision of
-/// the format says (3 if it says nothing).
+/// Prints the median, and the interval in brackets, with as many digits behind the point as the precision of the format
+/// says (3 if it is not given).
 impl fmt::Display for Estimate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self { median, low, high, .. }, digits) = (self, f.precision().unwrap_or(3));
@@ -76,16 +76,16 @@ impl fmt::Display for Estimate {
     }
 }
 
-/// Why there is no [`Estimate`].
+/// The reason why there is no [`Estimate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NoEstimate {
-    /// Too few for an interval of 95 %.
+    /// The samples are too few for an interval of 95 %.
     TooFew {
-        /// How many there are.
+        /// The number of samples.
         samples: usize,
     },
-    /// A sample is not a number: a time or what it was divided by was not above 0.
+    /// A sample is not a number: a time or its divisor was not above 0.
     NotANumber,
 }
 
@@ -104,8 +104,8 @@ impl fmt::Display for NoEstimate {
 
 impl core::error::Error for NoEstimate {}
 
-/// The largest `k` for which at most `k - 1` of `n` fair coins show heads with a probability of at
-/// most 2.5 %; `None` if there is none.
+/// Returns the largest `k` for which at most `k - 1` of `n` fair coins show heads with a probability of at most 2.5 %,
+/// or `None` if it does not exist.
 fn rank(n: usize) -> Option<usize> {
     const TAIL: f64 = 0.025;
     // Logarithms, since 2^-n leaves the range of f64 at n = 1075.

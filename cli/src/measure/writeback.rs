@@ -1,17 +1,17 @@
-//! What each write-back instruction costs.
+//! The cost of each write-back instruction.
 //!
-//! One sample writes the same lines back twice, in two ways that differ in their fences only: in
-//! *ranges*, one after the other, each completed by its own fence; and *at once*, as one range with
-//! one fence. With `n` ranges of `l` lines
+//! One sample writes the same lines back twice, by two methods that differ in their fences only. In *ranges*, one after
+//! the other, each is completed by its own fence. *At once*, they are one range with one fence. With `n` ranges of `l`
+//! lines
 //!
 //! ```text
 //! ranges  = n × l × line + n × fence        fence = (ranges - at once) / (n - 1)
 //! at once = n × l × line + fence            line  = (at once - fence) / (n × l)
 //! ```
 //!
-//! so *line* is what one more line costs, and *fence* what waiting for completion costs, together
-//! with the fence before that `clflush` needs on some CPUs. A clock between issue and fence would not
-//! tell them apart: see [`clock`](super::clock).
+//! so *line* is the cost of one more line, and *fence* the cost of waiting for completion, together with the fence
+//! before that `clflush` needs on some CPUs. A clock between issue and fence could not separate them: see
+//! [`clock`](super::clock).
 //!
 //! Ranges of 64 B and 4 KiB are 16 KiB together, which an L1 data cache holds. 1 MiB is in the caches
 //! beyond, and one sample is one range of it: its fence is lost in the noise of its lines.
@@ -31,10 +31,10 @@ pub const SIZES: [usize; 3] = [64, 4 << 10, LARGEST];
 
 const LARGEST: usize = 1 << 20;
 
-/// What ranges smaller than this add up to in one sample, in bytes: half of a common L1 data cache.
+/// The total of smaller ranges in one sample, in bytes: half of a common L1 data cache.
 const TOGETHER: usize = 16 << 10;
 
-/// The instructions of this machine that write back, each once.
+/// Returns the instructions of this machine that write back, each once.
 ///
 /// # Errors
 /// If user mode has none.
@@ -42,7 +42,7 @@ pub fn available() -> Result<Vec<Instruction>, Unsupported> {
     Ok(Cache::host()?.available_writebacks().collect())
 }
 
-/// A handle that writes back with the instruction of this name and no other.
+/// Returns a handle that writes back with the instruction of this name and no other.
 ///
 /// # Errors
 /// If the architecture has no such instruction, or the machine does not have it.
@@ -61,7 +61,7 @@ pub fn with_instruction(name: &str) -> Result<Cache, NotHere> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NotHere {
-    /// The name that was asked for.
+    /// The name that was given.
     pub name: String,
     /// The instruction of that name, if the architecture knows it.
     pub known: Option<Instruction>,
@@ -75,7 +75,9 @@ impl fmt::Display for NotHere {
             Some(known) => {
                 write!(f, "this machine does not have {} ({})", known.name, known.requires)?;
             }
-            None => write!(f, "{:?} is no write-back instruction of this architecture", self.name)?,
+            None => {
+                write!(f, "{:?} is not a write-back instruction of this architecture", self.name)?;
+            }
         }
         match self.available.as_slice() {
             [] => f.write_str("; it has none that this program may use"),
@@ -86,7 +88,7 @@ impl fmt::Display for NotHere {
 
 impl core::error::Error for NotHere {}
 
-/// What is written back: lines in one state, in ranges of one size.
+/// The subject of a measurement: lines in one state, in ranges of one size.
 #[derive(Debug)]
 pub struct Probe<'a> {
     cache: Cache,
@@ -97,7 +99,7 @@ pub struct Probe<'a> {
     seed: &'a AtomicU64,
 }
 
-/// What one sample found, in nanoseconds.
+/// The results of one sample, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
     /// One range and its fence.
@@ -109,7 +111,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// From the times of `n` ranges of `lines` lines, each with its fence, and of all lines at once.
+    /// Returns the sample from the times of `n` ranges of `lines` lines, each with its fence, and of all lines at once.
     fn new(ranges: f64, at_once: f64, n: usize, lines: usize) -> Self {
         let (n, lines) = (n as f64, lines as f64);
         let fence = (n > 1.0).then(|| (ranges - at_once) / (n - 1.0));
@@ -126,7 +128,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// As much as the largest range needs.
+    /// Returns as much memory as the largest range needs.
     #[must_use]
     pub fn new() -> Self {
         Self { region: Region::new(LARGEST / PAGE), seed: AtomicU64::new(1) }
@@ -140,11 +142,11 @@ impl Default for Memory {
 }
 
 impl<'a> Probe<'a> {
-    /// Ranges of `bytes` bytes, a multiple of 8 and at most 1 MiB, whose lines are in `state`, written
-    /// back by `cache`.
+    /// Returns the probe of ranges of `bytes` bytes, a multiple of 8 and at most 1 MiB, whose lines are in `state`,
+    /// written back by `cache`.
     #[must_use]
     pub fn new(memory: &'a Memory, cache: Cache, state: State, bytes: usize) -> Self {
-        // Two ranges on one line would find it written back by the first.
+        // If two ranges shared a line, the second would find it written back by the first.
         let stride = bytes.max(cache.line_size());
         let total = (TOGETHER / stride).max(1) * stride;
         let words = memory.region.words();
@@ -152,20 +154,19 @@ impl<'a> Probe<'a> {
         Self { cache, state, bytes, stride, words, seed: &memory.seed }
     }
 
-    /// How many ranges one sample writes back.
+    /// Returns the number of ranges that one sample writes back.
     #[must_use]
     pub fn ranges(&self) -> usize {
         self.words.len() * WORD / self.stride
     }
 
-    /// How many lines a range has.
+    /// Returns the number of lines of a range.
     #[must_use]
     pub fn lines(&self) -> usize {
         self.bytes.div_ceil(self.cache.line_size())
     }
 
-    /// Prepares the lines, times their write-back in both ways, and checks that the data are what they
-    /// were.
+    /// Prepares the lines, times their write-back by both methods, and checks that the data are unchanged.
     ///
     /// # Panics
     /// If they are not.
@@ -176,10 +177,10 @@ impl<'a> Probe<'a> {
         Sample::new(ranges, at_once, self.ranges(), self.lines())
     }
 
-    /// Nanoseconds for one range and its fence; prepares and checks as [`sample`](Self::sample).
+    /// Returns the nanoseconds for one range and its fence; prepares and checks as [`sample`](Self::sample).
     ///
     /// # Panics
-    /// If the data are not what they were.
+    /// If the data have changed.
     #[must_use]
     pub fn range_ns(&self, clock: &Clock) -> f64 {
         let words = self.bytes / WORD;
@@ -198,7 +199,7 @@ impl<'a> Probe<'a> {
     }
 }
 
-/// What one instruction costs on lines in one state, in ranges of one size.
+/// The cost of one instruction on lines in one state, in ranges of one size.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Cost {
     /// The instruction's mnemonic.
@@ -207,7 +208,7 @@ pub struct Cost {
     pub state: State,
     /// The size of a range in bytes.
     pub bytes: usize,
-    /// How many lines a range has.
+    /// The number of lines of a range.
     pub lines: usize,
     /// Nanoseconds for one range and its fence.
     pub range_ns: Estimate,
@@ -274,7 +275,7 @@ mod tests {
     #[test]
     fn a_name_that_is_no_instruction_is_refused_with_those_that_are_here() {
         let text = with_instruction("clzap").unwrap_err().to_string();
-        assert!(text.starts_with("\"clzap\" is no write-back instruction"), "{text}");
+        assert!(text.starts_with("\"clzap\" is not a write-back instruction"), "{text}");
         for instruction in available().unwrap() {
             assert!(text.contains(instruction.name), "{text}");
         }

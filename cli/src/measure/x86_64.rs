@@ -1,4 +1,4 @@
-//! What has no safe form on `x86_64`: the time stamp counter, MFENCE, streaming stores.
+//! The operations without a safe form on `x86_64`: the time stamp counter, MFENCE, streaming stores.
 
 #[path = "../../../arch/x86/blocks.rs"]
 #[expect(dead_code, unreachable_pub, reason = "the library uses all of it")]
@@ -11,8 +11,7 @@ use core::arch::asm;
 
 pub(super) use block_stores::{BLOCK_STORES, copy as copy_blocks};
 
-/// The time stamp counter, read when everything before has completed locally and nothing after has
-/// begun.
+/// Returns the time stamp counter, read when everything before has completed locally and nothing after has begun.
 #[inline]
 pub(super) fn time_stamp_counter() -> u64 {
     let (low, high): (u32, u32);
@@ -74,8 +73,9 @@ pub(super) fn streaming(width: Width) -> Option<impl Fn(&[Line], &[[u64; 8]])> {
         assert_eq!(to.len(), from.len(), "lines");
         let count = to.len();
         let (to, from) = (to.as_ptr().cast_mut().cast(), from.as_ptr().cast());
-        // SAFETY: (1) the source is a reference and as long; the words of the lines may be changed through a shared
-        // one, and no other thread has them; (2) lines are aligned so; (3) the CPU has the store.
+        // SAFETY: (1) the source is a reference and as long as the target. The words of the lines may be changed
+        // through a shared reference, and no other thread has them. (2) The lines are aligned so. (3) The CPU has the
+        // store.
         unsafe { copy_blocks(store, to, from, count) };
     })
 }

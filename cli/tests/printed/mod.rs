@@ -1,4 +1,4 @@
-//! What a command has printed.
+//! The output of a command.
 
 use assert_cmd::assert::Assert;
 

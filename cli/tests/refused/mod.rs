@@ -1,11 +1,12 @@
-//! Files that are not what a command takes them for.
+//! Files with other contents than a command expects.
 
 use crate::printed::{stderr, stdout};
 use assert_cmd::assert::Assert;
 use std::fs;
 use std::path::Path;
 
-/// Each command says what is wrong with a file of this content, and leaves it as it is.
+/// Checks that each command names the fault of a file of this content, and leaves the file as it
+/// is.
 pub(crate) fn is_refused(
     path: &Path,
     content: &[u8],

@@ -1,4 +1,4 @@
-//! `cachemaint bench --copy`: what a copy costs that is durable at return.
+//! `cachemaint bench --copy`: the cost of a copy that is durable at return.
 
 use super::{
     Arguments, HEADING, SCHEMA, progress, size, write_heading, write_medium, write_streaming,
@@ -20,7 +20,7 @@ use serde::Serialize;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Sizes of copies in bytes, from a byte to what no cache of a core holds.
+/// Sizes of copies in bytes, from one byte to more than a core's caches hold.
 const SIZES: [usize; 16] = [
     1,
     8,
@@ -39,11 +39,11 @@ const SIZES: [usize; 16] = [
     16 << 20,
     64 << 20,
 ];
-/// Those of `--quick`.
+/// The sizes of `--quick`.
 const FEW_SIZES: [usize; 6] = [64, 256, 1 << 10, 4 << 10, 64 << 10, 1 << 20];
-/// From here on it makes no difference where a line begins.
+/// The size from which on the beginning of a line makes no difference.
 const ALWAYS_ALIGNED: usize = 256 << 10;
-/// From here on a block is long, and the fewest are enough.
+/// The size from which on a block is long, and the fewest are enough.
 const LONG: usize = 1 << 20;
 
 const BLOCKS: Blocks = Blocks::at_least(100);
@@ -63,7 +63,7 @@ struct Results {
     cache_bytes: CacheSizes,
     loads: Vec<Control>,
     copies: Vec<Cost>,
-    /// `None` where there is nothing to measure.
+    /// `None` if there is nothing to measure.
     streaming: Option<Streaming>,
 }
 
@@ -80,7 +80,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The cells of the table, size by size.
+/// Returns the cells of the table, size by size.
 fn cases(quick: bool, caches: CacheSizes) -> Vec<Case> {
     let sizes: &[usize] = if quick { &FEW_SIZES } else { &SIZES };
     let mut cases = Vec::new();
@@ -170,12 +170,12 @@ fn write_loads(out: &mut dyn Write, loads: &[Control]) -> io::Result<()> {
     writeln!(out)
 }
 
-/// Costs with the same are in one table.
+/// Returns the key of a table: costs with the same key are in one table.
 const fn table_of(cost: &Cost) -> (usize, bool) {
     (cost.case.bytes, cost.case.aligned)
 }
 
-/// Times of this size and more are in microseconds.
+/// The size from which on times are in microseconds.
 const MICROSECONDS: usize = 64 << 10;
 
 fn write_table(out: &mut dyn Write, costs: &[Cost]) -> io::Result<()> {
@@ -187,7 +187,7 @@ fn write_table(out: &mut dyn Write, costs: &[Cost]) -> io::Result<()> {
     if !first.case.aligned {
         writeln!(out, "not aligned")?;
     }
-    // All ways were measured in the first case.
+    // All methods were measured in the first case.
     let ways = costs.iter().take_while(|cost| cost.case == first.case);
     for Cost { way, .. } in ways {
         let cells = Placement::ALL.map(|placement| {
@@ -219,7 +219,7 @@ const SUMMARIES: [(&str, &[Placement]); 2] = {
     [("clean", clean), ("dirty", dirty)]
 };
 
-/// Which durable way is the best, by size and placement.
+/// Writes the best durable method, by size and placement.
 fn write_summary(
     out: &mut dyn Write,
     title: &str,
@@ -255,7 +255,7 @@ mod tests {
 
     const SIZES: CacheSizes = CacheSizes { l1: 48 << 10, l2: 2 << 20, l3: 480 << 20 };
 
-    /// The second is the best; the third is faster, and loses data.
+    /// The second method is the best; the third is faster, and loses data.
     #[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
     fn costs(case: Case) -> [Cost; 3] {
         let ways = [("cachemaint", true, 9.6), ("nt64|clfo/all", true, 9.5), ("nt64", false, 0.5)];
@@ -333,7 +333,7 @@ mod tests {
             let best: Vec<_> = costs.iter().filter(|cost| cost.best_durable).collect();
             assert!(matches!(best.as_slice(), [best] if best.durable), "{costs:?}");
         }
-        // Where no cache is known there is no place but memory.
+        // If no cache is known, memory is the only placement.
         let nowhere: Vec<_> = loads.iter().map(|load| load.placement).collect();
         assert_eq!(nowhere, [Placement::NOWHERE]);
     }

@@ -1,4 +1,4 @@
-//! `cachemaint bench`: what write-backs cost here, what streaming stores do, and what copies cost.
+//! `cachemaint bench`: the costs of write-backs and copies here, and the effect of streaming stores.
 
 mod copy;
 
@@ -18,14 +18,14 @@ use serde::Serialize;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Measure what each write-back instruction costs, a line and a fence
+/// Measure the cost of each write-back instruction, per line and per fence
 ///
-/// Lines that are dirty, clean and not cached, in ranges of 64 B, 4 KiB and 1 MiB; then whether
-/// streaming stores leave the L1 cache on this CPU. The memory is DRAM: the figures are costs of
-/// caches and memory controllers, not of persistent media.
+/// The lines are dirty, clean or not cached, in ranges of 64 B, 4 KiB and 1 MiB. Then a test shows whether streaming
+/// stores leave the L1 cache on this CPU. The memory is DRAM: the figures are costs of caches and memory controllers,
+/// not of persistent media.
 ///
-/// With --copy instead: copies that are durable at return, by size, by where their target is, and by
-/// how they are done.
+/// With --copy instead: the cost of copies that are durable at return, by size, by the placement of their target, and
+/// by method.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Measure copies instead (a few minutes)
@@ -45,12 +45,12 @@ pub(crate) struct Arguments {
     cpu: Option<usize>,
 }
 
-/// The number of the JSON document's form; it changes when a field changes its meaning or goes.
+/// The number of the JSON document's form; it changes when a field changes its meaning or is removed.
 const SCHEMA: u32 = 1;
 
-/// About 2 s on a CPU of 2022.
+/// The blocks of about 2 s on a CPU of 2022.
 const QUICK: Blocks = Blocks::at_least(300);
-/// About 30 s.
+/// The blocks of about 30 s.
 const THOROUGH: Blocks = Blocks::at_least(4000);
 
 /// The whole result.
@@ -65,7 +65,7 @@ struct Results {
     line_bytes: usize,
     blocks: usize,
     writeback: Vec<writeback::Cost>,
-    /// `None` where there is nothing to measure.
+    /// `None` if there is nothing to measure.
     streaming: Option<Streaming>,
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The instructions to measure: the one that was asked for, or all that the machine has.
+/// Returns the instructions to measure: the named one, or all that the machine has.
 fn names(wanted: Option<&str>) -> anyhow::Result<Vec<&'static str>> {
     if let Some(name) = wanted {
         return Ok(vec![writeback::with_instruction(name)?.writeback_instruction().name]);
@@ -119,7 +119,7 @@ fn measure(
     })
 }
 
-/// It hides itself if standard error is no terminal.
+/// Returns a progress bar, which is hidden if standard error is not a terminal.
 fn progress(rounds: u64) -> anyhow::Result<ProgressBar> {
     let style = ProgressStyle::with_template("measuring {bar:40} {percent:>3} % {elapsed}")?;
     let bar = ProgressBar::new(rounds).with_style(style);
@@ -186,7 +186,7 @@ fn write_costs(out: &mut dyn Write, costs: &[writeback::Cost]) -> io::Result<()>
     writeln!(out, "per line: one more line; per fence: waiting for completion (-: lost in noise)")
 }
 
-/// A size in the unit that leaves no fraction.
+/// Returns a size in the unit that leaves no fraction.
 fn size(bytes: usize) -> String {
     match bytes {
         0..1024 => format!("{bytes} B"),
@@ -295,7 +295,7 @@ fn explanation(verdict: Verdict) -> &'static str {
              dirty: without a write-back they have not reached memory."
         }
         Verdict::CannotTell => {
-            "The figures contradict each other, or do not tell cached lines from others."
+            "The figures contradict each other, or do not separate cached lines from others."
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `cachemaint caps`: what this machine promises, on one screen; and the long form of each topic.
+//! `cachemaint caps`: the report on this machine, on one screen; and the long form of each topic.
 
 mod explain;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Show what this machine promises: instructions, fences, caches, persistent memory, what survives what
+/// Show the promises of this machine: instructions, fences, caches, persistent memory, the survival of data
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Print everything as JSON
@@ -25,8 +25,8 @@ pub(crate) struct Arguments {
 /// The word that asks for the topics.
 const LIST: &str = "list";
 
-/// The JSON documents of `--explain`. `schema` grows by one when a field changes its meaning or goes
-/// away.
+/// The number of the form of `--explain`'s JSON documents. It grows by one when a field changes its meaning or is
+/// removed.
 const SCHEMA: u32 = 1;
 
 #[derive(Serialize)]
@@ -65,7 +65,7 @@ fn explain(report: &HostReport, topic: &str, json: bool) -> anyhow::Result<ExitC
             text::printable(topic),
             names.join(", ")
         );
-        // As for any other argument that is not understood.
+        // The exit code is that of any other argument that is not understood.
         return Ok(ExitCode::from(2));
     };
     let document = Explained { schema: SCHEMA, explanation };
@@ -90,8 +90,8 @@ fn write_painted(out: &mut impl Write, text: &str) -> io::Result<()> {
 /// The column where the text of a row begins, behind its label.
 const TEXT: usize = 14;
 
-/// The line with its label in bold and its verdicts in colour; anstream takes the colours out unless
-/// this is a terminal.
+/// Returns the line with its label in bold and its verdicts in colour; anstream takes the colours out unless this is a
+/// terminal.
 fn painted(line: &str) -> String {
     let (label, text) = match line.split_at_checked(TEXT) {
         Some((label, text)) if !label.starts_with(' ') => (label, text),
@@ -109,7 +109,7 @@ fn painted(line: &str) -> String {
     painted
 }
 
-/// The colour of a word in a row.
+/// Returns the colour of a word in a row.
 fn verdict(word: &str) -> Style {
     match word {
         "present" => GREEN,
@@ -119,7 +119,7 @@ fn verdict(word: &str) -> Style {
     }
 }
 
-/// The colour of a word in the survival table.
+/// Returns the colour of a word in the survival table.
 fn cell(word: &str) -> Style {
     match word {
         "yes" => GREEN,
@@ -137,7 +137,7 @@ const YELLOW: Style = AnsiColor::Yellow.on_default();
 mod tests {
     use super::painted;
 
-    /// Colours may add to a line and never change what it says.
+    /// Colours may add to a line and never change its text.
     #[test]
     fn colours_only_add() {
         for line in [

@@ -10,7 +10,7 @@ pub(super) struct Acknowledged {
     pub(super) times: Vec<u64>,
 }
 
-/// Takes one whole acknowledgement; what the kill cut off is none.
+/// Takes one whole acknowledgement; one that the kill cut off does not count.
 pub(super) fn take_one(
     reader: &mut impl BufRead,
     acknowledged: &mut Acknowledged,

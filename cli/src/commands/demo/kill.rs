@@ -10,11 +10,12 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// The child is killed when it has acknowledged so many records, or after [`PATIENCE`] and at least one.
+/// The number of acknowledged records after which the child is killed; or it is killed after [`PATIENCE`] and at least
+/// one.
 const KILL_AFTER: u64 = FILE / PAYLOAD as u64 / 4;
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Set by SIGINT, SIGTERM and SIGHUP.
+/// True after SIGINT, SIGTERM or SIGHUP.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Returns true after one of these signals.
@@ -22,8 +23,8 @@ pub(super) fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
-/// Ends the demo at its next record after SIGINT, SIGTERM or SIGHUP, by the way that removes its file and its child.
-/// A second signal ends it at once: the disk may hang.
+/// Ends the demo at its next record after SIGINT, SIGTERM or SIGHUP, and removes its file and its child. A second
+/// signal ends it at once: the disk may hang.
 pub(super) fn note_interrupts() -> anyhow::Result<()> {
     ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
@@ -33,7 +34,7 @@ pub(super) fn note_interrupts() -> anyhow::Result<()> {
     .context("interrupts cannot be handled")
 }
 
-/// Runs the child, kills it in the middle, and collects what it acknowledged.
+/// Runs the child, kills it in the middle, and collects its acknowledgements.
 pub(super) fn write_and_kill(path: &Path) -> anyhow::Result<Acknowledged> {
     let program = std::env::current_exe().context("the path of this program")?;
     let mut command = Command::new(program);
@@ -43,7 +44,7 @@ pub(super) fn write_and_kill(path: &Path) -> anyhow::Result<Acknowledged> {
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut child = command.spawn().context("the writing process cannot be started")?;
     let acknowledged = collect(&mut child);
-    // Whatever went wrong, no child is left behind.
+    // No child is left behind after any failure.
     child.kill().context("the writing process cannot be killed")?;
     let status = child.wait().context("the writing process cannot be waited for")?;
     let acknowledged = acknowledged?;
@@ -60,13 +61,13 @@ fn was_killed(status: ExitStatus) -> bool {
     std::os::unix::process::ExitStatusExt::signal(&status) == Some(9)
 }
 
-/// Elsewhere (`TerminateProcess`) it looks like any failure.
+/// On other systems (`TerminateProcess`) the kill looks like any failure.
 #[cfg(not(unix))]
 fn was_killed(status: ExitStatus) -> bool {
     !status.success()
 }
 
-/// Reads acknowledgements until it is time to kill, kills, and reads what was still in the pipe.
+/// Reads acknowledgements until it is time to kill, kills, and reads the rest of the pipe.
 fn collect(child: &mut Child) -> anyhow::Result<Acknowledged> {
     let stdout = child.stdout.take().context("the writing process has no output")?;
     let mut reader = BufReader::new(stdout);

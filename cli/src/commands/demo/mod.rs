@@ -25,7 +25,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 use summary::print;
 
-/// Append records to a journal in a child process, kill it, and check that nothing acknowledged is missing
+/// Append records to a journal in a child process, kill it, and check that no acknowledged record is missing
 ///
 /// Exits with 1 if an acknowledged record is missing or damaged; the file is kept then.
 #[derive(clap::Args)]
@@ -48,7 +48,7 @@ const FILE: u64 = 8 << 20;
 fn payload(number: u64) -> [u8; PAYLOAD] {
     let mut bytes = [0; PAYLOAD];
     let (words, _) = bytes.as_chunks_mut::<8>();
-    // Never zero, so that memory which treats zeros specially is not flattered.
+    // A payload is never zero, because some memory treats zeros specially and faster.
     let mut word = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     for place in words.iter_mut() {
         *place = word.to_le_bytes();
@@ -80,7 +80,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let place = arguments.path.clone().unwrap_or_else(std::env::temp_dir);
     let is_directory = place.is_dir();
     ensure!(is_directory, "{}: no such directory; name one that exists", place.display());
-    // Before there is anything to leave behind.
+    // The handler is set before there is a file or child to remove.
     note_interrupts()?;
     let directory = tempfile::Builder::new()
         .prefix("cachemaint-demo-")
@@ -113,10 +113,10 @@ fn open(path: &Path) -> Result<DaxFile, dax::Error> {
     dax::Options::new().allow_page_granularity().open(path)
 }
 
-/// The child: appends record after record, and reports each when it is acknowledged.
+/// Runs the child: appends record after record, and reports each when it is acknowledged.
 pub(crate) fn write_until_killed(arguments: &WriterArguments) -> anyhow::Result<ExitCode> {
     let (journal, recovered) = Journal::open(open(&arguments.path)?)?;
-    // It is called by the demo, on its own journal; another one gets no such records.
+    // Only the demo calls it, on its own journal; another journal must not get such records.
     ensure!(
         recovered.records == 0 && journal.medium().len() == FILE,
         "this is not the demo's file"
@@ -134,12 +134,12 @@ pub(crate) fn write_until_killed(arguments: &WriterArguments) -> anyhow::Result<
         acknowledge.write_all(&encode(number, taken))?;
         acknowledge.flush()?;
     }
-    // The journal is full, and the kill is still to come; or the parent's end, which closes the pipe.
+    // The journal is full: the child waits for the kill, or for the parent's end, which closes the pipe.
     std::io::stdin().read_exact(&mut [0])?;
     Ok(ExitCode::FAILURE)
 }
 
-/// Recovers the journal, and looks for every record that was acknowledged and for those behind them.
+/// Recovers the journal, and looks for every acknowledged record and for those behind them.
 fn look<M: Medium>(medium: &M, acknowledged: u64) -> anyhow::Result<Found>
 where
     M::Error: Send + Sync + 'static,
@@ -152,7 +152,7 @@ where
     Ok(Found { recovered, findings: check(medium, acknowledged) })
 }
 
-/// The records that are in the journal, as far as it can be read.
+/// Compares the records in the journal, as far as it can be read.
 fn check<M: Medium>(medium: &M, acknowledged: u64) -> Findings {
     let mut findings = Findings::default();
     let reader = Reader::open(medium).ok();
@@ -170,10 +170,10 @@ fn check<M: Medium>(medium: &M, acknowledged: u64) -> Findings {
     findings
 }
 
-/// The time of the same appends in RAM, line by line: a DAX file costs at least that.
+/// Returns the time of the same appends in RAM, line by line: a DAX file costs at least that.
 ///
-/// The mean over all of them, one after the other: a clock around a single one can be read before its
-/// write-back is complete, which the next one then waits for.
+/// It is the mean over all of them, one after the other: a clock around a single one can be read before its write-back
+/// is complete, which the next one then waits for.
 fn in_ram() -> String {
     let cache = match Cache::host().and_then(|cache| cache.to(Point::Persistence)) {
         Ok(cache) => cache,
@@ -190,7 +190,7 @@ fn in_ram() -> String {
     }
 }
 
-/// Fills a journal in RAM; how many records there are, and how long it took.
+/// Fills a journal in RAM. Returns the number of records and the time.
 fn append_in_ram(cache: Cache) -> Result<(u64, Duration), Error<Infallible>> {
     let words: Vec<AtomicU64> = (0..FILE / 8).map(|_| AtomicU64::new(1)).collect();
     let journal = Journal::create_new(Memory::new(&words, cache, Backing::Ram))?;
@@ -222,7 +222,7 @@ mod tests {
         (0..8192).map(|_| AtomicU64::new(0)).collect()
     }
 
-    /// A journal of records with these numbers; where the last one begins.
+    /// Writes a journal of records with these numbers. Returns the position of the last one.
     fn write(medium: impl Medium<Error: core::fmt::Debug>, numbers: &[u64]) -> Position {
         let journal = Journal::create_new(medium).unwrap();
         let positions = numbers.iter().map(|number| journal.append(&payload(*number)).unwrap());
@@ -250,7 +250,7 @@ mod tests {
         assert!(verdict(&findings).starts_with("2 of the acknowledged records ARE MISSING"));
     }
 
-    /// A journal keeps what is appended, whatever it is: here record 3 in the place of record 1.
+    /// A journal keeps any appended bytes: here record 3 in the place of record 1.
     #[test]
     fn what_is_not_what_was_acknowledged_is_found() {
         let words = words();

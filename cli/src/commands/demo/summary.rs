@@ -38,14 +38,14 @@ pub(super) fn print(
     row(
         out,
         "It proves",
-        "that what was acknowledged can be found again by a new process, and that the order of \
+        "that a new process finds every acknowledged record, and that the order of \
          persisting and acknowledging is right.",
     )?;
     row(
         out,
         "It does not",
         "prove that anything was written back: a killed process keeps all its stores, since caches \
-         and page cache belong to the machine. For the other events the table says what is promised.",
+         and page cache belong to the machine. For the other events the table has the promises.",
     )?;
     Ok(())
 }

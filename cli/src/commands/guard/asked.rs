@@ -1,4 +1,4 @@
-//! What is asked of a guard, as it is written on the command line.
+//! The goals of a guard, as they are written on the command line.
 
 use crate::commands::time;
 use core::str::FromStr;

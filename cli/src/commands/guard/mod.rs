@@ -1,19 +1,19 @@
-//! `cachemaint guard` and `cachemaint writeback`: files that others store to and never flush are written back, again
-//! and again or once.
+//! `cachemaint guard` and `cachemaint writeback`: files that other programs store to and never flush are written back,
+//! again and again or once.
 //!
 //! # JSON
-//! With `--json` each prints one object when it ends, with `"schema": 1`. Names may be added within a schema, the
-//! meaning of one that is there does not change. Times are in nanoseconds.
+//! With `--json` each prints one object when it ends, with `"schema": 1`. Names may be added within a schema; the
+//! meaning of an existing name does not change. Times are in nanoseconds.
 //!
 //! | name | what |
 //! |---|---|
-//! | `passes`, `files` | how many passes there were; files in the last one |
+//! | `passes`, `files` | the number of passes; files in the last one |
 //! | `lines`, `bytes` | written back by all passes, dirty or not |
-//! | `problems` | how many there were: each is reported on standard error |
-//! | `outside` | the most files and directories in one pass that it could not write back or look at: the bound is not theirs |
-//! | `longest_interval_ns` | the bound that was held for all others: from the beginning of a pass to the end of the next one, and for a new file from the last pass, or look at directories, without it |
+//! | `problems` | the number of problems: each is reported on standard error |
+//! | `outside` | the most files and directories in one pass that it could not write back or look at: the bound does not hold for them |
+//! | `longest_interval_ns` | the bound that was held for all others: from the beginning of a pass to the end of the next one. A new file counts from the last pass, or look at directories, without it |
 //! | `longest_pass_ns`, `passes_ns`, `cpu_ns` | the longest pass; all of them; the CPU's time in them |
-//! | `within_ns`, `cpu_share` | of `guard`: what was asked for; the share of one CPU's time that passes took |
+//! | `within_ns`, `cpu_share` | of `guard`: the goal; the share of one CPU's time that passes took |
 
 mod asked;
 mod once;
@@ -36,37 +36,39 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Write back, again and again, what other programs store in files and never flush
+/// Write back, again and again, files that other programs store to and never flush
 ///
 /// It maps the files below PATH for reading and writes all their cache lines back every few milliseconds. A reset then
-/// takes only what a program that never flushes has stored in that time: a tracer's last events, say. The program
-/// need not be changed. Files that come, grow, shrink and go are followed; links are not, even if a part of the tree is
-/// exchanged for one.
+/// takes only the stores of that time from a program that never flushes: a tracer's last events, say. The program need
+/// not be changed. Files that come, grow, shrink and go are followed. Links are not followed, even if a part of the
+/// tree is exchanged for one.
 ///
 /// It ends by SIGINT, SIGTERM or SIGHUP, with a last pass, and prints the bound that was held: the longest time for
 /// which stored bytes of a file were not written back. A file that is new counts from the last pass without it. Files
-/// that cannot be written back are reported, and the bound is printed as one without them. Which lines were dirty the
-/// guard cannot know.
+/// that cannot be written back are reported, and the bound does not include them. The guard cannot know which lines
+/// were dirty.
 ///
 /// TIME is a goal: a loaded machine, a small share of the CPU or many files make the bound longer.
 ///
 /// Each file needs a descriptor. The command raises its own limit of open files as far as it may (ulimit -H -n), and
 /// reports the files beyond it.
 ///
-/// Files of the page cache are refused, since a reset takes the page cache as a whole: --page-cache has them synced
-/// instead, which costs much more. More than 16 of them on one file system are synced with all other files there.
+/// Files of the page cache are refused, since a reset takes the page cache as a whole. With --page-cache they are
+/// synced instead, which costs much more. More than 16 of them on one file system are synced with all other files
+/// there.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Files, and directories of files
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// The bound to aim at, such as 10ms or 1s: how long stored bytes may not have been written back
+    /// The bound to aim at, such as 10ms or 1s: the longest time for which stored bytes may not have been written back
     #[arg(long, default_value = "10ms", value_name = "TIME")]
     within: Within,
     /// Take no more than this share of one CPU, also if the bound cannot be held then
     #[arg(long, default_value = "100%", value_name = "PERCENT")]
     cpu: Cpu,
-    /// Write back lines of no more MiB a second, so that others have some of the memory's bandwidth if all are dirty
+    /// Write back no more MiB a second, so that other programs have some of the memory's bandwidth if all lines are
+    /// dirty
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
     bandwidth: Option<u32>,
     /// Take files of the page cache too, and sync them
@@ -94,7 +96,7 @@ struct Document {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    // Before anything is mapped: whoever sees the mappings may send a signal.
+    // The handler is set before anything is mapped: a program that sees the mappings may send a signal.
     let stop = stop_when_told()?;
     let mut guard = guard_of(&arguments.paths, arguments.page_cache)?;
     if arguments.lock_memory {
@@ -130,7 +132,7 @@ fn stop_when_told() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// A guard of these paths, all of which it must be able to guard.
+/// Returns a guard of these paths, all of which it must be able to guard.
 fn guard_of(paths: &[PathBuf], page_cache: bool) -> anyhow::Result<Guard> {
     scheduling::raise_open_files().context("the limit of open files cannot be raised")?;
     let installed = FaultHandler::install().context(
@@ -157,7 +159,7 @@ fn tell_problems(pass: &Pass) {
     }
 }
 
-/// What the files are promised, with a write-back and without.
+/// Prints the guarantees of the files, with a write-back and without.
 fn print_worth(paths: &[PathBuf]) -> anyhow::Result<()> {
     let out = &mut anstream::stdout().lock();
     for path in paths {
@@ -169,7 +171,7 @@ fn print_worth(paths: &[PathBuf]) -> anyhow::Result<()> {
         text::survival(out, &guarantee)?;
         writeln!(out)?;
     }
-    // Who watches this by a pipe is to see it now.
+    // A reader at the other end of a pipe must see it now.
     out.flush()?;
     Ok(())
 }

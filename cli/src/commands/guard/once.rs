@@ -7,11 +7,11 @@ use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Write back once what other programs have stored in files: before a reboot, say
+/// Write back once the files that other programs store to and never flush: before a reboot, say
 ///
-/// All lines of the files below PATH have reached the point of persistence when it ends, as they were when it began,
-/// and what the file system knows of new files and of those that have grown is synced. The exit code is 1 if that is
-/// not so for one of them, or if there is none.
+/// All lines of the files below PATH have reached the point of persistence when it ends, as they were when it began.
+/// The file system's changes for new files and for those that have grown are synced. The exit code is 1 if this failed
+/// for a file, or if there is no file.
 ///
 /// Files of the page cache are refused unless --page-cache is given: it has them synced.
 #[derive(clap::Args)]

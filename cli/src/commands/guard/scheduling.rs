@@ -1,10 +1,10 @@
-//! Limits and priorities of the process: descriptors for all files, and what makes a bound as good as it can be.
+//! Limits and priorities of the process: descriptors for all files, and a scheduling that keeps the bound short.
 
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 
-/// Raises the number of files that this process may have open as far as it may itself: each file needs a descriptor.
+/// Raises the number of files that this process may have open to its hard limit: each file needs a descriptor.
 pub(super) fn raise_open_files() -> io::Result<()> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current == maximum {
@@ -13,12 +13,12 @@ pub(super) fn raise_open_files() -> io::Result<()> {
     Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
 }
 
-/// Has what this process uses stay in memory, once it is used: not all that it maps.
+/// Keeps the memory of this process resident once it is used; memory that is only mapped is not loaded.
 pub(super) fn lock_memory() -> io::Result<()> {
     Ok(mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT)?)
 }
 
-/// Has this thread run before all ordinary ones, until it sleeps. Threads that it starts are ordinary ones.
+/// Makes this thread run before all ordinary ones, until it sleeps. Threads that it starts are ordinary ones.
 pub(super) fn be_real_time(priority: u8) -> io::Result<()> {
     let parameters = libc::sched_param { sched_priority: priority.into() };
     let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;

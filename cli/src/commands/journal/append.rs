@@ -14,23 +14,23 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Append records: each line of standard input, or what is named
+/// Append records: each line of standard input, or the named ones
 ///
-/// A record is acknowledged when it is persistent, as far as the file goes: what that means is said on
-/// standard error. When the command is killed, what it had acknowledged is there. Lines that come together
-/// are acknowledged together, unless positions are asked for.
+/// A record is acknowledged when it is persistent, as far as the file goes: standard error shows the meaning of that.
+/// When the command is killed, every acknowledged record is there. Lines that come together are acknowledged together,
+/// unless positions are asked for.
 ///
-/// A damaged journal is not appended to: `salvage` what is whole, and `repair` it. Nor is one with whole
-/// records behind a torn end, unless they are given up (`--discard`).
+/// A damaged journal is not appended to: `salvage` its whole records, and `repair` it. A journal with whole records
+/// behind a torn end is not appended to either, unless they are discarded (`--discard`).
 #[derive(clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(super) struct Arguments {
     /// The file of the journal
     file: PathBuf,
-    /// Create the file, with so many bytes, and the journal, if they are missing: 4096, 64K, 16M, 1G
+    /// Create the file, with this number of bytes, and the journal, if they are missing: 4096, 64K, 16M, 1G
     #[arg(long, value_name = "SIZE", value_parser = text::size)]
     create: Option<u64>,
-    /// Bytes of a segment of the new journal, a power of two: no record is longer
+    /// Bytes of a segment of the new journal, a power of two, and the greatest length of a record
     #[arg(long, value_name = "SIZE", value_parser = text::size, requires = "create")]
     segment: Option<u64>,
     /// Append this record, and read no input; can be given several times
@@ -39,7 +39,7 @@ pub(super) struct Arguments {
     /// Append the whole of standard input as one record
     #[arg(long, conflicts_with = "record")]
     whole: bool,
-    /// Give up whole records behind a torn end: in a crash they were under way together with one that is missing
+    /// Discard whole records behind a torn end: in a crash they were under way together with one that is missing
     #[arg(long)]
     discard: bool,
     /// Print the position of each record when it is acknowledged
@@ -108,7 +108,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Refuses a journal of which opening would give up whole records.
+/// Refuses a journal whose opening would discard whole records.
 fn refuse_to_give_up(path: &Path) -> anyhow::Result<()> {
     let Recovered { behind, end, .. } = verified(path)?.recovered;
     if behind == 0 {
@@ -122,8 +122,8 @@ fn refuse_to_give_up(path: &Path) -> anyhow::Result<()> {
     ))
 }
 
-/// Opens the journal in a file, or creates what is missing of both: a crash between the two leaves a file without a
-/// journal. Returns true with a new journal. Nothing is left of a new file that no journal could be created in.
+/// Opens the journal in a file, or creates the missing parts: a crash between the two creations leaves a file without a
+/// journal. Returns true with a new journal. A new file in which no journal could be created is removed.
 fn open_or_create(
     arguments: &Arguments,
     size: u64,
@@ -141,7 +141,7 @@ fn open_or_create(
     })
 }
 
-/// The same in a file that is there.
+/// Opens or creates the journal in an existing file.
 fn open_or_create_in(
     arguments: &Arguments,
     file: &Arc<DaxFile>,
@@ -158,7 +158,7 @@ fn open_or_create_in(
     Ok((journal, !is_there))
 }
 
-/// What becomes of the positions.
+/// The handling of the positions.
 enum Positions {
     Unasked,
     Printed,
@@ -191,7 +191,7 @@ impl Appender<'_> {
 
     fn append_whole(&mut self, input: impl Read) -> anyhow::Result<()> {
         let mut payload = Vec::new();
-        // One byte more than fits shows that it does not.
+        // One byte more than the largest record shows that the input is too long.
         let most = self.journal.largest() + 1;
         input.take(most).read_to_end(&mut payload).context(UNREADABLE)?;
         if payload.len() as u64 == most {
@@ -232,7 +232,7 @@ impl Appender<'_> {
                     self.appended += lines.len() as u64;
                     lines.clear();
                 }
-                // As many as fit are appended one by one.
+                // As many lines as fit are appended one by one.
                 Err(error)
                     if matches!(
                         error.kind(),
@@ -244,7 +244,7 @@ impl Appender<'_> {
         lines.drain(..).try_for_each(|line| self.append(&line))
     }
 
-    /// The next line without its end.
+    /// Returns the next line without its end.
     fn line(&self, input: &mut BufReader<impl Read>) -> anyhow::Result<Option<Vec<u8>>> {
         let most = self.journal.largest() + 1;
         let mut line = Vec::new();
@@ -265,7 +265,7 @@ impl Appender<'_> {
         )
     }
 
-    /// Nothing that `work` has appended is acknowledged if an access to the file failed.
+    /// Runs `work`. No record that it has appended is acknowledged if an access to the file failed.
     fn guarded<R>(&self, work: impl FnOnce() -> R) -> anyhow::Result<R> {
         faults::guarded(self.journal.medium().view(), work).map_err(|error| self.failed(&error))
     }
@@ -274,7 +274,7 @@ impl Appender<'_> {
         self.failed(&named(self.path, error))
     }
 
-    /// The error with how far it has come.
+    /// Returns the error with the progress of the command.
     fn failed(&self, error: &anyhow::Error) -> anyhow::Error {
         let appended = match self.appended {
             1 => "1 record was appended".to_owned(),

@@ -1,30 +1,30 @@
-//! `cachemaint journal`: append to a journal, read it, and look after it.
+//! `cachemaint journal`: append to a journal, read it, and maintain it.
 //!
 //! # JSON
 //! With `--json`, `read` and `salvage` print an object for each record, one a line:
 //!
 //! | name | what |
 //! |---|---|
-//! | `position`, `end` | where the record begins and ends |
+//! | `position`, `end` | the beginning and the end of the record |
 //! | `text` | the payload, if it is UTF-8 |
 //! | `hex` | the payload in hexadecimal digits, if it is not |
-//! | `skipped` | of `salvage`, in place of the others: `start` and `end` of what does not prove itself |
+//! | `skipped` | of `salvage`, in place of the others: `start` and `end` of bytes without a valid record |
 //!
-//! The others print one object with `"schema": 1`. Names may be added within a schema, the meaning of one
-//! that is there does not change. `path` is as it was given, `guarantee` as in `inspect --json`.
+//! The others print one object with `"schema": 1`. Names may be added within a schema; the meaning of an existing name
+//! does not change. `path` is that of the command line, `guarantee` as in `inspect --json`.
 //!
 //! | of | name | what |
 //! |---|---|---|
 //! | all | `path`, `guarantee` | |
-//! | `append` | `created` | whether the journal was made |
-//! | | `appended` | how many records were acknowledged |
-//! | | `positions` | theirs, with `--positions` |
-//! | | `end`, `free` | where the last one ends, and bytes that are free |
+//! | `append` | `created` | true if the journal was made |
+//! | | `appended` | the number of acknowledged records |
+//! | | `positions` | their positions, with `--positions` |
+//! | | `end`, `free` | the end of the last one, and bytes that are free |
 //! | `verify` | `identity` | 32 hexadecimal digits |
 //! | | `recovered` | `head`, `end`, `records`, `bytes` (of payloads), `torn`, `behind` (whole records behind a torn end), `damage` (`at`, `offset`, `evidence`, `fault`; or `null`) |
-//! | `repair` | `is_repaired` | `false` without `--yes`; it is told then what would be |
-//! | | `records`, `end` | records that are kept, and where the last one ends |
-//! | | `lost` | list of `start`, `end`: what does not prove itself |
+//! | `repair` | `is_repaired` | `false` without `--yes`; the other names then show the result of a repair |
+//! | | `records`, `end` | records that are kept, and the end of the last one |
+//! | | `lost` | list of `start`, `end`: bytes without a valid record |
 //! | `trim` | `head`, `end`, `free` | afterwards |
 
 mod append;
@@ -47,12 +47,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Append to a journal in a file, read it, and look after it
+/// Append to a journal in a file, read it, and maintain it
 ///
-/// A journal loses nothing that was acknowledged: every record that was appended is found again after a
-/// crash, as far as the file's medium survives it. `cachemaint inspect FILE` tells what that is.
+/// A journal does not lose an acknowledged record: every one is found again after a crash, as far as the file's medium
+/// survives it. `cachemaint inspect FILE` shows the events that it survives.
 ///
-/// Positions are bytes since the journal's creation, and never come again.
+/// Positions are bytes since the journal's creation, and are never used again.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -80,10 +80,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Grows by one when a field changes its meaning or goes away.
+/// The number of the document's form. It grows by one when a field changes its meaning or is removed.
 const SCHEMA: u32 = 1;
 
-/// Opens a file to write to it, whatever it gets.
+/// Opens a file to write to it, with any granularity.
 fn open(path: &Path) -> Result<Arc<DaxFile>, dax::Error> {
     dax::Options::new().allow_page_granularity().open(path).map(Arc::new)
 }
@@ -110,22 +110,22 @@ fn recover_by(
     opened?.map_err(|error| named(path, error))
 }
 
-/// A reader of the journal in a file.
+/// Returns a reader of the journal in a file.
 fn reader<'f>(path: &Path, file: &'f ReadOnly) -> anyhow::Result<Reader<&'f DaxView>> {
     file.guarded(|| Reader::open(file.view()))?.map_err(|error| named(path, error))
 }
 
-/// The error with the file that it is about.
+/// Returns the error with its file.
 pub(super) fn named(path: &Path, error: impl Into<Error<dax::Error>>) -> anyhow::Error {
     let error = error.into();
     match error.kind() {
-        // It names the file itself.
+        // The error names the file itself.
         ErrorKind::Medium(error) => anyhow!("{error}"),
         _ => anyhow::Error::new(error).context(path.display().to_string()),
     }
 }
 
-/// Says on standard error what an acknowledgement of this file is worth.
+/// Prints on standard error the guarantee of an acknowledgement of this file.
 fn tell_guarantee(path: &Path, guarantee: &Guarantee) {
     let path = text::printable(path.display());
     let place = text::printable(inspect::place(guarantee));

@@ -10,12 +10,13 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-/// Print the records, one a line, from the oldest on
+/// Print the records, one per line, from the oldest on
 ///
-/// The file is opened for reading only, also while another process appends to it: the last records may not
-/// be acknowledged yet then, and a power cut can take them back. Control characters are shown as escapes.
+/// The file is opened for reading only, also while another process appends to it. The last records may not be
+/// acknowledged yet then, and a power cut can take them back. Control characters are shown as escapes.
 ///
-/// Where the journal is damaged, it ends with an error and exit code 1; what comes before is printed.
+/// If the journal is damaged, the command ends with an error and exit code 1; the records before the damage are
+/// printed.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal
@@ -23,14 +24,14 @@ pub(super) struct Arguments {
     /// Begin at this position, at which a record begins or ends
     #[arg(long, value_name = "POSITION")]
     from: Option<u64>,
-    /// Wait at the end for what is appended
+    /// Wait at the end for new records
     #[arg(long)]
     follow: bool,
     #[command(flatten)]
     form: Form,
 }
 
-/// How long it waits before it looks again.
+/// The time between two looks at the journal.
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -43,7 +44,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             .guarded(|| reader.records_from(Position::new(*from)))?
             .map_err(|error| named(path, error))?,
     };
-    // On an error its end writes out what comes before.
+    // On an error its drop writes out the records before the error.
     let mut out = output();
     loop {
         match file.guarded(|| records.next())?.transpose() {

@@ -1,4 +1,4 @@
-//! How records are shown.
+//! The output of records.
 
 use crate::commands::payload::{Payload, visible};
 use crate::commands::text;
@@ -7,14 +7,14 @@ use core::ops::Range;
 use serde::Serialize;
 use std::io::{self, Write};
 
-/// How records are written to standard output.
+/// The form of records on standard output.
 #[derive(clap::Args)]
 #[group(multiple = false)]
 pub(super) struct Form {
     /// Write the payloads as they are, each with a newline behind it
     #[arg(long)]
     raw: bool,
-    /// Print a JSON object for each record, one a line
+    /// Print a JSON object for each record, one per line
     #[arg(long)]
     json: bool,
 }
@@ -60,7 +60,7 @@ impl<'r> Shown<'r> {
     }
 }
 
-/// Writes what was skipped as a line of JSON.
+/// Writes a skipped range as a line of JSON.
 pub(super) fn write_skipped(out: &mut impl Write, skipped: &Range<Position>) -> anyhow::Result<()> {
     write_line(out, &Shown::Skipped { skipped })
 }
@@ -70,7 +70,8 @@ fn write_line(out: &mut impl Write, line: &Shown<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Standard output for many short lines. It must be flushed, so that a full disk shows.
+/// Returns standard output for many short lines. It must be flushed, so that a full disk is
+/// noticed.
 pub(super) fn output() -> io::BufWriter<io::StdoutLock<'static>> {
     io::BufWriter::new(io::stdout().lock())
 }

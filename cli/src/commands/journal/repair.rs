@@ -17,10 +17,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Make a damaged journal one that can be appended to, with every record that is whole
+/// Repair a damaged journal so that it can be appended to, with every record that is whole
 ///
-/// What does not prove itself is overwritten: copy the file first. Without `--yes` nothing is written, and it
-/// is told what would be lost; the exit code is 1 then, if anything would.
+/// Bytes without a valid record are overwritten: copy the file first. Without `--yes` nothing is written, and the bytes
+/// that would be lost are printed; the exit code is 1 then, if there are any.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal
@@ -43,7 +43,7 @@ struct Document<'a> {
     guarantee: &'a Guarantee,
 }
 
-/// What is kept and what not.
+/// The records that are kept, and the ranges that are lost.
 #[derive(Serialize)]
 struct Outcome {
     records: u64,
@@ -74,7 +74,7 @@ fn repair(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tells what a repair would do.
+/// Prints the result that a repair would have.
 fn foretell(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let file = ReadOnly::open(path)?;
@@ -92,7 +92,7 @@ fn foretell(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if outcome.lost.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What a repair would keep.
+/// Returns the records that a repair would keep.
 fn salvaged(path: &Path, file: &ReadOnly, reader: &Reader<&DaxView>) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome { records: 0, end: reader.head(), lost: Vec::new() };
     let mut salvage = reader.salvage();
@@ -108,7 +108,7 @@ fn salvaged(path: &Path, file: &ReadOnly, reader: &Reader<&DaxView>) -> anyhow::
     Ok(outcome)
 }
 
-/// The error of a journal whose superblocks cannot be read, with what a repair can do about it.
+/// Returns the error of a journal whose superblocks cannot be read, with the repair that is possible.
 fn unreadable(path: &Path, error: impl Into<Error<dax::Error>>) -> anyhow::Error {
     let error = error.into();
     let can_be_rebuilt =
@@ -118,8 +118,8 @@ fn unreadable(path: &Path, error: impl Into<Error<dax::Error>>) -> anyhow::Error
         return error;
     }
     anyhow!(
-        "{error:#}. Nothing was written; if there was a journal, `--yes` makes its superblocks anew from what \
-         its segments say, and what was trimmed and not yet overwritten is there again then"
+        "{error:#}. Nothing was written; if there was a journal, `--yes` makes its superblocks anew from \
+         its segments, and trimmed records that were not yet overwritten are there again then"
     )
 }
 

@@ -10,11 +10,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Print every record that is whole, also behind damage, and say what was skipped
+/// Print every record that is whole, also behind damage, and report the skipped ranges
 ///
-/// The file is opened for reading only, and looked through as a whole. Records are printed as by `read`;
-/// what was skipped is said on standard error, and the exit code is 1 then. Behind something skipped there can be
-/// records that were never acknowledged.
+/// The file is opened for reading only, and searched as a whole. Records are printed as by `read`. Skipped ranges are
+/// reported on standard error, and the exit code is 1 then. Behind a skipped range there can be records that were never
+/// acknowledged.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal

@@ -10,14 +10,14 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Give up the oldest records, so that there is room for others
+/// Release the oldest records, so that there is space for others
 ///
-/// It happens as a whole or not at all, whatever crashes.
+/// A crash at any moment leaves all of it done, or none.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal
     file: PathBuf,
-    /// Give up all records before this position, at which one begins or ends
+    /// Release all records before this position, at which one begins or ends
     #[arg(long, value_name = "POSITION")]
     to: u64,
     /// Print one JSON document

@@ -12,10 +12,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Read everything, and tell what is there and what is damaged
+/// Read everything, and report the records and the damage
 ///
-/// The file is opened for reading only. The exit code is 1 if the journal is damaged, or if there are whole
-/// records behind a torn end. A torn end alone is no damage: a crash leaves it, and nothing of it had been
+/// The file is opened for reading only. The exit code is 1 if the journal is damaged, or if there are whole records
+/// behind a torn end. A torn end alone does not count as damage: a crash leaves it, and no part of it had been
 /// acknowledged.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -54,7 +54,7 @@ pub(super) fn verified(path: &Path) -> anyhow::Result<Verified> {
     Ok(Verified { file, identity, recovered })
 }
 
-/// Tells of whole records behind a torn end.
+/// Returns the warning about whole records behind a torn end.
 pub(super) fn behind_torn_end(behind: u64, end: Position) -> String {
     let records = match behind {
         1 => "1 whole record is".to_owned(),

@@ -16,14 +16,14 @@ pub(super) struct Candidate {
     cache: Cache,
 }
 
-/// When whole lines are written back.
+/// The moment when whole lines are written back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum When {
-    /// Not at all: the fence is to do.
+    /// Never: the fence must be enough.
     Never,
     /// After each 4 KiB, which are in the first level's cache then.
     EachChunk,
-    /// All of them at the end, after a fence.
+    /// At the end, all of them, after a fence.
     AfterFence,
 }
 
@@ -46,10 +46,10 @@ impl Candidate {
         BLOCK_STORES.iter().filter(|store| has(store)).flat_map(of)
     }
 
-    /// Returns true if copied bytes are durable wherever the target was.
+    /// Returns true if copied bytes are durable for every location of the target.
     ///
-    /// Ordinary stores are ordered before a write-back of their own line. Streaming stores are too if a
-    /// fence is between; else it takes the vendor's promise that they leave nothing in the cache.
+    /// Ordinary stores are ordered before a write-back of their own line. Streaming stores are too if a fence is
+    /// between. Without it, they are durable only if the vendor promises that they leave nothing in the cache.
     pub(super) fn is_durable(&self, vendor_promises_eviction: bool) -> bool {
         self.when != When::Never || vendor_promises_eviction
     }
@@ -65,8 +65,8 @@ impl Candidate {
         let (head, rest) = from.split_at(head);
         let (lines, tail) = rest.split_at(rest.len() / LINE * LINE);
         let first = to.wrapping_add(head.len());
-        // SAFETY: the source is a reference; the target is as long, is of words that may be changed through a shared
-        // reference, and so is no part of the source. These are its first bytes.
+        // SAFETY: the source is a reference; the target is as long. It consists of words that may be changed through a
+        // shared reference, so it cannot be part of the source. These are its first bytes.
         unsafe { self.copy_part(to, head) };
         // SAFETY: as above; the bytes behind them, which begin at a line.
         unsafe { self.copy_lines(first, lines) };
@@ -81,7 +81,7 @@ impl Candidate {
     unsafe fn copy_part(&self, to: *mut u8, from: &[u8]) {
         // SAFETY: the caller's duty (1).
         unsafe { core::ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) };
-        // SAFETY: what was just written can be read; (2) the caller's duty.
+        // SAFETY: the bytes just written can be read; (2) the caller's duty.
         unsafe { self.cache.writeback_range_unfenced(to, from.len()) };
     }
 
@@ -99,7 +99,7 @@ impl Candidate {
             if self.when == When::AfterFence {
                 self.cache.fence();
             }
-            // SAFETY: what was just written can be read; (2) the caller's duty.
+            // SAFETY: the bytes just written can be read; (2) the caller's duty.
             unsafe { self.cache.writeback_range_unfenced(to, from.len()) };
         }
     }
@@ -111,8 +111,8 @@ fn has_wider(store: &BlockStore) -> bool {
     BLOCK_STORES.iter().filter(is_wider).any(has)
 }
 
-/// Short, for tables: `st` ordinary, `nt` streaming, `dir` direct stores with their bytes; `+clwb` a write-back after
-/// each 4 KiB; `|clwb/all` one of all lines with a fence before it.
+/// Prints the short name for tables: `st` ordinary, `nt` streaming, `dir` direct stores with their bytes; `+clwb` a
+/// write-back after each 4 KiB; `|clwb/all` one of all lines with a fence before it.
 impl fmt::Display for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.store.kind {
@@ -136,8 +136,8 @@ impl fmt::Display for Candidate {
 
 /// Returns true if the vendor promises that a streaming store leaves no cached line behind.
 ///
-/// Intel does (SDM vol. 1, §10.4.6.2: the data in the caches is evicted); of MOVDIR64B it says that a
-/// cached line is written back and invalidated before (vol. 2B). Of others no such promise was found.
+/// Intel does (SDM vol. 1, §10.4.6.2: the data in the caches is evicted). For MOVDIR64B its manual states that a cached
+/// line is written back and invalidated before (vol. 2B). No such promise of other vendors was found.
 pub(super) fn vendor_promises_eviction() -> bool {
     raw_cpuid::CpuId::new()
         .get_vendor_info()
@@ -152,8 +152,8 @@ mod tests {
     use cachemaint::Cache;
     use core::sync::atomic::{AtomicU64, Ordering};
 
-    /// Sizes and places around every border of a loop: parts of a line, a line, a pass; and not one
-    /// byte beside it.
+    /// The sizes and places are around every border of a loop: parts of a line, a line, a pass. No byte beside them may
+    /// change.
     #[test]
     fn every_candidate_copies_every_byte_and_no_other() {
         const WORDS: usize = 3 * 4096 / 8;

@@ -16,7 +16,7 @@ pub struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// `len` bytes, after `skip` bytes of `words`.
+    /// Returns the target of `len` bytes, after `skip` bytes of `words`.
     ///
     /// # Panics
     /// If the words have fewer.
@@ -27,44 +27,44 @@ impl<'a> Target<'a> {
         Self { words, skip, len }
     }
 
-    /// The words that it is in.
+    /// Returns the words that contain the target.
     #[must_use]
     pub const fn words(&self) -> &'a [AtomicU64] {
         self.words
     }
 
-    /// How many bytes of the words come before it.
+    /// Returns the number of bytes of the words before the target.
     #[must_use]
     pub const fn skip(&self) -> usize {
         self.skip
     }
 
-    /// Its first byte.
+    /// Returns the first byte of the target.
     #[must_use]
     pub const fn as_mut_ptr(&self) -> *mut u8 {
         self.words.as_ptr().cast_mut().cast::<u8>().wrapping_add(self.skip)
     }
 
-    /// How many bytes it has.
+    /// Returns the length in bytes.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether it has none.
+    /// Returns true if the target is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Any bits of its first line.
+    /// Returns any bits of the first line.
     #[expect(clippy::cast_possible_truncation, reason = "any bits of it will do")]
     pub(super) fn first_word(&self) -> usize {
         self.words.first().map_or(0, |word| word.load(Ordering::Relaxed) as usize)
     }
 
     /// # Panics
-    /// If its bytes are not those of `expected`: then what was measured is no copy.
+    /// If the bytes are not those of `expected`: then the measured work is not a copy.
     pub(super) fn check(&self, expected: &[u8], who: &str) {
         assert_eq!(self.len, expected.len(), "bytes");
         let mut bytes = [0; PAGE];
@@ -72,28 +72,28 @@ impl<'a> Target<'a> {
             for (bytes, word) in bytes.chunks_exact_mut(WORD).zip(words) {
                 bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
             }
-            // What both have of this page.
+            // The part of this page that both have.
             let from = self.skip.max(place);
             let end = (self.skip + self.len).min(place + PAGE);
             let found = bytes.get(from - place..end.saturating_sub(place));
             let copied = expected.get(from - self.skip..end - self.skip);
             let same = found.is_some() && found == copied;
-            assert!(same, "{who}: bytes {place} and on differ from what was copied");
+            assert!(same, "{who}: bytes {place} and on differ from the source");
         }
     }
 }
 
-/// What copies need, which several cases may share.
+/// The memory of copies, which several cases may share.
 #[derive(Debug)]
 pub struct Memory {
     region: Region,
     walk: Region,
     sources: [Source; 2],
-    /// By which lines are placed.
+    /// The sizes by which lines are placed.
     pub(super) sizes: CacheSizes,
 }
 
-/// Bytes that are not 0, of which the first is the first of a line.
+/// Bytes that are not 0, with the first at the beginning of a line.
 #[derive(Debug)]
 struct Source {
     bytes: Vec<u8>,
@@ -114,7 +114,7 @@ impl Source {
     }
 }
 
-/// What the two sources are made of.
+/// The seeds of the two sources.
 const SEEDS: [u64; 2] = [1, 2];
 /// The bytes of several small copies in one sample: the targets and the source are in the first
 /// level's cache at once.
@@ -124,7 +124,7 @@ const TOGETHER: usize = 16 << 10;
 const MOST: usize = 64;
 
 impl Memory {
-    /// For copies of up to `largest` bytes on a machine with these caches.
+    /// Returns the memory for copies of up to `largest` bytes on a machine with these caches.
     #[must_use]
     pub fn new(largest: usize, sizes: CacheSizes) -> Self {
         let region = Region::new(Layout::bytes_for(largest).div_ceil(PAGE));
@@ -137,14 +137,14 @@ impl Memory {
         }
     }
 
-    /// The first bytes of one of two sources, which differ everywhere.
+    /// Returns the first bytes of one of two sources, which differ everywhere.
     pub(super) fn source(&self, turn: u64, bytes: usize) -> &[u8] {
         let [even, odd] = &self.sources;
         let source = if turn.is_multiple_of(2) { even } else { odd };
         source.first(bytes)
     }
 
-    /// The targets of the case.
+    /// Returns the targets of the case.
     pub(super) fn targets(&self, case: Case) -> Vec<Target<'_>> {
         let layout = Layout::of(case.bytes);
         let lines = (case.skip() + case.bytes).next_multiple_of(LINE);
@@ -156,8 +156,8 @@ impl Memory {
         (0..layout.copies).map(each).collect()
     }
 
-    /// Fills all targets with data that are of no source, then brings their lines to the placement
-    /// and the source to the cache.
+    /// Fills all targets with data that no source has, then brings their lines to the placement and
+    /// the source to the cache.
     pub(super) fn prepare(
         &self,
         cache: Cache,
@@ -178,7 +178,7 @@ impl Memory {
         }
         if level != Level::Nowhere {
             let walk = self.walk.words().get(..self.sizes.walk(level) / WORD).unwrap_or_default();
-            // Twice, since a cache may not take a clean line that nobody has asked for again.
+            // The walk is made twice, since a cache may not take a clean line at its first use.
             for _ in 0..2 {
                 read_all(targets);
                 read(walk);
@@ -211,8 +211,8 @@ fn read(words: &[AtomicU64]) {
     black_box(sum);
 }
 
-/// Where the targets of one sample are: each begins in a page of its own, and together they fall
-/// evenly on the sets of a cache.
+/// The layout of the targets of one sample: each begins in a page of its own, and together they are
+/// spread evenly over the sets of a cache.
 #[derive(Clone, Copy, Debug)]
 struct Layout {
     copies: usize,
@@ -228,8 +228,8 @@ impl Layout {
         }
     }
 
-    /// What the targets of any sample take, with copies of up to `largest` bytes: a page and twice
-    /// the bytes for each of several, or the bytes of one.
+    /// Returns the bytes that the targets of any sample need, with copies of up to `largest` bytes:
+    /// a page and twice the bytes for each of several, or the bytes of one.
     fn bytes_for(largest: usize) -> usize {
         let several = MOST * (PAGE + 4 * LINE) + 2 * TOGETHER;
         several.max((largest + MISALIGNMENT).next_multiple_of(LINE))

@@ -1,14 +1,13 @@
-//! What a copy costs that is durable at return: by its size, by where its target is, and by how it is
-//! done.
+//! The cost of a copy that is durable at return: by its size, by the placement of its target, and by its method.
 //!
-//! One sample is a round of copies from one source, which is cached and begins at a line, to several
-//! targets, which are brought into the same placement before. Each copy ends with its own fence, and the
-//! round with a full one inside the time. So what is timed is a sequence of copies each of which is
-//! complete before the next is, as in a program that persists one record after the other. The targets
-//! are taken in an order that no prefetcher knows, and compared with the source afterwards.
+//! One sample is a round of copies from one source to several targets. The source is cached and begins at a line, and
+//! the targets are brought into the same placement before. Each copy ends with its own fence, and the round with a full
+//! one inside the time. So the measurement is a sequence of copies each of which is complete before the next is, as in
+//! a program that persists one record after the other. The targets are taken in an order that no prefetcher knows, and
+//! compared with the source afterwards.
 //!
-//! Whether lines are where they should be is measured too ([`Control`]): caches of the third level need
-//! not take a clean line that the second drops.
+//! The placement of lines is measured too ([`Control`]): caches of the third level need not take a clean line that the
+//! second drops.
 
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "each store alone has no safe form")]
@@ -29,10 +28,9 @@ use serde::Serialize;
 pub use memory::{Memory, Target};
 pub use placement::{CacheSizes, Level, Placement};
 
-/// What targets are aligned to, and copies are cut by.
+/// The alignment of targets, and the unit in which copies are cut.
 const LINE: usize = 64;
-/// How far behind the beginning of a line a target begins that is not aligned: not even a multiple of
-/// a word.
+/// The distance of an unaligned target from the beginning of a line: not even a multiple of a word.
 const MISALIGNMENT: usize = 27;
 
 /// One cell of the table.
@@ -41,9 +39,9 @@ const MISALIGNMENT: usize = 27;
 pub struct Case {
     /// The size of the copy in bytes.
     pub bytes: usize,
-    /// Whether the target begins at a line.
+    /// True if the target begins at a line.
     pub aligned: bool,
-    /// Where the lines of the target are.
+    /// The placement of the target's lines.
     #[serde(flatten)]
     pub placement: Placement,
 }
@@ -54,24 +52,24 @@ impl Case {
     }
 }
 
-/// One way to copy: to the target from as many bytes, complete at return.
+/// A method of copying: to the target from as many bytes, complete at return.
 pub type Copy<'a> = Box<dyn Fn(Target<'_>, &[u8]) + 'a>;
 
-/// A way to copy with its name.
+/// A method of copying with its name.
 #[expect(missing_debug_implementations, reason = "a closure has none")]
 #[expect(clippy::exhaustive_structs, reason = "benches add their own")]
 pub struct Contender<'a> {
-    /// What tables call it.
+    /// The name in tables.
     pub name: String,
-    /// Whether what is copied is durable wherever the target was.
+    /// True if copied bytes are durable for every location of the target.
     pub durable: bool,
-    /// Whether it is the library's.
+    /// True if the method is the library's.
     pub own: bool,
-    /// How it copies.
+    /// The method.
     pub copy: Copy<'a>,
 }
 
-/// The library's own copies by `cache`, with each hint, and every candidate of this CPU.
+/// Returns the library's own copies by `cache`, with each hint, and every candidate of this CPU.
 #[must_use]
 pub fn contenders(cache: Cache) -> Vec<Contender<'static>> {
     let hints = [
@@ -85,7 +83,7 @@ pub fn contenders(cache: Cache) -> Vec<Contender<'static>> {
     all
 }
 
-/// The library's copy on plain memory.
+/// Returns the library's copy on plain memory.
 fn library(name: &str, destination: Destination, cache: Cache) -> Contender<'static> {
     let copy = move |to: Target<'_>, from: &[u8]| {
         let memory = medium::Memory::new(to.words(), cache, Backing::Ram);
@@ -94,8 +92,8 @@ fn library(name: &str, destination: Destination, cache: Cache) -> Contender<'sta
     Contender { name: name.to_owned(), durable: true, own: true, copy: Box::new(copy) }
 }
 
-/// Whether the vendor of this CPU promises that streaming stores leave nothing in the cache. Where there
-/// are none, nothing is left.
+/// Returns true if the vendor of this CPU promises that streaming stores leave nothing in the cache, or if the
+/// architecture has no streaming stores.
 #[must_use]
 pub fn streaming_is_durable() -> bool {
     #[cfg(target_arch = "x86_64")]
@@ -104,7 +102,7 @@ pub fn streaming_is_durable() -> bool {
     true
 }
 
-/// The methods that this CPU has the stores of.
+/// Returns the methods whose stores this CPU has.
 #[cfg(target_arch = "x86_64")]
 fn candidates(cache: Cache) -> impl Iterator<Item = Contender<'static>> {
     let promised = streaming_is_durable();
@@ -116,7 +114,7 @@ fn candidates(cache: Cache) -> impl Iterator<Item = Contender<'static>> {
     })
 }
 
-/// None are written for this architecture.
+/// Returns nothing: no methods are written for this architecture.
 #[cfg(not(target_arch = "x86_64"))]
 fn candidates(_cache: Cache) -> impl Iterator<Item = Contender<'static>> {
     core::iter::empty()
@@ -134,22 +132,22 @@ pub struct Probe<'a> {
 }
 
 impl<'a> Probe<'a> {
-    /// Of this case, whose lines are dropped by `cache` to begin with.
+    /// Returns the probe of this case, whose lines are dropped by `cache` at the beginning.
     #[must_use]
     pub fn new(memory: &'a Memory, cache: Cache, case: Case) -> Self {
         let targets = memory.targets(case);
-        // Each once, since the factor is a prime that is greater than their number.
+        // Each target is taken once, since the factor is a prime that is greater than their number.
         let order = (0..targets.len()).map(|place| (place * 167 + 29) % targets.len()).collect();
         Self { memory, cache, case, targets, order, turn: Cell::new(0) }
     }
 
-    /// How many copies one sample makes.
+    /// Returns the number of copies in one sample.
     #[must_use]
     pub fn copies(&self) -> usize {
         self.targets.len()
     }
 
-    /// Nanoseconds for one copy.
+    /// Returns the nanoseconds for one copy.
     ///
     /// # Panics
     /// If a target does not hold the data afterwards.
@@ -165,7 +163,7 @@ impl<'a> Probe<'a> {
         ns / self.copies() as f64
     }
 
-    /// Nanoseconds for a load from the first line of a target, each waiting for the one before.
+    /// Returns the nanoseconds for a load from the first line of a target; each load waits for the one before.
     fn load_ns(&self, clock: &Clock) -> f64 {
         self.prepare();
         let nothing = black_box(0);
@@ -188,33 +186,33 @@ impl<'a> Probe<'a> {
     }
 }
 
-/// What one way costs in one case.
+/// The cost of one method in one case.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Cost {
     /// The case.
     #[serde(flatten)]
     pub case: Case,
-    /// How it was copied.
+    /// The method.
     pub way: String,
-    /// Whether that is durable wherever the target was.
+    /// True if that is durable for every location of the target.
     pub durable: bool,
-    /// Whether it is the fastest of those that are durable.
+    /// True for the fastest of the durable methods.
     pub best_durable: bool,
     /// Nanoseconds for one copy.
     pub copy_ns: Estimate,
 }
 
-/// What a load costs from lines that were brought into a placement.
+/// The cost of a load from lines that were brought into a placement.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Control {
-    /// Where they were brought.
+    /// The placement of the lines.
     #[serde(flatten)]
     pub placement: Placement,
     /// Nanoseconds for a load.
     pub load_ns: Estimate,
 }
 
-/// What a load costs from lines in each placement.
+/// Measures the cost of a load from lines in each placement.
 ///
 /// # Errors
 /// If a measured value is not a number.
@@ -238,7 +236,7 @@ pub fn controls(
     each.collect()
 }
 
-/// Nanoseconds for one copy in each way, all of them interleaved: samples with the same index were taken
+/// Returns the nanoseconds for one copy by each method, all of them interleaved: samples with the same index were taken
 /// in the same round.
 pub fn samples(
     clock: &Clock,
@@ -254,7 +252,7 @@ pub fn samples(
     interleave(blocks, &mut loops, progress)
 }
 
-/// What each way costs in one case.
+/// Measures the cost of each method in one case.
 ///
 /// # Errors
 /// If a measured value is not a number.
@@ -299,7 +297,7 @@ mod tests {
     use cachemaint::Cache;
     use core::sync::atomic::Ordering;
 
-    /// Small ones, so that the test walks little memory.
+    /// The sizes are small, so that the test walks little memory.
     const SIZES: CacheSizes = CacheSizes { l1: 32 << 10, l2: 128 << 10, l3: 1 << 20 };
 
     fn cases() -> impl Iterator<Item = Case> {
@@ -320,7 +318,7 @@ mod tests {
         for case in cases() {
             let probe = Probe::new(&memory, cache, case);
             for contender in &contenders {
-                // It panics if a target is not what was copied.
+                // It panics if a target differs from the source.
                 assert!(probe.copy_ns(&clock, contender).is_finite(), "{}", contender.name);
             }
         }

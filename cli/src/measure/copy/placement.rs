@@ -1,17 +1,17 @@
-//! Where the lines of a target are before the copy, and the caches that they can be in.
+//! The placement of a target's lines before the copy, and the caches that can hold them.
 
 use cachemaint::report::{CacheKind, CacheLevel, HostReport};
 use core::fmt;
 use serde::Serialize;
 
-/// Where the lines of a target are before the copy, and whether memory has what they hold.
+/// The placement of a target's lines before the copy, and their state relative to memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[expect(clippy::exhaustive_structs, reason = "benches name them in patterns")]
 pub struct Placement {
     /// The nearest cache that has them.
     pub level: Level,
-    /// Whether they were changed since they were in memory. A copy to where this program has copied
-    /// before and made durable finds them clean.
+    /// True if the lines were changed since they were in memory. A copy to a target that this
+    /// program has copied to before and made durable finds them clean.
     pub dirty: bool,
 }
 
@@ -20,7 +20,7 @@ pub struct Placement {
 #[serde(rename_all = "snake_case")]
 #[expect(clippy::exhaustive_enums, reason = "no CPU here has a cache of a fourth level")]
 pub enum Level {
-    /// None of them.
+    /// No cache.
     Nowhere,
     /// The first level's data cache.
     L1,
@@ -31,10 +31,10 @@ pub enum Level {
 }
 
 impl Placement {
-    /// In no cache.
+    /// No cache has the lines.
     pub const NOWHERE: Self = Self::clean(Level::Nowhere);
 
-    /// All of them.
+    /// All placements.
     pub const ALL: [Self; 7] = [
         Self::NOWHERE,
         Self::clean(Level::L1),
@@ -54,7 +54,7 @@ impl Placement {
     }
 }
 
-/// `none`, `L1`, and with a star what is dirty: `L1*`.
+/// Prints `none`, `L1`, and dirty lines with a star: `L1*`.
 impl fmt::Display for Placement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match (self.level, self.dirty) {
@@ -69,7 +69,7 @@ impl fmt::Display for Placement {
     }
 }
 
-/// The sizes of the data caches in bytes; 0 where there is none, or it is not shown.
+/// The sizes of the data caches in bytes; 0 for a cache that does not exist or is not shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CacheSizes {
     /// The first level's.
@@ -81,17 +81,17 @@ pub struct CacheSizes {
 }
 
 impl CacheSizes {
-    /// Those of this machine, as its system shows them.
+    /// Returns the sizes of this machine, as its system shows them.
     #[must_use]
     pub fn host() -> Self {
         let caches = HostReport::host().caches.unwrap_or_default();
         Self { l1: of_level(&caches, 1), l2: of_level(&caches, 2), l3: of_level(&caches, 3) }
     }
 
-    /// Whether a copy of `bytes` finds its target there, with its source in the cache too.
+    /// Returns true if a copy of `bytes` finds its target there, with its source in the cache too.
     ///
-    /// A quarter of a cache is left to others: it is not the program's alone, and pages do not fall
-    /// evenly on its sets.
+    /// A quarter of a cache is left to other data: the cache does not belong to the program alone,
+    /// and pages are not spread evenly over its sets.
     #[must_use]
     pub const fn hold(self, placement: Placement, bytes: usize) -> bool {
         let (cache, before) = match placement.level {
@@ -103,7 +103,7 @@ impl CacheSizes {
         before > 0 && 2 * bytes <= cache / 4 * 3
     }
 
-    /// How much must be read to drive everything out of the level before, in bytes.
+    /// Returns the number of bytes to read to drive everything out of the level before.
     pub(super) const fn walk(self, level: Level) -> usize {
         match level {
             Level::Nowhere | Level::L1 => 0,
@@ -134,7 +134,7 @@ mod tests {
         assert!(!hold(Level::L1, (18 << 10) + 1));
         assert!(hold(Level::L2, 512 << 10));
         assert!(hold(Level::Nowhere, usize::MAX));
-        assert!(!hold(Level::L3, 1), "there is none");
+        assert!(!hold(Level::L3, 1), "the level is missing");
     }
 
     /// Nothing could be driven out of a first level whose size is not known.

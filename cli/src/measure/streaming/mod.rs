@@ -1,10 +1,9 @@
-//! Do streaming (non-temporal) stores leave the L1 data cache on this CPU?
+//! The effect of streaming (non-temporal) stores on the L1 data cache of this CPU.
 //!
-//! A streaming store to a line that is cached may, by Intel's optimization manual (248966,
-//! "Streaming Non-temporal Stores"), update the line in place or evict it. Where it updates in
-//! place, a fence brings nothing to memory, and "streaming store + SFENCE" persists nothing. CPUs do
-//! not say which kind they are, so it is measured here, against controls, in four ways ([`Figures`]),
-//! and [`conclude`] draws the conclusion.
+//! A streaming store to a line that is cached may, by Intel's optimization manual (248966, "Streaming Non-temporal
+//! Stores"), update the line in place or evict it. On a CPU that updates in place, a fence brings nothing to memory,
+//! and "streaming store + SFENCE" persists nothing. CPUs do not report their kind. So it is measured here, against
+//! controls, by four methods ([`Figures`]), and [`conclude`] draws the conclusion.
 //!
 //! A timing on one CPU is not a promise of its vendor: nothing relies on the answer.
 
@@ -23,7 +22,7 @@ pub use verdict::{Answer, Conclusion, Finding, Verdict, conclude};
 /// The bytes that the loops over a buffer store in one pass.
 pub const PASS: usize = LINES * size_of::<Line>();
 
-/// How many lines one sample works on.
+/// The number of lines that one sample works on.
 const LINES: usize = 64;
 
 /// A cache line of x86.
@@ -31,7 +30,7 @@ const LINES: usize = 64;
 #[derive(Debug, Default)]
 pub struct Line(pub(super) [AtomicU64; 8]);
 
-/// How many bytes one streaming store writes; a line is always filled.
+/// The number of bytes that one streaming store writes; a line is always filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the instruction set has these")]
 pub enum Width {
@@ -46,10 +45,10 @@ pub enum Width {
 }
 
 impl Width {
-    /// All of them.
+    /// All widths.
     pub const ALL: [Self; 4] = [Self::Bytes8, Self::Bytes16, Self::Bytes32, Self::Bytes64];
 
-    /// The bytes of one store.
+    /// Returns the bytes of one store.
     #[must_use]
     pub const fn bytes(self) -> usize {
         match self {
@@ -67,7 +66,7 @@ impl Serialize for Width {
     }
 }
 
-/// What known lines cost, in nanoseconds a line.
+/// The costs of lines in a known state, in nanoseconds per line.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Controls {
     /// A dependent load from a line in L1.
@@ -82,7 +81,7 @@ pub struct Controls {
     pub writeback_not_cached_ns: Estimate,
 }
 
-/// What something cost after streaming stores, by what the lines were before them.
+/// A cost after streaming stores, by the state of the lines before them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct After {
     /// The lines were clean and in L1.
@@ -93,7 +92,7 @@ pub struct After {
     pub not_cached: Estimate,
 }
 
-/// A loop that never touches its lines but by streaming stores, by where they were at the start.
+/// The cost of a loop that accesses its lines by streaming stores alone, by their state at the start.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Repeated {
     /// They were read before, so they were in L1.
@@ -102,7 +101,7 @@ pub struct Repeated {
     pub not_cached: Estimate,
 }
 
-/// What was measured of streaming stores of one width, in nanoseconds.
+/// The results for streaming stores of one width, in nanoseconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Figures {
     /// Bytes of one store.
@@ -118,23 +117,23 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// The passes over 4 KiB as gigabytes a second: lines read before, lines flushed before.
+    /// Returns the passes over 4 KiB as gigabytes per second: lines read before, lines flushed before.
     #[must_use]
     pub fn pass_gigabytes_per_second(&self) -> [f64; 2] {
-        // Bytes a nanosecond.
+        // Bytes per nanosecond are gigabytes per second.
         [&self.pass_ns.cached, &self.pass_ns.not_cached].map(|ns| PASS as f64 / ns.median)
     }
 }
 
-/// What was measured, and what it says.
+/// The results of a measurement, and the conclusion.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Streaming {
     /// The instruction that the write-backs were done with.
     pub writeback: &'static str,
-    /// What known lines cost.
+    /// The costs of lines in a known state.
     pub controls: Controls,
-    /// What streaming stores did, by their width.
+    /// The results of streaming stores, by their width.
     pub figures: Vec<Figures>,
-    /// What follows from that.
+    /// The conclusion from the results.
     pub conclusion: Conclusion,
 }

@@ -1,8 +1,8 @@
 //! The loops that are timed.
 //!
-//! Loads and write-backs work on lines of which each is in a page and a cache set of its own, in a
-//! random order, so that no prefetcher brings a line and none drives another out. What is stored in
-//! the lines is a chain: each names the next, so that a load waits for the one before.
+//! Loads and write-backs work on lines that each have a page and a cache set of their own. They take them in a random
+//! order, so that no prefetcher brings a line and no line drives another out. The contents of the lines are a chain:
+//! each names the next, so that a load waits for the one before.
 
 use super::{After, Controls, Figures, LINES, Line, Repeated, Streaming, Width, conclude};
 use crate::measure::blocks::{Blocks, Loop, interleave};
@@ -16,13 +16,13 @@ use core::hint::black_box;
 use core::slice;
 use core::sync::atomic::Ordering;
 
-/// Lines in a page, and one: the next page and the next cache set.
+/// The lines in a page, and one more: the next page and the next cache set.
 const STRIDE: usize = 65;
 
-/// What the lines hold: one array for each line.
+/// The contents of the lines: one array for each line.
 type Image = [[u64; 8]; LINES];
 
-/// How lines are filled before they are looked at.
+/// The method by which lines are filled before they are looked at.
 #[derive(Clone, Copy, Debug)]
 enum Fill {
     Not,
@@ -42,32 +42,32 @@ pub struct Loops {
 }
 
 impl Loops {
-    /// How often a loop over one line stores in one sample.
+    /// The number of stores of a loop over one line in one sample.
     const LINE_REPEATS: usize = 1000;
-    /// How many passes over 4 KiB one sample makes.
+    /// The number of passes over 4 KiB in one sample.
     pub const PASSES: usize = 100;
 
-    /// Loops that are timed by `clock`, with write-backs by `cache`.
+    /// Returns loops that are timed by `clock`, with write-backs by `cache`.
     #[must_use]
     pub fn new(clock: Clock, cache: Cache) -> Self {
         let lines = (0..LINES * STRIDE).map(|_| Line::default()).collect();
         Self { clock, cache, lines, next: cycle(), seed: Cell::new(1) }
     }
 
-    /// The widths that this CPU has.
+    /// Returns the widths that this CPU has.
     pub fn widths() -> impl Iterator<Item = Width> {
         Width::ALL.into_iter().filter(|width| streaming(*width).is_some())
     }
 
-    /// Nanoseconds for filling a line by streaming stores, and SFENCE, again and again; the line is
-    /// in `state` at the start.
+    /// Returns the nanoseconds for filling a line by streaming stores, and SFENCE, again and again; the line is in
+    /// `state` at the start.
     #[must_use]
     pub fn line_ns(&self, width: Width, state: State) -> f64 {
         self.repeat(width, state, 1, Self::LINE_REPEATS)
     }
 
-    /// Nanoseconds for filling 4 KiB by streaming stores, and SFENCE, again and again; the lines are
-    /// in `state` at the start.
+    /// Returns the nanoseconds for filling 4 KiB by streaming stores, and SFENCE, again and again; the lines are in
+    /// `state` at the start.
     #[must_use]
     pub fn pass_ns(&self, width: Width, state: State) -> f64 {
         self.repeat(width, state, LINES, Self::PASSES)
@@ -90,7 +90,7 @@ impl Loops {
         ns / passes as f64
     }
 
-    /// Nanoseconds for a load from a line that was in `state` and then filled.
+    /// Returns the nanoseconds for a load from a line that was in `state` and then filled.
     fn load_ns(&self, state: State, fill: Fill) -> f64 {
         self.look(state, fill, || {
             let mut place = 0;
@@ -102,7 +102,7 @@ impl Loops {
         })
     }
 
-    /// Nanoseconds for write-back and MFENCE of a line that was in `state` and then filled.
+    /// Returns the nanoseconds for write-back and MFENCE of a line that was in `state` and then filled.
     fn writeback_ns(&self, state: State, fill: Fill) -> f64 {
         self.look(state, fill, || {
             let mut place = 0;
@@ -115,8 +115,7 @@ impl Loops {
         })
     }
 
-    /// Brings the scattered lines into the state, fills them, and times how long `work` takes for
-    /// one of them.
+    /// Brings the scattered lines into the state, fills them, and returns the time of `work` for one of them.
     ///
     /// # Panics
     /// If the lines do not hold what they should afterwards.
@@ -155,7 +154,7 @@ impl Loops {
         mfence();
     }
 
-    /// A new content: the chain, and words that are not 0 and were not there before.
+    /// Returns a new content: the chain, and words that are not 0 and were not there before.
     fn image(&self) -> Image {
         let seed = self.seed.get() + 1;
         self.seed.set(seed);
@@ -174,19 +173,18 @@ fn stream_by(width: Width) -> impl Fn(&[Line], &[[u64; 8]]) {
         .unwrap_or_else(|| unreachable!("no streaming stores of {} bytes here", width.bytes()))
 }
 
-/// A cycle through all lines in a fixed order that looks random: the full period of a linear
-/// congruence (Knuth, *The Art of Computer Programming* vol. 2, §3.2.1.2, theorem A: the increment is
-/// odd and the multiplier 1 modulo 4).
+/// Returns a cycle through all lines in a fixed order that looks random: the full period of a linear congruence (Knuth,
+/// *The Art of Computer Programming* vol. 2, §3.2.1.2, theorem A: the increment is odd and the multiplier 1 modulo 4).
 fn cycle() -> [usize; LINES] {
     core::array::from_fn(|place| (place * 37 + 29) % LINES)
 }
 
-/// The word that names a place, never 0 and another one for every seed.
+/// Returns the word that names a place, never 0 and another one for every seed.
 const fn to_link(seed: u64, place: usize) -> u64 {
     seed * LINES as u64 + place as u64
 }
 
-/// The place that the word names.
+/// Returns the place that the word names.
 #[expect(clippy::cast_possible_truncation, reason = "it is less than the number of lines")]
 const fn to_place(link: u64) -> usize {
     (link % LINES as u64) as usize
@@ -204,7 +202,7 @@ fn check<'a>(lines: impl Iterator<Item = &'a Line>, image: &Image) {
     let wrong = lines.zip(image).filter(|(Line(words), from)| {
         words.iter().zip(*from).any(|(word, from)| word.load(Ordering::Relaxed) != *from)
     });
-    assert_eq!(wrong.count(), 0, "lines that differ from what was stored in them");
+    assert_eq!(wrong.count(), 0, "lines that differ from the stored ones");
 }
 
 /// Measures all widths that this CPU has, with controls, all of it interleaved. Write-backs are done

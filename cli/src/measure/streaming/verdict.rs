@@ -1,19 +1,19 @@
-//! From figures to a verdict, which names the figures it rests on.
+//! The verdict from figures, which names the figures it rests on.
 
 use super::{After, Controls, Figures, Repeated};
 use core::fmt;
 use serde::Serialize;
 
-/// Whether streaming stores to lines in L1, and a fence, leave them there.
+/// The effect of streaming stores, and a fence, on lines in L1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(clippy::exhaustive_enums, reason = "there is no fourth answer")]
 pub enum Verdict {
-    /// The lines are no longer cached: what was stored has gone to memory.
+    /// The lines are no longer cached: the stored data has gone to memory.
     Evicts,
-    /// The lines are still in L1, and dirty: what was stored is not in memory.
+    /// The lines are still in L1, and dirty: the stored data is not in memory.
     StaysInL1,
-    /// The figures contradict each other, or do not tell the controls apart.
+    /// The figures contradict each other, or do not separate the controls.
     CannotTell,
 }
 
@@ -22,21 +22,21 @@ impl fmt::Display for Verdict {
         f.pad(match self {
             Self::Evicts => "evicts",
             Self::StaysInL1 => "stays in L1",
-            Self::CannotTell => "cannot tell",
+            Self::CannotTell => "unclear",
         })
     }
 }
 
-/// What one kind of figures says.
+/// The answer of one kind of figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(clippy::exhaustive_enums, reason = "there is no fourth answer")]
 pub enum Answer {
-    /// As if the lines were still in L1 and dirty.
+    /// The lines seem to be still in L1 and dirty.
     Stays,
-    /// As if the lines were not cached.
+    /// The lines seem not to be cached.
     Evicts,
-    /// Neither.
+    /// Neither answer.
     Nothing,
 }
 
@@ -45,15 +45,15 @@ pub enum Answer {
 pub struct Finding {
     /// Bytes of one store.
     pub store_bytes: usize,
-    /// What was measured.
+    /// The subject of the measurement.
     pub what: &'static str,
-    /// What it says.
+    /// The answer.
     pub says: Answer,
     /// The figures.
     pub figures: String,
 }
 
-/// A verdict and what it rests on.
+/// A verdict with its findings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Conclusion {
     /// The verdict.
@@ -62,13 +62,13 @@ pub struct Conclusion {
     pub findings: Vec<Finding>,
 }
 
-/// Two controls are told apart if one is this many times the other.
+/// The least ratio between two controls that count as different.
 const APART: f64 = 1.5;
-/// A loop is faster in L1 if it is this many times as fast: more than caches differ from each other.
+/// The least ratio between two loops of which one counts as faster in L1: more than caches differ from each other.
 const FASTER: f64 = 3.0;
 
-/// The conclusion from these figures: every finding that says something must say the same, for every
-/// width; among them the load and one of the loops.
+/// Returns the conclusion from these figures: every finding with an answer must have the same, for every width; among
+/// them the load and one of the loops.
 #[must_use]
 pub fn conclude(controls: &Controls, figures: &[Figures]) -> Conclusion {
     let by_width: Vec<[Finding; 4]> =
@@ -93,7 +93,7 @@ fn verdict([load, writeback, line, pass]: &[Finding; 4]) -> Verdict {
     }
 }
 
-/// Load, write-back, line loop, pass loop.
+/// Returns the findings of load, write-back, line loop, and pass loop.
 fn findings(controls: &Controls, figures: &Figures) -> [Finding; 4] {
     let finding = |what, (says, text)| Finding {
         store_bytes: figures.store_bytes.bytes(),
@@ -120,8 +120,8 @@ fn findings(controls: &Controls, figures: &Figures) -> [Finding; 4] {
     ]
 }
 
-/// A cost after streaming stores is that of a line that stayed, or that of one that is not cached.
-/// Lines that were not cached before must cost what uncached lines cost, else the method is at fault.
+/// Judges a cost after streaming stores: it is that of a line that stayed, or that of one that is not cached. Lines
+/// that were not cached before must cost as much as uncached lines, else the method is at fault.
 fn after(cost: &After, (stayed, if_it_stays): (&str, f64), not_cached: f64) -> (Answer, String) {
     let (clean, dirty) = (cost.clean.median, cost.dirty.median);
     let nearer = |cost| nearer(cost, if_it_stays, not_cached);
@@ -136,7 +136,7 @@ fn after(cost: &After, (stayed, if_it_stays): (&str, f64), not_cached: f64) -> (
     (says, figures)
 }
 
-/// Which of the two the cost is nearer to on a scale of ratios; in the middle it is neither's.
+/// Returns the answer whose cost is nearer to this one on a scale of ratios, and neither in the middle.
 fn nearer(cost: f64, stays: f64, evicts: f64) -> Answer {
     const NEAR: f64 = 0.25;
     if (evicts / stays).max(stays / evicts) < APART {
@@ -152,7 +152,7 @@ fn nearer(cost: f64, stays: f64, evicts: f64) -> Answer {
     }
 }
 
-/// What reaches memory takes memory's time, wherever the lines were at the start.
+/// Judges a loop: stores that reach memory take memory's time, for every state of the lines at the start.
 fn repeated(cost: &Repeated) -> (Answer, String) {
     let (cached, not_cached) = (cost.cached.median, cost.not_cached.median);
     let ratio = not_cached / cached;
@@ -207,10 +207,10 @@ mod tests {
         }
     }
 
-    /// Recorded on an AMD Zen 5 (family 26, KVM guest): a load takes 52 ticks from L1 and 364 from
-    /// memory, and it hits after streaming stores; one line costs 1 ns in L1 and 140 ns elsewhere;
-    /// 4 KiB run at 251 GB/s and at 21 GB/s. A write-back costs 157 ns, as after an ordinary store;
-    /// that of lines which are not dirty was not recorded, so that finding must not be needed.
+    /// Recorded on an AMD Zen 5 (family 26, KVM guest). A load takes 52 ticks from L1 and 364 from memory, and it hits
+    /// after streaming stores. One line costs 1 ns in L1 and 140 ns elsewhere; 4 KiB run at 251 GB/s and at 21 GB/s. A
+    /// write-back costs 157 ns, as after an ordinary store. The cost for lines which are not dirty was not recorded, so
+    /// that finding must not be needed.
     fn zen5() -> (Controls, Figures) {
         let pass = [251.0, 21.0].map(|gigabytes_per_second| PASS as f64 / gigabytes_per_second);
         (
@@ -219,8 +219,8 @@ mod tests {
         )
     }
 
-    /// Made up for a CPU that evicts, as the Intel SDM vol. 1, 10.4.6.2 describes it: afterwards all
-    /// lines cost what uncached lines cost, wherever they were.
+    /// These figures are made up for a CPU that evicts, as the Intel SDM vol. 1, 10.4.6.2 describes it: afterwards all
+    /// lines cost as much as uncached lines, for every state before.
     fn evicting() -> (Controls, Figures) {
         (
             controls([2.0, 90.0], [160.0, 90.0, 80.0]),
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(verdict((controls, figures)), Verdict::CannotTell);
     }
 
-    /// Lines that were nowhere and hit afterwards: then loads hit for another reason.
+    /// The lines were in no cache and hit afterwards, so loads hit for another reason.
     #[test]
     fn a_load_that_always_hits_says_nothing() {
         let (controls, mut figures) = zen5();

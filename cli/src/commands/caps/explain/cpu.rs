@@ -6,7 +6,7 @@ use cachemaint::report::{Aliasing, Choice, HostReport, Hypervisor, Status};
 use cachemaint::survival::Certainty;
 use cachemaint::{Point, Unsupported};
 
-/// One instruction, by the name of its topic.
+/// Returns the explanation of one instruction, by the name of its topic.
 pub(super) fn instruction(report: &HostReport, name: &str) -> Option<Vec<Entry>> {
     let cpu = &report.cpu;
     let found = cpu.instructions().find(|row| name_of(row.instruction.name) == name)?;
@@ -54,7 +54,7 @@ pub(super) fn fences(report: &HostReport) -> Vec<Entry> {
     let mut entries = choices(report);
     entries.push(Entry::said(
         "Why",
-        "a write-back instruction starts the transfer of a line and returns; what waits for it is a \
+        "a write-back instruction starts the transfer of a line and returns; the wait for it is a \
          fence of the same thread, so that the operation is complete when the fence is",
         "Intel SDM vol. 2A, CLWB; Arm ARM (DDI 0487), \"Ordering and completion of data and instruction \
          cache instructions\"",
@@ -79,7 +79,7 @@ fn choices(report: &HostReport) -> Vec<Entry> {
     writebacks.chain([answer("Invalidate".to_string(), report.cpu.invalidate())]).collect()
 }
 
-/// The point's name, short enough for a label.
+/// Returns the point's name, short enough for a label.
 const fn short(point: Point) -> &'static str {
     match point {
         Point::Coherency => "coherency",
@@ -155,8 +155,8 @@ pub(super) fn streaming_stores(report: &HostReport) -> Vec<Entry> {
         Entry::stated("Here", &statement),
         Entry::said(
             "Ordering",
-            "they are weakly ordered: a fence must come before what tells others that the data are \
-             there",
+            "they are weakly ordered: a fence must come before the store that announces the data to \
+             others",
             "Intel SDM vol. 1, 10.4.6.2; AMD APM vol. 3, MOVNTI",
         ),
     ])

@@ -1,4 +1,4 @@
-//! Guests, confidential guests, containers, and what may change.
+//! Guests, confidential guests, containers, and the changes that a migration can bring.
 
 use super::Entry;
 use cachemaint::report::{Confidential, HostReport, Hypervisor, HypervisorKind, Text};
@@ -6,9 +6,9 @@ use cachemaint::survival::Certainty;
 
 pub(super) fn hypervisor(report: &HostReport) -> Vec<Entry> {
     let here = match report.cpu.hypervisor() {
-        Hypervisor::Absent => "the CPU says that there is none (CPUID.1:ECX[31] is 0)".to_string(),
+        Hypervisor::Absent => "the CPU reports no hypervisor (CPUID.1:ECX[31] is 0)".to_string(),
         Hypervisor::Unknown => {
-            format!("{} does not tell user mode", report.cpu.architecture())
+            format!("{} does not report it to user mode", report.cpu.architecture())
         }
         present => format!("{present}"),
     };
@@ -30,10 +30,10 @@ pub(super) fn hypervisor(report: &HostReport) -> Vec<Entry> {
         Entry::stated("Whole cache", &effects.whole_cache),
         Entry::stated("Migration", &effects.migration),
         Entry::said(
-            "How sure",
-            "a signature is a word: VirtualBox can show KVM's, a hypervisor can clear the bit that \
-             announces it, and firmware's names are what its maker wrote. That nothing is found is no \
-             proof of bare metal",
+            "Certainty",
+            "a signature proves little: VirtualBox can show KVM's, a hypervisor can clear the bit that \
+             announces it, and firmware's names are chosen by its maker. A machine without any sign is not \
+             proven to be bare metal",
             "recorded machines in tests/cpus; systemd src/basic/virt.c",
         )
         .sure(Certainty::ReadInSource),
@@ -87,8 +87,8 @@ pub(super) fn confidential(report: &HostReport) -> Vec<Entry> {
         Entry::stated("Whole cache", &report.effects().whole_cache),
         Entry::said(
             "SEV's leaf",
-            "8000_001FH says what the CPU offers. Hosts show it, and some hypervisors show it to every \
-             guest, so that it proves no guest; the flags sev, sev_es and sev_snp in /proc/cpuinfo are \
+            "8000_001FH shows the features that the CPU offers. Hosts show the leaf, and some hypervisors show it to every \
+             guest, so it does not prove a guest. The flags sev, sev_es and sev_snp in /proc/cpuinfo are \
              the same words, while tdx_guest says that this is one",
             "AMD APM vol. 3, CPUID Fn8000_001F; Linux arch/x86/include/asm/cpufeatures.h",
         ),

@@ -1,9 +1,7 @@
-//! The long form of the report: each topic in words, with its facts on this machine, their sources and
-//! how sure they are.
+//! The long form of the report: each topic in words, with its facts on this machine, their sources and their certainty.
 //!
-//! Facts of the report are taken from there, so that no sentence here can disagree with it: instructions,
-//! fences and refusals from the architecture, effects of hypervisors and survival from their tables,
-//! regions from the kernel.
+//! Facts of the report are taken from there, so that no sentence here can disagree with it. Instructions, fences and
+//! refusals come from the architecture, effects of hypervisors and survival from their tables, regions from the kernel.
 
 mod cpu;
 mod guest;
@@ -50,12 +48,12 @@ struct Entry {
 }
 
 impl Entry {
-    /// An answer of this machine.
+    /// Returns an answer of this machine.
     fn here(about: impl Into<String>, text: impl Into<String>) -> Self {
         Self { about: about.into(), text: text.into(), source: String::new(), certainty: None }
     }
 
-    /// A statement of a document.
+    /// Returns a statement of a document.
     fn said(about: impl Into<String>, text: impl Into<String>, source: impl Into<String>) -> Self {
         let (about, text, source) = (about.into(), text.into(), source.into());
         Self { about, text, source, certainty: Some(Certainty::Documented) }
@@ -65,7 +63,7 @@ impl Entry {
         Self { certainty: Some(certainty), ..self }
     }
 
-    /// The same source for another text.
+    /// Returns the same source for another text.
     fn saying(self, text: String) -> Self {
         Self { text, ..self }
     }
@@ -79,33 +77,41 @@ type Explain = fn(&HostReport) -> Vec<Entry>;
 
 /// The topics that every machine has; each instruction of its architecture is one more.
 const TOPICS: [(&str, &str, Explain); 20] = [
-    ("fences", "which fence completes what", cpu::fences),
-    ("points", "how far a write-back is aimed, and what reaches it", cpu::points),
+    ("fences", "the fences, and the operations that each completes", cpu::fences),
+    ("points", "the points of a write-back, and the instructions to them", cpu::points),
     ("line", "the unit that one instruction works on", cpu::line),
-    ("granule", "what to pad and align to", cpu::granule),
-    ("streaming-stores", "whether stores that bypass the cache leave it", cpu::streaming_stores),
-    ("whole-cache", "the whole cache at once, and who refuses it", cpu::whole_cache),
-    ("aliasing", "whether one page can be in the data cache twice", cpu::aliasing),
-    ("shmlba", "where shared mappings of one page must lie", cpu::shmlba),
-    ("hypervisor", "whose guest this is, and what that changes", guest::hypervisor),
+    ("granule", "the unit to pad and align to", cpu::granule),
+    (
+        "streaming-stores",
+        "stores that bypass the cache, and their effect on it",
+        cpu::streaming_stores,
+    ),
+    ("whole-cache", "the whole cache at once, and the reasons for a refusal", cpu::whole_cache),
+    ("aliasing", "one page in the data cache twice", cpu::aliasing),
+    ("shmlba", "the alignment of shared mappings of one page", cpu::shmlba),
+    ("hypervisor", "the hypervisor of this guest, and its effects", guest::hypervisor),
     ("confidential", "encrypted and isolated guests", guest::confidential),
-    ("container", "what a container changes, and what it hides", guest::container),
-    ("live-migration", "what may change while a program runs", guest::live_migration),
-    ("persistence-domains", "what power loss does not lose, by whose word", persistence::domains),
+    ("container", "the effects of a container, and the files it hides", guest::container),
+    ("live-migration", "changes while a program runs", guest::live_migration),
+    (
+        "persistence-domains",
+        "memory that survives power loss, and its guarantor",
+        persistence::domains,
+    ),
     ("adr", "the domain that ends at the memory controller", persistence::adr),
     ("eadr", "the domain that has the CPU caches in it", persistence::eadr),
     ("gpf", "Global Persistent Flush of CXL devices", persistence::gpf),
     ("granularity", "the smallest unit that is made persistent", persistence::granularity),
-    ("map-sync", "what MAP_SYNC promises, and what it does not", persistence::map_sync),
-    ("deep-persist", "what a deep flush adds", persistence::deep_persist),
-    ("survival", "what survives what, cell by cell", persistence::survival),
+    ("map-sync", "the promise of MAP_SYNC, and its limits", persistence::map_sync),
+    ("deep-persist", "the additional promise of a deep flush", persistence::deep_persist),
+    ("survival", "the events that each medium survives, cell by cell", persistence::survival),
 ];
 
 /// Returns the instructions of this architecture, and the subjects of the report's rows.
 pub(super) fn topics(report: &HostReport) -> Vec<Topic> {
     let instructions = report.cpu.instructions().map(|availability| Topic {
         name: name_of(availability.instruction.name),
-        title: "the instruction: what it does, and whether it is here".to_string(),
+        title: "the instruction: its effect, and its presence here".to_string(),
     });
     let others = TOPICS
         .iter()

@@ -1,4 +1,4 @@
-//! Persistence domains, granularity, and what survives what.
+//! Persistence domains, granularity, and the survival of data.
 
 use super::Entry;
 use cachemaint::Point;
@@ -9,9 +9,9 @@ pub(super) fn domains(report: &HostReport) -> Vec<Entry> {
     let mut entries = regions(report, |_| true);
     entries.push(
         Entry::said(
-            "By whose word",
-            "the kernel passes on what firmware says, and nothing checks it; a hypervisor can claim any \
-             domain for any file. Where nobody makes a claim the attribute persistence_domain is \
+            "Claimed by",
+            "the kernel passes on the claim of firmware, which is not checked; a hypervisor can claim any \
+             domain for any file. Without a claim the attribute persistence_domain is \
              hidden",
             "Linux drivers/nvdimm/region_devs.c, drivers/acpi/nfit/core.c; QEMU docs/nvdimm.txt",
         )
@@ -20,7 +20,7 @@ pub(super) fn domains(report: &HostReport) -> Vec<Entry> {
     entries
 }
 
-/// The regions of this machine that are asked for, with what their domains are worth.
+/// Returns the wanted regions of this machine, with the worth of their domains.
 fn regions(report: &HostReport, wanted: impl Fn(Domain) -> bool) -> Vec<Entry> {
     let regions = match (&report.regions, report.no_region()) {
         (Err(why), _) => return Vec::from([Entry::here("Here", format!("unknown: {why}"))]),
@@ -44,8 +44,8 @@ fn region(region: &Region) -> Vec<Entry> {
     entries
 }
 
-/// The statements on a backing at these events. Statements that are equal for several progresses
-/// are printed once.
+/// Returns the statements on a backing at these events. Statements that are equal for several
+/// progresses are printed once.
 fn cells(backing: Backing, events: &[Event]) -> Vec<Entry> {
     let mut entries = Vec::new();
     for event in events {
@@ -115,10 +115,10 @@ pub(super) fn gpf(report: &HostReport) -> Vec<Entry> {
     ));
     entries.push(
         Entry::said(
-            "How it shows",
-            "Linux from 6.15 on marks each device dirty when it takes it up, which a flush that \
-             completes clears, and shows the count of failures as cxl/dirty_shutdown of its nmem device \
-             if the device has GPF. A count that has grown means that bytes were lost",
+            "Evidence",
+            "Linux from 6.15 on marks each device dirty when it takes it up. A flush that \
+             completes clears the mark. Linux shows the count of failures as cxl/dirty_shutdown of the device's nmem \
+             if it has GPF. A count that has grown means that bytes were lost",
             "Linux drivers/cxl/pmem.c, cxl_nvdimm_arm_dirty_shutdown_tracking",
         )
         .sure(Certainty::ReadInSource),
@@ -158,7 +158,7 @@ pub(super) fn granularity(report: &HostReport) -> Vec<Entry> {
         ),
         Entry::here(
             "Of a file",
-            "cachemaint inspect PATH, or dax::probe, tell it with the evidence",
+            "cachemaint inspect PATH, or dax::probe, report it with the evidence",
         ),
     ])
 }
@@ -202,7 +202,7 @@ pub(super) fn deep_persist(report: &HostReport) -> Vec<Entry> {
     entries
 }
 
-/// The whole table: what this machine has comes first.
+/// Returns the whole table. The backings of this machine come first.
 pub(super) fn survival(report: &HostReport) -> Vec<Entry> {
     let here = report.backings();
     let is_here = |backing: &Backing| here.contains(backing);
@@ -210,8 +210,8 @@ pub(super) fn survival(report: &HostReport) -> Vec<Entry> {
         Backing::ALL.into_iter().partition(is_here);
     let mut entries = Vec::new();
     for (about, what, backings) in [
-        ("Here", "what a file can lie on here", here),
-        ("Elsewhere", "what other machines have", elsewhere),
+        ("Here", "the backings of files here", here),
+        ("Elsewhere", "the backings of other machines", elsewhere),
     ] {
         let names: Vec<&str> = backings.iter().map(|backing| backing.name()).collect();
         entries.push(Entry::here(about, format!("{what}: {}", names.join("; "))));

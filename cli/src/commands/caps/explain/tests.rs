@@ -55,7 +55,7 @@ fn survival_is_explained_by_the_table() {
         }
     }
     let words = words(&explanation);
-    let (here, elsewhere) = words.split_once("what other machines have").unwrap();
+    let (here, elsewhere) = words.split_once("the backings of other machines").unwrap();
     assert!(here.contains("storage; process crash"), "{here}");
     assert!(elsewhere.contains("unknown; process crash"), "{elsewhere}");
 }

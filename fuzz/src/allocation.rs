@@ -1,11 +1,11 @@
-//! A bound of each allocation: no bytes of a medium of some KiB may ask for much memory.
+//! A bound of each allocation: a medium of some KiB must not make a reader ask for much memory.
 
 #![expect(unsafe_code, reason = "an allocator")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::process::abort;
 
-/// More bytes in one allocation are a finding.
+/// The greatest allocation; a greater one is a finding.
 const MOST: usize = 64 << 20;
 
 #[global_allocator]

@@ -47,7 +47,7 @@ impl Image {
         Self::new(&self.bytes()[..bytes])
     }
 
-    /// Does some work and returns the number of bytes that it has looked at.
+    /// Runs `work` and returns the number of bytes that it has looked at.
     pub fn cost<T>(&self, work: impl FnOnce(&Self) -> T) -> (T, u64) {
         let before = self.0.looks.load(Relaxed);
         let result = work(self);
@@ -64,7 +64,7 @@ impl Image {
         assert!(end.is_some_and(|end| end <= Readable::len(self)), "{bytes} bytes at {at}");
     }
 
-    /// The words of a range, each with its bytes in the range.
+    /// Returns the words of a range, each with its bytes in the range.
     fn parts(&self, at: u64, bytes: usize) -> impl Iterator<Item = (&AtomicU64, Range<usize>)> {
         self.check(at, bytes);
         let (mut word, mut from, mut left) = (at as usize / 8, at as usize % 8, bytes);

@@ -20,7 +20,7 @@ pub(super) enum Edit {
         field: u8,
         value: Value,
     },
-    /// The header of a record, valid but for its tag.
+    /// The header of a record, valid except for its tag.
     Record {
         at: u8,
         laps: i8,
@@ -34,7 +34,7 @@ pub(super) enum Edit {
         stride: u8,
         len: Length,
     },
-    /// A mark, valid but for its tag, of an epoch near the last one.
+    /// A mark, valid except for its tag, of an epoch near the last one.
     Mark {
         at: u8,
         laps: i8,
@@ -84,7 +84,7 @@ impl Edit {
     }
 }
 
-/// The offset of a word with a meaning.
+/// Returns the offset of a word with a meaning.
 fn spread(place: u16, bytes: u64) -> u64 {
     match u64::from(place) * 8 {
         at @ 0..128 => at,
@@ -175,7 +175,7 @@ impl Layout {
     }
 }
 
-/// The word behind the tag. The low 3 bits of `kind` are the kind, the others its vouching.
+/// Returns the word behind the tag. The low 3 bits of `kind` are the kind, the others its vouching.
 const fn second_word(position: u64, kind: u64, len: u64) -> u64 {
     len & 0xff_ffff | kind << 24 | seal::stated(position) << 48
 }

@@ -53,7 +53,7 @@ pub struct Damaged {
     harms: Vec<Harm>,
 }
 
-/// Deeds of an input. More take longer and reach nothing new.
+/// The greatest number of operations of an input. More take longer and reach nothing new.
 const DEEDS: usize = 48;
 
 /// Only written records are returned, and all whole ones are.

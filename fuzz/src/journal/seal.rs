@@ -6,7 +6,7 @@ use cachemaint::medium::{Medium as _, Readable as _};
 use core::sync::atomic::Ordering::Relaxed;
 use twox_hash::XxHash3_64;
 
-/// The tags of superblocks, and of what names its position in the log.
+/// Writes the tags of superblocks, and of headers that contain their position in the log.
 pub(super) fn seal(medium: &Image) {
     let [first, second] = [0, 4096].map(|page| superblock(medium, page));
     let newest = match (first, second) {
@@ -48,7 +48,8 @@ fn log(medium: &Image, superblock: &Superblock) {
     let mut key = keys[0];
     let room = medium.len().saturating_sub(LOG).min(capacity);
     let mut records = Vec::new();
-    // In the order of positions, since a mark has the key of what follows.
+    // The tags are written in the order of positions, since a mark has the key of the records after
+    // it.
     for at in (head..head.saturating_add(room)).step_by(8) {
         let place = LOG + at % capacity / 8 * 8;
         if place + 16 > medium.len() {
@@ -71,7 +72,8 @@ fn log(medium: &Image, superblock: &Superblock) {
             key = medium.load(place + 40, Relaxed);
         }
     }
-    // From the last one on, so that a record which has others in it is right, too.
+    // The tags are written from the last record on, so that a record which contains others is
+    // right, too.
     for (at, place, key, payload) in records.into_iter().rev() {
         let second = medium.load(place + 8, Relaxed);
         let header = [second.to_le_bytes(), at.to_le_bytes()];
@@ -80,7 +82,7 @@ fn log(medium: &Image, superblock: &Superblock) {
     }
 }
 
-/// The bits of a position that a header states.
+/// Returns the bits of a position that a header states.
 pub(super) const fn stated(position: u64) -> u64 {
     let words = position / 8;
     (words ^ (words >> 16).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) & 0xffff

@@ -7,8 +7,8 @@ use cachemaint::journal::Reader;
 const LOOKS: u64 = 40;
 /// Bytes of superblocks, which are looked at some times.
 const SUPERBLOCKS: u64 = 4096;
-/// By the documentation of a repair it reads all of the medium, and the records three times. One more search for
-/// records gives the place of the next epoch.
+/// A repair reads all of the medium, and the records three times (its documentation). One more search for records finds
+/// the place of the next epoch.
 const REPAIR: u64 = 4 * LOOKS;
 
 /// Reading costs no more than the documented multiple of the log.

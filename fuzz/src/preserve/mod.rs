@@ -23,7 +23,7 @@ use forge::Edit;
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Sizes {
     Small,
-    /// Room for several blobs of several chunks.
+    /// Space for several blobs of several chunks.
     Large,
 }
 
@@ -44,7 +44,8 @@ pub struct Damaged {
     harms: Vec<Harm>,
 }
 
-/// Transactions of an input, and operations of each. More take longer and reach nothing new.
+/// The greatest number of transactions of an input, and of operations of each. More take longer and
+/// reach nothing new.
 const STEPS: usize = 6;
 const DEEDS: usize = 6;
 

@@ -55,7 +55,7 @@ pub struct Damaged {
     harms: Vec<Harm>,
 }
 
-/// Deeds of an input. More take longer and reach nothing new.
+/// The greatest number of operations of an input. More take longer and reach nothing new.
 const DEEDS: usize = 48;
 
 /// Only recorded events are returned, and all undamaged ones are.

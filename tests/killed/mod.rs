@@ -1,4 +1,4 @@
-//! Operations that are cut off: a forked child is killed at a system call of choice.
+//! Operations that are cut off: a forked child is killed at a chosen system call.
 //!
 //! The parent traces the child (ptrace(2)) and kills it while it waits to enter the call. The call is not executed,
 //! and no time is involved.
@@ -13,7 +13,7 @@ use core::ptr::null_mut;
 enum End {
     Killed,
     Finished,
-    /// It cannot be traced here.
+    /// The child cannot be traced here.
     NotTraced,
 }
 
@@ -21,11 +21,11 @@ enum End {
 const FAILED: c_int = 1;
 const NOT_TRACED: c_int = 2;
 
-/// Cuts `act` off before its first system call, before its second, and so on, until it is finished. Before each time
-/// `prepare` is called, and after it `check` with true if it was finished. Returns false if children cannot be traced
-/// here, after a line that says so.
+/// Cuts `act` off before its first system call, before its second, and so on, until it is finished. `prepare` is called
+/// before each time, and `check` after it, with true if `act` was finished. Returns false if children cannot be traced
+/// here, after a line that reports it.
 ///
-/// `act` runs in a forked child of a process with threads: it may need no lock that another thread can hold.
+/// `act` runs in a forked child of a process with threads: it must not need a lock that another thread can hold.
 pub(crate) fn at_each_system_call<E: Display>(
     test: &str,
     mut prepare: impl FnMut(),
@@ -55,7 +55,7 @@ pub(crate) fn at_each_system_call<E: Display>(
     }
 }
 
-/// Runs `act` in a child that executes at most so many system calls.
+/// Runs `act` in a child that executes at most this many system calls.
 fn run<E: Display>(act: &impl Fn() -> Result<(), E>, calls: usize) -> End {
     // SAFETY: the child calls `act`, which is made for it, and ends.
     let child = unsafe { libc::fork() };
@@ -69,7 +69,7 @@ fn run<E: Display>(act: &impl Fn() -> Result<(), E>, calls: usize) -> End {
 }
 
 fn be_traced<E: Display>(act: &impl Fn() -> Result<(), E>) -> c_int {
-    // SAFETY: nothing but who traces this process changes.
+    // SAFETY: only the tracer of this process changes.
     if unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, null_mut::<u8>(), null_mut::<u8>()) } == -1 {
         return NOT_TRACED;
     }
@@ -117,7 +117,7 @@ fn trace(child: libc::pid_t, calls: usize) -> End {
     End::Killed
 }
 
-/// Lets the child go on to where it enters or leaves its next system call, or ends.
+/// Resumes the child until it enters or leaves its next system call, or ends.
 fn go_on(child: libc::pid_t) -> c_int {
     // SAFETY: the child is ours, and it is stopped.
     let went =

@@ -1,4 +1,5 @@
-//! `cargo xtask plot`: the last results of criterion, as figures under `docs/figures`.
+//! `cargo xtask plot`: figures under `docs/figures` of the last results of criterion, of the table of survival, and of a
+//! crash that the simulator finds.
 //!
 //! Run it where the benchmarks ran: a figure names the CPU and the kernel of the machine that draws it.
 

@@ -11,8 +11,11 @@ use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 use super::Source;
 
-/// Returns a line for each broken link.
-pub(super) fn faults(root: &Path, documents: &[Source]) -> Vec<String> {
+/// The beginning of the library's pages on docs.rs.
+const DOCS_RS: &str = "https://docs.rs/cachemaint/latest/";
+
+/// Returns a line for each broken link. `pages` is the folder of rustdoc's pages.
+pub(super) fn faults(root: &Path, pages: &Path, documents: &[Source]) -> Vec<String> {
     let links = documents
         .iter()
         .flat_map(|document| links(&document.text).into_iter().map(move |link| (document, link)));

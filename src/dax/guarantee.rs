@@ -1,13 +1,23 @@
 //! The guarantee of a file's medium, and its evidence. The system's room concludes it.
 
 use super::caching::Unread;
+use super::error::Error;
+use super::system::files;
 use crate::medium::Granularity;
-use crate::survival::{Backing, Event, Stage, Survival};
+use crate::survival::{Backing, Event, Stage, Statement, Survival};
 use crate::system::memory_type::Caching;
 use crate::system::nvdimm::{MemoryDevice, Region};
 use crate::system::tree::{Evidence, Unknown};
 use alloc::string::String;
 use alloc::vec::Vec;
+use std::fs::File;
+use std::path::Path;
+
+/// The condition under which a file without a name outlives a process.
+const KEPT_OPEN: Survival = Survival::If("another process keeps the file open or mapped");
+
+/// The source of the claims about files without a name.
+const NAMELESS: &str = "unlink(2); memfd_create(2)";
 
 /// The advice where nothing counts.
 const NO_COUNT: &str = "nothing to do for RAM and storage; of other media ask the vendor's tools";
@@ -32,6 +42,8 @@ pub struct Guarantee {
     /// True if stores go to the page cache, from which only a write-back takes them to the medium.
     pub(super) through_page_cache: bool,
     pub(super) caching: Unread,
+    /// False if the file had no name when it was opened, so that it ends with its last descriptor.
+    pub(super) has_name: bool,
     pub(super) evidence: Vec<Evidence>,
 }
 
@@ -150,18 +162,62 @@ impl Guarantee {
         &self.evidence
     }
 
-    /// Returns the survival of bytes that have got so far, at the event.
+    /// Returns the survival of an event by bytes of the file that had reached this stage.
+    ///
+    /// It is that of the [backing](Self::backing), except for two kinds of files: one through the page cache of
+    /// emulated persistent memory, and one that had no name when it was opened (a memfd, an unlinked file).
     #[must_use]
     pub const fn survives(&self, stage: Stage, event: Event) -> Survival {
-        match (self.backing, stage, event) {
-            (_, _, Event::ProcessCrash) => self.backing.survives(stage, event),
-            // The page cache is ordinary RAM of a kernel that is gone then.
-            (Backing::EmulatedPmem | Backing::VirtioPmem, Stage::Stored, _)
+        self.statement(stage, event).is
+    }
+
+    /// Returns the survival with its reason, the source of the claim and its certainty.
+    ///
+    /// ```
+    /// use cachemaint::dax;
+    /// use cachemaint::survival::{Event, Stage};
+    ///
+    /// # fn main() -> Result<(), dax::Error> {
+    /// let guarantee = dax::probe("/tmp")?;
+    /// let lost = guarantee.statement(Stage::Persisted, Event::PowerLoss);
+    /// println!("{}: {} ({}, {})", lost.is, lost.text, lost.source, lost.certainty.name());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn statement(&self, stage: Stage, event: Event) -> Statement<Survival> {
+        match (event, self.backing, stage) {
+            (Event::ProcessCrash, ..) if !self.has_name => Statement::documented(
+                KEPT_OPEN,
+                "the file had no name when it was opened, and ends with its last descriptor or mapping",
+                NAMELESS,
+            ),
+            (Event::ProcessCrash, ..) => self.backing.statement(stage, event),
+            _ if !self.has_name => Statement::documented(
+                Survival::No,
+                "the file had no name when it was opened, and no process has it open in the next kernel",
+                NAMELESS,
+            ),
+            (_, Backing::EmulatedPmem | Backing::VirtioPmem, Stage::Stored)
                 if self.through_page_cache =>
             {
-                Survival::No
+                Statement::documented(
+                    Survival::No,
+                    "it is in the page cache, which is RAM of the kernel that is gone",
+                    "fsync(2)",
+                )
             }
-            _ => self.backing.survives(stage, event),
+            _ => self.backing.statement(stage, event),
         }
+    }
+
+    /// Notes that an open file has no name, if it has none.
+    pub(super) fn with_name_of(mut self, path: &Path, file: &File) -> Result<Self, Error> {
+        let metadata = file.metadata().map_err(|error| Error::os(path, files::METADATA, &error))?;
+        self.has_name = !files::is_nameless(&metadata);
+        if !self.has_name {
+            self.evidence.push(Evidence::new("fstat: st_nlink", "0"));
+        }
+        Ok(self)
     }
 }

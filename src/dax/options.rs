@@ -291,7 +291,8 @@ impl Options {
             let kind = ErrorKind::Shorter { size: extent.size, needed: least };
             return Err(Error::new(path, kind));
         }
-        let chosen = self.choose::<M>(path, &file)?;
+        let (guarantee, writeback) = self.choose::<M>(path, &file)?;
+        let chosen = (guarantee.with_name_of(path, &file)?, writeback);
         let mapped = self.map::<M>(path, &file, access, len, chosen)?;
         let refuses_pages = access == Access::Read && !M::PERSISTS_VIEWS;
         Ok(DaxView { refuses_pages, ..self.view_of(path, file, mapped) })
@@ -498,7 +499,7 @@ pub(super) fn probe_on<M: Mapper>(path: &Path) -> Result<Guarantee, Error> {
         return Err(Error::new(path, ErrorKind::NotRegular));
     }
     let file = files::open_to_look(path).map_err(opening)?;
-    M::guarantee(path, &file, cache)
+    M::guarantee(path, &file, cache)?.with_name_of(path, &file)
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Event {
-    /// The process is killed or crashes. A file without a name (memfd, `O_TMPFILE`) goes with its
-    /// last descriptor, on any backing; this is about files that have one.
+    /// The process is killed or crashes. The table assumes a file that has a name. One without (memfd, `O_TMPFILE`)
+    /// ends with its last descriptor, whatever backs it; the guarantee of an open file accounts for that.
     ProcessCrash,
     /// The kernel starts another one without firmware, after a crash (kdump) or on request.
     Kexec,

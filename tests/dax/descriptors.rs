@@ -3,13 +3,15 @@
 #![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use cachemaint::dax::{DaxFile, DaxView, Error, ErrorKind, InvalidInput, Lock, Options};
+use cachemaint::dax::{
+    self, DaxFile, DaxView, Error, ErrorKind, Guarantee, InvalidInput, Lock, Options,
+};
 use cachemaint::medium::Granularity;
-use cachemaint::survival::Backing;
+use cachemaint::survival::{Backing, Event, Stage, Survival};
 use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create};
 use std::fs::{self, File};
 use std::io::{Seek as _, SeekFrom};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
@@ -58,6 +60,49 @@ fn a_memfd_is_ram_that_is_named_as_the_kernel_names_it() {
     let error = Options::new().open_file(memfd).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::PageGranular(_)), "{error}");
     assert!(error.to_string().starts_with("/memfd:state (deleted): "), "{error}");
+}
+
+fn after(guarantee: &Guarantee, event: Event) -> Survival {
+    guarantee.survives(Stage::Persisted, event)
+}
+
+/// unlink(2): the file remains until the last descriptor that refers to it is closed.
+#[test]
+fn a_file_without_a_name_outlives_its_process_only_if_another_keeps_it_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    drop(options().create_new(&path, LEN).unwrap());
+    let unlinked = descriptor(&path, OFlags::RDWR);
+    fs::remove_file(&path).unwrap();
+    for file in [options().open_file(memfd(LEN)), options().open_file(unlinked)] {
+        let file = file.unwrap();
+        let by_link = format!("/proc/self/fd/{}", file.file().as_raw_fd());
+        for guarantee in [file.guarantee().clone(), dax::probe(by_link).unwrap()] {
+            let crash = guarantee.statement(Stage::Persisted, Event::ProcessCrash);
+            assert!(matches!(crash.is, Survival::If(_)), "{crash:?}");
+            assert!(crash.text.contains("no name"), "{crash:?}");
+            for event in [Event::Kexec, Event::WarmReboot, Event::PowerLoss] {
+                assert_eq!(after(&guarantee, event), Survival::No);
+            }
+            let evidence = guarantee.evidence().iter();
+            let links = evidence.filter(|evidence| evidence.asked.contains("st_nlink"));
+            assert_eq!(links.map(|links| links.answer.as_str()).collect::<Vec<_>>(), ["0"]);
+        }
+    }
+}
+
+/// A new file gets its name after its guarantee was asked of it, and a directory is tried by a file without one.
+#[test]
+fn a_new_file_outlives_its_process_by_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let created = options().create_new(&path, LEN).unwrap();
+    assert_eq!(after(created.guarantee(), Event::ProcessCrash), Survival::Yes);
+    let opened = options().lock(Lock::None).open(&path).unwrap();
+    assert_eq!(opened.guarantee(), created.guarantee());
+    if let Ok(in_directory) = dax::probe(directory.path()) {
+        assert_eq!(after(&in_directory, Event::ProcessCrash), Survival::Yes);
+    }
 }
 
 /// A position belongs to the open file, which another process can use at the same time.

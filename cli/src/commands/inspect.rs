@@ -6,9 +6,9 @@
 //!
 //! | name | what |
 //! |---|---|
-//! | `path` | the path of the command line |
-//! | `guarantee` | `granularity` (`"byte"`, `{"line": BYTES}` or `{"page": BYTES}`), `backing`, `reason`, `advice` (or `null`), `file_system`, `mount_point`, `device`, `region` (or `null`; as in `caps --json`), `is_device_dax`, `alignment` (the unit of offsets of mappings, in bytes), `devices` (those of all regions under the file; as in `caps --json`), `through_page_cache`, `caching`, `evidence` (list of `asked`, `answer`) |
-//! | `guarantee.caching` | the memory type. `read`: `write_back`, `write_through`, `write_protected`, `write_combining`, `uncached` with its `meaning`, or `null` with `reason` and `advice`; `by_rule`, `rule`: the memory type that the kernel's own rule gives such files, which was not read; `caveat`: the authority that can overrule both, or `null`; `evidence` |
+//! | `path` | as it was given |
+//! | `guarantee` | `granularity` (`"byte"`, `{"line": BYTES}` or `{"page": BYTES}`), `backing`, `reason`, `advice` (or `null`), `file_system`, `mount_point`, `device`, `region` (or `null`; as in `caps --json`), `is_device_dax`, `alignment` (what offsets of mappings are multiples of, in bytes), `devices` (those of all regions under the file; as in `caps --json`), `through_page_cache`, `caching`, `has_name` (`false` if the file ends with its last descriptor), `evidence` (list of `asked`, `answer`) |
+//! | `guarantee.caching` | the memory type. `read`: `write_back`, `write_through`, `write_protected`, `write_combining`, `uncached` with its `meaning`, or `null` with `reason` and `advice`; `by_rule`, `rule`: what the kernel maps such files as by its own rule, which was not read; `caveat`: who can overrule both, or `null`; `evidence` |
 //! | `unsafe_shutdowns` | of all `devices` together: `count`, or `reason` and `advice` |
 //! | `survival` | list of `event`, `stage` (`stored`, `persisted`, `deep_persisted`), `survival` (`yes`, `no`, `not_promised`, `{"if": CONDITION}`) |
 //! | `placement` | `null` unless `--extents` was given; else `extents`: list of `offset` (in the file), `on_device`, `len` (all in bytes) and `physical` (address, or `null`); `device`; `base` (the physical address of the device's byte 0, or `reason` and `advice`) |

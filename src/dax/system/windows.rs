@@ -138,6 +138,11 @@ pub(in crate::dax) fn fault(metadata: &Metadata) -> Option<ErrorKind> {
     is_link.then_some(ErrorKind::SymbolicLink)
 }
 
+/// Returns false: no call of the standard library gives the number of names.
+pub(in crate::dax) const fn is_nameless(_: &Metadata) -> bool {
+    false
+}
+
 /// No limit of the process is known.
 #[expect(clippy::unnecessary_wraps, reason = "the signature is that of systems that have one")]
 pub(in crate::dax) const fn check_limit(_: u64) -> io::Result<()> {

@@ -104,6 +104,7 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         region: disk.region,
         devices: disk.devices,
         through_page_cache,
+        has_name: true,
         caching: Unread::InTree { tree: tree.clone(), device: mapped_device, in_guest },
         evidence,
     }

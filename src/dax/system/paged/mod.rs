@@ -72,6 +72,7 @@ fn conclude(system: &System, page: usize) -> Guarantee {
         region: None,
         devices: Vec::new(),
         through_page_cache: true,
+        has_name: true,
         caching: Unread::Nowhere { system: name },
         evidence: alloc::vec![
             Evidence::new("the operating system", name),

@@ -128,6 +128,11 @@ pub(in crate::dax) fn fault(metadata: &Metadata) -> Option<ErrorKind> {
     (metadata.nlink() == 0).then_some(ErrorKind::Missing)
 }
 
+/// Returns true for a regular file without a name: a memfd, one from `O_TMPFILE`, or one that was unlinked.
+pub(in crate::dax) fn is_nameless(metadata: &Metadata) -> bool {
+    metadata.is_file() && metadata.nlink() == 0
+}
+
 /// Refuses a length beyond the limit of this process, since the system would send it a signal that ends it
 /// by default (POSIX, `setrlimit`: SIGXFSZ).
 pub(in crate::dax) fn check_limit(len: u64) -> io::Result<()> {

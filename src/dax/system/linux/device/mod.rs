@@ -93,6 +93,7 @@ pub(super) fn conclude(
         region: device.memory,
         devices,
         through_page_cache: false,
+        has_name: true,
         caching: Unread::InTree {
             tree: tree.clone(),
             device: Some(device.name.clone()),

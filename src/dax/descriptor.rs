@@ -13,10 +13,31 @@ impl Options {
     ///
     /// Everything else is as for [`open`](Self::open), the evidence and the guarantee included. [`DaxFile::path`] is the
     /// name that the system has for the open file: on Linux that of `/proc/self/fd`, as `/memfd:state (deleted)`. A file
-    /// without a name ends with its last descriptor, whatever its medium survives.
+    /// without a name ends with its last descriptor, whatever its medium survives; its
+    /// [guarantee](DaxFile::guarantee) says so.
     ///
     /// The file is closed when the [`DaxFile`] is dropped, and if this call fails. A caller that needs it afterwards gives
     /// a duplicate ([`File::try_clone`]).
+    ///
+    /// ```
+    /// use cachemaint::dax::Options;
+    /// # #[cfg(target_os = "linux")]
+    /// use rustix::fs::{MemfdFlags, memfd_create};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[cfg(target_os = "linux")] {
+    /// let memfd = std::fs::File::from(memfd_create(c"state", MemfdFlags::CLOEXEC)?);
+    /// memfd.set_len(1 << 20)?; // a new memfd is empty, and cannot be mapped
+    /// let file = Options::new().allow_page_granularity().open_file(memfd)?;
+    ///
+    /// file.write(64, b"eight by eight");
+    /// file.persist(64..78)?;
+    /// // A memfd is RAM: these bytes outlive this process if another one has the descriptor.
+    /// println!("{}", file.guarantee().reason());
+    /// # }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Locks of duplicates
     /// A [lock](Lock) belongs to the open file, and so to all duplicates of a descriptor, also those in other processes

@@ -163,7 +163,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             ErrorKind::TooSmall { size, needed } => write!(
                 f,
                 "{size} bytes are too few for a journal of these sizes, which needs {needed}; \
-                 choose smaller segments"
+                 enlarge the medium, or choose smaller segments"
             ),
             ErrorKind::Sizes { segment, alignment, window } => write!(
                 f,

@@ -1,0 +1,313 @@
+//! The way from options to a mapped file.
+
+use super::Options;
+use crate::dax::error::{Error, ErrorKind};
+use crate::dax::lock::{Lock, OpenFile};
+use crate::dax::mapping::Mapping;
+use crate::dax::not_supported::NotSupported;
+#[cfg(target_os = "linux")]
+use crate::dax::system::Host;
+use crate::dax::system::{Access, Extent, Mapper, Plan};
+use crate::dax::{DaxFile, DaxView, Guarantee, Writeback, file};
+use crate::medium::Granularity;
+use alloc::boxed::Box;
+use std::fs::File;
+use std::path::Path;
+
+/// The number of times that a file is tried to be opened and created in turn.
+const TURNS: u32 = 16;
+
+impl Options {
+    pub(in crate::dax) fn create_new_on<M: Mapper>(
+        &self,
+        path: &Path,
+        len: u64,
+    ) -> Result<DaxFile, Error> {
+        file::check_new_len(path, len)?;
+        let mapped_len = self.mapped_len(path, Extent::of_bytes(len))?;
+        let lock = self.lock_or(Lock::Exclusive);
+        let mut new = file::create(path)?;
+        let mapped = match self.fill_and_map::<M>(path, &mut new.file, len, mapped_len, lock) {
+            Ok(mapped) => mapped,
+            Err(error) => {
+                new.discard();
+                return Err(error);
+            }
+        };
+        let file = file::publish(path, new)?;
+        Ok(DaxFile { view: self.view_of(path, file, mapped) })
+    }
+
+    /// The guarantee is asked of the empty file, before it is filled.
+    fn fill_and_map<M: Mapper>(
+        &self,
+        path: &Path,
+        file: &mut OpenFile,
+        len: u64,
+        mapped_len: usize,
+        lock: Lock,
+    ) -> Result<Mapped, Error> {
+        file.take_new(path)?;
+        let chosen = self.choose::<M>(path, file)?;
+        file::extend::<M>(path, file, 0..len)?;
+        let mapped = self.map::<M>(path, file, Access::ReadAndWrite, mapped_len, chosen)?;
+        file.lower(path, lock)?;
+        Ok(mapped)
+    }
+
+    pub(in crate::dax) fn open_on<M: Mapper>(&self, path: &Path) -> Result<DaxFile, Error> {
+        self.open_with_at_least::<M>(path, 0)
+    }
+
+    /// Opens a file that has at least `least` bytes.
+    fn open_with_at_least<M: Mapper>(&self, path: &Path, least: u64) -> Result<DaxFile, Error> {
+        let lock = self.lock_or(Lock::Exclusive);
+        Ok(DaxFile { view: self.open_for::<M>(path, Access::ReadAndWrite, lock, least)? })
+    }
+
+    pub(in crate::dax) fn open_or_create_on<M: Mapper>(
+        &self,
+        path: &Path,
+        len: u64,
+    ) -> Result<DaxFile, Error> {
+        file::check_new_len(path, len)?;
+        open_or_create(
+            || self.open_with_at_least::<M>(path, len),
+            || self.create_new_on::<M>(path, len),
+        )
+    }
+
+    pub(in crate::dax) fn view_on<M: Mapper>(&self, path: &Path) -> Result<DaxView, Error> {
+        require_read_only_words(path)?;
+        self.open_for::<M>(path, Access::Read, self.lock_or(Lock::None), 0)
+    }
+
+    fn open_for<M: Mapper>(
+        &self,
+        path: &Path,
+        access: Access,
+        lock: Lock,
+        least: u64,
+    ) -> Result<DaxView, Error> {
+        let opened = file::open::<M>(path, access, lock)?;
+        self.map_opened::<M>(path, opened, access, least)
+    }
+
+    /// Maps an open file, which was checked and locked.
+    pub(in crate::dax) fn map_opened<M: Mapper>(
+        &self,
+        path: &Path,
+        (file, extent): (OpenFile, Extent),
+        access: Access,
+        least: u64,
+    ) -> Result<DaxView, Error> {
+        let len = self.mapped_len(path, extent)?;
+        if extent.size < least {
+            let kind = ErrorKind::Shorter { size: extent.size, needed: least };
+            return Err(Error::new(path, kind));
+        }
+        let (guarantee, writeback) = self.choose::<M>(path, &file)?;
+        let chosen = (guarantee.with_name_of(path, &file)?, writeback);
+        let mapped = self.map::<M>(path, &file, access, len, chosen)?;
+        let refuses_pages = access == Access::Read && !M::PERSISTS_VIEWS;
+        Ok(DaxView { refuses_pages, ..self.view_of(path, file, mapped) })
+    }
+
+    /// Returns the mapping length for a file of this extent.
+    fn mapped_len(&self, path: &Path, extent: Extent) -> Result<usize, Error> {
+        file::mapped_len(extent, self.offset, self.len).map_err(|kind| Error::new(path, kind))
+    }
+
+    fn map<M: Mapper>(
+        &self,
+        path: &Path,
+        file: &OpenFile,
+        access: Access,
+        len: usize,
+        (guarantee, writeback): (Guarantee, Writeback),
+    ) -> Result<Mapped, Error> {
+        let finishes = access == Access::ReadAndWrite && file.lock() == Lock::Exclusive;
+        let plan = Plan { finishes, ..self.plan(access, len, writeback) };
+        Ok(Mapped { mapping: M::map(path, file, &plan)?, writeback, guarantee })
+    }
+
+    fn plan(&self, access: Access, len: usize, writeback: Writeback) -> Plan {
+        let Self { offset, populate, takes_unwritten, .. } = *self;
+        Plan { offset, len, access, writeback, populate, takes_unwritten, finishes: false }
+    }
+
+    fn view_of(&self, path: &Path, file: OpenFile, mapped: Mapped) -> DaxView {
+        let Self { offset, populate, .. } = *self;
+        let Mapped { mapping, writeback, guarantee } = mapped;
+        let path = path.to_path_buf();
+        DaxView {
+            mapping,
+            writeback,
+            guarantee,
+            refuses_pages: false,
+            offset,
+            populate,
+            path,
+            file,
+            taint: Box::default(),
+            #[cfg(target_os = "linux")]
+            met: Box::default(),
+        }
+    }
+
+    /// Returns the guarantee of the medium, and the method to persist on it: by lines or finer where the medium and
+    /// the CPU allow it, by pages where the caller does.
+    fn choose<M: Mapper>(&self, path: &Path, file: &File) -> Result<(Guarantee, Writeback), Error> {
+        let cache = self.persistent_cache();
+        let guarantee = M::guarantee(path, file, cache.ok())?;
+        let writeback = self.method(path, &guarantee)?;
+        Ok((guarantee, writeback))
+    }
+
+    /// Returns the method to persist on a medium with this guarantee, if it will do.
+    pub(in crate::dax) fn method(
+        &self,
+        path: &Path,
+        guarantee: &Guarantee,
+    ) -> Result<Writeback, Error> {
+        if let Some(kind) = self.refusal(guarantee) {
+            return Err(Error::new(path, kind));
+        }
+        Ok(match (guarantee.granularity(), self.persistent_cache()) {
+            (Granularity::Byte, Ok(cache)) => Writeback::Fence(cache),
+            (Granularity::Line(_), Ok(cache)) => Writeback::Lines(cache),
+            (Granularity::Page(_), _) => Writeback::Pages,
+            (Granularity::Byte | Granularity::Line(_), Err(why)) => {
+                return Err(Error::new(path, ErrorKind::NotSupported(NotSupported::Cpu(why))));
+            }
+        })
+    }
+}
+
+/// Opens or creates, in turn, until one of the two succeeds: other processes may create and remove the file meanwhile.
+fn open_or_create<T>(
+    mut open: impl FnMut() -> Result<T, Error>,
+    mut create: impl FnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut turn = 1;
+    loop {
+        match open() {
+            Err(error) if matches!(error.kind(), ErrorKind::Missing) => {}
+            opened => return opened,
+        }
+        match create() {
+            Err(error) if matches!(error.kind(), ErrorKind::Exists) && turn < TURNS => turn += 1,
+            created => return created,
+        }
+    }
+}
+
+/// Files that a guard has opened, on Linux.
+#[cfg(target_os = "linux")]
+impl Options {
+    /// Takes files with holes, and with unwritten or shared extents: for a caller who has the file system's changes
+    /// made durable himself.
+    pub(in crate::dax) const fn take_unwritten(mut self) -> Self {
+        self.takes_unwritten = true;
+        self
+    }
+
+    /// Views the first `size` bytes of an open regular file without a lock, of which guarantee and method are known.
+    pub(in crate::dax) fn view_open(
+        &self,
+        path: &Path,
+        file: File,
+        size: u64,
+        chosen: (Guarantee, Writeback),
+    ) -> Result<DaxView, Error> {
+        require_read_only_words(path)?;
+        let len = self.mapped_len(path, Extent::of_bytes(size))?;
+        let file = OpenFile::new(file);
+        let mapped = self.map::<Host>(path, &file, Access::Read, len, chosen)?;
+        Ok(self.view_of(path, file, mapped))
+    }
+
+    /// Maps a view from [`view_open`](Self::view_open) anew, of which the file has another size.
+    pub(in crate::dax) fn map_anew(&self, view: &mut DaxView, size: u64) -> Result<(), Error> {
+        let len = self.mapped_len(&view.path, Extent::of_bytes(size))?;
+        let plan = self.plan(Access::Read, len, view.writeback);
+        view.mapping = Host::map(&view.path, &view.file, &plan)?;
+        Ok(())
+    }
+}
+
+/// A [`DaxView`] that does not hold its file yet.
+struct Mapped {
+    mapping: Mapping,
+    writeback: Writeback,
+    guarantee: Guarantee,
+}
+
+/// True where a relaxed load of 8 bytes is one that read-only memory permits (`core::sync::atomic`, "Atomic
+/// accesses to read-only memory").
+const READ_ONLY_WORDS: bool = cfg!(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    target_arch = "loongarch64",
+    target_arch = "mips64",
+    target_arch = "mips64r6",
+    target_arch = "powerpc64",
+    target_arch = "riscv64",
+    target_arch = "sparc64",
+    target_arch = "s390x",
+));
+
+/// Refuses a CPU on which words of memory that is mapped for reading cannot be loaded.
+pub(in crate::dax) fn require_read_only_words(path: &Path) -> Result<(), Error> {
+    if READ_ONLY_WORDS {
+        return Ok(());
+    }
+    Err(Error::new(path, ErrorKind::NotSupported(NotSupported::NoReadOnlyWords)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::open_or_create;
+    use crate::dax::{Error, ErrorKind};
+    use core::cell::Cell;
+    use std::path::Path;
+
+    fn error(kind: ErrorKind) -> Error {
+        Error::new(Path::new("/file"), kind)
+    }
+
+    /// Another process creates the file after this one found none.
+    #[test]
+    fn a_file_that_another_process_creates_meanwhile_is_opened() {
+        let is_there = Cell::new(false);
+        let open = || if is_there.get() { Ok("opened") } else { Err(error(ErrorKind::Missing)) };
+        let create = || {
+            is_there.set(true);
+            Err(error(ErrorKind::Exists))
+        };
+        assert_eq!(open_or_create(open, create).unwrap(), "opened");
+    }
+
+    #[test]
+    fn a_file_that_comes_and_goes_is_an_error_after_16_turns() {
+        let (opened, created) = (Cell::new(0), Cell::new(0));
+        let open = || {
+            opened.set(opened.get() + 1);
+            Err(error(ErrorKind::Missing))
+        };
+        let create = || {
+            created.set(created.get() + 1);
+            Err(error(ErrorKind::Exists))
+        };
+        let failed: Result<(), Error> = open_or_create(open, create);
+        assert!(matches!(failed.unwrap_err().kind(), ErrorKind::Exists));
+        assert_eq!((opened.get(), created.get()), (16, 16));
+    }
+
+    #[test]
+    fn an_error_of_opening_creates_nothing() {
+        let failed: Result<(), Error> =
+            open_or_create(|| Err(error(ErrorKind::Locked)), || panic!("it is there"));
+        assert!(matches!(failed.unwrap_err().kind(), ErrorKind::Locked));
+    }
+}

@@ -43,6 +43,11 @@ pub(super) trait Pages: Debug + Send + Sync {
     /// True if the mapping can be written.
     #[cfg(target_os = "linux")]
     fn is_writable(&self) -> bool;
+
+    /// True if the caller has made the mapping, and alone may replace it.
+    fn is_adopted(&self) -> bool {
+        false
+    }
 }
 
 /// Why the medium's own buffers were not flushed.
@@ -83,6 +88,11 @@ impl Mapping {
     /// 3. Nobody in this process makes a reference to them but to atomic words.
     pub(super) unsafe fn new(base: NonNull<u8>, len: usize, pages: impl Pages + 'static) -> Self {
         Self { base, len, pages: Box::new(pages) }
+    }
+
+    /// Returns true if the caller has made it, and alone may replace it.
+    pub(super) fn is_adopted(&self) -> bool {
+        self.pages.is_adopted()
     }
 
     /// Its first byte.

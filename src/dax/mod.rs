@@ -33,6 +33,8 @@
 //!   [lock](Lock). On Linux a forked child does not inherit the mapping, so it cannot write.
 //! - A file that is open already, a memfd or a descriptor from another process, is mapped by
 //!   [`open_file`](Options::open_file) and [`view_file`](Options::view_file).
+//! - Memory that the program has mapped itself, as a guest's RAM, is adopted by `Options::adopt`, on Linux. Lines are
+//!   written back through it only if the kernel shows that it was mapped with `MAP_SYNC`.
 //! - A file that this user may only read, or that another process writes, is [viewed](Options::view):
 //!   nothing can be stored through a [`DaxView`], and what others store can be persisted through it.
 //! - Bytes that programs store in files and never flush are written back by another process, on Linux: `guard::Guard`.

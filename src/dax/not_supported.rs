@@ -17,6 +17,8 @@ pub enum NotSupported {
     CannotPopulate,
     /// The data cache of this machine aliases, or may, so that calls and the mapping can disagree.
     ViewsDisagree,
+    /// The mapping was adopted (`Options::adopt`), so that only its owner may change it.
+    Adopted,
     /// This CPU cannot write back to the point of persistence.
     Cpu(Unsupported),
 }
@@ -42,6 +44,10 @@ impl core::fmt::Display for NotSupported {
             Self::ViewsDisagree => f.write_str(
                 "is mapped on a machine whose data cache aliases, or may, where the kernel may not see what \
                  is stored through the mapping; read and write it through the mapping alone",
+            ),
+            Self::Adopted => f.write_str(
+                "its mapping was adopted, and only its owner may change it; drop this file, change the \
+                 mapping and adopt it again, or open the file without a mapping of your own",
             ),
             Self::Cpu(why) => why.fmt(f),
         }

@@ -19,6 +19,8 @@
 //!
 //! After steps 2 and 3 the next opening under the exclusive lock finishes the file (`system/linux/written.rs`).
 
+#[cfg(doc)]
+use super::NotSupported;
 use super::error::{Error, ErrorKind};
 use super::invalid_input::InvalidInput;
 use super::lock::Lock;
@@ -47,6 +49,7 @@ impl DaxFile {
     /// without its signal; [`InvalidInput::NoGrowth`] for less than the mapping has;
     /// [`InvalidInput::SharedLock`] if the file would have to be made longer under a shared lock;
     /// [`ErrorKind::Shorter`] if it has shrunk below its mapping; [`DeviceFault::FixedSize`] of device DAX;
+    /// [`NotSupported::Adopted`] of a mapping that its owner alone may change;
     /// and what [`Options::open`] says of mapping. File and mapping are as they were then.
     ///
     /// # Cost
@@ -73,8 +76,8 @@ impl DaxFile {
     /// [`InvalidInput::NoShrinking`] for more than the mapping has, [`InvalidInput::ZeroLength`];
     /// [`InvalidInput::Longer`] if the file goes on behind the mapping, as it can with
     /// [`Options::len`](super::Options::len): what is there would be cut off unseen;
-    /// [`InvalidInput::SharedLock`] under a shared lock; [`DeviceFault::FixedSize`] of device DAX. File and
-    /// mapping are as they were then.
+    /// [`InvalidInput::SharedLock`] under a shared lock; [`DeviceFault::FixedSize`] of device DAX;
+    /// [`NotSupported::Adopted`] of a mapping that its owner alone may change. File and mapping are as they were then.
     ///
     /// If syncing fails ([`ErrorKind::Os`]), they are short, and a crash may leave the old length.
     ///
@@ -126,6 +129,7 @@ impl DaxFile {
 
     /// The same part of the file with another length.
     fn plan(&self, len: u64) -> Result<Plan, Error> {
+        self.view.require_own_mapping()?;
         if self.view.guarantee.is_device_dax() {
             return Err(self.error(ErrorKind::Device(DeviceFault::FixedSize.into())));
         }

@@ -327,6 +327,14 @@ impl DaxView {
         unsafe { core::slice::from_raw_parts(start, range.len()) }
     }
 
+    /// Refuses to replace a mapping that belongs to the caller.
+    pub(super) fn require_own_mapping(&self) -> Result<(), Error> {
+        if self.mapping.is_adopted() {
+            return Err(Error::new(&self.path, ErrorKind::NotSupported(NotSupported::Adopted)));
+        }
+        Ok(())
+    }
+
     fn writeback_pages(&self, range: &Range<u64>) -> Result<(), Error> {
         if self.refuses_pages {
             return Err(Error::new(

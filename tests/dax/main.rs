@@ -9,6 +9,7 @@ mod own_mount;
 #[path = "../skip/mod.rs"]
 mod skip;
 
+mod adopted;
 mod copies;
 mod descriptors;
 mod files;

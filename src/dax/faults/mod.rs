@@ -134,6 +134,8 @@ impl DaxView {
     /// is no memory. They stay zeros then, and the file should be closed. Each later guarded call tries again. Until
     /// that succeeds it returns the same error, and does not run `work`.
     ///
+    /// [`NotSupported::Adopted`](super::NotSupported::Adopted) for a mapping that its owner alone may change.
+    ///
     /// The process still ends by SIGBUS if there is no memory for the zeros. That needs a writable mapping and
     /// strict accounting of memory (`vm.overcommit_memory` is 2).
     ///
@@ -245,6 +247,7 @@ struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     fn new(file: &'a DaxView) -> Result<Self, Error> {
+        file.require_own_mapping()?;
         // Zeros that an earlier guard could not replace would be taken for the file's.
         file.map_again(0..0)?;
         // What the kernel maps at once, on a device or on hugetlbfs more than a page.

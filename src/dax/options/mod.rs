@@ -1,5 +1,8 @@
 //! Opening and creating files.
 
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "a mapping is the caller's word")]
+mod adopt;
 mod opening;
 
 pub(super) use opening::require_read_only_words;

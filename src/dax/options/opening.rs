@@ -114,7 +114,7 @@ impl Options {
     }
 
     /// Returns the mapping length for a file of this extent.
-    fn mapped_len(&self, path: &Path, extent: Extent) -> Result<usize, Error> {
+    pub(super) fn mapped_len(&self, path: &Path, extent: Extent) -> Result<usize, Error> {
         file::mapped_len(extent, self.offset, self.len).map_err(|kind| Error::new(path, kind))
     }
 
@@ -131,12 +131,12 @@ impl Options {
         Ok(Mapped { mapping: M::map(path, file, &plan)?, writeback, guarantee })
     }
 
-    fn plan(&self, access: Access, len: usize, writeback: Writeback) -> Plan {
+    pub(super) fn plan(&self, access: Access, len: usize, writeback: Writeback) -> Plan {
         let Self { offset, populate, takes_unwritten, .. } = *self;
         Plan { offset, len, access, writeback, populate, takes_unwritten, finishes: false }
     }
 
-    fn view_of(&self, path: &Path, file: OpenFile, mapped: Mapped) -> DaxView {
+    pub(super) fn view_of(&self, path: &Path, file: OpenFile, mapped: Mapped) -> DaxView {
         let Self { offset, populate, .. } = *self;
         let Mapped { mapping, writeback, guarantee } = mapped;
         let path = path.to_path_buf();
@@ -237,10 +237,10 @@ impl Options {
 }
 
 /// A [`DaxView`] that does not hold its file yet.
-struct Mapped {
-    mapping: Mapping,
-    writeback: Writeback,
-    guarantee: Guarantee,
+pub(super) struct Mapped {
+    pub(super) mapping: Mapping,
+    pub(super) writeback: Writeback,
+    pub(super) guarantee: Guarantee,
 }
 
 /// True where a relaxed load of 8 bytes is one that read-only memory permits (`core::sync::atomic`, "Atomic

@@ -10,6 +10,7 @@
 //! the inode's DAX attribute must agree, and the file system be one that has it (`FOP_MMAP_SYNC`: ext4,
 //! xfs) or lie on a region of persistent memory.
 
+use super::adopted::{Addresses, require_map_sync};
 use crate::dax::Guarantee;
 use crate::dax::caching::Unread;
 use crate::medium::Granularity;
@@ -49,6 +50,8 @@ pub(super) struct Asked {
     pub(super) page: usize,
     /// What offsets must be multiples of: a page, or a huge page.
     pub(super) alignment: u64,
+    /// The addresses of a mapping that the caller has made; `None` if it is made here.
+    pub(super) adopted: Option<Addresses>,
 }
 
 /// Concludes what the file gets.
@@ -80,13 +83,20 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         Some(set) => set && (on_region || has_map_sync(&mount.file_system)),
         None => on_region,
     };
-    let direct = asked.map_sync.is_ok() && is_dax;
+    let could_be_direct = asked.map_sync.is_ok() && is_dax;
+    let adopted = match asked.adopted {
+        Some(addresses) if could_be_direct => require_map_sync(tree, addresses, &mut evidence),
+        _ => Ok(()),
+    };
+    let direct = could_be_direct && adopted.is_ok();
     let backing = backing(direct, &mount, &disk);
-    let (granularity, reason, advice) = if direct {
-        direct_granularity(asked, backing, disk.region.as_ref())
-    } else {
-        let (reason, advice) = why_not_direct(asked, &mount, &disk);
-        (Granularity::Page(asked.page), reason, Some(advice))
+    let (granularity, reason, advice) = match adopted {
+        Ok(()) if direct => direct_granularity(asked, backing, disk.region.as_ref()),
+        refused => {
+            let why_not = || why_not_direct(asked, &mount, &disk);
+            let (reason, advice) = refused.err().unwrap_or_else(why_not);
+            (Granularity::Page(asked.page), reason, Some(advice))
+        }
     };
     let through_page_cache = !direct && asked.dax_attribute != Some(true);
     let mapped_device = (!through_page_cache).then(|| disk.name.clone());

@@ -1,5 +1,6 @@
 //! Linux: what is asked of a file, what is concluded from it, and mappings of both kinds.
 
+mod adopted;
 mod conclude;
 mod device;
 #[expect(unsafe_code, reason = "FIEMAP is an ioctl that no safe wrapper offers")]
@@ -27,10 +28,12 @@ use crate::system::backing::device_dax::Device;
 use crate::system::backing::mounts::mount_id;
 use crate::system::kernel::kernel;
 use crate::system::tree::{Tree, Unknown};
+use adopted::Addresses;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use conclude::{Asked, conclude};
 use core::ops::Range;
+use core::ptr::NonNull;
 use device::{AskedOfDevice, DeepFlush};
 use mapping::{Kind, Unpopulated};
 use rustix::fs::{AtFlags, FallocateFlags, StatFs, StatxAttributes, StatxFlags};
@@ -62,11 +65,7 @@ impl Mapper for Linux {
 
     /// Asks the kernel about the file, and concludes.
     fn guarantee(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Error> {
-        if let Some(device) = open_device(path, file)? {
-            return guarantee_of_device(path, file, device, cache);
-        }
-        let inode = Inode::ask(path, file)?;
-        guarantee_of_file(path, file, inode, cache)
+        guarantee_of_mapping(path, file, None, cache)
     }
 
     fn guarantee_in(directory: &Path, cache: Option<Cache>) -> Result<Guarantee, Error> {
@@ -83,20 +82,7 @@ impl Mapper for Linux {
     }
 
     fn map(path: &Path, file: &File, plan: &Plan) -> Result<Mapping, Error> {
-        let device = open_device(path, file)?;
-        let by_lines = Kind::of(plan.writeback) == Kind::Synchronous;
-        if device.is_none() && by_lines && !plan.takes_unwritten {
-            written::require(path, file, plan)?;
-            if plan.access == Access::Read {
-                make_blocks_durable(path, file)?;
-            }
-        }
-        let (unit, deep_flush) = match device {
-            Some(device) => {
-                (device.alignment, Some(DeepFlush::new(Tree::host(), device.deep_flush)))
-            }
-            None => (alignment(&file_system(path, file)?), None),
-        };
+        let (unit, deep_flush) = prepare(path, file, plan)?;
         let mapping = mapping::new(file.as_fd(), plan, unit, deep_flush)
             .map_err(|errno| Error::os(path, "mmap", &errno.into()))?;
         if plan.populate {
@@ -126,6 +112,60 @@ impl Mapper for Linux {
     }
 }
 
+/// Mappings that the caller has made.
+impl Linux {
+    /// Asks the kernel about the file and the mapping, and concludes.
+    pub(in crate::dax) fn guarantee_of_adopted(
+        path: &Path,
+        file: &File,
+        mapping: NonNull<[u8]>,
+        cache: Option<Cache>,
+    ) -> Result<Guarantee, Error> {
+        let start = mapping.addr().get() as u64;
+        let end = start.saturating_add(mapping.len() as u64);
+        guarantee_of_mapping(path, file, Some(Addresses { start, end }), cache)
+    }
+
+    /// Takes a mapping, and does the same to the file as for one that is made here.
+    ///
+    /// # Safety
+    /// 1. The bytes from `base` on are a shared mapping of this part of the file, for reading and writing, up to the
+    ///    end of the last page, until the value is dropped.
+    /// 2. `base` is a multiple of the page size.
+    /// 3. This process makes no reference to the bytes except to atomic words.
+    #[expect(unsafe_code, reason = "a mapping is the caller's word")]
+    pub(in crate::dax) unsafe fn adopt(
+        path: &Path,
+        file: &File,
+        plan: &Plan,
+        base: NonNull<u8>,
+    ) -> Result<Mapping, Error> {
+        let (_, deep_flush) = prepare(path, file, plan)?;
+        // SAFETY: (1, 2, 3) the caller's duties of the same numbers.
+        let mapping = unsafe { mapping::adopt(base, plan, deep_flush) };
+        if plan.populate {
+            populate(path, &mapping, plan.access)?;
+        }
+        Ok(mapping)
+    }
+}
+
+/// Makes a file ready to be mapped. Returns the bytes that the kernel maps at once, and what flushes a medium that has
+/// no file system.
+fn prepare(path: &Path, file: &File, plan: &Plan) -> Result<(u64, Option<DeepFlush>), Error> {
+    if let Some(device) = open_device(path, file)? {
+        let deep_flush = DeepFlush::new(Tree::host(), device.deep_flush);
+        return Ok((device.alignment, Some(deep_flush)));
+    }
+    if Kind::of(plan.writeback) == Kind::Synchronous && !plan.takes_unwritten {
+        written::require(path, file, plan)?;
+        if plan.access == Access::Read {
+            make_blocks_durable(path, file)?;
+        }
+    }
+    Ok((alignment(&file_system(path, file)?), None))
+}
+
 /// The answers about a regular file that can differ between the files of one file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Inode {
@@ -150,10 +190,26 @@ impl Inode {
     }
 }
 
+/// Asks about a file and a mapping of it that the caller has made, if there is one. Of a device any shared mapping will
+/// do: there is no file system that a store could need.
+fn guarantee_of_mapping(
+    path: &Path,
+    file: &File,
+    adopted: Option<Addresses>,
+    cache: Option<Cache>,
+) -> Result<Guarantee, Error> {
+    if let Some(device) = open_device(path, file)? {
+        return guarantee_of_device(path, file, device, cache);
+    }
+    let inode = Inode::ask(path, file)?;
+    guarantee_of_file(path, file, inode, adopted, cache)
+}
+
 fn guarantee_of_file(
     path: &Path,
     file: &File,
     Inode { device, dax_attribute, map_sync }: Inode,
+    adopted: Option<Addresses>,
     cache: Option<Cache>,
 ) -> Result<Guarantee, Error> {
     let (tree, file_system) = (Tree::host(), file_system(path, file)?);
@@ -169,6 +225,7 @@ fn guarantee_of_file(
         data_cache_aliases: matches!(through_kernel::aliasing_here(), Aliasing::Yes { .. }),
         page: rustix::param::page_size(),
         alignment: alignment(&file_system),
+        adopted,
     };
     Ok(conclude(&tree, &asked))
 }
@@ -192,7 +249,7 @@ impl Concluded {
         if let Some((_, known)) = self.0.iter().find(|(known, _)| *known == inode) {
             return Ok(Arc::clone(known));
         }
-        let guarantee = Arc::new(guarantee_of_file(path, file, inode, cache)?);
+        let guarantee = Arc::new(guarantee_of_file(path, file, inode, None, cache)?);
         self.0.push((inode, Arc::clone(&guarantee)));
         Ok(guarantee)
     }

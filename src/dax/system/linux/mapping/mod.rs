@@ -59,8 +59,9 @@ struct Mapped {
     page: usize,
     /// What flushes the medium; `msync` does where there is none.
     deep_flush: Option<DeepFlush>,
-    /// Who mapped it: it is not inherited by forked children.
-    owner: u32,
+    /// The process that mapped it: forked children do not inherit it. `None` if the caller has mapped it, and will
+    /// unmap it.
+    owner: Option<u32>,
     /// What is synced instead of the mapping, if that is one for reading, by pages.
     ///
     /// The kernel takes a mapping of a file that was opened for reading for a private one (`do_mmap` clears
@@ -102,7 +103,7 @@ pub(super) fn new(
         plan: whole,
         page,
         deep_flush,
-        owner: process::id(),
+        owner: Some(process::id()),
         file,
         is_by_pages: unit == page as u64,
         zeros: Mutex::new(0..0),
@@ -111,6 +112,31 @@ pub(super) fn new(
     // SAFETY: (1) it was mapped so just now, by whole pages, and is unmapped when `mapped` is
     // dropped; (2) mappings begin at a page; (3) nobody else knows of it.
     Ok(unsafe { Mapping::new(base, plan.len, mapped) })
+}
+
+/// Takes a mapping that the caller has made and unmaps, of the part of a file that the plan says.
+///
+/// # Safety
+/// 1. The bytes from `base` on are such a mapping, up to the end of the last page, until the value is dropped.
+/// 2. `base` is a multiple of the page size.
+/// 3. This process makes no reference to the bytes except to atomic words.
+pub(super) unsafe fn adopt(
+    base: NonNull<u8>,
+    plan: &Plan,
+    deep_flush: Option<DeepFlush>,
+) -> Mapping {
+    let mapped = Mapped {
+        base,
+        plan: *plan,
+        page: rustix::param::page_size(),
+        deep_flush,
+        owner: None,
+        file: None,
+        is_by_pages: true,
+        zeros: Mutex::new(0..0),
+    };
+    // SAFETY: (1, 2, 3) the caller's duties of the same numbers.
+    unsafe { Mapping::new(base, plan.len, mapped) }
 }
 
 /// A forked child would be a second writer, with no lock of its own. Refused only where the kernel does
@@ -208,6 +234,10 @@ impl Pages for Mapped {
     fn is_writable(&self) -> bool {
         self.plan.access == Access::ReadAndWrite
     }
+
+    fn is_adopted(&self) -> bool {
+        self.owner.is_none()
+    }
 }
 
 impl Mapped {
@@ -286,7 +316,7 @@ pub(super) fn drop_pages(mapping: &Mapping) -> io::Result<()> {
 impl Drop for Mapped {
     fn drop(&mut self) {
         // A forked child has a copy of the value and not of the mapping: something else may be there.
-        if self.owner == process::id() {
+        if self.owner == Some(process::id()) {
             // SAFETY: the mapping belongs to the value, and no borrow of it is left.
             let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.plan.len) };
             debug_assert_eq!(unmapped, Ok(()), "a mapping can be unmapped");

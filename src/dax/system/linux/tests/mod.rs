@@ -2,6 +2,9 @@
 //! kernel's documentation (`Documentation/filesystems/proc.rst`, `Documentation/ABI`). Real files are
 //! in `tests/dax/files.rs`.
 
+mod adopted;
+mod devices;
+
 use super::conclude::{Asked, conclude};
 use crate::dax::{ErrorKind, Guarantee, Options};
 use crate::medium::Granularity;
@@ -57,6 +60,7 @@ const DIRECT: Asked = Asked {
     data_cache_aliases: false,
     page: 4096,
     alignment: 4096,
+    adopted: None,
 };
 
 const REFUSED: Asked =
@@ -215,82 +219,6 @@ fn persistent_memory_is_told_from_ram() {
     }
 }
 
-/// A memfd is on a mount that is in no list.
-#[test]
-fn a_file_on_no_listed_mount_is_known_by_its_file_systems_number() {
-    let host = host("30 1 259:0 / / rw - ext4 /dev/sda rw\n");
-    for name in ["tmpfs", "hugetlbfs"] {
-        let asked = Asked { device: (0, 1), magic: Some(name), ..REFUSED };
-        let guarantee = concluded(&host, &asked);
-        assert_eq!(guarantee.backing(), Backing::Ram, "{name}");
-        assert_eq!(guarantee.reason(), format!("{name} is RAM of the kernel"));
-        let row = guarantee.evidence().iter().find(|row| row.asked == "fstatfs: f_type");
-        assert_eq!(row.unwrap().answer, name);
-    }
-}
-
-/// Of two regions under one device all memory devices count, and the sum is that of all or none.
-#[test]
-fn unsafe_shutdowns_are_added_up_over_all_devices_or_not_at_all() {
-    let region = |fixture: Fixture, number: u32| {
-        let mapping = format!("nmem{number},0,1073741824,0\n");
-        let attributes = [("mappings", "1\n"), ("mapping0", mapping.as_str())];
-        with_disk_in_region(fixture.region(number, Some("ACPI.NFIT"), &attributes), number)
-    };
-    let mapper = "sys/devices/virtual/block/dm-0";
-    let host = region(region(host(EXT4_DAX), 0), 1)
-        .link("sys/dev/block/259:0", mapper)
-        .file(&format!("{mapper}/size"), "1\n")
-        .link(&format!("{mapper}/slaves/pmem0"), &disk_in_region(0))
-        .link(&format!("{mapper}/slaves/pmem1"), &disk_in_region(1))
-        .file("sys/bus/nd/devices/nmem0/nfit/id", "8089-a2-1837-00000bb3\n")
-        .file("sys/bus/nd/devices/nmem0/nfit/dirty_shutdown", "3\n");
-    let guarantee = concluded(&host, &DIRECT);
-    let [first, second] = guarantee.devices() else { panic!("{guarantee:?}") };
-    assert_eq!((first.name.as_str(), first.unsafe_shutdowns.as_ref().ok()), ("nmem0", Some(&3)));
-    assert_eq!(first.id.as_deref(), Some("8089-a2-1837-00000bb3"));
-    assert_eq!((second.name.as_str(), second.id.as_deref()), ("nmem1", None));
-    let why = guarantee.unsafe_shutdowns().unwrap_err();
-    assert!(why.reason.contains("/sys/bus/nd/devices/nmem1"), "{why}");
-
-    let host = host.file("sys/bus/nd/devices/nmem1/nfit/dirty_shutdown", "4\n");
-    assert_eq!(concluded(&host, &DIRECT).unsafe_shutdowns(), Ok(7));
-    let host = host.file("sys/bus/nd/devices/nmem1/nfit/dirty_shutdown", "18446744073709551615\n");
-    let why = concluded(&host, &DIRECT).unsafe_shutdowns().unwrap_err();
-    assert!(why.reason.contains("exceeds 64 bits"), "{why}");
-}
-
-/// Each kernel driver has its own folder, and POWER's shows 0 also for no count
-/// (`arch/powerpc/platforms/pseries/papr_scm.c`, `papr_scm_probe`). A name that is none is not followed.
-#[test]
-fn a_count_is_believed_only_where_it_is_one() {
-    let whole = "nmem0,0,4096,0\n";
-    let rows = [
-        (whole, "cxl/dirty_shutdown", "5\n", Ok(5)),
-        (whole, "papr/dirty_shutdown", "2\n", Ok(2)),
-        (whole, "papr/dirty_shutdown", "0\n", Err("0, which also stands for no count")),
-        (whole, "nfit/dirty_shutdown", "0\n", Ok(0)),
-        (whole, "nfit/dirty_shutdown", "-1\n", Err("dirty_shutdown: -1")),
-        (whole, "nfit/id", "x\n", Err("dirty_shutdown: absent")),
-        (whole, "flags", "\n", Err("neither nfit nor papr nor cxl")),
-        ("../../../nmem0\n", "nfit/dirty_shutdown", "1\n", Err("mapping0: ../../../nmem0")),
-    ];
-    for (mapping, attribute, text, expected) in rows {
-        let attributes = [("mappings", "1\n"), ("mapping0", mapping)];
-        let host = host(EXT4_DAX).region(0, Some("ACPI.NFIT"), &attributes);
-        let host = with_disk_in_region(host, 0)
-            .link("sys/dev/block/259:0", &disk_in_region(0))
-            .file(&format!("sys/bus/nd/devices/nmem0/{attribute}"), text);
-        match (concluded(&host, &DIRECT).unsafe_shutdowns(), expected) {
-            (Ok(count), Ok(expected)) => assert_eq!(count, expected, "{attribute} {text}"),
-            (Err(why), Err(words)) => assert!(why.reason.contains(words), "{why}"),
-            (found, _) => panic!("{attribute} {text}: {found:?}"),
-        }
-    }
-    let without_devices = host_with_region(EXT4_DAX, "e820", None);
-    assert!(concluded(&without_devices, &DIRECT).unsafe_shutdowns().is_err());
-}
-
 /// Linux refuses the region's DAX device there (`drivers/dax/super.c`, `alloc_dax`), however it is mounted.
 #[test]
 fn where_the_data_cache_aliases_no_mount_option_is_advised() {
@@ -399,16 +327,6 @@ fn a_cpu_that_cannot_reach_the_point_gets_pages() {
     assert_eq!(guarantee.granularity(), Granularity::Page(4096));
 }
 
-/// xfs: a file can lie on the realtime device, and the number is that of the other.
-#[test]
-fn a_realtime_device_leaves_the_region_open() {
-    let mount = "29 1 259:0 / /d rw - xfs /dev/pmem0 rw,dax=always,rtdev=/dev/pmem1";
-    let host = host_with_region(mount, "ACPI.NFIT", Some("cpu_cache\n"));
-    let guarantee = concluded(&host, &DIRECT);
-    assert_eq!(guarantee.backing(), Backing::PmemUnknown);
-    assert_eq!(guarantee.granularity(), Granularity::Line(64));
-}
-
 /// A sandbox that hides the attribute and the region: `MAP_SYNC` alone has been granted wrongly.
 #[test]
 fn map_sync_alone_is_no_evidence() {
@@ -416,19 +334,6 @@ fn map_sync_alone_is_no_evidence() {
     assert_eq!(concluded(&host(EXT4_DAX), &hidden).granularity(), Granularity::Page(4096));
     let host = host_with_region(EXT4_DAX, "e820", None);
     assert_eq!(concluded(&host, &hidden).granularity(), Granularity::Line(64));
-}
-
-/// A partition has no list of what is under it; the device that it is a part of has.
-#[test]
-fn a_partition_of_a_mapper_is_followed() {
-    let part = "sys/devices/virtual/block/md0/md0p1";
-    let host = host(EXT4_DAX)
-        .file(&format!("{part}/partition"), "1\n")
-        .link("sys/dev/block/259:0", part)
-        .region(0, Some("e820"), &[]);
-    let host = with_disk_in_region(host, 0)
-        .link("sys/devices/virtual/block/md0/slaves/pmem0", &disk_in_region(0));
-    assert_eq!(concluded(&host, &DIRECT).backing(), Backing::EmulatedPmem);
 }
 
 #[test]
@@ -440,77 +345,6 @@ fn a_claim_says_whose_it_is() {
     assert!(in_guest.contains("and the hypervisor's firmware claims"), "{in_guest}");
     let accepted = concluded(&host, &Asked { coherency_accepted: true, ..DIRECT });
     assert!(accepted.evidence().iter().any(|evidence| evidence.answer == "the caller's word"));
-}
-
-/// Mount options that give up what a sync promises.
-#[test]
-fn a_file_system_that_does_not_flush_is_no_storage() {
-    for option in ["nobarrier", "barrier=0", "volatile"] {
-        let host = host(&format!("29 1 259:0 / /d rw - ext4 /dev/sda1 rw,{option}"))
-            .file("sys/devices/x/sda1/size", "1\n")
-            .link("sys/dev/block/259:0", "sys/devices/x/sda1");
-        assert_eq!(concluded(&host, &REFUSED).backing(), Backing::Unknown, "{option}");
-    }
-}
-
-/// A striped device is worth what the weakest region under it is worth, and nothing if a part of it
-/// is no persistent memory.
-#[test]
-fn device_mappers_are_followed_to_the_weakest_region() {
-    let mapper = "sys/devices/virtual/block/dm-0";
-    let mut host =
-        host(EXT4_DAX).file(&format!("{mapper}/size"), "1\n").link("sys/dev/block/259:0", mapper);
-    for (number, domain) in [(0, "cpu_cache\n"), (1, "memory_controller\n")] {
-        host = host.region(number, Some("ACPI.NFIT"), &[("persistence_domain", domain)]);
-        host = with_disk_in_region(host, number)
-            .link(&format!("{mapper}/slaves/pmem{number}"), &disk_in_region(number));
-    }
-    let guarantee = concluded(&host, &DIRECT);
-    assert_eq!(guarantee.backing(), Backing::PmemAdr);
-    assert_eq!(guarantee.region().unwrap().name, "region1");
-
-    let with_a_disk = host
-        .file("sys/devices/pci/sda/size", "1\n")
-        .link(&format!("{mapper}/slaves/sda"), "sys/devices/pci/sda");
-    assert_eq!(concluded(&with_a_disk, &DIRECT).region(), None);
-}
-
-/// What is under a file system decides whether it is storage at all.
-#[test]
-fn storage_is_claimed_only_for_devices_that_keep_data() {
-    let on = |name: &str| {
-        host(&format!("29 1 259:0 / /d rw - ext4 /dev/{name} rw"))
-            .file(&format!("sys/devices/x/{name}/size"), "1\n")
-            .link("sys/dev/block/259:0", &format!("sys/devices/x/{name}"))
-    };
-    for (name, backing) in [
-        ("sda1", Backing::Storage),
-        ("nvme0n1p2", Backing::Storage),
-        ("vda", Backing::Storage),
-        ("loop0", Backing::Unknown),
-        ("zram1", Backing::Unknown),
-        ("ram0", Backing::Unknown),
-        ("nbd0", Backing::Unknown),
-    ] {
-        assert_eq!(concluded(&on(name), &REFUSED).backing(), backing, "{name}");
-    }
-    let over_a_loop = on("dm-0")
-        .file("sys/devices/x/loop0/size", "1\n")
-        .link("sys/devices/x/dm-0/slaves/loop0", "sys/devices/x/loop0");
-    assert_eq!(concluded(&over_a_loop, &REFUSED).backing(), Backing::Unknown);
-    let unknown = concluded(&over_a_loop, &REFUSED);
-    assert_eq!(unknown.survives(Stage::Persisted, Event::WarmReboot), Survival::NotPromised);
-}
-
-/// btrfs has a device number of its own for each subvolume.
-#[test]
-fn a_file_system_with_numbers_of_its_own_is_found_by_what_it_was_mounted_from() {
-    let host = host("29 1 0:42 / /d rw - btrfs /dev/sdb1 rw")
-        .file("sys/devices/pci/sdb/sdb1/size", "1\n")
-        .link("sys/class/block/sdb1", "sys/devices/pci/sdb/sdb1");
-    let guarantee = concluded(&host, &Asked { device: (0, 42), ..REFUSED });
-    assert_eq!(guarantee.backing(), Backing::Storage);
-    assert_eq!(guarantee.device(), "sdb1");
 }
 
 /// Without DAX the page cache is between, and a new kernel does not know the old one's.

@@ -80,6 +80,17 @@ fn slots_that_are_killed_start_again() {
 }
 
 #[test]
+fn statistics_in_an_adopted_mapping_that_are_killed_start_again() {
+    each_next_start_succeeds("adopted_mapping");
+}
+
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn a_monitor_of_adopted_guest_memory_that_is_killed_starts_again() {
+    each_next_start_succeeds("guest_memory");
+}
+
+#[test]
 #[cfg(feature = "journal")]
 fn a_queue_that_is_killed_starts_again() {
     each_next_start_succeeds("queue");

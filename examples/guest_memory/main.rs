@@ -1,0 +1,59 @@
+//! The RAM of a virtual machine that outlives its monitor: vm-memory maps it, and this crate makes it persistent when the
+//! guest asks for it, as its flush requests to virtio-pmem do.
+//!
+//! ```sh
+//! cargo run --example guest_memory -- /mnt/pmem/ram   # and again
+//! ```
+
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[expect(unsafe_code, clippy::print_stdout, reason = "lends the guest's RAM; shows the result")]
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    use cachemaint::{dax, medium::Granularity};
+    use rustix::mm::{MapFlags, ProtFlags};
+    use std::{ptr::NonNull, sync::atomic::Ordering};
+    use vm_memory::{Bytes, FileOffset, GuestAddress};
+    use vm_memory::{GuestMemoryMmap, GuestRegionMmap, MmapRegion};
+
+    const RAM: usize = 4 << 20;
+    const PROTECTION: ProtFlags = ProtFlags::READ.union(ProtFlags::WRITE);
+    const STEPS: GuestAddress = GuestAddress(0);
+    let place = |step: u64| GuestAddress(4096 + step * 64 % (RAM as u64 - 4096));
+
+    let path = std::env::args().nth(1).ok_or("usage: guest_memory FILE")?;
+    let options = dax::Options::new().allow_page_granularity();
+    let opened = options.open_or_create(path, RAM as u64)?;
+    // Lines are persisted only through a mapping that is synchronous, which the kernel does not grant for every file.
+    let flags = match opened.granularity() {
+        Granularity::Page(_) => MapFlags::SHARED,
+        _ => MapFlags::SHARED_VALIDATE | MapFlags::SYNC,
+    };
+    let file = opened.file().try_clone()?;
+    drop(opened); // and with it the lock
+    let backing = Some(FileOffset::new(file.try_clone()?, 0));
+    let [protection, flags] = [PROTECTION.bits(), flags.bits()].map(u32::cast_signed);
+    let region = MmapRegion::<()>::build(backing, RAM, protection, flags)?;
+    let bytes = NonNull::new(region.as_ptr()).ok_or("no RAM")?;
+    let bytes = NonNull::slice_from_raw_parts(bytes, RAM);
+    let region = GuestRegionMmap::new(region, GuestAddress(0)).ok_or("no such RAM")?;
+    let memory = GuestMemoryMmap::from_regions(vec![region])?;
+
+    // SAFETY: (1) the region is a shared mapping of the file's beginning, for both; (2) `memory` keeps it and is dropped
+    // last; (3) vm-memory makes no references, and this thread alone has access; (4) nothing is forked.
+    let ram = unsafe { options.adopt(file, bytes) }?;
+    ram.persist(0..ram.len())?; // what a killed monitor has left, before it is believed
+    let steps: u64 = memory.load(STEPS, Ordering::Relaxed)?;
+    println!("the guest goes on after {steps} steps ({})", ram.guarantee().reason());
+    assert_eq!(
+        memory.load::<u64>(place(steps), Ordering::Relaxed)?,
+        steps,
+        "a step counts once its word is persistent"
+    );
+    for (word, at) in [(steps + 1, place(steps + 1)), (steps + 1, STEPS)] {
+        memory.store(word, at, Ordering::Relaxed)?;
+        ram.persist(at.0..at.0 + 8)?; // the guest's flush request
+    }
+    Ok(())
+}
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+fn main() {}

@@ -4,6 +4,7 @@
 //! directories that is the pass before the one that finds it; otherwise it is the last time that directories were read.
 
 mod found;
+mod known;
 mod pass;
 
 use super::super::system::{Concluded, syncfs_reports_errors};
@@ -14,9 +15,10 @@ use super::guarded::GuardedFile;
 use super::notices::Notices;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::mem::{Discriminant, discriminant, replace};
+use core::mem::discriminant;
 use core::time::Duration;
 use found::{Found, Identity, Place, identity_at};
+use known::{Directory, Entry, Root, State};
 use rustix::fs::{CWD, FileType, RawDir};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
@@ -59,59 +61,6 @@ pub(super) struct Watched {
     looked: Option<(Instant, Duration)>,
     /// The time that it took to open and sync files, this time.
     opening: Duration,
-}
-
-#[derive(Debug)]
-struct Root {
-    path: PathBuf,
-    /// What was there when it was looked at last.
-    identity: Option<Identity>,
-    is_local: bool,
-    /// True if it was looked at: files that are found later are new.
-    is_known: bool,
-}
-
-#[derive(Debug)]
-struct Directory {
-    /// The number of its root.
-    root: usize,
-    /// The device on which its files are.
-    device: Option<u64>,
-    files: BTreeMap<OsString, Entry>,
-    is_met: bool,
-    /// True if it has names that may not be durable.
-    has_new_names: bool,
-}
-
-#[derive(Debug)]
-struct Entry {
-    identity: Identity,
-    state: State,
-    /// The beginning of the last pass that wrote it back, or the last time that it was known not to be there. `None`
-    /// for a file that is older than the guard, before its first pass.
-    since: Option<Instant>,
-    /// The kind of the last reported problem.
-    told: Option<Discriminant<ErrorKind>>,
-    is_met: bool,
-}
-
-#[derive(Debug)]
-enum State {
-    Guarded(GuardedFile),
-    /// It cannot be guarded while it has this size.
-    Refused(u64),
-    /// It cannot be guarded now, for a reason that the file does not show when it ends.
-    Denied,
-}
-
-impl State {
-    /// Takes the file out, if there is one.
-    fn take(&mut self) -> Option<GuardedFile> {
-        match replace(self, Self::Denied) {
-            Self::Guarded(guarded) => Some(guarded),
-            Self::Refused(_) | Self::Denied => None,
-        }
-    }
 }
 
 /// What a pass works with.

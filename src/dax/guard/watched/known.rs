@@ -1,0 +1,67 @@
+//! Records of the paths, directories and files that are known.
+
+use super::super::guarded::GuardedFile;
+use super::found::Identity;
+use crate::dax::ErrorKind;
+use alloc::collections::BTreeMap;
+use core::mem::{Discriminant, replace};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// A path below which files are guarded.
+#[derive(Debug)]
+pub(super) struct Root {
+    pub(super) path: PathBuf,
+    /// What was there when it was looked at last.
+    pub(super) identity: Option<Identity>,
+    pub(super) is_local: bool,
+    /// True if it was looked at: files that are found later are new.
+    pub(super) is_known: bool,
+}
+
+/// A directory that was read.
+#[derive(Debug)]
+pub(super) struct Directory {
+    /// The number of its root.
+    pub(super) root: usize,
+    /// The device on which its files are.
+    pub(super) device: Option<u64>,
+    pub(super) files: BTreeMap<OsString, Entry>,
+    pub(super) is_met: bool,
+    /// True if it has names that may not be durable.
+    pub(super) has_new_names: bool,
+}
+
+/// A file in a directory.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) identity: Identity,
+    pub(super) state: State,
+    /// The beginning of the last pass that wrote it back, or the last time that it was known not to be there. `None`
+    /// for a file that is older than the guard, before its first pass.
+    pub(super) since: Option<Instant>,
+    /// The kind of the last reported problem.
+    pub(super) told: Option<Discriminant<ErrorKind>>,
+    pub(super) is_met: bool,
+}
+
+/// The state of a file.
+#[derive(Debug)]
+pub(super) enum State {
+    Guarded(GuardedFile),
+    /// It cannot be guarded while it has this size.
+    Refused(u64),
+    /// It cannot be guarded now, for a reason that the file does not show when it ends.
+    Denied,
+}
+
+impl State {
+    /// Takes the file out, if there is one.
+    pub(super) fn take(&mut self) -> Option<GuardedFile> {
+        match replace(self, Self::Denied) {
+            Self::Guarded(guarded) => Some(guarded),
+            Self::Refused(_) | Self::Denied => None,
+        }
+    }
+}

@@ -89,7 +89,7 @@ fn lengthen<M: Mapper>(file: &File, range: Range<u64>) -> io::Result<()> {
 /// Gives a file that was made longer its old length back.
 pub(super) fn restore(file: &File, old: u64, new: u64) {
     if new > old {
-        // The error that led here is the one to report; what is left behind the old end is zeros.
+        // The error that led here is the one to report; what is left after the old end is zeros.
         drop(file.set_len(old));
     }
 }

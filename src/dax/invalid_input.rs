@@ -40,7 +40,7 @@ pub enum InvalidInput {
         /// Bytes asked for.
         asked: u64,
     },
-    /// The file goes on behind its mapping, where shrinking would cut off what is there.
+    /// The file goes on after its mapping, where shrinking would cut off what is there.
     Longer {
         /// Bytes the file has.
         size: u64,

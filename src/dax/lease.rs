@@ -23,7 +23,7 @@ impl DaxView {
     /// | 3. loads again whether they still are to be read, and gives up if not | 3. reuses them if nobody has them |
     ///
     /// Taking one and asking are full barriers between the steps before and after, and giving one up is a
-    /// barrier behind all loads before it.
+    /// barrier that follows all loads before it.
     ///
     /// # What it is
     /// On Linux an open file description lock (fcntl(2), `F_OFD_SETLK`, `F_RDLCK`; since Linux 3.15):
@@ -56,7 +56,7 @@ impl DaxView {
         self.file.expect_leases();
         Host::lease(&self.file, &bytes).map_err(|kind| Error::new(&self.path, kind))?;
         // The next load is not to be done before the lock is there, which the kernel does not see to
-        // (`fs/locks.c`: it unlocks a spin lock, behind which a load may be done early).
+        // (`fs/locks.c`: it unlocks a spin lock, before which a later load may be done).
         fence(Ordering::SeqCst);
         Ok(())
     }
@@ -120,7 +120,7 @@ impl DaxFile {
         let DaxView { file, path, offset, .. } = &self.view;
         let held = Host::leased(file, &bytes).map_err(|kind| Error::new(path, kind))?;
         fence(Ordering::SeqCst);
-        // All of it lies within what was asked for, which begins behind the offset.
+        // All of it lies within what was asked for, which begins after the offset.
         Ok(held.map(|held| held.start - offset..held.end - offset))
     }
 }

@@ -12,7 +12,7 @@
 //!
 //! | a crash of a growth after step | leaves |
 //! |---|---|
-//! | 1 | the old length; space behind the end stays reserved until the file grows, shrinks or is removed |
+//! | 1 | the old length; space after the end stays reserved until the file grows, shrinks or is removed |
 //! | 2 | the old length or the new one; what is new reads as zeros and is not written |
 //! | 3 | the same; a part of what is new is written |
 //! | 4, 5 | the new length, with written zeros |
@@ -74,7 +74,7 @@ impl DaxFile {
     ///
     /// # Errors
     /// [`InvalidInput::NoShrinking`] for more than the mapping has, [`InvalidInput::ZeroLength`];
-    /// [`InvalidInput::Longer`] if the file goes on behind the mapping, as it can with
+    /// [`InvalidInput::Longer`] if the file goes on after the mapping, as it can with
     /// [`Options::len`](super::Options::len): what is there would be cut off unseen;
     /// [`InvalidInput::SharedLock`] under a shared lock; [`DeviceFault::FixedSize`] of device DAX;
     /// [`NotSupported::Adopted`] of a mapping that its owner alone may change. File and mapping are as they were then.

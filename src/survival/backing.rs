@@ -3,7 +3,7 @@
 #[cfg(feature = "std")]
 use super::Domain;
 
-/// The memory or storage behind the bytes of a mapping.
+/// The memory or storage that backs the bytes of a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -25,7 +25,7 @@ pub enum Backing {
     Cxl,
     /// Persistent memory without a claimed domain, mapped directly.
     PmemUnknown,
-    /// virtio-pmem: memory of the host behind a flush request.
+    /// virtio-pmem: memory of the host, persistent after a flush request.
     VirtioPmem,
     /// The backing could not be determined.
     Unknown,

@@ -5,7 +5,7 @@
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Domain {
-    /// The CPU caches and all behind them (eADR): `cpu_cache`.
+    /// The CPU caches and all below them (eADR): `cpu_cache`.
     CpuCaches,
     /// Bytes that the memory controller has accepted (ADR): `memory_controller`.
     MemoryController,

@@ -126,7 +126,7 @@ where
 }
 
 /// What the kernel tells of a fault, from its beginning (`include/uapi/asm-generic/siginfo.h`), as all
-/// architectures lay it out but mips, which has `si_errno` behind `si_code` and the rest alike.
+/// architectures lay it out but mips, which has `si_errno` after `si_code` and the rest alike.
 #[repr(C)]
 struct Told {
     signal: c_int,

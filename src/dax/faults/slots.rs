@@ -170,7 +170,7 @@ impl Slot {
 
     /// Takes down a fault. Returns the addresses that are about to be replaced for it.
     ///
-    /// Each of the first faults replaces its page alone, as other threads may be using the pages behind it. After
+    /// Each of the first faults replaces its page alone, as other threads may be using the pages after it. After
     /// these each fault replaces twice as many pages as the one before. So a file that was cut costs few mappings,
     /// of which a process can have a limited number (`vm.max_map_count`). A memory error replaces nothing that the
     /// kernel does not call bad.

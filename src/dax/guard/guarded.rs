@@ -196,8 +196,8 @@ impl GuardedFile {
 /// stretch.
 ///
 /// Each stretch is guarded by itself. A page that is missing costs a signal and a mapping, so a file that was cut is
-/// left at the first stretch with such a page: nothing of it is behind. A stretch with another error is tried again,
-/// as the file can have been cut and have grown again meanwhile. The stretches behind it are written back in any case.
+/// left at the first stretch with such a page: nothing of it is left after that. A stretch with another error is tried again,
+/// as the file can have been cut and have grown again meanwhile. The stretches after it are written back in any case.
 fn write_lines(
     view: &DaxView,
     extents: &[Extent],
@@ -363,6 +363,6 @@ mod tests {
         store(&file, 21 * MIB, 4096);
         assert!(few(5).contains(&pass()), "a page of what was allocated was written");
         store(&file, 64 * MIB, 4096);
-        assert!(few(6).contains(&pass()), "a page behind the former end");
+        assert!(few(6).contains(&pass()), "a page after the former end");
     }
 }

@@ -126,7 +126,7 @@ impl Options {
     ///
     /// # Errors
     /// If there is something at the path, no room, no permission, or a granularity that will not do;
-    /// nothing is left behind then. A name that another process takes meanwhile is an error at the end
+    /// nothing is left of it then. A name that another process takes meanwhile is an error at the end
     /// ([`ErrorKind::Exists`]). Its file is never replaced.
     ///
     /// # Crashes
@@ -164,7 +164,7 @@ impl Options {
     /// # Errors
     /// If it is neither, is a symbolic link, is locked, is shorter than asked, cannot be read
     /// and written by this user, or gets a granularity that will not do; [`ErrorKind::NotAllocated`] for a hole or an
-    /// unwritten extent that has data behind it; [`ErrorKind::NoSpace`] for the end that is to be finished. The bytes
+    /// unwritten extent that has data after it; [`ErrorKind::NoSpace`] for the end that is to be finished. The bytes
     /// of the file are as they were then.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<DaxFile, Error> {
         self.open_on::<Host>(path.as_ref())

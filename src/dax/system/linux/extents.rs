@@ -191,10 +191,10 @@ fn for_each_with(
     while at < end {
         let extents = extents_from(&file, at, end - at, flags)?;
         extents.iter().for_each(&mut what);
-        let behind = extents.last().map(|last| last.logical.saturating_add(last.length));
-        match (behind, extents.last()) {
-            (Some(behind), Some(last)) if behind > at && last.flags & EXTENT_LAST == 0 => {
-                at = behind;
+        let reached = extents.last().map(|last| last.logical.saturating_add(last.length));
+        match (reached, extents.last()) {
+            (Some(reached), Some(last)) if reached > at && last.flags & EXTENT_LAST == 0 => {
+                at = reached;
             }
             _ => break,
         }
@@ -235,7 +235,7 @@ fn extents_from(
         extents: [Extent::default(); BATCH as usize],
     };
     // SAFETY: the structure is the one that this request reads and writes; the kernel writes at most
-    // `extent_count` extents behind its header, and there is room for them.
+    // `extent_count` extents after its header, and there is room for them.
     let request = unsafe { Updater::<FS_IOC_FIEMAP, Fiemap>::new(&mut fiemap) };
     // SAFETY: the request does nothing but fill the structure.
     unsafe { ioctl(file, request) }?;

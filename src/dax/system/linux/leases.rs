@@ -129,7 +129,7 @@ mod tests {
         let asked = 100..200;
         assert_eq!(within(&asked, 120, 30), 120..150);
         assert_eq!(within(&asked, 0, 150), 100..150, "begins before it");
-        assert_eq!(within(&asked, 150, 150), 150..200, "ends behind it");
+        assert_eq!(within(&asked, 150, 150), 150..200, "ends after it");
         assert_eq!(within(&asked, 150, 0), 150..200, "up to the end of the file");
         assert_eq!(within(&asked, 0, 0), 100..200, "the whole file");
     }

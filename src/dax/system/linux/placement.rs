@@ -76,7 +76,7 @@ fn add(
     let Some(on_device) = on_device.filter(|place| place.checked_add(len).is_some()) else {
         return Err(Unknown::new(
             "FIEMAP",
-            "an extent that ends behind any device",
+            "an extent that ends beyond any device",
             "check the file system",
         ));
     };
@@ -145,7 +145,7 @@ mod tests {
     fn an_absurd_extent_is_an_error() {
         for absurd in [(0, u64::MAX - 4095, 8192), (0, u64::MAX, 1)] {
             let why = placed(&[absurd], 0..65536).unwrap_err();
-            assert!(why.contains("ends behind any device"), "{why}");
+            assert!(why.contains("ends beyond any device"), "{why}");
         }
         assert_eq!(placed(&[(u64::MAX - 4095, 0, 8192)], 0..65536).unwrap(), []);
     }

@@ -19,7 +19,7 @@ use std::path::Path;
 /// The length of the part that is mapped at once, in bytes: a multiple of every page, and little for a 32-bit CPU.
 const CHUNK: usize = 64 << 20;
 
-/// The end of a file, from behind the last byte that can be data.
+/// The end of a file, from after the last byte that can be data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct End {
     range: Range<u64>,
@@ -30,10 +30,10 @@ struct End {
 impl End {
     /// An extent of any other kind than an unwritten one can have data.
     fn of(extents: &[Extent], size: u64) -> Self {
-        let behind = |extent: &Extent| extent.logical.saturating_add(extent.length).min(size);
-        let start = extents.iter().filter(|extent| extent.is_written()).map(behind).max();
+        let end_of = |extent: &Extent| extent.logical.saturating_add(extent.length).min(size);
+        let start = extents.iter().filter(|extent| extent.is_written()).map(end_of).max();
         let start = start.unwrap_or(0);
-        let blocks = |extent| behind(extent).saturating_sub(extent.logical.max(start));
+        let blocks = |extent| end_of(extent).saturating_sub(extent.logical.max(start));
         let allocated = extents.iter().map(blocks).fold(0, u64::saturating_add);
         Self { range: start..size, holes: (size - start).saturating_sub(allocated) }
     }
@@ -391,7 +391,7 @@ mod tests {
     /// `FIEMAP_EXTENT_UNWRITTEN`, `_LAST`, `_UNKNOWN`, `_DELALLOC`, `_DATA_INLINE`, `_SHARED`
     /// (`include/uapi/linux/fiemap.h`). Only the first one says that there is no data.
     #[test]
-    fn the_end_begins_behind_the_last_extent_that_can_have_data() {
+    fn the_end_begins_after_the_last_extent_that_can_have_data() {
         let at = |block: u64, flags| Extent::at(block * BLOCK, 0, BLOCK).with_flags(flags);
         let end = |extents: &[Extent], blocks: u64| {
             let End { range, holes } = End::of(extents, blocks * BLOCK);
@@ -403,11 +403,11 @@ mod tests {
         for flags in [0, 0x1, 0x2, 0x4, 0x200, 0x2000] {
             assert_eq!(end(&[at(0, 0x800), at(1, flags), at(5, 0x800)], 6), (2, 6, 3), "{flags:x}");
         }
-        // Reserved behind the end of the file.
+        // Reserved after the end of the file.
         assert_eq!(end(&[at(0, 0), at(1, 0x800), at(2, 0x800)], 2), (1, 2, 0));
         let size = 100;
         let whole = End { range: size..size, holes: 0 };
-        assert_eq!(End::of(&[at(0, 0)], size), whole, "the last block goes on behind the end");
+        assert_eq!(End::of(&[at(0, 0)], size), whole, "the last block goes on after the end");
         assert_eq!(End::of(&[Extent::at(u64::MAX - 4095, 0, 8192)], size), whole);
     }
 }

@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(bad(&one, &[(80, 1)], WHOLE), [0..512]);
         assert_eq!(bad(&one, &[(95, 1)], WHOLE), [7680..8192]);
         assert_eq!(bad(&one, &[(79, 2)], WHOLE), [0..512], "begins before it");
-        assert_eq!(bad(&one, &[(95, 9)], WHOLE), [7680..8192], "ends behind it");
+        assert_eq!(bad(&one, &[(95, 9)], WHOLE), [7680..8192], "ends after it");
         assert_eq!(bad(&one, &[(0, 500)], WHOLE), [0..8192], "around it");
         assert_eq!(bad(&one, &[(88, 1), (82, 2)], WHOLE), [1024..2048, 4096..4608]);
 

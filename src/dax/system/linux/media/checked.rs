@@ -176,7 +176,7 @@ mod tests {
             let bad = sector * 512..(sector + 1) * 512;
             let model = Model::new(core::slice::from_ref(&bad));
             assert_eq!(model.stretch(0, LEN), bad.start as u64..bad.end as u64);
-            // 1 for all, log2(128 sectors) = 7, 1 to be sure, 1 for the one behind it.
+            // 1 for all, log2(128 sectors) = 7, 1 to be sure, 1 for the one after it.
             assert!(model.calls.get() <= 10, "{} calls", model.calls.get());
         }
         let model = Model::new(&[2048..4096, 8192..8704]);

@@ -173,12 +173,12 @@ impl Guarantee {
 
     /// Returns the survival with its reason, the source of the claim and its certainty.
     ///
-    /// ```
+    /// ```no_run
     /// use cachemaint::dax;
     /// use cachemaint::survival::{Event, Stage};
     ///
     /// # fn main() -> Result<(), dax::Error> {
-    /// let guarantee = dax::probe("/tmp")?;
+    /// let guarantee = dax::probe("/mnt/pmem/log")?;
     /// let lost = guarantee.statement(Stage::Persisted, Event::PowerLoss);
     /// println!("{}: {} ({}, {})", lost.is, lost.text, lost.source, lost.certainty.name());
     /// # Ok(())

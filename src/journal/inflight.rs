@@ -334,6 +334,24 @@ mod loom_tests {
         });
     }
 
+    /// Another producer takes the room that was trimmed.
+    #[test]
+    fn a_wait_for_room_ends_with_room_though_another_thread_takes_it() {
+        loom::model(|| {
+            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 1024 - 64));
+            let other = {
+                let in_flight = Arc::clone(&in_flight);
+                loom::thread::spawn(move || {
+                    in_flight.trim(128);
+                    while in_flight.reserve(24).is_ok() {}
+                    in_flight.trim(512);
+                })
+            };
+            assert!(in_flight.wait_for_room(24, Duration::MAX));
+            other.join().unwrap();
+        });
+    }
+
     /// Whoever sees that the journal has failed sees why; and nobody is acknowledged after it.
     #[test]
     fn a_failure_is_seen_by_who_waits() {

@@ -82,9 +82,14 @@ impl InFlight {
         self.advance()
     }
 
-    /// Waits until `size` bytes can be reserved or the journal has failed. Returns true if they can.
-    fn wait_for_room(&self, size: u64, timeout: Duration) -> bool {
-        self.wait(timeout, || !self.has_room(size) && !self.has_failed());
-        self.has_room(size)
+    /// Waits until `size` bytes can be reserved or the journal has failed. Returns true if they could be when it looked
+    /// last: another producer may have taken them since.
+    pub(super) fn wait_for_room(&self, size: u64, timeout: Duration) -> bool {
+        let mut has_room = false;
+        self.wait(timeout, || {
+            has_room = self.has_room(size);
+            !has_room && !self.has_failed()
+        });
+        has_room
     }
 }

@@ -113,7 +113,9 @@ impl<'p> Options<'p> {
     /// Creates a journal in a medium, as large as there is room, and opens it. It is durable when this returns. A crash
     /// leaves all of it or none.
     ///
-    /// Other bytes at the beginning of the medium are overwritten. A journal there is not, be it whole or damaged.
+    /// Other bytes at the beginning of the medium are overwritten. A journal there is not, be it whole or damaged, as long
+    /// as one of its superblocks has its first eight bytes, at offset 0 or 4096. Where neither has, this call gives up all
+    /// records that follow.
     ///
     /// # Errors
     /// If there is [a journal already](ErrorKind::Exists); if these sizes [cannot be](ErrorKind::Sizes), or the medium is
@@ -137,6 +139,10 @@ impl<'p> Options<'p> {
     /// # Errors
     /// As [`open`](Self::open) where there is a journal, or [something else](ErrorKind::NotAJournal); otherwise as
     /// [`create_new`](Self::create_new).
+    ///
+    /// # Cost
+    /// As [`open`](Self::open), or as [`create_new`](Self::create_new) after a word in each 128 bytes of the medium was
+    /// read.
     pub fn open_or_create<M: Medium>(
         mut self,
         medium: M,

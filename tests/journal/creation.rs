@@ -22,7 +22,7 @@ fn zeros() -> SimMedium {
 }
 
 fn image(medium: &SimMedium) -> Vec<u8> {
-    let mut image = vec![0; BYTES as usize];
+    let mut image = vec![0; cachemaint::medium::Readable::len(medium) as usize];
     let Ok(()) = medium.read(0, &mut image);
     image
 }
@@ -225,6 +225,34 @@ fn a_journal_without_superblocks_is_not_created_over() {
         let (_, recovered) = options().open_or_create(&medium).unwrap();
         assert_eq!((recovered.records, recovered.behind), (0, 0));
     }
+}
+
+/// What overwrote the superblocks went on into the log, or the end of the medium is missing.
+#[test]
+fn a_journal_without_superblocks_and_some_of_its_segments_is_not_created_over() {
+    let medium = zeros();
+    let journal = options().create_new(&medium).unwrap();
+    // Each record takes a segment of its own.
+    for number in 0..4 {
+        journal.append(&[number; 40]).unwrap();
+    }
+    drop(journal);
+    let whole = image(&medium);
+    let is_refused = |medium: &SimMedium| {
+        let before = image(medium);
+        let opened = options().open_or_create(medium);
+        matches!(reason(&opened), Some(ErrorKind::Superblocks)) && image(medium) == before
+    };
+    for (zeros_in_log, kept) in [(64, 3), (128, 3), (3 * 128, 1)] {
+        medium.write(0, &whole);
+        medium.write(0, &vec![0; 8192 + zeros_in_log]);
+        assert!(is_refused(&medium), "with {zeros_in_log} bytes of zeros");
+        let (_, repaired) = options().repair(&medium).unwrap();
+        assert_eq!(repaired.records, kept, "with {zeros_in_log} bytes of zeros");
+    }
+    let shorter = Simulation::new(Model::x86(), BYTES - 128).zeros().medium();
+    shorter.write(8192, &whole[8192..BYTES as usize - 128]);
+    assert!(is_refused(&shorter));
 }
 
 /// The first superblock is at offset 4096, the second one at 0.

@@ -1,11 +1,11 @@
 //! Processes that end in the middle of recording, and what the next one reads.
 
-use super::plain::{Recorded, shown};
+use super::plain::{Plain, Recorded, shown};
 use crate::skip::skip;
 use cachemaint::dax::{self, DaxFile};
-use cachemaint::recorder::{Clock, Durability, Event, Identity, Options, Reader};
+use cachemaint::recorder::{Clock, Durability, Event, Identity, Options, Reader, Recorder};
 use core::hint::black_box;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rustix::process::{Signal, getpid, kill_process};
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
@@ -17,6 +17,8 @@ const END: &str = "CACHEMAINT_RECORDER_END";
 const FILE: &str = "CACHEMAINT_RECORDER_FILE";
 /// What the child records.
 const EVENTS: u64 = 20;
+/// The times that two threads hook recorders, and the number of recorders each time.
+const ROUNDS: usize = 30;
 
 fn file(path: &Path) -> DaxFile {
     let options = dax::Options::new().allow_page_granularity();
@@ -95,6 +97,40 @@ fn overflow(depth: u64) -> u64 {
     overflow(depth + 1) + frame[63]
 }
 
+/// Two threads hook recorders at the same time, again and again. Returns the number of those that a panic has not stopped.
+fn running_after_panics() -> usize {
+    (0..ROUNDS)
+        .map(|_| {
+            let started = AtomicUsize::new(0);
+            let hook = || {
+                let recorders: Vec<_> = (0..ROUNDS).map(|_| in_memory()).collect();
+                started.fetch_add(1, Ordering::SeqCst);
+                while started.load(Ordering::SeqCst) < 2 {
+                    core::hint::spin_loop();
+                }
+                for recorder in &recorders {
+                    recorder.stop_on_panic();
+                }
+                recorders
+            };
+            let recorders = std::thread::scope(|scope| {
+                let threads = [scope.spawn(hook), scope.spawn(hook)];
+                threads.map(|thread| thread.join().unwrap()).concat()
+            });
+            assert!(std::panic::catch_unwind(|| panic!("as the test asks")).is_err());
+            drop(std::panic::take_hook());
+            recorders.iter().filter(|recorder| !recorder.is_stopped()).count()
+        })
+        .sum()
+}
+
+/// A recorder of one shard.
+fn in_memory() -> &'static Recorder<Plain> {
+    let options = Options::with_clock(Identity([9; 16]), Clock::from_function(ticks, 1, 0));
+    let recorder = options.sub_buffer_size(256).create_new(Plain::new(16 << 10)).unwrap();
+    Box::leak(Box::new(recorder))
+}
+
 /// The child: records, and ends as it was told.
 #[test]
 #[cfg_attr(miri, ignore = "starts processes")]
@@ -138,6 +174,7 @@ fn child() {
             std::process::exit(3);
         }
         "panic-without-shard" => panic!("as the test asks"),
+        "many-hooks" => std::process::exit(i32::from(running_after_panics() > 0)),
         "long-panic" => panic!("{}", "\u{20ac}".repeat(1000)),
         "panic-in-record" => {
             CLOCK_PANICS.store(true, Ordering::Relaxed);
@@ -222,6 +259,15 @@ fn a_panic_stops_recording_and_then_goes_its_way() {
     let (status, times) = end("panic");
     assert_eq!(status.code(), Some(3));
     assert_eq!(times, (0..EVENTS).collect::<Vec<_>>());
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "starts processes")]
+fn hooks_that_threads_set_at_the_same_time_all_stay() {
+    if is_emulated("hooks_that_threads_set_at_the_same_time_all_stay") {
+        return;
+    }
+    assert_eq!(end("many-hooks").0.code(), Some(0));
 }
 
 /// The thread that panics owns the first shard, so that the message is in the second one.

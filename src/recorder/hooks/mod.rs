@@ -12,6 +12,7 @@ use alloc::boxed::Box;
 use core::sync::atomic::Ordering;
 use message::Message;
 use std::panic::{self, PanicHookInfo};
+use std::sync::{Mutex, PoisonError};
 #[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
 use std::{io, sync::OnceLock};
 
@@ -30,14 +31,13 @@ impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
     /// the recording with one shard more than there are threads that record. If each shard has an owner the message is
     /// lost, and so it is in mode [`Refuse`](super::Mode::Refuse) if that shard is full.
     ///
+    /// Recorders are registered by any number of threads at once. A hook that another thread sets by
+    /// [`std::panic::set_hook`] at the same time can be lost, or this one.
+    ///
     /// Nothing is allocated and no lock is taken for it. A panic in the function of the recorder's
     /// [clock](super::Clock::from_function) ends the process at once if that function panics again.
     pub fn stop_on_panic(&'static self) {
-        let before = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            self.stop_with(info);
-            before(info);
-        }));
+        hook_before_others(move |info| self.stop_with(info));
     }
 
     /// Has SIGSEGV, SIGABRT, SIGBUS and SIGTERM stop this recorder and write back what it has, and then do what
@@ -85,6 +85,19 @@ impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
         // There is nobody left to tell.
         drop(self.write_back_all());
     }
+}
+
+/// Has every panic of the process call `first`, and then the hook of before.
+fn hook_before_others(first: impl Fn(&PanicHookInfo<'_>) + Send + Sync + 'static) {
+    // A hook that another thread sets between these two calls would be lost.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        first(info);
+        before(info);
+    }));
 }
 
 /// A recorder of any kind.

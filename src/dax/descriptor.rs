@@ -45,8 +45,9 @@ impl Options {
     /// - It is granted although the holder of a duplicate has it.
     /// - It ends for all of them when one of them drops its [`DaxFile`].
     ///
-    /// Processes that share a descriptor take [`Lock::None`] and agree by other means, or each opens the file anew (on
-    /// Linux `/proc/self/fd/NUMBER`). The same is true of [leases](DaxView::lease).
+    /// Processes that share a descriptor take [`Lock::None`] and agree by other means, or each opens the file anew and gives
+    /// that. On Linux [`File::options`] opens `/proc/self/fd/NUMBER` anew. [`open`](Self::open) refuses this path, since it
+    /// is a symbolic link. [Leases](DaxView::lease) belong to the open file as well.
     ///
     /// # Errors
     /// As [`open`](Self::open) about the file. [`InvalidInput::Descriptor`], if the descriptor was not opened for reading

@@ -24,9 +24,9 @@
 //! # What it takes care of
 //! - [`open`](Options::open) takes what is there, [`create_new`](Options::create_new) refuses it, and
 //!   [`open_or_create`](Options::open_or_create) does either, whatever crash came before.
-//! - New files are created with mode 0600 and filled with zeros that are on the medium. Then they get their name,
-//!   durably: a crash leaves no file of the name, or a whole one ([`Options::create_new`] has the details). Nothing is
-//!   replaced, and a symbolic link as the last component is not followed.
+//! - New files are created with mode 0600, less what the umask takes, and filled with zeros that are on the medium. Then
+//!   they get their name, durably: a crash leaves no file of the name, or a whole one ([`Options::create_new`] has the
+//!   details). Nothing is replaced, and a symbolic link as the last component is not followed.
 //! - A file is locked (`flock`, exclusive unless [`Options::lock`] says otherwise) while it is open: one
 //!   process writes it. Dropping the [`DaxFile`] releases the lock, even if a forked child or a duplicated
 //!   descriptor has the file open. When the process ends without dropping it, the system releases the

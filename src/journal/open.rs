@@ -141,8 +141,7 @@ impl<'p> Options<'p> {
     /// [`create_new`](Self::create_new).
     ///
     /// # Cost
-    /// As [`open`](Self::open), or as [`create_new`](Self::create_new) after a word in each 128 bytes of the medium was
-    /// read.
+    /// As [`open`](Self::open), or as [`create_new`](Self::create_new) after all of the medium was looked through for records.
     pub fn open_or_create<M: Medium>(
         mut self,
         medium: M,

@@ -6,7 +6,7 @@ use super::format::record::{Epoch, Mark, void};
 use super::format::superblock::Superblock;
 use super::open::{Opened, persist};
 use super::salvage::{Salvage, Salvaged};
-use super::walk::{Walk, mark_in_place};
+use super::walk::{Walk, first_mark, mark_in_place};
 use super::{Identity, Journal, Options, Position, Recovered, Repaired, superblocks};
 use crate::medium::Medium;
 use alloc::vec::Vec;
@@ -180,7 +180,7 @@ fn rebuilt<M: Medium>(
     let sizes = if let Some(known) = known {
         Some((known.identity, known.geometry))
     } else {
-        let mark = first_mark(medium).map_err(Error::medium)?;
+        let mark = first_mark(medium, LOG).map_err(Error::medium)?;
         mark.map(|mark| (mark.identity, mark.geometry))
     };
     let Some((identity, geometry)) = sizes else { return Ok(None) };
@@ -260,15 +260,4 @@ fn with_room<M: Medium>(
         }
         salvage.go_on_with(superblock);
     }
-}
-
-/// Some mark, by which the sizes are known.
-fn first_mark<M: Medium>(medium: &M) -> Result<Option<Mark>, M::Error> {
-    let end = medium.len().saturating_sub(Mark::SIZE as u64);
-    for place in (LOG..=end).step_by(8) {
-        if let Some((_, mark)) = mark_in_place(medium, place)? {
-            return Ok(Some(mark));
-        }
-    }
-    Ok(None)
 }

@@ -1,11 +1,12 @@
 //! Both superblocks: which one holds, and how it is replaced.
 
 use super::error::{Error, ErrorKind};
-use super::format::geometry::{LOG, PAGE, SEGMENT};
+use super::format::WORD;
+use super::format::geometry::{LOG, PAGE};
 use super::format::record::Mark;
 use super::format::superblock::{BYTES, Found, MAGIC, Superblock};
 use super::reader::survey;
-use super::walk::mark_in_place;
+use super::walk::{first_mark, mark_in_place};
 use crate::medium::{Medium, Readable};
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -100,7 +101,8 @@ fn has_records<M: Readable>(medium: &M) -> Result<bool, M::Error> {
     let mark_end = LOG + Mark::SIZE as u64;
     let found = if medium.len() < mark_end { None } else { mark_in_place(medium, LOG)? };
     let Some((_, mark)) = found.filter(|(_, mark)| mark.geometry.bytes() <= medium.len()) else {
-        return has_later_mark(medium);
+        // What was overwritten reaches beyond the superblocks, or the end of the medium is missing.
+        return Ok(first_mark(medium, LOG + WORD)?.is_some());
     };
     let Mark { identity, epoch, geometry } = mark;
     let first = Superblock {
@@ -115,19 +117,6 @@ fn has_records<M: Readable>(medium: &M) -> Result<bool, M::Error> {
     };
     let (found, _) = survey(medium, first, &mut |_| ())?;
     Ok(found.records > 0 || found.behind > 0 || found.damage.is_some())
-}
-
-/// Returns true if a segment behind the first one has a mark. So it is if what was overwritten reaches beyond the
-/// superblocks, or if the end of the medium is missing.
-fn has_later_mark<M: Readable>(medium: &M) -> Result<bool, M::Error> {
-    let least = *SEGMENT.start();
-    let end = medium.len().saturating_sub(Mark::SIZE as u64);
-    for place in (LOG + least..=end).step_by(least as usize) {
-        if mark_in_place(medium, place)?.is_some() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Makes a superblock durable in the place of the older one, so that a crash leaves one of the two.

@@ -1,6 +1,7 @@
 //! Records one after the other, as far as they prove themselves.
 
 use super::Fault;
+use super::format::WORD;
 use super::format::geometry::{Geometry, HEADER, MARK};
 use super::format::record::{Epoch, Header, Kind, Mark, names};
 use super::format::superblock::Superblock;
@@ -225,4 +226,15 @@ pub(super) fn mark_in_place<M: Readable>(
         geometry.is_aligned(position) && geometry.place(position) == place
     };
     Ok(found.filter(|(position, mark)| belongs(*position, mark.geometry)))
+}
+
+/// The first mark at an offset of the medium from `start` on, by which the sizes are known.
+pub(super) fn first_mark<M: Readable>(medium: &M, start: u64) -> Result<Option<Mark>, M::Error> {
+    let end = medium.len().saturating_sub(Mark::SIZE as u64);
+    for place in (start..=end).step_by(WORD as usize) {
+        if let Some((_, mark)) = mark_in_place(medium, place)? {
+            return Ok(Some(mark));
+        }
+    }
+    Ok(None)
 }

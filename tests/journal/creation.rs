@@ -250,6 +250,14 @@ fn a_journal_without_superblocks_and_some_of_its_segments_is_not_created_over() 
         let (_, repaired) = options().repair(&medium).unwrap();
         assert_eq!(repaired.records, kept, "with {zeros_in_log} bytes of zeros");
     }
+    // A second opening has left a mark in the only segment that was used.
+    let medium = Simulation::new(Model::x86(), 8192 + 3 * 256).zeros().medium();
+    let options_of_larger = || options().segment(256).window(512);
+    options_of_larger().create_new(&medium).unwrap().append(b"first").unwrap();
+    drop(options_of_larger().open(&medium).unwrap());
+    medium.write(0, &[0; 8192 + 64]);
+    assert!(is_refused(&medium));
+
     let shorter = Simulation::new(Model::x86(), BYTES - 128).zeros().medium();
     shorter.write(8192, &whole[8192..BYTES as usize - 128]);
     assert!(is_refused(&shorter));

@@ -87,7 +87,7 @@ pub enum ErrorKind<E> {
     /// The recording has been opened, or a shard been filled, as often as the format can count. An event is counted as
     /// lost.
     WornOut,
-    /// Each shard has an owner.
+    /// Each shard has an owner: a writer, or the hook of [`stop_on_panic`](super::Recorder#method.stop_on_panic).
     AllShardsTaken {
         /// The number of shards.
         shards: u32,
@@ -198,7 +198,8 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             Self::WornOut => f.write_str("the recording is worn out: make a new one"),
             Self::AllShardsTaken { shards } => write!(
                 f,
-                "each of the {shards} shards has an owner: drop a writer, or make the file with more"
+                "each of the {shards} shards has an owner, a writer or `stop_on_panic`: drop a writer, or create the file \
+                 with more shards"
             ),
             Self::Stopped => f.write_str("recording has been stopped"),
             Self::Full => f.write_str("the shard is full: read it, and release what was read"),

@@ -232,10 +232,15 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     /// # Cost
     /// A search through the shards, each an atomic exchange at most: once in the life of a thread.
     pub fn claim(&self) -> Result<Writer<'_, M>, Error<M::Error>> {
+        let (shard, cursor) = self.claim_shard()?;
+        Ok(Writer::new(self, shard, cursor))
+    }
+
+    /// Claims a shard that has no owner. It is the caller's until a writer of it is dropped.
+    fn claim_shard(&self) -> Result<(u32, &Cursor), Error<M::Error>> {
         let shards = self.description.shards();
         let free = (0..shards).zip(self.cursors()).find(|(_, cursor)| cursor.claim());
-        let (shard, cursor) = free.ok_or(Error::new(ErrorKind::AllShardsTaken { shards }))?;
-        Ok(Writer::new(self, shard, cursor))
+        free.ok_or(Error::new(ErrorKind::AllShardsTaken { shards }))
     }
 
     /// Ends recording, for good: from now on events are refused with [`ErrorKind::Stopped`]. An event that

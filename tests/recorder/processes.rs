@@ -3,7 +3,7 @@
 use super::plain::{Plain, Recorded, shown};
 use crate::skip::skip;
 use cachemaint::dax::{self, DaxFile};
-use cachemaint::recorder::{Clock, Durability, Event, Identity, Options, Reader, Recorder};
+use cachemaint::recorder::{Clock, Durability, ErrorKind, Event, Identity, Options, Reader};
 use core::hint::black_box;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rustix::process::{Signal, getpid, kill_process};
@@ -136,10 +136,9 @@ fn in_memory() -> &'static Recorder<Plain> {
 #[cfg_attr(miri, ignore = "starts processes")]
 fn child() {
     let (Ok(end), Some(path)) = (std::env::var(END), std::env::var_os(FILE)) else { return };
-    let shards = if end == "panic-without-shard" { 1 } else { 2 };
     let clock = Clock::from_function(ticks, 1, 0);
     let options = Options::with_clock(Identity([9; 16]), clock).durability(Durability::OnCrash);
-    let options = options.shards(shards);
+    let options = options.shards(2);
     let recorder = Box::leak(Box::new(options.create_new(file(Path::new(&path))).unwrap()));
     let nothing: extern "C" fn(libc::c_int) = ignore;
     #[expect(clippy::fn_to_numeric_cast_any, reason = "sigaction takes a number")]
@@ -152,8 +151,11 @@ fn child() {
         _ => {}
     }
     recorder.stop_on_signals().unwrap();
-    recorder.stop_on_panic();
     let writer = recorder.claim().unwrap();
+    recorder.stop_on_panic().unwrap();
+    // The second shard is reserved for the message.
+    let taken = recorder.claim().map(drop).unwrap_err();
+    assert!(matches!(taken.kind(), ErrorKind::AllShardsTaken { shards: 2 }), "{taken}");
     (0..EVENTS).for_each(|number| writer.record_at(number, 1, &number.to_le_bytes()).unwrap());
     match end.as_str() {
         "kill" => send(Signal::KILL),
@@ -173,8 +175,12 @@ fn child() {
             assert!(writer.record_at(99, 1, b"too late").is_err());
             std::process::exit(3);
         }
-        "panic-without-shard" => panic!("as the test asks"),
-        "many-hooks" => std::process::exit(i32::from(running_after_panics() > 0)),
+        "refused-hook" => {
+            let refused = recorder.stop_on_panic().unwrap_err();
+            assert!(matches!(refused.kind(), ErrorKind::AllShardsTaken { shards: 2 }), "{refused}");
+            let caught = std::panic::catch_unwind(|| panic!("as the test asks"));
+            assert!(caught.is_err());
+        }
         "long-panic" => panic!("{}", "\u{20ac}".repeat(1000)),
         "panic-in-record" => {
             CLOCK_PANICS.store(true, Ordering::Relaxed);
@@ -292,6 +298,8 @@ fn the_last_event_has_the_message_and_the_place_of_a_panic() {
         let is_whole = text == message || (510..=512).contains(&event.payload.len());
         assert!(is_whole, "{how}: {} bytes", event.payload.len());
     }
-    let (_, shards) = ended("panic-without-shard");
-    assert_eq!(shards[0].len(), EVENTS as usize);
+    // A hook that found no shard is not set, so that the message is there once.
+    let (status, shards) = ended("refused-hook");
+    assert!(status.success());
+    assert_eq!((shards[0].len(), shards[1].len()), (EVENTS as usize, 1));
 }

@@ -6,7 +6,7 @@ mod signals;
 
 mod message;
 
-use super::{Cursor, Event, Recorder};
+use super::{Cursor, Error, Event, Recorder, Writer};
 use crate::medium::Medium;
 use alloc::boxed::Box;
 use core::sync::atomic::Ordering;
@@ -17,27 +17,56 @@ use std::sync::{Mutex, PoisonError};
 use std::{io, sync::OnceLock};
 
 impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
-    /// Has every panic of the process stop this recorder, record its message, write everything back, and then do what
-    /// it did before.
+    /// Has every panic of the process stop this recorder, record its message, write everything back, and then do the
+    /// same as before this call.
     ///
-    /// It is so for a panic that is caught too: recording has ended then. Failures are not reported.
+    /// A panic that is caught ends recording as well. Failures in the hook are not reported.
+    ///
+    /// The hook stays for the life of the process, so the recorder must be `'static`. [`Box::leak`] makes it so, and so does
+    /// a [`std::sync::OnceLock`] in a `static`:
+    ///
+    /// ```
+    /// use cachemaint::Cache;
+    /// use cachemaint::medium::Memory;
+    /// use cachemaint::recorder::{Options, Recorder};
+    /// use cachemaint::survival::Backing;
+    /// use std::sync::atomic::AtomicU64;
+    ///
+    /// static WORDS: [AtomicU64; 8192] = [const { AtomicU64::new(0) }; 8192];
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let memory = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+    /// // One shard for this thread, and one for the message of a panic.
+    /// let recorder = Options::new().shards(2).open_or_create(memory)?;
+    /// let recorder: &'static Recorder<_> = Box::leak(Box::new(recorder));
+    /// recorder.stop_on_panic()?;
+    /// recorder.claim()?.record(3, b"the valve is open")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # The message
-    /// The last event has the id [`Event::PANIC`], and as its payload the text `FILE:LINE:COLUMN: MESSAGE`, of which the
-    /// first 512 bytes are kept, or as many as an event of this file can have. It is that of the panic that has stopped
-    /// the recorder; after a [`stop`](Recorder::stop) none is recorded.
+    /// The last event has the id [`Event::PANIC`], and as its payload the text `FILE:LINE:COLUMN: MESSAGE`. The first 512
+    /// bytes of it are kept, or as many as an event of this file can have. The message is that of the panic that has
+    /// stopped the recorder. After a [`stop`](Recorder::stop) no message is recorded.
     ///
-    /// The message needs a shard without an owner, whatever the thread that panics owns or is in the middle of. So create
-    /// the recording with one shard more than there are threads that record. If each shard has an owner the message is
-    /// lost, and so it is in mode [`Refuse`](super::Mode::Refuse) if that shard is full.
+    /// This call reserves a shard for the message, for the life of the process. So create the recording with one shard more
+    /// than the number of threads that record. In mode [`Refuse`](super::Mode::Refuse) the message is lost if that shard is
+    /// full.
     ///
-    /// Recorders are registered by any number of threads at once. A hook that another thread sets by
-    /// [`std::panic::set_hook`] at the same time can be lost, or this one.
-    ///
-    /// Nothing is allocated and no lock is taken for it. A panic in the function of the recorder's
+    /// The hook allocates nothing and takes no lock. A panic in the function of the recorder's
     /// [clock](super::Clock::from_function) ends the process at once if that function panics again.
-    pub fn stop_on_panic(&'static self) {
-        hook_before_others(move |info| self.stop_with(info));
+    ///
+    /// # Errors
+    /// [`ErrorKind::AllShardsTaken`](super::ErrorKind::AllShardsTaken) if each shard has an owner. No hook is set then.
+    pub fn stop_on_panic(&'static self) -> Result<(), Error<M::Error>> {
+        let (shard, cursor) = self.claim_shard()?;
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            self.stop_with(info, shard, cursor);
+            before(info);
+        }));
+        Ok(())
     }
 
     /// Has SIGSEGV, SIGABRT, SIGBUS and SIGTERM stop this recorder and write back what it has, and then do what
@@ -68,11 +97,12 @@ impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
         signals::install()
     }
 
-    fn stop_with(&self, info: &PanicHookInfo<'_>) {
-        // First, so that nothing comes after the message but events that other threads are in the middle of.
-        if !self.is_stopped.swap(true, Ordering::SeqCst)
-            && let Ok(writer) = self.claim()
-        {
+    /// Stops recording, and records the message of a panic in a shard that is reserved for it.
+    fn stop_with(&self, info: &PanicHookInfo<'_>, shard: u32, cursor: &Cursor) {
+        // First, so that nothing comes after the message but events that other threads are in the middle of. And once,
+        // so that the shard has one writer.
+        if !self.is_stopped.swap(true, Ordering::SeqCst) {
+            let writer = Writer::new(self, shard, cursor);
             let message = Message::of(info, self.description.geometry.largest_payload());
             // Without the message there is nothing to report its loss to.
             drop(writer.record_last(Event::PANIC, message.bytes()));

@@ -88,7 +88,7 @@ fn a_recorder_lives_without_allocations() {
             let mut buffer = [0; 432];
             let mut merged = Merged::of([reader.shard(0), reader.shard(1)]);
             let mut events = 0;
-            while let Some(found) = merged.next(&mut buffer) {
+            while let Some(found) = merged.read_next(&mut buffer) {
                 events += usize::from(matches!(found, Found::Event(_)));
             }
             (events, refused)

@@ -25,7 +25,7 @@
 //! let reader = recorder.reader();
 //! let mut buffer = vec![0; reader.largest_payload()];
 //! let mut events = reader.shard(0);
-//! while let Some(found) = events.next(&mut buffer) {
+//! while let Some(found) = events.read_next(&mut buffer) {
 //!     if let Found::Event(event) = found {
 //!         assert_eq!((event.id, event.payload), (3, &b"the valve is open"[..]));
 //!     }

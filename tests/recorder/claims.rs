@@ -138,7 +138,7 @@ pub(crate) fn anything_is_read_to_an_end<S: Readable>(source: S) -> Vec<Vec<Reco
     let mut buffer = vec![0; reader.largest_payload()];
     let mut counts = vec![0; shards as usize];
     let mut merged = reader.events();
-    while let Some(found) = merged.next(&mut buffer) {
+    while let Some(found) = merged.read_next(&mut buffer) {
         if let Found::Event(event) = found {
             counts[event.shard as usize] += 1;
         }

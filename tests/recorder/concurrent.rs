@@ -158,7 +158,7 @@ fn shards_are_merged_by_time() {
     let mut buffer = vec![0; reader.largest_payload()];
     let mut merged = reader.events();
     let mut order = Vec::new();
-    while let Some(Found::Event(event)) = merged.next(&mut buffer) {
+    while let Some(Found::Event(event)) = merged.read_next(&mut buffer) {
         order.push((event.timestamp, event.shard));
     }
     assert_eq!(order, [(1, 0), (2, 1), (3, 1), (4, 0), (4, 1), (9, 0)]);

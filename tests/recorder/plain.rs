@@ -102,7 +102,7 @@ pub(crate) fn shown<S: Readable>(reader: &Reader<S>, shard: u32) -> Shown {
     let mut shown = Shown::default();
     let mut buffer = vec![0; reader.largest_payload()];
     let mut events = reader.shard(shard);
-    while let Some(found) = events.next(&mut buffer) {
+    while let Some(found) = events.read_next(&mut buffer) {
         match found {
             Found::Event(event) => shown.events.push(Recorded {
                 sequence: event.sequence,

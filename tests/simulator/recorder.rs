@@ -83,7 +83,7 @@ fn events<S: Readable>(reader: &Reader<S>, shard: u32) -> Result<(Vec<u64>, u64)
     let mut buffer = [0; 168];
     let (mut events, mut lost) = (Vec::new(), 0);
     let mut found = reader.shard(shard);
-    while let Some(found) = found.next(&mut buffer) {
+    while let Some(found) = found.read_next(&mut buffer) {
         match found {
             Found::Event(event) => {
                 let number = u64::from(event.id);
@@ -237,7 +237,7 @@ fn judge_creation(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
 /// Bytes of a shard that are reported as damaged.
 fn damaged<S: Readable>(reader: &Reader<S>, shard: u32) -> u64 {
     let (mut buffer, mut found, mut bytes) = ([0; 168], reader.shard(shard), 0);
-    while let Some(found) = found.next(&mut buffer) {
+    while let Some(found) = found.read_next(&mut buffer) {
         if let Found::Skipped(skipped) = found {
             bytes += if skipped.kind == SkippedKind::Damaged { skipped.len } else { 0 };
         }

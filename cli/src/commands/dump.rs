@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let bar = progress::bar_beside_output("reading", progress::size(reader.description()))?;
     loop {
         let into = &mut buffer;
-        let Some(found) = file.guarded(|| events.next(into))? else { break };
+        let Some(found) = file.guarded(|| events.read_next(into))? else { break };
         if matches!(found, Found::Skipped(Skipped { kind: SkippedKind::Damaged, .. })) {
             code = ExitCode::FAILURE;
         }

@@ -223,7 +223,7 @@ fn look_at_shard(
     let mut newest = None;
     loop {
         let into = &mut buffer;
-        let Some(next) = file.guarded(|| events.next(into))? else { break };
+        let Some(next) = file.guarded(|| events.read_next(into))? else { break };
         progress::show_found(bar, &next);
         match next {
             Found::Event(event) => {

@@ -14,13 +14,13 @@ pub(super) fn is_bounded(medium: &Image) {
     let (_, looks) = medium.cost(|_| {
         for shard in 0..reader.description().shards() {
             let mut events = reader.shard(shard);
-            while events.next(&mut buffer).is_some() {}
+            while events.read_next(&mut buffer).is_some() {}
         }
     });
     assert!(looks <= most, "shards: {looks} bytes were looked at, and {most} may be");
     let (_, looks) = medium.cost(|_| {
         let mut events = reader.events();
-        while events.next(&mut buffer).is_some() {}
+        while events.read_next(&mut buffer).is_some() {}
     });
     assert!(looks <= most, "merged: {looks} bytes were looked at, and {most} may be");
 }

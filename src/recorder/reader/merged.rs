@@ -17,7 +17,7 @@ pub struct Merged<L> {
 }
 
 impl<S: Readable> Reader<S> {
-    /// What all shards have, by time.
+    /// Reads all shards, by time: see [`Merged::read_next`].
     ///
     /// # Cost
     /// Each step looks at as many shards as their number has binary digits, twice; each event is verified twice.
@@ -33,13 +33,32 @@ impl<L> Merged<L> {
         Self { shards, left: None }
     }
 
-    /// The next event of all shards, or what is between it and the one before of its shard. Payloads go to
-    /// the buffer.
+    /// Returns the next event of all shards, or the gap between it and the one before of its shard. `None` is the end.
+    ///
+    /// The payload is copied to the buffer, and borrows it until the next call. So this type is not an [`Iterator`], and is
+    /// read in a loop:
+    ///
+    /// ```
+    /// # use cachemaint::medium::Readable;
+    /// # use cachemaint::recorder::{Found, Reader};
+    /// # fn print<S: Readable>(reader: &Reader<S>) {
+    /// let mut buffer = vec![0; reader.largest_payload()];
+    /// let mut events = reader.events();
+    /// while let Some(found) = events.read_next(&mut buffer) {
+    ///     match found {
+    ///         Found::Event(event) => println!("{} {:?}", event.id, event.payload),
+    ///         Found::Lost { shard, events } => println!("shard {shard} lost {events} events"),
+    ///         Found::Skipped(skipped) => println!("{skipped}"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # }
+    /// ```
     ///
     /// # Panics
     /// If the buffer is shorter than [`Reader::largest_payload`].
     #[track_caller]
-    pub fn next<'b, 'r, S>(&mut self, buffer: &'b mut [u8]) -> Option<Found<'b>>
+    pub fn read_next<'b, 'r, S>(&mut self, buffer: &'b mut [u8]) -> Option<Found<'b>>
     where
         L: AsMut<[Events<'r, S>]>,
         S: Readable + 'r,
@@ -50,7 +69,7 @@ impl<L> Merged<L> {
             None => heap(shards),
         };
         self.left = Some(left);
-        shards[..left].first_mut()?.next(buffer)
+        shards[..left].first_mut()?.read_next(buffer)
     }
 }
 

@@ -179,12 +179,15 @@ impl<'r, S: Readable> Events<'r, S> {
         (self.time, self.shard)
     }
 
-    /// The next event, or what is between it and the one before. Payloads go to the buffer.
+    /// Returns the next event, or the gap between it and the one before. `None` is the end.
+    ///
+    /// The payload is copied to the buffer, and borrows it until the next call. So this type is not an [`Iterator`], and is
+    /// read in a loop: see [`Merged::read_next`](crate::recorder::Merged::read_next).
     ///
     /// # Panics
     /// If the buffer is shorter than [`Reader::largest_payload`].
     #[track_caller]
-    pub fn next<'b>(&mut self, buffer: &'b mut [u8]) -> Option<Found<'b>> {
+    pub fn read_next<'b>(&mut self, buffer: &'b mut [u8]) -> Option<Found<'b>> {
         let (has, needs) = (buffer.len(), self.reader.largest_payload());
         assert!(has >= needs, "the buffer has {has} bytes and needs {needs}");
         loop {

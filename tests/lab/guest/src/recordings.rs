@@ -175,7 +175,7 @@ fn events(reader: &Reader<&DaxFile>, shard: u32, damaged: &mut u64) -> Result<Ev
     let mut buffer = vec![0; reader.largest_payload()];
     let mut found = reader.shard(shard);
     let (mut numbers, mut lost) = (None, 0);
-    while let Some(found) = found.next(&mut buffer) {
+    while let Some(found) = found.read_next(&mut buffer) {
         match found {
             Found::Event(Event { id, payload, .. }) => {
                 let oldest = number_of(payload)?;

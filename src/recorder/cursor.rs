@@ -13,7 +13,7 @@ use core::sync::atomic::Ordering;
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct Cursor {
-    /// The position behind the last event. Stored by the owner, after the event.
+    /// The position after the last event. Stored by the owner, after the event.
     head: AtomicU64,
     /// What is before this position has been written back.
     done: AtomicU64,

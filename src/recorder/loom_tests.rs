@@ -13,7 +13,7 @@ use loom::sync::{Arc, Mutex};
 
 const GEOMETRY: Geometry = Geometry { shards: 1, sub_buffers: 2, size: 256 };
 
-/// One sub-buffer and the word behind it that counts lost events, and what was written back of it.
+/// One sub-buffer and the word after it that counts lost events, and what was written back of it.
 struct OneSubBuffer {
     words: Vec<AtomicU64>,
     persistent: Mutex<Vec<u64>>,
@@ -153,7 +153,7 @@ fn what_a_cursor_says_is_written_back() {
     });
 }
 
-/// A shard has one owner at a time, and the next one goes on behind the last one's events.
+/// A shard has one owner at a time, and the next one goes on after the last one's events.
 #[test]
 fn a_shard_that_is_given_back_is_taken_up_with_its_events() {
     loom::model(|| {

@@ -64,7 +64,7 @@
 //! | *base* | shards × sub-buffers × size | the sub-buffers, those of a shard together |
 //!
 //! *base* is the next multiple of 4096. Sub-buffer *slot* of *shard* is at *base* + (*shard* × sub-buffers +
-//! *slot*) × size. What is behind the last one belongs to nobody.
+//! *slot*) × size. The bytes after the last one are unused.
 //!
 //! ## Descriptor
 //! | at | bytes | what |
@@ -99,7 +99,7 @@
 //! bytes, count in 4 bytes). It is the shard's sum over all openings, and zero while nothing was lost.
 //!
 //! ## Sub-buffer
-//! A header of 64 bytes and records behind it. The sequence number counts a shard's sub-buffers from 0; *slot*
+//! A header of 64 bytes, and then records. The sequence number counts a shard's sub-buffers from 0; *slot*
 //! is its remainder by their number. It is below 2^40. Each opening begins a new sub-buffer in each shard
 //! that is used.
 //!

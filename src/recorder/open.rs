@@ -59,7 +59,7 @@ where
     }
 
     /// Opens the recording in a medium, as [`open`](Self::open), or creates one where nothing is, as
-    /// [`create_new`](Self::create_new): where the words at 0 and at 4096 are zero. Whatever is behind them is given up
+    /// [`create_new`](Self::create_new): where the words at 0 and at 4096 are zero. Everything after them is given up
     /// then.
     ///
     /// # Errors

@@ -306,7 +306,7 @@ impl<'r, M: Medium> Writer<'r, M> {
     }
 }
 
-/// The words of a record behind its tag, and zeros behind them.
+/// The words of a record after its tag, and zeros after them.
 ///
 /// Word by word, never more at once: a load of what has just been stored in smaller pieces waits until the
 /// stores before it are done, those of the last event as well (Intel Optimization Reference Manual,

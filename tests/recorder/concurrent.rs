@@ -82,7 +82,7 @@ fn a_shard_goes_on_where_its_owner_has_stopped() {
         .unwrap();
     let shown = shown(&recorder.reader(), 0);
     let places: Vec<_> = shown.events.iter().map(|event| event.at).collect();
-    // One behind the other in the first sub-buffer.
+    // One after the other in the first sub-buffer.
     assert_eq!(places, [3 * 4096 + 64, 3 * 4096 + 64 + 32]);
 }
 

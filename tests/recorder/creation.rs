@@ -77,7 +77,7 @@ fn foreign_content_is_refused_and_replaced_on_request_alone() {
     recorder.claim().unwrap().record_at(1, 1, b"").unwrap();
     let shown = shown(&options().open(&medium).unwrap().reader(), 0);
     assert_eq!((shown.events.len(), shown.lost), (1, 0));
-    // Junk behind the last event may be one that was begun.
+    // Junk after the last event may be one that was begun.
     assert!(shown.skipped.iter().all(|skipped| skipped.kind == SkippedKind::Torn));
 }
 

@@ -58,7 +58,7 @@ proptest! {
 
     #[test]
     #[cfg_attr(miri, ignore = "many cases, each of which is searched byte by byte")]
-    fn every_undamaged_event_is_found_behind_damage(
+    fn every_undamaged_event_is_found_after_damage(
         deeds in deeds(),
         start in BASE..LEN,
         len in 1..300_usize,

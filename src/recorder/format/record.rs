@@ -15,7 +15,7 @@ pub(in crate::recorder) fn tagged(offset: u32, id: u16, len: u16, timestamp: u64
 /// Bytes of a record between its tag and its payload.
 pub(in crate::recorder) const TAGGED: usize = RECORD as usize - 8;
 
-/// Id, length and offset of the word behind the tag.
+/// Id, length and offset of the word after the tag.
 #[inline]
 pub(in crate::recorder) const fn parts(word: u64) -> (u16, u16, u64) {
     (word as u16, (word >> 16) as u16, word >> 32)

@@ -2,7 +2,7 @@
 //!
 //! # Work
 //! Each byte of a recording is looked at some two times: when an event is verified, and when it is copied. Headers are
-//! looked at a few times more. Bytes without a header, or behind damage, are searched for records by each header that
+//! looked at a few times more. Bytes without a header, or after damage, are searched for records by each header that
 //! may have been there. Whatever is in a file, no byte is looked at more than 150 times, since a search ends when as
 //! much as twice the sub-buffer was verified in vain. So the work grows with the size of the file alone. Memory is that of
 //! [`Events`], for each shard.
@@ -101,7 +101,7 @@ impl<S: Readable> Reader<S> {
         source: &S,
         at: u64,
     ) -> Result<Result<Description, BadDescriptor>, S::Error> {
-        // The bytes behind another magic are nobody's: a creation may be writing it.
+        // The bytes after another magic are nobody's: a creation may be writing it.
         let mut magic = [0; 8];
         source.read(at, &mut magic)?;
         if magic != MAGIC {
@@ -261,7 +261,7 @@ impl<S: Readable> Reader<S> {
         }
     }
 
-    /// The timestamp of a record, if the tag is that of these bytes, all that are behind it.
+    /// The timestamp of a record, if the tag is that of these bytes, which are all bytes after it.
     fn proved(&self, bytes: Range<u64>, tag: u64, key: u64) -> Option<u64> {
         let (from, len_in_all) = (bytes.start, (bytes.end - bytes.start) as usize);
         let mut bytes = [0; CHUNK];

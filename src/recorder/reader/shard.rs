@@ -63,22 +63,33 @@ pub struct Skipped {
     pub at: u64,
     /// How many they are, at most.
     pub len: u64,
-    /// What they are.
+    /// The reason why they are skipped.
     pub kind: SkippedKind,
 }
 
-/// What bytes are that prove nothing.
+/// The reason why bytes prove nothing.
+///
+/// Only [`Damaged`](Self::Damaged) is a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SkippedKind {
-    /// The end of what a shard has last recorded: an event that was not finished, or of which a crash has kept
-    /// a part.
+    /// The end of a shard: an event that was not finished, or of which a crash has kept a part.
+    ///
+    /// Normal beside a writer and after a crash, which loses the last events unless they were written back. It can be
+    /// ignored.
     Torn,
-    /// Behind the end there are events of an earlier lap, which are not shown.
+    /// After the last event of a shard there are remains of an earlier lap, in space that will be used again.
+    ///
+    /// Normal in each shard that has been filled once: the oldest events have made way for newer ones. It can be ignored.
     Stale,
-    /// There were events, and they have been damaged, or a crash has lost them.
+    /// Events were damaged, or a crash has lost them.
+    ///
+    /// The only kind that reports a fault: events are missing in the middle. It is normal only after a crash that loses
+    /// stores which were not written back yet: see [`Durability`](crate::recorder::Durability).
     Damaged,
-    /// They were overwritten while they were read.
+    /// Events were overwritten while they were read.
+    ///
+    /// Normal beside a writer that is faster than this reader: the oldest events are missing. It can be ignored.
     Overwritten,
 }
 
@@ -237,7 +248,7 @@ impl<'r, S: Readable> Events<'r, S> {
         let Current { search, key, offset, .. } = &mut current;
         let (key, offset) = (*key, *offset);
         let found = reader.find(search, offset, key);
-        // What was not finished when it was looked at may be now, as what is behind it was.
+        // What was not finished when it was looked at may be now, as what comes after it was.
         let is_gap = found.is_some_and(|(place, _)| place > offset);
         let late = is_gap.then(|| reader.record(search, offset, key)).flatten();
         match late.map(|record| (offset, record)).or(found) {
@@ -267,7 +278,7 @@ impl<'r, S: Readable> Events<'r, S> {
         }
     }
 
-    /// What is behind the last record of a sub-buffer, if there is to be something.
+    /// The gap after the last record of a sub-buffer, if there is to be something.
     fn tail(&self, current: &Current) -> Option<Skipped> {
         let Current { offset, header, is_inferred, .. } = *current;
         let (reader, geometry) = (self.reader, self.reader.description.geometry);

@@ -21,6 +21,7 @@ mod recorder {
     mod concurrent;
     mod creation;
     mod damage;
+    mod events;
     #[cfg(feature = "dax")]
     mod files;
     mod format;

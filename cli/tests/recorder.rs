@@ -399,6 +399,75 @@ fn the_message_of_a_panic_is_named() {
     assert_eq!(place.events()[0]["id"], 65_535);
 }
 
+/// A recording with names of events, after its program has ended.
+fn named() -> Place {
+    const EVENTS: &[(u16, &str)] = &[
+        (1, "valve: id=u32 open=u8 pressure=f64 note=str"),
+        (2, "closed"),
+        (3, "level: meters=f32 offset=i16"),
+    ];
+    let place = Place::empty();
+    let options = cachemaint::dax::Options::new().allow_page_granularity();
+    let file = options.create_new(&place.path, 1 << 16).unwrap();
+    let recorder = cachemaint::recorder::Options::new().events(EVENTS).create_new(file).unwrap();
+    let writer = recorder.claim().unwrap();
+    let valve = [&7_u32.to_le_bytes()[..], &[1], &9.5_f64.to_le_bytes(), b"stuck \x1b[2J"].concat();
+    writer.record(1, &valve).unwrap();
+    writer.record(2, b"by hand").unwrap();
+    writer.record(3, &[&f32::NAN.to_le_bytes()[..], &[0xfe, 0xff, 0xab]].concat()).unwrap();
+    writer.record(3, b"abc").unwrap();
+    writer.record(4, b"unknown").unwrap();
+    place
+}
+
+#[test]
+fn names_and_fields_of_events_are_shown() {
+    let place = named();
+    let dumped = stdout(&place.run(&["dump"]).success());
+    let texts: Vec<_> =
+        dumped.lines().map(|line| line.split_once("Z  0     ").unwrap().1).collect();
+    let expected = [
+        "1 valve id=7 open=1 pressure=9.5 note=stuck \\u{1b}[2J",
+        "2 closed by hand",
+        "3 level meters=NaN offset=-2 +ab",
+        // Too short for the first field.
+        "3 level abc",
+        "4 unknown",
+    ];
+    assert_eq!(texts, expected);
+    let events = place.events();
+    assert_eq!(events[0]["name"], "valve");
+    let fields = json!({"id": 7, "open": 1, "pressure": 9.5, "note": "stuck \u{1b}[2J"});
+    assert_eq!(events[0]["fields"], fields);
+    assert_eq!((&events[1]["name"], &events[1]["fields"]), (&json!("closed"), &json!({})));
+    assert_eq!((&events[1]["text"], events[1].get("rest")), (&json!("by hand"), None));
+    assert_eq!(events[2]["fields"], json!({"meters": null, "offset": -2}));
+    assert_eq!((&events[2]["rest"], &events[2]["hex"]), (&json!("ab"), &json!("0000c07ffeffab")));
+    assert_eq!((events[4].get("name"), events[4].get("fields")), (None, None));
+}
+
+/// The table is after the descriptor, at 128 (module `recorder`, the format).
+#[test]
+fn damaged_names_of_events_are_reported_once_and_all_events_are_shown() {
+    let place = named();
+    let mut bytes = fs::read(&place.path).unwrap();
+    bytes[128 + 30] ^= 1;
+    fs::write(&place.path, &bytes).unwrap();
+    let dump = place.run(&["dump"]).code(1);
+    let warning = stderr(&dump);
+    assert_eq!(warning.matches("the names of events are damaged").count(), 1, "{warning}");
+    let dumped = stdout(&dump);
+    assert_eq!(dumped.lines().count(), 5, "{dumped}");
+    assert!(dumped.contains(" 2 by hand\n"), "{dumped}");
+    assert!(
+        dumped
+            .lines()
+            .next()
+            .unwrap()
+            .ends_with(" 1 \\u{7}\\0\\0\\0\\u{1}\\0\\0\\0\\0\\0\\0#@stuck \\u{1b}[2J")
+    );
+}
+
 /// As in `cachemaint dump FILE | head -1`.
 #[test]
 fn a_reader_that_goes_away_is_no_error() {

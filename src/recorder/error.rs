@@ -38,6 +38,20 @@ pub enum ErrorKind<E> {
     Medium(E),
     /// A recording with these options is impossible.
     Geometry(&'static str),
+    /// An entry of [`Options::events`](super::Options::events) is wrong.
+    BadEvent {
+        /// The id of the event.
+        id: u16,
+        /// The fault of the entry.
+        what: &'static str,
+    },
+    /// [`Options::events`](super::Options::events) has given more than a file has space for.
+    EventsTooLong {
+        /// Bytes of all entries: 4 for each, and those of the texts.
+        len: usize,
+        /// Bytes that they may have.
+        most: usize,
+    },
     /// The medium is too small for the recording that is to be created.
     TooSmall {
         /// Bytes it has.
@@ -160,6 +174,14 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
         match self {
             Self::Medium(error) => error.fmt(f),
             Self::Geometry(what) => write!(f, "the options of the recording are wrong: {what}"),
+            Self::BadEvent { id, what } => {
+                write!(f, "event {id} in the options of the recording is wrong: {what}")
+            }
+            Self::EventsTooLong { len, most } => write!(
+                f,
+                "the names of events and fields have {len} bytes, and a file has space for {most}: shorten them, or \
+                 leave some out"
+            ),
             Self::TooSmall { len, needed } => write!(
                 f,
                 "the medium has {len} bytes and the recording needs {needed}: give it a larger one, or fewer or \
@@ -235,6 +257,8 @@ impl<E> ErrorKind<E> {
     const fn io_kind(&self) -> io::ErrorKind {
         match self {
             Self::Geometry(_)
+            | Self::BadEvent { .. }
+            | Self::EventsTooLong { .. }
             | Self::TooSmall { .. }
             | Self::FewCursors { .. }
             | Self::TooLong { .. } => io::ErrorKind::InvalidInput,

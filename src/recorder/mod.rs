@@ -58,8 +58,8 @@
 //!
 //! | at | bytes | what |
 //! |---|---|---|
-//! | 0 | 4096 | descriptor A, the rest zero |
-//! | 4096 | 4096 | descriptor B, the rest zero |
+//! | 0 | 4096 | descriptor A and its tables of events, the rest unused |
+//! | 4096 | 4096 | descriptor B and its tables of events, the rest unused |
 //! | 8192 | 256 × shards | for each shard a word that counts lost events, in lines of its own |
 //! | *base* | shards × sub-buffers × size | the sub-buffers, those of a shard together |
 //!
@@ -80,7 +80,7 @@
 //! | 56 | 4 | size of a sub-buffer: a power of two, 256 to 1048576 |
 //! | 60 | 4 | mode: 0 overwrites the oldest, 1 refuses |
 //! | 64 | 4 | source of timestamps: 0 the caller's, 1 nanoseconds of the system's monotonic clock since the opening, 2 the time stamp counter (x86), 3 `CNTVCT_EL0` (arm64) |
-//! | 68 | 4 | zero |
+//! | 68 | 4 | length of the tables of events in this page, at most 3968; 0 if there are none |
 //! | 72 | 8 | its ticks per second, not 0 |
 //! | 80 | 8 | anchor: a timestamp … |
 //! | 88 | 8 | … and the wall clock then, nanoseconds since 1970-01-01 UTC; 0 if it was not known |
@@ -88,11 +88,44 @@
 //! | 112 | 16 | zero |
 //!
 //! If nothing is there, the words at 0 and at 4096 are zero. A creation makes them zero first and persistently, then writes
-//! descriptor A behind its magic, and stores this magic last, when everything else is persistent. So a crash leaves a
+//! the rest of descriptor A and its table of events, and stores the magic last, when everything else is persistent. So a crash leaves a
 //! recording or none. Descriptor B is written by the first opening.
 //!
 //! Of two valid descriptors that with the higher generation counts. Magic, version and tag stay at their
 //! places in every later version, so that an unknown version is known as such.
+//!
+//! ## Tables of events
+//! They are at byte 128 of a page, directly after the descriptor that has their length.
+//!
+//! | at | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | tag: H(H(0, identity), bytes 8 to the end of the last table) |
+//! | 8 | | tables without gaps, the newest first, and then zeros up to a multiple of 8 |
+//!
+//! A table:
+//!
+//! | at | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | generation of the first opening whose events it describes |
+//! | 8 | 8 | generation of the last one |
+//! | 16 | 4 | length of the entries |
+//! | 20 | length | entries without gaps |
+//!
+//! An entry:
+//!
+//! | at | bytes | what |
+//! |---|---|---|
+//! | 0 | 2 | event id |
+//! | 2 | 2 | length of the text |
+//! | 4 | length | text, in UTF-8: `NAME` or `NAME: FIELD=TYPE FIELD=TYPE …`, as [`Options::events`] has it |
+//!
+//! Of several tables for an opening, and of several entries with one id, the first one counts. The fields are in the payload
+//! in their order, without gaps, and little-endian as everything else.
+//!
+//! An opening takes over the tables of the descriptor that counted before. If its own table has the same entries as the
+//! newest one, and that is of the opening just before, it counts up the generation of the last opening. Any other table of
+//! its own comes first, and the oldest tables for which no space is left are dropped. Damaged tables damage nothing else:
+//! events without a table have only their ids.
 //!
 //! ## Count of lost events
 //! Bits 0 to 31 are the count, which stops at its maximum; bits 32 to 63 the low half of H(0, identity, shard in 4
@@ -134,7 +167,7 @@
 //! The key is H(0, identity, generation in 8 bytes, sequence number in 8, shard in 4).
 //!
 //! ## Event ids
-//! Ids from 0 to 65279 are the program's. Those from 65280 on are reserved for the format:
+//! Ids from 0 to 65279 are the program's; [`Options::events`] gives them names. Those from 65280 on are reserved for the format:
 //!
 //! | id | payload |
 //! |---|---|
@@ -156,6 +189,7 @@
 mod clock;
 mod cursor;
 mod error;
+mod events;
 mod format;
 #[cfg(feature = "std")]
 mod hooks;
@@ -174,6 +208,7 @@ pub use crate::format::identity::Identity;
 pub use clock::{Clock, TimeSource};
 pub use cursor::Cursor;
 pub use error::{Error, ErrorKind};
+pub use events::{EventTable, Fields, Named, Value};
 pub use format::Description;
 pub use mode::Mode;
 pub use options::{Durability, Options};

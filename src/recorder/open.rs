@@ -1,7 +1,9 @@
 //! Creation and opening of recordings.
 
+use super::events;
 use super::format::{
-    BadDescriptor, DESCRIPTOR, DESCRIPTORS, Description, Geometry, PAGE, SEQUENCES, TAG,
+    BadDescriptor, DESCRIPTOR, DESCRIPTORS, Description, Geometry, MOST_ENTRIES, PAGE, SEQUENCES,
+    TAG, Tables, entries_len,
 };
 use super::mode::Mode;
 use super::options::{Options, Settings};
@@ -30,7 +32,8 @@ where
     ///
     /// # Errors
     /// [`ErrorKind::Exists`] if there is a recording, whole or damaged or of another version. [`ErrorKind::Geometry`],
-    /// [`ErrorKind::TooSmall`], [`ErrorKind::FewCursors`]; the medium has not been changed then. [`ErrorKind::Medium`].
+    /// [`ErrorKind::TooSmall`], [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::FewCursors`]; the medium
+    /// has not been changed then. [`ErrorKind::Medium`].
     ///
     /// # Cost
     /// The first word of each sub-buffer is read. Three fences.
@@ -42,12 +45,13 @@ where
     }
 
     /// Opens the recording in a medium and goes on with it, in new sub-buffers. Of these options only clock,
-    /// durability and cursors count, the rest is the file's.
+    /// durability, cursors and [events](Self::events) count, the rest is the file's.
     ///
     /// That it was opened is persistent when this returns. What was in it is as persistent as it was.
     ///
     /// # Errors
-    /// As [`Reader::open`]; [`ErrorKind::FewCursors`], [`ErrorKind::WornOut`].
+    /// As [`Reader::open`]; [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::FewCursors`],
+    /// [`ErrorKind::WornOut`].
     ///
     /// # Cost
     /// All headers of sub-buffers are read. Two fences.
@@ -73,6 +77,7 @@ where
     fn create_in<M: Medium>(self, medium: &M) -> Result<Parts<P>, ErrorKind<M::Error>> {
         let Self { settings, cursors } = self;
         let geometry = settings.geometry(medium.len())?;
+        settings.check_events()?;
         let cursors = enough(cursors(geometry.shards), geometry.shards)?;
         for at in DESCRIPTORS {
             let found = Reader::descriptor(medium, at).map_err(ErrorKind::Medium)?;
@@ -81,8 +86,9 @@ where
             }
         }
         let Settings { identity, mode, clock, .. } = settings;
-        let description = Description::new(1, identity.0, geometry, mode, &clock);
-        create(medium, &description).map_err(ErrorKind::Medium)?;
+        let tables = settings.tables(Tables::NONE, 1, &identity.0);
+        let description = Description::new(1, identity.0, geometry, mode, &clock, tables.len());
+        create(medium, &description, &tables).map_err(ErrorKind::Medium)?;
         for cursor in cursors.as_ref() {
             cursor.begin(0, 0, (0, 0));
         }
@@ -90,6 +96,7 @@ where
     }
 
     fn open_in<M: Medium>(self, medium: &M) -> Result<Parts<P>, ErrorKind<M::Error>> {
+        self.settings.check_events()?;
         // The one that counts may not be persistent yet, and the other one is overwritten.
         for at in DESCRIPTORS {
             let is_there = medium.len() >= at + DESCRIPTOR as u64;
@@ -103,8 +110,12 @@ where
         let cursors = enough(cursors(found.shards()), found.shards())?;
         let generation = found.generation.checked_add(1).ok_or(ErrorKind::WornOut)?;
         let Description { identity, geometry, mode, .. } = found;
-        let description = Description::new(generation, identity, geometry, mode, &settings.clock);
-        publish(medium, at, &description).map_err(ErrorKind::Medium)?;
+        // In the page of the descriptor that counts, which is the other one.
+        let earlier = Tables::read(medium, DESCRIPTORS[1] - at, found.tables, &identity);
+        let tables = settings.tables(earlier.unwrap_or(Tables::NONE), generation, &identity);
+        let (clock, len) = (&settings.clock, tables.len());
+        let description = Description::new(generation, identity, geometry, mode, clock, len);
+        publish(medium, at, &description, &tables).map_err(ErrorKind::Medium)?;
         go_on(&Reader::of(medium, description), medium, cursors.as_ref())?;
         Ok(Parts { cursors, description, settings })
     }
@@ -170,6 +181,30 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Checks the table of events.
+    fn check_events<E>(&self) -> Result<(), ErrorKind<E>> {
+        for (place, (id, text)) in self.events.iter().enumerate() {
+            let is_second = self.events[..place].iter().any(|(other, _)| other == id);
+            let second = is_second.then_some("another entry has the same id");
+            if let Some(what) = events::fault(*id, text).or(second) {
+                return Err(ErrorKind::BadEvent { id: *id, what });
+            }
+        }
+        let (len, most) = (entries_len(self.events), MOST_ENTRIES);
+        if len > most { Err(ErrorKind::EventsTooLong { len, most }) } else { Ok(()) }
+    }
+
+    /// Adds the table of events, if there is one, to those of earlier openings.
+    fn tables(&self, mut earlier: Tables, generation: u64, identity: &[u8; 16]) -> Tables {
+        if !self.events.is_empty() {
+            earlier.add(self.events, generation);
+            earlier.seal(identity);
+        }
+        earlier
+    }
+}
+
 /// Returns these cursors, if they are as many as the shards.
 fn enough<P: AsRef<[Cursor]>, E>(cursors: P, shards: u32) -> Result<P, ErrorKind<E>> {
     let given = cursors.as_ref().len();
@@ -181,7 +216,11 @@ fn enough<P: AsRef<[Cursor]>, E>(cursors: P, shards: u32) -> Result<P, ErrorKind
 
 /// Creates a recording, so that a crash leaves it or none. The magics are zero from the beginning on, and the first
 /// one is stored at the end.
-fn create<M: Medium>(medium: &M, description: &Description) -> Result<(), M::Error> {
+fn create<M: Medium>(
+    medium: &M,
+    description: &Description,
+    tables: &Tables,
+) -> Result<(), M::Error> {
     let [first, second] = DESCRIPTORS;
     for at in DESCRIPTORS {
         medium.store(at, 0, Ordering::Relaxed);
@@ -193,6 +232,7 @@ fn create<M: Medium>(medium: &M, description: &Description) -> Result<(), M::Err
     // completes a torn one that is written over it later.
     medium.store(second + TAG, 0, Ordering::Relaxed);
     medium.writeback(second + TAG..second + TAG + 8)?;
+    write_tables(medium, first, tables)?;
     let bytes = description.to_bytes();
     let (magic, rest) = bytes.split_at(8);
     medium.persist_copy(&[(first + 8, rest)])?;
@@ -217,13 +257,28 @@ fn forget<M: Medium>(medium: &M, geometry: Geometry) -> Result<(), M::Error> {
 }
 
 /// Writes a descriptor and makes it, and what was written back before, persistent.
-fn publish<M: Medium>(medium: &M, at: u64, description: &Description) -> Result<(), M::Error> {
+fn publish<M: Medium>(
+    medium: &M,
+    at: u64,
+    description: &Description,
+    tables: &Tables,
+) -> Result<(), M::Error> {
     debug_assert!(at == 0 || at == PAGE, "a descriptor has a page of its own");
+    write_tables(medium, at, tables)?;
     medium.write(at, &description.to_bytes());
     medium.persist(at..at + DESCRIPTOR as u64)
 }
 
-/// Begins each shard behind what it has.
+/// Writes the tables of events into the page of a descriptor, and issues their write-back. They prove themselves, so their
+/// order and that of the descriptor does not matter.
+fn write_tables<M: Medium>(medium: &M, page: u64, tables: &Tables) -> Result<(), M::Error> {
+    if tables.is_empty() {
+        return Ok(());
+    }
+    medium.copy_unfenced(&[(page + DESCRIPTOR as u64, tables.bytes())])
+}
+
+/// Begins each shard after the events that it has.
 fn go_on<M: Medium>(
     reader: &Reader<&M>,
     medium: &M,

@@ -45,6 +45,7 @@ pub(super) struct Settings {
     pub(super) size: u32,
     pub(super) mode: Mode,
     pub(super) durability: Durability,
+    pub(super) events: &'static [(u16, &'static str)],
 }
 
 impl Options {
@@ -77,6 +78,7 @@ impl Options {
             size: 4096,
             mode: Mode::Overwrite,
             durability: Durability::OnCrash,
+            events: &[],
         };
         Self { settings, cursors: allocate }
     }
@@ -138,6 +140,71 @@ impl<C> Options<C> {
     /// Sets the behaviour of a full shard. An existing file keeps its own.
     pub const fn mode(mut self, mode: Mode) -> Self {
         self.settings.mode = mode;
+        self
+    }
+
+    /// Sets the names of events and the types of their fields. They are kept in the file, so that `cachemaint dump` and
+    /// [`Reader::event_table`](super::Reader::event_table) show them without the program.
+    ///
+    /// Each entry is an event id below 65280 and a text: the name, or `NAME: FIELD=TYPE FIELD=TYPE …`. The fields are
+    /// read from the payload in this order, without gaps. Names are printable characters of ASCII without space and `=`.
+    ///
+    /// | type | bytes of the payload |
+    /// |---|---|
+    /// | `u8`, `u16`, `u32`, `u64` | an unsigned integer, little-endian |
+    /// | `i8`, `i16`, `i32`, `i64` | a signed integer in two's complement, little-endian |
+    /// | `f32`, `f64` | a number of IEEE 754, little-endian |
+    /// | `str` | the rest of the payload, in UTF-8; the last field |
+    ///
+    /// ```
+    /// use cachemaint::Cache;
+    /// use cachemaint::medium::Memory;
+    /// use cachemaint::recorder::{Found, Options, Value};
+    /// use cachemaint::survival::Backing;
+    /// use std::sync::atomic::AtomicU64;
+    ///
+    /// static WORDS: [AtomicU64; 8192] = [const { AtomicU64::new(0) }; 8192];
+    /// const OPENED: u16 = 3;
+    /// const EVENTS: &[(u16, &str)] = &[(OPENED, "opened: valve=u32 pressure=f64 note=str"), (4, "closed")];
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let memory = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+    /// let recorder = Options::new().events(EVENTS).open_or_create(memory)?;
+    /// let mut payload = Vec::new();
+    /// payload.extend(7_u32.to_le_bytes());
+    /// payload.extend(9.5_f64.to_le_bytes());
+    /// payload.extend(b"by hand");
+    /// recorder.claim()?.record(OPENED, &payload)?;
+    ///
+    /// // Any program can read it: `cachemaint dump` prints `opened valve=7 pressure=9.5 note=by hand`.
+    /// let reader = recorder.reader();
+    /// let table = reader.event_table();
+    /// let mut buffer = vec![0; reader.largest_payload()];
+    /// let mut events = reader.events();
+    /// while let Some(found) = events.read_next(&mut buffer) {
+    ///     let Found::Event(event) = found else { continue };
+    ///     let Some(named) = table.describe(&event) else { continue };
+    ///     assert_eq!(named.name, "opened");
+    ///     let fields: Vec<_> = named.fields.collect();
+    ///     assert_eq!(fields[0], ("valve", Value::Unsigned(7)));
+    ///     assert_eq!(fields[1], ("pressure", Value::Double(9.5)));
+    ///     assert_eq!(fields[2], ("note", Value::Text(b"by hand")));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// All texts have 3940 bytes together, less 4 for each. When the recording is created or opened, a longer table is
+    /// refused by [`ErrorKind::EventsTooLong`](super::ErrorKind::EventsTooLong), and a text that is not as above by
+    /// [`ErrorKind::BadEvent`](super::ErrorKind::BadEvent).
+    ///
+    /// # Several openings
+    /// A table describes the events of its own opening. So a new version of a program may give another table: the events
+    /// of the former version keep their names and fields. Equal tables of openings in a row are one. When a new table
+    /// needs the space, the oldest ones are dropped, and their events have only their ids then. An opening without a table
+    /// keeps those of the file, and its own events have only their ids.
+    pub const fn events(mut self, events: &'static [(u16, &'static str)]) -> Self {
+        self.settings.events = events;
         self
     }
 

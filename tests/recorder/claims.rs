@@ -34,6 +34,10 @@ pub(crate) enum Deed {
     Reopen,
 }
 
+/// Names and fields of some of the events.
+const EVENTS: &[(u16, &str)] =
+    &[(0, "first: number=u32 half=u16 text=str"), (2, "third: a=i64 b=f64 c=i8")];
+
 fn text(error: impl core::fmt::Display) -> String {
     error.to_string()
 }
@@ -41,7 +45,7 @@ fn text(error: impl core::fmt::Display) -> String {
 /// Makes a recording with two shards and does all of it.
 pub(crate) fn live<M: Medium>(medium: &M, deeds: &[Deed]) -> Lived {
     let mut lived = Lived::default();
-    let mut recorder = options().shards(2).create_new(medium).map_err(text).unwrap();
+    let mut recorder = options().events(EVENTS).shards(2).create_new(medium).map_err(text).unwrap();
     let mut opening = 1;
     for deed in deeds {
         match *deed {
@@ -138,9 +142,15 @@ pub(crate) fn anything_is_read_to_an_end<S: Readable>(source: S) -> Vec<Vec<Reco
     let mut buffer = vec![0; reader.largest_payload()];
     let mut counts = vec![0; shards as usize];
     let mut merged = reader.events();
+    let table = reader.event_table();
     while let Some(found) = merged.read_next(&mut buffer) {
         if let Found::Event(event) = found {
             counts[event.shard as usize] += 1;
+            if let Some(mut named) = table.describe(&event) {
+                // Each has four bytes at least, as in ` =u8`, and a page has 4096.
+                assert!(named.fields.by_ref().count() < 4096 / 4);
+                assert!(event.payload.ends_with(named.fields.rest()));
+            }
         }
     }
     let expected: Vec<_> = all.iter().map(|shown| shown.events.len()).collect();
@@ -150,7 +160,7 @@ pub(crate) fn anything_is_read_to_an_end<S: Readable>(source: S) -> Vec<Vec<Reco
 
 /// What can be opened is recorded into, and that is found.
 pub(crate) fn anything_goes_on<M: Medium>(medium: &M, options: Options) {
-    let Ok(recorder) = options.open(medium) else { return };
+    let Ok(recorder) = options.events(EVENTS).open(medium) else { return };
     let is_refusing = recorder.description().mode() == Mode::Refuse;
     let most = u64::from(recorder.description().sub_buffers());
     for shard in 0..recorder.description().shards() {

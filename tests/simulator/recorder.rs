@@ -320,6 +320,53 @@ fn creation_in_zeros(simulation: &Simulation) -> Exploration {
     )
 }
 
+/// In a new file, with a table of events, which is persistent when the recording is.
+fn creation_with_a_table(simulation: &Simulation) -> Exploration {
+    simulation.explore(
+        |medium, notes: &Notes<'_, Note>| {
+            let options = options(Durability::EachAppend).events(&[(0, "a")]);
+            drop(options.open_or_create(medium).unwrap());
+            notes.add(Opened(1));
+        },
+        |medium: &SimMedium, notes| {
+            judge_creation(medium, notes)?;
+            judge_tables(medium)
+        },
+    )
+}
+
+/// An opening with another table, in place of a descriptor that has one already. The event before it keeps its name.
+fn opening_with_another_table(simulation: &Simulation) -> Exploration {
+    let options = |events| options(Durability::EachAppend).events(events);
+    let with_tables = simulation.clone().prepared(|medium| {
+        drop(options(&[(0, "a")]).create_new(medium).unwrap());
+        work(&options(&[(0, "b")]).open(medium).unwrap(), 0..1, |_note| {}).unwrap();
+    });
+    with_tables.explore(
+        |medium, notes: &Notes<'_, Note>| {
+            drop(options(&[(0, "c")]).open(medium).unwrap());
+            notes.add(Opened(3));
+        },
+        |medium: &SimMedium, notes| {
+            let reader = Reader::open(medium)?;
+            let (table, mut buffer) = (reader.event_table(), [0; 168]);
+            let mut events = reader.shard(0);
+            let Some(Found::Event(event)) = events.read_next(&mut buffer) else {
+                return Err(Violation::lost("the event"));
+            };
+            let is_named = table.describe(&event).is_some_and(|named| named.name == "b");
+            Violation::unless(is_named, || format!("{event:?} is not in {table:?}"))?;
+            if notes.is_empty() { Ok(()) } else { judge_tables(medium) }
+        },
+    )
+}
+
+/// Each table that a descriptor has is whole.
+fn judge_tables(medium: &SimMedium) -> Result<(), Violation> {
+    let is_damaged = Reader::open(medium).is_ok_and(|reader| reader.event_table().is_damaged());
+    Violation::unless(!is_damaged, || "a table of events is damaged".to_owned())
+}
+
 /// A full shard: what is refused is counted, and what is released makes room.
 fn refusing(simulation: &Simulation) -> Exploration {
     let full = with_recording(simulation, Mode::Refuse).prepared(|medium| {
@@ -495,12 +542,14 @@ const OPERATIONS: u64 = 14;
 
 type Scenario = fn(&Simulation) -> Exploration;
 
-const SCENARIOS: [Scenario; 10] = [
+const SCENARIOS: [Scenario; 12] = [
     losses_written_back,
     creation,
     creation_and_then_a_crash,
     creation_over_foreign_content,
     creation_in_zeros,
+    creation_with_a_table,
+    opening_with_another_table,
     refusing,
     |simulation| life(simulation, Durability::EachAppend),
     written_back,

@@ -8,14 +8,16 @@
 //! | `time` | when it was recorded (RFC 3339, UTC), or `null` if the recorder's clock had no wall time |
 //! | `timestamp` | the same in ticks of the recorder's clock |
 //! | `shard`, `id` | who recorded it, and the event's id; 65535 is the message of a panic |
-//! | `text` or `hex` | the payload, if it is UTF-8, or in hexadecimal digits |
+//! | `name`, `fields` | the event's name and an object of its fields, if the file has them for this id; `null` for an infinity and for NaN |
+//! | `rest` | the bytes of the payload after the fields, in hexadecimal digits, if there are some |
+//! | `text` or `hex` | the payload as a whole, if it is UTF-8, or in hexadecimal digits |
 //! | `lost` | in place of the others: `shard`, and how many `events` it lost there |
 //! | `skipped` | in place of the others: `shard`, `sequence` of the sub-buffer (or `null`), offset `at` and length `len` in the file, and `kind`: `torn`, `stale`, `damaged`, `overwritten`, `unknown` |
 
-use super::payload::{Payload, visible};
+use super::payload::{Payload, hex, visible};
 use super::{progress, recording, text};
 use crate::read_only::ReadOnly;
-use cachemaint::recorder::{Event, Found, Skipped, SkippedKind};
+use cachemaint::recorder::{Event, EventTable, Found, Named, Skipped, SkippedKind, Value};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -23,8 +25,10 @@ use std::process::ExitCode;
 
 /// Print the events of a flight recorder, merged by time
 ///
-/// A line for each: time, shard, event id (or `panic`, for its message), payload; control characters are shown as escapes. What was lost and
-/// what could not be read is shown in brackets, where it is missing.
+/// A line for each: time, shard, event id (or `panic`, for its message), payload; control characters are shown as
+/// escapes. If the file has names for events, the name is before the payload; if it has their fields, these are in place
+/// of the payload, and bytes after them follow in hexadecimal digits. What was lost and what could not be read is shown in
+/// brackets, where it is missing. Bytes that an earlier lap has left, and an end that is unfinished or torn, are normal.
 ///
 /// The file is opened for reading only, also while it is recorded into. The exit code is 1 if something is
 /// damaged.
@@ -51,7 +55,18 @@ struct Shown<'b> {
     shard: u32,
     id: u16,
     #[serde(flatten)]
+    named: Option<Meaning<'b>>,
+    #[serde(flatten)]
     payload: Payload<'b>,
+}
+
+/// An event's name and its fields, as the file has them.
+#[derive(Serialize)]
+struct Meaning<'b> {
+    name: &'b str,
+    fields: serde_json::Map<String, serde_json::Value>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    rest: String,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -59,10 +74,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let file = ReadOnly::open(path)?;
     let reader = recording::reader(path, &file)?;
     let write = if *json { write_json } else { write_text };
+    let table = file.guarded(|| reader.event_table())?;
     let mut events = file.guarded(|| reader.events())?;
     let mut buffer = vec![0; reader.largest_payload()];
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut code = ExitCode::SUCCESS;
+    let mut is_missed = false;
     let bar = progress::bar_beside_output("reading", progress::size(reader.description()))?;
     loop {
         let into = &mut buffer;
@@ -70,21 +87,41 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         if matches!(found, Found::Skipped(Skipped { kind: SkippedKind::Damaged, .. })) {
             code = ExitCode::FAILURE;
         }
+        if !is_missed && misses_name(&table, &found) {
+            (is_missed, code) = (true, ExitCode::FAILURE);
+            let path = text::printable(path.display());
+            bar.suspend(|| {
+                anstream::eprintln!(
+                    "cachemaint: {path}: the names of events are damaged; events without a name are shown by their ids"
+                );
+            });
+        }
         progress::show_found(&bar, &found);
-        write(&mut out, &found)?;
+        write(&mut out, &table, &found)?;
     }
     out.flush()?;
     bar.finish_and_clear();
     Ok(code)
 }
 
-fn write_text(out: &mut dyn Write, found: &Found<'_>) -> anyhow::Result<()> {
+/// Returns true for an event that a damaged table may have named.
+fn misses_name(table: &EventTable, found: &Found<'_>) -> bool {
+    let Found::Event(event) = found else { return false };
+    table.is_damaged() && event.id != Event::PANIC && table.describe(event).is_none()
+}
+
+fn write_text(out: &mut dyn Write, table: &EventTable, found: &Found<'_>) -> anyhow::Result<()> {
     match found {
-        Found::Event(Event { shard, id, timestamp, wall, payload, .. }) => {
+        Found::Event(event) => {
+            let Event { shard, id, timestamp, wall, payload, .. } = event;
             let time = wall.and_then(recording::time);
             let time = time.unwrap_or_else(|| format!("{timestamp:30}"));
             let id = if *id == Event::PANIC { "panic".to_owned() } else { id.to_string() };
-            writeln!(out, "{time} {shard:2} {id:>5} {}", visible(payload))?;
+            let text = match table.describe(event) {
+                Some(named) => meaning(named, payload),
+                None => visible(payload),
+            };
+            writeln!(out, "{time} {shard:2} {id:>5} {text}")?;
         }
         Found::Lost { shard, events } => {
             writeln!(out, "[shard {shard}: {events} events were lost]")?;
@@ -95,11 +132,58 @@ fn write_text(out: &mut dyn Write, found: &Found<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn write_json(out: &mut dyn Write, found: &Found<'_>) -> anyhow::Result<()> {
+/// An event with its name: the fields, or the payload if it has none of them.
+fn meaning(named: Named<'_>, payload: &[u8]) -> String {
+    let Named { name, mut fields, .. } = named;
+    let mut text = visible(name.as_bytes());
+    let mut has_fields = false;
+    for (field, value) in fields.by_ref() {
+        has_fields = true;
+        let value = match value {
+            Value::Unsigned(number) => number.to_string(),
+            Value::Signed(number) => number.to_string(),
+            // By `Debug`, which writes the large and the small ones with an exponent.
+            Value::Single(number) => format!("{number:?}"),
+            Value::Double(number) => format!("{number:?}"),
+            Value::Text(bytes) => visible(bytes),
+            _ => "?".to_owned(),
+        };
+        text.extend([" ", &visible(field.as_bytes()), "=", &value]);
+    }
+    if !has_fields && !payload.is_empty() {
+        text.extend([" ", &visible(payload)]);
+    } else if !fields.rest().is_empty() {
+        text.extend([" +", &hex(fields.rest())]);
+    }
+    text
+}
+
+impl<'b> Meaning<'b> {
+    fn of(named: Named<'b>) -> Self {
+        let Named { name, mut fields, .. } = named;
+        let value = |value| match value {
+            Value::Unsigned(number) => number.into(),
+            Value::Signed(number) => number.into(),
+            Value::Single(number) => number.into(),
+            Value::Double(number) => number.into(),
+            // The payload has the bytes that are replaced here.
+            Value::Text(bytes) => String::from_utf8_lossy(bytes).into(),
+            _ => serde_json::Value::Null,
+        };
+        let values: serde_json::Map<_, _> =
+            fields.by_ref().map(|(name, of_it)| (name.to_owned(), value(of_it))).collect();
+        let rest = if values.is_empty() { String::new() } else { hex(fields.rest()) };
+        Self { name, fields: values, rest }
+    }
+}
+
+fn write_json(out: &mut dyn Write, table: &EventTable, found: &Found<'_>) -> anyhow::Result<()> {
     let text = match *found {
-        Found::Event(Event { shard, id, timestamp, wall, payload, .. }) => {
+        Found::Event(ref event) => {
+            let Event { shard, id, timestamp, wall, payload, .. } = *event;
             let (time, payload) = (wall.and_then(recording::time), Payload::of(payload));
-            text::json_line(&Shown { time, timestamp, shard, id, payload })?
+            let named = table.describe(event).map(Meaning::of);
+            text::json_line(&Shown { time, timestamp, shard, id, named, payload })?
         }
         Found::Lost { shard, events } => text::json_line(&Gap::Lost { shard, events })?,
         Found::Skipped(Skipped { shard, sequence, at, len, kind, .. }) => {

@@ -2,9 +2,12 @@
 
 use twox_hash::XxHash3_64;
 
-/// The tags of descriptors, counts of losses, headers of sub-buffers, and of the records in these.
+/// The tags of descriptors and their tables of events, counts of losses, headers of sub-buffers, and of the records in these.
 pub(super) fn seal(image: &mut [u8]) {
-    let [first, second] = [0, 4096].map(|at| descriptor(&mut image[at..][..128]));
+    let [first, second] = [0, 4096].map(|at| {
+        table(&mut image[at..][..4096]);
+        descriptor(&mut image[at..][..128])
+    });
     let newest = match (first, second) {
         (Some(first), Some(second)) if second.generation > first.generation => second,
         (Some(only), _) | (None, Some(only)) => only,
@@ -31,6 +34,17 @@ struct Description {
     shards: usize,
     sub_buffers: usize,
     size: usize,
+}
+
+/// The table in the page of a descriptor.
+fn table(page: &mut [u8]) {
+    let key = h(0, &page[32..48]);
+    let len = number(&page[68..]) as usize;
+    let Some(table) = page.get_mut(128..128_usize.saturating_add(len)) else { return };
+    if let Some(rest) = table.get(8..) {
+        let tag = h(key, rest);
+        put(table, tag);
+    }
 }
 
 fn descriptor(bytes: &mut [u8]) -> Option<Description> {

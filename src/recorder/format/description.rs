@@ -23,6 +23,8 @@ pub struct Description {
     pub(in crate::recorder) source: TimeSource,
     pub(in crate::recorder) pace: Pace,
     pub(in crate::recorder) boot_id: [u8; 16],
+    /// Bytes of the tables of events in its page; 0 if there are none.
+    pub(in crate::recorder) tables: u32,
 }
 
 impl Description {
@@ -92,9 +94,10 @@ impl Description {
         geometry: Geometry,
         mode: Mode,
         clock: &Clock,
+        tables: u32,
     ) -> Self {
         let (source, pace, boot_id) = (clock.source(), clock.pace(), clock.boot_id());
-        Self { generation, identity, geometry, mode, source, pace, boot_id }
+        Self { generation, identity, geometry, mode, source, pace, boot_id, tables }
     }
 
     pub(in crate::recorder) fn to_bytes(self) -> [u8; DESCRIPTOR] {
@@ -109,12 +112,12 @@ impl Description {
             size: self.geometry.size,
             mode: self.mode.to_number(),
             source: self.source.to_number(),
-            zeros: 0,
+            tables: self.tables,
             ticks_per_second: self.pace.ticks_per_second,
             timestamp: self.pace.timestamp,
             wall: self.pace.wall,
             boot_id: self.boot_id,
-            more_zeros: [0; 16],
+            zeros: [0; 16],
         };
         let mut bytes = fields.to_bytes();
         superblock::seal(&mut bytes, MAGIC, VERSION);
@@ -151,6 +154,7 @@ impl Description {
                 .ok_or(unknown("the source of timestamps is unknown"))?,
             pace: Pace { ticks_per_second, timestamp, wall },
             boot_id: fields.boot_id,
+            tables: fields.tables,
         })
     }
 
@@ -190,12 +194,12 @@ layout! {
         56 size: u32,
         60 mode: u32,
         64 source: u32,
-        68 zeros: u32,
+        68 tables: u32,
         72 ticks_per_second: u64,
         80 timestamp: u64,
         88 wall: u64,
         96 boot_id: [u8; 16],
-        112 more_zeros: [u8; 16],
+        112 zeros: [u8; 16],
     }
 }
 

@@ -4,12 +4,14 @@ mod description;
 mod geometry;
 mod record;
 mod sub_buffer;
+mod table;
 
 pub use description::Description;
 pub(super) use description::{BadDescriptor, DESCRIPTOR, MAGIC, VERSION};
 pub(super) use geometry::Geometry;
 pub(super) use record::{TAGGED, parts, record_len, tagged};
 pub(super) use sub_buffer::Header;
+pub(super) use table::{MOST_ENTRIES, Tables, entries_len};
 
 use crate::format::superblock;
 

@@ -13,11 +13,12 @@ pub(super) mod shard;
 use super::format;
 use super::format::{
     BadDescriptor, DESCRIPTOR, DESCRIPTORS, Description, Geometry, HEADER, Header, MAGIC, RECORD,
-    record_len,
+    Tables, record_len,
 };
-use super::{Error, ErrorKind, Events};
+use super::{Error, ErrorKind, EventTable, Events};
 use crate::format::tag;
 use crate::medium::{OpenError, Readable};
+use core::cmp::Reverse;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
@@ -147,6 +148,32 @@ impl<S: Readable> Reader<S> {
     pub fn shard(&self, shard: u32) -> Events<'_, S> {
         assert!(shard < self.description.shards(), "there is no shard {shard}");
         Events::new(self, shard)
+    }
+
+    /// Reads the names of events and the types of their fields, as the file has them.
+    ///
+    /// Damage is not an error: events whose table is damaged are read as if they had none.
+    ///
+    /// # Cost
+    /// Both pages of descriptors are read. The value has 8 KiB.
+    #[must_use]
+    pub fn event_table(&self) -> EventTable {
+        let identity = self.description.identity;
+        let descriptor = |page| {
+            let found = Self::descriptor(&self.source, page).ok()?.ok()?;
+            (found.identity == identity).then_some(found)
+        };
+        let mut pages = DESCRIPTORS.map(|page| (page, descriptor(page)));
+        // The newest one counts first.
+        pages.sort_unstable_by_key(|(_, found)| Reverse(found.map(|found| found.generation)));
+        let mut is_damaged = false;
+        let tables = pages.map(|(page, found)| {
+            let found = found.filter(|found| found.tables > 0)?;
+            let tables = Tables::read(&self.source, page, found.tables, &identity);
+            is_damaged |= tables.is_none();
+            tables
+        });
+        EventTable { tables, is_damaged }
     }
 
     /// Events that a shard has lost over all openings, as far as the file knows: refused, too long, nested.

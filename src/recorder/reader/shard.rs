@@ -33,6 +33,9 @@ pub struct Event<'b> {
     pub shard: u32,
     /// The sequence number of its sub-buffer.
     pub sequence: u64,
+    /// The number of the opening that recorded it: [`Description::generation`](crate::recorder::Description::generation)
+    /// at that time.
+    pub generation: u64,
     /// Where it is in the medium.
     pub at: u64,
     /// Its id.
@@ -49,6 +52,8 @@ impl Event<'_> {
     /// The id of an event that has the message of a panic: see
     /// [`Recorder::stop_on_panic`](crate::recorder::Recorder#method.stop_on_panic).
     pub const PANIC: u16 = 0xffff;
+    /// Ids from this one on are the format's.
+    pub(in crate::recorder) const RESERVED: u16 = 0xff00;
 }
 
 /// Bytes of a sub-buffer that prove nothing.
@@ -468,6 +473,7 @@ impl<'r, S: Readable> Events<'r, S> {
         Event {
             shard: self.shard,
             sequence: header.sequence,
+            generation: header.generation,
             at: current.start() + offset,
             id,
             timestamp,

@@ -1,0 +1,130 @@
+//! The fields of an event: a text declares them, and the payload has them.
+
+/// The fields of an event, in the order of the payload.
+///
+/// It ends where the payload does, and at a type that this version does not know. The bytes that it has not read are
+/// [`rest`](Self::rest) then.
+#[derive(Clone, Debug)]
+pub struct Fields<'e> {
+    /// The declarations that are left.
+    declared: &'e str,
+    payload: &'e [u8],
+}
+
+/// The value of a field.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Value<'e> {
+    /// A field of the type `u8`, `u16`, `u32` or `u64`.
+    Unsigned(u64),
+    /// A field of the type `i8`, `i16`, `i32` or `i64`.
+    Signed(i64),
+    /// A field of the type `f32`.
+    Single(f32),
+    /// A field of the type `f64`.
+    Double(f64),
+    /// A field of the type `str`: UTF-8, if the program has recorded that.
+    Text(&'e [u8]),
+}
+
+impl<'e> Fields<'e> {
+    pub(super) const fn new(declared: &'e str, payload: &'e [u8]) -> Self {
+        Self { declared, payload }
+    }
+
+    /// The bytes of the payload after the fields that were returned so far.
+    #[must_use]
+    pub const fn rest(&self) -> &'e [u8] {
+        self.payload
+    }
+}
+
+impl<'e> Iterator for Fields<'e> {
+    type Item = (&'e str, Value<'e>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (field, declared) = self.declared.split_once(' ').unwrap_or((self.declared, ""));
+        let read = field.split_once('=').and_then(|(name, kind)| {
+            let (value, payload) = value(kind, self.payload)?;
+            Some((name, value, payload))
+        });
+        let Some((name, value, payload)) = read else {
+            // Nothing after it has a known place.
+            self.declared = "";
+            return None;
+        };
+        (self.declared, self.payload) = (declared, payload);
+        Some((name, value))
+    }
+}
+
+/// Reads a value of a type from the beginning of a payload. Returns the bytes after it as well.
+fn value<'e>(kind: &str, payload: &'e [u8]) -> Option<(Value<'e>, &'e [u8])> {
+    use Value::{Double, Signed, Single, Text, Unsigned};
+    match kind {
+        "u8" => number(payload, |bytes| Unsigned(u8::from_le_bytes(bytes).into())),
+        "u16" => number(payload, |bytes| Unsigned(u16::from_le_bytes(bytes).into())),
+        "u32" => number(payload, |bytes| Unsigned(u32::from_le_bytes(bytes).into())),
+        "u64" => number(payload, |bytes| Unsigned(u64::from_le_bytes(bytes))),
+        "i8" => number(payload, |bytes| Signed(i8::from_le_bytes(bytes).into())),
+        "i16" => number(payload, |bytes| Signed(i16::from_le_bytes(bytes).into())),
+        "i32" => number(payload, |bytes| Signed(i32::from_le_bytes(bytes).into())),
+        "i64" => number(payload, |bytes| Signed(i64::from_le_bytes(bytes))),
+        "f32" => number(payload, |bytes| Single(f32::from_le_bytes(bytes))),
+        "f64" => number(payload, |bytes| Double(f64::from_le_bytes(bytes))),
+        "str" => Some((Text(payload), &[])),
+        _ => None,
+    }
+}
+
+fn number<const N: usize>(
+    payload: &[u8],
+    value: impl FnOnce([u8; N]) -> Value<'static>,
+) -> Option<(Value<'_>, &[u8])> {
+    let (bytes, rest) = payload.split_first_chunk()?;
+    Some((value(*bytes), rest))
+}
+
+/// The name and the declarations of a text.
+pub(super) fn parts(text: &str) -> (&str, &str) {
+    text.split_once(": ").unwrap_or((text, ""))
+}
+
+/// Returns the fault of a text.
+pub(super) fn fault(text: &str) -> Option<&'static str> {
+    let (name, declared) = parts(text);
+    if !is_name(name) || name.ends_with(':') {
+        return Some(
+            "its name is not one or more printable characters of ASCII without space and `=`",
+        );
+    }
+    if declared.is_empty() {
+        return (name != text).then_some("there are no fields after the colon");
+    }
+    let mut is_last = false;
+    for (place, field) in declared.split(' ').enumerate() {
+        let Some((name, kind)) = field.split_once('=').filter(|(name, _)| is_name(name)) else {
+            return Some("a field is not NAME=TYPE, with one space before the next one");
+        };
+        if value(kind, &[0; 8]).is_none() {
+            return Some(
+                "a type is not one of u8, u16, u32, u64, i8, i16, i32, i64, f32, f64, str",
+            );
+        }
+        if is_last {
+            return Some(
+                "a field follows one of the type str, which takes the rest of the payload",
+            );
+        }
+        let before = declared.split(' ').take(place);
+        if before.filter_map(|field| field.split_once('=')).any(|(other, _)| other == name) {
+            return Some("two fields have the same name");
+        }
+        is_last = kind == "str";
+    }
+    None
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'=')
+}

@@ -1,0 +1,61 @@
+//! The names of events and the types of their fields.
+
+mod fields;
+
+pub use fields::{Fields, Value};
+
+use super::Event;
+use super::format::Tables;
+
+/// The names of a recording's events and the types of their fields, as [`Options::events`](super::Options::events) had
+/// them: see [`Reader::event_table`](super::Reader::event_table).
+#[derive(Clone, Debug)]
+pub struct EventTable {
+    /// Those in the pages of both descriptors, if they prove themselves.
+    pub(super) tables: [Option<Tables>; 2],
+    pub(super) is_damaged: bool,
+}
+
+/// An event's name and its fields.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Named<'e> {
+    /// The name.
+    pub name: &'e str,
+    /// The fields, which are read from the payload.
+    pub fields: Fields<'e>,
+}
+
+impl EventTable {
+    /// Returns the name and the fields of an event of this recording. `None` if the opening that recorded it had no
+    /// table, if the table does not have its id, and if the table is damaged or was dropped.
+    ///
+    /// # Cost
+    /// A search through two pages at most.
+    #[must_use]
+    pub fn describe<'e>(&'e self, event: &Event<'e>) -> Option<Named<'e>> {
+        if event.id >= Event::RESERVED {
+            return None;
+        }
+        let mut pages = self.tables.iter().flatten();
+        let text = pages.find_map(|tables| tables.text(event.generation, event.id))?;
+        let (name, fields) = fields::parts(text);
+        Some(Named { name, fields: Fields::new(fields, event.payload) })
+    }
+
+    /// Returns true if a table is damaged or cannot be read.
+    ///
+    /// It is normal after a crash in the middle of an opening, which had not recorded anything then.
+    #[must_use]
+    pub const fn is_damaged(&self) -> bool {
+        self.is_damaged
+    }
+}
+
+/// Returns the fault of an entry of a table that a program gives.
+pub(super) fn fault(id: u16, text: &str) -> Option<&'static str> {
+    if id >= Event::RESERVED {
+        return Some("ids from 65280 on are reserved");
+    }
+    fields::fault(text)
+}

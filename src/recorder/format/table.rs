@@ -1,0 +1,176 @@
+//! The tables of events in the page of a descriptor.
+
+use super::{DESCRIPTOR, PAGE};
+use crate::format::layout::{Layout as _, layout};
+use crate::format::tag;
+use crate::medium::Readable;
+use core::fmt;
+use core::ops::Range;
+
+/// Bytes of a page after its descriptor.
+const ROOM: usize = PAGE as usize - DESCRIPTOR;
+/// Bytes of the tag, which is before all tables.
+const TAG: usize = 8;
+/// Bytes of a table before its entries.
+const HEAD: usize = 20;
+/// Bytes of an entry before its text.
+const ENTRY: usize = 4;
+/// Bytes that the entries of a table can have.
+pub(in crate::recorder) const MOST_ENTRIES: usize = ROOM - TAG - HEAD;
+
+layout! {
+    struct Head: 20 {
+        /// The first opening whose events the table describes.
+        0 since: u64,
+        /// The last one.
+        8 until: u64,
+        /// Bytes of its entries.
+        16 len: u32,
+    }
+}
+
+/// The names of events and their fields by several openings, the newest first, as in a file.
+#[derive(Clone, Copy)]
+pub(in crate::recorder) struct Tables {
+    bytes: [u8; ROOM],
+    /// Those that are used; 0 if there are no tables.
+    len: usize,
+}
+
+/// A table in the bytes of all.
+struct Table {
+    head: Head,
+    at: usize,
+    entries: Range<usize>,
+}
+
+impl Tables {
+    pub(in crate::recorder) const NONE: Self = Self { bytes: [0; ROOM], len: 0 };
+
+    /// Reads the tables of so many bytes in a page, if they prove themselves.
+    pub(in crate::recorder) fn read<S: Readable>(
+        source: &S,
+        page: u64,
+        len: u32,
+        identity: &[u8; 16],
+    ) -> Option<Self> {
+        let len = usize::try_from(len).ok().filter(|len| (TAG..=ROOM).contains(len))?;
+        let mut tables = Self { bytes: [0; ROOM], len };
+        let words = len.next_multiple_of(8);
+        source.read(page + DESCRIPTOR as u64, &mut tables.bytes[..words]).ok()?;
+        let (found, tag) = (tables.bytes.first_chunk()?, tables.tag(identity));
+        (u64::from_le_bytes(*found) == tag).then_some(tables)
+    }
+
+    /// Adds the table of an opening, whose entries fit. If the opening before had the same entries, they stay the same
+    /// table. The oldest tables give way to a new one.
+    pub(in crate::recorder) fn add(&mut self, events: &[(u16, &str)], generation: u64) {
+        let newest = self.tables().next();
+        let same = newest.filter(|table| {
+            let entries = entries(&self.bytes[table.entries.clone()]);
+            table.head.until.checked_add(1) == Some(generation)
+                && entries.eq(events.iter().copied())
+        });
+        if let Some(Table { head, at, .. }) = same {
+            return self.put_head(at, Head { until: generation, ..head });
+        }
+        let entries_len = entries_len(events);
+        let len = HEAD + entries_len;
+        let kept = self.tables().map(|table| table.entries.end).take_while(|end| end + len <= ROOM);
+        let end = kept.last().unwrap_or(TAG);
+        self.bytes.copy_within(TAG..end, TAG + len);
+        self.len = end + len;
+        let head = Head { since: generation, until: generation, len: entries_len as u32 };
+        self.put_head(TAG, head);
+        self.put_entries(TAG + HEAD, events);
+    }
+
+    fn put_head(&mut self, at: usize, head: Head) {
+        self.bytes[at..at + HEAD].copy_from_slice(&head.to_bytes());
+    }
+
+    fn put_entries(&mut self, mut at: usize, events: &[(u16, &str)]) {
+        for (id, text) in events {
+            let entry = &mut self.bytes[at..at + ENTRY + text.len()];
+            entry[..2].copy_from_slice(&id.to_le_bytes());
+            entry[2..ENTRY].copy_from_slice(&(text.len() as u16).to_le_bytes());
+            entry[ENTRY..].copy_from_slice(text.as_bytes());
+            at += entry.len();
+        }
+    }
+
+    /// Puts the tag before them. Bytes after them become zero.
+    pub(in crate::recorder) fn seal(&mut self, identity: &[u8; 16]) {
+        if !self.is_empty() {
+            self.bytes[self.len..].fill(0);
+            let tag = self.tag(identity);
+            self.bytes[..TAG].copy_from_slice(&tag.to_le_bytes());
+        }
+    }
+
+    /// Returns the text of an event that an opening has recorded.
+    pub(in crate::recorder) fn text(&self, generation: u64, id: u16) -> Option<&str> {
+        let describes = |table: &Table| {
+            let Head { since, until, .. } = table.head;
+            (since..=until).contains(&generation)
+        };
+        let table = self.tables().find(describes)?;
+        entries(&self.bytes[table.entries]).find(|(other, _)| *other == id).map(|(_, text)| text)
+    }
+
+    /// The tables, up to one that is longer than the bytes.
+    fn tables(&self) -> impl Iterator<Item = Table> {
+        let mut at = TAG;
+        core::iter::from_fn(move || {
+            let bytes = self.bytes[..self.len].get(at..)?;
+            let head = Head::from_bytes(bytes.first_chunk()?);
+            let start = at + HEAD;
+            let end = start.checked_add(head.len as usize).filter(|end| *end <= self.len)?;
+            let table = Table { head, at, entries: start..end };
+            at = end;
+            Some(table)
+        })
+    }
+
+    pub(in crate::recorder) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(in crate::recorder) const fn len(&self) -> u32 {
+        self.len as u32
+    }
+
+    /// The bytes, and zeros up to a multiple of 8.
+    pub(in crate::recorder) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len.next_multiple_of(8)]
+    }
+
+    fn tag(&self, identity: &[u8; 16]) -> u64 {
+        tag::of(tag::of(0, identity), &self.bytes[TAG..self.len])
+    }
+}
+
+/// Bytes of the entries of a table.
+pub(in crate::recorder) fn entries_len(events: &[(u16, &str)]) -> usize {
+    events.iter().map(|(_, text)| ENTRY + text.len()).sum()
+}
+
+/// The ids and texts of entries. It ends at one that is longer than the bytes, and leaves out those whose texts are not
+/// UTF-8.
+fn entries(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &str)> {
+    let entries = core::iter::from_fn(move || {
+        let ([first, second, third, fourth], rest) = bytes.split_first_chunk()?;
+        let len = u16::from_le_bytes([*third, *fourth]);
+        let (text, rest) = rest.split_at_checked(len.into())?;
+        bytes = rest;
+        Some((u16::from_le_bytes([*first, *second]), text))
+    });
+    entries.filter_map(|(id, text)| Some((id, core::str::from_utf8(text).ok()?)))
+}
+
+impl fmt::Debug for Tables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = |table: Table| (table.head.since, table.head.until);
+        f.debug_list().entries(self.tables().map(of)).finish()
+    }
+}

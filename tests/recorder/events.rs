@@ -1,0 +1,363 @@
+//! Names and fields of events, which are in the file.
+
+use super::plain::{Plain, options, shown};
+use cachemaint::medium::{Bytes, Medium, Readable};
+use cachemaint::recorder::{ErrorKind, EventTable, Found, Options, Reader, Recorder, Value};
+use core::fmt::Write as _;
+
+/// One shard of eight sub-buffers of 256 bytes.
+const LEN: usize = 3 * 4096 + 8 * 256;
+/// The tables of the first page are after its descriptor.
+const TABLE: usize = 128;
+/// Their tag, and the head of the first one.
+const HEAD: usize = 8 + 20;
+/// A page has 4096 bytes, of which the descriptor takes 128 and the head of a table 28.
+const MOST: usize = 4096 - 128 - 28;
+
+const EVENTS: &[(u16, &str)] =
+    &[(1, "valve: id=u32 open=u8 pressure=f64 note=str"), (0xfeff, "closed"), (7, "a: b=i16")];
+
+/// The payload of `valve`.
+fn valve() -> Vec<u8> {
+    let mut payload = vec![0x78, 0x56, 0x34, 0x12, 1];
+    // 9.5 is 1.0011 in binary, times 2^3: IEEE 754 has the exponent 1023 + 3.
+    payload.extend([0, 0, 0, 0, 0, 0, 0x23, 0x40]);
+    payload.extend(b"stuck");
+    payload
+}
+
+/// The events as text, with the names and fields of a table; what has none by its id.
+fn texts<S: Readable>(reader: &Reader<S>) -> Vec<String> {
+    let table = reader.event_table();
+    let (mut events, mut buffer) = (reader.events(), vec![0; reader.largest_payload()]);
+    let mut texts = Vec::new();
+    while let Some(found) = events.read_next(&mut buffer) {
+        let Found::Event(event) = found else { continue };
+        let mut text = String::new();
+        match table.describe(&event) {
+            Some(mut named) => {
+                text.push_str(named.name);
+                for (name, value) in named.fields.by_ref() {
+                    write!(text, " {name}={value:?}").unwrap();
+                }
+                write!(text, " + {:?}", named.fields.rest()).unwrap();
+            }
+            None => write!(text, "{}", event.id).unwrap(),
+        }
+        texts.push(text);
+    }
+    texts
+}
+
+fn record<M: Medium>(recorder: &Recorder<M>, id: u16, payload: &[u8]) {
+    let outcome = recorder.claim().and_then(|writer| writer.record_at(0, id, payload));
+    assert!(outcome.is_ok());
+}
+
+/// A medium whose recording has a table and one event of each id, and one that the table does not have.
+fn recorded() -> Plain {
+    let medium = Plain::new(LEN);
+    let recorder = options().events(EVENTS).create_new(&medium).unwrap();
+    record(&recorder, 1, &valve());
+    record(&recorder, 0xfeff, b"xy");
+    record(&recorder, 7, &[0xfe, 0xff]);
+    record(&recorder, 2, b"zz");
+    drop(recorder);
+    medium
+}
+
+const TEXTS: [&str; 4] = [
+    "valve id=Unsigned(305419896) open=Unsigned(1) pressure=Double(9.5) note=Text([115, 116, 117, 99, 107]) + []",
+    "closed + [120, 121]",
+    "a b=Signed(-2) + []",
+    "2",
+];
+
+#[test]
+fn names_and_fields_are_in_the_file() {
+    let image = recorded().bytes();
+    assert_eq!(texts(&Reader::open(Bytes(&image[..])).unwrap()), TEXTS);
+}
+
+/// XXH3 with a seed, by another implementation than the library's.
+fn h(seed: u64, bytes: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64_with_seed(bytes, seed)
+}
+
+/// Writes tables into the first page by the documentation, with correct tags.
+fn put_tables(image: &mut [u8], tables: &[u8], len: usize) {
+    let identity: [u8; 16] = image[32..48].try_into().unwrap();
+    image[TABLE..4096].fill(0);
+    image[TABLE + 8..][..tables.len()].copy_from_slice(tables);
+    let end = (TABLE + len).clamp(TABLE + 8, 4096);
+    let tag = h(h(0, &identity), &image[TABLE + 8..end]);
+    image[TABLE..][..8].copy_from_slice(&tag.to_le_bytes());
+    image[68..72].copy_from_slice(&(len as u32).to_le_bytes());
+    let tag = h(h(0, &image[..16]), &image[24..128]);
+    image[16..24].copy_from_slice(&tag.to_le_bytes());
+}
+
+/// A table of these openings.
+fn table(since: u64, until: u64, entries: &[u8]) -> Vec<u8> {
+    let len = (entries.len() as u32).to_le_bytes();
+    [&since.to_le_bytes()[..], &until.to_le_bytes(), &len, entries].concat()
+}
+
+fn entry(id: u16, text: &[u8]) -> Vec<u8> {
+    [&id.to_le_bytes()[..], &(text.len() as u16).to_le_bytes(), text].concat()
+}
+
+#[test]
+fn a_table_is_written_as_the_documentation_says() {
+    let image = recorded().bytes();
+    let entries: Vec<_> =
+        EVENTS.iter().flat_map(|(id, text)| entry(*id, text.as_bytes())).collect();
+    let mut expected = image.clone();
+    put_tables(&mut expected, &table(1, 1, &entries), HEAD + entries.len());
+    assert_eq!(image, expected);
+}
+
+/// All bytes of both pages: of those of a table each is reported, and costs names alone.
+#[test]
+fn a_damaged_page_costs_no_event() {
+    let medium = recorded();
+    let once = medium.bytes();
+    let len = HEAD + EVENTS.iter().map(|(_, text)| 4 + text.len()).sum::<usize>();
+    let events = |image: &[u8]| shown(&Reader::open(Bytes(image)).unwrap(), 0);
+    let expected = events(&once);
+    for at in TABLE..4096 {
+        let mut image = once.clone();
+        image[at] ^= 0x10;
+        assert_eq!(events(&image), expected, "byte {at}");
+        let reader = Reader::open(Bytes(&image[..])).unwrap();
+        let is_hit = at < TABLE + len;
+        assert_eq!(reader.event_table().is_damaged(), is_hit, "byte {at}");
+        let texts = texts(&reader);
+        assert_eq!(texts, if is_hit { ["1", "65279", "7", "2"] } else { TEXTS }, "byte {at}");
+    }
+
+    // Each page has the table now, and either suffices.
+    drop(options().events(EVENTS).open(&medium).unwrap());
+    let twice = medium.bytes();
+    for at in 0..8192 {
+        let mut image = twice.clone();
+        image[at] ^= 1;
+        assert_eq!(events(&image), expected, "byte {at}");
+        let names = texts(&Reader::open(Bytes(&image[..])).unwrap());
+        assert_eq!(names, TEXTS, "byte {at}");
+    }
+}
+
+/// What is read by these tables. An opening with another table goes on as if they were right.
+fn texts_of(tables: &[u8], len: usize) -> (Vec<String>, EventTable) {
+    let mut image = recorded().bytes();
+    put_tables(&mut image, tables, len);
+    let medium = Plain::new(LEN);
+    medium.write(0, &image);
+    let recorder = options().events(EVENTS).open(&medium).unwrap();
+    record(&recorder, 7, &[5, 0]);
+    assert_eq!(texts(&recorder.reader()).last().unwrap(), "a b=Signed(5) + []");
+    let reader = Reader::open(Bytes(&image[..])).unwrap();
+    (texts(&reader), reader.event_table())
+}
+
+/// Its tags are right and its entries are not.
+#[test]
+fn a_hostile_table_is_read_as_far_as_it_makes_sense() {
+    let texts = |entries: &[u8]| texts_of(&table(0, u64::MAX, entries), HEAD + entries.len()).0;
+    // Ids twice: the first one counts.
+    let twice = [entry(7, b"first"), entry(7, b"second")].concat();
+    assert_eq!(texts(&twice), ["1", "65279", "first + [254, 255]", "2"]);
+    // One that is not UTF-8 is left out, and what follows is not.
+    let other = [entry(7, b"\xff"), entry(2, b"\x1b[2J")].concat();
+    assert_eq!(texts(&other), ["1", "65279", "7", "\u{1b}[2J + [122, 122]"]);
+    // The id of a panic's message has no other meaning.
+    let panic = [entry(0xffff, b"open: door=u8"), entry(2, b"c: d=u8")].concat();
+    assert_eq!(texts(&panic), ["1", "65279", "7", "c d=Unsigned(122) + [122]"]);
+    // A length beyond the end, and a part of a head.
+    for end in [&b"\x07\0\xff\xffabc"[..], b"\x07\0\x01\0", b"\x07\0\x01", b"\x07"] {
+        let entries = [&entry(2, b"b")[..], end].concat();
+        assert_eq!(texts(&entries), ["1", "65279", "7", "b + [122, 122]"]);
+    }
+    for (text, expected) in [
+        // Longer fields than the payload of two bytes.
+        (&b"a: b=u32"[..], "a + [254, 255]"),
+        (b"a: b=u8 c=u16 d=u8", "a b=Unsigned(254) + [255]"),
+        // Types that are unknown, and a field after the last one.
+        (b"a: b=u8 c=u128 d=u8", "a b=Unsigned(254) + [255]"),
+        (b"a: b=str c=str d=u8", "a b=Text([254, 255]) c=Text([]) + []"),
+        (b"a: b u8 =u8", "a + [254, 255]"),
+        (b"a:  =u8", "a + [254, 255]"),
+        (b"a: =u8 ==u8", "a =Unsigned(254) + [255]"),
+        (b": ", " + [254, 255]"),
+        (b"", " + [254, 255]"),
+    ] {
+        assert_eq!(texts(&entry(7, text))[2], expected, "{}", text.escape_ascii());
+    }
+    // As many fields as fit, none of which takes a byte.
+    let longest = [b"a:".to_vec(), b" b=str".repeat((MOST - 6) / 6)].concat();
+    assert_eq!(texts(&entry(7, &longest))[2].matches("b=Text").count(), (MOST - 6) / 6);
+}
+
+/// The first table that describes an opening counts. What follows an impossible one is not known.
+#[test]
+fn hostile_tables_are_read_as_far_as_they_make_sense() {
+    let texts = |tables: &[u8]| texts_of(tables, 8 + tables.len()).0[3].clone();
+    let (a, b) = (entry(2, b"a"), entry(2, b"b"));
+    assert_eq!(texts(&[table(0, 2, &a), table(1, 1, &b)].concat()), "a + [122, 122]");
+    assert_eq!(texts(&[table(2, 1, &a), table(1, 1, &b)].concat()), "b + [122, 122]");
+    assert_eq!(texts(&[table(2, u64::MAX, &a), table(0, 0, &b)].concat()), "2");
+    for len in [6, 5 + 24 + 1, 0x7fff_ffff, 0x8000_0000, u32::MAX] {
+        let mut impossible = table(0, 0, &a);
+        impossible[16..20].copy_from_slice(&len.to_le_bytes());
+        let before = [table(1, 1, &b), impossible.clone()].concat();
+        assert_eq!(texts(&before), "b + [122, 122]", "{len}");
+        assert_eq!(texts(&[impossible, table(1, 1, &b)].concat()), "2", "{len}");
+    }
+    for end in 0..table(1, 1, &b).len() {
+        assert_eq!(texts(&table(1, 1, &b)[..end]), "2", "{end}");
+    }
+    // As many as fit, none of which has an entry.
+    assert_eq!(texts(&table(0, 9, &[]).repeat((4096 - 128 - 8) / 20)), "2");
+}
+
+/// Lengths of a table that no page has, with a descriptor whose tag is right.
+#[test]
+fn an_impossible_length_of_a_table_is_damage_of_the_table_alone() {
+    for len in [1, 7, HEAD + MOST + 1, 4096, u32::MAX as usize] {
+        let (texts, table) = texts_of(&[], len);
+        assert_eq!((texts.len(), table.is_damaged()), (4, true), "{len}");
+    }
+    for len in [0, 8, HEAD - 1, HEAD, HEAD + MOST] {
+        assert!(!texts_of(&[], len).1.is_damaged(), "{len}");
+    }
+}
+
+/// Names and types as they were when an event was recorded.
+#[test]
+fn each_opening_has_a_table_of_its_own() {
+    const OLD: &[(u16, &str)] = &[(1, "old: a=u8")];
+    const NEW: &[(u16, &str)] = &[(1, "new: a=u16")];
+    let medium = Plain::new(LEN);
+    let open = |options: Options| {
+        record(&options.open_or_create(&medium).unwrap(), 1, &[5, 0]);
+        texts(&Reader::open(&medium).unwrap())
+    };
+    let (old, new) = ("old a=Unsigned(5) + [0]", "new a=Unsigned(5) + []");
+    assert_eq!(open(options().events(OLD)), [old]);
+    assert_eq!(open(options().events(OLD)), [old, old]);
+    assert_eq!(open(options().events(NEW)), [old, old, new]);
+    assert_eq!(open(options().events(NEW)), [old, old, new, new]);
+    // Openings without one keep those of the file, and have none.
+    assert_eq!(open(options()), [old, old, new, new, "1"]);
+    assert_eq!(open(options()), [old, old, new, new, "1", "1"]);
+    assert_eq!(open(options().events(NEW)), [old, old, new, new, "1", "1", new]);
+    assert_eq!(open(options().events(OLD)), [old, old, new, new, "1", "1", new, old]);
+    assert_eq!(Reader::open(&medium).unwrap().description().generation(), 8);
+}
+
+/// Tables of 1300 bytes, of which a page holds three.
+#[test]
+fn the_oldest_tables_give_way_to_new_ones() {
+    let medium = Plain::new(LEN);
+    let mut names = Vec::new();
+    for letter in ["a", "b", "c", "d", "e", "e"] {
+        let name: &'static str = Box::leak(letter.repeat(1300 - 20 - 4).into_boxed_str());
+        let events: &'static [_] = Box::leak(Box::new([(1, name)]));
+        record(&options().events(events).open_or_create(&medium).unwrap(), 1, &[]);
+        names = texts(&Reader::open(&medium).unwrap());
+    }
+    let initials: Vec<_> = names.iter().map(|name| &name[..1]).collect();
+    assert_eq!(initials, ["1", "1", "c", "d", "e", "e"]);
+}
+
+#[test]
+fn a_table_without_space_in_the_file_is_refused() {
+    // Two entries with 4 bytes each beside their texts.
+    let text = |len: usize| -> &'static str { Box::leak("x".repeat(len).into_boxed_str()) };
+    let longest: &'static [_] = Box::leak(Box::new([(1, "y"), (2, text(MOST - 9))]));
+    let too_long: &'static [_] = Box::leak(Box::new([(1, "y"), (2, text(MOST - 8))]));
+    let medium = Plain::new(LEN);
+    let refused = options().events(too_long).create_new(&medium).map(drop).unwrap_err();
+    let kind = ErrorKind::EventsTooLong { len: MOST + 1, most: MOST };
+    assert_eq!(*refused.error().kind(), kind);
+    assert!(medium.bytes().iter().all(|byte| *byte == 0), "the medium is as before");
+    let recorder = options().events(longest).create_new(&medium).unwrap();
+    record(&recorder, 1, &[]);
+    assert_eq!(texts(&recorder.reader()), ["y + []"]);
+    drop(recorder);
+    let before = medium.bytes();
+    let refused = options().events(too_long).open(&medium).map(drop).unwrap_err();
+    assert_eq!(*refused.error().kind(), kind);
+    assert_eq!(medium.bytes(), before);
+}
+
+#[test]
+fn an_event_whose_text_makes_no_sense_is_refused() {
+    let medium = Plain::new(LEN);
+    for (events, expected) in [
+        (&[(65280, "a")][..], "ids from 65280 on"),
+        (&[(1, "a"), (2, "b"), (1, "c")], "the same id"),
+        (&[(1, "")], "name"),
+        (&[(1, "a b")], "name"),
+        (&[(1, "a:")], "name"),
+        (&[(1, "a\u{1b}[2J")], "name"),
+        (&[(1, "valv\u{e9}")], "name"),
+        (&[(1, "a: ")], "no fields"),
+        (&[(1, "a: b")], "NAME=TYPE"),
+        (&[(1, "a: =u8")], "NAME=TYPE"),
+        (&[(1, "a: b=u8  c=u8")], "NAME=TYPE"),
+        (&[(1, "a: b=u8 ")], "NAME=TYPE"),
+        (&[(1, "a: b=u128")], "a type is not"),
+        (&[(1, "a: b=U8")], "a type is not"),
+        (&[(1, "a: b=str c=u8")], "the type str"),
+        (&[(1, "a: b=u8 b=u16")], "the same name"),
+    ] {
+        let refused = options().events(events).create_new(&medium).map(drop).unwrap_err();
+        let ErrorKind::BadEvent { id, what } = *refused.error().kind() else { panic!("{refused}") };
+        assert_eq!(id, events[0].0);
+        assert!(what.contains(expected), "{what}");
+    }
+    assert!(medium.bytes().iter().all(|byte| *byte == 0), "the medium is as before");
+}
+
+/// Every type, by the bytes that the documentation of `Options::events` says.
+#[test]
+fn every_type_is_read_little_endian() {
+    const ALL: &[(u16, &str)] =
+        &[(3, "m::all: a=u8 b=u16 c=u32 d=u64 e=i8 f=i16 g=i32 h=i64 i=f32 j=f64 k=str")];
+    let medium = Plain::new(LEN);
+    let recorder = options().events(ALL).create_new(&medium).unwrap();
+    let payload = [
+        &[0xff, 0x02, 0x01, 0x04, 0x03, 0x02, 0x01][..],
+        &[8, 7, 6, 5, 4, 3, 2, 1],
+        &[0x80, 0xfe, 0xff, 0xfd, 0xff, 0xff, 0xff],
+        &[0, 0, 0, 0, 0, 0, 0, 0x80],
+        // 1.5 and -2.
+        &[0, 0, 0xc0, 0x3f, 0, 0, 0, 0, 0, 0, 0, 0xc0],
+        b"text",
+    ]
+    .concat();
+    record(&recorder, 3, &payload);
+    let reader = recorder.reader();
+    let table = reader.event_table();
+    let (mut events, mut buffer) = (reader.events(), vec![0; reader.largest_payload()]);
+    let Some(Found::Event(event)) = events.read_next(&mut buffer) else { panic!("no event") };
+    let named = table.describe(&event).unwrap();
+    assert_eq!(named.name, "m::all");
+    let values: Vec<_> = named.fields.map(|(_, value)| value).collect();
+    let expected = [
+        Value::Unsigned(255),
+        Value::Unsigned(0x0102),
+        Value::Unsigned(0x0102_0304),
+        Value::Unsigned(0x0102_0304_0506_0708),
+        Value::Signed(-128),
+        Value::Signed(-2),
+        Value::Signed(-3),
+        Value::Signed(i64::MIN),
+        Value::Single(1.5),
+        Value::Double(-2.0),
+        Value::Text(b"text"),
+    ];
+    assert_eq!(values, expected);
+}

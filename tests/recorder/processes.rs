@@ -3,7 +3,9 @@
 use super::plain::{Plain, Recorded, shown};
 use crate::skip::skip;
 use cachemaint::dax::{self, DaxFile};
-use cachemaint::recorder::{Clock, Durability, ErrorKind, Event, Identity, Options, Reader};
+use cachemaint::recorder::{
+    Clock, Durability, ErrorKind, Event, Identity, Options, Reader, Recorder,
+};
 use core::hint::black_box;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rustix::process::{Signal, getpid, kill_process};
@@ -109,7 +111,7 @@ fn running_after_panics() -> usize {
                     core::hint::spin_loop();
                 }
                 for recorder in &recorders {
-                    recorder.stop_on_panic();
+                    recorder.stop_on_panic().unwrap();
                 }
                 recorders
             };
@@ -181,6 +183,7 @@ fn child() {
             let caught = std::panic::catch_unwind(|| panic!("as the test asks"));
             assert!(caught.is_err());
         }
+        "many-hooks" => std::process::exit(i32::from(running_after_panics() > 0)),
         "long-panic" => panic!("{}", "\u{20ac}".repeat(1000)),
         "panic-in-record" => {
             CLOCK_PANICS.store(true, Ordering::Relaxed);

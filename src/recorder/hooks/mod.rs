@@ -61,11 +61,7 @@ impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
     /// [`ErrorKind::AllShardsTaken`](super::ErrorKind::AllShardsTaken) if each shard has an owner. No hook is set then.
     pub fn stop_on_panic(&'static self) -> Result<(), Error<M::Error>> {
         let (shard, cursor) = self.claim_shard()?;
-        let before = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            self.stop_with(info, shard, cursor);
-            before(info);
-        }));
+        hook_before_others(move |info| self.stop_with(info, shard, cursor));
         Ok(())
     }
 

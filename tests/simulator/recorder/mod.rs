@@ -5,10 +5,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a workload that panics is a finding")]
 
+mod creation;
+
 use cachemaint::medium::{Medium, OpenError, Readable};
 use cachemaint::recorder::{
-    Clock, Durability, Error, ErrorKind, Found, Identity, Mode, Options, Reader, Recorder,
-    SkippedKind, Writer,
+    Clock, Durability, Error, ErrorKind, Found, Identity, Mode, Options, Reader, Recorder, Writer,
 };
 use cachemaint::sim::mutation::{Mutation, Setting, Weakening};
 use cachemaint::sim::{
@@ -21,7 +22,7 @@ const MODELS: [fn() -> Model; 5] =
 
 /// The pages of the descriptors, one for the counts of lost events, and two shards of two sub-buffers.
 const BYTES: u64 = 3 * 4096 + 2 * 2 * 256;
-/// Of 96 bytes, so that two fit a sub-buffer behind its header, and each lies in two lines or three.
+/// Of 96 bytes, so that two fit a sub-buffer after its header, and each lies in two lines or three.
 const IN_SUB_BUFFER: u64 = 2;
 const SUB_BUFFERS: u64 = 2;
 
@@ -39,7 +40,7 @@ enum Note {
     Lost(u64),
 }
 
-use Note::{Begun, Lost, Opened, Recorded, WrittenBack};
+use Note::{Begun, Lost, Recorded, WrittenBack};
 
 fn options(durability: Durability) -> Options {
     fn no_time() -> u64 {
@@ -192,179 +193,6 @@ fn written_back(simulation: &Simulation) -> Exploration {
         },
         |medium: &SimMedium, notes| judge(medium, notes, Durability::OnCrash),
     )
-}
-
-/// The remains of a recording with more openings than a new one, two full sub-buffers and a count of lost events, with
-/// something else in place of the magics.
-fn with_remains(simulation: &Simulation, magic: u64) -> Simulation {
-    simulation.clone().prepared(|medium| {
-        // A clock of its own, so that both lines of a descriptor differ from those of the new one.
-        let options = Options::with_clock(Identity([1; 16]), Clock::from_function(|| 0, 2, 0));
-        let options = options.shards(2).sub_buffers(2).sub_buffer_size(256);
-        let other = options.create_new(medium).unwrap();
-        work(&other, 0..3, |_note| {}).unwrap();
-        other.claim().unwrap().record(1, &[0; 169]).unwrap_err();
-        drop(options.open(medium).unwrap());
-        for at in [0, 4096] {
-            medium.store(at, magic, Ordering::Relaxed);
-        }
-    })
-}
-
-/// The recording that was made is there, without a trace of what was there before, if the outside world knows of it.
-fn judge_creation(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
-    let reader = match Reader::open(medium) {
-        Ok(reader) => reader,
-        Err(error) => {
-            let is_missing = *error.error().kind() == ErrorKind::NotFound;
-            return if is_missing && notes.is_empty() { Ok(()) } else { Err(error.into()) };
-        }
-    };
-    let description = reader.description();
-    let openings = last(notes, |note| if let Opened(number) = note { Some(*number) } else { None });
-    let is_it = description.identity() == Identity([0xa5; 16])
-        && description.generation() >= openings.unwrap_or(1);
-    Violation::unless(is_it, || format!("{description:?} after {openings:?} openings"))?;
-    // The header of a sub-buffer that is torn is damaged.
-    let is_undamaged =
-        notes.contains(&Begun(0)) || (0..2).all(|shard| damaged(&reader, shard) == 0);
-    // The count of lost events is zero while nothing was lost (module `recorder`, the format).
-    let is_clean = is_undamaged && medium.load(8192, Ordering::Relaxed) == 0;
-    Violation::unless(is_clean, || "something of the recording before is left".to_owned())?;
-    judge(medium, notes, Durability::EachAppend)
-}
-
-/// Bytes of a shard that are reported as damaged.
-fn damaged<S: Readable>(reader: &Reader<S>, shard: u32) -> u64 {
-    let (mut buffer, mut found, mut bytes) = ([0; 168], reader.shard(shard), 0);
-    while let Some(found) = found.read_next(&mut buffer) {
-        if let Found::Skipped(skipped) = found {
-            bytes += if skipped.kind == SkippedKind::Damaged { skipped.len } else { 0 };
-        }
-    }
-    bytes
-}
-
-/// The place of an erased recording; it is there from then on, whatever happens at an opening.
-fn creation(simulation: &Simulation) -> Exploration {
-    with_remains(simulation, 0).explore(
-        |medium, notes: &Notes<'_, Note>| {
-            drop(options(Durability::EachAppend).open_or_create(medium).unwrap());
-            notes.add(Opened(1));
-            let recorder = open(medium, Durability::EachAppend).unwrap();
-            notes.add(Opened(2));
-            work(&recorder, 0..1, |note| notes.add(note)).unwrap();
-        },
-        |medium: &SimMedium, notes| judge_creation(medium, notes),
-    )
-}
-
-/// The same, where a crash comes between creation and opening, and one in the opening.
-fn creation_and_then_a_crash(simulation: &Simulation) -> Exploration {
-    with_remains(simulation, 0).explore(
-        |medium, notes: &Notes<'_, Note>| {
-            drop(options(Durability::EachAppend).open_or_create(medium).unwrap());
-            notes.add(Opened(1));
-        },
-        |medium: &SimMedium, notes| {
-            judge_creation(medium, notes)?;
-            if !notes.is_empty() {
-                open(medium, Durability::EachAppend)?;
-            }
-            Ok(())
-        },
-    )
-}
-
-/// In place of another program's content, which is there as it was, or no more.
-fn creation_over_foreign_content(simulation: &Simulation) -> Exploration {
-    let foreign = with_remains(simulation, 0xf0f0);
-    let before = words(&foreign.medium());
-    foreign.explore(
-        |medium, notes: &Notes<'_, Note>| {
-            drop(options(Durability::EachAppend).create_new(medium).unwrap());
-            notes.add(Opened(1));
-        },
-        |medium: &SimMedium, notes| {
-            let opened = Reader::open(medium).map(drop);
-            let is_foreign = opened
-                .is_err_and(|error| matches!(error.error().kind(), ErrorKind::Foreign { .. }));
-            if !is_foreign {
-                return judge_creation(medium, notes);
-            }
-            let is_as_before = words(medium)
-                .iter()
-                .zip(&before)
-                .all(|(now, before)| now == before || (*before == 0xf0f0 && *now == 0));
-            let is_unknown = notes.is_empty() && is_as_before;
-            Violation::unless(is_unknown, || "a part of the foreign content is left".to_owned())
-        },
-    )
-}
-
-fn words<S: Readable>(medium: &S) -> Vec<u64> {
-    (0..BYTES).step_by(8).map(|at| medium.load(at, Ordering::Relaxed)).collect()
-}
-
-/// In a new file, where whatever a crash leaves is opened or created, and that again after each crash of it.
-fn creation_in_zeros(simulation: &Simulation) -> Exploration {
-    simulation.explore(
-        |medium, notes: &Notes<'_, Note>| {
-            drop(options(Durability::EachAppend).open_or_create(medium).unwrap());
-            notes.add(Opened(1));
-        },
-        |medium: &SimMedium, notes| {
-            drop(options(Durability::EachAppend).open_or_create(medium)?);
-            judge_creation(medium, notes)
-        },
-    )
-}
-
-/// In a new file, with a table of events, which is persistent when the recording is.
-fn creation_with_a_table(simulation: &Simulation) -> Exploration {
-    simulation.explore(
-        |medium, notes: &Notes<'_, Note>| {
-            let options = options(Durability::EachAppend).events(&[(0, "a")]);
-            drop(options.open_or_create(medium).unwrap());
-            notes.add(Opened(1));
-        },
-        |medium: &SimMedium, notes| {
-            judge_creation(medium, notes)?;
-            judge_tables(medium)
-        },
-    )
-}
-
-/// An opening with another table, in place of a descriptor that has one already. The event before it keeps its name.
-fn opening_with_another_table(simulation: &Simulation) -> Exploration {
-    let options = |events| options(Durability::EachAppend).events(events);
-    let with_tables = simulation.clone().prepared(|medium| {
-        drop(options(&[(0, "a")]).create_new(medium).unwrap());
-        work(&options(&[(0, "b")]).open(medium).unwrap(), 0..1, |_note| {}).unwrap();
-    });
-    with_tables.explore(
-        |medium, notes: &Notes<'_, Note>| {
-            drop(options(&[(0, "c")]).open(medium).unwrap());
-            notes.add(Opened(3));
-        },
-        |medium: &SimMedium, notes| {
-            let reader = Reader::open(medium)?;
-            let (table, mut buffer) = (reader.event_table(), [0; 168]);
-            let mut events = reader.shard(0);
-            let Some(Found::Event(event)) = events.read_next(&mut buffer) else {
-                return Err(Violation::lost("the event"));
-            };
-            let is_named = table.describe(&event).is_some_and(|named| named.name == "b");
-            Violation::unless(is_named, || format!("{event:?} is not in {table:?}"))?;
-            if notes.is_empty() { Ok(()) } else { judge_tables(medium) }
-        },
-    )
-}
-
-/// Each table that a descriptor has is whole.
-fn judge_tables(medium: &SimMedium) -> Result<(), Violation> {
-    let is_damaged = Reader::open(medium).is_ok_and(|reader| reader.event_table().is_damaged());
-    Violation::unless(!is_damaged, || "a table of events is damaged".to_owned())
 }
 
 /// A full shard: what is refused is counted, and what is released makes room.
@@ -544,12 +372,12 @@ type Scenario = fn(&Simulation) -> Exploration;
 
 const SCENARIOS: [Scenario; 12] = [
     losses_written_back,
-    creation,
-    creation_and_then_a_crash,
-    creation_over_foreign_content,
-    creation_in_zeros,
-    creation_with_a_table,
-    opening_with_another_table,
+    creation::over_remains,
+    creation::then_a_crash,
+    creation::over_foreign_content,
+    creation::in_zeros,
+    creation::with_a_table,
+    creation::then_another_table,
     refusing,
     |simulation| life(simulation, Durability::EachAppend),
     written_back,

@@ -11,6 +11,22 @@ use crate::format::superblock::TAG;
 use crate::medium::Medium;
 use crate::medium::Readable;
 
+/// The beginnings of a journal and of a recording. Each stands at one of the first two pages, and the creation of
+/// either leaves headers of an earlier store behind it.
+const OTHERS: [[u8; MAGIC.len()]; 2] = [*b"cmjournl", *b"CMtRace\x1a"];
+
+/// Returns the beginning of a journal or of a recording, if one was created in the medium.
+fn another_format<R: Readable>(medium: &R) -> Result<Option<[u8; MAGIC.len()]>, R::Error> {
+    for at in [0, PAGE] {
+        let mut magic = [0; MAGIC.len()];
+        medium.read(at, &mut magic)?;
+        if OTHERS.contains(&magic) {
+            return Ok(Some(magic));
+        }
+    }
+    Ok(None)
+}
+
 /// Bytes that the headers take.
 const END: u64 = 3 * PAGE + BYTES as u64;
 
@@ -44,6 +60,9 @@ pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
     let size = medium.len();
     if size < END {
         return Err(Error(ErrorKind::Truncated { size, needed: END }));
+    }
+    if let Some(found) = another_format(medium).map_err(Error::medium)? {
+        return Err(Error(ErrorKind::NotAStore { found }));
     }
     let (mut newest, mut why) = (None::<Header>, Found::Other([0; 8]));
     for slot in [0, 1] {
@@ -88,6 +107,9 @@ pub(super) enum Presence {
 /// Returns the beginnings of the places of the headers.
 #[cfg(feature = "preserve")]
 pub(super) fn presence<R: Readable>(medium: &R) -> Result<Presence, R::Error> {
+    if another_format(medium)?.is_some() {
+        return Ok(Presence::Foreign);
+    }
     let mut presence = Presence::Nothing;
     for at in [0, 1].into_iter().flat_map(headers) {
         let mut magic = [0; MAGIC.len()];

@@ -182,3 +182,38 @@ fn open_or_create_in_a_medium_without_room_says_how_much_is_needed() {
         assert_eq!((size, needed), (bytes as u64, 25_600 + 4 * 192));
     }
 }
+
+/// A journal or a recording that was created over a store leaves the headers of the store that lie after its own
+/// superblocks.
+#[cfg(all(feature = "journal", feature = "recorder"))]
+#[test]
+fn a_store_that_another_format_was_created_over_is_not_opened() {
+    use cachemaint::{journal, recorder};
+
+    let is_refused = |medium: Plain, found: [u8; 8]| {
+        let before = medium.bytes();
+        for refused in [
+            options().open(medium.clone()).map(drop),
+            options().open_or_create(medium.clone()).map(drop),
+        ] {
+            let error = refused.unwrap_err().into_error().into_kind();
+            assert!(matches!(error, ErrorKind::NotAStore { found: is } if is == found), "{error}");
+        }
+        assert_eq!(medium.bytes(), before);
+    };
+    for generations in 1..=3 {
+        let medium = Plain::new(vec![0; 1 << 20]);
+        let mut store = options().create_new(medium.clone()).unwrap();
+        for _ in 1..generations {
+            store.begin().unwrap().commit().unwrap();
+        }
+        drop(store);
+        let over = Plain::new(medium.bytes());
+        drop(journal::Options::with_entropy([1, 2]).create_new(over.clone()).unwrap());
+        is_refused(over, *b"cmjournl");
+        let clock = recorder::Clock::from_function(|| 0, 1, 0);
+        let recording = recorder::Options::with_clock(Identity([9; 16]), clock);
+        drop(recording.shards(17).create_new(medium.clone()).unwrap());
+        is_refused(medium, *b"CMtRace\x1a");
+    }
+}

@@ -135,9 +135,9 @@ impl Bench {
     fn saves_in_pieces(&self) -> Result<Case<'_>, Box<dyn Error>> {
         let write = |store: &mut Store<Memory<'_>>, bytes: &[u8]| {
             let mut transaction = store.begin()?;
-            let mut writer = transaction.writer(NAME, Some(bytes.len() as u64))?;
-            bytes.chunks(PIECE).try_for_each(|piece| writer.append(piece))?;
-            writer.finish()?;
+            transaction.put_with(NAME, Some(bytes.len() as u64), |writer| {
+                bytes.chunks(PIECE).try_for_each(|piece| writer.append(piece))
+            })?;
             transaction.commit()
         };
         let contenders = vec![self.save(write)?, self.durable_copy(SAVE)];

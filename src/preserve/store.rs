@@ -7,7 +7,7 @@ use super::format::headers as places_of;
 use super::format::table::Preamble;
 use super::leases::Leases;
 use super::reader::Reader;
-use super::reserve::{Held, Undo};
+use super::reserve::Held;
 use super::room::{Places, Touched};
 use super::snapshot::Snapshot;
 use super::space::{From, Space};
@@ -17,6 +17,7 @@ use super::ways::{Ways, leased};
 use crate::medium::Medium;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::convert;
 use core::ops::Range;
 
 /// A store of named blobs that is written. See the [module](super).
@@ -151,21 +152,19 @@ impl<M: Medium> Store<M> {
         self.settle();
     }
 
-    /// Does work that needs places for pages, and returns how to hold those of before again. If it fails, they are held.
-    pub(super) fn with_places<T>(
+    /// Does work that needs places for pages. If it fails, those of before are held.
+    pub(super) fn with_places<T, E: convert::From<Error<M::Error>>>(
         &mut self,
         places: &Places,
-        work: impl FnOnce(&mut Self) -> Result<T, Error<M::Error>>,
-    ) -> Result<(T, Undo), Error<M::Error>> {
+        work: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
         let Self { medium, ways, leases, space, held, .. } = self;
         let undo = held.fill(places, space, &leased(&**medium, ways, leases))?;
-        match work(self) {
-            Ok(done) => Ok((done, undo)),
-            Err(error) => {
-                self.held.undo(undo, &mut self.space);
-                Err(error)
-            }
+        let done = work(self);
+        if done.is_err() {
+            self.held.undo(undo, &mut self.space);
         }
+        done
     }
 
     /// Holds the places of a deletion after the last commit, and no others.

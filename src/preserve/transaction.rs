@@ -5,9 +5,9 @@ use super::format::key::BlobKey;
 use super::format::table::{ENTRY, Entry, Preamble, size};
 use super::format::{METADATA, NAME, UNIT, occupied};
 use super::headers;
-use super::reserve::{Held, Undo};
+use super::reserve::Held;
 use super::room::{Resized, Touched};
-use super::space::From;
+use super::space::{Claim, From};
 use super::store::Store;
 use super::stream::write_whole;
 use super::tree::Changes;
@@ -15,6 +15,7 @@ use crate::medium::Medium;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::convert;
 use core::marker::PhantomData;
 use core::ops::Range;
 
@@ -69,14 +70,14 @@ impl<'a> Attributes<'a> {
 }
 
 /// A name alone.
-impl<'a> core::convert::From<&'a str> for Attributes<'a> {
+impl<'a> convert::From<&'a str> for Attributes<'a> {
     fn from(name: &'a str) -> Self {
         Self::new(name)
     }
 }
 
 /// A name alone, as `&format!("page/{number}")` gives it.
-impl<'a> core::convert::From<&'a alloc::string::String> for Attributes<'a> {
+impl<'a> convert::From<&'a alloc::string::String> for Attributes<'a> {
     fn from(name: &'a alloc::string::String) -> Self {
         Self::new(name)
     }
@@ -170,19 +171,10 @@ impl<'s, M: Medium> Transaction<'s, M> {
         attributes: impl Into<Attributes<'a>>,
         bytes: &[u8],
     ) -> Result<(), Error<M::Error>> {
-        let attributes = attributes.into();
         let len = bytes.len() as u64;
-        let (place, undo) = self.place(&attributes, Some(len))?;
-        match write_whole(self.medium(), self.key(place.start), place.start, bytes) {
-            Ok(tag) => {
-                self.insert(&attributes, place.start, len, tag);
-                Ok(())
-            }
-            Err(error) => {
-                self.give_up(&place, undo);
-                Err(Error::medium(error))
-            }
-        }
+        self.put_by(&attributes.into(), Some(len), |medium, key, place| {
+            Ok(((), len, write_whole(medium, key, place.start, bytes).map_err(Error::medium)?))
+        })
     }
 
     /// Deletes a blob.
@@ -193,7 +185,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// filled it can refuse the first change as well: see [Limits](crate::preserve#limits). If the medium fails.
     pub fn delete(&mut self, name: &str) -> Result<(), Error<M::Error>> {
         let before = self.find(name).ok_or(Error(ErrorKind::NotFound))?.len() as u64;
-        self.with_room(&[(name.as_bytes(), before, 0)], false, |_| Ok(()))?;
+        self.check_room(&[(name.as_bytes(), before, 0)], false)?;
         self.change(name, None);
         Ok(())
     }
@@ -213,7 +205,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
         let renamed = bytes_of(&entry, to.as_bytes(), metadata);
         let resized =
             [(from.as_bytes(), before.len() as u64, 0), (to.as_bytes(), 0, renamed.len() as u64)];
-        self.with_room(&resized, true, |_| Ok(()))?;
+        self.check_room(&resized, true)?;
         for resized in resized {
             self.touched.resize(&self.store.tree, self.store.unit(), resized);
         }
@@ -284,10 +276,6 @@ impl<'s, M: Medium> Transaction<'s, M> {
         replaced.map(|entry| (entry.at, occupied(entry.len, unit).unwrap_or(0))).collect()
     }
 
-    pub(super) fn medium(&self) -> &M {
-        &self.store.medium
-    }
-
     pub(super) const fn unit(&self) -> u64 {
         self.store.unit()
     }
@@ -297,24 +285,8 @@ impl<'s, M: Medium> Transaction<'s, M> {
         self.store.header.generation + 1
     }
 
-    /// Returns the key of a blob that is put at an offset.
-    pub(super) fn key(&self, at: u64) -> BlobKey {
-        BlobKey::new(self.store.identity(), self.generation(), at)
-    }
-
-    /// Gives back where a blob was to be written, and holds the places for pages that were held before.
-    pub(super) fn give_up(&mut self, place: &Range<u64>, undo: Undo) {
-        self.store.space.give(place);
-        self.store.held.undo(undo, &mut self.store.space);
-    }
-
-    /// Gives back what a blob does not need of its place.
-    pub(super) fn shorten(&mut self, place: &Range<u64>, end: u64) {
-        self.store.space.shorten(place, end);
-    }
-
     /// Takes a blob that was written into the transaction.
-    pub(super) fn insert(&mut self, attributes: &Attributes<'_>, at: u64, len: u64, tag: u64) {
+    fn insert(&mut self, attributes: &Attributes<'_>, at: u64, len: u64, tag: u64) {
         let Attributes { name, version, metadata, .. } = *attributes;
         let (generation, seconds) = (self.generation(), self.store.stamp().seconds);
         let (of_name, of_metadata) = (name.len(), metadata.len());
@@ -363,40 +335,55 @@ impl<'s, M: Medium> Transaction<'s, M> {
         }
     }
 
-    /// Finds room for a blob, and for the pages of the table that it needs, before anything is written.
-    pub(super) fn place(
+    /// Puts a blob that `write` writes to its place, once there is room for it and for the pages of the table that it
+    /// needs. `write` returns a value for the caller, the blob's bytes, and its tag. An error changes nothing.
+    pub(super) fn put_by<T, E: convert::From<Error<M::Error>>>(
         &mut self,
         attributes: &Attributes<'_>,
         len: Option<u64>,
-    ) -> Result<(Range<u64>, Undo), Error<M::Error>> {
+        write: impl FnOnce(&M, BlobKey, &Range<u64>) -> Result<(T, u64, u64), E>,
+    ) -> Result<T, E> {
         attributes.check()?;
         let (unit, name) = (self.unit(), attributes.name);
         let alignment = attributes.alignment.max(unit);
         let before = self.find(name).map(|entry| entry.len() as u64);
         if before.is_none() && self.blobs >= u32::MAX.into() {
-            return Err(Error(ErrorKind::TooMany));
+            return Err(Error(ErrorKind::TooMany).into());
         }
         let after = size(name.len(), attributes.metadata.len());
         let resized = (name.as_bytes(), before.unwrap_or(0), after);
-        self.with_room(&[resized], true, |store| match len {
-            Some(len) => {
-                let bytes = occupied(len, unit);
-                let full = Error(ErrorKind::Full { needed: len, largest: store.space.len() });
-                store.claim(bytes.ok_or(full)?, alignment, From::Begin)
-            }
-            None => store.claim_largest(alignment),
-        })
+        let generation = self.generation();
+        let (value, at, len, tag) = self.with_room(&[resized], true, |store| {
+            let place = match len {
+                Some(len) => {
+                    let full = Error(ErrorKind::Full { needed: len, largest: store.space.len() });
+                    store.claim(occupied(len, unit).ok_or(full)?, alignment, From::Begin)
+                }
+                None => store.claim_largest(alignment),
+            }?;
+            let key = BlobKey::new(store.identity(), generation, place.start);
+            let claim = Claim { space: &mut store.space, place };
+            let (value, len, tag) = write(&store.medium, key, &claim.place)?;
+            Ok::<_, E>((value, claim.keep(occupied(len, unit).unwrap_or(0)), len, tag))
+        })?;
+        self.insert(attributes, at, len, tag);
+        Ok(value)
+    }
+
+    /// Refuses these changes where there is no room for them.
+    fn check_room(&mut self, resized: &[Resized<'_>], spare: bool) -> Result<(), Error<M::Error>> {
+        self.with_room(resized, spare, |_| Ok(()))
     }
 
     /// Does something where there is room for the pages that the commit needs after these changes, and for a deletion after
-    /// it if there is to be a `spare`: so something can be deleted from a full store. Returns how to hold the places of
-    /// before again. If it fails, they are held.
-    fn with_room<T>(
+    /// it if there is to be a `spare`: so something can be deleted from a full store. If it fails, the places of before are
+    /// held.
+    fn with_room<T, E: convert::From<Error<M::Error>>>(
         &mut self,
         resized: &[Resized<'_>],
         spare: bool,
-        work: impl FnOnce(&mut Store<M>) -> Result<T, Error<M::Error>>,
-    ) -> Result<(T, Undo), Error<M::Error>> {
+        work: impl FnOnce(&mut Store<M>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let unit = self.unit();
         let Self { store, touched, .. } = self;
         let before: Vec<_> =

@@ -1,70 +1,92 @@
 //! Blobs that are put piece by piece.
 
 use super::error::{Error, ErrorKind};
+use super::format::key::BlobKey;
 use super::format::occupied;
-use super::reserve::Undo;
 use super::stream::{PIECE, Stream};
 use super::transaction::{Attributes, Transaction};
 use crate::medium::Medium;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-impl<'s, M: Medium> Transaction<'s, M> {
-    /// A blob that is written piece by piece; it is put when it is [finished](BlobWriter::finish).
+impl<M: Medium> Transaction<'_, M> {
+    /// Puts a blob that `write` appends piece by piece, in place of one of the same name. Returns the value of `write`.
     ///
-    /// If its length is not known, it takes the largest free piece until then: so of several that are written at
-    /// once say the length.
+    /// An error of `write` abandons the blob: it is returned, and the transaction is as it was. It can have any type that
+    /// an [`Error`] becomes by `?`, such as [`std::io::Error`].
+    ///
+    /// `len` is the length of the blob, if it is known. A blob of unknown length takes the largest free piece until
+    /// `write` returns.
+    ///
+    /// ```
+    /// # #[cfg(feature = "std")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use cachemaint::{Cache, medium::{Memory, OpenError}, preserve::Store, survival::Backing};
+    /// # use std::sync::atomic::AtomicU64;
+    /// # let words: Vec<AtomicU64> = (0..8192).map(AtomicU64::new).collect();
+    /// # let memory = Memory::new(&words, Cache::host()?, Backing::Ram);
+    /// # let mut store = Store::create_new(memory).map_err(OpenError::into_error)?;
+    /// # let mut file = &[7; 10_000][..];
+    /// let mut transaction = store.begin()?;
+    /// transaction.put_with("ram", None, |ram| std::io::copy(&mut file, ram))?;
+    /// transaction.put_with("cpu", None, |cpu| {
+    ///     cpu.append(b"registers, ")?;
+    ///     cpu.append(b"and more registers")
+    /// })?;
+    /// transaction.commit()?;
+    /// assert_eq!(store.reader().load("ram")?, [7; 10_000]);
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "std"))]
+    /// # fn main() {}
+    /// ```
     ///
     /// # Errors
-    /// As [`put`](Self::put).
-    pub fn writer<'t, 'a>(
-        &'t mut self,
+    /// As [`put`](Self::put); those of `write`; [`ErrorKind::Length`], if `write` appended fewer bytes than `len`.
+    ///
+    /// # Cost
+    /// As [`put`](Self::put), and 5 KiB of memory and 8 bytes for each 64 KiB that are written.
+    #[expect(single_use_lifetimes, reason = "an anonymous one is not stable here")]
+    pub fn put_with<'a, T, E: From<Error<M::Error>>>(
+        &mut self,
         attributes: impl Into<Attributes<'a>>,
         len: Option<u64>,
-    ) -> Result<BlobWriter<'t, 's, 'a, M>, Error<M::Error>> {
-        let attributes = attributes.into();
-        let (place, undo) = self.place(&attributes, len)?;
-        Ok(BlobWriter::new(self, attributes, place, len, undo))
+        write: impl FnOnce(&mut BlobWriter<'_, M>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let unit = self.unit();
+        self.put_by(&attributes.into(), len, |medium, key, place| {
+            let mut writer = BlobWriter::new(medium, key, place, unit, len);
+            let value = write(&mut writer)?;
+            let (len, tag) = writer.finish()?;
+            Ok((value, len, tag))
+        })
     }
 }
 
-/// A blob that is written piece by piece. See [`Transaction::writer`].
-///
-/// It takes 5 KiB of memory, and 8 bytes for each 64 KiB that were written. If it is dropped before it is
-/// finished, nothing is put.
+/// A blob that is written piece by piece. See [`Transaction::put_with`].
 #[derive(Debug)]
-pub struct BlobWriter<'t, 's, 'a, M: Medium> {
-    transaction: &'t mut Transaction<'s, M>,
-    attributes: Attributes<'a>,
-    place: Range<u64>,
+pub struct BlobWriter<'t, M: Medium> {
+    medium: &'t M,
+    /// Bytes of its place.
+    largest: u64,
+    unit: u64,
     said: Option<u64>,
     /// What does not fill a piece yet.
     buffer: Vec<u8>,
     stream: Stream,
-    /// The means to hold the places of before again; none once it is finished.
-    undo: Option<Undo>,
     /// Whether the medium failed, so that something is missing.
     has_failed: bool,
 }
 
-impl<'t, 's, 'a, M: Medium> BlobWriter<'t, 's, 'a, M> {
-    pub(super) fn new(
-        transaction: &'t mut Transaction<'s, M>,
-        attributes: Attributes<'a>,
-        place: Range<u64>,
-        said: Option<u64>,
-        undo: Undo,
-    ) -> Self {
-        let key = transaction.key(place.start);
-        let stream = Stream::new(transaction.medium(), key, place.start);
+impl<'t, M: Medium> BlobWriter<'t, M> {
+    fn new(medium: &'t M, key: BlobKey, place: &Range<u64>, unit: u64, said: Option<u64>) -> Self {
         Self {
-            transaction,
-            attributes,
-            place,
+            medium,
+            largest: place.end - place.start,
+            unit,
             said,
             buffer: Vec::new(),
-            stream,
-            undo: Some(undo),
+            stream: Stream::new(medium, key, place.start),
             has_failed: false,
         }
     }
@@ -101,11 +123,8 @@ impl<'t, 's, 'a, M: Medium> BlobWriter<'t, 's, 'a, M> {
         Ok(())
     }
 
-    /// Takes the blob into the transaction.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Length`], if it is less than was said; if the medium fails. Nothing is put then.
-    pub fn finish(mut self) -> Result<(), Error<M::Error>> {
+    /// Writes the rest, and returns the blob's bytes and tag.
+    fn finish(mut self) -> Result<(u64, u64), Error<M::Error>> {
         let len = self.written();
         self.check(len)?;
         if let Some(said) = self.said.filter(|said| *said != len) {
@@ -113,24 +132,18 @@ impl<'t, 's, 'a, M: Medium> BlobWriter<'t, 's, 'a, M> {
         }
         let rest = core::mem::take(&mut self.buffer);
         self.put(&rest).map_err(Error::medium)?;
-        let tag = self.stream.finish(self.transaction.medium()).map_err(Error::medium)?;
-        let bytes = occupied(len, self.transaction.unit()).unwrap_or(0);
-        self.undo = None;
-        let Self { place, attributes, transaction, .. } = &mut self;
-        transaction.shorten(place, place.start + bytes);
-        transaction.insert(attributes, place.start, len, tag);
-        Ok(())
+        Ok((len, self.stream.finish(self.medium).map_err(Error::medium)?))
     }
 
     fn check(&self, len: u64) -> Result<(), Error<M::Error>> {
         if self.has_failed {
             return Err(Error(ErrorKind::Failed));
         }
-        let largest = self.place.end - self.place.start;
+        let largest = self.largest;
         match self.said {
             Some(said) if len > said => Err(Error(ErrorKind::Length { written: len, said })),
             Some(_) => Ok(()),
-            None => match occupied(len, self.transaction.unit()) {
+            None => match occupied(len, self.unit) {
                 Some(bytes) if bytes <= largest => Ok(()),
                 bytes => Err(Error(ErrorKind::Full { needed: bytes.unwrap_or(len), largest })),
             },
@@ -138,23 +151,15 @@ impl<'t, 's, 'a, M: Medium> BlobWriter<'t, 's, 'a, M> {
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), M::Error> {
-        let written = self.stream.write(self.transaction.medium(), bytes);
+        let written = self.stream.write(self.medium, bytes);
         written.inspect_err(|_| self.has_failed = true)
-    }
-}
-
-impl<M: Medium> Drop for BlobWriter<'_, '_, '_, M> {
-    fn drop(&mut self) {
-        if let Some(undo) = self.undo.take() {
-            self.transaction.give_up(&self.place, undo);
-        }
     }
 }
 
 /// Each call takes all of the buffer, as [`append`](BlobWriter::append). A full store is
 /// [`StorageFull`](std::io::ErrorKind::StorageFull).
 #[cfg(feature = "std")]
-impl<M: Medium<Error: Send + Sync + 'static>> std::io::Write for BlobWriter<'_, '_, '_, M> {
+impl<M: Medium<Error: Send + Sync + 'static>> std::io::Write for BlobWriter<'_, M> {
     fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
         self.append(buf)?;
         Ok(buf.len())

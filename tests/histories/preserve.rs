@@ -293,9 +293,8 @@ fn stream(
     name: Name,
     bytes: &[u8],
 ) -> Result<(), Failed> {
-    let mut writer = transaction.writer(name, None)?;
-    bytes.chunks(48).try_for_each(|piece| writer.append(piece))?;
-    writer.finish()
+    transaction
+        .put_with(name, None, |writer| bytes.chunks(48).try_for_each(|piece| writer.append(piece)))
 }
 
 fn blobs(store: &Store<&SimMedium>) -> Result<BTreeMap<String, Vec<u8>>, Failed> {

@@ -129,9 +129,9 @@ pub(crate) fn apply(
             if matches!(deed, Deed::Put { .. }) {
                 transaction.put(attributes, &kept.bytes)?;
             } else {
-                let mut writer = transaction.writer(attributes, None)?;
-                kept.bytes.chunks(5000).try_for_each(|piece| writer.append(piece))?;
-                writer.finish()?;
+                transaction.put_with(attributes, None, |writer| {
+                    kept.bytes.chunks(5000).try_for_each(|piece| writer.append(piece))
+                })?;
             }
             blobs.insert(name, kept);
         }

@@ -134,9 +134,11 @@ fn given_up(simulation: &Simulation) -> Exploration {
             let (mut store, _) = options().open(medium).unwrap();
             let mut given_up = store.begin().unwrap();
             given_up.put("a", &[9; 200]).unwrap();
-            let mut writer = given_up.writer("z", None).unwrap();
-            writer.append(&[8; 90]).unwrap();
-            drop(writer);
+            let abandoned = given_up.put_with("z", None, |writer| {
+                writer.append(&[8; 90])?;
+                Err::<(), _>(None)
+            });
+            assert_eq!(abandoned, Err(None));
             drop(given_up);
             work(&mut store, &REUSE[..3], 2, |note| notes.add(note)).unwrap();
         },

@@ -118,12 +118,16 @@ fn put(
     let attributes = Attributes::new(&name).metadata(&metadata);
     if random.once_in(8) {
         let len = random.once_in(2).then_some(bytes.len() as u64);
-        let mut writer = transaction.writer(attributes, len)?;
-        writer.append(&bytes)?;
-        if random.once_in(5) {
-            return Ok(());
+        let is_abandoned = random.once_in(5);
+        let put = transaction.put_with(attributes, len, |writer| {
+            writer.append(&bytes)?;
+            if is_abandoned { Err(None) } else { Ok(()) }
+        });
+        match put {
+            Ok(()) => {}
+            Err(None) => return Ok(()),
+            Err(Some(error)) => return Err(error),
         }
-        writer.finish()?;
     } else {
         transaction.put(attributes, &bytes)?;
     }

@@ -48,11 +48,12 @@ fn a_large_blob_comes_back_whole() {
         (0..5_000_001_u32).map(|at| (at.wrapping_mul(0x9e37_79b1) >> 24) as u8).collect();
     put(&mut store, "whole", &bytes);
     let mut transaction = store.begin().unwrap();
-    let mut writer = transaction.writer("pieces", Some(bytes.len() as u64)).unwrap();
     let (aligned, rest) = bytes.split_at(3 << 16);
-    writer.append(aligned).unwrap();
-    rest.chunks(100_003).for_each(|piece| writer.append(piece).unwrap());
-    writer.finish().unwrap();
+    let mut pieces = core::iter::once(aligned).chain(rest.chunks(100_003));
+    let len = Some(bytes.len() as u64);
+    let put = transaction
+        .put_with("pieces", len, |writer| pieces.try_for_each(|piece| writer.append(piece)));
+    put.unwrap();
     transaction.commit().unwrap();
     drop(store);
     let (store, _) = Options::new().open(open(&path)).unwrap();

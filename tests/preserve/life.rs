@@ -117,9 +117,9 @@ pub(crate) fn commit<M: Medium>(
         match *what {
             Do::Put(name, number) => begun.put(attributes(name, number), &bytes(number))?,
             Do::Stream(name, number) => {
-                let mut writer = begun.writer(attributes(name, number), None)?;
-                bytes(number).chunks(7).try_for_each(|piece| writer.append(piece))?;
-                writer.finish()?;
+                begun.put_with(attributes(name, number), None, |writer| {
+                    bytes(number).chunks(7).try_for_each(|piece| writer.append(piece))
+                })?;
             }
             Do::Wide(name, number) => {
                 begun.put(attributes(name, number).metadata(&[7; 1240]), &bytes(number))?;

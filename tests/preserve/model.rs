@@ -4,6 +4,7 @@ use crate::claims::{Blobs, DATA, Deed, apply, found, kept, name, options, whole}
 use crate::plain::Plain;
 use cachemaint::preserve::{Attributes, Capacity, Error, ErrorKind, Store};
 use proptest::prelude::*;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Bytes of a table before its entries, and of an entry before its name, by the documentation of the format.
 const PREAMBLE: u64 = 176;
@@ -220,6 +221,13 @@ fn the_largest_blob_leaves_room_for_its_tags() {
 fn a_blob_that_is_given_up_alone_leaves_the_room_as_it_was() {
     let mut store = options().create_new(Plain::new(vec![0; DATA + 10_000])).unwrap();
     let before = store.capacity().unwrap();
-    drop(store.begin().unwrap().writer("a", None).unwrap());
+    let put = |store: &mut Store<Plain>, write: fn() -> Result<(), Option<Error<_>>>| {
+        store.begin().unwrap().put_with("a", None, |_| write())
+    };
+    assert_eq!(put(&mut store, || Err(None)), Err(None));
+    assert_eq!(store.capacity().unwrap(), before);
+
+    let panicked = AssertUnwindSafe(|| put(&mut store, || panic!("the source of the blob")));
+    assert!(catch_unwind(panicked).is_err());
     assert_eq!(store.capacity().unwrap(), before);
 }

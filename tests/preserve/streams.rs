@@ -22,12 +22,13 @@ fn store() -> (Plain, Store<Plain>) {
     let medium = Plain::new(vec![0; 1 << 20]);
     let mut store = options().create_new(medium.clone()).unwrap();
     let mut transaction = store.begin().unwrap();
-    let mut writer = transaction.writer("blob", None).unwrap();
-    assert_eq!(writer.write(&bytes()[..5]).unwrap(), 5);
-    writer.append(&bytes()[5..7]).unwrap();
-    io::copy(&mut &bytes()[7..], &mut writer).unwrap();
-    writer.flush().unwrap();
-    writer.finish().unwrap();
+    let copied = transaction.put_with("blob", None, |writer| {
+        assert_eq!(writer.write(&bytes()[..5])?, 5);
+        writer.append(&bytes()[5..7])?;
+        let copied = io::copy(&mut &bytes()[7..], writer)?;
+        writer.flush().map(|()| copied)
+    });
+    assert_eq!(copied.unwrap(), LEN as u64 - 7);
     transaction.commit().unwrap();
     (medium, store)
 }
@@ -106,7 +107,7 @@ fn a_name_can_be_a_string() {
     let name = format!("page/{number}");
     let mut transaction = store.begin().unwrap();
     transaction.put(&format!("page/{number}"), b"bytes").unwrap();
-    transaction.writer(&name, None).unwrap().finish().unwrap();
+    transaction.put_with(&name, None, |writer| writer.append(b"")).unwrap();
     transaction.put(&name, b"bytes").unwrap();
     transaction.rename(&name, &format!("{name}+")).unwrap();
     transaction.commit().unwrap();

@@ -3,8 +3,11 @@
 use crate::counting::{Broken, Counting};
 use crate::life::{BYTES, Blobs, DATA, blobs, later, options, stamp, why};
 use cachemaint::medium::{Granularity, Medium, Readable};
-use cachemaint::preserve::{Attributes, Error, ErrorKind, Options, Origin, Reader, Store, Verify};
+use cachemaint::preserve::{
+    Attributes, Error, ErrorKind, Options, Origin, Reader, Store, Transaction, Verify,
+};
 use cachemaint::sim::{Model, SimMedium, Simulation};
+use core::convert::Infallible;
 use core::sync::atomic::Ordering::Relaxed;
 
 fn medium() -> SimMedium {
@@ -20,6 +23,18 @@ fn put<M: Medium>(store: &mut Store<M>, name: &str, bytes: &[u8]) -> Result<u64,
     let mut transaction = store.begin()?;
     transaction.put(name, bytes)?;
     transaction.commit()
+}
+
+/// Gives a blob up after some of its bytes.
+fn abandon<M: Medium>(
+    transaction: &mut Transaction<'_, M>,
+    name: &str,
+    bytes: &[u8],
+) -> Result<(), Option<Error<M::Error>>> {
+    transaction.put_with(name, None, |writer| {
+        writer.append(bytes)?;
+        Err(None)
+    })
 }
 
 fn named(blobs: &[(&str, &[u8])]) -> Blobs {
@@ -78,15 +93,12 @@ fn what_is_given_up_has_not_happened() {
     transaction.put("b", &[1; 300]).unwrap();
     transaction.put("b", &[2; 200]).unwrap();
     transaction.rename("a", "c").unwrap();
-    let mut writer = transaction.writer("d", Some(100)).unwrap();
-    writer.append(&[3; 50]).unwrap();
+    let short = transaction.put_with("d", Some(100), |writer| writer.append(&[3; 50]));
     assert!(matches!(
-        writer.finish().as_ref().map_err(Error::kind),
+        short.as_ref().map_err(Error::kind),
         Err(ErrorKind::Length { written: 50, said: 100 })
     ));
-    let mut writer = transaction.writer("d", None).unwrap();
-    writer.append(&[3; 50]).unwrap();
-    drop(writer);
+    assert_eq!(abandon(&mut transaction, "d", &[3; 50]), Err(None));
     assert!(!transaction.contains("a") && transaction.contains("c") && !transaction.contains("d"));
     drop(transaction);
     assert_eq!((blobs(&store).unwrap(), store.capacity().unwrap()), (before, room));
@@ -103,15 +115,17 @@ fn blobs_of_any_size_come_back_whole() {
         transaction.put(&*format!("put {len}"), &bytes(len)).unwrap();
         // In pieces that end anywhere.
         let name = format!("written {len}");
-        let mut writer = transaction.writer(&*name, Some(len as u64)).unwrap();
-        bytes(len).chunks(4097).for_each(|piece| writer.append(piece).unwrap());
-        writer.finish().unwrap();
+        let put = transaction.put_with(&*name, Some(len as u64), |writer| {
+            bytes(len).chunks(4097).try_for_each(|piece| writer.append(piece))
+        });
+        put.unwrap();
     }
     let name = "unknown";
-    let mut writer = transaction.writer(name, None).unwrap();
-    bytes(70_001).chunks(1000).for_each(|piece| writer.append(piece).unwrap());
-    assert_eq!(writer.written(), 70_001);
-    writer.finish().unwrap();
+    let written = transaction.put_with(name, None, |writer| {
+        bytes(70_001).chunks(1000).try_for_each(|piece| writer.append(piece))?;
+        Ok::<_, Error<Infallible>>(writer.written())
+    });
+    assert_eq!(written.unwrap(), 70_001);
     transaction.commit().unwrap();
 
     let reader = Reader::open(&medium).unwrap();
@@ -180,12 +194,11 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
         transaction.rename("a", "b").as_ref().map_err(Error::kind),
         Err(ErrorKind::NameTaken)
     ));
-    let mut writer = transaction.writer("w", Some(3)).unwrap();
+    let long = transaction.put_with("w", Some(3), |writer| writer.append(&[0; 4]));
     assert!(matches!(
-        writer.append(&[0; 4]).as_ref().map_err(Error::kind),
+        long.as_ref().map_err(Error::kind),
         Err(ErrorKind::Length { written: 4, said: 3 })
     ));
-    drop(writer);
     transaction.commit().unwrap();
     assert_eq!(blobs(&store).unwrap(), named(&[("a", b"one"), ("b", b"two")]));
     let reader = Reader::open(&medium).unwrap();
@@ -221,13 +234,11 @@ fn what_has_no_room_is_refused_before_anything_is_written() {
         matches!(error.kind(), ErrorKind::Full { needed, .. } if *needed == largest + 64),
         "{error}"
     );
-    let mut writer = transaction.writer("b", None).unwrap();
-    writer.append(&[2; 64]).unwrap();
-    assert!(matches!(
-        writer.append(&[2; 8192]).as_ref().map_err(Error::kind),
-        Err(ErrorKind::Full { .. })
-    ));
-    drop(writer);
+    let large = transaction.put_with("b", None, |writer| {
+        writer.append(&[2; 64]).unwrap();
+        writer.append(&[2; 8192])
+    });
+    assert!(matches!(large.as_ref().map_err(Error::kind), Err(ErrorKind::Full { .. })));
     drop(transaction);
     assert_eq!(blobs(&store).unwrap(), named(&[("a", &vec![1; 1000])]));
 
@@ -255,9 +266,8 @@ fn a_blob_begins_where_it_was_asked_to() {
     let mut transaction = store.begin().unwrap();
     transaction.put("first", &[1; 100]).unwrap();
     transaction.put(Attributes::new("page").alignment(4096), &[2; 5000]).unwrap();
-    let mut writer = transaction.writer(Attributes::new("streamed").alignment(8192), None).unwrap();
-    writer.append(&[3; 100]).unwrap();
-    writer.finish().unwrap();
+    let streamed = Attributes::new("streamed").alignment(8192);
+    transaction.put_with(streamed, None, |writer| writer.append(&[3; 100])).unwrap();
     transaction.commit().unwrap();
     let reader = Reader::open(&medium).unwrap();
     assert!(reader.stat("page").unwrap().unwrap().offset.is_multiple_of(4096));
@@ -524,9 +534,10 @@ fn pages_are_written_back_in_few_calls() {
     counting.left.store(1000, Relaxed);
     let mut transaction = store.begin().unwrap();
     transaction.put("a", &vec![1; 100_000]).unwrap();
-    let mut writer = transaction.writer("b", None).unwrap();
-    vec![2; 100_000].chunks(1000).for_each(|piece| writer.append(piece).unwrap());
-    writer.finish().unwrap();
+    let put = transaction.put_with("b", None, |writer| {
+        vec![2; 100_000].chunks(1000).try_for_each(|piece| writer.append(piece))
+    });
+    put.unwrap();
     // Each blob, and its tags.
     assert_eq!(1000 - counting.left.load(Relaxed), 2 * 2);
     transaction.commit().unwrap();

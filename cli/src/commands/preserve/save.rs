@@ -6,7 +6,7 @@ use super::{
 use crate::faults;
 use anyhow::{Context as _, anyhow};
 use cachemaint::dax::{self, DaxFile, ErrorKind, Guarantee};
-use cachemaint::preserve::{self, Attributes, Error, Snapshot, Store};
+use cachemaint::preserve::{self, Attributes, BlobWriter, Error, Snapshot, Store};
 use cachemaint::survival::{Event, Stage};
 use indicatif::ProgressBar;
 use std::fs::{self, File};
@@ -157,29 +157,40 @@ fn save(arguments: &Arguments, writable: &mut Writable, mut input: Input) -> any
     let attributes = align.iter().fold(attributes, |some, align| some.alignment(*align));
     let mut transaction = faults::guarded(file.view(), || store.begin())?.map_err(wrong)?;
     let has_replaced = transaction.contains(name);
-    let writer = faults::guarded(file.view(), || transaction.writer(attributes, input.len))?;
-    let mut writer = writer.map_err(wrong)?;
     let bar = match input.len {
         Some(_) => progress::bar("saving")?,
         None => ProgressBar::hidden(),
     };
     bar.set_length(input.len.unwrap_or(0));
+    let put = faults::guarded(file.view(), || {
+        transaction.put_with(attributes, input.len, |writer| copy(&mut input, file, writer, &bar))
+    })?;
+    let bytes = put.map_err(|error| match error.downcast() {
+        Ok(error) => changed(path, name, &input, error),
+        Err(error) => error,
+    })?;
+    let generation = faults::guarded(file.view(), || transaction.commit())?.map_err(wrong)?;
+    bar.finish_and_clear();
+    Ok(Saved { bytes, generation, has_replaced })
+}
+
+/// Copies all of the input, and returns the number of its bytes.
+fn copy(
+    input: &mut Input,
+    file: &DaxFile,
+    writer: &mut BlobWriter<'_, Arc<DaxFile>>,
+    bar: &ProgressBar,
+) -> anyhow::Result<u64> {
     let mut piece = Vec::new();
     loop {
         input.next(&mut piece)?;
         if piece.is_empty() {
-            break;
+            return Ok(writer.written());
         }
-        faults::guarded(file.view(), || writer.append(&piece))?
-            .map_err(|error| changed(path, name, &input, error))?;
+        // A file that was cut ends the copy at once, not after all of the input.
+        faults::guarded(file.view(), || writer.append(&piece))??;
         bar.set_position(writer.written());
     }
-    let bytes = writer.written();
-    faults::guarded(file.view(), || writer.finish())?
-        .map_err(|error| changed(path, name, &input, error))?;
-    let generation = faults::guarded(file.view(), || transaction.commit())?.map_err(wrong)?;
-    bar.finish_and_clear();
-    Ok(Saved { bytes, generation, has_replaced })
 }
 
 /// The error, if need be with why the input has another length than it had.

@@ -97,12 +97,12 @@ fn write(
 ) -> Result<()> {
     let content = Content::of(MEMORY, number);
     let attributes = Attributes::new(MEMORY).version(number);
-    let mut writer = transaction.writer(attributes, Some(content.len as u64))?;
-    for (_, piece) in content.pieces(WRITTEN) {
-        writer.append(piece)?;
-        tell(writer.written())?;
-    }
-    Ok(writer.finish()?)
+    transaction.put_with(attributes, Some(content.len as u64), |writer| {
+        content.pieces(WRITTEN).try_for_each(|(_, piece)| {
+            writer.append(piece)?;
+            tell(writer.written())
+        })
+    })
 }
 
 fn exists(path: &Path) -> Result<bool> {

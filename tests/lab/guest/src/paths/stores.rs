@@ -15,11 +15,9 @@ type OnStore = (&'static str, fn(&mut Transaction<'_, DaxFile>) -> Result<()>);
 const ON_STORE: [OnStore; 6] = [
     ("put of 300 bytes", |transaction| Ok(transaction.put("small", &[1; 300])?)),
     ("writer of 200 kB", |transaction| {
-        let mut writer = transaction.writer("large", None)?;
-        for piece in [&[2; 70_001][..], &[3; 129_999]] {
-            writer.append(piece)?;
-        }
-        Ok(writer.finish()?)
+        Ok(transaction.put_with("large", None, |writer| {
+            [&[2; 70_001][..], &[3; 129_999]].into_iter().try_for_each(|piece| writer.append(piece))
+        })?)
     }),
     ("several puts", |transaction| {
         let attributes = Attributes::new("small").metadata(&[4; 100]).alignment(4096);

@@ -22,7 +22,7 @@ impl<'r, R: Readable> Snapshot<'r, R> {
     /// # Errors
     /// [`ErrorKind::NotFound`]; [`ErrorKind::Damaged`], if its tags are; [`ErrorKind::Truncated`], if the medium
     /// ends before it; if the medium fails.
-    pub fn blob(&self, name: &str) -> Result<Blob<'r, R>, Error<R::Error>> {
+    pub fn blob(&self, name: &str) -> Result<Blob<&'r R>, Error<R::Error>> {
         let info = self.find(name)?.ok_or(Error(ErrorKind::NotFound))?;
         Blob::new(self, &info)
     }
@@ -30,14 +30,14 @@ impl<'r, R: Readable> Snapshot<'r, R> {
 
 /// A blob that is read.
 #[derive(Debug)]
-pub struct Blob<'r, R: Readable> {
-    medium: &'r R,
+pub struct Blob<R: Readable> {
+    medium: R,
     generation: u64,
     info: Info,
     key: BlobKey,
 }
 
-impl<'r, R: Readable> Blob<'r, R> {
+impl<'r, R: Readable> Blob<&'r R> {
     pub(super) fn new(snapshot: &Snapshot<'r, R>, info: &Info) -> Result<Self, Error<R::Error>> {
         let (medium, generation) = (snapshot.medium(), snapshot.header.generation);
         let key = BlobKey::new(snapshot.identity(), info.generation, info.offset);
@@ -57,6 +57,14 @@ impl<'r, R: Readable> Blob<'r, R> {
         blob.is_not(Damage { part: Part::Tags, offset: tags.start, len })
     }
 
+    /// Returns the blob in another handle of its medium.
+    #[cfg(feature = "preserve")]
+    pub(super) fn of<O: Readable>(&self, medium: O) -> Blob<O> {
+        Blob { medium, generation: self.generation, info: self.info, key: self.key }
+    }
+}
+
+impl<R: Readable> Blob<R> {
     /// Its entry in the table.
     #[must_use]
     pub const fn info(&self) -> &Info {
@@ -117,9 +125,9 @@ impl<'r, R: Readable> Blob<'r, R> {
             tag::of(key, into)
         } else {
             let mut running = Running::new(key);
-            append(self.medium, place(begin)..place(at), &mut running).map_err(Error::medium)?;
+            append(&self.medium, place(begin)..place(at), &mut running).map_err(Error::medium)?;
             running.append(into);
-            append(self.medium, place(at + into.len() as u64)..place(end), &mut running)
+            append(&self.medium, place(at + into.len() as u64)..place(end), &mut running)
                 .map_err(Error::medium)?;
             running.finish()
         };
@@ -151,11 +159,11 @@ impl<'r, R: Readable> Blob<'r, R> {
     /// [`ErrorKind::Replaced`], if another one has taken its place or its name, or none.
     fn check_it_is_there(&self) -> Result<(), Error<R::Error>> {
         fence(Acquire);
-        if headers::load(self.medium)?.generation == self.generation {
+        if headers::load(&self.medium)?.generation == self.generation {
             return Ok(());
         }
         loop {
-            match Snapshot::of(self.medium)?.find(self.info.name.as_str()) {
+            match Snapshot::of(&self.medium)?.find(self.info.name.as_str()) {
                 // There was another commit meanwhile.
                 Err(Error(ErrorKind::Replaced)) => {}
                 Ok(Some(now)) if now.is(&self.info) => return Ok(()),

@@ -15,8 +15,8 @@ use std::io::{self, BufRead, Read, Seek, SeekFrom};
 /// an error at the first chunk that it concerns, after bytes that were right.
 ///
 /// It takes 64 KiB of memory.
-pub struct BlobReader<'r, R: Readable> {
-    blob: Blob<'r, R>,
+pub struct BlobReader<R: Readable> {
+    blob: Blob<R>,
     at: u64,
     /// The verified bytes of a chunk.
     chunk: Vec<u8>,
@@ -24,36 +24,15 @@ pub struct BlobReader<'r, R: Readable> {
     begin: u64,
 }
 
-impl<'r, R: Readable> Blob<'r, R> {
-    /// Returns the blob as a stream, from its first byte on.
-    ///
-    /// ```
-    /// # #[cfg(feature = "dax")]
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use cachemaint::{dax, preserve::Store};
-    ///
-    /// # let directory = tempfile::tempdir()?;
-    /// # let path = directory.path().join("state");
-    /// # let file = dax::Options::new().allow_page_granularity().create_new(&path, 1 << 20)?;
-    /// let mut store = Store::open_or_create(file)?.0;
-    /// let mut transaction = store.begin()?;
-    /// transaction.put("ram", &[7; 100_000])?;
-    /// transaction.commit()?;
-    /// let reader = store.reader();
-    /// let mut ram = reader.snapshot()?.blob("ram")?.into_reader();
-    /// assert_eq!(std::io::copy(&mut ram, &mut std::io::sink())?, 100_000);
-    /// # Ok(())
-    /// # }
-    /// # #[cfg(not(feature = "dax"))]
-    /// # fn main() {}
-    /// ```
+impl<R: Readable> Blob<R> {
+    /// Returns the blob as a stream, from its first byte on. [`Store::blob`](super::Store::blob) has an example.
     #[must_use]
-    pub const fn into_reader(self) -> BlobReader<'r, R> {
+    pub const fn into_reader(self) -> BlobReader<R> {
         BlobReader { blob: self, at: 0, chunk: Vec::new(), begin: 0 }
     }
 }
 
-impl<R: Readable> BlobReader<'_, R> {
+impl<R: Readable> BlobReader<R> {
     /// Returns the verified bytes of the chunk at the position, from there on; none at the end.
     fn verified(&mut self) -> Result<&[u8], Error<R::Error>> {
         let begin = self.at - self.at % CHUNK;
@@ -70,7 +49,7 @@ impl<R: Readable> BlobReader<'_, R> {
     }
 }
 
-impl<R: Readable<Error: Send + Sync + 'static>> BufRead for BlobReader<'_, R> {
+impl<R: Readable<Error: Send + Sync + 'static>> BufRead for BlobReader<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         Ok(self.verified()?)
     }
@@ -80,7 +59,7 @@ impl<R: Readable<Error: Send + Sync + 'static>> BufRead for BlobReader<'_, R> {
     }
 }
 
-impl<R: Readable<Error: Send + Sync + 'static>> Read for BlobReader<'_, R> {
+impl<R: Readable<Error: Send + Sync + 'static>> Read for BlobReader<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let read = self.fill_buf()?.read(buf)?;
         self.consume(read);
@@ -89,7 +68,7 @@ impl<R: Readable<Error: Send + Sync + 'static>> Read for BlobReader<'_, R> {
 }
 
 /// A position behind the end is allowed; reads there return no bytes.
-impl<R: Readable> Seek for BlobReader<'_, R> {
+impl<R: Readable> Seek for BlobReader<R> {
     fn seek(&mut self, pos: SeekFrom) -> io::Result<u64> {
         let at = match pos {
             SeekFrom::Start(at) => Some(at),
@@ -101,8 +80,11 @@ impl<R: Readable> Seek for BlobReader<'_, R> {
     }
 }
 
-impl<R: Readable + fmt::Debug> fmt::Debug for BlobReader<'_, R> {
+impl<R: Readable> fmt::Debug for BlobReader<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BlobReader").field("info", self.blob.info()).field("at", &self.at).finish()
+        f.debug_struct("BlobReader")
+            .field("info", self.blob.info())
+            .field("at", &self.at)
+            .finish_non_exhaustive()
     }
 }

@@ -3,9 +3,8 @@
 //! A writer may be at work meanwhile, in this process or another. It never writes over what the last commit
 //! has left, so a [`Snapshot`] is whole; but two commits later its space may be used again.
 
-use super::error::Error;
-#[cfg(feature = "preserve")]
-use super::error::ErrorKind;
+use super::blob::Blob;
+use super::error::{Error, ErrorKind};
 #[cfg(feature = "preserve")]
 use super::info::Info;
 #[cfg(feature = "preserve")]
@@ -80,6 +79,15 @@ impl<R: Readable> Reader<R> {
         Snapshot::of(&self.medium)
     }
 
+    /// Returns a blob of the last commit, to be read in parts, or as a stream by
+    /// [`into_reader`](Blob::into_reader).
+    ///
+    /// # Errors
+    /// As [`Snapshot::blob`].
+    pub fn blob(&self, name: &str) -> Result<Blob<&R>, Error<R::Error>> {
+        self.until_it_lasts(|reader| reader.snapshot()?.blob(name))
+    }
+
     /// What is there, in the order of names.
     ///
     /// # Errors
@@ -106,8 +114,7 @@ impl<R: Readable> Reader<R> {
     #[cfg(feature = "preserve")]
     pub fn load(&self, name: &str) -> Result<alloc::vec::Vec<u8>, Error<R::Error>> {
         self.until_it_lasts(|reader| {
-            let snapshot = reader.snapshot()?;
-            let blob = snapshot.blob(name)?;
+            let blob = reader.snapshot()?.blob(name)?;
             // It lies in the medium as a whole.
             let mut bytes = alloc::vec![0; blob.len() as usize];
             blob.read_at(0, &mut bytes)?;
@@ -116,10 +123,9 @@ impl<R: Readable> Reader<R> {
     }
 
     /// Does it again as long as a writer comes in between.
-    #[cfg(feature = "preserve")]
-    fn until_it_lasts<T>(
-        &self,
-        mut work: impl FnMut(&Self) -> Result<T, Error<R::Error>>,
+    fn until_it_lasts<'r, T>(
+        &'r self,
+        mut work: impl FnMut(&'r Self) -> Result<T, Error<R::Error>>,
     ) -> Result<T, Error<R::Error>> {
         loop {
             match work(self) {

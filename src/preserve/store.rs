@@ -1,6 +1,7 @@
 //! The store that is written: its state, and its space.
 
 use super::Identity;
+use super::blob::Blob;
 use super::error::{Error, ErrorKind};
 use super::format::header::{BYTES, Header};
 use super::format::headers as places_of;
@@ -70,6 +71,42 @@ impl<M: Medium> Store<M> {
     /// If the medium fails, or was damaged since.
     pub fn snapshot(&self) -> Result<Snapshot<'_, M>, Error<M::Error>> {
         Snapshot::of(&self.medium)
+    }
+
+    /// Returns a blob of the last commit, to be read in parts, or as a stream by [`into_reader`](Blob::into_reader). The
+    /// store can be written meanwhile.
+    ///
+    /// ```
+    /// # #[cfg(feature = "dax")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use cachemaint::{dax, preserve::Store};
+    ///
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("state");
+    /// # let file = dax::Options::new().allow_page_granularity().create_new(&path, 1 << 20)?;
+    /// let (mut store, _) = Store::open_or_create(file)?;
+    /// let mut transaction = store.begin()?;
+    /// transaction.put("ram", &[7; 100_000])?;
+    /// transaction.commit()?;
+    ///
+    /// let mut ram = store.blob("ram")?.into_reader(); // a `std::io::Read`
+    /// let mut transaction = store.begin()?;
+    /// transaction.put_with("copy", None, |copy| std::io::copy(&mut ram, copy))?;
+    /// transaction.commit()?;
+    /// # assert_eq!(store.reader().load("copy")?, [7; 100_000]);
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "dax"))]
+    /// # fn main() {}
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Snapshot::blob`].
+    pub fn blob(&self, name: &str) -> Result<Blob<Arc<M>>, Error<M::Error>>
+    where
+        M: Send,
+    {
+        Ok(self.snapshot()?.blob(name)?.of(Arc::clone(&self.medium)))
     }
 
     /// What it is known by.

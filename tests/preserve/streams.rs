@@ -36,8 +36,7 @@ fn store() -> (Plain, Store<Plain>) {
 #[test]
 fn a_blob_is_read_as_a_stream() {
     let (_, store) = store();
-    let reader = store.reader();
-    let mut stream = reader.snapshot().unwrap().blob("blob").unwrap().into_reader();
+    let mut stream = store.blob("blob").unwrap().into_reader();
     let mut read = Vec::new();
     assert_eq!(stream.read_to_end(&mut read).unwrap(), LEN);
     assert!(read == bytes());
@@ -85,8 +84,7 @@ fn a_stream_ends_with_an_error_before_the_first_damaged_chunk() {
 #[test]
 fn a_stream_of_a_blob_that_is_replaced_returns_no_mix() {
     let (_, mut store) = store();
-    let reader = store.reader();
-    let mut stream = reader.snapshot().unwrap().blob("blob").unwrap().into_reader();
+    let mut stream = store.blob("blob").unwrap().into_reader();
     let mut first = [0; 10];
     stream.read_exact(&mut first).unwrap();
     for byte in 0..3 {
@@ -120,8 +118,8 @@ fn what_threads_share_is_send_and_sync() {
     is_send_sync::<Store<Plain>>();
     is_send_sync::<Reader<Plain>>();
     is_send_sync::<Snapshot<'_, Plain>>();
-    is_send_sync::<Blob<'_, Plain>>();
-    is_send_sync::<BlobReader<'_, Plain>>();
+    is_send_sync::<Blob<Plain>>();
+    is_send_sync::<BlobReader<Plain>>();
     is_send_sync::<Lease<'_, Plain>>();
     is_send_sync::<Attributes<'_>>();
     is_send_sync::<(Info, Stamp, Opened, Verdict, Verification, Capacity, Damage)>();

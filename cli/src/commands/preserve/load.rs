@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let file = ReadOnly::open(path)?;
     let reader = file.guarded(|| Reader::open(file.view()))?;
     let reader = reader.map_err(|failed| named(path, failed.into_error()))?;
-    let blob = find(&file, &reader, name)?.map_err(|error| of_blob(path, name, error))?;
+    let blob = file.guarded(|| reader.blob(name))?.map_err(|error| of_blob(path, name, error))?;
     let loading = Loading { path, name, file: &file, blob };
     match output {
         None => {
@@ -45,26 +45,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The blob of a name in the last commit.
-fn find<'r>(
-    file: &ReadOnly,
-    reader: &'r Reader<&DaxView>,
-    name: &str,
-) -> anyhow::Result<Result<Blob<'r, &'r DaxView>, Error<dax::Error>>> {
-    loop {
-        match file.guarded(|| reader.snapshot()?.blob(name))? {
-            Err(error) if matches!(error.kind(), ErrorKind::Replaced) => {}
-            found => return Ok(found),
-        }
-    }
-}
-
 /// A blob on its way out.
 struct Loading<'l> {
     path: &'l Path,
     name: &'l str,
     file: &'l ReadOnly,
-    blob: Blob<'l, &'l DaxView>,
+    blob: Blob<&'l &'l DaxView>,
 }
 
 impl Loading<'_> {

@@ -202,8 +202,8 @@ pub(crate) fn read(path: &Path) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Checks that a blob has all bytes of its number.
-fn compare(blob: &Blob<'_, DaxFile>) -> Result<()> {
+/// A blob must have all bytes of its number.
+fn compare(blob: &Blob<&DaxFile>) -> Result<()> {
     let info = blob.info();
     let content = Content::of(info.name.as_str(), info.version);
     ensure!(blob.len() == content.len as u64, "{} bytes, not {}", blob.len(), content.len);

@@ -7,7 +7,30 @@ use core::fmt;
 /// `E` is the error of the structure. `?` turns this into it, or into a [`std::io::Error`], and drops the medium; a
 /// caller who wants to try again takes the medium back by [`into_medium`](Self::into_medium). A structure of one's own can
 /// return it as well.
+///
+/// `?` makes a `Box<dyn Error>` of it only if the medium borrows nothing. With a borrowed one return the reason alone:
+///
+/// ```
+/// # #[cfg(all(feature = "preserve", feature = "std"))]
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     use cachemaint::medium::{Memory, OpenError};
+///     use cachemaint::{Cache, Store, survival::Backing};
+///     use std::sync::atomic::AtomicU64;
+///
+///     let words: Vec<AtomicU64> = (0..8192).map(|_| AtomicU64::new(0)).collect();
+///     let memory = Memory::new(&words, Cache::host()?, Backing::Ram);
+///     let (store, opened) = Store::open_or_create(&memory).map_err(OpenError::into_error)?;
+///     assert!(opened.is_none() && store.reader().list()?.is_empty());
+///     Ok(())
+/// }
+/// # #[cfg(not(all(feature = "preserve", feature = "std")))]
+/// # fn main() {}
+/// ```
 pub struct OpenError<M, E> {
+    /// In a place of its own, where there is an allocator: a `Result` of a large medium stays small.
+    #[cfg(feature = "alloc")]
+    medium: alloc::boxed::Box<M>,
+    #[cfg(not(feature = "alloc"))]
     medium: M,
     error: E,
 }
@@ -15,7 +38,9 @@ pub struct OpenError<M, E> {
 impl<M, E> OpenError<M, E> {
     /// Joins the medium with the reason why it was not opened.
     #[must_use]
-    pub const fn new(medium: M, error: E) -> Self {
+    pub fn new(medium: M, error: E) -> Self {
+        #[cfg(feature = "alloc")]
+        let medium = alloc::boxed::Box::new(medium);
         Self { medium, error }
     }
 
@@ -34,7 +59,10 @@ impl<M, E> OpenError<M, E> {
     /// Gives the medium back.
     #[must_use]
     pub fn into_medium(self) -> M {
-        self.medium
+        let medium = self.medium;
+        #[cfg(feature = "alloc")]
+        let medium = *medium;
+        medium
     }
 }
 

@@ -23,7 +23,7 @@ impl<'r, R: Readable> Snapshot<'r, R> {
     /// [`ErrorKind::NotFound`]; [`ErrorKind::Damaged`], if its tags are; [`ErrorKind::Truncated`], if the medium
     /// ends before it; if the medium fails.
     pub fn blob(&self, name: &str) -> Result<Blob<&'r R>, Error<R::Error>> {
-        let info = self.find(name)?.ok_or(Error(ErrorKind::NotFound))?;
+        let info = self.find(name)?.ok_or_else(|| Error::not_found(name))?;
         Blob::new(self, &info)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::format::header::{MAGIC, VERSION};
 use super::format::{METADATA, NAME, UNIT};
+use super::info::ShortName;
 use crate::medium::OpenError;
 use core::fmt;
 use core::ops::Range;
@@ -18,6 +19,11 @@ impl<E> Error<E> {
     /// Makes an error of the medium's.
     pub(super) const fn medium(error: E) -> Self {
         Self(ErrorKind::Medium(error))
+    }
+
+    /// Makes an error of a blob that does not exist.
+    pub(super) fn not_found(name: &str) -> Self {
+        Self(ErrorKind::NotFound { name: ShortName::of(name) })
     }
 
     /// Returns the fact.
@@ -87,15 +93,21 @@ pub enum ErrorKind<E> {
     /// The table cannot have more entries.
     TooMany,
     /// There is no blob of this name.
-    NotFound,
+    NotFound {
+        /// The name.
+        name: ShortName,
+    },
     /// There is a blob of this name already.
-    NameTaken,
+    NameTaken {
+        /// The name.
+        name: ShortName,
+    },
     /// No blob can have this name: it is empty, or too long.
     Name {
         /// Bytes of the name.
         len: usize,
     },
-    /// So much metadata there cannot be.
+    /// The metadata is too long, for a blob or for the buffer that it is read into.
     Metadata {
         /// Bytes of the metadata.
         len: usize,
@@ -245,7 +257,8 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             }
             Self::NotAStore { found } => write!(
                 f,
-                "no store: it begins with {} instead of {}",
+                "there is no store: the medium begins with {} instead of {}; open another one, or create a store \
+                 here, which overwrites it",
                 found.escape_ascii(),
                 MAGIC.escape_ascii()
             ),
@@ -269,11 +282,11 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
                  12288",
             ),
             Self::TooSmall { size, needed } => {
-                write!(f, "{size} bytes are too few for a store, which needs {needed}")
+                write!(f, "{size} bytes are too few for a store; take a medium of {needed} bytes at least")
             }
             Self::Unit { unit } => write!(
                 f,
-                "no store has units of {unit} bytes: they are powers of two from {} to {}",
+                "a store cannot have units of {unit} bytes; choose a power of two from {} to {}",
                 UNIT.start(),
                 UNIT.end()
             ),
@@ -285,27 +298,34 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             Self::TooMany => f.write_str(
                 "the store cannot have more blobs; delete some, or put the others into another store",
             ),
-            Self::NotFound => f.write_str("there is no blob of this name"),
-            Self::NameTaken => f.write_str("there is a blob of this name already; delete it first"),
+            Self::NotFound { name } => {
+                write!(f, "there is no blob {name}; list the blobs to choose one")
+            }
+            Self::NameTaken { name } => {
+                write!(f, "there is a blob {name} already; delete it first")
+            }
             Self::Name { len } => {
-                write!(f, "a name of {len} bytes; one has from 1 to {NAME}")
+                write!(f, "a blob cannot have a name of {len} bytes; choose one of 1 to {NAME}")
+            }
+            Self::Metadata { len } if *len > METADATA => {
+                write!(f, "{len} bytes of metadata; {METADATA} fit, so put the rest into the blob")
             }
             Self::Metadata { len } => {
-                write!(f, "{len} bytes of metadata; {METADATA} fit, so put the rest into the blob")
+                write!(f, "the metadata has {len} bytes; read it into a buffer of that length")
             }
             Self::Alignment { alignment } => write!(
                 f,
-                "an alignment of {alignment} bytes: it is a power of two, and {} at most",
+                "a blob cannot be aligned to {alignment} bytes; choose a power of two up to {}",
                 UNIT.end()
             ),
             Self::Range { range, len } => write!(
                 f,
-                "bytes {} to {} of a blob that has {len}",
+                "the blob has {len} bytes, and not those from {} to {}; read others",
                 range.start, range.end
             ),
             Self::Length { written, said } => write!(
                 f,
-                "{written} bytes were written to a blob that was said to have {said}; nothing was put"
+                "the blob got {written} bytes instead of {said}, and was not put; give its right length, or none"
             ),
             Self::Replaced => {
                 f.write_str("the blob was replaced or deleted while it was read; look for it again")
@@ -315,16 +335,12 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
                 "somebody else has written the store since it was opened here (generation {found} instead of \
                  {ours}); open it with a lock"
             ),
-            Self::Failed => f.write_str(
-                "a commit has failed before; open the store again to see what is there",
-            ),
+            Self::Failed => f.write_str("a commit has failed before; open the store again"),
             Self::WornOut => f.write_str(
                 "the store is worn out, as its commits have no numbers left; copy its blobs, which can still be \
                  read, into a new one",
             ),
-            Self::NoLease => f.write_str(
-                "no lease can be had here that the writer would honour; copy the blob instead",
-            ),
+            Self::NoLease => f.write_str("the writer cannot see leases here; copy the blob instead"),
             Self::InUse => f.write_str(
                 "readers of this process still have the store; drop them before it grows",
             ),
@@ -362,7 +378,7 @@ impl<M, E> From<OpenError<M, Self>> for Error<E> {
 impl<E> ErrorKind<E> {
     const fn in_io(&self) -> io::ErrorKind {
         match self {
-            Self::NotFound | Self::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0] } => {
+            Self::NotFound { .. } | Self::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0] } => {
                 io::ErrorKind::NotFound
             }
             Self::NotAStore { .. }
@@ -370,7 +386,7 @@ impl<E> ErrorKind<E> {
             | Self::Version { .. }
             | Self::Truncated { .. }
             | Self::Damaged(_) => io::ErrorKind::InvalidData,
-            Self::Exists | Self::NameTaken => io::ErrorKind::AlreadyExists,
+            Self::Exists | Self::NameTaken { .. } => io::ErrorKind::AlreadyExists,
             Self::TooSmall { .. }
             | Self::Unit { .. }
             | Self::Name { .. }

@@ -54,6 +54,50 @@ impl serde::Serialize for Name {
     }
 }
 
+/// The name of a blob that an error is about: all of it, or its first 62 bytes at most.
+///
+/// `{}` prints it in quotes, with escapes for characters that are not printable, and with dots if it is cut.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ShortName {
+    bytes: [u8; SHORT],
+    len: u8,
+    is_cut: bool,
+}
+
+/// The most bytes of a name in an error, which keep a `Result` with it small.
+const SHORT: usize = 62;
+
+impl ShortName {
+    pub(super) fn of(name: &str) -> Self {
+        let mut len = name.len().min(SHORT);
+        while !name.is_char_boundary(len) {
+            len -= 1;
+        }
+        let mut bytes = [0; SHORT];
+        bytes[..len].copy_from_slice(&name.as_bytes()[..len]);
+        Self { bytes, len: len as u8, is_cut: len < name.len() }
+    }
+
+    /// Returns the text, without anything that was cut.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // It was text before.
+        core::str::from_utf8(&self.bytes[..self.len.into()]).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for ShortName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for ShortName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}{}", self.as_str(), if self.is_cut { "..." } else { "" })
+    }
+}
+
 /// A blob's entry in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]

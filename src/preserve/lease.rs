@@ -63,7 +63,7 @@ impl<R: Readable> Reader<R> {
         loop {
             let snapshot = Snapshot::of(self.medium())?;
             let info = match snapshot.find(name) {
-                Ok(info) => info.ok_or(Error(ErrorKind::NotFound))?,
+                Ok(info) => info.ok_or_else(|| Error::not_found(name))?,
                 Err(Error(ErrorKind::Replaced)) => continue,
                 Err(error) => return Err(error),
             };

@@ -273,7 +273,7 @@ pub use blob::Blob;
 #[cfg(all(feature = "preserve", feature = "std"))]
 pub use blob_reader::BlobReader;
 pub use error::{Damage, Error, ErrorKind, Part};
-pub use info::{Info, Name};
+pub use info::{Info, Name, ShortName};
 #[cfg(all(feature = "preserve", feature = "std"))]
 pub use lease::Lease;
 #[cfg(feature = "preserve")]

@@ -5,6 +5,7 @@ use super::format::key::BlobKey;
 use super::format::table::{ENTRY, Entry, Preamble, size};
 use super::format::{METADATA, NAME, UNIT, occupied};
 use super::headers;
+use super::info::ShortName;
 use super::reserve::Held;
 use super::room::{Resized, Touched};
 use super::space::{Claim, From};
@@ -184,7 +185,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// another page of the table: then commit, and delete it afterwards. A store that is full since an earlier program
     /// filled it can refuse the first change as well: see [Limits](crate::preserve#limits). If the medium fails.
     pub fn delete(&mut self, name: &str) -> Result<(), Error<M::Error>> {
-        let before = self.find(name).ok_or(Error(ErrorKind::NotFound))?.len() as u64;
+        let before = self.find(name).ok_or_else(|| Error::not_found(name))?.len() as u64;
         self.check_room(&[(name.as_bytes(), before, 0)], false)?;
         self.change(name, None);
         Ok(())
@@ -196,11 +197,12 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// [`ErrorKind::NotFound`], [`ErrorKind::NameTaken`], [`ErrorKind::Name`], [`ErrorKind::Full`]; if the medium fails.
     pub fn rename(&mut self, from: &str, to: &str) -> Result<(), Error<M::Error>> {
         Attributes::new(to).check()?;
-        let before = self.find(from).ok_or(Error(ErrorKind::NotFound))?;
+        let not_found = || Error::not_found(from);
+        let before = self.find(from).ok_or_else(not_found)?;
         if self.find(to).is_some() {
-            return Err(Error(ErrorKind::NameTaken));
+            return Err(Error(ErrorKind::NameTaken { name: ShortName::of(to) }));
         }
-        let entry = read(before).ok_or(Error(ErrorKind::NotFound))?;
+        let entry = read(before).ok_or_else(not_found)?;
         let metadata = &before[ENTRY + entry.name..][..entry.metadata];
         let renamed = bytes_of(&entry, to.as_bytes(), metadata);
         let resized =

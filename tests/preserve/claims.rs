@@ -175,7 +175,9 @@ pub(crate) fn live(bytes: usize, steps: &[Step]) -> Lived {
                 Err(error)
                     if matches!(
                         error.kind(),
-                        ErrorKind::Full { .. } | ErrorKind::NotFound | ErrorKind::NameTaken
+                        ErrorKind::Full { .. }
+                            | ErrorKind::NotFound { .. }
+                            | ErrorKind::NameTaken { .. }
                     ) => {}
                 Err(error) => panic!("{error}"),
             }

@@ -142,10 +142,10 @@ fn rename(
     to: String,
 ) -> Outcome<()> {
     match transaction.rename(from, &to) {
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound) => {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound { .. }) => {
             assert!(!model.contains_key(from));
         }
-        Err(error) if matches!(error.kind(), ErrorKind::NameTaken) => {
+        Err(error) if matches!(error.kind(), ErrorKind::NameTaken { .. }) => {
             assert!(model.contains_key(&to));
         }
         done => {
@@ -159,7 +159,7 @@ fn rename(
 
 fn delete(transaction: &mut Transaction<'_, Plain>, model: &mut Model, name: &str) -> Outcome<()> {
     match transaction.delete(name) {
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound) => {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound { .. }) => {
             assert!(!model.contains_key(name));
         }
         done => {

@@ -3,6 +3,9 @@
 use crate::counting::{Broken, Counting};
 use crate::life::{BYTES, blobs, open, options};
 use crate::plain::Plain;
+#[cfg(feature = "dax")]
+use cachemaint::dax::{DaxFile, Error as DaxError};
+use cachemaint::medium::OpenError;
 use cachemaint::preserve::{Error, ErrorKind, Reader, Store};
 use core::convert::Infallible;
 use core::error::Error as _;
@@ -86,7 +89,6 @@ fn errors_pass_by_question_mark() {
 fn an_error_has_the_fitting_kind_in_io() {
     let in_io = |kind: ErrorKind<Infallible>| io::Error::from(Error::from(kind)).kind();
     assert_eq!(in_io(ErrorKind::Exists), io::ErrorKind::AlreadyExists);
-    assert_eq!(in_io(ErrorKind::NameTaken), io::ErrorKind::AlreadyExists);
     assert_eq!(in_io(ErrorKind::Full { needed: 2, largest: 1 }), io::ErrorKind::StorageFull);
     assert_eq!(in_io(ErrorKind::Headers), io::ErrorKind::InvalidData);
     assert_eq!(in_io(ErrorKind::NotAStore { found: *b"elephant" }), io::ErrorKind::InvalidData);
@@ -94,6 +96,47 @@ fn an_error_has_the_fitting_kind_in_io() {
     assert_eq!(in_io(ErrorKind::NoLease), io::ErrorKind::Unsupported);
     // A caller of `io::Read` does an interrupted call again.
     assert_eq!(in_io(ErrorKind::Replaced), io::ErrorKind::Other);
+}
+
+/// The message of deleting and renaming a blob that does not exist, which must be the same.
+fn missing(name: &str) -> String {
+    let mut store = options().open(store()).unwrap().0;
+    let loaded = store.reader().load(name).unwrap_err().to_string();
+    let mut transaction = store.begin().unwrap();
+    assert_eq!(transaction.delete(name).unwrap_err().to_string(), loaded);
+    assert_eq!(transaction.rename(name, "b").unwrap_err().to_string(), loaded);
+    loaded
+}
+
+#[test]
+fn a_missing_blob_is_named() {
+    assert!(missing("ram/0").starts_with("there is no blob \"ram/0\"; "));
+    assert!(missing("\u{1b}[2J\"\n").starts_with("there is no blob \"\\u{1b}[2J\\\"\\n\"; "));
+    // 62 bytes are shown, and fewer where a character would be cut.
+    let whole = "n".repeat(62);
+    assert!(missing(&whole).starts_with(&format!("there is no blob {whole:?}; ")));
+    let cut = format!("n{}", "\u{fc}".repeat(30));
+    let long = format!("{cut}{}", "\u{fc}".repeat(300));
+    assert!(missing(&long).starts_with(&format!("there is no blob {cut:?}...; ")));
+}
+
+#[test]
+fn a_name_that_is_taken_is_named() {
+    let mut store = options().open(store()).unwrap().0;
+    let mut transaction = store.begin().unwrap();
+    transaction.put("b", b"").unwrap();
+    let error = transaction.rename("b", "a").unwrap_err();
+    assert!(error.to_string().starts_with("there is a blob \"a\" already; "), "{error}");
+    assert_eq!(io::Error::from(error).kind(), io::ErrorKind::AlreadyExists);
+}
+
+/// Clippy reports functions whose error has 128 bytes or more, also in crates of users.
+#[test]
+fn errors_are_small() {
+    assert!(size_of::<Error<Infallible>>() < 128);
+    assert!(size_of::<OpenError<[u8; 1000], Error<Infallible>>>() < 128);
+    #[cfg(feature = "dax")]
+    assert!(size_of::<OpenError<DaxFile, Error<DaxError>>>() < 128);
 }
 
 #[test]

@@ -113,11 +113,11 @@ fn run(mut bytes: usize, unit: u64, steps: &[(Vec<Deed>, End)]) {
                 Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => {
                     assert!(!matches!(deed, Deed::Delete(_)));
                 }
-                Err(error) if matches!(error.kind(), ErrorKind::NotFound) => {
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound { .. }) => {
                     let (Deed::Delete(of) | Deed::Rename(of, _)) = *deed else { panic!() };
                     assert!(!changed.contains_key(&name(of)));
                 }
-                Err(error) if matches!(error.kind(), ErrorKind::NameTaken) => {
+                Err(error) if matches!(error.kind(), ErrorKind::NameTaken { .. }) => {
                     let Deed::Rename(_, to) = *deed else { panic!() };
                     assert!(changed.contains_key(&name(to)));
                 }

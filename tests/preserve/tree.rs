@@ -130,7 +130,7 @@ fn run(unit: u64, bytes: usize, steps: &[(Vec<Change>, After)]) {
                     for name in stretch(first, stride, count) {
                         match transaction.delete(&name) {
                             Ok(()) => drop(changed.remove(&name).unwrap()),
-                            Err(error) if matches!(error.kind(), ErrorKind::NotFound) => {
+                            Err(error) if matches!(error.kind(), ErrorKind::NotFound { .. }) => {
                                 assert!(!changed.contains_key(&name));
                             }
                             Err(error) => {
@@ -144,10 +144,10 @@ fn run(unit: u64, bytes: usize, steps: &[(Vec<Change>, After)]) {
                         let metadata = changed.remove(&name(from)).unwrap();
                         changed.insert(name(to), metadata);
                     }
-                    Err(error) if matches!(error.kind(), ErrorKind::NotFound) => {
+                    Err(error) if matches!(error.kind(), ErrorKind::NotFound { .. }) => {
                         assert!(!changed.contains_key(&name(from)));
                     }
-                    Err(error) if matches!(error.kind(), ErrorKind::NameTaken) => {
+                    Err(error) if matches!(error.kind(), ErrorKind::NameTaken { .. }) => {
                         assert!(changed.contains_key(&name(to)));
                     }
                     Err(error) => {
@@ -491,7 +491,9 @@ fn readers_beside_a_writer_see_one_commit() {
                 seen += 1;
                 match reader.load(&name(7)) {
                     Ok(bytes) => assert_eq!(bytes, name(7).as_bytes()),
-                    Err(error) => assert!(matches!(error.kind(), ErrorKind::NotFound), "{error}"),
+                    Err(error) => {
+                        assert!(matches!(error.kind(), ErrorKind::NotFound { .. }), "{error}");
+                    }
                 }
             }
         });

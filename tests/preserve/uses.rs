@@ -184,15 +184,15 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
     }
     assert!(matches!(
         transaction.delete("c").as_ref().map_err(Error::kind),
-        Err(ErrorKind::NotFound)
+        Err(ErrorKind::NotFound { .. })
     ));
     assert!(matches!(
         transaction.rename("c", "d").as_ref().map_err(Error::kind),
-        Err(ErrorKind::NotFound)
+        Err(ErrorKind::NotFound { .. })
     ));
     assert!(matches!(
         transaction.rename("a", "b").as_ref().map_err(Error::kind),
-        Err(ErrorKind::NameTaken)
+        Err(ErrorKind::NameTaken { .. })
     ));
     let long = transaction.put_with("w", Some(3), |writer| writer.append(&[0; 4]));
     assert!(matches!(
@@ -202,7 +202,10 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
     transaction.commit().unwrap();
     assert_eq!(blobs(&store).unwrap(), named(&[("a", b"one"), ("b", b"two")]));
     let reader = Reader::open(&medium).unwrap();
-    assert!(matches!(reader.load("c").as_ref().map_err(Error::kind), Err(ErrorKind::NotFound)));
+    assert!(matches!(
+        reader.load("c").as_ref().map_err(Error::kind),
+        Err(ErrorKind::NotFound { .. })
+    ));
     assert_eq!(reader.stat("c").unwrap(), None);
 
     assert!(matches!(options().create_new(&medium).as_ref().map_err(why), Err(ErrorKind::Exists)));

@@ -174,9 +174,9 @@ fn of_blob(path: &Path, name: &str, error: Error<dax::Error>) -> anyhow::Error {
     let (path, name) = (path.display(), visible(name.as_bytes()));
     match error.into_kind() {
         ErrorKind::Medium(error) => error.into(),
-        kind @ ErrorKind::NotFound => {
-            anyhow!("{path}: {name}: {kind}; `preserve list` shows what is there")
-        }
+        ErrorKind::NotFound { .. } => anyhow!(
+            "{path}: {name}: there is no blob of this name; `preserve list` shows what is there"
+        ),
         kind @ ErrorKind::Full { .. } => anyhow!(
             "{path}: {name}: {kind} (`preserve rm`, `preserve save --grow SIZE`); nothing has changed"
         ),

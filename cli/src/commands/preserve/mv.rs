@@ -33,9 +33,11 @@ fn rename(arguments: &Arguments, store: &mut Store<Arc<DaxFile>>) -> anyhow::Res
     let Arguments { file: path, from, to } = arguments;
     let mut transaction = store.begin().map_err(|error| of_blob(path, from, error))?;
     transaction.rename(from, to).map_err(|error| match error.kind() {
-        ErrorKind::NameTaken => {
-            anyhow!("{}: {}: {error} (`preserve rm`)", path.display(), visible(to.as_bytes()))
-        }
+        ErrorKind::NameTaken { .. } => anyhow!(
+            "{}: {}: there is a blob of this name already; delete it first (`preserve rm`)",
+            path.display(),
+            visible(to.as_bytes())
+        ),
         ErrorKind::Name { .. } => of_blob(path, to, error),
         _ => of_blob(path, from, error),
     })?;

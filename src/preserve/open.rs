@@ -285,7 +285,8 @@ impl<'p, M: Medium> Options<'p, M> {
         with_medium(medium, |medium| self.open_in(medium))
     }
 
-    /// Opens the store in a medium, or creates one where nothing is. Returns no [`Opened`] with a new store.
+    /// Opens the store in a medium, or creates one where nothing is. Returns `None` with a store that was created, and
+    /// [`Opened`] with one that was opened, which can have no blobs yet. [`Store::open_or_create`] has an example.
     ///
     /// Nothing is there if the places of all headers begin with zeros, as in a new file. A crash in a creation leaves
     /// that or the whole store, so that the next call succeeds.
@@ -372,6 +373,32 @@ impl<M: Medium> Store<M> {
     }
 
     /// Opens the store in a medium, or creates one where nothing is, as [`Options::open_or_create`].
+    ///
+    /// `None` means that the store was created by this call, so that there is no earlier commit. A program that was killed
+    /// after that and before its first commit leaves a store that is opened, and has no blobs.
+    ///
+    /// ```
+    /// # #[cfg(feature = "dax")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use cachemaint::{dax, preserve::Store};
+    ///
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("state");
+    /// let options = dax::Options::new().allow_page_granularity();
+    /// let (store, opened) = Store::open_or_create(options.open_or_create(&path, 1 << 20)?)?;
+    /// match &opened {
+    ///     None => println!("a new store"),
+    ///     Some(opened) => println!("since the last commit: {}", opened.verdict.origin), // kexec, power loss, ...
+    /// }
+    /// assert!(opened.is_none());
+    /// drop(store);
+    /// let (_, opened) = Store::open_or_create(options.open_or_create(&path, 1 << 20)?)?;
+    /// assert!(opened.is_some());
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "dax"))]
+    /// # fn main() {}
+    /// ```
     ///
     /// # Errors
     /// As [`Options::open_or_create`].

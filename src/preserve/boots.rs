@@ -1,4 +1,4 @@
-//! The boots that a store was opened in, noted with each opening.
+//! Reboots: a store is sealed before one that is planned, and each opening notes the boot that it was made in.
 
 use super::error::{Damage, Error, ErrorKind};
 use super::format::history::BOOTS;
@@ -13,6 +13,33 @@ use crate::medium::Medium;
 use alloc::vec::Vec;
 
 impl<M: Medium> Store<M> {
+    /// Makes everything durable once more, as far as the medium goes, and notes that it is: if nothing is
+    /// changed afterwards, the next one who opens the store need not verify it all.
+    ///
+    /// Blobs, pages of the table, history and headers are written back by lines also where the caches are in the persistence
+    /// domain, which a reset need not flush, and on a DAX file down to the medium's own buffers
+    /// ([`DaxFile::deep_persist`](crate::dax::DaxFile::deep_persist)). Returns the number of the commit.
+    ///
+    /// [`durability`](crate::durability) compares this call with the others.
+    ///
+    /// # Errors
+    /// If the medium fails. No blob is lost by that, and the store may or may not be found sealed; if it is, all
+    /// that is in it was written back. [`ErrorKind::Failed`](super::ErrorKind::Failed) of the next call says that it must be opened again.
+    ///
+    /// # Cost
+    /// A write-back of all lines of the store that are in use.
+    pub fn seal(&mut self) -> Result<u64, Error<M::Error>> {
+        let number = self.preamble.history;
+        let history = history(number)..history(number) + self.preamble.history_len;
+        for range in self.used().into_iter().chain([history]) {
+            (self.ways.deep_persist)(&self.medium, range).map_err(Error::medium)?;
+        }
+        let generation = self.begin()?.commit_sealed()?;
+        // What it says is so already: without this an older one may be found, which is not sealed.
+        self.deep_persist_header().map_err(Error::medium)?;
+        Ok(generation)
+    }
+
     /// Notes that the store was opened, under which circumstances.
     pub(super) fn begin_boot(
         &mut self,

@@ -1,16 +1,26 @@
 //! The list of leases that a store and its readers share.
 
-use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+#[cfg(feature = "std")]
+use {
+    alloc::sync::Arc,
+    alloc::vec::Vec,
+    std::sync::{Mutex, MutexGuard, PoisonError},
+};
 
-/// The leases of a process on a store.
+/// The leases of a process on a store. Without an operating system there are none.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Leases(Arc<Mutex<Vec<Range<u64>>>>);
+pub(super) struct Leases(#[cfg(feature = "std")] Arc<Mutex<Vec<Range<u64>>>>);
 
 impl Leases {
+    #[cfg(not(feature = "std"))]
+    #[expect(clippy::unused_self, reason = "there are some with an operating system")]
+    const fn list(&self) -> &[Range<u64>] {
+        &[]
+    }
+
     /// A panic elsewhere leaves the list whole.
+    #[cfg(feature = "std")]
     pub(super) fn list(&self) -> MutexGuard<'_, Vec<Range<u64>>> {
         #[cfg(all(feature = "sim", debug_assertions))]
         crate::sim::sync::preemptible();
@@ -30,6 +40,7 @@ impl Leases {
 
 /// The leases of a reader.
 #[derive(Debug, Default)]
+#[cfg_attr(not(feature = "std"), expect(dead_code, reason = "there are no leases"))]
 pub(super) struct Held {
     pub(super) leases: Leases,
     /// True if the store that writes shares the list. Other writers see a lease through the medium alone.

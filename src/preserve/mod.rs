@@ -189,51 +189,16 @@ mod boots;
 #[cfg(feature = "preserve")]
 mod commit;
 mod error;
-#[cfg(all(
-    feature = "preserve",
-    feature = "dax",
-    any(
-        target_os = "linux",
-        target_os = "freebsd",
-        target_os = "netbsd",
-        target_os = "openbsd",
-        target_vendor = "apple",
-        windows
-    ),
-    not(loom)
-))]
-mod file;
-#[cfg(all(
-    feature = "preserve",
-    not(all(
-        feature = "dax",
-        any(
-            target_os = "linux",
-            target_os = "freebsd",
-            target_os = "netbsd",
-            target_os = "openbsd",
-            target_vendor = "apple",
-            windows
-        ),
-        not(loom)
-    ))
-))]
-#[path = "no_file.rs"]
-mod file;
 #[cfg_attr(not(feature = "preserve"), expect(dead_code, reason = "who only reads puts no bytes"))]
 mod format;
 mod headers;
 mod info;
 #[cfg(all(feature = "preserve", feature = "std"))]
 mod lease;
-#[cfg(all(feature = "preserve", feature = "std"))]
-mod leases;
-#[cfg(all(feature = "preserve", not(feature = "std")))]
-#[path = "no_leases.rs"]
+#[cfg(feature = "preserve")]
 mod leases;
 #[cfg(feature = "preserve")]
 mod loading;
-mod lookup;
 #[cfg(feature = "preserve")]
 mod open;
 #[cfg(feature = "preserve")]
@@ -243,8 +208,6 @@ mod reader;
 mod reserve;
 #[cfg(feature = "preserve")]
 mod room;
-#[cfg(feature = "preserve")]
-mod seal;
 mod snapshot;
 #[cfg(feature = "preserve")]
 mod space;
@@ -253,7 +216,6 @@ mod stamp;
 mod store;
 #[cfg(feature = "preserve")]
 mod stream;
-mod tags;
 #[cfg(feature = "preserve")]
 mod transaction;
 #[cfg(feature = "preserve")]
@@ -265,6 +227,39 @@ mod walk;
 mod ways;
 #[cfg(feature = "preserve")]
 mod writer;
+
+#[cfg(feature = "preserve")]
+cfg_if::cfg_if! {
+    if #[cfg(all(
+        feature = "dax",
+        any(
+            target_os = "linux",
+            target_os = "freebsd",
+            target_os = "netbsd",
+            target_os = "openbsd",
+            target_vendor = "apple",
+            windows
+        ),
+        not(loom)
+    ))] {
+        mod file;
+    } else {
+        /// The same where there are no files.
+        mod file {
+            use super::open::Circumstances;
+            use super::stamp::Stamp;
+            use crate::medium::Readable;
+
+            pub(super) const fn circumstances<M: Readable>(_: &M) -> Option<Circumstances> {
+                None
+            }
+
+            pub(super) const fn is_in_place<M: Readable>(_: &M, _: &Stamp) -> bool {
+                false
+            }
+        }
+    }
+}
 
 pub use crate::format::identity::Identity;
 #[cfg(feature = "preserve")]

@@ -13,7 +13,7 @@ use super::format::{TAG, history};
 use super::headers;
 use super::info::Info;
 use super::stamp::{Boot, Stamp};
-use super::tags::tag_of;
+use crate::format::tag::Running;
 use crate::medium::Readable;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Acquire;
@@ -21,6 +21,9 @@ use core::sync::atomic::fence;
 
 /// The number of times that a writer may replace what is being looked for: each time it has finished a commit.
 const ATTEMPTS: u32 = 1000;
+
+/// Bytes that are read at a time where they are not asked for.
+const PIECE: usize = 1024;
 
 /// The store as one commit has left it.
 #[derive(Debug)]
@@ -207,4 +210,32 @@ fn is_root<R: Readable>(medium: &R, header: &Header, at: u64) -> Result<bool, R:
     let tag = u64::from_le_bytes(bytes);
     let (key, rest) = (key::root(header.generation), at + TAG..at + header.len);
     Ok(tag as u32 == header.root_tag && tag_of(medium, key, rest)? == tag)
+}
+
+/// Returns the tag of a range of the medium.
+pub(super) fn tag_of<R: Readable>(
+    medium: &R,
+    key: u64,
+    range: Range<u64>,
+) -> Result<u64, R::Error> {
+    let mut running = Running::new(key);
+    append(medium, range, &mut running)?;
+    Ok(running.finish())
+}
+
+/// Goes on over a range of the medium.
+pub(super) fn append<R: Readable>(
+    medium: &R,
+    range: Range<u64>,
+    running: &mut Running,
+) -> Result<(), R::Error> {
+    let mut at = range.start;
+    let mut piece = [0; PIECE];
+    while at < range.end {
+        let bytes = (range.end - at).min(PIECE as u64) as usize;
+        medium.read(at, &mut piece[..bytes])?;
+        running.append(&piece[..bytes]);
+        at += bytes as u64;
+    }
+    Ok(())
 }

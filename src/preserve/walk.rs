@@ -5,8 +5,9 @@
 //! which is looked at after each step: the writer uses nothing again before the next commit.
 //!
 //! # Work
-//! Each page is looked at twice, or three times where one copy is damaged. Pages that have more bytes together than the
-//! store are refused, as they must overlap. So are names out of order: a page that is reached a second time has them.
+//! Each page is looked at twice, or three times where one copy is damaged. A page has 32 KiB at most. To find a blob takes a
+//! page of each level, of which a table has 16 at most. Pages that have more bytes together than the store are refused, as
+//! they must overlap. So are names out of order: a page that is reached a second time has them.
 
 use super::error::{Damage, Error, ErrorKind, Part};
 use super::format::header::Header;
@@ -17,6 +18,36 @@ use super::info::{Info, Name};
 use super::snapshot::Snapshot;
 use crate::medium::Readable;
 use core::ops::Range;
+
+impl<R: Readable> Snapshot<'_, R> {
+    /// Returns the blobs, in the order of their names.
+    ///
+    /// A page of the table that is damaged in both copies is an error in the place of the blobs that it named. Those of
+    /// other pages follow. After any other error there is none: [`ErrorKind::Replaced`], if there was another commit.
+    pub fn entries(&self) -> impl Iterator<Item = Result<Info, Error<R::Error>>> + '_ {
+        Walk::new(self).filter_map(|step| match step {
+            Ok(Step::Page(_)) => None,
+            Ok(Step::Entry(info)) => Some(Ok(info)),
+            Err(error) => Some(Err(error)),
+        })
+    }
+
+    /// Returns the blob of a name, if there is one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Replaced`], if there was another commit; [`ErrorKind::Damaged`], if both copies of the page that would name
+    /// it are damaged, or the table was forged; if the medium fails.
+    ///
+    /// # Cost
+    /// A page of each level of the table is read.
+    pub fn find(&self, name: &str) -> Result<Option<Info>, Error<R::Error>> {
+        match Walk::find(self, name) {
+            Err(Error(ErrorKind::Medium(error))) => Err(Error(ErrorKind::Medium(error))),
+            found if self.is_current()? => found,
+            _ => Err(Error(ErrorKind::Replaced)),
+        }
+    }
+}
 
 /// The next thing on a walk.
 #[derive(Debug)]

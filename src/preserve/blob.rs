@@ -93,9 +93,9 @@ impl<R: Readable> Blob<R> {
         let (mut at, mut rest) = (at, into);
         while !rest.is_empty() {
             let bytes = (CHUNK - at % CHUNK).min(rest.len() as u64);
-            let (part, behind) = rest.split_at_mut(bytes as usize);
+            let (part, after) = rest.split_at_mut(bytes as usize);
             self.read_of_chunk(at, part)?;
-            (at, rest) = (at + bytes, behind);
+            (at, rest) = (at + bytes, after);
         }
         Ok(())
     }

@@ -67,7 +67,7 @@ impl<R: Readable<Error: Send + Sync + 'static>> Read for BlobReader<R> {
     }
 }
 
-/// A position behind the end is allowed; reads there return no bytes.
+/// A position after the end is allowed; reads there return no bytes.
 impl<R: Readable> Seek for BlobReader<R> {
     fn seek(&mut self, pos: SeekFrom) -> io::Result<u64> {
         let at = match pos {

@@ -145,7 +145,7 @@
 //! `XXH3(k, its bytes)`. There *k* is `XXH3(b, n, 0)`, *b* is `XXH3(i, generation of the entry, offset of the blob)`, and
 //! *i* is that of the history. If there is one chunk, the entry has its tag. If there are more, the tags of all follow the
 //! blob at the next multiple of 8, 8 bytes each. Then the entry has the tag of this list, with the key of the chunk
-//! behind the last. The tag of an empty blob is 0.
+//! after the last. The tag of an empty blob is 0.
 //!
 //! | stamp, offset | bytes | what |
 //! |---|---|---|

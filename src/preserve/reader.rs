@@ -92,7 +92,7 @@ impl<R: Readable> Reader<R> {
     ///
     /// # Errors
     /// As [`Snapshot::of`]; [`ErrorKind::Damaged`], if a page of the table is damaged in both copies or was forged.
-    /// [`Snapshot::entries`] goes on behind such a page.
+    /// [`Snapshot::entries`] goes on after such a page.
     #[cfg(feature = "preserve")]
     pub fn list(&self) -> Result<alloc::vec::Vec<Info>, Error<R::Error>> {
         self.until_it_lasts(|reader| reader.snapshot()?.entries().collect())

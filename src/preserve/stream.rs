@@ -52,10 +52,10 @@ impl Stream {
     pub(super) fn write<M: Medium>(&mut self, medium: &M, bytes: &[u8]) -> Result<(), M::Error> {
         let mut rest = bytes;
         while self.len().is_multiple_of(CHUNK)
-            && let Some((chunk, behind)) = rest.split_at_checked(CHUNK as usize)
+            && let Some((chunk, after)) = rest.split_at_checked(CHUNK as usize)
         {
             self.write_chunk(medium, chunk)?;
-            rest = behind;
+            rest = after;
         }
         for piece in rest.chunks(PIECE) {
             self.pieces.write(medium, piece)?;
@@ -78,7 +78,7 @@ impl Stream {
     }
 }
 
-/// Pieces that are written one behind the other, from a multiple of a line on.
+/// Pieces that are written one after the other, from a multiple of a line on.
 #[derive(Debug)]
 struct Pieces {
     /// True if the operating system writes them back.
@@ -101,9 +101,9 @@ impl Pieces {
         let mut last = [0; LINE];
         last[..rest.len()].copy_from_slice(rest);
         let last = &last[..rest.len().next_multiple_of(WORD as usize)];
-        let behind = self.at + lines.len() as u64;
-        self.put(medium, &[(self.at, lines), (behind, last)])?;
-        self.at = behind + last.len() as u64;
+        let after = self.at + lines.len() as u64;
+        self.put(medium, &[(self.at, lines), (after, last)])?;
+        self.at = after + last.len() as u64;
         if self.at - self.issued >= PAGES { self.finish(medium) } else { Ok(()) }
     }
 
@@ -169,7 +169,7 @@ impl Tags {
         self.done.extend(tag.into_iter().flat_map(u64::to_le_bytes));
     }
 
-    /// Writes the tags behind their blob, which begins at `at`, if it has more than one chunk; returns the tag of
+    /// Writes the tags after their blob, which begins at `at`, if it has more than one chunk; returns the tag of
     /// the blob.
     fn finish<M: Medium>(&mut self, medium: &M, at: u64) -> Result<u64, M::Error> {
         self.end_chunk();

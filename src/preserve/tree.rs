@@ -65,13 +65,13 @@ struct Draft<'p> {
     is_new: bool,
 }
 
-/// Returns the names and bytes of entries one behind the other.
+/// Returns the names and bytes of entries one after the other.
 pub(super) fn entries(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut rest = bytes;
     core::iter::from_fn(move || {
         let entry = Entry::read(rest.first_chunk()?)?;
-        let (this, behind) = rest.split_at_checked(entry.size() as usize)?;
-        rest = behind;
+        let (this, after) = rest.split_at_checked(entry.size() as usize)?;
+        rest = after;
         Some((&this[ENTRY..ENTRY + entry.name], this))
     })
 }
@@ -207,10 +207,10 @@ impl Tree {
         entries(&leaf.entries).find(|(of, _)| *of == name).map(|(_, entry)| entry)
     }
 
-    /// Returns the name of the page behind another one of a level.
-    fn behind(&self, level: usize, name: &[u8]) -> Option<&[u8]> {
-        let behind = self.levels.get(level)?.range::<[u8], _>((Excluded(name), Unbounded)).next();
-        behind.map(|(name, _)| &**name)
+    /// Returns the name of the page after another one of a level.
+    fn after(&self, level: usize, name: &[u8]) -> Option<&[u8]> {
+        let after = self.levels.get(level)?.range::<[u8], _>((Excluded(name), Unbounded)).next();
+        after.map(|(name, _)| &**name)
     }
 
     /// Returns the pages of a level between two names, with the changes of a plan.
@@ -309,7 +309,7 @@ struct Planner<'t> {
 impl Planner<'_> {
     /// Returns the parts of a page of a level with the changes of the level below.
     fn parts(&self, level: usize, name: &[u8]) -> Vec<Part<'_>> {
-        let end = self.tree.behind(level, name);
+        let end = self.tree.after(level, name);
         if let Some(below) = level.checked_sub(1) {
             let pages = self.tree.pages(below, &self.plan, name, end);
             let part = |(name, _): (_, &Page)| Part::child(name);
@@ -342,7 +342,7 @@ impl Planner<'_> {
         let capacity = capacity(level, self.unit);
         let is_small = |draft: &Draft<'_>| draft.len < capacity / 3;
         let fit = |one: &Draft<'_>, other: &Draft<'_>| one.len + other.len <= capacity * 3 / 4;
-        let end = self.tree.behind(level + 1, group);
+        let end = self.tree.after(level + 1, group);
         let mut drafts: Vec<Draft<'_>> = Vec::new();
         for (name, page) in self.tree.pages(level, &[], group, end) {
             let mut draft = Draft { name, parts: Vec::new(), len: page.len, is_new: false };

@@ -39,7 +39,7 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// Whether nothing is damaged, no copy either: of a header one copy may be behind after a crash, until the store
+    /// Whether nothing is damaged, no copy either: of a header one copy may be older after a crash, until the store
     /// is opened to be written. No blob is lost if [`damaged`](Self::damaged) and [`pages`](Self::pages) are empty.
     #[must_use]
     pub fn is_whole(&self) -> bool {

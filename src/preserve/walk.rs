@@ -114,7 +114,7 @@ impl Floor {
     }
 }
 
-/// A walk over all pages and entries. A page that is damaged in both copies is an error, and the walk goes on behind it. It
+/// A walk over all pages and entries. A page that is damaged in both copies is an error, and the walk goes on after it. It
 /// ends with each other error.
 #[derive(Debug)]
 pub(super) struct Walk<'s, R: Readable> {
@@ -237,7 +237,7 @@ impl<R: Readable> Iterator for Walk<'_, R> {
     }
 }
 
-/// Reads a child, and goes on behind it.
+/// Reads a child, and goes on after it.
 fn child<R: Readable>(
     snapshot: &Snapshot<'_, R>,
     rest: &mut Rest,
@@ -258,7 +258,7 @@ fn child<R: Readable>(
     Ok((child, name))
 }
 
-/// Reads an entry, and goes on behind it.
+/// Reads an entry, and goes on after it.
 fn entry<R: Readable>(
     snapshot: &Snapshot<'_, R>,
     rest: &mut Rest,

@@ -124,8 +124,8 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_of_another_process_behind_one_of_this_process_is_honoured() {
-        let test = "a_lease_of_another_process_behind_one_of_this_process_is_honoured";
+    fn a_lease_of_another_process_after_one_of_this_process_is_honoured() {
+        let test = "a_lease_of_another_process_after_one_of_this_process_is_honoured";
         leased_blobs_are_kept(|_, range| Ok(part(&range, &PLACES[1])), "a", &[0, 1], test);
     }
 

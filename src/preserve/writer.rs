@@ -106,9 +106,9 @@ impl<'t, M: Medium> BlobWriter<'t, M> {
         self.check(self.written().saturating_add(bytes.len() as u64))?;
         let mut rest = bytes;
         if !self.buffer.is_empty() {
-            let (first, behind) = rest.split_at(rest.len().min(PIECE - self.buffer.len()));
+            let (first, after) = rest.split_at(rest.len().min(PIECE - self.buffer.len()));
             self.buffer.extend_from_slice(first);
-            rest = behind;
+            rest = after;
             if self.buffer.len() < PIECE {
                 return Ok(());
             }

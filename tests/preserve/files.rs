@@ -116,7 +116,7 @@ fn a_lease_of_somebody_else_keeps_its_blob() {
     assert_eq!(reader.stat("a").unwrap().unwrap().offset, leased, "it is free again");
 }
 
-/// A lease of this process lies behind one of another open file.
+/// A lease of this process lies after one of another open file.
 #[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
 #[test]
 fn a_lease_of_another_process_before_one_of_this_process_keeps_its_blob() {

@@ -13,9 +13,9 @@ use core::sync::atomic::Ordering::Relaxed;
 const BYTES: u64 = DATA + 74_048;
 /// The offsets of the table and its copy: below the two of the creation, which have 176 bytes each.
 const TABLES: [u64; 2] = [BYTES - 384 - 320, BYTES - 384 - 640];
-/// The offset of the second blob, behind the first one, which takes a unit.
+/// The offset of the second blob, after the first one, which takes a unit.
 const SECOND: u64 = DATA + 64;
-/// Its tags, behind its 65542 bytes.
+/// Its tags, after its 65542 bytes.
 const TAGS_AT: u64 = SECOND + 65_544;
 
 /// The header of generation 2, at offsets 0 and 8192, as words whose first byte is the highest.
@@ -106,7 +106,7 @@ const CHILDREN: [u64; 8] = [
     0x4037_3906_e15e_270e,
     0x3800_0100_6300_0000,
 ];
-/// The offset of the first of the two pages, which are there twice, behind the second blob.
+/// The offset of the first of the two pages, which are there twice, after the second blob.
 const PAGES: u64 = SECOND + 65_600;
 
 /// The history: the creation.

@@ -25,7 +25,7 @@ impl Readable for Part<'_> {
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
-        assert!(at + into.len() as u64 <= self.len, "behind the end");
+        assert!(at + into.len() as u64 <= self.len, "after the end");
         self.medium.read(at, into)
     }
 }
@@ -44,7 +44,7 @@ impl Medium for Part<'_> {
     }
 
     fn write(&self, at: u64, from: &[u8]) {
-        assert!(at + from.len() as u64 <= self.len, "behind the end");
+        assert!(at + from.len() as u64 <= self.len, "after the end");
         self.medium.write(at, from);
     }
 

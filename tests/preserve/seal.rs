@@ -137,7 +137,7 @@ fn seal_entries(image: &mut [u8], store: u64, page: Range<usize>) {
 }
 
 /// The tag of a blob, if it lies in the image: of its bytes, or of the list of those of its chunks, which is written
-/// behind it.
+/// after it.
 fn blob(image: &mut [u8], key: u64, at: u64, len: u64) -> Option<u64> {
     let of_chunk = |number: usize, bytes: &[u8]| xxh3(of_words(key, [number as u64, 0]), bytes);
     let bytes = range(image, at, len)?;
@@ -160,7 +160,7 @@ fn of_words(seed: u64, words: [u64; 2]) -> u64 {
     xxh3(seed, words.map(u64::to_le_bytes).as_flattened())
 }
 
-/// A range behind the headers and in the image.
+/// A range after the headers and in the image.
 fn range(image: &[u8], at: u64, len: u64) -> Option<Range<usize>> {
     let end = at.checked_add(len)?;
     (at >= 16_384 && end <= image.len() as u64).then_some(at as usize..end as usize)

@@ -36,7 +36,7 @@ impl BlobKey {
         Self(tag::of_words(store(identity), [generation, at]))
     }
 
-    /// Returns the key of a chunk; of the one behind the last, that of the list of tags.
+    /// Returns the key of a chunk; of the one after the last, that of the list of tags.
     pub(in crate::preserve) fn chunk(self, number: u64) -> u64 {
         tag::of_words(self.0, [number, 0])
     }

@@ -4,7 +4,7 @@ use super::error::{Error, ErrorKind};
 use super::format::geometry::{HEADER, Placement};
 use super::format::record::{Header, Kind, Mark, Vouch, void};
 use super::inflight::Refused;
-use super::{Group, Journal, Position};
+use super::{Group, Journal, Position, Reservation};
 use crate::format::tag;
 use crate::medium::{Granularity, Medium};
 use core::ops::Range;
@@ -145,9 +145,9 @@ impl<M: Medium> Journal<M> {
 
 /// Room that belongs to one producer: it ends as a record, or as a void.
 #[derive(Debug)]
-struct Claim<'j, M: Medium> {
-    journal: &'j Journal<M>,
-    placement: Placement,
+pub(super) struct Claim<'j, M: Medium> {
+    pub(super) journal: &'j Journal<M>,
+    pub(super) placement: Placement,
     is_done: bool,
 }
 
@@ -164,7 +164,7 @@ impl<'j, M: Medium> Claim<'j, M> {
 
     /// The header of the record with a payload of so many bytes, still without its tag, and the seed of that.
     #[inline]
-    fn header(&self, len: u64) -> (Header, u64) {
+    pub(super) fn header(&self, len: u64) -> (Header, u64) {
         let position = self.placement.record;
         let vouch = Vouch::new(position, self.durable());
         Header::begin(self.journal.epoch.key, Kind::Data, vouch, len, position)
@@ -269,7 +269,7 @@ impl<'j, M: Medium> Claim<'j, M> {
 
     /// Writes back the record's range, with what has to come before it, and fences.
     #[inline]
-    fn complete(
+    pub(super) fn complete(
         &self,
         record: Range<u64>,
         mut written: Result<(), M::Error>,
@@ -310,7 +310,7 @@ impl<'j, M: Medium> Claim<'j, M> {
 
     /// Enters that all of it is durable. Returns true if the watermark has moved over it.
     #[inline]
-    fn done(mut self) -> (bool, Pending<'j, M>) {
+    pub(super) fn done(mut self) -> (bool, Pending<'j, M>) {
         self.is_done = true;
         let Self { journal, placement, .. } = &self;
         let has_moved = journal.in_flight.done(placement);
@@ -371,7 +371,7 @@ pub struct Pending<'j, M: Medium> {
 impl<M: Medium> Pending<'_, M> {
     /// It, after the threads that wait for records were told of it. Its producer may never look at it again.
     #[inline]
-    fn announced(self, has_moved: bool) -> Self {
+    pub(super) fn announced(self, has_moved: bool) -> Self {
         if !has_moved {
             self.journal.in_flight.announce();
         }
@@ -429,125 +429,5 @@ impl Patience {
             #[cfg(not(feature = "std"))]
             core::hint::spin_loop();
         }
-    }
-}
-
-/// Room for a record, which is written piece by piece. See [`Journal::reserve`].
-#[derive(Debug)]
-pub struct Reservation<'j, M: Medium> {
-    claim: Claim<'j, M>,
-    len: u64,
-    written: u64,
-    header: Header,
-    tag: tag::Running,
-    /// The bytes behind the last whole word that was stored.
-    word: [u8; 8],
-}
-
-impl<'j, M: Medium> Reservation<'j, M> {
-    fn new(claim: Claim<'j, M>, len: u64) -> Self {
-        let (header, seed) = claim.header(len);
-        Self { claim, len, written: 0, header, tag: tag::Running::new(seed), word: [0; 8] }
-    }
-
-    /// The position that the record will have.
-    #[must_use]
-    pub const fn position(&self) -> Position {
-        Position(self.claim.placement.record)
-    }
-
-    /// Bytes that are still to be written.
-    #[must_use]
-    pub const fn left(&self) -> u64 {
-        self.len - self.written
-    }
-
-    /// Writes the next bytes. [`std::io::Write`] does the same, and returns an error where this panics.
-    ///
-    /// # Panics
-    /// If there are more than are [left](Self::left).
-    pub fn write_bytes(&mut self, bytes: &[u8]) {
-        let (len, left) = (bytes.len() as u64, self.left());
-        assert!(len <= left, "{len} bytes for a reservation that has {left} left");
-        self.tag.append(bytes);
-        let within = (self.written % 8) as usize;
-        let (head, rest) = bytes.split_at(bytes.len().min((8 - within) % 8));
-        self.word[within..within + head.len()].copy_from_slice(head);
-        self.written += head.len() as u64;
-        if !head.is_empty() && within + head.len() == 8 {
-            self.store(self.written - 8, &self.word.clone());
-        }
-        let (whole, tail) = rest.split_at(rest.len() & !7);
-        if !whole.is_empty() {
-            self.store(self.written, whole);
-        }
-        self.word[..tail.len()].copy_from_slice(tail);
-        self.written += rest.len() as u64;
-    }
-
-    /// Stores whole words.
-    fn store(&self, at: u64, words: &[u8]) {
-        let Claim { journal, placement, .. } = &self.claim;
-        journal.medium.write(journal.geometry.place(placement.record) + HEADER + at, words);
-    }
-
-    /// Makes the record durable, and waits until it is acknowledged.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Short`], if bytes are missing; the record is void then. Otherwise as [`Journal::append`].
-    pub fn finish(self) -> Result<Position, Error<M::Error>> {
-        self.stored()?.1.wait()
-    }
-
-    /// Makes the record durable without waiting for those before it.
-    ///
-    /// # Errors
-    /// As [`finish`](Self::finish).
-    pub fn submit(self) -> Result<Pending<'j, M>, Error<M::Error>> {
-        let (has_moved, pending) = self.stored()?;
-        Ok(pending.announced(has_moved))
-    }
-
-    /// A durable record, and true if the watermark has moved over it.
-    fn stored(mut self) -> Result<(bool, Pending<'j, M>), Error<M::Error>> {
-        let (len, written) = (self.len, self.written);
-        if written < len {
-            return Err(Error::new(ErrorKind::Short { written, reserved: len }));
-        }
-        let rest = (len % 8) as usize;
-        if rest > 0 {
-            self.word[rest..].fill(0);
-            self.store(len - rest as u64, &self.word.clone());
-        }
-        let Self { claim, header, tag, .. } = self;
-        let position = claim.placement.record;
-        let header = Header { tag: tag.finish(), ..header }.bytes(position);
-        let at = claim.journal.geometry.place(position);
-        claim.journal.medium.write(at, &header);
-        claim.complete(at..at + HEADER + len.next_multiple_of(8), Ok(()))?;
-        Ok(claim.done())
-    }
-}
-
-/// Writes the next bytes, as [`write_bytes`](Self::write_bytes) does. If they are more than are [left](Self::left), none is
-/// written, and the error is [`InvalidInput`](std::io::ErrorKind::InvalidInput). Nothing is durable before
-/// [`finish`](Self::finish) or [`submit`](Self::submit): a flush does nothing.
-#[cfg(feature = "std")]
-impl<M: Medium> std::io::Write for Reservation<'_, M> {
-    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
-        let left = self.left();
-        if buf.len() as u64 > left {
-            let text = std::format!(
-                "{} bytes for a reservation that has {left} left; reserve as many as the record has",
-                buf.len()
-            );
-            return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, text));
-        }
-        self.write_bytes(buf);
-        Ok(buf.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }

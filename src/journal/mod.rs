@@ -133,6 +133,7 @@ mod inflight;
 mod open;
 mod reader;
 mod repair;
+mod reservation;
 mod salvage;
 mod superblocks;
 mod trim;
@@ -144,11 +145,12 @@ mod walk;
 
 pub use crate::format::identity::Identity;
 pub use crate::format::progress::Progress;
-pub use append::{Pending, Reservation};
+pub use append::Pending;
 pub use error::{Error, ErrorKind};
 pub use group::Group;
 pub use open::Options;
 pub use reader::{Reader, Record, Records};
+pub use reservation::Reservation;
 pub use salvage::{Salvage, Salvaged};
 
 use crate::medium::Medium;

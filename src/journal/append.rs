@@ -67,7 +67,7 @@ impl<M: Medium> Journal<M> {
     }
 
     /// Appends all records of a group, by one write-back and one fence, and waits until they are acknowledged.
-    /// They come one behind the other, and the group is empty afterwards. Not atomic: a crash before the
+    /// They come one after the other, and the group is empty afterwards. Not atomic: a crash before the
     /// acknowledgement can leave the first of them.
     ///
     /// Returns the position of the first record and the end of the last one.
@@ -92,7 +92,7 @@ impl<M: Medium> Journal<M> {
         Ok(first..end)
     }
 
-    /// Reserves room for a record of `len` bytes, which are then written piece by piece. Records behind it can be
+    /// Reserves room for a record of `len` bytes, which are then written piece by piece. Records after it can be
     /// appended meanwhile, and wait for this one. What is dropped unfinished, by a panic or otherwise, leaves an
     /// empty place and holds nobody up.
     ///

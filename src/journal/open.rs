@@ -196,7 +196,7 @@ impl<'p> Options<'p> {
         Ok(Opened { superblock, in_flight: InFlight::new(geometry, 0, geometry.beginning(0).end) })
     }
 
-    /// Opens a journal for appending: finds its end, and begins a new epoch behind it, so that nothing that was
+    /// Opens a journal for appending: finds its end, and begins a new epoch after it, so that nothing that was
     /// under way can appear again. A crash meanwhile changes nothing.
     ///
     /// One process appends at a time; a [`DaxFile`](../dax/struct.DaxFile.html) sees to that.

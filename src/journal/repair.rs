@@ -14,9 +14,9 @@ use core::ops::Range;
 
 impl Options<'_> {
     /// Opens a journal for appending though it is damaged: where something does not prove itself nothing is put,
-    /// and everything that does is kept, also behind the damage, and behind a torn end: there it may never have been
+    /// and everything that does is kept, also after the damage, and after a torn end: there it may never have been
     /// acknowledged. A record is given up if there is no room before it for what leads to it: some bytes of damage can
-    /// cost the record behind them. Of a journal that is whole nothing changes but what [`open`](Self::open) changes.
+    /// cost the record after them. Of a journal that is whole nothing changes but what [`open`](Self::open) changes.
     ///
     /// If both superblocks are lost, or the newer one, they are made anew from the marks; what was trimmed and not
     /// yet overwritten is there again then.

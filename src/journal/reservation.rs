@@ -16,7 +16,7 @@ pub struct Reservation<'j, M: Medium> {
     written: u64,
     header: Header,
     tag: tag::Running,
-    /// The bytes behind the last whole word that was stored.
+    /// The bytes after the last whole word that was stored.
     word: [u8; 8],
 }
 

@@ -1,4 +1,4 @@
-//! What is whole behind damage.
+//! The records that are whole after damage.
 
 use super::error::Error;
 use super::format::record::{Epoch, Kind};
@@ -11,7 +11,7 @@ use core::ops::Range;
 /// What is found by salvaging.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Salvaged {
-    /// A record that proves itself. Behind something skipped it may be one that was never acknowledged, and
+    /// A record that proves itself. After something skipped it may be one that was never acknowledged, and
     /// records before it may be missing.
     Record(Record),
     /// Nothing in this range proves itself.

@@ -200,13 +200,12 @@ fn check(
     numbers: Range<usize>,
     is_right: impl Fn(&[u8], usize) -> bool,
 ) -> Outcome {
-    let reader = journal.reader()?;
-    let (mut records, mut payload) = (reader.records_from(from)?, Vec::new());
+    let (mut records, mut payload) = (journal.records_from(from)?, Vec::new());
     for number in numbers {
         let position = records.read_next(&mut payload)?;
         assert!(position.is_some() && is_right(&payload, number), "record {number}");
     }
-    assert_eq!(records.read_next(&mut payload)?, None, "behind the last record");
+    assert_eq!(records.read_next(&mut payload)?, None, "after the last record");
     Ok(())
 }
 

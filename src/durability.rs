@@ -30,7 +30,7 @@
 //! | [`Cache::copy_writeback`] and its like | the same, for the bytes that it stores | the same | as `persist_copy` |
 //! | [`Medium::persist`] | the range, as far as the medium goes: `DaxFile` as above, [`Memory`] to the point of its cache | authors of structures that run on files, on memory and in the simulator | that of the medium |
 //! | [`coherence::release`] | **nothing**: another observer of the memory sees the bytes | drivers, rings between hosts | one instruction a line, one fence |
-//! | `Journal::append` | the record and all before it | programs that log | one write-back of the record, one fence; waits for records before it |
+//! | `Journal::append`, `append_within` | the record and all before it | programs that log; the second waits while the journal is full | one write-back of the record, one fence; waits for records before it |
 //! | `Journal::submit`, then `Pending::wait` | the record after the first; it counts after the second, when all before it are durable | programs with several records under way | the same |
 //! | `recorder::Writer::record` | as `Durability` says: nothing, all but the newest sub-buffer, or the event | programs that trace | 11 to 19 ns for stores alone |
 //! | `Recorder::write_back_all` | all events recorded before it | a crash handler, the end of a program | one instruction for each new line |

@@ -35,6 +35,12 @@ mod looks;
 #[path = "journal/proofs.rs"]
 mod proofs;
 #[cfg(not(miri))]
+#[path = "skip/mod.rs"]
+mod skip;
+#[cfg(not(miri))]
+#[path = "journal/tail.rs"]
+mod tail;
+#[cfg(not(miri))]
 #[path = "journal/uses.rs"]
 mod uses;
 #[cfg(not(miri))]

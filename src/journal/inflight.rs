@@ -2,7 +2,7 @@
 //!
 //! Producers reserve by moving the tail. What each has made durable it enters by its beginning; whoever comes by
 //! moves the watermark over what is entered without a gap. So there is no leader, and nobody holds a lock. An
-//! entry of an earlier lap lies behind the watermark, so entries need not be cleared.
+//! entry of an earlier lap lies before the watermark, so entries need not be cleared.
 
 use super::format::geometry::{Geometry, HEADER, Placement};
 #[cfg(feature = "std")]
@@ -112,6 +112,12 @@ impl InFlight {
         self.waiters.wait(timeout, goes_on);
     }
 
+    /// Ends all waits, now and from now on.
+    #[cfg(feature = "std")]
+    pub(super) fn cancel_waits(&self) {
+        self.waiters.cancel();
+    }
+
     /// Reserves `size` bytes for a record, or for several.
     #[inline]
     pub(super) fn reserve(&self, size: u64) -> Result<Placement, Refused> {
@@ -164,8 +170,8 @@ impl InFlight {
         &self.done[(start / HEADER) as usize & (self.done.len() - 1)]
     }
 
-    /// A reservation is durable: the watermark moves over it, or over the entry that is left of it, by whom
-    /// comes behind. Returns true if the watermark has moved. If not, the caller looks at it again, or
+    /// A reservation is durable: the watermark moves over it, or over the entry that is left of it, by the
+    /// thread that comes next. Returns true if the watermark has moved. If not, the caller looks at it again, or
     /// [announces](Self::announce) the entry.
     #[inline]
     pub(super) fn done(&self, placement: &Placement) -> bool {
@@ -334,21 +340,16 @@ mod loom_tests {
         });
     }
 
-    /// Another producer takes the room that was trimmed.
     #[test]
-    fn a_wait_for_room_ends_with_room_though_another_thread_takes_it() {
+    fn a_thread_that_waits_is_woken_by_a_cancellation() {
         loom::model(|| {
-            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 1024 - 64));
-            let other = {
+            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 64));
+            let canceller = {
                 let in_flight = Arc::clone(&in_flight);
-                loom::thread::spawn(move || {
-                    in_flight.trim(128);
-                    while in_flight.reserve(24).is_ok() {}
-                    in_flight.trim(512);
-                })
+                loom::thread::spawn(move || in_flight.cancel_waits())
             };
-            assert!(in_flight.wait_for_room(24, Duration::MAX));
-            other.join().unwrap();
+            in_flight.wait(Duration::MAX, || true);
+            canceller.join().unwrap();
         });
     }
 

@@ -20,7 +20,7 @@
 //! let file = dax::Options::new().allow_page_granularity().open(&path)?;
 //! let (journal, recovered) = Journal::open(file)?;
 //! assert_eq!(recovered.records, 2);
-//! for record in journal.reader()?.records() {
+//! for record in journal.records()? {
 //!     let record = record?;
 //!     println!("{}: {}", record.position, String::from_utf8_lossy(&record.payload));
 //! }
@@ -40,9 +40,9 @@
 //! *acknowledged*, and returns, when everything before it is durable too; so what recovery finds, up to the
 //! first record that does not prove itself, holds all that was acknowledged.
 //!
-//! Records that were under way in a crash, behind the first that is missing, would prove themselves still. So
+//! Records that were under way in a crash, after the first that is missing, would prove themselves still. So
 //! each opening begins a new *epoch*, with a key of its own, at the end that it found: nothing of an
-//! earlier epoch counts behind it.
+//! earlier epoch counts after it.
 //!
 //! # Creation
 //! A creation first makes the magics of both superblocks zero. Then it writes everything but the magic of the first
@@ -53,21 +53,21 @@
 //! [repaired](Options::repair); [`Options::open_or_create`] does not create another one over it.
 //!
 //! # What is damage, and what a torn end
-//! A crash leaves a torn end: a record is missing that was not acknowledged, and records behind it can be whole that were
+//! A crash leaves a torn end: a record is missing that was not acknowledged, and records after it can be whole that were
 //! under way together with it. Damage is different: the missing record had been durable. It is known by
 //! evidence:
 //! - Everything before the epoch was found whole when it began. Everything before a [trim](Journal::trim) or a
 //!   [close](Journal::close) had been acknowledged by then, and the superblock says so.
 //! - Each record *vouches*: it states the position before which everything was durable when it was written. A producer
 //!   that waits for each append so vouches for all before it, and a lost record is known as damage as soon as there is one
-//!   behind it. If the void at the end of its segment is lost with it, two are needed.
-//! - At most a [window](Options::window) is under way, so what proves itself farther behind is evidence, too.
+//!   after it. If the void at the end of its segment is lost with it, two are needed.
+//! - At most a [window](Options::window) is under way, so what proves itself a window or more after the end is evidence, too.
 //!
-//! Without evidence the end is torn, and [`Recovered::behind`] counts the whole records behind it. They do not count, as
+//! Without evidence the end is torn, and [`Recovered::behind`] counts the whole records after it. They do not count, as
 //! something before them is missing. Damage to the last records, if they were appended together and the
 //! journal was not closed afterwards, cannot be told from a torn end.
 //!
-//! A damaged journal is not appended to: its prefix can be read, what is whole behind the damage can be
+//! A damaged journal is not appended to: its prefix can be read, what is whole after the damage can be
 //! [salvaged](Reader::salvage), and [`Options::repair`] makes it one that can be appended to.
 //!
 //! # The format, version 3
@@ -123,7 +123,7 @@
 //! # Limits
 //! - A record fits into a segment, and has less than 16 MiB. Positions, generations and epochs' numbers are below 2^63.
 //! - A tag of 64 bits finds accidents, not attackers.
-//! - One process appends. Others may read meanwhile.
+//! - One process appends. Its threads read by [`Journal::records`], other processes by a [`Reader`] meanwhile.
 
 mod append;
 mod error;
@@ -132,6 +132,7 @@ mod group;
 mod inflight;
 mod open;
 mod reader;
+mod records;
 mod repair;
 mod reservation;
 mod salvage;
@@ -149,7 +150,8 @@ pub use append::Pending;
 pub use error::{Error, ErrorKind};
 pub use group::Group;
 pub use open::Options;
-pub use reader::{Reader, Record, Records};
+pub use reader::{Reader, Record};
+pub use records::Records;
 pub use reservation::Reservation;
 pub use salvage::{Salvage, Salvaged};
 
@@ -196,20 +198,20 @@ impl fmt::Display for Position {
 pub struct Recovered {
     /// The oldest record.
     pub head: Position,
-    /// The end of the last one that counts.
+    /// The end of the last record that counts.
     pub end: Position,
-    /// How many there are.
+    /// The number of records that count.
     pub records: u64,
     /// Bytes of their payloads.
     pub bytes: u64,
-    /// At the end something was under way in a crash: it had not been acknowledged, and counts for nothing.
-    /// (If nothing of its beginning is there, this is not noticed.)
+    /// True if a record was under way at the end in a crash. It had not been acknowledged, and does not count. It is not
+    /// noticed if nothing of its beginning is there.
     pub torn: bool,
-    /// Whole records behind the end that do not count, since one before them is missing. They were under way in
-    /// a crash together with it, as far as can be told: none of them was written after it was durable.
-    /// Opening for appending gives them up; [`Reader::salvage`] shows them.
+    /// The number of whole records after the end that do not count, since a record before them is missing. They were
+    /// under way together with it in a crash: none of them shows that it had been durable. Opening for appending gives
+    /// them up; [`Reader::salvage`] shows them.
     pub behind: u64,
-    /// Something behind the end has been lost that was there.
+    /// The damage at the end, if a record that had been durable is lost there.
     pub damage: Option<Damage>,
 }
 
@@ -259,7 +261,7 @@ pub enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Nothing => f.write_str("nothing there belongs there"),
+            Self::Nothing => f.write_str("no record of this journal is stored there"),
             Self::Header => f.write_str("a record of no known kind"),
             Self::Length(len) => write!(f, "a record of {len} bytes does not fit into its segment"),
             Self::Tag => f.write_str("the tag is not that of the record"),
@@ -283,7 +285,8 @@ pub struct Repaired {
 
 /// A log that is appended to. See the [module](self).
 ///
-/// It can be shared by threads: everything takes `&self`.
+/// It can be shared by threads: everything takes `&self`. [`wait_for_records`](Self::wait_for_records) shows a thread that
+/// reads and trims what others append.
 #[derive(Debug)]
 pub struct Journal<M: Medium> {
     medium: M,
@@ -341,15 +344,6 @@ impl<M: Medium> Journal<M> {
         Options::new().open(medium)
     }
 
-    /// The records that are acknowledged now.
-    ///
-    /// # Errors
-    /// If the medium fails, or somebody else has overwritten the superblocks.
-    pub fn reader(&self) -> Result<Reader<&M>, Error<M::Error>> {
-        let bound = self.end().0;
-        Ok(Reader::new(&self.medium, superblocks::load(&self.medium)?, bound))
-    }
-
     /// What it is known by.
     #[must_use]
     pub const fn identity(&self) -> Identity {
@@ -362,13 +356,15 @@ impl<M: Medium> Journal<M> {
         &self.medium
     }
 
-    /// The oldest record.
+    /// Returns the position to which the journal is trimmed, at or before the oldest record. From it
+    /// [`records_from`](Self::records_from) returns all records. That of a new journal is 0.
     #[must_use]
     pub fn head(&self) -> Position {
         Position(self.in_flight.head())
     }
 
-    /// The end of what is acknowledged.
+    /// Returns the end of what is acknowledged. It moves with each record, and over marks and dropped reservations. So it
+    /// can be greater than the end of the last record.
     #[must_use]
     pub fn end(&self) -> Position {
         Position(self.in_flight.advance())

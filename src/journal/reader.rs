@@ -1,14 +1,15 @@
 //! Reading: from the oldest record on, as far as everything proves itself.
 //!
 //! # Work
-//! A record is looked at once when it is read. Behind the end, and behind damage, each place is asked by a word if it begins
+//! A record is looked at once when it is read. After the end, and after damage, each place is asked by a word if it begins
 //! a record, and what says so is verified. A segment in which four times its bytes were verified in vain is given up:
 //! only crafted bytes can be so many. So, whatever is in a journal, a verification or a salvage looks at each byte 40 times
-//! at most, and a look for new records at the end at the segment behind a window as often.
+//! at most, and a look for new records at the end at the segment after a window as often.
 
 use super::error::{Error, ErrorKind, OpenError};
 use super::format::record::{Epoch, Header, Kind};
 use super::format::superblock::Superblock;
+use super::records::{Records, walk_from};
 use super::salvage::Salvage;
 use super::walk::{Patience, Step, Walk};
 use super::{Damage, Fault, Identity, Position, Progress, Recovered, superblocks};
@@ -19,13 +20,12 @@ use core::sync::atomic::{self, Ordering};
 /// Progress is told of every so many bytes.
 const STEP: u64 = 16 << 20;
 
-/// A journal that is only read, by this process or another one, also while it is appended to.
+/// A journal that is only read, from its medium alone, also while another process appends to it. The process that appends
+/// reads by [`Journal::records`](super::Journal::records).
 #[derive(Clone, Debug)]
 pub struct Reader<M> {
     medium: M,
     superblock: Superblock,
-    /// What is behind it is not read.
-    bound: u64,
 }
 
 /// A record.
@@ -47,13 +47,9 @@ impl<M: Readable> Reader<M> {
     /// If there is no journal, or not the whole of it; of another version; with no superblock that is whole.
     pub fn open(medium: M) -> Result<Self, OpenError<M>> {
         match superblocks::load(&medium) {
-            Ok(superblock) => Ok(Self::new(medium, superblock, u64::MAX)),
+            Ok(superblock) => Ok(Self { medium, superblock }),
             Err(error) => Err(OpenError::new(medium, error)),
         }
-    }
-
-    pub(super) const fn new(medium: M, superblock: Superblock, bound: u64) -> Self {
-        Self { medium, superblock, bound }
     }
 
     /// What it is known by.
@@ -62,7 +58,7 @@ impl<M: Readable> Reader<M> {
         self.superblock.identity
     }
 
-    /// The oldest record, when it was opened.
+    /// The position to which the journal was trimmed when the reader was opened: at or before the oldest record.
     #[must_use]
     pub const fn head(&self) -> Position {
         Position(self.superblock.head)
@@ -74,39 +70,24 @@ impl<M: Readable> Reader<M> {
         self.superblock.geometry.capacity
     }
 
-    /// The records from the oldest one on. Of an [opened](Self::open) reader what is appended meanwhile may be
-    /// among them, and what is not acknowledged yet: a power cut can take that back.
+    /// Returns the records from the oldest one on, and those that are appended meanwhile. Some of them may not be
+    /// acknowledged yet: a power cut can take these back. [`Journal::records`](super::Journal::records) returns
+    /// acknowledged ones alone.
     #[must_use]
     pub fn records(&self) -> Records<'_, M> {
-        Records::new(self.walk())
+        Records::new(Walk::new(&self.medium, self.superblock))
     }
 
-    fn walk(&self) -> Walk<'_, M> {
-        Walk::new(&self.medium, self.superblock).up_to(self.bound)
-    }
-
-    /// The records from a position on, at which one begins or ends.
+    /// Returns the records from a position on. A record begins or ends at the position, or it is the [head](Self::head).
     ///
     /// # Errors
-    /// [`ErrorKind::NotABoundary`], if there is none, or it was trimmed; [`ErrorKind::Damaged`], if what is before it in its
-    /// segment is.
+    /// [`ErrorKind::NotABoundary`], if no record begins or ends there, or it was trimmed; [`ErrorKind::Damaged`], if the
+    /// records before it in its segment are.
     ///
     /// # Cost
-    /// What is before it in its segment is read.
+    /// The records before it in its segment are read, but for those before the head.
     pub fn records_from(&self, position: Position) -> Result<Records<'_, M>, Error<M::Error>> {
-        let mut superblock = self.current()?;
-        for _ in 0..ATTEMPTS {
-            let walk = Walk::at_boundary(&self.medium, superblock, position.0);
-            let Err(ErrorKind::Damaged(damage)) = walk.as_ref().map_err(Error::kind) else {
-                return Ok(Records::new(walk?.up_to(self.bound)));
-            };
-            let now = self.current()?;
-            if !superblock.is_outdated(&now, damage.at) {
-                return Err(Error::new(ErrorKind::Damaged(*damage)));
-            }
-            superblock = now;
-        }
-        Err(overtaken(&superblock, position))
+        Ok(Records::new(walk_from(&self.medium, position, || self.current())?))
     }
 
     /// Reads everything, and tells what is there. Nothing is written, and damage is no error here.
@@ -137,7 +118,7 @@ impl<M: Readable> Reader<M> {
         }
     }
 
-    /// Everything that proves itself, also behind damage, as the superblock tells of it: if the newer one is lost,
+    /// Everything that proves itself, also after damage, as the superblock tells of it: if the newer one is lost,
     /// the records of the last epoch are [repair](super::Options::repair)'s to find, which looks for marks.
     #[must_use]
     pub fn salvage(&self) -> Salvage<'_, M> {
@@ -147,117 +128,20 @@ impl<M: Readable> Reader<M> {
 }
 
 /// The number of attempts at a reading that openings and trims make obsolete.
-const ATTEMPTS: u32 = 8;
+pub(super) const ATTEMPTS: u32 = 8;
 
 /// The error of a reading that the writer has overtaken at each attempt.
-const fn overtaken<E>(superblock: &Superblock, position: Position) -> Error<E> {
+pub(super) const fn overtaken<E>(superblock: &Superblock, position: Position) -> Error<E> {
     let (head, end) = (Position(superblock.head), Position(superblock.acknowledged));
     Error::new(ErrorKind::NotABoundary { position, head, end })
 }
 
 impl Superblock {
     /// Returns true if a later superblock explains that nothing proves itself at a position.
-    fn is_outdated(&self, now: &Self, at: Position) -> bool {
+    pub(super) fn is_outdated(&self, now: &Self, at: Position) -> bool {
         let (at, limit) = (self.geometry.settled(at.0), self.geometry.limit(self.head));
         let is_beyond = at >= limit && now.geometry.limit(now.head) > limit;
         now.epoch != self.epoch || now.head > at || is_beyond
-    }
-}
-
-/// The records of a journal; made by [`Reader::records`].
-///
-/// It ends where the records end. Damage is an error, after which nothing comes.
-#[derive(Debug)]
-pub struct Records<'r, M: Readable> {
-    walk: Walk<'r, M>,
-    /// The end behind which all was searched for what would make it damage.
-    searched: Option<u64>,
-    is_over: bool,
-}
-
-impl<'r, M: Readable> Records<'r, M> {
-    const fn new(walk: Walk<'r, M>) -> Self {
-        Self { walk, searched: None, is_over: false }
-    }
-
-    /// Puts the payload of the next record into a buffer, in place of what was there, and returns its position;
-    /// `None` at the end. Called again then, it goes on with what was appended meanwhile; that costs less than the
-    /// first time, when a word of each segment is looked at.
-    ///
-    /// # Errors
-    /// If the records before are damaged; if they were trimmed meanwhile; if the medium fails.
-    pub fn read_next(
-        &mut self,
-        payload: &mut Vec<u8>,
-    ) -> Result<Option<Position>, Error<M::Error>> {
-        match self.step()? {
-            None => Ok(None),
-            Some((position, len)) => {
-                payload.clear();
-                payload.extend_from_slice(self.walk.payload(len));
-                Ok(Some(Position(position)))
-            }
-        }
-    }
-
-    /// Where the next record will begin, or later.
-    #[must_use]
-    pub const fn reached(&self) -> Position {
-        Position(self.walk.at)
-    }
-
-    fn step(&mut self) -> Result<Option<(u64, usize)>, Error<M::Error>> {
-        // A record that is being written may be looked at in vain as often as this is called.
-        self.walk.patience = Patience::default();
-        loop {
-            match self.walk.step().map_err(Error::medium)? {
-                Step::Record { position, len } => return Ok(Some((position, len))),
-                Step::Passed => {}
-                Step::End(fault) => {
-                    if self.walk.renew()? {
-                        continue;
-                    }
-                    let search = match self.searched {
-                        Some(at) if at == self.walk.at => Search::Near,
-                        _ => Search::All,
-                    };
-                    match self.walk.ending(fault, search).map_err(Error::medium)? {
-                        Ending::More => {}
-                        Ending::End { .. } => {
-                            self.searched = Some(self.walk.at);
-                            return Ok(None);
-                        }
-                        // An opening or a trim since the last look explains it. This ends: a head behind this place
-                        // is an error.
-                        Ending::Damage(_) if self.walk.renew()? => {}
-                        Ending::Damage(damage) => {
-                            return Err(Error::new(ErrorKind::Damaged(damage)));
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl<M: Readable> Iterator for Records<'_, M> {
-    type Item = Result<Record, Error<M::Error>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.is_over {
-            return None;
-        }
-        let record = match self.step() {
-            Ok(None) => return None,
-            Ok(Some((position, len))) => Ok(Record {
-                position: Position(position),
-                end: Position(self.walk.at),
-                payload: self.walk.payload(len).to_vec(),
-            }),
-            Err(error) => Err(error),
-        };
-        self.is_over = record.is_err();
-        Some(record)
     }
 }
 
@@ -276,9 +160,9 @@ pub(super) enum Ending {
     More,
     /// Nothing, or what was under way.
     End {
-        /// Something of a record is there, or behind it.
+        /// Something of a record is there, or after it.
         is_torn: bool,
-        /// Whole records behind it, if they were looked for.
+        /// Whole records after it, if they were looked for.
         behind: u64,
     },
     /// Something that was a record.
@@ -317,7 +201,7 @@ pub(super) fn survey<M: Readable>(
     Ok((Recovered { head, end, records, bytes, torn, behind, damage }, epoch))
 }
 
-/// Whole records of the last epoch behind one that is missing, at most a window behind it.
+/// Whole records of the last epoch after one that is missing, at most a window after it.
 #[derive(Default)]
 struct Behind {
     records: u64,
@@ -325,77 +209,15 @@ struct Behind {
     vouching: Option<u64>,
 }
 
-impl<'m, M: Readable> Walk<'m, M> {
-    /// A walk from a position at which a record begins or ends.
-    pub(super) fn at_boundary(
-        medium: &'m M,
-        superblock: Superblock,
-        position: u64,
-    ) -> Result<Self, Error<M::Error>> {
-        let mut walk = Self::new(medium, superblock);
-        let segment = superblock.geometry.segment_of(position);
-        if segment > walk.at && segment < walk.limit {
-            // Its mark tells the epoch; any before the last one will do to begin with.
-            walk.at = segment;
-            walk.last.0 = segment;
-        }
-        while walk.at < position {
-            match walk.step().map_err(Error::medium)? {
-                Step::Record { .. } | Step::Passed => {}
-                Step::End(fault) => match walk.ending(fault, Search::All).map_err(Error::medium)? {
-                    Ending::More => {}
-                    Ending::End { .. } => break,
-                    Ending::Damage(damage) => return Err(Error::new(ErrorKind::Damaged(damage))),
-                },
-            }
-        }
-        if walk.at == position {
-            return Ok(walk);
-        }
-        let (head, end) = (Position(superblock.head), Position(walk.at));
-        Err(Error::new(ErrorKind::NotABoundary { position: Position(position), head, end }))
-    }
-
-    /// Reads the superblock again. Returns true if records can be where there were none.
-    fn renew(&mut self) -> Result<bool, Error<M::Error>> {
-        let superblock = superblocks::load(self.medium)?;
-        if superblock.generation <= self.superblock.generation {
-            return Ok(false);
-        }
-        let Superblock { geometry, head, head_epoch, epoch_start, .. } = superblock;
-        let is_opened = superblock.epoch != self.superblock.epoch;
-        if is_opened {
-            // An opening reuses the positions behind the last record, where this walk may have passed marks and voids.
-            let (end, epoch) = self.last;
-            (self.at, self.epoch) = (end.min(epoch_start), epoch);
-        }
-        if head > self.at {
-            // Between the end of the last record and the beginning of the next epoch's first one there is no record.
-            let follows = self.at == epoch_start && head <= geometry.beginning(epoch_start).end;
-            if !follows {
-                let (position, end) = (Position(self.at), Position(epoch_start.max(head)));
-                let head = Position(head);
-                return Err(Error::new(ErrorKind::NotABoundary { position, head, end }));
-            }
-            (self.at, self.epoch, self.last) = (head, head_epoch, (head, head_epoch));
-        }
-        let is_roomier = head > self.superblock.head;
-        self.limit = geometry.limit(head);
-        self.superblock = superblock;
-        Ok(is_opened || is_roomier)
-    }
-
+impl<M: Readable> Walk<'_, M> {
     /// Whether the records end here, or something is damaged.
     ///
     /// Before the beginning of this epoch, and before what its superblock says, everything has been whole. A record
-    /// behind this place may vouch for it. At most a window is under way, so what proves itself farther on was
+    /// after this place may vouch for it. At most a window is under way, so what proves itself farther on was
     /// written after what should be here was durable. Nor was there ever an epoch later than the superblock
     /// knows, or a lap that its head has no room for.
     pub(super) fn ending(&mut self, fault: Fault, search: Search) -> Result<Ending, M::Error> {
         let at = self.at;
-        if at >= self.bound {
-            return Ok(Ending::End { is_torn: false, behind: 0 });
-        }
         let known = self.superblock.epoch_start.max(self.superblock.acknowledged);
         let mut behind = Behind::default();
         let evidence = if at < known {
@@ -462,7 +284,7 @@ impl<'m, M: Readable> Walk<'m, M> {
         Ok(None)
     }
 
-    /// The whole records of the last epoch in the window behind `end`, where one is missing.
+    /// The whole records of the last epoch in the window after `end`, where one is missing.
     fn behind(&mut self, end: u64) -> Result<Behind, M::Error> {
         let geometry = self.superblock.geometry;
         let mut behind = Behind::default();

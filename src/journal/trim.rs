@@ -55,15 +55,18 @@ impl Drop for Taken<'_> {
 }
 
 impl<M: Medium> Journal<M> {
-    /// Gives up all records before `to`, at which one begins or ends, atomically: after a crash the old
-    /// beginning is there or the new one. When it returns, the new one is durable, and the space can be used.
+    /// Gives up all records before `to`, atomically: after a crash the old beginning is there or the new one. When it
+    /// returns, the new one is durable, and the space can be used. A record begins or ends at `to`, or it is the
+    /// [head](Self::head), the [end](Self::end), or what kept records have [reached](super::Records::reached).
     ///
     /// # Errors
     /// [`ErrorKind::NotABoundary`], if no record begins or ends there, or none that is acknowledged;
     /// [`ErrorKind::WornOut`]; if the medium fails. Nothing is given up then.
     ///
     /// # Cost
-    /// A superblock is written back, with one fence; what is before `to` in its segment is read.
+    /// A superblock is written back, with one fence. The records from the head to `to` are read if both are in one
+    /// segment, else those before `to` in its segment; none, if `to` is the [end](Self::end). So it costs less to trim
+    /// after many records than after each.
     pub fn trim(&self, to: Position) -> Result<(), Error<M::Error>> {
         let turn = self.trimming.take();
         let superblock = superblocks::load(&self.medium)?;

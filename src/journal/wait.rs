@@ -1,47 +1,59 @@
-//! Waiting for records and for space. It costs producers a load while nobody waits.
+//! Waiting for records and for space. It costs producers a load while no thread waits.
 
 use super::error::{Error, ErrorKind};
 use super::inflight::InFlight;
 use super::{Journal, Position};
 use crate::medium::Medium;
 use core::time::Duration;
+use std::time::Instant;
 
 impl<M: Medium> Journal<M> {
-    /// Waits until the [end](Self::end) of the acknowledged records is behind `position`, at most for `timeout`. Returns
-    /// that end: it is not behind `position` if the time is over. [`Duration::MAX`] is no limit.
+    /// Waits until the [end](Self::end) of the acknowledged records is greater than `position`, at most for `timeout`.
+    /// Returns that end: it is not greater if the time is over or waits are [cancelled](Self::cancel_waits).
+    /// [`Duration::MAX`] is no limit.
     ///
-    /// So a consumer in this process waits for the next record:
+    /// The end moves over space without a record too, as at an opening or where a reservation was dropped. So a reader can
+    /// find no record after this, and waits again from the position that it has [reached](super::Records::reached) then.
+    ///
+    /// A consumer in the process of the producers keeps one [`Records`](super::Records), and trims what it has handled:
     ///
     /// ```
     /// # #[cfg(feature = "dax")]
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # use cachemaint::{dax, journal::Journal};
-    /// # use std::time::Duration;
+    /// use cachemaint::{dax, journal::Journal};
+    /// use std::{thread, time::Duration};
+    ///
     /// # let directory = tempfile::tempdir()?;
     /// # let path = directory.path().join("journal");
-    /// # let file = dax::Options::new().allow_page_granularity().create_new(&path, 1 << 20)?;
+    /// let file = dax::Options::new().allow_page_granularity().create_new(&path, 1 << 20)?;
     /// let (journal, _) = Journal::open_or_create(file)?;
-    /// # journal.append(b"paid 3 to Ada")?;
-    /// let mut next = journal.head();
-    /// # loop {
-    /// journal.wait_for_records(next, Duration::from_secs(1))?;
-    /// let reader = journal.reader()?;
-    /// let mut records = reader.records_from(next)?;
-    /// for record in &mut records {
-    ///     println!("{}", record?.position);
-    /// }
-    /// next = records.reached();
-    /// journal.trim(next)?;
-    /// # break;
-    /// # }
-    /// # Ok(())
+    /// thread::scope(|scope| {
+    ///     let producer = scope.spawn(|| {
+    ///         let appended = journal.append_within(b"paid 3 to Ada", Duration::MAX);
+    ///         journal.cancel_waits(); // no other record comes
+    ///         appended
+    ///     });
+    ///     let (mut records, mut payload) = (journal.records()?, Vec::new());
+    ///     loop {
+    ///         while let Some(position) = records.read_next(&mut payload)? {
+    ///             println!("{position}: {} bytes", payload.len());
+    ///         }
+    ///         let reached = records.reached();
+    ///         journal.trim(reached)?;
+    ///         if journal.wait_for_records(reached, Duration::MAX)? <= reached {
+    ///             break; // waits are cancelled, and every record was read
+    ///         }
+    ///     }
+    ///     producer.join().expect("the producer panicked")?;
+    ///     Ok(())
+    /// })
     /// # }
     /// # #[cfg(not(feature = "dax"))]
     /// # fn main() {}
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Failed`], if the end will never be behind `position`.
+    /// [`ErrorKind::Failed`], if the end will never be greater than `position`.
     pub fn wait_for_records(
         &self,
         position: Position,
@@ -55,10 +67,11 @@ impl<M: Medium> Journal<M> {
     }
 
     /// Waits until another thread has [trimmed](Self::trim) enough for a record of `len` bytes, at most for `timeout`.
-    /// Returns false if the time is over. [`Duration::MAX`] is no limit.
+    /// Returns false if the time is over or waits are [cancelled](Self::cancel_waits), and the space is still missing.
+    /// [`Duration::MAX`] is no limit.
     ///
-    /// Another producer can take the space first: append, and wait again if the journal is
-    /// [full](ErrorKind::Full).
+    /// Another producer can take the space first. [`append_within`](Self::append_within) appends and waits until the
+    /// record has its space.
     ///
     /// # Errors
     /// If a record of this length is [too long](ErrorKind::TooLong), or the journal has [failed](ErrorKind::Failed).
@@ -73,23 +86,91 @@ impl<M: Medium> Journal<M> {
         }
         Ok(has_room)
     }
+
+    /// Appends a record as [`append`](Self::append) does. While the journal is full it waits for another thread to
+    /// [trim](Self::trim) it, at most for `timeout`. [`Duration::MAX`] is no limit.
+    ///
+    /// Waiting producers have no order: of several the next one to look takes the space.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append). The journal is [full](ErrorKind::Full) if the time is over or waits are
+    /// [cancelled](Self::cancel_waits).
+    ///
+    /// # Cost
+    /// That of [`append`](Self::append) if there is space.
+    pub fn append_within(
+        &self,
+        payload: &[u8],
+        timeout: Duration,
+    ) -> Result<Position, Error<M::Error>> {
+        let mut started = None;
+        loop {
+            let error = match self.append(payload) {
+                Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => error,
+                appended => return appended,
+            };
+            let left = timeout.saturating_sub(started.get_or_insert_with(Instant::now).elapsed());
+            if left.is_zero() || !self.wait_for_room(payload.len() as u64, left)? {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Ends all waits of [`wait_for_records`](Self::wait_for_records), [`wait_for_room`](Self::wait_for_room) and
+    /// [`append_within`](Self::append_within), in progress and later, as if their time were over. The journal in the
+    /// medium does not change, and everything else goes on as before.
+    ///
+    /// So a program ends in order. When the producers are done, a consumer still reads all that they appended, and then
+    /// its wait returns. When the consumer has ended, a producer that finds the journal full gets the error.
+    pub fn cancel_waits(&self) {
+        self.in_flight.cancel_waits();
+    }
 }
 
 impl InFlight {
-    /// Waits until the watermark is behind `end` or the journal has failed. Returns the watermark.
+    /// Waits until the watermark is after `end`, the journal has failed or waits are cancelled. Returns the watermark.
     fn wait_for_end(&self, end: u64, timeout: Duration) -> u64 {
         self.wait(timeout, || self.watermark() <= end && !self.has_failed());
         self.advance()
     }
 
-    /// Waits until `size` bytes can be reserved or the journal has failed. Returns true if they could be when it looked
-    /// last: another producer may have taken them since.
-    pub(super) fn wait_for_room(&self, size: u64, timeout: Duration) -> bool {
+    /// Waits until `size` bytes can be reserved, the journal has failed or waits are cancelled. Returns true if they could.
+    /// Another thread can have reserved them since.
+    fn wait_for_room(&self, size: u64, timeout: Duration) -> bool {
         let mut has_room = false;
         self.wait(timeout, || {
             has_room = self.has_room(size);
             !has_room && !self.has_failed()
         });
         has_room
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use crate::journal::format::geometry::Geometry;
+    use crate::journal::inflight::InFlight;
+    use core::time::Duration;
+    use loom::sync::Arc;
+
+    const GEOMETRY: Geometry = Geometry { segment: 128, capacity: 1024, alignment: 8, window: 256 };
+
+    /// By hand, with marks of 64 bytes: there is no space for 24 bytes at 960 before 1024. Up to 1152 there is, but not
+    /// after 64 bytes: a mark at 1024 and 24 bytes leave no space for the mark of an epoch.
+    #[test]
+    fn a_wait_without_a_limit_ends_only_when_there_was_space() {
+        loom::model(|| {
+            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 1024 - 64));
+            let other = {
+                let in_flight = Arc::clone(&in_flight);
+                loom::thread::spawn(move || {
+                    in_flight.trim(128);
+                    in_flight.reserve(64).unwrap();
+                    in_flight.trim(512);
+                })
+            };
+            assert!(in_flight.wait_for_room(24, Duration::MAX));
+            other.join().unwrap();
+        });
     }
 }

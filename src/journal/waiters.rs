@@ -19,13 +19,14 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 #[derive(Debug)]
 pub(super) struct Waiters {
     count: AtomicU64,
-    lock: Mutex<()>,
+    /// True if no thread waits any more.
+    is_cancelled: Mutex<bool>,
     changed: Condvar,
 }
 
 impl Waiters {
     pub(super) fn new() -> Self {
-        Self { count: AtomicU64::new(0), lock: Mutex::new(()), changed: Condvar::new() }
+        Self { count: AtomicU64::new(0), is_cancelled: Mutex::new(false), changed: Condvar::new() }
     }
 
     /// Wakes the threads that wait, after a change by a sequentially consistent read-modify-write.
@@ -52,14 +53,20 @@ impl Waiters {
         self.changed.notify_all();
     }
 
-    /// Waits while `goes_on` returns true, at most for `timeout`. It is asked under the lock, so it may not wake by
+    /// Ends all waits, now and from now on.
+    pub(super) fn cancel(&self) {
+        *self.lock() = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits while `goes_on` returns true, at most for `timeout`, unless waits are [cancelled](Self::cancel). It is asked under the lock, so it may not wake by
     /// [`wake`](Self::wake).
     pub(super) fn wait(&self, timeout: Duration, mut goes_on: impl FnMut() -> bool) {
         self.count.fetch_add(1, SeqCst);
         fence(SeqCst);
         let mut guard = self.lock();
         let started = std::time::Instant::now();
-        while goes_on() {
+        while goes_on() && !*guard {
             let Some(left) = timeout.checked_sub(started.elapsed()).filter(|left| !left.is_zero())
             else {
                 break;
@@ -76,7 +83,7 @@ impl Waiters {
         self.changed.notify_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, ()> {
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.is_cancelled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

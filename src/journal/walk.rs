@@ -33,7 +33,7 @@ pub(super) struct Walk<'m, M> {
     pub(super) epoch: Epoch,
     /// The end of the last record, and its epoch.
     pub(super) last: (u64, Epoch),
-    /// What is behind it is of no interest.
+    /// The end of what is to be read.
     pub(super) bound: u64,
     pub(super) patience: Patience,
     buffer: Vec<u8>,
@@ -69,11 +69,6 @@ impl<'m, M: Readable> Walk<'m, M> {
         let (last, bound) = ((at, epoch), u64::MAX);
         let (patience, buffer) = (Patience::default(), Vec::new());
         Self { medium, superblock, limit, at, epoch, last, bound, patience, buffer }
-    }
-
-    /// The same up to a position.
-    pub(super) fn up_to(self, bound: u64) -> Self {
-        Self { bound, ..self }
     }
 
     /// The payload of the last record, of `len` bytes.

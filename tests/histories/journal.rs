@@ -3,7 +3,7 @@
 use super::payload::{Ending, bytes};
 use crate::assert_safe;
 use cachemaint::journal::{
-    Error, ErrorKind, Group, Journal, Options, Pending, Recovered, Reservation,
+    Error, ErrorKind, Group, Journal, Options, Pending, Records, Recovered, Reservation,
 };
 use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::{Life, SimMedium, Structure, Violation};
@@ -185,6 +185,10 @@ struct Handles<'j, 'm> {
     segment: u64,
     reservations: Vec<Reserved<'j, 'm>>,
     pending: Vec<(u64, Pending<'j, &'m SimMedium>)>,
+    /// Reads all along.
+    tail: Records<'j, &'m SimMedium>,
+    /// The number before which the tail has read all.
+    read: u64,
 }
 
 /// A reservation, the number of its record and the payload.
@@ -235,9 +239,11 @@ impl Shape {
     fn opened(&self, life: &Life<'_, Self>) -> Result<bool, Violation> {
         let Some(journal) = self.open(life)? else { return Ok(false) };
         let (journal, segment) = (&journal, self.segment);
-        let (reservations, pending) = (Vec::new(), Vec::new());
-        let mut handles = Handles { journal, segment, reservations, pending };
-        while let Some(operation) = life.next() {
+        let (reservations, pending, tail) = (Vec::new(), Vec::new(), journal.records()?);
+        let mut handles = Handles { journal, segment, reservations, pending, tail, read: 0 };
+        loop {
+            handles.follow(life)?;
+            let Some(operation) = life.next() else { return Ok(false) };
             match operation {
                 Do::Append(size) => handles.append(life, size)?,
                 Do::Group(size) => handles.group(life, size)?,
@@ -255,7 +261,6 @@ impl Shape {
                 Do::Damage { which, word } => handles.damage(life, which, word)?,
             }
         }
-        Ok(false)
     }
 }
 
@@ -275,7 +280,7 @@ fn judge_damaged(
 }
 
 fn payloads(journal: &Journal<&SimMedium>) -> Result<Vec<Vec<u8>>, Failed> {
-    journal.reader()?.records().map(|record| Ok(record?.payload)).collect()
+    journal.records()?.map(|record| Ok(record?.payload)).collect()
 }
 
 /// True if something was refused for such a reason.
@@ -311,6 +316,23 @@ impl<'m> Handles<'_, 'm> {
         let limit = head - head % self.segment + self.journal.capacity();
         let tail = limit - self.journal.free();
         tail / self.segment == self.journal.end().get() / self.segment
+    }
+
+    /// Reads what was acknowledged since the last time, and no more.
+    fn follow(&mut self, life: &Life<'m, Shape>) -> Result<(), Violation> {
+        let (entries, read) = (life.model().entries, self.read);
+        let unread = entries.iter().filter(|entry| entry.number >= read);
+        let there = unread.filter(|entry| entry.class != Class::Abandoned);
+        let mut due = there.take_while(|entry| entry.class == Class::Acknowledged);
+        let mut payload = Vec::new();
+        while self.tail.read_next(&mut payload)?.is_some() {
+            let entry = due.next().filter(|entry| *entry.payload == *payload);
+            let Some(entry) = entry else {
+                return Err(Violation::broken(format!("{payload:?} was read: {entries:?}")));
+            };
+            self.read = entry.number + 1;
+        }
+        Violation::unless(due.next().is_none(), || format!("more was not read: {entries:?}"))
     }
 
     fn append(&mut self, life: &Life<'m, Shape>, size: Size) -> Result<(), Violation> {
@@ -410,7 +432,7 @@ impl<'m> Handles<'_, 'm> {
     fn trim(&mut self, life: &Life<'m, Shape>, most: usize) -> Result<(), Violation> {
         let mut to = self.journal.head();
         let mut records = 0;
-        for record in self.journal.reader()?.records().take(most) {
+        for record in self.journal.records()?.take(most) {
             to = record?.end;
             records += 1;
         }
@@ -433,8 +455,8 @@ impl<'m> Handles<'_, 'm> {
     fn damage(&mut self, life: &Life<'m, Shape>, which: Which, word: u64) -> Result<(), Violation> {
         let numbers: Vec<u64> = life.model().there().map(|entry| entry.number).collect();
         let place = if which == Which::Oldest { 0 } else { numbers.len() - 1 };
-        let reader = self.journal.reader()?;
-        let Some(record) = reader.records().nth(place).transpose()? else { return Ok(()) };
+        let found = self.journal.records()?.nth(place).transpose()?;
+        let Some(record) = found else { return Ok(()) };
         let at = LOG + record.position.get() % self.journal.capacity() + 8 * word;
         life.note(|model| model.damaged = Some(numbers[place]));
         let medium = life.medium();

@@ -281,7 +281,7 @@ fn noise(seed: u32, at: u64) -> u64 {
 }
 
 pub(crate) fn records<M: Medium>(journal: &Journal<M>) -> Result<Vec<Record>, Error<M::Error>> {
-    journal.reader()?.records().collect()
+    journal.records()?.collect()
 }
 
 fn salvaged<M: Medium>(medium: &M) -> Vec<Record>

@@ -2,8 +2,8 @@
 
 use cachemaint::dax::{self, DaxFile, DaxView};
 use cachemaint::journal::{
-    Error, ErrorKind, Group, Journal, Options, Pending, Reader, Record, Records, Recovered,
-    Repaired, Reservation, Salvage,
+    Error, Group, Journal, Options, Pending, Reader, Record, Records, Recovered, Repaired,
+    Reservation, Salvage,
 };
 use std::path::Path;
 use std::time::Duration;
@@ -58,7 +58,7 @@ fn threads_append_to_a_file_and_all_of_it_is_there() {
     let (journal, recovered) = Journal::open(open(&path)).unwrap();
     assert_eq!(recovered.records, threads * each);
     let mut next = vec![0; usize::try_from(threads).unwrap()];
-    for record in journal.reader().unwrap().records() {
+    for record in journal.records().unwrap() {
         let payload = String::from_utf8(record.unwrap().payload).unwrap();
         let mut words = payload.split(' ').map(str::parse::<u64>);
         let (thread, number) = (words.next().unwrap().unwrap(), words.next().unwrap().unwrap());
@@ -102,37 +102,25 @@ fn a_consumer_waits_for_records_and_producers_for_space() {
     let journal = Options::new().segment(1 << 10).create_new(file).unwrap();
     // Of 40 bytes each and more: several times what there is space for.
     let (producers, each) = if cfg!(miri) { (2, 150) } else { (3, 1000_u64) };
-    let append = |payload: &[u8]| {
-        loop {
-            match journal.append(payload) {
-                Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => {
-                    journal.wait_for_room(payload.len() as u64, Duration::MAX).unwrap();
-                }
-                appended => break appended.unwrap(),
-            }
-        }
-    };
     let mut numbers = Vec::new();
     std::thread::scope(|scope| {
         for producer in 0..producers {
-            let append = &append;
+            let journal = &journal;
             scope.spawn(move || {
                 for number in 0..each {
-                    append(format!("{:24}", producer * each + number).as_bytes());
+                    let payload = format!("{:24}", producer * each + number);
+                    journal.append_within(payload.as_bytes(), Duration::MAX).unwrap();
                 }
             });
         }
-        let mut next = journal.head();
+        let mut records = journal.records().unwrap();
         while numbers.len() as u64 != producers * each {
-            journal.wait_for_records(next, Duration::MAX).unwrap();
-            let reader = journal.reader().unwrap();
-            let mut records = reader.records_from(next).unwrap();
+            journal.wait_for_records(records.reached(), Duration::MAX).unwrap();
             for record in &mut records {
                 let payload = String::from_utf8(record.unwrap().payload).unwrap();
                 numbers.push(payload.trim().parse::<u64>().unwrap());
             }
-            next = records.reached();
-            journal.trim(next).unwrap();
+            journal.trim(records.reached()).unwrap();
         }
     });
     numbers.sort_unstable();

@@ -59,8 +59,8 @@ impl Waiters {
         self.changed.notify_all();
     }
 
-    /// Waits while `goes_on` returns true, at most for `timeout`, unless waits are [cancelled](Self::cancel). It is asked under the lock, so it may not wake by
-    /// [`wake`](Self::wake).
+    /// Waits while `goes_on` returns true, at most for `timeout`, unless waits are [cancelled](Self::cancel). It is asked
+    /// under the lock, so it may not wake by [`wake`](Self::wake).
     pub(super) fn wait(&self, timeout: Duration, mut goes_on: impl FnMut() -> bool) {
         self.count.fetch_add(1, SeqCst);
         fence(SeqCst);

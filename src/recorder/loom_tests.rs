@@ -89,7 +89,7 @@ fn recorder() -> Arc<One> {
     let recorder = Recorder {
         medium: OneSubBuffer { words, persistent: Mutex::new(alloc::vec![0; 32]) },
         cursors: [Cursor::new()],
-        description: Description::new(1, [1; 16], GEOMETRY, Mode::Overwrite, &clock),
+        description: Description::new(1, [1; 16], GEOMETRY, Mode::Overwrite, &clock, 0),
         durability: Durability::OnCrash,
         clock,
         is_stopped: super::AtomicBool::new(false),

@@ -5,6 +5,7 @@
 //! name an item; rustdoc checks that one.
 
 use alloc::collections::BTreeSet;
+use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
@@ -28,11 +29,12 @@ pub(super) fn faults(root: &Path, pages: &Path, documents: &[Source]) -> Vec<Str
         .collect()
 }
 
-/// Returns true if rustdoc has made the page. A heading of it is not looked for.
+/// Returns true if rustdoc has made the page, with the anchor if one is named.
 fn is_page(pages: &Path, page: &str) -> bool {
-    let page = page.split('#').next().unwrap_or_default();
+    let (page, anchor) = page.split_once('#').unwrap_or((page, ""));
     let file = if page.ends_with('/') { format!("{page}index.html") } else { page.to_owned() };
-    pages.join(file).is_file()
+    fs::read_to_string(pages.join(file))
+        .is_ok_and(|html| anchor.is_empty() || html.contains(&format!("id=\"{anchor}\"")))
 }
 
 fn leads_somewhere(root: &Path, documents: &[Source], from: &Source, link: &str) -> bool {
@@ -117,18 +119,20 @@ mod tests {
         fs::write(root.path().join("docs/a.svg"), "").unwrap();
         let pages = root.path().join("doc");
         fs::create_dir_all(pages.join("cachemaint/sim")).unwrap();
-        fs::write(pages.join("cachemaint/sim/index.html"), "").unwrap();
+        fs::write(pages.join("cachemaint/sim/index.html"), "<h2 id=\"a\">").unwrap();
         let document =
             |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
         let readme = "# The `first` one, here\n[a](docs/a.svg) [b](docs/b.md#two) [c](#the-first-one-here)\n\
             [item](crate::Cache) [page](https://example.org/x#y)\n\
-            [here](https://docs.rs/cachemaint/latest/cachemaint/sim/#a) [gone](https://docs.rs/cachemaint/latest/cachemaint/no/)\n";
+            [here](https://docs.rs/cachemaint/latest/cachemaint/sim/#a) [gone](https://docs.rs/cachemaint/latest/cachemaint/no/)\n\
+            [gone](https://docs.rs/cachemaint/latest/cachemaint/sim/#b)\n";
         let other = "## Two\n[up](../README.md) ![gone](gone.svg) [heading](../README.md#no) [none](#none)\n";
         let documents = [document("README.md", readme), document("docs/b.md", other)];
         assert_eq!(
             faults(root.path(), &pages, &documents),
             [
                 "README.md: https://docs.rs/cachemaint/latest/cachemaint/no/",
+                "README.md: https://docs.rs/cachemaint/latest/cachemaint/sim/#b",
                 "docs/b.md: gone.svg",
                 "docs/b.md: ../README.md#no",
                 "docs/b.md: #none"

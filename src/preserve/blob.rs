@@ -1,7 +1,7 @@
-//! A blob that is read. Nothing is allocated here.
+//! Blobs opened for reading. This module does not allocate.
 //!
-//! Bytes are verified after they were copied, so that a mix is never returned: then it is looked up whether the blob was
-//! replaced, and else it is damage.
+//! Bytes are verified after they are copied, so that a mix of old and new bytes is never returned. If a tag does not
+//! match, the blob is looked up again: either it was replaced, or it is damaged.
 
 use super::error::{Damage, Error, ErrorKind, Part};
 use super::format::key::BlobKey;
@@ -16,18 +16,18 @@ use core::sync::atomic::Ordering::Acquire;
 use core::sync::atomic::fence;
 
 impl<'r, R: Readable> Snapshot<'r, R> {
-    /// The blob of a name, to be read.
+    /// Opens the blob of a name for reading.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::Damaged`], if its tags are; [`ErrorKind::Truncated`], if the medium
-    /// ends before it; if the medium fails.
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Damaged`], if its tags are damaged; [`ErrorKind::Truncated`], if the
+    /// medium ends before the blob does; if the medium fails.
     pub fn blob(&self, name: &str) -> Result<Blob<&'r R>, Error<R::Error>> {
         let info = self.find(name)?.ok_or_else(|| Error::not_found(name))?;
         Blob::new(self, &info)
     }
 }
 
-/// A blob that is read.
+/// A blob opened for reading.
 #[derive(Debug)]
 pub struct Blob<R: Readable> {
     medium: R,
@@ -43,7 +43,7 @@ impl<'r, R: Readable> Blob<&'r R> {
         let blob = Self { medium, generation, info: *info, key };
         let tags = blob.tags();
         let (size, needed) = (medium.len(), tags.end);
-        // Nothing is missing of an empty one.
+        // An empty blob has no bytes that could be missing.
         if info.len > 0 && size < needed {
             return Err(Error(ErrorKind::Truncated { size, needed }));
         }
@@ -64,27 +64,27 @@ impl<'r, R: Readable> Blob<&'r R> {
 }
 
 impl<R: Readable> Blob<R> {
-    /// Its entry in the table.
+    /// Returns its entry in the table.
     #[must_use]
     pub const fn info(&self) -> &Info {
         &self.info
     }
 
-    /// Its bytes.
+    /// Returns its length in bytes.
     #[expect(clippy::len_without_is_empty, reason = "an empty blob is nothing that is asked for")]
     #[must_use]
     pub const fn len(&self) -> u64 {
         self.info.len
     }
 
-    /// Copies a part of it out, from its byte `at` on, and verifies the copy.
+    /// Copies bytes of the blob from offset `at` on into the buffer, and verifies the copy.
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`], [`ErrorKind::Replaced`], [`ErrorKind::Range`], or that of the medium. The buffer may
-    /// have been written then, with anything.
+    /// [`ErrorKind::Damaged`], [`ErrorKind::Replaced`], [`ErrorKind::Range`], or an error of the medium. After an error
+    /// the contents of the buffer are unspecified.
     ///
     /// # Cost
-    /// Each 64 KiB have a tag: the rest of those at the ends of the part is read, too. Nothing is allocated.
+    /// Each chunk of 64 KiB has one tag, so the chunks at both ends are read as a whole. Does not allocate.
     pub fn read_at(&self, at: u64, into: &mut [u8]) -> Result<(), Error<R::Error>> {
         let end = at.saturating_add(into.len() as u64);
         if end > self.info.len {
@@ -100,8 +100,8 @@ impl<R: Readable> Blob<R> {
         Ok(())
     }
 
-    /// Reads all of it and verifies it, without copying it out. `progress` is called with the bytes that were
-    /// read, now and then.
+    /// Reads and verifies the whole blob without copying it out. Calls `progress` from time to time with the number of
+    /// bytes read so far.
     ///
     /// # Errors
     /// As [`read_at`](Self::read_at).
@@ -113,7 +113,7 @@ impl<R: Readable> Blob<R> {
         Ok(())
     }
 
-    /// Copies out what begins at `at` and lies within one chunk, and verifies the copy.
+    /// Copies bytes from offset `at` on, all within one chunk, and verifies the copy.
     fn read_of_chunk(&self, at: u64, into: &mut [u8]) -> Result<(), Error<R::Error>> {
         let begin = at - at % CHUNK;
         let end = (begin + CHUNK).min(self.info.len);
@@ -130,7 +130,7 @@ impl<R: Readable> Blob<R> {
                 .map_err(Error::medium)?;
             running.finish()
         };
-        // A blob that took its place meanwhile has another key, so its tags prove nothing here.
+        // A blob that has taken this place meanwhile has another key, so its tags do not match here.
         if tag == self.tag(begin / CHUNK).map_err(Error::medium)? {
             return Ok(());
         }
@@ -155,7 +155,7 @@ impl<R: Readable> Blob<R> {
         Ok(u64::from_le_bytes(bytes))
     }
 
-    /// [`ErrorKind::Replaced`], if another one has taken its place or its name, or none.
+    /// Returns [`ErrorKind::Replaced`] if the blob was replaced or deleted.
     fn check_it_is_there(&self) -> Result<(), Error<R::Error>> {
         fence(Acquire);
         if headers::load(&self.medium)?.generation == self.generation {
@@ -172,7 +172,7 @@ impl<R: Readable> Blob<R> {
         }
     }
 
-    /// The reason why it is not what it was: it has been replaced, or it is damaged.
+    /// Returns the reason why its bytes do not match their tag: the blob was replaced, or it is damaged.
     fn is_not<T>(&self, damage: Damage) -> Result<T, Error<R::Error>> {
         self.check_it_is_there()?;
         Err(Error(ErrorKind::Damaged(damage)))
@@ -199,7 +199,7 @@ mod tests {
         transaction.commit().unwrap();
     }
 
-    /// The third one lies where the first one did, and so do its tags.
+    /// The third blob lies in the place of the first one, and so do its tags.
     #[test]
     fn nothing_of_another_blob_in_its_place_is_taken_for_its_own() {
         let cache = match Cache::host() {

@@ -8,11 +8,11 @@ use alloc::vec::Vec;
 use core::fmt;
 use std::io::{self, BufRead, Read, Seek, SeekFrom};
 
-/// A blob that is read as a stream. See [`Blob::into_reader`].
+/// A blob read as a stream. See [`Blob::into_reader`].
 ///
-/// Each 64 KiB are copied, and verified before any of their bytes is returned. So it needs no buffer around it, and a
-/// stream that ends without an error has returned the blob as it was put. Damage, or a blob that was replaced meanwhile, is
-/// an error at the first chunk that it concerns, after bytes that were right.
+/// Each chunk of 64 KiB is copied, and verified before any of its bytes is returned. So the reader does not need a
+/// buffer around it. A stream that ends without an error has returned the blob as it was put. If the blob is damaged,
+/// or was replaced meanwhile, the read of the first chunk concerned fails; all bytes before were right.
 ///
 /// It takes 64 KiB of memory.
 pub struct BlobReader<R: Readable> {

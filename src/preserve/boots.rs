@@ -1,4 +1,4 @@
-//! Reboots: a store is sealed before one that is planned, and each opening notes the boot that it was made in.
+//! Reboots: a store is sealed before a planned reboot, and each opening records its boot.
 
 use super::error::{Damage, Error, ErrorKind};
 use super::format::history::BOOTS;
@@ -13,18 +13,20 @@ use crate::medium::Medium;
 use alloc::vec::Vec;
 
 impl<M: Medium> Store<M> {
-    /// Makes everything durable once more, as far as the medium goes, and notes that it is: if nothing is
-    /// changed afterwards, the next one who opens the store need not verify it all.
+    /// Makes everything durable once more, as deep as the medium allows, and records that in the header. If nothing is
+    /// changed afterwards, the next opening need not verify all blobs.
     ///
-    /// Blobs, pages of the table, history and headers are written back by lines also where the caches are in the persistence
-    /// domain, which a reset need not flush, and on a DAX file down to the medium's own buffers
-    /// ([`DaxFile::deep_persist`](crate::dax::DaxFile::deep_persist)). Returns the number of the commit.
+    /// Blobs, pages of the table, the history and the headers are written back by lines. This also holds where the
+    /// caches are in the persistence domain, because a reset need not flush them. On a DAX file the write-back reaches
+    /// the medium's own buffers ([`DaxFile::deep_persist`](crate::dax::DaxFile::deep_persist)). Returns the number of
+    /// the commit.
     ///
     /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
-    /// If the medium fails. No blob is lost by that, and the store may or may not be found sealed; if it is, all
-    /// that is in it was written back. [`ErrorKind::Failed`](super::ErrorKind::Failed) of the next call says that it must be opened again.
+    /// If the medium fails. No blob is lost by that. The next opening may or may not find the store sealed; if it does,
+    /// all of the store was written back. If the next call returns [`ErrorKind::Failed`](super::ErrorKind::Failed), the
+    /// store must be opened again.
     ///
     /// # Cost
     /// A write-back of all lines of the store that are in use.
@@ -35,22 +37,23 @@ impl<M: Medium> Store<M> {
             (self.ways.deep_persist)(&self.medium, range).map_err(Error::medium)?;
         }
         let generation = self.begin()?.commit_sealed()?;
-        // What it says is so already: without this an older one may be found, which is not sealed.
+        // Everything that this header refers to is durable already. Without this write-back the next opening may find
+        // an older header, which is not sealed.
         self.deep_persist_header().map_err(Error::medium)?;
         Ok(generation)
     }
 
-    /// Notes that the store was opened, under which circumstances.
+    /// Records that the store was opened, and the circumstances of the opening.
     pub(super) fn begin_boot(
         &mut self,
         stamp: Stamp,
         origin: Origin,
         mended: &mut Vec<Damage>,
     ) -> Result<(), Error<M::Error>> {
-        // Nothing is written to a store that cannot be committed to.
+        // A store that cannot be committed to is not written.
         self.header.next_generation().ok_or(Error(ErrorKind::WornOut))?;
-        // The process that wrote the header may have been killed before it was durable, and what is free by it may be
-        // what the one before needs.
+        // The process that wrote the header may have been killed before the header was durable. Space that is free by
+        // this header may still be needed by the one before.
         headers::store(&*self.medium, &self.header).map_err(Error::medium)?;
         self.medium.fence();
         headers::clear_next(&*self.medium, &self.header).map_err(Error::medium)?;
@@ -72,7 +75,8 @@ impl<M: Medium> Store<M> {
         let plan = self.tree.plan(&Changes::new(), self.unit()).ok_or(Error(ErrorKind::TooMany))?;
         self.medium.copy_unfenced(&[(history(number), &bytes)]).map_err(Error::medium)?;
         written.push(history(number)..history(number) + bytes.len() as u64);
-        // Not everybody may flush what a medium keeps for itself: who may not gives the seal up.
+        // Not every process is permitted to flush the medium's own buffers. Without that permission the seal is
+        // removed.
         let deep_persist = |range| (self.ways.deep_persist)(&self.medium, range).is_ok();
         let is_sealed = self.header.is_sealed && written.into_iter().all(deep_persist);
         self.publish(plan, &preamble, is_sealed)?;
@@ -83,7 +87,7 @@ impl<M: Medium> Store<M> {
         Ok(())
     }
 
-    /// The history with this boot. One that is damaged is lost.
+    /// Returns the history with this boot added. A damaged history is lost.
     fn boots_with(
         &self,
         stamp: Stamp,

@@ -1,4 +1,4 @@
-//! Commits: the pages of a plan are put in place of others, and a header makes them hold.
+//! Commits: new pages replace old ones, and a new header makes them current.
 
 use super::error::{Error, ErrorKind};
 use super::format::header::Header;
@@ -17,10 +17,11 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 impl<M: Medium> Store<M> {
-    /// Puts the pages of a plan in place of those before: two fences. What was written for them before is durable then,
+    /// Replaces pages by those of a plan, with two fences. Everything written for the commit before is durable then,
     /// too.
     ///
-    /// Nothing has changed if the first round fails; what is there when the second one does is not known.
+    /// If writing the pages fails, nothing has changed. If storing the header fails, the outcome of the commit is
+    /// unknown.
     pub(super) fn publish(
         &mut self,
         mut plan: Vec<Overlay>,
@@ -54,8 +55,8 @@ impl<M: Medium> Store<M> {
         Ok(())
     }
 
-    /// Gives the pages of a plan their places, and makes them durable. Returns the length of the root and the half of its
-    /// tag that the header has. The last two that were written are those of the root.
+    /// Assigns places to the pages of a plan and makes the pages durable. Returns the length of the root, and the half
+    /// of its tag that the header stores. The last two of `pages` are the copies of the root.
     fn write(
         &mut self,
         plan: &mut [Overlay],
@@ -102,7 +103,7 @@ impl<M: Medium> Store<M> {
         Ok((len, root_tag))
     }
 
-    /// Finds two places for a page: those that are held for it, if there are any.
+    /// Finds two places for a page, in the reserve if it has any.
     fn place(
         &mut self,
         bytes: &Arc<[u8]>,
@@ -122,7 +123,7 @@ impl<M: Medium> Store<M> {
         Ok(places)
     }
 
-    /// Takes the pages of a plan for those that hold.
+    /// Makes the pages of a plan the current ones.
     fn replace(&mut self, header: Header, plan: Vec<Overlay>) {
         let unit = self.unit();
         let root = root_slot(self.tree.top(), self.header.len - PREAMBLE as u64, unit);

@@ -16,12 +16,12 @@ use std::io;
 pub struct Error<E>(pub(super) ErrorKind<E>);
 
 impl<E> Error<E> {
-    /// Makes an error of the medium's.
+    /// Wraps an error of the medium.
     pub(super) const fn medium(error: E) -> Self {
         Self(ErrorKind::Medium(error))
     }
 
-    /// Makes an error of a blob that does not exist.
+    /// Returns the error about a blob that does not exist.
     pub(super) fn not_found(name: &str) -> Self {
         Self(ErrorKind::NotFound { name: ShortName::of(name) })
     }
@@ -45,31 +45,31 @@ impl<E> Error<E> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind<E> {
-    /// The medium failed. Nothing was committed, unless it was the commit itself: then the store must be opened
-    /// again, which shows the one or the other.
+    /// The medium failed. If it failed during a commit, the store must be opened again, which shows if the commit was
+    /// made. Otherwise nothing was committed.
     Medium(E),
-    /// There is something else at the beginning of the medium.
+    /// The medium begins with something other than a store.
     NotAStore {
-        /// What it begins with.
+        /// The bytes found in place of the magic number.
         found: [u8; 8],
     },
-    /// All headers are damaged, or none is whole and one is of another version.
+    /// No header is whole, at least one is damaged, and none is of another version.
     Headers,
-    /// A version that this one does not know.
+    /// The store has a version of the format that this program does not know.
     Version {
         /// The version found.
         found: u32,
     },
-    /// The medium ends before what is in the store.
+    /// The medium ends before the store does.
     Truncated {
         /// Bytes of the medium.
         size: u64,
         /// Bytes that are needed.
         needed: u64,
     },
-    /// A part of the store does not have its tag any more, or refers to a place outside the store.
+    /// A part of the store does not match its tag, or refers to a place outside the store.
     Damaged(Damage),
-    /// There is a store already.
+    /// The medium already contains a store.
     Exists,
     /// The medium is too small for a store.
     TooSmall {
@@ -78,12 +78,12 @@ pub enum ErrorKind<E> {
         /// Bytes that are needed.
         needed: u64,
     },
-    /// No store has units of this size.
+    /// The size of the unit is invalid.
     Unit {
         /// Bytes of a unit.
         unit: u64,
     },
-    /// There is no room. Nothing was written.
+    /// The store is full. Nothing was written.
     Full {
         /// Bytes that are needed, in one piece.
         needed: u64,
@@ -92,17 +92,17 @@ pub enum ErrorKind<E> {
     },
     /// The table cannot have more entries.
     TooMany,
-    /// There is no blob of this name.
+    /// A blob of this name does not exist.
     NotFound {
         /// The name.
         name: ShortName,
     },
-    /// There is a blob of this name already.
+    /// A blob of this name already exists.
     NameTaken {
         /// The name.
         name: ShortName,
     },
-    /// No blob can have this name: it is empty, or too long.
+    /// The name is empty or too long.
     Name {
         /// Bytes of the name.
         len: usize,
@@ -112,56 +112,56 @@ pub enum ErrorKind<E> {
         /// Bytes of the metadata.
         len: usize,
     },
-    /// No blob can be aligned to this.
+    /// The alignment is not a power of two, or is too large.
     Alignment {
-        /// What was asked for, in bytes.
+        /// The requested alignment in bytes.
         alignment: u64,
     },
-    /// A range leads out of the blob.
+    /// The range exceeds the blob.
     Range {
         /// The range.
         range: Range<u64>,
         /// Bytes of the blob.
         len: u64,
     },
-    /// Another number of bytes was written than had been said.
+    /// The number of bytes written differs from the announced length.
     Length {
-        /// Bytes that were written.
+        /// The number of bytes written.
         written: u64,
-        /// Bytes that had been said.
+        /// The announced length in bytes.
         said: u64,
     },
-    /// The blob was replaced or deleted while it was read; take what is there now.
+    /// The blob was replaced or deleted while it was read; look it up again.
     Replaced,
-    /// The store was written by somebody else since it was opened here, without its lock.
+    /// Another writer without the lock has written the store since it was opened here.
     Overtaken {
         /// The generation here.
         ours: u64,
         /// The generation found.
         found: u64,
     },
-    /// A commit has failed, and what it left is not known.
+    /// A commit has failed, and its outcome is unknown.
     Failed,
-    /// Commits have no numbers left: the last one is 2^63 - 1. Nothing was written.
+    /// The numbers of commits are exhausted: the last one is 2^63 - 1. Nothing was written.
     WornOut,
-    /// No lease can be had here that the writer would honour.
+    /// The writer cannot see leases taken here.
     NoLease,
-    /// Readers of this process still have the medium.
+    /// Readers of this process still hold the medium.
     InUse,
     /// The file's bytes lie elsewhere than when the store was last written.
     Moved,
 }
 
-/// What is damaged.
+/// A damaged part of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Damage {
-    /// What it is.
+    /// The kind of the part.
     pub part: Part,
-    /// Where it begins in the medium.
+    /// Its offset in the medium.
     pub offset: u64,
-    /// Its bytes.
+    /// Its length in bytes.
     pub len: u64,
 }
 
@@ -170,11 +170,11 @@ pub struct Damage {
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Part {
-    /// One of the two headers that say the same.
+    /// One of the two copies of a header.
     Header,
     /// The root of the table of blobs, in both copies.
     Table,
-    /// One copy of a page of the table, of which the other is whole.
+    /// One copy of a page of the table. The other copy is whole.
     TableCopy,
     /// A page of the table below the root, in both copies.
     Page,
@@ -182,9 +182,9 @@ pub enum Part {
     Entry,
     /// The history.
     History,
-    /// Bytes of a blob, from this one on.
+    /// Bytes of a blob, from offset `at` on.
     Bytes {
-        /// Where it begins in the blob.
+        /// The offset of the damaged bytes in the blob.
         at: u64,
     },
     /// The list of a blob's tags.
@@ -192,7 +192,7 @@ pub enum Part {
 }
 
 impl Damage {
-    /// What to do if it keeps something from being done.
+    /// Returns the advice for an operation that failed because of this damage.
     const fn remedy(&self) -> &'static str {
         match self.part {
             Part::Table => "without it no blob can be found, so bring the store back from a copy",
@@ -231,7 +231,8 @@ impl fmt::Display for Damage {
     }
 }
 
-/// `{:?}` prints what `{}` does, so that a `main` that returns it tells what to do. `{:#?}` prints the fields.
+/// `{:?}` prints the same text as `{}`, so that a `main` that returns the error shows the fact and the action. `{:#?}`
+/// prints the fields.
 impl<E: fmt::Debug + fmt::Display> fmt::Debug for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if f.alternate() {
@@ -247,7 +248,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
     }
 }
 
-/// As that of the [`Error`].
+/// Prints the same text as the [`Error`].
 impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -332,7 +333,7 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             }
             Self::Overtaken { ours, found } => write!(
                 f,
-                "somebody else has written the store since it was opened here (generation {found} instead of \
+                "another writer has written the store since it was opened here (generation {found} instead of \
                  {ours}); open it with a lock"
             ),
             Self::Failed => f.write_str("a commit has failed before; open the store again"),
@@ -346,7 +347,7 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             ),
             Self::Moved => f.write_str(
                 "the file's bytes lie elsewhere than when the store was last written, so nothing may rely on \
-                 their addresses; open it without that requirement, and tell those who do",
+                 their addresses; open it without that requirement, and give the new addresses to their users",
             ),
         }
     }
@@ -407,7 +408,7 @@ impl<E> ErrorKind<E> {
     }
 }
 
-/// The error itself is inside.
+/// The result contains the error itself.
 #[cfg(feature = "std")]
 impl<E: core::error::Error + Send + Sync + 'static> From<Error<E>> for io::Error {
     fn from(error: Error<E>) -> Self {

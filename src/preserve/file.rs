@@ -1,4 +1,4 @@
-//! Stores in files: under which circumstances they are written, who else reads them, and where they lie.
+//! Stores in files: the circumstances of their commits, and their physical location.
 
 use super::error::{Error, ErrorKind};
 use super::open::Circumstances;
@@ -25,10 +25,10 @@ impl Evidence {
 }
 
 impl Stamp {
-    /// The circumstances of this process, with a file.
+    /// Returns the circumstances of this process with a file.
     ///
     /// # Cost
-    /// Some small files of `/proc` and `/sys` are read, and the file's extents.
+    /// Reads some small files of `/proc` and `/sys`, and the file's extents.
     #[must_use]
     pub fn host(file: &DaxView) -> Self {
         let guarantee = file.guarantee();
@@ -48,7 +48,7 @@ impl Stamp {
     }
 }
 
-/// Returns a digest of the places where the bytes of a file lie, which is never 0; `None` if they are not known.
+/// Returns a digest of the physical location of a file, which is never 0, or `None` if the location is unknown.
 fn placement(file: &DaxView) -> Option<u64> {
     let placement = file.placement().ok()?;
     let mut digest = Running::new(0);
@@ -67,7 +67,7 @@ pub(super) fn circumstances<M: Readable>(medium: &M) -> Option<Circumstances> {
     Some(Circumstances { stamp, evidence: Evidence::host(), seconds: Some(seconds) })
 }
 
-/// Returns true if a medium lies where a commit left it, which is known of files alone.
+/// Returns true if the physical location of a medium is the same as at a commit. The location is known of files alone.
 pub(super) fn is_in_place<M: Readable>(medium: &M, last: &Stamp) -> bool {
     let now = view(medium).and_then(placement);
     now.is_some_and(|now| now == last.placement)
@@ -78,15 +78,15 @@ fn view<M: Readable>(medium: &M) -> Option<&DaxView> {
 }
 
 impl Store<DaxFile> {
-    /// Makes the file longer, and the store with it: `len` is the file's new length in bytes. Readers of this
-    /// process must have ended, and the store must have the only reference to the file.
+    /// Extends the file to `len` bytes, and the store with it. Readers of this process must have ended, and the store
+    /// must hold the only reference to the file.
     ///
     /// # Errors
-    /// [`ErrorKind::InUse`]; what [`DaxFile::grow`] says. The store is as it was then.
+    /// [`ErrorKind::InUse`]; the errors of [`DaxFile::grow`]. An error leaves the store as it was.
     ///
     /// # Crashes
-    /// A crash meanwhile leaves the file longer or not, and the blobs as they were. The file can be opened again as
-    /// [`DaxFile::grow`] says, and the store can grow again.
+    /// A crash meanwhile may leave the file longer, and leaves the blobs as they were. The file can be opened again as
+    /// [`DaxFile::grow`] describes, and the store can grow again.
     pub fn grow(&mut self, len: u64) -> Result<(), Error<FileError>> {
         let file = Arc::get_mut(&mut self.medium).ok_or(Error(ErrorKind::InUse))?;
         file.grow(len).map_err(Error::medium)?;
@@ -98,8 +98,8 @@ impl Store<DaxFile> {
 }
 
 impl Snapshot<'_, DaxView> {
-    /// What has happened between this commit and now, as far as it can be known, and from which evidence: what
-    /// [`Opened::verdict`](super::Opened::verdict) says to who opens the store to write it.
+    /// Returns the event between this commit and now, as far as it can be known, with its evidence.
+    /// [`Opened::verdict`](super::Opened::verdict) is the same for a store opened for writing.
     ///
     /// # Cost
     /// As [`Stamp::host`].
@@ -109,7 +109,7 @@ impl Snapshot<'_, DaxView> {
     }
 }
 
-/// Views are for CPUs of 64 bits.
+/// Views need a 64-bit CPU.
 #[cfg(test)]
 #[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
 mod tests {

@@ -1,4 +1,4 @@
-//! The four headers: which one holds, and how it is replaced.
+//! The four headers: finding the current one, and replacing it.
 
 #[cfg(feature = "preserve")]
 use super::error::{Damage, Part};
@@ -44,7 +44,7 @@ fn read<R: Readable>(medium: &R, at: u64) -> Result<Found, R::Error> {
         medium.read(at + MAGIC.len() as u64, rest)?;
     }
     let found = Header::read(&bytes);
-    // One in another's place is none: what is written next would go elsewhere than over the older one.
+    // A header in the wrong place is invalid: the next one would not be written over the older one.
     let is_elsewhere = |header: &Header| !headers(header.generation).contains(&at);
     Ok(match found {
         Found::Whole(header) if is_elsewhere(&header) => Found::Damaged,
@@ -52,10 +52,10 @@ fn read<R: Readable>(medium: &R, at: u64) -> Result<Found, R::Error> {
     })
 }
 
-/// The header that holds.
+/// Returns the current header.
 ///
-/// A crash may have torn both copies of the newer one, which was being written: then the older one holds. If one of
-/// them is whole, what it says is: all of that was durable before it was written.
+/// A crash may have torn both copies of the newer header while it was written: then the older one is current. If one
+/// copy of the newer header is whole, it is current: all that it refers to was durable before.
 pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
     let size = medium.len();
     if size < END {
@@ -82,7 +82,7 @@ pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
     })
 }
 
-/// Which of two says more of why there is no header.
+/// Returns the finding that explains better why no header was found.
 const fn worse(one: Found, other: Found) -> Found {
     match (one, other) {
         (Found::Version(_), _)
@@ -92,7 +92,7 @@ const fn worse(one: Found, other: Found) -> Found {
     }
 }
 
-/// The beginnings of the places of the headers.
+/// The contents of the places of the headers, by their first bytes.
 #[cfg(feature = "preserve")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Presence {
@@ -104,7 +104,7 @@ pub(super) enum Presence {
     Store,
 }
 
-/// Returns the beginnings of the places of the headers.
+/// Returns the contents of the places of the headers, by their first bytes.
 #[cfg(feature = "preserve")]
 pub(super) fn presence<R: Readable>(medium: &R) -> Result<Presence, R::Error> {
     if another_format(medium)?.is_some() {
@@ -123,7 +123,7 @@ pub(super) fn presence<R: Readable>(medium: &R) -> Result<Presence, R::Error> {
     Ok(presence)
 }
 
-/// Which copies of a header are not as it is.
+/// Returns the copies of a header that differ from it.
 #[cfg(feature = "preserve")]
 pub(super) fn damaged<R: Readable>(
     medium: &R,
@@ -154,8 +154,8 @@ pub(super) fn clear_next<M: Medium>(medium: &M, header: &Header) -> Result<(), M
     put(medium, headers(header.generation + 1).map(|at| at + TAG as u64), &[0; 8])
 }
 
-/// Makes the first header durable: its magic last, so that a crash leaves it whole or none. What was written back
-/// before is durable before the magic is.
+/// Makes the first header durable, its magic last, so that a crash leaves the whole header or none. Everything written
+/// back earlier is durable before the magic is.
 ///
 /// The places of the second header are made zero. An earlier store can have left a header there whose magic alone was
 /// overwritten, and a crash while the second header is written would complete the old one.
@@ -173,7 +173,7 @@ pub(super) fn create<M: Medium>(medium: &M, header: &Header) -> Result<(), M::Er
     Ok(())
 }
 
-/// By ordinary stores, as it is a line or less.
+/// Uses ordinary stores, as the bytes are a line or less.
 #[cfg(feature = "preserve")]
 fn put<M: Medium>(medium: &M, both: [u64; 2], bytes: &[u8]) -> Result<(), M::Error> {
     for at in both {

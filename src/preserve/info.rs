@@ -1,4 +1,4 @@
-//! The table's facts of a blob.
+//! The entry of a blob in the table, and its name.
 
 use super::format::NAME;
 use crate::medium::Readable;
@@ -15,7 +15,7 @@ pub struct Name {
 impl Name {
     pub(super) const EMPTY: Self = Self { bytes: [0; NAME], len: 0 };
 
-    /// Reads a name of so many bytes, which a name can have.
+    /// Reads a name of `len` bytes, which must be a permitted length.
     pub(super) fn read<R: Readable>(medium: &R, at: u64, len: usize) -> Result<Self, R::Error> {
         let mut name = Self { len: len as u8, ..Self::EMPTY };
         medium.read(at, &mut name.bytes[..len])?;
@@ -26,7 +26,7 @@ impl Name {
         &self.bytes[..self.len.into()]
     }
 
-    /// Its text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         // It was checked when it was read.
@@ -54,7 +54,7 @@ impl serde::Serialize for Name {
     }
 }
 
-/// The name of a blob that an error is about: all of it, or its first 62 bytes at most.
+/// The name of a blob in an error: all of it, or at most its first 62 bytes.
 ///
 /// `{}` prints it in quotes, with escapes for characters that are not printable, and with dots if it is cut.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -105,17 +105,17 @@ impl fmt::Display for ShortName {
 pub struct Info {
     /// Its name.
     pub name: Name,
-    /// The number that it was put with.
+    /// The caller's version number.
     pub version: u64,
-    /// Its bytes.
+    /// Its length in bytes.
     pub len: u64,
     /// Bytes of its metadata.
     pub metadata: usize,
-    /// The commit that put it there: each has a number, and none comes again.
+    /// The number of the commit that put it there. A number is never reused.
     pub generation: u64,
     /// The time at which it was put, in seconds since 1970-01-01 UTC; 0 if it is not known.
     pub seconds: u64,
-    /// Its first byte's place in the medium. It is in one piece.
+    /// The offset of its first byte in the medium. A blob is in one piece.
     pub offset: u64,
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(super) tag: u64,
@@ -125,7 +125,7 @@ pub struct Info {
 }
 
 impl Info {
-    /// Its bytes in the medium.
+    /// Returns the range of its bytes in the medium.
     #[must_use]
     pub const fn range(&self) -> Range<u64> {
         self.offset..self.offset + self.len

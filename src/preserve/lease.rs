@@ -1,7 +1,7 @@
 //! Leases of readers.
 //!
-//! A reader takes the lease first and then looks whether its blob is still there; the writer looks for leases
-//! after the commit that replaced it. So one of the two sees the other.
+//! A reader takes the lease first and then checks that its blob still exists. The writer looks for leases after the
+//! commit that replaced the blob. So one of the two sees the other.
 
 use super::blob::Blob;
 use super::error::{Error, ErrorKind};
@@ -11,8 +11,8 @@ use super::snapshot::Snapshot;
 use crate::medium::Readable;
 use core::ops::Range;
 
-/// A blob that stays where it is while this is held: what is written meanwhile goes elsewhere, also if the
-/// blob was replaced or deleted. See [`Reader::lease`].
+/// A blob that stays in its place while the lease is held. A writer uses other places meanwhile, even if the blob was
+/// replaced or deleted. See [`Reader::lease`].
 #[derive(Debug)]
 pub struct Lease<'r, R: Readable> {
     reader: &'r Reader<R>,
@@ -20,19 +20,19 @@ pub struct Lease<'r, R: Readable> {
 }
 
 impl<'r, R: Readable> Lease<'r, R> {
-    /// Its entry in the table.
+    /// Returns the blob's entry in the table.
     #[must_use]
     pub const fn info(&self) -> &Info {
         &self.info
     }
 
-    /// Its bytes in the medium.
+    /// Returns the range of the blob's bytes in the medium.
     #[must_use]
     pub const fn range(&self) -> Range<u64> {
         self.info.range()
     }
 
-    /// The medium that it lies in.
+    /// Returns the medium of the blob.
     #[must_use]
     pub const fn medium(&self) -> &'r R {
         self.reader.medium()
@@ -46,19 +46,19 @@ impl<R: Readable> Drop for Lease<'_, R> {
 }
 
 impl<R: Readable> Reader<R> {
-    /// Verifies a blob, and keeps it where it is for as long as the lease is held: so it can be read in
-    /// place, without a copy and without verifying it again.
+    /// Verifies a blob, and keeps it in its place while the lease is held. So it can be read in place, without a copy
+    /// and without verifying it again.
     ///
     /// The bytes can be read through the medium, as words and copies. A slice of them is `unsafe`
-    /// ([`DaxView::as_slice`](crate::dax::DaxView::as_slice)): that no other program writes into the file
-    /// without asking, and that nobody cuts it off, is nothing that a lease can see to.
+    /// ([`DaxView::as_slice`](crate::dax::DaxView::as_slice)): a lease cannot keep another program from truncating the
+    /// file, or from writing to it without asking for leases.
     ///
     /// # Errors
-    /// [`ErrorKind::NoLease`], if nobody would honour it: then copy the blob. [`ErrorKind::NotFound`],
+    /// [`ErrorKind::NoLease`], if the writer would not honour it: copy the blob instead. [`ErrorKind::NotFound`],
     /// [`ErrorKind::Damaged`]; if the medium fails.
     ///
     /// # Cost
-    /// The blob is read once. In a file one or two system calls.
+    /// The blob is read once. A file takes one or two system calls besides.
     pub fn lease(&self, name: &str) -> Result<Lease<'_, R>, Error<R::Error>> {
         loop {
             let snapshot = Snapshot::of(self.medium())?;
@@ -91,7 +91,7 @@ impl<R: Readable> Reader<R> {
         Ok(())
     }
 
-    /// Locks are not counted, so the last one gives it up.
+    /// Locks are not counted, so only the last lease of a range releases it.
     fn release(&self, range: &Range<u64>) {
         let mut list = self.held.leases.list();
         if let Some(at) = list.iter().position(|lease| lease == range) {

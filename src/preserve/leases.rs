@@ -8,7 +8,7 @@ use {
     std::sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// The leases of a process on a store. Without an operating system there are none.
+/// The leases of a process on a store. Without an operating system the list is empty.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Leases(#[cfg(feature = "std")] Arc<Mutex<Vec<Range<u64>>>>);
 
@@ -27,7 +27,7 @@ impl Leases {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first part of a range that a lease is on.
+    /// Returns the first leased part of a range.
     pub(super) fn first_in(&self, range: &Range<u64>) -> Option<Range<u64>> {
         let list = self.list();
         let parts = list
@@ -43,12 +43,12 @@ impl Leases {
 #[cfg_attr(not(feature = "std"), expect(dead_code, reason = "there are no leases"))]
 pub(super) struct Held {
     pub(super) leases: Leases,
-    /// True if the store that writes shares the list. Other writers see a lease through the medium alone.
+    /// True if the list is shared with the store that writes. Other writers see a lease through the medium alone.
     pub(super) is_of_store: bool,
 }
 
 impl Held {
-    /// The leases of a reader that are among those of a store.
+    /// Returns leases in the list of a store.
     pub(super) fn of_store(leases: &Leases) -> Self {
         Self { leases: leases.clone(), is_of_store: true }
     }

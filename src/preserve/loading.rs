@@ -1,4 +1,4 @@
-//! Taking a store up: its table, and the space that it leaves free.
+//! Loading a store: its table, and its free space.
 
 use super::error::{Damage, Error, ErrorKind, Part};
 use super::format::page::{root_slot, slot};
@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 impl<M: Medium> Store<M> {
-    /// Takes up what a snapshot holds, in a medium that may have another size now.
+    /// Loads the last commit from a medium that may have another size now. Returns the store, and its damaged copies.
     pub(super) fn take_up(
         medium: Arc<M>,
         ways: Ways<M>,
@@ -61,7 +61,7 @@ impl<M: Medium> Store<M> {
     }
 }
 
-/// A store that is taken up.
+/// A store that is being loaded.
 struct Loading {
     size: u64,
     tree: Tree,
@@ -103,7 +103,7 @@ impl Loading {
         Ok(loading)
     }
 
-    /// Takes a range, which nothing else may have.
+    /// Takes a range, which must be free.
     fn take<E>(&mut self, range: Range<u64>, part: Part) -> Result<(), Error<E>> {
         let (offset, len, needed) = (range.start, range.end - range.start, range.end);
         if needed > self.size {

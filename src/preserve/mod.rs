@@ -1,10 +1,10 @@
 //! Named blobs that outlive processes, kernels, reboots and, where the medium does, the loss of power.
 //!
-//! A [`Store`] stands in any [`Medium`](crate::medium::Medium): a DAX file, memory that a kernel keeps, the
-//! simulator. What a program cannot build anew quickly, the state of a virtual machine or the cache of a database, it
-//! puts there before it ends or the machine is rebooted, and takes from there afterwards. A
-//! [`Transaction`] replaces and deletes any number of blobs at once: after a crash at any moment they are all
-//! as before or all as after.
+//! A [`Store`] can be in any [`Medium`](crate::medium::Medium): a DAX file, memory that a kernel preserves, the
+//! simulator. A program puts state there that it cannot build anew quickly, such as the state of a virtual machine or
+//! the cache of a database, before it ends or the machine is rebooted. Afterwards it loads that state again. A
+//! [`Transaction`] replaces and deletes any number of blobs at once: a crash at any moment leaves all of its changes or
+//! none.
 //!
 //! ```
 //! # #[cfg(all(feature = "dax", feature = "preserve"))]
@@ -32,53 +32,56 @@
 //! # fn main() {}
 //! ```
 //!
-//! [`Store::open`] opens the store that is there, [`Store::create_new`] refuses one that is there, and
-//! [`Store::open_or_create`] does the one or the other, whatever crash came before. [`Options`] has more, for each of them.
-//! If one fails, its error gives the medium back.
+//! [`Store::open`] opens an existing store, [`Store::create_new`] creates one and refuses an existing one, and
+//! [`Store::open_or_create`] does either, after any crash. [`Options`] has more settings for each of them. If one of
+//! them fails, its error returns the medium.
 //!
 //! # How it works
-//! Nothing that the last commit has left is written over. The table of all names is a tree of pages. Blobs are written to
-//! free space when they are put. A commit writes new pages for those in which names have changed, and for those above them
-//! up to the root, beside the old ones. Then it fences, replaces the older of two headers, and fences again. A header is a
-//! line of 64 bytes that proves itself by a tag and leads to the root. So a crash leaves the new header, or the one of the
-//! commit before, which everything is still there for. The free space is computed from the table when a store is opened, so
-//! that what was written and never committed is free again.
+//! Bytes of the last commit are never overwritten. The table of all names is a tree of pages. Blobs are written to free
+//! space when they are put. A commit writes new pages for those in which names have changed, and for those above them
+//! up to the root, beside the old ones. Then it fences, replaces the older of two headers, and fences again. A header
+//! is a line of 64 bytes, which is verified by a tag and refers to the root. So a crash leaves the new header, or the
+//! one of the commit before, whose pages and blobs are all still there. The free space is computed from the table when
+//! a store is opened, so that space that was written and never committed is free again.
 //!
-//! A commit costs as much as the names that it changes: in a store of 100,000 blobs it writes and reads at most twice as many
-//! bytes as in one of 100, however divided the free space is. To open a store takes time in proportion to its table.
+//! The cost of a commit depends on the names that it changes. In a store of 100,000 blobs it writes and reads at most
+//! twice as many bytes as in one of 100, even if the free space is fragmented. Opening a store takes time in proportion
+//! to its table.
 //!
-//! The header and each page are there twice, at different places. So damage in one place loses no more than the blob that
-//! it hits: a blob is verified when it is read, by a tag for each 64 KiB, and damage is reported with its place. If both
-//! copies of a page are damaged, the blobs that it named are lost, and all others can still be read. Such a store is not
-//! opened to be written, since nobody knows where the lost ones are.
+//! The header and each page are stored twice, at different places. So damage in one place loses at most the blob that
+//! it hits. A blob is verified when it is read, by a tag for each 64 KiB, and damage is reported with its place. If
+//! both copies of a page are damaged, the blobs that it named are lost, and all others can still be read. Such a store
+//! cannot be opened for writing, since the places of the lost blobs are unknown.
 //!
-//! A tag is a hash of 64 bits with a key for seed. The key binds it to the store, to the commit, and to the place: bytes
-//! that an earlier blob has left in the same place do not prove themselves, whatever they are.
+//! A tag is a 64-bit hash whose seed is a key. The key binds the tag to the store, to the commit, and to the place. So
+//! bytes that an earlier blob has left in the same place do not match the tag, even if they are the same.
 //!
 //! # Readers
-//! One process writes, any number read meanwhile, by a [`Reader`]. What they copy is verified after it was
-//! copied, so they need no lock. To read in place they take a [lease](Reader::lease): a blob that
-//! was replaced keeps its space until its leases have ended. They hold across processes, where the system has
-//! locks on parts of files, and end with the process that took them. What a reader in another process sees may not be
-//! durable yet for the moment that a commit takes.
+//! One process writes, and any number of processes read meanwhile with a [`Reader`]. Readers verify bytes after copying
+//! them, so they do not need a lock. To read in place they take a [lease](Reader::lease): a blob that was replaced
+//! keeps its space until its leases have ended. Leases hold across processes, where the system has locks on parts of
+//! files, and end with the process that took them. While a commit is under way, a reader in another process may see it
+//! before it is durable.
 //!
-//! With the feature `preserve-read` alone stores can be read without an allocator and without an operating system, from
-//! [`Bytes`](crate::medium::Bytes) or any [`Readable`](crate::medium::Readable): [`Snapshot::of`].
+//! With the feature `preserve-read` alone, stores can be read without an allocator and without an operating system,
+//! from [`Bytes`](crate::medium::Bytes) or any [`Readable`](crate::medium::Readable): [`Snapshot::of`].
 //!
 //! # Reboots
-//! Each commit notes its circumstances, a [`Stamp`]: boot, kernel, process, and what backs the medium. When a store is
-//! opened they are compared with those of then, and a [`Verdict`] says what happened, from which evidence, and whether
-//! the medium had promised to survive it. If something may have been lost, because it was another boot and the store had
-//! not been sealed, everything is verified. Before a reboot that is planned [`Store::seal`] makes everything
-//! durable as far as the medium goes, and notes it. The last 32 boots are its [history](Snapshot::history).
+//! Each commit records its circumstances, a [`Stamp`]: boot, kernel, process, and the backing of the medium. When a
+//! store is opened, the last stamp is compared with the present circumstances. A [`Verdict`] states the event in
+//! between, its evidence, and if the medium had promised to survive it. If blobs may have been lost, because the boot
+//! is another and the store was not sealed, everything is verified. Before a planned reboot [`Store::seal`] makes
+//! everything durable as deep as the medium allows, and records that. The last 32 boots are the store's
+//! [history](Snapshot::history).
 //!
 //! # The format, version 3
 //! All numbers are little-endian. The headers are at offsets 0 and 4096, their copies at 8192 and 12288; the one of
-//! generation *g* is at 4096 (*g* modulo 2). Of all that are whole the one of the highest generation holds, also if its
-//! copy is not.
+//! generation *g* is at 4096 (*g* modulo 2). Of all whole headers the one of the highest generation is current, even if
+//! its copy is damaged.
 //!
 //! All tags are XXH3 of 64 bits ([specification](https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md)).
-//! `XXH3(s, b)` is that of the bytes `b` with the seed `s`; where `b` is words, their bytes are little-endian.
+//! `XXH3(s, b)` is the hash of the bytes `b` with the seed `s`. If `b` is a list of words, their bytes are
+//! little-endian.
 //!
 //! | header, offset | bytes | what |
 //! |---|---|---|
@@ -93,8 +96,8 @@
 //! | 56 | 4 | bytes of a unit, a power of two from 64 to 2^30; and 1 more if the store is sealed |
 //! | 60 | 4 | the first 4 bytes of the root |
 //!
-//! Two histories are at offsets 16384 and 20992, each with room for 32 boots. What follows 25600, from the next
-//! multiple of the unit on, holds pages and blobs; each begins at a multiple of the unit.
+//! Two histories are at offsets 16384 and 20992, each with room for 32 boots. Pages and blobs follow, from the first
+//! multiple of the unit at or after 25600 on. Each begins at a multiple of the unit.
 //!
 //! | root, offset | bytes | what |
 //! |---|---|---|
@@ -108,8 +111,8 @@
 //! | 48 | 128 | stamp of the commit |
 //! | 176 | | entries, if there is no level below; else children |
 //!
-//! A page below the root has children, or in the lowest level entries, and nothing else: one at least, and 32768 bytes at
-//! most. Both are sorted by the bytes of their names. All pages of the lowest level are equally far from the root.
+//! A page below the root has only children, or in the lowest level only entries: at least one, and at most 32768 bytes.
+//! Both are sorted by the bytes of their names. All pages of the lowest level are equally far from the root.
 //!
 //! | child, offset | bytes | what |
 //! |---|---|---|
@@ -120,14 +123,15 @@
 //! | 26 | 2 | bytes of the name: 0 for the first child of a page, 1 to 255 for others |
 //! | 28 | | name, then zeros up to a multiple of 8 |
 //!
-//! The name of a child is not above any name below it, and above each name below the child before. It is any bytes: the
-//! shortest that do. A page has no tag of its own: the page above has it, and so up to the header. So a page that a commit
-//! has left which came to nothing proves nothing, though it has the same place and generation.
+//! The name of a child is not above any name below it, and above each name below the child before. It can be any bytes:
+//! the shortest that fulfil this. A page does not contain its own tag: the page above does, and so on up to the header.
+//! So a page of an interrupted commit is not valid, though it has the same place and generation.
 //!
-//! A writer splits a page when it has more than 4416 bytes of entries or 1024 of children, each rounded up to units and
-//! 32768 at most; and merges one with less than a third of that with the one beside it, if both have room in three quarters
-//! of it. The place of a page below the root takes so many bytes, in units, whatever the page has; that of a root with
-//! children 176 more, and that of a root with entries what it has. A reader relies on none of that.
+//! A writer splits a page with more than 4416 bytes of entries or 1024 bytes of children, each rounded up to units and
+//! 32768 at most. It merges a page with less than a third of that with the one beside it, if both fit in three quarters
+//! of it. The place of a page below the root has that many bytes, in units, for any length of the page. The place of a
+//! root with children has 176 more, and that of a root with entries has as many as the root. A reader does not rely on
+//! any of this.
 //!
 //! | entry, offset | bytes | what |
 //! |---|---|---|
@@ -141,11 +145,11 @@
 //! | 50 | 2 | bytes of the metadata, 4096 at most |
 //! | 52 | | name, in UTF-8, then metadata, then zeros up to a multiple of 8 |
 //!
-//! A blob is in one piece. Every 65536 of its bytes are a chunk, and the rest is one. Chunk *n*, from 0 on, has the tag
-//! `XXH3(k, its bytes)`. There *k* is `XXH3(b, n, 0)`, *b* is `XXH3(i, generation of the entry, offset of the blob)`, and
-//! *i* is that of the history. If there is one chunk, the entry has its tag. If there are more, the tags of all follow the
-//! blob at the next multiple of 8, 8 bytes each. Then the entry has the tag of this list, with the key of the chunk
-//! after the last. The tag of an empty blob is 0.
+//! A blob is in one piece. It consists of chunks of 65536 bytes, and a last one for the rest. Chunk *n*, from 0 on, has
+//! the tag `XXH3(k, its bytes)`. There *k* is `XXH3(b, n, 0)`, *b* is `XXH3(i, generation of the entry, offset of the
+//! blob)`, and *i* is that of the history. If there is one chunk, the entry has its tag. If there are more, the tags of
+//! all follow the blob at the next multiple of 8, 8 bytes each. Then the entry has the tag of this list, with the key
+//! of the chunk after the last. The tag of an empty blob is 0.
 //!
 //! | stamp, offset | bytes | what |
 //! |---|---|---|
@@ -171,15 +175,16 @@
 //! | 16 | 128 | stamp of the last time it was opened in it |
 //!
 //! # Limits
-//! - A blob needs free space in one piece. What it replaces is free after the commit, so room for both is needed.
-//! - Room for the pages of one deletion is always kept, so that each blob of a full store can be deleted. A store that was
-//!   filled by a program that kept no such room can be without it: it is opened as before, but a deletion can be
-//!   refused with [`ErrorKind::Full`]. Then the store must grow, or its blobs must be moved to a larger one.
-//! - A tag finds accidents, not attackers: of damaged chunks of 64 KiB one in 2^64 is taken for whole.
+//! - A blob needs free space in one piece. The blob that it replaces is free after the commit, so both need space at
+//!   the same time.
+//! - Room for the pages of one deletion is always kept, so that each blob of a full store can be deleted. A store that
+//!   was filled by a program without this reserve can lack it. It can be opened, but a deletion can be refused with
+//!   [`ErrorKind::Full`]. Then the store must grow, or its blobs must be moved to a larger one.
+//! - A tag detects accidents, not attacks: one in 2^64 damaged chunks of 64 KiB passes for whole.
 //! - Stores of versions 1 and 2 are refused.
 //! - There can be 2^32 - 1 blobs. A writer keeps the table in memory.
-//! - If all four headers are damaged, or both copies of the root, nothing can be found any more. If both
-//!   copies of the newest header are, the commit before is taken for the last, as after a crash.
+//! - If all four headers or both copies of the root are damaged, no blob can be found any more. If both copies of the
+//!   newest header are damaged, the commit before is taken for the last, as after a crash.
 
 mod blob;
 #[cfg(all(feature = "preserve", feature = "std"))]
@@ -189,7 +194,7 @@ mod boots;
 #[cfg(feature = "preserve")]
 mod commit;
 mod error;
-#[cfg_attr(not(feature = "preserve"), expect(dead_code, reason = "who only reads puts no bytes"))]
+#[cfg_attr(not(feature = "preserve"), expect(dead_code, reason = "a reader encodes nothing"))]
 mod format;
 mod headers;
 mod info;
@@ -244,7 +249,7 @@ cfg_if::cfg_if! {
     ))] {
         mod file;
     } else {
-        /// The same where there are no files.
+        /// The same interface for systems without files.
         mod file {
             use super::open::Circumstances;
             use super::stamp::Stamp;

@@ -1,4 +1,4 @@
-//! Creating a store, and opening one to write it.
+//! Creating a store, and opening one for writing.
 
 use super::Identity;
 use super::error::{Damage, Error, ErrorKind};
@@ -20,10 +20,10 @@ use crate::medium::{Medium, OpenError, Readable};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-/// The least unit: a line, mostly.
+/// The smallest default unit in bytes: usually a line.
 const UNIT: u64 = 64;
 
-/// When all blobs are read and verified, when a store is opened.
+/// The condition for verifying all blobs when a store is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verify {
     /// If something may have been lost: the store was not sealed, and it was not written in this boot.
@@ -35,7 +35,7 @@ pub enum Verify {
     Never,
 }
 
-/// How a store is created and opened.
+/// Options for creating and opening a store.
 #[derive(Debug)]
 pub struct Options<'p, M: Medium> {
     unit: Option<u64>,
@@ -56,7 +56,7 @@ pub(super) struct Circumstances {
     pub(super) seconds: Option<fn() -> u64>,
 }
 
-/// What is called while blobs are verified.
+/// The function that is called while blobs are verified.
 struct Progressing<'p>(&'p mut dyn FnMut(Progress));
 
 impl core::fmt::Debug for Progressing<'_> {
@@ -65,36 +65,36 @@ impl core::fmt::Debug for Progressing<'_> {
     }
 }
 
-/// What was found when a store was opened.
+/// The findings when a store was opened.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Opened {
-    /// What happened since the last commit, as far as it can be known, and from which evidence.
+    /// The event since the last commit, as far as it can be known, with its evidence.
     pub verdict: Verdict,
-    /// Whether it had been sealed, and not changed since.
+    /// True if the store had been sealed, and not changed since.
     pub was_sealed: bool,
     /// The circumstances of the last commit.
     pub last: Stamp,
-    /// What verifying all blobs has shown, if that was done.
+    /// The result of verifying all blobs, if that was done.
     pub verification: Option<Verification>,
-    /// Copies that were damaged, and of which the other one was whole: they have been replaced. And the history,
-    /// if it was damaged: it begins anew.
+    /// The damaged copies whose other copy was whole: they have been replaced. A damaged history is listed too: it
+    /// begins anew.
     pub mended: Vec<Damage>,
 }
 
 impl<M: Medium> Options<'_, M> {
-    /// The defaults, with the randomness of the system's.
+    /// Returns the defaults, with random words of the system.
     #[cfg(feature = "std")]
     #[must_use]
     pub fn new() -> Self {
         use core::hash::{BuildHasher, Hasher};
-        // Its keys are the system's randomness, which nothing else in the standard library gives out.
+        // Its keys are random numbers of the system. The standard library has no other stable interface to them.
         let random = || std::hash::RandomState::new().build_hasher().finish();
         Self::with_entropy([random(), random()])
     }
 
-    /// The defaults. The words should differ each time and from machine to machine: a new store is known by
-    /// them.
+    /// Returns the defaults with these random words. The words should differ each time and from machine to machine:
+    /// they identify a new store.
     #[must_use]
     pub const fn with_entropy(entropy: [u64; 2]) -> Self {
         Self {
@@ -119,8 +119,8 @@ impl<M: Medium> Default for Options<'_, M> {
 #[expect(clippy::type_complexity, reason = "each part has a name that the caller knows")]
 impl<'p, M: Medium> Options<'p, M> {
     /// Sets the unit of a new store in bytes, a power of two from 64 to 2^30. Blobs and pages of the table begin at
-    /// multiples of it. At first it is as much as the medium makes persistent at once, and 64 at least. A store takes four
-    /// units at least for its table.
+    /// multiples of it. By default it is the granularity of the medium, rounded up to a power of two, and at least 64.
+    /// The table of a store takes at least four units.
     #[must_use]
     pub fn unit(self, bytes: u64) -> Self {
         Self { unit: Some(bytes), ..self }
@@ -133,36 +133,36 @@ impl<'p, M: Medium> Options<'p, M> {
         Self { stamp: Some(stamp), ..self }
     }
 
-    /// Refuses to open a store that does not lie where its last commit left it: for programs that have passed its
-    /// physical addresses on, to an IOMMU or a hypervisor. The places are known of a
-    /// [`DaxFile`](../dax/struct.DaxFile.html) alone.
+    /// Refuses to open a store whose physical location has changed since its last commit. This is for programs that
+    /// have passed its physical addresses on, to an IOMMU or a hypervisor. The location is known only of a
+    /// [`DaxFile`](../dax/struct.DaxFile.html).
     #[must_use]
     pub fn require_in_place(self) -> Self {
         Self { is_in_place: true, ..self }
     }
 
-    /// When all blobs are verified: at first [if something may have been lost](Verify::IfUnclean).
+    /// Sets the condition for verifying all blobs. The default is [`Verify::IfUnclean`].
     #[must_use]
     pub fn verify(self, verify: Verify) -> Self {
         Self { verify, ..self }
     }
 
-    /// Is called now and then while blobs are verified.
+    /// Sets a function that is called from time to time while blobs are verified.
     #[must_use]
     pub fn progress(self, progress: &'p mut dyn FnMut(Progress)) -> Self {
         Self { progress: Some(Progressing(progress)), ..self }
     }
 
-    /// Sets the function that is asked for leases of readers elsewhere: it returns the first part of a range that one of
-    /// them holds. By default it asks the medium: a [`DaxFile`](../dax/struct.DaxFile.html) knows the leases of readers
-    /// in other processes, and others know none. Leases of the store's own [reader](Store::reader) keep blobs where they
-    /// are in any case.
+    /// Sets the function that is asked for leases of readers elsewhere: it returns the first part of a range that one
+    /// of them holds. By default it asks the medium: a [`DaxFile`](../dax/struct.DaxFile.html) knows the leases of
+    /// readers in other processes, and other media do not know any. Leases of the store's own [reader](Store::reader)
+    /// keep blobs where they are in any case.
     #[must_use]
     pub fn leases(self, leased: Leased<M>) -> Self {
         Self { ways: Ways { leased, ..self.ways }, ..self }
     }
 
-    /// Creates a store in a medium, as large as the medium. Bytes of anything else there are overwritten.
+    /// Creates a store in a medium, as large as the medium. Other contents of the medium are overwritten.
     ///
     /// Commits in a [`DaxFile`](../dax/struct.DaxFile.html) are stamped with this machine, this boot and this process.
     /// A caller with a reference of its own to the file can guard the store against SIGBUS:
@@ -183,7 +183,7 @@ impl<'p, M: Medium> Options<'p, M> {
     ///     let mut transaction = store.begin()?;
     ///     transaction.put("ram", &[7; 4096])?;
     ///     transaction.commit()
-    /// })??; // the file was cut, or a hole has no space: an error, and the store is to be opened again
+    /// })??; // a truncated file, or a hole without space, is an error: then open the store again
     /// # let _ = committed;
     /// # Ok(())
     /// # }
@@ -264,35 +264,38 @@ impl<'p, M: Medium> Options<'p, M> {
         }
     }
 
-    /// Opens a store to write it, and notes that: so it begins with a commit, which changes nothing else.
-    /// Damaged copies of which the other is whole are mended. If the medium has grown, so has the store.
+    /// Opens a store for writing, and records that by a commit, which changes nothing else. Replaces damaged copies
+    /// whose other copy is whole. If the medium has grown, the store grows with it.
     ///
-    /// One process writes at a time; a [`DaxFile`](../dax/struct.DaxFile.html) sees to that. To read alone take a
-    /// [`Reader`](super::Reader), which nothing keeps out.
+    /// Only one process may write at a time; a [`DaxFile`](../dax/struct.DaxFile.html) ensures that. To read only, open
+    /// a [`Reader`](super::Reader), which is possible beside any writer.
     ///
     /// # Errors
-    /// If there is no store, or not the whole of it; of another version; if all headers, or both copies of a page of the
-    /// table, are damaged; if the medium fails; [`ErrorKind::Full`], if it is shorter than it was and has no room for another
-    /// root any more; [`ErrorKind::WornOut`]; [`ErrorKind::Moved`], if that is to be refused. Damaged blobs are not an error:
-    /// they are listed in the result.
+    /// If the medium does not contain a store, or only a part of one, or one of another version. If all headers, or
+    /// both copies of a page of the table, are damaged. If the medium fails. [`ErrorKind::Full`], if the medium is
+    /// shorter than it was and lacks room for another root; [`ErrorKind::WornOut`]; [`ErrorKind::Moved`], after
+    /// [`require_in_place`](Self::require_in_place). Damaged blobs are not an error: they are listed in the result.
     ///
     /// # Crashes
     /// A crash meanwhile changes nothing.
     ///
     /// # Cost
-    /// The table is read, its root is written twice, and three fences. If something may have been lost, all is read.
+    /// Reads the table, writes its root twice, and fences three times. If something may have been lost, reads
+    /// everything.
     pub fn open(self, medium: M) -> Result<(Store<M>, Opened), OpenError<M, Error<M::Error>>> {
         with_medium(medium, |medium| self.open_in(medium))
     }
 
-    /// Opens the store in a medium, or creates one where nothing is. Returns `None` with a store that was created, and
-    /// [`Opened`] with one that was opened, which can have no blobs yet. [`Store::open_or_create`] has an example.
+    /// Opens the store in a medium, or creates one in an empty medium. Returns `None` with a store that was created,
+    /// and [`Opened`] with one that was opened, even if it does not have any blobs yet. [`Store::open_or_create`] has
+    /// an example.
     ///
-    /// Nothing is there if the places of all headers begin with zeros, as in a new file. A crash in a creation leaves
-    /// that or the whole store, so that the next call succeeds.
+    /// A medium is empty if the places of all headers begin with zeros, as in a new file. A crash during the creation
+    /// leaves an empty medium or the whole store, so that the next call succeeds.
     ///
     /// # Errors
-    /// As [`open`](Self::open) and [`create_new`](Self::create_new); [`ErrorKind::NotAStore`], if there is anything else.
+    /// As [`open`](Self::open) and [`create_new`](Self::create_new); [`ErrorKind::NotAStore`], if the medium contains
+    /// anything else.
     ///
     /// # Cost
     /// As [`open`](Self::open), or [`create_new`](Self::create_new).
@@ -336,7 +339,7 @@ impl<'p, M: Medium> Options<'p, M> {
     }
 }
 
-/// Runs an opening, which gives the medium back if it fails.
+/// Opens or creates a store. Returns the medium with the error if that fails.
 fn with_medium<M: Medium, T>(
     medium: M,
     open: impl FnOnce(&Arc<M>) -> Result<T, Error<M::Error>>,
@@ -352,11 +355,11 @@ fn with_medium<M: Medium, T>(
     }
 }
 
-/// [`Options`] has more.
+/// [`Options`] has more settings.
 #[cfg(feature = "std")]
 #[expect(clippy::type_complexity, reason = "each part has a name that the caller knows")]
 impl<M: Medium> Store<M> {
-    /// Opens a store to write it, as [`Options::open`].
+    /// Opens a store for writing, as [`Options::open`].
     ///
     /// # Errors
     /// As [`Options::open`].
@@ -372,10 +375,10 @@ impl<M: Medium> Store<M> {
         Options::new().create_new(medium)
     }
 
-    /// Opens the store in a medium, or creates one where nothing is, as [`Options::open_or_create`].
+    /// Opens the store in a medium, or creates one in an empty medium, as [`Options::open_or_create`].
     ///
-    /// `None` means that the store was created by this call, so that there is no earlier commit. A program that was killed
-    /// after that and before its first commit leaves a store that is opened, and has no blobs.
+    /// `None` means that this call has created the store, so that there is no earlier commit. A program that is killed
+    /// between the creation and its first commit leaves a store without blobs, which the next call opens.
     ///
     /// ```
     /// # #[cfg(feature = "dax")]

@@ -1,14 +1,14 @@
-//! What happened since the last commit: a conclusion from two stamps and from what the running kernel says of
-//! its start.
+//! The event since the last commit: a conclusion from two stamps and from the running kernel's information about its
+//! start.
 
 use super::stamp::{Origin, Stamp};
 use crate::survival::{Backing, Event, Stage, Statement, Survival};
 use alloc::vec::Vec;
 
-/// What the running system says of its start, beside its stamp.
+/// The running system's information about its start, beside its stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Evidence {
-    /// Whether another kernel started this one; `None` if it does not tell.
+    /// True if another kernel started this one; `None` if that is not known.
     pub(super) is_by_kexec: Option<bool>,
 }
 
@@ -16,22 +16,21 @@ impl Evidence {
     pub(super) const NONE: Self = Self { is_by_kexec: None };
 }
 
-/// What happened, from which evidence, and whether the medium had promised to survive it.
+/// The event since the last commit, its evidence, and the medium's promise to survive it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Verdict {
-    /// What happened.
+    /// The event.
     pub origin: Origin,
-    /// Why that is concluded, and what it leaves open.
+    /// The reasons for the conclusion, and the questions that they leave open.
     pub evidence: Vec<&'static str>,
-    /// Whether the medium, as it was at the last commit, promised to survive it; `None` if nothing is known
-    /// that it could have had to.
+    /// The promise to survive the event that the medium gave at the last commit; `None` if the event is not known.
     pub promise: Option<Statement<Survival>>,
 }
 
 impl Verdict {
-    /// Whether nothing but a process may have ended: then no store can have been lost.
+    /// Returns true if at most a process has ended. Then no byte that was stored can have been lost.
     #[must_use]
     pub const fn is_same_boot(&self) -> bool {
         matches!(self.origin, Origin::SameProcess | Origin::SameBoot)
@@ -48,7 +47,7 @@ const BY_KEXEC: &str = "the running kernel says that kexec loaded it (bootloader
                         Documentation/arch/x86/boot.rst); whether there were other starts before it is not known";
 const BY_ANOTHER_LOADER: &str =
     "the running kernel says that another loader than kexec loaded it, most likely from firmware";
-const NO_LOADER: &str = "the architecture does not tell who loaded the kernel";
+const NO_LOADER: &str = "the architecture does not report the loader of the kernel";
 const IN_RAM: &str = "the store is in RAM and still there, so that had power all the time";
 const ANY_REBOOT: &str = "whether the power was lost does not show";
 
@@ -59,7 +58,7 @@ pub(super) fn judge(last: &Stamp, now: &Stamp, evidence: Evidence) -> Verdict {
         Origin::SameProcess | Origin::SameBoot => Some(Event::ProcessCrash),
         Origin::Kexec => Some(Event::Kexec),
         Origin::WarmReboot => Some(Event::WarmReboot),
-        // The worst that it can have been.
+        // The worst possible event.
         Origin::Reboot if is_ram(last.backing) => Some(Event::WarmReboot),
         Origin::Reboot | Origin::PowerLoss => Some(Event::PowerLoss),
     };
@@ -97,7 +96,7 @@ fn conclude(last: &Stamp, now: &Stamp, evidence: Evidence) -> (Origin, Vec<&'sta
     }
 }
 
-/// Whether nothing of it is there after a loss of power.
+/// Returns true if a medium loses all of its contents with the power.
 const fn is_ram(backing: Backing) -> bool {
     matches!(backing, Backing::EmulatedPmem | Backing::Ram)
 }

@@ -1,7 +1,7 @@
-//! Reading: what is there, and its bytes, verified.
+//! Reading: the list of blobs, and their verified bytes.
 //!
-//! A writer may be at work meanwhile, in this process or another. It never writes over what the last commit
-//! has left, so a [`Snapshot`] is whole; but two commits later its space may be used again.
+//! A writer may be active meanwhile, in this process or another. It never overwrites the last commit, so a [`Snapshot`]
+//! is whole. Two commits later its space may be used again.
 
 use super::blob::Blob;
 use super::error::{Error, ErrorKind};
@@ -12,9 +12,9 @@ use super::leases::{Held, Leases};
 use super::snapshot::Snapshot;
 use crate::medium::{OpenError, Readable};
 
-/// A store that is read, beside a writer or without one.
+/// A store opened for reading, beside a writer or without one.
 ///
-/// Each operation takes the last commit; for several that belong together take a [`Snapshot`].
+/// Each operation reads the last commit. Use a [`Snapshot`] for several operations on one commit.
 #[derive(Debug)]
 pub struct Reader<R: Readable> {
     medium: R,
@@ -29,8 +29,8 @@ pub struct Reader<R: Readable> {
 impl<R: Readable> Reader<R> {
     /// Opens a store for reading, beside a writer or without one.
     ///
-    /// In a [`DaxView`](../dax/struct.DaxView.html) it can take leases, which a writer in another process honours,
-    /// where the system has locks for it.
+    /// In a [`DaxView`](../dax/struct.DaxView.html) it can take leases. A writer in another process honours them, where
+    /// the system has locks on parts of files.
     ///
     /// ```no_run
     /// # #[cfg(all(feature = "dax", feature = "preserve"))]
@@ -66,12 +66,12 @@ impl<R: Readable> Reader<R> {
         Self { medium, held: Held::of_store(leases) }
     }
 
-    /// What it reads.
+    /// Returns the medium.
     pub const fn medium(&self) -> &R {
         &self.medium
     }
 
-    /// The last commit.
+    /// Returns the last commit.
     ///
     /// # Errors
     /// As [`Snapshot::of`].
@@ -88,17 +88,17 @@ impl<R: Readable> Reader<R> {
         self.until_it_lasts(|reader| reader.snapshot()?.blob(name))
     }
 
-    /// What is there, in the order of names.
+    /// Returns all blobs, in the order of their names.
     ///
     /// # Errors
     /// As [`Snapshot::of`]; [`ErrorKind::Damaged`], if a page of the table is damaged in both copies or was forged.
-    /// [`Snapshot::entries`] goes on after such a page.
+    /// [`Snapshot::entries`] continues after such a page.
     #[cfg(feature = "preserve")]
     pub fn list(&self) -> Result<alloc::vec::Vec<Info>, Error<R::Error>> {
         self.until_it_lasts(|reader| reader.snapshot()?.entries().collect())
     }
 
-    /// What the table says of a blob, if there is one.
+    /// Returns the entry of a blob, or `None` if it does not exist.
     ///
     /// # Errors
     /// As [`list`](Self::list).
@@ -107,7 +107,7 @@ impl<R: Readable> Reader<R> {
         self.until_it_lasts(|reader| reader.snapshot()?.find(name))
     }
 
-    /// A verified copy of a blob.
+    /// Returns a verified copy of a blob.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::Damaged`], [`ErrorKind::Truncated`]; if the medium fails.
@@ -122,7 +122,7 @@ impl<R: Readable> Reader<R> {
         })
     }
 
-    /// Does it again as long as a writer comes in between.
+    /// Repeats the work as long as a commit interferes.
     fn until_it_lasts<'r, T>(
         &'r self,
         mut work: impl FnMut(&'r Self) -> Result<T, Error<R::Error>>,

@@ -22,7 +22,7 @@ use core::sync::atomic::fence;
 /// The number of times that a writer may replace what is being looked for: each time it has finished a commit.
 const ATTEMPTS: u32 = 1000;
 
-/// Bytes that are read at a time where they are not asked for.
+/// The number of bytes read at a time to compute a tag.
 const PIECE: usize = 1024;
 
 /// The store as one commit has left it.
@@ -42,14 +42,14 @@ impl<R: Readable> Clone for Snapshot<'_, R> {
 }
 
 impl<'r, R: Readable> Snapshot<'r, R> {
-    /// The last commit's.
+    /// Returns a snapshot of the last commit.
     ///
     /// # Errors
-    /// If there is no store, or one of another version; if all headers, or both copies of the table's root, are damaged
-    /// or the medium ends before them; if the medium fails.
+    /// If the medium does not contain a store, or one of another version; if all headers, or both copies of the table's
+    /// root, are damaged or the medium ends before them; if the medium fails.
     ///
     /// # Cost
-    /// The root of the table is read.
+    /// Reads the root of the table.
     pub fn of(medium: &'r R) -> Result<Self, Error<R::Error>> {
         let mut header = headers::load(medium)?;
         for _ in 0..ATTEMPTS {
@@ -89,13 +89,13 @@ impl<'r, R: Readable> Snapshot<'r, R> {
         Err(Error(ErrorKind::Damaged(Damage { part: Part::Table, offset: roots[0], len })))
     }
 
-    /// Returns true if no commit came after it. What was read before of its table, and of its blobs, is its own then:
-    /// the writer uses nothing again before the next commit.
+    /// Returns true if this is still the last commit. Then everything read before from its table and its blobs belongs
+    /// to it: the writer does not reuse their space before the next commit.
     ///
     /// # Errors
     /// If the medium fails, or all headers are damaged.
     pub fn is_current(&self) -> Result<bool, Error<R::Error>> {
-        // The reads before are made before that of the header.
+        // The earlier reads come before the read of the header.
         fence(Acquire);
         Ok(headers::load(self.medium)?.generation == self.header.generation)
     }
@@ -104,18 +104,18 @@ impl<'r, R: Readable> Snapshot<'r, R> {
         self.medium
     }
 
-    /// The entries or children of the root.
+    /// Returns the range of the root's entries or children.
     pub(super) const fn root(&self) -> Range<u64> {
         self.root + PREAMBLE as u64..self.root + self.header.len
     }
 
-    /// The identity of the store.
+    /// Returns the identity of the store.
     #[must_use]
     pub const fn identity(&self) -> Identity {
         self.preamble.identity
     }
 
-    /// The number of the commit.
+    /// Returns the number of the commit.
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.header.generation
@@ -127,25 +127,25 @@ impl<'r, R: Readable> Snapshot<'r, R> {
         self.header.is_sealed
     }
 
-    /// The circumstances of the commit.
+    /// Returns the circumstances of the commit.
     #[must_use]
     pub const fn stamp(&self) -> &Stamp {
         &self.preamble.stamp
     }
 
-    /// The number of blobs.
+    /// Returns the number of blobs.
     #[must_use]
     pub const fn blobs(&self) -> u64 {
         self.preamble.blobs
     }
 
-    /// Bytes of the store.
+    /// Returns the number of bytes of the store.
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.header.size
     }
 
-    /// Copies a blob's metadata out, and returns as much of the buffer as it has.
+    /// Copies a blob's metadata into the buffer, and returns the part of the buffer that it fills.
     ///
     /// # Errors
     /// [`ErrorKind::Metadata`], if the buffer is too small; [`ErrorKind::Replaced`], if there was another commit; if the
@@ -161,7 +161,7 @@ impl<'r, R: Readable> Snapshot<'r, R> {
         if self.is_current()? { Ok(bytes) } else { Err(Error(ErrorKind::Replaced)) }
     }
 
-    /// The boots that the store was opened in for writing, the oldest first. The last 32 are kept.
+    /// Returns the boots in which the store was opened for writing, the oldest first. The last 32 are kept.
     ///
     /// # Errors
     /// [`ErrorKind::Damaged`]; if the medium fails.
@@ -223,7 +223,7 @@ pub(super) fn tag_of<R: Readable>(
     Ok(running.finish())
 }
 
-/// Goes on over a range of the medium.
+/// Continues the computation of a tag over a range of the medium.
 pub(super) fn append<R: Readable>(
     medium: &R,
     range: Range<u64>,

@@ -35,14 +35,14 @@ pub(super) enum From {
     End,
 }
 
-/// A range that was taken. It is free again if this is dropped before something is kept there.
+/// A range that was taken. Dropping the claim frees the part that was not kept.
 pub(super) struct Claim<'s> {
     pub(super) space: &'s mut Space,
     pub(super) place: Range<u64>,
 }
 
 impl Claim<'_> {
-    /// Keeps so many bytes, and returns their place.
+    /// Keeps the first `bytes` of the range, and returns their offset.
     pub(super) fn keep(mut self, bytes: u64) -> u64 {
         let start = self.place.start;
         self.place.start += bytes;
@@ -147,8 +147,8 @@ impl Space {
         self.by_len.range((certain, 0)..).chain(smaller).map(|(len, start)| *start..start + len)
     }
 
-    /// Takes so many bytes in one piece that begins at a multiple of `alignment`; else says how many there are
-    /// in the largest.
+    /// Takes `bytes` in one piece that begins at a multiple of `alignment`. If there is no such piece, returns the
+    /// length of the largest one.
     pub(super) fn claim<E>(
         &mut self,
         bytes: u64,
@@ -164,13 +164,13 @@ impl Space {
             let range = start..start.checked_add(bytes)?;
             (gap.start <= range.start && range.end <= gap.end).then_some(range)
         };
-        // An empty blob needs no place, but one that lies in the store.
+        // An empty blob does not take any space, but its offset must lie in the store.
         if bytes == 0 {
             let start = self.bounds.start.next_multiple_of(alignment);
             return Ok(if start <= self.bounds.end { Ok(start..start) } else { Err(0) });
         }
         let mut found = None;
-        // To ask for leases can be a call of the operating system: only where there is room without any.
+        // Asking for leases can be a system call, so ask only where the piece is large enough without any lease.
         let gaps = self.nearest(from).chain(self.smallest(bytes, alignment));
         for gap in gaps.filter(|gap| fits(gap).is_some()) {
             for part in usable(gap, self.unit, leased) {
@@ -246,12 +246,12 @@ impl Space {
         self.unit
     }
 
-    /// Bytes that can be used in all.
+    /// Returns the number of bytes that can be used in all.
     pub(super) const fn len(&self) -> u64 {
         self.bounds.end - self.bounds.start
     }
 
-    /// What is in use.
+    /// Returns the ranges in use.
     pub(super) fn used(&self) -> impl Iterator<Item = Range<u64>> {
         let starts = core::iter::once(self.bounds.start).chain(self.gaps.values().copied());
         let ends = self.gaps.keys().copied().chain(core::iter::once(self.bounds.end));
@@ -259,7 +259,7 @@ impl Space {
     }
 }
 
-/// What may be used of a free piece, in order.
+/// Returns the parts of a free piece that may be used, in order.
 fn usable<E>(
     gap: Range<u64>,
     unit: u64,

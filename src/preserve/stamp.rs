@@ -1,4 +1,4 @@
-//! Under which circumstances a store was written, and what happened since.
+//! The circumstances of a commit, and the event since.
 
 use crate::survival::Backing;
 use core::fmt;
@@ -6,13 +6,13 @@ use core::fmt;
 /// Bytes of the kernel's release that are kept.
 const RELEASE: usize = 64;
 
-/// The circumstances of a commit: which boot, kernel and process it was, and what was under it.
+/// The circumstances of a commit: its boot, kernel, process and medium.
 ///
-/// That of this machine is [`Stamp::host`](Self::host); where there is no operating system, begin with
-/// [`Stamp::UNKNOWN`] and say what is known.
+/// [`Stamp::host`](Self::host) returns that of this machine. Without an operating system, begin with [`Stamp::UNKNOWN`]
+/// and set the fields that are known.
 ///
 /// With feature `serde` it is an object with the names of its fields, where `boot_id` is 32 hexadecimal digits, and
-/// `kernel`, its release.
+/// with `kernel`, the kernel's release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Stamp {
@@ -21,24 +21,24 @@ pub struct Stamp {
     /// The boot: on Linux `/proc/sys/kernel/random/boot_id`; zeros if it is not known.
     #[cfg_attr(feature = "serde", serde(serialize_with = "json::digits"))]
     pub boot_id: [u8; 16],
-    /// The process; 0 if it is not known.
+    /// The number of the process; 0 if it is not known.
     pub process: u32,
-    /// When that began, in the kernel's ticks since the boot: a number alone may come again.
+    /// The start of the process, in the kernel's ticks since the boot. The number of a process alone may be reused.
     pub process_start: u64,
-    /// What backs the medium.
+    /// The backing of the medium.
     pub backing: Backing,
-    /// The smallest unit that it makes persistent, in bytes; 0 if it is not known.
+    /// The smallest unit that the medium makes persistent, in bytes; 0 if it is not known.
     pub granularity: u32,
-    /// A digest of the places where the file's bytes lie; 0 if they are not known.
+    /// A digest of the physical location of the file; 0 if it is not known.
     pub placement: u64,
-    /// How often the memory's devices were shut down unsafely, if they count.
+    /// The number of unsafe shutdowns of the memory's devices, if they count them.
     pub unsafe_shutdowns: Option<u64>,
     #[cfg_attr(feature = "serde", serde(serialize_with = "json::release"))]
     pub(super) kernel: [u8; 64],
 }
 
 impl Stamp {
-    /// Nothing is known.
+    /// The stamp of which nothing is known.
     pub const UNKNOWN: Self = Self {
         seconds: 0,
         boot_id: [0; 16],
@@ -51,7 +51,7 @@ impl Stamp {
         kernel: [0; RELEASE],
     };
 
-    /// The same with a kernel's release, of which 64 bytes are kept.
+    /// Sets the kernel's release, of which 64 bytes are kept.
     #[must_use]
     pub fn with_kernel(self, release: &str) -> Self {
         let mut kernel = [0; RELEASE];
@@ -61,19 +61,19 @@ impl Stamp {
         Self { kernel, ..self }
     }
 
-    /// The kernel's release; empty if it is not known. What is no UTF-8 of it is left out.
+    /// Returns the kernel's release, which is empty if it is not known. It ends before the first invalid UTF-8.
     #[must_use]
     pub fn kernel(&self) -> &str {
         text(&self.kernel)
     }
 
-    /// Whether the boot is known.
+    /// Returns true if the boot is known.
     #[must_use]
     pub const fn knows_boot(&self) -> bool {
         u128::from_le_bytes(self.boot_id) != 0
     }
 
-    /// Whether both were written in one boot; `None` if one of them is not known.
+    /// Returns true if both stamps are of the same boot, or `None` if one of the boots is not known.
     #[must_use]
     pub fn is_same_boot(&self, other: &Self) -> Option<bool> {
         (self.knows_boot() && other.knows_boot()).then_some(self.boot_id == other.boot_id)
@@ -90,12 +90,12 @@ fn text(release: &[u8; RELEASE]) -> &str {
     }
 }
 
-/// What happened between the last commit and now, as far as it can be known.
+/// The event between the last commit and now, as far as it can be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Origin {
-    /// It is not known.
+    /// The event is not known.
     Unknown,
     /// Nothing: this process wrote it.
     SameProcess,
@@ -107,12 +107,12 @@ pub enum Origin {
     WarmReboot,
     /// The power was lost, or a shutdown was not safe for the memory.
     PowerLoss,
-    /// A reboot; of which kind is not known.
+    /// A reboot of an unknown kind.
     Reboot,
 }
 
 impl Origin {
-    /// It in a few words.
+    /// Returns a description in a few words.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -138,19 +138,19 @@ impl fmt::Display for Origin {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Boot {
-    /// The generation that was written when it was first opened in this boot.
+    /// The generation that was written when the store was first opened in this boot.
     pub generation: u64,
-    /// How often it was opened for writing.
+    /// The number of times it was opened for writing in this boot.
     pub opened: u32,
-    /// What had happened before.
+    /// The event before this boot.
     pub origin: Origin,
-    /// Whether it had been sealed before.
+    /// True if the store had been sealed before.
     pub was_sealed: bool,
     /// The circumstances when it was last opened.
     pub stamp: Stamp,
 }
 
-/// What is no number as data.
+/// The serialized forms of fields that are not numbers.
 #[cfg(feature = "serde")]
 mod json {
     use super::{RELEASE, text};

@@ -1,4 +1,4 @@
-//! The store that is written: its state, and its space.
+//! A store opened for writing: its state, and its space.
 
 use super::Identity;
 use super::blob::Blob;
@@ -21,15 +21,15 @@ use alloc::vec::Vec;
 use core::convert;
 use core::ops::Range;
 
-/// A store of named blobs that is written. See the [module](super).
+/// A store of named blobs, opened for writing. See the [module](super).
 #[derive(Debug)]
 pub struct Store<M: Medium> {
     pub(super) medium: Arc<M>,
     pub(super) ways: Ways<M>,
     pub(super) leases: Leases,
-    /// The last commit's, as it is in the medium.
+    /// The header of the last commit, as it is in the medium.
     pub(super) header: Header,
-    /// Bytes that the next commit has.
+    /// Bytes of the store after the next commit.
     pub(super) size: u64,
     pub(super) preamble: Preamble,
     pub(super) tree: Tree,
@@ -38,25 +38,25 @@ pub struct Store<M: Medium> {
     pub(super) held: Held,
     /// Bytes of pages that are to be written over damaged copies of them.
     pub(super) mends: Vec<(u64, Vec<u8>)>,
-    /// Whether a commit failed where it is not known what it left.
+    /// True if a commit failed with an unknown outcome.
     pub(super) has_failed: bool,
 }
 
-/// How much room there is, in bytes.
+/// The space of a store, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Capacity {
-    /// For blobs and pages of the table in all.
+    /// The space for blobs and pages of the table in all.
     pub total: u64,
-    /// What nothing is in. What readers hold leases on is counted, too.
+    /// The free space. It includes free space on which readers still hold leases.
     pub free: u64,
-    /// The largest blob that there would be room for now, but for the space of its name and its tags.
+    /// The length of the largest blob that fits now, without the space of its name and its tags.
     pub largest: u64,
 }
 
 impl<M: Medium> Store<M> {
-    /// A reader of this store, which can be given to another thread and holds leases that this store honours.
+    /// Returns a reader of this store. It can be sent to another thread, and this store honours its leases.
     #[must_use]
     pub fn reader(&self) -> Reader<Arc<M>>
     where
@@ -65,7 +65,7 @@ impl<M: Medium> Store<M> {
         Reader::of_store(Arc::clone(&self.medium), &self.leases)
     }
 
-    /// The last commit.
+    /// Returns the last commit.
     ///
     /// # Errors
     /// If the medium fails, or was damaged since.
@@ -109,28 +109,28 @@ impl<M: Medium> Store<M> {
         Ok(self.snapshot()?.blob(name)?.of(Arc::clone(&self.medium)))
     }
 
-    /// What it is known by.
+    /// Returns the identity of the store.
     #[must_use]
     pub const fn identity(&self) -> Identity {
         self.preamble.identity
     }
 
-    /// The number of the last commit.
+    /// Returns the number of the last commit.
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.header.generation
     }
 
-    /// The medium.
+    /// Returns the medium.
     #[must_use]
     pub fn medium(&self) -> &M {
         &self.medium
     }
 
-    /// How much room there is.
+    /// Returns the space of the store.
     ///
     /// # Errors
-    /// If the medium cannot tell which leases there are.
+    /// If the medium cannot list the leases.
     pub fn capacity(&self) -> Result<Capacity, Error<M::Error>> {
         let leased = leased(&*self.medium, &self.ways, &self.leases);
         let (total, free) = (self.space.len(), self.space.free() + self.held.bytes());
@@ -174,14 +174,14 @@ impl<M: Medium> Store<M> {
         space.claim_largest(alignment, &leased).map_err(Error::medium)
     }
 
-    /// Makes the header that holds durable as far as the medium goes.
+    /// Makes the current header durable as deep as the medium allows.
     pub(super) fn deep_persist_header(&self) -> Result<(), M::Error> {
         places_of(self.header.generation)
             .into_iter()
             .try_for_each(|at| (self.ways.deep_persist)(&self.medium, at..at + BYTES as u64))
     }
 
-    /// Takes up what the medium has grown by.
+    /// Adds the space by which the medium has grown.
     #[cfg(feature = "dax")]
     pub(super) fn extend_to(&mut self, bytes: u64) {
         self.size = bytes / self.unit() * self.unit();
@@ -189,7 +189,7 @@ impl<M: Medium> Store<M> {
         self.settle();
     }
 
-    /// Does work that needs places for pages. If it fails, those of before are held.
+    /// Does work that needs places for pages. If it fails, the reserve is as before.
     pub(super) fn with_places<T, E: convert::From<Error<M::Error>>>(
         &mut self,
         places: &Places,

@@ -11,8 +11,8 @@ pub(super) const PIECE: usize = 4096;
 /// The bytes stored a line at a time, if they end within one.
 const LINE: usize = 64;
 
-/// Bytes of which the operating system is asked at once to write them back, where that is its task: each call waits
-/// for the storage.
+/// Bytes that are written back with one system call, where the operating system does that: each call waits for the
+/// storage.
 const PAGES: u64 = 16 << 20;
 
 /// Writes a blob as a whole, and returns its tag. A fence makes it durable.
@@ -71,7 +71,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Issues what is left, and returns the tag of the blob.
+    /// Issues the remaining write-back, and returns the tag of the blob.
     pub(super) fn finish<M: Medium>(&mut self, medium: &M) -> Result<u64, M::Error> {
         self.pieces.finish(medium)?;
         self.tags.finish(medium, self.start)
@@ -85,7 +85,7 @@ struct Pieces {
     is_by_pages: bool,
     /// The place at which the next one begins.
     at: u64,
-    /// Up to where write-back was issued.
+    /// The end of the bytes whose write-back was issued.
     issued: u64,
 }
 
@@ -122,20 +122,20 @@ impl Pieces {
         Ok(())
     }
 
-    /// Issues the write-back of what has none yet.
+    /// Issues the write-back of the bytes that are not written back yet.
     fn finish<M: Medium>(&mut self, medium: &M) -> Result<(), M::Error> {
         let range = core::mem::replace(&mut self.issued, self.at)..self.at;
         if range.is_empty() { Ok(()) } else { medium.writeback(range) }
     }
 }
 
-/// The tags of a blob's chunks, as they come.
+/// The tags of a blob's chunks, computed while bytes are added.
 #[derive(Debug)]
 struct Tags {
     key: BlobKey,
-    /// Those of whole chunks.
+    /// The tags of whole chunks.
     done: Vec<u8>,
-    /// That of the chunk under way.
+    /// The tag of the chunk under way.
     running: Option<Running>,
     /// Bytes that were added.
     len: u64,

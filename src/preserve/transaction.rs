@@ -1,4 +1,4 @@
-//! Transactions: several puts and deletes that come about together.
+//! Transactions: several puts and deletes that take effect together.
 
 use super::error::{Error, ErrorKind};
 use super::format::key::BlobKey;
@@ -20,7 +20,7 @@ use core::convert;
 use core::marker::PhantomData;
 use core::ops::Range;
 
-/// What a blob is put with: its name, and what else there is to say of it.
+/// The name of a blob, and its other attributes.
 #[derive(Clone, Copy, Debug)]
 pub struct Attributes<'a> {
     name: &'a str,
@@ -30,26 +30,27 @@ pub struct Attributes<'a> {
 }
 
 impl<'a> Attributes<'a> {
-    /// A name of 1 to 255 bytes, version 0, no metadata.
+    /// Returns attributes with a name of 1 to 255 bytes, version 0, and no metadata.
     #[must_use]
     pub const fn new(name: &'a str) -> Self {
         Self { name, version: 0, metadata: &[], alignment: 1 }
     }
 
-    /// A number of the caller's: of its layout, say, so that an older program does not misread it.
+    /// Sets a number of the caller's, such as that of the blob's layout, so that an older program does not misread it.
     #[must_use]
     pub const fn version(self, version: u64) -> Self {
         Self { version, ..self }
     }
 
-    /// Up to 4096 bytes that are listed without reading the blob.
+    /// Sets up to 4096 bytes of metadata, which are listed without reading the blob.
     #[must_use]
     pub const fn metadata(self, metadata: &'a [u8]) -> Self {
         Self { metadata, ..self }
     }
 
-    /// What the blob begins at a multiple of in the medium, in bytes: a page, say, for what maps it. On a DAX
-    /// file that is an offset in the file; where its pages are, [`Placement`](crate::dax::Placement) says.
+    /// Sets the alignment of the blob's offset in the medium, in bytes, such as a page for a blob that will be mapped.
+    /// On a DAX file this is the offset in the file; [`Placement`](crate::dax::Placement) has the physical location of
+    /// its pages.
     #[must_use]
     pub const fn alignment(self, bytes: u64) -> Self {
         Self { alignment: bytes, ..self }
@@ -100,10 +101,10 @@ fn read(bytes: &[u8]) -> Option<Entry> {
     Entry::read(bytes.first_chunk()?)
 }
 
-/// Puts and deletes that come about together, when they are committed. See [`Store::begin`].
+/// Puts and deletes that take effect together, when they are committed. See [`Store::begin`].
 ///
-/// Blobs are written to free space when they are put. If the transaction is dropped, that is free again, and
-/// nothing has happened. It stays on its thread, as a fence completes the write-backs of its thread alone.
+/// Blobs are written to free space when they are put. If the transaction is dropped, that space is free again, and
+/// nothing has changed. A transaction stays on its thread, as a fence completes the write-backs of its thread alone.
 #[derive(Debug)]
 pub struct Transaction<'s, M: Medium> {
     store: &'s mut Store<M>,
@@ -117,12 +118,12 @@ pub struct Transaction<'s, M: Medium> {
 }
 
 impl<M: Medium> Store<M> {
-    /// Begins a transaction. What it puts and deletes is there as a whole when it is
-    /// [committed](Transaction::commit), and not at all if it is dropped.
+    /// Begins a transaction. Its puts and deletes take effect together when it is [committed](Transaction::commit), and
+    /// not at all if it is dropped.
     ///
     /// # Errors
-    /// [`ErrorKind::Failed`], after a commit that failed; [`ErrorKind::Overtaken`], if somebody else wrote the store
-    /// without a lock.
+    /// [`ErrorKind::Failed`], after a commit that failed; [`ErrorKind::Overtaken`], if another writer has written the
+    /// store without a lock.
     pub fn begin(&mut self) -> Result<Transaction<'_, M>, Error<M::Error>> {
         if self.has_failed {
             return Err(Error(ErrorKind::Failed));
@@ -142,7 +143,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
         Self { store, changes: Changes::new(), blobs, touched, reserve, thread: PhantomData }
     }
 
-    /// Puts a blob, in place of one of the same name.
+    /// Puts a blob, which replaces one of the same name.
     ///
     /// ```
     /// # use cachemaint::{Cache, medium::Memory, preserve::{Attributes, Options}};
@@ -161,8 +162,9 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Full`], before anything is written; [`ErrorKind::Name`], [`ErrorKind::Metadata`], [`ErrorKind::Alignment`],
-    /// [`ErrorKind::TooMany`]; if the medium fails. The transaction is as it was then.
+    /// [`ErrorKind::Full`], before anything is written; [`ErrorKind::Name`], [`ErrorKind::Metadata`],
+    /// [`ErrorKind::Alignment`], [`ErrorKind::TooMany`]; if the medium fails. An error leaves the transaction as it
+    /// was.
     ///
     /// # Cost
     /// The bytes are copied and written back. No fence.
@@ -181,9 +183,10 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// Deletes a blob.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::Full`], if the transaction has changed something before, and there is no room for
-    /// another page of the table: then commit, and delete it afterwards. A store that is full since an earlier program
-    /// filled it can refuse the first change as well: see [Limits](crate::preserve#limits). If the medium fails.
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Full`], if the transaction has made another change before, and there is no
+    /// room for another page of the table: commit first, and delete the blob afterwards. A store that an earlier
+    /// program has filled can refuse the first change as well: see [Limits](crate::preserve#limits). If the medium
+    /// fails.
     pub fn delete(&mut self, name: &str) -> Result<(), Error<M::Error>> {
         let before = self.find(name).ok_or_else(|| Error::not_found(name))?.len() as u64;
         self.check_room(&[(name.as_bytes(), before, 0)], false)?;
@@ -217,25 +220,24 @@ impl<'s, M: Medium> Transaction<'s, M> {
         Ok(())
     }
 
-    /// Whether there is a blob of this name, with what was done so far.
+    /// Returns true if there is a blob of this name, after the changes made so far.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.find(name).is_some()
     }
 
-    /// Makes it all durable, at once: after a crash everything is there or nothing. Returns the number of
-    /// the commit.
+    /// Makes all changes durable at once: a crash leaves all of them or none. Returns the number of the commit.
     ///
     /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
-    /// [`ErrorKind::Full`], if there is no room for the table; [`ErrorKind::TooMany`]; [`ErrorKind::WornOut`]; if the medium fails.
-    /// If that was so before anything of it could be seen, nothing has happened; else the store must be opened again
-    /// ([`ErrorKind::Failed`]).
+    /// [`ErrorKind::Full`], if there is no room for the table; [`ErrorKind::TooMany`]; [`ErrorKind::WornOut`]; if the
+    /// medium fails. After a failure before any change could be seen, nothing has changed; otherwise the store must be
+    /// opened again ([`ErrorKind::Failed`]).
     ///
     /// # Cost
-    /// Two fences, however many blobs. The pages of the table in which names have changed, and those above them, are
-    /// written twice, and a header.
+    /// Two fences, for any number of blobs. The pages of the table in which names have changed, and those above them,
+    /// are written twice, and a header.
     pub fn commit(mut self) -> Result<u64, Error<M::Error>> {
         if !self.changes.is_empty() {
             self.write(false)?;
@@ -243,7 +245,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
         Ok(self.store.header.generation)
     }
 
-    /// The same, sealed, and if nothing was changed too.
+    /// Commits with a seal, even if nothing was changed.
     pub(super) fn commit_sealed(mut self) -> Result<u64, Error<M::Error>> {
         self.write(true)?;
         Ok(self.store.header.generation)
@@ -265,7 +267,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
         Ok(())
     }
 
-    /// Returns the places of the blobs that are not there after the commit.
+    /// Returns the places of the blobs that the commit removes.
     fn replaced(&self) -> BTreeMap<u64, u64> {
         let (unit, last) = (self.unit(), self.store.header.generation);
         // An empty one has no place of its own: another may begin there.
@@ -287,7 +289,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
         self.store.header.generation + 1
     }
 
-    /// Takes a blob that was written into the transaction.
+    /// Adds a blob that was written to the transaction.
     fn insert(&mut self, attributes: &Attributes<'_>, at: u64, len: u64, tag: u64) {
         let Attributes { name, version, metadata, .. } = *attributes;
         let (generation, seconds) = (self.generation(), self.store.stamp().seconds);
@@ -313,7 +315,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
         }
     }
 
-    /// Notes a change. What was put before in this transaction is free again.
+    /// Records a change. The bytes of an earlier put in this transaction are free again.
     fn change(&mut self, name: &str, change: Option<Box<[u8]>>) {
         let len = |entry: &[u8]| entry.len() as u64;
         let (before, after) = (self.find(name).map(len), change.as_deref().map(len));
@@ -326,7 +328,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
         }
     }
 
-    /// Gives back what a change has written, unless the last commit has it under another name.
+    /// Frees the bytes that a change has written, unless the last commit has them under another name.
     fn forget(&mut self, change: Option<&[u8]>) {
         let last = self.store.header.generation;
         if let Some(entry) = change.and_then(read)
@@ -377,9 +379,9 @@ impl<'s, M: Medium> Transaction<'s, M> {
         self.with_room(resized, spare, |_| Ok(()))
     }
 
-    /// Does something where there is room for the pages that the commit needs after these changes, and for a deletion after
-    /// it if there is to be a `spare`: so something can be deleted from a full store. If it fails, the places of before are
-    /// held.
+    /// Does work if there is room for the pages that the commit needs after these changes. A `spare` requires room for
+    /// a deletion after the commit, so that a blob can be deleted from a full store. If the work fails, the reserve is
+    /// as before.
     fn with_room<T, E: convert::From<Error<M::Error>>>(
         &mut self,
         resized: &[Resized<'_>],
@@ -391,7 +393,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
         let before: Vec<_> =
             resized.iter().map(|resized| touched.resize(&store.tree, unit, *resized)).collect();
         let places = touched.places(&store.tree, unit, spare);
-        // The changes are made later, or given up.
+        // The changes are recorded later, or dropped.
         for before in before.into_iter().rev() {
             touched.set(before, unit);
         }
@@ -399,7 +401,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
     }
 }
 
-/// What was written is free again, unless it was committed.
+/// Frees the written bytes, unless they were committed.
 impl<M: Medium> Drop for Transaction<'_, M> {
     fn drop(&mut self) {
         for change in core::mem::take(&mut self.changes).into_values() {

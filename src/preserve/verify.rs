@@ -1,8 +1,8 @@
 //! Reading everything, to find what is damaged.
 //!
 //! # Work
-//! Each byte of blobs is read once: of blobs that overlap, none is read. Each page of the table is looked at three times,
-//! and its copy once. An entry takes less than 400 bytes of memory meanwhile, and has 56 bytes in the file at least.
+//! Each byte of a blob is read once; blobs that overlap are not read. Each page of the table is read three times, and
+//! its copy once. An entry takes less than 400 bytes of memory meanwhile, and has 56 bytes in the file at least.
 
 use super::blob::Blob;
 use super::error::{Damage, Error, ErrorKind, Part};
@@ -17,7 +17,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// What verifying has shown.
+/// The result of verifying a store.
 ///
 /// With feature `serde` it is an object with the names of its fields, where `damaged` is a list of objects: `name`, and
 /// the names of [`Damage`].
@@ -27,20 +27,22 @@ use core::ops::Range;
 pub struct Verification {
     /// Blobs that are whole.
     pub whole: u64,
-    /// Bytes of all, whole or not.
+    /// Bytes of all blobs, whole or not.
     pub bytes: u64,
-    /// Blobs that are not, by name, with the first thing that is damaged.
+    /// Damaged blobs by name, with the first damaged part of each.
     #[cfg_attr(feature = "serde", serde(serialize_with = "named"))]
     pub damaged: Vec<(Box<str>, Damage)>,
     /// Pages of the table that are damaged in both copies: the blobs that they named cannot be found.
     pub pages: Vec<Damage>,
-    /// Copies of headers and of pages of the table, of which the other is whole, and the history.
+    /// Damaged copies of headers and of pages of the table, whose other copy is whole, and the history if it is
+    /// damaged.
     pub copies: Vec<Damage>,
 }
 
 impl Verification {
-    /// Whether nothing is damaged, no copy either: of a header one copy may be older after a crash, until the store
-    /// is opened to be written. No blob is lost if [`damaged`](Self::damaged) and [`pages`](Self::pages) are empty.
+    /// Returns true if nothing is damaged, including copies. After a crash one copy of a header may be older, which
+    /// counts as damage until the store is opened for writing. No blob is lost if [`damaged`](Self::damaged) and
+    /// [`pages`](Self::pages) are empty.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.damaged.is_empty() && self.pages.is_empty() && self.copies.is_empty()
@@ -70,7 +72,7 @@ pub(super) fn verify<R: Readable>(
 ) -> Result<Verification, Error<R::Error>> {
     let mut verification = Verification { copies: copies(snapshot)?, ..Verification::default() };
     let (infos, pages) = infos(snapshot, &mut verification)?;
-    // Blobs that cannot be, as they overlap, may be more than can be counted.
+    // Invalid blobs, which overlap, may have more bytes in all than can be counted.
     let most = infos.iter().map(|info| info.len).fold(0, u64::saturating_add);
     let overlapping = overlapping(&infos, &pages);
     for (info, overlaps) in infos.iter().zip(overlapping) {
@@ -130,8 +132,8 @@ fn infos<R: Readable>(
     Ok((infos, pages))
 }
 
-/// Returns for each blob if it has bytes that another one or a page has, too. No writer leaves that, and each blob could be
-/// read as often as there are names.
+/// Returns for each blob if it shares bytes with another one or with a page. No writer leaves that, and the same bytes
+/// could be read as often as there are names.
 fn overlapping(infos: &[Info], pages: &[Range<u64>]) -> Vec<bool> {
     let range = |info: &Info| info.offset..info.offset.saturating_add(tags(info.len).end);
     let blobs = infos.iter().enumerate().filter(|(_, info)| info.len > 0);
@@ -139,7 +141,7 @@ fn overlapping(infos: &[Info], pages: &[Range<u64>]) -> Vec<bool> {
     let mut order: Vec<_> = pages.iter().map(|page| (page.clone(), None)).chain(blobs).collect();
     order.sort_unstable_by_key(|(range, _)| range.start);
     let mut overlapping = alloc::vec![false; infos.len()];
-    // That of those before which ends last.
+    // The range that ends last of those before.
     let mut last: Option<&(Range<u64>, Option<usize>)> = None;
     for this in &order {
         if let Some(before) = last.filter(|before| before.0.end > this.0.start) {
@@ -152,7 +154,7 @@ fn overlapping(infos: &[Info], pages: &[Range<u64>]) -> Vec<bool> {
     overlapping
 }
 
-/// What a blob has not any more in a medium of so many bytes, from the first chunk on that is not there as a whole.
+/// Returns the part of a blob that a medium of `size` bytes lacks, from the first incomplete chunk on.
 fn missing(info: &Info, size: u64) -> Option<Damage> {
     let (there, tags) = (size.saturating_sub(info.offset), tags(info.len));
     if there < info.len {
@@ -165,7 +167,7 @@ fn missing(info: &Info, size: u64) -> Option<Damage> {
     (there < tags.end).then_some(damage)
 }
 
-/// What is damaged beside blobs.
+/// Returns the damaged copies of the header and of the root, and the history if it is damaged.
 fn copies<R: Readable>(snapshot: &Snapshot<'_, R>) -> Result<Vec<Damage>, Error<R::Error>> {
     let mut copies: Vec<Damage> =
         headers::damaged(snapshot.medium(), &snapshot.header).map_err(Error::medium)?.collect();
@@ -184,11 +186,11 @@ fn copies<R: Readable>(snapshot: &Snapshot<'_, R>) -> Result<Vec<Damage>, Error<
 }
 
 impl<R: Readable> Snapshot<'_, R> {
-    /// Reads everything, and tells what is damaged. `progress` is called now and then.
+    /// Reads everything, and returns the damaged parts. Calls `progress` from time to time.
     ///
     /// # Errors
-    /// [`ErrorKind::Replaced`], if there was another commit; if the medium fails. A blob that the medium ends before is
-    /// damaged.
+    /// [`ErrorKind::Replaced`], if there was another commit; if the medium fails. A blob that ends after the end of the
+    /// medium is damaged.
     pub fn verify(
         &self,
         progress: &mut dyn FnMut(Progress),

@@ -1,13 +1,13 @@
 //! Walks over the table: from the root to each page below, and over their entries, in the order of names. Nothing is
 //! allocated here.
 //!
-//! A page is read in place after its tag was verified. That the bytes are still those of the commit shows the header,
-//! which is looked at after each step: the writer uses nothing again before the next commit.
+//! A page is read in place after its tag was verified. The header is read again after each step: if it is the same, the
+//! bytes are still those of the commit, as the writer does not reuse space before the next commit.
 //!
 //! # Work
-//! Each page is looked at twice, or three times where one copy is damaged. A page has 32 KiB at most. To find a blob takes a
-//! page of each level, of which a table has 16 at most. Pages that have more bytes together than the store are refused, as
-//! they must overlap. So are names out of order: a page that is reached a second time has them.
+//! Each page is read twice, or three times if one copy is damaged. A page has at most 32 KiB. Finding a blob takes one
+//! page of each level, and a table has at most 16 levels. Pages that have more bytes together than the store are
+//! refused, as they must overlap. Names out of order are refused, too: a page that is reached a second time has them.
 
 use super::error::{Damage, Error, ErrorKind, Part};
 use super::format::header::Header;
@@ -22,8 +22,9 @@ use core::ops::Range;
 impl<R: Readable> Snapshot<'_, R> {
     /// Returns the blobs, in the order of their names.
     ///
-    /// A page of the table that is damaged in both copies is an error in the place of the blobs that it named. Those of
-    /// other pages follow. After any other error there is none: [`ErrorKind::Replaced`], if there was another commit.
+    /// A page of the table that is damaged in both copies yields an error in place of the blobs that it named, and the
+    /// blobs of other pages follow. Any other error is the last item: [`ErrorKind::Replaced`], if there was another
+    /// commit.
     pub fn entries(&self) -> impl Iterator<Item = Result<Info, Error<R::Error>>> + '_ {
         Walk::new(self).filter_map(|step| match step {
             Ok(Step::Page(_)) => None,
@@ -138,7 +139,7 @@ impl<'s, R: Readable> Walk<'s, R> {
         Self { snapshot, path, depth: 1, floor: Floor::From(Name::EMPTY), left, budget }
     }
 
-    /// Returns the entry of a name. That no commit came meanwhile must be seen to afterwards.
+    /// Returns the entry of a name. The caller must check afterwards that no commit was made meanwhile.
     pub(super) fn find(
         snapshot: &Snapshot<'_, R>,
         name: &str,
@@ -274,7 +275,7 @@ fn entry<R: Readable>(
     let name_at = rest.at + ENTRY as u64;
     let name = Name::read(medium, name_at, entry.name).map_err(Error::medium)?;
     if name.as_str().is_empty() {
-        // It is no text.
+        // The name is not UTF-8.
         return Err(rest.forged());
     }
     (rest.at, rest.is_new) = (rest.at + entry.size(), false);

@@ -5,7 +5,7 @@ use crate::medium::{Medium, Readable};
 use core::fmt;
 use core::ops::Range;
 
-/// Asks for the first part of a range that a reader elsewhere holds a lease on.
+/// A function that returns the first part of a range on which a reader elsewhere holds a lease.
 pub(super) type Leased<M> =
     fn(&M, Range<u64>) -> Result<Option<Range<u64>>, <M as Readable>::Error>;
 
@@ -38,7 +38,7 @@ impl<M: Medium> fmt::Debug for Ways<M> {
     }
 }
 
-/// Returns a function that finds the first leased part of a range, whoever holds the lease.
+/// Returns a function that finds the first part of a range that is leased by any process.
 pub(super) fn leased<'l, M: Medium>(
     medium: &'l M,
     ways: &'l Ways<M>,

@@ -10,10 +10,11 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 impl<M: Medium> Transaction<'_, M> {
-    /// Puts a blob that `write` appends piece by piece, in place of one of the same name. Returns the value of `write`.
+    /// Puts a blob that `write` appends piece by piece, which replaces one of the same name. Returns the value of
+    /// `write`.
     ///
-    /// An error of `write` abandons the blob: it is returned, and the transaction is as it was. It can have any type that
-    /// an [`Error`] becomes by `?`, such as [`std::io::Error`].
+    /// If `write` fails, the blob is dropped, the error is returned, and the transaction is as it was. The error can
+    /// have any type to which `?` converts an [`Error`], such as [`std::io::Error`].
     ///
     /// `len` is the length of the blob, if it is known. A blob of unknown length takes the largest free piece until
     /// `write` returns.
@@ -71,10 +72,10 @@ pub struct BlobWriter<'t, M: Medium> {
     largest: u64,
     unit: u64,
     said: Option<u64>,
-    /// What does not fill a piece yet.
+    /// The bytes that do not fill a piece yet.
     buffer: Vec<u8>,
     stream: Stream,
-    /// Whether the medium failed, so that something is missing.
+    /// True if the medium failed, so that bytes are missing.
     has_failed: bool,
 }
 
@@ -91,7 +92,7 @@ impl<'t, M: Medium> BlobWriter<'t, M> {
         }
     }
 
-    /// Bytes that were given to it.
+    /// Returns the number of bytes appended so far.
     #[must_use]
     pub fn written(&self) -> u64 {
         self.stream.len() + self.buffer.len() as u64
@@ -100,8 +101,8 @@ impl<'t, M: Medium> BlobWriter<'t, M> {
     /// Appends bytes to the blob: all of them or, with an error, none.
     ///
     /// # Errors
-    /// [`ErrorKind::Full`], if its length was not known and there is no room for more; [`ErrorKind::Length`], if it is
-    /// more than was said. If the medium fails.
+    /// [`ErrorKind::Full`], if its length was not given and there is no room for more; [`ErrorKind::Length`], if it
+    /// becomes longer than the given length. If the medium fails.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), Error<M::Error>> {
         self.check(self.written().saturating_add(bytes.len() as u64))?;
         let mut rest = bytes;
@@ -156,7 +157,7 @@ impl<'t, M: Medium> BlobWriter<'t, M> {
     }
 }
 
-/// Each call takes all of the buffer, as [`append`](BlobWriter::append). A full store is
+/// Each call appends the whole buffer, as [`append`](BlobWriter::append). A full store is
 /// [`StorageFull`](std::io::ErrorKind::StorageFull).
 #[cfg(feature = "std")]
 impl<M: Medium<Error: Send + Sync + 'static>> std::io::Write for BlobWriter<'_, M> {
@@ -165,7 +166,7 @@ impl<M: Medium<Error: Send + Sync + 'static>> std::io::Write for BlobWriter<'_, 
         Ok(buf.len())
     }
 
-    /// Nothing is durable before the transaction is committed.
+    /// Does nothing: the bytes become durable when the transaction is committed.
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }

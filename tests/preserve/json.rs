@@ -65,7 +65,7 @@ fn what_happened_since_the_last_commit_is_told() {
         "origin": "reboot",
         "evidence": [
             "the boot id is another than that of the last commit",
-            "the architecture does not tell who loaded the kernel",
+            "the architecture does not report the loader of the kernel",
             "whether the power was lost does not show",
         ],
         "promise": {

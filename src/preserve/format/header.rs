@@ -1,4 +1,4 @@
-//! The bytes of a header: a line, whose replacement is what commits.
+//! The bytes of a header: one line. Replacing it makes a commit.
 
 use super::page::ROOT;
 use super::table::PREAMBLE;
@@ -8,7 +8,7 @@ use crate::format::superblock;
 
 /// Bytes of a header.
 pub(in crate::preserve) const BYTES: usize = 64;
-/// What it begins with.
+/// The first bytes of a header.
 pub(in crate::preserve) const MAGIC: [u8; 8] = *b"cmpresrv";
 /// The version of the format.
 pub(in crate::preserve) const VERSION: u32 = 3;
@@ -19,14 +19,14 @@ const SEALED: u32 = 1;
 layout! {
     struct Fields: 64 {
         0 magic_and_version: [u8; 12],
-        /// Of the root.
+        /// Bytes of the root.
         12 len: u32,
         16 tag: u64,
         24 generation: u64,
         32 size: u64,
         40 root: u64,
         48 copy: u64,
-        /// And one bit that says whether the store is sealed.
+        /// Bytes of a unit, and 1 more if the store is sealed.
         56 unit: u32,
         60 root_tag: u32,
     }
@@ -35,7 +35,7 @@ layout! {
 /// The root of the table, and the numbers needed to read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::preserve) struct Header {
-    /// How often a header was written; the higher one holds.
+    /// The number of headers written so far. The header with the higher number is current.
     pub(in crate::preserve) generation: u64,
     /// Bytes of the store.
     pub(in crate::preserve) size: u64,
@@ -47,11 +47,11 @@ pub(in crate::preserve) struct Header {
     pub(in crate::preserve) root_tag: u32,
     /// Blobs and pages begin at multiples of this, in bytes.
     pub(in crate::preserve) unit: u64,
-    /// Whether everything was written back as far as it goes, and nothing changed since.
+    /// True if everything was deep-persisted, and nothing has changed since.
     pub(in crate::preserve) is_sealed: bool,
 }
 
-/// What the bytes of a header are.
+/// The result of reading the bytes of a header.
 pub(in crate::preserve) type Found = superblock::Found<Header>;
 
 impl Header {
@@ -81,7 +81,7 @@ impl Header {
         superblock::read(bytes, MAGIC, VERSION, || Self::of(Fields::from_bytes(bytes)))
     }
 
-    /// The header of these fields; `None` if they cannot be one's.
+    /// Returns the header of these fields, or `None` if they are inconsistent.
     fn of(fields: Fields) -> Option<Self> {
         let Fields { generation, size, root, copy, root_tag, unit, .. } = fields;
         let header = Self {
@@ -96,14 +96,14 @@ impl Header {
         header.is_consistent().then_some(header)
     }
 
-    /// The generation after it; `None` if there are no numbers left.
+    /// Returns the next generation, or `None` if the numbers are exhausted.
     pub(in crate::preserve) fn next_generation(&self) -> Option<u64> {
         let next = self.generation + 1;
         is_count(next).then_some(next)
     }
 
-    /// Returns true if its numbers are possible. A tag can be forged, and what is counted on from the numbers must
-    /// neither overflow nor lead out of the store.
+    /// Returns true if its numbers are possible. A tag can be forged, and values computed from the numbers must neither
+    /// overflow nor lead out of the store.
     fn is_consistent(&self) -> bool {
         let Self { generation, size, roots, len, unit, .. } = *self;
         let counts = is_count(generation) && is_count(size);
@@ -111,7 +111,7 @@ impl Header {
         counts && is_unit(unit) && root && roots.iter().all(|at| self.holds(*at, len))
     }
 
-    /// Returns true if so many bytes from a place on can be a blob's or a page's.
+    /// Returns true if a blob or a page of `len` bytes can be at offset `at`.
     pub(in crate::preserve) fn holds(&self, at: u64, len: u64) -> bool {
         at >= data(self.unit)
             && at.is_multiple_of(self.unit)
@@ -119,7 +119,7 @@ impl Header {
     }
 }
 
-/// Whether it is below 2^63, so that it can be counted on from.
+/// Returns true if a number is below 2^63, so that counting on from it does not overflow.
 fn is_count(number: u64) -> bool {
     i64::try_from(number).is_ok()
 }

@@ -15,8 +15,8 @@ pub(in crate::preserve) fn history(identity: Identity, number: u64) -> u64 {
     tag::of_words(store(identity), [number, 0])
 }
 
-/// Returns the key of the pages of a level below the root. Which page it is, and of which commit, says the page above: it
-/// has the tag.
+/// Returns the key of the pages of a level below the root. It need not name the page or the commit: the page above
+/// stores the tag of one page of one commit.
 pub(in crate::preserve) fn page(identity: Identity, level: usize) -> u64 {
     tag::of_words(store(identity), [level as u64, 1])
 }
@@ -30,13 +30,13 @@ fn store(Identity(identity): Identity) -> u64 {
 pub(in crate::preserve) struct BlobKey(u64);
 
 impl BlobKey {
-    /// The key of the blob that a generation put at an offset. Its name is not part of it, since a renamed blob is
-    /// not written again.
+    /// Returns the key of the blob that a generation put at an offset. The name is not part of the key, since a renamed
+    /// blob is not written again.
     pub(in crate::preserve) fn new(identity: Identity, generation: u64, at: u64) -> Self {
         Self(tag::of_words(store(identity), [generation, at]))
     }
 
-    /// Returns the key of a chunk; of the one after the last, that of the list of tags.
+    /// Returns the key of a chunk. The number after the last chunk's gives the key of the list of tags.
     pub(in crate::preserve) fn chunk(self, number: u64) -> u64 {
         tag::of_words(self.0, [number, 0])
     }

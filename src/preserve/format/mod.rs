@@ -1,4 +1,4 @@
-//! Where things are in the medium, and the bytes of each. There is no access to a medium here.
+//! The layout of a store in its medium, and the bytes of each part. This module does not access a medium.
 
 pub(in crate::preserve) mod header;
 pub(in crate::preserve) mod history;
@@ -11,7 +11,7 @@ use core::ops::RangeInclusive;
 
 /// The size of a word in bytes; everything begins and ends at a multiple of it.
 pub(super) const WORD: u64 = 8;
-/// Each header has one of its own.
+/// The distance of the headers in bytes: each has a page of its own.
 pub(super) const PAGE: u64 = 4096;
 /// True for the fuzz targets of this project. They reach stores with several chunks and with deep tables sooner if both
 /// are small: another format, which only their own flag turns on.
@@ -20,43 +20,43 @@ const IS_SMALL: bool = cfg!(cachemaint_small_chunks);
 pub(super) const CHUNK: u64 = if IS_SMALL { 1 << 12 } else { 1 << 16 };
 /// Bytes of a tag.
 pub(super) const TAG: u64 = 8;
-/// What the bytes of a unit can be.
+/// The permitted sizes of a unit in bytes.
 pub(super) const UNIT: RangeInclusive<u64> = 64..=1 << 30;
 /// The most bytes of a name.
 pub(super) const NAME: usize = if IS_SMALL { 64 } else { 255 };
 /// The most bytes of metadata.
 pub(super) const METADATA: usize = if IS_SMALL { 64 } else { 4096 };
-/// Where the two histories begin.
+/// The offset of the first of the two histories.
 const HISTORY: u64 = 4 * PAGE;
 
-/// Where the header of a generation is, and its copy.
+/// Returns the offsets of the header of a generation and of its copy.
 pub(super) const fn headers(generation: u64) -> [u64; 2] {
     let at = generation % 2 * PAGE;
     [at, at + 2 * PAGE]
 }
 
-/// Where a history is.
+/// Returns the offset of a history.
 pub(super) const fn history(number: u64) -> u64 {
     HISTORY + number % 2 * history::MOST
 }
 
-/// Returns the place where the first blob or page can be.
+/// Returns the offset at which the first blob or page can begin.
 pub(super) const fn data(unit: u64) -> u64 {
     (HISTORY + 2 * history::MOST).next_multiple_of(unit)
 }
 
-/// Whether it can be the size of a unit.
+/// Returns true if a number of bytes is a permitted size of a unit.
 pub(super) fn is_unit(bytes: u64) -> bool {
     UNIT.contains(&bytes) && bytes.is_power_of_two()
 }
 
-/// How many chunks so many bytes are.
+/// Returns the number of chunks of a blob of `len` bytes.
 pub(super) const fn chunks(len: u64) -> u64 {
     len.div_ceil(CHUNK)
 }
 
-/// Returns the place of the list of a blob's tags, from the beginning of the blob. The list is empty if the blob has
-/// only one chunk: the entry has its tag.
+/// Returns the range of the list of a blob's tags, relative to the beginning of the blob. The list is empty if the blob
+/// has only one chunk: the entry stores its tag.
 pub(super) const fn tags(len: u64) -> core::ops::Range<u64> {
     if chunks(len) < 2 {
         return len..len;
@@ -65,7 +65,7 @@ pub(super) const fn tags(len: u64) -> core::ops::Range<u64> {
     at..at + chunks(len) * TAG
 }
 
-/// Bytes of a blob with all that belongs to it; `None` if there cannot be so many.
+/// Returns the bytes that a blob occupies with its tags, in whole units, or `None` if `len` is 2^63 or more.
 pub(super) fn occupied(len: u64, unit: u64) -> Option<u64> {
     if i64::try_from(len).is_err() {
         return None;

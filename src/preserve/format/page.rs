@@ -13,19 +13,19 @@ const ENTRIES: u64 = if IS_SMALL { 192 } else { 4416 };
 /// The bytes of children that a page has: at least as many as three of the longest.
 const CHILDREN: u64 = if IS_SMALL { 128 } else { 1024 };
 
-/// Returns how many bytes of entries or children a page of a level can have. If there are more it is split.
+/// Returns the capacity of a page of a level, in bytes of entries or children. A page with more is split.
 pub(in crate::preserve) fn capacity(level: usize, unit: u64) -> u64 {
     let bytes = if level == 0 { ENTRIES } else { CHILDREN };
     if IS_SMALL { bytes } else { bytes.next_multiple_of(unit).min(MOST) }
 }
 
-/// Returns how many bytes the place of a page below the root takes, which has so many bytes: always as many, so that each
-/// place can be used for each other page of its kind. Only a forged page has more.
+/// Returns the size of the place of a page below the root with `len` bytes. The size is always the same, so that each
+/// place can be used for any page of its kind. Only a forged page is larger.
 pub(in crate::preserve) fn slot(level: usize, len: u64, unit: u64) -> u64 {
     most(level, unit).max(len).next_multiple_of(unit)
 }
 
-/// Returns how many bytes the place of a root takes that has so many bytes of entries or children.
+/// Returns the size of the place of a root with `len` bytes of entries or children.
 pub(in crate::preserve) fn root_slot(level: usize, len: u64, unit: u64) -> u64 {
     let len = if level == 0 { len } else { most(level, unit).max(len) };
     (PREAMBLE as u64 + len).next_multiple_of(unit)

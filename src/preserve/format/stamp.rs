@@ -1,4 +1,4 @@
-//! The bytes of a stamp: under which circumstances something was written.
+//! The bytes of a stamp: the circumstances of a commit.
 
 use crate::format::layout::{Layout as _, layout};
 use crate::preserve::stamp::Stamp;
@@ -7,7 +7,7 @@ use crate::survival::Backing;
 /// Bytes of a stamp.
 pub(in crate::preserve) const BYTES: usize = 128;
 
-/// The backings by their numbers, from 1 on. Numbers are never given again.
+/// The backings by their numbers, from 1 on. A number is never reused.
 const BACKINGS: [Backing; 9] = [
     Backing::Storage,
     Backing::Ram,
@@ -67,7 +67,7 @@ layout! {
         37 zeros: [u8; 3],
         40 granularity: u32,
         44 more_zeros: u32,
-        /// And one; 0 if the count is not known.
+        /// The count and 1; 0 if the count is not known.
         48 shutdowns: u64,
         56 placement: u64,
         64 kernel: [u8; 64],

@@ -17,7 +17,7 @@ pub(in crate::preserve) const ENTRY: usize = 52;
 /// Bytes of a child before its name.
 pub(in crate::preserve) const CHILD: usize = 28;
 
-/// Puts its tag to the beginning of a root, and returns the half that the header has, too.
+/// Writes the tag of a root to its beginning, and returns the half of the tag that the header stores.
 pub(in crate::preserve) fn seal(root: &mut [u8], generation: u64) -> u32 {
     let (tag, rest) = root.split_at_mut(TAG as usize);
     let its_tag = tag::of(key::root(generation), rest);
@@ -29,16 +29,16 @@ pub(in crate::preserve) fn seal(root: &mut [u8], generation: u64) -> u32 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::preserve) struct Preamble {
     pub(in crate::preserve) identity: Identity,
-    /// Which of the two histories holds: the number of the boots that there have been.
+    /// The number of the current history: an even number is the first of the two, an odd one the second.
     pub(in crate::preserve) history: u64,
     pub(in crate::preserve) history_tag: u64,
-    /// Its bytes.
+    /// Bytes of the history.
     pub(in crate::preserve) history_len: u64,
     /// Levels of pages below the root.
     pub(in crate::preserve) level: usize,
     /// Entries of all pages.
     pub(in crate::preserve) blobs: u64,
-    /// When it was written.
+    /// The circumstances of the commit.
     pub(in crate::preserve) stamp: Stamp,
 }
 
@@ -85,18 +85,18 @@ layout! {
     }
 }
 
-/// What an entry says of its blob, beside name and metadata, which follow.
+/// The fields of an entry before its name and its metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::preserve) struct Entry {
-    /// Where the blob begins.
+    /// The offset of the blob in the medium.
     pub(in crate::preserve) at: u64,
     /// Its bytes.
     pub(in crate::preserve) len: u64,
-    /// The caller's.
+    /// The caller's version number.
     pub(in crate::preserve) version: u64,
-    /// Which commit put it there.
+    /// The generation of the commit that put it there.
     pub(in crate::preserve) generation: u64,
-    /// When, in seconds since 1970; 0 if it is not known.
+    /// The time of the put, in seconds since 1970; 0 if it is not known.
     pub(in crate::preserve) seconds: u64,
     /// The tag of the only chunk, or of the list of tags.
     pub(in crate::preserve) tag: u64,
@@ -112,7 +112,7 @@ impl Entry {
         EntryFields { at, len, version, generation, seconds, tag, name, metadata }.to_bytes()
     }
 
-    /// The entry; `None` if its name or its metadata cannot be so long.
+    /// Returns the entry, or `None` if the length of its name or of its metadata is impossible.
     pub(in crate::preserve) fn read(bytes: &[u8; ENTRY]) -> Option<Self> {
         let EntryFields { at, len, version, generation, seconds, tag, name, metadata } =
             EntryFields::from_bytes(bytes);
@@ -122,7 +122,7 @@ impl Entry {
         is_possible.then_some(entry)
     }
 
-    /// Bytes of the entry with what follows.
+    /// Returns the bytes of the entry with its name and its metadata.
     pub(in crate::preserve) const fn size(&self) -> u64 {
         size(self.name, self.metadata)
     }

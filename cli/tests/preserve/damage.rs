@@ -41,7 +41,7 @@ fn a_damaged_byte_is_told_with_its_blob_and_the_others_load() {
     let refused = place.run(&["load", "ram"]).code(1);
     assert!(refused.get_output().stdout == big[..PIECE]);
     let error = stderr(&refused);
-    assert!(error.contains("what was written are its first 1048576 bytes alone"), "{error}");
+    assert!(error.contains("only its first 1048576 bytes were written"), "{error}");
 
     place.run_with(&["save", "cpu"], "registers").success();
     assert_eq!(place.load("cpu"), b"registers");

@@ -1,4 +1,4 @@
-//! The verdict after a reboot, of which Linux alone tells.
+//! The verdict after a reboot, which only Linux can give.
 
 use crate::place::Place;
 use crate::printed::{stderr, stdout};
@@ -39,7 +39,7 @@ fn after_a_reboot_the_first_who_writes_is_told_what_happened() {
         assert!(error.contains("state: ram: the blob from its byte 0 on is damaged"), "{error}");
         assert!(!error.contains("cpu: "), "{error}");
         let error = stderr(&place.run_with(&["save", "again"], "x").success());
-        assert_eq!(error, "", "it is told once");
+        assert_eq!(error, "", "it is reported once");
     }
 }
 

@@ -14,7 +14,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Tell in which boots the store was written, what came between them, and what happened since
+/// Show the boots in which the store was written, the events between them, and the event since
 ///
 /// The last 32 boots are kept. The file is opened for reading only.
 #[derive(clap::Args)]
@@ -92,7 +92,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn look(snapshot: &Snapshot<'_, DaxView>) -> Result<Found, Error<dax::Error>> {
     let boots = snapshot.history()?.collect::<Result<_, _>>()?;
     let since = snapshot.verdict();
-    // What was read of a history that another one took the place of is a mix.
+    // Bytes of a history that was replaced while it was read are a mix of two.
     if !snapshot.is_current()? {
         return Err(ErrorKind::Replaced.into());
     }

@@ -11,10 +11,10 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// List the blobs in the order of their names, with what is known of each
+/// List the blobs in the order of their names, with their attributes
 ///
-/// The file is opened for reading only, also while another process writes it. The blobs themselves are not
-/// read: `verify` tells whether they are whole. Control characters are shown as escapes.
+/// The file is opened for reading only, also while another process writes it. The blobs themselves are not read:
+/// `verify` shows if they are whole. Control characters are shown as escapes.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store
@@ -24,7 +24,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// What the table of a store says.
+/// The contents of a store's table.
 struct Listing {
     identity: String,
     size: u64,

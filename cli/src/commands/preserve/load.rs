@@ -13,15 +13,15 @@ use std::process::ExitCode;
 
 /// Write a blob to standard output, as it was saved
 ///
-/// Each byte is verified before it is written, so where the blob is damaged it ends with an error and exit
-/// code 1. The file is opened for reading only, also while another process writes it.
+/// Each byte is verified before it is written. At the first damaged byte the command ends with an error and exit code
+/// 1. The file is opened for reading only, also while another process writes it.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store
     file: PathBuf,
     /// The name of the blob
     name: String,
-    /// Write it into this file instead, which is replaced when all of the blob is there
+    /// Write it into this file instead, which is replaced when the whole blob is written
     #[arg(long, value_name = "PATH")]
     output: Option<PathBuf>,
 }
@@ -72,23 +72,22 @@ impl Loading<'_> {
         Ok(())
     }
 
-    /// The error with what was written before it.
+    /// Returns the error, with the number of bytes written before it.
     fn ended(&self, at: u64, error: Error<dax::Error>) -> anyhow::Error {
         let (path, name) = (self.path.display(), visible(self.name.as_bytes()));
         let error = match error.kind() {
             ErrorKind::Replaced => anyhow!(
-                "{path}: {name}: it was replaced or deleted meanwhile; load it again to have the new one"
+                "{path}: {name}: it was replaced or deleted meanwhile; load it again to get the new one"
             ),
             _ => of_blob(self.path, self.name, error),
         };
         match at {
             0 => error,
-            _ => anyhow!("{error:#}; what was written are its first {at} bytes alone"),
+            _ => anyhow!("{error:#}; only its first {at} bytes were written"),
         }
     }
 
-    /// Writes it into a file, which has all of it or stays as it is. What is no file, a pipe or a terminal, is
-    /// written to as it is.
+    /// Writes it into a file, which is replaced as a whole or stays as it is. A pipe or a terminal is written directly.
     fn write_to(&self, output: &Path) -> anyhow::Result<()> {
         let bar = progress::bar("loading")?;
         let unwritable = || format!("{}: cannot be written", output.display());
@@ -99,13 +98,13 @@ impl Loading<'_> {
         let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
         #[cfg_attr(not(unix), expect(unused_mut, reason = "there are no such permissions"))]
         let mut builder = tempfile::Builder::new();
-        // Less what the process may not give: as of any new file.
+        // The umask of the process applies, as to any new file.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let beside = builder.tempfile_in(parent.unwrap_or(Path::new(".")));
         let mut beside = beside.with_context(unwritable)?;
         self.write(&mut beside, &bar)?;
-        // Else the new name can be durable before the bytes are.
+        // Without this the new name can be durable before the bytes are.
         beside.as_file().sync_all().with_context(unwritable)?;
         beside.persist(output).map_err(|error| error.error).with_context(unwritable)?;
         Ok(())

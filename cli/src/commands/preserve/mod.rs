@@ -46,8 +46,8 @@ pub(super) use verified::Verified;
 
 /// Keep named blobs in a file over restarts, kexec and reboots, and look after them
 ///
-/// A blob is replaced as a whole: after a crash at any moment the old one is there or the new one. What a file
-/// survives, `cachemaint inspect FILE` tells; `seal` it before a reboot that is planned.
+/// A blob is replaced as a whole: a crash at any moment leaves the old one or the new one. `cachemaint inspect FILE`
+/// shows the events that a file survives. `seal` the store before a planned reboot.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -85,7 +85,7 @@ const SCHEMA: u32 = 1;
 /// Bytes that are copied in one go.
 const PIECE: u64 = 1 << 20;
 
-/// A store that is written, of which accesses that would end the command are errors.
+/// A store opened for writing. Accesses to it that would end the command are errors.
 struct Writable {
     file: Arc<DaxFile>,
     store: Store<Arc<DaxFile>>,
@@ -101,8 +101,7 @@ impl Writable {
     }
 }
 
-/// Opens the store in a file to write it, whatever it gets, and says what happened to it. The file gets a new length
-/// first, if one is given.
+/// Opens the store in a file for writing, and reports events and damage. Extends the file first, if a length is given.
 fn open(path: &Path, grow: Option<u64>) -> anyhow::Result<Writable> {
     let mut file = dax::Options::new().allow_page_granularity().open(path)?;
     if let Some(len) = grow {
@@ -122,7 +121,7 @@ fn open(path: &Path, grow: Option<u64>) -> anyhow::Result<Writable> {
     Ok(Writable { file, store })
 }
 
-/// Says on standard error what happened since the last commit, if it was in another boot, and what is damaged.
+/// Reports on standard error the event since the last commit, if that was in another boot, and all damage.
 fn tell_opened(path: &Path, opened: &Opened) {
     let tell = |what: &str| {
         anstream::eprintln!("cachemaint: {}: {}", text::printable(path.display()), what);
@@ -144,7 +143,7 @@ fn tell_opened(path: &Path, opened: &Opened) {
     }
 }
 
-/// Looks at the last commit, and again if another one came in between.
+/// Runs `work` on the last commit, and again if another commit came in between.
 fn with_last_commit<T>(
     path: &Path,
     file: &ReadOnly,
@@ -158,18 +157,18 @@ fn with_last_commit<T>(
     }
 }
 
-/// The error with the file that it is about.
+/// Returns the error with the name of the file.
 fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
     let path = path.display();
     match error.into_kind() {
-        // It names the file itself.
+        // This error names the file itself.
         ErrorKind::Medium(error) => error.into(),
         ErrorKind::Damaged(damage) => anyhow!("{path}: {damage}; bring the file back from a copy"),
         kind => anyhow::Error::new(Error::from(kind)).context(path.to_string()),
     }
 }
 
-/// The error with the file and the blob that it is about.
+/// Returns the error with the names of the file and of the blob.
 fn of_blob(path: &Path, name: &str, error: Error<dax::Error>) -> anyhow::Error {
     let (path, name) = (path.display(), visible(name.as_bytes()));
     match error.into_kind() {

@@ -9,14 +9,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Give a blob another name, which no other one has; it is not copied
+/// Rename a blob to an unused name, without copying it
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store
     file: PathBuf,
-    /// The name that it has
+    /// The present name
     from: String,
-    /// The name that it gets
+    /// The new name
     to: String,
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Delete blobs: all of them, or none if one is not there
+/// Delete blobs: all of them, or none if one does not exist
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store

@@ -15,23 +15,24 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Save standard input as a blob, in place of one of the same name
+/// Save standard input as a blob, which replaces one of the same name
 ///
-/// When the command has ended well the blob is persistent, as far as the file goes: what that means is said. When
-/// it is killed before, the blob is as it was. There must be room for the old one and the new one.
+/// When the command has succeeded, the blob is persistent as far as the file allows, and the command prints the events
+/// it survives. If the command is killed before, the blob is as it was. There must be room for the old one and the new
+/// one.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store
     file: PathBuf,
     /// The name of the blob: up to 255 bytes
     name: String,
-    /// Create the file first, with so many bytes: 64K, 16M, 1G. A creation that was cut off before is completed
+    /// Create the file first, with this size: 64K, 16M, 1G. An interrupted creation is completed
     #[arg(long, value_name = "SIZE", value_parser = text::size)]
     create: Option<u64>,
-    /// Make the file longer first, so that it has so many bytes
+    /// Extend the file to this size first
     #[arg(long, value_name = "SIZE", value_parser = text::size, conflicts_with = "create")]
     grow: Option<u64>,
-    /// A number of yours that is kept with the blob: of the layout of its bytes, say
+    /// A number of yours that is kept with the blob, such as a version of its layout
     #[arg(long, value_name = "N", default_value_t = 0)]
     version: u64,
     /// Text of yours that is kept with the blob: up to 4096 bytes
@@ -110,11 +111,11 @@ fn store_in(path: &Path, file: DaxFile) -> anyhow::Result<Writable> {
     Ok(Writable { file, store })
 }
 
-/// Where the bytes come from.
+/// The source of the bytes.
 struct Input {
     name: String,
     bytes: Box<dyn Read>,
-    /// How many there are, if that is known.
+    /// The number of bytes, if it is known.
     len: Option<u64>,
 }
 
@@ -128,12 +129,12 @@ impl Input {
         let unreadable = || format!("{name} cannot be read");
         let file = File::open(path).with_context(unreadable)?;
         let metadata = file.metadata().with_context(unreadable)?;
-        // Files of the kernel say 0, whatever is in them.
+        // Files of the kernel report a length of 0, for any contents.
         let len = Some(metadata.len()).filter(|len| metadata.is_file() && *len > 0);
         Ok(Self { name, bytes: Box::new(file), len })
     }
 
-    /// The next bytes; none at the end.
+    /// Reads the next bytes; none at the end.
     fn next(&mut self, into: &mut Vec<u8>) -> anyhow::Result<()> {
         into.clear();
         let read = self.bytes.by_ref().take(PIECE).read_to_end(into);
@@ -142,7 +143,7 @@ impl Input {
     }
 }
 
-/// What was saved.
+/// The result of saving a blob.
 struct Saved {
     bytes: u64,
     generation: u64,
@@ -193,7 +194,7 @@ fn copy(
     }
 }
 
-/// The error, if need be with why the input has another length than it had.
+/// Returns the error, with a reason if the length of the input has changed.
 fn changed(path: &Path, name: &str, input: &Input, error: Error<dax::Error>) -> anyhow::Error {
     match error.kind() {
         preserve::ErrorKind::Length { .. } => anyhow!(

@@ -9,10 +9,10 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Make everything durable as far as the file's medium goes, before a reboot that is planned
+/// Make everything durable as deep as the file's medium allows, before a planned reboot
 ///
-/// It is noted that it was done, so whoever opens the store next need not verify it all. To save, delete or
-/// rename something undoes that. It is told what each kind of reboot leaves, and what that relies on.
+/// The seal is recorded in the store, so that the next opening need not verify all of it. Saving, deleting or renaming
+/// a blob removes the seal. The output shows for each kind of reboot if the blobs survive it, and the reason.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store
@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the next kernel must be told, of what this one was.
+/// Returns the parameters of this kernel that the next kernel needs, too.
 fn next_kernel(command_line: &str) -> String {
     let is_map = |word: &&str| word.starts_with("memmap=") || word.starts_with("reserve_mem=");
     let words: Vec<&str> = command_line.split_whitespace().filter(is_map).collect();

@@ -1,11 +1,11 @@
-//! What happened to a store since its last commit, in words.
+//! The event since the last commit of a store, in words.
 
 use super::text::row;
 use cachemaint::preserve::Verdict;
 use cachemaint::survival::{Statement, Survival};
 use std::io::{self, Write};
 
-/// It in sentences, one a line.
+/// Returns the verdict in sentences, one for each line.
 pub(super) fn sentences(verdict: &Verdict, was_sealed: bool) -> Vec<String> {
     let evidence = verdict.evidence.join("; ");
     let mut sentences = vec![format!("since the last commit: {}: {evidence}", verdict.origin)];
@@ -20,12 +20,12 @@ pub(super) fn sentences(verdict: &Verdict, was_sealed: bool) -> Vec<String> {
     sentences
 }
 
-/// A statement with its reason and who says so.
+/// Returns a statement with its reason and its source.
 pub(super) fn words(statement: &Statement<Survival>) -> String {
     format!("{}: {} ({})", statement.is, statement.text, source(statement))
 }
 
-/// Who says so, and how sure that is.
+/// Returns the source of a statement, and its certainty.
 pub(super) fn source(statement: &Statement<Survival>) -> String {
     format!("{}; {}", statement.source, statement.certainty.name())
 }

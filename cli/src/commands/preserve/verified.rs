@@ -1,4 +1,4 @@
-//! What `preserve verify` and `stat` find in a store.
+//! The findings of `preserve verify` and `stat` in a store.
 
 use super::{named, progress, row, text, visible, yes_or_no};
 use crate::read_only::ReadOnly;
@@ -21,7 +21,7 @@ pub(in crate::commands) struct Verified {
 }
 
 impl Verified {
-    /// Reads all of the store in a file.
+    /// Reads the whole store in a file.
     pub(in crate::commands) fn of(path: &Path, file: &ReadOnly) -> anyhow::Result<Self> {
         let bar = progress::bar("verifying")?;
         let verified = file.guarded(|| {
@@ -39,8 +39,8 @@ impl Verified {
         bar.finish_and_clear();
         verified?.map_err(|error: Error<dax::Error>| match error.kind() {
             ErrorKind::Replaced => anyhow!(
-                "{}: the store was written meanwhile, and what was being verified is not there any more; verify \
-                 it again",
+                "{}: the store was written meanwhile, and the commit being verified was replaced; verify it \
+                 again",
                 path.display()
             ),
             _ => named(path, error),

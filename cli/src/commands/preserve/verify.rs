@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Read everything, and tell what is damaged
+/// Read everything, and show all damage
 ///
 /// The file is opened for reading only. The exit code is 1 if anything is damaged.
 #[derive(clap::Args)]

@@ -1,7 +1,7 @@
-//! State that is handed over in memory: a process ends, and its successor goes on with the memfd that it was given.
+//! State that is handed over in memory: a process ends, and its successor continues with the memfd that it inherits.
 //!
-//! A monitor of virtual machines that updates itself does this by a descriptor that outlives `execve`, and a kernel that
-//! preserves memfds (Linux's live update orchestrator) does it over a kexec. The store is the same in both.
+//! A virtual machine monitor that updates itself does this with a descriptor that outlives `execve`. A kernel that
+//! preserves memfds (Linux's live update orchestrator) does it over a kexec. The store is the same in both cases.
 //!
 //! ```sh
 //! cargo run --example live_update --features preserve

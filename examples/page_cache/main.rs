@@ -1,9 +1,8 @@
 //! A database's cache that is warm after a restart.
 //!
-//! Pages are dear to read and cheap to lose: so only pages that cannot be verified any more are left out and read
-//! again. The name of a blob is the number of a page, its version the version of that page: one that the database has
-//! changed since is stale. Pages are put and evicted some at a time, in transactions, so that a crash costs the last of
-//! them at most.
+//! Pages are expensive to read and cheap to lose, so only damaged pages are dropped and read again. The name of a blob
+//! is the number of a page, and its version is the version of that page: a page that the database has changed since is
+//! stale. Transactions put and evict some pages at a time, so that a crash costs at most the last of them.
 //!
 //! ```sh
 //! cargo run --example page_cache --features preserve -- /mnt/pmem/cache   # and again

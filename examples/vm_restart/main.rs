@@ -1,12 +1,12 @@
-//! A virtual machine that goes on where it was, over a restart of its monitor, a kexec of the host and a reboot.
+//! A virtual machine that resumes after a restart of its monitor, a kexec of the host or a reboot.
 //!
-//! The machine is a toy: a counter in its registers, which each step also writes somewhere into its RAM. What a real
-//! monitor does with its guest's RAM and its vCPUs is done with these: they are put in one transaction, so that they
-//! belong together after any crash, at an alignment at which RAM can be mapped; the store is sealed before the restart
-//! that is planned; and what comes back is verified, and taken only if it was saved by a layout that is known.
+//! The machine is a toy: a counter in its registers, and bytes in its RAM that each step increments. The program treats
+//! them as a real monitor treats its guest's vCPUs and RAM. It puts both in one transaction, so that they belong
+//! together after any crash, at an alignment at which RAM can be mapped. It seals the store before a planned restart.
+//! On resuming it verifies the state, and takes it only if its layout is known.
 //!
 //! ```sh
-//! cargo run --example vm_restart --features preserve -- /mnt/pmem/machine   # and again, after whatever
+//! cargo run --example vm_restart --features preserve -- /mnt/pmem/machine   # and again, after any restart
 //! ```
 
 #![expect(clippy::print_stdout, reason = "the result of the program")]
@@ -15,13 +15,13 @@ use cachemaint::dax::{self, DaxFile};
 use cachemaint::preserve::{Attributes, Error as StoreError, Store};
 use std::error::Error;
 
-/// Of the machine.
+/// Bytes of the machine's RAM.
 const RAM: usize = 4 << 20;
 /// Room for the state, for the one that replaces it, and for tables.
 const FILE: u64 = 4 * RAM as u64;
-/// How the state is laid out: another number is another layout.
+/// The layout of the state: another number is another layout.
 const LAYOUT: u64 = 1;
-/// At which huge pages can map the RAM where it is.
+/// The alignment at which huge pages can map the RAM in place.
 const HUGE_PAGE: u64 = 2 << 20;
 
 /// A machine that counts.
@@ -35,7 +35,7 @@ impl Machine {
         Self { steps: 0, ram: vec![0; RAM] }
     }
 
-    /// The machine that was preserved, if there is one of a layout that is known.
+    /// Returns the preserved machine, if there is one with a known layout.
     fn resume(store: &Store<DaxFile>) -> Result<Option<Self>, StoreError<dax::Error>> {
         let reader = store.reader();
         let registers = match reader.stat("registers")? {
@@ -66,7 +66,7 @@ impl Machine {
         }
     }
 
-    /// Each step has added one somewhere, so that all of the RAM tells how many there were.
+    /// Each step has added one somewhere, so the sum over the RAM is the number of steps.
     fn is_consistent(&self) -> bool {
         self.ram.iter().map(|byte| u64::from(*byte)).sum::<u64>() == self.steps
     }

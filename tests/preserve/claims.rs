@@ -1,4 +1,4 @@
-//! What holds for a store whatever happens to its bytes: property tests and the fuzzers in `fuzz/` ask the same.
+//! Claims that hold for a store with any damage to its bytes. The property tests and the fuzzers in `fuzz/` share them.
 
 use super::plain::Plain;
 use cachemaint::medium::{Bytes, Readable};
@@ -10,7 +10,7 @@ use core::convert::Infallible;
 use core::ops::Range;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Where blobs and tables begin in a store with units of 64, by the documentation of the format.
+/// The offset at which blobs and tables begin in a store with units of 64, by the documentation of the format.
 pub(crate) const DATA: usize = 25_600;
 /// Bytes that have a tag of their own. They are fewer for fuzzers, as `src/preserve/format/mod.rs` says.
 const CHUNK: u64 = if cfg!(cachemaint_small_chunks) { 4096 } else { 65_536 };
@@ -23,12 +23,12 @@ const METADATA: usize = if cfg!(cachemaint_small_chunks) { 64 } else { 4096 };
 pub(crate) const LENGTHS: [u32; 16] =
     [0, 1, 8, 63, 64, 65, 128, 200, 1000, 2000, 4095, 4096, 4097, 8192, 8193, 12_000];
 
-/// The same each time.
+/// The options of each store, so that its identity is the same each time.
 pub(crate) fn options() -> Options<'static, Plain> {
     Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210]).unit(64)
 }
 
-/// One thing that is done in a transaction.
+/// One operation in a transaction.
 #[derive(Clone, Debug)]
 #[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
 pub(crate) enum Deed {
@@ -38,7 +38,7 @@ pub(crate) enum Deed {
         len: u32,
         metadata: u8,
     },
-    /// The same piece by piece, its length not being known.
+    /// The same piece by piece, with an unknown length.
     Stream {
         name: u8,
         #[cfg_attr(fuzzing, arbitrary(with = length))]
@@ -54,7 +54,7 @@ fn length(unstructured: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<u
     unstructured.choose(&LENGTHS).copied()
 }
 
-/// What becomes of a transaction.
+/// The end of a transaction.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
 pub(crate) enum End {
@@ -148,7 +148,7 @@ pub(crate) fn apply(
     Ok(())
 }
 
-/// What was done, and what is left of it.
+/// The image of a store after all steps, and the contents expected of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Lived {
     pub(crate) image: Vec<u8>,
@@ -161,7 +161,7 @@ pub(crate) struct Lived {
     pub(crate) places: Vec<Range<u64>>,
 }
 
-/// Creates a store of so many bytes and does all of it. What there is no room for is left out.
+/// Creates a store of so many bytes and does all steps. Those without room are skipped.
 pub(crate) fn live(bytes: usize, steps: &[Step]) -> Lived {
     let medium = Plain::new(vec![0; bytes]);
     let mut store = options().create_new(medium.clone()).unwrap();
@@ -212,7 +212,7 @@ fn tags(info: &Info) -> Range<u64> {
     if chunks > 1 { at..at + 8 * chunks } else { at..at }
 }
 
-/// A page of the table, and what is below it.
+/// A page of the table, and the pages below it.
 struct Page {
     copies: [Range<u64>; 2],
     /// Of its own entries.
@@ -221,7 +221,7 @@ struct Page {
 }
 
 impl Lived {
-    /// Both copies of the header that holds.
+    /// Returns both copies of the current header.
     fn headers(&self) -> [Range<u64>; 2] {
         let at = self.generation % 2 * 4096;
         [at, at + 8192].map(|at| at..at + 64)
@@ -284,7 +284,7 @@ impl Lived {
     }
 }
 
-/// Where harm is done.
+/// The place of the harm.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
 pub(crate) enum Area {
@@ -295,7 +295,7 @@ pub(crate) enum Area {
     Anywhere,
 }
 
-/// What is done.
+/// The kind of the harm.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
 pub(crate) enum Kind {
@@ -304,9 +304,9 @@ pub(crate) enum Kind {
     Ones(u16),
     /// Bytes that are made of the seed: to choose them would be to forge tags.
     Noise(u16, u32),
-    /// What is elsewhere.
+    /// A copy of bytes from elsewhere.
     Copy(u16, u32),
-    /// The end is missing, from there on.
+    /// The end is missing from there on.
     Cut,
 }
 
@@ -360,7 +360,7 @@ impl Harm {
     }
 }
 
-/// What is found of a blob; no bytes, if they are damaged.
+/// The findings about a blob; no bytes, if they are damaged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
     version: u64,
@@ -408,7 +408,7 @@ fn read<R: Readable>(snapshot: &Snapshot<'_, R>, info: &Info) -> Result<Vec<u8>,
     Ok(bytes)
 }
 
-/// What happened to bytes.
+/// A store whose bytes were harmed.
 struct Harmed<'l> {
     lived: &'l Lived,
     after: &'l [u8],
@@ -427,7 +427,7 @@ impl Harmed<'_> {
         assert_ne!(damage.part, Part::Entry, "{damage:?}");
     }
 
-    /// What is missing is named.
+    /// The error has the length of the medium, and a needed length that is more, but not more than the store had.
     fn is_missing(&self, size: u64, needed: u64) {
         assert!(self.is_cut && size == self.after.len() as u64, "{size}");
         assert!((size + 1..=self.lived.image.len() as u64).contains(&needed), "{needed}");
@@ -470,7 +470,7 @@ impl Harmed<'_> {
         }
     }
 
-    /// Everything that is damaged is told of, and nothing else.
+    /// All damage is reported, and nothing else.
     fn is_verified<R: Readable>(&self, snapshot: &Snapshot<'_, R>)
     where
         R::Error: core::fmt::Debug,
@@ -529,9 +529,9 @@ impl Costs {
     }
 }
 
-/// Blobs are as the last commit left them, or if both copies of its header are hit, as the one before, or not
-/// there; those that a page of the table named of which both copies are hit are not found; damage is told of; and after a
-/// commit there is no other than that of blobs.
+/// Blobs are as the last commit left them. If both copies of its header are hit, they are as the commit before left
+/// them, or missing. Blobs named by a page of the table are not found if both copies of the page are hit. Damage is
+/// reported. After a commit only blobs can be damaged.
 pub(crate) fn damage_costs_what_it_touches(lived: &Lived, after: &[u8]) {
     let harmed = Harmed { lived, after, is_cut: after.len() < lived.image.len() };
     let is_whole = |copies: [Range<u64>; 2]| copies.iter().any(|copy| !harmed.is_hit(copy));
@@ -612,7 +612,7 @@ pub(crate) fn damage_costs_what_it_touches(lived: &Lived, after: &[u8]) {
     }
 }
 
-/// What was opened has what was there, is written, and has what was committed when it is opened again.
+/// An opened store has its blobs, can be written, and has the committed blobs when it is opened again.
 fn goes_on(medium: &Plain, mut store: Store<Plain>, there: &BTreeMap<String, Found>) {
     assert!(found(&store.snapshot().unwrap()) == *there);
     let mut expected = there.clone();
@@ -663,7 +663,7 @@ fn each_header_is_enough(image: &[u8]) {
     }
 }
 
-/// Bytes that may be anything are read to an end, in parts as in one piece, and what can be opened goes on.
+/// Reading arbitrary bytes ends, in parts as in one piece, and a store that can be opened can be written.
 pub(crate) fn anything_is_read_to_an_end(image: &[u8]) {
     let bytes = Bytes(image);
     let opened = Plain::new(image.to_vec());
@@ -691,11 +691,11 @@ pub(crate) fn anything_is_read_to_an_end(image: &[u8]) {
             Err(ErrorKind::Range { .. })
         ));
     }
-    // What it finds is for the other claims.
+    // The other claims check its findings.
     drop(snapshot.verify(&mut |_| ()));
     assert!(snapshot.history().map_or(0, Iterator::count) <= 32);
     let Ok((store, _)) = options().verify(Verify::Always).open(opened.clone()) else { return };
-    // The last of all numbers are nobody's: a commit a nanosecond takes a century to them.
+    // No store reaches the last numbers: a commit each nanosecond would take a century.
     if store.generation() < 1 << 62 {
         goes_on(&opened, store, &found(&snapshot));
     }

@@ -13,7 +13,7 @@ use cachemaint::sim::{Effort, Exploration, Killed, Model, SimMedium, Simulation,
 
 const MODELS: [fn() -> Model; 3] = [Model::x86, Model::arm64, Model::neutral];
 
-/// Before anything is told, the first `before` transactions have happened.
+/// Before the first note, the first `before` transactions have happened.
 fn recovery(
     life: Life,
     before: Option<usize>,
@@ -127,7 +127,7 @@ fn killed_anywhere(simulation: &Simulation) -> Exploration {
     failed.unwrap_or_else(|| killed_and_gone_on(simulation, OPERATIONS, REUSE))
 }
 
-/// What was begun and given up leaves nothing, and what comes then is right.
+/// An abandoned transaction leaves nothing, and the next ones are right.
 fn given_up(simulation: &Simulation) -> Exploration {
     with(simulation, &REUSE[..2]).explore(
         |medium, notes| {
@@ -158,7 +158,7 @@ fn sealed(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// The medium has grown since the store was written last, and what it has grown by is used.
+/// The medium has grown since the last commit, and the new space is used.
 fn grown(simulation: &Simulation) -> Exploration {
     let simulation = simulation.clone().prepared(|medium| {
         let part = Part { medium, len: BYTES - 1024 };

@@ -73,7 +73,7 @@ fn a_store_that_is_cut_off_is_told_or_read_as_it_was() {
     }
 }
 
-/// Whoever reads it has a store that is damaged, and must know what is left.
+/// The reader of the message has a damaged store, and must know which blobs are left.
 #[test]
 fn damage_is_told_with_what_can_be_done() {
     let mut lived = small();
@@ -225,8 +225,8 @@ fn header(old: &[u8], new: &[u8], at: usize, durable: usize) -> Vec<u8> {
     [&new[at..at + durable], &old[at + durable..at + 64]].concat()
 }
 
-/// A crash in a commit may leave one copy of the header and not the other. Whoever opens the store then commits to the
-/// same place; if that is torn, too, by a second crash, it must still find what was there at the first opening.
+/// A crash in a commit may leave one copy of the header and not the other. The next opening commits to the same place.
+/// If a second crash tears that commit, too, the opening after it must still find the state of the first opening.
 #[test]
 fn what_was_opened_after_a_crash_is_there_after_another_one() {
     let medium = Plain::new(vec![0; DATA + 4096]);
@@ -252,7 +252,7 @@ fn what_was_opened_after_a_crash_is_there_after_another_one() {
         let there = found(&Snapshot::of(&Bytes(&medium.bytes())).unwrap());
         let generation = options().open(medium.clone()).unwrap().0.generation();
         let opened = medium.bytes();
-        // What was there of the header before the opening, or has become durable of that.
+        // Each copy begins with the bytes of the opening that became durable. The rest is from before the opening.
         for again in lengths.into_iter().flat_map(|one| lengths.map(|other| [one, other])) {
             let mut image = opened.clone();
             for ((at, durable), again) in places(generation).into_iter().zip(durable).zip(again) {
@@ -454,7 +454,7 @@ fn a_blob_that_the_medium_ends_in_costs_no_other() {
     }
 }
 
-/// By the documentation generations are below 2^63. Nobody counts so far: such a header is forged.
+/// By the documentation generations are below 2^63. No store counts that far: such a header is forged.
 #[test]
 fn after_the_last_generation_there_is_no_commit() {
     const LAST: u64 = (1 << 63) - 1;

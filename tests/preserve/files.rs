@@ -38,7 +38,7 @@ fn a_file_tells_who_wrote_it() {
     assert_eq!(store.reader().load("a").unwrap(), b"one");
 }
 
-/// Large enough for what is copied past the caches, with an end within a chunk, from pieces of any length.
+/// The blob is large enough to be copied past the caches, ends within a chunk, and comes in pieces of any length.
 #[test]
 fn a_large_blob_comes_back_whole() {
     let directory = tempfile::tempdir().unwrap();

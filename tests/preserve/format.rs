@@ -93,7 +93,8 @@ const HEADER_OF_PAGES: [u64; 8] = [
     0x4081_0100_0000_0000,
     0x4000_0000_0de5_4c8b,
 ];
-/// Its root: the first word, the one with the levels, and the children: a page with "ab", and one with what is from "c" on.
+/// Its root: the first word, the one with the levels, and the children: a page with "ab", and one with the names from
+/// "c" on.
 const ROOT_TAG: u64 = 0x0de5_4c8b_da77_e10a;
 const ROOT_LEVELS: u64 = 0x9000_0100_0200_0000;
 const CHILDREN: [u64; 8] = [

@@ -1,5 +1,4 @@
-//! What is told of a store as data (feature `serde`): the names that are documented, of a store that was put together
-//! by hand.
+//! A store's facts as data (feature `serde`): the documented names, of a store that was put together by hand.
 
 use crate::format::by_hand;
 use crate::life::later;

@@ -1,4 +1,4 @@
-//! What happens to a store, what the outside world learns of it, and what must be there afterwards.
+//! The life of a store: its operations, the notes to the outside world, and the blobs expected afterwards.
 
 use cachemaint::medium::{Medium, OpenError};
 use cachemaint::preserve::{Attributes, Error, ErrorKind, Options, Part, Stamp, Store, Verify};
@@ -6,7 +6,7 @@ use cachemaint::sim::Violation;
 use cachemaint::survival::Backing;
 use std::collections::BTreeMap;
 
-/// Where blobs and tables begin, by the documentation of the format, in units of 64.
+/// The offset at which blobs and tables begin with units of 64, by the documentation of the format.
 pub(crate) const DATA: u64 = 25_600;
 /// Room for a handful of blobs, so that space is used again.
 pub(crate) const BYTES: u64 = DATA + 50 * 64;
@@ -59,7 +59,7 @@ pub(crate) enum Do {
 /// Transactions.
 pub(crate) type Life = &'static [&'static [Do]];
 
-/// What the outside world learns.
+/// A note to the outside world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Note {
     /// There is a store.
@@ -73,7 +73,7 @@ pub(crate) enum Note {
 /// Blobs by name.
 pub(crate) type Blobs = BTreeMap<String, Vec<u8>>;
 
-/// What is there after so many transactions.
+/// Returns the blobs after so many transactions.
 pub(crate) fn after(life: &[&[Do]], transactions: usize) -> Blobs {
     let mut blobs = Blobs::new();
     for what in life[..transactions].iter().copied().flatten() {
@@ -93,7 +93,7 @@ pub(crate) fn after(life: &[&[Do]], transactions: usize) -> Blobs {
     blobs
 }
 
-/// Does the transactions from `first` on, and tells of each before and after.
+/// Does the transactions from `first` on, with a note before and after each.
 pub(crate) fn work<M: Medium>(
     store: &mut Store<M>,
     life: &[&[Do]],
@@ -170,7 +170,7 @@ pub(crate) fn blobs<M: Medium>(store: &Store<M>) -> Result<Blobs, Error<M::Error
     Ok(blobs)
 }
 
-/// Why a store was not opened as it should.
+/// The reason why a store was not opened as it should.
 #[derive(Debug)]
 pub(crate) enum Opening<E: core::fmt::Display> {
     Store(Error<E>),
@@ -192,7 +192,7 @@ impl<E: core::error::Error + 'static> From<Opening<E>> for Violation {
     }
 }
 
-/// How many transactions must have come about by the notes, and how many may.
+/// Returns the numbers of transactions that must and that may have been committed, by the notes.
 pub(crate) fn expected(notes: &[Note]) -> Option<(usize, usize)> {
     notes.iter().fold(None, |expected: Option<(usize, usize)>, note| match *note {
         Note::Created => Some((0, 0)),

@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 const PREAMBLE: u64 = 176;
 const ENTRY: u64 = 52;
 
-/// What becomes of a transaction, and of the store then.
+/// The end of a transaction, and of the store after it.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Commit,
@@ -126,7 +126,7 @@ fn run(mut bytes: usize, unit: u64, steps: &[(Vec<Deed>, End)]) {
         }
         match end {
             End::Abandon => drop(transaction),
-            // What it would have given back is taken from the medium as it is.
+            // The medium is copied before the drop, which does not happen in a crash.
             End::Crash => {
                 medium = Plain::new(medium.bytes());
                 drop(transaction);

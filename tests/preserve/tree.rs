@@ -395,7 +395,7 @@ fn a_forged_tree_is_refused_with_bounded_work() {
         let medium = &looks;
         let most = 8 * image.len() as u64;
         let Ok(snapshot) = Snapshot::of(&medium) else {
-            // Entries that are none have tags put somewhere.
+            // Other bytes are taken for entries and tags are stored there, so the store cannot be read.
             assert!(["too few levels", "more levels than there can be"].contains(&what), "{what}");
             assert!(options().open(Plain::new(image.clone())).is_err(), "{what}");
             continue;
@@ -474,7 +474,7 @@ fn a_root_with_levels_and_without_children_is_refused() {
     assert!(options().open(Plain::new(image.clone())).is_err());
 }
 
-/// Each list is one that was committed, and what it has can be found in it or was replaced.
+/// Each list is one that was committed, and each of its blobs can be found or was replaced.
 #[test]
 fn readers_beside_a_writer_see_one_commit() {
     let medium = Plain::new(vec![0; DATA + 2_000_000]);

@@ -1,4 +1,4 @@
-//! What users do with a store, and what they are refused.
+//! Uses of a store, and operations that it refuses.
 
 use crate::counting::{Broken, Counting};
 use crate::life::{BYTES, Blobs, DATA, blobs, later, options, stamp, why};

@@ -16,7 +16,7 @@ use core::sync::atomic::{AtomicI32, AtomicUsize};
 use libc::{c_int, siginfo_t};
 use std::io;
 
-/// A handler that is told where the signal comes from (`SA_SIGINFO`).
+/// A handler that receives the origin of the signal (`SA_SIGINFO`).
 pub(crate) type Handler = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
 
 type HandlerOfNumber = extern "C" fn(c_int);

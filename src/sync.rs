@@ -8,7 +8,7 @@ pub(crate) use core::sync::atomic::{AtomicBool, AtomicU64};
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64};
 
-/// Tells the processor, or the simulator, that this thread waits for another one.
+/// Hints to the processor, or to the simulator, that this thread waits for another one.
 #[cfg(feature = "journal")]
 pub(crate) fn spin_loop() {
     #[cfg(all(feature = "sim", debug_assertions, not(loom)))]

@@ -1,13 +1,12 @@
 //! Two addresses of one page, and whether the data cache makes them agree.
 //!
-//! On most machines they always do: x86, arm64, RISC-V, PowerPC, `LoongArch`, s390x, and 32-bit Arm since
-//! v7. There is nothing to do there, and nothing in this crate costs anything for the others' sake. On
-//! older Arm, MIPS, SPARC, SH, PA-RISC, Xtensa, C-SKY, m68k and Nios II it depends on the addresses: a
-//! store under one can stay unseen under the other for as long as the cache likes, and be lost if both
-//! were stored to. The reports of this crate answer for one machine ([`Aliasing`]); the table of
-//! architectures with its sources is in `arch/README.md`.
+//! On most machines they always agree: x86, arm64, RISC-V, PowerPC, `LoongArch`, s390x, and 32-bit Arm since v7. There
+//! is nothing to do there, and nothing in this crate costs anything for the others' sake. On older Arm, MIPS, SPARC,
+//! SH, PA-RISC, Xtensa, C-SKY, m68k and Nios II it depends on the addresses. A store under one can stay invisible under
+//! the other for as long as the cache likes, and be lost if both were stored to. The reports of this crate answer for
+//! one machine ([`Aliasing`]). The table of architectures with its sources is in `arch/README.md`.
 //!
-//! # What kind of cache does it
+//! # The caches that alias
 //! The place of a byte in a cache (its set) is chosen by some bits of its address. The line there is
 //! recognised by a tag, which is the rest of the address.
 //!
@@ -17,18 +16,18 @@
 //! | virtual address (VIPT) | physical address | meet if they are *congruent*: equal in the bits that choose. Bits within a page are always equal, so a cache whose ways are no larger than a page never aliases |
 //! | virtual address (VIVT) | virtual address | are two lines. If they are congruent and a set has one way, one puts the other out, which writes it back: they agree. If it has several, they do not, and only maintenance helps, or a kernel that does not cache such pages |
 //!
-//! # What follows for programs
+//! # Rules for programs
 //! 1. Two mappings of a file, in one process or in two, must be congruent: the distance between address
 //!    and offset in the file the same for both, up to a multiple of `SHMLBA`. [`mappings_agree`] checks it.
 //!    Linux places mappings so on Arm v6, MIPS, SPARC, SH, C-SKY, Xtensa and PA-RISC, unless `MAP_FIXED` says
 //!    otherwise, which it then refuses; on Nios II and m68k it does not see to it. The files that this crate
 //!    maps are placed so on all of them.
-//! 2. The kernel has a mapping of its own of every page, and `read(2)` and `write(2)` use it. It is
-//!    congruent with none but by chance, so these calls and a mapping can disagree.
-//! 3. Files are not mapped directly there at all: Linux refuses the DAX device of a file system since 6.9
-//!    where `cpu_dcache_is_aliasing()` (`drivers/dax/super.c`), and did not build it before on Arm, MIPS
-//!    and SPARC (`fs/Kconfig`). Device DAX, which the kernel does not access through a mapping of its
-//!    own, is not refused, and rule 1 is all that its users need to keep.
+//! 2. The kernel has a mapping of its own of every page, and `read(2)` and `write(2)` use it. It is congruent with others
+//!    only by chance, so these calls and a mapping can disagree.
+//! 3. Files are not mapped directly there at all. Linux refuses the DAX device of a file system since 6.9 if
+//!    `cpu_dcache_is_aliasing()` (`drivers/dax/super.c`), and did not build it before on Arm, MIPS and SPARC
+//!    (`fs/Kconfig`). Device DAX, which the kernel does not access through a mapping of its own, is not refused, and
+//!    its users need to keep only rule 1.
 //!
 //! Sources: Linux `Documentation/core-api/cachetlb.rst`; `arch_get_unmapped_area` of the architectures
 //! named, and `mm/filemap.c`.
@@ -61,9 +60,9 @@ pub const fn mappings_agree(a: (usize, u64), b: (usize, u64), shmlba: u64) -> bo
 /// Returns the number of bytes from `from` to the first address that is congruent to the offset modulo `shmlba`. It is
 /// less than `shmlba`.
 ///
-/// Mappings that are placed so agree, whoever makes them and where: each is congruent to the file itself.
-/// Reserve so many bytes more than are to be mapped, map the file over the reservation there, and give
-/// the rest back. Not where the kernel alone can do it: see `MappedAt`.
+/// Mappings that are placed so agree, in every process and at every address: each is congruent to the file itself.
+/// Reserve that many bytes more than the mapping needs, map the file over the reservation there, and give the rest
+/// back. This does not hold where the kernel alone can do it: see `MappedAt`.
 #[cfg(any(test, all(feature = "dax", target_os = "linux")))]
 pub(crate) const fn gap(from: usize, offset: u64, shmlba: u64) -> u64 {
     let (Some(want), Some(have)) = (offset.checked_rem(shmlba), (from as u64).checked_rem(shmlba))
@@ -105,7 +104,7 @@ mod tests {
     }
 
     proptest! {
-        /// What two mappings need, whoever made the reservations: to agree, and to begin at a page.
+        /// Two mappings must agree and begin at a page, for any two reservations.
         #[test]
         fn whatever_is_placed_agrees(
             from in prop::array::uniform2(0_usize..1 << 15),

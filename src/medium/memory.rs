@@ -14,15 +14,12 @@ use core::sync::atomic::Ordering;
 /// Words of plain memory as a medium: RAM that a kernel keeps, a region a hypervisor hands out, a mapping of persistent
 /// memory, or ordinary memory in a test.
 ///
-/// The owner of the memory says what survives, by its [`Backing`]. This type writes lines back to the point
-/// that its [`Cache`] is aimed at, and to *persist* means that here. Nothing of it fails, so its methods return no
-/// `Result`, unlike those of the traits.
+/// The owner of the memory says what survives, by its [`Backing`]. This type writes lines back to the point that its
+/// [`Cache`] is aimed at, and *persist* means that here. None of its methods fail, so they return no `Result`, unlike
+/// those of the traits.
 ///
-/// `Memory` borrows its words. So a `?` that makes a `Box<dyn Error>` of a failed opening of a store or journal in it needs
-/// `.map_err(OpenError::into_error)` before it: [`OpenError`](super::OpenError) has an example.
-///
-/// A mapping of an ordinary file is no such memory: its pages reach the file by a system call alone. Open such a file as
-/// a [`DaxFile`](../dax/struct.DaxFile.html).
+/// A mapping of an ordinary file is not such memory: its pages reach the file by a system call alone. Open such a file
+/// as a [`DaxFile`](../dax/struct.DaxFile.html).
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -88,7 +85,7 @@ impl<'a> Memory<'a> {
     /// Loads the word at `at`.
     ///
     /// # Panics
-    /// If `at` is no multiple of 8 or the word is out of range; if `order` is no order of a load.
+    /// If `at` is not a multiple of 8 or the word is out of range; if `order` is not an ordering for loads.
     #[inline]
     #[must_use]
     #[track_caller]
@@ -99,7 +96,7 @@ impl<'a> Memory<'a> {
     /// Stores the word at `at`.
     ///
     /// # Panics
-    /// If `at` is no multiple of 8 or the word is out of range; if `order` is no order of a store.
+    /// If `at` is not a multiple of 8 or the word is out of range; if `order` is not an ordering for stores.
     #[inline]
     #[track_caller]
     pub fn store(&self, at: u64, word: u64, order: Ordering) {
@@ -196,8 +193,8 @@ impl<'a> Memory<'a> {
         let place = |at: u64| start.wrapping_add(self.checked(at, 0));
         let copier = self.copier(destination);
         let parts = parts.iter().map(|(at, bytes)| (place(*at), bytes.as_ptr(), bytes.len()));
-        // SAFETY: (1) all parts are in the words, which are cells, so that no slice of bytes that may not
-        // change can be borrowed from them; (2) whoever accesses them does so by whole atomic words.
+        // SAFETY: (1) all parts are in the words, which are cells, so no slice of bytes that may not change can be
+        // borrowed from them; (2) every access to them is by whole atomic words.
         unsafe { copier.copy_unfenced(parts) };
     }
 
@@ -215,11 +212,11 @@ impl<'a> Memory<'a> {
     /// The word at a byte offset.
     ///
     /// # Panics
-    /// If the offset is no multiple of 8 or out of range.
+    /// If the offset is not a multiple of 8 or out of range.
     #[inline]
     #[track_caller]
     fn word(&self, at: u64) -> &AtomicU64 {
-        assert!(at.is_multiple_of(WORD as u64), "offset {at} is no multiple of {WORD}");
+        assert!(at.is_multiple_of(WORD as u64), "offset {at} is not a multiple of {WORD}");
         let place = usize::try_from(at / WORD as u64).ok();
         match place.and_then(|place| self.words.get(place)) {
             Some(word) => word,
@@ -396,7 +393,7 @@ mod tests {
         assert_eq!(&bytes, b"second");
     }
 
-    /// Ends within words and lines, and what is beside them.
+    /// The copies end within words and lines, and the bytes beside them stay as they were.
     #[test]
     fn persist_copy_stores_exactly_its_bytes() {
         let Some(cache) = cache("persist_copy_stores_exactly_its_bytes") else { return };

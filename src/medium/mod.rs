@@ -1,9 +1,8 @@
 //! Bytes that may survive: the trait that logs and stores are written against.
 //!
-//! A [`Medium`] is a range of bytes with ordinary stores, a write-back and a fence. What is written
-//! against it runs unchanged on a DAX file, on memory that a kernel keeps, and on a simulator that
-//! shows every state a crash may leave. On a DAX mapping an operation is the bare instructions, a check
-//! of its range and a branch.
+//! A [`Medium`] is a range of bytes with ordinary stores, a write-back and a fence. Code that is written against it
+//! runs unchanged on a DAX file, on memory that a kernel keeps, and on a simulator that shows every state a crash may
+//! leave. On a DAX mapping an operation is the bare instructions, a check of its range and a branch.
 //!
 //! A word is a `u64`, little-endian in the bytes. [`read`](Readable::read) and
 //! [`write`](Medium::write) access whole words by the same 8-byte atomics as [`load`](Readable::load) and
@@ -12,8 +11,8 @@
 //! so that it is never on their path.
 //!
 //! # Plain structs
-//! A medium has bytes. A struct is written and read by those that it consists of, which `zerocopy` (or `bytemuck`) shows
-//! without a copy, and only of structs for which all bytes are a value:
+//! A medium has bytes. A struct is written and read as its bytes. `zerocopy` (or `bytemuck`) shows them without a copy,
+//! and only for structs of which every combination of bytes is a value:
 //!
 //! ```
 //! use cachemaint::{Cache, medium::Memory, survival::Backing};
@@ -38,7 +37,8 @@
 //! # }
 //! ```
 //!
-//! `examples/slots` keeps such structs in a file. [`durability`](crate::durability) tells which call makes data durable.
+//! `examples/slots` keeps such structs in a file. [`durability`](crate::durability) compares the calls that make data
+//! durable.
 
 #[expect(unsafe_code, reason = "hands ranges of its words to the cache's operations")]
 mod memory;
@@ -90,28 +90,27 @@ impl core::fmt::Display for Granularity {
 
 /// A range of bytes that may survive a crash.
 ///
-/// Offsets are checked in the code above; out of range panics, and so does a `load` or `store` whose
-/// offset is no multiple of 8. Other threads and processes may write meanwhile: `read` and `write`
-/// tolerate that, and may see or leave a mix of whole words.
+/// Offsets are checked in the code above. An access out of range panics, and so does a `load` or `store` at an offset
+/// that is not a multiple of 8. Other threads and processes may write meanwhile: `read` and `write` tolerate that, and
+/// may see or leave a mix of whole words.
 ///
 /// # Rules for implementations
-/// 1. Nothing stored is *known* to be persistent before [`writeback`](Self::writeback) of its range
-///    and then [`fence`](Self::fence) on the same thread have returned, and all of it is then: this thread's
-///    stores, and those of others that it had observed before it called
-///    [`order_observed`](Self::order_observed).
+/// 1. No store is *known* to be persistent before [`writeback`](Self::writeback) of its range and then
+///    [`fence`](Self::fence) on the same thread have returned. Then all of them are: this thread's stores, and those of
+///    others that it had observed before it called [`order_observed`](Self::order_observed).
 /// 2. Anything stored may be persistent at any time, in units of
 ///    [`atomic_unit`](Self::atomic_unit) that never tear.
 pub trait Medium: Readable {
     /// The smallest unit made persistent.
     fn granularity(&self) -> Granularity;
 
-    /// How many aligned bytes never tear in a crash: old or new, never a mix.
+    /// The number of aligned bytes that never tear in a crash: old or new, never a mix.
     fn atomic_unit(&self) -> usize;
 
     /// Stores the word at `at`.
     ///
     /// # Panics
-    /// If `at` is no multiple of 8 or the word is out of range; if `order` is no order of a store.
+    /// If `at` is not a multiple of 8 or the word is out of range; if `order` is not an ordering for stores.
     #[track_caller]
     fn store(&self, at: u64, word: u64, order: Ordering);
 

@@ -1,4 +1,4 @@
-//! What a medium is to those who only read it.
+//! The part of a medium that readers use.
 
 use core::any::Any;
 use core::convert::Infallible;
@@ -10,7 +10,7 @@ use core::sync::atomic::Ordering;
 ///
 /// Others may write meanwhile: whole words are read, and which ones is theirs to say.
 pub trait Readable: Sync {
-    /// What can fail; [`Infallible`](core::convert::Infallible) where nothing can.
+    /// The errors of reading; [`Infallible`](core::convert::Infallible) if reading cannot fail.
     type Error: core::error::Error;
 
     /// Its size in bytes.
@@ -24,7 +24,7 @@ pub trait Readable: Sync {
     /// Loads the word at `at`.
     ///
     /// # Panics
-    /// If `at` is no multiple of 8 or the word is out of range; if `order` is no order of a load.
+    /// If `at` is not a multiple of 8 or the word is out of range; if `order` is not an ordering for loads.
     #[track_caller]
     fn load(&self, at: u64, order: Ordering) -> u64;
 
@@ -59,7 +59,7 @@ pub trait Readable: Sync {
     }
 }
 
-/// Bytes that nobody writes, as something to read: a copy of a medium, or what a loader handed over.
+/// Bytes that do not change, as a readable: a copy of a medium, or memory that a loader handed over.
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes<'b>(pub &'b [u8]);
 
@@ -70,7 +70,7 @@ impl Readable for Bytes<'_> {
         self.0.len() as u64
     }
 
-    /// The word; no order is needed where nobody writes.
+    /// Returns the word. No order is needed, since nothing writes it.
     fn load(&self, at: u64, _order: Ordering) -> u64 {
         let mut word = [0; 8];
         let Ok(()) = self.read(at, &mut word);

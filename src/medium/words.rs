@@ -1,8 +1,8 @@
 //! Copies in and out of words that others may write meanwhile.
 //!
-//! Every access is one of a whole word, so that accesses which race are never of mixed size, which
-//! Rust's memory model does not allow. A part of a word is merged in by compare-and-exchange, so the
-//! rest of the word is never lost, whoever writes it; whole words are plain stores.
+//! Every access is one of a whole word. So racing accesses are never of mixed size, which Rust's memory model does not
+//! allow. A part of a word is merged in by compare-and-exchange, so the rest of the word is never lost, even if other
+//! threads write it. Whole words are plain stores.
 
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
@@ -17,11 +17,11 @@ pub(crate) const WORD: usize = size_of::<u64>();
 
 /// A stretch of bytes, taken apart at the boundaries of words.
 struct Stretch {
-    /// The first word and the part of it that comes before a boundary; empty if there is none.
+    /// The first word and the part of it that comes before a boundary; empty if the range begins at a boundary.
     head: (usize, Range<usize>),
     /// The first whole word.
     whole: usize,
-    /// The part of the word behind the whole ones, from its beginning.
+    /// The part of the word after the whole ones, from its beginning.
     tail: usize,
 }
 
@@ -79,8 +79,8 @@ pub(crate) fn copy_in<'a>(words: impl Fn(usize, usize) -> &'a [AtomicU64], at: u
     }
 }
 
-/// The place of the first word and the words, if whole ones are to be copied to byte `at`: small enough to
-/// be inlined where an event or a record is written, whose words are whole.
+/// Returns the index of the first word and the words, if whole words are copied to byte `at`. It is small enough to be
+/// inlined where an event or a record is written, whose words are whole.
 #[inline(always)]
 pub(crate) const fn whole(at: u64, from: &[u8]) -> Option<(u64, &[[u8; WORD]])> {
     let (words, rest) = from.as_chunks();

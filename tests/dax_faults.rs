@@ -1,7 +1,7 @@
 //! Accesses that would end the process, under a guard and without one.
 //!
-//! What the process does with SIGBUS is its own, so these tests have one of their own; what ends a process
-//! or needs other handlers runs in a child, which is this program again with one test to run.
+//! The process has one action for SIGBUS, so these tests have a process of their own. A test that ends the process or
+//! needs other handlers runs in a child, which is this program again with one test to run.
 
 // The guard refuses to be installed on other architectures.
 #![cfg(any(
@@ -83,7 +83,7 @@ fn an_access_to_what_was_cut_off_is_an_error_and_the_process_lives() {
     assert_shorter(file.catch_faults(guard, |file| file.store(9 * page(), 1, Relaxed)), 8);
     assert_shorter(file.catch_faults(guard, |file| file.write(12 * page() - 4, b"over two")), 8);
     assert_eq!(file.taint(), Some(taint), "the first one");
-    // What is there is as it was, and stores to it go on to reach the file.
+    // The other bytes are as they were, and stores to them still reach the file.
     assert_eq!(file.catch_faults(guard, |file| load(file, 7)).unwrap(), 8);
     file.store(7 * page(), 77, Relaxed);
     let mut bytes = [0; 8];
@@ -467,10 +467,10 @@ fn set_handler(handler: usize, flags: c_int) {
     assert_eq!(unsafe { libc::sigaction(libc::SIGBUS, &raw const action, before) }, 0);
 }
 
-/// Where the fault of a child is to be.
+/// The address at which a child expects its fault.
 static EXPECTED: AtomicUsize = AtomicUsize::new(0);
 
-/// Ends the child by the code 42 if it gets what the kernel told.
+/// Ends the child by the code 42 if it gets the kernel's description of the fault.
 extern "C" fn with_info(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel's, handed on.
     let info = unsafe { info.read() };
@@ -496,7 +496,7 @@ fn fault_after(handler: usize, flags: c_int) {
     let guard = FaultHandler::install().unwrap();
     let (_directory, file) = numbered();
     cut(&file, 8);
-    // The handler is not called for what is guarded.
+    // The handler is not called for guarded accesses.
     assert_shorter(file.catch_faults(guard, |file| load(file, 9)), 8);
     EXPECTED.store(file.as_ptr(9 * page()).addr(), SeqCst);
     load(&file, 9);
@@ -826,7 +826,7 @@ fn a_forked_child_has_all_slots() {
     assert_succeeded(ended.as_ref());
 }
 
-/// The standard library tells an overflow of the stack by handlers of its own, and goes on to.
+/// The standard library detects an overflow of the stack by handlers of its own, and still does.
 #[test]
 fn an_overflow_of_the_stack_is_told_as_before() {
     #[expect(unconditional_recursion, reason = "this is the test")]

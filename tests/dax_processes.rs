@@ -21,20 +21,20 @@ use std::sync::{Mutex, PoisonError};
 /// Held by the test that runs.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Whether the first page of the file is mapped in the process that asks: `msync` of what is not
-/// mapped fails with ENOMEM (POSIX). It may be called after a fork.
+/// Returns true if the first page of the file is mapped in the calling process: `msync` of a page that is not mapped
+/// fails with ENOMEM (POSIX). It may be called after a fork.
 fn is_mapped(file: &DaxFile) -> bool {
     let page = rustix::param::page_size();
     // SAFETY: msync accesses no byte of the range.
     unsafe { libc::msync(file.as_ptr(0).cast(), page, libc::MS_ASYNC) == 0 }
 }
 
-/// Whether this runs on an emulated CPU, as far as the one who started it says.
+/// Returns true if this runs on an emulated CPU, as far as the environment says.
 fn is_emulated() -> bool {
     std::env::var_os("CACHEMAINT_EXPECT").is_some()
 }
 
-/// A forked child would be a second writer, which the lock cannot tell from the first.
+/// A forked child would be a second writer, which the lock cannot distinguish from the first.
 #[test]
 fn a_forked_child_does_not_inherit_the_mapping() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);

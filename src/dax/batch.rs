@@ -42,7 +42,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// The fence, and the first error.
+    /// Executes the fence, and returns the first error.
     pub(super) fn complete(self) -> Result<(), Error> {
         drop(self.pending);
         self.failed.into_inner().map_or(Ok(()), Err)

@@ -14,7 +14,7 @@ pub(super) enum Unread {
         device: Option<alloc::string::String>,
         in_guest: bool,
     },
-    /// Nobody on this system.
+    /// No file: this system shows no memory types.
     #[cfg(any(not(target_os = "linux"), all(test, not(miri))))]
     Nowhere { system: &'static str },
 }

@@ -1,9 +1,9 @@
-//! Copies into a file that are persistent when they return, each by the fastest way that is durable
+//! Copies into a file that are persistent when they return, each by the fastest method that is durable
 //! wherever the lines are ([`Destination`]).
 //!
-//! By lines the ways are those of [`Cache::copy_writeback`](crate::Cache::copy_writeback). Where the caches
-//! are in the persistence domain, ordinary stores and a fence are enough; where the granularity is a page,
-//! the operating system writes back what was stored.
+//! By lines the methods are those of [`Cache::copy_writeback`](crate::Cache::copy_writeback). If the caches
+//! are in the persistence domain, ordinary stores and a fence are enough. If the granularity is a page,
+//! the operating system writes the stored bytes back.
 //!
 //! Other threads and processes may access the bytes meanwhile: whole words are stored at once, and parts of
 //! a word are merged in.
@@ -17,8 +17,8 @@ use core::ops::Range;
 const CHUNK: usize = 4096;
 
 impl DaxFile {
-    /// Writes several parts and makes them persistent, by the way that suits a destination of which nothing is known:
-    /// they are persistent when this returns. Where parts overlap, either may stand.
+    /// Writes several parts and makes them persistent, by the method for a destination of which nothing is known. They
+    /// are persistent when this returns. Where parts overlap, the bytes of either may remain.
     ///
     /// [`durability`](crate::durability) compares this call with the others.
     ///
@@ -35,8 +35,8 @@ impl DaxFile {
         self.persist_copy_to(parts, Destination::Unknown)
     }
 
-    /// Writes several parts and makes them persistent, as [`persist_copy`](Self::persist_copy) does, by the way that
-    /// suits what the caller knows of their destination.
+    /// Writes several parts and makes them persistent, as [`persist_copy`](Self::persist_copy) does, by the method
+    /// that suits the caller's knowledge of their destination.
     ///
     /// ```
     /// # use cachemaint::{cache::Destination, dax::Options};
@@ -80,7 +80,7 @@ impl DaxFile {
         parts: &[(u64, &[u8])],
         destination: Destination,
     ) -> Result<(), Error> {
-        // All of them before anything is stored.
+        // All parts are checked before anything is stored.
         for (at, bytes) in parts {
             self.view.mapping.checked(*at, bytes.len() as u64);
         }
@@ -88,8 +88,8 @@ impl DaxFile {
             return self.copy_by_pages(parts);
         };
         let parts = parts.iter().map(|(at, bytes)| (self.place(*at), bytes.as_ptr(), bytes.len()));
-        // SAFETY: (1) all parts are in the mapping, and nothing else can be borrowed from it as a slice of
-        // bytes that may change; (2) whoever accesses it does so by whole atomic words.
+        // SAFETY: (1) all parts are in the mapping, and no safe code borrows it as a slice of bytes that may change;
+        // (2) every access to it is by whole atomic words.
         unsafe { copier.copy_unfenced(parts) };
         self.view.check_stores()
     }
@@ -173,7 +173,7 @@ impl DaxFile {
         self.persist(to..to + len as u64)
     }
 
-    /// What copies; `None` where the operating system writes back.
+    /// The copier of the bytes; `None` where the operating system writes back.
     fn copier(
         &self,
         destination: Destination,

@@ -43,8 +43,8 @@ impl DaxFile {
         Options::new().create_new(path, len)
     }
 
-    /// Opens what is at the path, and creates a file of `len` zero bytes if nothing is, with the defaults of
-    /// [`Options`].
+    /// Opens the file at the path, or creates a file of `len` zero bytes if the path does not exist, with the defaults
+    /// of [`Options`].
     ///
     /// # Errors
     /// As [`Options::open_or_create`].
@@ -123,7 +123,7 @@ impl DaxFile {
     /// Loads the word at `at`, little-endian in the bytes.
     ///
     /// # Panics
-    /// If `at` is no multiple of 8 or the word is out of range; if `order` is no order of a load.
+    /// If `at` is not a multiple of 8 or the word is out of range; if `order` is not an ordering for loads.
     #[inline]
     #[must_use]
     #[track_caller]
@@ -138,7 +138,7 @@ impl DaxFile {
     /// have returned.
     ///
     /// # Panics
-    /// If `at` is no multiple of 8 or the word is out of range; if `order` is no order of a store.
+    /// If `at` is not a multiple of 8 or the word is out of range; if `order` is not an ordering for stores.
     #[inline]
     #[track_caller]
     #[expect(unsafe_code, reason = "that the mapping is one for writing is known here alone")]
@@ -236,14 +236,12 @@ impl DaxFile {
         self.view.as_ptr(at).cast_mut()
     }
 
-    /// Makes a range persistent down to the medium's own buffers: what is done for
-    /// [`persist`](Self::persist), and then the operating system has the medium empty the queues and
-    /// buffers in front of it.
+    /// Makes a range persistent down to the medium's own buffers. It does the same as [`persist`](Self::persist), and
+    /// then has the operating system empty the queues and buffers in front of the medium.
     ///
-    /// After its return the bytes stored in the range before do not rest on stored energy (ADR) any
-    /// more, where the medium can flush itself. Where it cannot, this is `persist` and no more: the kernel
-    /// assumes ADR of NVDIMMs without flush hints (Linux `drivers/nvdimm/region_devs.c`,
-    /// `nvdimm_has_flush`).
+    /// After its return the bytes stored in the range before do not depend on stored energy (ADR) any more, if the
+    /// medium can flush itself. If it cannot, this call does no more than `persist`. The kernel assumes ADR for NVDIMMs
+    /// without flush hints (Linux `drivers/nvdimm/region_devs.c`, `nvdimm_has_flush`).
     ///
     /// | medium | after the lines were written back, with eADR too, and fenced |
     /// |---|---|
@@ -257,16 +255,16 @@ impl DaxFile {
     /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
-    /// [`ErrorKind::Writeback`], if the system's call failed; [`ErrorKind::DeepFlush`], if the attribute is
-    /// missing, as for RAM, cannot be read, or is not for this user to write: it is root's. An error says
-    /// that the flush was not done; the lines were written back all the same.
+    /// [`ErrorKind::Writeback`], if the system's call failed. [`ErrorKind::DeepFlush`], if the attribute is missing (as
+    /// for RAM), cannot be read, or cannot be written by this user: it is root's. After an error the medium was not
+    /// flushed, and the lines were written back all the same.
     ///
     /// # Panics
     /// If the range is out of range.
     ///
     /// # Cost
-    /// An instruction for each line, with eADR too, and at least one system call, which can take as long as
-    /// the medium needs: for what has to outlive a failure of stored energy, not for each record.
+    /// One instruction for each line, with eADR too, and at least one system call, which can take as long as the medium
+    /// needs. Use it for bytes that must outlive a failure of the stored energy, not for each record.
     #[doc(alias("pmem_deep_persist", "deep_flush", "pmem2_deep_flush"))]
     pub fn deep_persist(&self, range: Range<u64>) -> Result<(), Error> {
         if let Some(cache) = self.cache() {

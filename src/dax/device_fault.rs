@@ -18,7 +18,7 @@ pub enum DeviceFault {
         /// The driver it has: with `kmem` it is RAM of the kernel.
         name: Option<String>,
     },
-    /// The length is no multiple of the device's alignment.
+    /// The length is not a multiple of the device's alignment.
     Length {
         /// The length asked for, or up to the end of the device, in bytes.
         len: u64,
@@ -56,7 +56,7 @@ impl core::fmt::Display for DeviceFault {
             }
             Self::Length { len, alignment } => write!(
                 f,
-                "length {len} is no multiple of {alignment}, the device's alignment; round it down"
+                "length {len} is not a multiple of {alignment}, the device's alignment; round it down"
             ),
             Self::NotPersistable { reason, advice } => {
                 write!(f, "cannot be made persistent: {reason}; {advice}")

@@ -34,7 +34,7 @@ pub enum ErrorKind {
     Missing,
     /// The directory to create it in does not exist.
     NoDirectory,
-    /// A part of the path before the last is no directory.
+    /// A component of the path before the last one is not a directory.
     NotADirectory,
     /// There is something at the path already.
     Exists,
@@ -61,7 +61,7 @@ pub enum ErrorKind {
     },
     /// Another open file holds the lock, in this process or in another.
     Locked,
-    /// The file is shorter than what is to be mapped.
+    /// The file is shorter than the range to map.
     Shorter {
         /// Bytes the file has.
         size: u64,
@@ -78,16 +78,15 @@ pub enum ErrorKind {
         /// The value that was read, or the error.
         answer: Box<str>,
     },
-    /// A part of the file has no blocks of its own that are written, so a store could still need the
-    /// file system: a hole, an extent that was allocated and never written, or one that is shared
-    /// with another file.
+    /// A part of the file has no written blocks of its own, so a store could still need the file system. The part is a
+    /// hole, an extent that was allocated and never written, or an extent that is shared with another file.
     NotAllocated {
         /// The beginning of the part, in bytes.
         at: u64,
         /// The kind of the part.
         what: &'static str,
     },
-    /// The end of the file has no written blocks, as a growth leaves it that was cut off or is under way. An opening
+    /// The end of the file has no written blocks, because a growth was interrupted or is under way. Opening the file
     /// for writing under the exclusive lock finishes it, on Linux 5.14 and later.
     Unfinished {
         /// The beginning of that end, in bytes of the file.
@@ -279,7 +278,7 @@ impl core::fmt::Display for ErrorKind {
             Self::Missing => f.write_str("no such file or directory; create it first"),
             Self::NoDirectory => f.write_str("its directory does not exist; create that first"),
             Self::NotADirectory => {
-                f.write_str("a part of the path is no directory; correct the path")
+                f.write_str("a part of the path is not a directory; correct the path")
             }
             Self::Exists => f.write_str(
                 "exists already; open it instead of creating it, or choose another name",
@@ -288,7 +287,7 @@ impl core::fmt::Display for ErrorKind {
                 f.write_str("is a symbolic link, which is not followed; name its target")
             }
             Self::Directory => f.write_str("is a directory; name a file in it"),
-            Self::NotRegular => f.write_str("is no regular file; name one"),
+            Self::NotRegular => f.write_str("is not a regular file; name one"),
             Self::InvalidInput(why) => why.fmt(f),
             Self::NotSupported(why) => why.fmt(f),
             Self::Empty => f.write_str(
@@ -338,15 +337,15 @@ impl core::fmt::Display for ErrorKind {
             ),
             Self::Unfinished { at } => write!(
                 f,
-                "is not written from offset {at} to its end, as a growth leaves it that was cut off or is under \
-                 way; open it once for writing under the exclusive lock, which finishes it on Linux 5.14 and later, or \
+                "is not written from offset {at} to its end: a growth was interrupted or is under way; \
+                 open it once for writing under the exclusive lock, which finishes it on Linux 5.14 and later, or \
                  copy it (cp --sparse=never)"
             ),
             Self::Unpopulated { at, errno } => write!(
                 f,
-                "the page at offset {at} of the mapping cannot be accessed: {}; if it is a bad address, \
-                 the file system has no room for a hole, the medium has lost bytes, or the file has \
-                 shrunk: read the file to find out",
+                "the page at offset {at} of the mapping cannot be accessed: {}; read the file to find the \
+                 cause. A bad address is a hole without space, a media error, or a page after the end of a \
+                 file that has shrunk",
                 io::Error::from_raw_os_error(*errno),
             ),
             Self::TooLarge { len } => write!(
@@ -356,7 +355,7 @@ impl core::fmt::Display for ErrorKind {
             ),
             Self::Writeback { at, len, errno } => write!(
                 f,
-                "{} of {len} bytes at offset {at} failed: {}; what was stored there may be lost: \
+                "{} of {len} bytes at offset {at} failed: {}; the bytes stored there may be lost: \
                  check the device, and write it again from elsewhere",
                 System::host().persists_by,
                 io::Error::from_raw_os_error(*errno),
@@ -375,13 +374,13 @@ impl core::fmt::Display for ErrorKind {
             Self::Unknown { fact, why } => write!(f, "{fact} is unknown: {why}"),
             Self::NoLeases { errno: Some(errno) } => write!(
                 f,
-                "ranges of it cannot be locked for readers: {}; copy what is to be read while its writer \
+                "ranges of it cannot be locked for readers: {}; copy the bytes to read while the writer \
                  waits, or use a file system of this machine",
                 io::Error::from_raw_os_error(*errno),
             ),
             Self::NoLeases { errno: None } => f.write_str(
-                "ranges of it cannot be locked for readers on this system; copy what is to be read while \
-                 its writer waits",
+                "ranges of it cannot be locked for readers on this system; copy the bytes to read while \
+                 the writer waits",
             ),
             Self::NotCleared(how_far) => how_far.fmt(f),
             Self::TooManyFiles { most } => write!(

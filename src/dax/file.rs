@@ -94,7 +94,7 @@ pub(super) fn restore(file: &File, old: u64, new: u64) {
     }
 }
 
-/// Opens a file, checks it, and locks it; tells what there is of it to be mapped too.
+/// Opens a file, checks it, and locks it. Returns the extent that can be mapped too.
 pub(super) fn open<M: Mapper>(
     path: &Path,
     access: Access,
@@ -242,7 +242,7 @@ mod tests {
             |size, offset, len| checked_len(size, offset, len, page).unwrap_err().to_string();
         assert!(refused(0, 0, None).starts_with("has no bytes to map"));
         assert!(refused(8192, 0, Some(0)).starts_with("a length of 0 bytes"));
-        assert!(refused(8192, 100, None).starts_with("offset 100 is no multiple of 4096"));
+        assert!(refused(8192, 100, None).starts_with("offset 100 is not a multiple of 4096"));
         assert!(
             refused(8192, 4096, Some(4097))
                 .starts_with("has 8192 bytes, and offset and length need 8193")

@@ -94,8 +94,8 @@ impl Guarantee {
         &self.mount_point
     }
 
-    /// Returns the kernel's name of the block device, or of the [device](Self::is_device_dax) that the file is;
-    /// empty if there is none, and on other systems than Linux.
+    /// Returns the kernel's name of the block device, or of the [device](Self::is_device_dax) that the file is. It is
+    /// empty if the file has no device, and on other systems than Linux.
     #[must_use]
     pub fn device(&self) -> &str {
         &self.device
@@ -107,14 +107,15 @@ impl Guarantee {
         self.is_device_dax
     }
 
-    /// Returns the number of bytes of which the offset of a mapping must be a multiple, and that of device DAX its
-    /// length too: the page size, that of huge pages on hugetlbfs, the device's alignment.
+    /// Returns the alignment in bytes: the offset of a mapping must be a multiple of it, and with device DAX the length
+    /// too. It is the page size, the size of huge pages on hugetlbfs, or the device's alignment.
     #[must_use]
     pub const fn alignment(&self) -> u64 {
         self.alignment
     }
 
-    /// Returns the region of persistent memory that the file lies in: of several the one that promises least.
+    /// Returns the region of persistent memory that the file lies in. If there are several, it is the one with the
+    /// weakest promise.
     #[must_use]
     pub const fn region(&self) -> Option<&Region> {
         self.region.as_ref()
@@ -164,8 +165,8 @@ impl Guarantee {
 
     /// Returns the survival of an event by bytes of the file that had reached this stage.
     ///
-    /// It is that of the [backing](Self::backing), except for two kinds of files: one through the page cache of
-    /// emulated persistent memory, and one that had no name when it was opened (a memfd, an unlinked file).
+    /// It is that of the [backing](Self::backing), with two exceptions: a file through the page cache of emulated
+    /// persistent memory, and a file that had no name when it was opened (a memfd, an unlinked file).
     #[must_use]
     pub const fn survives(&self, stage: Stage, event: Event) -> Survival {
         self.statement(stage, event).is

@@ -13,41 +13,41 @@ pub enum InvalidInput {
         /// The length asked for, in bytes.
         len: u64,
     },
-    /// The offset is no multiple of the page size, or of what the file's kind asks for: huge pages, or
-    /// the alignment of a device.
+    /// The offset is not a multiple of the page size, or of the alignment that the kind of the file requires: that of
+    /// huge pages or of a device.
     Misaligned {
         /// The offset asked for, in bytes.
         offset: u64,
         /// The number of bytes of which it must be a multiple.
         alignment: u64,
     },
-    /// The descriptor of an open file was opened for something else than the mapping needs.
+    /// The descriptor of an open file does not permit the accesses that the mapping needs.
     Descriptor {
         /// The mode that it has.
         mode: &'static str,
     },
-    /// Growing to less than what is mapped was asked for.
+    /// The new length of a growth is less than the mapped length.
     NoGrowth {
         /// Bytes that are mapped.
         mapped: u64,
         /// Bytes asked for.
         asked: u64,
     },
-    /// Shrinking to more than what is mapped was asked for.
+    /// The new length of a shrink is more than the mapped length.
     NoShrinking {
         /// Bytes that are mapped.
         mapped: u64,
         /// Bytes asked for.
         asked: u64,
     },
-    /// The file goes on after its mapping, where shrinking would cut off what is there.
+    /// The file continues after the mapping, so shrinking would cut off bytes that are not mapped.
     Longer {
         /// Bytes the file has.
         size: u64,
         /// The end of the mapping in the file, in bytes.
         end: u64,
     },
-    /// The length of the file is not for one to change that shares its lock.
+    /// A holder of a shared lock cannot change the length of the file.
     SharedLock,
 }
 
@@ -61,22 +61,22 @@ impl core::fmt::Display for InvalidInput {
                 write!(f, "offset {offset} and length {len} exceed the largest file; ask for less")
             }
             Self::Misaligned { offset, alignment } => {
-                write!(f, "offset {offset} is no multiple of {alignment}; round it down")
+                write!(f, "offset {offset} is not a multiple of {alignment}; round it down")
             }
             Self::Descriptor { mode } => write!(
                 f,
                 "its descriptor was opened {mode}; open it for reading and writing, or for reading and view it"
             ),
             Self::NoGrowth { mapped, asked } => {
-                write!(f, "has {mapped} bytes mapped, and {asked} are no growth; shrink it instead")
+                write!(f, "has {mapped} bytes mapped, more than {asked}; shrink it instead")
             }
             Self::NoShrinking { mapped, asked } => {
-                write!(f, "has {mapped} bytes mapped, and {asked} are more; grow it instead")
+                write!(f, "has {mapped} bytes mapped, fewer than {asked}; grow it instead")
             }
             Self::Longer { size, end } => write!(
                 f,
-                "has {size} bytes, and its mapping ends at {end}, so that shrinking would cut off what \
-                 is not mapped; map it up to its end"
+                "has {size} bytes, and its mapping ends at {end}, so shrinking would cut off bytes that \
+                 are not mapped; map it up to its end"
             ),
             Self::SharedLock => f.write_str(
                 "is open under a shared lock, where others may change its length too; open it with the \

@@ -16,15 +16,15 @@ const ALL_BYTES: Range<u64> = 0..i64::MAX.cast_unsigned();
 
 /// The other open files of the same file that are permitted, here or in another process.
 ///
-/// A lock binds only those who take one: on Unix it is advice, and a program that opens the file without
-/// asking can do anything to it. On Windows it is enforced for what reads and writes by calls, the one who
-/// holds it included where it is shared, and not for mappings (Microsoft Learn, `LockFileEx`).
+/// A lock binds only programs that take one. On Unix it is advisory: a program that opens the file without a lock can
+/// do anything to it. On Windows it is enforced for reads and writes by calls, also for those of the holder of a shared
+/// lock, and not for mappings (Microsoft Learn, `LockFileEx`).
 ///
 /// | | excludes | for |
 /// |---|---|---|
 /// | [`Exclusive`](Self::Exclusive) | every other lock | one process that writes |
-/// | [`Shared`](Self::Shared) | exclusive ones | processes that write together, or read what nobody may write |
-/// | [`None`](Self::None) | nothing | those who agree by other means, and readers beside a writer |
+/// | [`Shared`](Self::Shared) | exclusive ones | processes that write together, or read a file without writers |
+/// | [`None`](Self::None) | nothing | programs that agree by other means, and readers beside a writer |
 ///
 /// - Taking a lock never waits. If another open file excludes it, the error is [`ErrorKind::Locked`] at once.
 /// - The lock belongs to the open file (flock(2)). Opening the file again makes another open file, in the same
@@ -37,17 +37,17 @@ const ALL_BYTES: Range<u64> = 0..i64::MAX.cast_unsigned();
 ///   lock with the last descriptor. A child keeps its descriptors until it executes a program or ends. So a
 ///   child that is just being started can delay the release. A successor that must not fail then tries
 ///   again for as long as suits it.
-/// - On NFS, Linux takes a lock of the whole file on the server: it holds against other machines, and an
-///   exclusive one needs a file that was opened for writing, which a [`DaxView`](super::DaxView) does not
-///   have (flock(2), "NFS details"). On SMB it is enforced as on Windows.
+/// - On NFS, Linux takes a lock of the whole file on the server, so it holds against other machines. An exclusive lock
+///   needs a file that was opened for writing there, which a [`DaxView`](super::DaxView) does not have (flock(2), "NFS
+///   details"). On SMB it is enforced as on Windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lock {
-    /// Nobody else has a lock.
+    /// No other open file has a lock.
     Exclusive,
-    /// Nobody else has an exclusive lock. [`DaxFile::grow`](super::DaxFile::grow) and
-    /// [`shrink`](super::DaxFile::shrink) are refused, since others may be at it too.
+    /// No other open file has an exclusive lock. [`DaxFile::grow`](super::DaxFile::grow) and
+    /// [`shrink`](super::DaxFile::shrink) are refused, since others may change the length too.
     Shared,
-    /// None is taken.
+    /// No lock is taken.
     None,
 }
 

@@ -1,14 +1,12 @@
-//! The bytes of a mapping: the one place where they are accessed. The system's room maps them, and
-//! unmaps them.
+//! The bytes of a mapping: the one place where they are accessed. The module of the system maps and unmaps them.
 //!
-//! Other threads and processes may write the bytes at any time, so nothing here makes a reference to
-//! them but to atomic words, which is how all of them are accessed.
+//! Other threads and processes may write the bytes at any time. So this module makes no references to them except to
+//! atomic words, and every access is by such words.
 //!
 //! # Why this file is unsafe
-//! It dereferences addresses of the mapping, which stays in place until the value is dropped. A file
-//! that shrinks under its mapping, or a page with a media error, ends the process by a signal or an
-//! exception; that is no undefined behaviour, and the documentation of [`DaxFile`](super::DaxFile) says
-//! so.
+//! It dereferences addresses of the mapping, which stays in place until the value is dropped. A file that shrinks under
+//! its mapping, or a page with a media error, ends the process by a signal or an exception. That is not undefined
+//! behaviour, and the documentation of [`DaxFile`](super::DaxFile) says so.
 
 use crate::medium::words::{self, AtomicU64, WORD};
 use alloc::boxed::Box;
@@ -23,14 +21,15 @@ use core::sync::atomic::fence;
 use std::fs::File;
 use std::io;
 
-/// What holds the bytes in place until it is dropped, and has the operating system write them back.
+/// The owner of the mapped pages. It keeps the bytes in place until it is dropped, and has the operating system write
+/// them back.
 pub(super) trait Pages: Debug + Send + Sync {
-    /// Has the pages that a range of the mapping touches written back, and waits. The range is in the
-    /// mapping and not empty.
+    /// Has the pages that a range of the mapping touches written back, and waits. The range is in the mapping and not
+    /// empty.
     fn writeback(&self, range: Range<usize>) -> io::Result<()>;
 
-    /// Has the medium's own buffers flushed of what was written back of a range. Where the operating
-    /// system writes back by pages, that does it.
+    /// Has the medium's own buffers flushed after a range was written back. Where the operating system writes back by
+    /// pages, that call flushes them too.
     fn flush_medium(&self, range: Range<usize>) -> Result<(), Unflushed> {
         self.writeback(range).map_err(Unflushed::Call)
     }
@@ -50,7 +49,7 @@ pub(super) trait Pages: Debug + Send + Sync {
     }
 }
 
-/// Why the medium's own buffers were not flushed.
+/// The reason why the medium's own buffers were not flushed.
 #[derive(Debug)]
 pub(super) enum Unflushed {
     /// The operating system's call failed.
@@ -60,12 +59,12 @@ pub(super) enum Unflushed {
     Attribute {
         /// Its path.
         path: String,
-        /// What happened.
+        /// The value that was read, or the error.
         answer: String,
     },
 }
 
-/// A shared mapping of a part of a file. It can be read; whether it can be written its owner knows.
+/// A shared mapping of a part of a file. It can be read. Its owner knows if it can be written.
 #[derive(Debug)]
 pub(super) struct Mapping {
     base: NonNull<u8>,
@@ -85,7 +84,7 @@ impl Mapping {
     /// 1. They are mapped, at least for reading, up to the end of the last page, until `pages` is
     ///    dropped.
     /// 2. `base` is a multiple of the page size.
-    /// 3. Nobody in this process makes a reference to them but to atomic words.
+    /// 3. No code of this process makes a reference to them except to atomic words.
     pub(super) unsafe fn new(base: NonNull<u8>, len: usize, pages: impl Pages + 'static) -> Self {
         Self { base, len, pages: Box::new(pages) }
     }
@@ -108,7 +107,7 @@ impl Mapping {
     /// The word at a checked offset, for any operation.
     ///
     /// # Panics
-    /// If the offset is no multiple of 8 or the word is out of range.
+    /// If the offset is not a multiple of 8 or the word is out of range.
     ///
     /// # Safety
     /// 1. The mapping is one for writing.
@@ -118,12 +117,12 @@ impl Mapping {
         self.checked_word(at)
     }
 
-    /// Loads the word at a checked offset, also from a mapping for reading only: the load itself is
-    /// relaxed, and the order is that of fences, as no other load is one of read-only memory
-    /// (`core::sync::atomic`, "Atomic accesses to read-only memory").
+    /// Loads the word at a checked offset, also from a mapping for reading only. The load itself is relaxed, and fences
+    /// make the order, as no other load is permitted on read-only memory (`core::sync::atomic`, "Atomic accesses to
+    /// read-only memory").
     ///
     /// # Panics
-    /// If the offset is no multiple of 8 or the word is out of range; if the order is none of a load.
+    /// If the offset is not a multiple of 8 or the word is out of range; if `order` is not an ordering for loads.
     #[inline]
     #[track_caller]
     pub(super) fn load(&self, at: u64, order: Ordering) -> u64 {
@@ -187,7 +186,7 @@ impl Mapping {
         self.pages.writeback(range)
     }
 
-    /// Has the medium's own buffers flushed of what was written back of a range.
+    /// Has the medium's own buffers flushed after a range was written back.
     ///
     /// # Panics
     /// If it is out of range.
@@ -229,7 +228,7 @@ impl Mapping {
     #[track_caller]
     fn checked_word(&self, at: u64) -> &AtomicU64 {
         let at = self.checked(at, WORD as u64).start;
-        assert!(at.is_multiple_of(WORD), "offset {at} is no multiple of {WORD}");
+        assert!(at.is_multiple_of(WORD), "offset {at} is not a multiple of {WORD}");
         &self.words(at / WORD, 1)[0]
     }
 
@@ -269,5 +268,5 @@ fn out_of_range(at: u64, len: u64, size: usize) -> ! {
 #[track_caller]
 #[expect(clippy::panic, reason = "as the loads of atomics do")]
 fn no_order_of_a_load(order: Ordering) -> ! {
-    panic!("{order:?} is no order of a load")
+    panic!("{order:?} is not an ordering for loads")
 }

@@ -51,15 +51,14 @@ pub struct NotCleared {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClearStep {
-    /// A read of the bytes to be kept failed, for another reason than the medium.
-    /// Nothing was changed in this block.
+    /// Reading the bytes to keep failed, for another reason than the medium. Nothing was changed in this block.
     Read,
-    /// The block was to be given up. It is as it was, or a hole.
+    /// Releasing the block failed. It is as it was, or a hole.
     Punch,
-    /// Zeros, and what was kept, were to be written. The block is a hole, or zeros that are not durable,
-    /// and all of it is lost: the device cannot clear it, or there is no room.
+    /// Writing zeros and the kept bytes failed. The block is a hole, or zeros that are not durable, and all of it is
+    /// lost: the device cannot clear it, or there is no space.
     Write,
-    /// Written bytes were to be made durable. They may not be.
+    /// Making the written bytes durable failed. They may not be durable.
     Sync,
     /// Everything was written, and the block still cannot be used: it cannot be read, has no written block
     /// of its own, or the kernel keeps it in its list.

@@ -54,16 +54,15 @@
 //! - Offset and length must be multiples of the device's [alignment](Guarantee::alignment), mostly
 //!   2 MiB; another length is refused ([`DeviceFault::Length`]), where the kernel would refuse the
 //!   mapping or raise SIGBUS at an access.
-//! - There is no page granularity, whatever the options allow: a device has no `msync`. What cannot be
-//!   persisted by lines there is refused ([`DeviceFault::NotPersistable`]): on a CPU that does not reach
-//!   the point of persistence, and on memory that a host must be asked to keep (virtio-pmem), though the
-//!   kernel grants `MAP_SYNC` on it.
+//! - There is no page granularity, whatever the options allow: a device has no `msync`. A device that cannot be
+//!   persisted by lines is refused ([`DeviceFault::NotPersistable`]). That is the case on a CPU that does not reach the
+//!   point of persistence, and on memory that a host must be asked to keep (virtio-pmem), though the kernel grants
+//!   `MAP_SYNC` on it.
 //! - It can be ordinary RAM: CXL memory in mode `ram`, RAM that firmware set apart. Its
 //!   [domain](crate::survival::Domain) is [`None`](crate::survival::Domain::None) then.
-//! - The lock is one on the device's node, not on its memory: it excludes those who open the same node
-//!   and ask for the lock. Another node of the same number (in a container, say), programs that map it
-//!   without a lock, and `daxctl` or `ndctl`, which take the device away under its mappings (SIGBUS), it
-//!   does not.
+//! - The lock is taken on the device's node, not on its memory: it excludes programs that open the same node and ask
+//!   for the lock. It does not exclude another node of the same number (in a container, for example), programs that map
+//!   it without a lock, and `daxctl` or `ndctl`, which take the device away under its mappings (SIGBUS).
 //! - There are no holes to look for, and `DaxFile::read_through_kernel` is an error
 //!   ([`DeviceFault::MappingOnly`]).
 //!
@@ -71,13 +70,12 @@
 //! - A file that shrinks while it is mapped, and a page with a media error, raise SIGBUS (on Windows an
 //!   in-page error) at the next access, which ends the process. So does a store to a hole, where page
 //!   granularity allows holes, if the file system is full. On Linux there are ways round it, below.
-//! - What a failed write-back has lost is not known, and a second one that succeeds does not bring it back:
-//!   [`DaxView::taint`] says so for as long as the file is open, [`Taint`] why.
-//! - Private mappings (`MAP_PRIVATE`) are not offered: what is stored to one goes to a copy in ordinary
-//!   memory and reaches no file, whatever is written back, so that nothing true can be said of its
-//!   persistence. Where the stores shall not reach the file, read it into memory.
-//! - The persistence domain is the claim of firmware ([`Domain`](crate::survival::Domain)), and nobody
-//!   can verify it.
+//! - The bytes that a failed write-back has lost are not known, and a second one that succeeds does not bring them
+//!   back. [`DaxView::taint`] reports the failure for as long as the file is open. [`Taint`] explains it.
+//! - Private mappings (`MAP_PRIVATE`) are not offered. Stores to one go to a copy in ordinary memory and reach no file,
+//!   whatever is written back, so nothing can be promised about their persistence. If the stores shall not reach the
+//!   file, read it into memory.
+//! - The persistence domain is the claim of firmware ([`Domain`](crate::survival::Domain)), which cannot be verified.
 //!
 //! # Media errors and files that shrink, on Linux
 //! | to | by | what it costs |
@@ -105,15 +103,15 @@
 //! small ones. Nothing is known of the device below: [`Guarantee::backing`] is
 //! [`Unknown`](crate::survival::Backing::Unknown), and nothing is promised beyond the end of the process.
 //!
-//! - On macOS and the BSDs a forked child inherits the mapping and could write; the lock cannot tell.
-//! - On macOS a volume that does not know `F_FULLFSYNC`, as some network volumes, makes that an error:
-//!   nothing weaker is taken for it.
-//! - On Windows a new file has the access rights that its directory hands down. The lock (`LockFileEx`)
-//!   is mandatory: what reads or writes an open file by other means fails; it may outlast a killed
-//!   process for a moment. An open file can be neither renamed nor removed. No call is documented that makes
-//!   a *name* durable, so that of a new file is as durable as the file system makes it by itself.
-//! - All of this has been compiled for these systems and not run there. But for what Windows alone does
-//!   with files it runs in the tests on Linux.
+//! - On macOS and the BSDs a forked child inherits the mapping and could write. The lock does not exclude it.
+//! - On macOS a volume that does not know `F_FULLFSYNC`, as some network volumes, makes that an error: nothing weaker
+//!   is taken for it.
+//! - On Windows a new file has the access rights that its directory hands down. The lock (`LockFileEx`) is mandatory:
+//!   reads and writes of an open file by other means fail. The lock may outlast a killed process for a moment. An open
+//!   file can be neither renamed nor removed. No call is documented that makes a *name* durable, so the name of a new
+//!   file is as durable as the file system makes it by itself.
+//! - All of this has been compiled for these systems and not run there. Except for the file operations of Windows, the
+//!   code runs in the tests on Linux.
 
 mod batch;
 mod caching;

@@ -34,7 +34,7 @@ impl core::fmt::Display for NotSupported {
                  load 8 bytes at once; open it for reading and writing",
             ),
             Self::ViewNotPersisted => f.write_str(
-                "is open for reading only, and this system is not known to write back what others have \
+                "is open for reading only, and this system is not known to write back bytes that others have \
                  stored; open it for reading and writing",
             ),
             Self::CannotPopulate => f.write_str(
@@ -42,8 +42,8 @@ impl core::fmt::Display for NotSupported {
                  their first access",
             ),
             Self::ViewsDisagree => f.write_str(
-                "is mapped on a machine whose data cache aliases, or may, where the kernel may not see what \
-                 is stored through the mapping; read and write it through the mapping alone",
+                "is mapped on a machine whose data cache aliases, or may, where the kernel may not see bytes \
+                 stored through the mapping; read and write it through the mapping alone",
             ),
             Self::Adopted => f.write_str(
                 "its mapping was adopted, and only its owner may change it; drop this file, change the \

@@ -15,13 +15,13 @@ use alloc::vec::Vec;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Placement {
-    /// In ascending order, none of them empty. What is in none of them is a hole.
+    /// In ascending order, and not empty. Bytes in no extent are a hole.
     pub extents: Vec<Extent>,
     /// The kernel's name of the block device, which can be a partition, or of the device of device DAX;
-    /// empty if none is known.
+    /// empty if the device is not known.
     pub device: String,
-    /// The physical address of the device's byte 0, or why it is not known: the kernel shows it to root
-    /// alone, and has it for persistent memory alone.
+    /// The physical address of the device's byte 0, or the reason why it is not known. The kernel shows it only to
+    /// root, and has it only for persistent memory.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::system::tree::number_or_reason"))]
     pub base: Result<u64, Unknown>,
 }
@@ -51,23 +51,23 @@ impl Extent {
 }
 
 impl DaxView {
-    /// Returns the place of the mapping's bytes: to aim a fault at one of them, to tell which DIMM of a region they
-    /// are on, to see how scattered a file is.
+    /// Returns the place of the mapping's bytes: to aim a fault at one of them, to find the DIMM of a region that holds
+    /// them, or to see how scattered a file is.
     ///
-    /// The extents are those of FIEMAP (Linux `Documentation/filesystems/fiemap.rst`), cut to the mapping
-    /// and joined where they touch; a device of device DAX is one extent. The physical addresses are those of
-    /// the *medium*: a file that is not mapped directly has its bytes in the page cache as well, at others.
-    /// They are those that the kernel has: in a guest, the guest's.
+    /// The extents are those of FIEMAP (Linux `Documentation/filesystems/fiemap.rst`), cut to the mapping and joined
+    /// where they touch. A device of device DAX is one extent. The physical addresses are those of the *medium*: a file
+    /// that is not mapped directly has its bytes in the page cache as well, at other addresses. They are the addresses
+    /// of this kernel: in a guest, the guest's.
     ///
-    /// It is true when it is asked. A file system may move what it likes to, as it does when a file is
-    /// defragmented or grows, and when a block is written that is shared with another file; device mapper
-    /// and md have places of their own, and then `device` is theirs and `base` not known.
+    /// The answer is true at the time of the call. A file system may move blocks, for example when a file is
+    /// defragmented or grows, and when a block that is shared with another file is written. Device mapper and md have
+    /// places of their own: `device` is theirs then, and `base` is not known.
     ///
     /// # Errors
-    /// [`ErrorKind::Unknown`], with what was asked and answered: the file system is neither ext2,
-    /// ext4 nor xfs, whose extents say where on the device they are; it has a realtime device; an extent
-    /// does not tell its place, as bytes kept in the inode; on other systems than Linux always. That the
-    /// physical addresses are not known is no error.
+    /// [`ErrorKind::Unknown`] with the question and its answer, on other systems than Linux always. On Linux, if the
+    /// file system is not ext2, ext4 or xfs, whose extents give the place on the device, or if it has a realtime
+    /// device. Also if an extent does not give its place, as for bytes that are kept in the inode. Unknown physical
+    /// addresses are not an error.
     ///
     /// # Cost
     /// Some files of `/proc` and `/sys`, one `ioctl(2)` for 64 extents, and a sync of the file, which FIEMAP
@@ -78,7 +78,7 @@ impl DaxView {
         Host::placement(&self.file, &self.guarantee, &mapping).map_err(|why| {
             Error::new(
                 &self.path,
-                ErrorKind::Unknown { fact: "where its bytes lie", why: Box::new(why) },
+                ErrorKind::Unknown { fact: "the place of its bytes", why: Box::new(why) },
             )
         })
     }

@@ -8,13 +8,13 @@
 //! | 4 | the file is synced | the file is synced |
 //! | 5 | all of it is mapped anew, the old mapping ends | the old mapping ends |
 //!
-//! No byte can be accessed whose block is not durable, which is what a mapping by cache lines rests on.
+//! No byte can be accessed whose block is not durable. A mapping by cache lines relies on that.
 //!
 //! | a crash of a growth after step | leaves |
 //! |---|---|
 //! | 1 | the old length; space after the end stays reserved until the file grows, shrinks or is removed |
-//! | 2 | the old length or the new one; what is new reads as zeros and is not written |
-//! | 3 | the same; a part of what is new is written |
+//! | 2 | the old length or the new one; the new bytes read as zeros and are not written |
+//! | 3 | the same; a part of the new bytes is written |
 //! | 4, 5 | the new length, with written zeros |
 //!
 //! After steps 2 and 3 the next opening under the exclusive lock finishes the file (`system/linux/written.rs`).
@@ -31,26 +31,25 @@ impl DaxFile {
     /// Maps more of the file, which is made longer for it if need be: `len` is the new length of the
     /// mapping in bytes.
     ///
-    /// Bytes that the file has there already are shown as they are. Missing ones are zeros, and they and the new
-    /// length are on the medium when this returns. So of several processes without locks one makes the
-    /// file longer, and the others take it up by the same call.
+    /// Bytes that the file has there already are shown as they are. Missing ones are zeros, and they and the new length
+    /// are on the medium when this returns. So if several processes without locks call it, one makes the file longer,
+    /// and the others map its new bytes by the same call.
     ///
-    /// The mapping may move: addresses from [`as_ptr`](Self::as_ptr) are of no use any more. Its offset in
-    /// the file stays, and what was stored stays stored, persistent or not.
+    /// The mapping may move, which makes addresses from [`as_ptr`](Self::as_ptr) invalid. Its offset in the file stays
+    /// the same, and so do all stored bytes, persistent or not.
     ///
     /// # Crashes
-    /// A crash meanwhile leaves the old length or the new one, and every byte that was durable. What is new reads as
-    /// zeros. It may not be written: then the file is unfinished. By pages it is opened all the same. By lines or finer
-    /// it is finished by the next [`Options::open`] under the exclusive lock, or by this call under that lock. Until
-    /// then any other opening is refused with [`ErrorKind::Unfinished`], also while the growth is under way.
+    /// A crash meanwhile leaves the old length or the new one, and every byte that was durable. The new bytes read as
+    /// zeros. They may not be written: then the file is unfinished. By pages it is opened all the same. By lines or
+    /// finer it is finished by the next [`Options::open`] under the exclusive lock, or by this call under that lock.
+    /// Until then any other opening is refused with [`ErrorKind::Unfinished`], also while the growth is under way.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSpace`]; [`ErrorKind::TooLarge`], also for the limit of the process (`ulimit -f`),
-    /// without its signal; [`InvalidInput::NoGrowth`] for less than the mapping has;
-    /// [`InvalidInput::SharedLock`] if the file would have to be made longer under a shared lock;
-    /// [`ErrorKind::Shorter`] if it has shrunk below its mapping; [`DeviceFault::FixedSize`] of device DAX;
-    /// [`NotSupported::Adopted`] of a mapping that its owner alone may change;
-    /// and what [`Options::open`] says of mapping. File and mapping are as they were then.
+    /// [`ErrorKind::NoSpace`]. [`ErrorKind::TooLarge`], also for the limit of the process (`ulimit -f`), without its
+    /// signal. [`InvalidInput::NoGrowth`] for less than the mapped length. [`InvalidInput::SharedLock`] if the file
+    /// would have to be made longer under a shared lock. [`ErrorKind::Shorter`] if it has shrunk below its mapping.
+    /// [`DeviceFault::FixedSize`] of device DAX. [`NotSupported::Adopted`] of a mapping that its owner alone may
+    /// change. The errors of mapping at [`Options::open`]. File and mapping are as they were then.
     ///
     /// # Cost
     /// Writes the new bytes and syncs the file. Under Linux the extents of all of it are looked at again
@@ -65,21 +64,20 @@ impl DaxFile {
     /// Cuts off the end of the file and of its mapping: `len` is the new length of the mapping in bytes.
     /// The new length is on the medium when this returns.
     ///
-    /// The mapping may move, as with [`grow`](Self::grow). Who else has mapped what is cut off is ended by
-    /// a signal (SIGBUS) at the next access to it, since nothing is there: other processes, which only a
-    /// lock keeps away, and views.
+    /// The mapping may move, as with [`grow`](Self::grow). Other processes, which only a lock keeps away, and views may
+    /// still map the part that is cut off. Their next access to it raises a signal (SIGBUS), which ends the process.
     ///
     /// # Crashes
     /// A crash meanwhile leaves the old length or the new one.
     ///
     /// # Errors
-    /// [`InvalidInput::NoShrinking`] for more than the mapping has, [`InvalidInput::ZeroLength`];
-    /// [`InvalidInput::Longer`] if the file goes on after the mapping, as it can with
-    /// [`Options::len`](super::Options::len): what is there would be cut off unseen;
-    /// [`InvalidInput::SharedLock`] under a shared lock; [`DeviceFault::FixedSize`] of device DAX;
+    /// [`InvalidInput::NoShrinking`] for more than the mapped length; [`InvalidInput::ZeroLength`].
+    /// [`InvalidInput::Longer`] if the file continues after the mapping, as it can with
+    /// [`Options::len`](super::Options::len): the call would cut off bytes that the caller does not see.
+    /// [`InvalidInput::SharedLock`] under a shared lock. [`DeviceFault::FixedSize`] of device DAX.
     /// [`NotSupported::Adopted`] of a mapping that its owner alone may change. File and mapping are as they were then.
     ///
-    /// If syncing fails ([`ErrorKind::Os`]), they are short, and a crash may leave the old length.
+    /// If syncing fails ([`ErrorKind::Os`]), both are short, and a crash may leave the old length.
     ///
     /// On Windows a file that is mapped cannot be made shorter, so this is the system's error there.
     #[doc(alias("resize", "truncate"))]

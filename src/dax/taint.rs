@@ -1,20 +1,21 @@
-//! That bytes of a file may not be what was stored: what happened first, for as long as it is open.
+//! The first event after which bytes of an open file may not be the stored ones, kept for as long as the file is open.
 //!
 //! # What a failed write-back leaves, on Linux
-//! The pages that could not be written are clean all the same: `PG_dirty` goes off before they are written
+//! Pages that could not be written are clean all the same. `PG_dirty` is cleared before they are written
 //! (`Documentation/filesystems/vfs.rst`, "The Address Space Object"; `mm/page-writeback.c`,
-//! `folio_clear_dirty_for_io`), and no file system has to mark them dirty again. So the page cache shows
-//! what was stored until it drops the page, and then what the medium has: both with no further error. The
-//! error itself is kept in the inode (`lib/errseq.c`, set by `mapping_set_error`) and told once to each open
-//! file, by the next of `fsync`, `fdatasync` and `msync` (`mm/filemap.c`, `file_check_and_advance_wb_err`;
-//! vfs.rst, "Handling errors during writeback": after an error was reported, "subsequent requests on the
-//! same file descriptor should return 0"). Which pages it was about, it does not say: the error stands for
-//! the whole file, and what another process stored is meant too.
+//! `folio_clear_dirty_for_io`), and no file system has to mark them dirty again. So the page cache shows the stored
+//! bytes until it drops the page, and then the bytes of the medium, both without a further error.
 //!
-//! So after [`ErrorKind::Writeback`](super::ErrorKind::Writeback) every page that was stored to since the
-//! last write-back of the whole file without an error may be lost, not just those of the range; and a
-//! second try that succeeds proves nothing. `PostgreSQL` ends itself then and recovers from its log ("fsync
-//! failures", LWN 752063, 2018). [`DaxFile::taint`](super::DaxFile::taint) keeps saying so.
+//! The error itself is kept in the inode (`lib/errseq.c`, set by `mapping_set_error`). It is reported once to each open
+//! file, by the next of `fsync`, `fdatasync` and `msync` (`mm/filemap.c`, `file_check_and_advance_wb_err`; vfs.rst,
+//! "Handling errors during writeback": after an error was reported, "subsequent requests on the same file descriptor
+//! should return 0"). The error does not name its pages. It stands for the whole file, and covers bytes that another
+//! process stored.
+//!
+//! So after [`ErrorKind::Writeback`](super::ErrorKind::Writeback) every page that was stored to since the last
+//! write-back of the whole file without an error may be lost, not just the pages of the range. A second try that
+//! succeeds proves nothing. `PostgreSQL` ends itself then and recovers from its log ("fsync failures", LWN 752063,
+//! 2018). [`DaxFile::taint`](super::DaxFile::taint) keeps reporting the event.
 
 use std::sync::OnceLock;
 
@@ -23,8 +24,8 @@ use std::sync::OnceLock;
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Taint {
-    /// A write-back by the operating system failed. On Linux all that was stored since the last one of
-    /// the whole file without an error may be lost, and later ones may succeed all the same.
+    /// A write-back by the operating system failed. On Linux every store since the last write-back of the whole file
+    /// without an error may be lost, and later write-backs may succeed all the same.
     Writeback {
         /// The beginning of the range that was written back, in bytes of the mapping.
         at: u64,
@@ -33,16 +34,15 @@ pub enum Taint {
         /// The error.
         errno: i32,
     },
-    /// Bad blocks were given up, so that there are zeros instead of what was stored; or clearing them
-    /// failed half-way.
+    /// Bad blocks were released, so that zeros replace the stored bytes; or clearing them failed half-way.
     Cleared {
         /// The beginning of the range that was cleared, in bytes of the mapping.
         at: u64,
         /// Its length in bytes.
         len: u64,
     },
-    /// A guarded access met bytes that were not there. For a moment every thread had zeros in their place,
-    /// and what was stored there meanwhile is lost.
+    /// A guarded access met missing bytes. For a moment every thread had zeros in their place, and bytes that were
+    /// stored there meanwhile are lost.
     Fault {
         /// The beginning of the first page, in bytes of the mapping.
         at: u64,

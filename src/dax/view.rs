@@ -15,16 +15,16 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A file that is mapped, and that nothing can be stored to: what [`Options::view`](super::Options::view)
-/// opens, and the part of every [`DaxFile`](super::DaxFile) that does not store.
+/// A file that is mapped for reading only. [`Options::view`](super::Options::view) opens one, and every
+/// [`DaxFile`](super::DaxFile) has one as the part of it that does not store.
 ///
-/// The mapping is shared: it shows what others store, when they store it. It is no
-/// [`Medium`](crate::medium::Medium), which can be written.
+/// The mapping is shared: it shows the stores of others when they are made. A view is not a
+/// [`Medium`](crate::medium::Medium), since a medium can be written.
 ///
 /// # What a reader can persist
-/// A line can be written back by whoever may read it: to the CPU it is a load of a byte. So a view can
-/// persist what other threads and processes have stored, though it stores nothing itself. That is also
-/// what a process needs which persists on behalf of programs that never do.
+/// A line can be written back by any process with read permission: to the CPU it is a load of a byte. So a view can
+/// persist bytes that other threads and processes have stored, though it stores nothing itself. A process that persists
+/// on behalf of programs that never do so needs just that.
 ///
 /// | | what permits it |
 /// |---|---|
@@ -32,13 +32,13 @@ use std::path::{Path, PathBuf};
 /// | arm64: DC CVAC, CVAP, CVADP, CIVAC | read access at EL0 (Arm ARM, "Data cache maintenance instructions": a Permission fault without it) |
 /// | powerpc64: dcbst, dcbstps | treated as a load (Power ISA, book II, "Cache Management Instructions") |
 /// | riscv64: cbo.clean | permitted where a load or a store is (RISC-V CMO, "Traps") |
-/// | pages, on Linux: `fdatasync` | nothing: it writes the dirty pages of the *file*, whoever's mapping they were stored through (`fs/sync.c`) |
+/// | pages, on Linux: `fdatasync` | nothing: it writes the dirty pages of the *file*, through whichever mapping they were stored (`fs/sync.c`) |
 ///
-/// By pages it is the whole file each time, and not the range: `msync` does nothing through a mapping of a
-/// file that was opened for reading, and says that it succeeded (`mm/msync.c`; measured on Linux 6.18).
+/// By pages a write-back is of the whole file each time, and not of the range. `msync` does nothing through a mapping
+/// of a file that was opened for reading, and still reports success (`mm/msync.c`; measured on Linux 6.18).
 ///
-/// On other systems than Linux a write-back of a view is [`NotSupported::ViewNotPersisted`], as none of them
-/// documents what becomes of it.
+/// On other systems than Linux a write-back of a view is [`NotSupported::ViewNotPersisted`], because none of them
+/// documents its effect.
 #[derive(Debug)]
 pub struct DaxView {
     pub(super) mapping: Mapping,
@@ -169,7 +169,7 @@ impl DaxView {
     /// Loads the word at `at`, little-endian in the bytes.
     ///
     /// # Panics
-    /// If `at` is no multiple of 8 or the word is out of range; if `order` is no order of a load.
+    /// If `at` is not a multiple of 8 or the word is out of range; if `order` is not an ordering for loads.
     #[inline]
     #[must_use]
     #[track_caller]
@@ -194,9 +194,9 @@ impl DaxView {
     /// Issues the write-back of a range, of everything that this thread has stored to it, and of what others have
     /// stored that this thread had observed before it called [`order_observed`](Self::order_observed).
     ///
-    /// By lines this costs an instruction each. By pages it is a call of the operating system, complete when
-    /// it returns: of a [`DaxFile`](super::DaxFile) an `msync` of those that the range touches, or the
-    /// system's calls for it; of a view an `fdatasync` of the whole file.
+    /// By lines this costs an instruction each. By pages it is a call of the operating system, complete when it
+    /// returns. Of a [`DaxFile`](super::DaxFile) the call is an `msync` of the pages that the range touches, or the
+    /// system's calls for it; of a view it is an `fdatasync` of the whole file.
     ///
     /// # Errors
     /// [`ErrorKind::Writeback`], if the operating system reports that it could not be written;
@@ -312,18 +312,17 @@ impl DaxView {
     ///
     /// # Safety
     /// While the slice exists
-    /// 1. nobody writes the range: no thread of this process, and no other process that maps the
-    ///    file or writes to it;
-    /// 2. nobody shrinks the file;
-    /// 3. no thread of this process runs `catch_faults` for this view or file, and none has a guarded call under way: a fault
-    ///    replaces bytes by zeros, for all threads and not only where it was.
-    #[expect(unsafe_code, reason = "that nobody writes meanwhile is for the caller to know")]
+    /// 1. no thread of this process writes the range, and no other process that maps the file or writes to it does;
+    /// 2. the file is not shrunk;
+    /// 3. no thread of this process runs `catch_faults` for this view or file, and none has a guarded call under way: a
+    ///    fault replaces bytes by zeros, for all threads and not only where it was.
+    #[expect(unsafe_code, reason = "only the caller knows that the range is not written meanwhile")]
     #[must_use]
     pub unsafe fn as_slice(&self, range: Range<u64>) -> &[u8] {
         let range = self.mapping.checked_range(&range);
         let start = self.mapping.base().as_ptr().wrapping_add(range.start);
-        // SAFETY: the range is in the mapping, which outlives the slice; that nobody writes is the
-        // caller's duty (1), and that the bytes stay there (2, 3).
+        // SAFETY: the range is in the mapping, which outlives the slice. That it is not written is the caller's duty
+        // (1), and that the bytes stay there (2, 3).
         unsafe { core::slice::from_raw_parts(start, range.len()) }
     }
 

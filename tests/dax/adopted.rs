@@ -74,7 +74,7 @@ fn an_adopted_mapping_is_persisted_and_outlives_the_file() {
     options().open(&path).unwrap();
 }
 
-/// The file's own medium decides, whoever has mapped it.
+/// The file's own medium decides, not the program that has mapped it.
 #[test]
 fn an_adopted_mapping_gets_the_guarantee_of_its_file_and_no_more() {
     let (_directory, path, file) = place();

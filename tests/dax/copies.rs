@@ -157,7 +157,7 @@ fn nothing_is_stored_out_of_range() {
     pair.check("after refusals");
 }
 
-/// What was copied is in the file for other processes too.
+/// Copied bytes are in the file for other processes too.
 #[test]
 fn a_copy_is_in_the_file() {
     let mut pair = Pair::new();

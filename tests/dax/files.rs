@@ -1,5 +1,5 @@
-//! DAX files on the file systems that every machine has: what works is labelled for what it is, and
-//! what cannot work is refused with the path and the numbers, leaving files as they were.
+//! DAX files on the file systems that every machine has. Files get the guarantee of their medium; impossible operations
+//! are refused with the path and the numbers, and leave files as they were.
 
 #![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 #![expect(
@@ -223,7 +223,7 @@ fn what_the_file_has_lost_is_not_read() {
     assert!(matches!(error.kind(), ErrorKind::Shorter { size: 4096, needed: LEN }), "{error}");
 }
 
-/// "None" would be wrong: nobody knows of what is not on persistent memory.
+/// "None" would be wrong: nothing is known of files that are not on persistent memory.
 #[test]
 fn bad_blocks_of_an_ordinary_file_are_unknown_with_the_reason() {
     let name = "bad_blocks_of_an_ordinary_file_are_unknown_with_the_reason";
@@ -291,7 +291,7 @@ fn a_mapping_agrees_with_itself_and_with_the_page_behind_it() {
     let address = file.as_ptr(0).addr();
     assert!(file.view().agrees_with(address, 8192));
     assert!(file.view().agrees_with(address + 4096, 8192 + 4096));
-    // Where the data cache aliases, it would not.
+    // If the data cache aliases, it does not agree.
     let elsewhere = file.view().agrees_with(address + 4096, 8192);
     let aliases = !matches!(HostReport::host().aliasing, Aliasing::No { .. });
     assert_eq!(elsewhere, !aliases);
@@ -373,8 +373,8 @@ fn a_deep_persist_beyond_the_end_panics() {
 fn other_devices_are_no_files() {
     for path in ["/dev/null", "/dev/zero", "/dev/full", "/dev/ptmx"].map(Path::new) {
         if path.exists() {
-            assert!(refusal(path, options().open(path)).starts_with("is no regular file"));
-            assert!(refusal(path, probe(path)).starts_with("is no regular file"));
+            assert!(refusal(path, options().open(path)).starts_with("is not a regular file"));
+            assert!(refusal(path, probe(path)).starts_with("is not a regular file"));
             assert!(refusal(path, options().create_new(path, LEN)).starts_with("exists already"));
         }
     }
@@ -442,7 +442,7 @@ fn what_is_no_usable_file_is_refused() {
     assert_eq!(fs::read(&target).unwrap(), b"secret");
 
     let null = PathBuf::from("/dev/null");
-    assert!(refusal(&null, options().open(&null)).starts_with("is no regular file"));
+    assert!(refusal(&null, options().open(&null)).starts_with("is not a regular file"));
 
     let short = at("short");
     fs::write(&short, [1; 100]).unwrap();
@@ -451,7 +451,7 @@ fn what_is_no_usable_file_is_refused() {
     let text = refusal(&short, options().offset(u64::MAX - 4095).len(5000).open(&short));
     assert!(text.contains("exceed the largest file"), "{text}");
     let text = refusal(&short, options().offset(10).open(&short));
-    assert!(text.starts_with("offset 10 is no multiple of"), "{text}");
+    assert!(text.starts_with("offset 10 is not a multiple of"), "{text}");
     assert_eq!(fs::read(&short).unwrap(), [1; 100]);
 
     let huge = at("huge");
@@ -540,8 +540,7 @@ fn open_or_create_gives_racing_callers_the_same_file() {
     }
 }
 
-/// The kernel refuses to open this attribute for writing whoever asks, so that the test means the
-/// same for root.
+/// The kernel refuses to open this attribute for writing to every user, so the test means the same for root.
 #[test]
 fn a_file_that_may_not_be_written_is_refused() {
     let path = Path::new("/sys/kernel/uevent_seqnum");
@@ -614,7 +613,7 @@ fn unwritten_parts_at_the_end_are_written_by_an_exclusive_opening() {
     }
 }
 
-/// What is persisted by cache lines must be mapped with `MAP_SYNC`: the kernel shows it as `sf`
+/// A file that is persisted by cache lines must be mapped with `MAP_SYNC`: the kernel shows it as `sf`
 /// (`fs/proc/task_mmu.c`). By pages it must not matter.
 #[test]
 fn a_file_persisted_by_cache_lines_is_mapped_synchronously() {
@@ -680,7 +679,7 @@ mod mounts {
         });
     }
 
-    /// What keeps the file lies under the overlay, and is not seen through it.
+    /// The file system that keeps the file lies under the overlay, and is not visible through it.
     #[test]
     fn overlay_promises_nothing() {
         let name = "overlay_promises_nothing";
@@ -731,7 +730,7 @@ mod mounts {
             fs::File::create(&path).unwrap().set_len(3 * HUGE).unwrap();
             assert_eq!(probe(&path).unwrap().alignment(), HUGE);
             let text = refusal(&path, options().offset(4096).open(&path));
-            assert!(text.starts_with("offset 4096 is no multiple of 2097152"), "{text}");
+            assert!(text.starts_with("offset 4096 is not a multiple of 2097152"), "{text}");
             for (offset, len) in [(0, 4096), (HUGE, HUGE + 1), (0, 3 * HUGE), (HUGE, 8192)] {
                 let file = options().offset(offset).len(len).open(&path).unwrap();
                 assert_eq!(file.as_ptr(0).addr() as u64 % HUGE, 0);

@@ -1,4 +1,4 @@
-//! What others have stored in files is written back, whatever becomes of the files.
+//! Bytes that others have stored in files are written back, whatever becomes of the files.
 
 #![cfg(all(
     feature = "dax",
@@ -96,7 +96,7 @@ fn only_regular_files_are_taken_and_links_are_not_followed() {
     assert!(pass.problems.is_empty(), "{:?}", pass.problems);
 }
 
-/// What is named itself and cannot be taken would be believed to be guarded.
+/// Otherwise a user would believe that the named path is guarded.
 #[test]
 fn a_link_and_what_is_no_file_are_refused_by_name() {
     let directory = tempfile::tempdir().unwrap();
@@ -174,7 +174,7 @@ fn a_hole_of_a_tebibyte_delays_no_other_file() {
 /// Directories with some hundred files are read every now and then. A new name is known at once.
 #[test]
 fn a_new_file_and_a_grown_one_are_in_the_next_pass() {
-    // Where passes are fast: slow ones leave more time between two.
+    // A place where passes are fast: slow ones leave more time between two.
     let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let name = "a_new_file_and_a_grown_one_are_in_the_next_pass";
     let file_system = probe(directory.path()).unwrap().file_system().to_owned();

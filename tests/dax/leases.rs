@@ -31,7 +31,7 @@ fn a_writer_finds_what_a_reader_has_leased_and_no_more() {
     assert_eq!(writer.leased(WHOLE).unwrap(), None);
     reader.view().lease(100..200).unwrap();
     assert_eq!(writer.leased(WHOLE).unwrap(), Some(100..200));
-    // Cut to what was asked for, and to the byte.
+    // The answer is cut to the range that was asked for, and exact to the byte.
     assert_eq!(writer.leased(150..180).unwrap(), Some(150..180));
     assert_eq!(writer.leased(0..101).unwrap(), Some(100..101));
     assert_eq!(writer.leased(199..1000).unwrap(), Some(199..200));
@@ -39,7 +39,7 @@ fn a_writer_finds_what_a_reader_has_leased_and_no_more() {
     assert_eq!(writer.leased(200..LEN).unwrap(), None);
 }
 
-/// The kernel tells of the locks of one owner after those of another: here the first reader's come first.
+/// The kernel reports the locks of one owner after those of another: here the first reader's come first.
 #[test]
 fn the_first_of_several_is_found() {
     let (_directory, path, writer) = file();
@@ -63,7 +63,7 @@ fn readers_share_and_each_gives_up_its_own() {
     other.view().lease(0..4096).unwrap();
     one.view().release(0..4096).unwrap();
     assert_eq!(writer.leased(WHOLE).unwrap(), Some(0..4096), "the other one's");
-    assert_eq!(other.leased(WHOLE).unwrap(), None, "its own is none of another");
+    assert_eq!(other.leased(WHOLE).unwrap(), None, "its own lease is not another's");
     assert_eq!(one.leased(WHOLE).unwrap(), Some(0..4096));
     drop(other);
     assert_eq!(writer.leased(WHOLE).unwrap(), None);
@@ -77,7 +77,7 @@ fn the_leases_of_one_view_merge_and_split() {
     reader.view().lease(200..300).unwrap();
     reader.view().lease(150..250).unwrap();
     assert_eq!(writer.leased(WHOLE).unwrap(), Some(100..300));
-    // Once is enough for what was leased twice.
+    // One release is enough for bytes that were leased twice.
     reader.view().release(150..250).unwrap();
     assert_eq!(writer.leased(WHOLE).unwrap(), Some(100..150));
     assert_eq!(writer.leased(150..LEN).unwrap(), Some(250..300));

@@ -1,4 +1,5 @@
-//! Who may have a file open beside whom. What other processes see of a lock is in `dax_processes.rs`.
+//! The combinations of locks under which a file can be open. `dax_processes.rs` tests what other processes see of a
+//! lock.
 
 #![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 

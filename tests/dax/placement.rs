@@ -1,5 +1,5 @@
-//! Where the bytes of real files lie. What is made of extents and of the machine's attributes is tested where
-//! it is done.
+//! The places of the bytes of real files. The handling of extents and of the machine's attributes is tested in its own
+//! module.
 
 #![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 
@@ -11,14 +11,14 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
 /// Not a multiple of any block.
 const LEN: u64 = (1 << 20) + 100;
-/// What can be a page and a block on any machine.
+/// A size that can be a page and a block on any machine.
 const UNIT: u64 = 64 << 10;
 
 fn options() -> Options {
     Options::new().allow_page_granularity()
 }
 
-/// The placement, or `None` with a line that says why there is none here.
+/// Returns the placement, or `None` with a line that gives the reason why it is not known here.
 fn told(test: &str, file: &DaxView) -> Option<Placement> {
     match file.placement() {
         Ok(placement) => Some(placement),
@@ -67,7 +67,7 @@ fn each_byte_of_a_file_has_one_place_of_its_own() {
     assert!(taken.windows(2).all(|pair| pair[0].end <= pair[1].start), "{taken:?}");
 }
 
-/// What a part of a file has is what the whole has there, whichever is mapped, and by whom.
+/// A part of a file has its bytes where the whole file has them, whatever part is mapped.
 #[test]
 fn a_part_of_a_file_is_where_the_whole_has_it() {
     let directory = tempfile::tempdir().unwrap();

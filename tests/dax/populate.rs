@@ -34,7 +34,7 @@ fn page_size() -> usize {
     rustix::param::page_size()
 }
 
-/// How many faults it takes to load from each page, and to store to it by `store`.
+/// Returns the number of faults to load from each page, and to store to it by `store`.
 fn faults_of(view: &DaxView, store: impl Fn(u64)) -> libc::c_long {
     let before = faults();
     for at in (0..view.len()).step_by(page_size()) {
@@ -50,7 +50,7 @@ fn least(faults_of_a_mapping: impl Fn() -> libc::c_long) -> libc::c_long {
     (0..5).map(|_| faults_of_a_mapping()).fold(libc::c_long::MAX, libc::c_long::min)
 }
 
-/// Whether the tests cannot be run, which is said then. Memory files, so that no writing back in the
+/// Returns true, after a message, if the tests cannot be run. They use memory files, so that no write-back in the
 /// background write-protects a page meanwhile.
 fn cannot_populate<T>(name: &str, result: &Result<T, Error>) -> bool {
     let old = matches!(result, Err(error) if matches!(error.kind(), ErrorKind::NotSupported(NotSupported::CannotPopulate)));

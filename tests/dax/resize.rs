@@ -142,9 +142,9 @@ fn lengths_that_make_no_sense_are_refused() {
         error.to_string()
     };
     let text = refused(file.grow(100).unwrap_err());
-    assert!(text.contains("has 65536 bytes mapped, and 100 are no growth"), "{text}");
+    assert!(text.contains("has 65536 bytes mapped, more than 100"), "{text}");
     let text = refused(file.shrink(LEN + 1).unwrap_err());
-    assert!(text.contains("has 65536 bytes mapped, and 65537 are more"), "{text}");
+    assert!(text.contains("has 65536 bytes mapped, fewer than 65537"), "{text}");
     assert!(refused(file.shrink(0).unwrap_err()).contains("a length of 0 bytes"));
     assert!(refused(file.grow(u64::MAX).unwrap_err()).contains("largest file"));
     assert_eq!((Readable::len(&file), len(&path)), (LEN, LEN));
@@ -180,7 +180,7 @@ fn who_shares_the_lock_does_not_change_the_length() {
     }
     assert_eq!((Readable::len(&file), len(&path)), (LEN, LEN));
 
-    // To take up what another has made longer is no change.
+    // Mapping bytes that another program has added does not change the file.
     let mut other = fs::OpenOptions::new().append(true).open(&path).unwrap();
     other.write_all(&vec![3; SIZE]).unwrap();
     file.grow(2 * LEN).unwrap();

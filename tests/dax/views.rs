@@ -39,7 +39,7 @@ fn create(path: &Path) -> DaxFile {
     options().create_new(path, LEN).unwrap()
 }
 
-/// What the kernel says of the mapping that begins at an address: the line of its place, and the ones
+/// Returns the kernel's description of the mapping that begins at an address: the line of its place, and the lines
 /// below it (proc(5), `/proc/PID/smaps`).
 fn smaps(view: &DaxView) -> Vec<String> {
     let smaps = fs::read_to_string("/proc/self/smaps").unwrap();
@@ -73,8 +73,8 @@ fn a_view_shows_what_is_stored_meanwhile() {
     view.read_through_kernel(33, &mut bytes).unwrap();
     assert_eq!(&bytes, b"after");
     assert!(view.agrees_with(view.as_ptr(8).addr(), 8));
-    #[expect(unsafe_code, reason = "nobody writes meanwhile")]
-    // SAFETY: (1) nobody writes, (2) nor shrinks the file.
+    #[expect(unsafe_code, reason = "no other code writes meanwhile")]
+    // SAFETY: (1) no other code writes the range, (2) and none shrinks the file.
     let slice = unsafe { view.as_slice(33..38) };
     assert_eq!(slice, b"after");
 }
@@ -89,9 +89,9 @@ fn a_view_of_a_part_begins_where_it_was_asked_to() {
     assert_eq!((&bytes, view.len(), view.offset()), (b"here", 4, 8192));
 }
 
-/// Neither the mapping nor the descriptor can be written, which is what keeps every other bug from doing
-/// it: the kernel shows the mapping as `r--s` (proc(5)), stores nothing there itself (read(2): EFAULT), and
-/// refuses the descriptor (write(2): EBADF).
+/// Neither the mapping nor the descriptor can be written, so no other bug can write through them. The kernel shows the
+/// mapping as `r--s` (proc(5)), stores nothing there itself (read(2): EFAULT), and refuses the descriptor (write(2):
+/// EBADF).
 #[test]
 fn nothing_can_be_stored() {
     let (_directory, path) = place();
@@ -205,9 +205,9 @@ fn a_view_is_granted_what_a_file_is() {
     let refused = |result: Result<DaxView, Error>| result.unwrap_err().to_string();
     assert!(refused(options().view(directory.path())).contains("is a directory"));
     assert!(refused(options().view(directory.path().join("none"))).contains("no such file"));
-    assert!(refused(options().view("/dev/null")).contains("is no regular file"));
+    assert!(refused(options().view("/dev/null")).contains("is not a regular file"));
     assert!(refused(options().len(2 * LEN).view(&path)).contains("has 65536 bytes, and offset"));
-    assert!(refused(options().offset(10).view(&path)).contains("offset 10 is no multiple"));
+    assert!(refused(options().offset(10).view(&path)).contains("offset 10 is not a multiple"));
     let link = directory.path().join("link");
     symlink(&path, &link).unwrap();
     assert!(refused(options().view(&link)).contains("is a symbolic link"));
@@ -242,7 +242,7 @@ fn a_large_view_is_aligned_for_huge_pages() {
     }
 }
 
-/// What takes a view takes a file that can be written, too.
+/// A function that takes a view takes a file that can be written, too.
 #[test]
 fn a_file_is_a_view_as_well() {
     fn first(view: &DaxView) -> u64 {
@@ -255,7 +255,7 @@ fn a_file_is_a_view_as_well() {
 }
 
 #[test]
-#[should_panic(expected = "Release is no order of a load")]
+#[should_panic(expected = "Release is not an ordering for loads")]
 fn an_order_of_a_store_panics() {
     let (_directory, path) = place();
     drop(create(&path));

@@ -36,9 +36,9 @@ use std::sync::OnceLock;
 // SAFETY: (1) the head of this file lists what the handler does.
 static BUS: Signal = unsafe { Signal::new(libc::SIGBUS, on_sigbus) };
 
-/// Whether the handler was tried on this architecture: on the last three in emulation. In user-mode emulation of
-/// those with big-endian words (s390x, powerpc64; QEMU 10) guarded accesses end the process all the same, and the
-/// others were not tried.
+/// True if the handler was tried on this architecture, on the last three in emulation. In user-mode emulation of those
+/// with big-endian words (s390x, powerpc64; QEMU 10) guarded accesses end the process all the same. The other
+/// architectures were not tried.
 const TRIED: bool = cfg!(any(
     target_arch = "x86",
     target_arch = "x86_64",
@@ -85,9 +85,9 @@ fn restart(current: &libc::sigaction) -> c_int {
 
 /// Installs the handler again if the former one has taken it away.
 ///
-/// That of the standard library does so for what is not an overflow of the stack: it sets the default, so that the
-/// access, tried again, ends the process. Without an access the process goes on, and later guarded accesses must be
-/// errors still. Another handler is the program's decision and stays.
+/// The standard library's handler takes it away at a fault that is not an overflow of the stack: it sets the default,
+/// so that the access, tried again, ends the process. Without an access the process continues, and later guarded
+/// accesses must be errors still. Another handler is the program's decision and stays.
 fn stay() {
     if let Ok(now) = BUS.action()
         && signals::is_no_handler(now.sa_sigaction)
@@ -125,8 +125,8 @@ where
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-/// What the kernel tells of a fault, from its beginning (`include/uapi/asm-generic/siginfo.h`), as all
-/// architectures lay it out but mips, which has `si_errno` after `si_code` and the rest alike.
+/// The beginning of the kernel's description of a fault (`include/uapi/asm-generic/siginfo.h`). All architectures lay
+/// it out so, except mips, which has `si_errno` after `si_code` and the rest alike.
 #[repr(C)]
 struct Told {
     signal: c_int,
@@ -137,7 +137,7 @@ struct Told {
 
 extern "C" fn on_sigbus(_: c_int, info: *mut siginfo_t, context: *mut c_void) {
     signals::keeping_errno(|| {
-        // SAFETY: the kernel hands over a valid one, and nobody else has it.
+        // SAFETY: the kernel hands over a valid one, and no other code has it.
         let code = unsafe { (*info).si_code };
         let guarded = fault(code, info)
             .and_then(|fault| Some((Slot::of(this_thread(), fault.address)?, fault)));

@@ -1,19 +1,17 @@
 //! Accesses to a mapping that give an error where they would end the process: an opt-in guard against
 //! SIGBUS, on Linux.
 //!
-//! A page with a media error, a page that the file has lost because it shrank, and a hole for which there
-//! is no room raise SIGBUS at the access. [`FaultHandler::install`] puts a handler in its way, and
-//! [`DaxFile::catch_faults`] says which accesses are meant: those of this thread to this file. In place of what
-//! cannot be accessed the handler maps a page of zeros, so that the access goes on, and at the end the call
-//! returns the error instead of a result that may rest on these zeros. Then the page is the file's again,
-//! so that later accesses fail again.
+//! A page with a media error, a page that the file has lost because it shrank, and a hole without space for it raise
+//! SIGBUS at the access. [`FaultHandler::install`] installs a handler for the signal. [`DaxFile::catch_faults`] selects
+//! the guarded accesses: those of this thread to this file. The handler maps a page of zeros in place of the page that
+//! cannot be accessed, so the access succeeds. At the end the call returns the error instead of a result that may
+//! depend on these zeros. Then the page is the file's again, so later accesses fail again.
 //!
-//! No jump is made out of the handler, so nothing on the stack is left behind; `slots` is all that the
-//! handler knows.
+//! No jump is made out of the handler, so nothing on the stack is left behind. The handler knows only `slots`.
 //!
 //! | room | what it holds |
 //! |---|---|
-//! | `slots` | which thread's accesses to which addresses are guarded, and what happened |
+//! | `slots` | the thread and the addresses of each guarded call, and the faults that it met |
 //! | `handler` | the handler, and the one that was there before |
 
 #[expect(unsafe_code, reason = "handles a signal, and calls the handler that was there before")]
@@ -55,10 +53,10 @@ impl FaultHandler {
     /// Installs a handler of SIGBUS for the whole process, once; nothing else of this crate installs one.
     /// It stays for the life of the process.
     ///
-    /// A fault that it is not asked to catch it hands on as if it were not there: to the handler that was
-    /// installed before, with what the kernel told if that one takes it; where there was none, to the
-    /// kernel, which ends the process. That of the standard library, for one, goes on to tell an overflow of
-    /// the stack from other faults. The handler runs on the thread's alternate stack, if it has one.
+    /// A fault that it is not asked to catch is passed on as if this handler did not exist. The handler that was
+    /// installed before gets it, with the kernel's description if it takes one. If there was none, the kernel gets it,
+    /// which ends the process. The standard library's handler, for example, still distinguishes an overflow of the
+    /// stack from other faults. The handler runs on the thread's alternate stack, if it has one.
     ///
     /// A memory error that nothing has accessed yet (`BUS_MCEERR_AO`) goes to the former handler. It is ignored where there
     /// was none: a guarded access to these bytes is an error. A forked child has none of the guarded calls of its
@@ -103,10 +101,10 @@ impl DaxView {
     /// have ended the process by SIGBUS. The file is handed to `work` for its use; accesses by addresses of
     /// [`as_ptr`](Self::as_ptr) are guarded too.
     ///
-    /// At such an access a page of zeros is put in the place of the file's, and the access goes on. So
-    /// `work` runs to its end and may see zeros that the file does not have: it should do nothing with them
-    /// that its caller cannot take back, and come to an end whatever it reads. Its result is dropped then.
-    /// When this returns, or `work` panics, the page is the file's again, and the next access fails again.
+    /// At such an access a page of zeros replaces the page of the file, and the access succeeds. So `work` runs to its
+    /// end and may see zeros that the file does not have. It should do nothing with them that its caller cannot undo,
+    /// and end whatever it reads. Its result is dropped then. When this returns, or `work` panics, the page is the
+    /// file's again, and the next access fails again.
     ///
     /// A process can have a limited number of mappings (`vm.max_map_count`), and a file that was cut can have lost
     /// more pages than that. So from the 17th fault of a call each fault replaces twice as many pages as the one
@@ -123,11 +121,10 @@ impl DaxView {
     /// for it. Other threads are guarded by calls of their own, other files not at all.
     ///
     /// # Errors
-    /// For the first access that failed, after which there can have been others:
-    /// [`ErrorKind::Shorter`], if the file has shrunk; [`ErrorKind::NoSpace`], if the file system has no block for a hole
-    /// of the file, or the file was cut and made longer again; [`ErrorKind::Poisoned`] otherwise, with the whole page, or
-    /// more if the kernel says so:
-    /// [`read_through_kernel`](Self::read_through_kernel) tells which bytes of it.
+    /// The error is that of the first access that failed; others may have followed. [`ErrorKind::Shorter`], if the file
+    /// has shrunk. [`ErrorKind::NoSpace`], if the file system has no block for a hole of the file, or the file was cut
+    /// and made longer again. [`ErrorKind::Poisoned`] otherwise, with the whole page, or more if the kernel says so.
+    /// [`read_through_kernel`](Self::read_through_kernel) finds the bytes of it that are bad.
     ///
     /// [`ErrorKind::TooManyCatches`], if 256 calls are under way in this process; `work` was not run then.
     /// [`ErrorKind::Os`] with `mmap`, if the file's pages cannot be mapped again: the file system refuses it, or there
@@ -250,7 +247,7 @@ impl<'a> Watch<'a> {
         file.require_own_mapping()?;
         // Zeros that an earlier guard could not replace would be taken for the file's.
         file.map_again(0..0)?;
-        // What the kernel maps at once, on a device or on hugetlbfs more than a page.
+        // The unit in which the kernel maps: on a device or on hugetlbfs more than a page.
         let page = usize::try_from(file.guarantee.alignment()).unwrap_or(files::page_size());
         let base = file.mapping.base().as_ptr().expose_provenance();
         let len = file.mapping.len().next_multiple_of(page);
@@ -287,7 +284,7 @@ impl<'a> Watch<'a> {
     fn restore(&self) -> Option<Error> {
         let faulted = self.slot.faulted()?;
         let error = self.file.fault(&faulted);
-        // The handler of forks is not told of a child of `clone(2)`, which has no mapping either.
+        // The handler of forks does not run in a child of `clone(2)`, which has no mapping either.
         if self.owner != process::id() {
             return Some(error);
         }

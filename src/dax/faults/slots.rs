@@ -1,16 +1,16 @@
-//! The accesses that are guarded now: a table of fixed size that the signal handler can search, as it may
-//! neither allocate nor wait for a lock nor initialise what is a thread's own.
+//! The accesses that are guarded now: a table of fixed size that the signal handler can search. The handler may not
+//! allocate, wait for a lock, or initialise thread-local storage.
 //!
-//! A slot is written by the thread that it belongs to, also in the handler, which runs on that thread. Other
-//! threads look at the owner, to find a free one, and at the mapping and the first fault, as zeros in place
-//! of a page are there for all threads: the field of the first fault is set before the page is replaced, and
-//! cleared after it is the file's again.
+//! A slot is written by the thread that owns it, also in the handler, which runs on that thread. Other threads read the
+//! owner, to find a free slot. They also read the mapping and the first fault, since zeros in place of a page are there
+//! for all threads. So the field of the first fault is set before the page is replaced, and cleared after it is the
+//! file's again.
 
 use core::ops::Range;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, fence};
 
-/// How many accesses can be guarded at a time, in the whole process.
+/// The number of accesses that can be guarded at a time, in the whole process.
 pub(super) const MOST: usize = 256;
 
 /// No thread has this number (gettid(2)): the slot is free.
@@ -19,7 +19,7 @@ const FREE: i32 = 0;
 const CLAIMED: i32 = -1;
 /// The number of faults of a guard of which each has one page replaced.
 const ALONE: usize = 16;
-/// What an offset is while there was no fault.
+/// The offset while there was no fault.
 const NO_FAULT: usize = usize::MAX;
 
 static SLOTS: [Slot; MOST] = [const { Slot::free() }; MOST];
@@ -37,7 +37,7 @@ pub(super) fn release_all() {
     SLOTS.iter().for_each(Slot::release);
 }
 
-/// What is watched: accesses of one thread to one mapping.
+/// The watched accesses: those of one thread to one mapping.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Watched {
     /// By its number in the system.
@@ -46,29 +46,29 @@ pub(super) struct Watched {
     pub(super) base: usize,
     /// Its length in bytes, in whole pages.
     pub(super) len: usize,
-    /// What can be mapped at once, in bytes.
+    /// The unit in which the kernel maps, in bytes.
     pub(super) page: usize,
     /// True if the mapping can be written.
     pub(super) is_writable: bool,
 }
 
-/// What happened first, and what was replaced, in bytes of the mapping.
+/// The first fault and the replaced pages, in bytes of the mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Faulted {
-    /// What the first fault was about.
+    /// The bytes of the first fault.
     pub(super) first: Range<usize>,
-    /// Whether the kernel said that memory failed.
+    /// True if the kernel reported a failure of memory.
     pub(super) is_memory_error: bool,
-    /// All pages that were replaced, with what is between them.
+    /// All pages that were replaced, with the pages between them.
     pub(super) replaced: Range<usize>,
 }
 
-/// A fault, as the kernel tells it.
+/// A fault, as the kernel describes it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fault {
     pub(super) address: usize,
     pub(super) is_memory_error: bool,
-    /// How many bytes are bad around the address, if that is more than a page.
+    /// The number of bad bytes around the address, if they are more than a page.
     pub(super) extent: usize,
 }
 
@@ -76,15 +76,16 @@ pub(super) struct Fault {
 #[derive(Debug)]
 pub(super) struct Slot {
     thread: AtomicI32,
-    /// How often it was claimed: what was read while that changed is of two guards, and so of none.
+    /// The number of times it was claimed. Values that were read while it changed are of two guards, and must not be
+    /// used.
     claims: AtomicUsize,
     base: AtomicUsize,
     len: AtomicUsize,
     page: AtomicUsize,
     is_writable: AtomicBool,
-    /// How many slots the thread had before: the innermost guard of a mapping is the one that is meant.
+    /// The number of slots that the thread had before: a fault belongs to the innermost guard of a mapping.
     depth: AtomicUsize,
-    /// How many faults of the mapping it need not be told of.
+    /// The number of faults of the mapping that this guard does not report.
     known: AtomicUsize,
     faults: AtomicUsize,
     first: AtomicUsize,
@@ -114,7 +115,7 @@ impl Slot {
         }
     }
 
-    /// Takes a free slot of the table; `None` if there is none.
+    /// Takes a free slot of the table; `None` if all are taken.
     pub(super) fn claim(watched: Watched) -> Option<&'static Self> {
         Self::claim_in(used(), watched).or_else(|| Self::claim_unused(watched))
     }
@@ -135,7 +136,8 @@ impl Slot {
             slot.thread.load(Relaxed) == FREE
                 && slot.thread.compare_exchange(FREE, CLAIMED, Acquire, Relaxed).is_ok()
         })?;
-        // Whoever sees this sees that the former guard has ended, and whoever sees what comes next sees this.
+        // A thread that sees this sees that the former guard has ended, and a thread that sees the next stores sees
+        // this.
         slot.claims.fetch_add(1, Release);
         fence(Release);
         slot.base.store(watched.base, Relaxed);
@@ -216,9 +218,9 @@ impl Slot {
         start..end.min(self.len.load(Relaxed))
     }
 
-    /// What happened since it was claimed, or was told to forget.
+    /// Returns the faults since it was claimed, or since it last forgot them.
     pub(super) fn faulted(&self) -> Option<Faulted> {
-        // What the guarded accesses do to the slot is done in the handler, behind the compiler's back.
+        // The handler changes the slot during the guarded accesses, which the compiler does not see.
         fence(SeqCst);
         let first = self.first.load(Acquire);
         if first == NO_FAULT {
@@ -231,7 +233,7 @@ impl Slot {
         })
     }
 
-    /// What happened in another guard of the mapping that is still under way.
+    /// Returns the fault of another guard of the mapping that is still under way.
     pub(super) fn faulted_beside(&self) -> Option<Faulted> {
         self.faulted_beside_in(used())
     }
@@ -247,8 +249,8 @@ impl Slot {
         used().iter().find_map(|slot| slot.faulted_at(base))
     }
 
-    /// What happened in the guard that has it, if that is one of the mapping at `base`. Of what was replaced it tells
-    /// nothing that can be relied on: that guard may just be ending.
+    /// Returns the faults of the guard that has the slot, if it guards the mapping at `base`. The replaced pages in the
+    /// result are not reliable: that guard may just be ending.
     fn faulted_at(&self, base: usize) -> Option<Faulted> {
         loop {
             let claims = self.claims.load(Acquire);
@@ -271,17 +273,17 @@ impl Slot {
         self.replaced_end.store(0, Relaxed);
     }
 
-    /// How many faults of the mapping it need not be told of.
+    /// Returns the number of faults of the mapping that this guard does not report.
     pub(super) fn known(&self) -> usize {
         self.known.load(Relaxed)
     }
 
-    /// It need not be told of so many.
+    /// Sets the number of faults that this guard does not report.
     pub(super) fn set_known(&self, faults: usize) {
         self.known.store(faults, Relaxed);
     }
 
-    /// A fault that was this guard's own is none of those around it on the same thread, which did nothing
+    /// Excludes a fault of this guard from those of the guards around it on the same thread, which did nothing
     /// meanwhile.
     pub(super) fn excuse_outer(&self) {
         let (thread, base) = (self.thread.load(Relaxed), self.base.load(Relaxed));
@@ -409,7 +411,7 @@ mod tests {
         assert_eq!(slot.note(fault(at(0))), at(0)..at(1), "the next guard begins anew");
     }
 
-    /// What the kernel does not call bad can be in use by other threads.
+    /// Bytes that the kernel does not call bad can be in use by other threads.
     #[test]
     fn a_memory_error_replaces_no_more_than_its_extent() {
         let slots = table::<1>();
@@ -436,7 +438,7 @@ mod tests {
         assert_eq!(same.faulted_beside_in(&slots), None);
     }
 
-    /// A slot that is given to another mapping while it is looked at: what happens there is not told of the first.
+    /// A slot can be given to another mapping while it is read. Its new faults are not reported for the first mapping.
     #[test]
     fn a_fault_of_the_next_owner_is_not_taken_for_one_of_the_former() {
         let slots = table::<2>();

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 /// Bytes that are written back between two looks at the pace.
 const STRETCH: usize = 1 << 20;
-/// The unit in which the number of a file's blocks is told (stat(2), `st_blocks`).
+/// The unit in which the system counts a file's blocks (stat(2), `st_blocks`).
 const BLOCK: u64 = 512;
 
 /// A file that a [`Guard`](super::Guard) writes back.
@@ -47,7 +47,7 @@ enum Held {
     Mapped(Box<DaxView>),
 }
 
-/// What was written back.
+/// The written back bytes and lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Written {
     pub(super) bytes: u64,
@@ -174,7 +174,7 @@ impl GuardedFile {
         let now = extents::now(self.file(), self.size)
             .map_err(|errno| self.failed("FIEMAP", &errno.into()))?;
         if self.durable.as_ref() != Some(&now) {
-            // What is stored from here on can add to them, and is for the next pass.
+            // Later stores can add to them, and are for the next pass.
             self.sync()?;
             self.durable = Some(now);
         }
@@ -235,7 +235,7 @@ fn stretches(extent: &Extent, len: u64) -> impl Iterator<Item = Range<u64>> {
     part.step_by(STRETCH).map(move |start| start..(start + STRETCH as u64).min(end))
 }
 
-/// What may have been stored to an extent, within so many bytes.
+/// Returns the part of an extent that may have been stored to, within `len` bytes.
 fn stored(extent: &Extent, len: u64) -> Option<Range<u64>> {
     let part = extent.logical..extent.logical.saturating_add(extent.length).min(len);
     (extent.is_written() && !part.is_empty()).then_some(part)
@@ -267,7 +267,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
     const PAGE: u64 = 4096;
 
-    /// A file as it would be on DAX; `None` without write-backs, or where the file system tells no extents.
+    /// A file as it would be on DAX; `None` without write-backs, or if the file system gives no extents.
     fn open(test: &str, file: &NamedTempFile) -> Option<(GuardedFile, Cache)> {
         let cache = match Cache::host() {
             Ok(cache) => cache,
@@ -333,7 +333,7 @@ mod tests {
         assert_eq!((written.bytes, stretches), (MIB, 1));
     }
 
-    /// What was stored to is gone over, what was not is not: neither holes nor what was only allocated.
+    /// Parts that were stored to are written back. Holes, and parts that were only allocated, are not.
     #[test]
     fn parts_that_were_stored_to_are_written_back_and_no_others() {
         let file = NamedTempFile::new().unwrap();
@@ -346,7 +346,7 @@ mod tests {
             let mut bytes = 0;
             let more = &mut |more| bytes += more;
             let written = guarded.write_back(&options, installed, false, more).unwrap().unwrap();
-            assert_eq!(written.bytes, bytes, "the pace is told of each");
+            assert_eq!(written.bytes, bytes, "the pace counts each");
             assert_eq!(written.lines, bytes.div_ceil(cache.line_size() as u64));
             bytes
         };
@@ -361,7 +361,7 @@ mod tests {
         }
         assert!(few(4).contains(&pass()), "allocated, and not written");
         store(&file, 21 * MIB, 4096);
-        assert!(few(5).contains(&pass()), "a page of what was allocated was written");
+        assert!(few(5).contains(&pass()), "a page of the allocated part was written");
         store(&file, 64 * MIB, 4096);
         assert!(few(6).contains(&pass()), "a page after the former end");
     }

@@ -83,18 +83,19 @@
 //!   program that exchanges parts of the tree for links, also while they are looked at, leads the guard nowhere else.
 //!   This holds below the path that was [added](Guard::add), whose own parents are followed. A hard link in the tree is
 //!   a file of the tree.
-//! - A file that is cut during a pass is no error. The pass leaves it at the first MiB that has a missing page.
+//! - A file that is cut during a pass is not an error. The pass leaves it at the first MiB that has a missing page.
 //! - A removed file is closed by a thread of the guard, since the last close has the file system free its blocks. The
-//!   first one starts it from the thread that makes passes, with that one's priority unless the system is told to reset
-//!   it (`SCHED_RESET_ON_FORK`, sched(7)), as `cachemaint guard` does.
+//!   first removed file starts that thread from the thread that makes passes, with the same priority, unless the system
+//!   is configured to reset it (`SCHED_RESET_ON_FORK`, sched(7)), as `cachemaint guard` does.
 //! - Each file needs one descriptor. The last 32 of the process (`RLIMIT_NOFILE`), or a quarter of fewer than 128, are
 //!   left for directories. Files beyond them are [`ErrorKind::TooManyFiles`] and are tried again. The library does not
 //!   raise the limit of its process. `cachemaint guard` does. On DAX each file needs a mapping too (`vm.max_map_count`).
 //!
 //! # Files with holes
-//! Of a file on DAX with holes or unwritten extents only what was ever stored to is gone over. The first store to each
-//! of the others, or to an extent that is shared with another file, makes the file system change its tables. Each pass
-//! looks for that (`FIEMAP`, 2 us for a file of one extent; measured as above, on ext4) and syncs the files in which
+//! A pass over a file on DAX with holes or unwritten extents covers only the parts that were ever stored to. The first
+//! store to each of the others, or to an extent that is shared with another file, makes the file system change its
+//! tables. Each pass looks for that (`FIEMAP`, 2 us for a file of one extent; measured as above, on ext4) and syncs the
+//! files in which
 //! it has happened. A sync costs the *storing* programs a page fault for each page that they store to next. A store to
 //! a hole is given up to 2 MiB at once, where the file system has them (Linux, `fs/dax.c`, `dax_iomap_pmd_fault`). A
 //! tracer that fills its buffers with zeros first, as LTTng-UST does, costs none; `fallocate` alone leaves unwritten
@@ -139,7 +140,7 @@ pub struct Guard {
     options: Options,
     watched: Watched,
     statistics: Statistics,
-    /// When the last pass began, and what it took.
+    /// The beginning of the last pass, and its duration.
     last: Option<Last>,
 }
 
@@ -213,8 +214,8 @@ impl Guard {
     /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Cost
-    /// Some system calls for each directory and each new file; a write-back for each line, two system calls for each
-    /// file, and one fence; `fdatasync` of each file that has got other blocks since the last pass.
+    /// Some system calls for each directory and each new file. A write-back for each line, two system calls for each
+    /// file, and one fence. `fdatasync` of each file whose blocks have changed since the last pass.
     ///
     /// # Guarantees
     /// No file ends the pass, whatever becomes of it. [`Pass::problems`] and [`Pass::outside`] name the files that were
@@ -260,7 +261,7 @@ impl Guard {
         let mut work = Work { options, installed, began: clock.began(), problems };
         watched.look(&mut work);
         let cache = watched.files().find_map(GuardedFile::cache);
-        // What others are seen to have stored before this is what the pass is about.
+        // The pass covers the stores of others that are visible before this.
         if let Some(cache) = cache {
             cache.order_observed();
         }
@@ -315,7 +316,7 @@ mod tests {
         fs::write(directory.path().join("new"), [1; 100]).unwrap();
         let came = Instant::now();
         while came.elapsed() < Duration::from_millis(50) {
-            assert_eq!(guard.pass_with(|_| ()).files, 0, "nothing tells of it");
+            assert_eq!(guard.pass_with(|_| ()).files, 0, "nothing reports it");
         }
         let longest = guard.statistics().longest_interval;
         let unknown = came.elapsed();
@@ -338,7 +339,7 @@ mod tests {
             return crate::skip::skip(name, "files are on DAX here");
         }
         let pass = guard.pass();
-        assert_eq!((pass.files, pass.outside, pass.problems.len()), (1, 1, 0), "told before");
+        assert_eq!((pass.files, pass.outside, pass.problems.len()), (1, 1, 0), "reported before");
         assert_eq!((guard.statistics().outside, guard.statistics().problems), (1, 1));
     }
 }

@@ -1,4 +1,4 @@
-//! When passes begin, and where they pause.
+//! The beginnings of passes, and their pauses.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
@@ -9,13 +9,13 @@ const MIB: f64 = 1_048_576.0;
 /// Bytes that are written back without a pause.
 const BURST: f64 = 16.0 * MIB;
 
-/// How long a thread sleeps at most before it looks whether it is to stop.
+/// The longest time that a thread sleeps before it checks if it must stop.
 const NAP: Duration = Duration::from_millis(20);
 
 /// The frequency of passes, and the share of time and bandwidth that they may take.
 ///
-/// Each limit holds whatever the others ask for: where a share of the CPU is too small for the bound, the bound
-/// is not held, and [`Statistics::longest_interval`](super::Statistics::longest_interval) tells.
+/// Each limit holds whatever the others ask for. If the share of the CPU is too small for the bound, the bound is not
+/// held, and [`Statistics::longest_interval`](super::Statistics::longest_interval) shows that.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     within: Duration,
@@ -33,23 +33,24 @@ impl Pace {
         Self { within: time, cpu: 1.0, rate: 4096.0 * MIB }
     }
 
-    /// At most this share of one CPU's time: 0.05 are 5 %. It is counted from one pass to the next, with what it takes
-    /// to look through directories.
+    /// Limits passes to this share of one CPU's time: 0.05 are 5 %. It is counted from one pass to the next, and
+    /// includes the time to look through directories.
     #[must_use]
     pub const fn cpu_share(self, share: f64) -> Self {
         let least = 0.0001;
         Self { cpu: if share > least { share.min(1.0) } else { least }, ..self }
     }
 
-    /// At most so many bytes a second of lines, so that programs have some of the memory's bandwidth left if all lines
-    /// are dirty. After 16 MiB a pass pauses where it is faster. Holes are not charged, nor are files that the operating
-    /// system writes back by pages: it writes dirty pages alone, as fast as the device takes them.
+    /// Limits the lines that are written back to this number of bytes a second, so that programs have some of the
+    /// memory's bandwidth left if all lines are dirty. After 16 MiB a pass pauses if it is faster. Holes are not
+    /// charged, nor are files that the operating system writes back by pages: it writes only dirty pages, as fast as
+    /// the device takes them.
     #[must_use]
     pub const fn bytes_per_second(self, rate: f64) -> Self {
         Self { rate: rate.max(1.0), ..self }
     }
 
-    /// How long after the beginning of a pass the next one begins.
+    /// Returns the time from the beginning of a pass to the beginning of the next one.
     pub(super) fn next(&self, took: Duration, cpu: Duration) -> Duration {
         // A quarter more, as none takes exactly as long as the one before.
         let in_time = self.within.saturating_sub(took + took / 4);
@@ -131,7 +132,7 @@ mod tests {
     #[test]
     fn a_pass_ends_within_the_time_from_the_beginning_of_the_last() {
         let pace = Pace::within(10 * MS);
-        // 2 ms, and a quarter for what may come: 7.5 ms after the beginning of the last.
+        // 2 ms, and a quarter as a reserve: 7.5 ms after the beginning of the last.
         assert_eq!(pace.next(2 * MS, 2 * MS), MS * 15 / 2);
         // One that takes longer than there is time follows at once.
         assert_eq!(pace.next(9 * MS, 9 * MS), 9 * MS);
@@ -159,7 +160,7 @@ mod tests {
         assert_eq!(pauses.take(mib, Duration::ZERO), MS);
         assert_eq!(pauses.take(mib, MS), MS);
         assert_eq!(pauses.take(mib, 2 * MS), Duration::ZERO);
-        // What is not used is not kept but for a burst.
+        // Unused leave is not kept, except for a burst.
         assert_eq!(pauses.take(16 * mib, Duration::from_secs(60)), Duration::ZERO);
         assert_eq!(pauses.take(mib, Duration::ZERO), MS);
     }

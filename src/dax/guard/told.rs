@@ -19,9 +19,9 @@ pub struct Pass {
     pub outside: u64,
     /// Its duration, with pauses.
     pub took: Duration,
-    /// The files that were not written back, with the reason, each in the first pass that meets it: unreadable by this
-    /// user, beyond the limit of open files, not to be written back by lines, a failed write-back, bytes that the medium
-    /// has lost.
+    /// The files that were not written back, with the reason, each in the first pass that meets it. A file may be
+    /// unreadable by this user, beyond the limit of open files, or not writable back by lines; its write-back may fail,
+    /// or the medium may have lost bytes of it.
     pub problems: Vec<Error>,
 }
 

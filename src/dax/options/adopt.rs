@@ -16,8 +16,8 @@ impl Options {
     /// Takes a mapping that the caller has made of an open file, instead of making one: the RAM of a guest, or a mapping
     /// that another library owns. Dropping the [`DaxFile`] does not unmap it.
     ///
-    /// The mapping begins at [`offset`](Self::offset) in the file. Its length takes the place of [`len`](Self::len). For
-    /// file and lock all is as for [`open_file`](Self::open_file), and the guarantee rests on the same evidence.
+    /// The mapping begins at [`offset`](Self::offset) in the file. Its length replaces [`len`](Self::len). File and lock
+    /// are handled as by [`open_file`](Self::open_file), and the guarantee rests on the same evidence.
     ///
     /// [`DaxFile::cache`] is the handle for the caller's own write-backs of the mapping. It is `None` where only
     /// [`DaxFile::persist`] makes bytes persistent.
@@ -25,11 +25,11 @@ impl Options {
     /// # Granularity
     /// A file that is mapped directly is persisted by lines or finer if the mapping was made with `MAP_SYNC`. The kernel
     /// shows that (flag `sf` in `/proc/self/smaps`). Any other mapping gets page granularity, and is refused unless
-    /// [pages are allowed](Self::allow_page_granularity). So is one of which this cannot be read. Of device DAX any
-    /// mapping will do.
+    /// [pages are allowed](Self::allow_page_granularity). The same is true if this flag cannot be read. Any mapping of
+    /// device DAX is accepted.
     ///
     /// # Changes of the mapping
-    /// What would replace pages of the mapping is refused ([`NotSupported::Adopted`]): [`DaxFile::grow`],
+    /// Operations that would replace pages of the mapping are refused ([`NotSupported::Adopted`]): [`DaxFile::grow`],
     /// [`DaxFile::shrink`] and [`DaxFile::catch_faults`]. To change its length, drop the [`DaxFile`], change file and
     /// mapping, and adopt it again.
     ///

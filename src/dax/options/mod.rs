@@ -42,7 +42,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults.
+    /// Returns the default options.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -64,24 +64,24 @@ impl Options {
         self
     }
 
-    /// Maps so many bytes instead of all up to the end of the file.
+    /// Maps this number of bytes instead of all up to the end of the file.
     #[must_use]
     pub const fn len(mut self, len: u64) -> Self {
         self.len = Some(len);
         self
     }
 
-    /// Takes page granularity where there is no finer one: `msync` on the page cache, or the system's
-    /// calls for it, which is the best that an ordinary file gets. [`DaxView::guarantee`] tells.
+    /// Takes page granularity where there is no finer one: `msync` on the page cache, or the system's calls for it,
+    /// which is the best that an ordinary file gets. [`DaxView::guarantee`] reports the granularity.
     #[must_use]
     pub const fn allow_page_granularity(mut self) -> Self {
         self.required = Required::Page;
         self
     }
 
-    /// Takes byte granularity alone: the caches are in the persistence domain (eADR), so that what is stored
-    /// is persistent without a write-back, and a fence suffices. For algorithms that leave write-backs
-    /// out. It is refused with the reason where it is not so, and nothing coarser is taken for it.
+    /// Takes byte granularity alone. The caches are in the persistence domain then (eADR), so stored bytes are
+    /// persistent without a write-back, and a fence suffices. This is for algorithms that leave write-backs out.
+    /// Elsewhere the file is refused with the reason, and nothing coarser is taken for it.
     ///
     /// Of this and [`allow_page_granularity`](Self::allow_page_granularity), the last one called holds.
     #[must_use]
@@ -93,12 +93,12 @@ impl Options {
     /// Makes every page accessible before the file is handed out, so that no access has to wait for a page
     /// fault; on Linux 5.14 and later (`madvise`, `MADV_POPULATE_WRITE`, for views `MADV_POPULATE_READ`).
     ///
-    /// A page whose access would end the process, in a hole that a full file system has no block for or with a
-    /// media error, is [`ErrorKind::Unpopulated`] now. It promises nothing of what happens
-    /// afterwards: pages of the page cache can be evicted, a medium can fail, the file can shrink.
+    /// A page whose access would end the process is [`ErrorKind::Unpopulated`] then: one with a media error, or one in a
+    /// hole for which a full file system has no block. Nothing is promised for the time after that: pages of the page
+    /// cache can be evicted, a medium can fail, and the file can shrink.
     ///
     /// # Cost
-    /// Each page is touched: what is in the page cache is read from the medium, and holes get blocks.
+    /// Each page is touched: pages of the page cache are read from the medium, and holes get blocks.
     #[doc(alias("prefault", "MAP_POPULATE"))]
     #[must_use]
     pub const fn populate(mut self) -> Self {
@@ -125,9 +125,9 @@ impl Options {
     /// [`len`](Self::len) say otherwise. Its zeros and its name are on the medium when this returns.
     ///
     /// # Errors
-    /// If there is something at the path, no room, no permission, or a granularity that will not do;
-    /// nothing is left of it then. A name that another process takes meanwhile is an error at the end
-    /// ([`ErrorKind::Exists`]). Its file is never replaced.
+    /// If something exists at the path already, space or permission is missing, or the granularity is too coarse; no
+    /// file is left then. If another process takes the name meanwhile, that is an error at the end
+    /// ([`ErrorKind::Exists`]), and its file is never replaced.
     ///
     /// # Crashes
     /// The file gets its name when all its zeros are on the medium. So a crash of the process or of the machine leaves
@@ -138,7 +138,7 @@ impl Options {
     /// | Linux, with unnamed files (`O_TMPFILE`: ext4, xfs, btrfs, tmpfs and others) | nothing |
     /// | other file systems of Linux; other systems of Unix | at most a file `.cachemaint-PROCESS-NUMBER` in the same directory, which can be removed |
     /// | the same, without hard links (exFAT, for example) | the same, or an empty file at the path |
-    /// | Windows | a part of the file at the path, locked by nobody: remove it, and create it again |
+    /// | Windows | a part of the file at the path, not locked: remove it, and create it again |
     ///
     /// Under Linux `/proc` shows the file of this process with another name (`#NUMBER (deleted)`), until it is opened
     /// again by its own.
@@ -150,30 +150,30 @@ impl Options {
     /// and maps it.
     ///
     /// # Crashes of a growth
-    /// A growth that was cut off can leave an end of the file that is zeros and has no written blocks
+    /// A growth that was interrupted can leave an end of the file that reads as zeros and has no written blocks
     /// ([`DaxFile::grow`]). By lines or finer such a file cannot be mapped as it is. Under the exclusive
     /// [lock](Self::lock), the default, this call finishes it first: the file system writes the zeros, durably. No byte
     /// of the file changes, also if a program without the lock stores to it at the same time. The same is done to any
     /// other file whose end is allocated and not written, or a hole. It takes space, and as long as writing the end. If
-    /// it is cut off, the next opening goes on. No lock excludes a growth under [`Lock::None`]: processes without locks
+    /// it is interrupted, the next opening continues. No lock excludes a growth under [`Lock::None`]: processes without locks
     /// agree by other means when a file grows.
     ///
     /// Under another lock, for a [view](Self::view), and before Linux 5.14 the error is
     /// [`ErrorKind::Unfinished`]: open the file once under the exclusive lock.
     ///
     /// # Errors
-    /// If it is neither, is a symbolic link, is locked, is shorter than asked, cannot be read
-    /// and written by this user, or gets a granularity that will not do; [`ErrorKind::NotAllocated`] for a hole or an
-    /// unwritten extent that has data after it; [`ErrorKind::NoSpace`] for the end that is to be finished. The bytes
-    /// of the file are as they were then.
+    /// If the path is neither or a symbolic link, or this user cannot read and write it. If the file is locked, is
+    /// shorter than asked, or gets a granularity that is too coarse. [`ErrorKind::NotAllocated`] for a hole or an
+    /// unwritten extent that has data after it. [`ErrorKind::NoSpace`] for the end that is to be finished. The bytes of
+    /// the file are as they were then.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<DaxFile, Error> {
         self.open_on::<Host>(path.as_ref())
     }
 
-    /// Opens what is at the path as [`open`](Self::open) does, and creates a file of `len` zero bytes as
-    /// [`create_new`](Self::create_new) does if nothing is.
+    /// Opens the file at the path as [`open`](Self::open) does. If the path does not exist, creates a file of `len` zero
+    /// bytes as [`create_new`](Self::create_new) does.
     ///
-    /// A file that is there keeps its length and its bytes. It must have at least `len` bytes; a longer one is mapped
+    /// An existing file keeps its length and its bytes. It must have at least `len` bytes; a longer one is mapped
     /// up to its end, unless [`len`](Self::len) says otherwise. Whatever crash came before, the next call finds the
     /// whole file or creates it, except where `create_new` says that a crash leaves a part of one.
     ///
@@ -194,13 +194,13 @@ impl Options {
 
     /// Opens a file that exists and maps it for reading only. The right to read it is enough.
     ///
-    /// Its guarantee is the same as for [`open`](Self::open), and the same files are refused: a
-    /// view can [persist](DaxView::persist) what others have stored. Where it does that by cache lines, the
-    /// file is synced once, so that the blocks which it has are durable, whoever wrote it and how.
+    /// Its guarantee is the same as for [`open`](Self::open), and the same files are refused: a view can
+    /// [persist](DaxView::persist) bytes that others have stored. If it does that by cache lines, the file is synced
+    /// once, so that its blocks are durable, whichever program wrote them and how.
     ///
     /// # Errors
-    /// If it is no regular file, is a symbolic link, is locked and a lock was asked for, is shorter than
-    /// asked, cannot be read by this user, or gets a granularity that will not do. On 32-bit CPUs always:
+    /// If the path is a symbolic link or not a regular file, or this user cannot read it. If the file is locked and a
+    /// lock was asked for, is shorter than asked, or gets a granularity that is too coarse. On 32-bit CPUs always:
     /// [`NotSupported::NoReadOnlyWords`](super::NotSupported::NoReadOnlyWords).
     #[doc(alias("read_only", "PROT_READ"))]
     pub fn view(&self, path: impl AsRef<Path>) -> Result<DaxView, Error> {
@@ -239,18 +239,18 @@ impl Options {
 /// For a directory it is that of a new file in it.
 ///
 /// # Errors
-/// If there is nothing at the path, or it cannot be opened by this user.
+/// If the path does not exist, or this user cannot open it.
 pub fn probe(path: impl AsRef<Path>) -> Result<Guarantee, Error> {
     probe_on::<Host>(path.as_ref())
 }
 
 pub(super) fn probe_on<M: Mapper>(path: &Path) -> Result<Guarantee, Error> {
-    // Here links are followed, so an error that tells of one says that there are too many of them.
+    // Links are followed here, so an error about a link means that there are too many of them.
     let opening = |error: io::Error| match files::meaning(&error) {
         Some(ErrorKind::SymbolicLink) => Error::os(path, "open", &error),
         _ => Error::opening(path, &error),
     };
-    // What is neither is not opened: that does something to some devices.
+    // Nothing else is opened, since opening some devices has effects.
     let there = path.metadata().map_err(opening)?;
     let cache = Cache::host().and_then(|cache| cache.to(Point::Persistence)).ok();
     if there.is_dir() {

@@ -1,4 +1,4 @@
-//! What a file gets from its operating system: one room for each way, and one place that chooses.
+//! The services of the operating system for a file: one module for each system, and one place that chooses.
 //!
 //! | room | what it holds |
 //! |---|---|
@@ -36,7 +36,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
 
-/// What a file is opened and mapped for.
+/// The accesses for which a file is opened and mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
     /// Loads alone.
@@ -45,19 +45,19 @@ pub(super) enum Access {
     ReadAndWrite,
 }
 
-/// What there is of a file to be mapped.
+/// The part of a file that can be mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Extent {
     /// Its size in bytes.
     pub(super) size: u64,
-    /// What offsets must be multiples of, in bytes: a page, or more.
+    /// The alignment of offsets, in bytes: a page, or more.
     pub(super) alignment: u64,
-    /// Whether lengths must be multiples of it too.
+    /// True if lengths must be multiples of it too.
     pub(super) in_whole_units: bool,
 }
 
 impl Extent {
-    /// So many bytes, which are mapped by pages.
+    /// Returns the extent of `size` bytes that are mapped by pages.
     pub(super) fn of_bytes(size: u64) -> Self {
         Self { size, alignment: files::page_size() as u64, in_whole_units: false }
     }
@@ -70,53 +70,52 @@ impl Extent {
     expect(dead_code, reason = "other systems persist any parts of a file in one way")
 )]
 pub(super) struct Plan {
-    /// Where the mapping begins in the file, in bytes; a multiple of the page size.
+    /// The beginning of the mapping in the file, in bytes; a multiple of the page size.
     pub(super) offset: u64,
     /// Its length in bytes.
     pub(super) len: usize,
     pub(super) access: Access,
     pub(super) writeback: Writeback,
-    /// Whether every page is made accessible at once.
+    /// True if every page is made accessible at once.
     pub(super) populate: bool,
-    /// Whether parts to which a store would need the file system are taken: whoever maps it sees to them.
+    /// True if parts to which a store would need the file system are accepted: the caller handles them.
     pub(super) takes_unwritten: bool,
     /// True if the unwritten end that a growth left is written first.
     pub(super) finishes: bool,
 }
 
-/// What an operating system says of a file, and how it maps it.
+/// The answers of an operating system about a file, and its method to map it.
 pub(super) trait Mapper {
-    /// Whether the system writes pages back for a mapping that is one for reading only.
+    /// True if the system writes pages back for a mapping for reading only.
     const PERSISTS_VIEWS: bool;
 
-    /// Whether something that is neither a regular file nor a directory can be mapped. It is not opened
-    /// for that.
+    /// Returns true if a file that is neither a regular file nor a directory can be mapped. It is not opened for that.
     fn is_mappable(_: &Path, _: &Metadata) -> Result<bool, Error> {
         Ok(false)
     }
 
-    /// What there is of an open file to be mapped.
+    /// Returns the part of an open file that can be mapped.
     fn extent(_: &Path, _: &File, metadata: &Metadata) -> Result<Extent, Error> {
         Ok(Extent::of_bytes(metadata.len()))
     }
 
-    /// What the medium of an open file guarantees; `cache` reaches the point of persistence, if there is
-    /// one that does.
+    /// Returns the guarantee of the medium of an open file. `cache` reaches the point of persistence; it is `None` if
+    /// no cache does.
     fn guarantee(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Error>;
 
-    /// What a new file in a directory would get. Nothing is left there.
+    /// Returns the guarantee that a new file in a directory would get. No file is left there.
     fn guarantee_in(directory: &Path, cache: Option<Cache>) -> Result<Guarantee, Error>;
 
-    /// Finds out at once whether there is room for these bytes, where the system can tell; where it
-    /// cannot, writing them finds out. The file keeps its length.
+    /// Checks at once if there is space for these bytes, where the system can do so. Elsewhere writing them finds out.
+    /// The file keeps its length.
     fn reserve(file: &File, range: Range<u64>) -> io::Result<()>;
 
     /// Maps a part of a file.
     fn map(path: &Path, file: &File, plan: &Plan) -> Result<Mapping, Error>;
 
-    /// Where the bytes of a mapping lie, which is a range of an open file of which this is known.
+    /// Returns the physical location of a mapping, given as a range of an open file, and its guarantee.
     fn placement(_: &File, _: &Guarantee, _: &Range<u64>) -> Result<Placement, Unknown> {
-        let answer = "where the bytes of a file lie is not asked for here";
+        let answer = "the place of a file's bytes is not asked for here";
         Err(Unknown::new(System::host().name, answer, "ask for it under Linux, on ext4 or xfs"))
     }
 

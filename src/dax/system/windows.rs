@@ -96,7 +96,7 @@ pub(in crate::dax) fn name_of(_: &File) -> PathBuf {
 }
 
 /// The mapping fails if the handle does not permit it.
-#[expect(clippy::unnecessary_wraps, reason = "the signature is that of systems that tell")]
+#[expect(clippy::unnecessary_wraps, reason = "the signature is that of systems that can report it")]
 pub(in crate::dax) const fn require_access(_: &Path, _: &File, _: Access) -> Result<(), Error> {
     Ok(())
 }
@@ -114,7 +114,7 @@ pub(in crate::dax) fn write_all_at(file: &File, mut bytes: &[u8], mut at: u64) -
     Ok(())
 }
 
-/// What it means that a file could not be opened, if that is known.
+/// Returns the meaning of a failure to open a file, if it is known.
 pub(in crate::dax) fn meaning(error: &io::Error) -> Option<ErrorKind> {
     Some(match error.kind() {
         io::ErrorKind::NotFound => ErrorKind::Missing,
@@ -132,7 +132,7 @@ pub(in crate::dax) fn number(error: &io::Error) -> i32 {
     error.raw_os_error().unwrap_or(NO_NUMBER)
 }
 
-/// What is wrong with an open file of which this is known, if anything is.
+/// Returns the fault of an open file with this metadata, if it has one.
 pub(in crate::dax) fn fault(metadata: &Metadata) -> Option<ErrorKind> {
     let is_link = metadata.file_attributes() & ATTRIBUTE_REPARSE_POINT != 0;
     is_link.then_some(ErrorKind::SymbolicLink)

@@ -1,4 +1,4 @@
-//! Names of directories, and what is there.
+//! Names in directories, and the files that they name.
 
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
 use rustix::io::Errno;

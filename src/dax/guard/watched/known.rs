@@ -13,7 +13,7 @@ use std::time::Instant;
 #[derive(Debug)]
 pub(super) struct Root {
     pub(super) path: PathBuf,
-    /// What was there when it was looked at last.
+    /// The file that had the name at the last look.
     pub(super) identity: Option<Identity>,
     pub(super) is_local: bool,
     /// True if it was looked at: files that are found later are new.

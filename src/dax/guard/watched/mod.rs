@@ -29,11 +29,11 @@ use std::time::Instant;
 
 /// Of the time, one part in so many at most goes into reading directories that nothing is heard of.
 const SELDOM: u32 = 200;
-/// How long directories that are watched are not read, unless something is heard.
+/// The time for which watched directories are not read, unless a notice comes.
 const WATCHED: Duration = Duration::from_secs(10);
 /// Bytes of a directory that are read at once.
 const BUFFER: usize = 32 << 10;
-/// File systems that change on this machine alone, so that notices tell of all names, and that `syncfs` syncs with a
+/// File systems that change on this machine alone, so that notices report all names, and that `syncfs` syncs with a
 /// flush of their device. FUSE passes `syncfs` on to virtiofs alone (Linux, `fs/fuse/inode.c`, `fuse_sync_fs`).
 const LOCAL: [&str; 4] = ["ext4", "xfs", "btrfs", "tmpfs"];
 
@@ -63,7 +63,7 @@ pub(super) struct Watched {
     opening: Duration,
 }
 
-/// What a pass works with.
+/// The resources of a pass.
 pub(super) struct Work<'a> {
     pub(super) options: &'a Options,
     pub(super) installed: FaultHandler,
@@ -251,7 +251,7 @@ impl Watched {
                     _ => self.look_at(place, name, work),
                 }
             }
-            // Not every file system tells the kind of an entry.
+            // Not every file system gives the kind of an entry.
             FileType::Unknown => match Found::at(place.open, Path::new(name)) {
                 Ok(found) if found.kind.is_dir() => {
                     self.take_entry(place, name, found.kind, inode, pending, work);
@@ -420,8 +420,8 @@ impl Watched {
         self.opening += began.elapsed();
     }
 
-    /// A path that does not exist any more is not there. Of any other it is told, and what was there is taken for
-    /// there.
+    /// Handles a path that cannot be looked at. A path that does not exist any more counts as gone. Any other is reported,
+    /// and everything known below it is kept.
     fn cannot_look_at(&mut self, path: &Path, errno: Errno, problems: &mut Vec<Error>) {
         if matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP) {
             return;

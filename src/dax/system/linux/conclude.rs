@@ -1,14 +1,14 @@
-//! What is concluded about a file.
+//! The conclusion about a file.
 //!
-//! The conclusion is a pure function of what was asked of the file ([`Asked`]) and of a tree of
-//! `/proc` and `/sys`, so that any machine can be replayed. It rests on the file's own mount, device
-//! and region, never on other regions of the machine.
+//! The conclusion is a pure function of the answers about the file ([`Asked`]) and of a tree of `/proc` and `/sys`, so
+//! any machine can be replayed. It rests on the file's own mount, device and region, never on other regions of the
+//! machine.
 //!
-//! `MAP_SYNC` says that stores reach the medium without the file system's help. It says nothing about
-//! the medium: the kernel grants it on emulated persistent memory too, and on file systems of a host (9p,
-//! virtiofs) it has been seen granted, where a line that is written back ends in the host's page cache. So
-//! the inode's DAX attribute must agree, and the file system be one that has it (`FOP_MMAP_SYNC`: ext4,
-//! xfs) or lie on a region of persistent memory.
+//! `MAP_SYNC` means that stores reach the medium without the file system's help. It says nothing about the medium: the
+//! kernel grants it on emulated persistent memory too. It has also been seen granted on file systems of a host (9p,
+//! virtiofs), where a line that is written back ends in the host's page cache. So the inode's DAX attribute must agree
+//! as well, and the file system must support `MAP_SYNC` itself (`FOP_MMAP_SYNC`: ext4, xfs) or lie on a region of
+//! persistent memory.
 
 use super::adopted::{Addresses, require_map_sync};
 use crate::dax::Guarantee;
@@ -25,30 +25,30 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use rustix::io::Errno;
 
-/// What was asked of the file itself.
+/// The answers about the file itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     /// Device numbers of the file system.
     pub(super) device: (u32, u32),
-    /// The number of the mount in `/proc/self/mountinfo`, if the kernel tells.
+    /// The number of the mount in `/proc/self/mountinfo`, if the kernel reports it.
     pub(super) mount_id: Option<u64>,
-    /// The inode's DAX attribute; `None` if the kernel or the file system does not tell.
+    /// The inode's DAX attribute; `None` if the kernel or the file system does not report it.
     pub(super) dax_attribute: Option<bool>,
     /// The file system's name by its magic number, if that is one of those that this crate knows:
     /// a memfd's is mounted nowhere, and `/proc` can be missing.
     pub(super) magic: Option<&'static str>,
     /// The kernel's answer to `MAP_SYNC`.
     pub(super) map_sync: Result<(), Errno>,
-    /// What the CPU writes back at once, or `None` if it cannot reach the point of persistence.
+    /// The number of bytes that the CPU writes back at once, or `None` if it cannot reach the point of persistence.
     pub(super) line: Option<usize>,
-    /// Whether the caller takes the point of coherency for that of persistence on this CPU.
+    /// True if the caller takes the point of coherency for that of persistence on this CPU.
     pub(super) coherency_accepted: bool,
-    /// Whether the CPU says that this is a guest, so that claims are the hypervisor's.
+    /// True if the CPU says that this is a guest, so that claims are the hypervisor's.
     pub(super) in_guest: bool,
-    /// Whether the data cache aliases, so that Linux refuses to map files directly.
+    /// True if the data cache aliases, so that Linux refuses to map files directly.
     pub(super) data_cache_aliases: bool,
     pub(super) page: usize,
-    /// What offsets must be multiples of: a page, or a huge page.
+    /// The alignment of offsets: a page, or a huge page.
     pub(super) alignment: u64,
     /// The addresses of a mapping that the caller has made; `None` if it is made here.
     pub(super) adopted: Option<Addresses>,
@@ -63,7 +63,7 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         match asked.dax_attribute {
             Some(true) => "set",
             Some(false) => "clear",
-            None => "not told",
+            None => "not reported",
         },
     ));
     if asked.coherency_accepted {
@@ -78,7 +78,7 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
     let disk = disk(tree, asked.device, &mount, &mut evidence);
 
     let on_region = disk.region.is_some();
-    // Where the inode does not tell, a region must: MAP_SYNC has been granted without either.
+    // If the inode does not report it, a region must: MAP_SYNC has been granted without either.
     let is_dax = match asked.dax_attribute {
         Some(set) => set && (on_region || has_map_sync(&mount.file_system)),
         None => on_region,
@@ -180,7 +180,7 @@ fn direct_granularity(
     }
 }
 
-/// Who says what power loss does not lose.
+/// Returns the claim about power loss, with its source.
 pub(super) fn claim(region: Option<&Region>, in_guest: bool) -> String {
     let Some(Region { name, domain, provider, .. }) = region else {
         return "no region of persistent memory was found for its device".to_string();
@@ -190,7 +190,7 @@ pub(super) fn claim(region: Option<&Region>, in_guest: bool) -> String {
             format!("{name} is RAM that was set aside as persistent memory")
         }
         Domain::None => format!("{name} is volatile memory, as the kernel says"),
-        Domain::Unknown => format!("nobody claims a persistence domain for {name}"),
+        Domain::Unknown => format!("no persistence domain is claimed for {name}"),
         claimed => {
             let who = if in_guest { "the hypervisor's firmware" } else { "firmware" };
             format!("{who} claims for {name} the domain: {}", claimed.name())
@@ -216,7 +216,7 @@ pub(super) const fn advice_for(backing: Backing) -> Option<&'static str> {
     }
 }
 
-/// Why the kernel does not map the file directly, and what could be done.
+/// Returns the reason why the kernel does not map the file directly, and the advice.
 fn why_not_direct(asked: &Asked, mount: &Mount, disk: &Disk) -> (String, &'static str) {
     let file_system = mount.file_system.as_str();
     let region = disk.region.as_ref();
@@ -280,7 +280,9 @@ fn why_not_direct(asked: &Asked, mount: &Mount, disk: &Disk) -> (String, &'stati
             "use a file on persistent memory, or on a file system whose device is known here",
         ),
         (_, None) => (
-            format!("{file_system} keeps it in the page cache: its device is no persistent memory"),
+            format!(
+                "{file_system} keeps it in the page cache: its device is not persistent memory"
+            ),
             "use a file on persistent memory, or on emulated persistent memory (memmap=nn!ss)",
         ),
     }

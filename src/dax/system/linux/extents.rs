@@ -1,9 +1,9 @@
-//! Where the blocks of a file are, and whether every byte of it has a written one of its own.
+//! The blocks of a file, and the check that every byte has a written block of its own.
 //!
-//! A store to a hole, or to an extent that was allocated and never written, makes the file system
-//! allocate or convert blocks and commit its journal; one that is shared with another file
-//! (a reflink) makes it copy. A mapping that promises persistence by cache lines alone must meet
-//! neither. FIEMAP tells (Linux `Documentation/filesystems/fiemap.rst`).
+//! A store to a hole, or to an extent that was allocated and never written, makes the file system allocate or convert
+//! blocks and commit its journal. A store to an extent that is shared with another file (a reflink) makes it copy. A
+//! mapping that promises persistence by cache lines alone must meet neither. FIEMAP reports them (Linux
+//! `Documentation/filesystems/fiemap.rst`).
 //!
 //! # Why this file is unsafe
 //! FIEMAP is an `ioctl` over a structure with a variable tail, which libc and rustix do not wrap.
@@ -18,7 +18,7 @@ use std::os::fd::AsFd;
 /// The first part of a file that has no written block of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unwritten {
-    /// Where it begins, in bytes.
+    /// The beginning of the part, in bytes.
     pub(super) at: u64,
     pub(super) what: &'static str,
 }
@@ -33,16 +33,16 @@ const EXTENT_SHARED: u32 = 0x2000;
 /// `DELALLOC`, `ENCODED`, `NOT_ALIGNED`, `DATA_INLINE`, `DATA_TAIL`.
 const EXTENT_ELSEWHERE: u32 = 0x2 | 0x4 | 0x8 | 0x100 | 0x200 | 0x400;
 
-/// How many extents one call asks for.
+/// The number of extents that one call asks for.
 const BATCH: u32 = 64;
 
 /// Bytes of a file that lie together.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::dax) struct Extent {
-    /// Where they begin in the file.
+    /// Their beginning in the file.
     pub(in crate::dax) logical: u64,
-    /// Where they begin on the file system's device.
+    /// Their beginning on the file system's device.
     pub(super) physical: u64,
     pub(in crate::dax) length: u64,
     reserved64: [u64; 2],
@@ -62,12 +62,12 @@ impl Extent {
         Self { flags, ..self }
     }
 
-    /// Whether something was stored to it, ever. What was not has the first store change it.
+    /// Returns true if the extent was ever stored to. The first store to any other extent changes it.
     pub(in crate::dax) const fn is_written(&self) -> bool {
         self.flags & EXTENT_UNWRITTEN == 0
     }
 
-    /// Whether its bytes are where it says.
+    /// Returns true if its bytes are at the place that it gives.
     pub(super) const fn tells_its_place(&self) -> bool {
         self.flags & EXTENT_ELSEWHERE == 0
     }
@@ -113,23 +113,22 @@ pub(super) fn require_places(mount: &Mount) -> Result<(), Unknown> {
     Ok(())
 }
 
-/// Why nothing is known of the extents of a file.
+/// Returns the reason why nothing is known of the extents of a file.
 pub(super) fn unknown(errno: Errno) -> Unknown {
     let answer = std::io::Error::from(errno);
     Unknown::new("FIEMAP", &alloc::format!("{answer}"), "use ext4 or xfs")
 }
 
-/// What is known of an extent that does not tell its place.
+/// Returns the reason for an extent that does not give its place.
 pub(super) fn placeless() -> Unknown {
-    let answer = "an extent whose place on the device is not told";
+    let answer = "an extent whose place on the device is not reported";
     Unknown::new("FIEMAP", answer, "sync the file, and ask again")
 }
 
-/// The first part of `len` bytes from `offset` that has no written block of its own; `None` if all
-/// have one.
+/// Returns the first part of `len` bytes from `offset` that has no written block of its own; `None` if all have one.
 ///
 /// # Errors
-/// If the file system cannot tell.
+/// If the file system does not support FIEMAP.
 pub(super) fn first_unwritten(
     file: impl AsFd,
     offset: u64,
@@ -159,7 +158,7 @@ pub(super) fn first_unwritten(
 /// and without having the file synced for it. It takes two microseconds for a file with few of them.
 ///
 /// # Errors
-/// If the file system cannot tell.
+/// If the file system does not support FIEMAP.
 pub(in crate::dax) fn now(file: impl AsFd, len: u64) -> Result<Vec<Extent>, Errno> {
     let mut extents = Vec::new();
     for_each_with(0, file, 0, len, |extent| extents.push(*extent))?;
@@ -169,7 +168,7 @@ pub(in crate::dax) fn now(file: impl AsFd, len: u64) -> Result<Vec<Extent>, Errn
 /// Hands over the extents that have some of `len` bytes from `offset`, in order. The file is synced for it.
 ///
 /// # Errors
-/// If the file system cannot tell.
+/// If the file system does not support FIEMAP.
 pub(super) fn for_each(
     file: impl AsFd,
     offset: u64,
@@ -202,7 +201,7 @@ fn for_each_with(
     Ok(())
 }
 
-/// What is wrong with the next extent, if everything before `at` was right.
+/// Returns the fault of the next extent, if everything before `at` was right.
 fn judge(at: u64, extent: &Extent) -> Option<Unwritten> {
     let from = extent.logical.max(at);
     let what = if extent.logical > at {

@@ -25,10 +25,10 @@ pub(super) fn give_up(file: impl AsFd, range: &Range<u64>) -> Result<(), ErrorKi
         .map_err(|error| meaning(&error))
 }
 
-/// The first of these bytes that another open file has a lock of.
+/// Returns the first of these bytes that another open file has a lock of.
 ///
-/// The kernel tells of any such lock, not of the first one: its list is in the order of owners (Linux
-/// `fs/locks.c`, `posix_lock_inode`). So what is before the one that it told is asked for again.
+/// The kernel reports any such lock, not the first one: its list is in the order of owners (Linux `fs/locks.c`,
+/// `posix_lock_inode`). So the bytes before the reported lock are asked for again.
 pub(super) fn first_of_others(
     file: impl AsFd,
     range: &Range<u64>,
@@ -47,8 +47,8 @@ pub(super) fn first_of_others(
     Ok(first)
 }
 
-/// What of a range is locked, as the kernel has it: a length of 0 is all up to the end of any file. What
-/// makes no sense, from a server, is taken for all of the range.
+/// Returns the locked part of a range. For the kernel a length of 0 reaches to the end of any file. An answer of a
+/// server that makes no sense is taken for all of the range.
 fn within(asked: &Range<u64>, start: libc::off64_t, len: libc::off64_t) -> Range<u64> {
     let start = u64::try_from(start).unwrap_or(0);
     let end = match u64::try_from(len) {
@@ -86,8 +86,7 @@ fn ask(
     };
     // SAFETY: all bits zero are a value of it: it has nothing but integers.
     let mut lock: libc::flock64 = unsafe { core::mem::zeroed() };
-    // What is left 0: places count from the start of the file (`SEEK_SET`), and there is no process, which
-    // there must not be for these locks.
+    // Two fields stay 0: places count from the start of the file (`SEEK_SET`), and these locks must not name a process.
     lock.l_type = c_short::try_from(kind).map_err(|_unknown| io::Error::from(Errno::INVAL))?;
     lock.l_start = place(range.start)?;
     lock.l_len = place(range.end - range.start)?;
@@ -141,7 +140,7 @@ mod tests {
         for (start, len) in [(200, 10), (0, 100), (300, 0), (-5, 50), (i64::MAX, i64::MAX)] {
             assert_eq!(within(&asked, start, len), asked, "{start}, {len}");
         }
-        assert_eq!(within(&asked, 150, -10), 150..200, "a length that is none");
+        assert_eq!(within(&asked, 150, -10), 150..200, "an impossible length");
     }
 
     /// fcntl(2), "Errors".

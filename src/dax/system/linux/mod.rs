@@ -311,8 +311,8 @@ fn guarantee_of_device(
         .map_err(|fault| Error::new(path, ErrorKind::Device(fault.into())))
 }
 
-/// What the offsets of a file's mappings must be multiples of: a page, and on hugetlbfs a huge page,
-/// which the kernel rounds lengths up to there (mmap(2), "Huge page (Huge TLB) mappings").
+/// Returns the alignment of the offsets of a file's mappings: a page, and on hugetlbfs a huge page, to which the kernel
+/// rounds lengths up there (mmap(2), "Huge page (Huge TLB) mappings").
 fn alignment(status: &StatFs) -> u64 {
     let page = rustix::param::page_size() as u64;
     // Of a type that differs from architecture to architecture, as the magic number is.
@@ -352,7 +352,7 @@ fn unnamed_file_in(directory: &Path) -> Result<File, Error> {
     })
 }
 
-/// The kernel's answer to `MAP_SYNC`. Only these two are refusals (mmap(2)); other errors tell nothing
+/// Returns the kernel's answer to `MAP_SYNC`. Only these two errors are refusals (mmap(2)); other errors say nothing
 /// about the file.
 fn map_sync(path: &Path, file: &File, page: usize) -> Result<Result<(), Errno>, Error> {
     match mapping::probe(file.as_fd(), Kind::Synchronous, page) {
@@ -362,7 +362,7 @@ fn map_sync(path: &Path, file: &File, page: usize) -> Result<Result<(), Errno>, 
     }
 }
 
-/// Whether this handle, aimed at persistence, reaches coherency only.
+/// Returns true if this handle, aimed at persistence, reaches coherency only.
 fn takes_coherency_for_persistence(cache: Cache) -> bool {
     cache.writeback_instruction().point < Point::Persistence
 }

@@ -1,4 +1,4 @@
-//! Where the bytes of a file lie: its extents, and the physical addresses of the device under them.
+//! The places of a file's bytes: its extents, and the physical addresses of the device under them.
 
 use super::extents;
 use crate::dax::{Extent, Guarantee, Placement};
@@ -12,7 +12,7 @@ use std::fs::File;
 
 const ON_DEVICE_ALONE: &str = "the places on the device are all that is known";
 
-/// Where the bytes of a mapping lie, which is a range of the file.
+/// Returns the places of the bytes of a mapping, which is a range of the file.
 pub(super) fn placement(
     tree: &Tree,
     file: &File,
@@ -108,8 +108,8 @@ mod tests {
     use alloc::vec::Vec;
     use core::ops::Range;
 
-    /// What is told of extents of (place in the file, place on the device, length): places in the mapping and
-    /// on the device, and lengths.
+    /// Returns the result for extents of (place in the file, place on the device, length): places in the mapping and on
+    /// the device, and lengths.
     fn placed(
         given: &[(u64, u64, u64)],
         mapping: Range<u64>,
@@ -150,14 +150,14 @@ mod tests {
         assert_eq!(placed(&[(u64::MAX - 4095, 0, 8192)], 0..65536).unwrap(), []);
     }
 
-    /// Bytes in the inode, or compressed: the address that is told is not theirs.
+    /// Bytes in the inode, or compressed: the reported address is not theirs.
     #[test]
     fn an_extent_that_does_not_tell_its_place_is_an_error_if_it_is_mapped() {
         // `FIEMAP_EXTENT_DATA_INLINE`, `FIEMAP_EXTENT_ENCODED` (`include/uapi/linux/fiemap.h`).
         for flag in [0x200, 0x8] {
             let extent = extents::Extent::at(0, 4096, 100).with_flags(flag);
             let why = add(&extent, &(0..100), &mut Vec::new()).unwrap_err();
-            assert!(why.to_string().contains("whose place on the device is not told"), "{why}");
+            assert!(why.to_string().contains("whose place on the device is not reported"), "{why}");
             assert_eq!(add(&extent, &(4096..8192), &mut Vec::new()), Ok(()));
         }
     }

@@ -1,10 +1,9 @@
 //! Reads of a mapped file by calls, which go through the kernel's own mapping of its pages.
 //!
-//! Both mappings show the same bytes where the data cache does not alias. Where it does
-//! ([`aliasing`](crate::aliasing)), they are not congruent but by chance, and such a read is refused: user
-//! mode has no instruction on these machines that writes the lines of its mapping back, and not every kernel
-//! there does it before a read (on MIPS `flush_dcache_folio` maintains the kernel's lines alone,
-//! `arch/mips/mm/cache.c`).
+//! Both mappings show the same bytes if the data cache does not alias. If it does ([`aliasing`](crate::aliasing)), they
+//! are congruent only by chance, and such a read is refused. On these machines user mode has no instruction that writes
+//! the lines of its mapping back, and not every kernel there does it before a read (on MIPS `flush_dcache_folio`
+//! maintains the kernel's lines alone, `arch/mips/mm/cache.c`).
 
 use super::media::{self, Unread};
 use crate::aliasing::{self, Aliasing};
@@ -46,21 +45,20 @@ fn require_agreement_where(aliasing: Aliasing, path: &Path) -> Result<(), Error>
 
 /// Calls of the operating system beside the mapping, on Linux.
 impl DaxView {
-    /// Reads by a call of the operating system instead of by loads, with all that was stored through the
+    /// Reads by a call of the operating system instead of by loads, including all bytes that were stored through the
     /// mapping before.
     ///
-    /// A page with a media error is an error then, where a load ends the process: what cannot be read is
+    /// A page with a media error is an error then, where a load ends the process. The bytes that cannot be read are
     /// narrowed down by further calls in sectors of 512 bytes.
     ///
     /// # Ordering
     /// The bytes are those that this thread stored before, or newer ones. Nothing is persisted.
     ///
     /// # Errors
-    /// [`ErrorKind::Poisoned`], if the medium has lost bytes: the first stretch of them, before which
-    /// everything was read; [`ErrorKind::Read`], if the call failed otherwise; [`ErrorKind::Shorter`], if
-    /// the file has shrunk; [`NotSupported::ViewsDisagree`], if the [data cache aliases](crate::aliasing) or
-    /// may, and [`DeviceFault::MappingOnly`], if it is a device of device DAX: read through the mapping
-    /// instead.
+    /// [`ErrorKind::Poisoned`], if the medium has lost bytes: it gives the first stretch of them, before which
+    /// everything was read. [`ErrorKind::Read`], if the call failed otherwise. [`ErrorKind::Shorter`], if the file has
+    /// shrunk. [`NotSupported::ViewsDisagree`], if the [data cache aliases](crate::aliasing) or may, and
+    /// [`DeviceFault::MappingOnly`], if it is a device of device DAX: read through the mapping instead.
     ///
     /// # Panics
     /// If the range is out of range.

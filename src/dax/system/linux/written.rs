@@ -1,4 +1,4 @@
-//! What persistence by lines demands of a file: a written block of its own for each byte.
+//! The demand of persistence by lines on a file: a written block of its own for each byte.
 //!
 //! A growth makes a file longer before it writes its zeros, so that a crash can leave an end that is longer and not
 //! written. It reads as zeros. The next opening that excludes all others has the file system write them.
@@ -188,7 +188,7 @@ mod tests {
         Options::new().open_on::<ByLines>(path)
     }
 
-    /// Creates a file by lines; `None` with a line that says why there is none here.
+    /// Creates a file by lines; `None` if that is not possible here, with a line that gives the reason.
     fn create(test: &str, path: &Path) -> Option<DaxFile> {
         if std::env::var_os("CACHEMAINT_EXPECT").is_some() {
             skip(test, "user-mode emulation does not pass MADV_POPULATE_WRITE on");

@@ -54,7 +54,7 @@ impl Mapper for Paged {
     }
 }
 
-/// What every file gets.
+/// Returns the guarantee of every file on such a system.
 fn conclude(system: &System, page: usize) -> Guarantee {
     let &System { name, persists_by, source, .. } = system;
     Guarantee {

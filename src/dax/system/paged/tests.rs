@@ -60,7 +60,7 @@ fn where_the_bytes_lie_is_not_known() {
     assert!(why.to_string().contains("ask for it under Linux"), "{why}");
 }
 
-/// So that a reader is told, and a writer that asks is not kept waiting.
+/// A reader gets an error, and a writer that asks does not wait.
 #[test]
 fn no_range_can_be_leased() {
     let (_directory, path) = place();
@@ -71,7 +71,7 @@ fn no_range_can_be_leased() {
     assert_eq!(Paged::leased(file.file(), &(0..LEN)).unwrap(), None);
 }
 
-/// Which system it is, and by which calls, as its manuals have it.
+/// The guarantee has the system and its calls, as its manuals name them.
 #[test]
 fn the_guarantee_names_the_system_and_its_calls() {
     for (os, words) in [
@@ -166,7 +166,7 @@ fn what_is_no_usable_file_is_refused_with_its_reason() {
     assert!(refused(create(&path)).contains("exists already"));
     let longer = refused(options().len(4096).open_on::<Paged>(&path));
     assert!(longer.contains("has 100 bytes, and offset and length need 4096"), "{longer}");
-    assert!(refused(options().offset(10).open_on::<Paged>(&path)).contains("offset 10 is no"));
+    assert!(refused(options().offset(10).open_on::<Paged>(&path)).contains("offset 10 is not"));
     assert_eq!(fs::read(&path).unwrap(), [1; 100], "as it was");
 
     let other = directory.path().join("other");
@@ -183,8 +183,7 @@ fn probing_a_directory_leaves_nothing_there() {
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
-/// What others store is seen. That it would be persisted is not known of any of these systems, so it is
-/// not pretended.
+/// Stores of others are visible. None of these systems is known to persist them, so the view does not pretend to.
 #[cfg(target_pointer_width = "64")]
 #[test]
 fn a_view_reads_and_refuses_to_persist() {
@@ -303,8 +302,7 @@ mod unix {
         assert_eq!(fs::read(&path).unwrap(), b"secret");
     }
 
-    /// The kernel makes no files in this directory, whoever asks, so that the test means the same for
-    /// root.
+    /// The kernel makes no files in this directory, also not for root, so the test means the same for every user.
     #[cfg(target_os = "linux")]
     #[test]
     fn a_directory_that_takes_no_files_is_named() {

@@ -27,7 +27,7 @@ pub(in crate::dax) const SYNC: &str = "fsync";
 /// The number that stands for an error that has none.
 const NO_NUMBER: Errno = Errno::IO;
 
-/// What offsets are multiples of, and what is persisted at once.
+/// The unit of offsets, and of write-backs.
 pub(in crate::dax) fn page_size() -> usize {
     rustix::param::page_size()
 }
@@ -95,7 +95,7 @@ pub(in crate::dax) fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Re
     file.write_all_at(bytes, at)
 }
 
-/// What it means that a file could not be opened, if that is known.
+/// Returns the meaning of a failure to open a file, if it is known.
 pub(in crate::dax) fn meaning(error: &io::Error) -> Option<ErrorKind> {
     Some(match Errno::from_io_error(error)? {
         Errno::NOENT => ErrorKind::Missing,
@@ -122,8 +122,8 @@ pub(in crate::dax) fn number(error: &io::Error) -> i32 {
     Errno::from_io_error(error).unwrap_or(NO_NUMBER).raw_os_error()
 }
 
-/// What is wrong with an open file of which this is known, if anything is: its name may be gone, so
-/// that what is persisted in it could not be found again.
+/// Returns the fault of an open file with this metadata, if it has one: its name may be gone, so persisted bytes could
+/// not be found again.
 pub(in crate::dax) fn fault(metadata: &Metadata) -> Option<ErrorKind> {
     (metadata.nlink() == 0).then_some(ErrorKind::Missing)
 }

@@ -115,8 +115,8 @@ pub(super) fn on_nvdimm(
 
 fn refusals(machine: &mut Machine, records: &Records) -> Result<()> {
     let parts = [
-        (4096, Some(ALIGNMENT), "offset 4096 is no multiple of 2097152"),
-        (0, Some(4096), "length 4096 is no multiple of 2097152"),
+        (4096, Some(ALIGNMENT), "offset 4096 is not a multiple of 2097152"),
+        (0, Some(4096), "length 4096 is not a multiple of 2097152"),
         (1 << 40, None, "offset and length need"),
     ];
     for (offset, len, reason) in parts {
@@ -127,7 +127,7 @@ fn refusals(machine: &mut Machine, records: &Records) -> Result<()> {
     let why = machine.refusal(&Request::Persist(records.clone()))?;
     ensure!(why.contains("exists already; open it"), "creating a device: {why}");
     let why = machine.refusal(&Request::Probe { path: String::from("/dev/null") })?;
-    ensure!(why.contains("is no regular file"), "another device is refused otherwise: {why}");
+    ensure!(why.contains("is not a regular file"), "another device is refused otherwise: {why}");
     // A second process is refused by the lock, and a killed process leaves no lock.
     machine.run(&format!("/init contend {DEVICE}"))
 }

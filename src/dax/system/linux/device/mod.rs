@@ -27,20 +27,20 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// What was asked of the device itself.
+/// The answers about the device itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AskedOfDevice {
     /// The kernel's answer to `MAP_SYNC`.
     pub(super) map_sync: Result<(), Errno>,
-    /// What the CPU writes back at once, or `None` if it cannot reach the point of persistence.
+    /// The number of bytes that the CPU writes back at once, or `None` if it cannot reach the point of persistence.
     pub(super) line: Option<usize>,
-    /// Whether the caller takes the point of coherency for that of persistence on this CPU.
+    /// True if the caller takes the point of coherency for that of persistence on this CPU.
     pub(super) coherency_accepted: bool,
-    /// Whether the CPU says that this is a guest, so that claims are the hypervisor's.
+    /// True if the CPU says that this is a guest, so that claims are the hypervisor's.
     pub(super) in_guest: bool,
 }
 
-/// Where a character device of device DAX is in `/sys/devices`; `None` for everything else.
+/// Returns the path of a character device of device DAX in `/sys/devices`; `None` for everything else.
 pub(super) fn find(tree: &Tree, metadata: &Metadata) -> Option<PathBuf> {
     let number = metadata.rdev();
     let is_device = metadata.file_type().is_char_device();

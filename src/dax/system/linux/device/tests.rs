@@ -235,7 +235,7 @@ fn a_deep_flush_is_done_not_needed_or_an_error() {
         panic!("there is no attribute")
     };
     assert_eq!((path, answer.as_str()), (format!("/{attribute}"), "absent"));
-    // A directory can neither be read nor written, whoever asks.
+    // A directory can neither be read nor written, also not by root.
     let host = on_region("ACPI.NFIT", &[]).file(&format!("{attribute}/x"), "");
     let Err(Unflushed::Attribute { answer, .. }) = flush(&host) else { panic!("unreadable") };
     assert!(answer.starts_with("unreadable: "), "{answer}");

@@ -22,14 +22,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process;
 use std::sync::{Mutex, PoisonError};
 
-/// What a huge page covers on the architectures that map DAX with them, in bytes. A mapping that is
-/// congruent to its file offset modulo this size can use them.
+/// The size of a huge page on the architectures that map DAX with them, in bytes. A mapping that is congruent to its
+/// file offset modulo this size can use them.
 const HUGE: u64 = 2 << 20;
 
-/// What a mapping's address and its offset in the file must differ by a multiple of, in bytes, so that it
-/// agrees with all other mappings of the file and can use huge pages; `None` if any page will do.
+/// Returns the modulus, in bytes, for which a mapping's address and its offset in the file must be congruent. Then the
+/// mapping agrees with all other mappings of the file and can use huge pages. Returns `None` if any page will do.
 ///
-/// `unit` is what the kernel maps at once. Where the kernel alone can place it, no huge pages are asked for either: it would refuse the place.
+/// `unit` is the unit in which the kernel maps. If only the kernel can place the mapping, no huge pages are asked for
+/// either: it would refuse the place.
 fn modulus(cache: &DataCache, len: usize, page: u64, unit: u64) -> Option<u64> {
     if cache.mapped_at == MappedAt::ByKernel {
         return None;
@@ -40,7 +41,7 @@ fn modulus(cache: &DataCache, len: usize, page: u64, unit: u64) -> Option<u64> {
     cache.modulus(page).max(huge).max(unit)
 }
 
-/// How stores reach the medium.
+/// The path of stores to the medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// `MAP_SYNC`: the blocks under a page are durable before it can be written, so that writing
@@ -57,12 +58,12 @@ struct Mapped {
     /// Its length is in whole units of what the kernel maps at once, which is what it unmaps.
     plan: Plan,
     page: usize,
-    /// What flushes the medium; `msync` does where there is none.
+    /// The attribute that flushes the medium; `msync` does it where there is no attribute.
     deep_flush: Option<DeepFlush>,
     /// The process that mapped it: forked children do not inherit it. `None` if the caller has mapped it, and will
     /// unmap it.
     owner: Option<u32>,
-    /// What is synced instead of the mapping, if that is one for reading, by pages.
+    /// The file that is synced instead of the mapping, if the mapping is for reading only, by pages.
     ///
     /// The kernel takes a mapping of a file that was opened for reading for a private one (`do_mmap` clears
     /// `VM_SHARED`), and `msync` skips private ones, and succeeds (`mm/msync.c`); the same is measured
@@ -109,8 +110,8 @@ pub(super) fn new(
         zeros: Mutex::new(0..0),
     };
     keep_from_children(base.as_ptr().cast(), whole.len)?;
-    // SAFETY: (1) it was mapped so just now, by whole pages, and is unmapped when `mapped` is
-    // dropped; (2) mappings begin at a page; (3) nobody else knows of it.
+    // SAFETY: (1) it was mapped so just now, by whole pages, and is unmapped when `mapped` is dropped; (2) mappings
+    // begin at a page; (3) no other code knows of it.
     Ok(unsafe { Mapping::new(base, plan.len, mapped) })
 }
 
@@ -149,16 +150,16 @@ fn keep_from_children(address: *mut core::ffi::c_void, len: usize) -> Result<(),
     }
 }
 
-/// Whether the kernel grants this kind of mapping of the file. Nothing is accessed.
+/// Asks the kernel for this kind of mapping of the file. Nothing is accessed.
 pub(super) fn probe(file: BorrowedFd<'_>, kind: Kind, page: usize) -> Result<(), Errno> {
     // SAFETY: a new mapping at an address that the kernel chooses changes nothing that exists.
     let base =
         unsafe { rustix::mm::mmap(null_mut(), page, ProtFlags::READ, kind.flags(), file, 0) }?;
-    // SAFETY: it was mapped just now and nobody else knows of it.
+    // SAFETY: it was mapped just now and no other code knows of it.
     unsafe { rustix::mm::munmap(base, page) }
 }
 
-/// Why a mapping could not be populated.
+/// The reason why a mapping could not be populated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unpopulated {
     /// The kernel does not know the advice.
@@ -294,8 +295,8 @@ impl Mapped {
         }
         let (len, flags) = (plan.len, libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED);
         // rustix 1.1.6 passes MAP_FIXED where it calls the C library (s390x and PowerPC), which the kernel refuses.
-        // SAFETY: the old range was mapped by the caller, and nothing else knows of it; the new one is in the mapping of
-        // `self`, and shows the same bytes of the file afterwards, which others may change at any time.
+        // SAFETY: the old range was mapped by the caller, and nothing else knows of it. The new range is in the mapping
+        // of `self`, and shows the same bytes of the file afterwards, which others may change at any time.
         let moved = unsafe { libc::mremap(spare, len, len, flags, address) };
         if moved == libc::MAP_FAILED {
             let error = io::Error::last_os_error();
@@ -325,7 +326,7 @@ impl Drop for Mapped {
 }
 
 impl Kind {
-    /// What this way to persist needs.
+    /// Returns the kind of mapping that a method of write-back needs.
     pub(super) const fn of(writeback: Writeback) -> Self {
         match writeback {
             Writeback::Pages => Self::Shared,
@@ -353,9 +354,9 @@ fn map(
         Access::ReadAndWrite => ProtFlags::READ | ProtFlags::WRITE,
     };
     let flags = Kind::of(plan.writeback).flags() | placement;
-    // SAFETY: the address is null, so that the kernel chooses a free place, or that of a reservation
-    // of our own which nothing else uses, or of pages of a mapping that show the same bytes of the file
-    // then, which others may change at any time.
+    // SAFETY: the address is one of three. If it is null, the kernel chooses a free place. If it is that of our own
+    // reservation, nothing else uses it. If it is that of pages of a mapping, these show the same bytes of the file then,
+    // which others may change at any time.
     let base =
         unsafe { rustix::mm::mmap(address, plan.len, protection, flags, file, plan.offset) }?;
     NonNull::new(base.cast()).ok_or(Errno::NOMEM)
@@ -400,14 +401,14 @@ fn map_aligned(file: BorrowedFd<'_>, plan: &Plan, modulus: u64) -> Result<NonNul
             }
         },
         Err(errno) => {
-            // What was to be replaced may be gone already, and another thread's mapping there.
+            // The range to replace may be unmapped already, and another thread may have a mapping there.
             trim()?;
             Err(errno)
         }
     }
 }
 
-/// Why `msync` failed. Where rustix calls the C library (powerpc64, s390x and others), version 1.1
+/// Returns the reason why `msync` failed. Where rustix calls the C library (powerpc64, s390x and others), version 1.1
 /// takes the return value, -1, for the error, which the C library leaves in `errno`.
 #[cold]
 fn reason_of_msync(error: Errno) -> io::Error {

@@ -1,5 +1,4 @@
-//! Which bytes of a file are known to be bad: the list of its device, carried over to the file by its
-//! extents.
+//! The bytes of a file that are known to be bad: the list of its device, carried over to the file by its extents.
 
 use super::super::extents::{self, Extent};
 use crate::dax::system::files;
@@ -17,21 +16,21 @@ impl DaxView {
     /// Returns the bytes of the mapping that are known to be bad: a load from them raises SIGBUS, and
     /// [`read_through_kernel`](Self::read_through_kernel) refuses them. Nothing of the file is read.
     ///
-    /// It is the kernel's list for the device (`/sys/block/…/badblocks`), whose sectors of 512 bytes are
-    /// carried over to the file by its extents (FIEMAP); so it has what lies under the file, also where
+    /// The source is the kernel's list for the device (`/sys/block/…/badblocks`), whose sectors of 512 bytes are
+    /// carried over to the file by its extents (FIEMAP). So the result covers all blocks under the file, also where
     /// nothing was written yet. A bad sector can keep the kernel from giving out its whole page (Linux
     /// `drivers/nvdimm/pmem.c`, `__pmem_direct_access`).
     ///
-    /// *None* and *unknown* are different answers: what cannot be found out is an error.
+    /// *None* and *unknown* are different answers: if the answer is not known, the result is an error.
     ///
     /// # Errors
-    /// [`ErrorKind::Unknown`], with what was asked and answered: the file system is not on
-    /// persistent memory, or device mapper or md is in between; the file system does not say where its
-    /// extents are; the attribute is not there, cannot be read or is no list.
+    /// [`ErrorKind::Unknown`] with the question and its answer, if the file system is not on persistent memory, or
+    /// device mapper or md is in between. Also if the file system does not give the place of its extents, or the
+    /// attribute is missing, cannot be read, or is not a list.
     ///
-    /// # What it does not have
-    /// Errors that nobody has met yet. Those for which the kernel had no room are missing too:
-    /// [`BadBlocks::is_complete`] says whether that can be.
+    /// # Errors that are missing
+    /// Errors at bytes that no access has met yet. Errors for which the kernel had no space are missing too:
+    /// [`BadBlocks::is_complete`] returns false if that is possible.
     ///
     /// # Cost
     /// Some files of `/proc` and `/sys`, one `ioctl(2)` for 64 extents, and a sync of the file, which
@@ -139,7 +138,7 @@ mod tests {
     use alloc::vec::Vec;
     use core::ops::Range;
 
-    /// What is bad of a mapping of a file with these extents.
+    /// Returns the bad bytes of a mapping of a file with these extents.
     fn bad(
         extents: &[(u64, u64, u64)],
         sectors: &[(u64, u64)],

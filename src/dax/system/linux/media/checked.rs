@@ -10,22 +10,20 @@ use core::ops::Range;
 use rustix::io::Errno;
 use std::io;
 
-/// How many sectors one stretch is followed through, so that the work has an end: 512 KiB.
+/// The largest number of sectors of one stretch, so that the work has an end: 512 KiB.
 const MOST_SECTORS: usize = 1024;
 
-/// Why bytes were not read.
+/// The reason why bytes were not read.
 #[derive(Debug)]
 pub(in super::super) enum Unread {
-    /// The first stretch of the range that cannot be read, in bytes of the file. What is before it was
-    /// read.
+    /// The first stretch of the range that cannot be read, in bytes of the file. The bytes before it were read.
     Poisoned(Range<u64>),
     /// Something else.
     Failed(io::Error),
 }
 
-/// Whether a read failed for what it was to read. `EIO` is that of a known media error, `EFAULT` that of
-/// one which was met while the kernel copied (`fs/dax.c`, `dax_iomap_iter`), `EHWPOISON` that of a page
-/// that was taken out of use.
+/// Returns true if a read failed because of the medium. `EIO` is the error of a known media error, `EFAULT` of one that
+/// was met while the kernel copied (`fs/dax.c`, `dax_iomap_iter`), `EHWPOISON` of a page that was taken out of use.
 fn is_poison(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::IO | Errno::FAULT | Errno::HWPOISON))
 }
@@ -46,7 +44,7 @@ pub(in super::super) fn read(
     }
 }
 
-/// Why a read of a range failed that has something bad in it.
+/// Returns the reason why a read failed of a range that has something bad in it.
 fn narrowed(
     pread: &impl Fn(u64, &mut [u8]) -> io::Result<()>,
     at: u64,
@@ -54,7 +52,7 @@ fn narrowed(
     first: io::Error,
 ) -> Unread {
     let end = at.saturating_add(into.len() as u64);
-    // What is before `good` was read; what is between the two was refused.
+    // Everything before `good` was read. The range between the two was refused.
     let (mut good, mut bad) = (at, end);
     while let Some(middle) = sector_between(good, bad) {
         let Some(half) = part(into, at, &(good..middle)) else { return Unread::Failed(first) };
@@ -84,7 +82,7 @@ fn narrowed(
     Unread::Poisoned(good..bad)
 }
 
-/// The boundary of sectors nearest to the middle of a range; `None` if there is none in it.
+/// Returns the boundary of sectors nearest to the middle of a range; `None` if the range has no boundary in it.
 fn sector_between(start: u64, end: u64) -> Option<u64> {
     let first = (start / SECTOR + 1).checked_mul(SECTOR)?;
     let last = end.checked_sub(1)? / SECTOR * SECTOR;
@@ -222,7 +220,7 @@ mod tests {
         assert_eq!(other.calls.get(), 1);
     }
 
-    /// A buffer that cannot be written gives `EFAULT` too, and is no media error.
+    /// A buffer that cannot be written gives `EFAULT` too, and is not a media error.
     #[test]
     fn what_fails_into_the_callers_buffer_alone_is_no_media_error() {
         let mut into = vec![0; 4096];

@@ -1,14 +1,14 @@
-//! Media errors under a file: which bytes are known to be bad, reads that find out instead of dying, and
-//! clearing.
+//! Media errors under a file: the bytes that are known to be bad, reads that return an error instead of ending the
+//! process, and clearing.
 //!
 //! | room | what it does |
 //! |---|---|
 //! | `bad_blocks` | the kernel's list for the device, as bytes of a mapping |
-//! | `checked` | reads by calls, and narrows down what cannot be read |
-//! | `clear` | gives bad blocks up, so that the device can be told to replace them |
+//! | `checked` | reads by calls, and narrows down the bytes that cannot be read |
+//! | `clear` | releases bad blocks, so that the device can be asked to replace them |
 //!
-//! What is decided is decided by pure functions over lists, extents and calls that can fail; the tests
-//! replace these by models in which the answer can be worked out by hand.
+//! All decisions are pure functions over lists, extents and calls that can fail. The tests replace these by models in
+//! which the answer can be worked out by hand.
 
 mod bad_blocks;
 mod checked;

@@ -53,7 +53,7 @@ fn a_mapping_with_map_sync_gets_what_its_file_gets() {
     }
 }
 
-/// Nothing weaker is taken for it: the pages of each part, whoever else has such a mapping.
+/// Nothing weaker is accepted: the pages of each part, whatever mappings other processes have.
 #[test]
 fn a_mapping_of_which_map_sync_is_not_shown_is_page_granular() {
     let (start, end) = (ADDRESSES.start, ADDRESSES.end);

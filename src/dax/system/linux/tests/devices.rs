@@ -1,4 +1,4 @@
-//! Devices under a file: the regions, partitions and mappers that it lies on, and what they count.
+//! Devices under a file: the regions, partitions and mappers that it lies on, and their counts.
 
 use super::{
     Asked, DIRECT, EXT4_DAX, REFUSED, concluded, disk_in_region, host, host_with_region,
@@ -19,7 +19,7 @@ fn a_realtime_device_leaves_the_region_open() {
     assert_eq!(guarantee.granularity(), Granularity::Line(64));
 }
 
-/// A partition has no list of what is under it; the device that it is a part of has.
+/// A partition has no list of the devices under it. The device that contains the partition has one.
 #[test]
 fn a_partition_of_a_mapper_is_followed() {
     let part = "sys/devices/virtual/block/md0/md0p1";
@@ -43,8 +43,8 @@ fn a_file_system_that_does_not_flush_is_no_storage() {
     }
 }
 
-/// A striped device is worth what the weakest region under it is worth, and nothing if a part of it
-/// is no persistent memory.
+/// A striped device is worth as much as the weakest region under it, and nothing if a part of it is not persistent
+/// memory.
 #[test]
 fn device_mappers_are_followed_to_the_weakest_region() {
     let mapper = "sys/devices/virtual/block/dm-0";
@@ -65,7 +65,7 @@ fn device_mappers_are_followed_to_the_weakest_region() {
     assert_eq!(concluded(&with_a_disk, &DIRECT).region(), None);
 }
 
-/// What is under a file system decides whether it is storage at all.
+/// The device under a file system decides if it is storage at all.
 #[test]
 fn storage_is_claimed_only_for_devices_that_keep_data() {
     let on = |name: &str| {
@@ -148,8 +148,8 @@ fn unsafe_shutdowns_are_added_up_over_all_devices_or_not_at_all() {
     assert!(why.reason.contains("exceeds 64 bits"), "{why}");
 }
 
-/// Each kernel driver has its own folder, and POWER's shows 0 also for no count
-/// (`arch/powerpc/platforms/pseries/papr_scm.c`, `papr_scm_probe`). A name that is none is not followed.
+/// Each kernel driver has its own folder, and POWER's shows 0 also without a count
+/// (`arch/powerpc/platforms/pseries/papr_scm.c`, `papr_scm_probe`). An invalid name is not followed.
 #[test]
 fn a_count_is_believed_only_where_it_is_one() {
     let whole = "nmem0,0,4096,0\n";

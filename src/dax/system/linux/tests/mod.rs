@@ -1,6 +1,5 @@
-//! What is concluded about a file, over trees of `/proc` and `/sys` written by hand after the
-//! kernel's documentation (`Documentation/filesystems/proc.rst`, `Documentation/ABI`). Real files are
-//! in `tests/dax/files.rs`.
+//! The conclusions about a file, over trees of `/proc` and `/sys` written by hand after the kernel's documentation
+//! (`Documentation/filesystems/proc.rst`, `Documentation/ABI`). Real files are in `tests/dax/files.rs`.
 
 mod adopted;
 mod devices;
@@ -29,7 +28,7 @@ fn host_with_region(mount: &str, provider: &str, domain: Option<&str>) -> Fixtur
         .link("sys/dev/block/259:0", &disk_in_region(0))
 }
 
-/// Where the block device of a region is, as the kernel lays it out.
+/// Returns the path of the block device of a region, as the kernel lays it out.
 fn disk_in_region(number: u32) -> String {
     format!(
         "sys/devices/platform/ndbus{number}/region{number}/namespace{number}.0/block/pmem{number}"
@@ -93,7 +92,7 @@ fn the_domain_is_that_of_the_files_own_region() {
     }
 }
 
-/// What is asked for, what there is: given, or refused with what it would be, never less.
+/// A requested granularity is granted, or refused with the one that the file would get, and never a coarser one.
 #[test]
 fn a_granularity_that_is_too_coarse_is_refused_and_a_finer_one_taken() {
     let pmem = |domain| host_with_region(EXT4_DAX, "ACPI.NFIT", Some(domain));

@@ -1,10 +1,9 @@
-//! Gives up the bad blocks of a file: what can be read of them is kept, the rest becomes zeros.
+//! Clears the bad blocks of a file: bytes that can be read are kept, the rest becomes zeros.
 //!
-//! Each block is punched out and written anew. The file system then has the device zero the blocks that it
-//! allocates (`fs/ext4/inode.c`, `ext4_issue_zeroout`; `fs/xfs/xfs_iomap.c`, `XFS_BMAPI_ZERO`), and a write
-//! through the block layer makes Linux ask the device to clear what is bad (`drivers/nvdimm/pmem.c`,
-//! `pmem_clear_poison`). Punching also takes the pages out of all mappings, so that none goes on to see the
-//! old blocks.
+//! Each block is punched out and written anew. The file system then has the device zero the blocks that it allocates
+//! (`fs/ext4/inode.c`, `ext4_issue_zeroout`; `fs/xfs/xfs_iomap.c`, `XFS_BMAPI_ZERO`). A write through the block layer
+//! makes Linux ask the device to clear bad bytes (`drivers/nvdimm/pmem.c`, `pmem_clear_poison`). Punching also takes
+//! the pages out of all mappings, so that no mapping shows the old blocks any more.
 
 use super::super::{extents, mapping, through_kernel};
 use super::{Unread, read};
@@ -21,30 +20,30 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// How much is read at once to find out whether there is anything to do, in bytes.
+/// The number of bytes that are read at once to find out if there is anything to do.
 const CHUNK: u64 = 256 << 10;
 
-/// What is asked of a file's blocks. Ranges are in bytes of the file.
+/// The operations on a file's blocks. Ranges are in bytes of the file.
 trait Blocks {
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Unread>;
     fn punch(&self, range: &Range<u64>) -> io::Result<()>;
     fn write(&self, at: u64, from: &[u8]) -> io::Result<()>;
     fn sync(&self) -> io::Result<()>;
-    /// Whether a store to the range needs no help of the file system.
+    /// Returns true if a store to the range needs no help of the file system.
     fn is_written(&self, range: &Range<u64>) -> io::Result<bool>;
 }
 
-/// What is to be cleared.
+/// The range to clear.
 struct Job<'a> {
     /// From the beginning of a block to the end of the last, or of the file.
     range: Range<u64>,
     /// The size of a block.
     block: u64,
-    /// What the kernel lists.
+    /// The ranges that the kernel lists.
     listed: &'a [Range<u64>],
 }
 
-/// What became of it.
+/// The result of clearing.
 #[derive(Debug, Default)]
 struct Outcome {
     /// Bytes that are zeros now, and were not readable.
@@ -102,7 +101,7 @@ impl Job<'_> {
     }
 }
 
-/// What can be read of a block, with zeros in place of what cannot, and where that is.
+/// Returns the bytes of a block, with zeros in place of those that cannot be read, and the ranges of these.
 fn salvage(
     blocks: &impl Blocks,
     block: &Range<u64>,
@@ -126,7 +125,7 @@ fn salvage(
     }
     for stretch in &lost {
         let place = index(stretch.start - block.start)..index(stretch.end - block.start);
-        // What a read that failed left there.
+        // A read that failed may have left other bytes there.
         bytes.get_mut(place).into_iter().for_each(|bytes| bytes.fill(0));
     }
     Ok((bytes, lost))
@@ -177,7 +176,7 @@ fn index(at: u64) -> usize {
 /// The blocks of a real file.
 struct FileBlocks<'a> {
     file: &'a File,
-    /// Whether blocks must be written ones: lines are persisted without the file system's help.
+    /// True if blocks must be written ones: lines are persisted without the file system's help.
     by_lines: bool,
 }
 
@@ -209,37 +208,37 @@ impl Blocks for FileBlocks<'_> {
 }
 
 impl DaxFile {
-    /// Gives up the bad blocks in a range of the mapping, so that it can be used again: they are punched
-    /// out of the file and written anew, which makes the kernel ask the device to replace what is bad.
-    /// Done only when it is called; nothing else of this crate clears anything.
+    /// Clears the bad blocks in a range of the mapping, so that it can be used again. They are punched out of the file
+    /// and written anew, which makes the kernel ask the device to replace bad bytes. Nothing else of this crate clears
+    /// anything.
     ///
-    /// Gives the bytes that are lost, in bytes of the mapping: those that could not be read. They are zeros
-    /// now. Everything else is as it was. What is given up is whole blocks of the file system (or pages, if
-    /// those are larger), so the range is widened to them: bytes beside it in the same block are kept if
-    /// they can be read, and among the lost ones if not, which can be beyond the end of the mapping. A block
-    /// in which everything can be read and that the kernel's list does not have is left alone.
+    /// Returns the bytes that are lost, in bytes of the mapping: those that could not be read. They are zeros now. All
+    /// other bytes are as they were. Whole blocks of the file system are cleared (or pages, if those are larger), so
+    /// the range is widened to them. Bytes beside it in the same block are kept if they can be read. Otherwise they are
+    /// among the lost ones, which can be beyond the end of the mapping. A block is left alone if all of it can be read
+    /// and the kernel's list does not have it.
     ///
-    /// When this returns without an error the zeros are durable, each block was read again, can be stored
-    /// to through the mapping without the file system's help if the file is persisted by lines, and is not
-    /// in [`bad_blocks`](Self::bad_blocks), if that is known. The mapping goes on to work. If anything was
-    /// written anew, [`taint`](crate::dax::DaxView::taint) says so from now on.
+    /// When this returns without an error, the zeros are durable, and each block was read again and is not in
+    /// [`bad_blocks`](Self::bad_blocks), if that is known. If the file is persisted by lines, each block can be stored
+    /// to through the mapping without the file system's help. The mapping stays valid. If anything was written anew,
+    /// [`taint`](crate::dax::DaxView::taint) reports it from now on.
     ///
-    /// The file is borrowed exclusively, as what is stored to these blocks meanwhile is lost. Another
-    /// process that writes the file is not kept from it.
+    /// The file is borrowed exclusively, because stores to these blocks meanwhile are lost. Another process that writes
+    /// the file is not excluded.
     ///
-    /// # What becomes of the bad block
-    /// The file system may give the file another block. Then nobody has written to the bad one: it stays in
-    /// the device's list and becomes free space, which a later file can get; clearing it is then for
-    /// whoever writes there. If it gives the same block, the write fails where the device cannot clear it.
-    /// Seen so with ext4 under Linux 6.1, on RAM set aside as persistent memory, where the kernel takes what
-    /// is written for cleared (`drivers/nvdimm/bus.c`, `nvdimm_clear_poison`), and on QEMU's NVDIMM, which
-    /// has no command for it.
+    /// # The bad block afterwards
+    /// The file system may give the file another block. Then the bad one was not written: it stays in the device's list
+    /// and becomes free space, which a later file can get. Clearing it is then the task of the program that writes
+    /// there. If the file system gives the same block, the write fails where the device cannot clear it.
+    /// This was seen with ext4 under Linux 6.1, on RAM set aside as persistent memory, where the kernel takes written
+    /// bytes for cleared (`drivers/nvdimm/bus.c`, `nvdimm_clear_poison`), and on QEMU's NVDIMM, which has no command
+    /// for it.
     ///
     /// # Errors
-    /// [`ErrorKind::NotCleared`] says at which block it stopped, in which state that is, and what is lost
-    /// by then. [`ErrorKind::Shorter`], if the file has shrunk;
-    /// [`InvalidInput::Misaligned`], if the mapping does not begin at a block, so that bytes before it would
-    /// have to be given up; [`ViewsDisagree`](crate::dax::NotSupported::ViewsDisagree) as for `read_through_kernel`.
+    /// [`ErrorKind::NotCleared`] gives the block at which it stopped, the state of that block, and the bytes that are
+    /// lost by then. [`ErrorKind::Shorter`], if the file has shrunk. [`InvalidInput::Misaligned`], if the mapping does
+    /// not begin at a block, so that bytes before it would have to be cleared too.
+    /// [`ViewsDisagree`](crate::dax::NotSupported::ViewsDisagree) as for `read_through_kernel`.
     ///
     /// # Panics
     /// If the range is out of range.
@@ -303,7 +302,7 @@ impl DaxView {
         Err(Error::new(&self.path, kind))
     }
 
-    /// What the kernel lists, in bytes of the file; nothing if that is not known.
+    /// Returns the ranges that the kernel lists, in bytes of the file; empty if they are not known.
     fn listed_in_file(&self) -> Result<Vec<Range<u64>>, Error> {
         match self.bad_blocks() {
             Ok(listed) => {

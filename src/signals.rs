@@ -31,7 +31,7 @@ pub(crate) struct Signal {
 }
 
 impl Signal {
-    /// A signal whose handler is not installed yet.
+    /// Returns a signal whose handler is not installed yet.
     ///
     /// # Safety
     /// 1. The handler does only what may be done in the middle of any code (signal-safety(7)).

@@ -20,7 +20,7 @@ pub(super) enum Unread {
 }
 
 impl Unread {
-    /// Asks.
+    /// Reads the memory type.
     pub(super) fn read(&self) -> Caching {
         match self {
             #[cfg(target_os = "linux")]

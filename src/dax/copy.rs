@@ -128,8 +128,8 @@ impl DaxFile {
     }
 
     /// Moves the bytes of a range to another place of the file and makes them persistent there. The ranges
-    /// may overlap; a crash on the way can leave any mix of old and new words then, and with it have lost
-    /// bytes of both.
+    /// may overlap. A crash meanwhile can then leave any mix of old and new words, and so have lost bytes of
+    /// both.
     ///
     /// [`durability`](crate::durability) compares this call with the others.
     ///
@@ -173,7 +173,7 @@ impl DaxFile {
         self.persist(to..to + len as u64)
     }
 
-    /// The copier of the bytes; `None` where the operating system writes back.
+    /// Returns the copier of the bytes; `None` where the operating system writes back.
     fn copier(
         &self,
         destination: Destination,
@@ -209,7 +209,7 @@ impl DaxFile {
     }
 }
 
-/// The bytes of a chunk from `at` on, of what ends at `end`.
+/// Returns the length of the chunk from `at` on, in a range that ends at `end`.
 fn chunk_len(at: u64, end: u64) -> usize {
     usize::try_from(end - at).unwrap_or(CHUNK).min(CHUNK)
 }

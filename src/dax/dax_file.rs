@@ -314,7 +314,7 @@ impl Medium for DaxFile {
         Self::granularity(self)
     }
 
-    /// 8 bytes: what an aligned store writes at once (SNIA NVM Programming Model, power-fail
+    /// Returns 8: an aligned store writes 8 bytes at once (SNIA NVM Programming Model, power-fail
     /// atomicity).
     fn atomic_unit(&self) -> usize {
         WORD
@@ -350,7 +350,7 @@ impl Medium for DaxFile {
         Self::persist(self, range)
     }
 
-    /// To a destination of which nothing is known.
+    /// Copies to a destination of which nothing is known.
     fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
         self.copy_unfenced_to(parts, Destination::Unknown)
     }
@@ -359,7 +359,7 @@ impl Medium for DaxFile {
         Self::deep_persist(self, range)
     }
 
-    /// On a file system without such locks no reader holds one.
+    /// Returns `None` on a file system without such locks, since no reader holds one.
     fn leased_range(&self, range: Range<u64>) -> Result<Option<Range<u64>>, Error> {
         match self.leased(range) {
             Err(error) if matches!(error.kind(), ErrorKind::NoLeases { .. }) => Ok(None),

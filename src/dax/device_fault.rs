@@ -1,4 +1,4 @@
-//! Faults of devices of device DAX, and what to do about them.
+//! Faults of devices of device DAX, each with the action to take.
 
 use alloc::string::String;
 

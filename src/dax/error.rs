@@ -1,4 +1,4 @@
-//! Errors of files, and what to do about them.
+//! Errors of files, each with the action to take.
 
 use super::Guarantee;
 use super::device_fault::DeviceFault;
@@ -13,7 +13,7 @@ use core::ops::Range;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// An operation on a DAX file that failed: which file, what happened, what to do.
+/// An operation on a DAX file that failed: the file, the fact, and the action to take.
 ///
 /// An operation that fails leaves the file as it was, unless the kind says otherwise. A file that could
 /// not be created whole gets no name.
@@ -30,31 +30,31 @@ pub struct Error {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// There is no such file, or no such directory to create it in.
+    /// The file does not exist, or the directory to create it in does not.
     Missing,
     /// The directory to create it in does not exist.
     NoDirectory,
     /// A component of the path before the last one is not a directory.
     NotADirectory,
-    /// There is something at the path already.
+    /// The path exists already.
     Exists,
     /// The last component of the path is a symbolic link.
     SymbolicLink,
-    /// It is a directory.
+    /// The path is a directory.
     Directory,
-    /// It is neither a regular file nor a directory.
+    /// The file is neither a regular file nor a directory.
     NotRegular,
     /// The file has no bytes.
     Empty,
     /// An offset, a length or a change of the length is impossible.
     InvalidInput(InvalidInput),
-    /// This CPU, this system or the file system cannot do it.
+    /// This CPU, this system or the file system does not support the operation.
     NotSupported(NotSupported),
-    /// This user may not do it.
+    /// This user has no permission for the operation.
     NoPermission,
     /// The file system is mounted read-only.
     ReadOnlyFileSystem,
-    /// The file system has no room for so many bytes.
+    /// The file system has no space for this number of bytes.
     NoSpace {
         /// Bytes asked for.
         len: u64,
@@ -71,7 +71,7 @@ pub enum ErrorKind {
     /// It is a device of device DAX, which cannot be used so.
     Device(Box<DeviceFault>),
     /// The region's attribute that flushes the medium's own buffers is missing, cannot be read, or
-    /// could not be written. Whether they were flushed is not known.
+    /// could not be written. It is not known if they were flushed.
     DeepFlush {
         /// The attribute's path.
         attribute: Box<str>,
@@ -109,7 +109,7 @@ pub enum ErrorKind {
     /// The file can be made persistent in cache lines or whole pages only, and the caller asked for single
     /// bytes.
     NotByteGranular(Box<Guarantee>),
-    /// A write-back by the operating system failed. What was stored in the range since the last
+    /// A write-back by the operating system failed. Bytes that were stored in the range since the last
     /// successful one may be lost, also if it is tried again.
     Writeback {
         /// The beginning of the range, in bytes of the mapping.
@@ -128,8 +128,8 @@ pub enum ErrorKind {
         /// The error of `pread`.
         errno: i32,
     },
-    /// The medium has lost bytes, and they cannot be read: the first stretch of the range that was asked
-    /// for. What is before it was read. On persistent memory Linux refuses the whole page of a bad sector.
+    /// The medium has lost bytes, which cannot be read. The fields give the first stretch in the range that was
+    /// asked for; the bytes before it were read. On persistent memory Linux refuses the whole page of a bad sector.
     Poisoned {
         /// The beginning of the stretch, in bytes of the mapping.
         at: u64,
@@ -151,12 +151,12 @@ pub enum ErrorKind {
     },
     /// Bad blocks were not cleared, or not all of them.
     NotCleared(Box<NotCleared>),
-    /// So many files are open in this process that it may open no more, or keeps what is left for directories.
+    /// This process has reached its limit of open files, or keeps the rest for directories.
     TooManyFiles {
         /// The number that it may have open (`RLIMIT_NOFILE`).
         most: u64,
     },
-    /// So many calls of `catch_faults` are under way in this process already.
+    /// Too many calls of `catch_faults` are under way in this process.
     TooManyCatches {
         /// The number that there can be at a time.
         most: usize,
@@ -175,12 +175,12 @@ impl Error {
         Self { path: path.to_path_buf(), kind }
     }
 
-    /// An error of a call of the operating system.
+    /// Returns an error of a call of the operating system.
     pub(super) fn os(path: &Path, call: &'static str, error: &io::Error) -> Self {
         Self::new(path, ErrorKind::Os { call, errno: files::number(error) })
     }
 
-    /// The meaning of an error of opening the file itself.
+    /// Returns the meaning of an error of opening the file itself.
     pub(super) fn opening(path: &Path, error: &io::Error) -> Self {
         match files::meaning(error) {
             Some(kind) => Self::new(path, kind),
@@ -188,7 +188,7 @@ impl Error {
         }
     }
 
-    /// A write-back of a range of the mapping by the operating system that failed.
+    /// Returns the error of a write-back of a range of the mapping by the operating system.
     pub(super) fn writeback(path: &Path, range: &Range<u64>, error: &io::Error) -> Self {
         let (at, len) = (range.start, range.end - range.start);
         Self::new(path, ErrorKind::Writeback { at, len, errno: files::number(error) })

@@ -67,7 +67,7 @@ pub(super) fn extend<M: Mapper>(path: &Path, file: &File, range: Range<u64>) -> 
     })
 }
 
-/// The meaning of an error of writing zeros to a range, or of reserving space for them.
+/// Returns the meaning of an error of writing zeros to a range, or of reserving space for them.
 pub(super) fn writing(path: &Path, range: &Range<u64>, error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -151,8 +151,7 @@ pub(super) fn mapped_len(
     Ok(mapped)
 }
 
-/// The length of the mapping of a file of `size` bytes, from an offset that must be a multiple of
-/// `alignment`.
+/// Returns the length of the mapping of a file of `size` bytes, from an offset that must be a multiple of `alignment`.
 pub(super) fn checked_len(
     size: u64,
     offset: u64,

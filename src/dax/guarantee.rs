@@ -1,4 +1,4 @@
-//! The guarantee of a file's medium, and its evidence. The system's room concludes it.
+//! The guarantee of a file's medium, and its evidence. The module of the system concludes it.
 
 use super::caching::Unread;
 use super::error::Error;
@@ -75,7 +75,7 @@ impl Guarantee {
         &self.reason
     }
 
-    /// Returns the way to a finer granularity; `None` if there is nothing finer.
+    /// Returns the advice how to get a finer granularity; `None` if there is no finer one.
     #[must_use]
     pub const fn advice(&self) -> Option<&'static str> {
         self.advice

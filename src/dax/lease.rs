@@ -80,7 +80,7 @@ impl DaxView {
         Host::release(&self.file, &bytes).map_err(|kind| Error::new(&self.path, kind))
     }
 
-    /// A range of the mapping as one of the file; `None` if it has no bytes, which for the kernel would be all
+    /// Returns a range of the mapping as one of the file; `None` if it has no bytes, which for the kernel would be all
     /// up to the end of the file.
     #[track_caller]
     fn in_file(&self, range: &Range<u64>) -> Option<Range<u64>> {

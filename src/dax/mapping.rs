@@ -39,11 +39,11 @@ pub(super) trait Pages: Debug + Send + Sync {
     #[cfg(target_os = "linux")]
     fn map_again(&self, range: Range<usize>, file: &File) -> io::Result<()>;
 
-    /// True if the mapping can be written.
+    /// Returns true if the mapping can be written.
     #[cfg(target_os = "linux")]
     fn is_writable(&self) -> bool;
 
-    /// True if the caller has made the mapping, and alone may replace it.
+    /// Returns true if the caller has made the mapping, and alone may replace it.
     fn is_adopted(&self) -> bool {
         false
     }
@@ -94,17 +94,17 @@ impl Mapping {
         self.pages.is_adopted()
     }
 
-    /// Its first byte.
+    /// Returns its first byte.
     pub(super) const fn base(&self) -> NonNull<u8> {
         self.base
     }
 
-    /// Its length in bytes.
+    /// Returns its length in bytes.
     pub(super) const fn len(&self) -> usize {
         self.len
     }
 
-    /// The word at a checked offset, for any operation.
+    /// Returns the word at a checked offset, for any operation.
     ///
     /// # Panics
     /// If the offset is not a multiple of 8 or the word is out of range.
@@ -199,7 +199,7 @@ impl Mapping {
         self.pages.flush_medium(range)
     }
 
-    /// The range as one of the mapping.
+    /// Returns the range as one of the mapping.
     ///
     /// # Panics
     /// If it ends before it starts, or is out of range.
@@ -210,7 +210,7 @@ impl Mapping {
         self.checked(range.start, range.end - range.start)
     }
 
-    /// `len` bytes from `at` as a range of the mapping.
+    /// Returns `len` bytes from `at` as a range of the mapping.
     ///
     /// # Panics
     /// If they are out of range.
@@ -232,7 +232,7 @@ impl Mapping {
         &self.words(at / WORD, 1)[0]
     }
 
-    /// So many words from a place on, each of which holds a byte of the mapping. The last one can reach
+    /// Returns `count` words from a place on, each of which holds a byte of the mapping. The last one can reach
     /// beyond the end, into the rest of the last page, which is mapped too.
     #[inline(always)]
     fn words(&self, place: usize, count: usize) -> &[AtomicU64] {

@@ -17,13 +17,13 @@ impl BadBlocks {
         Self { ranges, is_complete }
     }
 
-    /// In bytes of the mapping: ascending, apart from each other, not empty.
+    /// Returns the ranges in bytes of the mapping: ascending, apart from each other, and not empty.
     #[must_use]
     pub fn ranges(&self) -> &[Range<u64>] {
         &self.ranges
     }
 
-    /// Returns true if the kernel had room for all that it knows of the device. It keeps a page of entries and
+    /// Returns true if the kernel had space for everything that it knows of the device. It keeps a page of entries and
     /// shows a page of text (`block/badblocks.c`): where either is full, more may be bad than is listed.
     #[must_use]
     pub const fn is_complete(&self) -> bool {

@@ -43,7 +43,7 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// Bytes whose physical address is not known yet.
+    /// Returns bytes whose physical address is not known yet.
     #[cfg(target_os = "linux")]
     pub(super) const fn new(offset: u64, on_device: u64, len: u64) -> Self {
         Self { offset, on_device, len, physical: None }

@@ -2,7 +2,7 @@
 //!
 //! | step | growing | shrinking |
 //! |---|---|---|
-//! | 1 | room is found; the file keeps its length | the part that stays is mapped anew |
+//! | 1 | space is reserved; the file keeps its length | the part that stays is mapped anew |
 //! | 2 | the length changes, at once | the length changes, at once |
 //! | 3 | zeros are written over the new bytes | |
 //! | 4 | the file is synced | the file is synced |
@@ -125,7 +125,7 @@ impl DaxFile {
         synced
     }
 
-    /// The same part of the file with another length.
+    /// Returns the same part of the file with another length.
     fn plan(&self, len: u64) -> Result<Plan, Error> {
         self.view.require_own_mapping()?;
         if self.view.guarantee.is_device_dax() {
@@ -160,7 +160,7 @@ impl DaxFile {
         Ok(size)
     }
 
-    /// Two processes that make a file longer would write their zeros over each other's bytes.
+    /// Refuses a shared lock: two processes that make a file longer would write their zeros over each other's bytes.
     fn require_no_sharers(&self) -> Result<(), Error> {
         match self.view.lock() {
             Lock::Shared => Err(self.error(ErrorKind::InvalidInput(InvalidInput::SharedLock))),

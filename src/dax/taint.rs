@@ -72,7 +72,7 @@ impl core::fmt::Display for Taint {
 pub(super) struct Tainted(OnceLock<Taint>);
 
 impl Tainted {
-    /// The first one stays.
+    /// Records an event. The first one stays.
     pub(super) fn by(&self, taint: Taint) {
         self.0.get_or_init(|| taint);
     }

@@ -230,7 +230,7 @@ impl DaxView {
     }
 
     /// Orders what this thread has observed of others' stores before the write-backs that it issues next: see
-    /// [`Cache::order_observed`](crate::Cache::order_observed). By pages the operating system sees to it.
+    /// [`Cache::order_observed`](crate::Cache::order_observed). By pages the operating system does it.
     #[inline]
     pub fn order_observed(&self) {
         match self.writeback {

@@ -42,7 +42,7 @@ pub struct Memory<'a> {
 }
 
 impl<'a> Memory<'a> {
-    /// A medium over `words`, which are on `backing`, written back by `cache`: [`Cache::host`] for RAM,
+    /// Returns a medium over `words`, which are on `backing`, written back by `cache`: [`Cache::host`] for RAM,
     /// [`Cache::persistent`] for persistent memory.
     ///
     /// # Panics
@@ -64,13 +64,13 @@ impl<'a> Memory<'a> {
         Self { words, cache, backing }
     }
 
-    /// The backing that the owner of the memory has stated: [`Backing::survives`] says what it keeps.
+    /// Returns the backing that the owner of the memory has stated: [`Backing::survives`] says what it keeps.
     #[must_use]
     pub const fn backing(&self) -> Backing {
         self.backing
     }
 
-    /// Its size in bytes.
+    /// Returns its size in bytes.
     #[must_use]
     pub const fn len(&self) -> u64 {
         size_of_val(self.words) as u64
@@ -159,7 +159,7 @@ impl<'a> Memory<'a> {
         self.fence();
     }
 
-    /// Writes several parts and makes them persistent, by the way that suits a destination of which nothing is known.
+    /// Writes several parts and makes them persistent, by the method for a destination of which nothing is known.
     /// If parts overlap, either may stand.
     ///
     /// # Panics
@@ -209,7 +209,7 @@ impl<'a> Memory<'a> {
         Copier { cache: self.cache, writes_back: true, destination, edge }
     }
 
-    /// The word at a byte offset.
+    /// Returns the word at a byte offset.
     ///
     /// # Panics
     /// If the offset is not a multiple of 8 or out of range.
@@ -224,7 +224,7 @@ impl<'a> Memory<'a> {
         }
     }
 
-    /// So many words from a place on.
+    /// Returns `count` words from a place on.
     ///
     /// # Panics
     /// If not all of them are in range.
@@ -238,7 +238,7 @@ impl<'a> Memory<'a> {
         }
     }
 
-    /// `at` as a place in memory.
+    /// Returns `at` as a place in memory.
     ///
     /// # Panics
     /// If not all of `len` bytes from there are in range.
@@ -313,7 +313,7 @@ impl Medium for Memory<'_> {
         self.cache.order_observed();
     }
 
-    /// To a destination of which nothing is known.
+    /// Copies to a destination of which nothing is known.
     #[cfg(not(loom))]
     fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
         self.copy_unfenced_to(parts, Destination::Unknown);

@@ -68,7 +68,7 @@ pub enum Granularity {
 }
 
 impl Granularity {
-    /// The unit in bytes.
+    /// Returns the unit in bytes.
     #[must_use]
     pub const fn bytes(self) -> usize {
         match self {
@@ -101,10 +101,10 @@ impl core::fmt::Display for Granularity {
 /// 2. Anything stored may be persistent at any time, in units of
 ///    [`atomic_unit`](Self::atomic_unit) that never tear.
 pub trait Medium: Readable {
-    /// The smallest unit made persistent.
+    /// Returns the smallest unit made persistent.
     fn granularity(&self) -> Granularity;
 
-    /// The number of aligned bytes that never tear in a crash: old or new, never a mix.
+    /// Returns the number of aligned bytes that never tear in a crash: old or new, never a mix.
     fn atomic_unit(&self) -> usize;
 
     /// Stores the word at `at`.
@@ -137,13 +137,13 @@ pub trait Medium: Readable {
 
     /// Orders what this thread has observed of others' stores before the write-backs that it issues next: they have
     /// these stores. [`fence`](Self::fence) does not suffice (x86: SFENCE orders no loads), nor does a load that
-    /// acquires (arm64: it orders no `DC`). Needed only by who writes back what another thread has stored.
+    /// acquires (arm64: it orders no `DC`). Only a thread that writes back the stores of another one needs this.
     ///
-    /// Of processors [`Cache::order_observed`](crate::Cache::order_observed) does it.
+    /// On processors [`Cache::order_observed`](crate::Cache::order_observed) does it.
     #[track_caller]
     fn order_observed(&self);
 
-    /// Writes several parts and makes them persistent: they are when this returns.
+    /// Writes several parts and makes them persistent. They are persistent when this returns.
     ///
     /// # Errors
     /// As [`writeback`](Self::writeback).
@@ -157,9 +157,9 @@ pub trait Medium: Readable {
         Ok(())
     }
 
-    /// Writes several parts and issues their write-back, by the way that suits: they are persistent when a
-    /// [`fence`](Self::fence) on this thread has returned. So what a checksum or another part takes goes on
-    /// beside it.
+    /// Writes several parts and issues their write-back, by a suitable method. They are persistent when a
+    /// [`fence`](Self::fence) on this thread has returned. So a checksum or another part can be worked on
+    /// meanwhile.
     ///
     /// # Errors
     /// As [`writeback`](Self::writeback).
@@ -191,7 +191,8 @@ pub trait Medium: Readable {
         Ok(())
     }
 
-    /// Makes a range persistent beyond the medium's own buffers, if it has such: else as [`persist`](Self::persist).
+    /// Makes a range persistent beyond the medium's own buffers, if it has any. Otherwise does the same as
+    /// [`persist`](Self::persist).
     ///
     /// # Errors
     /// As [`writeback`](Self::writeback).
@@ -207,7 +208,7 @@ pub trait Medium: Readable {
     /// Returns the first part of a range that a reader in another process has a lease of.
     ///
     /// # Errors
-    /// If the operating system cannot say.
+    /// If the operating system cannot answer.
     #[doc(hidden)]
     fn leased_range(&self, _range: Range<u64>) -> Result<Option<Range<u64>>, Self::Error> {
         Ok(None)

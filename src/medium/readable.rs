@@ -13,7 +13,7 @@ pub trait Readable: Sync {
     /// The errors of reading; [`Infallible`](core::convert::Infallible) if reading cannot fail.
     type Error: core::error::Error;
 
-    /// Its size in bytes.
+    /// Returns its size in bytes.
     fn len(&self) -> u64;
 
     /// Returns true if it has no bytes.

@@ -111,13 +111,13 @@ pub(super) fn this_process() -> u32 {
     PROCESS.load(Relaxed)
 }
 
-/// The number of this thread in the system (gettid(2)), which needs no storage of the thread's own.
+/// Returns the number of this thread in the system (gettid(2)), which needs no storage of the thread's own.
 pub(super) fn this_thread() -> i32 {
     // SAFETY: the call has no arguments and cannot fail.
     number_of(unsafe { libc::syscall(libc::SYS_gettid) })
 }
 
-/// The number in a `long`, which is an `i32` on some targets.
+/// Returns the number in a `long`, which is an `i32` on some targets.
 fn number_of<Long>(number: Long) -> i32
 where
     i32: TryFrom<Long>,
@@ -152,7 +152,7 @@ extern "C" fn on_sigbus(_: c_int, info: *mut siginfo_t, context: *mut c_void) {
     });
 }
 
-/// The fault, if that is what the signal says (sigaction(2), "SIGBUS").
+/// Returns the fault, if that is what the signal says (sigaction(2), "SIGBUS").
 fn fault(code: c_int, info: *const siginfo_t) -> Option<Fault> {
     if !matches!(code, libc::BUS_ADRERR | libc::BUS_MCEERR_AR) {
         return None;

@@ -9,7 +9,7 @@
 //!
 //! No jump is made out of the handler, so nothing on the stack is left behind. The handler knows only `slots`.
 //!
-//! | room | what it holds |
+//! | module | contents |
 //! |---|---|
 //! | `slots` | the thread and the addresses of each guarded call, and the faults that it met |
 //! | `handler` | the handler, and the one that was there before |
@@ -161,7 +161,7 @@ impl DaxView {
         faulted.map_or(Ok(()), |faulted| Err(self.fault(&faulted)))
     }
 
-    /// The reason why an access failed.
+    /// Returns the reason why an access failed.
     #[cold]
     fn fault(&self, faulted: &Faulted) -> Error {
         let len = self.mapping.len();
@@ -172,7 +172,7 @@ impl DaxView {
         Error::new(&self.path, kind)
     }
 
-    /// The reason other than its medium for which the page of a fault can be missing.
+    /// Returns the reason other than its medium for which the page of a fault can be missing.
     fn lost(&self, faulted: &Faulted) -> Option<ErrorKind> {
         let place = self.offset.saturating_add(faulted.first.start as u64);
         let metadata = self.file.metadata().ok()?;
@@ -221,7 +221,7 @@ impl Met {
         faults.last = Some(faulted);
     }
 
-    /// The last one, if there are more than are known.
+    /// Returns the last fault, if there are more than `known`.
     fn since(&self, known: usize) -> Option<Faulted> {
         let faults = self.lock();
         if faults.count == known { None } else { faults.last.clone() }

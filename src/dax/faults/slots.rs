@@ -26,7 +26,7 @@ static SLOTS: [Slot; MOST] = [const { Slot::free() }; MOST];
 /// No slot from this one on was ever used: few guards are under way at a time, so searches can end early.
 static USED: AtomicUsize = AtomicUsize::new(0);
 
-/// The slots that guards have or had.
+/// Returns the slots that guards have or had.
 fn used() -> &'static [Slot] {
     SLOTS.get(..USED.load(Acquire)).unwrap_or(&SLOTS)
 }
@@ -152,7 +152,7 @@ impl Slot {
         Some(slot)
     }
 
-    /// The innermost slot of a thread whose mapping has an address.
+    /// Returns the innermost slot of a thread whose mapping has an address.
     pub(super) fn of(thread: i32, address: usize) -> Option<&'static Self> {
         Self::of_in(used(), thread, address)
     }
@@ -206,7 +206,7 @@ impl Slot {
         base..base.wrapping_add(len)
     }
 
-    /// The bytes of the mapping that a fault is about: its page, or more if the kernel says so.
+    /// Returns the bytes of the mapping that a fault is about: its page, or more if the kernel says so.
     fn bad(&self, fault: Fault, page_start: usize) -> Range<usize> {
         let (base, page) = (self.base.load(Relaxed), self.page.load(Relaxed));
         if fault.extent <= page {
@@ -265,7 +265,7 @@ impl Slot {
         }
     }
 
-    /// The pages are the file's again.
+    /// Forgets the faults, once the pages are the file's again.
     pub(super) fn forget(&self) {
         self.first.store(NO_FAULT, Release);
         self.faults.store(0, Relaxed);

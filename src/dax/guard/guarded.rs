@@ -83,31 +83,31 @@ impl GuardedFile {
         Ok(guarded)
     }
 
-    /// The path at which it was found.
+    /// Returns the path at which it was found.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its size in bytes when it was written back last, or was found, with its holes.
+    /// Returns its size in bytes when it was written back last, or was found, with its holes.
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.size
     }
 
-    /// The guarantee of its medium for the bytes that a pass has written back, with reason and evidence.
+    /// Returns the guarantee of its medium for the bytes that a pass has written back, with reason and evidence.
     #[must_use]
     pub fn guarantee(&self) -> &Guarantee {
         &self.guarantee
     }
 
-    /// The caches that write its lines back; `None` where the operating system does it by pages.
+    /// Returns the caches that write its lines back; `None` where the operating system does it by pages.
     #[must_use]
     pub const fn cache(&self) -> Option<Cache> {
         self.cache
     }
 
-    /// The number of the device of its file system.
+    /// Returns the number of the device of its file system.
     pub(super) const fn device(&self) -> u64 {
         self.device
     }
@@ -228,7 +228,7 @@ const fn is_cut(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Shorter { .. })
 }
 
-/// The stretches of an extent that something may have been stored to, within `len` bytes.
+/// Returns the stretches of an extent that something may have been stored to, within `len` bytes.
 fn stretches(extent: &Extent, len: u64) -> impl Iterator<Item = Range<u64>> {
     let part = stored(extent, len).unwrap_or_default();
     let end = part.end;
@@ -291,7 +291,7 @@ mod tests {
         Some((guarded, cache))
     }
 
-    /// By a call, and synced: on DAX a store has its block at once.
+    /// Stores by a call and syncs: on DAX a store has its block at once.
     fn store(file: &NamedTempFile, at: u64, len: usize) {
         file.as_file().write_all_at(&vec![1; len], at).unwrap();
         file.as_file().sync_all().unwrap();

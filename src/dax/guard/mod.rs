@@ -16,7 +16,7 @@
 //! # let traces = directory.path();
 //! # std::fs::write(traces.join("buffer"), [1; 8192])?;
 //! let installed = FaultHandler::install()?; // a file that is cut meanwhile ends nothing
-//! // Without this what cannot be written back by lines is refused.
+//! // Without this a file that cannot be written back by lines is refused.
 //! let mut guard = Guard::new(installed).allow_page_granularity();
 //! guard.add(traces)?;
 //! let pass = guard.pass();
@@ -66,16 +66,16 @@
 //! `fdatasync`, and take 7 ms. 5 ms of these are the `statx` of each file. Holes cost nothing, and no bandwidth is
 //! charged. (Measured on ext4 on a virtio disk, Linux 6.18, a KVM guest with two CPUs, AMD EPYC family 25 model 17.)
 //!
-//! # What it cannot know
-//! Which lines were dirty, and whether anything was stored at all: each pass goes over all lines, and
-//! [`Pass::lines`] says how many that were. A clean line takes no memory bandwidth, but the instruction: 10 MiB take 0.65
+//! # Clean lines
+//! The guard cannot know the dirty lines, or if anything was stored at all. Each pass goes over all lines, and
+//! [`Pass::lines`] is their number. A clean line takes no memory bandwidth, but the instruction: 10 MiB take 0.65
 //! to 0.8 ms, dirty or not, as the bare loop does (measured on an Intel Xeon reported as family 6 model 167; KVM guest,
 //! Linux 6.18), which is 7 to 8 % of a CPU every 10 ms.
 //!
 //! # Files that come and go
 //! A tree is a directory with the directories below it on the same file system. Links are not followed.
 //!
-//! - New names are heard of by inotify and are in the next pass. Directories are read again when directories among them
+//! - New names are reported by inotify and are in the next pass. Directories are read again when directories among them
 //!   change, when notices were lost, and every 10 seconds. Where a directory has no notices (other file systems than
 //!   ext4, xfs, btrfs and tmpfs, `/proc` not mounted, `fs.inotify.max_user_watches`), directories are read as often as
 //!   it takes no more than 1/200 of the time. The size of each file is looked at in each pass.
@@ -101,7 +101,7 @@
 //! tracer that fills its buffers with zeros first, as LTTng-UST does, costs none; `fallocate` alone leaves unwritten
 //! extents.
 //!
-//! | room | what it holds |
+//! | module | contents |
 //! |---|---|
 //! | `watched` | the files of the trees, and since when each counts |
 //! | `descent` | directories and files, opened by descriptors |
@@ -109,7 +109,7 @@
 //! | `guarded` | one file: its mapping, its blocks, its write-back |
 //! | `closing` | files that have left |
 //! | `pace` | when the next pass begins, and where one pauses |
-//! | `told` | what a pass was, and all of them |
+//! | `told` | the statistics of a pass, and of all passes |
 
 mod closing;
 mod descent;
@@ -154,7 +154,7 @@ struct Last {
 }
 
 impl Guard {
-    /// A guard of nothing so far. A file can be cut at any time, so it needs the handler that makes that
+    /// Creates a guard without files. A file can be cut at any time, so it needs the handler that makes that
     /// harmless.
     #[must_use]
     pub fn new(installed: FaultHandler) -> Self {
@@ -241,13 +241,13 @@ impl Guard {
         each(&self.pass());
     }
 
-    /// All passes so far.
+    /// Returns the statistics of all passes so far.
     #[must_use]
     pub const fn statistics(&self) -> Statistics {
         self.statistics
     }
 
-    /// The files that are guarded now. Empty ones are not among them, though they are watched.
+    /// Returns the files that are guarded now. Empty ones are not among them, though they are watched.
     pub fn files(&self) -> impl Iterator<Item = &GuardedFile> {
         self.watched.files().filter(|file| file.size() > 0)
     }

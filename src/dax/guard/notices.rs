@@ -75,7 +75,7 @@ impl Notices {
         }
     }
 
-    /// A directory is not watched.
+    /// Records that a directory is not watched.
     pub(super) const fn cannot_watch(&mut self) {
         self.is_partial = true;
     }

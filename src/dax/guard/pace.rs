@@ -88,7 +88,7 @@ impl Pauses {
     }
 }
 
-/// Sleeps, but not much longer than until it is to stop.
+/// Sleeps, but returns soon after `stop` is set.
 pub(super) fn sleep(mut time: Duration, stop: &AtomicBool) {
     while !time.is_zero() && !stop.load(Ordering::Relaxed) {
         let nap = time.min(NAP);

@@ -1,4 +1,4 @@
-//! The way from options to a mapped file.
+//! The steps from options to a mapped file.
 
 use super::Options;
 use crate::dax::error::{Error, ErrorKind};
@@ -38,7 +38,7 @@ impl Options {
         Ok(DaxFile { view: self.view_of(path, file, mapped) })
     }
 
-    /// The guarantee is asked of the empty file, before it is filled.
+    /// Fills a new file and maps it. The guarantee is asked of the empty file, before it is filled.
     fn fill_and_map<M: Mapper>(
         &self,
         path: &Path,

@@ -1,10 +1,10 @@
 //! The services of the operating system for a file: one module for each system, and one place that chooses.
 //!
-//! | room | what it holds |
+//! | module | contents |
 //! |---|---|
 //! | `linux` | files on DAX: the evidence, mappings that are persisted by cache lines, and by pages elsewhere |
 //! | `paged` | any other system: a mapping that the system persists by pages, and that says so |
-//! | `unix`, `windows` | how files are opened, named and removed, whichever way they are mapped |
+//! | `unix`, `windows` | opening, naming and removing files, for all methods to map them |
 //!
 //! `paged` is compiled on Linux too for its tests, with the files of `unix` under it.
 
@@ -129,7 +129,7 @@ pub(super) trait Mapper {
         Ok(())
     }
 
-    /// The first of these bytes that another open file has a lock of.
+    /// Returns the first of these bytes that another open file has a lock of.
     fn leased(_: &File, _: &Range<u64>) -> Result<Option<Range<u64>>, ErrorKind> {
         Ok(None)
     }

@@ -127,7 +127,7 @@ pub(in crate::dax) fn meaning(error: &io::Error) -> Option<ErrorKind> {
     })
 }
 
-/// The system's number of an error.
+/// Returns the system's number of an error.
 pub(in crate::dax) fn number(error: &io::Error) -> i32 {
     error.raw_os_error().unwrap_or(NO_NUMBER)
 }

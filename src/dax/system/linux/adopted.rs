@@ -65,7 +65,7 @@ fn is_synchronous(smaps: &str, Addresses { start, end }: Addresses) -> bool {
     false
 }
 
-/// The addresses in the first line of a part: `7f10e0000000-7f10e0200000 rw-s …`.
+/// Returns the addresses in the first line of a part: `7f10e0000000-7f10e0200000 rw-s …`.
 fn range(line: &str) -> Option<Range<u64>> {
     let (start, end) = line.split(' ').next()?.split_once('-')?;
     let number = |digits| u64::from_str_radix(digits, 16).ok();

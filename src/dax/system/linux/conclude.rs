@@ -120,7 +120,7 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
     }
 }
 
-/// The kernel's answer to `MAP_SYNC` as evidence.
+/// Returns the kernel's answer to `MAP_SYNC` as evidence.
 pub(super) fn asked_map_sync(answer: Result<(), Errno>) -> Evidence {
     Evidence::new(
         "mmap(MAP_SHARED_VALIDATE | MAP_SYNC)",
@@ -143,7 +143,7 @@ fn backing(direct: bool, mount: &Mount, disk: &Disk) -> Backing {
     }
 }
 
-/// The file systems whose files the kernel maps synchronously (`FOP_MMAP_SYNC`: `fs/ext4/file.c`,
+/// Returns true for file systems whose files the kernel maps synchronously (`FOP_MMAP_SYNC`: `fs/ext4/file.c`,
 /// `fs/xfs/xfs_file.c`).
 fn has_map_sync(file_system: &str) -> bool {
     matches!(file_system, "ext4" | "xfs")

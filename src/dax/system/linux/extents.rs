@@ -154,8 +154,8 @@ pub(super) fn first_unwritten(
     Ok(None)
 }
 
-/// The extents that have some of the first `len` bytes, in order, as the file system has them now: durable or not,
-/// and without having the file synced for it. It takes two microseconds for a file with few of them.
+/// Returns the extents that have some of the first `len` bytes, in order, as the file system has them now: durable or
+/// not, and without having the file synced for it. It takes two microseconds for a file with few of them.
 ///
 /// # Errors
 /// If the file system does not support FIEMAP.

@@ -49,7 +49,7 @@ pub(in crate::dax) struct Linux;
 impl Mapper for Linux {
     const PERSISTS_VIEWS: bool = true;
 
-    /// Of devices those of device DAX, if they are there for programs.
+    /// Returns true for devices of device DAX, if programs may use them.
     fn is_mappable(path: &Path, metadata: &Metadata) -> Result<bool, Error> {
         Ok(device_of(path, metadata)?.is_some())
     }
@@ -280,7 +280,7 @@ fn populate(path: &Path, mapping: &Mapping, access: Access) -> Result<(), Error>
     Err(Error::new(path, kind))
 }
 
-/// The device that an open file is, if it is one.
+/// Returns the device of device DAX that an open file is, if it is one.
 fn open_device(path: &Path, file: &File) -> Result<Option<Device>, Error> {
     let metadata = file.metadata().map_err(|error| Error::os(path, "fstat", &error))?;
     device_of(path, &metadata)
@@ -335,14 +335,14 @@ const MAGIC: [(u32, &str); 6] = [
     (0x794c_7630, "overlay"),
 ];
 
-/// The file system's name by its magic number.
+/// Returns the file system's name by its magic number.
 fn name_of(status: &StatFs) -> Option<&'static str> {
     // 32 bits, in a type that differs from architecture to architecture, with a sign on some.
     let magic = i128::from(status.f_type) & i128::from(u32::MAX);
     MAGIC.iter().find(|(number, _)| i128::from(*number) == magic).map(|(_, name)| *name)
 }
 
-/// A file without a name, which is gone when it is closed.
+/// Returns a file without a name, which is gone when it is closed.
 fn unnamed_file_in(directory: &Path) -> Result<File, Error> {
     files::unnamed_in(directory).map_err(|error| match Errno::from_io_error(&error) {
         Some(Errno::OPNOTSUPP) => {

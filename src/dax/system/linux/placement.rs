@@ -34,7 +34,7 @@ fn in_device(mapping: &Range<u64>) -> Vec<Extent> {
     alloc::vec![Extent::new(0, mapping.start, mapping.end - mapping.start)]
 }
 
-/// The same extents, with the physical addresses that the device has.
+/// Returns the same extents, with the physical addresses that the device has.
 fn in_memory(tree: &Tree, device: &str, mut extents: Vec<Extent>) -> Placement {
     let memory = physical::of_device(tree, device, ON_DEVICE_ALONE);
     if let Ok(memory) = &memory {
@@ -91,7 +91,7 @@ fn add(
     Ok(())
 }
 
-/// The physical address of an extent of a device that has these.
+/// Returns the physical address of an extent of a device that has these.
 fn address(memory: &Range<u64>, extent: &Extent) -> Option<u64> {
     let start = memory.start.checked_add(extent.on_device)?;
     let end = start.checked_add(extent.len)?;

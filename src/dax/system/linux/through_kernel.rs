@@ -33,7 +33,7 @@ pub(super) fn require_agreement(path: &Path) -> Result<(), Error> {
     require_agreement_where(aliasing_here(), path)
 }
 
-/// A machine of which it is not known is taken to alias.
+/// Refuses calls on a machine that aliases. A machine of which it is not known is taken to alias.
 fn require_agreement_where(aliasing: Aliasing, path: &Path) -> Result<(), Error> {
     match aliasing {
         Aliasing::No { .. } => Ok(()),
@@ -91,7 +91,7 @@ impl DaxView {
             || aliasing::mappings_agree(own, (address, offset), distance)
     }
 
-    /// A device of device DAX has neither read(2) nor write(2) (`drivers/dax/device.c`, `dax_fops`).
+    /// Refuses device DAX, which has neither read(2) nor write(2) (`drivers/dax/device.c`, `dax_fops`).
     fn require_calls(&self) -> Result<(), Error> {
         if self.guarantee.is_device_dax {
             return Err(Error::new(&self.path, ErrorKind::Device(DeviceFault::MappingOnly.into())));

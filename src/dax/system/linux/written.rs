@@ -220,7 +220,7 @@ mod tests {
         file.sync_all().unwrap();
     }
 
-    /// Bytes that are not 0.
+    /// Returns bytes that are not 0.
     fn data(blocks: u64) -> Vec<u8> {
         (0..blocks * BLOCK).map(|at| at.to_le_bytes()[0] | 1).collect()
     }

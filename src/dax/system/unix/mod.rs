@@ -27,7 +27,7 @@ pub(in crate::dax) const SYNC: &str = "fsync";
 /// The number that stands for an error that has none.
 const NO_NUMBER: Errno = Errno::IO;
 
-/// The unit of offsets, and of write-backs.
+/// Returns the unit of offsets, and of write-backs.
 pub(in crate::dax) fn page_size() -> usize {
     rustix::param::page_size()
 }
@@ -64,7 +64,7 @@ pub(in crate::dax) fn name_of(file: &File) -> PathBuf {
     format!("file descriptor {}", file.as_raw_fd()).into()
 }
 
-/// An open file by its descriptor. Threads can have descriptors of their own.
+/// Returns a path of an open file by its descriptor. Threads can have descriptors of their own.
 #[cfg(target_os = "linux")]
 fn path_of(file: &File) -> PathBuf {
     format!("/proc/thread-self/fd/{}", file.as_raw_fd()).into()
@@ -112,12 +112,12 @@ pub(in crate::dax) fn meaning(error: &io::Error) -> Option<ErrorKind> {
     })
 }
 
-/// The error of a process that has as many files open as it may.
+/// Returns the error of a process that has as many files open as it may.
 pub(in crate::dax) fn too_many_files() -> ErrorKind {
     ErrorKind::TooManyFiles { most: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) }
 }
 
-/// The system's number of an error.
+/// Returns the system's number of an error.
 pub(in crate::dax) fn number(error: &io::Error) -> i32 {
     Errno::from_io_error(error).unwrap_or(NO_NUMBER).raw_os_error()
 }
@@ -153,7 +153,7 @@ pub(in crate::dax) fn persist_name(path: &Path) -> Result<(), Error> {
         .map_err(|error| Error::os(path, "fsync of its directory", &error))
 }
 
-/// The directory that has the name.
+/// Returns the directory that has the name.
 fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

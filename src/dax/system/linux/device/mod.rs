@@ -104,7 +104,7 @@ pub(super) fn conclude(
     })
 }
 
-/// The line that the CPU makes persistent there, or why nothing is.
+/// Returns the line that the CPU makes persistent there, or the reason why it makes no line persistent.
 fn persistable(
     device: &Device,
     domain: Option<Domain>,

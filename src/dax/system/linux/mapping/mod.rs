@@ -334,7 +334,7 @@ impl Kind {
         }
     }
 
-    /// `MAP_SHARED` alone would ignore `MAP_SYNC` silently.
+    /// Returns the flags of `mmap`. `MAP_SHARED` alone would ignore `MAP_SYNC` silently.
     const fn flags(self) -> MapFlags {
         match self {
             Self::Synchronous => MapFlags::SHARED_VALIDATE.union(MapFlags::SYNC),

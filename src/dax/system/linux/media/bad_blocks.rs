@@ -83,7 +83,7 @@ impl DaxFile {
     }
 }
 
-/// The list of the device that a file system lies on.
+/// Returns the list of the device that a file system lies on.
 fn of_device(
     tree: &Tree,
     mount: &Mount,
@@ -112,7 +112,7 @@ fn collect(extent: &Extent, bad: &[Range<u64>], mapping: &Range<u64>, into: &mut
     }
 }
 
-/// The same bytes in ascending order, with what touches in one range.
+/// Returns the same bytes in ascending order, with touching ranges joined.
 fn joined(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
     ranges.sort_by_key(|range| range.start);
     let mut joined: Vec<Range<u64>> = Vec::with_capacity(ranges.len());

@@ -92,7 +92,7 @@ fn sector_between(start: u64, end: u64) -> Option<u64> {
     Some((start.midpoint(end) / SECTOR * SECTOR).clamp(first, last))
 }
 
-/// The part of a buffer, which begins at `at` in the file, that is for a range of the file.
+/// Returns the part of a buffer, which begins at `at` in the file, that is for a range of the file.
 fn part<'a>(buffer: &'a mut [u8], at: u64, range: &Range<u64>) -> Option<&'a mut [u8]> {
     let start = usize::try_from(range.start.checked_sub(at)?).ok()?;
     let end = usize::try_from(range.end.checked_sub(at)?).ok()?;
@@ -147,7 +147,7 @@ mod tests {
             Ok(())
         }
 
-        /// The stretch that cannot be read of a range; what is before it must have been read.
+        /// Returns the stretch of a range that cannot be read. The bytes before it must have been read.
         fn stretch(&self, at: usize, len: usize) -> Range<u64> {
             let mut into = vec![0; len];
             let failed = read(|at, into| self.pread(at, into), at as u64, &mut into).unwrap_err();

@@ -1,7 +1,7 @@
 //! Media errors under a file: the bytes that are known to be bad, reads that return an error instead of ending the
 //! process, and clearing.
 //!
-//! | room | what it does |
+//! | module | task |
 //! |---|---|
 //! | `bad_blocks` | the kernel's list for the device, as bytes of a mapping |
 //! | `checked` | reads by calls, and narrows down the bytes that cannot be read |

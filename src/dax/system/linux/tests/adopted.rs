@@ -13,7 +13,7 @@ const ADDRESSES: Addresses = Addresses { start: 0x7f10_0000_0000, end: 0x7f10_00
 const SYNCHRONOUS: &str = "rd wr sh mr mw me ms sf";
 const SHARED: &str = "rd wr sh mr mw me ms";
 
-/// A part of the process's mappings, as `fs/proc/task_mmu.c` prints it.
+/// Returns a part of the process's mappings, as `fs/proc/task_mmu.c` prints it.
 fn part(start: u64, end: u64, flags: &str) -> String {
     format!(
         "{start:x}-{end:x} rw-s 00000000 103:00 12                         /mnt/pmem/file\n\
@@ -21,7 +21,7 @@ fn part(start: u64, end: u64, flags: &str) -> String {
     )
 }
 
-/// The guarantee of a mapping of a file on eADR, where the file would be persisted by bytes.
+/// Returns the guarantee of a mapping of a file on eADR, where the file would be persisted by bytes.
 fn adopted(asked: &Asked, smaps: Option<&str>) -> Guarantee {
     let host = host_with_region(EXT4_DAX, "ACPI.NFIT", Some("cpu_cache\n"));
     let host = match smaps {

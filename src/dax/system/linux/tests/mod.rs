@@ -15,7 +15,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use rustix::io::Errno;
 
-/// A machine with one file system, mount number 29, on device 259:0.
+/// Returns a machine with one file system, mount number 29, on device 259:0.
 fn host(mount: &str) -> Fixture {
     Fixture::new().file("proc/self/mountinfo", mount)
 }

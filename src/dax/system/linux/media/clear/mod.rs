@@ -131,7 +131,7 @@ fn salvage(
     Ok((bytes, lost))
 }
 
-/// A block that was written anew must be readable, and be the file's own.
+/// Checks that a block that was written anew is readable, and is the file's own.
 fn check(blocks: &impl Blocks, block: &Range<u64>) -> Result<(), Failure> {
     match blocks.read(block.start, &mut buffer(block)) {
         Ok(()) => {}
@@ -153,7 +153,7 @@ fn still_bad(block: &Range<u64>) -> Failure {
     Failure { block: block.clone(), step: ClearStep::Check, errno: None }
 }
 
-/// A range in pieces of so many bytes; the last one can be shorter.
+/// Returns a range in pieces of `len` bytes; the last one can be shorter.
 fn pieces(range: &Range<u64>, len: u64) -> impl Iterator<Item = Range<u64>> + use<> {
     let (mut at, end) = (range.start, range.end);
     core::iter::from_fn(move || {
@@ -168,7 +168,7 @@ fn buffer(range: &Range<u64>) -> Vec<u8> {
     vec![0; index(range.end - range.start)]
 }
 
-/// An offset in a chunk as one in memory.
+/// Returns an offset in a chunk as one in memory.
 fn index(at: u64) -> usize {
     usize::try_from(at).unwrap_or(usize::MAX)
 }
@@ -279,7 +279,7 @@ impl DaxView {
         }
     }
 
-    /// The blocks of a range of the mapping, as a range of the file, and the size of one.
+    /// Returns the blocks of a range of the mapping, as a range of the file, and the size of one.
     fn blocks_of(&self, range: &Range<u64>) -> Result<(Range<u64>, u64), Error> {
         let os = |call, error: &io::Error| Error::os(&self.path, call, error);
         let system =
@@ -315,7 +315,7 @@ impl DaxView {
         }
     }
 
-    /// The kernel must have taken what was written anew off its list.
+    /// Checks that the kernel has removed the rewritten blocks from its list.
     fn none_is_listed(&self, rewritten: &[Range<u64>]) -> Result<(), Failure> {
         let Some(last) = rewritten.last() else { return Ok(()) };
         let listed = self.listed_in_file().map_err(|error| Failure {

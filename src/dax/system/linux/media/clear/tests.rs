@@ -95,7 +95,7 @@ impl Blocks for Blocked {
     }
 }
 
-/// A file of 10 blocks and 100 bytes, none of them zero.
+/// Returns a file of 10 blocks and 100 bytes, none of them zero.
 fn file(bad: &[Range<u64>], device: Device) -> Model {
     let bytes = (0..10 * 4096 + 100).map(|at| u8::try_from(at % 251).unwrap() + 1).collect();
     Model { bytes, bad: bad.to_vec(), holes: Vec::new(), device, calls: Vec::new() }

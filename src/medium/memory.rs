@@ -18,6 +18,9 @@ use core::sync::atomic::Ordering;
 /// [`Cache`] is aimed at, and *persist* means that here. None of its methods fail, so they return no `Result`, unlike
 /// those of the traits.
 ///
+/// `Memory` borrows its words. So a `?` that makes a `Box<dyn Error>` of a failed opening of a store or journal in it needs
+/// `.map_err(OpenError::into_error)` before it: [`OpenError`](super::OpenError) has an example.
+///
 /// A mapping of an ordinary file is not such memory: its pages reach the file by a system call alone. Open such a file
 /// as a [`DaxFile`](../dax/struct.DaxFile.html).
 ///

@@ -1,12 +1,31 @@
-//! The error of opening a structure on a medium.
+//! The error of an opening that was given a medium.
 
 use core::fmt;
 
-/// A failed opening or creation, with its medium.
+/// An opening or creation that failed, with the medium that it was given.
 ///
-/// `E` is the error of the structure. `?` converts this type to `E`, or to a [`std::io::Error`], and drops the medium. A
-/// caller that wants to try again takes the medium back by [`into_medium`](Self::into_medium). Structures of other
-/// crates can return this type as well.
+/// `E` is the error of the structure. `?` turns this into it, or into a [`std::io::Error`], and drops the medium; a
+/// caller who wants to try again takes the medium back by [`into_medium`](Self::into_medium). A structure of one's own can
+/// return it as well.
+///
+/// `?` makes a `Box<dyn Error>` of it only if the medium borrows nothing. With a borrowed one return the reason alone:
+///
+/// ```
+/// # #[cfg(all(feature = "preserve", feature = "std"))]
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     use cachemaint::medium::{Memory, OpenError};
+///     use cachemaint::{Cache, Store, survival::Backing};
+///     use std::sync::atomic::AtomicU64;
+///
+///     let words: Vec<AtomicU64> = (0..8192).map(|_| AtomicU64::new(0)).collect();
+///     let memory = Memory::new(&words, Cache::host()?, Backing::Ram);
+///     let (store, opened) = Store::open_or_create(&memory).map_err(OpenError::into_error)?;
+///     assert!(opened.is_none() && store.reader().list()?.is_empty());
+///     Ok(())
+/// }
+/// # #[cfg(not(all(feature = "preserve", feature = "std")))]
+/// # fn main() {}
+/// ```
 pub struct OpenError<M, E> {
     /// In a place of its own, where there is an allocator: a `Result` of a large medium stays small.
     #[cfg(feature = "alloc")]
@@ -25,19 +44,19 @@ impl<M, E> OpenError<M, E> {
         Self { medium, error }
     }
 
-    /// Returns the reason.
+    /// The reason.
     #[must_use]
     pub const fn error(&self) -> &E {
         &self.error
     }
 
-    /// Returns the reason alone.
+    /// Gives the reason alone.
     #[must_use]
     pub fn into_error(self) -> E {
         self.error
     }
 
-    /// Returns the medium.
+    /// Gives the medium back.
     #[must_use]
     pub fn into_medium(self) -> M {
         let medium = self.medium;

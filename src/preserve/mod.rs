@@ -54,7 +54,7 @@
 //! cannot be opened for writing, since the places of the lost blobs are unknown.
 //!
 //! A tag is a 64-bit hash whose seed is a key. The key binds the tag to the store, to the commit, and to the place. So
-//! bytes that an earlier blob has left in the same place do not match the tag, even if they are the same.
+//! bytes and tags that an earlier blob has left in the same place are not taken for those of another one.
 //!
 //! # Readers
 //! One process writes, and any number of processes read meanwhile with a [`Reader`]. Readers verify bytes after copying

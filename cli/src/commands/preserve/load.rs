@@ -13,8 +13,8 @@ use std::process::ExitCode;
 
 /// Write a blob to standard output, as it was saved
 ///
-/// Each byte is verified before it is written. At the first damaged byte the command ends with an error and exit code
-/// 1. The file is opened for reading only, also while another process writes it.
+/// Each byte is verified before it is written. Where the blob is damaged, the command ends with exit code 1 and an
+/// error. The file is opened for reading only, also while another process writes it.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store

@@ -1,31 +1,31 @@
-//! What is known of a shard in ordinary memory.
+//! The state of a shard in ordinary memory.
 
 #[cfg(doc)]
 use super::Options;
 use crate::sync::{AtomicBool, AtomicU64};
 use core::sync::atomic::Ordering;
 
-/// The state of one shard in ordinary memory. A recorder has one for each, from [`Options::cursors`] where it cannot
-/// allocate them.
+/// The state of one shard in ordinary memory. A recorder has a cursor for each shard, from [`Options::cursors`] if it
+/// cannot allocate them.
 ///
 /// A *position* counts the bytes of a shard over all laps: sequence number times size, plus the offset in the
-/// sub-buffer. Each cursor has lines of its own, so that threads share none.
+/// sub-buffer. Each cursor has lines of its own, so that threads do not share lines.
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct Cursor {
     /// The position after the last event. Stored by the owner, after the event.
     head: AtomicU64,
-    /// What is before this position has been written back.
+    /// The position up to which all bytes have been written back.
     done: AtomicU64,
-    /// The position where this opening has begun.
+    /// The first position of this opening.
     first: AtomicU64,
-    /// Sub-buffers before this sequence number may be overwritten, in mode refuse.
+    /// The sequence number before which sub-buffers may be overwritten, in mode refuse.
     released: AtomicU64,
-    /// Events lost, but for nested ones. Stored by the owner.
+    /// The number of lost events, without nested ones. Stored by the owner.
     lost: AtomicU64,
-    /// The file's word that counts the lost, when it was written back last.
+    /// The file's word that counts lost events, as it was last written back.
     lost_done: AtomicU64,
-    /// Events of signal handlers that met an unfinished one. Stored by these handlers.
+    /// The number of lost events of signal handlers that interrupted an unfinished event. Stored by these handlers.
     nested: AtomicU64,
     is_claimed: AtomicBool,
 }
@@ -38,7 +38,7 @@ impl Default for Cursor {
 
 macro_rules! new {
     ($($const:tt)?) => {
-        /// One that no recorder has used.
+        /// Creates a cursor that no recorder has used.
         #[must_use]
         pub $($const)? fn new() -> Self {
             Self {
@@ -61,7 +61,8 @@ impl Cursor {
     #[cfg(loom)]
     new!();
 
-    /// Begins at a position, with nothing to write back: so many events are lost, as a word of the file says.
+    /// Begins at a position, with all bytes before it written back. `lost` events are lost, as `lost_word` of the file
+    /// states.
     pub(super) fn begin(&self, position: u64, released: u64, (lost, lost_word): (u64, u64)) {
         self.head.store(position, Ordering::Relaxed);
         self.done.store(position, Ordering::Relaxed);
@@ -73,7 +74,8 @@ impl Cursor {
         self.is_claimed.store(false, Ordering::Relaxed);
     }
 
-    /// Takes it, unless somebody has it. The last owner's stores are seen then.
+    /// Claims the shard, unless it has an owner. Returns true if the shard was claimed; the stores of its last owner are
+    /// visible then.
     pub(super) fn claim(&self) -> bool {
         let claimed =
             self.is_claimed.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
@@ -88,7 +90,7 @@ impl Cursor {
         self.head.load(Ordering::Acquire)
     }
 
-    /// The owner has finished an event.
+    /// Stores the position after an event that the owner has finished.
     #[inline(always)]
     pub(super) fn advance(&self, head: u64) {
         self.head.store(head, Ordering::Release);
@@ -98,26 +100,26 @@ impl Cursor {
         self.done.load(Ordering::Acquire)
     }
 
-    /// What is before the position has been written back, and the fence been executed.
+    /// Notes that all bytes before the position have been written back, and that the fence has been executed.
     pub(super) fn written_back(&self, position: u64) {
         self.done.fetch_max(position, Ordering::AcqRel);
     }
 
-    /// The same, by the owner, on the path of events. It may fall behind what another thread has said: that
-    /// only costs a write-back.
+    /// Does the same for the owner, on the path of events. The position may be lower than one that another thread has
+    /// noted: this only costs a write-back.
     #[inline]
     pub(super) fn written_back_by_owner(&self, position: u64) {
         self.done.store(position, Ordering::Release);
     }
 
-    /// The rest of a sub-buffer stays unused: if all before it was written back, all before the next one is.
+    /// Skips the unused rest of a sub-buffer: if all bytes before it were written back, so are all before the next one.
     pub(super) fn skip(&self, head: u64, next: u64) {
         if self.done() == head {
             self.written_back_by_owner(next);
         }
     }
 
-    /// Where the records of the sub-buffer before end, in it; 0 if this opening had none.
+    /// Returns the offset at which the records of the previous sub-buffer end; 0 if this opening had no sub-buffer.
     pub(super) fn end_before(&self, head: u64, size: u64) -> u32 {
         if head == self.first.load(Ordering::Relaxed) {
             return 0;
@@ -130,7 +132,7 @@ impl Cursor {
         self.released.load(Ordering::Acquire)
     }
 
-    /// Who has read the sub-buffers before this one gives them up, but not the one that is being written.
+    /// Releases the sub-buffers before this one, which have been read, but not the one that is being written.
     pub(super) fn release(&self, before: u64, size: u32) {
         let begun = self.head() / u64::from(size);
         self.released.fetch_max(before.min(begun), Ordering::AcqRel);
@@ -142,13 +144,13 @@ impl Cursor {
         lost.saturating_add(nested)
     }
 
-    /// The owner has lost an event.
+    /// Counts an event that the owner has lost.
     pub(super) fn lose(&self) {
         self.lost.store(self.lost.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
     }
 
-    /// A handler on the owner's thread has lost one, which has a count of its own: it may have interrupted
-    /// the owner between load and store of the other.
+    /// Counts an event that a handler on the owner's thread has lost. It has a count of its own: the handler may have
+    /// interrupted the owner between load and store of the other count.
     pub(super) fn lose_nested(&self) {
         self.nested.store(self.nested.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
     }
@@ -158,7 +160,7 @@ impl Cursor {
         word != self.lost_done.load(Ordering::Acquire)
     }
 
-    /// This word was written back, and the fence executed.
+    /// Notes that this word was written back, and that the fence was executed.
     pub(super) fn lost_word_written_back(&self, word: u64) {
         self.lost_done.store(word, Ordering::Release);
     }

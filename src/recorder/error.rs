@@ -73,33 +73,33 @@ pub enum ErrorKind<E> {
         /// Shards of the file.
         shards: u32,
     },
-    /// There is a recording already, whole or damaged or of another version.
+    /// The medium already has a recording, whole or damaged or of another version.
     Exists,
-    /// There is no recording: both descriptors begin with zeros.
+    /// The medium has no recording: both descriptors begin with zeros.
     NotFound,
-    /// There is something else: neither descriptor begins as one does.
+    /// The medium has other content: neither descriptor begins with the magic.
     Foreign {
-        /// What is at 0.
+        /// The bytes at 0.
         first: [u8; 8],
-        /// What is at 4096.
+        /// The bytes at 4096.
         second: [u8; 8],
     },
-    /// It was written by a version of the format that is not known here.
+    /// The recording was written by an unknown version of the format.
     Version {
-        /// Which copy says so: where it is.
+        /// The offset of the descriptor with that version.
         at: u64,
         /// The version.
         found: u32,
     },
-    /// Neither descriptor is whole; this is the one that is nearest to it.
+    /// Neither descriptor is valid. The fault is that of the less damaged one.
     Damaged {
         /// The offset of the descriptor.
         at: u64,
-        /// The fault of it.
+        /// The fault of the descriptor.
         what: &'static str,
     },
-    /// The recording has been opened, or a shard been filled, as often as the format can count. An event is counted as
-    /// lost.
+    /// The recording has been opened, or a shard has been filled, as often as the format can count. If it refused an
+    /// event, the event is counted as lost.
     WornOut,
     /// Each shard has an owner: a writer, or the hook of [`stop_on_panic`](super::Recorder#method.stop_on_panic).
     AllShardsTaken {
@@ -108,7 +108,7 @@ pub enum ErrorKind<E> {
     },
     /// Recording has been stopped. The event is not counted.
     Stopped,
-    /// The shard is full, and refuses to overwrite. The event is counted as lost.
+    /// The shard is full, and the recording does not overwrite. The event is counted as lost.
     Full,
     /// The payload is longer than a record of this file can be. The event is counted as lost.
     TooLong {
@@ -140,7 +140,7 @@ impl<E> ErrorKind<E> {
         }
     }
 
-    /// Returns the error for words that are no magics.
+    /// Returns the error for words that are not the magic.
     fn unknown(first: [u8; 8], second: [u8; 8]) -> Self {
         let is_empty = [first, second] == [[0; 8]; 2];
         if is_empty { Self::NotFound } else { Self::Foreign { first, second } }
@@ -153,7 +153,8 @@ impl<M, E> From<OpenError<M, Self>> for Error<E> {
     }
 }
 
-/// `{:?}` prints what `{}` does, so that a `main` that returns it tells what to do. `{:#?}` prints the fields.
+/// `{:?}` prints the same text as `{}`, so that a `main` that returns the error prints an instruction. `{:#?}` prints the
+/// fields.
 impl<E: fmt::Debug + fmt::Display> fmt::Debug for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if f.alternate() {

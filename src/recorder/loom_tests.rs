@@ -1,4 +1,4 @@
-//! What threads see of each other.
+//! Models of concurrent threads of a recorder.
 
 use super::format::{Geometry, HEADER, RECORD};
 use super::reader::Search;
@@ -13,7 +13,7 @@ use loom::sync::{Arc, Mutex};
 
 const GEOMETRY: Geometry = Geometry { shards: 1, sub_buffers: 2, size: 256 };
 
-/// One sub-buffer and the word after it that counts lost events, and what was written back of it.
+/// One sub-buffer and the word after it that counts lost events, and their state after write-back.
 struct OneSubBuffer {
     words: Vec<AtomicU64>,
     persistent: Mutex<Vec<u64>>,
@@ -112,7 +112,7 @@ fn is_second_in(medium: &OneSubBuffer, recorder: &One) -> bool {
     reader.record(&mut search, SECOND, key).is_some()
 }
 
-/// Who sees the first word of a record sees the rest of it.
+/// A reader that sees the first word of a record sees the rest of it.
 #[test]
 fn a_reader_sees_an_event_wholly_or_not_at_all() {
     loom::model(|| {
@@ -128,8 +128,7 @@ fn a_reader_sees_an_event_wholly_or_not_at_all() {
     });
 }
 
-/// What has been recorded before, by what the shard's cursor says, is written back whole, also beside the
-/// stop of recording.
+/// Events before the position of the shard's cursor are written back whole, even while another thread stops recording.
 #[test]
 fn what_a_cursor_says_is_written_back() {
     loom::model(|| {
@@ -153,7 +152,7 @@ fn what_a_cursor_says_is_written_back() {
     });
 }
 
-/// A shard has one owner at a time, and the next one goes on after the last one's events.
+/// A shard has one owner at a time, and the events of the next owner follow those of the last one.
 #[test]
 fn a_shard_that_is_given_back_is_taken_up_with_its_events() {
     loom::model(|| {

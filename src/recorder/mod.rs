@@ -1,9 +1,9 @@
 //! A flight recorder: the last events of each thread, which are still there after a crash.
 //!
 //! A [`Recorder`] writes into a [`Medium`]: a file on DAX, memory that a kernel keeps over a reboot, a region
-//! of a machine without an operating system. Each thread claims a shard by [`Recorder::claim`] and records by
-//! [`Writer::record`]: stores into memory of its own, no lock, no instruction that locks, no allocation. A
-//! [`Reader`] takes what it finds apart, in the same process, in another one while it is written to, or after
+//! of a machine without an operating system. Each thread claims a shard with [`Recorder::claim`] and records with
+//! [`Writer::record`]: this stores into memory of the thread's own, without a lock, an instruction that locks, or an
+//! allocation. A [`Reader`] reads the events in the same process, in another process while they are written, or after
 //! the crash.
 //!
 //! ```
@@ -38,19 +38,19 @@
 //! | [`Durability`] | on the path of an event | what survives |
 //! |---|---|---|
 //! | [`OnCrash`](Durability::OnCrash) | stores only | the end of the process; kexec and kdump, if the next kernel maps the region; a reset only if [`Recorder::write_back_all`] ran before (a kernel panic runs no user code) and firmware keeps the RAM |
-//! | the same with a `Within` beside it | stores only | as above; a reset that keeps RAM and, on persistent memory, power loss, except for what was recorded in the last interval, which is measured |
+//! | the same with a `Within` beside it | stores only | as above; a reset that keeps RAM and, on persistent memory, power loss, except for the events of the last interval, which is measured |
 //! | [`SubBuffer`](Durability::SubBuffer) | write-back and one fence when a sub-buffer is full | the same, except for the sub-buffers that were not full |
-//! | [`EachAppend`](Durability::EachAppend) | write-back and one fence | every event that `record` has returned for, if the medium survives the event itself |
+//! | [`EachAppend`](Durability::EachAppend) | write-back and one fence | every event that `record` has returned for, if the medium survives the crash itself |
 //!
-//! All of it as far as the medium goes: see its guarantee. In mode [`Overwrite`](Mode::Overwrite) the oldest
-//! sub-buffer of a shard is given up as a whole when the next one is begun.
+//! All of this holds only as far as the guarantee of the medium. In mode [`Overwrite`](Mode::Overwrite) the oldest
+//! sub-buffer of a shard is released as a whole when the next one is begun.
 //!
 //! # What a reader trusts
-//! No counter. Each record proves itself by a tag: a hash of 64 bits over its bytes and its place, with a key made of the
-//! file's identity, the opening, the shard and the sequence number of its sub-buffer. So what an earlier lap has
-//! left, another file's record and a torn one betray themselves, and after damage reading goes on at the next
-//! record that verifies; what was skipped is said ([`Skipped`]). The tag finds accidents. It is no protection
-//! against people.
+//! A reader trusts no counter. Each record has a tag: a hash of 64 bits over its bytes and its place. Its key is made of
+//! the file's identity, the opening, the shard and the sequence number of its sub-buffer. So the remains of an earlier
+//! lap, a record of another file and a torn record do not verify. After damage, reading continues at the next record
+//! that verifies, and the skipped bytes are reported ([`Skipped`]). The tag detects accidents. It does not protect
+//! against an attacker.
 //!
 //! # Format, version 2
 //! All integers are little-endian, all offsets are bytes. H(*seed*, *bytes*) is XXH3 with 64 bits and a seed (xxHash
@@ -80,22 +80,22 @@
 //! | 56 | 4 | size of a sub-buffer: a power of two, 256 to 1048576 |
 //! | 60 | 4 | mode: 0 overwrites the oldest, 1 refuses |
 //! | 64 | 4 | source of timestamps: 0 the caller's, 1 nanoseconds of the system's monotonic clock since the opening, 2 the time stamp counter (x86), 3 `CNTVCT_EL0` (arm64) |
-//! | 68 | 4 | length of the tables of events in this page, at most 3968; 0 if there are none |
+//! | 68 | 4 | length of the tables of events in this page, at most 3968; 0 if it has no tables |
 //! | 72 | 8 | its ticks per second, not 0 |
 //! | 80 | 8 | anchor: a timestamp … |
 //! | 88 | 8 | … and the wall clock then, nanoseconds since 1970-01-01 UTC; 0 if it was not known |
-//! | 96 | 16 | boot id of the system, zeros if there is none |
+//! | 96 | 16 | boot id of the system, zeros if it has no boot id |
 //! | 112 | 16 | zero |
 //!
-//! If nothing is there, the words at 0 and at 4096 are zero. A creation makes them zero first and persistently, then writes
-//! the rest of descriptor A and its table of events, and stores the magic last, when everything else is persistent. So a crash leaves a
-//! recording or none. Descriptor B is written by the first opening.
+//! A medium without a recording has zeros in the words at 0 and at 4096. A creation first makes these words zero and
+//! persistent. It then writes the rest of descriptor A and its table of events. It stores the magic last, when everything
+//! else is persistent. So a crash leaves a whole recording or no recording. The first opening writes descriptor B.
 //!
-//! Of two valid descriptors that with the higher generation counts. Magic, version and tag stay at their
-//! places in every later version, so that an unknown version is known as such.
+//! Of two valid descriptors the one with the higher generation counts. Magic, version and tag stay at their
+//! places in every later version, so that a reader recognises an unknown version.
 //!
 //! ## Tables of events
-//! They are at byte 128 of a page, directly after the descriptor that has their length.
+//! The tables are at byte 128 of a page, directly after the descriptor that has their length.
 //!
 //! | at | bytes | what |
 //! |---|---|---|
@@ -119,21 +119,21 @@
 //! | 2 | 2 | length of the text |
 //! | 4 | length | text, in UTF-8: `NAME` or `NAME: FIELD=TYPE FIELD=TYPE …`, as [`Options::events`] has it |
 //!
-//! Of several tables for an opening, and of several entries with one id, the first one counts. The fields are in the payload
-//! in their order, without gaps, and little-endian as everything else.
+//! Of several tables for an opening, and of several entries with one id, the first one counts. The fields are in the
+//! payload in their order, without gaps, and little-endian as everything else.
 //!
 //! An opening takes over the tables of the descriptor that counted before. If its own table has the same entries as the
-//! newest one, and that is of the opening just before, it counts up the generation of the last opening. Any other table of
-//! its own comes first, and the oldest tables for which no space is left are dropped. Damaged tables damage nothing else:
-//! events without a table have only their ids.
+//! newest table, and the newest table is of the opening just before, it only counts up the generation of the last opening
+//! in that table. Any other table of its own comes first. The oldest tables for which no space is left are dropped.
+//! Damaged tables damage nothing else: events without a table have only their ids.
 //!
 //! ## Count of lost events
-//! Bits 0 to 31 are the count, which stops at its maximum; bits 32 to 63 the low half of H(0, identity, shard in 4
-//! bytes, count in 4 bytes). It is the shard's sum over all openings, and zero while nothing was lost.
+//! Bits 0 to 31 are the count, which stops at its maximum. Bits 32 to 63 are the low half of H(0, identity, shard in 4
+//! bytes, count in 4 bytes). The count is the shard's sum over all openings. The word is zero while no event was lost.
 //!
 //! ## Sub-buffer
-//! A header of 64 bytes, and then records. The sequence number counts a shard's sub-buffers from 0; *slot*
-//! is its remainder by their number. It is below 2^40. Each opening begins a new sub-buffer in each shard
+//! A sub-buffer is a header of 64 bytes, and then records. The sequence number counts a shard's sub-buffers from 0 and is
+//! below 2^40; *slot* is its remainder by the number of sub-buffers. Each opening begins a new sub-buffer in each shard
 //! that is used.
 //!
 //! | at | bytes | what |
@@ -141,7 +141,7 @@
 //! | 0 | 4 | magic: `CMsb` |
 //! | 4 | 4 | shard |
 //! | 8 | 5 | sequence number |
-//! | 13 | 3 | where the records of the sub-buffer before ended, 0 if this opening had none |
+//! | 13 | 3 | end of the records of the sub-buffer before, 0 if this opening had no sub-buffer before |
 //! | 16 | 8 | timestamp of its begin |
 //! | 24 | 8 | the wall clock then, as above |
 //! | 32 | 8 | ticks per second of its timestamps |
@@ -149,11 +149,11 @@
 //! | 48 | 8 | generation of the opening that wrote it |
 //! | 56 | 8 | tag: H(H(0, identity), bytes 0 to 55) |
 //!
-//! When a slot is used again the new header is written first, and nothing is zeroed: under the new sequence
+//! When a slot is used again, the new header is written first, and no byte is zeroed: under the new sequence
 //! number no old record verifies.
 //!
 //! ## Record
-//! At multiples of 8, without gaps, from 64 on. A record does not cross the end of its sub-buffer.
+//! Records are at multiples of 8, without gaps, from 64 on. A record does not cross the end of its sub-buffer.
 //!
 //! | at | bytes | what |
 //! |---|---|---|
@@ -167,16 +167,17 @@
 //! The key is H(0, identity, generation in 8 bytes, sequence number in 8, shard in 4).
 //!
 //! ## Event ids
-//! Ids from 0 to 65279 are the program's; [`Options::events`] gives them names. Those from 65280 on are reserved for the format:
+//! Ids from 0 to 65279 are the program's; [`Options::events`] gives them names. Ids from 65280 on are reserved for the
+//! format:
 //!
 //! | id | payload |
 //! |---|---|
-//! | 65535 | the message of the panic that has ended recording: `FILE:LINE:COLUMN: MESSAGE`, in UTF-8, which may be cut off |
+//! | 65535 | the message of the panic that has ended recording: `FILE:LINE:COLUMN: MESSAGE`, in UTF-8 and possibly cut off |
 //!
 //! # Limits
 //! A payload has at most 65535 bytes and must fit a sub-buffer with 88 bytes to spare. There are at most 4096
-//! shards and 2^40 sub-buffers in a shard's life. One process records into a file ([`DaxFile`] sees to that by
-//! its lock); several record into several files.
+//! shards and 2^40 sub-buffers in a shard's life. Only one process at a time records into a file ([`DaxFile`] ensures this
+//! with its lock); several processes record into several files.
 //!
 //! [`DaxFile`]: crate::dax::DaxFile
 //! [`Medium`]: crate::medium::Medium
@@ -226,13 +227,13 @@ use core::sync::atomic::Ordering;
 /// The cursors of a recorder that allocates them.
 #[cfg(feature = "std")]
 pub type Cursors = alloc::boxed::Box<[Cursor]>;
-/// Nothing: without the feature `std`, [`Options::cursors`] gives the memory for cursors.
+/// The empty type: without the feature `std`, [`Options::cursors`] gives the memory for cursors.
 #[cfg(not(feature = "std"))]
 pub type Cursors = ();
 
-/// A file that events are recorded into: made by [`Options::open_or_create`] and its like.
+/// An open recording that events are written into, returned by [`Options::open_or_create`] and the other constructors.
 ///
-/// Dropping it writes nothing back.
+/// Dropping it does not write back.
 #[derive(Debug)]
 pub struct Recorder<M, C = Cursors> {
     medium: M,
@@ -244,68 +245,68 @@ pub struct Recorder<M, C = Cursors> {
 }
 
 impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
-    /// The medium that it records into.
+    /// Returns the medium that it records into.
     pub const fn medium(&self) -> &M {
         &self.medium
     }
 
-    /// What the file says of itself.
+    /// Returns the description in the file's descriptor.
     pub const fn description(&self) -> &Description {
         &self.description
     }
 
-    /// When events are written back.
+    /// Returns the time at which events are written back.
     pub const fn durability(&self) -> Durability {
         self.durability
     }
 
-    /// Claims a shard that nobody has, for one thread. It goes on where its last owner has stopped.
+    /// Claims a shard that has no owner, for one thread. Its events follow those of its last owner.
     ///
     /// # Errors
-    /// [`ErrorKind::AllShardsTaken`].
+    /// [`ErrorKind::AllShardsTaken`] if each shard has an owner.
     ///
     /// # Cost
-    /// A search through the shards, each an atomic exchange at most: once in the life of a thread.
+    /// A search through the shards, with at most one atomic exchange for each. A thread usually does this once.
     pub fn claim(&self) -> Result<Writer<'_, M>, Error<M::Error>> {
         let (shard, cursor) = self.claim_shard()?;
         Ok(Writer::new(self, shard, cursor))
     }
 
-    /// Claims a shard that has no owner. It is the caller's until a writer of it is dropped.
+    /// Claims a shard that has no owner. The shard is the caller's until a writer of it is dropped.
     fn claim_shard(&self) -> Result<(u32, &Cursor), Error<M::Error>> {
         let shards = self.description.shards();
         let free = (0..shards).zip(self.cursors()).find(|(_, cursor)| cursor.claim());
         free.ok_or(Error::new(ErrorKind::AllShardsTaken { shards }))
     }
 
-    /// Ends recording, for good: from now on events are refused with [`ErrorKind::Stopped`]. An event that
-    /// another thread has begun is still finished. May be called in a signal handler.
+    /// Ends recording for good: from now on events are refused with [`ErrorKind::Stopped`]. An event that
+    /// another thread has begun is still finished. This may be called in a signal handler.
     pub fn stop(&self) {
         self.is_stopped.store(true, Ordering::SeqCst);
     }
 
-    /// Whether recording has ended.
+    /// Returns true if recording has ended.
     pub fn is_stopped(&self) -> bool {
         self.is_stopped.load(Ordering::Relaxed)
     }
 
-    /// In mode [`Refuse`](Mode::Refuse): the sub-buffers of a shard before this sequence number have been read
-    /// and may be overwritten. What was not yet recorded is not given up by it.
+    /// Releases the sub-buffers of a shard before this sequence number: in mode [`Refuse`](Mode::Refuse) they have been
+    /// read and may be overwritten. Sub-buffers that are not yet recorded are not released by it.
     ///
-    /// It is not kept in the file: when that is opened again, all that is in it counts as unread.
+    /// The release is not kept in the file: when the file is opened again, all its events count as unread.
     pub fn release(&self, shard: u32, before: u64) {
         if let Some(cursor) = self.cursors().get(shard as usize) {
             cursor.release(before, self.description.sub_buffer_size());
         }
     }
 
-    /// Events that a shard has lost, as far as is known: refused, too long, nested. Not those that were
-    /// overwritten.
+    /// Returns the number of events that a shard is known to have lost: refused, too long or nested. Overwritten events
+    /// are not counted.
     pub fn lost(&self, shard: u32) -> u64 {
         self.cursors().get(shard as usize).map_or(0, Cursor::lost)
     }
 
-    /// One for each shard.
+    /// Returns a cursor for each shard.
     fn cursors(&self) -> &[Cursor] {
         let cursors = self.cursors.as_ref();
         cursors.get(..self.description.shards() as usize).unwrap_or(cursors)

@@ -6,7 +6,7 @@
 pub enum Mode {
     /// The oldest sub-buffer is overwritten.
     Overwrite,
-    /// Events are refused and counted, until [`release`](super::Recorder::release) makes room.
+    /// Events are refused and counted, until [`release`](super::Recorder::release) frees space.
     Refuse,
 }
 

@@ -23,17 +23,17 @@ where
 {
     /// Creates a recording in a medium that has none.
     ///
-    /// It is persistent when this returns. A crash before that leaves the recording or none, and
-    /// [`open_or_create`](Self::open_or_create) goes on from there if the medium held zeros. Junk and another program's
-    /// content are replaced: they are there untouched, or gone.
+    /// The recording is persistent when this returns. A crash before that leaves a whole recording or no recording, and
+    /// [`open_or_create`](Self::open_or_create) completes the creation if the medium held zeros. Junk and another
+    /// program's content are replaced: after a crash they are untouched, or gone.
     ///
-    /// The remains of an erased recording in the medium are not zeroed as a whole. It does not verify any more, unless
-    /// the identity is the same, so take a new one.
+    /// The remains of an erased recording in the medium are not zeroed as a whole. They do not verify any more, unless
+    /// the identity is the same, so use a new identity.
     ///
     /// # Errors
-    /// [`ErrorKind::Exists`] if there is a recording, whole or damaged or of another version. [`ErrorKind::Geometry`],
-    /// [`ErrorKind::TooSmall`], [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::FewCursors`]; the medium
-    /// has not been changed then. [`ErrorKind::Medium`].
+    /// [`ErrorKind::Exists`] if the medium has a recording, whole or damaged or of another version.
+    /// [`ErrorKind::Geometry`], [`ErrorKind::TooSmall`], [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`],
+    /// [`ErrorKind::FewCursors`]. With each of these errors the medium is unchanged. [`ErrorKind::Medium`].
     ///
     /// # Cost
     /// The first word of each sub-buffer is read. Three fences.
@@ -44,10 +44,10 @@ where
         }
     }
 
-    /// Opens the recording in a medium and goes on with it, in new sub-buffers. Of these options only clock,
-    /// durability, cursors and [events](Self::events) count, the rest is the file's.
+    /// Opens the recording in a medium and continues it in new sub-buffers. Of these options only clock, durability,
+    /// cursors and [events](Self::events) are used. The file has all others.
     ///
-    /// That it was opened is persistent when this returns. What was in it is as persistent as it was.
+    /// The opening is persistent when this returns. The earlier events are as persistent as they were before.
     ///
     /// # Errors
     /// As [`Reader::open`]; [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::FewCursors`],
@@ -62,9 +62,8 @@ where
         }
     }
 
-    /// Opens the recording in a medium, as [`open`](Self::open), or creates one where nothing is, as
-    /// [`create_new`](Self::create_new): where the words at 0 and at 4096 are zero. Everything after them is given up
-    /// then.
+    /// Opens the recording in a medium, as [`open`](Self::open). If the words at 0 and at 4096 are zero, creates a
+    /// recording, as [`create_new`](Self::create_new): the rest of the medium is discarded then.
     ///
     /// # Errors
     /// Those of both, but neither [`ErrorKind::NotFound`] nor [`ErrorKind::Exists`]. [`ErrorKind::Foreign`] for the content of
@@ -97,7 +96,7 @@ where
 
     fn open_in<M: Medium>(self, medium: &M) -> Result<Parts<P>, ErrorKind<M::Error>> {
         self.settings.check_events()?;
-        // The one that counts may not be persistent yet, and the other one is overwritten.
+        // The descriptor that counts may not be persistent yet, and the other one is overwritten.
         for at in DESCRIPTORS {
             let is_there = medium.len() >= at + DESCRIPTOR as u64;
             if is_there {
@@ -110,7 +109,7 @@ where
         let cursors = enough(cursors(found.shards()), found.shards())?;
         let generation = found.generation.checked_add(1).ok_or(ErrorKind::WornOut)?;
         let Description { identity, geometry, mode, .. } = found;
-        // In the page of the descriptor that counts, which is the other one.
+        // `at` is overwritten: the tables are in the page of the other descriptor, which counts.
         let earlier = Tables::read(medium, DESCRIPTORS[1] - at, found.tables, &identity);
         let tables = settings.tables(earlier.unwrap_or(Tables::NONE), generation, &identity);
         let (clock, len) = (&settings.clock, tables.len());
@@ -136,7 +135,7 @@ impl<P> Parts<P> {
     }
 }
 
-/// With the default options: see [`Options`] for others.
+/// Constructors with the default options: see [`Options`] for others.
 #[cfg(feature = "std")]
 impl<M: Medium> Recorder<M> {
     /// Creates a recording in a medium that has none: see [`Options::create_new`].
@@ -147,7 +146,7 @@ impl<M: Medium> Recorder<M> {
         Options::new().create_new(medium)
     }
 
-    /// Opens the recording in a medium and goes on with it: see [`Options::open`].
+    /// Opens the recording in a medium and continues it: see [`Options::open`].
     ///
     /// # Errors
     /// As there.
@@ -155,7 +154,7 @@ impl<M: Medium> Recorder<M> {
         Options::new().open(medium)
     }
 
-    /// Opens the recording in a medium, or creates one where nothing is: see [`Options::open_or_create`].
+    /// Opens the recording in a medium, or creates a recording in an empty medium: see [`Options::open_or_create`].
     ///
     /// # Errors
     /// As there.
@@ -169,7 +168,7 @@ impl Settings {
         let (shards, size) = (self.shards, self.size);
         let sub_buffers = match self.sub_buffers {
             Some(sub_buffers) => sub_buffers,
-            // What does not even fit two is too short for two.
+            // A medium without space for two is refused as too short for two.
             None => Geometry::fitting(shards, size, len).max(2),
         };
         let geometry = Geometry { shards, sub_buffers, size };
@@ -214,8 +213,8 @@ fn enough<P: AsRef<[Cursor]>, E>(cursors: P, shards: u32) -> Result<P, ErrorKind
     Ok(cursors)
 }
 
-/// Creates a recording, so that a crash leaves it or none. The magics are zero from the beginning on, and the first
-/// one is stored at the end.
+/// Creates a recording, so that a crash leaves a whole recording or no recording. Both magics are made zero first, and
+/// the first magic is stored at the end.
 fn create<M: Medium>(
     medium: &M,
     description: &Description,
@@ -228,8 +227,8 @@ fn create<M: Medium>(
     }
     medium.fence();
     forget(medium, description.geometry)?;
-    // An erased recording may have left a descriptor there that counts more openings. Without its tag no part of it
-    // completes a torn one that is written over it later.
+    // An erased recording may have left a second descriptor with a higher generation. Without its tag no part of it
+    // can complete a torn descriptor that is written over it later.
     medium.store(second + TAG, 0, Ordering::Relaxed);
     medium.writeback(second + TAG..second + TAG + 8)?;
     write_tables(medium, first, tables)?;
@@ -239,8 +238,8 @@ fn create<M: Medium>(
     medium.persist_copy(&[(first, magic)])
 }
 
-/// Takes away the words by which sub-buffers and counts of lost events begin, so that junk is not taken for damage, and
-/// issues their write-back.
+/// Zeroes the first words of sub-buffers and counts of lost events, so that junk is not reported as damage, and issues
+/// their write-back.
 fn forget<M: Medium>(medium: &M, geometry: Geometry) -> Result<(), M::Error> {
     let (mut start, mut end) = (u64::MAX, 0);
     for shard in 0..geometry.shards {
@@ -256,7 +255,7 @@ fn forget<M: Medium>(medium: &M, geometry: Geometry) -> Result<(), M::Error> {
     if start < end { medium.writeback(start..end) } else { Ok(()) }
 }
 
-/// Writes a descriptor and makes it, and what was written back before, persistent.
+/// Writes a descriptor. Makes it and all earlier write-backs persistent.
 fn publish<M: Medium>(
     medium: &M,
     at: u64,
@@ -269,8 +268,8 @@ fn publish<M: Medium>(
     medium.persist(at..at + DESCRIPTOR as u64)
 }
 
-/// Writes the tables of events into the page of a descriptor, and issues their write-back. They prove themselves, so their
-/// order and that of the descriptor does not matter.
+/// Writes the tables of events into the page of a descriptor, and issues their write-back. The tables have a tag of their
+/// own, so they may become persistent before or after the descriptor.
 fn write_tables<M: Medium>(medium: &M, page: u64, tables: &Tables) -> Result<(), M::Error> {
     if tables.is_empty() {
         return Ok(());
@@ -301,9 +300,9 @@ fn go_on<M: Medium>(
     Ok(())
 }
 
-/// What is in the medium, to be read.
+/// Reading of the recorded events.
 impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
-    /// Reads what has been recorded, while recording goes on.
+    /// Returns a reader of the recorded events. Recording can continue meanwhile.
     pub const fn reader(&self) -> Reader<&M> {
         Reader::of(&self.medium, self.description)
     }

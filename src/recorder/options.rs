@@ -9,25 +9,25 @@ use core::hash::BuildHasher;
 #[cfg(feature = "std")]
 use std::hash::RandomState;
 
-/// When events are written back.
+/// The time at which events are written back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {
-    /// When somebody asks for it: [`write_back_all`](super::Recorder::write_back_all).
+    /// Write-back on request: [`write_back_all`](super::Recorder::write_back_all).
     OnCrash,
-    /// When a sub-buffer is full: it is persistent when the next one has its first event.
+    /// Write-back of each full sub-buffer: it is persistent when the next one has its first event.
     SubBuffer,
-    /// Each, before [`record`](super::Writer::record) returns.
+    /// Write-back of each event before [`record`](super::Writer::record) returns.
     EachAppend,
 }
 
-/// The options by which a recording is created or opened.
+/// The options for creating or opening a recording.
 ///
-/// The defaults: one shard, sub-buffers of 4096 bytes, as many as fit the medium; the oldest are overwritten;
-/// events are written back on request. `C` gives the memory for the shards' [`Cursor`]s: see
+/// The defaults are one shard, and sub-buffers of 4096 bytes, as many as fit the medium. The oldest sub-buffers are
+/// overwritten, and events are written back on request. `C` gives the memory for the shards' [`Cursor`]s: see
 /// [`cursors`](Self::cursors).
 ///
-/// A recording is never overwritten by a new one: [`create_new`](Self::create_new) refuses a medium that has one.
+/// A recording is never overwritten by a new one: [`create_new`](Self::create_new) refuses a medium with a recording.
 #[derive(Clone, Copy)]
 #[must_use]
 pub struct Options<C = fn(u32) -> Cursors> {
@@ -49,13 +49,13 @@ pub(super) struct Settings {
 }
 
 impl Options {
-    /// The defaults, with a random identity and [the clock of this machine](Clock::host).
+    /// Returns the defaults, with a random identity and [the clock of this machine](Clock::host).
     ///
     /// The identity is as random as the keys of the standard library's hash maps
     /// ([`RandomState`](std::hash::RandomState)): it distinguishes files, and is not a secret.
     ///
     /// # Cost
-    /// That of [`Clock::host`].
+    /// The cost of [`Clock::host`].
     #[cfg(feature = "std")]
     pub fn new() -> Self {
         let half = |half: u8| RandomState::new().hash_one(half).to_le_bytes();
@@ -65,7 +65,8 @@ impl Options {
         Self::with_clock(Identity(identity), Clock::host())
     }
 
-    /// The defaults, with an identity and a clock of the caller's, where there is no system to ask for them.
+    /// Returns the defaults, with an identity and a clock of the caller's. It is for machines without an operating
+    /// system that could provide them.
     ///
     /// The identity must be random: it distinguishes the records of a new file from those of all others. An
     /// existing file keeps its own. Without the feature `std`, [`cursors`](Self::cursors) is needed as well.
@@ -100,7 +101,7 @@ fn allocate(shards: u32) -> Cursors {
 const fn allocate(_: u32) -> Cursors {}
 
 impl<C> Options<C> {
-    /// Takes the memory for cursors from a function, instead of allocating it. It is given the number of shards,
+    /// Takes the memory for cursors from a function, instead of allocating it. The function gets the number of shards,
     /// and returns at least as many new cursors.
     ///
     /// ```
@@ -131,7 +132,7 @@ impl<C> Options<C> {
 
     /// Sets the bytes of a sub-buffer: a power of two, 256 to 1048576. An existing file keeps its own.
     ///
-    /// It is the unit that is overwritten, and with [`Durability::SubBuffer`] the unit that is written back.
+    /// A sub-buffer is the unit of overwriting, and with [`Durability::SubBuffer`] the unit of write-back.
     pub const fn sub_buffer_size(mut self, bytes: u32) -> Self {
         self.settings.size = bytes;
         self
@@ -194,21 +195,21 @@ impl<C> Options<C> {
     /// # }
     /// ```
     ///
-    /// All texts have 3940 bytes together, less 4 for each. When the recording is created or opened, a longer table is
-    /// refused by [`ErrorKind::EventsTooLong`](super::ErrorKind::EventsTooLong), and a text that is not as above by
+    /// All texts may have 3940 bytes together, less 4 for each. Creating or opening the recording with a longer table
+    /// fails with [`ErrorKind::EventsTooLong`](super::ErrorKind::EventsTooLong), and with any other text than above with
     /// [`ErrorKind::BadEvent`](super::ErrorKind::BadEvent).
     ///
     /// # Several openings
     /// A table describes the events of its own opening. So a new version of a program may give another table: the events
-    /// of the former version keep their names and fields. Equal tables of openings in a row are one. When a new table
-    /// needs the space, the oldest ones are dropped, and their events have only their ids then. An opening without a table
-    /// keeps those of the file, and its own events have only their ids.
+    /// of the former version keep their names and fields. Equal tables of consecutive openings are stored once. When a
+    /// new table needs the space, the oldest tables are dropped, and their events have only their ids then. An opening
+    /// without a table keeps the tables of the file, and its own events have only their ids.
     pub const fn events(mut self, events: &'static [(u16, &'static str)]) -> Self {
         self.settings.events = events;
         self
     }
 
-    /// Sets when events are written back.
+    /// Sets the time at which events are written back.
     pub const fn durability(mut self, durability: Durability) -> Self {
         self.settings.durability = durability;
         self

@@ -1,4 +1,4 @@
-//! A thread that writes back what was recorded, at intervals.
+//! A thread that writes events back at intervals.
 
 use super::{Cursor, Recorder};
 use crate::medium::Medium;
@@ -11,14 +11,14 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-/// A thread that calls [`write_back_all`](Recorder::write_back_all) at intervals, so that a crash loses no more
-/// than the last one: the durability `Within`.
+/// A thread that calls [`write_back_all`](Recorder::write_back_all) at intervals, so that a crash loses at most the
+/// events of the last interval: the durability `Within`.
 ///
-/// What was recorded is persistent after the interval, the time that the write-back takes, and what the
-/// system's scheduler adds. How long that was at most is measured: [`longest`](Self::longest).
+/// An event is persistent after the interval, the time of the write-back, and the delay of the system's scheduler. The
+/// longest such time is measured: [`longest`](Self::longest).
 ///
-/// Dropping it writes back once more and ends the thread; [`finish`](Self::finish) does the same and tells
-/// whether all write-backs have succeeded.
+/// Dropping it writes back once more and ends the thread. [`finish`](Self::finish) does the same and returns the first
+/// failure of a write-back.
 #[derive(Debug)]
 pub struct Within<E> {
     shared: Arc<Shared<E>>,
@@ -34,10 +34,10 @@ struct Shared<E> {
 #[derive(Debug)]
 struct State<E> {
     is_ended: bool,
-    /// When the last write-back that has ended had begun: what was recorded since may not be persistent.
+    /// The begin of the last write-back that has succeeded: events since then may not be persistent.
     since: Instant,
     longest: Duration,
-    /// The first one.
+    /// The first failure of a write-back.
     error: Option<E>,
 }
 
@@ -67,19 +67,18 @@ impl<E: Send + 'static> Within<E> {
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// The longest time, so far, after which something recorded was persistent, and what it would be if the
-    /// write-back under way ended now.
+    /// Returns the longest time so far after which an event was persistent. It includes the events that are not written
+    /// back yet, as if their write-back ended now.
     #[must_use]
     pub fn longest(&self) -> Duration {
         let state = self.shared.state();
         state.longest.max(state.since.elapsed())
     }
 
-    /// Writes back once more and ends the thread; the longest time after which something recorded was
-    /// persistent.
+    /// Writes back once more and ends the thread. Returns the longest time after which an event was persistent.
     ///
     /// # Errors
-    /// The first failure of a write-back, whether a later one has succeeded or not.
+    /// The first failure of a write-back, even if a later one has succeeded.
     pub fn finish(mut self) -> Result<Duration, E> {
         self.end();
         let mut state = self.shared.state();
@@ -108,7 +107,7 @@ impl<E> Drop for Within<E> {
 }
 
 impl<E> Shared<E> {
-    /// Waits for the interval, or the end, and writes back; false at the end.
+    /// Waits for the interval or the end, and writes back. Returns false at the end.
     fn write_back<M, C>(&self, recorder: &Recorder<M, C>, interval: Duration) -> bool
     where
         M: Medium<Error = E>,
@@ -125,7 +124,7 @@ impl<E> Shared<E> {
                 state.longest = state.longest.max(state.since.elapsed());
                 state.since = begin;
             }
-            // What was recorded is still not persistent.
+            // The events are still not persistent: `since` stays.
             Err(error) => {
                 state.error.get_or_insert(error);
             }

@@ -1,4 +1,4 @@
-//! Writing back what all threads have recorded.
+//! Write-back of the events of all threads.
 
 use super::format::Geometry;
 use super::{Cursor, Recorder};
@@ -6,26 +6,26 @@ use crate::medium::Medium;
 use core::sync::atomic::Ordering;
 
 impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
-    /// Writes back what all shards had recorded when this was called and had not been written back by then;
-    /// it is persistent when this returns. Of an event that another thread has not finished nothing is
-    /// promised: a reader reports it as torn, or does not see it.
+    /// Writes back all events that were recorded before the call and were not written back yet. They are persistent when
+    /// this returns. An event that another thread has not finished is not covered: a reader reports it as torn, or does
+    /// not see it.
     ///
-    /// [`stop`](Self::stop) first, if what is there now is to stay.
+    /// Call [`stop`](Self::stop) first to keep the present events from being overwritten.
     ///
     /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Signal handlers
-    /// It may be called in one, also when it has interrupted itself: it allocates nothing, takes no lock, and
-    /// waits for nobody. That holds for the media of this crate which persist by lines; by pages it calls
-    /// `msync`, whose failure makes an error that allocates.
+    /// This may be called in a signal handler, even in one that has interrupted this call: it does not allocate, lock or
+    /// wait. That holds for the media of this crate that persist by lines. On a medium that persists by pages this calls
+    /// `msync`, and its failure makes an error that allocates.
     ///
     /// # Errors
-    /// The first of the medium's. The other shards are written back all the same; what failed is tried again
-    /// by the next call.
+    /// The first error of the medium. The other shards are written back nevertheless. The next call tries the failed
+    /// ranges again.
     ///
     /// # Cost
-    /// A look at each shard; an instruction for each line of what is new, and two fences for each shard that has
-    /// something new.
+    /// A check of each shard; an instruction for each line of new events, and two fences for each shard that has new
+    /// events or newly lost ones.
     pub fn write_back_all(&self) -> Result<(), M::Error> {
         let mut outcome = Ok(());
         for (shard, cursor) in (0..).zip(self.cursors()) {
@@ -42,8 +42,8 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
         if cursor.done() >= head && !is_lost_word_new {
             return Ok(());
         }
-        // The owner has stored it: its stores come before the write-backs of this thread. Not before its head was
-        // loaded, or events that it finishes meanwhile would count as written back.
+        // The owner's stores come before the write-backs of this thread. This must follow the load of the head, or events
+        // that the owner finishes meanwhile would count as written back.
         self.medium.order_observed();
         for range in geometry.ranges(shard, cursor.done()..head) {
             self.medium.writeback(range)?;

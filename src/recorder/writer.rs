@@ -1,7 +1,7 @@
 //! Recording events.
 //!
-//! All that changes with an event is private to the thread: where it goes in the medium, and the key of its
-//! tag. The medium sees one copy and one word, which is stored last.
+//! The state that changes with an event is private to the thread: its place in the medium, and the key of its
+//! tag. The medium gets one copy and one word, which is stored last.
 
 use super::clock::Pace;
 use super::cursor::Cursor;
@@ -16,23 +16,23 @@ use core::cell::Cell;
 use core::fmt;
 use core::sync::atomic::{Ordering, compiler_fence};
 
-/// Payloads up to this length are put together with what is before them, so that tag and copy have
-/// one stretch of bytes to do.
+/// The length up to which a payload is put together with the words before it, so that tag and copy process one range
+/// of bytes.
 const SHORT: usize = 48;
 
 /// The size of a word in bytes.
 const WORD: usize = 8;
-/// Words of the longest of these, without the tag.
+/// The number of words of the longest short record, without the tag.
 const WORDS: usize = (TAGGED + SHORT) / WORD;
 
-/// A shard's owner: records events of one thread.
+/// The owner of a shard, which records the events of one thread.
 ///
-/// It can be handed to another thread, and not shared. Dropping it gives the shard back.
+/// It can be sent to another thread, but not shared. Dropping it gives the shard back.
 ///
 /// # Signal handlers
-/// A handler on the owner's thread that records by the same writer loses its event if it has interrupted one:
-/// [`ErrorKind::Nested`], and it is counted. Nothing is corrupted. A handler that must not lose any has a
-/// writer of its own, claimed beforehand.
+/// A handler on the owner's thread may use the same writer. If it has interrupted an event, its own event is refused with
+/// [`ErrorKind::Nested`] and counted as lost; the interrupted event is intact. A handler that must not lose events needs
+/// a writer of its own, claimed beforehand.
 pub struct Writer<'r, M: Medium> {
     medium: &'r M,
     cursor: &'r Cursor,
@@ -41,13 +41,13 @@ pub struct Writer<'r, M: Medium> {
     clock: &'r Clock,
     durability: Durability,
     shard: u32,
-    /// An event is under way on this thread.
+    /// True while an event is recorded on this thread.
     is_busy: Cell<bool>,
     /// The key of the tags of this sub-buffer.
     key: Cell<u64>,
-    /// Where this sub-buffer begins in the medium.
+    /// The offset of this sub-buffer in the medium.
     start: Cell<u64>,
-    /// Where the next record goes in this sub-buffer; its size if there is no sub-buffer.
+    /// The offset of the next record in this sub-buffer; the size of a sub-buffer if none has been begun.
     offset: Cell<u64>,
     /// The position of this sub-buffer.
     position: Cell<u64>,
@@ -74,21 +74,21 @@ impl<'r, M: Medium> Writer<'r, M> {
         writer
     }
 
-    /// The shard that it owns.
+    /// Returns the shard that it owns.
     #[must_use]
     pub const fn shard(&self) -> u32 {
         self.shard
     }
 
-    /// Records an event of now.
+    /// Records an event with the present time.
     ///
-    /// When this returns it is in the medium, and persistent if the durability is
+    /// When this returns, the event is in the medium, and it is persistent if the durability is
     /// [`EachAppend`](Durability::EachAppend).
     ///
     /// # Errors
     /// [`ErrorKind::Stopped`], [`ErrorKind::Full`], [`ErrorKind::TooLong`], [`ErrorKind::Nested`],
-    /// [`ErrorKind::WornOut`]: the event is not there, and counted as lost unless recording has been stopped.
-    /// [`ErrorKind::Medium`]: the event is there, but its write-back has failed.
+    /// [`ErrorKind::WornOut`]: the event is not recorded. It is counted as lost unless recording has been stopped.
+    /// [`ErrorKind::Medium`]: the event is recorded, but its write-back has failed.
     ///
     /// # Cost
     /// Stores, a tag and a timestamp; when a sub-buffer is full, a header of 64 bytes as well.
@@ -97,7 +97,7 @@ impl<'r, M: Medium> Writer<'r, M> {
         self.record_at(self.clock.now(), id, payload)
     }
 
-    /// Records an event with a timestamp of the caller's, who sees to it that they do not go back.
+    /// Records an event with a timestamp of the caller's. The caller must ensure that timestamps do not decrease.
     ///
     /// # Errors
     /// As [`record`](Self::record).
@@ -114,7 +114,7 @@ impl<'r, M: Medium> Writer<'r, M> {
         if self.is_busy.replace(true) {
             return Err(Error::new(self.lose(ErrorKind::Nested)));
         }
-        // For signal handlers on this thread: the event is between these.
+        // A signal handler on this thread sees `is_busy` during all of the event.
         compiler_fence(Ordering::SeqCst);
         let recorded = self.append(timestamp, id, payload);
         compiler_fence(Ordering::SeqCst);
@@ -122,7 +122,7 @@ impl<'r, M: Medium> Writer<'r, M> {
         recorded.map_err(Error::new)
     }
 
-    /// Records an event although recording has been stopped. Only a writer that nothing else uses may do it.
+    /// Records an event although recording has been stopped. Only a writer that is not used for anything else may do it.
     #[cfg(feature = "std")]
     pub(super) fn record_last(&self, id: u16, payload: &[u8]) -> Result<(), ErrorKind<M::Error>> {
         self.append(self.clock.now(), id, payload)
@@ -150,7 +150,7 @@ impl<'r, M: Medium> Writer<'r, M> {
         if matches!(&written_back, Err(why) if !matches!(why, ErrorKind::Medium(_))) {
             return written_back;
         }
-        // Recorded it is, whether the one before could be written back or not.
+        // The event is recorded even if the write-back of the previous sub-buffer has failed.
         self.append_here(timestamp, id, payload).and(written_back)
     }
 
@@ -177,7 +177,7 @@ impl<'r, M: Medium> Writer<'r, M> {
     fn put(&self, offset: u64, timestamp: u64, id: u16, payload: &[u8]) {
         let len = payload.len() as u16;
         let tagged = format::tagged(offset as u32, id, len, timestamp);
-        // It is aligned; as the compiler sees that, nothing is done for the case that it is not.
+        // The place is aligned already. The mask shows that to the compiler, which then omits the unaligned case.
         let at = (self.start.get() + offset) & !(WORD as u64 - 1);
         let tag = if payload.len() <= SHORT {
             let words = format::record_len(payload.len()) as usize / WORD - 1;
@@ -188,11 +188,11 @@ impl<'r, M: Medium> Writer<'r, M> {
         } else {
             self.put_long(at, &tagged, payload)
         };
-        // Last, so that who sees it sees the rest.
+        // The tag is stored last: a reader that sees it sees the rest of the record.
         self.medium.store(at, tag, Ordering::Release);
     }
 
-    /// Writes all of a record but its tag, which is returned.
+    /// Writes a record without its tag. Returns the tag.
     fn put_long(&self, at: u64, tagged: &[u8; TAGGED], payload: &[u8]) -> u64 {
         let (words, rest) = payload.as_chunks::<8>();
         let words = words.as_flattened();
@@ -210,8 +210,8 @@ impl<'r, M: Medium> Writer<'r, M> {
         tag.finish()
     }
 
-    /// Begins the next sub-buffer, for an event that does not fit this one. Whether the one before could be
-    /// written back.
+    /// Begins the next sub-buffer, for an event that does not fit this one. An error of the medium is that of the
+    /// write-back of the previous sub-buffer: the next one has been begun then.
     #[cold]
     #[inline(never)]
     fn next_sub_buffer(&self, timestamp: u64, payload: usize) -> Result<(), ErrorKind<M::Error>> {
@@ -239,7 +239,7 @@ impl<'r, M: Medium> Writer<'r, M> {
         written_back
     }
 
-    /// Writes the header of a sub-buffer; what the slot had before is dead from then on.
+    /// Writes the header of a sub-buffer. From then on the earlier records of the slot do not verify.
     fn begin(&self, sequence: u64, timestamp: u64, end_before: u32) {
         let Description { geometry, identity, generation, pace, .. } = *self.description;
         let wall = if pace.wall == 0 { 0 } else { pace.wall_at(timestamp) };
@@ -259,9 +259,9 @@ impl<'r, M: Medium> Writer<'r, M> {
         self.position.set(sequence * u64::from(geometry.size));
     }
 
-    /// Goes on where the last owner has stopped.
+    /// Continues after the events of the last owner.
     fn take_up(&self) {
-        // This thread may have to write back what the other thread stored.
+        // This thread may have to write back stores of the last owner.
         self.medium.order_observed();
         let Description { geometry, generation, .. } = *self.description;
         let (size, head) = (u64::from(geometry.size), self.cursor.head());
@@ -288,7 +288,7 @@ impl<'r, M: Medium> Writer<'r, M> {
         Ok(())
     }
 
-    /// Counts an event that is lost, in the file too.
+    /// Counts a lost event, also in the file.
     #[cold]
     fn lose(&self, why: ErrorKind<M::Error>) -> ErrorKind<M::Error> {
         match why {
@@ -306,10 +306,10 @@ impl<'r, M: Medium> Writer<'r, M> {
     }
 }
 
-/// The words of a record after its tag, and zeros after them.
+/// Returns the words of a record after its tag, and zeros after them.
 ///
-/// Word by word, never more at once: a load of what has just been stored in smaller pieces waits until the
-/// stores before it are done, those of the last event as well (Intel Optimization Reference Manual,
+/// It copies single words: a load of bytes that have just been stored in smaller pieces waits until all earlier stores
+/// are done, including those of the last event (Intel Optimization Reference Manual,
 /// "Store-to-Load-Forwarding Restriction on Size and Alignment").
 #[inline(always)]
 fn short_record(tagged: &[u8; TAGGED], payload: &[u8]) -> [[u8; WORD]; WORDS] {

@@ -5,22 +5,22 @@ use crate::system::boot;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 impl Clock {
-    /// The clock of this machine: the CPU's counter where it counts time whatever the CPU does, else the
+    /// Returns the clock of this machine: the CPU's counter if its rate does not depend on the state of the CPU, else the
     /// system's monotonic clock.
     ///
     /// | | the counter is used if | its frequency |
     /// |---|---|---|
-    /// | x86-64 | CPUID says that it is invariant (Intel SDM vol. 3B, "Invariant TSC"; AMD APM vol. 3, `Fn8000_0007` EDX bit 8) | CPUID leaf 15H, else that which a hypervisor tells (leaf 40000010H), else measured against the monotonic clock |
+    /// | x86-64 | CPUID reports it as invariant (Intel SDM vol. 3B, "Invariant TSC"; AMD APM vol. 3, `Fn8000_0007` EDX bit 8) | CPUID leaf 15H, else the frequency that a hypervisor reports (leaf 40000010H), else measured against the monotonic clock |
     /// | arm64, Linux | always | `CNTFRQ_EL0` |
     ///
     /// # Cost
-    /// A measurement takes 20 ms. A timestamp costs an instruction, by the system's clock a call.
+    /// A measurement takes 20 ms. A timestamp costs one instruction, or a call if the system's clock is used.
     #[must_use]
     pub fn host() -> Self {
         counter().unwrap_or_else(Self::monotonic)
     }
 
-    /// The system's monotonic clock, as nanoseconds since this call.
+    /// Returns the system's monotonic clock, which counts nanoseconds since this call.
     #[must_use]
     pub fn monotonic() -> Self {
         let opening = Instant::now();
@@ -31,14 +31,14 @@ impl Clock {
     }
 }
 
-/// Nanoseconds since then.
+/// Returns the nanoseconds since the opening.
 #[inline]
 pub(super) fn since(opening: Instant) -> u64 {
     let passed = opening.elapsed();
     passed.as_secs().wrapping_mul(1_000_000_000).wrapping_add(u64::from(passed.subsec_nanos()))
 }
 
-/// Readings of two clocks for one pair of times.
+/// The number of readings of two clocks for one pair of times.
 const ATTEMPTS: u32 = 8;
 
 /// Returns the times of two clocks at one moment: another clock's, and the middle of the readings of `now` around it.
@@ -58,13 +58,13 @@ fn together<T>(now: impl Fn() -> u64, other: impl Fn() -> T) -> (u64, T) {
     (at, read)
 }
 
-/// Nanoseconds since 1970-01-01 UTC; 0 before that, and after 2554.
+/// Returns the nanoseconds since 1970-01-01 UTC; 0 before that, and after 2554.
 fn wall() -> u64 {
     let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(passed.as_nanos()).unwrap_or(0)
 }
 
-/// The clock of the CPU's counter, if it is one.
+/// Returns the clock of the CPU's counter, if the counter counts time.
 fn counter() -> Option<Clock> {
     #[cfg(all(
         any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),
@@ -83,14 +83,14 @@ fn counter() -> Option<Clock> {
     None
 }
 
-/// What the counter is, and its ticks per second; `None` if it does not count time.
+/// Returns the kind of the counter and its ticks per second; `None` if it does not count time.
 #[cfg(all(target_arch = "aarch64", target_os = "linux", not(any(miri, loom))))]
 fn counted() -> Option<(TimeSource, u64)> {
     let frequency = super::counter::frequency();
     (frequency > 0).then_some((TimeSource::VirtualCounter, frequency))
 }
 
-/// What the counter is, and its ticks per second; `None` if it does not count time.
+/// Returns the kind of the counter and its ticks per second; `None` if it does not count time.
 #[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
 fn counted() -> Option<(TimeSource, u64)> {
     let cpuid = raw_cpuid::CpuId::new();
@@ -106,7 +106,7 @@ fn counted() -> Option<(TimeSource, u64)> {
     frequency.or_else(measured).map(|frequency| (TimeSource::TimeStampCounter, frequency))
 }
 
-/// The counter's ticks per second, against the monotonic clock; `None` if it stands still.
+/// Measures the counter's ticks per second against the monotonic clock; `None` if the counter stands still.
 #[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
 fn measured() -> Option<u64> {
     let origin = Instant::now();

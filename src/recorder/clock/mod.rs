@@ -1,4 +1,4 @@
-//! Timestamps, and what turns them into wall time.
+//! Timestamps and their conversion to wall time.
 
 #[cfg(all(
     any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),
@@ -14,7 +14,7 @@ mod pace;
 
 pub(super) use pace::Pace;
 
-/// Where timestamps come from.
+/// The source of timestamps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TimeSource {
@@ -49,8 +49,8 @@ impl TimeSource {
     }
 }
 
-/// How the time is read.
-// A tag of its own: to find out which one it is by the values that an `Instant` cannot have takes longer.
+/// The method of reading the time.
+// The tag is explicit: a variant encoded in the values that an `Instant` cannot have takes longer to decode.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug)]
 enum Read {
@@ -65,7 +65,7 @@ enum Read {
     Counter,
 }
 
-/// A source of timestamps, with what turns them into wall time.
+/// A source of timestamps, with the values that convert them to wall time.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     read: Read,
@@ -75,11 +75,11 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Timestamps of the caller's: so many ticks per second, and the wall clock now, in nanoseconds since
-    /// 1970-01-01 UTC, or 0 if it is not known.
+    /// Returns a clock that reads timestamps from a function of the caller's. `wall` is the wall clock now, in
+    /// nanoseconds since 1970-01-01 UTC, or 0 if it is not known.
     ///
     /// # Panics
-    /// If a second has no ticks.
+    /// If `ticks_per_second` is 0.
     #[must_use]
     #[track_caller]
     pub fn from_function(now: fn() -> u64, ticks_per_second: u64, wall: u64) -> Self {
@@ -88,13 +88,13 @@ impl Clock {
         Self { read: Read::Function(now), source: TimeSource::Caller, pace, boot_id: [0; 16] }
     }
 
-    /// The same with the boot id of the system, if it has one.
+    /// Returns the same clock with the boot id of the system.
     #[must_use]
     pub const fn with_boot_id(self, boot_id: [u8; 16]) -> Self {
         Self { boot_id, ..self }
     }
 
-    /// A timestamp.
+    /// Returns a timestamp.
     #[inline]
     #[must_use]
     pub fn now(&self) -> u64 {
@@ -111,13 +111,13 @@ impl Clock {
         }
     }
 
-    /// Where its timestamps come from.
+    /// Returns the source of its timestamps.
     #[must_use]
     pub const fn source(&self) -> TimeSource {
         self.source
     }
 
-    /// Ticks of it per second.
+    /// Returns its ticks per second.
     #[must_use]
     pub const fn ticks_per_second(&self) -> u64 {
         self.pace.ticks_per_second

@@ -13,7 +13,7 @@ pub(in crate::recorder) struct Pace {
 impl Pace {
     const SECOND: u64 = 1_000_000_000;
 
-    /// The wall clock at a timestamp; if it is not known, the nanoseconds since the anchor.
+    /// Returns the wall clock at a timestamp; if it is not known, the nanoseconds since the anchor.
     #[inline]
     pub(in crate::recorder) fn wall_at(&self, timestamp: u64) -> u64 {
         match timestamp.checked_sub(self.timestamp) {

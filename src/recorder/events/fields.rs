@@ -2,8 +2,8 @@
 
 /// The fields of an event, in the order of the payload.
 ///
-/// It ends where the payload does, and at a type that this version does not know. The bytes that it has not read are
-/// [`rest`](Self::rest) then.
+/// The iterator ends at the end of the payload, and before a field of a type that this version does not know.
+/// [`rest`](Self::rest) returns the unread bytes.
 #[derive(Clone, Debug)]
 pub struct Fields<'e> {
     /// The declarations that are left.
@@ -23,7 +23,7 @@ pub enum Value<'e> {
     Single(f32),
     /// A field of the type `f64`.
     Double(f64),
-    /// A field of the type `str`: UTF-8, if the program has recorded that.
+    /// A field of the type `str`: the recorded bytes, which may be invalid UTF-8.
     Text(&'e [u8]),
 }
 
@@ -32,7 +32,7 @@ impl<'e> Fields<'e> {
         Self { declared, payload }
     }
 
-    /// The bytes of the payload after the fields that were returned so far.
+    /// Returns the bytes of the payload after the fields that were returned so far.
     #[must_use]
     pub const fn rest(&self) -> &'e [u8] {
         self.payload
@@ -49,7 +49,7 @@ impl<'e> Iterator for Fields<'e> {
             Some((name, value, payload))
         });
         let Some((name, value, payload)) = read else {
-            // Nothing after it has a known place.
+            // The places of the fields after it are unknown.
             self.declared = "";
             return None;
         };
@@ -85,7 +85,7 @@ fn number<const N: usize>(
     Some((value(*bytes), rest))
 }
 
-/// The name and the declarations of a text.
+/// Returns the name and the declarations of a text.
 pub(super) fn parts(text: &str) -> (&str, &str) {
     text.split_once(": ").unwrap_or((text, ""))
 }

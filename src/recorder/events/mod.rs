@@ -11,7 +11,7 @@ use super::format::Tables;
 /// them: see [`Reader::event_table`](super::Reader::event_table).
 #[derive(Clone, Debug)]
 pub struct EventTable {
-    /// Those in the pages of both descriptors, if they prove themselves.
+    /// The tables in the pages of both descriptors, if they are valid.
     pub(super) tables: [Option<Tables>; 2],
     pub(super) is_damaged: bool,
 }
@@ -45,7 +45,7 @@ impl EventTable {
 
     /// Returns true if a table is damaged or cannot be read.
     ///
-    /// It is normal after a crash in the middle of an opening, which had not recorded anything then.
+    /// This is normal after a crash in the middle of an opening, which had not recorded events then.
     #[must_use]
     pub const fn is_damaged(&self) -> bool {
         self.is_damaged

@@ -1,4 +1,4 @@
-//! The descriptor: what a file says of itself.
+//! The descriptor of a file.
 
 use super::Geometry;
 use crate::format::identity::Identity;
@@ -23,66 +23,66 @@ pub struct Description {
     pub(in crate::recorder) source: TimeSource,
     pub(in crate::recorder) pace: Pace,
     pub(in crate::recorder) boot_id: [u8; 16],
-    /// Bytes of the tables of events in its page; 0 if there are none.
+    /// The length of the tables of events in its page in bytes; 0 if it has no tables.
     pub(in crate::recorder) tables: u32,
 }
 
 impl Description {
-    /// The number of times that it was opened for recording, the first time included.
+    /// Returns the number of times that it was opened for recording, including the first time.
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// The random number that distinguishes its records from those of another file.
+    /// Returns the random number that distinguishes its records from those of another file.
     #[must_use]
     pub const fn identity(&self) -> Identity {
         Identity(self.identity)
     }
 
-    /// The number of threads that can record at a time.
+    /// Returns the number of threads that can record at a time.
     #[must_use]
     pub const fn shards(&self) -> u32 {
         self.geometry.shards
     }
 
-    /// Sub-buffers of each shard.
+    /// Returns the number of sub-buffers of each shard.
     #[must_use]
     pub const fn sub_buffers(&self) -> u32 {
         self.geometry.sub_buffers
     }
 
-    /// Bytes of each sub-buffer.
+    /// Returns the size of each sub-buffer in bytes.
     #[must_use]
     pub const fn sub_buffer_size(&self) -> u32 {
         self.geometry.size
     }
 
-    /// The behaviour of a full shard.
+    /// Returns the behaviour of a full shard.
     #[must_use]
     pub const fn mode(&self) -> Mode {
         self.mode
     }
 
-    /// The source of the timestamps of the last opening.
+    /// Returns the source of the timestamps of the last opening.
     #[must_use]
     pub const fn time_source(&self) -> TimeSource {
         self.source
     }
 
-    /// Ticks per second of these timestamps.
+    /// Returns the ticks per second of these timestamps.
     #[must_use]
     pub const fn ticks_per_second(&self) -> u64 {
         self.pace.ticks_per_second
     }
 
-    /// A timestamp of the last opening, and the wall clock then in nanoseconds since 1970-01-01 UTC.
+    /// Returns a timestamp of the last opening, and the wall clock then in nanoseconds since 1970-01-01 UTC.
     #[must_use]
     pub const fn anchor(&self) -> (u64, u64) {
         (self.pace.timestamp, self.pace.wall)
     }
 
-    /// The system's boot id at the last opening, zeros if it had none.
+    /// Returns the system's boot id at the last opening, or zeros if the system had no boot id.
     #[must_use]
     pub const fn boot_id(&self) -> [u8; 16] {
         self.boot_id
@@ -133,7 +133,7 @@ impl Description {
         }
     }
 
-    /// The description of these fields, if it can be.
+    /// Returns the description of these fields, if they are possible.
     fn of(fields: Fields) -> Result<Self, BadDescriptor> {
         let Fields { shards, sub_buffers, size, ticks_per_second, timestamp, wall, .. } = fields;
         let unknown = BadDescriptor::Impossible;
@@ -158,13 +158,13 @@ impl Description {
         })
     }
 
-    /// The word that says that so many events were lost.
+    /// Returns the word that states the number of lost events.
     pub(in crate::recorder) fn loss_word(&self, shard: u32, lost: u64) -> u64 {
         let count = u32::try_from(lost).unwrap_or(u32::MAX);
         u64::from(count) | self.loss_tag(shard, count) << 32
     }
 
-    /// Returns the number of events that were lost, if the word proves itself.
+    /// Returns the number of lost events, if the word is valid.
     pub(in crate::recorder) fn lost(&self, shard: u32, word: u64) -> Option<u64> {
         let (count, tag) = (word as u32, word >> 32);
         (tag == self.loss_tag(shard, count) & 0xffff_ffff).then_some(u64::from(count))
@@ -174,7 +174,7 @@ impl Description {
         tag::of(0, &Loss { identity: self.identity, shard, count }.to_bytes())
     }
 
-    /// The key of the tags of a sub-buffer's records.
+    /// Returns the key of the tags of a sub-buffer's records.
     pub(in crate::recorder) fn key(&self, shard: u32, generation: u64, sequence: u64) -> u64 {
         let key = Key { identity: self.identity, generation, sequence, shard };
         tag::of(0, &key.to_bytes())
@@ -204,7 +204,7 @@ layout! {
 }
 
 layout! {
-    /// The bytes that the tag of a count of lost events is over.
+    /// The bytes that the tag of a count of lost events covers.
     struct Loss: 24 {
         0 identity: [u8; 16],
         16 shard: u32,
@@ -222,7 +222,7 @@ layout! {
     }
 }
 
-/// The fault of bytes that are no descriptor.
+/// The fault of bytes that are not a valid descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::recorder) enum BadDescriptor {
     Magic([u8; 8]),

@@ -1,4 +1,4 @@
-//! The places of everything in a file.
+//! The places of the parts of a file.
 
 use super::{HEADER, LARGEST, MOST_SHARDS, PAGE, RECORD, SMALLEST};
 use core::ops::Range;
@@ -17,13 +17,13 @@ pub(in crate::recorder) struct Geometry {
 }
 
 impl Geometry {
-    /// Returns the fault of one that is impossible.
+    /// Returns the fault of an impossible geometry.
     pub(in crate::recorder) fn fault(self) -> Option<&'static str> {
         if self.shards == 0 || self.shards > MOST_SHARDS {
             return Some("the number of shards is not one from 1 to 4096");
         }
         if !self.size.is_power_of_two() || self.size < SMALLEST || self.size > LARGEST {
-            return Some("the size of a sub-buffer is no power of two from 256 to 1048576");
+            return Some("the size of a sub-buffer is not a power of two from 256 to 1048576");
         }
         if self.sub_buffers < 2 {
             return Some("a shard has fewer than 2 sub-buffers");
@@ -31,24 +31,24 @@ impl Geometry {
         None
     }
 
-    /// The first sub-buffer.
+    /// Returns the place of the first sub-buffer.
     const fn base(self) -> u64 {
         (LOSSES + LOSS * self.shards as u64).next_multiple_of(PAGE)
     }
 
-    /// The number of sub-buffers of each shard that fit a medium.
+    /// Returns the number of sub-buffers of each shard that fit a medium.
     pub(in crate::recorder) fn fitting(shards: u32, size: u32, len: u64) -> u32 {
         let base = Self { shards, sub_buffers: 0, size }.base();
         let of_each = len.saturating_sub(base) / u64::from(shards.max(1)) / u64::from(size.max(1));
         u32::try_from(of_each).unwrap_or(u32::MAX)
     }
 
-    /// Bytes of a shard's sub-buffers: at most 2^52.
+    /// Returns the length of a shard's sub-buffers in bytes: at most 2^52.
     pub(in crate::recorder) const fn shard_len(self) -> u64 {
         self.sub_buffers as u64 * self.size as u64
     }
 
-    /// Bytes of all. It fits: at most 2^52 × 2^12, less what the checks leave out.
+    /// Returns the length of the recording in bytes, or `None` if it does not fit an integer: it is up to 2^52 × 2^12.
     pub(in crate::recorder) fn len(self) -> Option<u64> {
         self.shard_len().checked_mul(u64::from(self.shards))?.checked_add(self.base())
     }
@@ -66,7 +66,7 @@ impl Geometry {
     }
 
     /// Returns the places of the bytes between two positions of a shard: before the end of the shard, and from
-    /// its beginning on. Of what was overwritten since only the last lap.
+    /// its beginning on. If they are more than a lap, returns the places of the last lap only.
     pub(in crate::recorder) fn ranges(self, shard: u32, positions: Range<u64>) -> [Range<u64>; 2] {
         let (start, lap) = (self.shard(shard), self.shard_len());
         let from = positions.start.max(positions.end.saturating_sub(lap));
@@ -76,12 +76,12 @@ impl Geometry {
         [start + first..start + end, start..start + (first + len - end)]
     }
 
-    /// The word that counts lost events.
+    /// Returns the place of the word that counts lost events.
     pub(in crate::recorder) const fn loss(shard: u32) -> u64 {
         LOSSES + shard as u64 * LOSS
     }
 
-    /// The longest payload.
+    /// Returns the length of the longest payload.
     pub(in crate::recorder) const fn largest_payload(self) -> usize {
         let fits = self.size as u64 - HEADER - RECORD;
         if fits > 0xffff { 0xffff } else { fits as usize }

@@ -1,4 +1,4 @@
-//! The format: what the module's documentation says, and nothing else.
+//! The format that the module's documentation defines.
 
 mod description;
 mod geometry;
@@ -18,15 +18,15 @@ use crate::format::superblock;
 pub(super) const PAGE: u64 = 4096;
 /// The places of the descriptors.
 pub(super) const DESCRIPTORS: [u64; 2] = [0, PAGE];
-/// The word that has a descriptor's tag.
+/// The offset of a descriptor's tag.
 pub(super) const TAG: u64 = superblock::TAG as u64;
-/// Bytes of the header of a sub-buffer.
+/// The length of the header of a sub-buffer.
 pub(super) const HEADER: u64 = 64;
-/// Bytes of a record before its payload.
+/// The length of a record without its payload.
 pub(super) const RECORD: u64 = 24;
 
 pub(super) const MOST_SHARDS: u32 = 4096;
 pub(super) const SMALLEST: u32 = 256;
 pub(super) const LARGEST: u32 = 1 << 20;
-/// Sequence numbers are smaller, so that positions fit 64 bits with room to spare.
+/// The limit of sequence numbers, which are all smaller. With it positions are far below 2^64.
 pub(super) const SEQUENCES: u64 = 1 << 40;

@@ -2,7 +2,7 @@
 
 use super::RECORD;
 
-/// The words of a record between its tag and its payload: id, length and offset; timestamp.
+/// Returns the words of a record between its tag and its payload: id, length and offset; timestamp.
 #[inline]
 pub(in crate::recorder) fn tagged(offset: u32, id: u16, len: u16, timestamp: u64) -> [u8; TAGGED] {
     let mut bytes = [0; TAGGED];
@@ -15,13 +15,13 @@ pub(in crate::recorder) fn tagged(offset: u32, id: u16, len: u16, timestamp: u64
 /// Bytes of a record between its tag and its payload.
 pub(in crate::recorder) const TAGGED: usize = RECORD as usize - 8;
 
-/// Id, length and offset of the word after the tag.
+/// Returns id, length and offset in the word after the tag.
 #[inline]
 pub(in crate::recorder) const fn parts(word: u64) -> (u16, u16, u64) {
     (word as u16, (word >> 16) as u16, word >> 32)
 }
 
-/// Bytes of a record with such a payload.
+/// Returns the length of a record with a payload of this length.
 #[inline]
 pub(in crate::recorder) const fn record_len(payload: usize) -> u64 {
     RECORD + (payload as u64).next_multiple_of(8)

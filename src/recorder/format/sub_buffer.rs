@@ -16,7 +16,7 @@ pub(in crate::recorder) struct Header {
     /// Events that the shard had lost before.
     pub(in crate::recorder) lost: u64,
     pub(in crate::recorder) generation: u64,
-    /// The end of the records of the one before; 0 if there was none.
+    /// The end of the records of the previous sub-buffer; 0 if this opening had no previous one.
     pub(in crate::recorder) end_before: u32,
 }
 
@@ -37,22 +37,22 @@ impl Header {
         fields.to_bytes()
     }
 
-    /// Sequence number and end of the one before.
+    /// Returns the sequence number and the end of the previous sub-buffer in one word.
     const fn second_word(&self) -> u64 {
         self.sequence | (self.end_before as u64) << 40
     }
 
-    /// The sequence number of a second word.
+    /// Returns the sequence number in a second word.
     pub(in crate::recorder) const fn sequence_of(second_word: u64) -> u64 {
         second_word & (SEQUENCES - 1)
     }
 
-    /// The first word of a shard's headers.
+    /// Returns the first word of a shard's headers.
     pub(in crate::recorder) fn first_word(shard: u32) -> u64 {
         u64::from(u32::from_le_bytes(MAGIC)) | u64::from(shard) << 32
     }
 
-    /// The header, if the bytes prove that they are one.
+    /// Returns the header in these bytes, if it is valid.
     pub(in crate::recorder) fn from_bytes(
         bytes: [u8; HEADER as usize],
         identity: &[u8; 16],
@@ -77,7 +77,7 @@ layout! {
     struct Fields: 64 {
         0 magic: [u8; 4],
         4 shard: u32,
-        /// Sequence number and end of the one before.
+        /// The sequence number and the end of the previous sub-buffer.
         8 second_word: u64,
         16 timestamp: u64,
         24 wall: u64,
@@ -88,7 +88,7 @@ layout! {
     }
 }
 
-/// Of everything before it, with the file's identity as its key.
+/// Returns the tag of a header: of all bytes before the tag, with the file's identity as its key.
 fn tag_of(bytes: &[u8; HEADER as usize], identity: &[u8; 16]) -> u64 {
     tag::of(tag::of(0, identity), &bytes[..56])
 }

@@ -7,15 +7,15 @@ use crate::medium::Readable;
 use core::fmt;
 use core::ops::Range;
 
-/// Bytes of a page after its descriptor.
+/// The number of bytes of a page after its descriptor.
 const ROOM: usize = PAGE as usize - DESCRIPTOR;
-/// Bytes of the tag, which is before all tables.
+/// The length of the tag, which is before all tables.
 const TAG: usize = 8;
-/// Bytes of a table before its entries.
+/// The length of a table without its entries.
 const HEAD: usize = 20;
-/// Bytes of an entry before its text.
+/// The length of an entry without its text.
 const ENTRY: usize = 4;
-/// Bytes that the entries of a table can have.
+/// The greatest length of the entries of a table.
 pub(in crate::recorder) const MOST_ENTRIES: usize = ROOM - TAG - HEAD;
 
 layout! {
@@ -33,7 +33,7 @@ layout! {
 #[derive(Clone, Copy)]
 pub(in crate::recorder) struct Tables {
     bytes: [u8; ROOM],
-    /// Those that are used; 0 if there are no tables.
+    /// The number of used bytes; 0 without tables.
     len: usize,
 }
 
@@ -47,7 +47,7 @@ struct Table {
 impl Tables {
     pub(in crate::recorder) const NONE: Self = Self { bytes: [0; ROOM], len: 0 };
 
-    /// Reads the tables of so many bytes in a page, if they prove themselves.
+    /// Reads the tables in the first `len` bytes after a page's descriptor, if their tag is valid.
     pub(in crate::recorder) fn read<S: Readable>(
         source: &S,
         page: u64,
@@ -62,8 +62,8 @@ impl Tables {
         (u64::from_le_bytes(*found) == tag).then_some(tables)
     }
 
-    /// Adds the table of an opening, whose entries fit. If the opening before had the same entries, they stay the same
-    /// table. The oldest tables give way to a new one.
+    /// Adds the table of an opening, whose entries fit. If the opening before had the same entries, they share its table.
+    /// The oldest tables for which no space is left are dropped.
     pub(in crate::recorder) fn add(&mut self, events: &[(u16, &str)], generation: u64) {
         let newest = self.tables().next();
         let same = newest.filter(|table| {
@@ -99,7 +99,7 @@ impl Tables {
         }
     }
 
-    /// Puts the tag before them. Bytes after them become zero.
+    /// Puts the tag before the tables and zeros after them.
     pub(in crate::recorder) fn seal(&mut self, identity: &[u8; 16]) {
         if !self.is_empty() {
             self.bytes[self.len..].fill(0);
@@ -118,7 +118,7 @@ impl Tables {
         entries(&self.bytes[table.entries]).find(|(other, _)| *other == id).map(|(_, text)| text)
     }
 
-    /// The tables, up to one that is longer than the bytes.
+    /// Returns the tables. It ends before a table that is longer than the bytes.
     fn tables(&self) -> impl Iterator<Item = Table> {
         let mut at = TAG;
         core::iter::from_fn(move || {
@@ -140,7 +140,7 @@ impl Tables {
         self.len as u32
     }
 
-    /// The bytes, and zeros up to a multiple of 8.
+    /// Returns the bytes, and zeros up to a multiple of 8.
     pub(in crate::recorder) fn bytes(&self) -> &[u8] {
         &self.bytes[..self.len.next_multiple_of(8)]
     }
@@ -150,13 +150,13 @@ impl Tables {
     }
 }
 
-/// Bytes of the entries of a table.
+/// Returns the length of the entries of a table.
 pub(in crate::recorder) fn entries_len(events: &[(u16, &str)]) -> usize {
     events.iter().map(|(_, text)| ENTRY + text.len()).sum()
 }
 
-/// The ids and texts of entries. It ends at one that is longer than the bytes, and leaves out those whose texts are not
-/// UTF-8.
+/// Returns the ids and texts of entries. It ends before an entry that is longer than the bytes, and leaves out entries
+/// whose texts are not UTF-8.
 fn entries(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &str)> {
     let entries = core::iter::from_fn(move || {
         let ([first, second, third, fourth], rest) = bytes.split_first_chunk()?;

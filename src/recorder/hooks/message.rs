@@ -26,7 +26,7 @@ impl Message {
             Some(location) => write!(message, "{location}: {text}"),
             None => message.write_str(text),
         };
-        debug_assert!(written.is_ok(), "a text that is cut off is no error");
+        debug_assert!(written.is_ok(), "cutting off a text is not an error");
         message
     }
 

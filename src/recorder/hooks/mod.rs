@@ -1,4 +1,4 @@
-//! What stops recording and writes back when the program ends unexpectedly.
+//! Hooks that stop recording and write back when the program ends unexpectedly.
 
 #[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
 #[expect(unsafe_code, reason = "handles signals, and calls the handlers that were there before")]
@@ -17,13 +17,13 @@ use std::sync::{Mutex, PoisonError};
 use std::{io, sync::OnceLock};
 
 impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
-    /// Has every panic of the process stop this recorder, record its message, write everything back, and then do the
-    /// same as before this call.
+    /// Has every panic of the process stop this recorder, record its message, write everything back, and then call the
+    /// panic hook that was set before.
     ///
     /// A panic that is caught ends recording as well. Failures in the hook are not reported.
     ///
-    /// The hook stays for the life of the process, so the recorder must be `'static`. [`Box::leak`] makes it so, and so does
-    /// a [`std::sync::OnceLock`] in a `static`:
+    /// The hook stays for the life of the process, so the recorder must be `'static`. [`Box::leak`] or a
+    /// [`std::sync::OnceLock`] in a `static` achieves that:
     ///
     /// ```
     /// use cachemaint::Cache;
@@ -46,8 +46,8 @@ impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
     /// ```
     ///
     /// # The message
-    /// The last event has the id [`Event::PANIC`], and as its payload the text `FILE:LINE:COLUMN: MESSAGE`. The first 512
-    /// bytes of it are kept, or as many as an event of this file can have. The message is that of the panic that has
+    /// The last event has the id [`Event::PANIC`]. Its payload is the text `FILE:LINE:COLUMN: MESSAGE`, of which the first
+    /// 512 bytes are kept, or as many as an event of this file can have. The message is that of the panic that has
     /// stopped the recorder. After a [`stop`](Recorder::stop) no message is recorded.
     ///
     /// This call reserves a shard for the message, for the life of the process. So create the recording with one shard more
@@ -65,21 +65,21 @@ impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
         Ok(())
     }
 
-    /// Has SIGSEGV, SIGABRT, SIGBUS and SIGTERM stop this recorder and write back what it has, and then do what
-    /// they did before.
+    /// Has SIGSEGV, SIGABRT, SIGBUS and SIGTERM stop this recorder, write its events back, and then act as they did
+    /// before.
     ///
-    /// The handler allocates nothing and takes no lock ([`write_back_all`](Recorder::write_back_all) says for
-    /// which media), and calls the handler that was there before, with what the kernel told if that one takes
-    /// it. Where there was none, the signal ends the process as it would have. A signal that is ignored stays
-    /// so. If the former handler returns and the program goes on, recording has ended all the same.
+    /// The handler does not allocate or lock; see [`write_back_all`](Recorder::write_back_all) for the media that this
+    /// holds for. It calls the former handler, with the kernel's information if that handler takes it. Without a former
+    /// handler, the signal ends the process as before. An ignored signal stays ignored. If the former handler returns and
+    /// the program continues, recording has ended nevertheless.
     ///
-    /// It runs on the thread's alternate stack, if it has one: threads of the standard library have, others
-    /// may need `sigaltstack(2)`, or a stack that overflowed leaves no room for it. A
-    /// [`FaultHandler`](crate::dax::FaultHandler) is to be installed afterwards: it hands on what it does not know,
-    /// this does not ask whether another one would have.
+    /// The handler runs on the thread's alternate stack, if it has one. Threads of the standard library have one. Other
+    /// threads may need `sigaltstack(2)`: otherwise a stack that overflowed leaves no space for the handler. Install a
+    /// [`FaultHandler`](crate::dax::FaultHandler) after this call: it hands on the faults that it does not handle, but
+    /// this handler does not check whether another handler would have handled the fault.
     ///
     /// # Errors
-    /// Those of `sigaction(2)`; [`io::ErrorKind::QuotaExceeded`], if 16 recorders have it already.
+    /// Those of `sigaction(2)`; [`io::ErrorKind::QuotaExceeded`] if signals stop 16 recorders already.
     #[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
     pub fn stop_on_signals(&'static self) -> io::Result<()> {
         let is_free = |place: &&OnceLock<_>| {
@@ -95,12 +95,12 @@ impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
 
     /// Stops recording, and records the message of a panic in a shard that is reserved for it.
     fn stop_with(&self, info: &PanicHookInfo<'_>, shard: u32, cursor: &Cursor) {
-        // First, so that nothing comes after the message but events that other threads are in the middle of. And once,
-        // so that the shard has one writer.
+        // The stop comes first: only events that other threads have already begun come after the message. The message
+        // is recorded once, so that the shard has one writer.
         if !self.is_stopped.swap(true, Ordering::SeqCst) {
             let writer = Writer::new(self, shard, cursor);
             let message = Message::of(info, self.description.geometry.largest_payload());
-            // Without the message there is nothing to report its loss to.
+            // The loss of the message cannot be reported.
             drop(writer.record_last(Event::PANIC, message.bytes()));
         }
         self.stop_and_write_back();
@@ -108,12 +108,12 @@ impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
 
     fn stop_and_write_back(&self) {
         self.stop();
-        // There is nobody left to tell.
+        // The process is ending: an error cannot be reported.
         drop(self.write_back_all());
     }
 }
 
-/// Has every panic of the process call `first`, and then the hook of before.
+/// Has every panic of the process call `first`, and then the former hook.
 fn hook_before_others(first: impl Fn(&PanicHookInfo<'_>) + Send + Sync + 'static) {
     // A hook that another thread sets between these two calls would be lost.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -139,11 +139,11 @@ impl<M: Medium, C: AsRef<[Cursor]> + Sync> Crash for Recorder<M, C> {
     }
 }
 
-/// Those that signals stop. Reading it takes no lock.
+/// The recorders that signals stop. Reading the list does not lock.
 #[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
 static RECORDERS: [OnceLock<&'static (dyn Crash + Sync)>; 16] = [const { OnceLock::new() }; 16];
 
-/// Stops them all, and writes back.
+/// Stops all recorders of the list, and writes back.
 #[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
 fn crash() {
     for recorder in RECORDERS.iter().filter_map(OnceLock::get) {

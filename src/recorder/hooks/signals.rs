@@ -3,9 +3,9 @@
 //! # Why this file is unsafe
 //! It reads what the kernel hands to a signal handler.
 //!
-//! # What may run in it
-//! It interrupts any code at any place: it loads and stores atomics, executes write-backs and fences, and
-//! hands the signal on. `errno` is as before when it returns.
+//! # Contents of the handler
+//! The handler can interrupt any code at any place. So it only loads and stores atomics, executes write-backs and
+//! fences, and hands the signal on. `errno` is as before when it returns.
 
 use crate::signals::{self, Signal};
 use core::ffi::c_void;
@@ -34,17 +34,17 @@ impl Ending {
         if current.sa_sigaction == libc::SIG_IGN || self.is_installed.load(Acquire) {
             return Ok(());
         }
-        // Calls of the system that the former handler did not interrupt are not interrupted now.
+        // System calls that the former handler did not interrupt are not interrupted now.
         self.signal.install(&current, current.sa_flags & libc::SA_RESTART)?;
         self.is_installed.store(true, Release);
         Ok(())
     }
 
-    /// Does what would have been done without this handler. A signal that was sent is sent again, and so is one for a
-    /// memory error that nothing has accessed yet.
+    /// Has the signal act as it would without this handler. A signal that was sent is sent again, and so is a signal for a
+    /// memory error that has not been accessed yet.
     fn hand_on(&self, info: *mut siginfo_t, context: *mut c_void) {
         if let Err(action) = self.signal.call_former(info, context) {
-            // SAFETY: the kernel hands over a valid one, and nobody else has it.
+            // SAFETY: the kernel hands over a valid `siginfo_t`, which is not shared.
             let code = unsafe { (*info).si_code };
             let is_optional = self.number == libc::SIGBUS && code == libc::BUS_MCEERR_AO;
             self.signal.give_back(action, code <= 0 || is_optional);

@@ -1,6 +1,6 @@
-//! What all shards have, by time.
+//! The events of all shards, merged by time.
 //!
-//! The shards are a binary heap by the time of what comes next, in their own slice: the first one is due.
+//! The slice of shards is a binary heap by the time of their next events: the first shard is due.
 
 use super::Reader;
 use super::shard::{Events, Found};
@@ -8,11 +8,11 @@ use crate::medium::Readable;
 
 /// The events of several shards, merged by the time at which they were recorded.
 ///
-/// Shards are in order in themselves; of events of the same time, that of the lower shard comes first.
+/// The events of a shard keep their order. Of events with the same time, that of the lower shard comes first.
 #[derive(Debug)]
 pub struct Merged<L> {
     shards: L,
-    /// So many of them have not come to their end. None, before the first step.
+    /// The number of shards that are not at their end. `None` before the first step.
     left: Option<usize>,
 }
 
@@ -20,7 +20,7 @@ impl<S: Readable> Reader<S> {
     /// Reads all shards, by time: see [`Merged::read_next`].
     ///
     /// # Cost
-    /// Each step looks at as many shards as their number has binary digits, twice; each event is verified twice.
+    /// Each step compares up to two shards for each binary digit of their number. Each event is verified twice.
     #[cfg(feature = "std")]
     pub fn events(&self) -> Merged<alloc::vec::Vec<Events<'_, S>>> {
         Merged::of((0..self.description.shards()).map(|shard| self.shard(shard)).collect())
@@ -28,7 +28,7 @@ impl<S: Readable> Reader<S> {
 }
 
 impl<L> Merged<L> {
-    /// Merges these shards; nothing is allocated.
+    /// Merges these shards without an allocation.
     pub const fn of(shards: L) -> Self {
         Self { shards, left: None }
     }
@@ -73,7 +73,7 @@ impl<L> Merged<L> {
     }
 }
 
-/// Makes a heap of shards. Returns how many of them have something, which come first.
+/// Makes a heap of the shards that are not at their end, which come first. Returns their number.
 fn heap<S: Readable>(shards: &mut [Events<'_, S>]) -> usize {
     let mut left = shards.len();
     for place in (0..shards.len()).rev() {
@@ -82,8 +82,8 @@ fn heap<S: Readable>(shards: &mut [Events<'_, S>]) -> usize {
     left
 }
 
-/// Puts the shard at a place, whose next time is looked up, where it belongs below; all others there do. If it is at
-/// its end the last one takes its place. Returns how many are left.
+/// Looks up the next time of the shard at a place, and moves the shard down to its place in the heap. All shards below it
+/// must be in heap order. If it is at its end, the last shard takes its place. Returns the number of shards left.
 fn settled<S: Readable>(shards: &mut [Events<'_, S>], place: usize) -> usize {
     let mut left = shards.len();
     if place < left && shards[place].time().is_none() {
@@ -94,7 +94,7 @@ fn settled<S: Readable>(shards: &mut [Events<'_, S>], place: usize) -> usize {
     left
 }
 
-/// Lets a shard sink below those that are due before it.
+/// Moves a shard down below the shards that are due before it.
 fn sink<S: Readable>(shards: &mut [Events<'_, S>], mut place: usize) {
     let due = |shards: &[Events<'_, S>], place: usize| shards.get(place).map(Events::due);
     while let Some(own) = due(shards, place) {

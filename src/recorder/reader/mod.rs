@@ -1,11 +1,11 @@
-//! Reading: what is there is taken apart by what proves itself.
+//! Reading of recordings: only headers and records with a valid tag are used.
 //!
 //! # Work
-//! Each byte of a recording is looked at some two times: when an event is verified, and when it is copied. Headers are
-//! looked at a few times more. Bytes without a header, or after damage, are searched for records by each header that
-//! may have been there. Whatever is in a file, no byte is looked at more than 150 times, since a search ends when as
-//! much as twice the sub-buffer was verified in vain. So the work grows with the size of the file alone. Memory is that of
-//! [`Events`], for each shard.
+//! Each byte of a recording is read about two times: when an event is verified, and when it is copied. Headers are
+//! read a few times more. Bytes without a header, or after damage, are searched for records once for each header that
+//! may have been there. For any content of a file, no byte is read more than 150 times: a search ends when twice the
+//! size of the sub-buffer was verified in vain. So the work grows only with the size of the file. The memory is one
+//! [`Events`] for each shard.
 
 pub(super) mod merged;
 pub(super) mod shard;
@@ -22,21 +22,22 @@ use core::cmp::Reverse;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
-/// Reads a recording.
+/// A reader of a recording.
 ///
-/// Nothing is asked of whoever writes it: each record is copied and then verified, so that one which is
-/// overwritten meanwhile fails to verify, and is skipped.
+/// It needs no cooperation of the writer: each record is copied and then verified. A record that is overwritten meanwhile
+/// does not verify, and is skipped.
 #[derive(Debug)]
 pub struct Reader<S> {
     source: S,
     description: Description,
 }
 
-/// A sub-buffer, and how its records are known.
+/// A sub-buffer, and the source of its header.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SubBuffer {
-    /// Its header, or what it must have been.
+    /// Its header, or the header that its records prove.
     header: Header,
+    /// True if the header is inferred from records.
     is_inferred: bool,
 }
 
@@ -46,7 +47,7 @@ impl SubBuffer {
     }
 }
 
-/// A record that has proved itself.
+/// A record with a valid tag.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record {
     id: u16,
@@ -55,12 +56,12 @@ pub(super) struct Record {
 }
 
 impl<S: Readable> Reader<S> {
-    /// Finds the recording in what can be read.
+    /// Opens the recording in a source for reading.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if the words at 0 and at 4096 are zero. [`ErrorKind::Truncated`], [`ErrorKind::Foreign`],
-    /// [`ErrorKind::Version`], [`ErrorKind::Damaged`]: what was found, and where.
-    /// [`ErrorKind::Medium`], if neither descriptor can be read.
+    /// [`ErrorKind::Version`] and [`ErrorKind::Damaged`] if the source has other content, which they describe.
+    /// [`ErrorKind::Medium`] if neither descriptor can be read.
     pub fn open(source: S) -> Result<Self, OpenError<S, Error<S::Error>>> {
         match Self::locate(&source) {
             Ok((description, _)) => Ok(Self { source, description }),
@@ -78,7 +79,7 @@ impl<S: Readable> Reader<S> {
             DESCRIPTORS.map(|at| Ok::<_, S::Error>((at, Self::descriptor(source, at)?)));
         let (description, other) = match (first, second) {
             (Ok((a, first)), Ok((b, second))) => Self::newest_of((a, first), (b, second))?,
-            // One copy cannot be read: the other one has to do.
+            // One descriptor cannot be read: the other one is used.
             (Ok((at, found)), Err(_)) | (Err(_), Ok((at, found))) => {
                 let other = DESCRIPTORS[0] + DESCRIPTORS[1] - at;
                 (found.map_err(|bad| ErrorKind::bad((at, bad), (at, bad)))?, other)
@@ -92,7 +93,7 @@ impl<S: Readable> Reader<S> {
         Ok((description, other))
     }
 
-    /// The recording of this description.
+    /// Returns a reader of the recording with this description.
     pub(super) const fn of(source: S, description: Description) -> Self {
         Self { source, description }
     }
@@ -102,7 +103,7 @@ impl<S: Readable> Reader<S> {
         source: &S,
         at: u64,
     ) -> Result<Result<Description, BadDescriptor>, S::Error> {
-        // The bytes after another magic are nobody's: a creation may be writing it.
+        // The bytes after another magic have no meaning: a creation may be writing them.
         let mut magic = [0; 8];
         source.read(at, &mut magic)?;
         if magic != MAGIC {
@@ -113,14 +114,14 @@ impl<S: Readable> Reader<S> {
         Ok(Description::from_bytes(&bytes))
     }
 
-    /// The one that counts, and where the other one is.
+    /// Returns the description that counts, and the place of the other one.
     fn newest_of(
         (a, first): (u64, Result<Description, BadDescriptor>),
         (b, second): (u64, Result<Description, BadDescriptor>),
     ) -> Result<(Description, u64), ErrorKind<S::Error>> {
         match (first, second) {
-            // A newer program has written it: what this one knows of the file may be wrong. An older one has left it
-            // behind, if the other descriptor is whole.
+            // A newer program has written it: this program may read the rest of the file wrongly. A descriptor of an
+            // older version is a leftover if the other descriptor is valid.
             (Err(bad), _) if bad.is_newer() => Err(ErrorKind::bad((a, bad), (a, bad))),
             (_, Err(bad)) if bad.is_newer() => Err(ErrorKind::bad((b, bad), (b, bad))),
             (Ok(first), Ok(second)) if first.generation >= second.generation => Ok((first, b)),
@@ -130,32 +131,32 @@ impl<S: Readable> Reader<S> {
         }
     }
 
-    /// What the file says of itself.
+    /// Returns the description in the file's descriptor.
     pub const fn description(&self) -> &Description {
         &self.description
     }
 
-    /// Bytes that a buffer for payloads must have.
+    /// Returns the length that a buffer for payloads must have.
     pub const fn largest_payload(&self) -> usize {
         self.description.geometry.largest_payload().next_multiple_of(8)
     }
 
-    /// What a shard has, in the order in which it was recorded.
+    /// Returns the events of a shard, in the order in which they were recorded.
     ///
     /// # Panics
-    /// If there is no such shard.
+    /// If the recording does not have this shard.
     #[track_caller]
     pub fn shard(&self, shard: u32) -> Events<'_, S> {
         assert!(shard < self.description.shards(), "there is no shard {shard}");
         Events::new(self, shard)
     }
 
-    /// Reads the names of events and the types of their fields, as the file has them.
+    /// Reads the names of events and the types of their fields from the file.
     ///
     /// Damage is not an error: events whose table is damaged are read as if they had none.
     ///
     /// # Cost
-    /// Both pages of descriptors are read. The value has 8 KiB.
+    /// Both pages of descriptors are read. The value is 8 KiB large.
     #[must_use]
     pub fn event_table(&self) -> EventTable {
         let identity = self.description.identity;
@@ -176,7 +177,8 @@ impl<S: Readable> Reader<S> {
         EventTable { tables, is_damaged }
     }
 
-    /// Events that a shard has lost over all openings, as far as the file knows: refused, too long, nested.
+    /// Returns the number of events that a shard has lost over all openings, according to the file: refused, too long or
+    /// nested.
     #[must_use]
     pub fn lost(&self, shard: u32) -> u64 {
         let word = self.source.load(Geometry::loss(shard), Ordering::Acquire);
@@ -185,8 +187,8 @@ impl<S: Readable> Reader<S> {
         counted.max(in_header)
     }
 
-    /// The header in a slot, if it proves itself. Its words are looked at one after the other, as the first
-    /// ones mostly tell that it is none.
+    /// Returns the header in a slot, if it is valid. Its first words are checked one by one before the rest is read, since
+    /// most bytes that are not a header fail there.
     fn header(&self, shard: u32, slot: u64) -> Option<Header> {
         let geometry = self.description.geometry;
         let at = geometry.sub_buffer(shard, slot);
@@ -205,14 +207,14 @@ impl<S: Readable> Reader<S> {
         (header.shard == shard && geometry.slot(header.sequence) == slot).then_some(header)
     }
 
-    /// The newest header of a shard that proves itself.
+    /// Returns the newest valid header of a shard.
     fn newest_header(&self, shard: u32) -> Option<Header> {
         let slots = 0..u64::from(self.description.sub_buffers());
         let headers = slots.filter_map(|slot| self.header(shard, slot));
         headers.max_by_key(|header| header.sequence)
     }
 
-    /// The newest sub-buffer of a shard, also if its header is damaged.
+    /// Returns the newest sub-buffer of a shard, even if its header is damaged.
     pub(super) fn newest(&self, shard: u32) -> Option<SubBuffer> {
         let newest = self.newest_header(shard)?;
         let next = self.sub_buffer(shard, newest.sequence + 1, &newest);
@@ -220,7 +222,7 @@ impl<S: Readable> Reader<S> {
         Some(next.unwrap_or(SubBuffer { header: newest, is_inferred: false }))
     }
 
-    /// What is in the slot of a sequence number: by its header, or else by what its records prove.
+    /// Returns the sub-buffer in the slot of a sequence number, by its header or else by the header that its records prove.
     fn sub_buffer(&self, shard: u32, sequence: u64, newest: &Header) -> Option<SubBuffer> {
         let slot = self.description.geometry.slot(sequence);
         let proved =
@@ -228,12 +230,12 @@ impl<S: Readable> Reader<S> {
         proved.or_else(|| self.infer(shard, slot, newest))
     }
 
-    /// What the header in a slot must have been: one under which a record in it verifies.
+    /// Infers the header of a slot: the newest candidate under which a record in the slot verifies.
     #[cold]
     fn infer(&self, shard: u32, slot: u64, newest: &Header) -> Option<SubBuffer> {
         let geometry = self.description.geometry;
         let start = geometry.sub_buffer(shard, slot);
-        // What is newer goes before what it has overwritten.
+        // Newer candidates come before the candidates that they have overwritten.
         let header = self.candidates(shard, slot, newest).into_iter().flatten().find(|header| {
             let key = self.description.key(shard, header.generation, header.sequence);
             self.find(&mut Search::new(geometry, start), HEADER, key).is_some()
@@ -241,8 +243,8 @@ impl<S: Readable> Reader<S> {
         header.map(|header| SubBuffer { header, is_inferred: true })
     }
 
-    /// The headers that may have been in a slot: of the lap after that of the newest one, of its own and of the
-    /// one before, each by an opening that wrote a neighbour.
+    /// Returns the headers that may have been in a slot: of the lap after that of the newest header, of its own lap and of
+    /// the lap before, each by the opening of the newest header or of a neighbour.
     fn candidates(&self, shard: u32, slot: u64, newest: &Header) -> [Option<Header>; 9] {
         let laps = u64::from(self.description.sub_buffers());
         let back = (newest.sequence + laps - slot) % laps;
@@ -267,13 +269,13 @@ impl<S: Readable> Reader<S> {
         })
     }
 
-    /// The first record of a sub-buffer, from an offset on, that proves itself by this key; and its offset.
+    /// Returns the first record of a sub-buffer at or after an offset that verifies with this key, and its offset.
     pub(super) fn find(&self, search: &mut Search, from: u64, key: u64) -> Option<(u64, Record)> {
         let mut places = (from..=search.size - RECORD).step_by(8);
         places.find_map(|offset| Some((offset, self.record(search, offset, key)?)))
     }
 
-    /// The record at an offset of a sub-buffer, if it proves itself.
+    /// Returns the record at an offset of a sub-buffer, if it verifies with this key.
     pub(super) fn record(&self, search: &mut Search, offset: u64, key: u64) -> Option<Record> {
         let at = search.start + offset;
         let tag = self.source.load(at, Ordering::Acquire);
@@ -288,7 +290,7 @@ impl<S: Readable> Reader<S> {
         }
     }
 
-    /// The timestamp of a record, if the tag is that of these bytes, which are all bytes after it.
+    /// Returns the timestamp of a record, if the tag is that of these bytes, which are all bytes of the record after it.
     fn proved(&self, bytes: Range<u64>, tag: u64, key: u64) -> Option<u64> {
         let (from, len_in_all) = (bytes.start, (bytes.end - bytes.start) as usize);
         let mut bytes = [0; CHUNK];
@@ -303,7 +305,7 @@ impl<S: Readable> Reader<S> {
         (found == tag).then_some(timestamp)
     }
 
-    /// The tag of more bytes than are read at a time.
+    /// Returns the tag of more bytes than are read at a time.
     fn long_tag(&self, from: u64, len: usize, key: u64) -> Option<u64> {
         let (mut tag, mut bytes) = (tag::Running::new(key), [0; CHUNK]);
         for done in (0..len).step_by(CHUNK) {
@@ -315,17 +317,17 @@ impl<S: Readable> Reader<S> {
     }
 }
 
-/// So many times the bytes of a sub-buffer may be verified in vain. Records with another key that fill it are as many bytes
-/// as it has. More are crafted: places that begin a record each, one in the other.
+/// The number of times that the bytes of a sub-buffer may be verified in vain. Records with another key that fill the
+/// sub-buffer need this once. Only crafted bytes need more: places that each begin a record, one inside another.
 const PATIENCE: u64 = 2;
 
-/// A search for records in a sub-buffer, whose work is bounded whatever its bytes are.
+/// A search for records in a sub-buffer, whose work is bounded for any bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Search {
     /// The offset of the sub-buffer.
     start: u64,
     size: u64,
-    /// So many bytes may still be verified in vain.
+    /// The number of bytes that may still be verified in vain.
     patience: u64,
 }
 
@@ -335,12 +337,12 @@ impl Search {
         Self { start, size, patience: PATIENCE * size }
     }
 
-    /// So many bytes did not prove themselves.
+    /// Notes that `len` bytes were verified in vain.
     fn failed<T>(&mut self, len: u64) -> Option<T> {
         self.patience = self.patience.saturating_sub(len);
         None
     }
 }
 
-/// So many bytes are read at a time to verify them.
+/// The number of bytes that are read at a time to verify them.
 const CHUNK: usize = 256;

@@ -1,4 +1,4 @@
-//! What a shard has, in order.
+//! The events of a shard, in order.
 
 use super::{HEADER, Header, RECORD, Reader, Record, Search, SubBuffer, record_len};
 use crate::format::tag;
@@ -8,24 +8,24 @@ use crate::recorder::format;
 use core::fmt;
 use core::sync::atomic::Ordering;
 
-/// What is found next.
+/// An event, or a gap between events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Found<'b> {
     /// An event.
     Event(Event<'b>),
-    /// Bytes that prove nothing.
+    /// Bytes that do not verify.
     Skipped(Skipped),
-    /// So many events were lost between what was found before and what comes now.
+    /// Events that were lost between the previous item and the next one.
     Lost {
         /// The shard that lost them.
         shard: u32,
-        /// How many.
+        /// The number of lost events.
         events: u64,
     },
 }
 
-/// An event that has proved itself.
+/// An event whose record has verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event<'b> {
@@ -36,27 +36,27 @@ pub struct Event<'b> {
     /// The number of the opening that recorded it: [`Description::generation`](crate::recorder::Description::generation)
     /// at that time.
     pub generation: u64,
-    /// Where it is in the medium.
+    /// Its offset in the medium.
     pub at: u64,
     /// Its id.
     pub id: u16,
-    /// When it was recorded, in ticks of the clock of its opening.
+    /// Its time, in ticks of the clock of its opening.
     pub timestamp: u64,
-    /// When it was recorded, in nanoseconds since 1970-01-01 UTC; `None` if the clock had no wall time.
+    /// Its time, in nanoseconds since 1970-01-01 UTC; `None` if the clock had no wall time.
     pub wall: Option<u64>,
-    /// What was recorded.
+    /// The recorded bytes.
     pub payload: &'b [u8],
 }
 
 impl Event<'_> {
-    /// The id of an event that has the message of a panic: see
+    /// The id of an event with the message of a panic: see
     /// [`Recorder::stop_on_panic`](crate::recorder::Recorder#method.stop_on_panic).
     pub const PANIC: u16 = 0xffff;
-    /// Ids from this one on are the format's.
+    /// The first id that is reserved for the format.
     pub(in crate::recorder) const RESERVED: u16 = 0xff00;
 }
 
-/// Bytes of a sub-buffer that prove nothing.
+/// Bytes of a sub-buffer that do not verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Skipped {
@@ -64,37 +64,38 @@ pub struct Skipped {
     pub shard: u32,
     /// The sequence number of the sub-buffer, if it is known.
     pub sequence: Option<u64>,
-    /// Where they begin in the medium.
+    /// Their offset in the medium.
     pub at: u64,
-    /// How many they are, at most.
+    /// Their number, at most.
     pub len: u64,
     /// The reason why they are skipped.
     pub kind: SkippedKind,
 }
 
-/// The reason why bytes prove nothing.
+/// The reason why bytes do not verify.
 ///
 /// Only [`Damaged`](Self::Damaged) is a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SkippedKind {
-    /// The end of a shard: an event that was not finished, or of which a crash has kept a part.
+    /// An event at the end of a shard that was not finished, or of which a crash has kept a part.
     ///
-    /// Normal beside a writer and after a crash, which loses the last events unless they were written back. It can be
-    /// ignored.
+    /// This is normal beside a writer and after a crash, which loses the last events unless they were written back. It can
+    /// be ignored.
     Torn,
-    /// After the last event of a shard there are remains of an earlier lap, in space that will be used again.
+    /// Remains of an earlier lap after the last event of a shard, in space that will be used again.
     ///
-    /// Normal in each shard that has been filled once: the oldest events have made way for newer ones. It can be ignored.
+    /// This is normal in each shard that has been filled once: newer events have overwritten the oldest ones. It can be
+    /// ignored.
     Stale,
-    /// Events were damaged, or a crash has lost them.
+    /// Events that are damaged, or that a crash has lost.
     ///
-    /// The only kind that reports a fault: events are missing in the middle. It is normal only after a crash that loses
+    /// Only this kind reports a fault: events are missing in the middle. It is normal only after a crash that loses
     /// stores which were not written back yet: see [`Durability`](crate::recorder::Durability).
     Damaged,
-    /// Events were overwritten while they were read.
+    /// Events that were overwritten while they were read.
     ///
-    /// Normal beside a writer that is faster than this reader: the oldest events are missing. It can be ignored.
+    /// This is normal beside a writer that is faster than this reader: the oldest events are missing. It can be ignored.
     Overwritten,
 }
 
@@ -117,33 +118,33 @@ impl fmt::Display for Skipped {
     }
 }
 
-/// The events of a shard, in the order in which they were recorded, and what was skipped between them.
+/// The events of a shard, in the order in which they were recorded, and the gaps between them.
 ///
-/// What is recorded meanwhile may be seen.
+/// Events that are recorded meanwhile may be seen.
 #[derive(Debug)]
 pub struct Events<'r, S> {
     reader: &'r Reader<S>,
     shard: u32,
     /// The newest header when reading began.
     newest: Option<Header>,
-    /// How many slots have been visited; each is up to three times.
+    /// The number of visits of slots; each slot is visited up to three times.
     visited: u64,
     current: Option<Current>,
-    /// The newest sequence number that was visited, from that of the newest header on.
+    /// The newest sequence number that was visited, or that of the newest header if it is greater.
     last: u64,
-    /// Losses that were told of.
+    /// The number of lost events that have been reported.
     lost: u64,
     next: Option<Next>,
-    /// When the last event was.
+    /// The time of the last event.
     time: u64,
-    /// Losses after the last sub-buffer was begun have been looked for.
+    /// True if losses after the begin of the last sub-buffer have been looked up.
     has_last_losses: bool,
     is_at_end: bool,
-    /// So often all headers may still be looked at again.
+    /// The number of rescans of all headers that are left.
     looks: u32,
 }
 
-/// So often all headers of a shard that had none are looked at again, to tell damage from a writer that has begun since.
+/// The number of rescans of a shard without headers, which distinguish damage from a writer that has begun since.
 const LOOKS: u32 = 4;
 
 /// The sub-buffer that is being read.
@@ -153,7 +154,7 @@ struct Current {
     is_inferred: bool,
     key: u64,
     search: Search,
-    /// What is before it has been read.
+    /// The offset up to which the sub-buffer has been read.
     offset: u64,
 }
 
@@ -163,7 +164,7 @@ impl Current {
     }
 }
 
-/// What comes next.
+/// The next item of a shard.
 #[derive(Clone, Copy, Debug)]
 enum Next {
     Event { record: Record, offset: u64 },
@@ -190,7 +191,7 @@ impl<'r, S: Readable> Events<'r, S> {
         }
     }
 
-    /// The shard and the time of what comes next, as last looked at.
+    /// Returns the time of the next item, as last looked up, and the shard.
     pub(super) const fn due(&self) -> (u64, u32) {
         (self.time, self.shard)
     }
@@ -216,7 +217,7 @@ impl<'r, S: Readable> Events<'r, S> {
                     if self.copy(&current, record, offset, buffer) {
                         return Some(Found::Event(self.event(&current, record, offset, buffer)));
                     }
-                    // It was overwritten since it was verified.
+                    // It has been overwritten since it was verified.
                     self.next = Some(Next::Skipped(self.rest(&current, offset)));
                     self.current = None;
                 }
@@ -224,7 +225,7 @@ impl<'r, S: Readable> Events<'r, S> {
         }
     }
 
-    /// When what comes next was, in nanoseconds.
+    /// Returns the time of the next item in nanoseconds.
     pub(super) fn time(&mut self) -> Option<u64> {
         self.seek()?;
         if let (Some(Next::Event { record, .. }), Some(current)) = (self.next, self.current) {
@@ -236,7 +237,7 @@ impl<'r, S: Readable> Events<'r, S> {
         Some(self.time)
     }
 
-    /// Finds what comes next, unless it is known.
+    /// Finds the next item, unless it is known.
     fn seek(&mut self) -> Option<()> {
         while self.next.is_none() && !self.is_at_end {
             match self.current {
@@ -253,7 +254,7 @@ impl<'r, S: Readable> Events<'r, S> {
         let Current { search, key, offset, .. } = &mut current;
         let (key, offset) = (*key, *offset);
         let found = reader.find(search, offset, key);
-        // What was not finished when it was looked at may be now, as what comes after it was.
+        // The record at `offset` may have been finished since it was read, as the record after it was.
         let is_gap = found.is_some_and(|(place, _)| place > offset);
         let late = is_gap.then(|| reader.record(search, offset, key)).flatten();
         match late.map(|record| (offset, record)).or(found) {
@@ -271,10 +272,10 @@ impl<'r, S: Readable> Events<'r, S> {
                 let mut tail = self.tail(&current);
                 if let Some(missing) = tail.as_mut().filter(|tail| tail.kind.is_damaged()) {
                     if reader.record(&mut current.search, offset, key).is_some() {
-                        // It has come since: go on.
+                        // The record has been finished since.
                         return;
                     }
-                    // After the look at the record, since it may have been overwritten by then.
+                    // This comes after the read of the record, which may have been overwritten by then.
                     missing.kind = self.kind_of_gap(&current);
                 }
                 self.next = tail.map(Next::Skipped);
@@ -283,7 +284,7 @@ impl<'r, S: Readable> Events<'r, S> {
         }
     }
 
-    /// The gap after the last record of a sub-buffer, if there is to be something.
+    /// Returns the gap after the last record of a sub-buffer, if records are missing or other bytes are there.
     fn tail(&self, current: &Current) -> Option<Skipped> {
         let Current { offset, header, is_inferred, .. } = *current;
         let (reader, geometry) = (self.reader, self.reader.description.geometry);
@@ -295,7 +296,7 @@ impl<'r, S: Readable> Events<'r, S> {
         let after = after.filter(|after| after.sequence == header.sequence + 1);
         if let Some(end) = after.map(|after| u64::from(after.end_before)).filter(|end| *end > 0) {
             let missing = end.min(u64::from(geometry.size)).checked_sub(offset)?;
-            // A forged header can leave less than a record. There may be no word to look at then.
+            // A forged header can leave less than a record, and then the word to check may be missing.
             return (missing >= RECORD)
                 .then(|| self.skipped(current, missing, SkippedKind::Damaged));
         }
@@ -307,7 +308,7 @@ impl<'r, S: Readable> Events<'r, S> {
         Some(self.skipped(current, left, kind))
     }
 
-    /// What became of events that were in a sub-buffer: whoever records meanwhile may have come round to it.
+    /// Returns the kind of a gap in a sub-buffer: a writer may have reached and overwritten it meanwhile.
     fn kind_of_gap(&mut self, current: &Current) -> SkippedKind {
         let slot = self.reader.description.geometry.slot(current.header.sequence);
         let is_overwritten = match self.reader.header(self.shard, slot) {
@@ -317,14 +318,14 @@ impl<'r, S: Readable> Events<'r, S> {
         if is_overwritten { SkippedKind::Overwritten } else { SkippedKind::Damaged }
     }
 
-    /// Whether sub-buffers were begun since reading began.
+    /// Returns true if sub-buffers were begun since reading began.
     fn has_gone_on(&mut self) -> bool {
         let Some(newest) = self.newest else {
             let left = self.looks.checked_sub(1);
             self.looks = left.unwrap_or(0);
             return left.is_some() && self.reader.newest_header(self.shard).is_some();
         };
-        // Whoever goes on begins one slot after the other, so that of the next two at most one is just being begun.
+        // A writer begins one slot after the other, so that at most one of the next two slots is just being begun.
         let is_newer = |ahead| {
             let slot = self.reader.description.geometry.slot(newest.sequence + ahead);
             let header = self.reader.header(self.shard, slot);
@@ -333,7 +334,7 @@ impl<'r, S: Readable> Events<'r, S> {
         is_newer(1) || is_newer(2)
     }
 
-    /// Whether there are records of the lap before in the rest of a sub-buffer.
+    /// Returns true if the rest of a sub-buffer has records of the lap before.
     fn has_stale(&self, current: &Current) -> bool {
         let (reader, header) = (self.reader, current.header);
         let laps = u64::from(reader.description.sub_buffers());
@@ -345,7 +346,7 @@ impl<'r, S: Readable> Events<'r, S> {
         })
     }
 
-    /// The rest of a sub-buffer that is overwritten while it is read.
+    /// Returns the rest of a sub-buffer that is overwritten while it is read.
     fn rest(&self, current: &Current, offset: u64) -> Skipped {
         let len = u64::from(self.reader.description.sub_buffer_size()) - offset;
         self.skipped(&Current { offset, ..*current }, len, SkippedKind::Overwritten)
@@ -356,11 +357,11 @@ impl<'r, S: Readable> Events<'r, S> {
         Skipped { shard: self.shard, sequence, at, len, kind }
     }
 
-    /// Goes to the next sub-buffer, or to the end.
+    /// Moves to the next sub-buffer, or to the end.
     ///
-    /// Round the ring three times: for what is older than a lap, which a crash can leave where it lost the
-    /// newer one; for the last lap; and for what is newer than the newest header, which was lost or has come
-    /// since.
+    /// It visits the ring three times. The first round finds sub-buffers that are older than a lap: they are left if a
+    /// crash has lost the newer ones in their slots. The second round finds the last lap. The third round finds
+    /// sub-buffers that are newer than the newest header: their headers were lost, or they have been begun since.
     fn enter(&mut self) {
         let (reader, laps) = (self.reader, u64::from(self.reader.description.sub_buffers()));
         let Some(newest) = self.newest else { return self.enter_unknown() };
@@ -388,7 +389,7 @@ impl<'r, S: Readable> Events<'r, S> {
         }
     }
 
-    /// Without any header there is nothing to infer from.
+    /// Moves to the next slot of a shard without headers, from which no header can be inferred.
     fn enter_unknown(&mut self) {
         let slot = self.visited;
         if slot >= u64::from(self.reader.description.sub_buffers()) {
@@ -398,8 +399,8 @@ impl<'r, S: Readable> Events<'r, S> {
         self.next = self.unknown(slot, false);
     }
 
-    /// A sub-buffer without any proof in it, unless it was never used. It was used if it `is_used` by the sequence numbers
-    /// beside it, or if it does not begin with zeros.
+    /// Returns a sub-buffer without a valid header or record as a gap, unless it was never used. It was used if it
+    /// `is_used` by the sequence numbers beside it, or if it does not begin with zeros.
     fn unknown(&mut self, slot: u64, is_used: bool) -> Option<Next> {
         let geometry = self.reader.description.geometry;
         let at = geometry.sub_buffer(self.shard, slot);
@@ -407,7 +408,7 @@ impl<'r, S: Readable> Events<'r, S> {
             return None;
         }
         let (shard, len) = (self.shard, u64::from(geometry.size));
-        // A header that is just being written proves nothing.
+        // A header that is just being written does not verify.
         let is_written = self.reader.header(self.shard, slot).is_some() || self.has_gone_on();
         let kind = if is_written { SkippedKind::Overwritten } else { SkippedKind::Damaged };
         Some(Next::Skipped(Skipped { shard, sequence: None, at, len, kind }))
@@ -429,7 +430,7 @@ impl<'r, S: Readable> Events<'r, S> {
         self.tell_losses(lost);
     }
 
-    /// Losses after the last sub-buffer was begun, and then the end.
+    /// Reports losses after the begin of the last sub-buffer, and then the end.
     fn last_losses(&mut self) {
         if self.has_last_losses {
             self.is_at_end = true;
@@ -447,7 +448,7 @@ impl<'r, S: Readable> Events<'r, S> {
         }
     }
 
-    /// Copies a payload, and says whether it is still what was verified.
+    /// Copies a payload. Returns true if it is still the one that was verified.
     fn copy(&self, current: &Current, record: Record, offset: u64, buffer: &mut [u8]) -> bool {
         let Record { id, len, timestamp } = record;
         let bytes = usize::from(len).next_multiple_of(8);

@@ -339,7 +339,7 @@ fn data_behind_zeros_are_not_recorded_over() {
         let mut content = vec![0; 65_536];
         content[at] = 1;
         let run = |command: &[&str]| place.run(command);
-        let refusal = "there is no recording, but other data";
+        let refusal = "the file has other data than a recording";
         is_refused(
             &place.path,
             &content,

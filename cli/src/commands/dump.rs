@@ -1,17 +1,17 @@
-//! `cachemaint dump`: what a flight recorder has.
+//! `cachemaint dump`: the events of a flight recorder.
 //!
 //! # JSON
-//! With `--json` each line is an object: an event, or what is missing between events.
+//! With `--json` each line is an object: an event, or a gap between events.
 //!
-//! | name | what |
+//! | name | meaning |
 //! |---|---|
-//! | `time` | when it was recorded (RFC 3339, UTC), or `null` if the recorder's clock had no wall time |
+//! | `time` | the time of the event (RFC 3339, UTC), or `null` if the recorder's clock had no wall time |
 //! | `timestamp` | the same in ticks of the recorder's clock |
-//! | `shard`, `id` | who recorded it, and the event's id; 65535 is the message of a panic |
+//! | `shard`, `id` | the shard that it was recorded in, and the event's id; 65535 is the message of a panic |
 //! | `name`, `fields` | the event's name and an object of its fields, if the file has them for this id; `null` for an infinity and for NaN |
 //! | `rest` | the bytes of the payload after the fields, in hexadecimal digits, if there are some |
 //! | `text` or `hex` | the payload as a whole, if it is UTF-8, or in hexadecimal digits |
-//! | `lost` | in place of the others: `shard`, and how many `events` it lost there |
+//! | `lost` | in place of the others: `shard`, and the number of `events` that it lost there |
 //! | `skipped` | in place of the others: `shard`, `sequence` of the sub-buffer (or `null`), offset `at` and length `len` in the file, and `kind`: `torn`, `stale`, `damaged`, `overwritten`, `unknown` |
 
 use super::payload::{Payload, hex, visible};
@@ -25,18 +25,18 @@ use std::process::ExitCode;
 
 /// Print the events of a flight recorder, merged by time
 ///
-/// A line for each: time, shard, event id (or `panic`, for its message), payload; control characters are shown as
-/// escapes. If the file has names for events, the name is before the payload; if it has their fields, these are in place
-/// of the payload, and bytes after them follow in hexadecimal digits. What was lost and what could not be read is shown in
-/// brackets, where it is missing. Bytes that an earlier lap has left, and an end that is unfinished or torn, are normal.
+/// Each line is one event: time, shard, event id (or `panic`, for its message), payload. Control characters are shown as
+/// escapes. If the file has names for events, the name is before the payload. If the file has their fields, these are in
+/// place of the payload, and the bytes after them follow in hexadecimal digits. Lost events and unreadable bytes are shown
+/// in brackets, at their places. Bytes left by an earlier lap, and an end that is unfinished or torn, are normal.
 ///
-/// The file is opened for reading only, also while it is recorded into. The exit code is 1 if something is
-/// damaged.
+/// The file is opened for reading only, so a program can record into it meanwhile. The exit code is 1 if events or
+/// their names are damaged.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The file of the recorder
     file: PathBuf,
-    /// Print a JSON object for each event, one a line
+    /// Print one JSON object per line for each event
     #[arg(long)]
     json: bool,
 }
@@ -60,7 +60,7 @@ struct Shown<'b> {
     payload: Payload<'b>,
 }
 
-/// An event's name and its fields, as the file has them.
+/// An event's name and its fields, from the file.
 #[derive(Serialize)]
 struct Meaning<'b> {
     name: &'b str,
@@ -127,12 +127,12 @@ fn write_text(out: &mut dyn Write, table: &EventTable, found: &Found<'_>) -> any
             writeln!(out, "[shard {shard}: {events} events were lost]")?;
         }
         Found::Skipped(skipped) => writeln!(out, "[{skipped}]")?,
-        _ => writeln!(out, "[something that this version does not know]")?,
+        _ => writeln!(out, "[an item that this version cannot show]")?,
     }
     Ok(())
 }
 
-/// An event with its name: the fields, or the payload if it has none of them.
+/// Returns the text of an event with a name: the name and the fields, or the payload if it has no fields.
 fn meaning(named: Named<'_>, payload: &[u8]) -> String {
     let Named { name, mut fields, .. } = named;
     let mut text = visible(name.as_bytes());
@@ -142,7 +142,7 @@ fn meaning(named: Named<'_>, payload: &[u8]) -> String {
         let value = match value {
             Value::Unsigned(number) => number.to_string(),
             Value::Signed(number) => number.to_string(),
-            // By `Debug`, which writes the large and the small ones with an exponent.
+            // `Debug` writes large and small numbers with an exponent.
             Value::Single(number) => format!("{number:?}"),
             Value::Double(number) => format!("{number:?}"),
             Value::Text(bytes) => visible(bytes),

@@ -1,4 +1,4 @@
-//! What `record`, `dump` and `stat` know of recordings.
+//! The functions for recordings that `record`, `dump` and `stat` share.
 
 use crate::read_only::ReadOnly;
 use cachemaint::dax::{self, DaxView};
@@ -6,21 +6,21 @@ use cachemaint::recorder::{Error, ErrorKind, Reader};
 use jiff::Timestamp;
 use std::path::Path;
 
-/// A reader of the recording in a file.
+/// Opens the recording in a file for reading.
 pub(super) fn reader<'f>(path: &Path, file: &'f ReadOnly) -> anyhow::Result<Reader<&'f DaxView>> {
     file.guarded(|| Reader::open(file.view()))?.map_err(|error| named(path, error.into_error()))
 }
 
-/// The error with the file that it is about.
+/// Returns the error with the path of its file.
 pub(super) fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
     match error.kind() {
-        // It names the file itself.
+        // This error already has the path.
         ErrorKind::Medium(_) => error.into(),
         _ => anyhow::Error::new(error).context(path.display().to_string()),
     }
 }
 
-/// Nanoseconds since 1970 as a time; all that 64 bits can count are within the calendar.
+/// Returns the time of so many nanoseconds since 1970. All times that 64 bits can count are within the calendar.
 pub(super) fn time(nanoseconds: u64) -> Option<String> {
     let time = Timestamp::from_nanosecond(i128::from(nanoseconds)).ok()?;
     Some(format!("{time:.9}"))
@@ -30,7 +30,7 @@ pub(super) fn time(nanoseconds: u64) -> Option<String> {
 mod tests {
     use super::time;
 
-    /// Known moments: 10^9 seconds, and the last that 64 bits of nanoseconds can tell (`date -u -d
+    /// The known moments are 10^9 seconds and the last one that 64 bits of nanoseconds can count (`date -u -d
     /// @18446744073`).
     #[test]
     fn times_are_those_of_the_calendar() {

@@ -1,17 +1,17 @@
-//! `cachemaint stat`: what is in a file of a journal, a flight recorder or a store.
+//! `cachemaint stat`: the fill, losses and damage of a journal, a flight recorder or a store.
 //!
 //! # JSON
-//! With `--json` it is one object with `"schema": 1`. Names may be added within a schema, the meaning of one
-//! that is there does not change.
+//! With `--json` the output is one object with `"schema": 1`. Names may be added within a schema. The meaning of a
+//! name does not change within a schema.
 //!
-//! | name | what |
+//! | name | meaning |
 //! |---|---|
 //! | `path`, `guarantee` | as in `inspect --json` |
 //! | `kind` | `journal`, `recording` or `store` |
 //! | `identity` | 32 hexadecimal digits |
-//! | `capacity`, `used`, `laps` | of a journal: bytes, with headers; how often the end has come round |
+//! | `capacity`, `used`, `laps` | of a journal: bytes, with headers; the number of times that the end has wrapped around |
 //! | `recovered` | of a journal, as in `journal verify --json` |
-//! | `openings`, `sub_buffers`, `sub_buffer_bytes`, `refuses` | of a recording: how often it was opened to record, sub-buffers of a shard and their size, whether it refuses events when it is full |
+//! | `openings`, `sub_buffers`, `sub_buffer_bytes`, `refuses` | of a recording: the number of openings to record, the number and size of a shard's sub-buffers, and `true` if it refuses events when it is full |
 //! | `ticks_per_second`, `boot` | of a recording: the clock and the system's boot id at the last opening |
 //! | `shards` | of a recording, a list: `events` and `bytes` of payload, `used` sub-buffers, `laps`, `lost` events, `damaged` bytes at most, `first` and `last` time (or `null`) |
 //! | `size`, `generation`, `is_sealed`, `blobs`, `whole`, `bytes`, `damaged`, `pages`, `copies` | of a store, as in `preserve verify --json` |
@@ -32,9 +32,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Show how full a journal, a flight recorder or a store is, what it has lost, and what is damaged
+/// Show the fill, losses and damage of a journal, a flight recorder or a store
 ///
-/// The file is opened for reading only, and read as a whole. The exit code is 1 if something is damaged.
+/// The file is opened for reading only, and read as a whole. The exit code is 1 if the file is damaged.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The file of the journal, recorder or store
@@ -102,7 +102,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.json {
         let (path, guarantee) = (path.to_string_lossy(), file.view().guarantee());
         let document = Document { schema: 1, path, guarantee, kind: &kind };
-        // Through a string: serde_json hides from its callers that a pipe is broken.
+        // The document is made as a string first, since serde_json hides a broken pipe from its callers.
         writeln!(out, "{}", text::json(&document)?)?;
     } else {
         let (size, place) =
@@ -129,7 +129,7 @@ impl Kind {
     }
 }
 
-/// What the file is, by its magic.
+/// Reads the file as the kind that its magic names.
 fn look(path: &Path, file: &ReadOnly) -> anyhow::Result<Kind> {
     if begins_as_store(file)? {
         return Verified::of(path, file).map(Kind::Store);
@@ -157,7 +157,7 @@ fn look(path: &Path, file: &ReadOnly) -> anyhow::Result<Kind> {
     }
 }
 
-/// Whether one of the two headers is there (module `preserve`, the format).
+/// Returns true if the file has one of the two headers of a store (module `preserve`, the format).
 fn begins_as_store(file: &ReadOnly) -> anyhow::Result<bool> {
     let mut found = [0; 8];
     for at in [0, 4096] {
@@ -241,7 +241,7 @@ fn look_at_shard(
         }
     }
     let sub_buffers = u64::from(reader.description().sub_buffers());
-    // While it is recorded into, more are met one after the other than there are.
+    // While a program records into the file, more sub-buffers are read one after the other than the file has.
     found.used = found.used.min(sub_buffers);
     found.laps = newest.unwrap_or(0) / sub_buffers;
     Ok(found)

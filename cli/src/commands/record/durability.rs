@@ -1,4 +1,4 @@
-//! When events are made persistent, as it is written on the command line.
+//! The time at which events are made persistent, as the command line states it.
 
 use crate::commands::time;
 use cachemaint::recorder;
@@ -15,7 +15,7 @@ pub(super) enum Durability {
 }
 
 impl Durability {
-    /// What is done when an event is recorded.
+    /// Returns the durability of the library, which acts when an event is recorded.
     pub(super) const fn on_the_path(self) -> recorder::Durability {
         match self {
             Self::OnCrash | Self::Within(_) => recorder::Durability::OnCrash,
@@ -34,13 +34,13 @@ impl FromStr for Durability {
             "sub-buffer" => Ok(Self::SubBuffer),
             "each-append" => Ok(Self::EachAppend),
             _ => time::parse(text).map(Self::Within).ok_or_else(|| {
-                "say on-crash, sub-buffer, each-append, or a time such as 10ms or 1s".to_owned()
+                "use on-crash, sub-buffer, each-append, or a time such as 10ms or 1s".to_owned()
             }),
         }
     }
 }
 
-/// As it goes on after "persistent".
+/// The text that follows "persistent".
 impl fmt::Display for Durability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

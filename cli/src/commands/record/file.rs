@@ -1,4 +1,4 @@
-//! The file of a recording, of which accesses that would end the command are errors.
+//! The file of a recording. An access that would end the command is an error.
 
 use crate::faults;
 use cachemaint::dax::{DaxFile, Error};
@@ -7,11 +7,11 @@ use core::ops::Range;
 use core::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
-/// A file that several threads record into and write back. Each access is guarded by itself, as one of the threads is
-/// the library's.
+/// A file that several threads record into and write back. Each access is guarded separately, as one of the threads
+/// belongs to the library.
 pub(super) struct Guarded {
     file: DaxFile,
-    /// The first access that failed and could not say so.
+    /// The error of the first access that failed and could not return it.
     failed: Mutex<Option<Error>>,
     #[cfg(target_os = "linux")]
     guard: Option<cachemaint::dax::FaultHandler>,
@@ -31,7 +31,7 @@ impl Guarded {
         &self.file
     }
 
-    /// Returns the error of an access that failed and could not say so. What was recorded since is lost then.
+    /// Returns the error of an access that failed and could not return it. The events recorded since then are lost.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         match self.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(error) => Err(faults::explained(self.file.view(), error)),

@@ -1,4 +1,4 @@
-//! `cachemaint record`: lines as events of a flight recorder.
+//! `cachemaint record`: recording of lines as events of a flight recorder.
 
 mod durability;
 mod file;
@@ -22,27 +22,27 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Record lines as events: of standard input, or of a program that is run
+/// Record the lines of standard input, or of a program's output, as events
 ///
-/// The file keeps the last events, and overwrites the oldest; `cachemaint dump` prints them, also while they
-/// are recorded, and after any crash that the file survives. What a program writes is passed on as well, and
-/// its exit code is this command's. On Linux SIGINT, SIGTERM and SIGHUP are passed on to it. Its lines have the
-/// event id 1, those of its standard error 2, those of standard input 0. A line that is too long for an event is
-/// split.
+/// The file keeps the last events, and overwrites the oldest. `cachemaint dump` prints them, even while they
+/// are recorded, and after any crash that the file survives. The output of the program is passed on as well, and
+/// its exit code becomes that of this command. On Linux SIGINT, SIGTERM and SIGHUP are passed on to the program. Lines of
+/// standard input have the event id 0, those of the program's standard output 1, and those of its standard error 2. A
+/// line that is too long for an event is split.
 ///
-/// When the command is killed, all that was recorded is in the file. What a crash of the machine leaves depends on
-/// `--durability`.
+/// If the command is killed, all recorded events are in the file. After a crash of the machine, the remaining events
+/// depend on `--durability`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The file, which is created if it is not there. If it has a recording, recording goes on in it: the events in
-    /// it stay, until its space is used up and the oldest are overwritten. If it has anything else but zeros, it is
-    /// refused and stays as it is
+    /// The file, which is created if it does not exist. If it has a recording, the recording is continued: its events
+    /// stay until its space is used up and the oldest are overwritten. A file with any other content but zeros is
+    /// refused and stays unchanged
     file: PathBuf,
-    /// Bytes of a new file: 64K, 16M, 1G [default: 1M]. A file that has a recording is refused then
+    /// Bytes of a new file: 64K, 16M, 1G [default: 1M]. With this option a file that has a recording is refused
     #[arg(long, value_name = "SIZE", value_parser = text::size)]
     size: Option<u64>,
-    /// When events are made persistent: on-crash (at the end of the command, and by whatever keeps the caches), a
-    /// time such as 10ms (about so long after), sub-buffer (each 4 KiB), each-append (each event)
+    /// Time at which events are made persistent: on-crash (at the end of the command, and by a platform that keeps the
+    /// caches), a time such as 10ms (after about this time), sub-buffer (each 4 KiB), each-append (each event)
     #[arg(long, value_name = "WHEN", default_value = "on-crash")]
     durability: Durability,
     /// The program to run, and its arguments
@@ -50,14 +50,14 @@ pub(crate) struct Arguments {
     program: Vec<OsString>,
 }
 
-/// Bytes of a new file whose size is not said.
+/// The default size of a new file in bytes.
 const SIZE: u64 = 1 << 20;
-/// Bytes of the first descriptor (module `recorder`, the format).
+/// The length of a descriptor in bytes (module `recorder`, the format).
 const DESCRIPTOR: u64 = 128;
-/// One for each stream of a program.
+/// The number of shards: one for each stream of a program.
 const SHARDS: u32 = 2;
 
-/// Where a line comes from, as the id of its event.
+/// The source of a line. Its number is the id of the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stream {
     Input = 0,
@@ -79,7 +79,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Some((program, rest)) => program::record(path, &recorder, program, rest),
         None => record_input(path, &recorder),
     };
-    // Also if something went wrong before.
+    // The events are written back even after an error.
     write_back(&recorder)?;
     if let Some(within) = within {
         let longest = within
@@ -100,7 +100,8 @@ fn write_back(recorder: &Recorder<Guarded>) -> anyhow::Result<()> {
     written.map_err(|error| faults::explained(recorder.medium().file().view(), error))
 }
 
-/// Goes on in the file, or creates it. A crash in an earlier creation can have left a file without a recording.
+/// Continues the recording in the file, or creates it. A crash in an earlier creation can have left a file without a
+/// recording.
 fn open(path: &Path, arguments: &Arguments) -> anyhow::Result<Recorder<Guarded>> {
     let file = dax::Options::new().allow_page_granularity();
     let durability = arguments.durability.on_the_path();
@@ -123,8 +124,8 @@ fn open(path: &Path, arguments: &Arguments) -> anyhow::Result<Recorder<Guarded>>
     checked(path, options.open_or_create(file))
 }
 
-/// Checks that a file without a recording has zeros alone, but for the descriptor that a creation was writing: a
-/// recording is not to take the place of data that begin with zeros.
+/// Checks that a file without a recording has only zeros, except for the descriptor that a creation was writing. A
+/// recording must not replace other data that begin with zeros.
 fn check_unused(path: &Path, file: &Guarded, size: Option<u64>) -> anyhow::Result<()> {
     let (path, len) = (path.display(), file.len());
     if let Some(size) = size.filter(|size| *size != len) {
@@ -138,7 +139,7 @@ fn check_unused(path: &Path, file: &Guarded, size: Option<u64>) -> anyhow::Resul
         let piece = &mut bytes[..piece];
         file.read(at, piece).map_err(|error| faults::explained(file.file().view(), error))?;
         if piece.iter().any(|byte| *byte != 0) {
-            bail!("{path}: there is no recording, but other data; record into another file");
+            bail!("{path}: the file has other data than a recording; record into another file");
         }
     }
     Ok(())
@@ -154,7 +155,7 @@ fn checked(
     Ok(recorder)
 }
 
-/// Says on standard error what the file is good for.
+/// Prints the guarantee of the file on standard error.
 fn tell(path: &Path, recorder: &Recorder<Guarded>, durability: Durability) {
     let guarantee = recorder.medium().file().guarantee();
     anstream::eprintln!(
@@ -183,13 +184,13 @@ fn finish_when_interrupted(recorder: Arc<Recorder<Guarded>>) -> anyhow::Result<(
     .context("interrupts cannot be handled")
 }
 
-/// Records lines into one shard.
+/// A recorder of lines into one shard.
 struct Lines<'r> {
     path: &'r Path,
     file: &'r Guarded,
     writer: Writer<'r, Guarded>,
     stream: Stream,
-    /// Bytes of an event at most.
+    /// The greatest number of bytes of an event.
     most: u64,
 }
 
@@ -214,7 +215,7 @@ impl<'r> Lines<'r> {
             if piece.is_empty() {
                 return Ok(());
             }
-            // It is to be in the file when somebody sees it.
+            // A line that a reader of the output sees must be in the file.
             self.event(piece.strip_suffix(b"\n").unwrap_or(&piece))?;
             to.write_all(&piece)?;
             if !piece.ends_with(b"\n") && from.fill_buf().is_ok_and(|next| next.starts_with(b"\n"))
@@ -231,7 +232,7 @@ impl<'r> Lines<'r> {
         self.file.check()?;
         match recorded.map_err(Error::into_kind) {
             Ok(()) => Ok(()),
-            // An interrupt did it: its thread writes back, and ends the process with its own exit code.
+            // An interrupt has stopped recording: its thread writes back, and ends the process with its own exit code.
             Err(ErrorKind::Stopped) => loop {
                 std::thread::park();
             },
@@ -241,4 +242,4 @@ impl<'r> Lines<'r> {
     }
 }
 
-const UNREADABLE: &str = "what is to be recorded cannot be read";
+const UNREADABLE: &str = "the lines to record cannot be read";

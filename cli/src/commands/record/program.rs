@@ -11,14 +11,14 @@ use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::thread;
 
-/// Runs a program, and records what it writes. Its exit code.
+/// Runs a program, and records its output. Returns its exit code.
 pub(super) fn record(
     path: &Path,
     recorder: &Recorder<Guarded>,
     program: &OsStr,
     arguments: &[OsString],
 ) -> anyhow::Result<ExitCode> {
-    // Before anything runs: a file of another program's may have too few shards.
+    // The shards are claimed before the program runs: a file of another program may have too few shards.
     let output = Lines::new(path, recorder, Stream::Output)?;
     let errors = Lines::new(path, recorder, Stream::Error)?;
     pass_signals_on().context("signals cannot be handled")?;
@@ -44,19 +44,19 @@ pub(super) fn record(
     Ok(code(status))
 }
 
-/// Has the program decide when both end: its last words are recorded.
+/// Passes signals on to the program, so that it decides when both end and its last lines are recorded.
 #[cfg(target_os = "linux")]
 fn pass_signals_on() -> io::Result<()> {
     super::signals::pass_on()
 }
 
-/// An interrupt of the terminal reaches the program itself, and its last words are recorded.
+/// Ignores interrupts: an interrupt of the terminal reaches the program itself, and its last lines are recorded.
 #[cfg(not(target_os = "linux"))]
 fn pass_signals_on() -> Result<(), ctrlc::Error> {
     ctrlc::set_handler(|| {})
 }
 
-/// The exit code as shells tell it: 128 and its number for a signal.
+/// Returns the exit code as shells do: for a signal, 128 plus its number.
 #[cfg(unix)]
 fn code(status: ExitStatus) -> ExitCode {
     use std::os::unix::process::ExitStatusExt as _;

@@ -15,24 +15,24 @@ use std::process::Child;
 
 /// The process that runs the program; 0 before it is started and after it has ended.
 static PROGRAM: AtomicI32 = AtomicI32::new(0);
-/// The last signal that arrived before the program was started; 0 if there is none.
+/// The last signal that arrived before the program was started; 0 without such a signal.
 static EARLY: AtomicI32 = AtomicI32::new(0);
 
 /// Passes SIGINT, SIGTERM and SIGHUP on from now on, instead of ending this command.
 ///
-/// A signal that is ignored stays so, as `nohup` has it. The program inherits that.
+/// An ignored signal stays ignored, as with `nohup`. The program inherits that.
 pub(super) fn pass_on() -> io::Result<()> {
     [libc::SIGINT, libc::SIGTERM, libc::SIGHUP].into_iter().try_for_each(install)
 }
 
-/// Names the program that gets the signals. It gets the last one that has arrived already.
+/// Sets the program that gets the signals. It also gets the last signal that has arrived already.
 pub(super) fn pass_on_to(program: &Child) {
     PROGRAM.store(i32::try_from(program.id()).unwrap_or(0), SeqCst);
     send(EARLY.swap(0, SeqCst));
 }
 
-/// Waits until the program has ended, and then ends passing on. Its process keeps its number until the caller has
-/// waited for it, so the signals of this time reach no other one.
+/// Waits until the program has ended, and then stops passing signals on. The process keeps its number until the caller
+/// has waited for it, so the signals until then cannot reach another process.
 pub(super) fn pass_on_until_end(program: &Child) -> io::Result<()> {
     loop {
         let mut info = MaybeUninit::<siginfo_t>::zeroed();
@@ -75,7 +75,7 @@ fn install(signal: c_int) -> io::Result<()> {
 extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
     // SAFETY: the kernel hands over a valid one, and nothing else has it.
     let is_sent = unsafe { (*info).si_code } <= 0;
-    // The kernel itself sends it to all processes of the terminal, and so to the program.
+    // A signal of the kernel is sent to all processes of the terminal, and so to the program.
     if is_sent {
         // SAFETY: the call only gives an address.
         let errno = unsafe { libc::__errno_location() };

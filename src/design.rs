@@ -1,31 +1,31 @@
-//! How the crate is built, and why it can be relied on. There is no code here.
+//! The structure of the crate, and the reasons to rely on it. This module has no code.
 //!
 //! # Layers
-//! Each may use only those above it, and name their features. A feature belongs to the last room that lists it; a room
-//! that lists it earlier may name it as well. `cargo xtask arrows` checks both.
+//! Each module may use only the modules above it, and name their features. A feature belongs to the last module that
+//! lists it; a module that lists it earlier may name it as well. `cargo xtask arrows` checks both.
 //!
-//! | room | features | what it holds |
+//! | module | features | content |
 //! |---|---|---|
-//! | `arch` | `privileged` | what one architecture's instructions are, what permits them, which fence completes them: facts, no policy |
-//! | [`instruction`](crate::instruction) | `privileged` | the instructions and facts by name, for who describes a machine |
-//! | `cpu` | `dax` | what the CPU says, and what its kernel lets user mode do |
-//! | [`survival`](crate::survival) | | which event keeps which data: backings, domains, events, and the table |
-//! | `virtualization` | | what hypervisors and confidential guests make of cache maintenance: tables |
-//! | `system` | `dax`, `preserve`, `recorder` | what the operating system says: evidence from `/proc` and `/sys` |
-//! | [`aliasing`](crate::aliasing) | `dax` | two addresses of one page: where they agree, and how to place them |
+//! | `arch` | `privileged` | the instructions of one architecture, their conditions, and the fences that complete them: facts, no policy |
+//! | [`instruction`](crate::instruction) | `privileged` | the instructions and facts by name, to describe a machine |
+//! | `cpu` | `dax` | the features that the CPU reports, and those that its kernel permits in user mode |
+//! | [`survival`](crate::survival) | | the data that each event keeps: backings, domains, events, and the table |
+//! | `virtualization` | | the effect of hypervisors and confidential guests on cache maintenance: tables |
+//! | `system` | `dax`, `preserve`, `recorder` | the evidence of the operating system from `/proc` and `/sys` |
+//! | [`aliasing`](crate::aliasing) | `dax` | two addresses of one page: the places where they agree, and their placement |
 //! | [`cache`](crate::cache) | | the choice, made once, and the operations on ranges; in [`cache::copy`](crate::cache::copy) copies that are written back |
 //! | [`coherence`](crate::coherence) | | memory shared with observers that do not see the cache: the pair of release and acquire |
 //! | [`medium`](crate::medium) | `sim` | the trait that logs are written against |
 //! | [`whole_cache`](../whole_cache/index.html) | | WBINVD and its like, for privileged code |
-//! | `signals` | `dax`, `recorder` | handlers that go on to the former ones |
+//! | `signals` | `dax`, `recorder` | handlers that call the former ones |
 //! | [`sim`](../sim/index.html) | `sim` | a medium that shows every state a crash may leave, for tests |
-//! | [`dax`](crate::dax) | `dax` | a file on DAX, or what comes nearest; a medium |
+//! | [`dax`](crate::dax) | `dax` | a file on DAX, or its nearest substitute; a medium |
 //! | `sync` | `journal` | atomics in ordinary memory, which the simulator and loom replace |
-//! | `format` | `journal`, `recorder`, `preserve`, `preserve-read` | what the formats share: fields, tags, the beginning of a superblock |
+//! | `format` | `journal`, `recorder`, `preserve`, `preserve-read` | the common parts of the formats: fields, tags, the beginning of a superblock |
 //! | [`journal`](../journal/index.html) | `journal` | a log in a medium that loses nothing acknowledged |
 //! | [`recorder`](../recorder/index.html) | `recorder` | a flight recorder in a medium: the last events of each thread |
 //! | [`preserve`](../preserve/index.html) | `preserve`, `preserve-read` | named blobs in a medium, replaced atomically, that outlive reboots |
-//! | [`report`](crate::report) | | what is there, what was chosen, why not, what survives what |
+//! | [`report`](crate::report) | | the features of the machine, the choices and their reasons, and the data that survive each event |
 //! | [`prelude`](crate::prelude) | | the traits, for generic code |
 //!
 //! # Three ways from a call to the instruction
@@ -50,16 +50,16 @@
 //!
 //! # What no test on one machine can show
 //! A process that is killed keeps all its stores: the caches are coherent and belong to the machine.
-//! Neither SIGKILL nor an emulator (which has no caches) can show a missing write-back. What stands
-//! below the medium is therefore checked against the manuals as tables, by the emitted machine code,
-//! and by executing on CPU models. Nor are there two caches that do not see each other: what relies on
-//! [`coherence`](crate::coherence) is run on a model of two, which evicts and fetches lines at the worst
+//! Neither SIGKILL nor an emulator (which has no caches) can show a missing write-back. The code below
+//! the medium is therefore checked against the manuals as tables, by the emitted machine code,
+//! and by executing on CPU models. One machine also does not have two caches that are not coherent: code that relies on
+//! [`coherence`](crate::coherence) is run on a model of two such caches, which evicts and fetches lines at the worst
 //! moments (`tests/coherence`).
 //!
-//! What stands above the medium is run on one that is simulated: [`sim`](../sim/index.html) remembers each store,
+//! The code above the medium is run on a simulated medium: [`sim`](../sim/index.html) remembers each store,
 //! write-back and fence with its place in the source, and hands recovery every state that the architectures
-//! let a crash leave. Nothing is decided until recovery reads a word that may have several values, so that
-//! one run stands for all states it cannot tell apart, and none is left out. The rules are in one place, and
+//! let a crash leave. A word with several possible values is decided only when recovery reads it. So one run covers
+//! all states that it cannot distinguish, and no state is left out. The rules are in one place, and
 //! are checked against the litmus tests that were published with the formal models and against brute force
 //! (`tests/simulator`). A test there counts once no write-back, fence or ordering can be left out without one
 //! failing, which a mutation run shows.

@@ -1,4 +1,5 @@
-//! The answers that a deployment needs of a machine, as JSON: how stores become durable, and on which memory.
+//! The properties of a machine that a deployment needs, as JSON: the write-backs that make stores durable, and the
+//! memory on which they do.
 //!
 //! ```sh
 //! cargo run --example capabilities --features serde
@@ -11,7 +12,7 @@ use cachemaint::survival::{Backing, Event, Stage};
 use cachemaint::{Cache, Unsupported};
 use serde_json::{Value, json};
 
-/// The instruction and the fence of a write-back, or the reason why there is none and what to do.
+/// Returns the instruction and the fence of a write-back, or the reason why the machine has no write-back and the remedy.
 fn choice(cache: Result<Cache, Unsupported>) -> Value {
     match cache {
         Ok(cache) => json!({

@@ -10,14 +10,14 @@ const STRIDE: u64 = 64 << 10;
 /// Bytes of a medium for it.
 pub(crate) const LEN: u64 = 2 * STRIDE;
 
-/// The value of a copy, if it is whole. A new medium has zeros, which are no copy.
+/// Returns the value of a copy, if it is whole. A new medium has zeros, which are not a whole copy.
 fn load<M: Medium>(medium: &M, copy: u64) -> Option<u64> {
     let value = medium.load(copy * STRIDE, Ordering::Relaxed);
     let check = medium.load(copy * STRIDE + 8, Ordering::Relaxed);
     (check == !value).then_some(value)
 }
 
-/// The value that survived; 0 if nothing was counted yet.
+/// Returns the value that survived; 0 on a new medium.
 pub(crate) fn value<M: Medium>(medium: &M) -> u64 {
     load(medium, 0).max(load(medium, 1)).unwrap_or(0)
 }

@@ -1,6 +1,6 @@
 //! A receive buffer that a device fills, on four boards, without a system.
 //!
-//! [`Receiver`] is the driver: it knows no board. [`board`] is what each board says of its caches.
+//! [`Receiver`] is the driver, which does not depend on a board. [`board`] describes the caches of each board.
 
 #![no_std]
 #![allow(unsafe_code, reason = "what a board's caches are is for its author to say")]
@@ -32,24 +32,26 @@ impl<M: Maintain> Receiver<M> {
     }
 }
 
-/// A PC, whose devices take part in coherence, and a Cortex-M4, which has no data cache: order is enough.
+/// Returns the caches of a PC, whose devices take part in coherence, or of a Cortex-M4, which has no data cache: order is
+/// enough.
 #[cfg(any(target_arch = "x86_64", target_arch = "arm"))]
 #[must_use]
 pub const fn board() -> coherence::Coherent {
     coherence::Coherent
 }
 
-/// An arm64 board, whose registers tell what its CPUs have.
+/// Returns the caches of an arm64 board, as the registers of its CPUs describe them.
 ///
 /// # Errors
-/// If they have no operation.
+/// If the CPUs do not have the operations.
 #[cfg(target_arch = "aarch64")]
 pub fn board() -> Result<cachemaint::Cache, cachemaint::Unsupported> {
     // SAFETY: (1) the kernel of this board runs at EL1; (2) its CPUs are all of one kind.
     unsafe { cachemaint::Cache::privileged() }
 }
 
-/// A RISC-V board with Zicbom and blocks of 64 bytes, as its data sheet says: no register tells.
+/// Returns the caches of a RISC-V board with Zicbom and blocks of 64 bytes. These facts come from its data sheet, since
+/// no register has them.
 #[cfg(target_arch = "riscv64")]
 #[expect(clippy::missing_errors_doc, reason = "these facts suffice")]
 pub fn board() -> Result<cachemaint::Cache, cachemaint::Unsupported> {

@@ -1,4 +1,4 @@
-//! The slots themselves, on any medium: payments that are there wholly or not at all, and how many there were.
+//! The slots themselves, on any medium: payments that are kept wholly or not at all, and their number.
 
 use cachemaint::medium::Medium;
 use std::sync::atomic::Ordering::Relaxed;
@@ -17,18 +17,18 @@ type Kept = Vec<(u64, Payment)>;
 const SLOTS: u64 = 8;
 /// The number of payments ever made; a word never tears.
 const COUNT: u64 = 0;
-/// A word for each slot, 1 if it is full; then the payments.
+/// The offset of a word for each slot, 1 if the slot is full; then the payments.
 const FULL: u64 = 64;
 const PAYMENTS: u64 = FULL + SLOTS * 8;
-/// Bytes of a medium for it. Zeros are no payment.
+/// The length of a medium for the slots. Zeros mean that no slot is full.
 pub(crate) const LEN: u64 = PAYMENTS + SLOTS * size_of::<Payment>() as u64;
 
 const fn place(slot: u64) -> u64 {
     PAYMENTS + slot * size_of::<Payment>() as u64
 }
 
-/// Returns the number of payments ever made, and those that are kept. What a killed process left in the caches is made
-/// durable before it is believed.
+/// Returns the number of payments ever made, and the kept payments. Stores that a killed process left in the caches are
+/// made durable before they are used.
 pub(crate) fn open<M: Medium>(medium: &M) -> Result<(u64, Kept), M::Error> {
     medium.persist(0..LEN)?;
     let mut kept = Vec::new();
@@ -40,7 +40,8 @@ pub(crate) fn open<M: Medium>(medium: &M) -> Result<(u64, Kept), M::Error> {
     Ok((medium.load(COUNT, Relaxed), kept))
 }
 
-/// Keeps a payment in an empty slot: first the payment, then the word that says so, then the number.
+/// Keeps a payment in an empty slot: it stores first the payment, then the word that marks the slot as full, then the
+/// number.
 pub(crate) fn put<M: Medium>(medium: &M, slot: u64, payment: &Payment) -> Result<(), M::Error> {
     medium.persist_copy(&[(place(slot), payment.as_bytes())])?;
     medium.store(FULL + slot * 8, 1, Relaxed);

@@ -15,11 +15,11 @@ use cachemaint::dax::{self, DaxFile};
 use cachemaint::preserve::{Attributes, Error as StoreError, Store};
 use std::error::Error;
 
-/// Bytes of the machine's RAM.
+/// The size of the machine's RAM.
 const RAM: usize = 4 << 20;
-/// Room for the state, for the one that replaces it, and for tables.
+/// The size of the file: it has space for the state, for the state that replaces it, and for tables.
 const FILE: u64 = 4 * RAM as u64;
-/// The layout of the state: another number is another layout.
+/// The version of the state's layout: another number is another layout.
 const LAYOUT: u64 = 1;
 /// The alignment at which huge pages can map the RAM in place.
 const HUGE_PAGE: u64 = 2 << 20;
@@ -66,7 +66,7 @@ impl Machine {
         }
     }
 
-    /// Each step has added one somewhere, so the sum over the RAM is the number of steps.
+    /// Returns true if the sum of the RAM is the number of steps: each step has added one to a byte.
     fn is_consistent(&self) -> bool {
         self.ram.iter().map(|byte| u64::from(*byte)).sum::<u64>() == self.steps
     }

@@ -1,8 +1,8 @@
-//! What is chosen on the CPU that runs this, and that each instruction it has executes.
+//! The choice on the CPU that runs this test, and the execution of each of its instructions.
 //!
-//! On an emulated CPU the environment variable `CACHEMAINT_EXPECT` says what its manual demands, such as
-//! `writeback=dc cvac,persistence=dc cvap,deep=refused,line=64`. Without it the choice is checked for
-//! consistency alone. The report is written to the file that `CACHEMAINT_REPORT` names.
+//! On an emulated CPU the environment variable `CACHEMAINT_EXPECT` has the choice that its manual demands, such as
+//! `writeback=dc cvac,persistence=dc cvap,deep=refused,line=64`. Without it the choice is only checked for
+//! consistency. The report is written to the file that `CACHEMAINT_REPORT` names.
 
 #![cfg(not(any(miri, loom)))]
 
@@ -55,7 +55,7 @@ fn the_report_names_the_chosen_instructions() {
 }
 
 /// An instruction that the CPU does not have ends the process (SIGILL), so returning is the test.
-/// Where there is none at all, that must be said.
+/// A CPU without any of them must be refused.
 #[test]
 fn each_available_instruction_executes_at_each_point() {
     let host = match Cache::host() {
@@ -90,7 +90,7 @@ fn assert_refused(why: Unsupported) {
     assert_eq!(accepting.build(), Err(why));
 }
 
-/// A handle that is told to use what the machine lacks must be refused, never trap.
+/// A handle for an instruction that the machine lacks must be refused, never trap.
 #[test]
 fn what_is_absent_is_refused() {
     let facts = Cache::host().map(Cache::facts);

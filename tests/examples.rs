@@ -1,8 +1,7 @@
-//! The example programs, killed at moments that nobody chose: from an empty directory on, each next start succeeds.
+//! The example programs, killed at arbitrary moments: from an empty directory on, each next start succeeds.
 //!
-//! A moment is a part of the time that the whole program took, so the kills fall on its way through creation, work and
-//! end, whatever the machine's speed. What is only in memory outlives a killed process: this is about what a start
-//! finds half done, not about write-backs.
+//! A moment is a part of the time that the whole program took, so the kills hit creation, work and end on a machine of
+//! any speed. Stores in memory outlive a killed process: the test covers starts on half-done work, not write-backs.
 
 #![cfg(all(target_os = "linux", feature = "dax", not(miri), not(loom)))]
 
@@ -17,7 +16,7 @@ use std::time::{Duration, Instant};
 const KILLS: u32 = 50;
 const SIGKILL: i32 = 9;
 
-/// The program, which `cargo test` compiles; not if it is told which tests to compile.
+/// Returns the program. `cargo test` compiles it, unless its arguments select the tests to compile.
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 fn program(example: &str) -> Option<PathBuf> {
     let here = std::env::current_exe().unwrap();

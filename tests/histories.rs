@@ -1,11 +1,11 @@
-//! Histories that nobody chose, of the journal, the store of preserved state and the recorder: several lives, with all
+//! Random histories of the journal, the store of preserved state and the recorder: several openings, with all operations
 //! that can be under way at each crash.
 
-// On a simulated medium and without `unsafe`, and of many cases: Miri would take hours and find nothing.
+// They run on a simulated medium, without `unsafe` and with many cases: Miri would take hours and find nothing.
 #![cfg(all(target_has_atomic = "64", not(miri)))]
 #![expect(clippy::cast_possible_truncation, reason = "numbers and lengths of records are small")]
 
-/// All under one name: they would take minutes where they are emulated, and are left out there by it.
+/// All tests have one name in front, by which they are left out on emulators: they would take minutes there.
 mod histories {
     mod journal;
     mod payload;

@@ -1,8 +1,8 @@
-//! How many instructions the hot path executes, counted by single steps on the real CPU.
+//! The number of instructions that the hot path executes, counted by single steps on the real CPU.
 //!
 //! libpmem executes 48 for `pmem_persist` of 8 bytes and 29 for `pmem_flush` (callgrind, gcc -O2);
 //! here at most 24 and 12 are allowed for a range within one line. The count is that of optimised
-//! code, so in a debug build there is nothing to count.
+//! code, so a debug build does not count.
 
 #![cfg(all(
     target_os = "linux",

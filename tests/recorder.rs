@@ -15,7 +15,7 @@ mod skip;
 #[path = "counting/looks.rs"]
 mod looks;
 
-/// All under one name: what is the same on every CPU is left out by it where it would be emulated.
+/// All tests have one name in front, by which they are left out on emulators: they do the same on every CPU.
 mod recorder {
     mod claims;
     mod concurrent;

@@ -1,4 +1,4 @@
-//! Recording, writing back and reading where no memory can be allocated.
+//! Recording, writing back and reading while memory cannot be allocated.
 
 #![cfg(all(feature = "recorder", target_has_atomic = "64"))]
 #![expect(unsafe_code, reason = "an allocator is an unsafe trait")]
@@ -16,14 +16,14 @@ use core::cell::Cell;
 use core::sync::atomic::AtomicU64;
 use std::alloc::{GlobalAlloc, Layout, System};
 
-/// The system's allocator, unless this thread may allocate nothing.
+/// The system's allocator, which fails on a thread that must not allocate.
 struct Failing;
 
 std::thread_local! {
     static FAILS: Cell<bool> = const { Cell::new(false) };
 }
 
-// SAFETY: what it gives is the system's, or null, which says that there is none.
+// SAFETY: it returns the system's memory, or null, which means that the allocation has failed.
 unsafe impl GlobalAlloc for Failing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if FAILS.get() {

@@ -87,7 +87,7 @@ struct Entry {
     is_found: bool,
 }
 
-/// Without the payload, which its number tells.
+/// The payload is left out: it follows from the number.
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {:?}", self.number, self.class)

@@ -57,7 +57,7 @@ struct Entry {
     sequence: Option<u64>,
 }
 
-/// Without the payload, which its number tells.
+/// The payload is left out: it follows from the number.
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {:?} of shard {}", self.number, self.class, self.shard)

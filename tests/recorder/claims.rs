@@ -1,5 +1,4 @@
-//! What holds for a recording whatever happens to its bytes: property tests and the fuzzers in `fuzz/` ask the
-//! same.
+//! Properties of a recording for any change of its bytes: property tests and the fuzzers in `fuzz/` check the same ones.
 
 use super::plain::{Recorded, options, shown};
 use cachemaint::medium::{Bytes, Medium, Readable};
@@ -8,23 +7,23 @@ use core::ops::Range;
 
 /// Bytes before the sub-buffers, where there are at most 16 shards.
 pub(crate) const BASE: usize = 3 * 4096;
-/// Bytes of a sub-buffer.
+/// The size of a sub-buffer in bytes.
 pub(crate) const SIZE: usize = 256;
-/// Of a sub-buffer.
+/// The length of its header in bytes.
 const HEADER: usize = 64;
 
-/// The payload of an event, by its number; none of its bytes is zero.
+/// Returns the payload of an event by its number. None of its bytes is zero.
 pub(crate) fn payload(number: usize, len: usize) -> Vec<u8> {
     (0..len).map(|place| (number * 31 + place) as u8 | 1).collect()
 }
 
-/// What was recorded: of each event how long it is, and in which opening.
+/// The recorded events: for each the length of its payload, and its opening.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lived {
     events: Vec<(usize, u32)>,
 }
 
-/// One thing that is done to a recording.
+/// One operation on a recording.
 #[derive(Clone, Debug)]
 #[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
 pub(crate) enum Deed {
@@ -72,8 +71,8 @@ pub(crate) fn live<M: Medium>(medium: &M, deeds: &[Deed]) -> Lived {
 }
 
 impl Lived {
-    /// Whether an event was recorded. It can be one that the undamaged file shows no more: where the end of a
-    /// shard is lost, what it had overwritten may be all that proves itself.
+    /// Returns true if an event was recorded. The undamaged file may not show it any more: if the end of a shard is lost,
+    /// only events that it had overwritten may verify.
     pub(crate) fn was_recorded(&self, event: &Recorded) -> bool {
         let number = usize::from(event.id);
         let is_whole = |(len, _): &(usize, u32)| event.payload == payload(number, *len);
@@ -84,8 +83,8 @@ impl Lived {
         self.events[usize::from(event.id)].1
     }
 
-    /// Whether an event is to be found after these bytes have changed: it is as it was, and the header of its
-    /// sub-buffer is, or can be inferred, by the newest one that is left.
+    /// Returns true if an event must be found after these bytes have changed: its bytes are unchanged, and the header of
+    /// its sub-buffer is unchanged or can be inferred from the newest header left.
     fn is_findable(
         &self,
         event: &Recorded,
@@ -108,13 +107,13 @@ impl Lived {
     }
 }
 
-/// What both shards show.
+/// Returns the events that both shards show.
 pub(crate) fn all(bytes: &[u8]) -> [Vec<Recorded>; 2] {
     let reader = Reader::open(Bytes(bytes)).unwrap();
     [0, 1].map(|shard| shown(&reader, shard).events)
 }
 
-/// What is shown was recorded, and every undamaged event is.
+/// Checks that every shown event was recorded, and that every undamaged event is shown.
 pub(crate) fn damage_costs_what_it_touches(before: &[u8], after: &[u8], lived: &Lived) {
     let is_hit = |range: Range<usize>| before[range.clone()] != after[range];
     for (written, found) in all(before).iter().zip(&all(after)) {
@@ -126,8 +125,8 @@ pub(crate) fn damage_costs_what_it_touches(before: &[u8], after: &[u8], lived: &
     }
 }
 
-/// Bytes that may be anything are read to an end, shard by shard and merged, and all of it lies in the medium.
-/// Returns what is shown.
+/// Checks that arbitrary bytes are read to an end, shard by shard and merged, and that all items lie in the medium.
+/// Returns the shown events.
 pub(crate) fn anything_is_read_to_an_end<S: Readable>(source: S) -> Vec<Vec<Recorded>> {
     let len = source.len();
     let Ok(reader) = Reader::open(source) else { return Vec::new() };
@@ -158,7 +157,7 @@ pub(crate) fn anything_is_read_to_an_end<S: Readable>(source: S) -> Vec<Vec<Reco
     all.into_iter().map(|shown| shown.events).collect()
 }
 
-/// What can be opened is recorded into, and that is found.
+/// Checks that new events in any recording that can be opened are found.
 pub(crate) fn anything_goes_on<M: Medium>(medium: &M, options: Options) {
     let Ok(recorder) = options.events(EVENTS).open(medium) else { return };
     let is_refusing = recorder.description().mode() == Mode::Refuse;

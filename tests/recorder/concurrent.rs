@@ -48,7 +48,7 @@ fn a_reader_beside_a_writer_sees_only_what_was_recorded_in_order() {
     });
 }
 
-/// Reads all there is: the last event's number, or what is wrong.
+/// Reads all events. Returns the number of the last one, or the fault.
 fn read_in_order(
     reader: &Reader<impl cachemaint::medium::Readable>,
 ) -> Result<Option<u64>, String> {
@@ -102,12 +102,12 @@ fn a_full_shard_refuses_and_counts_until_it_is_released() {
     let after = shown(&recorder.reader(), 0);
     let times: Vec<_> = after.events.iter().map(|event| event.timestamp).collect();
     assert_eq!((times, after.lost), (vec![2, 3, 6], 2));
-    // What is not yet recorded is not given up.
+    // Sub-buffers that are not yet recorded are not released.
     recorder.release(0, u64::MAX);
     (7..10).for_each(|number| record(number).unwrap());
     assert_eq!(record(11), Err(ErrorKind::Full));
 
-    // Opened again, all of it is unread.
+    // All events are unread after the next opening.
     drop(writer);
     let again = options().open(&medium).unwrap();
     let writer = again.claim().unwrap();

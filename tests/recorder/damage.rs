@@ -105,7 +105,7 @@ fn what_an_earlier_lap_has_left_is_told_apart_from_a_torn_end() {
     let kinds: Vec<_> = stale.iter().map(|skipped| (skipped.at, skipped.kind)).collect();
     assert_eq!(kinds, [(BASE as u64 + 160, SkippedKind::Stale)]);
 
-    // The first lap's last event is damaged: nothing tells where events would have ended.
+    // The first lap's last event is damaged: the end of the events is unknown.
     let mut image = recording(&[72; 3]);
     image[BASE + 161] ^= 1;
     let torn = shown(&Reader::open(Bytes(&image[..])).unwrap(), 0);

@@ -148,7 +148,7 @@ fn a_damaged_page_costs_no_event() {
     }
 }
 
-/// What is read by these tables. An opening with another table goes on as if they were right.
+/// Returns the events as read with these tables. An opening with another table continues as if they were right.
 fn texts_of(tables: &[u8], len: usize) -> (Vec<String>, EventTable) {
     let mut image = recorded().bytes();
     put_tables(&mut image, tables, len);

@@ -1,4 +1,4 @@
-//! A medium of ordinary memory, and what is found in it.
+//! A medium of ordinary memory, and the events that a reader finds in it.
 
 use cachemaint::medium::{Granularity, Medium, Readable};
 use cachemaint::recorder::{Clock, Found, Identity, Options, Reader, Skipped};
@@ -7,7 +7,7 @@ use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// Words of memory that nothing is written back of.
+/// Words of memory without write-back.
 pub(crate) struct Plain(Vec<AtomicU64>);
 
 impl Plain {

@@ -14,10 +14,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
 
-/// Says to a process that it is the child, and how it shall end.
+/// The environment variable that makes a process the child, and has the way it must end.
 const END: &str = "CACHEMAINT_RECORDER_END";
 const FILE: &str = "CACHEMAINT_RECORDER_FILE";
-/// What the child records.
+/// The number of events that the child records.
 const EVENTS: u64 = 20;
 /// The times that two threads hook recorders, and the number of recorders each time.
 const ROUNDS: usize = 30;
@@ -133,7 +133,7 @@ fn in_memory() -> &'static Recorder<Plain> {
     Box::leak(Box::new(recorder))
 }
 
-/// The child: records, and ends as it was told.
+/// The child records events, and ends as the environment variable demands.
 #[test]
 #[cfg_attr(miri, ignore = "starts processes")]
 fn child() {
@@ -213,8 +213,8 @@ fn ended(how: &str) -> (ExitStatus, Vec<Vec<Recorded>>) {
     (output.status, shards.map(|shard| shown(&reader, shard).events).collect())
 }
 
-/// Whether this runs on an emulated CPU, as far as the one who started it says: user-mode emulation does not run
-/// this program from within itself.
+/// Returns true if the environment says that this runs on an emulated CPU: user-mode emulation does not run this program
+/// from within itself.
 fn is_emulated(test: &str) -> bool {
     let is_emulated = std::env::var_os("CACHEMAINT_EXPECT").is_some();
     if is_emulated {
@@ -236,8 +236,8 @@ fn events_outlive_their_process_and_the_signal_ends_it_as_before() {
         ("abort", &[libc::SIGABRT]),
         ("bus", &[libc::SIGBUS]),
         ("optional", &[libc::SIGBUS]),
-        // The standard library's handler comes next: it tells of the overflow and aborts, where it knows the end of
-        // the stack. In a program that is linked statically it did not.
+        // The standard library's handler comes next: it reports the overflow and aborts if it knows the end of the
+        // stack. In a statically linked program it did not know it.
         ("overflow", &[libc::SIGABRT, libc::SIGSEGV]),
     ];
     for (how, signals) in signals {

@@ -1,4 +1,4 @@
-//! Creation and opening: what a crash leaves of the recording, of its tables of events, and of what was there before.
+//! Crashes during creation and opening: the recording, its tables of events, and the earlier content afterwards.
 
 use super::Note::{self, Begun, Opened};
 use super::{BYTES, judge, last, open, options, work};
@@ -26,7 +26,7 @@ fn with_remains(simulation: &Simulation, magic: u64) -> Simulation {
     })
 }
 
-/// The recording that was made is there, without a trace of what was there before, if the outside world knows of it.
+/// If the creation was acknowledged, the new recording is there, without a trace of the earlier content.
 fn judge_creation(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
     let reader = match Reader::open(medium) {
         Ok(reader) => reader,

@@ -22,11 +22,11 @@ const MODELS: [fn() -> Model; 5] =
 
 /// The pages of the descriptors, one for the counts of lost events, and two shards of two sub-buffers.
 const BYTES: u64 = 3 * 4096 + 2 * 2 * 256;
-/// Of 96 bytes, so that two fit a sub-buffer after its header, and each lies in two lines or three.
+/// The number of events in a sub-buffer. An event has 96 bytes: two fit after the header, each in two or three lines.
 const IN_SUB_BUFFER: u64 = 2;
 const SUB_BUFFERS: u64 = 2;
 
-/// What the outside world learns.
+/// An acknowledgement to the outside world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Note {
     /// The recording has been opened so often, its creation included.
@@ -66,7 +66,7 @@ fn with_recording(simulation: &Simulation, mode: Mode) -> Simulation {
     simulation.clone().prepared(|medium| drop(options.create_new(medium).unwrap()))
 }
 
-/// Few words of it differ from what was there before, as each of them doubles the states of a torn one.
+/// Returns a payload of which few words differ from the former one: each such word doubles the states of a torn event.
 fn payload(event: u64) -> [u8; 72] {
     let mut payload = [0; 72];
     payload[..8].copy_from_slice(&(event + 1).to_le_bytes());
@@ -105,8 +105,8 @@ fn last(notes: &[Note], number: impl Fn(&Note) -> Option<u64>) -> Option<u64> {
     notes.iter().filter_map(number).max()
 }
 
-/// What must be there by the notes: everything up to an event, without the slot that the last one that has
-/// begun overwrites.
+/// Returns the events that must be there according to the notes: all up to an event, without the slot that the last begun
+/// event overwrites.
 fn promised(notes: &[Note], durability: Durability) -> std::ops::RangeInclusive<u64> {
     let begun = last(notes, |note| if let Begun(event) = note { Some(*event) } else { None });
     let recorded = last(notes, |note| if let Recorded(event) = note { Some(*event) } else { None });
@@ -114,7 +114,7 @@ fn promised(notes: &[Note], durability: Durability) -> std::ops::RangeInclusive<
         last(notes, |note| if let WrittenBack(event) = note { Some(*event) } else { None });
     let durable = match (durability, recorded) {
         (Durability::EachAppend, Some(recorded)) => Some(recorded),
-        // What was recorded before the sub-buffer of this one.
+        // The events before the sub-buffer of this one are persistent.
         (Durability::SubBuffer, Some(recorded)) => {
             (recorded / IN_SUB_BUFFER * IN_SUB_BUFFER).checked_sub(1)
         }
@@ -195,7 +195,7 @@ fn written_back(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// A full shard: what is refused is counted, and what is released makes room.
+/// A full shard counts refused events, and a released sub-buffer makes space.
 fn refusing(simulation: &Simulation) -> Exploration {
     let full = with_recording(simulation, Mode::Refuse).prepared(|medium| {
         let recorder = open(medium, Durability::EachAppend).unwrap();
@@ -215,12 +215,12 @@ fn refusing(simulation: &Simulation) -> Exploration {
             notes.add(Recorded(4));
         },
         |medium: &SimMedium, notes| {
-            let told = last(notes, |note| if let Lost(lost) = note { Some(*lost) } else { None });
+            let seen = last(notes, |note| if let Lost(lost) = note { Some(*lost) } else { None });
             let reader = Reader::open(medium)?;
             let (found, lost) = events(&reader, 0)?;
-            let is_counted = lost >= told.unwrap_or(0) && lost <= 2 && reader.lost(0) == lost;
+            let is_counted = lost >= seen.unwrap_or(0) && lost <= 2 && reader.lost(0) == lost;
             if !is_counted {
-                return Err(Violation::lost(format!("the count: {lost}, not {told:?}")));
+                return Err(Violation::lost(format!("the count: {lost}, not {seen:?}")));
             }
             let is_recorded = notes.contains(&Recorded(4));
             let released = if notes.contains(&Begun(4)) { 2 } else { 0 };
@@ -415,7 +415,7 @@ fn what_was_written_back_for_another_thread_survives() {
     }
 }
 
-/// Nothing is promised, so whatever a crash leaves, nothing else is found than what was recorded.
+/// No event is guaranteed, but after any crash only recorded events are found.
 #[test]
 fn without_write_backs_nothing_is_found_that_was_not_recorded() {
     for model in MODELS {

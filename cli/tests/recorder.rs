@@ -135,7 +135,8 @@ fn a_line_that_is_too_long_is_split() {
     assert_eq!(lengths, [most, most, 1, 4]);
 }
 
-/// A supervisor that ends the command means the program. The exit code is 128 and the signal's number, as shells have it.
+/// A supervisor that ends the command wants to end the program. The exit code is 128 plus the signal's number, as in
+/// shells.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_signal_to_record_reaches_the_program_which_decides_when_both_end() {
@@ -283,7 +284,7 @@ fn what_is_neither_is_refused() {
         let run = |command: &[&str]| place.run(command);
         is_refused(&place.path, &content, expected, &[&["stat"]], run);
         is_refused(&place.path, &content, "", &[&["dump"]], run);
-        // Zeros alone may be recorded into.
+        // Only a file of zeros may be recorded into.
         if content.first() != Some(&0) {
             is_refused(&place.path, &content, "", &[&["record"]], run);
         }

@@ -39,7 +39,7 @@ enum Do {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     UnderWay,
-    /// It may be there, and nothing is promised any more: it was in the caches when the recording was opened.
+    /// It may be there, without a guarantee: it was in the caches when the recording was opened.
     Old,
     /// It was recorded, and may be in the caches only.
     Recorded,
@@ -69,8 +69,8 @@ impl fmt::Debug for Entry {
 struct Events {
     is_created: bool,
     entries: Vec<Entry>,
-    /// By shard, the highest sequence number of a sub-buffer that may have been begun, and the same at the opening. What
-    /// a crash has left of it may not be known to those who come later.
+    /// By shard, the highest sequence number of a sub-buffer that may have been begun, and the same at the opening. Later
+    /// openings may not see the remains that a crash has left of it.
     begun: BTreeMap<u32, u64>,
     begun_before: BTreeMap<u32, u64>,
     /// Writers that are alive.
@@ -91,7 +91,7 @@ impl Events {
         }
     }
 
-    /// Returns true if an event must be there: a kill keeps what was recorded. The oldest sub-buffer is given up as a
+    /// Returns true if an event must be there: a kill keeps all recorded events. The oldest sub-buffer is released as a
     /// whole when the next one is begun.
     fn is_promised(&self, entry: &Entry, sub_buffers: u32, is_after_kill: bool) -> bool {
         let begun = self.begun.get(&entry.shard).copied().unwrap_or(0);
@@ -240,7 +240,7 @@ fn claim<'r, 'm>(
     Ok(())
 }
 
-/// Returns true if there is nothing, or the junk of the beginning.
+/// Returns true if the medium has no recording: zeros, or the junk of the beginning.
 const fn is_missing<E>(kind: &ErrorKind<E>) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::Foreign { .. })
 }

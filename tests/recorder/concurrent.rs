@@ -1,4 +1,4 @@
-//! Reading while it is written, full shards, owners that come and go.
+//! Reading beside a writer, full shards, and changes of owners.
 
 use super::plain::{Plain, Recorded, Shown, options, shown};
 use cachemaint::recorder::{Durability, Error, ErrorKind, Found, Mode, Reader, SkippedKind};
@@ -40,7 +40,7 @@ fn a_reader_beside_a_writer_sees_only_what_was_recorded_in_order() {
                 break None;
             }
         };
-        // In any case, or the writer would never end.
+        // The stop is needed in any case, or the writer would never end.
         is_enough.store(true, Ordering::Relaxed);
         let last = written.join().unwrap();
         assert_eq!(wrong, None);
@@ -58,7 +58,7 @@ fn read_in_order(
         event.payload == [number.to_le_bytes(); 5].concat() && event.id == number as u16
     };
     let is_sorted = events.is_sorted_by_key(|event| event.timestamp);
-    // Events that were overwritten are not called damaged.
+    // Overwritten events are not reported as damaged.
     let is_undamaged = skipped.iter().all(|skipped| skipped.kind != SkippedKind::Damaged);
     if events.iter().all(is_whole) && is_sorted && is_undamaged {
         Ok(events.last().map(|event| event.timestamp))

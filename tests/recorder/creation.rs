@@ -1,4 +1,4 @@
-//! Creation and opening of recordings: nothing is silently replaced.
+//! Creation and opening of recordings, which never replace a recording silently.
 
 use super::plain::{Plain, options, shown};
 use cachemaint::medium::{Medium, Memory};

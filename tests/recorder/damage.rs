@@ -1,4 +1,4 @@
-//! Bytes that are anything, and files that were damaged.
+//! Arbitrary bytes, and damaged files.
 
 use super::claims::{
     BASE, Deed, Lived, SIZE, all, anything_goes_on, anything_is_read_to_an_end,

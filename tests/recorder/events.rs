@@ -26,7 +26,7 @@ fn valve() -> Vec<u8> {
     payload
 }
 
-/// The events as text, with the names and fields of a table; what has none by its id.
+/// Returns the events as text, with the names and fields of a table; an event without a name has its id.
 fn texts<S: Readable>(reader: &Reader<S>) -> Vec<String> {
     let table = reader.event_table();
     let (mut events, mut buffer) = (reader.events(), vec![0; reader.largest_payload()]);
@@ -161,14 +161,14 @@ fn texts_of(tables: &[u8], len: usize) -> (Vec<String>, EventTable) {
     (texts(&reader), reader.event_table())
 }
 
-/// Its tags are right and its entries are not.
+/// A table with valid tags can have invalid entries.
 #[test]
 fn a_hostile_table_is_read_as_far_as_it_makes_sense() {
     let texts = |entries: &[u8]| texts_of(&table(0, u64::MAX, entries), HEAD + entries.len()).0;
     // Ids twice: the first one counts.
     let twice = [entry(7, b"first"), entry(7, b"second")].concat();
     assert_eq!(texts(&twice), ["1", "65279", "first + [254, 255]", "2"]);
-    // One that is not UTF-8 is left out, and what follows is not.
+    // An entry that is not UTF-8 is left out, but not the entries after it.
     let other = [entry(7, b"\xff"), entry(2, b"\x1b[2J")].concat();
     assert_eq!(texts(&other), ["1", "65279", "7", "\u{1b}[2J + [122, 122]"]);
     // The id of a panic's message has no other meaning.
@@ -199,7 +199,7 @@ fn a_hostile_table_is_read_as_far_as_it_makes_sense() {
     assert_eq!(texts(&entry(7, &longest))[2].matches("b=Text").count(), (MOST - 6) / 6);
 }
 
-/// The first table that describes an opening counts. What follows an impossible one is not known.
+/// The first table that describes an opening counts. Tables after an impossible one are not read.
 #[test]
 fn hostile_tables_are_read_as_far_as_they_make_sense() {
     let texts = |tables: &[u8]| texts_of(tables, 8 + tables.len()).0[3].clone();
@@ -321,7 +321,7 @@ fn an_event_whose_text_makes_no_sense_is_refused() {
     assert!(medium.bytes().iter().all(|byte| *byte == 0), "the medium is as before");
 }
 
-/// Every type, by the bytes that the documentation of `Options::events` says.
+/// Every type is read as the documentation of `Options::events` defines its bytes.
 #[test]
 fn every_type_is_read_little_endian() {
     const ALL: &[(u16, &str)] =

@@ -1,4 +1,4 @@
-//! The work of reading: bounded by the size of the file, whatever is in it, and not by how it is divided.
+//! The work of reading, which is bounded by the size of the file for any content and any division into shards.
 
 use super::plain::{Plain, clock};
 use crate::looks::Looks;
@@ -6,7 +6,7 @@ use cachemaint::recorder::{Identity, Options, Reader};
 
 const BASE: usize = 3 * 4096;
 
-/// Returns the number of events in all shards, and the number of bytes looked at.
+/// Returns the number of events in all shards, and the number of bytes read.
 fn read(image: &[u8]) -> (usize, u64) {
     let looks = Looks::new(image);
     let reader = Reader::open(&looks).unwrap();
@@ -37,8 +37,8 @@ fn recording(shards: u32, sub_buffers: u32, size: u32, busy: u32) -> Vec<u8> {
     medium.bytes()
 }
 
-/// An event is looked at for its tag and to be copied; each header some times; shards that have nothing, or have come
-/// to their end, are not looked at again.
+/// An event is read for its tag and to be copied, and each header is read a few times. Shards that are empty or at their
+/// end are not read again.
 #[test]
 fn an_event_costs_the_same_however_many_shards_there_are() {
     for (shards, busy) in [(1, 1), (64, 64), (64, 1)] {
@@ -66,8 +66,8 @@ fn crafted(image: &mut [u8], size: usize, keeps_first: bool) {
     }
 }
 
-/// By hand: a slot without a header is looked at in each of three rounds by nine keys. Each takes two words at each place,
-/// twice the size, and no more than three times the size to verify.
+/// By hand: a slot without a header is searched in each of three rounds with nine keys. Each search reads two words at
+/// each place, which is twice the size, and verifies at most three times the size.
 const MOST: u64 = 3 * 9 * (2 + 3);
 
 #[test]

@@ -91,7 +91,7 @@ pub(super) fn then_a_crash(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// In place of another program's content, which is there as it was, or no more.
+/// A creation in place of another program's content leaves that content unchanged, or gone.
 pub(super) fn over_foreign_content(simulation: &Simulation) -> Exploration {
     let foreign = with_remains(simulation, 0xf0f0);
     let before = words(&foreign.medium());
@@ -135,7 +135,7 @@ pub(super) fn in_zeros(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// In a new file, with a table of events, which is persistent when the recording is.
+/// A creation in a new file makes a table of events persistent with the recording.
 pub(super) fn with_a_table(simulation: &Simulation) -> Exploration {
     simulation.explore(
         |medium, notes: &Notes<'_, Note>| {
@@ -176,7 +176,7 @@ pub(super) fn then_another_table(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// Each table that a descriptor has is whole.
+/// Checks that each table of a descriptor is whole.
 fn judge_tables(medium: &SimMedium) -> Result<(), Violation> {
     let is_damaged = Reader::open(medium).is_ok_and(|reader| reader.event_table().is_damaged());
     Violation::unless(!is_damaged, || "a table of events is damaged".to_owned())

@@ -1,4 +1,4 @@
-//! The flight recorder: what each durability promises, after every crash.
+//! The guarantees of each durability of the flight recorder, after every crash.
 //!
 //! Media begin with zeros here, since each word that differs from its old content doubles the torn states. On junk the
 //! recorder runs in generated histories, `tests/histories/recorder.rs`.
@@ -29,14 +29,14 @@ const SUB_BUFFERS: u64 = 2;
 /// An acknowledgement to the outside world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Note {
-    /// The recording has been opened so often, its creation included.
+    /// The number of openings of the recording, including its creation.
     Opened(u64),
     Begun(u64),
     /// The event has been recorded.
     Recorded(u64),
     /// Events up to this one have been written back.
     WrittenBack(u64),
-    /// So many were lost.
+    /// The number of lost events.
     Lost(u64),
 }
 
@@ -253,7 +253,7 @@ fn losses_written_back(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// One thread records, another one writes back what it has seen finished.
+/// One thread records, and another one writes back the events that it has seen finished.
 fn another_thread_writes_back(simulation: &Simulation) -> Exploration {
     by_two_threads(simulation, |_, _| ())
 }
@@ -428,7 +428,7 @@ fn without_write_backs_nothing_is_found_that_was_not_recorded() {
     }
 }
 
-/// A process that is killed keeps all, and so does kexec.
+/// A killed process keeps all events, and so does kexec.
 #[test]
 fn a_killed_process_leaves_every_event_of_the_last_lap() {
     with_recording(&Simulation::new(Model::caches_kept(), BYTES).zeros(), Mode::Overwrite)
@@ -444,12 +444,12 @@ fn a_killed_process_leaves_every_event_of_the_last_lap() {
 
 #[test]
 fn no_write_back_no_fence_and_no_order_can_be_left_out() {
-    // A mutant can leave very many states; those near the beginning show what is wrong.
+    // A mutant can leave very many states. The states near the beginning show the fault.
     let of = |scenario: Scenario| {
         move |setting: &Setting| scenario(&setting.simulation(BYTES).zeros().at_most(50_000))
     };
     let threads = of(another_thread_writes_back);
-    // One store that is lost shows it.
+    // One lost store shows the fault.
     let taken_up = |setting: &Setting| {
         let few = setting.simulation(BYTES).effort(Effort::Deviations(1));
         another_thread_takes_the_shard_up(&few)

@@ -108,7 +108,7 @@ fn positions_are_printed_and_can_be_read_from_and_trimmed_to() {
 
     for wrong in [["read", "--from", "100"], ["trim", "--to", "118"]] {
         let error = stderr(&place.run(&wrong).code(1));
-        let expected = format!("no record begins or ends at {}", wrong[2]);
+        let expected = format!("no record begins or ends at position {}", wrong[2]);
         assert!(error.contains(&expected), "{error}");
     }
     assert_eq!(stdout(&place.run(&["read"]).success()), "ten\n");
@@ -180,7 +180,7 @@ fn damage_is_told_the_prefix_read_and_the_rest_salvaged_and_repaired() {
     for refused in [read, place.run(&["append", "--record", "x"]).code(1)] {
         let error = stderr(&refused);
         assert!(error.contains(&format!("log: the journal is {where_it_is}")), "{error}");
-        assert!(error.contains("salvage what is whole, then repair it"), "{error}");
+        assert!(error.contains("salvage its whole records, then repair it"), "{error}");
     }
 
     let expected = many_lines().replace("line 4\n", "");
@@ -236,8 +236,8 @@ fn what_is_no_journal_is_refused() {
     let whole = fs::read(Place::with("one\n").path).unwrap();
     let contents: [(Vec<u8>, &str); 5] = [
         (Vec::new(), "has no bytes to map"),
-        (vec![0; 65_536], "there is no journal, only zeros"),
-        (vec![b'x'; 65_536], "no journal: it begins with xxxxxxxx"),
+        (vec![0; 65_536], "the medium has no journal, only zeros"),
+        (vec![b'x'; 65_536], "this is not a journal: it begins with xxxxxxxx"),
         (b"short".to_vec(), "but only 5 are there"),
         (whole[..100_000].to_vec(), "but only 100000 are there; bring the rest back"),
     ];
@@ -251,7 +251,7 @@ fn what_is_no_journal_is_refused() {
 fn a_journal_that_cannot_be_made_leaves_nothing_behind() {
     let place = Place::empty();
     let error = stderr(&place.run(&["append", "--create", "4K"]).code(1));
-    assert!(error.contains("4096 bytes are too few"), "{error}");
+    assert!(error.contains("but the medium has 4096"), "{error}");
     place.run(&["append", "--create", "16K", "--segment", "1000"]).code(1);
     place.run(&["append", "--create", "many"]).code(2);
     assert!(!place.path.exists());
@@ -278,7 +278,7 @@ fn append_creates_what_is_missing() {
 
     fs::write(&place.path, vec![b'x'; 65_536]).unwrap();
     let error = stderr(&place.run(&create("three")).code(1));
-    assert!(error.contains("no journal: it begins with xxxxxxxx"), "{error}");
+    assert!(error.contains("this is not a journal: it begins with xxxxxxxx"), "{error}");
     assert_eq!(fs::read(&place.path).unwrap(), vec![b'x'; 65_536]);
 }
 

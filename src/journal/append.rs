@@ -16,33 +16,34 @@ const SMALL: usize = 256;
 /// The size of a word in bytes.
 const WORD: usize = 8;
 
-/// What is taken for a line where a long record is cut; it matters for speed alone.
+/// The size of a line that is assumed where a long record is cut. It affects speed only.
 const LINE: usize = 64;
 
-/// Bytes of a long record that are stored before its tag goes on over them: few enough to be in the first cache still.
+/// Bytes of a long record that are stored before its tag is computed over them: few enough to stay in the first cache.
 const CHUNK: usize = 4096;
 
-/// Times that a thread looks for what it waits for before it lets others run.
+/// The number of times that a waiting thread checks before it lets other threads run.
 const SPINS: u32 = 200;
 
 impl<M: Medium> Journal<M> {
-    /// Appends a record and waits until it is acknowledged: it and everything before it is durable then, so that
+    /// Appends a record and waits until it is acknowledged. The record and everything before it are durable then, so
     /// every recovery finds it.
     ///
     /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
-    /// If it is [too long](ErrorKind::TooLong), if the journal is [full](ErrorKind::Full), or if the medium failed. If the
-    /// medium failed, now or [before](ErrorKind::Failed), a later recovery may still find it.
+    /// If the record is [too long](ErrorKind::TooLong), if the journal is [full](ErrorKind::Full), or if the medium
+    /// failed. If the medium failed, now or [before](ErrorKind::Failed), a later recovery may still find the record.
     ///
     /// # Cost
-    /// One write-back of its lines and one fence, also where a segment is entered; and waiting for
-    /// records before it that other threads are about to append.
+    /// One write-back of its lines and one fence, also where a new segment begins. Besides, the call waits for earlier
+    /// records that other threads are still appending.
     pub fn append(&self, payload: &[u8]) -> Result<Position, Error<M::Error>> {
         self.stored(payload)?.1.wait()
     }
 
-    /// Appends a record without waiting: it is durable, and acknowledged when everything before it is.
+    /// Appends a record without waiting for earlier ones. The record is durable when this returns. It is acknowledged
+    /// when everything before it is durable too.
     ///
     /// [`durability`](crate::durability) compares this call with the others.
     ///
@@ -50,30 +51,30 @@ impl<M: Medium> Journal<M> {
     /// As [`append`](Self::append).
     ///
     /// # Cost
-    /// One write-back of its lines and one fence. If a record before it is under way, one barrier more.
+    /// One write-back of its lines and one fence. If an earlier record is under way, one barrier more.
     pub fn submit(&self, payload: &[u8]) -> Result<Pending<'_, M>, Error<M::Error>> {
         let (has_moved, pending) = self.stored(payload)?;
         Ok(pending.announced(has_moved))
     }
 
-    /// A durable record, and true if the watermark has moved over it.
+    /// Makes a record durable. Returns it, and true if the watermark has moved over it.
     #[inline]
     fn stored(&self, payload: &[u8]) -> Result<(bool, Pending<'_, M>), Error<M::Error>> {
         let placement = self.place(payload.len() as u64)?;
-        // What panics on the way, in the medium, leaves a void.
+        // If the medium panics, the drop of the claim leaves a void.
         let claim = Claim::new(self, placement);
         claim.store(payload)?;
         Ok(claim.done())
     }
 
-    /// Appends all records of a group, by one write-back and one fence, and waits until they are acknowledged.
-    /// They come one after the other, and the group is empty afterwards. Not atomic: a crash before the
-    /// acknowledgement can leave the first of them.
+    /// Appends all records of a group, with one write-back and one fence, and waits until they are acknowledged.
+    /// The records follow one another, and the group is empty afterwards. The call is not atomic: a crash before the
+    /// acknowledgement can leave only the first of them.
     ///
     /// Returns the position of the first record and the end of the last one.
     ///
     /// # Errors
-    /// As [`append`](Self::append); the group is as it was then. All of it must fit into a segment.
+    /// As [`append`](Self::append); the group is unchanged then. The whole group must fit into a segment.
     pub fn append_group(&self, group: &mut Group) -> Result<Range<Position>, Error<M::Error>> {
         let size = group.size(self.geometry.alignment);
         if size == 0 {
@@ -92,13 +93,13 @@ impl<M: Medium> Journal<M> {
         Ok(first..end)
     }
 
-    /// Reserves room for a record of `len` bytes, which are then written piece by piece. Records after it can be
-    /// appended meanwhile, and wait for this one. What is dropped unfinished, by a panic or otherwise, leaves an
-    /// empty place and holds nobody up.
+    /// Reserves space for a record of `len` bytes, which are then written piece by piece. Later records can be appended
+    /// meanwhile; their acknowledgement waits for this one. A reservation that is dropped unfinished, by a panic or
+    /// otherwise, leaves padding without a record, and no other record waits for it.
     ///
-    /// Waits if the window is used up by records that are under way; so a thread that holds a reservation
-    /// and asks for another one may wait for itself. A reservation that is leaked
-    /// ([`mem::forget`](core::mem::forget)) holds up all others for ever.
+    /// Waits while records that are under way use up the window. So a thread that holds a reservation and asks for
+    /// another one may wait for itself. A leaked reservation ([`mem::forget`](core::mem::forget)) holds up all later
+    /// records for ever.
     ///
     /// # Errors
     /// As [`append`](Self::append).
@@ -107,7 +108,7 @@ impl<M: Medium> Journal<M> {
         Ok(Reservation::new(Claim::new(self, placement), len))
     }
 
-    /// [`reserve`](Self::reserve), or `None` where that would have to wait.
+    /// Reserves space as [`reserve`](Self::reserve) does. Returns `None` if that would have to wait.
     ///
     /// # Errors
     /// As [`append`](Self::append).
@@ -143,7 +144,7 @@ impl<M: Medium> Journal<M> {
     }
 }
 
-/// Room that belongs to one producer: it ends as a record, or as a void.
+/// Space that belongs to one producer. It becomes a record or a void.
 #[derive(Debug)]
 pub(super) struct Claim<'j, M: Medium> {
     pub(super) journal: &'j Journal<M>,
@@ -156,13 +157,13 @@ impl<'j, M: Medium> Claim<'j, M> {
         Self { journal, placement, is_done: false }
     }
 
-    /// The position before which everything was durable when this was reserved.
+    /// Returns a position before which everything is durable, at most the start of this claim.
     #[inline]
     fn durable(&self) -> u64 {
         self.journal.in_flight.durable().min(self.placement.start)
     }
 
-    /// The header of the record with a payload of so many bytes, still without its tag, and the seed of that.
+    /// Returns the header of a record with `len` bytes of payload, still without its tag, and the seed of the tag.
     #[inline]
     pub(super) fn header(&self, len: u64) -> (Header, u64) {
         let position = self.placement.record;
@@ -176,7 +177,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         if payload.len() <= SMALL { self.store_small(payload) } else { self.store_large(payload) }
     }
 
-    /// Makes a record durable by ordinary stores of words, as nothing is faster for few lines.
+    /// Makes a record durable by ordinary stores of words, the fastest method for few lines.
     #[inline]
     fn store_small(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
         let Journal { medium, geometry, .. } = self.journal;
@@ -189,7 +190,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         last[..rest.len()].copy_from_slice(rest);
         let last = if rest.is_empty() { &[][..] } else { &last };
         let end = at + HEADER + (words.len() + last.len()) as u64;
-        // Before the tag is computed, so that lines are fetched, and written back, meanwhile.
+        // These stores come before the tag is computed, so that lines are fetched and written back meanwhile.
         medium.store(at + WORD as u64, header.second_word(position), Ordering::Relaxed);
         medium.write(at + HEADER, words);
         medium.write(at + HEADER + words.len() as u64, last);
@@ -200,7 +201,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         self.complete(first, written)
     }
 
-    /// The part of a record that is written back with the tag: its first line, if the medium has lines.
+    /// Returns the part of a record that is written back with the tag: its first line, if the medium has lines.
     #[inline]
     fn first_part(&self, record: Range<u64>) -> Range<u64> {
         match self.journal.medium.granularity() {
@@ -212,8 +213,8 @@ impl<'j, M: Medium> Claim<'j, M> {
         }
     }
 
-    /// Makes a long record durable by whichever stores are fastest. It is cut where lines begin, so that no line is
-    /// stored to by two parts.
+    /// Makes a long record durable with the fastest stores. The record is cut at the beginnings of lines, so that no
+    /// line is stored to by two parts.
     fn store_large(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
         let Journal { medium, geometry, .. } = self.journal;
         let position = self.placement.record;
@@ -234,7 +235,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         let mut written = Ok(());
         let mut middle_at = at + HEADER + first.len() as u64;
         for chunk in middle.chunks(chunk_len) {
-            // Before the tag goes on over it, so that it is on its way meanwhile.
+            // The copy comes before the tag of the chunk is computed, so that both proceed at the same time.
             written = written.and(medium.copy_unfenced(&[(middle_at, chunk)]));
             tag.append(chunk);
             middle_at += chunk.len() as u64;
@@ -250,7 +251,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         self.complete(at..at + start.len() as u64, written)
     }
 
-    /// Makes the parts durable, given by their positions, with what has to come before the record.
+    /// Makes parts of a record durable, given by their positions, together with the void and the mark before it.
     fn persist(&self, parts: &[(u64, &[u8])]) -> Result<(), Error<M::Error>> {
         let journal = self.journal;
         let before = self.before();
@@ -267,7 +268,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         })
     }
 
-    /// Writes back the record's range, with what has to come before it, and fences.
+    /// Writes back the record's range, with the void and the mark before it, and fences.
     #[inline]
     pub(super) fn complete(
         &self,
@@ -286,7 +287,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         })
     }
 
-    /// Writes what has to come before the record, and issues its write-back.
+    /// Writes the void and the mark before the record, and issues their write-back.
     #[cold]
     fn write_before(&self) -> Result<(), M::Error> {
         let Journal { medium, geometry, .. } = self.journal;
@@ -308,7 +309,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         }
     }
 
-    /// Enters that all of it is durable. Returns true if the watermark has moved over it.
+    /// Notes that all of the claim is durable. Returns the record, and true if the watermark has moved over it.
     #[inline]
     pub(super) fn done(mut self) -> (bool, Pending<'j, M>) {
         self.is_done = true;
@@ -318,7 +319,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         (has_moved, Pending { journal, position, end })
     }
 
-    /// Leaves an empty place, so that nobody waits for what will not come.
+    /// Fills the claim with a void, so that no thread waits for a record that will not come.
     fn abandon(&self) {
         let Placement { record, end, .. } = self.placement;
         let header = void(self.journal.epoch.key, record, end - record);
@@ -328,7 +329,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         }
         let at = geometry.place(record);
         medium.write(at, &header);
-        // If that fails the journal has failed, and everybody who waits is told.
+        // If this fails, the journal has failed, and `complete` has woken all waiting threads.
         if self.complete(at..at + HEADER, Ok(())).is_ok() {
             if !in_flight.done(&self.placement) {
                 in_flight.announce();
@@ -346,7 +347,7 @@ impl<M: Medium> Drop for Claim<'_, M> {
     }
 }
 
-/// What has to be written before a record that enters a segment.
+/// The void and the mark that are written before the first record of a segment.
 struct Before {
     void: Option<(u64, [u8; HEADER as usize])>,
     mark: Option<(u64, [u8; Mark::SIZE])>,
@@ -359,9 +360,9 @@ impl Before {
     }
 }
 
-/// A record that is durable, and is acknowledged when everything before it is.
+/// A durable record, which is acknowledged when everything before it is durable too.
 #[derive(Debug)]
-#[must_use = "it is acknowledged when `wait` has returned, or `is_acknowledged` says so"]
+#[must_use = "the record is acknowledged when `wait` has returned, or `is_acknowledged` returns true"]
 pub struct Pending<'j, M: Medium> {
     journal: &'j Journal<M>,
     position: Position,
@@ -369,7 +370,7 @@ pub struct Pending<'j, M: Medium> {
 }
 
 impl<M: Medium> Pending<'_, M> {
-    /// It, after the threads that wait for records were told of it. Its producer may never look at it again.
+    /// Wakes the threads that wait for records, and returns `self`. The producer may never check it again.
     #[inline]
     pub(super) fn announced(self, has_moved: bool) -> Self {
         if !has_moved {
@@ -378,16 +379,16 @@ impl<M: Medium> Pending<'_, M> {
         self
     }
 
-    /// The position of the record.
+    /// Returns the position of the record.
     #[must_use]
     pub const fn position(&self) -> Position {
         self.position
     }
 
-    /// Whether every recovery finds it.
+    /// Returns true if every recovery finds the record.
     ///
     /// # Errors
-    /// [`ErrorKind::Failed`], if what was appended before it failed, so that it never will be.
+    /// [`ErrorKind::Failed`], if an earlier record failed, so that this one will never be acknowledged.
     pub fn is_acknowledged(&self) -> Result<bool, Error<M::Error>> {
         if self.journal.in_flight.advance() >= self.end {
             return Ok(true);
@@ -399,10 +400,10 @@ impl<M: Medium> Pending<'_, M> {
         }
     }
 
-    /// Waits until every recovery finds it.
+    /// Waits until every recovery finds the record.
     ///
     /// # Errors
-    /// [`ErrorKind::Failed`], if what was appended before it failed.
+    /// [`ErrorKind::Failed`], if an earlier record failed.
     pub fn wait(self) -> Result<Position, Error<M::Error>> {
         let mut patience = Patience::default();
         while !self.is_acknowledged()? {
@@ -412,7 +413,7 @@ impl<M: Medium> Pending<'_, M> {
     }
 }
 
-/// Waiting for other threads, which may have to run for it.
+/// A wait for other threads, which lets them run if it takes long.
 #[derive(Debug, Default)]
 struct Patience {
     spins: u32,

@@ -6,10 +6,10 @@ use super::{Damage, Position};
 use crate::medium::{self, Readable};
 use core::fmt;
 
-/// An opening of a journal that failed, with the medium that it was given.
+/// The error of an opening, with the medium.
 pub(super) type OpenError<M> = medium::OpenError<M, Error<<M as Readable>::Error>>;
 
-/// An operation on a journal that failed. `E` is the error of its medium.
+/// The error of an operation on a journal. `E` is the error of its medium.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Error<E> {
     kind: ErrorKind<E>,
@@ -24,13 +24,13 @@ impl<E> Error<E> {
         Self { kind: ErrorKind::Medium(error) }
     }
 
-    /// The reason.
+    /// Returns the reason.
     #[must_use]
     pub const fn kind(&self) -> &ErrorKind<E> {
         &self.kind
     }
 
-    /// The reason by value, with the medium's own error.
+    /// Returns the reason by value, with the medium's own error.
     #[must_use]
     pub fn into_kind(self) -> ErrorKind<E> {
         self.kind
@@ -39,43 +39,43 @@ impl<E> Error<E> {
 
 /// The reason why a journal could not be opened, or an operation on it failed. `E` is the error of its medium.
 ///
-/// Positions are those of the journal, offsets those of the medium; both in bytes.
+/// Positions count bytes of the journal, offsets count bytes of the medium.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind<E> {
-    /// The medium failed. What was under way is not acknowledged, and nothing more is appended.
+    /// A failure of the medium. Appends that were under way are not acknowledged, and later ones fail.
     Medium(E),
-    /// There is something else at the beginning of the medium.
+    /// A medium that does not begin with a journal.
     NotAJournal {
-        /// What it begins with.
+        /// The first bytes of the medium.
         found: [u8; 8],
     },
-    /// Both superblocks are damaged, or neither is whole and one is of another version.
+    /// Damaged or missing superblocks of a journal: neither is whole.
     Superblocks,
-    /// A version that this one does not know.
+    /// A version of the format that this program does not know.
     Version {
         /// The version found.
         found: u32,
     },
-    /// The medium has fewer bytes than the journal.
+    /// A medium with fewer bytes than its journal.
     Truncated {
         /// Bytes of the medium.
         size: u64,
         /// Bytes of the journal.
         needed: u64,
     },
-    /// Something in the middle of the journal cannot be read.
+    /// Damage: a record that had been durable is no longer valid.
     Damaged(Damage),
-    /// There is a journal already.
+    /// An existing journal, in a medium in which one should be created.
     Exists,
-    /// The medium is too small for a journal of these sizes.
+    /// A medium that is too small for a journal of these sizes.
     TooSmall {
         /// Bytes of the medium.
         size: u64,
-        /// Bytes that are needed.
+        /// Bytes that the journal needs.
         needed: u64,
     },
-    /// No journal can have these sizes.
+    /// Sizes that no journal can have.
     Sizes {
         /// Bytes of a segment.
         segment: u64,
@@ -84,43 +84,44 @@ pub enum ErrorKind<E> {
         /// Bytes of the window.
         window: u64,
     },
-    /// A record that no segment has room for.
+    /// A record that does not fit into a segment.
     TooLong {
         /// Bytes of its payload.
         len: u64,
-        /// The most that there may be.
+        /// Bytes of the longest possible payload.
         limit: u64,
     },
-    /// There is no room until older records are trimmed. Nothing was written.
+    /// A full journal: older records must be trimmed first. Nothing was written.
     Full {
-        /// Bytes that the record takes with its header and what has to be skipped.
+        /// Bytes that the record takes, with its header and skipped space.
         needed: u64,
         /// Bytes that are free.
         free: u64,
     },
-    /// Generations, epochs or positions have no numbers below 2^63 left. Nothing was written.
+    /// Generations, epochs or positions that have reached 2^63. Nothing was written.
     WornOut,
-    /// Not acknowledged, and nothing more will be: a write-back of this or an earlier record has failed.
+    /// A failed write-back of this or an earlier record. The record is not acknowledged, and later ones will not be.
     Failed,
-    /// A reservation was finished before all of its bytes were written. It holds nothing now.
+    /// A reservation that was finished before all of its bytes were written. It leaves no record.
     Short {
         /// Bytes that were written.
         written: u64,
         /// Bytes that were reserved.
         reserved: u64,
     },
-    /// No record begins or ends there, or not any more.
+    /// A position at which no record begins or ends, or no longer.
     NotABoundary {
-        /// The position asked for.
+        /// The requested position.
         position: Position,
-        /// The oldest record.
+        /// The position of the oldest record.
         head: Position,
-        /// The next place where one begins or ends, or the end of the acknowledged ones.
+        /// The next position at which a record begins or ends, or the end of the acknowledged records.
         end: Position,
     },
 }
 
-/// `{:?}` prints what `{}` does, so that a `main` that returns it tells what to do. `{:#?}` prints the fields.
+/// `{:?}` prints the same as `{}`, so that a `main` that returns the error prints the action to take. `{:#?}` prints
+/// the fields.
 impl<E: fmt::Debug + fmt::Display> fmt::Debug for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if f.alternate() {
@@ -135,11 +136,11 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
         match &self.kind {
             ErrorKind::Medium(error) => write!(f, "the journal's medium failed: {error}"),
             ErrorKind::NotAJournal { found: [0, 0, 0, 0, 0, 0, 0, 0] } => {
-                f.write_str("there is no journal, only zeros; create one")
+                f.write_str("the medium has no journal, only zeros; create one")
             }
             ErrorKind::NotAJournal { found } => write!(
                 f,
-                "no journal: it begins with {} instead of {}",
+                "this is not a journal: it begins with {} instead of {}",
                 found.escape_ascii(),
                 MAGIC.escape_ascii()
             ),
@@ -154,29 +155,29 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             ErrorKind::Truncated { size, needed } => write!(
                 f,
                 "the journal has {needed} bytes, but only {size} are there; \
-                 bring the rest back before it is opened"
+                 bring the rest back before you open the journal"
             ),
-            ErrorKind::Damaged(damage) => write!(f, "{damage}; salvage what is whole, then repair it"),
+            ErrorKind::Damaged(damage) => write!(f, "{damage}; salvage its whole records, then repair it"),
             ErrorKind::Exists => f.write_str(
-                "there is a journal already; open it, or overwrite its superblocks, at offsets 0 and 4096",
+                "the medium already has a journal; open it, or overwrite its superblocks, at offsets 0 and 4096",
             ),
             ErrorKind::TooSmall { size, needed } => write!(
                 f,
-                "{size} bytes are too few for a journal of these sizes, which needs {needed}; \
+                "a journal of these sizes needs {needed} bytes, but the medium has {size}; \
                  enlarge the medium, or choose smaller segments"
             ),
             ErrorKind::Sizes { segment, alignment, window } => write!(
                 f,
-                "no journal has segments of {segment} bytes, records aligned to {alignment} and a window \
-                 of {window}: segments are powers of two from {} to {} in which a mark and a record fit, \
-                 alignments powers of two from 8 to {ALIGNMENT}, a window has two segments at least and \
-                 no more than the journal or 256 MiB",
+                "a journal cannot have segments of {segment} bytes, records aligned to {alignment} bytes and a \
+                 window of {window} bytes. Choose segments that are powers of two from {} to {} and have space for \
+                 a mark and a record. Choose an alignment that is a power of two from 8 to {ALIGNMENT}. Choose a \
+                 window of at least two segments, at most the journal and at most 256 MiB",
                 SEGMENT.start(),
                 SEGMENT.end()
             ),
             ErrorKind::TooLong { len, limit } => write!(
                 f,
-                "a record of {len} bytes; {limit} fit into a segment of this journal, so split it, or \
+                "the record has {len} bytes, but only {limit} fit into a segment of this journal; split it, or \
                  create a journal with larger segments"
             ),
             ErrorKind::Full { needed, free } => write!(
@@ -184,18 +185,18 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
                 "the journal is full: {needed} bytes are needed and {free} are free; trim it"
             ),
             ErrorKind::WornOut => f.write_str(
-                "the journal is worn out, as it has no numbers left; its records can still be read: begin a new one",
+                "the journal has no numbers left; its records can still be read: create a new journal",
             ),
             ErrorKind::Failed => f.write_str(
                 "not acknowledged: the journal's medium has failed; open the journal again to see what is there",
             ),
             ErrorKind::Short { written, reserved } => write!(
                 f,
-                "{written} of the {reserved} bytes reserved were written; nothing was appended"
+                "only {written} of {reserved} reserved bytes were written, so nothing was appended; write all of them"
             ),
             ErrorKind::NotABoundary { position, head, end } => write!(
                 f,
-                "no record begins or ends at {position}; it does at {head} and at {end}"
+                "no record begins or ends at position {position}; choose {head} or {end}"
             ),
         }
     }
@@ -210,14 +211,14 @@ impl<E: core::error::Error + 'static> core::error::Error for Error<E> {
     }
 }
 
-/// With this `?` drops the medium of an opening that failed.
+/// A conversion that drops the medium of a failed opening, for `?`.
 impl<M, E> From<medium::OpenError<M, Self>> for Error<E> {
     fn from(failed: medium::OpenError<M, Self>) -> Self {
         failed.into_error()
     }
 }
 
-/// The error itself is in it.
+/// A conversion that keeps the error itself as the inner error.
 #[cfg(feature = "std")]
 impl<E: core::error::Error + Send + Sync + 'static> From<Error<E>> for std::io::Error {
     fn from(error: Error<E>) -> Self {
@@ -242,7 +243,7 @@ impl<E: core::error::Error + Send + Sync + 'static> From<Error<E>> for std::io::
     }
 }
 
-/// The smallest medium that a journal of these segments fits into.
+/// Returns the size of the smallest medium for a journal with segments of this size.
 pub(super) const fn least(segment: u64) -> u64 {
     LOG + super::format::geometry::SEGMENTS * segment
 }

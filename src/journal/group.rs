@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 /// Records for [`Journal::append_group`](super::Journal::append_group): one write-back and one fence for all.
 ///
-/// It keeps its memory, so that filling it again allocates nothing.
+/// A group keeps its memory, so that filling it again does not allocate.
 #[derive(Clone, Debug, Default)]
 pub struct Group {
     /// The payloads, each padded to words.
@@ -17,7 +17,7 @@ pub struct Group {
 }
 
 impl Group {
-    /// An empty one.
+    /// Returns an empty group.
     #[must_use]
     pub const fn new() -> Self {
         Self { payloads: Vec::new(), lengths: Vec::new(), records: Vec::new() }
@@ -29,13 +29,13 @@ impl Group {
         self.lengths.push(payload.len());
     }
 
-    /// How many records there are.
+    /// Returns the number of records.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.lengths.len()
     }
 
-    /// Whether there is no record.
+    /// Returns true if the group has no record.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.lengths.is_empty()
@@ -47,13 +47,13 @@ impl Group {
         self.lengths.clear();
     }
 
-    /// Bytes of all records.
+    /// Returns the bytes of all records.
     pub(super) fn size(&self, alignment: u64) -> u64 {
         let size = |len: &usize| (HEADER + *len as u64).next_multiple_of(alignment);
         self.lengths.iter().map(size).sum()
     }
 
-    /// The records as they are in a place, in front of which everything up to `durable` is durable.
+    /// Returns the bytes of the records at a placement. Everything before `durable` is durable.
     pub(super) fn seal(
         &mut self,
         alignment: u64,
@@ -69,7 +69,7 @@ impl Group {
             rest = others;
             let start = records.len();
             let position = placement.record + start as u64;
-            // None vouches for those before it in the group.
+            // A record does not vouch for earlier records of its group.
             let header = Header::of(key, Vouch::new(position, durable), payload, position);
             records.extend_from_slice(&header.bytes(position));
             records.extend_from_slice(payload);

@@ -1,8 +1,8 @@
-//! What is under way, in ordinary memory: reservations, and how far everything is durable.
+//! The records under way, in ordinary memory: their reservations, and the watermark of durable ones.
 //!
-//! Producers reserve by moving the tail. What each has made durable it enters by its beginning; whoever comes by
-//! moves the watermark over what is entered without a gap. So there is no leader, and nobody holds a lock. An
-//! entry of an earlier lap lies before the watermark, so entries need not be cleared.
+//! A producer reserves by moving the tail. When its reservation is durable, it stores an entry in the slot of the
+//! reservation's start. Any thread can move the watermark over entries without a gap. So there is no leader, and no
+//! thread holds a lock. An entry of an earlier lap is before the watermark, so entries need not be cleared.
 
 use super::format::geometry::{Geometry, HEADER, Placement};
 #[cfg(feature = "std")]
@@ -13,42 +13,42 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 #[cfg(feature = "std")]
 use core::time::Duration;
 
-/// In lines of its own, also where two are fetched at once.
+/// A value in lines of its own, also on machines that fetch two lines at once.
 #[derive(Debug)]
 #[repr(align(128))]
 struct Alone<T>(T);
 
-/// Why nothing was reserved.
+/// The reason why a reservation was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// Not before older records are trimmed.
+    /// No space until older records are trimmed.
     Full { needed: u64, free: u64 },
-    /// Not before what is under way is durable.
+    /// No space in the window until records under way are durable.
     Busy,
-    /// Not any more.
+    /// A failed journal.
     Failed,
 }
 
 #[derive(Debug)]
 pub(super) struct InFlight {
     geometry: Geometry,
-    /// The end of what is reserved.
+    /// The end of the last reservation.
     tail: Alone<AtomicU64>,
-    /// The end of what is durable with everything before it.
+    /// The watermark: the position before which everything is durable.
     durable: Alone<AtomicU64>,
-    /// The oldest record, whose segment is not written to.
+    /// The oldest record. Its segment is not overwritten.
     head: Alone<AtomicU64>,
     failed: AtomicBool,
-    /// The end of the reservation that begins in each stretch of a header's size.
+    /// For each stretch of a header's size, the end of the durable reservation that begins there.
     done: Box<[AtomicU64]>,
-    /// The threads that wait for the watermark, for the head, or for a failure.
+    /// The threads that wait for the watermark, the head or a failure.
     #[cfg(feature = "std")]
     waiters: Waiters,
 }
 
 impl InFlight {
     pub(super) fn new(geometry: Geometry, head: u64, tail: u64) -> Self {
-        // One more than the window has, so that no entry of an earlier lap is ahead of the watermark.
+        // One more than fit into the window, so that no entry of an earlier lap is ahead of the watermark.
         let entries = (geometry.window / HEADER + 1).next_power_of_two();
         Self {
             geometry,
@@ -66,7 +66,7 @@ impl InFlight {
         self.head.0.load(Acquire)
     }
 
-    /// Gives the space before `head` back. The caller has made durable that nobody wants it.
+    /// Releases the space before `head`. The caller has made the new head durable.
     pub(super) fn trim(&self, head: u64) {
         self.head.0.store(head, Release);
         self.announce();
@@ -76,7 +76,7 @@ impl InFlight {
         self.geometry.limit(self.head()).saturating_sub(self.tail.0.load(Relaxed))
     }
 
-    /// The end of what is durable with everything before it, as far as somebody has looked.
+    /// Returns the watermark as it was last moved. More may be durable already.
     #[inline]
     pub(super) fn durable(&self) -> u64 {
         self.durable.0.load(Acquire)
@@ -91,14 +91,14 @@ impl InFlight {
         self.announce();
     }
 
-    /// Wakes the threads that wait for something that was stored.
+    /// Wakes the waiting threads after a store.
     #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, reason = "no thread waits"))]
     pub(super) fn announce(&self) {
         #[cfg(feature = "std")]
         self.waiters.fence_and_wake();
     }
 
-    /// The same, for the watermark.
+    /// Wakes the waiting threads after a move of the watermark.
     #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, reason = "no thread waits"))]
     #[inline]
     fn announce_watermark(&self) {
@@ -143,7 +143,7 @@ impl InFlight {
     #[inline]
     fn check(&self, placement: &Placement) -> Result<(), Refused> {
         let limit = self.geometry.limit(self.head());
-        // What comes last is room to open the journal in.
+        // This includes space for the epoch of the next opening.
         let needed = self.geometry.beginning(placement.end).end;
         if needed > limit {
             let start = placement.start;
@@ -170,13 +170,13 @@ impl InFlight {
         &self.done[(start / HEADER) as usize & (self.done.len() - 1)]
     }
 
-    /// A reservation is durable: the watermark moves over it, or over the entry that is left of it, by the
-    /// thread that comes next. Returns true if the watermark has moved. If not, the caller looks at it again, or
+    /// Notes that a reservation is durable. Moves the watermark over it, or leaves an entry over which the next thread
+    /// moves the watermark. Returns true if the watermark has moved. If not, the caller advances it again, or
     /// [announces](Self::announce) the entry.
     #[inline]
     pub(super) fn done(&self, placement: &Placement) -> bool {
         let Placement { start, end, .. } = *placement;
-        // Mostly nothing before it is under way.
+        // Mostly no earlier record is under way.
         let moves = self.durable.0.compare_exchange(start, end, SeqCst, Relaxed).is_ok();
         if moves {
             self.announce_watermark();
@@ -186,7 +186,7 @@ impl InFlight {
         moves
     }
 
-    /// Moves the watermark as far as it goes, and returns it.
+    /// Moves the watermark over all durable reservations without a gap, and returns it.
     #[inline]
     pub(super) fn advance(&self) -> u64 {
         let (durable, has_moved) = self.moved();
@@ -196,7 +196,7 @@ impl InFlight {
         durable
     }
 
-    /// The same for a thread that [waits](Self::wait).
+    /// Does the same as [`advance`](Self::advance) for a thread that [waits](Self::wait).
     #[cfg(feature = "std")]
     pub(super) fn watermark(&self) -> u64 {
         let (durable, has_moved) = self.moved();
@@ -206,7 +206,7 @@ impl InFlight {
         durable
     }
 
-    /// Moves the watermark as far as it goes. Returns it, and true if it has moved.
+    /// Moves the watermark over all durable reservations without a gap. Returns it, and true if it has moved.
     #[inline]
     fn moved(&self) -> (u64, bool) {
         let mut durable = self.durable.0.load(Acquire);
@@ -235,8 +235,8 @@ mod loom_tests {
 
     const GEOMETRY: Geometry = Geometry { segment: 128, capacity: 1024, alignment: 8, window: 256 };
 
-    /// The watermark passes a record only when those before it are durable, whoever moves it; and it passes all of
-    /// them, though nobody may notice what another one has just entered.
+    /// The watermark passes a record only if all earlier ones are durable, by whichever thread it is moved. It passes
+    /// all of them in the end, although a thread may miss the entry that another one has just stored.
     #[test]
     fn what_is_acknowledged_has_nothing_before_it_that_is_not() {
         loom::model(|| {
@@ -258,12 +258,12 @@ mod loom_tests {
                 assert!(is_first_durable.load(Relaxed), "acknowledged over a hole");
             }
             producer.join().unwrap();
-            // Who waits looks again.
+            // A waiting thread advances the watermark again.
             assert_eq!(in_flight.advance(), second.end);
         });
     }
 
-    /// Room is given to one of them.
+    /// The same space is never reserved twice.
     #[test]
     fn no_two_producers_get_the_same_room() {
         loom::model(|| {
@@ -278,7 +278,7 @@ mod loom_tests {
         });
     }
 
-    /// Who finds room that was trimmed finds what was done before the trimming too: that it is durable.
+    /// A producer that sees trimmed space also sees everything before the trim: the durable new head.
     #[test]
     fn room_is_used_again_after_nobody_wants_it_durably() {
         loom::model(|| {
@@ -299,7 +299,7 @@ mod loom_tests {
         });
     }
 
-    /// Two records end in any order, the later one by a thread that does not look again.
+    /// Two records become durable in any order, the later one by a thread that does not check again.
     #[test]
     fn a_thread_that_waits_is_woken_by_the_last_record() {
         // All interleavings of three threads would take many minutes.
@@ -353,7 +353,7 @@ mod loom_tests {
         });
     }
 
-    /// Whoever sees that the journal has failed sees why; and nobody is acknowledged after it.
+    /// A thread that sees the failure of the journal also sees its reason. No record is acknowledged after the failure.
     #[test]
     fn a_failure_is_seen_by_who_waits() {
         loom::model(|| {

@@ -12,7 +12,7 @@ use crate::medium::Medium;
 use core::fmt;
 use core::ops::Range;
 
-/// How a journal is created or opened.
+/// The options with which a journal is created or opened.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,7 +21,7 @@ use core::ops::Range;
 ///
 /// let words: Vec<AtomicU64> = (0..32768).map(|_| AtomicU64::new(0)).collect();
 /// let memory = Memory::new(&words, Cache::host()?, Backing::Ram);
-/// // The error that goes on has no medium in it, since this one is borrowed.
+/// // The error is returned without the medium, since the medium is borrowed.
 /// let journal = Options::new().segment(4096).create_new(memory).map_err(OpenError::into_error)?;
 /// journal.append(b"the first record")?;
 /// # Ok(())
@@ -51,11 +51,11 @@ pub(super) struct Opened {
     pub(super) in_flight: InFlight,
 }
 
-/// Bytes of a segment where there is room for many.
+/// Bytes of a segment in a medium with space for many.
 const SEGMENT: u64 = 64 << 10;
-/// So many segments there are at least before they are made smaller.
+/// The number of segments below which they are made smaller.
 const MANY: u64 = 8;
-/// Bytes of a window that is not said.
+/// Bytes of a window by default.
 const WINDOW: u64 = 256 << 10;
 
 #[cfg(feature = "std")]
@@ -66,60 +66,61 @@ impl Default for Options<'_> {
 }
 
 impl<'p> Options<'p> {
-    /// The defaults, and randomness of the system's.
+    /// Returns the default options, with random bytes of the system.
     #[cfg(feature = "std")]
     #[must_use]
     pub fn new() -> Self {
         use core::hash::{BuildHasher, Hasher};
-        // Its keys are the system's randomness, which nothing else in the standard library gives out.
+        // Its keys are random bytes of the system. The standard library has no other source of them.
         let random = || std::hash::RandomState::new().build_hasher().finish();
         Self::with_entropy([random(), random()])
     }
 
-    /// The defaults. The words should differ each time and from machine to machine: identity and seeds are
-    /// made of them, by which the records of one journal, and of one epoch, are told from those of another.
+    /// Returns the default options with these random words. They should differ at each opening and on each machine: the
+    /// identity of a journal and the key of an epoch are made of them, and distinguish its records from other ones.
     #[must_use]
     pub const fn with_entropy(entropy: [u64; 2]) -> Self {
         Self { segment: None, window: None, alignment: 8, entropy, progress: None }
     }
 
-    /// Bytes of a segment of a new journal, a power of two: at first 64 KiB, less if there were too few
-    /// of them. No record is larger. At the end of each some space is lost.
+    /// Sets the bytes of a segment of a new journal, a power of two. The default is 64 KiB, or less if there would be
+    /// too few segments. No record is larger. At the end of each segment some space is lost.
     #[must_use]
     pub fn segment(self, bytes: u64) -> Self {
         Self { segment: Some(bytes), ..self }
     }
 
-    /// So many bytes records may be ahead of what is acknowledged, in a new journal: at first 256 KiB, or a quarter of
-    /// a small one. It takes half as much memory, and has 256 MiB at most.
+    /// Sets the window of a new journal: the number of bytes by which records may be ahead of the acknowledged ones.
+    /// The default is 256 KiB, or a quarter of a small journal. The maximum is 256 MiB. A window takes half its size in
+    /// memory.
     #[must_use]
     pub fn window(self, bytes: u64) -> Self {
         Self { window: Some(bytes), ..self }
     }
 
-    /// What records are aligned to in a new journal, in bytes: at first 8, so that they are packed. With a
-    /// line's size no two producers share a line.
+    /// Sets the alignment of records in a new journal, in bytes. The default is 8, which packs them. With the size of a
+    /// line, no two producers share a line.
     #[must_use]
     pub fn alignment(self, bytes: u64) -> Self {
         Self { alignment: bytes, ..self }
     }
 
-    /// Is called now and then while a journal is read at its opening.
+    /// Sets a function that is called now and then while an opening or a repair reads a journal.
     #[must_use]
     pub fn progress(self, progress: &'p mut dyn FnMut(Progress)) -> Self {
         Self { progress: Some(progress), ..self }
     }
 
-    /// Creates a journal in a medium, as large as there is room, and opens it. It is durable when this returns. A crash
-    /// leaves all of it or none.
+    /// Creates a journal in a medium, as large as the medium allows, and opens it. The journal is durable when this
+    /// returns. A crash leaves all of it or none.
     ///
-    /// Other bytes at the beginning of the medium are overwritten. A journal there is not, be it whole or damaged, as long
-    /// as one of its superblocks has its first eight bytes, at offset 0 or 4096. Where neither has, this call gives up all
-    /// records that follow.
+    /// Other bytes at the beginning of the medium are overwritten. An existing journal, whole or damaged, is not
+    /// overwritten as long as one of its superblocks, at offset 0 or 4096, has its first eight bytes. If neither has
+    /// them, this call discards all records of that journal.
     ///
     /// # Errors
-    /// If there is [a journal already](ErrorKind::Exists); if these sizes [cannot be](ErrorKind::Sizes), or the medium is
-    /// [too small](ErrorKind::TooSmall) for them; if the medium fails.
+    /// [`ErrorKind::Exists`], if the medium has a journal; [`ErrorKind::Sizes`], if these sizes are impossible;
+    /// [`ErrorKind::TooSmall`], if the medium is too small for them; if the medium fails.
     ///
     /// # Cost
     /// Three fences.
@@ -130,18 +131,20 @@ impl<'p> Options<'p> {
         }
     }
 
-    /// Opens the journal in a medium for appending as [`open`](Self::open) does, or creates one where there is none. The
-    /// sizes among these options are those of a new one.
+    /// Opens the journal in a medium for appending as [`open`](Self::open) does, or creates it if it is missing. The
+    /// sizes among these options are used for a new journal only.
     ///
-    /// There is none where the first eight bytes of both superblocks, at offsets 0 and 4096, are zero. So it is after a
-    /// crash in a creation, and this succeeds then. If records follow, the superblocks are [lost](ErrorKind::Superblocks).
+    /// A journal is missing if the first eight bytes of both superblocks, at offsets 0 and 4096, are zero. A crash
+    /// during a creation leaves such a medium, and this call succeeds then. If the log has records all the same, the
+    /// superblocks are [lost](ErrorKind::Superblocks).
     ///
     /// # Errors
-    /// As [`open`](Self::open) where there is a journal, or [something else](ErrorKind::NotAJournal); otherwise as
+    /// As [`open`](Self::open), if the medium has a journal or [something else](ErrorKind::NotAJournal); otherwise as
     /// [`create_new`](Self::create_new).
     ///
     /// # Cost
-    /// As [`open`](Self::open), or as [`create_new`](Self::create_new) after all of the medium was looked through for records.
+    /// That of [`open`](Self::open). If the journal is missing, all of the medium is searched for records, and the cost
+    /// is that of [`create_new`](Self::create_new) besides.
     pub fn open_or_create<M: Medium>(
         mut self,
         medium: M,
@@ -154,7 +157,7 @@ impl<'p> Options<'p> {
         &mut self,
         medium: &M,
     ) -> Result<(Opened, Recovered), Error<M::Error>> {
-        // In a medium that is too small for the superblocks there is none.
+        // A medium that is too small for the superblocks has no journal.
         let found = if medium.len() < superblocks::END { None } else { superblocks::find(medium)? };
         if let Some(superblock) = found {
             return self.recover(medium, superblock);
@@ -173,7 +176,7 @@ impl<'p> Options<'p> {
         self.create(medium, geometry)
     }
 
-    /// Creates a journal of these sizes where none is.
+    /// Creates a journal of these sizes in a medium without one.
     fn create<M: Medium>(&self, medium: &M, geometry: Geometry) -> Result<Opened, Error<M::Error>> {
         let mut identity = [0; 16];
         identity[..8].copy_from_slice(&self.entropy[0].to_le_bytes());
@@ -196,15 +199,15 @@ impl<'p> Options<'p> {
         Ok(Opened { superblock, in_flight: InFlight::new(geometry, 0, geometry.beginning(0).end) })
     }
 
-    /// Opens a journal for appending: finds its end, and begins a new epoch after it, so that nothing that was
-    /// under way can appear again. A crash meanwhile changes nothing.
+    /// Opens a journal for appending. It finds the end of the records and begins a new epoch there, so that no record
+    /// that was under way can appear later. A crash meanwhile does not change the records.
     ///
-    /// One process appends at a time; a [`DaxFile`](../dax/struct.DaxFile.html) sees to that.
+    /// Only one process may append at a time; a [`DaxFile`](../dax/struct.DaxFile.html) ensures that.
     ///
     /// # Errors
-    /// If there is no journal, or not the whole of it; of another version; if it is
-    /// [damaged](ErrorKind::Damaged): then it can be read, and [repaired](Self::repair); [`ErrorKind::WornOut`]. If the
-    /// medium fails.
+    /// If the medium has no journal, or only a part of it; if its version is unknown; if it is
+    /// [damaged](ErrorKind::Damaged), and then it can be read, and [repaired](Self::repair); [`ErrorKind::WornOut`]; if
+    /// the medium fails.
     ///
     /// # Cost
     /// All records are read. Two fences.
@@ -228,7 +231,7 @@ impl<'p> Options<'p> {
         Ok((self.begin(medium, superblock, (recovered.end.0, epoch))?, recovered))
     }
 
-    /// Walks over all records, and tells of it, and in which epoch the last one is.
+    /// Walks over all records. Returns their summary and the epoch of the last one.
     pub(super) fn survey<M: Medium>(
         &mut self,
         medium: &M,
@@ -240,9 +243,9 @@ impl<'p> Options<'p> {
         }
     }
 
-    /// Begins an epoch at `start`, the end of the last record, which is of epoch `before`; all before it is durable. If
-    /// no record was appended in the last epoch, this one takes its place, so that opening takes no room again and
-    /// again.
+    /// Begins an epoch at `start`, the end of the last record, which is of epoch `before`. Everything before `start` is
+    /// durable. If the last epoch has no record, the new one takes its place, so that repeated openings use no more
+    /// space.
     pub(super) fn begin<M: Medium>(
         &self,
         medium: &M,
@@ -256,7 +259,7 @@ impl<'p> Options<'p> {
         Ok(Opened { superblock, in_flight })
     }
 
-    /// The superblock of the epoch that begins at `start`; `None` if there are no numbers left.
+    /// Returns the superblock of the epoch that begins at `start`, or `None` if no numbers are left.
     fn next_epoch(&self, superblock: Superblock, start: u64) -> Option<Superblock> {
         let number = superblock.epoch.number + 1;
         let key = tag::of_words(tag::of(number, &superblock.identity.0), self.entropy);
@@ -292,9 +295,9 @@ impl<'p> Options<'p> {
     }
 }
 
-/// Makes durable what was read and may be in the caches only, as a process that was killed leaves it: the
-/// superblock, before the other one is written, and at most a window before the end, since everything
-/// before was acknowledged.
+/// Makes durable the bytes that were read but may be in the caches only, since their process was killed. These are the
+/// superblock, before the other one is written, and at most a window before the end: everything earlier was
+/// acknowledged.
 fn keep<M: Medium>(medium: &M, superblock: &Superblock, end: u64) -> Result<(), M::Error> {
     let from = end.saturating_sub(superblock.geometry.window).max(superblock.head);
     superblocks::writeback(medium, superblock)?;
@@ -315,7 +318,7 @@ pub(super) fn persist<M: Medium>(
     Ok(())
 }
 
-/// Begins the epoch of a superblock that is durable, behind the last record, which is of epoch `before`.
+/// Begins the epoch of a superblock that is durable, after the last record, which is of epoch `before`.
 fn begin<M: Medium>(
     medium: &M,
     superblock: &Superblock,
@@ -324,7 +327,7 @@ fn begin<M: Medium>(
     let Superblock { identity, geometry, head, epoch, epoch_start, .. } = *superblock;
     let placement = geometry.beginning(epoch_start);
     let mark = Mark { identity, epoch, geometry }.bytes(placement.record);
-    // Of the epoch that a walk is still in when it comes here.
+    // The void belongs to the epoch that a walk is still in when it comes here.
     let skipped = placement.void.map(|at| (at, void(before.key, at, geometry.left(at))));
     let (skip, bytes) =
         skipped.as_ref().map_or((placement.record, &[][..]), |(at, bytes)| (*at, &bytes[..]));

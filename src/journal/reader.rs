@@ -1,10 +1,10 @@
-//! Reading: from the oldest record on, as far as everything proves itself.
+//! Reading: from the oldest record on, as long as records are valid.
 //!
 //! # Work
-//! A record is looked at once when it is read. After the end, and after damage, each place is asked by a word if it begins
-//! a record, and what says so is verified. A segment in which four times its bytes were verified in vain is given up:
-//! only crafted bytes can be so many. So, whatever is in a journal, a verification or a salvage looks at each byte 40 times
-//! at most, and a look for new records at the end at the segment after a window as often.
+//! A read looks at each record once. After the end, and after damage, one word of each place shows if a record may
+//! begin there, and such a record is verified. A segment is skipped after four times its bytes were verified in vain:
+//! only crafted bytes can be so many. So a verification or a salvage looks at each byte 40 times at most, for any
+//! content of the medium. A search for new records at the end looks at the segment after a window as often.
 
 use super::error::{Error, ErrorKind, OpenError};
 use super::format::record::{Epoch, Header, Kind};
@@ -17,34 +17,35 @@ use crate::medium::Readable;
 use alloc::vec::Vec;
 use core::sync::atomic::{self, Ordering};
 
-/// Progress is told of every so many bytes.
+/// The number of bytes between two reports of the progress.
 const STEP: u64 = 16 << 20;
 
-/// A journal that is only read, from its medium alone, also while another process appends to it. The process that appends
-/// reads by [`Journal::records`](super::Journal::records).
+/// A journal that is open for reading only, also while another process appends to it. The process that appends reads
+/// with [`Journal::records`](super::Journal::records).
 #[derive(Clone, Debug)]
 pub struct Reader<M> {
     medium: M,
     superblock: Superblock,
 }
 
-/// A record.
+/// A record of a journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Record {
-    /// The place at which it begins.
+    /// The position at which the record begins.
     pub position: Position,
-    /// Where it ends: [trimmed](super::Journal::trim) up to here, it is gone.
+    /// The position at which the record ends. A [trim](super::Journal::trim) to this position discards the record.
     pub end: Position,
-    /// What was appended.
+    /// The bytes that were appended.
     pub payload: Vec<u8>,
 }
 
 impl<M: Readable> Reader<M> {
-    /// Opens a journal for reading. Nothing is written.
+    /// Opens a journal for reading. The medium is not written to.
     ///
     /// # Errors
-    /// If there is no journal, or not the whole of it; of another version; with no superblock that is whole.
+    /// If the medium has no journal, or only a part of it; if its version is unknown; if no superblock is whole; if the
+    /// medium fails.
     pub fn open(medium: M) -> Result<Self, OpenError<M>> {
         match superblocks::load(&medium) {
             Ok(superblock) => Ok(Self { medium, superblock }),
@@ -52,48 +53,51 @@ impl<M: Readable> Reader<M> {
         }
     }
 
-    /// What it is known by.
+    /// Returns the identity of the journal.
     #[must_use]
     pub const fn identity(&self) -> Identity {
         self.superblock.identity
     }
 
-    /// The position to which the journal was trimmed when the reader was opened: at or before the oldest record.
+    /// Returns the position to which the journal was trimmed when the reader was opened. It is at or before the oldest
+    /// record of that time.
     #[must_use]
     pub const fn head(&self) -> Position {
         Position(self.superblock.head)
     }
 
-    /// Bytes of the log, with headers and marks.
+    /// Returns the size of the log in bytes, including headers and marks.
     #[must_use]
     pub const fn capacity(&self) -> u64 {
         self.superblock.geometry.capacity
     }
 
-    /// Returns the records from the oldest one on, and those that are appended meanwhile. Some of them may not be
-    /// acknowledged yet: a power cut can take these back. [`Journal::records`](super::Journal::records) returns
-    /// acknowledged ones alone.
+    /// Returns the records from the oldest one on, and those that are appended meanwhile. The last ones may not be
+    /// acknowledged yet: a power cut can take them back. [`Journal::records`](super::Journal::records) returns
+    /// acknowledged records only.
     #[must_use]
     pub fn records(&self) -> Records<'_, M> {
         Records::new(Walk::new(&self.medium, self.superblock))
     }
 
-    /// Returns the records from a position on. A record begins or ends at the position, or it is the [head](Self::head).
+    /// Returns the records from a position on. A record begins or ends at the position, or it is the
+    /// [head](Self::head).
     ///
     /// # Errors
-    /// [`ErrorKind::NotABoundary`], if no record begins or ends there, or it was trimmed; [`ErrorKind::Damaged`], if the
-    /// records before it in its segment are.
+    /// [`ErrorKind::NotABoundary`], if no record begins or ends at the position, or it was trimmed;
+    /// [`ErrorKind::Damaged`], if the records before it in its segment are damaged.
     ///
     /// # Cost
-    /// The records before it in its segment are read, but for those before the head.
+    /// The records before it in its segment are read, except those before the head.
     pub fn records_from(&self, position: Position) -> Result<Records<'_, M>, Error<M::Error>> {
         Ok(Records::new(walk_from(&self.medium, position, || self.current())?))
     }
 
-    /// Reads everything, and tells what is there. Nothing is written, and damage is no error here.
+    /// Reads everything, and returns a summary of the records. The medium is not written to. Damage is part of the
+    /// summary and not an error.
     ///
     /// # Errors
-    /// If the medium fails; [`ErrorKind::NotABoundary`], if trims overtake it again and again.
+    /// If the medium fails; [`ErrorKind::NotABoundary`], if openings or trims overtake the reading at each attempt.
     pub fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Result<Recovered, Error<M::Error>> {
         let mut superblock = self.current()?;
         for _ in 0..ATTEMPTS {
@@ -109,7 +113,7 @@ impl<M: Readable> Reader<M> {
         Err(overtaken(&superblock, Position(superblock.head)))
     }
 
-    /// The superblock as it is now, or that of the opening if it is lost since.
+    /// Returns the current superblock, or that of the opening if the current one is lost.
     fn current(&self) -> Result<Superblock, Error<M::Error>> {
         match superblocks::load(&self.medium) {
             Ok(now) if now.generation > self.superblock.generation => Ok(now),
@@ -118,8 +122,8 @@ impl<M: Readable> Reader<M> {
         }
     }
 
-    /// Everything that proves itself, also after damage, as the superblock tells of it: if the newer one is lost,
-    /// the records of the last epoch are [repair](super::Options::repair)'s to find, which looks for marks.
+    /// Returns all valid records, also those after damage. If the newer superblock is lost, the records of the last
+    /// epoch are missing here. [`Options::repair`](super::Options::repair) finds them by their marks.
     #[must_use]
     pub fn salvage(&self) -> Salvage<'_, M> {
         let superblock = self.current().unwrap_or(self.superblock);
@@ -130,14 +134,14 @@ impl<M: Readable> Reader<M> {
 /// The number of attempts at a reading that openings and trims make obsolete.
 pub(super) const ATTEMPTS: u32 = 8;
 
-/// The error of a reading that the writer has overtaken at each attempt.
+/// Returns the error of a reading that the writer has overtaken at each attempt.
 pub(super) const fn overtaken<E>(superblock: &Superblock, position: Position) -> Error<E> {
     let (head, end) = (Position(superblock.head), Position(superblock.acknowledged));
     Error::new(ErrorKind::NotABoundary { position, head, end })
 }
 
 impl Superblock {
-    /// Returns true if a later superblock explains that nothing proves itself at a position.
+    /// Returns true if a later superblock explains that no valid record is at a position.
     pub(super) fn is_outdated(&self, now: &Self, at: Position) -> bool {
         let (at, limit) = (self.geometry.settled(at.0), self.geometry.limit(self.head));
         let is_beyond = at >= limit && now.geometry.limit(now.head) > limit;
@@ -145,31 +149,31 @@ impl Superblock {
     }
 }
 
-/// Where to look for what makes an end damage.
+/// The segments that are searched for evidence of damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Search {
-    /// In all segments.
+    /// All segments.
     All,
-    /// In the one that whoever goes on appending enters first.
+    /// The segment that the next appends enter first.
     Near,
 }
 
-/// What is where the records end.
+/// The state of the place at which the records end.
 pub(super) enum Ending {
-    /// A record came meanwhile.
+    /// A record that was appended meanwhile.
     More,
-    /// Nothing, or what was under way.
+    /// No record, or one that was under way.
     End {
-        /// Something of a record is there, or after it.
+        /// True if a part of a record is there, or a record is after it.
         is_torn: bool,
-        /// Whole records after it, if they were looked for.
+        /// The number of whole records after it, if they were searched.
         behind: u64,
     },
-    /// Something that was a record.
+    /// A damaged record.
     Damage(Damage),
 }
 
-/// Walks over all records; tells of them, and in which epoch the last one is.
+/// Walks over all records. Returns their summary and the epoch of the last one.
 pub(super) fn survey<M: Readable>(
     medium: &M,
     superblock: Superblock,
@@ -205,17 +209,17 @@ pub(super) fn survey<M: Readable>(
 #[derive(Default)]
 struct Behind {
     records: u64,
-    /// The first one that was written when what is missing had been durable.
+    /// The first record that was written when the missing one had been durable.
     vouching: Option<u64>,
 }
 
 impl<M: Readable> Walk<'_, M> {
-    /// Whether the records end here, or something is damaged.
+    /// Returns the state of the end: the end of the records, damage, or one more record.
     ///
-    /// Before the beginning of this epoch, and before what its superblock says, everything has been whole. A record
-    /// after this place may vouch for it. At most a window is under way, so what proves itself farther on was
-    /// written after what should be here was durable. Nor was there ever an epoch later than the superblock
-    /// knows, or a lap that its head has no room for.
+    /// Everything before the beginning of this epoch, and before the acknowledged position of the superblock, was
+    /// whole. A record after this place may vouch for it. At most a window is under way, so a valid record farther on
+    /// was written when the record at this place was durable. A later epoch than that of the superblock is evidence
+    /// too, and so is a lap for which its head leaves no space.
     pub(super) fn ending(&mut self, fault: Fault, search: Search) -> Result<Ending, M::Error> {
         let at = self.at;
         let known = self.superblock.epoch_start.max(self.superblock.acknowledged);
@@ -235,7 +239,7 @@ impl<M: Readable> Walk<'_, M> {
         if evidence.is_none() && behind.records == 0 {
             return Ok(Ending::End { is_torn: fault != Fault::Nothing, behind: 0 });
         }
-        // Who appends meanwhile was there before the evidence was.
+        // A process that appends meanwhile wrote this record before the evidence.
         atomic::fence(Ordering::Acquire);
         let before = (self.at, self.epoch, self.last);
         let Step::End(fault) = self.step()? else {
@@ -250,7 +254,7 @@ impl<M: Readable> Walk<'_, M> {
         Ok(Ending::Damage(Damage { at, offset, evidence, fault }))
     }
 
-    /// Something that was written after what should be at `end` was durable.
+    /// Returns the position of a mark or record that was written when the record at `end` had been durable.
     fn evidence(&mut self, end: u64, search: Search) -> Result<Option<u64>, M::Error> {
         let Superblock { geometry, head, epoch, .. } = self.superblock;
         let later = self.mark(geometry.settled(end))?;
@@ -258,8 +262,8 @@ impl<M: Readable> Walk<'_, M> {
             return Ok(Some(end));
         }
         self.patience = Patience::default();
-        // A record that begins at `from` or behind was reserved when a record at `end` was durable: everything under
-        // way ends at most a window behind the durable end.
+        // A record that begins at `from` or later was reserved when a record at `end` was durable: everything under way
+        // ends at most a window after the durable end.
         let from = end + geometry.window;
         let segment_end = geometry.segment_of(from) + geometry.segment;
         for at in (from..segment_end.min(self.limit)).step_by(8) {
@@ -284,7 +288,7 @@ impl<M: Readable> Walk<'_, M> {
         Ok(None)
     }
 
-    /// The whole records of the last epoch in the window after `end`, where one is missing.
+    /// Returns the whole records of the last epoch in the window after `end`, where a record is missing.
     fn behind(&mut self, end: u64) -> Result<Behind, M::Error> {
         let geometry = self.superblock.geometry;
         let mut behind = Behind::default();
@@ -305,7 +309,7 @@ impl<M: Readable> Walk<'_, M> {
         Ok(behind)
     }
 
-    /// The header of a record or a void of the last epoch that proves itself at `at`.
+    /// Returns the header of the valid record or void of the last epoch at `at`.
     fn whole(&mut self, at: u64) -> Result<Option<Header>, M::Error> {
         let Ok(header) = self.header(at) else { return Ok(None) };
         let key = self.superblock.epoch.key;

@@ -1,4 +1,4 @@
-//! The records one after the other: those that are acknowledged in a journal of this process, or those in a medium.
+//! Iteration over records: the acknowledged ones of a journal of this process, or all in a medium.
 
 use super::error::{Error, ErrorKind};
 use super::format::superblock::Superblock;
@@ -10,17 +10,17 @@ use crate::medium::{Medium, Readable};
 use alloc::vec::Vec;
 use core::sync::atomic::{self, Ordering};
 
-/// The records of a journal, in order; made by [`Journal::records`] or [`Reader::records`](super::Reader::records).
+/// The records of a journal, in order. [`Journal::records`] and [`Reader::records`](super::Reader::records) return it.
 ///
-/// At the end there is `None`. Called again later, [`read_next`](Self::read_next) and [`next`](Iterator::next) go on
-/// with the records that came meanwhile. Of a [`Journal`] these are the acknowledged ones, and no other. An iteration
-/// ends at an error.
+/// At the end, [`read_next`](Self::read_next) and [`next`](Iterator::next) return `None`. Called again later, they
+/// return the records that were appended meanwhile. For a [`Journal`] these are the acknowledged records only. An
+/// iteration ends at an error.
 #[derive(Debug)]
 pub struct Records<'r, M: Readable> {
     walk: Walk<'r, M>,
-    /// What is under way, if the journal is open in this process.
+    /// The records under way, if the journal is open in this process.
     in_flight: Option<&'r InFlight>,
-    /// The end after which all was searched for what would make it damage.
+    /// The end after which all segments were searched for evidence of damage.
     searched: Option<u64>,
     is_over: bool,
 }
@@ -28,9 +28,9 @@ pub struct Records<'r, M: Readable> {
 impl<M: Medium> Journal<M> {
     /// Returns the acknowledged records, from the oldest one on.
     ///
-    /// They are not those of this moment alone: a [`Records`] that is kept goes on with each record that is acknowledged
-    /// later, over any number of laps. It borrows the journal, so a thread keeps it beside other threads that append and
-    /// trim. [`wait_for_records`](Self::wait_for_records) shows such a consumer.
+    /// A kept [`Records`] also returns each record that is acknowledged later, over any number of laps. It borrows the
+    /// journal, so a thread can keep it while other threads append and trim. The example of
+    /// [`wait_for_records`](Self::wait_for_records) is such a consumer.
     ///
     /// # Errors
     /// If the medium fails, or another program has overwritten the superblocks.
@@ -42,16 +42,16 @@ impl<M: Medium> Journal<M> {
         Ok(Records::acknowledged(walk, &self.in_flight))
     }
 
-    /// Returns the acknowledged records from a position on, as [`records`](Self::records) does. A record begins or ends at
-    /// the position, or it is the [head](Self::head) or the [end](Self::end).
+    /// Returns the acknowledged records from a position on, as [`records`](Self::records) does. A record begins or ends
+    /// at the position, or it is the [head](Self::head) or the [end](Self::end).
     ///
     /// # Errors
-    /// [`ErrorKind::NotABoundary`], if no acknowledged record begins or ends there, or it was trimmed;
-    /// [`ErrorKind::Damaged`], if the records before it in its segment are.
+    /// [`ErrorKind::NotABoundary`], if no acknowledged record begins or ends at the position, or it was trimmed;
+    /// [`ErrorKind::Damaged`], if the records before it in its segment are damaged.
     ///
     /// # Cost
-    /// The records before it in its segment are read, but for those before the head. To go on with a [`Records`] that was
-    /// kept costs nothing.
+    /// The records before it in its segment are read, except those before the head. A kept [`Records`] goes on without
+    /// this cost.
     pub fn records_from(&self, position: Position) -> Result<Records<'_, M>, Error<M::Error>> {
         let (head, end) = (self.head(), self.end());
         if position > end {
@@ -62,7 +62,7 @@ impl<M: Medium> Journal<M> {
     }
 }
 
-/// A walk from a position at which a record begins or ends. `current` returns the superblock as it is now.
+/// Returns a walk from a position at which a record begins or ends. `current` returns the current superblock.
 pub(super) fn walk_from<M: Readable>(
     medium: &M,
     position: Position,
@@ -84,32 +84,33 @@ pub(super) fn walk_from<M: Readable>(
 }
 
 impl<'r, M: Readable> Records<'r, M> {
-    /// All that is in the medium.
+    /// Returns all records in the medium.
     pub(super) const fn new(walk: Walk<'r, M>) -> Self {
         Self { walk, in_flight: None, searched: None, is_over: false }
     }
 
-    /// The acknowledged records alone.
+    /// Returns the acknowledged records only.
     fn acknowledged(mut walk: Walk<'r, M>, in_flight: &'r InFlight) -> Self {
         walk.follow(in_flight);
         Self { in_flight: Some(in_flight), ..Self::new(walk) }
     }
 
-    /// Puts the payload of the next record into a buffer, in place of what was there, and returns its position.
+    /// Replaces the content of a buffer with the payload of the next record, and returns the record's position.
     ///
-    /// Returns `None` at the end. Of a [`Journal`] all records are returned then that were acknowledged when this was
-    /// called. Called again later, it goes on with the records that came meanwhile.
+    /// Returns `None` at the end. For a [`Journal`], all records that were acknowledged at the time of the call have
+    /// been returned then. Called again later, it returns the records that were appended meanwhile.
     ///
     /// # Errors
-    /// - [`ErrorKind::NotABoundary`], if the next records were trimmed and their space was used again. As long as it is
-    ///   not, they are returned. Go on with [`Journal::records`], from the oldest one.
+    /// - [`ErrorKind::NotABoundary`], if the next records were trimmed and their space was used again. Trimmed records
+    ///   are returned as long as their space was not used again. Go on with [`Journal::records`], from the oldest
+    ///   record.
     /// - [`ErrorKind::Damaged`], if the next record is damaged.
     /// - If the medium fails.
     ///
     /// # Cost
-    /// The record is read once, and copied. Of a `Journal` `None` costs some loads from memory. Of a
-    /// [`Reader`](super::Reader) it costs a look at both superblocks and at the space after the end; the first time at
-    /// all of a window, and at a word of each segment.
+    /// The record is read once, and copied. For a `Journal`, `None` costs a few loads from memory. For a
+    /// [`Reader`](super::Reader), it costs a read of both superblocks and of the space after the end. The first time it
+    /// also costs a read of a whole window, and of a word of each segment.
     pub fn read_next(
         &mut self,
         payload: &mut Vec<u8>,
@@ -124,21 +125,21 @@ impl<'r, M: Readable> Records<'r, M> {
         }
     }
 
-    /// Returns the position before which everything was read. It is where the last record ends. After `None` it can be
-    /// later, as space that holds no record was passed; of a [`Journal`] it is the [end](Journal::end) of that time.
+    /// Returns the position before which everything was read: the end of the last record. After `None` it can be later,
+    /// since space without a record was passed. For a [`Journal`] it is the [end](Journal::end) of that time then.
     ///
-    /// No record that was not returned is before it. [`Journal::wait_for_records`] waits with it for the next record,
-    /// [`Journal::trim`] trims all that was returned, and [`Journal::records_from`] goes on there.
+    /// All records before this position were returned. Pass it to [`Journal::wait_for_records`] to wait for the next
+    /// record, to [`Journal::trim`] to trim all returned records, or to [`Journal::records_from`] to go on there.
     ///
-    /// An opening may use the space after the last record again. So a program that notes a position for a later opening
-    /// notes the one that this returns right after a record, not after `None`.
+    /// An opening may use the space after the last record again. So if a program stores a position for a later opening,
+    /// it must call this right after a record, not after `None`.
     #[must_use]
     pub const fn reached(&self) -> Position {
         Position(self.walk.at)
     }
 
     fn step(&mut self) -> Result<Option<(u64, usize)>, Error<M::Error>> {
-        // A record that is being written may be looked at in vain as often as this is called.
+        // Each call may verify a record that is being written in vain.
         self.walk.patience = Patience::default();
         loop {
             match self.walk.step().map_err(Error::medium)? {
@@ -157,7 +158,7 @@ impl<'r, M: Readable> Records<'r, M> {
         }
     }
 
-    /// Returns true if there is more where the records of a medium ended. Damage is an error.
+    /// Returns true if more records may be after the end that was found in a medium. Damage is an error.
     fn goes_on(&mut self, fault: Fault) -> Result<bool, Error<M::Error>> {
         if self.walk.renew()? {
             return Ok(true);
@@ -172,7 +173,7 @@ impl<'r, M: Readable> Records<'r, M> {
                 self.searched = Some(self.walk.at);
                 Ok(false)
             }
-            // An opening or a trim since the last look explains it. This ends: a head after this place is an error.
+            // An opening or a trim since the last check explains it. This ends: a head after this place is an error.
             Ending::Damage(_) if self.walk.renew()? => Ok(true),
             Ending::Damage(damage) => Err(Error::new(ErrorKind::Damaged(damage))),
         }
@@ -201,7 +202,7 @@ impl<M: Readable> Iterator for Records<'_, M> {
 }
 
 impl<'m, M: Readable> Walk<'m, M> {
-    /// A walk from a position at which a record begins or ends.
+    /// Returns a walk from a position at which a record begins or ends.
     pub(super) fn at_boundary(
         medium: &'m M,
         superblock: Superblock,
@@ -210,7 +211,7 @@ impl<'m, M: Readable> Walk<'m, M> {
         let mut walk = Self::new(medium, superblock);
         let segment = superblock.geometry.segment_of(position);
         if segment > walk.at && segment < walk.limit {
-            // Its mark tells the epoch; any before the last one will do to begin with.
+            // The mark at this position states the epoch. Until then any epoch before the last one will do.
             walk.at = segment;
             walk.last.0 = segment;
         }
@@ -234,12 +235,12 @@ impl<'m, M: Readable> Walk<'m, M> {
     /// Moves the bound to the end of the acknowledged records.
     fn follow(&mut self, in_flight: &InFlight) {
         self.bound = in_flight.advance();
-        // What is acknowledged was reserved with this head or an earlier one.
+        // Acknowledged records were reserved with this head or an earlier one.
         self.limit = self.superblock.geometry.limit(in_flight.head());
     }
 
     /// Returns true if more records were acknowledged since the bound was moved. If the walk ended before the bound, an
-    /// acknowledged record does not prove itself, which is an error.
+    /// acknowledged record is not valid, which is an error.
     fn goes_on(&mut self, in_flight: &InFlight, fault: Fault) -> Result<bool, Error<M::Error>> {
         let geometry = self.superblock.geometry;
         let (at, end) = (geometry.settled(self.at), self.bound);
@@ -258,7 +259,7 @@ impl<'m, M: Readable> Walk<'m, M> {
         Err(Error::new(ErrorKind::Damaged(damage)))
     }
 
-    /// Reads the superblock again. Returns true if records can be where there were none.
+    /// Reads the superblock again. Returns true if records can be at places that had none before.
     fn renew(&mut self) -> Result<bool, Error<M::Error>> {
         let superblock = superblocks::load(self.medium)?;
         if superblock.generation <= self.superblock.generation {
@@ -272,7 +273,7 @@ impl<'m, M: Readable> Walk<'m, M> {
             (self.at, self.epoch) = (end.min(epoch_start), epoch);
         }
         if head > self.at {
-            // Between the end of the last record and the beginning of the next epoch's first one there is no record.
+            // No record is between the end of the last one and the beginning of the next epoch's first one.
             let follows = self.at == epoch_start && head <= geometry.beginning(epoch_start).end;
             if !follows {
                 let (position, end) = (Position(self.at), Position(epoch_start.max(head)));

@@ -1,4 +1,4 @@
-//! Making a damaged journal whole again, as far as it goes.
+//! Repair of a damaged journal, so that it can be appended to.
 
 use super::error::{Error, ErrorKind, OpenError};
 use super::format::geometry::{Geometry, HEADER, LOG, MARK};
@@ -13,23 +13,25 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 impl Options<'_> {
-    /// Opens a journal for appending though it is damaged: where something does not prove itself nothing is put,
-    /// and everything that does is kept, also after the damage, and after a torn end: there it may never have been
-    /// acknowledged. A record is given up if there is no room before it for what leads to it: some bytes of damage can
-    /// cost the record after them. Of a journal that is whole nothing changes but what [`open`](Self::open) changes.
+    /// Opens a journal for appending although it is damaged. Every valid record is kept, also after damage or a torn
+    /// end, where a record may never have been acknowledged. Every range without a valid record is covered with
+    /// padding, which holds no record. A record is lost if the range before it is too short for that padding. So a few
+    /// bytes of damage can cost the record after them. In a whole journal this changes only the things that
+    /// [`open`](Self::open) changes.
     ///
-    /// If both superblocks are lost, or the newer one, they are made anew from the marks; what was trimmed and not
-    /// yet overwritten is there again then.
+    /// If the newer superblock or both are lost, they are rebuilt from the marks. Trimmed records that were not yet
+    /// overwritten are in the journal again then.
     ///
-    /// What is damaged is lost by it: copy it first, or [salvage](super::Reader::salvage) what is there. A crash
-    /// meanwhile loses nothing else; repair it again.
+    /// The damaged bytes are overwritten: copy the medium first, or [salvage](super::Reader::salvage) its records. A
+    /// crash meanwhile loses nothing else; repair the journal again then.
     ///
     /// # Errors
-    /// If there is no journal, or not the whole of it; of another version; if the medium fails.
+    /// If the medium has no journal, or only a part of it; if its version is unknown; [`ErrorKind::WornOut`]; if the
+    /// medium fails.
     ///
     /// # Cost
-    /// All of the medium is looked through twice for marks, and the records are read three times. Memory is needed for
-    /// one segment and for the returned ranges.
+    /// All of the medium is searched twice for marks, and the records are read three times. Memory is needed for one
+    /// segment and for the returned ranges.
     pub fn repair<M: Medium>(mut self, medium: M) -> Result<(Journal<M>, Repaired), OpenError<M>> {
         let repaired = self.repair_in(&medium);
         Journal::with(medium, repaired)
@@ -42,7 +44,7 @@ impl Options<'_> {
         let (repaired, epoch) = if found.damage.is_none() && found.behind == 0 {
             (Repaired { records, lost: Vec::new(), end }, epoch)
         } else {
-            // Until all of it is mended it is damaged, so that nobody opens it between.
+            // The journal counts as damaged until the repair is complete, so that no opening succeeds between.
             superblock.acknowledged = last;
             superblock.generation += 1;
             superblock = superblock.checked().ok_or(Error::new(ErrorKind::WornOut))?;
@@ -55,7 +57,7 @@ impl Options<'_> {
     }
 }
 
-/// The superblock that holds, or the one that the marks show if it is lost or an older one.
+/// Returns the superblock that holds. If it is lost or older than the marks, returns the one that they show.
 fn superblock_to_repair<M: Medium>(medium: &M) -> Result<Superblock, Error<M::Error>> {
     let known = match superblocks::load(medium) {
         Err(lost)
@@ -65,7 +67,7 @@ fn superblock_to_repair<M: Medium>(medium: &M) -> Result<Superblock, Error<M::Er
         }
         found => found?,
     };
-    // A process that was killed may have left it in the caches, and the other one is written next.
+    // A process that was killed may have left this superblock in the caches, and the other one is written next.
     superblocks::writeback(medium, &known).map_err(Error::medium)?;
     medium.fence();
     let is_later =
@@ -73,7 +75,7 @@ fn superblock_to_repair<M: Medium>(medium: &M) -> Result<Superblock, Error<M::Er
     Ok(rebuilt(medium, Some(known))?.filter(is_later).unwrap_or(known))
 }
 
-/// Puts nothing where nothing proves itself, up to the last record that does; and tells in which epoch that is.
+/// Covers every range without a valid record, up to the last valid record. Returns the result and that record's epoch.
 fn mend<M: Medium>(
     medium: &M,
     superblock: Superblock,
@@ -101,10 +103,10 @@ fn mend<M: Medium>(
         let leads_to = match &found {
             Salvaged::Record(_) => LeadsTo::Record,
             Salvaged::Skipped(_) if salvage.is_at_mark().map_err(Error::medium)? => LeadsTo::Mark,
-            // To be told by the record that comes next.
+            // The next record decides.
             Salvaged::Skipped(_) => LeadsTo::Nothing,
         };
-        // If no pieces fit that lead to the record, it is given up with everything before it.
+        // If no pieces that lead to the record fit, it is lost together with the range before it.
         let Some(pieces) = pieces(&mark, range.clone(), before, leads_to) else {
             gap = Some((range.start..end, before));
             continue;
@@ -123,12 +125,12 @@ fn mend<M: Medium>(
     Ok((repaired, last))
 }
 
-/// The kind of record that a walk finds behind a covered range.
+/// The kind of record that a walk finds after a covered range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LeadsTo {
     /// A record of the epoch.
     Record,
-    /// A mark, which says the epoch itself.
+    /// A mark, which states its epoch itself.
     Mark,
     /// Not known yet.
     Nothing,
@@ -190,7 +192,7 @@ fn rebuilt<M: Medium>(
     }
     let mut last = 0;
     each_mark(medium, identity, geometry, |at, _| last = last.max(at)).map_err(Error::medium)?;
-    // The oldest and the newest of the last lap.
+    // The oldest and the newest mark of the last lap.
     let from = (geometry.segment_of(last) + geometry.segment).saturating_sub(geometry.capacity);
     let mut lap: Option<[(u64, Mark); 2]> = None;
     each_mark(medium, identity, geometry, |at, mark| {
@@ -202,7 +204,7 @@ fn rebuilt<M: Medium>(
     })
     .map_err(Error::medium)?;
     let Some([(head, oldest), (_, newest)]) = lap else { return Ok(None) };
-    // Its head holds, if nothing was written over it since.
+    // The known head holds if it was not overwritten since.
     let (head, head_epoch) = match known {
         Some(known) if last < geometry.limit(known.head) => (known.head, known.head_epoch),
         _ => (head, oldest.epoch),
@@ -214,15 +216,15 @@ fn rebuilt<M: Medium>(
         head,
         head_epoch,
         epoch: newest.epoch,
-        // Nothing is known of it, so that no record is refused for being of an earlier epoch.
+        // The start of the epoch is unknown. This value refuses no record for being of an earlier epoch.
         epoch_start: geometry.limit(head),
         acknowledged: 0,
     };
     Ok(Some(superblock))
 }
 
-/// Calls `see` with each mark of this journal, and its position. An epoch may begin, and so have its mark, behind the
-/// start of a segment.
+/// Calls `see` with each mark of this journal, and its position. An epoch may begin within a segment, and so its mark
+/// can be at any position.
 fn each_mark<M: Medium>(
     medium: &M,
     identity: Identity,
@@ -240,8 +242,8 @@ fn each_mark<M: Medium>(
     Ok(())
 }
 
-/// The superblock with space to begin an epoch in, and the end of the last record that proves itself. Appending leaves
-/// that space. If it is missing, a lost superblock had trimmed the oldest segments.
+/// Returns the superblock with space for the beginning of an epoch, and the end of the last valid record. Appending
+/// leaves that space. If it is missing, a lost superblock had trimmed the oldest segments.
 fn with_room<M: Medium>(
     medium: &M,
     mut superblock: Superblock,

@@ -8,7 +8,7 @@ use super::format::record::Header;
 use crate::format::tag;
 use crate::medium::Medium;
 
-/// Room for a record, which is written piece by piece. See [`Journal::reserve`](super::Journal::reserve).
+/// Space for a record, which is written piece by piece. See [`Journal::reserve`](super::Journal::reserve).
 #[derive(Debug)]
 pub struct Reservation<'j, M: Medium> {
     claim: Claim<'j, M>,
@@ -26,13 +26,13 @@ impl<'j, M: Medium> Reservation<'j, M> {
         Self { claim, len, written: 0, header, tag: tag::Running::new(seed), word: [0; 8] }
     }
 
-    /// The position that the record will have.
+    /// Returns the position that the record will have.
     #[must_use]
     pub const fn position(&self) -> Position {
         Position(self.claim.placement.record)
     }
 
-    /// Bytes that are still to be written.
+    /// Returns the number of bytes that are still to be written.
     #[must_use]
     pub const fn left(&self) -> u64 {
         self.len - self.written
@@ -70,7 +70,8 @@ impl<'j, M: Medium> Reservation<'j, M> {
     /// Makes the record durable, and waits until it is acknowledged.
     ///
     /// # Errors
-    /// [`ErrorKind::Short`], if bytes are missing; the record is void then. Otherwise as [`Journal::append`](super::Journal::append).
+    /// [`ErrorKind::Short`], if bytes are missing; no record is appended then. Otherwise as
+    /// [`Journal::append`](super::Journal::append).
     pub fn finish(self) -> Result<Position, Error<M::Error>> {
         self.stored()?.1.wait()
     }
@@ -84,7 +85,7 @@ impl<'j, M: Medium> Reservation<'j, M> {
         Ok(pending.announced(has_moved))
     }
 
-    /// A durable record, and true if the watermark has moved over it.
+    /// Makes the record durable. Returns it, and true if the watermark has moved over it.
     fn stored(mut self) -> Result<(bool, Pending<'j, M>), Error<M::Error>> {
         let (len, written) = (self.len, self.written);
         if written < len {
@@ -105,8 +106,8 @@ impl<'j, M: Medium> Reservation<'j, M> {
     }
 }
 
-/// Writes the next bytes, as [`write_bytes`](Self::write_bytes) does. If they are more than are [left](Self::left), none is
-/// written, and the error is [`InvalidInput`](std::io::ErrorKind::InvalidInput). Nothing is durable before
+/// Writes the next bytes, as [`write_bytes`](Self::write_bytes) does. If they are more than are [left](Self::left),
+/// none is written, and the error is [`InvalidInput`](std::io::ErrorKind::InvalidInput). No byte is durable before
 /// [`finish`](Self::finish) or [`submit`](Self::submit): a flush does nothing.
 #[cfg(feature = "std")]
 impl<M: Medium> std::io::Write for Reservation<'_, M> {
@@ -114,7 +115,7 @@ impl<M: Medium> std::io::Write for Reservation<'_, M> {
         let left = self.left();
         if buf.len() as u64 > left {
             let text = std::format!(
-                "{} bytes for a reservation that has {left} left; reserve as many as the record has",
+                "{} bytes for a reservation that has {left} left; reserve as many bytes as the record has",
                 buf.len()
             );
             return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, text));

@@ -1,4 +1,4 @@
-//! The records that are whole after damage.
+//! Salvage of whole records after damage.
 
 use super::error::Error;
 use super::format::record::{Epoch, Kind};
@@ -8,25 +8,25 @@ use super::{Position, Record};
 use crate::medium::Readable;
 use core::ops::Range;
 
-/// What is found by salvaging.
+/// A result of a salvage: a record or a skipped range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Salvaged {
-    /// A record that proves itself. After something skipped it may be one that was never acknowledged, and
-    /// records before it may be missing.
+    /// A valid record. After a skipped range it may be a record that was never acknowledged, and records before it may
+    /// be missing.
     Record(Record),
-    /// Nothing in this range proves itself.
+    /// A range without a valid record.
     Skipped(Range<Position>),
 }
 
-/// Everything that proves itself, from the oldest record on; made by
-/// [`Reader::salvage`](super::Reader::salvage). At damage it goes on at the next record, which says itself
-/// where it belongs: all of the rest of the journal is looked through, so it takes as long as that takes. A record
-/// of which all marks are lost that tell the key of its epoch, those of its own segment and of the next
-/// one, cannot prove itself.
+/// An iterator over all valid records, from the oldest one on. [`Reader::salvage`](super::Reader::salvage) returns it.
+///
+/// At damage it goes on at the next valid record, since each record states its position. It searches the whole rest of
+/// the journal for that, which takes time accordingly. The key of a record's epoch is in the marks of its own segment
+/// and of the next one. If all of them are lost, the record cannot be verified.
 #[derive(Debug)]
 pub struct Salvage<'r, M: Readable> {
     walk: Walk<'r, M>,
-    /// The epoch in which the walk was where it skipped something last.
+    /// The epoch of the walk before the last skipped range.
     before: Epoch,
     is_over: bool,
 }
@@ -37,23 +37,23 @@ impl<'r, M: Readable> Salvage<'r, M> {
         Self { walk, before, is_over: false }
     }
 
-    /// How far it has come.
+    /// Returns the position up to which the journal was searched.
     #[must_use]
     pub const fn reached(&self) -> Position {
         Position(self.walk.at)
     }
 
-    /// The epoch of what is before the range that was skipped last, and of what is behind it.
+    /// Returns the epochs before and after the range that was skipped last.
     pub(super) const fn epochs_around(&self) -> [Epoch; 2] {
         [self.before, self.walk.epoch]
     }
 
-    /// True if a mark is at the current position.
+    /// Returns true if a mark is at the current position.
     pub(super) fn is_at_mark(&self) -> Result<bool, M::Error> {
         Ok(self.walk.mark(self.walk.at)?.is_some())
     }
 
-    /// Goes through the rest, and returns the end of the last record that proves itself.
+    /// Reads the rest, and returns the end of the last valid record.
     pub(super) fn end_of_records(&mut self) -> Result<u64, M::Error> {
         while !self.is_over {
             self.step()?;
@@ -61,7 +61,7 @@ impl<'r, M: Readable> Salvage<'r, M> {
         Ok(self.walk.last.0)
     }
 
-    /// Goes on behind the last record, up to the limit of a superblock with a later head.
+    /// Continues after the last record, up to the limit of a superblock with a later head.
     pub(super) const fn go_on_with(&mut self, superblock: Superblock) {
         self.walk.limit = superblock.geometry.limit(superblock.head);
         self.walk.superblock = superblock;
@@ -108,7 +108,7 @@ impl<M: Readable> Iterator for Salvage<'_, M> {
 }
 
 impl<M: Readable> Walk<'_, M> {
-    /// Goes on to the next place where something proves itself.
+    /// Moves to the next position with a valid record or mark. Returns true if one was found.
     fn resume(&mut self) -> Result<bool, M::Error> {
         let geometry = self.superblock.geometry;
         let from = geometry.settled(self.at) + 8;
@@ -124,7 +124,7 @@ impl<M: Readable> Walk<'_, M> {
         Ok(false)
     }
 
-    /// The epoch to go on in at `at`, if something proves itself there.
+    /// Returns the epoch at `at`, if a valid record or mark is there.
     fn proven(&mut self, at: u64) -> Result<Option<Epoch>, M::Error> {
         let Ok(header) = self.header(at) else { return Ok(None) };
         match header.kind {
@@ -132,7 +132,7 @@ impl<M: Readable> Walk<'_, M> {
                 let mark = self.mark(at)?;
                 Ok(mark.filter(|mark| self.continues(at, mark)).map(|mark| mark.epoch))
             }
-            // Nothing is there to be salvaged.
+            // A void has no payload to salvage.
             Kind::Void => Ok(None),
             Kind::Data => {
                 for epoch in self.epochs(at)?.into_iter().flatten() {
@@ -145,8 +145,8 @@ impl<M: Readable> Walk<'_, M> {
         }
     }
 
-    /// The epochs that a record can be of: the last one behind its beginning; before it that of the record
-    /// before the damage, or that which the next segment begins in.
+    /// Returns the epochs that a record at `at` can have. After the start of the last epoch this is the last one.
+    /// Before it, it is the epoch of the record before the damage, or the epoch at the start of the next segment.
     fn epochs(&self, at: u64) -> Result<[Option<Epoch>; 2], M::Error> {
         let geometry = self.superblock.geometry;
         if at >= self.superblock.epoch_start {

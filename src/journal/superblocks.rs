@@ -1,4 +1,4 @@
-//! Both superblocks: which one holds, and how it is replaced.
+//! Both superblocks: the choice of the one that holds, and its replacement.
 
 use super::error::{Error, ErrorKind};
 use super::format::WORD;
@@ -10,7 +10,7 @@ use super::walk::{first_mark, mark_in_place};
 use crate::medium::{Medium, Readable};
 use core::sync::atomic::Ordering::Relaxed;
 
-/// Where the superblock of a generation is.
+/// Returns the offset of the superblock of a generation.
 const fn place(generation: u64) -> u64 {
     generation % 2 * PAGE
 }
@@ -18,14 +18,14 @@ const fn place(generation: u64) -> u64 {
 /// The end of the second superblock.
 pub(super) const END: u64 = PAGE + BYTES as u64;
 
-/// What is at both places.
+/// Reads the places of both superblocks.
 pub(super) fn found<M: Readable>(medium: &M) -> Result<[Found; 2], Error<M::Error>> {
     let (size, needed) = (medium.len(), END);
     if size < needed {
         return Err(Error::new(ErrorKind::Truncated { size, needed }));
     }
     let mut bytes = read(medium).map_err(Error::medium)?;
-    // A trim may write the first one while it is read, and the next trim the second one.
+    // One trim may write the first superblock while it is read, and the next trim the second one.
     for _ in 0..ATTEMPTS {
         if bytes.iter().any(|bytes| matches!(Superblock::read(bytes), Found::Whole(_))) {
             break;
@@ -42,7 +42,7 @@ pub(super) fn found<M: Readable>(medium: &M) -> Result<[Found; 2], Error<M::Erro
 /// The number of times that changing superblocks are read again.
 const ATTEMPTS: u32 = 64;
 
-/// The bytes at both places; without a magic the magic's alone.
+/// Reads the bytes at both places. If the magic is not that of a journal, only the bytes of the magic are read.
 fn read<M: Readable>(medium: &M) -> Result<[[u8; BYTES]; 2], M::Error> {
     let mut both = [[0; BYTES]; 2];
     for (bytes, at) in both.iter_mut().zip([0, PAGE]) {
@@ -59,12 +59,12 @@ fn read<M: Readable>(medium: &M) -> Result<[[u8; BYTES]; 2], M::Error> {
 /// The bytes at the place of a magic before a creation has stored it.
 const NO_MAGIC: [u8; MAGIC.len()] = [0; MAGIC.len()];
 
-/// The superblock that holds, of a journal that is in the medium as a whole.
+/// Returns the superblock that holds. The whole journal must be in the medium.
 pub(super) fn load<M: Readable>(medium: &M) -> Result<Superblock, Error<M::Error>> {
     find(medium)?.ok_or(Error::new(ErrorKind::NotAJournal { found: NO_MAGIC }))
 }
 
-/// The same, or `None` where there is no journal: the places of both magics are zero.
+/// Returns the superblock that holds, or `None` without a journal: the places of both magics are zero.
 pub(super) fn find<M: Readable>(medium: &M) -> Result<Option<Superblock>, Error<M::Error>> {
     let Some(superblock) = newest(found(medium)?).map_err(Error::new)? else {
         let has_records = has_records(medium).map_err(Error::medium)?;
@@ -77,7 +77,7 @@ pub(super) fn find<M: Readable>(medium: &M) -> Result<Option<Superblock>, Error<
     Ok(Some(superblock))
 }
 
-/// The one with the higher generation. A crash may have torn the other one, which was being written.
+/// Returns the superblock with the higher generation. A crash may have torn the other one while it was written.
 fn newest<E>(both: [Found; 2]) -> Result<Option<Superblock>, ErrorKind<E>> {
     match both {
         [Found::Whole(first), Found::Whole(second)] => {
@@ -96,12 +96,12 @@ fn newest<E>(both: [Found; 2]) -> Result<Option<Superblock>, ErrorKind<E>> {
 }
 
 /// Returns true if the log of a medium without a superblock has records: both superblocks are lost. A creation that was
-/// cut off leaves a mark at the beginning of the log, and nothing behind it.
+/// cut off leaves only a mark at the beginning of the log.
 fn has_records<M: Readable>(medium: &M) -> Result<bool, M::Error> {
     let mark_end = LOG + Mark::SIZE as u64;
     let found = if medium.len() < mark_end { None } else { mark_in_place(medium, LOG)? };
     let Some((_, mark)) = found.filter(|(_, mark)| mark.geometry.bytes() <= medium.len()) else {
-        // What was overwritten reaches beyond the superblocks, or the end of the medium is missing.
+        // The overwritten range reaches beyond the superblocks, or the end of the medium is missing.
         return Ok(first_mark(medium, LOG + WORD)?.is_some());
     };
     let Mark { identity, epoch, geometry } = mark;
@@ -130,8 +130,8 @@ pub(super) fn writeback<M: Medium>(medium: &M, superblock: &Superblock) -> Resul
     medium.writeback(at..at + BYTES as u64)
 }
 
-/// Makes the first superblock and the mark at the beginning of the log durable, the magic last: a crash leaves nothing,
-/// or all of it.
+/// Makes the first superblock and the mark at the beginning of the log durable, the magic last. A crash leaves all of
+/// the journal or none of it.
 pub(super) fn create<M: Medium>(
     medium: &M,
     superblock: &Superblock,
@@ -139,7 +139,7 @@ pub(super) fn create<M: Medium>(
 ) -> Result<(), M::Error> {
     let (bytes, at) = (superblock.bytes(), place(superblock.generation));
     let (magic, rest) = bytes.split_at(MAGIC.len());
-    // Also where they are zero: that may be in the caches alone, over the superblocks of a journal that was overwritten.
+    // Zeros are written again too: they may be in the caches only, over the superblocks of an overwritten journal.
     medium.persist_copy(&[(0, &NO_MAGIC), (PAGE, &NO_MAGIC)])?;
     // An old superblock without its magic would be whole again when the next one is torn in its place.
     let other = place(superblock.generation + 1) + MAGIC.len() as u64;

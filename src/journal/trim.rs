@@ -1,4 +1,4 @@
-//! Giving up the oldest records.
+//! Trimming of the oldest records, and the closing of a journal.
 
 use super::error::{Error, ErrorKind};
 use super::format::record::Epoch;
@@ -9,16 +9,16 @@ use crate::medium::Medium;
 use crate::sync::{self, AtomicBool};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-/// One at a time.
+/// The lock that admits one writer of superblocks at a time.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
     is_taken: AtomicBool,
-    /// The newest superblock may be in the caches alone: to make it durable has failed.
+    /// True if the newest superblock may be in the caches only, since making it durable has failed.
     is_unsure: AtomicBool,
 }
 
 impl Turn {
-    /// Takes the turn, when nobody has it. Trimming is rare and short.
+    /// Waits until the turn is free, and takes it. It spins, since trims are rare and short.
     fn take(&self) -> Taken<'_> {
         while self.is_taken.swap(true, Acquire) {
             sync::spin_loop();
@@ -30,7 +30,7 @@ impl Turn {
 struct Taken<'t>(&'t Turn);
 
 impl Taken<'_> {
-    /// Stores a superblock in the place of the one before the newest, which is durable then.
+    /// Stores a superblock in the place of the one before the newest. The newest one is durable by then.
     fn store<M: Medium>(
         &self,
         medium: &M,
@@ -55,18 +55,19 @@ impl Drop for Taken<'_> {
 }
 
 impl<M: Medium> Journal<M> {
-    /// Gives up all records before `to`, atomically: after a crash the old beginning is there or the new one. When it
-    /// returns, the new one is durable, and the space can be used. A record begins or ends at `to`, or it is the
-    /// [head](Self::head), the [end](Self::end), or what kept records have [reached](super::Records::reached).
+    /// Discards all records before `to`, atomically: after a crash the journal has the old head or the new one. When
+    /// this returns, the new head is durable, and the space can be used again. `to` must be a position at which a
+    /// record begins or ends, the [head](Self::head), the [end](Self::end), or the position that a
+    /// [`Records`](super::Records) has [reached](super::Records::reached).
     ///
     /// # Errors
-    /// [`ErrorKind::NotABoundary`], if no record begins or ends there, or none that is acknowledged;
-    /// [`ErrorKind::WornOut`]; if the medium fails. Nothing is given up then.
+    /// [`ErrorKind::NotABoundary`], if no acknowledged record begins or ends at `to`; [`ErrorKind::WornOut`]; if the
+    /// medium fails. No record is discarded then.
     ///
     /// # Cost
-    /// A superblock is written back, with one fence. The records from the head to `to` are read if both are in one
-    /// segment, else those before `to` in its segment; none, if `to` is the [end](Self::end). So it costs less to trim
-    /// after many records than after each.
+    /// A superblock is written back, with one fence. If head and `to` are in one segment, the records between them are
+    /// read; else those before `to` in its segment; none if `to` is the [end](Self::end). So one trim after many
+    /// records costs less than one after each record.
     pub fn trim(&self, to: Position) -> Result<(), Error<M::Error>> {
         let turn = self.trimming.take();
         let superblock = superblocks::load(&self.medium)?;
@@ -84,11 +85,11 @@ impl<M: Medium> Journal<M> {
         Ok(())
     }
 
-    /// Closes the journal: notes that everything up to its [end](Self::end) is acknowledged. So whatever is missing of it
-    /// later is told as damage, also of what was appended last.
+    /// Closes the journal: notes that everything up to its [end](Self::end) is acknowledged. If a part of it is missing
+    /// later, it is reported as damage, even if it is the last record.
     ///
-    /// A journal that is only dropped loses nothing. Damage to records that were the last ones, and that were under way
-    /// together, is taken for a torn end then.
+    /// A journal that is only dropped loses no record. But damage to its last records is then taken for a torn end if
+    /// they were under way together.
     ///
     /// # Errors
     /// [`ErrorKind::WornOut`]; if the medium fails.
@@ -103,7 +104,7 @@ impl<M: Medium> Journal<M> {
         self.trimming.take().store(&self.medium, &superblock, &next).map_err(Error::medium)
     }
 
-    /// The epoch of what is before a position.
+    /// Returns the epoch of the records before a position.
     fn epoch_at(
         &self,
         superblock: Superblock,

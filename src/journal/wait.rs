@@ -1,4 +1,4 @@
-//! Waiting for records and for space. It costs producers a load while no thread waits.
+//! Waiting for records and for space. While no thread waits, it costs a producer one load.
 
 use super::error::{Error, ErrorKind};
 use super::inflight::InFlight;
@@ -10,10 +10,11 @@ use std::time::Instant;
 impl<M: Medium> Journal<M> {
     /// Waits until the [end](Self::end) of the acknowledged records is greater than `position`, at most for `timeout`.
     /// Returns that end: it is not greater if the time is over or waits are [cancelled](Self::cancel_waits).
-    /// [`Duration::MAX`] is no limit.
+    /// With [`Duration::MAX`] the time is not limited.
     ///
-    /// The end moves over space without a record too, as at an opening or where a reservation was dropped. So a reader can
-    /// find no record after this, and waits again from the position that it has [reached](super::Records::reached) then.
+    /// The end also moves over space without a record: at an opening, or if a reservation was dropped. So a reader may
+    /// find no new record after this. Then it waits again from the position that it has
+    /// [reached](super::Records::reached).
     ///
     /// A consumer in the process of the producers keeps one [`Records`](super::Records), and trims what it has handled:
     ///
@@ -68,7 +69,7 @@ impl<M: Medium> Journal<M> {
 
     /// Waits until another thread has [trimmed](Self::trim) enough for a record of `len` bytes, at most for `timeout`.
     /// Returns false if the time is over or waits are [cancelled](Self::cancel_waits), and the space is still missing.
-    /// [`Duration::MAX`] is no limit.
+    /// With [`Duration::MAX`] the time is not limited.
     ///
     /// Another producer can take the space first. [`append_within`](Self::append_within) appends and waits until the
     /// record has its space.
@@ -88,9 +89,9 @@ impl<M: Medium> Journal<M> {
     }
 
     /// Appends a record as [`append`](Self::append) does. While the journal is full it waits for another thread to
-    /// [trim](Self::trim) it, at most for `timeout`. [`Duration::MAX`] is no limit.
+    /// [trim](Self::trim) it, at most for `timeout`. With [`Duration::MAX`] the time is not limited.
     ///
-    /// Waiting producers have no order: of several the next one to look takes the space.
+    /// Waiting producers have no order: the first one to check takes the space.
     ///
     /// # Errors
     /// As [`append`](Self::append). The journal is [full](ErrorKind::Full) if the time is over or waits are
@@ -118,10 +119,10 @@ impl<M: Medium> Journal<M> {
 
     /// Ends all waits of [`wait_for_records`](Self::wait_for_records), [`wait_for_room`](Self::wait_for_room) and
     /// [`append_within`](Self::append_within), in progress and later, as if their time were over. The journal in the
-    /// medium does not change, and everything else goes on as before.
+    /// medium does not change, and all other calls work as before.
     ///
-    /// So a program ends in order. When the producers are done, a consumer still reads all that they appended, and then
-    /// its wait returns. When the consumer has ended, a producer that finds the journal full gets the error.
+    /// So a program can end in order. After the last append, a consumer still reads all records, and then its wait
+    /// returns. After the consumer has ended, a producer that finds the journal full gets the error.
     pub fn cancel_waits(&self) {
         self.in_flight.cancel_waits();
     }
@@ -134,8 +135,8 @@ impl InFlight {
         self.advance()
     }
 
-    /// Waits until `size` bytes can be reserved, the journal has failed or waits are cancelled. Returns true if they could.
-    /// Another thread can have reserved them since.
+    /// Waits until `size` bytes can be reserved, the journal has failed or waits are cancelled. Returns true if they
+    /// could be reserved. Another thread may have reserved them since.
     fn wait_for_room(&self, size: u64, timeout: Duration) -> bool {
         let mut has_room = false;
         self.wait(timeout, || {

@@ -1,9 +1,9 @@
-//! Threads that wait for a change of what is under way.
+//! Threads that wait for a change of the records under way.
 //!
-//! A thread that waits enters its count and then looks. A thread that changes something does so and then looks at the
-//! count. All four are sequentially consistent, so that one of the two sees the other: no wake-up is lost. What changes is
-//! changed by a read-modify-write, and the count is loaded: on x86 neither differs from its relaxed form, on arm64 the
-//! load is an LDAR.
+//! A waiting thread increments the count and then checks its condition. A changing thread makes its change and then
+//! loads the count. All four accesses are sequentially consistent, so one of the two threads sees the other: no wake-up
+//! is lost. The change is a read-modify-write, and the count is loaded. On x86 neither differs from its relaxed form;
+//! on arm64 the load is an LDAR.
 
 #[cfg(not(loom))]
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst, fence};
@@ -19,7 +19,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 #[derive(Debug)]
 pub(super) struct Waiters {
     count: AtomicU64,
-    /// True if no thread waits any more.
+    /// True if waits are cancelled.
     is_cancelled: Mutex<bool>,
     changed: Condvar,
 }
@@ -32,7 +32,7 @@ impl Waiters {
     /// Wakes the threads that wait, after a change by a sequentially consistent read-modify-write.
     #[inline]
     pub(super) fn wake(&self) {
-        // loom takes a sequentially consistent load for one that acquires.
+        // loom treats a sequentially consistent load as an acquiring one.
         #[cfg(loom)]
         fence(SeqCst);
         if self.count.load(SeqCst) > 0 {
@@ -40,7 +40,7 @@ impl Waiters {
         }
     }
 
-    /// The same after any change.
+    /// Wakes the threads that wait, after any change.
     pub(super) fn fence_and_wake(&self) {
         fence(SeqCst);
         self.wake();
@@ -48,7 +48,7 @@ impl Waiters {
 
     #[cold]
     fn wake_all(&self) {
-        // A thread that has looked and is not asleep yet has the lock.
+        // A thread between its check and its sleep holds the lock.
         drop(self.lock());
         self.changed.notify_all();
     }
@@ -59,8 +59,8 @@ impl Waiters {
         self.changed.notify_all();
     }
 
-    /// Waits while `goes_on` returns true, at most for `timeout`, unless waits are [cancelled](Self::cancel). It is asked
-    /// under the lock, so it may not wake by [`wake`](Self::wake).
+    /// Waits while `goes_on` returns true, at most for `timeout`, unless waits are [cancelled](Self::cancel). `goes_on`
+    /// is called under the lock, so it must not call [`wake`](Self::wake).
     pub(super) fn wait(&self, timeout: Duration, mut goes_on: impl FnMut() -> bool) {
         self.count.fetch_add(1, SeqCst);
         fence(SeqCst);

@@ -1,4 +1,4 @@
-//! Records one after the other, as far as they prove themselves.
+//! A walk from one record to the next, as long as they are valid.
 
 use super::Fault;
 use super::format::WORD;
@@ -9,14 +9,14 @@ use crate::medium::Readable;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// What is at a position.
+/// The result of a step of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// A record of so many bytes; they are in the walk's buffer.
+    /// A record with `len` bytes of payload, which are in the walk's buffer.
     Record { position: u64, len: usize },
-    /// A mark, or nothing: go on.
+    /// A mark or a void, which was passed.
     Passed,
-    /// Nothing that proves itself.
+    /// The end: no valid record is there.
     End(Fault),
 }
 
@@ -25,34 +25,34 @@ pub(super) enum Step {
 pub(super) struct Walk<'m, M> {
     pub(super) medium: &'m M,
     pub(super) superblock: Superblock,
-    /// The end of what can be there.
+    /// The end of the space that can have records.
     pub(super) limit: u64,
-    /// Where the next record begins.
+    /// The position at which the next record begins.
     pub(super) at: u64,
-    /// That of the last mark.
+    /// The epoch of the last mark.
     pub(super) epoch: Epoch,
     /// The end of the last record, and its epoch.
     pub(super) last: (u64, Epoch),
-    /// The end of what is to be read.
+    /// The end of the records to read.
     pub(super) bound: u64,
     pub(super) patience: Patience,
     buffer: Vec<u8>,
 }
 
-/// So many times the bytes of a segment may be verified in vain. Records that name themselves and are torn are at most as
-/// many bytes as it has, by two keys at most. More are crafted: places that begin a record each, one in the other.
+/// The number of times that the bytes of a segment may be verified in vain. Torn records with whole headers have at
+/// most the bytes of the segment, and are verified with two keys at most. More bytes are crafted: nested records.
 const PATIENCE: u64 = 4;
 
-/// A bound for the work on bytes that do not prove themselves.
+/// A bound for the work on bytes that are not valid records.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Patience {
     segment: u64,
-    /// Bytes of it that were verified in vain.
+    /// Bytes of the segment that were verified in vain.
     spent: u64,
 }
 
 impl Patience {
-    /// True if so many more bytes may be verified in the segment.
+    /// Returns true if more bytes may be verified in the segment, which has `bytes` bytes.
     const fn has_some(&mut self, segment: u64, bytes: u64) -> bool {
         if self.segment != segment {
             *self = Self { segment, spent: 0 };
@@ -62,7 +62,7 @@ impl Patience {
 }
 
 impl<'m, M: Readable> Walk<'m, M> {
-    /// A walk from the oldest record on.
+    /// Returns a walk from the oldest record on.
     pub(super) fn new(medium: &'m M, superblock: Superblock) -> Self {
         let limit = superblock.geometry.limit(superblock.head);
         let (at, epoch) = (superblock.head, superblock.head_epoch);
@@ -71,7 +71,7 @@ impl<'m, M: Readable> Walk<'m, M> {
         Self { medium, superblock, limit, at, epoch, last, bound, patience, buffer }
     }
 
-    /// The payload of the last record, of `len` bytes.
+    /// Returns the payload of the last record, of `len` bytes.
     pub(super) fn payload(&self, len: usize) -> &[u8] {
         &self.buffer[..len]
     }
@@ -116,8 +116,8 @@ impl<'m, M: Readable> Walk<'m, M> {
         }
     }
 
-    /// True if a record other than a mark can be here. A segment begins with a mark. So does an epoch, but for a void
-    /// before the mark if no mark fits there.
+    /// Returns true if a record other than a mark can be here. A segment begins with a mark. So does an epoch, except
+    /// for a void before the mark if no mark fits there.
     fn may_be(&self, at: u64, header: Header) -> bool {
         let geometry = self.superblock.geometry;
         let is_in_epoch = at < self.superblock.epoch_start || self.epoch == self.superblock.epoch;
@@ -126,7 +126,7 @@ impl<'m, M: Readable> Walk<'m, M> {
         geometry.left(at) != geometry.segment && (is_in_epoch || leads_to_segment)
     }
 
-    /// Whether a record proves itself. Its payload is in the buffer then.
+    /// Returns true if a record is valid. Its payload is in the buffer then.
     #[inline]
     pub(super) fn proves(&mut self, at: u64, header: Header, key: u64) -> Result<bool, M::Error> {
         let geometry = self.superblock.geometry;
@@ -138,7 +138,7 @@ impl<'m, M: Readable> Walk<'m, M> {
         if self.buffer.len() < padded {
             self.buffer.resize(padded, 0);
         }
-        // Whole words, which are never torn by who writes meanwhile.
+        // These are whole words, which a concurrent writer never tears.
         let bytes = &mut self.buffer[..padded];
         self.medium.read(self.superblock.geometry.place(at) + HEADER, bytes)?;
         let is_proved = header.proves(key, at, &bytes[..len]);
@@ -148,7 +148,8 @@ impl<'m, M: Readable> Walk<'m, M> {
         Ok(is_proved)
     }
 
-    /// Whether what is at a position says that it is. One word tells nearly always that nothing is there.
+    /// Returns true if a header at a position states this position. One word nearly always suffices to rule out a
+    /// record.
     #[inline]
     pub(super) fn names_itself(&self, at: u64) -> bool {
         let geometry = &self.superblock.geometry;
@@ -157,7 +158,7 @@ impl<'m, M: Readable> Walk<'m, M> {
             && names(self.medium.load(geometry.place(at) + 8, Relaxed), at)
     }
 
-    /// The header at a position, if it is one of that position and its record can be there.
+    /// Returns the header at a position, if it states this position and its record fits there.
     #[inline]
     pub(super) fn header(&self, at: u64) -> Result<Header, Fault> {
         let geometry = &self.superblock.geometry;
@@ -173,14 +174,14 @@ impl<'m, M: Readable> Walk<'m, M> {
         Ok(header)
     }
 
-    /// The mark at a position, if it is one of this journal and proves itself.
+    /// Returns the mark at a position, if it is valid and belongs to this journal.
     pub(super) fn mark(&self, at: u64) -> Result<Option<Mark>, M::Error> {
         let found = self.mark_in_place_of(at)?;
         Ok(found.filter(|(position, _)| *position == at).map(|(_, mark)| mark))
     }
 
-    /// The mark where a position is in the medium, of any lap, if it is one of this journal and proves itself; and its
-    /// own position.
+    /// Returns the mark at the offset of a position, of any lap, and the mark's own position. The mark must be valid
+    /// and belong to this journal.
     pub(super) fn mark_in_place_of(&self, at: u64) -> Result<Option<(u64, Mark)>, M::Error> {
         let geometry = &self.superblock.geometry;
         if geometry.left(at) < geometry.size(MARK) {
@@ -190,7 +191,8 @@ impl<'m, M: Readable> Walk<'m, M> {
         Ok(found.filter(|(_, mark)| mark.identity == self.superblock.identity))
     }
 
-    /// Whether a mark can come here: epochs only rise, and only the last one is behind its beginning.
+    /// Returns true if a mark can come here: epochs only rise, and after the start of the last epoch is only that
+    /// epoch.
     pub(super) fn continues(&self, at: u64, mark: &Mark) -> bool {
         let Superblock { epoch, epoch_start, .. } = self.superblock;
         if at >= epoch_start {
@@ -200,7 +202,7 @@ impl<'m, M: Readable> Walk<'m, M> {
     }
 }
 
-/// The mark at an offset of the medium, and its position.
+/// Returns the mark at an offset of the medium, and its position.
 fn mark_at<M: Readable>(medium: &M, place: u64) -> Result<Option<(u64, Mark)>, M::Error> {
     let words = [place, place + 8].map(|place| medium.load(place, Relaxed));
     if Header::read(words).is_none_or(|header| header.kind != Kind::Mark) {
@@ -211,7 +213,7 @@ fn mark_at<M: Readable>(medium: &M, place: u64) -> Result<Option<(u64, Mark)>, M
     Ok(Mark::read(words, &payload))
 }
 
-/// The mark at an offset where its position belongs, and that position.
+/// Returns the mark at an offset of the medium and its position, if the position belongs to this offset.
 pub(super) fn mark_in_place<M: Readable>(
     medium: &M,
     place: u64,
@@ -223,7 +225,7 @@ pub(super) fn mark_in_place<M: Readable>(
     Ok(found.filter(|(position, mark)| belongs(*position, mark.geometry)))
 }
 
-/// The first mark at an offset of the medium from `start` on, by which the sizes are known.
+/// Returns the first mark of the medium from offset `start` on, which states the sizes.
 pub(super) fn first_mark<M: Readable>(medium: &M, start: u64) -> Result<Option<Mark>, M::Error> {
     let end = medium.len().saturating_sub(Mark::SIZE as u64);
     for place in (start..=end).step_by(WORD as usize) {

@@ -1,60 +1,60 @@
-//! Positions, segments, and where they are in the medium.
+//! Positions, segments, and their offsets in the medium.
 
 use super::WORD;
 
-/// Bytes from the beginning of one superblock to the other, and from that to the log.
+/// Bytes from the beginning of one superblock to the other, and from the other one to the log.
 pub(in crate::journal) const PAGE: u64 = 4096;
-/// Where the log begins in the medium.
+/// The offset of the log in the medium.
 pub(in crate::journal) const LOG: u64 = 2 * PAGE;
 /// The least and the most bytes of a segment.
 pub(in crate::journal) const SEGMENT: core::ops::RangeInclusive<u64> = 128..=1 << 24;
 /// The largest alignment of records.
 pub(in crate::journal) const ALIGNMENT: u64 = 4096;
-/// The most segments of a window, and the most bytes: half as much memory is taken for it.
+/// The most segments of a window, and the most bytes. The window takes half as much memory.
 pub(in crate::journal) const WINDOW: u64 = u16::MAX as u64;
 pub(in crate::journal) const LARGEST_WINDOW: u64 = 1 << 28;
-/// Segments there are at least: that of the oldest record, one to go on in with the longest record, and one with room to
-/// open the journal in behind it.
+/// The least number of segments: that of the oldest record, one for the longest next record, and one with space for the
+/// epoch of an opening after it.
 pub(in crate::journal) const SEGMENTS: u64 = 3;
 
 /// Bytes of a header.
 pub(in crate::journal) const HEADER: u64 = 16;
-/// Bytes of a mark's payload: the whole is a line on most machines, so that records which begin at lines where they
-/// can are not pushed over their boundaries by it.
+/// Bytes of a mark's payload. The whole mark is a line on most machines, so that a mark does not push records that
+/// begin at lines over their boundaries.
 pub(in crate::journal) const MARK: u64 = 48;
-/// The most bytes of a payload that the length can say.
+/// The longest payload that the length field can state, in bytes.
 pub(in crate::journal) const MOST: u64 = (1 << 24) - 1;
 
-/// The sizes that a journal was created with. They have been checked.
+/// The sizes of a journal, which were chosen at its creation and have been checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::journal) struct Geometry {
     /// Bytes of a segment, a power of two.
     pub(in crate::journal) segment: u64,
     /// Bytes of the log, a multiple of the segment.
     pub(in crate::journal) capacity: u64,
-    /// Records begin and end at multiples of it, a power of two.
+    /// The alignment of the beginnings and ends of records, a power of two.
     pub(in crate::journal) alignment: u64,
-    /// So far ahead of what is durable to the first byte a record may end.
+    /// The greatest distance of a record's end from the position before which everything is durable.
     pub(in crate::journal) window: u64,
 }
 
-/// Where a record goes, and what has to be written before it.
+/// The place of a record, and of the void and the mark before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::journal) struct Placement {
-    /// The end of what was before.
+    /// The end of the record before.
     pub(in crate::journal) start: u64,
-    /// A void up to the end of its segment, since the record does not fit into it.
+    /// A void up to the end of its segment, if the record does not fit into that.
     pub(in crate::journal) void: Option<u64>,
-    /// The mark of the segment that is entered.
+    /// The mark of the segment that the record enters.
     pub(in crate::journal) mark: Option<u64>,
-    /// The record.
+    /// The position of the record.
     pub(in crate::journal) record: u64,
-    /// Its end.
+    /// The end of the record.
     pub(in crate::journal) end: u64,
 }
 
 impl Geometry {
-    /// These sizes, unless they are none that a journal can have.
+    /// Returns these sizes, or `None` if no journal can have them.
     pub(in crate::journal) fn checked(self) -> Option<Self> {
         let Self { segment, capacity, alignment, window } = self;
         let is_right = segment.is_power_of_two()
@@ -72,24 +72,24 @@ impl Geometry {
         is_right.then_some(self)
     }
 
-    /// Bytes of the medium that a journal of these sizes has.
+    /// Returns the bytes of the medium that a journal of these sizes takes.
     pub(in crate::journal) const fn bytes(&self) -> u64 {
         LOG + self.capacity
     }
 
-    /// Where a position is in the medium.
+    /// Returns the offset of a position in the medium.
     #[inline]
     pub(in crate::journal) const fn place(&self, position: u64) -> u64 {
         LOG + position % self.capacity
     }
 
-    /// The beginning of the segment of a position.
+    /// Returns the beginning of the segment of a position.
     #[inline]
     pub(in crate::journal) const fn segment_of(&self, position: u64) -> u64 {
         position & !(self.segment - 1)
     }
 
-    /// Bytes from a position to the end of its segment: all of it at its beginning.
+    /// Returns the bytes from a position to the end of its segment. At the beginning of a segment this is all of it.
     #[inline]
     pub(in crate::journal) const fn left(&self, position: u64) -> u64 {
         self.segment - (position & (self.segment - 1))
@@ -101,26 +101,26 @@ impl Geometry {
         position & (self.alignment - 1) == 0
     }
 
-    /// Bytes of a record with so many bytes of payload.
+    /// Returns the bytes of a record with `payload` bytes of payload.
     #[inline]
     pub(in crate::journal) const fn size(&self, payload: u64) -> u64 {
         (HEADER + payload).next_multiple_of(self.alignment)
     }
 
-    /// The most bytes of payload that a record can have.
+    /// Returns the length of the longest possible payload, in bytes.
     pub(in crate::journal) const fn largest(&self) -> u64 {
         let rest = self.segment - self.size(MARK) - HEADER;
         if rest < MOST { rest } else { MOST }
     }
 
-    /// The position itself, or the beginning of the next segment, if too little is left for a header.
+    /// Returns the position itself, or the beginning of the next segment if too little space is left for a header.
     #[inline]
     pub(in crate::journal) const fn settled(&self, position: u64) -> u64 {
         let left = self.left(position);
         if left < HEADER { position + left } else { position }
     }
 
-    /// Where records of `size` bytes go that come after `start`.
+    /// Returns the placement of records of `size` bytes after `start`.
     #[inline]
     pub(in crate::journal) const fn placement(&self, start: u64, size: u64) -> Placement {
         let left = self.left(start);
@@ -138,7 +138,7 @@ impl Geometry {
         Placement { start, void, mark: Some(mark), record, end: record + size }
     }
 
-    /// Where the mark of an epoch goes that begins at `start`.
+    /// Returns the placement of the mark of an epoch that begins at `start`.
     #[inline]
     pub(in crate::journal) const fn beginning(&self, start: u64) -> Placement {
         let mark = self.size(MARK);
@@ -149,7 +149,7 @@ impl Geometry {
         }
     }
 
-    /// The end of the space that may be written while the oldest record is at `head`.
+    /// Returns the end of the space that may be written while the oldest record is at `head`.
     #[inline]
     pub(in crate::journal) const fn limit(&self, head: u64) -> u64 {
         self.segment_of(head) + self.capacity
@@ -170,16 +170,16 @@ mod tests {
             Geometry { segment: 384, capacity: 1152, window: 768, ..SMALL },
             Geometry { segment: 1 << 25, capacity: 1 << 27, window: 1 << 26, ..SMALL },
             Geometry { capacity: 1000, ..SMALL },
-            // The longest record would not fit behind one of that size when that is trimmed.
+            // The longest record would not fit after another one of its size when that one is trimmed.
             Geometry { capacity: 512, ..SMALL },
             Geometry { capacity: 1 << 63, ..SMALL },
             Geometry { alignment: 4, ..SMALL },
             Geometry { alignment: 24, ..SMALL },
-            // A mark of 128 bytes and a record of 128 fit, of 256 not.
+            // A mark and a record of 128 bytes each would fit, but not of 256 bytes each.
             Geometry { alignment: 256, ..SMALL },
             Geometry { window: 256, ..SMALL },
             Geometry { window: 640, ..SMALL },
-            // More than there is.
+            // The window is larger than the capacity.
             Geometry { window: 1280, ..SMALL },
             Geometry { capacity: 1 << 40, window: 65536 * 256, ..SMALL },
             // A file decides how much memory is taken for it.

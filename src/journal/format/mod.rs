@@ -1,4 +1,4 @@
-//! Where things are in the medium, and the bytes of each. There is no access to a medium here.
+//! The layout of a journal in its medium, and the bytes of each part. This module does not access a medium.
 
 pub(super) mod geometry;
 pub(super) mod record;

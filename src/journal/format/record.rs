@@ -6,34 +6,34 @@ use crate::format::identity::Identity;
 use crate::format::layout::{Field, Layout as _, layout};
 use crate::format::tag;
 
-/// What a record is.
+/// The kind of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::journal) enum Kind {
-    /// What somebody has appended.
+    /// A record that was appended.
     Data = 1,
     /// The beginning of a segment or an epoch.
     Mark = 2,
-    /// Nothing, up to its end.
+    /// Padding without a record.
     Void = 3,
 }
 
-/// The claim of a record: everything before some position was durable when the record was written.
+/// The claim of a record that everything before some position was durable when the record was written.
 ///
-/// It is kept as the distance to that position in words, and 1. A distance that needs more bits is kept in units of
-/// [`COARSE`](Self::COARSE) words, rounded towards less claimed. So a whole record behind a missing one shows that the
-/// missing one had been durable and is damaged, not torn.
+/// It is stored as the distance to that position in words, plus 1. A distance that needs more bits is stored in units
+/// of [`COARSE`](Self::COARSE) words, rounded so that less is claimed. So a whole record after a missing one shows that
+/// the missing one had been durable and is damaged, not torn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::journal) struct Vouch(u32);
 
 impl Vouch {
-    /// For nothing.
+    /// No claim.
     pub(in crate::journal) const NOTHING: Self = Self(0);
-    /// The first distance in words that is not kept exactly.
+    /// The first distance in words that is not stored exactly.
     const EXACT: u64 = 1 << 20;
-    /// Words of a unit of distances from [`EXACT`](Self::EXACT) on.
+    /// The unit, in words, of distances from [`EXACT`](Self::EXACT) on.
     const COARSE: u64 = 64;
 
-    /// Everything before `durable`, by a record at `position` behind it.
+    /// Returns the claim of a record at `position` that everything before `durable` was durable.
     #[inline]
     pub(in crate::journal) const fn new(position: u64, durable: u64) -> Self {
         let words = (position - durable) / WORD;
@@ -45,7 +45,7 @@ impl Vouch {
         }
     }
 
-    /// The position before which everything was durable when a record at `position` was written. 0 if it claims nothing.
+    /// Returns the position before which everything was durable when a record at `position` was written, or 0.
     pub(in crate::journal) const fn durable(self, position: u64) -> u64 {
         let words = match self.0 as u64 {
             0 => return 0,
@@ -56,10 +56,10 @@ impl Vouch {
     }
 }
 
-/// The two words of a header, but for the position, which says where they are.
+/// The two words of a header, except for the position that they state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::journal) struct Header {
-    /// Of the rest, the position and the payload.
+    /// The hash of the rest, the position and the payload.
     pub(in crate::journal) tag: u64,
     pub(in crate::journal) kind: Kind,
     pub(in crate::journal) vouch: Vouch,
@@ -67,8 +67,8 @@ pub(in crate::journal) struct Header {
     pub(in crate::journal) len: u64,
 }
 
-/// Bits of a position by which a header states it. The low ones are told apart within a segment. The others are mixed in,
-/// so that what earlier laps have left in the same place states another position.
+/// Returns the bits by which a header states its position. The low bits distinguish positions within a segment. The
+/// upper ones are mixed in, so that remains of earlier laps in the same place state another position.
 #[inline]
 const fn stated(position: u64) -> u16 {
     let words = position / WORD;
@@ -84,15 +84,15 @@ const fn mixed(upper: u64) -> u16 {
     (upper.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as u16
 }
 
-/// True if the second word of a header states this position.
+/// Returns true if the second word of a header states this position.
 #[inline]
 pub(in crate::journal) const fn names(word: u64, position: u64) -> bool {
-    // Nothing is not the header of the first position.
+    // Zeros are not the header of the first position.
     word != 0 && (word >> 48) as u16 == stated(position)
 }
 
 impl Header {
-    /// A header without its tag, and what the tag of its payload has as its seed.
+    /// Returns a header without its tag, and the seed of its tag.
     #[inline]
     pub(in crate::journal) fn begin(
         key: u64,
@@ -105,7 +105,7 @@ impl Header {
         (header, header.seed(key, position))
     }
 
-    /// The header of a record whose payload is here.
+    /// Returns the header of a record with this payload.
     #[inline]
     pub(in crate::journal) fn of(key: u64, vouch: Vouch, payload: &[u8], position: u64) -> Self {
         let len = payload.len() as u64;
@@ -113,7 +113,7 @@ impl Header {
         Self { tag: tag::of(seed, payload), ..header }
     }
 
-    /// True if the payload belongs to this header, at this position, in the epoch of the key.
+    /// Returns true if the payload belongs to this header, at this position, in the epoch of the key.
     #[inline]
     pub(in crate::journal) fn proves(&self, key: u64, position: u64, payload: &[u8]) -> bool {
         tag::of(self.seed(key, position), payload) == self.tag
@@ -124,15 +124,15 @@ impl Header {
         tag::of_words(key, [self.second_word(position), position])
     }
 
-    /// The word behind the tag.
+    /// Returns the word after the tag.
     #[inline]
     pub(in crate::journal) const fn second_word(&self, position: u64) -> u64 {
         let Self { kind, vouch, len, .. } = *self;
-        // 24 bits, as the sizes were checked to be; 3 bits; 21 bits; 16 bits.
+        // The fields have 24 bits, as the sizes were checked, 3, 21 and 16 bits.
         len | (kind as u64) << 24 | (vouch.0 as u64) << 27 | (stated(position) as u64) << 48
     }
 
-    /// The bytes of both words.
+    /// Returns the bytes of both words.
     #[inline]
     pub(in crate::journal) fn bytes(&self, position: u64) -> [u8; HEADER as usize] {
         let mut bytes = [0; HEADER as usize];
@@ -141,7 +141,7 @@ impl Header {
         bytes
     }
 
-    /// What two words say, if they can be a header.
+    /// Returns the header of two words, or `None` if their kind is unknown.
     #[inline]
     pub(in crate::journal) const fn read([tag, second]: [u64; 2]) -> Option<Self> {
         let kind = match second >> 24 & 0x7 {
@@ -155,16 +155,16 @@ impl Header {
     }
 }
 
-/// An epoch: a time between two openings, whose records have a key of their own.
+/// An epoch: the time between two openings. Its records have a key of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::journal) struct Epoch {
-    /// Its number, which only rises.
+    /// The number of the epoch, which only rises.
     pub(in crate::journal) number: u64,
     /// The key of its records' tags.
     pub(in crate::journal) key: u64,
 }
 
-/// What the mark of a segment or an epoch says.
+/// The content of the mark of a segment or an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::journal) struct Mark {
     pub(in crate::journal) identity: Identity,
@@ -199,27 +199,27 @@ layout! {
         24 key: u64,
         /// Segments of the log.
         32 segments: U48,
-        /// The exponent of its size.
+        /// The binary logarithm of the segment's size.
         38 segment: u8,
         39 alignment: u8,
-        /// In segments.
+        /// The window in segments.
         40 window: u16,
-        /// In units of 2^16 words.
+        /// The position in units of 2^16 words.
         42 position: U48,
     }
 }
 
-/// The key of marks, which are to be read by whom nothing is known to.
+/// The key of marks. It is constant, so that marks can be read without any knowledge of the journal.
 const MARKS: u64 = u64::from_le_bytes(*b"cmj mark");
 
 impl Mark {
     /// Bytes of the whole record.
     pub(in crate::journal) const SIZE: usize = (HEADER + MARK) as usize;
 
-    /// The whole record.
+    /// Returns the bytes of the whole record.
     pub(in crate::journal) fn bytes(&self, position: u64) -> [u8; Self::SIZE] {
         let Geometry { segment, capacity, alignment, window } = self.geometry;
-        // All were checked to fit: 48 bits, powers of two of at most 24, and 16 bits.
+        // All values were checked to fit: 48 bits, powers of two of at most 24 bits, and 16 bits.
         let fields = MarkFields {
             identity: self.identity.0,
             epoch: self.epoch.number,
@@ -239,7 +239,7 @@ impl Mark {
         bytes
     }
 
-    /// The content of a mark and its position, if the tag over its words and payload is right.
+    /// Returns the position and the content of a mark, if the tag over its words and payload matches.
     pub(in crate::journal) fn read(
         words: [u64; 2],
         payload: &[u8; MARK as usize],
@@ -260,7 +260,7 @@ impl Mark {
             capacity: segment.checked_mul(fields.segments.0)?,
         };
         let epoch = Epoch { number: fields.epoch, key: fields.key };
-        // What is counted on from them must not overflow.
+        // Arithmetic on these numbers must not overflow.
         let can_be = |number: &u64| i64::try_from(*number).is_ok();
         let can_be = [position, epoch.number].iter().all(can_be);
         let geometry = geometry.checked().filter(|_| is_whole && can_be)?;
@@ -268,7 +268,7 @@ impl Mark {
     }
 }
 
-/// The bytes of a void of `size` bytes in all.
+/// Returns the header of a void of `size` bytes in all.
 pub(in crate::journal) fn void(key: u64, position: u64, size: u64) -> [u8; HEADER as usize] {
     let (header, seed) = Header::begin(key, Kind::Void, Vouch::NOTHING, size - HEADER, position);
     Header { tag: tag::of(seed, &[]), ..header }.bytes(position)

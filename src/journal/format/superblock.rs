@@ -8,7 +8,7 @@ use crate::format::superblock;
 
 /// Bytes of a superblock.
 pub(in crate::journal) const BYTES: usize = 128;
-/// What it begins with.
+/// The first bytes of a superblock.
 pub(in crate::journal) const MAGIC: [u8; 8] = *b"cmjournl";
 /// The version of the format.
 pub(in crate::journal) const VERSION: u32 = 3;
@@ -33,26 +33,26 @@ layout! {
     }
 }
 
-/// What is known of a journal beside its records.
+/// The state of a journal apart from its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::journal) struct Superblock {
     pub(in crate::journal) identity: Identity,
     pub(in crate::journal) geometry: Geometry,
-    /// How often a superblock was written; the higher one of the two holds.
+    /// The number of superblocks written so far. Of the two, the one with the higher generation holds.
     pub(in crate::journal) generation: u64,
-    /// The oldest record that is still wanted.
+    /// The position of the oldest record that was not trimmed.
     pub(in crate::journal) head: u64,
-    /// The epoch in which it was written.
+    /// The epoch of the head.
     pub(in crate::journal) head_epoch: Epoch,
-    /// The epoch that records are appended in.
+    /// The last epoch, in which records are appended.
     pub(in crate::journal) epoch: Epoch,
-    /// Where it begins.
+    /// The position at which the last epoch begins.
     pub(in crate::journal) epoch_start: u64,
-    /// Everything before was acknowledged when this was written.
+    /// The position before which everything was acknowledged when the superblock was written.
     pub(in crate::journal) acknowledged: u64,
 }
 
-/// What the bytes of a superblock are.
+/// The meaning of the bytes at the place of a superblock.
 pub(in crate::journal) type Found = superblock::Found<Superblock>;
 
 impl Superblock {
@@ -84,7 +84,7 @@ impl Superblock {
         superblock::read(bytes, MAGIC, VERSION, || Self::of(Fields::from_bytes(bytes)))
     }
 
-    /// The superblock of these fields; `None` if it cannot be.
+    /// Returns the superblock of these fields, or `None` if they are inconsistent.
     fn of(fields: Fields) -> Option<Self> {
         let Fields { capacity, window, segment, alignment, .. } = fields;
         let (segment, alignment) = (segment.into(), alignment.into());
@@ -101,13 +101,13 @@ impl Superblock {
         found.checked()
     }
 
-    /// It, if its numbers can be; `None` if they have been counted too far.
+    /// Returns `self`, or `None` if its numbers are inconsistent or exhausted.
     pub(in crate::journal) fn checked(self) -> Option<Self> {
         self.is_consistent().then_some(self)
     }
 
-    /// True if its numbers are possible. A tag can be right by accident, and arithmetic on the numbers must neither
-    /// overflow nor loop for ever.
+    /// Returns true if the numbers are possible. A tag can match by accident, and arithmetic on the numbers must
+    /// neither overflow nor loop for ever.
     fn is_consistent(&self) -> bool {
         let Self { geometry, head, epoch_start, acknowledged, generation, .. } = *self;
         geometry.is_aligned(head)
@@ -137,7 +137,7 @@ mod tests {
         acknowledged: 0,
     };
 
-    /// The next one would have none of these numbers left.
+    /// An opening or a trim after such a superblock would have no number left.
     #[test]
     fn numbers_that_cannot_be_counted_to_are_damage() {
         assert_eq!(Superblock::read(&FIRST.bytes()), Found::Whole(FIRST));

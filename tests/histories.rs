@@ -1,4 +1,4 @@
-//! Random histories of the journal, the store of preserved state and the recorder: several openings, with all operations
+//! Generated histories of the journal, the store of preserved state and the recorder: several lives, with all
 //! that can be under way at each crash.
 
 // They run on a simulated medium, without `unsafe` and with many cases: Miri would take hours and find nothing.

@@ -1,6 +1,6 @@
 //! A durable queue: two producers, and a consumer that trims what it has handled.
 //!
-//! An acknowledged job is handled at least once: again, if a crash comes between handling and trimming.
+//! An acknowledged job is handled at least once. It is handled again after a crash between handling and trimming.
 //!
 //! ```sh
 //! cargo run --example queue --features journal -- /mnt/pmem/jobs   # kill it, and run it again

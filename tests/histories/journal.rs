@@ -87,7 +87,7 @@ struct Entry {
     is_found: bool,
 }
 
-/// The payload is left out: it follows from the number.
+/// Without the payload, which the number determines.
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {:?}", self.number, self.class)

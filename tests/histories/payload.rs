@@ -10,7 +10,7 @@ pub(crate) enum Ending {
     Checksum,
 }
 
-/// Returns `len` bytes that depend on the number of their record, blob or event.
+/// Returns `len` bytes that are determined by the number of their owner.
 pub(crate) fn bytes(number: u64, len: usize, ending: Ending) -> Rc<[u8]> {
     let mut bytes: Vec<u8> = (0..len).map(|place| byte(number, place)).collect();
     if ending == Ending::Checksum

@@ -57,7 +57,7 @@ struct Entry {
     sequence: Option<u64>,
 }
 
-/// The payload is left out: it follows from the number.
+/// Without the payload, which the number determines.
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {:?} of shard {}", self.number, self.class, self.shard)

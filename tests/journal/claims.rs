@@ -1,4 +1,4 @@
-//! What holds for a journal whatever happens to its bytes: property tests and the fuzzers in `fuzz/` ask the same.
+//! Promises that a journal keeps for any bytes. The property tests and the fuzzers in `fuzz/` check the same ones.
 
 use cachemaint::journal::{Error, ErrorKind, Group, Journal, Options, Reader, Record, Salvaged};
 use cachemaint::medium::{Medium, OpenError};
@@ -6,9 +6,9 @@ use core::fmt::Debug;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// Where the log begins.
+/// The offset of the log.
 pub(crate) const LOG: u64 = 8192;
-/// Bytes of a mark, without what follows up to the alignment.
+/// Bytes of a mark, without the padding up to the alignment.
 const MARK: u64 = 64;
 
 /// An error that has a reason: that of an operation, or that of an opening.
@@ -72,7 +72,7 @@ impl Shape {
     }
 }
 
-/// One thing that is done to a journal. What does not fit is left out.
+/// An operation on a journal. It is skipped if it does not fit.
 #[derive(Clone, Debug)]
 #[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
 pub(crate) enum Deed {
@@ -88,17 +88,17 @@ pub(crate) enum Deed {
     Reopen,
 }
 
-/// What was done.
+/// The state of a journal after its operations.
 #[derive(Clone, Debug)]
 pub(crate) struct Lived {
     pub(crate) shape: Shape,
     /// The oldest position that counts.
     head: u64,
-    /// The records that are there.
+    /// The records that were not trimmed.
     records: Vec<Record>,
-    /// All that were ever there.
+    /// All records that were ever appended.
     ever: Vec<Record>,
-    /// Where epochs begin.
+    /// The positions at which epochs begin.
     marks: Vec<u64>,
 }
 
@@ -202,7 +202,7 @@ impl Lived {
         range.step_by(8).any(|at| changed[(at % self.shape.capacity() / 8) as usize])
     }
 
-    /// Whether a record is as it was, and so are the marks before it in its segment.
+    /// Returns true if a record is unchanged, and so are the marks before it in its segment.
     fn is_whole(&self, record: &Record, changed: &[bool]) -> bool {
         let (position, end) = (record.position.get(), record.end.get());
         let segment = position - position % self.shape.segment;
@@ -212,13 +212,13 @@ impl Lived {
             && !marks.any(|mark| self.touches(mark..mark + MARK, changed))
     }
 
-    /// The records that are whole after these words of the log have changed.
+    /// Returns the records that are whole after these words of the log have changed.
     fn whole(&self, changed: &[bool]) -> Vec<Record> {
         self.records.iter().filter(|record| self.is_whole(record, changed)).cloned().collect()
     }
 }
 
-/// What is done to the words of the log. Places are counted in words, round and round.
+/// A change of words of the log. Places are counted in words, modulo the log.
 #[derive(Clone, Debug)]
 #[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
 pub(crate) enum Harm {
@@ -236,7 +236,7 @@ pub(crate) enum Harm {
         words: u8,
         seed: u32,
     },
-    /// What is elsewhere.
+    /// The words of another place.
     Copy {
         from: u16,
         at: u16,
@@ -245,7 +245,7 @@ pub(crate) enum Harm {
 }
 
 impl Harm {
-    /// Does it; the words that have changed.
+    /// Makes the change, and returns the changed words.
     pub(crate) fn apply<M: Medium>(&self, medium: &M) -> Vec<u64> {
         let count = (medium.len() - LOG) / 8;
         let place = |at: u16| u64::from(at) % count;
@@ -295,7 +295,7 @@ where
     Reader::open(medium).unwrap().salvage().filter_map(|item| is_record(item.unwrap())).collect()
 }
 
-/// What is returned was written; what is whole is returned; a repair keeps it, and more can be appended.
+/// Each returned record was written. Each whole record is returned. A repair keeps it, and more can be appended.
 pub(crate) fn damage_costs_what_it_touches<M: Medium>(medium: &M, lived: &Lived, changed: &[u64]) {
     let written = &lived.records;
     let changed = &lived.flags(changed);

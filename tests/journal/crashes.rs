@@ -28,7 +28,7 @@ fn recovery(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
     let records = records(&journal)?;
     let is_counted = recovered.records == records.len() as u64;
     Violation::unless(is_counted, || format!("{recovered:?} of {}", records.len()))?;
-    // Before anything is told of it, it may be one that has lived before.
+    // Before the first note, the journal may be one of an earlier life.
     if expected(notes).is_created { judge(&records, notes) } else { Ok(()) }
 }
 
@@ -108,7 +108,7 @@ fn killed_and_gone_on(
             let (journal, _) = options().open(medium).unwrap();
             let read: Vec<_> =
                 records(&journal).unwrap().into_iter().map(|record| record.payload).collect();
-            // What was trimmed may be all that there was.
+            // Trims may have discarded all records.
             let first = (0..3).find(|number| read.first() == Some(&payload(*number)));
             let first = first.unwrap_or(u64::from(journal.head().get() > 0));
             let end = first + read.len() as u64;
@@ -190,7 +190,7 @@ fn long_records(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// Two threads append, neither of which has opened the journal; each of them waits for what is before.
+/// Two threads append, neither of which has opened the journal. Each of them waits for earlier records.
 fn threads(simulation: &Simulation, before: &[Do]) -> Exploration {
     // With segments in which a mark can be on two lines.
     let options = || options().segment(256).window(512);

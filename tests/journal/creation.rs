@@ -227,7 +227,7 @@ fn a_journal_without_superblocks_is_not_created_over() {
     }
 }
 
-/// What overwrote the superblocks went on into the log, or the end of the medium is missing.
+/// The overwritten range includes the superblocks and a part of the log, or the end of the medium is missing.
 #[test]
 fn a_journal_without_superblocks_and_some_of_its_segments_is_not_created_over() {
     let medium = zeros();

@@ -62,7 +62,7 @@ fn threads_append_to_a_file_and_all_of_it_is_there() {
         let payload = String::from_utf8(record.unwrap().payload).unwrap();
         let mut words = payload.split(' ').map(str::parse::<u64>);
         let (thread, number) = (words.next().unwrap().unwrap(), words.next().unwrap().unwrap());
-        // Each thread's records in the order in which it was told that they are there.
+        // Records of one thread are in the order in which it appended them.
         let expected = &mut next[usize::try_from(thread).unwrap()];
         assert_eq!(number, *expected, "thread {thread}");
         *expected += 1;

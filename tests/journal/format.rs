@@ -222,7 +222,7 @@ fn what_is_no_journal_or_not_all_of_one_is_refused() {
     assert!(matches!(reason(&options().create_new(golden())), Some(ErrorKind::Exists)));
 }
 
-/// By the documentation generations are below 2^63. Nobody counts so far: such a superblock is forged.
+/// By the documentation generations are below 2^63. A real journal never counts that far: the superblock is forged.
 #[test]
 fn after_the_last_generation_nothing_is_opened_or_trimmed() {
     const LAST: u64 = (1 << 63) - 1;

@@ -1,4 +1,4 @@
-//! What happens to a journal, what the outside world learns of it, and what must be there afterwards.
+//! The operations of a journal's life, the notes of their results, and the state that they require afterwards.
 
 pub(crate) use crate::claims::records;
 use cachemaint::journal::{Error, Group, Journal, Options, Position, Record};
@@ -27,7 +27,7 @@ pub(crate) fn payload(number: u64) -> Vec<u8> {
     (0..len).map(|byte| 1 + number as u8 * 16 + byte as u8).collect()
 }
 
-/// One thing that is done.
+/// An operation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Do {
     /// A record is appended.
@@ -40,10 +40,10 @@ pub(crate) enum Do {
     Trim(u64),
 }
 
-/// What the outside world learns.
+/// A note of a result that the outside world learns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Note {
-    /// There is a journal.
+    /// The journal exists.
     Created,
     /// Records up to this one, and no more, may be there.
     Begun(u64),
@@ -57,7 +57,7 @@ pub(crate) enum Note {
     Read(Range<u64>),
 }
 
-/// Does one thing, and tells of it before and after.
+/// Does one operation, and notes it before and after.
 pub(crate) fn apply<M: Medium>(
     journal: &Journal<M>,
     what: Do,
@@ -96,7 +96,7 @@ pub(crate) fn apply<M: Medium>(
     Ok(())
 }
 
-/// Does one thing after the other, until something fails.
+/// Does one operation after the other, until one fails.
 pub(crate) fn work<M: Medium>(
     journal: &Journal<M>,
     life: &[Do],
@@ -105,14 +105,14 @@ pub(crate) fn work<M: Medium>(
     life.iter().try_for_each(|what| apply(journal, *what, &tell))
 }
 
-/// Where a record begins that is there, or will.
+/// Returns the position at which a record begins, or will begin.
 fn position_of<M: Medium>(journal: &Journal<M>, number: u64) -> Result<Position, Error<M::Error>> {
     let all = records(journal)?;
     let found = all.iter().find(|record| record.payload == payload(number));
     Ok(found.map_or(journal.end(), |record| record.position))
 }
 
-/// What must be there by the notes, and what may be.
+/// The records that must be there by the notes, and those that may be.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Expected {
     pub(crate) is_created: bool,

@@ -191,7 +191,7 @@ fn a_reader_follows_over_openings() {
     assert!(records.read_next(&mut payload).unwrap().is_none());
 }
 
-/// Records of a group do not vouch for each other. That the journal was closed tells that all were there.
+/// Records of a group do not vouch for each other. The closing of the journal shows that all were there.
 #[test]
 fn damage_in_the_last_group_of_a_closed_journal_is_known_as_damage() {
     let life = |closes: bool| {

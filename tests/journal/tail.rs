@@ -156,7 +156,7 @@ fn kept_records_that_fall_a_lap_behind_are_refused_and_can_begin_again_at_the_he
     assert_eq!(next(&mut trimmed).unwrap(), [1; 48]);
 }
 
-/// Nothing is after it that would show to an opening that it is no torn end.
+/// No later record shows an opening that this end is not torn.
 #[test]
 fn damage_to_the_last_acknowledged_record_is_an_error_of_kept_records() {
     let medium = medium();
@@ -333,7 +333,7 @@ fn cancelled_waits_end_at_once_and_nothing_else_changes() {
     let end = journal.end();
     while journal.append_within(&[7; 48], Duration::MAX).is_ok() {}
     assert!(!journal.wait_for_room(48, Duration::MAX).unwrap());
-    // What came before is still read, also after a cancellation.
+    // Earlier records are still read, also after a cancellation.
     assert_eq!(journal.wait_for_records(end, Duration::MAX).unwrap(), journal.end());
     let count = journal.records().unwrap().count();
     journal.trim(journal.end()).unwrap();

@@ -1,4 +1,4 @@
-//! What users do with a journal, and what they are refused.
+//! Uses of a journal, and the refusals that users meet.
 
 use crate::claims::reason;
 use crate::counting::{Broken, Counting};
@@ -339,7 +339,7 @@ fn a_reader_sees_what_is_appended_and_trimmed_meanwhile() {
     assert!(matches!(error.kind(), ErrorKind::NotABoundary { .. }), "{error}");
 }
 
-/// What was under way when a process died does not come back when its place is reached again.
+/// A record that was under way when its process died does not come back when its place is reached again.
 #[test]
 fn leftovers_of_an_earlier_epoch_stay_dead() {
     let medium = medium();
@@ -414,7 +414,7 @@ fn a_journal_without_superblocks_keeps_an_epoch_within_a_segment() {
     assert_eq!(payloads(&journal), [b"first".to_vec(), b"last".to_vec()]);
 }
 
-/// The older one knows nothing of the last epoch.
+/// The older superblock does not have the last epoch.
 #[test]
 fn a_journal_whose_newer_superblock_is_lost_keeps_the_last_epoch() {
     let medium = wide_medium();
@@ -459,7 +459,7 @@ fn a_void_behind_a_lost_mark_is_no_place_to_go_on_from() {
     let second = journal.append(b"second").unwrap();
     assert_eq!(second, Position::new(88 + 64 + 16));
     journal.append(b"third").unwrap();
-    // In the next segment, whose mark tells the epoch.
+    // This record is in the next segment, whose mark states the epoch.
     journal.append(&[4; 30]).unwrap();
     drop(journal);
     wide().open(&medium).unwrap().0.append(b"").unwrap();

@@ -54,7 +54,7 @@ fn crafted_bytes_cost_no_more_than_a_multiple_of_the_journal() {
     assert!(count < most, "salvaged: {count}");
 }
 
-/// By hand, of what is not crafted: two searches for marks load two words at each word. Each of three passes over the
+/// By hand, for uncrafted bytes: two searches for marks load two words at each word. Each of three passes over the
 /// records loads one word at each word, and reads each record once.
 const MOST_OF_A_REPAIR: u64 = 2 * 2 + 3 * 2;
 

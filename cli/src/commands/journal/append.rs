@@ -16,12 +16,12 @@ use std::sync::Arc;
 
 /// Append records: each line of standard input, or the named ones
 ///
-/// A record is acknowledged when it is persistent, as far as the file goes: standard error shows the meaning of that.
-/// When the command is killed, every acknowledged record is there. Lines that come together are acknowledged together,
-/// unless positions are asked for.
+/// A record is acknowledged when it is persistent. Standard error shows the events that it survives in this file. If the
+/// command is killed, every acknowledged record is kept. Lines that arrive together are acknowledged together, unless
+/// `--positions` is given.
 ///
-/// A damaged journal is not appended to: `salvage` its whole records, and `repair` it. A journal with whole records
-/// behind a torn end is not appended to either, unless they are discarded (`--discard`).
+/// The command refuses a damaged journal: `salvage` its whole records, and `repair` it. It also refuses a journal with
+/// whole records after a torn end, unless they are discarded (`--discard`).
 #[derive(clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(super) struct Arguments {
@@ -39,7 +39,7 @@ pub(super) struct Arguments {
     /// Append the whole of standard input as one record
     #[arg(long, conflicts_with = "record")]
     whole: bool,
-    /// Discard whole records behind a torn end: in a crash they were under way together with one that is missing
+    /// Discard whole records after a torn end: in a crash they were under way together with one that is missing
     #[arg(long)]
     discard: bool,
     /// Print the position of each record when it is acknowledged
@@ -116,7 +116,7 @@ fn refuse_to_give_up(path: &Path) -> anyhow::Result<()> {
     }
     Err(anyhow!(
         "{}: {}; nothing was appended. `journal salvage` prints them, `journal repair` keeps them, and \
-         `append --discard` gives them up",
+         `append --discard` discards them",
         path.display(),
         behind_torn_end(behind, end)
     ))

@@ -3,7 +3,7 @@
 //! # JSON
 //! With `--json`, `read` and `salvage` print an object for each record, one a line:
 //!
-//! | name | what |
+//! | name | content |
 //! |---|---|
 //! | `position`, `end` | the beginning and the end of the record |
 //! | `text` | the payload, if it is UTF-8 |
@@ -13,7 +13,7 @@
 //! The others print one object with `"schema": 1`. Names may be added within a schema; the meaning of an existing name
 //! does not change. `path` is that of the command line, `guarantee` as in `inspect --json`.
 //!
-//! | of | name | what |
+//! | of | name | content |
 //! |---|---|---|
 //! | all | `path`, `guarantee` | |
 //! | `append` | `created` | true if the journal was made |
@@ -25,7 +25,7 @@
 //! | `repair` | `is_repaired` | `false` without `--yes`; the other names then show the result of a repair |
 //! | | `records`, `end` | records that are kept, and the end of the last one |
 //! | | `lost` | list of `start`, `end`: bytes without a valid record |
-//! | `trim` | `head`, `end`, `free` | afterwards |
+//! | `trim` | `head`, `end`, `free` | the values after the trim |
 
 mod append;
 mod read;
@@ -97,7 +97,7 @@ fn recover(path: &Path) -> anyhow::Result<Opened> {
     recover_by(path, &file, |options| options.open(Arc::clone(&file)))
 }
 
-/// Opens the journal in a file by a function of options that show the progress.
+/// Opens the journal in a file by a function, with options that show the progress.
 fn recover_by(
     path: &Path,
     file: &DaxFile,
@@ -131,7 +131,7 @@ fn tell_guarantee(path: &Path, guarantee: &Guarantee) {
     let place = text::printable(inspect::place(guarantee));
     let reason = text::printable(guarantee.reason());
     anstream::eprintln!(
-        "cachemaint: {path}: on {place}; what is acknowledged is persistent by the {}: {reason}",
+        "cachemaint: {path}: on {place}; acknowledged records are persistent by the {}: {reason}",
         guarantee.granularity()
     );
 }

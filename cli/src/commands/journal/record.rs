@@ -11,7 +11,7 @@ use std::io::{self, Write};
 #[derive(clap::Args)]
 #[group(multiple = false)]
 pub(super) struct Form {
-    /// Write the payloads as they are, each with a newline behind it
+    /// Write the payloads as they are, each with a newline after it
     #[arg(long)]
     raw: bool,
     /// Print a JSON object for each record, one per line

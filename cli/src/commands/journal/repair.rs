@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub(super) struct Arguments {
     /// The file of the journal
     file: PathBuf,
-    /// Do it
+    /// Repair the journal
     #[arg(long)]
     yes: bool,
     /// Print one JSON document
@@ -118,8 +118,8 @@ fn unreadable(path: &Path, error: impl Into<Error<dax::Error>>) -> anyhow::Error
         return error;
     }
     anyhow!(
-        "{error:#}. Nothing was written; if there was a journal, `--yes` makes its superblocks anew from \
-         its segments, and trimmed records that were not yet overwritten are there again then"
+        "{error:#}. Nothing was written; if there was a journal, `--yes` rebuilds its superblocks from \
+         its segments, and trimmed records that were not yet overwritten are in it again then"
     )
 }
 
@@ -132,7 +132,7 @@ fn print(arguments: &Arguments, outcome: &Outcome, guarantee: &Guarantee) -> any
     let out = &mut io::stdout().lock();
     let records = text::thousands(outcome.records);
     let what = match (outcome.lost.is_empty(), is_repaired) {
-        (true, false) => format!("nothing is damaged: there are {records} records"),
+        (true, false) => format!("the journal is not damaged: it has {records} records"),
         (_, true) => format!("repaired: {records} records are there"),
         (false, false) => format!("nothing was written; `--yes` keeps {records} records"),
     };

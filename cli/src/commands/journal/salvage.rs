@@ -10,10 +10,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Print every record that is whole, also behind damage, and report the skipped ranges
+/// Print every whole record, also after damage, and report the skipped ranges
 ///
 /// The file is opened for reading only, and searched as a whole. Records are printed as by `read`. Skipped ranges are
-/// reported on standard error, and the exit code is 1 then. Behind a skipped range there can be records that were never
+/// reported on standard error, and the exit code is 1 then. Records after a skipped range may never have been
 /// acknowledged.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 fn tell_skipped(path: &Path, skipped: &Range<Position>) {
     anstream::eprintln!(
-        "cachemaint: {}: skipped positions {} to {}: nothing there proves itself",
+        "cachemaint: {}: skipped positions {} to {}: no valid record is there",
         text::printable(path.display()),
         skipped.start,
         skipped.end

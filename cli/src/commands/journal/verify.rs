@@ -15,7 +15,7 @@ use std::process::ExitCode;
 /// Read everything, and report the records and the damage
 ///
 /// The file is opened for reading only. The exit code is 1 if the journal is damaged, or if there are whole records
-/// behind a torn end. A torn end alone does not count as damage: a crash leaves it, and no part of it had been
+/// after a torn end. A torn end alone does not count as damage: a crash leaves it, and no part of it had been
 /// acknowledged.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -105,10 +105,8 @@ fn print(
     row(out, "positions", format!("{head} to {end}"))?;
     let torn = match (*torn, *behind) {
         (false, _) => "whole".to_owned(),
-        (true, 0) => {
-            "torn: something was under way in a crash, or is; it had not been acknowledged"
-                .to_owned()
-        }
+        (true, 0) => "torn: a record that was not acknowledged was under way in a crash, or is now"
+            .to_owned(),
         (true, behind) => format!(
             "torn or damaged: {}. `journal salvage` prints them, `journal repair` keeps them",
             behind_torn_end(behind, *end)
@@ -121,8 +119,8 @@ fn print(
             out,
             "damage",
             format!(
-                "{damage}. `journal salvage` prints what is whole, also behind it; `journal repair` \
-                     makes a journal of that"
+                "{damage}. `journal salvage` prints the whole records, also after it; `journal repair` \
+                     keeps them"
             ),
         )?,
     }

@@ -391,8 +391,8 @@ fn goes_on<M: Medium>(medium: &M, shape: Shape, kept: &[Record]) {
     }
 }
 
-/// Bytes that may be anything are read to an end, and if they are a journal, it is consistent: what is read is
-/// salvaged, and what can be opened or repaired goes on.
+/// Any bytes are read to an end. If they are a journal, it is consistent: every record that is read is salvaged, and a
+/// journal that opens or is repaired can be appended to.
 pub(crate) fn anything_is_read_to_an_end<M: Medium>(medium: &M, shape: Shape) {
     // A record has 16 bytes at least.
     let most = medium.len() / 16;

@@ -26,6 +26,8 @@ pub enum InvalidInput {
         /// The mode that it has.
         mode: &'static str,
     },
+    /// The addresses to adopt are not a shared mapping of this part of the file: the reason, and the action.
+    Mapping(&'static str),
     /// The new length of a growth is less than the mapped length.
     NoGrowth {
         /// Bytes that are mapped.
@@ -67,6 +69,7 @@ impl core::fmt::Display for InvalidInput {
                 f,
                 "its descriptor was opened {mode}; open it for reading and writing, or for reading and view it"
             ),
+            Self::Mapping(why) => write!(f, "cannot be adopted: {why}"),
             Self::NoGrowth { mapped, asked } => {
                 write!(f, "has {mapped} bytes mapped, more than {asked}; shrink it instead")
             }

@@ -4,7 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(unsafe_code, reason = "adopts mappings")]
 
-use cachemaint::dax::{DaxFile, Error, ErrorKind, FaultHandler, NotSupported, Options};
+use cachemaint::dax::{
+    DaxFile, Error, ErrorKind, FaultHandler, InvalidInput, NotSupported, Options,
+};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 use memmap2::{MmapOptions, MmapRaw};
@@ -103,6 +105,30 @@ fn a_part_of_a_file_is_adopted_at_its_offset() {
     drop(adopted);
     let longer = adopt(&options().offset(LEN), &file, &mapping).unwrap_err();
     assert!(matches!(longer.kind(), ErrorKind::Shorter { size: LEN, .. }), "{longer}");
+}
+
+/// A store through any of these would not reach the file, or another place of it.
+#[test]
+fn a_mapping_of_other_bytes_is_refused() {
+    let (_directory, path, file) = place();
+    // SAFETY: the mapping is private, and only this test accesses the file.
+    let mut private = unsafe { MmapOptions::new().len(4096).map_copy(&file) }.unwrap();
+    let mut anonymous = MmapOptions::new().len(64 << 10).map_anon().unwrap();
+    let shared = MmapOptions::new().offset(HALF).len(4096).map_raw(&file).unwrap();
+    for (bytes, says) in [
+        (NonNull::from(&mut private[..]), "MAP_SHARED"),
+        (NonNull::from(&mut anonymous[..]), "MAP_SHARED"),
+        (bytes(&shared), "Options::offset"),
+    ] {
+        // SAFETY: (1) is what is tested: the call refuses the mapping; (2, 3, 4) no test forks, and nothing accesses it.
+        let refused = unsafe { options().adopt(file.try_clone().unwrap(), bytes) }.unwrap_err();
+        assert!(
+            matches!(refused.kind(), ErrorKind::InvalidInput(InvalidInput::Mapping(_))),
+            "{refused}"
+        );
+        assert!(refused.to_string().contains(says), "{refused}");
+        assert_eq!(refused.path(), path);
+    }
 }
 
 /// Pages in the middle of the owner's mapping would be replaced under its feet.

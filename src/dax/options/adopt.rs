@@ -46,7 +46,8 @@ impl Options {
     /// mapping does not agree with others.
     ///
     /// # Errors
-    /// As [`open_file`](Self::open_file).
+    /// As [`open_file`](Self::open_file). [`InvalidInput::Mapping`] if the kernel (`/proc/self/maps`) shows a private
+    /// mapping, one that cannot be written, or one of another part of a file. It is not checked that the file is this one.
     ///
     /// # Panics
     /// If the mapping does not begin at a page.
@@ -56,6 +57,7 @@ impl Options {
     /// process. Later calls cost what they cost for a mapping that is made here.
     ///
     /// [`NotSupported::Adopted`]: crate::dax::NotSupported::Adopted
+    /// [`InvalidInput::Mapping`]: crate::dax::InvalidInput::Mapping
     #[doc(alias("from_raw_parts", "mmap", "guest memory", "bring your own memory"))]
     pub unsafe fn adopt(
         &self,
@@ -76,7 +78,7 @@ impl Options {
         let len = options.mapped_len(&path, extent)?;
 
         let cache = options.persistent_cache().ok();
-        let guarantee = Host::guarantee_of_adopted(&path, &file, mapping, cache)?;
+        let guarantee = Host::guarantee_of_adopted(&path, &file, mapping, options.offset, cache)?;
         let guarantee = guarantee.with_name_of(&path, &file)?;
         let writeback = options.method(&path, &guarantee)?;
         let plan = Plan {

@@ -7,12 +7,66 @@ use core::ops::Range;
 use std::path::Path;
 
 const SMAPS: &str = "/proc/self/smaps";
+const MAPS: &str = "/proc/self/maps";
 
 /// The addresses of a mapping, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Addresses {
     pub(super) start: u64,
     pub(super) end: u64,
+}
+
+/// Refuses addresses that are not a shared, writable mapping of a file from `offset` on, as `/proc/self/maps` shows them.
+/// The error is the reason and the action. Without `/proc` nothing is refused: the caller vouches for the mapping.
+pub(super) fn require_shared(
+    tree: &Tree,
+    asked: Addresses,
+    offset: u64,
+) -> Result<(), &'static str> {
+    let Attribute::Value(maps) = tree.read(Path::new(MAPS)) else { return Ok(()) };
+    let mut at = asked.start;
+    for part in maps.lines().filter_map(Part::parse) {
+        if !part.addresses.contains(&at) {
+            continue;
+        }
+        if !part.is_shared {
+            return Err("the mapping is private; make it with MAP_SHARED");
+        }
+        if !part.is_writable {
+            return Err(
+                "the mapping cannot be written; make it with PROT_READ and PROT_WRITE, or view the file",
+            );
+        }
+        if part.offset + (at - part.addresses.start) != offset + (at - asked.start) {
+            return Err(
+                "the mapping begins elsewhere in its file; give that offset to Options::offset",
+            );
+        }
+        at = part.addresses.end;
+        if at >= asked.end {
+            return Ok(());
+        }
+    }
+    Err("not all of these addresses are mapped; adopt the mapping as it is")
+}
+
+/// A line of `/proc/self/maps` (`Documentation/filesystems/proc.rst`, 1.1).
+struct Part {
+    addresses: Range<u64>,
+    is_shared: bool,
+    is_writable: bool,
+    offset: u64,
+}
+
+impl Part {
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split_whitespace();
+        let addresses = range(words.next()?)?;
+        let permissions = words.next()?;
+        let offset = u64::from_str_radix(words.next()?, 16).ok()?;
+        let (is_shared, is_writable) = (permissions.ends_with('s'), permissions.contains('w'));
+        Some(Self { addresses, is_shared, is_writable, offset })
+    }
 }
 
 /// Refuses a mapping that was made without `MAP_SYNC`, or of which this is not known: a store through it can reach a

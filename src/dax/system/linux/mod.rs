@@ -23,7 +23,7 @@ use crate::cache::Cache;
 use crate::cpu;
 use crate::dax::error::{Error, ErrorKind};
 use crate::dax::mapping::Mapping;
-use crate::dax::{Guarantee, NotSupported, Placement};
+use crate::dax::{Guarantee, InvalidInput, NotSupported, Placement};
 use crate::system::backing::device_dax::Device;
 use crate::system::backing::mounts::mount_id;
 use crate::system::kernel::kernel;
@@ -119,11 +119,14 @@ impl Linux {
         path: &Path,
         file: &File,
         mapping: NonNull<[u8]>,
+        offset: u64,
         cache: Option<Cache>,
     ) -> Result<Guarantee, Error> {
         let start = mapping.addr().get() as u64;
-        let end = start.saturating_add(mapping.len() as u64);
-        guarantee_of_mapping(path, file, Some(Addresses { start, end }), cache)
+        let addresses = Addresses { start, end: start.saturating_add(mapping.len() as u64) };
+        adopted::require_shared(&Tree::host(), addresses, offset)
+            .map_err(|why| Error::new(path, ErrorKind::InvalidInput(InvalidInput::Mapping(why))))?;
+        guarantee_of_mapping(path, file, Some(addresses), cache)
     }
 
     /// Takes a mapping, and does the same to the file as for one that is made here.

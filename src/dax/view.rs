@@ -334,6 +334,7 @@ impl DaxView {
         Ok(())
     }
 
+    #[track_caller]
     fn writeback_pages(&self, range: &Range<u64>) -> Result<(), Error> {
         if self.refuses_pages {
             return Err(Error::new(

@@ -69,7 +69,13 @@ where
     /// Those of both, but neither [`ErrorKind::NotFound`] nor [`ErrorKind::Exists`]. [`ErrorKind::Foreign`] for the content of
     /// another program, which stays.
     pub fn open_or_create<M: Medium>(self, medium: M) -> Result<Recorder<M, P>, Failed<M>> {
-        let is_missing = matches!(Reader::locate(&medium), Err(ErrorKind::NotFound));
+        let is_missing = match Reader::locate(&medium) {
+            // A medium too short for a descriptor that does not begin as a recording either.
+            Err(ErrorKind::Truncated { .. }) if medium.len() >= 8 => {
+                medium.load(DESCRIPTORS[0], Ordering::Relaxed) == 0
+            }
+            located => matches!(located, Err(ErrorKind::NotFound)),
+        };
         if is_missing { self.create_new(medium) } else { self.open(medium) }
     }
 

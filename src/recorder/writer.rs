@@ -80,7 +80,8 @@ impl<'r, M: Medium> Writer<'r, M> {
         self.shard
     }
 
-    /// Records an event with the present time.
+    /// Records an event with the present time. Ids from 65280 on are reserved: a reader takes an event with such an id for
+    /// one of this crate's.
     ///
     /// When this returns, the event is in the medium, and it is persistent if the durability is
     /// [`EachAppend`](Durability::EachAppend).

@@ -46,6 +46,21 @@ fn a_recording_is_never_replaced_by_a_new_one() {
     }
 }
 
+/// Nothing was cut from a medium of zeros, so the message must not advise to bring it back.
+#[test]
+fn a_short_medium_of_zeros_is_too_small_and_a_cut_recording_is_truncated() {
+    for len in [8, 4096, 4224] {
+        let refused = options().open_or_create(Plain::new(len)).map(drop).unwrap_err();
+        let expected = ErrorKind::TooSmall { len: len as u64, needed: LEN as u64 };
+        assert_eq!(*refused.error().kind(), expected);
+    }
+    let whole = recorded().bytes();
+    let cut = Plain::new(4096);
+    cut.write(0, &whole[..4096]);
+    let refused = options().open_or_create(&cut).map(drop).unwrap_err();
+    assert!(matches!(refused.error().kind(), ErrorKind::Truncated { len: 4096, .. }), "{refused}");
+}
+
 #[test]
 fn open_or_create_keeps_a_recording_and_creates_one_where_nothing_is() {
     let medium = Plain::new(LEN);

@@ -275,6 +275,8 @@ mod tests {
         let memory = Memory::new(&words, Cache::host().unwrap(), Backing::Ram);
         let found = look(&memory, 2).unwrap();
         assert_eq!(found.findings.lost, [0, 1]);
-        assert!(recovery(&found.recovered).starts_with("NOT: there is no journal"));
+        assert!(
+            recovery(&found.recovered).starts_with("NOT: the medium has no journal, only zeros")
+        );
     }
 }

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use super::architecture::Architecture;
 use super::emulator::Emulators;
 use super::initramfs::{self, Initramfs};
+use super::plugin::Plugin;
 use super::sources::Sources;
 use super::unavailable::Unavailable;
 use crate::debian::{self, Suite};
@@ -107,6 +108,8 @@ pub(super) struct Kit {
     agent: PathBuf,
     /// A folder for machines to keep their disks in.
     pub(super) work: PathBuf,
+    /// The plugin that makes machines lose lines, where the emulator can load it.
+    pub(super) plugin: Option<Plugin>,
 }
 
 /// The parts that were put together, or the reason why one is unavailable.
@@ -115,6 +118,7 @@ pub(super) struct Kits {
     emulators: OnceCell<Result<Emulators, Unavailable>>,
     parts: RefCell<BTreeMap<Architecture, Result<Parts, Unavailable>>>,
     agents: RefCell<BTreeMap<Architecture, PathBuf>>,
+    plugin: OnceCell<Option<Plugin>>,
 }
 
 /// The fetched parts, which do not depend on the sources under test.
@@ -136,7 +140,27 @@ impl Kits {
         let emulators = self.emulators(sources.host)?;
         let Parts { kernel, base } = self.parts(sources, architecture)?;
         let agent = self.agent(sources, architecture)?;
-        Ok(Kit { architecture, emulators, kernel, base, agent, work: machines(sources)? })
+        let plugin = self.plugin(sources, architecture, &emulators)?;
+        Ok(Kit { architecture, emulators, kernel, base, agent, work: machines(sources)?, plugin })
+    }
+
+    /// Returns the plugin, which knows no riscv64.
+    fn plugin(
+        &self,
+        sources: &Sources<'_>,
+        architecture: Architecture,
+        emulators: &Emulators,
+    ) -> Result<Option<Plugin>> {
+        if architecture == Architecture::Riscv64
+            || Plugin::fits(&emulators.system(architecture.qemu())).is_err()
+        {
+            return Ok(None);
+        }
+        if let Some(plugin) = self.plugin.get() {
+            return Ok(plugin.clone());
+        }
+        let plugin = Plugin::build(sources)?;
+        Ok(self.plugin.get_or_init(|| Some(plugin)).clone())
     }
 
     fn parts(

@@ -17,6 +17,7 @@ mod initramfs;
 mod kit;
 mod lane;
 mod lanes;
+mod losses;
 mod machine;
 mod machines;
 mod plugin;

@@ -64,6 +64,14 @@ impl Plugin {
         [String::from("-plugin"), arguments]
     }
 
+    /// Returns the additions to the command line of an emulator whose machine loses lines.
+    pub(super) fn losing(&self, arguments: &[String]) -> [String; 2] {
+        let arguments = arguments.iter().map(|argument| argument.replace(',', ",,"));
+        let library = self.library.display().to_string().replace(',', ",,");
+        let words: Vec<String> = [library].into_iter().chain(arguments).collect();
+        [String::from("-plugin"), words.join(",")]
+    }
+
     /// Checks that this emulator can load the plugin.
     pub(super) fn fits(emulator: &Cmd) -> Result<(), Unavailable> {
         let fits = || {

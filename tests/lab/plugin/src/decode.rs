@@ -2,23 +2,89 @@
 
 use crate::{aarch64, x86_64};
 
+/// An instruction that writes back one line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Writeback {
+    /// CLWB.
+    Clwb,
+    /// CLFLUSHOPT.
+    Clflushopt,
+    /// CLFLUSH, whose order differs between vendors.
+    Clflush,
+    /// DC CVAC or DC CIVAC, to the point of coherency.
+    Coherency,
+    /// DC CVAP or DC CVADP, to the point of persistence or beyond.
+    Persistence,
+}
+
+/// An instruction that completes write-backs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fence {
+    /// SFENCE.
+    Sfence,
+    /// MFENCE.
+    Mfence,
+    /// DSB SY.
+    Dsb,
+}
+
+/// An instruction by which a program speaks to the plugin (`tests/lab/mark`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mark {
+    /// Begins to watch a range for verdicts.
+    Watch,
+    /// Asks for a verdict.
+    Verdict,
+    /// Begins a trial on a range.
+    Trial,
+    /// Names the bytes of a trial that no crash takes.
+    Witness,
+    /// Chooses the event of a trial before which it crashes, and the seed of its losses.
+    CrashAt,
+    /// Ends a trial: memory becomes what the crash left.
+    Lose,
+    /// Names the instruction that has no effect from now on.
+    Omit,
+}
+
+impl Mark {
+    /// Returns the mark of this number.
+    #[must_use]
+    pub const fn of(number: u32) -> Option<Self> {
+        match number {
+            1 => Some(Self::Watch),
+            2 => Some(Self::Verdict),
+            3 => Some(Self::Trial),
+            4 => Some(Self::Witness),
+            5 => Some(Self::CrashAt),
+            6 => Some(Self::Lose),
+            7 => Some(Self::Omit),
+            _ => None,
+        }
+    }
+}
+
 /// The effect of an instruction, besides stores, which the emulator reports by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Writes back the line of the address.
-    Writeback(Address),
+    Writeback(Writeback, Address),
     /// Completes every write-back before it.
-    Fence,
+    Fence(Fence),
     /// Accesses memory under lock, which completes every write-back before it.
     Locked,
     /// Its stores are streaming ones.
     Streaming,
     /// Zeroes a block of memory; the emulator does not report the store.
     Zero(Address),
-    /// The mark that begins to watch.
-    Watch,
-    /// The mark that asks for a verdict.
-    Verdict,
+    /// Writes back the caches as a whole: WBINVD, WBNOINVD.
+    WholeCache,
+    /// Discards the line of the address without writing it back: DC IVAC.
+    Discard(Address),
+    /// Maintains caches in a manner that no model here knows: INVD, and by set and way.
+    Unmodelled,
+    /// Speaks to the plugin.
+    Mark(Mark),
 }
 
 /// A register by its place in [`Decoder::registers`].
@@ -65,6 +131,8 @@ pub struct Decoder {
     pub registers: &'static [&'static str],
     /// The registers with the arguments of a mark.
     pub arguments: [Register; 2],
+    /// The register that distinguishes the threads of user mode.
+    pub thread: Register,
     /// Returns the effect of the instruction of these bytes, at this address.
     pub decode: fn(&[u8], u64) -> Option<Action>,
 }

@@ -1,9 +1,12 @@
-//! Finds stores that were not written back, or not fenced, in binaries that run in an emulator.
+//! Finds stores that were not written back, or not fenced, in binaries that run in an emulator; or loses them.
 //!
-//! No emulator has caches, so a test in one passes even if a write-back was forgotten. This plugin of QEMU watches the
-//! instructions instead, between two marks of the guest program (`tests/lab/mark`). Each store to the watched range
-//! makes its lines dirty, each write-back instruction counts with the address in its registers, and each fence
-//! completes the write-backs before it. A verdict is one line of text with the lines that are left.
+//! No emulator has caches. This plugin of QEMU stands for them, in one of two uses: it gives verdicts between two marks
+//! of a program, or it makes a machine lose the lines that were not written back ([`losses`]).
+//!
+//! # Verdicts
+//! The plugin watches the instructions between two marks of the guest program (`tests/lab/mark`). Each store to the
+//! watched range makes its lines dirty, each write-back instruction counts with the address in its registers, and each
+//! fence completes the write-backs before it. A verdict is one line of text with the lines that are left.
 //!
 //! ```text
 //! qemu-system-x86_64 … -plugin libcachemaint_lab_plugin.so,out=FILE,streaming=ordinary
@@ -11,10 +14,10 @@
 //! ```
 //!
 //! Layers, each using only those above it: [`lines`] is the model; [`options`] and [`tracker`] define the watched
-//! range; [`decode`], [`x86_64`] and [`aarch64`] read instructions; `ffi` is the emulator's interface, the only part
-//! with `unsafe`.
+//! range; [`decode`], [`x86_64`] and [`aarch64`] read instructions; [`losses`] is the other use; `ffi` is the emulator's
+//! interface, the only part with `unsafe` besides one mapping.
 //!
-//! Limits:
+//! Limits of verdicts:
 //! - Lines are distinguished by the guest's virtual address. Another program that maps something at the
 //!   same address would count too, and a store through a second mapping of the same memory (a
 //!   kernel's own) does not.
@@ -34,6 +37,7 @@
 pub mod aarch64;
 pub mod decode;
 pub mod lines;
+pub mod losses;
 pub mod options;
 pub mod tracker;
 pub mod x86_64;

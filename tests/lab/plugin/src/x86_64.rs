@@ -11,7 +11,7 @@
 //! Streaming stores are those that vol. 1, 10.4.6.2 "Caching of Temporal vs. Non-Temporal Data" and
 //! the reference call non-temporal, in their SSE, VEX and EVEX forms, and AMD's MOVNTSD and MOVNTSS.
 
-use crate::decode::{Action, Address, Decoder, Register};
+use crate::decode::{Action, Address, Decoder, Fence, Mark, Register, Writeback};
 
 /// General registers by the number that `ModRM`, SIB and REX give them. Marks are in `tests/lab/mark`.
 pub const DECODER: Decoder = Decoder {
@@ -20,15 +20,15 @@ pub const DECODER: Decoder = Decoder {
         "r13", "r14", "r15", "fs_base", "gs_base",
     ],
     arguments: [7, 6],
+    thread: FS_BASE,
     decode,
 };
 
 const FS_BASE: Register = 16;
 const GS_BASE: Register = 17;
 
-/// The displacements of the long NOPs that are marks.
-const WATCH: u32 = 0x6d63_0001;
-const VERDICT: u32 = 0x6d63_0002;
+/// The displacements of the long NOPs that are marks, without the number of the mark.
+const MARKS: u32 = 0x6d63_0000;
 
 /// The prefix that chooses among instructions of one opcode: VEX and EVEX hold it as this number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -161,6 +161,9 @@ fn two_bytes(prefixes: Prefixes, mut bytes: Bytes<'_>) -> Option<Action> {
     let opcode = bytes.next()?;
     match (prefixes.mandatory, opcode) {
         (_, 0xae) => group_15(prefixes, bytes),
+        // INVD; WBINVD and WBNOINVD.
+        (_, 0x08) => Some(Action::Unmodelled),
+        (_, 0x09) => Some(Action::WholeCache),
         (Mandatory::None, 0x1f) => mark(bytes),
         // MOVNTI; MOVNTQ and MASKMOVQ, MOVNTDQ and MASKMOVDQU; MOVNTPS, MOVNTPD, MOVNTSS, MOVNTSD.
         (Mandatory::None, 0xc3) | (Mandatory::None | Mandatory::P66, 0xe7 | 0xf7) | (_, 0x2b) => {
@@ -181,17 +184,20 @@ fn vector(map: u8, prefix: u8, opcode: u8) -> Option<Action> {
 }
 
 /// 0F AE (Intel SDM vol. 2D, table A-6, group 15).
-fn group_15(prefixes: Prefixes, mut bytes: Bytes<'_>) -> Option<Action> {
+fn group_15(prefixes: Prefixes, bytes: Bytes<'_>) -> Option<Action> {
     let modrm = bytes.peek()?;
     match (is_register(modrm), modrm >> 3 & 7, prefixes.mandatory) {
-        // MFENCE and SFENCE.
-        (true, 6 | 7, Mandatory::None) => Some(Action::Fence),
-        // CLFLUSH; CLWB and CLFLUSHOPT.
-        (false, 7, Mandatory::None) | (false, 6 | 7, Mandatory::P66) => {
-            address(prefixes, &mut bytes).map(Action::Writeback)
-        }
+        (true, 6, Mandatory::None) => Some(Action::Fence(Fence::Mfence)),
+        (true, 7, Mandatory::None) => Some(Action::Fence(Fence::Sfence)),
+        (false, 7, Mandatory::None) => writeback(Writeback::Clflush, prefixes, bytes),
+        (false, 6, Mandatory::P66) => writeback(Writeback::Clwb, prefixes, bytes),
+        (false, 7, Mandatory::P66) => writeback(Writeback::Clflushopt, prefixes, bytes),
         _ => None,
     }
+}
+
+fn writeback(by: Writeback, prefixes: Prefixes, mut bytes: Bytes<'_>) -> Option<Action> {
+    address(prefixes, &mut bytes).map(|address| Action::Writeback(by, address))
 }
 
 /// `nop dword ptr [rax+rax*1+…]` with a displacement of four bytes.
@@ -199,11 +205,7 @@ fn mark(mut bytes: Bytes<'_>) -> Option<Action> {
     if (bytes.next()?, bytes.next()?) != (0x84, 0x00) {
         return None;
     }
-    match bytes.word32()? {
-        WATCH => Some(Action::Watch),
-        VERDICT => Some(Action::Verdict),
-        _ => None,
-    }
+    Mark::of(bytes.word32()? ^ MARKS).map(Action::Mark)
 }
 
 fn is_register(modrm: u8) -> bool {
@@ -268,7 +270,7 @@ fn displaced(
 #[cfg(test)]
 mod tests {
     use super::{DECODER, decode};
-    use crate::decode::Action;
+    use crate::decode::{Action, Fence, Mark, Writeback};
 
     const AT: u64 = 0x40_0000;
 
@@ -281,7 +283,7 @@ mod tests {
             number => Some(u64::from(number) << 32),
         };
         match decode(bytes, AT) {
-            Some(Action::Writeback(address)) => address.resolve(read),
+            Some(Action::Writeback(_, address)) => address.resolve(read),
             _ => None,
         }
     }
@@ -380,8 +382,8 @@ mod tests {
 
     #[test]
     fn fences_are_told_from_their_neighbours() {
-        assert_eq!(decode(&[0x0f, 0xae, 0xf8], AT), Some(Action::Fence), "sfence");
-        assert_eq!(decode(&[0x0f, 0xae, 0xf0], AT), Some(Action::Fence), "mfence");
+        assert_eq!(decode(&[0x0f, 0xae, 0xf8], AT), Some(Action::Fence(Fence::Sfence)), "sfence");
+        assert_eq!(decode(&[0x0f, 0xae, 0xf0], AT), Some(Action::Fence(Fence::Mfence)), "mfence");
         let others: [(&str, &[u8]); 4] = [
             ("lfence", &[0x0f, 0xae, 0xe8]),
             ("tpause eax", &[0x66, 0x0f, 0xae, 0xf0]),
@@ -391,6 +393,29 @@ mod tests {
         for (mnemonic, bytes) in others {
             assert_eq!(decode(bytes, AT), None, "{mnemonic}");
         }
+    }
+
+    #[test]
+    fn write_backs_are_told_by_prefix_and_digit() {
+        let rows: [(&str, &[u8], Writeback); 3] = [
+            ("clwb [rax]", &[0x66, 0x0f, 0xae, 0x30], Writeback::Clwb),
+            ("clflushopt [rax]", &[0x66, 0x0f, 0xae, 0x38], Writeback::Clflushopt),
+            ("clflush [rax]", &[0x0f, 0xae, 0x38], Writeback::Clflush),
+        ];
+        for (mnemonic, bytes, expected) in rows {
+            let found = decode(bytes, AT);
+            assert!(
+                matches!(found, Some(Action::Writeback(by, _)) if by == expected),
+                "{mnemonic}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn whole_caches_are_told_from_discards() {
+        assert_eq!(decode(&[0x0f, 0x09], AT), Some(Action::WholeCache), "wbinvd");
+        assert_eq!(decode(&[0xf3, 0x0f, 0x09], AT), Some(Action::WholeCache), "wbnoinvd");
+        assert_eq!(decode(&[0x0f, 0x08], AT), Some(Action::Unmodelled), "invd");
     }
 
     #[test]
@@ -453,8 +478,10 @@ mod tests {
             bytes.extend(displacement.to_le_bytes());
             decode(&bytes, AT)
         };
-        assert_eq!(nop(0x6d63_0001), Some(Action::Watch));
-        assert_eq!(nop(0x6d63_0002), Some(Action::Verdict));
+        assert_eq!(nop(0x6d63_0001), Some(Action::Mark(Mark::Watch)));
+        assert_eq!(nop(0x6d63_0002), Some(Action::Mark(Mark::Verdict)));
+        assert_eq!(nop(0x6d63_0007), Some(Action::Mark(Mark::Omit)));
+        assert_eq!(nop(0x6d63_0008), None);
         assert_eq!(nop(0), None);
         assert_eq!(decode(&[0x0f, 0x1f, 0x04, 0x00], AT), None);
     }

@@ -4,6 +4,7 @@
 //! failure.
 
 pub(super) mod agent;
+mod losing;
 mod programs;
 pub(super) mod setup;
 
@@ -19,6 +20,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint_lab_protocol::{Reply, Request, decode, encode};
 
+use self::losing::{Losing, Report};
 use self::setup::{Setup, drive, make_disk};
 use crate::cost;
 use crate::lab::architecture::Architecture;
@@ -43,6 +45,8 @@ pub(in crate::lab) struct Machine {
     tests: Arc<Mutex<Tests>>,
     /// The running kernel's `boot_id`.
     boot: String,
+    /// The plugin's lines, if the machine loses lines.
+    report: Option<Report>,
 }
 
 impl Machine {
@@ -56,17 +60,22 @@ impl Machine {
         };
         let command_line =
             format!("console={console} quiet panic=-1 {}", setup.command_line).trim().to_owned();
+        let losing = Losing::of(setup, kit)?;
+        let board = losing.as_ref().map_or("", |losing| losing.board);
+        let board = format!("{}{board}", setup.board);
         let mut emulator = kit
             .emulators
             .system(kit.architecture.qemu())
             .words("-accel tcg,thread=multi -smp 1 -serial stdio")
-            .args(["-machine", &setup.board, "-cpu", &setup.cpu, "-m", &setup.memory])
+            .args(["-machine", &board, "-cpu", &setup.cpu, "-m", &setup.memory])
             .arg("-kernel")
             .arg(kit.kernel.display().to_string())
             .arg("-initrd")
             .arg(initrd.display().to_string())
             .args(["-append", &command_line])
-            .args(setup.devices.iter().cloned());
+            .args(setup.devices.iter().cloned())
+            .args(losing.iter().flat_map(|losing| losing.words.iter().cloned()));
+        files.extend(losing.iter().flat_map(|losing| losing.temporary.iter().cloned()));
         let mut disk = None;
         if setup.can_kexec {
             let image = kit.work.join(format!("{}.disk", setup.name));
@@ -82,8 +91,13 @@ impl Machine {
         thread::spawn(move || listen(BufReader::new(output), copy, &counted, &sender));
         let boot = String::new();
         let deadline = Instant::now() + setup.limit;
+        let report = match losing {
+            Some(losing) => Some(Report { file: losing.report, log: log.writer()? }),
+            None => None,
+        };
         let mut machine = Self {
             child,
+            report,
             has_ended: false,
             input,
             replies,
@@ -185,7 +199,42 @@ impl Machine {
                 acknowledged = count;
             }
         }
+        self.has_been_cut()?;
         Ok(acknowledged)
+    }
+
+    /// Sends such a request to a machine whose power is cut at an event that was chosen at its start. Returns the number
+    /// of records that were acknowledged by then.
+    pub(in crate::lab) fn acknowledged_until_event(mut self, request: &Request) -> Result<u64> {
+        self.send(request)?;
+        let mut acknowledged = 0;
+        loop {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            match self.replies.recv_timeout(left) {
+                Ok(Ok(Reply::Acknowledged(count))) => acknowledged = count,
+                Ok(other) => bail!("{request:?} before the power was cut: {:?}", other?),
+                Err(RecvTimeoutError::Timeout) => bail!("the power was not cut in time"),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.has_been_cut()?;
+        Ok(acknowledged)
+    }
+
+    /// Waits for an emulator that was ended by SIGKILL, and takes the report on its losses.
+    fn has_been_cut(&mut self) -> Result<()> {
+        let status = cost::wait(&mut self.child, false).context("cannot wait for the emulator")?;
+        self.has_ended = true;
+        ensure!(
+            std::os::unix::process::ExitStatusExt::signal(&status) == Some(9),
+            "the emulator ended with {status}, and not by the cut of its power"
+        );
+        self.report.take().map_or(Ok(()), Report::take)
+    }
+
+    /// Returns true if the machine loses lines that were not written back.
+    pub(in crate::lab) const fn loses(&self) -> bool {
+        self.report.is_some()
     }
 
     /// Returns the tests that programs in the machine have run.
@@ -205,7 +254,7 @@ impl Machine {
         let status = cost::wait(&mut self.child, false).context("cannot wait for the emulator")?;
         self.has_ended = true;
         ensure!(status.success(), "the emulator ended with {status}");
-        Ok(())
+        self.report.take().map_or(Ok(()), Report::take)
     }
 }
 
@@ -219,6 +268,8 @@ impl Drop for Machine {
         for file in &self.files {
             drop(std::fs::remove_file(file));
         }
+        // The lane has failed already, and the log explains it.
+        drop(self.report.take().map(Report::take));
     }
 }
 

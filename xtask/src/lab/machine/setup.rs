@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use crate::lab::initramfs::{self, Initramfs};
+use crate::lab::losses::{Cut, Losses};
 
 /// The parts of a machine.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub(in crate::lab) struct Setup {
     pub(in crate::lab) files: Initramfs,
     /// True if it has the kernel and its initial file system on a disk, for a kexec.
     pub(in crate::lab) can_kexec: bool,
+    /// The losses of its memory, where the emulator can load the plugin.
+    pub(in crate::lab) losses: Option<Losses>,
     /// The time that the machine may run.
     pub(in crate::lab) limit: Duration,
 }
@@ -42,6 +45,7 @@ impl Setup {
             command_line: String::new(),
             files: Initramfs::default(),
             can_kexec: false,
+            losses: None,
             limit: Duration::from_secs(600),
         }
     }
@@ -63,6 +67,26 @@ impl Setup {
     ) -> Self {
         self.devices.extend(words.into_iter().map(Into::into));
         self
+    }
+
+    /// Makes the machine lose lines of its memory that were not written back.
+    pub(in crate::lab) fn losing(mut self, losses: Losses) -> Self {
+        self.losses = Some(losses);
+        self
+    }
+
+    /// Makes the machine keep every line.
+    pub(in crate::lab) fn keeping(self) -> Self {
+        Self { losses: None, ..self }
+    }
+
+    /// Numbers the machine among those of its lane, and chooses the moment at which it ends.
+    pub(in crate::lab) fn round(&self, round: u64, cut: Option<Cut>) -> Self {
+        let mut setup = self.clone();
+        if let Some(losses) = &mut setup.losses {
+            (losses.round, losses.cut) = (round, cut);
+        }
+        setup
     }
 
     pub(in crate::lab) fn with_kexec(mut self) -> Self {

@@ -14,6 +14,7 @@ use super::{
 use crate::lab::architecture::Architecture;
 use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
+use crate::lab::losses::{Losses, Memory, RESET_OF_BOARD};
 use crate::lab::machine::Machine;
 use crate::log::Log;
 
@@ -145,11 +146,16 @@ impl Tree {
         put(&format!("-c {path} /pmem@70000000"))?;
         put(&format!("-t s {path} /pmem@70000000 compatible pmem-region"))?;
         put(&format!("-t x {path} /pmem@70000000 reg 0 70000000 0 10000000"))?;
+        let memory = Memory::Ram { ram: 1 << 30, offset: 768 << 20 };
         let setup = Setup::new(name, "virt,gic-version=3", "1024M")
             .cpu(cpu)
             // QEMU completes the tree's memory node from the option `-m`.
             .kernel("mem=768M")
-            .devices(["-dtb", &path]);
+            .devices(["-dtb", &path])
+            .losing(Losses {
+                reset: RESET_OF_BOARD,
+                ..Losses::new(memory, 0x7000_0000, 256 << 20)
+            });
         Ok(Self { setup, file })
     }
 }

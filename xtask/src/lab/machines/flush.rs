@@ -107,7 +107,7 @@ impl Watched {
         let out = Output::new(kit, name);
         let arguments = plugin.arguments(streaming, &out.0);
         let names = match self.kind {
-            Kind::Pc => on(kit, &emulated(name).cpu(self.cpu).devices(arguments), log)?,
+            Kind::Pc => on(kit, &emulated(name).keeping().cpu(self.cpu).devices(arguments), log)?,
             Kind::PcEadr => {
                 let contents = Contents::new(kit, name)?;
                 let setup = nvdimm(name, Some("cpu"), &contents).devices(arguments);
@@ -115,7 +115,7 @@ impl Watched {
             }
             Kind::Board => {
                 let tree = Tree::new(kit, name, self.cpu)?;
-                on(kit, &tree.setup.clone().devices(arguments), log)?
+                on(kit, &tree.setup.clone().keeping().devices(arguments), log)?
             }
         };
         self.judge(&names, &Verdict::read(&out.0)?)?;

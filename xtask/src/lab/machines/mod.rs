@@ -20,7 +20,6 @@ mod riscv64;
 mod suite;
 mod tracer;
 
-use std::fs::File;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
@@ -31,6 +30,7 @@ use super::Lab;
 use super::architecture::Architecture;
 use super::kit::Kit;
 use super::lane::Lane;
+use super::losses::{Losses, Memory, make_sparse, persisted};
 use super::machine::Machine;
 use super::machine::agent::Persisted;
 use super::machine::setup::Setup;
@@ -92,9 +92,10 @@ fn records(path: &str, seed: u64) -> Records {
     Records { path: path.to_owned(), seed, count: 4096, allow_pages: false }
 }
 
-/// Returns a PC with emulated pmem at 1 GiB.
+/// Returns a PC with emulated pmem at 1 GiB, which loses lines.
 fn emulated(name: &str) -> Setup {
-    Setup::new(name, "pc", "1536M").kernel(EMULATED)
+    let memory = Memory::Ram { ram: 1536 << 20, offset: 1 << 30 };
+    Setup::new(name, "pc", "1536M").kernel(EMULATED).losing(Losses::new(memory, 1 << 30, 256 << 20))
 }
 
 /// Starts a PC with these files in it, and a DAX file system for more.
@@ -114,13 +115,15 @@ pub(super) fn dax_machine(
     Ok(machine)
 }
 
-/// Returns a PC with one NVDIMM, whose contents are in the file. `claim` is the domain that its
-/// firmware claims, in QEMU's words.
+/// Returns a PC with one NVDIMM, whose contents are in the file and lose lines unless the CPU caches are in the domain.
+/// `claim` is the domain that its firmware claims, in QEMU's words. QEMU places the NVDIMM at 4 GiB.
 fn nvdimm(name: &str, claim: Option<&str>, contents: &Contents) -> Setup {
+    let has_caches_in_domain = claim == Some("cpu");
     let claim = claim.map(|claim| format!(",nvdimm-persistence={claim}")).unwrap_or_default();
-    Setup::new(name, &format!("q35,nvdimm=on{claim}"), "768M,slots=2,maxmem=4G")
+    let setup = Setup::new(name, &format!("q35,nvdimm=on{claim}"), "768M,slots=2,maxmem=4G")
         .devices(["-object", &contents.backend()])
-        .devices(["-device", "nvdimm,memdev=contents"])
+        .devices(["-device", "nvdimm,memdev=contents"]);
+    if has_caches_in_domain { setup } else { setup.losing(contents.losses(1 << 32)) }
 }
 
 /// A file that is the contents of a medium. It stays when its machine ends.
@@ -134,10 +137,14 @@ impl Contents {
     /// Creates an empty medium.
     fn new(kit: &Kit, name: &str) -> Result<Self> {
         let path = kit.work.join(format!("{}.medium", name.replace('/', "-")));
-        File::create(&path)
-            .and_then(|file| file.set_len(Self::SIZE))
-            .with_context(|| format!("cannot make {}", path.display()))?;
+        make_sparse(&path, Self::SIZE)?;
+        make_sparse(&persisted(&path), Self::SIZE)?;
         Ok(Self { path })
+    }
+
+    /// Returns the losses of the medium as memory at this physical address.
+    fn losses(&self, base: u64) -> Losses {
+        Losses::new(Memory::File(self.path.clone()), base, Self::SIZE)
     }
 
     /// Returns the contents as the memory of a device.
@@ -151,6 +158,7 @@ impl Drop for Contents {
     fn drop(&mut self) {
         // Ignored: a sparse file that stays behind in the build folder does no harm.
         drop(std::fs::remove_file(&self.path));
+        drop(std::fs::remove_file(persisted(&self.path)));
     }
 }
 

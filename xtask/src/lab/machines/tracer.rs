@@ -122,7 +122,7 @@ fn watched() -> Lane {
         let run: Run = Box::new(move |log| {
             let out = Output::new(&kit, name);
             let arguments = plugin.arguments(Streaming::Ordinary, &out.0);
-            let setup = tracer.into_machine(name).cpu("max").devices(arguments);
+            let setup = tracer.into_machine(name).cpu("max").devices(arguments).keeping();
             pass_under_plugin(&kit, &setup, log)?;
             let verdicts = Verdict::read(&out.0)?;
             writeln!(log, "{verdicts:?}")?;

@@ -1,0 +1,325 @@
+//! Machines that lose what was not written back.
+//!
+//! There are two memories: LIVE, which the guest sees, and SHADOW, which has persisted. A line is dirty if they differ,
+//! so firmware, devices, string instructions and the emulator's own helpers need no care. Followed are only the
+//! instructions that make lines persist. A write-back takes a snapshot of its line, a fence makes the snapshots of its
+//! thread persist. A crash decides the fate of each dirty line by the seed: it stays, or has its persisted content
+//! again.
+//!
+//! A crash comes in two ways:
+//! - The machine ends. Both memories are files, so an emulator that is killed leaves them as they were. The losses come
+//!   when the reset vector is executed, by the next emulator or, after a warm reset, by the same one. A kexec does not
+//!   execute it, and loses nothing.
+//! - A [trial](trial): a program names a range of its memory and an event. Before that event, the content that a crash
+//!   would leave is computed, and at the end of the trial the program finds it in the range. Nothing else of the
+//!   machine changes, so there can be thousands in a minute.
+
+pub mod fates;
+pub mod model;
+pub mod options;
+pub mod pending;
+pub mod trial;
+pub mod words;
+
+use std::collections::{HashMap, HashSet};
+
+use self::fates::{Fates, mixed};
+use self::model::{Effect, Event, Model};
+use self::pending::{Owner, Pending};
+use self::trial::Trial;
+use self::words::{LINE, Memories};
+use crate::decode::{Fence, Writeback};
+use crate::lines::Streaming;
+use crate::tracker::Half;
+
+/// The place of an instruction: its address, its half, and its thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// The half of the address space.
+    pub half: Half,
+    /// The register of the thread, or the number of the CPU.
+    pub thread: u64,
+    /// The address of the instruction.
+    pub at: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    writebacks: u64,
+    clean: u64,
+    streaming: u64,
+    fences: u64,
+    persisted: u64,
+    evicted: u64,
+    omitted: u64,
+}
+
+/// A machine's memory that loses lines.
+#[derive(Debug)]
+pub struct Losses {
+    model: Model,
+    /// The guest-physical address of the memory.
+    base: u64,
+    len: u64,
+    memories: Memories,
+    pending: Pending,
+    /// The followed stores, and the last one to each line.
+    stores: u64,
+    stored: HashMap<u32, u64>,
+    counts: [Counts; 2],
+    /// The events of user mode.
+    events: HashMap<Event, u64>,
+    is_cut: bool,
+    /// The crashes of this emulator.
+    crashes: u64,
+    omitted: Option<u64>,
+    trial: Option<Trial>,
+    sites: HashSet<u64>,
+    faults: HashSet<(&'static str, u64)>,
+    /// Lines for the host that were not fetched yet.
+    told: Vec<String>,
+}
+
+impl Losses {
+    /// Returns the memory of `len` bytes from the guest-physical address `base`.
+    #[must_use]
+    pub fn new(model: Model, base: u64, len: u64, memories: Memories) -> Self {
+        let told = vec![format!("start seed={} policy={:?}", model.seed, model.policy)];
+        Self {
+            model,
+            base,
+            len,
+            memories,
+            pending: Pending::default(),
+            stores: 0,
+            stored: HashMap::new(),
+            counts: [Counts::default(); 2],
+            events: HashMap::new(),
+            is_cut: false,
+            crashes: 0,
+            omitted: None,
+            trial: None,
+            sites: HashSet::new(),
+            faults: HashSet::new(),
+            told,
+        }
+    }
+
+    /// Returns the lines for the host since the last call.
+    pub fn told(&mut self) -> String {
+        self.told.drain(..).map(|line| line + "\n").collect()
+    }
+
+    /// Returns true if the power must be cut now.
+    #[must_use]
+    pub const fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// Returns the model.
+    #[must_use]
+    pub const fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Returns true if a fence in this half may complete something.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Returns the line of a guest-physical address, if it is in the memory.
+    #[must_use]
+    pub fn line(&self, address: u64) -> Option<u32> {
+        let offset = address.checked_sub(self.base).filter(|offset| *offset < self.len)?;
+        u32::try_from(offset / LINE).ok()
+    }
+
+    fn lines(&self, address: u64, len: u64) -> impl Iterator<Item = u32> + use<> {
+        let first = self.line(address);
+        let last = self.line(address + len.max(1) - 1).or(first);
+        first.zip(last).map_or(0..0, |(first, last)| first..last + 1)
+    }
+
+    fn counts(&mut self, half: Half) -> &mut Counts {
+        &mut self.counts[usize::from(half == Half::Upper)]
+    }
+
+    /// Records a write-back of the line of a guest-physical address.
+    pub fn writeback(&mut self, site: Site, by: Writeback, address: u64) {
+        let Some(line) = self.line(address) else { return };
+        if !self.happens(site, Event::Writeback, Some(line)) {
+            return;
+        }
+        self.counts(site.half).writebacks += 1;
+        match self.model.effect(by) {
+            Effect::Nothing => {}
+            Effect::AtOnce => self.persist_now(line),
+            Effect::Pending { needs_mfence } => self.issue(site, needs_mfence, line),
+        }
+    }
+
+    fn issue(&mut self, site: Site, needs_mfence: bool, line: u32) {
+        let owner = Owner { half: site.half, thread: site.thread, needs_mfence };
+        let content = self.memories.live(line);
+        // A clean line stays out unless older content of it is pending.
+        if self.pending.is_empty() && content == self.memories.persisted(line) {
+            self.counts(site.half).clean += 1;
+            return;
+        }
+        self.pending.add(owner, line, content);
+    }
+
+    fn persist_now(&mut self, line: u32) {
+        self.pending.forget(line);
+        self.memories.persist(line, &self.memories.live(line));
+    }
+
+    /// Records a fence.
+    pub fn fence(&mut self, site: Site, fence: Fence) {
+        let owner = Owner { half: site.half, thread: site.thread, needs_mfence: false };
+        let late = Owner { needs_mfence: true, ..owner };
+        let completes_all = self.model.completes_all(fence);
+        let has_any = self.pending.has(owner) || completes_all && self.pending.has(late);
+        if !has_any || !self.happens(site, Event::Fence, None) {
+            return;
+        }
+        self.counts(site.half).fences += 1;
+        self.complete(owner);
+        if completes_all {
+            self.complete(late);
+        }
+    }
+
+    fn complete(&mut self, owner: Owner) {
+        let (memories, mut persisted) = (&self.memories, 0);
+        self.pending.complete(owner, |line, content| {
+            memories.persist(line, content);
+            persisted += 1;
+        });
+        self.counts(owner.half).persisted += persisted;
+    }
+
+    /// Records a locked access.
+    pub fn locked(&mut self, site: Site) {
+        if self.model.promises(site.half).is_locked_fence {
+            self.fence(site, Fence::Mfence);
+        }
+    }
+
+    /// Records a streaming store of `len` bytes, after it was made.
+    pub fn streaming_store(&mut self, site: Site, address: u64, len: u64) {
+        if self.line(address).is_none() {
+            return;
+        }
+        self.counts(site.half).streaming += 1;
+        if self.model.promises(site.half).streaming == Streaming::Evicting {
+            for line in self.lines(address, len) {
+                self.issue(site, false, line);
+            }
+        }
+    }
+
+    /// Records a store of `len` bytes, after it was made.
+    pub fn store(&mut self, site: Site, address: u64, len: u64) {
+        let Some(first) = self.line(address) else { return };
+        self.stores += 1;
+        for line in self.lines(address, len) {
+            self.stored.insert(line, self.stores);
+            let chance = mixed(self.model.seed, self.stores, u64::from(line));
+            if self.model.evict > 0 && chance.is_multiple_of(self.model.evict) {
+                self.counts(site.half).evicted += 1;
+                self.persist_now(line);
+            }
+        }
+        // The store was made already: the event is the moment after it.
+        self.happens(site, Event::Store, Some(first));
+    }
+
+    /// Records that the caches were written back as a whole.
+    pub fn whole_cache(&mut self) {
+        self.pending.clear();
+        for line in self.memories.dirty() {
+            self.memories.persist(line, &self.memories.live(line));
+        }
+    }
+
+    /// Records an instruction that may discard a line, or that is not modelled.
+    pub fn unmodelled(&mut self, site: Site, address: Option<u64>) {
+        if address.is_none_or(|address| self.line(address).is_some()) {
+            self.fault("unmodelled", site);
+        }
+    }
+
+    /// Records a write-back of an address that is not mapped. A CPU would have faulted; user mode must not rely on it.
+    pub fn untranslated(&mut self, site: Site) {
+        if site.half == Half::Lower {
+            self.fault("untranslated", site);
+        }
+    }
+
+    fn fault(&mut self, kind: &'static str, site: Site) {
+        if self.faults.insert((kind, site.at)) {
+            let Site { half, at, .. } = site;
+            self.told.push(format!("fault {kind} half={half:?} at={at:#x}"));
+        }
+    }
+
+    /// Counts an event, and returns true if it has its effect: the power is on, and it is not left out.
+    fn happens(&mut self, site: Site, event: Event, line: Option<u32>) -> bool {
+        if site.half == Half::Upper {
+            return true;
+        }
+        if event != Event::Store && self.omitted == Some(site.at) {
+            self.counts(site.half).omitted += 1;
+            return false;
+        }
+        let count = self.events.entry(event).or_default();
+        *count += 1;
+        self.is_cut |= self.model.cut == Some((event, *count));
+        self.event_of_trial(site, event, line);
+        !self.is_cut
+    }
+
+    /// Applies the losses of a crash: the reset vector is executed.
+    pub fn reset(&mut self) {
+        self.crashes += 1;
+        let (pending, dirty) = (self.pending.len(), self.memories.dirty());
+        self.pending.clear();
+        let fates = self.fates(self.model.seed, self.crashes, &dirty);
+        let mut lost = 0_u64;
+        for line in &dirty {
+            let (live, persisted) = (self.memories.live(*line), self.memories.persisted(*line));
+            let content = fates.of(*line, &live, &persisted);
+            lost += u64::from(content != live);
+            self.memories.set(*line, &content);
+        }
+        self.tell_counts();
+        self.told.push(format!(
+            "loss crash={} policy={:?} dirty={} lost={lost} pending={pending}",
+            self.crashes,
+            fates.policy,
+            dirty.len()
+        ));
+        self.stored.clear();
+        self.trial = None;
+    }
+
+    fn fates(&self, seed: u64, crash: u64, dirty: &[u32]) -> Fates {
+        let newest = |line: &u32| self.stored.get(line).copied().unwrap_or_default();
+        Fates::new(self.model.policy, seed, crash, dirty.iter().copied().max_by_key(newest))
+    }
+
+    /// Adds a line of counts for each half.
+    pub fn tell_counts(&mut self) {
+        for (half, counts) in ["user", "kernel"].into_iter().zip(self.counts) {
+            let Counts { writebacks, clean, streaming, fences, persisted, evicted, omitted } =
+                counts;
+            self.told.push(format!("counts half={half} writebacks={writebacks} clean={clean} streaming={streaming} fences={fences} \
+                 persisted={persisted} evicted={evicted} omitted={omitted}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! The promises of the CPU that a machine loses lines by, as arguments of the plugin choose them.
+
+use super::fates::Policy;
+use crate::decode::{Fence, Writeback};
+use crate::lines::Streaming;
+use crate::tracker::Half;
+
+/// The completion of CLFLUSH, in which vendors differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clflush {
+    /// By itself, in order with stores (Intel SDM vol. 2A, CLFLUSH).
+    Itself,
+    /// By MFENCE, and not by SFENCE (AMD APM vol. 3, CLFLUSH).
+    Mfence,
+}
+
+/// The point that a write-back must reach to persist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// The point of coherency: DC CVAC suffices, as for RAM that survives a reset.
+    Coherency,
+    /// The point of persistence: DC CVAP is needed.
+    Persistence,
+}
+
+/// The promises of one half: what completes write-backs besides its fences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promises {
+    /// The effect of a streaming store.
+    pub streaming: Streaming,
+    /// True if a locked access is a fence.
+    pub is_locked_fence: bool,
+}
+
+/// The kinds of events before which a machine can be cut off, and a trial can crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Event {
+    /// A store to the memory. It is only counted if stores are followed.
+    Store,
+    /// A write-back of one of its lines.
+    Writeback,
+    /// A fence with write-backs of its thread before it.
+    Fence,
+}
+
+impl Event {
+    /// Returns the kind of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "store" => Some(Self::Store),
+            "writeback" => Some(Self::Writeback),
+            "fence" => Some(Self::Fence),
+            _ => None,
+        }
+    }
+
+    /// Returns the name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Writeback => "writeback",
+            Self::Fence => "fence",
+        }
+    }
+}
+
+/// The model of a machine that loses lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// The seed of every chance.
+    pub seed: u64,
+    /// The dirty lines that a crash keeps.
+    pub policy: Policy,
+    /// The promises to user mode, then those to the kernel.
+    pub promises: [Promises; 2],
+    /// The completion of CLFLUSH.
+    pub clflush: Clflush,
+    /// The point to reach.
+    pub point: Point,
+    /// True if stores are followed, which takes time: then the newest line is known.
+    pub follows_stores: bool,
+    /// One in so many followed stores evicts its line; 0 for none.
+    pub evict: u64,
+    /// The event of user mode before which the power is cut: the kind, and its number from 1.
+    pub cut: Option<(Event, u64)>,
+}
+
+/// The effect of a write-back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The line does not reach the point.
+    Nothing,
+    /// The line has persisted.
+    AtOnce,
+    /// A fence completes it; the flag is true if SFENCE is none.
+    Pending {
+        /// True if only MFENCE completes it.
+        needs_mfence: bool,
+    },
+}
+
+impl Default for Model {
+    /// Strict for user mode, where programs must be right on every CPU. The kernel's drivers rely on the promises of
+    /// Intel's manual: streaming stores evict, and a locked access is a fence.
+    fn default() -> Self {
+        let user = Promises { streaming: Streaming::Ordinary, is_locked_fence: false };
+        let kernel = Promises { streaming: Streaming::Evicting, is_locked_fence: true };
+        Self {
+            seed: 0,
+            policy: Policy::Half,
+            promises: [user, kernel],
+            clflush: Clflush::Mfence,
+            point: Point::Persistence,
+            follows_stores: false,
+            evict: 0,
+            cut: None,
+        }
+    }
+}
+
+impl Model {
+    /// Returns the promises to one half.
+    #[must_use]
+    pub const fn promises(&self, half: Half) -> Promises {
+        match half {
+            Half::Lower => self.promises[0],
+            Half::Upper => self.promises[1],
+        }
+    }
+
+    /// Returns the effect of an instruction that writes back one line.
+    #[must_use]
+    pub fn effect(&self, by: Writeback) -> Effect {
+        let needs_mfence = match by {
+            Writeback::Clflush if self.clflush == Clflush::Itself => return Effect::AtOnce,
+            Writeback::Coherency if self.point == Point::Persistence => return Effect::Nothing,
+            Writeback::Clflush => true,
+            _ => false,
+        };
+        Effect::Pending { needs_mfence }
+    }
+
+    /// Returns true if the fence completes write-backs that need MFENCE.
+    #[must_use]
+    pub fn completes_all(&self, fence: Fence) -> bool {
+        fence != Fence::Sfence
+    }
+}

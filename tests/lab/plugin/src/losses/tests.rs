@@ -1,0 +1,253 @@
+//! The model, on memories of a few lines.
+
+use super::fates::Policy;
+use super::model::{Clflush, Event, Model, Point};
+use super::words::Memories;
+use super::{Losses, Site};
+use crate::decode::{Fence, Writeback};
+use crate::tracker::Half;
+
+const BASE: u64 = 0x1_0000_0000;
+const USER: Site = Site { half: Half::Lower, thread: 7, at: 0x40_1000 };
+const OTHER: Site = Site { half: Half::Lower, thread: 8, at: 0x40_2000 };
+const KERNEL: Site = Site { half: Half::Upper, thread: 0, at: u64::MAX };
+
+fn model() -> Model {
+    Model { policy: Policy::None, follows_stores: true, ..Model::default() }
+}
+
+fn losses(model: Model) -> Losses {
+    Losses::new(model, BASE, 64 * 64, Memories::of_lines(64))
+}
+
+fn address(line: u32) -> u64 {
+    BASE + u64::from(line) * 64
+}
+
+/// Stores to the first word of a line.
+fn store(losses: &mut Losses, line: u32, value: u64) {
+    losses.memories.store(line, 0, value);
+    losses.store(USER, address(line), 8);
+}
+
+fn after_reset(losses: &mut Losses, line: u32) -> u64 {
+    losses.reset();
+    losses.memories.live(line)[0]
+}
+
+#[test]
+fn a_store_stays_if_it_was_written_back_and_fenced() {
+    let mut losses = losses(model());
+    store(&mut losses, 3, 1);
+    losses.writeback(USER, Writeback::Clwb, address(3) + 63);
+    losses.fence(USER, Fence::Sfence);
+    assert_eq!(after_reset(&mut losses, 3), 1);
+}
+
+#[test]
+fn a_store_is_lost_without_the_write_back_or_its_fence() {
+    let mut losses = losses(model());
+    store(&mut losses, 3, 1);
+    losses.fence(USER, Fence::Sfence);
+    assert_eq!(after_reset(&mut losses, 3), 0, "no write-back");
+    store(&mut losses, 3, 1);
+    losses.writeback(USER, Writeback::Clwb, address(3));
+    assert_eq!(after_reset(&mut losses, 3), 0, "no fence");
+}
+
+#[test]
+fn the_content_of_the_write_back_persists() {
+    let mut losses = losses(model());
+    store(&mut losses, 3, 1);
+    losses.writeback(USER, Writeback::Clwb, address(3));
+    store(&mut losses, 3, 2);
+    losses.fence(USER, Fence::Sfence);
+    assert_eq!(after_reset(&mut losses, 3), 1);
+}
+
+#[test]
+fn fences_of_other_threads_and_of_the_kernel_complete_nothing() {
+    for other in [OTHER, KERNEL] {
+        let mut losses = losses(model());
+        store(&mut losses, 3, 1);
+        losses.writeback(USER, Writeback::Clwb, address(3));
+        losses.fence(other, Fence::Mfence);
+        assert_eq!(after_reset(&mut losses, 3), 0, "{other:?}");
+    }
+}
+
+#[test]
+fn a_write_back_of_equal_content_replaces_pending_older_content() {
+    let mut losses = losses(model());
+    store(&mut losses, 3, 1);
+    losses.writeback(USER, Writeback::Clwb, address(3));
+    // Back to the persisted content, and written back by another thread.
+    store(&mut losses, 3, 0);
+    losses.writeback(OTHER, Writeback::Clwb, address(3));
+    losses.fence(OTHER, Fence::Sfence);
+    losses.fence(USER, Fence::Sfence);
+    assert_eq!(after_reset(&mut losses, 3), 0);
+}
+
+#[test]
+fn locked_accesses_and_streaming_stores_differ_between_halves() {
+    let mut losses = losses(model());
+    for (site, expected) in [(USER, 0), (KERNEL, 1)] {
+        store(&mut losses, 3, 1);
+        losses.writeback(site, Writeback::Clwb, address(3));
+        losses.locked(site);
+        assert_eq!(after_reset(&mut losses, 3), expected, "locked, {site:?}");
+        store(&mut losses, 5, 1);
+        losses.streaming_store(site, address(5), 8);
+        losses.fence(site, Fence::Sfence);
+        assert_eq!(after_reset(&mut losses, 5), expected, "streaming, {site:?}");
+    }
+}
+
+#[test]
+fn clflush_is_completed_as_its_vendor_says() {
+    let rows = [
+        (Clflush::Itself, None, 1),
+        (Clflush::Mfence, None, 0),
+        (Clflush::Mfence, Some(Fence::Sfence), 0),
+        (Clflush::Mfence, Some(Fence::Mfence), 1),
+    ];
+    for (clflush, fence, expected) in rows {
+        let mut losses = losses(Model { clflush, ..model() });
+        store(&mut losses, 3, 1);
+        losses.writeback(USER, Writeback::Clflush, address(3));
+        if let Some(fence) = fence {
+            losses.fence(USER, fence);
+        }
+        assert_eq!(after_reset(&mut losses, 3), expected, "{clflush:?}, {fence:?}");
+    }
+}
+
+#[test]
+fn a_clean_to_the_point_of_coherency_persists_where_that_suffices() {
+    for (point, expected) in [(Point::Coherency, 1), (Point::Persistence, 0)] {
+        let mut losses = losses(Model { point, ..model() });
+        store(&mut losses, 3, 1);
+        losses.writeback(USER, Writeback::Coherency, address(3));
+        losses.fence(USER, Fence::Dsb);
+        assert_eq!(after_reset(&mut losses, 3), expected, "{point:?}");
+    }
+}
+
+#[test]
+fn the_newest_line_is_the_one_that_was_stored_to_last() {
+    for (policy, expected) in [(Policy::Newest, [0, 1]), (Policy::AllButNewest, [1, 0])] {
+        let mut losses = losses(Model { policy, ..model() });
+        store(&mut losses, 9, 1);
+        store(&mut losses, 3, 1);
+        losses.reset();
+        let found = [9, 3].map(|line| losses.memories.live(line)[0]);
+        assert_eq!(found, expected, "{policy:?}");
+    }
+}
+
+#[test]
+fn whole_caches_and_evictions_persist() {
+    let mut whole = losses(model());
+    store(&mut whole, 3, 1);
+    whole.whole_cache();
+    assert_eq!(after_reset(&mut whole, 3), 1);
+    let mut evicting = losses(Model { evict: 1, ..model() });
+    store(&mut evicting, 3, 1);
+    assert_eq!(after_reset(&mut evicting, 3), 1);
+}
+
+#[test]
+fn the_power_is_cut_before_the_chosen_event() {
+    let mut losses = losses(Model { cut: Some((Event::Fence, 2)), ..model() });
+    for line in [3, 4] {
+        store(&mut losses, line, 1);
+        losses.writeback(USER, Writeback::Clwb, address(line));
+        // It has nothing to complete, and is no event.
+        losses.fence(OTHER, Fence::Sfence);
+        assert!(!losses.is_cut());
+        losses.fence(USER, Fence::Sfence);
+        assert_eq!(losses.is_cut(), line == 4);
+    }
+    losses.reset();
+    assert_eq!([3, 4].map(|line| losses.memories.live(line)[0]), [1, 0]);
+}
+
+#[test]
+fn addresses_outside_are_left_alone() {
+    let mut losses = losses(model());
+    losses.writeback(USER, Writeback::Clwb, BASE - 1);
+    losses.writeback(USER, Writeback::Clwb, BASE + 64 * 64);
+    losses.store(USER, BASE - 8, 8);
+    losses.fence(USER, Fence::Sfence);
+    losses.tell_counts();
+    assert!(losses.told().contains("half=user writebacks=0 "));
+}
+
+#[test]
+fn write_backs_of_nothing_are_faults_of_user_mode() {
+    let mut losses = losses(model());
+    losses.told();
+    losses.untranslated(KERNEL);
+    assert_eq!(losses.told(), "");
+    losses.untranslated(USER);
+    losses.untranslated(USER);
+    assert_eq!(losses.told(), "fault untranslated half=Lower at=0x401000\n");
+    losses.unmodelled(KERNEL, Some(BASE - 64));
+    assert_eq!(losses.told(), "");
+    losses.unmodelled(KERNEL, Some(BASE));
+    assert!(losses.told().starts_with("fault unmodelled half=Upper"));
+}
+
+#[test]
+fn a_trial_crashes_before_its_event_and_keeps_its_witness() {
+    let mut losses = losses(model());
+    // What the range holds when the trial begins counts as persisted.
+    losses.memories.store(4, 0, 9);
+    losses.begin_trial(vec![8, 4, 5]);
+    losses.witness(&[5]);
+    losses.crash_at(3, 1);
+    losses.memories.store(5, 0, 1);
+    store(&mut losses, 8, 1); // Event 1.
+    losses.writeback(USER, Writeback::Clwb, address(8)); // Event 2.
+    losses.memories.store(5, 0, 2);
+    losses.fence(USER, Fence::Sfence); // Event 3.
+    losses.memories.store(5, 0, 3);
+    store(&mut losses, 4, 1); // Event 4.
+    losses.lose();
+    assert_eq!(losses.memories.live(8)[0], 0, "it was written back and not fenced");
+    assert_eq!(losses.memories.live(4)[0], 9, "the store came after the crash");
+    assert_eq!(losses.memories.live(5), [2, 0, 0, 0, 0, 0, 4, 1], "4 events, and a crash");
+    // The crash has made all of it persist.
+    assert!(losses.memories.dirty().is_empty());
+}
+
+#[test]
+fn a_trial_without_a_crash_ends_with_one() {
+    let mut losses = losses(model());
+    losses.begin_trial(vec![8, 5]);
+    losses.witness(&[5]);
+    store(&mut losses, 8, 1);
+    losses.lose();
+    assert_eq!(losses.memories.live(8)[0], 0);
+    assert_eq!(losses.memories.live(5)[6..], [1, 0]);
+}
+
+#[test]
+fn an_instruction_that_is_left_out_has_no_effect() {
+    let mut losses = losses(model());
+    let second = Site { at: USER.at + 4, ..USER };
+    for (omitted, expected) in [(USER.at, 0), (second.at, 0), (0, 1), (1, 1)] {
+        losses.omit(omitted);
+        losses.begin_trial(vec![3]);
+        losses.memories.set(3, &[0; 8]);
+        store(&mut losses, 3, 1);
+        losses.writeback(USER, Writeback::Clwb, address(3));
+        losses.fence(second, Fence::Sfence);
+        losses.lose();
+        assert_eq!(losses.memories.live(3)[0], expected, "{omitted:#x}");
+    }
+    let told = losses.told();
+    assert!(told.contains("site at=0x401000 event=writeback\n"), "{told}");
+    assert!(told.contains("site at=0x401004 event=fence\n"), "{told}");
+}

@@ -1,0 +1,119 @@
+//! A crash of one program's memory, without an end of the machine.
+//!
+//! 1. The program names a range: from now on its lines are clean, whatever they hold.
+//! 2. It may name witnesses: bytes that no crash takes, such as the number of operations that were acknowledged.
+//! 3. It chooses the event before which the crash comes, by its number, and a seed.
+//! 4. It runs. Before the event, the content after a crash is put aside; the program goes on.
+//! 5. It asks for the losses: the range holds what was put aside, or what a crash at this moment leaves. The first word
+//!    of the witness's last 16 bytes is the number of events, the second one 1 if the crash came before the end.
+
+use std::collections::HashSet;
+
+use super::model::Event;
+use super::words::{Line, WORDS};
+use super::{Losses, Site};
+
+/// A trial on some lines.
+#[derive(Debug, Default)]
+pub struct Trial {
+    /// The lines of the range, in its order.
+    lines: Vec<u32>,
+    is_in: HashSet<u32>,
+    witnesses: HashSet<u32>,
+    /// The line whose last words are the answer.
+    answer: Option<u32>,
+    crash_at: u64,
+    seed: u64,
+    events: u64,
+    aside: Option<Vec<Line>>,
+}
+
+impl Losses {
+    /// Begins a trial on these lines.
+    pub fn begin_trial(&mut self, lines: Vec<u32>) {
+        for line in &lines {
+            self.persist_now(*line);
+        }
+        let is_in = lines.iter().copied().collect();
+        self.trial = Some(Trial { lines, is_in, ..Trial::default() });
+    }
+
+    /// Names lines of the trial that no crash takes.
+    pub fn witness(&mut self, lines: &[u32]) {
+        if let Some(trial) = &mut self.trial {
+            trial.witnesses.extend(lines);
+            trial.answer = lines.last().copied();
+        }
+    }
+
+    /// Chooses the event, and the seed of the losses; 0 for the end of the trial.
+    pub fn crash_at(&mut self, event: u64, seed: u64) {
+        if let Some(trial) = &mut self.trial {
+            (trial.crash_at, trial.seed) = (event, seed);
+        }
+    }
+
+    /// Leaves out the write-back or the fence at this address from now on; 0 for none.
+    pub fn omit(&mut self, at: u64) {
+        self.omitted = (at != 0).then_some(at);
+    }
+
+    /// Counts an event of the trial, and puts the content aside before the chosen one.
+    pub(super) fn event_of_trial(&mut self, site: Site, event: Event, line: Option<u32>) {
+        let Some(trial) = &mut self.trial else { return };
+        let is_witness = |line: &u32| trial.witnesses.contains(line);
+        if line.is_some_and(|line| is_witness(&line) || !trial.is_in.contains(&line)) {
+            return;
+        }
+        trial.events += 1;
+        let is_chosen = trial.events == trial.crash_at;
+        if event != Event::Store && self.sites.insert(site.at) {
+            self.told.push(format!("site at={:#x} event={}", site.at, event.name()));
+        }
+        if is_chosen {
+            let aside = self.after_a_crash();
+            if let Some(trial) = &mut self.trial {
+                trial.aside = Some(aside);
+            }
+        }
+    }
+
+    /// Returns the content of the trial's lines after a crash at this moment.
+    fn after_a_crash(&self) -> Vec<Line> {
+        let Some(trial) = &self.trial else { return Vec::new() };
+        let dirty: Vec<u32> =
+            trial.lines.iter().copied().filter(|line| self.memories.is_dirty(*line)).collect();
+        let fates = self.fates(trial.seed, trial.crash_at, &dirty);
+        let content = |line: &u32| {
+            let live = self.memories.live(*line);
+            if trial.witnesses.contains(line) {
+                return live;
+            }
+            fates.of(*line, &live, &self.memories.persisted(*line))
+        };
+        trial.lines.iter().map(content).collect()
+    }
+
+    /// Ends the trial: its lines hold what the crash left.
+    pub fn lose(&mut self) {
+        let aside = self.trial.as_mut().and_then(|trial| trial.aside.take());
+        let has_crashed = aside.is_some();
+        let content = aside.unwrap_or_else(|| self.after_a_crash());
+        let Some(trial) = self.trial.take() else { return };
+        let mut lost = 0_u64;
+        for (line, mut content) in trial.lines.iter().copied().zip(content) {
+            lost += u64::from(content != self.memories.live(line));
+            if trial.answer == Some(line) {
+                content[WORDS - 2] = trial.events;
+                content[WORDS - 1] = u64::from(has_crashed);
+            }
+            self.pending.forget(line);
+            self.memories.set(line, &content);
+            self.stored.remove(&line);
+        }
+        self.told.push(format!(
+            "trial events={} crash={} seed={} changed={lost}",
+            trial.events, trial.crash_at, trial.seed
+        ));
+    }
+}

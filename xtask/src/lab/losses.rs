@@ -1,0 +1,192 @@
+//! Machines that lose what was not written back: the memory that loses lines, the choices of each crash, and the report of
+//! the emulator's plugin (`tests/lab/plugin/src/losses`).
+
+use std::fs::{self, File};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use anyhow::{Context as _, Result, bail};
+
+/// The memory that loses lines.
+#[derive(Clone, Debug)]
+pub(super) enum Memory {
+    /// A file that is the contents of an NVDIMM.
+    File(PathBuf),
+    /// A part of the machine's RAM; the file is made for one machine, and goes with it.
+    Ram {
+        /// The size of the RAM.
+        ram: u64,
+        /// The place of the part in the RAM.
+        offset: u64,
+    },
+}
+
+/// The moment at which the power is cut: before the n-th event of its kind in a program, from 1.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    pub(super) event: &'static str,
+    pub(super) number: u64,
+}
+
+/// The losses of a machine.
+#[derive(Clone, Debug)]
+pub(super) struct Losses {
+    pub(super) memory: Memory,
+    /// The physical address of the memory.
+    pub(super) base: u64,
+    pub(super) size: u64,
+    /// The address of the first instruction after a reset.
+    pub(super) reset: u64,
+    /// Distinguishes the machines of a lane.
+    pub(super) round: u64,
+    pub(super) cut: Option<Cut>,
+    /// Further arguments of the plugin.
+    pub(super) more: Vec<String>,
+}
+
+/// The first instruction of a PC (Intel SDM vol. 3A, 11.1.4), and of QEMU's arm64 boards with a kernel.
+pub(super) const RESET_OF_PC: u64 = 0xffff_fff0;
+pub(super) const RESET_OF_BOARD: u64 = 0x4000_0000;
+
+impl Losses {
+    pub(super) const fn new(memory: Memory, base: u64, size: u64) -> Self {
+        Self { memory, base, size, reset: RESET_OF_PC, round: 0, cut: None, more: Vec::new() }
+    }
+
+    /// Returns the arguments of the plugin for a machine of this name with this CPU.
+    pub(super) fn arguments(&self, name: &str, cpu: &str, files: &Files) -> Vec<String> {
+        let Files { live, persisted, out } = files;
+        let offset = match self.memory {
+            Memory::File(_) => 0,
+            Memory::Ram { offset, .. } => offset,
+        };
+        let mut arguments = vec![
+            format!("live={}", live.display()),
+            format!("offset={offset}"),
+            format!("persisted={}", persisted.display()),
+            format!("out={}", out.display()),
+            format!("base={:#x}", self.base),
+            format!("size={}", self.size),
+            format!("reset={:#x}", self.reset),
+            format!("seed={}", self.seed(name)),
+        ];
+        // The emulator's other CPUs are of AMD's.
+        if cpu.contains("vendor=GenuineIntel") {
+            arguments.push(String::from("clflush=itself"));
+        }
+        arguments.extend(self.more.iter().cloned());
+        arguments.extend(self.cut.map(|Cut { event, number }| format!("cut={event}:{number}")));
+        arguments
+    }
+
+    /// Returns the seed of a machine: it follows from the seed of the run, the name and the round.
+    fn seed(&self, name: &str) -> u64 {
+        let text = format!("{} {name} {}", seed_of_run(), self.round);
+        // FNV-1a, which every version of the compiler computes alike (as the standard library's hashers need not).
+        text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    }
+}
+
+/// The variable with the seed of a run that is to be repeated.
+pub(super) const SEED: &str = "CACHEMAINT_LAB_SEED";
+
+/// Returns the seed of every loss in this run: the variable, or a random number.
+pub(super) fn seed_of_run() -> u64 {
+    static RUN: OnceLock<u64> = OnceLock::new();
+    *RUN.get_or_init(|| {
+        let given = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok());
+        given.unwrap_or_else(|| RandomState::new().build_hasher().finish() >> 32)
+    })
+}
+
+/// The files of a machine that loses lines.
+#[derive(Clone, Debug)]
+pub(super) struct Files {
+    /// The memory that the machine sees.
+    pub(super) live: PathBuf,
+    /// The memory that has persisted.
+    pub(super) persisted: PathBuf,
+    /// The lines of the plugin.
+    pub(super) out: PathBuf,
+}
+
+impl Files {
+    /// Returns the files of the machine of this name, and makes those of its RAM.
+    pub(super) fn new(losses: &Losses, work: &Path, name: &str) -> Result<Self> {
+        let out = work.join(format!("{name}.losses"));
+        drop(fs::remove_file(&out));
+        let live = match &losses.memory {
+            Memory::File(file) => file.clone(),
+            Memory::Ram { ram, .. } => {
+                let file = work.join(format!("{name}.ram"));
+                make_sparse(&file, *ram)?;
+                make_sparse(&persisted(&file), losses.size)?;
+                file
+            }
+        };
+        Ok(Self { persisted: persisted(&live), live, out })
+    }
+}
+
+/// Returns the file of the memory that has persisted, beside that of the memory which a machine sees.
+pub(super) fn persisted(live: &Path) -> PathBuf {
+    live.with_extension("persisted")
+}
+
+/// Makes a file of zeros, without blocks.
+pub(super) fn make_sparse(path: &Path, size: u64) -> Result<()> {
+    File::create(path)
+        .and_then(|file| file.set_len(size))
+        .with_context(|| format!("cannot make {}", path.display()))
+}
+
+/// Returns the plugin's lines, none of which may be a fault.
+///
+/// A fault is a write-back by a program of an address that is not mapped, which a CPU would not have survived, or
+/// an instruction that is not modelled. Then no verdict on the machine is valid.
+pub(super) fn check(report: &str) -> Result<()> {
+    let faults: Vec<&str> = report.lines().filter(|line| line.starts_with("fault ")).collect();
+    if !faults.is_empty() {
+        bail!("the losses of this machine are not valid: {}", faults.join("; "));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cut, Files, Losses, Memory, check};
+    use std::path::{Path, PathBuf};
+
+    #[test]
+    fn a_machine_is_described_to_the_plugin() {
+        let memory = Memory::Ram { ram: 1 << 30, offset: 4096 };
+        let cut = Some(Cut { event: "fence", number: 3 });
+        let losses = Losses { cut, ..Losses::new(memory, 1 << 32, 8192) };
+        let files = Files {
+            live: PathBuf::from("/live"),
+            persisted: PathBuf::from("/persisted"),
+            out: PathBuf::from("/out"),
+        };
+        let arguments = losses.arguments("a", "max", &files);
+        for expected in
+            ["live=/live", "offset=4096", "base=0x100000000", "size=8192", "cut=fence:3"]
+        {
+            assert!(arguments.iter().any(|argument| argument == expected), "{arguments:?}");
+        }
+        let other = Losses { round: 1, ..losses.clone() };
+        assert_ne!(losses.seed("a"), other.seed("a"));
+        assert_ne!(losses.seed("a"), losses.seed("b"));
+        assert_eq!(losses.seed("a"), losses.seed("a"));
+        assert_eq!(super::persisted(Path::new("/x/a.medium")), Path::new("/x/a.persisted"));
+    }
+
+    #[test]
+    fn faults_are_errors() {
+        check("start seed=1 policy=Half\nloss crash=1\n").unwrap();
+        let why = check("start seed=1\nfault untranslated half=Lower at=0x1\n").unwrap_err();
+        assert!(why.to_string().contains("fault untranslated"), "{why}");
+    }
+}

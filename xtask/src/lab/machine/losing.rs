@@ -1,0 +1,70 @@
+//! The emulator's part in losses: the words of its command line, its files, and the plugin's report.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::{Kit, Setup};
+use crate::lab::losses::{self, Files, Losses, Memory};
+use crate::lab::plugin::Plugin;
+
+/// The words and files of an emulator whose machine loses lines.
+pub(super) struct Losing {
+    /// Added to the board.
+    pub(super) board: &'static str,
+    pub(super) words: Vec<String>,
+    /// The files that go with the machine.
+    pub(super) temporary: Vec<PathBuf>,
+    pub(super) report: PathBuf,
+}
+
+impl Losing {
+    /// Returns the emulator's part in the losses of a setup, if there are some and the emulator can load the plugin.
+    pub(super) fn of(setup: &Setup, kit: &Kit) -> Result<Option<Self>> {
+        match (&setup.losses, &kit.plugin) {
+            (Some(losses), Some(plugin)) => Self::new(losses, plugin, kit, setup).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn new(losses: &Losses, plugin: &Plugin, kit: &Kit, setup: &Setup) -> Result<Self> {
+        let name = &setup.name;
+        let files = Files::new(losses, &kit.work, name)?;
+        let mut words = plugin.losing(&losses.arguments(name, &setup.cpu, &files)).to_vec();
+        let Files { live, persisted, out } = files;
+        let (board, temporary) = match losses.memory {
+            Memory::File(_) => ("", Vec::new()),
+            Memory::Ram { ram, .. } => {
+                let path = live.display();
+                let object =
+                    format!("memory-backend-file,id=ram,share=on,mem-path={path},size={ram}");
+                words.extend([String::from("-object"), object]);
+                (",memory-backend=ram", vec![live, persisted])
+            }
+        };
+        Ok(Self { board, words, temporary, report: out })
+    }
+}
+
+/// The plugin's lines about one machine.
+pub(super) struct Report {
+    pub(super) file: PathBuf,
+    pub(super) log: File,
+}
+
+impl Report {
+    /// Adds the lines to the log.
+    ///
+    /// # Errors
+    /// If one of them is a fault.
+    pub(super) fn take(mut self) -> Result<()> {
+        let text = fs::read_to_string(&self.file).unwrap_or_default();
+        drop(fs::remove_file(&self.file));
+        for line in text.lines() {
+            writeln!(self.log, "losses: {line}")?;
+        }
+        losses::check(&text)
+    }
+}

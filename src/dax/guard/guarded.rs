@@ -9,6 +9,7 @@
 //! A file that the operating system writes back by pages is not mapped. Its descriptor is all that `fdatasync` needs.
 
 use super::super::system::extents::{self, Extent};
+use super::super::system::map_pages;
 use super::super::{DaxView, Error, ErrorKind, FaultHandler, Guarantee, Options, Writeback};
 use crate::cache::Cache;
 use alloc::boxed::Box;
@@ -143,42 +144,55 @@ impl GuardedFile {
             let bytes = self.size.min(metadata.blocks().saturating_mul(BLOCK));
             return Ok(Some(Written { bytes, lines: 0 }));
         };
-        self.map(options)?;
-        self.settle()?;
+        let is_mapped_anew = self.map(options)?;
+        let has_changed = self.settle()?;
+        if is_mapped_anew || has_changed {
+            self.map_pages();
+        }
         let Held::Mapped(view) = &self.held else { return Ok(None) };
         let extents = self.durable.as_deref().unwrap_or_default();
         write_lines(view, extents, cache, installed, after).map(Some)
     }
 
-    /// Maps all of a file that is written back by lines.
-    fn map(&mut self, options: &Options) -> Result<(), Error> {
+    /// Maps all of a file that is written back by lines. Returns true if it has a new mapping.
+    fn map(&mut self, options: &Options) -> Result<bool, Error> {
         let size = self.size;
         if self.cache.is_none() || size == 0 {
-            return Ok(());
+            return Ok(false);
         }
         match &mut self.held {
-            Held::Mapped(view) if view.len() == size => Ok(()),
-            Held::Mapped(view) => options.map_anew(view, size),
+            Held::Mapped(view) if view.len() == size => return Ok(false),
+            Held::Mapped(view) => options.map_anew(view, size)?,
             Held::Open(file) => {
                 let file = file.try_clone().map_err(|error| Error::opening(&self.path, &error))?;
                 let chosen = (Guarantee::clone(&self.guarantee), self.writeback);
                 let view = options.view_open(&self.path, file, size, chosen)?;
                 self.held = Held::Mapped(Box::new(view));
-                Ok(())
             }
         }
+        Ok(true)
     }
 
-    /// Has the extents made durable, if they are not those that are.
-    fn settle(&mut self) -> Result<(), Error> {
+    /// Has the extents made durable, if they are not those that are. Returns true if they have changed.
+    fn settle(&mut self) -> Result<bool, Error> {
         let now = extents::now(self.file(), self.size)
             .map_err(|errno| self.failed("FIEMAP", &errno.into()))?;
-        if self.durable.as_ref() != Some(&now) {
+        let has_changed = self.durable.as_ref() != Some(&now);
+        if has_changed {
             // Later stores can add to them, and are for the next pass.
             self.sync()?;
             self.durable = Some(now);
         }
-        Ok(())
+        Ok(has_changed)
+    }
+
+    /// Makes the pages of the durable extents accessible, by one call for each extent. A write-back of any other page
+    /// costs a page fault of its own.
+    fn map_pages(&self) {
+        let Held::Mapped(view) = &self.held else { return };
+        for part in self.durable.iter().flatten().filter_map(|extent| stored(extent, view.len())) {
+            map_pages(&view.mapping, view.mapping.checked_range(&part));
+        }
     }
 
     fn sync(&self) -> Result<(), Error> {

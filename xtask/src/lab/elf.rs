@@ -38,6 +38,21 @@ pub(super) fn needs(root: &Path, file: &Path) -> Result<Vec<(PathBuf, PathBuf)>>
     Ok(needed)
 }
 
+/// Returns a program of 64 bits, in the order of this machine, without the sections that no loader reads: symbols, and
+/// debug information.
+pub(super) fn without_symbols(mut bytes: Vec<u8>) -> Result<Vec<u8>> {
+    let elf = Elf::parse(&bytes).context("it is not an ELF file")?;
+    anyhow::ensure!(elf.is_64 && elf.little_endian, "it is not a 64-bit ELF file");
+    let ends = elf.program_headers.iter().map(|segment| segment.p_offset + segment.p_filesz);
+    let end = usize::try_from(ends.max().context("it has no segments")?)?;
+    drop(elf);
+    bytes.truncate(end);
+    // `e_shoff`, then `e_shnum` and `e_shstrndx` (System V ABI, "ELF Header").
+    bytes[40..48].fill(0);
+    bytes[60..64].fill(0);
+    Ok(bytes)
+}
+
 /// Returns the file of a library below `root`.
 pub(super) fn library(root: &Path, name: &str) -> Result<PathBuf> {
     for folder in LIBRARIES {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::architecture::Architecture;
+use super::elf;
 use super::emulator::Emulators;
 use super::initramfs::{self, Initramfs};
 use super::plugin::Plugin;
@@ -202,9 +203,19 @@ impl Kits {
         if let Some(agent) = self.agents.borrow().get(&architecture) {
             return Ok(agent.clone());
         }
-        let program = sources.static_program(architecture, "cachemaint-lab-guest", "lab-guest")?;
-        let archive = machines(sources)?.join(format!("agent-{}.cpio", architecture.debian()));
-        Initramfs::default().file("/init", program).write(&archive)?;
+        let program = sources.static_program_with_symbols(
+            architecture,
+            "cachemaint-lab-guest",
+            "lab-guest",
+        )?;
+        let folder = machines(sources)?;
+        let [archive, init, symbols] = ["cpio", "init", "symbols"]
+            .map(|kind| folder.join(format!("agent-{}.{kind}", architecture.debian())));
+        // Each start of a machine unpacks the agent.
+        let bytes = fs::read(&program).with_context(|| format!("{}", program.display()))?;
+        fs::write(&init, elf::without_symbols(bytes)?)?;
+        fs::copy(&program, symbols)?;
+        Initramfs::default().file("/init", init).write(&archive)?;
         self.agents.borrow_mut().insert(architecture, archive.clone());
         Ok(archive)
     }
@@ -245,6 +256,11 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 }
 
 impl Kit {
+    /// Returns the agent with its symbols.
+    pub(super) fn symbols(&self) -> PathBuf {
+        self.agent.with_extension("symbols")
+    }
+
     /// Writes the initial file system of a machine that also has `more`, at a path of its own.
     pub(super) fn initrd(&self, more: &Initramfs, name: &str) -> Result<PathBuf> {
         let extra = self.work.join(format!("{name}.extra.cpio"));

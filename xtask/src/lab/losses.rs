@@ -1,10 +1,11 @@
 //! Machines that lose what was not written back: the memory that loses lines, the choices of each crash, and the report of
 //! the emulator's plugin (`tests/lab/plugin/src/losses`).
 
+use alloc::collections::BTreeMap;
 use std::fs::{self, File};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -21,6 +22,11 @@ pub(super) enum Memory {
         offset: u64,
     },
 }
+
+/// The kinds of events of a program, as the plugin names them.
+pub(super) const STORE: &str = "store";
+pub(super) const WRITEBACK: &str = "writeback";
+pub(super) const FENCE: &str = "fence";
 
 /// The moment at which the power is cut: before the n-th event of its kind in a program, from 1.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +76,7 @@ impl Losses {
             format!("size={}", self.size),
             format!("reset={:#x}", self.reset),
             format!("seed={}", self.seed(name)),
+            String::from("policy=any"),
         ];
         // The emulator's other CPUs are of AMD's.
         if cpu.contains("vendor=GenuineIntel") {
@@ -77,17 +84,37 @@ impl Losses {
         }
         arguments.extend(self.more.iter().cloned());
         arguments.extend(self.cut.map(|Cut { event, number }| format!("cut={event}:{number}")));
+        // Following them takes time.
+        if self.cut.is_some_and(|cut| cut.event == STORE) {
+            arguments.push(String::from("stores=followed"));
+        }
         arguments
     }
 
     /// Returns the seed of a machine: it follows from the seed of the run, the name and the round.
     fn seed(&self, name: &str) -> u64 {
-        let text = format!("{} {name} {}", seed_of_run(), self.round);
-        // FNV-1a, which every version of the compiler computes alike (as the standard library's hashers need not).
-        text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+        chance(&format!("{name} machine {}", self.round))
     }
+}
+
+/// Returns a number that follows from the seed of the run and these words, and looks random.
+fn chance(words: &str) -> u64 {
+    let text = format!("{} {words}", seed_of_run());
+    // FNV-1a, which every version of the compiler computes alike (as the standard library's hashers need not).
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    // Its low bits depend on those of the bytes alone.
+    (hash ^ hash >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16
+}
+
+/// Returns the next random number of a lane, for moments that are not special. The seed of the run repeats them.
+pub(super) fn random(lane: &str) -> u64 {
+    static DRAWN: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
+    let mut drawn = DRAWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let number = drawn.entry(lane.to_owned()).or_default();
+    *number += 1;
+    chance(&format!("{lane} number {number}"))
 }
 
 /// The variable with the seed of a run that is to be repeated.
@@ -155,9 +182,19 @@ pub(super) fn check(report: &str) -> Result<()> {
     Ok(())
 }
 
+/// Returns the number of lines that the crashes of a report took. One reset can execute the reset vector more than once,
+/// which counts as crashes without losses.
+pub(super) fn lost_lines(report: &str) -> u64 {
+    let crashes = report.lines().filter(|line| line.starts_with("loss "));
+    let lost = |line: &str| -> Option<u64> {
+        line.split(' ').find_map(|word| word.strip_prefix("lost=")?.parse().ok())
+    };
+    crashes.filter_map(lost).sum()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Cut, Files, Losses, Memory, check};
+    use super::{Cut, Files, Losses, Memory, check, lost_lines};
     use std::path::{Path, PathBuf};
 
     #[test]
@@ -181,6 +218,14 @@ mod tests {
         assert_ne!(losses.seed("a"), losses.seed("b"));
         assert_eq!(losses.seed("a"), losses.seed("a"));
         assert_eq!(super::persisted(Path::new("/x/a.medium")), Path::new("/x/a.persisted"));
+    }
+
+    #[test]
+    fn the_lines_of_all_crashes_are_counted() {
+        let report = "loss crash=1 policy=Half dirty=3 lost=2 pending=0\n\
+                      loss crash=2 policy=Half dirty=9 lost=5 pending=0\ncounts half=user lost=9\n";
+        assert_eq!(lost_lines(report), 7);
+        assert_eq!(lost_lines("start seed=1"), 0);
     }
 
     #[test]

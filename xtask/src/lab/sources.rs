@@ -49,6 +49,16 @@ impl<'a> Sources<'a> {
 
     /// Returns the same for programs that need no library on the machine that runs them.
     pub(super) fn cargo_static(&self, architecture: Architecture, line: &str) -> Result<Cmd> {
+        self.cargo_static_with(architecture, line, "symbols")
+    }
+
+    /// Returns the same with the sections that the linker strips.
+    fn cargo_static_with(
+        &self,
+        architecture: Architecture,
+        line: &str,
+        stripped: &str,
+    ) -> Result<Cmd> {
         let triple = architecture.triple();
         let compiler = compilers::compiler(self.host, triple)?;
         Ok(self
@@ -57,7 +67,7 @@ impl<'a> Sources<'a> {
             // The programs are stripped, as they are copied into memory at each start. A profile's `strip` does not
             // apply to a package that has a profile of its own, as the library has.
             .arg(format!(
-                r#"target.{triple}.rustflags=["-Ctarget-feature=+crt-static","-Cstrip=symbols"]"#
+                r#"target.{triple}.rustflags=["-Ctarget-feature=+crt-static","-Cstrip={stripped}"]"#
             ))
             .env("CARGO_TARGET_DIR", self.static_folder().display().to_string()))
     }
@@ -70,6 +80,19 @@ impl<'a> Sources<'a> {
         name: &str,
     ) -> Result<PathBuf> {
         self.cargo_static(architecture, &format!("build --release -p {package}"))?.read()?;
+        Ok(self.static_folder().join(architecture.triple()).join("release").join(name))
+    }
+
+    /// Returns such a program with its symbols and lines.
+    pub(super) fn static_program_with_symbols(
+        &self,
+        architecture: Architecture,
+        package: &str,
+        name: &str,
+    ) -> Result<PathBuf> {
+        self.cargo_static_with(architecture, &format!("build --release -p {package}"), "none")?
+            .env("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only")
+            .read()?;
         Ok(self.static_folder().join(architecture.triple()).join("release").join(name))
     }
 

@@ -38,6 +38,7 @@ use device::{AskedOfDevice, DeepFlush};
 use mapping::{Kind, Unpopulated};
 use rustix::fs::{AtFlags, FallocateFlags, StatFs, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
+use rustix::mm::Advice;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::AsFd;
@@ -281,6 +282,13 @@ fn populate(path: &Path, mapping: &Mapping, access: Access) -> Result<(), Error>
         }
     };
     Err(Error::new(path, kind))
+}
+
+/// Makes the pages of a range accessible for reading, as far as possible: a page that fails will fail at its access.
+///
+/// The range begins at a page of the mapping and ends within it.
+pub(in crate::dax) fn map_pages(mapping: &Mapping, range: Range<usize>) {
+    let _is_done = mapping::populate_pages(mapping, range, Advice::LinuxPopulateRead).is_ok();
 }
 
 /// Returns the device of device DAX that an open file is, if it is one.

@@ -30,6 +30,8 @@ mod recordings;
 mod records;
 #[cfg(target_os = "linux")]
 mod stores;
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod trials;
 
 #[cfg(target_os = "linux")]
 fn main() -> anyhow::Result<std::process::ExitCode> {
@@ -56,6 +58,8 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         ["read-store", path] => stores::read(path.as_ref()),
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
         ["guard-at", path, start, starts] => paths::guards::guard_at(path, start, starts),
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        ["trials", ref words @ ..] => trials::run(words),
         ["place", path, at] => media::place(path.as_ref(), at),
         ["bad-blocks", path] => media::bad_blocks(path.as_ref()),
         ["checked", path, at, len] => media::checked(path.as_ref(), at, len),

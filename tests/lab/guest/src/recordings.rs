@@ -170,25 +170,39 @@ pub(crate) fn read(path: &Path) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads the events of a shard. Each must be as it was recorded, and follow the one before.
+/// Reads the events of a shard. Each must be as it was recorded. One may be missing only where the reader says that it
+/// has skipped something; then the longest run without a gap counts.
 fn events(reader: &Reader<&DaxFile>, shard: u32, damaged: &mut u64) -> Result<Events> {
     let mut buffer = vec![0; reader.largest_payload()];
     let mut found = reader.shard(shard);
-    let (mut numbers, mut lost) = (None, 0);
+    let (mut run, mut longest, mut lost) = (None, 0..0, 0);
+    let mut has_skipped = false;
     while let Some(found) = found.read_next(&mut buffer) {
         match found {
             Found::Event(Event { id, payload, .. }) => {
-                let oldest = number_of(payload)?;
-                let (first, next) = numbers.unwrap_or((oldest, oldest));
-                let is_it = id == EVENT && payload == record(shard.into(), next);
-                ensure!(is_it, "shard {shard}: another event stands where {next} must be");
-                numbers = Some((first, next + 1));
+                let number = number_of(payload)?;
+                let is_it = id == EVENT && payload == record(shard.into(), number);
+                ensure!(is_it, "shard {shard}: an event is there that was never recorded");
+                let (mut first, next) = run.unwrap_or((number, number));
+                if number != next {
+                    let is_told = has_skipped && number > next;
+                    ensure!(is_told, "shard {shard}: {number} is there instead of {next}");
+                    first = number;
+                }
+                (run, has_skipped) = (Some((first, number + 1)), false);
+                if number + 1 - first > longest.end - longest.start {
+                    longest = first..number + 1;
+                }
             }
-            Found::Skipped(Skipped { kind: SkippedKind::Damaged, len, .. }) => *damaged += len,
+            Found::Skipped(Skipped { kind, len, .. }) => {
+                has_skipped = true;
+                if kind == SkippedKind::Damaged {
+                    *damaged += len;
+                }
+            }
             Found::Lost { events, .. } => lost += events,
             _ => {}
         }
     }
-    let (first, next) = numbers.unwrap_or_default();
-    Ok(Events { first, next, lost })
+    Ok(Events { first: longest.start, next: longest.end, lost })
 }

@@ -116,7 +116,8 @@ pub(crate) fn verify_on_device(records: &Records, part: Part) -> Result<Reply> {
 
 /// Has a file or a device persisted down to the medium's own buffers, after a store.
 pub(crate) fn deep_persist(path: &str) -> Result<Reply> {
-    let file = Options::new().allow_page_granularity().open(path)?;
+    // A write-back of a page that is not mapped is a page fault on a CPU, and nothing in an emulator.
+    let file = Options::new().allow_page_granularity().populate().open(path)?;
     let mut last = [0; RECORD];
     let at = file.len() - RECORD as u64;
     file.read(at, &mut last)?;

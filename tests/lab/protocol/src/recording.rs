@@ -58,7 +58,7 @@ pub struct Recorded {
     pub damaged: u64,
 }
 
-/// The events of a shard, one after the other.
+/// The events of a shard, one after the other: the longest run without a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Events {
     /// The number of the oldest.

@@ -10,6 +10,10 @@ use super::{Kit, Setup};
 use crate::lab::losses::{self, Files, Losses, Memory};
 use crate::lab::plugin::Plugin;
 
+/// The words for a kernel whose memory loses lines: it does not write back dirty pages by itself, which would hide what a
+/// program has forgotten (Linux, `Documentation/admin-guide/sysctl/vm.rst`, `dirty_writeback_centisecs`).
+pub(super) const KERNEL: &str = "sysctl.vm.dirty_writeback_centisecs=0";
+
 /// The words and files of an emulator whose machine loses lines.
 pub(super) struct Losing {
     /// Added to the board.
@@ -37,7 +41,8 @@ impl Losing {
         let (board, temporary) = match losses.memory {
             Memory::File(_) => ("", Vec::new()),
             Memory::Ram { ram, .. } => {
-                let path = live.display();
+                // A comma ends an option unless it is doubled.
+                let path = live.display().to_string().replace(',', ",,");
                 let object =
                     format!("memory-backend-file,id=ram,share=on,mem-path={path},size={ram}");
                 words.extend([String::from("-object"), object]);
@@ -55,6 +60,16 @@ pub(super) struct Report {
 }
 
 impl Report {
+    /// Returns the plugin's lines so far.
+    pub(super) fn text(&self) -> Result<String> {
+        Ok(fs::read_to_string(&self.file)?)
+    }
+
+    /// Returns the number of lines that the crashes took.
+    pub(super) fn lost_lines(&self) -> Result<u64> {
+        Ok(losses::lost_lines(&self.text()?))
+    }
+
     /// Adds the lines to the log.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint_lab_protocol::{Reply, Request, decode, encode};
 
-use self::losing::{Losing, Report};
+use self::losing::{KERNEL, Losing, Report};
 use self::setup::{Setup, drive, make_disk};
 use crate::cost;
 use crate::lab::architecture::Architecture;
@@ -58,9 +58,10 @@ impl Machine {
             Architecture::X86 | Architecture::Riscv64 => "ttyS0",
             Architecture::Arm64 => "ttyAMA0",
         };
-        let command_line =
-            format!("console={console} quiet panic=-1 {}", setup.command_line).trim().to_owned();
         let losing = Losing::of(setup, kit)?;
+        let more = losing.as_ref().map_or("", |_losing| KERNEL);
+        let words = [&*format!("console={console} quiet panic=-1"), &setup.command_line, more];
+        let command_line = words.join(" ").trim().to_owned();
         let board = losing.as_ref().map_or("", |losing| losing.board);
         let board = format!("{}{board}", setup.board);
         let mut emulator = kit
@@ -230,6 +231,16 @@ impl Machine {
             "the emulator ended with {status}, and not by the cut of its power"
         );
         self.report.take().map_or(Ok(()), Report::take)
+    }
+
+    /// Returns the lines of the plugin so far.
+    pub(in crate::lab) fn losses(&self) -> Result<String> {
+        self.report.as_ref().map_or(Ok(String::new()), Report::text)
+    }
+
+    /// Returns the number of lines that the crashes took; 0 for a machine that loses none.
+    pub(in crate::lab) fn lost_lines(&self) -> Result<u64> {
+        self.report.as_ref().map_or(Ok(0), Report::lost_lines)
     }
 
     /// Returns true if the machine loses lines that were not written back.

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
 use std::io::Write as _;
 
-use super::power::random;
+use super::power::Moment;
 use super::{
     Contents, DAX, SIGKILL, at_least, count, emulated, expect_value, lane, make_ext4,
     make_namespace, mount_again, nvdimm,
@@ -13,6 +13,7 @@ use super::{
 use crate::lab::architecture::Architecture;
 use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
+use crate::lab::losses::random;
 use crate::lab::machine::Machine;
 use crate::log::Log;
 
@@ -22,8 +23,8 @@ const SEED: u64 = 11;
 
 /// Processes that are killed.
 const KILLS: u32 = 3;
-/// Power cuts.
-const CUTS: u32 = 2;
+/// Power cuts: one at each kind of moment.
+const CUTS: u32 = 4;
 /// The greatest number of acknowledgements before a process is killed or the power is cut.
 const LATEST: u64 = 1500;
 /// A number greater than that of the records appended before a power cut; all of them fit into the journal.
@@ -67,7 +68,7 @@ fn kills_and_starts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
 
 /// Returns the number of records that were acknowledged when the process was killed.
 fn append_until_killed(machine: &mut Machine, there: u64) -> Result<u64> {
-    let more = 1 + random() % LATEST;
+    let more = 1 + random("journal") % LATEST;
     let line = format!("/init append-until-killed {PATH} {SEED} {more}");
     let document = machine.document_before_signal(&line, SIGKILL)?;
     expect_value(&document, "/there", there)?;
@@ -81,13 +82,13 @@ fn power_cuts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     make_namespace(&mut machine, "region0", "fsdax")?;
     make_ext4(&mut machine, "/dev/pmem0", DAX)?;
     let records = Records { path: PATH.to_owned(), seed: SEED, count: RECORDS, allow_pages: false };
-    let mut there = 0;
+    let (mut there, mut moment) = (0, Moment::of(kit, name, 1, LATEST));
     for cut in 1..=CUTS {
-        let enough = there + 1 + random() % LATEST;
-        let acknowledged = machine
-            .acknowledged_until_power_cut(&Request::AppendForever(records.clone()), enough)
-            .with_context(|| format!("before power cut {cut}"))?;
-        machine = Machine::start(kit, &setup, log)?;
+        let acknowledged = moment
+            .cut(machine, &Request::AppendForever(records.clone()), there)
+            .with_context(|| format!("before power cut {cut}, {moment:?}"))?;
+        moment = Moment::of(kit, name, cut + 1, LATEST);
+        machine = Machine::start(kit, &moment.prepare(&setup, cut + 1), log)?;
         mount_again(&mut machine)?;
         there = read(&mut machine).with_context(|| format!("after power cut {cut}"))?;
         at_least(there, acknowledged)?;

@@ -19,6 +19,7 @@ mod recorder;
 mod riscv64;
 mod suite;
 mod tracer;
+mod trials;
 
 use std::path::PathBuf;
 
@@ -76,6 +77,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     lanes.extend(suite::lanes());
     lanes.extend(riscv64::lanes());
     lanes.extend(flush::lanes());
+    lanes.extend(trials::lanes());
     lanes
 }
 

@@ -1,12 +1,11 @@
 //! Power cuts: the emulator is killed while the guest persists, and a fresh machine on the same
 //! medium must find every record that the guest had acknowledged over its serial line.
 //!
-//! The kill takes the guest's page cache with it, so a record that only reached that is lost. It keeps every store to a
-//! memory that the host backs with a file, written back or not. There it proves order and recovery, never a write-back.
+//! The kill takes the guest's page cache with it, so a record that only reached that is lost. An NVDIMM loses the lines
+//! that were not written back and fenced, too, by a seed (the module `losses`). The power is cut at a random moment, and
+//! before the n-th write-back, fence or store of the guest.
 
-use core::hash::{BuildHasher as _, Hasher as _};
 use core::time::Duration;
-use std::hash::RandomState;
 use std::io::Write as _;
 
 use anyhow::{Context as _, Result};
@@ -19,18 +18,19 @@ use super::{
 use crate::lab::architecture::Architecture;
 use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
+use crate::lab::losses::{Cut, FENCE, STORE, WRITEBACK, random};
 use crate::lab::machine::Machine;
 use crate::lab::machine::setup::drive;
 use crate::log::Log;
 
-/// Power cuts of a usual run.
-const USUAL: u32 = 3;
+/// Power cuts of a usual run: one at each kind of moment.
+const USUAL: u32 = 4;
 /// Events of the long run, of each kind.
 const LONG: u32 = 100;
 
 /// Records of a file: more than are persisted before the power is cut.
 const RECORDS: u64 = 64 << 10;
-/// The greatest number of acknowledgements before the power is cut.
+/// The greatest number of acknowledgements before the power is cut, and of events.
 const LATEST: u64 = 1500;
 
 pub(super) fn lanes() -> Vec<Lane> {
@@ -89,6 +89,64 @@ struct Medium {
     allow_pages: bool,
 }
 
+/// The moment of a power cut.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Moment {
+    /// So many acknowledgements.
+    Acknowledged(u64),
+    /// An event of the guest, if the machine loses lines.
+    Event(Cut),
+}
+
+impl Moment {
+    /// Returns the moment of a round of a lane, from 1: an acknowledgement, or an event up to the `latest` one.
+    pub(super) fn of(kit: &Kit, name: &str, round: u32, latest: u64) -> Self {
+        let number = 1 + random(name) % latest;
+        let event = match round % 4 {
+            2 => WRITEBACK,
+            3 => FENCE,
+            0 => STORE,
+            _ => return Self::Acknowledged(number),
+        };
+        match kit.plugin {
+            Some(_) => Self::Event(Cut { event, number }),
+            None => Self::Acknowledged(number),
+        }
+    }
+
+    /// Returns the setup of the machine whose power is cut at this moment.
+    pub(super) fn prepare(self, setup: &Setup, round: u32) -> Setup {
+        match self {
+            Self::Acknowledged(_) => setup.round(round.into(), None),
+            Self::Event(cut) => setup.round(round.into(), Some(cut)),
+        }
+    }
+
+    /// Sends a request that is acknowledged record by record, the first one behind `there`, and lets the power be cut.
+    /// Returns the number of the last record that was acknowledged, or `there`.
+    pub(super) fn cut(self, machine: Machine, request: &Request, there: u64) -> Result<u64> {
+        self.cut_later(machine, request, there, Duration::ZERO)
+    }
+
+    /// Lets the power be cut in the same manner, some time after the acknowledgement. It is for records that take so
+    /// long that the power would always be cut in the midst of one.
+    pub(super) fn cut_later(
+        self,
+        machine: Machine,
+        request: &Request,
+        there: u64,
+        later: Duration,
+    ) -> Result<u64> {
+        let acknowledged = match self {
+            Self::Acknowledged(number) => {
+                machine.acknowledged_until_later_power_cut(request, there + number, later)?
+            }
+            Self::Event(_) => machine.acknowledged_until_event(request)?,
+        };
+        Ok(acknowledged.max(there))
+    }
+}
+
 /// Has a machine persist, cuts its power at a random moment, and lets the next one check. Repeats this for each round.
 fn cut_repeatedly(
     kit: &Kit,
@@ -98,6 +156,11 @@ fn cut_repeatedly(
     medium: &Medium,
     mut machine: Machine,
 ) -> Result<()> {
+    let moment_of = |round| match setup.losses {
+        Some(_) => Moment::of(kit, &setup.name, round, LATEST),
+        None => Moment::Acknowledged(1 + random(&setup.name) % LATEST),
+    };
+    let mut moment = Moment::Acknowledged(1 + random(&setup.name) % LATEST);
     for round in 1..=rounds {
         let records = Records {
             path: format!("{DIRECTORY}/records"),
@@ -105,13 +168,13 @@ fn cut_repeatedly(
             count: RECORDS,
             allow_pages: medium.allow_pages,
         };
-        let moment = 1 + random() % LATEST;
-        let acknowledged = machine
-            .acknowledged_until_power_cut(&Request::PersistForever(records.clone()), moment)
-            .with_context(|| format!("before power cut {round}"))?;
-        writeln!(log, "power cut {round} after {acknowledged} records")?;
+        let acknowledged = moment
+            .cut(machine, &Request::PersistForever(records.clone()), 0)
+            .with_context(|| format!("before power cut {round}, {moment:?}"))?;
+        writeln!(log, "power cut {round}, {moment:?}, after {acknowledged} records")?;
 
-        machine = Machine::start(kit, setup, log)?;
+        moment = moment_of(round + 1);
+        machine = Machine::start(kit, &moment.prepare(setup, round + 1), log)?;
         let acknowledged = Records { count: acknowledged, ..records };
         found_again(&mut machine, medium.device, medium.options, &acknowledged)
             .with_context(|| format!("after power cut {round}"))?;
@@ -141,9 +204,4 @@ fn starts(
         writeln!(log, "start {round}: all records found")?;
     }
     machine.power_off()
-}
-
-/// Returns a random number: no moment of a power cut is special.
-pub(super) fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
 }

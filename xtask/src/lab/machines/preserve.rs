@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::Request;
 use cachemaint_lab_protocol::store::{Found, MEMORY, MEMORY_LEN, REGISTERS, STATE};
 
-use super::power::random;
+use super::power::Moment;
 use super::{
     Contents, DAX, SIGKILL, Setup, at_least, count, lane, make_ext4, make_namespace, mount_again,
     nvdimm,
@@ -16,6 +16,7 @@ use super::{
 use crate::lab::architecture::Architecture;
 use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
+use crate::lab::losses::random;
 use crate::lab::machine::Machine;
 use crate::log::Log;
 
@@ -36,9 +37,9 @@ const WARM_REBOOT: &str = "reboot through firmware";
 /// none.
 const AFTER_A_CUT: [&str; 2] = ["reboot of an unknown kind", "power loss or unsafe shutdown"];
 
-/// Power cuts.
-const CUTS: u32 = 3;
-/// The greatest number of commits before the power is cut.
+/// Power cuts: one at each kind of moment.
+const CUTS: u32 = 4;
+/// The greatest number of commits before the power is cut, and of events.
 const LATEST: u64 = 300;
 /// The greatest number of microseconds after those commits, in which more commits follow.
 const LATER: u64 = 20_000;
@@ -104,7 +105,7 @@ fn starting(mut before: Found, origin: &str) -> Found {
 
 /// Has a process replace all blobs, and kills it when it has written a part of the large one.
 fn replace_until_killed(machine: &mut Machine, log: &mut Log) -> Result<()> {
-    let enough = 1 + random() % (MEMORY_LEN as u64 / 2);
+    let enough = 1 + random("preserve") % (MEMORY_LEN as u64 / 2);
     let line = format!("/init replace-until-killed {PATH} {enough}");
     let document = machine.document_before_signal(&line, SIGKILL)?;
     let written = count(&document, "/written")?;
@@ -131,19 +132,19 @@ fn power_cuts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     make_namespace(&mut machine, "region0", "fsdax")?;
     make_ext4(&mut machine, "/dev/pmem0", DAX)?;
     let request = Request::ReplaceForever { path: PATH.to_owned() };
-    let mut there = 0;
+    let (mut there, mut moment) = (0, Moment::of(kit, name, 1, LATEST));
     for cut in 1..=CUTS {
-        let enough = there + 1 + random() % LATEST;
-        let later = Duration::from_micros(random() % LATER);
-        let acknowledged = machine
-            .acknowledged_until_later_power_cut(&request, enough, later)
-            .with_context(|| format!("before power cut {cut}"))?;
-        machine = Machine::start(kit, &setup, log)?;
+        let later = Duration::from_micros(random("preserve-power-cut") % LATER);
+        let acknowledged = moment
+            .cut_later(machine, &request, there, later)
+            .with_context(|| format!("before power cut {cut}, {moment:?}"))?;
+        moment = Moment::of(kit, name, cut + 1, LATEST);
+        machine = Machine::start(kit, &moment.prepare(&setup, cut + 1), log)?;
         mount_again(&mut machine)?;
         let found = read(&mut machine).with_context(|| format!("after power cut {cut}"))?;
         writeln!(
             log,
-            "power cut {cut}: {enough}, {later:?} later {acknowledged} acknowledged, {found:?}"
+            "power cut {cut}: {acknowledged} acknowledged, {found:?}; the next one: {moment:?}"
         )?;
         there = whole(&found).with_context(|| format!("after power cut {cut}"))?;
         at_least(there, acknowledged)?;

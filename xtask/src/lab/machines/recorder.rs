@@ -13,7 +13,6 @@ use cachemaint_lab_protocol::recording::{
 };
 use std::io::Write as _;
 
-use super::power::random;
 use super::{
     Contents, DAX, DIRECTORY, SIGKILL, at_least, emulated, lane, make_ext4, make_namespace,
     mount_again, nvdimm,
@@ -21,6 +20,7 @@ use super::{
 use crate::lab::architecture::Architecture;
 use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
+use crate::lab::losses::random;
 use crate::lab::machine::Machine;
 use crate::log::Log;
 
@@ -48,8 +48,7 @@ pub(super) fn lanes() -> Vec<Lane> {
         lane(
             Architecture::X86,
             "recorder-power-cut",
-            "NVDIMM, which keeps all stores: what a recording of each durability has promised before a power cut is \
-             read after it",
+            "NVDIMM: what a recording of each durability has promised before a power cut is read after it",
             power_cuts,
         ),
     ]
@@ -57,7 +56,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 
 /// Returns a number of events after which a shard has wrapped around, somewhere in one of the next two laps.
 fn enough() -> u64 {
-    LAP + 1 + random() % (2 * LAP)
+    LAP + 1 + random("recorder") % (2 * LAP)
 }
 
 fn ends_and_starts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
@@ -111,10 +110,10 @@ fn power_cuts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
             .with_context(|| format!("{when}: before the power cut"))?;
         machine = Machine::start(kit, &setup, log)?;
         mount_again(&mut machine)?;
-        let there = read(&mut machine, &path)?;
+        let there = found(&mut machine, &path)?;
         writeln!(log, "{when}: {promised} events promised, {there:?} there")?;
         for shard in &there.shards {
-            has_newest(shard, promised, 0).with_context(|| format!("{when}: after the cut"))?;
+            has_promised(shard, promised).with_context(|| format!("{when}: after the cut"))?;
         }
     }
     machine.power_off()
@@ -131,11 +130,28 @@ fn unchanged(machine: &mut Machine, found: &[(String, Recorded)]) -> Result<()> 
 
 /// Reads a recording: each event is as it was recorded, and none is damaged.
 fn read(machine: &mut Machine, path: &str) -> Result<Recorded> {
+    let there = found(machine, path)?;
+    ensure!(there.damaged == 0, "{path} is damaged: {there:?}");
+    Ok(there)
+}
+
+/// Reads a recording: each event is as it was recorded. Some that were not promised may be damaged.
+fn found(machine: &mut Machine, path: &str) -> Result<Recorded> {
     let there = machine.document(&format!("/init read-recording {path}"))?;
     let there: Recorded = serde_json::from_value(there)?;
-    ensure!(there.damaged == 0, "{path} is damaged: {there:?}");
     ensure!(there.shards.len() == SHARDS as usize, "{path} has other shards: {there:?}");
     Ok(there)
+}
+
+/// Checks that a shard has the promised events, back to the beginning of two whole sub-buffers before the last of them.
+/// Of the other two, one has events that were not promised yet, and the other one may have been released for them.
+fn has_promised(shard: &Events, promised: u64) -> Result<()> {
+    at_least(shard.next, promised)?;
+    let sub_buffer = promised.saturating_sub(1) / OF_A_SUB_BUFFER;
+    let oldest = sub_buffer.saturating_sub(u64::from(SUB_BUFFERS) - 2) * OF_A_SUB_BUFFER;
+    ensure!(shard.first <= oldest, "the promised events from {oldest} on are lost: {shard:?}");
+    ensure!(shard.lost == 0, "all events were recorded: {shard:?}");
+    Ok(())
 }
 
 /// Checks that a shard has the newest events: at least as many as were recorded up to then. All of its sub-buffers must

@@ -15,7 +15,6 @@ use cachemaint_lab_protocol::Request;
 use super::canary::COMMAND;
 use super::flush::Output;
 use super::guard::{SIGTERM, maps, start_guard};
-use super::power::random;
 use super::{DAX, DIRECTORY, at_least, count, emulated, make_ext4, mount_again};
 use crate::command::Cmd;
 use crate::debian::{self, Suite};
@@ -24,6 +23,7 @@ use crate::lab::architecture::Architecture;
 use crate::lab::initramfs::Initramfs;
 use crate::lab::kit::Kit;
 use crate::lab::lane::{Lane, Run};
+use crate::lab::losses::random;
 use crate::lab::machine::Machine;
 use crate::lab::machine::setup::Setup;
 use crate::lab::plugin::{Plugin, Streaming, Verdict};
@@ -245,7 +245,7 @@ fn kexec_after_writeback(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> 
 
 /// Returns a number of events after which the ring has wrapped around.
 fn more_than_a_lap() -> u64 {
-    LAP + random() % LAP
+    LAP + random("tracer") % LAP
 }
 
 /// Starts the tracer's daemon with ring buffers in a folder, and a program that it traces.
@@ -321,7 +321,7 @@ fn reset_in_page_cache(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
     })?;
     let traced = start_tracing(&mut machine)?;
     machine.run(&format!("/bin/sync --file-system {DIRECTORY}"))?;
-    let recorded = record(&mut machine, traced, 1 + random() % LAP)?;
+    let recorded = record(&mut machine, traced, 1 + random("tracer") % LAP)?;
     let (code, _, why) = machine.output(&format!("{COMMAND} writeback {BUFFERS}"))?;
     ensure!(code == Some(1) && why.contains("--page-cache"), "refused otherwise: {why}");
 

@@ -192,7 +192,11 @@ pub(super) fn populate(mapping: &Mapping, access: Access) -> Result<(), Unpopula
 }
 
 /// The range begins at a page of the mapping and ends within it, or with its last page.
-fn populate_pages(mapping: &Mapping, range: Range<usize>, advice: Advice) -> Result<(), Errno> {
+pub(super) fn populate_pages(
+    mapping: &Mapping,
+    range: Range<usize>,
+    advice: Advice,
+) -> Result<(), Errno> {
     let address = mapping.base().as_ptr().wrapping_add(range.start).cast();
     // SAFETY: the range is in the mapping, and the pages are those of the file, as at any access.
     unsafe { rustix::mm::madvise(address, range.len(), advice) }

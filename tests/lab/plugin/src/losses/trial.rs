@@ -38,11 +38,12 @@ impl Losses {
         self.trial = Some(Trial { lines, is_in, ..Trial::default() });
     }
 
-    /// Names lines of the trial that no crash takes.
+    /// Names lines that no crash takes; they become lines of the trial.
     pub fn witness(&mut self, lines: &[u32]) {
         if let Some(trial) = &mut self.trial {
             trial.witnesses.extend(lines);
             trial.answer = lines.last().copied();
+            trial.lines.extend(lines.iter().filter(|line| trial.is_in.insert(**line)));
         }
     }
 
@@ -56,6 +57,8 @@ impl Losses {
     /// Leaves out the write-back or the fence at this address from now on; 0 for none.
     pub fn omit(&mut self, at: u64) {
         self.omitted = (at != 0).then_some(at);
+        // It is a program's first mark: its sites are named anew.
+        self.sites.clear();
     }
 
     /// Counts an event of the trial, and puts the content aside before the chosen one.

@@ -1,0 +1,138 @@
+//! Bytes of a file, stored and persisted in every way of the library.
+
+use super::{Chance, Witness, Work};
+use anyhow::{Result, ensure};
+use cachemaint::cache::Destination;
+use cachemaint::dax::DaxFile;
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+
+/// The steps of a life.
+const STEPS: u64 = 6;
+/// The ways to persist, by number.
+const WAYS: u64 = 10;
+/// The greatest length of a step; the file has some of them.
+const LONGEST: u64 = 9000;
+
+/// A step: the bytes that it changes, and what they become.
+pub(super) struct Step {
+    way: u64,
+    pub(super) range: Range<usize>,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// The bytes that must be there, by the steps that were acknowledged.
+pub(super) struct Bytes {
+    chance: Chance,
+    expected: Vec<u8>,
+    steps: Vec<Step>,
+}
+
+impl Bytes {
+    pub(super) const fn new(chance: Chance) -> Self {
+        Self { chance, expected: Vec::new(), steps: Vec::new() }
+    }
+
+    fn step(&mut self, len: u64) -> Step {
+        let way = self.chance.below(WAYS);
+        let longest = if self.chance.below(3) == 0 { LONGEST } else { 200 };
+        let count = 1 + self.chance.len(longest);
+        let mut at = self.chance.len(len - count as u64);
+        let byte = u8::try_from(1 + self.chance.below(255)).unwrap_or(1);
+        let mut bytes = vec![byte; count];
+        match way {
+            // A fill has one byte.
+            7 => {}
+            // A store has the eight of a word.
+            9 => {
+                at -= at % 8;
+                bytes = self.chance.next().to_le_bytes().to_vec();
+            }
+            _ => bytes.iter_mut().for_each(|byte| *byte = self.chance.next().to_le_bytes()[0]),
+        }
+        Step { way, range: at..at + bytes.len(), bytes }
+    }
+}
+
+fn perform(file: &DaxFile, step: &Step) -> Result<()> {
+    let (start, end) = (step.range.start as u64, step.range.end as u64);
+    match step.way {
+        0 => {
+            file.write(start, &step.bytes);
+            file.persist(start..end)?;
+        }
+        1 => {
+            file.write(start, &step.bytes);
+            file.writeback(start..end)?;
+            file.fence();
+        }
+        2 => {
+            file.write(start, &step.bytes);
+            file.batch(|batch| {
+                let middle = start.midpoint(end);
+                batch.writeback(start..middle);
+                batch.writeback(middle..end);
+            })?;
+        }
+        3 => file.persist_copy(&[(start, &step.bytes)])?,
+        4 => {
+            let (first, second) = step.bytes.split_at(step.bytes.len() / 3);
+            file.persist_copy(&[(start, first), (start + first.len() as u64, second)])?;
+        }
+        5 => file.persist_copy_to(&[(start, &step.bytes)], Destination::Cold)?,
+        6 => file.persist_copy_to(&[(start, &step.bytes)], Destination::Cached)?,
+        7 => file.persist_fill(start..end, step.bytes[0], Destination::Unknown)?,
+        8 => {
+            file.write(start, &step.bytes);
+            file.deep_persist(start..end)?;
+        }
+        _ => {
+            let word = step.bytes.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+            file.store(start, word, Ordering::Release);
+            file.persist(start..end)?;
+        }
+    }
+    Ok(())
+}
+
+impl Bytes {
+    /// Makes the steps of a life, each of which `perform` stores and persists.
+    pub(super) fn live_by(
+        &mut self,
+        file: &DaxFile,
+        witness: &Witness,
+        mut perform: impl FnMut(&Step) -> Result<()>,
+    ) -> Result<()> {
+        self.expected.resize(usize::try_from(file.len())?, 0);
+        self.steps = (0..STEPS).map(|_| self.step(file.len())).collect();
+        for (number, step) in (1..).zip(&self.steps) {
+            perform(step)?;
+            witness.acknowledge(number);
+        }
+        Ok(())
+    }
+}
+
+impl Work for Bytes {
+    fn live(&mut self, file: &DaxFile, witness: &Witness) -> Result<()> {
+        self.live_by(file, witness, |step| perform(file, step))
+    }
+
+    /// Acknowledged steps are whole, the one behind them may be there in part, and nothing else has changed.
+    fn judge(&mut self, file: &DaxFile, acknowledged: u64) -> Result<()> {
+        let mut found = vec![0; self.expected.len()];
+        file.read(0, &mut found)?;
+        let acknowledged = usize::try_from(acknowledged)?;
+        for step in &self.steps[..acknowledged] {
+            self.expected[step.range.clone()].copy_from_slice(&step.bytes);
+        }
+        let begun = self.steps.get(acknowledged);
+        for (at, (is, must)) in found.iter().zip(&self.expected).enumerate() {
+            let may = begun.filter(|step| step.range.contains(&at));
+            let is_new = may.is_some_and(|step| *is == step.bytes[at - step.range.start]);
+            ensure!(is == must || is_new, "byte {at} is {is:#x} instead of {must:#x}");
+        }
+        self.expected = found;
+        Ok(())
+    }
+}

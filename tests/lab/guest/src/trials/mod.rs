@@ -1,0 +1,187 @@
+//! Crashes of one program's memory, by thousands and without an end of the machine.
+//!
+//! Each trial has a few lives. In a life, the program works on a file and notes in a witness, which no crash takes, how
+//! far its work was acknowledged. The plugin crashes the file before an event that the seed chooses
+//! (`tests/lab/plugin/src/losses/trial.rs`). Then the file is judged: acknowledged work must be there. The next life
+//! goes on with what the crash has left.
+//!
+//! An instruction can be left out, by its place in the program: then a trial must fail.
+
+mod file;
+mod guard;
+mod journal;
+mod recorder;
+mod store;
+
+use crate::number;
+use anyhow::{Context as _, Result, bail};
+use cachemaint::dax::{DaxFile, Options};
+use cachemaint_lab_mark as mark;
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+use serde_json::json;
+use std::fs;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// The failures that are reported; one proves enough.
+const MOST_FAILURES: usize = 5;
+
+/// The lives of a trial.
+const LIVES: u64 = 3;
+
+/// Work on a file that crashes.
+pub(super) trait Work {
+    /// Works until it is done; the crash comes somewhere in it. Every step that is acknowledged is noted.
+    fn live(&mut self, file: &DaxFile, witness: &Witness) -> Result<()>;
+
+    /// Judges the file after the crash, for which this much was acknowledged in the last life. Then the work knows what
+    /// is there, for the next life. An error is the loss.
+    fn judge(&mut self, file: &DaxFile, acknowledged: u64) -> Result<()>;
+}
+
+/// The works by name: the length of the file, and the work of a trial with this seed.
+type Start = fn(Chance, &str) -> Box<dyn Work>;
+const WORKS: [(&str, u64, Start); 5] = [
+    ("file", 64 << 10, |chance, _path| Box::new(file::Bytes::new(chance))),
+    ("journal", 96 << 10, |chance, _path| Box::new(journal::Records::new(chance))),
+    ("recorder", 64 << 10, |chance, _path| Box::new(recorder::Recording::new(chance))),
+    ("store", 256 << 10, |chance, _path| Box::new(store::Blobs::new(chance))),
+    ("guard", 64 << 10, |chance, path| Box::new(guard::Guarded::new(chance, path))),
+];
+
+/// Random numbers that follow from a seed (Steele, Lea and Flood, "Fast splittable pseudorandom number generators").
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chance(u64);
+
+impl Chance {
+    pub(super) const fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    /// Returns a number below a bound.
+    pub(super) const fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    /// Returns a length below a bound.
+    pub(super) fn len(&mut self, bound: u64) -> usize {
+        usize::try_from(self.below(bound)).unwrap_or_default()
+    }
+}
+
+/// Lines that no crash takes.
+pub(super) struct Witness {
+    file: DaxFile,
+}
+
+impl Witness {
+    const LEN: u64 = 64;
+
+    /// Notes the number of acknowledged steps.
+    pub(super) fn acknowledge(&self, steps: u64) {
+        self.file.store(0, steps, Ordering::Release);
+    }
+
+    fn word(&self, at: u64) -> u64 {
+        self.file.load(at, Ordering::Acquire)
+    }
+}
+
+/// Runs trials of a work: from the `first` number on, and this many; with the instruction at this offset in the program
+/// left out, unless it is 0. Prints a document with the lives, the events, the failures, and the offset of the program
+/// in memory.
+pub(crate) fn run(words: &[&str]) -> Result<ExitCode> {
+    let &[name, path, seed, first, count, omitted] = words else { bail!("{words:?}") };
+    let [seed, first, count] = [number(seed)?, number(first)?, number(count)?];
+    let (_, len, start) =
+        WORKS.into_iter().find(|(known, ..)| *known == name).context("no such work")?;
+    let file = map(path, len)?;
+    let witness = Witness { file: map(&format!("{path}.witness"), Witness::LEN)? };
+    let (base, omitted) = (base()?, number(omitted)?);
+    mark::omit(if omitted == 0 { 0 } else { base + omitted });
+    let mut trials = Trials { seed, lives: 0, crashed: 0, events: 0, failures: Vec::new() };
+    for trial in first..first + count {
+        let chance = Chance(seed ^ trial.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        trials.run_one(trial, &mut *start(chance, path), &file, &witness)?;
+        if trials.failures.len() >= MOST_FAILURES {
+            break;
+        }
+    }
+    let Trials { lives, crashed, events, failures, .. } = trials;
+    let document = json!({
+        "base": base, "lives": lives, "crashed": crashed, "events": events, "failures": failures,
+    });
+    writeln!(std::io::stdout(), "{document}").context("cannot print")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+struct Trials {
+    seed: u64,
+    lives: u64,
+    /// The lives that a crash ended before their work did.
+    crashed: u64,
+    /// The events of the last life: the next one crashes before one of as many.
+    events: u64,
+    failures: Vec<String>,
+}
+
+impl Trials {
+    fn run_one(
+        &mut self,
+        trial: u64,
+        work: &mut dyn Work,
+        file: &DaxFile,
+        witness: &Witness,
+    ) -> Result<()> {
+        let len = usize::try_from(file.len())?;
+        file.write(0, &vec![0; len]);
+        for life in 0..LIVES {
+            let mut chance = Chance(self.seed ^ trial << 8 ^ life);
+            let event = chance.below(self.events + 2);
+            witness.acknowledge(0);
+            mark::trial(range(file));
+            mark::witness(range(&witness.file));
+            mark::crash_at(event, chance.next());
+            let lived = work.live(file, witness);
+            mark::lose();
+            self.lives += 1;
+            self.events = witness.word(48);
+            self.crashed += witness.word(56);
+            let acknowledged = witness.word(0);
+            if let Err(why) = lived.and_then(|()| work.judge(file, acknowledged)) {
+                self.failures.push(format!(
+                    "trial {trial}, life {life}, before event {event}, {acknowledged} acknowledged: {why:#}"
+                ));
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Opens a file of this length, or creates it, with every page mapped: the plugin must find it.
+fn map(path: &str, len: u64) -> Result<DaxFile> {
+    let options = Options::new().populate();
+    if fs::exists(path).with_context(|| format!("cannot look for {path}"))? {
+        return Ok(options.open(path)?);
+    }
+    Ok(options.create_new(path, len)?)
+}
+
+/// Returns the addresses at which a file is mapped.
+fn range(file: &DaxFile) -> Range<*const u8> {
+    let start = file.as_ptr(0).cast_const();
+    start..start.wrapping_add(usize::try_from(file.len()).unwrap_or(usize::MAX))
+}
+
+/// Returns the address at which this program begins in memory.
+fn base() -> Result<u64> {
+    let maps = fs::read_to_string("/proc/self/maps")?;
+    let first = maps.lines().find(|line| line.ends_with("/init")).context("it is not mapped")?;
+    let (start, _) = first.split_once('-').context("a mapping")?;
+    Ok(u64::from_str_radix(start, 16)?)
+}

@@ -1,0 +1,86 @@
+//! Events of a recording, of each durability. A recording has one life: the next one begins on the remains of it.
+
+use super::{Chance, Witness, Work};
+use crate::records::{number_of, record};
+use anyhow::{Result, ensure};
+use cachemaint::dax::DaxFile;
+use cachemaint::medium::OpenError;
+use cachemaint::recorder::{Durability, Event, Found, Options, Reader};
+use cachemaint_lab_protocol::recording::{OF_A_SUB_BUFFER, SUB_BUFFERS};
+
+/// The kind of the events.
+const EVENT: u16 = 6;
+/// The seed of the events.
+const SEED: u64 = 0;
+/// Events of a life: one lap and a half at most.
+const EVENTS: u64 = 270;
+/// The number of events after which those of a recording without a durability of its own are written back.
+const AT_ONCE: u64 = 17;
+/// The bytes with both copies of the description (the format's tables in `cachemaint::recorder`).
+const HEAD: usize = 8192;
+
+/// The events that must be there.
+pub(super) struct Recording {
+    chance: Chance,
+}
+
+impl Recording {
+    pub(super) const fn new(chance: Chance) -> Self {
+        Self { chance }
+    }
+}
+
+impl Work for Recording {
+    fn live(&mut self, file: &DaxFile, witness: &Witness) -> Result<()> {
+        let durabilities = [Durability::OnCrash, Durability::SubBuffer, Durability::EachAppend];
+        let durability = durabilities[self.chance.len(3)];
+        let options = Options::new().shards(1).sub_buffers(SUB_BUFFERS).durability(durability);
+        let recorder = options.create_new(file).map_err(OpenError::into_error)?;
+        witness.acknowledge(1);
+        let writer = recorder.claim()?;
+        for number in 0..self.chance.below(EVENTS) {
+            writer.record(EVENT, &record(SEED, number))?;
+            let all = number + 1;
+            match durability {
+                Durability::EachAppend => witness.acknowledge(1 + all),
+                // The first event of the next one has written back the one before.
+                Durability::SubBuffer if number % OF_A_SUB_BUFFER == 0 => {
+                    witness.acknowledge(1 + number);
+                }
+                Durability::OnCrash if all % AT_ONCE == 0 => {
+                    recorder.write_back_all()?;
+                    witness.acknowledge(1 + all);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The promised events of the newest two whole sub-buffers are there, one after the other, and no event that was
+    /// never recorded. The other two may hold events that were not promised.
+    fn judge(&mut self, file: &DaxFile, acknowledged: u64) -> Result<()> {
+        if let Some(promised) = acknowledged.checked_sub(1) {
+            let reader = Reader::open(file).map_err(OpenError::into_error)?;
+            let mut buffer = vec![0; reader.largest_payload()];
+            let mut numbers = Vec::new();
+            let mut events = reader.shard(0);
+            while let Some(found) = events.read_next(&mut buffer) {
+                if let Found::Event(Event { id, payload, .. }) = found {
+                    let number = number_of(payload)?;
+                    ensure!(id == EVENT && payload == record(SEED, number), "event {number}?");
+                    numbers.push(number);
+                }
+            }
+            ensure!(numbers.is_sorted(), "events in another order: {numbers:?}");
+            let sub_buffer = promised.saturating_sub(1) / OF_A_SUB_BUFFER;
+            let kept = u64::from(SUB_BUFFERS) - 2;
+            let oldest = sub_buffer.saturating_sub(kept) * OF_A_SUB_BUFFER;
+            let lost: Vec<u64> =
+                (oldest..promised).filter(|number| !numbers.contains(number)).collect();
+            ensure!(lost.is_empty(), "{} of {promised} promised events, {lost:?}", lost.len());
+        }
+        file.write(0, &[0; HEAD]);
+        Ok(())
+    }
+}

@@ -1,0 +1,249 @@
+//! Trials: a program's files crash by thousands, without an end of the machine (`tests/lab/guest/src/trials`). Its
+//! acknowledged work must be there; and if one write-back or fence is left out, some must be lost.
+
+use alloc::collections::BTreeMap;
+use std::io::Write as _;
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+
+use super::arm64::Tree;
+use super::{DAX, emulated, make_ext4};
+use crate::command::Cmd;
+use crate::lab::Lab;
+use crate::lab::architecture::Architecture;
+use crate::lab::kit::Kit;
+use crate::lab::lane::Lane;
+use crate::lab::losses::random;
+use crate::lab::machine::Machine;
+use crate::lab::machine::setup::Setup;
+use crate::lab::plugin::Plugin;
+use crate::log::Log;
+use crate::report::{Finding, Tests};
+
+/// The works of the guest.
+const WORKS: [&str; 5] = ["file", "journal", "recorder", "store", "guard"];
+
+/// The trials of a work in a usual run.
+const USUAL: u64 = 60;
+/// The trials of a work in the long run, and those of one request.
+const LONG: u64 = 2000;
+const AT_ONCE: u64 = 100;
+
+/// The instructions that are left out in a usual run.
+const SAMPLE: usize = 8;
+/// The trials of each work that may miss an instruction.
+const LEFT_OUT: u64 = 600;
+
+/// The instructions without which nothing is lost: words of their place, and the reason.
+const NOT_NEEDED: [(&str, &str); 0] = [];
+
+/// Returns the reason why nothing is lost without the instruction at a place.
+fn reason(place: &str) -> Option<&'static str> {
+    NOT_NEEDED.iter().find(|(words, _)| place.contains(words)).map(|(_, reason)| *reason)
+}
+
+pub(super) fn lanes() -> Vec<Lane> {
+    [Architecture::X86, Architecture::Arm64]
+        .into_iter()
+        .flat_map(|architecture| {
+            let proves = "acknowledged work is there after every crash of a file that loses lines";
+            let fails =
+                "if one write-back or fence of the library is left out, acknowledged work is lost";
+            let trials = |name: &str| format!("machine/{}/{name}", architecture.qemu());
+            [
+                lane(architecture, trials("trials"), proves, |kit, name, log| {
+                    nothing_is_lost(kit, name, log, USUAL)
+                }),
+                lane(architecture, trials("trials-long"), proves, |kit, name, log| {
+                    nothing_is_lost(kit, name, log, LONG)
+                })
+                .long(),
+                lane(architecture, trials("left-out"), fails, |kit, name, log| {
+                    something_is_lost(kit, name, log, SAMPLE)
+                }),
+                lane(architecture, trials("left-out-all"), fails, |kit, name, log| {
+                    something_is_lost(kit, name, log, usize::MAX)
+                })
+                .long(),
+            ]
+        })
+        .collect()
+}
+
+/// The steps of a lane, which return the number of its cases.
+type Story = fn(&Kit, &str, &mut Log) -> Result<usize>;
+
+fn lane(architecture: Architecture, name: String, proves: &str, story: Story) -> Lane {
+    Lane::new(name.clone(), proves, move |lab: &Lab<'_>| {
+        Plugin::fits(&lab.emulators()?.system(architecture.qemu()))?;
+        let kit = lab.kit(architecture)?;
+        Ok(Box::new(move |log| {
+            let cases = story(&kit, &name, log)?;
+            Ok(Finding::passed(Tests::counted(cases, 0, 0)))
+        }))
+    })
+}
+
+/// The findings of the guest.
+#[derive(Debug, Deserialize)]
+struct Found {
+    base: u64,
+    lives: u64,
+    crashed: u64,
+    failures: Vec<String>,
+}
+
+/// Returns the number of lives that crashed, and lost nothing.
+fn nothing_is_lost(kit: &Kit, name: &str, log: &mut Log, count: u64) -> Result<usize> {
+    let tree = tree(kit, name)?;
+    let setup = tree.as_ref().map_or_else(|| emulated(name), |tree| tree.setup.clone());
+    let mut machine = start(kit, setup, log)?;
+    let seed = random(name);
+    let mut crashed = 0;
+    for work in WORKS {
+        let mut lives = 0;
+        for first in (0..count).step_by(usize::try_from(AT_ONCE)?) {
+            let found = run(&mut machine, work, seed, first..count.min(first + AT_ONCE), 0)?;
+            let failures = &found.failures;
+            ensure!(failures.is_empty(), "{work}, seed {seed}: {}", failures.join("; "));
+            lives += found.lives;
+            crashed += found.crashed;
+        }
+        writeln!(log, "{work}: {lives} lives, {crashed} crashes so far, nothing lost")?;
+    }
+    ensure!(crashed > 0, "no life has crashed");
+    machine.power_off()?;
+    Ok(usize::try_from(crashed)?)
+}
+
+/// Returns the device tree of an arm64 machine.
+fn tree(kit: &Kit, name: &str) -> Result<Option<Tree>> {
+    let is_needed = kit.architecture == Architecture::Arm64;
+    is_needed.then(|| Tree::new(kit, name, "neoverse-n1")).transpose()
+}
+
+/// Starts a machine with a file system whose files can crash.
+fn start(kit: &Kit, mut setup: Setup, log: &Log) -> Result<Machine> {
+    if let Some(losses) = &mut setup.losses {
+        losses.more.push(String::from("stores=followed"));
+    }
+    setup.limit *= 6;
+    let mut machine = Machine::start(kit, &setup, log)?;
+    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    Ok(machine)
+}
+
+/// Runs trials of a work, with the instruction at this offset in the program left out unless it is 0.
+fn run(
+    machine: &mut Machine,
+    work: &str,
+    seed: u64,
+    trials: core::ops::Range<u64>,
+    omitted: u64,
+) -> Result<Found> {
+    let (first, count) = (trials.start, trials.end - trials.start);
+    let line = format!("/init trials {work} /mnt/{work} {seed} {first} {count} {omitted}");
+    let document = machine.document(&line)?;
+    serde_json::from_value(document).with_context(|| line)
+}
+
+/// An instruction of the guest that writes back or fences.
+#[derive(Debug)]
+struct Instruction {
+    /// Its place in the program.
+    offset: u64,
+    event: String,
+    /// The works that execute it.
+    works: Vec<&'static str>,
+}
+
+/// Leaves out one instruction after the other, up to `most` of them that the seed chooses. Returns the number of those
+/// without which something was lost.
+fn something_is_lost(kit: &Kit, name: &str, log: &mut Log, most: usize) -> Result<usize> {
+    let tree = tree(kit, name)?;
+    let setup = tree.as_ref().map_or_else(|| emulated(name), |tree| tree.setup.clone());
+    let mut machine = start(kit, setup, log)?;
+    let seed = random(name);
+    let mut instructions = executed(&mut machine, seed)?;
+    let all = instructions.len();
+    while instructions.len() > most {
+        let place = usize::try_from(random(name))? % instructions.len();
+        instructions.swap_remove(place);
+    }
+    writeln!(log, "{} of {all} instructions are left out", instructions.len())?;
+    let mut survivors = Vec::new();
+    for instruction in &instructions {
+        let noticed = notice(&mut machine, instruction, seed)?;
+        let place = place(kit, instruction.offset);
+        let Instruction { offset, event, .. } = instruction;
+        match (&noticed, reason(&place)) {
+            (Some(by), _) => writeln!(log, "left out: {offset:#x} | {event} | {place} | {by}")?,
+            (None, Some(why)) => {
+                writeln!(log, "left out: {offset:#x} | {event} | {place} | not needed: {why}")?;
+            }
+            (None, None) => {
+                writeln!(log, "left out: {offset:#x} | {event} | {place} | SURVIVED")?;
+                survivors.push(format!("{event} at {place} ({:?})", instruction.works));
+            }
+        }
+    }
+    let (count, tried) = (survivors.len(), instructions.len());
+    ensure!(survivors.is_empty(), "{count} of {tried} are not noticed: {}", survivors.join("; "));
+    machine.power_off()?;
+    Ok(tried)
+}
+
+/// Returns the instructions that the works execute.
+fn executed(machine: &mut Machine, seed: u64) -> Result<Vec<Instruction>> {
+    let mut found: BTreeMap<u64, Instruction> = BTreeMap::new();
+    for work in WORKS {
+        let before = machine.losses()?.len();
+        let base = run(machine, work, seed, 0..AT_ONCE, 0)?.base;
+        for line in machine.losses()?[before..].lines() {
+            let Some((at, event)) = site(line) else { continue };
+            let offset = at.checked_sub(base).context("an instruction before the program")?;
+            let new = Instruction { offset, event: event.to_owned(), works: Vec::new() };
+            found.entry(offset).or_insert(new).works.push(work);
+        }
+    }
+    ensure!(!found.is_empty(), "no work writes back or fences");
+    Ok(found.into_values().collect())
+}
+
+/// Returns the address and the event of a line `site at=0x… event=…`.
+fn site(line: &str) -> Option<(u64, &str)> {
+    let (at, event) = line.strip_prefix("site at=0x")?.split_once(" event=")?;
+    Some((u64::from_str_radix(at, 16).ok()?, event))
+}
+
+/// Runs the works without the instruction. Returns the work that noticed it, and after how many lives; `None` if none
+/// did.
+fn notice(machine: &mut Machine, instruction: &Instruction, seed: u64) -> Result<Option<String>> {
+    for first in (0..LEFT_OUT).step_by(usize::try_from(AT_ONCE)?) {
+        for work in &instruction.works {
+            let found = run(machine, work, seed, first..first + AT_ONCE, instruction.offset)?;
+            if let Some(failure) = found.failures.first() {
+                return Ok(Some(format!("{work}, {} lives: {failure}", found.lives)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Returns the functions and lines of a place in the guest, from the outermost call that is not the guest's own.
+fn place(kit: &Kit, offset: u64) -> String {
+    let lines = Cmd::new("addr2line")
+        .words("-i -f -C -e")
+        .arg(kit.symbols().display().to_string())
+        .arg(format!("{offset:#x}"))
+        .read()
+        .unwrap_or_default();
+    let lines: Vec<&str> = lines.lines().collect();
+    let calls = lines.chunks(2).map(|call| {
+        let function = call[0].split('<').next().unwrap_or_default();
+        let line = call.get(1).and_then(|path| path.rsplit_once("/src/"));
+        format!("{function} {}", line.map_or("", |(_, line)| line))
+    });
+    calls.collect::<Vec<_>>().join(" < ")
+}

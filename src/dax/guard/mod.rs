@@ -101,6 +101,9 @@
 //! tracer that fills its buffers with zeros first, as LTTng-UST does, costs none; `fallocate` alone leaves unwritten
 //! extents.
 //!
+//! A write-back of a page that the guard has not mapped yet is a page fault. After such a change, the pass maps the pages
+//! of each extent by one call (`MADV_POPULATE_READ`, Linux 5.14); on older kernels each page faults once.
+//!
 //! | module | contents |
 //! |---|---|
 //! | `watched` | the files of the trees, and since when each counts |

@@ -103,7 +103,10 @@ impl Bytes {
         witness: &Witness,
         mut perform: impl FnMut(&Step) -> Result<()>,
     ) -> Result<()> {
-        self.expected.resize(usize::try_from(file.len())?, 0);
+        if self.expected.is_empty() {
+            self.expected.resize(usize::try_from(file.len())?, 0);
+            file.read(0, &mut self.expected)?;
+        }
         self.steps = (0..STEPS).map(|_| self.step(file.len())).collect();
         for (number, step) in (1..).zip(&self.steps) {
             perform(step)?;

@@ -2,12 +2,14 @@
 
 use super::{Chance, Witness, Work};
 use anyhow::{Context as _, Result, ensure};
-use cachemaint::dax::DaxFile;
-use cachemaint::journal::{Group, Journal, Options, Reader};
+use cachemaint::cache::Destination;
+use cachemaint::dax::{self, DaxFile};
+use cachemaint::journal::{Error, ErrorKind, Group, Journal, Options, Reader};
 use cachemaint::medium::OpenError;
+use core::mem::{Discriminant, discriminant};
 
 /// The records of a life, at least.
-const RECORDS: u64 = 12;
+const RECORDS: u64 = 40;
 /// The greatest length of a record.
 const LONGEST: u64 = 700;
 
@@ -16,6 +18,8 @@ pub(super) struct Records {
     chance: Chance,
     seed: u64,
     is_created: bool,
+    /// The error of a reader before the creation.
+    before: Option<Discriminant<ErrorKind<dax::Error>>>,
     /// The number of the next record, and that at the beginning of the life.
     next: u64,
     began: u64,
@@ -26,7 +30,7 @@ pub(super) struct Records {
 impl Records {
     pub(super) fn new(mut chance: Chance) -> Self {
         let seed = chance.next();
-        Self { chance, seed, is_created: false, next: 0, began: 0, trims: Vec::new() }
+        Self { chance, seed, is_created: false, before: None, next: 0, began: 0, trims: Vec::new() }
     }
 
     /// Returns the record of a number, which begins with it.
@@ -39,7 +43,25 @@ impl Records {
         record
     }
 
-    fn append(&mut self, journal: &Journal<&DaxFile>) -> Result<()> {
+    /// Creates a journal. An earlier one is refused: it is overwritten first.
+    fn create<'a>(&mut self, file: &'a DaxFile) -> Result<Journal<&'a DaxFile>> {
+        let before = Reader::open(file).map_err(|error| error.into_error().into_kind());
+        if before.is_ok() {
+            file.persist_fill(0..file.len(), 0, Destination::Unknown)?;
+        }
+        // A crash meanwhile leaves records without superblocks.
+        self.before = Some(discriminant(&before.err().unwrap_or(ErrorKind::Superblocks)));
+        let options = Options::new().segment(4 << 10);
+        Ok(options.create_new(file).map_err(OpenError::into_error)?)
+    }
+
+    fn trim(&mut self, journal: &Journal<&DaxFile>) -> Result<(), Error<dax::Error>> {
+        journal.trim(journal.end())?;
+        self.trims.push((self.next, self.next));
+        Ok(())
+    }
+
+    fn append(&mut self, journal: &Journal<&DaxFile>) -> Result<(), Error<dax::Error>> {
         let number = self.next;
         match self.chance.below(4) {
             0 => {
@@ -74,17 +96,21 @@ impl Work for Records {
         let journal = if self.is_created {
             Journal::open(file).map_err(OpenError::into_error)?.0
         } else {
-            let options = Options::new().segment(4 << 10);
-            options.create_new(file).map_err(OpenError::into_error)?
+            self.create(file)?
         };
         witness.acknowledge(1 + self.next);
         let enough = self.next + RECORDS;
         while self.next < enough {
-            if self.chance.below(8) == 0 {
-                journal.trim(journal.end())?;
-                self.trims.push((self.next, self.next));
+            if self.chance.below(30) == 0 {
+                self.trim(&journal)?;
             }
-            self.append(&journal)?;
+            match self.append(&journal) {
+                // The next append takes the space of the oldest record.
+                Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => {
+                    self.trim(&journal)?;
+                }
+                appended => appended?,
+            }
             witness.acknowledge(1 + self.next);
         }
         if self.chance.below(2) == 0 {
@@ -97,9 +123,16 @@ impl Work for Records {
     /// was not acknowledged may be missing.
     fn judge(&mut self, file: &DaxFile, acknowledged: u64) -> Result<()> {
         let Some(next) = acknowledged.checked_sub(1) else {
-            // An opened journal has made nothing worse; a created one may not be there yet.
             if self.is_created {
                 return self.judge(file, 1 + self.began);
+            }
+            // Records without superblocks, if the file had some, are told as such until a journal is there.
+            match Reader::open(file).map_err(|error| error.into_error().into_kind()) {
+                Ok(_) | Err(ErrorKind::NotAJournal { .. }) => {}
+                Err(kind) => {
+                    let was_so = self.before == Some(discriminant(&kind));
+                    ensure!(was_so, "a journal was created in part: {kind:?}");
+                }
             }
             file.write(0, &vec![0; usize::try_from(file.len())?]);
             self.next = self.began;

@@ -29,6 +29,8 @@ const MOST_FAILURES: usize = 5;
 
 /// The lives of a trial.
 const LIVES: u64 = 3;
+/// The latest event of a life that crashes early.
+const EARLY: u64 = 60;
 
 /// Work on a file that crashes.
 pub(super) trait Work {
@@ -44,7 +46,7 @@ pub(super) trait Work {
 type Start = fn(Chance, &str) -> Box<dyn Work>;
 const WORKS: [(&str, u64, Start); 5] = [
     ("file", 64 << 10, |chance, _path| Box::new(file::Bytes::new(chance))),
-    ("journal", 96 << 10, |chance, _path| Box::new(journal::Records::new(chance))),
+    ("journal", 40 << 10, |chance, _path| Box::new(journal::Records::new(chance))),
     ("recorder", 64 << 10, |chance, _path| Box::new(recorder::Recording::new(chance))),
     ("store", 256 << 10, |chance, _path| Box::new(store::Blobs::new(chance))),
     ("guard", 64 << 10, |chance, path| Box::new(guard::Guarded::new(chance, path))),
@@ -137,11 +139,12 @@ impl Trials {
         file: &DaxFile,
         witness: &Witness,
     ) -> Result<()> {
-        let len = usize::try_from(file.len())?;
-        file.write(0, &vec![0; len]);
+        clear(file, trial)?;
         for life in 0..LIVES {
             let mut chance = Chance(self.seed ^ trial << 8 ^ life);
-            let event = chance.below(self.events + 2);
+            // Few events belong to a creation or an opening, which come first.
+            let latest = if chance.below(3) == 0 { EARLY } else { self.events + 1 };
+            let event = chance.below(latest + 1);
             witness.acknowledge(0);
             mark::trial(range(file));
             mark::witness(range(&witness.file));
@@ -161,6 +164,17 @@ impl Trials {
         }
         Ok(())
     }
+}
+
+/// Makes the file zeros in one of three trials. In another one, only the beginning of each page: then the remains of the
+/// trial before are left, without the magics of the formats. In the third one, everything is left.
+fn clear(file: &DaxFile, trial: u64) -> Result<()> {
+    match trial % 3 {
+        0 => file.write(0, &vec![0; usize::try_from(file.len())?]),
+        1 => (0..file.len()).step_by(4096).for_each(|page| file.write(page, &[0; 8])),
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Opens a file of this length, or creates it, with every page mapped: the plugin must find it.

@@ -1,45 +1,50 @@
-//! Events of a recording, of each durability. A recording has one life: the next one begins on the remains of it.
+//! Events of a recording, of each durability. A recording has one life: the next one is created over it.
 
 use super::{Chance, Witness, Work};
 use crate::records::{number_of, record};
 use anyhow::{Result, ensure};
 use cachemaint::dax::DaxFile;
 use cachemaint::medium::OpenError;
-use cachemaint::recorder::{Durability, Event, Found, Options, Reader};
+use cachemaint::recorder::{Durability, ErrorKind, Event, Found, Options, Reader};
 use cachemaint_lab_protocol::recording::{OF_A_SUB_BUFFER, SUB_BUFFERS};
+use core::sync::atomic::Ordering;
 
 /// The kind of the events.
 const EVENT: u16 = 6;
-/// The seed of the events.
-const SEED: u64 = 0;
 /// Events of a life: one lap and a half at most.
 const EVENTS: u64 = 270;
 /// The number of events after which those of a recording without a durability of its own are written back.
 const AT_ONCE: u64 = 17;
-/// The bytes with both copies of the description (the format's tables in `cachemaint::recorder`).
-const HEAD: usize = 8192;
 
 /// The events that must be there.
 pub(super) struct Recording {
     chance: Chance,
+    /// The seed of the events of this life.
+    seed: u64,
 }
 
 impl Recording {
     pub(super) const fn new(chance: Chance) -> Self {
-        Self { chance }
+        Self { chance, seed: 0 }
     }
 }
 
 impl Work for Recording {
     fn live(&mut self, file: &DaxFile, witness: &Witness) -> Result<()> {
+        self.seed = self.chance.next();
         let durabilities = [Durability::OnCrash, Durability::SubBuffer, Durability::EachAppend];
         let durability = durabilities[self.chance.len(3)];
         let options = Options::new().shards(1).sub_buffers(SUB_BUFFERS).durability(durability);
+        // An existing recording is refused.
+        for magic in [0, 4096] {
+            file.store(magic, 0, Ordering::Relaxed);
+            file.persist(magic..magic + 8)?;
+        }
         let recorder = options.create_new(file).map_err(OpenError::into_error)?;
         witness.acknowledge(1);
         let writer = recorder.claim()?;
         for number in 0..self.chance.below(EVENTS) {
-            writer.record(EVENT, &record(SEED, number))?;
+            writer.record(EVENT, &record(self.seed, number))?;
             let all = number + 1;
             match durability {
                 Durability::EachAppend => witness.acknowledge(1 + all),
@@ -60,15 +65,23 @@ impl Work for Recording {
     /// The promised events of the newest two whole sub-buffers are there, one after the other, and no event that was
     /// never recorded. The other two may hold events that were not promised.
     fn judge(&mut self, file: &DaxFile, acknowledged: u64) -> Result<()> {
+        let reader = match Reader::open(file) {
+            Ok(reader) => reader,
+            Err(error) if acknowledged == 0 => {
+                let error = error.into_error();
+                ensure!(matches!(error.kind(), ErrorKind::NotFound), "created in part: {error}");
+                return Ok(());
+            }
+            Err(error) => return Err(error.into_error().into()),
+        };
         if let Some(promised) = acknowledged.checked_sub(1) {
-            let reader = Reader::open(file).map_err(OpenError::into_error)?;
             let mut buffer = vec![0; reader.largest_payload()];
             let mut numbers = Vec::new();
             let mut events = reader.shard(0);
             while let Some(found) = events.read_next(&mut buffer) {
                 if let Found::Event(Event { id, payload, .. }) = found {
                     let number = number_of(payload)?;
-                    ensure!(id == EVENT && payload == record(SEED, number), "event {number}?");
+                    ensure!(id == EVENT && payload == record(self.seed, number), "event {number}?");
                     numbers.push(number);
                 }
             }
@@ -80,7 +93,6 @@ impl Work for Recording {
                 (oldest..promised).filter(|number| !numbers.contains(number)).collect();
             ensure!(lost.is_empty(), "{} of {promised} promised events, {lost:?}", lost.len());
         }
-        file.write(0, &[0; HEAD]);
         Ok(())
     }
 }

@@ -1,10 +1,11 @@
 //! Blobs of a store: replaced together, with one that comes and goes.
 
 use super::{Chance, Witness, Work};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use cachemaint::cache::Destination;
 use cachemaint::dax::DaxFile;
 use cachemaint::medium::OpenError;
-use cachemaint::preserve::{Attributes, Store};
+use cachemaint::preserve::{Attributes, ErrorKind, Store};
 
 /// The transactions of a life.
 const TRANSACTIONS: u64 = 4;
@@ -19,6 +20,8 @@ const LONGEST: u64 = 5000;
 pub(super) struct Blobs {
     chance: Chance,
     is_created: bool,
+    /// True if it is created over another one.
+    is_replaced: bool,
     /// The number of the last transaction, and that at the beginning of the life.
     last: u64,
     began: u64,
@@ -26,7 +29,7 @@ pub(super) struct Blobs {
 
 impl Blobs {
     pub(super) const fn new(chance: Chance) -> Self {
-        Self { chance, is_created: false, last: 0, began: 0 }
+        Self { chance, is_created: false, is_replaced: false, last: 0, began: 0 }
     }
 }
 
@@ -42,6 +45,11 @@ impl Work for Blobs {
         let mut store = if self.is_created {
             Store::open(file).map_err(OpenError::into_error)?.0
         } else {
+            // An earlier store is refused.
+            self.is_replaced = Store::open(file).is_ok();
+            if self.is_replaced {
+                file.persist_fill(0..file.len(), 0, Destination::Unknown)?;
+            }
             Store::create_new(file).map_err(OpenError::into_error)?
         };
         witness.acknowledge(1 + self.last);
@@ -71,6 +79,12 @@ impl Work for Blobs {
         let Some(last) = acknowledged.checked_sub(1) else {
             if self.is_created {
                 return self.judge(file, 1 + self.began);
+            }
+            match Store::open(file).map_err(|error| error.into_error().into_kind()) {
+                Ok(_) | Err(ErrorKind::NotAStore { .. }) => {}
+                // The earlier one is being overwritten.
+                Err(ErrorKind::Headers) if self.is_replaced => {}
+                Err(kind) => bail!("a store was created in part: {kind:?}"),
             }
             file.write(0, &vec![0; usize::try_from(file.len())?]);
             self.last = self.began;

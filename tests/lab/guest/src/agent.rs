@@ -89,9 +89,14 @@ fn answer(request: Request, beside: &mut Beside) -> Result<Reply> {
         Request::Kexec { command_line, kernel, initrd } => {
             kexec::kexec(&command_line, kernel, initrd).map(|()| Reply::Done)
         }
-        // Neither returns, and nothing is written back first: persisting must be enough.
+        // None of them returns, and nothing is written back first: persisting must be enough.
         Request::Reboot => end(RebootCommand::Restart),
         Request::PowerOff => end(RebootCommand::PowerOff),
+        // `c` is a crash (Linux, `Documentation/admin-guide/sysrq.rst`).
+        Request::Panic => {
+            fs::write("/proc/sysrq-trigger", "c").context("the kernel does not panic")?;
+            Ok(Reply::Done)
+        }
     }
 }
 

@@ -163,6 +163,8 @@ pub enum Request {
     },
     /// Resets the machine: firmware runs. The answer is [`Reply::Hello`].
     Reboot,
+    /// Has the kernel panic, which resets the machine. The answer is [`Reply::Hello`].
+    Panic,
     /// Ends the machine.
     PowerOff,
 }

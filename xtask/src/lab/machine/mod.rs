@@ -67,7 +67,8 @@ impl Machine {
         let mut emulator = kit
             .emulators
             .system(kit.architecture.qemu())
-            .words("-accel tcg,thread=multi -smp 1 -serial stdio")
+            .words("-accel tcg,thread=multi -serial stdio")
+            .args(["-smp", &setup.cpus.to_string()])
             .args(["-machine", &board, "-cpu", &setup.cpu, "-m", &setup.memory])
             .arg("-kernel")
             .arg(kit.kernel.display().to_string())
@@ -149,6 +150,12 @@ impl Machine {
     pub(in crate::lab) fn reboot(&mut self) -> Result<()> {
         self.send(&Request::Reboot)?;
         self.come_up_again().context("the machine did not come up after a reset")
+    }
+
+    /// Has the kernel panic, which resets the machine.
+    pub(in crate::lab) fn panic(&mut self) -> Result<()> {
+        self.send(&Request::Panic)?;
+        self.come_up_again().context("the machine did not come up after a panic")
     }
 
     /// Starts the next kernel from this one, with the same command line.

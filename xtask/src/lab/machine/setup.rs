@@ -18,6 +18,7 @@ pub(in crate::lab) struct Setup {
     pub(in crate::lab) board: String,
     /// `max,-clwb`
     pub(in crate::lab) cpu: String,
+    pub(in crate::lab) cpus: u32,
     /// `768M,slots=2,maxmem=4G`
     pub(in crate::lab) memory: String,
     /// Further words of the emulator's command line.
@@ -40,6 +41,7 @@ impl Setup {
             name: name.replace('/', "-"),
             board: board.to_owned(),
             cpu: String::from("max"),
+            cpus: 1,
             memory: memory.to_owned(),
             devices: Vec::new(),
             command_line: String::new(),

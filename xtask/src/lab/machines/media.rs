@@ -10,6 +10,7 @@ use super::{
 use crate::lab::architecture::Architecture;
 use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
+use crate::lab::losses::{Losses, Memory};
 use crate::lab::machine::Machine;
 use crate::log::Log;
 
@@ -56,6 +57,8 @@ fn emulated_pmem(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     machine.reboot()?;
     found_again(&mut machine, "/dev/pmem0", DAX, &written)
         .context("after a reset through firmware")?;
+    machine.panic()?;
+    found_again(&mut machine, "/dev/pmem0", DAX, &written).context("after a panic")?;
     machine.kexec()?;
     found_again(&mut machine, "/dev/pmem0", DAX, &written).context("after a kexec")?;
     machine.power_off()
@@ -63,7 +66,12 @@ fn emulated_pmem(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
 
 fn xfs(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     // The smallest file system that mkfs.xfs makes has 300 MiB.
-    let setup = Setup::new(name, "pc", "2G").kernel("memmap=512M!1G");
+    let memory = Memory::Ram { ram: 2 << 30, offset: 1 << 30 };
+    let setup = Setup::new(name, "pc", "2G").kernel("memmap=512M!1G").losing(Losses::new(
+        memory,
+        1 << 30,
+        512 << 20,
+    ));
     let mut machine = Machine::start(kit, &setup, log)?;
     machine.wait_for("/dev/pmem0")?;
     machine.run("/bin/mkfs.xfs -q -f -m reflink=0 /dev/pmem0")?;

@@ -16,7 +16,7 @@ use super::{
 use crate::lab::architecture::Architecture;
 use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
-use crate::lab::losses::random;
+use crate::lab::losses::{Losses, Memory, random};
 use crate::lab::machine::Machine;
 use crate::log::Log;
 
@@ -63,7 +63,11 @@ pub(super) fn lanes() -> Vec<Lane> {
 }
 
 fn kills_and_starts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    let mut setup = Setup::new(name, "pc", "1536M").kernel(EMULATED).with_kexec();
+    let memory = Memory::Ram { ram: 1536 << 20, offset: 1 << 30 };
+    let mut setup = Setup::new(name, "pc", "1536M")
+        .kernel(EMULATED)
+        .losing(Losses::new(memory, 1 << 30, 320 << 20))
+        .with_kexec();
     setup.limit = LIMIT;
     let mut machine = Machine::start(kit, &setup, log)?;
     make_ext4(&mut machine, "/dev/pmem0", DAX)?;

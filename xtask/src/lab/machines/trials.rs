@@ -140,6 +140,8 @@ fn start(kit: &Kit, mut setup: Setup, log: &Log) -> Result<Machine> {
     // The emulator translates a page of a program once, and the plugin knows its instructions by the first address.
     setup.command_line.push_str(" norandmaps");
     setup.limit *= 6;
+    // A thread may write back on one of them, and fence on the other.
+    setup.cpus = 2;
     let mut machine = Machine::start(kit, &setup, log)?;
     make_ext4(&mut machine, "/dev/pmem0", DAX)?;
     Ok(machine)
